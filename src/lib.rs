@@ -1,0 +1,7 @@
+//! vlmscope: a native microscope for vision-language models.
+//!
+//! Data flows one way: picture + question → model → trace → GPU pages → reduced map →
+//! composited frame → window, file or video. The modules below stand in dependency order; which
+//! may use which is written in ARCHITECTURE.md and held by `scripts/check_arrows.py`.
+
+pub mod trace;

@@ -1,0 +1,46 @@
+//! Newtypes for the axes of attention, so that a layer is never passed where a head belongs.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! axis {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The axis value as an index into an array.
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+axis!(
+    /// A decoder layer, counted from 0.
+    Layer
+);
+axis!(
+    /// An attention head within a layer, counted from 0.
+    Head
+);
+axis!(
+    /// A query position over the expanded prompt and answer, counted from 0.
+    Query
+);
+axis!(
+    /// A key position over the expanded prompt and answer, counted from 0.
+    Key
+);
+axis!(
+    /// An answer token, counted from 0. Its attention is the row of query `P − 1 + i`.
+    AnswerIndex
+);

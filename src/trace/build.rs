@@ -1,0 +1,295 @@
+//! A trace under construction: rows and tokens arrive while the answer is generated.
+//!
+//! A page is stored with as many keys as there were when it was computed; only [`TraceBuilder::finish`]
+//! knows T and pads the keys that a query could not see with zeros.
+
+use super::tensor::{Tensor, TensorBytes, owned};
+use super::{ModelInfo, Query, STAT_COUNT, TokenInfo, Trace, TraceError, TraceMeta};
+use half::f16;
+use safetensors::Dtype;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One generated id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnswerToken {
+    /// Its place in the vocabulary and in the text.
+    pub token: TokenInfo,
+    /// Log-probability under the model, before temperature.
+    pub logprob: f32,
+    /// The most likely ids at this step with their log-probabilities, best first.
+    pub topk: Vec<(u32, f32)>,
+}
+
+/// A row of attention with the number of keys that it was computed with.
+#[derive(Clone, Debug)]
+struct Row {
+    keys: usize,
+    /// Outer axes × keys, f16 little-endian.
+    weights: Arc<[f16]>,
+}
+
+/// Collects a trace. Rows may arrive in any order.
+#[derive(Clone, Debug)]
+pub struct TraceBuilder {
+    meta: TraceMeta,
+    pages: BTreeMap<u32, (Row, Arc<[f32]>)>,
+    head_mean: BTreeMap<u32, Row>,
+    last_layer: BTreeMap<u32, Row>,
+    answer: Vec<AnswerToken>,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl TraceBuilder {
+    /// Starts from the metadata of the prompt: `meta.tokens` holds the P prompt positions.
+    pub fn new(meta: TraceMeta) -> Self {
+        Self {
+            meta,
+            pages: BTreeMap::new(),
+            head_mean: BTreeMap::new(),
+            last_layer: BTreeMap::new(),
+            answer: Vec::new(),
+            tensors: BTreeMap::new(),
+        }
+    }
+
+    /// The metadata so far.
+    pub fn meta(&self) -> &TraceMeta {
+        &self.meta
+    }
+
+    /// The answer so far.
+    pub fn answer(&self) -> &[AnswerToken] {
+        &self.answer
+    }
+
+    /// Adds the next picture: the encoded file (already without private metadata) and the RGB
+    /// pixels ([height, width, 3]) that the model saw.
+    ///
+    /// # Errors
+    /// If the pixels do not fill the size.
+    pub fn add_picture(
+        &mut self,
+        picture: usize,
+        original: &[u8],
+        [width, height]: [u32; 2],
+        rgb: &[u8],
+    ) -> Result<(), TraceError> {
+        let shape = [height as usize, width as usize, 3];
+        self.check(rgb.len() == shape.iter().product::<usize>(), || {
+            format!("picture {picture} has {} bytes for {shape:?}", rgb.len())
+        })?;
+        self.tensors.insert(
+            format!("picture.{picture}.original"),
+            owned(Dtype::U8, &[original.len()], original),
+        );
+        self.tensors
+            .insert(format!("picture.{picture}.preprocessed"), owned(Dtype::U8, &shape, rgb));
+        Ok(())
+    }
+
+    /// Adds a page: [L, H, `keys`] weights times the scale, and its stats [L, H, 5].
+    ///
+    /// # Errors
+    /// If either has the wrong length, or the query could see more than `keys`.
+    pub fn push_page(
+        &mut self,
+        query: Query,
+        keys: usize,
+        weights: Arc<[f16]>,
+        stats: Arc<[f32]>,
+    ) -> Result<(), TraceError> {
+        let ModelInfo { layers, heads, .. } = self.meta.model;
+        let maps = layers as usize * heads as usize;
+        self.check_row("page", query, keys, weights.len(), maps)?;
+        self.check(stats.len() == maps * STAT_COUNT, || {
+            format!("page {query} has {} stats for {maps} heads", stats.len())
+        })?;
+        self.pages.insert(query.0, (Row { keys, weights }, stats));
+        Ok(())
+    }
+
+    /// Adds one query of the mean over heads: [L, `keys`] weights times the scale.
+    ///
+    /// # Errors
+    /// If the length is wrong.
+    pub fn push_head_mean(
+        &mut self,
+        query: Query,
+        keys: usize,
+        weights: Arc<[f16]>,
+    ) -> Result<(), TraceError> {
+        self.check_row("head mean", query, keys, weights.len(), self.meta.model.layers as usize)?;
+        self.head_mean.insert(query.0, Row { keys, weights });
+        Ok(())
+    }
+
+    /// Adds one query of the last layer: [H, `keys`] weights times the scale.
+    ///
+    /// # Errors
+    /// If the length is wrong.
+    pub fn push_last_layer(
+        &mut self,
+        query: Query,
+        keys: usize,
+        weights: Arc<[f16]>,
+    ) -> Result<(), TraceError> {
+        self.check_row("last layer", query, keys, weights.len(), self.meta.model.heads as usize)?;
+        self.last_layer.insert(query.0, Row { keys, weights });
+        Ok(())
+    }
+
+    /// Sets the attention of the vision tower: [Lv, Hv, side, side] times the scale.
+    ///
+    /// # Errors
+    /// If the length is wrong.
+    pub fn set_vision_attention(&mut self, side: usize, weights: &[f16]) -> Result<(), TraceError> {
+        let shape = [
+            self.meta.model.vision_layers as usize,
+            self.meta.model.vision_heads as usize,
+            side,
+            side,
+        ];
+        self.check(weights.len() == shape.iter().product::<usize>(), || {
+            format!("vision attention has {} weights for {shape:?}", weights.len())
+        })?;
+        self.tensors.insert(
+            "attention.vision".into(),
+            owned(Dtype::F16, &shape, bytemuck::cast_slice(weights)),
+        );
+        Ok(())
+    }
+
+    /// Adds the next generated id.
+    pub fn push_token(&mut self, token: AnswerToken) {
+        self.answer.push(token);
+    }
+
+    /// The trace so far (at least one generated id). Cheap enough to be called for every token.
+    ///
+    /// # Errors
+    /// If nothing was generated, or parts do not fit together.
+    pub fn snapshot(&self, answer_text: &str) -> Result<Trace, TraceError> {
+        let mut meta = self.meta.clone();
+        meta.answer = answer_text.to_owned();
+        meta.tokens.truncate(meta.prompt_len());
+        meta.tokens.extend(self.answer.iter().map(|answer| answer.token.clone()));
+        let positions = meta.positions();
+        let ModelInfo { layers, heads, .. } = meta.model;
+        let (layers, heads, generated) = (layers as usize, heads as usize, self.answer.len());
+        let mut tensors = self.tensors.clone();
+
+        let rows: Vec<i32> = self
+            .pages
+            .keys()
+            .filter(|&&query| (query as usize) < positions)
+            .map(|&query| query as i32)
+            .collect();
+        let kept = || self.pages.range(..positions as u32).map(|(_, page)| page);
+        let parts = kept().map(|(row, _)| restride(row, layers * heads, positions)).collect();
+        let stats: Vec<f32> = kept().flat_map(|(_, stats)| stats.iter().copied()).collect();
+        let numbers = |shape: &[usize], values: &[f32]| {
+            owned(Dtype::F32, shape, bytemuck::cast_slice(values))
+        };
+        let ids = |shape: &[usize], values: &[i32]| {
+            owned(Dtype::I32, shape, bytemuck::cast_slice(values))
+        };
+        tensors.insert(
+            "attention.weights".into(),
+            Tensor {
+                dtype: Dtype::F16,
+                shape: vec![rows.len(), layers, heads, positions],
+                bytes: TensorBytes::Parts(parts),
+            },
+        );
+        tensors.insert(
+            "attention.stats".into(),
+            numbers(&[rows.len(), layers, heads, STAT_COUNT], &stats),
+        );
+        tensors.insert("attention.rows".into(), ids(&[rows.len()], &rows));
+        for (name, rows, maps) in [
+            ("attention.head_mean", &self.head_mean, layers),
+            ("attention.last_layer", &self.last_layer, heads),
+        ] {
+            if !rows.is_empty() {
+                tensors.insert(name.into(), square(rows, maps, positions));
+            }
+        }
+        let answer_ids: Vec<i32> =
+            self.answer.iter().map(|answer| answer.token.id as i32).collect();
+        let logprobs: Vec<f32> = self.answer.iter().map(|answer| answer.logprob).collect();
+        tensors.insert("answer.ids".into(), ids(&[generated], &answer_ids));
+        tensors.insert("answer.logprob".into(), numbers(&[generated], &logprobs));
+        let k = self.answer.iter().map(|answer| answer.topk.len()).min().unwrap_or(0);
+        let topk = || self.answer.iter().flat_map(|answer| answer.topk.iter().take(k));
+        tensors.insert(
+            "answer.topk_ids".into(),
+            ids(&[generated, k], &topk().map(|&(id, _)| id as i32).collect::<Vec<_>>()),
+        );
+        tensors.insert(
+            "answer.topk_logprob".into(),
+            numbers(&[generated, k], &topk().map(|&(_, logprob)| logprob).collect::<Vec<_>>()),
+        );
+        Trace::assemble(None, meta, tensors)
+    }
+
+    /// The finished trace.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub fn finish(
+        mut self,
+        answer_text: &str,
+        timings: super::Timings,
+        provenance: super::Provenance,
+    ) -> Result<Trace, TraceError> {
+        self.meta.timings = timings;
+        self.meta.provenance = provenance;
+        self.snapshot(answer_text)
+    }
+
+    fn check_row(
+        &self,
+        what: &str,
+        query: Query,
+        keys: usize,
+        len: usize,
+        maps: usize,
+    ) -> Result<(), TraceError> {
+        self.check(query.index() < keys, || format!("{what} {query} has only {keys} keys"))?;
+        self.check(len == maps * keys, || {
+            format!("{what} {query} has {len} weights for {maps} maps of {keys} keys")
+        })
+    }
+
+    fn check(&self, holds: bool, reason: impl FnOnce() -> String) -> Result<(), TraceError> {
+        if holds { Ok(()) } else { Err(TraceError::Inconsistent { reason: reason() }) }
+    }
+}
+
+/// [maps, keys] → [maps, positions]: keys past the query are zero by causality.
+fn restride(row: &Row, maps: usize, positions: usize) -> Arc<[u8]> {
+    if row.keys == positions {
+        return Arc::from(bytemuck::cast_slice::<f16, u8>(&row.weights));
+    }
+    let mut page = vec![f16::ZERO; maps * positions];
+    copy_rows(row, &mut page, positions, positions);
+    Arc::from(bytemuck::cast_slice::<f16, u8>(&page))
+}
+
+/// Copies each map of `row` to the start of every `stride`-th place of `out`.
+fn copy_rows(row: &Row, out: &mut [f16], stride: usize, positions: usize) {
+    let keys = row.keys.min(positions);
+    for (from, to) in row.weights.chunks_exact(row.keys).zip(out.chunks_mut(stride)) {
+        to[..keys].copy_from_slice(&from[..keys]);
+    }
+}
+
+/// Rows of [maps, keys] → [maps, positions, positions].
+fn square(rows: &BTreeMap<u32, Row>, maps: usize, positions: usize) -> Tensor {
+    let mut whole = vec![f16::ZERO; maps * positions * positions];
+    for (&query, row) in rows.range(..positions as u32) {
+        copy_rows(row, &mut whole[query as usize * positions..], positions * positions, positions);
+    }
+    owned(Dtype::F16, &[maps, positions, positions], bytemuck::cast_slice(&whole))
+}

@@ -1,0 +1,326 @@
+//! NAME.vlmtrace: a safetensors file with the metadata as JSON under `__metadata__["vlmtrace"]`.
+//!
+//! Writing goes to a temporary file in the same folder which is then renamed, so a reader never
+//! sees half a trace and a map of the old file stays valid.
+
+use super::tensor::{Tensor, TensorBytes, cast};
+use super::{STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
+use memmap2::Mmap;
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, SafeTensors};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The major version: a reader refuses a larger one.
+pub const FORMAT_MAJOR: u32 = 1;
+/// The minor version: additions that an older reader may ignore.
+pub const FORMAT_MINOR: u32 = 0;
+
+const META_KEY: &str = "vlmtrace";
+const HEADER_LENGTH_BYTES: usize = 8;
+
+impl Trace {
+    /// Maps a trace file and checks that its tensors fit its metadata; nothing else is read.
+    ///
+    /// # Errors
+    /// A file that is missing, cut, of a newer major version, or whose tensors do not fit.
+    pub fn open(path: &Path) -> Result<Self, TraceError> {
+        let read = |source| TraceError::Read { path: path.to_owned(), source };
+        let damaged = |reason: String| TraceError::Damaged { path: path.to_owned(), reason };
+        let file = File::open(path).map_err(read)?;
+        if !file.metadata().map_err(read)?.is_file() {
+            return Err(damaged("it is not a file".into()));
+        }
+        // SAFETY: traces are replaced by renaming, never changed in place, so the mapped bytes
+        // stay; another program that truncates the file under us is outside what mmap can guard.
+        let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(read)?);
+        let (header, metadata) =
+            SafeTensors::read_metadata(&map).map_err(|error| damaged(error.to_string()))?;
+        let meta = parse_meta(path, &metadata)?;
+        let first = HEADER_LENGTH_BYTES + header;
+        let tensors: BTreeMap<String, Tensor> = metadata
+            .tensors()
+            .into_iter()
+            .map(|(name, info)| {
+                let range = first + info.data_offsets.0..first + info.data_offsets.1;
+                let bytes = TensorBytes::Mapped(Arc::clone(&map), range);
+                (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), bytes })
+            })
+            .collect();
+        Self::assemble(Some(path), meta, tensors)
+    }
+
+    /// Checks every known tensor against the metadata. `path` names the file in errors.
+    pub(super) fn assemble(
+        path: Option<&Path>,
+        meta: TraceMeta,
+        tensors: BTreeMap<String, Tensor>,
+    ) -> Result<Self, TraceError> {
+        let at = path.unwrap_or_else(|| Path::new("(trace in memory)"));
+        let bad = |tensor: &str, reason: String| TraceError::Tensor {
+            path: at.to_owned(),
+            tensor: tensor.to_owned(),
+            reason,
+        };
+        check_meta(at, &meta)?;
+        let row_tensor = tensors
+            .get("attention.rows")
+            .ok_or_else(|| bad("attention.rows", "is missing".into()))?;
+        if row_tensor.dtype != Dtype::I32 || row_tensor.shape.len() != 1 {
+            return Err(bad(
+                "attention.rows",
+                format!(
+                    "has type {:?} and shape {:?}, not I32 [R]",
+                    row_tensor.dtype, row_tensor.shape
+                ),
+            ));
+        }
+        let rows: Vec<u32> = cast::<i32>(row_tensor.pieces().concat().as_slice())
+            .iter()
+            .map(|&row| u32::try_from(row).unwrap_or(u32::MAX))
+            .collect();
+        let shape = Shape {
+            rows: rows.len(),
+            layers: meta.model.layers as usize,
+            heads: meta.model.heads as usize,
+            positions: meta.positions(),
+            generated: meta.generated(),
+        };
+        let ascending = rows.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascending || rows.iter().any(|&row| row as usize >= shape.positions) {
+            return Err(bad(
+                "attention.rows",
+                format!("must be ascending positions below {}", shape.positions),
+            ));
+        }
+        for (name, tensor) in &tensors {
+            if let Some((dtype, expected)) = expected_tensor(name, &meta, &shape) {
+                let fits = tensor.dtype == dtype
+                    && tensor.shape.len() == expected.len()
+                    && tensor
+                        .shape
+                        .iter()
+                        .zip(&expected)
+                        .all(|(&found, want)| want.is_none_or(|want| want == found));
+                if !fits {
+                    let expected: Vec<String> = expected
+                        .iter()
+                        .map(|axis| axis.map_or("_".into(), |axis| axis.to_string()))
+                        .collect();
+                    return Err(bad(
+                        name,
+                        format!(
+                            "has type {:?} and shape {:?}, not {dtype:?} [{}]",
+                            tensor.dtype,
+                            tensor.shape,
+                            expected.join(", ")
+                        ),
+                    ));
+                }
+            }
+        }
+        for name in ["attention.weights", "attention.stats", "answer.ids", "answer.logprob"] {
+            if !tensors.contains_key(name) {
+                return Err(bad(name, "is missing".into()));
+            }
+        }
+        if let (Some(ids), Some(probabilities)) =
+            (tensors.get("answer.topk_ids"), tensors.get("answer.topk_logprob"))
+            && ids.shape != probabilities.shape
+        {
+            return Err(bad(
+                "answer.topk_logprob",
+                format!("has shape {:?}, but the ids have {:?}", probabilities.shape, ids.shape),
+            ));
+        }
+        Ok(Self { path: path.map(Path::to_owned), meta, shape, rows, tensors })
+    }
+
+    /// Size of the file that [`Self::write`] makes, without its header.
+    pub fn data_bytes(&self) -> u64 {
+        self.tensors.values().map(|tensor| tensor.byte_len() as u64).sum()
+    }
+
+    /// Writes the trace to a temporary file beside `path`, then renames it.
+    ///
+    /// # Errors
+    /// When the disk is full or the folder cannot be written; the old file, if any, is untouched.
+    pub fn write(&self, path: &Path) -> Result<(), TraceError> {
+        let header = self.header()?;
+        let needed_bytes = (HEADER_LENGTH_BYTES + header.len()) as u64 + self.data_bytes();
+        let write = || -> std::io::Result<()> {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or_else(|| Path::new("."));
+            let temporary = tempfile::Builder::new()
+                .prefix(".vlmtrace-")
+                .suffix(".part")
+                .tempfile_in(folder)?;
+            let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
+            out.write_all(&(header.len() as u64).to_le_bytes())?;
+            out.write_all(&header)?;
+            for (_, tensor) in self.in_file_order() {
+                for piece in tensor.pieces() {
+                    out.write_all(piece)?;
+                }
+            }
+            out.flush()?;
+            drop(out);
+            make_readable(temporary.as_file())?;
+            temporary.as_file().sync_all()?;
+            temporary.persist(path).map_err(|error| error.error)?;
+            Ok(())
+        };
+        write().map_err(|source| TraceError::Write { path: path.to_owned(), needed_bytes, source })
+    }
+
+    /// Widest elements first, so that every tensor is aligned to its element size.
+    fn in_file_order(&self) -> Vec<(&String, &Tensor)> {
+        let mut tensors: Vec<_> = self.tensors.iter().collect();
+        tensors.sort_by(|(left_name, left), (right_name, right)| {
+            right.dtype.cmp(&left.dtype).then(left_name.cmp(right_name))
+        });
+        tensors
+    }
+
+    fn header(&self) -> Result<Vec<u8>, TraceError> {
+        let inconsistent = |reason: String| TraceError::Inconsistent { reason };
+        let mut offset = 0;
+        let infos = self
+            .in_file_order()
+            .into_iter()
+            .map(|(name, tensor)| {
+                let start = offset;
+                offset += tensor.byte_len();
+                (
+                    name.clone(),
+                    TensorInfo {
+                        dtype: tensor.dtype,
+                        shape: tensor.shape.clone(),
+                        data_offsets: (start, offset),
+                    },
+                )
+            })
+            .collect();
+        let meta =
+            serde_json::to_string(&self.meta).map_err(|error| inconsistent(error.to_string()))?;
+        let metadata = Metadata::new(Some(HashMap::from([(META_KEY.to_owned(), meta)])), infos)
+            .map_err(|error| inconsistent(error.to_string()))?;
+        let mut header =
+            serde_json::to_vec(&metadata).map_err(|error| inconsistent(error.to_string()))?;
+        header.resize(header.len().next_multiple_of(HEADER_LENGTH_BYTES), b' ');
+        Ok(header)
+    }
+}
+
+/// Temporary files are private to the user; a trace is as readable as any other new file.
+#[cfg(unix)]
+fn make_readable(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_file: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError> {
+    let damaged = |reason: String| TraceError::Damaged { path: path.to_owned(), reason };
+    let text = metadata.metadata().as_ref().and_then(|map| map.get(META_KEY)).ok_or_else(|| {
+        damaged(format!("it is a safetensors file without the `{META_KEY}` metadata"))
+    })?;
+    // The version is looked at before anything else, so that a newer file is named as such.
+    let loose: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| damaged(format!("its metadata is not JSON ({error})")))?;
+    let version = loose
+        .get("format_version")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let major: Option<u32> = version.split_once('.').and_then(|(major, _)| major.parse().ok());
+    match major {
+        None => return Err(damaged(format!("its format version {version:?} is not major.minor"))),
+        Some(major) if major > FORMAT_MAJOR => {
+            let supported = format!("{FORMAT_MAJOR}.{FORMAT_MINOR}");
+            return Err(TraceError::Newer { path: path.to_owned(), found: version, supported });
+        }
+        Some(_) => {}
+    }
+    serde_json::from_value(loose)
+        .map_err(|error| damaged(format!("its metadata does not fit format {version} ({error})")))
+}
+
+/// What the metadata must satisfy before any tensor is looked at.
+fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
+    let damaged = |reason: String| Err(TraceError::Damaged { path: path.to_owned(), reason });
+    if meta.model.layers == 0 || meta.model.heads == 0 {
+        return damaged("its model has no layers or heads".into());
+    }
+    if meta.generated() == 0 {
+        return damaged(format!(
+            "it has {} tokens for a prompt of {}",
+            meta.tokens.len(),
+            meta.prompt_len
+        ));
+    }
+    if !meta.attention_scale.is_normal() || meta.attention_scale < 0.0 {
+        return damaged(format!("its attention scale is {}", meta.attention_scale));
+    }
+    for span in &meta.spans {
+        let patches = u64::from(span.rows) * u64::from(span.columns);
+        let fits = patches > 0 && u64::from(span.first) + patches <= u64::from(meta.prompt_len);
+        let rect = span.preprocessed_rect;
+        if !fits
+            || !(rect.width > 0.0 && rect.height > 0.0)
+            || span.original_from_preprocessed.inverse().is_none()
+        {
+            return damaged(format!(
+                "its image span at position {} does not fit the prompt of {}",
+                span.first, meta.prompt_len
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Type and shape (`None`: any size) of the tensors that this version knows.
+fn expected_tensor(
+    name: &str,
+    meta: &TraceMeta,
+    shape: &Shape,
+) -> Option<(Dtype, Vec<Option<usize>>)> {
+    let (rows, layers, heads) = (Some(shape.rows), Some(shape.layers), Some(shape.heads));
+    let (positions, generated) = (Some(shape.positions), Some(shape.generated));
+    Some(match name {
+        "attention.weights" => (Dtype::F16, vec![rows, layers, heads, positions]),
+        "attention.stats" => (Dtype::F32, vec![rows, layers, heads, Some(STAT_COUNT)]),
+        "attention.head_mean" => (Dtype::F16, vec![layers, positions, positions]),
+        "attention.last_layer" => (Dtype::F16, vec![heads, positions, positions]),
+        "attention.vision" => (
+            Dtype::F16,
+            vec![
+                Some(meta.model.vision_layers as usize),
+                Some(meta.model.vision_heads as usize),
+                None,
+                None,
+            ],
+        ),
+        "answer.ids" => (Dtype::I32, vec![generated]),
+        "answer.logprob" => (Dtype::F32, vec![generated]),
+        "answer.topk_ids" => (Dtype::I32, vec![generated, None]),
+        "answer.topk_logprob" => (Dtype::F32, vec![generated, None]),
+        "relevancy.llm" => (Dtype::F32, vec![generated, positions]),
+        "relevancy.vit" | "relevancy.all" => (Dtype::F32, vec![generated, Some(meta.patches())]),
+        _ if name.starts_with("map.") => (Dtype::F32, vec![generated, Some(meta.patches())]),
+        _ if name.starts_with("picture.") && name.ends_with(".preprocessed") => {
+            (Dtype::U8, vec![None, None, Some(3)])
+        }
+        _ if name.starts_with("picture.") && name.ends_with(".original") => (Dtype::U8, vec![None]),
+        _ => return None,
+    })
+}
