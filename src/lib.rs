@@ -5,3 +5,4 @@
 //! may use which is written in ARCHITECTURE.md and held by `scripts/check_arrows.py`.
 
 pub mod trace;
+pub mod view;

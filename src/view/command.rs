@@ -1,0 +1,255 @@
+//! Everything that can be done to a view: one enum for buttons, keys, palette, walkthrough and undo.
+
+use super::{
+    AxisSet, Blend, Camera, ColorMap, Extent, HeadOrder, ImageForm, Interpolation, MapSource, Mix,
+    Normalise, PatchGrid, Quantity, Queries, QueryKind, Second, Theme, ViewError, ViewKind,
+    ViewState,
+};
+use crate::trace::PatchRef;
+use std::path::PathBuf;
+
+/// A change of the view.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Shows another trace.
+    SetTrace(Option<PathBuf>),
+    /// Shows another view.
+    SetView(ViewKind),
+    /// Moves the content by a share of the visible part (positive: right, down).
+    PanBy([f64; 2]),
+    /// Enlarges by a factor and keeps the content's point `about` ([0, 1]²) where it is.
+    ZoomBy {
+        /// More than 1 enlarges.
+        factor: f64,
+        /// The point that stays.
+        about: [f64; 2],
+    },
+    /// Sets zoom and pan.
+    SetCamera(Camera),
+    /// Chooses layers.
+    SetLayers(AxisSet),
+    /// Chooses heads.
+    SetHeads(AxisSet),
+    /// Chooses one layer and one head (a click in the matrix or on the wall).
+    SetLayerHead(u32, u32),
+    /// Chooses query rows.
+    SetQueries(Queries),
+    /// To the next or an earlier layer; from a set, to its nearest end.
+    StepLayer(i32),
+    /// To the next or an earlier head.
+    StepHead(i32),
+    /// To the next or an earlier answer token (or kept position).
+    StepQuery(i32),
+    /// Attention or a named map.
+    SetSource(MapSource),
+    /// A second map, or none.
+    SetSecond(Option<Box<Second>>),
+    /// How both maps are mixed; nothing happens without a second.
+    SetMix(Mix),
+    /// How numbers become 0–1.
+    SetNormalise(Normalise),
+    /// Leaves BOS out or keeps it.
+    SetRemoveBos(bool),
+    /// The colour map.
+    SetColormap(ColorMap),
+    /// The blend mode.
+    SetBlend(Blend),
+    /// The map's strength.
+    SetOpacity(f64),
+    /// How the map is enlarged.
+    SetInterpolation(Interpolation),
+    /// The lines between patches.
+    SetGrid(PatchGrid),
+    /// What the layer × head matrix shows.
+    SetQuantity(Quantity),
+    /// How the heads view is sorted.
+    SetHeadOrder(HeadOrder),
+    /// The picture beneath: preprocessed or original.
+    SetImageForm(ImageForm),
+    /// Which of several pictures.
+    SetPicture(u32),
+    /// The patch under the pointer. Never an undo step.
+    Hover(Option<PatchRef>),
+    /// Replaces the chosen patches.
+    SelectPatches(Vec<PatchRef>),
+    /// Adds to the chosen patches.
+    AddPatches(Vec<PatchRef>),
+    /// Removes from the chosen patches.
+    RemovePatches(Vec<PatchRef>),
+    /// Draws the caption, or not.
+    ShowCaption(bool),
+    /// Replaces the caption's text; `None` says what is shown.
+    SetCaptionText(Option<String>),
+    /// Draws the legend, or not.
+    ShowLegend(bool),
+    /// Dark or light.
+    SetTheme(Theme),
+    /// Type size of the figure.
+    SetTextScale(f64),
+    /// LVLM-Interpret's look.
+    LvlmInterpretLook,
+    /// Replaces everything (a bookmark, a walkthrough step).
+    Replace(Box<ViewState>),
+}
+
+impl Command {
+    /// Commands of one kind that follow each other closely (a dragged slider, a held key) are one
+    /// undo step; others are a step each. `None`: never merged.
+    pub(super) fn merges_as(&self) -> Option<&'static str> {
+        match self {
+            Self::PanBy(_) | Self::ZoomBy { .. } | Self::SetCamera(_) => Some("camera"),
+            Self::SetLayers(_)
+            | Self::SetHeads(_)
+            | Self::SetLayerHead(..)
+            | Self::StepLayer(_)
+            | Self::StepHead(_) => Some("layer-head"),
+            Self::SetQueries(_) | Self::StepQuery(_) => Some("query"),
+            Self::SetMix(_) => Some("mix"),
+            Self::SetNormalise(_) => Some("normalise"),
+            Self::SetOpacity(_) => Some("opacity"),
+            Self::SetTextScale(_) => Some("text-scale"),
+            Self::AddPatches(_) | Self::RemovePatches(_) => Some("patches"),
+            Self::SetCaptionText(_) => Some("caption"),
+            _ => None,
+        }
+    }
+
+    /// Whether the command leaves no trace in the history.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Hover(_))
+    }
+
+    /// The state after the command; `state` is untouched where it does not fit the trace.
+    ///
+    /// # Errors
+    /// If the result cannot be shown with this trace; see [`Extent::check`].
+    pub fn apply(&self, state: &ViewState, extent: &Extent) -> Result<ViewState, ViewError> {
+        let mut next = state.clone();
+        self.change(&mut next, extent);
+        // Another trace has other bounds: whoever opens it checks the state against them, as
+        // only they know the bounds of a second trace.
+        let own_bounds = next.trace == state.trace
+            && next.second.as_ref().is_none_or(|second| second.trace.is_none());
+        if own_bounds {
+            extent.check(&next, None)?;
+        }
+        Ok(next)
+    }
+
+    fn change(&self, next: &mut ViewState, extent: &Extent) {
+        match self {
+            Self::SetTrace(trace) => next.trace.clone_from(trace),
+            Self::SetView(view) => {
+                if next.view != *view {
+                    // The camera's unit square is the picture in one view and the matrix in another.
+                    next.camera = Camera::default();
+                }
+                next.view = *view;
+            }
+            Self::PanBy([dx, dy]) => {
+                let Camera { centre: [x, y], zoom } = next.camera;
+                let centre = [(x - dx / zoom).clamp(-0.5, 1.5), (y - dy / zoom).clamp(-0.5, 1.5)];
+                next.camera = Camera { centre, zoom };
+            }
+            Self::ZoomBy { factor, about } => next.camera = zoomed(next.camera, *factor, *about),
+            Self::SetCamera(camera) => next.camera = *camera,
+            Self::SetLayers(layers) => next.map.layers = layers.clone(),
+            Self::SetHeads(heads) => next.map.heads = heads.clone(),
+            Self::SetLayerHead(layer, head) => {
+                next.map.layers = AxisSet::single(*layer);
+                next.map.heads = AxisSet::single(*head);
+            }
+            Self::SetQueries(queries) => next.map.queries = queries.clone(),
+            Self::StepLayer(by) => next.map.layers = step(&next.map.layers, *by, extent.layers),
+            Self::StepHead(by) => next.map.heads = step(&next.map.heads, *by, extent.heads),
+            Self::StepQuery(by) => step_query(&mut next.map.queries, *by, extent),
+            Self::SetSource(source) => next.map.source = source.clone(),
+            Self::SetSecond(second) => next.second = second.as_deref().cloned(),
+            Self::SetMix(mix) => {
+                if let Some(second) = &mut next.second {
+                    second.mix = *mix;
+                }
+            }
+            Self::SelectPatches(patches) => next.selected = set_of(patches.clone()),
+            Self::AddPatches(patches) => {
+                next.selected.extend(patches);
+                next.selected = set_of(std::mem::take(&mut next.selected));
+            }
+            Self::RemovePatches(patches) => next.selected.retain(|patch| !patches.contains(patch)),
+            Self::LvlmInterpretLook => *next = next.clone().with_lvlm_interpret_look(),
+            Self::Replace(state) => next.clone_from(state),
+            _ => self.change_look(next),
+        }
+    }
+
+    /// Commands that set one field, whatever the trace.
+    fn change_look(&self, next: &mut ViewState) {
+        match self {
+            Self::SetNormalise(normalise) => next.normalise = *normalise,
+            Self::SetRemoveBos(remove) => next.remove_bos = *remove,
+            Self::SetColormap(colormap) => next.colormap = *colormap,
+            Self::SetBlend(blend) => next.blend = *blend,
+            Self::SetOpacity(opacity) => next.opacity = *opacity,
+            Self::SetInterpolation(interpolation) => next.interpolation = *interpolation,
+            Self::SetGrid(grid) => next.grid = *grid,
+            Self::SetQuantity(quantity) => next.quantity = *quantity,
+            Self::SetHeadOrder(order) => next.head_order = *order,
+            Self::SetImageForm(form) => next.picture.form = *form,
+            Self::SetPicture(index) => next.picture.index = *index,
+            Self::Hover(patch) => next.hovered = *patch,
+            Self::ShowCaption(show) => next.caption.show = *show,
+            Self::SetCaptionText(text) => next.caption.text.clone_from(text),
+            Self::ShowLegend(show) => next.legend = *show,
+            Self::SetTheme(theme) => next.theme = *theme,
+            Self::SetTextScale(scale) => next.text_scale = *scale,
+            _ => {}
+        }
+    }
+}
+
+/// The camera after zooming by `factor` about a point of the content.
+fn zoomed(camera: Camera, factor: f64, about: [f64; 2]) -> Camera {
+    let zoom = (camera.zoom * factor).clamp(MIN_ZOOM, MAX_ZOOM);
+    let kept = camera.zoom / zoom;
+    let centre = [0, 1].map(|axis| about[axis] + (camera.centre[axis] - about[axis]) * kept);
+    Camera { centre: centre.map(|c| c.clamp(-0.5, 1.5)), zoom }
+}
+
+const MIN_ZOOM: f64 = 0.5;
+const MAX_ZOOM: f64 = 200.0;
+
+/// One place further; a set first collapses to the end that lies in the direction.
+fn step(set: &AxisSet, by: i32, len: u32) -> AxisSet {
+    let last = len.saturating_sub(1);
+    let at = match (set.only(), set.named(), by > 0) {
+        (Some(one), ..) => one.saturating_add_signed(by).min(last),
+        (None, Some(named), true) => named.last().copied().unwrap_or(last).min(last),
+        (None, Some(named), false) => named.first().copied().unwrap_or(0),
+        (None, None, true) => 0,
+        (None, None, false) => last,
+    };
+    AxisSet::single(at)
+}
+
+fn step_query(queries: &mut Queries, by: i32, extent: &Extent) {
+    if queries.kind == QueryKind::Answer {
+        queries.set = step(&queries.set, by, extent.answers);
+        return;
+    }
+    // Positions step over the rows that were not kept.
+    let rows = &extent.rows;
+    let index_of = |query: u32| rows.partition_point(|&row| row < query) as u32;
+    let indices = queries.set.named().map(|named| named.iter().map(|&q| index_of(q)).collect());
+    let set =
+        indices.map_or(AxisSet::MEAN, |indices| AxisSet::of(queries.set.aggregate(), indices));
+    let at = step(&set, by, rows.len() as u32).only().unwrap_or(0);
+    if let Some(&query) = rows.get(at as usize) {
+        queries.set = AxisSet::single(query);
+    }
+}
+
+fn set_of(mut patches: Vec<PatchRef>) -> Vec<PatchRef> {
+    patches.sort_unstable();
+    patches.dedup();
+    patches
+}

@@ -1,0 +1,108 @@
+//! What can be wrong with a view state.
+
+use std::path::PathBuf;
+
+/// Why a view state cannot be read or shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The file could not be read.
+    #[error("cannot read the view state {path}: {source}. Check the path given to --state.", path = path.display())]
+    Read {
+        /// The state file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is not a view state.
+    #[error("the view state is not valid TOML for this version: {reason}")]
+    Parse {
+        /// Where and why, with the line.
+        reason: String,
+    },
+    /// The state was written by a newer version.
+    #[error(
+        "the view state has version {found}, which is newer than this reader (it reads up to {supported}). Update vlmscope."
+    )]
+    Newer {
+        /// The version in the text.
+        found: u32,
+        /// The newest version that this reader knows.
+        supported: u32,
+    },
+    /// A set of layers, heads or tokens is not understood.
+    #[error(
+        "`{text}` is not a set of {what}: {reason}. Write one number (4), or mean, max, mean:0-7,12 or max:0-7."
+    )]
+    Set {
+        /// "layers", "heads", …
+        what: &'static str,
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An index lies outside an axis of the trace.
+    #[error("{what} {index} does not exist: {holder} has {count}, numbered 0 to {last}.", last = count.saturating_sub(1))]
+    OutOfRange {
+        /// "layer", "head", "answer token", "picture".
+        what: &'static str,
+        /// What was asked for.
+        index: u32,
+        /// "the model", "the answer", …
+        holder: &'static str,
+        /// How many there are.
+        count: u32,
+    },
+    /// The attention of a position was not kept in the trace.
+    #[error(
+        "the attention of position {query} was not kept: the trace keeps {kept}. Ask again with `--rows all` to keep every position."
+    )]
+    RowNotKept {
+        /// The position asked for.
+        query: u32,
+        /// The positions that were kept, as ranges.
+        kept: String,
+    },
+    /// A patch lies outside its grid.
+    #[error("patch (span {span}, row {row}, column {column}) does not exist: {grids}")]
+    NoPatch {
+        /// Index of the span.
+        span: u32,
+        /// Row of the patch.
+        row: u32,
+        /// Column of the patch.
+        column: u32,
+        /// The grids that there are.
+        grids: String,
+    },
+    /// The named map is not in the trace.
+    #[error("the trace has no map `{name}`; it has {available}. Add it with `vlmscope relevancy`.")]
+    NoMap {
+        /// The map asked for.
+        name: String,
+        /// The maps in the trace.
+        available: String,
+    },
+    /// The view needs a picture, and the trace has none.
+    #[error("the {view} view needs a picture, and this trace has none; use --view token-matrix.")]
+    NoPicture {
+        /// The view's name.
+        view: &'static str,
+    },
+    /// A number is outside what it can be.
+    #[error("{field} is {value}; it must be {bounds}.")]
+    Value {
+        /// The field's name in the TOML.
+        field: &'static str,
+        /// What was given.
+        value: f64,
+        /// What it may be.
+        bounds: &'static str,
+    },
+    /// Two fields do not go together.
+    #[error("{reason}")]
+    Combination {
+        /// What does not fit and what to write instead.
+        reason: String,
+    },
+}

@@ -1,0 +1,167 @@
+//! The way from one state to another, for walkthroughs and recordings.
+//!
+//! What is a number moves (camera, opacity, a fixed range); what is a choice cannot. Another map of
+//! the same trace becomes a cross-fade of the two *maps*, so that one overlay melts into the other
+//! over an unchanged picture; anything else becomes a cross-fade of two whole frames.
+
+use super::{Camera, Mix, Range, Second, ViewKind, ViewState};
+use serde::{Deserialize, Serialize};
+
+/// How fast the way is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Easing {
+    /// Constant speed.
+    Linear,
+    /// Slow at both ends (smootherstep: speed and acceleration are 0 there).
+    #[default]
+    InOut,
+    /// Slow at the end.
+    Out,
+    /// No way at all: the new state at once.
+    Cut,
+}
+
+impl Easing {
+    /// The share of the way after a share of the time; 0 → 0 and 1 → 1 (a cut is there at once).
+    pub fn at(self, t: f64) -> f64 {
+        let t = t.clamp(0.0, 1.0);
+        match self {
+            Self::Linear => t,
+            Self::InOut => t * t * t * (t * (6.0 * t - 15.0) + 10.0),
+            Self::Out => 1.0 - (1.0 - t).powi(3),
+            Self::Cut => 1.0,
+        }
+    }
+}
+
+/// What to draw on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Interpolated {
+    /// One state.
+    One(Box<ViewState>),
+    /// Two frames, cross-faded as pictures: (1 − mix) × from + mix × to.
+    Two {
+        /// The frame that leaves.
+        from: Box<ViewState>,
+        /// The frame that comes.
+        to: Box<ViewState>,
+        /// 0–1.
+        mix: f64,
+    },
+}
+
+/// What to draw a share `t` of the way from one state to another; exactly the states at the ends.
+pub fn interpolate(from: &ViewState, to: &ViewState, t: f64) -> Interpolated {
+    if t <= 0.0 || from == to {
+        return Interpolated::One(Box::new(from.clone()));
+    }
+    if t >= 1.0 {
+        return Interpolated::One(Box::new(to.clone()));
+    }
+    let mut state = with_numbers(from, to, t);
+    if same_choices(&state, to) {
+        return Interpolated::One(Box::new(state));
+    }
+    let unmixed = ViewState { map: to.map.clone(), second: to.second.clone(), ..state.clone() };
+    let both_plain = from.second.is_none() && to.second.is_none();
+    if both_plain && shows_one_map(to.view) && same_choices(&unmixed, to) {
+        let mix = Mix::CrossFade { amount: t };
+        state.second = Some(Second { trace: None, map: to.map.clone(), mix });
+        return Interpolated::One(Box::new(state));
+    }
+    // The camera of another view or picture means something else: each frame then keeps its own.
+    let (from, to) = if from.view == to.view && from.trace == to.trace && from.picture == to.picture
+    {
+        let arriving = ViewState { camera: state.camera, ..with_numbers(to, to, t) };
+        (ViewState { camera: state.camera, ..from.clone() }, arriving)
+    } else {
+        (from.clone(), to.clone())
+    };
+    Interpolated::Two { from: Box::new(from), to: Box::new(to), mix: t }
+}
+
+/// Views whose stage is one map over one picture.
+const fn shows_one_map(view: ViewKind) -> bool {
+    matches!(view, ViewKind::Overlay | ViewKind::Relevancy)
+}
+
+/// `from` with every number on its way to `to`.
+fn with_numbers(from: &ViewState, to: &ViewState, t: f64) -> ViewState {
+    let mut state = from.clone();
+    state.opacity = lerp(from.opacity, to.opacity, t);
+    state.text_scale = lerp(from.text_scale, to.text_scale, t);
+    state.camera = eased_camera(from.camera, to.camera, t);
+    state.normalise.range = match (from.normalise.range, to.normalise.range) {
+        (Range::Fixed { min, max }, Range::Fixed { min: to_min, max: to_max }) => {
+            Range::Fixed { min: lerp(min, to_min, t), max: lerp(max, to_max, t) }
+        }
+        (Range::Percentile { low, high }, Range::Percentile { low: to_low, high: to_high }) => {
+            Range::Percentile { low: lerp(low, to_low, t), high: lerp(high, to_high, t) }
+        }
+        (kept, _) => kept,
+    };
+    if let (Some(second), Some(to_second)) = (&mut state.second, &to.second) {
+        second.mix = match (second.mix, to_second.mix) {
+            (Mix::CrossFade { amount }, Mix::CrossFade { amount: to }) => {
+                Mix::CrossFade { amount: lerp(amount, to, t) }
+            }
+            (Mix::Swipe { position }, Mix::Swipe { position: to }) => {
+                Mix::Swipe { position: lerp(position, to, t) }
+            }
+            (kept, _) => kept,
+        };
+    }
+    // What is drawn over the map changes hands half way.
+    if t >= 0.5 {
+        state.caption.clone_from(&to.caption);
+        state.hovered = to.hovered;
+        state.selected.clone_from(&to.selected);
+        (state.legend, state.grid) = (to.legend, to.grid);
+    }
+    state
+}
+
+/// Whether two states differ in nothing but numbers on their way and what is drawn over the map.
+fn same_choices(state: &ViewState, to: &ViewState) -> bool {
+    let mut there = ViewState {
+        opacity: to.opacity,
+        text_scale: to.text_scale,
+        camera: to.camera,
+        caption: to.caption.clone(),
+        hovered: to.hovered,
+        selected: to.selected.clone(),
+        legend: to.legend,
+        grid: to.grid,
+        ..state.clone()
+    };
+    let same_kind = |a, b| std::mem::discriminant::<Range>(&a) == std::mem::discriminant(&b);
+    if same_kind(there.normalise.range, to.normalise.range) {
+        there.normalise.range = to.normalise.range;
+    }
+    if let (Some(second), Some(to)) = (&mut there.second, &to.second)
+        && std::mem::discriminant(&second.mix) == std::mem::discriminant(&to.mix)
+    {
+        second.mix = to.mix;
+    }
+    there == *to
+}
+
+fn lerp(from: f64, to: f64, t: f64) -> f64 {
+    from + (to - from) * t
+}
+
+/// Zoom moves by a constant factor, and the visible window's corners move straight: at no moment
+/// does the content fly past faster than at the wider end.
+fn eased_camera(from: Camera, to: Camera, t: f64) -> Camera {
+    let zoom = from.zoom * (to.zoom / from.zoom).powf(t);
+    // The share of the way that the centre has gone is the share that the window's size has.
+    let (from_size, to_size) = (from.zoom.recip(), to.zoom.recip());
+    let way = if (from_size - to_size).abs() < 1e-9 {
+        t
+    } else {
+        (zoom.recip() - from_size) / (to_size - from_size)
+    };
+    let centre = [0, 1].map(|axis| lerp(from.centre[axis], to.centre[axis], way));
+    Camera { centre, zoom }
+}

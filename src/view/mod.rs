@@ -1,0 +1,26 @@
+//! What is looked at: one serialisable [`ViewState`], the commands that change it, their history,
+//! and the way from one state to another. Plain data: nothing here draws.
+//!
+//! The decision that shapes the rest: **a frame is a function of a `ViewState` and its trace(s)**,
+//! nothing else. The window, `render --state`, the recorder and a bookmark therefore show the same
+//! picture from the same text, and undo is a list of states rather than of inverse commands.
+
+mod command;
+mod error;
+mod extent;
+mod history;
+mod interpolate;
+mod sets;
+mod state;
+
+pub use command::Command;
+pub use error::ViewError;
+pub use extent::{Extent, Grid};
+pub use history::History;
+pub use interpolate::{Easing, Interpolated, interpolate};
+pub use sets::{Aggregate, AxisSet, Queries, QueryKind};
+pub use state::{
+    Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,
+    Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second, Theme,
+    ViewKind, ViewState,
+};

@@ -1,0 +1,265 @@
+//! Sets along an axis, with how they become one map.
+//!
+//! Written as short text ("4", "mean", "max:0-7,12") in TOML and on the command line alike, so that
+//! a state file and the flags of `render` have one vocabulary.
+
+use super::ViewError;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How several maps become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Aggregate {
+    /// Exactly one map.
+    Single,
+    /// The arithmetic mean.
+    Mean,
+    /// The largest value at each place.
+    Max,
+}
+
+/// A set of layers, heads or tokens and how it is reduced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "SetText", into = "String")]
+pub struct AxisSet {
+    aggregate: Aggregate,
+    /// Ascending, without repeats; `None` is the whole axis.
+    indices: Option<Vec<u32>>,
+}
+
+/// TOML may say `layers = 4` as well as `layers = "4"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SetText {
+    Number(u32),
+    Text(String),
+}
+
+impl AxisSet {
+    /// The mean over the whole axis.
+    pub const MEAN: Self = Self { aggregate: Aggregate::Mean, indices: None };
+    /// The maximum over the whole axis.
+    pub const MAX: Self = Self { aggregate: Aggregate::Max, indices: None };
+
+    /// One place on the axis.
+    pub fn single(index: u32) -> Self {
+        Self { aggregate: Aggregate::Single, indices: Some(vec![index]) }
+    }
+
+    /// Some places, reduced. One index is the same whatever the aggregate, so it becomes `Single`;
+    /// no index at all means the whole axis.
+    pub fn of(aggregate: Aggregate, mut indices: Vec<u32>) -> Self {
+        indices.sort_unstable();
+        indices.dedup();
+        match (aggregate, indices.as_slice()) {
+            (_, &[one]) => Self::single(one),
+            (Aggregate::Max, []) => Self::MAX,
+            (_, []) => Self::MEAN,
+            (Aggregate::Max, _) => Self { aggregate, indices: Some(indices) },
+            _ => Self { aggregate: Aggregate::Mean, indices: Some(indices) },
+        }
+    }
+
+    /// How the set is reduced.
+    pub const fn aggregate(&self) -> Aggregate {
+        self.aggregate
+    }
+
+    /// The only member, where there is exactly one.
+    pub fn only(&self) -> Option<u32> {
+        match self.indices.as_deref() {
+            Some(&[one]) => Some(one),
+            _ => None,
+        }
+    }
+
+    /// The members that were named; `None` is the whole axis.
+    pub fn named(&self) -> Option<&[u32]> {
+        self.indices.as_deref()
+    }
+
+    /// The members on an axis of `len` places.
+    pub fn members(&self, len: u32) -> Vec<u32> {
+        self.indices.clone().unwrap_or_else(|| (0..len).collect())
+    }
+
+    /// Whether a place belongs to the set.
+    pub fn contains(&self, index: u32) -> bool {
+        self.indices.as_ref().is_none_or(|indices| indices.binary_search(&index).is_ok())
+    }
+
+    /// Reads "4", "mean", "max", "mean:0-7,12", "0-7,12" (a mean); `what` names the axis in errors.
+    ///
+    /// # Errors
+    /// If the text is none of these.
+    pub fn parse(what: &'static str, text: &str) -> Result<Self, ViewError> {
+        let bad = |reason: &str| ViewError::Set {
+            what,
+            text: text.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let trimmed = text.trim();
+        let (aggregate, list) = match trimmed.split_once(':') {
+            Some((name, list)) => (Some(name.trim()), list.trim()),
+            None if matches!(trimmed, "mean" | "max" | "all") => (Some(trimmed), ""),
+            None => (None, trimmed),
+        };
+        let aggregate = match aggregate {
+            None | Some("mean" | "all") => Aggregate::Mean,
+            Some("max") => Aggregate::Max,
+            Some(other) => return Err(bad(&format!("`{other}` is neither mean nor max"))),
+        };
+        if list.is_empty() && trimmed.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if list.is_empty() && trimmed.ends_with(':') {
+            return Err(bad("nothing follows the colon"));
+        }
+        let mut indices = Vec::new();
+        for part in list.split(',').map(str::trim).filter(|_| !list.is_empty()) {
+            let number = |text: &str| {
+                text.trim()
+                    .parse::<u32>()
+                    .map_err(|_| bad(&format!("`{part}` is not a number or a range")))
+            };
+            if let Some((first, last)) = part.split_once('-') {
+                let (first, last) = (number(first)?, number(last)?);
+                if first > last || last - first > MAX_RANGE {
+                    return Err(bad(&format!("`{part}` is not an ascending range")));
+                }
+                indices.extend(first..=last);
+            } else {
+                indices.push(number(part)?);
+            }
+        }
+        Ok(Self::of(aggregate, indices))
+    }
+}
+
+/// Longer than any axis of a model: a guard against a mistyped range filling the memory.
+const MAX_RANGE: u32 = 1 << 20;
+
+/// "0-3,7": ascending numbers as ranges.
+pub(super) fn ranges(indices: &[u32]) -> String {
+    let mut parts: Vec<(u32, u32)> = Vec::new();
+    for &index in indices {
+        match parts.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => parts.push((index, index)),
+        }
+    }
+    let text = |&(first, last): &(u32, u32)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}-{last}"),
+    };
+    parts.iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+impl fmt::Display for AxisSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.aggregate {
+            Aggregate::Single => "",
+            Aggregate::Mean => "mean",
+            Aggregate::Max => "max",
+        };
+        match (&self.indices, name) {
+            (None, _) => f.write_str(name),
+            (Some(indices), "") => f.write_str(&ranges(indices)),
+            (Some(indices), _) => write!(f, "{name}:{}", ranges(indices)),
+        }
+    }
+}
+
+impl TryFrom<SetText> for AxisSet {
+    type Error = ViewError;
+
+    fn try_from(text: SetText) -> Result<Self, ViewError> {
+        match text {
+            SetText::Number(index) => Ok(Self::single(index)),
+            SetText::Text(text) => Self::parse("indices", &text),
+        }
+    }
+}
+
+impl From<AxisSet> for String {
+    fn from(set: AxisSet) -> Self {
+        set.to_string()
+    }
+}
+
+/// What a query index counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QueryKind {
+    /// Answer tokens: index i is the row q = P − 1 + i that predicts it.
+    Answer,
+    /// Positions over the expanded prompt and answer.
+    Position,
+}
+
+/// The query rows: answer tokens or kept positions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "SetText", into = "String")]
+pub struct Queries {
+    /// What the indices count.
+    pub kind: QueryKind,
+    /// Which ones, and how they are reduced.
+    pub set: AxisSet,
+}
+
+impl Queries {
+    /// One answer token.
+    pub fn answer(index: u32) -> Self {
+        Self { kind: QueryKind::Answer, set: AxisSet::single(index) }
+    }
+
+    /// One kept position.
+    pub fn position(query: u32) -> Self {
+        Self { kind: QueryKind::Position, set: AxisSet::single(query) }
+    }
+
+    /// Reads "answer 3", "answer mean:2-4", "position 640"; a bare set counts answer tokens.
+    ///
+    /// # Errors
+    /// If the text is none of these.
+    pub fn parse(text: &str) -> Result<Self, ViewError> {
+        let trimmed = text.trim();
+        let (kind, set) = match trimmed.split_once(' ') {
+            Some(("answer", set)) => (QueryKind::Answer, set),
+            Some(("position", set)) => (QueryKind::Position, set),
+            _ => (QueryKind::Answer, trimmed),
+        };
+        let what = match kind {
+            QueryKind::Answer => "answer tokens",
+            QueryKind::Position => "positions",
+        };
+        Ok(Self { kind, set: AxisSet::parse(what, set)? })
+    }
+}
+
+impl fmt::Display for Queries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            QueryKind::Answer => "answer",
+            QueryKind::Position => "position",
+        };
+        write!(f, "{kind} {}", self.set)
+    }
+}
+
+impl TryFrom<SetText> for Queries {
+    type Error = ViewError;
+
+    fn try_from(text: SetText) -> Result<Self, ViewError> {
+        match text {
+            SetText::Number(index) => Ok(Self::answer(index)),
+            SetText::Text(text) => Self::parse(&text),
+        }
+    }
+}
+
+impl From<Queries> for String {
+    fn from(queries: Queries) -> Self {
+        queries.to_string()
+    }
+}
