@@ -4,5 +4,6 @@
 //! composited frame → window, file or video. The modules below stand in dependency order; which
 //! may use which is written in ARCHITECTURE.md and held by `scripts/check_arrows.py`.
 
+pub mod cli;
 pub mod trace;
 pub mod view;

@@ -275,10 +275,8 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
         let patches = u64::from(span.rows) * u64::from(span.columns);
         let fits = patches > 0 && u64::from(span.first) + patches <= u64::from(meta.prompt_len);
         let rect = span.preprocessed_rect;
-        if !fits
-            || !(rect.width > 0.0 && rect.height > 0.0)
-            || span.original_from_preprocessed.inverse().is_none()
-        {
+        let has_area = rect.width > 0.0 && rect.height > 0.0;
+        if !fits || !has_area || span.original_from_preprocessed.inverse().is_none() {
             return damaged(format!(
                 "its image span at position {} does not fit the prompt of {}",
                 span.first, meta.prompt_len

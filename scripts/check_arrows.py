@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Holds the code to its map: which module may use which, who may name which crate.
+
+The rules are the ones in ARCHITECTURE.md. Prints one line per breach and exits 1.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src"
+
+# module → modules of ours that it may use
+ARROWS: dict[str, set[str]] = {
+    "trace": set(),
+    "analysis": {"trace"},
+    "job": set(),
+    "model": {"trace", "analysis", "job"},
+    "view": {"trace", "analysis"},
+    "gpu": {"trace", "analysis", "view"},
+    "record": {"gpu", "view", "job", "trace"},
+    "ui": {"view", "gpu", "analysis", "job", "record", "model", "trace", "settings"},
+    "settings": {"view", "model", "trace"},
+    "cli": {"trace", "analysis", "job", "model", "view", "gpu", "record", "ui", "settings"},
+}
+
+# crate (or path) → the only places that may name it
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    r"\bort::": ("model/session",),
+    r"\btokenizers::": ("model/tokenizer",),
+    r"\begui(_\w+)?::": ("ui/",),
+    r"\bwinit::": ("ui/", "gpu/target"),
+    r"\bwgpu::": ("gpu/", "ui/"),
+    r"\bCommand::new\b": ("record/encoder", "model/session"),
+}
+
+USE = re.compile(r"\bcrate::(\w+)|\bvlmscope::(\w+)")
+COMMENT = re.compile(r"//.*$", re.MULTILINE)
+
+
+def breaches() -> list[str]:
+    found: list[str] = []
+    for path in sorted(SOURCE.rglob("*.rs")):
+        relative = path.relative_to(SOURCE).as_posix()
+        module = relative.split("/")[0].removesuffix(".rs")
+        text = COMMENT.sub("", path.read_text(encoding="utf-8"))
+        if module not in {"lib", "main"}:
+            allowed = ARROWS.get(module)
+            if allowed is None:
+                found.append(f"src/{relative}: module `{module}` has no arrows in scripts/check_arrows.py")
+                continue
+            for match in USE.finditer(text):
+                used = match.group(1) or match.group(2)
+                if used in ARROWS and used != module and used not in allowed:
+                    found.append(f"src/{relative}: `{module}` must not use `{used}`")
+        for pattern, places in ONLY_IN.items():
+            if re.search(pattern, text) and not relative.startswith(places):
+                found.append(f"src/{relative}: {pattern} belongs in {', '.join(places)} only")
+    return found + unpaired_passes() + unmapped_folders()
+
+
+def unpaired_passes() -> list[str]:
+    """One pass = one Rust file and at least one WGSL file whose name starts with its stem."""
+    passes = {path.stem for path in (SOURCE / "gpu" / "passes").glob("*.rs")} - {"mod", "text"}
+    shaders = {path.stem for path in (ROOT / "shaders").glob("*.wgsl")}
+    found = [f"src/gpu/passes/{stem}.rs has no shaders/{stem}.wgsl" for stem in sorted(passes - shaders)]
+    orphans = {stem for stem in shaders if not any(stem == p or stem.startswith(p + "_") for p in passes)}
+    return found + [f"shaders/{stem}.wgsl has no src/gpu/passes/{stem}.rs" for stem in sorted(orphans)]
+
+
+def unmapped_folders() -> list[str]:
+    """ARCHITECTURE.md names every module that exists, and none that does not."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`src/(\w+)(?:/|\.rs)`", text)) - {"main", "lib"}
+    real = {path.stem for path in SOURCE.iterdir() if path.is_dir() or path.suffix == ".rs"} - {"main", "lib"}
+    return [f"ARCHITECTURE.md does not name `src/{name}/`" for name in sorted(real - named)] + [
+        f"ARCHITECTURE.md names `src/{name}/`, which does not exist" for name in sorted(named - real)
+    ]
+
+
+if __name__ == "__main__":
+    lines = breaches()
+    print("\n".join(lines) if lines else "arrows: every module stays within its map")
+    sys.exit(1 if lines else 0)

@@ -1,0 +1,110 @@
+# Shared by scripts/run, scripts/test and scripts/check: finds or installs what a bare machine lacks.
+# Sourced, not run. Everything it installs for itself goes to the user's data folder or to ./.venv-*.
+
+ORT_VERSION="1.32.0"
+RUST_MINIMUM="1.95"
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+DATA_HOME="${XDG_DATA_HOME:-$HOME/.local/share}/vlmscope"
+
+say() { printf '\033[1m▸ %s\033[0m\n' "$*" >&2; }
+fail() { printf '\033[31m✗ %s\033[0m\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif have sudo; then sudo "$@"
+    else return 126
+    fi
+}
+
+# Installs the Debian packages that are missing; where it may not, says which they are.
+need_packages() {
+    local missing=() package
+    have dpkg-query || { say "no dpkg here: please see that these are installed: $*"; return 0; }
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} = 0 ] && return 0
+    say "installing system packages: ${missing[*]}"
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2; then
+        return 0
+    fi
+    fail "these system packages are missing and could not be installed from here; run as root:
+    apt-get update && apt-get install -y ${missing[*]}"
+}
+
+version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
+
+# Rust from the machine, from rustup, or rustup itself from Debian's package or its own site.
+need_rust() {
+    export PATH="$HOME/.cargo/bin:$PATH"
+    if have rustc && version_at_least "$(rustc --version | cut -d' ' -f2)" "$RUST_MINIMUM"; then return 0; fi
+    if ! have rustup; then
+        say "installing rustup (Rust $RUST_MINIMUM or newer is needed)"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rustup >&2 2>/dev/null ||
+            { need_packages curl ca-certificates && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt >&2; } ||
+            fail "Rust $RUST_MINIMUM or newer is needed and could not be installed: see https://rustup.rs"
+    fi
+    rustup toolchain install stable --profile minimal -c clippy -c rustfmt >&2 && rustup default stable >&2 ||
+        fail "rustup could not install a Rust toolchain; see its message above"
+    version_at_least "$(rustc --version | cut -d' ' -f2)" "$RUST_MINIMUM" ||
+        fail "Rust $RUST_MINIMUM or newer is needed, but $(rustc --version) was found"
+}
+
+# Fetches ONNX Runtime's shared library out of its Python wheel into the user's data folder.
+need_onnxruntime() {
+    local folder="$DATA_HOME/onnxruntime/$ORT_VERSION"
+    if [ -n "${ORT_DYLIB_PATH:-}" ] && [ -f "$ORT_DYLIB_PATH" ]; then return 0; fi
+    if [ -f "$folder/libonnxruntime.so.$ORT_VERSION" ]; then return 0; fi
+    say "fetching ONNX Runtime $ORT_VERSION"
+    have python3 && python3 -m pip --version >/dev/null 2>&1 || need_packages python3 python3-pip
+    local work; work="$(mktemp -d)"
+    # The wheel's library does not depend on the Python version, so any is asked for.
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+        --python-version 3.12 --implementation cp --abi cp312 \
+        --platform "manylinux_2_28_$(uname -m)" --platform "manylinux_2_27_$(uname -m)" \
+        -d "$work" "onnxruntime==$ORT_VERSION" >&2 ||
+        { rm -rf "$work"; fail "ONNX Runtime $ORT_VERSION could not be fetched with pip. Fetch the wheel on another machine and set ORT_DYLIB_PATH to its libonnxruntime.so"; }
+    mkdir -p "$folder"
+    python3 - "$work" "$folder" <<'PY'
+import os, pathlib, shutil, sys, zipfile
+
+work, folder = map(pathlib.Path, sys.argv[1:])
+(wheel,) = work.glob("*.whl")
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        base = os.path.basename(name)
+        library = base.startswith("libonnxruntime") and ".so" in base
+        if library or base in {"LICENSE", "ThirdPartyNotices.txt"}:
+            part = folder / (base + ".part")
+            with archive.open(name) as source, part.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            part.rename(folder / base)
+PY
+    rm -rf "$work"
+    [ -f "$folder/libonnxruntime.so.$ORT_VERSION" ] || fail "the ONNX Runtime wheel did not hold libonnxruntime.so.$ORT_VERSION"
+}
+
+# lavapipe wants an existing runtime folder.
+need_runtime_folder() {
+    if [ -z "${XDG_RUNTIME_DIR:-}" ] || [ ! -d "$XDG_RUNTIME_DIR" ]; then
+        XDG_RUNTIME_DIR="$(mktemp -d)"
+        export XDG_RUNTIME_DIR
+    fi
+}
+
+# A Python environment with pinned requirements: need_venv NAME REQUIREMENTS…
+need_venv() {
+    local folder="$ROOT/.venv-$1"; shift
+    have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || need_packages python3 python3-venv
+    if [ ! -x "$folder/bin/python" ]; then
+        python3 -m venv "$folder" >&2 || fail "python3 could not make a virtual environment in $folder"
+    fi
+    local requirements
+    for requirements in "$@"; do
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2 ||
+            fail "the Python packages of $requirements could not be installed"
+    done
+    VENV_PYTHON="$folder/bin/python"
+}

@@ -1,0 +1,187 @@
+//! `vlmscope inspect`: what is in a trace or a bundle, without running anything.
+
+use super::{human_bytes, print_json, selection, usage};
+use crate::trace::{Stat, TokenKind, Trace};
+use serde_json::json;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Show what is in a trace (NAME.vlmtrace) or a bundle (a folder with a manifest.json).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope inspect cat.vlmtrace
+  vlmscope inspect onnx/tiny
+  vlmscope inspect cat.vlmtrace --json | jq .tokens")]
+pub(crate) struct Args {
+    /// A trace file or a bundle folder.
+    path: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.path.is_dir() {
+        return bundle(&args.path, args.json);
+    }
+    let trace = Trace::open(&args.path)?;
+    if args.json { print_json(&as_json(&trace)) } else { as_text(&trace) }
+}
+
+fn bundle(path: &Path, _json: bool) -> anyhow::Result<()> {
+    Err(usage(format!("{} is a folder", path.display())))
+}
+
+fn as_json(trace: &Trace) -> serde_json::Value {
+    let meta = trace.meta();
+    let shape = trace.shape();
+    let tensors: Vec<_> = trace
+        .tensors()
+        .map(|(name, dtype, shape, bytes)| json!({"name": name, "dtype": format!("{dtype:?}"), "shape": shape, "bytes": bytes}))
+        .collect();
+    json!({
+        "kind": "trace",
+        "format_version": meta.format_version,
+        "model": meta.model,
+        "question": meta.question,
+        "answer": meta.answer,
+        "sampling": meta.sampling,
+        "prompt_tokens": meta.prompt_len,
+        "generated_tokens": shape.generated,
+        "positions": shape.positions,
+        "rows": trace.rows(),
+        "tokens": meta.tokens,
+        "logprobs": &trace.answer_logprobs()[..],
+        "spans": meta.spans,
+        "preprocess": meta.preprocess,
+        "attention_scale": meta.attention_scale,
+        "maps": trace.map_names(),
+        "tensors": tensors,
+        "timings_s": meta.timings,
+        "provenance": meta.provenance,
+    })
+}
+
+fn as_text(trace: &Trace) -> anyhow::Result<()> {
+    let meta = trace.meta();
+    let shape = trace.shape();
+    let out = &mut std::io::stdout().lock();
+    writeln!(out, "question   {}", meta.question)?;
+    writeln!(out, "answer     {}", meta.answer)?;
+    writeln!(
+        out,
+        "model      {} · {} layers × {} heads ({} key/value) · vision {} × {}",
+        meta.model.name,
+        shape.layers,
+        shape.heads,
+        meta.model.kv_heads,
+        meta.model.vision_layers,
+        meta.model.vision_heads
+    )?;
+    writeln!(
+        out,
+        "positions  {} prompt + {} generated; attention over {}; rows kept: {}",
+        meta.prompt_len,
+        shape.generated,
+        shape.positions,
+        selection::kept(trace.rows())
+    )?;
+    for (index, span) in meta.spans.iter().enumerate() {
+        let size = meta.preprocess.get(span.picture as usize).map_or_else(String::new, |info| {
+            format!(
+                " · {} {} × {} → {} × {} ({})",
+                info.file_name,
+                info.original_size[0],
+                info.original_size[1],
+                info.preprocessed_size[0],
+                info.preprocessed_size[1],
+                serde_json::to_value(info.mode)
+                    .ok()
+                    .and_then(|mode| mode.as_str().map(str::to_owned))
+                    .unwrap_or_default()
+            )
+        });
+        writeln!(
+            out,
+            "picture {index}  {} × {} patches at positions {}–{}{size}",
+            span.rows,
+            span.columns,
+            span.first,
+            span.keys().end - 1
+        )?;
+    }
+    let timings = meta.timings;
+    writeln!(
+        out,
+        "timings    preprocess {:.3} s · vision {:.3} s · prefill {:.3} s · decode {:.3} s · {} {}",
+        timings.preprocess,
+        timings.vision,
+        timings.prefill,
+        timings.decode,
+        meta.provenance.provider,
+        meta.provenance.runtime
+    )?;
+    answer_table(out, trace)?;
+    writeln!(out, "\ntensors")?;
+    for (name, dtype, shape, bytes) in trace.tensors() {
+        writeln!(
+            out,
+            "  {name:<24} {:<4} {:<24} {:>10}",
+            format!("{dtype:?}"),
+            format!("{shape:?}"),
+            human_bytes(bytes as u64)
+        )?;
+    }
+    Ok(())
+}
+
+/// Per answer token: probability, and the layer and head that look at the picture most.
+fn answer_table(out: &mut impl std::io::Write, trace: &Trace) -> anyhow::Result<()> {
+    let shape = trace.shape();
+    writeln!(
+        out,
+        "\ntoken            probability   most on the picture        share of attention"
+    )?;
+    let logprobs = trace.answer_logprobs();
+    for (index, token) in trace.meta().answer_tokens().iter().enumerate() {
+        let probability = logprobs.get(index).map_or(f32::NAN, |logprob| logprob.exp());
+        write!(out, "{index:>3} {:<14} {probability:>9.4}", shown(&token.text))?;
+        let row = trace.row_of_answer(crate::trace::AnswerIndex(index as u32));
+        let best =
+            row.and_then(|row| trace.stats(row)).and_then(|stats| most_image_attending(&stats));
+        match best {
+            Some((map, share)) if token.kind != TokenKind::Special => {
+                writeln!(
+                    out,
+                    "     layer {:>2} · head {:>2}        {share:>10.3}",
+                    map / shape.heads,
+                    map % shape.heads
+                )?;
+            }
+            _ => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+/// (layer × heads + head, image sum) of the head that attends most to the picture.
+fn most_image_attending(stats: &[f32]) -> Option<(usize, f32)> {
+    stats
+        .chunks_exact(crate::trace::STAT_COUNT)
+        .map(|head| head[Stat::ImageSum as usize])
+        .enumerate()
+        .max_by(|left, right| left.1.total_cmp(&right.1))
+}
+
+/// A vocabulary piece with its word mark as a thin sign and control characters by name.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter {
+            '▁' => "·".to_owned(),
+            '\n' => "⏎".to_owned(),
+            letter if letter.is_control() => format!("<{:02X}>", u32::from(letter)),
+            letter => letter.to_string(),
+        })
+        .collect()
+}

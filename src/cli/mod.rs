@@ -1,0 +1,135 @@
+//! The command line: one file a subcommand.
+//!
+//! stdout carries results and nothing else, stderr progress and errors, so that every command
+//! can stand in a pipe. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod export;
+mod inspect;
+mod selection;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A native microscope for vision-language models.
+#[derive(Debug, Parser)]
+#[command(name = "vlmscope", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  vlmscope ask cat.jpg \"What is this?\"            answer, trace and overlay beside the picture
+  vlmscope inspect cat.vlmtrace                   what is in a trace
+  vlmscope export cat.vlmtrace --token 2 --out map.npy
+                                                  the numbers behind a figure
+
+Each command explains itself: vlmscope ask --help")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::Args),
+    Export(export::Args),
+}
+
+/// A request that makes no sense as it stands (exit code 2), as opposed to one that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub String);
+
+/// Shorthand for a [`UsageError`] as an `anyhow` error.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    UsageError(message.into()).into()
+}
+
+/// Parses the command line, runs the command and turns its outcome into an exit code.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // A closed pipe (`vlmscope inspect … | head`) is the reader's wish, not a failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = if error.is::<UsageError>() { 2 } else { 1 };
+            let _ = writeln!(std::io::stderr(), "vlmscope: {}", chain(&error));
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// The error and its causes on one line, without saying the same thing twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Prints a result as one JSON object.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Bytes as a person reads them.
+pub(crate) fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Writes a file beside its place and renames it, so that a full disk or a crash leaves the old one.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let cannot =
+        || format!("cannot write {}; check that the folder exists and has room", path.display());
+    let temporary = tempfile::Builder::new()
+        .prefix(".vlmscope-")
+        .suffix(".part")
+        .tempfile_in(folder)
+        .with_context(cannot)?;
+    let mut out = BufWriter::new(temporary.as_file());
+    write(&mut out).with_context(cannot)?;
+    out.flush().with_context(cannot)?;
+    drop(out);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let shared = std::fs::Permissions::from_mode(0o644);
+        temporary.as_file().set_permissions(shared).with_context(cannot)?;
+    }
+    temporary.persist(path).with_context(cannot)?;
+    Ok(())
+}
