@@ -5,5 +5,6 @@
 //! may use which is written in ARCHITECTURE.md and held by `scripts/check_arrows.py`.
 
 pub mod cli;
+pub mod gpu;
 pub mod trace;
 pub mod view;

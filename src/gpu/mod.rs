@@ -1,0 +1,3 @@
+//! Pages to pixels.
+
+pub mod colormap;
