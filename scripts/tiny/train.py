@@ -1,0 +1,240 @@
+"""The training loop: a vision-only warm-up on patch labels, then pictures and questions together.
+
+Everything is scheduled by steps, never by the clock, so a seed gives the same run on a slow and on a fast machine. Two
+processes of one thread each share a batch and average their gradients once a step: threads would meet several hundred times a
+step, which crawls as soon as anything else wants one of the cores.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
+
+from tiny.batches import HEADS, IGNORE, Batch, Batches
+from tiny.model import IMAGE_SIZE, PATCH_SIZE, WIDTH, build_model, packed_text, vision_features
+from tiny.optimiser import build_optimisers
+from tiny.text import build_processor
+
+PATCH_WEIGHT, GUIDE_WEIGHT = 0.3, 0.1
+RAMP_STEPS, FINAL_RATE = 60, 0.03
+GUIDE_FADE, GUIDE_END = 0.58, 2 / 3  # of the joint steps: guidance fades to nothing and stays off
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and on what. Batch sizes are pictures over all workers."""
+
+    warm_steps: int = 700
+    joint_steps: int = 4800
+    warm_batch: int = 32
+    joint_batch: int = 16
+    workers: int = 2
+    seed: int = 2026
+    checkpoint_every: int = 250
+    snapshot_every: int = 500
+
+    @property
+    def total(self) -> int:
+        return self.warm_steps + self.joint_steps
+
+    def rate(self, step: int) -> float:
+        """Factor of the learning rates: a ramp at the start of each stage under one cosine."""
+        since = step if step < self.warm_steps else step - self.warm_steps
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.total))
+        return min(1.0, (since + 1) / RAMP_STEPS) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+
+    def guidance(self, step: int) -> float:
+        """Weight of the guidance loss; 0 for the last third of the joint steps."""
+        done = (step - self.warm_steps) / self.joint_steps
+        return GUIDE_WEIGHT * min(1.0, max(0.0, (GUIDE_END - done) / (GUIDE_END - GUIDE_FADE)))
+
+
+class PatchHeads(nn.ModuleDict):
+    """Linear read-outs of every patch feature. They only shape the vision tower and are thrown away."""
+
+    def __init__(self) -> None:
+        super().__init__({name: nn.Linear(WIDTH, classes) for name, classes in HEADS.items()})
+
+    def loss(self, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
+        flat = features.flatten(0, 1)
+        losses = [
+            F.cross_entropy(head(flat), labels[name].flatten(), ignore_index=IGNORE) for name, head in self.items()
+        ]
+        return torch.stack([loss for loss in losses if not loss.isnan()]).sum()
+
+
+@dataclass
+class Losses:
+    total: Tensor
+    parts: dict[str, float]
+
+
+def losses(model: LlavaForConditionalGeneration, heads: PatchHeads, batch: Batch, guide_weight: float) -> Losses:
+    """All losses of one batch; which ones depends on what the batch holds."""
+    features = vision_features(model, batch.pixels.float() / 127.5 - 1)
+    patch = heads.loss(features, batch.patch_labels)
+    if batch.packed is None:
+        return Losses(patch, {"patch": patch.item()})
+    guided = guide_weight > 0
+    hidden, guide = packed_text(model, features, batch.packed, batch.guides if guided else ())
+    wanted = batch.labels != IGNORE
+    logits, targets = model.lm_head(hidden[wanted]), batch.labels[wanted]
+    answer = F.cross_entropy(logits, targets)
+    parts = {
+        "answer": answer.item(),
+        "token": (logits.argmax(-1) == targets).float().mean().item(),
+        "patch": patch.item(),
+    }
+    total = answer + PATCH_WEIGHT * patch
+    if guided:
+        parts["guide"] = guide.item()
+        total = total + guide_weight * guide
+    return Losses(total, parts)
+
+
+def save_snapshot(model: LlavaForConditionalGeneration, processor: LlavaProcessor, out: Path, step: int) -> None:
+    """`out/snapshot` → a folder written by `save_pretrained`; the link changes only when the folder is complete."""
+    folder = out / f"snapshot-{step:05d}"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    link = out / "snapshot.part"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    os.replace(link, out / "snapshot")
+    for old in sorted(out.glob("snapshot-*"))[:-3]:
+        shutil.rmtree(old)
+
+
+class Trainer:
+    """Model, heads, optimisers and the step that they have reached; the same in every worker, of which number 0 writes."""
+
+    def __init__(self, out: Path, plan: Plan, resume: bool, worker: int = 0) -> None:
+        self.out, self.plan, self.worker, self.step = out, plan, worker, 0
+        out.mkdir(parents=True, exist_ok=True)
+        self.processor = build_processor(IMAGE_SIZE, PATCH_SIZE)
+        self.model = build_model(self.processor, plan.seed)
+        self.heads = PatchHeads()
+        self.optimisers = build_optimisers(self.model, self.heads)
+        if resume:
+            self._restore()
+
+    def _restore(self) -> None:
+        path = self.out / "checkpoint.pt"
+        if not path.is_file():
+            raise SystemExit(f"{path}: no checkpoint to resume from; run once without --resume")
+        state = torch.load(path, weights_only=True)
+        if state["plan"] != asdict(self.plan):
+            raise SystemExit(
+                f"{path}: was written with another plan ({state['plan']}); use the same options or another --out"
+            )
+        self.model.load_state_dict(state["model"])
+        self.heads.load_state_dict(state["heads"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.step = state["step"]
+
+    def checkpoint(self) -> None:
+        """Model, optimisers and step, written to a temporary name and renamed. Batches draw their chance from the step."""
+        state = {
+            "plan": asdict(self.plan),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+        part = self.out / "checkpoint.pt.part"
+        torch.save(state, part)
+        os.replace(part, self.out / "checkpoint.pt")
+
+    def _one(self, batch: Batch) -> dict[str, float]:
+        factor = self.plan.rate(self.step)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+        found = losses(self.model, self.heads, batch, self.plan.guidance(self.step))
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        found.total.backward()
+        weights = [w for o in self.optimisers for g in o.param_groups for w in g["params"] if w.grad is not None]
+        self._average([w.grad for w in weights])
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        return found.parts
+
+    def _average(self, gradients: list[Tensor]) -> None:
+        if self.plan.workers == 1:
+            return
+        flat = nn.utils.parameters_to_vector(gradients)
+        dist.all_reduce(flat)
+        nn.utils.vector_to_parameters(flat / self.plan.workers, gradients)
+
+    def _stage(self, number: int, last: int, size: int) -> None:
+        plan = self.plan
+        batches = Batches(self.processor.tokenizer, plan.seed, number, self.worker, size // plan.workers)
+        began, first, mean = time.monotonic(), self.step, {}
+        while self.step < last:
+            parts = self._one(batches[self.step])
+            self.step += 1
+            if self.worker:
+                continue
+            mean = {name: mean.get(name, value) * 0.97 + value * 0.03 for name, value in parts.items()}
+            if self.step % 25 == 0 or self.step == last:
+                pace = (time.monotonic() - began) / (self.step - first)
+                shown = "  ".join(f"{name} {value:.3f}" for name, value in mean.items())
+                stage = ("patches", "questions")[number]
+                print(
+                    f"{stage} {self.step}/{plan.total}  {shown}  {pace:.2f} s/step, stage done in {(last - self.step) * pace / 60:.0f} min",
+                    flush=True,
+                )
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.step % self.plan.checkpoint_every == 0:
+            self.checkpoint()
+        if self.step % self.plan.snapshot_every == 0:
+            save_snapshot(self.model, self.processor, self.out, self.step)
+
+    def run(self) -> None:
+        """Train from wherever we are to the end, then write the last checkpoint and snapshot."""
+        if self.step < self.plan.warm_steps:
+            self._stage(0, self.plan.warm_steps, self.plan.warm_batch)
+        if self.step < self.plan.total:
+            self._stage(1, self.plan.total, self.plan.joint_batch)
+        if self.worker == 0:
+            self.checkpoint()
+            save_snapshot(self.model, self.processor, self.out, self.step)
+
+
+def work(worker: int, out: Path, plan: Plan, resume: bool, rendezvous: str) -> None:
+    """One worker's whole training; `rendezvous` is a file that does not exist yet."""
+    torch.set_num_threads(1)
+    if plan.workers > 1:
+        dist.init_process_group("gloo", f"file://{rendezvous}", rank=worker, world_size=plan.workers)
+    Trainer(out, plan, resume, worker).run()
+    if plan.workers > 1:
+        dist.destroy_process_group()
+
+
+def train(out: Path, plan: Plan, resume: bool) -> None:
+    """Run all workers to the end; the result is `out/snapshot`."""
+    # Large tensors stay in the heap: giving them back to the system and faulting them in again costs more than using them.
+    os.environ |= {
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+        "OMP_NUM_THREADS": "1",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (out.resolve(), plan, resume, f"{folder}/rendezvous")
+        torch.multiprocessing.spawn(work, arguments, nprocs=plan.workers)
