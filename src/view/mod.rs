@@ -8,6 +8,7 @@
 mod command;
 mod error;
 mod extent;
+pub mod figure;
 mod history;
 mod interpolate;
 mod sets;

@@ -1,0 +1,308 @@
+//! Labels along edges: layers and heads by number, tokens by text.
+
+use super::super::{Range, ViewState};
+use super::content::{Axis, AxisToken};
+use super::layout::TICK;
+use super::{
+    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, Run, fitted, number, text_width,
+};
+use crate::trace::TokenKind;
+
+/// Thickness of a mark of the selection.
+const MARK: f32 = 2.0;
+/// Between labels and what they name.
+const GAP: f32 = 8.0;
+
+fn tick(text: String, baseline: [f32; 2], align: Align, ink: Ink, scale: f32) -> Label {
+    let runs = vec![Run { strong: ink == Ink::Accent, text }];
+    Label { runs, baseline, align, size_px: TICK * scale, ink }
+}
+
+/// An outline just around a rectangle, cut to the stage.
+pub(super) fn mark(figure: &mut Figure, rect: PixelRect) {
+    let t = MARK * figure.scale;
+    let (l, r, top, bottom) = (rect.x - t, rect.right() + t, rect.y - t, rect.bottom() + t);
+    // The outline may stand in the gap beside the stage, but not far from it.
+    let near = PixelRect::from_edges(
+        figure.stage.x - t,
+        figure.stage.y - t,
+        figure.stage.right() + t,
+        figure.stage.bottom() + t,
+    );
+    for side in [
+        PixelRect::from_edges(l, top, r, top + t),
+        PixelRect::from_edges(l, bottom - t, r, bottom),
+        PixelRect::from_edges(l, top + t, l + t, bottom - t),
+        PixelRect::from_edges(r - t, top + t, r, bottom - t),
+    ] {
+        let rect = side.intersection(&near);
+        if rect.width > 0.0 && rect.height > 0.0 {
+            figure.fills.push(Fill { rect, ink: Ink::Accent, alpha: 1.0 });
+        }
+    }
+}
+
+/// The smallest power of two whose multiples are at least `min_px` apart.
+fn step_for(cell_px: f32, min_px: f32) -> u32 {
+    let mut step = 1;
+    while (step as f32) * cell_px < min_px && step < 1 << 20 {
+        step *= 2;
+    }
+    step
+}
+
+/// Hairlines between cells, numbers along both edges, and the marks of the selection.
+pub(super) fn ruled_axes(figure: &mut Figure, layers: &Axis, heads: &Axis) {
+    let s = figure.scale;
+    let (stage, content) = (figure.stage, figure.content);
+    let visible = figure.visible();
+    let cell =
+        [content.width / heads.count.max(1) as f32, content.height / layers.count.max(1) as f32];
+    rule(figure, layers.count, heads.count, cell);
+
+    let centred = CAP_HEIGHT * TICK * s / 2.0;
+    let (left, top) = (visible.x - GAP * s, visible.y - GAP * s);
+    let step = step_for(cell[1], TICK * 1.5 * s);
+    for layer in 0..layers.count {
+        let y = content.y + (layer as f32 + 0.5) * cell[1];
+        let marked = layers.marked.contains(&layer);
+        let crowded = layers.marked.iter().any(|m| m.abs_diff(layer) < step.div_ceil(2).max(1));
+        if y < stage.y || y > stage.bottom() || !(marked || (layer % step == 0 && !crowded)) {
+            continue;
+        }
+        let ink = if marked { Ink::Accent } else { Ink::Muted };
+        figure.labels.push(tick(layer.to_string(), [left, y + centred], Align::End, ink, s));
+    }
+    let widest = text_width(&heads.count.saturating_sub(1).to_string(), true) * TICK * s;
+    let step = step_for(cell[0], widest + 6.0 * s);
+    for head in 0..heads.count {
+        let x = content.x + (head as f32 + 0.5) * cell[0];
+        let marked = heads.marked.contains(&head);
+        let crowded = heads.marked.iter().any(|m| m.abs_diff(head) < step.div_ceil(2).max(1));
+        if x < stage.x || x > stage.right() || !(marked || (head % step == 0 && !crowded)) {
+            continue;
+        }
+        let ink = if marked { Ink::Accent } else { Ink::Muted };
+        figure.labels.push(tick(head.to_string(), [x, top], Align::Centre, ink, s));
+    }
+    let title_y = top - (TICK + 5.0) * s;
+    figure.labels.push(tick("head".into(), [visible.x, title_y], Align::Start, Ink::Muted, s));
+    figure.labels.push(tick("layer".into(), [left, title_y], Align::End, Ink::Muted, s));
+
+    mark_selection(figure, layers, heads, cell);
+}
+
+/// Hairlines where the cells are wide enough to spare them.
+fn rule(figure: &mut Figure, rows: u32, columns: u32, cell: [f32; 2]) {
+    const MIN_CELL_PX: f32 = 12.0;
+    if cell[0].min(cell[1]) < MIN_CELL_PX {
+        return;
+    }
+    let visible = figure.visible();
+    let content = figure.content;
+    let thin = (figure.scale * 0.75).max(1.0).round();
+    for row in 1..rows {
+        let y = (content.y + row as f32 * cell[1] - thin / 2.0).round();
+        let rect = PixelRect { y, height: thin, ..visible }.intersection(&visible);
+        if rect.height > 0.0 {
+            figure.fills.push(Fill { rect, ink: Ink::Background, alpha: 1.0 });
+        }
+    }
+    for column in 1..columns {
+        let x = (content.x + column as f32 * cell[0] - thin / 2.0).round();
+        let rect = PixelRect { x, width: thin, ..visible }.intersection(&visible);
+        if rect.width > 0.0 {
+            figure.fills.push(Fill { rect, ink: Ink::Background, alpha: 1.0 });
+        }
+    }
+}
+
+/// One cell, a row, a column or the cells of a set: whatever the selection names.
+fn mark_selection(figure: &mut Figure, layers: &Axis, heads: &Axis, cell: [f32; 2]) {
+    let content = figure.content;
+    let span = |first: u32, count: u32, start: f32, size: f32| {
+        (start + first as f32 * size, start + (first + count) as f32 * size)
+    };
+    let runs = |axis: &Axis| -> Vec<(u32, u32)> {
+        if axis.marked.is_empty() {
+            return vec![(0, axis.count)];
+        }
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        for &index in &axis.marked {
+            match runs.last_mut() {
+                Some((first, count)) if *first + *count == index => *count += 1,
+                _ => runs.push((index, 1)),
+            }
+        }
+        runs
+    };
+    if layers.marked.is_empty() && heads.marked.is_empty() {
+        return;
+    }
+    for (layer, layer_count) in runs(layers) {
+        for &(head, head_count) in &runs(heads) {
+            let (top, bottom) = span(layer, layer_count, content.y, cell[1]);
+            let (left, right) = span(head, head_count, content.x, cell[0]);
+            let rect = PixelRect::from_edges(left, top, right, bottom);
+            if rect.overlaps(&figure.stage) {
+                mark(figure, rect);
+            }
+        }
+    }
+}
+
+/// Numbers in the cells of a matrix, where they fit.
+pub(super) fn print_values(
+    figure: &mut Figure,
+    state: &ViewState,
+    layers: &Axis,
+    heads: &Axis,
+    values: &[f32],
+) {
+    let s = figure.scale;
+    let largest = values.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+    let smallest = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let (low, high) = match state.normalise.range {
+        Range::Fixed { min, max } => (min as f32, max as f32),
+        _ => (smallest, values.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
+    };
+    let cell = figure.content.cell(0, 0, layers.count, heads.count);
+    let sample = number(f64::from(largest), f64::from(largest));
+    if text_width(&sample, false) * TICK * s > cell.width - 12.0 * s || cell.height < 24.0 * s {
+        return;
+    }
+    for (index, &value) in values.iter().enumerate() {
+        let (layer, head) = (index as u32 / heads.count, index as u32 % heads.count);
+        let rect = figure.content.cell(layer, head, layers.count, heads.count);
+        if !figure.stage.contains(&rect) {
+            continue;
+        }
+        let at = if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
+        let [x, y] = rect.centre();
+        let text = number(f64::from(value), f64::from(largest));
+        let y = y + CAP_HEIGHT * TICK * s / 2.0;
+        figure.labels.push(tick(text, [x, y], Align::Centre, Ink::OnMap(at), s));
+    }
+}
+
+/// A name for a stretch of positions.
+const fn kind_name(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::System => "system",
+        TokenKind::Image => "image",
+        TokenKind::Question => "question",
+        TokenKind::Answer => "answer",
+        TokenKind::Special => "",
+    }
+}
+
+/// Query tokens along the left edge, stretches of keys along the top; key tokens too where a
+/// column is wide enough to hold one.
+pub(super) fn label_tokens(
+    figure: &mut Figure,
+    first_query: u32,
+    queries: &[AxisToken],
+    keys: &[AxisToken],
+) {
+    let s = figure.scale;
+    let (stage, content) = (figure.stage, figure.content);
+    let row_px = content.height / queries.len().max(1) as f32;
+    let centred = CAP_HEIGHT * TICK * s / 2.0;
+    let step = step_for(row_px, TICK * 1.4 * s);
+    for (index, token) in queries.iter().enumerate().step_by(step as usize) {
+        let y = content.y + (index as f32 + 0.5) * row_px;
+        if y < stage.y || y > stage.bottom() {
+            continue;
+        }
+        let position = (first_query as usize + index).to_string();
+        let room = stage.x - GAP * s - text_width(&position, false) * TICK * s;
+        let left = figure_left(figure);
+        let text = fitted(&token.text, false, (room - left - 8.0 * s) / (TICK * s));
+        let y = y + centred;
+        figure.labels.push(tick(position, [stage.x - GAP * s, y], Align::End, Ink::Muted, s));
+        if !text.is_empty() {
+            figure.labels.push(tick(text, [room - 6.0 * s, y], Align::End, Ink::Text, s));
+        }
+    }
+    let title_y = stage.y - (TICK * 2.0 + 14.0) * s;
+    figure.labels.push(tick("key".into(), [stage.x, title_y], Align::Start, Ink::Muted, s));
+    figure.labels.push(tick(
+        "query".into(),
+        [stage.x - GAP * s, title_y],
+        Align::End,
+        Ink::Muted,
+        s,
+    ));
+    label_stretches(figure, keys);
+    label_keys(figure, keys);
+}
+
+fn figure_left(figure: &Figure) -> f32 {
+    // The stage's own left gutter begins where the figure's margin ends.
+    (figure.stage.x - 132.0 * figure.scale).max(0.0)
+}
+
+/// A hairline and a name over each stretch of keys of one kind.
+fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
+    let s = figure.scale;
+    let (stage, content) = (figure.stage, figure.content);
+    let column_px = content.width / keys.len().max(1) as f32;
+    let mut start = 0;
+    for (index, key) in keys.iter().enumerate() {
+        let ends = keys.get(index + 1).is_none_or(|next| next.kind != key.kind);
+        if !ends {
+            continue;
+        }
+        let left = (content.x + start as f32 * column_px).max(stage.x);
+        let right = (content.x + (index + 1) as f32 * column_px).min(stage.right());
+        start = index + 1;
+        let name = kind_name(key.kind);
+        if right - left < 4.0 * s || name.is_empty() {
+            continue;
+        }
+        let y = stage.y - (TICK + 8.0) * s;
+        let rect = PixelRect { x: left, y, width: right - left - 2.0 * s, height: 2.0 * s };
+        figure.fills.push(Fill { rect, ink: Ink::Hairline, alpha: 1.0 });
+        if text_width(name, false) * TICK * s <= right - left - 4.0 * s {
+            let at = [left, y - 5.0 * s];
+            let first_title = figure.labels.iter().any(|label| {
+                label.text() == "key"
+                    && (label.baseline[1] - at[1]).abs() < TICK * s
+                    && label.bounds().right() + 6.0 * s > left
+            });
+            if !first_title {
+                figure.labels.push(tick(name.into(), at, Align::Start, Ink::Text, s));
+            }
+        }
+    }
+}
+
+fn label_keys(figure: &mut Figure, keys: &[AxisToken]) {
+    const MIN_COLUMN: f32 = 44.0;
+    let s = figure.scale;
+    let (stage, content) = (figure.stage, figure.content);
+    let column_px = content.width / keys.len().max(1) as f32;
+    let y = stage.y - 6.0 * s;
+    if column_px < MIN_COLUMN * s {
+        // Too narrow for words: positions at round numbers.
+        let widest = text_width(&keys.len().to_string(), false) * TICK * s;
+        let step = step_for(column_px, widest + 24.0 * s);
+        for index in (0..keys.len()).step_by(step as usize) {
+            let x = content.x + (index as f32 + 0.5) * column_px;
+            if x >= stage.x && x <= stage.right() - widest {
+                let at = [x, y];
+                figure.labels.push(tick(index.to_string(), at, Align::Centre, Ink::Muted, s));
+            }
+        }
+        return;
+    }
+    for (index, key) in keys.iter().enumerate() {
+        let x = content.x + (index as f32 + 0.5) * column_px;
+        let text = if key.text.is_empty() { index.to_string() } else { key.text.clone() };
+        let text = fitted(&text, false, (column_px - 6.0 * s) / (TICK * s));
+        let half = text_width(&text, false) * TICK * s / 2.0;
+        if x - half >= stage.x && x + half <= stage.right() && !text.is_empty() {
+            figure.labels.push(tick(text, [x, y], Align::Centre, Ink::Text, s));
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The line that says what is shown: "attention · answer token 3 fox · layer 4 · head 1 · image,
+//! 0.000–0.184". The same words stand in the window, below a saved figure and in its metadata.
+
+use super::super::{
+    Aggregate, AxisSet, MapChoice, MapSource, Mix, Quantity, Queries, QueryKind, ViewKind,
+    ViewState,
+};
+use crate::trace::{TokenInfo, TraceMeta};
+
+/// A stretch of text in one weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The text.
+    pub text: String,
+    /// Semi-bold: the model's own words.
+    pub strong: bool,
+}
+
+impl Run {
+    /// Text in the regular weight.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), strong: false }
+    }
+
+    /// Text in the semi-bold weight.
+    pub fn strong(text: impl Into<String>) -> Self {
+        Self { text: text.into(), strong: true }
+    }
+}
+
+/// The caption as one string.
+pub fn text_of(runs: &[Run]) -> String {
+    runs.iter().map(|run| run.text.as_str()).collect()
+}
+
+/// A token as a reader expects it: word-start marks dropped, spaces as a thin mark, control
+/// characters by name.
+pub fn token_text(piece: &str) -> String {
+    let piece = match piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')) {
+        Some(hex) => match u8::from_str_radix(hex, 16).map(char::from) {
+            Ok(character) if character.is_ascii() => character.to_string(),
+            _ => return piece.to_owned(),
+        },
+        None => piece.to_owned(),
+    };
+    // SentencePiece and byte-level BPE mark a word start with these.
+    let word = piece.strip_prefix(['▁', 'Ġ', ' ']).unwrap_or(&piece);
+    if word.is_empty() {
+        return "space".into();
+    }
+    let mut text = String::new();
+    for character in word.chars() {
+        match character {
+            '\n' | 'Ċ' => text.push_str("newline"),
+            '\t' => text.push_str("tab"),
+            '\r' => text.push_str("return"),
+            ' ' | '▁' | 'Ġ' => text.push('·'),
+            control if control.is_control() => {
+                text.push_str(&format!("U+{:04X}", u32::from(control)));
+            }
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+/// Tokens put together again as text: pieces joined, word starts as spaces.
+fn words(tokens: &[&TokenInfo]) -> String {
+    let mut text = String::new();
+    for token in tokens {
+        if token.text.starts_with(['▁', 'Ġ', ' ']) && !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&token_text(&token.text));
+    }
+    text
+}
+
+/// A number with three significant digits of the larger end of its range.
+pub fn number(value: f64, largest: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    let magnitude = if largest.abs() > 0.0 { largest.abs().log10().floor() } else { 0.0 };
+    let text = if (-5.0..4.0).contains(&magnitude) {
+        let decimals = (2.0 - magnitude).clamp(0.0, 7.0) as usize;
+        // Attention is read in thousandths: never fewer than three decimals below 1.
+        let decimals = if magnitude < 0.0 { decimals.max(3) } else { decimals };
+        format!("{value:.decimals$}")
+    } else if value == 0.0 {
+        "0".into()
+    } else {
+        format!("{value:.2e}")
+    };
+    let is_zero = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
+    if is_zero { text.replace('-', "") } else { text.replace('-', "−") }
+}
+
+/// "0.000–0.184"; "−0.050 to 0.050" where a sign would meet the dash.
+pub fn range_text([low, high]: [f64; 2]) -> String {
+    let largest = low.abs().max(high.abs());
+    let (low, high) = (number(low, largest), number(high, largest));
+    if low.contains('−') || high.contains('−') {
+        format!("{low} to {high}")
+    } else {
+        format!("{low}–{high}")
+    }
+}
+
+/// What a state shows of a trace, with the numeric range where it is known. `second` describes the
+/// second map's trace, if it is another one.
+pub fn caption(
+    state: &ViewState,
+    meta: &TraceMeta,
+    second: Option<&TraceMeta>,
+    range: Option<[f64; 2]>,
+) -> Vec<Run> {
+    if let Some(text) = &state.caption.text {
+        return vec![Run::plain(text)];
+    }
+    let mut parts = match &state.second {
+        None => map_parts(state, &state.map, meta),
+        Some(other) => {
+            let first = map_parts(state, &state.map, meta);
+            let then = map_parts(state, &other.map, second.unwrap_or(meta));
+            mixed(first, then, other.mix, other.trace.as_deref().zip(second))
+        }
+    };
+    let unit = match state.view {
+        ViewKind::LayerHead => match state.quantity {
+            Quantity::ImageToAnswer | Quantity::QuestionToAnswer => "mean per position",
+            Quantity::ImageShare => "sum over the image",
+            Quantity::Entropy => "nats",
+        },
+        ViewKind::TokenMatrix => "all positions",
+        _ => "image",
+    };
+    let bos = if state.remove_bos && state.map.source == MapSource::Attention {
+        " without BOS"
+    } else {
+        ""
+    };
+    let range = range.map_or_else(String::new, |range| format!(", {}", range_text(range)));
+    parts.push(vec![Run::plain(format!("{unit}{bos}{range}"))]);
+    joined(parts)
+}
+
+type Part = Vec<Run>;
+
+fn joined(parts: Vec<Part>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (index, part) in parts.into_iter().enumerate() {
+        if index > 0 {
+            runs.push(Run::plain(" · "));
+        }
+        runs.extend(part);
+    }
+    runs
+}
+
+fn mixed(
+    first: Vec<Part>,
+    then: Vec<Part>,
+    mix: Mix,
+    other_trace: Option<(&std::path::Path, &TraceMeta)>,
+) -> Vec<Part> {
+    // Only what differs is said twice.
+    let common: Vec<Part> = first.iter().filter(|part| then.contains(part)).cloned().collect();
+    let own = |parts: Vec<Part>| -> Vec<Run> {
+        joined(parts.into_iter().filter(|part| !common.contains(part)).collect())
+    };
+    let (mut a, mut b) = (own(first), own(then));
+    if let Some((path, _)) = other_trace {
+        let name = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        if a.is_empty() {
+            a.push(Run::plain("this trace"));
+        }
+        let comma = if b.is_empty() { "" } else { " · " };
+        b.insert(0, Run::plain(format!("{name}{comma}")));
+    }
+    let (before, between, after) = match mix {
+        Mix::CrossFade { amount } => ("", " → ", format!(", {:.0} %", amount * 100.0)),
+        Mix::Swipe { .. } => ("", " | ", String::new()),
+        Mix::Difference => ("difference ", " − ", String::new()),
+    };
+    let mut runs = vec![Run::plain(before)];
+    runs.extend(a);
+    runs.push(Run::plain(between));
+    runs.extend(b);
+    runs.push(Run::plain(after));
+    runs.retain(|run| !run.text.is_empty());
+    let mut parts = common;
+    let at = parts.len().min(1);
+    parts.insert(at, runs);
+    parts
+}
+
+/// Source, tokens, layers and heads of one map, each a part of the line.
+fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> {
+    let is_attention = map.source == MapSource::Attention;
+    let what = if state.view == ViewKind::LayerHead {
+        state.quantity.name().replace('-', " ")
+    } else {
+        map.source.name().trim_start_matches("map.").replace('.', " ")
+    };
+    let mut parts = vec![vec![Run::plain(what)]];
+    parts.push(if state.view == ViewKind::TokenMatrix {
+        vec![Run::plain("query × key")]
+    } else {
+        queries_part(&map.queries, meta)
+    });
+    if !is_attention {
+        return parts;
+    }
+    match state.view {
+        ViewKind::Wall | ViewKind::LayerHead => {
+            let all = format!("{} layers × {} heads", meta.model.layers, meta.model.heads);
+            parts.push(vec![Run::plain(all)]);
+        }
+        ViewKind::Heads => {
+            parts.push(vec![Run::plain(set_text(&map.layers, "layer", meta.model.layers))]);
+            parts.push(vec![Run::plain(format!("{} heads", meta.model.heads))]);
+        }
+        _ => {
+            parts.push(vec![Run::plain(set_text(&map.layers, "layer", meta.model.layers))]);
+            parts.push(vec![Run::plain(set_text(&map.heads, "head", meta.model.heads))]);
+        }
+    }
+    parts
+}
+
+/// "layer 4", "mean of 32 layers", "max of layers 0-7".
+fn set_text(set: &AxisSet, name: &str, count: u32) -> String {
+    if let Some(one) = set.only() {
+        return format!("{name} {one}");
+    }
+    let how = aggregate_text(set.aggregate());
+    match set.named() {
+        None => format!("{how} of {count} {name}s"),
+        Some(named) => {
+            format!("{how} of {name}s {}", super::super::sets::ranges(named).replace('-', "–"))
+        }
+    }
+}
+
+const fn aggregate_text(aggregate: Aggregate) -> &'static str {
+    match aggregate {
+        Aggregate::Single | Aggregate::Mean => "mean",
+        Aggregate::Max => "max",
+    }
+}
+
+/// "answer token 3 **fox**", "mean of answer tokens 2–4 **a brown fox**".
+fn queries_part(queries: &Queries, meta: &TraceMeta) -> Part {
+    /// More words than this would push the rest of the line away.
+    const WORDS: usize = 8;
+    let (name, first) = match queries.kind {
+        QueryKind::Answer => ("answer token", meta.prompt_len()),
+        QueryKind::Position => ("position", 0),
+    };
+    let token = |index: u32| meta.tokens.get(first + index as usize);
+    if let Some(one) = queries.set.only() {
+        let mut runs = vec![Run::plain(format!("{name} {one}"))];
+        if let Some(token) = token(one) {
+            runs.push(Run::plain(" "));
+            runs.push(Run::strong(token_text(&token.text)));
+        }
+        return runs;
+    }
+    let how = aggregate_text(queries.set.aggregate());
+    let Some(named) = queries.set.named() else {
+        let all = match queries.kind {
+            QueryKind::Answer => format!("{how} of {} answer tokens", meta.generated()),
+            QueryKind::Position => format!("{how} of all kept positions"),
+        };
+        return vec![Run::plain(all)];
+    };
+    let list = super::super::sets::ranges(named).replace('-', "–");
+    let mut runs = vec![Run::plain(format!("{how} of {name}s {list}"))];
+    let tokens: Vec<&TokenInfo> = named.iter().filter_map(|&index| token(index)).collect();
+    if !tokens.is_empty() && tokens.len() <= WORDS {
+        runs.push(Run::plain(" "));
+        runs.push(Run::strong(words(&tokens)));
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_three_digits_of_the_larger_end() {
+        assert_eq!(range_text([0.0, 0.1841]), "0.000–0.184");
+        assert_eq!(range_text([0.000_012, 0.002_134]), "0.00001–0.00213");
+        assert_eq!(range_text([-0.05, 0.05]), "−0.0500 to 0.0500");
+        assert_eq!(range_text([0.0, 6.3561]), "0.00–6.36");
+        assert_eq!(range_text([0.0, 3.0e-8]), "0–3.00e−8");
+        assert_eq!(number(-0.0001, 5.0), "0.00");
+    }
+
+    #[test]
+    fn tokens_read_as_words() {
+        assert_eq!(token_text("▁fox"), "fox");
+        assert_eq!(token_text("ing"), "ing");
+        assert_eq!(token_text("<0x0A>"), "newline");
+        assert_eq!(token_text("▁"), "space");
+        assert_eq!(token_text("a▁b"), "a·b");
+        assert_eq!(token_text("</s>"), "</s>");
+    }
+}

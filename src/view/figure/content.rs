@@ -1,0 +1,271 @@
+//! What a view lays out, gathered from a state and a trace.
+
+use super::super::{HeadOrder, ImageForm, MapSource, Queries, QueryKind, ViewKind, ViewState};
+use super::caption::token_text;
+use crate::trace::{AnswerIndex, STAT_COUNT, Stat, TokenKind, Trace};
+
+/// Layers or heads along an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// How many.
+    pub count: u32,
+    /// The members that are marked; empty marks none.
+    pub marked: Vec<u32>,
+}
+
+/// One head of the heads view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadTile {
+    /// Its number.
+    pub head: u32,
+    /// Its share of attention on the image, mean over the queries and layers.
+    pub image_share: f32,
+}
+
+/// One position on an axis of the token matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AxisToken {
+    /// As a reader expects it; empty for a patch.
+    pub text: String,
+    /// What it belongs to.
+    pub kind: TokenKind,
+}
+
+/// One bar of the relevancy view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// The word, or "image".
+    pub label: String,
+    /// Its relevancy.
+    pub value: f32,
+    /// Whether it stands for the picture.
+    pub is_image: bool,
+}
+
+/// What fills the stage.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A picture of this width / height.
+    Picture {
+        /// Width / height.
+        aspect: f32,
+    },
+    /// Small multiples of a picture.
+    Heads {
+        /// Width / height of a tile.
+        aspect: f32,
+        /// In drawing order.
+        tiles: Vec<HeadTile>,
+        /// The marked heads.
+        marked: Vec<u32>,
+    },
+    /// Layers × heads of maps.
+    Wall {
+        /// Width / height of one map.
+        aspect: f32,
+        /// Rows.
+        layers: Axis,
+        /// Columns.
+        heads: Axis,
+    },
+    /// Layers × heads of numbers.
+    Matrix {
+        /// Rows.
+        layers: Axis,
+        /// Columns.
+        heads: Axis,
+        /// Row by row, if they are at hand: printed where the cells are large enough.
+        values: Option<Vec<f32>>,
+    },
+    /// Queries × keys.
+    TokenMatrix {
+        /// Position of the first row.
+        first_query: u32,
+        /// From the first kept position to the last; those between that were not kept are gaps.
+        queries: Vec<AxisToken>,
+        /// All positions.
+        keys: Vec<AxisToken>,
+    },
+    /// A picture and bars beside it.
+    Relevancy {
+        /// Width / height of the picture.
+        aspect: f32,
+        /// Largest first.
+        bars: Vec<Bar>,
+    },
+}
+
+impl Content {
+    /// What a state shows of a trace; the state must fit it ([`super::super::Extent::check`]).
+    pub fn of(state: &ViewState, trace: &Trace) -> Self {
+        let shape = trace.shape();
+        let marked = |set: &super::super::AxisSet| set.named().unwrap_or_default().to_vec();
+        let layers = || Axis { count: shape.layers as u32, marked: marked(&state.map.layers) };
+        let heads = || Axis { count: shape.heads as u32, marked: marked(&state.map.heads) };
+        let aspect = picture_aspect(state, trace);
+        match state.view {
+            ViewKind::Overlay | ViewKind::Diff => Self::Picture { aspect },
+            ViewKind::Relevancy => Self::Relevancy { aspect, bars: relevancy_bars(state, trace) },
+            ViewKind::Heads => Self::Heads {
+                aspect,
+                tiles: head_tiles(state, trace),
+                marked: marked(&state.map.heads),
+            },
+            ViewKind::Wall => {
+                let span = trace.meta().spans.iter().find(|s| s.picture == state.picture.index);
+                let aspect = span.map_or(1.0, |span| span.columns as f32 / span.rows as f32);
+                Self::Wall { aspect, layers: layers(), heads: heads() }
+            }
+            ViewKind::LayerHead => Self::Matrix { layers: layers(), heads: heads(), values: None },
+            ViewKind::TokenMatrix => {
+                let first_query = trace.rows().first().copied().unwrap_or(0);
+                let end = trace.rows().last().map_or(0, |&row| row as usize + 1);
+                let tokens: Vec<AxisToken> = trace
+                    .meta()
+                    .tokens
+                    .iter()
+                    .take(shape.positions)
+                    .map(|token| AxisToken {
+                        text: if token.kind == TokenKind::Image {
+                            String::new()
+                        } else {
+                            token_text(&token.text)
+                        },
+                        kind: token.kind,
+                    })
+                    .collect();
+                let queries = tokens.get(first_query as usize..end).unwrap_or_default().to_vec();
+                Self::TokenMatrix { first_query, queries, keys: tokens }
+            }
+        }
+    }
+}
+
+/// Width / height of the picture under the map.
+fn picture_aspect(state: &ViewState, trace: &Trace) -> f32 {
+    let info = trace.meta().preprocess.get(state.picture.index as usize);
+    let size = info.map(|info| match state.picture.form {
+        ImageForm::Preprocessed => info.preprocessed_size,
+        ImageForm::Original => info.original_size,
+    });
+    match size {
+        Some([width, height]) if width > 0 && height > 0 => width as f32 / height as f32,
+        _ => 1.0,
+    }
+}
+
+/// The rows of the trace that a set of queries names; those that were not kept are left out.
+pub(super) fn rows_of(queries: &Queries, trace: &Trace) -> Vec<usize> {
+    let meta = trace.meta();
+    match queries.kind {
+        QueryKind::Answer => queries
+            .set
+            .members(trace.shape().generated as u32)
+            .into_iter()
+            .filter_map(|index| trace.row_of_answer(AnswerIndex(index)))
+            .collect(),
+        QueryKind::Position => match queries.set.named() {
+            Some(named) => {
+                let row = |&query: &u32| trace.row_of_query(crate::trace::Query(query));
+                named.iter().filter_map(row).collect()
+            }
+            None => (0..trace.rows().len().min(meta.positions())).collect(),
+        },
+    }
+}
+
+/// The heads of the chosen layers in the chosen order, with what they are sorted by.
+fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
+    let shape = trace.shape();
+    let layers = state.map.layers.members(shape.layers as u32);
+    let rows = rows_of(&state.map.queries, trace);
+    let mut sums = vec![[0.0_f32; STAT_COUNT]; shape.heads];
+    for &row in &rows {
+        let Some(stats) = trace.stats(row) else { continue };
+        for &layer in &layers {
+            let first = layer as usize * shape.heads * STAT_COUNT;
+            let of_layer = &stats[first..first + shape.heads * STAT_COUNT];
+            for (sum, of_head) in sums.iter_mut().zip(of_layer.chunks_exact(STAT_COUNT)) {
+                sum.iter_mut().zip(of_head).for_each(|(sum, value)| *sum += value);
+            }
+        }
+    }
+    let count = (rows.len() * layers.len()).max(1) as f32;
+    let mut order: Vec<usize> = (0..shape.heads).collect();
+    let sorted_by = match state.head_order {
+        HeadOrder::Index => None,
+        HeadOrder::ImageShare => Some((Stat::ImageSum, -1.0)),
+        HeadOrder::Peak => Some((Stat::ImageMax, -1.0)),
+        HeadOrder::Entropy => Some((Stat::ImageEntropy, 1.0)),
+    };
+    if let Some((stat, sign)) = sorted_by {
+        let key = |head: usize| sums[head][stat as usize] * sign;
+        order.sort_by(|&a, &b| key(a).total_cmp(&key(b)));
+    }
+    let tile = |head: usize| HeadTile {
+        head: head as u32,
+        image_share: sums[head][Stat::ImageSum as usize] / count,
+    };
+    order.into_iter().map(tile).collect()
+}
+
+/// LVLM-Interpret's text relevancy: the three most relevant question words against the most
+/// relevant patch, where the map has a value for every position.
+fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
+    const WORDS: usize = 3;
+    let MapSource::Named(name) = &state.map.source else { return Vec::new() };
+    let (meta, positions) = (trace.meta(), trace.shape().positions);
+    let answers = match state.map.queries.kind {
+        QueryKind::Answer => state.map.queries.set.members(trace.shape().generated as u32),
+        QueryKind::Position => Vec::new(),
+    };
+    let mut mean = vec![0.0_f32; positions];
+    for &answer in &answers {
+        let Some(row) = trace.map_row(name, AnswerIndex(answer)) else { continue };
+        if row.len() != positions {
+            return Vec::new();
+        }
+        mean.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
+    }
+    let count = answers.len().max(1) as f32;
+    mean.iter_mut().for_each(|value| *value /= count);
+
+    let image = meta
+        .spans
+        .iter()
+        .flat_map(|span| mean.get(span.keys()).unwrap_or_default())
+        .copied()
+        .fold(0.0, f32::max);
+    let mut words: Vec<Bar> = question_words(trace)
+        .into_iter()
+        .map(|(label, keys)| {
+            let sum: f32 = keys.iter().filter_map(|&key| mean.get(key)).sum();
+            Bar { label, value: sum / keys.len().max(1) as f32, is_image: false }
+        })
+        .collect();
+    words.sort_by(|a, b| b.value.total_cmp(&a.value));
+    words.truncate(WORDS);
+    words.push(Bar { label: "image, strongest patch".into(), value: image, is_image: true });
+    words.sort_by(|a, b| b.value.total_cmp(&a.value));
+    words
+}
+
+/// The words of the last question with the positions of their tokens.
+fn question_words(trace: &Trace) -> Vec<(String, Vec<usize>)> {
+    let meta = trace.meta();
+    let mut words: Vec<(Option<u32>, String, Vec<usize>)> = Vec::new();
+    for key in meta.question_keys() {
+        let token = &meta.tokens[key];
+        if token.kind != TokenKind::Question || token.word.is_none() {
+            continue;
+        }
+        match words.last_mut() {
+            Some((word, text, keys)) if *word == token.word => {
+                text.push_str(&token_text(&token.text));
+                keys.push(key);
+            }
+            _ => words.push((token.word, token_text(&token.text), vec![key])),
+        }
+    }
+    words.into_iter().map(|(_, text, keys)| (text, keys)).collect()
+}

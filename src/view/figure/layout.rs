@@ -1,0 +1,390 @@
+//! From content to rectangles.
+
+use super::super::{Camera, Mix, Range, ViewKind, ViewState};
+use super::axes::{label_tokens, mark, ruled_axes};
+use super::content::{Axis, Content, HeadTile};
+use super::{
+    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, Legend, PixelRect, Run, fitted, relevancy,
+};
+use super::{range_text, text_width};
+
+/// Lines of the target at which a design unit is one pixel.
+const DESIGN_LINES: f32 = 1080.0;
+/// Below this many pixels across there is no room for text: the stage is everything.
+const MIN_CHROME_PX: f32 = 160.0;
+
+/// Space around the figure.
+const MARGIN: f32 = 24.0;
+/// Between the stage and what stands below it.
+const STAGE_GAP: f32 = 14.0;
+/// Type sizes.
+const CAPTION: f32 = 16.0;
+pub(super) const LEGEND: f32 = 14.0;
+pub(super) const TICK: f32 = 12.0;
+/// One line of caption or legend.
+const LINE: f32 = 24.0;
+const LEGEND_BAR: [f32; 2] = [208.0, 10.0];
+const LEGEND_GAP: f32 = 8.0;
+/// Room for the labels of layers and heads.
+const AXIS_LEFT: f32 = 52.0;
+const AXIS_TOP: f32 = 40.0;
+/// Room for the labels of the token matrix.
+const TOKENS_LEFT: f32 = 132.0;
+const TOKENS_TOP: f32 = 52.0;
+/// Between small multiples, and the line above each.
+const TILE_GAP: f32 = 10.0;
+const TILE_LABEL: f32 = 22.0;
+
+/// Pixels a design unit for a target: type grows with the smaller side and stays legible on small
+/// targets, where the figure is read from near.
+pub fn scale_of([width, height]: [u32; 2], text_scale: f64) -> f32 {
+    let smaller = width.min(height) as f32 / DESIGN_LINES;
+    let scale = if smaller < 1.0 { smaller.max(smaller.sqrt()).max(0.75) } else { smaller };
+    scale * text_scale as f32
+}
+
+impl Figure {
+    /// Lays out a frame. `range` are the numbers at the ends of the colour map, once they are known.
+    pub fn layout(
+        state: &ViewState,
+        size: [u32; 2],
+        content: &Content,
+        caption: &[Run],
+        range: Option<[f64; 2]>,
+    ) -> Self {
+        let scale = scale_of(size, state.text_scale);
+        let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
+        let mut figure = Self {
+            size,
+            scale,
+            stage: whole,
+            content: whole,
+            tiles: Vec::new(),
+            legend: None,
+            fills: Vec::new(),
+            labels: Vec::new(),
+        };
+        let has_room = whole.width.min(whole.height) >= MIN_CHROME_PX * state.text_scale as f32;
+        let framed = has_room && (state.caption.show || state.legend);
+        if framed {
+            // The column of the foot depends on the content and the height of the foot on the
+            // column's width: two passes settle it.
+            let foot = Foot::new(state, caption, range, scale);
+            let margin = MARGIN * scale;
+            let inner =
+                PixelRect::from_edges(margin, margin, whole.width - margin, whole.height - margin);
+            let mut lines = 1;
+            for _ in 0..2 {
+                let height = (STAGE_GAP + LINE * lines as f32) * scale;
+                figure.stage = PixelRect { height: (inner.height - height).max(1.0), ..inner };
+                figure.reset();
+                figure.place(state, content);
+                lines = foot.lines(figure.column(&inner, &foot));
+            }
+            let column = figure.column(&inner, &foot);
+            foot.place(&mut figure, column);
+        } else {
+            figure.place(state, content);
+        }
+        figure
+    }
+
+    fn reset(&mut self) {
+        self.tiles.clear();
+        self.fills.clear();
+        self.labels.clear();
+    }
+
+    /// The horizontal extent of the foot: as wide as the content, wider where its text needs it.
+    fn column(&self, inner: &PixelRect, foot: &Foot) -> [f32; 2] {
+        let content = self.visible();
+        let wanted = content.width.max(foot.one_line_width()).min(inner.width);
+        let left = (content.centre()[0] - wanted / 2.0).clamp(inner.x, inner.right() - wanted);
+        [left, left + wanted]
+    }
+
+    fn place(&mut self, state: &ViewState, content: &Content) {
+        let s = self.scale;
+        match content {
+            Content::Picture { aspect } => {
+                self.content = seen(&self.stage, self.stage.fit(*aspect), state.camera);
+            }
+            Content::Relevancy { aspect, bars } => {
+                let panel = relevancy::place(self, bars);
+                self.stage = panel;
+                self.content = seen(&self.stage, self.stage.fit(*aspect), state.camera);
+            }
+            Content::Heads { aspect, tiles, marked } => {
+                self.place_tiles(*aspect, tiles, marked, state.camera);
+            }
+            Content::Wall { aspect, layers, heads } => {
+                let whole = *aspect * heads.count as f32 / layers.count.max(1) as f32;
+                self.place_layers_heads(whole, layers, heads, state.camera);
+            }
+            Content::Matrix { layers, heads, values } => {
+                let whole = heads.count as f32 / layers.count.max(1) as f32;
+                self.place_layers_heads(whole, layers, heads, state.camera);
+                if let Some(values) = values {
+                    super::axes::print_values(self, state, layers, heads, values);
+                }
+            }
+            Content::TokenMatrix { first_query, queries, keys } => {
+                self.stage = PixelRect::from_edges(
+                    self.stage.x + TOKENS_LEFT * s,
+                    self.stage.y + TOKENS_TOP * s,
+                    self.stage.right(),
+                    self.stage.bottom(),
+                );
+                self.content = seen(&self.stage, self.stage, state.camera);
+                label_tokens(self, *first_query, queries, keys);
+            }
+        }
+        if let Some(Mix::Swipe { position }) = state.second.as_ref().map(|second| second.mix)
+            && matches!(state.view, ViewKind::Overlay | ViewKind::Relevancy)
+        {
+            let visible = self.visible();
+            let x = visible.x + position as f32 * visible.width;
+            let rect = PixelRect { x: x - s, width: 2.0 * s, ..visible };
+            self.fills.push(Fill { rect, ink: Ink::Text, alpha: 0.9 });
+        }
+    }
+
+    fn place_layers_heads(&mut self, aspect: f32, layers: &Axis, heads: &Axis, camera: Camera) {
+        let s = self.scale;
+        self.stage = PixelRect::from_edges(
+            self.stage.x + AXIS_LEFT * s,
+            self.stage.y + AXIS_TOP * s,
+            self.stage.right(),
+            self.stage.bottom(),
+        );
+        self.content = seen(&self.stage, self.stage.fit(aspect), camera);
+        ruled_axes(self, layers, heads);
+    }
+
+    fn place_tiles(&mut self, aspect: f32, tiles: &[HeadTile], marked: &[u32], camera: Camera) {
+        let s = self.scale;
+        let (gap, label) = (TILE_GAP * s, TILE_LABEL * s);
+        let count = tiles.len().max(1);
+        let Grid { columns, rows, width } =
+            best_grid(count, aspect, [self.stage.width, self.stage.height], gap, label);
+        let height = width / aspect;
+        let total =
+            [columns as f32 * (width + gap) - gap, rows as f32 * (height + label + gap) - gap];
+        let [cx, cy] = self.stage.centre();
+        let fit = PixelRect {
+            x: cx - total[0] / 2.0,
+            y: cy - total[1] / 2.0,
+            width: total[0],
+            height: total[1],
+        };
+        self.content = seen(&self.stage, fit, camera);
+        let zoom = self.content.width / fit.width.max(1.0);
+        for (index, tile) in tiles.iter().enumerate() {
+            let (column, row) = ((index % columns) as f32, (index / columns) as f32);
+            let rect = PixelRect {
+                x: self.content.x + column * (width + gap) * zoom,
+                y: self.content.y + (row * (height + label + gap) + label) * zoom,
+                width: width * zoom,
+                height: height * zoom,
+            };
+            self.tiles.push((tile.head, rect));
+            let selected = marked.contains(&tile.head);
+            if selected && rect.overlaps(&self.stage) {
+                mark(self, rect);
+            }
+            self.label_tile(tile, rect, selected);
+        }
+    }
+
+    fn label_tile(&mut self, tile: &HeadTile, rect: PixelRect, selected: bool) {
+        let s = self.scale;
+        let y = rect.y - 6.0 * s;
+        let number = format!("{}", tile.head);
+        let share = format!("{:.0} %", tile.image_share * 100.0);
+        let size_px = TICK * s;
+        let head_width = text_width(&number, true) * size_px;
+        let room = rect.width - head_width - 4.0 * s;
+        let ink = if selected { Ink::Accent } else { Ink::Text };
+        let inside = |x: f32| x >= self.stage.x - s && x <= self.stage.right() + s;
+        let shown = y - size_px >= self.stage.y - s
+            && y <= self.stage.bottom()
+            && inside(rect.x)
+            && rect.width >= head_width;
+        if !shown {
+            return;
+        }
+        self.labels.push(Label {
+            runs: vec![Run::strong(number)],
+            baseline: [rect.x, y],
+            align: Align::Start,
+            size_px,
+            ink,
+        });
+        if text_width(&share, false) * size_px <= room && inside(rect.right()) {
+            self.labels.push(Label {
+                runs: vec![Run::plain(share)],
+                baseline: [rect.right(), y],
+                align: Align::End,
+                size_px,
+                ink: Ink::Muted,
+            });
+        }
+    }
+}
+
+/// Where the content lies when the camera looks at it: `fit` is its place at zoom 1.
+fn seen(stage: &PixelRect, fit: PixelRect, camera: Camera) -> PixelRect {
+    let zoom = camera.zoom as f32;
+    let (width, height) = (fit.width * zoom, fit.height * zoom);
+    let [cx, cy] = stage.centre();
+    PixelRect {
+        x: cx - camera.centre[0] as f32 * width,
+        y: cy - camera.centre[1] as f32 * height,
+        width,
+        height,
+    }
+}
+
+/// Columns and rows of tiles, and the width of one.
+struct Grid {
+    columns: usize,
+    rows: usize,
+    width: f32,
+}
+
+/// The grid that shows `count` tiles largest.
+fn best_grid(count: usize, aspect: f32, [width, height]: [f32; 2], gap: f32, label: f32) -> Grid {
+    let mut best = Grid { columns: 1, rows: count, width: 0.0 };
+    for columns in 1..=count {
+        let rows = count.div_ceil(columns);
+        let by_width = (width - gap * (columns - 1) as f32) / columns as f32;
+        let by_height = (height - gap * (rows - 1) as f32) / rows as f32 - label;
+        let tile = by_width.min(by_height * aspect);
+        if tile > best.width {
+            best = Grid { columns, rows, width: tile };
+        }
+    }
+    Grid { width: best.width.max(1.0), ..best }
+}
+
+/// Caption and legend below the stage.
+struct Foot<'a> {
+    caption: Option<&'a [Run]>,
+    legend: Option<[String; 2]>,
+    scale: f32,
+}
+
+impl<'a> Foot<'a> {
+    fn new(state: &ViewState, caption: &'a [Run], range: Option<[f64; 2]>, scale: f32) -> Self {
+        let each_its_own = matches!(state.view, ViewKind::Heads | ViewKind::Wall)
+            && matches!(state.normalise.range, Range::PerMap | Range::Percentile { .. });
+        let ends = if each_its_own {
+            Some(["min of each".to_owned(), "max of each".to_owned()])
+        } else {
+            range.map(ends_of)
+        };
+        Self {
+            caption: (state.caption.show && !caption.is_empty()).then_some(caption),
+            legend: ends.filter(|_| state.legend),
+            scale,
+        }
+    }
+
+    fn caption_width(&self) -> f32 {
+        let width = |run: &Run| text_width(&run.text, run.strong);
+        let ems: f32 = self.caption.unwrap_or_default().iter().map(width).sum();
+        ems * CAPTION * self.scale
+    }
+
+    fn legend_width(&self) -> f32 {
+        self.legend.as_ref().map_or(0.0, |[low, high]| {
+            let text = text_width(low, false) + text_width(high, false);
+            (text * LEGEND + 2.0 * LEGEND_GAP + LEGEND_BAR[0]) * self.scale
+        })
+    }
+
+    fn one_line_width(&self) -> f32 {
+        let gap = if self.caption.is_some() && self.legend.is_some() { 32.0 } else { 0.0 };
+        self.caption_width() + gap * self.scale + self.legend_width()
+    }
+
+    fn lines(&self, [left, right]: [f32; 2]) -> usize {
+        let both = self.caption.is_some() && self.legend.is_some();
+        if both && self.one_line_width() > right - left + 0.5 { 2 } else { 1 }
+    }
+
+    fn place(&self, figure: &mut Figure, column: [f32; 2]) {
+        let s = self.scale;
+        let lines = self.lines(column);
+        let bottom = figure.size[1] as f32 - MARGIN * s;
+        let line = |from_below: usize| bottom - LINE * s * (from_below as f32 + 0.5);
+        let baseline = |centre: f32, type_size: f32| centre + CAP_HEIGHT * type_size * s / 2.0;
+        if let Some(caption) = self.caption {
+            let y = baseline(line(lines - 1), CAPTION);
+            let available = (column[1] - column[0]) / (CAPTION * s);
+            figure.labels.push(Label {
+                runs: fitted_runs(caption, available),
+                baseline: [column[0], y],
+                align: Align::Start,
+                size_px: CAPTION * s,
+                ink: Ink::Text,
+            });
+        }
+        if let Some([low, high]) = &self.legend {
+            let left = if lines == 1 && self.caption.is_some() {
+                column[1] - self.legend_width()
+            } else {
+                column[0]
+            };
+            let y = baseline(line(0), LEGEND);
+            let low_width = text_width(low, false) * LEGEND * s;
+            let bar = PixelRect {
+                x: left + low_width + LEGEND_GAP * s,
+                y: line(0) - LEGEND_BAR[1] * s / 2.0,
+                width: LEGEND_BAR[0] * s,
+                height: LEGEND_BAR[1] * s,
+            };
+            for (text, x) in [(low, left), (high, bar.right() + LEGEND_GAP * s)] {
+                figure.labels.push(Label {
+                    runs: vec![Run::plain(text.clone())],
+                    baseline: [x, y],
+                    align: Align::Start,
+                    size_px: LEGEND * s,
+                    ink: Ink::Muted,
+                });
+            }
+            figure.legend = Some(Legend { bar, ends: [low.clone(), high.clone()] });
+        }
+    }
+}
+
+/// The numbers at the ends, each with the digits that the larger one needs.
+fn ends_of([low, high]: [f64; 2]) -> [String; 2] {
+    let text = range_text([low, high]);
+    let split = text.split_once('–').or_else(|| text.split_once(" to "));
+    split.map_or_else(|| [text.clone(), String::new()], |(a, b)| [a.to_owned(), b.to_owned()])
+}
+
+/// Runs cut to a width in shares of the type size.
+fn fitted_runs(runs: &[Run], mut available: f32) -> Vec<Run> {
+    let mut out = Vec::new();
+    let rest = |from: usize| -> f32 {
+        runs[from..].iter().map(|run| text_width(&run.text, run.strong)).sum()
+    };
+    for (index, run) in runs.iter().enumerate() {
+        if rest(index) <= available {
+            out.extend_from_slice(&runs[index..]);
+            break;
+        }
+        let width = text_width(&run.text, run.strong);
+        // Room for the ellipsis that a later run will need.
+        if width <= available - 1.0 {
+            out.push(run.clone());
+            available -= width;
+        } else {
+            out.push(Run { text: fitted(&run.text, run.strong, available), strong: run.strong });
+            break;
+        }
+    }
+    out
+}

@@ -1,0 +1,104 @@
+//! The colours around the data: neutral surfaces, one accent for selection, one for hover.
+
+use super::super::Theme;
+
+/// What a colour is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ink {
+    /// The surface behind everything.
+    Background,
+    /// Separators and empty tracks.
+    Hairline,
+    /// Text.
+    Text,
+    /// Text that steps back: axis titles, ticks.
+    Muted,
+    /// What is selected.
+    Accent,
+    /// What the pointer is over.
+    Hover,
+    /// Text on the colour map at this value (0–1): dark or light, whichever reads better.
+    OnMap(f32),
+    /// The colour map at this value (0–1).
+    Map(f32),
+}
+
+/// sRGB colours of a theme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Palette {
+    /// The surface behind everything.
+    pub background: [u8; 3],
+    /// Separators and empty tracks.
+    pub hairline: [u8; 3],
+    /// Text.
+    pub text: [u8; 3],
+    /// Text that steps back.
+    pub muted: [u8; 3],
+    /// What is selected.
+    pub accent: [u8; 3],
+    /// What the pointer is over.
+    pub hover: [u8; 3],
+}
+
+const DARK: Palette = Palette {
+    background: [0x16, 0x17, 0x19],
+    hairline: [0x35, 0x37, 0x3b],
+    text: [0xec, 0xed, 0xee],
+    muted: [0xa6, 0xa9, 0xae],
+    accent: [0x4c, 0xd3, 0xff],
+    hover: [0xff, 0xff, 0xff],
+};
+
+const LIGHT: Palette = Palette {
+    background: [0xfb, 0xfb, 0xfa],
+    hairline: [0xd6, 0xd7, 0xda],
+    text: [0x1b, 0x1c, 0x1e],
+    muted: [0x57, 0x5a, 0x60],
+    accent: [0x00, 0x72, 0xb8],
+    hover: [0x1b, 0x1c, 0x1e],
+};
+
+impl Theme {
+    /// The theme's colours.
+    pub const fn palette(self) -> Palette {
+        match self {
+            Self::Dark => DARK,
+            Self::Light => LIGHT,
+        }
+    }
+}
+
+/// Relative luminance of an sRGB colour, 0–1 (WCAG 2.2).
+pub fn luminance(rgb: [u8; 3]) -> f32 {
+    let linear = |byte: u8| {
+        let c = f32::from(byte) / 255.0;
+        if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(rgb[0]) + 0.7152 * linear(rgb[1]) + 0.0722 * linear(rgb[2])
+}
+
+/// Contrast ratio of two sRGB colours, 1–21 (WCAG 2.2).
+pub fn contrast(a: [u8; 3], b: [u8; 3]) -> f32 {
+    let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+    a.max(b) / a.min(b)
+}
+
+impl Palette {
+    /// The colour of an ink; `map` is the colour map at a value.
+    pub fn color(&self, ink: Ink, map: impl Fn(f32) -> [u8; 3]) -> [u8; 3] {
+        match ink {
+            Ink::Background => self.background,
+            Ink::Hairline => self.hairline,
+            Ink::Text => self.text,
+            Ink::Muted => self.muted,
+            Ink::Accent => self.accent,
+            Ink::Hover => self.hover,
+            Ink::Map(value) => map(value),
+            Ink::OnMap(value) => {
+                let below = map(value);
+                let (dark, light) = ([0x10, 0x11, 0x12], [0xff, 0xff, 0xff]);
+                if contrast(below, dark) > contrast(below, light) { dark } else { light }
+            }
+        }
+    }
+}
