@@ -8,10 +8,13 @@ DIR/metrics.json. Interrupted? The same command with --resume goes on from the l
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from tiny.train import Plan, train
+import torch
+
+from tiny.evaluate import evaluate, write_json
+from tiny.train import Plan, train, write_checkpoint
 
 
 def parse() -> argparse.Namespace:
@@ -34,6 +37,14 @@ def main() -> None:
     if args.steps:
         plan = replace(plan, joint_steps=args.steps)
     train(args.out, plan, args.resume)
+    write_checkpoint(args.out / "snapshot", args.out / "checkpoint")
+    torch.set_num_threads(2)
+    torch.set_grad_enabled(False)
+    results = evaluate(args.out / "checkpoint", 40 if args.smoke else 3_000, unrounded=args.out / "snapshot")
+    write_json(args.out / "metrics.json", {"plan": asdict(plan), **results})
+    print(
+        f"{args.out / 'checkpoint'}: exact match {results['accuracy']['exact_match']:.3f}; all figures in metrics.json"
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import LlavaForConditionalGeneration, LlavaProcessor
+from transformers import AutoProcessor, LlavaForConditionalGeneration, LlavaProcessor
 
 from tiny.batches import HEADS, IGNORE, Batch, Batches
 from tiny.model import IMAGE_SIZE, PATCH_SIZE, WIDTH, build_model, packed_text, vision_features
@@ -238,3 +238,15 @@ def train(out: Path, plan: Plan, resume: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         arguments = (out.resolve(), plan, resume, f"{folder}/rendezvous")
         torch.multiprocessing.spawn(work, arguments, nprocs=plan.workers)
+
+
+def write_checkpoint(snapshot: Path, folder: Path) -> None:
+    """The model that is kept: float16 safetensors, processor and tokenizer, complete or not there at all."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    LlavaForConditionalGeneration.from_pretrained(snapshot, dtype=torch.float16).save_pretrained(part)
+    AutoProcessor.from_pretrained(snapshot).save_pretrained(part)
+    for file in part.iterdir():
+        file.chmod(0o644)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
