@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Exports a LLaVA-style model as a vlmscope bundle.
 
-    python onnx/export.py --model llava-hf/llava-1.5-7b-hf --out bundles/llava-1.5-7b --dtype f16
-    python onnx/export.py --model runs/my-tiny-llava --out bundles/my-tiny-llava
+python onnx/export.py --model llava-hf/llava-1.5-7b-hf --out bundles/llava-1.5-7b --dtype f16
+python onnx/export.py --model runs/my-tiny-llava --out bundles/my-tiny-llava
 """
 
 import argparse
@@ -13,9 +13,15 @@ from pathlib import Path
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a folder written by save_pretrained (model and processor), or a hub id")
-    parser.add_argument("--out", required=True, type=Path, help="the bundle's folder; it appears only when it is complete")
-    parser.add_argument("--dtype", choices=("f32", "f16"), default="f32", help="type of weights and KV cache (default f32)")
+    parser.add_argument(
+        "--model", required=True, help="a folder written by save_pretrained (model and processor), or a hub id"
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, help="the bundle's folder; it appears only when it is complete"
+    )
+    parser.add_argument(
+        "--dtype", choices=("f32", "f16"), default="f32", help="type of weights and KV cache (default f32)"
+    )
     parser.add_argument("--name", help="the name that vlmscope shows (default: the model's)")
     parser.add_argument("--force", action="store_true", help="replace an existing bundle")
     parser.add_argument(
@@ -66,7 +72,9 @@ def export(options: argparse.Namespace) -> None:
         half = options.dtype == "f16" and options.skip_self_check
         say(f"Loading {options.model}")
         source = spec.load(options.model, torch.float16 if half else torch.float32)
-        say(f"Writing {source.text.type} with {source.text.layers} layers × {source.text.heads} heads as {options.dtype}")
+        say(
+            f"Writing {source.text.type} with {source.text.layers} layers × {source.text.heads} heads as {options.dtype}"
+        )
         Bundle(source, folder, options.name or source.name, options.dtype, options.image_feature_scale).write()
         if options.skip_self_check:
             selfcheck.check_graphs_load(folder)

@@ -16,12 +16,13 @@ from torch import nn
 
 from . import ATTENTION_SCALE
 from .errors import ExportError
-from .graph import Graph, NUMPY_OF_DTYPE, WeightFile
+from .graph import NUMPY_OF_DTYPE, Graph, WeightFile
 
 
 def to_numpy(tensor: torch.Tensor, dtype: str, name: str) -> np.ndarray:
     """Converts a weight to the bundle's dtype, and refuses values that f16 cannot hold."""
-    array = tensor.detach().float().cpu().numpy().astype(NUMPY_OF_DTYPE[dtype], copy=False)
+    with np.errstate(over="ignore"):  # reported below, with the weight's name
+        array = tensor.detach().float().cpu().numpy().astype(NUMPY_OF_DTYPE[dtype], copy=False)
     if dtype == "f16" and not np.isfinite(array).all():
         raise ExportError(f"The weight '{name}' has values that f16 cannot hold. Export with --dtype f32.")
     return array

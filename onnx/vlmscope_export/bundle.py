@@ -109,7 +109,11 @@ def replacing(target: Path, force: bool):
     """Yields a temporary folder that becomes `target` if the block succeeds, and is removed if it does not."""
     if target.exists() and not force:
         raise ExportError(f"{target} exists. Remove it, choose another --out, or pass --force to replace it.")
-    if target.exists() and not (target / "manifest.json").is_file() and any(target.iterdir() if target.is_dir() else [1]):
+    if (
+        target.exists()
+        and not (target / "manifest.json").is_file()
+        and any(target.iterdir() if target.is_dir() else [1])
+    ):
         raise ExportError(f"{target} is not a bundle (it has no manifest.json), so --force does not replace it.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,12 @@ from . import EXPORTER_VERSION, OPSET
 IR_VERSION = 10
 
 NUMPY_OF_DTYPE = {"f32": np.float32, "f16": np.float16, "i64": np.int64}
-ONNX_OF_DTYPE = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16, "i64": TensorProto.INT64, "bool": TensorProto.BOOL}
+ONNX_OF_DTYPE = {
+    "f32": TensorProto.FLOAT,
+    "f16": TensorProto.FLOAT16,
+    "i64": TensorProto.INT64,
+    "bool": TensorProto.BOOL,
+}
 
 # Pages are 4 KiB; the Windows allocation granularity, which is 64 KiB, is only worth its padding for tensors of that size.
 LARGE_TENSOR_BYTES = 1 << 20
@@ -180,6 +185,17 @@ class Graph:
 
         self._leaves.append(in_scope)
 
+    def branch(self, condition: str, then: Callable[[], str], otherwise: Callable[[], str], out: str) -> str:
+        """An If node: only one of the two branches runs. Both may read any value of the outer graph."""
+        bodies = {}
+        for key, emit in (("then_branch", then), ("else_branch", otherwise)):
+            outer, self._nodes = self._nodes, []
+            result = emit()
+            value = onnx.ValueInfoProto(name=result)
+            bodies[key] = helper.make_graph(self._nodes, f"{out}.{key}", [], [value])
+            self._nodes = outer
+        return self.op("If", condition, out=out, **bodies)
+
     # Shorthand for the ops used everywhere.
 
     def cast(self, value: str, dtype: str, out: str | None = None) -> str:
@@ -225,14 +241,13 @@ class Graph:
             [p.to_onnx() for p in self.outputs],
             initializer=list(self._initializers.values()),
         )
-        model = helper.make_model(
+        return helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
             producer_name="vlmscope",
             producer_version=EXPORTER_VERSION,
         )
-        return model
 
     def save(self, path: Path) -> None:
         """Writes the graph. Map fields are serialised in a fixed order, so that equal models are equal bytes."""

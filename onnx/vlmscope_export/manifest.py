@@ -111,7 +111,9 @@ def preprocess_section(source: Source) -> dict:
             "processor in the folder belongs to another model."
         )
     if getattr(image, "do_pad", False):
-        raise ExportError("The image processor pads pictures (do_pad); only resizing and centre cropping are supported.")
+        raise ExportError(
+            "The image processor pads pictures (do_pad); only resizing and centre cropping are supported."
+        )
     return {
         "do_resize": bool(image.do_resize),
         "resize": resize,
@@ -171,7 +173,10 @@ def render_probe(processor, template: str, image_token: str) -> tuple[str, str]:
     for kind, content in forms.items():
         try:
             rendered = processor.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}], chat_template=template, tokenize=False, add_generation_prompt=True
+                [{"role": "user", "content": content}],
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
             )
         except (TemplateError, TypeError, ValueError) as error:
             problem = str(error)

@@ -21,6 +21,7 @@ from .spec import Source
 
 DECODE_STEPS = 3
 TEXT_BEFORE, TEXT_AFTER = 3, 8
+VOCABULARY_CHUNK = 1 << 15
 # (absolute, relative to |reference|). f32: accumulated rounding, and f16's own 2⁻¹¹ for attention.
 TOLERANCES = {
     "f32": {"state": (1e-4, 1e-4), "attention": (3e-6, 1e-3)},
@@ -145,7 +146,9 @@ class SelfCheck:
         error = np.abs(got.astype(np.float32) - want)
         excess = error / (absolute + relative * np.abs(want))
         worst = float(excess.max()) if excess.size else 0.0
-        self.results.append(Comparison(name, float(error.max()) if error.size else 0.0, worst if worst == worst else np.inf))
+        self.results.append(
+            Comparison(name, float(error.max()) if error.size else 0.0, worst if worst == worst else np.inf)
+        )
 
     def identical(self, name: str, got: dict, want: dict) -> None:
         """Neutral inputs must not change one bit of any output."""
@@ -188,12 +191,16 @@ class SelfCheck:
         scale = self.runner.manifest["embed"]["image_feature_scale"]
         want[self.ids == source.image_token_id] = self.features * scale
         self.compare("embed: inputs_embeds", self.embeds, want)
-        text = self._words(5)[None]
-        got = self.runner.embed(text, np.zeros((0, spec.hidden), np.float32))
-        self.compare("embed: no picture", got, table(torch.from_numpy(text)))
+        words = np.setdiff1d(np.arange(table.weight.shape[0]), [source.image_token_id])
+        none = np.zeros((0, spec.hidden), np.float32)
+        for start in range(0, len(words), VOCABULARY_CHUNK):
+            text = words[None, start : start + VOCABULARY_CHUNK]
+            self.compare(f"embed: tokens from {start}", self.runner.embed(text, none), table(torch.from_numpy(text)))
 
     def _words(self, count: int) -> np.ndarray:
-        ids = self.rng.integers(0, min(self.source.text.vocab, self.source.language_model.embed_tokens.weight.shape[0]), count)
+        ids = self.rng.integers(
+            0, min(self.source.text.vocab, self.source.language_model.embed_tokens.weight.shape[0]), count
+        )
         return np.where(ids == self.source.image_token_id, 0, ids)
 
     def _reference(self, embeds: np.ndarray):
@@ -213,7 +220,9 @@ class SelfCheck:
         self.compare("prefill: logits", out["logits"], logits[:, :prompt])
         self.compare("prefill: attention", runner.attention(out), want, "attention")
         self.compare("prefill: head_mean", runner.attention(out, "head_mean"), want.mean(2), "attention")
-        self.compare("prefill: last_layer", out["last_layer"].astype(np.float32) / ATTENTION_SCALE, want[-1], "attention")
+        self.compare(
+            "prefill: last_layer", out["last_layer"].astype(np.float32) / ATTENTION_SCALE, want[-1], "attention"
+        )
         rows = [prompt - 1, 0, TEXT_BEFORE]
         picked, _ = runner.decode(self.embeds[:, :prompt], rows=rows, logit_rows=[prompt - 1], mean_rows=np.array([2]))
         self.compare("prefill: chosen rows", runner.attention(picked), want[..., rows, :], "attention")

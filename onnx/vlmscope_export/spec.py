@@ -16,8 +16,8 @@ from .errors import ExportError, UnsupportedArchitecture
 
 TEXT_TYPES = ("llama", "mistral", "gemma")
 VISION_TYPES = ("clip_vision_model", "siglip_vision_model")
-SUPPORTED = (
-    "LlavaForConditionalGeneration with a CLIP (or SigLIP) vision tower and a text model of type " + ", ".join(TEXT_TYPES)
+SUPPORTED = "LlavaForConditionalGeneration with a CLIP (or SigLIP) vision tower and a text model of type " + ", ".join(
+    TEXT_TYPES
 )
 ACTIVATIONS = {
     "silu": "silu",
@@ -155,16 +155,16 @@ def load_processor(model: str):
                 "into the folder with `processor.save_pretrained(FOLDER)` and export again."
             )
     if not getattr(processor.tokenizer, "is_fast", False):
-        raise ExportError(f"The tokenizer of '{model}' has no fast version, so there is no tokenizer.json to put into the bundle.")
+        raise ExportError(
+            f"The tokenizer of '{model}' has no fast version, so there is no tokenizer.json to put into the bundle."
+        )
     return processor
 
 
 def check_config(config) -> None:
     """Refuses an architecture that has no graph here, before any weight is loaded."""
     if config.model_type != "llava":
-        raise UnsupportedArchitecture(
-            f"The model's type is '{config.model_type}'. Supported: {SUPPORTED}."
-        )
+        raise UnsupportedArchitecture(f"The model's type is '{config.model_type}'. Supported: {SUPPORTED}.")
     text, vision = config.text_config, config.vision_config
     if text.model_type not in TEXT_TYPES:
         raise UnsupportedArchitecture(f"The text model's type is '{text.model_type}'. Supported: {SUPPORTED}.")
