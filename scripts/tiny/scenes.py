@@ -70,12 +70,14 @@ class Scene:
         )
 
 
-def _box(
-    noun: str, colour: str | None, centre: tuple[float, float], side: float, flip: bool, degrees: int
-) -> tuple[float, float, float, float]:
+def thing_at(
+    noun: str, colour: str | None, centre: tuple[float, float], side: float, flip: bool = False, degrees: int = 0
+) -> Thing:
+    """An object around a centre, its box measured on the turned sprite."""
     width, height = resized(noun, colour, round(side * 168), flip, degrees).size
     half_width, half_height = width / 336, height / 336
-    return (centre[0] - half_width, centre[1] - half_height, centre[0] + half_width, centre[1] + half_height)
+    box = (centre[0] - half_width, centre[1] - half_height, centre[0] + half_width, centre[1] + half_height)
+    return Thing(noun, colour, centre, side, flip, degrees, box)
 
 
 def _overlaps(a: tuple[float, ...], b: tuple[float, ...], slack: float) -> bool:
@@ -94,10 +96,10 @@ def _place(rng: np.random.Generator, noun: str, colour: str | None, side: float,
         flip, degrees = bool(rng.integers(2)), int(rng.choice(DEGREES))
         if NOUNS[noun].emoji is None:
             degrees = degrees if noun != "circle" else 0
-        box = _box(noun, colour, centre, side, flip, degrees)
-        inside = box[0] >= -0.01 and box[1] >= -0.01 and box[2] <= 1.01 and box[3] <= 1.01
-        if inside and not any(_overlaps(box, other.box, 0.015) for other in others):
-            return Thing(noun, colour, centre, side, flip, degrees, box)
+        thing = thing_at(noun, colour, centre, side, flip, degrees)
+        inside = min(thing.box) >= -0.01 and max(thing.box) <= 1.01
+        if inside and not any(_overlaps(thing.box, other.box, 0.015) for other in others):
+            return thing
     return None
 
 

@@ -28,6 +28,7 @@ from tiny.text import build_processor
 
 PATCH_WEIGHT, GUIDE_WEIGHT = 0.3, 0.1
 RAMP_STEPS, FINAL_RATE = 60, 0.03
+HORIZON_STEPS, COOL_SHARE = 5_500, 0.24  # the cosine's length; the share of the run that cools down to the final rate
 GUIDE_FADE, GUIDE_END = 0.58, 2 / 3  # of the joint steps: guidance fades to nothing and stays off
 
 
@@ -36,7 +37,7 @@ class Plan:
     """How long and on what. Batch sizes are pictures over all workers."""
 
     warm_steps: int = 700
-    joint_steps: int = 4800
+    joint_steps: int = 3500
     warm_batch: int = 32
     joint_batch: int = 16
     workers: int = 2
@@ -49,10 +50,12 @@ class Plan:
         return self.warm_steps + self.joint_steps
 
     def rate(self, step: int) -> float:
-        """Factor of the learning rates: a ramp at the start of each stage under one cosine."""
+        """Factor of the learning rates: a ramp at the start of each stage, a slow cosine, and a linear cool-down."""
         since = step if step < self.warm_steps else step - self.warm_steps
-        cosine = 0.5 * (1 + math.cos(math.pi * step / self.total))
-        return min(1.0, (since + 1) / RAMP_STEPS) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+        cool = self.total * COOL_SHARE
+        cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.total - cool) / HORIZON_STEPS))
+        left = min(1.0, (self.total - step) / cool)
+        return min(1.0, (since + 1) / RAMP_STEPS) * (FINAL_RATE + (1 - FINAL_RATE) * cosine * left)
 
     def guidance(self, step: int) -> float:
         """Weight of the guidance loss; 0 for the last third of the joint steps."""
