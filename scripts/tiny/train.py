@@ -37,7 +37,7 @@ class Plan:
     """How long and on what. Batch sizes are pictures over all workers."""
 
     warm_steps: int = 700
-    joint_steps: int = 3500
+    joint_steps: int = 2800
     warm_batch: int = 32
     joint_batch: int = 16
     workers: int = 2
