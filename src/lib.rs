@@ -4,7 +4,10 @@
 //! composited frame → window, file or video. The modules below stand in dependency order; which
 //! may use which is written in ARCHITECTURE.md and held by `scripts/check_arrows.py`.
 
+pub mod analysis;
 pub mod cli;
 pub mod gpu;
+pub mod job;
+pub mod model;
 pub mod trace;
 pub mod view;

@@ -1,0 +1,170 @@
+//! A named thread that works on the latest request.
+
+use super::CancelToken;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+struct State<R> {
+    pending: Option<(R, CancelToken)>,
+    running: Option<CancelToken>,
+    closed: bool,
+}
+
+struct Slot<R> {
+    state: Mutex<State<R>>,
+    wake: Condvar,
+}
+
+impl<R> Slot<R> {
+    fn state(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next request; `None` when the worker is dropped.
+    fn next(&self) -> Option<(R, CancelToken)> {
+        let mut state = self.state();
+        state.running = None;
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some((request, token)) = state.pending.take() {
+                state.running = Some(token.clone());
+                return Some((request, token));
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A thread with room for one waiting request. Dropping it cancels what runs and joins the thread.
+pub struct Worker<R> {
+    slot: Arc<Slot<R>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<R: Send + 'static> Worker<R> {
+    /// Starts the thread `name`; `handle` is called for one request after the other.
+    ///
+    /// # Errors
+    /// If the system starts no more threads.
+    pub fn spawn(
+        name: &str,
+        mut handle: impl FnMut(R, &CancelToken) + Send + 'static,
+    ) -> io::Result<Self> {
+        let slot = Arc::new(Slot {
+            state: Mutex::new(State { pending: None, running: None, closed: false }),
+            wake: Condvar::new(),
+        });
+        let inner = Arc::clone(&slot);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            while let Some((request, token)) = inner.next() {
+                handle(request, &token);
+            }
+        })?;
+        Ok(Self { slot, thread: Some(thread) })
+    }
+
+    /// Makes `request` the next one: what waits is replaced, what runs is cancelled.
+    pub fn submit(&self, request: R) -> CancelToken {
+        let token = CancelToken::new();
+        let mut state = self.slot.state();
+        let running = state.running.clone();
+        let replaced = state.pending.replace((request, token.clone()));
+        drop(state);
+        self.slot.wake.notify_one();
+        for old in running.into_iter().chain(replaced.map(|(_, token)| token)) {
+            old.cancel();
+        }
+        token
+    }
+
+    /// Cancels what runs and drops what waits.
+    pub fn cancel(&self) {
+        let mut state = self.slot.state();
+        let running = state.running.clone();
+        let waiting = state.pending.take();
+        drop(state);
+        for old in running.into_iter().chain(waiting.map(|(_, token)| token)) {
+            old.cancel();
+        }
+    }
+
+    /// Whether a request runs or waits.
+    pub fn is_busy(&self) -> bool {
+        let state = self.slot.state();
+        state.running.is_some() || state.pending.is_some()
+    }
+
+    /// Whether the thread still takes requests (it ends only if `handle` panicked).
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+impl<R> Drop for Worker<R> {
+    fn drop(&mut self) {
+        let mut state = self.slot.state();
+        state.closed = true;
+        let running = state.running.clone();
+        drop(state);
+        if let Some(token) = running {
+            token.cancel();
+        }
+        self.slot.wake.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the handler was already printed by that thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crossbeam_channel::bounded;
+
+    #[test]
+    fn the_latest_request_wins_and_cancels_the_running_one() {
+        let (started, has_started) = bounded(8);
+        let (done, is_done) = bounded(8);
+        let worker = Worker::spawn("test", move |request: u32, cancel: &CancelToken| {
+            started.send(request).unwrap();
+            while request == 0 && !cancel.is_cancelled() {
+                std::thread::yield_now();
+            }
+            done.send((request, cancel.is_cancelled())).unwrap();
+        })
+        .unwrap();
+        worker.submit(0);
+        assert_eq!(has_started.recv().unwrap(), 0);
+        let replaced = worker.submit(1);
+        let finished = is_done.recv().unwrap();
+        assert_eq!(finished, (0, true), "the running request is cancelled");
+        // Request 1 may have started already; whatever the order, request 2 is the last to run.
+        worker.submit(2);
+        let last = is_done.iter().find(|&(request, _)| request == 2).unwrap();
+        assert_eq!(last, (2, false));
+        drop(worker);
+        drop(replaced);
+    }
+
+    #[test]
+    fn dropping_the_worker_cancels_what_runs() {
+        let (started, has_started) = bounded(1);
+        let worker = Worker::spawn("test", move |(): (), cancel: &CancelToken| {
+            started.send(()).unwrap();
+            while !cancel.is_cancelled() {
+                std::thread::yield_now();
+            }
+        })
+        .unwrap();
+        let token = worker.submit(());
+        has_started.recv().unwrap();
+        assert!(worker.is_busy() && worker.is_alive());
+        drop(worker);
+        assert!(token.is_cancelled());
+    }
+}

@@ -1,0 +1,181 @@
+//! A bundle: the folder that the exporter writes, opened and checked.
+//!
+//! Opening hashes the graphs and the tokenizer (small, and what decides the meaning of the
+//! weights) and checks the weights by size only, so that a 14 GB model opens at once;
+//! [`Bundle::verify`] hashes everything.
+
+use super::error::{ModelError, Result};
+use super::manifest::{FileEntry, MANIFEST_FILE, Manifest, Role};
+use super::tokenizer::Tokenizer;
+use crate::trace::ModelInfo;
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+const HASH_BLOCK_BYTES: usize = 1 << 20;
+
+/// An opened bundle.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    folder: PathBuf,
+    manifest: Manifest,
+    manifest_sha256: String,
+    tokenizer: Tokenizer,
+}
+
+impl Bundle {
+    /// Reads the manifest and checks it, the files' sizes, the hashes of graphs and tokenizer, and
+    /// that the tokenizer fits the vocabulary. ONNX Runtime is not needed.
+    ///
+    /// # Errors
+    /// Each names the file, the field, the cause and the fix.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let not_a_bundle =
+            |reason: String| ModelError::NotABundle { folder: folder.to_owned(), reason };
+        if !folder.is_dir() {
+            let what = if folder.exists() { "it is a file" } else { "there is no such folder" };
+            return Err(not_a_bundle(what.into()));
+        }
+        let path = folder.join(MANIFEST_FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(not_a_bundle(format!("it has no {MANIFEST_FILE}")));
+            }
+            Err(source) => return Err(ModelError::BundleFile { path, source }),
+        };
+        let manifest = Manifest::parse(&path, &bytes)?;
+        let mut tokenizer_bytes = Vec::new();
+        for (name, entry) in &manifest.files {
+            let file = resolve(folder, &path, name)?;
+            check_size(&file, entry)?;
+            if entry.role != Role::Weights {
+                let bytes = read(&file)?;
+                check_hash(&file, entry, &hex(&Sha256::digest(&bytes)))?;
+                if entry.role == Role::Tokenizer {
+                    tokenizer_bytes = bytes;
+                }
+            }
+        }
+        let tokenizer_path = folder.join(manifest.tokenizer_file().unwrap_or_default());
+        let tokenizer = Tokenizer::from_bytes(&tokenizer_path, &tokenizer_bytes, &manifest)?;
+        let manifest_sha256 = hex(&Sha256::digest(&bytes));
+        Ok(Self { folder: folder.to_owned(), manifest, manifest_sha256, tokenizer })
+    }
+
+    /// Hashes every file, the weights too; `progress` gets the bytes done and the bytes in all.
+    ///
+    /// # Errors
+    /// The first file that cannot be read or has changed.
+    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let total = self.manifest.files.values().map(|entry| entry.bytes).sum();
+        let mut done = 0;
+        for (name, entry) in &self.manifest.files {
+            let path = resolve(&self.folder, &self.manifest_path(), name)?;
+            check_size(&path, entry)?;
+            let unreadable =
+                |source: std::io::Error| ModelError::BundleFile { path: path.clone(), source };
+            let mut file = File::open(&path).map_err(unreadable)?;
+            let mut hasher = Sha256::new();
+            let mut block = vec![0; HASH_BLOCK_BYTES];
+            loop {
+                let count = file.read(&mut block).map_err(unreadable)?;
+                if count == 0 {
+                    break;
+                }
+                hasher.update(&block[..count]);
+                done += count as u64;
+                progress(done, total);
+            }
+            check_hash(&path, entry, &hex(&hasher.finalize()))?;
+        }
+        Ok(())
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where the manifest is.
+    pub fn manifest_path(&self) -> PathBuf {
+        self.folder.join(MANIFEST_FILE)
+    }
+
+    /// SHA-256 of the manifest, which holds the hashes of all other files.
+    pub fn sha256(&self) -> &str {
+        &self.manifest_sha256
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// What a trace says about the model.
+    pub fn model_info(&self) -> ModelInfo {
+        let (text, vision) = (&self.manifest.text, &self.manifest.vision);
+        ModelInfo {
+            name: self.manifest.name.clone(),
+            bundle_sha: self.manifest_sha256.clone(),
+            layers: text.layers as u32,
+            heads: text.heads as u32,
+            kv_heads: text.kv_heads as u32,
+            vision_layers: vision.layers as u32,
+            vision_heads: vision.heads as u32,
+        }
+    }
+}
+
+/// The file behind a name of the manifest, which must stay in the folder even through links.
+fn resolve(folder: &Path, manifest: &Path, name: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    let unreadable = |source| ModelError::BundleFile { path: path.clone(), source };
+    let real_folder = folder.canonicalize().map_err(unreadable)?;
+    let real = path.canonicalize().map_err(unreadable)?;
+    if real.parent() != Some(&real_folder) {
+        return Err(ModelError::OutsideBundle {
+            path: manifest.to_owned(),
+            field: format!("files.{name}"),
+            name: name.to_owned(),
+            reason: format!("is a link to {}", real.display()),
+        });
+    }
+    Ok(path)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
+}
+
+fn check_size(path: &Path, entry: &FileEntry) -> Result<()> {
+    let metadata = std::fs::metadata(path)
+        .map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })?;
+    if metadata.len() != entry.bytes {
+        let (expected, found) = (entry.bytes, metadata.len());
+        return Err(ModelError::Size { path: path.to_owned(), expected, found });
+    }
+    Ok(())
+}
+
+fn check_hash(path: &Path, entry: &FileEntry, found: &str) -> Result<()> {
+    if found == entry.sha256 {
+        return Ok(());
+    }
+    Err(ModelError::Changed {
+        path: path.to_owned(),
+        expected: entry.sha256.clone(),
+        found: found.to_owned(),
+    })
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

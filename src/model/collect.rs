@@ -1,0 +1,132 @@
+//! Turns the attention outputs of one decoder call into pages.
+//!
+//! Outputs come one layer at a time for all rows; a page is one row for all layers. Pages are
+//! allocated zeroed, so that the system hands out their memory as layers fill them while the
+//! outputs of the layers before are already freed: both are never there in full.
+
+use super::error::Result;
+use super::event::Page;
+use super::session::AttentionPart;
+use crate::analysis::RowStats;
+use crate::trace::{Query, STAT_COUNT, TraceBuilder};
+use half::f16;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Collects one call.
+pub(super) struct Collector<'a> {
+    stats_of: &'a RowStats,
+    layers: usize,
+    heads: usize,
+    keys: usize,
+    /// Queries that get a page.
+    pages: Vec<(u32, Rows, Vec<f32>)>,
+    /// Queries of the mean over heads and of the last layer.
+    head_mean: Vec<(u32, Rows)>,
+    last_layer: Vec<(u32, Rows)>,
+}
+
+/// Weights that are being filled: maps × keys.
+struct Rows(Arc<[f16]>);
+
+impl Rows {
+    fn zeroed(len: usize) -> Self {
+        // SAFETY: f16 is two bytes of which every pattern is a number; zeros are 0.0.
+        Self(unsafe { Arc::<[f16]>::new_zeroed_slice(len).assume_init() })
+    }
+
+    /// Copies `row` to the place of map `map`.
+    fn fill(&mut self, map: usize, row: &[f16]) {
+        let start = map * row.len();
+        // The arc is not shared before it is finished.
+        if let Some(place) =
+            Arc::get_mut(&mut self.0).and_then(|all| all.get_mut(start..start + row.len()))
+        {
+            place.copy_from_slice(row);
+        }
+    }
+}
+
+impl<'a> Collector<'a> {
+    /// For a call after which there are `keys` positions, `queries` being the new ones; those in
+    /// `page_queries` get a page.
+    pub fn new(
+        stats_of: &'a RowStats,
+        [layers, heads]: [usize; 2],
+        keys: usize,
+        queries: Range<u32>,
+        page_queries: &[u32],
+    ) -> Self {
+        let page = |&query: &u32| {
+            let stats = Vec::with_capacity(layers * heads * STAT_COUNT);
+            (query, Rows::zeroed(layers * heads * keys), stats)
+        };
+        Self {
+            stats_of,
+            layers,
+            heads,
+            keys,
+            pages: page_queries.iter().map(page).collect(),
+            head_mean: queries.clone().map(|query| (query, Rows::zeroed(layers * keys))).collect(),
+            last_layer: queries.map(|query| (query, Rows::zeroed(heads * keys))).collect(),
+        }
+    }
+
+    /// Takes one output of the decoder.
+    pub fn take(&mut self, part: AttentionPart<'_>) {
+        let (heads, keys) = (self.heads, self.keys);
+        match part {
+            AttentionPart::Rows { layer, weights } => {
+                let count = self.pages.len();
+                for (index, (_, page, stats)) in self.pages.iter_mut().enumerate() {
+                    // The graph returns layers in any order; stats are put where they belong.
+                    stats.resize(self.layers * heads * STAT_COUNT, 0.0);
+                    for head in 0..heads {
+                        let start = (head * count + index) * keys;
+                        let row = &weights[start..start + keys];
+                        let map = layer * heads + head;
+                        page.fill(map, row);
+                        stats[map * STAT_COUNT..(map + 1) * STAT_COUNT]
+                            .copy_from_slice(&self.stats_of.of(row));
+                    }
+                }
+            }
+            AttentionPart::HeadMean { layer, weights } => {
+                for ((_, rows), row) in self.head_mean.iter_mut().zip(weights.chunks_exact(keys)) {
+                    rows.fill(layer, row);
+                }
+            }
+            AttentionPart::LastLayer { weights } => {
+                let count = self.last_layer.len();
+                for (index, (_, rows)) in self.last_layer.iter_mut().enumerate() {
+                    for head in 0..heads {
+                        let start = (head * count + index) * keys;
+                        rows.fill(head, &weights[start..start + keys]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts everything into the trace and returns the pages.
+    pub fn finish(self, builder: &mut TraceBuilder) -> Result<Vec<Page>> {
+        for (query, Rows(weights)) in self.head_mean {
+            builder.push_head_mean(Query(query), self.keys, weights)?;
+        }
+        for (query, Rows(weights)) in self.last_layer {
+            builder.push_last_layer(Query(query), self.keys, weights)?;
+        }
+        let mut pages = Vec::with_capacity(self.pages.len());
+        for (query, Rows(weights), stats) in self.pages {
+            let page = Page { query: Query(query), keys: self.keys, weights, stats: stats.into() };
+            builder.push_page(
+                page.query,
+                page.keys,
+                Arc::clone(&page.weights),
+                Arc::clone(&page.stats),
+            )?;
+            pages.push(page);
+        }
+        Ok(pages)
+    }
+}

@@ -1,0 +1,240 @@
+//! What can go wrong between a bundle, a picture, a question and a trace. Each message is one
+//! paragraph that names the file, the cause and what to do.
+
+use crate::trace::TraceError;
+use std::path::PathBuf;
+
+const EXPORT_AGAIN: &str = "Export the model again (`python onnx/export.py --model … --out …`), or fetch the bundle again.";
+
+/// Why a question could not be answered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The folder holds no bundle.
+    #[error("{folder} is not a vlmscope bundle: {reason}. Give the folder that `python onnx/export.py --out …` wrote.", folder = folder.display())]
+    NotABundle {
+        /// The folder that was given.
+        folder: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// A file of the bundle could not be read.
+    #[error("cannot read {path} of the bundle: {source}. {EXPORT_AGAIN}", path = path.display())]
+    BundleFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The manifest is no JSON, or one of its fields makes no sense.
+    #[error("{path}: the field `{field}` {reason}. {EXPORT_AGAIN}", path = path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The field, dotted.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The manifest has a newer major version than this program.
+    #[error("{path}: the bundle has format version {found}, this vlmscope reads up to {supported}. Update vlmscope, or export with the exporter that came with it.", path = path.display())]
+    NewerBundle {
+        /// The manifest.
+        path: PathBuf,
+        /// The version in the manifest.
+        found: String,
+        /// The newest version that can be read.
+        supported: String,
+    },
+    /// A file name in the manifest leads out of the bundle.
+    #[error("{path}: the field `{field}` names {name:?}, which {reason}; a bundle may only use files in its own folder. It was tampered with or badly repacked: do not use it, get it again from a source that you trust.", path = path.display())]
+    OutsideBundle {
+        /// The manifest.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// The name that was found there.
+        name: String,
+        /// How it leaves the folder.
+        reason: String,
+    },
+    /// A file has another size than the manifest says: the copy was cut or is another version.
+    #[error("{path} has {found} bytes, but the manifest says {expected}: the copy was cut or belongs to another export. Copy the bundle again. {EXPORT_AGAIN}", path = path.display())]
+    Size {
+        /// The file.
+        path: PathBuf,
+        /// Size in the manifest.
+        expected: u64,
+        /// Size on the disk.
+        found: u64,
+    },
+    /// A file has another content than the manifest says.
+    #[error("{path} has changed since it was exported: its SHA-256 is {found}, the manifest says {expected}. Copy the bundle again. {EXPORT_AGAIN}", path = path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Hash in the manifest.
+        expected: String,
+        /// Hash of the file.
+        found: String,
+    },
+    /// A graph has other inputs or outputs than the manifest says.
+    #[error("{path}: {field} {reason}. The graph does not fit its manifest. {EXPORT_AGAIN}", path = path.display())]
+    Graph {
+        /// The graph's file.
+        path: PathBuf,
+        /// Which input or output.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tokenizer could not be read or disagrees with the model.
+    #[error("{path}: {reason}. {EXPORT_AGAIN}", path = path.display())]
+    Tokenizer {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// ONNX Runtime was found nowhere.
+    #[error("ONNX Runtime was not found. {fix} Looked at: {looked}")]
+    RuntimeMissing {
+        /// The command that helps.
+        fix: String,
+        /// Where it was looked for.
+        looked: String,
+    },
+    /// The file given as ONNX Runtime is no such library.
+    #[error("{path} is not the ONNX Runtime library: {reason}. {fix}", path = path.display())]
+    RuntimeNotALibrary {
+        /// The file.
+        path: PathBuf,
+        /// What the loader said.
+        reason: String,
+        /// The command that helps.
+        fix: String,
+    },
+    /// The library is older than the interface that this program was built for.
+    #[error("{path} is ONNX Runtime {found}, but at least {needed} is needed. {fix}", path = path.display())]
+    RuntimeTooOld {
+        /// The library.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+        /// The oldest version that works.
+        needed: String,
+        /// The command that helps.
+        fix: String,
+    },
+    /// The device that was asked for cannot be used.
+    #[error(
+        "the device `{device}` cannot be used: {reason}. Install onnxruntime-gpu with its CUDA and cuDNN libraries and point --ort-lib at its libonnxruntime, or use --device cpu."
+    )]
+    Device {
+        /// "cuda".
+        device: String,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// ONNX Runtime reported an error.
+    #[error("{path}: ONNX Runtime failed while {doing}: {reason}. If the memory ran out, close other programs, ask for fewer tokens or use --rows text; else run `vlmscope doctor --verify` on the bundle.", path = path.display())]
+    Runtime {
+        /// The graph's file.
+        path: PathBuf,
+        /// What was being done.
+        doing: String,
+        /// What ONNX Runtime said.
+        reason: String,
+    },
+    /// The picture's file could not be read.
+    #[error("cannot read the picture {path}: {source}. Check the path and that you may read it.", path = path.display())]
+    PictureFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The picture could not be decoded.
+    #[error(
+        "{name} is not a picture that can be read: {reason}. Supported are PNG, JPEG, WebP, GIF, BMP and TIFF; convert it to one of these."
+    )]
+    Picture {
+        /// The picture's name.
+        name: String,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The picture has more pixels than is reasonable to decode.
+    #[error(
+        "{name} has {width} × {height} pixels, more than the limit of {limit_megapixels} megapixels. The model sees a few hundred pixels a side: reduce the picture first."
+    )]
+    PictureTooLarge {
+        /// The picture's name.
+        name: String,
+        /// Its width.
+        width: u32,
+        /// Its height.
+        height: u32,
+        /// The limit, in million pixels.
+        limit_megapixels: u32,
+    },
+    /// The chat template failed.
+    #[error("{path}: the chat template of the model failed: {reason}. Repair `prompt.chat_template`, or set it to null to use LLaVA-1.5's prompt.", path = path.display())]
+    Template {
+        /// The manifest.
+        path: PathBuf,
+        /// What the template engine said.
+        reason: String,
+    },
+    /// The prompt has not exactly one place for the picture.
+    #[error("{path}: the chat template left {found} places for {expected} pictures (it must write `{image_token}` once for each). Repair `prompt.chat_template`, or set it to null to use LLaVA-1.5's prompt.", path = path.display())]
+    ImageSlots {
+        /// The manifest.
+        path: PathBuf,
+        /// The text that stands for a picture.
+        image_token: String,
+        /// How many were found.
+        found: usize,
+        /// How many pictures there are.
+        expected: usize,
+    },
+    /// There is no question.
+    #[error(
+        "the question is empty. Write what you want to know about the picture, for example \"What is on the left?\"."
+    )]
+    EmptyQuestion,
+    /// There is no answer to score.
+    #[error(
+        "the answer to score is empty. Write it after --answer, or leave --answer out to let the model answer."
+    )]
+    EmptyAnswer,
+    /// The prompt is longer than the model can take.
+    #[error(
+        "the prompt has {positions} positions ({what}), but the model takes at most {max_positions}. Shorten the question or start a new conversation."
+    )]
+    PromptTooLong {
+        /// Positions of the expanded prompt, and the answer to score where there is one.
+        positions: usize,
+        /// What they consist of.
+        what: String,
+        /// The model's limit.
+        max_positions: usize,
+    },
+    /// A request does not fit the model.
+    #[error("{what} {reason}")]
+    Request {
+        /// Which option.
+        what: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// The trace could not be put together or written.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The request was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// What the functions of this module return.
+pub type Result<T, E = ModelError> = std::result::Result<T, E>;

@@ -1,0 +1,39 @@
+//! From a bundle, a picture and a question to a trace.
+//!
+//! A bundle is opened and distrusted once ([`Bundle`]), an [`Engine`] holds the loaded graphs, and
+//! [`Engine::ask`] turns one [`AskRequest`] into one [`crate::trace::Trace`] while it streams
+//! [`AskEvent`]s. The decision that shapes the module: nothing here knows a model's dimensions.
+//! They come from the manifest, which is checked against the graphs when they are loaded.
+
+mod bundle;
+mod collect;
+mod engine;
+mod error;
+mod event;
+mod generate;
+mod manifest;
+mod preprocess;
+mod prompt;
+mod request;
+mod sampling;
+mod session;
+mod tokenizer;
+mod worker;
+
+pub use bundle::Bundle;
+pub use engine::{Counters, Engine, EngineInfo, Sink};
+pub use error::{ModelError, Result};
+pub use event::{AskEvent, ModelEvent, Page, Progress, Stage, TokenEvent};
+pub use manifest::{
+    Axis, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent, Port,
+    Resample, Resize, Role,
+};
+pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess};
+pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
+pub use request::{
+    AskOptions, AskRequest, Device, EngineOptions, Interventions, Picture, Rows, Turn,
+};
+pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
+pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};
+pub use tokenizer::{Encoded, StreamDecoder, Tokenizer};
+pub use worker::ModelWorker;

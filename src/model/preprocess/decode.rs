@@ -1,0 +1,228 @@
+//! From an encoded file to upright pixels, and back to a file without private metadata.
+
+use super::resize::Rgb;
+use crate::model::error::{ModelError, Result};
+use crate::model::manifest::Resample;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use std::io::Cursor;
+
+/// Larger pictures are refused before any pixel is decoded.
+pub const MAX_MEGAPIXELS: u32 = 128;
+/// Room for the decoders: the pixels at 8 bytes each, and as much again for their own tables.
+const MAX_DECODE_BYTES: u64 = MAX_MEGAPIXELS as u64 * 16 * 1_000_000;
+/// The original is kept for display and for asking again, not as an archive.
+const STORED_LONG_EDGE: u32 = 2048;
+const JPEG_QUALITY: u8 = 92;
+
+/// Upright pixels.
+pub(super) struct Decoded {
+    pub upright: DynamicImage,
+    /// It came from a format that loses detail anyway.
+    pub lossy: bool,
+}
+
+/// Decodes the first frame and turns it upright.
+pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
+    let not_a_picture = |reason: String| ModelError::Picture { name: name.to_owned(), reason };
+    if bytes.is_empty() {
+        return Err(not_a_picture("the file is empty".into()));
+    }
+    let reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|error| not_a_picture(error.to_string()))?;
+    let format = reader
+        .format()
+        .ok_or_else(|| not_a_picture("its first bytes are those of no known format".into()))?;
+    let broken = |error: image::ImageError| not_a_picture(error.to_string());
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > u64::from(MAX_MEGAPIXELS) * 1_000_000 {
+        let limit_megapixels = MAX_MEGAPIXELS;
+        return Err(ModelError::PictureTooLarge {
+            name: name.to_owned(),
+            width,
+            height,
+            limit_megapixels,
+        });
+    }
+    if pixels == 0 {
+        return Err(not_a_picture("it has no pixels".into()));
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_DECODE_BYTES);
+    decoder.set_limits(limits).map_err(broken)?;
+    // A file whose orientation cannot be read is shown as it lies.
+    let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    let mut upright = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    upright.apply_orientation(orientation);
+    let lossy = matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
+    Ok(Decoded { upright, lossy })
+}
+
+/// The colours as transformers makes them: 16 bits are cut to their upper 8, transparency is laid
+/// over white.
+pub(super) fn to_rgb(picture: &DynamicImage) -> Rgb {
+    let size = [picture.width(), picture.height()];
+    let bytes = match picture {
+        DynamicImage::ImageLuma16(grey) => {
+            grey.pixels().flat_map(|pixel| [upper(pixel.0[0]); 3]).collect()
+        }
+        DynamicImage::ImageLumaA16(grey) => {
+            let over = |[grey, alpha]: [u16; 2]| [over_white(upper(grey), upper(alpha)); 3];
+            grey.pixels().flat_map(|pixel| over(pixel.0)).collect()
+        }
+        DynamicImage::ImageRgb16(rgb) => {
+            rgb.pixels().flat_map(|pixel| pixel.0.map(upper)).collect()
+        }
+        DynamicImage::ImageRgba16(rgba) => {
+            rgba.pixels().flat_map(|pixel| laid_over_white(pixel.0.map(upper))).collect()
+        }
+        other if other.color().has_alpha() => {
+            other.to_rgba8().pixels().flat_map(|pixel| laid_over_white(pixel.0)).collect()
+        }
+        other => other.to_rgb8().into_raw(),
+    };
+    Rgb { bytes, size }
+}
+
+fn upper(value: u16) -> u8 {
+    (value >> 8) as u8
+}
+
+fn laid_over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
+    [red, green, blue].map(|colour| over_white(colour, alpha))
+}
+
+/// colour · α + white · (1 − α), rounded.
+fn over_white(colour: u8, alpha: u8) -> u8 {
+    let (colour, alpha) = (u32::from(colour), u32::from(alpha));
+    ((colour * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+/// An encoded picture.
+pub(super) struct Stored {
+    pub bytes: Vec<u8>,
+    /// Width and height.
+    pub size: [u32; 2],
+}
+
+/// Encodes the upright picture anew, which leaves all metadata behind: JPEG where it came from a
+/// lossy format, else PNG. A long edge over [`STORED_LONG_EDGE`] is reduced.
+pub(super) fn encode_original(name: &str, upright: DynamicImage, lossy: bool) -> Result<Stored> {
+    let failed = |reason: String| ModelError::Picture {
+        name: name.to_owned(),
+        reason: format!("encoding it for the trace failed ({reason})"),
+    };
+    let [width, height] = [upright.width(), upright.height()];
+    let long = width.max(height);
+    let picture = if long > STORED_LONG_EDGE {
+        let shrink = |edge: u32| {
+            let edge = u64::from(edge) * u64::from(STORED_LONG_EDGE) / u64::from(long);
+            (edge as u32).max(1)
+        };
+        let small = to_rgb(&upright)
+            .resized(shrink(width), shrink(height), Resample::Bicubic)
+            .map_err(failed)?;
+        let [width, height] = small.size;
+        image::RgbImage::from_raw(width, height, small.bytes)
+            .map(DynamicImage::ImageRgb8)
+            .ok_or_else(|| failed("the resized picture has a wrong size".into()))?
+    } else {
+        eight_bits(upright)
+    };
+    let size = [picture.width(), picture.height()];
+    let mut bytes = Vec::new();
+    let result = if lossy && !picture.color().has_alpha() {
+        picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY))
+    } else {
+        picture.write_with_encoder(PngEncoder::new_with_quality(
+            &mut bytes,
+            CompressionType::Fast,
+            FilterType::Adaptive,
+        ))
+    };
+    result.map_err(|error| failed(error.to_string()))?;
+    Ok(Stored { bytes, size })
+}
+
+/// 8 bits a channel; grey and transparency stay.
+fn eight_bits(picture: DynamicImage) -> DynamicImage {
+    match picture {
+        DynamicImage::ImageLuma8(_)
+        | DynamicImage::ImageLumaA8(_)
+        | DynamicImage::ImageRgb8(_)
+        | DynamicImage::ImageRgba8(_) => picture,
+        DynamicImage::ImageLuma16(_) => picture.to_luma8().into(),
+        other if other.color().has_alpha() => other.to_rgba8().into(),
+        other => other.to_rgb8().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb as Rgb8, RgbaImage};
+
+    fn png(picture: &DynamicImage) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    fn rgb_of(bytes: &[u8]) -> Vec<u8> {
+        to_rgb(&decode("test", bytes).unwrap().upright).bytes
+    }
+
+    #[test]
+    fn every_mode_becomes_rgb_as_in_transformers() {
+        let rgba = RgbaImage::from_raw(3, 1, vec![9, 9, 9, 0, 10, 20, 30, 255, 0, 100, 255, 51]);
+        let expected = [255, 255, 255, 10, 20, 30, 204, 224, 255];
+        assert_eq!(rgb_of(&png(&rgba.unwrap().into())), expected, "laid over white");
+        let grey = GrayImage::from_raw(1, 1, vec![77]).unwrap();
+        assert_eq!(rgb_of(&png(&grey.into())), [77; 3]);
+        let deep: ImageBuffer<Rgb8<u16>, _> =
+            ImageBuffer::from_raw(1, 1, vec![0x12ff, 0x3400, 0xffff]).unwrap();
+        assert_eq!(rgb_of(&png(&DynamicImage::ImageRgb16(deep))), [0x12, 0x34, 0xff]);
+        let deep: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(1, 1, vec![0x80ff]).unwrap();
+        assert_eq!(rgb_of(&png(&DynamicImage::ImageLuma16(deep))), [0x80; 3]);
+        let grey: ImageBuffer<LumaA<u8>, _> = ImageBuffer::from_raw(1, 1, vec![9, 255]).unwrap();
+        assert_eq!(rgb_of(&png(&DynamicImage::ImageLumaA8(grey))), [9; 3]);
+    }
+
+    #[test]
+    fn a_huge_picture_is_refused_from_its_header() {
+        // The header of a 40,000 × 40,000 PNG, and nothing behind it.
+        let mut bytes = png(&GrayImage::from_raw(1, 1, vec![0]).unwrap().into());
+        bytes[16..20].copy_from_slice(&40_000_u32.to_be_bytes());
+        bytes[20..24].copy_from_slice(&40_000_u32.to_be_bytes());
+        let checksum = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        match decode("huge.png", &bytes).map(|_| ()).unwrap_err() {
+            ModelError::PictureTooLarge { width: 40_000, height: 40_000, .. } => {}
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_says_so() {
+        for bytes in [&b""[..], b"hello", b"\x89PNG\r\n\x1a\nbroken", &[0xff, 0xd8, 0xff, 0xe0]] {
+            let error = decode("notes.txt", bytes).map(|_| ()).unwrap_err().to_string();
+            assert!(error.starts_with("notes.txt is not a picture"), "{error}");
+        }
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = u32::MAX;
+        for &byte in bytes {
+            crc ^= u32::from(byte);
+            for _ in 0..8 {
+                crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+            }
+        }
+        !crc
+    }
+}

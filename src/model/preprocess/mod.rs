@@ -1,0 +1,323 @@
+//! A picture becomes pixel values exactly as transformers' image processor makes them, and every
+//! step is recorded as an affine map, so that a patch finds its place in the original again.
+//!
+//! The decision here: resampling happens on bytes with Pillow's filters (cubic with a = −0.5,
+//! widened when shrinking), because that is what the model was trained on; a resize on floats or
+//! without antialiasing shifts every overlay.
+
+mod decode;
+mod resize;
+
+pub use decode::MAX_MEGAPIXELS;
+
+use super::error::{ModelError, Result};
+use super::manifest::{Manifest, Preprocess, Resample, Resize};
+use super::request::Picture;
+use crate::trace::{Affine, ImageSpan, PreprocessInfo, PreprocessMode, Rect};
+use decode::Decoded;
+use resize::Rgb;
+
+/// LVLM-Interpret reduces pictures whose long edge passes this before anything else.
+const REDUCED_LONG_EDGE: u32 = 1344;
+/// LLaVA's colour for the bars of [`PreprocessMode::Pad`]: CLIP's mean in bytes.
+const PAD_COLOUR: [u8; 3] = [122, 116, 104];
+
+/// What the model sees, and where it came from.
+#[derive(Clone, Debug)]
+pub struct Preprocessed {
+    /// [1, 3, height, width] for the vision tower.
+    pub pixel_values: Vec<f32>,
+    /// [height, width, 3] bytes: the same picture before rescaling and normalisation.
+    pub rgb: Vec<u8>,
+    /// Width and height of what the model sees.
+    pub size: [u32; 2],
+    /// The picture as it was given, upright, encoded anew: no EXIF, XMP or GPS is left in it.
+    pub original: Vec<u8>,
+    /// From pixels of `rgb` to pixels of `original`.
+    pub original_from_preprocessed: Affine,
+    /// What the trace says about it.
+    pub info: PreprocessInfo,
+}
+
+impl Preprocessed {
+    /// The span of this picture whose first patch stands at position `first`.
+    pub fn span(&self, picture: u32, first: u32, manifest: &Manifest) -> ImageSpan {
+        let [rows, columns] = manifest.vision.grid;
+        let patch = manifest.vision.patch_size as f64;
+        ImageSpan {
+            picture,
+            first,
+            rows: rows as u32,
+            columns: columns as u32,
+            // A convolution drops what is left over where the patches do not fill the picture.
+            preprocessed_rect: Rect {
+                x: 0.0,
+                y: 0.0,
+                width: columns as f64 * patch,
+                height: rows as f64 * patch,
+            },
+            original_from_preprocessed: self.original_from_preprocessed,
+        }
+    }
+}
+
+/// A picture on its way, with the map back to where it began.
+struct Step {
+    picture: Rgb,
+    original_from_current: Affine,
+}
+
+impl Step {
+    fn resized(self, width: u32, height: u32, filter: Resample, name: &str) -> Result<Self> {
+        let [old_width, old_height] = self.picture.size;
+        if [old_width, old_height] == [width, height] {
+            return Ok(self);
+        }
+        let scale =
+            [f64::from(old_width) / f64::from(width), f64::from(old_height) / f64::from(height)];
+        let picture = self.picture.resized(width, height, filter).map_err(|reason| {
+            let reason = format!("resizing it to {width} × {height} failed ({reason})");
+            ModelError::Picture { name: name.to_owned(), reason }
+        })?;
+        let map = self.original_from_current.after(&Affine::scale_offset(scale, [0.0, 0.0]));
+        Ok(Self { picture, original_from_current: map })
+    }
+
+    /// The rectangle at (`left`, `top`), which may reach outside where `fill` is put.
+    fn window(self, [left, top]: [i64; 2], size: [u32; 2], fill: [u8; 3]) -> Self {
+        let offset = Affine::scale_offset([1.0, 1.0], [left as f64, top as f64]);
+        Self {
+            picture: self.picture.window([left, top], size, fill),
+            original_from_current: self.original_from_current.after(&offset),
+        }
+    }
+}
+
+/// Decodes a picture and prepares it for the vision tower of `manifest`.
+///
+/// # Errors
+/// No picture, or one with too many pixels (checked before any of them is decoded).
+pub fn preprocess(
+    picture: &Picture,
+    mode: PreprocessMode,
+    manifest: &Manifest,
+) -> Result<Preprocessed> {
+    let decoded = decode::decode(&picture.name, &picture.bytes)?;
+    let Decoded { upright, lossy } = decoded;
+    let rgb = decode::to_rgb(&upright);
+    let stored = decode::encode_original(&picture.name, upright, lossy)?;
+    let stored_from_upright = [
+        f64::from(stored.size[0]) / f64::from(rgb.size[0]),
+        f64::from(stored.size[1]) / f64::from(rgb.size[1]),
+    ];
+    let start = Affine::scale_offset(stored_from_upright, [0.0, 0.0]);
+    let step = Step { picture: rgb, original_from_current: start };
+    let Step { picture: seen, original_from_current } =
+        fit(step, mode, &manifest.preprocess, &picture.name)?;
+    let info = PreprocessInfo {
+        mode,
+        original_size: stored.size,
+        preprocessed_size: seen.size,
+        file_name: picture.name.clone(),
+    };
+    Ok(Preprocessed {
+        pixel_values: pixel_values(&seen, &manifest.preprocess),
+        size: seen.size,
+        rgb: seen.bytes,
+        original: stored.bytes,
+        original_from_preprocessed: original_from_current,
+        info,
+    })
+}
+
+/// Applies the mode, then the processor's own resize and crop.
+fn fit(step: Step, mode: PreprocessMode, rules: &Preprocess, name: &str) -> Result<Step> {
+    let [width, height] = step.picture.size;
+    let mut step = match reduced_size([width, height]) {
+        Some([width, height]) => step.resized(width, height, Resample::Bicubic, name)?,
+        None => step,
+    };
+    let [crop_height, crop_width] = if rules.do_center_crop {
+        rules.crop
+    } else {
+        resize_target(rules.resize, step.picture.size)
+    };
+    match mode {
+        PreprocessMode::Default => {}
+        PreprocessMode::Resize => {
+            step = step.resized(crop_width, crop_height, Resample::Bicubic, name)?;
+        }
+        PreprocessMode::Pad => {
+            let [width, height] = step.picture.size;
+            let side = width.max(height);
+            let left = -i64::from((side - width) / 2);
+            let top = -i64::from((side - height) / 2);
+            step = step.window([left, top], [side, side], PAD_COLOUR);
+        }
+    }
+    if rules.do_resize {
+        let [height, width] = resize_target(rules.resize, step.picture.size);
+        step = step.resized(width, height, rules.resample, name)?;
+    }
+    if rules.do_center_crop {
+        let [width, height] = step.picture.size;
+        let left = centre_offset(width, crop_width);
+        let top = centre_offset(height, crop_height);
+        step = step.window([left, top], [crop_width, crop_height], [0; 3]);
+    }
+    Ok(step)
+}
+
+/// The size of a picture whose long edge is too long, with its proportions kept.
+fn reduced_size([width, height]: [u32; 2]) -> Option<[u32; 2]> {
+    let long = width.max(height);
+    if long <= REDUCED_LONG_EDGE {
+        return None;
+    }
+    let shrink = |edge: u32| {
+        let edge = u64::from(edge) * u64::from(REDUCED_LONG_EDGE) / u64::from(long);
+        (edge as u32).max(1)
+    };
+    Some([shrink(width), shrink(height)])
+}
+
+/// Height and width that the processor resizes to (`get_resize_output_image_size` of transformers:
+/// the long edge is cut to an integer, not rounded).
+fn resize_target(resize: Resize, [width, height]: [u32; 2]) -> [u32; 2] {
+    match resize {
+        Resize::Exact { height, width } => [height, width],
+        Resize::ShortestEdge { shortest_edge } => {
+            let (short, long) = (width.min(height), width.max(height));
+            // In this order and in f64, as Python does: int(size * long / short).
+            let other = f64::from(shortest_edge) * f64::from(long) / f64::from(short);
+            let other = other as u32;
+            if width <= height { [other, shortest_edge] } else { [shortest_edge, other] }
+        }
+    }
+}
+
+/// Left or upper edge of the centre in the picture (`center_crop` of transformers: rounded down;
+/// a picture that is too small gets the larger half of the black bars on the left or top).
+fn centre_offset(have: u32, want: u32) -> i64 {
+    (i64::from(have) - i64::from(want)).div_euclid(2)
+}
+
+/// Bytes → [3, height, width] floats.
+fn pixel_values(picture: &Rgb, rules: &Preprocess) -> Vec<f32> {
+    // 256 values a channel: a table gives the same numbers as transformers' arithmetic on floats.
+    let table: Vec<[f32; 3]> = (0..=u8::MAX)
+        .map(|byte| {
+            let mut value = f64::from(byte);
+            if rules.do_rescale {
+                value *= rules.rescale_factor;
+            }
+            let value = value as f32;
+            std::array::from_fn(|channel| {
+                if rules.do_normalize {
+                    (value - rules.mean[channel]) / rules.std[channel]
+                } else {
+                    value
+                }
+            })
+        })
+        .collect();
+    let mut values = Vec::with_capacity(picture.bytes.len());
+    for channel in 0..3 {
+        let bytes = picture.bytes.iter().skip(channel).step_by(3);
+        values.extend(bytes.map(|&byte| table[usize::from(byte)][channel]));
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    fn rules(crop: [u32; 2], resize: Resize) -> Preprocess {
+        Preprocess {
+            do_resize: true,
+            resize,
+            resample: Resample::Bicubic,
+            do_center_crop: true,
+            crop,
+            do_rescale: true,
+            rescale_factor: 1.0 / 255.0,
+            do_normalize: true,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+        }
+    }
+
+    fn plain(width: u32, height: u32) -> Step {
+        let bytes = vec![200; (width * height * 3) as usize];
+        Step {
+            picture: Rgb { bytes, size: [width, height] },
+            original_from_current: Affine::IDENTITY,
+        }
+    }
+
+    fn close(found: [f64; 2], expected: [f64; 2]) -> bool {
+        found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9)
+    }
+
+    #[test]
+    fn the_map_of_a_crop_knows_its_offset_and_the_cut_off_part_of_a_pixel() {
+        let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
+        // 101 × 67 → 84 × 56 (84.4 cut to 84) → crop at x = 14.
+        let step = fit(plain(101, 67), PreprocessMode::Default, &rules, "test").unwrap();
+        assert_eq!(step.picture.size, [56, 56]);
+        let map = step.original_from_current;
+        assert!(close(map.apply([0.0, 0.0]), [14.0 * 101.0 / 84.0, 0.0]));
+        assert!(close(map.apply([56.0, 56.0]), [70.0 * 101.0 / 84.0, 67.0]));
+    }
+
+    #[test]
+    fn squashing_maps_corners_to_corners() {
+        let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
+        let step = fit(plain(101, 67), PreprocessMode::Resize, &rules, "test").unwrap();
+        assert!(close(step.original_from_current.apply([56.0, 56.0]), [101.0, 67.0]));
+    }
+
+    #[test]
+    fn padding_puts_the_bars_outside_of_the_original() {
+        let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
+        let step = fit(plain(100, 67), PreprocessMode::Pad, &rules, "test").unwrap();
+        // (100 − 67) / 2 rounded down is above, the rest below.
+        assert!(close(step.original_from_current.apply([0.0, 0.0]), [0.0, -16.0]));
+        assert!(close(step.original_from_current.apply([56.0, 56.0]), [100.0, 84.0]));
+        assert_eq!(step.picture.bytes[..3], PAD_COLOUR);
+        let middle = (28 * 56 + 28) * 3;
+        assert_eq!(step.picture.bytes[middle..middle + 3], [200; 3]);
+    }
+
+    #[test]
+    fn a_long_picture_is_reduced_before_anything_else() {
+        assert_eq!(reduced_size([1344, 1000]), None);
+        assert_eq!(reduced_size([2688, 1001]), Some([1344, 500]));
+        assert_eq!(reduced_size([1, 100_000]), Some([1, 1344]));
+        let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
+        let step = fit(plain(2688, 1344), PreprocessMode::Resize, &rules, "test").unwrap();
+        assert!(close(step.original_from_current.apply([56.0, 56.0]), [2688.0, 1344.0]));
+    }
+
+    #[test]
+    fn a_crop_larger_than_the_picture_gets_black_bars_like_transformers() {
+        let rules = rules([9, 9], Resize::Exact { height: 6, width: 12 });
+        let step = fit(plain(12, 6), PreprocessMode::Default, &rules, "test").unwrap();
+        // Rows: 6 − 9 = −3, halved and rounded down is −2: two black rows above, one below.
+        let row = |y: usize| step.picture.bytes[y * 27];
+        assert_eq!([row(0), row(1), row(2), row(7), row(8)], [0, 0, 200, 200, 0]);
+        assert!(close(step.original_from_current.apply([0.0, 0.0]), [1.0, -2.0]));
+    }
+
+    #[test]
+    fn bytes_become_normalised_channels() {
+        let rules = rules([1, 1], Resize::Exact { height: 1, width: 1 });
+        let picture = Rgb { bytes: vec![0, 255, 51], size: [1, 1] };
+        let expected = [-1.0, 1.0, -0.6];
+        for (found, expected) in pixel_values(&picture, &rules).iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6);
+        }
+    }
+}

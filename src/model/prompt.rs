@@ -1,0 +1,413 @@
+//! From a conversation to ids, with every position labelled: what it belongs to, which turn,
+//! which word.
+//!
+//! The whole text is encoded at once, because a tokenizer's choice depends on what stands before
+//! and after; the labels are found afterwards from where each message lies in the rendered text.
+
+use super::bundle::Bundle;
+use super::error::{ModelError, Result};
+use super::manifest::{MessageContent, Prompt};
+use super::request::Turn;
+use super::tokenizer::{Encoded, Tokenizer};
+use crate::trace::{TokenInfo, TokenKind};
+use minijinja::{Environment, Error, ErrorKind, Value, context};
+use std::io::Write;
+use std::ops::Range;
+
+/// LVLM-Interpret's limit, in characters.
+pub const MAX_QUESTION_CHARACTERS: usize = 1536;
+/// Steps that a template may take: thousands of times what one needs.
+const TEMPLATE_FUEL: u64 = 2_000_000;
+/// A prompt of a megabyte is longer than any model reads.
+const MAX_RENDERED_BYTES: usize = 1 << 20;
+/// Private-use characters that mark where a message begins and ends.
+const OPEN: char = '\u{F8F0}';
+const CLOSE: char = '\u{F8F1}';
+
+/// A prompt, ready for the model.
+#[derive(Clone, Debug)]
+pub struct BuiltPrompt {
+    /// The text that was encoded.
+    pub text: String,
+    /// Ids of all positions; the image token stands once for each feature of the picture.
+    pub ids: Vec<u32>,
+    /// The same with labels.
+    pub tokens: Vec<TokenInfo>,
+    /// For each picture the position of its first patch.
+    pub first_patches: Vec<u32>,
+    /// The question that was used: cut where it was too long.
+    pub question: String,
+    /// What the user should know.
+    pub notices: Vec<String>,
+    /// Labels the answer that follows.
+    pub labeller: Labeller,
+}
+
+/// Builds the prompt of `question` after `turns`, with `pictures` pictures in the first message.
+///
+/// # Errors
+/// An empty question, a template that fails or has no place for the picture.
+pub fn build(
+    bundle: &Bundle,
+    turns: &[Turn],
+    question: &str,
+    pictures: usize,
+) -> Result<BuiltPrompt> {
+    if question.trim().is_empty() {
+        return Err(ModelError::EmptyQuestion);
+    }
+    let mut notices = Vec::new();
+    let question = cut(question, &mut notices);
+    let (manifest, tokenizer) = (bundle.manifest(), bundle.tokenizer());
+    let mut messages = Vec::new();
+    for turn in turns {
+        messages.push((Author::User, tokenizer.neutralise(&turn.question)));
+        messages.push((Author::Assistant, tokenizer.neutralise(&turn.answer)));
+    }
+    messages.push((Author::User, tokenizer.neutralise(&question)));
+    let rendered = match &manifest.prompt.chat_template {
+        Some(template) => {
+            let template = plain_jinja(template);
+            let render = |open: &str, close: &str| {
+                render(&manifest.prompt, &template, &messages, pictures, open, close).map_err(
+                    |error| ModelError::Template {
+                        path: bundle.manifest_path(),
+                        reason: explain(&error),
+                    },
+                )
+            };
+            locate(render("", "")?, &render(&OPEN.to_string(), &CLOSE.to_string())?, &messages)
+        }
+        None => fallback(&manifest.prompt, &messages, pictures),
+    };
+    let encoded = tokenizer.encode(&rendered.text, manifest.prompt.add_special_tokens)?;
+    let found = encoded.iter().filter(|token| tokenizer.is_image(token.id)).count();
+    if found != pictures {
+        return Err(ModelError::ImageSlots {
+            path: bundle.manifest_path(),
+            image_token: manifest.prompt.image_token.clone(),
+            found,
+            expected: pictures,
+        });
+    }
+    let features = manifest.vision.features;
+    let class_tokens = features - manifest.vision.patches;
+    let mut built = expand(tokenizer, &rendered, &encoded, features, class_tokens);
+    built.question = question;
+    built.notices = notices;
+    Ok(built)
+}
+
+fn cut(question: &str, notices: &mut Vec<String>) -> String {
+    let characters = question.chars().count();
+    if characters <= MAX_QUESTION_CHARACTERS {
+        return question.to_owned();
+    }
+    notices.push(format!(
+        "The question has {characters} characters; only the first {MAX_QUESTION_CHARACTERS} were asked."
+    ));
+    question.chars().take(MAX_QUESTION_CHARACTERS).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Author {
+    User,
+    Assistant,
+}
+
+/// A rendered text with the place of each message in it.
+struct Rendered {
+    text: String,
+    messages: Vec<(Author, Range<usize>)>,
+}
+
+/// Finds the messages in `text`. `marked` is the same rendering with marks around each message;
+/// where a template changes what it is given (it trims, say) the marks get in its way, and the
+/// messages are searched for one after the other.
+fn locate(text: String, marked: &str, messages: &[(Author, String)]) -> Rendered {
+    let mut plain = String::with_capacity(text.len());
+    let (mut ranges, mut open) = (Vec::new(), 0);
+    for character in marked.chars() {
+        match character {
+            OPEN => open = plain.len(),
+            CLOSE => ranges.push(open..plain.len()),
+            other => plain.push(other),
+        }
+    }
+    if plain != text || ranges.len() != messages.len() {
+        let mut cursor = 0;
+        ranges = messages
+            .iter()
+            .map(|(_, content)| {
+                let content = content.trim();
+                let found = text.get(cursor..).and_then(|rest| rest.find(content));
+                let start = found.map_or(cursor, |found| cursor + found);
+                cursor = found.map_or(cursor, |_| start + content.len());
+                start..cursor
+            })
+            .collect();
+    }
+    let authors = messages.iter().map(|(author, _)| *author);
+    Rendered { text, messages: authors.zip(ranges).collect() }
+}
+
+/// LLaVA-1.5's prompt, as LVLM-Interpret writes it for models without a template.
+fn fallback(prompt: &Prompt, messages: &[(Author, String)], pictures: usize) -> Rendered {
+    let mut text = prompt.fallback_system.clone();
+    let mut ranges = Vec::new();
+    for (index, (author, content)) in messages.iter().enumerate() {
+        match author {
+            Author::User => {
+                text.push_str("\nUSER: ");
+                if index == 0 {
+                    text.push_str(&format!("{}\n", prompt.image_token).repeat(pictures));
+                }
+            }
+            Author::Assistant => text.push_str("\nASSISTANT: "),
+        }
+        let start = text.len();
+        text.push_str(content);
+        ranges.push((*author, start..text.len()));
+        if *author == Author::Assistant {
+            text.push_str(prompt.eos_token.as_deref().unwrap_or_default());
+        }
+    }
+    text.push_str("\nASSISTANT:");
+    Rendered { text, messages: ranges }
+}
+
+/// Renders the chat template; `open` and `close` are put around each message's text.
+fn render(
+    prompt: &Prompt,
+    template: &str,
+    messages: &[(Author, String)],
+    pictures: usize,
+    open: &str,
+    close: &str,
+) -> std::result::Result<String, Error> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(TEMPLATE_FUEL));
+    environment.set_syntax(
+        minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
+    );
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_function(
+        "raise_exception",
+        |message: String| -> std::result::Result<String, Error> {
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        },
+    );
+    let messages: Vec<Value> = messages
+        .iter()
+        .enumerate()
+        .map(|(index, (author, text))| {
+            let text = format!("{open}{text}{close}");
+            let pictures = if index == 0 { pictures } else { 0 };
+            let content = match prompt.message_content {
+                MessageContent::String => {
+                    let images = format!("{}\n", prompt.image_token).repeat(pictures);
+                    Value::from(format!("{images}{text}"))
+                }
+                MessageContent::Parts => {
+                    let images = (0..pictures).map(|_| context! { type => "image" });
+                    let text = context! { type => "text", text };
+                    images.chain([text]).collect()
+                }
+            };
+            let role = match author {
+                Author::User => "user",
+                Author::Assistant => "assistant",
+            };
+            context! { role, content }
+        })
+        .collect();
+    let text_of = |token: &Option<String>| token.clone().unwrap_or_default();
+    let context = context! {
+        messages,
+        add_generation_prompt => true,
+        bos_token => text_of(&prompt.bos_token),
+        eos_token => text_of(&prompt.eos_token),
+        pad_token => text_of(&prompt.pad_token),
+        unk_token => text_of(&prompt.unk_token),
+    };
+    let mut out = Capped { bytes: Vec::new() };
+    environment.template_from_str(template)?.render_captured_to(context, &mut out)?;
+    String::from_utf8(out.bytes)
+        .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
+}
+
+/// A buffer that refuses to grow past any sensible prompt.
+struct Capped {
+    bytes: Vec<u8>,
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > MAX_RENDERED_BYTES {
+            return Err(std::io::Error::other("its output is longer than a megabyte"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The message of a template error with its causes.
+fn explain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// transformers marks the assistant's words with `{% generation %}`, a tag that no other Jinja
+/// knows; a condition that always holds renders the same.
+fn plain_jinja(template: &str) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(start) = rest.find("{%") {
+        let Some(length) = rest[start..].find("%}") else { break };
+        let inside = &rest[start + 2..start + length];
+        let words = inside.trim_matches(['-', '+']).trim();
+        let replaced = match words {
+            "generation" => inside.replace(words, " if true "),
+            "endgeneration" => inside.replace(words, " endif "),
+            _ => inside.to_owned(),
+        };
+        out.push_str(&rest[..start]);
+        out.push_str("{%");
+        out.push_str(&replaced);
+        out.push_str("%}");
+        rest = &rest[start + length + 2..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Repeats the image token for each feature and labels every position.
+fn expand(
+    tokenizer: &Tokenizer,
+    rendered: &Rendered,
+    encoded: &[Encoded],
+    features: usize,
+    class_tokens: usize,
+) -> BuiltPrompt {
+    let first_message = rendered.messages.first().map_or(0, |(_, range)| range.start);
+    let has_picture = encoded.iter().any(|token| tokenizer.is_image(token.id));
+    let mut seen_picture = false;
+    let mut labeller = Labeller::default();
+    let mut tokens = Vec::new();
+    let mut first_patches = Vec::new();
+    for token in encoded {
+        // A token of the tokenizer itself (BOS) has no text and belongs where it stands.
+        let at = if token.end > token.start { token.start } else { 0 };
+        let answers = rendered.messages.iter().filter(|(author, _)| *author == Author::Assistant);
+        let turn =
+            answers.clone().filter(|(_, range)| range.end <= at && !range.is_empty()).count();
+        let in_answer = answers.clone().any(|(_, range)| range.contains(&at) && token.end > at);
+        let before = if has_picture { !seen_picture } else { token.end <= first_message };
+        let kind = if tokenizer.is_image(token.id) {
+            TokenKind::Image
+        } else if tokenizer.is_special(token.id) {
+            TokenKind::Special
+        } else if in_answer {
+            TokenKind::Answer
+        } else if before {
+            TokenKind::System
+        } else {
+            TokenKind::Question
+        };
+        let repeat = if kind == TokenKind::Image {
+            seen_picture = true;
+            first_patches.push((tokens.len() + class_tokens) as u32);
+            features
+        } else {
+            1
+        };
+        let label = labeller.label(tokenizer, token.id, kind, turn as u32);
+        tokens.extend(std::iter::repeat_n(label, repeat));
+    }
+    BuiltPrompt {
+        text: rendered.text.clone(),
+        ids: tokens.iter().map(|token| token.id).collect(),
+        tokens,
+        first_patches,
+        question: String::new(),
+        notices: Vec::new(),
+        labeller,
+    }
+}
+
+/// Numbers words: a token starts one if its piece begins with `▁`; separators, patches and control
+/// tokens belong to none and end the word before them, as does a change of kind or turn.
+#[derive(Clone, Debug, Default)]
+pub struct Labeller {
+    next_word: u32,
+    open: Option<(u32, TokenKind, u32)>,
+}
+
+impl Labeller {
+    /// Labels the next token.
+    pub fn label(
+        &mut self,
+        tokenizer: &Tokenizer,
+        id: u32,
+        kind: TokenKind,
+        turn: u32,
+    ) -> TokenInfo {
+        let text = tokenizer.piece(id);
+        let wordless = matches!(kind, TokenKind::Image | TokenKind::Special)
+            || tokenizer.is_special(id)
+            || tokenizer.is_separator(id);
+        let word = if wordless {
+            self.open = None;
+            None
+        } else {
+            let goes_on = self
+                .open
+                .filter(|&(_, open_kind, open_turn)| open_kind == kind && open_turn == turn)
+                .filter(|_| !text.starts_with(['▁', 'Ġ']));
+            let word = goes_on.map_or(self.next_word, |(word, ..)| word);
+            self.next_word = self.next_word.max(word + 1);
+            self.open = Some((word, kind, turn));
+            Some(word)
+        };
+        TokenInfo { id, text, kind, turn, word }
+    }
+
+    /// Labels an answer token of the current turn; the stop id is a control token.
+    pub fn label_answer(&mut self, tokenizer: &Tokenizer, id: u32, turn: u32) -> TokenInfo {
+        let kind = if tokenizer.is_special(id) { TokenKind::Special } else { TokenKind::Answer };
+        self.label(tokenizer, id, kind, turn)
+    }
+}
+
+/// The ids of an answer as the model would have generated them after the prompt `text`.
+///
+/// # Errors
+/// If the tokenizer fails.
+pub fn answer_ids(bundle: &Bundle, text: &str, answer: &str) -> Result<Vec<u32>> {
+    let (manifest, tokenizer) = (bundle.manifest(), bundle.tokenizer());
+    let add = manifest.prompt.add_special_tokens;
+    let ids = |text: &str| -> Result<Vec<u32>> {
+        Ok(tokenizer.encode(text, add)?.iter().map(|token| token.id).collect())
+    };
+    let prompt = ids(text)?;
+    let answer = tokenizer.neutralise(answer);
+    // After "ASSISTANT:" comes a space; after a line break or a space nothing does.
+    let space = if text.ends_with(char::is_whitespace) { "" } else { " " };
+    for space in [space, ""] {
+        let whole = ids(&format!("{text}{space}{answer}"))?;
+        if let Some(rest) = whole.strip_prefix(prompt.as_slice()) {
+            return Ok(rest.to_vec());
+        }
+    }
+    // Prompt and answer melt into one token: encode the answer by itself.
+    Ok(tokenizer.encode(&answer, false)?.iter().map(|token| token.id).collect())
+}

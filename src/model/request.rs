@@ -1,0 +1,175 @@
+//! What is asked, and how.
+
+use super::error::{ModelError, Result};
+use super::manifest::Text;
+use crate::trace::{PreprocessMode, Sampling};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A picture as it was given: an encoded file.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Name for errors and for the trace, without its folder.
+    pub name: String,
+    /// The bytes of the file.
+    pub bytes: Arc<[u8]>,
+}
+
+impl Picture {
+    /// Reads a file; it is decoded later.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| ModelError::PictureFile { path: path.to_owned(), source })?;
+        let name = path
+            .file_name()
+            .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        Ok(Self { name, bytes: bytes.into() })
+    }
+}
+
+/// A question that was answered before, in the same conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// What was asked.
+    pub question: String,
+    /// What was answered.
+    pub answer: String,
+}
+
+/// Which query rows are kept as pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// Text and answer positions after the first picture; all where there is no picture.
+    #[default]
+    Text,
+    /// Every position.
+    All,
+}
+
+/// Changes to the model while it answers; the default changes nothing, bit for bit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Interventions {
+    /// Factor on each head's output, [L, H] row by row; empty means 1 everywhere.
+    pub head_scale: Vec<f32>,
+    /// Layers in which the pairs below are masked.
+    pub knock_layers: Vec<u32>,
+    /// Query positions that lose sight …
+    pub knock_queries: Vec<Range<u32>>,
+    /// … of these key positions. Ranges may reach past the end; a position always sees itself.
+    pub knock_keys: Vec<Range<u32>>,
+}
+
+impl Interventions {
+    /// Whether nothing is changed.
+    pub fn is_neutral(&self) -> bool {
+        let knocks = !self.knock_layers.is_empty()
+            && !self.knock_queries.is_empty()
+            && !self.knock_keys.is_empty();
+        !knocks && self.head_scale.iter().all(|&scale| scale == 1.0)
+    }
+
+    /// Checks the sizes against the model.
+    ///
+    /// # Errors
+    /// If a layer or the number of factors does not fit.
+    pub fn check(&self, text: &Text) -> Result<()> {
+        let wanted = text.layers * text.heads;
+        if !self.head_scale.is_empty() && self.head_scale.len() != wanted {
+            return Err(ModelError::Request {
+                what: "head_scale".into(),
+                reason: format!(
+                    "has {} factors; this model has {} layers × {} heads = {wanted}.",
+                    self.head_scale.len(),
+                    text.layers,
+                    text.heads
+                ),
+            });
+        }
+        if let Some(layer) = self.knock_layers.iter().find(|&&layer| layer as usize >= text.layers)
+        {
+            return Err(ModelError::Request {
+                what: "knock_layers".into(),
+                reason: format!(
+                    "has layer {layer}; this model has layers 0 to {}.",
+                    text.layers - 1
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// How a question is answered.
+#[derive(Clone, Debug)]
+pub struct AskOptions {
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// Score this answer instead of generating one.
+    pub answer: Option<String>,
+    /// Which rows of attention are kept.
+    pub rows: Rows,
+    /// Also keep the attention of the vision tower.
+    pub vision_attention: bool,
+    /// How a picture that is not square is made to fit.
+    pub preprocess: PreprocessMode,
+    /// Likely alternatives that are kept for each token (K).
+    pub topk: usize,
+    /// Changes to the model.
+    pub interventions: Interventions,
+}
+
+impl Default for AskOptions {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::default(),
+            answer: None,
+            rows: Rows::Text,
+            vision_attention: false,
+            preprocess: PreprocessMode::Default,
+            topk: 10,
+            interventions: Interventions::default(),
+        }
+    }
+}
+
+/// A question.
+#[derive(Clone, Debug, Default)]
+pub struct AskRequest {
+    /// The picture, if there is one.
+    pub picture: Option<Picture>,
+    /// The conversation before the question.
+    pub turns: Vec<Turn>,
+    /// The question.
+    pub question: String,
+    /// How to answer it.
+    pub options: AskOptions,
+}
+
+/// Where the model runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Device {
+    /// CUDA if it works, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// CUDA or an error.
+    Cuda,
+}
+
+/// How a model is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// The bundle's folder.
+    pub bundle: PathBuf,
+    /// ONNX Runtime's library; `None` looks for it.
+    pub runtime: Option<PathBuf>,
+    /// Where to run.
+    pub device: Device,
+    /// Threads for one operator; `None` uses all cores.
+    pub threads: Option<usize>,
+}

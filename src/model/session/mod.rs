@@ -1,0 +1,464 @@
+//! The graphs of a bundle, running in ONNX Runtime. The only place that knows `ort`.
+//!
+//! Keys and values of a step are handed to the next step as the values that ONNX Runtime returned,
+//! never copied by us; attention leaves one layer at a time, and each output is freed before the
+//! next is looked at, so that a prefill holds its attention once.
+
+mod graph;
+mod runtime;
+
+pub use runtime::{Runtime, RuntimeCandidate, candidates};
+
+use super::bundle::Bundle;
+use super::error::{ModelError, Result};
+use super::manifest::ElementType;
+use super::request::Device;
+use crate::job::CancelToken;
+use graph::GraphSession;
+use half::f16;
+use ort::memory::AllocationDevice;
+use ort::value::{DynTensorValueType, DynValue, PrimitiveTensorElementType, Tensor};
+use std::sync::Arc;
+
+/// How the sessions of a bundle are opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// Where to run.
+    pub device: Device,
+    /// Threads for one operator; `None` uses all cores.
+    pub threads: Option<usize>,
+}
+
+/// The execution provider that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// The CPU.
+    Cpu,
+    /// NVIDIA CUDA.
+    Cuda,
+}
+
+impl Provider {
+    /// ONNX Runtime's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPUExecutionProvider",
+            Self::Cuda => "CUDAExecutionProvider",
+        }
+    }
+}
+
+/// The open graphs.
+#[derive(Debug)]
+pub struct Sessions {
+    runtime: Arc<Runtime>,
+    provider: Provider,
+    options: SessionOptions,
+    vision: GraphSession,
+    vision_attention: Option<GraphSession>,
+    embed: GraphSession,
+    decoder: GraphSession,
+    layers: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    cache_type: ElementType,
+}
+
+/// Keys and values of the positions so far, as ONNX Runtime returned them: two values per layer,
+/// each [1, kv_heads, positions, head_dim].
+#[derive(Debug)]
+pub struct KvCache {
+    values: Vec<DynValue>,
+    positions: usize,
+}
+
+impl KvCache {
+    /// Positions that it holds.
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+}
+
+/// What a call of the decoder computes. Rows count from the first new position.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// Rows whose attention is wanted for all layers and heads.
+    pub rows: Vec<i64>,
+    /// Rows whose logits are wanted.
+    pub logit_rows: Vec<i64>,
+    /// Rows for the mean over heads.
+    pub mean_rows: Vec<i64>,
+    /// Rows of the last layer.
+    pub last_rows: Vec<i64>,
+    /// [L, H], or empty.
+    pub head_scale: Vec<f32>,
+    /// [L] 0 or 1, or empty.
+    pub knock_layers: Vec<f32>,
+    /// [S] 0 or 1.
+    pub knock_query: Vec<f32>,
+    /// [C + S] 0 or 1.
+    pub knock_key: Vec<f32>,
+}
+
+/// One attention output of the decoder, as it leaves. Weights are times the attention scale.
+#[derive(Clone, Copy, Debug)]
+pub enum AttentionPart<'a> {
+    /// Of `layer`: [H, rows, keys].
+    Rows {
+        /// The layer.
+        layer: usize,
+        /// The weights.
+        weights: &'a [f16],
+    },
+    /// Of `layer`, mean over heads: [mean_rows, keys].
+    HeadMean {
+        /// The layer.
+        layer: usize,
+        /// The weights.
+        weights: &'a [f16],
+    },
+    /// Of the last layer: [H, last_rows, keys].
+    LastLayer {
+        /// The weights.
+        weights: &'a [f16],
+    },
+}
+
+impl Sessions {
+    /// Opens the graphs; `progress` gets steps done and steps in all. A note says why CUDA is not
+    /// used where it was only preferred.
+    ///
+    /// # Errors
+    /// A graph that does not load or does not fit its manifest, or a device that cannot be used.
+    pub fn open(
+        runtime: Arc<Runtime>,
+        bundle: &Bundle,
+        options: SessionOptions,
+        progress: &mut dyn FnMut(u32, u32),
+    ) -> Result<(Self, Vec<String>)> {
+        let mut notes = Vec::new();
+        let providers: &[Provider] = match options.device {
+            Device::Cpu => &[Provider::Cpu],
+            Device::Cuda => &[Provider::Cuda],
+            Device::Auto if could_have_cuda(&runtime) => &[Provider::Cuda, Provider::Cpu],
+            Device::Auto => &[Provider::Cpu],
+        };
+        let mut vision = None;
+        for &provider in providers {
+            progress(0, 3);
+            let graph = &bundle.manifest().graphs.vision;
+            match GraphSession::open(&runtime, bundle, ("vision", graph), provider, options) {
+                Ok(session) => vision = Some((session, provider)),
+                Err(ModelError::Device { reason, .. }) if options.device == Device::Auto => {
+                    notes.push(format!("CUDA is not used: {reason}."));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            break;
+        }
+        let Some((vision, provider)) = vision else {
+            return Err(ModelError::Device {
+                device: "auto".into(),
+                reason: "no execution provider works".into(),
+            });
+        };
+        let graphs = &bundle.manifest().graphs;
+        progress(1, 3);
+        let embed =
+            GraphSession::open(&runtime, bundle, ("embed", &graphs.embed), Provider::Cpu, options)?;
+        progress(2, 3);
+        let decoder =
+            GraphSession::open(&runtime, bundle, ("decoder", &graphs.decoder), provider, options)?;
+        progress(3, 3);
+        let text = &bundle.manifest().text;
+        let sessions = Self {
+            runtime,
+            provider,
+            options,
+            vision,
+            vision_attention: None,
+            embed,
+            decoder,
+            layers: text.layers,
+            kv_heads: text.kv_heads,
+            head_dim: text.head_dim,
+            cache_type: bundle.manifest().dtype,
+        };
+        Ok((sessions, notes))
+    }
+
+    /// The provider that runs the vision tower and the decoder.
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// The library.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// pixel_values [1, 3, side, side] → image features [features, D].
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails or the token was cancelled.
+    pub fn vision(
+        &mut self,
+        pixel_values: Vec<f32>,
+        side: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
+        let input = tensor([1, 3, side, side], pixel_values);
+        let session = &mut self.vision;
+        let input = session.check(input, "building its input")?;
+        let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
+        session.floats(outputs, "image_features")
+    }
+
+    /// pixel_values [1, 3, side, side] → attention of each layer, [Hv, side, side] one after the
+    /// other. The graph is opened when it is first asked for.
+    ///
+    /// # Errors
+    /// As [`Self::vision`].
+    pub fn vision_attention(
+        &mut self,
+        bundle: &Bundle,
+        pixel_values: Vec<f32>,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f16>> {
+        let side = bundle.manifest().vision.image_size;
+        if self.vision_attention.is_none() {
+            let graph = ("vision_attention", &bundle.manifest().graphs.vision_attention);
+            let opened =
+                GraphSession::open(&self.runtime, bundle, graph, self.provider, self.options)?;
+            self.vision_attention = Some(opened);
+        }
+        let Some(session) = &mut self.vision_attention else { return Ok(Vec::new()) };
+        let input =
+            session.check(tensor([1, 3, side, side], pixel_values), "building its input")?;
+        let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
+        let mut weights = Vec::new();
+        // The graph lists its outputs by layer.
+        for (name, value) in outputs {
+            if name.starts_with("vision_attn_") {
+                let (_, layer) = session.check(
+                    value.try_extract_tensor::<f16>(),
+                    "reading the vision tower's attention",
+                )?;
+                weights.extend_from_slice(layer);
+            }
+        }
+        Ok(weights)
+    }
+
+    /// ids [S] and image features [n, D] for the n image tokens among them → embeddings [S, D].
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails or the token was cancelled.
+    pub fn embed(
+        &mut self,
+        ids: &[u32],
+        image_features: &[f32],
+        hidden: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
+        let session = &mut self.embed;
+        let ids = ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>();
+        let ids = session.check(tensor([1, ids.len()], ids), "building its input")?;
+        let features = [image_features.len() / hidden, hidden];
+        let features =
+            session.check(tensor(features, image_features.to_vec()), "building its input")?;
+        let inputs = vec![("input_ids".into(), ids), ("image_features".into(), features)];
+        let outputs = session.run(inputs, &[], cancel)?;
+        session.floats(outputs, "inputs_embeds")
+    }
+
+    /// Runs the decoder on `embeddings` [S, D] after `past`. Attention goes to `attention` in the
+    /// order in which the graph returns it. Returns the logits [logit_rows, V] and the cache of
+    /// all positions.
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails or the token was cancelled; `past` is then as it was.
+    pub fn decode(
+        &mut self,
+        embeddings: Vec<f32>,
+        hidden: usize,
+        past: &KvCache,
+        call: Call,
+        cancel: &CancelToken,
+        attention: &mut dyn FnMut(AttentionPart<'_>) -> Result<()>,
+    ) -> Result<(Vec<f32>, KvCache)> {
+        let session = &mut self.decoder;
+        let new = embeddings.len() / hidden;
+        let positions = past.positions + new;
+        let doing = "building its inputs";
+        let mut inputs = Vec::with_capacity(9 + past.values.len());
+        let mut push = |name: &str, value: ort::Result<DynValue>| -> Result<()> {
+            inputs.push((name.to_owned(), session.check(value, doing)?));
+            Ok(())
+        };
+        push("inputs_embeds", tensor([1, new, hidden], embeddings))?;
+        for (name, rows) in [
+            ("rows", call.rows),
+            ("logit_rows", call.logit_rows),
+            ("mean_rows", call.mean_rows),
+            ("last_rows", call.last_rows),
+        ] {
+            push(name, tensor([rows.len()], rows))?;
+        }
+        if !call.head_scale.is_empty() {
+            let shape = [self.layers, call.head_scale.len() / self.layers];
+            push("head_scale", tensor(shape, call.head_scale))?;
+        }
+        if !call.knock_layers.is_empty() {
+            for (name, values) in [
+                ("knock_layers", call.knock_layers),
+                ("knock_query", call.knock_query),
+                ("knock_key", call.knock_key),
+            ] {
+                push(name, tensor([values.len()], values))?;
+            }
+        }
+        let kept =
+            past.values.iter().enumerate().map(|(index, value)| (cache_name("past", index), value));
+        let kept: Vec<(String, &DynValue)> = kept.collect();
+        let outputs = session.run(inputs, &kept, cancel)?;
+        let mut logits = Vec::new();
+        let mut values: Vec<Option<DynValue>> = (0..past.values.len()).map(|_| None).collect();
+        for (name, value) in outputs {
+            let doing = "reading its outputs";
+            if name == "logits" {
+                let (_, data) = session.check(value.try_extract_tensor::<f32>(), doing)?;
+                logits = data.to_vec();
+            } else if name.starts_with("present_") {
+                if let Some(index) = cache_index(&name)
+                    && let Some(slot) = values.get_mut(index)
+                {
+                    *slot = Some(value);
+                }
+            } else if let Some(kind) = PartKind::of(&name) {
+                let (_, weights) = session.check(value.try_extract_tensor::<f16>(), doing)?;
+                attention(kind.part(weights))?;
+            }
+        }
+        let values: Option<Vec<DynValue>> = values.into_iter().collect();
+        let values = values.ok_or_else(|| session.failed(doing, "a present output is missing"))?;
+        Ok((logits, KvCache { values, positions }))
+    }
+
+    /// A cache without positions.
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails.
+    pub fn empty_cache(&self) -> Result<KvCache> {
+        let shape = [1, self.kv_heads, 0, self.head_dim];
+        let values = (0..2 * self.layers)
+            .map(|_| match self.cache_type {
+                ElementType::F16 => tensor(shape, Vec::<f16>::new()),
+                _ => tensor(shape, Vec::<f32>::new()),
+            })
+            .collect::<ort::Result<Vec<_>>>();
+        let values = self.decoder.check(values, "building an empty cache")?;
+        Ok(KvCache { values, positions: 0 })
+    }
+
+    /// The first `positions` positions of a cache, copied.
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails.
+    pub fn cache_prefix(&self, cache: &KvCache, positions: usize) -> Result<KvCache> {
+        let doing = "copying the cache of an earlier question";
+        let positions = positions.min(cache.positions);
+        let shape = [1, self.kv_heads, positions, self.head_dim];
+        let copy = |value: &DynValue| -> ort::Result<DynValue> {
+            let on_cpu = match self.provider {
+                Provider::Cpu => None,
+                Provider::Cuda => {
+                    let tensor = value.view().downcast::<DynTensorValueType>()?;
+                    Some(tensor.to(AllocationDevice::CPU, 0)?.into_dyn())
+                }
+            };
+            let value = on_cpu.as_ref().unwrap_or(value);
+            match self.cache_type {
+                ElementType::F16 => tensor(shape, self.cut::<f16>(value, cache, positions)?),
+                _ => tensor(shape, self.cut::<f32>(value, cache, positions)?),
+            }
+        };
+        let values = cache.values.iter().map(copy).collect::<ort::Result<Vec<_>>>();
+        let values = self.decoder.check(values, doing)?;
+        Ok(KvCache { values, positions })
+    }
+
+    fn cut<T: PrimitiveTensorElementType + Copy>(
+        &self,
+        value: &DynValue,
+        cache: &KvCache,
+        positions: usize,
+    ) -> ort::Result<Vec<T>> {
+        let (_, data) = value.try_extract_tensor::<T>()?;
+        let heads = data.chunks_exact(cache.positions * self.head_dim);
+        Ok(heads.flat_map(|head| &head[..positions * self.head_dim]).copied().collect())
+    }
+}
+
+/// Which attention output a name means.
+#[derive(Clone, Copy)]
+enum PartKind {
+    Rows(usize),
+    HeadMean(usize),
+    LastLayer,
+}
+
+impl PartKind {
+    fn of(name: &str) -> Option<Self> {
+        if name == "last_layer" {
+            return Some(Self::LastLayer);
+        }
+        if let Some(layer) = name.strip_prefix("attn_") {
+            return layer.parse().ok().map(Self::Rows);
+        }
+        name.strip_prefix("head_mean_")?.parse().ok().map(Self::HeadMean)
+    }
+
+    fn part(self, weights: &[f16]) -> AttentionPart<'_> {
+        match self {
+            Self::Rows(layer) => AttentionPart::Rows { layer, weights },
+            Self::HeadMean(layer) => AttentionPart::HeadMean { layer, weights },
+            Self::LastLayer => AttentionPart::LastLayer { weights },
+        }
+    }
+}
+
+/// past_k_0, past_v_0, past_k_1, …
+fn cache_name(when: &str, index: usize) -> String {
+    let kind = if index.is_multiple_of(2) { "k" } else { "v" };
+    format!("{when}_{kind}_{}", index / 2)
+}
+
+fn cache_index(name: &str) -> Option<usize> {
+    let rest = name.strip_prefix("present_")?;
+    let (kind, layer) = rest.split_once('_')?;
+    let layer: usize = layer.parse().ok()?;
+    match kind {
+        "k" => Some(layer * 2),
+        "v" => Some(layer * 2 + 1),
+        _ => None,
+    }
+}
+
+fn tensor<T: PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static, const N: usize>(
+    shape: [usize; N],
+    data: Vec<T>,
+) -> ort::Result<DynValue> {
+    Ok(Tensor::from_array((shape, data))?.into_dyn())
+}
+
+/// Whether the library comes with a CUDA provider, so that its failure is worth a word.
+fn could_have_cuda(runtime: &Runtime) -> bool {
+    let name = if cfg!(windows) {
+        "onnxruntime_providers_cuda.dll"
+    } else {
+        "libonnxruntime_providers_cuda.so"
+    };
+    runtime.path.parent().is_some_and(|folder| folder.join(name).exists())
+}

@@ -1,0 +1,217 @@
+//! The tokenizer of a bundle: text ↔ ids, and text while it is still being generated.
+//!
+//! What a user types can never become a control token: where it contains the text of one (a
+//! literal `<image>`, `</s>`, …) an invisible character keeps the tokenizer from recognising it,
+//! and the tokens of that character are dropped again.
+
+use super::error::{ModelError, Result};
+use super::manifest::Manifest;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokenizers::DecoderWrapper;
+
+/// Word joiner: no vocabulary has it, and it shows nothing where it does get through.
+const BREAK: char = '\u{2060}';
+/// What a tokenizer returns for bytes that are no complete character yet.
+const INCOMPLETE: char = '\u{FFFD}';
+
+/// One token of an encoded text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Vocabulary id.
+    pub id: u32,
+    /// Bytes of the text that it stands for; empty where the tokenizer added it.
+    pub start: usize,
+    /// End of these bytes.
+    pub end: usize,
+}
+
+/// A tokenizer that fits its model.
+#[derive(Clone, Debug)]
+pub struct Tokenizer {
+    path: PathBuf,
+    inner: Arc<tokenizers::Tokenizer>,
+    /// Control tokens by id: their text, the image token included.
+    special: Arc<BTreeMap<u32, String>>,
+    image_token_id: u32,
+    byte_level: bool,
+}
+
+impl Tokenizer {
+    /// Parses tokenizer.json and checks it against the manifest; `path` names it in errors.
+    ///
+    /// # Errors
+    /// No tokenizer, or one of another model.
+    pub fn from_bytes(path: &Path, bytes: &[u8], manifest: &Manifest) -> Result<Self> {
+        let error = |reason: String| ModelError::Tokenizer { path: path.to_owned(), reason };
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|cause| error(format!("it is not a tokenizer.json ({cause})")))?;
+        let (text, image_token) = (&manifest.text, &manifest.prompt.image_token);
+        let found = inner.token_to_id(image_token);
+        if found != Some(text.image_token_id) {
+            let found = found.map_or_else(|| "unknown to it".to_owned(), |id| format!("id {id}"));
+            return Err(error(format!(
+                "the image token {image_token:?} is {found}, but the model expects id {}: the tokenizer belongs to another model",
+                text.image_token_id
+            )));
+        }
+        let vocabulary = inner.get_vocab(true);
+        let largest = vocabulary.iter().filter(|&(_, &id)| id != text.image_token_id);
+        if let Some((token, id)) = largest.max_by_key(|&(_, &id)| id)
+            && *id as usize >= text.vocab
+        {
+            return Err(error(format!(
+                "its token {token:?} has id {id}, but the model's vocabulary ends at {}: the tokenizer belongs to another model",
+                text.vocab - 1
+            )));
+        }
+        for &id in text.eos_ids.iter().chain(&text.bos_id) {
+            if inner.id_to_token(id).is_none() {
+                return Err(error(format!(
+                    "it has no token {id}, which the model uses to begin or end a text: the tokenizer belongs to another model"
+                )));
+            }
+        }
+        let mut special: BTreeMap<u32, String> = inner
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| (id, token.content))
+            .collect();
+        for &id in &text.eos_ids {
+            special.extend(inner.id_to_token(id).map(|token| (id, token)));
+        }
+        special.insert(text.image_token_id, image_token.clone());
+        let byte_level = inner.get_decoder().is_some_and(is_byte_level);
+        Ok(Self {
+            path: path.to_owned(),
+            inner: Arc::new(inner),
+            special: Arc::new(special),
+            image_token_id: text.image_token_id,
+            byte_level,
+        })
+    }
+
+    /// Makes `text` unable to contain a control token; unchanged where it contains none.
+    pub fn neutralise(&self, text: &str) -> String {
+        let mut safe = text.to_owned();
+        for token in self.special.values() {
+            let mut characters = token.chars();
+            if let Some(first) = characters.next()
+                && !characters.as_str().is_empty()
+                && safe.contains(token.as_str())
+            {
+                safe =
+                    safe.replace(token.as_str(), &format!("{first}{BREAK}{}", characters.as_str()));
+            }
+        }
+        safe
+    }
+
+    /// Encodes a text in which user input was [neutralised](Self::neutralise).
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<Encoded>> {
+        let encoding = self.inner.encode(text, add_special_tokens).map_err(|cause| {
+            let reason = format!("encoding a text failed ({cause})");
+            ModelError::Tokenizer { path: self.path.clone(), reason }
+        })?;
+        let mut buffer = [0; 4];
+        let joiner: &str = BREAK.encode_utf8(&mut buffer);
+        Ok(encoding
+            .get_ids()
+            .iter()
+            .zip(encoding.get_offsets())
+            .map(|(&id, &(start, end))| Encoded { id, start, end })
+            .filter(|token| text.get(token.start..token.end) != Some(joiner))
+            .collect())
+    }
+
+    /// The text of ids, without control tokens.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(|cause| ModelError::Tokenizer {
+            path: self.path.clone(),
+            reason: format!("decoding ids failed ({cause})"),
+        })
+    }
+
+    /// The vocabulary's piece, `▁` marking a word start.
+    pub fn piece(&self, id: u32) -> String {
+        if self.byte_level
+            && !self.special.contains_key(&id)
+            && let Ok(text) = self.inner.decode(&[id], false)
+        {
+            return text.strip_prefix(' ').map_or(text.clone(), |rest| format!("▁{rest}"));
+        }
+        self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>"))
+    }
+
+    /// Whether an id is a control token (the image token is one).
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special.contains_key(&id)
+    }
+
+    /// Whether an id stands for a picture.
+    pub fn is_image(&self, id: u32) -> bool {
+        id == self.image_token_id
+    }
+
+    /// Whether a token separates words: nothing of it can be seen.
+    pub fn is_separator(&self, id: u32) -> bool {
+        match self.inner.decode(&[id], true) {
+            Ok(text) => {
+                text.chars().all(|character| character.is_whitespace() || character == BREAK)
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+fn is_byte_level(decoder: &DecoderWrapper) -> bool {
+    match decoder {
+        DecoderWrapper::ByteLevel(_) => true,
+        DecoderWrapper::Sequence(sequence) => sequence.get_decoders().iter().any(is_byte_level),
+        _ => false,
+    }
+}
+
+/// The text of an answer that grows by one id at a time.
+#[derive(Clone, Debug, Default)]
+pub struct StreamDecoder {
+    ids: Vec<u32>,
+    text: String,
+}
+
+impl StreamDecoder {
+    /// Adds an id and returns the text so far. A character of which bytes are missing is held
+    /// back, so that the text only ever grows by whole characters.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<&str> {
+        self.ids.push(id);
+        let text = tokenizer.decode(&self.ids)?;
+        if !text.ends_with(INCOMPLETE) {
+            self.text = text;
+        }
+        Ok(&self.text)
+    }
+
+    /// The ids so far.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// The whole answer without surrounding space; bytes that never became a character show as �.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn finish(self, tokenizer: &Tokenizer) -> Result<String> {
+        Ok(tokenizer.decode(&self.ids)?.trim().to_owned())
+    }
+}

@@ -1,0 +1,117 @@
+//! A model on its own thread, for a window that must not wait.
+
+use super::engine::Engine;
+use super::error::{ModelError, Result};
+use super::event::{AskEvent, ModelEvent, Progress};
+use super::request::{AskRequest, EngineOptions};
+use crate::job::{CancelToken, Worker};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Events that may wait: enough for a stall of the window, little enough to bound the pages held.
+const WAITING_EVENTS: usize = 64;
+const SEND_PATIENCE: Duration = Duration::from_millis(20);
+
+struct Job {
+    request: u64,
+    ask: AskRequest,
+}
+
+/// Answers the latest question. Dropping it cancels what runs.
+pub struct ModelWorker {
+    worker: Worker<Job>,
+    events: Receiver<ModelEvent>,
+    next_request: AtomicU64,
+}
+
+impl ModelWorker {
+    /// Starts the thread; the model is loaded when the first question comes, or at once by
+    /// [`Self::ask`]ing. Events come out of [`Self::events`].
+    ///
+    /// # Errors
+    /// If the system starts no more threads.
+    pub fn spawn(options: EngineOptions) -> Result<Self> {
+        let (sender, events) = bounded(WAITING_EVENTS);
+        let mut engine: Option<Engine> = None;
+        let worker = Worker::spawn("model", move |job: Job, cancel: &CancelToken| {
+            let request = job.request;
+            match answer(&mut engine, &options, job, cancel, &sender) {
+                Ok(()) => {}
+                Err(error) => {
+                    // A receiver that is gone needs no error.
+                    let _ = sender.send_timeout(
+                        ModelEvent::Failed { request, error },
+                        Duration::from_secs(1),
+                    );
+                }
+            }
+        })
+        .map_err(|error| ModelError::Request {
+            what: "the model's thread".into(),
+            reason: format!("could not be started: {error}."),
+        })?;
+        Ok(Self { worker, events, next_request: AtomicU64::new(0) })
+    }
+
+    /// Asks; a question that still runs is cancelled. Returns the number that its events carry.
+    pub fn ask(&self, ask: AskRequest) -> u64 {
+        let request = self.next_request.fetch_add(1, Ordering::Relaxed);
+        self.worker.submit(Job { request, ask });
+        request
+    }
+
+    /// Cancels the question that runs.
+    pub fn cancel(&self) {
+        self.worker.cancel();
+    }
+
+    /// Whether a question runs or waits.
+    pub fn is_busy(&self) -> bool {
+        self.worker.is_busy()
+    }
+
+    /// What happens, in order. Read it often: a full channel makes the model wait.
+    pub fn events(&self) -> &Receiver<ModelEvent> {
+        &self.events
+    }
+}
+
+fn answer(
+    engine: &mut Option<Engine>,
+    options: &EngineOptions,
+    job: Job,
+    cancel: &CancelToken,
+    sender: &Sender<ModelEvent>,
+) -> Result<()> {
+    let request = job.request;
+    let mut tell = |event: AskEvent| send(sender, ModelEvent::Ask { request, event }, cancel);
+    let loaded = match engine {
+        Some(engine) => engine,
+        None => {
+            let fresh = Engine::load(options, &mut |progress: Progress| {
+                tell(AskEvent::Progress(progress));
+            })?;
+            send(sender, ModelEvent::Loaded { info: fresh.info() }, cancel);
+            engine.insert(fresh)
+        }
+    };
+    let trace = loaded.ask(&job.ask, cancel, &mut tell)?;
+    send(sender, ModelEvent::Done { request, trace: Arc::new(trace) }, cancel);
+    Ok(())
+}
+
+/// Waits for room in the channel, but not longer than anybody wants the answer.
+fn send(sender: &Sender<ModelEvent>, mut event: ModelEvent, cancel: &CancelToken) {
+    while !cancel.is_cancelled() {
+        match sender.send_timeout(event, SEND_PATIENCE) {
+            Ok(()) => return,
+            Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => event = back,
+            Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => {
+                cancel.cancel();
+                return;
+            }
+        }
+    }
+}
