@@ -120,7 +120,7 @@ def test_the_self_check_notices_wrong_weights(checkpoint, gqa_bundle, tmp_path, 
 
 
 def test_a_failed_self_check_keeps_no_bundle(checkpoint, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(selfcheck.TOLERANCES, "f32", {"state": (1e-12, 0), "attention": (1e-12, 0)})
+    monkeypatch.setitem(selfcheck.TOLERANCES, "f32", dict.fromkeys(("state", "attention", "relevancy"), (1e-12, 0)))
     error = run(capsys, "--model", checkpoint, "--out", tmp_path / "out")
     assert "disagrees with PyTorch" in error
     assert not list(tmp_path.iterdir())

@@ -17,6 +17,8 @@ from .embed import write_embed
 from .errors import ExportError
 from .graph import Graph, WeightFile
 from .manifest import manifest
+from .relevancy import PromptRelevancy, RowsRelevancy
+from .relevancy_vision import VisionRelevancy
 from .spec import Source
 from .vision import Vision
 
@@ -50,13 +52,17 @@ class Bundle:
         weights = WeightFile(self.folder, "vision.data", advance)
         for name, with_attention in (("vision", False), ("vision_attention", True)):
             self._save(name, Vision(self.source, self.dtype, weights, with_attention).write())
+        self._save(
+            "relevancy_vision", VisionRelevancy(self.source, self.dtype, weights, self.image_feature_scale).write()
+        )
         self._close(weights)
 
     def _text(self, advance) -> None:
         embed_weights = WeightFile(self.folder, "embed.data", advance)
         self._save("embed", write_embed(self.source, self.dtype, embed_weights, self.image_feature_scale))
         decoder_weights = WeightFile(self.folder, "decoder.data", advance)
-        self._save("decoder", Decoder(self.source, self.dtype, decoder_weights, embed_weights).write())
+        for name, writer in (("decoder", Decoder), ("relevancy", PromptRelevancy), ("relevancy_rows", RowsRelevancy)):
+            self._save(name, writer(self.source, self.dtype, decoder_weights, embed_weights).write())
         self._close(embed_weights)
         self._close(decoder_weights)
 

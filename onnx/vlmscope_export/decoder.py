@@ -12,38 +12,25 @@ import numpy as np
 from . import ATTENTION_SCALE
 from .blocks import Weights, activation, merge_heads, scaled_f16
 from .graph import Graph, WeightFile
-from .spec import Source, TextSpec
+from .spec import Source
+from .text import TextGraph
 
 # Added to the scores of knocked-out pairs: exp() of it is exactly 0, and 0 times it is 0 where an infinity would make NaN.
 KNOCKED = -1e30
 
 
-def head_weight(g: Graph, source: Source, embed_file: WeightFile, decoder_file: WeightFile) -> str:
-    """lm_head as [vocabulary, hidden]; a tied model reads it from the embedding's file."""
-    if source.text.tied:
-        return Weights(g, embed_file).tensor("embed_tokens.weight", source.language_model.embed_tokens.weight)
-    return Weights(g, decoder_file).tensor("lm_head.weight", source.model.lm_head.weight)
-
-
-class Decoder:
+class Decoder(TextGraph):
     """Writes decoder.onnx; one instance per graph."""
 
     def __init__(self, source: Source, dtype: str, file: WeightFile, embed_file: WeightFile):
-        self.source = source
-        self.spec: TextSpec = source.text
-        self.g = Graph("decoder", dtype)
-        self.weights = Weights(self.g, file)
-        self.file, self.embed_file = file, embed_file
+        super().__init__("decoder", source, dtype, file, embed_file)
 
-    def write(self, on_layer=lambda index: None) -> Graph:
+    def write(self) -> Graph:
         self._declare_inputs()
         g = self.g
         with g.scope("prepare"):
-            self.batch, self.new = g.dim("inputs_embeds", 0), g.dim("inputs_embeds", 1)
-            self.past = g.dim("past_k_0", 2)
-            self.total = g.op("Add", self.past, self.new)
-            self._positions()
-            self._mask()
+            self.prepare("past_k_0")
+            self._knockout_mask()
             self.mean_wanted = g.op("Greater", g.op("Size", "mean_rows"), g.const(0, "i64"))
             scales = g.reshape("head_scale", self.spec.layers, 1, self.spec.heads, 1, 1)
             self.head_scales = g.to_model_dtype(scales)
@@ -51,7 +38,6 @@ class Decoder:
         for index, layer in enumerate(self.source.language_model.layers):
             with g.scope(f"layer{index}"):
                 x = self._layer(index, layer, x)
-            on_layer(index)
         with g.scope("head"):
             self._logits(x)
         self._declare_outputs()
@@ -84,89 +70,42 @@ class Decoder:
             g.output(f"head_mean_{layer}", "f16", ["B", "m", "C+S"])
         g.output("last_layer", "f16", ["B", s.heads, "z", "C+S"])
 
-    def _positions(self) -> None:
-        """Query positions C … C+S−1 as a column, key positions 0 … C+S−1 as a row, and the rotary tables [S, 1, dh/2]."""
-        g, s = self.g, self.spec
-        zero, one = g.const(0, "i64"), g.const(1, "i64")
-        scalar = g.ints()
-        past, total = g.op("Reshape", self.past, scalar), g.op("Reshape", self.total, scalar)
-        self.query_positions = g.op("Unsqueeze", g.op("Range", past, total, one), g.ints(1))
-        self.key_positions = g.op("Unsqueeze", g.op("Range", zero, total, one), g.ints(0))
-        frequencies = g.const(s.inv_freq.numpy()[None, :], "f32")
-        angles = g.op("Unsqueeze", g.op("Mul", g.cast(self.query_positions, "f32"), frequencies), g.ints(1))
-        tables = [g.op("Cos", angles), g.op("Sin", angles)]
-        if s.rope_scaling != 1.0:
-            tables = [g.op("Mul", t, g.const(s.rope_scaling, "f32")) for t in tables]
-        self.cos, self.sin = (g.to_model_dtype(t) for t in tables)
-
-    def _mask(self) -> None:
-        """The causal mask [S, C+S] (0 or −∞) and what a knocked-out layer adds to it (0 or KNOCKED, the diagonal spared)."""
-        g, s = self.g, self.spec
-        visible = g.op("LessOrEqual", self.key_positions, self.query_positions)
-        if s.sliding_window is not None:
-            oldest = g.op("Sub", self.query_positions, g.const(s.sliding_window, "i64"))
-            visible = g.op("And", visible, g.op("Greater", self.key_positions, oldest))
-        zero = g.const(0.0, "f32")
-        self.causal = g.op("Where", visible, zero, g.const(-np.inf, "f32"))
+    def _knockout_mask(self) -> None:
+        """What a knocked-out layer adds to the causal mask, [S, C+S]: 0 or KNOCKED, the diagonal spared."""
+        g = self.g
         pairs = g.op("Mul", g.op("Unsqueeze", "knock_query", g.ints(1)), g.op("Unsqueeze", "knock_key", g.ints(0)))
         own = g.op("Equal", self.key_positions, self.query_positions)
-        self.knocked = g.op("Where", own, zero, g.op("Mul", pairs, g.const(KNOCKED, "f32")))
+        self.knocked = g.op("Where", own, g.const(0.0, "f32"), g.op("Mul", pairs, g.const(KNOCKED, "f32")))
 
     def _layer(self, index: int, layer, x: str) -> str:
         g, s, w = self.g, self.spec, self.weights.at(f"layers.{index}")
-        plus_one = s.type == "gemma"
-        h = w.rms_norm("input_norm", x, layer.input_layernorm, s.norm_eps, plus_one)
+        h = w.rms_norm("input_norm", x, layer.input_layernorm, s.norm_eps, self.plus_one)
         x = g.op("Add", x, self._attention(index, layer.self_attn, w, h))
-        h = w.rms_norm("mlp_norm", x, layer.post_attention_layernorm, s.norm_eps, plus_one)
+        h = w.rms_norm("mlp_norm", x, layer.post_attention_layernorm, s.norm_eps, self.plus_one)
         gate = activation(g, s.activation, w.linear("gate", h, layer.mlp.gate_proj))
         up = w.linear("up", h, layer.mlp.up_proj)
         return g.op("Add", x, w.linear("down", g.op("Mul", gate, up), layer.mlp.down_proj))
-
-    def _rotate(self, x: str) -> str:
-        """Rotary embedding of [B, S, heads, dh] in the half-split form of transformers."""
-        g, half = self.g, self.spec.head_dim // 2
-        first, second = g.op("Split", x, g.ints(half, half), count=2, axis=-1)
-        left = g.op("Sub", g.op("Mul", first, self.cos), g.op("Mul", second, self.sin))
-        right = g.op("Add", g.op("Mul", second, self.cos), g.op("Mul", first, self.sin))
-        return g.concat(left, right, axis=-1)
-
-    def _heads(self, x: str, heads: int, rotate: bool) -> str:
-        g = self.g
-        x = g.reshape(x, self.batch, self.new, heads, self.spec.head_dim)
-        return g.op("Transpose", self._rotate(x) if rotate else x, perm=[0, 2, 1, 3])
 
     def _attention(self, index: int, module, w: Weights, h: str) -> str:
         g, s = self.g, self.spec
         # Scaling the queries is cheaper than scaling the scores, which are S times as many.
         query = g.op("Mul", w.linear("q", h, module.q_proj), g.const(s.attention_scaling, g.dtype))
-        query = self._heads(query, s.heads, rotate=True)
-        key = self._heads(w.linear("k", h, module.k_proj), s.kv_heads, rotate=True)
-        value = self._heads(w.linear("v", h, module.v_proj), s.kv_heads, rotate=False)
+        query = self.heads(query, s.heads, rotate=True)
+        key = self.heads(w.linear("k", h, module.k_proj), s.kv_heads, rotate=True)
+        value = self.heads(w.linear("v", h, module.v_proj), s.kv_heads, rotate=False)
         key = g.concat(f"past_k_{index}", key, axis=2, out=f"present_k_{index}")
         value = g.concat(f"past_v_{index}", value, axis=2, out=f"present_v_{index}")
 
-        scores = self._grouped_matmul(query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
+        scores = self.grouped_matmul(query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
         knock = g.op("Gather", "knock_layers", g.const(index, "i64"))
         mask = g.op("Add", self.causal, g.op("Mul", self.knocked, knock))
         weights = g.op("Softmax", g.op("Add", g.to_f32(scores), mask), axis=-1)
         g.leaf(lambda: self._attention_leaves(index, weights))
 
-        context = self._grouped_matmul(g.to_model_dtype(weights), value)
+        context = self.grouped_matmul(g.to_model_dtype(weights), value)
         scale = g.op("Gather", self.head_scales, g.const(index, "i64"), axis=0)
         context = g.op("Mul", context, scale)
         return w.linear("o", merge_heads(g, context, s.heads * s.head_dim), module.o_proj)
-
-    def _grouped_matmul(self, left: str, right: str) -> str:
-        """left [B, H, S, n] × right [B, Hkv, n, m] → [B, H, S, m]. The query heads that share a key head are stacked along the
-        rows, so that keys and values are never repeated in memory."""
-        g, s = self.g, self.spec
-        if s.heads == s.kv_heads:
-            return g.op("MatMul", left, right)
-        group = s.heads // s.kv_heads
-        rows = g.op("Mul", self.new, g.ints(group))
-        stacked = g.reshape(left, self.batch, s.kv_heads, rows, g.dim(left, 3))
-        product = g.op("MatMul", stacked, right)
-        return g.reshape(product, self.batch, s.heads, self.new, g.dim(product, 3))
 
     def _attention_leaves(self, index: int, weights: str) -> None:
         """Scaled f16 copies of the rows asked for; they feed outputs only."""
@@ -196,6 +135,6 @@ class Decoder:
         x = g.op("Gather", g.reshape(x, self.batch, self.new, s.hidden), "logit_rows", axis=1)
         wanted = g.dim("logit_rows", 0)
         x = g.reshape(x, g.op("Mul", self.batch, wanted), s.hidden)
-        x = self.weights.rms_norm("norm", x, self.source.language_model.norm, s.norm_eps, s.type == "gemma")
-        head = head_weight(g, self.source, self.embed_file, self.file)
+        x = self.weights.rms_norm("norm", x, self.source.language_model.norm, s.norm_eps, self.plus_one)
+        head = self.head_weight()
         g.f32_output(g.op("Gemm", x, head, transB=1), self.batch, wanted, s.vocab, out="logits")

@@ -229,11 +229,24 @@ class Graph:
         else:
             self.cast(self.reshape(value, *dims), "f32", out=out)
 
+    def _prune(self) -> None:
+        """Drops what reaches no output, which ONNX Runtime would compute all the same."""
+        wanted = {p.name for p in self.outputs}
+        kept = []
+        for node in reversed(self._nodes):
+            if wanted.intersection(node.output):
+                kept.append(node)
+                wanted.update(_read_by(node))
+        self._nodes = kept[::-1]
+        wanted.update(p.name for p in self.inputs)
+        self._initializers = {name: tensor for name, tensor in self._initializers.items() if name in wanted}
+
     def build(self) -> onnx.ModelProto:
-        """Emits the leaves and returns the checked model."""
+        """Emits the leaves and returns the model."""
         for emit in reversed(self._leaves):
             emit()
         self._leaves.clear()
+        self._prune()
         graph = helper.make_graph(
             self._nodes,
             self.name,
@@ -260,3 +273,13 @@ class Graph:
             "inputs": [p.to_manifest(True) for p in self.inputs],
             "outputs": [p.to_manifest(False) for p in self.outputs],
         }
+
+
+def _read_by(node: onnx.NodeProto) -> set[str]:
+    """The values that a node reads, those of its branches included."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            names |= _read_by(inner)
+        names.update(output.name for output in attribute.g.output)
+    return names

@@ -24,8 +24,8 @@ TEXT_BEFORE, TEXT_AFTER = 3, 8
 VOCABULARY_CHUNK = 1 << 15
 # (absolute, relative to |reference|). f32: accumulated rounding, and f16's own 2⁻¹¹ for attention.
 TOLERANCES = {
-    "f32": {"state": (1e-4, 1e-4), "attention": (3e-6, 1e-3)},
-    "f16": {"state": (5e-2, 5e-2), "attention": (2e-3, 5e-2)},
+    "f32": {"state": (1e-4, 1e-4), "attention": (3e-6, 1e-3), "relevancy": (1e-4, 1e-4)},
+    "f16": {"state": (5e-2, 5e-2), "attention": (2e-3, 5e-2), "relevancy": (1e-2, 1e-2)},
 }
 
 
@@ -162,6 +162,8 @@ class SelfCheck:
             self._decoder()
             self._interventions()
             self._batch()
+        self._text_relevancy()
+        self._vision_relevancy()
         return self.results
 
     def _vision(self) -> None:
@@ -284,6 +286,68 @@ class SelfCheck:
         self.compare("batch of two: logits", both["logits"][1:], logits)
         got = self.runner.attention(both)[:, 1:]
         self.compare("batch of two: attention", got, torch.stack(hidden.attentions), "attention")
+
+    def _gradients(self, attentions, score: torch.Tensor, *more) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """gradient ⊙ attention per layer [H, S, T], and the gradients towards `more`."""
+        gradients = torch.autograd.grad(score, [*attentions, *more], retain_graph=True)
+        products = [(a * d)[0].detach() for a, d in zip(attentions, gradients, strict=False)]
+        return products, list(gradients[len(attentions) :])
+
+    def _relevancy_errors(self, name: str, got: list[np.ndarray], want: list[torch.Tensor]) -> None:
+        """Relative to the largest entry of all layers: relevancies are compared by their sums, not entry by entry."""
+        scale = float(max(w.abs().max() for w in want)) or 1.0
+        self.compare(name, np.stack(got) / scale, torch.stack(want) / scale, "relevancy")
+
+    def _text_relevancy(self) -> None:
+        """Both graphs of the language model against autograd, the last DECODE_STEPS + 1 positions as the answer's rows."""
+        source, layers = self.source, range(self.source.text.layers)
+        embeds = torch.from_numpy(self.embeds).to(source.model.dtype).requires_grad_(True)
+        out = source.language_model(inputs_embeds=embeds, output_attentions=True, use_cache=False)
+        logits = source.model.lm_head(out.last_hidden_state)[0].float()
+        total = logits.shape[0]
+        first = total - DECODE_STEPS - 1
+        pos, w = np.arange(first, total), self.rng.uniform(0.5, 2, DECODE_STEPS + 1).astype(np.float32)
+        ids = logits[first:].argmax(-1).numpy()
+
+        score = (logits[pos, ids] * torch.from_numpy(w)).sum()
+        want, (d_inputs,) = self._gradients(out.attentions, score, embeds)
+        got = self.runner.run("relevancy", inputs_embeds=self.embeds, pos=pos, ids=ids, w=w)
+        self._relevancy_errors(
+            "relevancy: abar", [got[f"abar_{i}"] for i in layers], [p.clamp(min=0).mean(0) for p in want]
+        )
+        self._relevancy_errors("relevancy: gradient at the inputs", [got["d_inputs"]], [d_inputs])
+        self.d_features = d_inputs[0][torch.from_numpy(self.ids[0]) == source.image_token_id].float().numpy()
+
+        _, cache = self.runner.decode(self.embeds[:, :first])
+        got = self.runner.run("relevancy_rows", inputs_embeds=self.embeds[:, first:], **cache, ids=ids, w=w)
+        self.compare("relevancy_rows: logits", got["logits"], logits[first:].detach())
+        rows = []
+        for i, row in enumerate(pos):
+            products, _ = self._gradients(out.attentions, logits[row, ids[i]] * float(w[i]))
+            rows.append(torch.stack(products)[:, :, row])
+        want = torch.stack(rows, dim=2)
+        self._relevancy_errors(
+            "relevancy_rows: gradient x attention", [got[f"grad_attn_{i}"] for i in layers], list(want)
+        )
+        self._relevancy_errors(
+            "relevancy_rows: abar", [got[f"abar_{i}"] for i in layers], list(want.clamp(min=0).mean(1))
+        )
+
+    def _vision_relevancy(self) -> None:
+        source, spec = self.source, self.source.vision
+        if not spec.layers_used:
+            return
+        shape = (1, 3, spec.image_size, spec.image_size)
+        pixels = self.rng.standard_normal(shape).astype(np.float32)
+        tensor = torch.from_numpy(pixels).to(source.model.dtype).requires_grad_(True)
+        out = source.model.get_image_features(pixel_values=tensor, output_attentions=True)
+        features = torch.stack(list(out.pooler_output))[0]
+        scale = self.runner.manifest["embed"]["image_feature_scale"]
+        score = (features * torch.from_numpy(self.d_features).to(features.dtype)).sum() * scale
+        want, _ = self._gradients(out.attentions[: spec.layers_used], score)
+        got = self.runner.run("relevancy_vision", pixel_values=pixels, d_image_features=self.d_features)
+        abar = [got[f"vision_abar_{i}"] for i in range(spec.layers_used)]
+        self._relevancy_errors("relevancy_vision: abar", abar, [p.clamp(min=0).mean(0) for p in want])
 
 
 def table(results: list[Comparison]) -> str:
