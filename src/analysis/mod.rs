@@ -1,7 +1,10 @@
 //! Methods on a trace, on the CPU: reductions, recursions over rows, statistics.
 //!
-//! What the GPU also computes has its twin here, written so that its loops mirror the shader's.
+//! What the GPU also computes has its twin here, written so that its loops mirror the shader's: the
+//! twin is what captions and exports print and what the shader is tested against.
 
+pub mod normalise;
+pub mod reduce;
 mod stats;
 
 pub use stats::RowStats;

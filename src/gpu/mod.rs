@@ -1,3 +1,24 @@
 //! Pages to pixels.
+//!
+//! The decision that shapes the rest: **scrubbing changes a uniform.** A page of attention, once
+//! uploaded, holds every layer and head of its query; choosing among them is a small compute pass,
+//! and colours are looked up per output pixel, so that opacity and colour map touch one pass only.
 
 pub mod colormap;
+mod context;
+mod device;
+mod error;
+mod maps;
+mod pages;
+pub mod passes;
+mod pictures;
+mod readback;
+pub mod shader;
+mod target;
+mod timing;
+
+pub use device::{Gpu, GpuOptions};
+pub use error::GpuError;
+pub use pages::PoolStats;
+pub use target::{FORMAT, Target};
+pub use timing::PassTime;

@@ -3,7 +3,7 @@
 //! Writing goes to a temporary file in the same folder which is then renamed, so a reader never
 //! sees half a trace and a map of the old file stays valid.
 
-use super::tensor::{Tensor, TensorBytes, cast};
+use super::tensor::{Tensor, TensorBytes, TraceId, cast};
 use super::{STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -136,7 +136,7 @@ impl Trace {
                 format!("has shape {:?}, but the ids have {:?}", probabilities.shape, ids.shape),
             ));
         }
-        Ok(Self { path: path.map(Path::to_owned), meta, shape, rows, tensors })
+        Ok(Self { id: TraceId::next(), path: path.map(Path::to_owned), meta, shape, rows, tensors })
     }
 
     /// Size of the file that [`Self::write`] makes, without its header.

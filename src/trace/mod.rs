@@ -21,4 +21,4 @@ pub use meta::{
     TraceMeta,
 };
 pub use span::{Affine, ImageSpan, PatchRef, Rect};
-pub use tensor::{Dtype, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace};
+pub use tensor::{Dtype, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId};

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use safetensors::Dtype;
 
@@ -131,9 +132,21 @@ pub struct PictureView<'a> {
     pub rgb: &'a [u8],
 }
 
+/// Tells the contents of traces apart within this process: a cache is valid for one id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TraceId(u64);
+
+impl TraceId {
+    pub(super) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// An immutable trace.
 #[derive(Clone, Debug)]
 pub struct Trace {
+    pub(super) id: TraceId,
     pub(super) path: Option<PathBuf>,
     pub(super) meta: TraceMeta,
     pub(super) shape: Shape,
@@ -142,6 +155,11 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Which contents these are: clones share it, a trace with another map does not.
+    pub fn id(&self) -> TraceId {
+        self.id
+    }
+
     /// The metadata.
     pub fn meta(&self) -> &TraceMeta {
         &self.meta
@@ -297,6 +315,7 @@ impl Trace {
             return Err(TraceError::Inconsistent { reason });
         }
         let mut trace = self.clone();
+        trace.id = TraceId::next();
         trace
             .tensors
             .insert(name.to_owned(), owned(Dtype::F32, shape, bytemuck::cast_slice(values)));

@@ -1,0 +1,124 @@
+// Picture and map in one: the colour map is applied for every output pixel, in linear light.
+// The modes are pipeline constants, so that no pixel branches on them.
+
+// 0 glow, 1 flat, 2 multiply, 3 spotlight, 4 contours.
+override blend: u32 = 0u;
+// 0 first map only, 1 cross-fade, 2 swipe.
+override second: u32 = 0u;
+// Trilinear where the picture is made smaller; the base level where it is enlarged.
+override minified: bool = false;
+// Patches as squares, or linear between texels.
+override nearest: bool = false;
+
+struct Style {
+    opacity: f32,
+    // Cross-fade: how much of the second map; swipe: x in pixels where it begins.
+    mix_at: f32,
+    lut_row: u32,
+    // 1 where 0.5 is the neutral value: opacity follows the distance from it.
+    diverging: u32,
+    // Width of contour lines in pixels.
+    line_px: f32,
+    unused: f32,
+    padding: vec2f,
+}
+
+@group(1) @binding(0) var<uniform> style: Style;
+@group(2) @binding(0) var picture: texture_2d<f32>;
+@group(2) @binding(1) var second_picture: texture_2d<f32>;
+@group(3) @binding(0) var first_map: texture_2d<f32>;
+@group(3) @binding(1) var second_map: texture_2d<f32>;
+// Two pairs of normalised contour levels.
+@group(3) @binding(2) var<storage, read> levels: array<vec2f>;
+
+struct Varying {
+    @builtin(position) position: vec4f,
+    @location(0) picture_uv: vec2f,
+    @location(1) map_uv: vec2f,
+    // Half a texel inside the cell: filtering never reaches the neighbouring head.
+    @location(2) @interpolate(flat) map_bounds: vec4f,
+}
+
+@vertex
+fn vs(
+    @builtin(vertex_index) vertex: u32,
+    @location(0) rect: vec4f,
+    @location(1) picture_uv: vec4f,
+    @location(2) map_uv: vec4f,
+    @location(3) map_bounds: vec4f,
+) -> Varying {
+    return Varying(
+        clip_from_px(corner(rect, vertex)),
+        corner(picture_uv, vertex),
+        corner(map_uv, vertex),
+        map_bounds,
+    );
+}
+
+fn map_value(map: texture_2d<f32>, uv: vec2f) -> f32 {
+    if nearest {
+        return textureSampleLevel(map, nearest_clamp, uv, 0.0).r;
+    }
+    return textureSampleLevel(map, linear_clamp, uv, 0.0).r;
+}
+
+fn picture_color(texture: texture_2d<f32>, uv: vec2f) -> vec3f {
+    if minified {
+        return textureSample(texture, linear_clamp, uv).rgb;
+    }
+    return textureSampleLevel(texture, linear_clamp, uv, 0.0).rgb;
+}
+
+// What is not attended keeps this much light under a spotlight.
+const DIM: f32 = 0.06;
+
+fn contours(base: vec3f, value: f32) -> vec3f {
+    let slope = fwidth(value);
+    var color = base;
+    // A plateau has no contour.
+    if slope > 1e-5 {
+        let steps = vec4f(levels[0], levels[1]);
+        for (var i = 0; i < 4; i++) {
+            let level = steps[i];
+            if level > 0.004 {
+                let distance = abs(value - level) / slope;
+                let casing = clamp(style.line_px * 0.5 + 1.5 - distance, 0.0, 1.0) * 0.55;
+                let line = clamp(style.line_px * 0.5 + 0.5 - distance, 0.0, 1.0);
+                color = mix(color, vec3f(0.0), casing * style.opacity);
+                color = mix(color, lut_color(max(level, 0.35), style.lut_row), line * style.opacity);
+            }
+        }
+    }
+    return color;
+}
+
+@fragment
+fn fs(in: Varying) -> @location(0) vec4f {
+    let uv = clamp(in.map_uv, in.map_bounds.xy, in.map_bounds.zw);
+    var base = picture_color(picture, in.picture_uv);
+    var value = map_value(first_map, uv);
+    if second == 1u {
+        base = mix(base, picture_color(second_picture, in.picture_uv), style.mix_at);
+        value = mix(value, map_value(second_map, uv), style.mix_at);
+    }
+    if second == 2u {
+        let right = in.position.x >= style.mix_at;
+        base = select(base, picture_color(second_picture, in.picture_uv), right);
+        value = select(value, map_value(second_map, uv), right);
+    }
+    if blend == 4u {
+        return vec4f(contours(base, value), 1.0);
+    }
+    let strength = select(value, abs(value * 2.0 - 1.0), style.diverging == 1u);
+    if blend == 3u {
+        return vec4f(base * mix(1.0, mix(DIM, 1.0, strength), style.opacity), 1.0);
+    }
+    let color = lut_color(value, style.lut_row);
+    if blend == 2u {
+        return vec4f(base * mix(vec3f(1.0), color, style.opacity), 1.0);
+    }
+    if blend == 1u {
+        return vec4f(mix(base, color, style.opacity), 1.0);
+    }
+    return vec4f(mix(base, color, style.opacity * strength), 1.0);
+}

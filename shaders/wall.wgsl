@@ -1,0 +1,53 @@
+// Every layer and head at once: a quad a cell, straight from the atlas.
+
+// Samples a pixel and side: 1 where patches are enlarged, more where they are made smaller.
+override taps: u32 = 1u;
+
+struct Style {
+    lut_row: u32,
+    unused: u32,
+    padding: vec2u,
+}
+
+@group(1) @binding(0) var<uniform> style: Style;
+@group(2) @binding(0) var atlas: texture_2d<f32>;
+
+struct Varying {
+    @builtin(position) position: vec4f,
+    @location(0) uv: vec2f,
+    // Half a texel inside the cell: filtering never reaches the neighbouring head.
+    @location(1) @interpolate(flat) bounds: vec4f,
+}
+
+@vertex
+fn vs(
+    @builtin(vertex_index) vertex: u32,
+    @location(0) rect: vec4f,
+    @location(1) uv: vec4f,
+    @location(2) bounds: vec4f,
+) -> Varying {
+    return Varying(clip_from_px(corner(rect, vertex)), corner(uv, vertex), bounds);
+}
+
+fn value(uv: vec2f, bounds: vec4f) -> f32 {
+    return textureSampleLevel(atlas, linear_clamp, clamp(uv, bounds.xy, bounds.zw), 0.0).r;
+}
+
+@fragment
+fn fs(in: Varying) -> @location(0) vec4f {
+    var sum = 0.0;
+    if taps == 1u {
+        sum = value(in.uv, in.bounds);
+    } else {
+        let right = dpdx(in.uv);
+        let down = dpdy(in.uv);
+        for (var y = 0u; y < taps; y++) {
+            for (var x = 0u; x < taps; x++) {
+                let offset = (vec2f(vec2u(x, y)) + 0.5) / f32(taps) - 0.5;
+                sum += value(in.uv + offset.x * right + offset.y * down, in.bounds);
+            }
+        }
+        sum = sum / f32(taps * taps);
+    }
+    return vec4f(lut_color(sum, style.lut_row), 1.0);
+}

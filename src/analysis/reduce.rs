@@ -1,0 +1,218 @@
+//! From pages of attention to maps over patches: the CPU twin of `shaders/reduce.wgsl`.
+//!
+//! The loops stand in the shader's order (heads, then layers, then queries), so that both give the
+//! same numbers but for rounding; captions, hovers and exports read these, pixels read the others.
+
+use crate::trace::{TokenKind, Trace};
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
+
+/// How several maps become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fold {
+    /// The arithmetic mean.
+    Mean,
+    /// The largest value at each patch.
+    Max,
+}
+
+impl Fold {
+    /// Attention is not negative, so that 0 starts a maximum as well as a sum.
+    fn step(self, sums: &mut [f32], values: &[f32]) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = match self {
+                Self::Mean => *sum + value,
+                Self::Max => sum.max(*value),
+            };
+        }
+    }
+
+    fn finish(self, sums: &mut [f32], count: usize) {
+        if self == Self::Mean {
+            sums.iter_mut().for_each(|sum| *sum /= count as f32);
+        }
+    }
+}
+
+/// Which axes are kept, that is, how many maps come out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keep {
+    /// One map: layers, heads and queries are folded.
+    One = 0,
+    /// One map a head: layers and queries are folded.
+    Heads = 1,
+    /// One map a layer and head (layer-major): queries are folded.
+    LayersHeads = 2,
+}
+
+/// Which weights are read and how they are folded. Members are indices; none of the lists may be
+/// empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reduction {
+    /// Indices of the kept query rows (not positions).
+    pub rows: Vec<u32>,
+    /// Layers.
+    pub layers: Vec<u32>,
+    /// Heads.
+    pub heads: Vec<u32>,
+    /// How queries are folded, last.
+    pub row_fold: Fold,
+    /// How layers are folded, after the heads.
+    pub layer_fold: Fold,
+    /// How heads are folded, first.
+    pub head_fold: Fold,
+    /// Which axes are kept.
+    pub keep: Keep,
+    /// Key 0 is dropped and each row renormalised to sum 1.
+    pub remove_bos: bool,
+}
+
+impl Reduction {
+    /// Number of maps that come out.
+    pub fn planes(&self) -> usize {
+        match self.keep {
+            Keep::One => 1,
+            Keep::Heads => self.heads.len(),
+            Keep::LayersHeads => self.layers.len() * self.heads.len(),
+        }
+    }
+
+    /// The positions in `layers` and in `heads` that plane `plane` folds.
+    fn members(&self, plane: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let (layers, heads) = (self.layers.len(), self.heads.len());
+        match self.keep {
+            Keep::One => (0..layers, 0..heads),
+            Keep::Heads => (0..layers, plane..plane + 1),
+            Keep::LayersHeads => {
+                let (layer, head) = (plane / heads, plane % heads);
+                (layer..layer + 1, head..head + 1)
+            }
+        }
+    }
+}
+
+/// The key position of every patch, spans one after another: [N].
+pub fn patch_keys(trace: &Trace) -> Vec<u32> {
+    trace.meta().spans.iter().flat_map(|span| span.keys()).map(|key| key as u32).collect()
+}
+
+/// Whether key 0 is a BOS token (or at least text), so that it can be dropped.
+pub fn has_bos(trace: &Trace) -> bool {
+    trace.meta().tokens.first().is_some_and(|token| token.kind != TokenKind::Image)
+}
+
+/// Unscaled weight; damage (infinity, NaN) counts as none.
+fn weight(stored: f32, scale: f32) -> f32 {
+    if stored.is_finite() { stored * scale } else { 0.0 }
+}
+
+/// Ascending runs of neighbouring keys: (first place in `keys`, first key, length).
+fn runs(keys: &[u32]) -> Vec<(usize, usize, usize)> {
+    let mut runs: Vec<(usize, usize, usize)> = Vec::new();
+    for (place, &key) in keys.iter().enumerate() {
+        match runs.last_mut() {
+            Some((_, first, len)) if *first + *len == key as usize => *len += 1,
+            _ => runs.push((place, key as usize, 1)),
+        }
+    }
+    runs
+}
+
+/// The maps of a reduction: [planes, `keys.len()`], unscaled attention.
+///
+/// `None` if a member is outside of the trace.
+pub fn reduce(trace: &Trace, reduction: &Reduction, keys: &[u32]) -> Option<Vec<f32>> {
+    let shape = trace.shape();
+    let outside = |members: &[u32], len: usize| members.iter().any(|&at| at as usize >= len);
+    if outside(&reduction.layers, shape.layers)
+        || outside(&reduction.heads, shape.heads)
+        || outside(keys, shape.positions)
+    {
+        return None;
+    }
+    let reader = Reader {
+        positions: shape.positions,
+        scale: 1.0 / trace.meta().attention_scale,
+        remove_bos: reduction.remove_bos,
+        keys,
+        runs: runs(keys),
+    };
+    let patches = keys.len();
+    let mut planes = vec![0.0; reduction.planes() * patches];
+    let mut weights = vec![0.0; patches];
+    for &row in &reduction.rows {
+        let page = trace.page(row as usize)?;
+        for (plane, out) in planes.chunks_exact_mut(patches.max(1)).enumerate() {
+            let (layers, heads) = reduction.members(plane);
+            let mut over_layers = vec![0.0; patches];
+            for &layer in &reduction.layers[layers.clone()] {
+                let mut over_heads = vec![0.0; patches];
+                for &head in &reduction.heads[heads.clone()] {
+                    let map = layer as usize * shape.heads + head as usize;
+                    reader.read(&page, map, &mut weights);
+                    reduction.head_fold.step(&mut over_heads, &weights);
+                }
+                reduction.head_fold.finish(&mut over_heads, heads.len());
+                reduction.layer_fold.step(&mut over_layers, &over_heads);
+            }
+            reduction.layer_fold.finish(&mut over_layers, layers.len());
+            reduction.row_fold.step(out, &over_layers);
+        }
+    }
+    reduction.row_fold.finish(&mut planes, reduction.rows.len());
+    Some(planes)
+}
+
+/// Reads the weights of all patches of one layer and head.
+struct Reader<'a> {
+    positions: usize,
+    scale: f32,
+    remove_bos: bool,
+    keys: &'a [u32],
+    runs: Vec<(usize, usize, usize)>,
+}
+
+impl Reader<'_> {
+    fn read(&self, page: &[f16], map: usize, out: &mut [f32]) {
+        let start = map * self.positions;
+        for &(place, key, len) in &self.runs {
+            let stored = &page[start + key..start + key + len];
+            stored.convert_to_f32_slice(&mut out[place..place + len]);
+        }
+        out.iter_mut().for_each(|value| *value = weight(*value, self.scale));
+        if self.remove_bos {
+            let rest = 1.0 - weight(page[start].to_f32(), self.scale);
+            for (value, &key) in out.iter_mut().zip(self.keys) {
+                *value = if key != 0 && rest > 1e-6 { *value / rest } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// First planes minus second planes. Twin of `shaders/difference.wgsl`.
+pub fn difference(first: &mut [f32], second: &[f32]) {
+    first.iter_mut().zip(second).for_each(|(first, second)| *first -= second);
+}
+
+/// A named map over the patches, folded over answer tokens: [N]. A map over all positions (such as
+/// `relevancy.llm`) gives its patches. `None` if there is no such map or token.
+pub fn named_map(trace: &Trace, name: &str, answers: &[u32], fold: Fold) -> Option<Vec<f32>> {
+    let keys = patch_keys(trace);
+    let mut sums: Vec<f32> = Vec::new();
+    for &answer in answers {
+        let row = trace.map_row(name, crate::trace::AnswerIndex(answer))?;
+        let value = |(patch, &key): (usize, &u32)| {
+            let index = if row.len() == keys.len() { patch } else { key as usize };
+            row.get(index).copied().filter(|value| value.is_finite()).unwrap_or(0.0)
+        };
+        let values: Vec<f32> = keys.iter().enumerate().map(value).collect();
+        if sums.is_empty() {
+            // Relevancy may be negative: the first token starts the maximum, not 0.
+            sums = values;
+        } else {
+            fold.step(&mut sums, &values);
+        }
+    }
+    fold.finish(&mut sums, answers.len());
+    (!answers.is_empty()).then_some(sums)
+}

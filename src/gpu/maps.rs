@@ -1,0 +1,611 @@
+//! From a choice of weights to a texture: pages → planes → ranges → atlas, each step only when
+//! something that it depends on changed.
+//!
+//! Pages are folded one by one, so a selection may span more pages than the pool holds or than a
+//! frame may upload: the atlas keeps the old map until the new one is complete.
+
+use super::context::{Kept, Ring};
+use super::pages::{PageKey, PagePool};
+use super::passes::{difference, normalise, reduce, spread};
+use super::timing::Timer;
+use super::{Gpu, GpuError};
+use crate::analysis::normalise::Scaling;
+use crate::analysis::reduce::{Fold, Reduction, named_map, patch_keys};
+use crate::trace::{Trace, TraceId};
+use std::sync::Arc;
+
+/// Where the numbers of a map come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Numbers {
+    Attention(Reduction),
+    Named { name: String, answers: Vec<u32>, fold: Fold },
+}
+
+impl Numbers {
+    pub fn planes(&self) -> usize {
+        match self {
+            Self::Attention(reduction) => reduction.planes(),
+            Self::Named { .. } => 1,
+        }
+    }
+}
+
+/// Which numbers of which trace.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PlanesKey {
+    pub trace: TraceId,
+    pub numbers: Numbers,
+}
+
+/// How planes become textures.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct AtlasKey {
+    pub scaling: Scaling,
+    /// Columns and rows of cells.
+    pub cells: [u32; 2],
+    /// Spans of the trace, each an atlas of its own.
+    pub spans: Vec<usize>,
+    pub bicubic: bool,
+    /// Contour levels are wanted.
+    pub levels: bool,
+}
+
+/// What a frame did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FrameStats {
+    /// Passes that ran, in order; a pass that ran for several pages or tiles stands once.
+    pub passes: Vec<&'static str>,
+    /// Pages uploaded because they were needed.
+    pub page_uploads: u32,
+    /// Pages uploaded ahead of need.
+    pub prefetched: u32,
+    /// Bytes of all pages uploaded.
+    pub page_bytes: u64,
+    /// Bytes of maps and matrices that were gathered on the CPU and uploaded.
+    pub map_bytes: u64,
+    /// Pages that still have to be folded; the frame shows the map before.
+    pub pending_pages: u32,
+    /// Numbers that became the ends of the colour map, where one pair holds for the whole view.
+    pub range: Option<[f64; 2]>,
+    /// Time on the device of every pass (only with timestamps).
+    pub times: Vec<super::PassTime>,
+}
+
+impl FrameStats {
+    /// Whether the frame shows what the state asks for.
+    pub const fn is_complete(&self) -> bool {
+        self.pending_pages == 0
+    }
+
+    pub(super) fn ran(&mut self, pass: &'static str) {
+        if self.passes.last() != Some(&pass) {
+            self.passes.push(pass);
+        }
+    }
+}
+
+/// The commands of a frame on their way to the device.
+pub(super) struct Work<'a> {
+    pub gpu: &'a Gpu,
+    pub ring: &'a mut Ring,
+    pub pool: &'a mut PagePool,
+    pub timer: &'a Timer,
+    pub encoder: wgpu::CommandEncoder,
+    pub stats: FrameStats,
+    /// Bytes of pages that this frame may still upload; at least one page always may.
+    pub upload_budget: u64,
+}
+
+impl Work<'_> {
+    pub fn new_encoder(gpu: &Gpu) -> wgpu::CommandEncoder {
+        gpu.device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") })
+    }
+
+    /// Hands over what was recorded, so that pages and uniforms may be replaced.
+    pub fn submit(&mut self) {
+        self.ring.flush(&self.gpu.queue);
+        let encoder = std::mem::replace(&mut self.encoder, Self::new_encoder(self.gpu));
+        self.gpu.queue.submit([encoder.finish()]);
+        self.pool.unpin();
+    }
+
+    /// Room for `count` more uniform structs.
+    pub fn reserve(&mut self, count: usize) {
+        if !self.ring.has_room(count) {
+            self.submit();
+        }
+    }
+}
+
+/// The compute passes and the spread.
+#[derive(Debug)]
+pub(super) struct MapPasses {
+    reduce: reduce::Reduce,
+    normalise: normalise::Normalise,
+    spread: spread::Spread,
+    difference: Option<difference::Difference>,
+}
+
+impl MapPasses {
+    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+        Ok(Self {
+            reduce: reduce::Reduce::new(gpu)?,
+            normalise: normalise::Normalise::new(gpu)?,
+            spread: spread::Spread::new(gpu)?,
+            difference: None,
+        })
+    }
+}
+
+/// A texture of an atlas.
+#[derive(Clone, Debug)]
+pub(super) struct Tile {
+    pub span: usize,
+    pub first_cell: [u32; 2],
+    pub cells: [u32; 2],
+    /// Columns and rows of patches in a cell.
+    pub grid: [u32; 2],
+    /// Texels a patch and side.
+    pub texels: u32,
+    pub view: wgpu::TextureView,
+    texture: wgpu::Texture,
+    first_patch: u32,
+}
+
+impl Tile {
+    /// Where a cell of the whole atlas lies on this tile (0–1), and half a texel inside of it.
+    pub fn cell(&self, [x, y]: [u32; 2]) -> Option<([f32; 4], [f32; 4])> {
+        let [x, y] = [x.checked_sub(self.first_cell[0])?, y.checked_sub(self.first_cell[1])?];
+        if x >= self.cells[0] || y >= self.cells[1] {
+            return None;
+        }
+        let [width, height] = self.grid.map(|side| side * self.texels);
+        let size = [self.texture.width() as f32, self.texture.height() as f32];
+        let (x0, y0) = ((x * width) as f32, (y * height) as f32);
+        let (x1, y1) = (x0 + width as f32, y0 + height as f32);
+        let scaled = |inset: f32| {
+            [
+                (x0 + inset) / size[0],
+                (y0 + inset) / size[1],
+                (x1 - inset) / size[0],
+                (y1 - inset) / size[1],
+            ]
+        };
+        Some((scaled(0.0), scaled(0.5)))
+    }
+}
+
+/// One map (or many at once) on its way from pages to textures.
+#[derive(Debug)]
+pub(super) struct MapSlot {
+    wanted: Option<PlanesKey>,
+    /// Pages folded so far.
+    folded: usize,
+    /// What was subtracted from the planes.
+    subtracted: Option<PlanesKey>,
+    keys: Kept,
+    axes: Kept,
+    planes: Option<wgpu::Buffer>,
+    ranges: Option<wgpu::Buffer>,
+    patches: usize,
+    /// What the tiles show.
+    shown: Option<(PlanesKey, Option<PlanesKey>, AtlasKey)>,
+    tiles: Arc<Vec<Tile>>,
+    /// Counts new tiles or ranges: groups that bind them are made anew.
+    version: u64,
+}
+
+const STORAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE;
+
+impl MapSlot {
+    pub const fn new_lists() -> (Kept, Kept) {
+        (Kept::new("reduce.keys", STORAGE), Kept::new("reduce.axes", STORAGE))
+    }
+
+    pub fn new() -> Self {
+        let (keys, axes) = Self::new_lists();
+        Self {
+            wanted: None,
+            folded: 0,
+            subtracted: None,
+            keys,
+            axes,
+            planes: None,
+            ranges: None,
+            patches: 0,
+            shown: None,
+            tiles: Arc::new(Vec::new()),
+            version: 0,
+        }
+    }
+
+    /// The textures.
+    pub fn tiles(&self) -> Arc<Vec<Tile>> {
+        Arc::clone(&self.tiles)
+    }
+
+    /// Changes when the textures or ranges are other objects than before.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Contour levels: the two pairs at this byte offset of the ranges.
+    pub fn levels(&self) -> Option<&wgpu::Buffer> {
+        self.ranges.as_ref()
+    }
+
+    /// The planes [planes, N] and the ranges, for tests and read-back.
+    pub fn buffers(&self) -> Option<(&wgpu::Buffer, &wgpu::Buffer)> {
+        self.planes.as_ref().zip(self.ranges.as_ref())
+    }
+
+    /// Whether anything was ever drawn into the textures.
+    pub fn has_map(&self) -> bool {
+        self.shown.is_some()
+    }
+
+    fn rows(&self) -> usize {
+        match self.wanted.as_ref().map(|key| &key.numbers) {
+            Some(Numbers::Attention(reduction)) => reduction.rows.len(),
+            Some(Numbers::Named { .. }) => 1,
+            None => 0,
+        }
+    }
+
+    fn is_folded(&self) -> bool {
+        self.wanted.is_some() && self.folded == self.rows()
+    }
+
+    /// Works towards the planes of `key` within the frame's budget; whether they are complete.
+    pub fn fold(
+        &mut self,
+        work: &mut Work<'_>,
+        passes: &MapPasses,
+        trace: &Trace,
+        key: &PlanesKey,
+        subtracted: Option<&PlanesKey>,
+    ) -> Result<bool, GpuError> {
+        let same = self.wanted.as_ref() == Some(key)
+            && (self.subtracted.is_none() || self.subtracted.as_ref() == subtracted);
+        if !same {
+            self.start(work, trace, key)?;
+        }
+        match &key.numbers {
+            Numbers::Attention(reduction) if !self.is_folded() => {
+                self.fold_pages(work, passes, trace, reduction)?;
+            }
+            Numbers::Named { name, answers, fold } if !self.is_folded() => {
+                let values = named_map(trace, name, answers, *fold).ok_or_else(|| {
+                    GpuError::Missing { reason: format!("it has no map `{name}` for these tokens") }
+                })?;
+                if let Some(planes) = &self.planes {
+                    work.gpu.queue.write_buffer(planes, 0, bytemuck::cast_slice(&values));
+                    work.stats.map_bytes += values.len() as u64 * 4;
+                }
+                self.folded = 1;
+            }
+            _ => {}
+        }
+        work.stats.pending_pages += (self.rows() - self.folded) as u32;
+        Ok(self.is_folded())
+    }
+
+    fn start(
+        &mut self,
+        work: &mut Work<'_>,
+        trace: &Trace,
+        key: &PlanesKey,
+    ) -> Result<(), GpuError> {
+        let keys = patch_keys(trace);
+        if keys.is_empty() {
+            return Err(GpuError::Missing { reason: "it has no picture".into() });
+        }
+        let planes = key.numbers.planes();
+        let bytes = (planes * keys.len() * 4) as u64;
+        let limits = work.gpu.limits();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        if bytes > limit {
+            return Err(GpuError::TooLarge {
+                what: format!("{planes} maps of {} patches", keys.len()),
+                needed: bytes,
+                limit,
+                adapter: work.gpu.info().name.clone(),
+                advice: "Choose fewer layers or heads.",
+            });
+        }
+        self.keys.set(work.gpu, &keys)?;
+        if let Numbers::Attention(reduction) = &key.numbers {
+            let axes: Vec<u32> =
+                reduction.layers.iter().chain(&reduction.heads).copied().collect();
+            self.axes.set(work.gpu, &axes)?;
+        }
+        let ranges_bytes = (normalise::range_pairs(planes) * 8) as u64;
+        grow(work.gpu, &mut self.planes, "reduce.planes", bytes)?;
+        grow(work.gpu, &mut self.ranges, "normalise.ranges", ranges_bytes)?;
+        self.patches = keys.len();
+        self.folded = 0;
+        self.subtracted = None;
+        self.wanted = Some(key.clone());
+        Ok(())
+    }
+
+    fn fold_pages(
+        &mut self,
+        work: &mut Work<'_>,
+        passes: &MapPasses,
+        trace: &Trace,
+        reduction: &Reduction,
+    ) -> Result<(), GpuError> {
+        let (Some(planes), Some(keys), Some(axes)) =
+            (&self.planes, self.keys.get(), self.axes.get())
+        else {
+            return Ok(());
+        };
+        let shape = trace.shape();
+        work.pool.fit(shape)?;
+        let page_bytes = shape.page_bytes() as u64;
+        while let Some(&row) = reduction.rows.get(self.folded) {
+            let page = PageKey { trace: trace.id(), row };
+            work.reserve(1);
+            let place = match work.pool.get(page) {
+                Some(place) => place,
+                None => {
+                    if work.stats.page_uploads > 0 && work.upload_budget < page_bytes {
+                        return Ok(());
+                    }
+                    let mut uploaded = work.pool.upload(page, trace)?;
+                    if uploaded.is_none() {
+                        work.submit();
+                        uploaded = work.pool.upload(page, trace)?;
+                    }
+                    let Some(place) = uploaded else { return Ok(()) };
+                    work.upload_budget = work.upload_budget.saturating_sub(page_bytes);
+                    work.stats.page_uploads += 1;
+                    work.stats.page_bytes += page_bytes;
+                    place
+                }
+            };
+            let params = reduce::Params::new(
+                reduction,
+                shape,
+                self.patches,
+                trace.meta().attention_scale,
+                self.folded,
+            );
+            let uniforms = work.ring.push(&params);
+            let buffers = reduce::Buffers {
+                uniforms: &work.ring.buffer,
+                pages: work.pool.chunk(place.chunk),
+                page_bytes: work.pool.slot_bytes(),
+                keys,
+                axes,
+                planes,
+            };
+            let mut pass = work.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("reduce"),
+                timestamp_writes: work.timer.compute("reduce"),
+            });
+            passes.reduce.encode(
+                work.gpu,
+                &mut pass,
+                &buffers,
+                [uniforms, place.offset],
+                self.patches as u32,
+                reduction.planes() as u32,
+            );
+            drop(pass);
+            work.stats.ran("reduce");
+            self.folded += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the planes of `second` away from these, once. Both must be complete.
+    pub fn subtract(
+        &mut self,
+        work: &mut Work<'_>,
+        passes: &mut MapPasses,
+        second: &Self,
+    ) -> Result<(), GpuError> {
+        if self.subtracted == second.wanted {
+            return Ok(());
+        }
+        let (Some(planes), Some(other)) = (&self.planes, &second.planes) else { return Ok(()) };
+        let numbers = |slot: &Self| {
+            slot.wanted.as_ref().map_or(0, |key| key.numbers.planes()) * slot.patches
+        };
+        if numbers(self) != numbers(second) {
+            return Err(GpuError::Missing {
+                reason: format!(
+                    "the maps have {} and {} numbers, so that they cannot be subtracted; both must come from the same model and picture size",
+                    numbers(self),
+                    numbers(second)
+                ),
+            });
+        }
+        let pipeline = match &passes.difference {
+            Some(made) => made,
+            None => passes.difference.insert(difference::Difference::new(work.gpu)?),
+        };
+        work.reserve(1);
+        let params = difference::Params::new(numbers(self));
+        let offset = work.ring.push(&params);
+        let mut pass = work.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("difference"),
+            timestamp_writes: work.timer.compute("difference"),
+        });
+        pipeline.encode(
+            work.gpu,
+            &mut pass,
+            (&work.ring.buffer, offset),
+            &params,
+            other,
+            planes,
+        );
+        drop(pass);
+        work.stats.ran("difference");
+        self.subtracted = second.wanted.clone();
+        Ok(())
+    }
+
+    /// Brings the textures up to date with complete planes.
+    pub fn draw(
+        &mut self,
+        work: &mut Work<'_>,
+        passes: &MapPasses,
+        trace: &Trace,
+        key: &AtlasKey,
+    ) -> Result<(), GpuError> {
+        let Some(wanted) = self.wanted.clone() else { return Ok(()) };
+        let shown = (wanted, self.subtracted.clone(), key.clone());
+        if self.shown.as_ref() == Some(&shown) || !self.is_folded() {
+            return Ok(());
+        }
+        let tiles = self.layout(work.gpu, trace, key)?;
+        let (Some(planes), Some(ranges)) = (&self.planes, &self.ranges) else { return Ok(()) };
+        let count = shown.0.numbers.planes();
+        let params = normalise::Params::new(&key.scaling, self.patches, count);
+        work.reserve(1);
+        let offset = work.ring.push(&params);
+        let mut pass = work.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("normalise"),
+            timestamp_writes: work.timer.compute("normalise"),
+        });
+        passes.normalise.encode(
+            work.gpu,
+            &mut pass,
+            (&work.ring.buffer, offset),
+            &params,
+            planes,
+            ranges,
+            key.levels,
+        );
+        drop(pass);
+        work.stats.ran("normalise");
+        for tile in &tiles {
+            let params = spread::Params {
+                cells: key.cells,
+                first_cell: tile.first_cell,
+                grid: tile.grid,
+                texels: tile.texels,
+                patches: self.patches as u32,
+                first_patch: tile.first_patch,
+                planes: count as u32,
+                flags: params.flags >> 1 & 3,
+                padding: 0,
+            };
+            work.reserve(1);
+            let offset = work.ring.push(&params);
+            let mut pass = work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some("spread"),
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: &tile.view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations {
+                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                        store: wgpu::StoreOp::Store,
+                    },
+                })],
+                timestamp_writes: work.timer.render("spread"),
+                ..Default::default()
+            });
+            let uniforms = (&work.ring.buffer, offset);
+            passes.spread.encode(work.gpu, &mut pass, uniforms, planes, ranges, key.bicubic);
+            drop(pass);
+            work.stats.ran("spread");
+        }
+        self.tiles = Arc::new(tiles);
+        self.version += 1;
+        self.shown = Some(shown);
+        Ok(())
+    }
+
+    /// The textures of an atlas: those that fit are used again.
+    fn layout(&self, gpu: &Gpu, trace: &Trace, key: &AtlasKey) -> Result<Vec<Tile>, GpuError> {
+        let limit = gpu.limits().max_texture_dimension_2d;
+        let mut tiles = Vec::new();
+        let spans = &trace.meta().spans;
+        for &index in &key.spans {
+            let Some(span) = spans.get(index) else { continue };
+            let first_patch = spans[..index].iter().map(|span| span.patches() as u32).sum();
+            let grid = [span.columns, span.rows];
+            let texels = if key.bicubic { bicubic_texels(grid, key.cells, limit) } else { 1 };
+            let most = grid.map(|side| (limit / (side * texels).max(1)).max(1));
+            for y in (0..key.cells[1]).step_by(most[1] as usize) {
+                for x in (0..key.cells[0]).step_by(most[0] as usize) {
+                    let cells = [most[0].min(key.cells[0] - x), most[1].min(key.cells[1] - y)];
+                    let size = [cells[0] * grid[0] * texels, cells[1] * grid[1] * texels];
+                    let old = self
+                        .tiles
+                        .get(tiles.len())
+                        .filter(|old| [old.texture.width(), old.texture.height()] == size)
+                        .map(|old| old.texture.clone());
+                    let texture = match old {
+                        Some(texture) => texture,
+                        None => texture(gpu, size)?,
+                    };
+                    tiles.push(Tile {
+                        span: index,
+                        first_cell: [x, y],
+                        cells,
+                        grid,
+                        texels,
+                        view: texture.create_view(&wgpu::TextureViewDescriptor::default()),
+                        texture,
+                        first_patch,
+                    });
+                }
+            }
+        }
+        Ok(tiles)
+    }
+}
+
+/// Enough that linear steps between texels are not seen, and no more: fragments are what costs.
+fn bicubic_texels(grid: [u32; 2], cells: [u32; 2], limit: u32) -> u32 {
+    /// Texels a patch where there is room.
+    const TEXELS: u32 = 8;
+    /// Longest side of an enlarged atlas.
+    const LONGEST: u32 = 4096;
+    let patches = (grid[0] * cells[0]).max(grid[1] * cells[1]).max(1);
+    TEXELS.min(LONGEST.min(limit) / patches).max(2)
+}
+
+fn texture(gpu: &Gpu, [width, height]: [u32; 2]) -> Result<wgpu::Texture, GpuError> {
+    gpu.scoped("spread", |device| {
+        device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("spread"),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: spread::FORMAT,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT
+                | wgpu::TextureUsages::TEXTURE_BINDING
+                | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        })
+    })
+}
+
+/// A storage buffer of at least `bytes`.
+fn grow(
+    gpu: &Gpu,
+    buffer: &mut Option<wgpu::Buffer>,
+    label: &'static str,
+    bytes: u64,
+) -> Result<(), GpuError> {
+    if buffer.as_ref().is_none_or(|buffer| buffer.size() < bytes) {
+        *buffer = Some(gpu.scoped(label, |device| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size: bytes.next_multiple_of(16),
+                usage: STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            })
+        })?);
+    }
+    Ok(())
+}

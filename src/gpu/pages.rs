@@ -1,0 +1,228 @@
+//! The page pool: rows of attention in device memory, byte for byte as in the file.
+//!
+//! All slots have one size, so that a page can replace any other; the size leaves room for a
+//! growing answer, so that a live trace does not rebuild the pool with every token.
+
+use super::{Gpu, GpuError};
+use crate::trace::{Shape, Trace, TraceId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A row of attention in the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PageKey {
+    pub trace: TraceId,
+    /// Index of the kept row.
+    pub row: u32,
+}
+
+/// Where a page lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub chunk: usize,
+    pub offset: u32,
+}
+
+/// What the pool holds and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Bytes that the pool may hold.
+    pub budget_bytes: u64,
+    /// Bytes of the slots that exist.
+    pub allocated_bytes: u64,
+    /// Pages in them.
+    pub resident_pages: usize,
+    /// Pages uploaded since the pool was made.
+    pub uploads: u64,
+    /// Pages that gave way to others.
+    pub evictions: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: Option<PageKey>,
+    /// Time of the last use; the least is replaced first.
+    used: u64,
+    pinned: bool,
+}
+
+/// Pages in storage buffers of equal slots.
+#[derive(Debug)]
+pub(super) struct PagePool {
+    gpu: Arc<Gpu>,
+    budget: u64,
+    slot_bytes: u64,
+    slots_per_chunk: usize,
+    most_slots: usize,
+    chunks: Vec<wgpu::Buffer>,
+    slots: Vec<Slot>,
+    places: HashMap<PageKey, usize>,
+    clock: u64,
+    stats: PoolStats,
+}
+
+/// Positions are rounded up to this many, so that an answer can grow within its slots.
+const POSITION_STEP: usize = 64;
+/// A chunk is about this large, so that a small trace does not take the whole budget.
+const CHUNK_BYTES: u64 = 32 << 20;
+
+/// What a pool may hold where nothing is said: a share that leaves room for everything else.
+pub(super) fn default_budget(gpu: &Gpu) -> u64 {
+    match gpu.info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 1 << 30,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::VirtualGpu => 512 << 20,
+        wgpu::DeviceType::Cpu | wgpu::DeviceType::Other => 256 << 20,
+    }
+}
+
+impl PagePool {
+    pub fn new(gpu: Arc<Gpu>, budget: u64) -> Self {
+        Self {
+            gpu,
+            budget,
+            slot_bytes: 0,
+            slots_per_chunk: 0,
+            most_slots: 0,
+            chunks: Vec::new(),
+            slots: Vec::new(),
+            places: HashMap::new(),
+            clock: 0,
+            stats: PoolStats { budget_bytes: budget, ..PoolStats::default() },
+        }
+    }
+
+    pub fn stats(&self) -> PoolStats {
+        PoolStats {
+            allocated_bytes: self.slots.len() as u64 * self.slot_bytes,
+            resident_pages: self.places.len(),
+            ..self.stats
+        }
+    }
+
+    /// Bytes of a slot: what a binding covers.
+    pub fn slot_bytes(&self) -> u64 {
+        self.slot_bytes
+    }
+
+    pub fn chunk(&self, chunk: usize) -> &wgpu::Buffer {
+        &self.chunks[chunk]
+    }
+
+    /// Pages that the pool can hold at once.
+    pub fn capacity(&self) -> usize {
+        self.most_slots
+    }
+
+    /// Makes slots large enough for the pages of a trace. Larger slots drop what was there.
+    pub fn fit(&mut self, shape: Shape) -> Result<(), GpuError> {
+        let limits = self.gpu.limits();
+        let align = u64::from(limits.min_storage_buffer_offset_alignment);
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let rounded = Shape {
+            positions: shape.positions.next_multiple_of(POSITION_STEP),
+            ..shape
+        };
+        let exact = (shape.page_bytes() as u64).max(4).next_multiple_of(align);
+        let roomy = (rounded.page_bytes() as u64).next_multiple_of(align);
+        let needed = if roomy <= limit { roomy } else { exact };
+        if exact > limit {
+            return Err(GpuError::TooLarge {
+                what: format!(
+                    "one row of attention ({} layers × {} heads × {} positions)",
+                    shape.layers, shape.heads, shape.positions
+                ),
+                needed: exact,
+                limit,
+                adapter: self.gpu.info().name.clone(),
+                advice: "Use an adapter with larger storage bindings, or a shorter prompt.",
+            });
+        }
+        if exact <= self.slot_bytes {
+            return Ok(());
+        }
+        self.slot_bytes = needed;
+        let chunk = CHUNK_BYTES.min(self.budget).max(needed).min(limit);
+        self.slots_per_chunk = (chunk / needed) as usize;
+        // Two at least, so that a neighbour can be fetched while a page is shown.
+        self.most_slots = ((self.budget / needed) as usize).max(2);
+        self.chunks.clear();
+        self.slots.clear();
+        self.places.clear();
+        Ok(())
+    }
+
+    /// The page, if it is resident; counts as a use and pins it.
+    pub fn get(&mut self, key: PageKey) -> Option<Place> {
+        let slot = *self.places.get(&key)?;
+        self.clock += 1;
+        self.slots[slot].used = self.clock;
+        self.slots[slot].pinned = true;
+        Some(self.place(slot))
+    }
+
+    pub fn contains(&self, key: PageKey) -> bool {
+        self.places.contains_key(&key)
+    }
+
+    /// Uploads a page and pins it. `None` if every slot is pinned: submit, unpin and try again.
+    pub fn upload(&mut self, key: PageKey, trace: &Trace) -> Result<Option<Place>, GpuError> {
+        let bytes = trace.page_bytes(key.row as usize).ok_or_else(|| GpuError::Missing {
+            reason: format!("it has no attention for row {}", key.row),
+        })?;
+        let Some(slot) = self.free_slot()? else { return Ok(None) };
+        if let Some(old) = self.slots[slot].key.replace(key) {
+            self.places.remove(&old);
+            self.stats.evictions += 1;
+        }
+        self.places.insert(key, slot);
+        self.clock += 1;
+        self.slots[slot].used = self.clock;
+        self.slots[slot].pinned = true;
+        self.stats.uploads += 1;
+        let place = self.place(slot);
+        let (buffer, offset) = (&self.chunks[place.chunk], u64::from(place.offset));
+        let whole = bytes.len() & !3;
+        self.gpu.queue.write_buffer(buffer, offset, &bytes[..whole]);
+        if let &[low, high] = &bytes[whole..] {
+            // An odd number of weights: the last word is half a pair.
+            self.gpu.queue.write_buffer(buffer, offset + whole as u64, &[low, high, 0, 0]);
+        }
+        Ok(Some(place))
+    }
+
+    /// Nothing in flight reads the pages any more.
+    pub fn unpin(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.pinned = false);
+    }
+
+    fn place(&self, slot: usize) -> Place {
+        let within = (slot % self.slots_per_chunk) as u64 * self.slot_bytes;
+        Place { chunk: slot / self.slots_per_chunk, offset: within as u32 }
+    }
+
+    fn free_slot(&mut self) -> Result<Option<usize>, GpuError> {
+        let empty = self.slots.iter().position(|slot| slot.key.is_none());
+        if empty.is_some() {
+            return Ok(empty);
+        }
+        if self.slots.len() < self.most_slots {
+            let first = self.slots.len();
+            let count = self.slots_per_chunk.min(self.most_slots - first);
+            let size = count as u64 * self.slot_bytes;
+            let chunk = self.gpu.scoped("pages", |device| {
+                device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("pages"),
+                    size,
+                    usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+                    mapped_at_creation: false,
+                })
+            })?;
+            self.chunks.push(chunk);
+            let slots = (0..count).map(|_| Slot { key: None, used: 0, pinned: false });
+            self.slots.extend(slots);
+            return Ok(Some(first));
+        }
+        let oldest = self.slots.iter().enumerate().filter(|(_, slot)| !slot.pinned);
+        Ok(oldest.min_by_key(|(_, slot)| slot.used).map(|(at, _)| at))
+    }
+}

@@ -1,0 +1,131 @@
+//! Picture and map in one draw: overlay, heads and differences.
+//!
+//! A pipeline a mode: what would be a branch on every pixel is a constant of the pipeline.
+
+use super::super::context::{Context, layout, storage, texture, uniform};
+use super::super::{GpuError, shader};
+use super::{Corners, Drawing};
+use bytemuck::{Pod, Zeroable};
+use std::collections::HashMap;
+
+/// `Style` of composite.wgsl.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct Style {
+    /// 0–1.
+    pub opacity: f32,
+    /// Cross-fade: share of the second map; swipe: x in pixels where it begins.
+    pub mix_at: f32,
+    /// Row of the colour map.
+    pub lut_row: u32,
+    /// 1 where 0.5 is the neutral value.
+    pub diverging: u32,
+    /// Width of contour lines in pixels.
+    pub line_px: f32,
+    /// Unused.
+    pub unused: f32,
+    /// Unused.
+    pub padding: [f32; 2],
+}
+
+/// A quad of composite.wgsl.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct Instance {
+    /// On the target, in pixels.
+    pub rect: Corners,
+    /// On the picture, 0–1.
+    pub picture_uv: Corners,
+    /// On the atlas, 0–1.
+    pub map_uv: Corners,
+    /// Where the map may be sampled: half a texel inside its cell.
+    pub map_bounds: Corners,
+}
+
+const ATTRIBUTES: [wgpu::VertexAttribute; 4] =
+    wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Float32x4, 3 => Float32x4];
+
+/// How a second map is mixed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SecondMap {
+    /// There is none.
+    None = 0,
+    /// A share of each.
+    CrossFade = 1,
+    /// One beside the other.
+    Swipe = 2,
+}
+
+/// What is constant in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mode {
+    /// Index of the blend mode: glow, flat, multiply, spotlight, contours.
+    pub blend: u8,
+    /// The second map.
+    pub second: SecondMap,
+    /// The picture is made smaller.
+    pub minified: bool,
+    /// Patches as squares.
+    pub nearest: bool,
+}
+
+/// The pipelines and layouts.
+#[derive(Debug)]
+pub(in crate::gpu) struct Composite {
+    /// Of a group with the style.
+    pub style_layout: wgpu::BindGroupLayout,
+    /// Of a group with both pictures.
+    pub picture_layout: wgpu::BindGroupLayout,
+    /// Of a group with both maps and the contour levels.
+    pub map_layout: wgpu::BindGroupLayout,
+    pipelines: HashMap<(wgpu::TextureFormat, Mode), wgpu::RenderPipeline>,
+}
+
+impl Composite {
+    pub fn new(context: &Context) -> Result<Self, GpuError> {
+        let stage = wgpu::ShaderStages::FRAGMENT;
+        let (style_layout, picture_layout, map_layout) =
+            context.gpu.scoped("composite", |device| {
+                let both = [(stage, texture(true)), (stage, texture(true))];
+                let maps = [both[0], both[1], (stage, storage(true, false))];
+                (
+                    layout(device, "composite", &[(stage, uniform::<Style>(true))]),
+                    layout(device, "composite", &both),
+                    layout(device, "composite", &maps),
+                )
+            })?;
+        Ok(Self { style_layout, picture_layout, map_layout, pipelines: HashMap::new() })
+    }
+
+    /// The pipeline of a mode; made on first use.
+    pub fn pipeline(
+        &mut self,
+        context: &Context,
+        format: wgpu::TextureFormat,
+        mode: Mode,
+    ) -> Result<wgpu::RenderPipeline, GpuError> {
+        if let Some(found) = self.pipelines.get(&(format, mode)) {
+            return Ok(found.clone());
+        }
+        let flag = |on: bool| f64::from(u8::from(on));
+        let made = super::drawing(
+            context,
+            &Drawing {
+                source: &shader::COMPOSITE,
+                layouts: &[&self.style_layout, &self.picture_layout, &self.map_layout],
+                stride: size_of::<Instance>(),
+                attributes: &ATTRIBUTES,
+                constants: &[
+                    ("blend", f64::from(mode.blend)),
+                    ("second", f64::from(mode.second as u8)),
+                    ("minified", flag(mode.minified)),
+                    ("nearest", flag(mode.nearest)),
+                ],
+                format,
+                blend: None,
+            },
+        )?;
+        self.pipelines.insert((format, mode), made.clone());
+        Ok(made)
+    }
+}

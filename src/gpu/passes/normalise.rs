@@ -1,0 +1,120 @@
+//! The numbers that become 0 and 1, and contour levels. Twin: [`crate::analysis::normalise`].
+
+use super::super::context::{group, layout, storage, uniform, window};
+use super::super::{Gpu, GpuError, shader};
+use crate::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, rank_of_percentile};
+use bytemuck::{Pod, Zeroable};
+
+/// `Normalise` of normalise.wgsl.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Params {
+    /// N.
+    pub patches: u32,
+    /// Number of planes.
+    pub planes: u32,
+    /// 0 smallest and largest, 1 as given, 2 percentiles.
+    pub kind: u32,
+    /// Bits: 0 symmetric, 1 logarithmic, 2 one range for all.
+    pub flags: u32,
+    /// The number or the rank of the lower end.
+    pub low: f32,
+    /// The number or the rank of the upper end.
+    pub high: f32,
+    /// Unused.
+    pub padding: [u32; 2],
+    /// Ranks of the contour levels.
+    pub level_ranks: [u32; 4],
+}
+
+impl Params {
+    /// The parameters for so many planes of so many patches.
+    pub fn new(scaling: &Scaling, patches: usize, planes: usize) -> Self {
+        let rank = |percentile| rank_of_percentile(patches, percentile);
+        let (kind, low, high) = match scaling.rule {
+            RangeRule::PerMap | RangeRule::Shared => (0, 0.0, 0.0),
+            RangeRule::Fixed { low, high } => (1, low, high),
+            RangeRule::Percentile { low, high } => (2, rank(low) as f32, rank(high) as f32),
+        };
+        Self {
+            patches: patches as u32,
+            planes: planes as u32,
+            kind,
+            flags: u32::from(scaling.symmetric)
+                | u32::from(scaling.is_logarithmic()) << 1
+                | u32::from(scaling.rule == RangeRule::Shared) << 2,
+            low,
+            high,
+            padding: [0; 2],
+            level_ranks: CONTOUR_PERCENTILES.map(rank),
+        }
+    }
+}
+
+/// Pairs in the ranges buffer: one a plane, the shared one, two of levels.
+pub(in crate::gpu) const fn range_pairs(planes: usize) -> usize {
+    planes + 3
+}
+
+/// The pipelines.
+#[derive(Debug)]
+pub(in crate::gpu) struct Normalise {
+    layout: wgpu::BindGroupLayout,
+    plane_ranges: wgpu::ComputePipeline,
+    shared_range: wgpu::ComputePipeline,
+    levels: wgpu::ComputePipeline,
+}
+
+impl Normalise {
+    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+        let stage = wgpu::ShaderStages::COMPUTE;
+        let layout = gpu.scoped("normalise", |device| {
+            layout(
+                device,
+                "normalise",
+                &[
+                    (stage, uniform::<Params>(true)),
+                    (stage, storage(true, false)),
+                    (stage, storage(false, false)),
+                ],
+            )
+        })?;
+        let build = |entry| super::compute(gpu, &shader::NORMALISE, entry, &layout);
+        let (plane_ranges, shared_range, levels) =
+            (build("plane_ranges")?, build("shared_range")?, build("levels")?);
+        Ok(Self { layout, plane_ranges, shared_range, levels })
+    }
+
+    pub fn encode(
+        &self,
+        gpu: &Gpu,
+        pass: &mut wgpu::ComputePass<'_>,
+        uniforms: (&wgpu::Buffer, u32),
+        params: &Params,
+        planes: &wgpu::Buffer,
+        ranges: &wgpu::Buffer,
+        contours: bool,
+    ) {
+        let bound = group(
+            &gpu.device,
+            "normalise",
+            &self.layout,
+            &[
+                window(uniforms.0, size_of::<Params>() as u64),
+                planes.as_entire_binding(),
+                ranges.as_entire_binding(),
+            ],
+        );
+        pass.set_pipeline(&self.plane_ranges);
+        pass.set_bind_group(1, &bound, &[uniforms.1]);
+        pass.dispatch_workgroups(params.planes, 1, 1);
+        if params.flags & 4 != 0 {
+            pass.set_pipeline(&self.shared_range);
+            pass.dispatch_workgroups(1, 1, 1);
+        }
+        if contours {
+            pass.set_pipeline(&self.levels);
+            pass.dispatch_workgroups(1, 1, 1);
+        }
+    }
+}

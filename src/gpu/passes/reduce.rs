@@ -1,0 +1,133 @@
+//! Pages → planes, one dispatch a page. Twin: [`crate::analysis::reduce`].
+
+use super::super::context::{group, layout, storage, uniform, window};
+use super::super::{Gpu, GpuError, shader};
+use crate::analysis::reduce::{Fold, Reduction};
+use crate::trace::Shape;
+use bytemuck::{Pod, Zeroable};
+
+/// `Reduce` of reduce.wgsl.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Params {
+    /// N.
+    pub patches: u32,
+    /// T.
+    pub positions: u32,
+    /// H.
+    pub heads: u32,
+    /// Members of the layer set.
+    pub layer_count: u32,
+    /// Members of the head set.
+    pub head_count: u32,
+    /// Which axes are kept.
+    pub keep: u32,
+    /// Bits: 0 heads, 1 layers, 2 queries by maximum.
+    pub maxima: u32,
+    /// Bits: 0 first page, 1 last page, 2 key 0 left out.
+    pub flags: u32,
+    /// Pages in all.
+    pub query_count: u32,
+    /// 1 / attention_scale.
+    pub scale: f32,
+    /// Unused.
+    pub padding: [u32; 2],
+}
+
+impl Params {
+    /// The parameters of page `page` of a reduction.
+    pub fn new(
+        reduction: &Reduction,
+        shape: Shape,
+        patches: usize,
+        attention_scale: f32,
+        page: usize,
+    ) -> Self {
+        let bit = |fold: Fold, bit: u32| u32::from(fold == Fold::Max) << bit;
+        let pages = reduction.rows.len();
+        Self {
+            patches: patches as u32,
+            positions: shape.positions as u32,
+            heads: shape.heads as u32,
+            layer_count: reduction.layers.len() as u32,
+            head_count: reduction.heads.len() as u32,
+            keep: reduction.keep as u32,
+            maxima: bit(reduction.head_fold, 0)
+                | bit(reduction.layer_fold, 1)
+                | bit(reduction.row_fold, 2),
+            flags: u32::from(page == 0)
+                | u32::from(page + 1 == pages) << 1
+                | u32::from(reduction.remove_bos) << 2,
+            query_count: pages as u32,
+            scale: 1.0 / attention_scale,
+            padding: [0; 2],
+        }
+    }
+}
+
+const LANES: u32 = 64;
+
+/// The pipeline.
+#[derive(Debug)]
+pub(in crate::gpu) struct Reduce {
+    layout: wgpu::BindGroupLayout,
+    pipeline: wgpu::ComputePipeline,
+}
+
+/// What a dispatch reads and writes.
+pub(in crate::gpu) struct Buffers<'a> {
+    pub uniforms: &'a wgpu::Buffer,
+    pub pages: &'a wgpu::Buffer,
+    pub page_bytes: u64,
+    pub keys: &'a wgpu::Buffer,
+    pub axes: &'a wgpu::Buffer,
+    pub planes: &'a wgpu::Buffer,
+}
+
+impl Reduce {
+    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+        let stage = wgpu::ShaderStages::COMPUTE;
+        let layout = gpu.scoped("reduce", |device| {
+            layout(
+                device,
+                "reduce",
+                &[
+                    (stage, uniform::<Params>(true)),
+                    (stage, storage(true, true)),
+                    (stage, storage(true, false)),
+                    (stage, storage(true, false)),
+                    (stage, storage(false, false)),
+                ],
+            )
+        })?;
+        let pipeline = super::compute(gpu, &shader::REDUCE, "main", &layout)?;
+        Ok(Self { layout, pipeline })
+    }
+
+    /// Folds one page into the planes. `offsets`: of the uniforms, then of the page.
+    pub fn encode(
+        &self,
+        gpu: &Gpu,
+        pass: &mut wgpu::ComputePass<'_>,
+        buffers: &Buffers<'_>,
+        offsets: [u32; 2],
+        patches: u32,
+        planes: u32,
+    ) {
+        let bound = group(
+            &gpu.device,
+            "reduce",
+            &self.layout,
+            &[
+                window(buffers.uniforms, size_of::<Params>() as u64),
+                window(buffers.pages, buffers.page_bytes),
+                buffers.keys.as_entire_binding(),
+                buffers.axes.as_entire_binding(),
+                buffers.planes.as_entire_binding(),
+            ],
+        );
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(1, &bound, &offsets);
+        pass.dispatch_workgroups(patches.div_ceil(LANES), planes, 1);
+    }
+}

@@ -1,0 +1,118 @@
+//! Planes → atlas: the attention as texture, normalised.
+//!
+//! R16Float can be filtered and rendered to on every WebGPU device but not stored to, so this is a
+//! render pass. Nearest and bilinear maps keep one texel a patch; bicubic ones are enlarged here,
+//! once, so that the output pixels need one linear sample.
+
+use super::super::context::{group, layout, storage, uniform, window};
+use super::super::{Gpu, GpuError, shader};
+use bytemuck::{Pod, Zeroable};
+
+/// `Spread` of spread.wgsl.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct Params {
+    /// Columns and rows of cells in the whole atlas.
+    pub cells: [u32; 2],
+    /// The first cell of this tile.
+    pub first_cell: [u32; 2],
+    /// Columns and rows of patches in a cell.
+    pub grid: [u32; 2],
+    /// Texels a patch and side.
+    pub texels: u32,
+    /// N.
+    pub patches: u32,
+    /// The first patch of this span.
+    pub first_patch: u32,
+    /// Number of planes.
+    pub planes: u32,
+    /// Bits: 0 logarithmic, 1 one range for all planes.
+    pub flags: u32,
+    /// Unused.
+    pub padding: u32,
+}
+
+/// The format of atlases.
+pub(in crate::gpu) const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::R16Float;
+
+/// The pipelines.
+#[derive(Debug)]
+pub(in crate::gpu) struct Spread {
+    layout: wgpu::BindGroupLayout,
+    patch: wgpu::RenderPipeline,
+    bicubic: wgpu::RenderPipeline,
+}
+
+impl Spread {
+    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+        let stage = wgpu::ShaderStages::FRAGMENT;
+        let layout = gpu.scoped("spread", |device| {
+            layout(
+                device,
+                "spread",
+                &[
+                    (stage, uniform::<Params>(true)),
+                    (stage, storage(true, false)),
+                    (stage, storage(true, false)),
+                ],
+            )
+        })?;
+        let module = shader::SPREAD.module(gpu)?;
+        let build = |entry| {
+            gpu.scoped("spread", |device| {
+                let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                    label: Some("spread"),
+                    bind_group_layouts: &[None, Some(&layout)],
+                    immediate_size: 0,
+                });
+                device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+                    label: Some("spread"),
+                    layout: Some(&layout),
+                    vertex: wgpu::VertexState {
+                        module: &module,
+                        entry_point: Some("vs"),
+                        compilation_options: wgpu::PipelineCompilationOptions::default(),
+                        buffers: &[],
+                    },
+                    primitive: wgpu::PrimitiveState::default(),
+                    depth_stencil: None,
+                    multisample: wgpu::MultisampleState::default(),
+                    fragment: Some(wgpu::FragmentState {
+                        module: &module,
+                        entry_point: Some(entry),
+                        compilation_options: wgpu::PipelineCompilationOptions::default(),
+                        targets: &[Some(FORMAT.into())],
+                    }),
+                    multiview_mask: None,
+                    cache: None,
+                })
+            })
+        };
+        let (patch, bicubic) = (build("fs_patch")?, build("fs_bicubic")?);
+        Ok(Self { layout, patch, bicubic })
+    }
+
+    pub fn encode(
+        &self,
+        gpu: &Gpu,
+        pass: &mut wgpu::RenderPass<'_>,
+        uniforms: (&wgpu::Buffer, u32),
+        planes: &wgpu::Buffer,
+        ranges: &wgpu::Buffer,
+        bicubic: bool,
+    ) {
+        let bound = group(
+            &gpu.device,
+            "spread",
+            &self.layout,
+            &[
+                window(uniforms.0, size_of::<Params>() as u64),
+                planes.as_entire_binding(),
+                ranges.as_entire_binding(),
+            ],
+        );
+        pass.set_pipeline(if bicubic { &self.bicubic } else { &self.patch });
+        pass.set_bind_group(1, &bound, &[uniforms.1]);
+        pass.draw(0..3, 0..1);
+    }
+}

@@ -1,0 +1,145 @@
+//! Pictures as textures: what the model saw, or the file as given, with their smaller levels.
+
+use super::context::Context;
+use super::passes::mip;
+use super::{FORMAT, GpuError};
+use crate::trace::{Trace, TraceId};
+use crate::view::ImageForm;
+use wgpu::util::DeviceExt as _;
+
+/// Which picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PictureKey {
+    pub trace: TraceId,
+    pub index: u32,
+    pub form: ImageForm,
+}
+
+/// A picture on the device.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    key: PictureKey,
+    pub view: wgpu::TextureView,
+    /// Width and height in pixels of the picture (the texture may be smaller).
+    pub size: [u32; 2],
+    /// Width of the texture.
+    pub texture_width: u32,
+}
+
+/// The pictures that were shown last.
+#[derive(Debug, Default)]
+pub(super) struct Pictures {
+    /// Least recently used first.
+    loaded: Vec<Loaded>,
+}
+
+/// Pictures that are kept: two traces in two forms.
+const MOST: usize = 4;
+
+impl Pictures {
+    /// The picture; decoded and uploaded on first use.
+    pub fn get(
+        &mut self,
+        context: &Context,
+        trace: &Trace,
+        index: u32,
+        form: ImageForm,
+    ) -> Result<Loaded, GpuError> {
+        let key = PictureKey { trace: trace.id(), index, form };
+        let found = self.loaded.iter().position(|loaded| loaded.key == key);
+        let loaded = match found {
+            Some(at) => self.loaded.remove(at),
+            None => load(context, trace, key)?,
+        };
+        self.loaded.push(loaded.clone());
+        if self.loaded.len() > MOST {
+            self.loaded.remove(0);
+        }
+        Ok(loaded)
+    }
+}
+
+fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, GpuError> {
+    let failed = |reason: String| GpuError::Picture { picture: key.index, reason };
+    let index = key.index as usize;
+    let mut pixels = match key.form {
+        ImageForm::Preprocessed => {
+            let picture = trace
+                .picture_preprocessed(index)
+                .ok_or_else(|| failed("the trace does not hold it".into()))?;
+            let rgb = image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.to_vec())
+                .ok_or_else(|| failed("its pixels do not fill its size".into()))?;
+            image::DynamicImage::from(rgb).into_rgba8()
+        }
+        ImageForm::Original => {
+            let bytes = trace
+                .picture_original(index)
+                .ok_or_else(|| failed("the trace does not hold the original file".into()))?;
+            image::load_from_memory(bytes).map_err(|error| failed(error.to_string()))?.into_rgba8()
+        }
+    };
+    let size = [pixels.width(), pixels.height()];
+    let limit = context.gpu.limits().max_texture_dimension_2d;
+    let longest = size[0].max(size[1]);
+    if size.contains(&0) {
+        return Err(failed("it has no pixels".into()));
+    }
+    if longest > limit {
+        let shrunk = |side: u32| (u64::from(side) * u64::from(limit) / u64::from(longest)).max(1);
+        let [width, height] = size.map(|side| shrunk(side) as u32);
+        pixels = image::imageops::thumbnail(&pixels, width, height);
+    }
+    let (width, height) = pixels.dimensions();
+    let texture = context.gpu.scoped("picture", |device| {
+        let texture = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("picture"),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: width.max(height).ilog2() + 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: FORMAT,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING
+                | wgpu::TextureUsages::COPY_DST
+                | wgpu::TextureUsages::RENDER_ATTACHMENT,
+            view_formats: &[],
+        });
+        context.gpu.queue.write_texture(
+            texture.as_image_copy(),
+            &pixels,
+            wgpu::TexelCopyBufferLayout {
+                offset: 0,
+                bytes_per_row: Some(width * 4),
+                rows_per_image: None,
+            },
+            wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+        );
+        texture
+    })?;
+    mip::fill(context, &texture)?;
+    let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+    Ok(Loaded { key, view, size, texture_width: width })
+}
+
+/// A texture of one texel, where a binding must be filled and nothing is read.
+pub(super) fn placeholder(context: &Context, format: wgpu::TextureFormat) -> wgpu::TextureView {
+    let bytes = format.block_copy_size(None).unwrap_or(4) as usize;
+    context
+        .gpu
+        .device
+        .create_texture_with_data(
+            &context.gpu.queue,
+            &wgpu::TextureDescriptor {
+                label: Some("placeholder"),
+                size: wgpu::Extent3d { width: 1, height: 1, depth_or_array_layers: 1 },
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format,
+                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
+            },
+            wgpu::util::TextureDataOrder::LayerMajor,
+            &vec![0; bytes],
+        )
+        .create_view(&wgpu::TextureViewDescriptor::default())
+}
