@@ -28,7 +28,7 @@ struct Style {
 @group(2) @binding(1) var second_picture: texture_2d<f32>;
 @group(3) @binding(0) var first_map: texture_2d<f32>;
 @group(3) @binding(1) var second_map: texture_2d<f32>;
-// Two pairs of normalised contour levels.
+// Two pairs of normalised contour levels, and ranges that are not read here.
 @group(3) @binding(2) var<storage, read> levels: array<vec2f>;
 
 struct Varying {

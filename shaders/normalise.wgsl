@@ -18,10 +18,12 @@ struct Normalise {
 
 @group(1) @binding(0) var<uniform> params: Normalise;
 @group(1) @binding(1) var<storage, read> planes: array<f32>;
-// planes × range, then the range over all, then two pairs of levels.
+// Two pairs of contour levels, then one range a plane, then the range over all.
 @group(1) @binding(2) var<storage, read_write> ranges: array<vec2f>;
 
 const LANES: u32 = 64u;
+// The first range in `ranges`.
+const FIRST: u32 = 2u;
 var<workgroup> lows: array<f32, 64>;
 var<workgroup> highs: array<f32, 64>;
 var<workgroup> below: atomic<u32>;
@@ -77,7 +79,7 @@ fn plane_ranges(
     let start = plane * params.patches;
     if params.kind == 1u {
         if lane == 0u {
-            ranges[plane] = vec2f(params.low, params.high);
+            ranges[FIRST + plane] = vec2f(params.low, params.high);
         }
         return;
     }
@@ -85,7 +87,7 @@ fn plane_ranges(
         let low = value_of_rank(start, u32(params.low), lane);
         let high = value_of_rank(start, u32(params.high), lane);
         if lane == 0u {
-            ranges[plane] = symmetric(vec2f(low, high));
+            ranges[FIRST + plane] = symmetric(vec2f(low, high));
         }
         return;
     }
@@ -104,15 +106,16 @@ fn plane_ranges(
             low = min(low, lows[i]);
             high = max(high, highs[i]);
         }
-        ranges[plane] = symmetric(vec2f(low, high));
+        ranges[FIRST + plane] = symmetric(vec2f(low, high));
     }
 }
 
 @compute @workgroup_size(64)
 fn shared_range(@builtin(local_invocation_index) lane: u32) {
-    var range = ranges[0];
+    var range = ranges[FIRST];
     for (var plane = lane; plane < params.planes; plane += LANES) {
-        range = vec2f(min(range.x, ranges[plane].x), max(range.y, ranges[plane].y));
+        let own = ranges[FIRST + plane];
+        range = vec2f(min(range.x, own.x), max(range.y, own.y));
     }
     lows[lane] = range.x;
     highs[lane] = range.y;
@@ -121,7 +124,7 @@ fn shared_range(@builtin(local_invocation_index) lane: u32) {
         for (var i = 1u; i < LANES; i++) {
             range = vec2f(min(range.x, lows[i]), max(range.y, highs[i]));
         }
-        ranges[params.planes] = range;
+        ranges[FIRST + params.planes] = range;
     }
 }
 
@@ -133,12 +136,12 @@ fn levels(@builtin(local_invocation_index) lane: u32) {
         found[i] = value_of_rank(0u, params.level_ranks[i], lane);
     }
     if lane == 0u {
-        let range = ranges[select(0u, params.planes, (params.flags & 4u) != 0u)];
+        let range = ranges[FIRST + select(0u, params.planes, (params.flags & 4u) != 0u)];
         let logarithmic = (params.flags & 2u) != 0u;
         for (var i = 0u; i < 4u; i++) {
             found[i] = normalised(found[i], range, logarithmic);
         }
-        ranges[params.planes + 1u] = found.xy;
-        ranges[params.planes + 2u] = found.zw;
+        ranges[0] = found.xy;
+        ranges[1] = found.zw;
     }
 }

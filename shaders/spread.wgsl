@@ -43,7 +43,8 @@ fn place(position: vec4f) -> Place {
 
 fn value(plane: u32, at: vec2u) -> f32 {
     let index = plane * params.patches + params.first_patch + at.y * params.grid.x + at.x;
-    let range = ranges[select(plane, params.planes, (params.flags & 2u) != 0u)];
+    // Two pairs of contour levels come first.
+    let range = ranges[2u + select(plane, params.planes, (params.flags & 2u) != 0u)];
     return normalised(planes[index], range, (params.flags & 1u) != 0u);
 }
 

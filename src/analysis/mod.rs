@@ -3,7 +3,9 @@
 //! What the GPU also computes has its twin here, written so that its loops mirror the shader's: the
 //! twin is what captions and exports print and what the shader is tested against.
 
+pub mod gather;
 pub mod normalise;
+pub mod overview;
 pub mod reduce;
 mod stats;
 

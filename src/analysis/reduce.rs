@@ -18,7 +18,7 @@ pub enum Fold {
 
 impl Fold {
     /// Attention is not negative, so that 0 starts a maximum as well as a sum.
-    fn step(self, sums: &mut [f32], values: &[f32]) {
+    pub(super) fn step(self, sums: &mut [f32], values: &[f32]) {
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum = match self {
                 Self::Mean => *sum + value,
@@ -27,7 +27,7 @@ impl Fold {
         }
     }
 
-    fn finish(self, sums: &mut [f32], count: usize) {
+    pub(super) fn finish(self, sums: &mut [f32], count: usize) {
         if self == Self::Mean {
             sums.iter_mut().for_each(|sum| *sum /= count as f32);
         }

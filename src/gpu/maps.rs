@@ -149,6 +149,8 @@ pub(super) struct Tile {
     /// Texels a patch and side.
     pub texels: u32,
     pub view: wgpu::TextureView,
+    /// Contour levels, then ranges.
+    pub ranges: wgpu::Buffer,
     texture: wgpu::Texture,
     first_patch: u32,
 }
@@ -192,31 +194,23 @@ pub(super) struct MapSlot {
     /// What the tiles show.
     shown: Option<(PlanesKey, Option<PlanesKey>, AtlasKey)>,
     tiles: Arc<Vec<Tile>>,
-    /// Counts new tiles or ranges: groups that bind them are made anew.
-    version: u64,
 }
 
 const STORAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE;
 
 impl MapSlot {
-    pub const fn new_lists() -> (Kept, Kept) {
-        (Kept::new("reduce.keys", STORAGE), Kept::new("reduce.axes", STORAGE))
-    }
-
     pub fn new() -> Self {
-        let (keys, axes) = Self::new_lists();
         Self {
             wanted: None,
             folded: 0,
             subtracted: None,
-            keys,
-            axes,
+            keys: Kept::new("reduce.keys", STORAGE),
+            axes: Kept::new("reduce.axes", STORAGE),
             planes: None,
             ranges: None,
             patches: 0,
             shown: None,
             tiles: Arc::new(Vec::new()),
-            version: 0,
         }
     }
 
@@ -225,24 +219,9 @@ impl MapSlot {
         Arc::clone(&self.tiles)
     }
 
-    /// Changes when the textures or ranges are other objects than before.
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// Contour levels: the two pairs at this byte offset of the ranges.
-    pub fn levels(&self) -> Option<&wgpu::Buffer> {
-        self.ranges.as_ref()
-    }
-
     /// The planes [planes, N] and the ranges, for tests and read-back.
     pub fn buffers(&self) -> Option<(&wgpu::Buffer, &wgpu::Buffer)> {
         self.planes.as_ref().zip(self.ranges.as_ref())
-    }
-
-    /// Whether anything was ever drawn into the textures.
-    pub fn has_map(&self) -> bool {
-        self.shown.is_some()
     }
 
     fn rows(&self) -> usize {
@@ -462,8 +441,8 @@ impl MapSlot {
         if self.shown.as_ref() == Some(&shown) || !self.is_folded() {
             return Ok(());
         }
-        let tiles = self.layout(work.gpu, trace, key)?;
         let (Some(planes), Some(ranges)) = (&self.planes, &self.ranges) else { return Ok(()) };
+        let tiles = self.layout(work.gpu, trace, key, ranges)?;
         let count = shown.0.numbers.planes();
         let params = normalise::Params::new(&key.scaling, self.patches, count);
         work.reserve(1);
@@ -517,13 +496,18 @@ impl MapSlot {
             work.stats.ran("spread");
         }
         self.tiles = Arc::new(tiles);
-        self.version += 1;
         self.shown = Some(shown);
         Ok(())
     }
 
     /// The textures of an atlas: those that fit are used again.
-    fn layout(&self, gpu: &Gpu, trace: &Trace, key: &AtlasKey) -> Result<Vec<Tile>, GpuError> {
+    fn layout(
+        &self,
+        gpu: &Gpu,
+        trace: &Trace,
+        key: &AtlasKey,
+        ranges: &wgpu::Buffer,
+    ) -> Result<Vec<Tile>, GpuError> {
         let limit = gpu.limits().max_texture_dimension_2d;
         let mut tiles = Vec::new();
         let spans = &trace.meta().spans;
@@ -553,6 +537,7 @@ impl MapSlot {
                         grid,
                         texels,
                         view: texture.create_view(&wgpu::TextureViewDescriptor::default()),
+                        ranges: ranges.clone(),
                         texture,
                         first_patch,
                     });

@@ -5,7 +5,6 @@ use super::passes::mip;
 use super::{FORMAT, GpuError};
 use crate::trace::{Trace, TraceId};
 use crate::view::ImageForm;
-use wgpu::util::DeviceExt as _;
 
 /// Which picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,28 +117,4 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
     mip::fill(context, &texture)?;
     let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
     Ok(Loaded { key, view, size, texture_width: width })
-}
-
-/// A texture of one texel, where a binding must be filled and nothing is read.
-pub(super) fn placeholder(context: &Context, format: wgpu::TextureFormat) -> wgpu::TextureView {
-    let bytes = format.block_copy_size(None).unwrap_or(4) as usize;
-    context
-        .gpu
-        .device
-        .create_texture_with_data(
-            &context.gpu.queue,
-            &wgpu::TextureDescriptor {
-                label: Some("placeholder"),
-                size: wgpu::Extent3d { width: 1, height: 1, depth_or_array_layers: 1 },
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format,
-                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
-                view_formats: &[],
-            },
-            wgpu::util::TextureDataOrder::LayerMajor,
-            &vec![0; bytes],
-        )
-        .create_view(&wgpu::TextureViewDescriptor::default())
 }

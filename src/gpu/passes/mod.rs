@@ -11,6 +11,7 @@ pub mod picture;
 pub mod rects;
 pub mod reduce;
 pub mod spread;
+pub mod text;
 pub mod token_matrix;
 pub mod wall;
 

@@ -51,7 +51,7 @@ impl Params {
     }
 }
 
-/// Pairs in the ranges buffer: one a plane, the shared one, two of levels.
+/// Pairs in the ranges buffer: two of contour levels, one a plane, the shared one.
 pub(in crate::gpu) const fn range_pairs(planes: usize) -> usize {
     planes + 3
 }

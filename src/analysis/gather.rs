@@ -1,0 +1,119 @@
+//! One head over all queries: the query × key matrix, gathered over the pages.
+
+use super::reduce::Fold;
+use crate::trace::{Layer, Trace};
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
+
+/// Query × key from the first kept position to the last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryKey {
+    /// Position of the first row.
+    pub first_query: usize,
+    /// Rows, those that were not kept included.
+    pub queries: usize,
+    /// T.
+    pub keys: usize,
+    /// [queries, keys] unscaled; a row that was not kept holds −1.
+    pub weights: Vec<f32>,
+}
+
+/// Which layers and heads are folded; the lists may not be empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Members {
+    /// Layers.
+    pub layers: Vec<u32>,
+    /// Heads.
+    pub heads: Vec<u32>,
+    /// How layers are folded, after the heads.
+    pub layer_fold: Fold,
+    /// How heads are folded, first.
+    pub head_fold: Fold,
+}
+
+/// Gathers the matrix. `None` if a member is outside of the trace or it kept no row.
+pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
+    let shape = trace.shape();
+    let (&first, &last) = (trace.rows().first()?, trace.rows().last()?);
+    let outside = |list: &[u32], len: usize| list.iter().any(|&at| at as usize >= len);
+    if outside(&members.layers, shape.layers) || outside(&members.heads, shape.heads) {
+        return None;
+    }
+    let keys = shape.positions;
+    let queries = (last - first) as usize + 1;
+    let mut weights = vec![-1.0; queries * keys];
+    let scale = 1.0 / trace.meta().attention_scale;
+    // The mean over all heads is kept for every layer: one read instead of H.
+    let all_heads = members.head_fold == Fold::Mean && members.heads.len() == shape.heads;
+    let head_means: Option<Vec<_>> = (all_heads && shape.heads > 1)
+        .then(|| members.layers.iter().map(|&layer| trace.head_mean(Layer(layer))).collect())
+        .flatten();
+    let mut stored = vec![0.0; keys];
+    for (row, &query) in trace.rows().iter().enumerate() {
+        let page = if head_means.is_some() { None } else { Some(trace.page(row)?) };
+        let mut over_layers = vec![0.0; keys];
+        for (at, &layer) in members.layers.iter().enumerate() {
+            if let Some(means) = &head_means {
+                let start = query as usize * keys;
+                read(means[at].get(start..start + keys)?, scale, &mut stored);
+                members.layer_fold.step(&mut over_layers, &stored);
+                continue;
+            }
+            let mut over_heads = vec![0.0; keys];
+            for &head in &members.heads {
+                let start = (layer as usize * shape.heads + head as usize) * keys;
+                read(page.as_ref()?.get(start..start + keys)?, scale, &mut stored);
+                members.head_fold.step(&mut over_heads, &stored);
+            }
+            members.head_fold.finish(&mut over_heads, members.heads.len());
+            members.layer_fold.step(&mut over_layers, &over_heads);
+        }
+        members.layer_fold.finish(&mut over_layers, members.layers.len());
+        let start = (query - first) as usize * keys;
+        weights[start..start + keys].copy_from_slice(&over_layers);
+    }
+    Some(QueryKey { first_query: first as usize, queries, keys, weights })
+}
+
+fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
+    stored.convert_to_f32_slice(out);
+    for value in out {
+        *value = if value.is_finite() { *value * scale } else { 0.0 };
+    }
+}
+
+impl QueryKey {
+    /// The weights that a query can see, row by row; without key 0 where BOS is left out, and
+    /// without the rows that were not kept.
+    pub fn seen(&self, remove_bos: bool) -> impl Iterator<Item = f32> + '_ {
+        let rows = self.weights.chunks_exact(self.keys.max(1)).enumerate();
+        rows.flat_map(move |(row, weights)| {
+            let seen = (self.first_query + row + 1).min(self.keys);
+            weights[usize::from(remove_bos).min(seen)..seen].iter().copied()
+        })
+        .filter(|weight| *weight >= 0.0)
+    }
+
+    /// Smallest and largest of them.
+    pub fn range(&self, remove_bos: bool) -> [f32; 2] {
+        let range = self
+            .seen(remove_bos)
+            .fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], weight| {
+                [low.min(weight), high.max(weight)]
+            });
+        if range[0] <= range[1] { range } else { [0.0, 0.0] }
+    }
+
+    /// Pools `factor` × `factor` weights into their largest: (columns, rows, weights).
+    pub fn pooled(&self, factor: usize) -> (usize, usize, Vec<f32>) {
+        let (columns, rows) = (self.keys.div_ceil(factor), self.queries.div_ceil(factor));
+        let mut pooled = vec![-1.0_f32; columns * rows];
+        for (row, weights) in self.weights.chunks_exact(self.keys.max(1)).enumerate() {
+            let line = &mut pooled[row / factor * columns..][..columns];
+            for (key, weight) in weights.iter().enumerate() {
+                line[key / factor] = line[key / factor].max(*weight);
+            }
+        }
+        (columns, rows, pooled)
+    }
+}

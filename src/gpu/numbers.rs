@@ -1,0 +1,193 @@
+//! The numbers behind a frame, on the CPU: what the legend, the caption and a hovered patch say.
+//!
+//! They come from the CPU twins and not from a read-back, so that a frame never waits for the
+//! device; they are computed when the choice of weights changes, not when a frame is drawn.
+
+use super::maps::{Numbers, PlanesKey};
+use super::plan::{fold, rows};
+use super::{Context, GpuError, Scene};
+use crate::analysis::gather::{Members, QueryKey, query_key};
+use crate::analysis::normalise::{RangeRule, Scaling};
+use crate::analysis::overview::{HeadNumber, layer_head};
+use crate::analysis::reduce::{Fold, difference, has_bos, named_map, patch_keys, reduce};
+use crate::trace::{Trace, TraceId};
+use half::f16;
+use wgpu::util::DeviceExt as _;
+
+/// The maps that were computed last.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    key: Option<(PlanesKey, Option<PlanesKey>)>,
+    values: Vec<f32>,
+    patches: usize,
+}
+
+impl Shown {
+    /// The planes of `key` (minus those of `minus`): [planes, N].
+    pub fn values(
+        &mut self,
+        (trace, key): (&Trace, &PlanesKey),
+        minus: Option<(&Trace, &PlanesKey)>,
+    ) -> &[f32] {
+        let wanted = (key.clone(), minus.map(|(_, key)| key.clone()));
+        if self.key.as_ref() != Some(&wanted) {
+            self.values = planes(trace, &key.numbers).unwrap_or_default();
+            if let Some((trace, key)) = minus {
+                difference(&mut self.values, &planes(trace, &key.numbers).unwrap_or_default());
+            }
+            self.patches = patch_keys(trace).len();
+            self.key = Some(wanted);
+        }
+        &self.values
+    }
+
+    /// The value of one patch, where one map was computed.
+    pub fn single(&self, patch: usize) -> Option<f32> {
+        (self.values.len() == self.patches).then(|| self.values.get(patch).copied()).flatten()
+    }
+
+    /// The range of the last [`Self::values`], where one holds for all of its maps.
+    pub fn range(&self, scaling: &Scaling) -> Option<[f64; 2]> {
+        let ranges = scaling.ranges(&self.values, self.patches);
+        let (&first, rest) = ranges.split_first()?;
+        rest.iter().all(|range| *range == first).then(|| first.map(f64::from))
+    }
+}
+
+fn planes(trace: &Trace, numbers: &Numbers) -> Option<Vec<f32>> {
+    match numbers {
+        Numbers::Attention(reduction) => reduce(trace, reduction, &patch_keys(trace)),
+        Numbers::Named { name, answers, fold } => named_map(trace, name, answers, *fold),
+    }
+}
+
+/// The numbers of the layer × head matrix.
+#[derive(Debug, Default)]
+pub(super) struct Matrix {
+    key: Option<(TraceId, HeadNumber, Vec<u32>, Fold, bool)>,
+    values: Vec<f32>,
+}
+
+impl Matrix {
+    /// Computes them where the choice changed.
+    pub fn update(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
+        let queries = &scene.state.map.queries;
+        let rows = rows(scene.trace, queries)?;
+        let (number, fold) = (scene.head_number(), fold(queries.set.aggregate()));
+        let remove_bos = scene.state.remove_bos && has_bos(scene.trace);
+        let key = (scene.trace.id(), number, rows, fold, remove_bos);
+        if self.key.as_ref() != Some(&key) {
+            self.values = layer_head(scene.trace, number, &key.2, fold, remove_bos)
+                .ok_or_else(|| GpuError::Missing { reason: "it has no overview numbers".into() })?;
+            self.key = Some(key);
+        }
+        Ok(())
+    }
+
+    /// [L, H].
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The numbers that become 0 and 1.
+    pub fn range(&self, scaling: &Scaling) -> [f64; 2] {
+        let ranges = scaling.ranges(&self.values, self.values.len());
+        ranges.first().copied().unwrap_or([0.0, 0.0]).map(f64::from)
+    }
+}
+
+/// The query × key matrix as numbers and as a texture.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    key: Option<(TraceId, Members)>,
+    gathered: Option<QueryKey>,
+    /// The texture of `gathered`, and how many positions one texel holds.
+    texture: Option<(wgpu::TextureView, usize)>,
+}
+
+impl Tokens {
+    /// Gathers the matrix where the choice changed.
+    pub fn gather(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
+        let (map, shape) = (&scene.state.map, scene.trace.shape());
+        let members = Members {
+            layers: map.layers.members(shape.layers as u32),
+            heads: map.heads.members(shape.heads as u32),
+            layer_fold: fold(map.layers.aggregate()),
+            head_fold: fold(map.heads.aggregate()),
+        };
+        let key = (scene.trace.id(), members);
+        if self.key.as_ref() != Some(&key) {
+            let gathered = query_key(scene.trace, &key.1)
+                .ok_or_else(|| GpuError::Missing { reason: "it kept no row of attention".into() })?;
+            self.gathered = Some(gathered);
+            self.texture = None;
+            self.key = Some(key);
+        }
+        Ok(())
+    }
+
+    pub fn gathered(&self) -> Option<&QueryKey> {
+        self.gathered.as_ref()
+    }
+
+    /// The numbers that become 0 and 1.
+    pub fn range(&self, scene: &Scene<'_>) -> [f64; 2] {
+        let scaling = scene.scaling();
+        let remove_bos = scene.state.remove_bos && has_bos(scene.trace);
+        let range = match (scaling.rule, &self.gathered) {
+            (RangeRule::Fixed { low, high }, _) => [low, high],
+            (_, None) => [0.0, 0.0],
+            (RangeRule::PerMap | RangeRule::Shared, Some(matrix)) => matrix.range(remove_bos),
+            (RangeRule::Percentile { .. }, Some(matrix)) => {
+                let seen: Vec<f32> = matrix.seen(remove_bos).collect();
+                scaling.ranges(&seen, seen.len()).first().copied().unwrap_or([0.0, 0.0])
+            }
+        };
+        range.map(f64::from)
+    }
+
+    /// The texture; made and uploaded on first use. Its view, positions a texel, bytes uploaded.
+    pub fn texture(
+        &mut self,
+        context: &Context,
+        scene: &Scene<'_>,
+    ) -> Result<Option<(wgpu::TextureView, usize, u64)>, GpuError> {
+        if let Some((view, pooled)) = &self.texture {
+            return Ok(Some((view.clone(), *pooled, 0)));
+        }
+        let Some(matrix) = &self.gathered else { return Ok(None) };
+        let limit = context.gpu.limits().max_texture_dimension_2d as usize;
+        let pooled = matrix.keys.max(matrix.queries).div_ceil(limit).max(1);
+        let (columns, rows, weights) = matrix.pooled(pooled);
+        // Kept times the trace's scale: small weights would fall below f16's range.
+        let scale = scene.trace.meta().attention_scale;
+        let texels: Vec<f16> = weights
+            .iter()
+            .map(|&weight| f16::from_f32(if weight < 0.0 { -1.0 } else { weight * scale }))
+            .collect();
+        let view = context.gpu.scoped("token_matrix", |device| {
+            let texture = device.create_texture_with_data(
+                &context.gpu.queue,
+                &wgpu::TextureDescriptor {
+                    label: Some("token_matrix"),
+                    size: wgpu::Extent3d {
+                        width: columns as u32,
+                        height: rows as u32,
+                        depth_or_array_layers: 1,
+                    },
+                    mip_level_count: 1,
+                    sample_count: 1,
+                    dimension: wgpu::TextureDimension::D2,
+                    format: wgpu::TextureFormat::R16Float,
+                    usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+                    view_formats: &[],
+                },
+                wgpu::util::TextureDataOrder::LayerMajor,
+                bytemuck::cast_slice(&texels),
+            );
+            texture.create_view(&wgpu::TextureViewDescriptor::default())
+        })?;
+        self.texture = Some((view.clone(), pooled));
+        Ok(Some((view, pooled, texels.len() as u64 * 2)))
+    }
+}

@@ -1,0 +1,309 @@
+//! Labels of a figure, drawn with glyphon over everything else.
+//!
+//! Only the bundled typeface is loaded, so that a frame looks the same on every machine; the
+//! system's fonts join on the first character that it lacks (another script, an emoji).
+
+use super::super::colormap;
+use crate::view::ColorMap;
+use crate::view::figure::{Align, Figure, Label, Palette, Run};
+use glyphon::cosmic_text::{FeatureTag, FontFeatures};
+use glyphon::{
+    Attrs, Buffer, Cache, Color, Family, FontSystem, Metrics, Resolution, Shaping, SwashCache,
+    TextArea, TextAtlas, TextBounds, TextRenderer, Viewport, Weight, Wrap, fontdb,
+};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const INTER_REGULAR: &[u8] = include_bytes!("../../../assets/fonts/Inter-Regular.otf");
+const INTER_SEMIBOLD: &[u8] = include_bytes!("../../../assets/fonts/Inter-SemiBold.otf");
+const FAMILY: &str = "Inter";
+/// Shaped labels that are kept; a full wall and its caption are about 100.
+const MAX_SHAPED: usize = 4096;
+
+/// The text cannot be drawn.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct TextError {
+    /// What glyphon said.
+    pub reason: String,
+}
+
+/// A shaped label.
+#[derive(Debug)]
+struct Shaped {
+    buffer: Buffer,
+    width_px: f32,
+    /// From the buffer's top to its baseline.
+    baseline_px: f32,
+    last_used: u64,
+}
+
+/// What makes two labels the same glyphs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ShapeKey {
+    runs: Vec<(String, bool)>,
+    size_bits: u32,
+}
+
+impl ShapeKey {
+    fn of(label: &Label) -> Self {
+        let runs = label.runs.iter().map(|run| (run.text.clone(), run.strong)).collect();
+        Self { runs, size_bits: label.size_px.to_bits() }
+    }
+}
+
+/// Fonts and shaped labels: everything about text that no device owns.
+struct Type {
+    fonts: FontSystem,
+    has_system_fonts: bool,
+    shaped: HashMap<ShapeKey, Shaped>,
+    frame: u64,
+}
+
+impl Type {
+    fn new() -> Self {
+        let mut db = fontdb::Database::new();
+        for font in [INTER_REGULAR, INTER_SEMIBOLD] {
+            db.load_font_source(fontdb::Source::Binary(Arc::new(font)));
+        }
+        Self {
+            fonts: FontSystem::new_with_locale_and_db("en-US".into(), db),
+            has_system_fonts: false,
+            shaped: HashMap::new(),
+            frame: 0,
+        }
+    }
+
+    fn shape(&mut self, label: &Label) -> ShapeKey {
+        let key = ShapeKey::of(label);
+        if !self.shaped.contains_key(&key) {
+            let mut shaped = shape(&mut self.fonts, label);
+            if lacks_glyphs(&shaped.buffer) && !self.has_system_fonts {
+                self.has_system_fonts = true;
+                self.fonts.db_mut().load_system_fonts();
+                shaped = shape(&mut self.fonts, label);
+            }
+            self.shaped.insert(key.clone(), shaped);
+        }
+        if let Some(shaped) = self.shaped.get_mut(&key) {
+            shaped.last_used = self.frame;
+        }
+        key
+    }
+
+    fn forget_old(&mut self) {
+        if self.shaped.len() > MAX_SHAPED {
+            let now = self.frame;
+            self.shaped.retain(|_, shaped| shaped.last_used == now);
+        }
+    }
+}
+
+fn shape(fonts: &mut FontSystem, label: &Label) -> Shaped {
+    let size = label.size_px.max(1.0);
+    let mut features = FontFeatures::new();
+    features.enable(FeatureTag::new(b"tnum"));
+    let attrs = |strong: bool| {
+        let weight = if strong { Weight::SEMIBOLD } else { Weight::NORMAL };
+        Attrs::new().family(Family::Name(FAMILY)).weight(weight).font_features(features.clone())
+    };
+    let mut buffer = Buffer::new(fonts, Metrics::new(size, (size * 1.25).ceil()));
+    buffer.set_wrap(Wrap::None);
+    buffer.set_rich_text(
+        label.runs.iter().map(|Run { text, strong }| (text.as_str(), attrs(*strong))),
+        &attrs(false),
+        Shaping::Advanced,
+        None,
+    );
+    buffer.shape_until_scroll(fonts, false);
+    let (width_px, baseline_px) =
+        buffer.layout_runs().next().map_or((0.0, size), |run| (run.line_w, run.line_y));
+    Shaped { buffer, width_px, baseline_px, last_used: 0 }
+}
+
+fn lacks_glyphs(buffer: &Buffer) -> bool {
+    buffer.layout_runs().flat_map(|run| run.glyphs).any(|glyph| glyph.glyph_id == 0)
+}
+
+/// Of one target format.
+struct Pipeline {
+    atlas: TextAtlas,
+    renderer: TextRenderer,
+}
+
+/// What was prepared last; the same again needs nothing.
+#[derive(PartialEq)]
+struct Prepared {
+    format: wgpu::TextureFormat,
+    size: [u32; 2],
+    labels: Vec<Label>,
+    palette: Palette,
+    map: ColorMap,
+}
+
+/// The text pass.
+pub struct Text {
+    kind: Type,
+    swash: SwashCache,
+    cache: Cache,
+    viewport: Viewport,
+    pipelines: HashMap<wgpu::TextureFormat, Pipeline>,
+    prepared: Option<Prepared>,
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Text").field("shaped", &self.kind.shaped.len()).finish_non_exhaustive()
+    }
+}
+
+impl Text {
+    /// Loads the typeface; pipelines are made on first use.
+    pub fn new(device: &wgpu::Device) -> Self {
+        let cache = Cache::new(device);
+        let viewport = Viewport::new(device, &cache);
+        Self {
+            kind: Type::new(),
+            swash: SwashCache::new(),
+            cache,
+            viewport,
+            pipelines: HashMap::new(),
+            prepared: None,
+        }
+    }
+
+    /// Shapes and rasterises what is new in the labels of a figure. Returns the bytes uploaded as
+    /// glyph positions: 0 where nothing changed since the last call.
+    ///
+    /// # Errors
+    /// If the glyphs do not fit into the largest texture of the device.
+    pub fn prepare(
+        &mut self,
+        device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        format: wgpu::TextureFormat,
+        figure: &Figure,
+        palette: Palette,
+        map: ColorMap,
+    ) -> Result<bool, TextError> {
+        let wanted =
+            Prepared { format, size: figure.size, labels: figure.labels.clone(), palette, map };
+        if self.prepared.as_ref() == Some(&wanted) {
+            return Ok(false);
+        }
+        self.prepared = None;
+        let [width, height] = figure.size;
+        self.viewport.update(queue, Resolution { width, height });
+        self.kind.frame += 1;
+        let keys: Vec<ShapeKey> =
+            figure.labels.iter().map(|label| self.kind.shape(label)).collect();
+        let pipeline = self.pipelines.entry(format).or_insert_with(|| {
+            let mut atlas = TextAtlas::new(device, queue, &self.cache, format);
+            let renderer =
+                TextRenderer::new(&mut atlas, device, wgpu::MultisampleState::default(), None);
+            Pipeline { atlas, renderer }
+        });
+        pipeline.atlas.trim();
+        let shaped = &self.kind.shaped;
+        let areas = figure.labels.iter().zip(&keys).filter_map(|(label, key)| {
+            let [r, g, b] = palette.color(label.ink, |value| colormap::color(map, value));
+            shaped.get(key).map(|shaped| area(label, shaped, Color::rgb(r, g, b)))
+        });
+        pipeline
+            .renderer
+            .prepare(
+                device,
+                queue,
+                &mut self.kind.fonts,
+                &mut pipeline.atlas,
+                &self.viewport,
+                areas,
+                &mut self.swash,
+            )
+            .map_err(|error| TextError { reason: error.to_string() })?;
+        self.kind.forget_old();
+        self.prepared = Some(wanted);
+        Ok(true)
+    }
+
+    /// Draws what was prepared last.
+    ///
+    /// # Errors
+    /// If the glyphs were evicted in between.
+    pub fn draw(&self, pass: &mut wgpu::RenderPass<'_>) -> Result<(), TextError> {
+        let Some(prepared) = self.prepared.as_ref().filter(|p| !p.labels.is_empty()) else {
+            return Ok(());
+        };
+        let Some(pipeline) = self.pipelines.get(&prepared.format) else { return Ok(()) };
+        pipeline
+            .renderer
+            .render(&pipeline.atlas, &self.viewport, pass)
+            .map_err(|error| TextError { reason: error.to_string() })
+    }
+}
+
+/// Where a label's buffer goes. Baselines stand on whole pixels, so that stems stay sharp.
+fn area<'a>(label: &Label, shaped: &'a Shaped, color: Color) -> TextArea<'a> {
+    let [x, y] = label.baseline;
+    let left = match label.align {
+        Align::Start => x,
+        Align::Centre => x - shaped.width_px / 2.0,
+        Align::End => x - shaped.width_px,
+    };
+    TextArea {
+        buffer: &shaped.buffer,
+        left,
+        top: y.round() - shaped.baseline_px.round(),
+        scale: 1.0,
+        bounds: TextBounds::default(),
+        default_color: color,
+        custom_glyphs: &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::figure::Ink;
+
+    fn label(text: &str, strong: bool) -> Label {
+        Label {
+            runs: vec![Run { text: text.into(), strong }],
+            baseline: [0.0, 0.0],
+            align: Align::Start,
+            size_px: 100.0,
+            ink: Ink::Text,
+        }
+    }
+
+    #[test]
+    fn the_layout_measures_what_the_typeface_really_covers() {
+        let mut kind = Type::new();
+        for text in [
+            "attention · answer token 3 fox · layer 4 · head 1 · image, 0.000–0.184",
+            "The quick brown fox jumps over the lazy dog",
+            "0123456789",
+            "mean of 32 layers, −0.05 to 0.05 × … →",
+        ] {
+            for strong in [false, true] {
+                let label = label(text, strong);
+                let key = kind.shape(&label);
+                let shaped = kind.shaped[&key].width_px;
+                let measured = label.bounds().width;
+                let off = (measured - shaped).abs() / shaped;
+                assert!(off < 0.02, "{text:?}: measured {measured}, shaped {shaped}");
+            }
+        }
+        assert!(!kind.has_system_fonts, "the bundled typeface covers the figure's own words");
+    }
+
+    #[test]
+    fn figures_of_numbers_are_tabular() {
+        let mut kind = Type::new();
+        let mut width = |text: &str| {
+            let key = kind.shape(&label(text, false));
+            kind.shaped[&key].width_px
+        };
+        assert!((width("0.111") - width("0.888")).abs() < 0.01);
+    }
+}

@@ -1,0 +1,302 @@
+//! One frame: from a scene to pixels on a target.
+//!
+//! The window, `render`, the recorder and the tests call [`Renderer::frame`] and nothing else. What
+//! a frame needs is compared with what is there, and only what differs runs again.
+
+use super::context::{Context, Kept, Ring};
+use super::frame::Frame;
+use super::maps::{MapPasses, MapSlot};
+use super::numbers::{Matrix, Shown, Tokens};
+use super::pages::{PagePool, default_budget};
+use super::passes::{composite, matrix, picture, rects, text, token_matrix, wall};
+use super::pictures::Pictures;
+use super::timing::Timer;
+use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
+use crate::analysis::normalise::RangeRule;
+use crate::trace::TraceId;
+use crate::view::ViewKind;
+use crate::view::figure::{Content, Figure, caption};
+use std::sync::Arc;
+
+/// How a renderer spends memory and time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RendererOptions {
+    /// Bytes of the page pool; `None` takes a share that fits the kind of adapter.
+    pub pool_bytes: Option<u64>,
+    /// Bytes of pages that a frame may upload before it shows the old map once more; `None` always
+    /// completes the frame.
+    pub upload_bytes_per_frame: Option<u64>,
+    /// Fetch the next page in the direction of scrubbing.
+    pub prefetch: bool,
+}
+
+impl RendererOptions {
+    /// For a window: a frame never waits for more than a few pages.
+    pub const fn interactive() -> Self {
+        Self { pool_bytes: None, upload_bytes_per_frame: Some(8 << 20), prefetch: true }
+    }
+
+    /// For figures and videos: every frame is complete.
+    pub const fn offscreen() -> Self {
+        Self { pool_bytes: None, upload_bytes_per_frame: None, prefetch: false }
+    }
+}
+
+/// Everything on the device that outlives a frame.
+#[derive(Debug)]
+pub struct Renderer {
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) options: RendererOptions,
+    pub(super) context: Context,
+    pub(super) ring: Ring,
+    pub(super) timer: Timer,
+    pub(super) pool: PagePool,
+    pub(super) pictures: Pictures,
+    pub(super) map_passes: MapPasses,
+    pub(super) first: MapSlot,
+    pub(super) second: MapSlot,
+    pub(super) picture: picture::Picture,
+    pub(super) composite: composite::Composite,
+    pub(super) wall: wall::Wall,
+    pub(super) matrix: matrix::Matrix,
+    pub(super) token_matrix: token_matrix::TokenMatrix,
+    pub(super) rects: rects::Rects,
+    pub(super) text: text::Text,
+    pub(super) instances: Instances,
+    pub(super) shown: Shown,
+    pub(super) head_numbers: Matrix,
+    pub(super) tokens: Tokens,
+    /// The row that was shown last, and the step towards it.
+    pub(super) scrub: Option<(TraceId, u32, i64)>,
+    pub(super) figure: Option<Figure>,
+}
+
+/// Instance buffers, one a pass.
+#[derive(Debug)]
+pub(super) struct Instances {
+    pub picture: Kept,
+    pub composite: Kept,
+    pub wall: Kept,
+    pub matrix: Kept,
+    pub token_matrix: Kept,
+    pub rects: Kept,
+}
+
+impl Instances {
+    const fn new() -> Self {
+        const VERTEX: wgpu::BufferUsages = wgpu::BufferUsages::VERTEX;
+        Self {
+            picture: Kept::new("picture", VERTEX),
+            composite: Kept::new("composite", VERTEX),
+            wall: Kept::new("wall", VERTEX),
+            matrix: Kept::new("matrix", VERTEX),
+            token_matrix: Kept::new("token_matrix", VERTEX),
+            rects: Kept::new("rects", VERTEX),
+        }
+    }
+}
+
+impl Renderer {
+    /// Builds the passes that every view needs; the others are built on first use.
+    ///
+    /// # Errors
+    /// If a pass cannot be built on this device.
+    pub fn new(gpu: Arc<Gpu>, options: RendererOptions) -> Result<Self, GpuError> {
+        gpu.check()?;
+        let context = Context::new(Arc::clone(&gpu))?;
+        let budget = options.pool_bytes.unwrap_or_else(|| default_budget(&gpu));
+        Ok(Self {
+            ring: Ring::new(&gpu)?,
+            timer: Timer::new(&gpu)?,
+            pool: PagePool::new(Arc::clone(&gpu), budget),
+            pictures: Pictures::default(),
+            map_passes: MapPasses::new(&gpu)?,
+            first: MapSlot::new(),
+            second: MapSlot::new(),
+            picture: picture::Picture::new(&context)?,
+            composite: composite::Composite::new(&context)?,
+            wall: wall::Wall::new(&context)?,
+            matrix: matrix::Matrix::new(&context)?,
+            token_matrix: token_matrix::TokenMatrix::new(&context)?,
+            rects: rects::Rects::default(),
+            text: text::Text::new(&gpu.device),
+            instances: Instances::new(),
+            shown: Shown::default(),
+            head_numbers: Matrix::default(),
+            tokens: Tokens::default(),
+            scrub: None,
+            figure: None,
+            context,
+            gpu,
+            options,
+        })
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// What the page pool holds and did.
+    pub fn pool(&self) -> PoolStats {
+        self.pool.stats()
+    }
+
+    /// The layout of the last frame: where the stage, the content and its parts lie.
+    pub fn figure(&self) -> Option<&Figure> {
+        self.figure.as_ref()
+    }
+
+    /// Starts again on another device, after the old one was lost. The next frame uploads what it
+    /// needs from the trace; the view is the caller's and stays.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>) -> Result<(), GpuError> {
+        *self = Self::new(gpu, self.options)?;
+        Ok(())
+    }
+
+    /// Draws a frame. An empty target is left alone.
+    ///
+    /// # Errors
+    /// If the state does not fit the trace, the device is lost, or a pass fails.
+    pub fn frame(&mut self, scene: &Scene<'_>, target: &Target) -> Result<FrameStats, GpuError> {
+        self.gpu.check()?;
+        if target.view().is_none() {
+            return Ok(FrameStats::default());
+        }
+        scene.check()?;
+        let gpu = Arc::clone(&self.gpu);
+        let mut stats = gpu.scoped("frame", |_| self.draw(scene, target))??;
+        stats.times = self.timer.take(&gpu)?;
+        Ok(stats)
+    }
+
+    /// Draws only the picture, where [`Self::frame`] would draw it: the yardstick of `bench`.
+    ///
+    /// # Errors
+    /// As [`Self::frame`].
+    pub fn bare_picture(
+        &mut self,
+        scene: &Scene<'_>,
+        target: &Target,
+    ) -> Result<FrameStats, GpuError> {
+        self.gpu.check()?;
+        let gpu = Arc::clone(&self.gpu);
+        gpu.scoped("frame", |_| {
+            let figure = lay_out(scene, target.size(), None, None);
+            let mut frame = Frame::begin(self, target);
+            let draws = frame.bare_picture(scene, &figure)?;
+            frame.finish(scene, target, &figure, draws)
+        })?
+    }
+
+    fn draw(&mut self, scene: &Scene<'_>, target: &Target) -> Result<FrameStats, GpuError> {
+        self.context.set_target(target.size());
+        let range = self.range(scene)?;
+        let values = match scene.state.view {
+            ViewKind::LayerHead => Some(self.head_numbers.values().to_vec()),
+            _ => None,
+        };
+        let figure = lay_out(scene, target.size(), range, values);
+        let mut frame = Frame::begin(self, target);
+        frame.work.stats.range = range;
+        let draws = match scene.state.view {
+            ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff | ViewKind::Heads => {
+                frame.maps(scene)?;
+                frame.overlays(scene, &figure)?
+            }
+            ViewKind::Wall => {
+                frame.maps(scene)?;
+                frame.wall(scene, &figure)?
+            }
+            ViewKind::LayerHead => frame.matrix(scene, &figure)?,
+            ViewKind::TokenMatrix => frame.token_matrix(scene, &figure)?,
+        };
+        let stats = frame.finish(scene, target, &figure, draws)?;
+        self.figure = Some(figure);
+        Ok(stats)
+    }
+
+    /// The numbers at the ends of the colour map, where one pair holds for the whole view.
+    fn range(&mut self, scene: &Scene<'_>) -> Result<Option<[f64; 2]>, GpuError> {
+        let scaling = scene.scaling();
+        if let RangeRule::Fixed { low, high } = scaling.rule {
+            if !scene.has_maps() {
+                self.numbers_of_matrix(scene)?;
+            }
+            return Ok(Some([f64::from(low), f64::from(high)]));
+        }
+        if !scene.has_maps() {
+            return self.numbers_of_matrix(scene);
+        }
+        let many = matches!(scene.state.view, ViewKind::Wall | ViewKind::Heads);
+        if many && scaling.rule != RangeRule::Shared {
+            return Ok(None);
+        }
+        let first = scene.first()?;
+        let minus = match scene.second_planes()? {
+            Some(key) if scene.is_difference() => Some(key),
+            _ => None,
+        };
+        let minus = minus.as_ref().map(|key| (scene.second_trace(), key));
+        self.shown.values((scene.trace, &first), minus);
+        Ok(self.shown.range(&scaling))
+    }
+
+    fn numbers_of_matrix(&mut self, scene: &Scene<'_>) -> Result<Option<[f64; 2]>, GpuError> {
+        if scene.state.view == ViewKind::LayerHead {
+            self.head_numbers.update(scene)?;
+            return Ok(Some(self.head_numbers.range(&scene.scaling())));
+        }
+        self.tokens.gather(scene)?;
+        Ok(Some(self.tokens.range(scene)))
+    }
+
+    /// The values of the map that the last frame showed, for a hovered patch: index over all
+    /// patches of the trace. Only views of one map have them.
+    pub fn patch_value(&self, patch: usize) -> Option<f32> {
+        self.shown.single(patch)
+    }
+
+    /// Reads the folded numbers back from the device: [planes, N], for tests and exports.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    pub fn read_planes(&self) -> Result<Option<Vec<f32>>, GpuError> {
+        let Some((planes, _)) = self.first.buffers() else { return Ok(None) };
+        let bytes = super::readback::read_buffer(&self.gpu, planes, 0, planes.size())?;
+        Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
+    }
+
+    /// Reads the ranges back: two pairs of contour levels, one pair a plane, the shared pair.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    pub fn read_ranges(&self) -> Result<Option<Vec<[f32; 2]>>, GpuError> {
+        let Some((_, ranges)) = self.first.buffers() else { return Ok(None) };
+        let bytes = super::readback::read_buffer(&self.gpu, ranges, 0, ranges.size())?;
+        Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
+    }
+}
+
+/// The layout of a frame.
+fn lay_out(
+    scene: &Scene<'_>,
+    size: [u32; 2],
+    range: Option<[f64; 2]>,
+    head_numbers: Option<Vec<f32>>,
+) -> Figure {
+    let second = scene.second.map(|trace| trace.meta());
+    let line = if scene.state.caption.show {
+        caption(scene.state, scene.trace.meta(), second, range)
+    } else {
+        Vec::new()
+    };
+    let mut content = Content::of(scene.state, scene.trace);
+    if let Content::Matrix { values, .. } = &mut content {
+        *values = head_numbers;
+    }
+    Figure::layout(scene.state, size, &content, &line, range)
+}
