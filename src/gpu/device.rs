@@ -254,7 +254,9 @@ fn choose(
         .min_by_key(|adapter| rank(&adapter.get_info()));
     best.ok_or_else(|| GpuError::NoAdapter {
         reason: match wanted {
-            Some(wanted) => format!("no name contains `{wanted}`, or that adapter lacks WebGPU's basic abilities"),
+            Some(wanted) => format!(
+                "no name contains `{wanted}`, or that adapter lacks WebGPU's basic abilities"
+            ),
             None => "none has WebGPU's basic abilities".to_owned(),
         },
         found,

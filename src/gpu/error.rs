@@ -7,7 +7,9 @@ use crate::view::ViewError;
 #[non_exhaustive]
 pub enum GpuError {
     /// No adapter fits.
-    #[error("no graphics adapter can be used: {reason}. Adapters found: {found}. Install a Vulkan driver for your GPU, or the software renderer (Debian and Ubuntu: mesa-vulkan-drivers), or leave out --adapter.")]
+    #[error(
+        "no graphics adapter can be used: {reason}. Adapters found: {found}. Install a Vulkan driver for your GPU, or the software renderer (Debian and Ubuntu: mesa-vulkan-drivers), or leave out --adapter."
+    )]
     NoAdapter {
         /// Why none was chosen.
         reason: String,
@@ -15,7 +17,9 @@ pub enum GpuError {
         found: String,
     },
     /// The adapter refused to open a device.
-    #[error("the adapter {adapter} could not be opened: {reason}. Update its driver, or choose another one with --adapter.")]
+    #[error(
+        "the adapter {adapter} could not be opened: {reason}. Update its driver, or choose another one with --adapter."
+    )]
     Device {
         /// The adapter's name.
         adapter: String,
@@ -23,7 +27,9 @@ pub enum GpuError {
         reason: String,
     },
     /// The device is gone: driver reset, sleep, unplugged.
-    #[error("the adapter {adapter} stopped working: {reason}. The view is kept; it is drawn again once the device has been opened anew.")]
+    #[error(
+        "the adapter {adapter} stopped working: {reason}. The view is kept; it is drawn again once the device has been opened anew."
+    )]
     Lost {
         /// The adapter's name.
         adapter: String,
@@ -31,7 +37,9 @@ pub enum GpuError {
         reason: String,
     },
     /// A pass could not be built or run: a defect of vlmscope or of the driver.
-    #[error("the pass `{pass}` failed on {adapter}: {reason}. Please report this with the output of `vlmscope doctor`; another adapter may work (--adapter).")]
+    #[error(
+        "the pass `{pass}` failed on {adapter}: {reason}. Please report this with the output of `vlmscope doctor`; another adapter may work (--adapter)."
+    )]
     Pass {
         /// Which pass.
         pass: String,
@@ -41,7 +49,9 @@ pub enum GpuError {
         reason: String,
     },
     /// The adapter's memory is full.
-    #[error("the memory of {adapter} is full in the pass `{pass}`: {reason}. Close other programs, or choose a smaller size.")]
+    #[error(
+        "the memory of {adapter} is full in the pass `{pass}`: {reason}. Close other programs, or choose a smaller size."
+    )]
     OutOfMemory {
         /// Which pass.
         pass: String,
@@ -65,7 +75,9 @@ pub enum GpuError {
         advice: &'static str,
     },
     /// A picture of the trace cannot be shown.
-    #[error("picture {picture} of the trace cannot be shown: {reason}. The preprocessed picture may still work (picture form `preprocessed`).")]
+    #[error(
+        "picture {picture} of the trace cannot be shown: {reason}. The preprocessed picture may still work (picture form `preprocessed`)."
+    )]
     Picture {
         /// Index of the picture.
         picture: u32,

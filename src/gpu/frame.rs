@@ -8,9 +8,7 @@ use super::geometry::{OnPicture, grid, outline, span_on_picture};
 use super::maps::{MapPasses, MapSlot, Numbers, PlanesKey, Tile, Work};
 use super::numbers::{Matrix, Tokens};
 use super::pages::PageKey;
-use super::passes::{
-    Corners, composite, matrix, picture, rects, text, token_matrix, wall,
-};
+use super::passes::{Corners, composite, matrix, picture, rects, text, token_matrix, wall};
 use super::pictures::{Loaded, Pictures};
 use super::plan::atlas_columns;
 use super::renderer::{Instances, Renderer, RendererOptions};
@@ -197,11 +195,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Picture and map: overlay, relevancy, difference, heads.
-    pub fn overlays(
-        &mut self,
-        scene: &Scene<'_>,
-        figure: &Figure,
-    ) -> Result<Vec<Draw>, GpuError> {
+    pub fn overlays(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
         let state = scene.state;
         let tiles = self.first.tiles();
         let spans: Vec<OnPicture> = scene
@@ -503,10 +497,8 @@ impl<'a> Frame<'a> {
         let state = scene.state;
         let palette = state.theme.palette();
         let mut list = Vec::new();
-        let pictured = !matches!(
-            state.view,
-            ViewKind::Wall | ViewKind::LayerHead | ViewKind::TokenMatrix
-        );
+        let pictured =
+            !matches!(state.view, ViewKind::Wall | ViewKind::LayerHead | ViewKind::TokenMatrix);
         if pictured {
             for (_, place) in Self::places(scene, figure) {
                 hairlines(scene, figure, &place, &mut list);
@@ -568,14 +560,7 @@ impl<'a> Frame<'a> {
             reason: error.to_string(),
         };
         self.text
-            .prepare(
-                &gpu.device,
-                &gpu.queue,
-                self.format,
-                figure,
-                palette,
-                scene.colormap(),
-            )
+            .prepare(&gpu.device, &gpu.queue, self.format, figure, palette, scene.colormap())
             .map_err(failed)?;
         let [r, g, b, a] = linear_color(palette.background, 1.0).map(f64::from);
         let mut pass = self.work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {

@@ -143,10 +143,8 @@ pub(super) fn grid(
 ) -> (Vec<Corners>, f32) {
     let [x0, y0, x1, y1] = span_on_picture(trace, state, span).clipped().on(content);
     let whole = span_on_picture(trace, state, span).on(content);
-    let step = [
-        (whole[2] - whole[0]) / span.columns as f32,
-        (whole[3] - whole[1]) / span.rows as f32,
-    ];
+    let step =
+        [(whole[2] - whole[0]) / span.columns as f32, (whole[3] - whole[1]) / span.rows as f32];
     let half = width / 2.0;
     let mut lines = Vec::new();
     for column in 0..=span.columns {

@@ -98,8 +98,7 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     pub fn new_encoder(gpu: &Gpu) -> wgpu::CommandEncoder {
-        gpu.device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") })
+        gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") })
     }
 
     /// Hands over what was recorded, so that pages and uniforms may be replaced.
@@ -295,8 +294,7 @@ impl MapSlot {
         }
         self.keys.set(work.gpu, &keys)?;
         if let Numbers::Attention(reduction) = &key.numbers {
-            let axes: Vec<u32> =
-                reduction.layers.iter().chain(&reduction.heads).copied().collect();
+            let axes: Vec<u32> = reduction.layers.iter().chain(&reduction.heads).copied().collect();
             self.axes.set(work.gpu, &axes)?;
         }
         let ranges_bytes = (normalise::range_pairs(planes) * 8) as u64;
@@ -391,9 +389,8 @@ impl MapSlot {
             return Ok(());
         }
         let (Some(planes), Some(other)) = (&self.planes, &second.planes) else { return Ok(()) };
-        let numbers = |slot: &Self| {
-            slot.wanted.as_ref().map_or(0, |key| key.numbers.planes()) * slot.patches
-        };
+        let numbers =
+            |slot: &Self| slot.wanted.as_ref().map_or(0, |key| key.numbers.planes()) * slot.patches;
         if numbers(self) != numbers(second) {
             return Err(GpuError::Missing {
                 reason: format!(
@@ -414,14 +411,7 @@ impl MapSlot {
             label: Some("difference"),
             timestamp_writes: work.timer.compute("difference"),
         });
-        pipeline.encode(
-            work.gpu,
-            &mut pass,
-            (&work.ring.buffer, offset),
-            &params,
-            other,
-            planes,
-        );
+        pipeline.encode(work.gpu, &mut pass, (&work.ring.buffer, offset), &params, other, planes);
         drop(pass);
         work.stats.ran("difference");
         self.subtracted = second.wanted.clone();

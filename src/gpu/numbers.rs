@@ -117,8 +117,9 @@ impl Tokens {
         };
         let key = (scene.trace.id(), members);
         if self.key.as_ref() != Some(&key) {
-            let gathered = query_key(scene.trace, &key.1)
-                .ok_or_else(|| GpuError::Missing { reason: "it kept no row of attention".into() })?;
+            let gathered = query_key(scene.trace, &key.1).ok_or_else(|| GpuError::Missing {
+                reason: "it kept no row of attention".into(),
+            })?;
             self.gathered = Some(gathered);
             self.texture = None;
             self.key = Some(key);

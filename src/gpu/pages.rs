@@ -118,10 +118,7 @@ impl PagePool {
         let limits = self.gpu.limits();
         let align = u64::from(limits.min_storage_buffer_offset_alignment);
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let rounded = Shape {
-            positions: shape.positions.next_multiple_of(POSITION_STEP),
-            ..shape
-        };
+        let rounded = Shape { positions: shape.positions.next_multiple_of(POSITION_STEP), ..shape };
         let exact = (shape.page_bytes() as u64).max(4).next_multiple_of(align);
         let roomy = (rounded.page_bytes() as u64).next_multiple_of(align);
         let needed = if roomy <= limit { roomy } else { exact };

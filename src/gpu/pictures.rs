@@ -19,8 +19,6 @@ pub(super) struct PictureKey {
 pub(super) struct Loaded {
     key: PictureKey,
     pub view: wgpu::TextureView,
-    /// Width and height in pixels of the picture (the texture may be smaller).
-    pub size: [u32; 2],
     /// Width of the texture.
     pub texture_width: u32,
 }
@@ -66,8 +64,9 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
             let picture = trace
                 .picture_preprocessed(index)
                 .ok_or_else(|| failed("the trace does not hold it".into()))?;
-            let rgb = image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.to_vec())
-                .ok_or_else(|| failed("its pixels do not fill its size".into()))?;
+            let rgb =
+                image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.to_vec())
+                    .ok_or_else(|| failed("its pixels do not fill its size".into()))?;
             image::DynamicImage::from(rgb).into_rgba8()
         }
         ImageForm::Original => {
@@ -116,5 +115,5 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
     })?;
     mip::fill(context, &texture)?;
     let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-    Ok(Loaded { key, view, size, texture_width: width })
+    Ok(Loaded { key, view, texture_width: width })
 }

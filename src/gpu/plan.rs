@@ -7,8 +7,8 @@ use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::{Fold, Keep, Reduction, has_bos};
 use crate::trace::Trace;
 use crate::view::{
-    Aggregate, AxisSet, Blend, ColorMap, Extent, Interpolation, MapChoice, MapSource, Mix, Quantity,
-    Queries, QueryKind, Range, Scale, ViewKind, ViewState,
+    Aggregate, AxisSet, Blend, ColorMap, Extent, Interpolation, MapChoice, MapSource, Mix,
+    Quantity, Queries, QueryKind, Range, Scale, ViewKind, ViewState,
 };
 
 /// What a frame is made of: a state and the traces that it shows.
@@ -68,9 +68,7 @@ impl<'a> Scene<'a> {
         let rule = match self.state.normalise.range {
             Range::PerMap => RangeRule::PerMap,
             Range::Shared => RangeRule::Shared,
-            Range::Fixed { min, max } => {
-                RangeRule::Fixed { low: number(min), high: number(max) }
-            }
+            Range::Fixed { min, max } => RangeRule::Fixed { low: number(min), high: number(max) },
             Range::Percentile { low, high } => {
                 RangeRule::Percentile { low: number(low), high: number(high) }
             }

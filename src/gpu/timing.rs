@@ -98,7 +98,8 @@ impl Timer {
         }
         let bytes = readback::read_buffer(gpu, &inner.resolved, 0, passes.len() as u64 * 16)?;
         let tick = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
-        let number = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |sum, &b| sum << 8 | u64::from(b));
+        let number =
+            |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |sum, &b| sum << 8 | u64::from(b));
         Ok(passes
             .into_iter()
             .zip(bytes.chunks_exact(16))

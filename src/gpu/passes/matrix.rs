@@ -30,7 +30,8 @@ pub struct Instance {
     pub value: f32,
 }
 
-const ATTRIBUTES: [wgpu::VertexAttribute; 2] = wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32];
+const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
+    wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32];
 
 /// The pipelines.
 #[derive(Debug)]

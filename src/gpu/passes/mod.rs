@@ -65,10 +65,8 @@ fn drawing(context: &Context, drawing: &Drawing<'_>) -> Result<wgpu::RenderPipel
             bind_group_layouts: &layouts,
             immediate_size: 0,
         });
-        let options = wgpu::PipelineCompilationOptions {
-            constants: drawing.constants,
-            ..Default::default()
-        };
+        let options =
+            wgpu::PipelineCompilationOptions { constants: drawing.constants, ..Default::default() };
         device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
             label: Some(name),
             layout: Some(&layout),

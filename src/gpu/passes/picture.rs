@@ -16,7 +16,8 @@ pub struct Instance {
     pub uv: Corners,
 }
 
-const ATTRIBUTES: [wgpu::VertexAttribute; 2] = wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4];
+const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
+    wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4];
 
 /// The pipelines.
 #[derive(Debug)]
