@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 
 from fixtures import numbers, pictures, prompts, scenes
 from fixtures.models import CHECKPOINT, REPOSITORY, SMALL_MODELS, SmallModel, export_random
+from fixtures.reference import Reference
 from fixtures_stamp import FIXTURES, stamp, write_stamp
 
 QUESTIONS = ("What is on the left?", "Describe the picture.")
@@ -47,7 +48,7 @@ def _tiny(parity: Path, checkpoint: Path, names: list[str], asked: list) -> None
     from vlmscope_export import manifest, spec
 
     source = spec.load(str(checkpoint), torch.float32)
-    reference = numbers.Reference(source.model, source.processor, manifest.prompt_section(source), parity)
+    reference = Reference(source.model, source.processor, manifest.prompt_section(source), parity)
     tensors: dict[str, np.ndarray] = {}
     first, second = (parity / "scenes" / asked[i * scenes.QUESTIONS][0] for i in (0, 1))
     question = asked[0][1]
@@ -85,7 +86,7 @@ def _small(out: Path, small: SmallModel, checkpoint: Path, names: list[str]) -> 
     export_random(model, processor, out / "bundles" / small.name, small.name, small.dtype)
     parity = out / "parity"
     source = spec.describe(model, processor, small.name)
-    reference = numbers.Reference(model, processor, manifest.prompt_section(source), parity)
+    reference = Reference(model, processor, manifest.prompt_section(source), parity)
     tensors: dict[str, np.ndarray] = {}
     picture = parity / "pictures" / "grey.png"
     runs = [

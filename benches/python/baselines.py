@@ -11,45 +11,19 @@ Ratios are within this run.
 
 import argparse
 import json
-import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from measure import in_fresh_process, measured, medians
+
 PROMPT = "USER: <image>\nWhat is on the left of the picture, and what is on its right? ASSISTANT:"
 NEW_TOKENS = 16
-
-
-def resident(field: str) -> int:
-    """VmRSS or VmHWM of this process, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(field)
-
-
-def measured(work, repeats: int) -> dict:
-    """Runs `work` several times; the median CPU seconds and the peak above the resident set before the first run."""
-    Path("/proc/self/clear_refs").write_text("5")
-    before = resident("VmRSS")
-    seconds, result = [], None
-    for _ in range(repeats):
-        started = time.process_time()
-        result = work()
-        seconds.append(time.process_time() - started)
-    peak = resident("VmHWM") - before
-    return {"cpu_s": statistics.median(seconds), "peak_bytes": peak} | result
 
 
 def ort_prefill(options) -> dict:
     """One prefill of `--positions` positions; --kind says which attention is asked for."""
     import numpy as np
-
-    sys.path.insert(0, str(REPOSITORY / "onnx"))
     from vlmscope_export.selfcheck import BundleRunner
 
     runner = BundleRunner(options.bundle, threads=1)
@@ -143,14 +117,10 @@ def torch_generate(options) -> dict:
 
 
 def child(options, part: str, kind: str) -> dict:
-    command = [sys.executable, __file__, "--part", part, "--kind", kind, "--positions", str(options.positions)]
-    command += ["--bundle", str(options.bundle), "--repeats", str(options.repeats)]
-    command += ["--checkpoint", str(options.checkpoint)] if options.checkpoint else []
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{part} {kind} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments = ["--part", part, "--kind", kind, "--positions", str(options.positions), "--bundle", str(options.bundle)]
+    arguments += ["--repeats", str(options.repeats)]
+    arguments += ["--checkpoint", str(options.checkpoint)] if options.checkpoint else []
+    return in_fresh_process(__file__, *arguments)
 
 
 def main() -> None:
@@ -178,10 +148,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for part in parts:
             runs[part].append(child(options, *part))
-    results = {
-        f"{part} {kind}": {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
-        for (part, kind), rounds in runs.items()
-    }
+    results = {f"{part} {kind}": medians(rounds) for (part, kind), rounds in runs.items()}
     base = results.get("ort none")
     for name, result in results.items():
         if base and name.startswith("ort "):

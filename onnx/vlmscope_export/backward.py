@@ -62,43 +62,49 @@ def layer_norm(w: Weights, name: str, x: str, module: nn.LayerNorm) -> tuple[str
 
 
 def activated(g: Graph, kind: str, x: str) -> tuple[str, Backward]:
-    """y = act(x); dx = dy ⊙ act′(x)."""
-    return activation(g, kind, x), lambda dy: g.op("Mul", dy, g.to_model_dtype(derivative(g, kind, g.to_f32(x))))
+    """y = act(x); dx = dy ⊙ act′(x), the derivative in f32."""
+    rate = {"silu": 1.0, "quick_gelu": 1.702}.get(kind)
+    if rate is not None:
+        return _sigmoid_gated(g, x, rate)
+    slope = {"relu": _relu_slope, "gelu": _gelu_slope, "gelu_tanh": _gelu_tanh_slope}[kind]
+    return activation(g, kind, x), lambda dy: g.op("Mul", dy, g.to_model_dtype(slope(g, g.to_f32(x))))
 
 
-def derivative(g: Graph, kind: str, x: str) -> str:
-    """act′(x) in f32."""
+def _sigmoid_gated(g: Graph, x: str, rate: float) -> tuple[str, Backward]:
+    """y = x σ(k x); y′ = σ + k y (1 − σ). Written in y and σ, so that x need not be kept for the backward pass."""
+    s = g.op("Sigmoid", g.op("Mul", x, g.const(rate, g.dtype)) if rate != 1 else x)
+    y = g.op("Mul", x, s)
 
-    def c(value: float) -> str:
-        return g.const(value, "f32")
+    def back(dy: str) -> str:
+        s32, one = g.to_f32(s), g.const(1.0, "f32")
+        rest = g.op("Mul", g.to_f32(y), g.op("Sub", one, s32))
+        rest = g.op("Mul", rest, g.const(rate, "f32")) if rate != 1 else rest
+        return g.op("Mul", dy, g.to_model_dtype(g.op("Add", s32, rest)))
 
-    def sigmoid_times_x(k: float) -> str:
-        """d/dx x σ(kx) = σ (1 + kx (1 − σ))."""
-        scaled = g.op("Mul", x, c(k)) if k != 1 else x
-        s = g.op("Sigmoid", scaled)
-        return g.op("Mul", s, g.op("Add", c(1), g.op("Mul", scaled, g.op("Sub", c(1), s))))
+    return y, back
 
-    match kind:
-        case "silu":
-            return sigmoid_times_x(1.0)
-        case "quick_gelu":
-            return sigmoid_times_x(1.702)
-        case "relu":
-            return g.cast(g.op("Greater", x, c(0)), "f32")
-        case "gelu":  # Φ(x) + x φ(x)
-            half_erf = g.op("Mul", g.op("Erf", g.op("Mul", x, c(math.sqrt(0.5)))), c(0.5))
-            square = g.op("Mul", x, x)
-            density = g.op("Mul", g.op("Exp", g.op("Mul", square, c(-0.5))), c(1 / math.sqrt(2 * math.pi)))
-            return g.op("Add", g.op("Add", half_erf, c(0.5)), g.op("Mul", x, density))
-        case "gelu_tanh":  # ½ (1 + t) + ½ x (1 − t²) u′ with t = tanh u, u = √(2/π) (x + 0.044715 x³)
-            root, cubic = math.sqrt(2 / math.pi), 0.044715
-            square = g.op("Mul", x, x)
-            inner = g.op("Mul", x, g.op("Add", c(root), g.op("Mul", square, c(root * cubic))))
-            t = g.op("Tanh", inner)
-            slope = g.op("Add", c(root), g.op("Mul", square, c(3 * root * cubic)))
-            rest = g.op("Mul", g.op("Mul", x, slope), g.op("Sub", c(1), g.op("Mul", t, t)))
-            return g.op("Mul", g.op("Add", g.op("Add", c(1), t), rest), c(0.5))
-    raise ValueError(kind)
+
+def _relu_slope(g: Graph, x: str) -> str:
+    return g.cast(g.op("Greater", x, g.const(0.0, "f32")), "f32")
+
+
+def _gelu_slope(g: Graph, x: str) -> str:
+    """Φ(x) + x φ(x)."""
+    half_erf = g.op("Mul", g.op("Erf", g.op("Mul", x, g.const(math.sqrt(0.5), "f32"))), g.const(0.5, "f32"))
+    exponent = g.op("Mul", g.op("Mul", x, x), g.const(-0.5, "f32"))
+    density = g.op("Mul", g.op("Exp", exponent), g.const(1 / math.sqrt(2 * math.pi), "f32"))
+    return g.op("Add", g.op("Add", half_erf, g.const(0.5, "f32")), g.op("Mul", x, density))
+
+
+def _gelu_tanh_slope(g: Graph, x: str) -> str:
+    """½ (1 + t) + ½ x (1 − t²) u′ with t = tanh u and u = √(2/π) (x + 0.044715 x³)."""
+    root, cubic, one = math.sqrt(2 / math.pi), 0.044715, g.const(1.0, "f32")
+    square = g.op("Mul", x, x)
+    u = g.op("Mul", x, g.op("Add", g.const(root, "f32"), g.op("Mul", square, g.const(root * cubic, "f32"))))
+    t = g.op("Tanh", u)
+    slope = g.op("Add", g.const(root, "f32"), g.op("Mul", square, g.const(3 * root * cubic, "f32")))
+    rest = g.op("Mul", g.op("Mul", x, slope), g.op("Sub", one, g.op("Mul", t, t)))
+    return g.op("Mul", g.op("Add", g.op("Add", one, t), rest), g.const(0.5, "f32"))
 
 
 def softmax_backward(g: Graph, weights: str, d_weights: str, context: str, d_context: str) -> tuple[str, str]:
