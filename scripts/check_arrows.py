@@ -33,7 +33,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     r"\btokenizers::": ("model/tokenizer",),
     r"\begui(_\w+)?::": ("ui/",),
     r"\bwinit::": ("ui/", "gpu/target"),
-    r"\bwgpu::": ("gpu/", "ui/"),
+    r"\bwgpu::": ("gpu/", "ui/", "cli/doctor"),
     r"\bCommand::new\b": ("record/encoder", "model/session"),
 }
 

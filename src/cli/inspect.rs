@@ -1,6 +1,7 @@
 //! `vlmscope inspect`: what is in a trace or a bundle, without running anything.
 
-use super::{human_bytes, print_json, selection, usage};
+use super::{human_bytes, print_json, selection};
+use crate::model::Bundle;
 use crate::trace::{Stat, TokenKind, Trace};
 use serde_json::json;
 use std::io::Write as _;
@@ -29,8 +30,55 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.json { print_json(&as_json(&trace)) } else { as_text(&trace) }
 }
 
-fn bundle(path: &Path, _json: bool) -> anyhow::Result<()> {
-    Err(usage(format!("{} is a folder", path.display())))
+fn bundle(path: &Path, json: bool) -> anyhow::Result<()> {
+    let bundle = Bundle::open(path)?;
+    if json {
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(bundle.manifest_path())?)?;
+        return print_json(
+            &json!({"kind": "bundle", "sha256": bundle.sha256(), "manifest": manifest}),
+        );
+    }
+    let manifest = bundle.manifest();
+    let (text, vision) = (&manifest.text, &manifest.vision);
+    let out = &mut std::io::stdout().lock();
+    writeln!(
+        out,
+        "bundle     {} (format {}, {:?})",
+        manifest.name, manifest.format_version, manifest.dtype
+    )?;
+    writeln!(
+        out,
+        "text       {} · {} layers × {} heads ({} key/value) of {} · hidden {} · vocabulary {} · up to {} positions",
+        text.family,
+        text.layers,
+        text.heads,
+        text.kv_heads,
+        text.head_dim,
+        text.hidden,
+        text.vocab,
+        text.max_positions
+    )?;
+    writeln!(
+        out,
+        "vision     {} · {} layers × {} heads · {} px in {} × {} patches of {} px · features of layer {} ({})",
+        vision.family,
+        vision.layers,
+        vision.heads,
+        vision.image_size,
+        vision.grid[0],
+        vision.grid[1],
+        vision.patch_size,
+        vision.feature_layer,
+        vision.select
+    )?;
+    writeln!(out, "can        {}", manifest.capabilities.join(", "))?;
+    writeln!(out, "sha256     {} (of the manifest)\n\nfiles", bundle.sha256())?;
+    for (name, file) in &manifest.files {
+        let role = format!("{:?}", file.role).to_lowercase();
+        writeln!(out, "  {name:<24} {role:<10} {:>10}", human_bytes(file.bytes))?;
+    }
+    Ok(())
 }
 
 fn as_json(trace: &Trace) -> serde_json::Value {

@@ -3,8 +3,10 @@
 //! stdout carries results and nothing else, stderr progress and errors, so that every command
 //! can stand in a pipe. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod ask;
 mod export;
 mod inspect;
+mod overlay;
 mod selection;
 
 use anyhow::Context as _;
@@ -31,6 +33,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ask(Box<ask::Args>),
     Inspect(inspect::Args),
     Export(export::Args),
 }
@@ -49,6 +52,7 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        Command::Ask(args) => ask::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
     };

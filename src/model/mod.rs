@@ -5,6 +5,7 @@
 //! [`AskEvent`]s. The decision that shapes the module: nothing here knows a model's dimensions.
 //! They come from the manifest, which is checked against the graphs when they are loaded.
 
+pub mod builtin;
 mod bundle;
 mod collect;
 mod engine;

@@ -1,0 +1,176 @@
+//! `vlmscope doctor`: what was found on this machine, what is missing, how to get it.
+
+use super::ask::{RuntimeFlags, engine_options};
+use super::{human_bytes, print_json};
+use crate::gpu::Gpu;
+use crate::model::{Bundle, Engine, RuntimeCandidate, builtin, runtime_candidates};
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Check this machine: ONNX Runtime, graphics adapters, the built-in model.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope doctor
+  vlmscope doctor --verify bundles/llava-7b       read every byte of a bundle and compare its hashes")]
+pub(crate) struct Args {
+    /// Also read every byte of this bundle and compare it with its manifest.
+    #[arg(long, value_name = "BUNDLE")]
+    verify: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    /// How to get it, where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn good(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, ok: true, found: found.into(), fix: None }
+    }
+
+    fn bad(what: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        let fix = Some(fix.into()).filter(|fix: &String| !fix.is_empty());
+        Self { what, ok: false, found: found.into(), fix }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut findings = vec![
+        Finding::good("vlmscope", concat!(env!("CARGO_PKG_VERSION"), " for ").to_owned() + std::env::consts::ARCH),
+        runtime(args),
+        model(args),
+        adapters(),
+    ];
+    if let Some(bundle) = &args.verify {
+        findings.push(verify(bundle));
+    }
+    if args.json {
+        print_json(&serde_json::json!({ "findings": findings, "runtime_candidates": candidates(args) }))?;
+    } else {
+        print(&findings)?;
+    }
+    let missing = findings.iter().filter(|finding| !finding.ok).count();
+    if missing > 0 {
+        bail!("{missing} of {} checks failed; each says above what to do", findings.len());
+    }
+    Ok(())
+}
+
+fn print(findings: &[Finding]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for finding in findings {
+        let mark = if finding.ok { "✓" } else { "✗" };
+        writeln!(out, "{mark} {:<16} {}", finding.what, finding.found)?;
+        if let Some(fix) = &finding.fix {
+            writeln!(out, "  {:<16} → {fix}", "")?;
+        }
+    }
+    Ok(())
+}
+
+fn candidates(args: &Args) -> Vec<serde_json::Value> {
+    runtime_candidates(args.runtime.ort_lib.as_deref())
+        .iter()
+        .map(|RuntimeCandidate { source, path, version }| match version {
+            Ok(version) => serde_json::json!({"source": source, "path": path, "version": version}),
+            Err(problem) => serde_json::json!({"source": source, "path": path, "problem": problem}),
+        })
+        .collect()
+}
+
+/// The library that a question would use.
+fn runtime(args: &Args) -> Finding {
+    let named = args.runtime.ort_lib.as_deref();
+    let found = runtime_candidates(named).into_iter().find_map(|candidate| {
+        let version = candidate.version.ok()?;
+        Some(format!("{version} · {} ({})", candidate.path.display(), candidate.source))
+    });
+    match found {
+        Some(found) => Finding::good("ONNX Runtime", found),
+        None => match crate::model::Runtime::load(named) {
+            Ok(runtime) => Finding::good("ONNX Runtime", format!("{} · {}", runtime.version, runtime.path.display())),
+            Err(error) => Finding::bad("ONNX Runtime", error.to_string(), ""),
+        },
+    }
+}
+
+/// The built-in model, really loaded, and the provider that really runs it.
+fn model(args: &Args) -> Finding {
+    const WHAT: &str = "built-in model";
+    let load = || -> anyhow::Result<String> {
+        let samples = builtin::samples()?.len();
+        let engine = Engine::load(&engine_options(None, &args.runtime)?, &mut |_| {})?;
+        let info = engine.info();
+        Ok(format!(
+            "{} · {} layers × {} heads · {samples} sample pictures · runs on {}",
+            info.model.name, info.model.layers, info.model.heads, info.provider
+        ))
+    };
+    match load() {
+        Ok(found) => Finding::good(WHAT, found),
+        Err(error) => Finding::bad(WHAT, super::chain(&error), ""),
+    }
+}
+
+fn adapters() -> Finding {
+    const WHAT: &str = "graphics";
+    let adapters = Gpu::adapters();
+    let names: Vec<String> = adapters
+        .iter()
+        .map(|adapter| {
+            let kind = match adapter.device_type {
+                wgpu::DeviceType::DiscreteGpu => "discrete",
+                wgpu::DeviceType::IntegratedGpu => "integrated",
+                wgpu::DeviceType::VirtualGpu => "virtual",
+                wgpu::DeviceType::Cpu => "software",
+                wgpu::DeviceType::Other => "other",
+            };
+            format!("{} ({kind}, {})", adapter.name, adapter.backend)
+        })
+        .collect();
+    if names.is_empty() {
+        return Finding::bad(
+            WHAT,
+            "no Vulkan or OpenGL adapter",
+            "install your graphics driver, or the software one: apt-get install mesa-vulkan-drivers libvulkan1",
+        );
+    }
+    Finding::good(WHAT, names.join("; "))
+}
+
+fn verify(folder: &Path) -> Finding {
+    const WHAT: &str = "bundle";
+    let bar = ProgressBar::new(1);
+    if let Ok(style) = ProgressStyle::with_template("hashing {bar:24} {bytes}/{total_bytes}, {eta} left") {
+        bar.set_style(style);
+    }
+    let verified = Bundle::open(folder).and_then(|bundle| {
+        let mut total = 0;
+        bundle.verify(&mut |done, all| {
+            total = all;
+            bar.set_length(all);
+            bar.set_position(done);
+        })?;
+        Ok((bundle.model_info().name, total))
+    });
+    bar.finish_and_clear();
+    match verified {
+        Ok((name, bytes)) => Finding::good(WHAT, format!("{name} · {} match the manifest", human_bytes(bytes))),
+        Err(error) => Finding::bad(WHAT, error.to_string(), ""),
+    }
+}

@@ -1,0 +1,153 @@
+//! The picture of where the model looked that `ask` leaves beside the trace.
+//!
+//! Drawn on the CPU, so that it needs no graphics adapter: the mean over heads of the layer that
+//! attends to the picture most, averaged over the spoken answer tokens.
+
+use super::selection::spoken_answers;
+use crate::gpu::colormap;
+use crate::trace::{AnswerIndex, STAT_COUNT, Stat, Trace};
+use crate::view::ColorMap;
+use anyhow::Context as _;
+use fast_image_resize::images::Image;
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::{Rgb, RgbImage};
+use std::path::Path;
+
+/// The longer side of the picture that is written.
+const LONG_SIDE_PIXELS: u32 = 896;
+
+/// What the overlay shows.
+pub(crate) struct Overlay {
+    /// The picture.
+    pub image: RgbImage,
+    /// Which layer it shows.
+    pub layer: usize,
+    /// Mean share of that layer's attention on the picture.
+    pub image_share: f32,
+}
+
+/// Draws the overlay, or returns `None` for a trace without a picture.
+pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
+    let Some(span) = trace.meta().spans.first() else { return Ok(None) };
+    let Some(picture) = trace.picture_preprocessed(span.picture as usize) else { return Ok(None) };
+    let rows: Vec<usize> = spoken_answers(trace)
+        .into_iter()
+        .filter_map(|answer| trace.row_of_answer(AnswerIndex(answer)))
+        .collect();
+    let (layer, image_share) = most_attending_layer(trace, &rows);
+    let map = mean_map(trace, &rows, layer, span.keys())?;
+
+    let scale = f64::from(LONG_SIDE_PIXELS) / f64::from(picture.width.max(picture.height));
+    let size = [picture.width, picture.height].map(|side| (f64::from(side) * scale).round() as u32);
+    let base =
+        Image::from_vec_u8(picture.width, picture.height, picture.rgb.to_vec(), PixelType::U8x3)?;
+    let base = resize(&base, size, PixelType::U8x3)?;
+    let bytes: Vec<u8> = map.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let map = Image::from_vec_u8(span.columns, span.rows, bytes, PixelType::F32)?;
+    let rect = span.preprocessed_rect;
+    let covered = [rect.width, rect.height].map(|side| ((side * scale).round() as u32).max(1));
+    let map = resize(&map, covered, PixelType::F32)?;
+    let origin = [rect.x, rect.y].map(|edge| (edge * scale).round() as u32);
+    let mut image = RgbImage::from_raw(size[0], size[1], base.into_vec())
+        .context("the resized picture has another size")?;
+    glow(&mut image, &map, origin);
+    Ok(Some(Overlay { image, layer, image_share }))
+}
+
+/// Writes the overlay as PNG.
+pub(crate) fn write(overlay: &Overlay, path: &Path) -> anyhow::Result<()> {
+    super::write_atomically(path, |out| {
+        let encoder = image::codecs::png::PngEncoder::new(out);
+        Ok(overlay.image.write_with_encoder(encoder)?)
+    })
+}
+
+fn most_attending_layer(trace: &Trace, rows: &[usize]) -> (usize, f32) {
+    let shape = trace.shape();
+    let mut share = vec![0.0_f32; shape.layers];
+    for stats in rows.iter().filter_map(|&row| trace.stats(row)) {
+        for (layer, heads) in stats.chunks_exact(shape.heads * STAT_COUNT).enumerate() {
+            let sum: f32 =
+                heads.chunks_exact(STAT_COUNT).map(|head| head[Stat::ImageSum as usize]).sum();
+            share[layer] += sum / (shape.heads * rows.len()) as f32;
+        }
+    }
+    share
+        .into_iter()
+        .enumerate()
+        .max_by(|left, right| left.1.total_cmp(&right.1))
+        .unwrap_or((0, 0.0))
+}
+
+/// Mean over heads and rows on the patches, stretched to 0–1.
+fn mean_map(
+    trace: &Trace,
+    rows: &[usize],
+    layer: usize,
+    keys: std::ops::Range<usize>,
+) -> anyhow::Result<Vec<f32>> {
+    let mut map = vec![0.0_f32; keys.len()];
+    for &row in rows {
+        for head in 0..trace.shape().heads {
+            let weights = trace.weights(row, layer, head).context("the trace has no such row")?;
+            map.iter_mut().zip(&weights[keys.clone()]).for_each(|(sum, weight)| *sum += weight);
+        }
+    }
+    let low = map.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let range = (high - low).max(f32::MIN_POSITIVE);
+    Ok(map.into_iter().map(|value| (value - low) / range).collect())
+}
+
+fn resize(
+    from: &Image<'_>,
+    [width, height]: [u32; 2],
+    pixel: PixelType,
+) -> anyhow::Result<Image<'static>> {
+    let mut to = Image::new(width, height, pixel);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+    Resizer::new().resize(from, &mut to, &options)?;
+    Ok(to)
+}
+
+/// Blends the colour over the picture in linear light, as opaque as the value is large.
+fn glow(image: &mut RgbImage, map: &Image<'_>, [left, top]: [u32; 2]) {
+    let values = map
+        .buffer()
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    for (index, value) in (0u32..).zip(values) {
+        let (x, y) = (left + index % map.width(), top + index / map.width());
+        if let Some(Rgb(pixel)) = image.get_pixel_mut_checked(x, y) {
+            let value = value.clamp(0.0, 1.0);
+            let color = colormap::color(ColorMap::Inferno, value);
+            for (channel, color) in pixel.iter_mut().zip(color) {
+                let blended = linear(*channel) * (1.0 - value) + linear(color) * value;
+                *channel = encoded(blended);
+            }
+        }
+    }
+}
+
+/// sRGB byte → linear light (IEC 61966-2-1).
+fn linear(byte: u8) -> f32 {
+    let value = f32::from(byte) / 255.0;
+    if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+}
+
+/// Linear light → sRGB byte.
+fn encoded(value: f32) -> u8 {
+    let value =
+        if value <= 0.003_130_8 { value * 12.92 } else { 1.055 * value.powf(1.0 / 2.4) - 0.055 };
+    (value * 255.0).round().clamp(0.0, 255.0) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_survives_linear_light() {
+        assert!((0..=255).all(|byte| encoded(linear(byte)) == byte));
+    }
+}

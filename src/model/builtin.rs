@@ -1,0 +1,129 @@
+//! The built-in model and its sample pictures, carried inside the program.
+//!
+//! ONNX Runtime maps weights from files, so the bundle is unpacked once into the user's cache
+//! folder, under a name that holds its hash: two versions of the program never share a folder.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+include!(concat!(env!("OUT_DIR"), "/builtin_files.rs"));
+
+const SAMPLES: &str = "samples/";
+
+/// Why the built-in model cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuiltinError {
+    /// The program was built without `onnx/tiny`.
+    #[error(
+        "this program was built without the built-in model (onnx/tiny was missing); name a bundle with --model"
+    )]
+    Absent,
+    /// It could not be unpacked.
+    #[error(
+        "cannot unpack the built-in model to {path}: {source}. Make room there, or set XDG_CACHE_HOME to a folder that can be written.",
+        path = path.display()
+    )]
+    Unpack {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The list of samples is broken.
+    #[error(
+        "the list of sample pictures in this program cannot be read: {reason}. Build it again."
+    )]
+    Samples {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A sample picture with questions that the built-in model answers rightly.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Sample {
+    /// File name.
+    pub file: String,
+    /// A short title.
+    pub title: String,
+    /// Suggested questions.
+    pub questions: Vec<SampleQuestion>,
+    /// Where the things are, in pixels of the picture.
+    #[serde(default)]
+    pub boxes: Vec<SampleBox>,
+}
+
+/// A suggested question.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SampleQuestion {
+    /// The question.
+    pub text: String,
+    /// What the model answers.
+    #[serde(alias = "expected", alias = "expected_answer")]
+    pub answer: String,
+}
+
+/// Where a thing is.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SampleBox {
+    /// What it is called.
+    pub noun: String,
+    /// Left, top, right, bottom in pixels of the picture.
+    #[serde(rename = "box")]
+    pub rect: [f64; 4],
+}
+
+/// The sample pictures.
+///
+/// # Errors
+/// If the program was built without them.
+pub fn samples() -> Result<Vec<Sample>, BuiltinError> {
+    let list = file("samples/samples.json").ok_or(BuiltinError::Absent)?;
+    serde_json::from_slice(list)
+        .map_err(|error| BuiltinError::Samples { reason: error.to_string() })
+}
+
+/// The encoded bytes of a sample picture.
+pub fn sample_picture(name: &str) -> Option<&'static [u8]> {
+    file(&format!("{SAMPLES}{name}"))
+}
+
+/// The built-in bundle's folder, unpacked if it is not there yet.
+///
+/// # Errors
+/// If the program was built without it, or there is no room to unpack it.
+pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
+    let manifest = file("manifest.json").ok_or(BuiltinError::Absent)?;
+    let digest: String =
+        Sha256::digest(manifest).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let cache = dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("vlmscope");
+    let folder = cache.join(format!("builtin-{digest}"));
+    let unpack = || -> std::io::Result<()> {
+        std::fs::create_dir_all(&folder)?;
+        for (name, bytes) in FILES.iter().filter(|(name, _)| !name.starts_with(SAMPLES)) {
+            write_if_absent(&folder, name, bytes)?;
+        }
+        Ok(())
+    };
+    unpack().map_err(|source| BuiltinError::Unpack { path: folder.clone(), source })?;
+    Ok(folder)
+}
+
+/// Size decides: the bundle's own hashes are checked when it is opened.
+fn write_if_absent(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let path = folder.join(name);
+    if std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64) {
+        return Ok(());
+    }
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn file(name: &str) -> Option<&'static [u8]> {
+    FILES.iter().find(|(found, _)| *found == name).map(|(_, bytes)| *bytes)
+}
