@@ -54,7 +54,7 @@ need_rust() {
 
 # Fetches ONNX Runtime's shared library out of its Python wheel into the user's data folder.
 need_onnxruntime() {
-    local folder="$DATA_HOME/onnxruntime/$ORT_VERSION"
+    local folder="$DATA_HOME/onnxruntime"
     if [ -n "${ORT_DYLIB_PATH:-}" ] && [ -f "$ORT_DYLIB_PATH" ]; then return 0; fi
     if [ -f "$folder/libonnxruntime.so.$ORT_VERSION" ]; then return 0; fi
     say "fetching ONNX Runtime $ORT_VERSION"
