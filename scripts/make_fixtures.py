@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Derives tests/fixtures from transformers: small bundles, preprocessing, token ids, and the numbers of whole runs.
 
-    python scripts/make_fixtures.py             writes tests/fixtures and its stamp
+    python scripts/make_fixtures.py             writes the bundle in onnx/tiny, tests/fixtures and its stamp
     python scripts/make_fixtures.py --check     derives everything again into a temporary folder and compares
 
 Needs the packages of onnx/requirements.txt, and the built-in model's checkpoint in onnx/tiny/checkpoint. Files that hold no floats must come
@@ -31,6 +31,8 @@ from fixtures_stamp import FIXTURES, stamp, write_stamp
 
 QUESTIONS = ("What is on the left?", "Describe the picture.")
 TOLERANCE = 1e-5
+BUILTIN = REPOSITORY / "onnx" / "tiny"
+BUILTIN_NAME = "vlmscope tiny"
 
 
 def derive(out: Path, checkpoint: Path) -> None:
@@ -42,6 +44,26 @@ def derive(out: Path, checkpoint: Path) -> None:
     _tiny(parity, checkpoint, names, asked)
     for small in SMALL_MODELS:
         _small(out, small, checkpoint, names)
+
+
+def derive_builtin(out: Path, checkpoint: Path) -> None:
+    """The built-in model's bundle, from its checkpoint."""
+    from vlmscope_export import spec
+
+    source = spec.load(str(checkpoint), torch.float32)
+    export_random(source.model, source.processor, out, BUILTIN_NAME)
+
+
+def builtin_differences(derived: Path) -> list[str]:
+    """What differs between the committed built-in bundle and a fresh one."""
+    found = []
+    for path in sorted(derived.iterdir()):
+        committed = BUILTIN / path.name
+        if not committed.exists():
+            found.append(f"onnx/tiny/{path.name}: not committed")
+        elif path.suffix != ".json" and committed.read_bytes() != path.read_bytes():
+            found.append(f"onnx/tiny/{path.name}: differs")
+    return found
 
 
 def _tiny(parity: Path, checkpoint: Path, names: list[str], asked: list) -> None:
@@ -177,10 +199,15 @@ def main() -> int:
         derived = Path(folder)
         derive(derived, options.checkpoint)
         if options.check:
-            found = differences(options.out, derived)
+            derive_builtin(derived / "tiny", options.checkpoint)
+            found = builtin_differences(derived / "tiny")
+            shutil.rmtree(derived / "tiny")
+            found += differences(options.out, derived)
             print("\n".join(found) if found else f"The fixtures are what {stamp()[:12]} derives.")
             return 1 if found else 0
         options.out.mkdir(parents=True, exist_ok=True)
+        if options.out == FIXTURES and options.checkpoint == CHECKPOINT:
+            derive_builtin(BUILTIN, options.checkpoint)
         for part in ("bundles", "parity"):
             shutil.rmtree(options.out / part, ignore_errors=True)
             shutil.move(derived / part, options.out / part)

@@ -71,9 +71,23 @@ def test_an_existing_bundle_needs_force_and_anything_else_is_never_replaced(chec
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
     precious = tmp_path / "precious"
     precious.mkdir()
-    (precious / "thesis.txt").write_text("years of work")
+    (precious / "tokenizer.json").write_text("{}")
     assert "not a bundle" in run(capsys, "--model", checkpoint, "--out", precious, "--force")
-    assert (precious / "thesis.txt").exists()
+    assert (precious / "tokenizer.json").read_text() == "{}"
+
+
+def test_files_that_are_not_the_bundles_are_kept(checkpoint, gqa_bundle, tmp_path):
+    target = tmp_path / "target"
+    shutil.copytree(gqa_bundle, target)
+    (target / "README.md").write_text("a model card")
+    manifest = json.loads((target / "manifest.json").read_text())
+    manifest["files"]["stale.onnx"] = manifest["files"]["decoder.onnx"]
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    (target / "stale.onnx").write_bytes(b"old")
+    assert export.main(["--model", str(checkpoint), "--out", str(target), "--force", "--skip-self-check"]) == 0
+    assert (target / "README.md").read_text() == "a model card"
+    assert not (target / "stale.onnx").exists()
+    assert sorted(p.name for p in target.iterdir()) == sorted([*(p.name for p in gqa_bundle.iterdir()), "README.md"])
 
 
 def test_a_full_disk_is_noticed_before_writing(checkpoint, tmp_path, capsys, monkeypatch):

@@ -22,6 +22,8 @@ from .relevancy_vision import VisionRelevancy
 from .spec import Source
 from .vision import Vision
 
+MANIFEST = "manifest.json"
+GRAPHS = ("vision", "vision_attention", "relevancy_vision", "embed", "decoder", "relevancy", "relevancy_rows")
 BYTES_OF_DTYPE = {"f32": 4, "f16": 2}
 
 
@@ -46,7 +48,7 @@ class Bundle:
         self._tokenizer()
         content = manifest(self.source, self.name, self.dtype, self.graphs, self.files, self.image_feature_scale)
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        (self.folder / "manifest.json").write_text(text, encoding="utf-8")
+        (self.folder / MANIFEST).write_text(text, encoding="utf-8")
 
     def _vision(self, advance) -> None:
         weights = WeightFile(self.folder, "vision.data", advance)
@@ -112,15 +114,12 @@ def progress(total: int):
 
 @contextmanager
 def replacing(target: Path, force: bool):
-    """Yields a temporary folder that becomes `target` if the block succeeds, and is removed if it does not."""
-    if target.exists() and not force:
-        raise ExportError(f"{target} exists. Remove it, choose another --out, or pass --force to replace it.")
-    if (
-        target.exists()
-        and not (target / "manifest.json").is_file()
-        and any(target.iterdir() if target.is_dir() else [1])
-    ):
-        raise ExportError(f"{target} is not a bundle (it has no manifest.json), so --force does not replace it.")
+    """Yields a temporary folder whose files become the bundle at `target` if the block succeeds; it is removed in any case.
+
+    A new bundle appears by one rename. In a folder that exists, only the bundle's own files are replaced or removed, the manifest last:
+    whatever else lies there (a model card, sample pictures, a checkpoint) is not ours.
+    """
+    check_target(target, force)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{target.name}.{os.getpid()}.part"
@@ -129,12 +128,42 @@ def replacing(target: Path, force: bool):
         raise ExportError(f"{target} cannot be written: {error}.") from error
     try:
         yield temporary
-        retired = target.parent / f".{target.name}.{os.getpid()}.old"
         if target.exists():
-            target.rename(retired)
-        temporary.rename(target)
-        shutil.rmtree(retired, ignore_errors=True)
+            _move_into(temporary, target)
+        else:
+            temporary.rename(target)
     except OSError as error:
         raise ExportError(f"Writing {target} failed: {error}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(target: Path, force: bool) -> None:
+    """Refuses to write over anything that is not a bundle, and over a bundle without `force`."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not target.is_dir():
+        raise ExportError(f"{target} is a file. Choose another --out.")
+    if not force:
+        raise ExportError(
+            f"{target} exists. Remove it, choose another --out, or pass --force to replace the bundle in it."
+        )
+    foreign = [n for n in ("tokenizer.json", *(f"{g}.onnx" for g in GRAPHS)) if (target / n).exists()]
+    if foreign and not (target / MANIFEST).is_file():
+        raise ExportError(
+            f"{target} holds {', '.join(foreign)} but is not a bundle (it has no {MANIFEST}), so --force does not replace them. "
+            "Choose another --out."
+        )
+
+
+def _move_into(source: Path, target: Path) -> None:
+    try:
+        old = set(json.loads((target / MANIFEST).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        old = set()
+    new = sorted((p.name for p in source.iterdir()), key=lambda name: name == MANIFEST)
+    for name in new:
+        (source / name).replace(target / name)
+    for name in old.difference(new):
+        if name == Path(name).name:
+            (target / name).unlink(missing_ok=True)
