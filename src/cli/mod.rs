@@ -4,6 +4,7 @@
 //! can stand in a pipe. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod ask;
+mod doctor;
 mod export;
 mod inspect;
 mod overlay;
@@ -36,6 +37,7 @@ enum Command {
     Ask(Box<ask::Args>),
     Inspect(inspect::Args),
     Export(export::Args),
+    Doctor(doctor::Args),
 }
 
 /// A request that makes no sense as it stands (exit code 2), as opposed to one that failed.
@@ -53,6 +55,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Ask(args) => ask::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
     };
