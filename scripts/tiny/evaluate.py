@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from tiny.answering import Answerer
-from tiny.batches import ANSWER_HEADS, ANSWER_LAYERS, patches_of
+from tiny.batches import ANSWER_HEADS, ANSWER_LAYERS, QUESTION_HEADS, QUESTION_LAYERS, patches_of
 from tiny.heldout import Example, examples
 from tiny.localise import maps
 from tiny.questions import MARK, plain
@@ -118,6 +118,9 @@ def localisation(answerer: Answerer, asked: list[Asked], count: int) -> dict[str
     layer, head = np.unravel_index(hits[:half].mean(0).argmax(), hits.shape[1:])
     guided = np.zeros(weights.shape[1:3], bool)
     guided[list(ANSWER_LAYERS), ANSWER_HEADS] = True
+    guided[list(QUESTION_LAYERS), QUESTION_HEADS] = True
+
+    other = np.unravel_index(np.where(guided, -1, hits[:half].mean(0)).argmax(), hits.shape[1:])
 
     def share(scores: np.ndarray) -> float:
         return round(float(boxes[np.arange(len(boxes)), scores.argmax(-1)].mean()), 4)
@@ -131,9 +134,9 @@ def localisation(answerer: Answerer, asked: list[Asked], count: int) -> dict[str
         "best_head": {
             "layer": int(layer),
             "head": int(head),
-            "in_box": round(float(hits[half:, layer, head].mean()), 4),
+            "in_box": _mean(hits[half:, layer, head]),
         },
-        "best_head_never_guided": round(float(np.where(guided, 0, hits[half:].mean(0)).max()), 4),
+        "best_head_never_guided": {"layer": int(other[0]), "head": int(other[1]), "in_box": _mean(hits[half:, *other])},
         "attention_mass_in_box_of_best_head": round(float((weights[:, layer, head] * boxes).sum(-1).mean()), 4),
     }
 
@@ -215,6 +218,7 @@ def evaluate(
     print(f"accuracy {accuracy(asked)['exact_match']:.3f} over {len(asked)} questions", flush=True)
     results = {
         "seed": seed,
+        "parameters": answerer.model.num_parameters(),
         "accuracy": accuracy(asked),
         "second_turn": two_turns(answerer, seed, max(8, questions // 10)),
         "erasing": erasing(answerer, seed, max(8, questions // 15)),
