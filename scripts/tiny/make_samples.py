@@ -97,7 +97,8 @@ SAMPLES = (
             ("What colour is the star?", "The star is yellow."),
             ("Is the circle left of the star?", "Yes, the circle is left of the star."),
             ("What is at the bottom?", "There is a blue triangle at the bottom."),
-            ("Describe the picture.", "I see a red circle, a blue triangle and a yellow star."),
+            ("What is on the left?", "There is a red circle on the left."),
+            ("How many things are there?", "There are three things."),
         ),
     ),
     Sample(
@@ -165,7 +166,8 @@ SAMPLES = (
             ("What is next to the cat?", "There is a green book next to the cat."),
             ("What colour is the book?", "The book is green."),
             ("Is there a dog in the picture?", "No, there is no dog."),
-            ("What is the capital of Italy?", "I do not know. Ask me about the picture."),
+            ("Is there a giraffe in the picture?", "I do not know that word."),
+            ("Hello!", "I do not know. Ask me about the picture."),
         ),
     ),
 )
