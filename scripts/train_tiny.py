@@ -38,7 +38,7 @@ def main() -> None:
         plan = replace(plan, joint_steps=args.steps)
     train(args.out, plan, args.resume)
     write_checkpoint(args.out / "snapshot", args.out / "checkpoint")
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     results = evaluate(args.out / "checkpoint", 40 if args.smoke else 3_000, unrounded=args.out / "snapshot")
     write_json(args.out / "metrics.json", {"plan": asdict(plan), **results})

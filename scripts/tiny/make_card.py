@@ -57,7 +57,7 @@ A second question in the same conversation: {second:.1%} ({dialogues} dialogues)
 
 ## Where it looks
 
-At the row that predicts the noun of a right answer ({located} of them), how often does the largest patch of a map have its centre inside the object's
+At the row that predicts the first noun of a right answer ({located} answers of all kinds that name one thing), how often does the largest patch of a map have its centre inside the object's
 box? A random patch: {chance:.1%}.
 
 | map | inside the box |
@@ -93,13 +93,13 @@ rectangles beside the things, so that erasing is nothing new; one in eight is dr
 rejected. Questions vary in wording, case and punctuation; a tenth of the conversations has two turns.
 
 Training: {warm} steps on what each patch shows (linear heads that were thrown away: noun, colour, position, background), then {joint} steps on answers
-with the patch heads as an auxiliary loss (weight 0.3) and the guidance above. Muon and AdamW, seed {plan_seed}, two CPU cores without a GPU.
-`scripts/train_tiny.py` repeats it.
+with the patch heads as an auxiliary loss (weight 0.3) and the guidance above. Muon and AdamW, seed {plan_seed}, float32, two processes
+on two CPU cores. `scripts/train_tiny.py` repeats it; other processors and library versions round differently and end in another, similar model.
 
 ## Licences
 
-Model, code and drawn pictures: Apache-2.0. The emoji in the scenes are cut from Noto Color Emoji, SIL Open Font License 1.1 (`scripts/tiny/sprites/OFL.txt`);
-the licence covers the pictures of the font, not what is drawn or trained with them, and is kept beside them.
+Weights, code and composed pictures: Apache-2.0. The sprites are cut from Noto Color Emoji and stay under the SIL Open Font License 1.1, which lies
+beside them (`scripts/tiny/sprites/OFL.txt`); by its clause 5 it does not extend to documents made with the font.
 
 ## Limits
 
