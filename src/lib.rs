@@ -9,5 +9,6 @@ pub mod cli;
 pub mod gpu;
 pub mod job;
 pub mod model;
+pub mod record;
 pub mod trace;
 pub mod view;

@@ -51,7 +51,10 @@ impl Finding {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut findings = vec![
-        Finding::good("vlmscope", concat!(env!("CARGO_PKG_VERSION"), " for ").to_owned() + std::env::consts::ARCH),
+        Finding::good(
+            "vlmscope",
+            concat!(env!("CARGO_PKG_VERSION"), " for ").to_owned() + std::env::consts::ARCH,
+        ),
         runtime(args),
         model(args),
         adapters(),
@@ -60,7 +63,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         findings.push(verify(bundle));
     }
     if args.json {
-        print_json(&serde_json::json!({ "findings": findings, "runtime_candidates": candidates(args) }))?;
+        print_json(
+            &serde_json::json!({ "findings": findings, "runtime_candidates": candidates(args) }),
+        )?;
     } else {
         print(&findings)?;
     }
@@ -103,7 +108,10 @@ fn runtime(args: &Args) -> Finding {
     match found {
         Some(found) => Finding::good("ONNX Runtime", found),
         None => match crate::model::Runtime::load(named) {
-            Ok(runtime) => Finding::good("ONNX Runtime", format!("{} · {}", runtime.version, runtime.path.display())),
+            Ok(runtime) => Finding::good(
+                "ONNX Runtime",
+                format!("{} · {}", runtime.version, runtime.path.display()),
+            ),
             Err(error) => Finding::bad("ONNX Runtime", error.to_string(), ""),
         },
     }
@@ -156,7 +164,9 @@ fn adapters() -> Finding {
 fn verify(folder: &Path) -> Finding {
     const WHAT: &str = "bundle";
     let bar = ProgressBar::new(1);
-    if let Ok(style) = ProgressStyle::with_template("hashing {bar:24} {bytes}/{total_bytes}, {eta} left") {
+    if let Ok(style) =
+        ProgressStyle::with_template("hashing {bar:24} {bytes}/{total_bytes}, {eta} left")
+    {
         bar.set_style(style);
     }
     let verified = Bundle::open(folder).and_then(|bundle| {
@@ -170,7 +180,9 @@ fn verify(folder: &Path) -> Finding {
     });
     bar.finish_and_clear();
     match verified {
-        Ok((name, bytes)) => Finding::good(WHAT, format!("{name} · {} match the manifest", human_bytes(bytes))),
+        Ok((name, bytes)) => {
+            Finding::good(WHAT, format!("{name} · {} match the manifest", human_bytes(bytes)))
+        }
         Err(error) => Finding::bad(WHAT, error.to_string(), ""),
     }
 }

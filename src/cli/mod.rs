@@ -4,10 +4,12 @@
 //! can stand in a pipe. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod ask;
+mod bench;
 mod doctor;
 mod export;
 mod inspect;
 mod overlay;
+mod render;
 mod selection;
 
 use anyhow::Context as _;
@@ -38,6 +40,8 @@ enum Command {
     Inspect(inspect::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Render(Box<render::Args>),
+    Bench(bench::Args),
 }
 
 /// A request that makes no sense as it stands (exit code 2), as opposed to one that failed.
@@ -58,6 +62,8 @@ pub fn run() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Render(args) => render::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -149,6 +149,16 @@ impl Gpu {
         lock(&self.reports.lost).get_or_insert_with(|| "it was given up on purpose".into());
     }
 
+    /// Waits until everything that was submitted is done.
+    ///
+    /// # Errors
+    /// If the device was lost meanwhile.
+    pub fn wait(&self) -> Result<(), GpuError> {
+        // An error here is the loss of the device, which the check names.
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()
+    }
+
     /// Errors that the device reported outside of any scope since the last call.
     ///
     /// # Errors

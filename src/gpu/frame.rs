@@ -537,7 +537,9 @@ impl<'a> Frame<'a> {
         figure: &Figure,
         mut draws: Vec<Draw>,
     ) -> Result<FrameStats, GpuError> {
-        let Some(view) = target.view() else { return Ok(self.work.stats) };
+        let Some((view, (text_view, text_format))) = target.view().zip(target.text_view()) else {
+            return Ok(self.work.stats);
+        };
         let (on_stage, list) = Self::rects(scene, figure);
         if !list.is_empty() {
             let pipeline = self.rects.pipeline(self.context, self.format)?;
@@ -560,7 +562,7 @@ impl<'a> Frame<'a> {
             reason: error.to_string(),
         };
         self.text
-            .prepare(&gpu.device, &gpu.queue, self.format, figure, palette, scene.colormap())
+            .prepare(&gpu.device, &gpu.queue, text_format, figure, palette, scene.colormap())
             .map_err(failed)?;
         let [r, g, b, a] = linear_color(palette.background, 1.0).map(f64::from);
         let mut pass = self.work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
@@ -598,13 +600,22 @@ impl<'a> Frame<'a> {
             pass.pop_debug_group();
             self.work.stats.ran(draw.name);
         }
-        let [width, height] = target.size();
-        pass.set_scissor_rect(0, 0, width, height);
+        drop(pass);
         if !figure.labels.is_empty() {
+            let mut pass = self.work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some("text"),
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view: text_view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations { load: wgpu::LoadOp::Load, store: wgpu::StoreOp::Store },
+                })],
+                timestamp_writes: self.work.timer.render("text"),
+                ..Default::default()
+            });
             self.text.draw(&mut pass).map_err(failed)?;
             self.work.stats.ran("text");
         }
-        drop(pass);
         self.work.timer.resolve(&mut self.work.encoder);
         self.work.submit();
         Ok(self.work.stats)

@@ -15,6 +15,8 @@ pub struct Target {
     format: wgpu::TextureFormat,
     /// `None` while the size has a zero in it: a minimised window.
     texture: Option<(wgpu::Texture, wgpu::TextureView)>,
+    /// A view without sRGB decoding, where the texture was made for one.
+    gamma: Option<wgpu::TextureView>,
 }
 
 impl Target {
@@ -24,7 +26,9 @@ impl Target {
     /// If it is larger than the adapter allows, or its memory is full.
     pub fn offscreen(gpu: &Gpu, size: [u32; 2]) -> Result<Self, GpuError> {
         let texture = if size.contains(&0) { None } else { Some(create(gpu, size)?) };
-        Ok(Self { size, format: FORMAT, texture })
+        let mut target = Self { size, format: FORMAT, texture, gamma: None };
+        target.gamma = target.gamma_view();
+        Ok(target)
     }
 
     /// A texture that someone else made (a surface's): its format should be sRGB.
@@ -34,7 +38,8 @@ impl Target {
             format: Some(format),
             ..Default::default()
         });
-        Self { size: [texture.width(), texture.height()], format, texture: Some((texture, view)) }
+        let size = [texture.width(), texture.height()];
+        Self { size, format, texture: Some((texture, view)), gamma: None }
     }
 
     /// Width and height in pixels.
@@ -50,6 +55,14 @@ impl Target {
     /// The view that passes draw into; `None` for an empty target.
     pub fn view(&self) -> Option<&wgpu::TextureView> {
         self.texture.as_ref().map(|(_, view)| view)
+    }
+
+    /// The view and format that text is drawn with: without sRGB decoding where that is possible.
+    pub fn text_view(&self) -> Option<(&wgpu::TextureView, wgpu::TextureFormat)> {
+        match &self.gamma {
+            Some(view) => Some((view, self.format.remove_srgb_suffix())),
+            None => self.view().map(|view| (view, self.format)),
+        }
     }
 
     /// The texture; `None` for an empty target.

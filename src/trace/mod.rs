@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod meta;
 mod span;
+pub mod synthetic;
 mod tensor;
 
 pub use axes::{AnswerIndex, Head, Key, Layer, Query};

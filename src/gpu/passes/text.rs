@@ -1,15 +1,17 @@
 //! Labels of a figure, drawn with glyphon over everything else.
 //!
 //! Only the bundled typeface is loaded, so that a frame looks the same on every machine; the
-//! system's fonts join on the first character that it lacks (another script, an emoji).
+//! system's fonts join on the first character that it lacks (another script, an emoji). Glyphs are
+//! blended in gamma space where the target allows it, as every desktop does: in linear light dark
+//! text grows thin and light text fat.
 
 use super::super::colormap;
 use crate::view::ColorMap;
 use crate::view::figure::{Align, Figure, Label, Palette, Run};
 use glyphon::cosmic_text::{FeatureTag, FontFeatures};
 use glyphon::{
-    Attrs, Buffer, Cache, Color, Family, FontSystem, Metrics, Resolution, Shaping, SwashCache,
-    TextArea, TextAtlas, TextBounds, TextRenderer, Viewport, Weight, Wrap, fontdb,
+    Attrs, Buffer, Cache, Color, ColorMode, Family, FontSystem, Metrics, Resolution, Shaping,
+    SwashCache, TextArea, TextAtlas, TextBounds, TextRenderer, Viewport, Weight, Wrap, fontdb,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -198,7 +200,8 @@ impl Text {
         let keys: Vec<ShapeKey> =
             figure.labels.iter().map(|label| self.kind.shape(label)).collect();
         let pipeline = self.pipelines.entry(format).or_insert_with(|| {
-            let mut atlas = TextAtlas::new(device, queue, &self.cache, format);
+            let mode = if format.is_srgb() { ColorMode::Accurate } else { ColorMode::Web };
+            let mut atlas = TextAtlas::with_color_mode(device, queue, &self.cache, format, mode);
             let renderer =
                 TextRenderer::new(&mut atlas, device, wgpu::MultisampleState::default(), None);
             Pipeline { atlas, renderer }

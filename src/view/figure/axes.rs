@@ -14,7 +14,9 @@ const MARK: f32 = 2.0;
 const GAP: f32 = 8.0;
 
 fn tick(text: String, baseline: [f32; 2], align: Align, ink: Ink, scale: f32) -> Label {
-    let runs = vec![Run { strong: ink == Ink::Accent, text }];
+    // Dark figures on a bright cell need the weight; so does what is selected.
+    let strong = matches!(ink, Ink::Accent | Ink::OnMap(_));
+    let runs = vec![Run { strong, text }];
     Label { runs, baseline, align, size_px: TICK * scale, ink }
 }
 
@@ -86,8 +88,8 @@ pub(super) fn ruled_axes(figure: &mut Figure, layers: &Axis, heads: &Axis) {
         figure.labels.push(tick(head.to_string(), [x, top], Align::Centre, ink, s));
     }
     let title_y = top - (TICK + 5.0) * s;
-    figure.labels.push(tick("head".into(), [visible.x, title_y], Align::Start, Ink::Muted, s));
-    figure.labels.push(tick("layer".into(), [left, title_y], Align::End, Ink::Muted, s));
+    figure.labels.push(tick("head →".into(), [visible.x, title_y], Align::Start, Ink::Muted, s));
+    figure.labels.push(tick("layer ↓".into(), [left, title_y], Align::End, Ink::Muted, s));
 
     mark_selection(figure, layers, heads, cell);
 }
@@ -225,9 +227,9 @@ pub(super) fn label_tokens(
         }
     }
     let title_y = stage.y - (TICK * 2.0 + 14.0) * s;
-    figure.labels.push(tick("key".into(), [stage.x, title_y], Align::Start, Ink::Muted, s));
+    figure.labels.push(tick("key →".into(), [stage.x, title_y], Align::Start, Ink::Muted, s));
     figure.labels.push(tick(
-        "query".into(),
+        "query ↓".into(),
         [stage.x - GAP * s, title_y],
         Align::End,
         Ink::Muted,
@@ -266,7 +268,7 @@ fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
         if text_width(name, false) * TICK * s <= right - left - 4.0 * s {
             let at = [left, y - 5.0 * s];
             let first_title = figure.labels.iter().any(|label| {
-                label.text() == "key"
+                label.text() == "key →"
                     && (label.baseline[1] - at[1]).abs() < TICK * s
                     && label.bounds().right() + 6.0 * s > left
             });

@@ -128,7 +128,8 @@ pub fn caption(
     };
     let unit = match state.view {
         ViewKind::LayerHead => match state.quantity {
-            Quantity::ImageToAnswer | Quantity::QuestionToAnswer => "mean per position",
+            Quantity::ImageToAnswer => "mean per patch",
+            Quantity::QuestionToAnswer => "mean per question token",
             Quantity::ImageShare => "sum over the image",
             Quantity::Entropy => "nats",
         },

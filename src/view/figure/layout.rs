@@ -34,6 +34,8 @@ const TOKENS_TOP: f32 = 52.0;
 /// Between small multiples, and the line above each.
 const TILE_GAP: f32 = 10.0;
 const TILE_LABEL: f32 = 22.0;
+/// Tiles this wide are labelled in words.
+const ROOMY_TILE: f32 = 130.0;
 
 /// Pixels a design unit for a target: type grows with the smaller side and stays legible on small
 /// targets, where the figure is read from near.
@@ -74,19 +76,28 @@ impl Figure {
             let inner =
                 PixelRect::from_edges(margin, margin, whole.width - margin, whole.height - margin);
             let mut lines = 1;
+            let zoom = state.camera.zoom;
             for _ in 0..2 {
                 let height = (STAGE_GAP + LINE * lines as f32) * scale;
                 figure.stage = PixelRect { height: (inner.height - height).max(1.0), ..inner };
                 figure.reset();
                 figure.place(state, content);
-                lines = foot.lines(figure.column(&inner, &foot));
+                lines = lines.max(foot.lines(figure.column(&inner, zoom, &foot)));
             }
-            let column = figure.column(&inner, &foot);
-            foot.place(&mut figure, column);
+            let column = figure.column(&inner, zoom, &foot);
+            let below = figure.footing(zoom).bottom().max(figure.lowest());
+            foot.place(&mut figure, column, below, lines);
         } else {
             figure.place(state, content);
         }
         figure
+    }
+
+    /// The lower edge of labels and bars that stand beside or below the content.
+    fn lowest(&self) -> f32 {
+        let labels = self.labels.iter().map(|label| label.baseline[1]);
+        let fills = self.fills.iter().map(|fill| fill.rect.bottom());
+        labels.chain(fills).fold(0.0, f32::max)
     }
 
     fn reset(&mut self) {
@@ -95,11 +106,28 @@ impl Figure {
         self.labels.clear();
     }
 
-    /// The horizontal extent of the foot: as wide as the content, wider where its text needs it.
-    fn column(&self, inner: &PixelRect, foot: &Foot) -> [f32; 2] {
-        let content = self.visible();
-        let wanted = content.width.max(foot.one_line_width()).min(inner.width);
-        let left = (content.centre()[0] - wanted / 2.0).clamp(inner.x, inner.right() - wanted);
+    /// What the content covers when the camera does not pan: the foot stands below it, and does
+    /// not wander when the content is moved about.
+    fn footing(&self, zoom: f64) -> PixelRect {
+        let zoom = zoom as f32;
+        let centre = self.stage.centre();
+        let size =
+            [self.content.width, self.content.height].map(|side| side / zoom * zoom.max(1.0));
+        let still = PixelRect {
+            x: centre[0] - size[0] / 2.0,
+            y: centre[1] - size[1] / 2.0,
+            width: size[0],
+            height: size[1],
+        };
+        still.intersection(&self.stage)
+    }
+
+    /// The horizontal extent of the foot: as wide as the content; wider where its text needs it
+    /// even on lines of their own.
+    fn column(&self, inner: &PixelRect, zoom: f64, foot: &Foot) -> [f32; 2] {
+        let below = self.footing(zoom);
+        let wanted = below.width.max(foot.widest()).min(inner.width);
+        let left = (below.centre()[0] - wanted / 2.0).clamp(inner.x, inner.right() - wanted);
         [left, left + wanted]
     }
 
@@ -199,10 +227,18 @@ impl Figure {
     fn label_tile(&mut self, tile: &HeadTile, rect: PixelRect, selected: bool) {
         let s = self.scale;
         let y = rect.y - 6.0 * s;
-        let number = format!("{}", tile.head);
+        let number = Run::strong(tile.head.to_string());
         let share = format!("{:.0} %", tile.image_share * 100.0);
         let size_px = TICK * s;
-        let head_width = text_width(&number, true) * size_px;
+        // Words where there is room for them, the bare numbers where there is not.
+        let roomy = rect.width >= ROOMY_TILE * s;
+        let (head, share) = if roomy {
+            (vec![Run::plain("head "), number], format!("image {share}"))
+        } else {
+            (vec![number], share)
+        };
+        let head_width: f32 =
+            head.iter().map(|run| text_width(&run.text, run.strong)).sum::<f32>() * size_px;
         let room = rect.width - head_width - 4.0 * s;
         let ink = if selected { Ink::Accent } else { Ink::Text };
         let inside = |x: f32| x >= self.stage.x - s && x <= self.stage.right() + s;
@@ -214,7 +250,7 @@ impl Figure {
             return;
         }
         self.labels.push(Label {
-            runs: vec![Run::strong(number)],
+            runs: head,
             baseline: [rect.x, y],
             align: Align::Start,
             size_px,
@@ -308,15 +344,20 @@ impl<'a> Foot<'a> {
         self.caption_width() + gap * self.scale + self.legend_width()
     }
 
+    /// The widest of the lines when each has its own.
+    fn widest(&self) -> f32 {
+        self.caption_width().max(self.legend_width())
+    }
+
     fn lines(&self, [left, right]: [f32; 2]) -> usize {
         let both = self.caption.is_some() && self.legend.is_some();
         if both && self.one_line_width() > right - left + 0.5 { 2 } else { 1 }
     }
 
-    fn place(&self, figure: &mut Figure, column: [f32; 2]) {
+    /// Places `lines` lines under the y of `below`.
+    fn place(&self, figure: &mut Figure, column: [f32; 2], below: f32, lines: usize) {
         let s = self.scale;
-        let lines = self.lines(column);
-        let bottom = figure.size[1] as f32 - MARGIN * s;
+        let bottom = below + (STAGE_GAP + LINE * lines as f32) * s;
         let line = |from_below: usize| bottom - LINE * s * (from_below as f32 + 0.5);
         let baseline = |centre: f32, type_size: f32| centre + CAP_HEIGHT * type_size * s / 2.0;
         if let Some(caption) = self.caption {

@@ -33,7 +33,7 @@ fn advance(character: char, strong: bool) -> f32 {
         '·' => table[usize::from(b'.' - b' ')],
         '–' => 500,
         '−' | '×' => table[usize::from(b'+' - b' ')],
-        '→' => 955,
+        '→' | '↓' => 955,
         '…' => 821,
         '\u{300}'..='\u{36f}' => 0,
         '\u{1100}'..='\u{11ff}' | '\u{2e80}'..='\u{ffdc}' | '\u{1f000}'..='\u{1faff}' => 1000,

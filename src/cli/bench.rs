@@ -1,0 +1,312 @@
+//! `vlmscope bench`: what a frame costs, as multiples of the bare picture in the same run.
+//!
+//! CPU time of the whole process (user and system, the software renderer's threads included) is the
+//! steady figure on a shared machine; wall time stands beside it. Traces are synthetic, with the
+//! geometry of a real model.
+
+mod large;
+mod meter;
+
+use super::{print_json, usage};
+use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
+use crate::trace::Trace;
+use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use crate::view::{AxisSet, Blend, Camera, ColorMap, Queries, ViewKind, ViewState};
+use meter::{Cost, Meter};
+use serde_json::{Map, Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Measure the renderer at a model's geometry.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope bench --size 3840x2160
+  vlmscope bench --geometry llava-1.5-13b --json
+  vlmscope bench --large                          also traces of 0.84 GB and 32 GiB (sparse)")]
+pub(crate) struct Args {
+    /// llava-1.5-7b, llava-1.5-13b, long-context or small.
+    #[arg(long, default_value = "llava-1.5-7b")]
+    geometry: String,
+    /// Width × height in pixels.
+    #[arg(long, default_value = "1920x1080", value_parser = super::render::size)]
+    size: [u32; 2],
+    /// Frames a measurement.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..))]
+    frames: u32,
+    /// Part of a graphics adapter's name.
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// Only write the synthetic trace that is measured, to look at it.
+    #[arg(long, value_name = "FILE", conflicts_with = "large")]
+    write_trace: Option<PathBuf>,
+    /// Also open a 0.84 GB trace and scrub a sparse one of 32 GiB.
+    #[arg(long)]
+    large: bool,
+    /// Folder for the large traces.
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What all measurements share.
+struct Bench {
+    gpu: Arc<Gpu>,
+    trace: Trace,
+    size: [u32; 2],
+    frames: u32,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let geometry = Geometry::named(&args.geometry).ok_or_else(|| {
+        usage(format!(
+            "no geometry is called `{}`; there are {}",
+            args.geometry,
+            Geometry::NAMES.join(", ")
+        ))
+    })?;
+    let synthetic = Synthetic::new(geometry, RowsKept::Text, 1)?;
+    if let Some(path) = &args.write_trace {
+        synthetic.write(path)?;
+        return note(&format!("wrote {}", path.display()));
+    }
+    let options = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
+    let gpu = Gpu::open(&options)?;
+    note(&format!("{}: making a trace", gpu.info().name))?;
+    let trace = synthetic.trace()?;
+    let bench = Bench { gpu, trace, size: args.size, frames: args.frames };
+    let mut report = bench.run()?;
+    if args.large {
+        note("large traces: writing them")?;
+        let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        report.insert("large".into(), large::run(&bench.gpu, &scratch, args.size)?);
+    }
+    if args.json { print_json(&Value::Object(report)) } else { print_text(&report) }
+}
+
+fn note(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stderr(), "{text}")?)
+}
+
+impl Bench {
+    fn run(&self) -> anyhow::Result<Map<String, Value>> {
+        let offscreen = RendererOptions::offscreen();
+        let mut costs: Vec<(&'static str, Cost)> = Vec::new();
+        // The baseline is measured before and after everything else: a drift of the machine shows.
+        let before = self.baseline()?;
+        costs.push(("scrub_layer_head", self.scrub("layer-head", offscreen, layer_head)?));
+        costs.push(("scrub_layer_mean", self.scrub("layer-mean", offscreen, layer_mean)?));
+        costs.push(("scrub_token", self.scrub_token()?));
+        costs.push(("opacity", self.scrub("opacity", offscreen, opacity)?));
+        costs.push(("colormap", self.scrub("colormap", offscreen, colormap)?));
+        costs.push(("pan_zoom", self.scrub("pan-zoom", offscreen, pan_zoom)?));
+        costs.push(("heads_layer", self.scrub("heads", offscreen, heads)?));
+        costs.push(("wall", self.scrub("wall", offscreen, wall)?));
+        costs.push(("wall_token", self.scrub("wall-token", offscreen, wall_token)?));
+        costs.push(("layer_head_matrix", self.scrub("matrix", offscreen, matrix)?));
+        costs.push(("token_matrix", self.scrub("tokens", offscreen, token_matrix)?));
+        let after = self.baseline()?;
+        let baseline = (before.cpu_ms + after.cpu_ms) / 2.0;
+        let reduction = self.reduction()?;
+        let lvlm = self.lvlm_layer_change()?;
+
+        let ratios: Map<String, Value> = costs
+            .iter()
+            .map(|(name, cost)| ((*name).to_owned(), rounded(cost.cpu_ms / baseline, 2)))
+            .collect();
+        let mut frames: Map<String, Value> =
+            costs.into_iter().map(|(name, cost)| (name.to_owned(), cost.json())).collect();
+        frames.insert("reduce_all_heads".into(), reduction.json());
+        frames.insert("lvlm_interpret_layer_change".into(), lvlm.json());
+        let shape = self.trace.shape();
+        let mut report = Map::new();
+        report.insert("adapter".into(), json!(self.gpu.info().name));
+        report.insert("software".into(), json!(self.gpu.is_software()));
+        report.insert("model".into(), json!(self.trace.meta().model.name));
+        report.insert("positions".into(), json!(shape.positions));
+        report.insert("page_bytes".into(), json!(shape.page_bytes()));
+        report.insert("size".into(), json!(self.size));
+        report.insert("baseline_ms".into(), rounded(baseline, 3));
+        report.insert("baseline".into(), json!({ "before": before.json(), "after": after.json() }));
+        report.insert("frames".into(), Value::Object(frames));
+        report.insert("ratios".into(), Value::Object(ratios));
+        Ok(report)
+    }
+
+    fn meter(&self, name: &'static str) -> Meter<'_> {
+        Meter::new(&self.gpu, name, self.frames)
+    }
+
+    /// The picture alone, one bilinear sample a pixel.
+    fn baseline(&self) -> anyhow::Result<Cost> {
+        let mut renderer = Renderer::new(Arc::clone(&self.gpu), RendererOptions::offscreen())?;
+        let target = Target::offscreen(&self.gpu, self.size)?;
+        let state = start();
+        let scene = Scene::new(&state, &self.trace);
+        self.meter("baseline").run(|_| Ok(renderer.bare_picture(&scene, &target)?))
+    }
+
+    /// A frame for each of the states that `change` makes.
+    fn scrub(
+        &self,
+        name: &'static str,
+        options: RendererOptions,
+        change: impl Fn(&mut ViewState, &Trace, u32),
+    ) -> anyhow::Result<Cost> {
+        let mut renderer = Renderer::new(Arc::clone(&self.gpu), options)?;
+        let target = Target::offscreen(&self.gpu, self.size)?;
+        self.meter(name).run(|index| {
+            let mut state = start();
+            change(&mut state, &self.trace, index);
+            Ok(renderer.frame(&Scene::new(&state, &self.trace), &target)?)
+        })
+    }
+
+    /// A pool of two pages, so that every frame has to upload one.
+    fn scrub_token(&self) -> anyhow::Result<Cost> {
+        let pool_bytes = Some(2 * self.trace.shape().page_bytes() as u64);
+        let options = RendererOptions { pool_bytes, ..RendererOptions::offscreen() };
+        self.scrub("token", options, |state, trace, index| {
+            state.map.queries = query(trace, index);
+            state.map.layers = AxisSet::single(trace.shape().layers as u32 / 2);
+            state.map.heads = AxisSet::single(1);
+        })
+    }
+
+    /// Folding every layer and head of resident pages, on a target too small to matter.
+    fn reduction(&self) -> anyhow::Result<Cost> {
+        let mut renderer = Renderer::new(Arc::clone(&self.gpu), RendererOptions::offscreen())?;
+        let target = Target::offscreen(&self.gpu, [16, 16])?;
+        self.meter("reduction").run(|index| {
+            let mut state = start();
+            state.map.queries = query(&self.trace, index);
+            Ok(renderer.frame(&Scene::new(&state, &self.trace), &target)?)
+        })
+    }
+
+    /// What LVLM-Interpret draws when the layer changes: every head's overlay of 336² (jet at
+    /// 50 %, bicubic) and the strip of per-head means, as one matrix.
+    fn lvlm_layer_change(&self) -> anyhow::Result<Cost> {
+        const TILE: u32 = 336;
+        let heads_count = self.trace.shape().heads as u32;
+        let columns = heads_count.isqrt().next_power_of_two().max(1);
+        let rows = heads_count.div_ceil(columns);
+        let size = [columns * (TILE + 16) + 64, rows * (TILE + 48) + 160];
+        let mut renderer = Renderer::new(Arc::clone(&self.gpu), RendererOptions::offscreen())?;
+        let overlays = Target::offscreen(&self.gpu, size)?;
+        let strip = Target::offscreen(&self.gpu, [1024, 256])?;
+        self.meter("lvlm").run(|index| {
+            let mut state = start().with_lvlm_interpret_look();
+            heads(&mut state, &self.trace, index);
+            let stats = renderer.frame(&Scene::new(&state, &self.trace), &overlays)?;
+            state.view = ViewKind::LayerHead;
+            renderer.frame(&Scene::new(&state, &self.trace), &strip)?;
+            Ok(stats)
+        })
+    }
+}
+
+/// One answer token, mean over everything.
+fn start() -> ViewState {
+    let mut state = ViewState::default();
+    state.map.queries = Queries::answer(1);
+    state
+}
+
+/// One of the kept rows.
+fn query(trace: &Trace, index: u32) -> Queries {
+    let rows = trace.rows();
+    Queries::position(rows[index as usize % rows.len()])
+}
+
+fn layer_head(state: &mut ViewState, trace: &Trace, index: u32) {
+    let shape = trace.shape();
+    // Steps that are coprime to the sizes visit every layer and head.
+    state.map.layers = AxisSet::single(index * 7 % shape.layers as u32);
+    state.map.heads = AxisSet::single(index * 5 % shape.heads as u32);
+}
+
+fn layer_mean(state: &mut ViewState, trace: &Trace, index: u32) {
+    state.map.layers = AxisSet::single(index * 7 % trace.shape().layers as u32);
+}
+
+fn opacity(state: &mut ViewState, _: &Trace, index: u32) {
+    state.opacity = 0.2 + f64::from(index % 50) / 100.0;
+}
+
+fn colormap(state: &mut ViewState, _: &Trace, index: u32) {
+    state.colormap = ColorMap::ALL[index as usize % ColorMap::ALL.len()];
+}
+
+fn pan_zoom(state: &mut ViewState, _: &Trace, index: u32) {
+    let turn = f64::from(index % 40) / 40.0;
+    state.camera = Camera { centre: [0.4 + 0.2 * turn, 0.5], zoom: 1.0 + turn };
+}
+
+fn heads(state: &mut ViewState, trace: &Trace, index: u32) {
+    state.view = ViewKind::Heads;
+    layer_mean(state, trace, index);
+    state.blend = if index % 2 == 0 { state.blend } else { Blend::Flat };
+}
+
+fn wall(state: &mut ViewState, trace: &Trace, index: u32) {
+    state.view = ViewKind::Wall;
+    layer_head(state, trace, index);
+}
+
+fn wall_token(state: &mut ViewState, trace: &Trace, index: u32) {
+    wall(state, trace, index);
+    state.map.queries = query(trace, index);
+}
+
+fn matrix(state: &mut ViewState, trace: &Trace, index: u32) {
+    state.view = ViewKind::LayerHead;
+    layer_head(state, trace, index);
+    state.map.queries = query(trace, index);
+}
+
+fn token_matrix(state: &mut ViewState, trace: &Trace, index: u32) {
+    state.view = ViewKind::TokenMatrix;
+    layer_head(state, trace, index);
+}
+
+fn rounded(value: f64, decimals: i32) -> Value {
+    let scale = 10_f64.powi(decimals);
+    json!((value * scale).round() / scale)
+}
+
+fn print_text(report: &Map<String, Value>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let text = |key: &str| report.get(key).map_or_else(String::new, Value::to_string);
+    writeln!(out, "adapter      {}", text("adapter"))?;
+    writeln!(out, "model        {}, {} positions", text("model"), text("positions"))?;
+    writeln!(out, "size         {}", text("size"))?;
+    writeln!(out, "baseline     {} ms CPU a frame (the bare picture)", text("baseline_ms"))?;
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{:<30}{:>10}{:>10}{:>10}{:>10}{:>9}",
+        "", "CPU ms", "wall p50", "wall p99", "ratio", "pages"
+    )?;
+    let frames = report.get("frames").and_then(Value::as_object);
+    for (name, cost) in frames.into_iter().flatten() {
+        let number = |key: &str| cost.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+        let ratio = report.get("ratios").and_then(|ratios| ratios.get(name));
+        let ratio = ratio.and_then(Value::as_f64).map_or("".into(), |r| format!("{r:.2} ×"));
+        writeln!(
+            out,
+            "{name:<30}{:>10.2}{:>10.2}{:>10.2}{ratio:>10}{:>9.2}",
+            number("cpu_ms"),
+            number("wall_p50_ms"),
+            number("wall_p99_ms"),
+            number("page_uploads"),
+        )?;
+    }
+    if let Some(large) = report.get("large") {
+        writeln!(out, "\nlarge traces\n{}", serde_json::to_string_pretty(large)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Traces that are larger than anyone wants in memory.
+
+use super::{note, rounded};
+use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
+use crate::trace::Trace;
+use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use crate::view::{Queries, ViewState};
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The page pool of the sparse trace.
+const SPARSE_POOL_BYTES: u64 = 64 << 20;
+/// Frames that are scrubbed through the sparse trace.
+const SCRUBS: u32 = 60;
+
+/// Opens and scrubs both; the files are removed again.
+pub(super) fn run(gpu: &Arc<Gpu>, scratch: &Path, size: [u32; 2]) -> anyhow::Result<Value> {
+    let folder = tempfile::tempdir_in(scratch)
+        .with_context(|| format!("cannot write to {}; choose --scratch", scratch.display()))?;
+    let target = Target::offscreen(gpu, size)?;
+    let full = folder.path().join("full.vlmtrace");
+    synthetic("llava-1.5-7b")?.write(&full)?;
+    let opened = open_full(gpu, &full, &target)?;
+    std::fs::remove_file(&full)?;
+    let sparse = folder.path().join("sparse.vlmtrace");
+    synthetic("long-context")?.write_sparse(&sparse)?;
+    let scrubbed = scrub_sparse(gpu, &sparse, &target)?;
+    Ok(json!({ "full": opened, "sparse": scrubbed }))
+}
+
+fn synthetic(name: &str) -> anyhow::Result<Synthetic> {
+    let geometry = Geometry::named(name).context("the geometry is known")?;
+    Ok(Synthetic::new(geometry, RowsKept::All, 1)?)
+}
+
+/// From a ready device to the first frame of a trace with every row kept.
+fn open_full(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<Value> {
+    note("large: first frame")?;
+    let before = resident_bytes();
+    let start = Instant::now();
+    let trace = Trace::open(path)?;
+    let mut renderer = Renderer::new(Arc::clone(gpu), RendererOptions::offscreen())?;
+    let mut state = ViewState::default();
+    state.map.queries = Queries::answer(1);
+    renderer.frame(&Scene::new(&state, &trace), target)?;
+    gpu.wait()?;
+    let first_frame_ms = start.elapsed().as_secs_f64() * 1e3;
+    let pool_bytes = renderer.pool().allocated_bytes;
+    let grown = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
+    Ok(json!({
+        "file_bytes": std::fs::metadata(path)?.len(),
+        "first_frame_wall_ms": rounded(first_frame_ms, 1),
+        "pool_bytes": pool_bytes,
+        "resident_growth_bytes": grown,
+        "resident_growth_beyond_pool_bytes": grown.map(|grown| grown.saturating_sub(pool_bytes)),
+    }))
+}
+
+fn scrub_sparse(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<Value> {
+    note("large: sparse scrub")?;
+    let before = resident_bytes();
+    let start = Instant::now();
+    let trace = Trace::open(path)?;
+    let open_ms = start.elapsed().as_secs_f64() * 1e3;
+    let options =
+        RendererOptions { pool_bytes: Some(SPARSE_POOL_BYTES), ..RendererOptions::offscreen() };
+    let mut renderer = Renderer::new(Arc::clone(gpu), options)?;
+    let rows = trace.rows();
+    let mut wall = Vec::new();
+    let mut uploads = 0;
+    for index in 0..SCRUBS {
+        // Through the whole file: from the answer back to the first row, in large steps.
+        let row = rows[rows.len() - 1 - (index as usize * rows.len() / SCRUBS as usize)];
+        let mut state = ViewState::default();
+        state.map.queries = Queries::position(row);
+        let start = Instant::now();
+        let stats = renderer.frame(&Scene::new(&state, &trace), target)?;
+        gpu.wait()?;
+        wall.push(start.elapsed().as_secs_f64() * 1e3);
+        uploads += stats.page_uploads;
+    }
+    wall.sort_by(f64::total_cmp);
+    let grown = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
+    Ok(json!({
+        "file_bytes": std::fs::metadata(path)?.len(),
+        "open_wall_ms": rounded(open_ms, 1),
+        "frames": SCRUBS,
+        "page_uploads": uploads,
+        "frame_wall_p50_ms": rounded(wall[wall.len() / 2], 2),
+        "pool_bytes": renderer.pool().allocated_bytes,
+        "resident_growth_bytes": grown,
+    }))
+}
+
+/// Resident memory of this process; `None` where the system does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}

@@ -1,0 +1,99 @@
+//! CPU and wall time of frames.
+
+use super::rounded;
+use crate::gpu::{FrameStats, Gpu};
+use cpu_time::ProcessTime;
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// What a frame cost.
+#[derive(Clone, Debug)]
+pub(super) struct Cost {
+    /// User and system time of the whole process.
+    pub cpu_ms: f64,
+    wall_ms: Vec<f64>,
+    page_uploads: f64,
+    page_bytes: f64,
+    passes: Vec<&'static str>,
+}
+
+impl Cost {
+    /// As it stands in the report.
+    pub fn json(&self) -> Value {
+        json!({
+            "cpu_ms": rounded(self.cpu_ms, 3),
+            "wall_p50_ms": rounded(percentile(&self.wall_ms, 0.5), 3),
+            "wall_p99_ms": rounded(percentile(&self.wall_ms, 0.99), 3),
+            "page_uploads": rounded(self.page_uploads, 2),
+            "page_bytes": rounded(self.page_bytes, 0),
+            "passes": self.passes,
+        })
+    }
+}
+
+/// The nearest-rank percentile of ascending numbers; 0 of none.
+fn percentile(ascending: &[f64], share: f64) -> f64 {
+    let last = ascending.len().saturating_sub(1) as f64;
+    ascending.get((last * share).round() as usize).copied().unwrap_or(0.0)
+}
+
+/// Measures one kind of frame.
+pub(super) struct Meter<'a> {
+    gpu: &'a Gpu,
+    name: &'static str,
+    frames: u32,
+}
+
+/// Groups of frames; the middle one counts, so that a disturbance does not.
+const GROUPS: u32 = 5;
+/// Frames before the first that counts: pipelines, textures and caches.
+const WARM_UP: u32 = 4;
+
+impl<'a> Meter<'a> {
+    pub const fn new(gpu: &'a Gpu, name: &'static str, frames: u32) -> Self {
+        Self { gpu, name, frames }
+    }
+
+    /// Runs `frame` with 0, 1, 2, … and waits for the device after each.
+    pub fn run(
+        &self,
+        mut frame: impl FnMut(u32) -> anyhow::Result<FrameStats>,
+    ) -> anyhow::Result<Cost> {
+        super::note(self.name)?;
+        let mut once = |index: u32| -> anyhow::Result<FrameStats> {
+            let stats = frame(index)?;
+            self.gpu.wait()?;
+            Ok(stats)
+        };
+        for index in 0..WARM_UP {
+            once(index)?;
+        }
+        let in_group = self.frames.div_ceil(GROUPS);
+        let (mut groups, mut wall_ms) = (Vec::new(), Vec::new());
+        let (mut uploads, mut bytes, mut passes) = (0_u64, 0_u64, Vec::new());
+        let mut index = WARM_UP;
+        for _ in 0..GROUPS {
+            let cpu = ProcessTime::now();
+            for _ in 0..in_group {
+                let start = Instant::now();
+                let stats = once(index)?;
+                wall_ms.push(start.elapsed().as_secs_f64() * 1e3);
+                uploads += u64::from(stats.page_uploads);
+                bytes += stats.page_bytes;
+                passes = stats.passes;
+                index += 1;
+            }
+            groups.push(cpu.elapsed().as_secs_f64() * 1e3 / f64::from(in_group));
+        }
+        groups.sort_by(f64::total_cmp);
+        wall_ms.sort_by(f64::total_cmp);
+        let count = f64::from(in_group * GROUPS);
+        Ok(Cost {
+            cpu_ms: percentile(&groups, 0.5),
+            wall_ms,
+            page_uploads: uploads as f64 / count,
+            page_bytes: bytes as f64 / count,
+            passes,
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! One figure or many: {token}, {layer} and {head} in the name of the file.
+
+use super::super::usage;
+use super::Job;
+use crate::trace::Trace;
+use crate::view::{AxisSet, Queries, QueryKind, ViewState};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::path::{Path, PathBuf};
+
+/// More figures than this at once are a mistake.
+const MOST_FIGURES: usize = 100_000;
+
+/// The figures that a pattern stands for: one for each named (or each existing) token, layer, head.
+pub(super) fn jobs(state: &ViewState, trace: &Trace, out: &Path) -> anyhow::Result<Vec<Job>> {
+    let pattern = out.to_str().ok_or_else(|| usage("--out is not Unicode text"))?;
+    let shape = trace.shape();
+    let mut jobs = vec![(state.clone(), pattern.to_owned())];
+    if pattern.contains("{token}") {
+        let tokens = match state.map.queries.kind {
+            QueryKind::Answer => state.map.queries.set.members(shape.generated as u32),
+            QueryKind::Position => match state.map.queries.set.named() {
+                Some(named) => named.to_vec(),
+                None => trace.rows().to_vec(),
+            },
+        };
+        let kind = state.map.queries.kind;
+        jobs = each(jobs, "{token}", &tokens, |state, index| {
+            state.map.queries = Queries { kind, set: AxisSet::single(index) };
+        })?;
+    }
+    if pattern.contains("{layer}") {
+        let layers = state.map.layers.members(shape.layers as u32);
+        jobs = each(jobs, "{layer}", &layers, |state, index| {
+            state.map.layers = AxisSet::single(index);
+        })?;
+    }
+    if pattern.contains("{head}") {
+        let heads = state.map.heads.members(shape.heads as u32);
+        jobs = each(jobs, "{head}", &heads, |state, index| {
+            state.map.heads = AxisSet::single(index);
+        })?;
+    }
+    Ok(jobs.into_iter().map(|(state, out)| Job { state, out: PathBuf::from(out) }).collect())
+}
+
+fn each(
+    jobs: Vec<(ViewState, String)>,
+    placeholder: &str,
+    indices: &[u32],
+    choose: impl Fn(&mut ViewState, u32),
+) -> anyhow::Result<Vec<(ViewState, String)>> {
+    if jobs.len().saturating_mul(indices.len()) > MOST_FIGURES {
+        return Err(usage(format!(
+            "{} × {} figures are more than {MOST_FIGURES}; name fewer tokens, layers or heads",
+            jobs.len(),
+            indices.len()
+        )));
+    }
+    // Equally long numbers keep files sorted as the figures are.
+    let digits = indices.iter().max().map_or(1, |last| last.to_string().len());
+    let one = |(state, out): (ViewState, String)| {
+        let choose = &choose;
+        indices.iter().map(move |&index| {
+            let mut state = state.clone();
+            choose(&mut state, index);
+            (state, out.replace(placeholder, &format!("{index:0digits$}")))
+        })
+    };
+    Ok(jobs.into_iter().flat_map(one).collect())
+}
+
+/// A bar on stderr, where there is more than one figure and someone to see it.
+pub(super) fn progress(count: usize) -> ProgressBar {
+    if count < 2 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} figures, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}

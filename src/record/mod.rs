@@ -1,0 +1,10 @@
+//! Frames to files.
+//!
+//! A saved figure says where it came from: the command line, the view state and the caption stand
+//! in its metadata, so that any figure can be made again.
+
+mod still;
+mod svg;
+
+pub use still::{Provenance, StillError, png_bytes};
+pub use svg::{Cells, Raster, svg};

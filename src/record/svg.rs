@@ -1,0 +1,202 @@
+//! A figure as SVG: cells, bars, lines and labels as vectors, pictures embedded.
+
+use super::Provenance;
+use crate::gpu::colormap;
+use crate::view::ColorMap;
+use crate::view::figure::{Align, Figure, Fill, Label, Palette, PixelRect};
+use base64::Engine as _;
+use std::fmt::Write as _;
+
+/// Pixels in a figure: a picture with its overlay, a wall.
+#[derive(Clone, Debug)]
+pub struct Raster {
+    /// Where.
+    pub rect: PixelRect,
+    /// An encoded PNG.
+    pub png: Vec<u8>,
+    /// Shown as squares when enlarged (a texel is a cell of a matrix).
+    pub pixelated: bool,
+}
+
+/// A matrix of coloured cells.
+#[derive(Clone, Debug)]
+pub struct Cells {
+    /// Where the whole matrix lies.
+    pub rect: PixelRect,
+    /// Rows.
+    pub rows: u32,
+    /// Columns.
+    pub columns: u32,
+    /// 0–1 row by row, `None` for a gap.
+    pub values: Vec<Option<f32>>,
+    /// What the pointer shows over a cell.
+    pub titles: Vec<String>,
+}
+
+/// A figure as an SVG document.
+pub fn svg(
+    figure: &Figure,
+    palette: Palette,
+    map: ColorMap,
+    rasters: &[Raster],
+    cells: Option<&Cells>,
+    provenance: &Provenance,
+) -> String {
+    let mut out = Writer { text: String::new(), palette, map };
+    let [width, height] = figure.size;
+    out.line(format_args!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Inter, 'Noto Sans', sans-serif" font-variant-numeric="tabular-nums">"#
+    ));
+    out.line(format_args!("<title>{}</title>", escaped(&provenance.caption)));
+    let origin = format!("{}\n\n{}", provenance.command, provenance.state);
+    out.line(format_args!("<metadata>{}</metadata>", escaped(&origin)));
+    let background = hex(palette.background);
+    out.line(format_args!(r#"<rect width="{width}" height="{height}" fill="{background}"/>"#));
+    let stage = figure.stage;
+    out.line(format_args!(
+        r#"<clipPath id="stage"><rect {}/></clipPath>"#,
+        rect_attributes(&stage)
+    ));
+    out.line(format_args!(r#"<g clip-path="url(#stage)">"#));
+    for raster in rasters {
+        out.raster(raster);
+    }
+    if let Some(cells) = cells {
+        out.cells(cells, &stage);
+    }
+    out.line(format_args!("</g>"));
+    for fill in &figure.fills {
+        out.fill(fill);
+    }
+    if let Some(legend) = &figure.legend {
+        out.ramp(&legend.bar);
+    }
+    for label in &figure.labels {
+        out.label(label);
+    }
+    out.line(format_args!("</svg>"));
+    out.text
+}
+
+struct Writer {
+    text: String,
+    palette: Palette,
+    map: ColorMap,
+}
+
+impl Writer {
+    fn line(&mut self, arguments: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.text.write_fmt(arguments);
+        self.text.push('\n');
+    }
+
+    fn color(&self, ink: crate::view::figure::Ink) -> String {
+        hex(self.palette.color(ink, |value| colormap::color(self.map, value)))
+    }
+
+    fn raster(&mut self, raster: &Raster) {
+        let data = base64::engine::general_purpose::STANDARD.encode(&raster.png);
+        let rendering = if raster.pixelated { r#" style="image-rendering:pixelated""# } else { "" };
+        let rect = rect_attributes(&raster.rect);
+        self.line(format_args!(
+            r#"<image {rect} preserveAspectRatio="none"{rendering} href="data:image/png;base64,{data}"/>"#
+        ));
+    }
+
+    fn cells(&mut self, cells: &Cells, stage: &PixelRect) {
+        self.line(format_args!(r#"<g shape-rendering="crispEdges">"#));
+        for (index, value) in cells.values.iter().enumerate() {
+            let (row, column) = (index as u32 / cells.columns, index as u32 % cells.columns);
+            let rect = cells.rect.cell(row, column, cells.rows, cells.columns);
+            let Some(value) = value.filter(|_| rect.overlaps(stage)) else { continue };
+            let color = hex(colormap::color(self.map, value));
+            let rect = rect_attributes(&rect);
+            match cells.titles.get(index) {
+                Some(title) => self.line(format_args!(
+                    r#"<rect {rect} fill="{color}"><title>{}</title></rect>"#,
+                    escaped(title)
+                )),
+                None => self.line(format_args!(r#"<rect {rect} fill="{color}"/>"#)),
+            }
+        }
+        self.line(format_args!("</g>"));
+    }
+
+    fn fill(&mut self, fill: &Fill) {
+        let color = self.color(fill.ink);
+        let rect = rect_attributes(&fill.rect);
+        let alpha = fill.alpha;
+        if alpha < 1.0 {
+            self.line(format_args!(r#"<rect {rect} fill="{color}" fill-opacity="{alpha}"/>"#));
+        } else {
+            self.line(format_args!(r#"<rect {rect} fill="{color}"/>"#));
+        }
+    }
+
+    fn ramp(&mut self, bar: &PixelRect) {
+        /// Stops of the gradient: more than any viewer tells apart.
+        const STOPS: u32 = 64;
+        self.line(format_args!(r#"<linearGradient id="ramp">"#));
+        for stop in 0..=STOPS {
+            let at = stop as f32 / STOPS as f32;
+            let color = hex(colormap::color(self.map, at));
+            self.line(format_args!(r#"<stop offset="{at}" stop-color="{color}"/>"#));
+        }
+        self.line(format_args!("</linearGradient>"));
+        let rect = rect_attributes(bar);
+        self.line(format_args!(r#"<rect {rect} fill="url(#ramp)"/>"#));
+    }
+
+    fn label(&mut self, label: &Label) {
+        let anchor = match label.align {
+            Align::Start => "start",
+            Align::Centre => "middle",
+            Align::End => "end",
+        };
+        let [x, y] = label.baseline;
+        let color = self.color(label.ink);
+        let size = label.size_px;
+        let spans: String = label
+            .runs
+            .iter()
+            .map(|run| {
+                let text = escaped(&run.text);
+                if run.strong {
+                    format!(r#"<tspan font-weight="600">{text}</tspan>"#)
+                } else {
+                    text
+                }
+            })
+            .collect();
+        self.line(format_args!(
+            r#"<text x="{x:.2}" y="{y:.2}" font-size="{size:.2}" text-anchor="{anchor}" fill="{color}" xml:space="preserve">{spans}</text>"#
+        ));
+    }
+}
+
+fn rect_attributes(rect: &PixelRect) -> String {
+    let PixelRect { x, y, width, height } = rect;
+    format!(r#"x="{x:.2}" y="{y:.2}" width="{width:.2}" height="{height:.2}""#)
+}
+
+fn hex([r, g, b]: [u8; 3]) -> String {
+    format!("#{r:02x}{g:02x}{b:02x}")
+}
+
+/// Text as XML allows it: control characters that no XML document may hold are dropped.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' | '\r' => out.push(character),
+            control if control.is_control() || matches!(control, '\u{fffe}' | '\u{ffff}') => {}
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,267 @@
+//! Properties of figure layouts: everything on the target, nothing on top of something else.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+use proptest::prelude::*;
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use vlmscope::trace::{TokenKind, Trace};
+use vlmscope::view::figure::*;
+use vlmscope::view::*;
+
+fn token(text: &str, kind: TokenKind) -> AxisToken {
+    AxisToken { text: text.into(), kind }
+}
+
+fn axis(count: u32, marked: &[u32]) -> Axis {
+    Axis { count, marked: marked.to_vec() }
+}
+
+fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {
+    let tiles = (0..heads).map(|head| HeadTile { head, image_share: 0.37 }).collect();
+    let mut keys = vec![token("<s>", TokenKind::Special), token("USER:", TokenKind::System)];
+    keys.extend((0..200).map(|_| token("", TokenKind::Image)));
+    keys.extend((0..12).map(|_| token("question", TokenKind::Question)));
+    keys.extend((0..6).map(|_| token("answer", TokenKind::Answer)));
+    let queries = keys[202..].to_vec();
+    let bar = |label: &str, value, is_image| Bar { label: label.into(), value, is_image };
+    let bars = vec![bar("circle", 0.4, false), bar("image", 0.2, true), bar("what", 0.1, false)];
+    vec![
+        (ViewKind::Overlay, Content::Picture { aspect }),
+        (ViewKind::Relevancy, Content::Relevancy { aspect, bars }),
+        (ViewKind::Heads, Content::Heads { aspect, tiles, marked: vec![heads / 2] }),
+        (
+            ViewKind::Wall,
+            Content::Wall { aspect, layers: axis(layers, &[layers / 2]), heads: axis(heads, &[0]) },
+        ),
+        (
+            ViewKind::LayerHead,
+            Content::Matrix {
+                layers: axis(layers, &[]),
+                heads: axis(heads, &[heads - 1]),
+                values: Some((0..layers * heads).map(|i| i as f32 / 997.0).collect()),
+            },
+        ),
+        (ViewKind::TokenMatrix, Content::TokenMatrix { first_query: 202, queries, keys }),
+    ]
+}
+
+fn line() -> Vec<Run> {
+    vec![
+        Run::plain("attention · answer token 3 "),
+        Run::strong("fox"),
+        Run::plain(" · layer 4 · head 1 · image, 0.000–0.184"),
+    ]
+}
+
+fn lay_out(view: ViewKind, content: &Content, size: [u32; 2]) -> Figure {
+    let state = ViewState { view, ..ViewState::default() };
+    Figure::layout(&state, size, content, &line(), Some([0.0, 0.184]))
+}
+
+fn whole(figure: &Figure) -> PixelRect {
+    PixelRect::from_edges(0.0, 0.0, figure.size[0] as f32, figure.size[1] as f32)
+}
+
+/// Pairs of labels that cover each other, with a pixel of slack.
+fn collisions(figure: &Figure) -> Vec<(String, String)> {
+    let boxes: Vec<PixelRect> = figure.labels.iter().map(Label::bounds).collect();
+    let mut found = Vec::new();
+    for (at, a) in boxes.iter().enumerate() {
+        for (other, b) in boxes.iter().enumerate().skip(at + 1) {
+            let both = a.intersection(b);
+            if both.width > 1.0 && both.height > 1.0 {
+                found.push((figure.labels[at].text(), figure.labels[other].text()));
+            }
+        }
+    }
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn everything_stands_on_the_target_and_apart(
+        width in 640_u32..4000, height in 480_u32..2400, aspect in 0.4_f32..2.5,
+        layers in 1_u32..48, heads in 1_u32..48,
+    ) {
+        for (view, content) in contents(aspect, layers, heads) {
+            let figure = lay_out(view, &content, [width, height]);
+            let all = whole(&figure);
+            prop_assert!(all.contains(&figure.stage), "{view}: {:?}", figure.stage);
+            prop_assert!(figure.stage.contains(&figure.content), "{view}: {:?}", figure.content);
+            for label in &figure.labels {
+                prop_assert!(all.contains(&label.bounds()), "{view}: {} {:?}", label.text(), label.bounds());
+                prop_assert!(label.baseline.iter().all(|c| c.is_finite()));
+            }
+            for fill in &figure.fills {
+                prop_assert!(all.contains(&fill.rect), "{view}: {:?}", fill.rect);
+            }
+            let legend = figure.legend.as_ref().unwrap();
+            prop_assert!(all.contains(&legend.bar));
+            prop_assert!(!legend.bar.overlaps(&figure.stage), "{view}");
+            for label in &figure.labels {
+                prop_assert!(!legend.bar.overlaps(&label.bounds()), "{view}: {}", label.text());
+            }
+            let touching = collisions(&figure);
+            prop_assert!(touching.is_empty(), "{view} {width}x{height}: {touching:?}");
+        }
+    }
+
+    #[test]
+    fn tiles_do_not_overlap_and_keep_their_aspect(
+        width in 300_u32..4000, height in 300_u32..2400, aspect in 0.4_f32..2.5, heads in 1_u32..64,
+    ) {
+        let (view, content) = contents(aspect, 4, heads).swap_remove(2);
+        let figure = lay_out(view, &content, [width, height]);
+        prop_assert_eq!(figure.tiles.len(), heads as usize);
+        for (at, (_, tile)) in figure.tiles.iter().enumerate() {
+            prop_assert!(figure.stage.contains(tile));
+            prop_assert!((tile.width / tile.height / aspect - 1.0).abs() < 1e-3);
+            for (_, other) in &figure.tiles[at + 1..] {
+                prop_assert!(!tile.overlaps(other));
+            }
+        }
+    }
+
+    #[test]
+    fn any_target_and_camera_is_laid_out_without_a_panic(
+        width in 1_u32..9000, height in 1_u32..9000, zoom in 0.05_f64..100.0,
+        x in -1.0_f64..2.0, y in -1.0_f64..2.0, text_scale in 0.25_f64..8.0,
+    ) {
+        for (view, content) in contents(1.3, 32, 32) {
+            let camera = Camera { centre: [x, y], zoom };
+            let state = ViewState { view, camera, text_scale, ..ViewState::default() };
+            let figure = Figure::layout(&state, [width, height], &content, &line(), Some([0.0, 1.0]));
+            let numbers = [figure.stage, figure.content].map(|r| [r.x, r.y, r.width, r.height]);
+            prop_assert!(numbers.iter().flatten().all(|number| number.is_finite()));
+            prop_assert!(figure.stage.width >= 0.0 && figure.stage.height >= 0.0);
+        }
+    }
+
+    #[test]
+    fn zooming_keeps_the_centre_in_the_middle(zoom in 1.0_f64..50.0, x in 0.0_f64..1.0, y in 0.0_f64..1.0) {
+        let camera = Camera { centre: [x, y], zoom };
+        let state = ViewState { camera, ..ViewState::default() };
+        let content = Content::Picture { aspect: 1.5 };
+        let figure = Figure::layout(&state, [1280, 720], &content, &line(), None);
+        let (at, middle) = (figure.content.at([x as f32, y as f32]), figure.stage.centre());
+        prop_assert!((at[0] - middle[0]).abs() < 0.1 && (at[1] - middle[1]).abs() < 0.1);
+    }
+}
+
+#[test]
+fn type_grows_with_the_target_and_is_never_tiny() {
+    let at = |size| scale_of(size, 1.0);
+    assert_eq!(at([1920, 1080]), 1.0);
+    assert_eq!(at([3840, 2160]), 2.0);
+    assert_eq!(at([1080, 1920]), 1.0);
+    assert!(at([1280, 720]) * 12.0 >= 9.5);
+    assert!(at([336, 336]) * 12.0 >= 9.0);
+}
+
+#[test]
+fn a_figure_at_8k_is_the_figure_at_1080p_enlarged() {
+    for (view, content) in contents(1.0, 32, 32) {
+        let (small, large) =
+            (lay_out(view, &content, [1920, 1080]), lay_out(view, &content, [7680, 4320]));
+        assert_eq!(small.labels.len(), large.labels.len(), "{view}");
+        for (a, b) in small.labels.iter().zip(&large.labels) {
+            assert_eq!(a.runs, b.runs);
+            assert!((a.size_px * 4.0 - b.size_px).abs() < 0.01);
+            assert!((a.baseline[0] * 4.0 - b.baseline[0]).abs() < 6.0, "{view}: {}", a.text());
+        }
+    }
+}
+
+#[test]
+fn the_smallest_targets_are_all_stage() {
+    let figure = lay_out(ViewKind::Overlay, &Content::Picture { aspect: 1.0 }, [96, 96]);
+    assert_eq!(figure.stage, whole(&figure));
+    assert!(figure.labels.is_empty() && figure.legend.is_none());
+}
+
+#[test]
+fn text_can_be_read_in_both_themes() {
+    for theme in Theme::ALL {
+        let palette = theme.palette();
+        assert!(contrast(palette.text, palette.background) >= 7.0, "{theme}");
+        assert!(contrast(palette.muted, palette.background) >= 4.5, "{theme}");
+        assert!(contrast(palette.accent, palette.background) >= 4.5, "{theme}");
+    }
+}
+
+fn trace() -> Trace {
+    let geometry = Geometry::named("small").unwrap();
+    Synthetic::new(geometry, RowsKept::Text, 3).unwrap().trace().unwrap()
+}
+
+#[test]
+fn the_caption_says_what_is_shown() {
+    let trace = trace();
+    let text = |change: &dyn Fn(&mut ViewState)| {
+        let mut state = ViewState::default();
+        state.map.queries = Queries::answer(2);
+        state.map.layers = AxisSet::single(3);
+        state.map.heads = AxisSet::single(1);
+        change(&mut state);
+        text_of(&caption(&state, trace.meta(), None, Some([0.0, 0.184])))
+    };
+    assert_eq!(
+        text(&|_| {}),
+        "attention · answer token 2 triangle · layer 3 · head 1 · image, 0.000–0.184"
+    );
+    assert_eq!(
+        text(&|state| state.map.heads = AxisSet::MAX),
+        "attention · answer token 2 triangle · layer 3 · max of 6 heads · image, 0.000–0.184"
+    );
+    let second = |mix| {
+        move |state: &mut ViewState| {
+            let mut map = state.map.clone();
+            map.heads = AxisSet::single(4);
+            state.second = Some(Second { trace: None, map, mix });
+        }
+    };
+    assert_eq!(
+        text(&second(Mix::Difference)),
+        "attention · difference head 1 − head 4 · answer token 2 triangle · layer 3 · image, 0.000–0.184"
+    );
+    assert_eq!(
+        text(&|state| {
+            state.view = ViewKind::LayerHead;
+            state.quantity = Quantity::Entropy;
+        }),
+        "entropy · answer token 2 triangle · 4 layers × 6 heads · nats, 0.000–0.184"
+    );
+    assert_eq!(text(&|state| state.caption.text = Some("mine".into())), "mine");
+}
+
+#[test]
+fn heads_are_sorted_by_what_was_asked_for() {
+    let trace = trace();
+    let order = |head_order| {
+        let mut state = ViewState { view: ViewKind::Heads, head_order, ..ViewState::default() };
+        state.map.layers = AxisSet::single(2);
+        match Content::of(&state, &trace) {
+            Content::Heads { tiles, .. } => tiles,
+            other => panic!("{other:?}"),
+        }
+    };
+    let by_index: Vec<u32> = order(HeadOrder::Index).iter().map(|tile| tile.head).collect();
+    assert_eq!(by_index, [0, 1, 2, 3, 4, 5]);
+    let shares: Vec<f32> =
+        order(HeadOrder::ImageShare).iter().map(|tile| tile.image_share).collect();
+    assert!(shares.windows(2).all(|pair| pair[0] >= pair[1]), "{shares:?}");
+    assert!(shares[0] > shares[5]);
+}
+
+#[test]
+fn relevancy_stands_question_words_against_the_picture() {
+    let trace = trace();
+    let mut state = ViewState { view: ViewKind::Relevancy, ..ViewState::default() };
+    state.map.source = MapSource::Named("relevancy.llm".into());
+    state.map.queries = Queries::answer(1);
+    let Content::Relevancy { bars, .. } = Content::of(&state, &trace) else { panic!() };
+    assert_eq!(bars.len(), 4);
+    assert_eq!(bars.iter().filter(|bar| bar.is_image).count(), 1);
+    assert!(bars.windows(2).all(|pair| pair[0].value >= pair[1].value));
+}
