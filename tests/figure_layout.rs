@@ -88,7 +88,7 @@ proptest! {
             let figure = lay_out(view, &content, [width, height]);
             let all = whole(&figure);
             prop_assert!(all.contains(&figure.stage), "{view}: {:?}", figure.stage);
-            prop_assert!(figure.stage.contains(&figure.content), "{view}: {:?}", figure.content);
+            prop_assert!(figure.stage.contains(&figure.content), "{view}: {:?} {:?}", figure.stage, figure.content);
             for label in &figure.labels {
                 prop_assert!(all.contains(&label.bounds()), "{view}: {} {:?}", label.text(), label.bounds());
                 prop_assert!(label.baseline.iter().all(|c| c.is_finite()));
@@ -147,6 +147,22 @@ proptest! {
         let (at, middle) = (figure.content.at([x as f32, y as f32]), figure.stage.centre());
         prop_assert!((at[0] - middle[0]).abs() < 0.1 && (at[1] - middle[1]).abs() < 0.1);
     }
+}
+
+#[test]
+fn the_foot_stands_under_the_picture_and_as_wide() {
+    let content = Content::Picture { aspect: 1.0 };
+    let figure = lay_out(ViewKind::Overlay, &content, [1080, 1920]);
+    let legend = figure.legend.as_ref().unwrap();
+    assert!(legend.bar.y - figure.content.bottom() < 80.0, "{legend:?} {:?}", figure.content);
+    let caption = figure.labels.iter().find(|label| label.text().starts_with("attention")).unwrap();
+    assert!((caption.bounds().x - figure.content.x).abs() < 1.0);
+    // Moving the picture about does not move the foot.
+    let camera = Camera { centre: [0.8, 0.9], zoom: 1.0 };
+    let state = ViewState { camera, ..ViewState::default() };
+    let moved = Figure::layout(&state, [1080, 1920], &content, &line(), Some([0.0, 0.184]));
+    assert_eq!(moved.legend.unwrap().bar, legend.bar);
+    assert!(!moved.stage.overlaps(&legend.bar));
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn matrices_are_vectors_and_pictures_are_embedded() {
     let matrix = svg("--view layer-head", "m.svg");
     assert_eq!(matrix.matches("<title>").count(), 1 + 4 * 6);
     assert!(!matrix.contains("<image"), "a matrix needs no pixels");
-    assert!(matrix.contains(">head</text>") && matrix.contains("linearGradient"));
+    assert!(matrix.contains(">head →</text>") && matrix.contains("linearGradient"));
     let overlay = svg("--view overlay", "o.svg");
     assert_eq!(overlay.matches("data:image/png;base64,").count(), 1);
     assert!(overlay.contains("answer token 1"));

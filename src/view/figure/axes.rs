@@ -53,6 +53,20 @@ fn step_for(cell_px: f32, min_px: f32) -> u32 {
     step
 }
 
+/// Which members of an axis get a number: the marked ones, and every `step`th between them.
+fn labelled(axis: &Axis, step: u32) -> Vec<u32> {
+    let mut chosen: Vec<u32> = Vec::new();
+    for &index in axis.marked.iter().filter(|&&index| index < axis.count) {
+        if chosen.last().is_none_or(|last| index - last >= step) {
+            chosen.push(index);
+        }
+    }
+    let marked = chosen.clone();
+    let apart = |index: &u32| marked.iter().all(|other| other.abs_diff(*index) >= step);
+    chosen.extend((0..axis.count).step_by(step as usize).filter(apart));
+    chosen
+}
+
 /// Hairlines between cells, numbers along both edges, and the marks of the selection.
 pub(super) fn ruled_axes(figure: &mut Figure, layers: &Axis, heads: &Axis) {
     let s = figure.scale;
@@ -65,26 +79,22 @@ pub(super) fn ruled_axes(figure: &mut Figure, layers: &Axis, heads: &Axis) {
     let centred = CAP_HEIGHT * TICK * s / 2.0;
     let (left, top) = (visible.x - GAP * s, visible.y - GAP * s);
     let step = step_for(cell[1], TICK * 1.5 * s);
-    for layer in 0..layers.count {
+    for layer in labelled(layers, step) {
         let y = content.y + (layer as f32 + 0.5) * cell[1];
-        let marked = layers.marked.contains(&layer);
-        let crowded = layers.marked.iter().any(|m| m.abs_diff(layer) < step.div_ceil(2).max(1));
-        if y < stage.y || y > stage.bottom() || !(marked || (layer % step == 0 && !crowded)) {
+        if y < stage.y || y > stage.bottom() {
             continue;
         }
-        let ink = if marked { Ink::Accent } else { Ink::Muted };
+        let ink = if layers.marked.contains(&layer) { Ink::Accent } else { Ink::Muted };
         figure.labels.push(tick(layer.to_string(), [left, y + centred], Align::End, ink, s));
     }
     let widest = text_width(&heads.count.saturating_sub(1).to_string(), true) * TICK * s;
     let step = step_for(cell[0], widest + 6.0 * s);
-    for head in 0..heads.count {
+    for head in labelled(heads, step) {
         let x = content.x + (head as f32 + 0.5) * cell[0];
-        let marked = heads.marked.contains(&head);
-        let crowded = heads.marked.iter().any(|m| m.abs_diff(head) < step.div_ceil(2).max(1));
-        if x < stage.x || x > stage.right() || !(marked || (head % step == 0 && !crowded)) {
+        if x < stage.x || x > stage.right() {
             continue;
         }
-        let ink = if marked { Ink::Accent } else { Ink::Muted };
+        let ink = if heads.marked.contains(&head) { Ink::Accent } else { Ink::Muted };
         figure.labels.push(tick(head.to_string(), [x, top], Align::Centre, ink, s));
     }
     let title_y = top - (TICK + 5.0) * s;

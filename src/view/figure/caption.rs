@@ -100,7 +100,7 @@ pub fn number(value: f64, largest: f64) -> String {
 pub fn range_text([low, high]: [f64; 2]) -> String {
     let largest = low.abs().max(high.abs());
     let (low, high) = (number(low, largest), number(high, largest));
-    if low.contains('−') || high.contains('−') {
+    if low.starts_with('−') || high.starts_with('−') {
         format!("{low} to {high}")
     } else {
         format!("{low}–{high}")

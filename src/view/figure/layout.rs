@@ -6,7 +6,7 @@ use super::content::{Axis, Content, HeadTile};
 use super::{
     Align, CAP_HEIGHT, Figure, Fill, Ink, Label, Legend, PixelRect, Run, fitted, relevancy,
 };
-use super::{range_text, text_width};
+use super::{number, text_width};
 
 /// Lines of the target at which a design unit is one pixel.
 const DESIGN_LINES: f32 = 1080.0;
@@ -86,6 +86,8 @@ impl Figure {
             }
             let column = figure.column(&inner, zoom, &foot);
             let below = figure.footing(zoom).bottom().max(figure.lowest());
+            // Content that is moved about never slides under the foot.
+            figure.stage.height = (below - figure.stage.y).clamp(0.0, figure.stage.height);
             foot.place(&mut figure, column, below, lines);
         } else {
             figure.place(state, content);
@@ -127,7 +129,8 @@ impl Figure {
     fn column(&self, inner: &PixelRect, zoom: f64, foot: &Foot) -> [f32; 2] {
         let below = self.footing(zoom);
         let wanted = below.width.max(foot.widest()).min(inner.width);
-        let left = (below.centre()[0] - wanted / 2.0).clamp(inner.x, inner.right() - wanted);
+        let rightmost = (inner.right() - wanted).max(inner.x);
+        let left = (below.centre()[0] - wanted / 2.0).clamp(inner.x, rightmost);
         [left, left + wanted]
     }
 
@@ -363,8 +366,13 @@ impl<'a> Foot<'a> {
         if let Some(caption) = self.caption {
             let y = baseline(line(lines - 1), CAPTION);
             let available = (column[1] - column[0]) / (CAPTION * s);
+            let shown = if self.legend.is_some() && self.caption_width() > column[1] - column[0] {
+                without_range(caption)
+            } else {
+                caption.to_vec()
+            };
             figure.labels.push(Label {
-                runs: fitted_runs(caption, available),
+                runs: fitted_runs(&shown, available),
                 baseline: [column[0], y],
                 align: Align::Start,
                 size_px: CAPTION * s,
@@ -401,9 +409,20 @@ impl<'a> Foot<'a> {
 
 /// The numbers at the ends, each with the digits that the larger one needs.
 fn ends_of([low, high]: [f64; 2]) -> [String; 2] {
-    let text = range_text([low, high]);
-    let split = text.split_once('–').or_else(|| text.split_once(" to "));
-    split.map_or_else(|| [text.clone(), String::new()], |(a, b)| [a.to_owned(), b.to_owned()])
+    let largest = low.abs().max(high.abs());
+    [number(low, largest), number(high, largest)]
+}
+
+/// The caption without its closing ", 0.000–0.184", which the legend says too: half a number would
+/// be worse than none.
+fn without_range(caption: &[Run]) -> Vec<Run> {
+    let mut runs = caption.to_vec();
+    if let Some(last) = runs.last_mut()
+        && let Some(at) = last.text.rfind(", ")
+    {
+        last.text.truncate(at);
+    }
+    runs
 }
 
 /// Runs cut to a width in shares of the type size.
