@@ -11,7 +11,7 @@ use super::{print_json, usage};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
 use crate::trace::Trace;
 use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
-use crate::view::{AxisSet, Blend, Camera, ColorMap, Queries, ViewKind, ViewState};
+use crate::view::{AxisSet, Camera, ColorMap, Queries, ViewKind, ViewState};
 use meter::{Cost, Meter};
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
@@ -249,7 +249,6 @@ fn pan_zoom(state: &mut ViewState, _: &Trace, index: u32) {
 fn heads(state: &mut ViewState, trace: &Trace, index: u32) {
     state.view = ViewKind::Heads;
     layer_mean(state, trace, index);
-    state.blend = if index % 2 == 0 { state.blend } else { Blend::Flat };
 }
 
 fn wall(state: &mut ViewState, trace: &Trace, index: u32) {
