@@ -196,3 +196,25 @@ fn a_folder_that_cannot_be_written_leaves_nothing() {
     let message = trace().write(&folder.path().join("missing/a.vlmtrace")).unwrap_err().to_string();
     assert!(message.contains("missing") && message.contains("bytes are needed"), "{message}");
 }
+
+/// Written by version 0.1.0 and never again: every later reader must open it.
+#[test]
+fn format_1_0_stays_readable() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/traces/format-1.0.vlmtrace");
+    let trace = Trace::open(&path).unwrap();
+    let meta = trace.meta();
+    assert_eq!(meta.format_version, "1.0");
+    assert_eq!(meta.question, "What is blue?");
+    assert_eq!(trace.shape(), Shape { rows: 10, layers: 3, heads: 8, positions: 30, generated: 4 });
+    assert_eq!(meta.spans[0].keys(), 4..20);
+    assert_eq!(meta.tokens[30].text, "▁pain");
+    assert_eq!(trace.picture_preprocessed(0).unwrap().width, 56);
+    let row = trace.row_of_answer(AnswerIndex(1)).unwrap();
+    let on_picture: f32 = trace.weights(row, 2, 5).unwrap()[4..20].iter().sum();
+    assert!((on_picture - 0.965).abs() < 1e-3, "{on_picture}");
+    let stats = trace.stats(row).unwrap();
+    let kept = stats[(2 * 8 + 5) * STAT_COUNT + Stat::ImageSum as usize];
+    assert!((kept - on_picture).abs() < 2e-3, "{kept} against {on_picture}");
+    assert_eq!(trace.answer_topk().2, 10);
+}
