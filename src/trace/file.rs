@@ -219,13 +219,13 @@ impl Trace {
 
 /// Temporary files are private to the user; a trace is as readable as any other new file.
 #[cfg(unix)]
-fn make_readable(file: &File) -> std::io::Result<()> {
+pub(super) fn make_readable(file: &File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn make_readable(_file: &File) -> std::io::Result<()> {
+pub(super) fn make_readable(_file: &File) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Attention with the structure that trained models show, without a model.
 
 use super::super::STAT_COUNT;
-use super::scene::OBJECTS;
+use super::scene::{CIRCLE, OBJECTS, TRIANGLE};
 use super::{Geometry, SCALE};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
@@ -61,9 +61,13 @@ impl Model {
         (page, stats)
     }
 
-    /// The object that a query is about.
-    fn object(query: u32) -> usize {
-        query as usize % OBJECTS.len()
+    /// The object that a query is about: the answer's words name a triangle, then a circle.
+    fn object(&self, query: u32) -> usize {
+        match (query + 1).checked_sub(self.geometry.prompt_len()) {
+            Some(0..=2) => TRIANGLE,
+            Some(5..=7) => CIRCLE,
+            _ => query as usize % OBJECTS.len(),
+        }
     }
 
     /// One row of one head, summing to 1: [T].
@@ -77,7 +81,7 @@ impl Model {
         let pulse = 1.0 + 0.25 * (query as f32 * 1.7 + head as f32 * 0.61).sin();
         let (image, rest) = (look.image * pulse, (1.0 - look.sink - look.image).max(0.01));
         row[0] += look.sink;
-        let map = &look.maps[Self::object(query) * patches..][..patches];
+        let map = &look.maps[self.object(query) * patches..][..patches];
         for (weight, share) in row[first..].iter_mut().zip(map) {
             *weight += image * share;
         }
@@ -183,7 +187,7 @@ impl Head {
         };
         let waves: [[f32; 3]; NOISE_WAVES] = std::array::from_fn(|_| wave(rng));
         let drift = [(rng.random::<f32>() - 0.5) * 0.08, (rng.random::<f32>() - 0.5) * 0.08];
-        let at_register = 0.02 + 0.10 * rng.random::<f32>();
+        let at_register = (if looks { 0.002 } else { 0.01 }) * (1.0 + 2.0 * rng.random::<f32>());
         let floor = if looks { 0.04 } else { 0.5 };
         let patches = g.patches() as usize;
         let mut maps = Vec::with_capacity(OBJECTS.len() * patches);

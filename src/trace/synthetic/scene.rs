@@ -6,6 +6,9 @@ use super::SyntheticPicture;
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
 
+/// Places in [`OBJECTS`].
+pub(super) const CIRCLE: usize = 0;
+pub(super) const TRIANGLE: usize = 1;
 /// Centres of the shapes in shares of the picture: a circle, a triangle, a square.
 pub(super) const OBJECTS: [[f32; 2]; 3] = [[0.68, 0.60], [0.27, 0.66], [0.48, 0.28]];
 

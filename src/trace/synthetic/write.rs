@@ -63,6 +63,7 @@ impl Synthetic {
                 .tempfile_in(folder)?;
             temporary.as_file().set_len(needed_bytes)?;
             self.fill(temporary.as_file(), &header, &places, filled.clone())?;
+            super::super::file::make_readable(temporary.as_file())?;
             temporary.persist(path).map_err(|error| error.error)?;
             Ok(())
         };

@@ -236,7 +236,7 @@ pub(super) fn label_tokens(
             figure.labels.push(tick(text, [room - 6.0 * s, y], Align::End, Ink::Text, s));
         }
     }
-    let title_y = stage.y - (TICK * 2.0 + 14.0) * s;
+    let title_y = stage.y - (TICK * 2.0 + 20.0) * s;
     figure.labels.push(tick("key →".into(), [stage.x, title_y], Align::Start, Ink::Muted, s));
     figure.labels.push(tick(
         "query ↓".into(),

@@ -30,7 +30,7 @@ const AXIS_LEFT: f32 = 52.0;
 const AXIS_TOP: f32 = 40.0;
 /// Room for the labels of the token matrix.
 const TOKENS_LEFT: f32 = 132.0;
-const TOKENS_TOP: f32 = 52.0;
+const TOKENS_TOP: f32 = 58.0;
 /// Between small multiples, and the line above each.
 const TILE_GAP: f32 = 10.0;
 const TILE_LABEL: f32 = 22.0;
@@ -141,7 +141,7 @@ impl Figure {
                 self.content = seen(&self.stage, self.stage.fit(*aspect), state.camera);
             }
             Content::Relevancy { aspect, bars } => {
-                let panel = relevancy::place(self, bars);
+                let panel = relevancy::place(self, *aspect, bars);
                 self.stage = panel;
                 self.content = seen(&self.stage, self.stage.fit(*aspect), state.camera);
             }

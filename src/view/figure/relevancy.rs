@@ -11,8 +11,9 @@ const ROW: f32 = 52.0;
 const TRACK: f32 = 8.0;
 const TITLE: f32 = 28.0;
 
-/// Lays the bars beside a wide stage or below a tall one; returns what is left of the stage.
-pub(super) fn place(figure: &mut Figure, bars: &[Bar]) -> PixelRect {
+/// Lays the bars beside a wide stage or below a tall one; returns what is left of the stage for a
+/// picture of an aspect (width / height).
+pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect {
     if bars.is_empty() {
         return figure.stage;
     }
@@ -22,7 +23,7 @@ pub(super) fn place(figure: &mut Figure, bars: &[Bar]) -> PixelRect {
     let beside = stage.width - (PANEL + GAP) * s >= stage.height * 0.6;
     let (rest, panel) = if beside {
         // The picture and its bars stand in the middle as one group.
-        let picture = (stage.width - (PANEL + GAP) * s).min(stage.height * 1.6);
+        let picture = (stage.width - (PANEL + GAP) * s).min(stage.height * aspect);
         let group = picture + (PANEL + GAP) * s;
         let left = stage.x + (stage.width - group) / 2.0;
         let rest = PixelRect { x: left, width: picture, ..stage };
