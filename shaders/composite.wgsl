@@ -120,5 +120,7 @@ fn fs(in: Varying) -> @location(0) vec4f {
     if blend == 1u {
         return vec4f(mix(base, color, style.opacity), 1.0);
     }
-    return vec4f(mix(base, color, style.opacity * strength), 1.0);
+    // Steeper in the middle: the dark end of a colour map must not lie on the picture as smoke.
+    let glow = strength * strength * (3.0 - 2.0 * strength);
+    return vec4f(mix(base, color, style.opacity * glow), 1.0);
 }

@@ -41,10 +41,13 @@ fn place(position: vec4f) -> Place {
     return Place(whole.y * params.cells.x + whole.x, at - cell * cell_texels);
 }
 
-fn value(plane: u32, at: vec2u) -> f32 {
-    let index = plane * params.patches + params.first_patch + at.y * params.grid.x + at.x;
+fn range_of(plane: u32) -> vec2f {
     // Two pairs of contour levels come first.
-    let range = ranges[2u + select(plane, params.planes, (params.flags & 2u) != 0u)];
+    return ranges[2u + select(plane, params.planes, (params.flags & 2u) != 0u)];
+}
+
+fn value(plane: u32, at: vec2u, range: vec2f) -> f32 {
+    let index = plane * params.patches + params.first_patch + at.y * params.grid.x + at.x;
     return normalised(planes[index], range, (params.flags & 1u) != 0u);
 }
 
@@ -55,7 +58,7 @@ fn fs_patch(@builtin(position) position: vec4f) -> @location(0) vec4f {
     if at.plane >= params.planes {
         return vec4f(0.0);
     }
-    return vec4f(value(at.plane, at.texel), 0.0, 0.0, 1.0);
+    return vec4f(value(at.plane, at.texel, range_of(at.plane)), 0.0, 0.0, 1.0);
 }
 
 // Catmull-Rom (a = −0.5, as PIL's bicubic when it enlarges), edges repeated.
@@ -83,13 +86,14 @@ fn fs_bicubic(@builtin(position) position: vec4f) -> @location(0) vec4f {
     let x = cubic(point.x - first.x);
     let y = cubic(point.y - first.y);
     let last = vec2i(params.grid) - 1;
+    let range = range_of(at.plane);
     var sum = 0.0;
     for (var row = 0; row < 4; row++) {
         let v = u32(clamp(i32(first.y) + row - 1, 0, last.y));
         var line = 0.0;
         for (var column = 0; column < 4; column++) {
             let u = u32(clamp(i32(first.x) + column - 1, 0, last.x));
-            line += x[column] * value(at.plane, vec2u(u, v));
+            line += x[column] * value(at.plane, vec2u(u, v), range);
         }
         sum += y[row] * line;
     }

@@ -2,6 +2,8 @@
 
 // Samples a pixel and side: 1 where patches are enlarged, more where they are made smaller.
 override taps: u32 = 1u;
+// Patches as squares, or linear between texels.
+override nearest: bool = false;
 
 struct Style {
     lut_row: u32,
@@ -30,6 +32,9 @@ fn vs(
 }
 
 fn value(uv: vec2f, bounds: vec4f) -> f32 {
+    if nearest {
+        return textureSampleLevel(atlas, nearest_clamp, clamp(uv, bounds.xy, bounds.zw), 0.0).r;
+    }
     return textureSampleLevel(atlas, linear_clamp, clamp(uv, bounds.xy, bounds.zw), 0.0).r;
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Draw {
 /// Outlines of patches, in design units.
 const OUTLINE: f32 = 1.5;
 /// Patches smaller than this have no hairlines; from `GRID_FULL` on they are at full strength.
-const GRID_FROM: f32 = 14.0;
+const GRID_FROM: f32 = 20.0;
 const GRID_FULL: f32 = 56.0;
 const GRID_ALPHA: f32 = 0.16;
 /// Contour lines, in design units.
@@ -343,7 +343,8 @@ impl<'a> Frame<'a> {
                     if !place.overlaps(&figure.stage) {
                         continue;
                     }
-                    densest = densest.max(tile.grid[0] as f32 / place.width.max(1.0));
+                    let texels = (tile.grid[0] * tile.texels) as f32;
+                    densest = densest.max(texels / place.width.max(1.0));
                     instances.push(wall::Instance { rect: corners(&place), uv, bounds });
                 }
             }
@@ -355,7 +356,8 @@ impl<'a> Frame<'a> {
         // A little minification is left to the bilinear filter.
         let taps = (densest * 0.75).ceil() as u32;
         let taps = taps.next_power_of_two().clamp(1, wall::MOST_TAPS);
-        let pipeline = self.wall.pipeline(self.context, self.format, taps)?;
+        let nearest = scene.state.interpolation == Interpolation::Nearest;
+        let pipeline = self.wall.pipeline(self.context, self.format, taps, nearest)?;
         self.work.reserve(1);
         let style = self.work.ring.push(&wall::Style {
             lut_row: lut_row(scene.colormap()),

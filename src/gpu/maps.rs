@@ -481,7 +481,7 @@ impl MapSlot {
                 ..Default::default()
             });
             let uniforms = (&work.ring.buffer, offset);
-            passes.spread.encode(work.gpu, &mut pass, uniforms, planes, ranges, key.bicubic);
+            passes.spread.encode(work.gpu, &mut pass, uniforms, planes, ranges, tile.texels > 1);
             drop(pass);
             work.stats.ran("spread");
         }
@@ -538,14 +538,17 @@ impl MapSlot {
     }
 }
 
-/// Enough that linear steps between texels are not seen, and no more: fragments are what costs.
+/// Texels a patch and side: enough that linear steps between them are not seen, and no more, for
+/// each is sixteen reads. Many maps at once share what there is; 1 leaves enlarging to the sampler.
 fn bicubic_texels(grid: [u32; 2], cells: [u32; 2], limit: u32) -> u32 {
     /// Texels a patch where there is room.
-    const TEXELS: u32 = 8;
-    /// Longest side of an enlarged atlas.
-    const LONGEST: u32 = 4096;
-    let patches = (grid[0] * cells[0]).max(grid[1] * cells[1]).max(1);
-    TEXELS.min(LONGEST.min(limit) / patches).max(2)
+    const MOST: u32 = 8;
+    /// Texels of a whole atlas.
+    const BUDGET: u64 = 1 << 19;
+    let side = |axis: usize| u64::from(grid[axis]) * u64::from(cells[axis]);
+    let by_area = (BUDGET / (side(0) * side(1)).max(1)).isqrt();
+    let by_side = u64::from(limit) / side(0).max(side(1)).max(1);
+    (by_area.min(by_side) as u32).clamp(1, MOST)
 }
 
 fn texture(gpu: &Gpu, [width, height]: [u32; 2]) -> Result<wgpu::Texture, GpuError> {

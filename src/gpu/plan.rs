@@ -169,8 +169,7 @@ impl<'a> Scene<'a> {
             scaling: self.scaling(),
             cells,
             spans,
-            bicubic: self.state.interpolation == Interpolation::Bicubic
-                && self.state.view != ViewKind::Wall,
+            bicubic: self.state.interpolation == Interpolation::Bicubic,
             levels: self.state.blend == Blend::Contours,
         }
     }

@@ -185,7 +185,10 @@ impl Renderer {
         self.gpu.check()?;
         let gpu = Arc::clone(&self.gpu);
         gpu.scoped("frame", |_| {
-            let figure = lay_out(scene, target.size(), None, None);
+            let mut figure = lay_out(scene, target.size(), None, None);
+            figure.fills.clear();
+            figure.labels.clear();
+            figure.legend = None;
             let mut frame = Frame::begin(self, target);
             let draws = frame.bare_picture(scene, &figure)?;
             frame.finish(scene, target, &figure, draws)

@@ -40,7 +40,7 @@ pub(in crate::gpu) struct Wall {
     pub style_layout: wgpu::BindGroupLayout,
     /// Of a group with an atlas tile.
     pub atlas_layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<(wgpu::TextureFormat, u32), wgpu::RenderPipeline>,
+    pipelines: HashMap<(wgpu::TextureFormat, u32, bool), wgpu::RenderPipeline>,
 }
 
 /// Samples a pixel and side at most: 16 patches of a cell on one pixel.
@@ -58,14 +58,16 @@ impl Wall {
         Ok(Self { style_layout, atlas_layout, pipelines: HashMap::new() })
     }
 
-    /// The pipeline for so many samples a pixel; made on first use.
+    /// The pipeline for so many samples a pixel and side, of squares or of a smooth map; made on
+    /// first use.
     pub fn pipeline(
         &mut self,
         context: &Context,
         format: wgpu::TextureFormat,
         taps: u32,
+        nearest: bool,
     ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&(format, taps)) {
+        if let Some(found) = self.pipelines.get(&(format, taps, nearest)) {
             return Ok(found.clone());
         }
         let made = super::drawing(
@@ -75,12 +77,12 @@ impl Wall {
                 layouts: &[&self.style_layout, &self.atlas_layout],
                 stride: size_of::<Instance>(),
                 attributes: &ATTRIBUTES,
-                constants: &[("taps", f64::from(taps))],
+                constants: &[("taps", f64::from(taps)), ("nearest", f64::from(u8::from(nearest)))],
                 format,
                 blend: None,
             },
         )?;
-        self.pipelines.insert((format, taps), made.clone());
+        self.pipelines.insert((format, taps, nearest), made.clone());
         Ok(made)
     }
 }

@@ -1,0 +1,550 @@
+//! What a picture of attention must look like, whatever the device.
+
+use crate::common::{SCALE, Shape, draw, gradient, plain_state, renderer};
+use half::f16;
+use image::RgbaImage;
+use vlmscope::gpu::{Gpu, Renderer, Scene, Target, colormap};
+use vlmscope::trace::{PatchRef, PreprocessMode, Trace};
+use vlmscope::view::{
+    AxisSet, Blend, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, Mix, Normalise,
+    PatchGrid, Quantity, Queries, Range, Scale, Second, ViewKind, ViewState,
+};
+
+fn black(_: u32, _: u32) -> [u8; 3] {
+    [0, 0, 0]
+}
+
+/// Attention on one patch only, in every layer and head.
+fn one_hot(shape: &Shape, row: u32, column: u32, picture: fn(u32, u32) -> [u8; 3]) -> Trace {
+    let hot = shape.before + row * shape.grids[0][1] + column;
+    let weight = |key| f16::from_f32(if key == hot { SCALE * 0.5 } else { 0.0 });
+    shape.trace_of(|_, _, _, key| weight(key), picture)
+}
+
+fn light(pixel: &image::Rgba<u8>) -> u32 {
+    pixel.0[..3].iter().map(|&c| u32::from(c)).sum()
+}
+
+/// The middle of the brightest pixels.
+fn brightest(picture: &RgbaImage) -> [f64; 2] {
+    let most = picture.pixels().map(light).max().unwrap();
+    assert!(most > 0, "nothing is drawn");
+    let found: Vec<_> =
+        picture.enumerate_pixels().filter(|(_, _, pixel)| light(pixel) == most).collect();
+    let mean = |of: &dyn Fn(&(u32, u32, &image::Rgba<u8>)) -> u32| {
+        found.iter().map(|pixel| f64::from(of(pixel)) + 0.5).sum::<f64>() / found.len() as f64
+    };
+    [mean(&|pixel| pixel.0), mean(&|pixel| pixel.1)]
+}
+
+/// Where a point of the preprocessed picture lies on the target.
+fn on_target(renderer: &Renderer, shape: &Shape, form: ImageForm, point: [f64; 2]) -> [f64; 2] {
+    let (point, size) = match form {
+        ImageForm::Preprocessed => (point, shape.side),
+        ImageForm::Original => (shape.affine().apply(point), shape.original),
+    };
+    let uv = [point[0] / f64::from(size[0]), point[1] / f64::from(size[1])];
+    renderer.figure().unwrap().content.at(uv.map(|v| v as f32)).map(f64::from)
+}
+
+#[test]
+fn a_one_hot_map_is_brightest_at_its_patch() {
+    let mut renderer = renderer();
+    let modes = [PreprocessMode::Default, PreprocessMode::Resize, PreprocessMode::Pad];
+    let (mut seen, mut hidden) = (0, 0);
+    for mode in modes {
+        for original in [[64, 64], [101, 67], [53, 131]] {
+            for (row, column) in [(0, 0), (2, 5), (5, 1)] {
+                let grids = vec![[6, 6]];
+                let shape = Shape { mode, original, side: [84, 84], grids, ..Shape::default() };
+                let trace = one_hot(&shape, row, column, black);
+                for form in [ImageForm::Preprocessed, ImageForm::Original] {
+                    for interpolation in Interpolation::ALL {
+                        let mut state = plain_state();
+                        state.picture.form = form;
+                        state.interpolation = *interpolation;
+                        let (drawn, _) = draw(&mut renderer, &state, &trace, [420, 360]);
+                        let rect = trace.meta().spans[0].preprocessed_from_patch(row, column);
+                        let content = renderer.figure().unwrap().content;
+                        let at = |point| on_target(&renderer, &shape, form, point);
+                        let low = at([rect.x, rect.y]);
+                        let high = at([rect.x + rect.width, rect.y + rect.height]);
+                        // Padding does not exist on the original picture.
+                        let low = [low[0].max(content.x.into()), low[1].max(content.y.into())];
+                        let high = [
+                            high[0].min(content.right().into()),
+                            high[1].min(content.bottom().into()),
+                        ];
+                        if low[0] + 2.0 > high[0] || low[1] + 2.0 > high[1] {
+                            hidden += 1;
+                            continue;
+                        }
+                        let found = brightest(&drawn);
+                        for axis in 0..2 {
+                            assert!(
+                                (low[axis] - 0.5..=high[axis] + 0.5).contains(&found[axis]),
+                                "{mode:?} {original:?} {form} {interpolation} patch {row},{column}: \
+                                 brightest at {found:?}, patch from {low:?} to {high:?}"
+                            );
+                        }
+                        seen += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen > 70 && hidden > 0, "{seen} seen, {hidden} in the padding");
+}
+
+#[test]
+fn a_patch_inside_is_met_exactly() {
+    // Away from every edge the middle of the brightest pixels is the middle of the patch.
+    let mut renderer = renderer();
+    for mode in [PreprocessMode::Default, PreprocessMode::Resize, PreprocessMode::Pad] {
+        let shape = Shape {
+            mode,
+            original: [110, 90],
+            side: [84, 84],
+            grids: vec![[7, 7]],
+            ..Shape::default()
+        };
+        let trace = one_hot(&shape, 3, 2, black);
+        for form in [ImageForm::Preprocessed, ImageForm::Original] {
+            for interpolation in Interpolation::ALL {
+                let mut state = plain_state();
+                state.picture.form = form;
+                state.interpolation = *interpolation;
+                let (drawn, _) = draw(&mut renderer, &state, &trace, [441, 378]);
+                let rect = trace.meta().spans[0].preprocessed_from_patch(3, 2);
+                let centre = [rect.x + rect.width / 2.0, rect.y + rect.height / 2.0];
+                let expected = on_target(&renderer, &shape, form, centre);
+                let found = brightest(&drawn);
+                for axis in 0..2 {
+                    assert!(
+                        (found[axis] - expected[axis]).abs() <= 1.0,
+                        "{mode:?} {form} {interpolation}: brightest at {found:?}, patch at {expected:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn bare(renderer: &mut Renderer, state: &ViewState, trace: &Trace, size: [u32; 2]) -> RgbaImage {
+    let target = Target::offscreen(renderer.gpu(), size).unwrap();
+    renderer.bare_picture(&Scene::new(state, trace), &target).unwrap();
+    target.read(renderer.gpu()).unwrap()
+}
+
+#[test]
+fn without_opacity_the_picture_comes_back() {
+    let shape = Shape { original: [90, 70], ..Shape::default() };
+    let trace = shape.random_trace(3);
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.opacity = 0.0;
+    for form in [ImageForm::Preprocessed, ImageForm::Original] {
+        for blend in Blend::ALL {
+            state.picture.form = form;
+            state.blend = *blend;
+            let (drawn, _) = draw(&mut renderer, &state, &trace, [201, 163]);
+            assert!(drawn == bare(&mut renderer, &state, &trace, [201, 163]), "{form} {blend}");
+        }
+    }
+    // At its own size the stored pixels come back.
+    state.picture.form = ImageForm::Preprocessed;
+    let (drawn, _) = draw(&mut renderer, &state, &trace, shape.side);
+    for (x, y, pixel) in drawn.enumerate_pixels() {
+        assert_eq!(pixel.0[..3], gradient(x, y), "pixel {x}, {y}");
+    }
+}
+
+#[test]
+fn a_glow_leaves_unattended_pixels_alone() {
+    // Here the composite really runs: opacity is 1 and the map is 0 away from the patch.
+    let shape = Shape { grids: vec![[8, 8]], ..Shape::default() };
+    let trace = one_hot(&shape, 6, 6, gradient);
+    let mut renderer = renderer();
+    let state = plain_state();
+    let size = [256, 256];
+    let (drawn, stats) = draw(&mut renderer, &state, &trace, size);
+    assert!(stats.passes.contains(&"composite"));
+    let picture = bare(&mut renderer, &state, &trace, size);
+    let mut changed = 0;
+    for (x, y, pixel) in drawn.enumerate_pixels() {
+        let far = x < 128 || y < 128;
+        if far {
+            assert_eq!(pixel, picture.get_pixel(x, y), "pixel {x}, {y}");
+        } else if pixel != picture.get_pixel(x, y) {
+            changed += 1;
+        }
+    }
+    assert!(changed > 500, "only {changed} pixels glow");
+}
+
+#[test]
+fn the_ends_of_every_colour_map_are_exact() {
+    let shape = Shape { grids: vec![[2, 2]], ..Shape::default() };
+    let trace = one_hot(&shape, 0, 0, gradient);
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.blend = Blend::Flat;
+    state.interpolation = Interpolation::Nearest;
+    for map in ColorMap::ALL {
+        state.colormap = *map;
+        let (drawn, _) = draw(&mut renderer, &state, &trace, [64, 64]);
+        let at = |x, y| <[u8; 3]>::try_from(&drawn.get_pixel(x, y).0[..3]).unwrap();
+        assert_eq!(at(10, 10), colormap::color(*map, 1.0), "upper end of {map}");
+        assert_eq!(at(50, 10), colormap::color(*map, 0.0), "lower end of {map}");
+        assert_eq!(at(50, 50), colormap::color(*map, 0.0), "lower end of {map}");
+    }
+}
+
+#[test]
+fn a_frame_is_the_same_every_time() {
+    let shape = Shape { grids: vec![[5, 7]], original: [80, 60], ..Shape::default() };
+    let trace = shape.random_trace(8);
+    let mut renderers = [renderer(), renderer()];
+    for view in ViewKind::ALL {
+        for blend in Blend::ALL {
+            let mut state = plain_state();
+            state.view = *view;
+            state.blend = *blend;
+            state.legend = true;
+            state.caption.show = true;
+            state.normalise.scale = Scale::Log;
+            if *view == ViewKind::Diff {
+                let map = MapChoice { heads: AxisSet::single(0), ..state.map.clone() };
+                state.second = Some(Second { trace: None, map, mix: Mix::Difference });
+            }
+            if *view == ViewKind::Relevancy {
+                continue;
+            }
+            let drawn = renderers.each_mut().map(|r| draw(r, &state, &trace, [320, 240]).0);
+            assert!(drawn[0] == drawn[1], "{view} {blend} differs between two renderers");
+            let again = draw(&mut renderers[0], &state, &trace, [320, 240]).0;
+            assert!(drawn[0] == again, "{view} {blend} differs between two frames");
+        }
+    }
+}
+
+/// Passes and bytes of a frame after `change`.
+fn after(
+    renderer: &mut Renderer,
+    state: &mut ViewState,
+    trace: &Trace,
+    change: impl FnOnce(&mut ViewState),
+) -> vlmscope::gpu::FrameStats {
+    draw(renderer, state, trace, [128, 128]);
+    change(state);
+    draw(renderer, state, trace, [128, 128]).1
+}
+
+#[test]
+fn only_what_changed_runs_again() {
+    let shape = Shape { layers: 4, ..Shape::default() };
+    let trace = shape.random_trace(4);
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    let stats = after(&mut renderer, &mut state, &trace, |_| {});
+    assert_eq!((stats.passes.as_slice(), stats.page_bytes), (&["composite"][..], 0));
+
+    let stats = after(&mut renderer, &mut state, &trace, |state| state.opacity = 0.4);
+    assert_eq!((stats.passes.as_slice(), stats.page_bytes), (&["composite"][..], 0));
+    let stats =
+        after(&mut renderer, &mut state, &trace, |state| state.colormap = ColorMap::Viridis);
+    assert_eq!((stats.passes.as_slice(), stats.page_bytes), (&["composite"][..], 0));
+    let stats = after(&mut renderer, &mut state, &trace, |state| state.blend = Blend::Multiply);
+    assert_eq!((stats.passes.as_slice(), stats.page_bytes), (&["composite"][..], 0));
+
+    let map_again = &["reduce", "normalise", "spread", "composite"][..];
+    let stats =
+        after(&mut renderer, &mut state, &trace, |state| state.map.layers = AxisSet::single(3));
+    assert_eq!((stats.passes.as_slice(), stats.page_bytes, stats.map_bytes), (map_again, 0, 0));
+    let stats = after(&mut renderer, &mut state, &trace, |state| state.map.heads = AxisSet::MEAN);
+    assert_eq!((stats.passes.as_slice(), stats.page_bytes, stats.map_bytes), (map_again, 0, 0));
+
+    let stats = after(&mut renderer, &mut state, &trace, |state| {
+        state.normalise.range = Range::Percentile { low: 1.0, high: 99.0 };
+    });
+    assert_eq!(stats.passes, ["normalise", "spread", "composite"]);
+    assert_eq!(stats.page_bytes, 0);
+
+    let page = trace.shape().page_bytes() as u64;
+    let stats =
+        after(&mut renderer, &mut state, &trace, |state| state.map.queries = Queries::answer(2));
+    assert_eq!((stats.page_uploads, stats.prefetched, stats.page_bytes), (1, 0, page));
+    let stats =
+        after(&mut renderer, &mut state, &trace, |state| state.map.queries = Queries::answer(0));
+    assert_eq!(stats.page_uploads, 0, "the page is still resident");
+}
+
+#[test]
+fn the_wall_shows_every_head_in_its_place() {
+    let shape = Shape { layers: 3, heads: 5, grids: vec![[4, 4]], ..Shape::default() };
+    // Layer l, head h look at patch (l, h mod 4).
+    let trace = shape.trace_of(
+        |_, layer, head, key| {
+            let hot = shape.before + layer * 4 + head % 4;
+            f16::from_f32(if key == hot { 0.3 * SCALE } else { 0.0 })
+        },
+        gradient,
+    );
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.view = ViewKind::Wall;
+    let (drawn, stats) = draw(&mut renderer, &state, &trace, [740, 480]);
+    assert!(stats.passes.contains(&"wall"));
+    let content = renderer.figure().unwrap().content;
+    for layer in 0..3 {
+        for head in 0..5 {
+            let cell = content.cell(layer, head, 3, 5);
+            for row in 0..4 {
+                for column in 0..4 {
+                    let patch = cell.cell(row, column, 4, 4).centre();
+                    let pixel = drawn.get_pixel(patch[0] as u32, patch[1] as u32);
+                    let hot = row == layer && column == head % 4;
+                    let expected = colormap::color(state.colormap, if hot { 1.0 } else { 0.0 });
+                    let near = pixel.0.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= 24);
+                    assert!(near, "layer {layer} head {head} patch {row},{column}: {pixel:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_keep_their_numbers_in_any_order() {
+    let shape = Shape { layers: 2, heads: 6, grids: vec![[3, 3]], ..Shape::default() };
+    let trace = shape.trace_of(
+        |_, _, head, key| {
+            let hot = shape.before + head;
+            f16::from_f32(if key == hot { (0.1 + head as f32 * 0.05) * SCALE } else { 0.0 })
+        },
+        black,
+    );
+    let mut renderer = renderer();
+    for order in HeadOrder::ALL {
+        let mut state = plain_state();
+        state.view = ViewKind::Heads;
+        state.head_order = *order;
+        let (drawn, _) = draw(&mut renderer, &state, &trace, [600, 420]);
+        let tiles = renderer.figure().unwrap().tiles.clone();
+        assert_eq!(tiles.len(), 6);
+        for (head, place) in tiles {
+            let lightest = (0..9_u32)
+                .max_by_key(|patch| {
+                    let [x, y] = place.cell(patch / 3, patch % 3, 3, 3).centre();
+                    light(drawn.get_pixel(x as u32, y as u32))
+                })
+                .unwrap();
+            assert_eq!(lightest, head, "order {order}: head {head} at {place:?}");
+        }
+    }
+}
+
+#[test]
+fn a_matrix_shows_its_numbers() {
+    let shape = Shape { layers: 2, heads: 3, ..Shape::default() };
+    let trace = shape.trace_of(
+        |_, layer, head, key| {
+            let image = key >= shape.before && key < shape.before + shape.patches();
+            let share = (layer * 3 + head) as f32 / 5.0 / shape.patches() as f32;
+            f16::from_f32(if image { share * SCALE } else { 0.0 })
+        },
+        black,
+    );
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.view = ViewKind::LayerHead;
+    state.quantity = Quantity::ImageShare;
+    state.map.layers = AxisSet::MEAN;
+    state.map.heads = AxisSet::MEAN;
+    state.colormap = ColorMap::Grey;
+    let (drawn, stats) = draw(&mut renderer, &state, &trace, [400, 300]);
+    let range = stats.range.unwrap();
+    assert!(range[0].abs() < 1e-6 && (range[1] - 1.0).abs() < 1e-3, "{range:?}");
+    let content = renderer.figure().unwrap().content;
+    for at in 0..6_u32 {
+        let cell = content.cell(at / 3, at % 3, 2, 3);
+        // Beside the printed number.
+        let pixel = drawn
+            .get_pixel((cell.x + cell.width * 0.15) as u32, (cell.y + cell.height * 0.15) as u32);
+        let expected = (f64::from(at) / 5.0 * 255.0).round();
+        assert!((f64::from(pixel.0[0]) - expected).abs() <= 2.0, "cell {at}: {pixel:?}");
+    }
+}
+
+#[test]
+fn the_token_matrix_shows_gaps_and_what_cannot_be_seen() {
+    let shape = Shape { layers: 2, heads: 2, grids: vec![[2, 2]], answer: 5, ..Shape::default() };
+    let (prompt, positions) = (shape.prompt(), shape.positions());
+    let mut builder = shape.builder(
+        5,
+        |query, _, _, key| f16::from_f32(if key == query { 0.5 * SCALE } else { 0.1 * SCALE }),
+        black,
+    );
+    // A row far before the others: what lies between was not kept.
+    let early = prompt - 4;
+    let keys = early as usize + 1;
+    let page = vec![f16::from_f32(0.1 * SCALE); 4 * keys];
+    builder
+        .push_page(vlmscope::trace::Query(early), keys, page.into(), vec![0.0; 4 * 5].into())
+        .unwrap();
+    let trace = builder.snapshot("an answer").unwrap();
+    let mut state = plain_state();
+    state.view = ViewKind::TokenMatrix;
+    state.map.heads = AxisSet::single(1);
+    state.colormap = ColorMap::Grey;
+    state.normalise.range = Range::Fixed { min: 0.0, max: 0.5 };
+    let mut renderer = renderer();
+    let (drawn, _) = draw(&mut renderer, &state, &trace, [900, 700]);
+    let content = renderer.figure().unwrap().content;
+    let rows = prompt - 1 + 5 - early;
+    let palette = state.theme.palette();
+    for row in 0..rows {
+        for key in 0..positions {
+            let [x, y] = content.cell(row, key, rows, positions).centre();
+            let pixel = drawn.get_pixel(x as u32, y as u32);
+            let query = early + row;
+            let kept = query == early || query >= prompt - 1;
+            let expected = if !kept {
+                palette.hairline
+            } else if key > query {
+                palette.background
+            } else {
+                colormap::color(
+                    ColorMap::Grey,
+                    if key == query && query != early { 1.0 } else { 0.2 },
+                )
+            };
+            let near = pixel.0.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= 1);
+            assert!(near, "query {query} key {key}: {pixel:?}, not {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cross_fade_and_a_swipe_reach_both_maps() {
+    let shape = Shape { heads: 2, grids: vec![[2, 2]], ..Shape::default() };
+    let trace = shape.trace_of(
+        |_, _, head, key| {
+            let hot = shape.before + if head == 0 { 0 } else { 3 };
+            f16::from_f32(if key == hot { 0.5 * SCALE } else { 0.0 })
+        },
+        black,
+    );
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.map.heads = AxisSet::single(0);
+    state.blend = Blend::Flat;
+    state.interpolation = Interpolation::Nearest;
+    state.colormap = ColorMap::Grey;
+    let other = MapChoice { heads: AxisSet::single(1), ..state.map.clone() };
+    let mut at = |mix, renderer: &mut Renderer| {
+        state.second = Some(Second { trace: None, map: other.clone(), mix });
+        let drawn = draw(renderer, &state, &trace, [64, 64]).0;
+        [drawn.get_pixel(10, 10).0[0], drawn.get_pixel(54, 54).0[0]]
+    };
+    assert_eq!(at(Mix::CrossFade { amount: 0.0 }, &mut renderer), [255, 0]);
+    assert_eq!(at(Mix::CrossFade { amount: 1.0 }, &mut renderer), [0, 255]);
+    assert_eq!(at(Mix::Swipe { position: 0.5 }, &mut renderer), [255, 255]);
+    assert_eq!(at(Mix::Swipe { position: 1.0 }, &mut renderer), [255, 0]);
+}
+
+#[test]
+fn a_difference_of_equals_is_neutral() {
+    let shape = Shape::default();
+    let trace = shape.random_trace(6);
+    let mut state = plain_state();
+    state.view = ViewKind::Diff;
+    state.second = Some(Second { trace: None, map: state.map.clone(), mix: Mix::Difference });
+    let mut renderer = renderer();
+    // Opacity follows the distance from 0: nothing is laid on the picture.
+    let (drawn, _) = draw(&mut renderer, &state, &trace, [100, 100]);
+    let picture = bare(&mut renderer, &state, &trace, [100, 100]);
+    let off = drawn
+        .pixels()
+        .zip(picture.pixels())
+        .any(|(a, b)| a.0.iter().zip(b.0).any(|(&a, b)| a.abs_diff(b) > 1));
+    assert!(!off, "a difference of equals changes the picture");
+}
+
+#[test]
+fn the_selection_is_outlined_as_one_shape() {
+    let shape = Shape { grids: vec![[4, 4]], ..Shape::default() };
+    let trace = one_hot(&shape, 0, 0, black);
+    let mut state = plain_state();
+    state.opacity = 0.0;
+    let patch = |row, column| PatchRef { span: 0, row, column };
+    state.selected = vec![patch(1, 1), patch(1, 2)];
+    let mut renderer = renderer();
+    let (drawn, _) = draw(&mut renderer, &state, &trace, [400, 400]);
+    let lit = |x, y| light(drawn.get_pixel(x, y)) > 100;
+    assert!(lit(100, 150) && lit(300, 150) && lit(150, 100) && lit(250, 200), "an edge is missing");
+    assert!(!lit(200, 150), "an inner edge is drawn");
+    assert!(!lit(50, 150) && !lit(150, 250), "something else is drawn");
+    // Hairlines stand between all patches.
+    state.selected.clear();
+    state.grid = PatchGrid::On;
+    let (drawn, _) = draw(&mut renderer, &state, &trace, [400, 400]);
+    let lit = |x, y| light(drawn.get_pixel(x, y)) > 20;
+    assert!(lit(200, 150) && lit(50, 100) && !lit(50, 50));
+}
+
+#[test]
+fn several_spans_lie_side_by_side() {
+    let shape = Shape {
+        grids: vec![[2, 2], [3, 3]],
+        side: [96, 64],
+        original: [96, 64],
+        ..Shape::default()
+    };
+    let second = shape.before + 4;
+    // The middle of the second span.
+    let trace = shape.trace_of(
+        |_, _, _, key| f16::from_f32(if key == second + 4 { 0.4 * SCALE } else { 0.0 }),
+        black,
+    );
+    let mut renderer = renderer();
+    let (drawn, _) = draw(&mut renderer, &plain_state(), &trace, [384, 256]);
+    let found = brightest(&drawn);
+    let expected = on_target(&renderer, &shape, ImageForm::Preprocessed, [72.0, 32.0]);
+    assert!(
+        (found[0] - expected[0]).abs() < 1.5 && (found[1] - expected[1]).abs() < 1.5,
+        "{found:?} {expected:?}"
+    );
+}
+
+#[test]
+fn fixed_ranges_clip_and_percentiles_do_too() {
+    let shape = Shape { grids: vec![[2, 2]], ..Shape::default() };
+    let first = shape.before;
+    let trace = shape.trace_of(
+        |_, _, _, key| {
+            let step = key.saturating_sub(first).min(4) as f32;
+            f16::from_f32(if key < first { 0.0 } else { step * 0.1 * SCALE })
+        },
+        black,
+    );
+    let mut state = plain_state();
+    state.blend = Blend::Flat;
+    state.interpolation = Interpolation::Nearest;
+    state.colormap = ColorMap::Grey;
+    state.normalise =
+        Normalise { range: Range::Fixed { min: 0.1, max: 0.2 }, ..Normalise::default() };
+    let mut renderer = renderer();
+    let at = |drawn: &RgbaImage| {
+        [(10, 10), (50, 10), (10, 50), (50, 50)].map(|(x, y)| drawn.get_pixel(x, y).0[0])
+    };
+    let (drawn, _) = draw(&mut renderer, &state, &trace, [64, 64]);
+    assert_eq!(at(&drawn), [0, 0, 255, 255]);
+    state.normalise.range = Range::Percentile { low: 34.0, high: 66.0 };
+    let (drawn, _) = draw(&mut renderer, &state, &trace, [64, 64]);
+    assert_eq!(at(&drawn), [0, 0, 255, 255]);
+}
+
+#[test]
+fn opening_names_the_adapter() {
+    assert!(!Gpu::adapters().is_empty());
+}

@@ -1,0 +1,16 @@
+//! The renderer against its CPU twins and against what a picture of attention must look like.
+//!
+//! Everything runs on a device with WebGPU's default limits and no optional feature. Without an
+//! adapter the tests fail: they must not pass by not running.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod common;
+mod drawing;
+mod robust;
+mod shaders;
+mod twins;
