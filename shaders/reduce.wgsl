@@ -1,6 +1,9 @@
 // One page of attention [L, H, T] → planes [plane, patch], folded into the pages before it.
 // Heads are folded first, then layers, then queries. Twin: analysis::reduce::reduce.
 
+// Key 0 is left out and every row renormalised. A constant of the pipeline: it doubles the reads.
+override without_bos: bool = false;
+
 struct Reduce {
     // N, T and H of the trace.
     patches: u32,
@@ -13,7 +16,7 @@ struct Reduce {
     keep: u32,
     // Bits: 0 heads, 1 layers, 2 queries are folded by maximum (else by mean).
     maxima: u32,
-    // Bits: 0 first page, 1 last page, 2 key 0 left out.
+    // Bits: 0 first page, 1 last page.
     flags: u32,
     query_count: u32,
     // 1 / attention_scale.
@@ -61,7 +64,6 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let head_max = (params.maxima & 1u) != 0u;
     let layer_max = (params.maxima & 2u) != 0u;
     let query_max = (params.maxima & 4u) != 0u;
-    let without_bos = (params.flags & 4u) != 0u;
     let key = keys[patch_index];
 
     var over_layers = 0.0;

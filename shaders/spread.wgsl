@@ -1,6 +1,9 @@
 // Planes → texture: every plane becomes a cell of an atlas, normalised to 0–1. This is the
 // attention as texture: everything that is drawn samples it.
 
+// A constant of the pipeline, because a branch that no one takes still costs on some devices.
+override logarithmic: bool = false;
+
 struct Spread {
     // Cells of the whole atlas, and the first cell of this tile.
     cells: vec2u,
@@ -12,7 +15,7 @@ struct Spread {
     patches: u32,
     first_patch: u32,
     planes: u32,
-    // Bits: 0 logarithmic; 1 one range for all planes.
+    // 1: one range for all planes.
     flags: u32,
     padding: u32,
 }
@@ -43,12 +46,12 @@ fn place(position: vec4f) -> Place {
 
 fn range_of(plane: u32) -> vec2f {
     // Two pairs of contour levels come first.
-    return ranges[2u + select(plane, params.planes, (params.flags & 2u) != 0u)];
+    return ranges[2u + select(plane, params.planes, params.flags == 1u)];
 }
 
 fn value(plane: u32, at: vec2u, range: vec2f) -> f32 {
     let index = plane * params.patches + params.first_patch + at.y * params.grid.x + at.x;
-    return normalised(planes[index], range, (params.flags & 1u) != 0u);
+    return normalised(planes[index], range, logarithmic);
 }
 
 // One texel a patch.

@@ -1,11 +1,14 @@
 // Query × key of one head. Where several weights fall on a pixel the largest is shown: thin lines
 // are what one looks for.
 
+// A constant of the pipeline, because a branch that no one takes still costs on some devices.
+override logarithmic: bool = false;
+
 struct Style {
     // The numbers that become 0 and 1.
     range: vec2f,
     lut_row: u32,
-    // Bits: 0 logarithmic; 1 key 0 left out.
+    // 1: key 0 is left out.
     flags: u32,
     // Shown where a row was not kept, and where a query cannot see.
     gap: vec4f,
@@ -54,10 +57,10 @@ fn fs(in: Varying) -> @location(0) vec4f {
         return vec4f(style.gap.rgb, 1.0);
     }
     let position = (vec2f(vec2i(low.x, high.y)) + style.first) * style.pooled;
-    let dropped = (style.flags & 2u) != 0u && high.x == 0 && style.first.x == 0.0;
+    let dropped = style.flags == 1u && high.x == 0 && style.first.x == 0.0;
     if dropped || position.x > position.y + style.pooled - 1.0 {
         return vec4f(style.unseen.rgb, 1.0);
     }
-    let value = normalised(largest, style.range, (style.flags & 1u) != 0u);
+    let value = normalised(largest, style.range, logarithmic);
     return vec4f(lut_color(value, style.lut_row), 1.0);
 }

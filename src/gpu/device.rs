@@ -200,7 +200,9 @@ impl Gpu {
     }
 
     fn error(&self, pass: &str, reason: String, memory: bool) -> GpuError {
-        let (pass, adapter) = (pass.to_owned(), self.info.name.clone());
+        // A whole frame is one scope: its message names the object, and that its pass.
+        let pass = if pass == "frame" { pass_in(&reason) } else { pass.to_owned() };
+        let adapter = self.info.name.clone();
         // Validation messages are a tree over many lines; an error is one paragraph.
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         if memory {
@@ -290,4 +292,18 @@ fn wanted_limits(offered: &wgpu::Limits) -> wgpu::Limits {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_its_pass() {
+        let message = "In a CommandEncoder, label = 'frame'\n  In a set_bind_group command\n    \
+                       BindGroup with 'composite' label is invalid";
+        assert_eq!(pass_in(message), "composite");
+        assert_eq!(pass_in("Buffer with 'reduce.planes' label is destroyed"), "reduce.planes");
+        assert_eq!(pass_in("no label at all"), "frame");
+    }
 }

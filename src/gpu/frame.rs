@@ -443,7 +443,7 @@ impl<'a> Frame<'a> {
         let style = self.work.ring.push(&token_matrix::Style {
             range,
             lut_row: lut_row(scene.colormap()),
-            flags: u32::from(scene.scaling().is_logarithmic()) | u32::from(remove_bos) << 1,
+            flags: u32::from(remove_bos),
             gap: linear_color(palette.hairline, 1.0),
             unseen: linear_color(palette.background, 1.0),
             first: [0.0, gathered.first_query as f32 / pooled as f32],
@@ -455,7 +455,11 @@ impl<'a> Frame<'a> {
             rect: corners(&figure.content),
             texels: [0.0, 0.0, texels(gathered.keys), texels(gathered.queries)],
         };
-        let pipeline = self.token_matrix.pipeline(self.context, self.format)?;
+        let pipeline = self.token_matrix.pipeline(
+            self.context,
+            self.format,
+            scene.scaling().is_logarithmic(),
+        )?;
         let device = &self.work.gpu.device;
         let style_group = group(
             device,
@@ -566,52 +570,13 @@ impl<'a> Frame<'a> {
         self.text
             .prepare(&gpu.device, &gpu.queue, text_format, figure, palette, scene.colormap())
             .map_err(failed)?;
-        let [r, g, b, a] = linear_color(palette.background, 1.0).map(f64::from);
-        let mut pass = self.work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-            label: Some("figure"),
-            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                view,
-                depth_slice: None,
-                resolve_target: None,
-                ops: wgpu::Operations {
-                    load: wgpu::LoadOp::Clear(wgpu::Color { r, g, b, a }),
-                    store: wgpu::StoreOp::Store,
-                },
-            })],
-            timestamp_writes: self.work.timer.render("figure"),
-            ..Default::default()
-        });
-        let scissor = scissor(&figure.stage, target.size());
-        for draw in draws.iter().filter(|draw| !draw.range.is_empty()) {
-            let [x, y, width, height] = match (draw.on_stage, scissor) {
-                (true, None) => continue,
-                (true, Some(stage)) => stage,
-                (false, _) => [0, 0, target.size()[0], target.size()[1]],
-            };
-            pass.push_debug_group(draw.name);
-            pass.set_scissor_rect(x, y, width, height);
-            pass.set_pipeline(&draw.pipeline);
-            pass.set_bind_group(0, &self.context.globals_group, &[]);
-            for (number, (group, offset)) in (1..).zip(&draw.groups) {
-                pass.set_bind_group(number, group, offset.as_slice());
-            }
-            if let Some(instances) = &draw.instances {
-                pass.set_vertex_buffer(0, instances.slice(..));
-            }
-            pass.draw(0..4, draw.range.clone());
-            pass.pop_debug_group();
-            self.work.stats.ran(draw.name);
-        }
-        drop(pass);
+        let background = linear_color(palette.background, 1.0).map(f64::from);
+        self.encode(target, view, figure, &draws, background);
         if !figure.labels.is_empty() {
+            let attachment = attachment(text_view, wgpu::LoadOp::Load);
             let mut pass = self.work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
                 label: Some("text"),
-                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                    view: text_view,
-                    depth_slice: None,
-                    resolve_target: None,
-                    ops: wgpu::Operations { load: wgpu::LoadOp::Load, store: wgpu::StoreOp::Store },
-                })],
+                color_attachments: &[Some(attachment)],
                 timestamp_writes: self.work.timer.render("text"),
                 ..Default::default()
             });
@@ -622,6 +587,84 @@ impl<'a> Frame<'a> {
         self.work.submit();
         Ok(self.work.stats)
     }
+}
+
+impl Frame<'_> {
+    /// Draws onto the target in one pass; where passes are timed, each draw is a pass of its own.
+    fn encode(
+        &mut self,
+        target: &Target,
+        view: &wgpu::TextureView,
+        figure: &Figure,
+        draws: &[Draw],
+        background: [f64; 4],
+    ) {
+        let draws: Vec<&Draw> = draws.iter().filter(|draw| !draw.range.is_empty()).collect();
+        let timed = self.work.gpu.has_timestamps();
+        let mut parts: Vec<&[&Draw]> =
+            draws.chunks(if timed { 1 } else { draws.len().max(1) }).collect();
+        if parts.is_empty() {
+            // The background is drawn even where nothing else is.
+            parts.push(&[]);
+        }
+        let mut load = wgpu::LoadOp::Clear(color(background));
+        for part in parts {
+            let label = match part {
+                [one] if timed => one.name,
+                _ => "figure",
+            };
+            let mut pass = self.work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some(label),
+                color_attachments: &[Some(attachment(view, load))],
+                timestamp_writes: self.work.timer.render(label),
+                ..Default::default()
+            });
+            load = wgpu::LoadOp::Load;
+            for draw in part {
+                if draw_one(&mut pass, self.context, draw, figure, target) {
+                    self.work.stats.ran(draw.name);
+                }
+            }
+        }
+    }
+}
+
+const fn attachment(
+    view: &wgpu::TextureView,
+    load: wgpu::LoadOp<wgpu::Color>,
+) -> wgpu::RenderPassColorAttachment<'_> {
+    let ops = wgpu::Operations { load, store: wgpu::StoreOp::Store };
+    wgpu::RenderPassColorAttachment { view, depth_slice: None, resolve_target: None, ops }
+}
+
+const fn color([r, g, b, a]: [f64; 4]) -> wgpu::Color {
+    wgpu::Color { r, g, b, a }
+}
+
+/// Whether anything of the draw is on the target.
+fn draw_one(
+    pass: &mut wgpu::RenderPass<'_>,
+    context: &Context,
+    draw: &Draw,
+    figure: &Figure,
+    target: &Target,
+) -> bool {
+    let whole = [0, 0, target.size()[0], target.size()[1]];
+    let part = if draw.on_stage { scissor(&figure.stage, target.size()) } else { Some(whole) };
+    let Some([x, y, width, height]) = part else { return false };
+    pass.push_debug_group(draw.name);
+    pass.set_scissor_rect(x, y, width, height);
+    pass.set_pipeline(&draw.pipeline);
+    pass.set_bind_group(0, &context.globals_group, &[]);
+    for (number, (group, offset)) in (1..).zip(&draw.groups) {
+        pass.set_bind_group(number, group, offset.as_slice());
+    }
+    if let Some(instances) = &draw.instances {
+        pass.set_vertex_buffer(0, instances.slice(..));
+    }
+    pass.draw(0..4, draw.range.clone());
+    pass.pop_debug_group();
+    true
 }
 
 impl Instances {

@@ -239,7 +239,7 @@ impl MapSlot {
     pub fn fold(
         &mut self,
         work: &mut Work<'_>,
-        passes: &MapPasses,
+        passes: &mut MapPasses,
         trace: &Trace,
         key: &PlanesKey,
         subtracted: Option<&PlanesKey>,
@@ -310,10 +310,11 @@ impl MapSlot {
     fn fold_pages(
         &mut self,
         work: &mut Work<'_>,
-        passes: &MapPasses,
+        passes: &mut MapPasses,
         trace: &Trace,
         reduction: &Reduction,
     ) -> Result<(), GpuError> {
+        let pipeline = passes.reduce.pipeline(work.gpu, reduction.remove_bos)?;
         let (Some(planes), Some(keys), Some(axes)) =
             (&self.planes, self.keys.get(), self.axes.get())
         else {
@@ -366,6 +367,7 @@ impl MapSlot {
             passes.reduce.encode(
                 work.gpu,
                 &mut pass,
+                &pipeline,
                 &buffers,
                 [uniforms, place.offset],
                 self.patches as u32,
@@ -422,7 +424,7 @@ impl MapSlot {
     pub fn draw(
         &mut self,
         work: &mut Work<'_>,
-        passes: &MapPasses,
+        passes: &mut MapPasses,
         trace: &Trace,
         key: &AtlasKey,
     ) -> Result<(), GpuError> {
@@ -461,9 +463,14 @@ impl MapSlot {
                 patches: self.patches as u32,
                 first_patch: tile.first_patch,
                 planes: count as u32,
-                flags: params.flags >> 1 & 3,
+                flags: params.flags >> 2 & 1,
                 padding: 0,
             };
+            let mode = spread::Mode {
+                bicubic: tile.texels > 1,
+                logarithmic: key.scaling.is_logarithmic(),
+            };
+            let pipeline = passes.spread.pipeline(work.gpu, mode)?;
             work.reserve(1);
             let offset = work.ring.push(&params);
             let mut pass = work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
@@ -480,8 +487,14 @@ impl MapSlot {
                 timestamp_writes: work.timer.render("spread"),
                 ..Default::default()
             });
-            let uniforms = (&work.ring.buffer, offset);
-            passes.spread.encode(work.gpu, &mut pass, uniforms, planes, ranges, tile.texels > 1);
+            passes.spread.encode(
+                work.gpu,
+                &mut pass,
+                &pipeline,
+                (&work.ring.buffer, offset),
+                planes,
+                ranges,
+            );
             drop(pass);
             work.stats.ran("spread");
         }

@@ -293,6 +293,7 @@ fn the_wall_shows_every_head_in_its_place() {
     let mut renderer = renderer();
     let mut state = plain_state();
     state.view = ViewKind::Wall;
+    state.interpolation = Interpolation::Nearest;
     let (drawn, stats) = draw(&mut renderer, &state, &trace, [740, 480]);
     assert!(stats.passes.contains(&"wall"));
     let content = renderer.figure().unwrap().content;
@@ -305,8 +306,8 @@ fn the_wall_shows_every_head_in_its_place() {
                     let pixel = drawn.get_pixel(patch[0] as u32, patch[1] as u32);
                     let hot = row == layer && column == head % 4;
                     let expected = colormap::color(state.colormap, if hot { 1.0 } else { 0.0 });
-                    let near = pixel.0.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= 24);
-                    assert!(near, "layer {layer} head {head} patch {row},{column}: {pixel:?}");
+                    let same = pixel.0.iter().zip(expected).all(|(&a, b)| a == b);
+                    assert!(same, "layer {layer} head {head} patch {row},{column}: {pixel:?}");
                 }
             }
         }

@@ -8,6 +8,7 @@ use crate::common::{Random, SCALE, Shape, draw, gradient, plain_state, renderer}
 use half::f16;
 use vlmscope::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, percentile};
 use vlmscope::analysis::reduce::{Fold, Keep, Reduction, difference, patch_keys, reduce};
+use vlmscope::gpu::Renderer;
 use vlmscope::trace::Trace;
 use vlmscope::view::{
     Aggregate, AxisSet, Blend, MapChoice, MapSource, Mix, Normalise, Queries, QueryKind, Range,
@@ -33,9 +34,14 @@ fn set(fold: Fold, members: &[u32]) -> AxisSet {
 
 /// Draws one state and compares planes and ranges with the twins.
 #[track_caller]
-fn check(trace: &Trace, state: &ViewState, reduction: &Reduction, what: &str) {
-    let mut renderer = renderer();
-    draw(&mut renderer, state, trace, [64, 48]);
+fn check(
+    renderer: &mut Renderer,
+    trace: &Trace,
+    state: &ViewState,
+    reduction: &Reduction,
+    what: &str,
+) {
+    draw(renderer, state, trace, [64, 48]);
     let keys = patch_keys(trace);
     let cpu = reduce(trace, reduction, &keys).unwrap();
     assert_close(&renderer.read_planes().unwrap().unwrap(), &cpu, what);
@@ -68,7 +74,7 @@ fn scaling_of(state: &ViewState) -> Scaling {
 }
 
 /// Every way to fold, keep and normalise, over one trace.
-fn check_all(shape: &Shape, trace: &Trace) {
+fn check_all(renderer: &mut Renderer, shape: &Shape, trace: &Trace) {
     let all = |len: u32| (0..len).collect::<Vec<_>>();
     let some = |len: u32| (0..len).step_by(2).collect::<Vec<_>>();
     let ranges = [
@@ -110,7 +116,8 @@ fn check_all(shape: &Shape, trace: &Trace) {
             };
             for range in ranges {
                 state.normalise = Normalise { range, ..Normalise::default() };
-                check(trace, &state, &reduction, &format!("{shape:?} {view} {fold:?} {range:?}"));
+                let what = format!("{shape:?} {view} {fold:?} {range:?}");
+                check(renderer, trace, &state, &reduction, &what);
             }
         }
     }
@@ -125,9 +132,9 @@ fn random_attention_of_an_odd_offset() {
     // 3 positions before the picture and 37 in all: f16 pairs are cut both ways.
     let shape = Shape { grids: vec![[5, 5]], ..Shape::default() };
     assert_eq!((shape.before % 2, shape.positions() % 2), (1, 0));
-    check_all(&shape, &shape.random_trace(11));
+    check_all(&mut renderer(), &shape, &shape.random_trace(11));
     let shape = Shape { before: 2, after: 4, ..shape };
-    check_all(&shape, &shape.random_trace(12));
+    check_all(&mut renderer(), &shape, &shape.random_trace(12));
 }
 
 #[test]
@@ -143,19 +150,19 @@ fn one_patch_and_one_head() {
     };
     // An odd number of weights in the whole page: the last word is half a pair.
     assert_eq!(shape.positions() % 2, 1);
-    check_all(&shape, &shape.random_trace(13));
+    check_all(&mut renderer(), &shape, &shape.random_trace(13));
 }
 
 #[test]
 fn a_grid_that_is_not_square() {
     let shape = Shape { layers: 2, heads: 3, grids: vec![[40, 56]], ..Shape::default() };
-    check_all(&shape, &shape.random_trace(14));
+    check_all(&mut renderer(), &shape, &shape.random_trace(14));
 }
 
 #[test]
 fn several_spans() {
     let shape = Shape { grids: vec![[4, 6], [1, 1], [7, 2]], ..Shape::default() };
-    check_all(&shape, &shape.random_trace(15));
+    check_all(&mut renderer(), &shape, &shape.random_trace(15));
 }
 
 #[test]
@@ -166,7 +173,7 @@ fn no_text_before_the_picture() {
     let mut state = plain_state();
     state.remove_bos = true;
     let reduction = single(false);
-    check(&trace, &state, &reduction, "no BOS");
+    check(&mut renderer(), &trace, &state, &reduction, "no BOS");
 }
 
 fn single(remove_bos: bool) -> Reduction {
@@ -184,6 +191,7 @@ fn single(remove_bos: bool) -> Reduction {
 
 #[test]
 fn adversarial_rows() {
+    let mut renderer = renderer();
     let shape = Shape::default();
     let first = shape.before;
     let extremes =
@@ -208,9 +216,9 @@ fn adversarial_rows() {
         for remove_bos in [false, true] {
             let mut state = plain_state();
             state.remove_bos = remove_bos;
-            check(&trace, &state, &single(remove_bos), what);
+            check(&mut renderer, &trace, &state, &single(remove_bos), what);
         }
-        check_all(&shape, &trace);
+        check_all(&mut renderer, &shape, &trace);
     }
 }
 

@@ -49,7 +49,7 @@ impl Difference {
                 ],
             )
         })?;
-        let pipeline = super::compute(gpu, &shader::DIFFERENCE, "main", &layout)?;
+        let pipeline = super::compute(gpu, &shader::DIFFERENCE, "main", &layout, &[])?;
         Ok(Self { layout, pipeline })
     }
 

@@ -108,6 +108,7 @@ fn compute(
     source: &Source,
     entry: &str,
     layout: &wgpu::BindGroupLayout,
+    constants: &[(&str, f64)],
 ) -> Result<wgpu::ComputePipeline, GpuError> {
     let module = source.module(gpu)?;
     gpu.scoped(source.name, |device| {
@@ -121,7 +122,10 @@ fn compute(
             layout: Some(&layout),
             module: &module,
             entry_point: Some(entry),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants,
+                ..Default::default()
+            },
             cache: None,
         })
     })

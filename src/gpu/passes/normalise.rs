@@ -79,7 +79,7 @@ impl Normalise {
                 ],
             )
         })?;
-        let build = |entry| super::compute(gpu, &shader::NORMALISE, entry, &layout);
+        let build = |entry| super::compute(gpu, &shader::NORMALISE, entry, &layout, &[]);
         let (plane_ranges, shared_range, levels) =
             (build("plane_ranges")?, build("shared_range")?, build("levels")?);
         Ok(Self { layout, plane_ranges, shared_range, levels })

@@ -24,7 +24,7 @@ pub struct Params {
     pub keep: u32,
     /// Bits: 0 heads, 1 layers, 2 queries by maximum.
     pub maxima: u32,
-    /// Bits: 0 first page, 1 last page, 2 key 0 left out.
+    /// Bits: 0 first page, 1 last page.
     pub flags: u32,
     /// Pages in all.
     pub query_count: u32,
@@ -55,9 +55,7 @@ impl Params {
             maxima: bit(reduction.head_fold, 0)
                 | bit(reduction.layer_fold, 1)
                 | bit(reduction.row_fold, 2),
-            flags: u32::from(page == 0)
-                | u32::from(page + 1 == pages) << 1
-                | u32::from(reduction.remove_bos) << 2,
+            flags: u32::from(page == 0) | u32::from(page + 1 == pages) << 1,
             query_count: pages as u32,
             scale: 1.0 / attention_scale,
             padding: [0; 2],
@@ -67,11 +65,11 @@ impl Params {
 
 const LANES: u32 = 64;
 
-/// The pipeline.
+/// The pipelines, with BOS and without; each made on first use.
 #[derive(Debug)]
 pub(in crate::gpu) struct Reduce {
     layout: wgpu::BindGroupLayout,
-    pipeline: wgpu::ComputePipeline,
+    pipelines: [Option<wgpu::ComputePipeline>; 2],
 }
 
 /// What a dispatch reads and writes.
@@ -100,8 +98,22 @@ impl Reduce {
                 ],
             )
         })?;
-        let pipeline = super::compute(gpu, &shader::REDUCE, "main", &layout)?;
-        Ok(Self { layout, pipeline })
+        Ok(Self { layout, pipelines: [None, None] })
+    }
+
+    /// The pipeline that leaves key 0 out, or the one that does not.
+    pub fn pipeline(
+        &mut self,
+        gpu: &Gpu,
+        without_bos: bool,
+    ) -> Result<wgpu::ComputePipeline, GpuError> {
+        let slot = &mut self.pipelines[usize::from(without_bos)];
+        if let Some(found) = slot {
+            return Ok(found.clone());
+        }
+        let constants = [("without_bos", f64::from(u8::from(without_bos)))];
+        let made = super::compute(gpu, &shader::REDUCE, "main", &self.layout, &constants)?;
+        Ok(slot.insert(made).clone())
     }
 
     /// Folds one page into the planes. `offsets`: of the uniforms, then of the page.
@@ -109,6 +121,7 @@ impl Reduce {
         &self,
         gpu: &Gpu,
         pass: &mut wgpu::ComputePass<'_>,
+        pipeline: &wgpu::ComputePipeline,
         buffers: &Buffers<'_>,
         offsets: [u32; 2],
         patches: u32,
@@ -126,7 +139,7 @@ impl Reduce {
                 buffers.planes.as_entire_binding(),
             ],
         );
-        pass.set_pipeline(&self.pipeline);
+        pass.set_pipeline(pipeline);
         pass.set_bind_group(1, &bound, &offsets);
         pass.dispatch_workgroups(patches.div_ceil(LANES), planes, 1);
     }

@@ -7,6 +7,7 @@
 use super::super::context::{group, layout, storage, uniform, window};
 use super::super::{Gpu, GpuError, shader};
 use bytemuck::{Pod, Zeroable};
+use std::collections::HashMap;
 
 /// `Spread` of spread.wgsl.
 #[repr(C)]
@@ -26,7 +27,7 @@ pub struct Params {
     pub first_patch: u32,
     /// Number of planes.
     pub planes: u32,
-    /// Bits: 0 logarithmic, 1 one range for all planes.
+    /// 1: one range for all planes.
     pub flags: u32,
     /// Unused.
     pub padding: u32,
@@ -35,12 +36,21 @@ pub struct Params {
 /// The format of atlases.
 pub(in crate::gpu) const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::R16Float;
 
+/// What is constant in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mode {
+    /// Several texels a patch.
+    pub bicubic: bool,
+    /// Values are normalised along a logarithmic scale.
+    pub logarithmic: bool,
+}
+
 /// The pipelines.
 #[derive(Debug)]
 pub(in crate::gpu) struct Spread {
     layout: wgpu::BindGroupLayout,
-    patch: wgpu::RenderPipeline,
-    bicubic: wgpu::RenderPipeline,
+    module: wgpu::ShaderModule,
+    pipelines: HashMap<Mode, wgpu::RenderPipeline>,
 }
 
 impl Spread {
@@ -58,48 +68,59 @@ impl Spread {
             )
         })?;
         let module = shader::SPREAD.module(gpu)?;
-        let build = |entry| {
-            gpu.scoped("spread", |device| {
-                let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                    label: Some("spread"),
-                    bind_group_layouts: &[None, Some(&layout)],
-                    immediate_size: 0,
-                });
-                device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-                    label: Some("spread"),
-                    layout: Some(&layout),
-                    vertex: wgpu::VertexState {
-                        module: &module,
-                        entry_point: Some("vs"),
-                        compilation_options: wgpu::PipelineCompilationOptions::default(),
-                        buffers: &[],
-                    },
-                    primitive: wgpu::PrimitiveState::default(),
-                    depth_stencil: None,
-                    multisample: wgpu::MultisampleState::default(),
-                    fragment: Some(wgpu::FragmentState {
-                        module: &module,
-                        entry_point: Some(entry),
-                        compilation_options: wgpu::PipelineCompilationOptions::default(),
-                        targets: &[Some(FORMAT.into())],
-                    }),
-                    multiview_mask: None,
-                    cache: None,
-                })
-            })
+        Ok(Self { layout, module, pipelines: HashMap::new() })
+    }
+
+    /// The pipeline of a mode; made on first use.
+    pub fn pipeline(&mut self, gpu: &Gpu, mode: Mode) -> Result<wgpu::RenderPipeline, GpuError> {
+        if let Some(found) = self.pipelines.get(&mode) {
+            return Ok(found.clone());
+        }
+        let constants = [("logarithmic", f64::from(u8::from(mode.logarithmic)))];
+        let options = wgpu::PipelineCompilationOptions {
+            constants: &constants,
+            ..wgpu::PipelineCompilationOptions::default()
         };
-        let (patch, bicubic) = (build("fs_patch")?, build("fs_bicubic")?);
-        Ok(Self { layout, patch, bicubic })
+        let made = gpu.scoped("spread", |device| {
+            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some("spread"),
+                bind_group_layouts: &[None, Some(&self.layout)],
+                immediate_size: 0,
+            });
+            device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+                label: Some("spread"),
+                layout: Some(&layout),
+                vertex: wgpu::VertexState {
+                    module: &self.module,
+                    entry_point: Some("vs"),
+                    compilation_options: options.clone(),
+                    buffers: &[],
+                },
+                primitive: wgpu::PrimitiveState::default(),
+                depth_stencil: None,
+                multisample: wgpu::MultisampleState::default(),
+                fragment: Some(wgpu::FragmentState {
+                    module: &self.module,
+                    entry_point: Some(if mode.bicubic { "fs_bicubic" } else { "fs_patch" }),
+                    compilation_options: options,
+                    targets: &[Some(FORMAT.into())],
+                }),
+                multiview_mask: None,
+                cache: None,
+            })
+        })?;
+        self.pipelines.insert(mode, made.clone());
+        Ok(made)
     }
 
     pub fn encode(
         &self,
         gpu: &Gpu,
         pass: &mut wgpu::RenderPass<'_>,
+        pipeline: &wgpu::RenderPipeline,
         uniforms: (&wgpu::Buffer, u32),
         planes: &wgpu::Buffer,
         ranges: &wgpu::Buffer,
-        bicubic: bool,
     ) {
         let bound = group(
             &gpu.device,
@@ -111,7 +132,7 @@ impl Spread {
                 ranges.as_entire_binding(),
             ],
         );
-        pass.set_pipeline(if bicubic { &self.bicubic } else { &self.patch });
+        pass.set_pipeline(pipeline);
         pass.set_bind_group(1, &bound, &[uniforms.1]);
         pass.draw(0..3, 0..1);
     }

@@ -14,7 +14,7 @@ pub struct Style {
     pub range: [f32; 2],
     /// Row of the colour map.
     pub lut_row: u32,
-    /// Bits: 0 logarithmic, 1 key 0 left out.
+    /// 1: key 0 is left out.
     pub flags: u32,
     /// Shown where a row was not kept; linear.
     pub gap: [f32; 4],
@@ -48,7 +48,7 @@ pub(in crate::gpu) struct TokenMatrix {
     pub style_layout: wgpu::BindGroupLayout,
     /// Of a group with the gathered weights.
     pub weights_layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<wgpu::TextureFormat, wgpu::RenderPipeline>,
+    pipelines: HashMap<(wgpu::TextureFormat, bool), wgpu::RenderPipeline>,
 }
 
 impl TokenMatrix {
@@ -68,8 +68,9 @@ impl TokenMatrix {
         &mut self,
         context: &Context,
         format: wgpu::TextureFormat,
+        logarithmic: bool,
     ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&format) {
+        if let Some(found) = self.pipelines.get(&(format, logarithmic)) {
             return Ok(found.clone());
         }
         let made = super::drawing(
@@ -79,12 +80,12 @@ impl TokenMatrix {
                 layouts: &[&self.style_layout, &self.weights_layout],
                 stride: size_of::<Instance>(),
                 attributes: &ATTRIBUTES,
-                constants: &[],
+                constants: &[("logarithmic", f64::from(u8::from(logarithmic)))],
                 format,
                 blend: None,
             },
         )?;
-        self.pipelines.insert(format, made.clone());
+        self.pipelines.insert((format, logarithmic), made.clone());
         Ok(made)
     }
 }
