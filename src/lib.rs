@@ -10,5 +10,7 @@ pub mod gpu;
 pub mod job;
 pub mod model;
 pub mod record;
+pub mod settings;
 pub mod trace;
+pub mod ui;
 pub mod view;

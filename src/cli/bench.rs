@@ -6,6 +6,7 @@
 
 mod large;
 mod meter;
+mod window;
 
 use super::{print_json, usage};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Also open a 0.84 GB trace and scrub a sparse one of 32 GiB.
     #[arg(long)]
     large: bool,
+    /// Replay input events through the real window, offscreen, instead of bare frames.
+    #[arg(long, conflicts_with = "large")]
+    window: bool,
     /// Folder for the large traces.
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -77,6 +81,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let gpu = Gpu::open(&options)?;
     note(&format!("{}: making a trace", gpu.info().name))?;
     let trace = synthetic.trace()?;
+    if args.window {
+        return window::run(&gpu, trace, args.size, args.json);
+    }
     let bench = Bench { gpu, trace, size: args.size, frames: args.frames };
     let mut report = bench.run()?;
     if args.large {

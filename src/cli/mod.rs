@@ -11,6 +11,7 @@ mod inspect;
 mod overlay;
 mod render;
 mod selection;
+mod window;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -20,9 +21,12 @@ use std::process::ExitCode;
 
 /// A native microscope for vision-language models.
 #[derive(Debug, Parser)]
-#[command(name = "vlmscope", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "vlmscope", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
+  vlmscope                                        the window, with the built-in model
+  vlmscope cat.jpg                                ask about a picture in the window
   vlmscope ask cat.jpg \"What is this?\"            answer, trace and overlay beside the picture
   vlmscope inspect cat.vlmtrace                   what is in a trace
   vlmscope export cat.vlmtrace --token 2 --out map.npy
@@ -31,7 +35,9 @@ Examples:
 Each command explains itself: vlmscope ask --help")]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    window: window::Args,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,12 +64,13 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Ask(args) => ask::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Export(args) => export::run(&args),
-        Command::Render(args) => render::run(&args),
-        Command::Bench(args) => bench::run(&args),
+        None => window::run(&cli.window),
+        Some(Command::Ask(args)) => ask::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Export(args)) => export::run(&args),
+        Some(Command::Render(args)) => render::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -177,7 +177,7 @@ impl Engine {
         timings.vision = start.elapsed().as_secs_f64();
 
         let builder = self.start_trace(&built, seen.as_ref(), request)?;
-        sink(AskEvent::Prompt(Arc::new(builder.meta().clone())));
+        sink(AskEvent::Prompt(Box::new(builder.clone())));
         let run = Run {
             key,
             options: &request.options,

@@ -1,7 +1,7 @@
 //! What the engine tells while it works.
 
 use super::error::ModelError;
-use crate::trace::{AnswerToken, Query, Trace, TraceMeta};
+use crate::trace::{AnswerToken, Query, Trace, TraceBuilder};
 use half::f16;
 use std::sync::Arc;
 
@@ -76,8 +76,9 @@ pub enum AskEvent {
     Progress(Progress),
     /// Something was changed or left out that the user should know, as a sentence.
     Notice(String),
-    /// The prompt is known: its tokens and where the patches are. The answer is still empty.
-    Prompt(Arc<TraceMeta>),
+    /// The prompt is known: its tokens, pictures and where the patches are. Tokens and pages that
+    /// follow can be put into it, for a trace that grows.
+    Prompt(Box<TraceBuilder>),
     /// The next answer token.
     Token(Box<TokenEvent>),
 }

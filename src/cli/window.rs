@@ -1,0 +1,40 @@
+//! `vlmscope [FILE]`: the window.
+
+use super::usage;
+use crate::gpu::GpuOptions;
+use crate::settings::Settings;
+use crate::ui::{self, HostOptions, Start};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Open the window.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// A picture, a .vlmtrace file or a model folder; alone: the built-in model and a sample.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Part of a graphics adapter's name (see `vlmscope doctor`).
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// Start with the settings of a first start, and keep none.
+    #[arg(long)]
+    fresh: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(file) = args.file.as_ref().filter(|file| !file.exists()) {
+        return Err(usage(format!(
+            "{} is neither a file nor a command; `vlmscope --help` lists the commands",
+            file.display()
+        )));
+    }
+    let path = if args.fresh { None } else { Settings::path() };
+    let (settings, problem) = path.as_deref().map_or_else(Default::default, Settings::load);
+    if let Some(problem) = problem {
+        writeln!(std::io::stderr(), "vlmscope: {problem}")?;
+    }
+    let start = args.file.clone().map_or(Start::BuiltIn, Start::File);
+    let options = HostOptions { start, settings, settings_path: path };
+    let gpu = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
+    ui::run(options, gpu)
+}

@@ -1,0 +1,257 @@
+//! What outlives a session: looks, layout, recent files, bookmarks.
+//!
+//! A damaged or newer file never stops the program: it is kept beside the new one and defaults are
+//! used. Writes go to a temporary file first, so that a crash leaves the old settings.
+
+use crate::trace::{PreprocessMode, Sampling};
+use crate::view::{Theme, ViewState};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Version of the file.
+pub const SETTINGS_VERSION: u32 = 1;
+const MAX_RECENT: usize = 12;
+
+/// A view with a note.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bookmark {
+    /// What the user wrote.
+    pub note: String,
+    /// The trace's file; `None` where it was never saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<PathBuf>,
+    /// The view.
+    pub state: ViewState,
+}
+
+/// Everything that is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Version of this file.
+    pub version: u32,
+    /// Dark or light; `None` follows the system.
+    pub theme: Option<Theme>,
+    /// Multiplies every type size of the window.
+    pub font_scale: f32,
+    /// Whether jumps cross-fade.
+    pub animate: bool,
+    /// Window size in points.
+    pub window_size: Option<[f32; 2]>,
+    /// The docked panels, as written by the docking library.
+    pub layout: Option<String>,
+    /// Whether the chat is shown.
+    pub show_chat: bool,
+    /// Whether the inspector is shown.
+    pub show_inspector: bool,
+    /// Whether the token strip is shown.
+    pub show_tokens: bool,
+    /// How answers are sampled.
+    pub sampling: Sampling,
+    /// How pictures that are not square are made to fit.
+    pub preprocess: PreprocessMode,
+    /// The model of the last session; `None` is the built-in one.
+    pub bundle: Option<PathBuf>,
+    /// Model folders, latest first.
+    pub recent_bundles: Vec<PathBuf>,
+    /// Traces and pictures, latest first.
+    pub recent_files: Vec<PathBuf>,
+    /// Views that were kept.
+    pub bookmarks: Vec<Bookmark>,
+    /// Whether the line of advice of the first start was closed.
+    pub advice_seen: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: SETTINGS_VERSION,
+            theme: Some(Theme::Dark),
+            font_scale: 1.0,
+            animate: true,
+            window_size: None,
+            layout: None,
+            show_chat: true,
+            show_inspector: true,
+            show_tokens: true,
+            sampling: Sampling::default(),
+            preprocess: PreprocessMode::default(),
+            bundle: None,
+            recent_bundles: Vec::new(),
+            recent_files: Vec::new(),
+            bookmarks: Vec::new(),
+            advice_seen: false,
+        }
+    }
+}
+
+/// Why settings could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The text is not settings of this version.
+    #[error(
+        "the settings in {path} cannot be read ({reason}); defaults are used and the old file is kept as {kept}.",
+        path = path.display(), kept = kept.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Where it was moved to.
+        kept: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file could not be written.
+    #[error("the settings cannot be saved to {path}: {source}. Check that the folder can be written to.", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Settings {
+    /// Where settings are kept: `VLMSCOPE_SETTINGS`, or the user's configuration folder.
+    pub fn path() -> Option<PathBuf> {
+        std::env::var_os("VLMSCOPE_SETTINGS")
+            .map(PathBuf::from)
+            .or_else(|| Some(dirs::config_dir()?.join("vlmscope").join("settings.toml")))
+    }
+
+    /// Reads settings; what went wrong comes back beside the defaults. A missing file is no error.
+    pub fn load(path: &Path) -> (Self, Option<SettingsError>) {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return (Self::default(), None);
+            }
+            Err(error) => return Self::set_aside(path, error.to_string()),
+        };
+        match toml::from_str::<Self>(&text) {
+            Ok(settings) if settings.version > SETTINGS_VERSION => Self::set_aside(
+                path,
+                format!(
+                    "version {} is newer than this program's {SETTINGS_VERSION}",
+                    settings.version
+                ),
+            ),
+            Ok(settings) => (settings.checked(), None),
+            Err(error) => {
+                let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+                Self::set_aside(path, reason)
+            }
+        }
+    }
+
+    fn set_aside(path: &Path, reason: String) -> (Self, Option<SettingsError>) {
+        let kept = path.with_extension("toml.old");
+        // Where even this fails, the file stays as it is until settings are saved again.
+        let _ = std::fs::rename(path, &kept);
+        (Self::default(), Some(SettingsError::Unreadable { path: path.to_owned(), kept, reason }))
+    }
+
+    /// Numbers that a hand-edited file may have put out of bounds.
+    fn checked(mut self) -> Self {
+        self.version = SETTINGS_VERSION;
+        self.font_scale =
+            if self.font_scale.is_finite() { self.font_scale.clamp(0.5, 3.0) } else { 1.0 };
+        self.window_size = self
+            .window_size
+            .filter(|size| size.iter().all(|side| (200.0..=20_000.0).contains(side)));
+        self.sampling.temperature = clamp(self.sampling.temperature, 0.0, 2.0);
+        self.sampling.top_p = clamp(self.sampling.top_p, 0.01, 1.0);
+        self.sampling.max_new_tokens = self.sampling.max_new_tokens.clamp(1, 4096);
+        self
+    }
+
+    /// Writes settings to a temporary file and renames it.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written to.
+    pub fn save(&self, path: &Path) -> Result<(), SettingsError> {
+        let failed = |source| SettingsError::Write { path: path.to_owned(), source };
+        let text = toml::to_string_pretty(self)
+            .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        std::fs::write(temporary.path(), text).map_err(failed)?;
+        temporary.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// Puts a trace or picture at the head of the recent files.
+    pub fn remember_file(&mut self, path: &Path) {
+        remember(&mut self.recent_files, path);
+    }
+
+    /// Puts a bundle at the head of the recent ones.
+    pub fn remember_bundle(&mut self, path: &Path) {
+        remember(&mut self.recent_bundles, path);
+    }
+}
+
+fn remember(list: &mut Vec<PathBuf>, path: &Path) {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    list.retain(|other| *other != path);
+    list.insert(0, path);
+    list.truncate(MAX_RECENT);
+}
+
+fn clamp(value: f32, low: f32, high: f32) -> f32 {
+    if value.is_finite() { value.clamp(low, high) } else { low }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn settings_survive_the_round_trip() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/settings.toml");
+        let mut settings = Settings { font_scale: 1.25, theme: None, ..Settings::default() };
+        settings.remember_file(Path::new("/tmp/a.vlmtrace"));
+        settings.remember_file(Path::new("/tmp/b.png"));
+        settings.remember_file(Path::new("/tmp/a.vlmtrace"));
+        settings.bookmarks.push(Bookmark {
+            note: "the head that finds the fox".into(),
+            trace: None,
+            state: ViewState::default(),
+        });
+        settings.save(&path).unwrap();
+        let (read, problem) = Settings::load(&path);
+        assert!(problem.is_none());
+        assert_eq!(read, settings);
+        assert_eq!(read.recent_files[0], Path::new("/tmp/a.vlmtrace"));
+        assert_eq!(read.recent_files.len(), 2);
+    }
+
+    #[test]
+    fn a_damaged_file_is_kept_and_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        for text in ["theme = \"mauve\"", "version = 99", "\u{0}\u{1}"] {
+            std::fs::write(&path, text).unwrap();
+            let (read, problem) = Settings::load(&path);
+            assert_eq!(read, Settings::default());
+            assert!(problem.unwrap().to_string().contains("settings.toml.old"));
+            let kept = std::fs::read_to_string(folder.path().join("settings.toml.old")).unwrap();
+            assert_eq!(kept, text);
+        }
+        assert!(Settings::load(&path).1.is_none(), "a missing file is the first start");
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_brought_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        std::fs::write(&path, "font_scale = 900.0\nwindow_size = [1.0, 5.0]").unwrap();
+        let (read, problem) = Settings::load(&path);
+        assert!(problem.is_none());
+        assert_eq!((read.font_scale, read.window_size), (3.0, None));
+    }
+}

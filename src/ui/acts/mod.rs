@@ -1,0 +1,60 @@
+//! What intents do, one file a family.
+
+pub mod ask;
+pub mod files;
+pub mod view;
+pub mod window;
+
+use super::app::{App, Intent};
+use super::shortcuts::{Act, Section};
+
+/// Applies one intent.
+pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
+    match intent {
+        Intent::Command(command) => view::command(app, &command),
+        Intent::Scrub(command) => {
+            view::command(app, &command);
+            app.fade = None;
+        }
+        Intent::Settle => {
+            if let Some(doc) = app.doc_mut() {
+                doc.settle();
+            }
+        }
+        Intent::Act(act) => perform(app, ctx, act),
+        Intent::Open(path) => files::open(app, &path),
+        Intent::OpenPicture(name, bytes) => files::open_picture(app, name, bytes),
+        Intent::Ask(question) => ask::ask(app, question, None),
+        Intent::Score(answer) => ask::score(app, answer),
+        Intent::Show(id) => app.show_document(id),
+        Intent::Close(id) => ask::close(app, id),
+        Intent::UseBundle(bundle) => ask::use_bundle(app, bundle),
+        Intent::GoToBookmark(index) => view::go_to_bookmark(app, index),
+        Intent::RemoveBookmark(index) => {
+            if index < app.settings.bookmarks.len() {
+                app.settings.bookmarks.remove(index);
+            }
+        }
+        Intent::Dismiss(id) => app.notices.retain(|notice| notice.id != id),
+        Intent::Copy(text, what) => {
+            ctx.copy_text(text);
+            app.notify(format!("{what} copied."), false);
+        }
+    }
+}
+
+fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
+    if act == Act::Stop {
+        window::escape(app);
+        return;
+    }
+    match act.entry().map(|entry| entry.section) {
+        Some(Section::Views | Section::Scrub | Section::Play | Section::Look) => {
+            view::perform(app, act);
+        }
+        Some(Section::Ask) => ask::perform(app, act),
+        Some(Section::Files) => files::perform(app, ctx, act),
+        Some(Section::Window) => window::perform(app, ctx, act),
+        None => {}
+    }
+}

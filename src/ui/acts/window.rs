@@ -1,0 +1,66 @@
+//! Actions of the window itself.
+
+use crate::ui::app::{App, HostRequest};
+use crate::ui::layout::Layout;
+use crate::ui::shortcuts::Act;
+use crate::view::Theme;
+
+const MAX_FONT_SCALE: f32 = 3.0;
+const MIN_FONT_SCALE: f32 = 0.5;
+
+/// What an action of the window does.
+pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
+    let settings = &mut app.settings;
+    match act {
+        Act::Palette => app.palette.toggle(),
+        Act::Help => app.help_open = !app.help_open,
+        Act::FullScreen => app.host.push(HostRequest::ToggleFullScreen),
+        Act::ToggleChat => settings.show_chat = !settings.show_chat,
+        Act::ToggleInspector => settings.show_inspector = !settings.show_inspector,
+        Act::ToggleTokens => settings.show_tokens = !settings.show_tokens,
+        Act::ToggleTheme => {
+            let dark = ctx.theme() == egui::Theme::Dark;
+            settings.theme = Some(if dark { Theme::Light } else { Theme::Dark });
+        }
+        Act::LargerType => {
+            settings.font_scale = (settings.font_scale + 0.1).min(MAX_FONT_SCALE);
+        }
+        Act::SmallerType => {
+            settings.font_scale = (settings.font_scale - 0.1).max(MIN_FONT_SCALE);
+        }
+        Act::ToggleAnimation => {
+            settings.animate = !settings.animate;
+            let on = settings.animate;
+            app.notify(if on { "Jumps cross-fade." } else { "Jumps no longer cross-fade." }, false);
+        }
+        Act::ResetLayout => {
+            settings.layout = None;
+            settings.show_chat = true;
+            settings.show_inspector = true;
+            settings.show_tokens = true;
+            settings.font_scale = 1.0;
+            app.layout = Some(Layout::default());
+        }
+        Act::Quit => app.host.push(HostRequest::Quit),
+        _ => {}
+    }
+}
+
+/// Escape takes back the topmost thing.
+pub fn escape(app: &mut App) {
+    if app.palette.is_open() {
+        app.palette.toggle();
+    } else if app.help_open {
+        app.help_open = false;
+    } else if app.overlay.is_some() {
+        app.overlay = None;
+    } else if app.chat.asking.is_some() {
+        super::ask::stop(app);
+    } else if app.transport.playing {
+        app.transport.stop();
+    } else if !app.notices.is_empty() {
+        app.notices.clear();
+    } else {
+        app.act(Act::ResetSelection);
+    }
+}

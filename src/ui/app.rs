@@ -1,0 +1,407 @@
+//! The window's state and its frame: events in, commands applied, panels drawn, stage rendered.
+//!
+//! Panels never change anything; they send [`Intent`]s, which are applied when all panels are
+//! drawn. Where that changes what is seen, the pass is discarded and drawn again at once, so that
+//! every panel shows a change in the very frame in which it was made.
+
+use super::chat::Chat;
+use super::document::{Document, DocumentId};
+use super::exports::Exports;
+use super::feed::Wake;
+use super::layout::Layout;
+use super::palette::Palette;
+use super::readings::Readings;
+use super::shortcuts::{self, Act, Focus};
+use super::stage::Stage;
+use super::transport::Transport;
+use super::{acts, panels, theme};
+use crate::model::{Picture, Turn};
+use crate::settings::Settings;
+use crate::trace::PatchRef;
+use crate::view::{Command, Theme, ViewState};
+use egui::Ui;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a panel, a key or the palette asks for.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// A change of the view.
+    Command(Command),
+    /// The same under the hand: never faded.
+    Scrub(Command),
+    /// A gesture ended: the next change is an undo step of its own.
+    Settle,
+    /// An action without arguments.
+    Act(Act),
+    /// Opens a picture, a trace or a model folder.
+    Open(PathBuf),
+    /// Opens the encoded bytes of a picture.
+    OpenPicture(String, Arc<[u8]>),
+    /// Asks a question.
+    Ask(String),
+    /// Scores another answer to the question that is shown.
+    Score(String),
+    /// Shows another answered question.
+    Show(DocumentId),
+    /// Forgets an answered question.
+    Close(DocumentId),
+    /// Uses a model.
+    UseBundle(PathBuf),
+    /// Shows a bookmark.
+    GoToBookmark(usize),
+    /// Forgets a bookmark.
+    RemoveBookmark(usize),
+    /// Closes a message.
+    Dismiss(u64),
+    /// Puts a text on the clipboard and says so.
+    Copy(String, &'static str),
+}
+
+/// What only the window itself can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostRequest {
+    /// Full screen, or back.
+    ToggleFullScreen,
+    /// Ends the program.
+    Quit,
+    /// Reads a picture from the clipboard.
+    PastePicture,
+}
+
+/// A message that waits for the user.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// Its identity.
+    pub id: u64,
+    /// What it says.
+    pub text: String,
+    /// Something went wrong; other messages go away by themselves.
+    pub is_error: bool,
+    /// When it came, in seconds of the program's clock.
+    pub since: f64,
+}
+
+/// How the window starts.
+#[derive(Clone, Debug, Default)]
+pub enum Start {
+    /// The built-in model, its first sample and question.
+    #[default]
+    BuiltIn,
+    /// A trace, a picture or a model folder.
+    File(PathBuf),
+    /// Nothing: for tests of the empty state.
+    Empty,
+}
+
+/// What the counters of the speed rules count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames in which the stage was drawn anew.
+    pub stage_draws: u64,
+    /// Token pages uploaded because they were needed.
+    pub page_uploads: u64,
+    /// Frames of the window.
+    pub frames: u64,
+}
+
+/// Panels that stand over the stage on a narrow window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    Chat,
+    Inspector,
+}
+
+/// Under this width the side panels become overlays.
+pub const NARROW: f32 = 900.0;
+const NOTICE_SECONDS: f64 = 4.0;
+
+/// The window's state.
+pub struct App {
+    pub settings: Settings,
+    pub settings_path: Option<PathBuf>,
+    pub docs: Vec<Document>,
+    /// The conversation before each document's question.
+    pub turns: HashMap<DocumentId, Vec<Turn>>,
+    /// The picture that each document's question was about.
+    pub pictures: HashMap<DocumentId, Picture>,
+    pub current: Option<DocumentId>,
+    pub chat: Chat,
+    pub stage: Stage,
+    pub readings: Readings,
+    pub transport: Transport,
+    pub palette: Palette,
+    pub exports: Exports,
+    pub layout: Option<Layout>,
+    pub help_open: bool,
+    pub overlay: Option<Overlay>,
+    pub notices: Vec<Notice>,
+    /// The look that new documents start with.
+    pub look: ViewState,
+    /// What panels asked for in this pass.
+    pub out: Vec<Intent>,
+    /// What the pointer would do, shown while it stays.
+    pub preview: Option<Command>,
+    /// What is seen: the view with the preview.
+    pub shown: ViewState,
+    /// Where the ranking is: the head that [`Act::NextBestHead`] goes on from.
+    pub rank: usize,
+    /// Whether the ranking is over all open traces of the model.
+    pub rank_over_all: bool,
+    pub host: Vec<HostRequest>,
+    pub counters: Counters,
+    pub(super) fade: Option<super::fade::Fade>,
+    next_notice: u64,
+    saved: Settings,
+    clock: f64,
+}
+
+impl App {
+    /// A window over a stage and a chat; `wake` asks for a frame from another thread.
+    pub fn new(
+        stage: Stage,
+        chat: Chat,
+        settings: Settings,
+        settings_path: Option<PathBuf>,
+        wake: Wake,
+    ) -> Self {
+        let layout = Layout::from_text(settings.layout.as_deref());
+        Self {
+            saved: settings.clone(),
+            settings,
+            settings_path,
+            docs: Vec::new(),
+            turns: HashMap::new(),
+            pictures: HashMap::new(),
+            current: None,
+            exports: Exports::new(wake),
+            chat,
+            stage,
+            readings: Readings::default(),
+            transport: Transport::default(),
+            palette: Palette::default(),
+            layout: Some(layout),
+            help_open: false,
+            overlay: None,
+            notices: Vec::new(),
+            look: ViewState::default(),
+            out: Vec::new(),
+            preview: None,
+            shown: ViewState::default(),
+            rank: 0,
+            rank_over_all: false,
+            host: Vec::new(),
+            counters: Counters::default(),
+            fade: None,
+            next_notice: 0,
+            clock: 0.0,
+        }
+    }
+
+    /// The document that is looked at.
+    pub fn doc(&self) -> Option<&Document> {
+        let current = self.current?;
+        self.docs.iter().find(|doc| doc.id == current)
+    }
+
+    /// The same, to be changed.
+    pub fn doc_mut(&mut self) -> Option<&mut Document> {
+        let current = self.current?;
+        self.docs.iter_mut().find(|doc| doc.id == current)
+    }
+
+    /// Sends an intent.
+    pub fn send(&mut self, intent: Intent) {
+        self.out.push(intent);
+    }
+
+    /// Sends a change of the view.
+    pub fn command(&mut self, command: Command) {
+        self.out.push(Intent::Command(command));
+    }
+
+    /// Sends an action.
+    pub fn act(&mut self, act: Act) {
+        self.out.push(Intent::Act(act));
+    }
+
+    /// Tells the user something.
+    pub fn notify(&mut self, text: impl Into<String>, is_error: bool) {
+        let text = text.into();
+        if self.notices.iter().any(|notice| notice.text == text) {
+            return;
+        }
+        self.next_notice += 1;
+        self.notices.push(Notice { id: self.next_notice, text, is_error, since: self.clock });
+    }
+
+    /// The patches whose attention colours the token strip: the hovered one, else the chosen ones.
+    pub fn active_patches(&self) -> Vec<PatchRef> {
+        match self.shown.hovered {
+            Some(patch) => vec![patch],
+            None => self.shown.selected.clone(),
+        }
+    }
+
+    /// One pass of one frame.
+    pub fn frame(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        self.clock = ctx.input(|input| input.time);
+        self.begin(&ctx);
+        self.preview = None;
+        panels::frame::show(self, ui);
+        self.apply_all(&ctx);
+        let seen = self.seen();
+        if seen != self.shown {
+            self.shown = seen;
+            ctx.request_discard("the view changed");
+        }
+        if !ctx.will_discard() {
+            self.finish(&ctx);
+        }
+    }
+
+    /// What happened since the last frame: the model, the keys, the film.
+    fn begin(&mut self, ctx: &egui::Context) {
+        self.apply_theme(ctx);
+        acts::ask::read_news(self);
+        acts::files::read_exports(self, ctx);
+        let focus = match (ctx.text_edit_focused(), ctx.egui_wants_keyboard_input()) {
+            (true, _) => Focus::Text,
+            (false, true) => Focus::Widget,
+            (false, false) => Focus::None,
+        };
+        let pressed = ctx.input(|input| shortcuts::pressed(&input.events, focus));
+        // The palette reads its own keys.
+        if !self.palette.is_open() {
+            self.out.extend(pressed.into_iter().map(Intent::Act));
+        }
+        let released = ctx.input(|input| {
+            input.pointer.any_released()
+                || input
+                    .events
+                    .iter()
+                    .any(|event| matches!(event, egui::Event::Key { pressed: false, .. }))
+        });
+        acts::files::read_drops(self, ctx);
+        acts::files::read_pastes(self, ctx);
+        acts::view::tick(self, ctx);
+        self.apply_all(ctx);
+        if released && let Some(doc) = self.doc_mut() {
+            doc.settle();
+        }
+        let clock = self.clock;
+        self.notices.retain(|notice| notice.is_error || clock - notice.since < NOTICE_SECONDS);
+        if self.notices.iter().any(|notice| !notice.is_error) {
+            ctx.request_repaint_after(std::time::Duration::from_millis(500));
+        }
+        self.shown = self.seen();
+    }
+
+    fn apply_theme(&mut self, ctx: &egui::Context) {
+        let preference = match self.settings.theme {
+            None => egui::ThemePreference::System,
+            Some(Theme::Dark) => egui::ThemePreference::Dark,
+            Some(Theme::Light) => egui::ThemePreference::Light,
+        };
+        if ctx.options(|options| options.theme_preference) != preference {
+            ctx.set_theme(preference);
+        }
+        let zoom = self.settings.font_scale * theme::screen_scale(ctx);
+        if (ctx.zoom_factor() - zoom).abs() > 0.01 {
+            ctx.set_zoom_factor(zoom);
+        }
+    }
+
+    /// Applies what panels asked for; what is asked for meanwhile is applied too.
+    fn apply_all(&mut self, ctx: &egui::Context) {
+        while !self.out.is_empty() {
+            for intent in std::mem::take(&mut self.out) {
+                acts::apply(self, ctx, intent);
+            }
+        }
+    }
+
+    /// The view with the preview, in the window's theme.
+    fn seen(&self) -> ViewState {
+        let mut state = match (self.doc(), &self.preview) {
+            (Some(doc), Some(command)) => doc.preview(command),
+            (Some(doc), None) => doc.state().clone(),
+            (None, _) => self.look.clone(),
+        };
+        state.trace = None;
+        state
+    }
+
+    /// The frame stands: the stage is rendered and settings are kept.
+    fn finish(&mut self, ctx: &egui::Context) {
+        self.counters.frames += 1;
+        let dark = ctx.theme() == egui::Theme::Dark;
+        let theme = if dark { Theme::Dark } else { Theme::Light };
+        let mut state = ViewState { theme, ..self.shown.clone() };
+        if let Some(fade) = &self.fade {
+            match fade.at(self.clock) {
+                Some(second) => {
+                    state.second = Some(second);
+                    ctx.request_repaint();
+                }
+                None => self.fade = None,
+            }
+        }
+        let trace = self.doc().map(|doc| Arc::clone(&doc.trace));
+        let drawn = self.stage.draw(&state, trace.as_ref(), ctx.pixels_per_point());
+        self.counters.stage_draws += u64::from(drawn.drew);
+        self.counters.page_uploads += u64::from(drawn.page_uploads);
+        if drawn.pending {
+            ctx.request_repaint();
+        }
+        if let Some(error) = drawn.error {
+            self.notify(error, true);
+        }
+        self.keep_settings(false);
+    }
+
+    /// Writes the settings if they changed; at the end also the layout.
+    pub fn keep_settings(&mut self, ending: bool) {
+        if ending && let Some(layout) = &self.layout {
+            self.settings.layout = layout.to_text();
+        }
+        if self.settings == self.saved {
+            return;
+        }
+        self.saved = self.settings.clone();
+        if let Some(path) = &self.settings_path
+            && let Err(error) = self.settings.save(path)
+        {
+            self.notify(error.to_string(), true);
+        }
+    }
+
+    /// Seconds of the program's clock.
+    pub fn now(&self) -> f64 {
+        self.clock
+    }
+
+    /// Shows a document.
+    pub fn show_document(&mut self, id: DocumentId) {
+        if self.current != Some(id) {
+            self.current = Some(id);
+            self.rank = 0;
+            self.transport.stop();
+            self.fade = None;
+            // The next question is about the picture that is seen.
+            if let Some(picture) = self.pictures.get(&id) {
+                self.chat.picture = Some(picture.clone());
+            }
+        }
+    }
+
+    /// Adds a document and shows it.
+    pub fn add_document(&mut self, doc: Document) -> DocumentId {
+        let id = doc.id;
+        self.docs.push(doc);
+        self.show_document(id);
+        id
+    }
+}

@@ -1,0 +1,172 @@
+//! Questions and answers: what was asked, what is being answered, with which model.
+
+use super::document::DocumentId;
+use super::feed::{Feed, Wake};
+use crate::model::{AskOptions, AskRequest, Bundle, ModelError, Picture, Progress, Stage, Turn};
+use crate::trace::Trace;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A question that is being answered.
+#[derive(Debug)]
+pub struct Asking {
+    /// Its number.
+    pub request: u64,
+    /// What was asked.
+    pub question: String,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// Where its tokens go, once there are any.
+    pub document: Option<DocumentId>,
+    /// The conversation before it.
+    pub turns: Vec<Turn>,
+    /// Whether a given answer is scored.
+    pub scored: bool,
+}
+
+/// The chat.
+pub struct Chat {
+    /// What is being typed.
+    pub question: String,
+    /// The other answer that is being typed.
+    pub other_answer: String,
+    /// Whether the next question goes on with the conversation.
+    pub follow_up: bool,
+    /// The picture that the next question is about.
+    pub picture: Option<Picture>,
+    /// Questions to try.
+    pub suggestions: Vec<String>,
+    /// What is being answered.
+    pub asking: Option<Asking>,
+    /// What the model said that the user should know.
+    pub notices: Vec<String>,
+    /// Why the last question failed.
+    pub error: Option<String>,
+    /// The model's name, once it is loaded.
+    pub model_name: Option<String>,
+    /// What runs it ("CPUExecutionProvider").
+    pub provider: Option<String>,
+    /// The loaded bundle, for the names of tokens.
+    pub vocabulary: Option<Arc<Bundle>>,
+    /// The model.
+    pub feed: Option<Feed>,
+    /// Moves the keyboard to the question.
+    pub focus_question: bool,
+    wake: Wake,
+}
+
+impl Chat {
+    /// No model yet.
+    pub fn new(wake: Wake) -> Self {
+        Self {
+            question: String::new(),
+            other_answer: String::new(),
+            follow_up: false,
+            picture: None,
+            suggestions: Vec::new(),
+            asking: None,
+            notices: Vec::new(),
+            error: None,
+            model_name: None,
+            provider: None,
+            vocabulary: None,
+            feed: None,
+            focus_question: false,
+            wake,
+        }
+    }
+
+    /// Another model; what the old one was doing is cancelled.
+    ///
+    /// # Errors
+    /// If the system starts no more threads.
+    pub fn use_bundle(&mut self, bundle: PathBuf) -> Result<(), ModelError> {
+        self.asking = None;
+        self.error = None;
+        self.model_name = None;
+        self.provider = None;
+        self.vocabulary = None;
+        self.close();
+        self.feed = Some(Feed::start(bundle, Arc::clone(&self.wake))?);
+        Ok(())
+    }
+
+    /// Lets go of the model. Its threads may be busy for a while: they end without the window.
+    pub fn close(&mut self) -> Option<crossbeam_channel::Receiver<()>> {
+        let feed = self.feed.take()?;
+        let (ended, has_ended) = crossbeam_channel::bounded(1);
+        let drop_it = move || {
+            drop(feed);
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name("farewell".into()).spawn(drop_it).ok().map(|_| has_ended)
+    }
+
+    /// The folder of the model.
+    pub fn bundle(&self) -> Option<&Path> {
+        self.feed.as_ref().map(|feed| feed.bundle.as_path())
+    }
+
+    /// Asks about the picture; `turns` is the conversation before.
+    pub fn ask(&mut self, question: String, turns: Vec<Turn>, options: AskOptions) {
+        let Some(feed) = &self.feed else {
+            self.error = Some(
+                "No model is open. Open a model folder (Ctrl+M), or use the built-in one.".into(),
+            );
+            return;
+        };
+        self.error = None;
+        self.notices.clear();
+        let scored = options.answer.is_some();
+        let request = feed.ask(AskRequest {
+            picture: self.picture.clone(),
+            turns: turns.clone(),
+            question: question.clone(),
+            options,
+        });
+        self.asking =
+            Some(Asking { request, question, progress: None, document: None, turns, scored });
+    }
+
+    /// Stops; tokens that arrive later are dropped.
+    pub fn stop(&mut self) -> Option<Asking> {
+        let asking = self.asking.take()?;
+        if let Some(feed) = &self.feed {
+            feed.cancel();
+        }
+        Some(asking)
+    }
+}
+
+impl Asking {
+    /// What is being done, as a line.
+    pub fn line(&self) -> String {
+        match self.progress {
+            None => "waiting for the model".into(),
+            Some(Progress { stage: Stage::Decode, done, .. }) if done > 0 => {
+                format!("answering, {done} tokens")
+            }
+            Some(progress) => progress.stage.to_string(),
+        }
+    }
+
+    /// How far it is, where that is known.
+    pub fn share(&self) -> Option<f32> {
+        let Progress { done, total, stage } = self.progress?;
+        // An answer ends where it ends; the longest it may become is no measure.
+        (total > 1 && stage != Stage::Decode).then(|| done as f32 / total as f32)
+    }
+}
+
+/// The conversation that a trace ends: each question with its answer.
+pub fn turns_of(trace: &Trace, earlier: &[Turn]) -> Vec<Turn> {
+    let meta = trace.meta();
+    let mut turns = earlier.to_vec();
+    turns.push(Turn { question: meta.question.clone(), answer: meta.answer.clone() });
+    turns
+}
+
+/// Log-probability of a whole answer, natural logarithm.
+pub fn answer_logprob(trace: &Trace) -> f32 {
+    trace.answer_logprobs().iter().sum()
+}

@@ -1,0 +1,180 @@
+//! A trace that is looked at, with its view and the view's history.
+//!
+//! A question that is being answered is a document too: its trace is replaced by a longer one with
+//! every token, and the view follows the newest token until the user takes over.
+
+use crate::trace::{AnswerIndex, TokenKind, Trace, TraceMeta};
+use crate::view::{AxisSet, Command, Extent, History, Queries, ViewKind, ViewState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Distinguishes documents for as long as the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DocumentId(u64);
+
+impl DocumentId {
+    fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A trace that is looked at.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// Its identity.
+    pub id: DocumentId,
+    /// Counts the replacements of the trace while it grows.
+    pub version: u64,
+    /// The trace.
+    pub trace: Arc<Trace>,
+    /// Its bounds.
+    pub extent: Arc<Extent>,
+    /// The view and what came before it; shared, so that a document is cheap to clone.
+    pub history: Arc<History>,
+    /// Where it was read from or saved to.
+    pub path: Option<PathBuf>,
+    /// Whether tokens are still arriving.
+    pub live: bool,
+    /// Whether the view goes along with the newest token.
+    pub follow: bool,
+}
+
+impl Document {
+    /// A finished trace under its first view.
+    pub fn new(trace: Arc<Trace>, look: &ViewState) -> Self {
+        let extent = Arc::new(Extent::of(&trace));
+        let state = first_view(&trace, &extent, look);
+        Self {
+            id: DocumentId::fresh(),
+            version: 0,
+            path: trace.path().map(std::path::Path::to_owned),
+            trace,
+            extent,
+            history: Arc::new(History::new(state)),
+            live: false,
+            follow: false,
+        }
+    }
+
+    /// A trace whose answer is still being generated.
+    pub fn live(trace: Arc<Trace>, look: &ViewState) -> Self {
+        Self { live: true, follow: true, ..Self::new(trace, look) }
+    }
+
+    /// The view.
+    pub fn state(&self) -> &ViewState {
+        self.history.state()
+    }
+
+    /// The metadata.
+    pub fn meta(&self) -> &TraceMeta {
+        self.trace.meta()
+    }
+
+    /// Puts a longer trace of the same answer in place; the view stays, or goes along.
+    pub fn replace(&mut self, trace: Arc<Trace>, live: bool) {
+        self.extent = Arc::new(Extent::of(&trace));
+        self.path = trace.path().map(std::path::Path::to_owned);
+        self.trace = trace;
+        self.live = live;
+        self.version += 1;
+        if self.follow {
+            let answer = if live {
+                self.extent.answers.saturating_sub(1)
+            } else {
+                telling_token(&self.trace)
+            };
+            let mut state = self.state().clone();
+            state.map.queries = Queries::answer(answer);
+            // Following is not the user's doing: it leaves no undo step.
+            if self.extent.check(&state, None).is_ok() {
+                self.history = Arc::new(History::new(state));
+            }
+        }
+        self.follow &= live;
+        if self.extent.check(self.state(), None).is_err() {
+            let state = first_view(&self.trace, &self.extent, self.state());
+            self.history = Arc::new(History::new(state));
+        }
+    }
+
+    /// Applies a command; true if the view changed. A failed command says why.
+    pub fn apply(&mut self, command: &Command) -> Result<bool, crate::view::ViewError> {
+        let chooses_queries =
+            matches!(command, Command::SetQueries(_) | Command::StepQuery(_) | Command::Replace(_));
+        self.follow &= !chooses_queries;
+        Arc::make_mut(&mut self.history).apply(command, &self.extent)
+    }
+
+    /// Steps back; false at the start.
+    pub fn undo(&mut self) -> bool {
+        self.follow = false;
+        Arc::make_mut(&mut self.history).undo()
+    }
+
+    /// Steps forward again; false at the end.
+    pub fn redo(&mut self) -> bool {
+        self.follow = false;
+        Arc::make_mut(&mut self.history).redo()
+    }
+
+    /// The next command is a step of its own.
+    pub fn settle(&mut self) {
+        Arc::make_mut(&mut self.history).settle();
+    }
+
+    /// The state that a command would lead to; the present one where it does not fit.
+    pub fn preview(&self, command: &Command) -> ViewState {
+        command.apply(self.state(), &self.extent).unwrap_or_else(|_| self.state().clone())
+    }
+}
+
+/// The first view of a trace: mean of all layers and heads for its most telling answer token, in
+/// the look that is in use.
+fn first_view(trace: &Trace, extent: &Extent, look: &ViewState) -> ViewState {
+    let mut state = look.clone();
+    state.trace = None;
+    state.second = None;
+    state.hovered = None;
+    state.selected.clear();
+    state.camera = crate::view::Camera::default();
+    state.caption.text = None;
+    state.picture.index = 0;
+    state.map.source = crate::view::MapSource::Attention;
+    state.map.queries = Queries::answer(telling_token(trace));
+    let fits = |set: &AxisSet, len: u32| {
+        set.named().is_none_or(|named| named.iter().all(|&index| index < len))
+    };
+    if !fits(&state.map.layers, extent.layers) || !fits(&state.map.heads, extent.heads) {
+        (state.map.layers, state.map.heads) = (AxisSet::MEAN, AxisSet::MEAN);
+    }
+    if extent.grids.is_empty() {
+        state.view = ViewKind::TokenMatrix;
+    } else if matches!(state.view, ViewKind::Relevancy | ViewKind::Diff | ViewKind::TokenMatrix) {
+        state.view = ViewKind::Overlay;
+    }
+    state
+}
+
+/// The answer token to look at first: the first piece of the last content word. Answers put the noun
+/// there ("a red fox."), and the first piece decides which word it will be.
+pub fn telling_token(trace: &Trace) -> u32 {
+    let meta = trace.meta();
+    let is_word = |index: usize| {
+        let token = &meta.answer_tokens()[index];
+        token.kind == TokenKind::Answer
+            && token.text.chars().filter(|c| c.is_alphabetic()).count() > 1
+            && trace.row_of_answer(AnswerIndex(index as u32)).is_some()
+    };
+    let len = meta.answer_tokens().len();
+    let last = (0..len).rev().find(|&index| is_word(index));
+    // The word's first token decides what it will be; later pieces only spell it.
+    let first_piece = last.map(|last| {
+        let word = meta.answer_tokens()[last].word;
+        let same = |&index: &usize| word.is_some() && meta.answer_tokens()[index].word == word;
+        (0..=last).rev().take_while(same).last().unwrap_or(last)
+    });
+    first_piece.unwrap_or(0) as u32
+}

@@ -1,0 +1,291 @@
+//! Everything that touches files: dialogs, opening, saving. On threads of its own, so that a slow
+//! disk or an open dialog never stops the window.
+
+use super::feed::Wake;
+use super::figures::{self, FigureJob};
+use crate::model::Picture;
+use crate::trace::Trace;
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Pictures are shown at most this large before they are asked about.
+const PREVIEW_SIDE: u32 = 1536;
+
+/// A job that ended.
+pub enum Finished {
+    /// A file was chosen in a dialog.
+    Chosen(PathBuf),
+    /// A model folder was chosen in a dialog.
+    BundleChosen(PathBuf),
+    /// A trace was opened.
+    Trace(Arc<Trace>, PathBuf),
+    /// A picture was read.
+    Picture {
+        /// As it goes to the model.
+        picture: Picture,
+        /// To be shown until there is a trace.
+        preview: egui::ColorImage,
+        /// Where it came from.
+        path: Option<PathBuf>,
+    },
+    /// A picture to be shown until there is a trace.
+    Preview(egui::ColorImage),
+    /// A file was written.
+    Saved(PathBuf),
+    /// A trace was written.
+    TraceSaved(PathBuf),
+    /// A figure is ready for the clipboard.
+    Image(egui::ColorImage),
+    /// A text is ready for the clipboard.
+    Text(String, &'static str),
+    /// It went wrong.
+    Failed(String),
+}
+
+/// What a save dialog is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Png,
+    Svg,
+    Csv,
+    Trace,
+}
+
+impl Kind {
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Svg => "svg",
+            Self::Csv => "csv",
+            Self::Trace => "vlmtrace",
+        }
+    }
+}
+
+/// The jobs that run, and what came of those that ended.
+pub struct Exports {
+    sender: Sender<Finished>,
+    finished: Receiver<Finished>,
+    wake: Wake,
+    running: usize,
+}
+
+impl Exports {
+    /// No jobs.
+    pub fn new(wake: Wake) -> Self {
+        let (sender, finished) = unbounded();
+        Self { sender, finished, wake, running: 0 }
+    }
+
+    /// Whether something is being read or written.
+    pub fn is_busy(&self) -> bool {
+        self.running > 0
+    }
+
+    /// What ended since the last call.
+    pub fn take(&mut self) -> Vec<Finished> {
+        let finished: Vec<Finished> = self.finished.try_iter().collect();
+        self.running = self.running.saturating_sub(finished.len());
+        finished
+    }
+
+    fn run(
+        &mut self,
+        name: &str,
+        job: impl FnOnce() -> anyhow::Result<Option<Finished>> + Send + 'static,
+    ) {
+        let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
+        let work = move || {
+            // A cancelled dialog ends without a word.
+            let finished = match job() {
+                Ok(Some(finished)) => finished,
+                Ok(None) => Finished::Failed(String::new()),
+                Err(error) => Finished::Failed(format!("{error:#}")),
+            };
+            let _ = sender.send(finished);
+            wake();
+        };
+        match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+            Ok(_) => self.running += 1,
+            Err(error) => {
+                let _ = self
+                    .sender
+                    .send(Finished::Failed(format!("no thread could be started: {error}")));
+            }
+        }
+    }
+
+    /// Asks for a picture or trace.
+    pub fn choose_file(&mut self) {
+        let dialog = rfd::AsyncFileDialog::new()
+            .set_title("Open a picture or trace")
+            .add_filter(
+                "Pictures and traces",
+                &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "vlmtrace"],
+            )
+            .add_filter("All files", &["*"])
+            .pick_file();
+        self.run("dialog", move || {
+            Ok(pollster::block_on(dialog).map(|file| Finished::Chosen(file.path().to_owned())))
+        });
+    }
+
+    /// Asks for a model folder.
+    pub fn choose_bundle(&mut self) {
+        let dialog = rfd::AsyncFileDialog::new()
+            .set_title("Open a model folder (with manifest.json)")
+            .pick_folder();
+        self.run("dialog", move || {
+            Ok(pollster::block_on(dialog)
+                .map(|file| Finished::BundleChosen(file.path().to_owned())))
+        });
+    }
+
+    /// Opens a trace.
+    pub fn open_trace(&mut self, path: &Path) {
+        let path = path.to_owned();
+        self.run("open", move || {
+            let trace = Trace::open(&path)?;
+            Ok(Some(Finished::Trace(Arc::new(trace), path)))
+        });
+    }
+
+    /// Reads a picture.
+    pub fn open_picture(&mut self, path: &Path) {
+        let path = path.to_owned();
+        self.run("open", move || {
+            let picture = Picture::read(&path)?;
+            read_picture(picture, Some(path)).map(Some)
+        });
+    }
+
+    /// Reads a picture that is in memory already.
+    pub fn read_bytes(&mut self, name: String, bytes: Arc<[u8]>) {
+        self.run("open", move || read_picture(Picture { name, bytes }, None).map(Some));
+    }
+
+    /// Shows a picture that the next question is about already.
+    pub fn preview(&mut self, picture: Picture) {
+        self.run("open", move || {
+            Ok(match read_picture(picture, None)? {
+                Finished::Picture { preview, .. } => Some(Finished::Preview(preview)),
+                other => Some(other),
+            })
+        });
+    }
+
+    /// Encodes pixels (of the clipboard) and reads them as a picture.
+    pub fn read_pixels(&mut self, pixels: egui::ColorImage) {
+        self.run("paste", move || {
+            let [width, height] = pixels.size.map(|side| side as u32);
+            let bytes: Vec<u8> =
+                pixels.pixels.iter().flat_map(|pixel| pixel.to_srgba_unmultiplied()).collect();
+            let image = image::RgbaImage::from_raw(width, height, bytes)
+                .context("the picture on the clipboard is damaged")?;
+            let mut png = std::io::Cursor::new(Vec::new());
+            image.write_to(&mut png, image::ImageFormat::Png)?;
+            let picture = Picture { name: "pasted.png".into(), bytes: png.into_inner().into() };
+            read_picture(picture, None).map(Some)
+        });
+    }
+
+    /// Saves the trace where the user says.
+    pub fn save_trace(&mut self, trace: Arc<Trace>, name: &str) {
+        let chosen = choose_target(Kind::Trace, name);
+        self.run("save", move || {
+            let Some(path) = chosen() else { return Ok(None) };
+            trace.write(&path)?;
+            Ok(Some(Finished::TraceSaved(path)))
+        });
+    }
+
+    /// Saves a figure or its numbers where the user says.
+    pub fn save_figure(&mut self, kind: Kind, job: FigureJob, name: &str) {
+        let chosen = choose_target(kind, name);
+        self.run("save", move || {
+            let Some(path) = chosen() else { return Ok(None) };
+            write_figure(kind, &job, &path)?;
+            Ok(Some(Finished::Saved(path)))
+        });
+    }
+
+    /// Saves a figure or its numbers to a known place.
+    pub fn write_figure(&mut self, kind: Kind, job: FigureJob, path: PathBuf) {
+        self.run("save", move || {
+            write_figure(kind, &job, &path)?;
+            Ok(Some(Finished::Saved(path)))
+        });
+    }
+
+    /// Draws a figure for the clipboard.
+    pub fn copy_image(&mut self, job: FigureJob) {
+        self.run("copy", move || {
+            let image = figures::draw(&job)?;
+            let size = [image.width() as usize, image.height() as usize];
+            let pixels = egui::ColorImage::from_rgba_unmultiplied(size, image.as_raw());
+            Ok(Some(Finished::Image(pixels)))
+        });
+    }
+
+    /// Gathers the numbers for the clipboard.
+    pub fn copy_numbers(&mut self, job: FigureJob) {
+        self.run("copy", move || Ok(Some(Finished::Text(figures::numbers_csv(&job)?, "Numbers"))));
+    }
+}
+
+fn choose_target(kind: Kind, name: &str) -> impl FnOnce() -> Option<PathBuf> + Send + use<> {
+    let extension = kind.extension();
+    let dialog = rfd::AsyncFileDialog::new()
+        .set_file_name(format!("{name}.{extension}"))
+        .add_filter(extension, &[extension])
+        .save_file();
+    move || {
+        let path = pollster::block_on(dialog)?.path().to_owned();
+        Some(if path.extension().is_some() { path } else { path.with_extension(extension) })
+    }
+}
+
+fn write_figure(kind: Kind, job: &FigureJob, path: &Path) -> anyhow::Result<()> {
+    let bytes = match kind {
+        Kind::Png => figures::png(job)?,
+        Kind::Svg => figures::svg(job)?.into_bytes(),
+        Kind::Csv => figures::numbers_csv(job)?.into_bytes(),
+        Kind::Trace => anyhow::bail!("a trace is not a figure"),
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let cannot =
+        || format!("cannot write {}; check that the folder exists and has room", path.display());
+    let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))
+        .with_context(cannot)?;
+    std::fs::write(temporary.path(), bytes).with_context(cannot)?;
+    temporary.persist(path).with_context(cannot)?;
+    Ok(())
+}
+
+fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<Finished> {
+    let not_a_picture = || {
+        format!(
+            "{} is not a picture that can be read. Open a PNG, JPEG, WebP, GIF, BMP or TIFF, or a .vlmtrace file.",
+            picture.name
+        )
+    };
+    let mut reader = image::ImageReader::new(std::io::Cursor::new(&picture.bytes[..]))
+        .with_guessed_format()
+        .with_context(not_a_picture)?;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(1 << 30);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().with_context(not_a_picture)?;
+    let orientation = image::ImageDecoder::orientation(&mut decoder)
+        .unwrap_or(image::metadata::Orientation::NoTransforms);
+    let mut decoded = image::DynamicImage::from_decoder(decoder).with_context(not_a_picture)?;
+    decoded.apply_orientation(orientation);
+    let large = decoded.width().max(decoded.height()) > PREVIEW_SIDE;
+    let shown = if large { decoded.thumbnail(PREVIEW_SIDE, PREVIEW_SIDE) } else { decoded };
+    let rgba = shown.to_rgba8();
+    let size = [rgba.width() as usize, rgba.height() as usize];
+    let preview = egui::ColorImage::from_rgba_unmultiplied(size, rgba.as_raw());
+    Ok(Finished::Picture { picture, preview, path })
+}

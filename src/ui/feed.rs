@@ -1,0 +1,179 @@
+//! From the model's events to traces that can be shown while they grow.
+//!
+//! A thread of its own puts pages and tokens together, so that the window only swaps one finished
+//! `Arc<Trace>` for the next. The newest one wins: a window that draws slowly skips tokens, and the
+//! model never waits for it.
+
+use crate::model::{
+    AskEvent, AskRequest, Bundle, Device, EngineInfo, EngineOptions, ModelError, ModelEvent,
+    ModelWorker, Progress,
+};
+use crate::trace::{Trace, TraceBuilder};
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Wakes the window.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// What became known.
+#[derive(Debug)]
+pub enum News {
+    /// The model was loaded; with its vocabulary, to name tokens that stand in no trace.
+    Loaded(Box<EngineInfo>, Option<Arc<Bundle>>),
+    /// How far a step is.
+    Progress(Progress),
+    /// Something the user should know.
+    Notice(String),
+    /// The answer has one more token.
+    Growing(Arc<Trace>),
+    /// The answer is complete.
+    Done(Arc<Trace>),
+    /// It failed, or was cancelled.
+    Failed(ModelError),
+}
+
+/// A model on its own thread, and a thread that reads what it says.
+pub struct Feed {
+    worker: Arc<ModelWorker>,
+    news: Arc<Mutex<Vec<(u64, News)>>>,
+    stop: Sender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    /// The bundle that it runs.
+    pub bundle: PathBuf,
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed").field("bundle", &self.bundle).finish_non_exhaustive()
+    }
+}
+
+impl Feed {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// If the system starts no more threads.
+    pub fn start(bundle: PathBuf, wake: Wake) -> Result<Self, ModelError> {
+        let options = EngineOptions {
+            bundle: bundle.clone(),
+            runtime: None,
+            device: Device::Auto,
+            threads: None,
+        };
+        let worker = Arc::new(ModelWorker::spawn(options)?);
+        let news = Arc::new(Mutex::new(Vec::new()));
+        let (stop, stopped) = unbounded();
+        let mut reader = Reader { news: Arc::clone(&news), wake, building: None };
+        let events = worker.events().clone();
+        let thread = std::thread::Builder::new()
+            .name("answers".into())
+            .spawn(move || reader.run(&events, &stopped))
+            .map_err(|error| ModelError::Request {
+                what: "the thread that reads answers".into(),
+                reason: format!("could not be started: {error}."),
+            })?;
+        Ok(Self { worker, news, stop, thread: Some(thread), bundle })
+    }
+
+    /// Asks; what was asked before is cancelled. Returns the request's number.
+    pub fn ask(&self, request: AskRequest) -> u64 {
+        self.worker.ask(request)
+    }
+
+    /// Cancels what runs.
+    pub fn cancel(&self) {
+        self.worker.cancel();
+    }
+
+    /// What became known since the last call, with the request that it belongs to.
+    pub fn take(&self) -> Vec<(u64, News)> {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.worker.cancel();
+        let _ = self.stop.send(());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the reader was already printed by that thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Reader {
+    news: Arc<Mutex<Vec<(u64, News)>>>,
+    wake: Wake,
+    building: Option<(u64, TraceBuilder)>,
+}
+
+impl Reader {
+    fn run(&mut self, events: &Receiver<ModelEvent>, stopped: &Receiver<()>) {
+        loop {
+            select! {
+                recv(events) -> event => match event {
+                    Ok(event) => self.read(event),
+                    Err(_) => return,
+                },
+                recv(stopped) -> _ => return,
+            }
+        }
+    }
+
+    fn read(&mut self, event: ModelEvent) {
+        match event {
+            ModelEvent::Loaded { info } => {
+                // Opened a second time for its tokenizer: the engine keeps its own to its thread.
+                let bundle = Bundle::open(&info.bundle).ok().map(Arc::new);
+                self.tell(0, News::Loaded(Box::new(info), bundle));
+            }
+            ModelEvent::Ask { request, event } => self.read_answer(request, event),
+            ModelEvent::Done { request, trace } => {
+                self.building = None;
+                self.tell(request, News::Done(trace));
+            }
+            ModelEvent::Failed { request, error } => {
+                self.building = None;
+                self.tell(request, News::Failed(error));
+            }
+        }
+    }
+
+    fn read_answer(&mut self, request: u64, event: AskEvent) {
+        match event {
+            AskEvent::Progress(progress) => self.tell(request, News::Progress(progress)),
+            AskEvent::Notice(notice) => self.tell(request, News::Notice(notice)),
+            AskEvent::Prompt(builder) => self.building = Some((request, *builder)),
+            AskEvent::Token(token) => {
+                let Some((of, builder)) = &mut self.building else { return };
+                if *of != request {
+                    return;
+                }
+                let page = token.page;
+                builder.push_token(token.token);
+                // What does not fit is reported with the finished trace; the preview skips it.
+                let grown = builder
+                    .push_page(page.query, page.keys, page.weights, page.stats)
+                    .and_then(|()| builder.snapshot(&token.text));
+                if let Ok(trace) = grown {
+                    self.tell(request, News::Growing(Arc::new(trace)));
+                }
+            }
+        }
+    }
+
+    fn tell(&self, request: u64, news: News) {
+        let mut waiting = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(news, News::Growing(_)) {
+            waiting.retain(|(of, old)| *of != request || !matches!(old, News::Growing(_)));
+        }
+        if matches!(news, News::Progress(_)) {
+            waiting.retain(|(of, old)| *of != request || !matches!(old, News::Progress(_)));
+        }
+        waiting.push((request, news));
+        drop(waiting);
+        (self.wake)();
+    }
+}

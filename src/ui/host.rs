@@ -1,0 +1,203 @@
+//! The window without a window: egui, the app and its painter on one device.
+//!
+//! The real window, the tests and `bench` drive the same [`Host`]; only where the input comes from
+//! and where the pixels go differs.
+
+use super::app::{App, Start};
+use super::feed::Wake;
+use super::stage::{Painter, Stage};
+use super::start::{self, Prepared};
+use super::theme;
+use crate::gpu::Gpu;
+use crate::settings::Settings;
+use egui::mutex::RwLock;
+use egui::{Context, FullOutput, RawInput, TexturesDelta};
+use egui_wgpu::ScreenDescriptor;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How a host starts.
+#[derive(Clone, Debug, Default)]
+pub struct HostOptions {
+    /// What is shown first.
+    pub start: Start,
+    /// What is remembered.
+    pub settings: Settings,
+    /// Where it is kept; `None` keeps nothing.
+    pub settings_path: Option<PathBuf>,
+}
+
+/// egui, the app and the painter.
+pub struct Host {
+    /// egui.
+    pub ctx: Context,
+    /// The app.
+    pub app: App,
+    gpu: Arc<Gpu>,
+    painter: Painter,
+    format: wgpu::TextureFormat,
+}
+
+/// A frame that waits to be painted.
+pub struct Frame {
+    /// Cursor, clipboard, accessibility.
+    pub platform: egui::PlatformOutput,
+    jobs: Vec<egui::ClippedPrimitive>,
+    scale: f32,
+    textures: TexturesDelta,
+}
+
+/// A painter of a device, for targets of a format without sRGB encoding.
+pub fn painter(gpu: &Gpu, format: wgpu::TextureFormat) -> Painter {
+    let options = egui_wgpu::RendererOptions { dithering: false, ..Default::default() };
+    Arc::new(RwLock::new(egui_wgpu::Renderer::new(&gpu.device, format, options)))
+}
+
+impl Host {
+    /// A host whose painter draws to targets of `format` (without sRGB encoding).
+    ///
+    /// # Errors
+    /// If the renderer cannot be built.
+    pub fn new(
+        gpu: Arc<Gpu>,
+        format: wgpu::TextureFormat,
+        options: HostOptions,
+    ) -> anyhow::Result<Self> {
+        let ctx = new_context();
+        let prepared = prepare(&ctx, &options);
+        Self::with(ctx, prepared, gpu, format, options)
+    }
+
+    /// The same with a context and a model that were started before the device.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(
+        ctx: Context,
+        prepared: Prepared,
+        gpu: Arc<Gpu>,
+        format: wgpu::TextureFormat,
+        options: HostOptions,
+    ) -> anyhow::Result<Self> {
+        let painter = painter(&gpu, format);
+        let app = new_app(&ctx, prepared, Arc::clone(&gpu), Arc::clone(&painter), options)?;
+        Ok(Self { ctx, app, gpu, painter, format })
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// Runs the app for one frame.
+    pub fn frame(&mut self, input: RawInput) -> Frame {
+        let app = &mut self.app;
+        let FullOutput { platform_output, textures_delta, shapes, pixels_per_point, .. } =
+            self.ctx.run_ui(input, |ui| app.frame(ui));
+        let jobs = self.ctx.tessellate(shapes, pixels_per_point);
+        Frame { platform: platform_output, jobs, scale: pixels_per_point, textures: textures_delta }
+    }
+
+    /// Paints a frame.
+    pub fn paint(&self, mut frame: Frame, view: &wgpu::TextureView, size: [u32; 2]) {
+        let mut painter = self.painter.write();
+        let (device, queue) = (&self.gpu.device, &self.gpu.queue);
+        for (id, images) in frame.textures.set.drain() {
+            for image in images {
+                painter.update_texture(device, queue, id, &image);
+            }
+        }
+        let screen = ScreenDescriptor { size_in_pixels: size, pixels_per_point: frame.scale };
+        let mut encoder = device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("window") });
+        let buffers = painter.update_buffers(device, queue, &mut encoder, &frame.jobs, &screen);
+        let mut pass = encoder
+            .begin_render_pass(&wgpu::RenderPassDescriptor {
+                label: Some("window"),
+                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                    view,
+                    depth_slice: None,
+                    resolve_target: None,
+                    ops: wgpu::Operations {
+                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                        store: wgpu::StoreOp::Store,
+                    },
+                })],
+                ..Default::default()
+            })
+            .forget_lifetime();
+        painter.render(&mut pass, &frame.jobs, &screen);
+        drop(pass);
+        queue.submit(buffers.into_iter().chain([encoder.finish()]));
+        for id in frame.textures.free.drain() {
+            painter.free_texture(&id);
+        }
+    }
+
+    /// Takes a frame that is not painted: its textures are kept for the next one.
+    pub fn skip(&self, mut frame: Frame) {
+        let mut painter = self.painter.write();
+        for (id, images) in frame.textures.set.drain() {
+            for image in images {
+                painter.update_texture(&self.gpu.device, &self.gpu.queue, id, &image);
+            }
+        }
+        for id in frame.textures.free.drain() {
+            painter.free_texture(&id);
+        }
+    }
+
+    /// Goes on with another device, after this one was lost; the view stays. egui's own textures
+    /// lived on the old device, so its context starts again with the old one's memory.
+    ///
+    /// # Errors
+    /// If the renderer cannot be built on the new device.
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>) -> anyhow::Result<()> {
+        let painter = painter(&gpu, self.format);
+        self.app.stage.rebuild(Arc::clone(&gpu), Arc::clone(&painter))?;
+        let ctx = new_context();
+        let zoom = self.ctx.zoom_factor();
+        ctx.set_zoom_factor(zoom);
+        (self.gpu, self.painter, self.ctx) = (gpu, painter, ctx);
+        Ok(())
+    }
+}
+
+/// A context in the window's type and colours.
+pub fn new_context() -> Context {
+    let ctx = Context::default();
+    theme::install(&ctx);
+    ctx
+}
+
+/// Starts what needs no device: the model, and the first question.
+pub fn prepare(ctx: &Context, options: &HostOptions) -> Prepared {
+    start::prepare(&options.start, &options.settings, wake(ctx))
+}
+
+fn wake(ctx: &Context) -> Wake {
+    let ctx = ctx.clone();
+    Arc::new(move || ctx.request_repaint())
+}
+
+/// The app of a context.
+///
+/// # Errors
+/// If the renderer cannot be built.
+pub fn new_app(
+    ctx: &Context,
+    prepared: Prepared,
+    gpu: Arc<Gpu>,
+    painter: Painter,
+    options: HostOptions,
+) -> anyhow::Result<App> {
+    let stage = Stage::new(gpu, painter)?;
+    let HostOptions { settings, settings_path, .. } = options;
+    let Prepared { chat, intents, preview } = prepared;
+    let mut app = App::new(stage, chat, settings, settings_path, wake(ctx));
+    app.out = intents;
+    if let Some(picture) = preview {
+        app.exports.preview(picture);
+    }
+    Ok(app)
+}

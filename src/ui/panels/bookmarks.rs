@@ -1,0 +1,65 @@
+//! Kept views with a note. Their order is the order of a walkthrough.
+
+use crate::ui::app::{App, Intent};
+use crate::ui::shortcuts::Act;
+use crate::ui::widgets::{Icon, icon_button, muted};
+use egui::Ui;
+
+/// Draws the list.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        if ui.button("Keep this view").on_hover_text(Act::Bookmark.hint()).clicked() {
+            app.act(Act::Bookmark);
+        }
+    });
+    if app.settings.bookmarks.is_empty() {
+        muted(ui, "A view that you keep stands here with a note; a click brings it back.");
+        return;
+    }
+    let mut swap = None;
+    let mut go = None;
+    let mut remove = None;
+    egui::ScrollArea::vertical().id_salt("bookmarks").show(ui, |ui| {
+        let len = app.settings.bookmarks.len();
+        for (index, bookmark) in app.settings.bookmarks.iter_mut().enumerate() {
+            ui.push_id(index, |ui| {
+                ui.horizontal(|ui| {
+                    if ui.button(format!("{}", index + 1)).on_hover_text("Show this view").clicked()
+                    {
+                        go = Some(index);
+                    }
+                    let width = ui.available_width() - 96.0;
+                    let edit = egui::TextEdit::singleline(&mut bookmark.note).desired_width(width);
+                    let name = format!("Note of bookmark {}", index + 1);
+                    ui.add(edit).accessible_name(name);
+                    if ui
+                        .add_enabled(index > 0, egui::Button::new("↑"))
+                        .on_hover_text("Earlier")
+                        .clicked()
+                    {
+                        swap = Some((index - 1, index));
+                    }
+                    if ui
+                        .add_enabled(index + 1 < len, egui::Button::new("↓"))
+                        .on_hover_text("Later")
+                        .clicked()
+                    {
+                        swap = Some((index, index + 1));
+                    }
+                    if icon_button(ui, Icon::Close, "Remove the bookmark", false).clicked() {
+                        remove = Some(index);
+                    }
+                });
+            });
+        }
+    });
+    if let Some((a, b)) = swap {
+        app.settings.bookmarks.swap(a, b);
+    }
+    if let Some(index) = go {
+        app.send(Intent::GoToBookmark(index));
+    }
+    if let Some(index) = remove {
+        app.send(Intent::RemoveBookmark(index));
+    }
+}

@@ -1,0 +1,361 @@
+//! Ask: the picture, the question, the answer as it comes, what was asked before, the model.
+
+use crate::trace::PreprocessMode;
+use crate::ui::app::{App, Intent};
+use crate::ui::chat::answer_logprob;
+use crate::ui::document::{Document, DocumentId};
+use crate::ui::shortcuts::Act;
+use crate::ui::theme;
+use crate::ui::widgets::{
+    Icon, hairline, heading, icon_button, ink, muted, primary_button, text_in,
+};
+use crate::view::figure::number;
+use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use std::path::PathBuf;
+
+/// Draws it.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    model(app, ui);
+    hairline(ui);
+    egui::ScrollArea::vertical().id_salt("chat").auto_shrink([false, false]).show(ui, |ui| {
+        question(app, ui);
+        suggestions(app, ui);
+        answer(app, ui);
+        why_not(app, ui);
+        history(app, ui);
+        sampling(app, ui);
+        recent(app, ui);
+    });
+}
+
+/// Which model answers, and how far it is with loading.
+fn model(app: &mut App, ui: &mut Ui) {
+    let name = match (&app.chat.model_name, app.chat.bundle()) {
+        (Some(name), _) => name.clone(),
+        (None, Some(bundle)) => file_name(bundle),
+        (None, None) => "no model".into(),
+    };
+    ui.horizontal(|ui| {
+        muted(ui, "Model");
+        egui::ComboBox::from_id_salt("model")
+            .width(ui.available_width() - 8.0)
+            .selected_text(name)
+            .show_ui(ui, |ui| models(app, ui))
+            .response
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Model"));
+    });
+    if let Some(provider) = &app.chat.provider {
+        muted(ui, format!("runs on {provider}"));
+    }
+}
+
+fn file_name(path: &std::path::Path) -> String {
+    path.file_name()
+        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+fn models(app: &mut App, ui: &mut Ui) {
+    if ui.button("Built-in").clicked() {
+        app.act(Act::BuiltInModel);
+        ui.close();
+    }
+    let recent: Vec<PathBuf> = app.settings.recent_bundles.clone();
+    for bundle in recent {
+        let button = ui.button(file_name(&bundle)).on_hover_text(bundle.display().to_string());
+        if button.clicked() {
+            app.send(Intent::UseBundle(bundle));
+            ui.close();
+        }
+    }
+    ui.separator();
+    if ui.button("Open a model folder…").clicked() {
+        app.act(Act::OpenModel);
+        ui.close();
+    }
+}
+
+/// The question box with its button.
+fn question(app: &mut App, ui: &mut Ui) {
+    let picture = app.chat.picture.as_ref().map(|picture| picture.name.clone());
+    heading(ui, picture.as_deref().unwrap_or("No picture yet"), |ui| {
+        if ui.small_button("Open…").on_hover_text(Act::OpenFile.hint()).clicked() {
+            app.act(Act::OpenFile);
+        }
+    });
+    let hint = match picture {
+        Some(_) => "Ask about this picture",
+        None => "Open or drop a picture first",
+    };
+    // Enter asks; Shift+Enter makes a line.
+    let id = egui::Id::unique("question");
+    let focused = ui.memory(|memory| memory.has_focus(id));
+    let enter = focused
+        && ui.input_mut(|input| {
+            !input.modifiers.shift && input.consume_key(Modifiers::NONE, Key::Enter)
+        });
+    let edit = egui::TextEdit::multiline(&mut app.chat.question)
+        .id(id)
+        .hint_text(hint)
+        .desired_rows(2)
+        .desired_width(f32::INFINITY)
+        .margin(vec2(8.0, 6.0));
+    let response = ui.add(edit).accessible_name("Question");
+    if std::mem::take(&mut app.chat.focus_question) {
+        response.request_focus();
+    }
+    ui.horizontal(|ui| {
+        ui.checkbox(&mut app.chat.follow_up, "follow-up").on_hover_text(
+            "Goes on with the conversation: the model sees the question and answer before.",
+        );
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if app.chat.asking.is_some() {
+                if primary_button(ui, "Stop", true).on_hover_text(Act::Stop.hint()).clicked() {
+                    app.act(Act::Stop);
+                }
+            } else {
+                let ready = !app.chat.question.trim().is_empty() && app.chat.picture.is_some();
+                if primary_button(ui, "Ask", ready).clicked() {
+                    app.send(Intent::Ask(app.chat.question.clone()));
+                }
+            }
+        });
+    });
+    if enter && !app.chat.question.trim().is_empty() {
+        app.send(Intent::Ask(app.chat.question.clone()));
+    }
+}
+
+fn suggestions(app: &mut App, ui: &mut Ui) {
+    if app.chat.suggestions.is_empty() {
+        return;
+    }
+    let ink = ink(ui);
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
+        for suggestion in app.chat.suggestions.clone() {
+            let label = egui::RichText::new(&suggestion).size(theme::SMALL).color(ink.text);
+            let button = egui::Button::new(label).fill(ink.raised).corner_radius(12.0);
+            if ui.add(button).clicked() {
+                app.chat.question.clone_from(&suggestion);
+                app.send(Intent::Ask(suggestion));
+            }
+        }
+    });
+    ui.add_space(theme::GRID);
+}
+
+/// The answer that is looked at, or that is coming.
+fn answer(app: &mut App, ui: &mut Ui) {
+    let ink = ink(ui);
+    if let Some(error) = app.chat.error.clone() {
+        hairline(ui);
+        ui.label(egui::RichText::new(&error).color(ink.error));
+        ui.horizontal(|ui| {
+            if ui.button("Copy").clicked() {
+                app.send(Intent::Copy(error, "Message"));
+            }
+            if ui.button("Dismiss").clicked() {
+                app.chat.error = None;
+            }
+        });
+    }
+    let waiting = app
+        .chat
+        .asking
+        .as_ref()
+        .map(|asking| (asking.question.clone(), asking.line(), asking.document));
+    if let Some((question, line, None)) = &waiting {
+        hairline(ui);
+        ui.label(theme::strong_text(question, theme::BODY));
+        muted(ui, format!("{line} …"));
+        return;
+    }
+    let Some(doc) = app.doc().cloned() else { return };
+    hairline(ui);
+    let meta = doc.meta();
+    ui.add(egui::Label::new(theme::strong_text(&meta.question, theme::BODY)).wrap());
+    let text = if meta.answer.trim().is_empty() { "(no words)" } else { meta.answer.trim() };
+    let text = if doc.live { format!("{text} ▍") } else { text.to_owned() };
+    ui.add(egui::Label::new(egui::RichText::new(text).size(theme::LARGE)).wrap());
+    for notice in app.chat.notices.clone() {
+        muted(ui, notice);
+    }
+    ui.horizontal(|ui| {
+        if let Some((_, line, Some(_))) = &waiting {
+            muted(ui, line.as_str());
+            return;
+        }
+        let logprob = answer_logprob(&doc.trace);
+        let kind = if meta.sampling.forced { "scored" } else { "p" };
+        let probability = f64::from(logprob.exp());
+        muted(ui, format!("{kind} = {} · log p = {logprob:.2}", number(probability, 1.0)));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let hint = if app.settings.sampling.is_greedy() {
+                "The same again: sampling is greedy. Raise the temperature for other answers."
+            } else {
+                "Another answer, with the next seed"
+            };
+            if ui.small_button("Again").on_hover_text(hint).clicked() {
+                app.act(Act::Regenerate);
+            }
+        });
+    });
+}
+
+/// Scores another answer to the same question.
+fn why_not(app: &mut App, ui: &mut Ui) {
+    let ready = app.doc().is_some_and(|doc| !doc.live) && app.chat.picture.is_some();
+    if !ready {
+        return;
+    }
+    ui.horizontal(|ui| {
+        muted(ui, "Why not");
+        let edit = egui::TextEdit::singleline(&mut app.chat.other_answer)
+            .hint_text("another answer")
+            .desired_width(ui.available_width() - 68.0);
+        let response = ui.add(edit).accessible_name("Another answer to score");
+        let enter = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        let can = !app.chat.other_answer.trim().is_empty();
+        let clicked = ui
+            .add_enabled(can, egui::Button::new("Score"))
+            .on_hover_text("How probable would this answer have been?")
+            .clicked();
+        if can && (clicked || enter) {
+            app.send(Intent::Score(app.chat.other_answer.clone()));
+        }
+    });
+}
+
+/// What was asked before; each a trace one click away.
+fn history(app: &mut App, ui: &mut Ui) {
+    if app.docs.is_empty() {
+        return;
+    }
+    hairline(ui);
+    heading(ui, "Answers", |_| ());
+    let rows: Vec<Document> = app.docs.iter().rev().cloned().collect();
+    let mut close: Option<DocumentId> = None;
+    for doc in rows {
+        if history_row(app, ui, &doc) {
+            close = Some(doc.id);
+        }
+    }
+    if let Some(id) = close {
+        app.send(Intent::Close(id));
+    }
+}
+
+fn history_row(app: &mut App, ui: &mut Ui, doc: &Document) -> bool {
+    let ink = ink(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 40.0), Sense::click());
+    let meta = doc.meta();
+    let on = app.current == Some(doc.id);
+    let name = format!("{} {}", meta.question, meta.answer);
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));
+    let hovered = ui.rect_contains_pointer(rect);
+    if on || hovered {
+        ui.painter().rect_filled(
+            rect,
+            4.0,
+            if on { ink.raised } else { ink.raised.gamma_multiply(0.6) },
+        );
+    }
+    if on {
+        let line = Rect::from_min_size(rect.min + vec2(0.0, 6.0), vec2(2.0, 28.0));
+        ui.painter().rect_filled(line, 1.0, ink.accent);
+    }
+    let inner = rect.shrink2(vec2(10.0, 3.0));
+    let right = inner.right() - if hovered { 28.0 } else { 64.0 };
+    let line = |top: f32| {
+        Rect::from_min_max(
+            pos2(inner.left(), inner.top() + top),
+            pos2(right, inner.top() + top + 17.0),
+        )
+    };
+    text_in(
+        ui,
+        line(0.0),
+        Align2::LEFT_CENTER,
+        &meta.question,
+        theme::plain(theme::SMALL),
+        ink.muted,
+    );
+    let answer = meta.answer.trim();
+    text_in(ui, line(17.0), Align2::LEFT_CENTER, answer, theme::plain(theme::BODY), ink.text);
+    let mut close = false;
+    if hovered {
+        let at = Rect::from_min_size(pos2(rect.right() - 32.0, rect.top() + 6.0), vec2(28.0, 28.0));
+        let mut child = ui.new_child(egui::UiBuilder::new().max_rect(at));
+        close = icon_button(&mut child, Icon::Close, "Close this answer", false).clicked();
+    } else {
+        let logprob = answer_logprob(&doc.trace);
+        let text = if doc.live { "…".to_owned() } else { format!("log p {logprob:.2}") };
+        text_in(ui, inner, Align2::RIGHT_CENTER, &text, theme::plain(11.0), ink.muted);
+    }
+    if response.clicked() && !close {
+        app.send(Intent::Show(doc.id));
+    }
+    close
+}
+
+fn sampling(app: &mut App, ui: &mut Ui) {
+    hairline(ui);
+    egui::CollapsingHeader::new("Sampling").id_salt("sampling").show(ui, |ui| {
+        let sampling = &mut app.settings.sampling;
+        egui::Grid::new("sampling").num_columns(2).spacing([12.0, 6.0]).show(ui, |ui| {
+            muted(ui, "Temperature").on_hover_text("0 always takes the most likely token");
+            ui.add(egui::Slider::new(&mut sampling.temperature, 0.0..=2.0).max_decimals(2))
+                .accessible_name("Temperature");
+            ui.end_row();
+            muted(ui, "Top-p")
+                .on_hover_text("Only the smallest set of tokens that reaches this probability");
+            ui.add(egui::Slider::new(&mut sampling.top_p, 0.01..=1.0).max_decimals(2))
+                .accessible_name("Top-p");
+            ui.end_row();
+            muted(ui, "Max tokens");
+            ui.add(egui::DragValue::new(&mut sampling.max_new_tokens).range(1..=4096))
+                .accessible_name("Max tokens");
+            ui.end_row();
+            muted(ui, "Seed");
+            ui.add(egui::DragValue::new(&mut sampling.seed)).accessible_name("Seed");
+            ui.end_row();
+            muted(ui, "Preprocess")
+                .on_hover_text("How a picture that is not square is made to fit");
+            let mode = &mut app.settings.preprocess;
+            egui::ComboBox::from_id_salt("preprocess")
+                .selected_text(preprocess_name(*mode))
+                .show_ui(ui, |ui| {
+                    for one in
+                        [PreprocessMode::Default, PreprocessMode::Resize, PreprocessMode::Pad]
+                    {
+                        ui.selectable_value(mode, one, preprocess_name(one));
+                    }
+                })
+                .response
+                .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Preprocess"));
+            ui.end_row();
+        });
+    });
+}
+
+const fn preprocess_name(mode: PreprocessMode) -> &'static str {
+    match mode {
+        PreprocessMode::Default => "crop the centre",
+        PreprocessMode::Resize => "squash",
+        PreprocessMode::Pad => "pad to a square",
+    }
+}
+
+fn recent(app: &mut App, ui: &mut Ui) {
+    if app.settings.recent_files.is_empty() {
+        return;
+    }
+    egui::CollapsingHeader::new("Recent files").id_salt("recent").show(ui, |ui| {
+        for path in app.settings.recent_files.clone() {
+            let button = egui::Button::new(file_name(&path)).frame(false);
+            if ui.add(button).on_hover_text(path.display().to_string()).clicked() {
+                app.send(Intent::Open(path));
+            }
+        }
+    });
+}

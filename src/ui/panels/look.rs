@@ -1,0 +1,290 @@
+//! How the map is drawn: every control of the renderer, with presets.
+
+use super::matrix::ramp;
+use crate::ui::app::{App, Intent};
+use crate::ui::shortcuts::Act;
+use crate::ui::theme;
+use crate::ui::widgets::{ink, muted};
+use crate::view::{
+    Blend, ColorMap, Command, HeadOrder, ImageForm, Interpolation, MapSource, Normalise, PatchGrid,
+    Range, Scale, Theme, ViewState,
+};
+use egui::{Rect, Role, Sense, Slider, Ui, WidgetInfo, pos2, vec2};
+
+const LABEL: f32 = 104.0;
+
+/// Draws it.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let state = app.doc().map_or_else(|| app.look.clone(), |doc| doc.state().clone());
+    egui::ScrollArea::vertical().id_salt("look").show(ui, |ui| {
+        presets(app, ui);
+        ui.add_space(theme::GRID);
+        map_source(app, ui, &state);
+        colormap(app, ui, &state);
+        choice(app, ui, "Blend", state.blend, Blend::ALL, Blend::name, Command::SetBlend);
+        opacity(app, ui, &state);
+        choice(
+            app,
+            ui,
+            "Interpolation",
+            state.interpolation,
+            Interpolation::ALL,
+            Interpolation::name,
+            Command::SetInterpolation,
+        );
+        normalisation(app, ui, &state);
+        choice(
+            app,
+            ui,
+            "Patch grid",
+            state.grid,
+            PatchGrid::ALL,
+            PatchGrid::name,
+            Command::SetGrid,
+        );
+        choice(
+            app,
+            ui,
+            "Picture",
+            state.picture.form,
+            ImageForm::ALL,
+            ImageForm::name,
+            Command::SetImageForm,
+        );
+        choice(
+            app,
+            ui,
+            "Heads sorted by",
+            state.head_order,
+            HeadOrder::ALL,
+            HeadOrder::name,
+            Command::SetHeadOrder,
+        );
+        row(ui, "BOS column", |ui| {
+            let mut remove = state.remove_bos;
+            if ui.checkbox(&mut remove, "leave out").on_hover_text(Act::ToggleBos.hint()).changed()
+            {
+                app.command(Command::SetRemoveBos(remove));
+            }
+        });
+        figure(app, ui, &state);
+        window(app, ui);
+    });
+}
+
+fn row<R>(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.horizontal(|ui| {
+        let color = ink(ui).muted;
+        let (rect, _) = ui.allocate_exact_size(vec2(LABEL, 24.0), Sense::hover());
+        let font = theme::plain(theme::SMALL);
+        super::super::widgets::text_in(ui, rect, egui::Align2::LEFT_CENTER, label, font, color);
+        add(ui)
+    })
+    .inner
+}
+
+fn presets(app: &mut App, ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        if ui.button("Default").clicked() {
+            app.act(Act::DefaultLook);
+        }
+        let hint = "Jet at 50 % over the preprocessed picture, each map on its own range";
+        if ui.button("LVLM-Interpret").on_hover_text(hint).clicked() {
+            app.act(Act::LvlmInterpretLook);
+        }
+    });
+}
+
+/// Attention, or a map that was added to the trace.
+fn map_source(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    let maps = app.doc().map(|doc| doc.extent.maps.clone()).unwrap_or_default();
+    if maps.is_empty() {
+        return;
+    }
+    row(ui, "Map", |ui| {
+        combo(ui, "Map", state.map.source.name().to_owned(), |ui| {
+            let sources =
+                std::iter::once(MapSource::Attention).chain(maps.into_iter().map(MapSource::Named));
+            for source in sources {
+                let on = source == state.map.source;
+                if ui.selectable_label(on, source.name()).clicked() {
+                    app.command(Command::SetSource(source));
+                }
+            }
+        });
+    });
+}
+
+fn combo(ui: &mut Ui, name: &str, current: String, add: impl FnOnce(&mut Ui)) {
+    egui::ComboBox::from_id_salt(name)
+        .width(ui.available_width().min(180.0))
+        .selected_text(current)
+        .show_ui(ui, add)
+        .response
+        .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, name));
+}
+
+fn choice<T: Copy + PartialEq>(
+    app: &mut App,
+    ui: &mut Ui,
+    name: &str,
+    current: T,
+    all: &[T],
+    text: impl Fn(T) -> &'static str,
+    command: impl Fn(T) -> Command,
+) {
+    row(ui, name, |ui| {
+        combo(ui, name, text(current).to_owned(), |ui| {
+            for &one in all {
+                if ui.selectable_label(one == current, text(one)).clicked() {
+                    app.command(command(one));
+                }
+            }
+        });
+    });
+}
+
+fn colormap(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    row(ui, "Colour map", |ui| {
+        combo(ui, "Colour map", state.colormap.name().to_owned(), |ui| {
+            for &map in ColorMap::ALL {
+                ui.horizontal(|ui| {
+                    let (rect, _) = ui.allocate_exact_size(vec2(56.0, 12.0), Sense::hover());
+                    ramp(ui, map, rect);
+                    if ui.selectable_label(map == state.colormap, map.name()).clicked() {
+                        app.command(Command::SetColormap(map));
+                        ui.close();
+                    }
+                });
+            }
+        });
+        let (rect, _) =
+            ui.allocate_exact_size(vec2(ui.available_width().max(8.0), 12.0), Sense::hover());
+        ramp(
+            ui,
+            state.colormap,
+            Rect::from_min_max(rect.min, pos2(rect.right() - 4.0, rect.bottom())),
+        );
+    });
+}
+
+fn opacity(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    row(ui, "Opacity", |ui| {
+        let mut opacity = state.opacity;
+        let slider = Slider::new(&mut opacity, 0.0..=1.0).fixed_decimals(2);
+        let response = ui.add(slider).accessible_name("Opacity");
+        if response.changed() {
+            app.command(Command::SetOpacity(opacity));
+        }
+        if response.drag_stopped() {
+            app.send(Intent::Settle);
+        }
+    });
+}
+
+const RANGES: [(&str, Range); 4] = [
+    ("per map", Range::PerMap),
+    ("shared over the view", Range::Shared),
+    ("percentiles", Range::Percentile { low: 1.0, high: 99.0 }),
+    ("fixed", Range::Fixed { min: 0.0, max: 0.05 }),
+];
+
+fn range_name(range: Range) -> &'static str {
+    let same = |other: &Range| std::mem::discriminant(other) == std::mem::discriminant(&range);
+    RANGES.iter().find(|(_, other)| same(other)).map_or("", |(name, _)| name)
+}
+
+fn normalisation(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    let Normalise { range, scale } = state.normalise;
+    row(ui, "Range", |ui| {
+        combo(ui, "Range", range_name(range).to_owned(), |ui| {
+            for (name, other) in RANGES {
+                if ui.selectable_label(range_name(range) == name, name).clicked() {
+                    let range =
+                        if matches!(other, Range::Fixed { .. }) { fixed(app) } else { other };
+                    app.command(Command::SetNormalise(Normalise { range, scale }));
+                }
+            }
+        });
+    });
+    let mut ends = match range {
+        Range::PerMap | Range::Shared => None,
+        Range::Fixed { min, max } => Some(([min, max], 1e-4, "")),
+        Range::Percentile { low, high } => Some(([low, high], 0.1, " %")),
+    };
+    if let Some((values, speed, unit)) = &mut ends {
+        let mut changed = false;
+        row(ui, "From, to", |ui| {
+            for (value, name) in values.iter_mut().zip(["Range from", "Range to"]) {
+                let drag = egui::DragValue::new(value).speed(*speed).max_decimals(5).suffix(*unit);
+                changed |= ui.add(drag).accessible_name(name).changed();
+            }
+        });
+        let [low, high] = *values;
+        if changed && low < high {
+            let range = match range {
+                Range::Fixed { .. } => Range::Fixed { min: low, max: high },
+                _ => Range::Percentile { low: low.max(0.0), high: high.min(100.0) },
+            };
+            app.command(Command::SetNormalise(Normalise { range, scale }));
+        }
+    }
+    choice(app, ui, "Scale", scale, Scale::ALL, Scale::name, |scale| {
+        Command::SetNormalise(Normalise { range, scale })
+    });
+}
+
+/// The range that is seen now, to hold on to it.
+fn fixed(app: &mut App) -> Range {
+    let Some(doc) = app.doc().cloned() else { return Range::Fixed { min: 0.0, max: 1.0 } };
+    let shown = app.shown.clone();
+    let [min, max] = crate::ui::readings::range_of(&app.readings.map(&doc, &shown)).map(f64::from);
+    Range::Fixed { min, max: max.max(min + 1e-6) }
+}
+
+/// What is part of a figure.
+fn figure(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    row(ui, "Figure", |ui| {
+        let mut caption = state.caption.show;
+        if ui.checkbox(&mut caption, "caption").changed() {
+            app.command(Command::ShowCaption(caption));
+        }
+        let mut legend = state.legend;
+        if ui.checkbox(&mut legend, "legend").changed() {
+            app.command(Command::ShowLegend(legend));
+        }
+    });
+}
+
+fn window(app: &mut App, ui: &mut Ui) {
+    ui.add_space(theme::GRID);
+    muted(ui, "Window");
+    row(ui, "Theme", |ui| {
+        let name = |theme: Option<Theme>| match theme {
+            None => "as the system",
+            Some(Theme::Dark) => "dark",
+            Some(Theme::Light) => "light",
+        };
+        let current = app.settings.theme;
+        combo(ui, "Theme", name(current).into(), |ui| {
+            for theme in [None, Some(Theme::Dark), Some(Theme::Light)] {
+                if ui.selectable_label(theme == current, name(theme)).clicked() {
+                    app.settings.theme = theme;
+                }
+            }
+        });
+    });
+    row(ui, "Type size", |ui| {
+        let hint = Act::SmallerType.hint();
+        if ui.button("−").on_hover_text(hint).clicked() {
+            app.act(Act::SmallerType);
+        }
+        ui.label(format!("{:.0} %", app.settings.font_scale * 100.0));
+        if ui.button("+").on_hover_text(Act::LargerType.hint()).clicked() {
+            app.act(Act::LargerType);
+        }
+    });
+    row(ui, "Motion", |ui| {
+        ui.checkbox(&mut app.settings.animate, "cross-fade on jumps");
+    });
+}

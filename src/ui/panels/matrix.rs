@@ -1,0 +1,332 @@
+//! The layer × head matrix: click jumps, hover previews, drag scrubs; headers choose means.
+
+use crate::gpu::colormap;
+use crate::ui::acts::view::with_axes;
+use crate::ui::app::{App, Intent};
+use crate::ui::readings::Matrix;
+use crate::ui::theme;
+use crate::ui::widgets::{ink, muted, text_in};
+use crate::view::figure::{number, range_text};
+use crate::view::{AxisSet, ColorMap, Command, Quantity, ViewState};
+use egui::{
+    Align2, Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle,
+    TextureOptions, Ui, WidgetInfo, pos2, vec2,
+};
+use std::sync::Arc;
+
+/// Room for the numbers of layers and heads.
+const LEFT: f32 = 28.0;
+const TOP: f32 = 20.0;
+
+/// The name of a quantity.
+pub const fn quantity_name(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::ImageToAnswer => "Image to answer",
+        Quantity::QuestionToAnswer => "Question to answer",
+        Quantity::ImageShare => "Image share",
+        Quantity::Entropy => "Entropy",
+    }
+}
+
+/// Draws it.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(doc) = app.doc().cloned() else {
+        muted(ui, "Ask a question, and one cell for each head of each layer stands here.");
+        return;
+    };
+    let state = doc.state().clone();
+    let matrix = app.readings.matrix(&doc, &app.shown);
+    top_line(app, ui, &state, &matrix);
+    let available = ui.available_size() - vec2(0.0, 24.0);
+    if available.x < 60.0 || available.y < 60.0 || matrix.values.is_empty() {
+        return;
+    }
+    let (whole, _) = ui.allocate_exact_size(available, Sense::hover());
+    let cells = cells_rect(whole, &matrix);
+    let colors = colors_of(ui, &matrix, state.colormap, doc.version);
+    let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+    ui.painter().image(colors.id(), cells, uv, Color32::WHITE);
+    headers(app, ui, cells, &matrix, &state);
+    body(app, ui, cells, &matrix, &state);
+    reading(app, ui, &matrix, state.quantity);
+}
+
+fn top_line(app: &mut App, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
+    ui.horizontal(|ui| {
+        egui::ComboBox::from_id_salt("quantity")
+            .width(150.0)
+            .selected_text(quantity_name(state.quantity))
+            .show_ui(ui, |ui| {
+                for &quantity in Quantity::ALL {
+                    let on = quantity == state.quantity;
+                    if ui.selectable_label(on, quantity_name(quantity)).clicked() {
+                        app.command(Command::SetQuantity(quantity));
+                    }
+                }
+            })
+            .response
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Quantity"));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            legend(ui, state.colormap, matrix.range);
+        });
+    });
+    ui.add_space(theme::GRID);
+}
+
+/// A colour ramp between its two numbers.
+pub fn legend(ui: &mut Ui, map: ColorMap, range: [f32; 2]) {
+    let ink = ink(ui);
+    let [low, high] = range.map(f64::from);
+    let text = |value: f64| number(value, high.abs().max(low.abs()));
+    let label = |ui: &mut Ui, text: String| {
+        ui.label(egui::RichText::new(text).size(theme::SMALL).color(ink.muted));
+    };
+    label(ui, text(high));
+    let (rect, _) = ui.allocate_exact_size(vec2(64.0, 8.0), Sense::hover());
+    ramp(ui, map, rect);
+    label(ui, text(low));
+}
+
+/// Paints a colour map from left to right.
+pub fn ramp(ui: &Ui, map: ColorMap, rect: Rect) {
+    const STEPS: usize = 32;
+    let mut mesh = egui::Mesh::default();
+    for step in 0..=STEPS {
+        let t = step as f32 / STEPS as f32;
+        let x = rect.left() + t * rect.width();
+        let color = color_of(map, t);
+        mesh.colored_vertex(pos2(x, rect.top()), color);
+        mesh.colored_vertex(pos2(x, rect.bottom()), color);
+        if step > 0 {
+            let at = (step * 2) as u32;
+            mesh.add_triangle(at - 2, at - 1, at);
+            mesh.add_triangle(at - 1, at, at + 1);
+        }
+    }
+    ui.painter().add(mesh);
+}
+
+/// The colour of a value of 0–1.
+pub fn color_of(map: ColorMap, value: f32) -> Color32 {
+    theme::color(colormap::color(map, value))
+}
+
+/// 0–1 within a range; 0 where the range is a point.
+pub fn within(value: f32, [low, high]: [f32; 2]) -> f32 {
+    if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 }
+}
+
+/// The cells' place: as large as fits, cells not more than twice as wide as high.
+fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
+    let room = Rect::from_min_max(whole.min + vec2(LEFT, TOP), whole.max);
+    let (heads, layers) = (matrix.heads.max(1) as f32, matrix.layers.max(1) as f32);
+    let width = (room.width() / heads).min(56.0);
+    let height = (room.height() / layers).min(56.0);
+    let (width, height) = (width.min(height * 2.5), height.min(width * 2.5));
+    // Whole pixels, where the cells are large enough for it to be seen.
+    let round = |side: f32| if side > 6.0 { side.floor() } else { side };
+    Rect::from_min_size(room.min, vec2(round(width) * heads, round(height) * layers))
+}
+
+type Colors = (Vec<f32>, ColorMap, TextureHandle);
+
+/// One texel a cell, made anew only when a value changes.
+fn colors_of(ui: &Ui, matrix: &Arc<Matrix>, map: ColorMap, version: u64) -> TextureHandle {
+    let id = egui::Id::unique("matrix colours");
+    let kept: Option<Arc<(u64, Colors)>> = ui.data(|data| data.get_temp(id));
+    if let Some(kept) = &kept
+        && kept.0 == version
+        && kept.1.1 == map
+        && kept.1.0 == matrix.values
+    {
+        return kept.1.2.clone();
+    }
+    let color = |value: &f32| color_of(map, within(*value, matrix.range));
+    let pixels: Vec<Color32> = matrix.values.iter().map(color).collect();
+    let image = ColorImage::new([matrix.heads, matrix.layers], pixels);
+    let mut handle = match kept {
+        Some(kept) => kept.1.2.clone(),
+        None => ui.ctx().load_texture("matrix", image.clone(), TextureOptions::NEAREST),
+    };
+    handle.set(image, TextureOptions::NEAREST);
+    let colors: Colors = (matrix.values.clone(), map, handle.clone());
+    ui.data_mut(|data| data.insert_temp(id, Arc::new((version, colors))));
+    handle
+}
+
+fn cell(cells: Rect, matrix: &Matrix, layer: u32, head: u32) -> Rect {
+    let size = vec2(cells.width() / matrix.heads as f32, cells.height() / matrix.layers as f32);
+    Rect::from_min_size(cells.min + size * vec2(head as f32, layer as f32), size)
+}
+
+fn at(cells: Rect, matrix: &Matrix, point: egui::Pos2) -> (u32, u32) {
+    let share = (point - cells.min) / cells.size();
+    let index = |share: f32, len: usize| {
+        ((share * len as f32).floor().max(0.0) as u32).min(len.saturating_sub(1) as u32)
+    };
+    (index(share.y, matrix.layers), index(share.x, matrix.heads))
+}
+
+/// Every `step`-th number is written, so that they do not touch.
+fn step_for(room: f32, wanted: f32) -> usize {
+    [1, 2, 4, 8, 16, 32, 64].into_iter().find(|&step| room * step as f32 >= wanted).unwrap_or(128)
+}
+
+fn headers(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
+    let ink = ink(ui);
+    let shift = ui.input(|input| input.modifiers.shift);
+    let over = if shift { AxisSet::MAX } else { AxisSet::MEAN };
+    let (font, how) = (theme::plain(11.0), if shift { "maximum" } else { "mean" });
+    let cell_size = cell(cells, matrix, 0, 0).size();
+    let rows = step_for(cell_size.y, 13.0);
+    let columns = step_for(cell_size.x, 18.0);
+    for layer in 0..matrix.layers {
+        let row = cell(cells, matrix, layer as u32, 0);
+        let rect = Rect::from_min_max(
+            pos2(cells.left() - LEFT, row.top()),
+            pos2(cells.left() - 2.0, row.bottom()),
+        );
+        let id = ui.scope_id().with(("layer", layer));
+        let response = ui.interact(rect, id, Sense::click());
+        let on = state.map.layers.named().is_some_and(|set| set.contains(&(layer as u32)));
+        response
+            .widget_info(|| WidgetInfo::selected(Role::Button, true, on, format!("Layer {layer}")));
+        let color = if response.hovered() {
+            ink.hover
+        } else if on {
+            ink.accent
+        } else {
+            ink.muted
+        };
+        if layer % rows == 0 || response.hovered() || on {
+            text_in(
+                ui,
+                rect.shrink2(vec2(4.0, 0.0)),
+                Align2::RIGHT_CENTER,
+                &layer.to_string(),
+                font.clone(),
+                color,
+            );
+        }
+        let command = with_axes(state, AxisSet::single(layer as u32), over.clone());
+        header_response(
+            app,
+            &response.on_hover_text(format!("Layer {layer}, {how} of its heads (Shift: maximum)")),
+            command,
+        );
+    }
+    for head in 0..matrix.heads {
+        let column = cell(cells, matrix, 0, head as u32);
+        let rect = Rect::from_min_max(
+            pos2(column.left(), cells.top() - TOP),
+            pos2(column.right(), cells.top() - 2.0),
+        );
+        let id = ui.scope_id().with(("head", head));
+        let response = ui.interact(rect, id, Sense::click());
+        let on = state.map.heads.named().is_some_and(|set| set.contains(&(head as u32)));
+        response
+            .widget_info(|| WidgetInfo::selected(Role::Button, true, on, format!("Head {head}")));
+        let color = if response.hovered() {
+            ink.hover
+        } else if on {
+            ink.accent
+        } else {
+            ink.muted
+        };
+        if head % columns == 0 || response.hovered() || on {
+            let wide = rect.expand2(vec2(12.0, 0.0));
+            text_in(ui, wide, Align2::CENTER_CENTER, &head.to_string(), font.clone(), color);
+        }
+        let command = with_axes(state, over.clone(), AxisSet::single(head as u32));
+        header_response(
+            app,
+            &response.on_hover_text(format!("Head {head}, {how} of the layers (Shift: maximum)")),
+            command,
+        );
+    }
+    let corner = Rect::from_min_max(cells.min - vec2(LEFT, TOP), cells.min - vec2(2.0, 2.0));
+    let response = ui.interact(corner, ui.scope_id().with("corner"), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "All layers and heads"));
+    let color = if response.hovered() { ink.hover } else { ink.muted };
+    text_in(ui, corner.shrink2(vec2(4.0, 0.0)), Align2::RIGHT_CENTER, "all", font, color);
+    let command = with_axes(state, over.clone(), over);
+    header_response(
+        app,
+        &response.on_hover_text(format!("The {how} of all layers and heads")),
+        command,
+    );
+}
+
+fn header_response(app: &mut App, response: &egui::Response, command: Command) {
+    if response.clicked() {
+        app.command(command);
+    } else if response.hovered() {
+        app.preview = Some(command);
+    }
+}
+
+fn body(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
+    let ink = ink(ui);
+    let response = ui.interact(cells, ui.scope_id().with("cells"), Sense::click_and_drag());
+    response.widget_info(|| {
+        let name = "Layer and head: click to choose, drag to scrub";
+        WidgetInfo::labeled(Role::Unknown, true, name)
+    });
+    let map = &state.map;
+    // The selection: a row, a column, or one cell.
+    let rows = map.layers.named().map(|set| (set.first().copied(), set.last().copied()));
+    let columns = map.heads.named().map(|set| (set.first().copied(), set.last().copied()));
+    let all = |len: usize| (0, len.saturating_sub(1) as u32);
+    let span = |named: Option<(Option<u32>, Option<u32>)>, len: usize| match named {
+        Some((Some(first), Some(last))) => (first, last),
+        _ => all(len),
+    };
+    if rows.is_some() || columns.is_some() {
+        let (first_layer, last_layer) = span(rows, matrix.layers);
+        let (first_head, last_head) = span(columns, matrix.heads);
+        let marked = cell(cells, matrix, first_layer, first_head)
+            .union(cell(cells, matrix, last_layer, last_head));
+        ui.painter().rect_stroke(
+            marked,
+            1.0,
+            Stroke::new(3.0, Color32::from_black_alpha(140)),
+            StrokeKind::Outside,
+        );
+        ui.painter().rect_stroke(marked, 1.0, Stroke::new(1.5, ink.accent), StrokeKind::Outside);
+    }
+    let Some(point) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
+    let (layer, head) = at(cells, matrix, point);
+    let hovered = cell(cells, matrix, layer, head);
+    let command = Command::SetLayerHead(layer, head);
+    if response.clicked() {
+        app.command(command);
+    } else if response.dragged() {
+        app.send(Intent::Scrub(command));
+    } else if response.hovered() {
+        ui.painter().rect_stroke(hovered, 1.0, Stroke::new(1.5, ink.hover), StrokeKind::Outside);
+        app.preview = Some(command);
+    }
+    if response.drag_stopped() {
+        app.send(Intent::Settle);
+    }
+}
+
+/// The exact value of the cell that is seen.
+fn reading(app: &App, ui: &mut Ui, matrix: &Matrix, quantity: Quantity) {
+    let map = &app.shown.map;
+    let text = match (map.layers.only(), map.heads.only()) {
+        (Some(layer), Some(head)) => matrix.at(layer, head).map(|value| {
+            let largest = matrix.range[1].abs().max(matrix.range[0].abs());
+            let value = number(f64::from(value), f64::from(largest));
+            let unit = if quantity == Quantity::Entropy { " nats" } else { "" };
+            format!("layer {layer} · head {head} · {value}{unit}")
+        }),
+        _ => Some(format!(
+            "{} layers × {} heads · {}",
+            matrix.layers,
+            matrix.heads,
+            range_text(matrix.range.map(f64::from))
+        )),
+    };
+    muted(ui, text.unwrap_or_default());
+}

@@ -1,0 +1,17 @@
+//! One file a panel. A panel reads the [`super::app::App`] and sends intents; it changes nothing
+//! but what is being typed.
+
+pub mod bookmarks;
+pub mod chat;
+pub mod frame;
+pub mod head_strip;
+pub mod help;
+pub mod look;
+pub mod matrix;
+pub mod notices;
+pub mod numbers;
+pub mod ranking;
+pub mod stage;
+pub mod title;
+pub mod tokens;
+pub mod transport;

@@ -1,0 +1,170 @@
+//! The exact values: the strongest patches, the answer token's alternatives.
+
+use crate::trace::{AnswerIndex, PatchRef, Trace};
+use crate::ui::app::App;
+use crate::ui::document::Document;
+use crate::ui::readings::{index_of, patch_at, range_of};
+use crate::ui::shortcuts::Act;
+use crate::ui::theme;
+use crate::ui::widgets::{heading, ink, muted, text_in};
+use crate::view::figure::{number, token_text};
+use crate::view::{Command, QueryKind};
+use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+const TOP_PATCHES: usize = 8;
+const ROW: f32 = 20.0;
+
+/// Draws it.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(doc) = app.doc().cloned() else {
+        muted(ui, "Exact values of what is on the stage.");
+        return;
+    };
+    egui::ScrollArea::vertical().id_salt("numbers").show(ui, |ui| {
+        patches(app, ui, &doc);
+        ui.add_space(2.0 * theme::GRID);
+        alternatives(app, ui, &doc);
+    });
+}
+
+fn patches(app: &mut App, ui: &mut Ui, doc: &Document) {
+    let copy = heading(ui, "Strongest patches", |ui| {
+        ui.small_button("Copy CSV").on_hover_text(Act::CopyNumbers.name()).clicked()
+    });
+    if copy {
+        app.act(Act::CopyNumbers);
+    }
+    let shown = app.shown.clone();
+    let values = app.readings.map(doc, &shown);
+    if values.is_empty() {
+        muted(ui, "This trace has no picture.");
+        return;
+    }
+    let total: f32 = values.iter().sum();
+    let [low, high] = range_of(&values).map(f64::from);
+    muted(
+        ui,
+        format!(
+            "{}–{} · sum {} · {} patches",
+            number(low, high),
+            number(high, high),
+            number(f64::from(total), f64::from(total)),
+            values.len()
+        ),
+    );
+    if let Some(index) = shown.hovered.and_then(|patch| index_of(&doc.trace, patch))
+        && let (Some(value), Some(patch)) = (values.get(index), shown.hovered)
+    {
+        patch_row(app, ui, patch, *value, high as f32, true);
+    }
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    let count = TOP_PATCHES.min(order.len());
+    if count < order.len() {
+        order.select_nth_unstable_by(count, |&a, &b| values[b].total_cmp(&values[a]));
+    }
+    order.truncate(count);
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+    for index in order {
+        if let Some(patch) = patch_at(&doc.trace, index) {
+            patch_row(app, ui, patch, values[index], high as f32, false);
+        }
+    }
+}
+
+fn patch_row(app: &mut App, ui: &mut Ui, patch: PatchRef, value: f32, high: f32, hovered: bool) {
+    let name = format!("row {}, column {}", patch.row, patch.column);
+    let on = app.shown.selected.contains(&patch);
+    let share = if high > 0.0 { value / high } else { 0.0 };
+    let text = number(f64::from(value), f64::from(high));
+    let response = bar_row(ui, &name, &text, share, on, hovered);
+    if response.clicked() {
+        app.command(Command::SelectPatches(vec![patch]));
+    } else if response.hovered() && app.shown.hovered != Some(patch) {
+        app.command(Command::Hover(Some(patch)));
+    }
+}
+
+/// A name, a bar, a number.
+fn bar_row(
+    ui: &mut Ui,
+    name: &str,
+    value: &str,
+    share: f32,
+    on: bool,
+    hot: bool,
+) -> egui::Response {
+    let ink = ink(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    response
+        .widget_info(|| WidgetInfo::selected(Role::Button, true, on, format!("{name}: {value}")));
+    if response.hovered() {
+        ui.painter().rect_filled(rect, 4.0, ink.raised);
+    }
+    let color = if on {
+        ink.accent
+    } else if hot {
+        ink.hover
+    } else {
+        ink.text
+    };
+    let column = |from: f32, to: f32| {
+        let x = |share: f32| rect.left() + 4.0 + share * (rect.width() - 8.0);
+        Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
+    };
+    text_in(ui, column(0.0, 0.42), Align2::LEFT_CENTER, name, theme::plain(theme::SMALL), color);
+    let bar = column(0.44, 0.78).shrink2(vec2(0.0, 8.0));
+    ui.painter().rect_filled(bar, 1.0, ink.hairline);
+    let filled =
+        Rect::from_min_size(bar.min, vec2(bar.width() * share.clamp(0.0, 1.0), bar.height()));
+    ui.painter().rect_filled(filled, 1.0, if on { ink.accent } else { ink.muted });
+    text_in(ui, column(0.8, 1.0), Align2::RIGHT_CENTER, value, theme::plain(theme::SMALL), color);
+    response
+}
+
+/// What the model could have said instead of the chosen token.
+fn alternatives(app: &mut App, ui: &mut Ui, doc: &Document) {
+    let queries = &app.shown.map.queries;
+    let answer = (queries.kind == QueryKind::Answer).then(|| queries.set.only()).flatten();
+    heading(ui, "Alternatives", |_| ());
+    let Some(answer) = answer else {
+        muted(ui, "Choose one answer token to see what else the model could have said.");
+        return;
+    };
+    let trace = &doc.trace;
+    let (ids, logprobs, k) = trace.answer_topk();
+    let from = answer as usize * k;
+    let (Some(ids), Some(logprobs)) = (ids.get(from..from + k), logprobs.get(from..from + k))
+    else {
+        muted(ui, "The trace keeps no alternatives.");
+        return;
+    };
+    let chosen = trace.answer_ids().get(answer as usize).copied();
+    for (id, logprob) in ids.iter().zip(logprobs) {
+        let probability = logprob.exp();
+        let text = piece(app, trace, *id as u32);
+        let value = format!("{:.1} %", probability * 100.0);
+        bar_row(ui, &text, &value, probability, Some(*id) == chosen, false);
+    }
+    if chosen.is_some_and(|id| !ids.contains(&id))
+        && let Some(logprob) = trace.answer_logprobs().get(answer as usize)
+    {
+        let text =
+            doc.meta().answer_tokens().get(answer as usize).map(|token| token_text(&token.text));
+        let value = format!("{:.1} %", logprob.exp() * 100.0);
+        bar_row(ui, &text.unwrap_or_default(), &value, logprob.exp(), true, false);
+    }
+    let logprob = trace.answer_logprobs().get(answer as usize).copied().unwrap_or(0.0);
+    muted(ui, format!("log-probability {logprob:.3} · token {}", AnswerIndex(answer)));
+}
+
+/// The text of a vocabulary id: from the model where it is at hand, else from the trace's tokens.
+fn piece(app: &App, trace: &Trace, id: u32) -> String {
+    let meta = trace.meta();
+    let bundle =
+        app.chat.vocabulary.as_ref().filter(|bundle| bundle.sha256() == meta.model.bundle_sha);
+    if let Some(bundle) = bundle {
+        return token_text(&bundle.tokenizer().piece(id));
+    }
+    let known = meta.tokens.iter().find(|token| token.id == id);
+    known.map_or_else(|| format!("id {id}"), |token| token_text(&token.text))
+}

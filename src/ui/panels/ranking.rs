@@ -1,0 +1,130 @@
+//! Which head should I look at? Heads whose attention lies on the picture, and on few patches of it.
+
+use crate::ui::app::App;
+use crate::ui::document::Document;
+use crate::ui::readings::Ranked;
+use crate::ui::shortcuts::Act;
+use crate::ui::theme;
+use crate::ui::widgets::{ink, muted, text_in};
+use crate::view::{AxisSet, Command, Queries, QueryKind};
+use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use std::collections::HashMap;
+
+const ROW: f32 = 24.0;
+const SHOWN: usize = 40;
+
+/// Draws the list.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(doc) = app.doc().cloned() else {
+        muted(ui, "The heads that look at the picture, the most focused first.");
+        return;
+    };
+    let same = |other: &&Document| other.meta().model.bundle_sha == doc.meta().model.bundle_sha;
+    let comparable = app.docs.iter().filter(same).count();
+    ui.horizontal(|ui| {
+        if ui.button("Best head").on_hover_text(Act::BestHead.hint()).clicked() {
+            app.act(Act::BestHead);
+        }
+        if ui.button("Next").on_hover_text(Act::NextBestHead.hint()).clicked() {
+            app.act(Act::NextBestHead);
+        }
+        let over_all = format!("over {comparable} answers");
+        ui.add_enabled_ui(comparable > 1, |ui| {
+            ui.checkbox(&mut app.rank_over_all, over_all).on_hover_text(
+                "One answer proves little: average over all open answers of this model.",
+            );
+        });
+    });
+    let ranking = if app.rank_over_all && comparable > 1 {
+        over_all(app, &doc)
+    } else {
+        let queries = app.shown.map.queries.clone();
+        app.readings.ranking(&doc, &queries).to_vec()
+    };
+    muted(ui, "image share × (1 − entropy / ln N)");
+    let best = ranking.first().map_or(1.0, |first| first.score).max(f32::MIN_POSITIVE);
+    egui::ScrollArea::vertical().id_salt("ranking").show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for ranked in ranking.iter().take(SHOWN) {
+            row(app, ui, ranked, best);
+        }
+    });
+}
+
+/// The mean over every open answer of the same model, over all of their answer tokens.
+fn over_all(app: &App, doc: &Document) -> Vec<Ranked> {
+    let mut sums: HashMap<(u32, u32), (Ranked, f32)> = HashMap::new();
+    let all = Queries { kind: QueryKind::Answer, set: AxisSet::MEAN };
+    for other in &app.docs {
+        if other.meta().model.bundle_sha != doc.meta().model.bundle_sha || other.live {
+            continue;
+        }
+        let mut readings = crate::ui::readings::Readings::default();
+        for ranked in readings.ranking(other, &all).iter() {
+            let entry = sums
+                .entry((ranked.layer, ranked.head))
+                .or_insert((Ranked { image_share: 0.0, entropy: 0.0, score: 0.0, ..*ranked }, 0.0));
+            entry.0.image_share += ranked.image_share;
+            entry.0.entropy += ranked.entropy;
+            entry.0.score += ranked.score;
+            entry.1 += 1.0;
+        }
+    }
+    let mut all: Vec<Ranked> = sums
+        .into_values()
+        .map(|(sum, count)| Ranked {
+            image_share: sum.image_share / count,
+            entropy: sum.entropy / count,
+            score: sum.score / count,
+            ..sum
+        })
+        .collect();
+    all.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.layer, a.head).cmp(&(b.layer, b.head))));
+    all
+}
+
+fn row(app: &mut App, ui: &mut Ui, ranked: &Ranked, best: f32) {
+    let ink = ink(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    let Ranked { layer, head, image_share, entropy, score } = *ranked;
+    let name = format!("Layer {layer}, head {head}");
+    let map = &app.shown.map;
+    let on = map.layers.only() == Some(layer) && map.heads.only() == Some(head);
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));
+    if !ui.is_rect_visible(rect) {
+        return;
+    }
+    if response.hovered() {
+        ui.painter().rect_filled(rect, 4.0, ink.raised);
+    }
+    let color = if on { ink.accent } else { ink.text };
+    let column = |from: f32, to: f32| {
+        let x = |share: f32| rect.left() + 4.0 + share * (rect.width() - 8.0);
+        Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
+    };
+    let font = || theme::plain(theme::SMALL);
+    let place = format!("{layer} · {head}");
+    text_in(ui, column(0.0, 0.2), Align2::LEFT_CENTER, &place, theme::strong(theme::SMALL), color);
+    let bar = column(0.2, 0.5).shrink2(vec2(0.0, 9.0));
+    ui.painter().rect_filled(bar, 1.0, ink.hairline);
+    let filled = Rect::from_min_size(
+        bar.min,
+        vec2(bar.width() * (score / best).clamp(0.0, 1.0), bar.height()),
+    );
+    ui.painter().rect_filled(filled, 1.0, color);
+    let share = format!("{:.0} % image", image_share * 100.0);
+    text_in(ui, column(0.52, 0.77), Align2::RIGHT_CENTER, &share, font(), ink.muted);
+    text_in(
+        ui,
+        column(0.78, 1.0),
+        Align2::RIGHT_CENTER,
+        &format!("{entropy:.2} nats"),
+        font(),
+        ink.muted,
+    );
+    if response.clicked() {
+        app.command(Command::SetLayerHead(layer, head));
+    } else if response.hovered() {
+        app.preview = Some(Command::SetLayerHead(layer, head));
+    }
+}

@@ -1,0 +1,404 @@
+//! The stage: the rendered view, and what the pointer does on it.
+//!
+//! The picture is drawn by the renderer into a texture; this panel only places it and turns pixels
+//! back into patches, heads and tokens with the same figure layout that placed them.
+
+use crate::trace::PatchRef;
+use crate::ui::app::{App, Intent};
+use crate::ui::document::Document;
+use crate::ui::readings::index_of;
+use crate::ui::theme;
+use crate::ui::widgets::{hairline, ink, muted, primary_button, progress_line};
+use crate::view::figure::{Figure, PixelRect, number};
+use crate::view::{AxisSet, Command, ImageForm, Queries, QueryKind, ViewKind};
+use egui::{
+    Color32, CursorIcon, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
+    vec2,
+};
+
+/// Draws it.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let rect = ui.max_rect();
+    let Some(doc) = app.doc().cloned() else {
+        no_trace(app, ui, rect);
+        busy_line(app, ui, rect);
+        return;
+    };
+    let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
+    let caption = app.stage.caption().to_owned();
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Stage: {caption}")));
+    app.stage.place(rect, ui.ctx().pixels_per_point());
+    if let Some(texture) = app.stage.texture() {
+        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        ui.painter().image(texture, rect, uv, Color32::WHITE);
+    }
+    if let Some(figure) = app.stage.figure().cloned() {
+        let on_stage = OnStage { rect, scale: ui.ctx().pixels_per_point(), figure, doc: &doc };
+        on_stage.camera(app, ui, &response);
+        match doc.state().view {
+            ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff => {
+                on_stage.patches(app, ui, &response);
+            }
+            ViewKind::Heads => on_stage.heads(app, ui, &response),
+            ViewKind::Wall | ViewKind::LayerHead => on_stage.layers_heads(app, ui, &response),
+            ViewKind::TokenMatrix => on_stage.token_matrix(app, ui, &response),
+        }
+    }
+    busy_line(app, ui, rect);
+    advice(app, ui, rect);
+}
+
+/// A thin line at the top says that something is under way.
+fn busy_line(app: &App, ui: &Ui, rect: Rect) {
+    let line = Rect::from_min_size(rect.min, vec2(rect.width(), 2.0));
+    if let Some(asking) = &app.chat.asking {
+        progress_line(ui, line, asking.share());
+    } else if app.exports.is_busy() {
+        progress_line(ui, line, None);
+    }
+}
+
+/// The one line of the first start.
+fn advice(app: &mut App, ui: &Ui, rect: Rect) {
+    if app.settings.advice_seen || rect.width() < 420.0 {
+        return;
+    }
+    let ink = ink(ui);
+    let at = pos2(rect.center().x, rect.top() + 28.0);
+    egui::Area::new(egui::Id::unique("advice"))
+        .order(egui::Order::Middle)
+        .pivot(egui::Align2::CENTER_CENTER)
+        .fixed_pos(at)
+        .show(ui.ctx(), |ui| {
+            let frame = egui::Frame::new().fill(ink.raised).corner_radius(4).inner_margin(egui::Margin::symmetric(12, 6));
+            frame.show(ui, |ui| {
+                ui.horizontal(|ui| {
+                    ui.add(egui::Label::new("Hover a word, drag across the matrix, or press W for every head at once.").extend());
+                    if ui.small_button("Got it").clicked() {
+                        app.settings.advice_seen = true;
+                    }
+                });
+            });
+        });
+}
+
+/// Nothing has been answered yet: the picture, or what to do.
+fn no_trace(app: &mut App, ui: &mut Ui, rect: Rect) {
+    let ink = ink(ui);
+    if let Some((texture, size)) = app.stage.picture(ui.ctx()) {
+        let room = rect.shrink2(vec2(24.0, 56.0));
+        let scale = (room.width() / size.x).min(room.height() / size.y);
+        let shown = Rect::from_center_size(room.center(), size * scale);
+        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        ui.painter().image(texture, shown, uv, Color32::WHITE);
+        let text = match &app.chat.asking {
+            Some(asking) => format!("{} …", asking.line()),
+            None => "Ask something about this picture: press / and type.".into(),
+        };
+        let at = pos2(rect.center().x, rect.bottom() - 28.0);
+        ui.painter().text(
+            at,
+            egui::Align2::CENTER_CENTER,
+            text,
+            theme::plain(theme::BODY),
+            ink.muted,
+        );
+        return;
+    }
+    if let Some(asking) = &app.chat.asking {
+        let text = format!("{} …", asking.line());
+        ui.painter().text(
+            rect.center(),
+            egui::Align2::CENTER_CENTER,
+            text,
+            theme::plain(theme::LARGE),
+            ink.muted,
+        );
+        return;
+    }
+    let centre =
+        Rect::from_center_size(rect.center(), vec2((rect.width() - 48.0).min(520.0), 260.0));
+    let layout = egui::Layout::top_down(egui::Align::Center);
+    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(centre).layout(layout));
+    ui.label(theme::strong_text("Drop a picture or a trace here", theme::DISPLAY));
+    ui.add_space(8.0);
+    muted(
+        &mut ui,
+        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file, or a model folder.",
+    );
+    ui.add_space(16.0);
+    if primary_button(&mut ui, "Open…", true).clicked() {
+        app.act(crate::ui::shortcuts::Act::OpenFile);
+    }
+    if let Some(error) = app.chat.error.clone() {
+        ui.add_space(16.0);
+        hairline(&mut ui);
+        ui.label(egui::RichText::new(&error).color(ink.error));
+        if ui.button("Copy").clicked() {
+            app.send(Intent::Copy(error, "Message"));
+        }
+    }
+}
+
+/// A figure on screen, and the way from the pointer to what lies under it.
+struct OnStage<'a> {
+    /// In points.
+    rect: Rect,
+    /// Pixels a point.
+    scale: f32,
+    figure: Figure,
+    doc: &'a Document,
+}
+
+impl OnStage<'_> {
+    fn on_screen(&self, rect: PixelRect) -> Rect {
+        let min = self.rect.min + vec2(rect.x, rect.y) / self.scale;
+        Rect::from_min_size(min, vec2(rect.width, rect.height) / self.scale)
+    }
+
+    /// A point of the content's unit square.
+    fn unit(&self, at: egui::Pos2, place: PixelRect) -> [f64; 2] {
+        let place = self.on_screen(place);
+        let share = (at - place.min) / place.size();
+        [f64::from(share.x), f64::from(share.y)]
+    }
+
+    /// Wheel zooms, middle drag (or space-less right drag) pans.
+    fn camera(&self, app: &mut App, ui: &Ui, response: &Response) {
+        let pans = response.dragged_by(egui::PointerButton::Middle)
+            || response.dragged_by(egui::PointerButton::Secondary);
+        if pans {
+            let size = self.on_screen(self.figure.content).size();
+            let zoom = self.doc.state().camera.zoom as f32;
+            let by = response.drag_delta() / size * zoom;
+            app.send(Intent::Scrub(Command::PanBy([f64::from(by.x), f64::from(by.y)])));
+        }
+        let Some(at) = response.hover_pos() else { return };
+        let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
+        let factor = f64::from((scroll / 240.0).exp()) * f64::from(pinch);
+        if (factor - 1.0).abs() > 1e-4 {
+            let about = self.unit(at, self.figure.content);
+            app.send(Intent::Scrub(Command::ZoomBy { factor, about }));
+        }
+        if response.double_clicked_by(egui::PointerButton::Middle) {
+            app.command(Command::SetCamera(Default::default()));
+        }
+    }
+
+    /// The patch under a point of a picture that is laid on `place`.
+    fn patch_at(&self, at: egui::Pos2, place: PixelRect) -> Option<PatchRef> {
+        let [u, v] = self.unit(at, place);
+        let (meta, picture) = (self.doc.meta(), self.doc.state().picture);
+        let info = meta.preprocess.get(picture.index as usize)?;
+        (0_u32..).zip(&meta.spans).filter(|(_, span)| span.picture == picture.index).find_map(
+            |(index, span)| {
+                let point = match picture.form {
+                    ImageForm::Preprocessed => {
+                        let [width, height] = info.preprocessed_size;
+                        [u * f64::from(width), v * f64::from(height)]
+                    }
+                    ImageForm::Original => {
+                        let [width, height] = info.original_size;
+                        let original = [u * f64::from(width), v * f64::from(height)];
+                        span.original_from_preprocessed.inverse()?.apply(original)
+                    }
+                };
+                let (row, column) = span.patch_from_preprocessed(point)?;
+                Some(PatchRef { span: index, row, column })
+            },
+        )
+    }
+
+    /// Hover shows a patch's number, a click or brush chooses patches.
+    fn patches(&self, app: &mut App, ui: &Ui, response: &Response) {
+        let inside = |at: &egui::Pos2| self.on_screen(self.figure.visible()).contains(*at);
+        let patch = response
+            .hover_pos()
+            .or(response.interact_pointer_pos())
+            .filter(inside)
+            .and_then(|at| self.patch_at(at, self.figure.content));
+        if self.doc.state().hovered != patch {
+            app.command(Command::Hover(patch));
+        }
+        let Some(patch) = patch else { return };
+        ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
+        let (shift, alt) = ui.input(|input| (input.modifiers.shift, input.modifiers.alt));
+        let brush = response.dragged_by(egui::PointerButton::Primary);
+        let starts = response.drag_started_by(egui::PointerButton::Primary) || response.clicked();
+        if starts || brush {
+            let one = vec![patch];
+            let command = if alt {
+                Command::RemovePatches(one)
+            } else if shift || (brush && !starts) {
+                Command::AddPatches(one)
+            } else if response.clicked() && self.doc.state().selected == one {
+                Command::SelectPatches(Vec::new())
+            } else {
+                Command::SelectPatches(one)
+            };
+            app.send(Intent::Scrub(command));
+        }
+        if response.drag_stopped() {
+            app.send(Intent::Settle);
+        }
+        self.value_beside_pointer(app, ui, response, patch);
+    }
+
+    /// The number of the hovered patch, beside the pointer.
+    fn value_beside_pointer(&self, app: &mut App, ui: &Ui, response: &Response, patch: PatchRef) {
+        let Some(at) = response.hover_pos() else { return };
+        let shown = app.shown.clone();
+        let values = app.readings.map(self.doc, &shown);
+        let Some(&value) = index_of(&self.doc.trace, patch).and_then(|index| values.get(index))
+        else {
+            return;
+        };
+        let total: f32 = values.iter().sum();
+        let high = values.iter().copied().fold(0.0, f32::max);
+        let mut text = number(f64::from(value), f64::from(high));
+        if total > 0.0 {
+            text = format!("{text}  ·  {:.1} % of the picture", value / total * 100.0);
+        }
+        let place = format!("row {}, column {}", patch.row, patch.column);
+        beside(ui, self.rect, at, &text, &place);
+    }
+
+    /// Small multiples: hover names a head, a click shows it on the stage.
+    fn heads(&self, app: &mut App, ui: &Ui, response: &Response) {
+        let Some(at) = response.hover_pos() else { return };
+        let tile = self.figure.tiles.iter().find(|(_, rect)| self.on_screen(*rect).contains(at));
+        let Some(&(head, place)) = tile else { return };
+        let rect = self.on_screen(place);
+        ui.painter().rect_stroke(rect, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
+        ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
+        let patch = self.patch_at(at, place);
+        if self.doc.state().hovered != patch {
+            app.command(Command::Hover(patch));
+        }
+        if response.double_clicked() {
+            app.command(Command::SetView(ViewKind::Overlay));
+        } else if response.clicked() {
+            app.command(Command::SetHeads(AxisSet::single(head)));
+        }
+    }
+
+    /// Wall and matrix: hover names layer and head, a click chooses, a double click goes there.
+    fn layers_heads(&self, app: &mut App, ui: &Ui, response: &Response) {
+        let Some(at) = response.hover_pos().or(response.interact_pointer_pos()) else { return };
+        if !self.on_screen(self.figure.visible()).contains(at) {
+            return;
+        }
+        let [u, v] = self.unit(at, self.figure.content);
+        let (layers, heads) = (self.doc.extent.layers, self.doc.extent.heads);
+        let index = |share: f64, len: u32| {
+            ((share * f64::from(len)).max(0.0) as u32).min(len.saturating_sub(1))
+        };
+        let (layer, head) = (index(v, layers), index(u, heads));
+        let cell = self.on_screen(self.figure.content.cell(layer, head, layers, heads));
+        ui.painter().rect_stroke(cell, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
+        let command = Command::SetLayerHead(layer, head);
+        if response.double_clicked() {
+            app.command(command);
+            app.command(Command::SetView(ViewKind::Overlay));
+        } else if response.clicked() {
+            app.command(command);
+        } else if response.dragged_by(egui::PointerButton::Primary) {
+            app.send(Intent::Scrub(command));
+        } else if response.hovered() {
+            let state = self.doc.state();
+            let matrix = app.readings.matrix(self.doc, state);
+            let high = f64::from(matrix.range[1]);
+            let value = matrix.at(layer, head).map(|value| number(f64::from(value), high));
+            let what = super::matrix::quantity_name(state.quantity).to_lowercase();
+            let text = format!("{what} {}", value.unwrap_or_default());
+            beside(ui, self.rect, at, &format!("layer {layer} · head {head}"), &text);
+        }
+        if response.drag_stopped() {
+            app.send(Intent::Settle);
+        }
+    }
+
+    /// Query × key: hover reads the weight, a click chooses the row.
+    fn token_matrix(&self, app: &mut App, ui: &Ui, response: &Response) {
+        let Some(at) = response.hover_pos() else { return };
+        if !self.on_screen(self.figure.visible()).contains(at) {
+            return;
+        }
+        let [u, v] = self.unit(at, self.figure.content);
+        let shape = self.doc.trace.shape();
+        let rows = self.doc.trace.rows();
+        let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return };
+        let count = f64::from(last - first + 1);
+        let query = first + ((v * count).max(0.0) as u32).min(last - first);
+        let key =
+            ((u * shape.positions as f64).max(0.0) as usize).min(shape.positions.saturating_sub(1));
+        let meta = self.doc.meta();
+        let name = |position: usize| {
+            meta.tokens.get(position).map(|token| match token.kind {
+                crate::trace::TokenKind::Image => format!("patch at {position}"),
+                _ => format!("{position} {}", crate::view::figure::token_text(&token.text)),
+            })
+        };
+        let line = format!(
+            "{} → {}",
+            name(query as usize).unwrap_or_default(),
+            name(key).unwrap_or_default()
+        );
+        let value = self.weight(query, key);
+        let text = value.map_or_else(
+            || "this position was not kept".into(),
+            |value| format!("attention {}", number(f64::from(value), f64::from(value.max(1e-4)))),
+        );
+        beside(ui, self.rect, at, &text, &line);
+        if response.clicked() && rows.binary_search(&query).is_ok() {
+            let prompt = meta.prompt_len;
+            let queries = match (query + 1).checked_sub(prompt) {
+                Some(answer) if answer < self.doc.extent.answers => Queries::answer(answer),
+                _ => Queries { kind: QueryKind::Position, set: AxisSet::single(query) },
+            };
+            app.command(Command::SetQueries(queries));
+        }
+    }
+
+    /// Mean over the chosen layers and heads of one weight.
+    fn weight(&self, query: u32, key: usize) -> Option<f32> {
+        let trace = &self.doc.trace;
+        let row = trace.row_of_query(crate::trace::Query(query))?;
+        let page = trace.page(row)?;
+        let shape = trace.shape();
+        let map = &self.doc.state().map;
+        let mut values = Vec::new();
+        for layer in map.layers.members(shape.layers as u32) {
+            for head in map.heads.members(shape.heads as u32) {
+                let at = (layer as usize * shape.heads + head as usize) * shape.positions + key;
+                values.push(page.get(at)?.to_f32() / trace.meta().attention_scale);
+            }
+        }
+        Some(values.iter().sum::<f32>() / values.len().max(1) as f32)
+    }
+}
+
+/// Two lines beside the pointer, kept within `room`.
+fn beside(ui: &Ui, room: Rect, at: egui::Pos2, first: &str, second: &str) {
+    let ink = ink(ui);
+    let painter = ui
+        .ctx()
+        .layer_painter(egui::LayerId::new(egui::Order::Tooltip, egui::Id::unique("beside")));
+    let first = painter.layout_no_wrap(first.to_owned(), theme::strong(theme::BODY), ink.text);
+    let second = painter.layout_no_wrap(second.to_owned(), theme::plain(theme::SMALL), ink.muted);
+    let size =
+        vec2(first.size().x.max(second.size().x) + 16.0, first.size().y + second.size().y + 14.0);
+    let mut min = at + vec2(16.0, 16.0);
+    if min.x + size.x > room.right() - 4.0 {
+        min.x = at.x - 12.0 - size.x;
+    }
+    if min.y + size.y > room.bottom() - 4.0 {
+        min.y = at.y - 12.0 - size.y;
+    }
+    let rect = Rect::from_min_size(min, size);
+    painter.rect_filled(rect, 4.0, ink.panel.gamma_multiply(0.96));
+    painter.rect_stroke(rect, 4.0, Stroke::new(1.0, ink.hairline), StrokeKind::Inside);
+    let below = first.size().y + 2.0;
+    painter.galley(rect.min + vec2(8.0, 6.0), first, ink.text);
+    painter.galley(rect.min + vec2(8.0, 6.0 + below), second, ink.muted);
+}

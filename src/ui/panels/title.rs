@@ -1,0 +1,164 @@
+//! The title bar: what is looked at, which view, and the way to everything else.
+
+use crate::ui::app::{App, NARROW, Overlay};
+use crate::ui::shortcuts::Act;
+use crate::ui::theme;
+use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, text_in};
+use crate::view::ViewKind;
+use egui::{Align, Align2, Layout, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+/// Draws it.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let whole = ui.max_rect();
+    let narrow = whole.width() < NARROW - 24.0;
+    let views = view_tabs_width(narrow);
+    let middle = Rect::from_center_size(whole.center(), vec2(views, whole.height()));
+    let left = Rect::from_min_max(whole.min, pos2(middle.left() - 8.0, whole.bottom()));
+    let right = Rect::from_min_max(pos2(middle.right() + 8.0, whole.top()), whole.max);
+    part(ui, left, Layout::left_to_right(Align::Center), |ui| what(app, ui, narrow));
+    part(ui, middle, Layout::left_to_right(Align::Center), |ui| view_tabs(app, ui, narrow));
+    part(ui, right, Layout::right_to_left(Align::Center), |ui| tools(app, ui, narrow));
+}
+
+fn part(ui: &mut Ui, rect: Rect, layout: Layout, add: impl FnOnce(&mut Ui)) {
+    let mut child = ui.new_child(egui::UiBuilder::new().max_rect(rect).layout(layout));
+    child.set_clip_rect(rect);
+    add(&mut child);
+}
+
+/// Picture · question · model.
+fn what(app: &mut App, ui: &mut Ui, narrow: bool) {
+    if narrow {
+        let on = app.overlay == Some(Overlay::Chat);
+        if icon_button(ui, Icon::Sidebar, "Ask", on).clicked() {
+            app.overlay = (!on).then_some(Overlay::Chat);
+        }
+        return;
+    }
+    let on = app.settings.show_chat;
+    if icon_button(ui, Icon::Sidebar, &Act::ToggleChat.hint(), on).clicked() {
+        app.act(Act::ToggleChat);
+    }
+    let ink = ink(ui);
+    let Some(doc) = app.doc() else {
+        ui.label(theme::strong_text("vlmscope", theme::BODY));
+        return;
+    };
+    let meta = doc.meta();
+    let picture = meta.preprocess.first().map(|info| info.file_name.clone()).unwrap_or_default();
+    let mut job = egui::text::LayoutJob::default();
+    let mut add = |text: &str, font: egui::FontId, color: egui::Color32| {
+        job.append(text, 0.0, egui::TextFormat::simple(font, color));
+    };
+    let separator = "  ·  ";
+    if !picture.is_empty() {
+        add(&picture, theme::plain(theme::BODY), ink.muted);
+        add(separator, theme::plain(theme::BODY), ink.muted);
+    }
+    add(&meta.question, theme::strong(theme::BODY), ink.text);
+    add(separator, theme::plain(theme::BODY), ink.muted);
+    add(&meta.model.name, theme::plain(theme::BODY), ink.muted);
+    job.wrap.max_width = ui.available_width();
+    job.wrap.max_rows = 1;
+    job.wrap.break_anywhere = true;
+    ui.add(egui::Label::new(job).selectable(false));
+}
+
+const VIEWS: [(ViewKind, &str, Act); 5] = [
+    (ViewKind::Overlay, "Stage", Act::ShowStage),
+    (ViewKind::Heads, "Heads", Act::ShowHeads),
+    (ViewKind::Wall, "Wall", Act::ShowWall),
+    (ViewKind::LayerHead, "Matrix", Act::ShowMatrix),
+    (ViewKind::TokenMatrix, "Tokens", Act::ShowTokenMatrix),
+];
+
+fn view_tabs_width(narrow: bool) -> f32 {
+    if narrow { 300.0 } else { 356.0 }
+}
+
+fn view_tabs(app: &mut App, ui: &mut Ui, _narrow: bool) {
+    let Some(doc) = app.doc() else { return };
+    let current = match doc.state().view {
+        // Both are maps over the picture.
+        ViewKind::Relevancy | ViewKind::Diff => ViewKind::Overlay,
+        view => view,
+    };
+    let choices: Vec<(ViewKind, &str, String)> =
+        VIEWS.iter().map(|(view, name, act)| (*view, *name, act.hint())).collect();
+    if let Some(view) = segments(ui, current, &choices)
+        && let Some((_, _, act)) = VIEWS.iter().find(|(other, ..)| *other == view)
+    {
+        app.act(*act);
+    }
+}
+
+fn tools(app: &mut App, ui: &mut Ui, narrow: bool) {
+    if narrow {
+        let on = app.overlay == Some(Overlay::Inspector);
+        if icon_button(ui, Icon::Panel, "Inspector", on).clicked() {
+            app.overlay = (!on).then_some(Overlay::Inspector);
+        }
+    } else {
+        let on = app.settings.show_inspector;
+        if icon_button(ui, Icon::Panel, &Act::ToggleInspector.hint(), on).clicked() {
+            app.act(Act::ToggleInspector);
+        }
+    }
+    menu(app, ui);
+    search(app, ui, narrow);
+}
+
+fn menu(app: &mut App, ui: &mut Ui) {
+    let response = icon_button(ui, Icon::Menu, "Menu", false);
+    egui::Popup::menu(&response).width(280.0).show(|ui| {
+        let groups: [&[Act]; 4] = [
+            &[Act::OpenFile, Act::OpenModel, Act::Paste],
+            &[Act::SaveTrace, Act::SavePng, Act::SaveSvg, Act::CopyImage],
+            &[Act::SaveNumbers, Act::CopyNumbers, Act::CopyCommandLine, Act::Bookmark],
+            &[
+                Act::ToggleTheme,
+                Act::LargerType,
+                Act::SmallerType,
+                Act::ResetLayout,
+                Act::Help,
+                Act::Quit,
+            ],
+        ];
+        for (index, group) in groups.iter().enumerate() {
+            if index > 0 {
+                ui.separator();
+            }
+            for &act in *group {
+                let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
+                if ui.add(button).clicked() {
+                    app.act(act);
+                    ui.close();
+                }
+            }
+        }
+    });
+}
+
+/// The way to every command.
+fn search(app: &mut App, ui: &mut Ui, narrow: bool) {
+    if narrow {
+        if icon_button(ui, Icon::Search, &Act::Palette.hint(), false).clicked() {
+            app.act(Act::Palette);
+        }
+        return;
+    }
+    let ink = ink(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(196.0, 28.0), Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Commands"));
+    let fill = if response.hovered() { ink.raised_hover } else { ink.raised };
+    ui.painter().rect_filled(rect, 4.0, fill);
+    let icon = Rect::from_center_size(pos2(rect.left() + 16.0, rect.center().y), vec2(12.0, 12.0));
+    paint_icon(ui, Icon::Search, icon, ink.muted);
+    let inner = Rect::from_min_max(pos2(rect.left() + 30.0, rect.top()), rect.max - vec2(8.0, 0.0));
+    text_in(ui, inner, Align2::LEFT_CENTER, "Commands", theme::plain(theme::BODY), ink.muted);
+    let keys = Act::Palette.keys_text();
+    text_in(ui, inner, Align2::RIGHT_CENTER, &keys, theme::plain(theme::SMALL), ink.muted);
+    if response.clicked() {
+        app.act(Act::Palette);
+    }
+}

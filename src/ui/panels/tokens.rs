@@ -1,0 +1,373 @@
+//! The token strip: question and answer as chips of whole words, the picture as one chip.
+//!
+//! Colour says how much each word looks at the hovered or chosen patches; where there are none, a
+//! line below an answer word says how probable it was.
+
+use super::matrix::{color_of, within};
+use super::transport;
+use crate::trace::{TokenInfo, TokenKind};
+use crate::ui::app::{App, Intent};
+use crate::ui::document::Document;
+use crate::ui::readings::range_of;
+use crate::ui::theme;
+use crate::ui::widgets::{Chip, ink, muted};
+use crate::view::figure::{contrast, number, token_text};
+use crate::view::{Aggregate, AxisSet, ColorMap, Command, Queries, QueryKind};
+use egui::{Color32, Response, Ui};
+use std::ops::Range;
+
+/// Neighbouring tokens that are shown as one chip.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Positions over prompt and answer.
+    pub positions: Range<u32>,
+    /// What it says.
+    pub text: String,
+    /// What it belongs to.
+    pub kind: TokenKind,
+    /// Which question-answer turn.
+    pub turn: u32,
+}
+
+/// Groups tokens into words; the patches of a picture and the system prompt become one each.
+pub fn words(tokens: &[TokenInfo]) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    let mut last: Option<&TokenInfo> = None;
+    for (position, token) in (0_u32..).zip(tokens) {
+        let joins = last.is_some_and(|last| {
+            last.kind == token.kind
+                && last.turn == token.turn
+                && match token.kind {
+                    TokenKind::Image | TokenKind::System => true,
+                    TokenKind::Special => false,
+                    TokenKind::Question | TokenKind::Answer => {
+                        token.word.is_some() && last.word == token.word
+                    }
+                }
+        });
+        let text = token_text(&token.text);
+        match words.last_mut().filter(|_| joins) {
+            Some(word) => {
+                word.positions.end = position + 1;
+                if matches!(token.kind, TokenKind::Question | TokenKind::Answer) {
+                    word.text.push_str(&text);
+                }
+            }
+            None => {
+                let text = match token.kind {
+                    TokenKind::Image => "picture".into(),
+                    TokenKind::System => "system prompt".into(),
+                    _ => text,
+                };
+                let positions = position..position + 1;
+                words.push(Word { positions, text, kind: token.kind, turn: token.turn });
+            }
+        }
+        last = Some(token);
+    }
+    words
+}
+
+/// Draws the strip and the transport.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(doc) = app.doc().cloned() else {
+        muted(ui, "The words of question and answer stand here: hover one to see where it looked.");
+        return;
+    };
+    let height = (ui.available_height() - 32.0).max(26.0);
+    egui::ScrollArea::vertical()
+        .id_salt("tokens")
+        .max_height(height)
+        .min_scrolled_height(height)
+        .auto_shrink([false, false])
+        .show(ui, |ui| chips(app, ui, &doc));
+    transport::show(app, ui);
+}
+
+/// What colours the chips.
+struct Coloring {
+    /// For each kept row the attention on the active patches; empty without any.
+    looking: std::sync::Arc<Vec<f32>>,
+    range: [f32; 2],
+}
+
+fn chips(app: &mut App, ui: &mut Ui, doc: &Document) {
+    let patches = app.active_patches();
+    let shown = app.shown.clone();
+    let looking = if patches.is_empty() {
+        Default::default()
+    } else {
+        app.readings.looking(doc, &shown, &patches)
+    };
+    let coloring = Coloring { range: answer_range(doc, &looking), looking };
+    let prompt = doc.meta().prompt_len;
+    let mut was_answer = false;
+    let mut dragged: Option<Range<u32>> = None;
+    let pointer = ui.input(|input| input.pointer.interact_pos());
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = egui::vec2(3.0, 3.0);
+        for word in words(&doc.meta().tokens) {
+            let is_answer = word.positions.start >= prompt;
+            if is_answer && !was_answer {
+                ui.add_space(8.0);
+                let (rect, _) = ui.allocate_exact_size(egui::vec2(1.0, 26.0), egui::Sense::hover());
+                ui.painter().rect_filled(rect, 0.0, ink(ui).hairline);
+                ui.add_space(8.0);
+            }
+            was_answer = is_answer;
+            let response = chip(ui, doc, &word, &coloring, is_answer);
+            if is_answer && pointer.is_some_and(|at| response.rect.contains(at)) {
+                dragged = Some(word.positions.clone());
+            }
+            act_on(app, ui, doc, &word, is_answer, &response);
+        }
+    });
+    drag(app, ui, doc, dragged);
+}
+
+/// The range over the spoken answer tokens, which are compared with each other.
+fn answer_range(doc: &Document, looking: &[f32]) -> [f32; 2] {
+    let rows = doc.trace.rows();
+    let first = doc.meta().prompt_len.saturating_sub(1);
+    let values: Vec<f32> = rows
+        .iter()
+        .zip(looking)
+        .filter(|(row, _)| **row >= first)
+        .map(|(_, value)| *value)
+        .collect();
+    range_of(&values)
+}
+
+/// The row of attention that belongs to a position: an answer token's is the one that predicted it.
+fn row_of(doc: &Document, position: u32) -> Option<usize> {
+    let prompt = doc.meta().prompt_len;
+    let query = if position >= prompt { position - 1 } else { position };
+    doc.trace.rows().binary_search(&query).ok()
+}
+
+fn chip(
+    ui: &mut Ui,
+    doc: &Document,
+    word: &Word,
+    coloring: &Coloring,
+    is_answer: bool,
+) -> Response {
+    let ink = ink(ui);
+    let state = doc.state();
+    let selected = word.positions.clone().any(|position| {
+        let index = position.checked_sub(doc.meta().prompt_len);
+        match (state.map.queries.kind, index) {
+            (QueryKind::Answer, Some(index)) => state.map.queries.set.contains(index),
+            (QueryKind::Position, _) => {
+                state.map.queries.set.named().is_some_and(|set| set.contains(&position))
+            }
+            _ => false,
+        }
+    });
+    let mut chip = Chip { selected, ..Chip::new(&word.text) };
+    let spoken = matches!(word.kind, TokenKind::Question | TokenKind::Answer);
+    if !spoken {
+        chip.color = Some(ink.muted);
+    }
+    if word.kind == TokenKind::Image {
+        chip.fill = Some(ink.raised);
+    }
+    let rows: Vec<usize> =
+        word.positions.clone().filter_map(|position| row_of(doc, position)).collect();
+    if !coloring.looking.is_empty() && spoken {
+        let values: Vec<f32> =
+            rows.iter().filter_map(|&row| coloring.looking.get(row)).copied().collect();
+        if !values.is_empty() {
+            let value = values.iter().sum::<f32>() / values.len() as f32;
+            let fill = color_of(ColorMap::Coolwarm, within(value, coloring.range));
+            chip.fill = Some(fill);
+            chip.color = Some(readable_on(fill));
+        }
+    } else if is_answer && spoken {
+        chip.meter = Some(probability(doc, word));
+    }
+    let name = match word.kind {
+        TokenKind::Image => format!("Picture, {} patches", word.positions.len()),
+        TokenKind::Answer => format!("Answer word {}", word.text),
+        TokenKind::Question => format!("Question word {}", word.text),
+        TokenKind::System | TokenKind::Special => word.text.clone(),
+    };
+    chip.name = &name;
+    chip.show(ui)
+}
+
+fn readable_on(fill: Color32) -> Color32 {
+    let rgb = [fill.r(), fill.g(), fill.b()];
+    let (dark, light) = ([0x10, 0x11, 0x12], [0xff, 0xff, 0xff]);
+    theme::color(if contrast(rgb, dark) > contrast(rgb, light) { dark } else { light })
+}
+
+/// Probability of the whole word.
+fn probability(doc: &Document, word: &Word) -> f32 {
+    let logprobs = doc.trace.answer_logprobs();
+    let prompt = doc.meta().prompt_len;
+    let of = |position: u32| logprobs.get((position.checked_sub(prompt)?) as usize).copied();
+    word.positions.clone().filter_map(of).sum::<f32>().exp()
+}
+
+/// The queries that a word stands for.
+fn queries_of(doc: &Document, word: &Word, is_answer: bool) -> Option<Queries> {
+    let prompt = doc.meta().prompt_len;
+    let (kind, offset) =
+        if is_answer { (QueryKind::Answer, prompt) } else { (QueryKind::Position, 0) };
+    let kept: Vec<u32> = word
+        .positions
+        .clone()
+        .filter(|&position| row_of(doc, position).is_some())
+        .map(|position| position - offset)
+        .collect();
+    let has_map = matches!(word.kind, TokenKind::Question | TokenKind::Answer | TokenKind::Special);
+    (has_map && !kept.is_empty()).then(|| Queries { kind, set: AxisSet::of(Aggregate::Mean, kept) })
+}
+
+fn act_on(
+    app: &mut App,
+    ui: &Ui,
+    doc: &Document,
+    word: &Word,
+    is_answer: bool,
+    response: &Response,
+) {
+    if word.kind == TokenKind::Image {
+        if response.clicked() {
+            app.command(Command::SetQueries(Queries {
+                kind: QueryKind::Answer,
+                set: AxisSet::MEAN,
+            }));
+        }
+        response.clone().on_hover_text("Every answer token's mean");
+        return;
+    }
+    let Some(queries) = queries_of(doc, word, is_answer) else {
+        if response.hovered() && word.kind != TokenKind::System {
+            response.clone().on_hover_text("The attention of this position was not kept.");
+        }
+        return;
+    };
+    if response.clicked() {
+        let adds = ui.input(|input| input.modifiers.shift);
+        let chosen = if adds { joined(&doc.state().map.queries, &queries) } else { queries };
+        app.command(Command::SetQueries(chosen));
+    } else if response.hovered() && !response.dragged() {
+        app.preview = Some(Command::SetQueries(queries));
+        hover_text(app, doc, word, is_answer, response);
+    }
+}
+
+fn hover_text(app: &App, doc: &Document, word: &Word, is_answer: bool, response: &Response) {
+    let positions = match word.positions.len() {
+        1 => format!("position {}", word.positions.start),
+        _ => format!("positions {}–{}", word.positions.start, word.positions.end - 1),
+    };
+    let mut text = positions;
+    if is_answer {
+        let probability = f64::from(probability(doc, word)) * 100.0;
+        text = format!("{text} · p = {} %", number(probability, 100.0));
+    }
+    if app.active_patches().is_empty() {
+        response.clone().on_hover_text(text);
+    }
+}
+
+/// Adds words to the chosen ones; words of the other kind replace them. A second time takes away.
+fn joined(now: &Queries, more: &Queries) -> Queries {
+    let (Some(old), Some(new)) = (now.set.named(), more.set.named()) else { return more.clone() };
+    if now.kind != more.kind {
+        return more.clone();
+    }
+    let all_in = new.iter().all(|index| old.contains(index));
+    let indices: Vec<u32> = if all_in && old.len() > new.len() {
+        old.iter().copied().filter(|index| !new.contains(index)).collect()
+    } else {
+        old.iter().chain(new).copied().collect()
+    };
+    let how = match now.set.aggregate() {
+        Aggregate::Max => Aggregate::Max,
+        _ => Aggregate::Mean,
+    };
+    Queries { kind: now.kind, set: AxisSet::of(how, indices) }
+}
+
+/// Dragging over answer words chooses all between the first and the present one.
+fn drag(app: &mut App, ui: &Ui, doc: &Document, under: Option<Range<u32>>) {
+    let id = egui::Id::unique("token drag");
+    let (pressed, down, released) = ui.input(|input| {
+        (
+            input.pointer.primary_pressed(),
+            input.pointer.primary_down(),
+            input.pointer.any_released(),
+        )
+    });
+    if pressed {
+        ui.data_mut(|data| match &under {
+            Some(word) => {
+                data.insert_temp(id, word.clone());
+            }
+            None => data.remove::<Range<u32>>(id),
+        });
+    }
+    let start: Option<Range<u32>> = ui.data(|data| data.get_temp(id));
+    if released {
+        ui.data_mut(|data| data.remove::<Range<u32>>(id));
+        return;
+    }
+    let (Some(start), Some(word)) = (start, under) else { return };
+    if !down || start == word {
+        return;
+    }
+    let prompt = doc.meta().prompt_len;
+    let range = start.start.min(word.start) - prompt..start.end.max(word.end) - prompt;
+    let kept: Vec<u32> = range.filter(|&index| row_of(doc, index + prompt).is_some()).collect();
+    if !kept.is_empty() {
+        let set = AxisSet::of(Aggregate::Mean, kept);
+        app.send(Intent::Scrub(Command::SetQueries(Queries { kind: QueryKind::Answer, set })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str, kind: TokenKind, word: Option<u32>) -> TokenInfo {
+        TokenInfo { id: 0, text: text.into(), kind, turn: 0, word }
+    }
+
+    #[test]
+    fn pieces_become_words_and_patches_one_picture() {
+        let tokens = [
+            token("<s>", TokenKind::Special, None),
+            token("▁A", TokenKind::System, Some(0)),
+            token("▁chat", TokenKind::System, Some(1)),
+            token("<image>", TokenKind::Image, None),
+            token("<image>", TokenKind::Image, None),
+            token("▁what", TokenKind::Question, Some(2)),
+            token("▁pen", TokenKind::Answer, Some(3)),
+            token("gu", TokenKind::Answer, Some(3)),
+            token("in", TokenKind::Answer, Some(3)),
+            token("▁", TokenKind::Answer, None),
+            token("</s>", TokenKind::Special, None),
+        ];
+        let words = words(&tokens);
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(texts, ["<s>", "system prompt", "picture", "what", "penguin", "space", "</s>"]);
+        assert_eq!(words[4].positions, 6..9);
+        assert_eq!(words.last().map(|word| word.positions.end), Some(11));
+    }
+
+    #[test]
+    fn shift_adds_words_and_takes_them_away_again() {
+        let of = |indices: &[u32]| Queries {
+            kind: QueryKind::Answer,
+            set: AxisSet::of(Aggregate::Mean, indices.to_vec()),
+        };
+        let both = joined(&of(&[1]), &of(&[3, 4]));
+        assert_eq!(both, of(&[1, 3, 4]));
+        assert_eq!(joined(&both, &of(&[3, 4])), of(&[1]));
+        assert_eq!(joined(&of(&[1]), &of(&[1])), of(&[1]));
+    }
+}

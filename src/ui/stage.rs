@@ -1,0 +1,235 @@
+//! The renderer's side of the window: one renderer, one target, one texture that panels show.
+//!
+//! The texture keeps its identity while its contents change, so a panel places it before the frame
+//! is known and the picture is still drawn for the state that the frame ends with.
+
+use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
+use crate::trace::{Trace, TraceId};
+use crate::view::ViewState;
+use crate::view::figure::{Figure, caption, scale_of, text_of};
+use egui::mutex::RwLock;
+use egui::{ColorImage, Context, Rect, TextureHandle, TextureId, TextureOptions, Vec2};
+use std::sync::Arc;
+
+/// The painter of the window, shared with whoever draws the window itself.
+pub type Painter = Arc<RwLock<egui_wgpu::Renderer>>;
+
+/// Figures are saved with at least this many lines.
+const FIGURE_LINES: u32 = 1080;
+
+/// What a call of [`Stage::draw`] did.
+#[derive(Clone, Debug, Default)]
+pub struct Drawn {
+    /// Whether anything was rendered.
+    pub drew: bool,
+    /// Token pages that had to be uploaded.
+    pub page_uploads: u32,
+    /// Whether pages are still missing: draw again.
+    pub pending: bool,
+    /// What went wrong, once.
+    pub error: Option<String>,
+}
+
+/// What the texture shows.
+#[derive(Clone, Debug, PartialEq)]
+struct Shown {
+    state: ViewState,
+    trace: TraceId,
+    size: [u32; 2],
+}
+
+/// The renderer and what it drew.
+pub struct Stage {
+    gpu: Arc<Gpu>,
+    renderer: Renderer,
+    target: Target,
+    painter: Painter,
+    texture: Option<TextureId>,
+    wanted: [u32; 2],
+    shown: Option<Shown>,
+    caption: String,
+    picture: Option<Picture>,
+    last_error: Option<String>,
+    /// CPU milliseconds of the process while the stage was rendered, for `bench`.
+    pub cpu_ms: f64,
+    /// Wait for the device after rendering, so that its work is counted with the stage.
+    pub wait_for_device: bool,
+}
+
+/// A picture that nothing was asked about yet.
+enum Picture {
+    Waiting(ColorImage),
+    Loaded(TextureHandle, Vec2),
+}
+
+impl Stage {
+    /// A stage on a device; `painter` draws the window on the same device.
+    ///
+    /// # Errors
+    /// If a pass cannot be built.
+    pub fn new(gpu: Arc<Gpu>, painter: Painter) -> Result<Self, GpuError> {
+        let renderer = Renderer::new(Arc::clone(&gpu), RendererOptions::interactive())?;
+        let target = Target::offscreen(&gpu, [0, 0])?;
+        Ok(Self {
+            gpu,
+            renderer,
+            target,
+            painter,
+            texture: None,
+            wanted: [0, 0],
+            shown: None,
+            caption: String::new(),
+            picture: None,
+            last_error: None,
+            cpu_ms: 0.0,
+            wait_for_device: false,
+        })
+    }
+
+    /// Starts again on another device and painter, after the old device was lost.
+    ///
+    /// # Errors
+    /// If a pass cannot be built.
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, painter: Painter) -> Result<(), GpuError> {
+        self.renderer.rebuild(Arc::clone(&gpu))?;
+        self.target = Target::offscreen(&gpu, [0, 0])?;
+        (self.gpu, self.painter) = (gpu, painter);
+        (self.texture, self.shown, self.picture) = (None, None, None);
+        Ok(())
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> Arc<Gpu> {
+        Arc::clone(&self.gpu)
+    }
+
+    /// The adapter's name.
+    pub fn adapter(&self) -> &str {
+        &self.gpu.info().name
+    }
+
+    /// Says how large the stage is on screen; the texture follows.
+    pub fn place(&mut self, rect: Rect, pixels_per_point: f32) {
+        let limit = self.gpu.limits().max_texture_dimension_2d;
+        let side = |points: f32| ((points * pixels_per_point).round().max(0.0) as u32).min(limit);
+        self.wanted = [side(rect.width()), side(rect.height())];
+        if self.wanted.contains(&0) || self.target.size() == self.wanted {
+            return;
+        }
+        match self.target.resize(&self.gpu, self.wanted) {
+            Ok(()) => self.register(),
+            Err(error) => self.last_error = Some(error.to_string()),
+        }
+    }
+
+    fn register(&mut self) {
+        self.shown = None;
+        let Some(view) = self.target.gamma_view() else { return };
+        let (device, filter) = (&self.gpu.device, wgpu::FilterMode::Nearest);
+        let mut painter = self.painter.write();
+        match self.texture {
+            Some(id) => painter.update_egui_texture_from_wgpu_texture(device, &view, filter, id),
+            None => self.texture = Some(painter.register_native_texture(device, &view, filter)),
+        }
+    }
+
+    /// The texture to show; `None` before the stage has a size.
+    pub fn texture(&self) -> Option<TextureId> {
+        self.texture
+    }
+
+    /// Where things lay in the last picture.
+    pub fn figure(&self) -> Option<&Figure> {
+        self.renderer.figure().filter(|_| self.shown.is_some())
+    }
+
+    /// The line that says what is seen.
+    pub fn caption(&self) -> &str {
+        &self.caption
+    }
+
+    /// Width and height of a saved figure: the stage's shape, at least 1080 lines.
+    pub fn figure_size(&self) -> [u32; 2] {
+        let [width, height] = self.wanted;
+        if width == 0 || height == 0 {
+            return [1920, FIGURE_LINES];
+        }
+        let factor = (FIGURE_LINES as f32 / height as f32).max(1.0);
+        [width, height].map(|side| ((side as f32 * factor).round() as u32).min(7680))
+    }
+
+    /// Renders what is seen, if it is not what the texture shows already.
+    pub fn draw(&mut self, state: &ViewState, trace: Option<&Arc<Trace>>, scale: f32) -> Drawn {
+        let mut drawn = Drawn { error: self.last_error.take(), ..Drawn::default() };
+        let Some(trace) = trace.filter(|_| !self.target.size().contains(&0)) else {
+            if trace.is_none() {
+                self.shown = None;
+            }
+            return drawn;
+        };
+        let size = self.target.size();
+        let mut state = state.clone();
+        // A design unit of the figure is a point of the window.
+        let text_scale = state.text_scale * f64::from(scale / scale_of(size, 1.0));
+        state.text_scale = text_scale.clamp(0.25, 8.0);
+        let now = Shown { state, trace: trace.id(), size };
+        if self.shown.as_ref() == Some(&now) {
+            return drawn;
+        }
+        let start = cpu_time::ProcessTime::now();
+        let scene = Scene::new(&now.state, trace);
+        match self.renderer.frame(&scene, &self.target) {
+            Ok(stats) => {
+                drawn.drew = true;
+                drawn.page_uploads = stats.page_uploads;
+                drawn.pending = !stats.is_complete();
+                self.caption = text_of(&caption(&now.state, trace.meta(), None, stats.range));
+                self.shown = stats.is_complete().then_some(now);
+            }
+            Err(error) => {
+                // What failed fails again until something changes: say it once.
+                drawn.error = Some(error.to_string());
+                self.shown = Some(now);
+            }
+        }
+        if self.wait_for_device
+            && let Err(error) = self.gpu.device.poll(wgpu::PollType::wait_indefinitely())
+        {
+            drawn.error = Some(error.to_string());
+        }
+        self.cpu_ms += start.elapsed().as_secs_f64() * 1e3;
+        drawn
+    }
+
+    /// Forces the next frame to render.
+    pub fn invalidate(&mut self) {
+        self.shown = None;
+    }
+
+    /// Reads the stage back, for tests.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    pub fn read(&self) -> Result<image::RgbaImage, GpuError> {
+        self.target.read(&self.gpu)
+    }
+
+    /// A picture that nothing was asked about yet.
+    pub fn show_picture(&mut self, picture: ColorImage) {
+        self.picture = Some(Picture::Waiting(picture));
+    }
+
+    /// Its texture and size; `None` where there is none.
+    pub fn picture(&mut self, ctx: &Context) -> Option<(TextureId, Vec2)> {
+        if let Some(Picture::Waiting(pixels)) = &mut self.picture {
+            let pixels = std::mem::take(pixels);
+            let size = egui::vec2(pixels.width() as f32, pixels.height() as f32);
+            let handle = ctx.load_texture("picture", pixels, TextureOptions::LINEAR);
+            self.picture = Some(Picture::Loaded(handle, size));
+        }
+        match &self.picture {
+            Some(Picture::Loaded(handle, size)) => Some((handle.id(), *size)),
+            _ => None,
+        }
+    }
+}

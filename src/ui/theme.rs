@@ -1,0 +1,233 @@
+//! Type, colour and spacing of the window.
+//!
+//! The colours are those of figures ([`crate::view::figure::Palette`]), so that a saved figure and the window
+//! around it are one design; nothing but the data, the selection and the hover is saturated.
+
+use crate::view::Theme;
+use crate::view::figure::Palette;
+use egui::epaint::text::{FontInsert, FontPriority, InsertFontFamily};
+use egui::style::{ScrollStyle, WidgetVisuals};
+use egui::{
+    Color32, CornerRadius, FontData, FontFamily, FontId, Margin, Shadow, Stroke, TextStyle, Visuals,
+};
+use std::collections::BTreeMap;
+
+/// Type sizes in points.
+pub const SMALL: f32 = 12.0;
+/// Text.
+pub const BODY: f32 = 14.0;
+/// What a panel is about.
+pub const LARGE: f32 = 16.0;
+/// One per screen.
+pub const TITLE: f32 = 20.0;
+/// Empty states.
+pub const DISPLAY: f32 = 28.0;
+/// The grid that sizes and gaps are multiples of.
+pub const GRID: f32 = 4.0;
+
+const REGULAR: &[u8] = include_bytes!("../../assets/fonts/Inter-Regular.otf");
+const SEMIBOLD: &[u8] = include_bytes!("../../assets/fonts/Inter-SemiBold.otf");
+
+/// The colours of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ink {
+    /// Behind the data.
+    pub stage: Color32,
+    /// Panels.
+    pub panel: Color32,
+    /// Inputs, chips, buttons at rest.
+    pub raised: Color32,
+    /// The same under the pointer.
+    pub raised_hover: Color32,
+    /// Separators.
+    pub hairline: Color32,
+    /// Text.
+    pub text: Color32,
+    /// Text that steps back.
+    pub muted: Color32,
+    /// What is selected.
+    pub accent: Color32,
+    /// Text on the accent.
+    pub on_accent: Color32,
+    /// What the pointer is over.
+    pub hover: Color32,
+    /// Errors.
+    pub error: Color32,
+}
+
+/// A colour of a figure.
+pub const fn color([r, g, b]: [u8; 3]) -> Color32 {
+    Color32::from_rgb(r, g, b)
+}
+
+/// The colours of a theme.
+pub const fn ink(theme: Theme) -> Ink {
+    let Palette { background, hairline, text, muted, accent, hover } = theme.palette();
+    let (panel, raised, raised_hover, on_accent, error) = match theme {
+        Theme::Dark => (
+            [0x1c, 0x1d, 0x20],
+            [0x28, 0x2a, 0x2e],
+            [0x34, 0x37, 0x3c],
+            [0x08, 0x18, 0x20],
+            [0xff, 0x8d, 0x7e],
+        ),
+        Theme::Light => (
+            [0xf3, 0xf3, 0xf1],
+            [0xe6, 0xe6, 0xe4],
+            [0xd9, 0xda, 0xd9],
+            [0xff, 0xff, 0xff],
+            [0xb3, 0x26, 0x1e],
+        ),
+    };
+    Ink {
+        stage: color(background),
+        panel: color(panel),
+        raised: color(raised),
+        raised_hover: color(raised_hover),
+        hairline: color(hairline),
+        text: color(text),
+        muted: color(muted),
+        accent: color(accent),
+        on_accent: color(on_accent),
+        hover: color(hover),
+        error: color(error),
+    }
+}
+
+/// The bold weight of the typeface.
+pub fn strong_family() -> FontFamily {
+    FontFamily::Name("strong".into())
+}
+
+/// Bold type of a size.
+pub fn strong(size: f32) -> FontId {
+    FontId::new(size, strong_family())
+}
+
+/// Plain type of a size.
+pub const fn plain(size: f32) -> FontId {
+    FontId::proportional(size)
+}
+
+/// Text in bold.
+pub fn strong_text(text: impl Into<String>, size: f32) -> egui::RichText {
+    egui::RichText::new(text).font(strong(size))
+}
+
+/// Loads the typeface and sets both themes.
+pub fn install(ctx: &egui::Context) {
+    let insert = |name: &str, data: &'static [u8], families: Vec<InsertFontFamily>| {
+        ctx.add_font(FontInsert::new(name, FontData::from_static(data), families));
+    };
+    let family = |family, priority| InsertFontFamily { family, priority };
+    insert(
+        "Inter",
+        REGULAR,
+        vec![
+            family(FontFamily::Proportional, FontPriority::Highest),
+            family(strong_family(), FontPriority::Lowest),
+        ],
+    );
+    insert("Inter SemiBold", SEMIBOLD, vec![family(strong_family(), FontPriority::Highest)]);
+    for (theme, of) in [(egui::Theme::Dark, Theme::Dark), (egui::Theme::Light, Theme::Light)] {
+        let ink = ink(of);
+        ctx.style_mut_of(theme, |style| {
+            style.text_styles = text_styles();
+            style.visuals = visuals(theme, &ink);
+            style.spacing.item_spacing = egui::vec2(2.0 * GRID, GRID);
+            style.spacing.button_padding = egui::vec2(2.0 * GRID, GRID);
+            style.spacing.interact_size = egui::vec2(8.0 * GRID, 6.0 * GRID);
+            style.spacing.window_margin = Margin::same(12);
+            style.spacing.menu_margin = Margin::same(4);
+            style.spacing.slider_width = 120.0;
+            style.spacing.combo_width = 120.0;
+            style.spacing.scroll = ScrollStyle::floating();
+            style.animation_time = 0.08;
+        });
+    }
+}
+
+/// On a screen of many pixels that the system does not scale itself, everything grows: a window
+/// 2160 pixels high gets type twice as large as one of 1080.
+pub fn screen_scale(ctx: &egui::Context) -> f32 {
+    let native = ctx.native_pixels_per_point().unwrap_or(1.0);
+    let height = ctx.viewport_rect().height() * ctx.pixels_per_point() / native;
+    ((height / 1080.0 * 4.0).floor() / 4.0).clamp(1.0, 4.0)
+}
+
+fn text_styles() -> BTreeMap<TextStyle, FontId> {
+    [
+        (TextStyle::Small, plain(SMALL)),
+        (TextStyle::Body, plain(BODY)),
+        (TextStyle::Button, plain(BODY)),
+        (TextStyle::Heading, strong(LARGE)),
+        (TextStyle::Monospace, FontId::monospace(13.0)),
+    ]
+    .into()
+}
+
+fn visuals(theme: egui::Theme, ink: &Ink) -> Visuals {
+    let mut visuals = match theme {
+        egui::Theme::Dark => Visuals::dark(),
+        egui::Theme::Light => Visuals::light(),
+    };
+    let radius = CornerRadius::same(4);
+    let widget = |fill: Color32, text: Color32, stroke: Stroke| WidgetVisuals {
+        bg_fill: fill,
+        weak_bg_fill: fill,
+        bg_stroke: stroke,
+        corner_radius: radius,
+        fg_stroke: Stroke::new(1.0, text),
+        expansion: 0.0,
+    };
+    let hairline = Stroke::new(1.0, ink.hairline);
+    visuals.widgets.noninteractive = widget(ink.panel, ink.text, hairline);
+    visuals.widgets.inactive = widget(ink.raised, ink.text, Stroke::NONE);
+    visuals.widgets.hovered = widget(ink.raised_hover, ink.text, Stroke::NONE);
+    visuals.widgets.active = widget(ink.raised_hover, ink.text, Stroke::new(1.0, ink.accent));
+    visuals.widgets.open = widget(ink.raised_hover, ink.text, Stroke::NONE);
+    visuals.selection.bg_fill = ink.accent.gamma_multiply(0.35);
+    visuals.selection.stroke = Stroke::new(1.0, ink.text);
+    visuals.override_text_color = None;
+    visuals.weak_text_color = Some(ink.muted);
+    visuals.hyperlink_color = ink.accent;
+    visuals.faint_bg_color = ink.raised;
+    visuals.extreme_bg_color = ink.stage;
+    visuals.text_edit_bg_color = Some(ink.stage);
+    visuals.code_bg_color = ink.raised;
+    visuals.error_fg_color = ink.error;
+    visuals.warn_fg_color = ink.error;
+    visuals.window_fill = ink.panel;
+    visuals.window_stroke = hairline;
+    visuals.window_corner_radius = CornerRadius::same(8);
+    visuals.menu_corner_radius = radius;
+    visuals.window_shadow =
+        Shadow { offset: [0, 8], blur: 32, spread: 0, color: Color32::from_black_alpha(96) };
+    visuals.popup_shadow =
+        Shadow { offset: [0, 4], blur: 16, spread: 0, color: Color32::from_black_alpha(80) };
+    visuals.panel_fill = ink.panel;
+    visuals.slider_trailing_fill = true;
+    visuals.handle_shape = egui::style::HandleShape::Circle;
+    visuals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::figure::contrast;
+
+    #[test]
+    fn text_is_legible_on_every_surface() {
+        let rgb = |color: Color32| [color.r(), color.g(), color.b()];
+        for theme in [Theme::Dark, Theme::Light] {
+            let ink = ink(theme);
+            for surface in [ink.stage, ink.panel, ink.raised] {
+                for text in [ink.text, ink.muted, ink.error] {
+                    let ratio = contrast(rgb(text), rgb(surface));
+                    assert!(ratio >= 4.5, "{theme}: {text:?} on {surface:?} is {ratio:.2}");
+                }
+            }
+            assert!(contrast(rgb(ink.on_accent), rgb(ink.accent)) >= 4.5);
+        }
+    }
+}

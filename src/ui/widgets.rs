@@ -1,0 +1,285 @@
+//! Small things that panels share.
+
+use super::theme::{self, Ink};
+use egui::{
+    Align2, Color32, CornerRadius, FontId, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui,
+    Vec2, WidgetInfo, pos2, vec2,
+};
+
+/// The colours that are in use.
+pub fn ink(ui: &Ui) -> Ink {
+    theme::ink(if ui.visuals().dark_mode {
+        crate::view::Theme::Dark
+    } else {
+        crate::view::Theme::Light
+    })
+}
+
+/// What a chip looks like.
+#[derive(Clone, Debug)]
+pub struct Chip<'a> {
+    /// What it says.
+    pub text: &'a str,
+    /// Its name for assistive technology; the text where empty.
+    pub name: &'a str,
+    /// Outlined in the accent.
+    pub selected: bool,
+    /// Its surface; `None` for none.
+    pub fill: Option<Color32>,
+    /// Its text; `None` for the usual.
+    pub color: Option<Color32>,
+    /// A line along the lower edge, 0–1 of the width.
+    pub meter: Option<f32>,
+    /// Outlined as under the pointer.
+    pub hot: bool,
+}
+
+impl<'a> Chip<'a> {
+    /// A plain chip.
+    pub const fn new(text: &'a str) -> Self {
+        Self { text, name: "", selected: false, fill: None, color: None, meter: None, hot: false }
+    }
+
+    /// Draws it.
+    pub fn show(self, ui: &mut Ui) -> Response {
+        let ink = ink(ui);
+        let font = FontId::proportional(theme::BODY);
+        let color = self.color.unwrap_or(ink.text);
+        let galley = ui.painter().layout_no_wrap(self.text.to_owned(), font, color);
+        let size = vec2((galley.size().x + 12.0).max(20.0), 26.0);
+        let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
+        let name = if self.name.is_empty() { self.text } else { self.name };
+        let selected = self.selected;
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, name));
+        if !ui.is_rect_visible(rect) {
+            return response;
+        }
+        let fill = self.fill.or_else(|| response.hovered().then_some(ink.raised_hover));
+        let radius = CornerRadius::same(4);
+        if let Some(fill) = fill {
+            ui.painter().rect_filled(rect, radius, fill);
+        }
+        if let Some(meter) = self.meter {
+            let track = Rect::from_min_max(
+                pos2(rect.left() + 5.0, rect.bottom() - 4.0),
+                pos2(rect.right() - 5.0, rect.bottom() - 2.0),
+            );
+            ui.painter().rect_filled(track, 1.0, ink.hairline);
+            let filled = Rect::from_min_size(
+                track.min,
+                vec2(track.width() * meter.clamp(0.0, 1.0), track.height()),
+            );
+            ui.painter().rect_filled(filled, 1.0, ink.muted);
+        }
+        let stroke = if self.selected {
+            Stroke::new(1.5, ink.accent)
+        } else if self.hot || response.hovered() || response.has_focus() {
+            Stroke::new(1.0, ink.hover)
+        } else {
+            Stroke::NONE
+        };
+        ui.painter().rect_stroke(rect, radius, stroke, StrokeKind::Inside);
+        let up = if self.meter.is_some() { 1.5 } else { 0.0 };
+        let at = rect.center() - galley.size() / 2.0 - vec2(0.0, up);
+        ui.painter().galley(at, galley, color);
+        response
+    }
+}
+
+/// A heading above a group, with room for something at its right end.
+pub fn heading<R>(ui: &mut Ui, text: &str, right: impl FnOnce(&mut Ui) -> R) -> R {
+    ui.horizontal(|ui| {
+        ui.label(theme::strong_text(text, theme::BODY));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), right).inner
+    })
+    .inner
+}
+
+/// Text that steps back.
+pub fn muted(ui: &mut Ui, text: impl Into<String>) -> Response {
+    let color = ink(ui).muted;
+    ui.label(egui::RichText::new(text).size(theme::SMALL).color(color))
+}
+
+/// A hairline with air around it.
+pub fn hairline(ui: &mut Ui) {
+    ui.add_space(theme::GRID);
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 1.0), Sense::hover());
+    ui.painter().rect_filled(rect, 0.0, ink(ui).hairline);
+    ui.add_space(theme::GRID);
+}
+
+/// Signs that are drawn, so that they look the same whatever fonts there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Icon {
+    Play,
+    Pause,
+    Previous,
+    Next,
+    Loop,
+    Search,
+    Close,
+    Menu,
+    Sidebar,
+    Panel,
+}
+
+/// A square button with a sign.
+pub fn icon_button(ui: &mut Ui, icon: Icon, name: &str, on: bool) -> Response {
+    let ink = ink(ui);
+    let (rect, response) = ui.allocate_exact_size(Vec2::splat(28.0), Sense::click());
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, name));
+    if response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(rect, 4.0, ink.raised_hover);
+    }
+    let color = if on { ink.accent } else { ink.text };
+    paint_icon(ui, icon, rect.shrink(8.0), color);
+    response.on_hover_text(name)
+}
+
+/// Draws a sign into a square.
+pub fn paint_icon(ui: &Ui, icon: Icon, rect: Rect, color: Color32) {
+    let painter = ui.painter();
+    let stroke = Stroke::new(1.5, color);
+    let triangle = |from: f32, to: f32| {
+        let x = |t: f32| rect.left() + t * rect.width();
+        egui::Shape::convex_polygon(
+            vec![
+                pos2(x(from), rect.top()),
+                pos2(x(to), rect.center().y),
+                pos2(x(from), rect.bottom()),
+            ],
+            color,
+            Stroke::NONE,
+        )
+    };
+    let bar = |from: f32, to: f32| {
+        let x = |t: f32| rect.left() + t * rect.width();
+        Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
+    };
+    match icon {
+        Icon::Play => {
+            painter.add(triangle(0.1, 1.0));
+        }
+        Icon::Pause => {
+            painter.rect_filled(bar(0.1, 0.38), 1.0, color);
+            painter.rect_filled(bar(0.62, 0.9), 1.0, color);
+        }
+        Icon::Previous => {
+            painter.add(triangle(0.95, 0.15));
+            painter.rect_filled(bar(0.0, 0.14), 0.0, color);
+        }
+        Icon::Next => {
+            painter.add(triangle(0.05, 0.85));
+            painter.rect_filled(bar(0.86, 1.0), 0.0, color);
+        }
+        Icon::Loop => {
+            painter.rect_stroke(rect.shrink2(vec2(0.0, 2.0)), 4.0, stroke, StrokeKind::Middle);
+            let tip = pos2(rect.center().x + 2.0, rect.top() + 2.0);
+            painter.add(egui::Shape::convex_polygon(
+                vec![tip + vec2(-4.0, -3.5), tip + vec2(2.0, 0.0), tip + vec2(-4.0, 3.5)],
+                color,
+                Stroke::NONE,
+            ));
+        }
+        Icon::Search => {
+            let centre = rect.center() - vec2(1.5, 1.5);
+            painter.circle_stroke(centre, rect.width() * 0.36, stroke);
+            let from = centre + Vec2::splat(rect.width() * 0.27);
+            painter.line_segment([from, rect.right_bottom()], stroke);
+        }
+        Icon::Close => {
+            painter.line_segment([rect.left_top(), rect.right_bottom()], stroke);
+            painter.line_segment([rect.right_top(), rect.left_bottom()], stroke);
+        }
+        Icon::Menu => {
+            for t in [0.15, 0.5, 0.85] {
+                painter.hline(rect.x_range(), rect.top() + t * rect.height(), stroke);
+            }
+        }
+        Icon::Sidebar => {
+            painter.rect_stroke(rect, 2.0, stroke, StrokeKind::Middle);
+            painter.vline(rect.left() + rect.width() * 0.36, rect.y_range(), stroke);
+        }
+        Icon::Panel => {
+            painter.rect_stroke(rect, 2.0, stroke, StrokeKind::Middle);
+            painter.vline(rect.right() - rect.width() * 0.36, rect.y_range(), stroke);
+        }
+    }
+}
+
+/// A row of choices of which one is on.
+pub fn segments<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    current: T,
+    choices: &[(T, &str, String)],
+) -> Option<T> {
+    let ink = ink(ui);
+    let mut chosen = None;
+    ui.spacing_mut().item_spacing.x = 2.0;
+    for (value, text, hint) in choices {
+        let on = *value == current;
+        let font = if on { theme::strong(theme::BODY) } else { theme::plain(theme::BODY) };
+        let color = if on { ink.text } else { ink.muted };
+        let galley = ui.painter().layout_no_wrap((*text).to_owned(), font, color);
+        // The bold text is wider: reserve its room, so that nothing moves when the choice does.
+        let widest = ui
+            .painter()
+            .layout_no_wrap((*text).to_owned(), theme::strong(theme::BODY), color)
+            .size()
+            .x;
+        let (rect, response) = ui.allocate_exact_size(vec2(widest + 20.0, 28.0), Sense::click());
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, *text));
+        if response.hovered() || response.has_focus() {
+            ui.painter().rect_filled(rect, 4.0, ink.raised);
+        }
+        if on {
+            let line = Rect::from_min_max(
+                pos2(rect.left() + 8.0, rect.bottom() - 2.0),
+                pos2(rect.right() - 8.0, rect.bottom()),
+            );
+            ui.painter().rect_filled(line, 1.0, ink.accent);
+        }
+        ui.painter().galley(rect.center() - galley.size() / 2.0, galley, color);
+        if response.on_hover_text(hint).clicked() {
+            chosen = Some(*value);
+        }
+    }
+    chosen
+}
+
+/// A button in the accent: the one thing to do next.
+pub fn primary_button(ui: &mut Ui, text: &str, enabled: bool) -> Response {
+    let ink = ink(ui);
+    let (fill, color) = if enabled { (ink.accent, ink.on_accent) } else { (ink.raised, ink.muted) };
+    let label = egui::RichText::new(text).font(theme::strong(theme::BODY)).color(color);
+    ui.add_enabled(enabled, egui::Button::new(label).fill(fill).min_size(vec2(64.0, 28.0)))
+}
+
+/// A thin bar that says how far something is; moves where that is not known.
+pub fn progress_line(ui: &Ui, rect: Rect, share: Option<f32>) {
+    let ink = ink(ui);
+    ui.painter().rect_filled(rect, 0.0, ink.hairline);
+    let (from, to) = match share {
+        Some(share) => (0.0, share.clamp(0.0, 1.0)),
+        None => {
+            ui.request_repaint_after(std::time::Duration::from_millis(33));
+            let t = (ui.input(|input| input.time) * 0.6).fract() as f32;
+            ((t * 1.3 - 0.3).max(0.0), (t * 1.3).min(1.0))
+        }
+    };
+    let x = |t: f32| rect.left() + t * rect.width();
+    let filled = Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()));
+    ui.painter().rect_filled(filled, 0.0, ink.accent);
+}
+
+/// One line of text in a rectangle, cut with an ellipsis.
+pub fn text_in(ui: &Ui, rect: Rect, align: Align2, text: &str, font: FontId, color: Color32) {
+    let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
+    job.wrap.max_width = rect.width();
+    job.wrap.max_rows = 1;
+    job.wrap.break_anywhere = true;
+    let galley = ui.painter().layout_job(job);
+    let at = align.align_size_within_rect(galley.size(), rect).min;
+    ui.painter().galley(at, galley, color);
+}

@@ -1,0 +1,320 @@
+//! The real window: winit's events in, pixels on a surface out.
+//!
+//! Frames are drawn on request only. Requests from other threads come as events, so that an idle
+//! window costs nothing and a held key leaves no backlog: all events that wait become one frame.
+
+use super::app::HostRequest;
+use super::host::{Host, HostOptions, new_context, prepare};
+use crate::gpu::{Gpu, GpuOptions};
+use anyhow::Context as _;
+use egui_winit::accesskit_winit;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use winit::application::ApplicationHandler;
+use winit::event::WindowEvent;
+use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
+use winit::window::{Fullscreen, Window, WindowId};
+
+const DEFAULT_SIZE: [f32; 2] = [1600.0, 960.0];
+const FAREWELL: Duration = Duration::from_secs(2);
+const MIN_SIZE: [f64; 2] = [480.0, 360.0];
+
+/// What reaches the event loop from outside.
+#[derive(Debug)]
+enum Wakeup {
+    /// A frame is wanted at this time.
+    Frame(Instant),
+    /// Assistive technology.
+    Accessibility(accesskit_winit::Event),
+}
+
+impl From<accesskit_winit::Event> for Wakeup {
+    fn from(event: accesskit_winit::Event) -> Self {
+        Self::Accessibility(event)
+    }
+}
+
+/// Opens the window and runs until it is closed.
+///
+/// # Errors
+/// If there is no display, no adapter, or the surface cannot be used.
+pub fn run(options: HostOptions, gpu: GpuOptions) -> anyhow::Result<()> {
+    let event_loop = EventLoop::<Wakeup>::with_user_event().build().context(
+        "no window can be opened: is there a display (DISPLAY or WAYLAND_DISPLAY)? Without one, use `vlmscope ask` and `vlmscope render`",
+    )?;
+    let proxy = event_loop.create_proxy();
+    let mut program =
+        Program { proxy, gpu, options: Some(options), open: None, next: None, failure: None };
+    event_loop.run_app(&mut program)?;
+    if let Some(open) = &mut program.open {
+        open.host.app.keep_settings(true);
+        // A model that is loading cannot be stopped; nobody should wait for it.
+        if let Some(ended) = open.host.app.chat.close() {
+            let _ = ended.recv_timeout(FAREWELL);
+        }
+    }
+    program.failure.map_or(Ok(()), Err)
+}
+
+struct Program {
+    proxy: EventLoopProxy<Wakeup>,
+    gpu: GpuOptions,
+    options: Option<HostOptions>,
+    open: Option<Open>,
+    /// When the next frame is wanted.
+    next: Option<Instant>,
+    failure: Option<anyhow::Error>,
+}
+
+/// An opened window. The surface lives as long as the window that it holds.
+struct Open {
+    window: Arc<Window>,
+    surface: wgpu::Surface<'static>,
+    config: wgpu::SurfaceConfiguration,
+    host: Host,
+    input: egui_winit::State,
+    shown: bool,
+}
+
+impl Program {
+    fn open(&mut self, event_loop: &ActiveEventLoop) -> anyhow::Result<()> {
+        let Some(options) = self.options.take() else { return Ok(()) };
+        let ctx = new_context();
+        let prepared = prepare(&ctx, &options);
+        let [width, height] = options.settings.window_size.unwrap_or(DEFAULT_SIZE);
+        let attributes = Window::default_attributes()
+            .with_title("vlmscope")
+            // Assistive technology must be told before the window is seen.
+            .with_visible(false)
+            .with_min_inner_size(winit::dpi::LogicalSize::new(MIN_SIZE[0], MIN_SIZE[1]))
+            .with_inner_size(winit::dpi::LogicalSize::new(width, height));
+        let window = Arc::new(event_loop.create_window(attributes)?);
+        let instance =
+            wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let surface = instance.create_surface(Arc::clone(&window)).context(
+            "the window cannot be drawn to: install a Vulkan driver (on Debian: mesa-vulkan-drivers)",
+        )?;
+        let gpu = Gpu::open_with(instance, Some(&surface), &self.gpu)?;
+        let config = configuration(&gpu, &surface, &window)?;
+        surface.configure(&gpu.device, &config);
+        let limit = gpu.limits().max_texture_dimension_2d as usize;
+        let format = config.format;
+        let host = Host::with(ctx, prepared, gpu, format, options)?;
+        let input = self.connect(&host, event_loop, &window, limit);
+        self.open = Some(Open { window, surface, config, host, input, shown: false });
+        self.next = Some(Instant::now());
+        Ok(())
+    }
+
+    /// egui's input for this window, and the ways by which it asks for frames.
+    fn connect(
+        &self,
+        host: &Host,
+        event_loop: &ActiveEventLoop,
+        window: &Window,
+        max_texture_side: usize,
+    ) -> egui_winit::State {
+        let proxy = self.proxy.clone();
+        host.ctx.set_request_repaint_callback(move |info| {
+            // A loop that has ended needs no frames.
+            let _ = proxy.send_event(Wakeup::Frame(Instant::now() + info.delay));
+        });
+        let mut input = egui_winit::State::new(
+            host.ctx.clone(),
+            egui::ViewportId::ROOT,
+            window,
+            Some(window.scale_factor() as f32),
+            window.theme(),
+            Some(max_texture_side),
+        );
+        input.init_accesskit(event_loop, window, self.proxy.clone());
+        input
+    }
+
+    fn wants_frame(&mut self, at: Instant) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    fn fail(&mut self, event_loop: &ActiveEventLoop, error: anyhow::Error) {
+        self.failure = Some(error);
+        event_loop.exit();
+    }
+
+    fn draw(&mut self, event_loop: &ActiveEventLoop) {
+        self.next = None;
+        let Some(open) = &mut self.open else { return };
+        if open.host.gpu().is_lost() {
+            match open.recover() {
+                Ok(()) => {
+                    let (window, limit) = (Arc::clone(&open.window), 8192);
+                    let input = self
+                        .open
+                        .as_ref()
+                        .map(|open| self.connect(&open.host, event_loop, &window, limit));
+                    if let (Some(open), Some(input)) = (&mut self.open, input) {
+                        open.input = input;
+                    }
+                }
+                Err(error) => return self.fail(event_loop, error),
+            }
+        }
+        let Some(open) = &mut self.open else { return };
+        if let Err(error) = open.draw() {
+            return self.fail(event_loop, error);
+        }
+        for request in std::mem::take(&mut open.host.app.host) {
+            open.serve(request, event_loop);
+        }
+    }
+}
+
+impl Open {
+    fn draw(&mut self) -> anyhow::Result<()> {
+        let input = self.input.take_egui_input(&self.window);
+        let frame = self.host.frame(input);
+        self.input.handle_platform_output(&self.window, frame.platform.clone());
+        let [width, height] = <[u32; 2]>::from(self.window.inner_size());
+        if width == 0 || height == 0 {
+            self.host.skip(frame);
+            return Ok(());
+        }
+        if [self.config.width, self.config.height] != [width, height] {
+            self.resize([width, height]);
+        }
+        let Some(texture) = self.texture()? else {
+            self.host.skip(frame);
+            self.window.request_redraw();
+            return Ok(());
+        };
+        let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
+        self.host.paint(frame, &view, [width, height]);
+        self.window.pre_present_notify();
+        self.host.gpu().queue.present(texture);
+        if !self.shown {
+            self.shown = true;
+            self.window.set_visible(true);
+        }
+        Ok(())
+    }
+
+    /// The next picture of the surface; `None` where there is none this time.
+    fn texture(&mut self) -> anyhow::Result<Option<wgpu::SurfaceTexture>> {
+        use wgpu::CurrentSurfaceTexture as Current;
+        match self.surface.get_current_texture() {
+            Current::Success(texture) => Ok(Some(texture)),
+            Current::Suboptimal(texture) => Ok(Some(texture)),
+            Current::Outdated | Current::Lost => {
+                self.surface.configure(&self.host.gpu().device, &self.config);
+                Ok(None)
+            }
+            Current::Timeout | Current::Occluded => Ok(None),
+            Current::Validation => {
+                self.host.gpu().check()?;
+                anyhow::bail!("the window's surface was refused by the driver")
+            }
+        }
+    }
+
+    fn resize(&mut self, [width, height]: [u32; 2]) {
+        if width == 0 || height == 0 {
+            return;
+        }
+        (self.config.width, self.config.height) = (width, height);
+        self.surface.configure(&self.host.gpu().device, &self.config);
+        let scale = self.window.scale_factor() as f32;
+        let size = [width as f32 / scale, height as f32 / scale];
+        if !self.window.is_maximized() && self.window.fullscreen().is_none() {
+            self.host.app.settings.window_size = Some(size);
+        }
+    }
+
+    /// Another device after the old one was lost.
+    fn recover(&mut self) -> anyhow::Result<()> {
+        let instance = self.host.gpu().instance.clone();
+        let gpu = self.host.gpu().reopen()?;
+        self.surface = instance.create_surface(Arc::clone(&self.window))?;
+        self.surface.configure(&gpu.device, &self.config);
+        self.host.rebuild(gpu)
+    }
+
+    fn serve(&mut self, request: HostRequest, event_loop: &ActiveEventLoop) {
+        match request {
+            HostRequest::ToggleFullScreen => {
+                let full = self.window.fullscreen().is_none();
+                self.window.set_fullscreen(full.then_some(Fullscreen::Borderless(None)));
+            }
+            HostRequest::Quit => event_loop.exit(),
+            HostRequest::PastePicture => match self.input.clipboard_image() {
+                Some(pixels) => self.host.app.exports.read_pixels(pixels),
+                None => self.host.app.notify("There is no picture on the clipboard.", false),
+            },
+        }
+    }
+}
+
+fn configuration(
+    gpu: &Gpu,
+    surface: &wgpu::Surface<'_>,
+    window: &Window,
+) -> anyhow::Result<wgpu::SurfaceConfiguration> {
+    let size = window.inner_size();
+    let mut config = surface
+        .get_default_config(&gpu.adapter, size.width.max(1), size.height.max(1))
+        .context("the adapter cannot draw to this window; choose another with --adapter")?;
+    // egui blends in gamma space: the surface must store the bytes as they are.
+    let formats = surface.get_capabilities(&gpu.adapter).formats;
+    let plain = formats.iter().copied().find(|format| {
+        matches!(format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Rgba8Unorm)
+    });
+    config.format = plain.unwrap_or(config.format);
+    config.present_mode = wgpu::PresentMode::AutoVsync;
+    config.desired_maximum_frame_latency = 1;
+    Ok(config)
+}
+
+impl ApplicationHandler<Wakeup> for Program {
+    fn resumed(&mut self, event_loop: &ActiveEventLoop) {
+        if let Err(error) = self.open(event_loop) {
+            self.fail(event_loop, error);
+        }
+    }
+
+    fn user_event(&mut self, _event_loop: &ActiveEventLoop, event: Wakeup) {
+        match event {
+            Wakeup::Frame(at) => self.wants_frame(at),
+            Wakeup::Accessibility(event) => {
+                if let Some(open) = &mut self.open
+                    && let accesskit_winit::WindowEvent::ActionRequested(request) =
+                        event.window_event
+                {
+                    open.input.on_accesskit_action_request(request);
+                }
+                self.wants_frame(Instant::now());
+            }
+        }
+    }
+
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, _id: WindowId, event: WindowEvent) {
+        let Some(open) = &mut self.open else { return };
+        let answer = open.input.on_window_event(&open.window, &event);
+        match event {
+            WindowEvent::RedrawRequested => self.draw(event_loop),
+            WindowEvent::CloseRequested => event_loop.exit(),
+            _ if answer.repaint => self.wants_frame(Instant::now()),
+            _ => {}
+        }
+    }
+
+    fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        let flow = match (self.next, &self.open) {
+            (Some(at), Some(open)) if at <= Instant::now() => {
+                open.window.request_redraw();
+                // Wayland draws when it is ready; asking again later is harmless.
+                ControlFlow::WaitUntil(Instant::now() + Duration::from_millis(250))
+            }
+            (Some(at), _) => ControlFlow::WaitUntil(at),
+            (None, _) => ControlFlow::Wait,
+        };
+        event_loop.set_control_flow(flow);
+    }
+}
