@@ -104,7 +104,7 @@ beside them (`scripts/tiny/sprites/OFL.txt`); by its clause 5 it does not extend
 ## Limits
 
 - One domain: drawn objects, {nouns} nouns, {colours} colours, English. A word that it does not know should give "I do not know that word."; free typing far from its
-  templates can still give nonsense.
+  templates mostly does too, but forms close to them that it was never taught give nonsense ("Is the balloon blue?", "What is above the fox?").
 - Weakest: {weakest}.
 - It counts to three, orders descriptions from left to right, and was not taught pictures with more than four things, or things that overlap.
 - It says what it was taught to say: a colour word is the name of the paint, a position one of nine.

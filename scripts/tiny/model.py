@@ -1,7 +1,7 @@
 """The tiny LLaVA: its configuration, its initial weights, and a packed forward pass over the same weights.
 
 The forward pass is our own because transformers would encode the picture once for every question: here nine questions share one
-picture. `check_against_transformers` holds it to `LlavaForConditionalGeneration`.
+picture. tests/test_tiny.py holds it to `LlavaForConditionalGeneration`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ noun is one row of attention.
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -84,8 +85,6 @@ def build_tokenizer() -> Tokenizer:
 
 def _only_special(state: str) -> str:
     """The trainer marks the byte tokens as special; they must be ordinary or decoding would drop them."""
-    import json
-
     data = json.loads(state)
     data["added_tokens"] = [token for token in data["added_tokens"] if not token["content"].startswith("<0x")]
     return json.dumps(data, ensure_ascii=False)

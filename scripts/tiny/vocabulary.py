@@ -1,6 +1,6 @@
 """What the scenes can contain: nouns, colours, positions and backgrounds.
 
-A noun's `colours` are what a person could call it; they decide which colour questions would be ambiguous and are never asked.
+What a person could call a thing's colour decides which colour questions would be ambiguous, and those are never asked.
 """
 
 from __future__ import annotations
