@@ -215,9 +215,9 @@ impl Gpu {
 
 /// Every object carries its pass as its label, so a message names the pass in quotation marks.
 fn pass_in(message: &str) -> String {
-    let quoted = message.split(['\'', '`']).skip(1).step_by(2);
+    let mut quoted = message.split(['\'', '`']).skip(1).step_by(2);
     let known = |label: &&str| super::passes::NAMES.iter().any(|name| label.starts_with(name));
-    quoted.into_iter().find(known).unwrap_or("frame").to_owned()
+    quoted.find(known).unwrap_or("frame").to_owned()
 }
 
 fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {

@@ -370,8 +370,7 @@ impl MapSlot {
                 &pipeline,
                 &buffers,
                 [uniforms, place.offset],
-                self.patches as u32,
-                reduction.planes() as u32,
+                [self.patches as u32, reduction.planes() as u32],
             );
             drop(pass);
             work.stats.ran("reduce");
@@ -448,8 +447,7 @@ impl MapSlot {
             &mut pass,
             (&work.ring.buffer, offset),
             &params,
-            planes,
-            ranges,
+            [planes, ranges],
             key.levels,
         );
         drop(pass);

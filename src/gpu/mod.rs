@@ -21,6 +21,7 @@ mod renderer;
 pub mod shader;
 mod target;
 mod timing;
+mod views;
 
 use context::Context;
 pub use context::{Globals, linear_color, linear_from_srgb};

@@ -91,8 +91,7 @@ impl Normalise {
         pass: &mut wgpu::ComputePass<'_>,
         uniforms: (&wgpu::Buffer, u32),
         params: &Params,
-        planes: &wgpu::Buffer,
-        ranges: &wgpu::Buffer,
+        [planes, ranges]: [&wgpu::Buffer; 2],
         contours: bool,
     ) {
         let bound = group(

@@ -116,7 +116,8 @@ impl Reduce {
         Ok(slot.insert(made).clone())
     }
 
-    /// Folds one page into the planes. `offsets`: of the uniforms, then of the page.
+    /// Folds one page into the planes. `offsets`: of the uniforms, then of the page; then how many
+    /// patches and planes there are.
     pub fn encode(
         &self,
         gpu: &Gpu,
@@ -124,8 +125,7 @@ impl Reduce {
         pipeline: &wgpu::ComputePipeline,
         buffers: &Buffers<'_>,
         offsets: [u32; 2],
-        patches: u32,
-        planes: u32,
+        [patches, planes]: [u32; 2],
     ) {
         let bound = group(
             &gpu.device,

@@ -1,0 +1,384 @@
+//! What each view draws onto the stage: quads with their pipelines and groups.
+
+use super::context::{group, linear_color, lut_row, window};
+use super::frame::{Draw, Frame, Groups, corners};
+use super::geometry::{OnPicture, span_on_picture};
+use super::maps::Tile;
+use super::passes::{composite, matrix, picture, token_matrix, wall};
+use super::pictures::Loaded;
+use super::plan::atlas_columns;
+use super::{GpuError, Scene};
+use crate::analysis::reduce::has_bos;
+use crate::view::figure::{Figure, PixelRect};
+use crate::view::{Blend, Interpolation, Mix, ViewKind};
+
+/// Contour lines, in design units.
+const CONTOUR: f32 = 2.0;
+
+impl Frame<'_> {
+    fn load(&mut self, scene: &Scene<'_>, second: bool) -> Result<Loaded, GpuError> {
+        let trace = if second { scene.second_trace() } else { scene.trace };
+        let choice = scene.state.picture;
+        self.pictures.get(self.context, trace, choice.index, choice.form)
+    }
+
+    /// Where the whole picture lies: the content, or every tile of the heads view with its place
+    /// in the atlas.
+    pub(super) fn places(scene: &Scene<'_>, figure: &Figure) -> Vec<(u32, PixelRect)> {
+        if scene.state.view == ViewKind::Heads {
+            figure.tiles.clone()
+        } else {
+            vec![(0, figure.content)]
+        }
+    }
+
+    /// The picture alone, wherever the view shows it.
+    pub fn bare_picture(
+        &mut self,
+        scene: &Scene<'_>,
+        figure: &Figure,
+    ) -> Result<Vec<Draw>, GpuError> {
+        let loaded = self.load(scene, false)?;
+        let places = Self::places(scene, figure);
+        let minified = is_minified(&places, &loaded);
+        let instances: Vec<_> = places
+            .iter()
+            .map(|(_, rect)| picture::Instance {
+                rect: corners(rect),
+                uv: OnPicture::WHOLE.corners(),
+            })
+            .collect();
+        let pipeline = self.picture.pipeline(self.context, self.format, minified)?;
+        let bound = group(
+            &self.work.gpu.device,
+            "picture",
+            &self.picture.layout,
+            &[wgpu::BindingResource::TextureView(&loaded.view)],
+        );
+        let draw = self.draw("picture", pipeline, vec![(bound, None)], &instances)?;
+        Ok(vec![draw])
+    }
+
+    /// Picture and map: overlay, relevancy, difference, heads.
+    pub fn overlays(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
+        let state = scene.state;
+        let tiles = self.first.tiles();
+        let spans: Vec<OnPicture> = scene
+            .trace
+            .meta()
+            .spans
+            .iter()
+            .map(|span| span_on_picture(scene.trace, state, span))
+            .collect();
+        let drawn = state.opacity > 0.0 && !tiles.is_empty();
+        let covered =
+            drawn && tiles.iter().any(|t| spans.get(t.span).is_some_and(OnPicture::covers_all));
+        let mut draws = if covered { Vec::new() } else { self.bare_picture(scene, figure)? };
+        if drawn {
+            let places = Self::places(scene, figure);
+            let style = self.composite_style(scene, figure);
+            let mut instances = Vec::new();
+            let mut parts = Vec::new();
+            for (at, tile) in tiles.iter().enumerate() {
+                let Some(span) = spans.get(tile.span) else { continue };
+                let from = instances.len() as u32;
+                instances.extend(quads(scene, &places, tile, span));
+                if instances.len() as u32 > from {
+                    let (pipeline, groups) = self.composite(scene, &places, (at, tile), style)?;
+                    parts.push((from..instances.len() as u32, pipeline, groups));
+                }
+            }
+            self.instances.composite.set(self.work.gpu, &instances)?;
+            draws.extend(parts.into_iter().map(|(range, pipeline, groups)| Draw {
+                name: "composite",
+                pipeline,
+                groups,
+                instances: self.instances.composite.get().cloned(),
+                range,
+                on_stage: true,
+            }));
+        }
+        Ok(draws)
+    }
+
+    fn composite_style(&mut self, scene: &Scene<'_>, figure: &Figure) -> u32 {
+        let visible = figure.visible();
+        let mix_at = match scene.mix() {
+            Some(Mix::CrossFade { amount }) => amount as f32,
+            Some(Mix::Swipe { position }) => visible.x + position as f32 * visible.width,
+            Some(Mix::Difference) | None => 0.0,
+        };
+        self.work.reserve(1);
+        self.work.ring.push(&composite::Style {
+            opacity: scene.state.opacity as f32,
+            mix_at,
+            lut_row: lut_row(scene.colormap()),
+            diverging: u32::from(scene.is_difference()),
+            line_px: (CONTOUR * figure.scale).max(1.0),
+            unused: 0.0,
+            padding: [0.0; 2],
+        })
+    }
+
+    /// Pipeline and groups of one tile of the atlas.
+    fn composite(
+        &mut self,
+        scene: &Scene<'_>,
+        places: &[(u32, PixelRect)],
+        (at, tile): (usize, &Tile),
+        style: u32,
+    ) -> Result<(wgpu::RenderPipeline, Groups), GpuError> {
+        let base = self.load(scene, false)?;
+        let second_tiles = self.second.tiles();
+        // Until the second map has arrived the first is shown alone.
+        let second_tile = second_tiles.get(at).filter(|second| second.cells == tile.cells);
+        let mixed = match (scene.mix(), second_tile) {
+            (Some(Mix::CrossFade { .. }), Some(_)) => composite::SecondMap::CrossFade,
+            (Some(Mix::Swipe { .. }), Some(_)) => composite::SecondMap::Swipe,
+            _ => composite::SecondMap::None,
+        };
+        let over = match mixed {
+            composite::SecondMap::None => base.clone(),
+            _ => self.load(scene, true)?,
+        };
+        let mode = composite::Mode {
+            blend: match scene.state.blend {
+                Blend::Glow => 0,
+                Blend::Flat => 1,
+                Blend::Multiply => 2,
+                Blend::Spotlight => 3,
+                Blend::Contours => 4,
+            },
+            second: mixed,
+            minified: is_minified(places, &base),
+            nearest: scene.state.interpolation == Interpolation::Nearest,
+        };
+        let pipeline = self.composite.pipeline(self.context, self.format, mode)?;
+        Ok((pipeline, self.composite_groups(style, [&base, &over], tile, second_tile)))
+    }
+
+    fn composite_groups(
+        &self,
+        style: u32,
+        [base, over]: [&Loaded; 2],
+        tile: &Tile,
+        second: Option<&Tile>,
+    ) -> Groups {
+        let device = &self.work.gpu.device;
+        let view = wgpu::BindingResource::TextureView;
+        let style_group = group(
+            device,
+            "composite",
+            &self.composite.style_layout,
+            &[window(&self.work.ring.buffer, size_of::<composite::Style>() as u64)],
+        );
+        let pictures = group(
+            device,
+            "composite",
+            &self.composite.picture_layout,
+            &[view(&base.view), view(&over.view)],
+        );
+        let maps = group(
+            device,
+            "composite",
+            &self.composite.map_layout,
+            &[
+                view(&tile.view),
+                view(&second.unwrap_or(tile).view),
+                tile.ranges.as_entire_binding(),
+            ],
+        );
+        vec![(style_group, Some(style)), (pictures, None), (maps, None)]
+    }
+
+    /// Every layer and head.
+    pub fn wall(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
+        let shape = scene.trace.shape();
+        let (layers, heads) = (shape.layers as u32, shape.heads as u32);
+        let tiles = self.first.tiles();
+        let mut instances = Vec::new();
+        let mut parts = Vec::new();
+        let mut densest = 1.0_f32;
+        for tile in tiles.iter() {
+            let from = instances.len() as u32;
+            for layer in 0..layers {
+                for head in 0..heads {
+                    let place = figure.content.cell(layer, head, layers, heads);
+                    let Some((uv, bounds)) = tile.cell([head, layer]) else { continue };
+                    if !place.overlaps(&figure.stage) {
+                        continue;
+                    }
+                    let texels = (tile.grid[0] * tile.texels) as f32;
+                    densest = densest.max(texels / place.width.max(1.0));
+                    instances.push(wall::Instance { rect: corners(&place), uv, bounds });
+                }
+            }
+            parts.push((from..instances.len() as u32, tile.view.clone()));
+        }
+        if instances.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A little minification is left to the bilinear filter.
+        let taps = (densest * 0.75).ceil() as u32;
+        let taps = taps.next_power_of_two().clamp(1, wall::MOST_TAPS);
+        let nearest = scene.state.interpolation == Interpolation::Nearest;
+        let pipeline = self.wall.pipeline(self.context, self.format, taps, nearest)?;
+        self.work.reserve(1);
+        let style = self.work.ring.push(&wall::Style {
+            lut_row: lut_row(scene.colormap()),
+            unused: 0,
+            padding: [0; 2],
+        });
+        let device = &self.work.gpu.device;
+        self.instances.wall.set(self.work.gpu, &instances)?;
+        let style_group = group(
+            device,
+            "wall",
+            &self.wall.style_layout,
+            &[window(&self.work.ring.buffer, size_of::<wall::Style>() as u64)],
+        );
+        let draws = parts.into_iter().map(|(range, view)| {
+            let resources = [wgpu::BindingResource::TextureView(&view)];
+            let atlas = group(device, "wall", &self.wall.atlas_layout, &resources);
+            Draw {
+                name: "wall",
+                pipeline: pipeline.clone(),
+                groups: vec![(style_group.clone(), Some(style)), (atlas, None)],
+                instances: self.instances.wall.get().cloned(),
+                range,
+                on_stage: true,
+            }
+        });
+        Ok(draws.collect())
+    }
+
+    /// One number a layer and head.
+    pub fn matrix(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
+        let shape = scene.trace.shape();
+        let (layers, heads) = (shape.layers as u32, shape.heads as u32);
+        let scaling = scene.scaling();
+        let range = self.head_numbers.range(&scaling).map(|end| end as f32);
+        let instances: Vec<matrix::Instance> = self
+            .head_numbers
+            .values()
+            .iter()
+            .enumerate()
+            .map(|(at, &value)| {
+                let (layer, head) = (at as u32 / heads, at as u32 % heads);
+                matrix::Instance {
+                    rect: corners(&figure.content.cell(layer, head, layers, heads)),
+                    value: scaling.apply(value, range),
+                }
+            })
+            .collect();
+        let pipeline = self.matrix.pipeline(self.context, self.format)?;
+        let palette = scene.state.theme.palette();
+        self.work.reserve(1);
+        let style = self.work.ring.push(&matrix::Style {
+            lut_row: lut_row(scene.colormap()),
+            unused: 0,
+            padding: [0; 2],
+            gap: linear_color(palette.hairline, 1.0),
+        });
+        let bound = group(
+            &self.work.gpu.device,
+            "matrix",
+            &self.matrix.style_layout,
+            &[window(&self.work.ring.buffer, size_of::<matrix::Style>() as u64)],
+        );
+        Ok(vec![self.draw("matrix", pipeline, vec![(bound, Some(style))], &instances)?])
+    }
+
+    /// Query × key.
+    pub fn token_matrix(
+        &mut self,
+        scene: &Scene<'_>,
+        figure: &Figure,
+    ) -> Result<Vec<Draw>, GpuError> {
+        let Some((view, pooled, bytes)) = self.tokens.texture(self.context, scene)? else {
+            return Ok(Vec::new());
+        };
+        self.work.stats.map_bytes += bytes;
+        let Some(gathered) = self.tokens.gathered() else { return Ok(Vec::new()) };
+        let remove_bos = scene.state.remove_bos && has_bos(scene.trace);
+        let scale = scene.trace.meta().attention_scale;
+        let palette = scene.state.theme.palette();
+        let range = self.tokens.range(scene).map(|end| end as f32 * scale);
+        self.work.reserve(1);
+        let style = self.work.ring.push(&token_matrix::Style {
+            range,
+            lut_row: lut_row(scene.colormap()),
+            flags: u32::from(remove_bos),
+            gap: linear_color(palette.hairline, 1.0),
+            unseen: linear_color(palette.background, 1.0),
+            first: [0.0, gathered.first_query as f32 / pooled as f32],
+            pooled: pooled as f32,
+            padding: 0.0,
+        });
+        let texels = |count: usize| count as f32 / pooled as f32;
+        let instance = token_matrix::Instance {
+            rect: corners(&figure.content),
+            texels: [0.0, 0.0, texels(gathered.keys), texels(gathered.queries)],
+        };
+        let pipeline = self.token_matrix.pipeline(
+            self.context,
+            self.format,
+            scene.scaling().is_logarithmic(),
+        )?;
+        let device = &self.work.gpu.device;
+        let style_group = group(
+            device,
+            "token_matrix",
+            &self.token_matrix.style_layout,
+            &[window(&self.work.ring.buffer, size_of::<token_matrix::Style>() as u64)],
+        );
+        let weights = group(
+            device,
+            "token_matrix",
+            &self.token_matrix.weights_layout,
+            &[wgpu::BindingResource::TextureView(&view)],
+        );
+        let groups = vec![(style_group, Some(style)), (weights, None)];
+        Ok(vec![self.draw("token_matrix", pipeline, groups, &[instance])?])
+    }
+}
+
+/// One tile of the atlas over one span of the picture, at every place.
+fn quads(
+    scene: &Scene<'_>,
+    places: &[(u32, PixelRect)],
+    tile: &Tile,
+    span: &OnPicture,
+) -> Vec<composite::Instance> {
+    let clipped = span.clipped();
+    if clipped.is_empty() {
+        return Vec::new();
+    }
+    let columns = match scene.state.view {
+        ViewKind::Heads => atlas_columns(scene.trace.shape().heads as u32),
+        _ => 1,
+    };
+    let inner = span.share(&clipped);
+    let quad = |(plane, place): &(u32, PixelRect)| {
+        let (cell, bounds) = tile.cell([plane % columns, plane / columns])?;
+        let within = |low: f32, high: f32, share: f64| low + (high - low) * share as f32;
+        Some(composite::Instance {
+            rect: clipped.on(place),
+            picture_uv: clipped.corners(),
+            map_uv: [
+                within(cell[0], cell[2], inner.x0),
+                within(cell[1], cell[3], inner.y0),
+                within(cell[0], cell[2], inner.x1),
+                within(cell[1], cell[3], inner.y1),
+            ],
+            map_bounds: bounds,
+        })
+    };
+    places.iter().filter_map(quad).collect()
+}
+
+/// Whether the picture is drawn smaller than it is.
+fn is_minified(places: &[(u32, PixelRect)], picture: &Loaded) -> bool {
+    let narrowest = places.iter().map(|(_, place)| place.width).fold(f32::INFINITY, f32::min);
+    narrowest < picture.texture_width as f32 * 0.95
+}
