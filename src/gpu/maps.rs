@@ -436,6 +436,7 @@ impl MapSlot {
         let tiles = self.layout(work.gpu, trace, key, ranges)?;
         let count = shown.0.numbers.planes();
         let params = normalise::Params::new(&key.scaling, self.patches, count);
+        let steps = passes.normalise.steps(work.gpu, &params, key.levels)?;
         work.reserve(1);
         let offset = work.ring.push(&params);
         let mut pass = work.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -445,10 +446,9 @@ impl MapSlot {
         passes.normalise.encode(
             work.gpu,
             &mut pass,
+            &steps,
             (&work.ring.buffer, offset),
-            &params,
             [planes, ranges],
-            key.levels,
         );
         drop(pass);
         work.stats.ran("normalise");

@@ -56,13 +56,13 @@ pub(in crate::gpu) const fn range_pairs(planes: usize) -> usize {
     planes + 3
 }
 
-/// The pipelines.
+/// The pipelines; made on first use, for most views need the first alone.
 #[derive(Debug)]
 pub(in crate::gpu) struct Normalise {
     layout: wgpu::BindGroupLayout,
-    plane_ranges: wgpu::ComputePipeline,
-    shared_range: wgpu::ComputePipeline,
-    levels: wgpu::ComputePipeline,
+    plane_ranges: Option<wgpu::ComputePipeline>,
+    shared_range: Option<wgpu::ComputePipeline>,
+    levels: Option<wgpu::ComputePipeline>,
 }
 
 impl Normalise {
@@ -79,20 +79,43 @@ impl Normalise {
                 ],
             )
         })?;
-        let build = |entry| super::compute(gpu, &shader::NORMALISE, entry, &layout, &[]);
-        let (plane_ranges, shared_range, levels) =
-            (build("plane_ranges")?, build("shared_range")?, build("levels")?);
-        Ok(Self { layout, plane_ranges, shared_range, levels })
+        Ok(Self { layout, plane_ranges: None, shared_range: None, levels: None })
+    }
+
+    /// The dispatches of these parameters, in order: pipeline and workgroups.
+    pub fn steps(
+        &mut self,
+        gpu: &Gpu,
+        params: &Params,
+        contours: bool,
+    ) -> Result<Vec<(wgpu::ComputePipeline, u32)>, GpuError> {
+        let wanted = [
+            (true, &mut self.plane_ranges, "plane_ranges", params.planes),
+            (params.flags & 4 != 0, &mut self.shared_range, "shared_range", 1),
+            (contours, &mut self.levels, "levels", 1),
+        ];
+        let mut steps = Vec::new();
+        for (_, slot, entry, groups) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
+            let pipeline = match slot {
+                Some(found) => found.clone(),
+                None => {
+                    let layout = &self.layout;
+                    slot.insert(super::compute(gpu, &shader::NORMALISE, entry, layout, &[])?)
+                        .clone()
+                }
+            };
+            steps.push((pipeline, groups));
+        }
+        Ok(steps)
     }
 
     pub fn encode(
         &self,
         gpu: &Gpu,
         pass: &mut wgpu::ComputePass<'_>,
+        steps: &[(wgpu::ComputePipeline, u32)],
         uniforms: (&wgpu::Buffer, u32),
-        params: &Params,
         [planes, ranges]: [&wgpu::Buffer; 2],
-        contours: bool,
     ) {
         let bound = group(
             &gpu.device,
@@ -104,16 +127,10 @@ impl Normalise {
                 ranges.as_entire_binding(),
             ],
         );
-        pass.set_pipeline(&self.plane_ranges);
-        pass.set_bind_group(1, &bound, &[uniforms.1]);
-        pass.dispatch_workgroups(params.planes, 1, 1);
-        if params.flags & 4 != 0 {
-            pass.set_pipeline(&self.shared_range);
-            pass.dispatch_workgroups(1, 1, 1);
-        }
-        if contours {
-            pass.set_pipeline(&self.levels);
-            pass.dispatch_workgroups(1, 1, 1);
+        for (pipeline, groups) in steps {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(1, &bound, &[uniforms.1]);
+            pass.dispatch_workgroups(*groups, 1, 1);
         }
     }
 }
