@@ -85,7 +85,9 @@ fn contours(base: vec3f, value: f32) -> vec3f {
                 let casing = clamp(style.line_px * 0.5 + 1.5 - distance, 0.0, 1.0) * 0.55;
                 let line = clamp(style.line_px * 0.5 + 0.5 - distance, 0.0, 1.0);
                 color = mix(color, vec3f(0.0), casing * style.opacity);
-                color = mix(color, lut_color(max(level, 0.35), style.lut_row), line * style.opacity);
+                // By rank and not by level: most of a map is low, and dark lines are not read.
+                let shade = lut_color(0.4 + 0.18 * f32(i), style.lut_row);
+                color = mix(color, shade, line * style.opacity);
             }
         }
     }

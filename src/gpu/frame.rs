@@ -35,7 +35,7 @@ const OUTLINE: f32 = 1.5;
 /// Patches smaller than this have no hairlines; from `GRID_FULL` on they are at full strength.
 const GRID_FROM: f32 = 20.0;
 const GRID_FULL: f32 = 56.0;
-const GRID_ALPHA: f32 = 0.16;
+const GRID_ALPHA: f32 = 0.09;
 
 /// A frame that is being recorded.
 pub(super) struct Frame<'a> {

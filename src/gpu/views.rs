@@ -13,7 +13,7 @@ use crate::view::figure::{Figure, PixelRect};
 use crate::view::{Blend, Interpolation, Mix, ViewKind};
 
 /// Contour lines, in design units.
-const CONTOUR: f32 = 2.0;
+const CONTOUR: f32 = 2.5;
 
 impl Frame<'_> {
     fn load(&mut self, scene: &Scene<'_>, second: bool) -> Result<Loaded, GpuError> {
