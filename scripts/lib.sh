@@ -26,10 +26,9 @@ need_packages() {
     done
     [ ${#missing[@]} = 0 ] && return 0
     say "installing system packages: ${missing[*]}"
-    if as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2; then
-        return 0
-    fi
+    # A broken third-party source must not stop what the others can serve.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 || true
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2; then return 0; fi
     fail "these system packages are missing and could not be installed from here; run as root:
     apt-get update && apt-get install -y ${missing[*]}"
 }
@@ -39,14 +38,16 @@ version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "
 # Rust from the machine, from rustup, or rustup itself from Debian's package or its own site.
 need_rust() {
     export PATH="$HOME/.cargo/bin:$PATH"
-    if have rustc && version_at_least "$(rustc --version | cut -d' ' -f2)" "$RUST_MINIMUM"; then return 0; fi
+    if have cargo && have cargo-clippy && have cargo-fmt && have rustc &&
+        version_at_least "$(rustc --version | cut -d' ' -f2)" "$RUST_MINIMUM"; then return 0; fi
     if ! have rustup; then
         say "installing rustup (Rust $RUST_MINIMUM or newer is needed)"
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rustup >&2 2>/dev/null ||
             { need_packages curl ca-certificates && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt >&2; } ||
             fail "Rust $RUST_MINIMUM or newer is needed and could not be installed: see https://rustup.rs"
     fi
-    rustup toolchain install stable --profile minimal -c clippy -c rustfmt >&2 && rustup default stable >&2 ||
+    export RUSTUP_TOOLCHAIN=stable
+    rustup toolchain install stable --profile minimal -c clippy -c rustfmt >&2 ||
         fail "rustup could not install a Rust toolchain; see its message above"
     version_at_least "$(rustc --version | cut -d' ' -f2)" "$RUST_MINIMUM" ||
         fail "Rust $RUST_MINIMUM or newer is needed, but $(rustc --version) was found"
@@ -89,7 +90,8 @@ PY
 # lavapipe wants an existing runtime folder.
 need_runtime_folder() {
     if [ -z "${XDG_RUNTIME_DIR:-}" ] || [ ! -d "$XDG_RUNTIME_DIR" ]; then
-        XDG_RUNTIME_DIR="$(mktemp -d)"
+        XDG_RUNTIME_DIR="${TMPDIR:-/tmp}/vlmscope-runtime-$(id -u)"
+        mkdir -p -m 700 "$XDG_RUNTIME_DIR"
         export XDG_RUNTIME_DIR
     fi
 }

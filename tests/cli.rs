@@ -102,7 +102,8 @@ fn a_question_leaves_answer_trace_and_overlay() {
     let files = names(folder.path());
     assert_eq!(files.len(), 2, "{files:?}");
     let trace_name = files.iter().find(|name| name.ends_with(".vlmtrace")).unwrap();
-    let overlay = image::open(folder.path().join(trace_name).with_extension("png")).unwrap();
+    let overlay = folder.path().join(trace_name).with_extension("overlay.png");
+    let overlay = image::open(overlay).unwrap();
     assert_eq!(overlay.width().max(overlay.height()), 896);
     // Asked again without --out, the first answer stays.
     good(folder.path(), &["ask", "sample:1", &question, "--no-overlay"]);
@@ -112,6 +113,17 @@ fn a_question_leaves_answer_trace_and_overlay() {
         serde_json::from_str(&good(folder.path(), &["inspect", trace_name, "--json"])).unwrap();
     assert_eq!(info["answer"], answer);
     assert!(good(folder.path(), &["inspect", trace_name]).contains("most on the picture"));
+}
+
+#[test]
+fn a_picture_is_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = &builtin::samples().unwrap()[0];
+    let bytes = builtin::sample_picture(&sample.file).unwrap();
+    std::fs::write(folder.path().join("a.png"), bytes).unwrap();
+    good(folder.path(), &["ask", "a.png", &sample.questions[0].text]);
+    assert_eq!(std::fs::read(folder.path().join("a.png")).unwrap(), bytes);
+    assert_eq!(names(folder.path()), ["a.overlay.png", "a.png", "a.vlmtrace"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ Examples:
   vlmscope ask --batch questions.jsonl --out traces
       one line each: {\"picture\": \"cat.jpg\", \"question\": \"…\", \"answer\": \"… (optional)\", \"id\": \"… (optional)\"}
 
-A sample to try: vlmscope ask sample:1 \"What is in the picture?\"")]
+A sample to try: vlmscope ask sample:1 \"Where is the balloon?\"")]
 pub(crate) struct Args {
     /// A picture file (PNG, JPEG, GIF, WebP, BMP, TIFF), or sample:N for a built-in one.
     #[arg(required_unless_present = "batch")]
@@ -70,7 +70,7 @@ pub(crate) struct Args {
 #[command(next_help_heading = "Sampling")]
 struct SamplingFlags {
     /// Up to 0.001 is greedy.
-    #[arg(long, default_value_t = 0.0, value_parser = unit_interval)]
+    #[arg(long, default_value_t = 0.0, value_parser = unit_interval, allow_hyphen_values = true)]
     temperature: f32,
     /// Keep the smallest set of tokens whose probability reaches this.
     #[arg(long, default_value_t = 1.0, value_parser = unit_interval)]
@@ -147,6 +147,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(out) => with_trace_extension(out)?,
         None => unused_name(&default_out(picture, &picture_data.name)),
     };
+    super::check_writable(&out)?;
     let mut view = View::new(args.json);
     let mut engine = view.load(args)?;
     let request = AskRequest {
@@ -157,6 +158,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let trace = view.ask(&mut engine, &request, &cancel)?;
     view.answer(&trace)?;
+    // Another question may have taken the default name while this one was answered.
+    let out = if args.out.is_some() { out } else { unused_name(&out) };
     trace.write(&out)?;
     let drawn = if args.no_overlay { None } else { write_overlay(&trace, &out)? };
     if args.json {
@@ -241,7 +244,7 @@ fn unused_name(path: &Path) -> PathBuf {
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     std::iter::once(path.to_owned())
         .chain((2..).map(|number: u32| path.with_file_name(format!("{stem}-{number}.vlmtrace"))))
-        .find(|path| !path.exists())
+        .find(|path| !path.exists() && !overlay_path(path).exists())
         .unwrap_or_else(|| path.to_owned())
 }
 
@@ -264,7 +267,7 @@ fn with_trace_extension(path: &Path) -> anyhow::Result<PathBuf> {
 
 fn write_overlay(trace: &Trace, out: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(drawn) = overlay::draw(trace)? else { return Ok(None) };
-    let path = out.with_extension("png");
+    let path = overlay_path(out);
     overlay::write(&drawn, &path)?;
     let _ = writeln!(
         std::io::stderr(),
@@ -273,6 +276,11 @@ fn write_overlay(trace: &Trace, out: &Path) -> anyhow::Result<Option<PathBuf>> {
         drawn.image_share * 100.0
     );
     Ok(Some(path))
+}
+
+/// NAME.overlay.png: a name that the picture itself does not have.
+fn overlay_path(trace: &Path) -> PathBuf {
+    trace.with_extension("overlay.png")
 }
 
 /// What `--json` prints, as the architecture names it.

@@ -101,10 +101,12 @@ fn candidates(args: &Args) -> Vec<serde_json::Value> {
 /// The library that a question would use.
 fn runtime(args: &Args) -> Finding {
     let named = args.runtime.ort_lib.as_deref();
-    let found = runtime_candidates(named).into_iter().find_map(|candidate| {
-        let version = candidate.version.ok()?;
-        Some(format!("{version} · {} ({})", candidate.path.display(), candidate.source))
-    });
+    let found = (named.is_none()).then(|| runtime_candidates(None)).into_iter().flatten().find_map(
+        |candidate| {
+            let version = candidate.version.ok()?;
+            Some(format!("{version} · {} ({})", candidate.path.display(), candidate.source))
+        },
+    );
     match found {
         Some(found) => Finding::good("ONNX Runtime", found),
         None => match crate::model::Runtime::load(named) {

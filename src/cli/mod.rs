@@ -126,6 +126,23 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Fails before long work if the folder of `path` does not exist or cannot be written.
+pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    tempfile::Builder::new()
+        .prefix(".vlmscope-")
+        .suffix(".part")
+        .tempfile_in(folder)
+        .with_context(|| {
+            format!(
+                "cannot write to the folder of {}; make it, or choose another place with --out",
+                path.display()
+            )
+        })?;
+    Ok(())
+}
+
 /// Writes a file beside its place and renames it, so that a full disk or a crash leaves the old one.
 pub(crate) fn write_atomically(
     path: &Path,
@@ -133,8 +150,12 @@ pub(crate) fn write_atomically(
 ) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
-    let cannot =
-        || format!("cannot write {}; check that the folder exists and has room", path.display());
+    let cannot = || {
+        format!(
+            "cannot write {}; check that its folder exists, may be written and has room",
+            path.display()
+        )
+    };
     let temporary = tempfile::Builder::new()
         .prefix(".vlmscope-")
         .suffix(".part")
