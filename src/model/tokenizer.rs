@@ -45,7 +45,10 @@ impl Tokenizer {
     /// No tokenizer, or one of another model.
     pub fn from_bytes(path: &Path, bytes: &[u8], manifest: &Manifest) -> Result<Self> {
         let error = |reason: String| ModelError::Tokenizer { path: path.to_owned(), reason };
-        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+        // Parsed through `FromStr`, which is compiled in the library, not here.
+        let inner: tokenizers::Tokenizer = std::str::from_utf8(bytes)
+            .map_err(|cause| cause.to_string())
+            .and_then(|json| json.parse().map_err(|cause| format!("{cause}")))
             .map_err(|cause| error(format!("it is not a tokenizer.json ({cause})")))?;
         let (text, image_token) = (&manifest.text, &manifest.prompt.image_token);
         let found = inner.token_to_id(image_token);

@@ -5,7 +5,7 @@ use super::error::{ModelError, Result};
 use super::event::{AskEvent, ModelEvent, Progress};
 use super::request::{AskRequest, EngineOptions};
 use crate::job::{CancelToken, Worker};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,10 +34,10 @@ impl ModelWorker {
     /// If the system starts no more threads.
     pub fn spawn(options: EngineOptions) -> Result<Self> {
         let (sender, events) = bounded(WAITING_EVENTS);
-        let mut engine: Option<Engine> = None;
+        let mut loaded = Loaded { engine: None, announced: false };
         let worker = Worker::spawn("model", move |job: Job, cancel: &CancelToken| {
             let request = job.request;
-            match answer(&mut engine, &options, job, cancel, &sender) {
+            match answer(&mut loaded, &options, job, cancel, &sender) {
                 Ok(()) => {}
                 Err(error) => {
                     // A receiver that is gone needs no error.
@@ -78,40 +78,53 @@ impl ModelWorker {
     }
 }
 
+/// The model, and whether its [`ModelEvent::Loaded`] got through: the question that made it load
+/// may have been cancelled meanwhile.
+struct Loaded {
+    engine: Option<Engine>,
+    announced: bool,
+}
+
 fn answer(
-    engine: &mut Option<Engine>,
+    loaded: &mut Loaded,
     options: &EngineOptions,
     job: Job,
     cancel: &CancelToken,
     sender: &Sender<ModelEvent>,
 ) -> Result<()> {
     let request = job.request;
-    let mut tell = |event: AskEvent| send(sender, ModelEvent::Ask { request, event }, cancel);
-    let loaded = match engine {
+    let mut tell = |event: AskEvent| {
+        send(sender, ModelEvent::Ask { request, event }, cancel);
+    };
+    let engine = match &mut loaded.engine {
         Some(engine) => engine,
         None => {
             let fresh = Engine::load(options, &mut |progress: Progress| {
                 tell(AskEvent::Progress(progress));
             })?;
-            send(sender, ModelEvent::Loaded { info: fresh.info() }, cancel);
-            engine.insert(fresh)
+            loaded.engine.insert(fresh)
         }
     };
-    let trace = loaded.ask(&job.ask, cancel, &mut tell)?;
+    if !loaded.announced {
+        loaded.announced = send(sender, ModelEvent::Loaded { info: engine.info() }, cancel);
+    }
+    let trace = engine.ask(&job.ask, cancel, &mut tell)?;
     send(sender, ModelEvent::Done { request, trace: Arc::new(trace) }, cancel);
     Ok(())
 }
 
-/// Waits for room in the channel, but not longer than anybody wants the answer.
-fn send(sender: &Sender<ModelEvent>, mut event: ModelEvent, cancel: &CancelToken) {
+/// Waits for room in the channel, but not longer than anybody wants the answer. Returns whether
+/// the event was sent.
+fn send(sender: &Sender<ModelEvent>, mut event: ModelEvent, cancel: &CancelToken) -> bool {
     while !cancel.is_cancelled() {
         match sender.send_timeout(event, SEND_PATIENCE) {
-            Ok(()) => return,
-            Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => event = back,
-            Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => {
+            Ok(()) => return true,
+            Err(SendTimeoutError::Timeout(back)) => event = back,
+            Err(SendTimeoutError::Disconnected(_)) => {
                 cancel.cancel();
-                return;
+                return false;
             }
         }
     }
+    false
 }

@@ -165,72 +165,13 @@ impl TraceBuilder {
         self.answer.push(token);
     }
 
-    /// The trace so far (at least one generated id). Cheap enough to be called for every token.
+    /// The trace so far (at least one generated id).
     ///
     /// # Errors
     /// If nothing was generated, or parts do not fit together.
     pub fn snapshot(&self, answer_text: &str) -> Result<Trace, TraceError> {
-        let mut meta = self.meta.clone();
-        meta.answer = answer_text.to_owned();
-        meta.tokens.truncate(meta.prompt_len());
-        meta.tokens.extend(self.answer.iter().map(|answer| answer.token.clone()));
-        let positions = meta.positions();
-        let ModelInfo { layers, heads, .. } = meta.model;
-        let (layers, heads, generated) = (layers as usize, heads as usize, self.answer.len());
-        let mut tensors = self.tensors.clone();
-
-        let rows: Vec<i32> = self
-            .pages
-            .keys()
-            .filter(|&&query| (query as usize) < positions)
-            .map(|&query| query as i32)
-            .collect();
-        let kept = || self.pages.range(..positions as u32).map(|(_, page)| page);
-        let parts = kept().map(|(row, _)| restride(row, layers * heads, positions)).collect();
-        let stats: Vec<f32> = kept().flat_map(|(_, stats)| stats.iter().copied()).collect();
-        let numbers = |shape: &[usize], values: &[f32]| {
-            owned(Dtype::F32, shape, bytemuck::cast_slice(values))
-        };
-        let ids = |shape: &[usize], values: &[i32]| {
-            owned(Dtype::I32, shape, bytemuck::cast_slice(values))
-        };
-        tensors.insert(
-            "attention.weights".into(),
-            Tensor {
-                dtype: Dtype::F16,
-                shape: vec![rows.len(), layers, heads, positions],
-                bytes: TensorBytes::Parts(parts),
-            },
-        );
-        tensors.insert(
-            "attention.stats".into(),
-            numbers(&[rows.len(), layers, heads, STAT_COUNT], &stats),
-        );
-        tensors.insert("attention.rows".into(), ids(&[rows.len()], &rows));
-        for (name, rows, maps) in [
-            ("attention.head_mean", &self.head_mean, layers),
-            ("attention.last_layer", &self.last_layer, heads),
-        ] {
-            if !rows.is_empty() {
-                tensors.insert(name.into(), square(rows, maps, positions));
-            }
-        }
-        let answer_ids: Vec<i32> =
-            self.answer.iter().map(|answer| answer.token.id as i32).collect();
-        let logprobs: Vec<f32> = self.answer.iter().map(|answer| answer.logprob).collect();
-        tensors.insert("answer.ids".into(), ids(&[generated], &answer_ids));
-        tensors.insert("answer.logprob".into(), numbers(&[generated], &logprobs));
-        let k = self.answer.iter().map(|answer| answer.topk.len()).min().unwrap_or(0);
-        let topk = || self.answer.iter().flat_map(|answer| answer.topk.iter().take(k));
-        tensors.insert(
-            "answer.topk_ids".into(),
-            ids(&[generated, k], &topk().map(|&(id, _)| id as i32).collect::<Vec<_>>()),
-        );
-        tensors.insert(
-            "answer.topk_logprob".into(),
-            numbers(&[generated, k], &topk().map(|&(_, logprob)| logprob).collect::<Vec<_>>()),
-        );
-        Trace::assemble(None, meta, tensors)
+        // The rows themselves are shared.
+        self.clone().into_trace(answer_text)
     }
 
     /// The finished trace.
@@ -245,7 +186,49 @@ impl TraceBuilder {
     ) -> Result<Trace, TraceError> {
         self.meta.timings = timings;
         self.meta.provenance = provenance;
-        self.snapshot(answer_text)
+        self.into_trace(answer_text)
+    }
+
+    /// Gives every row T keys. Each row is let go as soon as it is copied, so that rows and
+    /// tensors are never there in full at the same time.
+    fn into_trace(self, answer_text: &str) -> Result<Trace, TraceError> {
+        let Self { mut meta, pages, head_mean, last_layer, answer, mut tensors } = self;
+        meta.answer = answer_text.to_owned();
+        meta.tokens.truncate(meta.prompt_len());
+        meta.tokens.extend(answer.iter().map(|answer| answer.token.clone()));
+        let positions = meta.positions();
+        let ModelInfo { layers, heads, .. } = meta.model;
+        let (layers, heads) = (layers as usize, heads as usize);
+        for (name, rows, maps) in [
+            ("attention.head_mean", head_mean, layers),
+            ("attention.last_layer", last_layer, heads),
+        ] {
+            if !rows.is_empty() {
+                tensors.insert(name.into(), square(rows, maps, positions));
+            }
+        }
+        let (mut rows, mut parts) = (Vec::<i32>::new(), Vec::new());
+        let mut all_stats = Vec::<f32>::new();
+        for (query, (row, stats)) in pages {
+            if (query as usize) < positions {
+                rows.push(query as i32);
+                parts.push(restride(row, layers * heads, positions));
+                all_stats.extend_from_slice(&stats);
+            }
+        }
+        tensors.insert(
+            "attention.weights".into(),
+            Tensor {
+                dtype: Dtype::F16,
+                shape: vec![rows.len(), layers, heads, positions],
+                bytes: TensorBytes::Parts(parts),
+            },
+        );
+        let stats_shape = [rows.len(), layers, heads, STAT_COUNT];
+        tensors.insert("attention.stats".into(), numbers(&stats_shape, &all_stats));
+        tensors.insert("attention.rows".into(), ids(&[rows.len()], &rows));
+        insert_answer(&mut tensors, &answer);
+        Trace::assemble(None, meta, tensors)
     }
 
     fn check_row(
@@ -267,29 +250,63 @@ impl TraceBuilder {
     }
 }
 
+fn numbers(shape: &[usize], values: &[f32]) -> Tensor {
+    owned(Dtype::F32, shape, bytemuck::cast_slice(values))
+}
+
+fn ids(shape: &[usize], values: &[i32]) -> Tensor {
+    owned(Dtype::I32, shape, bytemuck::cast_slice(values))
+}
+
+/// The tensors answer.*; all tokens get as many alternatives as the one with the fewest.
+fn insert_answer(tensors: &mut BTreeMap<String, Tensor>, answer: &[AnswerToken]) {
+    let generated = answer.len();
+    let answer_ids: Vec<i32> = answer.iter().map(|answer| answer.token.id as i32).collect();
+    let logprobs: Vec<f32> = answer.iter().map(|answer| answer.logprob).collect();
+    let k = answer.iter().map(|answer| answer.topk.len()).min().unwrap_or(0);
+    let topk = || answer.iter().flat_map(|answer| answer.topk.iter().take(k));
+    let topk_ids: Vec<i32> = topk().map(|&(id, _)| id as i32).collect();
+    let topk_logprobs: Vec<f32> = topk().map(|&(_, logprob)| logprob).collect();
+    for (name, tensor) in [
+        ("answer.ids", ids(&[generated], &answer_ids)),
+        ("answer.logprob", numbers(&[generated], &logprobs)),
+        ("answer.topk_ids", ids(&[generated, k], &topk_ids)),
+        ("answer.topk_logprob", numbers(&[generated, k], &topk_logprobs)),
+    ] {
+        tensors.insert(name.into(), tensor);
+    }
+}
+
 /// [maps, keys] → [maps, positions]: keys past the query are zero by causality.
-fn restride(row: &Row, maps: usize, positions: usize) -> Arc<[u8]> {
+fn restride(row: Row, maps: usize, positions: usize) -> Arc<[u8]> {
     if row.keys == positions {
         return Arc::from(bytemuck::cast_slice::<f16, u8>(&row.weights));
     }
     let mut page = vec![f16::ZERO; maps * positions];
-    copy_rows(row, &mut page, positions, positions);
+    let keys = row.keys.min(positions);
+    for (from, to) in row.weights.chunks_exact(row.keys).zip(page.chunks_exact_mut(positions)) {
+        to[..keys].copy_from_slice(&from[..keys]);
+    }
     Arc::from(bytemuck::cast_slice::<f16, u8>(&page))
 }
 
-/// Copies each map of `row` to the start of every `stride`-th place of `out`.
-fn copy_rows(row: &Row, out: &mut [f16], stride: usize, positions: usize) {
-    let keys = row.keys.min(positions);
-    for (from, to) in row.weights.chunks_exact(row.keys).zip(out.chunks_mut(stride)) {
-        to[..keys].copy_from_slice(&from[..keys]);
-    }
-}
-
 /// Rows of [maps, keys] → [maps, positions, positions].
-fn square(rows: &BTreeMap<u32, Row>, maps: usize, positions: usize) -> Tensor {
-    let mut whole = vec![f16::ZERO; maps * positions * positions];
-    for (&query, row) in rows.range(..positions as u32) {
-        copy_rows(row, &mut whole[query as usize * positions..], positions * positions, positions);
+fn square(rows: BTreeMap<u32, Row>, maps: usize, positions: usize) -> Tensor {
+    let mut squares = vec![vec![f16::ZERO; positions * positions]; maps];
+    let inside = |(query, row): (u32, Row)| {
+        let query = query as usize;
+        (query < positions).then_some((query, row))
+    };
+    for (query, row) in rows.into_iter().filter_map(inside) {
+        for (square, weights) in squares.iter_mut().zip(row.weights.chunks_exact(row.keys)) {
+            let keys = row.keys.min(positions);
+            square[query * positions..query * positions + keys].copy_from_slice(&weights[..keys]);
+        }
     }
-    owned(Dtype::F16, &[maps, positions, positions], bytemuck::cast_slice(&whole))
+    let parts = squares.into_iter().map(|square| Arc::from(bytemuck::cast_slice(&square)));
+    Tensor {
+        dtype: Dtype::F16,
+        shape: vec![maps, positions, positions],
+        bytes: TensorBytes::Parts(parts.collect()),
+    }
 }

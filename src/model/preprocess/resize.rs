@@ -2,6 +2,8 @@
 
 use crate::model::manifest::Resample;
 use fast_image_resize as fir;
+use fir::images::{TypedImage, TypedImageRef};
+use fir::pixels::U8x3;
 
 /// A picture of 8 bits a channel.
 #[derive(Clone, Debug)]
@@ -17,10 +19,12 @@ impl Rgb {
     /// same kernels, widened when shrinking, on bytes; it differs by at most one step.
     pub fn resized(&self, width: u32, height: u32, filter: Resample) -> Result<Self, String> {
         let [old_width, old_height] = self.size;
-        let source =
-            fir::images::ImageRef::new(old_width, old_height, &self.bytes, fir::PixelType::U8x3)
-                .map_err(|error| error.to_string())?;
-        let mut target = fir::images::Image::new(width, height, fir::PixelType::U8x3);
+        // Typed images: the untyped interface would compile every pixel type there is.
+        let source = TypedImageRef::<U8x3>::from_buffer(old_width, old_height, &self.bytes)
+            .map_err(|error| error.to_string())?;
+        let mut bytes = vec![0; width as usize * height as usize * 3];
+        let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut bytes)
+            .map_err(|error| error.to_string())?;
         let algorithm = match filter {
             Resample::Nearest => fir::ResizeAlg::Nearest,
             Resample::Box => fir::ResizeAlg::Convolution(fir::FilterType::Box),
@@ -31,9 +35,9 @@ impl Rgb {
         };
         let options = fir::ResizeOptions::new().resize_alg(algorithm);
         fir::Resizer::new()
-            .resize(&source, &mut target, &options)
+            .resize_typed(&source, &mut target, &options)
             .map_err(|error| error.to_string())?;
-        Ok(Self { bytes: target.into_vec(), size: [width, height] })
+        Ok(Self { bytes, size: [width, height] })
     }
 
     /// The rectangle at (left, top); what lies outside of the picture is `fill`.

@@ -1,0 +1,234 @@
+//! What a question costs: process CPU seconds and peak memory above the loaded model, as JSON.
+//!
+//!     cargo bench --bench ask -- --bundle out/geometry
+//!     cargo bench --bench ask -- --bundle out/geometry --checkpoint out/geometry-torch \
+//!         --python .venv/bin/python --rounds 3
+//!
+//! One thread on both sides, one fresh process per measurement, rounds interleaved with the
+//! baseline's (benches/python/baselines.py) so that a busy machine hits both alike; medians, and
+//! ratios within this run. Linux only: memory is read from /proc.
+
+#![allow(clippy::print_stdout, reason = "a bench prints its result")]
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+use vlmscope::job::CancelToken;
+use vlmscope::model::{AskRequest, Device, Engine, EngineOptions, Picture, Rows};
+
+/// The question of benches/python/baselines.py.
+const QUESTION: &str = "What is on the left of the picture, and what is on its right?";
+const NEW_TOKENS: u32 = 16;
+
+struct Arguments {
+    bundle: PathBuf,
+    checkpoint: Option<PathBuf>,
+    python: String,
+    rounds: usize,
+    part: Option<String>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = parse()?;
+    if let Some(part) = &arguments.part {
+        println!("{}", measure(part, &arguments.bundle)?);
+        return Ok(());
+    }
+    let mut runs: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for _ in 0..arguments.rounds {
+        for part in ["ask", "ask_all_rows", "second_question", "score", "start"] {
+            let result = child(&arguments, part)?;
+            runs.entry(part.to_owned()).or_default().push(result);
+        }
+        if let Some(checkpoint) = &arguments.checkpoint {
+            for kind in ["eager", "eager_without_output"] {
+                let result = baseline(&arguments, checkpoint, kind)?;
+                runs.entry(format!("transformers {kind}")).or_default().push(result);
+            }
+        }
+    }
+    let medians: BTreeMap<&String, Value> =
+        runs.iter().map(|(part, rounds)| (part, medians(rounds))).collect();
+    let mut report = json!({ "bundle": arguments.bundle, "rounds": arguments.rounds, "results": medians });
+    let number = |part: &str, field: &str| medians.get(&part.to_owned())?.get(field)?.as_f64();
+    let ratio = |field: &str| {
+        Some(number("ask", field)? / number("transformers eager", field)?)
+    };
+    if let (Some(cpu), Some(memory)) = (ratio("cpu_s"), ratio("peak_bytes")) {
+        report["ratios"] = json!({ "cpu": cpu, "memory": memory });
+    }
+    println!("{report:#}");
+    Ok(())
+}
+
+fn parse() -> anyhow::Result<Arguments> {
+    let mut arguments = Arguments {
+        bundle: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/tiny")),
+        checkpoint: None,
+        python: "python3".to_owned(),
+        rounds: 3,
+        part: None,
+    };
+    let mut given = std::env::args().skip(1);
+    while let Some(name) = given.next() {
+        // cargo bench passes this to every bench.
+        if name == "--bench" {
+            continue;
+        }
+        let value = given.next().with_context(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--bundle" => arguments.bundle = value.into(),
+            "--checkpoint" => arguments.checkpoint = Some(value.into()),
+            "--python" => arguments.python = value,
+            "--rounds" => arguments.rounds = value.parse()?,
+            "--part" => arguments.part = Some(value),
+            _ => bail!("unknown option {name}"),
+        }
+    }
+    ensure!(arguments.rounds > 0, "--rounds must be at least 1");
+    Ok(arguments)
+}
+
+/// One measurement in this process.
+fn measure(part: &str, bundle: &std::path::Path) -> anyhow::Result<Value> {
+    let started = Instant::now();
+    let options = EngineOptions {
+        bundle: bundle.to_owned(),
+        device: Device::Cpu,
+        threads: Some(1),
+        ..EngineOptions::default()
+    };
+    let mut engine = Engine::load(&options, &mut |_| {})?;
+    let side = engine.bundle().manifest().vision.image_size as u32;
+    let mut asked = AskRequest {
+        picture: Some(noise(side)?),
+        question: QUESTION.to_owned(),
+        ..AskRequest::default()
+    };
+    asked.options.sampling.max_new_tokens = NEW_TOKENS;
+    if part == "start" {
+        // From the start of the process to the answer, loading included.
+        let trace = ask(&mut engine, &asked)?;
+        return Ok(json!({
+            "cpu_s": cpu_seconds()?,
+            "wall_s": started.elapsed().as_secs_f64(),
+            "generated": trace.shape().generated,
+        }));
+    }
+    // Warm up as the baseline does: a few tokens without a picture.
+    let mut short = AskRequest { question: "What?".to_owned(), ..AskRequest::default() };
+    short.options.sampling.max_new_tokens = 1;
+    ask(&mut engine, &short)?;
+    match part {
+        "ask" => {}
+        "ask_all_rows" => asked.options.rows = Rows::All,
+        "second_question" => {
+            ask(&mut engine, &asked)?;
+            "What is in the middle of it?".clone_into(&mut asked.question);
+        }
+        "score" => asked.options.answer = Some("a ".repeat(NEW_TOKENS as usize)),
+        _ => bail!("unknown part {part}"),
+    }
+    std::fs::write("/proc/self/clear_refs", "5")?;
+    let (before, cpu, started) = (status("VmRSS")?, cpu_seconds()?, Instant::now());
+    let counters = engine.counters();
+    let trace = ask(&mut engine, &asked)?;
+    let done = engine.counters();
+    let timings = trace.meta().timings;
+    Ok(json!({
+        "cpu_s": cpu_seconds()? - cpu,
+        "wall_s": started.elapsed().as_secs_f64(),
+        "peak_bytes": status("VmHWM")?.saturating_sub(before),
+        "kept_bytes": trace.data_bytes(),
+        "positions": trace.shape().positions,
+        "generated": trace.shape().generated,
+        "vision_runs": done.vision_runs - counters.vision_runs,
+        "prefill_positions": done.prefill_positions - counters.prefill_positions,
+        "vision_s": timings.vision,
+        "prefill_s": timings.prefill,
+        "decode_s": timings.decode,
+    }))
+}
+
+fn ask(engine: &mut Engine, asked: &AskRequest) -> anyhow::Result<vlmscope::trace::Trace> {
+    Ok(engine.ask(asked, &CancelToken::new(), &mut |_| {})?)
+}
+
+/// A picture of noise, always the same.
+fn noise(side: u32) -> anyhow::Result<Picture> {
+    let mut state = 1_u32;
+    let picture = image::RgbImage::from_fn(side, side, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [_, red, green, blue] = state.to_be_bytes();
+        image::Rgb([red, green, blue])
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png)?;
+    Ok(Picture { name: "noise.png".to_owned(), bytes: Arc::from(bytes.into_inner()) })
+}
+
+fn child(arguments: &Arguments, part: &str) -> anyhow::Result<Value> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--part").arg(part).arg("--bundle").arg(&arguments.bundle);
+    run(command, part)
+}
+
+fn baseline(
+    arguments: &Arguments,
+    checkpoint: &std::path::Path,
+    kind: &str,
+) -> anyhow::Result<Value> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/python/baselines.py");
+    let mut command = Command::new(&arguments.python);
+    command.args([script, "--part", "torch", "--kind", kind, "--repeats", "1", "--bundle"]);
+    command.arg(&arguments.bundle).arg("--checkpoint").arg(checkpoint);
+    for variable in ["OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
+        command.env(variable, "1");
+    }
+    run(command, kind)
+}
+
+fn run(mut command: Command, what: &str) -> anyhow::Result<Value> {
+    let output = command.output().with_context(|| format!("starting {what}"))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{what} failed: {errors}");
+    let text = String::from_utf8(output.stdout)?;
+    let line = text.lines().last().with_context(|| format!("{what} printed nothing"))?;
+    Ok(serde_json::from_str(line)?)
+}
+
+/// The median of each number over the rounds.
+fn medians(rounds: &[Value]) -> Value {
+    let Some(first) = rounds.first().and_then(Value::as_object) else { return Value::Null };
+    let median = |field: &String| {
+        let mut values: Vec<f64> =
+            rounds.iter().filter_map(|round| round.get(field)?.as_f64()).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    first.keys().map(|field| (field.clone(), json!(median(field)))).collect()
+}
+
+/// A field of /proc/self/status, in bytes.
+fn status(field: &str) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find(|line| line.starts_with(field)).context("no such field")?;
+    let kilobytes: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kilobytes * 1024)
+}
+
+/// User and system time of this process.
+fn cpu_seconds() -> anyhow::Result<f64> {
+    /// The kernel counts in hundredths of a second for all programs.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let text = std::fs::read_to_string("/proc/self/stat")?;
+    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th after it.
+    let (_, rest) = text.rsplit_once(')').context("no name in stat")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks: f64 = fields.get(11..13).context("short stat")?.iter().map(|f| f.parse::<f64>().unwrap_or(0.0)).sum();
+    Ok(ticks / TICKS_PER_SECOND)
+}
