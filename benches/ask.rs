@@ -53,11 +53,10 @@ fn main() -> anyhow::Result<()> {
     }
     let medians: BTreeMap<&String, Value> =
         runs.iter().map(|(part, rounds)| (part, medians(rounds))).collect();
-    let mut report = json!({ "bundle": arguments.bundle, "rounds": arguments.rounds, "results": medians });
+    let mut report =
+        json!({ "bundle": arguments.bundle, "rounds": arguments.rounds, "results": medians });
     let number = |part: &str, field: &str| medians.get(&part.to_owned())?.get(field)?.as_f64();
-    let ratio = |field: &str| {
-        Some(number("ask", field)? / number("transformers eager", field)?)
-    };
+    let ratio = |field: &str| Some(number("ask", field)? / number("transformers eager", field)?);
     if let (Some(cpu), Some(memory)) = (ratio("cpu_s"), ratio("peak_bytes")) {
         report["ratios"] = json!({ "cpu": cpu, "memory": memory });
     }
@@ -229,6 +228,11 @@ fn cpu_seconds() -> anyhow::Result<f64> {
     // The name in parentheses may hold spaces; utime and stime are the 12th and 13th after it.
     let (_, rest) = text.rsplit_once(')').context("no name in stat")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: f64 = fields.get(11..13).context("short stat")?.iter().map(|f| f.parse::<f64>().unwrap_or(0.0)).sum();
+    let ticks: f64 = fields
+        .get(11..13)
+        .context("short stat")?
+        .iter()
+        .map(|f| f.parse::<f64>().unwrap_or(0.0))
+        .sum();
     Ok(ticks / TICKS_PER_SECOND)
 }

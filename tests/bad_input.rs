@@ -179,7 +179,8 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
     ];
     for (pointer, value, words) in cases {
         let copy = Copy::new().edit(|manifest| {
-            *manifest.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value.clone();
+            *manifest.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) =
+                value.clone();
         });
         explains(copy.open(), words);
     }
@@ -192,7 +193,8 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
 
 #[test]
 fn no_path_leaves_the_folder() {
-    for name in ["../decoder.onnx", "/etc/passwd", "sub/decoder.onnx", "C:\\decoder.onnx", "..", ""] {
+    for name in ["../decoder.onnx", "/etc/passwd", "sub/decoder.onnx", "C:\\decoder.onnx", "..", ""]
+    {
         let copy = Copy::new().edit(|manifest| manifest["graphs"]["decoder"]["file"] = json!(name));
         let error = explains(copy.open(), &["manifest.json", "graphs.decoder.file"]);
         assert!(matches!(error, ModelError::OutsideBundle { .. }), "{error}");
@@ -247,7 +249,8 @@ fn a_broken_chat_template_is_named() {
         ("<image> <image> {{ messages[0]['content'] }}", &["3 places for 1 pictures"]),
     ];
     for (template, words) in cases {
-        let copy = Copy::new().edit(|manifest| manifest["prompt"]["chat_template"] = json!(template));
+        let copy =
+            Copy::new().edit(|manifest| manifest["prompt"]["chat_template"] = json!(template));
         let bundle = copy.open().unwrap();
         explains(build_prompt(&bundle, &[], "What is this?", 1), words);
     }
@@ -341,14 +344,36 @@ fn questions_and_options_that_cannot_be_used_are_named() {
     assert!(built.notices[0].contains("100000") && built.notices[0].contains("1536"));
 
     for (change, words) in [
-        (Box::new(|a: &mut AskRequest| a.options.sampling.temperature = -1.0) as Box<dyn Fn(&mut AskRequest)>, ["temperature", "-1"]),
-        (Box::new(|a: &mut AskRequest| a.options.sampling.temperature = f32::NAN), ["temperature", "NaN"]),
+        (
+            Box::new(|a: &mut AskRequest| a.options.sampling.temperature = -1.0)
+                as Box<dyn Fn(&mut AskRequest)>,
+            ["temperature", "-1"],
+        ),
+        (
+            Box::new(|a: &mut AskRequest| a.options.sampling.temperature = f32::NAN),
+            ["temperature", "NaN"],
+        ),
         (Box::new(|a: &mut AskRequest| a.options.sampling.top_p = 0.0), ["top-p", "0"]),
-        (Box::new(|a: &mut AskRequest| a.options.sampling.max_new_tokens = 0), ["new tokens", "1 or more"]),
-        (Box::new(|a: &mut AskRequest| a.options.answer = Some("  ".into())), ["answer to score is empty", "--answer"]),
-        (Box::new(|a: &mut AskRequest| a.options.answer = Some("a b ".repeat(500))), ["positions", "for the answer"]),
-        (Box::new(|a: &mut AskRequest| a.options.interventions.head_scale = vec![1.0; 3]), ["head_scale", "3"]),
-        (Box::new(|a: &mut AskRequest| a.options.interventions.knock_layers = vec![77]), ["knock_layers", "77"]),
+        (
+            Box::new(|a: &mut AskRequest| a.options.sampling.max_new_tokens = 0),
+            ["new tokens", "1 or more"],
+        ),
+        (
+            Box::new(|a: &mut AskRequest| a.options.answer = Some("  ".into())),
+            ["answer to score is empty", "--answer"],
+        ),
+        (
+            Box::new(|a: &mut AskRequest| a.options.answer = Some("a b ".repeat(500))),
+            ["positions", "for the answer"],
+        ),
+        (
+            Box::new(|a: &mut AskRequest| a.options.interventions.head_scale = vec![1.0; 3]),
+            ["head_scale", "3"],
+        ),
+        (
+            Box::new(|a: &mut AskRequest| a.options.interventions.knock_layers = vec![77]),
+            ["knock_layers", "77"],
+        ),
     ] {
         let mut asked = of("What is this?");
         change(&mut asked);

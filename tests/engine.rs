@@ -68,8 +68,7 @@ fn the_parts_of_a_trace_agree() {
         let trace = ask(&mut engine, &asked);
         let (meta, shape) = (trace.meta(), trace.shape());
         assert_eq!(trace.rows().len(), shape.positions, "{model}: all rows are kept");
-        let stats_of =
-            RowStats::new(&meta.spans, meta.question_keys(), meta.attention_scale);
+        let stats_of = RowStats::new(&meta.spans, meta.question_keys(), meta.attention_scale);
         for (query, page) in pages(&trace).iter().enumerate() {
             let stats = trace.stats(query).unwrap();
             for (map, row) in page.chunks_exact(shape.positions).enumerate() {
@@ -143,7 +142,11 @@ fn the_generated_answer_scores_as_it_was_generated() {
         let scored = ask(&mut engine, &asked);
         let ids = generated.answer_ids();
         if model == "tiny" {
-            assert_eq!(ids, scored.answer_ids(), "the built-in model's answers encode to themselves");
+            assert_eq!(
+                ids,
+                scored.answer_ids(),
+                "the built-in model's answers encode to themselves"
+            );
         }
         let same = ids.iter().zip(scored.answer_ids().iter()).take_while(|(a, b)| a == b).count();
         let (left, right) = (generated.answer_logprobs(), scored.answer_logprobs());
@@ -218,11 +221,15 @@ fn neutral_interventions_change_no_bit_and_others_do_what_they_say() {
         asked.options.interventions = Interventions { head_scale, ..Default::default() };
         let scaled = ask(&mut engine, &asked);
         assert_ne!(plain.answer_topk().1, scaled.answer_topk().1, "{model}");
-        let row = |trace: &Trace| trace.page(trace.row_of_answer(AnswerIndex(0)).unwrap()).unwrap().into_owned();
+        let row = |trace: &Trace| {
+            trace.page(trace.row_of_answer(AnswerIndex(0)).unwrap()).unwrap().into_owned()
+        };
         let (left, right) = (row(&plain), row(&scaled));
         let keys = plain.meta().prompt_len();
         for map in 0..text.layers * text.heads {
-            let part = |page: &[f16], positions: usize| page[map * positions..map * positions + keys].to_vec();
+            let part = |page: &[f16], positions: usize| {
+                page[map * positions..map * positions + keys].to_vec()
+            };
             let left = part(&left, plain.shape().positions);
             assert_eq!(left, part(&right, scaled.shape().positions), "{model}, map {map}");
         }
@@ -275,11 +282,13 @@ fn a_second_question_reuses_the_prefix_and_its_trace_is_that_of_a_fresh_engine()
                     assert!(steps <= 2, "{what}: pages differ by {steps} steps of f16");
                 }
                 for layer in 0..fresh.shape().layers as u32 {
-                    let (left, right) = (fresh.head_mean(Layer(layer)), reused.head_mean(Layer(layer)));
+                    let (left, right) =
+                        (fresh.head_mean(Layer(layer)), reused.head_mean(Layer(layer)));
                     assert!(largest_step(&left.unwrap(), &right.unwrap()) <= 2, "{what}");
                 }
                 for head in 0..fresh.shape().heads as u32 {
-                    let (left, right) = (fresh.last_layer(Head(head)), reused.last_layer(Head(head)));
+                    let (left, right) =
+                        (fresh.last_layer(Head(head)), reused.last_layer(Head(head)));
                     assert!(largest_step(&left.unwrap(), &right.unwrap()) <= 2, "{what}");
                 }
             }
@@ -352,19 +361,25 @@ fn events_stream_in_order_with_the_pages_of_the_trace() {
     assert_eq!(stages, [Stage::Preprocess, Stage::Vision, Stage::Prefill, Stage::Decode]);
     assert_eq!(tokens, trace.shape().generated);
     assert!(texts.windows(2).all(|pair| pair[1].starts_with(pair[0].as_str())), "{texts:?}");
-    assert!(texts.last().unwrap().trim().starts_with(trace.meta().answer.trim_end_matches('\u{FFFD}')));
+    assert!(
+        texts.last().unwrap().trim().starts_with(trace.meta().answer.trim_end_matches('\u{FFFD}'))
+    );
 }
 
 #[test]
 fn labels_say_what_each_position_is() {
     let mut engine = Fixture::of("tiny").engine();
     let mut asked = question("Where is the cat?");
-    asked.turns = vec![Turn { question: "Is there a cat?".into(), answer: "There is a cat.".into() }];
+    asked.turns =
+        vec![Turn { question: "Is there a cat?".into(), answer: "There is a cat.".into() }];
     let trace = ask(&mut engine, &asked);
     let meta = trace.meta();
     let kinds = |turn: u32, kind: TokenKind| -> String {
         let tokens = meta.tokens[..meta.prompt_len()].iter();
-        tokens.filter(|t| t.turn == turn && t.kind == kind).map(|t| t.text.replace('▁', " ")).collect()
+        tokens
+            .filter(|t| t.turn == turn && t.kind == kind)
+            .map(|t| t.text.replace('▁', " "))
+            .collect()
     };
     assert_eq!(meta.tokens[0].kind, TokenKind::Special, "BOS");
     assert!(kinds(0, TokenKind::System).contains("USER:"));

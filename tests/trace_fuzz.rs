@@ -24,9 +24,8 @@ static TRACE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(path).unwrap()
 });
 
-static MANIFEST: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    std::fs::read(Fixture::of("gqa").bundle().join("manifest.json")).unwrap()
-});
+static MANIFEST: LazyLock<Vec<u8>> =
+    LazyLock::new(|| std::fs::read(Fixture::of("gqa").bundle().join("manifest.json")).unwrap());
 
 /// Opens the bytes as a trace and reads everything in it.
 fn read_everything(bytes: &[u8]) -> Result<(), String> {

@@ -56,10 +56,24 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     decoder.set_limits(limits).map_err(broken)?;
     // A file whose orientation cannot be read is shown as it lies.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut upright = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    let jpeg = if format == ImageFormat::Jpeg { decode_jpeg(bytes) } else { None };
+    let mut upright = match jpeg {
+        Some(picture) => picture,
+        None => DynamicImage::from_decoder(decoder).map_err(broken)?,
+    };
     upright.apply_orientation(orientation);
     let lossy = matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
     Ok(Decoded { upright, lossy })
+}
+
+/// Colour and grey JPEGs to the bit as libjpeg-turbo decodes them, with which Python reads
+/// pictures; the decoder of `image` is up to 6 steps off. What it cannot read (CMYK, say) is left
+/// to that one.
+fn decode_jpeg(bytes: &[u8]) -> Option<DynamicImage> {
+    let decoded =
+        libjpeg_turbo_rs::decompress_to(bytes, libjpeg_turbo_rs::PixelFormat::Rgb).ok()?;
+    let [width, height] = [decoded.width, decoded.height].map(|edge| edge as u32);
+    image::RgbImage::from_raw(width, height, decoded.data).map(DynamicImage::from)
 }
 
 /// The colours as transformers makes them: 16 bits are cut to their upper 8, transparency is laid
@@ -123,9 +137,7 @@ pub(super) fn encode_original(name: &str, upright: DynamicImage, lossy: bool) ->
             let edge = u64::from(edge) * u64::from(STORED_LONG_EDGE) / u64::from(long);
             (edge as u32).max(1)
         };
-        let small = to_rgb(&upright)
-            .resized(shrink(width), shrink(height), Resample::Bicubic)
-            .map_err(failed)?;
+        let small = to_rgb(&upright).resized(shrink(width), shrink(height), Resample::Bicubic);
         let [width, height] = small.size;
         image::RgbImage::from_raw(width, height, small.bytes)
             .map(DynamicImage::ImageRgb8)

@@ -10,7 +10,7 @@ mod resize;
 
 pub use decode::MAX_MEGAPIXELS;
 
-use super::error::{ModelError, Result};
+use super::error::Result;
 use super::manifest::{Manifest, Preprocess, Resample, Resize};
 use super::request::Picture;
 use crate::trace::{Affine, ImageSpan, PreprocessInfo, PreprocessMode, Rect};
@@ -68,19 +68,16 @@ struct Step {
 }
 
 impl Step {
-    fn resized(self, width: u32, height: u32, filter: Resample, name: &str) -> Result<Self> {
+    fn resized(self, width: u32, height: u32, filter: Resample) -> Self {
         let [old_width, old_height] = self.picture.size;
         if [old_width, old_height] == [width, height] {
-            return Ok(self);
+            return self;
         }
         let scale =
             [f64::from(old_width) / f64::from(width), f64::from(old_height) / f64::from(height)];
-        let picture = self.picture.resized(width, height, filter).map_err(|reason| {
-            let reason = format!("resizing it to {width} × {height} failed ({reason})");
-            ModelError::Picture { name: name.to_owned(), reason }
-        })?;
+        let picture = self.picture.resized(width, height, filter);
         let map = self.original_from_current.after(&Affine::scale_offset(scale, [0.0, 0.0]));
-        Ok(Self { picture, original_from_current: map })
+        Self { picture, original_from_current: map }
     }
 
     /// The rectangle at (`left`, `top`), which may reach outside where `fill` is put.
@@ -112,8 +109,7 @@ pub fn preprocess(
     ];
     let start = Affine::scale_offset(stored_from_upright, [0.0, 0.0]);
     let step = Step { picture: rgb, original_from_current: start };
-    let Step { picture: seen, original_from_current } =
-        fit(step, mode, &manifest.preprocess, &picture.name)?;
+    let Step { picture: seen, original_from_current } = fit(step, mode, &manifest.preprocess);
     let info = PreprocessInfo {
         mode,
         original_size: stored.size,
@@ -131,10 +127,10 @@ pub fn preprocess(
 }
 
 /// Applies the mode, then the processor's own resize and crop.
-fn fit(step: Step, mode: PreprocessMode, rules: &Preprocess, name: &str) -> Result<Step> {
+fn fit(step: Step, mode: PreprocessMode, rules: &Preprocess) -> Step {
     let [width, height] = step.picture.size;
     let mut step = match reduced_size([width, height]) {
-        Some([width, height]) => step.resized(width, height, Resample::Bicubic, name)?,
+        Some([width, height]) => step.resized(width, height, Resample::Bicubic),
         None => step,
     };
     let [crop_height, crop_width] = if rules.do_center_crop {
@@ -145,7 +141,7 @@ fn fit(step: Step, mode: PreprocessMode, rules: &Preprocess, name: &str) -> Resu
     match mode {
         PreprocessMode::Default => {}
         PreprocessMode::Resize => {
-            step = step.resized(crop_width, crop_height, Resample::Bicubic, name)?;
+            step = step.resized(crop_width, crop_height, Resample::Bicubic);
         }
         PreprocessMode::Pad => {
             let [width, height] = step.picture.size;
@@ -157,7 +153,7 @@ fn fit(step: Step, mode: PreprocessMode, rules: &Preprocess, name: &str) -> Resu
     }
     if rules.do_resize {
         let [height, width] = resize_target(rules.resize, step.picture.size);
-        step = step.resized(width, height, rules.resample, name)?;
+        step = step.resized(width, height, rules.resample);
     }
     if rules.do_center_crop {
         let [width, height] = step.picture.size;
@@ -165,7 +161,7 @@ fn fit(step: Step, mode: PreprocessMode, rules: &Preprocess, name: &str) -> Resu
         let top = centre_offset(height, crop_height);
         step = step.window([left, top], [crop_width, crop_height], [0; 3]);
     }
-    Ok(step)
+    step
 }
 
 /// The size of a picture whose long edge is too long, with its proportions kept.
@@ -231,7 +227,6 @@ fn pixel_values(picture: &Rgb, rules: &Preprocess) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn rules(crop: [u32; 2], resize: Resize) -> Preprocess {
@@ -265,7 +260,7 @@ mod tests {
     fn the_map_of_a_crop_knows_its_offset_and_the_cut_off_part_of_a_pixel() {
         let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
         // 101 × 67 → 84 × 56 (84.4 cut to 84) → crop at x = 14.
-        let step = fit(plain(101, 67), PreprocessMode::Default, &rules, "test").unwrap();
+        let step = fit(plain(101, 67), PreprocessMode::Default, &rules);
         assert_eq!(step.picture.size, [56, 56]);
         let map = step.original_from_current;
         assert!(close(map.apply([0.0, 0.0]), [14.0 * 101.0 / 84.0, 0.0]));
@@ -275,14 +270,14 @@ mod tests {
     #[test]
     fn squashing_maps_corners_to_corners() {
         let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
-        let step = fit(plain(101, 67), PreprocessMode::Resize, &rules, "test").unwrap();
+        let step = fit(plain(101, 67), PreprocessMode::Resize, &rules);
         assert!(close(step.original_from_current.apply([56.0, 56.0]), [101.0, 67.0]));
     }
 
     #[test]
     fn padding_puts_the_bars_outside_of_the_original() {
         let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
-        let step = fit(plain(100, 67), PreprocessMode::Pad, &rules, "test").unwrap();
+        let step = fit(plain(100, 67), PreprocessMode::Pad, &rules);
         // (100 − 67) / 2 rounded down is above, the rest below.
         assert!(close(step.original_from_current.apply([0.0, 0.0]), [0.0, -16.0]));
         assert!(close(step.original_from_current.apply([56.0, 56.0]), [100.0, 84.0]));
@@ -297,14 +292,14 @@ mod tests {
         assert_eq!(reduced_size([2688, 1001]), Some([1344, 500]));
         assert_eq!(reduced_size([1, 100_000]), Some([1, 1344]));
         let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
-        let step = fit(plain(2688, 1344), PreprocessMode::Resize, &rules, "test").unwrap();
+        let step = fit(plain(2688, 1344), PreprocessMode::Resize, &rules);
         assert!(close(step.original_from_current.apply([56.0, 56.0]), [2688.0, 1344.0]));
     }
 
     #[test]
     fn a_crop_larger_than_the_picture_gets_black_bars_like_transformers() {
         let rules = rules([9, 9], Resize::Exact { height: 6, width: 12 });
-        let step = fit(plain(12, 6), PreprocessMode::Default, &rules, "test").unwrap();
+        let step = fit(plain(12, 6), PreprocessMode::Default, &rules);
         // Rows: 6 − 9 = −3, halved and rounded down is −2: two black rows above, one below.
         let row = |y: usize| step.picture.bytes[y * 27];
         assert_eq!([row(0), row(1), row(2), row(7), row(8)], [0, 0, 200, 200, 0]);

@@ -261,5 +261,7 @@ fn read_version(path: &Path) -> std::result::Result<String, String> {
         }
         CStr::from_ptr(text).to_string_lossy().into_owned()
     };
+    // It stays loaded: unloading it only to load it again costs more than all the rest.
+    std::mem::forget(library);
     Ok(version)
 }
