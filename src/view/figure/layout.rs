@@ -365,12 +365,13 @@ impl<'a> Foot<'a> {
         let baseline = |centre: f32, type_size: f32| centre + CAP_HEIGHT * type_size * s / 2.0;
         if let Some(caption) = self.caption {
             let y = baseline(line(lines - 1), CAPTION);
-            let available = (column[1] - column[0]) / (CAPTION * s);
-            let shown = if self.legend.is_some() && self.caption_width() > column[1] - column[0] {
-                without_range(caption)
-            } else {
-                caption.to_vec()
-            };
+            let available = (column[1] - column[0] + 0.5) / (CAPTION * s);
+            let shown =
+                if self.legend.is_some() && self.caption_width() > column[1] - column[0] + 0.5 {
+                    without_range(caption)
+                } else {
+                    caption.to_vec()
+                };
             figure.labels.push(Label {
                 runs: fitted_runs(&shown, available),
                 baseline: [column[0], y],
