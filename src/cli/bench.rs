@@ -12,7 +12,7 @@ use super::{print_json, usage};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
 use crate::trace::Trace;
 use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
-use crate::view::{AxisSet, Camera, ColorMap, Queries, ViewKind, ViewState};
+use crate::view::{AxisSet, Camera, ColorMap, Queries, Range, ViewKind, ViewState};
 use meter::{Cost, Meter};
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
@@ -117,7 +117,11 @@ impl Bench {
         costs.push(("token_matrix", self.scrub("tokens", offscreen, token_matrix)?));
         let after = self.baseline()?;
         let baseline = (before.cpu_ms + after.cpu_ms) / 2.0;
-        let reduction = self.reduction()?;
+        let one_head = self.reduction("one-head", |state| {
+            state.map.layers = AxisSet::single(0);
+            state.map.heads = AxisSet::single(0);
+        })?;
+        let all_heads = self.reduction("all-heads", |_| {})?;
         let lvlm = self.lvlm_layer_change()?;
 
         let ratios: Map<String, Value> = costs
@@ -126,7 +130,8 @@ impl Bench {
             .collect();
         let mut frames: Map<String, Value> =
             costs.into_iter().map(|(name, cost)| (name.to_owned(), cost.json())).collect();
-        frames.insert("reduce_all_heads".into(), reduction.json());
+        frames.insert("tiny_one_head".into(), one_head.json());
+        frames.insert("tiny_all_heads".into(), all_heads.json());
         frames.insert("lvlm_interpret_layer_change".into(), lvlm.json());
         let shape = self.trace.shape();
         let mut report = Map::new();
@@ -138,6 +143,8 @@ impl Bench {
         report.insert("size".into(), json!(self.size));
         report.insert("baseline_ms".into(), rounded(baseline, 3));
         report.insert("baseline".into(), json!({ "before": before.json(), "after": after.json() }));
+        let reduction = rounded(all_heads.cpu_ms - one_head.cpu_ms, 3);
+        report.insert("reduce_all_heads_ms".into(), reduction);
         report.insert("frames".into(), Value::Object(frames));
         report.insert("ratios".into(), Value::Object(ratios));
         Ok(report)
@@ -183,13 +190,20 @@ impl Bench {
         })
     }
 
-    /// Folding every layer and head of resident pages, on a target too small to matter.
-    fn reduction(&self) -> anyhow::Result<Cost> {
+    /// A frame too small to matter, with a fixed range so that no number is looked up on the CPU:
+    /// what is left is folding resident pages, and what every frame costs.
+    fn reduction(
+        &self,
+        name: &'static str,
+        choose: impl Fn(&mut ViewState),
+    ) -> anyhow::Result<Cost> {
         let mut renderer = Renderer::new(Arc::clone(&self.gpu), RendererOptions::offscreen())?;
         let target = Target::offscreen(&self.gpu, [16, 16])?;
-        self.meter("reduction").run(|index| {
+        self.meter(name).run(|index| {
             let mut state = start();
             state.map.queries = query(&self.trace, index);
+            state.normalise.range = Range::Fixed { min: 0.0, max: 0.01 };
+            choose(&mut state);
             Ok(renderer.frame(&Scene::new(&state, &self.trace), &target)?)
         })
     }
@@ -223,10 +237,11 @@ fn start() -> ViewState {
     state
 }
 
-/// One of the kept rows.
+/// One of a few kept rows: after the first frames all of them are resident in any pool but that of
+/// `scrub_token`.
 fn query(trace: &Trace, index: u32) -> Queries {
     let rows = trace.rows();
-    Queries::position(rows[index as usize % rows.len()])
+    Queries::position(rows[index as usize % rows.len().min(meter::WARM_UP as usize)])
 }
 
 fn layer_head(state: &mut ViewState, trace: &Trace, index: u32) {
@@ -291,6 +306,7 @@ fn print_text(report: &Map<String, Value>) -> anyhow::Result<()> {
     writeln!(out, "model        {}, {} positions", text("model"), text("positions"))?;
     writeln!(out, "size         {}", text("size"))?;
     writeln!(out, "baseline     {} ms CPU a frame (the bare picture)", text("baseline_ms"))?;
+    writeln!(out, "reduction    {} ms CPU for every layer and head", text("reduce_all_heads_ms"))?;
     writeln!(out)?;
     writeln!(
         out,

@@ -6,6 +6,7 @@ use crate::trace::Trace;
 use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use crate::view::{Queries, ViewState};
 use anyhow::Context as _;
+use cpu_time::ProcessTime;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,8 +40,8 @@ fn synthetic(name: &str) -> anyhow::Result<Synthetic> {
 /// From a ready device to the first frame of a trace with every row kept.
 fn open_full(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<Value> {
     note("large: first frame")?;
-    let before = resident_bytes();
-    let start = Instant::now();
+    let before = Resident::now();
+    let (start, cpu) = (Instant::now(), ProcessTime::now());
     let trace = Trace::open(path)?;
     let mut renderer = Renderer::new(Arc::clone(gpu), RendererOptions::offscreen())?;
     let mut state = ViewState::default();
@@ -48,20 +49,20 @@ fn open_full(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<Val
     renderer.frame(&Scene::new(&state, &trace), target)?;
     gpu.wait()?;
     let first_frame_ms = start.elapsed().as_secs_f64() * 1e3;
+    let first_frame_cpu_ms = cpu.elapsed().as_secs_f64() * 1e3;
     let pool_bytes = renderer.pool().allocated_bytes;
-    let grown = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
     Ok(json!({
         "file_bytes": std::fs::metadata(path)?.len(),
         "first_frame_wall_ms": rounded(first_frame_ms, 1),
+        "first_frame_cpu_ms": rounded(first_frame_cpu_ms, 1),
         "pool_bytes": pool_bytes,
-        "resident_growth_bytes": grown,
-        "resident_growth_beyond_pool_bytes": grown.map(|grown| grown.saturating_sub(pool_bytes)),
+        "resident_growth": growth(before),
     }))
 }
 
 fn scrub_sparse(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<Value> {
     note("large: sparse scrub")?;
-    let before = resident_bytes();
+    let before = Resident::now();
     let start = Instant::now();
     let trace = Trace::open(path)?;
     let open_ms = start.elapsed().as_secs_f64() * 1e3;
@@ -83,7 +84,6 @@ fn scrub_sparse(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<
         uploads += stats.page_uploads;
     }
     wall.sort_by(f64::total_cmp);
-    let grown = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
     Ok(json!({
         "file_bytes": std::fs::metadata(path)?.len(),
         "open_wall_ms": rounded(open_ms, 1),
@@ -91,14 +91,37 @@ fn scrub_sparse(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<
         "page_uploads": uploads,
         "frame_wall_p50_ms": rounded(wall[wall.len() / 2], 2),
         "pool_bytes": renderer.pool().allocated_bytes,
-        "resident_growth_bytes": grown,
+        "resident_growth": growth(before),
     }))
 }
 
-/// Resident memory of this process; `None` where the system does not tell.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
+/// Resident memory of this process: what it owns, and mapped pages of files, which the system may
+/// drop and read again at any time.
+#[derive(Clone, Copy, Debug)]
+struct Resident {
+    own_bytes: u64,
+    mapped_bytes: u64,
+}
+
+impl Resident {
+    /// `None` where the system does not tell.
+    fn now() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let bytes = |field: &str| -> Option<u64> {
+            let line = status.lines().find(|line| line.starts_with(field))?;
+            let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+            Some(kilobytes * 1024)
+        };
+        Some(Self { own_bytes: bytes("RssAnon:")?, mapped_bytes: bytes("RssFile:")? })
+    }
+}
+
+fn growth(before: Option<Resident>) -> Value {
+    match before.zip(Resident::now()) {
+        None => Value::Null,
+        Some((before, after)) => json!({
+            "own_bytes": after.own_bytes.saturating_sub(before.own_bytes),
+            "mapped_bytes": after.mapped_bytes.saturating_sub(before.mapped_bytes),
+        }),
+    }
 }

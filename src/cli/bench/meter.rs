@@ -47,7 +47,7 @@ pub(super) struct Meter<'a> {
 /// Groups of frames; the middle one counts, so that a disturbance does not.
 const GROUPS: u32 = 5;
 /// Frames before the first that counts: pipelines, textures and caches.
-const WARM_UP: u32 = 4;
+pub(super) const WARM_UP: u32 = 4;
 
 impl<'a> Meter<'a> {
     pub const fn new(gpu: &'a Gpu, name: &'static str, frames: u32) -> Self {
