@@ -74,13 +74,16 @@ impl<K: PartialEq, V> Kept<K, V> {
 
 type StripKey = (TraceId, AxisSet, Queries, Vec<PatchRef>, bool);
 
+/// What the look at the chosen patches depends on.
+type LookKey = (TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool);
+
 /// All readings of the present document.
 #[derive(Debug, Default)]
 pub struct Readings {
     matrix: Kept<(TraceId, Queries, (Quantity, bool)), Matrix>,
     ranking: Kept<(TraceId, Queries), Vec<Ranked>>,
     map: Kept<(TraceId, MapChoice, bool), Vec<f32>>,
-    looking: Kept<(TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool), Vec<f32>>,
+    looking: Kept<LookKey, Vec<f32>>,
     strip: Kept<StripKey, Vec<f32>>,
 }
 

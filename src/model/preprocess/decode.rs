@@ -175,7 +175,7 @@ fn eight_bits(picture: DynamicImage) -> DynamicImage {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
     use super::*;
     use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb as Rgb8, RgbaImage};
 

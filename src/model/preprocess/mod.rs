@@ -201,26 +201,20 @@ fn centre_offset(have: u32, want: u32) -> i64 {
 /// Bytes → [3, height, width] floats.
 fn pixel_values(picture: &Rgb, rules: &Preprocess) -> Vec<f32> {
     // 256 values a channel: a table gives the same numbers as transformers' arithmetic on floats.
-    let table: Vec<[f32; 3]> = (0..=u8::MAX)
-        .map(|byte| {
-            let mut value = f64::from(byte);
-            if rules.do_rescale {
-                value *= rules.rescale_factor;
-            }
-            let value = value as f32;
-            std::array::from_fn(|channel| {
-                if rules.do_normalize {
-                    (value - rules.mean[channel]) / rules.std[channel]
-                } else {
-                    value
-                }
-            })
-        })
-        .collect();
     let mut values = Vec::with_capacity(picture.bytes.len());
-    for channel in 0..3 {
+    for (channel, (mean, std)) in rules.mean.iter().zip(&rules.std).enumerate() {
+        let table: Vec<f32> = (0..=u8::MAX)
+            .map(|byte| {
+                let mut value = f64::from(byte);
+                if rules.do_rescale {
+                    value *= rules.rescale_factor;
+                }
+                let value = value as f32;
+                if rules.do_normalize { (value - mean) / std } else { value }
+            })
+            .collect();
         let bytes = picture.bytes.iter().skip(channel).step_by(3);
-        values.extend(bytes.map(|&byte| table[usize::from(byte)][channel]));
+        values.extend(bytes.map(|&byte| table[usize::from(byte)]));
     }
     values
 }
