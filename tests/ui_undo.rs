@@ -40,12 +40,13 @@ fn perform(window: &mut Window, act: Act) {
 
 #[test]
 fn any_sequence_of_actions_is_undone_and_redone() {
-    let mut window = window();
+    let window = std::cell::RefCell::new(window());
     let acts = acts();
     let config = Config { cases: 12, failure_persistence: None, ..Config::default() };
     let sequences = prop::collection::vec(prop::sample::select(acts), 1..25);
     TestRunner::new(config)
         .run(&sequences, |sequence| {
+            let mut window = window.borrow_mut();
             while window.state().doc().unwrap().history.can_undo() {
                 perform(&mut window, Act::Undo);
             }
@@ -68,7 +69,7 @@ fn any_sequence_of_actions_is_undone_and_redone() {
             Ok(())
         })
         .unwrap();
-    settle(&mut window);
+    settle(&mut window.into_inner());
 }
 
 #[test]

@@ -166,6 +166,12 @@ pub fn turns_of(trace: &Trace, earlier: &[Turn]) -> Vec<Turn> {
     turns
 }
 
+/// A log-probability as text; what rounds to 0 has no sign.
+pub fn logprob_text(logprob: f32) -> String {
+    let text = format!("{logprob:.2}");
+    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
+}
+
 /// Log-probability of a whole answer, natural logarithm.
 pub fn answer_logprob(trace: &Trace) -> f32 {
     trace.answer_logprobs().iter().sum()

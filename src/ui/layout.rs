@@ -104,9 +104,9 @@ impl Default for Layout {
         let middle = tabs(&[Pane::HeadStrip]);
         let lower = tabs(&[Pane::Numbers, Pane::Look, Pane::Bookmarks]);
         let mut side = Linear::new(LinearDir::Vertical, vec![upper, middle, lower]);
-        side.shares.set_share(upper, 1.25);
-        side.shares.set_share(middle, 0.6);
-        side.shares.set_share(lower, 1.15);
+        side.shares.set_share(upper, 1.1);
+        side.shares.set_share(middle, 0.72);
+        side.shares.set_share(lower, 1.18);
         let inspector = tiles.insert_container(Container::Linear(side));
         let columns = tiles.insert_horizontal_tile(vec![chat, stage, inspector]);
         let root = tiles.insert_vertical_tile(vec![columns, tokens]);

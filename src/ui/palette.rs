@@ -11,6 +11,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default)]
 pub struct Palette {
     open: bool,
+    /// Opened in this very frame, by keys that must not close it again.
+    fresh: bool,
     query: String,
     selected: usize,
 }
@@ -23,6 +25,7 @@ impl Palette {
     /// Opens or closes it.
     pub fn toggle(&mut self) {
         self.open = !self.open;
+        self.fresh = self.open;
         self.query.clear();
         self.selected = 0;
     }
@@ -90,8 +93,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         let mut pressed = |key| input.consume_key(Modifiers::NONE, key);
         (pressed(Key::ArrowDown), pressed(Key::ArrowUp), pressed(Key::Enter), pressed(Key::Escape))
     });
+    let fresh = std::mem::take(&mut app.palette.fresh);
     let close_again = ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::P));
-    if escape || close_again {
+    if (escape || close_again) && !fresh {
         app.palette.toggle();
         return;
     }
@@ -150,10 +154,11 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 });
             });
         });
-    let outside = ui.input(|input| {
-        input.pointer.any_pressed()
-            && input.pointer.interact_pos().is_some_and(|at| !modal.response.rect.contains(at))
-    });
+    let outside = !fresh
+        && ui.input(|input| {
+            input.pointer.any_pressed()
+                && input.pointer.interact_pos().is_some_and(|at| !modal.response.rect.contains(at))
+        });
     if outside {
         app.palette.toggle();
     }

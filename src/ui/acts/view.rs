@@ -21,9 +21,10 @@ pub fn command(app: &mut App, command: &Command) {
         Ok(false) => {}
         Ok(true) => {
             let after = doc.state().clone();
-            if animate && is_jump(command) && before.map != after.map && after.second.is_none() {
+            let on_stage = after.view == ViewKind::Overlay && after.second.is_none();
+            if animate && on_stage && is_jump(command) && before.map != after.map {
                 app.fade = Some(Fade::new(before.map, now));
-            } else if before.map != after.map {
+            } else if before.map != after.map || before.view != after.view {
                 app.fade = None;
             }
             keep_look(app, &after);

@@ -10,6 +10,8 @@ const MIN_FONT_SCALE: f32 = 0.5;
 
 /// What an action of the window does.
 pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
+    // Theme, type size and layout are applied where the next frame begins.
+    ctx.request_repaint();
     let settings = &mut app.settings;
     match act {
         Act::Palette => app.palette.toggle(),

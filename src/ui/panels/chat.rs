@@ -2,7 +2,7 @@
 
 use crate::trace::PreprocessMode;
 use crate::ui::app::{App, Intent};
-use crate::ui::chat::answer_logprob;
+use crate::ui::chat::{answer_logprob, logprob_text};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::shortcuts::Act;
 use crate::ui::theme;
@@ -175,7 +175,7 @@ fn answer(app: &mut App, ui: &mut Ui) {
     let meta = doc.meta();
     ui.add(egui::Label::new(theme::strong_text(&meta.question, theme::BODY)).wrap());
     let text = if meta.answer.trim().is_empty() { "(no words)" } else { meta.answer.trim() };
-    let text = if doc.live { format!("{text} ▍") } else { text.to_owned() };
+    let text = if doc.live { format!("{text} …") } else { text.to_owned() };
     ui.add(egui::Label::new(egui::RichText::new(text).size(theme::LARGE)).wrap());
     for notice in app.chat.notices.clone() {
         muted(ui, notice);
@@ -188,7 +188,10 @@ fn answer(app: &mut App, ui: &mut Ui) {
         let logprob = answer_logprob(&doc.trace);
         let kind = if meta.sampling.forced { "scored" } else { "p" };
         let probability = f64::from(logprob.exp());
-        muted(ui, format!("{kind} = {} · log p = {logprob:.2}", number(probability, 1.0)));
+        muted(
+            ui,
+            format!("{kind} = {} · log p = {}", number(probability, 1.0), logprob_text(logprob)),
+        );
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let hint = if app.settings.sampling.is_greedy() {
                 "The same again: sampling is greedy. Raise the temperature for other answers."
@@ -289,7 +292,8 @@ fn history_row(app: &mut App, ui: &mut Ui, doc: &Document) -> bool {
         close = icon_button(&mut child, Icon::Close, "Close this answer", false).clicked();
     } else {
         let logprob = answer_logprob(&doc.trace);
-        let text = if doc.live { "…".to_owned() } else { format!("log p {logprob:.2}") };
+        let text =
+            if doc.live { "…".to_owned() } else { format!("log p {}", logprob_text(logprob)) };
         text_in(ui, inner, Align2::RIGHT_CENTER, &text, theme::plain(11.0), ink.muted);
     }
     if response.clicked() && !close {

@@ -45,7 +45,6 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         }
     }
     busy_line(app, ui, rect);
-    advice(app, ui, rect);
 }
 
 /// A thin line at the top says that something is under way.
@@ -56,30 +55,6 @@ fn busy_line(app: &App, ui: &Ui, rect: Rect) {
     } else if app.exports.is_busy() {
         progress_line(ui, line, None);
     }
-}
-
-/// The one line of the first start.
-fn advice(app: &mut App, ui: &Ui, rect: Rect) {
-    if app.settings.advice_seen || rect.width() < 420.0 {
-        return;
-    }
-    let ink = ink(ui);
-    let at = pos2(rect.center().x, rect.top() + 28.0);
-    egui::Area::new(egui::Id::unique("advice"))
-        .order(egui::Order::Middle)
-        .pivot(egui::Align2::CENTER_CENTER)
-        .fixed_pos(at)
-        .show(ui.ctx(), |ui| {
-            let frame = egui::Frame::new().fill(ink.raised).corner_radius(4).inner_margin(egui::Margin::symmetric(12, 6));
-            frame.show(ui, |ui| {
-                ui.horizontal(|ui| {
-                    ui.add(egui::Label::new("Hover a word, drag across the matrix, or press W for every head at once.").extend());
-                    if ui.small_button("Got it").clicked() {
-                        app.settings.advice_seen = true;
-                    }
-                });
-            });
-        });
 }
 
 /// Nothing has been answered yet: the picture, or what to do.
@@ -347,7 +322,7 @@ impl OnStage<'_> {
         let value = self.weight(query, key);
         let text = value.map_or_else(
             || "this position was not kept".into(),
-            |value| format!("attention {}", number(f64::from(value), f64::from(value.max(1e-4)))),
+            |value| format!("attention {}", number(f64::from(value), f64::from(value.max(1e-3)))),
         );
         beside(ui, self.rect, at, &text, &line);
         if response.clicked() && rows.binary_search(&query).is_ok() {

@@ -80,8 +80,26 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         .max_height(height)
         .min_scrolled_height(height)
         .auto_shrink([false, false])
-        .show(ui, |ui| chips(app, ui, &doc));
+        .show(ui, |ui| {
+            chips(app, ui, &doc);
+            advice(app, ui);
+        });
     transport::show(app, ui);
+}
+
+/// The one line of the first start.
+fn advice(app: &mut App, ui: &mut Ui) {
+    if app.settings.advice_seen {
+        return;
+    }
+    ui.add_space(2.0);
+    ui.horizontal(|ui| {
+        let text = "Hover a word, drag across the matrix, or press W for every head at once.";
+        ui.label(egui::RichText::new(text).color(ink(ui).accent));
+        if ui.small_button("Got it").clicked() {
+            app.settings.advice_seen = true;
+        }
+    });
 }
 
 /// What colours the chips.
@@ -174,7 +192,7 @@ fn chip(
     }
     let rows: Vec<usize> =
         word.positions.clone().filter_map(|position| row_of(doc, position)).collect();
-    if !coloring.looking.is_empty() && spoken {
+    if !coloring.looking.is_empty() && spoken && is_answer {
         let values: Vec<f32> =
             rows.iter().filter_map(|&row| coloring.looking.get(row)).copied().collect();
         if !values.is_empty() {
