@@ -27,7 +27,7 @@ pub fn gpu() -> Arc<Gpu> {
     let open = || {
         let gpu = Gpu::open(&GpuOptions::default())
             .expect("a graphics adapter (on Debian: apt install mesa-vulkan-drivers)");
-        println!("adapter: {}", gpu.info().name);
+        eprintln!("adapter: {}", gpu.info().name);
         gpu
     };
     Arc::clone(GPU.get_or_init(open))
