@@ -31,6 +31,7 @@ pub struct Settings {
     /// Version of this file.
     pub version: u32,
     /// Dark or light; `None` follows the system.
+    #[serde(with = "theme_choice")]
     pub theme: Option<Theme>,
     /// Multiplies every type size of the window.
     pub font_scale: f32,
@@ -190,6 +191,29 @@ impl Settings {
     /// Puts a bundle at the head of the recent ones.
     pub fn remember_bundle(&mut self, path: &Path) {
         remember(&mut self.recent_bundles, path);
+    }
+}
+
+/// TOML has no null: "system" stands for none.
+mod theme_choice {
+    use crate::view::Theme;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    const SYSTEM: &str = "system";
+
+    pub fn serialize<S: Serializer>(theme: &Option<Theme>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(theme.map_or(SYSTEM, Theme::name))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Theme>, D::Error> {
+        let name = String::deserialize(from)?;
+        let known = Theme::ALL.iter().find(|theme| theme.name() == name).copied();
+        match known {
+            None if name != SYSTEM => Err(D::Error::custom(format!(
+                "`{name}` is not a theme; write system, dark or light"
+            ))),
+            theme => Ok(theme),
+        }
     }
 }
 
