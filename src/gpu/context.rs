@@ -266,6 +266,11 @@ impl Ring {
         offset as u32
     }
 
+    /// Forgets what was added and never submitted.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// Writes what was added; to be called right before the submission that reads it.
     pub fn flush(&mut self, queue: &wgpu::Queue) {
         if !self.bytes.is_empty() {

@@ -168,7 +168,14 @@ impl Renderer {
         }
         scene.check()?;
         let gpu = Arc::clone(&self.gpu);
-        let mut stats = gpu.scoped("frame", |_| self.draw(scene, target))??;
+        let drawn = gpu.scoped("frame", |_| self.draw(scene, target)).flatten();
+        let mut stats = match drawn {
+            Ok(stats) => stats,
+            Err(error) => {
+                self.forget_unsubmitted();
+                return Err(error);
+            }
+        };
         stats.times = self.timer.take(&gpu)?;
         Ok(stats)
     }
@@ -193,6 +200,14 @@ impl Renderer {
             let draws = frame.bare_picture(scene, &figure)?;
             frame.finish(scene, target, &figure, draws)
         })?
+    }
+
+    /// After a frame that failed: what it recorded never ran, so that nothing may count on it.
+    fn forget_unsubmitted(&mut self) {
+        self.first = MapSlot::new();
+        self.second = MapSlot::new();
+        self.ring.clear();
+        self.pool.unpin();
     }
 
     fn draw(&mut self, scene: &Scene<'_>, target: &Target) -> Result<FrameStats, GpuError> {

@@ -4,7 +4,7 @@ use crate::common::{SCALE, Shape, draw, gpu, gradient, plain_state, renderer};
 use half::f16;
 use vlmscope::analysis::reduce::{Fold, Keep, Reduction, patch_keys, reduce};
 use vlmscope::gpu::{Gpu, GpuError, GpuOptions, Renderer, RendererOptions, Scene, Target};
-use vlmscope::view::{AxisSet, Queries, ViewKind};
+use vlmscope::view::{AxisSet, ImageForm, Queries, ViewKind};
 
 #[test]
 fn an_unknown_adapter_is_named_with_what_there_is() {
@@ -209,4 +209,33 @@ fn a_wall_wider_than_a_texture_is_tiled() {
         };
         assert!(light(x) > light(x + cell.width * 0.1) + 200, "head {head}");
     }
+}
+
+#[test]
+fn a_frame_that_failed_leaves_nothing_behind() {
+    let shape = Shape { answer: 3, ..Shape::default() };
+    let weight = |query: u32, layer: u32, head: u32, key: u32| {
+        f16::from_f32((query * 7 + layer * 5 + head * 3 + key * 11) as f32 % 23.0 / 500.0 * SCALE)
+    };
+    let mut builder = shape.builder(3, weight, gradient);
+    let rgb = vec![90; (shape.side[0] * shape.side[1] * 3) as usize];
+    builder.add_picture(0, b"no picture at all", shape.side, &rgb).unwrap();
+    let trace = builder.snapshot("an answer").unwrap();
+    let mut state = plain_state();
+    let mut renderer = renderer();
+    draw(&mut renderer, &state, &trace, [96, 96]);
+
+    // Another map, recorded before the picture turns out to be unreadable.
+    state.map.layers = AxisSet::single(2);
+    state.map.queries = Queries::answer(2);
+    state.picture.form = ImageForm::Original;
+    let target = Target::offscreen(renderer.gpu(), [96, 96]).unwrap();
+    let error = renderer.frame(&Scene::new(&state, &trace), &target).unwrap_err();
+    assert!(matches!(error, GpuError::Picture { .. }), "{error}");
+    assert!(error.to_string().contains("preprocessed"), "{error}");
+
+    state.picture.form = ImageForm::Preprocessed;
+    let (after, _) = draw(&mut renderer, &state, &trace, [96, 96]);
+    let (fresh, _) = draw(&mut self::renderer(), &state, &trace, [96, 96]);
+    assert!(after == fresh, "the map of the failed frame was taken for drawn");
 }
