@@ -276,20 +276,21 @@ fn a_second_question_reuses_the_prefix_and_its_trace_is_that_of_a_fresh_engine()
                 assert!((left - right).abs() <= bound, "{what}: {left} and {right}");
             }
             if !model.ends_with("f16") {
-                // Sums over other lengths may round the last digit the other way.
+                // Measured as equal to the bit; other vector units may round a last digit the
+                // other way.
                 for (left, right) in pages(&fresh).iter().zip(&pages(&reused)) {
                     let steps = largest_step(left, right);
-                    assert!(steps <= 2, "{what}: pages differ by {steps} steps of f16");
+                    assert!(steps <= 1, "{what}: pages differ by {steps} steps of f16");
                 }
                 for layer in 0..fresh.shape().layers as u32 {
                     let (left, right) =
                         (fresh.head_mean(Layer(layer)), reused.head_mean(Layer(layer)));
-                    assert!(largest_step(&left.unwrap(), &right.unwrap()) <= 2, "{what}");
+                    assert!(largest_step(&left.unwrap(), &right.unwrap()) <= 1, "{what}");
                 }
                 for head in 0..fresh.shape().heads as u32 {
                     let (left, right) =
                         (fresh.last_layer(Head(head)), reused.last_layer(Head(head)));
-                    assert!(largest_step(&left.unwrap(), &right.unwrap()) <= 2, "{what}");
+                    assert!(largest_step(&left.unwrap(), &right.unwrap()) <= 1, "{what}");
                 }
             }
         }
@@ -335,7 +336,8 @@ fn events_stream_in_order_with_the_pages_of_the_trace() {
     for event in &events {
         match event {
             AskEvent::Progress(progress) if progress.done == 0 => stages.push(progress.stage),
-            AskEvent::Prompt(meta) => {
+            AskEvent::Prompt(builder) => {
+                let meta = builder.meta();
                 prompts += 1;
                 assert_eq!(meta.spans, trace.meta().spans);
                 assert_eq!(meta.tokens, trace.meta().tokens[..trace.meta().prompt_len()]);

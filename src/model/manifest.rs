@@ -62,6 +62,16 @@ pub enum ElementType {
     I64,
 }
 
+impl std::fmt::Display for ElementType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::I64 => "i64",
+        })
+    }
+}
+
 /// One file of the bundle.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FileEntry {
@@ -536,7 +546,7 @@ impl Manifest {
                     });
                 if !fits || found.dtype != port.dtype {
                     let reason = format!(
-                        "is {:?} {}, but the other sections make it {:?} {}",
+                        "is {} {}, but the other sections make it {} {}",
                         found.dtype,
                         show_axes(&found.shape),
                         port.dtype,

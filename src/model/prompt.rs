@@ -310,7 +310,8 @@ fn expand(
         let answers = rendered.messages.iter().filter(|(author, _)| *author == Author::Assistant);
         let turn =
             answers.clone().filter(|(_, range)| range.end <= at && !range.is_empty()).count();
-        let in_answer = answers.clone().any(|(_, range)| range.contains(&at) && token.end > at);
+        // The space before a message belongs to its first token.
+        let in_answer = answers.clone().any(|(_, range)| at < range.end && token.end > range.start);
         let before = if has_picture { !seen_picture } else { token.end <= first_message };
         let kind = if tokenizer.is_image(token.id) {
             TokenKind::Image
