@@ -1,6 +1,7 @@
 //! What the engine promises beyond single numbers: parts of a trace agree with each other, work is
 //! kept between questions without changing any result, events stream, and cancelling works.
 
+#![allow(clippy::single_range_in_vec_init, reason = "an intervention is a list of ranges")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod support;

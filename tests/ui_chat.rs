@@ -81,7 +81,7 @@ fn attention_is_on_the_stage_while_tokens_are_generated() {
     settle(&mut window);
     assert!(window.state().counters.stage_draws > draws);
     // A fast model may answer between two frames; where it did not, its tokens were seen.
-    println!("seen while it grew: {live}");
+    eprintln!("seen while it grew: {live}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Everything runs on a device with WebGPU's default limits and no optional feature. Without an
 //! adapter the tests fail: they must not pass by not running.
+#![allow(clippy::type_complexity, reason = "tables of closures read best in place")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
