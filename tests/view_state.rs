@@ -258,9 +258,9 @@ fn zooming_keeps_the_point_under_the_pointer() {
     let about = [0.2, 0.7];
     let state = Command::ZoomBy { factor: 3.0, about }.apply(&ViewState::default(), &extent());
     let camera = state.unwrap().camera;
-    for axis in 0..2 {
-        let before = about[axis] - 0.5;
-        let after = (about[axis] - camera.centre[axis]) * camera.zoom;
+    for (about, centre) in about.iter().zip(camera.centre) {
+        let before = about - 0.5;
+        let after = (about - centre) * camera.zoom;
         assert!((before - after).abs() < 1e-12);
     }
 }
