@@ -162,7 +162,7 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
         ("/text/layers", json!(-1), &["manifest.json", "1.0"]),
         ("/text/heads", json!(9), &["text.kv_heads", "does not divide"]),
         ("/text/hidden", json!(65), &["image_features", "65"]),
-        ("/text/eos_ids", json!([]), &["text.eos_ids", "never"]),
+        ("/text/eos_ids", json!([]), &["text.eos_ids", "ever end"]),
         ("/text/eos_ids", json!([u32::MAX]), &["text.eos_ids"]),
         ("/text/max_positions", json!(1_u64 << 40), &["text.max_positions"]),
         ("/vision/grid", json!([4, 5]), &["vision.patches"]),

@@ -80,15 +80,17 @@ impl Rgb {
     }
 
     fn nearest(&self, width: u32, height: u32) -> Self {
-        let source = |index: u32, old: u32, new: u32| -> usize {
-            let centre = (f64::from(index) + 0.5) * f64::from(old) / f64::from(new);
-            (centre as u32).min(old - 1) as usize
+        // Pillow adds up the step, so that ties fall where its rounding errors put them.
+        let sources = |old: u32, new: u32| -> Vec<usize> {
+            let step = f64::from(old) / f64::from(new);
+            let centres = std::iter::successors(Some(step * 0.5), |centre| Some(centre + step));
+            centres.take(new as usize).map(|centre| (centre as u32).min(old - 1) as usize).collect()
         };
+        let columns = sources(self.size[0], width);
         let mut bytes = Vec::with_capacity(width as usize * height as usize * CHANNELS);
-        for y in 0..height {
-            let row = self.row(source(y, self.size[1], height));
-            for x in 0..width {
-                let start = source(x, self.size[0], width) * CHANNELS;
+        for y in sources(self.size[1], height) {
+            let row = self.row(y);
+            for start in columns.iter().map(|x| x * CHANNELS) {
                 bytes.extend_from_slice(&row[start..start + CHANNELS]);
             }
         }
