@@ -91,7 +91,7 @@ impl Reduction {
     }
 }
 
-/// The key position of every patch, spans one after another: [N].
+/// The key position of every patch, spans one after another: `[N]`.
 pub fn patch_keys(trace: &Trace) -> Vec<u32> {
     trace.meta().spans.iter().flat_map(|span| span.keys()).map(|key| key as u32).collect()
 }
@@ -194,7 +194,7 @@ pub fn difference(first: &mut [f32], second: &[f32]) {
     first.iter_mut().zip(second).for_each(|(first, second)| *first -= second);
 }
 
-/// A named map over the patches, folded over answer tokens: [N]. A map over all positions (such as
+/// A named map over the patches, folded over answer tokens: `[N]`. A map over all positions (such as
 /// `relevancy.llm`) gives its patches. `None` if there is no such map or token.
 pub fn named_map(trace: &Trace, name: &str, answers: &[u32], fold: Fold) -> Option<Vec<f32>> {
     let keys = patch_keys(trace);

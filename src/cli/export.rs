@@ -124,7 +124,7 @@ fn fold(axis: Axis, maps: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
     }
 }
 
-/// [layer][head] maps → the layer axis folded.
+/// `[layer][head]` maps → the layer axis folded.
 fn fold_layers(axis: Axis, layers: Vec<Vec<Vec<f32>>>) -> Vec<Vec<Vec<f32>>> {
     let heads = layers.first().map_or(0, Vec::len);
     match axis {
@@ -190,7 +190,7 @@ fn named_map(trace: &Trace, args: &Args) -> anyhow::Result<Array> {
     Ok(Array { axes, values: mean })
 }
 
-/// [row, column] for one picture, [patch] for several, [key] for every position.
+/// [row, column] for one picture, `[patch]` for several, `[key]` for every position.
 fn key_axes(trace: &Trace, keys: Keys) -> anyhow::Result<Vec<(&'static str, usize)>> {
     match (keys, trace.meta().spans.as_slice()) {
         (Keys::All, _) => Ok(vec![("key", trace.shape().positions)]),

@@ -20,7 +20,7 @@ impl Sampler {
         Self { sampling, random: ChaCha12Rng::seed_from_u64(sampling.seed) }
     }
 
-    /// The next id for `logits` [V].
+    /// The next id for `logits` `[V]`.
     pub fn next(&mut self, logits: &[f32]) -> u32 {
         if self.sampling.is_greedy() {
             return argmax(logits);

@@ -232,12 +232,12 @@ impl Trace {
         Some(cast(self.tensors.get("attention.vision")?.part(layer.index())?))
     }
 
-    /// The generated ids: [G].
+    /// The generated ids: `[G]`.
     pub fn answer_ids(&self) -> Cow<'_, [i32]> {
         self.numbers("answer.ids")
     }
 
-    /// Log-probability of each generated id under the model, before temperature: [G].
+    /// Log-probability of each generated id under the model, before temperature: `[G]`.
     pub fn answer_logprobs(&self) -> Cow<'_, [f32]> {
         self.numbers("answer.logprob")
     }

@@ -92,9 +92,9 @@ pub struct Call {
     pub last_rows: Vec<i64>,
     /// [L, H], or empty.
     pub head_scale: Vec<f32>,
-    /// [L] 0 or 1, or empty.
+    /// `[L]` 0 or 1, or empty.
     pub knock_layers: Vec<f32>,
-    /// [S] 0 or 1.
+    /// `[S]` 0 or 1.
     pub knock_query: Vec<f32>,
     /// [C + S] 0 or 1.
     pub knock_key: Vec<f32>,
@@ -251,7 +251,7 @@ impl Sessions {
         Ok(weights)
     }
 
-    /// ids [S] and image features [n, D] for the n image tokens among them → embeddings [S, D].
+    /// ids `[S]` and image features [n, D] for the n image tokens among them → embeddings [S, D].
     ///
     /// # Errors
     /// If ONNX Runtime fails or the token was cancelled.

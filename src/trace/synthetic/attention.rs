@@ -70,7 +70,7 @@ impl Model {
         }
     }
 
-    /// One row of one head, summing to 1: [T].
+    /// One row of one head, summing to 1: `[T]`.
     fn row(&self, head: usize, query: u32, row: &mut [f32]) {
         let g = &self.geometry;
         let (first, patches) = (g.system_len as usize, g.patches() as usize);
@@ -125,7 +125,7 @@ impl Model {
         [sum, row[question].iter().sum(), max, entropy, argmax as f32]
     }
 
-    /// A relevancy of every position for a query: [T].
+    /// A relevancy of every position for a query: `[T]`.
     pub fn relevancy(&self, query: u32) -> Vec<f32> {
         let mut mean = vec![0.0; self.geometry.positions() as usize];
         let mut row = mean.clone();
@@ -141,7 +141,7 @@ impl Model {
         mean
     }
 
-    /// A map of the patches for a query: [N].
+    /// A map of the patches for a query: `[N]`.
     pub fn image_map(&self, query: u32) -> Vec<f32> {
         let first = self.geometry.system_len as usize;
         self.relevancy(query)[first..first + self.geometry.patches() as usize].to_vec()
