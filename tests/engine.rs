@@ -13,9 +13,9 @@ use vlmscope::analysis::RowStats;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
     AskEvent, AskRequest, Device, Engine, EngineOptions, Interventions, ModelError, ModelEvent,
-    ModelWorker, Picture, Rows, Stage, Turn,
+    ModelWorker, Picture, Rows, Stage, StreamDecoder, Turn, preprocess,
 };
-use vlmscope::trace::{AnswerIndex, Head, Layer, STAT_COUNT, TokenKind, Trace};
+use vlmscope::trace::{AnswerIndex, Head, Layer, PreprocessMode, STAT_COUNT, TokenKind, Trace};
 
 const QUESTION: &str = "What is on the left?";
 
@@ -484,4 +484,94 @@ fn the_worker_answers_the_latest_question() {
         _ => None,
     });
     assert!(matches!(error, Some(ModelError::EmptyQuestion)));
+}
+
+/// A dark picture with one bright square, as PNG.
+fn square_at([x, y]: [u32; 2], side: u32, [width, height]: [u32; 2]) -> Picture {
+    let inside = |at: u32, start: u32| (start..start + side).contains(&at);
+    let picture = image::RgbImage::from_fn(width, height, |column, row| {
+        let lit = inside(column, x) && inside(row, y);
+        image::Rgb(if lit { [255; 3] } else { [0; 3] })
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    Picture { name: "square.png".into(), bytes: bytes.into_inner().into() }
+}
+
+#[test]
+fn a_spot_of_the_picture_is_found_again_through_its_patch_map() {
+    let fixture = Fixture::of("tiny");
+    let bundle = vlmscope::model::Bundle::open(&fixture.bundle()).unwrap();
+    // Upright, lying, small, and so large that it is stored reduced.
+    for (size, side) in [([401, 233], 24), ([160, 507], 24), ([37, 41], 6), ([2600, 1500], 160)] {
+        for mode in [PreprocessMode::Default, PreprocessMode::Resize, PreprocessMode::Pad] {
+            let corner = size.map(|edge| edge / 2 - side / 4);
+            let picture = square_at(corner, side, size);
+            let seen = preprocess(&picture, mode, bundle.manifest()).unwrap();
+            let what = format!("{size:?}, {mode:?}");
+            // The centre of light in what the model saw; the bars of `pad` are not as bright.
+            let mut light = [0.0_f64; 3];
+            for (index, pixel) in seen.rgb.chunks_exact(3).enumerate() {
+                let value = f64::from(pixel[0].saturating_sub(128));
+                let [column, row] = [index as u32 % seen.size[0], index as u32 / seen.size[0]];
+                light[0] += value * (f64::from(column) + 0.5);
+                light[1] += value * (f64::from(row) + 0.5);
+                light[2] += value;
+            }
+            let centre = [light[0] / light[2], light[1] / light[2]];
+            let found = seen.original_from_preprocessed.apply(centre);
+            // The stored picture may be smaller than the given one.
+            let stored = seen.info.original_size;
+            for axis in 0..2 {
+                let scale = f64::from(stored[axis]) / f64::from(size[axis]);
+                let expected = (f64::from(corner[axis]) + f64::from(side) / 2.0) * scale;
+                let pixel = f64::from(size[0].max(size[1])) / f64::from(seen.size[0]) * scale;
+                let error = (found[axis] - expected).abs();
+                assert!(
+                    error < 0.35 * pixel,
+                    "{what}: {found:?}, axis {axis}, expected {expected}"
+                );
+            }
+            let span = seen.span(0, 7, bundle.manifest());
+            assert_eq!(span.keys().start, 7, "{what}");
+            assert!(span.patch_from_preprocessed(centre).is_some(), "{what}");
+            let original = image::load_from_memory(&seen.original).unwrap();
+            assert_eq!([original.width(), original.height()], stored, "{what}");
+        }
+    }
+}
+
+#[test]
+fn the_stored_original_is_upright_and_tells_nothing_about_its_owner() {
+    let fixture = Fixture::of("tiny");
+    let bundle = vlmscope::model::Bundle::open(&fixture.bundle()).unwrap();
+    let picture = picture("pictures/exif.jpg");
+    let has = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).any(|found| found == text);
+    assert!(has(&picture.bytes, b"Exif"), "the fixture has metadata");
+    let seen = preprocess(&picture, PreprocessMode::Default, bundle.manifest()).unwrap();
+    assert!(!has(&seen.original, b"Exif") && !has(&seen.original, b"http://ns.adobe.com"));
+    let original = image::load_from_memory(&seen.original).unwrap();
+    // 160 × 90, to be turned by a quarter.
+    assert_eq!([original.width(), original.height()], [90, 160]);
+    assert_eq!(seen.info.original_size, [90, 160]);
+}
+
+#[test]
+fn streamed_text_grows_by_whole_characters() {
+    let bundle = vlmscope::model::Bundle::open(&Fixture::of("tiny").bundle()).unwrap();
+    let tokenizer = bundle.tokenizer();
+    let text = "a 🚗 in 東京";
+    let ids: Vec<u32> = tokenizer.encode(text, false).unwrap().iter().map(|t| t.id).collect();
+    assert!(ids.len() > text.chars().count(), "some characters are several tokens");
+    let mut stream = StreamDecoder::default();
+    let mut held_back = 0;
+    let mut before = String::new();
+    for id in ids {
+        let so_far = stream.push(tokenizer, id).unwrap().to_owned();
+        assert!(text.starts_with(so_far.as_str()), "{so_far:?}");
+        held_back += usize::from(so_far == before);
+        before = so_far;
+    }
+    assert!(held_back >= 3, "bytes of a character wait for the last one");
+    assert_eq!(stream.finish(tokenizer).unwrap(), text);
 }
