@@ -2,7 +2,10 @@
 //! recorder; the window never reads back.
 
 use super::{Gpu, GpuError};
-use std::sync::mpsc;
+use std::{sync::mpsc, time::Duration};
+
+/// How often a copy whose answer another thread holds looks whether the device is still there.
+const CALLBACK_POLL: Duration = Duration::from_millis(50);
 
 /// Rows of `stride` bytes of the base level.
 pub(super) fn read_texture(
@@ -69,17 +72,22 @@ fn read(
         // The receiver is gone only if this function returned early.
         let _ = send.send(result);
     });
-    gpu.device
-        .poll(wgpu::PollType::wait_indefinitely())
-        .map_err(|error| failed(error.to_string()))?;
-    match receive.try_recv() {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => {
-            gpu.check()?;
-            return Err(failed("the device never finished the copy".into()));
+    // Another thread that polls the same device may be the one that runs our callback, after our
+    // own poll has returned: wait for the answer itself.
+    let mapped = loop {
+        gpu.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|error| failed(error.to_string()))?;
+        match receive.recv_timeout(CALLBACK_POLL) {
+            Ok(mapped) => break mapped,
+            Err(mpsc::RecvTimeoutError::Timeout) => gpu.check()?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                gpu.check()?;
+                return Err(failed("the device dropped the copy".into()));
+            }
         }
-    }
+    };
+    mapped.map_err(|error| failed(error.to_string()))?;
     let view = buffer.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
     Ok(view.to_vec())
 }
