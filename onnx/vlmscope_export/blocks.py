@@ -16,7 +16,7 @@ from torch import nn
 
 from . import ATTENTION_SCALE
 from .errors import ExportError
-from .graph import NUMPY_OF_DTYPE, Graph, WeightFile
+from .graph import NUMPY_OF_DTYPE, Dim, Graph, WeightFile
 
 
 def to_numpy(tensor: torch.Tensor, dtype: str, name: str) -> np.ndarray:
@@ -80,15 +80,9 @@ def activation(g: Graph, kind: str, x: str) -> str:
     raise ValueError(kind)
 
 
-def split_heads(g: Graph, x: str, batch: str, positions: str, heads: int, head_dim: int) -> str:
-    """[batch · positions, heads · head_dim] → [batch, heads, positions, head_dim]."""
-    split = g.reshape(x, batch, positions, heads, head_dim)
-    return g.op("Transpose", split, perm=[0, 2, 1, 3])
-
-
-def merge_heads(g: Graph, x: str, features: int) -> str:
-    """[batch, heads, positions, head_dim] → [batch · positions, heads · head_dim]."""
-    return g.reshape(g.op("Transpose", x, perm=[0, 2, 1, 3]), -1, features)
+def merge_heads(g: Graph, x: str, features: int, rows: Dim) -> str:
+    """[batch, heads, positions, head_dim] → [batch · positions, heads · head_dim]; `rows` names the first dimension."""
+    return g.reshape(g.op("Transpose", x, perm=[0, 2, 1, 3]), -1, features, hint=[rows, features])
 
 
 def scaled_f16(g: Graph, weights: str, out: str) -> None:

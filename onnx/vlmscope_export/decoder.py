@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import ATTENTION_SCALE
-from .blocks import Weights, activation, merge_heads, scaled_f16
+from .blocks import Weights, activation, scaled_f16
 from .graph import Graph, WeightFile
 from .spec import Source
 from .text import TextGraph
@@ -34,7 +34,7 @@ class Decoder(TextGraph):
             self.mean_wanted = g.op("Greater", g.op("Size", "mean_rows"), g.const(0, "i64"))
             scales = g.reshape("head_scale", self.spec.layers, 1, self.spec.heads, 1, 1)
             self.head_scales = g.to_model_dtype(scales)
-            x = g.to_model_dtype(g.reshape("inputs_embeds", -1, self.spec.hidden))
+            x = self.first_hidden()
         for index, layer in enumerate(self.source.language_model.layers):
             with g.scope(f"layer{index}"):
                 x = self._layer(index, layer, x)
@@ -75,7 +75,8 @@ class Decoder(TextGraph):
         g = self.g
         pairs = g.op("Mul", g.op("Unsqueeze", "knock_query", g.ints(1)), g.op("Unsqueeze", "knock_key", g.ints(0)))
         own = g.op("Equal", self.key_positions, self.query_positions)
-        self.knocked = g.op("Where", own, g.const(0.0, "f32"), g.op("Mul", pairs, g.const(KNOCKED, "f32")))
+        knocked = g.op("Where", own, g.const(0.0, "f32"), g.op("Mul", pairs, g.const(KNOCKED, "f32")))
+        self.knocked = self.over_pairs(knocked)
 
     def _layer(self, index: int, layer, x: str) -> str:
         g, s, w = self.g, self.spec, self.weights.at(f"layers.{index}")
@@ -96,16 +97,16 @@ class Decoder(TextGraph):
         key = g.concat(f"past_k_{index}", key, axis=2, out=f"present_k_{index}")
         value = g.concat(f"past_v_{index}", value, axis=2, out=f"present_v_{index}")
 
-        scores = self.grouped_matmul(query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
+        scores = self.grouped_matmul(query, s.head_dim, g.op("Transpose", key, perm=[0, 1, 3, 2]), self.total)
         knock = g.op("Gather", "knock_layers", g.const(index, "i64"))
         mask = g.op("Add", self.causal, g.op("Mul", self.knocked, knock))
-        weights = g.op("Softmax", g.op("Add", g.to_f32(scores), mask), axis=-1)
+        weights = self.attention_weights(scores, mask)
         g.leaf(lambda: self._attention_leaves(index, weights))
 
-        context = self.grouped_matmul(g.to_model_dtype(weights), value)
+        context = self.grouped_matmul(g.to_model_dtype(weights), self.total, value, s.head_dim)
         scale = g.op("Gather", self.head_scales, g.const(index, "i64"), axis=0)
         context = g.op("Mul", context, scale)
-        return w.linear("o", merge_heads(g, context, s.heads * s.head_dim), module.o_proj)
+        return w.linear("o", self.merged(context), module.o_proj)
 
     def _attention_leaves(self, index: int, weights: str) -> None:
         """Scaled f16 copies of the rows asked for; they feed outputs only."""

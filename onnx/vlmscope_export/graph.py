@@ -117,6 +117,7 @@ class Graph:
         self._nodes: list = []
         self._initializers: dict[str, TensorProto] = {}
         self._constants: dict[tuple, str] = {}
+        self._shapes: dict[str, Port] = {}
         self._leaves: list[Callable[[], None]] = []
         self._scope = ""
         self._count: dict[str, int] = {}
@@ -174,6 +175,13 @@ class Graph:
         self._nodes.append(helper.make_node(kind, list(inputs), names, name=node_name, **attributes))
         return names[0] if count == 1 else names
 
+    def hint(self, value: str, shape: Sequence[Dim], dtype: str | None = None) -> str:
+        """Declares the shape of an intermediate value (of the model's dtype unless said otherwise). ONNX Runtime lets a value take over
+        the memory of another only where it can prove that they are of one size; with fresh memory for every large value, page faults are
+        40 % of a prefill. Shape inference carries the symbols on, so that only values of computed shape need a hint."""
+        self._shapes[value] = Port(value, dtype or self.dtype, tuple(shape))
+        return value
+
     def leaf(self, emit: Callable[[], None]) -> None:
         """Defers nodes that only feed a graph output; they are emitted last, the first deferred one at the very end."""
         scope = self._scope
@@ -214,13 +222,15 @@ class Graph:
     def concat(self, *values: str, axis: int, out: str | None = None) -> str:
         return self.op("Concat", *values, out=out, axis=axis)
 
-    def reshape(self, value: str, *dims: int | str, out: str | None = None) -> str:
-        """Reshapes; each dimension is an int (-1 = the rest) or the name of a vector of one element."""
+    def reshape(self, value: str, *dims: int | str, out: str | None = None, hint: Sequence[Dim] | None = None) -> str:
+        """Reshapes; each dimension is an int (-1 = the rest) or the name of a vector of one element. `hint` is the result's shape,
+        which shape inference cannot know where a dimension is computed."""
         if all(isinstance(d, int) for d in dims):
             shape = self.ints(*dims)
         else:
             shape = self.concat(*(self.ints(d) if isinstance(d, int) else d for d in dims), axis=0)
-        return self.op("Reshape", value, shape, out=out, allowzero=1)
+        name = self.op("Reshape", value, shape, out=out, allowzero=1)
+        return self.hint(name, hint) if hint else name
 
     def f32_output(self, value: str, *dims: int | str, out: str) -> None:
         """Reshapes `value` into a graph output of type f32."""
@@ -239,6 +249,8 @@ class Graph:
                 wanted.update(_read_by(node))
         self._nodes = kept[::-1]
         wanted.update(p.name for p in self.inputs)
+        made = {name for node in self._nodes for name in node.output}
+        self._shapes = {name: port for name, port in self._shapes.items() if name in made}
         self._initializers = {name: tensor for name, tensor in self._initializers.items() if name in wanted}
 
     def build(self) -> onnx.ModelProto:
@@ -253,6 +265,7 @@ class Graph:
             [p.to_onnx() for p in self.inputs],
             [p.to_onnx() for p in self.outputs],
             initializer=list(self._initializers.values()),
+            value_info=[p.to_onnx() for p in self._shapes.values()],
         )
         return helper.make_model(
             graph,

@@ -13,10 +13,10 @@ answer token. Two graphs give them all:
 from __future__ import annotations
 
 from .backward import Backward, activated, linear, mean_positive, rms_norm, softmax_backward
-from .blocks import Weights, merge_heads
+from .blocks import Weights
 from .graph import Graph, WeightFile
 from .spec import Source
-from .text import TextGraph
+from .text import Symbols, TextGraph
 
 # Multiplies the score in f16 graphs, whose small gradients would underflow; every output is divided by it again.
 LOSS_SCALE = 1024.0
@@ -32,7 +32,7 @@ class TextRelevancy(TextGraph):
     def run_blocks(self) -> tuple[str, list[Backward]]:
         """The last hidden state [S, D] and each block's backward, first block first."""
         g = self.g
-        x = g.to_model_dtype(g.reshape("inputs_embeds", -1, self.spec.hidden))
+        x = self.first_hidden()
         backward = []
         for index, layer in enumerate(self.source.language_model.layers):
             with g.scope(f"layer{index}"):
@@ -76,19 +76,20 @@ class TextRelevancy(TextGraph):
         value, v_back = linear(w, "v", h, module.v_proj)
         query = self.heads(g.op("Mul", query, scaling), s.heads, rotate=True)
         key, value = self.cached(index, self.heads(key, s.kv_heads, True), self.heads(value, s.kv_heads, False))
-        scores = self.grouped_matmul(query, g.op("Transpose", key, perm=[0, 1, 3, 2]))
-        weights = g.op("Softmax", g.op("Add", g.to_f32(scores), self.causal), axis=-1)
+        dh, total = s.head_dim, self.total
+        scores = self.grouped_matmul(query, dh, g.op("Transpose", key, perm=[0, 1, 3, 2]), total)
+        weights = self.attention_weights(scores, self.causal)
         low = g.to_model_dtype(weights)
-        context = self.grouped_matmul(low, value)
-        y, o_back = linear(w, "o", merge_heads(g, context, s.heads * s.head_dim), module.o_proj)
+        context = self.grouped_matmul(low, total, value, dh)
+        y, o_back = linear(w, "o", self.merged(context), module.o_proj)
 
         def back(dy: str) -> str:
             d_context = self.heads(o_back(dy), s.heads, rotate=False)
-            d_weights = self.grouped_matmul(d_context, g.op("Transpose", value, perm=[0, 1, 3, 2]))
+            d_weights = self.grouped_matmul(d_context, dh, g.op("Transpose", value, perm=[0, 1, 3, 2]), total)
             product, d_scores = softmax_backward(g, weights, d_weights, context, d_context)
             self.emit(index, product)
             d_scores = g.to_model_dtype(d_scores)
-            d_query = self._unheads(self.grouped_matmul(d_scores, key), s.heads, rotate=True)
+            d_query = self._unheads(self.grouped_matmul(d_scores, total, key, dh), s.heads, rotate=True)
             d_key, d_value = self.key_value_gradients(query, low, d_context, d_scores)
             d_q = q_back(g.op("Mul", d_query, scaling))
             d_k = k_back(self._unheads(d_key, s.kv_heads, rotate=True))
@@ -100,7 +101,9 @@ class TextRelevancy(TextGraph):
         """The transpose of `heads`: [1, heads, S, dh] → [S, heads·dh]."""
         g = self.g
         x = g.op("Transpose", x, perm=[0, 2, 1, 3])
-        return g.reshape(self.rotate(x, transpose=True) if rotate else x, -1, heads * self.spec.head_dim)
+        x = self.rotate(x, transpose=True) if rotate else x
+        features = heads * self.spec.head_dim
+        return g.reshape(x, -1, features, hint=[self.symbols.rows, features])
 
     def score(self, x: str) -> tuple[str, str]:
         """Logits [K, V] of hidden states x [K, D] and the gradient of Σ w · logit[ids] with respect to x."""
@@ -127,6 +130,8 @@ class TextRelevancy(TextGraph):
 class PromptRelevancy(TextRelevancy):
     """Writes relevancy.onnx: inputs_embeds [1, T, D], pos, ids, w [K] → logits [K, V], d_inputs [1, T, D], abar_l [T, T]."""
 
+    symbols = Symbols(batch=1, new="T", total="T", rows="T")
+
     def __init__(self, source: Source, dtype: str, file: WeightFile, embed_file: WeightFile):
         super().__init__("relevancy", source, dtype, file, embed_file)
 
@@ -141,7 +146,7 @@ class PromptRelevancy(TextRelevancy):
             logits, dx = self.score(g.op("Gather", x, "pos", axis=0))
             g.f32_output(logits, -1, s.vocab, out="logits")
             seeded = g.op("Equal", self.query_positions, g.op("Unsqueeze", "pos", g.ints(0)))
-            dx = g.op("MatMul", g.cast(seeded, g.dtype), dx)
+            dx = g.hint(g.op("MatMul", g.cast(seeded, g.dtype), dx), ["T", s.hidden])
         for back in reversed(backward):
             dx = back(dx)
         dx = g.reshape(dx, 1, -1, s.hidden)
@@ -157,7 +162,7 @@ class PromptRelevancy(TextRelevancy):
 
     def key_value_gradients(self, query: str, weights: str, d_context: str, d_scores: str) -> tuple[str, str]:
         """dK = dSᵀ Q and dV = Aᵀ dC; stacking the query heads of a shared key head also sums over them."""
-        g, width = self.g, self.g.ints(self.spec.head_dim)
+        g, width = self.g, self.spec.head_dim
 
         def product(left: str, right: str) -> str:
             left = g.op("Transpose", self.stack(left, self.total), perm=[0, 1, 3, 2])
@@ -173,6 +178,8 @@ class PromptRelevancy(TextRelevancy):
 class RowsRelevancy(TextRelevancy):
     """Writes relevancy_rows.onnx: inputs_embeds [1, S, D], past_k_l and past_v_l, ids and w [S] → logits [S, V],
     abar_l [S, C+S], grad_attn_l [H, S, C+S] = gradient ⊙ attention with its sign."""
+
+    symbols = Symbols(batch=1, rows="S")
 
     def __init__(self, source: Source, dtype: str, file: WeightFile, embed_file: WeightFile):
         super().__init__("relevancy_rows", source, dtype, file, embed_file)

@@ -7,7 +7,7 @@ tokens) → vision_abar_l [N+1, N+1] of each layer that feeds the language model
 from __future__ import annotations
 
 from .backward import Backward, activated, layer_norm, linear, mean_positive, softmax_backward
-from .blocks import Weights, merge_heads, split_heads
+from .blocks import Weights, merge_heads
 from .graph import Graph, WeightFile
 from .relevancy import LOSS_SCALE
 from .spec import Source
@@ -20,6 +20,7 @@ class VisionRelevancy(Vision):
     def __init__(self, source: Source, dtype: str, file: WeightFile, image_feature_scale: float):
         super().__init__(source, dtype, file, with_attention=False)
         self.g.name = "relevancy_vision"
+        self.batch_symbol = 1
         self.loss_scale = LOSS_SCALE if dtype == "f16" else 1.0
         self.image_feature_scale = image_feature_scale
 
@@ -27,7 +28,7 @@ class VisionRelevancy(Vision):
         g, s = self.g, self.spec
         g.input("pixel_values", "f32", [1, 3, s.image_size, s.image_size])
         g.input("d_image_features", "f32", [s.features, self.source.text.hidden])
-        self.batch = g.ints(1)
+        self.batch, self.rows_symbol = g.ints(1), s.tokens
         x = self._embeddings()
         backward = []
         for index, layer in enumerate(self.source.vision_tower.encoder.layers[: s.layers_used]):
@@ -61,11 +62,12 @@ class VisionRelevancy(Vision):
 
     def _attention_block(self, index: int, module, w: Weights, h: str) -> tuple[str, Backward]:
         g, s = self.g, self.spec
-        head_dim, tokens = s.hidden // s.heads, g.ints(s.tokens)
         scaling = g.const(s.attention_scaling, g.dtype)
 
-        def heads(x: str) -> str:
-            return split_heads(g, x, self.batch, tokens, s.heads, head_dim)
+        heads = self.heads
+
+        def merged(x: str) -> str:
+            return merge_heads(g, x, s.hidden, s.tokens)
 
         def transposed(x: str) -> str:
             return g.op("Transpose", x, perm=[0, 1, 3, 2])
@@ -77,7 +79,7 @@ class VisionRelevancy(Vision):
         weights = g.op("Softmax", g.to_f32(g.op("MatMul", query, transposed(key))), axis=-1)
         low = g.to_model_dtype(weights)
         context = g.op("MatMul", low, value)
-        y, o_back = linear(w, "o", merge_heads(g, context, s.hidden), module.out_proj)
+        y, o_back = linear(w, "o", merged(context), module.out_proj)
 
         def back(dy: str) -> str:
             d_context = heads(o_back(dy))
@@ -86,9 +88,9 @@ class VisionRelevancy(Vision):
             out = f"vision_abar_{index}"
             g.leaf(lambda: mean_positive(g, product, s.heads, s.tokens, 1 / self.loss_scale, out))
             d_scores = g.to_model_dtype(d_scores)
-            d_q = q_back(g.op("Mul", merge_heads(g, g.op("MatMul", d_scores, key), s.hidden), scaling))
-            d_k = k_back(merge_heads(g, g.op("MatMul", transposed(d_scores), query), s.hidden))
-            d_v = v_back(merge_heads(g, g.op("MatMul", transposed(low), d_context), s.hidden))
+            d_q = q_back(g.op("Mul", merged(g.op("MatMul", d_scores, key)), scaling))
+            d_k = k_back(merged(g.op("MatMul", transposed(d_scores), query)))
+            d_v = v_back(merged(g.op("MatMul", transposed(low), d_context)))
             return g.op("Add", g.op("Add", d_q, d_k), d_v)
 
         return y, back

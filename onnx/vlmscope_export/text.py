@@ -3,15 +3,29 @@ attention products that never repeat a shared key head."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from .blocks import Weights
-from .graph import Graph, WeightFile
+from .blocks import Weights, merge_heads
+from .graph import Dim, Graph, WeightFile
 from .spec import Source, TextSpec
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The names of the dynamic dimensions of one graph, for shape hints."""
+
+    batch: Dim = "B"
+    new: Dim = "S"
+    total: Dim = "C+S"
+    rows: Dim = "B*S"
 
 
 class TextGraph:
     """Base of the graphs that run the decoder's blocks on S positions after C cached ones."""
+
+    symbols = Symbols()
 
     def __init__(self, name: str, source: Source, dtype: str, file: WeightFile, embed_file: WeightFile):
         self.source = source
@@ -54,7 +68,8 @@ class TextGraph:
         tables = [g.op("Cos", angles), g.op("Sin", angles)]
         if s.rope_scaling != 1.0:
             tables = [g.op("Mul", t, g.const(s.rope_scaling, "f32")) for t in tables]
-        self.cos, self.sin = (g.to_model_dtype(t) for t in tables)
+        shape = [self.symbols.new, 1, s.head_dim // 2]
+        self.cos, self.sin = (g.hint(g.to_model_dtype(t), shape) for t in tables)
 
     def _causal_mask(self) -> None:
         """[S, C+S]: 0 where a query sees a key, −∞ elsewhere."""
@@ -63,7 +78,22 @@ class TextGraph:
         if s.sliding_window is not None:
             oldest = g.op("Sub", self.query_positions, g.const(s.sliding_window, "i64"))
             visible = g.op("And", visible, g.op("Greater", self.key_positions, oldest))
-        self.causal = g.op("Where", visible, g.const(0.0, "f32"), g.const(-np.inf, "f32"))
+        self.causal = self.over_pairs(g.op("Where", visible, g.const(0.0, "f32"), g.const(-np.inf, "f32")))
+
+    def over_pairs(self, value: str) -> str:
+        """Hints that an f32 value has the shape [S, C+S]."""
+        return self.g.hint(value, [self.symbols.new, self.symbols.total], "f32")
+
+    def first_hidden(self) -> str:
+        """inputs_embeds as [B·S, D] in the model's dtype."""
+        g, hidden = self.g, self.spec.hidden
+        flat = g.reshape("inputs_embeds", -1, hidden)
+        return g.to_model_dtype(g.hint(flat, [self.symbols.rows, hidden], "f32"))
+
+    def attention_weights(self, scores: str, mask: str) -> str:
+        """softmax(scores + mask) in f32, [B, H, S, C+S]."""
+        g = self.g
+        return g.op("Softmax", g.op("Add", g.to_f32(scores), mask), axis=-1)
 
     def rotate(self, x: str, transpose: bool = False) -> str:
         """Rotary embedding of [B, S, heads, dh] in the half-split form of transformers, or its transpose (the backward)."""
@@ -76,23 +106,30 @@ class TextGraph:
 
     def heads(self, x: str, heads: int, rotate: bool) -> str:
         """[B·S, heads·dh] → [B, heads, S, dh], rotated if asked for."""
-        g = self.g
-        x = g.reshape(x, self.batch, self.new, heads, self.spec.head_dim)
+        g, dh = self.g, self.spec.head_dim
+        x = g.reshape(x, self.batch, self.new, heads, dh, hint=[self.symbols.batch, self.symbols.new, heads, dh])
         return g.op("Transpose", self.rotate(x) if rotate else x, perm=[0, 2, 1, 3])
 
-    def stack(self, x: str, last: str) -> str:
-        """[B, H, S, n] → [B, Hkv, H/Hkv·S, n]: the query heads that share a key head, one below the other. `last` is n as a
-        vector of one element."""
-        s = self.spec
+    def merged(self, context: str) -> str:
+        """[B, H, S, dh] → [B·S, H·dh]."""
+        return merge_heads(self.g, context, self.spec.heads * self.spec.head_dim, self.symbols.rows)
+
+    def stack(self, x: str, last: int | str) -> str:
+        """[B, H, S, n] → [B, Hkv, H/Hkv·S, n]: the query heads that share a key head, one below the other. `last` is n: a number,
+        or `self.total`."""
+        g, s, symbols = self.g, self.spec, self.symbols
         if s.heads == s.kv_heads:
             return x
-        rows = self.g.op("Mul", self.new, self.g.ints(s.heads // s.kv_heads))
-        return self.g.reshape(x, self.batch, s.kv_heads, rows, last)
+        group = s.heads // s.kv_heads
+        rows = g.op("Mul", self.new, g.ints(group))
+        shape = [symbols.batch, s.kv_heads, f"{group}*{symbols.new}", symbols.total if last == self.total else last]
+        return g.reshape(x, self.batch, s.kv_heads, rows, last, hint=shape)
 
-    def grouped_matmul(self, left: str, right: str) -> str:
-        """left [B, H, S, n] × right [B, Hkv, n, m] → [B, H, S, m], without repeating keys and values in memory."""
-        g, s = self.g, self.spec
-        product = g.op("MatMul", self.stack(left, g.dim(left, 3)), right)
+    def grouped_matmul(self, left: str, inner: int | str, right: str, outer: int | str) -> str:
+        """left [B, H, S, inner] × right [B, Hkv, inner, outer] → [B, H, S, outer], without repeating keys and values in memory."""
+        g, s, symbols = self.g, self.spec, self.symbols
+        product = g.op("MatMul", self.stack(left, inner), right)
         if s.heads == s.kv_heads:
             return product
-        return g.reshape(product, self.batch, s.heads, self.new, g.dim(product, 3))
+        shape = [symbols.batch, s.heads, symbols.new, symbols.total if outer == self.total else outer]
+        return g.reshape(product, self.batch, s.heads, self.new, outer, hint=shape)

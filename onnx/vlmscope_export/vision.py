@@ -6,13 +6,16 @@ last one's attention can be looked at even though nothing reads its output.
 
 from __future__ import annotations
 
-from .blocks import Weights, activation, merge_heads, scaled_f16, split_heads
-from .graph import Graph, WeightFile
+from .blocks import Weights, activation, merge_heads, scaled_f16
+from .graph import Dim, Graph, WeightFile
 from .spec import Source
 
 
 class Vision:
     """Writes vision.onnx or vision_attention.onnx; one instance per graph."""
+
+    batch_symbol: Dim = "B"
+    rows_symbol: Dim = "B*tokens"
 
     def __init__(self, source: Source, dtype: str, file: WeightFile, with_attention: bool):
         self.source, self.spec = source, source.vision
@@ -56,20 +59,26 @@ class Vision:
                 shape = g.concat(self.batch, g.ints(1), g.ints(s.hidden), axis=0)
                 patches = g.concat(g.op("Expand", cls, shape), patches, axis=1)
             x = g.op("Add", patches, w.tensor("position", module.position_embedding.weight))
-            x = g.reshape(x, -1, s.hidden)
+            x = g.reshape(x, -1, s.hidden, hint=[self.rows_symbol, s.hidden])
             return w.layer_norm("norm", x, tower.pre_layrnorm) if hasattr(tower, "pre_layrnorm") else x
+
+    def heads(self, x: str) -> str:
+        """[B·tokens, hidden] → [B, heads, tokens, dh]."""
+        g, s = self.g, self.spec
+        shape = [s.tokens, s.heads, s.hidden // s.heads]
+        x = g.reshape(x, self.batch, *shape, hint=[self.batch_symbol, *shape])
+        return g.op("Transpose", x, perm=[0, 2, 1, 3])
 
     def _layer(self, index: int, layer, x: str, with_output: bool) -> str:
         """One block. The last one is cut after its softmax: its output goes nowhere."""
         g, s, w = self.g, self.spec, self.weights.at(f"layers.{index}")
-        attention, head_dim = layer.self_attn, s.hidden // s.heads
-        tokens = g.ints(s.tokens)
+        attention = layer.self_attn
         h = w.layer_norm("norm1", x, layer.layer_norm1)
 
         def heads(name: str, module, scale: float | None = None) -> str:
             y = w.linear(name, h, module)
             y = g.op("Mul", y, g.const(scale, g.dtype)) if scale else y
-            return split_heads(g, y, self.batch, tokens, s.heads, head_dim)
+            return self.heads(y)
 
         query = heads("q", attention.q_proj, s.attention_scaling)
         key = g.op("Transpose", heads("k", attention.k_proj), perm=[0, 1, 3, 2])
@@ -79,7 +88,7 @@ class Vision:
         if not with_output and s.layers_used <= index:
             return x
         context = g.op("MatMul", g.to_model_dtype(weights), heads("v", attention.v_proj))
-        x = g.op("Add", x, w.linear("o", merge_heads(g, context, s.hidden), attention.out_proj))
+        x = g.op("Add", x, w.linear("o", merge_heads(g, context, s.hidden, self.rows_symbol), attention.out_proj))
         h2 = w.layer_norm("norm2", x, layer.layer_norm2)
         hidden = activation(g, s.activation, w.linear("fc1", h2, layer.mlp.fc1))
         return g.op("Add", x, w.linear("fc2", hidden, layer.mlp.fc2))
