@@ -55,6 +55,8 @@ pub struct Counters {
     pub reused_positions: u64,
     /// Steps of one token.
     pub decode_steps: u64,
+    /// Answers that were scored again under a changed picture or model, see [`super::Rescorer`].
+    pub rescored: u64,
 }
 
 /// A picture that went through the vision tower.

@@ -220,6 +220,18 @@ pub enum ModelError {
         /// The model's limit.
         max_positions: usize,
     },
+    /// A trace was made with another model, so that its numbers could not be compared.
+    #[error(
+        "the trace was made with the model {name} ({made_with}), but the bundle that is open is {open}. Name the trace's own bundle with --model, or ask the question again with this one."
+    )]
+    OtherModel {
+        /// The model's name in the trace.
+        name: String,
+        /// The beginning of the bundle's hash in the trace.
+        made_with: String,
+        /// Name and hash of the bundle that is open.
+        open: String,
+    },
     /// A request does not fit the model.
     #[error("{what} {reason}")]
     Request {

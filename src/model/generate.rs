@@ -123,10 +123,10 @@ impl Engine {
         let Some(kept) = self.prefix.as_ref().filter(|_| reused > 0) else {
             // What does not fit only takes memory.
             self.prefix = None;
-            return self.sessions.empty_cache();
+            return self.sessions.empty_cache(1);
         };
         copy_rows(&kept.trace, reused, &run.page_queries(builder, 0..reused), builder)?;
-        let cache = self.sessions.cache_prefix(&kept.cache, reused)?;
+        let cache = self.sessions.cache_prefix(&kept.cache, reused, 1)?;
         self.counters.reused_positions += reused as u64;
         Ok(cache)
     }
@@ -220,7 +220,7 @@ impl Engine {
             what: "the picture".into(),
             reason: format!("has no features for {here} image tokens."),
         })?;
-        self.sessions.embed(ids, features, hidden, answering.cancel)
+        self.sessions.embed(ids, 1, features, hidden, answering.cancel)
     }
 
     /// Chooses token after token until a stop id or the limit.
@@ -308,7 +308,7 @@ impl Run<'_> {
 }
 
 /// The inputs for interventions on the positions `queries`; nothing where nothing is given.
-fn interventions(given: &Interventions, layers: usize, queries: Range<u32>) -> Call {
+pub(super) fn interventions(given: &Interventions, layers: usize, queries: Range<u32>) -> Call {
     let mut call = Call { head_scale: given.head_scale.clone(), ..Call::default() };
     if !given.knock_layers.is_empty() {
         let marks = |positions: Range<u32>, ranges: &[Range<u32>]| -> Vec<f32> {

@@ -15,7 +15,9 @@ mod generate;
 mod manifest;
 mod preprocess;
 mod prompt;
+mod replay;
 mod request;
+mod rescore;
 mod sampling;
 mod session;
 mod tokenizer;
@@ -31,9 +33,11 @@ pub use manifest::{
 };
 pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
+pub use replay::Replay;
 pub use request::{
     AskOptions, AskRequest, Device, EngineOptions, Interventions, Picture, Rows, Turn,
 };
+pub use rescore::{Rescored, Rescorer, Variant};
 pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
 pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};
 pub use tokenizer::{Encoded, StreamDecoder, Tokenizer};

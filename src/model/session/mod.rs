@@ -65,11 +65,12 @@ pub struct Sessions {
 }
 
 /// Keys and values of the positions so far, as ONNX Runtime returned them: two values per layer,
-/// each [1, kv_heads, positions, head_dim].
+/// each [batch, kv_heads, positions, head_dim].
 #[derive(Debug)]
 pub struct KvCache {
     values: Vec<DynValue>,
     positions: usize,
+    batch: usize,
 }
 
 impl KvCache {
@@ -198,7 +199,7 @@ impl Sessions {
         &self.runtime
     }
 
-    /// pixel_values [1, 3, side, side] → image features [features, D].
+    /// pixel_values [B, 3, side, side] → image features [B, features, D].
     ///
     /// # Errors
     /// If ONNX Runtime fails or the token was cancelled.
@@ -208,7 +209,8 @@ impl Sessions {
         side: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
-        let input = tensor([1, 3, side, side], pixel_values);
+        let batch = pixel_values.len() / (3 * side * side).max(1);
+        let input = tensor([batch, 3, side, side], pixel_values);
         let session = &mut self.vision;
         let input = session.check(input, "building its input")?;
         let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
@@ -251,20 +253,23 @@ impl Sessions {
         Ok(weights)
     }
 
-    /// ids `[S]` and image features [n, D] for the n image tokens among them → embeddings [S, D].
+    /// ids `[S]`, the same for every member of the batch, and image features [n, D] for the n image
+    /// tokens of all members → embeddings [B, S, D].
     ///
     /// # Errors
     /// If ONNX Runtime fails or the token was cancelled.
     pub fn embed(
         &mut self,
         ids: &[u32],
+        batch: usize,
         image_features: &[f32],
         hidden: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
         let session = &mut self.embed;
-        let ids = ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>();
-        let ids = session.check(tensor([1, ids.len()], ids), "building its input")?;
+        let shape = [batch, ids.len()];
+        let ids = ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>().repeat(batch);
+        let ids = session.check(tensor(shape, ids), "building its input")?;
         let features = [image_features.len() / hidden, hidden];
         let features =
             session.check(tensor(features, image_features.to_vec()), "building its input")?;
@@ -273,9 +278,9 @@ impl Sessions {
         session.floats(outputs, "inputs_embeds")
     }
 
-    /// Runs the decoder on `embeddings` [S, D] after `past`. Attention goes to `attention` in the
-    /// order in which the graph returns it. Returns the logits [logit_rows, V] and the cache of
-    /// all positions.
+    /// Runs the decoder on `embeddings` [B, S, D] after `past`, which has the same batch. Attention
+    /// goes to `attention` in the order in which the graph returns it. Returns the logits
+    /// [B, logit_rows, V] and the cache of all positions.
     ///
     /// # Errors
     /// If ONNX Runtime fails or the token was cancelled; `past` is then as it was.
@@ -289,7 +294,8 @@ impl Sessions {
         attention: &mut dyn FnMut(AttentionPart<'_>) -> Result<()>,
     ) -> Result<(Vec<f32>, KvCache)> {
         let session = &mut self.decoder;
-        let new = embeddings.len() / hidden;
+        let batch = past.batch;
+        let new = embeddings.len() / (hidden * batch);
         let positions = past.positions + new;
         let doing = "building its inputs";
         let mut inputs = Vec::with_capacity(9 + past.values.len());
@@ -297,7 +303,7 @@ impl Sessions {
             inputs.push((name.to_owned(), session.check(value, doing)?));
             Ok(())
         };
-        push("inputs_embeds", tensor([1, new, hidden], embeddings))?;
+        push("inputs_embeds", tensor([batch, new, hidden], embeddings))?;
         for (name, rows) in [
             ("rows", call.rows),
             ("logit_rows", call.logit_rows),
@@ -343,15 +349,15 @@ impl Sessions {
         }
         let values: Option<Vec<DynValue>> = values.into_iter().collect();
         let values = values.ok_or_else(|| session.failed(doing, "a present output is missing"))?;
-        Ok((logits, KvCache { values, positions }))
+        Ok((logits, KvCache { values, positions, batch }))
     }
 
     /// A cache without positions.
     ///
     /// # Errors
     /// If ONNX Runtime fails.
-    pub fn empty_cache(&self) -> Result<KvCache> {
-        let shape = [1, self.kv_heads, 0, self.head_dim];
+    pub fn empty_cache(&self, batch: usize) -> Result<KvCache> {
+        let shape = [batch, self.kv_heads, 0, self.head_dim];
         let values = (0..2 * self.layers)
             .map(|_| match self.cache_type {
                 ElementType::F16 => tensor(shape, Vec::<f16>::new()),
@@ -359,17 +365,18 @@ impl Sessions {
             })
             .collect::<ort::Result<Vec<_>>>();
         let values = self.decoder.check(values, "building an empty cache")?;
-        Ok(KvCache { values, positions: 0 })
+        Ok(KvCache { values, positions: 0, batch })
     }
 
-    /// The first `positions` positions of a cache, copied.
+    /// The first `positions` positions of a cache, copied for each of `batch` members; `cache` has
+    /// one.
     ///
     /// # Errors
     /// If ONNX Runtime fails.
-    pub fn cache_prefix(&self, cache: &KvCache, positions: usize) -> Result<KvCache> {
+    pub fn cache_prefix(&self, cache: &KvCache, positions: usize, batch: usize) -> Result<KvCache> {
         let doing = "copying the cache of an earlier question";
         let positions = positions.min(cache.positions);
-        let shape = [1, self.kv_heads, positions, self.head_dim];
+        let shape = [batch, self.kv_heads, positions, self.head_dim];
         let copy = |value: &DynValue| -> ort::Result<DynValue> {
             let on_cpu = match self.provider {
                 Provider::Cpu => None,
@@ -380,13 +387,15 @@ impl Sessions {
             };
             let value = on_cpu.as_ref().unwrap_or(value);
             match self.cache_type {
-                ElementType::F16 => tensor(shape, self.cut::<f16>(value, cache, positions)?),
-                _ => tensor(shape, self.cut::<f32>(value, cache, positions)?),
+                ElementType::F16 => {
+                    tensor(shape, self.cut::<f16>(value, cache, positions)?.repeat(batch))
+                }
+                _ => tensor(shape, self.cut::<f32>(value, cache, positions)?.repeat(batch)),
             }
         };
         let values = cache.values.iter().map(copy).collect::<ort::Result<Vec<_>>>();
         let values = self.decoder.check(values, doing)?;
-        Ok(KvCache { values, positions })
+        Ok(KvCache { values, positions, batch })
     }
 
     fn cut<T: PrimitiveTensorElementType + Copy>(
