@@ -13,16 +13,21 @@
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::BufRead as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use vlmscope::job::CancelToken;
 use vlmscope::model::{AskRequest, Device, Engine, EngineOptions, Picture, Rows};
 
 /// The question of benches/python/baselines.py.
 const QUESTION: &str = "What is on the left of the picture, and what is on its right?";
 const NEW_TOKENS: u32 = 16;
+const PARTS: [&str; 7] =
+    ["ask", "ask_all_rows", "second_question", "score", "start", "cancel", "program"];
+/// How far into a question it is cancelled.
+const CANCELLED_AFTER: Duration = Duration::from_millis(500);
 
 struct Arguments {
     bundle: PathBuf,
@@ -40,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     }
     let mut runs: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for _ in 0..arguments.rounds {
-        for part in ["ask", "ask_all_rows", "second_question", "score", "start"] {
+        for part in PARTS {
             let result = child(&arguments, part)?;
             runs.entry(part.to_owned()).or_default().push(result);
         }
@@ -94,6 +99,9 @@ fn parse() -> anyhow::Result<Arguments> {
 
 /// One measurement in this process.
 fn measure(part: &str, bundle: &std::path::Path) -> anyhow::Result<Value> {
+    if part == "program" {
+        return program(bundle);
+    }
     let started = Instant::now();
     let options = EngineOptions {
         bundle: bundle.to_owned(),
@@ -123,6 +131,7 @@ fn measure(part: &str, bundle: &std::path::Path) -> anyhow::Result<Value> {
     short.options.sampling.max_new_tokens = 1;
     ask(&mut engine, &short)?;
     match part {
+        "cancel" => return cancel(&mut engine, &asked),
         "ask" => {}
         "ask_all_rows" => asked.options.rows = Rows::All,
         "second_question" => {
@@ -150,6 +159,50 @@ fn measure(part: &str, bundle: &std::path::Path) -> anyhow::Result<Value> {
         "vision_s": timings.vision,
         "prefill_s": timings.prefill,
         "decode_s": timings.decode,
+    }))
+}
+
+/// The program as a user runs it, with its default threads: from its start to the printed answer,
+/// and to its end, when trace and overlay are written. The second of two runs: files are cached.
+fn program(bundle: &std::path::Path) -> anyhow::Result<Value> {
+    let folder = tempfile::tempdir()?;
+    let mut result = Value::Null;
+    for name in ["first", "second"] {
+        let started = Instant::now();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vlmscope"))
+            .args(["ask", "sample:1", QUESTION, "--model"])
+            .arg(bundle)
+            .arg("--out")
+            .arg(folder.path().join(name))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()?;
+        let mut answer = String::new();
+        let out = child.stdout.take().context("no standard output")?;
+        std::io::BufReader::new(out).read_line(&mut answer)?;
+        let printed = started.elapsed().as_secs_f64();
+        ensure!(child.wait()?.success() && answer.len() > 1, "the program gave no answer");
+        let wall = started.elapsed().as_secs_f64();
+        result = json!({ "answer_printed_s": printed, "wall_s": wall });
+    }
+    Ok(result)
+}
+
+/// How long a question goes on after it was cancelled, in the middle of a graph.
+fn cancel(engine: &mut Engine, asked: &AskRequest) -> anyhow::Result<Value> {
+    let token = CancelToken::new();
+    let stop = token.clone();
+    let stopper = std::thread::spawn(move || {
+        std::thread::sleep(CANCELLED_AFTER);
+        stop.cancel();
+        Instant::now()
+    });
+    let result = engine.ask(asked, &token, &mut |_| {});
+    let returned = Instant::now();
+    let cancelled = stopper.join().map_err(|_| anyhow::anyhow!("the stopping thread failed"))?;
+    Ok(json!({
+        "finished_before": f64::from(u8::from(result.is_ok())),
+        "wall_s_after_cancel": returned.saturating_duration_since(cancelled).as_secs_f64(),
     }))
 }
 

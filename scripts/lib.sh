@@ -96,13 +96,41 @@ need_runtime_folder() {
     fi
 }
 
-# A Python environment with pinned requirements: need_venv NAME REQUIREMENTS…
-need_venv() {
-    local folder="$ROOT/.venv-$1"; shift
-    have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || need_packages python3 python3-venv
-    if [ ! -x "$folder/bin/python" ]; then
-        python3 -m venv "$folder" >&2 || fail "python3 could not make a virtual environment in $folder"
+# Names a Python that is at least MAJOR.MINOR and can make environments; installs a Debian package of one where there is one.
+need_python() {
+    local wanted="$1" candidate minor
+    local fits="import sys, venv, ensurepip; sys.exit(sys.version_info < (${wanted/./, }))"
+    have python3 || need_packages python3 python3-venv
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if have "$candidate" && "$candidate" -c "$fits" 2>/dev/null; then PYTHON="$candidate"; return 0; fi
+    done
+    if python3 -c "import sys; sys.exit(sys.version_info < (${wanted/./, }))"; then
+        need_packages python3-venv
+        PYTHON=python3
+        return 0
     fi
+    # Ubuntu 22.04 has 3.10 as python3 and a newer one beside it.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2 || true
+    for minor in 13 12 11; do
+        candidate="python3.$minor"
+        if version_at_least "3.$minor" "$wanted" && [ -n "$(apt-cache madison "$candidate-venv" 2>/dev/null)" ]; then
+            need_packages "$candidate" "$candidate-venv"
+            PYTHON="$candidate"
+            return 0
+        fi
+    done
+    fail "Python $wanted or newer is needed here, but this machine has $(python3 --version) and no newer package.
+    Install one, for example with uv (https://docs.astral.sh/uv): uv python install $wanted, so that python$wanted is on the PATH; then run this again."
+}
+
+# A Python environment with pinned requirements: need_venv NAME PYTHON-VERSION REQUIREMENTS…
+need_venv() {
+    local folder="$ROOT/.venv-$1"
+    if [ ! -x "$folder/bin/python" ]; then
+        need_python "$2"
+        "$PYTHON" -m venv "$folder" >&2 || fail "$PYTHON could not make a virtual environment in $folder"
+    fi
+    shift 2
     local requirements
     for requirements in "$@"; do
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2 ||

@@ -157,7 +157,8 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
     let cases: &[(&str, Value, &[&str])] = &[
         ("/format", json!("something else"), &["format", "another kind of file"]),
         ("/format_version", json!("2.0"), &["2.0", "1.0", "Update vlmscope"]),
-        ("/format_version", json!("one"), &["format_version"]),
+        ("/format_version", json!("one"), &["format_version", "is \"one\""]),
+        ("/format_version", json!(99), &["format_version", "is 99,"]),
         ("/text/layers", json!(0), &["text.layers"]),
         ("/text/layers", json!(-1), &["manifest.json", "1.0"]),
         ("/text/heads", json!(9), &["text.kv_heads", "does not divide"]),
@@ -165,9 +166,12 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
         ("/text/eos_ids", json!([]), &["text.eos_ids", "ever end"]),
         ("/text/eos_ids", json!([u32::MAX]), &["text.eos_ids"]),
         ("/text/max_positions", json!(1_u64 << 40), &["text.max_positions"]),
-        ("/vision/grid", json!([4, 5]), &["vision.patches"]),
+        ("/vision/grid", json!([4, 5]), &["vision.grid", "patches of"]),
+        ("/vision/patch_size", json!(8), &["vision.grid", "patches of 8"]),
+        ("/vision/patches", json!(7), &["vision.patches"]),
         ("/vision/features", json!(99), &["vision.features"]),
-        ("/vision/image_size", json!(112), &["preprocess"]),
+        ("/vision/image_size", json!(112), &["vision.grid", "112 pixels"]),
+        ("/preprocess/resize", json!({"height": 112, "width": 112}), &["preprocess", "112"]),
         ("/attention/scale", json!(1000.0), &["attention.scale", "power of two"]),
         ("/preprocess/std", json!([1.0, 0.0, 1.0]), &["preprocess"]),
         ("/preprocess/resize", json!({"height": 0, "width": 0}), &["preprocess.resize"]),
@@ -188,6 +192,16 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
         let copy = Copy::new();
         std::fs::write(copy.path("manifest.json"), text).unwrap();
         explains(copy.open(), &["manifest.json"]);
+    }
+}
+
+#[test]
+fn attention_that_does_not_add_up_is_refused_before_it_is_kept() {
+    for scale in [2048.0, 8192.0] {
+        let copy = Copy::new().edit(|manifest| manifest["attention"]["scale"] = json!(scale));
+        let asked = request(Some(support::picture("pictures/rgba.png")), &["What?".to_owned()]);
+        let result = copy.load().unwrap().ask(&asked, &CancelToken::new(), &mut |_| {});
+        explains(result, &["manifest.json", "attention.scale", "adds up to", "export.py"]);
     }
 }
 
@@ -264,7 +278,14 @@ fn a_runtime_that_cannot_be_used_is_named_with_the_command_that_helps() {
     std::fs::write(&text, "hello").unwrap();
     let other = std::env::current_exe().unwrap();
     let bundle = Fixture::of("gqa").bundle();
+    // A good library that was cut would end the process in the loader.
+    let cut = folder.path().join("libonnxruntime.so.cut");
+    let good = vlmscope::model::runtime_candidates(None);
+    let good = good.iter().find(|candidate| candidate.version.is_ok()).unwrap();
+    let bytes = std::fs::read(&good.path).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     for (path, words) in [
+        (cut, ["libonnxruntime.so.cut", "is cut"]),
         (folder.path().join("missing.so"), ["missing.so", "no such file"]),
         (text, ["libonnxruntime.so", "is not the ONNX Runtime library"]),
         (other, ["is not the ONNX Runtime library", "pip download"]),
@@ -281,20 +302,31 @@ fn a_runtime_that_cannot_be_used_is_named_with_the_command_that_helps() {
         let found = vlmscope::model::runtime_candidates(Some(&path));
         assert!(found[0].version.is_err(), "{found:?}");
     }
-    let good = vlmscope::model::runtime_candidates(None);
-    assert!(good.iter().any(|candidate| candidate.version.is_ok()), "{good:?}");
 }
 
 #[test]
 fn pictures_that_are_none_are_named() {
     explains(Picture::read(Path::new("/no/picture.png")), &["/no/picture.png", "cannot read"]);
+    explains(Picture::read(Path::new("/")), &["it is a folder"]);
+    #[cfg(unix)]
+    explains(Picture::read(Path::new("/dev/zero")), &["/dev/zero", "it is a device"]);
+    let large = tempfile::NamedTempFile::new().unwrap();
+    large.as_file().set_len(vlmscope::model::MAX_PICTURE_BYTES + 1).unwrap();
+    explains(Picture::read(large.path()), &["512 MB", "limit"]);
     let fixture = Fixture::of("gqa");
     let mut engine = fixture.engine();
+    // Pillow refuses a cut JPEG too; other decoders fill what is missing with grey.
+    let mut jpeg = Vec::new();
+    image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, 7]))
+        .write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut jpeg))
+        .unwrap();
+    jpeg.truncate(jpeg.len() * 2 / 3);
     let mut huge = Vec::new();
     huge.extend_from_slice(b"P6\n40000 40000\n255\n");
     for (bytes, words) in [
         (Vec::new(), ["nothing.png", "the file is empty"]),
         (b"hello".to_vec(), ["nothing.png", "PNG, JPEG"]),
+        (jpeg, ["nothing.png", "the file is cut"]),
         (huge_bmp(), ["40000 × 40000", "megapixels"]),
         (huge, ["nothing.png", "is not a picture"]),
     ] {

@@ -115,6 +115,43 @@ fn a_question_leaves_answer_trace_and_overlay() {
     assert!(good(folder.path(), &["inspect", trace_name]).contains("most on the picture"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_library_may_be_named_from_where_one_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = vlmscope::model::runtime_candidates(None);
+    let good_one = found.iter().find(|candidate| candidate.version.is_ok()).unwrap();
+    std::os::unix::fs::symlink(&good_one.path, folder.path().join("libgood.so")).unwrap();
+    let (question, answer) = first_question();
+    let args = ["ask", "sample:1", &question, "--no-overlay", "--ort-lib", "libgood.so"];
+    assert_eq!(good(folder.path(), &args).trim_end(), answer);
+}
+
+#[test]
+fn questions_asked_at_the_same_time_keep_all_their_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (question, _) = first_question();
+    let running: Vec<_> = (0..4)
+        .map(|_| {
+            Command::new(PROGRAM)
+                .current_dir(folder.path())
+                .args(["ask", "sample:1", &question, "--no-overlay", "--threads", "1"])
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    let files = names(folder.path());
+    assert_eq!(files.len(), 4, "{files:?}");
+    for file in files {
+        Trace::open(&folder.path().join(file)).unwrap();
+    }
+}
+
 #[test]
 fn a_picture_is_never_written_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -231,6 +268,12 @@ fn wrong_usage_is_code_2_and_failure_code_1() {
     bad(&["ask", "sample:1"], 2, &["QUESTION"]);
     bad(&["ask", "sample:99", "What?"], 2, &["sample:99", "sample:1"]);
     bad(&["ask", "sample:1", "What?", "--temperature", "3"], 2, &["between 0 and 1"]);
+    bad(&["ask", "sample:1", "What?", "--top-p", "0"], 2, &["--top-p", "more than 0"]);
+    bad(&["ask", "sample:1", "What?", "--top-p", "-1"], 2, &["between 0 and 1"]);
+    bad(&["ask", "sample:1", "What?", "--max-new-tokens", "-1"], 2, &["--max-new-tokens", "-1"]);
+    bad(&["ask", "sample:1", "What?", "--threads", "0"], 2, &["from 1 to"]);
+    bad(&["export", "a.vlmtrace", "--out", "a.npy", "--token", "-1"], 2, &["--token", "-1"]);
+    bad(&["export", "a.vlmtrace", "--out", "a.npy", "--layer", "-1"], 2, &["--layer", "-1"]);
     bad(&["ask", "sample:1", "What?", "--out", "a.png"], 2, &[".vlmtrace"]);
     bad(&["ask", "--batch", "empty.jsonl", "--out", "t"], 2, &["empty.jsonl", "no lines"]);
     bad(&["ask", "--batch", "broken.jsonl", "--out", "t"], 1, &["broken.jsonl line 1"]);
@@ -238,7 +281,11 @@ fn wrong_usage_is_code_2_and_failure_code_1() {
     bad(&["ask", "note.txt", "What?"], 1, &["note.txt"]);
     bad(&["ask", "sample:1", ""], 1, &["question"]);
     bad(&["ask", "sample:1", "What?", "--model", "nowhere"], 1, &["nowhere"]);
-    bad(&["ask", "sample:1", "What?", "--out", "no/such/folder.vlmtrace"], 1, &["no/such"]);
+    bad(
+        &["ask", "sample:1", "What?", "--out", "no/such/folder.vlmtrace"],
+        1,
+        &["no/such", "Make the folder"],
+    );
     bad(&["ask", "sample:1", "What?", "--ort-lib", "note.txt"], 1, &["note.txt"]);
     bad(&["inspect", "missing.vlmtrace"], 1, &["missing.vlmtrace"]);
     bad(&["inspect", "cut.vlmtrace"], 1, &["cut.vlmtrace"]);

@@ -194,7 +194,8 @@ fn a_newer_major_version_is_refused_and_a_newer_minor_one_is_read() {
 fn a_folder_that_cannot_be_written_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let message = trace().write(&folder.path().join("missing/a.vlmtrace")).unwrap_err().to_string();
-    assert!(message.contains("missing") && message.contains("bytes are needed"), "{message}");
+    assert!(message.contains("missing") && message.contains("Make the folder"), "{message}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 /// Written by version 0.1.0 and never again: every later reader must open it.
@@ -217,4 +218,16 @@ fn format_1_0_stays_readable() {
     let kept = stats[(2 * 8 + 5) * STAT_COUNT + Stat::ImageSum as usize];
     assert!((kept - on_picture).abs() < 2e-3, "{kept} against {on_picture}");
     assert_eq!(trace.answer_topk().2, 10);
+}
+
+#[test]
+fn a_new_file_never_replaces_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    trace().write_new(&path).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = trace().write_new(&path).unwrap_err();
+    assert!(error.is_taken(), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was left behind");
 }

@@ -120,7 +120,9 @@ def child(options, part: str, kind: str) -> dict:
     arguments = ["--part", part, "--kind", kind, "--positions", str(options.positions), "--bundle", str(options.bundle)]
     arguments += ["--repeats", str(options.repeats)]
     arguments += ["--checkpoint", str(options.checkpoint)] if options.checkpoint else []
-    return in_fresh_process(__file__, *arguments)
+    # vlmscope sets the allocator so when it loads ONNX Runtime (src/model/session/runtime.rs).
+    allocator = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)} if part == "ort" else {}
+    return in_fresh_process(__file__, *arguments, **allocator)
 
 
 def main() -> None:

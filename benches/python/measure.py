@@ -38,9 +38,10 @@ def measured(work: Callable[[], dict], repeats: int) -> dict:
     return {"cpu_s": statistics.median(seconds), "peak_bytes": resident("VmHWM") - before} | result
 
 
-def in_fresh_process(script: str, *arguments: str) -> dict:
+def in_fresh_process(script: str, *arguments: str, **variables: str) -> dict:
     """Runs a script with one thread; returns the JSON on the last line of its output."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    environment |= variables
     command = [sys.executable, script, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -32,6 +32,11 @@ impl RowStats {
         Self { images: spans.iter().map(ImageSpan::keys).collect(), question, scale }
     }
 
+    /// Weights are attention times this.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
     /// The numbers of one row of weights, in the order of [`crate::trace::Stat`]: image sum,
     /// question sum, image maximum, image entropy in nats (of the attention on the patches scaled
     /// to sum 1; 0 where there is none) and the patch, counted over all spans, with the maximum.

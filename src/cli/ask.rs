@@ -73,13 +73,13 @@ struct SamplingFlags {
     #[arg(long, default_value_t = 0.0, value_parser = unit_interval, allow_hyphen_values = true)]
     temperature: f32,
     /// Keep the smallest set of tokens whose probability reaches this.
-    #[arg(long, default_value_t = 1.0, value_parser = unit_interval)]
+    #[arg(long, default_value_t = 1.0, value_parser = probability, allow_hyphen_values = true)]
     top_p: f32,
     /// Stop after this many tokens.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
     max_new_tokens: u32,
     /// Seed of the random numbers.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     seed: u64,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct RuntimeFlags {
     #[arg(long, value_name = "PATH")]
     pub ort_lib: Option<PathBuf>,
     /// Threads for one operator (default: all cores).
-    #[arg(long)]
+    #[arg(long, value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<usize>,
 }
 
@@ -134,6 +134,20 @@ fn unit_interval(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A share that is not nothing.
+fn probability(text: &str) -> Result<f32, String> {
+    unit_interval(text).and_then(|value| {
+        if value > 0.0 { Ok(value) } else { Err("0 keeps no token; use more than 0".into()) }
+    })
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err(format!("`{text}` is not a number from 1 to 1024")),
+    }
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cancel = cancel_on_interrupt()?;
     if let Some(batch) = &args.batch {
@@ -158,9 +172,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let trace = view.ask(&mut engine, &request, &cancel)?;
     view.answer(&trace)?;
-    // Another question may have taken the default name while this one was answered.
-    let out = if args.out.is_some() { out } else { unused_name(&out) };
-    trace.write(&out)?;
+    let out = if args.out.is_some() {
+        trace.write(&out)?;
+        out
+    } else {
+        write_unused(&trace, out)?
+    };
     let drawn = if args.no_overlay { None } else { write_overlay(&trace, &out)? };
     if args.json {
         print_json(&as_json(&trace, &out))?;
@@ -246,6 +263,18 @@ fn unused_name(path: &Path) -> PathBuf {
         .chain((2..).map(|number: u32| path.with_file_name(format!("{stem}-{number}.vlmtrace"))))
         .find(|path| !path.exists() && !overlay_path(path).exists())
         .unwrap_or_else(|| path.to_owned())
+}
+
+/// Writes under the name, or under the next that is free: another question may have taken it while
+/// this one was answered.
+fn write_unused(trace: &Trace, mut path: PathBuf) -> anyhow::Result<PathBuf> {
+    loop {
+        match trace.write_new(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.is_taken() => path = unused_name(&path),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn with_trace_extension(path: &Path) -> anyhow::Result<PathBuf> {

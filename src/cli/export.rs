@@ -27,16 +27,16 @@ pub(crate) struct Args {
     #[arg(long, default_value = "attention")]
     map: String,
     /// Answer tokens, from 0, separated by commas (default: all that carry text).
-    #[arg(long, value_delimiter = ',', conflicts_with = "query")]
+    #[arg(long, value_delimiter = ',', conflicts_with = "query", allow_negative_numbers = true)]
     token: Vec<u32>,
     /// Query positions instead of answer tokens.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
     query: Vec<u32>,
     /// A layer from 0, or mean, max, all.
-    #[arg(long, default_value = "mean")]
+    #[arg(long, default_value = "mean", allow_negative_numbers = true)]
     layer: Axis,
     /// A head from 0, or mean, max, all.
-    #[arg(long, default_value = "mean")]
+    #[arg(long, default_value = "mean", allow_negative_numbers = true)]
     head: Axis,
     /// Attention on the patches only, or on every position.
     #[arg(long, value_enum, default_value_t = Keys::Image)]

@@ -13,7 +13,7 @@ mod render;
 mod selection;
 mod window;
 
-use anyhow::Context as _;
+use crate::trace::write_hint;
 use clap::{Parser, Subcommand};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -134,13 +134,15 @@ pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
         .prefix(".vlmscope-")
         .suffix(".part")
         .tempfile_in(folder)
-        .with_context(|| {
-            format!(
-                "cannot write to the folder of {}; make it, or choose another place with --out",
-                path.display()
-            )
-        })?;
+        .map_err(|error| cannot_write(path, &error.into()))?;
     Ok(())
+}
+
+/// Names the file, the cause and what helps.
+fn cannot_write(path: &Path, error: &anyhow::Error) -> anyhow::Error {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let hint = io.map_or_else(String::new, |error| write_hint(error, None));
+    anyhow::anyhow!("cannot write {}: {}. {hint}", path.display(), chain(error))
 }
 
 /// Writes a file beside its place and renames it, so that a full disk or a crash leaves the old one.
@@ -150,27 +152,21 @@ pub(crate) fn write_atomically(
 ) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| Path::new("."));
-    let cannot = || {
-        format!(
-            "cannot write {}; check that its folder exists, may be written and has room",
-            path.display()
-        )
+    let replace = || -> anyhow::Result<()> {
+        let temporary =
+            tempfile::Builder::new().prefix(".vlmscope-").suffix(".part").tempfile_in(folder)?;
+        let mut out = BufWriter::new(temporary.as_file());
+        write(&mut out)?;
+        out.flush()?;
+        drop(out);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let shared = std::fs::Permissions::from_mode(0o644);
+            temporary.as_file().set_permissions(shared)?;
+        }
+        temporary.persist(path).map_err(|error| error.error)?;
+        Ok(())
     };
-    let temporary = tempfile::Builder::new()
-        .prefix(".vlmscope-")
-        .suffix(".part")
-        .tempfile_in(folder)
-        .with_context(cannot)?;
-    let mut out = BufWriter::new(temporary.as_file());
-    write(&mut out).with_context(cannot)?;
-    out.flush().with_context(cannot)?;
-    drop(out);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let shared = std::fs::Permissions::from_mode(0o644);
-        temporary.as_file().set_permissions(shared).with_context(cannot)?;
-    }
-    temporary.persist(path).with_context(cannot)?;
-    Ok(())
+    replace().map_err(|error| cannot_write(path, &error))
 }

@@ -13,6 +13,9 @@ use half::f16;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// How far the attention of a query may be from 1 in all.
+const ROW_SUM_TOLERANCE: f32 = 1e-2;
+
 /// Collects one call.
 pub(super) struct Collector<'a> {
     stats_of: &'a RowStats,
@@ -21,6 +24,8 @@ pub(super) struct Collector<'a> {
     keys: usize,
     /// Queries that get a page.
     pages: Vec<(u32, Rows, Vec<f32>)>,
+    /// The sum of the last page row of a head that is farthest from 1, still scaled.
+    scaled_row_sum: Option<f32>,
     /// Queries of the mean over heads and of the last layer.
     head_mean: Vec<(u32, Rows)>,
     last_layer: Vec<(u32, Rows)>,
@@ -66,6 +71,7 @@ impl<'a> Collector<'a> {
             layers,
             heads,
             keys,
+            scaled_row_sum: None,
             pages: page_queries.iter().map(page).collect(),
             head_mean: queries.clone().map(|query| (query, Rows::zeroed(layers * keys))).collect(),
             last_layer: queries.map(|query| (query, Rows::zeroed(heads * keys))).collect(),
@@ -78,6 +84,11 @@ impl<'a> Collector<'a> {
         match part {
             AttentionPart::Rows { layer, weights } => {
                 let count = self.pages.len();
+                for row in
+                    weights.chunks_exact(keys).skip(count.saturating_sub(1)).step_by(count.max(1))
+                {
+                    self.note_sum(row.iter().map(|weight| weight.to_f32()).sum());
+                }
                 for (index, (_, page, stats)) in self.pages.iter_mut().enumerate() {
                     // The graph returns layers in any order; stats are put where they belong.
                     stats.resize(self.layers * heads * STAT_COUNT, 0.0);
@@ -106,6 +117,22 @@ impl<'a> Collector<'a> {
                 }
             }
         }
+    }
+
+    fn note_sum(&mut self, sum: f32) {
+        let off = |sum: f32| (sum / self.stats_of.scale() - 1.0).abs();
+        // total_cmp puts what is no number behind everything: as far as can be.
+        if self.scaled_row_sum.is_none_or(|worst| off(sum).total_cmp(&off(worst)).is_gt()) {
+            self.scaled_row_sum = Some(sum);
+        }
+    }
+
+    /// Where attention does not add up to 1: what its worst row adds up to under the scale that
+    /// the manifest names. Every row comes from a softmax; f16 loses 1e-3 of it.
+    pub fn wrong_row_sum(&self) -> Option<f32> {
+        let sum = self.scaled_row_sum? / self.stats_of.scale();
+        let close = (1.0 - ROW_SUM_TOLERANCE)..=(1.0 + ROW_SUM_TOLERANCE);
+        (!close.contains(&sum)).then_some(sum)
     }
 
     /// Puts everything into the trace and returns the pages.

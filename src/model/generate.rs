@@ -189,6 +189,16 @@ impl Engine {
         )?;
         answering.cache = cache;
         answering.ids.extend_from_slice(ids);
+        if let Some(sum) = collector.wrong_row_sum() {
+            return Err(ModelError::Manifest {
+                path: self.bundle.manifest_path(),
+                field: "attention.scale".into(),
+                reason: format!(
+                    "is {}, but then the attention of a query adds up to {sum}, not to 1",
+                    self.bundle.manifest().attention.scale
+                ),
+            });
+        }
         let pages = collector.finish(&mut answering.builder)?;
         if !logits.iter().all(|logit| logit.is_finite()) {
             return Err(ModelError::Runtime {

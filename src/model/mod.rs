@@ -35,7 +35,8 @@ pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
 pub use replay::Replay;
 pub use request::{
-    AskOptions, AskRequest, Device, EngineOptions, Interventions, Picture, Rows, Turn,
+    AskOptions, AskRequest, Device, EngineOptions, Interventions, MAX_PICTURE_BYTES, Picture, Rows,
+    Turn,
 };
 pub use rescore::{Rescored, Rescorer, Variant};
 pub use sampling::{Sampler, argmax, log_probability, nucleus, top};

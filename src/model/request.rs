@@ -7,6 +7,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Larger files are refused before they are read: four bytes for each pixel that is allowed.
+pub const MAX_PICTURE_BYTES: u64 = 512_000_000;
+
 /// A picture as it was given: an encoded file.
 #[derive(Clone, Debug)]
 pub struct Picture {
@@ -20,10 +23,25 @@ impl Picture {
     /// Reads a file; it is decoded later.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// If the file cannot be read, is no regular file (a device has no end), or is larger than
+    /// [`MAX_PICTURE_BYTES`].
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| ModelError::PictureFile { path: path.to_owned(), source })?;
+        let unreadable = |source| ModelError::PictureFile { path: path.to_owned(), source };
+        let no_picture =
+            |reason: String| ModelError::Picture { name: path.display().to_string(), reason };
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() { "a folder" } else { "a device or pipe" };
+            return Err(no_picture(format!("it is {what}, not a file")));
+        }
+        if metadata.len() > MAX_PICTURE_BYTES {
+            return Err(no_picture(format!(
+                "it has {} MB, more than the limit of {} MB",
+                metadata.len() / 1_000_000,
+                MAX_PICTURE_BYTES / 1_000_000
+            )));
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
         let name = path
             .file_name()
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());

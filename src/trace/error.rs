@@ -1,5 +1,6 @@
 //! Errors of reading and writing traces. Each names the file, the cause and what to do.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// Why a trace could not be read or written.
@@ -43,7 +44,7 @@ pub enum TraceError {
         reason: String,
     },
     /// The trace could not be written; the old file, if any, is untouched.
-    #[error("cannot write the trace {path}: {source}. Nothing was left behind; {needed_bytes} bytes are needed there. Free some space or choose another place with --out.", path = path.display())]
+    #[error("cannot write the trace {path}: {source}. Nothing was left behind. {hint}", path = path.display(), hint = write_hint(source, Some(*needed_bytes)))]
     Write {
         /// Where it should have gone.
         path: PathBuf,
@@ -58,4 +59,49 @@ pub enum TraceError {
         /// Which parts disagree.
         reason: String,
     },
+}
+
+impl TraceError {
+    /// Whether a file of this name was there already.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == ErrorKind::AlreadyExists)
+    }
+}
+
+/// What helps when a file cannot be written.
+pub(crate) fn write_hint(error: &std::io::Error, needed_bytes: Option<u64>) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "Make the folder first, or choose another place with --out.".into(),
+        ErrorKind::NotADirectory => {
+            "A part of the path is a file: choose another place with --out.".into()
+        }
+        ErrorKind::IsADirectory => "A folder has this name: choose another with --out.".into(),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "You may not write there: choose another place with --out.".into()
+        }
+        _ => {
+            let needed = needed_bytes
+                .map_or_else(String::new, |bytes| format!("{bytes} bytes are needed there: "));
+            let hint = format!("{needed}free some space, or choose another place with --out.");
+            hint[..1].to_uppercase() + &hint[1..]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_fits_the_cause() {
+        for (kind, words) in [
+            (ErrorKind::NotFound, "Make the folder"),
+            (ErrorKind::PermissionDenied, "You may not write"),
+            (ErrorKind::StorageFull, "70 bytes are needed there: free some space"),
+        ] {
+            let hint = write_hint(&kind.into(), Some(70));
+            assert!(hint.contains(words), "{hint}");
+        }
+        assert!(write_hint(&ErrorKind::StorageFull.into(), None).starts_with("Free some space"));
+    }
 }

@@ -10,7 +10,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -149,9 +149,32 @@ impl Trace {
     /// # Errors
     /// When the disk is full or the folder cannot be written; the old file, if any, is untouched.
     pub fn write(&self, path: &Path) -> Result<(), TraceError> {
+        self.write_and(path, |temporary| Ok(temporary.persist(path).map(|_| ())?))
+    }
+
+    /// As [`Self::write`], but only where there is no file yet, even if another program makes one
+    /// at the same time.
+    ///
+    /// # Errors
+    /// As [`Self::write`]; [`TraceError::is_taken`] tells a name that is taken from the rest.
+    pub fn write_new(&self, path: &Path) -> Result<(), TraceError> {
+        self.write_and(path, |temporary| match temporary.persist_noclobber(path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(error.error),
+            // Some file systems cannot rename without replacing.
+            Err(error) if !path.exists() => Ok(error.file.persist(path).map(|_| ())?),
+            Err(error) => Err(error.error),
+        })
+    }
+
+    fn write_and(
+        &self,
+        path: &Path,
+        keep: impl FnOnce(tempfile::NamedTempFile) -> std::io::Result<()>,
+    ) -> Result<(), TraceError> {
         let header = self.header()?;
         let needed_bytes = (HEADER_LENGTH_BYTES + header.len()) as u64 + self.data_bytes();
-        let write = || -> std::io::Result<()> {
+        let write = move || -> std::io::Result<()> {
             let folder = path
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty())
@@ -172,8 +195,7 @@ impl Trace {
             drop(out);
             make_readable(temporary.as_file())?;
             temporary.as_file().sync_all()?;
-            temporary.persist(path).map_err(|error| error.error)?;
-            Ok(())
+            keep(temporary)
         };
         write().map_err(|source| TraceError::Write { path: path.to_owned(), needed_bytes, source })
     }
@@ -237,14 +259,14 @@ fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError>
     // The version is looked at before anything else, so that a newer file is named as such.
     let loose: serde_json::Value = serde_json::from_str(text)
         .map_err(|error| damaged(format!("its metadata is not JSON ({error})")))?;
-    let version = loose
-        .get("format_version")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let given = loose.get("format_version");
+    let version = given.and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let major: Option<u32> = version.split_once('.').and_then(|(major, _)| major.parse().ok());
     match major {
-        None => return Err(damaged(format!("its format version {version:?} is not major.minor"))),
+        None => {
+            let given = given.map_or_else(|| "(missing)".to_owned(), ToString::to_string);
+            return Err(damaged(format!("its format version {given} is not major.minor")));
+        }
         Some(major) if major > FORMAT_MAJOR => {
             let supported = format!("{FORMAT_MAJOR}.{FORMAT_MINOR}");
             return Err(TraceError::Newer { path: path.to_owned(), found: version, supported });

@@ -16,6 +16,7 @@ mod tensor;
 pub use axes::{AnswerIndex, Head, Key, Layer, Query};
 pub use build::{AnswerToken, TraceBuilder};
 pub use error::TraceError;
+pub(crate) use error::write_hint;
 pub use file::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use meta::{
     ModelInfo, PreprocessInfo, PreprocessMode, Provenance, Sampling, Timings, TokenInfo, TokenKind,

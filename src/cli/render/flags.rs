@@ -19,16 +19,16 @@ pub(crate) struct Flags {
     #[arg(long)]
     map: Option<String>,
     /// Answer tokens: 3; 2-4 or 2,5 (their mean); max:2-4; all [default: all that carry text]
-    #[arg(long, value_name = "I[,J]", conflicts_with = "query")]
+    #[arg(long, value_name = "I[,J]", conflicts_with = "query", allow_negative_numbers = true)]
     token: Option<String>,
     /// Query positions instead of answer tokens.
-    #[arg(long, value_name = "POS")]
+    #[arg(long, value_name = "POS", allow_negative_numbers = true)]
     query: Option<String>,
     /// A layer from 0, `last`, mean, max, or a set such as max:8-15 [default: mean]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     layer: Option<String>,
     /// A head from 0, mean, max, or a set such as mean:0-7 [default: mean]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     head: Option<String>,
 
     /// Second map: another trace.

@@ -38,6 +38,15 @@ impl Manifest {
                 format!("is {}, which does not divide the {} heads", text.kv_heads, text.heads);
             return Err(error("text.kv_heads", reason));
         }
+        // A rest at the right and lower edge is not seen.
+        let side = vision.image_size / vision.patch_size;
+        if vision.grid != [side; 2] {
+            let reason = format!(
+                "is {} × {}, but {} pixels hold {side} × {side} patches of {}",
+                vision.grid[0], vision.grid[1], vision.image_size, vision.patch_size
+            );
+            return Err(error("vision.grid", reason));
+        }
         let patches = vision.grid[0] * vision.grid[1];
         if vision.patches != patches {
             let reason = format!("is {}, but the grid has {patches} patches", vision.patches);

@@ -358,8 +358,8 @@ impl Manifest {
                 format!("is not {FORMAT:?}: this is another kind of file"),
             ));
         }
-        let version =
-            loose.get("format_version").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let given = loose.get("format_version");
+        let version = given.and_then(serde_json::Value::as_str).unwrap_or_default();
         let major: Option<u32> = version.split_once('.').and_then(|(major, _)| major.parse().ok());
         match major {
             Some(FORMAT_MAJOR) => {}
@@ -371,7 +371,8 @@ impl Manifest {
                 });
             }
             _ => {
-                let reason = format!("is {version:?}, not a version like {SUPPORTED:?}");
+                let given = given.map_or_else(|| "missing".to_owned(), ToString::to_string);
+                let reason = format!("is {given}, not a version like {SUPPORTED:?}");
                 return Err(field("format_version", reason));
             }
         }

@@ -56,6 +56,9 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     decoder.set_limits(limits).map_err(broken)?;
     // A file whose orientation cannot be read is shown as it lies.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
+    if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
+        return Err(not_a_picture("the file is cut: it stops before its end marker".into()));
+    }
     let jpeg = if format == ImageFormat::Jpeg { decode_jpeg(bytes) } else { None };
     let mut upright = match jpeg {
         Some(picture) => picture,
@@ -64,6 +67,31 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     upright.apply_orientation(orientation);
     let lossy = matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
     Ok(Decoded { upright, lossy })
+}
+
+/// Whether a JPEG reaches its end marker. Decoders fill what is missing of a cut file with grey,
+/// which would be looked at and answered about; Pillow refuses it likewise.
+fn jpeg_is_complete(bytes: &[u8]) -> bool {
+    const START: u8 = 0xd8;
+    const END: u8 = 0xd9;
+    const RESTARTS: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
+    let mut at = 0;
+    // A segment says how long it is; behind the header of a scan comes data without a length, in
+    // which 0xff is followed by 0x00 or a restart.
+    while let Some(&[first, marker]) = bytes.get(at..at + 2) {
+        match marker {
+            _ if first != 0xff => at += 1,
+            END => return true,
+            0xff => at += 1,
+            0x00 | 0x01 | START => at += 2,
+            marker if RESTARTS.contains(&marker) => at += 2,
+            _ => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([high, low]));
+            }
+        }
+    }
+    false
 }
 
 /// Colour and grey JPEGs to the bit as libjpeg-turbo decodes them, with which Python reads
@@ -224,6 +252,36 @@ mod tests {
         for bytes in [&b""[..], b"hello", b"\x89PNG\r\n\x1a\nbroken", &[0xff, 0xd8, 0xff, 0xe0]] {
             let error = decode("notes.txt", bytes).map(|_| ()).unwrap_err().to_string();
             assert!(error.starts_with("notes.txt is not a picture"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cut_picture_is_refused_in_every_format() {
+        use image::codecs::jpeg::JpegEncoder;
+        let picture = image::RgbImage::from_fn(61, 47, |x, y| {
+            Rgb8([(x * 37 % 251) as u8, (y * 91 % 241) as u8, (x * y % 256) as u8])
+        });
+        let picture = DynamicImage::from(picture);
+        let mut jpeg = Vec::new();
+        picture.write_with_encoder(JpegEncoder::new_with_quality(&mut jpeg, 90)).unwrap();
+        let mut files = vec![("jpeg", jpeg)];
+        for (name, format) in [
+            ("png", ImageFormat::Png),
+            ("gif", ImageFormat::Gif),
+            ("bmp", ImageFormat::Bmp),
+            ("webp", ImageFormat::WebP),
+            ("tiff", ImageFormat::Tiff),
+        ] {
+            let mut bytes = Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, format).unwrap();
+            files.push((name, bytes.into_inner()));
+        }
+        for (name, bytes) in files {
+            decode(name, &bytes).map(|_| ()).unwrap();
+            for length in [bytes.len() / 3, bytes.len() / 2, bytes.len() * 9 / 10] {
+                let error = decode(name, &bytes[..length]).map(|_| ()).unwrap_err().to_string();
+                assert!(error.contains("not a picture that can be read"), "{error}");
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! never copied by us; attention leaves one layer at a time, and each output is freed before the
 //! next is looked at, so that a prefill holds its attention once.
 
+mod elf;
 mod graph;
 mod runtime;
 
