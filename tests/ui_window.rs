@@ -12,7 +12,7 @@ mod ui_support;
 
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use ui_support::{Window, settle, window, window_with};
+use ui_support::{Window, click, settle, window, window_with};
 use vlmscope::ui::app::Intent;
 use vlmscope::view::{AxisSet, Command, Quantity, ViewKind};
 
@@ -122,18 +122,6 @@ fn a_clicked_word_is_chosen_and_shift_adds_another() {
     assert_eq!(state(&window).map.queries.set.only(), Some(0));
     click(&mut window, words[1].center(), Modifiers::SHIFT);
     assert_eq!(state(&window).map.queries.set.named(), Some(&[0, 1][..]));
-}
-
-fn click(window: &mut Window, at: egui::Pos2, modifiers: Modifiers) {
-    window.event_modifiers(egui::Event::PointerMoved(at), modifiers);
-    for pressed in [true, false] {
-        let button = egui::PointerButton::Primary;
-        window.event_modifiers(
-            egui::Event::PointerButton { pos: at, button, pressed, modifiers },
-            modifiers,
-        );
-    }
-    settle(window);
 }
 
 #[test]

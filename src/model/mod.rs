@@ -42,4 +42,4 @@ pub use rescore::{Rescored, Rescorer, Variant};
 pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
 pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};
 pub use tokenizer::{Encoded, StreamDecoder, Tokenizer};
-pub use worker::ModelWorker;
+pub use worker::{EngineTask, ModelWorker};

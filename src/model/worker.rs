@@ -14,9 +14,13 @@ use std::time::Duration;
 const WAITING_EVENTS: usize = 64;
 const SEND_PATIENCE: Duration = Duration::from_millis(20);
 
-struct Job {
-    request: u64,
-    ask: AskRequest,
+/// Work with the loaded model that is no question: relevancy, interventions, scores. It gets the
+/// error where the model could not be loaded; where a later request replaces it, it is dropped.
+pub type EngineTask = Box<dyn FnOnce(Result<&mut Engine>, &CancelToken) + Send>;
+
+enum Job {
+    Ask { request: u64, ask: Box<AskRequest> },
+    Task { request: u64, task: EngineTask },
 }
 
 /// Answers the latest question. Dropping it cancels what runs.
@@ -36,8 +40,14 @@ impl ModelWorker {
         let (sender, events) = bounded(WAITING_EVENTS);
         let mut loaded = Loaded { engine: None, announced: false };
         let worker = Worker::spawn("model", move |job: Job, cancel: &CancelToken| {
-            let request = job.request;
-            match answer(&mut loaded, &options, job, cancel, &sender) {
+            let (request, ask) = match job {
+                Job::Ask { request, ask } => (request, ask),
+                Job::Task { request, task } => {
+                    task(load(&mut loaded, &options, request, cancel, &sender), cancel);
+                    return;
+                }
+            };
+            match answer(&mut loaded, &options, (request, &ask), cancel, &sender) {
                 Ok(()) => {}
                 Err(error) => {
                     // A receiver that is gone needs no error.
@@ -58,8 +68,14 @@ impl ModelWorker {
     /// Asks; a question that still runs is cancelled. Returns the number that its events carry.
     pub fn ask(&self, ask: AskRequest) -> u64 {
         let request = self.next_request.fetch_add(1, Ordering::Relaxed);
-        self.worker.submit(Job { request, ask });
+        self.worker.submit(Job::Ask { request, ask: Box::new(ask) });
         request
+    }
+
+    /// Runs a task with the loaded model; what still runs is cancelled. Returns what cancels it.
+    pub fn run(&self, task: EngineTask) -> CancelToken {
+        let request = self.next_request.fetch_add(1, Ordering::Relaxed);
+        self.worker.submit(Job::Task { request, task })
     }
 
     /// Cancels the question that runs.
@@ -85,30 +101,40 @@ struct Loaded {
     announced: bool,
 }
 
-fn answer(
-    loaded: &mut Loaded,
+/// The model, loaded if it was not yet.
+fn load<'a>(
+    loaded: &'a mut Loaded,
     options: &EngineOptions,
-    job: Job,
+    request: u64,
     cancel: &CancelToken,
     sender: &Sender<ModelEvent>,
-) -> Result<()> {
-    let request = job.request;
-    let mut tell = |event: AskEvent| {
-        send(sender, ModelEvent::Ask { request, event }, cancel);
-    };
-    let engine = match &mut loaded.engine {
+) -> Result<&'a mut Engine> {
+    let engine = match loaded.engine.take() {
         Some(engine) => engine,
-        None => {
-            let fresh = Engine::load(options, &mut |progress: Progress| {
-                tell(AskEvent::Progress(progress));
-            })?;
-            loaded.engine.insert(fresh)
-        }
+        None => Engine::load(options, &mut |progress: Progress| {
+            let event = AskEvent::Progress(progress);
+            send(sender, ModelEvent::Ask { request, event }, cancel);
+        })?,
     };
+    let engine = loaded.engine.insert(engine);
     if !loaded.announced {
         loaded.announced = send(sender, ModelEvent::Loaded { info: engine.info() }, cancel);
     }
-    let trace = engine.ask(&job.ask, cancel, &mut tell)?;
+    Ok(engine)
+}
+
+fn answer(
+    loaded: &mut Loaded,
+    options: &EngineOptions,
+    (request, ask): (u64, &AskRequest),
+    cancel: &CancelToken,
+    sender: &Sender<ModelEvent>,
+) -> Result<()> {
+    let engine = load(loaded, options, request, cancel, sender)?;
+    let mut tell = |event: AskEvent| {
+        send(sender, ModelEvent::Ask { request, event }, cancel);
+    };
+    let trace = engine.ask(ask, cancel, &mut tell)?;
     send(sender, ModelEvent::Done { request, trace: Arc::new(trace) }, cancel);
     Ok(())
 }

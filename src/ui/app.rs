@@ -8,11 +8,13 @@ use super::chat::Chat;
 use super::document::{Document, DocumentId};
 use super::exports::Exports;
 use super::feed::Wake;
-use super::layout::Layout;
+use super::layout::{Layout, Pane};
 use super::palette::Palette;
 use super::readings::Readings;
+use super::samples::Sample;
 use super::shortcuts::{self, Act, Focus};
 use super::stage::Stage;
+use super::tasks::{self, Tasks};
 use super::transport::Transport;
 use super::{acts, panels, theme};
 use crate::model::{Picture, Turn};
@@ -43,6 +45,10 @@ pub enum Intent {
     Ask(String),
     /// Scores another answer to the question that is shown.
     Score(String),
+    /// Opens a built-in picture and asks its first question.
+    UseSample(usize),
+    /// Loads the model, so that the first answer need not wait for it.
+    LoadModel,
     /// Shows another answered question.
     Show(DocumentId),
     /// Forgets an answered question.
@@ -53,6 +59,10 @@ pub enum Intent {
     GoToBookmark(usize),
     /// Forgets a bookmark.
     RemoveBookmark(usize),
+    /// Stops a task.
+    CancelTask(u64),
+    /// Brings a panel to the front.
+    ShowPanel(Pane),
     /// Closes a message.
     Dismiss(u64),
     /// Puts a text on the clipboard and says so.
@@ -133,10 +143,18 @@ pub struct App {
     pub transport: Transport,
     pub palette: Palette,
     pub exports: Exports,
+    /// Long work that is no question.
+    pub tasks: Tasks,
     pub layout: Option<Layout>,
     pub help_open: bool,
     pub overlay: Option<Overlay>,
+    /// Whether the side panels stand over the stage.
+    pub is_narrow: bool,
+    /// Where the stage is, in points.
+    pub stage_rect: egui::Rect,
     pub notices: Vec<Notice>,
+    /// The built-in pictures with a small copy each, once they are drawn.
+    pub samples: Option<Vec<(egui::TextureHandle, Sample)>>,
     /// The look that new documents start with.
     pub look: ViewState,
     /// What panels asked for in this pass.
@@ -153,6 +171,7 @@ pub struct App {
     pub counters: Counters,
     pub(super) fade: Option<super::fade::Fade>,
     next_notice: u64,
+    drawing_samples: bool,
     saved: Settings,
     clock: f64,
 }
@@ -175,7 +194,8 @@ impl App {
             turns: HashMap::new(),
             pictures: HashMap::new(),
             current: None,
-            exports: Exports::new(wake),
+            exports: Exports::new(Arc::clone(&wake)),
+            tasks: Tasks::new(wake),
             chat,
             stage,
             readings: Readings::default(),
@@ -184,7 +204,10 @@ impl App {
             layout: Some(layout),
             help_open: false,
             overlay: None,
+            is_narrow: false,
+            stage_rect: egui::Rect::ZERO,
             notices: Vec::new(),
+            samples: None,
             look: ViewState::default(),
             out: Vec::new(),
             preview: None,
@@ -195,6 +218,7 @@ impl App {
             counters: Counters::default(),
             fade: None,
             next_notice: 0,
+            drawing_samples: false,
             clock: 0.0,
         }
     }
@@ -267,6 +291,7 @@ impl App {
         self.apply_theme(ctx);
         acts::ask::read_news(self);
         acts::files::read_exports(self, ctx);
+        tasks::read_news(self);
         let focus = match (ctx.text_edit_focused(), ctx.egui_wants_keyboard_input()) {
             (true, _) => Focus::Text,
             (false, true) => Focus::Widget,
@@ -376,6 +401,19 @@ impl App {
         {
             self.notify(error.to_string(), true);
         }
+    }
+
+    /// Begins to make small pictures of the samples; once.
+    pub fn draw_samples(&mut self) {
+        if !std::mem::replace(&mut self.drawing_samples, true) {
+            self.exports.draw_samples();
+        }
+    }
+
+    /// Lets go of textures whose device was lost.
+    pub fn forget_textures(&mut self) {
+        self.samples = None;
+        self.drawing_samples = false;
     }
 
     /// Seconds of the program's clock.

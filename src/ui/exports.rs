@@ -3,6 +3,7 @@
 
 use super::feed::Wake;
 use super::figures::{self, FigureJob};
+use super::samples;
 use crate::model::Picture;
 use crate::trace::Trace;
 use anyhow::Context as _;
@@ -15,12 +16,16 @@ const PREVIEW_SIDE: u32 = 1536;
 
 /// A job that ended.
 pub enum Finished {
-    /// A file was chosen in a dialog.
-    Chosen(PathBuf),
+    /// Files were chosen in a dialog.
+    Chosen(Vec<PathBuf>),
     /// A model folder was chosen in a dialog.
     BundleChosen(PathBuf),
     /// A trace was opened.
     Trace(Arc<Trace>, PathBuf),
+    /// Traces of a folder were opened; with what could not be.
+    Traces(Vec<(Arc<Trace>, PathBuf)>, Vec<String>),
+    /// Small pictures of the samples.
+    Samples(Vec<(samples::Sample, egui::ColorImage)>),
     /// A picture was read.
     Picture {
         /// As it goes to the model.
@@ -120,15 +125,18 @@ impl Exports {
     /// Asks for a picture or trace.
     pub fn choose_file(&mut self) {
         let dialog = rfd::AsyncFileDialog::new()
-            .set_title("Open a picture or trace")
+            .set_title("Open a picture, or one or more traces")
             .add_filter(
                 "Pictures and traces",
                 &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "vlmtrace"],
             )
             .add_filter("All files", &["*"])
-            .pick_file();
+            .pick_files();
         self.run("dialog", move || {
-            Ok(pollster::block_on(dialog).map(|file| Finished::Chosen(file.path().to_owned())))
+            let paths = |files: Vec<rfd::FileHandle>| {
+                files.iter().map(|file| file.path().to_owned()).collect()
+            };
+            Ok(pollster::block_on(dialog).map(|files| Finished::Chosen(paths(files))))
         });
     }
 
@@ -149,6 +157,51 @@ impl Exports {
         self.run("open", move || {
             let trace = Trace::open(&path)?;
             Ok(Some(Finished::Trace(Arc::new(trace), path)))
+        });
+    }
+
+    /// Opens every trace of a folder: one sample proves little.
+    pub fn open_folder(&mut self, folder: &Path) {
+        let folder = folder.to_owned();
+        self.run("open", move || {
+            let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
+                .with_context(|| format!("cannot read the folder {}", folder.display()))?
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| path.extension().is_some_and(|end| end == "vlmtrace"))
+                .collect();
+            paths.sort();
+            anyhow::ensure!(
+                !paths.is_empty(),
+                "{} is a folder without {} (a model) and without a .vlmtrace file; open a model folder, a folder of traces, a picture or a trace.",
+                folder.display(),
+                crate::model::MANIFEST_FILE
+            );
+            let (mut traces, mut failed) = (Vec::new(), Vec::new());
+            for path in paths {
+                match Trace::open(&path) {
+                    Ok(trace) => traces.push((Arc::new(trace), path)),
+                    Err(error) => failed.push(error.to_string()),
+                }
+            }
+            Ok(Some(Finished::Traces(traces, failed)))
+        });
+    }
+
+    /// Makes small pictures of the samples.
+    pub fn draw_samples(&mut self) {
+        self.run("samples", move || {
+            let small = |sample: samples::Sample| {
+                let decoded = image::load_from_memory(&sample.bytes).ok()?;
+                let (side, square) = (128, decoded.width().min(decoded.height()));
+                let (left, top) = ((decoded.width() - square) / 2, (decoded.height() - square) / 2);
+                let small = decoded
+                    .crop_imm(left, top, square, square)
+                    .thumbnail_exact(side, side)
+                    .to_rgba8();
+                let size = [side as usize; 2];
+                Some((sample, egui::ColorImage::from_rgba_unmultiplied(size, small.as_raw())))
+            };
+            Ok(Some(Finished::Samples(samples::samples()?.into_iter().filter_map(small).collect())))
         });
     }
 

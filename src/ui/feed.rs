@@ -4,9 +4,10 @@
 //! `Arc<Trace>` for the next. The newest one wins: a window that draws slowly skips tokens, and the
 //! model never waits for it.
 
+use crate::job::CancelToken;
 use crate::model::{
-    AskEvent, AskRequest, Bundle, Device, EngineInfo, EngineOptions, ModelError, ModelEvent,
-    ModelWorker, Progress,
+    AskEvent, AskRequest, Bundle, Device, EngineInfo, EngineOptions, EngineTask, ModelError,
+    ModelEvent, ModelWorker, Progress,
 };
 use crate::trace::{Trace, TraceBuilder};
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
@@ -35,7 +36,8 @@ pub enum News {
 
 /// A model on its own thread, and a thread that reads what it says.
 pub struct Feed {
-    worker: Arc<ModelWorker>,
+    /// `None` where a recorded answer is played.
+    worker: Option<ModelWorker>,
     news: Arc<Mutex<Vec<(u64, News)>>>,
     stop: Sender<()>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -61,11 +63,32 @@ impl Feed {
             device: Device::Auto,
             threads: None,
         };
-        let worker = Arc::new(ModelWorker::spawn(options)?);
+        let worker = ModelWorker::spawn(options)?;
+        let events = worker.events().clone();
+        Self::reading(bundle, Some(worker), events, wake)
+    }
+
+    /// A recorded answer, event by event, as if a model gave it.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn recorded(
+        bundle: PathBuf,
+        events: Receiver<ModelEvent>,
+        wake: Wake,
+    ) -> Result<Self, ModelError> {
+        Self::reading(bundle, None, events, wake)
+    }
+
+    fn reading(
+        bundle: PathBuf,
+        worker: Option<ModelWorker>,
+        events: Receiver<ModelEvent>,
+        wake: Wake,
+    ) -> Result<Self, ModelError> {
         let news = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = unbounded();
         let mut reader = Reader { news: Arc::clone(&news), wake, building: None };
-        let events = worker.events().clone();
         let thread = std::thread::Builder::new()
             .name("answers".into())
             .spawn(move || reader.run(&events, &stopped))
@@ -78,12 +101,19 @@ impl Feed {
 
     /// Asks; what was asked before is cancelled. Returns the request's number.
     pub fn ask(&self, request: AskRequest) -> u64 {
-        self.worker.ask(request)
+        self.worker.as_ref().map_or(0, |worker| worker.ask(request))
+    }
+
+    /// Runs a task with the model; what runs is cancelled. Returns what cancels it.
+    pub fn run(&self, task: EngineTask) -> CancelToken {
+        self.worker.as_ref().map_or_else(CancelToken::new, |worker| worker.run(task))
     }
 
     /// Cancels what runs.
     pub fn cancel(&self) {
-        self.worker.cancel();
+        if let Some(worker) = &self.worker {
+            worker.cancel();
+        }
     }
 
     /// What became known since the last call, with the request that it belongs to.
@@ -94,7 +124,7 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.worker.cancel();
+        self.cancel();
         let _ = self.stop.send(());
         if let Some(thread) = self.thread.take() {
             // A panic of the reader was already printed by that thread.

@@ -7,7 +7,7 @@ use super::app::{App, Start};
 use super::feed::Wake;
 use super::stage::{Painter, Stage};
 use super::start::{self, Prepared};
-use super::theme;
+use super::{panels, theme};
 use crate::gpu::Gpu;
 use crate::settings::Settings;
 use egui::mutex::RwLock;
@@ -36,6 +36,8 @@ pub struct Host {
     gpu: Arc<Gpu>,
     painter: Painter,
     format: wgpu::TextureFormat,
+    /// Largest side of egui's own textures.
+    texture_side: usize,
 }
 
 /// A frame that waits to be painted.
@@ -81,7 +83,8 @@ impl Host {
     ) -> anyhow::Result<Self> {
         let painter = painter(&gpu, format);
         let app = new_app(&ctx, prepared, Arc::clone(&gpu), Arc::clone(&painter), options)?;
-        Ok(Self { ctx, app, gpu, painter, format })
+        let texture_side = gpu.limits().max_texture_dimension_2d as usize;
+        Ok(Self { ctx, app, gpu, painter, format, texture_side })
     }
 
     /// The device.
@@ -90,7 +93,8 @@ impl Host {
     }
 
     /// Runs the app for one frame.
-    pub fn frame(&mut self, input: RawInput) -> Frame {
+    pub fn frame(&mut self, mut input: RawInput) -> Frame {
+        input.max_texture_side = Some(self.texture_side);
         let app = &mut self.app;
         let FullOutput { platform_output, textures_delta, shapes, pixels_per_point, .. } =
             self.ctx.run_ui(input, |ui| app.frame(ui));
@@ -147,18 +151,23 @@ impl Host {
         }
     }
 
-    /// Goes on with another device, after this one was lost; the view stays. egui's own textures
-    /// lived on the old device, so its context starts again with the old one's memory.
+    /// Goes on with another device, after this one was lost; everything that is seen stays.
+    ///
+    /// egui's own textures lived on the old device. Its context must stay, as the window, the
+    /// model's thread and assistive technology hold on to it; another limit for the side of
+    /// textures makes it draw every glyph anew.
     ///
     /// # Errors
     /// If the renderer cannot be built on the new device.
     pub fn rebuild(&mut self, gpu: Arc<Gpu>) -> anyhow::Result<()> {
         let painter = painter(&gpu, self.format);
         self.app.stage.rebuild(Arc::clone(&gpu), Arc::clone(&painter))?;
-        let ctx = new_context();
-        let zoom = self.ctx.zoom_factor();
-        ctx.set_zoom_factor(zoom);
-        (self.gpu, self.painter, self.ctx) = (gpu, painter, ctx);
+        panels::matrix::forget_colors(&self.ctx);
+        self.app.forget_textures();
+        let most = gpu.limits().max_texture_dimension_2d as usize;
+        self.texture_side = if self.texture_side == most { most / 2 } else { most };
+        (self.gpu, self.painter) = (gpu, painter);
+        self.ctx.request_repaint();
         Ok(())
     }
 }

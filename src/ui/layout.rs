@@ -12,63 +12,81 @@ use egui_tiles::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A panel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Pane {
+/// Where a panel stands at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It fills a place of its own and has no tab.
+    Bare,
+    /// In the upper tabs of the inspector.
+    Upper,
+    /// In the middle tabs.
+    Middle,
+    /// In the lower tabs.
+    Lower,
+}
+
+/// Declares the panels: name, where it stands at first, title of its tab, what draws it. A new panel
+/// is one line here; a layout that was kept before it gains it at that place, and the palette
+/// has "Panel: title".
+macro_rules! panes {
+    ($($(#[$doc:meta])* $pane:ident $place:ident $title:literal $show:path),+ $(,)?) => {
+        /// A panel.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Pane {
+            $($(#[$doc])* $pane),+
+        }
+
+        impl Pane {
+            /// Every panel.
+            pub const ALL: &[Self] = &[$(Self::$pane),+];
+
+            /// The tab's title.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$pane => $title),+ }
+            }
+
+            /// Where it stands at first.
+            pub const fn place(self) -> Place {
+                match self { $(Self::$pane => Place::$place),+ }
+            }
+
+            /// Draws it.
+            pub fn show(self, app: &mut App, ui: &mut Ui) {
+                match self { $(Self::$pane => $show(app, ui)),+ }
+            }
+        }
+    };
+}
+
+panes! {
     /// Picture, questions, answers.
-    Chat,
+    Chat Bare "Ask" panels::chat::show,
     /// The view.
-    Stage,
+    Stage Bare "Stage" panels::stage::show,
     /// Tokens and transport.
-    Tokens,
+    Tokens Bare "Tokens" panels::tokens::show,
     /// Layer × head matrix.
-    Matrix,
+    Matrix Upper "Layers × heads" panels::matrix::show,
     /// Which head should I look at?
-    Ranking,
+    Ranking Upper "Best heads" panels::ranking::show,
     /// One bar for each head of the layer.
-    HeadStrip,
+    HeadStrip Middle "Heads of the layer" panels::head_strip::show,
     /// Exact values.
-    Numbers,
+    Numbers Lower "Numbers" panels::numbers::show,
     /// How the map is drawn.
-    Look,
+    Look Lower "Look" panels::look::show,
     /// Kept views.
-    Bookmarks,
+    Bookmarks Lower "Bookmarks" panels::bookmarks::show,
 }
 
 impl Pane {
-    /// The tab's title.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Chat => "Ask",
-            Self::Stage => "Stage",
-            Self::Tokens => "Tokens",
-            Self::Matrix => "Layers × heads",
-            Self::Ranking => "Best heads",
-            Self::HeadStrip => "Heads of the layer",
-            Self::Numbers => "Numbers",
-            Self::Look => "Look",
-            Self::Bookmarks => "Bookmarks",
-        }
+    /// The panels of a place.
+    fn at(place: Place) -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|pane| pane.place() == place).collect()
     }
 
-    /// Draws it.
-    pub fn show(self, app: &mut App, ui: &mut Ui) {
-        match self {
-            Self::Chat => panels::chat::show(app, ui),
-            Self::Stage => panels::stage::show(app, ui),
-            Self::Tokens => panels::tokens::show(app, ui),
-            Self::Matrix => panels::matrix::show(app, ui),
-            Self::Ranking => panels::ranking::show(app, ui),
-            Self::HeadStrip => panels::head_strip::show(app, ui),
-            Self::Numbers => panels::numbers::show(app, ui),
-            Self::Look => panels::look::show(app, ui),
-            Self::Bookmarks => panels::bookmarks::show(app, ui),
-        }
-    }
-
-    /// The three that fill their place and need no tab.
     const fn is_bare(self) -> bool {
-        matches!(self, Self::Chat | Self::Stage | Self::Tokens)
+        matches!(self.place(), Place::Bare)
     }
 }
 
@@ -100,9 +118,9 @@ impl Default for Layout {
             let children: Vec<TileId> = panes.iter().map(|&pane| tiles.insert_pane(pane)).collect();
             tiles.insert_tab_tile(children)
         };
-        let upper = tabs(&[Pane::Matrix, Pane::Ranking]);
-        let middle = tabs(&[Pane::HeadStrip]);
-        let lower = tabs(&[Pane::Numbers, Pane::Look, Pane::Bookmarks]);
+        let upper = tabs(&Pane::at(Place::Upper));
+        let middle = tabs(&Pane::at(Place::Middle));
+        let lower = tabs(&Pane::at(Place::Lower));
         let mut side = Linear::new(LinearDir::Vertical, vec![upper, middle, lower]);
         side.shares.set_share(upper, 1.1);
         side.shares.set_share(middle, 0.72);
@@ -118,7 +136,34 @@ impl Default for Layout {
 impl Layout {
     /// Reads a layout; a damaged one becomes the default.
     pub fn from_text(text: Option<&str>) -> Self {
-        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        let mut layout: Self =
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        layout.add_missing();
+        layout
+    }
+
+    /// Gives a layout of an earlier version the panels that came since, beside their neighbours.
+    fn add_missing(&mut self) {
+        for &pane in Pane::ALL {
+            if self.tree.tiles.find_pane(&pane).is_some() {
+                continue;
+            }
+            let neighbour = Pane::at(pane.place())
+                .into_iter()
+                .filter_map(|other| self.tree.tiles.find_pane(&other))
+                .find_map(|tile| self.tree.tiles.parent_of(tile));
+            let tile = self.tree.tiles.insert_pane(pane);
+            if let Some(parent) = neighbour.or(self.tree.root())
+                && let Some(Tile::Container(container)) = self.tree.tiles.get_mut(parent)
+            {
+                container.add_child(tile);
+            }
+        }
+    }
+
+    /// Shows the tab of a panel.
+    pub fn bring_to_front(&mut self, pane: Pane) {
+        self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(other) if *other == pane));
     }
 
     /// The layout as text; `None` while it is the default.
@@ -287,5 +332,17 @@ mod tests {
         assert!(again.touched && again.tree == layout.tree);
         assert!(Layout::from_text(Some("{}")).to_text().is_none());
         assert!(Layout::from_text(None).to_text().is_none());
+    }
+
+    #[test]
+    fn a_layout_from_before_a_panel_gains_it_beside_its_neighbours() {
+        let mut old = Layout { touched: true, ..Layout::default() };
+        let look = old.tree.tiles.find_pane(&Pane::Look).unwrap();
+        old.tree.remove_recursively(look);
+        assert!(old.tree.tiles.find_pane(&Pane::Look).is_none());
+        let new = Layout::from_text(old.to_text().as_deref());
+        let parent = |pane| new.tree.tiles.parent_of(new.tree.tiles.find_pane(&pane).unwrap());
+        assert!(parent(Pane::Look).is_some());
+        assert_eq!(parent(Pane::Look), parent(Pane::Numbers));
     }
 }

@@ -2,6 +2,15 @@
 //!
 //! What a user does becomes an [`app::Intent`], never a change made in a panel; what is seen is one
 //! [`crate::view::ViewState`]. The window draws when something changed and sleeps otherwise.
+//!
+//! Where something new goes:
+//! - a panel: a file in `panels/` with `show(&mut App, &mut Ui)`, and its line in `panes!` of
+//!   [`layout`]; tab, palette entry, narrow window and kept layouts follow from that line;
+//! - an action: a variant and a row in [`shortcuts`] (name, section, keys), and a match arm in the
+//!   file of its section in `acts/`; key, palette and help follow from the row;
+//! - long work: [`tasks::start`], or [`tasks::start_on_model`] for what needs the loaded model. It
+//!   reports progress, is cancelled by Escape, and hands back a change of the [`App`];
+//! - a longer trace of the same answer (a map was added): [`document::Document::replace`].
 
 mod acts;
 pub mod app;
@@ -12,7 +21,7 @@ mod fade;
 pub mod feed;
 pub mod figures;
 pub mod host;
-mod layout;
+pub mod layout;
 pub mod palette;
 mod panels;
 pub mod readings;
@@ -21,6 +30,7 @@ mod samples;
 pub mod shortcuts;
 pub mod stage;
 mod start;
+pub mod tasks;
 pub mod theme;
 pub mod transport;
 mod widgets;

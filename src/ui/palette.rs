@@ -1,7 +1,8 @@
 //! The list of everything that can be done, filtered while one types. A path typed here is opened.
 
 use super::app::{App, Intent};
-use super::shortcuts::{ENTRIES, Entry};
+use super::layout::Pane;
+use super::shortcuts::ENTRIES;
 use super::theme;
 use super::widgets::{ink, text_in};
 use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
@@ -64,12 +65,38 @@ pub fn score(name: &str, query: &str) -> Option<u32> {
     Some(1000 + gaps)
 }
 
-/// The entries that fit, the best first.
-pub fn matches(query: &str) -> Vec<&'static Entry> {
-    let mut found: Vec<(u32, &Entry)> =
-        ENTRIES.iter().filter_map(|entry| Some((score(entry.name, query)?, entry))).collect();
+/// One line of the palette.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its name.
+    pub name: String,
+    /// The keys that do the same; empty where there are none.
+    pub keys: String,
+    /// What it does.
+    pub intent: Intent,
+}
+
+/// Everything that can be done: the actions, then the panels.
+fn items() -> impl Iterator<Item = Item> {
+    let acts = ENTRIES.iter().map(|entry| Item {
+        name: entry.name.to_owned(),
+        keys: entry.act.keys_text(),
+        intent: Intent::Act(entry.act),
+    });
+    let panels = Pane::ALL.iter().filter(|&&pane| pane != Pane::Stage).map(|&pane| Item {
+        name: format!("Panel: {}", pane.title()),
+        keys: String::new(),
+        intent: Intent::ShowPanel(pane),
+    });
+    acts.chain(panels)
+}
+
+/// The items that fit, the best first.
+pub fn matches(query: &str) -> Vec<Item> {
+    let mut found: Vec<(u32, Item)> =
+        items().filter_map(|item| Some((score(&item.name, query)?, item))).collect();
     found.sort_by_key(|(score, _)| *score);
-    found.into_iter().map(|(_, entry)| entry).collect()
+    found.into_iter().map(|(_, item)| item).collect()
 }
 
 fn typed_path(query: &str) -> Option<PathBuf> {
@@ -145,10 +172,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                 let height = ROW * ROWS as f32;
                 egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
                     ui.spacing_mut().item_spacing.y = 0.0;
-                    for (index, entry) in found.iter().enumerate() {
+                    for (index, item) in found.iter().enumerate() {
                         let on = index == app.palette.selected && path.is_none();
-                        if row(ui, entry, on, down || up) || (on && enter) {
-                            chosen = Some(Intent::Act(entry.act));
+                        if row(ui, item, on, down || up) || (on && enter) {
+                            chosen = Some(item.intent.clone());
                         }
                     }
                 });
@@ -168,10 +195,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     }
 }
 
-fn row(ui: &mut Ui, entry: &Entry, on: bool, moved: bool) -> bool {
+fn row(ui: &mut Ui, item: &Item, on: bool, moved: bool) -> bool {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
-    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, entry.name));
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &item.name));
     if on && moved {
         response.scroll_to_me(None);
     }
@@ -179,10 +206,9 @@ fn row(ui: &mut Ui, entry: &Entry, on: bool, moved: bool) -> bool {
         ui.painter().rect_filled(rect, 4.0, if on { ink.raised_hover } else { ink.raised });
     }
     let inner = rect.shrink2(vec2(8.0, 0.0));
-    text_in(ui, inner, Align2::LEFT_CENTER, entry.name, theme::plain(theme::BODY), ink.text);
-    let keys = entry.act.keys_text();
+    text_in(ui, inner, Align2::LEFT_CENTER, &item.name, theme::plain(theme::BODY), ink.text);
     let right = Rect::from_min_max(pos2(inner.right() - 120.0, inner.top()), inner.max);
-    text_in(ui, right, Align2::RIGHT_CENTER, &keys, theme::plain(theme::SMALL), ink.muted);
+    text_in(ui, right, Align2::RIGHT_CENTER, &item.keys, theme::plain(theme::SMALL), ink.muted);
     response.clicked()
 }
 
@@ -194,10 +220,15 @@ mod tests {
 
     #[test]
     fn the_best_fit_comes_first() {
-        assert_eq!(matches("wall")[0].act, Act::ShowWall);
-        assert_eq!(matches("svg")[0].act, Act::SaveSvg);
-        assert_eq!(matches("lvlm")[0].act, Act::LvlmInterpretLook);
-        assert_eq!(matches("").len(), ENTRIES.len());
+        let first = |query: &str| match matches(query)[0].intent {
+            Intent::Act(act) => Some(act),
+            _ => None,
+        };
+        assert_eq!(first("wall"), Some(Act::ShowWall));
+        assert_eq!(first("svg"), Some(Act::SaveSvg));
+        assert_eq!(first("lvlm"), Some(Act::LvlmInterpretLook));
+        assert!(matches("").len() > ENTRIES.len(), "panels are there too");
+        assert!(matches!(matches("panel: look")[0].intent, Intent::ShowPanel(Pane::Look)));
         assert!(matches("zzzz").is_empty());
         assert!(score("Next layer", "nl").unwrap() > score("Next layer", "layer").unwrap());
     }

@@ -10,6 +10,7 @@ use crate::analysis::overview::{HeadNumber, layer_head};
 use crate::analysis::reduce::{Fold, Keep, Reduction, named_map, patch_keys, reduce};
 use crate::trace::{AnswerIndex, PatchRef, TokenKind, Trace, TraceId};
 use crate::view::{Aggregate, AxisSet, Extent, MapChoice, MapSource, Quantity, Queries, ViewState};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One number for each layer and head.
@@ -82,6 +83,7 @@ type LookKey = (TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool);
 pub struct Readings {
     matrix: Kept<(TraceId, Queries, (Quantity, bool)), Matrix>,
     ranking: Kept<(TraceId, Queries), Vec<Ranked>>,
+    ranking_over: Kept<Vec<TraceId>, Vec<Ranked>>,
     map: Kept<(TraceId, MapChoice, bool), Vec<f32>>,
     looking: Kept<LookKey, Vec<f32>>,
     strip: Kept<StripKey, Vec<f32>>,
@@ -101,6 +103,13 @@ impl Readings {
         self.ranking.get((doc.trace.id(), queries.clone()), || {
             ranking(&doc.trace, &rows_of(&doc.trace, &doc.extent, queries))
         })
+    }
+
+    /// The mean ranking over several answers of one model, over all of their answer tokens: one
+    /// answer proves little.
+    pub fn ranking_over(&mut self, traces: &[Arc<Trace>]) -> Arc<Vec<Ranked>> {
+        let ids = traces.iter().map(|trace| trace.id()).collect();
+        self.ranking_over.get(ids, || mean_ranking(traces))
     }
 
     /// The map on the stage: N patches, unscaled.
@@ -198,6 +207,29 @@ fn ranking(trace: &Trace, rows: &[u32]) -> Vec<Ranked> {
         .collect();
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
     ranked
+}
+
+fn mean_ranking(traces: &[Arc<Trace>]) -> Vec<Ranked> {
+    let mut sums: BTreeMap<(u32, u32), Ranked> = BTreeMap::new();
+    for trace in traces {
+        for one in ranking(trace, &answer_rows(trace)) {
+            let zero = Ranked { image_share: 0.0, entropy: 0.0, score: 0.0, ..one };
+            let sum = sums.entry((one.layer, one.head)).or_insert(zero);
+            sum.image_share += one.image_share;
+            sum.entropy += one.entropy;
+            sum.score += one.score;
+        }
+    }
+    let count = traces.len().max(1) as f32;
+    let mean = |sum: Ranked| Ranked {
+        image_share: sum.image_share / count,
+        entropy: sum.entropy / count,
+        score: sum.score / count,
+        ..sum
+    };
+    let mut all: Vec<Ranked> = sums.into_values().map(mean).collect();
+    all.sort_by(|a, b| b.score.total_cmp(&a.score));
+    all
 }
 
 fn map(trace: &Trace, extent: &Extent, choice: &MapChoice, remove_bos: bool) -> Option<Vec<f32>> {

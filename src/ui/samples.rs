@@ -14,6 +14,8 @@ pub struct Sample {
     pub file: String,
     /// The encoded picture.
     pub bytes: Vec<u8>,
+    /// What it shows.
+    pub title: String,
     /// Questions, the one to start with first.
     pub questions: Vec<String>,
 }
@@ -27,7 +29,8 @@ pub fn samples() -> anyhow::Result<Vec<Sample>> {
     let sample = |sample: &builtin::Sample| {
         let bytes = builtin::sample_picture(&sample.file)?.to_vec();
         let questions = sample.questions.iter().map(|question| question.text.clone()).collect();
-        Some(Sample { file: sample.file.clone(), bytes, questions })
+        let (file, title) = (sample.file.clone(), sample.title.clone());
+        Some(Sample { file, title, bytes, questions })
     };
     Ok(samples.iter().filter_map(sample).collect())
 }

@@ -59,7 +59,7 @@ pub struct Stage {
 /// A picture that nothing was asked about yet.
 enum Picture {
     Waiting(ColorImage),
-    Loaded(TextureHandle, Vec2),
+    Loaded(TextureHandle, ColorImage),
 }
 
 impl Stage {
@@ -94,7 +94,12 @@ impl Stage {
         self.renderer.rebuild(Arc::clone(&gpu))?;
         self.target = Target::offscreen(&gpu, [0, 0])?;
         (self.gpu, self.painter) = (gpu, painter);
-        (self.texture, self.shown, self.picture) = (None, None, None);
+        (self.texture, self.shown) = (None, None);
+        if let Some(Picture::Loaded(_, pixels)) =
+            self.picture.take_if(|p| matches!(p, Picture::Loaded(..)))
+        {
+            self.picture = Some(Picture::Waiting(pixels));
+        }
         Ok(())
     }
 
@@ -223,12 +228,14 @@ impl Stage {
     pub fn picture(&mut self, ctx: &Context) -> Option<(TextureId, Vec2)> {
         if let Some(Picture::Waiting(pixels)) = &mut self.picture {
             let pixels = std::mem::take(pixels);
-            let size = egui::vec2(pixels.width() as f32, pixels.height() as f32);
-            let handle = ctx.load_texture("picture", pixels, TextureOptions::LINEAR);
-            self.picture = Some(Picture::Loaded(handle, size));
+            let handle = ctx.load_texture("picture", pixels.clone(), TextureOptions::LINEAR);
+            self.picture = Some(Picture::Loaded(handle, pixels));
         }
         match &self.picture {
-            Some(Picture::Loaded(handle, size)) => Some((handle.id(), *size)),
+            Some(Picture::Loaded(handle, pixels)) => {
+                let size = egui::vec2(pixels.width() as f32, pixels.height() as f32);
+                Some((handle.id(), size))
+            }
             _ => None,
         }
     }

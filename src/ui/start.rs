@@ -64,6 +64,9 @@ fn first_sample(prepared: &mut Prepared, settings: &Settings) -> anyhow::Result<
     let question = sample.questions.first().cloned();
     chat.suggestions = sample.questions;
     // A large model of the user's takes long: then the sample waits for a question.
+    if settings.bundle.is_some() {
+        prepared.intents.push(Intent::LoadModel);
+    }
     if let Some(question) = question.filter(|_| settings.bundle.is_none() && chat.feed.is_some()) {
         chat.question.clone_from(&question);
         let preprocess = settings.preprocess;

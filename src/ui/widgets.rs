@@ -109,6 +109,12 @@ pub fn hairline(ui: &mut Ui) {
     ui.add_space(theme::GRID);
 }
 
+/// A hairline along the lower edge of a rectangle.
+pub fn hairline_below(ui: &Ui, rect: Rect) {
+    let stroke = Stroke::new(1.0, ink(ui).hairline);
+    ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, stroke);
+}
+
 /// Signs that are drawn, so that they look the same whatever fonts there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Icon {

@@ -144,21 +144,10 @@ impl Program {
         self.next = None;
         let Some(open) = &mut self.open else { return };
         if open.host.gpu().is_lost() {
-            match open.recover() {
-                Ok(()) => {
-                    let (window, limit) = (Arc::clone(&open.window), 8192);
-                    let input = self
-                        .open
-                        .as_ref()
-                        .map(|open| self.connect(&open.host, event_loop, &window, limit));
-                    if let (Some(open), Some(input)) = (&mut self.open, input) {
-                        open.input = input;
-                    }
-                }
-                Err(error) => return self.fail(event_loop, error),
+            if let Err(error) = open.recover() {
+                return self.fail(event_loop, error);
             }
         }
-        let Some(open) = &mut self.open else { return };
         if let Err(error) = open.draw() {
             return self.fail(event_loop, error);
         }

@@ -108,3 +108,34 @@ pub fn trace() -> Arc<Trace> {
     };
     Arc::clone(TRACE.get_or_init(make))
 }
+
+/// A click with the primary button.
+pub fn click(window: &mut Window, at: egui::Pos2, modifiers: egui::Modifiers) {
+    window.event_modifiers(egui::Event::PointerMoved(at), modifiers);
+    for pressed in [true, false] {
+        let button = egui::PointerButton::Primary;
+        window.event_modifiers(
+            egui::Event::PointerButton { pos: at, button, pressed, modifiers },
+            modifiers,
+        );
+    }
+    settle(window);
+}
+
+/// Steps until a text is put on the clipboard.
+pub fn copied(window: &mut Window) -> String {
+    let start = Instant::now();
+    loop {
+        window.step();
+        let commands = &window.output().platform_output.commands;
+        let text = commands.iter().find_map(|command| match command {
+            egui::OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        });
+        if let Some(text) = text {
+            return text;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing was copied");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

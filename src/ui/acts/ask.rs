@@ -1,12 +1,13 @@
 //! Actions of the chat: ask, stop, again, score, another model.
 
-use crate::model::{AskOptions, Stage, Turn};
+use crate::model::{AskOptions, Picture, Stage, Turn};
 use crate::trace::Trace;
-use crate::ui::app::{App, HostRequest, Intent};
+use crate::ui::app::{App, HostRequest, Intent, Overlay};
 use crate::ui::chat::turns_of;
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::feed::News;
 use crate::ui::shortcuts::Act;
+use crate::ui::tasks;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -134,9 +135,41 @@ pub fn use_bundle(app: &mut App, bundle: PathBuf) {
         app.settings.remember_bundle(&bundle);
     }
     let shown = app.doc().map(|doc| doc.meta().question.clone());
-    if let Some(question) = shown.filter(|_| app.chat.picture.is_some()) {
-        app.chat.follow_up = false;
-        ask(app, question, None);
+    match shown.filter(|_| app.chat.picture.is_some()) {
+        Some(question) => {
+            app.chat.follow_up = false;
+            ask(app, question, None);
+        }
+        None => load_model(app),
+    }
+}
+
+/// Loads the model while there is nothing else to do.
+pub fn load_model(app: &mut App) {
+    let idle = app.chat.asking.is_none() && app.tasks.running().is_empty();
+    if app.chat.model_name.is_some() || app.chat.feed.is_none() || !idle {
+        return;
+    }
+    tasks::start_on_model(app, "Loading the model", |_, _, _| Ok(Box::new(|_| ())));
+}
+
+/// Opens a built-in picture. The built-in model is asked its first question at once; a large one of
+/// the user's waits.
+pub fn use_sample(app: &mut App, index: usize) {
+    let Some((_, sample)) = app.samples.as_ref().and_then(|samples| samples.get(index)) else {
+        return;
+    };
+    let picture = Picture { name: sample.file.clone(), bytes: sample.bytes.clone().into() };
+    let questions = sample.questions.clone();
+    stop(app);
+    app.exports.preview(picture.clone());
+    app.chat.picture = Some(picture);
+    app.chat.follow_up = false;
+    app.chat.suggestions.clone_from(&questions);
+    app.chat.question = questions.first().cloned().unwrap_or_default();
+    match questions.into_iter().next().filter(|_| app.settings.bundle.is_none()) {
+        Some(question) => ask(app, question, None),
+        None => app.current = None,
     }
 }
 
@@ -176,6 +209,11 @@ fn read(app: &mut App, request: u64, news: News) {
         }
         return;
     }
+    if let News::Progress(progress) = &news
+        && progress.stage == Stage::Load
+    {
+        app.tasks.model_progress(&progress.stage.to_string(), progress.done, progress.total);
+    }
     // What was cancelled may still speak.
     let Some(asking) = app.chat.asking.as_mut().filter(|asking| asking.request == request) else {
         return;
@@ -199,9 +237,18 @@ fn read(app: &mut App, request: u64, news: News) {
             if let Some(id) = asking.and_then(|asking| asking.document) {
                 app.docs.iter_mut().filter(|doc| doc.id == id).for_each(|doc| doc.live = false);
             }
-            app.chat.error = Some(error.to_string());
+            let text = error.to_string();
+            if !chat_is_seen(app) {
+                app.notify(text.clone(), true);
+            }
+            app.chat.error = Some(text);
         }
     }
+}
+
+/// Whether the panel is in sight in which an error of the chat stands.
+fn chat_is_seen(app: &App) -> bool {
+    if app.is_narrow { app.overlay == Some(Overlay::Chat) } else { app.settings.show_chat }
 }
 
 /// Puts the trace so far on the stage.

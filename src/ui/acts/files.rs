@@ -35,7 +35,12 @@ pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
         Act::CopyCommandLine => {
             if let Some(job) = job(app, ctx) {
                 match crate::ui::figures::command_line(&job) {
-                    Ok(text) => app.send(Intent::Copy(text, "Command line")),
+                    Ok(text) => {
+                        app.send(Intent::Copy(text, "Command line"));
+                        if job.path.is_none() {
+                            app.notify("Save the trace (Ctrl+S) and put its file in place of TRACE.vlmtrace.", false);
+                        }
+                    }
                     Err(error) => app.notify(format!("{error:#}"), true),
                 }
             }
@@ -96,12 +101,7 @@ pub fn open(app: &mut App, path: &Path) {
         if path.join(crate::model::MANIFEST_FILE).is_file() {
             app.send(Intent::UseBundle(path.to_owned()));
         } else {
-            let text = format!(
-                "{} is a folder without {}; open a model folder, a picture or a .vlmtrace file.",
-                path.display(),
-                crate::model::MANIFEST_FILE
-            );
-            app.notify(text, true);
+            app.exports.open_folder(path);
         }
         return;
     }
@@ -151,11 +151,27 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
 pub fn read_exports(app: &mut App, ctx: &egui::Context) {
     for finished in app.exports.take() {
         match finished {
-            Finished::Chosen(path) => app.send(Intent::Open(path)),
+            Finished::Chosen(paths) => app.out.extend(paths.into_iter().map(Intent::Open)),
             Finished::BundleChosen(path) => app.send(Intent::UseBundle(path)),
             Finished::Trace(trace, path) => {
                 app.settings.remember_file(&path);
                 show_trace(app, trace);
+            }
+            Finished::Traces(traces, failed) => {
+                for (trace, path) in traces {
+                    app.settings.remember_file(&path);
+                    show_trace(app, trace);
+                }
+                for text in failed.into_iter().take(3) {
+                    app.notify(text, true);
+                }
+            }
+            Finished::Samples(samples) => {
+                let load = |(sample, pixels): (crate::ui::samples::Sample, egui::ColorImage)| {
+                    let options = egui::TextureOptions::LINEAR;
+                    (ctx.load_texture(&sample.file, pixels, options), sample)
+                };
+                app.samples = Some(samples.into_iter().map(load).collect());
             }
             Finished::Picture { picture, preview, path } => {
                 if let Some(path) = path {
@@ -167,6 +183,7 @@ pub fn read_exports(app: &mut App, ctx: &egui::Context) {
                 app.stage.show_picture(preview);
                 app.current = None;
                 app.chat.focus_question = true;
+                super::ask::load_model(app);
             }
             Finished::Preview(preview) => app.stage.show_picture(preview),
             Finished::Saved(path) => app.notify(format!("Saved {}.", path.display()), false),

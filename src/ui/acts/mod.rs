@@ -26,6 +26,8 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::OpenPicture(name, bytes) => files::open_picture(app, name, bytes),
         Intent::Ask(question) => ask::ask(app, question, None),
         Intent::Score(answer) => ask::score(app, answer),
+        Intent::UseSample(index) => ask::use_sample(app, index),
+        Intent::LoadModel => ask::load_model(app),
         Intent::Show(id) => app.show_document(id),
         Intent::Close(id) => ask::close(app, id),
         Intent::UseBundle(bundle) => ask::use_bundle(app, bundle),
@@ -35,6 +37,8 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
                 app.settings.bookmarks.remove(index);
             }
         }
+        Intent::CancelTask(id) => app.tasks.cancel(id),
+        Intent::ShowPanel(pane) => window::show_panel(app, pane),
         Intent::Dismiss(id) => app.notices.retain(|notice| notice.id != id),
         Intent::Copy(text, what) => {
             ctx.copy_text(text);

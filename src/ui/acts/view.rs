@@ -6,8 +6,8 @@ use crate::ui::fade::Fade;
 use crate::ui::shortcuts::Act;
 use crate::ui::transport::Axis;
 use crate::view::{
-    AxisSet, Blend, Camera, ColorMap, Command, HeadOrder, ImageForm, Interpolation, MapSource,
-    Normalise, PatchGrid, Quantity, Queries, QueryKind, Range, Scale, ViewKind, ViewState,
+    AxisSet, Blend, Camera, ColorMap, Command, HeadOrder, ImageForm, Interpolation, MapSource, Mix,
+    Normalise, PatchGrid, Quantity, Queries, QueryKind, Range, Scale, Second, ViewKind, ViewState,
 };
 use std::time::Duration;
 
@@ -143,6 +143,11 @@ fn look(state: &ViewState, act: Act) -> Option<Command> {
         Act::NextHeadOrder => Command::SetHeadOrder(next_of(HeadOrder::ALL, state.head_order)),
         Act::ToggleGrid => Command::SetGrid(next_of(PatchGrid::ALL, state.grid)),
         Act::ToggleBos => Command::SetRemoveBos(!state.remove_bos),
+        Act::PinMap => Command::SetSecond(match state.second {
+            Some(_) => None,
+            None => Some(Box::new(pinned(state))),
+        }),
+        Act::NextMix => Command::SetMix(next_mix(state.second.as_ref()?.mix)),
         Act::TogglePicture => Command::SetImageForm(next_of(ImageForm::ALL, state.picture.form)),
         Act::LvlmInterpretLook => Command::LvlmInterpretLook,
         Act::DefaultLook => {
@@ -164,6 +169,19 @@ fn look(state: &ViewState, act: Act) -> Option<Command> {
     })
 }
 
+/// The map that is seen, to compare others with.
+fn pinned(state: &ViewState) -> Second {
+    Second { trace: None, map: state.map.clone(), mix: Mix::Swipe { position: 0.5 } }
+}
+
+const fn next_mix(mix: Mix) -> Mix {
+    match mix {
+        Mix::Swipe { .. } => Mix::CrossFade { amount: 0.5 },
+        Mix::CrossFade { .. } => Mix::Difference,
+        Mix::Difference => Mix::Swipe { position: 0.5 },
+    }
+}
+
 fn next_normalisation(now: Normalise) -> Normalise {
     let linear = |range: Range| Normalise { range, scale: Scale::Linear };
     match (now.range, now.scale) {
@@ -179,8 +197,7 @@ fn next_normalisation(now: Normalise) -> Normalise {
 /// Jumps to the most telling head, or the one after it.
 fn best_head(app: &mut App, next: bool) {
     let Some(doc) = app.doc().cloned() else { return };
-    let queries = doc.state().map.queries.clone();
-    let ranking = app.readings.ranking(&doc, &queries);
+    let ranking = crate::ui::panels::ranking::ranking(app, &doc);
     app.rank = if next { (app.rank + 1) % ranking.len().max(1) } else { 0 };
     if let Some(best) = ranking.get(app.rank) {
         app.command(Command::SetLayerHead(best.layer, best.head));

@@ -1,7 +1,7 @@
 //! Actions of the window itself.
 
-use crate::ui::app::{App, HostRequest};
-use crate::ui::layout::Layout;
+use crate::ui::app::{App, HostRequest, Overlay};
+use crate::ui::layout::{Layout, Pane};
 use crate::ui::shortcuts::Act;
 use crate::view::Theme;
 
@@ -48,6 +48,22 @@ pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
     }
 }
 
+/// Brings a panel to the front, and opens the side that it stands on.
+pub fn show_panel(app: &mut App, pane: Pane) {
+    match pane {
+        Pane::Chat => app.settings.show_chat = true,
+        Pane::Tokens => app.settings.show_tokens = true,
+        Pane::Stage => {}
+        _ => {
+            app.settings.show_inspector = true;
+            app.overlay = app.is_narrow.then_some(Overlay::Inspector);
+        }
+    }
+    if let Some(layout) = &mut app.layout {
+        layout.bring_to_front(pane);
+    }
+}
+
 /// Escape takes back the topmost thing.
 pub fn escape(app: &mut App) {
     if app.palette.is_open() {
@@ -58,6 +74,7 @@ pub fn escape(app: &mut App) {
         app.overlay = None;
     } else if app.chat.asking.is_some() {
         super::ask::stop(app);
+    } else if app.tasks.cancel_newest() {
     } else if app.transport.playing {
         app.transport.stop();
     } else if !app.notices.is_empty() {

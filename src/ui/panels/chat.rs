@@ -24,6 +24,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         why_not(app, ui);
         history(app, ui);
         sampling(app, ui);
+        samples(app, ui);
         recent(app, ui);
     });
 }
@@ -45,7 +46,8 @@ fn model(app: &mut App, ui: &mut Ui) {
             .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Model"));
     });
     if let Some(provider) = &app.chat.provider {
-        muted(ui, format!("runs on {provider}"));
+        let short = provider.strip_suffix("ExecutionProvider").unwrap_or(provider);
+        muted(ui, format!("runs on {short}")).on_hover_text(provider);
     }
 }
 
@@ -238,7 +240,14 @@ fn history(app: &mut App, ui: &mut Ui) {
     heading(ui, "Answers", |_| ());
     let rows: Vec<Document> = app.docs.iter().rev().cloned().collect();
     let mut close: Option<DocumentId> = None;
+    let several = rows.iter().any(|doc| picture_of(doc) != picture_of(&rows[0]));
+    let mut last = None;
     for doc in rows {
+        let picture = picture_of(&doc);
+        if several && last.as_ref() != Some(&picture) {
+            muted(ui, picture.as_str());
+        }
+        last = Some(picture);
         if history_row(app, ui, &doc) {
             close = Some(doc.id);
         }
@@ -246,6 +255,12 @@ fn history(app: &mut App, ui: &mut Ui) {
     if let Some(id) = close {
         app.send(Intent::Close(id));
     }
+}
+
+/// The name of the picture that a question was about.
+fn picture_of(doc: &Document) -> String {
+    let name = doc.meta().preprocess.first().map(|info| info.file_name.clone());
+    name.unwrap_or_else(|| "no picture".into())
 }
 
 fn history_row(app: &mut App, ui: &mut Ui, doc: &Document) -> bool {
@@ -348,6 +363,38 @@ const fn preprocess_name(mode: PreprocessMode) -> &'static str {
         PreprocessMode::Resize => "squash",
         PreprocessMode::Pad => "pad to a square",
     }
+}
+
+/// The built-in pictures; a click opens one and asks about it.
+fn samples(app: &mut App, ui: &mut Ui) {
+    let header = egui::CollapsingHeader::new("Sample pictures").id_salt("samples");
+    header.default_open(true).show(ui, |ui| {
+        let Some(samples) = &app.samples else {
+            app.draw_samples();
+            return;
+        };
+        let samples: Vec<(egui::TextureId, String)> =
+            samples.iter().map(|(texture, sample)| (texture.id(), sample.title.clone())).collect();
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
+            for (index, (texture, title)) in samples.into_iter().enumerate() {
+                let (rect, response) = ui.allocate_exact_size(vec2(62.0, 62.0), Sense::click());
+                response.widget_info(|| {
+                    WidgetInfo::labeled(Role::Button, true, format!("Sample: {title}"))
+                });
+                let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+                let image = egui::epaint::RectShape::filled(rect, 4.0, egui::Color32::WHITE);
+                ui.painter().add(image.with_texture(texture, uv));
+                if response.hovered() || response.has_focus() {
+                    let stroke = egui::Stroke::new(1.5, ink(ui).hover);
+                    ui.painter().rect_stroke(rect, 4.0, stroke, egui::StrokeKind::Inside);
+                }
+                if response.on_hover_text(title).clicked() {
+                    app.send(Intent::UseSample(index));
+                }
+            }
+        });
+    });
 }
 
 fn recent(app: &mut App, ui: &mut Ui) {

@@ -18,6 +18,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         .frame(Frame::new().fill(ink.panel).inner_margin(Margin::symmetric(12, 6)))
         .show(ui, |ui| title::show(app, ui));
     let narrow = ui.ctx().content_rect().width() < NARROW;
+    app.is_narrow = narrow;
     egui::CentralPanel::default().frame(Frame::new().fill(ink.hairline)).show(ui, |ui| {
         ui.spacing_mut().item_spacing = egui::Vec2::ZERO;
         if narrow {
@@ -26,6 +27,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             app.overlay = None;
             let mut layout = app.layout.take().unwrap_or_default();
             layout.show(app, ui);
+            if ui.input(|input| input.pointer.any_released()) {
+                app.settings.layout = layout.to_text();
+            }
             // Resetting the layout puts another one in its place meanwhile.
             app.layout.get_or_insert(layout);
         }
@@ -113,13 +117,9 @@ fn show_overlay(app: &mut App, ui: &Ui, overlay: Overlay) {
                     Overlay::Chat => Pane::Chat.show(app, ui),
                     Overlay::Inspector => {
                         egui::ScrollArea::vertical().id_salt("inspector").show(ui, |ui| {
-                            for pane in [
-                                Pane::Matrix,
-                                Pane::HeadStrip,
-                                Pane::Ranking,
-                                Pane::Numbers,
-                                Pane::Look,
-                            ] {
+                            let docked =
+                                |pane: &&Pane| pane.place() != crate::ui::layout::Place::Bare;
+                            for &pane in Pane::ALL.iter().filter(docked) {
                                 widgets::heading(ui, pane.title(), |_| ());
                                 ui.scope(|ui| {
                                     ui.set_max_height(320.0);

@@ -33,6 +33,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             Command::SetInterpolation,
         );
         normalisation(app, ui, &state);
+        compare(app, ui, &state);
         choice(
             app,
             ui,
@@ -178,6 +179,16 @@ fn opacity(app: &mut App, ui: &mut Ui, state: &ViewState) {
         }
         if response.drag_stopped() {
             app.send(Intent::Settle);
+        }
+    });
+}
+
+/// Pins the map that is seen; how both are mixed is chosen above the stage.
+fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    row(ui, "Compare", |ui| {
+        let text = if state.second.is_some() { "Unpin the other map" } else { "Pin this map" };
+        if ui.button(text).on_hover_text(Act::PinMap.hint()).clicked() {
+            app.act(Act::PinMap);
         }
     });
 }

@@ -130,9 +130,18 @@ fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
 
 type Colors = (Vec<f32>, ColorMap, TextureHandle);
 
+fn colors_id() -> egui::Id {
+    egui::Id::unique("matrix colours")
+}
+
+/// Lets go of the texture, whose device was lost.
+pub fn forget_colors(ctx: &egui::Context) {
+    ctx.data_mut(|data| data.remove::<Arc<(u64, Colors)>>(colors_id()));
+}
+
 /// One texel a cell, made anew only when a value changes.
 fn colors_of(ui: &Ui, matrix: &Arc<Matrix>, map: ColorMap, version: u64) -> TextureHandle {
-    let id = egui::Id::unique("matrix colours");
+    let id = colors_id();
     let kept: Option<Arc<(u64, Colors)>> = ui.data(|data| data.get_temp(id));
     if let Some(kept) = &kept
         && kept.0 == version

@@ -15,3 +15,4 @@ pub mod stage;
 pub mod title;
 pub mod tokens;
 pub mod transport;
+pub mod view_bar;

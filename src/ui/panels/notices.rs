@@ -1,49 +1,91 @@
-//! Messages in the lower middle of the window: what was done, and what went wrong with what to do.
+//! What stands over the lower edge of the stage: long work with its progress, what was done, and
+//! what went wrong with what to do.
 
 use crate::ui::app::{App, Intent, Notice};
-use crate::ui::widgets::{Icon, icon_button, ink};
-use egui::{Align2, Frame, Ui, vec2};
+use crate::ui::theme;
+use crate::ui::widgets::{Icon, icon_button, ink, muted, progress_line};
+use egui::{Align2, Frame, Rect, Sense, Ui, pos2, vec2};
+
+const WIDTH: f32 = 560.0;
 
 /// Draws them.
 pub fn show(app: &mut App, ui: &Ui) {
-    if app.notices.is_empty() {
+    if app.notices.is_empty() && app.tasks.running().is_empty() {
         return;
     }
     let ink = ink(ui);
-    let width = (ui.ctx().content_rect().width() - 32.0).min(560.0);
+    let stage = app.stage_rect.intersect(ui.ctx().content_rect());
+    let width = (stage.width() - 32.0).clamp(200.0, WIDTH);
     let shown: Vec<Notice> = app.notices.iter().rev().take(3).rev().cloned().collect();
     egui::Area::new(egui::Id::unique("notices"))
         .order(egui::Order::Foreground)
-        .anchor(Align2::CENTER_BOTTOM, vec2(0.0, -24.0))
+        .pivot(Align2::CENTER_BOTTOM)
+        .fixed_pos(pos2(stage.center().x, stage.bottom() - 44.0))
         .show(ui.ctx(), |ui| {
-            for notice in shown {
-                let color = if notice.is_error { ink.error } else { ink.hairline };
+            let frame = |color| {
                 Frame::popup(ui.style())
                     .fill(ink.panel)
                     .stroke(egui::Stroke::new(1.0, color))
                     .inner_margin(12)
-                    .show(ui, |ui| {
+            };
+            let (quiet, loud) = (frame(ink.hairline), frame(ink.error));
+            ui.vertical_centered(|ui| {
+                for notice in shown {
+                    let frame = if notice.is_error { loud } else { quiet };
+                    frame.show(ui, |ui| {
                         ui.set_max_width(width);
                         one(app, ui, &notice);
                     });
-            }
+                }
+                if !app.tasks.running().is_empty() {
+                    quiet.show(ui, |ui| {
+                        ui.set_width(width);
+                        tasks(app, ui);
+                    });
+                }
+            });
         });
+}
+
+fn tasks(app: &mut App, ui: &mut Ui) {
+    let mut cancelled = None;
+    for task in app.tasks.running() {
+        ui.horizontal(|ui| {
+            ui.label(theme::strong_text(&task.title, theme::BODY));
+            muted(ui, &task.line);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if ui.button("Cancel").clicked() {
+                    cancelled = Some(task.id);
+                }
+                if let Some(share) = task.share {
+                    muted(ui, format!("{:.0} %", share * 100.0));
+                }
+            });
+        });
+        let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), 2.0), Sense::hover());
+        progress_line(ui, Rect::from_min_size(line.min, line.size()), task.share);
+    }
+    if let Some(id) = cancelled {
+        app.send(Intent::CancelTask(id));
+    }
 }
 
 fn one(app: &mut App, ui: &mut Ui, notice: &Notice) {
     ui.horizontal_top(|ui| {
-        let room = ui.available_width() - if notice.is_error { 104.0 } else { 0.0 };
+        if !notice.is_error {
+            ui.add(egui::Label::new(&notice.text).wrap());
+            return;
+        }
+        let room = ui.available_width() - 104.0;
         ui.vertical(|ui| {
             ui.set_max_width(room);
             ui.add(egui::Label::new(&notice.text).wrap());
         });
-        if notice.is_error {
-            if ui.button("Copy").clicked() {
-                app.send(Intent::Copy(notice.text.clone(), "Message"));
-            }
-            if icon_button(ui, Icon::Close, "Dismiss", false).clicked() {
-                app.send(Intent::Dismiss(notice.id));
-            }
+        if ui.button("Copy").clicked() {
+            app.send(Intent::Copy(notice.text.clone(), "Message"));
+        }
+        if icon_button(ui, Icon::Close, "Dismiss", false).clicked() {
+            app.send(Intent::Dismiss(notice.id));
         }
     });
 }

@@ -1,7 +1,7 @@
 //! The exact values: the strongest patches, the answer token's alternatives.
 
 use crate::trace::{AnswerIndex, PatchRef, Trace};
-use crate::ui::app::App;
+use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
 use crate::ui::readings::{index_of, patch_at, range_of};
 use crate::ui::shortcuts::Act;
@@ -125,8 +125,8 @@ fn bar_row(
 fn alternatives(app: &mut App, ui: &mut Ui, doc: &Document) {
     let queries = &app.shown.map.queries;
     let answer = (queries.kind == QueryKind::Answer).then(|| queries.set.only()).flatten();
-    heading(ui, "Alternatives", |_| ());
     let Some(answer) = answer else {
+        heading(ui, "Alternatives", |_| ());
         muted(ui, "Choose one answer token to see what else the model could have said.");
         return;
     };
@@ -135,9 +135,17 @@ fn alternatives(app: &mut App, ui: &mut Ui, doc: &Document) {
     let from = answer as usize * k;
     let (Some(ids), Some(logprobs)) = (ids.get(from..from + k), logprobs.get(from..from + k))
     else {
+        heading(ui, "Alternatives", |_| ());
         muted(ui, "The trace keeps no alternatives.");
         return;
     };
+    let copy = heading(ui, "Alternatives", |ui| {
+        ui.small_button("Copy CSV").on_hover_text("Copy the alternatives of this token").clicked()
+    });
+    if copy {
+        let text = alternatives_csv(app, trace, ids, logprobs);
+        app.send(Intent::Copy(text, "Alternatives"));
+    }
     let chosen = trace.answer_ids().get(answer as usize).copied();
     for (id, logprob) in ids.iter().zip(logprobs) {
         let probability = logprob.exp();
@@ -155,6 +163,15 @@ fn alternatives(app: &mut App, ui: &mut Ui, doc: &Document) {
     }
     let logprob = trace.answer_logprobs().get(answer as usize).copied().unwrap_or(0.0);
     muted(ui, format!("log-probability {logprob:.3} · token {}", AnswerIndex(answer)));
+}
+
+fn alternatives_csv(app: &App, trace: &Trace, ids: &[i32], logprobs: &[f32]) -> String {
+    let mut text = "id,text,logprob,probability\n".to_owned();
+    for (id, logprob) in ids.iter().zip(logprobs) {
+        let piece = piece(app, trace, *id as u32).replace('"', "\"\"");
+        text.push_str(&format!("{id},\"{piece}\",{logprob},{}\n", logprob.exp()));
+    }
+    text
 }
 
 /// The text of a vocabulary id: from the model where it is at hand, else from the trace's tokens.

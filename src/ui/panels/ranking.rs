@@ -1,14 +1,15 @@
 //! Which head should I look at? Heads whose attention lies on the picture, and on few patches of it.
 
+use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::document::Document;
 use crate::ui::readings::Ranked;
 use crate::ui::shortcuts::Act;
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::{AxisSet, Command, Queries, QueryKind};
+use crate::view::Command;
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
-use std::collections::HashMap;
+use std::sync::Arc;
 
 const ROW: f32 = 24.0;
 const SHOWN: usize = 40;
@@ -19,8 +20,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         muted(ui, "The heads that look at the picture, the most focused first.");
         return;
     };
-    let same = |other: &&Document| other.meta().model.bundle_sha == doc.meta().model.bundle_sha;
-    let comparable = app.docs.iter().filter(same).count();
+    let traces = comparable(app, &doc);
     ui.horizontal(|ui| {
         if ui.button("Best head").on_hover_text(Act::BestHead.hint()).clicked() {
             app.act(Act::BestHead);
@@ -28,19 +28,18 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         if ui.button("Next").on_hover_text(Act::NextBestHead.hint()).clicked() {
             app.act(Act::NextBestHead);
         }
-        let over_all = format!("over {comparable} answers");
-        ui.add_enabled_ui(comparable > 1, |ui| {
-            ui.checkbox(&mut app.rank_over_all, over_all).on_hover_text(
-                "One answer proves little: average over all open answers of this model.",
-            );
+        ui.add_enabled_ui(traces.len() > 1, |ui| {
+            let text = format!("over {} answers", traces.len());
+            ui.checkbox(&mut app.rank_over_all, text)
+                .on_hover_text(
+                    "One answer proves little: the mean over all open answers of this model. Open several traces, or drop a folder of them.",
+                )
+                .on_disabled_hover_text(
+                    "One answer proves little. Ask more questions, open several traces, or drop a folder of them, and the mean over all can be shown.",
+                );
         });
     });
-    let ranking = if app.rank_over_all && comparable > 1 {
-        over_all(app, &doc)
-    } else {
-        let queries = app.shown.map.queries.clone();
-        app.readings.ranking(&doc, &queries).to_vec()
-    };
+    let ranking = ranking(app, &doc);
     muted(ui, "image share × (1 − entropy / ln N)");
     let best = ranking.first().map_or(1.0, |first| first.score).max(f32::MIN_POSITIVE);
     egui::ScrollArea::vertical().id_salt("ranking").show(ui, |ui| {
@@ -51,36 +50,22 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     });
 }
 
-/// The mean over every open answer of the same model, over all of their answer tokens.
-fn over_all(app: &App, doc: &Document) -> Vec<Ranked> {
-    let mut sums: HashMap<(u32, u32), (Ranked, f32)> = HashMap::new();
-    let all = Queries { kind: QueryKind::Answer, set: AxisSet::MEAN };
-    for other in &app.docs {
-        if other.meta().model.bundle_sha != doc.meta().model.bundle_sha || other.live {
-            continue;
-        }
-        let mut readings = crate::ui::readings::Readings::default();
-        for ranked in readings.ranking(other, &all).iter() {
-            let entry = sums
-                .entry((ranked.layer, ranked.head))
-                .or_insert((Ranked { image_share: 0.0, entropy: 0.0, score: 0.0, ..*ranked }, 0.0));
-            entry.0.image_share += ranked.image_share;
-            entry.0.entropy += ranked.entropy;
-            entry.0.score += ranked.score;
-            entry.1 += 1.0;
-        }
+/// The finished answers of the same model that are open.
+fn comparable(app: &App, doc: &Document) -> Vec<Arc<Trace>> {
+    let sha = &doc.meta().model.bundle_sha;
+    let same = |other: &&Document| other.meta().model.bundle_sha == *sha && !other.live;
+    app.docs.iter().filter(same).map(|other| Arc::clone(&other.trace)).collect()
+}
+
+/// The ranking that is in use: over the chosen tokens of this answer, or over all answers.
+pub fn ranking(app: &mut App, doc: &Document) -> Arc<Vec<Ranked>> {
+    let traces = if app.rank_over_all { comparable(app, doc) } else { Vec::new() };
+    if traces.len() > 1 {
+        app.readings.ranking_over(&traces)
+    } else {
+        let queries = doc.state().map.queries.clone();
+        app.readings.ranking(doc, &queries)
     }
-    let mut all: Vec<Ranked> = sums
-        .into_values()
-        .map(|(sum, count)| Ranked {
-            image_share: sum.image_share / count,
-            entropy: sum.entropy / count,
-            score: sum.score / count,
-            ..sum
-        })
-        .collect();
-    all.sort_by(|a, b| b.score.total_cmp(&a.score).then((a.layer, a.head).cmp(&(b.layer, b.head))));
-    all
 }
 
 fn row(app: &mut App, ui: &mut Ui, ranked: &Ranked, best: f32) {

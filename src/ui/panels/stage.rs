@@ -19,11 +19,15 @@ use egui::{
 /// Draws it.
 pub fn show(app: &mut App, ui: &mut Ui) {
     let rect = ui.max_rect();
+    app.stage_rect = rect;
     let Some(doc) = app.doc().cloned() else {
         no_trace(app, ui, rect);
         busy_line(app, ui, rect);
         return;
     };
+    let state = doc.state().clone();
+    let rect = super::view_bar::show(app, ui, rect, &state);
+    app.stage_rect = rect;
     let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
     let caption = app.stage.caption().to_owned();
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Stage: {caption}")));

@@ -1,0 +1,103 @@
+//! One line above the stage with what belongs to the view that is shown, and to no other: the order
+//! of the heads, the quantity of the matrix, how two maps are compared.
+
+use super::matrix::quantity_name;
+use crate::ui::app::{App, Intent};
+use crate::ui::shortcuts::Act;
+use crate::ui::widgets::{hairline_below, muted, segments};
+use crate::view::{Command, HeadOrder, Mix, Quantity, ViewKind, ViewState};
+use egui::{Align, Layout, Rect, Slider, Ui, UiBuilder, vec2};
+
+const HEIGHT: f32 = 36.0;
+
+/// Draws it along the upper edge of `rect`, and returns what is left for the stage.
+pub fn show(app: &mut App, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
+    let compares = state.second.is_some() && state.view == ViewKind::Overlay;
+    if !compares && !matches!(state.view, ViewKind::Heads | ViewKind::LayerHead) {
+        return rect;
+    }
+    let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
+    let layout = Layout::left_to_right(Align::Center);
+    let inner = bar.shrink2(vec2(12.0, 0.0));
+    let mut child = ui.new_child(UiBuilder::new().max_rect(inner).layout(layout));
+    child.set_clip_rect(bar);
+    match state.view {
+        ViewKind::Heads => head_order(app, &mut child, state),
+        ViewKind::LayerHead => quantity(app, &mut child, state),
+        _ => compare(app, &mut child, state),
+    }
+    hairline_below(ui, bar);
+    rest
+}
+
+fn head_order(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    muted(ui, "Sorted by");
+    let name = |order| match order {
+        HeadOrder::Index => ("Number", "By number"),
+        HeadOrder::ImageShare => ("Image share", "Largest share of attention on the picture first"),
+        HeadOrder::Peak => ("Peak", "Largest attention on a single patch first"),
+        HeadOrder::Entropy => ("Focus", "Lowest entropy over the patches first"),
+    };
+    let choices: Vec<_> = HeadOrder::ALL
+        .iter()
+        .map(|&order| (order, name(order).0, name(order).1.to_owned()))
+        .collect();
+    if let Some(order) = segments(ui, state.head_order, &choices) {
+        app.command(Command::SetHeadOrder(order));
+    }
+}
+
+fn quantity(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    let choices: Vec<_> = Quantity::ALL
+        .iter()
+        .map(|&quantity| (quantity, quantity_name(quantity), Act::NextQuantity.hint()))
+        .collect();
+    if let Some(quantity) = segments(ui, state.quantity, &choices) {
+        app.command(Command::SetQuantity(quantity));
+    }
+}
+
+fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
+    let Some(second) = &state.second else { return };
+    let hint = Act::NextMix.hint();
+    let kind = match second.mix {
+        Mix::Swipe { .. } => 0,
+        Mix::CrossFade { .. } => 1,
+        Mix::Difference => 2,
+    };
+    let choices =
+        [(0, "Swipe", hint.clone()), (1, "Cross-fade", hint.clone()), (2, "Difference", hint)];
+    if let Some(kind) = segments(ui, kind, &choices) {
+        app.command(Command::SetMix(match kind {
+            0 => Mix::Swipe { position: 0.5 },
+            1 => Mix::CrossFade { amount: 0.5 },
+            _ => Mix::Difference,
+        }));
+    }
+    ui.spacing_mut().item_spacing.x = 8.0;
+    let slider = |ui: &mut Ui, value: &mut f64, name: &str| {
+        ui.add(Slider::new(value, 0.0..=1.0).show_value(false)).accessible_name(name)
+    };
+    let moved = match second.mix {
+        Mix::Swipe { mut position } => {
+            let response = slider(ui, &mut position, "Place of the line");
+            Some((response, Mix::Swipe { position }))
+        }
+        Mix::CrossFade { mut amount } => {
+            let response = slider(ui, &mut amount, "Share of the pinned map");
+            Some((response, Mix::CrossFade { amount }))
+        }
+        Mix::Difference => None,
+    };
+    if let Some((response, mix)) = moved {
+        if response.changed() {
+            app.send(Intent::Scrub(Command::SetMix(mix)));
+        }
+        if response.drag_stopped() {
+            app.send(Intent::Settle);
+        }
+    }
+    if ui.button("Unpin").on_hover_text(Act::PinMap.hint()).clicked() {
+        app.act(Act::PinMap);
+    }
+}
