@@ -343,3 +343,17 @@ fn without_a_trace_the_stage_says_what_to_do() {
     }
     assert!(window.state().doc().is_none());
 }
+
+#[test]
+fn keys_of_one_frame_build_on_each_other() {
+    let mut window = window();
+    // As after a stall: the best head, pinned, then the mean to compare with it.
+    for key in [Key::B, Key::X, Key::M] {
+        window.key_press(key);
+    }
+    settle(&mut window);
+    let state = state(&window);
+    let pinned = state.second.expect("the best head is pinned").map;
+    assert!(pinned.layers.only().is_some() && pinned.heads.only().is_some());
+    assert_eq!((state.map.layers, state.map.heads), (AxisSet::MEAN, AxisSet::MEAN));
+}

@@ -90,8 +90,9 @@ impl Pane {
     }
 }
 
-const CHAT_WIDTH: f32 = 320.0;
-const INSPECTOR_WIDTH: f32 = 360.0;
+/// Widths of the side panels: the first where the window is narrow, the second where it is wide.
+const CHAT_WIDTH: [f32; 2] = [264.0, 320.0];
+const INSPECTOR_WIDTH: [f32; 2] = [304.0, 360.0];
 const TOKENS_HEIGHT: f32 = 128.0;
 
 /// The docked panels and whether anybody moved them.
@@ -122,9 +123,9 @@ impl Default for Layout {
         let middle = tabs(&Pane::at(Place::Middle));
         let lower = tabs(&Pane::at(Place::Lower));
         let mut side = Linear::new(LinearDir::Vertical, vec![upper, middle, lower]);
-        side.shares.set_share(upper, 1.1);
-        side.shares.set_share(middle, 0.72);
-        side.shares.set_share(lower, 1.18);
+        side.shares.set_share(upper, 1.2);
+        side.shares.set_share(middle, 0.65);
+        side.shares.set_share(lower, 1.15);
         let inspector = tiles.insert_container(Container::Linear(side));
         let columns = tiles.insert_horizontal_tile(vec![chat, stage, inspector]);
         let root = tiles.insert_vertical_tile(vec![columns, tokens]);
@@ -188,11 +189,13 @@ impl Layout {
         if self.touched {
             return;
         }
-        let side = CHAT_WIDTH + INSPECTOR_WIDTH;
+        let room = ((size.x - 1200.0) / 400.0).clamp(0.0, 1.0);
+        let [chat, inspector] =
+            [CHAT_WIDTH, INSPECTOR_WIDTH].map(|[low, high]| low + room * (high - low));
         let widths = [
-            (self.chat, CHAT_WIDTH),
-            (self.stage, (size.x - side).max(200.0)),
-            (self.inspector, INSPECTOR_WIDTH),
+            (self.chat, chat),
+            (self.stage, (size.x - chat - inspector).max(200.0)),
+            (self.inspector, inspector),
         ];
         let heights =
             [(self.columns, (size.y - TOKENS_HEIGHT).max(100.0)), (self.tokens, TOKENS_HEIGHT)];
@@ -238,7 +241,7 @@ impl Behavior<Pane> for Dock<'_> {
     }
 
     fn tab_bar_height(&self, _style: &egui::Style) -> f32 {
-        32.0
+        30.0
     }
 
     fn gap_width(&self, _style: &egui::Style) -> f32 {

@@ -143,10 +143,10 @@ impl Program {
     fn draw(&mut self, event_loop: &ActiveEventLoop) {
         self.next = None;
         let Some(open) = &mut self.open else { return };
-        if open.host.gpu().is_lost() {
-            if let Err(error) = open.recover() {
-                return self.fail(event_loop, error);
-            }
+        if open.host.gpu().is_lost()
+            && let Err(error) = open.recover()
+        {
+            return self.fail(event_loop, error);
         }
         if let Err(error) = open.draw() {
             return self.fail(event_loop, error);

@@ -66,8 +66,9 @@ pub fn perform(app: &mut App, act: Act) {
         return;
     }
     let Some(doc) = app.doc() else { return };
-    if let Some(command) = scrub(doc.state(), doc, act).or_else(|| look(doc.state(), act)) {
-        app.command(command);
+    // At once: the next key of the same frame starts from here.
+    if let Some(change) = scrub(doc.state(), doc, act).or_else(|| look(doc.state(), act)) {
+        command(app, &change);
     }
 }
 
@@ -200,7 +201,7 @@ fn best_head(app: &mut App, next: bool) {
     let ranking = crate::ui::panels::ranking::ranking(app, &doc);
     app.rank = if next { (app.rank + 1) % ranking.len().max(1) } else { 0 };
     if let Some(best) = ranking.get(app.rank) {
-        app.command(Command::SetLayerHead(best.layer, best.head));
+        command(app, &Command::SetLayerHead(best.layer, best.head));
     }
 }
 
