@@ -304,6 +304,37 @@ fn a_runtime_that_cannot_be_used_is_named_with_the_command_that_helps() {
     }
 }
 
+/// A library with ONNX Runtime's entry point that calls itself 1.16, made by the compiler that links
+/// this test.
+#[cfg(unix)]
+#[test]
+fn a_runtime_that_is_too_old_is_named_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("old.c");
+    let library = folder.path().join("libonnxruntime.so.1.16.0");
+    let code = "static const char *version(void) { return \"1.16.0\"; }\n\
+        static const void *api(unsigned number) { return 0; }\n\
+        static const struct { const void *(*api)(unsigned); const char *(*version)(void); } base = { api, version };\n\
+        const void *OrtGetApiBase(void) { return &base; }\n";
+    std::fs::write(&source, code).unwrap();
+    let compiled = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    // The folder is enough; what is wrong with the library in it is told.
+    for named in [&library, &folder.path().to_owned()] {
+        let found = vlmscope::model::runtime_candidates(Some(named));
+        let problem = found[0].version.as_ref().unwrap_err();
+        for words in
+            ["libonnxruntime.so.1.16.0", "is ONNX Runtime 1.16.0", "at least 1.", "pip download"]
+        {
+            assert!(problem.contains(words), "{words:?} is missing in: {problem}");
+        }
+    }
+}
+
 #[test]
 fn pictures_that_are_none_are_named() {
     explains(Picture::read(Path::new("/no/picture.png")), &["/no/picture.png", "cannot read"]);
