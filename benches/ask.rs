@@ -2,7 +2,7 @@
 //!
 //!     cargo bench --bench ask -- --bundle out/geometry
 //!     cargo bench --bench ask -- --bundle out/geometry --checkpoint out/geometry-torch \
-//!         --python .venv/bin/python --rounds 3
+//!         --python .venv/bin/python --rounds 3 --only ask,eager
 //!
 //! One thread on both sides, one fresh process per measurement, rounds interleaved with the
 //! baseline's (benches/python/baselines.py) so that a busy machine hits both alike; medians, and
@@ -26,6 +26,7 @@ const QUESTION: &str = "What is on the left of the picture, and what is on its r
 const NEW_TOKENS: u32 = 16;
 const PARTS: [&str; 7] =
     ["ask", "ask_all_rows", "second_question", "score", "start", "cancel", "program"];
+const BASELINES: [&str; 2] = ["eager", "eager_without_output"];
 /// How far into a question it is cancelled.
 const CANCELLED_AFTER: Duration = Duration::from_millis(500);
 
@@ -35,6 +36,14 @@ struct Arguments {
     python: String,
     rounds: usize,
     part: Option<String>,
+    /// Only these measurements; empty: all.
+    only: Vec<String>,
+}
+
+impl Arguments {
+    fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -45,12 +54,12 @@ fn main() -> anyhow::Result<()> {
     }
     let mut runs: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for _ in 0..arguments.rounds {
-        for part in PARTS {
+        for part in PARTS.into_iter().filter(|part| arguments.wants(part)) {
             let result = child(&arguments, part)?;
             runs.entry(part.to_owned()).or_default().push(result);
         }
         if let Some(checkpoint) = &arguments.checkpoint {
-            for kind in ["eager", "eager_without_output"] {
+            for kind in BASELINES.into_iter().filter(|kind| arguments.wants(kind)) {
                 let result = baseline(&arguments, checkpoint, kind)?;
                 runs.entry(format!("transformers {kind}")).or_default().push(result);
             }
@@ -76,6 +85,7 @@ fn parse() -> anyhow::Result<Arguments> {
         python: "python3".to_owned(),
         rounds: 3,
         part: None,
+        only: Vec::new(),
     };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
@@ -89,6 +99,7 @@ fn parse() -> anyhow::Result<Arguments> {
             "--checkpoint" => arguments.checkpoint = Some(value.into()),
             "--python" => arguments.python = value,
             "--rounds" => arguments.rounds = value.parse()?,
+            "--only" => arguments.only = value.split(',').map(str::to_owned).collect(),
             "--part" => arguments.part = Some(value),
             _ => bail!("unknown option {name}"),
         }

@@ -43,9 +43,9 @@ pub struct RuntimeCandidate {
     pub version: std::result::Result<String, String>,
 }
 
-/// Blocks from this size on are given back to the system when they are freed.
+/// Blocks from this size on are given back to the system when they are freed: where glibc begins.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED_BLOCK_BYTES: i32 = 1 << 20;
+const MAPPED_BLOCK_BYTES: i32 = 128 << 10;
 
 /// ONNX Runtime allows one environment per process.
 static LOADED: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
