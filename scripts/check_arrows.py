@@ -17,14 +17,15 @@ SOURCE = ROOT / "src"
 ARROWS: dict[str, set[str]] = {
     "trace": set(),
     "analysis": {"trace"},
+    "edit": {"trace"},
     "job": set(),
     "model": {"trace", "analysis", "job"},
     "view": {"trace", "analysis"},
     "gpu": {"trace", "analysis", "view"},
     "record": {"gpu", "view", "job", "trace"},
-    "ui": {"view", "gpu", "analysis", "job", "record", "model", "trace", "settings"},
+    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings"},
     "settings": {"view", "model", "trace"},
-    "cli": {"trace", "analysis", "job", "model", "view", "gpu", "record", "ui", "settings"},
+    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings"},
 }
 
 # crate (or path) → the only places that may name it

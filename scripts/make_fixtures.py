@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from fixtures import compare, numbers, pictures, prompts, scenes
+from fixtures import compare, interventions, numbers, pictures, prompts, scenes
 from fixtures.models import CHECKPOINT, REPOSITORY, SMALL_MODELS, SmallModel, export_random
 from fixtures.reference import Reference
 from fixtures_stamp import FIXTURES
@@ -92,6 +92,7 @@ def _tiny(parity: Path, checkpoint: Path, names: list[str], asked: list) -> None
         "scenes": scenes.scene_fixtures(reference, parity / "scenes", asked),
     }
     _write(parity, "tiny", content, tensors)
+    _write_text(parity, "interventions-tiny", interventions.intervention_fixtures(reference, first, question))
 
 
 def _small(out: Path, small: SmallModel, checkpoint: Path, names: list[str]) -> None:
@@ -125,11 +126,20 @@ def _small(out: Path, small: SmallModel, checkpoint: Path, names: list[str]) -> 
         "vision": numbers.vision_fixture(reference, "vision", picture, tensors),
     }
     _write(parity, small.name, content, tensors)
+    _write_text(
+        parity,
+        f"interventions-{small.name}",
+        interventions.intervention_fixtures(reference, picture, QUESTIONS[0]),
+    )
+
+
+def _write_text(parity: Path, name: str, content: dict) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    (parity / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def _write(parity: Path, name: str, content: dict, tensors: dict[str, np.ndarray]) -> None:
-    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    (parity / f"{name}.json").write_text(text, encoding="utf-8")
+    _write_text(parity, name, content)
     save_file(dict(sorted(tensors.items())), parity / f"{name}.safetensors")
 
 

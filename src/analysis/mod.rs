@@ -3,6 +3,7 @@
 //! What the GPU also computes has its twin here, written so that its loops mirror the shader's: the
 //! twin is what captions and exports print and what the shader is tested against.
 
+pub mod diff;
 pub mod gather;
 pub mod normalise;
 pub mod overview;

@@ -3,6 +3,7 @@
 mod batch;
 
 use super::{overlay, print_json, usage};
+use crate::edit::Edits;
 use crate::job::CancelToken;
 use crate::model::{
     AskEvent, AskOptions, AskRequest, Device, Engine, EngineOptions, Picture, Progress, Rows,
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// Score this answer instead of generating one.
     #[arg(long, value_name = "TEXT")]
     answer: Option<String>,
+    /// Edit the picture first: a file as the window saves it (see vlmscope edit --help).
+    #[arg(long, value_name = "EDITS.toml", conflicts_with = "batch")]
+    edit: Option<PathBuf>,
     /// Which query rows are kept: text and answer, or all positions.
     #[arg(long, value_enum, default_value_t = RowsFlag::Text)]
     rows: RowsFlag,
@@ -156,7 +160,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (Some(picture), Some(question)) = (&args.picture, &args.question) else {
         return Err(usage("a picture and a question are needed; see vlmscope ask --help"));
     };
-    let picture_data = read_picture(picture)?;
+    let mut picture_data = read_picture(picture)?;
+    let mut options = options(args, args.answer.clone());
+    if let Some(path) = &args.edit {
+        let mut edits = Edits::open(path)?;
+        picture_data = super::edit::edited(&picture_data, &mut edits)?;
+        options.blanked = edits.blanked().collect();
+    }
     let out = match &args.out {
         Some(out) => with_trace_extension(out)?,
         None => unused_name(&default_out(picture, &picture_data.name)),
@@ -168,7 +178,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         picture: Some(picture_data),
         turns: Vec::new(),
         question: question.clone(),
-        options: options(args, args.answer.clone()),
+        options,
     };
     let trace = view.ask(&mut engine, &request, &cancel)?;
     view.answer(&trace)?;
@@ -228,7 +238,7 @@ pub(crate) fn engine_options(
 }
 
 /// `sample:N` (from 1) or a file.
-fn read_picture(path: &Path) -> anyhow::Result<Picture> {
+pub(crate) fn read_picture(path: &Path) -> anyhow::Result<Picture> {
     let Some(number) = path.to_str().and_then(|text| text.strip_prefix("sample:")) else {
         return Ok(Picture::read(path)?);
     };
@@ -277,7 +287,7 @@ fn write_unused(trace: &Trace, mut path: PathBuf) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn with_trace_extension(path: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn with_trace_extension(path: &Path) -> anyhow::Result<PathBuf> {
     if path.is_dir() {
         return Err(usage(format!(
             "{} is a folder; --out names a file (with --batch a folder)",
@@ -348,7 +358,7 @@ fn report(trace: &Trace, out: &Path, overlay: Option<&Path>) {
 }
 
 /// The first Ctrl-C cancels and leaves nothing half-written; the second ends the program.
-fn cancel_on_interrupt() -> anyhow::Result<CancelToken> {
+pub(crate) fn cancel_on_interrupt() -> anyhow::Result<CancelToken> {
     let cancel = CancelToken::new();
     let token = cancel.clone();
     ctrlc::set_handler(move || {

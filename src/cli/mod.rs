@@ -3,14 +3,19 @@
 //! stdout carries results and nothing else, stderr progress and errors, so that every command
 //! can stand in a pipe. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod ablate;
 mod ask;
 mod bench;
+mod diff;
 mod doctor;
+mod edit;
 mod export;
 mod inspect;
+mod occlusion;
 mod overlay;
 mod render;
 mod selection;
+mod trace_model;
 mod window;
 
 use crate::trace::write_hint;
@@ -46,6 +51,10 @@ enum Command {
     Inspect(inspect::Args),
     Export(export::Args),
     Doctor(doctor::Args),
+    Edit(edit::Args),
+    Ablate(Box<ablate::Args>),
+    Occlusion(occlusion::Args),
+    Diff(diff::Args),
     Render(Box<render::Args>),
     Bench(bench::Args),
 }
@@ -67,6 +76,10 @@ pub fn run() -> ExitCode {
         None => window::run(&cli.window),
         Some(Command::Ask(args)) => ask::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Edit(args)) => edit::run(&args),
+        Some(Command::Ablate(args)) => ablate::run(&args),
+        Some(Command::Occlusion(args)) => occlusion::run(&args),
+        Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Render(args)) => render::run(&args),

@@ -166,7 +166,9 @@ impl Engine {
         let mut seen = None;
         if let Some(picture) = &request.picture {
             begin(sink, Stage::Preprocess, 1);
-            let prepared = preprocess(picture, request.options.preprocess, self.bundle.manifest())?;
+            let manifest = self.bundle.manifest();
+            let mut prepared = preprocess(picture, request.options.preprocess, manifest)?;
+            prepared.blank(&request.options.blanked, manifest)?;
             seen = Some(prepared);
         }
         timings.preprocess = start.elapsed().as_secs_f64();
@@ -178,7 +180,8 @@ impl Engine {
         }
         timings.vision = start.elapsed().as_secs_f64();
 
-        let builder = self.start_trace(&built, seen.as_ref(), request)?;
+        let builder =
+            self.start_trace(&built, seen.as_ref(), &request.options, forced.is_some())?;
         sink(AskEvent::Prompt(Box::new(builder.clone())));
         let run = Run {
             key,
@@ -194,7 +197,7 @@ impl Engine {
         self.answer(&run, built, forced, builder, timings, cancel, sink)
     }
 
-    fn check_options(&self, options: &AskOptions) -> Result<()> {
+    pub(super) fn check_options(&self, options: &AskOptions) -> Result<()> {
         let error = |what: &str, reason: String| ModelError::Request { what: what.into(), reason };
         let Sampling { temperature, top_p, max_new_tokens, .. } = options.sampling;
         if !(temperature.is_finite() && temperature >= 0.0) {
@@ -223,7 +226,7 @@ impl Engine {
         Ok(Some(ids))
     }
 
-    fn check_length(&self, built: &BuiltPrompt, forced: Option<&[u32]>) -> Result<()> {
+    pub(super) fn check_length(&self, built: &BuiltPrompt, forced: Option<&[u32]>) -> Result<()> {
         let max_positions = self.bundle.manifest().text.max_positions;
         // The last id is never fed back.
         let answer = forced.map_or(0, |ids| ids.len().saturating_sub(1));
@@ -241,7 +244,7 @@ impl Engine {
     }
 
     /// Runs the vision tower unless it has just seen the same picture. Returns the picture's key.
-    fn look(
+    pub(super) fn look(
         &mut self,
         seen: &mut Preprocessed,
         attention: bool,
@@ -279,11 +282,12 @@ impl Engine {
         Ok(key)
     }
 
-    fn start_trace(
+    pub(super) fn start_trace(
         &self,
         built: &BuiltPrompt,
         seen: Option<&Preprocessed>,
-        request: &AskRequest,
+        options: &AskOptions,
+        forced: bool,
     ) -> Result<TraceBuilder> {
         let manifest = self.bundle.manifest();
         let spans: Vec<ImageSpan> = built
@@ -292,8 +296,7 @@ impl Engine {
             .zip(seen)
             .map(|(&first, seen)| seen.span(0, first, manifest))
             .collect();
-        let mut sampling = request.options.sampling;
-        sampling.forced = request.options.answer.is_some();
+        let sampling = Sampling { forced, ..options.sampling };
         let meta = TraceMeta {
             format_version: format!("{FORMAT_MAJOR}.{FORMAT_MINOR}"),
             model: self.bundle.model_info(),
@@ -312,7 +315,7 @@ impl Engine {
         if let Some(seen) = seen {
             builder.add_picture(0, &seen.original, seen.size, &seen.rgb)?;
         }
-        if request.options.vision_attention
+        if options.vision_attention
             && let Some(attention) = self.picture.as_ref().and_then(|kept| kept.attention.as_ref())
         {
             let tokens = manifest.vision.patches + usize::from(manifest.vision.has_cls);

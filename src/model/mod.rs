@@ -5,6 +5,9 @@
 //! [`AskEvent`]s. The decision that shapes the module: nothing here knows a model's dimensions.
 //! They come from the manifest, which is checked against the graphs when they are loaded.
 
+mod ablate;
+mod again;
+mod blank;
 pub mod builtin;
 mod bundle;
 mod collect;
@@ -12,7 +15,9 @@ mod engine;
 mod error;
 mod event;
 mod generate;
+mod intervene;
 mod manifest;
+mod occlusion;
 mod preprocess;
 mod prompt;
 mod replay;
@@ -23,15 +28,23 @@ mod session;
 mod tokenizer;
 mod worker;
 
+pub use ablate::{Effect, ablation_of_each_head, effects};
+pub use again::Again;
+pub use blank::{BlankFill, Blanker};
 pub use bundle::Bundle;
 pub use engine::{Counters, Engine, EngineInfo, Sink};
 pub use error::{ModelError, Result};
 pub use event::{AskEvent, ModelEvent, Page, Progress, Stage, TokenEvent};
+pub use intervene::{Intervention, KnockFrom};
 pub use manifest::{
     Axis, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent, Port,
     Resample, Resize, Role,
 };
-pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess};
+pub use occlusion::{
+    COARSE_WINDOWS, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, OcclusionProgress, occlusion,
+    window_count,
+};
+pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
 pub use replay::Replay;
 pub use request::{

@@ -354,6 +354,16 @@ pub struct Labeller {
 }
 
 impl Labeller {
+    /// A labeller that goes on behind tokens that were labelled before.
+    pub fn after(tokens: &[TokenInfo]) -> Self {
+        let words = tokens.iter().filter_map(|token| token.word);
+        let last = tokens.last();
+        Self {
+            next_word: words.max().map_or(0, |word| word + 1),
+            open: last.and_then(|token| Some((token.word?, token.kind, token.turn))),
+        }
+    }
+
     /// Labels the next token.
     pub fn label(
         &mut self,

@@ -134,6 +134,9 @@ pub struct AskOptions {
     pub vision_attention: bool,
     /// How a picture that is not square is made to fit.
     pub preprocess: PreprocessMode,
+    /// Patches of what the model sees that are painted with its mean colour, exact at their edges:
+    /// row and column, and the rows and columns of the grid that they are counted in.
+    pub blanked: Vec<([u32; 2], [u32; 2])>,
     /// Likely alternatives that are kept for each token (K).
     pub topk: usize,
     /// Changes to the model.
@@ -148,6 +151,7 @@ impl Default for AskOptions {
             rows: Rows::Text,
             vision_attention: false,
             preprocess: PreprocessMode::Default,
+            blanked: Vec::new(),
             topk: 10,
             interventions: Interventions::default(),
         }

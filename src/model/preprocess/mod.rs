@@ -10,10 +10,11 @@ mod resize;
 
 pub use decode::MAX_MEGAPIXELS;
 
-use super::error::Result;
+use super::blank::{BlankFill, Blanker};
+use super::error::{ModelError, Result};
 use super::manifest::{Manifest, Preprocess, Resample, Resize};
 use super::request::Picture;
-use crate::trace::{Affine, ImageSpan, PreprocessInfo, PreprocessMode, Rect};
+use crate::trace::{Affine, ImageSpan, PictureView, PreprocessInfo, PreprocessMode, Rect};
 use decode::Decoded;
 use resize::Rgb;
 
@@ -58,6 +59,39 @@ impl Preprocessed {
             },
             original_from_preprocessed: self.original_from_preprocessed,
         }
+    }
+}
+
+impl Preprocessed {
+    /// Paints patches with the picture's mean colour, exact at their edges. A patch comes with the
+    /// rows and columns of the grid that it is counted in.
+    ///
+    /// # Errors
+    /// A grid that is not the model's.
+    pub fn blank(&mut self, patches: &[([u32; 2], [u32; 2])], manifest: &Manifest) -> Result<()> {
+        if patches.is_empty() {
+            return Ok(());
+        }
+        let [rows, columns] = manifest.vision.grid.map(|side| side as u32);
+        let fits = |([row, column], grid): &([u32; 2], [u32; 2])| {
+            *grid == [rows, columns] && *row < rows && *column < columns
+        };
+        if let Some((_, [other_rows, other_columns])) = patches.iter().find(|patch| !fits(patch)) {
+            return Err(ModelError::Request {
+                what: "the list of patches to blank".into(),
+                reason: format!(
+                    "is counted on a grid of {other_rows} × {other_columns}; this model sees {rows} × {columns} patches."
+                ),
+            });
+        }
+        let [width, height] = self.size;
+        let picture = PictureView { width, height, rgb: &self.rgb };
+        let patches: Vec<[u32; 2]> = patches.iter().map(|(patch, _)| *patch).collect();
+        let blanked =
+            Blanker::new(&picture, BlankFill::Mean)?.without(&self.span(0, 0, manifest), &patches);
+        self.rgb = blanked.to_vec();
+        self.pixel_values = pixel_values(&self.rgb, &manifest.preprocess);
+        Ok(())
     }
 }
 
@@ -123,6 +157,20 @@ pub fn preprocess(
         original: stored.bytes,
         original_from_preprocessed: original_from_current,
         info,
+    })
+}
+
+/// The picture as it stands upright, in the colours from which [`preprocess`] starts: what edits
+/// are made on.
+///
+/// # Errors
+/// As [`preprocess`].
+pub fn upright(picture: &Picture) -> Result<image::RgbImage> {
+    let decoded = decode::decode(&picture.name, &picture.bytes)?;
+    let Rgb { bytes, size: [width, height] } = decode::to_rgb(&decoded.upright);
+    image::RgbImage::from_raw(width, height, bytes).ok_or_else(|| ModelError::Picture {
+        name: picture.name.clone(),
+        reason: "its pixels do not fill its size".into(),
     })
 }
 

@@ -1,0 +1,329 @@
+//! `vlmscope ablate`: change the model while it answers, and see what the answer was worth.
+//!
+//! Without a change named, every head is switched off in turn; with one, the answer is scored and
+//! generated again under it.
+
+use super::ask::{cancel_on_interrupt, with_trace_extension};
+use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
+use super::{print_json, usage};
+use crate::analysis::diff::words;
+use crate::job::CancelToken;
+use crate::model::{
+    Again, Effect, Engine, Intervention, KnockFrom, Rows, ablation_of_each_head, effects,
+};
+use crate::trace::{Head, Layer, TokenKind, Trace, TraceMeta};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Switch off heads or cut attention, and score the answer again.
+///
+/// Without a change, every head is switched off in turn: a matrix of effects on the answer's
+/// log-probability. With one, its effect and the answer that the model gives under it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope ablate fox.vlmtrace                          each head in turn, the strongest first
+  vlmscope ablate fox.vlmtrace --head 4.1               layer 4, head 1 (repeat for more)
+  vlmscope ablate fox.vlmtrace --knock-patches 2-4,3-6  rows 2-4, columns 3-6 out of sight
+  vlmscope ablate fox.vlmtrace --keep-patches 2-4,3-6 --from text
+  vlmscope ablate fox.vlmtrace --knock-words left --layers 2-5 --json")]
+pub(crate) struct Args {
+    /// The trace.
+    trace: PathBuf,
+    /// Switch this head off: LAYER.HEAD, both from 0.
+    #[arg(long, value_name = "L.H", value_parser = head, group = "change")]
+    head: Vec<[u32; 2]>,
+    /// No attention to these patches: ROW,COLUMN or ranges of both; ; between several.
+    #[arg(long, value_name = "ROWS,COLUMNS", group = "change")]
+    knock_patches: Option<String>,
+    /// No attention to any patch but these.
+    #[arg(long, value_name = "ROWS,COLUMNS", group = "change")]
+    keep_patches: Option<String>,
+    /// No attention to these words of the question, with commas between them.
+    #[arg(long, value_name = "WORD[,WORD]", group = "change", value_delimiter = ',')]
+    knock_words: Vec<String>,
+    /// No attention to these positions, from 0.
+    #[arg(long, value_name = "POS[-POS]", group = "change")]
+    knock_positions: Option<String>,
+    /// Whose attention is cut: the answer's, or that of all text behind the picture.
+    #[arg(long, value_enum, default_value_t = FromFlag::Answer)]
+    from: FromFlag,
+    /// Cut attention in these layers only [default: all].
+    #[arg(long, value_name = "L[-L]")]
+    layers: Option<String>,
+    /// Write the trace of the answer that the model gives under the change.
+    #[arg(long, value_name = "FILE", requires = "change")]
+    out: Option<PathBuf>,
+    /// How many heads are listed.
+    #[arg(long, default_value_t = 10)]
+    top: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelFlags,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FromFlag {
+    /// The rows that predict the answer.
+    Answer,
+    /// Every position behind the picture.
+    Text,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let trace = Trace::open(&args.trace)?;
+    let change = change(args, trace.meta())?;
+    let out = args.out.as_deref().map(with_trace_extension).transpose()?;
+    if let Some(out) = &out {
+        super::check_writable(out)?;
+    }
+    let cancel = cancel_on_interrupt()?;
+    let meter = Meter::new();
+    let mut engine = meter.load(&args.model)?;
+    match change {
+        Some(change) => {
+            let outcome = one(&mut engine, &trace, change, &cancel, &meter);
+            meter.finish();
+            let (effect, again) = outcome?;
+            if let Some(out) = &out {
+                again.write(out)?;
+                let _ = writeln!(std::io::stderr(), "wrote {}", shown(out));
+            }
+            print_one(&trace, &effect, &again, args.json)
+        }
+        None => {
+            let changes = ablation_of_each_head(&trace);
+            let total = changes.len() as u64;
+            let found = effects(&mut engine, &trace, &changes, &cancel, &mut |index, _| {
+                meter.step("switching heads off", index as u64 + 1, total);
+            });
+            meter.finish();
+            print_matrix(&trace, &found?, args)
+        }
+    }
+}
+
+/// The effect on the trace's own answer, and the answer that is given instead.
+fn one(
+    engine: &mut Engine,
+    trace: &Trace,
+    change: Intervention,
+    cancel: &CancelToken,
+    meter: &Meter,
+) -> anyhow::Result<(Effect, Trace)> {
+    let interventions = change.on(trace.meta());
+    let found = effects(engine, trace, &[change], cancel, &mut |_, _| {})?;
+    let effect = found.into_iter().next().ok_or_else(|| usage("the trace has no answer"))?;
+    let again = Again { answer: None, interventions, rows: Rows::Text };
+    let trace = engine.again(trace, &again, cancel, &mut |event| meter.event(&event))?;
+    Ok((effect, trace))
+}
+
+fn change(args: &Args, meta: &TraceMeta) -> anyhow::Result<Option<Intervention>> {
+    let from = match args.from {
+        FromFlag::Answer => KnockFrom::Answer,
+        FromFlag::Text => KnockFrom::Text,
+    };
+    let layers = match &args.layers {
+        Some(text) => numbers(text, "layer", meta.model.layers)?,
+        None => Vec::new(),
+    };
+    let knock = |keys: Vec<u32>| Intervention::Knock { keys, from, layers: layers.clone() };
+    if !args.head.is_empty() {
+        for &[layer, head] in &args.head {
+            if layer >= meta.model.layers || head >= meta.model.heads {
+                return Err(usage(format!(
+                    "head {layer}.{head} does not exist: this model has layers 0 to {} and heads 0 to {}",
+                    meta.model.layers.saturating_sub(1),
+                    meta.model.heads.saturating_sub(1)
+                )));
+            }
+        }
+        let heads = args.head.iter().map(|&[layer, head]| (Layer(layer), Head(head))).collect();
+        return Ok(Some(Intervention::AblateHeads(heads)));
+    }
+    if let Some(text) = &args.knock_patches {
+        return Ok(Some(knock(patch_keys(text, meta)?)));
+    }
+    if let Some(text) = &args.keep_patches {
+        let keys = patch_keys(text, meta)?;
+        return Ok(Some(Intervention::KeepPatches { keys, from, layers }));
+    }
+    if !args.knock_words.is_empty() {
+        return Ok(Some(knock(word_keys(&args.knock_words, meta)?)));
+    }
+    if let Some(text) = &args.knock_positions {
+        return Ok(Some(knock(numbers(text, "position", meta.positions() as u32)?)));
+    }
+    if args.layers.is_some() || args.from != FromFlag::Answer {
+        return Err(usage(
+            "--from and --layers say where attention is cut; add --knock-patches, --keep-patches, --knock-words or --knock-positions",
+        ));
+    }
+    Ok(None)
+}
+
+/// "4.1".
+fn head(text: &str) -> Result<[u32; 2], String> {
+    let numbers = text
+        .split_once('.')
+        .and_then(|(layer, head)| Some([layer.trim().parse().ok()?, head.trim().parse().ok()?]));
+    numbers.ok_or_else(|| format!("`{text}` is not LAYER.HEAD, such as 4.1"))
+}
+
+/// "3" or "2-5" or "2-5,9", all below `count`.
+fn numbers(text: &str, what: &str, count: u32) -> anyhow::Result<Vec<u32>> {
+    let mut all = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let parsed = first.trim().parse::<u32>().ok().zip(last.trim().parse::<u32>().ok());
+        let (first, last) = parsed
+            .filter(|(first, last)| first <= last)
+            .ok_or_else(|| usage(format!("`{part}` is not a {what} or a range such as 2-5")))?;
+        if last >= count {
+            return Err(usage(format!(
+                "{what} {last} does not exist: there are {what}s 0 to {}",
+                count.saturating_sub(1)
+            )));
+        }
+        all.extend(first..=last);
+    }
+    Ok(all)
+}
+
+/// Key positions of "ROWS,COLUMNS;ROWS,COLUMNS" in the first picture.
+fn patch_keys(text: &str, meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
+    let span =
+        meta.spans.first().ok_or_else(|| usage("this trace has no picture, so no patches"))?;
+    let mut keys = Vec::new();
+    for part in text.split(';') {
+        let (rows, columns) = part.split_once(',').ok_or_else(|| {
+            usage(format!("`{part}` is not ROWS,COLUMNS, such as 3,4 or 2-4,3-6"))
+        })?;
+        for row in numbers(rows, "row", span.rows)? {
+            for column in numbers(columns, "column", span.columns)? {
+                keys.push(span.first + row * span.columns + column);
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// Key positions of words of the question, whatever their case and punctuation.
+fn word_keys(wanted: &[String], meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
+    let plain = |text: &str| -> String {
+        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let mut words: Vec<(u32, String, Vec<u32>)> = Vec::new();
+    for key in meta.question_keys() {
+        let token = &meta.tokens[key];
+        let Some(word) = token.word.filter(|_| token.kind == TokenKind::Question) else { continue };
+        match words.last_mut().filter(|last| last.0 == word) {
+            Some((_, text, keys)) => {
+                text.push_str(&plain(&token.text));
+                keys.push(key as u32);
+            }
+            None => words.push((word, plain(&token.text), vec![key as u32])),
+        }
+    }
+    let mut keys = Vec::new();
+    for word in wanted {
+        let found = words.iter().filter(|(_, text, _)| *text == plain(word));
+        let before = keys.len();
+        keys.extend(found.flat_map(|(_, _, keys)| keys));
+        if keys.len() == before {
+            let known: Vec<&str> = words.iter().map(|(_, text, _)| text.as_str()).collect();
+            return Err(usage(format!(
+                "the question has no word `{word}`; it has {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(keys)
+}
+
+fn print_one(trace: &Trace, effect: &Effect, again: &Trace, as_json: bool) -> anyhow::Result<()> {
+    let (before, after) = (&trace.meta().answer, &again.meta().answer);
+    if as_json {
+        return print_json(&json!({
+            "question": trace.meta().question,
+            "answer": before,
+            "new_answer": after,
+            "words": words(before, after),
+            "delta_logprob": effect.total(),
+            "tokens": tokens(trace, effect),
+        }));
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "before  {before}\nafter   {after}")?;
+    writeln!(out, "Δ log-probability of the answer before: {:+.3}", effect.total())?;
+    for (index, (word, delta)) in answer_words(trace).iter().zip(&effect.delta_logprob).enumerate()
+    {
+        writeln!(out, "  {index:>3} {word:<16} {delta:+8.3}")?;
+    }
+    Ok(())
+}
+
+fn tokens(trace: &Trace, effect: &Effect) -> Vec<Value> {
+    let told = answer_words(trace).into_iter().zip(&effect.delta_logprob);
+    told.map(|(text, delta)| json!({"text": text, "delta_logprob": delta})).collect()
+}
+
+fn print_matrix(trace: &Trace, effects: &[Effect], args: &Args) -> anyhow::Result<()> {
+    let heads = trace.meta().model.heads.max(1);
+    let mut ranked: Vec<(u32, u32, &Effect)> = (0_u32..)
+        .zip(effects)
+        .map(|(index, effect)| (index / heads, index % heads, effect))
+        .collect();
+    ranked.sort_by(|a, b| b.2.total().abs().total_cmp(&a.2.total().abs()));
+    if args.json {
+        let rows: Vec<Vec<f32>> = effects
+            .chunks(heads as usize)
+            .map(|row| row.iter().map(Effect::total).collect())
+            .collect();
+        let heads: Vec<Value> = ranked
+            .iter()
+            .map(|(layer, head, effect)| {
+                json!({
+                    "layer": layer,
+                    "head": head,
+                    "delta_logprob": effect.total(),
+                    "changes_answer": effect.changes_answer,
+                })
+            })
+            .collect();
+        return print_json(&json!({
+            "question": trace.meta().question,
+            "answer": trace.meta().answer,
+            "delta_logprob": rows,
+            "heads": heads,
+        }));
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}  →  {}", trace.meta().question, trace.meta().answer)?;
+    writeln!(out, "Δ log-probability of the answer with one head switched off, strongest first")?;
+    for (layer, head, effect) in ranked.iter().take(args.top) {
+        let changed = if effect.changes_answer { "   another answer" } else { "" };
+        writeln!(out, "  {:<20} {:+8.3}{changed}", head_name(*layer, *head), effect.total())?;
+    }
+    let flips = effects.iter().filter(|effect| effect.changes_answer).count();
+    writeln!(out, "{flips} of {} heads change the answer when they are off", effects.len())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn ranges_and_heads_are_read_or_refused() {
+        assert_eq!(numbers("2-4,7", "layer", 8).unwrap(), [2, 3, 4, 7]);
+        assert!(numbers("4-2", "layer", 8).is_err() && numbers("8", "layer", 8).is_err());
+        assert_eq!(head("4.1"), Ok([4, 1]));
+        assert!(head("4").is_err() && head("a.b").is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! `vlmscope occlusion`: cover the picture part by part, and see what each part was worth.
+
+use super::ask::{cancel_on_interrupt, with_trace_extension};
+use super::trace_model::{Meter, ModelFlags, answer_words, shown};
+use super::{print_json, usage};
+use crate::model::{BlankFill, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, occlusion};
+use crate::trace::Trace;
+use serde_json::json;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Add an occlusion map to a trace: the drop in log-probability when a part is covered.
+///
+/// The picture is covered window by window, coarse first, and the answer is scored again each
+/// time. The map is stored as map.occlusion, one row an answer token; positive numbers mark what
+/// speaks for the token.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope occlusion fox.vlmtrace
+  vlmscope occlusion fox.vlmtrace --fill blur --out fox-blur.vlmtrace
+  vlmscope render fox.vlmtrace --map map.occlusion --token 3 --out occlusion.png")]
+pub(crate) struct Args {
+    /// The trace; it is replaced by one with the map, unless --out names another.
+    trace: PathBuf,
+    /// Windows along an edge of the finished map; as many as there are patches covers each alone.
+    #[arg(long, value_name = "N", default_value_t = FINE_WINDOWS, value_parser = clap::value_parser!(u32).range(1..=256))]
+    windows: u32,
+    /// What a window is covered with.
+    #[arg(long, value_enum, default_value_t = FillFlag::Mean)]
+    fill: FillFlag,
+    /// Where the trace with the map goes.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print one JSON object, with the map.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    model: ModelFlags,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FillFlag {
+    /// The mean colour of the picture.
+    Mean,
+    /// The picture, blurred.
+    Blur,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let trace = Trace::open(&args.trace)?;
+    let span = *trace
+        .meta()
+        .spans
+        .first()
+        .ok_or_else(|| usage(format!("{} has no picture to cover", shown(&args.trace))))?;
+    let out = match &args.out {
+        Some(out) => with_trace_extension(out)?,
+        None => args.trace.clone(),
+    };
+    super::check_writable(&out)?;
+    let options = OcclusionOptions {
+        // A map is printed when it is finished; the coarse round is for those who watch.
+        rounds: vec![args.windows],
+        fill: match args.fill {
+            FillFlag::Mean => BlankFill::Mean,
+            FillFlag::Blur => BlankFill::Blur,
+        },
+    };
+    let cancel = cancel_on_interrupt()?;
+    let meter = Meter::new();
+    let mut engine = meter.load(&args.model)?;
+    let start = Instant::now();
+    let found = occlusion(&mut engine, &trace, &options, &cancel, &mut |progress| {
+        meter.step("covering the picture", progress.done.into(), progress.total.into());
+    });
+    meter.finish();
+    let map = found?;
+    let seconds = start.elapsed().as_secs_f64();
+    let patches = trace.meta().patches();
+    let tokens = trace.shape().generated;
+    trace.with_map(OCCLUSION_MAP, &[tokens, patches], &map)?.write(&out)?;
+    let windows = crate::model::window_count(&span, &options.rounds);
+    if args.json {
+        let rows: Vec<&[f32]> = map.chunks_exact(patches).collect();
+        return print_json(&json!({
+            "trace": out,
+            "map": OCCLUSION_MAP,
+            "windows": windows,
+            "grid": [span.rows, span.columns],
+            "tokens": answer_words(&trace),
+            "values": rows,
+            "seconds": seconds,
+        }));
+    }
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "drop in log-probability when the strongest patch is covered")?;
+    for (word, row) in answer_words(&trace).iter().zip(map.chunks_exact(patches)) {
+        let best = (0..patches).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
+        let (r, c) = (best as u32 / span.columns, best as u32 % span.columns);
+        writeln!(stdout, "  {word:<16} {:+8.3}  at row {r}, column {c}", row[best])?;
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "{windows} windows in {seconds:.2} s · {OCCLUSION_MAP} is in {}",
+        shown(&out)
+    );
+    Ok(())
+}

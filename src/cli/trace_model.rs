@@ -1,0 +1,84 @@
+//! The model of a trace, for commands that ask its question again.
+
+use super::ask::{RuntimeFlags, engine_options};
+use crate::model::{AskEvent, Engine, Progress};
+use crate::trace::Trace;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Which model answers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelFlags {
+    /// The bundle that made the trace; without it the built-in model.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub runtime: RuntimeFlags,
+}
+
+/// Progress on stderr.
+pub(crate) struct Meter {
+    bar: ProgressBar,
+}
+
+impl Meter {
+    pub fn new() -> Self {
+        let bar = ProgressBar::new(1);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}") {
+            bar.set_style(style);
+        }
+        Self { bar }
+    }
+
+    /// Loads the model that made `trace`.
+    pub fn load(&self, flags: &ModelFlags) -> anyhow::Result<Engine> {
+        let options = engine_options(flags.model.as_deref(), &flags.runtime)?;
+        Ok(Engine::load(&options, &mut |progress| self.progress(progress))?)
+    }
+
+    pub fn event(&self, event: &AskEvent) {
+        match event {
+            AskEvent::Progress(progress) => self.progress(*progress),
+            AskEvent::Notice(notice) => self.note(notice),
+            AskEvent::Prompt(_) | AskEvent::Token(_) => {}
+        }
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.step(&progress.stage.to_string(), progress.done.into(), progress.total.into());
+    }
+
+    /// `done` of `total` of what is going on.
+    pub fn step(&self, doing: &str, done: u64, total: u64) {
+        self.bar.set_message(doing.to_owned());
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
+    /// A sentence above the bar.
+    pub fn note(&self, note: &str) {
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stderr(), "note: {note}");
+        });
+    }
+
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// "layer 4 · head 1" and the like, for tables.
+pub(crate) fn head_name(layer: u32, head: u32) -> String {
+    format!("layer {layer} · head {head}")
+}
+
+/// The answer tokens of a trace as a reader knows them.
+pub(crate) fn answer_words(trace: &Trace) -> Vec<String> {
+    trace.meta().answer_tokens().iter().map(|token| token.text.replace('▁', " ")).collect()
+}
+
+/// A file name for messages.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,308 @@
+//! Which pixels a step touches, and how much: coverage masks.
+
+use super::colour::hue_and_saturation;
+use crate::trace::Rect;
+use image::{GrayImage, Luma, RgbImage};
+use serde::{Deserialize, Serialize};
+
+/// Pixels with less saturation than this have no hue worth comparing.
+const LEAST_SATURATION: f32 = 0.12;
+
+/// A round brush.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Brush {
+    /// Diameter in pixels of the picture.
+    pub size: f64,
+    /// 1 has a sharp edge (one pixel wide), 0 fades from the middle outwards.
+    #[serde(default = "one")]
+    pub hardness: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The outline of a selection, in pixels of the picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "shape", deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Outline {
+    /// Everything.
+    All,
+    /// A rectangle.
+    Rectangle {
+        /// Where.
+        rect: Rect,
+    },
+    /// The ellipse inside a rectangle.
+    Ellipse {
+        /// Where.
+        rect: Rect,
+    },
+    /// A closed line drawn by hand (even-odd rule).
+    Lasso {
+        /// Its corners.
+        points: Vec<[f64; 2]>,
+    },
+}
+
+/// Keeps only pixels whose hue is near that of a colour.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LikeColour {
+    /// The colour, as bytes.
+    pub colour: [u8; 3],
+    /// Largest difference of hue, in degrees.
+    pub tolerance: f64,
+}
+
+/// A selection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Area {
+    /// Its outline.
+    pub outline: Outline,
+    /// Only pixels of about this hue: an object within a rectangle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub like: Option<LikeColour>,
+}
+
+impl Area {
+    /// Everything inside an outline.
+    pub const fn of(outline: Outline) -> Self {
+        Self { outline, like: None }
+    }
+
+    /// A rectangle.
+    pub const fn rectangle(rect: Rect) -> Self {
+        Self::of(Outline::Rectangle { rect })
+    }
+}
+
+/// How much each pixel of a part of the picture is touched, 0–255.
+#[derive(Clone, Debug)]
+pub(super) struct Mask {
+    /// Column and row of its first pixel.
+    pub origin: [u32; 2],
+    /// The coverage.
+    pub coverage: GrayImage,
+}
+
+impl Mask {
+    /// A mask over the pixels that `rect` meets, filled by `coverage` of a pixel's centre, 0–1.
+    /// `None` where the picture has no such pixels.
+    fn fill(rect: Rect, size: [u32; 2], mut coverage: impl FnMut([f64; 2]) -> f64) -> Option<Self> {
+        let edge = |value: f64, limit: u32| value.clamp(0.0, f64::from(limit)) as u32;
+        let origin = [edge(rect.x.floor(), size[0]), edge(rect.y.floor(), size[1])];
+        let end = [
+            edge((rect.x + rect.width).ceil(), size[0]),
+            edge((rect.y + rect.height).ceil(), size[1]),
+        ];
+        if end[0] <= origin[0] || end[1] <= origin[1] {
+            return None;
+        }
+        let coverage = GrayImage::from_fn(end[0] - origin[0], end[1] - origin[1], |x, y| {
+            let centre = [f64::from(origin[0] + x) + 0.5, f64::from(origin[1] + y) + 0.5];
+            Luma([(coverage(centre).clamp(0.0, 1.0) * 255.0).round() as u8])
+        });
+        Some(Self { origin, coverage })
+    }
+
+    /// The mask of a selection; `picture` is what `like` compares with.
+    pub fn of_area(area: &Area, picture: &RgbImage) -> Option<Self> {
+        let size = [picture.width(), picture.height()];
+        let mut mask = match &area.outline {
+            Outline::All => {
+                let [width, height] = size.map(f64::from);
+                Self::fill(Rect { x: 0.0, y: 0.0, width, height }, size, |_| 1.0)
+            }
+            Outline::Rectangle { rect } => Self::fill(*rect, size, |centre| overlap(rect, centre)),
+            Outline::Ellipse { rect } => Self::fill(*rect, size, |centre| in_ellipse(rect, centre)),
+            Outline::Lasso { points } => {
+                Self::fill(bounds(points, 0.0)?, size, |centre| inside(points, centre))
+            }
+        }?;
+        if let Some(like) = &area.like {
+            mask.keep_like(like, picture);
+        }
+        Some(mask)
+    }
+
+    fn keep_like(&mut self, like: &LikeColour, picture: &RgbImage) {
+        let (wanted, _) = hue_and_saturation(like.colour);
+        let [left, top] = self.origin;
+        for (x, y, coverage) in self.coverage.enumerate_pixels_mut() {
+            let (hue, saturation) = hue_and_saturation(picture.get_pixel(left + x, top + y).0);
+            let apart = (hue - wanted).rem_euclid(360.0);
+            let apart = f64::from(apart.min(360.0 - apart));
+            if saturation < LEAST_SATURATION || apart > like.tolerance {
+                coverage.0 = [0];
+            }
+        }
+    }
+
+    /// The mask of a brush drawn along a line.
+    pub fn of_stroke(points: &[[f64; 2]], brush: &Brush, size: [u32; 2]) -> Option<Self> {
+        let radius = brush.size / 2.0;
+        let mut whole = Self::fill(bounds(points, radius + 1.0)?, size, |_| 0.0)?;
+        let first = points.first().copied().into_iter().map(|point| (point, point));
+        let segments = first.chain(points.iter().copied().zip(points.iter().skip(1).copied()));
+        for (from, to) in segments {
+            // Only the pixels that a segment can reach: a long stroke stays linear in its length.
+            let Some(reach) = bounds(&[from, to], radius + 1.0) else { continue };
+            let part = Self::fill(reach, size, |centre| {
+                let distance = distance_to_segment(centre, from, to);
+                fall_off(distance, radius, brush.hardness)
+            });
+            if let Some(part) = part {
+                whole.lighten(&part);
+            }
+        }
+        Some(whole)
+    }
+
+    /// The larger coverage of both, so that a stroke that crosses itself does not darken.
+    fn lighten(&mut self, part: &Self) {
+        let offset = [part.origin[0] - self.origin[0], part.origin[1] - self.origin[1]];
+        for (x, y, value) in part.coverage.enumerate_pixels() {
+            let pixel = self.coverage.get_pixel_mut(x + offset[0], y + offset[1]);
+            pixel.0[0] = pixel.0[0].max(value.0[0]);
+        }
+    }
+
+    /// Pixels that are touched, with their coverage 0–1.
+    pub fn pixels(&self) -> impl Iterator<Item = (u32, u32, f32)> {
+        let [left, top] = self.origin;
+        self.coverage
+            .enumerate_pixels()
+            .filter(|(_, _, value)| value.0[0] > 0)
+            .map(move |(x, y, value)| (left + x, top + y, f32::from(value.0[0]) / 255.0))
+    }
+}
+
+/// How much of a pixel lies in a rectangle.
+fn overlap(rect: &Rect, [x, y]: [f64; 2]) -> f64 {
+    let along = |centre: f64, start: f64, length: f64| {
+        ((centre + 0.5).min(start + length) - (centre - 0.5).max(start)).max(0.0)
+    };
+    along(x, rect.x, rect.width) * along(y, rect.y, rect.height)
+}
+
+/// 1 inside the ellipse, 0 outside, with an edge one pixel wide.
+fn in_ellipse(rect: &Rect, [x, y]: [f64; 2]) -> f64 {
+    let radii = [rect.width / 2.0, rect.height / 2.0];
+    let offset = [
+        (x - rect.x - radii[0]) / radii[0].max(1e-9),
+        (y - rect.y - radii[1]) / radii[1].max(1e-9),
+    ];
+    let from_middle = offset[0].hypot(offset[1]);
+    (1.0 - from_middle) * radii[0].min(radii[1]) + 0.5
+}
+
+/// 1 inside a closed line by the even-odd rule.
+fn inside(points: &[[f64; 2]], [x, y]: [f64; 2]) -> f64 {
+    let ends = points.iter().cycle().skip(1);
+    let crossings = points.iter().zip(ends).filter(|(a, b)| {
+        (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]
+    });
+    (crossings.count() % 2) as f64
+}
+
+fn distance_to_segment(point: [f64; 2], from: [f64; 2], to: [f64; 2]) -> f64 {
+    let along = [to[0] - from[0], to[1] - from[1]];
+    let offset = [point[0] - from[0], point[1] - from[1]];
+    let length = along[0] * along[0] + along[1] * along[1];
+    let t = if length > 0.0 {
+        ((offset[0] * along[0] + offset[1] * along[1]) / length).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    (offset[0] - t * along[0]).hypot(offset[1] - t * along[1])
+}
+
+/// Coverage at a distance from the middle of a brush: 1 within hardness × radius, then a smooth
+/// step to 0 at the radius, at least a pixel wide.
+fn fall_off(distance: f64, radius: f64, hardness: f64) -> f64 {
+    let start = (radius * hardness).min(radius - 0.5);
+    let end = (radius + 0.5).min(start + (radius - start).max(0.5) + 0.5);
+    let t = ((distance - start) / (end - start).max(1e-9)).clamp(0.0, 1.0);
+    1.0 - t * t * (3.0 - 2.0 * t)
+}
+
+/// The rectangle around points, `margin` wider on each side; `None` without points.
+fn bounds(points: &[[f64; 2]], margin: f64) -> Option<Rect> {
+    let first = *points.first()?;
+    let (mut low, mut high) = (first, first);
+    for point in points {
+        for axis in 0..2 {
+            low[axis] = low[axis].min(point[axis]);
+            high[axis] = high[axis].max(point[axis]);
+        }
+    }
+    Some(Rect {
+        x: low[0] - margin,
+        y: low[1] - margin,
+        width: high[0] - low[0] + 2.0 * margin,
+        height: high[1] - low[1] + 2.0 * margin,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    const SIZE: [u32; 2] = [20, 10];
+
+    fn at(mask: &Mask, x: u32, y: u32) -> f32 {
+        mask.pixels().find(|pixel| (pixel.0, pixel.1) == (x, y)).map_or(0.0, |pixel| pixel.2)
+    }
+
+    #[test]
+    fn a_rectangle_covers_its_pixels_and_parts_of_those_at_its_edge() {
+        let picture = RgbImage::new(SIZE[0], SIZE[1]);
+        let area = Area::rectangle(Rect { x: 2.0, y: 3.5, width: 4.0, height: 2.0 });
+        let mask = Mask::of_area(&area, &picture).unwrap();
+        assert!((at(&mask, 2, 4) - 1.0).abs() < 1e-3);
+        assert!((at(&mask, 2, 3) - 0.5).abs() < 3e-3 && (at(&mask, 5, 5) - 0.5).abs() < 3e-3);
+        assert!(at(&mask, 1, 4) < 1e-3 && at(&mask, 6, 4) < 1e-3);
+        let outside = Area::rectangle(Rect { x: 30.0, y: 0.0, width: 4.0, height: 2.0 });
+        assert!(Mask::of_area(&outside, &picture).is_none());
+    }
+
+    #[test]
+    fn a_hard_brush_has_a_sharp_edge_and_a_soft_one_fades() {
+        let line = [[5.0, 5.0], [15.0, 5.0]];
+        let hard = Mask::of_stroke(&line, &Brush { size: 6.0, hardness: 1.0 }, SIZE).unwrap();
+        let soft = Mask::of_stroke(&line, &Brush { size: 6.0, hardness: 0.0 }, SIZE).unwrap();
+        assert!((at(&hard, 10, 4) - 1.0).abs() < 1e-3, "half a pixel from the line");
+        assert!((at(&hard, 10, 6) - 1.0).abs() < 1e-3 && at(&hard, 10, 9) < 1e-3);
+        let middle = at(&soft, 10, 4);
+        assert!(middle > at(&soft, 10, 3) && at(&soft, 10, 3) > at(&soft, 10, 2));
+        assert!(at(&soft, 10, 2) > 0.0 && middle < 1.0);
+    }
+
+    #[test]
+    fn an_ellipse_and_a_lasso_leave_the_corners() {
+        let picture = RgbImage::new(SIZE[0], SIZE[1]);
+        let rect = Rect { x: 0.0, y: 0.0, width: 20.0, height: 10.0 };
+        let mask = Mask::of_area(&Area::of(Outline::Ellipse { rect }), &picture).unwrap();
+        assert!(at(&mask, 10, 5) > 0.99 && at(&mask, 0, 0) < 1e-3);
+        let points = vec![[0.0, 0.0], [20.0, 0.0], [0.0, 10.0]];
+        let mask = Mask::of_area(&Area::of(Outline::Lasso { points }), &picture).unwrap();
+        assert!(at(&mask, 1, 1) > 0.99 && at(&mask, 18, 8) < 1e-3);
+    }
+
+    #[test]
+    fn only_the_wanted_hue_is_kept() {
+        let picture = RgbImage::from_fn(3, 1, |x, _| match x {
+            0 => image::Rgb([200, 20, 20]),
+            1 => image::Rgb([20, 20, 200]),
+            _ => image::Rgb([120, 118, 119]),
+        });
+        let like = Some(LikeColour { colour: [255, 0, 40], tolerance: 30.0 });
+        let mask = Mask::of_area(&Area { outline: Outline::All, like }, &picture).unwrap();
+        let touched: Vec<_> = mask.pixels().map(|(x, _, _)| x).collect();
+        assert_eq!(touched, [0], "the blue and the grey pixel stay");
+    }
+}

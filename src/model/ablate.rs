@@ -1,0 +1,66 @@
+//! Every head switched off in turn: what each is worth for the answer.
+//!
+//! Zero ablation: the head's output is multiplied by 0 at every position, the answer is scored
+//! again. The number is log p(answer | head off) − log p(answer), so that a head that the answer
+//! needs is negative, like every other effect here.
+
+use super::engine::Engine;
+use super::error::Result;
+use super::intervene::Intervention;
+use super::rescore::{Rescored, Rescorer, Variant};
+use crate::job::CancelToken;
+use crate::trace::{Head, Layer, Trace};
+
+/// The answer under one intervention.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// log p after − log p before, of each answer token: `[G]`.
+    pub delta_logprob: Vec<f32>,
+    /// Whether greedy decoding would have left the answer at some token.
+    pub changes_answer: bool,
+}
+
+impl Effect {
+    fn of(before: &Rescored, after: &Rescored) -> Self {
+        let pairs = after.logprobs.iter().zip(&before.logprobs);
+        Self {
+            delta_logprob: pairs.map(|(after, before)| after - before).collect(),
+            changes_answer: after.top_ids != before.top_ids,
+        }
+    }
+
+    /// Of the whole answer.
+    pub fn total(&self) -> f32 {
+        self.delta_logprob.iter().sum()
+    }
+}
+
+/// The effect of each intervention on the answer of a trace, in order; `each` gets them with their
+/// number as they come.
+///
+/// # Errors
+/// A trace of another model, a failure of ONNX Runtime, or
+/// [`super::ModelError::Cancelled`].
+pub fn effects(
+    engine: &mut Engine,
+    trace: &Trace,
+    interventions: &[Intervention],
+    cancel: &CancelToken,
+    each: &mut dyn FnMut(usize, &Effect),
+) -> Result<Vec<Effect>> {
+    let mut scorer = Rescorer::new(engine, trace)?;
+    let plain = scorer.score(engine, [Variant::default()], cancel, &mut |_, _| {})?;
+    let Some(plain) = plain.first() else { return Ok(Vec::new()) };
+    let variants = interventions.iter().map(|change| Variant::of_model(change.on(trace.meta())));
+    let scored = scorer.score(engine, variants, cancel, &mut |index, scored| {
+        each(index, &Effect::of(plain, scored));
+    })?;
+    Ok(scored.iter().map(|scored| Effect::of(plain, scored)).collect())
+}
+
+/// One intervention for each head, [L, H] row by row.
+pub fn ablation_of_each_head(trace: &Trace) -> Vec<Intervention> {
+    let model = &trace.meta().model;
+    let heads = (0..model.layers).flat_map(|layer| (0..model.heads).map(move |head| (layer, head)));
+    heads.map(|(layer, head)| Intervention::AblateHeads(vec![(Layer(layer), Head(head))])).collect()
+}

@@ -1,0 +1,112 @@
+//! Interventions by what they mean: a head switched off, patches or words out of sight.
+//!
+//! Positions and rows are worked out here from the trace, so that the command line and the window
+//! cannot disagree about which queries "the answer" has.
+
+use super::request::Interventions;
+use crate::trace::{Head, Layer, TraceMeta};
+use std::ops::Range;
+
+/// Whose attention is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KnockFrom {
+    /// The rows that predict the answer: the last prompt position and the answer's own.
+    #[default]
+    Answer,
+    /// Every position behind the last picture: the question cannot carry on what the answer
+    /// must not see.
+    Text,
+}
+
+/// One change inside the decoder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Intervention {
+    /// Zero the output of these heads (zero ablation).
+    AblateHeads(Vec<(Layer, Head)>),
+    /// No attention to these key positions in the given layers (empty: all), attention knockout
+    /// (Geva et al. 2023, arXiv 2304.14767).
+    Knock {
+        /// Key positions.
+        keys: Vec<u32>,
+        /// Whose attention is cut.
+        from: KnockFrom,
+        /// In which layers; empty means all.
+        layers: Vec<u32>,
+    },
+    /// No attention to any patch but these key positions.
+    KeepPatches {
+        /// Key positions of the patches that stay in sight.
+        keys: Vec<u32>,
+        /// Whose attention is cut.
+        from: KnockFrom,
+        /// In which layers; empty means all.
+        layers: Vec<u32>,
+    },
+}
+
+impl Intervention {
+    /// The decoder's inputs for it on the question of a trace.
+    pub fn on(&self, meta: &TraceMeta) -> Interventions {
+        match self {
+            Self::AblateHeads(heads) => {
+                let [layers, count] = [meta.model.layers, meta.model.heads].map(|n| n as usize);
+                let mut head_scale = vec![1.0; layers * count];
+                for (layer, head) in heads {
+                    if let Some(scale) = head_scale.get_mut(layer.index() * count + head.index()) {
+                        *scale = 0.0;
+                    }
+                }
+                Interventions { head_scale, ..Interventions::default() }
+            }
+            Self::Knock { keys, from, layers } => knock(meta, ranges(keys), *from, layers),
+            Self::KeepPatches { keys, from, layers } => {
+                let hidden = meta.spans.iter().flat_map(|span| span.keys());
+                let hidden: Vec<u32> =
+                    hidden.map(|key| key as u32).filter(|key| !keys.contains(key)).collect();
+                knock(meta, ranges(&hidden), *from, layers)
+            }
+        }
+    }
+}
+
+fn knock(
+    meta: &TraceMeta,
+    knock_keys: Vec<Range<u32>>,
+    from: KnockFrom,
+    layers: &[u32],
+) -> Interventions {
+    let first = match from {
+        KnockFrom::Answer => meta.prompt_len.saturating_sub(1),
+        KnockFrom::Text => meta.question_keys().start as u32,
+    };
+    let knock_layers =
+        if layers.is_empty() { (0..meta.model.layers).collect() } else { layers.to_vec() };
+    // Open-ended, so that a longer answer is cut as well.
+    let knock_queries = std::iter::once(first..u32::MAX).collect();
+    Interventions { knock_layers, knock_queries, knock_keys, ..Interventions::default() }
+}
+
+/// Positions as ranges.
+fn ranges(positions: &[u32]) -> Vec<Range<u32>> {
+    let mut sorted = positions.to_vec();
+    sorted.sort_unstable();
+    let mut ranges: Vec<Range<u32>> = Vec::new();
+    for position in sorted {
+        match ranges.last_mut() {
+            Some(last) if position <= last.end => last.end = last.end.max(position + 1),
+            _ => ranges.push(position..position + 1),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_become_the_fewest_ranges() {
+        assert_eq!(ranges(&[7, 3, 4, 4, 9, 8]), [3..5, 7..10]);
+        assert_eq!(ranges(&[]), []);
+    }
+}

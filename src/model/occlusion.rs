@@ -1,0 +1,145 @@
+//! Occlusion: cover a part of the picture, score the answer again, and see what it was worth.
+//!
+//! Sliding-window occlusion (Zeiler and Fergus 2014, arXiv 1311.2901) with windows on the grid of
+//! patches: value = log p(answer token | picture) − log p(answer token | picture with the window
+//! blanked). Positive: the window speaks for the token. A coarse round comes first, so that there
+//! is a whole map after a few dozen forwards; the fine round overwrites it window by window, and a
+//! finished map holds the numbers of one round alone.
+
+use super::blank::{BlankFill, Blanker};
+use super::engine::Engine;
+use super::error::{ModelError, Result};
+use super::rescore::{Rescorer, Variant};
+use crate::job::CancelToken;
+use crate::trace::{ImageSpan, Trace};
+
+/// The map's name in the trace.
+pub const OCCLUSION_MAP: &str = "map.occlusion";
+/// Windows along an edge in the first round.
+pub const COARSE_WINDOWS: u32 = 6;
+/// Most windows along an edge in the last round, where nothing else is asked for: one for each
+/// patch of the built-in model, a few hundred forwards at most for others.
+pub const FINE_WINDOWS: u32 = 12;
+
+/// How a picture is covered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OcclusionOptions {
+    /// Windows along an edge in each round, ascending; more than there are patches means one patch
+    /// a window.
+    pub rounds: Vec<u32>,
+    /// What covers them.
+    pub fill: BlankFill,
+}
+
+impl Default for OcclusionOptions {
+    fn default() -> Self {
+        Self { rounds: vec![COARSE_WINDOWS, FINE_WINDOWS], fill: BlankFill::Mean }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Debug)]
+pub struct OcclusionProgress {
+    /// Windows scored.
+    pub done: u32,
+    /// Windows in all rounds.
+    pub total: u32,
+    /// The map as it stands: [G, N].
+    pub map: Vec<f32>,
+}
+
+/// One window: its patches as row and column.
+type Window = Vec<[u32; 2]>;
+
+/// Computes the occlusion map of a trace: [G, N], rows by answer token (the stop id included).
+/// `each` gets the map after every window.
+///
+/// # Errors
+/// A trace without a picture or of another model, a failure of ONNX Runtime, or
+/// [`ModelError::Cancelled`].
+pub fn occlusion(
+    engine: &mut Engine,
+    trace: &Trace,
+    options: &OcclusionOptions,
+    cancel: &CancelToken,
+    each: &mut dyn FnMut(OcclusionProgress),
+) -> Result<Vec<f32>> {
+    let lacks = |what: &str| ModelError::Request {
+        what: "the trace".into(),
+        reason: format!("has no {what}, so nothing can be covered."),
+    };
+    let span = *trace.meta().spans.first().ok_or_else(|| lacks("picture"))?;
+    let picture =
+        trace.picture_preprocessed(span.picture as usize).ok_or_else(|| lacks("picture bytes"))?;
+    let blanker = Blanker::new(&picture, options.fill)?;
+    let rounds: Vec<Vec<Window>> =
+        options.rounds.iter().map(|&windows| windows_of(&span, windows)).collect();
+    let total = rounds.iter().map(Vec::len).sum::<usize>() as u32;
+    let mut scorer = Rescorer::new(engine, trace)?;
+    // Scored the same way as the variants, so that a window without effect is worth 0.
+    let base = scorer.score(engine, [Variant::default()], cancel, &mut |_, _| {})?;
+    let base = base.first().map(|scored| scored.logprobs.clone()).unwrap_or_default();
+    let patches = trace.meta().patches();
+    let mut map = vec![0.0_f32; base.len() * patches];
+    let mut done = 0;
+    for windows in &rounds {
+        let variants =
+            windows.iter().map(|window| Variant::of_picture(blanker.without(&span, window)));
+        scorer.score(engine, variants, cancel, &mut |index, scored| {
+            for (token, (before, after)) in base.iter().zip(&scored.logprobs).enumerate() {
+                for &[row, column] in windows.get(index).into_iter().flatten() {
+                    let patch = (row * span.columns + column) as usize;
+                    map[token * patches + patch] = before - after;
+                }
+            }
+            done += 1;
+            each(OcclusionProgress { done, total, map: map.clone() });
+        })?;
+    }
+    Ok(map)
+}
+
+/// How many windows the rounds have together.
+pub fn window_count(span: &ImageSpan, rounds: &[u32]) -> usize {
+    rounds.iter().map(|&windows| windows_of(span, windows).len()).sum()
+}
+
+/// The grid cut into `windows` × `windows` parts that differ by at most a patch.
+fn windows_of(span: &ImageSpan, windows: u32) -> Vec<Window> {
+    let parts = |patches: u32| {
+        let count = windows.clamp(1, patches);
+        (0..count).map(move |part| part * patches / count..(part + 1) * patches / count)
+    };
+    parts(span.rows)
+        .flat_map(|rows| parts(span.columns).map(move |columns| (rows.clone(), columns)))
+        .map(|(rows, columns)| {
+            rows.flat_map(|row| columns.clone().map(move |column| [row, column])).collect()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Affine, Rect};
+
+    #[test]
+    fn windows_cover_every_patch_once() {
+        let span = ImageSpan {
+            picture: 0,
+            first: 0,
+            rows: 13,
+            columns: 8,
+            preprocessed_rect: Rect { x: 0.0, y: 0.0, width: 80.0, height: 130.0 },
+            original_from_preprocessed: Affine::IDENTITY,
+        };
+        for (windows, expected) in [(6, 36), (12, 12 * 8), (100, 13 * 8), (1, 1)] {
+            let cut = windows_of(&span, windows);
+            assert_eq!(cut.len(), expected);
+            let mut all: Vec<[u32; 2]> = cut.into_iter().flatten().collect();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), 13 * 8);
+        }
+    }
+}
