@@ -8,6 +8,7 @@ pub mod gather;
 pub mod normalise;
 pub mod overview;
 pub mod reduce;
+pub mod relevancy;
 mod stats;
 
 pub use stats::RowStats;

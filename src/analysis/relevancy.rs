@@ -1,0 +1,469 @@
+//! Relevancy as rows: what Chefer et al. (arXiv 2103.15679, rules 5 and 6) say with matrices, at the
+//! cost of the rows that are looked at.
+//!
+//! Rule 6 multiplies matrices, R = (I + Ā_L) … (I + Ā_1) with Ā_l = mean over heads of
+//! (gradient ⊙ attention)⁺, but a map is one row of R. That row satisfies r ← r + r Ā_l from the
+//! *last* layer to the first, starting from the unit vector of its position: exact, and O(L·T²)
+//! where the product costs O(L·T³). Rows of several answer tokens do not depend on each other, so
+//! they are one matrix product a layer, and threads share them out.
+
+use crate::trace::{AnswerIndex, TokenKind, Trace};
+
+/// Consecutive rows of one layer's Ā, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct AbarRows<'a> {
+    /// Position of the first row.
+    pub first: usize,
+    /// Length of each row; entries past it are 0.
+    pub columns: usize,
+    /// [rows, `columns`].
+    pub values: &'a [f32],
+}
+
+/// Which entries of Ā can differ from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// Only those up to the diagonal: a language model.
+    Causal,
+    /// All: a vision tower.
+    Full,
+}
+
+/// Rows of Ā that are multiplied at once where the mask is causal: few enough to leave out most of
+/// the zeros, many enough for a matrix product to be fast.
+const PANEL_ROWS: usize = 128;
+/// Fewer rows of R than this are not worth a thread.
+const ROWS_PER_THREAD: usize = 8;
+
+/// Carries rows of R from the last layer down to the first: r ← r + r Ā_l, exactly.
+///
+/// `rows` is [n, `positions`]: starting rows (unit vectors, or any combination of them) on entry,
+/// rows of R on return. `layers` holds each layer's rows of Ā, first layer first, in ascending order
+/// of position; rows that no block covers are 0. `threads` share the n rows out.
+pub fn propagate(
+    layers: &[Vec<AbarRows<'_>>],
+    mask: Mask,
+    rows: &mut [f32],
+    positions: usize,
+    threads: usize,
+) {
+    if positions == 0 || rows.is_empty() {
+        return;
+    }
+    let count = rows.len() / positions;
+    let threads = threads.clamp(1, count.div_ceil(ROWS_PER_THREAD));
+    let share = count.div_ceil(threads) * positions;
+    if threads == 1 {
+        propagate_share(layers, mask, rows, positions);
+        return;
+    }
+    std::thread::scope(|scope| {
+        for part in rows.chunks_mut(share) {
+            scope.spawn(move || propagate_share(layers, mask, part, positions));
+        }
+    });
+}
+
+fn propagate_share(
+    layers: &[Vec<AbarRows<'_>>],
+    mask: Mask,
+    rows: &mut [f32],
+    positions: usize,
+) {
+    let mut old = Vec::new();
+    for blocks in layers.iter().rev() {
+        if mask == Mask::Full {
+            // Every row of Ā changes every entry: all are read before any is written.
+            old.clear();
+            old.extend_from_slice(rows);
+        }
+        for block in blocks {
+            let last = block.first + block.values.len() / block.columns.max(1);
+            let step = if mask == Mask::Causal { PANEL_ROWS } else { positions };
+            let mut first = block.first;
+            while first < last {
+                let end = (first + step).min(last);
+                // A causal row changes entries up to its own position only; going upwards, all
+                // of them but the panel's own have been read already.
+                if mask == Mask::Causal {
+                    old.clear();
+                    for row in rows.chunks_exact(positions) {
+                        old.extend_from_slice(&row[first..end]);
+                    }
+                }
+                let (coefficients, stride) = match mask {
+                    Mask::Causal => (&old[..], end - first),
+                    Mask::Full => (&old[first..], positions),
+                };
+                let columns = match mask {
+                    Mask::Causal => block.columns.min(end),
+                    Mask::Full => block.columns.min(positions),
+                };
+                let values = &block.values[(first - block.first) * block.columns..];
+                let factors = Factors { values: coefficients, stride };
+                add_product(factors, values, [end - first, columns], block.columns, rows, positions);
+                first = end;
+            }
+        }
+    }
+}
+
+/// The entries of R that a product reads: [n, k] with `stride` between rows.
+#[derive(Clone, Copy)]
+struct Factors<'a> {
+    values: &'a [f32],
+    stride: usize,
+}
+
+/// rows[:, ..columns] += factors [n, k] × values [k, columns], the latter with `values_stride`
+/// between rows.
+fn add_product(
+    factors: Factors<'_>,
+    values: &[f32],
+    [k, columns]: [usize; 2],
+    values_stride: usize,
+    rows: &mut [f32],
+    positions: usize,
+) {
+    let n = rows.len() / positions;
+    if n == 0 || k == 0 || columns == 0 {
+        return;
+    }
+    let fits = columns <= positions
+        && columns <= values_stride
+        && k <= factors.stride
+        && factors.values.len() >= (n - 1) * factors.stride + k
+        && values.len() >= (k - 1) * values_stride + columns;
+    assert!(fits, "rows of Ā end before the positions that they were given for");
+    // SAFETY: the assertion above keeps every index inside its slice, `rows` is not shared, and the
+    // pointers are aligned because they come from slices of f32.
+    unsafe {
+        matrixmultiply::sgemm(
+            n,
+            k,
+            columns,
+            1.0,
+            factors.values.as_ptr(),
+            factors.stride as isize,
+            1,
+            values.as_ptr(),
+            values_stride as isize,
+            1,
+            1.0,
+            rows.as_mut_ptr(),
+            positions as isize,
+            1,
+        );
+    }
+}
+
+/// Row `start` of R as it is kept in a trace: without the unit vector that it began as, and divided
+/// by its sum (equations 8 and 9 of the paper, whose residual is added back only to multiply on), so
+/// that an entry is a *share* of the token's relevancy. A row without any stays 0.
+pub fn normalise_row(row: &mut [f32], start: usize) {
+    if let Some(own) = row.get_mut(start) {
+        *own -= 1.0;
+    }
+    let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
+    let factor = if sum > 0.0 { (1.0 / sum) as f32 } else { 0.0 };
+    row.iter_mut().for_each(|value| *value *= factor);
+}
+
+/// What an answer token rests on: shares of its relevancy that sum to 1 (or are all 0).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reliance {
+    /// The patches.
+    pub picture: f32,
+    /// The words of the question.
+    pub question: f32,
+    /// The answer before this token, and answers of earlier turns.
+    pub answer: f32,
+    /// The system prompt, the template's own words and control tokens.
+    pub other: f32,
+}
+
+impl Reliance {
+    /// Of one row of relevancy.llm, `[T]`.
+    pub fn of(row: &[f32], trace: &Trace) -> Self {
+        let mut shares = Self::default();
+        let mut sum = 0.0;
+        for (value, token) in row.iter().zip(&trace.meta().tokens) {
+            sum += value;
+            *match token.kind {
+                TokenKind::Image => &mut shares.picture,
+                TokenKind::Question if token.word.is_some() => &mut shares.question,
+                TokenKind::Answer => &mut shares.answer,
+                _ => &mut shares.other,
+            } += value;
+        }
+        if sum > 0.0 {
+            let Self { picture, question, answer, other } = &mut shares;
+            [picture, question, answer, other].into_iter().for_each(|share| *share /= sum);
+        }
+        shares
+    }
+
+    /// The picture's share of what is either picture or question: LVLM-Interpret's question whether
+    /// an answer is grounded.
+    pub fn grounding(&self) -> f32 {
+        let both = self.picture + self.question;
+        if both > 0.0 { self.picture / both } else { 0.0 }
+    }
+}
+
+/// A word of the last question with its relevancy for some answer tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WordRelevancy {
+    /// Its pieces, joined.
+    pub text: String,
+    /// Positions of its tokens.
+    pub keys: Vec<usize>,
+    /// Mean over its tokens.
+    pub value: f32,
+}
+
+/// The question's words and the picture in one relevancy row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TextRelevancy {
+    /// In the order of the question.
+    pub words: Vec<WordRelevancy>,
+    /// Largest relevancy of a patch (LVLM-Interpret's "max_img").
+    pub patch_max: f32,
+    /// Sum over all patches.
+    pub patch_sum: f32,
+}
+
+impl TextRelevancy {
+    /// Of one row over all positions, `[T]`: relevancy.llm of a token, or a mean of several.
+    pub fn of(row: &[f32], trace: &Trace) -> Self {
+        let meta = trace.meta();
+        let mut words: Vec<(Option<u32>, WordRelevancy)> = Vec::new();
+        for key in meta.question_keys() {
+            let (Some(token), Some(&value)) = (meta.tokens.get(key), row.get(key)) else { continue };
+            if token.kind != TokenKind::Question || token.word.is_none() {
+                continue;
+            }
+            match words.last_mut() {
+                Some((word, entry)) if *word == token.word => {
+                    entry.text.push_str(&token.text);
+                    entry.keys.push(key);
+                    entry.value += value;
+                }
+                _ => {
+                    let entry = WordRelevancy { text: token.text.clone(), keys: vec![key], value };
+                    words.push((token.word, entry));
+                }
+            }
+        }
+        let patches = || meta.spans.iter().flat_map(|span| row.get(span.keys()).unwrap_or_default());
+        Self {
+            words: words
+                .into_iter()
+                .map(|(_, mut word)| {
+                    word.value /= word.keys.len() as f32;
+                    word
+                })
+                .collect(),
+            patch_max: patches().copied().fold(0.0, f32::max),
+            patch_sum: patches().sum(),
+        }
+    }
+}
+
+/// The answer's words: each its text and its tokens. A token without a word stands alone.
+pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<AnswerIndex>)> {
+    let mut words: Vec<(Option<u32>, String, Vec<AnswerIndex>)> = Vec::new();
+    for (index, token) in (0u32..).zip(trace.meta().answer_tokens()) {
+        match words.last_mut() {
+            Some((word, text, tokens)) if word.is_some() && *word == token.word => {
+                text.push_str(&token.text);
+                tokens.push(AnswerIndex(index));
+            }
+            _ => words.push((token.word, token.text.clone(), vec![AnswerIndex(index)])),
+        }
+    }
+    words.into_iter().map(|(_, text, tokens)| (text, tokens)).collect()
+}
+
+/// Mean of a map's rows over answer tokens: LVLM-Interpret's way from tokens to words. `None` where
+/// the trace has no such map or a token does not exist.
+pub fn mean_row(trace: &Trace, map: &str, tokens: &[AnswerIndex]) -> Option<Vec<f32>> {
+    let mut mean = trace.map_row(map, *tokens.first()?)?.into_owned();
+    for &token in &tokens[1..] {
+        let row = trace.map_row(map, token)?;
+        mean.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
+    }
+    let count = tokens.len() as f32;
+    mean.iter_mut().for_each(|value| *value /= count);
+    Some(mean)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    use rand::RngExt as _;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
+
+    fn a_trace() -> Trace {
+        let geometry = Geometry::named("small").unwrap();
+        Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap()
+    }
+
+    /// R by rule 6 itself, in f64: R ← R + Ā R from the first layer to the last.
+    fn by_matrices(layers: &[Vec<f32>], side: usize) -> Vec<f64> {
+        let mut relevance = vec![0.0_f64; side * side];
+        (0..side).for_each(|i| relevance[i * side + i] = 1.0);
+        for layer in layers {
+            let mut next = relevance.clone();
+            for i in 0..side {
+                for k in 0..side {
+                    let factor = f64::from(layer[i * side + k]);
+                    for j in 0..side {
+                        next[i * side + j] += factor * relevance[k * side + j];
+                    }
+                }
+            }
+            relevance = next;
+        }
+        relevance
+    }
+
+    /// Random Ā [layers][side, side] with zeros sprinkled in, as clamping leaves them.
+    fn random(layers: usize, side: usize, mask: Mask) -> Vec<Vec<f32>> {
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        let mut entry = |row: usize, column: usize| {
+            let value: f32 = random.random::<f32>() - 0.3;
+            if mask == Mask::Causal && column > row { 0.0 } else { value.max(0.0) / side as f32 }
+        };
+        (0..layers)
+            .map(|_| (0..side * side).map(|i| entry(i / side, i % side)).collect())
+            .collect()
+    }
+
+    fn close(found: &[f32], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len());
+        let largest = expected.iter().copied().fold(0.0, f64::max);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() <= 1e-6 * largest, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn rows_are_those_of_the_matrices_of_rule_6() {
+        // More positions than a panel has rows, and more rows than one thread takes.
+        for (side, mask) in
+            [(7, Mask::Causal), (300, Mask::Causal), (7, Mask::Full), (150, Mask::Full)]
+        {
+            let abar = random(3, side, mask);
+            let relevance = by_matrices(&abar, side);
+            let blocks = |split: usize| -> Vec<Vec<AbarRows<'_>>> {
+                let block = |layer, first: usize, last: usize| {
+                    let layer: &'_ Vec<f32> = layer;
+                    let values = &layer[first * side..last * side];
+                    AbarRows { first, columns: side, values }
+                };
+                abar.iter()
+                    .map(|layer| vec![block(layer, 0, split), block(layer, split, side)])
+                    .collect()
+            };
+            for threads in [1, 3] {
+                let starts: Vec<usize> = (0..side).step_by(side.div_ceil(20)).collect();
+                let mut rows = vec![0.0; starts.len() * side];
+                starts.iter().enumerate().for_each(|(i, start)| rows[i * side + start] = 1.0);
+                propagate(&blocks(side / 3), mask, &mut rows, side, threads);
+                for (row, &start) in rows.chunks_exact(side).zip(&starts) {
+                    close(row, &relevance[start * side..(start + 1) * side]);
+                }
+            }
+            // The recursion is linear in where it starts.
+            let mut mean = vec![1.0 / side as f32; side];
+            propagate(&blocks(1), mask, &mut mean, side, 1);
+            let expected: Vec<f64> = (0..side)
+                .map(|j| (0..side).map(|i| relevance[i * side + j]).sum::<f64>() / side as f64)
+                .collect();
+            close(&mean, &expected);
+        }
+    }
+
+    #[test]
+    fn shorter_rows_and_missing_rows_count_as_zeros() {
+        let side = 6;
+        let mut abar = random(2, side, Mask::Causal);
+        // The prompt's rows end where the prompt does; row 4 is nowhere.
+        let prompt = 4;
+        for layer in &mut abar {
+            layer[4 * side..5 * side].fill(0.0);
+        }
+        let cut: Vec<Vec<f32>> = abar
+            .iter()
+            .map(|layer| {
+                let rows = layer.chunks_exact(side).take(prompt);
+                rows.flat_map(|row| row[..prompt].to_vec()).collect()
+            })
+            .collect();
+        let layers: Vec<Vec<AbarRows<'_>>> = abar
+            .iter()
+            .zip(&cut)
+            .map(|(layer, cut)| {
+                vec![
+                    AbarRows { first: 0, columns: prompt, values: cut },
+                    AbarRows { first: 5, columns: side, values: &layer[5 * side..] },
+                ]
+            })
+            .collect();
+        let mut row = vec![0.0; side];
+        row[5] = 1.0;
+        propagate(&layers, Mask::Causal, &mut row, side, 1);
+        close(&row, &by_matrices(&abar, side)[5 * side..]);
+        propagate(&[], Mask::Causal, &mut row, side, 1);
+        propagate(&layers, Mask::Causal, &mut [], side, 1);
+    }
+
+    #[test]
+    fn a_kept_row_holds_shares() {
+        let mut row = [0.5, 0.0, 2.5];
+        normalise_row(&mut row, 2);
+        assert_eq!(row, [0.25, 0.0, 0.75]);
+        let mut empty = [0.0, 1.0];
+        normalise_row(&mut empty, 1);
+        assert_eq!(empty, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn reliance_splits_a_row_by_what_its_positions_are() {
+        let trace = a_trace();
+        let positions = trace.shape().positions;
+        let meta = trace.meta();
+        let row = vec![1.0; positions];
+        let shares = Reliance::of(&row, &trace);
+        let total = shares.picture + shares.question + shares.answer + shares.other;
+        assert!((total - 1.0).abs() < 1e-5);
+        let expected = meta.patches() as f32 / positions as f32;
+        assert!((shares.picture - expected).abs() < 1e-5);
+        assert!(shares.question > 0.0 && shares.answer > 0.0);
+        let grounding = shares.grounding();
+        assert!((grounding - shares.picture / (shares.picture + shares.question)).abs() < 1e-6);
+        assert_eq!(Reliance::of(&vec![0.0; positions], &trace), Reliance::default());
+        assert_eq!(Reliance::default().grounding(), 0.0);
+
+        let text = TextRelevancy::of(&row, &trace);
+        assert!((text.patch_sum - meta.patches() as f32).abs() < 1e-3);
+        assert_eq!(text.patch_max, 1.0);
+        assert!(!text.words.is_empty());
+        assert!(text.words.iter().all(|word| word.value == 1.0 && !word.keys.is_empty()));
+    }
+
+    #[test]
+    fn every_answer_token_belongs_to_one_word() {
+        let trace = a_trace();
+        let words = answer_words(&trace);
+        let tokens: Vec<u32> =
+            words.iter().flat_map(|(_, tokens)| tokens.iter().map(|token| token.0)).collect();
+        assert_eq!(tokens, (0..trace.shape().generated as u32).collect::<Vec<_>>());
+        assert!(mean_row(&trace, "map.nowhere", &[AnswerIndex(0)]).is_none());
+        assert!(mean_row(&trace, "relevancy.llm", &[]).is_none());
+    }
+}
