@@ -35,76 +35,90 @@ const PANEL_ROWS: usize = 128;
 /// Fewer rows of R than this are not worth a thread.
 const ROWS_PER_THREAD: usize = 8;
 
-/// Carries rows of R from the last layer down to the first: r ← r + r Ā_l, exactly.
+/// Carries rows of R from the last layer down to the first, r ← r + r Ā_l, and returns r minus what
+/// it started from.
 ///
-/// `rows` is [n, `positions`]: starting rows (unit vectors, or any combination of them) on entry,
-/// rows of R on return. `layers` holds each layer's rows of Ā, first layer first, in ascending order
-/// of position; rows that no block covers are 0. `threads` share the n rows out.
+/// `starts` is [n, `positions`]: unit vectors, or any combination of them. They are kept apart from
+/// what is added to them, because a faint relevancy beside a 1 would lose its last digits. `layers`
+/// holds each layer's rows of Ā, first layer first, in ascending order of position; rows that no
+/// block covers are 0. `threads` share the n rows out.
 pub fn propagate(
     layers: &[Vec<AbarRows<'_>>],
     mask: Mask,
-    rows: &mut [f32],
+    starts: &[f32],
     positions: usize,
     threads: usize,
-) {
-    if positions == 0 || rows.is_empty() {
-        return;
+) -> Vec<f32> {
+    let mut rows = vec![0.0; starts.len()];
+    if positions == 0 || starts.is_empty() {
+        return rows;
     }
-    let count = rows.len() / positions;
+    let count = starts.len() / positions;
     let threads = threads.clamp(1, count.div_ceil(ROWS_PER_THREAD));
     let share = count.div_ceil(threads) * positions;
     if threads == 1 {
-        propagate_share(layers, mask, rows, positions);
-        return;
+        propagate_share(layers, mask, starts, &mut rows, positions);
+        return rows;
     }
     std::thread::scope(|scope| {
-        for part in rows.chunks_mut(share) {
-            scope.spawn(move || propagate_share(layers, mask, part, positions));
+        for (starts, rows) in starts.chunks(share).zip(rows.chunks_mut(share)) {
+            scope.spawn(move || propagate_share(layers, mask, starts, rows, positions));
         }
     });
+    rows
 }
 
 fn propagate_share(
     layers: &[Vec<AbarRows<'_>>],
     mask: Mask,
+    starts: &[f32],
     rows: &mut [f32],
     positions: usize,
 ) {
-    let mut old = Vec::new();
+    let mut whole = Vec::new();
     for blocks in layers.iter().rev() {
         if mask == Mask::Full {
             // Every row of Ā changes every entry: all are read before any is written.
-            old.clear();
-            old.extend_from_slice(rows);
+            entries(starts, rows, positions, 0..positions, &mut whole);
         }
         for block in blocks {
             let last = block.first + block.values.len() / block.columns.max(1);
             let step = if mask == Mask::Causal { PANEL_ROWS } else { positions };
-            let mut first = block.first;
-            while first < last {
+            let mut panel = Vec::new();
+            for first in (block.first..last).step_by(step) {
                 let end = (first + step).min(last);
                 // A causal row changes entries up to its own position only; going upwards, all
                 // of them but the panel's own have been read already.
-                if mask == Mask::Causal {
-                    old.clear();
-                    for row in rows.chunks_exact(positions) {
-                        old.extend_from_slice(&row[first..end]);
+                let (factors, columns) = match mask {
+                    Mask::Causal => {
+                        entries(starts, rows, positions, first..end, &mut panel);
+                        (Factors { values: &panel, stride: end - first }, block.columns.min(end))
                     }
-                }
-                let (coefficients, stride) = match mask {
-                    Mask::Causal => (&old[..], end - first),
-                    Mask::Full => (&old[first..], positions),
-                };
-                let columns = match mask {
-                    Mask::Causal => block.columns.min(end),
-                    Mask::Full => block.columns.min(positions),
+                    Mask::Full => {
+                        let values = &whole[first..];
+                        (Factors { values, stride: positions }, block.columns.min(positions))
+                    }
                 };
                 let values = &block.values[(first - block.first) * block.columns..];
-                let factors = Factors { values: coefficients, stride };
-                add_product(factors, values, [end - first, columns], block.columns, rows, positions);
-                first = end;
+                let shape = [end - first, columns];
+                add_product(factors, values, shape, block.columns, rows, positions);
             }
         }
+    }
+}
+
+/// Columns of R: what the rows started from and what was added.
+fn entries(
+    starts: &[f32],
+    rows: &[f32],
+    positions: usize,
+    columns: std::ops::Range<usize>,
+    out: &mut Vec<f32>,
+) {
+    out.clear();
+    for (start, row) in starts.chunks_exact(positions).zip(rows.chunks_exact(positions)) {
+        let pairs = start[columns.clone()].iter().zip(&row[columns.clone()]);
+        out.extend(pairs.map(|(start, added)| start + added));
     }
 }
 
@@ -157,13 +171,31 @@ fn add_product(
     }
 }
 
-/// Row `start` of R as it is kept in a trace: without the unit vector that it began as, and divided
-/// by its sum (equations 8 and 9 of the paper, whose residual is added back only to multiply on), so
-/// that an entry is a *share* of the token's relevancy. A row without any stays 0.
-pub fn normalise_row(row: &mut [f32], start: usize) {
-    if let Some(own) = row.get_mut(start) {
-        *own -= 1.0;
+/// The row of R that a map is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The row of one position: a predicting position, or a class token.
+    Position(usize),
+    /// The mean of all rows: a vision tower without a class token.
+    Mean,
+}
+
+impl Start {
+    /// The row before any layer.
+    pub fn row(self, positions: usize) -> Vec<f32> {
+        let mut row = vec![0.0; positions];
+        match self {
+            Self::Position(position) => row[position] = 1.0,
+            Self::Mean => row.fill(1.0 / positions.max(1) as f32),
+        }
+        row
     }
+}
+
+/// What was added to a row of R, as it is kept in a trace: divided by its sum (equations 8 and 9 of
+/// the paper, whose residual is added back only to multiply on), so that an entry is a *share* of
+/// the token's relevancy. A row without any stays 0.
+pub fn normalise_row(row: &mut [f32]) {
     let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
     let factor = if sum > 0.0 { (1.0 / sum) as f32 } else { 0.0 };
     row.iter_mut().for_each(|value| *value *= factor);
@@ -239,7 +271,9 @@ impl TextRelevancy {
         let meta = trace.meta();
         let mut words: Vec<(Option<u32>, WordRelevancy)> = Vec::new();
         for key in meta.question_keys() {
-            let (Some(token), Some(&value)) = (meta.tokens.get(key), row.get(key)) else { continue };
+            let (Some(token), Some(&value)) = (meta.tokens.get(key), row.get(key)) else {
+                continue;
+            };
             if token.kind != TokenKind::Question || token.word.is_none() {
                 continue;
             }
@@ -255,7 +289,8 @@ impl TextRelevancy {
                 }
             }
         }
-        let patches = || meta.spans.iter().flat_map(|span| row.get(span.keys()).unwrap_or_default());
+        let patches =
+            || meta.spans.iter().flat_map(|span| row.get(span.keys()).unwrap_or_default());
         Self {
             words: words
                 .into_iter()
@@ -338,9 +373,7 @@ mod tests {
             let value: f32 = random.random::<f32>() - 0.3;
             if mask == Mask::Causal && column > row { 0.0 } else { value.max(0.0) / side as f32 }
         };
-        (0..layers)
-            .map(|_| (0..side * side).map(|i| entry(i / side, i % side)).collect())
-            .collect()
+        (0..layers).map(|_| (0..side * side).map(|i| entry(i / side, i % side)).collect()).collect()
     }
 
     fn close(found: &[f32], expected: &[f64]) {
@@ -369,22 +402,27 @@ mod tests {
                     .map(|layer| vec![block(layer, 0, split), block(layer, split, side)])
                     .collect()
             };
+            let minus = |rows: &[f64], starts: &[f32]| -> Vec<f64> {
+                rows.iter().zip(starts).map(|(row, start)| row - f64::from(*start)).collect()
+            };
             for threads in [1, 3] {
-                let starts: Vec<usize> = (0..side).step_by(side.div_ceil(20)).collect();
-                let mut rows = vec![0.0; starts.len() * side];
-                starts.iter().enumerate().for_each(|(i, start)| rows[i * side + start] = 1.0);
-                propagate(&blocks(side / 3), mask, &mut rows, side, threads);
-                for (row, &start) in rows.chunks_exact(side).zip(&starts) {
-                    close(row, &relevance[start * side..(start + 1) * side]);
+                let positions: Vec<usize> = (0..side).step_by(side.div_ceil(20)).collect();
+                let starts: Vec<f32> =
+                    positions.iter().flat_map(|&p| Start::Position(p).row(side)).collect();
+                let rows = propagate(&blocks(side / 3), mask, &starts, side, threads);
+                for ((row, &p), start) in
+                    rows.chunks_exact(side).zip(&positions).zip(starts.chunks_exact(side))
+                {
+                    close(row, &minus(&relevance[p * side..(p + 1) * side], start));
                 }
             }
             // The recursion is linear in where it starts.
-            let mut mean = vec![1.0 / side as f32; side];
-            propagate(&blocks(1), mask, &mut mean, side, 1);
+            let start = Start::Mean.row(side);
+            let mean = propagate(&blocks(1), mask, &start, side, 1);
             let expected: Vec<f64> = (0..side)
                 .map(|j| (0..side).map(|i| relevance[i * side + j]).sum::<f64>() / side as f64)
                 .collect();
-            close(&mean, &expected);
+            close(&mean, &minus(&expected, &start));
         }
     }
 
@@ -414,21 +452,22 @@ mod tests {
                 ]
             })
             .collect();
-        let mut row = vec![0.0; side];
-        row[5] = 1.0;
-        propagate(&layers, Mask::Causal, &mut row, side, 1);
-        close(&row, &by_matrices(&abar, side)[5 * side..]);
-        propagate(&[], Mask::Causal, &mut row, side, 1);
-        propagate(&layers, Mask::Causal, &mut [], side, 1);
+        let start = Start::Position(5).row(side);
+        let row = propagate(&layers, Mask::Causal, &start, side, 1);
+        let mut expected = by_matrices(&abar, side)[5 * side..].to_vec();
+        expected[5] -= 1.0;
+        close(&row, &expected);
+        assert!(propagate(&[], Mask::Causal, &start, side, 1).iter().all(|&value| value == 0.0));
+        assert!(propagate(&layers, Mask::Causal, &[], side, 1).is_empty());
     }
 
     #[test]
     fn a_kept_row_holds_shares() {
-        let mut row = [0.5, 0.0, 2.5];
-        normalise_row(&mut row, 2);
+        let mut row = [0.5, 0.0, 1.5];
+        normalise_row(&mut row);
         assert_eq!(row, [0.25, 0.0, 0.75]);
-        let mut empty = [0.0, 1.0];
-        normalise_row(&mut empty, 1);
+        let mut empty = [0.0; 2];
+        normalise_row(&mut empty);
         assert_eq!(empty, [0.0, 0.0]);
     }
 

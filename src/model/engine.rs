@@ -97,7 +97,8 @@ impl Engine {
     pub fn load(options: &EngineOptions, progress: &mut dyn FnMut(Progress)) -> Result<Self> {
         let bundle = Bundle::open(&options.bundle)?;
         let runtime = Runtime::load(options.runtime.as_deref())?;
-        let session_options = SessionOptions { device: options.device, threads: options.threads };
+        let (device, threads) = (options.device, options.threads);
+        let session_options = SessionOptions { device, threads, prepack: true };
         let (sessions, notes) =
             Sessions::open(runtime, &bundle, session_options, &mut |done, total| {
                 progress(Progress { stage: Stage::Load, done, total });
@@ -280,6 +281,24 @@ impl Engine {
         self.counters.vision_runs += 1;
         self.picture = Some(KeptPicture { key, features, attention: weights });
         Ok(key)
+    }
+
+    /// Key and features of a picture that was already resized, cropped and normalised; the vision
+    /// tower runs unless it has just seen it.
+    pub(super) fn features_of(
+        &mut self,
+        pixel_values: &[f32],
+        cancel: &CancelToken,
+    ) -> Result<([u8; 32], Arc<Vec<f32>>)> {
+        let key: [u8; 32] = Sha256::digest(bytemuck::cast_slice::<f32, u8>(pixel_values)).into();
+        if let Some(kept) = self.picture.as_ref().filter(|kept| kept.key == key) {
+            return Ok((key, Arc::clone(&kept.features)));
+        }
+        let side = self.bundle.manifest().vision.image_size;
+        let features = Arc::new(self.sessions.vision(pixel_values.to_vec(), side, cancel)?);
+        self.counters.vision_runs += 1;
+        self.picture = Some(KeptPicture { key, features: Arc::clone(&features), attention: None });
+        Ok((key, features))
     }
 
     pub(super) fn start_trace(

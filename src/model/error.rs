@@ -232,6 +232,26 @@ pub enum ModelError {
         /// Name and hash of the bundle that is open.
         open: String,
     },
+    /// The bundle was exported without the graphs that go backward.
+    #[error("the bundle {folder} has no graph `{graph}`, so relevancy cannot be computed with it. {EXPORT_AGAIN}", folder = folder.display())]
+    NoRelevancy {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The graph's name.
+        graph: &'static str,
+    },
+    /// There is not enough memory for a backward pass.
+    #[error(
+        "relevancy over {positions} positions needs about {} of memory, but {} may be used. Close other programs, allow more with --memory, ask a shorter question, or compute fewer methods (`llm` needs the least).", gigabytes(*.needed_bytes), gigabytes(*.budget_bytes)
+    )]
+    Memory {
+        /// T.
+        positions: usize,
+        /// The estimate.
+        needed_bytes: u64,
+        /// What is free, or what was allowed.
+        budget_bytes: u64,
+    },
     /// A request does not fit the model.
     #[error("{what} {reason}")]
     Request {
@@ -246,6 +266,10 @@ pub enum ModelError {
     /// The request was cancelled.
     #[error("cancelled")]
     Cancelled,
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 / 1e9)
 }
 
 /// What the functions of this module return.

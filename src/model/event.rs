@@ -18,6 +18,8 @@ pub enum Stage {
     Prefill,
     /// One token after the other.
     Decode,
+    /// Backward passes for relevancy.
+    Relevancy,
 }
 
 impl std::fmt::Display for Stage {
@@ -28,6 +30,7 @@ impl std::fmt::Display for Stage {
             Self::Vision => "looking at the picture",
             Self::Prefill => "reading the question",
             Self::Decode => "answering",
+            Self::Relevancy => "computing relevancy",
         })
     }
 }

@@ -20,6 +20,7 @@ mod manifest;
 mod occlusion;
 mod preprocess;
 mod prompt;
+mod relevancy;
 mod replay;
 mod request;
 mod rescore;
@@ -46,6 +47,9 @@ pub use occlusion::{
 };
 pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
+pub use relevancy::{
+    GRADIENT_ATTENTION, MemoryEstimate, RelevancyMethod, RelevancyRequest, RelevancyTimings,
+};
 pub use replay::Replay;
 pub use request::{
     AskOptions, AskRequest, Device, EngineOptions, Interventions, MAX_PICTURE_BYTES, Picture, Rows,

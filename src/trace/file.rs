@@ -136,7 +136,17 @@ impl Trace {
                 format!("has shape {:?}, but the ids have {:?}", probabilities.shape, ids.shape),
             ));
         }
-        Ok(Self { id: TraceId::next(), path: path.map(Path::to_owned), meta, shape, rows, tensors })
+        let mut trace = Self {
+            id: TraceId::next(),
+            path: path.map(Path::to_owned),
+            meta,
+            shape,
+            rows,
+            tensors,
+            pages: BTreeMap::new(),
+        };
+        trace.find_pages(path)?;
+        Ok(trace)
     }
 
     /// Size of the file that [`Self::write`] makes, without its header.
@@ -334,7 +344,7 @@ fn expected_tensor(
         "answer.logprob" => (Dtype::F32, vec![generated]),
         "answer.topk_ids" => (Dtype::I32, vec![generated, None]),
         "answer.topk_logprob" => (Dtype::F32, vec![generated, None]),
-        "relevancy.llm" => (Dtype::F32, vec![generated, positions]),
+        "relevancy.llm" | "relevancy.llm_own" => (Dtype::F32, vec![generated, positions]),
         "relevancy.vit" | "relevancy.all" => (Dtype::F32, vec![generated, Some(meta.patches())]),
         _ if name.starts_with("map.") => (Dtype::F32, vec![generated, Some(meta.patches())]),
         _ if name.starts_with("picture.") && name.ends_with(".preprocessed") => {

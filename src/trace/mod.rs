@@ -9,6 +9,7 @@ mod build;
 mod error;
 mod file;
 mod meta;
+mod pages;
 mod span;
 pub mod synthetic;
 mod tensor;
@@ -22,5 +23,6 @@ pub use meta::{
     ModelInfo, PreprocessInfo, PreprocessMode, Provenance, Sampling, Timings, TokenInfo, TokenKind,
     TraceMeta,
 };
+pub use pages::GRADIENT_ATTENTION;
 pub use span::{Affine, ImageSpan, PatchRef, Rect};
 pub use tensor::{Dtype, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId};

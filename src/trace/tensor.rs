@@ -152,6 +152,8 @@ pub struct Trace {
     pub(super) shape: Shape,
     pub(super) rows: Vec<u32>,
     pub(super) tensors: BTreeMap<String, Tensor>,
+    /// Pages beside the attention, each as a trace whose attention they are.
+    pub(super) pages: BTreeMap<String, Arc<Trace>>,
 }
 
 impl Trace {
@@ -319,7 +321,13 @@ impl Trace {
         trace
             .tensors
             .insert(name.to_owned(), owned(Dtype::F32, shape, bytemuck::cast_slice(values)));
+        trace.find_pages(self.path.as_deref())?;
         Ok(trace)
+    }
+
+    /// Adds time that was spent on relevancy.
+    pub(crate) fn add_relevancy_time(&mut self, seconds: f64) {
+        self.meta.timings.relevancy += seconds;
     }
 
     fn numbers<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&self, name: &str) -> Cow<'_, [T]> {

@@ -112,7 +112,7 @@ impl Manifest {
     /// File names stay in the folder, and every graph's files are listed.
     pub(super) fn check_files(&self, path: &Path) -> Result<()> {
         let listed = self.files.keys().map(|name| (format!("files.{name}"), name));
-        let of_graphs = self.graphs.iter().into_iter().flat_map(|(graph, entry)| {
+        let of_graphs = self.graphs.iter().flat_map(|(graph, entry)| {
             std::iter::once((format!("graphs.{graph}.file"), &entry.file))
                 .chain(entry.data.iter().map(move |name| (format!("graphs.{graph}.data"), name)))
         });
@@ -153,12 +153,8 @@ impl Manifest {
     /// other sections promise. (That the files really have them is checked when they are loaded.)
     pub(super) fn check_graphs(&self, error: &dyn Fn(&str, String) -> ModelError) -> Result<()> {
         for (graph, expected) in self.expected_ports() {
-            let entry = match graph {
-                "vision" => &self.graphs.vision,
-                "vision_attention" => &self.graphs.vision_attention,
-                "embed" => &self.graphs.embed,
-                _ => &self.graphs.decoder,
-            };
+            // Bundles without the graphs for relevancy are good for everything else.
+            let Some(entry) = self.graphs.get(graph) else { continue };
             for port in expected {
                 let (side, ports) = if port.output {
                     ("outputs", &entry.outputs)
@@ -240,6 +236,38 @@ impl Manifest {
             decoder.push(output(&format!("attn_{layer}"), F16, &[None, Some(heads), None, None]));
             decoder.push(output(&format!("head_mean_{layer}"), F16, &[None, None, None]));
         }
+        let mut relevancy = vec![
+            input("inputs_embeds", F32, &[Some(1), None, Some(hidden)]),
+            input("pos", I64, &[None]),
+            input("ids", I64, &[None]),
+            input("w", F32, &[None]),
+            output("d_inputs", F32, &[Some(1), None, Some(hidden)]),
+        ];
+        let mut relevancy_rows = vec![
+            input("inputs_embeds", F32, &[Some(1), None, Some(hidden)]),
+            input("ids", I64, &[None]),
+            input("w", F32, &[None]),
+        ];
+        let cache = [Some(1), Some(kv_heads), None, Some(head_dim)];
+        for layer in 0..layers {
+            for kind in ["k", "v"] {
+                relevancy_rows.push(input(&format!("past_{kind}_{layer}"), self.dtype, &cache));
+            }
+            let rows = [Some(heads), None, None];
+            relevancy_rows.push(output(&format!("grad_attn_{layer}"), F32, &rows));
+            for ports in [&mut relevancy, &mut relevancy_rows] {
+                ports.push(output(&format!("abar_{layer}"), F32, &[None, None]));
+            }
+        }
+        let d_features = [Some(self.vision.features), Some(hidden)];
+        let mut relevancy_vision = vec![
+            input("pixel_values", F32, &[Some(1), Some(3), Some(side), Some(side)]),
+            input("d_image_features", F32, &d_features),
+        ];
+        for layer in 0..self.vision.layers_with_gradient {
+            let name = format!("vision_abar_{layer}");
+            relevancy_vision.push(output(&name, F32, &[tokens, tokens]));
+        }
         vec![
             ("vision", vec![pixels, features]),
             ("vision_attention", vision_attention),
@@ -252,6 +280,9 @@ impl Manifest {
                 ],
             ),
             ("decoder", decoder),
+            ("relevancy", relevancy),
+            ("relevancy_rows", relevancy_rows),
+            ("relevancy_vision", relevancy_vision),
         ]
     }
 }

@@ -108,17 +108,40 @@ pub struct Graphs {
     pub embed: Graph,
     /// inputs_embeds, past keys and values → logits, presents, attention.
     pub decoder: Graph,
+    /// inputs_embeds, one seed → every row of Ā, gradient at the inputs.
+    #[serde(default)]
+    pub relevancy: Option<Graph>,
+    /// inputs_embeds, past keys and values → each row of Ā from its own score.
+    #[serde(default)]
+    pub relevancy_rows: Option<Graph>,
+    /// pixel_values, gradient at the features → Ā of the vision tower.
+    #[serde(default)]
+    pub relevancy_vision: Option<Graph>,
 }
 
 impl Graphs {
     /// Name and graph, in the order in which they run.
-    pub fn iter(&self) -> [(&'static str, &Graph); 4] {
-        [
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Graph)> {
+        let always = [
             ("vision", &self.vision),
             ("vision_attention", &self.vision_attention),
             ("embed", &self.embed),
             ("decoder", &self.decoder),
-        ]
+        ];
+        let relevancy = [
+            ("relevancy", &self.relevancy),
+            ("relevancy_rows", &self.relevancy_rows),
+            ("relevancy_vision", &self.relevancy_vision),
+        ];
+        let relevancy = relevancy.into_iter();
+        always
+            .into_iter()
+            .chain(relevancy.filter_map(|(name, graph)| Some((name, graph.as_ref()?))))
+    }
+
+    /// A graph by name.
+    pub fn get(&self, name: &str) -> Option<&Graph> {
+        self.iter().find(|(found, _)| *found == name).map(|(_, graph)| graph)
     }
 }
 

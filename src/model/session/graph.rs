@@ -54,10 +54,22 @@ impl GraphSession {
         kept: &[(String, &DynValue)],
         cancel: &CancelToken,
     ) -> Result<Vec<(String, DynValue)>> {
+        self.run_for(inputs, kept, &|_| true, cancel)
+    }
+
+    /// The same for those outputs whose name is `wanted`; the others are computed, but freed as
+    /// soon as nothing inside the graph needs them.
+    pub fn run_for(
+        &mut self,
+        inputs: Vec<(String, DynValue)>,
+        kept: &[(String, &DynValue)],
+        wanted: &dyn Fn(&str) -> bool,
+        cancel: &CancelToken,
+    ) -> Result<Vec<(String, DynValue)>> {
         if cancel.is_cancelled() {
             return Err(ModelError::Cancelled);
         }
-        match self.run_bound(inputs, kept, cancel) {
+        match self.run_bound(inputs, kept, wanted, cancel) {
             Ok(outputs) => Ok(outputs),
             Err(_) if cancel.is_cancelled() => Err(ModelError::Cancelled),
             Err(error) => Err(self.failed("running it", error.message())),
@@ -68,6 +80,7 @@ impl GraphSession {
         &mut self,
         inputs: Vec<(String, DynValue)>,
         kept: &[(String, &DynValue)],
+        wanted: &dyn Fn(&str) -> bool,
         cancel: &CancelToken,
     ) -> ort::Result<Vec<(String, DynValue)>> {
         let host = MemoryInfo::new(
@@ -92,7 +105,7 @@ impl GraphSession {
         for (name, value) in kept {
             binding.bind_input(name, value)?;
         }
-        for name in &self.outputs {
+        for name in self.outputs.iter().filter(|name| wanted(name)) {
             // Keys and values stay where the next step wants them.
             let stays = device.as_ref().filter(|_| name.starts_with("present_"));
             binding.bind_output_to_device(name, stays.unwrap_or(&host))?;
@@ -106,6 +119,11 @@ impl GraphSession {
         let outputs = self.session.run_binding_with_options(&binding, &options)?;
         drop(guard);
         Ok(outputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
     }
 
     /// Names this graph in an error of ONNX Runtime.
@@ -139,6 +157,7 @@ fn configure(builder: SessionBuilder, options: SessionOptions) -> ort::Result<Se
     let mut builder = builder
         .with_optimization_level(GraphOptimizationLevel::Level3)?
         .with_memory_pattern(false)?
+        .with_prepacking(options.prepack)?
         .with_intra_op_spinning(false)?;
     if let Some(threads) = options.threads {
         builder = builder.with_intra_threads(threads)?;

@@ -6,8 +6,10 @@
 
 mod elf;
 mod graph;
+mod relevancy;
 mod runtime;
 
+pub use relevancy::{BackwardGraph, LayerOutputs, Seed};
 pub use runtime::{Runtime, RuntimeCandidate, candidates};
 
 use super::bundle::Bundle;
@@ -28,6 +30,8 @@ pub struct SessionOptions {
     pub device: Device,
     /// Threads for one operator; `None` uses all cores.
     pub threads: Option<usize>,
+    /// Whether ONNX Runtime may repack the weights: faster, for another copy of them in memory.
+    pub prepack: bool,
 }
 
 /// The execution provider that runs.
@@ -59,6 +63,7 @@ pub struct Sessions {
     vision_attention: Option<GraphSession>,
     embed: GraphSession,
     decoder: GraphSession,
+    relevancy: relevancy::RelevancySessions,
     layers: usize,
     kv_heads: usize,
     head_dim: usize,
@@ -182,6 +187,7 @@ impl Sessions {
             vision_attention: None,
             embed,
             decoder,
+            relevancy: relevancy::RelevancySessions::default(),
             layers: text.layers,
             kv_heads: text.kv_heads,
             head_dim: text.head_dim,
@@ -193,6 +199,12 @@ impl Sessions {
     /// The provider that runs the vision tower and the decoder.
     pub fn provider(&self) -> Provider {
         self.provider
+    }
+
+    /// Threads for one operator.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.options.threads.unwrap_or_else(all)
     }
 
     /// The library.

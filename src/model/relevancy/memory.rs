@@ -1,0 +1,123 @@
+//! How much memory a backward pass takes, said before it is started.
+//!
+//! What dominates is known: the attention weights of every layer, which the forward half keeps for
+//! the backward half, and the activations of the feed-forward blocks. The estimate counts these
+//! from the manifest; the factors of what is small or short-lived were fitted to measured peaks
+//! (docs/performance.md), a little above them.
+
+use super::RelevancyRequest;
+use crate::model::bundle::Bundle;
+use crate::model::manifest::{ElementType, Manifest};
+use crate::model::replay::Replay;
+
+/// Bytes of an f32.
+const FLOAT: u64 = 4;
+/// Vectors of the model's width that a block keeps for each position: its input twice normalised,
+/// queries, keys, values, context, residuals.
+const KEPT_VECTORS: u64 = 8;
+/// Vectors of the feed-forward's width: gate, activation, up.
+const KEPT_INNER: u64 = 4;
+/// Attention-sized values that live at once while a block goes backward.
+const TRANSIENT_MAPS: u64 = 4;
+
+/// What relevancy takes above the loaded model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// Activations, gradients and results.
+    pub working_bytes: u64,
+    /// Copies of weights, if ONNX Runtime repacks them for speed.
+    pub repacked_bytes: u64,
+}
+
+impl MemoryEstimate {
+    /// Of a request for a trace.
+    pub(super) fn of(bundle: &Bundle, replay: &Replay, request: &RelevancyRequest) -> Self {
+        let manifest = bundle.manifest();
+        let answers = replay.answer_ids().len() as u64;
+        // The longest pass: all positions, where a token goes backward on its own.
+        let longest =
+            if request.needs_own() { replay.fed_ids().len() } else { replay.prompt_len } as u64;
+        let prompt = text_bytes(manifest, longest, longest);
+        let mut rows = 0;
+        if request.needs_rows() {
+            let positions = replay.fed_ids().len() as u64;
+            let text = &manifest.text;
+            let cache = 2 * text.layers * text.kv_heads * text.head_dim;
+            rows = text_bytes(manifest, answers, positions)
+                + (cache as u64) * positions * width(manifest)
+                // Ā of the prompt waits for them.
+                + (text.layers as u64) * longest * longest * FLOAT;
+        }
+        let vision = if request.needs_picture() { vision_bytes(manifest) } else { 0 };
+        let weights = |name: &str| manifest.files.get(name).map_or(0, |file| file.bytes);
+        let graphs = request.graphs();
+        let repacked = graphs
+            .iter()
+            .filter_map(|graph| manifest.graphs.get(graph.name()))
+            .flat_map(|graph| &graph.data)
+            .map(|name| weights(name))
+            .sum();
+        Self { working_bytes: prompt.max(rows).max(vision), repacked_bytes: repacked }
+    }
+}
+
+/// Bytes of a weight or activation.
+fn width(manifest: &Manifest) -> u64 {
+    if manifest.dtype == ElementType::F16 { 2 } else { 4 }
+}
+
+/// Of `queries` positions that go through the language model and back, seeing `keys` positions.
+fn text_bytes(manifest: &Manifest, queries: u64, keys: u64) -> u64 {
+    let text = &manifest.text;
+    let (layers, heads, hidden) = (text.layers as u64, text.heads as u64, text.hidden as u64);
+    let width = width(manifest);
+    let map = heads * queries * keys;
+    // The weights in f32, and once more in the model's type where that is another.
+    let kept_map = map * (FLOAT + if width == FLOAT { 0 } else { width });
+    let vectors = queries * (KEPT_VECTORS * hidden + KEPT_INNER * inner(manifest)) * width;
+    let results = queries * keys * FLOAT;
+    layers * (kept_map + vectors + results)
+        + TRANSIENT_MAPS * map * FLOAT
+        + queries * text.vocab as u64 * width
+}
+
+/// Width of the feed-forward blocks, from the size of the weights.
+fn inner(manifest: &Manifest) -> u64 {
+    let text = &manifest.text;
+    let parameters = manifest
+        .graphs
+        .decoder
+        .data
+        .iter()
+        .filter_map(|name| manifest.files.get(name))
+        .map(|file| file.bytes / width(manifest))
+        .sum::<u64>();
+    let (layers, hidden) = (text.layers as u64, text.hidden as u64);
+    let attention = 2 * hidden * ((text.heads + text.kv_heads) * text.head_dim) as u64;
+    let feed_forward = (parameters / layers).saturating_sub(attention);
+    (feed_forward / (3 * hidden)).clamp(hidden, 16 * hidden)
+}
+
+fn vision_bytes(manifest: &Manifest) -> u64 {
+    let vision = &manifest.vision;
+    let tokens = (vision.patches + usize::from(vision.has_cls)) as u64;
+    let (layers, heads) = (vision.layers_with_gradient as u64, vision.heads as u64);
+    let map = heads * tokens * tokens;
+    // A feed-forward block of a vision transformer is four times as wide as its input.
+    let vectors = tokens * vision.hidden as u64 * (KEPT_VECTORS + 2 * 4) * width(manifest);
+    layers * (map * FLOAT + vectors + tokens * tokens * FLOAT) + TRANSIENT_MAPS * map * FLOAT
+}
+
+/// Memory that the system could give now; without limit where it does not say.
+pub(super) fn available() -> u64 {
+    use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+    let memory = MemoryRefreshKind::nothing().with_ram();
+    let Ok(system) = System::new_with_specifics(RefreshKind::nothing().with_memory(memory)) else {
+        return u64::MAX;
+    };
+    let mut free = system.available_memory();
+    if let Some(limits) = system.cgroup_limits() {
+        free = free.min(limits.free_memory);
+    }
+    if free == 0 { u64::MAX } else { free }
+}

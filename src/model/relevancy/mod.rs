@@ -1,0 +1,385 @@
+//! Relevancy of answer tokens, by backward passes in ONNX Runtime.
+//!
+//! The definition is Chefer et al.'s (arXiv 2103.15679, rules 5 and 6) as LVLM-Interpret applies it
+//! to LLaVA. What makes it cheap: all `llm` maps of an answer take *one* backward pass through the
+//! prompt and one through the answer's rows, because with a KV cache the gradient of a later token
+//! reaches only its own row; and a map is a row of a matrix product, not the product
+//! ([`crate::analysis::relevancy`]). Everything is read from a trace, so that it works on an answer
+//! of last week as on one just given.
+
+mod memory;
+mod own;
+mod request;
+
+pub use memory::MemoryEstimate;
+pub use request::{RelevancyMethod, RelevancyRequest, RelevancyTimings};
+
+use super::engine::Engine;
+use super::error::{ModelError, Result};
+use super::event::{Progress, Stage};
+use super::replay::{Replay, normalised};
+use super::session::{BackwardGraph, Call, KvCache, LayerOutputs, Seed};
+use crate::analysis::RowStats;
+use crate::analysis::relevancy::{AbarRows, Mask, Start, normalise_row, propagate};
+use crate::job::CancelToken;
+use crate::trace::{AnswerIndex, Trace};
+use half::f16;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Pages [G, L, H, T] of (gradient ⊙ attention)⁺ in a trace.
+pub use crate::trace::GRADIENT_ATTENTION;
+
+/// Everything that stays the same while one trace is worked on.
+struct Run<'a> {
+    replay: Replay,
+    /// [1, 3, side, side]; empty without a picture.
+    pixels: Vec<f32>,
+    picture: Option<[u8; 32]>,
+    /// [T, D].
+    embeddings: Vec<f32>,
+    hidden: usize,
+    /// 1 over the temperature: LVLM-Interpret differentiates the processed logits.
+    weight: f32,
+    /// Positions of the image tokens; empty without a picture.
+    image: Range<usize>,
+    threads: usize,
+    cancel: &'a CancelToken,
+    steps: Steps<'a>,
+    timings: RelevancyTimings,
+}
+
+struct Steps<'a> {
+    done: u32,
+    total: u32,
+    sink: &'a mut dyn FnMut(Progress),
+}
+
+impl Steps<'_> {
+    fn advance(&mut self) {
+        self.done += 1;
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let (done, total) = (self.done, self.total);
+        (self.sink)(Progress { stage: Stage::Relevancy, done, total });
+    }
+}
+
+impl Run<'_> {
+    /// P.
+    fn prompt_len(&self) -> usize {
+        self.replay.prompt_len
+    }
+
+    /// T.
+    fn positions(&self) -> usize {
+        self.replay.fed_ids().len()
+    }
+
+    fn embeddings(&self, positions: Range<usize>) -> Vec<f32> {
+        self.embeddings[positions.start * self.hidden..positions.end * self.hidden].to_vec()
+    }
+
+    fn seed(&self, answer: usize) -> Seed {
+        Seed {
+            position: self.prompt_len() - 1 + answer,
+            id: self.replay.answer_ids()[answer],
+            weight: self.weight,
+        }
+    }
+}
+
+/// One backward pass from a token's score.
+struct Backward {
+    abar: LayerOutputs,
+    /// Gradient at the embeddings, [T of the pass, D]; empty unless it was wanted.
+    inputs: Vec<f32>,
+}
+
+impl Engine {
+    /// Computes relevancy maps of an answer and returns the trace with them; the trace that was
+    /// given stays as it is. What was computed for other tokens before is kept.
+    ///
+    /// # Errors
+    /// A trace of another model or without a picture where one is needed, a bundle without
+    /// backward graphs, too little memory ([`ModelError::Memory`], before anything is run), a
+    /// failure of ONNX Runtime, or [`ModelError::Cancelled`].
+    pub fn relevancy(
+        &mut self,
+        trace: &Trace,
+        request: &RelevancyRequest,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Trace, RelevancyTimings)> {
+        let start = Instant::now();
+        let replay = Replay::of(trace, &self.bundle)?;
+        let answers = request.answers(trace)?;
+        if request.needs_picture() && replay.rgb.is_none() {
+            return Err(ModelError::Request {
+                what: "relevancy through the vision tower".into(),
+                reason: "needs a picture, and the trace has none; `llm` works without.".into(),
+            });
+        }
+        self.open_backward_graphs(&replay, request, progress)?;
+        let open_s = start.elapsed().as_secs_f64();
+        let mut run = self.start_run(trace, replay, request, &answers, cancel, progress)?;
+        run.timings.open_s = open_s;
+
+        let mut first = None;
+        let mut found = trace.clone();
+        if request.needs_rows() {
+            let backward = self.backward(&mut run, 0, request.needs_picture())?;
+            found = self.add_all_rows(&mut run, &found, request, &backward)?;
+            first = Some(backward);
+        }
+        if request.needs_own() {
+            found = self.add_own(&mut run, &found, request, &answers, first)?;
+        }
+        run.timings.total_s = start.elapsed().as_secs_f64();
+        found.add_relevancy_time(run.timings.total_s);
+        Ok((found, run.timings))
+    }
+
+    /// How much memory relevancy of a trace takes, and whether weights could be repacked.
+    ///
+    /// # Errors
+    /// A trace of another model.
+    pub fn relevancy_memory(
+        &self,
+        trace: &Trace,
+        request: &RelevancyRequest,
+    ) -> Result<MemoryEstimate> {
+        let replay = Replay::of(trace, &self.bundle)?;
+        Ok(MemoryEstimate::of(&self.bundle, &replay, request))
+    }
+
+    fn open_backward_graphs(
+        &mut self,
+        replay: &Replay,
+        request: &RelevancyRequest,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
+        let estimate = MemoryEstimate::of(&self.bundle, replay, request);
+        let budget = request.memory_budget.unwrap_or_else(memory::available);
+        if estimate.working_bytes > budget {
+            return Err(ModelError::Memory {
+                positions: replay.fed_ids().len(),
+                needed_bytes: estimate.working_bytes,
+                budget_bytes: budget,
+            });
+        }
+        let prepack = estimate.working_bytes + estimate.repacked_bytes <= budget;
+        let wanted: Vec<BackwardGraph> =
+            request.graphs().into_iter().filter(|graph| !self.sessions.is_open(*graph)).collect();
+        let total = wanted.len() as u32;
+        for (done, graph) in (0..).zip(wanted) {
+            progress(Progress { stage: Stage::Load, done, total });
+            self.sessions.open_backward(&self.bundle, graph, prepack)?;
+        }
+        Ok(())
+    }
+
+    fn start_run<'a>(
+        &mut self,
+        trace: &Trace,
+        replay: Replay,
+        request: &RelevancyRequest,
+        answers: &[usize],
+        cancel: &'a CancelToken,
+        progress: &'a mut dyn FnMut(Progress),
+    ) -> Result<Run<'a>> {
+        let start = Instant::now();
+        let hidden = self.bundle.manifest().text.hidden;
+        let total = request.steps(answers);
+        let mut steps = Steps { done: 0, total, sink: progress };
+        steps.tell();
+        let mut pixels = Vec::new();
+        let (mut picture, mut features) = (None, Arc::default());
+        if let Some(rgb) = &replay.rgb {
+            pixels = normalised(rgb, &self.bundle);
+            let (key, found) = self.features_of(&pixels, cancel)?;
+            (picture, features) = (Some(key), found);
+        }
+        let embeddings = self.sessions.embed(replay.fed_ids(), 1, &features, hidden, cancel)?;
+        let first = replay.first_image.unwrap_or(0);
+        let features = replay.first_image.map_or(0, |_| self.bundle.manifest().vision.features);
+        let sampling = trace.meta().sampling;
+        let greedy = sampling.is_greedy() || sampling.forced;
+        let weight = if greedy { 1.0 } else { 1.0 / sampling.temperature };
+        let timings =
+            RelevancyTimings { inputs_s: start.elapsed().as_secs_f64(), ..Default::default() };
+        Ok(Run {
+            replay,
+            pixels,
+            picture,
+            embeddings,
+            hidden,
+            weight,
+            image: first..first + features,
+            threads: self.sessions.threads(),
+            cancel,
+            steps,
+            timings,
+        })
+    }
+
+    /// A backward pass from the score of one answer token, through the positions up to its own.
+    fn backward(&mut self, run: &mut Run<'_>, answer: usize, inputs: bool) -> Result<Backward> {
+        let start = Instant::now();
+        let seed = run.seed(answer);
+        let embeddings = run.embeddings(0..seed.position + 1);
+        let (abar, inputs) =
+            self.sessions.backward_prompt(embeddings, run.hidden, seed, inputs, run.cancel)?;
+        run.timings.prompt_s += start.elapsed().as_secs_f64();
+        run.steps.advance();
+        Ok(Backward { abar, inputs })
+    }
+
+    /// What takes one pass through the answer's rows: `llm` and gradient × attention.
+    fn add_all_rows(
+        &mut self,
+        run: &mut Run<'_>,
+        trace: &Trace,
+        request: &RelevancyRequest,
+        prompt: &Backward,
+    ) -> Result<Trace> {
+        let past = self.prompt_cache(run)?;
+        let start = Instant::now();
+        let prompt_len = run.prompt_len();
+        let embeddings = run.embeddings(prompt_len - 1..run.positions());
+        let wants_gradients = request.has(RelevancyMethod::GradientAttention);
+        let (rows, gradients) = self.sessions.backward_rows(
+            embeddings,
+            run.hidden,
+            &past,
+            run.replay.answer_ids(),
+            run.weight,
+            wants_gradients,
+            run.cancel,
+        )?;
+        drop(past);
+        run.timings.rows_s = start.elapsed().as_secs_f64();
+        run.steps.advance();
+        let mut found = trace.clone();
+        if request.has(RelevancyMethod::Llm) {
+            let start = Instant::now();
+            let maps = llm_maps(run, &prompt.abar.layers()?, &rows.layers()?);
+            let shape = [run.replay.answer_ids().len(), run.positions()];
+            found = found.with_map(RelevancyMethod::Llm.map_name(), &shape, &maps)?;
+            run.timings.recursion_s += start.elapsed().as_secs_f64();
+        }
+        if wants_gradients {
+            found = add_gradient_pages(run, &found, &gradients.layers()?)?;
+        }
+        Ok(found)
+    }
+
+    /// Keys and values of the positions before the first predicting one: from the question just
+    /// answered, else by a forward pass.
+    fn prompt_cache(&mut self, run: &mut Run<'_>) -> Result<KvCache> {
+        let start = Instant::now();
+        let wanted = run.prompt_len() - 1;
+        let kept = self.prefix.as_ref().filter(|kept| {
+            kept.picture == run.picture
+                && kept.interventions.is_neutral()
+                && kept.ids.get(..wanted) == run.replay.ids.get(..wanted)
+        });
+        let cache = match kept {
+            Some(kept) => self.sessions.cache_prefix(&kept.cache, wanted, 1)?,
+            None if wanted == 0 => self.sessions.empty_cache(1)?,
+            None => {
+                let empty = self.sessions.empty_cache(1)?;
+                let embeddings = run.embeddings(0..wanted);
+                let call = Call::default();
+                let nothing = &mut |_: super::session::AttentionPart<'_>| Ok(());
+                let (_, cache) = self
+                    .sessions
+                    .decode(embeddings, run.hidden, &empty, call, run.cancel, nothing)?;
+                cache
+            }
+        };
+        run.timings.forward_s = start.elapsed().as_secs_f64();
+        run.steps.advance();
+        Ok(cache)
+    }
+}
+
+/// LVLM-Interpret's `llama`, [G, T]: the prompt's rows of Ā come from the first token's score, each
+/// later row from its own token's.
+fn llm_maps(run: &Run<'_>, prompt: &[&[f32]], rows: &[&[f32]]) -> Vec<f32> {
+    let (prompt_len, positions) = (run.prompt_len(), run.positions());
+    let first_query = prompt_len - 1;
+    let layers: Vec<Vec<AbarRows<'_>>> = prompt
+        .iter()
+        .zip(rows)
+        .map(|(prompt, rows)| {
+            let before = &prompt[..first_query * prompt_len];
+            vec![
+                AbarRows { first: 0, columns: prompt_len, values: before },
+                AbarRows { first: first_query, columns: positions, values: rows },
+            ]
+        })
+        .collect();
+    let answers = run.replay.answer_ids().len();
+    let starts: Vec<f32> = (0..answers)
+        .flat_map(|answer| Start::Position(first_query + answer).row(positions))
+        .collect();
+    let mut maps = propagate(&layers, Mask::Causal, &starts, positions, run.threads);
+    maps.chunks_exact_mut(positions).for_each(normalise_row);
+    maps
+}
+
+/// Gradient ⊙ attention of all layers, [H, G, T] each, as pages [L, H, T] of what is positive.
+fn add_gradient_pages(run: &Run<'_>, trace: &Trace, layers: &[&[f32]]) -> Result<Trace> {
+    let (positions, answers) = (run.positions(), run.replay.answer_ids().len());
+    let largest = layers.iter().flat_map(|layer| layer.iter()).copied().fold(0.0, f32::max);
+    let scale = page_scale(largest);
+    let meta = trace.meta();
+    let stats_of = RowStats::new(&meta.spans, meta.question_keys(), scale);
+    let mut pages = Vec::with_capacity(answers);
+    let mut stats = Vec::new();
+    for answer in 0..answers {
+        let mut page: Vec<f16> = Vec::with_capacity(trace.shape().page_len());
+        for layer in layers {
+            for head in layer.chunks_exact(answers * positions) {
+                let row = &head[answer * positions..(answer + 1) * positions];
+                let first = page.len();
+                page.extend(row.iter().map(|value| f16::from_f32(value.max(0.0) * scale)));
+                stats.extend(stats_of.of(&page[first..]));
+            }
+        }
+        pages.push(page.into());
+    }
+    let rows: Vec<u32> =
+        (0..answers as u32).map(|answer| meta.query_of_answer(AnswerIndex(answer)).0).collect();
+    Ok(trace.with_pages(GRADIENT_ATTENTION, &rows, scale, pages, &stats)?)
+}
+
+/// The power of two that brings `largest` just below 2^14: far from f16's subnormals and from its
+/// largest number.
+fn page_scale(largest: f32) -> f32 {
+    if !(largest.is_normal() && largest > 0.0) {
+        return 1.0;
+    }
+    let exponent = (14 - largest.log2().ceil() as i32).clamp(-100, 100);
+    2.0_f32.powi(exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_is_a_power_of_two_that_fills_half_floats() {
+        for largest in [1e-12_f32, 3e-4, 0.5, 1.0, 77.0, 1e9] {
+            let scale = page_scale(largest);
+            assert_eq!(scale.log2().fract(), 0.0);
+            let scaled = largest * scale;
+            assert!((8192.0..=16384.0).contains(&scaled), "{largest}: {scaled}");
+        }
+        assert_eq!(page_scale(0.0), 1.0);
+    }
+}

@@ -1,0 +1,249 @@
+//! The backward graphs in ONNX Runtime, each opened when it is first asked for.
+//!
+//! They read the same weight files as the forward graphs, and ONNX Runtime maps these: as long as it
+//! does not repack weights for speed, the system holds each one once, however many graphs use it.
+
+use super::{GraphSession, KvCache, Sessions, cache_name, tensor};
+use crate::job::CancelToken;
+use crate::model::bundle::Bundle;
+use crate::model::error::{ModelError, Result};
+use ort::value::DynValue;
+
+/// The backward graphs that are open.
+#[derive(Debug, Default)]
+pub(super) struct RelevancySessions {
+    prompt: Option<GraphSession>,
+    rows: Option<GraphSession>,
+    vision: Option<GraphSession>,
+}
+
+/// A backward graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackwardGraph {
+    /// A whole prompt and one score.
+    Prompt,
+    /// Positions after a prompt, each from its own score.
+    Rows,
+    /// The vision tower.
+    Vision,
+}
+
+impl BackwardGraph {
+    /// Its name in the manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prompt => "relevancy",
+            Self::Rows => "relevancy_rows",
+            Self::Vision => "relevancy_vision",
+        }
+    }
+}
+
+/// Where a backward pass starts: w · logit of `id` at `position`.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// The position that predicts the token.
+    pub position: usize,
+    /// The token.
+    pub id: u32,
+    /// Factor on its logit: 1 over the temperature.
+    pub weight: f32,
+}
+
+/// One output a layer, as ONNX Runtime returned it: f32 on the CPU.
+#[derive(Debug)]
+pub struct LayerOutputs {
+    graph: std::path::PathBuf,
+    values: Vec<DynValue>,
+}
+
+impl LayerOutputs {
+    /// The numbers of each layer, first layer first.
+    ///
+    /// # Errors
+    /// If an output cannot be read as f32.
+    pub fn layers(&self) -> Result<Vec<&[f32]>> {
+        let read = |value| DynValue::try_extract_tensor::<f32>(value).map(|(_, data)| data);
+        let slices = self.values.iter().map(read).collect::<ort::Result<_>>();
+        slices.map_err(|error| ModelError::Runtime {
+            path: self.graph.clone(),
+            doing: "reading its outputs".into(),
+            reason: error.message().to_owned(),
+        })
+    }
+}
+
+impl Sessions {
+    /// Whether a backward graph is open.
+    pub fn is_open(&self, graph: BackwardGraph) -> bool {
+        match graph {
+            BackwardGraph::Prompt => self.relevancy.prompt.is_some(),
+            BackwardGraph::Rows => self.relevancy.rows.is_some(),
+            BackwardGraph::Vision => self.relevancy.vision.is_some(),
+        }
+    }
+
+    /// Opens a backward graph unless it is open. `prepack` lets ONNX Runtime repack the weights:
+    /// a quarter faster, for another copy of them in memory.
+    ///
+    /// # Errors
+    /// If the bundle has no such graph, or it does not load.
+    pub fn open_backward(
+        &mut self,
+        bundle: &Bundle,
+        which: BackwardGraph,
+        prepack: bool,
+    ) -> Result<()> {
+        if self.is_open(which) {
+            return Ok(());
+        }
+        let graph = bundle.manifest().graphs.get(which.name());
+        let graph = graph.ok_or_else(|| ModelError::NoRelevancy {
+            folder: bundle.folder().to_owned(),
+            graph: which.name(),
+        })?;
+        let options = super::SessionOptions { prepack, ..self.options };
+        let named = (which.name(), graph);
+        let session = GraphSession::open(&self.runtime, bundle, named, self.provider, options)?;
+        match which {
+            BackwardGraph::Prompt => self.relevancy.prompt = Some(session),
+            BackwardGraph::Rows => self.relevancy.rows = Some(session),
+            BackwardGraph::Vision => self.relevancy.vision = Some(session),
+        }
+        Ok(())
+    }
+
+    /// One backward pass through the positions of `embeddings` [S, D] from a seed: every row of Ā,
+    /// [S, S] a layer, and, if wanted, the gradient at the embeddings [S, D].
+    ///
+    /// # Errors
+    /// If the graph is not open or fails, or the token was cancelled.
+    pub fn backward_prompt(
+        &mut self,
+        embeddings: Vec<f32>,
+        hidden: usize,
+        seed: Seed,
+        wants_inputs: bool,
+        cancel: &CancelToken,
+    ) -> Result<(LayerOutputs, Vec<f32>)> {
+        let session = opened(&mut self.relevancy.prompt, BackwardGraph::Prompt)?;
+        let positions = embeddings.len() / hidden;
+        let inputs = vec![
+            ("inputs_embeds", tensor([1, positions, hidden], embeddings)),
+            ("pos", tensor([1], vec![seed.position as i64])),
+            ("ids", tensor([1], vec![i64::from(seed.id)])),
+            ("w", tensor([1], vec![seed.weight])),
+        ];
+        let inputs = built(session, inputs)?;
+        let wanted = |name: &str| name.starts_with("abar_") || wants_inputs && name == "d_inputs";
+        let outputs = session.run_for(inputs, &[], &wanted, cancel)?;
+        let (gradients, layers): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|(name, _)| name == "d_inputs");
+        let gradient =
+            if wants_inputs { session.floats(gradients, "d_inputs")? } else { Vec::new() };
+        Ok((by_layer(session, layers, "abar_")?, gradient))
+    }
+
+    /// Each position of `embeddings` [S, D] after `past` goes backward from the score of its own
+    /// id, every earlier key and value being constant: that row of Ā, [S, C+S] a layer, and, if
+    /// wanted, gradient ⊙ attention with its sign, [H, S, C+S] a layer (else without layers).
+    ///
+    /// # Errors
+    /// As [`Self::backward_prompt`].
+    #[expect(clippy::too_many_arguments, reason = "the inputs of one graph")]
+    pub fn backward_rows(
+        &mut self,
+        embeddings: Vec<f32>,
+        hidden: usize,
+        past: &KvCache,
+        ids: &[u32],
+        weight: f32,
+        wants_gradients: bool,
+        cancel: &CancelToken,
+    ) -> Result<(LayerOutputs, LayerOutputs)> {
+        let session = opened(&mut self.relevancy.rows, BackwardGraph::Rows)?;
+        let rows = ids.len();
+        let inputs = vec![
+            ("inputs_embeds", tensor([1, rows, hidden], embeddings)),
+            ("ids", tensor([rows], ids.iter().map(|&id| i64::from(id)).collect())),
+            ("w", tensor([rows], vec![weight; rows])),
+        ];
+        let inputs = built(session, inputs)?;
+        let kept: Vec<(String, &DynValue)> = past
+            .values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (cache_name("past", index), value))
+            .collect();
+        let wanted = |name: &str| {
+            name.starts_with("abar_") || wants_gradients && name.starts_with("grad_attn_")
+        };
+        let outputs = session.run_for(inputs, &kept, &wanted, cancel)?;
+        let (abar, gradients): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|(name, _)| name.starts_with("abar_"));
+        let abar = by_layer(session, abar, "abar_")?;
+        Ok((abar, by_layer(session, gradients, "grad_attn_")?))
+    }
+
+    /// From the gradient at the picture's features [features, D] back through the vision tower: Ā
+    /// [tokens, tokens] of each layer that feeds the language model.
+    ///
+    /// # Errors
+    /// As [`Self::backward_prompt`].
+    pub fn backward_vision(
+        &mut self,
+        pixel_values: Vec<f32>,
+        side: usize,
+        gradient: Vec<f32>,
+        hidden: usize,
+        cancel: &CancelToken,
+    ) -> Result<LayerOutputs> {
+        let session = opened(&mut self.relevancy.vision, BackwardGraph::Vision)?;
+        let inputs = vec![
+            ("pixel_values", tensor([1, 3, side, side], pixel_values)),
+            ("d_image_features", tensor([gradient.len() / hidden, hidden], gradient)),
+        ];
+        let inputs = built(session, inputs)?;
+        let outputs = session.run(inputs, &[], cancel)?;
+        by_layer(session, outputs, "vision_abar_")
+    }
+}
+
+fn opened(
+    session: &mut Option<GraphSession>,
+    graph: BackwardGraph,
+) -> Result<&mut GraphSession, ModelError> {
+    session.as_mut().ok_or_else(|| ModelError::Request {
+        what: format!("the graph `{}`", graph.name()),
+        reason: "is not open.".into(),
+    })
+}
+
+fn built(
+    session: &GraphSession,
+    inputs: Vec<(&str, ort::Result<DynValue>)>,
+) -> Result<Vec<(String, DynValue)>> {
+    let input = |(name, value): (&str, _)| {
+        Ok((name.to_owned(), session.check(value, "building its inputs")?))
+    };
+    inputs.into_iter().map(input).collect()
+}
+
+/// The outputs PREFIX0, PREFIX1 … in the order of the layers.
+fn by_layer(
+    session: &GraphSession,
+    outputs: Vec<(String, DynValue)>,
+    prefix: &str,
+) -> Result<LayerOutputs> {
+    let mut layers = Vec::with_capacity(outputs.len());
+    for (name, value) in outputs {
+        let layer: Option<usize> = name.strip_prefix(prefix).and_then(|rest| rest.parse().ok());
+        let layer = layer.ok_or_else(|| {
+            session.failed("reading its outputs", &format!("{name} is unexpected"))
+        })?;
+        layers.push((layer, value));
+    }
+    layers.sort_by_key(|(layer, _)| *layer);
+    let values = layers.into_iter().map(|(_, value)| value).collect();
+    Ok(LayerOutputs { graph: session.path().to_owned(), values })
+}
