@@ -197,6 +197,70 @@ fn json_names_every_token_and_a_scored_answer_has_the_same_log_probabilities() {
 }
 
 #[test]
+fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (question, answer) = first_question();
+    let run = |args: &[&str]| good(folder.path(), args);
+    run(&["ask", "sample:1", &question, "--no-overlay", "--out", "a"]);
+    run(&[
+        "ask",
+        "sample:1",
+        &question,
+        "--no-overlay",
+        "--out",
+        "b",
+        "--relevancy",
+        "llm,vit,all",
+    ]);
+    let printed = run(&["relevancy", "a.vlmtrace"]);
+    assert!(printed.starts_with("word"), "{printed}");
+    let json: Value = serde_json::from_str(&run(&[
+        "relevancy",
+        "a.vlmtrace",
+        "--methods",
+        "vit,all,gradient_attention,llm",
+        "--json",
+    ]))
+    .unwrap();
+    let maps = serde_json::json!(["relevancy.all", "relevancy.llm", "relevancy.vit"]);
+    assert_eq!(json["maps"], maps);
+    let words = json["words"].as_array().unwrap();
+    let spoken: Vec<&str> = words.iter().map(|word| word["text"].as_str().unwrap()).collect();
+    assert!(answer.starts_with(spoken[0]), "{spoken:?} of {answer}");
+    for word in words {
+        let shares = word["reliance"].as_object().unwrap();
+        let sum: f64 = shares.values().map(|share| share.as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-4, "{word}");
+    }
+    for field in ["open_s", "prompt_s", "rows_s", "vision_s", "recursion_s", "total_s"] {
+        assert!(json["timings_s"][field].as_f64().unwrap() > 0.0, "{field}");
+    }
+    // Right after the question or from the file: the same maps.
+    let (a, b) = (folder.path().join("a.vlmtrace"), folder.path().join("b.vlmtrace"));
+    let (a, b) = (Trace::open(&a).unwrap(), Trace::open(&b).unwrap());
+    for map in ["relevancy.llm", "relevancy.vit", "relevancy.all"] {
+        let (left, right) =
+            (a.map_row(map, AnswerIndex(1)).unwrap(), b.map_row(map, AnswerIndex(1)).unwrap());
+        for (left, right) in left.iter().zip(right.iter()) {
+            assert!((left - right).abs() < 1e-5, "{map}: {left} against {right}");
+        }
+    }
+    run(&["render", "a.vlmtrace", "--view", "relevancy", "--token", "1", "--out", "r.png"]);
+    run(&["export", "a.vlmtrace", "--map", "relevancy.all", "--token", "1", "--out", "m.csv"]);
+
+    let old = std::fs::read(folder.path().join("b.vlmtrace")).unwrap();
+    let refused = vlmscope(folder.path(), &["relevancy", "b.vlmtrace", "--memory", "0.000001"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("needs about"), "{}", stderr(&refused));
+    let refused = vlmscope(folder.path(), &["relevancy", "b.vlmtrace", "--token", "77"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let other = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bundles/gqa");
+    let refused = vlmscope(folder.path(), &["relevancy", "b.vlmtrace", "--model", other]);
+    assert!(stderr(&refused).contains("was made with the model"), "{}", stderr(&refused));
+    assert!(std::fs::read(folder.path().join("b.vlmtrace")).unwrap() == old, "the file stays");
+}
+
+#[test]
 fn exported_numbers_are_those_of_the_trace() {
     let folder = tempfile::tempdir().unwrap();
     let (question, _) = first_question();

@@ -2,12 +2,13 @@
 
 mod batch;
 
+use super::relevancy::MemoryFlag;
 use super::{overlay, print_json, usage};
 use crate::edit::Edits;
 use crate::job::CancelToken;
 use crate::model::{
-    AskEvent, AskOptions, AskRequest, Device, Engine, EngineOptions, Picture, Progress, Rows,
-    Stage, builtin,
+    AskEvent, AskOptions, AskRequest, Device, Engine, EngineOptions, Picture, Progress,
+    RelevancyMethod, Rows, Stage, builtin,
 };
 use crate::trace::{PreprocessMode, Sampling, Trace};
 use anyhow::Context as _;
@@ -55,6 +56,11 @@ pub(crate) struct Args {
     /// Also keep the attention of the vision tower.
     #[arg(long)]
     vision_attention: bool,
+    /// Also compute relevancy maps: llm, vit, all … (see vlmscope relevancy --help)
+    #[arg(long, value_name = "METHOD[,METHOD]", value_delimiter = ',')]
+    relevancy: Vec<RelevancyMethod>,
+    #[command(flatten)]
+    memory: MemoryFlag,
     /// How a picture that is not square is made to fit.
     #[arg(long, value_enum, default_value_t = PreprocessFlag::Default)]
     preprocess: PreprocessFlag,
@@ -188,6 +194,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         write_unused(&trace, out)?
     };
+    // The answer is safe before anything that takes long or may fail.
+    let trace = view.add_relevancy(&mut engine, trace, &out, args, &cancel)?;
     let drawn = if args.no_overlay { None } else { write_overlay(&trace, &out)? };
     if args.json {
         print_json(&as_json(&trace, &out))?;
@@ -381,10 +389,7 @@ struct View {
 
 impl View {
     fn new(json: bool) -> Self {
-        let bar = ProgressBar::new(1);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}") {
-            bar.set_style(style);
-        }
+        let bar = progress_bar();
         Self { bar, prints: !json, streams: !json && std::io::stdout().is_terminal(), printed: 0 }
     }
 
@@ -439,8 +444,51 @@ impl View {
         if self.streams && progress.stage == Stage::Decode {
             return;
         }
-        self.bar.set_message(progress.stage.to_string());
-        self.bar.set_length(u64::from(progress.total));
-        self.bar.set_position(u64::from(progress.done));
+        show_progress(&self.bar, progress);
     }
+
+    /// Adds the relevancy maps that are wanted and not there yet, and writes the trace again.
+    fn add_relevancy(
+        &self,
+        engine: &mut Engine,
+        trace: Trace,
+        path: &Path,
+        args: &Args,
+        cancel: &CancelToken,
+    ) -> anyhow::Result<Trace> {
+        let known = [trace.map_names(), trace.page_names()].concat();
+        let missing: Vec<RelevancyMethod> = args
+            .relevancy
+            .iter()
+            .copied()
+            .filter(|method| !known.contains(&method.map_name()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(trace);
+        }
+        let request = args.memory.request(&missing);
+        let found =
+            engine.relevancy(&trace, &request, cancel, &mut |progress| self.progress(progress));
+        self.bar.finish_and_clear();
+        let (found, _) = found
+            .with_context(|| format!("the answer is in {}, without relevancy", path.display()))?;
+        found.write(path)?;
+        Ok(found)
+    }
+}
+
+/// A bar on stderr.
+pub(crate) fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(1);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Moves a bar.
+pub(crate) fn show_progress(bar: &ProgressBar, progress: Progress) {
+    bar.set_message(progress.stage.to_string());
+    bar.set_length(u64::from(progress.total));
+    bar.set_position(u64::from(progress.done));
 }

@@ -13,6 +13,7 @@ mod export;
 mod inspect;
 mod occlusion;
 mod overlay;
+mod relevancy;
 mod render;
 mod selection;
 mod trace_model;
@@ -34,6 +35,7 @@ Examples:
   vlmscope cat.jpg                                ask about a picture in the window
   vlmscope ask cat.jpg \"What is this?\"            answer, trace and overlay beside the picture
   vlmscope inspect cat.vlmtrace                   what is in a trace
+  vlmscope relevancy cat.vlmtrace                 what each word of the answer rests on
   vlmscope export cat.vlmtrace --token 2 --out map.npy
                                                   the numbers behind a figure
 
@@ -49,6 +51,7 @@ struct Cli {
 enum Command {
     Ask(Box<ask::Args>),
     Inspect(inspect::Args),
+    Relevancy(Box<relevancy::Args>),
     Export(export::Args),
     Doctor(doctor::Args),
     Edit(edit::Args),
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Some(Command::Occlusion(args)) => occlusion::run(&args),
         Some(Command::Diff(args)) => diff::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Relevancy(args)) => relevancy::run(&args),
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Render(args)) => render::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),

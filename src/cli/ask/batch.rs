@@ -158,6 +158,7 @@ fn one(
             trace
         }
     };
+    let trace = view.add_relevancy(engine, trace, path, args, cancel)?;
     let mut stdout = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut stdout, &as_json(&trace, path))?;

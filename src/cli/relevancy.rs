@@ -1,0 +1,190 @@
+//! `vlmscope relevancy`: adds relevancy maps to a trace, and says what each word rests on.
+
+use super::ask::{RuntimeFlags, cancel_on_interrupt, engine_options, progress_bar, show_progress};
+use super::{human_bytes, print_json, usage};
+use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
+use crate::model::{Engine, RelevancyMethod, RelevancyRequest, RelevancyTimings};
+use crate::trace::{AnswerIndex, Trace};
+use crate::view::figure::token_text;
+use serde_json::json;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Add relevancy maps to a trace: what each word of the answer rests on.
+///
+/// Gradients of each word's score say which patches and which words of the question it depends on
+/// (Chefer et al., rules 5 and 6, as LVLM-Interpret applies them). The file is replaced by one with
+/// the maps in it, or written elsewhere with --out.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Methods:
+  llm                 through the language model, all words in two backward passes (LVLM-Interpret's)
+  llm_own             the same with each word's own gradient in every row: a backward pass a word
+  vit                 through the vision tower alone, a backward pass a word
+  all                 through both, a backward pass a word
+  gradient_attention  gradient × attention of every layer and head, for the wall and the heads view
+
+Examples:
+  vlmscope relevancy cat.vlmtrace
+  vlmscope relevancy cat.vlmtrace --methods llm,vit,all --json
+  vlmscope relevancy cat.vlmtrace --methods all --token 3
+  vlmscope render cat.vlmtrace --view relevancy --token 3 --out why.png")]
+pub(crate) struct Args {
+    /// The trace.
+    trace: PathBuf,
+    /// Which maps, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "llm")]
+    methods: Vec<RelevancyMethod>,
+    /// Answer tokens for the methods that take a pass a word [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "I[,J]")]
+    token: Vec<u32>,
+    /// The bundle that made the trace; without it the built-in model.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Where the trace with the maps goes (default: in place of the old one).
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryFlag,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+/// How much memory a backward pass may take.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct MemoryFlag {
+    /// Most memory that relevancy may take [default: what is free]
+    #[arg(long, value_name = "GB", value_parser = gigabytes)]
+    memory: Option<u64>,
+}
+
+fn gigabytes(text: &str) -> Result<u64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if value.is_finite() && value > 0.0 {
+        Ok((value * 1e9) as u64)
+    } else {
+        Err(format!("{value} GB is not a size"))
+    }
+}
+
+impl MemoryFlag {
+    /// A request within this memory.
+    pub(crate) fn request(self, methods: &[RelevancyMethod]) -> RelevancyRequest {
+        let memory_budget = self.memory;
+        RelevancyRequest { memory_budget, ..RelevancyRequest::of(methods.iter().copied()) }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let trace = Trace::open(&args.trace)?;
+    let generated = trace.shape().generated as u32;
+    if let Some(token) = args.token.iter().find(|&&token| token >= generated) {
+        return Err(usage(format!(
+            "answer token {token} does not exist: the answer has tokens 0 to {}",
+            generated.saturating_sub(1)
+        )));
+    }
+    let out = args.out.as_ref().unwrap_or(&args.trace);
+    super::check_writable(out)?;
+    let cancel = cancel_on_interrupt()?;
+    let bar = progress_bar();
+    let options = engine_options(args.model.as_deref(), &args.runtime)?;
+    let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
+    let mut request = args.memory.request(&args.methods);
+    request.tokens = args.token.iter().map(|&token| AnswerIndex(token)).collect();
+    let estimate = engine.relevancy_memory(&trace, &request)?;
+    let found =
+        engine.relevancy(&trace, &request, &cancel, &mut |progress| show_progress(&bar, progress));
+    bar.finish_and_clear();
+    let (found, timings) = found?;
+    found.write(out)?;
+    if args.json {
+        let mut report = as_json(&found, &args.methods, &timings);
+        report["trace"] = json!(out);
+        report["memory_estimate_bytes"] = json!(estimate.working_bytes);
+        print_json(&report)
+    } else {
+        print_words(&found)?;
+        let methods: Vec<&str> = args.methods.iter().map(|method| method.name()).collect();
+        writeln!(
+            std::io::stderr(),
+            "{} of {generated} tokens in {:.2} s · wrote {} ({})",
+            methods.join(", "),
+            timings.total_s,
+            out.display(),
+            human_bytes(found.data_bytes()),
+        )?;
+        Ok(())
+    }
+}
+
+/// What `--json` prints.
+pub(crate) fn as_json(
+    trace: &Trace,
+    methods: &[RelevancyMethod],
+    timings: &RelevancyTimings,
+) -> serde_json::Value {
+    let words: Vec<serde_json::Value> = answer_words(trace)
+        .into_iter()
+        .filter_map(|(text, tokens)| {
+            let row = mean_row(trace, RelevancyMethod::Llm.map_name(), &tokens)?;
+            let reliance = Reliance::of(&row, trace);
+            let text_relevancy = TextRelevancy::of(&row, trace);
+            let question: Vec<serde_json::Value> = text_relevancy
+                .words
+                .iter()
+                .map(|word| json!({"text": token_text(&word.text), "relevancy": word.value}))
+                .collect();
+            let Reliance { picture, question: asked, answer, other } = reliance;
+            Some(json!({
+                "text": token_text(&text),
+                "tokens": tokens,
+                "reliance": {"picture": picture, "question": asked, "answer": answer, "other": other},
+                "patch_max": text_relevancy.patch_max,
+                "patch_sum": text_relevancy.patch_sum,
+                "question_words": question,
+            }))
+        })
+        .collect();
+    let methods: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+    json!({
+        "methods": methods,
+        "maps": trace.map_names(),
+        "words": words,
+        "timings_s": timings,
+    })
+}
+
+/// A line a word: its shares, and the question's word that it rests on most.
+fn print_words(trace: &Trace) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let mut lines = Vec::new();
+    for (text, tokens) in answer_words(trace) {
+        let Some(row) = mean_row(trace, RelevancyMethod::Llm.map_name(), &tokens) else { continue };
+        let most = TextRelevancy::of(&row, trace)
+            .words
+            .into_iter()
+            .max_by(|a, b| a.value.total_cmp(&b.value))
+            .map_or_else(String::new, |word| token_text(&word.text));
+        lines.push((token_text(&text), Reliance::of(&row, trace), most));
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let longest = lines.iter().map(|(text, ..)| text.chars().count()).max().unwrap_or(0).max(4);
+    writeln!(out, "{:longest$}  picture  question  answer  most relevant word", "word")?;
+    for (text, reliance, most) in lines {
+        let percent = |share: f32| format!("{:.0} %", share * 100.0);
+        writeln!(
+            out,
+            "{text:longest$}  {:>7}  {:>8}  {:>6}  {most}",
+            percent(reliance.picture),
+            percent(reliance.question),
+            percent(reliance.answer),
+        )?;
+    }
+    Ok(())
+}
