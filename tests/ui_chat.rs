@@ -13,9 +13,13 @@ mod ui_support;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
 use ui_support::{Window, open, settle, until};
-use vlmscope::ui::Start;
+use vlmscope::model::{
+    AskEvent, AskOptions, AskRequest, Device, EngineOptions, ModelEvent, ModelWorker,
+};
 use vlmscope::ui::app::Intent;
+use vlmscope::ui::feed::Feed;
 use vlmscope::ui::shortcuts::Act;
+use vlmscope::ui::{Start, tasks};
 
 /// The window as it starts for the first time, with its question answered.
 fn first_start() -> Window {
@@ -61,27 +65,146 @@ fn a_typed_question_is_answered_and_kept() {
     assert_eq!(window.state().docs.len(), before + 1);
 }
 
-#[test]
-fn attention_is_on_the_stage_while_tokens_are_generated() {
-    let mut window = first_start();
-    let draws = window.state().counters.stage_draws;
+/// What the built-in model says while it answers, to be told again event by event.
+fn recorded(window: &Window) -> Vec<ModelEvent> {
+    let picture = window.state().chat.picture.clone();
+    let worker = ModelWorker::spawn(EngineOptions {
+        bundle: vlmscope::model::builtin::bundle_folder().unwrap(),
+        runtime: None,
+        device: Device::Auto,
+        threads: Some(1),
+    })
+    .unwrap();
     let question = window.state().chat.suggestions.last().unwrap().clone();
-    window.state_mut().send(Intent::Ask(question));
-    let mut live = false;
-    let start = std::time::Instant::now();
-    loop {
-        window.step();
-        let app = window.state();
-        live |= app.doc().is_some_and(|doc| doc.live);
-        if app.chat.asking.is_none() && start.elapsed().as_millis() > 20 {
+    let options = AskOptions::default();
+    worker.ask(AskRequest { picture, turns: Vec::new(), question, options });
+    let mut events = Vec::new();
+    for event in worker.events() {
+        let ends = matches!(event, ModelEvent::Done { .. } | ModelEvent::Failed { .. });
+        events.push(event);
+        if ends {
             break;
         }
-        assert!(start.elapsed().as_secs() < 60);
     }
+    events
+}
+
+#[test]
+fn attention_grows_on_the_stage_with_every_token() {
+    let mut window = first_start();
+    let events = recorded(&window);
+    let tokens =
+        |event: &ModelEvent| matches!(event, ModelEvent::Ask { event: AskEvent::Token(_), .. });
+    let count = events.iter().filter(|event| tokens(event)).count();
+    assert!(count > 4, "the answer is long enough to grow");
+    let (send, receive) = crossbeam_channel::unbounded();
+    let feed = Feed::recorded("recorded".into(), receive, std::sync::Arc::new(|| ())).unwrap();
+    window.state_mut().chat.feed = Some(feed);
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    window.state_mut().send(Intent::Ask(question));
+    window.step();
+    let docs = window.state().docs.len();
+    let (mut lengths, mut texts, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+    for event in events {
+        let is_token = tokens(&event);
+        let (version, draws) = {
+            let app = window.state();
+            (app.doc().map(|doc| (doc.id, doc.version)), app.counters.stage_draws)
+        };
+        send.send(event).unwrap();
+        if !is_token {
+            continue;
+        }
+        until(&mut window, |app| app.doc().map(|doc| (doc.id, doc.version)) != version);
+        let app = window.state();
+        let doc = app.doc().unwrap();
+        assert!(doc.live, "the answer is not complete yet");
+        assert!(app.counters.stage_draws > draws, "its attention is drawn with the token");
+        lengths.push(doc.extent.answers);
+        texts.push(doc.meta().answer.clone());
+        assert_eq!(doc.state().map.queries.set.only(), Some(doc.extent.answers - 1));
+        frames.push(app.stage.read().unwrap().into_raw());
+    }
+    assert_eq!(lengths, (1..=count as u32).collect::<Vec<_>>(), "one token after the other");
+    assert!(texts.windows(2).all(|pair| pair[1].starts_with(&pair[0])), "{texts:?}");
+    let changed = frames.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changed + 1 >= count, "every token brings its own map: {changed} of {count}");
+    until(&mut window, |app| app.chat.asking.is_none());
+    assert_eq!(window.state().docs.len(), docs + 1);
+    assert!(!window.state().doc().unwrap().live);
+}
+
+#[test]
+fn a_stop_in_mid_answer_keeps_what_was_said() {
+    let mut window = first_start();
+    let events = recorded(&window);
+    let (send, receive) = crossbeam_channel::unbounded();
+    let feed = Feed::recorded("recorded".into(), receive, std::sync::Arc::new(|| ())).unwrap();
+    window.state_mut().chat.feed = Some(feed);
+    window.state_mut().send(Intent::Ask("Describe the picture.".into()));
+    window.step();
+    let before = window.state().docs.len();
+    let mut rest = events.into_iter();
+    let mut tokens = 0;
+    while tokens < 3 {
+        let event = rest.next().expect("a longer answer");
+        tokens += u32::from(matches!(event, ModelEvent::Ask { event: AskEvent::Token(_), .. }));
+        send.send(event).unwrap();
+    }
+    until(&mut window, |app| app.doc().is_some_and(|doc| doc.live && doc.extent.answers == 3));
+    window.get_by_label("Stop").click();
+    window.step();
+    window.step();
+    assert!(window.state().chat.asking.is_none());
+    for event in rest {
+        send.send(event).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(50));
     settle(&mut window);
-    assert!(window.state().counters.stage_draws > draws);
-    // A fast model may answer between two frames; where it did not, its tokens were seen.
-    eprintln!("seen while it grew: {live}");
+    let doc = window.state().doc().unwrap();
+    assert_eq!((doc.extent.answers, doc.live), (3, false), "what came late is dropped");
+    assert_eq!(window.state().docs.len(), before + 1);
+}
+
+#[test]
+fn a_sample_picture_is_one_click_and_answers() {
+    let mut window = first_start();
+    until(&mut window, |app| app.samples.is_some());
+    assert!(window.query_all_by_label_contains("Sample: ").count() > 3);
+    window.state_mut().send(Intent::UseSample(1));
+    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    let names: Vec<String> =
+        window.state().docs.iter().map(|doc| doc.meta().preprocess[0].file_name.clone()).collect();
+    assert_ne!(names[0], names[1]);
+    assert!(window.query_all_by_label(&names[0]).count() > 0, "the history names the pictures");
+}
+
+#[test]
+fn a_follow_up_keeps_the_conversation() {
+    let mut window = first_start();
+    window.get_by_label("follow-up").click();
+    settle(&mut window);
+    window.state_mut().send(Intent::Ask("What colour is the balloon?".into()));
+    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    let app = window.state();
+    let doc = app.doc().unwrap();
+    assert_eq!(app.turns[&doc.id].len(), 1, "the question before is part of it");
+    let turns: std::collections::BTreeSet<u32> =
+        doc.meta().tokens.iter().map(|token| token.turn).collect();
+    assert!(turns.len() > 1, "both turns stand in the trace: {turns:?}");
+}
+
+#[test]
+fn a_task_with_the_model_runs_on_its_thread() {
+    let mut window = first_start();
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    tasks::start_on_model(window.state_mut(), "Looking", move |engine, report, _| {
+        report.progress(1, 1);
+        let name = engine.info().model.name;
+        Ok(Box::new(move |_| sender.send(name).unwrap()))
+    });
+    until(&mut window, |app| app.tasks.running().is_empty());
+    assert_eq!(Some(receiver.try_recv().unwrap()), window.state().chat.model_name);
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Start with the settings of a first start, and keep none.
     #[arg(long)]
     fresh: bool,
+    /// Say on stderr when the window and its first overlay were on screen.
+    #[arg(long)]
+    timings: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -36,5 +39,5 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let start = args.file.clone().map_or(Start::BuiltIn, Start::File);
     let options = HostOptions { start, settings, settings_path: path };
     let gpu = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
-    ui::run(options, gpu)
+    ui::run(options, gpu, args.timings)
 }

@@ -3,11 +3,12 @@
 //! Frames are drawn on request only. Requests from other threads come as events, so that an idle
 //! window costs nothing and a held key leaves no backlog: all events that wait become one frame.
 
-use super::app::HostRequest;
+use super::app::{App, HostRequest};
 use super::host::{Host, HostOptions, new_context, prepare};
 use crate::gpu::{Gpu, GpuOptions};
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
@@ -38,13 +39,21 @@ impl From<accesskit_winit::Event> for Wakeup {
 ///
 /// # Errors
 /// If there is no display, no adapter, or the surface cannot be used.
-pub fn run(options: HostOptions, gpu: GpuOptions) -> anyhow::Result<()> {
+pub fn run(options: HostOptions, gpu: GpuOptions, timings: bool) -> anyhow::Result<()> {
+    let timings = timings.then(Timings::default);
     let event_loop = EventLoop::<Wakeup>::with_user_event().build().context(
         "no window can be opened: is there a display (DISPLAY or WAYLAND_DISPLAY)? Without one, use `vlmscope ask` and `vlmscope render`",
     )?;
     let proxy = event_loop.create_proxy();
-    let mut program =
-        Program { proxy, gpu, options: Some(options), open: None, next: None, failure: None };
+    let mut program = Program {
+        proxy,
+        gpu,
+        options: Some(options),
+        open: None,
+        next: None,
+        failure: None,
+        timings,
+    };
     event_loop.run_app(&mut program)?;
     if let Some(open) = &mut program.open {
         open.host.app.keep_settings(true);
@@ -64,6 +73,38 @@ struct Program {
     /// When the next frame is wanted.
     next: Option<Instant>,
     failure: Option<anyhow::Error>,
+    timings: Option<Timings>,
+}
+
+/// When what was on screen for the first time.
+struct Timings {
+    start: Instant,
+    window: bool,
+    overlay: bool,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self { start: Instant::now(), window: false, overlay: false }
+    }
+}
+
+impl Timings {
+    /// A frame was presented.
+    fn presented(&mut self, app: &App) {
+        let ms = self.start.elapsed().as_millis();
+        let say = |what: &str| {
+            // A closed stderr is nobody who wants to know.
+            let _ = writeln!(std::io::stderr(), "{what} after {ms} ms");
+        };
+        if !std::mem::replace(&mut self.window, true) {
+            say("window");
+        }
+        if !self.overlay && app.counters.stage_draws > 0 {
+            self.overlay = true;
+            say("first overlay");
+        }
+    }
 }
 
 /// An opened window. The surface lives as long as the window that it holds.
@@ -150,6 +191,9 @@ impl Program {
         }
         if let Err(error) = open.draw() {
             return self.fail(event_loop, error);
+        }
+        if let Some(timings) = self.timings.as_mut().filter(|_| open.shown) {
+            timings.presented(&open.host.app);
         }
         for request in std::mem::take(&mut open.host.app.host) {
             open.serve(request, event_loop);

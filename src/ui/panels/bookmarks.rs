@@ -24,31 +24,37 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         for (index, bookmark) in app.settings.bookmarks.iter_mut().enumerate() {
             ui.push_id(index, |ui| {
                 ui.horizontal(|ui| {
-                    if ui.button(format!("{}", index + 1)).on_hover_text("Show this view").clicked()
-                    {
+                    let name = format!("{}", index + 1);
+                    let file = bookmark.trace.as_ref().map_or_else(
+                        || "of an answer that was not saved".to_owned(),
+                        |path| path.display().to_string(),
+                    );
+                    let number = ui.add_sized([28.0, 24.0], egui::Button::new(name));
+                    let number = number.on_hover_text(format!("Show this view\n{file}"));
+                    if number.clicked() {
                         go = Some(index);
                     }
-                    let width = ui.available_width() - 96.0;
-                    let edit = egui::TextEdit::singleline(&mut bookmark.note).desired_width(width);
-                    let name = format!("Note of bookmark {}", index + 1);
-                    ui.add(edit).accessible_name(name);
-                    if ui
-                        .add_enabled(index > 0, egui::Button::new("↑"))
-                        .on_hover_text("Earlier")
-                        .clicked()
-                    {
-                        swap = Some((index - 1, index));
-                    }
-                    if ui
-                        .add_enabled(index + 1 < len, egui::Button::new("↓"))
-                        .on_hover_text("Later")
-                        .clicked()
-                    {
-                        swap = Some((index, index + 1));
-                    }
-                    if icon_button(ui, Icon::Close, "Remove the bookmark", false).clicked() {
-                        remove = Some(index);
-                    }
+                    let right = egui::Layout::right_to_left(egui::Align::Center);
+                    ui.with_layout(right, |ui| {
+                        ui.spacing_mut().item_spacing.x = 2.0;
+                        if icon_button(ui, Icon::Close, "Remove the bookmark", false).clicked() {
+                            remove = Some(index);
+                        }
+                        let later = ui.add_enabled(index + 1 < len, egui::Button::new("↓"));
+                        if later.on_hover_text("Later").clicked() {
+                            swap = Some((index, index + 1));
+                        }
+                        let earlier = ui.add_enabled(index > 0, egui::Button::new("↑"));
+                        if earlier.on_hover_text("Earlier").clicked() {
+                            swap = Some((index - 1, index));
+                        }
+                        ui.add_space(4.0);
+                        let edit = egui::TextEdit::singleline(&mut bookmark.note)
+                            .desired_width(ui.available_width());
+                        let name = format!("Note of bookmark {}", index + 1);
+                        let note = ui.add(edit).accessible_name(name);
+                        note.on_hover_text(&bookmark.note);
+                    });
                 });
             });
         }

@@ -39,7 +39,7 @@ fn model(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         muted(ui, "Model");
         egui::ComboBox::from_id_salt("model")
-            .width(ui.available_width() - 8.0)
+            .width(ui.available_width())
             .selected_text(name)
             .show_ui(ui, |ui| models(app, ui))
             .response
@@ -368,7 +368,7 @@ const fn preprocess_name(mode: PreprocessMode) -> &'static str {
 /// The built-in pictures; a click opens one and asks about it.
 fn samples(app: &mut App, ui: &mut Ui) {
     let header = egui::CollapsingHeader::new("Sample pictures").id_salt("samples");
-    header.default_open(true).show(ui, |ui| {
+    header.default_open(true).show_unindented(ui, |ui| {
         let Some(samples) = &app.samples else {
             app.draw_samples();
             return;

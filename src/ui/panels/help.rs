@@ -15,6 +15,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         return;
     }
     let screen = ui.ctx().content_rect();
+    let room = (screen.height() - 160.0).max(160.0);
     let columns = (((screen.width() - 80.0) / (COLUMN + 24.0)) as usize).clamp(1, 3);
     let modal = egui::Modal::new(egui::Id::unique("help")).show(ui.ctx(), |ui| {
         ui.set_width(columns as f32 * (COLUMN + 24.0));
@@ -27,7 +28,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             });
         });
         ui.add_space(8.0);
-        egui::ScrollArea::vertical().max_height(screen.height() - 160.0).show(ui, |ui| {
+        egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
             ui.horizontal_top(|ui| {
                 for sections in split(columns) {
                     ui.vertical(|ui| {

@@ -1,4 +1,4 @@
-//! What stands over the lower edge of the stage: long work with its progress, what was done, and
+//! What stands over the upper edge of the stage, where it hides neither caption nor legend: long work with its progress, what was done, and
 //! what went wrong with what to do.
 
 use crate::ui::app::{App, Intent, Notice};
@@ -19,8 +19,8 @@ pub fn show(app: &mut App, ui: &Ui) {
     let shown: Vec<Notice> = app.notices.iter().rev().take(3).rev().cloned().collect();
     egui::Area::new(egui::Id::unique("notices"))
         .order(egui::Order::Foreground)
-        .pivot(Align2::CENTER_BOTTOM)
-        .fixed_pos(pos2(stage.center().x, stage.bottom() - 44.0))
+        .pivot(Align2::CENTER_TOP)
+        .fixed_pos(pos2(stage.center().x, stage.top() + 12.0))
         .show(ui.ctx(), |ui| {
             let frame = |color| {
                 Frame::popup(ui.style())

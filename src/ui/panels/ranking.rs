@@ -29,7 +29,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             app.act(Act::NextBestHead);
         }
         ui.add_enabled_ui(traces.len() > 1, |ui| {
-            let text = format!("over {} answers", traces.len());
+            let text = match traces.len() {
+                0 | 1 => "over all answers".to_owned(),
+                several => format!("over {several} answers"),
+            };
             ui.checkbox(&mut app.rank_over_all, text)
                 .on_hover_text(
                     "One answer proves little: the mean over all open answers of this model. Open several traces, or drop a folder of them.",

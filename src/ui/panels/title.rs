@@ -110,7 +110,7 @@ fn tools(app: &mut App, ui: &mut Ui, narrow: bool) {
 
 fn menu(app: &mut App, ui: &mut Ui) {
     let response = icon_button(ui, Icon::Menu, "Menu", false);
-    egui::Popup::menu(&response).width(280.0).show(|ui| {
+    egui::Popup::menu(&response).width(376.0).show(|ui| {
         let groups: [&[Act]; 4] = [
             &[Act::OpenFile, Act::OpenModel, Act::Paste],
             &[Act::SaveTrace, Act::SavePng, Act::SaveSvg, Act::CopyImage],
