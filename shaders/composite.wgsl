@@ -19,8 +19,12 @@ struct Style {
     diverging: u32,
     // Width of contour lines in pixels.
     line_px: f32,
-    unused: f32,
-    padding: vec2f,
+    // First contour level in `levels` and in `second_levels`.
+    first_level: u32,
+    second_first_level: u32,
+    padding: f32,
+    // Colours of the contour lines, linear.
+    line_colors: array<vec4f, 4>,
 }
 
 @group(1) @binding(0) var<uniform> style: Style;
@@ -28,8 +32,9 @@ struct Style {
 @group(2) @binding(1) var second_picture: texture_2d<f32>;
 @group(3) @binding(0) var first_map: texture_2d<f32>;
 @group(3) @binding(1) var second_map: texture_2d<f32>;
-// Two pairs of normalised contour levels, and ranges that are not read here.
+// Ranges that are not read here, then two pairs of normalised contour levels a plane.
 @group(3) @binding(2) var<storage, read> levels: array<vec2f>;
+@group(3) @binding(3) var<storage, read> second_levels: array<vec2f>;
 
 struct Varying {
     @builtin(position) position: vec4f,
@@ -37,6 +42,7 @@ struct Varying {
     @location(1) map_uv: vec2f,
     // Half a texel inside the cell: filtering never reaches the neighbouring head.
     @location(2) @interpolate(flat) map_bounds: vec4f,
+    @location(3) @interpolate(flat) plane: u32,
 }
 
 @vertex
@@ -46,12 +52,14 @@ fn vs(
     @location(1) picture_uv: vec4f,
     @location(2) map_uv: vec4f,
     @location(3) map_bounds: vec4f,
+    @location(4) plane: u32,
 ) -> Varying {
     return Varying(
         clip_from_px(corner(rect, vertex)),
         corner(picture_uv, vertex),
         corner(map_uv, vertex),
         map_bounds,
+        plane,
     );
 }
 
@@ -72,22 +80,18 @@ fn picture_color(texture: texture_2d<f32>, uv: vec2f) -> vec3f {
 // What is not attended keeps this much light under a spotlight.
 const DIM: f32 = 0.06;
 
-fn contours(base: vec3f, value: f32) -> vec3f {
-    let slope = fwidth(value);
+fn contours(base: vec3f, value: f32, slope: f32, steps: vec4f) -> vec3f {
     var color = base;
     // A plateau has no contour.
     if slope > 1e-5 {
-        let steps = vec4f(levels[0], levels[1]);
         for (var i = 0; i < 4; i++) {
             let level = steps[i];
             if level > 0.004 {
                 let distance = abs(value - level) / slope;
-                let casing = clamp(style.line_px * 0.5 + 1.5 - distance, 0.0, 1.0) * 0.55;
+                let casing = clamp(style.line_px * 0.5 + 2.5 - distance, 0.0, 1.0) * 0.9;
                 let line = clamp(style.line_px * 0.5 + 0.5 - distance, 0.0, 1.0);
                 color = mix(color, vec3f(0.0), casing * style.opacity);
-                // By rank and not by level: most of a map is low, and dark lines are not read.
-                let shade = lut_color(0.4 + 0.18 * f32(i), style.lut_row);
-                color = mix(color, shade, line * style.opacity);
+                color = mix(color, style.line_colors[i].rgb, line * style.opacity);
             }
         }
     }
@@ -109,7 +113,15 @@ fn fs(in: Varying) -> @location(0) vec4f {
         value = select(value, map_value(second_map, uv), right);
     }
     if blend == 4u {
-        return vec4f(contours(base, value), 1.0);
+        let at = style.first_level + in.plane * 2u;
+        var steps = vec4f(levels[at], levels[at + 1u]);
+        if second != 0u {
+            let other = style.second_first_level + in.plane * 2u;
+            let second_steps = vec4f(second_levels[other], second_levels[other + 1u]);
+            let right = select(0.0, 1.0, in.position.x >= style.mix_at);
+            steps = mix(steps, second_steps, select(right, style.mix_at, second == 1u));
+        }
+        return vec4f(contours(base, value, fwidth(value), steps), 1.0);
     }
     let strength = select(value, abs(value * 2.0 - 1.0), style.diverging == 1u);
     if blend == 3u {

@@ -18,12 +18,10 @@ struct Normalise {
 
 @group(1) @binding(0) var<uniform> params: Normalise;
 @group(1) @binding(1) var<storage, read> planes: array<f32>;
-// Two pairs of contour levels, then one range a plane, then the range over all.
+// One range a plane, the range over all, then two pairs of contour levels a plane.
 @group(1) @binding(2) var<storage, read_write> ranges: array<vec2f>;
 
 const LANES: u32 = 64u;
-// The first range in `ranges`.
-const FIRST: u32 = 2u;
 var<workgroup> lows: array<f32, 64>;
 var<workgroup> highs: array<f32, 64>;
 var<workgroup> below: atomic<u32>;
@@ -79,7 +77,7 @@ fn plane_ranges(
     let start = plane * params.patches;
     if params.kind == 1u {
         if lane == 0u {
-            ranges[FIRST + plane] = vec2f(params.low, params.high);
+            ranges[plane] = vec2f(params.low, params.high);
         }
         return;
     }
@@ -87,7 +85,7 @@ fn plane_ranges(
         let low = value_of_rank(start, u32(params.low), lane);
         let high = value_of_rank(start, u32(params.high), lane);
         if lane == 0u {
-            ranges[FIRST + plane] = symmetric(vec2f(low, high));
+            ranges[plane] = symmetric(vec2f(low, high));
         }
         return;
     }
@@ -106,15 +104,15 @@ fn plane_ranges(
             low = min(low, lows[i]);
             high = max(high, highs[i]);
         }
-        ranges[FIRST + plane] = symmetric(vec2f(low, high));
+        ranges[plane] = symmetric(vec2f(low, high));
     }
 }
 
 @compute @workgroup_size(64)
 fn shared_range(@builtin(local_invocation_index) lane: u32) {
-    var range = ranges[FIRST];
+    var range = ranges[0];
     for (var plane = lane; plane < params.planes; plane += LANES) {
-        let own = ranges[FIRST + plane];
+        let own = ranges[plane];
         range = vec2f(min(range.x, own.x), max(range.y, own.y));
     }
     lows[lane] = range.x;
@@ -124,24 +122,29 @@ fn shared_range(@builtin(local_invocation_index) lane: u32) {
         for (var i = 1u; i < LANES; i++) {
             range = vec2f(min(range.x, lows[i]), max(range.y, highs[i]));
         }
-        ranges[FIRST + params.planes] = range;
+        ranges[params.planes] = range;
     }
 }
 
-// Contour levels of plane 0, as normalised values.
+// Contour levels of every plane, as normalised values.
 @compute @workgroup_size(64)
-fn levels(@builtin(local_invocation_index) lane: u32) {
+fn levels(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let plane = group.x;
     var found: vec4f;
     for (var i = 0u; i < 4u; i++) {
-        found[i] = value_of_rank(0u, params.level_ranks[i], lane);
+        found[i] = value_of_rank(plane * params.patches, params.level_ranks[i], lane);
     }
     if lane == 0u {
-        let range = ranges[FIRST + select(0u, params.planes, (params.flags & 4u) != 0u)];
+        let range = ranges[select(plane, params.planes, (params.flags & 4u) != 0u)];
         let logarithmic = (params.flags & 2u) != 0u;
         for (var i = 0u; i < 4u; i++) {
             found[i] = normalised(found[i], range, logarithmic);
         }
-        ranges[0] = found.xy;
-        ranges[1] = found.zw;
+        let first = params.planes + 1u + plane * 2u;
+        ranges[first] = found.xy;
+        ranges[first + 1u] = found.zw;
     }
 }

@@ -45,8 +45,7 @@ fn place(position: vec4f) -> Place {
 }
 
 fn range_of(plane: u32) -> vec2f {
-    // Two pairs of contour levels come first.
-    return ranges[2u + select(plane, params.planes, params.flags == 1u)];
+    return ranges[select(plane, params.planes, params.flags == 1u)];
 }
 
 fn value(plane: u32, at: vec2u, range: vec2f) -> f32 {

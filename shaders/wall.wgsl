@@ -5,14 +5,19 @@ override taps: u32 = 1u;
 // Patches as squares, or linear between texels.
 override nearest: bool = false;
 
+// 0 first map only, 1 cross-fade, 2 swipe.
+override second: u32 = 0u;
+
 struct Style {
     lut_row: u32,
-    unused: u32,
+    // Cross-fade: how much of the second map; swipe: x in pixels where it begins.
+    mix_at: f32,
     padding: vec2u,
 }
 
 @group(1) @binding(0) var<uniform> style: Style;
 @group(2) @binding(0) var atlas: texture_2d<f32>;
+@group(2) @binding(1) var second_atlas: texture_2d<f32>;
 
 struct Varying {
     @builtin(position) position: vec4f,
@@ -31,25 +36,37 @@ fn vs(
     return Varying(clip_from_px(corner(rect, vertex)), corner(uv, vertex), bounds);
 }
 
-fn value(uv: vec2f, bounds: vec4f) -> f32 {
+fn sample(map: texture_2d<f32>, uv: vec2f) -> f32 {
     if nearest {
-        return textureSampleLevel(atlas, nearest_clamp, clamp(uv, bounds.xy, bounds.zw), 0.0).r;
+        return textureSampleLevel(map, nearest_clamp, uv, 0.0).r;
     }
-    return textureSampleLevel(atlas, linear_clamp, clamp(uv, bounds.xy, bounds.zw), 0.0).r;
+    return textureSampleLevel(map, linear_clamp, uv, 0.0).r;
+}
+
+// `share` of the second map.
+fn value(uv: vec2f, bounds: vec4f, share: f32) -> f32 {
+    let at = clamp(uv, bounds.xy, bounds.zw);
+    let first = sample(atlas, at);
+    if second == 0u {
+        return first;
+    }
+    return mix(first, sample(second_atlas, at), share);
 }
 
 @fragment
 fn fs(in: Varying) -> @location(0) vec4f {
+    let right = select(0.0, 1.0, in.position.x >= style.mix_at);
+    let share = select(right, style.mix_at, second == 1u);
     var sum = 0.0;
     if taps == 1u {
-        sum = value(in.uv, in.bounds);
+        sum = value(in.uv, in.bounds, share);
     } else {
-        let right = dpdx(in.uv);
+        let across = dpdx(in.uv);
         let down = dpdy(in.uv);
         for (var y = 0u; y < taps; y++) {
             for (var x = 0u; x < taps; x++) {
                 let offset = (vec2f(vec2u(x, y)) + 0.5) / f32(taps) - 0.5;
-                sum += value(in.uv + offset.x * right + offset.y * down, in.bounds);
+                sum += value(in.uv + offset.x * across + offset.y * down, in.bounds, share);
             }
         }
         sum = sum / f32(taps * taps);

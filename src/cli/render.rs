@@ -35,7 +35,7 @@ pub(crate) struct Args {
     state: Option<PathBuf>,
     #[command(flatten)]
     flags: flags::Flags,
-    /// Width × height in pixels, up to 7680 on a side (or what the adapter allows).
+    /// Width × height in pixels, up to 16384 on a side where the adapter allows it (8K: 7680x4320).
     #[arg(long, default_value = "1920x1080", value_parser = size)]
     size: [u32; 2],
     /// Vectors (also chosen by an --out that ends in .svg).

@@ -59,11 +59,6 @@ pub fn color(map: ColorMap, value: f32) -> [u8; 3] {
     [table[at], table[at + 1], table[at + 2]]
 }
 
-/// Whether the middle of the map is its neutral point: the map for differences.
-pub const fn is_diverging(map: ColorMap) -> bool {
-    matches!(map, ColorMap::Coolwarm)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_middle_of_a_diverging_map_is_neutral() {
-        for map in ColorMap::ALL.iter().filter(|map| is_diverging(**map)) {
+        for map in ColorMap::ALL.iter().filter(|map| map.is_diverging()) {
             let [r, g, b] = color(*map, 0.5);
             assert!(r.abs_diff(g) < 4 && g.abs_diff(b) < 4 && r > 200, "{map}: {r} {g} {b}");
         }

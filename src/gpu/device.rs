@@ -4,6 +4,7 @@
 //! adapter offers it and it makes something possible (larger pages, larger figures, timestamps).
 
 use super::GpuError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How to open a device.
@@ -39,6 +40,7 @@ pub struct Gpu {
     limits: wgpu::Limits,
     options: GpuOptions,
     reports: Arc<Reports>,
+    lose_at_submit: AtomicBool,
 }
 
 impl Gpu {
@@ -94,7 +96,18 @@ impl Gpu {
             lock(&errors.errors).push((error.to_string(), memory));
         }));
         let options = options.clone();
-        Ok(Arc::new(Self { instance, adapter, device, queue, info, limits, options, reports }))
+        let lose_at_submit = AtomicBool::new(false);
+        Ok(Arc::new(Self {
+            instance,
+            adapter,
+            device,
+            queue,
+            info,
+            limits,
+            options,
+            reports,
+            lose_at_submit,
+        }))
     }
 
     /// A fresh device with the same options, after this one was lost.
@@ -147,6 +160,20 @@ impl Gpu {
         // The callback runs while polling.
         let _ = self.device.poll(wgpu::PollType::Poll);
         lock(&self.reports.lost).get_or_insert_with(|| "it was given up on purpose".into());
+    }
+
+    /// Gives the device up in the middle of the next frame, after its commands were recorded and
+    /// before they are handed over: for tests of the recovery.
+    pub fn simulate_loss_in_mid_frame(&self) {
+        self.lose_at_submit.store(true, Ordering::Relaxed);
+    }
+
+    /// Hands recorded commands over.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) {
+        if self.lose_at_submit.swap(false, Ordering::Relaxed) {
+            self.simulate_loss();
+        }
+        self.queue.submit([commands]);
     }
 
     /// Waits until everything that was submitted is done.

@@ -75,14 +75,14 @@ pub enum GpuError {
         advice: &'static str,
     },
     /// A picture of the trace cannot be shown.
-    #[error(
-        "picture {picture} of the trace cannot be shown: {reason}. The preprocessed picture may still work (picture form `preprocessed`)."
-    )]
+    #[error("picture {picture} of the trace cannot be shown: {reason}. {advice}")]
     Picture {
         /// Index of the picture.
         picture: u32,
         /// What is wrong.
         reason: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// The trace lacks what the view needs.
     #[error("this view cannot be drawn from the trace: {reason}.")]

@@ -199,7 +199,7 @@ impl<'a> Frame<'a> {
             list.push(rects::Instance {
                 rect: corners(&legend.bar),
                 color: [0.0, 0.0, 0.0, 1.0],
-                ramp: [lut_row(map) as i32, 0],
+                ramp: [lut_row(legend.map) as i32, 0],
             });
         }
         (on_stage, list)

@@ -12,6 +12,7 @@ use super::{Gpu, GpuError};
 use crate::analysis::normalise::Scaling;
 use crate::analysis::reduce::{Fold, Reduction, named_map, patch_keys};
 use crate::trace::{Trace, TraceId};
+use crate::view::figure::Ends;
 use std::sync::Arc;
 
 /// Where the numbers of a map come from.
@@ -67,6 +68,8 @@ pub struct FrameStats {
     pub pending_pages: u32,
     /// Numbers that became the ends of the colour map, where one pair holds for the whole view.
     pub range: Option<[f64; 2]>,
+    /// Numbers that became the ends of the colour map, and for how much of the view they hold.
+    pub ends: Ends,
     /// Time on the device of every pass (only with timestamps).
     pub times: Vec<super::PassTime>,
 }
@@ -105,7 +108,7 @@ impl Work<'_> {
     pub fn submit(&mut self) {
         self.ring.flush(&self.gpu.queue);
         let encoder = std::mem::replace(&mut self.encoder, Self::new_encoder(self.gpu));
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit(encoder.finish());
         self.pool.unpin();
     }
 
@@ -148,8 +151,10 @@ pub(super) struct Tile {
     /// Texels a patch and side.
     pub texels: u32,
     pub view: wgpu::TextureView,
-    /// Contour levels, then ranges.
+    /// Ranges, then contour levels.
     pub ranges: wgpu::Buffer,
+    /// Where the contour levels begin in `ranges`.
+    pub first_level: u32,
     texture: wgpu::Texture,
     first_patch: u32,
 }
@@ -433,8 +438,8 @@ impl MapSlot {
             return Ok(());
         }
         let (Some(planes), Some(ranges)) = (&self.planes, &self.ranges) else { return Ok(()) };
-        let tiles = self.layout(work.gpu, trace, key, ranges)?;
         let count = shown.0.numbers.planes();
+        let tiles = self.layout(work.gpu, trace, key, (ranges, count))?;
         let params = normalise::Params::new(&key.scaling, self.patches, count);
         let steps = passes.normalise.steps(work.gpu, &params, key.levels)?;
         work.reserve(1);
@@ -507,7 +512,7 @@ impl MapSlot {
         gpu: &Gpu,
         trace: &Trace,
         key: &AtlasKey,
-        ranges: &wgpu::Buffer,
+        (ranges, planes): (&wgpu::Buffer, usize),
     ) -> Result<Vec<Tile>, GpuError> {
         let limit = gpu.limits().max_texture_dimension_2d;
         let mut tiles = Vec::new();
@@ -539,6 +544,7 @@ impl MapSlot {
                         texels,
                         view: texture.create_view(&wgpu::TextureViewDescriptor::default()),
                         ranges: ranges.clone(),
+                        first_level: planes as u32 + 1,
                         texture,
                         first_patch,
                     });

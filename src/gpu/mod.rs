@@ -4,6 +4,7 @@
 //! uploaded, holds every layer and head of its query; choosing among them is a small compute pass,
 //! and colours are looked up per output pixel, so that opacity and colour map touch one pass only.
 
+mod cells;
 pub mod colormap;
 mod context;
 mod device;
@@ -23,6 +24,7 @@ mod target;
 mod timing;
 mod views;
 
+pub use cells::MatrixCells;
 use context::Context;
 pub use context::{Globals, linear_color, linear_from_srgb};
 pub use device::{Gpu, GpuOptions};

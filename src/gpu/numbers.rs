@@ -7,7 +7,7 @@ use super::maps::{Numbers, PlanesKey};
 use super::plan::{fold, rows};
 use super::{Context, GpuError, Scene};
 use crate::analysis::gather::{Members, QueryKey, query_key};
-use crate::analysis::normalise::{RangeRule, Scaling};
+use crate::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, percentile};
 use crate::analysis::overview::{HeadNumber, layer_head};
 use crate::analysis::reduce::{Fold, difference, has_bos, named_map, patch_keys, reduce};
 use crate::trace::{Trace, TraceId};
@@ -20,15 +20,17 @@ pub(super) struct Shown {
     key: Option<(PlanesKey, Option<PlanesKey>)>,
     values: Vec<f32>,
     patches: usize,
+    /// Of every map, as they were last asked for; a frame asks for two kinds at most.
+    ranges: Vec<(Scaling, Vec<[f32; 2]>)>,
 }
 
 impl Shown {
-    /// The planes of `key` (minus those of `minus`): [planes, N].
-    pub fn values(
+    /// Computes the planes of `key` (minus those of `minus`), [planes, N], where they changed.
+    pub fn update(
         &mut self,
         (trace, key): (&Trace, &PlanesKey),
         minus: Option<(&Trace, &PlanesKey)>,
-    ) -> &[f32] {
+    ) {
         let wanted = (key.clone(), minus.map(|(_, key)| key.clone()));
         if self.key.as_ref() != Some(&wanted) {
             self.values = planes(trace, &key.numbers).unwrap_or_default();
@@ -36,9 +38,14 @@ impl Shown {
                 difference(&mut self.values, &planes(trace, &key.numbers).unwrap_or_default());
             }
             self.patches = patch_keys(trace).len();
+            self.ranges.clear();
             self.key = Some(wanted);
         }
-        &self.values
+    }
+
+    /// Forgets them: what is seen needs no numbers.
+    pub fn clear(&mut self) {
+        *self = Self::default();
     }
 
     /// The value of one patch, where one map was computed.
@@ -46,11 +53,21 @@ impl Shown {
         (self.values.len() == self.patches).then(|| self.values.get(patch).copied()).flatten()
     }
 
-    /// The range of the last [`Self::values`], where one holds for all of its maps.
-    pub fn range(&self, scaling: &Scaling) -> Option<[f64; 2]> {
-        let ranges = scaling.ranges(&self.values, self.patches);
-        let (&first, rest) = ranges.split_first()?;
-        rest.iter().all(|range| *range == first).then(|| first.map(f64::from))
+    /// The range of every map.
+    pub fn ranges(&mut self, scaling: &Scaling) -> Vec<[f32; 2]> {
+        if let Some((_, found)) = self.ranges.iter().find(|(of, _)| of == scaling) {
+            return found.clone();
+        }
+        let found = scaling.ranges(&self.values, self.patches);
+        self.ranges.truncate(1);
+        self.ranges.insert(0, (*scaling, found.clone()));
+        found
+    }
+
+    /// The values of the contour lines, where one map was computed.
+    pub fn contours(&self) -> Option<[f64; 4]> {
+        let one = !self.values.is_empty() && self.values.len() == self.patches;
+        one.then(|| CONTOUR_PERCENTILES.map(|p| f64::from(percentile(&self.values, p))))
     }
 }
 

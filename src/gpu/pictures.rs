@@ -57,7 +57,15 @@ impl Pictures {
 }
 
 fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, GpuError> {
-    let failed = |reason: String| GpuError::Picture { picture: key.index, reason };
+    let advice = match key.form {
+        ImageForm::Preprocessed => {
+            "The original picture may still work (--original, or picture form `original`)."
+        }
+        ImageForm::Original => {
+            "What the model saw may still work (picture form `preprocessed`, without --original)."
+        }
+    };
+    let failed = |reason: String| GpuError::Picture { picture: key.index, reason, advice };
     let index = key.index as usize;
     let mut pixels = match key.form {
         ImageForm::Preprocessed => {

@@ -1,14 +1,14 @@
 //! From a view state to what must be computed: which numbers, which cells, which scale.
 
+use super::GpuError;
 use super::maps::{AtlasKey, Numbers, PlanesKey};
-use super::{GpuError, colormap};
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::{Fold, Keep, Reduction, has_bos};
 use crate::trace::Trace;
 use crate::view::{
-    Aggregate, AxisSet, Blend, ColorMap, Extent, Interpolation, MapChoice, MapSource, Mix,
-    Quantity, Queries, QueryKind, Range, Scale, ViewKind, ViewState,
+    Aggregate, AxisSet, Blend, ColorMap, Extent, Interpolation, MapChoice, Mix, Quantity, Queries,
+    QueryKind, Range, Scale, SourceKind, ViewError, ViewKind, ViewState,
 };
 
 /// What a frame is made of: a state and the traces that it shows.
@@ -38,28 +38,22 @@ impl<'a> Scene<'a> {
 
     /// How the second map is mixed in; the diff view always subtracts.
     pub fn mix(&self) -> Option<Mix> {
-        let second = self.state.second.as_ref()?;
-        Some(if self.state.view == ViewKind::Diff { Mix::Difference } else { second.mix })
+        self.state.shown_second().map(|(_, mix)| mix)
     }
 
     /// Whether the first map minus the second is shown.
     pub fn is_difference(&self) -> bool {
-        self.mix() == Some(Mix::Difference)
+        self.state.is_difference()
     }
 
     /// Whether the view draws maps over patches.
     pub fn has_maps(&self) -> bool {
-        !matches!(self.state.view, ViewKind::LayerHead | ViewKind::TokenMatrix)
+        self.state.view.has_maps()
     }
 
     /// The colour map: a difference needs a neutral middle.
     pub fn colormap(&self) -> ColorMap {
-        let chosen = self.state.colormap;
-        if self.is_difference() && self.has_maps() && !colormap::is_diverging(chosen) {
-            ColorMap::Coolwarm
-        } else {
-            chosen
-        }
+        self.state.shown_colormap()
     }
 
     /// How numbers become 0–1.
@@ -76,7 +70,7 @@ impl<'a> Scene<'a> {
         Scaling {
             rule,
             logarithmic: self.state.normalise.scale == Scale::Log,
-            symmetric: self.is_difference() && self.has_maps(),
+            symmetric: self.is_difference(),
         }
     }
 
@@ -101,10 +95,9 @@ impl<'a> Scene<'a> {
 
     /// The numbers of the second map, if the view shows one.
     pub(super) fn second_planes(&self) -> Result<Option<PlanesKey>, GpuError> {
-        let walls = self.state.view == ViewKind::Wall && !self.is_difference();
-        match &self.state.second {
-            Some(second) if !walls => self.planes(self.second_trace(), &second.map).map(Some),
-            _ => Ok(None),
+        match self.state.shown_second() {
+            Some((second, _)) => self.planes(self.second_trace(), &second.map).map(Some),
+            None => Ok(None),
         }
     }
 
@@ -114,17 +107,22 @@ impl<'a> Scene<'a> {
             ViewKind::Heads => Keep::Heads,
             _ => Keep::One,
         };
-        let numbers = match &map.source {
-            MapSource::Named(name) if keep == Keep::One => Numbers::Named {
-                name: name.clone(),
-                answers: Extent::of(trace)
-                    .query_answers(&map.queries)?
-                    .into_iter()
-                    .map(|answer| answer.0)
-                    .collect(),
-                fold: fold(map.queries.set.aggregate()),
-            },
-            _ => {
+        let extent = Extent::of(trace);
+        let numbers = match extent.source_kind(&map.source) {
+            None | Some(SourceKind::Numbers) => {
+                // A map without layers and heads never stands in for one that has them.
+                if keep != Keep::One {
+                    let (view, name) = (self.state.view.name(), map.source.name().to_owned());
+                    return Err(ViewError::NoPages { view, name }.into());
+                }
+                let answers = extent.query_answers(&map.queries)?;
+                Numbers::Named {
+                    name: map.source.name().to_owned(),
+                    answers: answers.into_iter().map(|answer| answer.0).collect(),
+                    fold: fold(map.queries.set.aggregate()),
+                }
+            }
+            Some(SourceKind::Pages) => {
                 let shape = trace.shape();
                 let all = |len: usize| (0..len as u32).collect::<Vec<_>>();
                 let members = |set: &AxisSet, len: usize| set.members(len as u32);
@@ -161,14 +159,10 @@ impl<'a> Scene<'a> {
             }
             _ => [1, 1],
         };
-        let mut spans = self.spans();
-        if self.state.view == ViewKind::Wall {
-            spans.truncate(1);
-        }
         AtlasKey {
             scaling: self.scaling(),
             cells,
-            spans,
+            spans: self.spans(),
             bicubic: self.state.interpolation == Interpolation::Bicubic,
             levels: self.state.blend == Blend::Contours,
         }

@@ -12,10 +12,10 @@ use super::passes::{composite, matrix, picture, rects, text, token_matrix, wall}
 use super::pictures::Pictures;
 use super::timing::Timer;
 use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
-use crate::analysis::normalise::RangeRule;
+use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::trace::TraceId;
-use crate::view::ViewKind;
-use crate::view::figure::{Content, Figure, caption};
+use crate::view::figure::{Content, Ends, Figure, Readout, caption};
+use crate::view::{Blend, ViewKind};
 use std::sync::Arc;
 
 /// How a renderer spends memory and time.
@@ -64,6 +64,7 @@ pub struct Renderer {
     pub(super) text: text::Text,
     pub(super) instances: Instances,
     pub(super) shown: Shown,
+    pub(super) shown_second: Shown,
     pub(super) head_numbers: Matrix,
     pub(super) tokens: Tokens,
     /// The row that was shown last, and the step towards it.
@@ -122,6 +123,7 @@ impl Renderer {
             text: text::Text::new(&gpu.device),
             instances: Instances::new(),
             shown: Shown::default(),
+            shown_second: Shown::default(),
             head_numbers: Matrix::default(),
             tokens: Tokens::default(),
             scrub: None,
@@ -192,7 +194,8 @@ impl Renderer {
         self.gpu.check()?;
         let gpu = Arc::clone(&self.gpu);
         gpu.scoped("frame", |_| {
-            let mut figure = lay_out(scene, target.size(), None, None);
+            let content = Content::of(scene.state, scene.trace);
+            let mut figure = lay_out(scene, target.size(), &content, Readout::default());
             figure.fills.clear();
             figure.labels.clear();
             figure.legend = None;
@@ -212,14 +215,12 @@ impl Renderer {
 
     fn draw(&mut self, scene: &Scene<'_>, target: &Target) -> Result<FrameStats, GpuError> {
         self.context.set_target(target.size());
-        let range = self.range(scene)?;
-        let values = match scene.state.view {
-            ViewKind::LayerHead => Some(self.head_numbers.values().to_vec()),
-            _ => None,
-        };
-        let figure = lay_out(scene, target.size(), range, values);
+        let readout = self.readout(scene)?;
+        let content = self.content(scene);
+        let figure = lay_out(scene, target.size(), &content, readout);
         let mut frame = Frame::begin(self, target);
-        frame.work.stats.range = range;
+        frame.work.stats.range = readout.ends.one();
+        frame.work.stats.ends = readout.ends;
         let draws = match scene.state.view {
             ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff | ViewKind::Heads => {
                 frame.maps(scene)?;
@@ -237,30 +238,44 @@ impl Renderer {
         Ok(stats)
     }
 
-    /// The numbers at the ends of the colour map, where one pair holds for the whole view.
-    fn range(&mut self, scene: &Scene<'_>) -> Result<Option<[f64; 2]>, GpuError> {
+    /// What the colours of the view stand for.
+    fn readout(&mut self, scene: &Scene<'_>) -> Result<Readout, GpuError> {
         let scaling = scene.scaling();
-        if let RangeRule::Fixed { low, high } = scaling.rule {
-            if !scene.has_maps() {
-                self.numbers_of_matrix(scene)?;
-            }
-            return Ok(Some([f64::from(low), f64::from(high)]));
-        }
         if !scene.has_maps() {
-            return self.numbers_of_matrix(scene);
+            let range = self.numbers_of_matrix(scene)?;
+            return Ok(match scaling.rule {
+                RangeRule::Fixed { low, high } => Some([f64::from(low), f64::from(high)]),
+                _ => range,
+            }
+            .into());
         }
-        let many = matches!(scene.state.view, ViewKind::Wall | ViewKind::Heads);
-        if many && scaling.rule != RangeRule::Shared {
-            return Ok(None);
+        let contours = scene.state.blend == Blend::Contours && scene.state.view.has_blend();
+        if let (RangeRule::Fixed { low, high }, false) = (scaling.rule, contours) {
+            // Nothing has to be looked up.
+            self.shown.clear();
+            return Ok(Ends::One([f64::from(low), f64::from(high)]).into());
         }
         let first = scene.first()?;
-        let minus = match scene.second_planes()? {
-            Some(key) if scene.is_difference() => Some(key),
-            _ => None,
+        let other = scene.second_planes()?.map(|key| (scene.second_trace(), key));
+        let other = other.as_ref().map(|(trace, key)| (*trace, key));
+        let is_difference = scene.is_difference();
+        self.shown.update((scene.trace, &first), other.filter(|_| is_difference));
+        let ranges = self.shown.ranges(&scaling);
+        let mut readout = Readout {
+            ends: Ends::of_each(&ranges),
+            contours: [self.shown.contours().filter(|_| contours), None],
         };
-        let minus = minus.as_ref().map(|key| (scene.second_trace(), key));
-        self.shown.values((scene.trace, &first), minus);
-        Ok(self.shown.range(&scaling))
+        if let Some(other) = other.filter(|_| !is_difference) {
+            self.shown_second.update(other, None);
+            let others = self.shown_second.ranges(&scaling);
+            readout.contours[1] = self.shown_second.contours().filter(|_| contours);
+            readout.ends = match (readout.ends, Ends::of_each(&others)) {
+                (first, second) if first == second => first,
+                (Ends::One(first), Ends::One(second)) => Ends::Two([first, second]),
+                _ => Ends::of_each(&[ranges.as_slice(), others.as_slice()].concat()),
+            };
+        }
+        Ok(readout)
     }
 
     fn numbers_of_matrix(&mut self, scene: &Scene<'_>) -> Result<Option<[f64; 2]>, GpuError> {
@@ -270,6 +285,24 @@ impl Renderer {
         }
         self.tokens.gather(scene)?;
         Ok(Some(self.tokens.range(scene)))
+    }
+
+    /// What is laid out, with the numbers that are printed in it.
+    fn content(&mut self, scene: &Scene<'_>) -> Content {
+        let mut content = Content::of(scene.state, scene.trace);
+        let own = Scaling { rule: RangeRule::PerMap, ..scene.scaling() };
+        match &mut content {
+            Content::Matrix { values, .. } => *values = Some(self.head_numbers.values().to_vec()),
+            Content::Wall { ranges, .. } => *ranges = self.shown.ranges(&own),
+            Content::Heads { tiles, .. } => {
+                let ranges = self.shown.ranges(&own);
+                for tile in tiles {
+                    tile.range = ranges.get(tile.head as usize).copied();
+                }
+            }
+            _ => {}
+        }
+        content
     }
 
     /// The values of the map that the last frame showed, for a hovered patch: index over all
@@ -288,7 +321,7 @@ impl Renderer {
         Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
     }
 
-    /// Reads the ranges back: two pairs of contour levels, one pair a plane, the shared pair.
+    /// Reads the ranges back: one pair a plane, the shared pair, two pairs of contour levels a plane.
     ///
     /// # Errors
     /// If the copy fails.
@@ -300,21 +333,17 @@ impl Renderer {
 }
 
 /// The layout of a frame.
-fn lay_out(
+pub(super) fn lay_out(
     scene: &Scene<'_>,
     size: [u32; 2],
-    range: Option<[f64; 2]>,
-    head_numbers: Option<Vec<f32>>,
+    content: &Content,
+    readout: Readout,
 ) -> Figure {
     let second = scene.second.map(|trace| trace.meta());
     let line = if scene.state.caption.show {
-        caption(scene.state, scene.trace.meta(), second, range)
+        caption(scene.state, scene.trace.meta(), second, readout.ends)
     } else {
         Vec::new()
     };
-    let mut content = Content::of(scene.state, scene.trace);
-    if let Content::Matrix { values, .. } = &mut content {
-        *values = head_numbers;
-    }
-    Figure::layout(scene.state, size, &content, &line, range)
+    Figure::layout(scene.state, size, content, &line, readout)
 }

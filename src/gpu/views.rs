@@ -7,9 +7,9 @@ use super::maps::Tile;
 use super::passes::{composite, matrix, picture, token_matrix, wall};
 use super::pictures::Loaded;
 use super::plan::atlas_columns;
-use super::{GpuError, Scene};
+use super::{GpuError, Scene, colormap};
 use crate::analysis::reduce::has_bos;
-use crate::view::figure::{Figure, PixelRect};
+use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
 use crate::view::{Blend, Interpolation, Mix, ViewKind};
 
 /// Contour lines, in design units.
@@ -102,21 +102,22 @@ impl Frame<'_> {
     }
 
     fn composite_style(&mut self, scene: &Scene<'_>, figure: &Figure) -> u32 {
-        let visible = figure.visible();
-        let mix_at = match scene.mix() {
-            Some(Mix::CrossFade { amount }) => amount as f32,
-            Some(Mix::Swipe { position }) => visible.x + position as f32 * visible.width,
-            Some(Mix::Difference) | None => 0.0,
-        };
+        let map = scene.colormap();
+        let line = |rank| contour_color(|at| colormap::color(map, at), rank);
+        let first_level =
+            |slot: &super::maps::MapSlot| slot.tiles().first().map_or(0, |tile| tile.first_level);
+        let (first, second) = (first_level(self.first), first_level(self.second));
         self.work.reserve(1);
         self.work.ring.push(&composite::Style {
             opacity: scene.state.opacity as f32,
-            mix_at,
-            lut_row: lut_row(scene.colormap()),
+            mix_at: mix_at(scene, figure),
+            lut_row: lut_row(map),
             diverging: u32::from(scene.is_difference()),
             line_px: (CONTOUR * figure.scale).max(1.0),
-            unused: 0.0,
-            padding: [0.0; 2],
+            first_level: first,
+            second_first_level: second,
+            padding: 0.0,
+            line_colors: std::array::from_fn(|rank| linear_color(line(rank), 1.0)),
         })
     }
 
@@ -130,13 +131,7 @@ impl Frame<'_> {
     ) -> Result<(wgpu::RenderPipeline, Groups), GpuError> {
         let base = self.load(scene, false)?;
         let second_tiles = self.second.tiles();
-        // Until the second map has arrived the first is shown alone.
-        let second_tile = second_tiles.get(at).filter(|second| second.cells == tile.cells);
-        let mixed = match (scene.mix(), second_tile) {
-            (Some(Mix::CrossFade { .. }), Some(_)) => composite::SecondMap::CrossFade,
-            (Some(Mix::Swipe { .. }), Some(_)) => composite::SecondMap::Swipe,
-            _ => composite::SecondMap::None,
-        };
+        let (mixed, second_tile) = second_of(scene, &second_tiles, (at, tile));
         let over = match mixed {
             composite::SecondMap::None => base.clone(),
             _ => self.load(scene, true)?,
@@ -186,6 +181,7 @@ impl Frame<'_> {
                 view(&tile.view),
                 view(&second.unwrap_or(tile).view),
                 tile.ranges.as_entire_binding(),
+                second.unwrap_or(tile).ranges.as_entire_binding(),
             ],
         );
         vec![(style_group, Some(style)), (pictures, None), (maps, None)]
@@ -199,12 +195,16 @@ impl Frame<'_> {
         let mut instances = Vec::new();
         let mut parts = Vec::new();
         let mut densest = 1.0_f32;
-        for tile in tiles.iter() {
+        let second_tiles = self.second.tiles();
+        for (at, tile) in tiles.iter().enumerate() {
             let from = instances.len() as u32;
+            let Some(share) = share_of_frame(scene, tile.span) else { continue };
             for layer in 0..layers {
                 for head in 0..heads {
-                    let place = figure.content.cell(layer, head, layers, heads);
+                    let cell = figure.content.cell(layer, head, layers, heads);
                     let Some((uv, bounds)) = tile.cell([head, layer]) else { continue };
+                    let [x0, y0, x1, y1] = share.on(&cell);
+                    let place = PixelRect::from_edges(x0, y0, x1, y1);
                     if !place.overlaps(&figure.stage) {
                         continue;
                     }
@@ -213,7 +213,9 @@ impl Frame<'_> {
                     instances.push(wall::Instance { rect: corners(&place), uv, bounds });
                 }
             }
-            parts.push((from..instances.len() as u32, tile.view.clone()));
+            let (mixed, second) = second_of(scene, &second_tiles, (at, tile));
+            let views = [tile.view.clone(), second.unwrap_or(tile).view.clone()];
+            parts.push((from..instances.len() as u32, mixed, views));
         }
         if instances.is_empty() {
             return Ok(Vec::new());
@@ -222,11 +224,10 @@ impl Frame<'_> {
         let taps = (densest * 0.75).ceil() as u32;
         let taps = taps.next_power_of_two().clamp(1, wall::MOST_TAPS);
         let nearest = scene.state.interpolation == Interpolation::Nearest;
-        let pipeline = self.wall.pipeline(self.context, self.format, taps, nearest)?;
         self.work.reserve(1);
         let style = self.work.ring.push(&wall::Style {
             lut_row: lut_row(scene.colormap()),
-            unused: 0,
+            mix_at: mix_at(scene, figure),
             padding: [0; 2],
         });
         let device = &self.work.gpu.device;
@@ -237,19 +238,22 @@ impl Frame<'_> {
             &self.wall.style_layout,
             &[window(&self.work.ring.buffer, size_of::<wall::Style>() as u64)],
         );
-        let draws = parts.into_iter().map(|(range, view)| {
-            let resources = [wgpu::BindingResource::TextureView(&view)];
+        let mut draws = Vec::new();
+        for (range, second, views) in parts {
+            let mode = wall::Mode { taps, nearest, second };
+            let pipeline = self.wall.pipeline(self.context, self.format, mode)?;
+            let resources = views.each_ref().map(wgpu::BindingResource::TextureView);
             let atlas = group(device, "wall", &self.wall.atlas_layout, &resources);
-            Draw {
+            draws.push(Draw {
                 name: "wall",
-                pipeline: pipeline.clone(),
+                pipeline,
                 groups: vec![(style_group.clone(), Some(style)), (atlas, None)],
                 instances: self.instances.wall.get().cloned(),
                 range,
                 on_stage: true,
-            }
-        });
-        Ok(draws.collect())
+            });
+        }
+        Ok(draws)
     }
 
     /// One number a layer and head.
@@ -343,6 +347,40 @@ impl Frame<'_> {
     }
 }
 
+/// How much of the second map is seen, or where on the target it begins.
+fn mix_at(scene: &Scene<'_>, figure: &Figure) -> f32 {
+    let visible = figure.visible();
+    match scene.mix() {
+        Some(Mix::CrossFade { amount }) => amount as f32,
+        Some(Mix::Swipe { position }) => visible.x + position as f32 * visible.width,
+        Some(Mix::Difference) | None => 0.0,
+    }
+}
+
+/// The tile of the second map that belongs to a tile of the first. Until it has arrived, and where
+/// the maps' grids differ, the first is shown alone.
+fn second_of<'a>(
+    scene: &Scene<'_>,
+    tiles: &'a [Tile],
+    (at, tile): (usize, &Tile),
+) -> (composite::SecondMap, Option<&'a Tile>) {
+    let second = tiles.get(at).filter(|second| second.cells == tile.cells);
+    match (scene.mix(), second) {
+        (Some(Mix::CrossFade { .. }), Some(_)) => (composite::SecondMap::CrossFade, second),
+        (Some(Mix::Swipe { .. }), Some(_)) => (composite::SecondMap::Swipe, second),
+        _ => (composite::SecondMap::None, second),
+    }
+}
+
+/// Where a span lies within the frame that all patches of its picture cover.
+fn share_of_frame(scene: &Scene<'_>, span: usize) -> Option<OnPicture> {
+    let frame = patches_frame(scene.trace, scene.state.picture.index)?;
+    let rect = scene.trace.meta().spans.get(span)?.preprocessed_rect;
+    let (x0, y0) = ((rect.x - frame.x) / frame.width, (rect.y - frame.y) / frame.height);
+    let (width, height) = (rect.width / frame.width, rect.height / frame.height);
+    Some(OnPicture { x0, y0, x1: x0 + width, y1: y0 + height })
+}
+
 /// One tile of the atlas over one span of the picture, at every place.
 fn quads(
     scene: &Scene<'_>,
@@ -372,6 +410,7 @@ fn quads(
                 within(cell[1], cell[3], inner.y1),
             ],
             map_bounds: bounds,
+            plane: *plane,
         })
     };
     places.iter().filter_map(quad).collect()

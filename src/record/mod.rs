@@ -5,6 +5,7 @@
 
 mod still;
 mod svg;
+mod vector;
 
 pub use still::{Provenance, StillError, png_bytes};
-pub use svg::{Cells, Raster, svg};
+pub use vector::{DrawnFrame, figure_svg};

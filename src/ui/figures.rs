@@ -6,9 +6,9 @@
 use super::readings::{Readings, fold};
 use crate::analysis::gather::{Members, query_key};
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
-use crate::record::{self, Cells, Provenance, Raster, png_bytes};
+use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
-use crate::view::figure::{Figure, PixelRect, caption, number, text_of};
+use crate::view::figure::{Ends, caption, text_of};
 use crate::view::{ViewKind, ViewState};
 use anyhow::Context as _;
 use image::RgbaImage;
@@ -30,19 +30,12 @@ pub struct FigureJob {
     pub size: [u32; 2],
 }
 
-/// A figure that was drawn.
-struct Drawn {
-    frame: RgbaImage,
-    figure: Figure,
-    range: Option<[f64; 2]>,
-}
-
-fn render(job: &FigureJob) -> anyhow::Result<Drawn> {
+fn render(job: &FigureJob) -> anyhow::Result<DrawnFrame> {
     let mut renderer = Renderer::new(Arc::clone(&job.gpu), RendererOptions::offscreen())?;
     let target = Target::offscreen(&job.gpu, job.size)?;
     let stats = renderer.frame(&Scene::new(&job.state, &job.trace), &target)?;
     let figure = renderer.figure().cloned().context("no frame was drawn")?;
-    Ok(Drawn { frame: target.read(&job.gpu)?, figure, range: stats.range })
+    Ok(DrawnFrame { pixels: target.read(&job.gpu)?, figure, ends: stats.ends })
 }
 
 /// Draws a figure.
@@ -50,11 +43,11 @@ fn render(job: &FigureJob) -> anyhow::Result<Drawn> {
 /// # Errors
 /// If the device fails.
 pub fn draw(job: &FigureJob) -> anyhow::Result<RgbaImage> {
-    Ok(render(job)?.frame)
+    Ok(render(job)?.pixels)
 }
 
-fn provenance(job: &FigureJob, range: Option<[f64; 2]>) -> anyhow::Result<Provenance> {
-    let line = caption(&job.state, job.trace.meta(), None, range);
+fn provenance(job: &FigureJob, ends: Ends) -> anyhow::Result<Provenance> {
+    let line = caption(&job.state, job.trace.meta(), None, ends);
     let state = job.state.to_toml()?;
     Ok(Provenance { command: command_line(job)?, state, caption: text_of(&line) })
 }
@@ -65,70 +58,17 @@ fn provenance(job: &FigureJob, range: Option<[f64; 2]>) -> anyhow::Result<Proven
 /// As [`draw`].
 pub fn png(job: &FigureJob) -> anyhow::Result<Vec<u8>> {
     let drawn = render(job)?;
-    Ok(png_bytes(&drawn.frame, &provenance(job, drawn.range)?)?)
+    Ok(png_bytes(&drawn.pixels, &provenance(job, drawn.ends)?)?)
 }
 
-/// A figure as SVG: text, lines and the cells of the layer × head matrix as vectors, pictures and
-/// larger matrices embedded.
+/// A figure as SVG: text, lines and the cells of matrices as vectors, pictures and larger matrices
+/// embedded.
 ///
 /// # Errors
 /// As [`draw`].
 pub fn svg(job: &FigureJob) -> anyhow::Result<String> {
-    let drawn = render(job)?;
     let scene = Scene::new(&job.state, &job.trace);
-    let cells = match job.state.view {
-        ViewKind::LayerHead => Some(cells(job, &drawn)),
-        _ => None,
-    };
-    let rasters = if cells.is_some() { Vec::new() } else { rasters(&drawn)? };
-    let provenance = provenance(job, drawn.range)?;
-    let palette = job.state.theme.palette();
-    let map = scene.colormap();
-    Ok(record::svg(&drawn.figure, palette, map, &rasters, cells.as_ref(), &provenance))
-}
-
-fn cells(job: &FigureJob, drawn: &Drawn) -> Cells {
-    let doc = document(&job.state, &job.trace);
-    let matrix = Readings::default().matrix(&doc, &job.state);
-    let range = drawn.range.unwrap_or([0.0, 1.0]).map(|end| end as f32);
-    let scaling = Scene::new(&job.state, &job.trace).scaling();
-    let largest = f64::from(range[0].abs().max(range[1].abs()));
-    let title = |(index, value): (usize, &f32)| {
-        let (layer, head) = (index / matrix.heads, index % matrix.heads);
-        format!("layer {layer}, head {head}: {}", number(f64::from(*value), largest))
-    };
-    Cells {
-        rect: drawn.figure.content,
-        rows: matrix.layers as u32,
-        columns: matrix.heads as u32,
-        values: matrix.values.iter().map(|value| Some(scaling.apply(*value, range))).collect(),
-        titles: matrix.values.iter().enumerate().map(title).collect(),
-    }
-}
-
-/// The pixels of the data: every tile of the heads view, or the stage.
-fn rasters(drawn: &Drawn) -> anyhow::Result<Vec<Raster>> {
-    let Drawn { frame, figure, .. } = drawn;
-    let places: Vec<PixelRect> = if figure.tiles.is_empty() {
-        vec![figure.visible()]
-    } else {
-        figure.tiles.iter().map(|(_, rect)| rect.intersection(&figure.stage)).collect()
-    };
-    let mut rasters = Vec::new();
-    for place in places {
-        let edge = |value: f32, most: u32| (value.round().max(0.0) as u32).min(most);
-        let (left, right) = (edge(place.x, frame.width()), edge(place.right(), frame.width()));
-        let (top, bottom) = (edge(place.y, frame.height()), edge(place.bottom(), frame.height()));
-        if right <= left || bottom <= top {
-            continue;
-        }
-        let (width, height) = (right - left, bottom - top);
-        let crop = image::imageops::crop_imm(frame, left, top, width, height).to_image();
-        let rect = PixelRect::from_edges(left as f32, top as f32, right as f32, bottom as f32);
-        let png = png_bytes(&crop, &Provenance::default())?;
-        rasters.push(Raster { rect, png, pixelated: false });
-    }
-    Ok(rasters)
+    figure_svg(&scene, job.size, || render(job), |ends| provenance(job, ends))
 }
 
 /// The numbers of a figure as CSV: patches, cells of the matrix, or weights of the token matrix.

@@ -188,7 +188,7 @@ impl Stage {
                 drawn.drew = true;
                 drawn.page_uploads = stats.page_uploads;
                 drawn.pending = !stats.is_complete();
-                self.caption = text_of(&caption(&now.state, trace.meta(), None, stats.range));
+                self.caption = text_of(&caption(&now.state, trace.meta(), None, stats.ends));
                 self.shown = stats.is_complete().then_some(now);
             }
             Err(error) => {

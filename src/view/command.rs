@@ -2,8 +2,8 @@
 
 use super::{
     AxisSet, Blend, Camera, ColorMap, Extent, HeadOrder, ImageForm, Interpolation, MapSource, Mix,
-    Normalise, PatchGrid, Quantity, Queries, QueryKind, Second, Theme, ViewError, ViewKind,
-    ViewState,
+    Normalise, PatchGrid, Quantity, Queries, QueryKind, Second, SourceKind, Theme, ViewError,
+    ViewKind, ViewState,
 };
 use crate::trace::PatchRef;
 use std::path::PathBuf;
@@ -145,6 +145,14 @@ impl Command {
                     next.camera = Camera::default();
                 }
                 next.view = *view;
+                // Layers and heads are the attention's; a map without them makes room.
+                if view.needs_pages() && !has_pages(&next.map.source, extent) {
+                    next.map.source = MapSource::Attention;
+                }
+                let unfit = |second: &Second| !has_pages(&second.map.source, extent);
+                if view.needs_pages() && next.second.as_ref().is_some_and(unfit) {
+                    next.second = None;
+                }
             }
             Self::PanBy([dx, dy]) => {
                 let Camera { centre: [x, y], zoom } = next.camera;
@@ -163,7 +171,13 @@ impl Command {
             Self::StepLayer(by) => next.map.layers = step(&next.map.layers, *by, extent.layers),
             Self::StepHead(by) => next.map.heads = step(&next.map.heads, *by, extent.heads),
             Self::StepQuery(by) => step_query(&mut next.map.queries, *by, extent),
-            Self::SetSource(source) => next.map.source = source.clone(),
+            Self::SetSource(source) => {
+                next.map.source = source.clone();
+                if next.view.needs_pages() && !has_pages(source, extent) {
+                    next.view = ViewKind::Overlay;
+                    next.camera = Camera::default();
+                }
+            }
             Self::SetSecond(second) => next.second = second.as_deref().cloned(),
             Self::SetMix(mix) => {
                 if let Some(second) = &mut next.second {
@@ -188,7 +202,13 @@ impl Command {
             Self::SetNormalise(normalise) => next.normalise = *normalise,
             Self::SetRemoveBos(remove) => next.remove_bos = *remove,
             Self::SetColormap(colormap) => next.colormap = *colormap,
-            Self::SetBlend(blend) => next.blend = *blend,
+            Self::SetBlend(blend) => {
+                // A strength that nobody chose is the blend mode's own.
+                if next.opacity == next.blend.default_opacity() {
+                    next.opacity = blend.default_opacity();
+                }
+                next.blend = *blend;
+            }
             Self::SetOpacity(opacity) => next.opacity = *opacity,
             Self::SetInterpolation(interpolation) => next.interpolation = *interpolation,
             Self::SetGrid(grid) => next.grid = *grid,
@@ -205,6 +225,11 @@ impl Command {
             _ => {}
         }
     }
+}
+
+fn has_pages(source: &MapSource, extent: &Extent) -> bool {
+    // An unknown map is named by the check that follows.
+    extent.source_kind(source) != Some(SourceKind::Numbers)
 }
 
 /// The camera after zooming by `factor` about a point of the content.

@@ -19,6 +19,14 @@ pub enum ViewError {
         /// Where and why, with the line.
         reason: String,
     },
+    /// The state in a file is not one that can be used.
+    #[error("{path}: {source}", path = path.display())]
+    InFile {
+        /// The state file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ViewError>,
+    },
     /// The state was written by a newer version.
     #[error(
         "the view state has version {found}, which is newer than this reader (it reads up to {supported}). Update vlmscope."
@@ -76,12 +84,24 @@ pub enum ViewError {
         grids: String,
     },
     /// The named map is not in the trace.
-    #[error("the trace has no map `{name}`; it has {available}. Add it with `vlmscope relevancy`.")]
+    #[error("the trace has no map `{name}`; it has {available}. {advice}")]
     NoMap {
         /// The map asked for.
         name: String,
         /// The maps in the trace.
         available: String,
+        /// How to get it.
+        advice: &'static str,
+    },
+    /// A map without layers and heads in a view of layers and heads.
+    #[error(
+        "the {view} view shows layers and heads one by one, and the map `{name}` has none: it is one map for each answer token. Show it with the overlay or relevancy view, or take the attention (--map attention)."
+    )]
+    NoPages {
+        /// The view's name.
+        view: &'static str,
+        /// The map asked for.
+        name: String,
     },
     /// The view needs a picture, and the trace has none.
     #[error("the {view} view needs a picture, and this trace has none; use --view token-matrix.")]

@@ -2,8 +2,8 @@
 
 use super::sets::ranges;
 use super::{
-    AxisSet, Camera, MapChoice, MapSource, Mix, Queries, QueryKind, Range, ViewError, ViewKind,
-    ViewState,
+    AxisSet, Camera, MapChoice, MapSource, Mix, Queries, QueryKind, Range, SourceKind, ViewError,
+    ViewKind, ViewState,
 };
 use crate::trace::{AnswerIndex, PatchRef, Query, Trace};
 
@@ -119,9 +119,11 @@ impl Extent {
     /// The first thing that does not fit, and what there is instead.
     pub fn check(&self, state: &ViewState, second: Option<&Self>) -> Result<(), ViewError> {
         check_numbers(state)?;
-        self.check_map(&state.map)?;
+        self.check_map(state.view, &state.map)?;
         if let Some(other) = &state.second {
-            second.unwrap_or(self).check_map(&other.map)?;
+            // A second map that the view does not show must still be one.
+            let view = state.shown_second().map_or(ViewKind::Overlay, |_| state.view);
+            second.unwrap_or(self).check_map(view, &other.map)?;
         }
         if self.grids.is_empty()
             && !matches!(state.view, ViewKind::TokenMatrix | ViewKind::LayerHead)
@@ -143,33 +145,54 @@ impl Extent {
             .try_for_each(|patch| self.check_patch(*patch))?;
         if state.view == ViewKind::Diff && state.second.is_none() {
             return Err(ViewError::Combination {
-                reason: "the diff view needs a second map: add a [second] table to the state, or give a second trace.".into(),
+                reason: "the diff view needs a second map: name what differs with --second-trace, --second-map, --second-token, --second-layer or --second-head (in a state file: a [second] table).".into(),
             });
         }
         if state.view == ViewKind::Relevancy && state.map.source == MapSource::Attention {
-            return Err(ViewError::NoMap {
-                name: "relevancy.llm".into(),
-                available: self.map_list(),
-            });
+            if let Some(found) = self.maps.iter().find(|name| name.starts_with("relevancy.")) {
+                return Err(ViewError::Combination {
+                    reason: format!(
+                        "the relevancy view shows a relevancy map, and the source is attention; choose --map {found}."
+                    ),
+                });
+            }
+            return Err(self.no_map("relevancy.llm"));
         }
         Ok(())
     }
 
-    fn check_map(&self, map: &MapChoice) -> Result<(), ViewError> {
+    /// What a source holds; `None` if the trace has no such map.
+    ///
+    /// A source of gradient × attention pages belongs here (and in `gpu::plan::Scene::planes`, which
+    /// asks for it): whatever is [`SourceKind::Pages`] fills wall, heads and matrices.
+    pub fn source_kind(&self, source: &MapSource) -> Option<SourceKind> {
+        match source {
+            MapSource::Attention => Some(SourceKind::Pages),
+            MapSource::Named(name) => self.maps.contains(name).then_some(SourceKind::Numbers),
+        }
+    }
+
+    fn check_map(&self, view: ViewKind, map: &MapChoice) -> Result<(), ViewError> {
         check(&map.layers, "layer", "the model", self.layers)?;
         check(&map.heads, "head", "the model", self.heads)?;
-        match &map.source {
-            MapSource::Attention => self.query_rows(&map.queries).map(|_| ()),
-            MapSource::Named(name) => {
-                if !self.maps.contains(name) {
-                    return Err(ViewError::NoMap {
-                        name: name.clone(),
-                        available: self.map_list(),
-                    });
-                }
-                self.query_answers(&map.queries).map(|_| ())
+        let name = map.source.name();
+        match self.source_kind(&map.source) {
+            None => Err(self.no_map(name)),
+            Some(SourceKind::Pages) => self.query_rows(&map.queries).map(|_| ()),
+            Some(SourceKind::Numbers) if view.needs_pages() => {
+                Err(ViewError::NoPages { view: view.name(), name: name.to_owned() })
             }
+            Some(SourceKind::Numbers) => self.query_answers(&map.queries).map(|_| ()),
         }
+    }
+
+    fn no_map(&self, name: &str) -> ViewError {
+        let advice = if name.starts_with("relevancy.") {
+            "`vlmscope relevancy TRACE` adds relevancy maps to a trace."
+        } else {
+            "Choose one of these with --map, or the attention (--map attention)."
+        };
+        ViewError::NoMap { name: name.to_owned(), available: self.map_list(), advice }
     }
 
     /// Whether a patch exists.

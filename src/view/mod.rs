@@ -22,6 +22,6 @@ pub use interpolate::{Easing, Interpolated, interpolate};
 pub use sets::{Aggregate, AxisSet, Queries, QueryKind};
 pub use state::{
     Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,
-    Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second, Theme,
-    ViewKind, ViewState,
+    Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second,
+    SourceKind, Theme, ViewKind, ViewState,
 };

@@ -267,6 +267,16 @@ named! {
     }
 }
 
+/// What a source holds, which decides the views that can show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Pages [rows, L, H, T]: every layer and head of a query row. Every view shows these.
+    Pages,
+    /// One number a patch and answer token, [G, N] or [G, T]: layers and heads are gone already,
+    /// so that no view of them can show it.
+    Numbers,
+}
+
 /// Where the numbers of a map come from: "attention", or a named map of the trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -276,6 +286,13 @@ pub enum MapSource {
     Attention,
     /// `relevancy.llm`, `map.rollout`, …: one row an answer token.
     Named(String),
+}
+
+impl ColorMap {
+    /// Whether the middle of the map is its neutral point: the map for differences.
+    pub const fn is_diverging(self) -> bool {
+        matches!(self, Self::Coolwarm)
+    }
 }
 
 impl MapSource {
@@ -440,7 +457,60 @@ impl Default for Caption {
     }
 }
 
+impl Blend {
+    /// The strength that leaves the picture visible beneath.
+    pub const fn default_opacity(self) -> f64 {
+        match self {
+            Self::Flat | Self::Multiply => 0.5,
+            Self::Glow | Self::Spotlight | Self::Contours => 1.0,
+        }
+    }
+}
+
+impl ViewKind {
+    /// Whether the view shows layers, heads or keys one by one, so that only pages can fill it.
+    pub const fn needs_pages(self) -> bool {
+        matches!(self, Self::Heads | Self::Wall | Self::LayerHead | Self::TokenMatrix)
+    }
+
+    /// Whether the view lays a map on a picture, so that the blend mode is seen.
+    pub const fn has_blend(self) -> bool {
+        matches!(self, Self::Overlay | Self::Heads | Self::Relevancy | Self::Diff)
+    }
+
+    /// Whether the view draws maps over patches.
+    pub const fn has_maps(self) -> bool {
+        !matches!(self, Self::LayerHead | Self::TokenMatrix)
+    }
+}
+
 impl ViewState {
+    /// The second map and how it is mixed in; `None` where the view shows one map only. The diff
+    /// view always subtracts.
+    pub fn shown_second(&self) -> Option<(&Second, Mix)> {
+        let second = self.second.as_ref().filter(|_| self.view.has_maps())?;
+        Some((second, if self.view == ViewKind::Diff { Mix::Difference } else { second.mix }))
+    }
+
+    /// Whether the first map minus the second is shown.
+    pub fn is_difference(&self) -> bool {
+        matches!(self.shown_second(), Some((_, Mix::Difference)))
+    }
+
+    /// Whether the way between the ends is logarithmic; a difference has two signs and never is.
+    pub fn is_logarithmic(&self) -> bool {
+        self.normalise.scale == Scale::Log && !self.is_difference()
+    }
+
+    /// The colour map that is seen: a difference needs a neutral middle.
+    pub fn shown_colormap(&self) -> ColorMap {
+        if self.is_difference() && !self.colormap.is_diverging() {
+            ColorMap::Coolwarm
+        } else {
+            self.colormap
+        }
+    }
+
     /// LVLM-Interpret's look: jet at 50 % over the preprocessed picture, each map on its own range.
     #[must_use]
     pub fn with_lvlm_interpret_look(mut self) -> Self {
@@ -462,17 +532,22 @@ impl ViewState {
     /// newer version.
     pub fn from_toml(text: &str) -> Result<Self, ViewError> {
         #[derive(Deserialize)]
-        struct Version {
+        struct Said {
             version: Option<u32>,
+            opacity: Option<f64>,
         }
         // Looked at first, so that a newer state is named as such rather than by an odd field.
-        if let Ok(Version { version: Some(found) }) = toml::from_str(text)
+        let said = toml::from_str::<Said>(text);
+        if let Ok(Said { version: Some(found), .. }) = said
             && found > STATE_VERSION
         {
             return Err(ViewError::Newer { found, supported: STATE_VERSION });
         }
-        let state: Self =
+        let mut state: Self =
             toml::from_str(text).map_err(|error| ViewError::Parse { reason: error.to_string() })?;
+        if !said.is_ok_and(|said| said.opacity.is_some()) {
+            state.opacity = state.blend.default_opacity();
+        }
         Ok(Self { version: STATE_VERSION, ..state })
     }
 
@@ -491,11 +566,9 @@ impl ViewState {
     pub fn open(path: &Path) -> Result<Self, ViewError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ViewError::Read { path: path.to_owned(), source })?;
-        let mut state = Self::from_toml(&text).map_err(|error| match error {
-            ViewError::Parse { reason } => {
-                ViewError::Parse { reason: format!("{}: {reason}", path.display()) }
-            }
-            other => other,
+        let mut state = Self::from_toml(&text).map_err(|error| ViewError::InFile {
+            path: path.to_owned(),
+            source: Box::new(error),
         })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         let second = state.second.as_mut().and_then(|second| second.trace.as_mut());

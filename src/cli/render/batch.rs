@@ -3,7 +3,7 @@
 use super::super::usage;
 use super::Job;
 use crate::trace::Trace;
-use crate::view::{AxisSet, Queries, QueryKind, ViewState};
+use crate::view::{AxisSet, Extent, Queries, QueryKind, SourceKind, ViewKind, ViewState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ const MOST_FIGURES: usize = 100_000;
 /// The figures that a pattern stands for: one for each named (or each existing) token, layer, head.
 pub(super) fn jobs(state: &ViewState, trace: &Trace, out: &Path) -> anyhow::Result<Vec<Job>> {
     let pattern = out.to_str().ok_or_else(|| usage("--out is not Unicode text"))?;
+    check_pattern(pattern, state, trace)?;
     let shape = trace.shape();
     let mut jobs = vec![(state.clone(), pattern.to_owned())];
     if pattern.contains("{token}") {
@@ -41,6 +42,40 @@ pub(super) fn jobs(state: &ViewState, trace: &Trace, out: &Path) -> anyhow::Resu
         })?;
     }
     Ok(jobs.into_iter().map(|(state, out)| Job { state, out: PathBuf::from(out) }).collect())
+}
+
+/// What may stand in braces.
+const FIELDS: [&str; 3] = ["token", "layer", "head"];
+
+/// Names in braces must be known, and must make a difference in the view.
+fn check_pattern(pattern: &str, state: &ViewState, trace: &Trace) -> anyhow::Result<()> {
+    let named = pattern.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    for (field, _) in named {
+        if !FIELDS.contains(&field) {
+            return Err(usage(format!(
+                "--out has `{{{field}}}`, which is none of {{token}}, {{layer}} and {{head}}"
+            )));
+        }
+        let view = state.view;
+        let all_at_once = match field {
+            "token" => view == ViewKind::TokenMatrix,
+            "layer" => matches!(view, ViewKind::Wall | ViewKind::LayerHead),
+            _ => matches!(view, ViewKind::Wall | ViewKind::LayerHead | ViewKind::Heads),
+        };
+        if all_at_once {
+            return Err(usage(format!(
+                "the {view} view shows every {field} at once, so that each figure of `{{{field}}}` would be the same; leave it out of --out"
+            )));
+        }
+        let kind = Extent::of(trace).source_kind(&state.map.source);
+        if field != "token" && kind == Some(SourceKind::Numbers) {
+            return Err(usage(format!(
+                "`{}` has no layers and heads, so that each figure of `{{{field}}}` would be the same; leave it out of --out",
+                state.map.source.name()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn each(

@@ -1,20 +1,14 @@
 //! One figure: drawn on the device, read back, written.
 
 use super::{Args, Job, Traces};
-use crate::analysis::gather::{Members, query_key};
-use crate::analysis::overview::{HeadNumber, layer_head};
-use crate::analysis::reduce::{Fold, has_bos};
 use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOptions, Scene, Target};
-use crate::record::{Cells, Provenance, Raster, png_bytes, svg};
+use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
-use crate::view::figure::{Content, Figure, PixelRect, caption, number, text_of};
-use crate::view::{Aggregate, Extent, Quantity, ViewKind};
+use crate::view::figure::{Ends, caption, text_of};
+use anyhow::Context as _;
 use image::RgbaImage;
 use std::io::Write as _;
 use std::sync::Arc;
-
-/// Cells of a token matrix that are still drawn as vectors; more are embedded as pixels.
-const MOST_VECTOR_CELLS: usize = 60_000;
 
 /// The device, opened for the first figure that needs one.
 struct Device {
@@ -43,7 +37,7 @@ impl<'a> Drawing<'a> {
             self.svg(&scene)?.into_bytes()
         } else {
             let (frame, stats) = self.frame(&scene)?;
-            png_bytes(&frame, &provenance(&scene, stats.range)?)?
+            png_bytes(&frame, &provenance(&scene, stats.ends)?)?
         };
         super::super::write_atomically(&job.out, |out| Ok(out.write_all(&bytes)?))
     }
@@ -61,55 +55,14 @@ impl<'a> Drawing<'a> {
     }
 
     fn svg(&mut self, scene: &Scene<'_>) -> anyhow::Result<String> {
-        let (figure, range, rasters, cells) = match self.vector_cells(scene)? {
-            Some((figure, range, cells)) => (figure, Some(range), Vec::new(), Some(cells)),
-            None => {
-                let (frame, stats) = self.frame(scene)?;
-                let figure = self.device.as_ref().and_then(|device| device.renderer.figure());
-                let figure =
-                    figure.cloned().ok_or_else(|| anyhow::anyhow!("no frame was drawn"))?;
-                let rasters = rasters(&figure, &frame)?;
-                (figure, stats.range, rasters, None)
-            }
+        let size = self.args.size;
+        let draw = || -> anyhow::Result<DrawnFrame> {
+            let (pixels, stats) = self.frame(scene)?;
+            let figure = self.device.as_ref().and_then(|device| device.renderer.figure());
+            let figure = figure.cloned().context("no frame was drawn")?;
+            Ok(DrawnFrame { pixels, figure, ends: stats.ends })
         };
-        let palette = scene.state.theme.palette();
-        let provenance = provenance(scene, range)?;
-        Ok(svg(&figure, palette, scene.colormap(), &rasters, cells.as_ref(), &provenance))
-    }
-
-    /// A matrix needs no device: its cells, and the figure around them.
-    fn vector_cells(&self, scene: &Scene<'_>) -> anyhow::Result<Option<(Figure, [f64; 2], Cells)>> {
-        let numbers = match scene.state.view {
-            ViewKind::LayerHead => Some(layer_head_numbers(scene)?),
-            ViewKind::TokenMatrix => token_numbers(scene),
-            _ => None,
-        };
-        let Some(Numbers { rows, columns, values }) = numbers else { return Ok(None) };
-        let known: Vec<f32> = values.iter().flatten().copied().collect();
-        let scaling = scene.scaling();
-        let range = scaling.ranges(&known, known.len()).first().copied().unwrap_or([0.0, 0.0]);
-        let ends = range.map(f64::from);
-        let mut content = Content::of(scene.state, scene.trace);
-        if let Content::Matrix { values: printed, .. } = &mut content {
-            *printed = Some(known);
-        }
-        let meta = scene.trace.meta();
-        let line = caption(scene.state, meta, scene.second.map(Trace::meta), Some(ends));
-        let figure = Figure::layout(scene.state, self.args.size, &content, &line, Some(ends));
-        let largest = f64::from(range[0].abs().max(range[1].abs()));
-        let title = |index: usize, value: Option<f32>| {
-            let (row, column) = (index as u32 / columns, index as u32 % columns);
-            let value = value.map_or("not kept".into(), |v| number(f64::from(v), largest));
-            format!("{row}, {column}: {value}")
-        };
-        let cells = Cells {
-            rect: figure.content,
-            rows,
-            columns,
-            titles: values.iter().enumerate().map(|(index, v)| title(index, *v)).collect(),
-            values: values.iter().map(|v| v.map(|v| scaling.apply(v, range))).collect(),
-        };
-        Ok(Some((figure, ends, cells)))
+        figure_svg(scene, size, draw, |ends| provenance(scene, ends))
     }
 }
 
@@ -138,100 +91,10 @@ fn print_times(gpu: &Gpu, times: &[PassTime]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Numbers of a matrix row by row, `None` for a gap.
-struct Numbers {
-    rows: u32,
-    columns: u32,
-    values: Vec<Option<f32>>,
-}
-
-const fn fold(aggregate: Aggregate) -> Fold {
-    match aggregate {
-        Aggregate::Single | Aggregate::Mean => Fold::Mean,
-        Aggregate::Max => Fold::Max,
-    }
-}
-
-fn layer_head_numbers(scene: &Scene<'_>) -> anyhow::Result<Numbers> {
-    let (state, trace) = (scene.state, scene.trace);
-    let number = match state.quantity {
-        Quantity::ImageToAnswer => HeadNumber::ImageMean,
-        Quantity::QuestionToAnswer => HeadNumber::QuestionMean,
-        Quantity::ImageShare => HeadNumber::ImageShare,
-        Quantity::Entropy => HeadNumber::ImageEntropy,
-    };
-    let rows: Vec<u32> = Extent::of(trace)
-        .query_rows(&state.map.queries)?
-        .into_iter()
-        .filter_map(|query| trace.row_of_query(query))
-        .map(|row| row as u32)
-        .collect();
-    let fold = fold(state.map.queries.set.aggregate());
-    let remove_bos = state.remove_bos && has_bos(trace);
-    let values = layer_head(trace, number, &rows, fold, remove_bos)
-        .ok_or_else(|| anyhow::anyhow!("the trace has no overview numbers"))?;
-    let shape = trace.shape();
-    Ok(Numbers {
-        rows: shape.layers as u32,
-        columns: shape.heads as u32,
-        values: values.into_iter().map(Some).collect(),
-    })
-}
-
-/// `None` where there are too many cells for vectors.
-fn token_numbers(scene: &Scene<'_>) -> Option<Numbers> {
-    let (map, shape) = (&scene.state.map, scene.trace.shape());
-    let (first, last) = (scene.trace.rows().first()?, scene.trace.rows().last()?);
-    // BOS changes each row's sum; the device's pass knows how.
-    let plain = !(scene.state.remove_bos && has_bos(scene.trace));
-    if !plain || (last - first + 1) as usize * shape.positions > MOST_VECTOR_CELLS {
-        return None;
-    }
-    let members = Members {
-        layers: map.layers.members(shape.layers as u32),
-        heads: map.heads.members(shape.heads as u32),
-        layer_fold: fold(map.layers.aggregate()),
-        head_fold: fold(map.heads.aggregate()),
-    };
-    let matrix = query_key(scene.trace, &members)?;
-    let gap = |value: f32| (value >= 0.0).then_some(value);
-    Some(Numbers {
-        rows: matrix.queries as u32,
-        columns: matrix.keys as u32,
-        values: matrix.weights.into_iter().map(gap).collect(),
-    })
-}
-
-/// The pixels of a frame's data, to be embedded: every tile of the heads view, or the stage.
-fn rasters(figure: &Figure, frame: &RgbaImage) -> anyhow::Result<Vec<Raster>> {
-    let places: Vec<PixelRect> = if figure.tiles.is_empty() {
-        vec![figure.visible()]
-    } else {
-        figure.tiles.iter().map(|(_, rect)| rect.intersection(&figure.stage)).collect()
-    };
-    let mut rasters = Vec::new();
-    for place in places {
-        let edge = |value: f32, most: u32| (value.round().max(0.0) as u32).min(most);
-        let (left, right) = (edge(place.x, frame.width()), edge(place.right(), frame.width()));
-        let (top, bottom) = (edge(place.y, frame.height()), edge(place.bottom(), frame.height()));
-        if right <= left || bottom <= top {
-            continue;
-        }
-        let crop =
-            image::imageops::crop_imm(frame, left, top, right - left, bottom - top).to_image();
-        rasters.push(Raster {
-            rect: PixelRect::from_edges(left as f32, top as f32, right as f32, bottom as f32),
-            png: png_bytes(&crop, &Provenance::default())?,
-            pixelated: false,
-        });
-    }
-    Ok(rasters)
-}
-
 /// Where a figure came from.
-fn provenance(scene: &Scene<'_>, range: Option<[f64; 2]>) -> anyhow::Result<Provenance> {
+fn provenance(scene: &Scene<'_>, ends: Ends) -> anyhow::Result<Provenance> {
     let meta = scene.trace.meta();
-    let line = caption(scene.state, meta, scene.second.map(Trace::meta), range);
+    let line = caption(scene.state, meta, scene.second.map(Trace::meta), ends);
     Ok(Provenance {
         command: command_line(),
         state: scene.state.to_toml()?,

@@ -56,7 +56,7 @@ pub(crate) struct Flags {
     /// How the map is laid on the picture.
     #[arg(long, value_enum, help_heading = "Look")]
     blend: Option<Blend>,
-    /// Strength of the map, 0–1.
+    /// Strength of the map, 0–1 [default: 1; 0.5 for flat and multiply].
     #[arg(long, help_heading = "Look")]
     opacity: Option<f64>,
     /// How the map is enlarged.
@@ -198,7 +198,13 @@ impl Flags {
 
     fn apply_look(&self, state: &mut ViewState) {
         set(&mut state.colormap, self.colormap);
-        set(&mut state.blend, self.blend);
+        if let Some(blend) = self.blend {
+            // A strength that nobody chose is the blend mode's own.
+            if state.opacity == state.blend.default_opacity() {
+                state.opacity = blend.default_opacity();
+            }
+            state.blend = blend;
+        }
         set(&mut state.opacity, self.opacity);
         set(&mut state.interpolation, self.interpolation);
         set(&mut state.grid, self.grid);

@@ -5,6 +5,7 @@
 use super::super::context::{Context, layout, storage, texture, uniform};
 use super::super::{GpuError, shader};
 use super::{Corners, Drawing};
+use crate::view::figure::CONTOURS;
 use bytemuck::{Pod, Zeroable};
 use std::collections::HashMap;
 
@@ -22,10 +23,14 @@ pub struct Style {
     pub diverging: u32,
     /// Width of contour lines in pixels.
     pub line_px: f32,
+    /// Where the contour levels begin among the first map's ranges.
+    pub first_level: u32,
+    /// Where the contour levels begin among the second map's ranges.
+    pub second_first_level: u32,
     /// Unused.
-    pub unused: f32,
-    /// Unused.
-    pub padding: [f32; 2],
+    pub padding: f32,
+    /// Colours of the contour lines, linear.
+    pub line_colors: [[f32; 4]; CONTOURS],
 }
 
 /// A quad of composite.wgsl.
@@ -40,10 +45,13 @@ pub struct Instance {
     pub map_uv: Corners,
     /// Where the map may be sampled: half a texel inside its cell.
     pub map_bounds: Corners,
+    /// Which plane it shows.
+    pub plane: u32,
 }
 
-const ATTRIBUTES: [wgpu::VertexAttribute; 4] =
-    wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Float32x4, 3 => Float32x4];
+const ATTRIBUTES: [wgpu::VertexAttribute; 5] = wgpu::vertex_attr_array![
+    0 => Float32x4, 1 => Float32x4, 2 => Float32x4, 3 => Float32x4, 4 => Uint32
+];
 
 /// How a second map is mixed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +84,7 @@ pub(in crate::gpu) struct Composite {
     pub style_layout: wgpu::BindGroupLayout,
     /// Of a group with both pictures.
     pub picture_layout: wgpu::BindGroupLayout,
-    /// Of a group with both maps and the contour levels.
+    /// Of a group with both maps and their contour levels.
     pub map_layout: wgpu::BindGroupLayout,
     pipelines: HashMap<(wgpu::TextureFormat, Mode), wgpu::RenderPipeline>,
 }
@@ -87,7 +95,8 @@ impl Composite {
         let (style_layout, picture_layout, map_layout) =
             context.gpu.scoped("composite", |device| {
                 let both = [(stage, texture(true)), (stage, texture(true))];
-                let maps = [both[0], both[1], (stage, storage(true, false))];
+                let levels = (stage, storage(true, false));
+                let maps = [both[0], both[1], levels, levels];
                 (
                     layout(device, "composite", &[(stage, uniform::<Style>(true))]),
                     layout(device, "composite", &both),

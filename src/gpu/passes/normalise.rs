@@ -51,9 +51,9 @@ impl Params {
     }
 }
 
-/// Pairs in the ranges buffer: two of contour levels, one a plane, the shared one.
+/// Pairs in the ranges buffer: one a plane, the shared one, two of contour levels a plane.
 pub(in crate::gpu) const fn range_pairs(planes: usize) -> usize {
-    planes + 3
+    planes * 3 + 1
 }
 
 /// The pipelines; made on first use, for most views need the first alone.
@@ -92,7 +92,7 @@ impl Normalise {
         let wanted = [
             (true, &mut self.plane_ranges, "plane_ranges", params.planes),
             (params.flags & 4 != 0, &mut self.shared_range, "shared_range", 1),
-            (contours, &mut self.levels, "levels", 1),
+            (contours, &mut self.levels, "levels", params.planes),
         ];
         let mut steps = Vec::new();
         for (_, slot, entry, groups) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {

@@ -2,6 +2,7 @@
 
 use super::super::context::{Context, layout, texture, uniform};
 use super::super::{GpuError, shader};
+use super::composite::SecondMap;
 use super::{Corners, Drawing};
 use bytemuck::{Pod, Zeroable};
 use std::collections::HashMap;
@@ -12,8 +13,8 @@ use std::collections::HashMap;
 pub struct Style {
     /// Row of the colour map.
     pub lut_row: u32,
-    /// Unused.
-    pub unused: u32,
+    /// Cross-fade: share of the second map; swipe: x in pixels where it begins.
+    pub mix_at: f32,
     /// Unused.
     pub padding: [u32; 2],
 }
@@ -33,14 +34,25 @@ pub struct Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 3] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Float32x4];
 
+/// What is constant in a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mode {
+    /// Samples a pixel and side.
+    pub taps: u32,
+    /// Patches as squares.
+    pub nearest: bool,
+    /// How a second map is mixed in.
+    pub second: SecondMap,
+}
+
 /// The pipelines and layouts.
 #[derive(Debug)]
 pub(in crate::gpu) struct Wall {
     /// Of a group with the style.
     pub style_layout: wgpu::BindGroupLayout,
-    /// Of a group with an atlas tile.
+    /// Of a group with an atlas tile of each map.
     pub atlas_layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<(wgpu::TextureFormat, u32, bool), wgpu::RenderPipeline>,
+    pipelines: HashMap<(wgpu::TextureFormat, Mode), wgpu::RenderPipeline>,
 }
 
 /// Samples a pixel and side at most: 16 patches of a cell on one pixel.
@@ -52,22 +64,20 @@ impl Wall {
         let (style_layout, atlas_layout) = context.gpu.scoped("wall", |device| {
             (
                 layout(device, "wall", &[(stage, uniform::<Style>(true))]),
-                layout(device, "wall", &[(stage, texture(true))]),
+                layout(device, "wall", &[(stage, texture(true)), (stage, texture(true))]),
             )
         })?;
         Ok(Self { style_layout, atlas_layout, pipelines: HashMap::new() })
     }
 
-    /// The pipeline for so many samples a pixel and side, of squares or of a smooth map; made on
-    /// first use.
+    /// The pipeline of a mode; made on first use.
     pub fn pipeline(
         &mut self,
         context: &Context,
         format: wgpu::TextureFormat,
-        taps: u32,
-        nearest: bool,
+        mode: Mode,
     ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&(format, taps, nearest)) {
+        if let Some(found) = self.pipelines.get(&(format, mode)) {
             return Ok(found.clone());
         }
         let made = super::drawing(
@@ -77,12 +87,16 @@ impl Wall {
                 layouts: &[&self.style_layout, &self.atlas_layout],
                 stride: size_of::<Instance>(),
                 attributes: &ATTRIBUTES,
-                constants: &[("taps", f64::from(taps)), ("nearest", f64::from(u8::from(nearest)))],
+                constants: &[
+                    ("taps", f64::from(mode.taps)),
+                    ("nearest", f64::from(u8::from(mode.nearest))),
+                    ("second", f64::from(mode.second as u8)),
+                ],
                 format,
                 blend: None,
             },
         )?;
-        self.pipelines.insert((format, taps, nearest), made.clone());
+        self.pipelines.insert((format, mode), made.clone());
         Ok(made)
     }
 }

@@ -31,17 +31,32 @@ pub(super) fn mark(figure: &mut Figure, rect: PixelRect) {
         figure.stage.right() + t,
         figure.stage.bottom() + t,
     );
-    for side in [
+    // A line of the surface's colour around it: the accent is read beside any map.
+    let casing = figure.scale.max(1.0);
+    let outer = PixelRect::from_edges(l - casing, top - casing, r + casing, bottom + casing);
+    for side in sides(&outer, casing) {
+        push(figure, &side.intersection(&near), Ink::Background);
+    }
+    for side in sides(&PixelRect::from_edges(l, top, r, bottom), t) {
+        push(figure, &side.intersection(&near), Ink::Accent);
+    }
+}
+
+fn push(figure: &mut Figure, rect: &PixelRect, ink: Ink) {
+    if rect.width > 0.0 && rect.height > 0.0 {
+        figure.fills.push(Fill { rect: *rect, ink, alpha: 1.0 });
+    }
+}
+
+/// The four sides of a frame that lies just inside a rectangle.
+fn sides(rect: &PixelRect, t: f32) -> [PixelRect; 4] {
+    let (l, r, top, bottom) = (rect.x, rect.right(), rect.y, rect.bottom());
+    [
         PixelRect::from_edges(l, top, r, top + t),
         PixelRect::from_edges(l, bottom - t, r, bottom),
         PixelRect::from_edges(l, top + t, l + t, bottom - t),
         PixelRect::from_edges(r - t, top + t, r, bottom - t),
-    ] {
-        let rect = side.intersection(&near);
-        if rect.width > 0.0 && rect.height > 0.0 {
-            figure.fills.push(Fill { rect, ink: Ink::Accent, alpha: 1.0 });
-        }
-    }
+    ]
 }
 
 /// The smallest power of two whose multiples are at least `min_px` apart.
@@ -194,6 +209,31 @@ pub(super) fn print_values(
         let text = number(f64::from(value), f64::from(largest));
         let y = y + CAP_HEIGHT * TICK * s / 2.0;
         figure.labels.push(tick(text, [x, y], Align::Centre, Ink::OnMap(at), s));
+    }
+}
+
+/// The upper end of every map's colours in its corner of the wall, where it fits.
+pub(super) fn print_peaks(figure: &mut Figure, layers: &Axis, heads: &Axis, ranges: &[[f32; 2]]) {
+    let s = figure.scale;
+    let size = TICK * s;
+    let (inset, pad) = (6.0 * s, 4.0 * s);
+    for (index, &[_, high]) in ranges.iter().enumerate() {
+        let (layer, head) = (index as u32 / heads.count, index as u32 % heads.count);
+        let cell = figure.content.cell(layer, head, layers.count, heads.count);
+        let peak = number(f64::from(high), f64::from(high));
+        let width = |text: &str| text_width(text, false) * size + 2.0 * pad;
+        // Words where there is room; never more than half of the map's width.
+        let fits = |text: &String| width(text) * 2.0 <= cell.width;
+        let Some(text) = [format!("max {peak}"), peak].into_iter().find(fits) else { continue };
+        let (width, height) = (width(&text), size + pad);
+        let (x, y) = (cell.right() - inset - width, cell.bottom() - inset - height);
+        let plate = PixelRect { x, y, width, height };
+        if height * 5.0 > cell.height || !figure.stage.contains(&plate) {
+            continue;
+        }
+        figure.fills.push(Fill { rect: plate, ink: Ink::Background, alpha: 0.8 });
+        let y = plate.y + plate.height / 2.0 + CAP_HEIGHT * size / 2.0;
+        figure.labels.push(tick(text, [plate.x + pad, y], Align::Start, Ink::Text, s));
     }
 }
 

@@ -5,6 +5,7 @@ use super::super::{
     Aggregate, AxisSet, MapChoice, MapSource, Mix, Quantity, Queries, QueryKind, ViewKind,
     ViewState,
 };
+use super::ends::Ends;
 use crate::trace::{TokenInfo, TraceMeta};
 
 /// A stretch of text in one weight.
@@ -113,17 +114,17 @@ pub fn caption(
     state: &ViewState,
     meta: &TraceMeta,
     second: Option<&TraceMeta>,
-    range: Option<[f64; 2]>,
+    ends: impl Into<Ends>,
 ) -> Vec<Run> {
     if let Some(text) = &state.caption.text {
         return vec![Run::plain(text)];
     }
-    let mut parts = match &state.second {
+    let mut parts = match state.shown_second() {
         None => map_parts(state, &state.map, meta),
-        Some(other) => {
+        Some((other, mix)) => {
             let first = map_parts(state, &state.map, meta);
             let then = map_parts(state, &other.map, second.unwrap_or(meta));
-            mixed(first, then, other.mix, other.trace.as_deref().zip(second))
+            mixed(first, then, mix, other.trace.as_deref().zip(second))
         }
     };
     let unit = match state.view {
@@ -141,9 +142,14 @@ pub fn caption(
     } else {
         ""
     };
-    let range = range.map_or_else(String::new, |range| format!(", {}", range_text(range)));
-    parts.push(vec![Run::plain(format!("{unit}{bos}{range}"))]);
-    joined(parts)
+    parts.push(vec![Run::plain(format!("{unit}{bos}"))]);
+    let mut line = joined(parts);
+    let range = ends.into().caption(state);
+    if !range.is_empty() {
+        // A run of its own: where the line is too long, the legend alone says it.
+        line.push(Run::plain(range));
+    }
+    line
 }
 
 type Part = Vec<Run>;

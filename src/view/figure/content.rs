@@ -2,7 +2,7 @@
 
 use super::super::{HeadOrder, ImageForm, MapSource, Queries, QueryKind, ViewKind, ViewState};
 use super::caption::token_text;
-use crate::trace::{AnswerIndex, STAT_COUNT, Stat, TokenKind, Trace};
+use crate::trace::{AnswerIndex, Rect, STAT_COUNT, Stat, TokenKind, Trace};
 
 /// Layers or heads along an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct HeadTile {
     pub head: u32,
     /// Its share of attention on the image, mean over the queries and layers.
     pub image_share: f32,
+    /// The ends of its colours, once they are known.
+    pub range: Option<[f32; 2]>,
 }
 
 /// One position on an axis of the token matrix.
@@ -67,6 +69,8 @@ pub enum Content {
         layers: Axis,
         /// Columns.
         heads: Axis,
+        /// The ends of each map's colours, layer by layer, once they are known.
+        ranges: Vec<[f32; 2]>,
     },
     /// Layers × heads of numbers.
     Matrix {
@@ -112,9 +116,9 @@ impl Content {
                 marked: marked(&state.map.heads),
             },
             ViewKind::Wall => {
-                let span = trace.meta().spans.iter().find(|s| s.picture == state.picture.index);
-                let aspect = span.map_or(1.0, |span| span.columns as f32 / span.rows as f32);
-                Self::Wall { aspect, layers: layers(), heads: heads() }
+                let frame = patches_frame(trace, state.picture.index);
+                let aspect = frame.map_or(1.0, |frame| (frame.width / frame.height) as f32);
+                Self::Wall { aspect, layers: layers(), heads: heads(), ranges: Vec::new() }
             }
             ViewKind::LayerHead => Self::Matrix { layers: layers(), heads: heads(), values: None },
             ViewKind::TokenMatrix => {
@@ -139,6 +143,18 @@ impl Content {
             }
         }
     }
+}
+
+/// What the patches of a picture cover of its preprocessed pixels: the frame of a map that is drawn
+/// without its picture.
+pub fn patches_frame(trace: &Trace, picture: u32) -> Option<Rect> {
+    let spans = trace.meta().spans.iter().filter(|span| span.picture == picture);
+    spans.map(|span| span.preprocessed_rect).reduce(|a, b| {
+        let (x, y) = (a.x.min(b.x), a.y.min(b.y));
+        let right = (a.x + a.width).max(b.x + b.width);
+        let bottom = (a.y + a.height).max(b.y + b.height);
+        Rect { x, y, width: right - x, height: bottom - y }
+    })
 }
 
 /// Width / height of the picture under the map.
@@ -205,6 +221,7 @@ fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
     let tile = |head: usize| HeadTile {
         head: head as u32,
         image_share: sums[head][Stat::ImageSum as usize] / count,
+        range: None,
     };
     order.into_iter().map(tile).collect()
 }
@@ -225,7 +242,9 @@ fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
         if row.len() != positions {
             return Vec::new();
         }
-        mean.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
+        // Damage (infinity, NaN) counts as none, as on the map.
+        let sound = |value: f32| if value.is_finite() { value } else { 0.0 };
+        mean.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += sound(*value));
     }
     let count = answers.len().max(1) as f32;
     mean.iter_mut().for_each(|value| *value /= count);

@@ -1,12 +1,14 @@
 //! From content to rectangles.
 
-use super::super::{Camera, Mix, Range, ViewKind, ViewState};
+use super::super::{Blend, Camera, ColorMap, Mix, ViewState};
 use super::axes::{label_tokens, mark, ruled_axes};
 use super::content::{Axis, Content, HeadTile};
 use super::{
-    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, Legend, PixelRect, Run, fitted, relevancy,
+    Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, Run, fitted,
+    relevancy,
 };
 use super::{number, text_width};
+use crate::analysis::normalise::CONTOUR_PERCENTILES;
 
 /// Lines of the target at which a design unit is one pixel.
 const DESIGN_LINES: f32 = 1080.0;
@@ -24,7 +26,12 @@ pub(super) const TICK: f32 = 12.0;
 /// One line of caption or legend.
 const LINE: f32 = 24.0;
 const LEGEND_BAR: [f32; 2] = [208.0, 10.0];
+/// A ramp shorter than this shows no colours.
+const LEAST_BAR: f32 = 56.0;
 const LEGEND_GAP: f32 = 8.0;
+/// A contour line in the legend, and the room between two.
+const LINE_MARK: [f32; 2] = [18.0, 3.0];
+const LINE_GAP: f32 = 16.0;
 /// Room for the labels of layers and heads.
 const AXIS_LEFT: f32 = 52.0;
 const AXIS_TOP: f32 = 40.0;
@@ -46,13 +53,13 @@ pub fn scale_of([width, height]: [u32; 2], text_scale: f64) -> f32 {
 }
 
 impl Figure {
-    /// Lays out a frame. `range` are the numbers at the ends of the colour map, once they are known.
+    /// Lays out a frame. `readout` are the numbers that the colours stand for, once they are known.
     pub fn layout(
         state: &ViewState,
         size: [u32; 2],
         content: &Content,
         caption: &[Run],
-        range: Option<[f64; 2]>,
+        readout: impl Into<Readout>,
     ) -> Self {
         let scale = scale_of(size, state.text_scale);
         let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
@@ -71,10 +78,13 @@ impl Figure {
         if framed {
             // The column of the foot depends on the content and the height of the foot on the
             // column's width: two passes settle it.
-            let foot = Foot::new(state, caption, range, scale);
+            let mut foot = Foot::new(state, caption, &readout.into(), scale);
             let margin = MARGIN * scale;
             let inner =
                 PixelRect::from_edges(margin, margin, whole.width - margin, whole.height - margin);
+            if let Some(legend) = &mut foot.legend {
+                legend.fit(inner.width / scale);
+            }
             let mut lines = 1;
             let zoom = state.camera.zoom;
             for _ in 0..2 {
@@ -124,13 +134,13 @@ impl Figure {
         still.intersection(&self.stage)
     }
 
-    /// The horizontal extent of the foot: as wide as the content; wider where its text needs it
-    /// even on lines of their own.
+    /// The horizontal extent of the foot: from the content's left edge, as wide as the content;
+    /// wider where its text needs it even on lines of their own.
     fn column(&self, inner: &PixelRect, zoom: f64, foot: &Foot) -> [f32; 2] {
         let below = self.footing(zoom);
         let wanted = below.width.max(foot.widest()).min(inner.width);
         let rightmost = (inner.right() - wanted).max(inner.x);
-        let left = (below.centre()[0] - wanted / 2.0).clamp(inner.x, rightmost);
+        let left = below.x.clamp(inner.x, rightmost);
         [left, left + wanted]
     }
 
@@ -148,9 +158,10 @@ impl Figure {
             Content::Heads { aspect, tiles, marked } => {
                 self.place_tiles(*aspect, tiles, marked, state.camera);
             }
-            Content::Wall { aspect, layers, heads } => {
+            Content::Wall { aspect, layers, heads, ranges } => {
                 let whole = *aspect * heads.count as f32 / layers.count.max(1) as f32;
                 self.place_layers_heads(whole, layers, heads, state.camera);
+                super::axes::print_peaks(self, layers, heads, ranges);
             }
             Content::Matrix { layers, heads, values } => {
                 let whole = heads.count as f32 / layers.count.max(1) as f32;
@@ -170,9 +181,7 @@ impl Figure {
                 label_tokens(self, *first_query, queries, keys);
             }
         }
-        if let Some(Mix::Swipe { position }) = state.second.as_ref().map(|second| second.mix)
-            && matches!(state.view, ViewKind::Overlay | ViewKind::Relevancy)
-        {
+        if let Some((_, Mix::Swipe { position })) = state.shown_second() {
             let visible = self.visible();
             let x = visible.x + position as f32 * visible.width;
             let rect = PixelRect { x: x - s, width: 2.0 * s, ..visible };
@@ -235,14 +244,20 @@ impl Figure {
         let size_px = TICK * s;
         // Words where there is room for them, the bare numbers where there is not.
         let roomy = rect.width >= ROOMY_TILE * s;
-        let (head, share) = if roomy {
-            (vec![Run::plain("head "), number], format!("image {share}"))
-        } else {
-            (vec![number], share)
-        };
+        let head = if roomy { vec![Run::plain("head "), number] } else { vec![number] };
         let head_width: f32 =
             head.iter().map(|run| text_width(&run.text, run.strong)).sum::<f32>() * size_px;
         let room = rect.width - head_width - 4.0 * s;
+        let peak = tile.range.map(|[_, high]| super::number(f64::from(high), f64::from(high)));
+        let share = match peak {
+            // The numbers that the colours end at come first; the share has the matrix as well.
+            Some(peak) => [format!("max {peak} · image {share}"), format!("max {peak}"), peak]
+                .into_iter()
+                .find(|text| text_width(text, false) * size_px <= room - 8.0 * s)
+                .unwrap_or_default(),
+            None if roomy => format!("image {share}"),
+            None => share,
+        };
         let ink = if selected { Ink::Accent } else { Ink::Text };
         let inside = |x: f32| x >= self.stage.x - s && x <= self.stage.right() + s;
         let shown = y - size_px >= self.stage.y - s
@@ -306,25 +321,144 @@ fn best_grid(count: usize, aspect: f32, [width, height]: [f32; 2], gap: f32, lab
     Grid { width: best.width.max(1.0), ..best }
 }
 
+/// What explains the colours.
+enum Scale {
+    /// A ramp between two numbers.
+    Ramp { ends: [String; 2], map: ColorMap, bar: f32 },
+    /// Lines of a colour each, at a value each.
+    Lines([String; CONTOURS]),
+}
+
+impl Scale {
+    fn of(state: &ViewState, readout: &Readout) -> Option<Self> {
+        if state.blend == Blend::Contours && state.view.has_blend() {
+            return Some(Self::Lines(std::array::from_fn(|rank| {
+                let percentile = CONTOUR_PERCENTILES[rank];
+                let value = |levels: [f64; CONTOURS]| number(levels[rank], levels[CONTOURS - 1]);
+                match readout.contours {
+                    [Some(one), None] => format!("p{percentile} {}", value(one)),
+                    [Some(a), Some(b)] => format!("p{percentile} {} | {}", value(a), value(b)),
+                    _ => format!("p{percentile} of each"),
+                }
+            })));
+        }
+        let ends = readout.ends.legend(state)?;
+        // A spotlight lets light through; no colour map is seen.
+        let is_light = state.blend == Blend::Spotlight && state.view.has_blend();
+        Some(if is_light && state.is_difference() {
+            let [_, high] = ends;
+            let ends = ["0".into(), format!("± {high}")];
+            Self::Ramp { ends, map: ColorMap::Grey, bar: LEGEND_BAR[0] }
+        } else {
+            let map = if is_light { ColorMap::Grey } else { state.shown_colormap() };
+            Self::Ramp { ends, map, bar: LEGEND_BAR[0] }
+        })
+    }
+
+    /// Makes do with a width in design units: a shorter ramp, then fewer words.
+    fn fit(&mut self, available: f32) {
+        let excess = self.width() - available;
+        if excess <= 0.0 {
+            return;
+        }
+        if let Self::Ramp { bar, .. } = self {
+            *bar = (*bar - excess).max(LEAST_BAR);
+        }
+        if self.width() > available + 0.5 {
+            match self {
+                Self::Ramp { ends, .. } => {
+                    for end in ends {
+                        if let Some((_, numbers)) = end.split_once(": ") {
+                            *end = numbers.to_owned();
+                        }
+                    }
+                }
+                Self::Lines(texts) => {
+                    for text in texts {
+                        if let Some((percentile, _)) = text.split_once(' ') {
+                            *text = percentile.to_owned();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Width in design units.
+    fn width(&self) -> f32 {
+        match self {
+            Self::Ramp { ends: [low, high], bar, .. } => {
+                let text = text_width(low, false) + text_width(high, false);
+                text * LEGEND + 2.0 * LEGEND_GAP + bar
+            }
+            Self::Lines(texts) => {
+                let text: f32 = texts.iter().map(|text| text_width(text, false)).sum();
+                let marks = LINE_MARK[0] + LEGEND_GAP;
+                text * LEGEND + CONTOURS as f32 * marks + (CONTOURS - 1) as f32 * LINE_GAP
+            }
+        }
+    }
+
+    /// Draws it from `left` on, centred on the line `centre`.
+    fn place(&self, figure: &mut Figure, left: f32, centre: f32) {
+        let s = figure.scale;
+        let baseline = centre + CAP_HEIGHT * LEGEND * s / 2.0;
+        let label = |text: &str, x: f32| Label {
+            runs: vec![Run::plain(text)],
+            baseline: [x, baseline],
+            align: Align::Start,
+            size_px: LEGEND * s,
+            ink: Ink::Muted,
+        };
+        match self {
+            Self::Ramp { ends: [low, high], map, bar } => {
+                let bar = PixelRect {
+                    x: left + (text_width(low, false) * LEGEND + LEGEND_GAP) * s,
+                    y: centre - LEGEND_BAR[1] * s / 2.0,
+                    width: bar * s,
+                    height: LEGEND_BAR[1] * s,
+                };
+                figure.labels.push(label(low, left));
+                figure.labels.push(label(high, bar.right() + LEGEND_GAP * s));
+                figure.legend = Some(Legend { bar, map: *map, ends: [low.clone(), high.clone()] });
+            }
+            Self::Lines(texts) => {
+                let mut x = left;
+                for (rank, text) in texts.iter().enumerate() {
+                    let [width, height] = LINE_MARK.map(|side| side * s);
+                    let rect = PixelRect { x, y: centre - height / 2.0, width, height };
+                    figure.fills.push(Fill { rect, ink: Ink::Contour(rank), alpha: 1.0 });
+                    x += width + LEGEND_GAP * s;
+                    figure.labels.push(label(text, x));
+                    x += text_width(text, false) * LEGEND * s + LINE_GAP * s;
+                }
+            }
+        }
+    }
+}
+
 /// Caption and legend below the stage.
 struct Foot<'a> {
     caption: Option<&'a [Run]>,
-    legend: Option<[String; 2]>,
+    /// The caption without its closing numbers, which the legend says too: half a number would be
+    /// worse than none. A caption that someone wrote has no such part.
+    short: &'a [Run],
+    legend: Option<Scale>,
     scale: f32,
 }
 
 impl<'a> Foot<'a> {
-    fn new(state: &ViewState, caption: &'a [Run], range: Option<[f64; 2]>, scale: f32) -> Self {
-        let each_its_own = matches!(state.view, ViewKind::Heads | ViewKind::Wall)
-            && matches!(state.normalise.range, Range::PerMap | Range::Percentile { .. });
-        let ends = if each_its_own {
-            Some(["min of each".to_owned(), "max of each".to_owned()])
-        } else {
-            range.map(ends_of)
+    fn new(state: &ViewState, caption: &'a [Run], readout: &Readout, scale: f32) -> Self {
+        let short = match caption.split_last() {
+            Some((last, rest)) if state.caption.text.is_none() && last.text.starts_with(", ") => {
+                rest
+            }
+            _ => caption,
         };
         Self {
             caption: (state.caption.show && !caption.is_empty()).then_some(caption),
-            legend: ends.filter(|_| state.legend),
+            short,
+            legend: Scale::of(state, readout).filter(|_| state.legend),
             scale,
         }
     }
@@ -336,10 +470,7 @@ impl<'a> Foot<'a> {
     }
 
     fn legend_width(&self) -> f32 {
-        self.legend.as_ref().map_or(0.0, |[low, high]| {
-            let text = text_width(low, false) + text_width(high, false);
-            (text * LEGEND + 2.0 * LEGEND_GAP + LEGEND_BAR[0]) * self.scale
-        })
+        self.legend.as_ref().map_or(0.0, |legend| legend.width() * self.scale)
     }
 
     fn one_line_width(&self) -> f32 {
@@ -362,68 +493,25 @@ impl<'a> Foot<'a> {
         let s = self.scale;
         let bottom = below + (STAGE_GAP + LINE * lines as f32) * s;
         let line = |from_below: usize| bottom - LINE * s * (from_below as f32 + 0.5);
-        let baseline = |centre: f32, type_size: f32| centre + CAP_HEIGHT * type_size * s / 2.0;
         if let Some(caption) = self.caption {
-            let y = baseline(line(lines - 1), CAPTION);
-            let available = (column[1] - column[0] + 0.5) / (CAPTION * s);
-            let shown =
-                if self.legend.is_some() && self.caption_width() > column[1] - column[0] + 0.5 {
-                    without_range(caption)
-                } else {
-                    caption.to_vec()
-                };
+            let y = line(lines - 1) + CAP_HEIGHT * CAPTION * s / 2.0;
+            let width = column[1] - column[0] + 0.5;
+            let too_long = self.legend.is_some() && self.caption_width() > width;
+            let shown = if too_long { self.short } else { caption };
             figure.labels.push(Label {
-                runs: fitted_runs(&shown, available),
+                runs: fitted_runs(shown, width / (CAPTION * s)),
                 baseline: [column[0], y],
                 align: Align::Start,
                 size_px: CAPTION * s,
                 ink: Ink::Text,
             });
         }
-        if let Some([low, high]) = &self.legend {
-            let left = if lines == 1 && self.caption.is_some() {
-                column[1] - self.legend_width()
-            } else {
-                column[0]
-            };
-            let y = baseline(line(0), LEGEND);
-            let low_width = text_width(low, false) * LEGEND * s;
-            let bar = PixelRect {
-                x: left + low_width + LEGEND_GAP * s,
-                y: line(0) - LEGEND_BAR[1] * s / 2.0,
-                width: LEGEND_BAR[0] * s,
-                height: LEGEND_BAR[1] * s,
-            };
-            for (text, x) in [(low, left), (high, bar.right() + LEGEND_GAP * s)] {
-                figure.labels.push(Label {
-                    runs: vec![Run::plain(text.clone())],
-                    baseline: [x, y],
-                    align: Align::Start,
-                    size_px: LEGEND * s,
-                    ink: Ink::Muted,
-                });
-            }
-            figure.legend = Some(Legend { bar, ends: [low.clone(), high.clone()] });
+        if let Some(legend) = &self.legend {
+            let beside = lines == 1 && self.caption.is_some();
+            let left = if beside { column[1] - self.legend_width() } else { column[0] };
+            legend.place(figure, left, line(0));
         }
     }
-}
-
-/// The numbers at the ends, each with the digits that the larger one needs.
-fn ends_of([low, high]: [f64; 2]) -> [String; 2] {
-    let largest = low.abs().max(high.abs());
-    [number(low, largest), number(high, largest)]
-}
-
-/// The caption without its closing ", 0.000–0.184", which the legend says too: half a number would
-/// be worse than none.
-fn without_range(caption: &[Run]) -> Vec<Run> {
-    let mut runs = caption.to_vec();
-    if let Some(last) = runs.last_mut()
-        && let Some(at) = last.text.rfind(", ")
-    {
-        last.text.truncate(at);
-    }
-    runs
 }
 
 /// Runs cut to a width in shares of the type size.

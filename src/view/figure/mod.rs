@@ -7,15 +7,18 @@
 mod axes;
 mod caption;
 mod content;
+mod ends;
 mod layout;
 mod relevancy;
 mod theme;
 mod type_metrics;
 
+use super::ColorMap;
 pub use caption::{Run, caption, number, range_text, text_of, token_text};
-pub use content::{Axis, AxisToken, Bar, Content, HeadTile};
+pub use content::{Axis, AxisToken, Bar, Content, HeadTile, patches_frame};
+pub use ends::{Ends, Readout};
 pub use layout::scale_of;
-pub use theme::{Ink, Palette, contrast, luminance};
+pub use theme::{CONTOURS, Ink, Palette, contour_color, contrast, luminance};
 pub use type_metrics::{CAP_HEIGHT, fitted, width as text_width};
 
 /// A rectangle in pixels of the target; the origin is the upper left corner.
@@ -166,6 +169,8 @@ pub struct Fill {
 pub struct Legend {
     /// The ramp, low end left.
     pub bar: PixelRect,
+    /// Whose colours it shows.
+    pub map: ColorMap,
     /// What stands at the ends.
     pub ends: [String; 2],
 }

@@ -21,6 +21,21 @@ pub enum Ink {
     OnMap(f32),
     /// The colour map at this value (0–1).
     Map(f32),
+    /// The contour line of this rank (0 the lowest).
+    Contour(usize),
+}
+
+/// Contour lines of a map.
+pub const CONTOURS: usize = 4;
+
+/// The colour of a contour line: by rank and not by level, for most of a map is low and dark lines
+/// are not read. Light enough to stand out from black; a dark casing does it from white.
+pub fn contour_color(map: impl Fn(f32) -> [u8; 3], rank: usize) -> [u8; 3] {
+    const LEAST: f32 = 4.5;
+    let color = map(0.4 + 0.18 * rank as f32);
+    let lifted = |by: f32| color.map(|c| (f32::from(c) + (255.0 - f32::from(c)) * by) as u8);
+    let steps = (0..=20).map(|step| lifted(step as f32 / 20.0));
+    steps.into_iter().find(|c| contrast(*c, [0; 3]) >= LEAST).unwrap_or([255; 3])
 }
 
 /// sRGB colours of a theme.
@@ -94,6 +109,7 @@ impl Palette {
             Ink::Accent => self.accent,
             Ink::Hover => self.hover,
             Ink::Map(value) => map(value),
+            Ink::Contour(rank) => contour_color(map, rank),
             Ink::OnMap(value) => {
                 let below = map(value);
                 let (dark, light) = ([0x10, 0x11, 0x12], [0xff, 0xff, 0xff]);

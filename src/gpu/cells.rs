@@ -1,0 +1,84 @@
+//! A matrix view as numbers, without a device: what a vector figure draws.
+
+use super::numbers::{Matrix, Tokens};
+use super::renderer::lay_out;
+use super::{GpuError, Scene};
+use crate::analysis::reduce::has_bos;
+use crate::view::ViewKind;
+use crate::view::figure::{Content, Ends, Figure};
+
+/// The cells of a matrix, row by row, and the figure around them.
+#[derive(Clone, Debug)]
+pub struct MatrixCells {
+    /// The layout: the matrix fills `figure.content`.
+    pub figure: Figure,
+    /// The ends of the colour map.
+    pub ends: Ends,
+    /// Layers or queries.
+    pub rows: u32,
+    /// Heads or keys.
+    pub columns: u32,
+    /// Position of the first row (0 for layers).
+    pub first_row: u32,
+    /// The numbers; `None` is a gap.
+    pub numbers: Vec<Option<f32>>,
+    /// The same along the colour map, 0–1.
+    pub shades: Vec<Option<f32>>,
+}
+
+impl MatrixCells {
+    /// The matrix of a view for a target of `size`; `None` for other views, for more than `most`
+    /// cells, and for a token matrix without BOS, whose rows the device's pass renormalises.
+    ///
+    /// # Errors
+    /// If the state does not fit the trace.
+    pub fn of(scene: &Scene<'_>, size: [u32; 2], most: usize) -> Result<Option<Self>, GpuError> {
+        scene.check()?;
+        let shape = scene.trace.shape();
+        let mut content = Content::of(scene.state, scene.trace);
+        let (rows, columns, first_row, numbers, range): (_, _, _, Vec<Option<f32>>, _);
+        match scene.state.view {
+            ViewKind::LayerHead => {
+                let mut matrix = Matrix::default();
+                matrix.update(scene)?;
+                if let Content::Matrix { values, .. } = &mut content {
+                    *values = Some(matrix.values().to_vec());
+                }
+                (rows, columns, first_row) = (shape.layers, shape.heads, 0);
+                numbers = matrix.values().iter().copied().map(Some).collect();
+                range = matrix.range(&scene.scaling());
+            }
+            ViewKind::TokenMatrix if !(scene.state.remove_bos && has_bos(scene.trace)) => {
+                let kept = scene.trace.rows();
+                let span =
+                    kept.first().zip(kept.last()).map_or(0, |(first, last)| last - first + 1);
+                if span as usize * shape.positions > most {
+                    return Ok(None);
+                }
+                let mut tokens = Tokens::default();
+                tokens.gather(scene)?;
+                let Some(matrix) = tokens.gathered() else { return Ok(None) };
+                (rows, columns, first_row) = (matrix.queries, matrix.keys, matrix.first_query);
+                let weight = |&weight: &f32| (weight >= 0.0).then_some(weight);
+                numbers = matrix.weights.iter().map(weight).collect();
+                range = tokens.range(scene);
+            }
+            _ => return Ok(None),
+        }
+        if rows * columns > most {
+            return Ok(None);
+        }
+        let (scaling, ends) = (scene.scaling(), Ends::One(range));
+        let shade =
+            |number: &Option<f32>| number.map(|n| scaling.apply(n, range.map(|e| e as f32)));
+        Ok(Some(Self {
+            figure: lay_out(scene, size, &content, ends.into()),
+            ends,
+            rows: rows as u32,
+            columns: columns as u32,
+            first_row: first_row as u32,
+            shades: numbers.iter().map(shade).collect(),
+            numbers,
+        }))
+    }
+}
