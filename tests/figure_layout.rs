@@ -16,7 +16,9 @@ fn axis(count: u32, marked: &[u32]) -> Axis {
 }
 
 fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {
-    let tiles = (0..heads).map(|head| HeadTile { head, image_share: 0.37 }).collect();
+    let tiles = (0..heads)
+        .map(|head| HeadTile { head, image_share: 0.37, range: Some([0.0, 0.0184]) })
+        .collect();
     let mut keys = vec![token("<s>", TokenKind::Special), token("USER:", TokenKind::System)];
     keys.extend((0..200).map(|_| token("", TokenKind::Image)));
     keys.extend((0..12).map(|_| token("question", TokenKind::Question)));
@@ -30,7 +32,12 @@ fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {
         (ViewKind::Heads, Content::Heads { aspect, tiles, marked: vec![heads / 2] }),
         (
             ViewKind::Wall,
-            Content::Wall { aspect, layers: axis(layers, &[layers / 2]), heads: axis(heads, &[0]) },
+            Content::Wall {
+                aspect,
+                layers: axis(layers, &[layers / 2]),
+                heads: axis(heads, &[0]),
+                ranges: vec![[0.0, 0.0184]; (layers * heads) as usize],
+            },
         ),
         (
             ViewKind::LayerHead,
@@ -280,4 +287,135 @@ fn relevancy_stands_question_words_against_the_picture() {
     assert_eq!(bars.len(), 4);
     assert_eq!(bars.iter().filter(|bar| bar.is_image).count(), 1);
     assert!(bars.windows(2).all(|pair| pair[0].value >= pair[1].value));
+}
+
+#[test]
+fn damage_in_a_relevancy_map_leaves_its_bars() {
+    let trace = trace();
+    let (g, t) = (trace.shape().generated, trace.shape().positions);
+    let mut values = vec![0.25_f32; g * t];
+    let question = trace.meta().question_keys().start;
+    values[t + question] = f32::INFINITY;
+    values[t + question + 1] = f32::NAN;
+    let trace = trace.with_map("relevancy.llm", &[g, t], &values).unwrap();
+    let mut state = ViewState { view: ViewKind::Relevancy, ..ViewState::default() };
+    state.map.source = MapSource::Named("relevancy.llm".into());
+    state.map.queries = Queries::answer(1);
+    let Content::Relevancy { bars, .. } = Content::of(&state, &trace) else { panic!() };
+    assert_eq!(bars.len(), 4);
+    assert!(bars.iter().all(|bar| bar.value.is_finite()) && bars[0].value == 0.25, "{bars:?}");
+}
+
+#[test]
+fn a_map_without_layers_and_heads_is_refused_where_these_are_shown() {
+    let trace = trace();
+    let extent = Extent::of(&trace);
+    for &view in ViewKind::ALL {
+        let mut state = ViewState { view, ..ViewState::default() };
+        state.map.source = MapSource::Named("relevancy.llm".into());
+        if view == ViewKind::Diff {
+            let map = state.map.clone();
+            state.second = Some(Second { trace: None, map, mix: Mix::Difference });
+        }
+        let checked = extent.check(&state, None);
+        if view.needs_pages() {
+            let text = checked.unwrap_err().to_string();
+            assert!(text.contains(view.name()) && text.contains("relevancy.llm"), "{text}");
+            assert!(text.contains("--map attention"), "{text}");
+        } else {
+            checked.unwrap();
+        }
+    }
+    // In the window the view or the map gives way instead.
+    let mut state = ViewState::default();
+    state.map.source = MapSource::Named("relevancy.llm".into());
+    let wall = Command::SetView(ViewKind::Wall).apply(&state, &extent).unwrap();
+    assert_eq!((wall.view, &wall.map.source), (ViewKind::Wall, &MapSource::Attention));
+    let source = MapSource::Named("relevancy.llm".into());
+    let map = Command::SetSource(source.clone()).apply(&wall, &extent).unwrap();
+    assert_eq!((map.view, &map.map.source), (ViewKind::Overlay, &source));
+}
+
+#[test]
+fn a_blend_that_would_hide_the_picture_is_half_strong_unless_said_otherwise() {
+    let extent = Extent::of(&trace());
+    let flat = Command::SetBlend(Blend::Flat).apply(&ViewState::default(), &extent).unwrap();
+    assert_eq!(flat.opacity, 0.5);
+    assert_eq!(Command::SetBlend(Blend::Glow).apply(&flat, &extent).unwrap().opacity, 1.0);
+    let chosen = ViewState { opacity: 0.7, ..ViewState::default() };
+    assert_eq!(Command::SetBlend(Blend::Flat).apply(&chosen, &extent).unwrap().opacity, 0.7);
+    assert_eq!(ViewState::from_toml("blend = \"multiply\"").unwrap().opacity, 0.5);
+    assert_eq!(ViewState::from_toml("blend = \"flat\"\nopacity = 1.0").unwrap().opacity, 1.0);
+}
+
+#[test]
+fn every_view_and_every_scale_has_its_legend() {
+    let ends = Ends::Each { lows: [0.0, 0.001], highs: [0.1, 0.4] };
+    for (view, content) in contents(1.0, 8, 8) {
+        for &blend in Blend::ALL {
+            let state = ViewState { view, blend, ..ViewState::default() };
+            let readout = Readout { ends, contours: [Some([0.1, 0.2, 0.3, 0.4]), None] };
+            let figure = Figure::layout(&state, [1280, 720], &content, &line(), readout);
+            let says = |text: &str| figure.labels.iter().any(|label| label.text().contains(text));
+            if blend == Blend::Contours && view.has_blend() {
+                assert!(
+                    figure.legend.is_none() && says("p50 0.100") && says("p97 0.400"),
+                    "{view}"
+                );
+                let marks = |f: &&Fill| matches!(f.ink, Ink::Contour(_));
+                assert_eq!(figure.fills.iter().filter(marks).count(), 4);
+            } else {
+                let legend = figure.legend.as_ref().unwrap();
+                assert_eq!(legend.ends, ["min of each: 0–0.00100", "max of each: 0.100–0.400"]);
+                let light = blend == Blend::Spotlight && view.has_blend();
+                assert_eq!(legend.map, if light { ColorMap::Grey } else { state.colormap });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_legend_makes_do_with_a_small_target() {
+    let ends = Ends::Each { lows: [0.000_053, 0.000_709], highs: [0.001, 0.339] };
+    for size in [[480, 360], [336, 336], [300, 700]] {
+        for (view, content) in contents(1.0, 8, 8) {
+            let state = ViewState { view, ..ViewState::default() };
+            let figure = Figure::layout(&state, size, &content, &line(), Readout::from(ends));
+            for label in &figure.labels {
+                let inside = whole(&figure).contains(&label.bounds());
+                assert!(inside, "{view} {size:?}: {}", label.text());
+            }
+            assert!(figure.legend.unwrap().bar.width > 20.0, "{view} {size:?}");
+        }
+    }
+}
+
+#[test]
+fn a_caption_that_someone_wrote_is_not_cut_at_its_comma() {
+    let mut state = ViewState::default();
+    let text = "one, two, and a long sentence that goes on, and on, and on, to the very end of all";
+    state.caption.text = Some(text.into());
+    let content = Content::Picture { aspect: 1.0 };
+    let lay = |state: &ViewState, line: &[Run]| {
+        let figure = Figure::layout(state, [420, 420], &content, line, Some([0.0, 0.184]));
+        figure.labels[0].text()
+    };
+    let shown = lay(&state, &[Run::plain(text)]);
+    assert!(shown.starts_with("one, two, and a long sentence") && shown.ends_with('…'), "{shown}");
+    // The program's own line leaves its closing numbers to the legend.
+    state.caption.text = None;
+    let long = "attention · mean of answer tokens 0–4 · layer 4 · head 1 · image";
+    let shown = lay(&state, &[Run::plain(long), Run::plain(", 0.000–0.184")]);
+    assert!(!shown.contains("0.0"), "{shown}");
+}
+
+#[test]
+fn contour_lines_differ_and_stand_out_from_black() {
+    for &map in ColorMap::ALL {
+        let color = |rank| contour_color(|at| vlmscope::gpu::colormap::color(map, at), rank);
+        for rank in 0..CONTOURS {
+            assert!(contrast(color(rank), [0; 3]) >= 4.5, "{map} {rank}");
+            assert!((0..rank).all(|other| color(other) != color(rank)), "{map} {rank}");
+        }
+    }
 }

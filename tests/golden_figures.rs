@@ -45,7 +45,17 @@ fn states() -> Vec<(&'static str, ViewState)> {
     let matrix =
         ViewState { view: ViewKind::LayerHead, theme: Theme::Light, ..ViewState::default() };
     let tokens = ViewState { view: ViewKind::TokenMatrix, ..overlay.clone() };
+    let contours = ViewState { blend: Blend::Contours, ..overlay.clone() };
+    let mut relevancy = ViewState { view: ViewKind::Relevancy, ..overlay.clone() };
+    relevancy.map.source = MapSource::Named("relevancy.llm".into());
+    relevancy.selected.clear();
+    let mut diff = ViewState { view: ViewKind::Diff, ..overlay.clone() };
+    let map = MapChoice { layers: AxisSet::single(0), ..overlay.map.clone() };
+    diff.second = Some(Second { trace: None, map, mix: Mix::Difference });
     vec![
+        ("contours", contours),
+        ("relevancy", relevancy),
+        ("diff", diff),
         ("overlay", overlay),
         ("lvlm_interpret", lvlm),
         ("heads", heads),

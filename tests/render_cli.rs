@@ -89,7 +89,14 @@ fn bad_input_is_named_with_what_to_do() {
     says("--map map.none --out o.png", 2, &["map.none", "relevancy.llm"]);
     says("--opacity 2 --out o.png", 2, &["opacity", "between 0 and 1"]);
     says("--normalise 3..1 --out o.png", 2, &["larger than its min"]);
-    says("--view diff --out o.png", 2, &["second map"]);
+    says("--view diff --out o.png", 2, &["second map", "--second-layer"]);
+    for view in ["wall", "heads", "layer-head", "token-matrix"] {
+        let arguments = format!("--view {view} --map relevancy.llm --out o.png");
+        says(&arguments, 2, &[view, "`relevancy.llm`", "overlay"]);
+    }
+    says("--out {foo}.png", 2, &["{foo}", "{token}"]);
+    says("--view layer-head --out {head}.png", 2, &["every head at once", "{head}"]);
+    says("--map relevancy.llm --out {layer}.png", 2, &["no layers and heads"]);
     says("--mix swipe --out o.png", 2, &["--second-trace"]);
     says("--size 0x10 --out o.png", 2, &["0x10"]);
     says("--size big --out o.png", 2, &["1920x1080"]);
@@ -100,7 +107,7 @@ fn bad_input_is_named_with_what_to_do() {
     std::fs::write(fixture.path("bad.toml"), "view = \"wall\"\nopcity = 1\n").unwrap();
     says("--state bad.toml --out o.png", 1, &["bad.toml", "line 2", "opcity"]);
     std::fs::write(fixture.path("new.toml"), "version = 7\n").unwrap();
-    says("--state new.toml --out o.png", 1, &["newer than this reader"]);
+    says("--state new.toml --out o.png", 1, &["new.toml", "newer than this reader"]);
     says("--adapter nosuchgpu --out o.png", 1, &["nosuchgpu", "mesa-vulkan-drivers"]);
     says("--out missing/folder/o.png --size 64x64", 1, &["missing/folder/o.png"]);
 }

@@ -90,7 +90,16 @@ fn state() -> impl Strategy<Value = ViewState> {
     (map(), look, rest, extra).prop_map(|(map, look, rest, extra)| {
         let (view, colormap, blend, opacity, grid) = look;
         let (range, scale, zoom, [remove_bos, legend, show], form) = rest;
-        let (second, hovered, selected, text, x) = extra;
+        let (mut second, hovered, selected, text, x) = extra;
+        let mut map = map;
+        if view.needs_pages() {
+            // Maps without layers and heads are refused there.
+            for map in std::iter::once(&mut map).chain(second.iter_mut().map(|(map, _)| map)) {
+                if map.source != MapSource::Attention {
+                    *map = MapChoice::default();
+                }
+            }
+        }
         ViewState {
             view,
             map,

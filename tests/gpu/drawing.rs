@@ -5,6 +5,7 @@ use half::f16;
 use image::RgbaImage;
 use vlmscope::gpu::{Gpu, Renderer, Scene, Target, colormap};
 use vlmscope::trace::{PatchRef, PreprocessMode, Trace};
+use vlmscope::view::figure::contrast;
 use vlmscope::view::{
     AxisSet, Blend, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, Mix, Normalise,
     PatchGrid, Quantity, Queries, Range, Scale, Second, ViewKind, ViewState,
@@ -310,6 +311,125 @@ fn the_wall_shows_every_head_in_its_place() {
                     assert!(same, "layer {layer} head {head} patch {row},{column}: {pixel:?}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_wall_shows_every_span_in_its_place() {
+    // 40 layers × 40 heads as in a 13B model, grids that are not square, two spans side by side.
+    let shape = Shape {
+        layers: 40,
+        heads: 40,
+        grids: vec![[2, 3], [4, 2]],
+        side: [96, 64],
+        original: [96, 64],
+        answer: 1,
+        ..Shape::default()
+    };
+    // Layer l, head h look at patch (l + h) mod 14 of both spans.
+    let hot = |layer: u32, head: u32| (layer + head) % shape.patches();
+    let trace = shape.trace_of(
+        |_, layer, head, key| {
+            let is_hot = key == shape.before + hot(layer, head);
+            f16::from_f32(if is_hot { 0.3 * SCALE } else { 0.0 })
+        },
+        gradient,
+    );
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.view = ViewKind::Wall;
+    state.map.layers = AxisSet::MEAN;
+    state.map.heads = AxisSet::MEAN;
+    state.interpolation = Interpolation::Nearest;
+    let (drawn, _) = draw(&mut renderer, &state, &trace, [2100, 1480]);
+    let content = renderer.figure().unwrap().content;
+    assert!((content.width / content.height - 1.5).abs() < 0.01, "a map is as wide as its picture");
+    for (layer, head) in [(0, 0), (0, 39), (39, 0), (39, 39), (17, 23), (5, 9), (20, 2)] {
+        let cell = content.cell(layer, head, 40, 40);
+        let halves = [cell.cell(0, 0, 1, 2), cell.cell(0, 1, 1, 2)];
+        for patch in 0..14 {
+            let place = if patch < 6 {
+                halves[0].cell(patch / 3, patch % 3, 2, 3)
+            } else {
+                halves[1].cell((patch - 6) / 2, patch % 2, 4, 2)
+            };
+            let [x, y] = place.centre();
+            let pixel = drawn.get_pixel(x as u32, y as u32);
+            let value = if patch == hot(layer, head) { 1.0 } else { 0.0 };
+            let expected = colormap::color(state.colormap, value);
+            let same = pixel.0.iter().zip(expected).all(|(&a, b)| a == b);
+            assert!(same, "layer {layer} head {head} patch {patch}: {pixel:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wall_cross_fades_and_swipes() {
+    let shape = Shape { layers: 1, heads: 2, grids: vec![[2, 2]], answer: 2, ..Shape::default() };
+    let first = shape.prompt() - 1;
+    // The first answer token looks at patch 0, the second at patch 3.
+    let trace = shape.trace_of(
+        |query, _, _, key| {
+            let hot = shape.before + if query == first { 0 } else { 3 };
+            f16::from_f32(if key == hot { 0.5 * SCALE } else { 0.0 })
+        },
+        black,
+    );
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.view = ViewKind::Wall;
+    state.map.layers = AxisSet::MEAN;
+    state.map.heads = AxisSet::MEAN;
+    state.interpolation = Interpolation::Nearest;
+    state.colormap = ColorMap::Grey;
+    let other = MapChoice { queries: Queries::answer(1), ..state.map.clone() };
+    let mut at = |mix, renderer: &mut Renderer| {
+        state.second = Some(Second { trace: None, map: other.clone(), mix });
+        let drawn = draw(renderer, &state, &trace, [400, 260]).0;
+        let content = renderer.figure().unwrap().content;
+        [0, 1].map(|head| {
+            let cell = content.cell(0, head, 1, 2);
+            [cell.cell(0, 0, 2, 2), cell.cell(1, 1, 2, 2)].map(|patch| {
+                let [x, y] = patch.centre();
+                drawn.get_pixel(x as u32, y as u32).0[0]
+            })
+        })
+    };
+    let (one, two) = ([255, 0], [0, 255]);
+    assert_eq!(at(Mix::CrossFade { amount: 0.0 }, &mut renderer), [one, one]);
+    assert_eq!(at(Mix::CrossFade { amount: 1.0 }, &mut renderer), [two, two]);
+    assert_eq!(at(Mix::Swipe { position: 0.5 }, &mut renderer), [one, two]);
+    assert_eq!(at(Mix::Swipe { position: 1.0 }, &mut renderer), [one, one]);
+}
+
+#[test]
+fn contours_are_read_on_light_and_dark_pictures() {
+    let shape = Shape { grids: vec![[8, 8]], ..Shape::default() };
+    let weight = |key: u32| {
+        let at = key.saturating_sub(shape.before);
+        let [x, y] = [at % 8, at / 8].map(|side| f64::from(side) - 3.4);
+        f16::from_f32((-(x * x + y * y) / 8.0).exp() as f32 * 0.02 * SCALE)
+    };
+    let mut renderer = renderer();
+    for shade in [0_u8, 128, 255] {
+        let trace = shape.trace_of(|_, _, _, key| weight(key), |_, _| [shade; 3]);
+        for map in ColorMap::ALL {
+            let mut state = plain_state();
+            state.blend = Blend::Contours;
+            state.colormap = *map;
+            let (drawn, _) = draw(&mut renderer, &state, &trace, [480, 480]);
+            // From the middle to the left edge every line is crossed once.
+            let row: Vec<[u8; 3]> =
+                (0..234).map(|x| drawn.get_pixel(x, 234).0[..3].try_into().unwrap()).collect();
+            let mut lines = 0;
+            let mut inside = false;
+            for pixel in &row {
+                let stands_out = contrast(*pixel, [shade; 3]) >= 3.0;
+                lines += usize::from(stands_out && !inside);
+                inside = stands_out;
+            }
+            assert!(lines >= 4, "{lines} lines of {map} stand out from {shade}");
         }
     }
 }

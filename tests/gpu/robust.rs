@@ -68,6 +68,52 @@ fn a_lost_device_is_opened_again_and_the_view_stays() {
     assert!(before == again, "the view is the same as before the loss");
 }
 
+#[test]
+fn a_device_lost_in_mid_frame_is_an_error_and_nothing_is_taken_for_drawn() {
+    let trace = Shape { answer: 3, ..Shape::default() }.random_trace(21);
+    let gpu = Gpu::open(&GpuOptions { baseline: true, ..GpuOptions::default() }).unwrap();
+    let mut renderer = Renderer::new(gpu, RendererOptions::interactive()).unwrap();
+    let mut state = plain_state();
+    draw(&mut renderer, &state, &trace, [96, 80]);
+    for view in [ViewKind::Overlay, ViewKind::Heads, ViewKind::Wall, ViewKind::TokenMatrix] {
+        // Another map: its commands are recorded, and the device goes before they are handed over.
+        state.view = view;
+        state.map.queries = Queries::answer(2);
+        let target = Target::offscreen(renderer.gpu(), [96, 80]).unwrap();
+        renderer.gpu().simulate_loss_in_mid_frame();
+        let error = renderer.frame(&Scene::new(&state, &trace), &target).unwrap_err();
+        assert!(matches!(error, GpuError::Lost { .. }), "{view}: {error}");
+        let again = renderer.frame(&Scene::new(&state, &trace), &target).unwrap_err();
+        assert!(matches!(again, GpuError::Lost { .. }), "{view}: {again}");
+
+        let fresh = renderer.gpu().reopen().unwrap();
+        renderer.rebuild(fresh).unwrap();
+        let (recovered, _) = draw(&mut renderer, &state, &trace, [96, 80]);
+        let (expected, _) = draw(&mut self::renderer(), &state, &trace, [96, 80]);
+        assert!(recovered == expected, "{view} after the loss");
+    }
+}
+
+/// A trace of more rows than the pool has pages, scrubbed there and back.
+#[test]
+fn a_trace_larger_than_the_pool_is_scrubbed() {
+    let trace = Shape { answer: 12, ..Shape::default() }.random_trace(22);
+    let options = RendererOptions { pool_bytes: Some(1), ..RendererOptions::offscreen() };
+    let mut small = Renderer::new(gpu(), options).unwrap();
+    let mut large = renderer();
+    let mut state = plain_state();
+    for answer in (0..12).chain((0..12).rev()) {
+        state.map.queries = Queries::answer(answer);
+        let (with_small, stats) = draw(&mut small, &state, &trace, [64, 64]);
+        let (with_large, _) = draw(&mut large, &state, &trace, [64, 64]);
+        assert!(with_small == with_large, "answer token {answer}");
+        assert!(stats.page_uploads <= 1);
+    }
+    let pool = small.pool();
+    assert_eq!(pool.resident_pages, 2);
+    assert!(pool.evictions >= 19, "{pool:?}");
+}
+
 /// The mean over all rows, on a pool that holds two pages.
 #[test]
 fn a_selection_larger_than_the_pool_is_folded_in_turns() {

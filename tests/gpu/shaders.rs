@@ -100,9 +100,19 @@ fn structs_lie_the_same_way_on_both_sides() {
     same_layout!(
         shader::COMPOSITE,
         "Style",
-        composite::Style { opacity, mix_at, lut_row, diverging, line_px, unused, padding }
+        composite::Style {
+            opacity,
+            mix_at,
+            lut_row,
+            diverging,
+            line_px,
+            first_level,
+            second_first_level,
+            padding,
+            line_colors,
+        }
     );
-    same_layout!(shader::WALL, "Style", wall::Style { lut_row, unused, padding });
+    same_layout!(shader::WALL, "Style", wall::Style { lut_row, mix_at, padding });
     same_layout!(shader::MATRIX, "Style", matrix::Style { lut_row, unused, padding, gap });
     same_layout!(
         shader::TOKEN_MATRIX,

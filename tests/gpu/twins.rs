@@ -54,10 +54,10 @@ fn check(
     let ranges = renderer.read_ranges().unwrap().unwrap();
     let planes = reduction.planes();
     let flat = |ranges: &[[f32; 2]]| ranges.iter().flatten().copied().collect::<Vec<_>>();
-    assert_close(&flat(&ranges[2..]), &flat(&own.ranges(&cpu, keys.len())), what);
+    assert_close(&flat(&ranges), &flat(&own.ranges(&cpu, keys.len())), what);
     if scaling.rule == RangeRule::Shared {
         let shared = scaling.ranges(&cpu, keys.len())[0];
-        assert_close(&ranges[2 + planes], &shared, what);
+        assert_close(&ranges[planes], &shared, what);
     }
 }
 
@@ -241,7 +241,7 @@ fn a_difference_is_taken_once() {
         let (_, stats) = draw(&mut renderer, &state, &trace, [64, 64]);
         assert_close(&renderer.read_planes().unwrap().unwrap(), &expected, "difference");
         let reach = expected.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
-        assert_close(&renderer.read_ranges().unwrap().unwrap()[2], &[-reach, reach], "range");
+        assert_close(&renderer.read_ranges().unwrap().unwrap()[0], &[-reach, reach], "range");
         let range = stats.range.unwrap();
         assert!((range[1] - f64::from(reach)).abs() < 1e-7 && range[0] == -range[1]);
     }
@@ -286,18 +286,31 @@ fn a_named_map_takes_the_same_path() {
 }
 
 #[test]
-fn contour_levels_are_percentiles() {
+fn contour_levels_are_percentiles_of_each_map() {
     let shape = Shape { grids: vec![[9, 7]], ..Shape::default() };
     let trace = shape.random_trace(19);
-    let mut state = plain_state();
-    state.blend = Blend::Contours;
-    let mut renderer = renderer();
-    draw(&mut renderer, &state, &trace, [64, 64]);
     let keys = patch_keys(&trace);
-    let map = reduce(&trace, &single(false), &keys).unwrap();
-    let scaling = scaling_of(&state);
-    let range = scaling.ranges(&map, keys.len())[0];
-    let expected = CONTOUR_PERCENTILES.map(|p| scaling.apply(percentile(&map, p), range));
-    let ranges = renderer.read_ranges().unwrap().unwrap();
-    assert_close(&[ranges[0], ranges[1]].concat(), &expected, "levels");
+    let mut renderer = renderer();
+    for view in [ViewKind::Overlay, ViewKind::Heads] {
+        let mut state = plain_state();
+        state.blend = Blend::Contours;
+        state.view = view;
+        draw(&mut renderer, &state, &trace, [64, 64]);
+        let reduction = match view {
+            ViewKind::Heads => {
+                Reduction { heads: vec![0, 1, 2, 3], keep: Keep::Heads, ..single(false) }
+            }
+            _ => single(false),
+        };
+        let maps = reduce(&trace, &reduction, &keys).unwrap();
+        let scaling = scaling_of(&state);
+        let ranges = renderer.read_ranges().unwrap().unwrap();
+        let planes = reduction.planes();
+        for (plane, map) in maps.chunks_exact(keys.len()).enumerate() {
+            let range = scaling.ranges(map, keys.len())[0];
+            let expected = CONTOUR_PERCENTILES.map(|p| scaling.apply(percentile(map, p), range));
+            let found = &ranges[planes + 1 + plane * 2..][..2];
+            assert_close(&found.concat(), &expected, "levels");
+        }
+    }
 }
