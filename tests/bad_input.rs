@@ -160,6 +160,8 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
         ("/format_version", json!("one"), &["format_version", "is \"one\""]),
         ("/format_version", json!(99), &["format_version", "is 99,"]),
         ("/text/layers", json!(0), &["text.layers"]),
+        ("/text/layers", json!(1_u64 << 24), &["text.layers", "more than"]),
+        ("/vision/layers_with_gradient", json!(1_u64 << 40), &["vision.layers_with_gradient"]),
         ("/text/layers", json!(-1), &["manifest.json", "1.0"]),
         ("/text/heads", json!(9), &["text.kv_heads", "does not divide"]),
         ("/text/hidden", json!(65), &["image_features", "65"]),

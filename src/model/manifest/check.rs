@@ -6,6 +6,8 @@ use std::path::{Component, Path};
 
 /// Sanity limit of counts, so that products of them cannot overflow.
 const MAX_COUNT: usize = 1 << 24;
+/// Sanity limit of layers: each has names of its own in the graphs.
+const MAX_LAYERS: usize = 1 << 12;
 
 impl Manifest {
     /// Numbers that must hold by themselves or with each other.
@@ -31,6 +33,15 @@ impl Manifest {
         ] {
             if value == 0 || value > MAX_COUNT {
                 return Err(error(name, format!("is {value}, not a number from 1 to {MAX_COUNT}")));
+            }
+        }
+        for (name, layers, most) in [
+            ("text.layers", text.layers, MAX_LAYERS),
+            ("vision.layers", vision.layers, MAX_LAYERS),
+            ("vision.layers_with_gradient", vision.layers_with_gradient, vision.layers),
+        ] {
+            if layers > most {
+                return Err(error(name, format!("is {layers}, more than {most}")));
             }
         }
         if !text.heads.is_multiple_of(text.kv_heads) {
