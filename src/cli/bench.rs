@@ -6,6 +6,7 @@
 
 mod large;
 mod meter;
+mod record;
 mod window;
 
 use super::{print_json, usage};
@@ -48,6 +49,12 @@ pub(crate) struct Args {
     /// Replay input events through the real window, offscreen, instead of bare frames.
     #[arg(long, conflicts_with = "large")]
     window: bool,
+    /// What a frame of a film costs: the recorder against drawing and encoding alone.
+    #[arg(long, conflicts_with_all = ["large", "window"])]
+    record: bool,
+    /// Record so many minutes instead and report resident memory along the way.
+    #[arg(long, value_name = "MINUTES", requires = "record")]
+    minutes: Option<f64>,
     /// Folder for the large traces.
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -83,6 +90,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = synthetic.trace()?;
     if args.window {
         return window::run(&gpu, trace, args.size, args.json);
+    }
+    if args.record {
+        return record::run(&gpu, trace, args.size, args.minutes);
     }
     let bench = Bench { gpu, trace, size: args.size, frames: args.frames };
     let mut report = bench.run()?;

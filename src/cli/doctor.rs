@@ -4,6 +4,7 @@ use super::ask::{RuntimeFlags, engine_options};
 use super::{human_bytes, print_json};
 use crate::gpu::Gpu;
 use crate::model::{Bundle, Engine, RuntimeCandidate, builtin, runtime_candidates};
+use crate::record::encoder::ffmpeg_version;
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -58,6 +59,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         runtime(args),
         model(args),
         adapters(),
+        encoders(),
     ];
     if let Some(bundle) = &args.verify {
         findings.push(verify(bundle));
@@ -161,6 +163,21 @@ fn adapters() -> Finding {
         );
     }
     Finding::good(WHAT, names.join("; "))
+}
+
+/// Who can encode a film.
+fn encoders() -> Finding {
+    const WHAT: &str = "film encoders";
+    let built_in = if cfg!(feature = "h264") { "MP4 by openh264 (built in), " } else { "" };
+    match ffmpeg_version() {
+        Some(version) => Finding::good(WHAT, format!("{built_in}MP4 by {version}, GIF, PNG")),
+        None if built_in.is_empty() => Finding::bad(
+            WHAT,
+            "GIF and PNG only",
+            "for MP4 install ffmpeg, or build with the cargo feature `h264`",
+        ),
+        None => Finding::good(WHAT, format!("{built_in}GIF, PNG; no ffmpeg, which none needs")),
+    }
 }
 
 fn verify(folder: &Path) -> Finding {

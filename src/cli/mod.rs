@@ -13,10 +13,14 @@ mod export;
 mod inspect;
 mod occlusion;
 mod overlay;
+mod pack;
+mod present;
+mod record;
 mod relevancy;
 mod render;
 mod selection;
 mod trace_model;
+mod walkthrough;
 mod window;
 
 use crate::trace::write_hint;
@@ -60,6 +64,10 @@ enum Command {
     Diff(diff::Args),
     Render(Box<render::Args>),
     Bench(bench::Args),
+    Record(record::Args),
+    Walkthrough(walkthrough::Args),
+    Pack(pack::Args),
+    Present(present::Args),
 }
 
 /// A request that makes no sense as it stands (exit code 2), as opposed to one that failed.
@@ -88,6 +96,10 @@ pub fn run() -> ExitCode {
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Render(args)) => render::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Record(args)) => record::run(&args),
+        Some(Command::Walkthrough(args)) => walkthrough::run(&args),
+        Some(Command::Pack(args)) => pack::run(&args),
+        Some(Command::Present(args)) => present::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

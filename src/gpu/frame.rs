@@ -8,13 +8,15 @@ use super::geometry::{grid, outline};
 use super::maps::{MapPasses, MapSlot, Numbers, PlanesKey, Work};
 use super::numbers::{Matrix, Tokens};
 use super::pages::PageKey;
-use super::passes::{Corners, composite, matrix, picture, rects, text, token_matrix, wall};
+use super::passes::{
+    Corners, composite, cross_fade, matrix, picture, rects, text, token_matrix, wall,
+};
 use super::pictures::Pictures;
 use super::renderer::{Instances, Renderer, RendererOptions};
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
-use crate::view::figure::{Figure, PixelRect};
-use crate::view::{PatchGrid, ViewKind};
+use crate::view::figure::{Figure, Palette, PixelRect};
+use crate::view::{ColorMap, PatchGrid, ViewKind};
 
 /// Groups from number 1 on, each with its dynamic offset if it has one.
 pub(super) type Groups = Vec<(wgpu::BindGroup, Option<u32>)>;
@@ -52,6 +54,7 @@ pub(super) struct Frame<'a> {
     pub wall: &'a mut wall::Wall,
     pub matrix: &'a mut matrix::Matrix,
     pub token_matrix: &'a mut token_matrix::TokenMatrix,
+    pub cross_fade: &'a mut cross_fade::CrossFade,
     pub rects: &'a mut rects::Rects,
     pub text: &'a mut text::Text,
     pub instances: &'a mut Instances,
@@ -86,6 +89,7 @@ impl<'a> Frame<'a> {
             wall: &mut renderer.wall,
             matrix: &mut renderer.matrix,
             token_matrix: &mut renderer.token_matrix,
+            cross_fade: &mut renderer.cross_fade,
             rects: &mut renderer.rects,
             text: &mut renderer.text,
             instances: &mut renderer.instances,
@@ -190,11 +194,7 @@ impl<'a> Frame<'a> {
         }
         let on_stage = list.len() as u32;
         let map = scene.colormap();
-        for fill in &figure.fills {
-            let color = palette.color(fill.ink, |at| super::colormap::color(map, at));
-            let color = linear_color(color, fill.alpha);
-            list.push(rects::Instance::plain(corners(&fill.rect), color));
-        }
+        list.extend(fills(figure, palette, map));
         if let Some(legend) = &figure.legend {
             list.push(rects::Instance {
                 rect: corners(&legend.bar),
@@ -207,16 +207,30 @@ impl<'a> Frame<'a> {
 
     /// Draws everything onto the target and hands the frame over.
     pub fn finish(
-        mut self,
+        self,
         scene: &Scene<'_>,
         target: &Target,
         figure: &Figure,
+        draws: Vec<Draw>,
+    ) -> Result<FrameStats, GpuError> {
+        let rects = Self::rects(scene, figure);
+        let look = (scene.state.theme.palette(), scene.colormap());
+        self.finish_with(target, figure, draws, rects, look)
+    }
+
+    /// As [`Self::finish`], without a scene: rectangles (those cut to the stage come first),
+    /// colours and colour map are given.
+    pub fn finish_with(
+        mut self,
+        target: &Target,
+        figure: &Figure,
         mut draws: Vec<Draw>,
+        (on_stage, list): (u32, Vec<rects::Instance>),
+        (palette, map): (Palette, ColorMap),
     ) -> Result<FrameStats, GpuError> {
         let Some((view, (text_view, text_format))) = target.view().zip(target.text_view()) else {
             return Ok(self.work.stats);
         };
-        let (on_stage, list) = Self::rects(scene, figure);
         if !list.is_empty() {
             let pipeline = self.rects.pipeline(self.context, self.format)?;
             let whole = self.draw("rects", pipeline, Vec::new(), &list)?;
@@ -230,7 +244,6 @@ impl<'a> Frame<'a> {
             };
             draws.extend([part(0..on_stage, true), part(on_stage..list.len() as u32, false)]);
         }
-        let palette = scene.state.theme.palette();
         let gpu = self.work.gpu;
         let failed = |error: text::TextError| GpuError::Pass {
             pass: "text".into(),
@@ -238,7 +251,7 @@ impl<'a> Frame<'a> {
             reason: error.to_string(),
         };
         self.text
-            .prepare(&gpu.device, &gpu.queue, text_format, figure, palette, scene.colormap())
+            .prepare(&gpu.device, &gpu.queue, text_format, figure, palette, map)
             .map_err(failed)?;
         let background = linear_color(palette.background, 1.0).map(f64::from);
         self.encode(target, view, figure, &draws, background);
@@ -345,9 +358,22 @@ impl Instances {
             "wall" => &mut self.wall,
             "matrix" => &mut self.matrix,
             "token_matrix" => &mut self.token_matrix,
+            "cross_fade" => &mut self.cross_fade,
             _ => &mut self.rects,
         }
     }
+}
+
+/// The plain rectangles of a figure.
+pub(super) fn fills(
+    figure: &Figure,
+    palette: Palette,
+    map: ColorMap,
+) -> impl Iterator<Item = rects::Instance> {
+    figure.fills.iter().map(move |fill| {
+        let color = palette.color(fill.ink, |at| super::colormap::color(map, at));
+        rects::Instance::plain(corners(&fill.rect), linear_color(color, fill.alpha))
+    })
 }
 
 /// Hairlines between patches; they fade in with the size of a patch.

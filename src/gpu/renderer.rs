@@ -4,18 +4,19 @@
 //! a frame needs is compared with what is there, and only what differs runs again.
 
 use super::context::{Context, Kept, Ring};
-use super::frame::Frame;
+use super::frame::{Draw, Frame, fills};
 use super::maps::{MapPasses, MapSlot};
 use super::numbers::{Matrix, Shown, Tokens};
 use super::pages::{PagePool, default_budget};
-use super::passes::{composite, matrix, picture, rects, text, token_matrix, wall};
+use super::passes::{composite, cross_fade, matrix, picture, rects, text, token_matrix, wall};
 use super::pictures::Pictures;
 use super::timing::Timer;
 use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::trace::TraceId;
+use crate::view::figure::dress::Dress;
 use crate::view::figure::{Content, Ends, Figure, Readout, caption};
-use crate::view::{Blend, ViewKind};
+use crate::view::{Blend, ColorMap, Mix, Theme, ViewKind, ViewState};
 use std::sync::Arc;
 
 /// How a renderer spends memory and time.
@@ -61,6 +62,7 @@ pub struct Renderer {
     pub(super) matrix: matrix::Matrix,
     pub(super) token_matrix: token_matrix::TokenMatrix,
     pub(super) rects: rects::Rects,
+    pub(super) cross_fade: cross_fade::CrossFade,
     pub(super) text: text::Text,
     pub(super) instances: Instances,
     pub(super) shown: Shown,
@@ -81,6 +83,7 @@ pub(super) struct Instances {
     pub matrix: Kept,
     pub token_matrix: Kept,
     pub rects: Kept,
+    pub cross_fade: Kept,
 }
 
 impl Instances {
@@ -93,6 +96,7 @@ impl Instances {
             matrix: Kept::new("matrix", VERTEX),
             token_matrix: Kept::new("token_matrix", VERTEX),
             rects: Kept::new("rects", VERTEX),
+            cross_fade: Kept::new("cross_fade", VERTEX),
         }
     }
 }
@@ -120,6 +124,7 @@ impl Renderer {
             matrix: matrix::Matrix::new(&context)?,
             token_matrix: token_matrix::TokenMatrix::new(&context)?,
             rects: rects::Rects::default(),
+            cross_fade: cross_fade::CrossFade::new(&context)?,
             text: text::Text::new(&gpu.device),
             instances: Instances::new(),
             shown: Shown::default(),
@@ -164,13 +169,26 @@ impl Renderer {
     /// # Errors
     /// If the state does not fit the trace, the device is lost, or a pass fails.
     pub fn frame(&mut self, scene: &Scene<'_>, target: &Target) -> Result<FrameStats, GpuError> {
+        self.dressed_frame(scene, &Dress::default(), target)
+    }
+
+    /// As [`Self::frame`], with a caption and the like: the figure leaves room for them.
+    ///
+    /// # Errors
+    /// As [`Self::frame`].
+    pub fn dressed_frame(
+        &mut self,
+        scene: &Scene<'_>,
+        dress: &Dress,
+        target: &Target,
+    ) -> Result<FrameStats, GpuError> {
         self.gpu.check()?;
         if target.view().is_none() {
             return Ok(FrameStats::default());
         }
         scene.check()?;
         let gpu = Arc::clone(&self.gpu);
-        let drawn = gpu.scoped("frame", |_| self.draw(scene, target)).flatten();
+        let drawn = gpu.scoped("frame", |_| self.draw(scene, dress, target)).flatten();
         let mut stats = match drawn {
             Ok(stats) => stats,
             Err(error) => {
@@ -205,6 +223,66 @@ impl Renderer {
         })?
     }
 
+    /// Draws nothing but a dress, on the background: a card.
+    ///
+    /// # Errors
+    /// As [`Self::frame`].
+    pub fn card(
+        &mut self,
+        dress: &Dress,
+        theme: Theme,
+        target: &Target,
+    ) -> Result<FrameStats, GpuError> {
+        self.without_scene(dress, theme, target, |_| Ok(Vec::new()))
+    }
+
+    /// Cross-fades two frames of the target's size: (1 − mix) × from + mix × to in linear light,
+    /// with a dress over both.
+    ///
+    /// # Errors
+    /// As [`Self::frame`].
+    pub fn cross_fade(
+        &mut self,
+        [from, to]: [&Target; 2],
+        mix: f32,
+        dress: &Dress,
+        theme: Theme,
+        target: &Target,
+    ) -> Result<FrameStats, GpuError> {
+        let Some(views) = from.view().zip(to.view()) else { return Ok(FrameStats::default()) };
+        self.without_scene(dress, theme, target, |frame| {
+            let pipeline = frame.cross_fade.pipeline(frame.context, frame.format)?;
+            let group = frame.cross_fade.group(&frame.work.gpu.device, views);
+            let [width, height] = target.size().map(|side| side as f32);
+            let whole = cross_fade::Instance { rect: [0.0, 0.0, width, height], mix };
+            let groups = vec![(group, None)];
+            Ok(vec![frame.draw("cross_fade", pipeline, groups, &[whole])?])
+        })
+    }
+
+    fn without_scene(
+        &mut self,
+        dress: &Dress,
+        theme: Theme,
+        target: &Target,
+        draws: impl FnOnce(&mut Frame<'_>) -> Result<Vec<Draw>, GpuError>,
+    ) -> Result<FrameStats, GpuError> {
+        self.gpu.check()?;
+        if target.view().is_none() {
+            return Ok(FrameStats::default());
+        }
+        let figure = Figure::of_dress(dress, target.size());
+        let (palette, map) = (theme.palette(), ColorMap::default());
+        let gpu = Arc::clone(&self.gpu);
+        gpu.scoped("frame", |_| {
+            let mut frame = Frame::begin(self, target);
+            let draws = draws(&mut frame)?;
+            let list = fills(&figure, palette, map).collect();
+            frame.finish_with(target, &figure, draws, (0, list), (palette, map))
+        })
+        .flatten()
+    }
+
     /// After a frame that failed: what it recorded never ran, so that nothing may count on it.
     fn forget_unsubmitted(&mut self) {
         self.first = MapSlot::new();
@@ -213,11 +291,23 @@ impl Renderer {
         self.pool.unpin();
     }
 
-    fn draw(&mut self, scene: &Scene<'_>, target: &Target) -> Result<FrameStats, GpuError> {
+    fn draw(
+        &mut self,
+        scene: &Scene<'_>,
+        dress: &Dress,
+        target: &Target,
+    ) -> Result<FrameStats, GpuError> {
         self.context.set_target(target.size());
         let readout = self.readout(scene)?;
         let content = self.content(scene);
-        let figure = lay_out(scene, target.size(), &content, readout);
+        let [width, height] = target.size();
+        let room = [width, height.saturating_sub(dress.reserved_px).max(1)];
+        let nearer = dress.is_passing.then(|| nearer_alone(scene.state));
+        let laid_out = Scene { state: nearer.as_ref().unwrap_or(scene.state), ..*scene };
+        let mut figure = lay_out(&laid_out, room, &content, readout);
+        figure.size = target.size();
+        figure.fills.extend_from_slice(&dress.fills);
+        figure.labels.extend_from_slice(&dress.labels);
         let mut frame = Frame::begin(self, target);
         frame.work.stats.range = readout.ends.one();
         frame.work.stats.ends = readout.ends;
@@ -330,6 +420,13 @@ impl Renderer {
         let bytes = super::readback::read_buffer(&self.gpu, ranges, 0, ranges.size())?;
         Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
     }
+}
+
+/// A state on its way from one map to another, as if the first were there already.
+fn nearer_alone(state: &ViewState) -> ViewState {
+    let mut alone = state.clone();
+    alone.second.take_if(|second| matches!(second.mix, Mix::CrossFade { .. }));
+    alone
 }
 
 /// The layout of a frame.

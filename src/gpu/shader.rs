@@ -64,4 +64,5 @@ sources! {
     TOKEN_MATRIX = "token_matrix" [GLOBALS, NORMALISED];
     RECTS = "rects" [GLOBALS];
     MIP = "mip";
+    CROSS_FADE = "cross_fade" [GLOBALS];
 }

@@ -1,11 +1,21 @@
-//! Frames to files.
+//! Frames to files: figures and films, without a window.
 //!
 //! A saved figure says where it came from: the command line, the view state and the caption stand
-//! in its metadata, so that any figure can be made again.
+//! in its metadata, so that any figure can be made again. A film is drawn at a fixed time step,
+//! however long a frame takes: the same walkthrough gives the same frames on any day.
 
+pub mod encoder;
+mod film;
+mod pack;
+mod painter;
 mod still;
+mod subtitles;
 mod svg;
 mod vector;
 
+pub use film::{Film, FilmError, Progress, Summary};
+pub use pack::{PackError, Packed, Unpacked, pack, unpack};
+pub use painter::{OpenTraces, Painter, StepError};
 pub use still::{Provenance, StillError, png_bytes};
+pub use subtitles::subtitles;
 pub use vector::{DrawnFrame, figure_svg};

@@ -11,6 +11,7 @@ mod file;
 mod meta;
 mod pages;
 mod span;
+mod subset;
 pub mod synthetic;
 mod tensor;
 

@@ -96,7 +96,7 @@ impl Tensor {
     }
 
     /// Part `index` of the first axis.
-    fn part(&self, index: usize) -> Option<&[u8]> {
+    pub fn part(&self, index: usize) -> Option<&[u8]> {
         let count = *self.shape.first()?;
         if index >= count {
             return None;

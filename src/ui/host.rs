@@ -49,6 +49,15 @@ pub struct Frame {
     textures: TexturesDelta,
 }
 
+impl Frame {
+    /// What a run of a context wants painted.
+    pub(super) fn new(ctx: &Context, output: FullOutput) -> Self {
+        let FullOutput { platform_output, textures_delta, shapes, pixels_per_point, .. } = output;
+        let jobs = ctx.tessellate(shapes, pixels_per_point);
+        Self { platform: platform_output, jobs, scale: pixels_per_point, textures: textures_delta }
+    }
+}
+
 /// A painter of a device, for targets of a format without sRGB encoding.
 pub fn painter(gpu: &Gpu, format: wgpu::TextureFormat) -> Painter {
     let options = egui_wgpu::RendererOptions { dithering: false, ..Default::default() };
@@ -96,59 +105,18 @@ impl Host {
     pub fn frame(&mut self, mut input: RawInput) -> Frame {
         input.max_texture_side = Some(self.texture_side);
         let app = &mut self.app;
-        let FullOutput { platform_output, textures_delta, shapes, pixels_per_point, .. } =
-            self.ctx.run_ui(input, |ui| app.frame(ui));
-        let jobs = self.ctx.tessellate(shapes, pixels_per_point);
-        Frame { platform: platform_output, jobs, scale: pixels_per_point, textures: textures_delta }
+        let output = self.ctx.run_ui(input, |ui| app.frame(ui));
+        Frame::new(&self.ctx, output)
     }
 
     /// Paints a frame.
-    pub fn paint(&self, mut frame: Frame, view: &wgpu::TextureView, size: [u32; 2]) {
-        let mut painter = self.painter.write();
-        let (device, queue) = (&self.gpu.device, &self.gpu.queue);
-        for (id, images) in frame.textures.set.drain() {
-            for image in images {
-                painter.update_texture(device, queue, id, &image);
-            }
-        }
-        let screen = ScreenDescriptor { size_in_pixels: size, pixels_per_point: frame.scale };
-        let mut encoder = device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("window") });
-        let buffers = painter.update_buffers(device, queue, &mut encoder, &frame.jobs, &screen);
-        let mut pass = encoder
-            .begin_render_pass(&wgpu::RenderPassDescriptor {
-                label: Some("window"),
-                color_attachments: &[Some(wgpu::RenderPassColorAttachment {
-                    view,
-                    depth_slice: None,
-                    resolve_target: None,
-                    ops: wgpu::Operations {
-                        load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
-                        store: wgpu::StoreOp::Store,
-                    },
-                })],
-                ..Default::default()
-            })
-            .forget_lifetime();
-        painter.render(&mut pass, &frame.jobs, &screen);
-        drop(pass);
-        queue.submit(buffers.into_iter().chain([encoder.finish()]));
-        for id in frame.textures.free.drain() {
-            painter.free_texture(&id);
-        }
+    pub fn paint(&self, frame: Frame, view: &wgpu::TextureView, size: [u32; 2]) {
+        paint(&self.gpu, &self.painter, frame, view, size);
     }
 
     /// Takes a frame that is not painted: its textures are kept for the next one.
-    pub fn skip(&self, mut frame: Frame) {
-        let mut painter = self.painter.write();
-        for (id, images) in frame.textures.set.drain() {
-            for image in images {
-                painter.update_texture(&self.gpu.device, &self.gpu.queue, id, &image);
-            }
-        }
-        for id in frame.textures.free.drain() {
-            painter.free_texture(&id);
-        }
+    pub fn skip(&self, frame: Frame) {
+        skip(&self.gpu, &self.painter, frame);
     }
 
     /// Goes on with another device, after this one was lost; everything that is seen stays.
@@ -169,6 +137,61 @@ impl Host {
         (self.gpu, self.painter) = (gpu, painter);
         self.ctx.request_repaint();
         Ok(())
+    }
+}
+
+/// Paints a frame with the painter of its window.
+pub(super) fn paint(
+    gpu: &Gpu,
+    painter: &Painter,
+    mut frame: Frame,
+    view: &wgpu::TextureView,
+    size: [u32; 2],
+) {
+    let mut painter = painter.write();
+    let (device, queue) = (&gpu.device, &gpu.queue);
+    for (id, images) in frame.textures.set.drain() {
+        for image in images {
+            painter.update_texture(device, queue, id, &image);
+        }
+    }
+    let screen = ScreenDescriptor { size_in_pixels: size, pixels_per_point: frame.scale };
+    let mut encoder =
+        device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("window") });
+    let buffers = painter.update_buffers(device, queue, &mut encoder, &frame.jobs, &screen);
+    let mut pass = encoder
+        .begin_render_pass(&wgpu::RenderPassDescriptor {
+            label: Some("window"),
+            color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+                view,
+                depth_slice: None,
+                resolve_target: None,
+                ops: wgpu::Operations {
+                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                    store: wgpu::StoreOp::Store,
+                },
+            })],
+            ..Default::default()
+        })
+        .forget_lifetime();
+    painter.render(&mut pass, &frame.jobs, &screen);
+    drop(pass);
+    queue.submit(buffers.into_iter().chain([encoder.finish()]));
+    for id in frame.textures.free.drain() {
+        painter.free_texture(&id);
+    }
+}
+
+/// Keeps the textures of a frame that is not painted.
+pub(super) fn skip(gpu: &Gpu, painter: &Painter, mut frame: Frame) {
+    let mut painter = painter.write();
+    for (id, images) in frame.textures.set.drain() {
+        for image in images {
+            painter.update_texture(&gpu.device, &gpu.queue, id, &image);
+        }
+    }
+    for id in frame.textures.free.drain() {
+        painter.free_texture(&id);
     }
 }
 

@@ -24,6 +24,7 @@ pub mod host;
 pub mod layout;
 pub mod palette;
 mod panels;
+pub mod present;
 pub mod readings;
 pub mod replay;
 mod samples;

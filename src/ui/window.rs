@@ -285,7 +285,7 @@ impl Open {
     }
 }
 
-fn configuration(
+pub(super) fn configuration(
     gpu: &Gpu,
     surface: &wgpu::Surface<'_>,
     window: &Window,

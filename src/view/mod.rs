@@ -13,6 +13,8 @@ mod history;
 mod interpolate;
 mod sets;
 mod state;
+mod telling;
+pub mod timeline;
 
 pub use command::Command;
 pub use error::ViewError;
@@ -25,3 +27,4 @@ pub use state::{
     Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second,
     SourceKind, Theme, ViewKind, ViewState,
 };
+pub use telling::telling_token;

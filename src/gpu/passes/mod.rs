@@ -3,6 +3,7 @@
 //! In each file: the structs of the shader, the pipeline, the data of a frame, the commands.
 
 pub mod composite;
+pub mod cross_fade;
 pub mod difference;
 pub mod matrix;
 pub(super) mod mip;
@@ -32,6 +33,7 @@ pub const NAMES: &[&str] = &[
     "token_matrix",
     "rects",
     "mip",
+    "cross_fade",
     "text",
     "figure",
 ];

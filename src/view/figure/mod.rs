@@ -7,6 +7,7 @@
 mod axes;
 mod caption;
 mod content;
+pub mod dress;
 mod ends;
 mod layout;
 mod relevancy;
@@ -197,6 +198,21 @@ pub struct Figure {
 }
 
 impl Figure {
+    /// A figure that is nothing but a dress.
+    pub fn of_dress(dress: &dress::Dress, size: [u32; 2]) -> Self {
+        let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
+        Self {
+            size,
+            scale: scale_of(size, 1.0),
+            stage: whole,
+            content: whole,
+            tiles: Vec::new(),
+            legend: None,
+            fills: dress.fills.clone(),
+            labels: dress.labels.clone(),
+        }
+    }
+
     /// The part of the content that is on the stage.
     pub fn visible(&self) -> PixelRect {
         self.content.intersection(&self.stage)

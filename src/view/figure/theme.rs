@@ -23,6 +23,8 @@ pub enum Ink {
     Map(f32),
     /// The contour line of this rank (0 the lowest).
     Contour(usize),
+    /// A colour of its own: text that fades.
+    Fixed([u8; 3]),
 }
 
 /// Contour lines of a map.
@@ -110,6 +112,7 @@ impl Palette {
             Ink::Hover => self.hover,
             Ink::Map(value) => map(value),
             Ink::Contour(rank) => contour_color(map, rank),
+            Ink::Fixed(color) => color,
             Ink::OnMap(value) => {
                 let below = map(value);
                 let (dark, light) = ([0x10, 0x11, 0x12], [0xff, 0xff, 0xff]);

@@ -1,0 +1,38 @@
+//! `vlmscope pack`: a walkthrough with its traces in one file.
+
+use super::human_bytes;
+use super::walkthrough::Show;
+use crate::record;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Put a walkthrough and its traces into one file to hand on.
+///
+/// Rows of attention that no step shows are left out. `present` and `record` open the pack as it is.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  vlmscope pack tour.toml --out tour.zip && vlmscope record tour.zip --out tour.mp4")]
+pub(crate) struct Args {
+    /// A walkthrough, or a trace for its tour.
+    walkthrough: PathBuf,
+    /// FILE.zip
+    #[arg(long, value_name = "FILE.zip")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let show = Show::open(&args.walkthrough)?;
+    let packed = record::pack(&show.walkthrough, &show.traces, &args.out)?;
+    writeln!(
+        std::io::stderr(),
+        "{} traces, {} of {} rows, {} (the traces are {})",
+        packed.traces,
+        packed.rows_kept,
+        packed.rows,
+        human_bytes(packed.bytes),
+        human_bytes(packed.trace_bytes),
+    )?;
+    writeln!(std::io::stdout(), "{}", args.out.display())?;
+    Ok(())
+}

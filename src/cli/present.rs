@@ -1,0 +1,66 @@
+//! `vlmscope present`: walkthroughs on a large screen.
+
+use super::usage;
+use super::walkthrough::Show;
+use crate::gpu::GpuOptions;
+use crate::record::OpenTraces;
+use crate::ui::present::{PresentOptions, run as present};
+use crate::view::timeline::Walkthrough;
+use std::path::PathBuf;
+
+/// Present walkthroughs full screen, with notes and a clock in a window on another display.
+///
+/// →, space or Page down: next. ← or Page up: back. A number and Enter: that step. B: blank.
+/// S: spotlight. E: explore, and return. P: run by itself. Escape: end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope present tour.toml                  the stage on the last display, notes on another
+  vlmscope present tour.zip --loop            an exhibit: over and over
+  vlmscope present cat.vlmtrace --display 0 --presenter")]
+pub(crate) struct Args {
+    /// Walkthroughs, packs or traces, in order.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The display of the stage, counted from 0.
+    #[arg(long, value_name = "N")]
+    display: Option<usize>,
+    /// Steps follow each other by their own timing; after the last comes the first.
+    #[arg(long = "loop")]
+    loops: bool,
+    /// Open the presenter's window even where there is one display only.
+    #[arg(long)]
+    presenter: bool,
+    /// Part of a graphics adapter's name.
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let shows: Vec<Show> =
+        args.files.iter().map(|file| Show::open(file)).collect::<anyhow::Result<_>>()?;
+    let mut walkthrough = Walkthrough::default();
+    let mut traces = OpenTraces::default();
+    for show in &shows {
+        let Show { walkthrough: part, traces: own, .. } = show;
+        if walkthrough.steps.is_empty() {
+            walkthrough.title.clone_from(&part.title);
+        }
+        walkthrough.steps.extend(part.steps.iter().cloned());
+        walkthrough.end.clone_from(&part.end);
+        for (path, trace) in own.iter() {
+            traces.insert(path.to_owned(), trace.clone());
+        }
+    }
+    if walkthrough.steps.is_empty() {
+        return Err(usage("there is nothing to present"));
+    }
+    present(PresentOptions {
+        walkthrough,
+        traces,
+        display: args.display,
+        loops: args.loops,
+        presenter: args.presenter,
+        gpu: GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() },
+    })
+}

@@ -1,0 +1,120 @@
+//! `vlmscope record`: a walkthrough as a film.
+
+use super::usage;
+use super::walkthrough::Show;
+use crate::gpu::{Gpu, GpuOptions};
+use crate::job::CancelToken;
+use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
+use crate::record::{Film, Progress, subtitles};
+use crate::view::timeline::Timeline;
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Record a walkthrough as a film, drawn offscreen: the same frames on any machine.
+///
+/// A trace is recorded as the tour that `vlmscope walkthrough new` would write. The ending of
+/// --out chooses the format: .mp4, .gif, or none for a folder of PNG files.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope record cat.vlmtrace --out cat.mp4
+  vlmscope record tour.toml --size 3840x2160 --fps 60 --quality high --out tour.mp4
+  vlmscope record tour.toml --size 1080x1920 --out portrait.mp4
+  vlmscope record tour.toml --size 960x540 --fps 15 --out tour.gif
+  vlmscope record tour.toml --srt --out tour.mp4          captions as tour.srt, not in the picture")]
+pub(crate) struct Args {
+    /// A trace, a walkthrough or a pack.
+    walkthrough: PathBuf,
+    /// Width × height in pixels: 1920x1080, 3840x2160, 1080x1920, 1080x1080, …
+    #[arg(long, default_value = "1920x1080", value_parser = super::render::size)]
+    size: [u32; 2],
+    /// Frames a second.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    fps: u32,
+    /// Against size of the file.
+    #[arg(long, value_enum, default_value_t)]
+    quality: Quality,
+    /// Who encodes MP4.
+    #[arg(long, value_enum, default_value_t)]
+    encoder: VideoEncoder,
+    /// Write captions as subtitles beside the film instead of drawing them.
+    #[arg(long)]
+    srt: bool,
+    /// Part of a graphics adapter's name.
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// One JSON object on standard output when it is done.
+    #[arg(long)]
+    json: bool,
+    /// FILE.mp4, FILE.gif, or a folder for PNG files.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let Show { walkthrough, traces, .. } = &Show::open(&args.walkthrough)?;
+    let timeline = Timeline::new(walkthrough);
+    if args.size.iter().any(|&side| side < 64) {
+        let [width, height] = args.size;
+        return Err(usage(format!("{width} × {height} is too small for a film; use 64 or more")));
+    }
+    let gpu = Gpu::open(&GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() })?;
+    let format = FilmFormat {
+        size: args.size,
+        fps: args.fps,
+        frames: timeline.frames(args.fps),
+        quality: args.quality,
+        encoder: args.encoder,
+    };
+    let encoder = format.open(&args.out)?;
+    let cancel = CancelToken::new();
+    let on_interrupt = cancel.clone();
+    ctrlc::set_handler(move || on_interrupt.cancel()).context("cannot watch for Ctrl-C")?;
+
+    let film = Film { walkthrough, traces, size: args.size, fps: args.fps, captions: !args.srt };
+    let bar = progress_bar(format.frames);
+    let summary = film.record(&gpu, encoder, &cancel, &mut |Progress { done, .. }| {
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let summary = summary?;
+    let srt = if args.srt { Some(write_subtitles(&args.out, &timeline)?) } else { None };
+    if args.json {
+        let bytes = std::fs::metadata(&args.out).ok().filter(std::fs::Metadata::is_file);
+        return super::print_json(&json!({
+            "out": args.out,
+            "subtitles": srt,
+            "frames": summary.frames,
+            "drawn": summary.drawn,
+            "seconds": summary.seconds,
+            "size": args.size,
+            "fps": args.fps,
+            "bytes": bytes.map(|metadata| metadata.len()),
+            "adapter": gpu.info().name,
+        }));
+    }
+    let mut out = std::io::stdout().lock();
+    for path in std::iter::once(&args.out).chain(&srt) {
+        writeln!(out, "{}", path.display())?;
+    }
+    Ok(())
+}
+
+fn write_subtitles(out: &Path, timeline: &Timeline<'_>) -> anyhow::Result<PathBuf> {
+    let path = out.with_extension("srt");
+    let text = subtitles(timeline);
+    super::write_atomically(&path, |file| Ok(file.write_all(text.as_bytes())?))?;
+    Ok(path)
+}
+
+fn progress_bar(frames: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(frames), ProgressDrawTarget::stderr());
+    let template = "{bar:32} {pos}/{len} frames, {per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

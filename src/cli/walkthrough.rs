@@ -1,0 +1,120 @@
+//! `vlmscope walkthrough`: tours as files; and how every command finds the one that it is given.
+
+use super::usage;
+use crate::record::{OpenTraces, Unpacked, unpack};
+use crate::trace::Trace;
+use crate::view::timeline::{Timeline, Walkthrough, caption_text, tour};
+use anyhow::Context as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Make and check walkthroughs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope walkthrough new cat.vlmtrace --out tour.toml    a tour to start from; edit it by hand
+  vlmscope walkthrough check tour.toml                     its steps and when they come")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Write a tour of a trace: the answer token by token, the layers and heads that look at the
+    /// picture, all heads at once, relevancy where the trace has some.
+    New {
+        /// The trace.
+        trace: PathBuf,
+        /// The walkthrough; without it, the trace's name with .toml.
+        #[arg(long, value_name = "FILE.toml")]
+        out: Option<PathBuf>,
+        /// Replace a walkthrough that is there already.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Check every step against its trace, and list when each comes.
+    Check {
+        /// The walkthrough (or a trace, or a pack).
+        walkthrough: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.action {
+        Action::New { trace, out, force } => new(trace, out.as_deref(), *force),
+        Action::Check { walkthrough } => check(walkthrough),
+    }
+}
+
+fn new(path: &Path, out: Option<&Path>, force: bool) -> anyhow::Result<()> {
+    let out = out.map_or_else(|| path.with_extension("toml"), Path::to_owned);
+    if out.exists() && !force {
+        return Err(usage(format!(
+            "{} is there already; --force replaces it, --out names another",
+            out.display()
+        )));
+    }
+    let trace = Trace::open(path)?;
+    let named = relative_to_folder_of(path, &out)?;
+    let text = tour(&trace, &named).to_toml()?;
+    super::write_atomically(&out, |file| Ok(file.write_all(text.as_bytes())?))?;
+    writeln!(std::io::stdout(), "{}", out.display())?;
+    Ok(())
+}
+
+/// How a file beside `out` names `path`: relative where it lies in or below the same folder.
+fn relative_to_folder_of(path: &Path, out: &Path) -> anyhow::Result<PathBuf> {
+    let whole = |path: &Path| {
+        std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))
+    };
+    let (path, out) = (whole(path)?, whole(out)?);
+    let folder = out.parent().unwrap_or_else(|| Path::new("/"));
+    Ok(path.strip_prefix(folder).map_or_else(|_| path.clone(), Path::to_owned))
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
+    let Show { walkthrough, traces, .. } = Show::open(path)?;
+    let timeline = Timeline::new(&walkthrough);
+    let mut out = std::io::stdout().lock();
+    for (number, (step, [start, end])) in (1..).zip(timeline.captions()) {
+        let view = step.state.view;
+        let caption = caption_text(&step.caption);
+        writeln!(out, "{number:>3}  {start:>6.1}–{end:<6.1} s  {view:<12}  {caption}")?;
+    }
+    let seconds = timeline.seconds();
+    let traces = traces.iter().count();
+    writeln!(out, "{} steps, {seconds:.1} s, {traces} traces", walkthrough.steps.len())?;
+    Ok(())
+}
+
+/// A walkthrough with its traces open.
+pub(crate) struct Show {
+    /// The walkthrough.
+    pub walkthrough: Walkthrough,
+    /// Its traces.
+    pub traces: OpenTraces,
+    /// Where a pack was unpacked; removed when the show is over.
+    _unpacked: Option<Unpacked>,
+}
+
+impl Show {
+    /// Opens a walkthrough or a pack, or makes the tour of a trace.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let extension = path.extension().map(|ext| ext.to_string_lossy().to_lowercase());
+        let mut unpacked = None;
+        let walkthrough = match extension.as_deref() {
+            Some("vlmtrace") => tour(&Trace::open(path)?, path),
+            Some("toml") => Walkthrough::open(path)?,
+            Some("zip") => Walkthrough::open(&unpacked.insert(unpack(path)?).walkthrough)?,
+            _ => {
+                return Err(usage(format!(
+                    "{name} is none of a trace (.vlmtrace), a walkthrough (.toml) and a pack (.zip)"
+                )));
+            }
+        };
+        let traces = OpenTraces::open(&walkthrough, &name)?;
+        Ok(Self { walkthrough, traces, _unpacked: unpacked })
+    }
+}

@@ -1,0 +1,102 @@
+//! A film that is not whole yet, and what can go wrong with it.
+
+use super::part_path;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A film cannot be encoded or written.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The file cannot be written.
+    #[error("cannot write {path}: {source}. {advice}", path = path.display(), advice = advice(source))]
+    Write {
+        /// The film.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The codec refused.
+    #[error("{name} failed: {reason}")]
+    Codec {
+        /// Which.
+        name: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The container cannot hold such a film.
+    #[error("{reason}")]
+    Unsuitable {
+        /// Why, and what to choose instead.
+        reason: String,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "The disk is full: make room, choose a smaller --size or --quality draft, or another place with --out."
+        }
+        io::ErrorKind::NotFound => "Its folder does not exist: make it, or choose another --out.",
+        io::ErrorKind::PermissionDenied => "Choose a place that may be written with --out.",
+        _ => "Check that the folder exists, may be written and has room.",
+    }
+}
+
+/// The file under its unfinished name.
+#[derive(Debug)]
+pub(super) struct Part {
+    out: PathBuf,
+    part: PathBuf,
+    file: File,
+    is_done: bool,
+}
+
+impl Part {
+    pub fn create(out: &Path) -> Result<Self, EncodeError> {
+        let part = part_path(out);
+        let file = File::create(&part)
+            .map_err(|source| EncodeError::Write { path: out.to_owned(), source })?;
+        Ok(Self { out: out.to_owned(), part, file, is_done: false })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.part
+    }
+
+    pub fn failed(&self, source: io::Error) -> EncodeError {
+        EncodeError::Write { path: self.out.clone(), source }
+    }
+
+    #[cfg(feature = "h264")]
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.file.write_all(bytes).map_err(|source| self.failed(source))
+    }
+
+    /// Gives the film its name.
+    pub fn finish(&mut self) -> Result<(), EncodeError> {
+        self.file.sync_all().map_err(|source| self.failed(source))?;
+        std::fs::rename(&self.part, &self.out).map_err(|source| self.failed(source))?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Write for Part {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // Nothing more can be done about a part that cannot be removed.
+            let _ = std::fs::remove_file(&self.part);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A folder of PNG files, one a frame: for editors, and for sizes that no video holds.
+
+use super::{EncodeError, Encoder, FilmFormat, part_path};
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+pub(super) struct PngSequence {
+    size: [u32; 2],
+    out: PathBuf,
+    /// The folder under its unfinished name.
+    folder: PathBuf,
+    digits: usize,
+    written: u64,
+    is_done: bool,
+}
+
+impl PngSequence {
+    pub fn open(format: &FilmFormat, out: &Path) -> Result<Self, EncodeError> {
+        let failed = |source| EncodeError::Write { path: out.to_owned(), source };
+        if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(EncodeError::Unsuitable {
+                reason: format!("{} is not empty; choose another --out", out.display()),
+            });
+        }
+        let folder = part_path(out);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(failed)?;
+        }
+        std::fs::create_dir(&folder).map_err(failed)?;
+        let digits = format.frames.max(1).to_string().len().max(4);
+        let (out, size) = (out.to_owned(), format.size);
+        Ok(Self { size, out, folder, digits, written: 0, is_done: false })
+    }
+
+    fn name(&self, frame: u64) -> PathBuf {
+        let digits = self.digits;
+        self.folder.join(format!("{frame:0digits$}.png"))
+    }
+
+    fn failed(&self, source: io::Error) -> EncodeError {
+        EncodeError::Write { path: self.out.clone(), source }
+    }
+
+    fn write(&self, rgba: &[u8], stride: usize) -> io::Result<()> {
+        let [width, height] = self.size;
+        let mut file = BufWriter::new(File::create(self.name(self.written))?);
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::Fast);
+        encoder.set_source_srgb(png::SrgbRenderingIntent::Perceptual);
+        // Frames are opaque.
+        let rgb: Vec<u8> = rgba
+            .chunks_exact(stride)
+            .flat_map(|row| row[..width as usize * 4].chunks_exact(4))
+            .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
+            .collect();
+        let mut writer = encoder.write_header().map_err(io::Error::from)?;
+        writer.write_image_data(&rgb).map_err(io::Error::from)?;
+        writer.finish().map_err(io::Error::from)?;
+        file.flush()
+    }
+}
+
+impl Encoder for PngSequence {
+    fn frame(&mut self, rgba: &[u8], stride: usize) -> Result<(), EncodeError> {
+        self.write(rgba, stride).map_err(|source| self.failed(source))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn again(&mut self) -> Result<(), EncodeError> {
+        let (from, to) = (self.name(self.written.saturating_sub(1)), self.name(self.written));
+        // The same bytes need no room twice where the file system can link.
+        std::fs::hard_link(&from, &to)
+            .or_else(|_| std::fs::copy(&from, &to).map(|_| ()))
+            .map_err(|source| self.failed(source))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), EncodeError> {
+        if self.out.exists() {
+            std::fs::remove_dir(&self.out).map_err(|source| self.failed(source))?;
+        }
+        std::fs::rename(&self.folder, &self.out).map_err(|source| self.failed(source))?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for PngSequence {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // Nothing more can be done about a folder that cannot be removed.
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}

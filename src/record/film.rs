@@ -1,0 +1,237 @@
+//! The recorder: moments at a fixed time step → frames → encoder.
+//!
+//! Three stages run at once: this thread records commands, the device draws and copies, a thread
+//! of its own encodes. Between them stand a ring of read-back buffers and a bounded queue, so that
+//! memory is flat and the slowest stage sets the pace. A moment that shows what the one before
+//! showed is neither drawn nor copied again.
+
+use super::encoder::{EncodeError, Encoder};
+use super::painter::{OpenTraces, Painter};
+use crate::gpu::{Gpu, GpuError, Pending, Pixels, ReadRing, Target};
+use crate::job::CancelToken;
+use crate::view::timeline::{Moment, Timeline, Walkthrough};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Frames that are on the device while the next one is recorded.
+const IN_FLIGHT: usize = 2;
+/// Frames that wait for the encoder.
+const QUEUED: usize = 2;
+/// How often a wait looks whether it was cancelled or the encoder gave up.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What to record.
+pub struct Film<'a> {
+    /// The walkthrough.
+    pub walkthrough: &'a Walkthrough,
+    /// Its traces, open.
+    pub traces: &'a OpenTraces,
+    /// Width and height in pixels.
+    pub size: [u32; 2],
+    /// Frames a second.
+    pub fps: u32,
+    /// Whether captions are drawn.
+    pub captions: bool,
+}
+
+/// How far a recording is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Frames drawn.
+    pub done: u64,
+    /// Frames in all.
+    pub frames: u64,
+}
+
+/// What was recorded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// Frames in the film.
+    pub frames: u64,
+    /// Frames that were drawn: the others show what the one before shows.
+    pub drawn: u64,
+    /// Its length.
+    pub seconds: f64,
+}
+
+/// A recording failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FilmError {
+    /// Somebody cancelled it; nothing is left.
+    #[error("the recording was cancelled; nothing was written")]
+    Cancelled,
+    /// Drawing failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// Encoding or writing failed.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// No thread could be started, or it panicked.
+    #[error("the encoder's thread failed: {reason}")]
+    Thread {
+        /// Why.
+        reason: String,
+    },
+}
+
+enum Message {
+    Frame(Pixels),
+    /// The frame before, once more.
+    Again,
+    /// All frames are there.
+    End,
+}
+
+/// A frame on its way: a copy, or the one before again.
+enum Coming {
+    Copy(Pending),
+    Again,
+}
+
+impl Film<'_> {
+    /// Records the film. `progress` is told after every frame.
+    ///
+    /// # Errors
+    /// If it is cancelled, drawing fails, or the encoder does; then the encoder removes what it
+    /// wrote.
+    pub fn record(
+        &self,
+        gpu: &Arc<Gpu>,
+        encoder: Box<dyn Encoder>,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Summary, FilmError> {
+        let (send, receive) = bounded(QUEUED);
+        let thread = std::thread::Builder::new()
+            .name("vlmscope-encoder".into())
+            .spawn(move || encode(encoder, &receive))
+            .map_err(|error| FilmError::Thread { reason: error.to_string() })?;
+        let mut run = Run { send: Some(send), thread: Some(thread), coming: VecDeque::new() };
+        let summary = self.frames(gpu, &mut run, cancel, progress);
+        match summary {
+            Ok(summary) => {
+                run.send(Message::End)?;
+                run.join()?;
+                Ok(summary)
+            }
+            Err(error) => {
+                // Without an end the encoder throws away what it has. Its own error comes first.
+                run.join()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn frames(
+        &self,
+        gpu: &Arc<Gpu>,
+        run: &mut Run,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Summary, FilmError> {
+        let timeline = Timeline::new(self.walkthrough);
+        let frames = timeline.frames(self.fps);
+        let target = Target::offscreen(gpu, self.size)?;
+        let ring = ReadRing::new(gpu, self.size, IN_FLIGHT + QUEUED + 1)?;
+        let mut painter = Painter::new(gpu, self.size, self.walkthrough, self.captions)?;
+        let mut before: Option<Moment> = None;
+        let mut drawn = 0;
+        for frame in 0..frames {
+            if cancel.is_cancelled() {
+                return Err(FilmError::Cancelled);
+            }
+            let moment = timeline.at(frame as f64 / f64::from(self.fps));
+            let same = |before: &Moment, now: &Moment| {
+                before.shown == now.shown && (!self.captions || before.said == now.said)
+            };
+            let Some(moment) = moment else { break };
+            if before.as_ref().is_some_and(|before| same(before, &moment)) {
+                run.coming.push_back(Coming::Again);
+            } else {
+                painter.paint(&moment, self.traces, &target)?;
+                drawn += 1;
+                let copy = loop {
+                    if let Some(copy) = ring.start(&target, PATIENCE)? {
+                        break copy;
+                    }
+                    // All buffers are with the encoder, or it is gone.
+                    run.check()?;
+                    if cancel.is_cancelled() {
+                        return Err(FilmError::Cancelled);
+                    }
+                };
+                run.coming.push_back(Coming::Copy(copy));
+                before = Some(moment);
+            }
+            run.hand_over(IN_FLIGHT)?;
+            progress(Progress { done: frame + 1, frames });
+        }
+        run.hand_over(0)?;
+        Ok(Summary { frames, drawn, seconds: frames as f64 / f64::from(self.fps) })
+    }
+}
+
+/// The way to the encoder.
+struct Run {
+    send: Option<Sender<Message>>,
+    thread: Option<JoinHandle<Result<(), EncodeError>>>,
+    coming: VecDeque<Coming>,
+}
+
+impl Run {
+    /// Hands over the oldest frames until at most `keep` are on their way.
+    fn hand_over(&mut self, keep: usize) -> Result<(), FilmError> {
+        while self.coming.len() > keep {
+            let message = match self.coming.pop_front() {
+                Some(Coming::Copy(copy)) => Message::Frame(copy.wait()?),
+                Some(Coming::Again) => Message::Again,
+                None => break,
+            };
+            self.send(message)?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, message: Message) -> Result<(), FilmError> {
+        let sent = self.send.as_ref().map(|send| send.send(message));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            // The encoder stopped: its error says why.
+            _ => self.join(),
+        }
+    }
+
+    fn check(&mut self) -> Result<(), FilmError> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) { self.join() } else { Ok(()) }
+    }
+
+    fn join(&mut self) -> Result<(), FilmError> {
+        self.send = None;
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(error.into()),
+            Some(Err(_)) => Err(FilmError::Thread { reason: "it panicked".into() }),
+        }
+    }
+}
+
+fn encode(mut encoder: Box<dyn Encoder>, messages: &Receiver<Message>) -> Result<(), EncodeError> {
+    for message in messages {
+        match message {
+            Message::Frame(pixels) => {
+                let done = pixels.read(|rgba, stride| encoder.frame(rgba, stride));
+                done.map_err(|error| EncodeError::Codec {
+                    name: "read-back",
+                    reason: error.to_string(),
+                })??;
+            }
+            Message::Again => encoder.again()?,
+            Message::End => return encoder.finish(),
+        }
+    }
+    // Given up: dropping the encoder removes its file.
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! A walkthrough with everything that it shows, in one file.
+//!
+//! A pack is a ZIP of walkthrough.toml and traces/*.vlmtrace. Pictures travel in the traces; rows
+//! of attention that no step shows stay behind. Opening one unpacks it to a temporary folder,
+//! because a trace is mapped, not read.
+
+use super::painter::OpenTraces;
+use crate::trace::{Trace, TraceError};
+use crate::view::timeline::{Walkthrough, WalkthroughError};
+use crate::view::{Extent, MapChoice, MapSource, ViewError, ViewKind, ViewState};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
+
+const WALKTHROUGH: &str = "walkthrough.toml";
+const TRACES: &str = "traces";
+
+/// A pack cannot be written or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// It cannot be written.
+    #[error("cannot write the pack {path}: {source}. Check that its folder exists, may be written and has room.", path = path.display())]
+    Write {
+        /// The pack.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It cannot be read.
+    #[error("cannot open the pack {path}: {reason}. A pack is a ZIP file that `vlmscope pack` wrote.", path = path.display())]
+    Read {
+        /// The pack.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A trace in it cannot be cut.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// A step does not fit its trace.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The walkthrough cannot be written.
+    #[error(transparent)]
+    Walkthrough(#[from] WalkthroughError),
+}
+
+/// What was packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Traces.
+    pub traces: usize,
+    /// Rows of attention of all of them.
+    pub rows: usize,
+    /// Rows that some step shows.
+    pub rows_kept: usize,
+    /// Size of the traces as they were.
+    pub trace_bytes: u64,
+    /// Size of the pack.
+    pub bytes: u64,
+}
+
+/// A pack that was unpacked; dropping it removes the files.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// The walkthrough's file.
+    pub walkthrough: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+/// Writes a pack.
+///
+/// # Errors
+/// If it cannot be written; then an older one is still there.
+pub fn pack(
+    walkthrough: &Walkthrough,
+    traces: &OpenTraces,
+    out: &Path,
+) -> Result<Packed, PackError> {
+    let failed = |source: io::Error| PackError::Write { path: out.to_owned(), source };
+    let mut walkthrough = walkthrough.clone();
+    let shown = rows_shown(&walkthrough, traces)?;
+    let names = names(shown.keys());
+    for path in walkthrough.trace_paths_mut() {
+        if let Some(name) = names.get(path.as_path()) {
+            *path = Path::new(TRACES).join(name);
+        }
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    let part = tempfile::Builder::new()
+        .prefix(".vlmscope-")
+        .suffix(".part")
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    let scratch = tempfile::tempdir_in(folder).map_err(failed)?;
+    let mut zip = ZipWriter::new(part.as_file());
+    let options = SimpleFileOptions::default().large_file(true);
+    let zip_failed = |error: zip::result::ZipError| failed(io::Error::from(error));
+    zip.start_file(WALKTHROUGH, options).map_err(zip_failed)?;
+    zip.write_all(walkthrough.to_toml()?.as_bytes()).map_err(failed)?;
+    let mut packed =
+        Packed { traces: shown.len(), rows: 0, rows_kept: 0, trace_bytes: 0, bytes: 0 };
+    for (path, queries) in &shown {
+        let (Some(trace), Some(name)) = (traces.get(path), names.get(path.as_path())) else {
+            continue;
+        };
+        let cut = trace.with_rows(&queries.iter().copied().collect::<Vec<_>>())?;
+        packed.rows += trace.rows().len();
+        packed.rows_kept += cut.rows().len();
+        packed.trace_bytes += trace.data_bytes();
+        let file = scratch.path().join(name);
+        cut.write(&file)?;
+        zip.start_file(format!("{TRACES}/{name}"), options).map_err(zip_failed)?;
+        io::copy(&mut File::open(&file).map_err(failed)?, &mut zip).map_err(failed)?;
+        std::fs::remove_file(&file).map_err(failed)?;
+    }
+    zip.finish().map_err(zip_failed)?;
+    packed.bytes = part.as_file().metadata().map_err(failed)?.len();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let shared = std::fs::Permissions::from_mode(0o644);
+        part.as_file().set_permissions(shared).map_err(failed)?;
+    }
+    part.persist(out).map_err(|error| failed(error.error))?;
+    Ok(packed)
+}
+
+/// Unpacks a pack into a temporary folder.
+///
+/// # Errors
+/// If it is not a pack, or there is no room.
+pub fn unpack(path: &Path) -> Result<Unpacked, PackError> {
+    let failed = |reason: String| PackError::Read { path: path.to_owned(), reason };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mut archive = ZipArchive::new(file).map_err(|error| failed(error.to_string()))?;
+    let folder = tempfile::Builder::new()
+        .prefix("vlmscope-pack-")
+        .tempdir()
+        .map_err(|error| failed(format!("no temporary folder for it ({error})")))?;
+    std::fs::create_dir(folder.path().join(TRACES)).map_err(|error| failed(error.to_string()))?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|error| failed(error.to_string()))?;
+        // Nothing but what a pack holds, and nothing outside of its folder.
+        let Some(name) = entry.enclosed_name().filter(|name| belongs(name)) else { continue };
+        let to = folder.path().join(&name);
+        let copied = File::create(&to).and_then(|mut out| io::copy(&mut entry, &mut out));
+        copied.map_err(|error| failed(format!("{} in it: {error}", name.display())))?;
+    }
+    let walkthrough = folder.path().join(WALKTHROUGH);
+    if !walkthrough.is_file() {
+        return Err(failed(format!("it holds no {WALKTHROUGH}")));
+    }
+    Ok(Unpacked { walkthrough, _folder: folder })
+}
+
+fn belongs(name: &Path) -> bool {
+    let is_trace = name.parent() == Some(Path::new(TRACES))
+        && name.extension().is_some_and(|extension| extension == "vlmtrace");
+    is_trace || name == Path::new(WALKTHROUGH)
+}
+
+/// A file name of its own for each trace.
+fn names<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> BTreeMap<&'a Path, String> {
+    let mut used = BTreeSet::new();
+    paths
+        .map(|path| {
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let stem = stem.unwrap_or_else(|| "trace".into());
+            let candidates = std::iter::once(stem.clone());
+            let mut candidates = candidates.chain((2..).map(|n| format!("{stem}-{n}")));
+            let name = candidates.find(|name| used.insert(name.to_lowercase())).unwrap_or(stem);
+            (path.as_path(), format!("{name}.vlmtrace"))
+        })
+        .collect()
+}
+
+/// The query positions that steps show, for each trace.
+fn rows_shown(
+    walkthrough: &Walkthrough,
+    traces: &OpenTraces,
+) -> Result<BTreeMap<PathBuf, BTreeSet<u32>>, PackError> {
+    let mut shown: BTreeMap<PathBuf, BTreeSet<u32>> = BTreeMap::new();
+    for step in &walkthrough.steps {
+        let state = &step.state;
+        let Some(first) = &state.trace else { continue };
+        let mut maps = vec![(first, &state.map)];
+        if let Some(second) = &state.second {
+            maps.push((second.trace.as_ref().unwrap_or(first), &second.map));
+        }
+        for (path, map) in maps {
+            let Some(trace) = traces.get(path) else { continue };
+            let rows = shown.entry(path.clone()).or_default();
+            rows.extend(rows_of(state, map, trace)?);
+            if rows.is_empty() {
+                // A trace has at least one row: the one that predicts the answer's first token.
+                let answer = trace.meta().prompt_len.saturating_sub(1);
+                let kept = trace.rows();
+                let one = kept.iter().find(|&&row| row == answer).or_else(|| kept.first());
+                rows.extend(one);
+            }
+        }
+    }
+    Ok(shown)
+}
+
+fn rows_of(state: &ViewState, map: &MapChoice, trace: &Trace) -> Result<Vec<u32>, PackError> {
+    match (&map.source, state.view) {
+        (_, ViewKind::TokenMatrix) => Ok(trace.rows().to_vec()),
+        // These maps have rows of their own.
+        (MapSource::Named(_), ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff) => {
+            Ok(Vec::new())
+        }
+        _ => {
+            let queries = Extent::of(trace).query_rows(&map.queries)?;
+            Ok(queries.into_iter().map(|query| query.0).collect())
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A moment of a walkthrough onto a target: the same for film, presentation and preview.
+
+use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
+use crate::trace::{Trace, TraceError};
+use crate::view::figure::dress::{Band, Dress, card};
+use crate::view::timeline::{
+    Moment, Said, Shot, Shown, Walkthrough, WalkthroughError, caption_runs,
+};
+use crate::view::{Extent, Theme, ViewState};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The traces of a walkthrough.
+#[derive(Debug, Default)]
+pub struct OpenTraces {
+    traces: BTreeMap<PathBuf, Trace>,
+}
+
+/// A trace is missing, or a step does not fit it.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// A trace cannot be opened.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// A step shows what its trace does not have.
+    #[error(transparent)]
+    Walkthrough(#[from] WalkthroughError),
+}
+
+impl OpenTraces {
+    /// Opens every trace that a walkthrough names and checks every step against it; `name` is
+    /// what errors call the walkthrough.
+    ///
+    /// # Errors
+    /// The first step that cannot be shown, with its line.
+    pub fn open(walkthrough: &Walkthrough, name: &str) -> Result<Self, StepError> {
+        let mut open = Self::default();
+        for (index, step) in walkthrough.steps.iter().enumerate() {
+            let at = |reason: String| {
+                let reason = format!("step {}: {reason}", index + 1);
+                let line = step.line.unwrap_or(0);
+                match step.line {
+                    Some(_) => WalkthroughError::Line { file: name.to_owned(), line, reason },
+                    None => WalkthroughError::Write { reason },
+                }
+            };
+            for path in paths(&step.state) {
+                if !open.traces.contains_key(path) {
+                    let trace = Trace::open(path).map_err(|error| at(error.to_string()))?;
+                    open.traces.insert(path.to_owned(), trace);
+                }
+            }
+            open.check(&step.state).map_err(&at)?;
+        }
+        Ok(open)
+    }
+
+    /// Adds a trace that is open already.
+    pub fn insert(&mut self, path: PathBuf, trace: Trace) {
+        self.traces.insert(path, trace);
+    }
+
+    /// The trace of a path.
+    pub fn get(&self, path: &Path) -> Option<&Trace> {
+        self.traces.get(path)
+    }
+
+    /// All of them with their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Trace)> {
+        self.traces.iter().map(|(path, trace)| (path.as_path(), trace))
+    }
+
+    /// The scene of a state; `None` if one of its traces is not open.
+    pub fn scene<'a>(&'a self, state: &'a ViewState) -> Option<Scene<'a>> {
+        let trace = self.traces.get(state.trace.as_ref()?)?;
+        let second = match state.second.as_ref().and_then(|second| second.trace.as_ref()) {
+            Some(path) => Some(self.traces.get(path)?),
+            None => None,
+        };
+        Some(Scene { state, trace, second })
+    }
+
+    fn check(&self, state: &ViewState) -> Result<(), String> {
+        let scene = self.scene(state).ok_or("it names no trace")?;
+        let second = scene.second.map(Extent::of);
+        Extent::of(scene.trace).check(state, second.as_ref()).map_err(|error| error.to_string())
+    }
+}
+
+fn paths(state: &ViewState) -> impl Iterator<Item = &Path> {
+    let second = state.second.as_ref().and_then(|second| second.trace.as_deref());
+    state.trace.as_deref().into_iter().chain(second)
+}
+
+/// A frame that is kept between moments, with what was drawn into it.
+struct Layer {
+    target: Target,
+    drawn: Option<Shot>,
+}
+
+/// Draws moments.
+pub struct Painter {
+    renderer: Renderer,
+    /// What leaves and what comes; made when frames are first cross-faded.
+    layers: Option<[Layer; 2]>,
+    size: [u32; 2],
+    theme: Theme,
+    band: Band,
+    speaks: bool,
+}
+
+impl Painter {
+    /// For frames of one size. Captions are drawn below the figures, or (`speaks` false) left to
+    /// subtitles.
+    ///
+    /// # Errors
+    /// If a pass cannot be built on the device.
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        size: [u32; 2],
+        walkthrough: &Walkthrough,
+        speaks: bool,
+    ) -> Result<Self, GpuError> {
+        let captions = walkthrough.steps.iter().filter(|_| speaks);
+        Ok(Self {
+            renderer: Renderer::new(Arc::clone(gpu), RendererOptions::offscreen())?,
+            layers: None,
+            size,
+            theme: walkthrough.steps.first().map(|step| step.state.theme).unwrap_or_default(),
+            band: Band::new(size, captions.map(|step| caption_runs(&step.caption))),
+            speaks,
+        })
+    }
+
+    /// Draws a moment onto a target of the painter's size.
+    ///
+    /// # Errors
+    /// If a state does not fit its trace, or the device fails.
+    pub fn paint(
+        &mut self,
+        moment: &Moment,
+        traces: &OpenTraces,
+        target: &Target,
+    ) -> Result<(), GpuError> {
+        let mut dress = self.dress(&moment.said);
+        match &moment.shown {
+            Shown::One(shot) => {
+                dress.is_passing = moment.is_passing;
+                self.shot(shot, traces, &dress, target)
+            }
+            Shown::Two { from, to, mix } => {
+                let mut layers = match self.layers.take() {
+                    Some(layers) => layers,
+                    None => [self.layer()?, self.layer()?],
+                };
+                // What just came is often what leaves next.
+                if layers[1].drawn.as_ref() == Some(from) {
+                    layers.swap(0, 1);
+                }
+                let silent = Dress { reserved_px: self.band.height_px(), ..Dress::default() };
+                for (layer, shot) in layers.iter_mut().zip([from, to]) {
+                    if layer.drawn.as_ref() != Some(shot) {
+                        layer.drawn = None;
+                        self.shot(shot, traces, &silent, &layer.target)?;
+                        layer.drawn = Some(shot.clone());
+                    }
+                }
+                let both = [&layers[0].target, &layers[1].target];
+                let faded = self.renderer.cross_fade(both, *mix as f32, &dress, self.theme, target);
+                self.layers = Some(layers);
+                faded.map(|_| ())
+            }
+        }
+    }
+
+    fn layer(&self) -> Result<Layer, GpuError> {
+        Ok(Layer { target: Target::offscreen(self.renderer.gpu(), self.size)?, drawn: None })
+    }
+
+    fn dress(&self, said: &Said) -> Dress {
+        if !self.speaks {
+            return Dress::default();
+        }
+        self.band.dress(&caption_runs(&said.caption), said.strength, self.theme.palette())
+    }
+
+    fn shot(
+        &mut self,
+        shot: &Shot,
+        traces: &OpenTraces,
+        dress: &Dress,
+        target: &Target,
+    ) -> Result<(), GpuError> {
+        match shot {
+            Shot::Card(words) => {
+                let palette = self.theme.palette();
+                let mut card = card(target.size(), &words.text, &words.subtitle, palette);
+                card.labels.extend_from_slice(&dress.labels);
+                self.renderer.card(&card, self.theme, target).map(|_| ())
+            }
+            Shot::Blank => self.renderer.card(dress, self.theme, target).map(|_| ()),
+            Shot::View(state) => {
+                let scene = traces.scene(state).ok_or_else(|| GpuError::Missing {
+                    reason: "one of its traces is not open".into(),
+                })?;
+                self.renderer.dressed_frame(&scene, dress, target).map(|_| ())
+            }
+        }
+    }
+}

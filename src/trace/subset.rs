@@ -1,0 +1,44 @@
+//! A trace with fewer rows, to be handed on.
+
+use super::tensor::{Tensor, TensorBytes, owned};
+use super::{Trace, TraceError};
+use safetensors::Dtype;
+use std::sync::Arc;
+
+impl Trace {
+    /// The same trace with only those of its rows whose query positions are named; everything
+    /// else (pictures, words, maps) stays.
+    ///
+    /// # Errors
+    /// If none of its rows is named.
+    pub fn with_rows(&self, queries: &[u32]) -> Result<Self, TraceError> {
+        let kept: Vec<usize> =
+            (0..self.rows().len()).filter(|&row| queries.contains(&self.rows()[row])).collect();
+        if kept.is_empty() {
+            return Err(TraceError::Inconsistent {
+                reason: "none of its rows was to be kept".into(),
+            });
+        }
+        let rows: Vec<i32> = kept.iter().map(|&row| self.rows()[row] as i32).collect();
+        let mut tensors = self.tensors.clone();
+        for name in ["attention.weights", "attention.stats"] {
+            if let Some(tensor) = tensors.get_mut(name) {
+                *tensor = cut(tensor, &kept);
+            }
+        }
+        let rows = owned(Dtype::I32, &[rows.len()], bytemuck::cast_slice(&rows));
+        tensors.insert("attention.rows".into(), rows);
+        Self::assemble(self.path(), self.meta().clone(), tensors)
+    }
+}
+
+/// The rows of a tensor whose first axis counts rows.
+fn cut(tensor: &Tensor, kept: &[usize]) -> Tensor {
+    let parts: Vec<Arc<[u8]>> =
+        kept.iter().filter_map(|&row| tensor.part(row)).map(Arc::from).collect();
+    let mut shape = tensor.shape.clone();
+    if let Some(first) = shape.first_mut() {
+        *first = parts.len();
+    }
+    Tensor { dtype: tensor.dtype, shape, bytes: TensorBytes::Parts(parts) }
+}

@@ -1,0 +1,44 @@
+//! What can be wrong with a walkthrough.
+
+use std::path::PathBuf;
+
+/// Why a walkthrough cannot be read or shown.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkthroughError {
+    /// The file could not be read.
+    #[error("cannot read the walkthrough {path}: {source}. Check the path.", path = path.display())]
+    Read {
+        /// The walkthrough.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is not a walkthrough.
+    #[error("{file}, line {line}: {reason}")]
+    Line {
+        /// The file's name, or "the walkthrough".
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
+    /// The walkthrough was written by a newer version.
+    #[error(
+        "{file} has version {found}, which is newer than this reader (it reads up to {supported}). Update vlmscope."
+    )]
+    Newer {
+        /// The file's name.
+        file: String,
+        /// The version in the text.
+        found: u32,
+        /// The newest version that this reader knows.
+        supported: u32,
+    },
+    /// A walkthrough that cannot be written as TOML.
+    #[error("the walkthrough cannot be written as TOML: {reason}")]
+    Write {
+        /// Why.
+        reason: String,
+    },
+}

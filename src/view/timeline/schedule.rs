@@ -1,0 +1,298 @@
+//! When what is shown: from seconds to frames.
+
+use super::document::{Card, Step, Walkthrough};
+use crate::view::{Interpolated, Mix, ViewState, interpolate};
+
+/// Captions fade within this time at most.
+const CAPTION_FADE_SECONDS: f64 = 0.3;
+
+/// One picture: a card or a view.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shot {
+    /// Words.
+    Card(Card),
+    /// A view of a trace.
+    View(Box<ViewState>),
+    /// The background alone: cards come and go through it.
+    Blank,
+}
+
+/// What a moment shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shown {
+    /// One picture.
+    One(Shot),
+    /// Two, cross-faded: (1 − mix) × from + mix × to.
+    Two {
+        /// What leaves.
+        from: Shot,
+        /// What comes.
+        to: Shot,
+        /// 0–1.
+        mix: f64,
+    },
+}
+
+/// A caption and how strong it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Said {
+    /// With its marks; may be empty.
+    pub caption: String,
+    /// 0–1.
+    pub strength: f64,
+}
+
+/// A moment of a walkthrough.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// The picture.
+    pub shown: Shown,
+    /// What is said.
+    pub said: Said,
+    /// The step, `None` on a card.
+    pub step: Option<usize>,
+    /// Whether this is the way from one step to the next, not a step.
+    pub is_passing: bool,
+}
+
+/// A stop: a card or a step.
+struct Stop<'a> {
+    what: Option<(usize, &'a Step)>,
+    card: Option<&'a Card>,
+    start: f64,
+    transition: f64,
+    end: f64,
+}
+
+/// A walkthrough laid out in time.
+pub struct Timeline<'a> {
+    stops: Vec<Stop<'a>>,
+}
+
+impl<'a> Timeline<'a> {
+    /// Lays a walkthrough out in time.
+    pub fn new(walkthrough: &'a Walkthrough) -> Self {
+        let title = walkthrough.title.iter().map(|card| (None, Some(card)));
+        let steps = walkthrough.steps.iter().enumerate().map(|step| (Some(step), None));
+        let end = walkthrough.end.iter().map(|card| (None, Some(card)));
+        let mut stops: Vec<Stop<'a>> = Vec::new();
+        let mut start = 0.0;
+        for (what, card) in title.chain(steps).chain(end) {
+            // Nothing leads to the first one; cards come and go as steps do.
+            let transition = match (stops.is_empty(), what) {
+                (true, _) => 0.0,
+                (false, Some((_, step))) => step.transition_secs,
+                (false, None) => 0.8,
+            };
+            let hold = match (what, card) {
+                (Some((_, step)), _) => step.hold_secs(),
+                (None, Some(card)) => card.seconds,
+                (None, None) => 0.0,
+            };
+            let end = start + transition + hold;
+            stops.push(Stop { what, card, start, transition, end });
+            start = end;
+        }
+        Self { stops }
+    }
+
+    /// How long it is.
+    pub fn seconds(&self) -> f64 {
+        self.stops.last().map_or(0.0, |stop| stop.end)
+    }
+
+    /// Number of frames at a frame rate: at least two, or it is no film.
+    pub fn frames(&self, fps: u32) -> u64 {
+        ((self.seconds() * f64::from(fps)).round() as u64).max(2)
+    }
+
+    /// The steps with the seconds between which their caption stands.
+    pub fn captions(&self) -> impl Iterator<Item = (&'a Step, [f64; 2])> {
+        self.stops
+            .iter()
+            .filter_map(|stop| stop.what.map(|(_, step)| (step, [stop.start, stop.end])))
+    }
+
+    /// When a step has arrived.
+    pub fn arrival_of(&self, step: usize) -> Option<f64> {
+        let found = self.stops.iter().find(|stop| stop.what.is_some_and(|(at, _)| at == step));
+        found.map(|stop| stop.start + stop.transition)
+    }
+
+    /// What is shown at a time; before the start and after the end the first and last picture.
+    pub fn at(&self, seconds: f64) -> Option<Moment> {
+        let at = self.stops.iter().rposition(|stop| stop.start <= seconds).unwrap_or(0);
+        let since = seconds - self.stops.get(at)?.start;
+        self.way(at.checked_sub(1), at, since)
+    }
+
+    /// Cards and steps.
+    pub fn stops(&self) -> usize {
+        self.stops.len()
+    }
+
+    /// The step of a stop; `None` if it is a card.
+    pub fn step_of(&self, stop: usize) -> Option<usize> {
+        self.stops.get(stop)?.what.map(|(index, _)| index)
+    }
+
+    /// The stop of a step.
+    pub fn stop_of_step(&self, step: usize) -> Option<usize> {
+        self.stops.iter().position(|stop| stop.what.is_some_and(|(index, _)| index == step))
+    }
+
+    /// The card of a stop.
+    pub fn card(&self, stop: usize) -> Option<&'a Card> {
+        self.stops.get(stop)?.card
+    }
+
+    /// How long the way to a stop takes.
+    pub fn transition_secs(&self, stop: usize) -> f64 {
+        self.stops.get(stop).map_or(0.0, |stop| stop.transition)
+    }
+
+    /// How long a stop stays after the way to it.
+    pub fn hold_secs(&self, stop: usize) -> f64 {
+        self.stops.get(stop).map_or(0.0, |stop| stop.end - stop.start - stop.transition)
+    }
+
+    /// What is shown `since` seconds after setting out from one stop to another; without a stop to
+    /// come from it is there at once.
+    pub fn way(&self, from: Option<usize>, to: usize, since: f64) -> Option<Moment> {
+        let stop = self.stops.get(to)?;
+        let before = from.and_then(|from| self.stops.get(from));
+        let since = since.max(0.0);
+        let step = stop.what.map(|(index, _)| index);
+        let share = if stop.transition > 0.0 { since / stop.transition } else { 1.0 };
+        let (shown, is_passing) = match before {
+            Some(before) if share < 1.0 => (between(before, stop, share), true),
+            _ => (Shown::One(shot(stop)), false),
+        };
+        Some(Moment { shown, said: said(before, stop, since), step, is_passing })
+    }
+}
+
+fn shot(stop: &Stop<'_>) -> Shot {
+    match (stop.what, stop.card) {
+        (Some((_, step)), _) => Shot::View(Box::new(step.state.clone())),
+        (None, Some(card)) => Shot::Card(card.clone()),
+        (None, None) => Shot::Blank,
+    }
+}
+
+fn between(before: &Stop<'_>, stop: &Stop<'_>, share: f64) -> Shown {
+    let easing = stop.what.map_or_else(Default::default, |(_, step)| step.easing);
+    let mix = easing.at(share);
+    let (Some((_, from)), Some((_, to))) = (before.what, stop.what) else {
+        // Words over a picture read badly: one goes before the other comes.
+        return if mix < 0.5 {
+            Shown::Two { from: shot(before), to: Shot::Blank, mix: 2.0 * mix }
+        } else {
+            Shown::Two { from: Shot::Blank, to: shot(stop), mix: 2.0 * mix - 1.0 }
+        };
+    };
+    match interpolate(&from.state, &to.state, mix) {
+        Interpolated::One(mut state) => {
+            if from.state.second.is_none() && to.state.second.is_none() {
+                nearer_first(&mut state);
+            }
+            Shown::One(Shot::View(state))
+        }
+        Interpolated::Two { from, to, mix } => {
+            Shown::Two { from: Shot::View(from), to: Shot::View(to), mix }
+        }
+    }
+}
+
+/// The map that is seen more comes first: legend and caption are the first one's.
+fn nearer_first(state: &mut ViewState) {
+    if let Some(second) = &mut state.second
+        && let Mix::CrossFade { amount } = &mut second.mix
+        && *amount > 0.5
+    {
+        std::mem::swap(&mut state.map, &mut second.map);
+        *amount = 1.0 - *amount;
+    }
+}
+
+/// The old caption goes, then the new one comes; the same words stay where they are.
+fn said(before: Option<&Stop<'_>>, stop: &Stop<'_>, since: f64) -> Said {
+    let caption =
+        |stop: &Stop<'_>| stop.what.map_or("", |(_, step)| step.caption.as_str()).to_owned();
+    let new = caption(stop);
+    let Some(old) = before.map(caption) else { return Said { caption: new, strength: 1.0 } };
+    let fade = CAPTION_FADE_SECONDS.min(stop.transition / 2.0);
+    if old == new || since >= 2.0 * fade {
+        return Said { caption: new, strength: 1.0 };
+    }
+    // Captions that point at another word of the same sentence change hands at once.
+    if super::caption_text(&old) == super::caption_text(&new) {
+        let caption = if since < fade { old } else { new };
+        return Said { caption, strength: 1.0 };
+    }
+    if since < fade {
+        Said { caption: old, strength: 1.0 - since / fade }
+    } else {
+        Said { caption: new, strength: since / fade - 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::view::{AxisSet, Easing};
+
+    fn walkthrough() -> Walkthrough {
+        let mut other = ViewState::default();
+        other.map.layers = AxisSet::single(2);
+        let step = |state, caption: &str| Step {
+            seconds: Some(1.0),
+            transition_secs: 1.0,
+            easing: Easing::Linear,
+            ..Step::new(state, caption)
+        };
+        Walkthrough {
+            title: Some(Card { text: "T".into(), subtitle: String::new(), seconds: 2.0 }),
+            steps: vec![step(ViewState::default(), "one"), step(other, "two")],
+            end: None,
+        }
+    }
+
+    #[test]
+    fn steps_follow_each_other_without_gaps() {
+        let walkthrough = walkthrough();
+        let timeline = Timeline::new(&walkthrough);
+        assert_eq!((timeline.seconds(), timeline.frames(30)), (6.0, 180));
+        assert_eq!(timeline.arrival_of(1), Some(5.0));
+        assert!(matches!(timeline.at(1.9).unwrap().shown, Shown::One(Shot::Card(_))));
+        let Shown::Two { from, to, mix } = timeline.at(2.25).unwrap().shown else { unreachable!() };
+        assert!(matches!((from, to), (Shot::Card(_), Shot::Blank)));
+        assert!((mix - 0.5).abs() < 1e-9);
+        assert_eq!(timeline.at(2.5).unwrap().step, Some(0));
+        // Another layer of the same trace is a cross-fade of the maps, not of the frames.
+        let Shown::One(Shot::View(state)) = timeline.at(4.25).unwrap().shown else {
+            unreachable!()
+        };
+        assert_eq!(state.second.unwrap().mix, Mix::CrossFade { amount: 0.25 });
+        // Past half way the new map comes first.
+        let Shown::One(Shot::View(state)) = timeline.at(4.75).unwrap().shown else {
+            unreachable!()
+        };
+        assert_eq!(state.map.layers, AxisSet::single(2));
+        assert_eq!(state.second.unwrap().mix, Mix::CrossFade { amount: 0.25 });
+        assert_eq!(timeline.at(99.0).unwrap().step, Some(1));
+    }
+
+    #[test]
+    fn captions_fade_one_after_the_other() {
+        let walkthrough = walkthrough();
+        let timeline = Timeline::new(&walkthrough);
+        let said = |seconds: f64| timeline.at(seconds).unwrap().said;
+        assert_eq!(said(3.5), Said { caption: "one".into(), strength: 1.0 });
+        assert_eq!(said(4.15).caption, "one");
+        assert!((said(4.15).strength - 0.5).abs() < 1e-9);
+        assert_eq!(said(4.45).caption, "two");
+        assert_eq!(said(5.5), Said { caption: "two".into(), strength: 1.0 });
+    }
+}

@@ -1,0 +1,287 @@
+//! A good tour of a trace without anyone's help: the question, the answer token by token, the
+//! layers and heads that look at the picture, all heads at once, relevancy where there is some.
+
+use super::document::{Card, Step, Walkthrough};
+use crate::trace::{AnswerIndex, STAT_COUNT, Stat, TokenInfo, TokenKind, Trace};
+use crate::view::figure::token_text;
+use crate::view::{
+    AxisSet, Blend, HeadOrder, MapSource, Queries, ViewKind, ViewState, telling_token,
+};
+use std::path::Path;
+
+/// Tokens that are shown one by one; of a longer answer, those that look at the picture most.
+const MOST_TOKENS: usize = 16;
+const LAYERS: usize = 3;
+const HEADS: usize = 3;
+
+/// How much each layer and head of some rows looks at the picture.
+struct Looks {
+    heads: usize,
+    /// [layers × heads], means over the rows.
+    share: Vec<f32>,
+    peak: Vec<f32>,
+}
+
+impl Looks {
+    fn of(trace: &Trace, answers: &[u32]) -> Self {
+        let shape = trace.shape();
+        let cells = shape.layers * shape.heads;
+        let (mut share, mut peak) = (vec![0.0_f32; cells], vec![0.0_f32; cells]);
+        let rows = answers.iter().filter_map(|&token| trace.row_of_answer(AnswerIndex(token)));
+        let mut count = 0.0_f32;
+        for stats in rows.filter_map(|row| trace.stats(row)) {
+            count += 1.0;
+            for (cell, stat) in stats.chunks_exact(STAT_COUNT).enumerate() {
+                share[cell] += stat[Stat::ImageSum as usize];
+                peak[cell] += stat[Stat::ImageMax as usize];
+            }
+        }
+        let mean = |values: Vec<f32>| values.into_iter().map(|v| v / count.max(1.0)).collect();
+        Self { heads: shape.heads, share: mean(share), peak: mean(peak) }
+    }
+
+    /// Layers by their mean share of attention on the picture, largest first.
+    fn layers(&self) -> Vec<(u32, f32)> {
+        let mean = |heads: &[f32]| heads.iter().sum::<f32>() / heads.len().max(1) as f32;
+        sorted(self.share.chunks_exact(self.heads.max(1)).map(mean))
+    }
+
+    /// Layers and heads by their strongest patch, largest first.
+    fn cells(&self) -> Vec<([u32; 2], f32)> {
+        let heads = self.heads.max(1) as u32;
+        sorted(self.peak.iter().copied())
+            .into_iter()
+            .map(|(cell, _)| ([cell / heads, cell % heads], self.share[cell as usize]))
+            .collect()
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f32>) -> Vec<(u32, f32)> {
+    let mut list: Vec<(u32, f32)> = (0..).zip(values).collect();
+    list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    list
+}
+
+/// The tour of a trace; `path` is how its steps name it.
+pub fn tour(trace: &Trace, path: &Path) -> Walkthrough {
+    Tour { trace, path }.walkthrough()
+}
+
+struct Tour<'a> {
+    trace: &'a Trace,
+    path: &'a Path,
+}
+
+impl Tour<'_> {
+    fn walkthrough(&self) -> Walkthrough {
+        let meta = self.trace.meta();
+        let title = Card {
+            text: meta.question.trim().to_owned(),
+            subtitle: format!("Where {} looked to answer", meta.model.name),
+            seconds: 2.5,
+        };
+        let end = Card {
+            text: meta.answer.trim().to_owned(),
+            subtitle: "Every frame drawn from the attention of one forward pass · vlmscope".into(),
+            seconds: 2.5,
+        };
+        let mut steps = Vec::new();
+        if meta.spans.is_empty() {
+            self.without_picture(&mut steps);
+        } else {
+            self.answer(&mut steps);
+            self.layers_and_heads(&mut steps);
+            self.relevancy(&mut steps);
+        }
+        Walkthrough { title: Some(title), steps, end: Some(end) }
+    }
+
+    fn look(&self) -> ViewState {
+        ViewState { trace: Some(self.path.to_owned()), text_scale: 1.25, ..ViewState::default() }
+    }
+
+    fn spoken(&self) -> Vec<u32> {
+        let tokens = self.trace.meta().answer_tokens();
+        let kept = |index: &u32| self.trace.row_of_answer(AnswerIndex(*index)).is_some();
+        let all = || (0..tokens.len() as u32).filter(kept);
+        let is_spoken = |index: &u32| tokens[*index as usize].kind != TokenKind::Special;
+        let spoken: Vec<u32> = all().filter(is_spoken).collect();
+        if spoken.is_empty() { all().collect() } else { spoken }
+    }
+
+    /// The answer with one of its tokens marked.
+    fn sentence(&self, marked: u32) -> String {
+        let tokens = self.trace.meta().answer_tokens();
+        let mut text = String::new();
+        for (index, token) in (0u32..).zip(tokens) {
+            if token.kind == TokenKind::Special {
+                continue;
+            }
+            if begins_word(token) && !text.is_empty() {
+                text.push(' ');
+            }
+            let word = token_text(&token.text);
+            text.push_str(&if index == marked { format!("**{word}**") } else { word });
+        }
+        text
+    }
+
+    /// The layer whose attention the tour follows, with its share on the picture.
+    fn best_layers(&self, tokens: &[u32]) -> Vec<(u32, f32)> {
+        let mut layers = Looks::of(self.trace, tokens).layers();
+        layers.truncate(LAYERS);
+        layers
+    }
+
+    fn answer(&self, steps: &mut Vec<Step>) {
+        let meta = self.trace.meta();
+        let spoken = self.spoken();
+        let Some(&first) = spoken.first() else { return };
+        let layer = self.best_layers(&spoken).first().map_or(0, |&(layer, _)| layer);
+        let of = |token: u32| {
+            let mut state = self.look();
+            state.map.queries = Queries::answer(token);
+            state.map.layers = AxisSet::single(layer);
+            state
+        };
+        // The picture alone, and what was asked about it.
+        let mut bare = of(first);
+        bare.blend = Blend::Glow;
+        bare.opacity = 0.0;
+        bare.caption.text = Some(self.picture_words());
+        steps.push(Step {
+            notes: "The picture as the model saw it.".into(),
+            ..Step::new(bare, meta.question.trim())
+        });
+        for token in self.most_looking(spoken) {
+            steps.push(Step {
+                seconds: Some(0.9),
+                transition_secs: 0.4,
+                notes: format!("Answer token {token}, mean over the heads of layer {layer}."),
+                ..Step::new(of(token), self.sentence(token))
+            });
+        }
+    }
+
+    /// Long enough that the line breaks where the captions of the maps do: nothing jumps.
+    fn picture_words(&self) -> String {
+        let meta = self.trace.meta();
+        let pixels = meta.preprocess.first().map_or([0, 0], |info| info.preprocessed_size);
+        let [rows, columns] = meta.spans.first().map_or([0, 0], |span| [span.rows, span.columns]);
+        let [width, height] = pixels;
+        format!(
+            "the picture as the model saw it: {width} × {height} pixels in {rows} × {columns} patches"
+        )
+    }
+
+    /// All tokens of a short answer; of a long one those that look at the picture most, in order.
+    fn most_looking(&self, mut tokens: Vec<u32>) -> Vec<u32> {
+        if tokens.len() > MOST_TOKENS {
+            tokens.sort_by(|a, b| self.image_share(*b).total_cmp(&self.image_share(*a)));
+            tokens.truncate(MOST_TOKENS);
+            tokens.sort_unstable();
+        }
+        tokens
+    }
+
+    fn image_share(&self, token: u32) -> f32 {
+        Looks::of(self.trace, &[token]).share.iter().sum()
+    }
+
+    /// The token to stay with: the word that names something.
+    fn pointing_token(&self) -> Option<u32> {
+        let token = telling_token(self.trace);
+        self.trace.row_of_answer(AnswerIndex(token)).map(|_| token)
+    }
+
+    fn layers_and_heads(&self, steps: &mut Vec<Step>) {
+        let Some(token) = self.pointing_token() else { return };
+        let meta = self.trace.meta();
+        let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
+        let word = word.unwrap_or_default();
+        let looks = Looks::of(self.trace, &[token]);
+        let of = |layers: AxisSet, heads: AxisSet| {
+            let mut state = self.look();
+            state.map.queries = Queries::answer(token);
+            (state.map.layers, state.map.heads) = (layers, heads);
+            state
+        };
+        let mut layers = looks.layers();
+        layers.truncate(LAYERS);
+        for (rank, &(layer, share)) in layers.iter().enumerate() {
+            let share = percent(share);
+            let caption = if rank == 0 {
+                format!(
+                    "At **{word}**, layer\u{a0}{layer} looks at the picture most: {share} of its attention"
+                )
+            } else {
+                format!("At **{word}**, layer\u{a0}{layer}: {share}")
+            };
+            let state = of(AxisSet::single(layer), AxisSet::MEAN);
+            steps.push(Step { notes: "Mean over heads.".into(), ..Step::new(state, caption) });
+        }
+        if let Some(&(layer, _)) = layers.first() {
+            let mut state = of(AxisSet::single(layer), AxisSet::MEAN);
+            state.view = ViewKind::Heads;
+            state.head_order = HeadOrder::ImageShare;
+            let heads = self.trace.shape().heads;
+            let caption =
+                format!("The {heads}\u{a0}heads of layer\u{a0}{layer}, each on its own scale");
+            steps.push(Step::new(state, caption));
+        }
+        for ([layer, head], share) in looks.cells().into_iter().take(HEADS) {
+            let caption = format!(
+                "At **{word}**, layer\u{a0}{layer}, head\u{a0}{head}: {} on the picture",
+                percent(share)
+            );
+            let state = of(AxisSet::single(layer), AxisSet::single(head));
+            steps.push(Step { notes: "A single head.".into(), ..Step::new(state, caption) });
+        }
+        let shape = self.trace.shape();
+        let mut state = of(AxisSet::MEAN, AxisSet::MEAN);
+        state.view = ViewKind::Wall;
+        let caption = format!(
+            "Every head at **{word}**: {}\u{a0}layers down, {}\u{a0}heads across",
+            shape.layers, shape.heads
+        );
+        steps.push(Step { seconds: Some(3.0), ..Step::new(state, caption) });
+    }
+
+    fn relevancy(&self, steps: &mut Vec<Step>) {
+        let names = self.trace.map_names();
+        let Some(token) = self.pointing_token() else { return };
+        let best = ["relevancy.llm", "relevancy.all", "relevancy.vit"];
+        let Some(name) = best.into_iter().find(|name| names.contains(name)) else { return };
+        let meta = self.trace.meta();
+        let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
+        let mut state = self.look();
+        state.view = ViewKind::Relevancy;
+        state.map.queries = Queries::answer(token);
+        state.map.source = MapSource::Named(name.to_owned());
+        let caption = format!("Relevancy: what **{}** depends on", word.unwrap_or_default());
+        steps.push(Step {
+            notes: "Attention weighted by gradients, rolled over the layers.".into(),
+            ..Step::new(state, caption)
+        });
+    }
+
+    fn without_picture(&self, steps: &mut Vec<Step>) {
+        for (view, caption) in [
+            (ViewKind::TokenMatrix, "What each token attends to, mean over layers and heads"),
+            (ViewKind::LayerHead, "One number for each layer and head"),
+        ] {
+            let mut state = self.look();
+            state.view = view;
+            state.map.queries = Queries::answer(self.spoken().first().copied().unwrap_or(0));
+            steps.push(Step { seconds: Some(3.0), ..Step::new(state, caption) });
+        }
+    }
+}
+
+fn begins_word(token: &TokenInfo) -> bool {
+    token.text.starts_with(['▁', 'Ġ', ' '])
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.0}\u{a0}%", share * 100.0)
+}

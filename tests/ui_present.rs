@@ -1,0 +1,199 @@
+//! A presentation on an offscreen stage: what keys and clickers do, and what the audience sees.
+//!
+//! VLMSCOPE_SHOTS=FOLDER keeps the frames, to be looked at.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod ui_support;
+
+use egui::Key;
+use egui_kittest::Harness;
+use std::path::Path;
+use std::sync::Arc;
+use vlmscope::record::OpenTraces;
+use vlmscope::trace::Trace;
+use vlmscope::ui::host::painter;
+use vlmscope::ui::present::{Theatre, View};
+use vlmscope::ui::theme;
+use vlmscope::view::timeline::tour;
+use vlmscope::view::{AxisSet, ViewKind};
+
+struct Show {
+    theatre: Theatre,
+    view: View,
+    pixels: [u32; 2],
+    now: f64,
+}
+
+type Window = Harness<'static, Show>;
+
+/// A stage (or the presenter's window) of a size, over the tour of a synthetic trace.
+fn open(pixels: [u32; 2], view: View, loops: bool) -> Window {
+    let gpu = ui_support::gpu();
+    let format = wgpu::TextureFormat::Rgba8Unorm;
+    let egui = painter(&gpu, format);
+    let render_state = egui_wgpu::RenderState {
+        adapter: gpu.adapter.clone(),
+        available_adapters: vec![gpu.adapter.clone()],
+        instance: gpu.instance.clone(),
+        device: gpu.device.clone(),
+        queue: gpu.queue.clone(),
+        target_format: format,
+        renderer: Arc::clone(&egui),
+    };
+    let path = Path::new("a.vlmtrace");
+    let trace: &Trace = &ui_support::trace();
+    let mut traces = OpenTraces::default();
+    traces.insert(path.to_owned(), trace.clone());
+    let theatre = Theatre::new(tour(trace, path), traces, gpu, egui, loops);
+    Harness::builder()
+        .with_size(pixels.map(|side| side as f32))
+        .with_max_steps(4)
+        .with_context_setup(theme::install)
+        .renderer(egui_kittest::wgpu::WgpuTestRenderer::from_render_state(render_state))
+        .build_ui_state(
+            |ui, show: &mut Show| show.theatre.frame(show.view, ui, show.pixels, show.now),
+            Show { theatre, view, pixels, now: 0.0 },
+        )
+}
+
+/// Lets time pass.
+fn wait(window: &mut Window, seconds: f64) {
+    window.state_mut().now += seconds;
+    window.step();
+    window.step();
+}
+
+fn press(window: &mut Window, key: Key) {
+    window.key_press(key);
+    window.step();
+    window.step();
+}
+
+fn shot(window: &mut Window, name: &str) -> image::RgbaImage {
+    let image = window.render().unwrap();
+    if let Ok(folder) = std::env::var("VLMSCOPE_SHOTS") {
+        image.save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
+    }
+    image
+}
+
+fn at(window: &Window) -> usize {
+    window.state().theatre.talk().at()
+}
+
+#[test]
+fn clicker_keys_numbers_and_the_blank_key() {
+    let mut window = open([640, 360], View::Stage, false);
+    wait(&mut window, 0.1);
+    assert_eq!(at(&window), 0);
+    press(&mut window, Key::PageDown);
+    press(&mut window, Key::ArrowRight);
+    assert_eq!(at(&window), 2);
+    press(&mut window, Key::PageUp);
+    assert_eq!(at(&window), 1);
+    press(&mut window, Key::Num4);
+    press(&mut window, Key::Enter);
+    assert_eq!(at(&window), 4, "stop 0 is the title");
+    wait(&mut window, 2.0);
+    let lit = |image: &image::RgbaImage| image.pixels().any(|pixel| pixel.0[0] > 40);
+    assert!(lit(&shot(&mut window, "step")));
+    press(&mut window, Key::B);
+    assert!(!lit(&shot(&mut window, "blank")), "a blank stage is black");
+    press(&mut window, Key::Period);
+    assert!(lit(&shot(&mut window, "again")));
+    press(&mut window, Key::Escape);
+    assert!(window.state().theatre.is_over);
+}
+
+#[test]
+fn exploring_changes_the_view_and_returns_to_the_tour() {
+    let mut window = open([1280, 720], View::Stage, false);
+    press(&mut window, Key::Num3);
+    press(&mut window, Key::Enter);
+    wait(&mut window, 3.0);
+    let before = shot(&mut window, "tour");
+    press(&mut window, Key::E);
+    let explored = window.state().theatre.explored().unwrap().clone();
+    use egui_kittest::kittest::Queryable as _;
+    window.get_by_label("layer ›").click();
+    window.step();
+    window.step();
+    let changed = window.state().theatre.explored().unwrap().clone();
+    assert_ne!(changed.map.layers, explored.map.layers);
+    window.get_by_label("wall").click();
+    window.step();
+    window.get_by_label("all heads").click();
+    window.step();
+    window.step();
+    let changed = window.state().theatre.explored().unwrap().clone();
+    assert_eq!((changed.view, changed.map.heads), (ViewKind::Wall, AxisSet::MEAN));
+    shot(&mut window, "explore");
+    press(&mut window, Key::Escape);
+    assert!(window.state().theatre.explored().is_none() && !window.state().theatre.is_over);
+    assert!(shot(&mut window, "back") == before, "the tour is where it was");
+    assert_eq!(window.state().theatre.error, None);
+}
+
+#[test]
+fn a_loop_goes_on_by_itself() {
+    let mut window = open([320, 180], View::Stage, true);
+    for _ in 0..20 {
+        wait(&mut window, 9.0);
+    }
+    assert!(window.state().theatre.talk().runs);
+    let before = at(&window);
+    wait(&mut window, 9.0);
+    assert_ne!(at(&window), before);
+}
+
+#[test]
+fn an_error_is_the_presenters_alone() {
+    use egui_kittest::kittest::Queryable as _;
+    let words = "the wall fell down";
+    for (view, is_seen) in [(View::Stage, false), (View::Presenter, true)] {
+        let mut window = open([960, 640], view, false);
+        window.state_mut().theatre.error = Some(words.into());
+        wait(&mut window, 0.1);
+        assert_eq!(window.query_by_label(words).is_some(), is_seen, "{view:?}");
+    }
+}
+
+#[test]
+fn the_presenter_sees_notes_clock_and_what_comes_next() {
+    use egui_kittest::kittest::Queryable as _;
+    let mut window = open([960, 640], View::Presenter, false);
+    press(&mut window, Key::Num2);
+    press(&mut window, Key::Enter);
+    wait(&mut window, 65.0);
+    assert!(window.query_by_label("1:05").is_some(), "the clock");
+    assert!(window.query_by_label_contains("next: 3 of").is_some(), "the next step");
+    assert!(window.query_by_label_contains("mean over the heads").is_some(), "the notes");
+    shot(&mut window, "presenter");
+    window.get_by_label("Next").click();
+    window.step();
+    window.step();
+    assert_eq!(at(&window), 3);
+}
+
+#[test]
+fn every_size_of_stage_is_filled() {
+    for (name, size) in [("1080p", [1920, 1080]), ("4k", [3840, 2160]), ("portrait", [1080, 1920])]
+    {
+        let mut window = open(size, View::Stage, false);
+        press(&mut window, Key::Num3);
+        press(&mut window, Key::Enter);
+        wait(&mut window, 3.0);
+        if name == "1080p" {
+            press(&mut window, Key::S);
+            window.hover_at(egui::pos2(1100.0, 400.0));
+            wait(&mut window, 0.1);
+        }
+        let image = shot(&mut window, name);
+        assert_eq!([image.width(), image.height()], size);
+        // The picture is more than a quarter of the stage; so is nothing else.
+        let background = *image.get_pixel(2, 2);
+        let drawn = image.pixels().filter(|pixel| **pixel != background).count();
+        assert!(drawn * 4 > image.pixels().len(), "{name}: {drawn}");
+        assert_eq!(window.state().theatre.error, None);
+    }
+}
