@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use vlmscope::trace::Trace;
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 
 /// The red balloon of the first sample, turned blue.
 const BLUE: &str = r#"
@@ -120,6 +121,41 @@ fn a_recoloured_object_gets_another_answer_and_the_difference_says_so() {
         "diff.png",
     ]);
     assert!(folder.path("diff.png").exists());
+
+    // Drawn without scoring, the figure comes with a word about it; another geometry is refused.
+    let unscored = folder.run(&[
+        "render",
+        "before.vlmtrace",
+        "--view",
+        "diff",
+        "--second-trace",
+        "after.vlmtrace",
+        "--size",
+        "320x240",
+        "--out",
+        "unscored.png",
+    ]);
+    assert!(unscored.status.success());
+    assert!(String::from_utf8_lossy(&unscored.stderr).contains("predict different tokens"));
+    let geometry = Geometry::named("small").unwrap();
+    let other = Synthetic::new(geometry, RowsKept::Text, 3).unwrap();
+    other.write(&folder.path("other.vlmtrace")).unwrap();
+    let diff = ["diff", "before.vlmtrace", "other.vlmtrace"];
+    assert!(folder.fails(&diff, 2).contains("cannot be compared"));
+    let drawn = folder.fails(
+        &[
+            "render",
+            "before.vlmtrace",
+            "--view",
+            "diff",
+            "--second-trace",
+            "other.vlmtrace",
+            "--out",
+            "x.png",
+        ],
+        2,
+    );
+    assert!(drawn.contains("cannot be compared"), "{drawn}");
 }
 
 #[test]

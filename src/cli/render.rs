@@ -10,8 +10,10 @@ mod flags;
 pub(crate) use flags::size;
 
 use super::usage;
+use crate::analysis::diff::check_geometry;
 use crate::trace::Trace;
-use crate::view::{Extent, ViewState};
+use crate::view::{Extent, Mix, ViewKind, ViewState};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Draw a view of a trace as a figure.
@@ -66,8 +68,33 @@ impl Traces {
         let second = self.second.as_ref().map(Extent::of);
         Extent::of(&self.first)
             .check(state, second.as_ref())
-            .map_err(|error| usage(error.to_string()))
+            .map_err(|error| usage(error.to_string()))?;
+        if let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) {
+            check_geometry(self.first.meta(), second.meta())
+                .map_err(|error| usage(error.to_string()))?;
+        }
+        Ok(())
     }
+
+    /// A word where the rows of a difference predict different tokens.
+    fn note(&self, state: &ViewState) {
+        let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) else { return };
+        if second.answer_ids() != self.first.answer_ids() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: the answers differ (\"{}\" and \"{}\"), so the rows that are subtracted predict different tokens; `vlmscope diff A B --out SCORED.vlmtrace` scores the second with the first one's answer, and --second-trace SCORED.vlmtrace compares like with like.",
+                self.first.meta().answer,
+                second.meta().answer
+            );
+        }
+    }
+}
+
+/// Whether the first map minus that of another trace is drawn.
+fn subtracts(state: &ViewState) -> bool {
+    state.second.as_ref().is_some_and(|second| {
+        second.trace.is_some() && (state.view == ViewKind::Diff || second.mix == Mix::Difference)
+    })
 }
 
 /// A figure to be drawn.
@@ -98,6 +125,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for job in &jobs {
         traces.check(&job.state)?;
     }
+    traces.note(&state);
     if let Some(path) = &args.write_state {
         let text = state.to_toml()?;
         super::write_atomically(path, |out| Ok(out.write_all(text.as_bytes())?))?;

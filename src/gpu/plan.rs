@@ -70,7 +70,7 @@ impl<'a> Scene<'a> {
         Scaling {
             rule,
             logarithmic: self.state.normalise.scale == Scale::Log,
-            symmetric: self.is_difference(),
+            symmetric: self.state.is_diverging(),
         }
     }
 

@@ -112,7 +112,7 @@ impl Frame<'_> {
             opacity: scene.state.opacity as f32,
             mix_at: mix_at(scene, figure),
             lut_row: lut_row(map),
-            diverging: u32::from(scene.is_difference()),
+            diverging: u32::from(scene.state.is_diverging()),
             line_px: (CONTOUR * figure.scale).max(1.0),
             first_level: first,
             second_first_level: second,

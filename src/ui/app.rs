@@ -10,6 +10,7 @@ use super::exports::Exports;
 use super::feed::Wake;
 use super::layout::{Layout, Pane};
 use super::palette::Palette;
+use super::probe::Probe;
 use super::readings::Readings;
 use super::samples::Sample;
 use super::shortcuts::{self, Act, Focus};
@@ -61,6 +62,8 @@ pub enum Intent {
     RemoveBookmark(usize),
     /// Stops a task.
     CancelTask(u64),
+    /// Edits, compares, changes the model.
+    Probe(super::probe::Wish),
     /// Brings a panel to the front.
     ShowPanel(Pane),
     /// Closes a message.
@@ -145,6 +148,8 @@ pub struct App {
     pub exports: Exports,
     /// Long work that is no question.
     pub tasks: Tasks,
+    /// What if.
+    pub probe: Probe,
     pub layout: Option<Layout>,
     pub help_open: bool,
     pub overlay: Option<Overlay>,
@@ -196,6 +201,7 @@ impl App {
             current: None,
             exports: Exports::new(Arc::clone(&wake)),
             tasks: Tasks::new(wake),
+            probe: Probe::default(),
             chat,
             stage,
             readings: Readings::default(),
@@ -375,7 +381,15 @@ impl App {
             }
         }
         let trace = self.doc().map(|doc| Arc::clone(&doc.trace));
-        let drawn = self.stage.draw(&state, trace.as_ref(), ctx.pixels_per_point());
+        let scale = ctx.pixels_per_point();
+        let second = self.probe.draw_second(self.current, &mut state, &self.stage, scale);
+        let drawn = self.stage.draw(&state, trace.as_ref(), second.trace.as_ref(), scale);
+        if second.pending {
+            ctx.request_repaint();
+        }
+        if let Some(error) = second.error {
+            self.notify(error, true);
+        }
         self.counters.stage_draws += u64::from(drawn.drew);
         self.counters.page_uploads += u64::from(drawn.page_uploads);
         if drawn.pending {

@@ -56,6 +56,7 @@ pub enum Kind {
     Svg,
     Csv,
     Trace,
+    Toml,
 }
 
 impl Kind {
@@ -65,6 +66,7 @@ impl Kind {
             Self::Svg => "svg",
             Self::Csv => "csv",
             Self::Trace => "vlmtrace",
+            Self::Toml => "toml",
         }
     }
 }
@@ -272,6 +274,16 @@ impl Exports {
         });
     }
 
+    /// Saves bytes that are at hand where the user says.
+    pub fn save_bytes(&mut self, kind: Kind, bytes: Vec<u8>, name: &str) {
+        let chosen = choose_target(kind, name);
+        self.run("save", move || {
+            let Some(path) = chosen() else { return Ok(None) };
+            write_bytes(&bytes, &path)?;
+            Ok(Some(Finished::Saved(path)))
+        });
+    }
+
     /// Draws a figure for the clipboard.
     pub fn copy_image(&mut self, job: FigureJob) {
         self.run("copy", move || {
@@ -305,8 +317,13 @@ fn write_figure(kind: Kind, job: &FigureJob, path: &Path) -> anyhow::Result<()> 
         Kind::Png => figures::png(job)?,
         Kind::Svg => figures::svg(job)?.into_bytes(),
         Kind::Csv => figures::numbers_csv(job)?.into_bytes(),
-        Kind::Trace => anyhow::bail!("a trace is not a figure"),
+        Kind::Trace | Kind::Toml => anyhow::bail!("this is not a figure"),
     };
+    write_bytes(&bytes, path)
+}
+
+/// Writes a file beside its place and renames it.
+fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let cannot =
         || format!("cannot write {}; check that the folder exists and has room", path.display());

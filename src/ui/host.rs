@@ -132,6 +132,7 @@ impl Host {
         self.app.stage.rebuild(Arc::clone(&gpu), Arc::clone(&painter))?;
         panels::matrix::forget_colors(&self.ctx);
         self.app.forget_textures();
+        self.app.probe.forget_device();
         let most = gpu.limits().max_texture_dimension_2d as usize;
         self.texture_side = if self.texture_side == most { most / 2 } else { most };
         (self.gpu, self.painter) = (gpu, painter);

@@ -77,6 +77,8 @@ panes! {
     Look Lower "Look" panels::look::show,
     /// Kept views.
     Bookmarks Lower "Bookmarks" panels::bookmarks::show,
+    /// Edits, comparisons, changes to the model.
+    Probe Lower "What if" panels::probe::show,
 }
 
 impl Pane {

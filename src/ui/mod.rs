@@ -25,6 +25,7 @@ pub mod layout;
 pub mod palette;
 mod panels;
 pub mod present;
+pub mod probe;
 pub mod readings;
 pub mod replay;
 mod samples;

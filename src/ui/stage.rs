@@ -35,6 +35,7 @@ pub struct Drawn {
 struct Shown {
     state: ViewState,
     trace: TraceId,
+    second: Option<TraceId>,
     size: [u32; 2],
 }
 
@@ -108,6 +109,14 @@ impl Stage {
         Arc::clone(&self.gpu)
     }
 
+    /// Another stage on the same device and painter.
+    ///
+    /// # Errors
+    /// If a pass cannot be built.
+    pub fn sibling(&self) -> Result<Self, GpuError> {
+        Self::new(Arc::clone(&self.gpu), Arc::clone(&self.painter))
+    }
+
     /// The adapter's name.
     pub fn adapter(&self) -> &str {
         &self.gpu.info().name
@@ -164,7 +173,14 @@ impl Stage {
     }
 
     /// Renders what is seen, if it is not what the texture shows already.
-    pub fn draw(&mut self, state: &ViewState, trace: Option<&Arc<Trace>>, scale: f32) -> Drawn {
+    /// `second` is the trace of the second map, where it is another one.
+    pub fn draw(
+        &mut self,
+        state: &ViewState,
+        trace: Option<&Arc<Trace>>,
+        second: Option<&Arc<Trace>>,
+        scale: f32,
+    ) -> Drawn {
         let mut drawn = Drawn { error: self.last_error.take(), ..Drawn::default() };
         let Some(trace) = trace.filter(|_| !self.target.size().contains(&0)) else {
             if trace.is_none() {
@@ -177,18 +193,19 @@ impl Stage {
         // A design unit of the figure is a point of the window.
         let text_scale = state.text_scale * f64::from(scale / scale_of(size, 1.0));
         state.text_scale = text_scale.clamp(0.25, 8.0);
-        let now = Shown { state, trace: trace.id(), size };
+        let now = Shown { state, trace: trace.id(), second: second.map(|trace| trace.id()), size };
         if self.shown.as_ref() == Some(&now) {
             return drawn;
         }
         let start = cpu_time::ProcessTime::now();
-        let scene = Scene::new(&now.state, trace);
+        let scene = Scene { second: second.map(|trace| &**trace), ..Scene::new(&now.state, trace) };
         match self.renderer.frame(&scene, &self.target) {
             Ok(stats) => {
                 drawn.drew = true;
                 drawn.page_uploads = stats.page_uploads;
                 drawn.pending = !stats.is_complete();
-                self.caption = text_of(&caption(&now.state, trace.meta(), None, stats.ends));
+                let second = second.map(|trace| trace.meta());
+                self.caption = text_of(&caption(&now.state, trace.meta(), second, stats.ends));
                 self.shown = stats.is_complete().then_some(now);
             }
             Err(error) => {

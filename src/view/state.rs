@@ -303,6 +303,12 @@ impl MapSource {
             Self::Named(name) => name,
         }
     }
+
+    /// Whether its numbers have two signs about a 0 that means "nothing": what a part of the
+    /// picture is worth.
+    pub fn is_signed(&self) -> bool {
+        matches!(self, Self::Named(name) if name == "map.occlusion")
+    }
 }
 
 impl From<String> for MapSource {
@@ -497,14 +503,23 @@ impl ViewState {
         matches!(self.shown_second(), Some((_, Mix::Difference)))
     }
 
-    /// Whether the way between the ends is logarithmic; a difference has two signs and never is.
-    pub fn is_logarithmic(&self) -> bool {
-        self.normalise.scale == Scale::Log && !self.is_difference()
+    /// Whether the numbers have two signs: a difference, or a map whose 0 means "nothing".
+    pub fn is_diverging(&self) -> bool {
+        let is_signed = match self.shown_second() {
+            Some((second, _)) => self.map.source.is_signed() && second.map.source.is_signed(),
+            None => self.map.source.is_signed() && self.view.has_maps(),
+        };
+        self.is_difference() || is_signed
     }
 
-    /// The colour map that is seen: a difference needs a neutral middle.
+    /// Whether the way between the ends is logarithmic; what has two signs never is.
+    pub fn is_logarithmic(&self) -> bool {
+        self.normalise.scale == Scale::Log && !self.is_diverging()
+    }
+
+    /// The colour map that is seen: two signs need a neutral middle.
     pub fn shown_colormap(&self) -> ColorMap {
-        if self.is_difference() && !self.colormap.is_diverging() {
+        if self.is_diverging() && !self.colormap.is_diverging() {
             ColorMap::Coolwarm
         } else {
             self.colormap

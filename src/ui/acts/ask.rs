@@ -182,6 +182,7 @@ pub fn close(app: &mut App, id: DocumentId) {
     app.docs.remove(at);
     app.turns.remove(&id);
     app.pictures.remove(&id);
+    app.probe.forget(id);
     if app.current == Some(id) {
         let next = app.docs.get(at).or_else(|| app.docs.last()).map(|doc| doc.id);
         app.current = None;

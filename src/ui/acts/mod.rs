@@ -6,6 +6,7 @@ pub mod view;
 pub mod window;
 
 use super::app::{App, Intent};
+use super::probe;
 use super::shortcuts::{Act, Section};
 
 /// Applies one intent.
@@ -38,6 +39,7 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
             }
         }
         Intent::CancelTask(id) => app.tasks.cancel(id),
+        Intent::Probe(wish) => probe::apply(app, wish),
         Intent::ShowPanel(pane) => window::show_panel(app, pane),
         Intent::Dismiss(id) => app.notices.retain(|notice| notice.id != id),
         Intent::Copy(text, what) => {
@@ -50,6 +52,9 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
 fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
     if act == Act::Stop {
         window::escape(app);
+        return;
+    }
+    if probe::perform(app, act) {
         return;
     }
     match act.entry().map(|entry| entry.section) {

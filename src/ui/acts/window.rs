@@ -77,6 +77,7 @@ pub fn escape(app: &mut App) {
     } else if app.tasks.cancel_newest() {
     } else if app.transport.playing {
         app.transport.stop();
+    } else if app.probe.put_down() {
     } else if !app.notices.is_empty() {
         app.notices.clear();
     } else {

@@ -4,6 +4,7 @@ use crate::gpu::colormap;
 use crate::ui::acts::view::with_axes;
 use crate::ui::app::{App, Intent};
 use crate::ui::readings::Matrix;
+use crate::ui::shortcuts::Act;
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::figure::{number, range_text};
@@ -281,6 +282,14 @@ fn body(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewSt
         let name = "Layer and head: click to choose, drag to scrub";
         WidgetInfo::labeled(Role::Unknown, true, name)
     });
+    response.context_menu(|ui| {
+        for act in [Act::HeadOff, Act::EachHeadOff] {
+            if ui.button(act.name()).clicked() {
+                app.act(act);
+                ui.close();
+            }
+        }
+    });
     let map = &state.map;
     // The selection: a row, a column, or one cell.
     let rows = map.layers.named().map(|set| (set.first().copied(), set.last().copied()));
@@ -307,7 +316,8 @@ fn body(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewSt
     let (layer, head) = at(cells, matrix, point);
     let hovered = cell(cells, matrix, layer, head);
     let command = Command::SetLayerHead(layer, head);
-    if response.clicked() {
+    // The menu is about the head that it was opened on.
+    if response.clicked() || response.secondary_clicked() {
         app.command(command);
     } else if response.dragged() {
         app.send(Intent::Scrub(command));

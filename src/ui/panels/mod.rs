@@ -3,6 +3,8 @@
 
 pub mod bookmarks;
 pub mod chat;
+pub mod compare_stage;
+pub mod edit_stage;
 pub mod frame;
 pub mod head_strip;
 pub mod help;
@@ -10,6 +12,7 @@ pub mod look;
 pub mod matrix;
 pub mod notices;
 pub mod numbers;
+pub mod probe;
 pub mod ranking;
 pub mod stage;
 pub mod title;

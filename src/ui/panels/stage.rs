@@ -3,10 +3,12 @@
 //! The picture is drawn by the renderer into a texture; this panel only places it and turns pixels
 //! back into patches, heads and tokens with the same figure layout that placed them.
 
+use super::edit_stage;
 use crate::trace::PatchRef;
 use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
 use crate::ui::readings::index_of;
+use crate::ui::shortcuts::Act;
 use crate::ui::theme;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, progress_line};
 use crate::view::figure::{Figure, PixelRect, number};
@@ -27,16 +29,25 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     };
     let state = doc.state().clone();
     let rect = super::view_bar::show(app, ui, rect, &state);
+    let rect = edit_stage::bar(app, ui, rect);
     app.stage_rect = rect;
     let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
     let caption = app.stage.caption().to_owned();
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Stage: {caption}")));
-    app.stage.place(rect, ui.ctx().pixels_per_point());
-    if let Some(texture) = app.stage.texture() {
-        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        ui.painter().image(texture, rect, uv, Color32::WHITE);
-    }
-    if let Some(figure) = app.stage.figure().cloned() {
+    let places = super::compare_stage::paint(app, ui, rect);
+    // The pointer is on one of two stages that show one view.
+    let on_second = places.second.filter(|place| {
+        response
+            .hover_pos()
+            .or(response.interact_pointer_pos())
+            .is_some_and(|at| place.contains(at))
+    });
+    let figure = match on_second {
+        Some(_) => app.probe.second_stage.as_ref().and_then(|stage| stage.figure().cloned()),
+        None => app.stage.figure().cloned(),
+    };
+    if let Some(figure) = figure {
+        let rect = on_second.unwrap_or(places.first);
         let on_stage = OnStage { rect, scale: ui.ctx().pixels_per_point(), figure, doc: &doc };
         on_stage.camera(app, ui, &response);
         match doc.state().view {
@@ -48,7 +59,33 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             ViewKind::TokenMatrix => on_stage.token_matrix(app, ui, &response),
         }
     }
+    super::compare_stage::line(app, ui, rect);
+    menu(app, &response, &doc);
     busy_line(app, ui, rect);
+}
+
+/// What can be done with the chosen patches, on the secondary button.
+fn menu(app: &mut App, response: &Response, doc: &Document) {
+    if !matches!(doc.state().view, ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff) {
+        return;
+    }
+    response.context_menu(|ui| {
+        let chosen = !doc.state().selected.is_empty();
+        for act in [Act::KnockOutPatches, Act::KeepOnlyPatches] {
+            let button = ui.add_enabled(chosen, egui::Button::new(act.name()));
+            if button.on_disabled_hover_text("Choose patches first").clicked() {
+                app.act(act);
+                ui.close();
+            }
+        }
+        ui.separator();
+        for act in [Act::EditPicture, Act::OcclusionMap] {
+            if ui.button(act.name()).clicked() {
+                app.act(act);
+                ui.close();
+            }
+        }
+    });
 }
 
 /// A thin line at the top says that something is under way.
@@ -107,7 +144,7 @@ fn no_trace(app: &mut App, ui: &mut Ui, rect: Rect) {
     );
     ui.add_space(16.0);
     if primary_button(&mut ui, "Open…", true).clicked() {
-        app.act(crate::ui::shortcuts::Act::OpenFile);
+        app.act(Act::OpenFile);
     }
     if let Some(error) = app.chat.error.clone() {
         ui.add_space(16.0);
@@ -196,6 +233,10 @@ impl OnStage<'_> {
             .or(response.interact_pointer_pos())
             .filter(inside)
             .and_then(|at| self.patch_at(at, self.figure.content));
+        if app.probe.tool.is_some() {
+            self.edit(app, ui, response, patch);
+            return;
+        }
         if self.doc.state().hovered != patch {
             app.command(Command::Hover(patch));
         }
@@ -221,6 +262,15 @@ impl OnStage<'_> {
             app.send(Intent::Settle);
         }
         self.value_beside_pointer(app, ui, response, patch);
+    }
+
+    /// A tool is up: the pointer edits.
+    fn edit(&self, app: &mut App, ui: &Ui, response: &Response, patch: Option<PatchRef>) {
+        let content = self.on_screen(self.figure.content);
+        let visible = self.on_screen(self.figure.visible());
+        let Some(mapping) = edit_stage::Mapping::new(app, self.doc, content) else { return };
+        edit_stage::preview(app, ui, visible, &mapping);
+        edit_stage::pointer(app, ui, response, visible, &mapping, patch, self.doc);
     }
 
     /// The number of the hovered patch, beside the pointer.

@@ -345,7 +345,7 @@ impl Scale {
         let ends = readout.ends.legend(state)?;
         // A spotlight lets light through; no colour map is seen.
         let is_light = state.blend == Blend::Spotlight && state.view.has_blend();
-        Some(if is_light && state.is_difference() {
+        Some(if is_light && state.is_diverging() {
             let [_, high] = ends;
             let ends = ["0".into(), format!("± {high}")];
             Self::Ramp { ends, map: ColorMap::Grey, bar: LEGEND_BAR[0] }

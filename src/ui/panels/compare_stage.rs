@@ -1,0 +1,119 @@
+//! Two answers on one stage: side by side, one after the other, or left and right of a line.
+//!
+//! Both are whole pictures of two renderers under one view, so that what lies beneath the map (the
+//! edited picture) is compared as well.
+
+use crate::ui::app::App;
+use crate::ui::probe::Compare;
+use crate::ui::theme;
+use crate::ui::widgets::ink;
+use egui::{
+    Align2, Color32, CursorIcon, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2, vec2,
+};
+use std::time::Duration;
+
+/// How long each answer is seen while they flicker.
+const FLICKER: Duration = Duration::from_millis(500);
+/// Half the width of what the line of a swipe is caught by.
+const CATCH: f32 = 6.0;
+
+/// Where the two answers are on screen.
+pub struct Places {
+    /// The first.
+    pub first: Rect,
+    /// The second, where it has a place of its own that the pointer can be on.
+    pub second: Option<Rect>,
+}
+
+/// Places both stages in `rect` and paints them.
+pub fn paint(app: &mut App, ui: &Ui, rect: Rect) -> Places {
+    let scale = ui.ctx().pixels_per_point();
+    let seen = app.probe.seen_together(app.current).is_some();
+    let how = if seen { app.probe.compare } else { Compare::Off };
+    let (first, second) = match how {
+        Compare::SideBySide => {
+            let (left, right) = rect.split_left_right_at_x(rect.center().x);
+            (left.with_max_x(left.right() - 1.0), Some(right.with_min_x(right.left() + 1.0)))
+        }
+        _ => (rect, None),
+    };
+    app.stage.place(first, scale);
+    let mut other = None;
+    if matches!(how, Compare::SideBySide | Compare::Flicker | Compare::Swipe)
+        && let Some(stage) = &mut app.probe.second_stage
+    {
+        stage.place(second.unwrap_or(rect), scale);
+        other = stage.texture();
+    }
+    let own = app.stage.texture();
+    let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+    match (how, other) {
+        (Compare::SideBySide, Some(other)) => {
+            draw(ui, own, first, whole);
+            draw(ui, Some(other), second.unwrap_or(rect), whole);
+        }
+        (Compare::Flicker, Some(other)) => {
+            let time = ui.input(|input| input.time);
+            let is_second = (time / FLICKER.as_secs_f64()) as u64 % 2 == 1;
+            draw(ui, if is_second { Some(other) } else { own }, rect, whole);
+            label(ui, rect, if is_second { "second" } else { "first" }, Align2::LEFT_TOP);
+            ui.request_repaint_after(FLICKER);
+        }
+        (Compare::Swipe, Some(other)) => {
+            let share = app.probe.swipe;
+            let x = rect.left() + share * rect.width();
+            draw(ui, own, rect.with_max_x(x), Rect::from_min_max(whole.min, pos2(share, 1.0)));
+            draw(
+                ui,
+                Some(other),
+                rect.with_min_x(x),
+                Rect::from_min_max(pos2(share, 0.0), whole.max),
+            );
+        }
+        _ => draw(ui, own, first, whole),
+    }
+    if matches!(how, Compare::SideBySide | Compare::Swipe) {
+        label(ui, first, "first", Align2::LEFT_TOP);
+        let place = second.unwrap_or(rect);
+        let corner = if second.is_some() { Align2::LEFT_TOP } else { Align2::RIGHT_TOP };
+        label(ui, place, "second, scored with the first answer", corner);
+    }
+    Places { first, second }
+}
+
+fn draw(ui: &Ui, texture: Option<TextureId>, place: Rect, uv: Rect) {
+    if let Some(texture) = texture {
+        ui.painter().image(texture, place, uv, Color32::WHITE);
+    }
+}
+
+fn label(ui: &Ui, place: Rect, text: &str, corner: Align2) {
+    let ink = ink(ui);
+    let galley =
+        ui.painter().layout_no_wrap(text.to_owned(), theme::plain(theme::SMALL), ink.muted);
+    let room = place.shrink(10.0);
+    let rect = corner.align_size_within_rect(galley.size() + vec2(12.0, 6.0), room);
+    ui.painter().rect_filled(rect, 4.0, ink.panel.gamma_multiply(0.85));
+    ui.painter().galley(rect.min + vec2(6.0, 3.0), galley, ink.muted);
+}
+
+/// The line of a swipe, to be dragged. Above everything else on the stage.
+pub fn line(app: &mut App, ui: &Ui, rect: Rect) {
+    let both = app.probe.seen_together(app.current).is_some();
+    if !both || app.probe.compare != Compare::Swipe {
+        return;
+    }
+    let x = rect.left() + app.probe.swipe * rect.width();
+    let caught = Rect::from_x_y_ranges(x - CATCH..=x + CATCH, rect.y_range());
+    let response = ui.interact(caught, ui.scope_id().with("swipe line"), Sense::drag());
+    response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Line of the swipe"));
+    if response.hovered() || response.dragged() {
+        ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
+    }
+    if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
+        app.probe.swipe = ((at.x - rect.left()) / rect.width()).clamp(0.0, 1.0);
+    }
+    let color = if response.dragged() { ink(ui).accent } else { Color32::WHITE };
+    ui.painter().vline(x, rect.y_range(), Stroke::new(3.0, Color32::from_black_alpha(140)));
+    ui.painter().vline(x, rect.y_range(), Stroke::new(1.5, color));
+}

@@ -1,0 +1,304 @@
+//! Editing on the stage: the tool bar above it, and what the pointer does while a tool is up.
+//!
+//! Everything is counted in pixels of the original, so that a step means the same at any zoom, on
+//! the picture as it was given and as the model saw it.
+
+use crate::edit::{Area, LikeColour, Outline, Step};
+use crate::trace::{Affine, PatchRef, Rect as PictureRect};
+use crate::ui::app::{App, Intent};
+use crate::ui::document::Document;
+use crate::ui::probe::{Tool, Wish};
+use crate::ui::shortcuts::Act;
+use crate::ui::widgets::{hairline_below, ink, primary_button, segments};
+use crate::view::ImageForm;
+use egui::{
+    Align, Color32, CursorIcon, Layout, Pos2, Rect, Response, Stroke, StrokeKind, Ui, UiBuilder,
+    pos2, vec2,
+};
+
+const HEIGHT: f32 = 36.0;
+/// Smaller drags are slips of the hand, in points.
+const SLIP: f32 = 3.0;
+/// Hues this near to the middle's belong to the thing, in degrees.
+const TOLERANCE: f64 = 30.0;
+
+/// Draws the tools along the upper edge of `rect`, and returns what is left for the stage.
+pub fn bar(app: &mut App, ui: &mut Ui, rect: Rect) -> Rect {
+    let Some(tool) = app.probe.tool else { return rect };
+    let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
+    let inner = bar.shrink2(vec2(12.0, 0.0));
+    let builder = UiBuilder::new().max_rect(inner).layout(Layout::left_to_right(Align::Center));
+    let mut ui_bar = ui.new_child(builder);
+    ui_bar.set_clip_rect(bar);
+    let ui_bar = &mut ui_bar;
+    let choices = Tool::ALL.map(|(tool, name, hint)| (tool, name, hint.to_owned()));
+    if let Some(tool) = segments(ui_bar, tool, &choices) {
+        app.send(Intent::Probe(Wish::Tool(Some(tool))));
+    }
+    ui_bar.spacing_mut().item_spacing.x = 6.0;
+    let (can_undo, can_redo, stale) =
+        app.probe.session.as_ref().map_or((false, false, false), |session| {
+            let edits = &session.edits;
+            (!edits.is_empty(), edits.can_redo(), session.stale)
+        });
+    ui_bar.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        if ui.button("Done").on_hover_text(Act::EditPicture.hint()).clicked() {
+            app.send(Intent::Probe(Wish::Tool(None)));
+        }
+        if !app.probe.live {
+            let ask = primary_button(ui, "Ask again", stale);
+            if ask.on_hover_text(Act::AskEdited.hint()).clicked() {
+                app.send(Intent::Probe(Wish::AskAgain));
+            }
+        }
+        for (name, enabled, hint, wish) in [
+            ("Redo", can_redo, Act::Redo.hint(), Wish::RedoStep),
+            ("Undo", can_undo, Act::Undo.hint(), Wish::UndoStep),
+        ] {
+            let button = ui.add_enabled(enabled, egui::Button::new(name));
+            if button.on_hover_text(hint).clicked() {
+                app.send(Intent::Probe(wish));
+            }
+        }
+    });
+    hairline_below(ui, bar);
+    rest
+}
+
+/// Between points on screen and pixels that the edits count in.
+pub struct Mapping {
+    content: Rect,
+    /// From the unit square of the content to pixels of the original.
+    original_from_unit: Affine,
+}
+
+impl Mapping {
+    /// For a document whose picture lies on `content`.
+    pub fn new(app: &App, doc: &Document, content: Rect) -> Option<Self> {
+        let meta = doc.meta();
+        let info = meta.preprocess.first()?;
+        let unit = match doc.state().picture.form {
+            ImageForm::Preprocessed => {
+                let [width, height] = info.preprocessed_size.map(f64::from);
+                let span = meta.spans.first()?;
+                span.original_from_preprocessed
+                    .after(&Affine::scale_offset([width, height], [0.0, 0.0]))
+            }
+            ImageForm::Original => {
+                let [width, height] = info.original_size.map(f64::from);
+                Affine::scale_offset([width, height], [0.0, 0.0])
+            }
+        };
+        // What the edited picture was cut out of begins further up and to the left.
+        let session = app.probe.session.as_ref()?;
+        let crop = if session.edited == Some(doc.id) { session.asked_crop } else { [0, 0] };
+        let shift = Affine::scale_offset([1.0, 1.0], crop.map(f64::from));
+        Some(Self { content, original_from_unit: shift.after(&unit) })
+    }
+
+    /// Pixels of the original under a point on screen.
+    pub fn original(&self, at: Pos2) -> [f64; 2] {
+        let share = (at - self.content.min) / self.content.size();
+        self.original_from_unit.apply([f64::from(share.x), f64::from(share.y)])
+    }
+
+    /// Where a pixel of the original is on screen.
+    fn screen(&self, point: [f64; 2]) -> Pos2 {
+        let unit = self.original_from_unit.inverse().map_or([0.0; 2], |map| map.apply(point));
+        self.content.min + vec2(unit[0] as f32, unit[1] as f32) * self.content.size()
+    }
+
+    /// Points on screen for a pixel of the original.
+    fn scale(&self) -> f32 {
+        let (left, right) = (self.screen([0.0, 0.0]), self.screen([1.0, 0.0]));
+        (right.x - left.x).abs()
+    }
+}
+
+/// The edited picture in place of the one that was asked about, until the answer is there.
+pub fn preview(app: &mut App, ui: &Ui, visible: Rect, mapping: &Mapping) {
+    let Some(session) = app.probe.session.as_mut().filter(|session| session.stale) else { return };
+    let [width, height] = session.edits.size().map(f64::from);
+    let Some(texture) = session.preview(ui.ctx()) else { return };
+    let corner = |at: Pos2| {
+        let [x, y] = mapping.original(at);
+        pos2((x / width) as f32, (y / height) as f32)
+    };
+    // Bars around a padded picture are not part of the original.
+    let place = Rect::from_two_pos(mapping.screen([0.0, 0.0]), mapping.screen([width, height]));
+    let shown = visible.intersect(mapping.content).intersect(place);
+    let uv = Rect::from_min_max(corner(shown.min), corner(shown.max));
+    ui.painter().image(texture.id(), shown, uv, Color32::WHITE);
+}
+
+/// What the pointer does with the tool that is up.
+pub fn pointer(
+    app: &mut App,
+    ui: &Ui,
+    response: &Response,
+    visible: Rect,
+    mapping: &Mapping,
+    patch: Option<PatchRef>,
+    doc: &Document,
+) {
+    let Some(tool) = app.probe.tool else { return };
+    let Some(at) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
+    let inside = visible.contains(at);
+    if inside {
+        ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
+    }
+    match tool {
+        Tool::Patches => patches(app, response, patch.filter(|_| inside), doc),
+        Tool::Brush | Tool::Eraser => stroke(app, ui, response, mapping, at, inside, tool),
+        Tool::Fill | Tool::Colours | Tool::Crop => {
+            area(app, ui, response, mapping, at, inside, tool);
+        }
+    }
+}
+
+fn primary_drag(response: &Response) -> bool {
+    response.dragged_by(egui::PointerButton::Primary)
+}
+
+fn stroke(
+    app: &mut App,
+    ui: &Ui,
+    response: &Response,
+    mapping: &Mapping,
+    at: Pos2,
+    inside: bool,
+    tool: Tool,
+) {
+    let brush = app.probe.settings.brush;
+    let radius = brush.size as f32 * mapping.scale() / 2.0;
+    let [red, green, blue] = app.probe.settings.colour;
+    let paint = match tool {
+        Tool::Brush => Color32::from_rgb(red, green, blue),
+        _ => ink(ui).muted.gamma_multiply(0.6),
+    };
+    if (primary_drag(response) || response.clicked()) && (inside || !app.probe.gesture.is_empty()) {
+        let point = mapping.original(at);
+        let far =
+            app.probe.gesture.last().is_none_or(|last| {
+                (last[0] - point[0]).hypot(last[1] - point[1]) > brush.size * 0.05
+            });
+        if far {
+            app.probe.gesture.push(point);
+        }
+    }
+    // The stroke as it will be, before it is in the picture.
+    let line: Vec<Pos2> = app.probe.gesture.iter().map(|&point| mapping.screen(point)).collect();
+    if let [first, ..] = line[..] {
+        ui.painter().circle_filled(first, radius, paint);
+        for pair in line.windows(2) {
+            ui.painter().line_segment([pair[0], pair[1]], Stroke::new(radius * 2.0, paint));
+            ui.painter().circle_filled(pair[1], radius, paint);
+        }
+    }
+    if inside {
+        let ring = Color32::from_black_alpha(160);
+        ui.painter().circle_stroke(at, radius + 1.0, Stroke::new(1.0, ring));
+        ui.painter().circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
+    }
+    if (response.drag_stopped() || response.clicked()) && !app.probe.gesture.is_empty() {
+        let points = std::mem::take(&mut app.probe.gesture);
+        let step = match tool {
+            Tool::Brush => Step::Stroke { points, brush, colour: app.probe.settings.colour },
+            _ => Step::Erase { points, brush },
+        };
+        app.send(Intent::Probe(Wish::Step(step)));
+    }
+}
+
+fn area(
+    app: &mut App,
+    ui: &Ui,
+    response: &Response,
+    mapping: &Mapping,
+    at: Pos2,
+    inside: bool,
+    tool: Tool,
+) {
+    if response.drag_started_by(egui::PointerButton::Primary) && inside {
+        let from = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
+        app.probe.gesture = vec![mapping.original(from)];
+    }
+    let Some(&first) = app.probe.gesture.first() else { return };
+    let place = Rect::from_two_pos(mapping.screen(first), at);
+    let black = Stroke::new(3.0, Color32::from_black_alpha(140));
+    ui.painter().rect_stroke(place, 0.0, black, StrokeKind::Middle);
+    ui.painter().rect_stroke(place, 0.0, Stroke::new(1.5, ink(ui).accent), StrokeKind::Middle);
+    if !response.drag_stopped() {
+        return;
+    }
+    app.probe.gesture.clear();
+    if place.width() < SLIP || place.height() < SLIP {
+        return;
+    }
+    let [x, y] = mapping.original(place.min);
+    let [right, bottom] = mapping.original(place.max);
+    let rect = PictureRect { x, y, width: right - x, height: bottom - y };
+    let settings = app.probe.settings;
+    let step = match tool {
+        Tool::Fill => Step::Fill { area: Area::rectangle(rect), with: settings.fill },
+        Tool::Crop => Step::Crop { rect },
+        _ => {
+            let middle = [x + rect.width / 2.0, y + rect.height / 2.0];
+            let colour = app.probe.session.as_ref().map(|session| session.colour_at(middle));
+            let like = colour
+                .filter(|_| settings.only_like_middle)
+                .map(|colour| LikeColour { colour, tolerance: TOLERANCE });
+            let area = Area { outline: Outline::Rectangle { rect }, like };
+            Step::Adjust { area, by: settings.adjust }
+        }
+    };
+    app.send(Intent::Probe(Wish::Step(step)));
+}
+
+/// Chooses patches under the hand and blanks them when it lets go.
+fn patches(app: &mut App, response: &Response, patch: Option<PatchRef>, doc: &Document) {
+    let Some(span) = doc.meta().spans.first() else { return };
+    if (primary_drag(response) || response.clicked())
+        && let Some(patch) = patch
+    {
+        let key = [f64::from(patch.row), f64::from(patch.column)];
+        if !app.probe.gesture.contains(&key) {
+            app.probe.gesture.push(key);
+        }
+        app.send(Intent::Scrub(crate::view::Command::SelectPatches(
+            app.probe
+                .gesture
+                .iter()
+                .map(|&[row, column]| PatchRef { span: 0, row: row as u32, column: column as u32 })
+                .collect(),
+        )));
+    }
+    if (response.drag_stopped() || response.clicked()) && !app.probe.gesture.is_empty() {
+        let patches: Vec<[u32; 2]> = std::mem::take(&mut app.probe.gesture)
+            .into_iter()
+            .map(|[row, column]| [row as u32, column as u32])
+            .collect();
+        let crop = app
+            .probe
+            .session
+            .as_ref()
+            .filter(|session| session.edited == Some(doc.id))
+            .map_or([0, 0], |session| session.asked_crop)
+            .map(f64::from);
+        let rects = patches
+            .iter()
+            .map(|&[row, column]| {
+                let seen = span.preprocessed_from_patch(row, column);
+                let [x, y] = span.original_from_preprocessed([seen.x, seen.y]);
+                let end = [seen.x + seen.width, seen.y + seen.height];
+                let [right, bottom] = span.original_from_preprocessed(end);
+                let (x, y) = (x + crop[0], y + crop[1]);
+                PictureRect { x, y, width: right + crop[0] - x, height: bottom + crop[1] - y }
+            })
+            .collect();
+        app.send(Intent::Scrub(crate::view::Command::SelectPatches(Vec::new())));
+        let grid = [span.rows, span.columns];
+        app.send(Intent::Probe(Wish::Step(Step::Blank { patches, grid, rects })));
+    }
+}
