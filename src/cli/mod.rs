@@ -18,6 +18,7 @@ mod present;
 mod record;
 mod relevancy;
 mod render;
+mod score;
 mod selection;
 mod trace_model;
 mod walkthrough;
@@ -63,6 +64,7 @@ enum Command {
     Occlusion(occlusion::Args),
     Diff(diff::Args),
     Render(Box<render::Args>),
+    Score(Box<score::Args>),
     Bench(bench::Args),
     Record(record::Args),
     Walkthrough(walkthrough::Args),
@@ -95,6 +97,7 @@ pub fn run() -> ExitCode {
         Some(Command::Relevancy(args)) => relevancy::run(&args),
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Render(args)) => render::run(&args),
+        Some(Command::Score(args)) => score::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Record(args)) => record::run(&args),
         Some(Command::Walkthrough(args)) => walkthrough::run(&args),

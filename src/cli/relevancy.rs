@@ -1,7 +1,10 @@
-//! `vlmscope relevancy`: adds relevancy maps to a trace, and says what each word rests on.
+//! `vlmscope relevancy`: adds relevancy and other methods' maps to a trace, and says what each word
+//! rests on.
 
 use super::ask::{RuntimeFlags, cancel_on_interrupt, engine_options, progress_bar, show_progress};
+use super::score::{sink_json, sinks_text};
 use super::{human_bytes, print_json, usage};
+use crate::analysis::methods::{Method, sinks};
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
 use crate::model::{Engine, RelevancyMethod, RelevancyRequest, RelevancyTimings};
 use crate::trace::{AnswerIndex, Trace};
@@ -9,6 +12,7 @@ use crate::view::figure::token_text;
 use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Add relevancy maps to a trace: what each word of the answer rests on.
 ///
@@ -23,18 +27,23 @@ Methods:
   vit                 through the vision tower alone, a backward pass a word
   all                 through both, a backward pass a word
   gradient_attention  gradient × attention of every layer and head, for the wall and the heads view
+  grad-attention      its mean over layers and heads, as one map
+  attention, no-bos, no-sinks, heads, rollout, relative, random
+                      without gradients; docs/methods.md says what they are and how far to trust them
 
 Examples:
   vlmscope relevancy cat.vlmtrace
   vlmscope relevancy cat.vlmtrace --methods llm,vit,all --json
   vlmscope relevancy cat.vlmtrace --methods all --token 3
+  vlmscope relevancy cat.vlmtrace --methods rollout,relative,no-sinks
+  vlmscope score cat.vlmtrace --word cat                             which map to believe
   vlmscope render cat.vlmtrace --view relevancy --token 3 --out why.png")]
 pub(crate) struct Args {
     /// The trace.
     trace: PathBuf,
     /// Which maps, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "llm")]
-    methods: Vec<RelevancyMethod>,
+    methods: Vec<Wanted>,
     /// Answer tokens for the methods that take a pass a word [default: all]
     #[arg(long, value_delimiter = ',', value_name = "I[,J]")]
     token: Vec<u32>,
@@ -44,6 +53,9 @@ pub(crate) struct Args {
     /// Where the trace with the maps goes (default: in place of the old one).
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Seed of `random`.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     #[command(flatten)]
     memory: MemoryFlag,
     /// Print one JSON object.
@@ -51,6 +63,30 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     runtime: RuntimeFlags,
+}
+
+/// A relevancy, or another method.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Relevancy(RelevancyMethod),
+    Other(Method),
+}
+
+impl FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self::Relevancy).or_else(|_| text.parse().map(Self::Other))
+    }
+}
+
+impl Wanted {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Relevancy(method) => method.name(),
+            Self::Other(method) => method.name(),
+        }
+    }
 }
 
 /// How much memory a backward pass may take.
@@ -93,22 +129,47 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let bar = progress_bar();
     let options = engine_options(args.model.as_deref(), &args.runtime)?;
     let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
-    let mut request = args.memory.request(&args.methods);
+    let mut relevancies = Vec::new();
+    let mut others = Vec::new();
+    for wanted in &args.methods {
+        match *wanted {
+            Wanted::Relevancy(method) if !relevancies.contains(&method) => relevancies.push(method),
+            Wanted::Other(method) if !others.contains(&method) => others.push(method),
+            _ => {}
+        }
+    }
+    let mut request = args.memory.request(&relevancies);
     request.tokens = args.token.iter().map(|&token| AnswerIndex(token)).collect();
     let estimate = engine.relevancy_memory(&trace, &request)?;
-    let found =
-        engine.relevancy(&trace, &request, &cancel, &mut |progress| show_progress(&bar, progress));
+    let (mut found, mut timings) = (trace, RelevancyTimings::default());
+    if !relevancies.is_empty() {
+        let with_relevancy = engine.relevancy(&found, &request, &cancel, &mut |progress| {
+            show_progress(&bar, progress);
+        });
+        bar.finish_and_clear();
+        (found, timings) = with_relevancy?;
+    }
+    for &method in &others {
+        bar.set_message(format!("computing {method}"));
+        found = engine.with_method(&found, method, &request.tokens, args.seed, &cancel)?;
+    }
     bar.finish_and_clear();
-    let (found, timings) = found?;
     found.write(out)?;
+    let removed = others.contains(&Method::NoSinks).then(|| sinks(&found)).flatten();
+    let removed = removed.unwrap_or_default();
+    let methods: Vec<&str> = args.methods.iter().map(|method| method.name()).collect();
     if args.json {
-        let mut report = as_json(&found, &args.methods, &timings);
+        let mut report = as_json(&found, &relevancies, &timings);
+        report["methods"] = json!(methods);
         report["trace"] = json!(out);
         report["memory_estimate_bytes"] = json!(estimate.working_bytes);
+        report["sinks"] = removed.iter().map(|sink| sink_json(&found, sink)).collect();
         print_json(&report)
     } else {
         print_words(&found)?;
-        let methods: Vec<&str> = args.methods.iter().map(|method| method.name()).collect();
+        if !removed.is_empty() {
+            writeln!(std::io::stdout(), "removed as sinks: {}", sinks_text(&found, &removed))?;
+        }
         writeln!(
             std::io::stderr(),
             "{} of {generated} tokens in {:.2} s · wrote {} ({})",

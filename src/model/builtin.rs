@@ -3,6 +3,8 @@
 //! ONNX Runtime maps weights from files, so the bundle is unpacked once into the user's cache
 //! folder, under a name that holds its hash: two versions of the program never share a folder.
 
+use crate::analysis::boxes::NamedBox;
+use crate::trace::Trace;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
@@ -84,6 +86,24 @@ pub fn samples() -> Result<Vec<Sample>, BuiltinError> {
     let list = file("samples/samples.json").ok_or(BuiltinError::Absent)?;
     serde_json::from_slice(list)
         .map_err(|error| BuiltinError::Samples { reason: error.to_string() })
+}
+
+/// Where the things in the picture of a trace are, if it is one of the samples (its file name and
+/// size tell).
+pub fn boxes_of(trace: &Trace) -> Vec<NamedBox> {
+    let Some(info) = trace.meta().preprocess.first() else { return Vec::new() };
+    let samples = samples().unwrap_or_default();
+    let sample = samples.into_iter().find(|sample| sample.file == info.file_name);
+    let size = sample.as_ref().and_then(|sample| {
+        let bytes = std::io::Cursor::new(sample_picture(&sample.file)?);
+        image::ImageReader::new(bytes).with_guessed_format().ok()?.into_dimensions().ok()
+    });
+    let [width, height] = info.original_size;
+    if size != Some((width, height)) {
+        return Vec::new();
+    }
+    let boxes = sample.map(|sample| sample.boxes).unwrap_or_default();
+    boxes.into_iter().map(|found| NamedBox { noun: found.noun, rect: found.rect }).collect()
 }
 
 /// The encoded bytes of a sample picture.

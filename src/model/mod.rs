@@ -17,14 +17,17 @@ mod event;
 mod generate;
 mod intervene;
 mod manifest;
+mod maps;
 mod occlusion;
 mod preprocess;
 mod prompt;
+mod relative;
 mod relevancy;
 mod replay;
 mod request;
 mod rescore;
 mod sampling;
+mod score;
 mod session;
 mod tokenizer;
 mod worker;
@@ -47,6 +50,7 @@ pub use occlusion::{
 };
 pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
+pub use relative::{GENERAL_QUESTION, relative_layer};
 pub use relevancy::{
     GRADIENT_ATTENTION, MemoryEstimate, RelevancyMethod, RelevancyRequest, RelevancyTimings,
 };
@@ -57,6 +61,7 @@ pub use request::{
 };
 pub use rescore::{Rescored, Rescorer, Variant};
 pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
+pub use score::{Curve, Curves, MapCurves, ScoreRequest};
 pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};
 pub use tokenizer::{Encoded, StreamDecoder, Tokenizer};
 pub use worker::{EngineTask, ModelWorker};

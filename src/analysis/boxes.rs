@@ -1,0 +1,112 @@
+//! Where the things in a picture are, and which of them a word of the answer names.
+//!
+//! Boxes come from a file or from the built-in samples, always in pixels of the original picture:
+//! left, top, right, bottom.
+
+use super::score::BoxPx;
+use crate::trace::{TokenKind, Trace};
+use serde::Deserialize;
+
+/// A thing in the picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedBox {
+    /// What it is called.
+    pub noun: String,
+    /// Left, top, right, bottom in pixels of the original picture.
+    pub rect: BoxPx,
+}
+
+/// Two shapes of file: the boxes, or an object with them and the size of the picture they lie in.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum BoxFile {
+    Boxes(Vec<Loose>),
+    Scene { boxes: Vec<Loose>, width: Option<f64>, height: Option<f64> },
+}
+
+/// A box whose name may stand in any of several fields, as in the samples' list.
+#[derive(Deserialize)]
+struct Loose {
+    noun: Option<String>,
+    label: Option<String>,
+    name: Option<String>,
+    #[serde(rename = "box", alias = "rect")]
+    rect: BoxPx,
+}
+
+/// Reads boxes from JSON: `[{"noun": "fox", "box": [left, top, right, bottom]}, …]`, or an object with
+/// `boxes` and, where the boxes lie in a picture of another size than the trace's, `width` and
+/// `height`.
+///
+/// # Errors
+/// What is wrong with the text, without the file's name.
+pub fn parse_boxes(text: &str, trace: &Trace) -> Result<Vec<NamedBox>, String> {
+    let file: BoxFile = serde_json::from_str(text).map_err(|error| {
+        format!(
+            "it is not a list of {{\"noun\": \"fox\", \"box\": [left, top, right, bottom]}}, nor an object with such a list as `boxes` ({error})"
+        )
+    })?;
+    let (boxes, size) = match file {
+        BoxFile::Boxes(boxes) => (boxes, None),
+        BoxFile::Scene { boxes, width, height } => (boxes, width.zip(height)),
+    };
+    let own = trace.meta().preprocess.first().map(|info| info.original_size);
+    let scale = match (size, own) {
+        (Some((width, height)), Some([own_width, own_height])) => {
+            [f64::from(own_width) / width, f64::from(own_height) / height]
+        }
+        _ => [1.0; 2],
+    };
+    boxes
+        .into_iter()
+        .map(|Loose { noun, label, name, rect: [left, top, right, bottom] }| {
+            let noun = noun.or(label).or(name).ok_or("a box has no `noun`")?;
+            let rect = [left * scale[0], top * scale[1], right * scale[0], bottom * scale[1]];
+            let has_area = rect[0] < rect[2] && rect[1] < rect[3];
+            if !has_area || rect.iter().any(|edge| !edge.is_finite()) {
+                return Err(format!(
+                    "the box of `{noun}` has no area: it must be left, top, right, bottom in pixels"
+                ));
+            }
+            Ok(NamedBox { noun, rect })
+        })
+        .collect()
+}
+
+/// The answer tokens of each word, in order, with the word as written but without punctuation.
+/// Control tokens belong to none.
+pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<usize>)> {
+    let mut words: Vec<(Option<u32>, String, Vec<usize>)> = Vec::new();
+    for (index, token) in trace.meta().answer_tokens().iter().enumerate() {
+        if token.kind == TokenKind::Special {
+            continue;
+        }
+        let text = token.text.replace('▁', "");
+        match words.last_mut() {
+            Some((number, word, tokens)) if token.word.is_some() && *number == token.word => {
+                word.push_str(&text);
+                tokens.push(index);
+            }
+            _ => words.push((token.word, text, vec![index])),
+        }
+    }
+    let plain = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    words
+        .into_iter()
+        .map(|(_, word, tokens)| (plain(&word), tokens))
+        .filter(|(word, _)| !word.is_empty())
+        .collect()
+}
+
+/// The boxes that a word names: "fox", "Foxes", "butterflies".
+pub fn boxes_of_word(boxes: &[NamedBox], word: &str) -> Vec<BoxPx> {
+    let word = word.to_lowercase();
+    let named = |noun: &str| {
+        let noun = noun.to_lowercase();
+        let stem = noun.strip_suffix('y').map(|stem| format!("{stem}ies"));
+        word == noun
+            || word.strip_prefix(noun.as_str()).is_some_and(|end| end == "s" || end == "es")
+            || stem.as_ref() == Some(&word)
+    };
+    boxes.iter().filter(|known| named(&known.noun)).map(|known| known.rect).collect()
+}

@@ -1,0 +1,43 @@
+//! Attention rollout: attention as a flow through the layers (Abnar and Zuidema, arXiv 2005.00928).
+//!
+//! Â_l = rownorm(mean_h A_l + I) and R = Â_L … Â_1. Only rows of answers are wanted, and a row obeys
+//! r ← r Â_l from the last layer to the first, so that no matrix is ever multiplied by another.
+
+use crate::trace::{Layer, Trace};
+use half::slice::HalfFloatSliceExt as _;
+
+/// The rows of R at `queries`: [queries, T], each of sum 1. `None` if the trace has no
+/// `attention.head_mean` or a query is outside of it.
+pub fn rollout_rows(trace: &Trace, queries: &[usize]) -> Option<Vec<f32>> {
+    let positions = trace.shape().positions;
+    let mut rows = vec![0.0; queries.len() * positions];
+    for (row, &query) in rows.chunks_exact_mut(positions).zip(queries) {
+        *row.get_mut(query)? = 1.0;
+    }
+    let mut attention = vec![0.0; positions];
+    for layer in (0..trace.shape().layers).rev() {
+        let mean = trace.head_mean(Layer(layer as u32))?;
+        // Stored weights are times a scale, which the row's own sum takes out again.
+        let one = trace.meta().attention_scale;
+        let mut next = vec![0.0; rows.len()];
+        for query in 0..positions {
+            let seen = query + 1;
+            mean[query * positions..query * positions + seen]
+                .convert_to_f32_slice(&mut attention[..seen]);
+            for weight in &mut attention[..seen] {
+                *weight = if weight.is_finite() { *weight } else { 0.0 };
+            }
+            attention[query] += one;
+            let sum: f32 = attention[..seen].iter().sum();
+            let pairs = rows.chunks_exact(positions).zip(next.chunks_exact_mut(positions));
+            for (row, next) in pairs.filter(|(row, _)| row[query] != 0.0) {
+                let flow = row[query] / sum;
+                for (next, weight) in next[..seen].iter_mut().zip(&attention[..seen]) {
+                    *next += flow * weight;
+                }
+            }
+        }
+        rows = next;
+    }
+    Some(rows)
+}

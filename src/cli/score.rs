@@ -1,0 +1,313 @@
+//! `vlmscope score`: whether to believe a map, by asking the model.
+
+mod report;
+
+pub(crate) use report::{sink_json, sinks_text};
+
+use super::ask::{RuntimeFlags, cancel_on_interrupt, engine_options, progress_bar, show_progress};
+use super::usage;
+use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
+use crate::analysis::methods::{Method, Needs, Sink, compute, sinks};
+use crate::analysis::reduce::{Fold, named_map};
+use crate::analysis::score::{BoxPx, Fit, MAX_STEPS, fit};
+use crate::job::CancelToken;
+use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin};
+use crate::trace::{AnswerIndex, Trace};
+use anyhow::Context as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Score maps: blank patches in their order and ask the model again.
+///
+/// Deletion blanks the patches that a map calls most important first: the sooner the answer becomes
+/// unlikely, the better the map (a small area under the curve). Insertion shows them first on a blank
+/// picture (a large area). Where the thing that a word names is known by a box, the pointing game says
+/// whether the map's peak lies in it, and the energy how much of the map does. A random map is scored
+/// beside all others.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope score fox.vlmtrace --word fox
+  vlmscope score fox.vlmtrace --method attention,rollout,relevancy-llm --token 3 --fill both --json
+  vlmscope score cat.vlmtrace --word cat --boxes cat.json
+      cat.json: [{\"noun\": \"cat\", \"box\": [left, top, right, bottom]}], in pixels of the picture")]
+pub(crate) struct Args {
+    /// The trace.
+    trace: PathBuf,
+    /// Methods, or names of maps in the trace, separated by commas [default: what the trace holds,
+    /// and all that need no gradients].
+    #[arg(long = "method", alias = "methods", value_name = "METHOD", value_delimiter = ',')]
+    methods: Vec<String>,
+    /// Answer tokens, from 0, separated by commas [default: all that carry text].
+    #[arg(long, value_delimiter = ',', value_name = "I")]
+    token: Vec<usize>,
+    /// A word of the answer instead of tokens.
+    #[arg(long, value_name = "WORD", conflicts_with = "token")]
+    word: Option<String>,
+    /// What stands in blanked patches.
+    #[arg(long, value_enum, default_value_t = FillFlag::Mean)]
+    fill: FillFlag,
+    /// Steps of a curve.
+    #[arg(long, default_value_t = MAX_STEPS as u64, value_parser = clap::value_parser!(u64).range(1..=MAX_STEPS as u64))]
+    steps: u64,
+    /// Where things are: a JSON file (the built-in samples carry theirs).
+    #[arg(long, value_name = "FILE.json")]
+    boxes: Option<PathBuf>,
+    /// The thing that is pointed at [default: the one that the word names].
+    #[arg(long, value_name = "NOUN")]
+    object: Option<String>,
+    /// Random maps beside the others; their mean is reported.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=20))]
+    controls: u64,
+    /// Seed of the random maps.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The trace's bundle; without it the built-in model.
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    runtime: RuntimeFlags,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FillFlag {
+    /// The picture's mean colour.
+    Mean,
+    /// The picture, blurred.
+    Blur,
+    /// Both, one after the other.
+    Both,
+}
+
+impl FillFlag {
+    fn fills(self) -> Vec<BlankFill> {
+        match self {
+            Self::Mean => vec![BlankFill::Mean],
+            Self::Blur => vec![BlankFill::Blur],
+            Self::Both => vec![BlankFill::Mean, BlankFill::Blur],
+        }
+    }
+}
+
+/// A map that is scored.
+struct Scored {
+    /// As the user may name it.
+    name: String,
+    title: String,
+    /// `[N]`, the mean over the chosen tokens.
+    map: Vec<f32>,
+    fit: Option<Fit>,
+}
+
+/// What comes out.
+struct Outcome {
+    tokens: Vec<usize>,
+    text: String,
+    /// Name of the thing and its boxes.
+    object: Option<(String, Vec<BoxPx>)>,
+    maps: Vec<Scored>,
+    /// How many of `maps`, at the end, are random.
+    controls: usize,
+    curves: Curves,
+    fills: Vec<BlankFill>,
+    sinks: Vec<Sink>,
+    seconds: f64,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let trace = Trace::open(&args.trace)?;
+    let (tokens, text) = chosen_tokens(&trace, args)?;
+    let object = object(&trace, args, &text)?;
+    let names = names(&trace, &args.methods)?;
+    let cancel = cancel_on_interrupt()?;
+    let start = Instant::now();
+    let bar = progress_bar();
+    let options = engine_options(args.model.as_deref(), &args.runtime)?;
+    let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
+    let mut maps = Vec::new();
+    for name in names {
+        bar.set_message(format!("computing {name}"));
+        let (name, title, map) = chosen_map(&mut engine, &trace, name, &tokens, &cancel)?;
+        maps.push(Scored { name, title, map, fit: None });
+    }
+    for control in 0..args.controls {
+        let numbers = compute(&trace, Method::Random, args.seed.wrapping_add(control))?;
+        let map = mean_of_tokens(&numbers, trace.meta().patches(), &tokens);
+        let (name, title) = (Method::Random.name().to_owned(), Method::Random.title().to_owned());
+        maps.push(Scored { name, title, map, fit: None });
+    }
+    if let Some((_, boxes)) = &object {
+        for scored in &mut maps {
+            scored.fit = Some(fit(&scored.map, &trace.meta().spans, boxes));
+        }
+    }
+    let request = ScoreRequest {
+        maps: maps.iter().map(|scored| (scored.name.clone(), scored.map.clone())).collect(),
+        tokens: tokens.clone(),
+        fills: args.fill.fills(),
+        steps: args.steps as usize,
+    };
+    bar.set_message("asking again");
+    let curves = engine.score_maps(&trace, &request, &cancel, &mut |curves: &Curves| {
+        bar.set_length(curves.total as u64);
+        bar.set_position(curves.done as u64);
+    });
+    bar.finish_and_clear();
+    let removed = maps.iter().any(|scored| scored.name == Method::NoSinks.name());
+    let sinks = if removed { sinks(&trace).unwrap_or_default() } else { Vec::new() };
+    let outcome = Outcome {
+        tokens,
+        text,
+        object,
+        maps,
+        controls: args.controls as usize,
+        curves: curves?,
+        fills: request.fills,
+        sinks,
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    if args.json {
+        super::print_json(&report::as_json(&trace, &args.trace, &outcome))
+    } else {
+        report::as_text(&trace, &outcome)
+    }
+}
+
+/// Token indices and the text that they spell.
+fn chosen_tokens(trace: &Trace, args: &Args) -> anyhow::Result<(Vec<usize>, String)> {
+    let words = answer_words(trace);
+    if let Some(wanted) = &args.word {
+        let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(wanted.trim()));
+        let (word, tokens) = found.cloned().ok_or_else(|| {
+            let known: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+            usage(format!("the answer has no word `{wanted}`; its words are {}", known.join(", ")))
+        })?;
+        return Ok((tokens, word));
+    }
+    let generated = trace.shape().generated;
+    if let Some(token) = args.token.iter().find(|&&token| token >= generated) {
+        return Err(usage(format!(
+            "answer token {token} does not exist: the answer has tokens 0 to {}",
+            generated.saturating_sub(1)
+        )));
+    }
+    let mut tokens = args.token.clone();
+    tokens.sort_unstable();
+    tokens.dedup();
+    if tokens.is_empty() {
+        let spoken = super::selection::spoken_answers(trace);
+        return Ok((
+            spoken.into_iter().map(|token| token as usize).collect(),
+            trace.meta().answer.clone(),
+        ));
+    }
+    // A token inside a word stands for itself, but the thing is named by its word.
+    let text = words
+        .iter()
+        .filter(|(_, of_word)| of_word.iter().any(|token| tokens.contains(token)))
+        .map(|(word, _)| word.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    Ok((tokens, text))
+}
+
+/// The thing that is pointed at, with its boxes.
+fn object(trace: &Trace, args: &Args, text: &str) -> anyhow::Result<Option<(String, Vec<BoxPx>)>> {
+    let known: Vec<NamedBox> = match &args.boxes {
+        Some(path) => {
+            let read = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the boxes in {}", path.display()))?;
+            parse_boxes(&read, trace)
+                .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))?
+        }
+        None => builtin::boxes_of(trace),
+    };
+    if let Some(object) = &args.object {
+        let boxes = boxes_of_word(&known, object);
+        if boxes.is_empty() {
+            let nouns: Vec<&str> = known.iter().map(|known| known.noun.as_str()).collect();
+            let nouns = if nouns.is_empty() {
+                "none; give --boxes FILE.json".to_owned()
+            } else {
+                nouns.join(", ")
+            };
+            return Err(usage(format!("no box is named `{object}`; there are {nouns}")));
+        }
+        return Ok(Some((object.clone(), boxes)));
+    }
+    let boxes = boxes_of_word(&known, text);
+    Ok((!boxes.is_empty()).then(|| (text.to_owned(), boxes)))
+}
+
+/// What was asked for, or what makes sense without asking.
+fn names(trace: &Trace, asked: &[String]) -> anyhow::Result<Vec<String>> {
+    let stored = trace.map_names();
+    if asked.is_empty() {
+        let cheap = |method: &Method| {
+            *method != Method::Random
+                && (method.needs() != Needs::Gradients || stored.contains(&method.tensor()))
+        };
+        let mut names: Vec<String> =
+            Method::ALL.into_iter().filter(cheap).map(|method| method.name().to_owned()).collect();
+        let is_method = |name: &str| Method::ALL.iter().any(|method| method.tensor() == name);
+        names.extend(stored.iter().filter(|name| !is_method(name)).map(|&name| name.to_owned()));
+        return Ok(names);
+    }
+    let mut names = Vec::new();
+    for name in asked.iter().map(|name| name.trim()) {
+        let known = match name.parse::<Method>() {
+            // It stands beside the others in any case.
+            Ok(Method::Random) => continue,
+            Ok(method) => method.name().to_owned(),
+            Err(_) if stored.contains(&name) => name.to_owned(),
+            Err(reason) => {
+                let stored = if stored.is_empty() {
+                    String::new()
+                } else {
+                    format!("; the trace holds {}", stored.join(", "))
+                };
+                return Err(usage(format!("{reason}{stored}")));
+            }
+        };
+        if !names.contains(&known) {
+            names.push(known);
+        }
+    }
+    Ok(names)
+}
+
+/// Name, title and values `[N]` of a map at the chosen tokens.
+fn chosen_map(
+    engine: &mut Engine,
+    trace: &Trace,
+    name: String,
+    tokens: &[usize],
+    cancel: &CancelToken,
+) -> anyhow::Result<(String, String, Vec<f32>)> {
+    let (tensor, title, with_map) = match name.parse::<Method>() {
+        Ok(method) => {
+            let answers: Vec<AnswerIndex> =
+                tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
+            let with_map = engine.with_method(trace, method, &answers, 0, cancel)?;
+            (method.tensor().to_owned(), method.title().to_owned(), with_map)
+        }
+        Err(_) => (name.clone(), name.clone(), trace.clone()),
+    };
+    let answers: Vec<u32> = tokens.iter().map(|&token| token as u32).collect();
+    let map = named_map(&with_map, &tensor, &answers, Fold::Mean)
+        .with_context(|| format!("the map {tensor} has no row for these tokens"))?;
+    Ok((name, title, map))
+}
+
+/// [G, N] → `[N]`.
+fn mean_of_tokens(numbers: &[f32], patches: usize, tokens: &[usize]) -> Vec<f32> {
+    let mut mean = vec![0.0; patches];
+    for &token in tokens {
+        let row = &numbers[token * patches..(token + 1) * patches];
+        mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value / tokens.len() as f32);
+    }
+    mean
+}
