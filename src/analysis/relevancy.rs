@@ -8,6 +8,7 @@
 //! they are one matrix product a layer, and threads share them out.
 
 use crate::trace::{AnswerIndex, TokenKind, Trace};
+use std::ops::Range;
 
 /// Consecutive rows of one layer's Ā, row by row.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +113,7 @@ fn entries(
     starts: &[f32],
     rows: &[f32],
     positions: usize,
-    columns: std::ops::Range<usize>,
+    columns: Range<usize>,
     out: &mut Vec<f32>,
 ) {
     out.clear();
@@ -219,11 +220,12 @@ impl Reliance {
     pub fn of(row: &[f32], trace: &Trace) -> Self {
         let mut shares = Self::default();
         let mut sum = 0.0;
-        for (value, token) in row.iter().zip(&trace.meta().tokens) {
+        let asked = question_positions(trace);
+        for (key, (value, token)) in row.iter().zip(&trace.meta().tokens).enumerate() {
             sum += value;
             *match token.kind {
                 TokenKind::Image => &mut shares.picture,
-                TokenKind::Question if token.word.is_some() => &mut shares.question,
+                TokenKind::Question if asked.contains(&key) => &mut shares.question,
                 TokenKind::Answer => &mut shares.answer,
                 _ => &mut shares.other,
             } += value;
@@ -303,6 +305,27 @@ impl TextRelevancy {
             patch_sum: patches().sum(),
         }
     }
+}
+
+/// Positions of the question as it was typed, the template's words around it left out (all text after
+/// the picture where it cannot be found among the tokens).
+pub fn question_positions(trace: &Trace) -> Range<usize> {
+    let meta = trace.meta();
+    let keys = meta.question_keys();
+    let letters = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
+    let asked = letters(&meta.question);
+    let mut text = String::new();
+    let ends: Vec<usize> = meta.tokens[keys.clone()]
+        .iter()
+        .map(|token| {
+            text.push_str(&letters(&token.text));
+            text.len()
+        })
+        .collect();
+    let Some(start) = text.rfind(&asked).filter(|_| !asked.is_empty()) else { return keys };
+    let first = ends.partition_point(|&end| end <= start);
+    let last = ends.partition_point(|&end| end < start + asked.len());
+    keys.start + first..(keys.start + last + 1).min(keys.end)
 }
 
 /// The answer's words: each its text and its tokens. A token without a word stands alone.
@@ -488,6 +511,8 @@ mod tests {
         assert_eq!(Reliance::of(&vec![0.0; positions], &trace), Reliance::default());
         assert_eq!(Reliance::default().grounding(), 0.0);
 
+        let asked = question_positions(&trace);
+        assert!(asked.start >= meta.question_keys().start && asked.end <= meta.question_keys().end);
         let text = TextRelevancy::of(&row, &trace);
         assert!((text.patch_sum - meta.patches() as f32).abs() < 1e-3);
         assert_eq!(text.patch_max, 1.0);

@@ -67,6 +67,8 @@ panes! {
     Tokens Bare "Tokens" panels::tokens::show,
     /// Layer × head matrix.
     Matrix Upper "Layers × heads" panels::matrix::show,
+    /// What does each word rest on?
+    Relevancy Upper "Relevancy" panels::relevancy::show,
     /// Which head should I look at?
     Ranking Upper "Best heads" panels::ranking::show,
     /// One bar for each head of the layer.

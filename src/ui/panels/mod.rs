@@ -14,6 +14,8 @@ pub mod notices;
 pub mod numbers;
 pub mod probe;
 pub mod ranking;
+pub mod relevancy;
+pub mod relevancy_gallery;
 pub mod stage;
 pub mod title;
 pub mod tokens;

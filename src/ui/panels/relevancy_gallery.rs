@@ -1,0 +1,183 @@
+//! Every word's map at once, small: where the answer moves over the picture.
+//!
+//! A map of some hundred patches is a texture of as many texels, which the painter enlarges
+//! linearly over one small picture: made once a trace and method, whatever is scrubbed.
+
+use super::matrix::color_of;
+use super::relevancy::{AnswerWord, choose};
+use crate::analysis::relevancy::mean_row;
+use crate::trace::{ImageSpan, Trace, TraceId};
+use crate::ui::app::App;
+use crate::ui::document::Document;
+use crate::ui::theme;
+use crate::ui::widgets::{ink, muted, text_in};
+use crate::view::{ColorMap, Command, MapSource};
+use egui::{
+    Align2, Color32, ColorImage, Rect, Role, Sense, TextureHandle, TextureOptions, Ui, WidgetInfo,
+    pos2, vec2,
+};
+use std::sync::Arc;
+
+const TILE: f32 = 96.0;
+const LABEL: f32 = 18.0;
+/// Longest side of the small picture.
+const PICTURE_PX: usize = 192;
+
+/// What is drawn, and what it was made from.
+struct Gallery {
+    trace: TraceId,
+    map: String,
+    colormap: ColorMap,
+    picture: TextureHandle,
+    /// Width / height of the picture.
+    aspect: f32,
+    /// Where the patches lie on the picture, 0–1.
+    place: Rect,
+    maps: Vec<Option<TextureHandle>>,
+}
+
+/// Draws a tile a word.
+pub fn show(app: &mut App, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
+    let map = match &doc.state().map.source {
+        MapSource::Named(name) if doc.extent.maps.contains(name) => name.clone(),
+        _ => "relevancy.llm".to_owned(),
+    };
+    let Some(gallery) = gallery(ui, doc, words, &map) else {
+        muted(ui, "The trace has no picture.");
+        return;
+    };
+    ui.label(theme::strong_text("Every word", theme::SMALL));
+    let size = vec2(TILE, TILE / gallery.aspect.max(0.25) + LABEL);
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(6.0, 6.0);
+        for (word, texture) in words.iter().zip(&gallery.maps) {
+            tile(app, ui, doc, &gallery, (word, texture.as_ref()), size);
+        }
+    });
+}
+
+fn tile(
+    app: &mut App,
+    ui: &mut Ui,
+    doc: &Document,
+    gallery: &Gallery,
+    (word, texture): (&AnswerWord, Option<&TextureHandle>),
+    size: egui::Vec2,
+) {
+    let ink = ink(ui);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    let on = word.is_chosen(&doc.state().map.queries);
+    let name = format!("Map of {}", word.text);
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));
+    if !ui.is_rect_visible(rect) {
+        return;
+    }
+    let picture = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - LABEL));
+    let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+    let dim = Color32::from_gray(if texture.is_some() { 255 } else { 90 });
+    ui.painter().image(gallery.picture.id(), picture, whole, dim);
+    if let Some(texture) = texture {
+        let at = |point: egui::Pos2| picture.min + point.to_vec2() * picture.size();
+        let patches = Rect::from_min_max(at(gallery.place.min), at(gallery.place.max));
+        ui.painter().image(texture.id(), patches, whole, Color32::WHITE);
+    }
+    let stroke = if on {
+        egui::Stroke::new(1.5, ink.accent)
+    } else if response.hovered() {
+        egui::Stroke::new(1.0, ink.hover)
+    } else {
+        egui::Stroke::NONE
+    };
+    ui.painter().rect_stroke(picture, 2.0, stroke, egui::StrokeKind::Inside);
+    let label = Rect::from_min_max(pos2(rect.left(), picture.bottom()), rect.max);
+    let color = if on { ink.accent } else { ink.text };
+    let font = theme::plain(theme::SMALL);
+    text_in(ui, label, Align2::CENTER_CENTER, &word.text, font, color);
+    if response.clicked() {
+        choose(app, doc, word.queries());
+    } else if response.hovered() {
+        app.preview = Some(Command::SetQueries(word.queries()));
+    }
+    if texture.is_none() {
+        response.on_hover_text("Not computed yet: choose the word, then the method above.");
+    }
+}
+
+/// The textures, made where the trace, the map or the colours changed.
+fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<Arc<Gallery>> {
+    let id = egui::Id::unique("relevancy gallery");
+    let colormap = doc.state().colormap;
+    let colormap = if colormap.is_diverging() { ColorMap::Inferno } else { colormap };
+    if let Some(kept) = ui.data(|data| data.get_temp::<Arc<Gallery>>(id))
+        && kept.trace == doc.trace.id()
+        && kept.map == map
+        && kept.colormap == colormap
+    {
+        return Some(kept);
+    }
+    let trace = &doc.trace;
+    let span = *trace.meta().spans.first()?;
+    let (picture, [width, height]) = small_picture(trace, span.picture as usize)?;
+    let load = |name: String, image| ui.ctx().load_texture(name, image, TextureOptions::LINEAR);
+    let maps = words
+        .iter()
+        .map(|word| {
+            let row = mean_row(trace, map, &word.tokens)?;
+            let image = glow(&row, trace, &span, colormap)?;
+            Some(load(format!("relevancy of {}", word.text), image))
+        })
+        .collect();
+    let rect = span.preprocessed_rect;
+    let share = |value: f64, whole: u32| value as f32 / whole as f32;
+    let place = Rect::from_min_max(
+        pos2(share(rect.x, width), share(rect.y, height)),
+        pos2(share(rect.x + rect.width, width), share(rect.y + rect.height, height)),
+    );
+    let gallery = Arc::new(Gallery {
+        trace: trace.id(),
+        map: map.to_owned(),
+        colormap,
+        picture: load("relevancy picture".into(), picture),
+        aspect: width as f32 / height as f32,
+        place,
+        maps,
+    });
+    ui.data_mut(|data| data.insert_temp(id, Arc::clone(&gallery)));
+    Some(gallery)
+}
+
+/// What the model saw, every few pixels, and its size.
+fn small_picture(trace: &Trace, picture: usize) -> Option<(ColorImage, [u32; 2])> {
+    let view = trace.picture_preprocessed(picture)?;
+    let step = (view.width.max(view.height) as usize).div_ceil(PICTURE_PX).max(1);
+    let [width, height] = [view.width as usize, view.height as usize];
+    let size = [width.div_ceil(step), height.div_ceil(step)];
+    let mut rgb = Vec::with_capacity(size[0] * size[1] * 3);
+    for y in (0..height).step_by(step) {
+        for x in (0..width).step_by(step) {
+            rgb.extend_from_slice(&view.rgb[(y * width + x) * 3..][..3]);
+        }
+    }
+    Some((ColorImage::from_rgb(size, &rgb), [view.width, view.height]))
+}
+
+/// A map whose opacity follows its value; `None` where there is nothing in it.
+fn glow(row: &[f32], trace: &Trace, span: &ImageSpan, colormap: ColorMap) -> Option<ColorImage> {
+    let values = if row.len() == trace.shape().positions {
+        row.get(span.keys())?
+    } else {
+        row.get(..span.patches())?
+    };
+    let largest = values.iter().copied().fold(0.0, f32::max);
+    if largest <= 0.0 {
+        return None;
+    }
+    let pixels = values
+        .iter()
+        .map(|value| {
+            let share = (value / largest).clamp(0.0, 1.0);
+            color_of(colormap, share).gamma_multiply(share)
+        })
+        .collect();
+    Some(ColorImage::new([span.columns as usize, span.rows as usize], pixels))
+}
