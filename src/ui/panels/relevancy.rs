@@ -1,8 +1,8 @@
 //! What does each word rest on? Relevancy of the answer: picture, question or what was said before.
 //!
 //! The list is the reliance strip and the coloured answer in one: a row a word, shaded by how much of
-//! it rests on the picture, with the shares beside it. Below it the question's words stand against
-//! the picture for the chosen words, then every word's map. Maps that are not there yet are computed
+//! it rests on the picture, with the shares beside it. A second panel sets the question's words
+//! against the picture for the chosen words, and shows every word's map. Maps that are not there yet are computed
 //! on the model's thread, as a task with its progress and a cancel.
 
 use super::matrix::color_of;
@@ -10,8 +10,9 @@ use super::relevancy_gallery;
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
 use crate::model::{RelevancyMethod, RelevancyRequest};
 use crate::trace::{AnswerIndex, TokenKind, Trace, TraceId};
-use crate::ui::app::App;
+use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
+use crate::ui::layout::Pane;
 use crate::ui::tasks::{self, Outcome};
 use crate::ui::theme;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
@@ -107,7 +108,22 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         for word in words.iter() {
             word_row(app, ui, &doc, word);
         }
-        hairline(ui);
+    });
+}
+
+/// Draws the panel beside it: the question's words for the chosen word, and every word's map.
+pub fn show_words(app: &mut App, ui: &mut Ui) {
+    let doc = app.doc().cloned();
+    let has = |doc: &Document| doc.trace.map_names().contains(&RelevancyMethod::Llm.map_name());
+    let Some(doc) = doc.filter(has) else {
+        muted(
+            ui,
+            "Which words of the question a word rests on, and every word's map: compute relevancy first.",
+        );
+        return;
+    };
+    egui::ScrollArea::vertical().id_salt("relevancy words").show(ui, |ui| {
+        let words = answer(ui, &doc.trace);
         question(app, ui, &doc, &words);
         hairline(ui);
         relevancy_gallery::show(app, ui, &doc, &words);
@@ -196,7 +212,7 @@ pub fn compute(app: &mut App, doc: &Document, methods: &[RelevancyMethod], token
         tokens: tokens.to_vec(),
         ..RelevancyRequest::of(methods.iter().copied())
     };
-    let first = methods.first().copied();
+    let (first, methods_asked) = (methods.first().copied(), methods.len());
     tasks::start_on_model(app, "Relevancy", move |engine, reporter, cancel| {
         let (found, _) = engine.relevancy(&trace, &request, cancel, &mut |progress| {
             reporter.say(progress.stage.to_string());
@@ -213,8 +229,15 @@ pub fn compute(app: &mut App, doc: &Document, methods: &[RelevancyMethod], token
             doc.replace(found, false);
             doc.path = path.or(doc.path.take());
             let doc = doc.clone();
+            if app.doc().is_none_or(|shown| shown.id != id) {
+                return;
+            }
+            app.send(Intent::ShowPanel(Pane::WhyWord));
+            // What is looked at stays, unless it is something else than relevancy.
             let is_map = MAPS.iter().find(|(method, ..)| Some(*method) == first);
-            if let (Some((method, ..)), true) = (is_map, app.doc().is_some_and(|d| d.id == id)) {
+            let asked_for_one =
+                methods_asked == 1 || doc.state().map.source == MapSource::Attention;
+            if let (Some((method, ..)), true) = (is_map, asked_for_one) {
                 show_map(app, &doc, *method);
             }
         }) as Outcome)

@@ -2,6 +2,7 @@
 
 use super::super::{HeadOrder, ImageForm, MapSource, Queries, QueryKind, ViewKind, ViewState};
 use super::caption::token_text;
+use crate::analysis::relevancy::TextRelevancy;
 use crate::trace::{AnswerIndex, Rect, STAT_COUNT, Stat, TokenKind, Trace};
 
 /// Layers or heads along an edge.
@@ -231,7 +232,7 @@ fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
 fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
     const WORDS: usize = 3;
     let MapSource::Named(name) = &state.map.source else { return Vec::new() };
-    let (meta, positions) = (trace.meta(), trace.shape().positions);
+    let positions = trace.shape().positions;
     let answers = match state.map.queries.kind {
         QueryKind::Answer => state.map.queries.set.members(trace.shape().generated as u32),
         QueryKind::Position => Vec::new(),
@@ -249,42 +250,16 @@ fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
     let count = answers.len().max(1) as f32;
     mean.iter_mut().for_each(|value| *value /= count);
 
-    let image = meta
-        .spans
-        .iter()
-        .flat_map(|span| mean.get(span.keys()).unwrap_or_default())
-        .copied()
-        .fold(0.0, f32::max);
-    let mut words: Vec<Bar> = question_words(trace)
+    let text = TextRelevancy::of(&mean, trace);
+    let image = text.patch_max;
+    let mut words: Vec<Bar> = text
+        .words
         .into_iter()
-        .map(|(label, keys)| {
-            let sum: f32 = keys.iter().filter_map(|&key| mean.get(key)).sum();
-            Bar { label, value: sum / keys.len().max(1) as f32, is_image: false }
-        })
+        .map(|word| Bar { label: token_text(&word.text), value: word.value, is_image: false })
         .collect();
     words.sort_by(|a, b| b.value.total_cmp(&a.value));
     words.truncate(WORDS);
     words.push(Bar { label: "image, strongest patch".into(), value: image, is_image: true });
     words.sort_by(|a, b| b.value.total_cmp(&a.value));
     words
-}
-
-/// The words of the last question with the positions of their tokens.
-fn question_words(trace: &Trace) -> Vec<(String, Vec<usize>)> {
-    let meta = trace.meta();
-    let mut words: Vec<(Option<u32>, String, Vec<usize>)> = Vec::new();
-    for key in meta.question_keys() {
-        let token = &meta.tokens[key];
-        if token.kind != TokenKind::Question || token.word.is_none() {
-            continue;
-        }
-        match words.last_mut() {
-            Some((word, text, keys)) if *word == token.word => {
-                text.push_str(&token_text(&token.text));
-                keys.push(key);
-            }
-            _ => words.push((token.word, token_text(&token.text), vec![key])),
-        }
-    }
-    words.into_iter().map(|(_, text, keys)| (text, keys)).collect()
 }
