@@ -73,10 +73,10 @@ panes! {
     Ranking Upper "Best heads" panels::ranking::show,
     /// One bar for each head of the layer.
     HeadStrip Middle "Heads of the layer" panels::head_strip::show,
-    /// Question words behind a word of the answer, and every word's map.
-    WhyWord Lower "Why this word" panels::relevancy::show_words,
     /// Exact values.
     Numbers Lower "Numbers" panels::numbers::show,
+    /// Question words behind a word of the answer, and every word's map.
+    WhyWord Lower "Why this word" panels::relevancy::show_words,
     /// How the map is drawn.
     Look Lower "Look" panels::look::show,
     /// Kept views.

@@ -200,7 +200,7 @@ fn show_map(app: &mut App, doc: &Document, method: RelevancyMethod) {
         next.view = ViewKind::Overlay;
     }
     if next.map.queries.kind != QueryKind::Answer {
-        next.map.queries = Queries::answer(crate::ui::document::telling_token(&doc.trace));
+        next.map.queries = Queries::answer(crate::view::telling_token(&doc.trace));
     }
     app.command(Command::Replace(Box::new(next)));
 }
