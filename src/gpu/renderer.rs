@@ -304,7 +304,8 @@ impl Renderer {
         let room = [width, height.saturating_sub(dress.reserved_px).max(1)];
         let nearer = dress.is_passing.then(|| nearer_alone(scene.state));
         let laid_out = Scene { state: nearer.as_ref().unwrap_or(scene.state), ..*scene };
-        let mut figure = lay_out(&laid_out, room, &content, readout);
+        let said = if dress.is_passing { readout.of_first() } else { readout };
+        let mut figure = lay_out(&laid_out, room, &content, said);
         figure.size = target.size();
         figure.fills.extend_from_slice(&dress.fills);
         figure.labels.extend_from_slice(&dress.labels);

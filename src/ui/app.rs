@@ -173,6 +173,10 @@ pub struct App {
     /// Whether the ranking is over all open traces of the model.
     pub rank_over_all: bool,
     pub host: Vec<HostRequest>,
+    /// What is done is being noted.
+    pub(super) take: Option<super::take::Take>,
+    /// What the window is to present next.
+    pub presents: Option<Box<super::present::PresentOptions>>,
     pub counters: Counters,
     pub(super) fade: Option<super::fade::Fade>,
     next_notice: u64,
@@ -221,6 +225,8 @@ impl App {
             rank: 0,
             rank_over_all: false,
             host: Vec::new(),
+            take: None,
+            presents: None,
             counters: Counters::default(),
             fade: None,
             next_notice: 0,
@@ -289,6 +295,7 @@ impl App {
         }
         if !ctx.will_discard() {
             self.finish(&ctx);
+            acts::show::note(self);
         }
     }
 

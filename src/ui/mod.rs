@@ -32,6 +32,7 @@ mod samples;
 pub mod shortcuts;
 pub mod stage;
 mod start;
+mod take;
 pub mod tasks;
 pub mod theme;
 pub mod transport;

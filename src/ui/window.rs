@@ -5,6 +5,7 @@
 
 use super::app::{App, HostRequest};
 use super::host::{Host, HostOptions, new_context, prepare};
+use super::present::{PresentOptions, Presentation};
 use crate::gpu::{Gpu, GpuOptions};
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;
@@ -25,6 +26,8 @@ const MIN_SIZE: [f64; 2] = [480.0, 360.0];
 enum Wakeup {
     /// A frame is wanted at this time.
     Frame(Instant),
+    /// The same for the presentation.
+    Stage(Instant),
     /// Assistive technology.
     Accessibility(accesskit_winit::Event),
 }
@@ -51,6 +54,7 @@ pub fn run(options: HostOptions, gpu: GpuOptions, timings: bool) -> anyhow::Resu
         options: Some(options),
         open: None,
         next: None,
+        presentation: None,
         failure: None,
         timings,
     };
@@ -70,6 +74,7 @@ struct Program {
     gpu: GpuOptions,
     options: Option<HostOptions>,
     open: Option<Open>,
+    presentation: Option<Presentation>,
     /// When the next frame is wanted.
     next: Option<Instant>,
     failure: Option<anyhow::Error>,
@@ -181,6 +186,24 @@ impl Program {
         event_loop.exit();
     }
 
+    fn present(&mut self, options: PresentOptions, event_loop: &ActiveEventLoop) {
+        let proxy = self.proxy.clone();
+        let wake = Arc::new(move |at| {
+            // A loop that has ended needs no frames.
+            let _ = proxy.send_event(Wakeup::Stage(at));
+        });
+        let options = PresentOptions { gpu: self.gpu.clone(), ..options };
+        match Presentation::open(event_loop, options, wake) {
+            Ok(presentation) => self.presentation = Some(presentation),
+            Err(error) => {
+                if let Some(open) = &mut self.open {
+                    open.host.app.notify(format!("{error:#}"), true);
+                    open.host.ctx.request_repaint();
+                }
+            }
+        }
+    }
+
     fn draw(&mut self, event_loop: &ActiveEventLoop) {
         self.next = None;
         let Some(open) = &mut self.open else { return };
@@ -197,6 +220,9 @@ impl Program {
         }
         for request in std::mem::take(&mut open.host.app.host) {
             open.serve(request, event_loop);
+        }
+        if let Some(options) = open.host.app.presents.take() {
+            self.present(*options, event_loop);
         }
     }
 }
@@ -315,6 +341,11 @@ impl ApplicationHandler<Wakeup> for Program {
     fn user_event(&mut self, _event_loop: &ActiveEventLoop, event: Wakeup) {
         match event {
             Wakeup::Frame(at) => self.wants_frame(at),
+            Wakeup::Stage(at) => {
+                if let Some(presentation) = &mut self.presentation {
+                    presentation.wants_frame(at);
+                }
+            }
             Wakeup::Accessibility(event) => {
                 if let Some(open) = &mut self.open
                     && let accesskit_winit::WindowEvent::ActionRequested(request) =
@@ -327,7 +358,12 @@ impl ApplicationHandler<Wakeup> for Program {
         }
     }
 
-    fn window_event(&mut self, event_loop: &ActiveEventLoop, _id: WindowId, event: WindowEvent) {
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, id: WindowId, event: WindowEvent) {
+        if let Some(presentation) = &mut self.presentation
+            && presentation.window_event(id, &event)
+        {
+            return;
+        }
         let Some(open) = &mut self.open else { return };
         let answer = open.input.on_window_event(&open.window, &event);
         match event {
@@ -339,6 +375,16 @@ impl ApplicationHandler<Wakeup> for Program {
     }
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        if let Some(over) = self.presentation.take_if(|presentation| presentation.is_over())
+            && let Some(open) = &mut self.open
+        {
+            if let Some(error) = over.error() {
+                open.host.app.notify(error, true);
+            }
+            open.window.focus_window();
+            open.host.ctx.request_repaint();
+        }
+        let stage = self.presentation.as_mut().and_then(Presentation::about_to_wait);
         let flow = match (self.next, &self.open) {
             (Some(at), Some(open)) if at <= Instant::now() => {
                 open.window.request_redraw();
@@ -347,6 +393,11 @@ impl ApplicationHandler<Wakeup> for Program {
             }
             (Some(at), _) => ControlFlow::WaitUntil(at),
             (None, _) => ControlFlow::Wait,
+        };
+        let flow = match (flow, stage) {
+            (ControlFlow::WaitUntil(own), Some(stage)) => ControlFlow::WaitUntil(own.min(stage)),
+            (_, Some(stage)) => ControlFlow::WaitUntil(stage),
+            (flow, None) => flow,
         };
         event_loop.set_control_flow(flow);
     }

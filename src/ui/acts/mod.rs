@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod files;
+pub mod show;
 pub mod view;
 pub mod window;
 

@@ -12,6 +12,9 @@ const MIN_FONT_SCALE: f32 = 0.5;
 pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
     // Theme, type size and layout are applied where the next frame begins.
     ctx.request_repaint();
+    if matches!(act, Act::Present | Act::RecordFilm | Act::RecordTake) {
+        return super::show::perform(app, act);
+    }
     let settings = &mut app.settings;
     match act {
         Act::Palette => app.palette.toggle(),

@@ -3,37 +3,38 @@
 use super::theatre::{Ask, Theatre};
 use crate::ui::theme;
 use crate::view::{AxisSet, Command, Theme, ViewKind, ViewState};
-use egui::{Align2, Rect, RichText, Ui, vec2};
+use egui::{Rect, RichText, Ui, pos2, vec2};
 
 /// Height of a control in shares of the stage's smaller side: read and hit from two steps away.
-const HEIGHT: f32 = 0.06;
+const HEIGHT: f32 = 0.055;
+/// Width of a control with its gap in shares of its height, about.
+const MEAN_WIDTH: f32 = 2.25;
 
 /// Draws the controls; what they ask for is done at once.
-pub fn show(theatre: &mut Theatre, ui: &Ui, whole: Rect, now: f64) {
+pub fn show(theatre: &mut Theatre, ui: &mut Ui, whole: Rect, now: f64) {
     let Some(state) = theatre.explored().cloned() else { return };
     let height = whole.width().min(whole.height()) * HEIGHT;
     let ink = theme::ink(Theme::Dark);
+    let offered = offered(&state);
+    // Where they are must not depend on how wide they turned out: a hand is on its way to them.
+    let rows = ((offered.len() + 1) as f32 * MEAN_WIDTH * height / whole.width()).ceil();
+    let strip = (1.2 * rows + 0.4) * height;
+    let strip = Rect::from_min_max(pos2(whole.left(), whole.bottom() - strip), whole.max);
+    ui.painter().rect_filled(strip, 0.0, ink.panel);
     let mut commands = Vec::new();
     let mut is_over = false;
-    egui::Area::new(egui::Id::unique("explore"))
-        .anchor(Align2::CENTER_BOTTOM, vec2(0.0, -0.4 * height))
-        .show(ui.ctx(), |ui| {
-            egui::Frame::new()
-                .fill(ink.panel)
-                .corner_radius(0.2 * height)
-                .inner_margin(0.2 * height)
-                .show(ui, |ui| {
-                    ui.horizontal_wrapped(|ui| {
-                        ui.spacing_mut().item_spacing = vec2(0.15 * height, 0.15 * height);
-                        for (text, is_on, command) in offered(&state) {
-                            if button(ui, &text, is_on, height) {
-                                commands.push(command);
-                            }
-                        }
-                        is_over = button(ui, "Return", false, height);
-                    });
-                });
+    let inside = strip.shrink(0.25 * height);
+    ui.scope_builder(egui::UiBuilder::new().max_rect(inside), |ui| {
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(0.15 * height, 0.15 * height);
+            for (text, is_on, command) in offered {
+                if button(ui, &text, is_on, height) {
+                    commands.push(command);
+                }
+            }
+            is_over = button(ui, "Return", false, height);
         });
+    });
     for command in &commands {
         theatre.explore(command);
     }

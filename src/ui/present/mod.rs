@@ -4,6 +4,7 @@
 //! the presenter's; the stage keeps its last good picture. What moves is drawn by the recorder's
 //! painter, so that a talk and its film look the same.
 
+mod awake;
 mod controls;
 mod talk;
 pub mod theatre;
@@ -11,4 +12,4 @@ mod window;
 
 pub use talk::{Talk, TalkAct};
 pub use theatre::{Theatre, View};
-pub use window::{PresentOptions, run};
+pub use window::{PresentOptions, Presentation, run};

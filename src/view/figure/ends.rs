@@ -167,6 +167,18 @@ pub struct Readout {
     pub contours: [Option<[f64; 4]>; 2],
 }
 
+impl Readout {
+    /// What is known of the first map alone.
+    #[must_use]
+    pub const fn of_first(self) -> Self {
+        let ends = match self.ends {
+            Ends::Two([first, _]) => Ends::One(first),
+            other => other,
+        };
+        Self { ends, contours: [self.contours[0], None] }
+    }
+}
+
 impl From<Ends> for Readout {
     fn from(ends: Ends) -> Self {
         Self { ends, contours: [None; 2] }
