@@ -337,7 +337,7 @@ fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
 fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<Finished> {
     let not_a_picture = || {
         format!(
-            "{} is not a picture that can be read. Open a PNG, JPEG, WebP, GIF, BMP or TIFF, or a .vlmtrace file.",
+            "{} is not a picture that can be read. Open a PNG, JPEG, WebP, GIF, BMP or TIFF, or a .vlmtrace file",
             picture.name
         )
     };

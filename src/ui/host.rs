@@ -10,6 +10,7 @@ use super::start::{self, Prepared};
 use super::{panels, theme};
 use crate::gpu::Gpu;
 use crate::settings::Settings;
+use crate::view::Theme;
 use egui::mutex::RwLock;
 use egui::{Context, FullOutput, RawInput, TexturesDelta};
 use egui_wgpu::ScreenDescriptor;
@@ -56,6 +57,15 @@ impl Frame {
         let jobs = ctx.tessellate(shapes, pixels_per_point);
         Self { platform: platform_output, jobs, scale: pixels_per_point, textures: textures_delta }
     }
+}
+
+/// What lies between the panels: the colour of hairlines. The format stores bytes as they are, so it
+/// is not decoded.
+fn clear_color(ctx: &Context) -> wgpu::Color {
+    let dark = ctx.theme() == egui::Theme::Dark;
+    let hairline = theme::ink(if dark { Theme::Dark } else { Theme::Light }).hairline;
+    let [r, g, b] = [hairline.r(), hairline.g(), hairline.b()].map(|c| f64::from(c) / 255.0);
+    wgpu::Color { r, g, b, a: 1.0 }
 }
 
 /// A painter of a device, for targets of a format without sRGB encoding.
@@ -111,7 +121,7 @@ impl Host {
 
     /// Paints a frame.
     pub fn paint(&self, frame: Frame, view: &wgpu::TextureView, size: [u32; 2]) {
-        paint(&self.gpu, &self.painter, frame, view, size);
+        paint(&self.gpu, &self.painter, frame, view, size, clear_color(&self.ctx));
     }
 
     /// Takes a frame that is not painted: its textures are kept for the next one.
@@ -148,6 +158,7 @@ pub(super) fn paint(
     mut frame: Frame,
     view: &wgpu::TextureView,
     size: [u32; 2],
+    clear: wgpu::Color,
 ) {
     let mut painter = painter.write();
     let (device, queue) = (&gpu.device, &gpu.queue);
@@ -168,7 +179,7 @@ pub(super) fn paint(
                 depth_slice: None,
                 resolve_target: None,
                 ops: wgpu::Operations {
-                    load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                    load: wgpu::LoadOp::Clear(clear),
                     store: wgpu::StoreOp::Store,
                 },
             })],

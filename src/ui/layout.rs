@@ -91,6 +91,16 @@ impl Pane {
         Self::ALL.iter().copied().filter(|pane| pane.place() == place).collect()
     }
 
+    /// Draws its surface; the stage's picture has its own.
+    pub fn fill(self, app: &App, ui: &Ui, rect: egui::Rect) {
+        let ink = widgets::ink(ui);
+        if self != Self::Stage {
+            ui.painter().rect_filled(rect, 0.0, ink.panel);
+        } else if app.doc().is_none() || app.stage.texture().is_none() {
+            ui.painter().rect_filled(rect, 0.0, ink.stage);
+        }
+    }
+
     const fn is_bare(self) -> bool {
         matches!(self.place(), Place::Bare)
     }
@@ -224,10 +234,8 @@ struct Dock<'a> {
 
 impl Behavior<Pane> for Dock<'_> {
     fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
-        let ink = widgets::ink(ui);
         let rect = ui.max_rect();
-        let fill = if *pane == Pane::Stage { ink.stage } else { ink.panel };
-        ui.painter().rect_filled(rect, 0.0, fill);
+        pane.fill(self.app, ui, rect);
         let margin = if *pane == Pane::Stage { 0.0 } else { 3.0 * theme::GRID };
         let inner = rect.shrink(margin);
         let builder =

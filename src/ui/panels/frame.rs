@@ -19,7 +19,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         .show(ui, |ui| title::show(app, ui));
     let narrow = ui.ctx().content_rect().width() < NARROW;
     app.is_narrow = narrow;
-    egui::CentralPanel::default().frame(Frame::new().fill(ink.hairline)).show(ui, |ui| {
+    // The lines between panels are the colour that the window was cleared with: a fill of the whole
+    // window costs a software renderer a third of a frame.
+    egui::CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
         ui.spacing_mut().item_spacing = egui::Vec2::ZERO;
         if narrow {
             narrow_panels(app, ui);
@@ -74,13 +76,11 @@ fn narrow_panels(app: &mut App, ui: &mut Ui) {
         (Pane::Stage, Rect::from_min_max(whole.min, pos2(whole.right(), split - 1.0)), 0.0),
         (Pane::Tokens, Rect::from_min_max(pos2(whole.left(), split), whole.max), 8.0),
     ];
-    let ink = widgets::ink(ui);
     for (pane, rect, margin) in parts {
         if rect.height() < 8.0 {
             continue;
         }
-        let fill = if pane == Pane::Stage { ink.stage } else { ink.panel };
-        ui.painter().rect_filled(rect, 0.0, fill);
+        pane.fill(app, ui, rect);
         let layout = egui::Layout::top_down(egui::Align::Min);
         let builder = egui::UiBuilder::new().max_rect(rect.shrink(margin)).layout(layout);
         let mut child = ui.new_child(builder);

@@ -4,7 +4,7 @@
 use super::matrix::quantity_name;
 use crate::ui::app::{App, Intent};
 use crate::ui::shortcuts::Act;
-use crate::ui::widgets::{hairline_below, muted, segments};
+use crate::ui::widgets::{hairline_below, ink, muted, segments};
 use crate::view::{Command, HeadOrder, Mix, Quantity, ViewKind, ViewState};
 use egui::{Align, Layout, Rect, Slider, Ui, UiBuilder, vec2};
 
@@ -17,6 +17,7 @@ pub fn show(app: &mut App, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
         return rect;
     }
     let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
+    ui.painter().rect_filled(bar, 0.0, ink(ui).stage);
     let layout = Layout::left_to_right(Align::Center);
     let inner = bar.shrink2(vec2(12.0, 0.0));
     let mut child = ui.new_child(UiBuilder::new().max_rect(inner).layout(layout));

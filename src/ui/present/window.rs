@@ -256,7 +256,7 @@ impl Screen {
         match self.surface.get_current_texture() {
             Current::Success(texture) | Current::Suboptimal(texture) => {
                 let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
-                host::paint(&gpu, &self.painter, frame, &view, size);
+                host::paint(&gpu, &self.painter, frame, &view, size, wgpu::Color::BLACK);
                 self.window.pre_present_notify();
                 gpu.queue.present(texture);
             }
