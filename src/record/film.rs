@@ -6,7 +6,7 @@
 //! showed is neither drawn nor copied again.
 
 use super::encoder::{EncodeError, Encoder};
-use super::painter::{OpenTraces, Painter};
+use super::painter::{Captions, OpenTraces, Painter};
 use crate::gpu::{Gpu, GpuError, Pending, Pixels, ReadRing, Target};
 use crate::job::CancelToken;
 use crate::view::timeline::{Moment, Timeline, Walkthrough};
@@ -136,7 +136,8 @@ impl Film<'_> {
         let frames = timeline.frames(self.fps);
         let target = Target::offscreen(gpu, self.size)?;
         let ring = ReadRing::new(gpu, self.size, IN_FLIGHT + QUEUED + 1)?;
-        let mut painter = Painter::new(gpu, self.size, self.walkthrough, self.captions)?;
+        let captions = if self.captions { Captions::Film } else { Captions::Beside };
+        let mut painter = Painter::new(gpu, self.size, self.walkthrough, captions)?;
         let mut before: Option<Moment> = None;
         let mut drawn = 0;
         for frame in 0..frames {

@@ -15,7 +15,7 @@ mod vector;
 
 pub use film::{Film, FilmError, Progress, Summary};
 pub use pack::{PackError, Packed, Unpacked, pack, unpack};
-pub use painter::{OpenTraces, Painter, StepError};
+pub use painter::{Captions, OpenTraces, Painter, StepError};
 pub use still::{Provenance, StillError, png_bytes};
 pub use subtitles::subtitles;
 pub use vector::{DrawnFrame, figure_svg};

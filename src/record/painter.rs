@@ -2,7 +2,7 @@
 
 use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceError};
-use crate::view::figure::dress::{Band, Dress, card};
+use crate::view::figure::dress::{Band, Dress, FILM_UNITS, STAGE_UNITS, card};
 use crate::view::timeline::{
     Moment, Said, Shot, Shown, Walkthrough, WalkthroughError, caption_runs,
 };
@@ -110,9 +110,19 @@ pub struct Painter {
     speaks: bool,
 }
 
+/// Where captions stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Captions {
+    /// Beside the film, as subtitles.
+    Beside,
+    /// Below the figures of a film.
+    Film,
+    /// Below the figures on a stage: larger.
+    Stage,
+}
+
 impl Painter {
-    /// For frames of one size. Captions are drawn below the figures, or (`speaks` false) left to
-    /// subtitles.
+    /// For frames of one size.
     ///
     /// # Errors
     /// If a pass cannot be built on the device.
@@ -120,15 +130,17 @@ impl Painter {
         gpu: &Arc<Gpu>,
         size: [u32; 2],
         walkthrough: &Walkthrough,
-        speaks: bool,
+        captions: Captions,
     ) -> Result<Self, GpuError> {
+        let speaks = captions != Captions::Beside;
+        let type_units = if captions == Captions::Stage { STAGE_UNITS } else { FILM_UNITS };
         let captions = walkthrough.steps.iter().filter(|_| speaks);
         Ok(Self {
             renderer: Renderer::new(Arc::clone(gpu), RendererOptions::offscreen())?,
             layers: None,
             size,
             theme: walkthrough.steps.first().map(|step| step.state.theme).unwrap_or_default(),
-            band: Band::new(size, captions.map(|step| caption_runs(&step.caption))),
+            band: Band::new(size, type_units, captions.map(|step| caption_runs(&step.caption))),
             speaks,
         })
     }

@@ -96,12 +96,14 @@ impl Take {
 /// What was looked at, with as much time as it was looked at.
 fn steps(seen: &[Seen], end: f64) -> Vec<(Step, DocumentId)> {
     let mut kept: Vec<&Seen> = Vec::new();
+    // When the last one that was kept was left.
+    let mut left = f64::NEG_INFINITY;
     for (index, one) in seen.iter().enumerate() {
         let until = seen.get(index + 1).map_or(end, |next| next.since);
-        let passed = kept.last().map_or(f64::INFINITY, |last| until - last.since);
         let is_last = index + 1 == seen.len();
-        if until - one.since >= REST_SECONDS || passed >= PASS_SECONDS || is_last {
+        if until - one.since >= REST_SECONDS || until - left >= PASS_SECONDS || is_last {
             kept.push(one);
+            left = until;
         }
     }
     let step = |(index, one): (usize, &&Seen)| {

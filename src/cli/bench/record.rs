@@ -9,7 +9,7 @@ use crate::cli::{print_json, usage};
 use crate::gpu::{Gpu, ReadRing, Target};
 use crate::job::CancelToken;
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
-use crate::record::{Film, OpenTraces, Painter};
+use crate::record::{Captions, Film, OpenTraces, Painter};
 use crate::trace::Trace;
 use crate::view::timeline::{Timeline, Walkthrough, tour};
 use anyhow::Context as _;
@@ -163,7 +163,7 @@ impl Bench<'_> {
         let target = Target::offscreen(self.gpu, self.size)?;
         let ring = ReadRing::new(self.gpu, self.size, 1)?;
         let mut painter =
-            render.add(|| Ok(Painter::new(self.gpu, self.size, walkthrough, true)?))?;
+            render.add(|| Ok(Painter::new(self.gpu, self.size, walkthrough, Captions::Film)?))?;
         let mut encoder = encode.add(|| Ok(self.format(frames).open(&self.out)?))?;
         let mut before = None;
         for frame in 0..frames {

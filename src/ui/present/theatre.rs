@@ -3,7 +3,7 @@
 use super::controls;
 use super::talk::{Talk, TalkAct, stop_name};
 use crate::gpu::{Gpu, GpuError, Target};
-use crate::record::{OpenTraces, Painter};
+use crate::record::{Captions, OpenTraces, Painter};
 use crate::ui::stage;
 use crate::ui::theme;
 use crate::view::timeline::{Moment, Said, Shot, Shown, Timeline, Walkthrough};
@@ -213,7 +213,7 @@ impl Theatre {
         let limit = self.gpu.limits().max_texture_dimension_2d;
         let size = pixels.map(|side| side.clamp(1, limit));
         if self.canvas.as_ref().is_none_or(|canvas| canvas.target.size() != size) {
-            let painter = Painter::new(&self.gpu, size, &self.walkthrough, true)?;
+            let painter = Painter::new(&self.gpu, size, &self.walkthrough, Captions::Stage)?;
             let target = Target::offscreen(&self.gpu, size)?;
             let texture = self.register(&target);
             self.canvas = texture.map(|texture| Canvas { painter, target, texture, drawn: None });

@@ -1,15 +1,19 @@
 //! What is said about a figure: the caption below it, cards before and after.
 //!
-//! Sizes are for a wall or a video that is watched from afar, not for a page: a capital letter of
-//! a caption is a thirty-fifth of the screen's smaller side high, which at ten metres still reads
-//! on a screen of 1.2 metres (5 mm a metre of distance, the usual rule for signs).
+//! Sizes are for what is watched, not for a page. On a stage a capital letter of a caption is a
+//! twenty-sixth of the screen's smaller side high: 46 mm on a screen of 1.2 metres, which at ten
+//! metres is 16 minutes of arc, the least that ISO 9241-303 allows for legible text. A film is
+//! watched from nearer, relative to its size.
 
 use super::layout::scale_of;
 use super::{Align, CAP_HEIGHT, Fill, Ink, Label, Palette, PixelRect, Run, contrast, text_width};
 
-/// Type sizes in design units.
-pub const CAPTION_UNITS: f32 = 42.0;
-const LINE_UNITS: f32 = 54.0;
+/// Type size of captions in a film, in design units.
+pub const FILM_UNITS: f32 = 42.0;
+/// Type size of captions on a stage, in design units.
+pub const STAGE_UNITS: f32 = 58.0;
+/// From line to line in shares of the type size.
+const LINE: f32 = 1.28;
 /// Between the figure's foot and the caption, and below the caption.
 const BAND_PADDING: f32 = 26.0;
 const SIDE_UNITS: f32 = 64.0;
@@ -39,15 +43,20 @@ pub struct Dress {
 pub struct Band {
     size: [u32; 2],
     scale: f32,
+    type_units: f32,
     lines: usize,
 }
 
 impl Band {
     /// For a target and all captions that will stand there; without any there is no band.
-    pub fn new(size: [u32; 2], captions: impl IntoIterator<Item = Vec<Run>>) -> Self {
+    pub fn new(
+        size: [u32; 2],
+        type_units: f32,
+        captions: impl IntoIterator<Item = Vec<Run>>,
+    ) -> Self {
         let scale = scale_of(size, 1.0);
-        let mut band = Self { size, scale, lines: 0 };
-        let lines = |runs: Vec<Run>| wrapped(&runs, band.columns(CAPTION_UNITS)).len();
+        let mut band = Self { size, scale, type_units, lines: 0 };
+        let lines = |runs: Vec<Run>| wrapped(&runs, band.columns(type_units)).len();
         band.lines = captions.into_iter().map(lines).max().unwrap_or(0);
         band
     }
@@ -57,7 +66,7 @@ impl Band {
         if self.lines == 0 {
             return 0;
         }
-        let units = LINE_UNITS * self.lines as f32 + 1.5 * BAND_PADDING;
+        let units = LINE * self.type_units * self.lines as f32 + 1.5 * BAND_PADDING;
         (units * self.scale).round().min(self.size[1] as f32 / 2.0) as u32
     }
 
@@ -74,21 +83,16 @@ impl Band {
             return dress;
         }
         let s = self.scale;
-        let lines = wrapped(runs, self.columns(CAPTION_UNITS));
+        let (type_units, line_units) = (self.type_units, LINE * self.type_units);
+        let lines = wrapped(runs, self.columns(type_units));
         let top = self.size[1] as f32 - height as f32 + BAND_PADDING * 0.5 * s;
         for (index, line) in lines.into_iter().enumerate() {
-            let middle = top + LINE_UNITS * s * (index as f32 + 0.5);
-            let baseline = middle + CAP_HEIGHT * CAPTION_UNITS * s / 2.0;
-            dress.labels.extend(centred(
-                &line,
-                self.size[0],
-                baseline,
-                CAPTION_UNITS * s,
-                |strong| {
-                    let ink = if strong { emphasis(palette) } else { palette.text };
-                    Ink::Fixed(faded(palette.background, ink, strength))
-                },
-            ));
+            let middle = top + line_units * s * (index as f32 + 0.5);
+            let baseline = middle + CAP_HEIGHT * type_units * s / 2.0;
+            dress.labels.extend(centred(&line, self.size[0], baseline, type_units * s, |strong| {
+                let ink = if strong { emphasis(palette) } else { palette.text };
+                Ink::Fixed(faded(palette.background, ink, strength))
+            }));
         }
         dress
     }
@@ -97,12 +101,12 @@ impl Band {
 /// A card: a large line and a small one, in the middle of the target.
 pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: Palette) -> Dress {
     let scale = scale_of(size, 1.0);
-    let band = Band { size, scale, lines: 0 };
+    let band = Band { size, scale, type_units: CARD_UNITS, lines: 0 };
     let runs = [Run::strong(text)];
     let mut type_units = CARD_UNITS;
     let lines = loop {
         let lines = wrapped(&runs, band.columns(type_units));
-        if lines.len() <= MOST_CARD_LINES || type_units <= CAPTION_UNITS {
+        if lines.len() <= MOST_CARD_LINES || type_units <= FILM_UNITS {
             break lines;
         }
         type_units *= 0.85;
@@ -290,8 +294,9 @@ mod tests {
             Run::strong("balloon"),
             Run::plain(", layer 3 looks at the picture most: 43 % of its attention goes to it"),
         ];
-        for size in sizes {
-            let band = Band::new(size, [runs.clone()]);
+        let kinds = [(FILM_UNITS, 36.0), (STAGE_UNITS, 26.0)];
+        for (size, (units, share)) in sizes.into_iter().flat_map(|s| kinds.map(|kind| (s, kind))) {
+            let band = Band::new(size, units, [runs.clone()]);
             let palette = Theme::Dark.palette();
             let dress = band.dress(&runs, 1.0, palette);
             let smaller = size[0].min(size[1]) as f32;
@@ -302,7 +307,7 @@ mod tests {
                 height: band.height_px() as f32,
             };
             for label in &dress.labels {
-                assert!(CAP_HEIGHT * label.size_px >= smaller / 36.0, "{size:?}: too small");
+                assert!(CAP_HEIGHT * label.size_px >= smaller / share, "{size:?}: too small");
                 assert!(whole.contains(&label.bounds()), "{size:?}: {label:?} leaves the band");
             }
             assert_eq!(dress.reserved_px, band.height_px());
@@ -314,7 +319,7 @@ mod tests {
         for theme in Theme::ALL {
             let palette = theme.palette();
             let runs = [Run::plain("a "), Run::strong("b")];
-            let band = Band::new([1920, 1080], [runs.to_vec()]);
+            let band = Band::new([1920, 1080], FILM_UNITS, [runs.to_vec()]);
             let card = card([1920, 1080], "Title", "subtitle", palette);
             for label in band.dress(&runs, 1.0, palette).labels.iter().chain(&card.labels) {
                 let Ink::Fixed(ink) = label.ink else { unreachable!("{label:?}") };
