@@ -22,8 +22,8 @@ use crate::job::CancelToken;
 use crate::trace::Trace;
 use std::sync::Arc;
 
-/// More at a time is not faster on a CPU, see docs/performance.md.
-const BATCH: usize = 4;
+/// More at a time is slower on a CPU, see docs/performance.md.
+const BATCH: usize = 3;
 /// Shorter parts lose more in the matrix products than they save in scores.
 const LEAST_PART: usize = 56;
 const MOST_PARTS: usize = 4;
