@@ -1,6 +1,6 @@
 //! What if: the edit's settings, what became of the answer, and changes to the model.
 
-use crate::analysis::diff::{Alignment, Change, Words};
+use crate::analysis::diff::{Alignment, Change, HeadDifference, Words};
 use crate::edit::Fill;
 use crate::model::KnockFrom;
 use crate::ui::app::{App, Intent};
@@ -11,7 +11,7 @@ use crate::ui::theme;
 use crate::ui::widgets::{hairline, heading, ink, muted, segments};
 use crate::view::{ColorMap, Command};
 use egui::text::{LayoutJob, TextFormat};
-use egui::{Rect, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
+use egui::{Color32, Rect, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
 
 const LISTED: usize = 5;
 
@@ -158,7 +158,7 @@ fn comparison(app: &mut App, ui: &mut Ui, doc: &Document) {
     let words = both.words.clone();
     let total: f32 = both.difference.delta_logprob.iter().sum();
     let aligned = both.difference.alignment;
-    let ranked = both.difference.ranked();
+    let (heads, ranked) = (both.difference.heads.clone(), both.difference.ranked());
     let neutral = both.difference.is_neutral();
     word_diff(ui, &words);
     delta_line(ui, total, "of the first answer");
@@ -188,7 +188,7 @@ fn comparison(app: &mut App, ui: &mut Ui, doc: &Document) {
         muted(ui, "No difference: every log-probability and every head is the same.");
         return;
     }
-    muted(ui, "Heads whose attention on the picture moved most");
+    moved(app, ui, doc, &heads);
     for head in ranked.iter().take(LISTED) {
         let text = format!(
             "layer {} · head {}    {:.3}    {:.2} → {:.2} image",
@@ -320,61 +320,117 @@ fn maps(app: &mut App, ui: &mut Ui, doc: &Document) {
             app.act(Act::EachHeadOff);
         }
     });
-    matrix(app, ui, doc);
+    effects(app, ui, doc);
 }
 
 /// Δ log p of the answer with each head off: one cell a head, 0 neutral.
-fn matrix(app: &mut App, ui: &mut Ui, doc: &Document) {
+fn effects(app: &mut App, ui: &mut Ui, doc: &Document) {
     let Some(heads) = app.probe.heads.as_ref().filter(|heads| heads.on == doc.id) else { return };
-    let (layers, count) = (doc.extent.layers.max(1), doc.extent.heads.max(1));
-    let totals = heads.totals.clone();
-    let changed = heads.changed.clone();
-    let high = totals.iter().flatten().fold(0.0_f32, |high, value| high.max(value.abs()));
-    let ink = ink(ui);
-    let side = (ui.available_width() / count as f32).clamp(4.0, 28.0);
-    let size = vec2(side * count as f32, side.min(22.0) * layers as f32);
-    let (place, response) = ui.allocate_exact_size(size, Sense::click());
-    response.widget_info(|| {
-        WidgetInfo::labeled(Role::Unknown, true, "Effect of each head: click to choose it")
-    });
-    let cell_size = vec2(size.x / count as f32, size.y / layers as f32);
-    let cell = |layer: u32, head: u32| {
-        let at = vec2(head as f32 * cell_size.x, layer as f32 * cell_size.y);
-        Rect::from_min_size(place.min + at, cell_size).shrink(0.5)
+    let grid = Grid {
+        size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
+        values: heads.totals.clone(),
+        marked: heads.changed.clone(),
+        is_signed: true,
+        name: "Effect of each head: click to choose it",
     };
-    for (index, total) in (0_u32..).zip(&totals) {
-        let rect = cell(index / count, index % count);
-        // Blue lowers the answer's probability, red raises it; the middle is exactly 0.
-        let color = match total {
-            Some(total) if high > 0.0 => {
-                super::matrix::color_of(ColorMap::Coolwarm, 0.5 + 0.5 * total / high)
-            }
-            Some(_) => super::matrix::color_of(ColorMap::Coolwarm, 0.5),
-            None => ink.raised,
-        };
-        ui.painter().rect_filled(rect, 1.0, color);
-        if changed.get(index as usize) == Some(&true) {
-            ui.painter().circle_filled(rect.center(), 2.0, egui::Color32::BLACK);
+    let changed = grid.marked.iter().filter(|changed| **changed).count();
+    match grid.show(app, ui) {
+        Some((layer, head)) => {
+            let index = (layer * grid.size[1] + head) as usize;
+            let total = grid.values.get(index).copied().flatten();
+            let text = total.map_or_else(|| "not known yet".into(), signed);
+            let flips = if grid.marked.get(index) == Some(&true) { ", another answer" } else { "" };
+            muted(ui, format!("layer {layer} · head {head} off: Δ log p {text}{flips}"));
+        }
+        None => {
+            let range = format!("±{:.2}", grid.high());
+            muted(ui, format!("Δ log p of the answer, {range}; ● another answer ({changed})"));
         }
     }
-    if let Some(at) = response.hover_pos().or(response.interact_pointer_pos()) {
+}
+
+/// How far each head's attention on the picture moved from one answer to the other.
+fn moved(app: &mut App, ui: &mut Ui, doc: &Document, heads: &[HeadDifference]) {
+    let grid = Grid {
+        size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
+        values: heads.iter().map(|head| Some(head.moved)).collect(),
+        marked: Vec::new(),
+        is_signed: false,
+        name: "How far each head moved: click to choose it",
+    };
+    match grid.show(app, ui) {
+        Some((layer, head)) => {
+            let Some(found) = heads.get((layer * grid.size[1] + head) as usize) else { return };
+            let (first, second) = (found.image_share_first, found.image_share_second);
+            let text = format!("{:.3} moved, image share {first:.2} → {second:.2}", found.moved);
+            muted(ui, format!("layer {layer} · head {head}: {text}"));
+        }
+        None => {
+            let high = grid.high();
+            muted(ui, format!("Attention that moved to other patches, 0–{high:.2} of 1"));
+        }
+    }
+}
+
+/// One cell for each head.
+struct Grid {
+    /// Layers and heads.
+    size: [u32; 2],
+    /// [L, H]; `None` where nothing is known yet.
+    values: Vec<Option<f32>>,
+    /// Cells with a dot.
+    marked: Vec<bool>,
+    /// Blue below 0, red above, 0 in the middle; else from 0 up.
+    is_signed: bool,
+    name: &'static str,
+}
+
+impl Grid {
+    /// The largest size of a number.
+    fn high(&self) -> f32 {
+        self.values.iter().flatten().fold(0.0, |high: f32, value| high.max(value.abs()))
+    }
+
+    fn color(&self, value: Option<f32>, high: f32, unknown: Color32) -> Color32 {
+        let Some(value) = value else { return unknown };
+        let share = if high > 0.0 { value / high } else { 0.0 };
+        if self.is_signed {
+            super::matrix::color_of(ColorMap::Coolwarm, 0.5 + 0.5 * share)
+        } else {
+            super::matrix::color_of(ColorMap::Inferno, share)
+        }
+    }
+
+    /// Draws it; a click chooses a head. Returns the head under the pointer.
+    fn show(&self, app: &mut App, ui: &mut Ui) -> Option<(u32, u32)> {
+        let [layers, heads] = self.size;
+        let (ink, high) = (ink(ui), self.high());
+        let side = (ui.available_width() / heads as f32).clamp(4.0, 28.0);
+        let cell_size = vec2(side, side.min(22.0));
+        let size = vec2(cell_size.x * heads as f32, cell_size.y * layers as f32);
+        let (place, response) = ui.allocate_exact_size(size, Sense::click());
+        response.widget_info(|| WidgetInfo::labeled(Role::Unknown, true, self.name));
+        let cell = |layer: u32, head: u32| {
+            let at = cell_size * vec2(head as f32, layer as f32);
+            Rect::from_min_size(place.min + at, cell_size).shrink(0.5)
+        };
+        for (index, value) in (0_u32..).zip(&self.values) {
+            let rect = cell(index / heads, index % heads);
+            ui.painter().rect_filled(rect, 1.0, self.color(*value, high, ink.raised));
+            if self.marked.get(index as usize) == Some(&true) {
+                ui.painter().circle_filled(rect.center(), 2.0, Color32::BLACK);
+            }
+        }
+        let at = response.hover_pos().or(response.interact_pointer_pos())?;
         let share = (at - place.min) / size;
         let index =
             |share: f32, count: u32| ((share * count as f32).max(0.0) as u32).min(count - 1);
-        let (layer, head) = (index(share.y, layers), index(share.x, count));
+        let (layer, head) = (index(share.y, layers), index(share.x, heads));
         let stroke = Stroke::new(1.5, ink.hover);
         ui.painter().rect_stroke(cell(layer, head), 1.0, stroke, StrokeKind::Outside);
-        let total = totals.get((layer * count + head) as usize).copied().flatten();
-        let text = total.map_or_else(|| "not known yet".into(), signed);
-        let flips = changed.get((layer * count + head) as usize) == Some(&true);
-        let flips = if flips { ", another answer" } else { "" };
-        muted(ui, format!("layer {layer} · head {head} off: Δ log p {text}{flips}"));
         if response.clicked() {
             app.command(Command::SetLayerHead(layer, head));
         }
-    } else {
-        let flips = changed.iter().filter(|changed| **changed).count();
-        let range = format!("±{high:.2}");
-        muted(ui, format!("Δ log p of the answer, {range}; ● another answer ({flips})"));
+        Some((layer, head))
     }
 }
