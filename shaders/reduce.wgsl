@@ -47,19 +47,18 @@ fn fold(sum: f32, value: f32, by_max: bool) -> f32 {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
     let patch_index = id.x;
-    let plane = id.y;
+    // Heads along y, layers along z, as far as they are kept: no division finds them.
+    let plane = id.z * params.head_count + id.y;
     if patch_index >= params.patches {
         return;
     }
     var layers = vec2u(0u, params.layer_count);
     var heads = vec2u(0u, params.head_count);
-    if params.keep == 1u {
-        heads = vec2u(plane, plane + 1u);
-    } else if params.keep == 2u {
-        let layer = plane / params.head_count;
-        let head = plane % params.head_count;
-        layers = vec2u(layer, layer + 1u);
-        heads = vec2u(head, head + 1u);
+    if params.keep != 0u {
+        heads = vec2u(id.y, id.y + 1u);
+    }
+    if params.keep == 2u {
+        layers = vec2u(id.z, id.z + 1u);
     }
     let head_max = (params.maxima & 1u) != 0u;
     let layer_max = (params.maxima & 2u) != 0u;

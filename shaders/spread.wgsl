@@ -37,11 +37,13 @@ struct Place {
 }
 
 fn place(position: vec4f) -> Place {
-    let at = vec2u(position.xy);
-    let cell_texels = params.grid * params.texels;
-    let cell = at / cell_texels;
-    let whole = cell + params.first_cell;
-    return Place(whole.y * params.cells.x + whole.x, at - cell * cell_texels);
+    // Floats, for dividing integers takes longer than all the rest; a texel's centre is half a
+    // texel from the next cell, so that rounding never crosses over.
+    let cell_texels = vec2f(params.grid * params.texels);
+    let cell = floor(position.xy / cell_texels);
+    let whole = vec2u(cell) + params.first_cell;
+    let texel = vec2u(floor(position.xy) - cell * cell_texels);
+    return Place(whole.y * params.cells.x + whole.x, texel);
 }
 
 fn range_of(plane: u32) -> vec2f {

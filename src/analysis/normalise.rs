@@ -62,10 +62,7 @@ impl Scaling {
         let [low, high] = match self.rule {
             RangeRule::Fixed { low, high } => return [low, high],
             RangeRule::Percentile { low, high } => [percentile(map, low), percentile(map, high)],
-            RangeRule::PerMap | RangeRule::Shared => {
-                let first = map.first().copied().unwrap_or(0.0);
-                map.iter().fold([first; 2], |[low, high], &value| [low.min(value), high.max(value)])
-            }
+            RangeRule::PerMap | RangeRule::Shared => extremes(map),
         };
         if self.symmetric {
             // Never empty, so that 0 lies in the middle of a difference of equals.
@@ -93,6 +90,25 @@ impl Scaling {
     pub const fn is_logarithmic(&self) -> bool {
         self.logarithmic && !self.symmetric
     }
+}
+
+/// The smallest and the largest value; [0, 0] of none.
+fn extremes(map: &[f32]) -> [f32; 2] {
+    /// Independent of each other, so that a wall's half a million numbers do not wait in one row.
+    const LANES: usize = 8;
+    let first = map.first().copied().unwrap_or(0.0);
+    let (mut lows, mut highs) = ([first; LANES], [first; LANES]);
+    let chunks = map.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for ((low, high), &value) in lows.iter_mut().zip(&mut highs).zip(chunk) {
+            *low = low.min(value);
+            *high = high.max(value);
+        }
+    }
+    let low = lows.iter().chain(rest).fold(first, |low, &value| low.min(value));
+    let high = highs.iter().chain(rest).fold(first, |high, &value| high.max(value));
+    [low, high]
 }
 
 /// The rank (counted from 0) of a percentile among `count` values: the nearest.

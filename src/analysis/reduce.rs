@@ -28,7 +28,7 @@ impl Fold {
     }
 
     pub(super) fn finish(self, sums: &mut [f32], count: usize) {
-        if self == Self::Mean {
+        if self == Self::Mean && count != 1 {
             sums.iter_mut().for_each(|sum| *sum /= count as f32);
         }
     }
@@ -70,10 +70,16 @@ pub struct Reduction {
 impl Reduction {
     /// Number of maps that come out.
     pub fn planes(&self) -> usize {
+        self.kept().iter().product::<u32>() as usize
+    }
+
+    /// Heads and layers that are kept apart.
+    pub const fn kept(&self) -> [u32; 2] {
+        let (layers, heads) = (self.layers.len() as u32, self.heads.len() as u32);
         match self.keep {
-            Keep::One => 1,
-            Keep::Heads => self.heads.len(),
-            Keep::LayersHeads => self.layers.len() * self.heads.len(),
+            Keep::One => [1, 1],
+            Keep::Heads => [heads, 1],
+            Keep::LayersHeads => [heads, layers],
         }
     }
 
@@ -139,14 +145,14 @@ pub fn reduce(trace: &Trace, reduction: &Reduction, keys: &[u32]) -> Option<Vec<
     };
     let patches = keys.len();
     let mut planes = vec![0.0; reduction.planes() * patches];
-    let mut weights = vec![0.0; patches];
+    let [mut weights, mut over_heads, mut over_layers] = [(); 3].map(|()| vec![0.0; patches]);
     for &row in &reduction.rows {
         let page = trace.page(row as usize)?;
         for (plane, out) in planes.chunks_exact_mut(patches.max(1)).enumerate() {
             let (layers, heads) = reduction.members(plane);
-            let mut over_layers = vec![0.0; patches];
+            over_layers.fill(0.0);
             for &layer in &reduction.layers[layers.clone()] {
-                let mut over_heads = vec![0.0; patches];
+                over_heads.fill(0.0);
                 for &head in &reduction.heads[heads.clone()] {
                     let map = layer as usize * shape.heads + head as usize;
                     reader.read(&page, map, &mut weights);

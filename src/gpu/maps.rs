@@ -13,6 +13,7 @@ use crate::analysis::normalise::Scaling;
 use crate::analysis::reduce::{Fold, Reduction, named_map, patch_keys};
 use crate::trace::{Trace, TraceId};
 use crate::view::figure::Ends;
+use half::f16;
 use std::sync::Arc;
 
 /// Where the numbers of a map come from.
@@ -179,6 +180,18 @@ impl Tile {
             ]
         };
         Some((scaled(0.0), scaled(0.5)))
+    }
+
+    /// Width and height, and every texel.
+    pub fn read(&self, gpu: &Gpu) -> Result<([u32; 2], Vec<f32>), GpuError> {
+        let size = [self.texture.width(), self.texture.height()];
+        let row = size[0] as usize * size_of::<f16>();
+        let stride = (row as u32).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
+        let bytes = super::readback::read_texture(gpu, &self.texture, stride)?;
+        let texels = bytes.chunks_exact(stride as usize).flat_map(|line| {
+            bytemuck::pod_collect_to_vec::<u8, f16>(&line[..row]).into_iter().map(f16::to_f32)
+        });
+        Ok((size, texels.collect()))
     }
 }
 
@@ -375,7 +388,7 @@ impl MapSlot {
                 &pipeline,
                 &buffers,
                 [uniforms, place.offset],
-                [self.patches as u32, reduction.planes() as u32],
+                (self.patches as u32, reduction.kept()),
             );
             drop(pass);
             work.stats.ran("reduce");

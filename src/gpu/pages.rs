@@ -223,3 +223,36 @@ impl PagePool {
         Ok(oldest.min_by_key(|(_, slot)| slot.used).map(|(at, _)| at))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::GpuOptions;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+
+    #[test]
+    fn a_pinned_page_stays_until_it_was_submitted() {
+        let gpu = Gpu::open(&GpuOptions { baseline: true, ..GpuOptions::default() }).unwrap();
+        let geometry = Geometry::named("small").unwrap();
+        let trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        let [a, b, c] = [0, 1, 2].map(|row| PageKey { trace: trace.id(), row });
+        let mut pool = PagePool::new(gpu, 1);
+        pool.fit(trace.shape()).unwrap();
+        assert_eq!(pool.capacity(), 2, "two at least, whatever the budget");
+        let upload = |pool: &mut PagePool, key| pool.upload(key, &trace).unwrap();
+
+        let (place_a, place_b) = (upload(&mut pool, a).unwrap(), upload(&mut pool, b).unwrap());
+        assert_ne!(place_a, place_b);
+        assert_eq!(upload(&mut pool, c), None, "what is read in this frame gives way to nothing");
+        assert!(pool.contains(a) && pool.contains(b) && !pool.contains(c));
+
+        pool.unpin();
+        // The page used longest ago would be `a`; using it once more keeps it.
+        assert_eq!(pool.get(a), Some(place_a));
+        assert_eq!(upload(&mut pool, c), Some(place_b));
+        assert!(pool.contains(a) && !pool.contains(b));
+        assert_eq!(upload(&mut pool, b), None, "`get` pins as well");
+        let stats = pool.stats();
+        assert_eq!((stats.uploads, stats.evictions, stats.resident_pages), (3, 1, 2));
+    }
+}

@@ -412,6 +412,16 @@ impl Renderer {
         Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
     }
 
+    /// Reads the first texture of the atlas back: width × height in texels, and the numbers (0–1)
+    /// that colours are looked up with, row by row. For tests.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    pub fn read_atlas(&self) -> Result<Option<([u32; 2], Vec<f32>)>, GpuError> {
+        let tiles = self.first.tiles();
+        tiles.first().map(|tile| tile.read(&self.gpu)).transpose()
+    }
+
     /// Reads the ranges back: one pair a plane, the shared pair, two pairs of contour levels a plane.
     ///
     /// # Errors

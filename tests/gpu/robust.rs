@@ -184,6 +184,48 @@ fn scrubbing_fetches_the_next_page_ahead() {
     assert_eq!(step(2), (0, 0), "all neighbours on the way back are there");
 }
 
+/// A window and its presentation on another screen, and a recorder with a renderer of its own: all
+/// on one device, each frame as if it were alone.
+#[test]
+fn several_targets_share_a_device() {
+    let trace = Shape { answer: 4, ..Shape::default() }.random_trace(6);
+    let lent = |size: [u32; 2]| {
+        Target::from_texture(gpu().device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("lent"),
+            size: wgpu::Extent3d { width: size[0], height: size[1], depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Bgra8UnormSrgb,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+            view_formats: &[],
+        }))
+    };
+    let targets = [
+        Target::offscreen(&gpu(), [96, 64]).unwrap(),
+        lent([96, 64]),
+        Target::offscreen(&gpu(), [41, 77]).unwrap(),
+    ];
+    let mut shared = [renderer(), renderer()];
+    let mut state = plain_state();
+    for turn in 0..8 {
+        let view = [ViewKind::Overlay, ViewKind::Wall, ViewKind::Heads, ViewKind::LayerHead];
+        state.view = view[turn / 2];
+        state.map.queries = Queries::answer(turn as u32 % 4);
+        let scene = Scene::new(&state, &trace);
+        let drawn = [0, 1, 2].map(|at: usize| {
+            let renderer = &mut shared[(turn + at) % 2];
+            assert!(renderer.frame(&scene, &targets[at]).unwrap().is_complete());
+            targets[at].read(&gpu()).unwrap()
+        });
+        assert!(drawn[0] == drawn[1], "turn {turn}: the order of channels is all that differs");
+        for (target, shared) in [(&targets[0], &drawn[0]), (&targets[2], &drawn[2])] {
+            let (alone, _) = draw(&mut renderer(), &state, &trace, target.size());
+            assert!(alone == *shared, "turn {turn}, {:?}", target.size());
+        }
+    }
+}
+
 #[test]
 fn a_live_trace_grows_under_the_same_view() {
     let shape = Shape { answer: 5, ..Shape::default() };

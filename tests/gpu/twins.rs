@@ -11,8 +11,8 @@ use vlmscope::analysis::reduce::{Fold, Keep, Reduction, difference, patch_keys, 
 use vlmscope::gpu::Renderer;
 use vlmscope::trace::Trace;
 use vlmscope::view::{
-    Aggregate, AxisSet, Blend, MapChoice, MapSource, Mix, Normalise, Queries, QueryKind, Range,
-    Second, ViewKind, ViewState,
+    Aggregate, AxisSet, Blend, Interpolation, MapChoice, MapSource, Mix, Normalise, Queries,
+    QueryKind, Range, Scale, Second, ViewKind, ViewState,
 };
 
 const RELATIVE: f32 = 1e-5;
@@ -70,7 +70,8 @@ fn scaling_of(state: &ViewState) -> Scaling {
             RangeRule::Percentile { low: low as f32, high: high as f32 }
         }
     };
-    Scaling { rule, logarithmic: false, symmetric: false }
+    let logarithmic = state.normalise.scale == Scale::Log;
+    Scaling { rule, logarithmic, symmetric: false }
 }
 
 /// Every way to fold, keep and normalise, over one trace.
@@ -285,16 +286,83 @@ fn a_named_map_takes_the_same_path() {
     assert_close(&renderer.read_planes().unwrap().unwrap(), &expected, "relevancy.llm");
 }
 
+/// What is drawn is the twin's number along the twin's range, on either scale and in every view.
+#[test]
+fn the_atlas_holds_the_twins_numbers_on_either_scale() {
+    // f16 texels between 0 and 1, a logarithm of the device's.
+    const TOLERANCE: f32 = 2e-3;
+    let shape = Shape { layers: 5, heads: 6, grids: vec![[5, 7]], ..Shape::default() };
+    let trace = shape.random_trace(31);
+    let keys = patch_keys(&trace);
+    let mut renderer = renderer();
+    let heads: Vec<u32> = (0..shape.heads).collect();
+    let kept = [
+        (ViewKind::Overlay, Keep::One, 1),
+        (ViewKind::Heads, Keep::Heads, 2),
+        (ViewKind::Wall, Keep::LayersHeads, shape.heads as usize),
+    ];
+    for (view, keep, columns) in kept {
+        let mut reduction = Reduction { keep, ..single(false) };
+        if keep != Keep::One {
+            reduction.heads.clone_from(&heads);
+        }
+        if keep == Keep::LayersHeads {
+            reduction.layers = (0..shape.layers).collect();
+        }
+        let maps = reduce(&trace, &reduction, &keys).unwrap();
+        let ranges = [
+            Range::PerMap,
+            Range::Shared,
+            Range::Fixed { min: 0.0, max: 0.03 },
+            Range::Fixed { min: 0.002, max: 0.02 },
+            Range::Percentile { low: 10.0, high: 90.0 },
+        ];
+        for (range, scale) in
+            ranges.into_iter().flat_map(|range| [(range, Scale::Linear), (range, Scale::Log)])
+        {
+            let mut state = plain_state();
+            state.view = view;
+            state.interpolation = Interpolation::Nearest;
+            state.normalise = Normalise { range, scale };
+            draw(&mut renderer, &state, &trace, [64, 48]);
+            let ([width, _], atlas) = renderer.read_atlas().unwrap().unwrap();
+            let scaling = scaling_of(&state);
+            let ends = scaling.ranges(&maps, keys.len());
+            let mut between = 0;
+            for (plane, map) in maps.chunks_exact(keys.len()).enumerate() {
+                for (patch, &value) in map.iter().enumerate() {
+                    let x = plane % columns * 7 + patch % 7;
+                    let y = plane / columns * 5 + patch / 7;
+                    let found = atlas[y * width as usize + x];
+                    let expected = scaling.apply(value, ends[plane]);
+                    assert!(
+                        (found - expected).abs() <= TOLERANCE,
+                        "{view} {range:?} {scale:?}, plane {plane}, patch {patch}: \
+                         {found} on the device, {expected} here"
+                    );
+                    between += usize::from(expected > 0.05 && expected < 0.95);
+                }
+            }
+            // Ends alone would not tell one scale from the other.
+            assert!(between > maps.len() / 10, "{view} {range:?} {scale:?}: {between}");
+        }
+    }
+}
+
 #[test]
 fn contour_levels_are_percentiles_of_each_map() {
     let shape = Shape { grids: vec![[9, 7]], ..Shape::default() };
     let trace = shape.random_trace(19);
     let keys = patch_keys(&trace);
     let mut renderer = renderer();
-    for view in [ViewKind::Overlay, ViewKind::Heads] {
+    let scales = [Scale::Linear, Scale::Log];
+    for (view, scale) in
+        scales.into_iter().flat_map(|s| [(ViewKind::Overlay, s), (ViewKind::Heads, s)])
+    {
         let mut state = plain_state();
         state.blend = Blend::Contours;
         state.view = view;
+        state.normalise.scale = scale;
         draw(&mut renderer, &state, &trace, [64, 64]);
         let reduction = match view {
             ViewKind::Heads => {

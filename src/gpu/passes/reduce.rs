@@ -117,7 +117,7 @@ impl Reduce {
     }
 
     /// Folds one page into the planes. `offsets`: of the uniforms, then of the page; then how many
-    /// patches and planes there are.
+    /// patches there are, and planes as heads × layers.
     pub fn encode(
         &self,
         gpu: &Gpu,
@@ -125,7 +125,7 @@ impl Reduce {
         pipeline: &wgpu::ComputePipeline,
         buffers: &Buffers<'_>,
         offsets: [u32; 2],
-        [patches, planes]: [u32; 2],
+        (patches, [heads, layers]): (u32, [u32; 2]),
     ) {
         let bound = group(
             &gpu.device,
@@ -141,6 +141,6 @@ impl Reduce {
         );
         pass.set_pipeline(pipeline);
         pass.set_bind_group(1, &bound, &offsets);
-        pass.dispatch_workgroups(patches.div_ceil(LANES), planes, 1);
+        pass.dispatch_workgroups(patches.div_ceil(LANES), heads, layers);
     }
 }

@@ -217,6 +217,11 @@ pub(super) fn print_peaks(figure: &mut Figure, layers: &Axis, heads: &Axis, rang
     let s = figure.scale;
     let size = TICK * s;
     let (inset, pad) = (6.0 * s, 4.0 * s);
+    let height = size + pad;
+    // All cells are equal: where one has no room, no number has to be written at all.
+    if height * 5.0 > figure.content.cell(0, 0, layers.count, heads.count).height {
+        return;
+    }
     for (index, &[_, high]) in ranges.iter().enumerate() {
         let (layer, head) = (index as u32 / heads.count, index as u32 % heads.count);
         let cell = figure.content.cell(layer, head, layers.count, heads.count);
@@ -225,10 +230,10 @@ pub(super) fn print_peaks(figure: &mut Figure, layers: &Axis, heads: &Axis, rang
         // Words where there is room; never more than half of the map's width.
         let fits = |text: &String| width(text) * 2.0 <= cell.width;
         let Some(text) = [format!("max {peak}"), peak].into_iter().find(fits) else { continue };
-        let (width, height) = (width(&text), size + pad);
+        let width = width(&text);
         let (x, y) = (cell.right() - inset - width, cell.bottom() - inset - height);
         let plate = PixelRect { x, y, width, height };
-        if height * 5.0 > cell.height || !figure.stage.contains(&plate) {
+        if !figure.stage.contains(&plate) {
             continue;
         }
         figure.fills.push(Fill { rect: plate, ink: Ink::Background, alpha: 0.8 });
