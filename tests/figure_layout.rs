@@ -419,3 +419,26 @@ fn contour_lines_differ_and_stand_out_from_black() {
         }
     }
 }
+
+/// On a tall figure the bars stand right under the picture, in its width, as one group.
+#[test]
+fn bars_stand_close_to_the_picture_on_a_tall_figure() {
+    let trace = trace();
+    let mut state = ViewState { view: ViewKind::Relevancy, ..ViewState::default() };
+    state.map.source = MapSource::Named("relevancy.llm".into());
+    state.map.queries = Queries::answer(1);
+    let content = Content::of(&state, &trace);
+    let figure = Figure::layout(&state, [1080, 1920], &content, &line(), Readout::default());
+    let title = figure
+        .labels
+        .iter()
+        .find(|label| label.runs[0].text.starts_with("question words"))
+        .expect("a title over the bars");
+    let picture = figure.content;
+    let below = title.baseline[1] - picture.bottom();
+    assert!(below > 0.0 && below <= 64.0 * figure.scale, "{below} px under the picture");
+    assert!((title.baseline[0] - picture.x).abs() < 1.0, "flush with the picture's left edge");
+    let lowest = figure.fills.iter().map(|fill| fill.rect.bottom()).fold(0.0, f32::max);
+    let (over, under) = (picture.y, 1920.0 - lowest);
+    assert!(over > 100.0 && under > 100.0, "in the middle: {over} px above, {under} px below");
+}

@@ -201,27 +201,32 @@ fn several_targets_share_a_device() {
             view_formats: &[],
         }))
     };
-    let targets = [
-        Target::offscreen(&gpu(), [96, 64]).unwrap(),
-        lent([96, 64]),
-        Target::offscreen(&gpu(), [41, 77]).unwrap(),
-    ];
-    let mut shared = [renderer(), renderer()];
+    let targets = || {
+        [
+            Target::offscreen(&gpu(), [96, 64]).unwrap(),
+            lent([96, 64]),
+            Target::offscreen(&gpu(), [41, 77]).unwrap(),
+        ]
+    };
+    let (shared, own) = (targets(), targets());
+    let mut sharing = [renderer(), renderer()];
+    let mut alone = [renderer(), renderer(), renderer()];
     let mut state = plain_state();
+    let views = [ViewKind::Overlay, ViewKind::Wall, ViewKind::Heads, ViewKind::LayerHead];
     for turn in 0..8 {
-        let view = [ViewKind::Overlay, ViewKind::Wall, ViewKind::Heads, ViewKind::LayerHead];
-        state.view = view[turn / 2];
+        state.view = views[turn / 2];
         state.map.queries = Queries::answer(turn as u32 % 4);
         let scene = Scene::new(&state, &trace);
         let drawn = [0, 1, 2].map(|at: usize| {
-            let renderer = &mut shared[(turn + at) % 2];
-            assert!(renderer.frame(&scene, &targets[at]).unwrap().is_complete());
-            targets[at].read(&gpu()).unwrap()
+            assert!(sharing[(turn + at) % 2].frame(&scene, &shared[at]).unwrap().is_complete());
+            alone[at].frame(&scene, &own[at]).unwrap();
+            let [together, expected] = [&shared[at], &own[at]].map(|t| t.read(&gpu()).unwrap());
+            assert!(together == expected, "turn {turn}, target {at}");
+            together
         });
-        assert!(drawn[0] == drawn[1], "turn {turn}: the order of channels is all that differs");
-        for (target, shared) in [(&targets[0], &drawn[0]), (&targets[2], &drawn[2])] {
-            let (alone, _) = draw(&mut renderer(), &state, &trace, target.size());
-            assert!(alone == *shared, "turn {turn}, {:?}", target.size());
+        // Labels are blended in gamma where the target allows it, so that only pictures are equal.
+        if state.view == ViewKind::Overlay {
+            assert!(drawn[0] == drawn[1], "turn {turn}: only the order of channels differs");
         }
     }
 }

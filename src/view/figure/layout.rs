@@ -39,7 +39,7 @@ const AXIS_TOP: f32 = 40.0;
 const TOKENS_LEFT: f32 = 132.0;
 const TOKENS_TOP: f32 = 58.0;
 /// Between small multiples, and the line above each.
-const TILE_GAP: f32 = 10.0;
+const TILE_GAP: f32 = 16.0;
 const TILE_LABEL: f32 = 22.0;
 /// Tiles this wide are labelled in words.
 const ROOMY_TILE: f32 = 130.0;

@@ -30,8 +30,14 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
         let top = stage.y + ((stage.height - height) / 2.0).max(0.0);
         (rest, PixelRect { x: rest.right() + GAP * s, y: top, width: PANEL * s, height })
     } else {
-        let rest = PixelRect { height: (stage.height - height - GAP * s).max(1.0), ..stage };
-        (rest, PixelRect { y: rest.bottom() + GAP * s, height, ..stage })
+        // As one group here as well, the bars as wide as the picture.
+        let tallest = (stage.height - height - GAP * s).max(1.0);
+        let picture = tallest.min(stage.width / aspect);
+        let top = stage.y + ((stage.height - picture - GAP * s - height) / 2.0).max(0.0);
+        let rest = PixelRect { y: top, height: picture, ..stage };
+        let width = (picture * aspect).max(PANEL * s).min(stage.width);
+        let x = stage.x + (stage.width - width) / 2.0;
+        (rest, PixelRect { x, y: rest.bottom() + GAP * s, width, height })
     };
     figure.labels.push(Label {
         runs: vec![Run::plain("question words against the picture")],
