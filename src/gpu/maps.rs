@@ -141,6 +141,9 @@ impl MapPasses {
     }
 }
 
+/// Width × height, and the number of every texel, row by row.
+pub type Texels = ([u32; 2], Vec<f32>);
+
 /// A texture of an atlas.
 #[derive(Clone, Debug)]
 pub(super) struct Tile {
@@ -183,7 +186,7 @@ impl Tile {
     }
 
     /// Width and height, and every texel.
-    pub fn read(&self, gpu: &Gpu) -> Result<([u32; 2], Vec<f32>), GpuError> {
+    pub fn read(&self, gpu: &Gpu) -> Result<Texels, GpuError> {
         let size = [self.texture.width(), self.texture.height()];
         let row = size[0] as usize * size_of::<f16>();
         let stride = (row as u32).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);

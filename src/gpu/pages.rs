@@ -225,6 +225,7 @@ impl PagePool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
     use crate::gpu::GpuOptions;

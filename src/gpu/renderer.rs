@@ -5,7 +5,7 @@
 
 use super::context::{Context, Kept, Ring};
 use super::frame::{Draw, Frame, fills};
-use super::maps::{MapPasses, MapSlot};
+use super::maps::{MapPasses, MapSlot, Texels};
 use super::numbers::{Matrix, Shown, Tokens};
 use super::pages::{PagePool, default_budget};
 use super::passes::{composite, cross_fade, matrix, picture, rects, text, token_matrix, wall};
@@ -417,7 +417,7 @@ impl Renderer {
     ///
     /// # Errors
     /// If the copy fails.
-    pub fn read_atlas(&self) -> Result<Option<([u32; 2], Vec<f32>)>, GpuError> {
+    pub fn read_atlas(&self) -> Result<Option<Texels>, GpuError> {
         let tiles = self.first.tiles();
         tiles.first().map(|tile| tile.read(&self.gpu)).transpose()
     }
