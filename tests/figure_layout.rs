@@ -433,7 +433,7 @@ fn bars_stand_close_to_the_picture_on_a_tall_figure() {
         .labels
         .iter()
         .find(|label| label.runs[0].text.starts_with("question words"))
-        .expect("a title over the bars");
+        .unwrap();
     let picture = figure.content;
     let below = title.baseline[1] - picture.bottom();
     assert!(below > 0.0 && below <= 64.0 * figure.scale, "{below} px under the picture");
