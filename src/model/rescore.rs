@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// More at a time is slower on a CPU, see docs/performance.md.
 const BATCH: usize = 3;
 /// Shorter parts lose more in the matrix products than they save in scores.
-const LEAST_PART: usize = 56;
+const LEAST_PART: usize = 40;
 const MOST_PARTS: usize = 4;
 /// What the keys, values and scores of a batch may take.
 const BATCH_BYTES: usize = 512 << 20;

@@ -64,6 +64,8 @@ pub enum Intent {
     CancelTask(u64),
     /// Edits, compares, changes the model.
     Probe(super::probe::Wish),
+    /// Puts the map that is shown to the test.
+    TestMaps,
     /// Brings a panel to the front.
     ShowPanel(Pane),
     /// Closes a message.
@@ -150,6 +152,8 @@ pub struct App {
     pub tasks: Tasks,
     /// What if.
     pub probe: Probe,
+    /// How maps did when the model was asked again.
+    pub scores: Option<panels::score::Scores>,
     pub layout: Option<Layout>,
     pub help_open: bool,
     pub overlay: Option<Overlay>,
@@ -206,6 +210,7 @@ impl App {
             exports: Exports::new(Arc::clone(&wake)),
             tasks: Tasks::new(wake),
             probe: Probe::default(),
+            scores: None,
             chat,
             stage,
             readings: Readings::default(),

@@ -83,6 +83,8 @@ panes! {
     Bookmarks Lower "Bookmarks" panels::bookmarks::show,
     /// Edits, comparisons, changes to the model.
     Probe Lower "What if" panels::probe::show,
+    /// Deletion and insertion curves of the shown map.
+    Score Lower "Trust" panels::score::show,
 }
 
 impl Pane {

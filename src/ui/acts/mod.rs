@@ -40,6 +40,7 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
             }
         }
         Intent::CancelTask(id) => app.tasks.cancel(id),
+        Intent::TestMaps => super::panels::score::start(app),
         Intent::Probe(wish) => probe::apply(app, wish),
         Intent::ShowPanel(pane) => window::show_panel(app, pane),
         Intent::Dismiss(id) => app.notices.retain(|notice| notice.id != id),

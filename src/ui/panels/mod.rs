@@ -16,6 +16,7 @@ pub mod probe;
 pub mod ranking;
 pub mod relevancy;
 pub mod relevancy_gallery;
+pub mod score;
 pub mod stage;
 pub mod title;
 pub mod tokens;

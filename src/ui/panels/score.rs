@@ -1,0 +1,348 @@
+//! Should I believe this map? Its deletion and insertion curves, beside those of the maps that the
+//! trace holds and of a random one, drawn while the model is asked again.
+//!
+//! What is scored is what is seen: the chosen tokens, and the map with the layers and heads that it
+//! shows just now. The curves belong to that choice and say so; they do not follow the view.
+
+use crate::analysis::boxes::{answer_words, boxes_of_word};
+use crate::analysis::methods::{Method, compute};
+use crate::analysis::reduce::{Fold, Keep, Reduction, has_bos, named_map, patch_keys, reduce};
+use crate::analysis::score::{Fit, fit};
+use crate::model::{BlankFill, Curve, Curves, ScoreRequest, builtin};
+use crate::trace::{AnswerIndex, TokenKind, Trace};
+use crate::ui::app::{App, Intent};
+use crate::ui::document::{Document, DocumentId};
+use crate::ui::widgets::{ink, muted, primary_button, text_in};
+use crate::ui::{tasks, theme};
+use crate::view::{Aggregate, AxisSet, Command, MapSource, QueryKind, ViewState};
+use egui::{Align2, Color32, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
+use std::sync::Arc;
+
+/// Half of the most: enough to see a curve's shape, quick enough to wait for.
+const STEPS: usize = 12;
+const CHART_HEIGHT: f32 = 120.0;
+const ROW: f32 = 24.0;
+const SEED: u64 = 0;
+const TASK: &str = "Testing the map";
+
+/// A map whose curves are drawn.
+#[derive(Clone, Debug)]
+struct Line {
+    title: String,
+    /// Where the view finds it; `None` for the control.
+    source: Option<MapSource>,
+    fit: Option<Fit>,
+}
+
+/// What was scored, as far as it is.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    /// The document.
+    on: DocumentId,
+    /// The word or the words.
+    text: String,
+    lines: Vec<Line>,
+    /// The curves so far.
+    pub curves: Curves,
+}
+
+/// Draws the panel.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(doc) = app.doc().cloned().filter(|doc| !doc.live && doc.meta().spans.len() == 1)
+    else {
+        muted(ui, "Ask about a picture: then its maps can be put to the test.");
+        return;
+    };
+    let (_, text) = chosen(&doc.trace, doc.state());
+    let running = app.tasks.running().iter().any(|task| task.title == TASK);
+    let asked = ui
+        .horizontal(|ui| {
+            let title = if running { "Testing…" } else { "Test this map" };
+            let clicked = primary_button(ui, title, !running).clicked();
+            muted(ui, format!("for “{text}”"));
+            clicked
+        })
+        .inner;
+    if asked {
+        app.send(Intent::TestMaps);
+    }
+    let Some(scores) = app.scores.clone().filter(|scores| scores.on == doc.id) else {
+        muted(
+            ui,
+            "Patches are blanked in the map's order and the model is asked again: where the map is right, the answer goes at once (deletion), and comes back at once (insertion). A random map is tested beside it.",
+        );
+        return;
+    };
+    egui::ScrollArea::vertical().id_salt("scores").show(ui, |ui| {
+        charts(ui, &scores);
+        muted(
+            ui,
+            format!("p(“{}”) while patches are blanked, or shown on a blank picture", scores.text),
+        );
+        ui.spacing_mut().item_spacing.y = 0.0;
+        head(ui, &scores);
+        for index in 0..scores.lines.len() {
+            row(app, ui, &scores, index);
+        }
+    });
+}
+
+/// Starts scoring what is seen.
+pub fn start(app: &mut App) {
+    let Some(doc) = app.doc().cloned().filter(|doc| !doc.live) else { return };
+    let (tokens, text) = chosen(&doc.trace, doc.state());
+    let (lines, maps) = match lines(&doc, &tokens, &text) {
+        Ok(found) => found,
+        Err(reason) => return app.notify(reason, true),
+    };
+    let request = ScoreRequest { maps, tokens, fills: vec![BlankFill::Mean], steps: STEPS };
+    let curves = Curves { total: 1, ..Curves::default() };
+    app.scores = Some(Scores { on: doc.id, text, lines, curves });
+    let (on, trace) = (doc.id, Arc::clone(&doc.trace));
+    tasks::start_on_model(app, TASK, move |engine, reporter, cancel| {
+        let found = engine.score_maps(&trace, &request, cancel, &mut |curves| {
+            reporter.progress(curves.done, curves.total);
+            let curves = curves.clone();
+            reporter.show(move |app| grow(app, on, curves));
+        })?;
+        Ok(Box::new(move |app: &mut App| grow(app, on, found)))
+    });
+}
+
+fn grow(app: &mut App, on: DocumentId, curves: Curves) {
+    if let Some(scores) = app.scores.as_mut().filter(|scores| scores.on == on) {
+        scores.curves = curves;
+    }
+}
+
+/// The answer tokens that the view has chosen (all that carry text where it shows positions), and
+/// the words that they spell.
+fn chosen(trace: &Trace, state: &ViewState) -> (Vec<usize>, String) {
+    let answers = trace.meta().answer_tokens();
+    let queries = &state.map.queries;
+    let mut tokens: Vec<usize> = match queries.kind {
+        QueryKind::Answer => queries.set.named().unwrap_or_default().to_vec(),
+        QueryKind::Position => Vec::new(),
+    }
+    .into_iter()
+    .map(|token| token as usize)
+    .filter(|&token| token < answers.len())
+    .collect();
+    if tokens.is_empty() {
+        let spoken = |&token: &usize| answers[token].kind != TokenKind::Special;
+        tokens = (0..answers.len()).filter(spoken).collect();
+    }
+    let words = answer_words(trace);
+    let of_tokens = words.iter().filter(|(_, word)| word.iter().any(|at| tokens.contains(at)));
+    let text = of_tokens.map(|(word, _)| word.as_str()).collect::<Vec<_>>().join(" ");
+    (tokens, text)
+}
+
+type Maps = Vec<(String, Vec<f32>)>;
+
+/// The shown map first, then the mean attention and the trace's own maps, the control last.
+fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Maps), String> {
+    let (trace, state) = (&doc.trace, doc.state());
+    let answers: Vec<u32> = tokens.iter().map(|&token| token as u32).collect();
+    let boxes = boxes_of_word(&builtin::boxes_of(trace), text);
+    let mut lines = Vec::new();
+    let mut maps: Maps = Vec::new();
+    let mut add = |title: String, source: Option<MapSource>, map: Vec<f32>| {
+        let fit = (!boxes.is_empty()).then(|| fit(&map, &trace.meta().spans, &boxes));
+        maps.push((title.clone(), map));
+        lines.push(Line { title, source, fit });
+    };
+    let named = |name: &str| named_map(trace, name, &answers, Fold::Mean);
+    let title = |name: &str| {
+        name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title().to_owned())
+    };
+    if state.map.source == MapSource::Attention {
+        let map = attention(trace, state, &answers)
+            .ok_or("The shown attention has no row for these tokens.")?;
+        let set = |what: &str, set: &AxisSet| {
+            set.only().map_or_else(|| format!("all {what}s"), |one| format!("{what} {one}"))
+        };
+        let shown = format!(
+            "shown: {}, {}",
+            set("layer", &state.map.layers),
+            set("head", &state.map.heads)
+        );
+        add(shown, Some(MapSource::Attention), map);
+    }
+    let mean = compute(trace, Method::Attention, 0).map_err(|error| error.to_string())?;
+    let patches = trace.meta().patches();
+    let over_tokens = |maps: &[f32]| -> Vec<f32> {
+        let value = |patch: usize| {
+            tokens.iter().map(|&token| maps[token * patches + patch]).sum::<f32>()
+                / tokens.len() as f32
+        };
+        (0..patches).map(value).collect()
+    };
+    add(Method::Attention.title().to_owned(), Some(MapSource::Attention), over_tokens(&mean));
+    for name in trace.map_names().into_iter().filter(|name| *name != Method::Random.tensor()) {
+        if let Some(map) = named(name) {
+            add(title(name), Some(MapSource::Named(name.to_owned())), map);
+        }
+    }
+    let random = compute(trace, Method::Random, SEED).map_err(|error| error.to_string())?;
+    add(Method::Random.title().to_owned(), None, over_tokens(&random));
+    Ok((lines, maps))
+}
+
+/// The attention that the view shows: `[N]`.
+fn attention(trace: &Trace, state: &ViewState, answers: &[u32]) -> Option<Vec<f32>> {
+    let shape = trace.shape();
+    let fold = |set: &AxisSet| match set.aggregate() {
+        Aggregate::Max => Fold::Max,
+        Aggregate::Single | Aggregate::Mean => Fold::Mean,
+    };
+    let rows = answers.iter().map(|&answer| Some(trace.row_of_answer(AnswerIndex(answer))? as u32));
+    let reduction = Reduction {
+        rows: rows.collect::<Option<Vec<u32>>>()?,
+        layers: state.map.layers.members(shape.layers as u32),
+        heads: state.map.heads.members(shape.heads as u32),
+        row_fold: Fold::Mean,
+        layer_fold: fold(&state.map.layers),
+        head_fold: fold(&state.map.heads),
+        keep: Keep::One,
+        remove_bos: state.remove_bos && has_bos(trace),
+    };
+    reduce(trace, &reduction, &patch_keys(trace))
+}
+
+/// The colour of a line: the first is what is asked about, the last the control.
+fn color(ui: &Ui, index: usize, count: usize) -> Color32 {
+    let ink = ink(ui);
+    if index == 0 {
+        ink.accent
+    } else if index + 1 == count {
+        ink.muted
+    } else {
+        ink.text.gamma_multiply(0.45)
+    }
+}
+
+/// Both charts, side by side.
+fn charts(ui: &mut Ui, scores: &Scores) {
+    let size = vec2(ui.available_width(), CHART_HEIGHT);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    let name = format!("Deletion and insertion curves of {} maps", scores.lines.len());
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
+    let half = (rect.width() - 12.0) / 2.0;
+    for (at, title) in ["Deletion", "Insertion"].into_iter().enumerate() {
+        let left = rect.left() + at as f32 * (half + 12.0);
+        let area = Rect::from_min_size(pos2(left, rect.top()), vec2(half, rect.height()));
+        let curve = |map: usize| -> Option<&Curve> {
+            let curves = scores.curves.curves.iter().find(|curves| curves.map == map)?;
+            Some(if at == 0 { &curves.deletion } else { &curves.insertion })
+        };
+        chart(ui, area, title, scores.lines.len(), &curve);
+    }
+}
+
+fn chart<'a>(
+    ui: &Ui,
+    area: Rect,
+    title: &str,
+    count: usize,
+    curve: &dyn Fn(usize) -> Option<&'a Curve>,
+) {
+    let ink = ink(ui);
+    let font = || theme::plain(theme::SMALL);
+    let label = Rect::from_min_size(area.min, vec2(area.width(), 18.0));
+    text_in(ui, label, Align2::LEFT_CENTER, title, font(), ink.text);
+    let plot = Rect::from_min_max(area.min + vec2(0.0, 22.0), area.max - vec2(0.0, 16.0));
+    for y in [plot.top(), plot.bottom()] {
+        ui.painter().hline(plot.x_range(), y, Stroke::new(1.0, ink.hairline));
+    }
+    let all =
+        (0..count).filter_map(curve).flat_map(|curve| curve.points.last()).map(|point| point.0);
+    let all = all.max().unwrap_or(1).max(1) as f32;
+    // The shown map is drawn last, over the others.
+    for index in (0..count).rev() {
+        let Some(curve) = curve(index) else { continue };
+        let points: Vec<_> = curve
+            .points
+            .iter()
+            .map(|&(patches, p)| {
+                let x = plot.left() + patches as f32 / all * plot.width();
+                pos2(x, plot.bottom() - p.clamp(0.0, 1.0) as f32 * plot.height())
+            })
+            .collect();
+        let stroke = Stroke::new(if index == 0 { 2.0 } else { 1.25 }, color(ui, index, count));
+        if index + 1 == count {
+            ui.painter().extend(Shape::dashed_line(&points, stroke, 4.0, 3.0));
+        } else {
+            ui.painter().line(points, stroke);
+        }
+    }
+    let axis = Rect::from_min_max(pos2(area.left(), plot.bottom()), area.max);
+    text_in(ui, axis, Align2::LEFT_CENTER, "0 %", font(), ink.muted);
+    text_in(ui, axis, Align2::RIGHT_CENTER, "100 % of the patches", font(), ink.muted);
+    let top = Rect::from_min_max(label.min, label.max);
+    text_in(ui, top, Align2::RIGHT_CENTER, "p = 1", font(), ink.muted);
+}
+
+fn columns(rect: Rect) -> [Rect; 4] {
+    let x = |share: f32| rect.left() + share * rect.width();
+    let of = |from: f32, to: f32| {
+        Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
+    };
+    [of(0.06, 0.52), of(0.53, 0.67), of(0.68, 0.82), of(0.83, 1.0)]
+}
+
+fn head(ui: &mut Ui, scores: &Scores) {
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
+    let [_, deletion, insertion, boxed] = columns(rect);
+    let muted = ink(ui).muted;
+    let has_boxes = scores.lines.iter().any(|line| line.fit.is_some());
+    let heads = [
+        (deletion, "del. ↓"),
+        (insertion, "ins. ↑"),
+        (boxed, if has_boxes { "in box" } else { "" }),
+    ];
+    for (rect, text) in heads {
+        text_in(ui, rect, Align2::RIGHT_CENTER, text, theme::plain(theme::SMALL), muted);
+    }
+}
+
+/// One map: its areas, and whether it points at the thing. A click shows it.
+fn row(app: &mut App, ui: &mut Ui, scores: &Scores, index: usize) {
+    let line = &scores.lines[index];
+    let ink = ink(ui);
+    let sense = if line.source.is_some() { Sense::click() } else { Sense::hover() };
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), sense);
+    let found = scores.curves.curves.iter().find(|curves| curves.map == index);
+    let finished = scores.curves.done == scores.curves.total;
+    let area = |curve: Option<&Curve>| match curve {
+        Some(curve) if finished => format!("{:.2}", curve.area()),
+        _ => "…".to_owned(),
+    };
+    let deletion = area(found.map(|curves| &curves.deletion));
+    let insertion = area(found.map(|curves| &curves.insertion));
+    let name = format!("{}: deletion {deletion}, insertion {insertion}", line.title);
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, line.source.is_some(), &name));
+    if response.hovered() && line.source.is_some() {
+        ui.painter().rect_filled(rect, 4.0, ink.raised);
+    }
+    let color = color(ui, index, scores.lines.len());
+    let mark = Rect::from_center_size(pos2(rect.left() + 8.0, rect.center().y), vec2(10.0, 2.0));
+    ui.painter().rect_filled(mark, 1.0, color);
+    let [title, left, middle, right] = columns(rect);
+    let font = || theme::plain(theme::SMALL);
+    text_in(ui, title, Align2::LEFT_CENTER, &line.title, font(), ink.text);
+    text_in(ui, left, Align2::RIGHT_CENTER, &deletion, font(), ink.text);
+    text_in(ui, middle, Align2::RIGHT_CENTER, &insertion, font(), ink.text);
+    if let Some(fit) = line.fit {
+        let hit = if fit.hit { "●" } else { "○" };
+        let text = format!("{hit} {:.0} %", fit.energy * 100.0);
+        text_in(ui, right, Align2::RIGHT_CENTER, &text, font(), ink.text);
+    }
+    if let Some(source) = line.source.clone()
+        && response
+            .on_hover_text("● its peak lies in the box; % of the map inside. Click to show it.")
+            .clicked()
+    {
+        app.command(Command::SetSource(source));
+    }
+}
