@@ -272,7 +272,7 @@ impl TextRelevancy {
     pub fn of(row: &[f32], trace: &Trace) -> Self {
         let meta = trace.meta();
         let mut words: Vec<(Option<u32>, WordRelevancy)> = Vec::new();
-        for key in meta.question_keys() {
+        for key in question_positions(trace) {
             let (Some(token), Some(&value)) = (meta.tokens.get(key), row.get(key)) else {
                 continue;
             };
