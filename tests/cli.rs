@@ -248,6 +248,28 @@ fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
     run(&["render", "a.vlmtrace", "--view", "relevancy", "--token", "1", "--out", "r.png"]);
     run(&["export", "a.vlmtrace", "--map", "relevancy.all", "--token", "1", "--out", "m.csv"]);
 
+    // Gradient × attention has layers and heads: every view of attention shows it.
+    for view in ["wall", "heads", "layer-head", "token-matrix", "overlay"] {
+        let draw = |map: &str, out: &str| {
+            run(&[
+                "render",
+                "a.vlmtrace",
+                "--view",
+                view,
+                "--map",
+                map,
+                "--token",
+                "1",
+                "--out",
+                out,
+            ]);
+            image::open(folder.path().join(out)).unwrap().to_rgb8()
+        };
+        let (gradient, attention) =
+            (draw("gradient_attention", "g.png"), draw("attention", "h.png"));
+        assert!(gradient != attention, "{view}");
+    }
+
     let old = std::fs::read(folder.path().join("b.vlmtrace")).unwrap();
     let refused = vlmscope(folder.path(), &["relevancy", "b.vlmtrace", "--memory", "0.000001"]);
     assert_eq!(refused.status.code(), Some(1));

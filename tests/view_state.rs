@@ -16,6 +16,7 @@ fn extent() -> Extent {
             Grid { picture: 0, rows: 24, columns: 24 },
             Grid { picture: 1, rows: 3, columns: 5 },
         ],
+        pages: Vec::new(),
         maps: vec!["map.rollout".into(), "relevancy.llm".into()],
     }
 }

@@ -30,10 +30,21 @@ impl<'a> Scene<'a> {
 
     /// The trace that the second map comes from.
     pub fn second_trace(&self) -> &'a Trace {
-        match &self.state.second {
-            Some(second) if second.trace.is_some() => self.second.unwrap_or(self.trace),
-            _ => self.trace,
-        }
+        self.state.second.as_ref().and(self.second).unwrap_or(self.trace)
+    }
+
+    /// The same scene over the traces whose attention its sources are: gradient × attention and the
+    /// like are looked at as the attention of a trace of their own.
+    pub fn with_pages(&self) -> Self {
+        let trace = self.trace.shown_by(self.state.map.source.name());
+        let second = match &self.state.second {
+            Some(second) => {
+                let shown = self.second_trace().shown_by(second.map.source.name());
+                (self.second.is_some() || !std::ptr::eq(shown, trace)).then_some(shown)
+            }
+            None => self.second,
+        };
+        Self { trace, second, ..*self }
     }
 
     /// How the second map is mixed in; the diff view always subtracts.

@@ -186,6 +186,7 @@ impl Renderer {
         if target.view().is_none() {
             return Ok(FrameStats::default());
         }
+        let scene = &scene.with_pages();
         scene.check()?;
         let gpu = Arc::clone(&self.gpu);
         let drawn = gpu.scoped("frame", |_| self.draw(scene, dress, target)).flatten();

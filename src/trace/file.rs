@@ -144,6 +144,7 @@ impl Trace {
             rows,
             tensors,
             pages: BTreeMap::new(),
+            own_pages: None,
         };
         trace.find_pages(path)?;
         Ok(trace)

@@ -24,7 +24,12 @@ const ATTENTION_ONLY: [&str; 3] =
 impl Trace {
     /// Names of the pages beside the attention.
     pub fn page_names(&self) -> Vec<&str> {
-        self.pages.keys().map(String::as_str).collect()
+        self.own_pages.iter().chain(self.pages.keys()).map(String::as_str).collect()
+    }
+
+    /// The trace whose attention is what the source `name` shows: pages of that name, else itself.
+    pub fn shown_by(&self, name: &str) -> &Self {
+        self.pages_as_attention(name).unwrap_or(self)
     }
 
     /// The pages `name` as the attention of a trace of their own; everything else in it is the same.
@@ -100,7 +105,8 @@ impl Trace {
             let Some(scale) = scale else { continue };
             let mut meta = self.meta.clone();
             meta.attention_scale = scale;
-            let trace = Self::assemble(path, meta, tensors)?;
+            let mut trace = Self::assemble(path, meta, tensors)?;
+            trace.own_pages = Some(name.clone());
             self.pages.insert(name, Arc::new(trace));
         }
         Ok(())

@@ -154,6 +154,8 @@ pub struct Trace {
     pub(super) tensors: BTreeMap<String, Tensor>,
     /// Pages beside the attention, each as a trace whose attention they are.
     pub(super) pages: BTreeMap<String, Arc<Trace>>,
+    /// Which pages the attention of this trace is, where it is not the attention.
+    pub(super) own_pages: Option<String>,
 }
 
 impl Trace {

@@ -93,8 +93,9 @@ impl Readings {
     /// The layer × head matrix of the state's quantity, folded over its queries.
     pub fn matrix(&mut self, doc: &Document, state: &ViewState) -> Arc<Matrix> {
         let (queries, key) = (&state.map.queries, (state.quantity, state.remove_bos));
-        self.matrix.get((doc.trace.id(), queries.clone(), key), || {
-            matrix(&doc.trace, &rows_of(&doc.trace, &doc.extent, queries), queries, key)
+        let trace = doc.trace.shown_by(state.map.source.name());
+        self.matrix.get((trace.id(), queries.clone(), key), || {
+            matrix(trace, &rows_of(trace, &doc.extent, queries), queries, key)
         })
     }
 
@@ -247,6 +248,10 @@ fn map(trace: &Trace, extent: &Extent, choice: &MapChoice, remove_bos: bool) -> 
                 remove_bos,
             };
             reduce(trace, &reduction, &patch_keys(trace))
+        }
+        MapSource::Named(name) if extent.pages.contains(name) => {
+            let attention = MapChoice { source: MapSource::Attention, ..choice.clone() };
+            map(trace.pages_as_attention(name)?, extent, &attention, remove_bos)
         }
         MapSource::Named(name) => {
             let answers = extent.query_answers(&choice.queries).ok()?;

@@ -35,6 +35,8 @@ pub struct Extent {
     pub grids: Vec<Grid>,
     /// Names of the maps.
     pub maps: Vec<String>,
+    /// Names of pages beside the attention.
+    pub pages: Vec<String>,
 }
 
 impl Extent {
@@ -54,6 +56,7 @@ impl Extent {
             rows: trace.rows().to_vec(),
             grids: meta.spans.iter().map(grid).collect(),
             maps: trace.map_names().into_iter().map(str::to_owned).collect(),
+            pages: trace.page_names().into_iter().map(str::to_owned).collect(),
         }
     }
 
@@ -168,6 +171,7 @@ impl Extent {
     pub fn source_kind(&self, source: &MapSource) -> Option<SourceKind> {
         match source {
             MapSource::Attention => Some(SourceKind::Pages),
+            MapSource::Named(name) if self.pages.contains(name) => Some(SourceKind::Pages),
             MapSource::Named(name) => self.maps.contains(name).then_some(SourceKind::Numbers),
         }
     }
@@ -218,7 +222,8 @@ impl Extent {
     }
 
     fn map_list(&self) -> String {
-        if self.maps.is_empty() { "none".into() } else { self.maps.join(", ") }
+        let names = [&self.maps[..], &self.pages[..]].concat();
+        if names.is_empty() { "none".into() } else { names.join(", ") }
     }
 }
 

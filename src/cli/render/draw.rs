@@ -33,6 +33,7 @@ impl<'a> Drawing<'a> {
     pub fn draw(&mut self, traces: &Traces, job: &Job) -> anyhow::Result<()> {
         let scene =
             Scene { state: &job.state, trace: &traces.first, second: traces.second.as_ref() };
+        let scene = scene.with_pages();
         let bytes = if self.is_svg {
             self.svg(&scene)?.into_bytes()
         } else {

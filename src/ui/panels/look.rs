@@ -98,7 +98,10 @@ fn presets(app: &mut App, ui: &mut Ui) {
 
 /// Attention, or a map that was added to the trace.
 fn map_source(app: &mut App, ui: &mut Ui, state: &ViewState) {
-    let maps = app.doc().map(|doc| doc.extent.maps.clone()).unwrap_or_default();
+    let names = |doc: &crate::ui::document::Document| {
+        [&doc.extent.maps[..], &doc.extent.pages[..]].concat()
+    };
+    let maps = app.doc().map(names).unwrap_or_default();
     if maps.is_empty() {
         return;
     }

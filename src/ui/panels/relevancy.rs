@@ -205,6 +205,18 @@ fn show_map(app: &mut App, doc: &Document, method: RelevancyMethod) {
     app.command(Command::Replace(Box::new(next)));
 }
 
+/// Shows gradient × attention of every head at once.
+fn show_pages(app: &mut App, doc: &Document) {
+    let mut next = doc.state().clone();
+    let name = RelevancyMethod::GradientAttention.map_name();
+    next.map.source = MapSource::Named(name.to_owned());
+    if next.map.queries.kind != QueryKind::Answer {
+        next.map.queries = Queries::answer(crate::view::telling_token(&doc.trace));
+    }
+    next.view = ViewKind::Wall;
+    app.command(Command::Replace(Box::new(next)));
+}
+
 /// Computes maps on the model's thread and shows the first of them.
 pub fn compute(app: &mut App, doc: &Document, methods: &[RelevancyMethod], tokens: &[AnswerIndex]) {
     let (trace, id) = (Arc::clone(&doc.trace), doc.id);
@@ -230,6 +242,10 @@ pub fn compute(app: &mut App, doc: &Document, methods: &[RelevancyMethod], token
             doc.path = path.or(doc.path.take());
             let doc = doc.clone();
             if app.doc().is_none_or(|shown| shown.id != id) {
+                return;
+            }
+            if first == Some(RelevancyMethod::GradientAttention) {
+                show_pages(app, &doc);
                 return;
             }
             app.send(Intent::ShowPanel(Pane::WhyWord));
