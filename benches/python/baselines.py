@@ -121,7 +121,7 @@ def child(options, part: str, kind: str) -> dict:
     arguments += ["--repeats", str(options.repeats)]
     arguments += ["--checkpoint", str(options.checkpoint)] if options.checkpoint else []
     # vlmscope sets the allocator so when it loads ONNX Runtime (src/model/session/runtime.rs).
-    allocator = {"MALLOC_MMAP_THRESHOLD_": str(128 << 10)} if part == "ort" else {}
+    allocator = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(512 << 20)} if part == "ort" else {}
     return in_fresh_process(__file__, *arguments, **allocator)
 
 

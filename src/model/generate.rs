@@ -10,7 +10,7 @@ use super::event::{AskEvent, Page, Progress, Stage, TokenEvent};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{Interventions, Rows};
 use super::sampling::{Sampler, log_probability, top};
-use super::session::{Call, KvCache};
+use super::session::{Call, KvCache, Provider};
 use super::tokenizer::StreamDecoder;
 use crate::job::CancelToken;
 use crate::trace::{AnswerToken, Head, Layer, Query, Timings, Trace, TraceBuilder};
@@ -18,6 +18,10 @@ use half::f16;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// On a CPU a prefill in parts computes little more than the causal half of the attention, in
+/// blocks that stay in the cache: a third less time than all at once, and less memory.
+const CPU_PREFILL_PART: usize = 128;
 
 /// An answer that is being written.
 struct Answering<'a, 'sink> {
@@ -131,20 +135,36 @@ impl Engine {
         Ok(cache)
     }
 
-    /// Runs the decoder on what the cache does not hold yet.
+    /// Runs the decoder on what the cache does not hold yet, a part after the other: the queries of
+    /// a part are never held against keys that only a later part brings.
     fn prefill(&mut self, answering: &mut Answering<'_, '_>, sequence: &[u32]) -> Result<Outcome> {
         let first = answering.cache.positions();
-        begin(answering.sink, Stage::Prefill, (sequence.len() - first) as u32);
-        let logit_rows = (answering.run.prompt_len - 1 - first)..(sequence.len() - first);
-        let outcome = self.forward(answering, &sequence[first..], logit_rows)?;
         let total = (sequence.len() - first) as u32;
-        self.counters.prefill_positions += u64::from(total);
-        (answering.sink)(AskEvent::Progress(Progress {
-            stage: Stage::Prefill,
-            done: total,
-            total,
-        }));
-        Ok(outcome)
+        begin(answering.sink, Stage::Prefill, total);
+        let answer_from = answering.run.prompt_len - 1;
+        let mut all = Outcome { logits: Vec::new(), pages: Vec::new() };
+        let mut done = 0;
+        for part in prefill_parts(first..sequence.len(), self.prefill_part()) {
+            let (start, end) = (part.start, part.end);
+            let logit_rows = answer_from.max(start).min(end) - start..end - start;
+            let outcome = self.forward(answering, &sequence[part], logit_rows)?;
+            all.logits.extend(outcome.logits);
+            all.pages.extend(outcome.pages);
+            self.counters.prefill_positions += (end - start) as u64;
+            done += (end - start) as u32;
+            let progress = Progress { stage: Stage::Prefill, done, total };
+            (answering.sink)(AskEvent::Progress(progress));
+        }
+        Ok(all)
+    }
+
+    /// About how many positions go through the decoder at once.
+    fn prefill_part(&self) -> usize {
+        match self.sessions.provider() {
+            Provider::Cpu => CPU_PREFILL_PART,
+            // A GPU computes the causal half that is thrown away faster than it starts more kernels.
+            Provider::Cuda => usize::MAX,
+        }
     }
 
     /// Runs the decoder on the next `ids` and collects their attention.
@@ -315,6 +335,14 @@ impl Run<'_> {
         };
         (queries.start.max(first)..queries.end).map(|query| query as u32).collect()
     }
+}
+
+/// Splits `positions` into parts of about `part`, none of a single position: one row takes another
+/// path through the matrix products, and its last digits would depend on the split.
+fn prefill_parts(positions: Range<usize>, part: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = positions.len().div_ceil(part).max(1);
+    let bound = move |index: usize| positions.start + positions.len() * index / count;
+    (0..count).map(move |index| bound(index)..bound(index + 1))
 }
 
 /// The inputs for interventions on the positions `queries`; nothing where nothing is given.

@@ -91,7 +91,7 @@ impl Engine {
     }
 }
 
-/// [T] of one layer.
+/// `[T]` of one layer.
 fn mean_over_heads(trace: &Trace, row: usize, layer: usize) -> Option<Vec<f32>> {
     let shape = trace.shape();
     let mut mean = vec![0.0; shape.positions];

@@ -27,7 +27,7 @@ pub enum Method {
     Attention,
     /// The same after key 0 was dropped and each row renormalised.
     NoBos,
-    /// The same after BOS and every sink were dropped and each row renormalised, see [`sinks`].
+    /// The same after BOS and every sink were dropped and each row renormalised, see [`sinks()`].
     NoSinks,
     /// Mean of the three heads that look most sharply at the picture, see [`chosen_heads`].
     Heads,

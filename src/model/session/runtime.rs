@@ -43,9 +43,9 @@ pub struct RuntimeCandidate {
     pub version: std::result::Result<String, String>,
 }
 
-/// Blocks from this size on are given back to the system when they are freed: where glibc begins.
+/// What may lie free at the end of the heap before it is given back to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED_BLOCK_BYTES: i32 = 128 << 10;
+const KEPT_FREE_BYTES: i32 = 512 << 20;
 
 /// ONNX Runtime allows one environment per process.
 static LOADED: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
@@ -61,7 +61,7 @@ impl Runtime {
             return Ok(Arc::clone(runtime));
         }
         let (path, version) = find(named)?;
-        return_freed_memory();
+        reuse_freed_memory();
         let broken = |reason: String| ModelError::RuntimeNotALibrary {
             path: path.clone(),
             reason,
@@ -81,15 +81,15 @@ impl Runtime {
     }
 }
 
-/// Makes the C allocator map large blocks one by one for good. Left to itself, glibc learns from
-/// the first large tensor that is freed to take such blocks from its heap, where the attention that
-/// is kept pins the holes of what was only needed for a layer: a prefill then takes 1.4 bytes for
-/// each byte that it keeps instead of 1.15.
-fn return_freed_memory() {
+/// Makes the C allocator take large tensors from its heap and keep what is freed of it for the next
+/// layer or token. Left to itself, glibc maps each block of tens of megabytes anew: the pages that
+/// the system then has to clear cost a sixth of the time of a question.
+fn reuse_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt changes a setting of the allocator and touches no memory of ours.
+    // SAFETY: mallopt changes settings of the allocator and touches no memory of ours.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BLOCK_BYTES);
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
     }
 }
 
