@@ -71,7 +71,7 @@ fn maps_are_computed_shown_and_a_click_on_a_bar_chooses_its_word() {
         window.render().unwrap().save(std::path::Path::new(&folder).join("relevancy.png")).unwrap();
     }
     // A word of the question: what it looked at.
-    window.get_by_label("Relevancy of question word left?").click();
+    window.get_by_label("Relevancy of question word left").click();
     settle(&mut window);
     let state = window.state().doc().unwrap().state().clone();
     assert_eq!(
