@@ -15,6 +15,7 @@ use vlmscope::trace::AnswerIndex;
 use vlmscope::ui::Start;
 use vlmscope::ui::app::Intent;
 use vlmscope::ui::layout::Pane;
+use vlmscope::ui::shortcuts::Act;
 use vlmscope::view::{MapSource, QueryKind, ViewKind};
 
 /// The window as it starts for the first time, with its question answered and the panel open.
@@ -93,4 +94,18 @@ fn the_trace_file_gets_the_maps() {
     let saved = vlmscope::trace::Trace::open(&path).unwrap();
     assert_eq!(saved.map_names(), ["relevancy.llm"]);
     assert_eq!(window.state().doc().unwrap().path.as_deref(), Some(path.as_path()));
+}
+
+#[test]
+fn the_palette_computes_what_is_missing_once() {
+    let mut window = with_panel([1280.0, 720.0]);
+    window.state_mut().act(Act::ComputeEveryRelevancy);
+    until(&mut window, |app| {
+        app.doc().is_some_and(|doc| doc.trace.map_names().contains(&"relevancy.all"))
+    });
+    let names = window.state().doc().unwrap().trace.map_names().len();
+    window.state_mut().act(Act::ComputeRelevancy);
+    settle(&mut window);
+    assert_eq!(window.state().doc().unwrap().trace.map_names().len(), names);
+    assert!(window.state().notices.iter().any(|notice| notice.text.contains("already")));
 }

@@ -59,6 +59,12 @@ fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
     if probe::perform(app, act) {
         return;
     }
+    match act {
+        Act::ComputeRelevancy => return super::panels::relevancy::compute_missing(app, false),
+        Act::ComputeEveryRelevancy => return super::panels::relevancy::compute_missing(app, true),
+        Act::TestMap => return super::panels::score::start(app),
+        _ => {}
+    }
     match act.entry().map(|entry| entry.section) {
         Some(Section::Views | Section::Scrub | Section::Play | Section::Look) => {
             view::perform(app, act);

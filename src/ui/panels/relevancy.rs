@@ -171,11 +171,7 @@ fn sources(app: &mut App, ui: &mut Ui, doc: &Document) {
         }
     });
     ui.horizontal(|ui| {
-        let missing: Vec<RelevancyMethod> = MAPS
-            .iter()
-            .map(|(method, ..)| *method)
-            .filter(|&method| !is_there(&doc.trace, method, &all_answers(doc)))
-            .collect();
+        let missing = missing(doc, true);
         let label = "Compute all words";
         let hint = "Language model, vision tower and both, for every word of the answer";
         let enabled = !missing.is_empty() && !doc.live;
@@ -190,6 +186,26 @@ fn sources(app: &mut App, ui: &mut Ui, doc: &Document) {
             compute(app, doc, &[RelevancyMethod::GradientAttention], &[]);
         }
     });
+}
+
+/// The maps that the trace lacks for some word: the language model's, or all.
+fn missing(doc: &Document, every: bool) -> Vec<RelevancyMethod> {
+    MAPS.iter()
+        .map(|(method, ..)| *method)
+        .filter(|&method| every || method == RelevancyMethod::Llm)
+        .filter(|&method| !is_there(&doc.trace, method, &all_answers(doc)))
+        .collect()
+}
+
+/// Computes what is missing, from the palette.
+pub fn compute_missing(app: &mut App, every: bool) {
+    let Some(doc) = app.doc().cloned().filter(|doc| !doc.live) else { return };
+    let missing = missing(&doc, every);
+    app.send(Intent::ShowPanel(Pane::Relevancy));
+    if missing.is_empty() {
+        return app.notify("All of it is there already.", false);
+    }
+    compute(app, &doc, &missing, &[]);
 }
 
 /// Shows a map on the stage, or in the view that is open if that can.
