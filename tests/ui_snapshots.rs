@@ -10,7 +10,7 @@ use vlmscope::ui::Start;
 use vlmscope::ui::shortcuts::Act;
 
 /// Pixels that may differ: the edges of letters on another version of the software renderer.
-const MAY_DIFFER: usize = 400;
+const MAY_DIFFER: usize = 60;
 
 #[test]
 fn the_window_looks_as_it_did() {
@@ -19,9 +19,8 @@ fn the_window_looks_as_it_did() {
         assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
         app.chat.asking.is_none() && app.doc().is_some_and(|doc| !doc.live)
     });
-    let options = SnapshotOptions::new()
-        .output_path("tests/snapshots")
-        .failed_pixel_count_threshold(MAY_DIFFER);
+    let options =
+        SnapshotOptions::new().output_path("tests/snapshots").max_failed_pixels(MAY_DIFFER);
     for (name, act) in [("stage", Act::ShowStage), ("wall", Act::ShowWall)] {
         window.state_mut().act(act);
         settle(&mut window);
