@@ -22,6 +22,10 @@ pub struct Bookmark {
     pub trace: Option<PathBuf>,
     /// The view.
     pub state: ViewState,
+    /// The number of the answer that it was made of, while the program runs: an answer that is in
+    /// no file can be found by nothing else.
+    #[serde(skip)]
+    pub document: Option<u64>,
 }
 
 /// Everything that is remembered.
@@ -245,6 +249,7 @@ mod tests {
             note: "the head that finds the fox".into(),
             trace: None,
             state: ViewState::default(),
+            document: None,
         });
         settings.save(&path).unwrap();
         let (read, problem) = Settings::load(&path);

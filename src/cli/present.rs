@@ -58,6 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     present(PresentOptions {
         walkthrough,
         traces,
+        first: 0,
         display: args.display,
         loops: args.loops,
         presenter: args.presenter,

@@ -4,7 +4,6 @@ use super::usage;
 use crate::record::{OpenTraces, Unpacked, unpack};
 use crate::trace::Trace;
 use crate::view::timeline::{Timeline, Walkthrough, caption_text, tour};
-use anyhow::Context as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -56,21 +55,9 @@ fn new(path: &Path, out: Option<&Path>, force: bool) -> anyhow::Result<()> {
         )));
     }
     let trace = Trace::open(path)?;
-    let named = relative_to_folder_of(path, &out)?;
-    let text = tour(&trace, &named).to_toml()?;
-    super::write_atomically(&out, |file| Ok(file.write_all(text.as_bytes())?))?;
+    tour(&trace, path).save(&out)?;
     writeln!(std::io::stdout(), "{}", out.display())?;
     Ok(())
-}
-
-/// How a file beside `out` names `path`: relative where it lies in or below the same folder.
-fn relative_to_folder_of(path: &Path, out: &Path) -> anyhow::Result<PathBuf> {
-    let whole = |path: &Path| {
-        std::path::absolute(path).with_context(|| format!("where is {}?", path.display()))
-    };
-    let (path, out) = (whole(path)?, whole(out)?);
-    let folder = out.parent().unwrap_or_else(|| Path::new("/"));
-    Ok(path.strip_prefix(folder).map_or_else(|_| path.clone(), Path::to_owned))
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceError};
 use crate::view::figure::dress::{Band, Dress, FILM_UNITS, STAGE_UNITS, card};
+use crate::view::figure::{Figure, PixelRect};
 use crate::view::timeline::{
     Moment, Said, Shot, Shown, Walkthrough, WalkthroughError, caption_runs,
 };
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The traces of a walkthrough.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct OpenTraces {
     traces: BTreeMap<PathBuf, Trace>,
 }
@@ -107,7 +108,7 @@ pub struct Painter {
     size: [u32; 2],
     theme: Theme,
     band: Band,
-    speaks: bool,
+    captions: Captions,
 }
 
 /// Where captions stand.
@@ -121,6 +122,19 @@ pub enum Captions {
     Stage,
 }
 
+impl Captions {
+    /// The place that a walkthrough's captions need.
+    fn band(self, size: [u32; 2], walkthrough: &Walkthrough) -> Band {
+        let type_units = if self == Self::Stage { STAGE_UNITS } else { FILM_UNITS };
+        let said = walkthrough.steps.iter().filter(|_| self != Self::Beside);
+        Band::new(size, type_units, said.map(|step| caption_runs(&step.caption)))
+    }
+}
+
+fn theme_of(walkthrough: &Walkthrough) -> Theme {
+    walkthrough.steps.first().map(|step| step.state.theme).unwrap_or_default()
+}
+
 impl Painter {
     /// For frames of one size.
     ///
@@ -132,17 +146,31 @@ impl Painter {
         walkthrough: &Walkthrough,
         captions: Captions,
     ) -> Result<Self, GpuError> {
-        let speaks = captions != Captions::Beside;
-        let type_units = if captions == Captions::Stage { STAGE_UNITS } else { FILM_UNITS };
-        let captions = walkthrough.steps.iter().filter(|_| speaks);
         Ok(Self {
             renderer: Renderer::new(Arc::clone(gpu), RendererOptions::offscreen())?,
             layers: None,
             size,
-            theme: walkthrough.steps.first().map(|step| step.state.theme).unwrap_or_default(),
-            band: Band::new(size, type_units, captions.map(|step| caption_runs(&step.caption))),
-            speaks,
+            theme: theme_of(walkthrough),
+            band: captions.band(size, walkthrough),
+            captions,
         })
+    }
+
+    /// Where the data of the last view lay on the target, without legend and axes.
+    pub fn content(&self) -> Option<PixelRect> {
+        self.renderer.figure().map(Figure::visible)
+    }
+
+    /// Goes on with frames of another size, or with a walkthrough that was edited; true if what was
+    /// drawn before is out of date.
+    pub fn follow(&mut self, size: [u32; 2], walkthrough: &Walkthrough) -> bool {
+        let now = (size, theme_of(walkthrough), self.captions.band(size, walkthrough));
+        if now == (self.size, self.theme, self.band) {
+            return false;
+        }
+        (self.size, self.theme, self.band) = now;
+        self.layers = None;
+        true
     }
 
     /// Draws a moment onto a target of the painter's size.
@@ -191,7 +219,7 @@ impl Painter {
     }
 
     fn dress(&self, said: &Said) -> Dress {
-        if !self.speaks {
+        if self.captions == Captions::Beside {
             return Dress::default();
         }
         self.band.dress(&caption_runs(&said.caption), said.strength, self.theme.palette())

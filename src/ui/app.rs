@@ -64,6 +64,14 @@ pub enum Intent {
     CancelTask(u64),
     /// Edits, compares, changes the model.
     Probe(super::probe::Wish),
+    /// Changes the walkthrough that is being made.
+    Walkthrough(super::walkthrough::Wish),
+    /// Records a film.
+    Film(Box<super::film::FilmOptions>),
+    /// Answers whether the walkthrough is to be saved.
+    Confirm(super::walkthrough::Answer),
+    /// Takes the path that was typed.
+    AcceptPath,
     /// Puts the map that is shown to the test.
     TestMaps,
     /// Brings a panel to the front.
@@ -178,7 +186,19 @@ pub struct App {
     pub rank_over_all: bool,
     pub host: Vec<HostRequest>,
     /// What is done is being noted.
-    pub(super) take: Option<super::take::Take>,
+    pub take: Option<super::take::Take>,
+    /// The walkthrough that is being made.
+    pub editor: Option<super::walkthrough::Editor>,
+    /// How a film is to be recorded, while that is asked.
+    pub film_dialog: Option<super::film::FilmOptions>,
+    /// How the last film was recorded.
+    pub film_options: super::film::FilmOptions,
+    /// A question before something that would lose the walkthrough.
+    pub confirm: Option<super::walkthrough::Confirm>,
+    /// A path that is asked for in the window.
+    pub prompt: Option<super::dialogs::Prompt>,
+    /// Paths are asked for in the window, even where the desktop has dialogs.
+    pub asks_in_window: bool,
     /// What the window is to present next.
     pub presents: Option<Box<super::present::PresentOptions>>,
     pub counters: Counters,
@@ -231,6 +251,12 @@ impl App {
             rank_over_all: false,
             host: Vec::new(),
             take: None,
+            editor: None,
+            film_dialog: None,
+            film_options: super::film::FilmOptions::default(),
+            confirm: None,
+            prompt: None,
+            asks_in_window: false,
             presents: None,
             counters: Counters::default(),
             fade: None,
@@ -330,6 +356,12 @@ impl App {
         acts::files::read_drops(self, ctx);
         acts::files::read_pastes(self, ctx);
         acts::view::tick(self, ctx);
+        if let Some(editor) = &mut self.editor {
+            editor.tick(self.clock);
+            if editor.is_playing() {
+                ctx.request_repaint_after(std::time::Duration::from_millis(16));
+            }
+        }
         self.apply_all(ctx);
         if released && let Some(doc) = self.doc_mut() {
             doc.settle();
@@ -390,6 +422,15 @@ impl App {
                     ctx.request_repaint();
                 }
                 None => self.fade = None,
+            }
+        }
+        if let Some(editor) = &mut self.editor {
+            let (more, error) = editor.draw();
+            if more {
+                ctx.request_repaint();
+            }
+            if let Some(error) = error {
+                self.notify(error, true);
             }
         }
         let trace = self.doc().map(|doc| Arc::clone(&doc.trace));

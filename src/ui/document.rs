@@ -18,6 +18,11 @@ impl DocumentId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// As a number, for what may not know documents.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 /// A trace that is looked at.

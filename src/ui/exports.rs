@@ -1,9 +1,11 @@
-//! Everything that touches files: dialogs, opening, saving. On threads of its own, so that a slow
-//! disk or an open dialog never stops the window.
+//! Everything that touches files: opening, saving. On threads of its own, so that a slow disk or an
+//! open dialog never stops the window.
 
+use super::dialogs::{Dialog, Want};
 use super::feed::Wake;
 use super::figures::{self, FigureJob};
 use super::samples;
+use super::tasks::Outcome;
 use crate::model::Picture;
 use crate::trace::Trace;
 use anyhow::Context as _;
@@ -16,10 +18,8 @@ const PREVIEW_SIDE: u32 = 1536;
 
 /// A job that ended.
 pub enum Finished {
-    /// Files were chosen in a dialog.
-    Chosen(Vec<PathBuf>),
-    /// A model folder was chosen in a dialog.
-    BundleChosen(PathBuf),
+    /// Something that changes the window: a dialog was answered.
+    Change(Outcome),
     /// A trace was opened.
     Trace(Arc<Trace>, PathBuf),
     /// Traces of a folder were opened; with what could not be.
@@ -49,7 +49,7 @@ pub enum Finished {
     Failed(String),
 }
 
-/// What a save dialog is for.
+/// A kind of file that is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Png,
@@ -60,14 +60,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    const fn extension(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-            Self::Svg => "svg",
-            Self::Csv => "csv",
-            Self::Trace => "vlmtrace",
-            Self::Toml => "toml",
-        }
+    /// Asks for a place for a file of this kind; `name` has no ending.
+    pub fn dialog(self, title: &'static str, name: &str) -> Dialog {
+        let filters: &[(&str, &[&str])] = match self {
+            Self::Png => &[("PNG picture", &["png"])],
+            Self::Svg => &[("SVG drawing", &["svg"])],
+            Self::Csv => &[("Numbers as CSV", &["csv"])],
+            Self::Trace => &[("Trace", &["vlmtrace"])],
+            Self::Toml => &[("TOML", &["toml"])],
+        };
+        let ending = filters.first().and_then(|(_, endings)| endings.first()).unwrap_or(&"");
+        Dialog { title, want: Want::Place(format!("{name}.{ending}")), filters }
     }
 }
 
@@ -124,33 +127,13 @@ impl Exports {
         }
     }
 
-    /// Asks for a picture or trace.
-    pub fn choose_file(&mut self) {
-        let dialog = rfd::AsyncFileDialog::new()
-            .set_title("Open a picture, or one or more traces")
-            .add_filter(
-                "Pictures and traces",
-                &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "vlmtrace"],
-            )
-            .add_filter("All files", &["*"])
-            .pick_files();
-        self.run("dialog", move || {
-            let paths = |files: Vec<rfd::FileHandle>| {
-                files.iter().map(|file| file.path().to_owned()).collect()
-            };
-            Ok(pollster::block_on(dialog).map(|files| Finished::Chosen(paths(files))))
-        });
-    }
-
-    /// Asks for a model folder.
-    pub fn choose_bundle(&mut self) {
-        let dialog = rfd::AsyncFileDialog::new()
-            .set_title("Open a model folder (with manifest.json)")
-            .pick_folder();
-        self.run("dialog", move || {
-            Ok(pollster::block_on(dialog)
-                .map(|file| Finished::BundleChosen(file.path().to_owned())))
-        });
+    /// Runs a job that ends with a change of the window.
+    pub fn run_change(
+        &mut self,
+        name: &str,
+        job: impl FnOnce() -> anyhow::Result<Option<Outcome>> + Send + 'static,
+    ) {
+        self.run(name, move || Ok(job()?.map(Finished::Change)));
     }
 
     /// Opens a trace.
@@ -246,27 +229,15 @@ impl Exports {
         });
     }
 
-    /// Saves the trace where the user says.
-    pub fn save_trace(&mut self, trace: Arc<Trace>, name: &str) {
-        let chosen = choose_target(Kind::Trace, name);
+    /// Saves the trace.
+    pub fn write_trace(&mut self, trace: Arc<Trace>, path: PathBuf) {
         self.run("save", move || {
-            let Some(path) = chosen() else { return Ok(None) };
             trace.write(&path)?;
             Ok(Some(Finished::TraceSaved(path)))
         });
     }
 
-    /// Saves a figure or its numbers where the user says.
-    pub fn save_figure(&mut self, kind: Kind, job: FigureJob, name: &str) {
-        let chosen = choose_target(kind, name);
-        self.run("save", move || {
-            let Some(path) = chosen() else { return Ok(None) };
-            write_figure(kind, &job, &path)?;
-            Ok(Some(Finished::Saved(path)))
-        });
-    }
-
-    /// Saves a figure or its numbers to a known place.
+    /// Saves a figure or its numbers.
     pub fn write_figure(&mut self, kind: Kind, job: FigureJob, path: PathBuf) {
         self.run("save", move || {
             write_figure(kind, &job, &path)?;
@@ -274,11 +245,9 @@ impl Exports {
         });
     }
 
-    /// Saves bytes that are at hand where the user says.
-    pub fn save_bytes(&mut self, kind: Kind, bytes: Vec<u8>, name: &str) {
-        let chosen = choose_target(kind, name);
+    /// Saves bytes that are at hand.
+    pub fn write_bytes(&mut self, bytes: Vec<u8>, path: PathBuf) {
         self.run("save", move || {
-            let Some(path) = chosen() else { return Ok(None) };
             write_bytes(&bytes, &path)?;
             Ok(Some(Finished::Saved(path)))
         });
@@ -300,18 +269,6 @@ impl Exports {
     }
 }
 
-fn choose_target(kind: Kind, name: &str) -> impl FnOnce() -> Option<PathBuf> + Send + use<> {
-    let extension = kind.extension();
-    let dialog = rfd::AsyncFileDialog::new()
-        .set_file_name(format!("{name}.{extension}"))
-        .add_filter(extension, &[extension])
-        .save_file();
-    move || {
-        let path = pollster::block_on(dialog)?.path().to_owned();
-        Some(if path.extension().is_some() { path } else { path.with_extension(extension) })
-    }
-}
-
 fn write_figure(kind: Kind, job: &FigureJob, path: &Path) -> anyhow::Result<()> {
     let bytes = match kind {
         Kind::Png => figures::png(job)?,
@@ -323,7 +280,7 @@ fn write_figure(kind: Kind, job: &FigureJob, path: &Path) -> anyhow::Result<()> 
 }
 
 /// Writes a file beside its place and renames it.
-fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
+pub(super) fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let cannot =
         || format!("cannot write {}; check that the folder exists and has room", path.display());

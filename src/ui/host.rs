@@ -143,6 +143,9 @@ impl Host {
         panels::matrix::forget_colors(&self.ctx);
         self.app.forget_textures();
         self.app.probe.forget_device();
+        if let Some(editor) = &mut self.app.editor {
+            editor.rebuild(Arc::clone(&gpu), Arc::clone(&painter));
+        }
         let most = gpu.limits().max_texture_dimension_2d as usize;
         self.texture_side = if self.texture_side == most { most / 2 } else { most };
         (self.gpu, self.painter) = (gpu, painter);

@@ -69,6 +69,8 @@ panes! {
     Matrix Upper "Layers × heads" panels::matrix::show,
     /// What does each word rest on?
     Relevancy Upper "Relevancy" panels::relevancy::show,
+    /// What is selected in the walkthrough that is being made.
+    Walkthrough Upper "Walkthrough" panels::walkthrough::show,
     /// Which head should I look at?
     Ranking Upper "Best heads" panels::ranking::show,
     /// One bar for each head of the layer.
@@ -196,10 +198,24 @@ impl Layout {
         let settings = &app.settings;
         self.tree.set_visible(self.chat, settings.show_chat);
         self.tree.set_visible(self.inspector, settings.show_inspector);
-        self.tree.set_visible(self.tokens, settings.show_tokens);
+        // The words and heads of the view are not those of the walkthrough.
+        let is_view = app.editor.as_ref().is_none_or(|editor| !editor.is_previewing);
+        self.tree.set_visible(self.tokens, settings.show_tokens && is_view);
+        if let Some(heads) = self.alone(Pane::HeadStrip) {
+            self.tree.set_visible(heads, is_view);
+        }
         let mut dock = Dock { app, edited: false };
         self.tree.ui(&mut dock, ui);
         self.touched |= dock.edited;
+    }
+
+    /// The tabs of a panel, where no other panel is in them.
+    fn alone(&self, pane: Pane) -> Option<TileId> {
+        let tabs = self.tree.tiles.parent_of(self.tree.tiles.find_pane(&pane)?)?;
+        match self.tree.tiles.get(tabs) {
+            Some(Tile::Container(container)) if container.num_children() == 1 => Some(tabs),
+            _ => None,
+        }
     }
 
     /// Keeps the side panels at their width while nobody moved an edge.

@@ -14,12 +14,15 @@
 
 mod acts;
 pub mod app;
+pub mod canvas;
 pub mod chat;
+pub mod dialogs;
 pub mod document;
 pub mod exports;
 mod fade;
 pub mod feed;
 pub mod figures;
+pub mod film;
 pub mod host;
 pub mod layout;
 pub mod palette;
@@ -32,10 +35,11 @@ mod samples;
 pub mod shortcuts;
 pub mod stage;
 mod start;
-mod take;
+pub mod take;
 pub mod tasks;
 pub mod theme;
 pub mod transport;
+pub mod walkthrough;
 mod widgets;
 mod window;
 

@@ -83,12 +83,28 @@ pub enum Act {
     CopyNumbers,
     CopyCommandLine,
     Bookmark,
+    RecordTake,
+    EditWalkthrough,
+    WalkthroughOfBookmarks,
+    PreviewWalkthrough,
+    AddView,
+    UseView,
+    RemoveStep,
+    DuplicateStep,
+    EarlierStep,
+    LaterStep,
+    TrimBefore,
+    TrimAfter,
+    AddTitle,
+    AddEnd,
+    SaveWalkthrough,
+    SaveWalkthroughAs,
+    CloseWalkthrough,
+    Present,
+    RecordFilm,
     Palette,
     Help,
     FullScreen,
-    Present,
-    RecordFilm,
-    RecordTake,
     ToggleChat,
     ToggleInspector,
     ToggleTokens,
@@ -109,13 +125,22 @@ pub enum Section {
     Look,
     Ask,
     Files,
+    Show,
     Window,
 }
 
 impl Section {
     /// In the order of the help screen.
-    pub const ALL: [Self; 7] =
-        [Self::Views, Self::Scrub, Self::Play, Self::Look, Self::Ask, Self::Files, Self::Window];
+    pub const ALL: [Self; 8] = [
+        Self::Views,
+        Self::Scrub,
+        Self::Play,
+        Self::Look,
+        Self::Ask,
+        Self::Files,
+        Self::Show,
+        Self::Window,
+    ];
 
     /// The heading.
     pub const fn name(self) -> &'static str {
@@ -126,6 +151,7 @@ impl Section {
             Self::Look => "Look",
             Self::Ask => "Ask",
             Self::Files => "Files and figures",
+            Self::Show => "Walkthroughs and films",
             Self::Window => "Window",
         }
     }
@@ -253,13 +279,31 @@ pub const ENTRIES: &[Entry] = entries! {
         CopyCommandLine "Copy the command line that draws this view",
         Bookmark "Bookmark this view" [CTRL D],
     }
+    Show {
+        Present "Present: the walkthrough, or a tour of this answer" [NONE F5],
+        RecordFilm "Record a film…" [CTRL_SHIFT R],
+        RecordTake "Note what I do as a walkthrough, or stop" [SHIFT N],
+        EditWalkthrough "Make a walkthrough of this answer" [CTRL W],
+        WalkthroughOfBookmarks "Make a walkthrough of the bookmarks",
+        PreviewWalkthrough "Preview the walkthrough, or show the view" [NONE J],
+        AddView "Add this view to the walkthrough" [NONE Insert],
+        UseView "Put this view into the selected step" [NONE U],
+        RemoveStep "Remove the selected step" [NONE Delete],
+        DuplicateStep "Duplicate the selected step",
+        EarlierStep "Move the selected step earlier",
+        LaterStep "Move the selected step later",
+        TrimBefore "Trim: drop what comes before the play head",
+        TrimAfter "Trim: drop what comes after the play head",
+        AddTitle "Begin with a title card",
+        AddEnd "End with a card",
+        SaveWalkthrough "Save the walkthrough…" [CTRL_SHIFT S],
+        SaveWalkthroughAs "Save the walkthrough under another name…",
+        CloseWalkthrough "Close the walkthrough",
+    }
     Window {
         Palette "All commands…" [CTRL P],
         Help "Keyboard shortcuts" [NONE Questionmark] [NONE F1],
         FullScreen "Full screen" [NONE F] [NONE F11],
-        Present "Present a tour of this answer" [NONE F5],
-        RecordFilm "Record a tour of this answer as a film…" [CTRL_SHIFT R],
-        RecordTake "Note what I do as a walkthrough, or stop and save it…",
         ToggleChat "Chat panel" [CTRL B],
         ToggleInspector "Inspector panel" [CTRL I],
         ToggleTokens "Token strip" [CTRL T],
@@ -281,6 +325,33 @@ impl Act {
     /// Its name.
     pub fn name(self) -> &'static str {
         self.entry().map_or("", |entry| entry.name)
+    }
+
+    /// Whether it is about the walkthrough that is being made, whatever is seen.
+    pub const fn is_of_the_editor(self) -> bool {
+        matches!(
+            self,
+            Self::PreviewWalkthrough
+                | Self::AddView
+                | Self::UseView
+                | Self::RemoveStep
+                | Self::DuplicateStep
+                | Self::EarlierStep
+                | Self::LaterStep
+                | Self::TrimBefore
+                | Self::TrimAfter
+                | Self::AddTitle
+                | Self::AddEnd
+                | Self::SaveWalkthrough
+                | Self::SaveWalkthroughAs
+                | Self::CloseWalkthrough
+        )
+    }
+
+    /// Whether it changes the view on the stage.
+    pub fn changes_the_view(self) -> bool {
+        let section = self.entry().map(|entry| entry.section);
+        matches!(section, Some(Section::Views | Section::Scrub | Section::Play | Section::Look))
     }
 
     /// The keys that are shown beside it; empty where it has none.

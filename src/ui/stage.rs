@@ -109,6 +109,11 @@ impl Stage {
         Arc::clone(&self.gpu)
     }
 
+    /// The painter of the window.
+    pub fn painter(&self) -> Painter {
+        Arc::clone(&self.painter)
+    }
+
     /// Another stage on the same device and painter.
     ///
     /// # Errors

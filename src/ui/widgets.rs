@@ -128,6 +128,8 @@ pub enum Icon {
     Menu,
     Sidebar,
     Panel,
+    Present,
+    Record,
 }
 
 /// A square button with a sign.
@@ -207,11 +209,38 @@ pub fn paint_icon(ui: &Ui, icon: Icon, rect: Rect, color: Color32) {
             painter.rect_stroke(rect, 2.0, stroke, StrokeKind::Middle);
             painter.vline(rect.left() + rect.width() * 0.36, rect.y_range(), stroke);
         }
+        Icon::Present => {
+            let screen = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - 3.0));
+            painter.rect_stroke(screen, 1.0, stroke, StrokeKind::Middle);
+            painter.hline(rect.left() + 3.0..=rect.right() - 3.0, rect.bottom(), stroke);
+        }
+        Icon::Record => {
+            painter.circle_filled(rect.center(), rect.width() * 0.42, color);
+        }
         Icon::Panel => {
             painter.rect_stroke(rect, 2.0, stroke, StrokeKind::Middle);
             painter.vline(rect.right() - rect.width() * 0.36, rect.y_range(), stroke);
         }
     }
+}
+
+/// A button with a sign and a word, without a frame: for bars.
+pub fn sign_button(ui: &mut Ui, icon: Icon, text: &str, sign: Color32) -> Response {
+    let ink = ink(ui);
+    let font = theme::plain(theme::BODY);
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, ink.text);
+    let size = vec2(galley.size().x + 36.0, 28.0);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, text));
+    if response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(rect, 4.0, ink.raised_hover);
+    }
+    let square =
+        Rect::from_center_size(pos2(rect.left() + 14.0, rect.center().y), Vec2::splat(12.0));
+    paint_icon(ui, icon, square, sign);
+    let at = pos2(rect.left() + 28.0, rect.center().y - galley.size().y / 2.0);
+    ui.painter().galley(at, galley, ink.text);
+    response
 }
 
 /// A row of choices of which one is on.

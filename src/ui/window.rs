@@ -6,6 +6,7 @@
 use super::app::{App, HostRequest};
 use super::host::{Host, HostOptions, new_context, prepare};
 use super::present::{PresentOptions, Presentation};
+use super::shortcuts::Act;
 use crate::gpu::{Gpu, GpuOptions};
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;
@@ -368,7 +369,11 @@ impl ApplicationHandler<Wakeup> for Program {
         let answer = open.input.on_window_event(&open.window, &event);
         match event {
             WindowEvent::RedrawRequested => self.draw(event_loop),
-            WindowEvent::CloseRequested => event_loop.exit(),
+            // What is not saved is asked about.
+            WindowEvent::CloseRequested => {
+                open.host.app.act(Act::Quit);
+                self.wants_frame(Instant::now());
+            }
             _ if answer.repaint => self.wants_frame(Instant::now()),
             _ => {}
         }

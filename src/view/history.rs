@@ -1,32 +1,107 @@
 //! Undo and redo as a list of states.
 //!
-//! An undo point is where the view came to rest: commands of one kind between two [`History::settle`]
-//! calls (a drag, a held key) are one step.
+//! An undo point is where something came to rest: changes of one kind between two [`Undo::settle`]
+//! calls (a drag, a held key, a word that is typed) are one step.
 
 use super::{Command, Extent, ViewError, ViewState};
 
 /// How many steps are kept; a state is a few hundred bytes.
 const MAX_STEPS: usize = 500;
 
-/// The present state with what came before and what was undone.
+/// What changes that may be one step have in common: their kind, and what they change.
+pub type MergeKey = (&'static str, usize);
+
+/// A value with what it was before and what was undone.
+#[derive(Clone, Debug)]
+pub struct Undo<T> {
+    past: Vec<T>,
+    present: T,
+    future: Vec<T>,
+    /// What the last step is still open for.
+    open: Option<MergeKey>,
+}
+
+impl<T> Undo<T> {
+    /// Starts at a value.
+    pub const fn new(value: T) -> Self {
+        Self { past: Vec::new(), present: value, future: Vec::new(), open: None }
+    }
+
+    /// The present value.
+    pub const fn present(&self) -> &T {
+        &self.present
+    }
+
+    /// The present value, to be changed without a step.
+    pub const fn present_mut(&mut self) -> &mut T {
+        &mut self.present
+    }
+
+    /// Puts a value in place. Neighbours with the same key are one step; without a key each is one.
+    pub fn put(&mut self, next: T, key: Option<MergeKey>) {
+        let before = std::mem::replace(&mut self.present, next);
+        if key.is_none() || key != self.open {
+            self.push_past(before);
+        }
+        self.open = key;
+        self.future.clear();
+    }
+
+    /// The pointer or key was released: the next change is a new step.
+    pub const fn settle(&mut self) {
+        self.open = None;
+    }
+
+    /// Steps back; false at the start.
+    pub fn undo(&mut self) -> bool {
+        self.open = None;
+        let Some(earlier) = self.past.pop() else { return false };
+        self.future.push(std::mem::replace(&mut self.present, earlier));
+        true
+    }
+
+    /// Steps forward again; false at the end.
+    pub fn redo(&mut self) -> bool {
+        self.open = None;
+        let Some(later) = self.future.pop() else { return false };
+        let before = std::mem::replace(&mut self.present, later);
+        self.push_past(before);
+        true
+    }
+
+    /// Whether there is something to undo.
+    pub const fn can_undo(&self) -> bool {
+        !self.past.is_empty()
+    }
+
+    /// Whether there is something to redo.
+    pub const fn can_redo(&self) -> bool {
+        !self.future.is_empty()
+    }
+
+    fn push_past(&mut self, before: T) {
+        if self.past.len() == MAX_STEPS {
+            self.past.remove(0);
+        }
+        self.past.push(before);
+    }
+}
+
+/// The present view with what came before and what was undone.
 #[derive(Clone, Debug)]
 pub struct History {
-    past: Vec<ViewState>,
-    present: ViewState,
-    future: Vec<ViewState>,
-    /// The kind of command that the last step is still open for.
-    open: Option<&'static str>,
+    views: Undo<ViewState>,
 }
 
 impl History {
     /// Starts at a state.
-    pub fn new(state: ViewState) -> Self {
-        Self { past: Vec::new(), present: state, future: Vec::new(), open: None }
+    pub const fn new(state: ViewState) -> Self {
+        Self { views: Undo::new(state) }
     }
 
     /// The present state.
-    pub fn state(&self) -> &ViewState {
-        &self.present
+    pub const fn state(&self) -> &ViewState {
+        self.views.present()
     }
 
     /// Applies a command; returns whether the state changed.
@@ -34,64 +109,49 @@ impl History {
     /// # Errors
     /// If the command does not fit the trace; the state is then unchanged.
     pub fn apply(&mut self, command: &Command, extent: &Extent) -> Result<bool, ViewError> {
-        let next = command.apply(&self.present, extent)?;
-        if next == self.present {
+        let next = command.apply(self.state(), extent)?;
+        if next == *self.state() {
             return Ok(false);
         }
         if command.is_transient() {
-            self.present = next;
+            *self.views.present_mut() = next;
             return Ok(true);
         }
-        let kind = command.merges_as();
-        if kind.is_none() || kind != self.open {
-            self.push_past();
-        }
-        self.open = kind;
-        self.future.clear();
-        self.present = next;
+        // What the pointer is over is no part of a step.
+        self.views.present_mut().hovered = None;
+        self.views.put(next, command.merges_as().map(|kind| (kind, 0)));
         Ok(true)
     }
 
     /// The pointer or key was released: the next command is a new step.
-    pub fn settle(&mut self) {
-        self.open = None;
+    pub const fn settle(&mut self) {
+        self.views.settle();
     }
 
     /// Steps back; false at the start.
     pub fn undo(&mut self) -> bool {
-        self.open = None;
-        let Some(mut earlier) = self.past.pop() else { return false };
-        earlier.hovered = self.present.hovered;
-        let mut later = std::mem::replace(&mut self.present, earlier);
-        later.hovered = None;
-        self.future.push(later);
-        true
+        self.keeping_the_hover(Undo::undo)
     }
 
     /// Steps forward again; false at the end.
     pub fn redo(&mut self) -> bool {
-        self.open = None;
-        let Some(mut later) = self.future.pop() else { return false };
-        later.hovered = self.present.hovered;
-        self.push_past();
-        self.present = later;
-        true
+        self.keeping_the_hover(Undo::redo)
     }
 
     /// Whether there is something to undo.
-    pub fn can_undo(&self) -> bool {
-        !self.past.is_empty()
+    pub const fn can_undo(&self) -> bool {
+        self.views.can_undo()
     }
 
     /// Whether there is something to redo.
-    pub fn can_redo(&self) -> bool {
-        !self.future.is_empty()
+    pub const fn can_redo(&self) -> bool {
+        self.views.can_redo()
     }
 
-    fn push_past(&mut self) {
-        if self.past.len() == MAX_STEPS {
-            self.past.remove(0);
-        }
-        self.past.push(ViewState { hovered: None, ..self.present.clone() });
+    fn keeping_the_hover(&mut self, step: impl FnOnce(&mut Undo<ViewState>) -> bool) -> bool {
+        let hovered = self.views.present_mut().hovered.take();
+        let moved = step(&mut self.views);
+        self.views.present_mut().hovered = hovered;
+        moved
     }
 }

@@ -19,7 +19,7 @@ pub mod timeline;
 pub use command::Command;
 pub use error::ViewError;
 pub use extent::{Extent, Grid};
-pub use history::History;
+pub use history::{History, MergeKey, Undo};
 pub use interpolate::{Easing, Interpolated, interpolate};
 pub use sets::{Aggregate, AxisSet, Queries, QueryKind};
 pub use state::{

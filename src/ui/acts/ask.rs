@@ -4,6 +4,7 @@ use crate::model::{AskOptions, Picture, Stage, Turn};
 use crate::trace::Trace;
 use crate::ui::app::{App, HostRequest, Intent, Overlay};
 use crate::ui::chat::turns_of;
+use crate::ui::dialogs::{self, Dialog, Want};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::feed::News;
 use crate::ui::shortcuts::Act;
@@ -26,7 +27,11 @@ pub fn perform(app: &mut App, act: Act) {
         }
         Act::PreviousAnswer => step(app, -1),
         Act::NextAnswer => step(app, 1),
-        Act::OpenModel => app.exports.choose_bundle(),
+        Act::OpenModel => {
+            let title = "Open a model folder (with manifest.json)";
+            let dialog = Dialog { title, want: Want::Folder, filters: &[] };
+            dialogs::ask_place(app, dialog, |app, path| app.send(Intent::UseBundle(path)));
+        }
         Act::BuiltInModel => match crate::model::builtin::bundle_folder() {
             Ok(bundle) => app.send(Intent::UseBundle(bundle)),
             Err(error) => app.notify(error.to_string(), true),

@@ -2,6 +2,7 @@
 
 use crate::model::Picture;
 use crate::ui::app::{App, Intent};
+use crate::ui::dialogs::{self, Dialog, Want};
 use crate::ui::document::Document;
 use crate::ui::exports::{Finished, Kind};
 use crate::ui::figures::FigureJob;
@@ -9,15 +10,35 @@ use crate::ui::shortcuts::Act;
 use std::path::Path;
 use std::sync::Arc;
 
+/// What can be opened.
+const OPENED: &[(&str, &[&str])] = &[
+    (
+        "Pictures, traces and walkthroughs",
+        &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "vlmtrace", "toml", "zip"],
+    ),
+    ("All files", &["*"]),
+];
+
 /// What an action on files does.
 pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
     match act {
-        Act::OpenFile => app.exports.choose_file(),
+        Act::OpenFile => {
+            let dialog = Dialog {
+                title: "Open a picture, one or more traces, or a walkthrough",
+                want: Want::Files,
+                filters: OPENED,
+            };
+            dialogs::ask(app, dialog, |app, paths| {
+                app.out.extend(paths.into_iter().map(Intent::Open));
+            });
+        }
         Act::Paste => super::ask::paste(app),
         Act::SaveTrace => {
             let Some(doc) = app.doc() else { return };
             let (trace, name) = (Arc::clone(&doc.trace), file_stem(doc));
-            app.exports.save_trace(trace, &name);
+            dialogs::ask_place(app, Kind::Trace.dialog("Save the trace", &name), |app, path| {
+                app.exports.write_trace(trace, path);
+            });
         }
         Act::SavePng => save(app, ctx, Kind::Png),
         Act::SaveSvg => save(app, ctx, Kind::Svg),
@@ -72,7 +93,9 @@ fn job(app: &App, ctx: &egui::Context) -> Option<FigureJob> {
 fn save(app: &mut App, ctx: &egui::Context, kind: Kind) {
     let Some(job) = job(app, ctx) else { return };
     let Some(name) = app.doc().map(file_stem) else { return };
-    app.exports.save_figure(kind, job, &name);
+    dialogs::ask_place(app, kind.dialog("Save this view", &name), move |app, path| {
+        app.exports.write_figure(kind, job, path);
+    });
 }
 
 /// A file name for what is looked at: "fox_what-is-this".
@@ -104,6 +127,9 @@ pub fn open(app: &mut App, path: &Path) {
             app.exports.open_folder(path);
         }
         return;
+    }
+    if path.extension().is_some_and(|end| end == "toml" || end == "zip") {
+        return crate::ui::walkthrough::open(app, path);
     }
     let is_trace = path.extension().is_some_and(|end| end == "vlmtrace" || end == "safetensors");
     if is_trace {
@@ -151,8 +177,7 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
 pub fn read_exports(app: &mut App, ctx: &egui::Context) {
     for finished in app.exports.take() {
         match finished {
-            Finished::Chosen(paths) => app.out.extend(paths.into_iter().map(Intent::Open)),
-            Finished::BundleChosen(path) => app.send(Intent::UseBundle(path)),
+            Finished::Change(change) => change(app),
             Finished::Trace(trace, path) => {
                 app.settings.remember_file(&path);
                 show_trace(app, trace);

@@ -7,8 +7,8 @@ pub mod view;
 pub mod window;
 
 use super::app::{App, Intent};
-use super::probe;
 use super::shortcuts::{Act, Section};
+use super::{probe, walkthrough};
 
 /// Applies one intent.
 pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
@@ -42,6 +42,10 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::CancelTask(id) => app.tasks.cancel(id),
         Intent::TestMaps => super::panels::score::start(app),
         Intent::Probe(wish) => probe::apply(app, wish),
+        Intent::Walkthrough(wish) => walkthrough::apply(app, wish),
+        Intent::Film(options) => show::record(app, *options),
+        Intent::Confirm(answer) => walkthrough::answer(app, answer),
+        Intent::AcceptPath => super::dialogs::accept(app),
         Intent::ShowPanel(pane) => window::show_panel(app, pane),
         Intent::Dismiss(id) => app.notices.retain(|notice| notice.id != id),
         Intent::Copy(text, what) => {
@@ -56,7 +60,7 @@ fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
         window::escape(app);
         return;
     }
-    if probe::perform(app, act) {
+    if walkthrough::perform(app, act) || probe::perform(app, act) {
         return;
     }
     match act {
@@ -71,6 +75,7 @@ fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
         }
         Some(Section::Ask) => ask::perform(app, act),
         Some(Section::Files) => files::perform(app, ctx, act),
+        Some(Section::Show) => show::perform(app, act),
         Some(Section::Window) => window::perform(app, ctx, act),
         None => {}
     }

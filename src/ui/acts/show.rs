@@ -1,128 +1,97 @@
-//! Actions that show an answer to others: present it, record it.
+//! Actions that show an answer to others: present it, record it, note what is done.
 
-use crate::gpu::{Gpu, GpuOptions};
-use crate::record::encoder::{Container, FilmFormat, Quality, VideoEncoder};
-use crate::record::{Film, OpenTraces, Progress};
+use crate::gpu::GpuOptions;
+use crate::record::OpenTraces;
 use crate::ui::app::App;
+use crate::ui::film::{self, FilmOptions};
 use crate::ui::present::PresentOptions;
 use crate::ui::shortcuts::Act;
 use crate::ui::take::Take;
-use crate::ui::tasks;
-use crate::view::Theme;
-use crate::view::timeline::{Timeline, Walkthrough, tour};
-use std::path::{Path, PathBuf};
+use crate::ui::walkthrough;
+use crate::view::timeline::Walkthrough;
 
-const FPS: u32 = 30;
-const SIZE: [u32; 2] = [1920, 1080];
+const NOTHING: &str = "Ask a question first: its answer is what is shown.";
 
 /// What an action does.
 pub fn perform(app: &mut App, act: Act) {
-    if act == Act::RecordTake {
-        return toggle_take(app);
+    match act {
+        Act::RecordTake => toggle_take(app),
+        Act::Present => present(app),
+        Act::RecordFilm if shown(app).is_some() => {
+            app.film_dialog = Some(app.film_options.clone());
+        }
+        Act::RecordFilm => app.notify(NOTHING, false),
+        _ => {}
     }
-    let Some((walkthrough, traces)) = show(app) else {
-        app.notify("Ask a question first: its answer is what is shown.", false);
-        return;
-    };
-    if act == Act::RecordFilm {
-        return record(app, walkthrough, traces);
-    }
-    app.presents = Some(Box::new(PresentOptions {
-        walkthrough,
-        traces,
-        display: None,
-        loops: false,
-        presenter: false,
-        gpu: GpuOptions::default(),
-    }));
 }
 
-/// The tour of the answer that is looked at, in the window's look.
-fn show(app: &App) -> Option<(Walkthrough, OpenTraces)> {
-    let doc = app.doc().filter(|doc| !doc.live)?;
-    let path = doc.path.clone().unwrap_or_else(|| PathBuf::from("answer.vlmtrace"));
-    let mut walkthrough = tour(&doc.trace, &path);
-    let look = doc.state();
-    for step in &mut walkthrough.steps {
-        step.state.colormap = look.colormap;
-        step.state.interpolation = look.interpolation;
-        step.state.theme = Theme::Dark;
+/// What is shown to others: the walkthrough that is being made, else the tour of the answer.
+fn shown(app: &App) -> Option<(Walkthrough, OpenTraces)> {
+    match &app.editor {
+        Some(editor) => Some((editor.walkthrough().clone(), editor.cast.traces.clone())),
+        None => walkthrough::tour_of_answer(app).map(|(tour, cast)| (tour, cast.traces)),
     }
-    let mut traces = OpenTraces::default();
-    traces.insert(path, (*doc.trace).clone());
-    Some((walkthrough, traces))
+}
+
+fn present(app: &mut App) {
+    let options = match &app.editor {
+        Some(editor) => Some(walkthrough::presented(editor)),
+        None => shown(app).map(|(walkthrough, traces)| PresentOptions {
+            walkthrough,
+            traces,
+            first: 0,
+            display: None,
+            loops: false,
+            presenter: false,
+            gpu: GpuOptions::default(),
+        }),
+    };
+    match options {
+        Some(options) => app.presents = Some(Box::new(options)),
+        None => app.notify(NOTHING, false),
+    }
+}
+
+/// Records what is shown; the options are those of the next film, too.
+pub fn record(app: &mut App, options: FilmOptions) {
+    app.film_dialog = None;
+    app.film_options = options.clone();
+    if let Some((walkthrough, traces)) = shown(app) {
+        film::record(app, walkthrough, traces, options);
+    }
 }
 
 /// Notes what is seen, while that is wanted.
 pub fn note(app: &mut App) {
+    let now = app.now();
+    // What is previewed is not the view.
+    if app.editor.as_ref().is_some_and(|editor| editor.is_previewing) {
+        return;
+    }
     let Some(mut take) = app.take.take() else { return };
     if let Some(doc) = app.doc() {
-        take.note(app.now(), doc.id, (&doc.trace, doc.path.as_deref()), doc.state());
+        take.note(now, doc);
     }
     app.take = Some(take);
 }
 
+/// Begins to note what is done; the second time, opens it as a walkthrough.
 fn toggle_take(app: &mut App) {
+    let now = app.now();
     let Some(take) = app.take.take() else {
-        app.take = Some(Take::default());
-        app.notify("What you do is noted. The same command stops and saves it.", false);
+        if app.doc().is_none() {
+            app.notify(NOTHING, false);
+            return;
+        }
+        app.take = Some(Take::new(now));
+        if let Some(editor) = &mut app.editor {
+            editor.is_previewing = false;
+        }
+        app.notify("What you look at is noted. The same command ends it.", false);
         return;
     };
-    let end = app.now();
-    let dialog = rfd::AsyncFileDialog::new()
-        .set_file_name("walkthrough.toml")
-        .add_filter("walkthrough", &["toml"])
-        .save_file();
-    tasks::start(app, "Save the walkthrough", move |_, _| {
-        let Some(file) = pollster::block_on(dialog) else {
-            // Not lost: it goes on.
-            return Ok(Box::new(move |app: &mut App| {
-                app.take.get_or_insert(take);
-                app.notify("Not saved: what you do is still noted.", false);
-            }));
-        };
-        let out = file.path().with_extension("toml");
-        let steps = take.save(end, &out)?;
-        let text = format!("{steps} steps in {}.", out.display());
-        Ok(Box::new(move |app: &mut App| app.notify(text, false)))
-    });
-}
-
-fn record(app: &mut App, walkthrough: Walkthrough, traces: OpenTraces) {
-    let dialog = rfd::AsyncFileDialog::new()
-        .set_file_name("tour.mp4")
-        .add_filter("film", &["mp4", "gif"])
-        .save_file();
-    tasks::start(app, "Record a film", move |reporter, cancel| {
-        let Some(file) = pollster::block_on(dialog) else {
-            return Ok(Box::new(|_: &mut App| {}));
-        };
-        let out = film_path(file.path());
-        // A device of its own: the window stays as quick as it was.
-        let gpu = Gpu::open(&GpuOptions::default())?;
-        let frames = Timeline::new(&walkthrough).frames(FPS);
-        let (quality, encoder) = (Quality::default(), VideoEncoder::default());
-        let format = FilmFormat { size: SIZE, fps: FPS, frames, quality, encoder };
-        let encoder = format.open(&out)?;
-        let film = Film {
-            walkthrough: &walkthrough,
-            traces: &traces,
-            size: SIZE,
-            fps: FPS,
-            captions: true,
-        };
-        film.record(&gpu, encoder, cancel, &mut |Progress { done, frames }| {
-            reporter.progress(done as usize, frames as usize);
-        })?;
-        let text = format!("Recorded {}.", out.display());
-        Ok(Box::new(move |app: &mut App| app.notify(text, false)))
-    });
-}
-
-/// What has no ending that is a film's becomes an MP4.
-fn film_path(path: &Path) -> PathBuf {
-    match Container::of(path) {
-        Ok(Container::Mp4 | Container::Gif) => path.to_owned(),
-        _ => path.with_extension("mp4"),
+    match take.finish(now) {
+        Some((walkthrough, cast)) => walkthrough::from_take(app, walkthrough, cast),
+        None => app.notify("Nothing was looked at meanwhile.", false),
     }
 }

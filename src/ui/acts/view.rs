@@ -2,6 +2,7 @@
 
 use crate::settings::Bookmark;
 use crate::ui::app::{App, Intent};
+use crate::ui::document::Document;
 use crate::ui::fade::Fade;
 use crate::ui::shortcuts::Act;
 use crate::ui::transport::Axis;
@@ -72,7 +73,7 @@ pub fn perform(app: &mut App, act: Act) {
     }
 }
 
-fn scrub(state: &ViewState, doc: &crate::ui::document::Document, act: Act) -> Option<Command> {
+fn scrub(state: &ViewState, doc: &Document, act: Act) -> Option<Command> {
     let view = |view: ViewKind| Some(Command::SetView(view));
     match act {
         Act::ShowStage => view(ViewKind::Overlay),
@@ -289,19 +290,22 @@ pub fn add_bookmark(app: &mut App) {
     let caption = crate::view::figure::caption(&state, doc.meta(), None, None);
     let note = crate::view::figure::text_of(&caption);
     let trace = doc.path.clone();
-    app.settings.bookmarks.push(Bookmark { note, trace, state });
+    let document = Some(doc.id.number());
+    app.settings.bookmarks.push(Bookmark { note, trace, state, document });
     app.notify("Bookmarked.", false);
 }
 
 /// Shows a kept view, with its trace where it is open or can be opened.
 pub fn go_to_bookmark(app: &mut App, index: usize) {
     let Some(bookmark) = app.settings.bookmarks.get(index).cloned() else { return };
-    if let Some(path) = &bookmark.trace {
-        let open = app.docs.iter().find(|doc| doc.path.as_ref() == Some(path)).map(|doc| doc.id);
-        match open {
-            Some(id) => app.show_document(id),
-            None => super::files::open(app, path),
-        }
+    let is_it = |doc: &&Document| {
+        bookmark.document == Some(doc.id.number())
+            || (bookmark.trace.is_some() && doc.path == bookmark.trace)
+    };
+    match (app.docs.iter().find(is_it).map(|doc| doc.id), &bookmark.trace) {
+        (Some(id), _) => app.show_document(id),
+        (None, Some(path)) => super::files::open(app, path),
+        (None, None) => {}
     }
     app.send(Intent::Command(Command::Replace(Box::new(bookmark.state))));
 }

@@ -3,6 +3,7 @@
 use crate::ui::app::{App, HostRequest, Overlay};
 use crate::ui::layout::{Layout, Pane};
 use crate::ui::shortcuts::Act;
+use crate::ui::walkthrough;
 use crate::view::Theme;
 
 const MAX_FONT_SCALE: f32 = 3.0;
@@ -12,9 +13,6 @@ const MIN_FONT_SCALE: f32 = 0.5;
 pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
     // Theme, type size and layout are applied where the next frame begins.
     ctx.request_repaint();
-    if matches!(act, Act::Present | Act::RecordFilm | Act::RecordTake) {
-        return super::show::perform(app, act);
-    }
     let settings = &mut app.settings;
     match act {
         Act::Palette => app.palette.toggle(),
@@ -46,7 +44,9 @@ pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
             settings.font_scale = 1.0;
             app.layout = Some(Layout::default());
         }
-        Act::Quit => app.host.push(HostRequest::Quit),
+        Act::Quit => {
+            walkthrough::unless_unsaved(app, |app| app.host.push(HostRequest::Quit));
+        }
         _ => {}
     }
 }
@@ -71,6 +71,8 @@ pub fn show_panel(app: &mut App, pane: Pane) {
 pub fn escape(app: &mut App) {
     if app.palette.is_open() {
         app.palette.toggle();
+    } else if app.prompt.take().is_some() || app.confirm.take().is_some() {
+    } else if app.film_dialog.take().is_some() {
     } else if app.help_open {
         app.help_open = false;
     } else if app.overlay.is_some() {
@@ -80,6 +82,7 @@ pub fn escape(app: &mut App) {
     } else if app.tasks.cancel_newest() {
     } else if app.transport.playing {
         app.transport.stop();
+    } else if walkthrough::put_down(app) {
     } else if app.probe.put_down() {
     } else if !app.notices.is_empty() {
         app.notices.clear();

@@ -11,6 +11,11 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         if ui.button("Keep this view").on_hover_text(Act::Bookmark.hint()).clicked() {
             app.act(Act::Bookmark);
         }
+        let any = !app.settings.bookmarks.is_empty();
+        let make = ui.add_enabled(any, egui::Button::new("Make a walkthrough"));
+        if make.on_hover_text(Act::WalkthroughOfBookmarks.name()).clicked() {
+            app.act(Act::WalkthroughOfBookmarks);
+        }
     });
     if app.settings.bookmarks.is_empty() {
         muted(ui, "A view that you keep stands here with a note; a click brings it back.");

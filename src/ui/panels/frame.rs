@@ -1,7 +1,7 @@
 //! The frame around the panels: title bar, docked panels (or overlays on a narrow window), help,
 //! palette, messages.
 
-use super::{help, notices, title};
+use super::{film, film_strip, help, notices, path_prompt, title};
 use crate::ui::app::{App, NARROW, Overlay};
 use crate::ui::layout::Pane;
 use crate::ui::{palette, widgets};
@@ -17,6 +17,12 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         .exact_size(TITLE_HEIGHT)
         .frame(Frame::new().fill(ink.panel).inner_margin(Margin::symmetric(12, 6)))
         .show(ui, |ui| title::show(app, ui));
+    if app.editor.is_some() {
+        egui::Panel::bottom("film strip")
+            .exact_size(film_strip::HEIGHT)
+            .frame(Frame::new().fill(ink.panel).inner_margin(Margin::symmetric(12, 4)))
+            .show(ui, |ui| film_strip::show(app, ui));
+    }
     let narrow = ui.ctx().content_rect().width() < NARROW;
     app.is_narrow = narrow;
     // The lines between panels are the colour that the window was cleared with: a fill of the whole
@@ -42,6 +48,8 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     drop_hint(ui);
     notices::show(app, ui);
     help::show(app, ui);
+    film::show(app, ui);
+    path_prompt::show(app, ui);
     palette::show(app, ui);
 }
 
@@ -62,7 +70,7 @@ fn drop_hint(ui: &Ui) {
         egui::StrokeKind::Inside,
     );
     let font = crate::ui::theme::strong(crate::ui::theme::TITLE);
-    let text = "Drop to open: a picture, a trace or a model folder";
+    let text = "Drop to open: a picture, a trace, a walkthrough or a model folder";
     painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, font, ink.text);
 }
 

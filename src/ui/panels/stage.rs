@@ -22,6 +22,10 @@ use egui::{
 pub fn show(app: &mut App, ui: &mut Ui) {
     let rect = ui.max_rect();
     app.stage_rect = rect;
+    if super::walkthrough::stage(app, ui, rect) {
+        busy_line(app, ui, rect);
+        return;
+    }
     let Some(doc) = app.doc().cloned() else {
         no_trace(app, ui, rect);
         busy_line(app, ui, rect);

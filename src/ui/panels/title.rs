@@ -1,11 +1,12 @@
 //! The title bar: what is looked at, which view, and the way to everything else.
 
 use crate::ui::app::{App, NARROW, Overlay};
+use crate::ui::film::duration;
 use crate::ui::shortcuts::Act;
 use crate::ui::theme;
-use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, text_in};
+use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, sign_button, text_in};
 use crate::view::ViewKind;
-use egui::{Align, Align2, Layout, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align, Align2, Layout, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 /// Draws it.
 pub fn show(app: &mut App, ui: &mut Ui) {
@@ -105,7 +106,62 @@ fn tools(app: &mut App, ui: &mut Ui, narrow: bool) {
         }
     }
     menu(app, ui);
+    show_others(app, ui, narrow);
     search(app, ui, narrow);
+}
+
+/// Present, and record: a film, or what is done.
+fn show_others(app: &mut App, ui: &mut Ui, narrow: bool) {
+    let ink = ink(ui);
+    if let Some(take) = &app.take {
+        // Whoever records must see that, and how to stop.
+        let seconds = app.now() - take.began;
+        let views = take.views();
+        let text = if narrow {
+            duration(seconds)
+        } else {
+            format!(
+                "Stop · {} · {views} {}",
+                duration(seconds),
+                if views == 1 { "view" } else { "views" }
+            )
+        };
+        let response = sign_button(ui, Icon::Record, &text, ink.error);
+        if response.on_hover_text("End the recording and open it as a walkthrough").clicked() {
+            app.act(Act::RecordTake);
+        }
+        ui.ctx().request_repaint_after(std::time::Duration::from_secs(1));
+    } else {
+        let response = if narrow {
+            icon_button(ui, Icon::Record, "Record", false)
+        } else {
+            sign_button(ui, Icon::Record, "Record", ink.error)
+        };
+        record_menu(app, &response);
+    }
+    let hint = Act::Present.hint();
+    let response = if narrow {
+        icon_button(ui, Icon::Present, &hint, false)
+    } else {
+        sign_button(ui, Icon::Present, "Present", ink.text).on_hover_text(hint)
+    };
+    if response.clicked() {
+        app.act(Act::Present);
+    }
+}
+
+fn record_menu(app: &mut App, response: &Response) {
+    egui::Popup::menu(response).width(376.0).show(|ui| {
+        let acts =
+            [Act::RecordFilm, Act::RecordTake, Act::EditWalkthrough, Act::WalkthroughOfBookmarks];
+        for act in acts {
+            let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
+            if ui.add(button).clicked() {
+                app.act(act);
+                ui.close();
+            }
+        }
+    });
 }
 
 fn menu(app: &mut App, ui: &mut Ui) {
@@ -148,7 +204,8 @@ fn search(app: &mut App, ui: &mut Ui, narrow: bool) {
         return;
     }
     let ink = ink(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(196.0, 28.0), Sense::click());
+    let width = ui.available_width().clamp(72.0, 196.0);
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 28.0), Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "Commands"));
     let fill = if response.hovered() { ink.raised_hover } else { ink.raised };
     ui.painter().rect_filled(rect, 4.0, fill);
@@ -157,6 +214,12 @@ fn search(app: &mut App, ui: &mut Ui, narrow: bool) {
     let inner = Rect::from_min_max(pos2(rect.left() + 30.0, rect.top()), rect.max - vec2(8.0, 0.0));
     text_in(ui, inner, Align2::LEFT_CENTER, "Commands", theme::plain(theme::BODY), ink.muted);
     let keys = Act::Palette.keys_text();
+    if width < 150.0 {
+        if response.clicked() {
+            app.act(Act::Palette);
+        }
+        return;
+    }
     text_in(ui, inner, Align2::RIGHT_CENTER, &keys, theme::plain(theme::SMALL), ink.muted);
     if response.clicked() {
         app.act(Act::Palette);

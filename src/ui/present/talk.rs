@@ -65,6 +65,11 @@ impl Talk {
         }
     }
 
+    /// Begins with another stop than the first.
+    pub fn begin_at(&mut self, stop: usize) {
+        self.at = stop.min(self.stops.saturating_sub(1));
+    }
+
     /// The stop that is shown or being gone to.
     pub const fn at(&self) -> usize {
         self.at

@@ -2,13 +2,14 @@
 
 use super::controls;
 use super::talk::{Talk, TalkAct, stop_name};
-use crate::gpu::{Gpu, GpuError, Target};
-use crate::record::{Captions, OpenTraces, Painter};
+use crate::gpu::{Gpu, GpuError};
+use crate::record::{Captions, OpenTraces};
+use crate::ui::canvas::Canvas;
 use crate::ui::stage;
 use crate::ui::theme;
 use crate::view::timeline::{Moment, Said, Shot, Shown, Timeline, Walkthrough};
 use crate::view::{Command, Extent, ViewState};
-use egui::{Color32, Key, Pos2, Rect, RichText, TextureId, Ui, pos2, vec2};
+use egui::{Color32, Key, Pos2, Rect, RichText, Ui, pos2, vec2};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,8 +47,7 @@ pub struct Theatre {
     traces: OpenTraces,
     talk: Talk,
     gpu: Arc<Gpu>,
-    egui: stage::Painter,
-    canvas: Option<Canvas>,
+    canvas: Canvas,
     /// The view that is being explored.
     explored: Option<Box<ViewState>>,
     /// What went wrong last; the presenter sees it.
@@ -57,14 +57,6 @@ pub struct Theatre {
     pointer: (Option<Pos2>, f64),
     /// Where the stage is, in words for the presenter.
     pub display: String,
-}
-
-/// The stage's picture.
-struct Canvas {
-    painter: Painter,
-    target: Target,
-    texture: TextureId,
-    drawn: Option<Moment>,
 }
 
 impl Theatre {
@@ -80,19 +72,24 @@ impl Theatre {
             step.state.text_scale = step.state.text_scale.max(MIN_TEXT_SCALE);
         }
         let talk = Talk::new(&Timeline::new(&walkthrough), loops, 0.0);
+        let canvas = Canvas::new(Arc::clone(&gpu), egui, Captions::Stage);
         Self {
             walkthrough,
             traces,
             talk,
             gpu,
-            egui,
-            canvas: None,
+            canvas,
             explored: None,
             error: None,
             is_over: false,
             pointer: (None, 0.0),
             display: String::new(),
         }
+    }
+
+    /// Begins with another stop than the first.
+    pub fn begin_at(&mut self, stop: usize) {
+        self.talk.begin_at(stop);
     }
 
     /// Where the talk is.
@@ -194,9 +191,9 @@ impl Theatre {
         {
             self.error = Some(error.to_string());
         }
-        if let Some(canvas) = &self.canvas {
+        if let Some(texture) = self.canvas.texture() {
             let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-            painter.image(canvas.texture, whole, uv, Color32::WHITE);
+            painter.image(texture, whole, uv, Color32::WHITE);
         }
         if self.talk.has_spotlight
             && let Some(at) = here
@@ -210,33 +207,7 @@ impl Theatre {
 
     /// Brings the canvas up to a moment; the old picture stays where that fails.
     fn paint(&mut self, moment: Moment, pixels: [u32; 2]) -> Result<(), GpuError> {
-        let limit = self.gpu.limits().max_texture_dimension_2d;
-        let size = pixels.map(|side| side.clamp(1, limit));
-        if self.canvas.as_ref().is_none_or(|canvas| canvas.target.size() != size) {
-            let painter = Painter::new(&self.gpu, size, &self.walkthrough, Captions::Stage)?;
-            let target = Target::offscreen(&self.gpu, size)?;
-            let texture = self.register(&target);
-            self.canvas = texture.map(|texture| Canvas { painter, target, texture, drawn: None });
-        }
-        let Some(canvas) = &mut self.canvas else { return Ok(()) };
-        if canvas.drawn.as_ref() != Some(&moment) {
-            canvas.painter.paint(&moment, &self.traces, &canvas.target)?;
-            canvas.drawn = Some(moment);
-        }
-        Ok(())
-    }
-
-    fn register(&self, target: &Target) -> Option<TextureId> {
-        let view = target.gamma_view()?;
-        let (device, filter) = (&self.gpu.device, wgpu::FilterMode::Nearest);
-        let mut egui = self.egui.write();
-        match &self.canvas {
-            Some(Canvas { texture, .. }) => {
-                egui.update_egui_texture_from_wgpu_texture(device, &view, filter, *texture);
-                Some(*texture)
-            }
-            None => Some(egui.register_native_texture(device, &view, filter)),
-        }
+        self.canvas.paint(moment, &self.walkthrough, &self.traces, pixels).map(|_| ())
     }
 
     fn presenter(&mut self, ui: &mut Ui, now: f64) {

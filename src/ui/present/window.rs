@@ -25,6 +25,8 @@ pub struct PresentOptions {
     pub walkthrough: Walkthrough,
     /// Its traces, open.
     pub traces: OpenTraces,
+    /// The stop to begin with: a card or step, counted from 0.
+    pub first: usize,
     /// The display of the stage, counted from 0; `None` takes the last where there are several.
     pub display: Option<usize>,
     /// Steps follow each other, over and over.
@@ -144,8 +146,9 @@ impl Presentation {
             let surface = gpu.instance.create_surface(Arc::clone(&window))?;
             screens.push(Screen::new(&wake, &gpu, event_loop, View::Presenter, window, surface)?);
         }
-        let PresentOptions { walkthrough, traces, loops, .. } = options;
+        let PresentOptions { walkthrough, traces, loops, first, .. } = options;
         let mut theatre = Theatre::new(walkthrough, traces, gpu, painter, loops);
+        theatre.begin_at(first);
         let name = displays.get(chosen).and_then(MonitorHandle::name).unwrap_or_default();
         theatre.display = format!("stage on display {chosen} {name}");
         let now = Instant::now();

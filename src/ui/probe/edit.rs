@@ -7,6 +7,7 @@ use crate::job::CancelToken;
 use crate::model::{Again, AskOptions, AskRequest, Engine, Picture, upright};
 use crate::trace::{Sampling, Trace};
 use crate::ui::app::{App, Intent};
+use crate::ui::dialogs::{self, Dialog};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::exports::Kind;
 use crate::ui::layout::Pane;
@@ -311,7 +312,7 @@ pub fn save_picture(app: &mut App) {
     let result = session.edits.flatten(&session.picture).and_then(|flat| png(&flat));
     let name = format!("{}-edited", stem(&session.name));
     match result {
-        Ok(bytes) => app.exports.save_bytes(Kind::Png, bytes, &name),
+        Ok(bytes) => save(app, Kind::Png.dialog("Save the edited picture", &name), bytes),
         Err(error) => app.notify(error.to_string(), true),
     }
 }
@@ -321,9 +322,13 @@ pub fn save_steps(app: &mut App) {
     let Some(session) = &app.probe.session else { return };
     let name = format!("{}-edits", stem(&session.name));
     match session.edits.to_toml() {
-        Ok(text) => app.exports.save_bytes(Kind::Toml, text.into_bytes(), &name),
+        Ok(text) => save(app, Kind::Toml.dialog("Save the edits", &name), text.into_bytes()),
         Err(error) => app.notify(error.to_string(), true),
     }
+}
+
+fn save(app: &mut App, dialog: Dialog, bytes: Vec<u8>) {
+    dialogs::ask_place(app, dialog, |app, path| app.exports.write_bytes(bytes, path));
 }
 
 fn stem(name: &str) -> String {

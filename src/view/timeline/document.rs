@@ -25,7 +25,7 @@ const CARD_SECONDS: f64 = 2.5;
 /// The way from one step to the next, unless a step says otherwise.
 const TRANSITION_SECONDS: f64 = 0.8;
 /// Longer than any talk: a guard against a mistyped number filling the disk.
-const LONGEST_SECONDS: f64 = 3600.0;
+pub(super) const LONGEST_SECONDS: f64 = 3600.0;
 
 /// Words on an otherwise empty frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -263,6 +263,33 @@ impl Walkthrough {
         })
     }
 
+    /// Writes the file: to a temporary name first, with traces in or below its folder named
+    /// relative to it.
+    ///
+    /// # Errors
+    /// As [`Self::to_toml`], or if the file cannot be written; then an older one is still there.
+    pub fn save(&self, path: &Path) -> Result<(), WalkthroughError> {
+        let failed = |source| WalkthroughError::Save { path: path.to_owned(), source };
+        let whole = std::path::absolute(path).map_err(failed)?;
+        let folder = whole.parent().unwrap_or_else(|| Path::new("/"));
+        let mut named = self.clone();
+        for trace in named.trace_paths_mut() {
+            let from = std::path::absolute(&*trace).map_err(failed)?;
+            *trace = from.strip_prefix(folder).map_or_else(|_| from.clone(), Path::to_owned);
+        }
+        let text = named.to_toml()?;
+        let part = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        std::fs::write(part.path(), text).map_err(failed)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let shared = std::fs::Permissions::from_mode(0o644);
+            part.as_file().set_permissions(shared).map_err(failed)?;
+        }
+        part.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
     /// The file's text: what most steps share stands once, in front.
     ///
     /// # Errors
@@ -468,6 +495,27 @@ view = { view = "wall", normalise.range = { kind = "shared" } }
             back.line = step.line;
         }
         assert_eq!(back, walkthrough, "{text}");
+    }
+
+    #[test]
+    fn a_file_names_its_traces_relative_to_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("tour.toml");
+        let step = |trace: PathBuf| {
+            Step::new(ViewState { trace: Some(trace), ..ViewState::default() }, "")
+        };
+        let near = folder.path().join("deep/a.vlmtrace");
+        let steps = vec![step(near.clone()), step("/elsewhere/b.vlmtrace".into())];
+        let walkthrough = Walkthrough { title: None, steps, end: None };
+        walkthrough.save(&out).unwrap();
+        let text = std::fs::read_to_string(&out).unwrap();
+        assert!(text.contains("\"deep/a.vlmtrace\""), "{text}");
+        let mut back = Walkthrough::open(&out).unwrap();
+        let paths: Vec<PathBuf> = back.trace_paths_mut().map(|path| path.clone()).collect();
+        assert_eq!(paths, [near, PathBuf::from("/elsewhere/b.vlmtrace")]);
+        let nowhere = folder.path().join("no/such/tour.toml");
+        let error = walkthrough.save(&nowhere).unwrap_err().to_string();
+        assert!(error.contains("tour.toml") && error.contains("folder"), "{error}");
     }
 
     #[test]

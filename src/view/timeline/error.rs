@@ -35,6 +35,14 @@ pub enum WalkthroughError {
         /// The newest version that this reader knows.
         supported: u32,
     },
+    /// The file could not be written.
+    #[error("cannot write the walkthrough {path}: {source}. Check that its folder exists, may be written and has room.", path = path.display())]
+    Save {
+        /// The walkthrough.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A walkthrough that cannot be written as TOML.
     #[error("the walkthrough cannot be written as TOML: {reason}")]
     Write {

@@ -121,7 +121,7 @@ impl<'a> Timeline<'a> {
 
     /// What is shown at a time; before the start and after the end the first and last picture.
     pub fn at(&self, seconds: f64) -> Option<Moment> {
-        let at = self.stops.iter().rposition(|stop| stop.start <= seconds).unwrap_or(0);
+        let at = self.stop_at(seconds);
         let since = seconds - self.stops.get(at)?.start;
         self.way(at.checked_sub(1), at, since)
     }
@@ -144,6 +144,16 @@ impl<'a> Timeline<'a> {
     /// The card of a stop.
     pub fn card(&self, stop: usize) -> Option<&'a Card> {
         self.stops.get(stop)?.card
+    }
+
+    /// When the way to a stop begins.
+    pub fn start_secs(&self, stop: usize) -> f64 {
+        self.stops.get(stop).map_or(0.0, |stop| stop.start)
+    }
+
+    /// The stop that is shown or being gone to at a time.
+    pub fn stop_at(&self, seconds: f64) -> usize {
+        self.stops.iter().rposition(|stop| stop.start <= seconds).unwrap_or(0)
     }
 
     /// How long the way to a stop takes.

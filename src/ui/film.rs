@@ -1,0 +1,176 @@
+//! How a film is to be recorded, and recording it beside the window.
+
+use super::app::App;
+use super::dialogs::{self, Dialog, Want};
+use super::tasks;
+use crate::gpu::{Gpu, GpuOptions};
+use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
+use crate::record::{Film, OpenTraces, Progress, subtitles};
+use crate::view::timeline::{Timeline, Walkthrough};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What kind of file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Container {
+    /// H.264 in MP4.
+    #[default]
+    Mp4,
+    /// A moving GIF.
+    Gif,
+    /// A folder of PNG pictures.
+    Pngs,
+}
+
+/// Where captions stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptionPlace {
+    /// In the picture.
+    #[default]
+    Picture,
+    /// In an .srt file beside the film.
+    Beside,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// How a film is to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilmOptions {
+    /// What kind of file.
+    pub container: Container,
+    /// Width and height in pixels.
+    pub size: [u32; 2],
+    /// Frames a second.
+    pub fps: u32,
+    /// How good it looks.
+    pub quality: Quality,
+    /// Who encodes MP4.
+    pub encoder: VideoEncoder,
+    /// Where captions stand.
+    pub captions: CaptionPlace,
+}
+
+impl Default for FilmOptions {
+    fn default() -> Self {
+        Self {
+            container: Container::default(),
+            size: [1920, 1080],
+            fps: 30,
+            quality: Quality::default(),
+            encoder: VideoEncoder::default(),
+            captions: CaptionPlace::default(),
+        }
+    }
+}
+
+/// Frame sizes that are offered, with what each is for.
+pub const SIZES: &[([u32; 2], &str)] = &[
+    ([1280, 720], "720p"),
+    ([1920, 1080], "1080p"),
+    ([2560, 1440], "1440p"),
+    ([3840, 2160], "4K"),
+    ([1080, 1920], "portrait"),
+    ([2160, 3840], "portrait 4K"),
+    ([1080, 1080], "square"),
+    ([800, 500], "for a page"),
+];
+
+/// Frame rates that are offered.
+pub const RATES: &[u32] = &[10, 12, 24, 25, 30, 50, 60];
+
+impl FilmOptions {
+    fn dialog(&self) -> Dialog {
+        let (name, filters): (&str, &[(&str, &[&str])]) = match self.container {
+            Container::Mp4 => ("tour.mp4", &[("Film", &["mp4"])]),
+            Container::Gif => ("tour.gif", &[("Moving picture", &["gif"])]),
+            Container::Pngs => ("tour-frames", &[]),
+        };
+        Dialog { title: "Record a film", want: Want::Place(name.into()), filters }
+    }
+
+    /// The ending decides what is written: it must be the one that was chosen.
+    fn place(&self, path: &Path) -> PathBuf {
+        match self.container {
+            Container::Mp4 => path.with_extension("mp4"),
+            Container::Gif => path.with_extension("gif"),
+            Container::Pngs => path.with_extension(""),
+        }
+    }
+}
+
+/// Asks for a place, then records a walkthrough there.
+pub fn record(app: &mut App, walkthrough: Walkthrough, traces: OpenTraces, options: FilmOptions) {
+    dialogs::ask_place(app, options.dialog(), move |app, path| {
+        let out = options.place(&path);
+        record_to(app, walkthrough, traces, options, out);
+    });
+}
+
+/// Records a walkthrough to a file.
+pub fn record_to(
+    app: &mut App,
+    walkthrough: Walkthrough,
+    traces: OpenTraces,
+    options: FilmOptions,
+    out: PathBuf,
+) {
+    tasks::start(app, "Record a film", move |reporter, cancel| {
+        let FilmOptions { size, fps, quality, encoder, captions, .. } = options;
+        // A device of its own: the window stays as quick as it was.
+        let gpu = Gpu::open(&GpuOptions::default())?;
+        let timeline = Timeline::new(&walkthrough);
+        let frames = timeline.frames(fps);
+        let encoder = FilmFormat { size, fps, frames, quality, encoder }.open(&out)?;
+        let captions_drawn = captions == CaptionPlace::Picture;
+        let film = Film {
+            walkthrough: &walkthrough,
+            traces: &traces,
+            size,
+            fps,
+            captions: captions_drawn,
+        };
+        let start = Instant::now();
+        let mut told = 0;
+        film.record(&gpu, encoder, cancel, &mut |Progress { done, frames }| {
+            let seconds = start.elapsed().as_secs();
+            reporter.progress(done as usize, frames as usize);
+            // Once a second is often enough to be read.
+            if seconds > told {
+                told = seconds;
+                let left = start.elapsed().as_secs_f64() * (frames - done) as f64 / done as f64;
+                reporter.say(format!("frame {done} of {frames} · {} left", duration(left)));
+            }
+        })?;
+        let mut beside = String::new();
+        if captions == CaptionPlace::Beside {
+            let srt = out.with_extension("srt");
+            super::exports::write_bytes(subtitles(&timeline).as_bytes(), &srt)?;
+            beside = format!(" and {}", srt.display());
+        }
+        let text = format!("Recorded {}{beside}.", out.display());
+        Ok(Box::new(move |app: &mut App| app.notify(text, false)))
+    });
+}
+
+/// "0:42" or "12:05".
+pub fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chosen_kind_of_file_wins_over_the_typed_ending() {
+        let place = |container, path: &str| {
+            FilmOptions { container, ..FilmOptions::default() }.place(Path::new(path))
+        };
+        assert_eq!(place(Container::Mp4, "a/tour.gif"), Path::new("a/tour.mp4"));
+        assert_eq!(place(Container::Gif, "a/tour"), Path::new("a/tour.gif"));
+        assert_eq!(place(Container::Pngs, "a/tour.png"), Path::new("a/tour"));
+        assert_eq!(duration(725.4), "12:05");
+    }
+}

@@ -1,0 +1,154 @@
+//! How a film is to be recorded.
+
+use crate::record::encoder::{Quality, VideoEncoder};
+use crate::ui::app::{App, Intent};
+use crate::ui::film::{CaptionPlace, Container, FilmOptions, RATES, SIZES, duration};
+use crate::ui::theme;
+use crate::ui::widgets::{muted, primary_button, segments};
+use crate::view::timeline::Timeline;
+use egui::{Align, Layout, Ui};
+
+const WIDTH: f32 = 480.0;
+const LABEL: f32 = 96.0;
+
+/// Draws the question, if it is asked.
+pub fn show(app: &mut App, ui: &Ui) {
+    let Some(mut options) = app.film_dialog.clone() else { return };
+    let (name, seconds) = match &app.editor {
+        Some(editor) => (editor.name(), Timeline::new(editor.walkthrough()).seconds()),
+        None => match crate::ui::walkthrough::tour_of_answer(app) {
+            Some((tour, _)) => ("a tour of this answer".into(), Timeline::new(&tour).seconds()),
+            None => return,
+        },
+    };
+    let (mut records, mut closes) = (false, false);
+    let modal = egui::Modal::new(egui::Id::unique("film")).show(ui.ctx(), |ui| {
+        ui.set_width(WIDTH.min(ui.ctx().content_rect().width() - 64.0));
+        ui.label(theme::strong_text("Record a film", theme::TITLE));
+        muted(ui, format!("{name}, {}", duration(seconds)));
+        ui.add_space(12.0);
+        rows(ui, &mut options);
+        ui.add_space(12.0);
+        let [width, height] = options.size;
+        let frames = (seconds * f64::from(options.fps)).round() as u64;
+        muted(
+            ui,
+            format!("{frames} frames of {width} × {height}. The window can be used meanwhile."),
+        );
+        ui.add_space(8.0);
+        ui.horizontal(|ui| {
+            records = primary_button(ui, "Record…", true).clicked();
+            closes = ui.button("Cancel").clicked();
+        });
+    });
+    if records {
+        app.send(Intent::Film(Box::new(options)));
+    } else if closes || modal.should_close() {
+        app.film_dialog = None;
+    } else {
+        app.film_dialog = Some(options);
+    }
+}
+
+fn rows(ui: &mut Ui, options: &mut FilmOptions) {
+    row(ui, "Format", |ui| {
+        pick(
+            ui,
+            &mut options.container,
+            &[
+                (Container::Mp4, "MP4", "H.264: plays everywhere"),
+                (Container::Gif, "GIF", "For a page; large files, 256 colours"),
+                (
+                    Container::Pngs,
+                    "PNG files",
+                    "A folder with one picture a frame: no loss, any size",
+                ),
+            ],
+        );
+    });
+    row(ui, "Size", |ui| {
+        let name = |size: [u32; 2]| {
+            let known = SIZES.iter().find(|(other, _)| *other == size);
+            let [width, height] = size;
+            known.map_or_else(
+                || format!("{width} × {height}"),
+                |(_, what)| format!("{width} × {height}  {what}"),
+            )
+        };
+        egui::ComboBox::from_id_salt("size")
+            .width(220.0)
+            .selected_text(name(options.size))
+            .show_ui(ui, |ui| {
+                for (size, _) in SIZES {
+                    ui.selectable_value(&mut options.size, *size, name(*size));
+                }
+            });
+    });
+    row(ui, "Frames a second", |ui| {
+        egui::ComboBox::from_id_salt("fps")
+            .width(72.0)
+            .selected_text(options.fps.to_string())
+            .show_ui(ui, |ui| {
+                for fps in RATES {
+                    ui.selectable_value(&mut options.fps, *fps, fps.to_string());
+                }
+            });
+    });
+    row(ui, "Captions", |ui| {
+        pick(
+            ui,
+            &mut options.captions,
+            &[
+                (CaptionPlace::Picture, "In the picture", "Drawn below the figure"),
+                (CaptionPlace::Beside, "As .srt", "Subtitles in a file beside the film"),
+                (CaptionPlace::Nowhere, "None", "The figures alone"),
+            ],
+        );
+    });
+    if options.container == Container::Mp4 {
+        row(ui, "Quality", |ui| {
+            pick(
+                ui,
+                &mut options.quality,
+                &[
+                    (Quality::Draft, "Draft", "Small files: a preview"),
+                    (Quality::Standard, "Standard", "No loss that is seen in motion"),
+                    (Quality::High, "High", "No loss that is seen in a still"),
+                ],
+            );
+        });
+        row(ui, "Encoder", |ui| {
+            let built_in = if cfg!(feature = "h264") { "openh264" } else { "none built in" };
+            pick(
+                ui,
+                &mut options.encoder,
+                &[
+                    (VideoEncoder::Auto, built_in, "The one that is built in"),
+                    (VideoEncoder::Ffmpeg, "ffmpeg", "An installed ffmpeg with libx264"),
+                ],
+            );
+        });
+    }
+}
+
+fn row(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui)) {
+    ui.horizontal(|ui| {
+        ui.allocate_ui_with_layout(
+            egui::vec2(LABEL, 28.0),
+            Layout::left_to_right(Align::Center),
+            |ui| {
+                ui.set_min_width(LABEL);
+                muted(ui, label);
+            },
+        );
+        add(ui);
+    });
+}
+
+fn pick<T: Copy + PartialEq>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) {
+    let choices: Vec<(T, &str, String)> =
+        choices.iter().map(|(value, name, hint)| (*value, *name, (*hint).to_owned())).collect();
+    if let Some(chosen) = segments(ui, *value, &choices) {
+        *value = chosen;
+    }
+}

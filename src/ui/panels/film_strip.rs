@@ -1,0 +1,494 @@
+//! The walkthrough in time, along the lower edge of the window: steps as wide as they are long, the
+//! way to each as a ramp, edges to drag, a play head.
+
+use crate::ui::app::{App, Intent};
+use crate::ui::shortcuts::Act;
+use crate::ui::theme::{self, Ink};
+use crate::ui::walkthrough::{Editor, Stop, Wish, stop_number, stop_of_number};
+use crate::ui::widgets::{Icon, icon_button, ink, muted, segments, text_in};
+use crate::view::timeline::{Edit, Timeline, caption_text};
+use egui::{
+    Align, Align2, Color32, CursorIcon, Id, Layout, Pos2, Rect, Response, Role, Sense, Stroke,
+    StrokeKind, Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
+};
+
+/// Height of the whole.
+pub const HEIGHT: f32 = 148.0;
+const BAR: f32 = 36.0;
+const RULER: f32 = 20.0;
+const BLOCK: f32 = 72.0;
+/// Half the width of what an edge is grabbed by.
+const GRIP: f32 = 4.0;
+/// A step can be seen and grabbed.
+const LEAST_POINTS_A_SECOND: f32 = 8.0;
+
+/// Draws it, if a walkthrough is being made.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(editor) = app.editor.take() else { return };
+    let whole = ui.max_rect();
+    let (bar, strip) = whole.split_top_bottom_at_y(whole.top() + BAR);
+    controls(app, ui, bar, &editor);
+    let builder = UiBuilder::new().max_rect(strip).layout(Layout::top_down(Align::Min));
+    time(app, &mut ui.new_child(builder), &editor);
+    // An intent may have opened another one meanwhile; that cannot happen before the frame ends.
+    app.editor = Some(editor);
+}
+
+fn wish(app: &mut App, wish: Wish) {
+    app.send(Intent::Walkthrough(wish));
+}
+
+fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
+    let is_wide = bar.width() > 900.0;
+    let mut left =
+        ui.new_child(UiBuilder::new().max_rect(bar).layout(Layout::left_to_right(Align::Center)));
+    left.spacing_mut().item_spacing.x = 8.0;
+    let (icon, name) = if editor.is_playing() {
+        (Icon::Pause, "Pause")
+    } else {
+        (Icon::Play, "Play the walkthrough")
+    };
+    if icon_button(&mut left, icon, name, editor.is_playing()).clicked() {
+        // The key of the stage, which means the walkthrough while it is previewed.
+        if !editor.is_previewing {
+            app.act(Act::PreviewWalkthrough);
+        }
+        app.act(Act::Play);
+    }
+    let total = Timeline::new(editor.walkthrough()).seconds();
+    let clock = format!("{} / {}", clock(editor.at_secs()), clock(total));
+    let (rect, _) = left.allocate_exact_size(vec2(104.0, 28.0), Sense::hover());
+    text_in(&left, rect, Align2::LEFT_CENTER, &clock, theme::plain(theme::BODY), ink(&left).text);
+    let shown = [
+        (true, "Preview", Act::PreviewWalkthrough.hint()),
+        (false, "View", Act::PreviewWalkthrough.hint()),
+    ];
+    if segments(&mut left, editor.is_previewing, &shown).is_some() {
+        app.act(Act::PreviewWalkthrough);
+    }
+    left.spacing_mut().item_spacing.x = 8.0;
+    for (act, text) in [(Act::AddView, "Add view"), (Act::UseView, "Use view")] {
+        let enabled = !editor.is_previewing && app.doc().is_some_and(|doc| !doc.live);
+        let button = left.add_enabled(enabled, egui::Button::new(text));
+        let why = format!("{}: first show the view (J)", act.name());
+        if button.on_hover_text(act.hint()).on_disabled_hover_text(why).clicked() {
+            app.act(act);
+        }
+    }
+    let from = left.min_rect().right() + 8.0;
+    let rest = Rect::from_min_max(pos2(from.min(bar.right()), bar.top()), bar.max);
+    let mut right =
+        ui.new_child(UiBuilder::new().max_rect(rest).layout(Layout::right_to_left(Align::Center)));
+    right.set_clip_rect(rest);
+    if icon_button(&mut right, Icon::Close, Act::CloseWalkthrough.name(), false).clicked() {
+        app.act(Act::CloseWalkthrough);
+    }
+    more(app, &mut right, editor);
+    let save = right.add_enabled(editor.is_unsaved(), egui::Button::new("Save"));
+    let hint = if editor.is_previewing {
+        Act::SaveTrace.keys_text()
+    } else {
+        Act::SaveWalkthrough.keys_text()
+    };
+    if save.on_hover_text(format!("Save the walkthrough ({hint})")).clicked() {
+        app.act(Act::SaveWalkthrough);
+    }
+    let [can_undo, can_redo] = editor.can_undo_redo();
+    for (text, can, what) in [("Redo", can_redo, Wish::Redo), ("Undo", can_undo, Wish::Undo)] {
+        if is_wide && right.add_enabled(can, egui::Button::new(text)).clicked() {
+            wish(app, what);
+        }
+    }
+    if is_wide {
+        let unsaved = if editor.is_unsaved() { " · not saved" } else { "" };
+        let text = format!("{}{unsaved}", editor.name());
+        let room = right.available_rect_before_wrap();
+        let (font, color) = (theme::plain(theme::SMALL), ink(&right).muted);
+        text_in(&right, room, Align2::RIGHT_CENTER, &text, font, color);
+    }
+}
+
+/// What is done more rarely.
+fn more(app: &mut App, ui: &mut Ui, editor: &Editor) {
+    let response = icon_button(ui, Icon::Menu, "More about the walkthrough", false);
+    egui::Popup::menu(&response).width(360.0).show(|ui| {
+        let groups: [&[Act]; 4] = [
+            &[Act::DuplicateStep, Act::RemoveStep, Act::EarlierStep, Act::LaterStep],
+            &[Act::TrimBefore, Act::TrimAfter],
+            &[Act::AddTitle, Act::AddEnd],
+            &[Act::SaveWalkthroughAs, Act::Present, Act::RecordFilm],
+        ];
+        let walkthrough = editor.walkthrough();
+        for (index, group) in groups.iter().enumerate() {
+            if index > 0 {
+                ui.separator();
+            }
+            for &act in *group {
+                let is_there = match act {
+                    Act::AddTitle => walkthrough.title.is_some(),
+                    Act::AddEnd => walkthrough.end.is_some(),
+                    _ => false,
+                };
+                let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
+                if ui.add_enabled(!is_there, button).clicked() {
+                    app.act(act);
+                    ui.close();
+                }
+            }
+        }
+    });
+}
+
+/// "0:03.2"
+fn clock(seconds: f64) -> String {
+    let tenths = (seconds.max(0.0) * 10.0).round() as u64;
+    format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
+}
+
+/// From seconds to points.
+#[derive(Clone, Copy)]
+struct Scale {
+    left: f32,
+    points_a_second: f32,
+}
+
+impl Scale {
+    fn x(self, seconds: f64) -> f32 {
+        self.left + seconds as f32 * self.points_a_second
+    }
+
+    fn seconds(self, x: f32) -> f64 {
+        f64::from((x - self.left) / self.points_a_second)
+    }
+}
+
+fn time(app: &mut App, ui: &mut Ui, editor: &Editor) {
+    let timeline = Timeline::new(editor.walkthrough());
+    let room = ui.available_width() - 2.0 * GRIP;
+    let seconds = timeline.seconds().max(0.1) as f32;
+    let fits = (room / seconds).max(LEAST_POINTS_A_SECOND);
+    // While an edge is dragged what lies under the hand must not run away from it.
+    let frozen = Id::unique("film strip scale");
+    let held: Option<f32> = ui.data(|data| data.get_temp(frozen));
+    let points_a_second = held.unwrap_or(fits * editor.zoom);
+    let scroll = egui::ScrollArea::horizontal().id_salt("film strip").auto_shrink(false);
+    scroll.show(ui, |ui| {
+        let size = vec2(seconds * points_a_second + 2.0 * GRIP, RULER + BLOCK);
+        let (whole, _) = ui.allocate_exact_size(size.max(vec2(room, 0.0)), Sense::hover());
+        let scale = Scale { left: whole.left() + GRIP, points_a_second };
+        let (ruler, blocks) = whole.split_top_bottom_at_y(whole.top() + RULER);
+        ruler_marks(app, ui, ruler, scale, &timeline);
+        let mut dragged = None;
+        for number in 0..timeline.stops() {
+            if let Some(at) = block(app, ui, blocks, scale, editor, &timeline, number) {
+                dragged = Some((number, at));
+            }
+        }
+        let mut is_held = false;
+        for number in 0..timeline.stops() {
+            is_held |= edges(app, ui, blocks, scale, &timeline, number);
+        }
+        let is_down = ui.input(|input| input.pointer.any_down());
+        ui.data_mut(|data| {
+            if is_held {
+                data.insert_temp(frozen, points_a_second);
+            } else if !is_down {
+                data.remove::<f32>(frozen);
+            }
+        });
+        if let Some((number, at)) = dragged {
+            drop_mark(app, ui, blocks, scale, &timeline, (number, at));
+        }
+        play_head(ui, whole, scale, editor);
+        if ui.rect_contains_pointer(whole) {
+            let zoom = ui.input(|input| input.zoom_delta());
+            if (zoom - 1.0).abs() > 1e-3 {
+                wish(app, Wish::Zoom(editor.zoom * zoom));
+            }
+        }
+    });
+}
+
+fn ruler_marks(app: &mut App, ui: &Ui, ruler: Rect, scale: Scale, timeline: &Timeline<'_>) {
+    let ink = ink(ui);
+    let response = ui.interact(ruler, Id::unique("film strip ruler"), Sense::click_and_drag());
+    response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Play head"));
+    let steps = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
+    let step = steps.into_iter().find(|step| step * scale.points_a_second >= 56.0);
+    let step = f64::from(step.unwrap_or(600.0));
+    let count = (timeline.seconds() / step).floor() as u32;
+    for number in 0..=count {
+        let seconds = f64::from(number) * step;
+        let x = scale.x(seconds);
+        let stroke = Stroke::new(1.0, ink.hairline);
+        ui.painter().vline(x, ruler.bottom() - 5.0..=ruler.bottom(), stroke);
+        let text = if step < 1.0 { clock(seconds) } else { crate::ui::film::duration(seconds) };
+        let at = Rect::from_min_max(pos2(x + 3.0, ruler.top()), pos2(x + 60.0, ruler.bottom()));
+        text_in(ui, at, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink.muted);
+    }
+    if let Some(at) = response.interact_pointer_pos() {
+        wish(app, Wish::Seek(scale.seconds(at.x)));
+    }
+}
+
+/// What a stop is called and says.
+fn words(editor: &Editor, stop: Stop) -> (String, String) {
+    let walkthrough = editor.walkthrough();
+    let card = |card: Option<&crate::view::timeline::Card>| {
+        card.map(|card| card.text.clone()).unwrap_or_default()
+    };
+    match stop {
+        Stop::Title => ("Title".into(), card(walkthrough.title.as_ref())),
+        Stop::End => ("End".into(), card(walkthrough.end.as_ref())),
+        Stop::Step(at) => {
+            let step = walkthrough.steps.get(at);
+            let caption = step.map(|step| caption_text(&step.caption)).unwrap_or_default();
+            (format!("{}", at + 1), caption)
+        }
+    }
+}
+
+/// One stop; where it is dragged to, while it is.
+fn block(
+    app: &mut App,
+    ui: &Ui,
+    blocks: Rect,
+    scale: Scale,
+    editor: &Editor,
+    timeline: &Timeline<'_>,
+    number: usize,
+) -> Option<Pos2> {
+    let ink = ink(ui);
+    let start = timeline.start_secs(number);
+    let arrival = start + timeline.transition_secs(number);
+    let end = arrival + timeline.hold_secs(number);
+    let stop = stop_of_number(timeline, number);
+    let (from, there, to) = (scale.x(start), scale.x(arrival), scale.x(end));
+    let rect = Rect::from_min_max(pos2(from, blocks.top() + 2.0), pos2(to, blocks.bottom() - 2.0));
+    let response = ui.interact(rect, Id::unique(("film strip", number)), Sense::click_and_drag());
+    let (name, said) = words(editor, stop);
+    let selected = editor.selected() == stop;
+    let label = match stop {
+        Stop::Step(_) => format!("Step {name}: {said}"),
+        Stop::Title | Stop::End => format!("{name} card: {said}"),
+    };
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &label));
+    if ui.is_rect_visible(rect) {
+        let fill = if response.hovered() || selected { ink.raised_hover } else { ink.raised };
+        paint_block(ui, rect, there, fill, ink);
+        let inside = Rect::from_min_max(pos2(there, rect.top()), rect.max).shrink2(vec2(4.0, 2.0));
+        contents(ui, inside, editor, stop, (&name, &said), ink);
+        let stroke = if selected {
+            Stroke::new(1.5, ink.accent)
+        } else if response.hovered() || response.has_focus() {
+            Stroke::new(1.0, ink.hover)
+        } else {
+            Stroke::NONE
+        };
+        let outline = Rect::from_min_max(rect.min, pos2(rect.max.x - 1.0, rect.max.y));
+        ui.painter().rect_stroke(outline, 2.0, stroke, StrokeKind::Inside);
+    }
+    let hint = match stop {
+        Stop::Step(_) => format!(
+            "{said}\n{:.1} s, the way to it {:.1} s\nClick twice to change its view; drag to move it",
+            timeline.hold_secs(number),
+            timeline.transition_secs(number)
+        ),
+        Stop::Title | Stop::End => format!("{name} card, {:.1} s", timeline.hold_secs(number)),
+    };
+    if response.double_clicked() {
+        if let Stop::Step(at) = stop {
+            wish(app, Wish::ShowView(at));
+        }
+    } else if response.clicked() {
+        wish(app, Wish::Select(stop));
+    }
+    let is_step = matches!(stop, Stop::Step(_));
+    let at = response.interact_pointer_pos();
+    let released = response.drag_stopped();
+    let dragged = is_step && (response.dragged() || released);
+    if !dragged {
+        response.on_hover_text(hint.trim_start());
+    }
+    at.filter(|_| dragged)
+}
+
+/// The way to a stop rises; then it stands.
+fn paint_block(ui: &Ui, rect: Rect, there: f32, fill: Color32, ink: Ink) {
+    let gap = vec2(1.0, 0.0);
+    let stands = Rect::from_min_max(pos2(there, rect.top()), rect.max - gap);
+    if there > rect.left() {
+        let ramp = vec![
+            pos2(rect.left(), rect.bottom()),
+            pos2(there, rect.top()),
+            pos2(there, rect.bottom()),
+        ];
+        let shade = fill.lerp_to_gamma(ink.panel, 0.45);
+        ui.painter().add(egui::Shape::convex_polygon(ramp, shade, Stroke::NONE));
+    }
+    ui.painter().rect_filled(stands, 2.0, fill);
+}
+
+fn contents(
+    ui: &Ui,
+    inside: Rect,
+    editor: &Editor,
+    stop: Stop,
+    (name, said): (&str, &str),
+    ink: Ink,
+) {
+    if inside.width() < 6.0 {
+        return;
+    }
+    let painter = ui.painter().with_clip_rect(inside.intersect(ui.clip_rect()));
+    let head = Rect::from_min_size(inside.min, vec2(inside.width(), 18.0));
+    let name = painter.layout_no_wrap(name.to_owned(), theme::strong(theme::SMALL), ink.text);
+    let width = name.size().x;
+    painter.galley(pos2(head.left(), head.center().y - name.size().y / 2.0), name, ink.text);
+    let rest = Rect::from_min_max(pos2(head.left() + width + 6.0, head.top()), head.max);
+    if rest.width() > 16.0 {
+        text_in(ui, rest, Align2::LEFT_CENTER, said, theme::plain(theme::SMALL), ink.muted);
+    }
+    let below = Rect::from_min_max(pos2(inside.left(), head.bottom() + 2.0), inside.max);
+    if let Stop::Step(at) = stop
+        && let Some((texture, part, aspect)) = editor.small_picture(at)
+    {
+        let size = vec2(below.height() * aspect, below.height());
+        let place = Rect::from_min_size(below.min, size);
+        painter.image(texture, place, part, Color32::WHITE);
+    }
+}
+
+/// What can be dragged at a stop: its end, and where the way to it ends. True while one is.
+fn edges(
+    app: &mut App,
+    ui: &Ui,
+    blocks: Rect,
+    scale: Scale,
+    timeline: &Timeline<'_>,
+    number: usize,
+) -> bool {
+    let Stop::Step(at) = stop_of_number(timeline, number) else { return false };
+    let start = timeline.start_secs(number);
+    let arrival = start + timeline.transition_secs(number);
+    let end = arrival + timeline.hold_secs(number);
+    let mut held = false;
+    let mut grip = |name: &str, seconds: f64| -> (Response, Option<f64>) {
+        let x = scale.x(seconds);
+        let rect =
+            Rect::from_min_max(pos2(x - GRIP, blocks.top()), pos2(x + GRIP, blocks.bottom()));
+        let response =
+            ui.interact(rect, Id::unique(("film strip edge", name, number)), Sense::drag());
+        if response.hovered() || response.dragged() {
+            ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
+            ui.painter().vline(x, blocks.y_range(), Stroke::new(2.0, ink(ui).hover));
+        }
+        held |= response.dragged();
+        let to = response.dragged().then(|| response.interact_pointer_pos()).flatten();
+        let to = to.map(|to| scale.seconds(to.x));
+        (response, to)
+    };
+    // Nothing leads to the first stop.
+    if number > 0 {
+        let (response, to) = grip("way", arrival);
+        if let Some(to) = to {
+            wish(app, Wish::Edit(Edit::Transition(at, to - start)));
+        }
+        if response.drag_stopped() {
+            wish(app, Wish::Settle);
+        }
+    }
+    let (response, to) = grip("end", end);
+    if let Some(to) = to {
+        wish(app, Wish::Edit(Edit::Hold(at, Some(to - arrival))));
+    }
+    if response.drag_stopped() {
+        wish(app, Wish::Settle);
+    }
+    held
+}
+
+/// Where a dragged step would go; it goes there when it is let go.
+fn drop_mark(
+    app: &mut App,
+    ui: &Ui,
+    blocks: Rect,
+    scale: Scale,
+    timeline: &Timeline<'_>,
+    (number, at): (usize, Pos2),
+) {
+    let Some(from) = timeline.step_of(number) else { return };
+    // Before which step: the first whose middle lies to the right of the pointer.
+    let steps: Vec<usize> =
+        (0..timeline.stops()).filter(|&stop| timeline.step_of(stop).is_some()).collect();
+    let middle = |stop: usize| {
+        let start = timeline.start_secs(stop);
+        scale.x(start + (timeline.transition_secs(stop) + timeline.hold_secs(stop)) / 2.0)
+    };
+    let before = steps.iter().position(|&stop| middle(stop) > at.x).unwrap_or(steps.len());
+    let to = if before > from { before - 1 } else { before };
+    let mark = match steps.get(before) {
+        Some(&stop) => timeline.start_secs(stop),
+        None => steps.last().map_or(0.0, |&stop| {
+            timeline.start_secs(stop) + timeline.transition_secs(stop) + timeline.hold_secs(stop)
+        }),
+    };
+    if to != from {
+        let stroke = Stroke::new(3.0, ink(ui).accent);
+        ui.painter().vline(scale.x(mark), blocks.y_range(), stroke);
+        ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
+        if ui.input(|input| input.pointer.any_released()) {
+            wish(app, Wish::Edit(Edit::Move(from, to)));
+        }
+    }
+}
+
+fn play_head(ui: &Ui, whole: Rect, scale: Scale, editor: &Editor) {
+    let ink = ink(ui);
+    let x = scale.x(editor.at_secs());
+    let top = whole.top() + RULER - 7.0;
+    ui.painter().vline(x, top..=whole.bottom(), Stroke::new(1.5, ink.accent));
+    let flag = vec![pos2(x - 5.0, top - 5.0), pos2(x + 5.0, top - 5.0), pos2(x, top + 3.0)];
+    ui.painter().add(egui::Shape::convex_polygon(flag, ink.accent, Stroke::NONE));
+    if editor.is_playing() {
+        let near = Rect::from_center_size(pos2(x, whole.center().y), Vec2::splat(48.0));
+        ui.scroll_to_rect(near, None);
+    }
+}
+
+/// The step that is selected, in a word, for the panel beside.
+pub fn selected_name(editor: &Editor) -> String {
+    let timeline = Timeline::new(editor.walkthrough());
+    let count = editor.walkthrough().steps.len();
+    match editor.selected() {
+        Stop::Title => "Title card".into(),
+        Stop::End => "End card".into(),
+        stop @ Stop::Step(at) => {
+            let number = stop_number(&timeline, stop);
+            let start = clock(timeline.start_secs(number));
+            format!("Step {} of {count} · at {start}", at + 1)
+        }
+    }
+}
+
+/// Nothing is being made.
+pub fn empty(app: &mut App, ui: &mut Ui) {
+    muted(
+        ui,
+        "A walkthrough is a list of views with captions: to present, to record as a film, to share.",
+    );
+    ui.add_space(8.0);
+    for act in [Act::EditWalkthrough, Act::RecordTake, Act::WalkthroughOfBookmarks, Act::OpenFile] {
+        let text = match act {
+            Act::EditWalkthrough => "Tour of this answer",
+            Act::RecordTake if app.take.is_some() => "Stop noting what I do",
+            Act::RecordTake => "Note what I do",
+            Act::WalkthroughOfBookmarks => "From the bookmarks",
+            _ => "Open a walkthrough…",
+        };
+        let button = egui::Button::new(text).min_size(vec2(200.0, 28.0));
+        if ui.add(button).on_hover_text(act.hint()).clicked() {
+            app.act(act);
+        }
+    }
+}

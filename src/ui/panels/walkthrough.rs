@@ -1,0 +1,209 @@
+//! What is selected in the walkthrough: its words, its times, and the stage while it is previewed.
+
+use super::film_strip;
+use crate::ui::app::{App, Intent};
+use crate::ui::shortcuts::Act;
+use crate::ui::theme;
+use crate::ui::walkthrough::{Editor, Stop, Wish};
+use crate::ui::widgets::{hairline, ink, muted};
+use crate::view::Easing;
+use crate::view::timeline::{Card, Edit, SHORTEST_HOLD_SECONDS, Step, Timeline};
+use egui::{Color32, DragValue, Rect, Role, Sense, TextEdit, Ui, WidgetInfo, pos2, vec2};
+
+const LABEL: f32 = 88.0;
+
+/// Draws the fields of what is selected.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(editor) = app.editor.take() else {
+        film_strip::empty(app, ui);
+        return;
+    };
+    egui::ScrollArea::vertical().id_salt("walkthrough").show(ui, |ui| {
+        ui.label(theme::strong_text(film_strip::selected_name(&editor), theme::BODY));
+        ui.add_space(4.0);
+        match editor.selected() {
+            Stop::Step(at) => {
+                if let Some(step) = editor.walkthrough().steps.get(at) {
+                    step_fields(app, ui, at, step);
+                }
+            }
+            Stop::Title => card(app, ui, editor.walkthrough().title.as_ref(), Edit::Title),
+            Stop::End => card(app, ui, editor.walkthrough().end.as_ref(), Edit::End),
+        }
+        hairline(ui);
+        whole(app, ui, &editor);
+    });
+    app.editor = Some(editor);
+}
+
+fn edit(app: &mut App, edit: Edit) {
+    app.send(Intent::Walkthrough(Wish::Edit(edit)));
+}
+
+/// A text of several lines; a change at every key, an undo step when it is left.
+fn text(
+    app: &mut App,
+    ui: &mut Ui,
+    name: &str,
+    hint: &str,
+    now: &str,
+    of: impl Fn(String) -> Edit,
+) {
+    muted(ui, name);
+    let mut text = now.to_owned();
+    let field =
+        TextEdit::multiline(&mut text).desired_rows(2).desired_width(f32::INFINITY).hint_text(hint);
+    let response = ui.add(field).accessible_name(name);
+    if response.changed() {
+        edit(app, of(text));
+    }
+    if response.lost_focus() {
+        app.send(Intent::Walkthrough(Wish::Settle));
+    }
+    ui.add_space(4.0);
+}
+
+/// A number of seconds.
+fn seconds(app: &mut App, ui: &mut Ui, name: &str, now: f64, least: f64, of: impl Fn(f64) -> Edit) {
+    let mut value = now;
+    let drag =
+        DragValue::new(&mut value).speed(0.05).range(least..=3600.0).fixed_decimals(1).suffix(" s");
+    let response = ui.add(drag).accessible_name(name);
+    if response.changed() {
+        edit(app, of(value));
+    }
+    if response.drag_stopped() || response.lost_focus() {
+        app.send(Intent::Walkthrough(Wish::Settle));
+    }
+}
+
+fn row(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui)) {
+    ui.horizontal(|ui| {
+        let (rect, _) = ui.allocate_exact_size(vec2(LABEL, 24.0), Sense::hover());
+        let font = theme::plain(theme::SMALL);
+        let color = ink(ui).muted;
+        crate::ui::widgets::text_in(ui, rect, egui::Align2::LEFT_CENTER, label, font, color);
+        add(ui);
+    });
+}
+
+fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
+    let hint = "What is said here; **two stars** mark words";
+    text(app, ui, "Caption", hint, &step.caption, |text| Edit::Caption(at, text));
+    row(ui, "Stays", |ui| {
+        let hold = step.hold_secs();
+        seconds(app, ui, "Seconds that it stays", hold, SHORTEST_HOLD_SECONDS, |seconds| {
+            Edit::Hold(at, Some(seconds))
+        });
+        let mut by_caption = step.seconds.is_none();
+        let check = ui.checkbox(&mut by_caption, "reading time");
+        let check = check.on_hover_text("As long as the caption takes to read");
+        if check.changed() {
+            edit(app, Edit::Hold(at, (!by_caption).then_some(hold)));
+        }
+    });
+    row(ui, "Way to it", |ui| {
+        seconds(app, ui, "Seconds of the way to it", step.transition_secs, 0.0, |seconds| {
+            Edit::Transition(at, seconds)
+        });
+        let names = [
+            (Easing::InOut, "slow at both ends"),
+            (Easing::Out, "slow at the end"),
+            (Easing::Linear, "even"),
+            (Easing::Cut, "a cut"),
+        ];
+        let name = |easing| names.iter().find(|(one, _)| *one == easing).map_or("", |(_, n)| n);
+        egui::ComboBox::from_id_salt("easing")
+            .width(128.0)
+            .selected_text(name(step.easing))
+            .show_ui(ui, |ui| {
+                for (easing, name) in names {
+                    if ui.selectable_label(step.easing == easing, name).clicked() {
+                        edit(app, Edit::Easing(at, easing));
+                    }
+                }
+            });
+    });
+    ui.horizontal_wrapped(|ui| {
+        let change = ui.button("Change its view");
+        let hint = "Brings it to the stage; then \u{201c}Use view\u{201d} (U) puts it back";
+        if change.on_hover_text(hint).clicked() {
+            app.send(Intent::Walkthrough(Wish::ShowView(at)));
+        }
+        for (act, text) in [(Act::DuplicateStep, "Duplicate"), (Act::RemoveStep, "Remove")] {
+            if ui.button(text).on_hover_text(act.hint()).clicked() {
+                app.act(act);
+            }
+        }
+    });
+    ui.add_space(4.0);
+    let hint = "Only the presenter sees them";
+    text(app, ui, "Notes", hint, &step.notes, |text| Edit::Notes(at, text));
+}
+
+fn card(app: &mut App, ui: &mut Ui, card: Option<&Card>, of: impl Fn(Option<Card>) -> Edit) {
+    let Some(card) = card else { return };
+    text(app, ui, "Text", "The large line", &card.text, |text| {
+        of(Some(Card { text, ..card.clone() }))
+    });
+    text(app, ui, "Subtitle", "The small line below", &card.subtitle, |subtitle| {
+        of(Some(Card { subtitle, ..card.clone() }))
+    });
+    row(ui, "Stays", |ui| {
+        seconds(app, ui, "Seconds that it stays", card.seconds, SHORTEST_HOLD_SECONDS, |seconds| {
+            of(Some(Card { seconds, ..card.clone() }))
+        });
+    });
+    if ui.button("Remove the card").clicked() {
+        edit(app, of(None));
+    }
+}
+
+/// What is about all steps.
+fn whole(app: &mut App, ui: &mut Ui, editor: &Editor) {
+    let total = Timeline::new(editor.walkthrough()).seconds();
+    row(ui, "All of it", |ui| {
+        seconds(app, ui, "Seconds of the whole", total, 1.0, Edit::Stretch);
+        muted(ui, "makes every step faster or slower");
+    });
+    ui.horizontal_wrapped(|ui| {
+        let walkthrough = editor.walkthrough();
+        for (act, text, is_there) in [
+            (Act::AddTitle, "Title card", walkthrough.title.is_some()),
+            (Act::AddEnd, "End card", walkthrough.end.is_some()),
+        ] {
+            if !is_there && ui.button(text).on_hover_text(act.hint()).clicked() {
+                app.act(act);
+            }
+        }
+        for (act, text) in [(Act::TrimBefore, "Trim before"), (Act::TrimAfter, "Trim after")] {
+            if ui.button(text).on_hover_text(act.hint()).clicked() {
+                app.act(act);
+            }
+        }
+    });
+}
+
+/// Draws the walkthrough onto the stage, as large as its film fits; false where it is not previewed.
+pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
+    let [width, height] = app.film_options.size.map(|side| side as f32);
+    let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
+        return false;
+    };
+    let room = rect.shrink(12.0);
+    let scale = (room.width() / width).min(room.height() / height);
+    let place = Rect::from_center_size(room.center(), vec2(width, height) * scale);
+    ui.painter().rect_filled(rect, 0.0, ink(ui).panel);
+    let texture = editor.place_preview(place, ui.ctx().pixels_per_point());
+    if let Some(texture) = texture {
+        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        ui.painter().image(texture, place, uv, Color32::WHITE);
+    }
+    let response = ui.interact(place, ui.scope_id().with("preview"), Sense::click());
+    let name = format!("Preview: {}", film_strip::selected_name(editor));
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
+    if response.clicked() {
+        app.act(Act::Play);
+    }
+    true
+}

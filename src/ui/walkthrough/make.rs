@@ -1,0 +1,185 @@
+//! Where a walkthrough comes from: the answer that is seen, bookmarks, what was done, a file.
+
+use super::{Cast, Editor, TEXT_SCALE, begin};
+use crate::record::{OpenTraces, Unpacked, unpack};
+use crate::settings::Bookmark;
+use crate::trace::Trace;
+use crate::ui::app::App;
+use crate::ui::document::Document;
+use crate::view::Theme;
+use crate::view::timeline::{Step, Walkthrough, tour};
+use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+
+/// The tour of the answer that is looked at, in the window's look; `None` where there is none.
+pub fn tour_of_answer(app: &App) -> Option<(Walkthrough, Cast)> {
+    let doc = app.doc().filter(|doc| !doc.live)?;
+    let mut cast = Cast::default();
+    let name = cast.name_of(doc);
+    let mut walkthrough = tour(&doc.trace, &name);
+    let look = doc.state();
+    for step in &mut walkthrough.steps {
+        step.state.colormap = look.colormap;
+        step.state.interpolation = look.interpolation;
+        step.state.theme = Theme::Dark;
+    }
+    Some((walkthrough, cast))
+}
+
+/// Edits the tour of the answer that is looked at.
+pub fn of_answer(app: &mut App) {
+    match tour_of_answer(app) {
+        Some((walkthrough, cast)) => {
+            begin(app, |app| Editor::new(app, walkthrough, cast, None));
+        }
+        None => app.notify("Ask a question first: its answer is what is shown.", false),
+    }
+}
+
+/// Edits what was done while it was noted.
+pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: Cast) {
+    begin(app, |app| Editor::new(app, walkthrough, cast, None));
+}
+
+/// Edits the bookmarks, in their order.
+pub fn from_bookmarks(app: &mut App) {
+    if app.settings.bookmarks.is_empty() {
+        app.notify("There are no bookmarks: keep a view first (Ctrl+D).", false);
+        return;
+    }
+    let bookmarks = app.settings.bookmarks.clone();
+    let docs: Vec<Document> = app.docs.iter().filter(|doc| !doc.live).cloned().collect();
+    app.exports.run_change("open", move || {
+        let (walkthrough, cast, left_out) = of_bookmarks(&bookmarks, &docs);
+        let why = left_out.first().cloned().unwrap_or_default();
+        anyhow::ensure!(!walkthrough.steps.is_empty(), "no bookmark can be shown: {why}");
+        Ok(Some(Box::new(move |app: &mut App| {
+            for text in left_out.into_iter().take(3) {
+                app.notify(text, true);
+            }
+            begin(app, |app| Editor::new(app, walkthrough, cast, None));
+        })))
+    });
+}
+
+/// Bookmarks as steps with their notes as captions; and why some are not among them.
+fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Cast, Vec<String>) {
+    let mut cast = Cast::default();
+    let mut opened: Vec<(PathBuf, Document)> = Vec::new();
+    let (mut steps, mut left_out) = (Vec::new(), Vec::new());
+    for (number, bookmark) in (1..).zip(bookmarks) {
+        let is_it = |doc: &&Document| {
+            bookmark.document == Some(doc.id.number())
+                || (bookmark.trace.is_some() && doc.path == bookmark.trace)
+        };
+        let known = || {
+            let path = bookmark.trace.as_ref()?;
+            opened.iter().find(|(other, _)| other == path).map(|(_, doc)| doc)
+        };
+        let found = match (docs.iter().find(is_it).or_else(known), &bookmark.trace) {
+            (Some(doc), _) => Ok(doc.clone()),
+            (None, Some(path)) => Trace::open(path)
+                .map(|trace| Document::new(std::sync::Arc::new(trace), &bookmark.state))
+                .inspect(|doc| opened.push((path.clone(), doc.clone())))
+                .map_err(|error| error.to_string()),
+            (None, None) => Err("its answer was never saved and is gone".to_owned()),
+        };
+        let fits = found.and_then(|doc| match doc.extent.check(&bookmark.state, None) {
+            Ok(()) => Ok(doc),
+            Err(error) => Err(error.to_string()),
+        });
+        match fits {
+            Ok(doc) => {
+                let mut state = bookmark.state.clone();
+                state.trace = Some(cast.name_of(&doc));
+                (state.text_scale, state.theme) = (TEXT_SCALE, Theme::Dark);
+                steps.push(Step::new(state, bookmark.note.clone()));
+            }
+            Err(reason) => left_out.push(format!("Bookmark {number} is left out: {reason}.")),
+        }
+    }
+    (Walkthrough { title: None, steps, end: None }, cast, left_out)
+}
+
+/// What was read from a file.
+struct Opened {
+    walkthrough: Walkthrough,
+    cast: Cast,
+    path: Option<PathBuf>,
+    unpacked: Option<Unpacked>,
+}
+
+/// Opens a walkthrough or a pack.
+pub fn open(app: &mut App, path: &Path) {
+    let path = path.to_owned();
+    app.exports.run_change("open", move || {
+        let opened = read(&path)?;
+        Ok(Some(Box::new(move |app: &mut App| {
+            app.settings.remember_file(&path);
+            begin(app, move |app| {
+                let Opened { walkthrough, cast, path, unpacked } = opened;
+                Editor { _unpacked: unpacked, ..Editor::new(app, walkthrough, cast, path) }
+            });
+        })))
+    });
+}
+
+fn read(path: &Path) -> anyhow::Result<Opened> {
+    let is_pack = path.extension().is_some_and(|end| end == "zip");
+    let unpacked = if is_pack { Some(unpack(path)?) } else { None };
+    let file = unpacked.as_ref().map_or(path, |unpacked| &unpacked.walkthrough);
+    let mut walkthrough = Walkthrough::open(file)?;
+    let folder = file.parent().context("a walkthrough lies in a folder")?;
+    // Names must hold wherever the program is then, and wherever the walkthrough is saved.
+    for trace in walkthrough.trace_paths_mut() {
+        *trace = std::path::absolute(&*trace)?;
+    }
+    let traces = OpenTraces::open(&walkthrough, &path.display().to_string())?;
+    walkthrough.steps.iter_mut().for_each(|step| step.line = None);
+    // What was unpacked goes with the window.
+    let cast = Cast::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
+    Ok(Opened { walkthrough, cast, path: (!is_pack).then(|| path.to_owned()), unpacked })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    use crate::view::{AxisSet, ViewState};
+    use std::sync::Arc;
+
+    #[test]
+    fn bookmarks_are_steps_and_those_that_cannot_be_shown_are_named() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.vlmtrace");
+        trace.write(&file).unwrap();
+        let doc = Document::new(Arc::new(trace), &ViewState::default());
+        let mut misfit = ViewState::default();
+        misfit.map.layers = AxisSet::single(9999);
+        let bookmark = |trace: Option<&Path>, document: Option<u64>, state: &ViewState| Bookmark {
+            note: "look".into(),
+            trace: trace.map(Path::to_owned),
+            state: state.clone(),
+            document,
+        };
+        let plain = ViewState::default();
+        let list = [
+            bookmark(None, Some(doc.id.number()), &plain),
+            bookmark(Some(&file), None, &plain),
+            bookmark(None, None, &plain),
+            bookmark(Some(&folder.path().join("gone.vlmtrace")), None, &plain),
+            bookmark(Some(&file), None, &misfit),
+        ];
+        let (walkthrough, cast, left_out) = of_bookmarks(&list, std::slice::from_ref(&doc));
+        assert_eq!(walkthrough.steps.len(), 2);
+        assert!(walkthrough.steps.iter().all(|step| step.caption == "look"));
+        let name = |at: usize| walkthrough.steps[at].state.trace.clone().unwrap();
+        assert_eq!((name(1), cast.document_of(&name(0))), (file, Some(doc.id)));
+        assert_eq!(left_out.len(), 3);
+        assert!(left_out[0].starts_with("Bookmark 3") && left_out[0].contains("never saved"));
+        assert!(left_out[1].contains("gone.vlmtrace") && left_out[2].starts_with("Bookmark 5"));
+    }
+}

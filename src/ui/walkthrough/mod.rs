@@ -1,0 +1,466 @@
+//! The walkthrough that is being made: noted from what is done, made of bookmarks, of an answer, or
+//! opened; then trimmed, re-timed, captioned, previewed, saved.
+//!
+//! The decision here: what is edited is the same [`Walkthrough`] that files hold and films are made
+//! of, and every change of it is an [`Edit`] in a history of its own. While the preview is seen, keys
+//! (space, arrows, undo, save) mean the walkthrough; on the stage they mean the view.
+
+mod cast;
+mod make;
+mod preview;
+mod save;
+
+pub use cast::Cast;
+pub use make::{from_bookmarks, from_take, of_answer, open, tour_of_answer};
+pub use save::{Answer, Confirm, answer, save, unless_unsaved, write};
+
+use super::app::{App, Intent};
+use super::document::Document;
+use super::present::PresentOptions;
+use super::shortcuts::Act;
+use crate::gpu::GpuOptions;
+use crate::record::Unpacked;
+use crate::view::timeline::{Card, Edit, Step, Timeline, Walkthrough};
+use crate::view::{Command, Undo, ViewState};
+use preview::Preview;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The type scale of steps that are made in the window, where no other step says it.
+const TEXT_SCALE: f64 = 1.25;
+
+/// What is selected: what the fields are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The card before the first step.
+    Title,
+    /// A step, counted from 0.
+    Step(usize),
+    /// The card after the last step.
+    End,
+}
+
+/// What is asked for with arguments; the rest are [`Act`]s.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// A change.
+    Edit(Edit),
+    /// A gesture ended: the next change is an undo step of its own.
+    Settle,
+    /// Selects a stop and goes to where it has arrived.
+    Select(Stop),
+    /// Goes to a time.
+    Seek(f64),
+    /// Shows time larger or smaller; 1 fits.
+    Zoom(f32),
+    /// Brings a step's view to the stage, to be changed there.
+    ShowView(usize),
+    /// Undoes or redoes the last change of the walkthrough.
+    Undo,
+    Redo,
+}
+
+/// A walkthrough that is being made.
+pub struct Editor {
+    draft: Undo<Walkthrough>,
+    /// What the file holds; `None` before it was saved.
+    saved: Option<Walkthrough>,
+    /// Its file.
+    pub path: Option<PathBuf>,
+    /// Its traces.
+    pub cast: Cast,
+    /// Where an opened pack was unpacked.
+    _unpacked: Option<Unpacked>,
+    selected: Stop,
+    /// Where the play head is.
+    at_secs: f64,
+    /// When the play head would have been at 0, while it runs.
+    plays_since: Option<f64>,
+    /// Whether the stage shows the walkthrough, not the view.
+    pub is_previewing: bool,
+    /// Points a second, relative to what fits.
+    pub zoom: f32,
+    preview: Preview,
+}
+
+impl Editor {
+    /// Begins with a walkthrough; `path` is its file, if it has one.
+    pub fn new(app: &App, walkthrough: Walkthrough, cast: Cast, path: Option<PathBuf>) -> Self {
+        let saved = path.is_some().then(|| walkthrough.clone());
+        let mut editor = Self {
+            draft: Undo::new(walkthrough),
+            saved,
+            path,
+            cast,
+            _unpacked: None,
+            selected: Stop::Step(0),
+            at_secs: 0.0,
+            plays_since: None,
+            is_previewing: true,
+            zoom: 1.0,
+            preview: Preview::new(app),
+        };
+        editor.select(Stop::Step(0));
+        editor
+    }
+
+    /// The walkthrough.
+    pub const fn walkthrough(&self) -> &Walkthrough {
+        self.draft.present()
+    }
+
+    /// Whether the file holds something else, or there is none.
+    pub fn is_unsaved(&self) -> bool {
+        self.saved.as_ref() != Some(self.walkthrough())
+    }
+
+    /// Whether it can be undone and redone.
+    pub const fn can_undo_redo(&self) -> [bool; 2] {
+        [self.draft.can_undo(), self.draft.can_redo()]
+    }
+
+    /// What is selected.
+    pub const fn selected(&self) -> Stop {
+        self.selected
+    }
+
+    /// The number and the step that are selected.
+    pub fn selected_step(&self) -> Option<(usize, &Step)> {
+        let Stop::Step(at) = self.selected else { return None };
+        Some((at, self.walkthrough().steps.get(at)?))
+    }
+
+    /// Where the play head is, in seconds.
+    pub const fn at_secs(&self) -> f64 {
+        self.at_secs
+    }
+
+    /// Whether it plays.
+    pub const fn is_playing(&self) -> bool {
+        self.plays_since.is_some()
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> String {
+        let name = self.path.as_ref().and_then(|path| path.file_name());
+        name.map_or_else(|| "untitled walkthrough".into(), |name| name.to_string_lossy().into())
+    }
+
+    /// Applies a change.
+    pub fn edit(&mut self, edit: &Edit) {
+        let next = self.walkthrough().edited(edit);
+        if next == *self.walkthrough() {
+            return;
+        }
+        self.plays_since = None;
+        self.draft.put(next, edit.merges_as());
+        let selected = match *edit {
+            Edit::Add(at, _) => Stop::Step(at),
+            Edit::Duplicate(at) => Stop::Step(at + 1),
+            Edit::Move(_, to) => Stop::Step(to),
+            Edit::Title(Some(_)) => Stop::Title,
+            Edit::End(Some(_)) => Stop::End,
+            Edit::Trim(_) => Stop::Step(0),
+            _ => self.selected,
+        };
+        self.select(selected);
+    }
+
+    /// Steps back or forward in the history.
+    fn step_history(&mut self, step: impl FnOnce(&mut Undo<Walkthrough>) -> bool) {
+        self.plays_since = None;
+        if step(&mut self.draft) {
+            self.select(self.selected);
+        }
+    }
+
+    /// Selects a stop, or the nearest that there is, and goes to where it has arrived.
+    pub fn select(&mut self, stop: Stop) {
+        let steps = self.walkthrough().steps.len();
+        let step = |at: usize| Stop::Step(at.min(steps.saturating_sub(1)));
+        self.selected = match stop {
+            Stop::Title if self.walkthrough().title.is_none() => step(0),
+            Stop::End if self.walkthrough().end.is_none() => step(steps),
+            Stop::Step(at) => step(at),
+            stop => stop,
+        };
+        let timeline = Timeline::new(self.walkthrough());
+        let stop = stop_number(&timeline, self.selected);
+        self.at_secs = timeline.start_secs(stop) + timeline.transition_secs(stop);
+        self.plays_since = None;
+    }
+
+    /// Goes to a time; what is shown then is selected.
+    pub fn seek(&mut self, seconds: f64) {
+        let timeline = Timeline::new(self.walkthrough());
+        let at = seconds.clamp(0.0, timeline.seconds());
+        let selected = stop_of_number(&timeline, timeline.stop_at(at));
+        (self.at_secs, self.selected, self.plays_since) = (at, selected, None);
+    }
+
+    /// Goes on, or back, by a stop.
+    fn step(&mut self, by: isize) {
+        let timeline = Timeline::new(self.walkthrough());
+        let here = stop_number(&timeline, self.selected);
+        let last = timeline.stops().saturating_sub(1);
+        let next = stop_of_number(&timeline, here.saturating_add_signed(by).min(last));
+        self.select(next);
+    }
+
+    /// Plays from the play head, from the start where that is at the end; or stops.
+    fn toggle_play(&mut self, now: f64) {
+        self.plays_since = match self.plays_since {
+            Some(_) => None,
+            None => {
+                let seconds = Timeline::new(self.walkthrough()).seconds();
+                if self.at_secs >= seconds - 0.01 {
+                    self.at_secs = 0.0;
+                }
+                self.is_previewing = true;
+                Some(now - self.at_secs)
+            }
+        };
+    }
+
+    /// Moves the play head on while it plays.
+    pub fn tick(&mut self, now: f64) {
+        let Some(since) = self.plays_since else { return };
+        let timeline = Timeline::new(self.walkthrough());
+        let seconds = timeline.seconds();
+        let at = (now - since).clamp(0.0, seconds);
+        self.selected = stop_of_number(&timeline, timeline.stop_at(at));
+        self.at_secs = at;
+        if at >= seconds {
+            self.plays_since = None;
+        }
+    }
+
+    /// Where a new step goes: after the selected one.
+    fn after_selected(&self) -> usize {
+        match self.selected {
+            Stop::Title => 0,
+            Stop::Step(at) => at + 1,
+            Stop::End => self.walkthrough().steps.len(),
+        }
+    }
+
+    /// A view of the stage as the view of a step: it keeps the type of the film.
+    fn view_of(&mut self, doc: &Document, like: Option<&ViewState>) -> ViewState {
+        let mut state = doc.state().clone();
+        state.trace = Some(self.cast.name_of(doc));
+        state.hovered = None;
+        let like = like.or_else(|| self.walkthrough().steps.first().map(|step| &step.state));
+        state.text_scale = like.map_or(TEXT_SCALE, |like| like.text_scale);
+        state.theme = like.map_or(state.theme, |like| like.theme);
+        state
+    }
+}
+
+/// The number of a stop in the timeline.
+pub fn stop_number(timeline: &Timeline<'_>, stop: Stop) -> usize {
+    match stop {
+        Stop::Title => 0,
+        Stop::Step(at) => timeline.stop_of_step(at).unwrap_or(0),
+        Stop::End => timeline.stops().saturating_sub(1),
+    }
+}
+
+/// The stop of a number in the timeline.
+pub fn stop_of_number(timeline: &Timeline<'_>, number: usize) -> Stop {
+    match timeline.step_of(number) {
+        Some(step) => Stop::Step(step),
+        None if number == 0 => Stop::Title,
+        None => Stop::End,
+    }
+}
+
+/// Does what is asked for.
+pub fn apply(app: &mut App, wish: Wish) {
+    if let Wish::ShowView(step) = wish {
+        return show_view(app, step);
+    }
+    let Some(editor) = &mut app.editor else { return };
+    match wish {
+        Wish::Edit(edit) => editor.edit(&edit),
+        Wish::Settle => editor.draft.settle(),
+        Wish::Select(stop) => editor.select(stop),
+        Wish::Seek(seconds) => editor.seek(seconds),
+        Wish::Zoom(zoom) => editor.zoom = zoom.clamp(1.0, 40.0),
+        Wish::Undo => editor.step_history(Undo::undo),
+        Wish::Redo => editor.step_history(Undo::redo),
+        Wish::ShowView(_) => {}
+    }
+}
+
+/// What an action does to the walkthrough; false where it is about something else.
+pub fn perform(app: &mut App, act: Act) -> bool {
+    match act {
+        Act::EditWalkthrough => {
+            match &mut app.editor {
+                Some(editor) => editor.is_previewing = true,
+                None => of_answer(app),
+            }
+            return true;
+        }
+        Act::WalkthroughOfBookmarks => {
+            from_bookmarks(app);
+            return true;
+        }
+        _ => {}
+    }
+    let now = app.now();
+    let is_walkthroughs = act.is_of_the_editor();
+    let Some(editor) = &mut app.editor else {
+        if is_walkthroughs {
+            app.notify("No walkthrough is open: make one of this answer first.", false);
+        }
+        return is_walkthroughs;
+    };
+    if !is_walkthroughs && !editor.is_previewing {
+        return false;
+    }
+    match act {
+        Act::PreviewWalkthrough => {
+            editor.plays_since = None;
+            editor.is_previewing ^= true;
+        }
+        Act::AddView => add_view(app),
+        Act::UseView => use_view(app),
+        Act::RemoveStep => match editor.selected {
+            Stop::Title => editor.edit(&Edit::Title(None)),
+            Stop::End => editor.edit(&Edit::End(None)),
+            Stop::Step(at) => editor.edit(&Edit::Remove(at)),
+        },
+        Act::DuplicateStep => {
+            if let Stop::Step(at) = editor.selected {
+                editor.edit(&Edit::Duplicate(at));
+            }
+        }
+        Act::EarlierStep | Act::LaterStep => {
+            if let Stop::Step(at) = editor.selected {
+                let by = if act == Act::EarlierStep { -1 } else { 1 };
+                editor.edit(&Edit::Move(at, at.saturating_add_signed(by)));
+            }
+        }
+        Act::TrimBefore => editor.edit(&Edit::Trim([editor.at_secs, f64::MAX])),
+        Act::TrimAfter => editor.edit(&Edit::Trim([0.0, editor.at_secs])),
+        Act::AddTitle => {
+            let text = editor.name().trim_end_matches(".toml").to_owned();
+            let card = Card { text, subtitle: String::new(), seconds: 2.5 };
+            editor.edit(&Edit::Title(Some(card)));
+        }
+        Act::AddEnd => {
+            let card = Card { text: "The end".into(), subtitle: String::new(), seconds: 2.5 };
+            editor.edit(&Edit::End(Some(card)));
+        }
+        Act::SaveWalkthrough | Act::SaveTrace => save(app, |_| ()),
+        Act::SaveWalkthroughAs => save::save_as(app, |_| ()),
+        Act::CloseWalkthrough => {
+            unless_unsaved(app, |app| app.editor = None);
+        }
+        // While the preview is seen, the keys of the stage mean the walkthrough.
+        Act::Play => editor.toggle_play(now),
+        Act::NextToken | Act::NextLayer => editor.step(1),
+        Act::PreviousToken | Act::PreviousLayer => editor.step(-1),
+        Act::FirstToken => editor.seek(0.0),
+        Act::LastToken => editor.seek(f64::MAX),
+        Act::Undo => editor.step_history(Undo::undo),
+        Act::Redo => editor.step_history(Undo::redo),
+        // What would change the view shows it.
+        _ if act.changes_the_view() => {
+            editor.is_previewing = false;
+            editor.plays_since = None;
+            return false;
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Escape: stops playing, then shows the view; false where there is nothing of the kind.
+pub fn put_down(app: &mut App) -> bool {
+    let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
+        return false;
+    };
+    if editor.plays_since.take().is_none() {
+        editor.is_previewing = false;
+    }
+    true
+}
+
+fn add_view(app: &mut App) {
+    let doc = app.doc().filter(|doc| !doc.live).cloned();
+    let (Some(editor), Some(doc)) = (&mut app.editor, doc) else { return };
+    let like = editor.selected_step().map(|(_, step)| step.state.clone());
+    let state = editor.view_of(&doc, like.as_ref());
+    let at = editor.after_selected();
+    editor.edit(&Edit::Add(at, Box::new(Step::new(state, ""))));
+    app.notify(format!("Step {} is this view.", at + 1), false);
+}
+
+fn use_view(app: &mut App) {
+    let doc = app.doc().filter(|doc| !doc.live).cloned();
+    let (Some(editor), Some(doc)) = (&mut app.editor, doc) else { return };
+    let Some((at, step)) = editor.selected_step() else { return };
+    let like = step.state.clone();
+    let state = editor.view_of(&doc, Some(&like));
+    editor.edit(&Edit::View(at, Box::new(state)));
+    app.notify(format!("Step {} shows this view now.", at + 1), false);
+}
+
+/// Brings a step's view to the stage.
+fn show_view(app: &mut App, at: usize) {
+    let Some(editor) = &mut app.editor else { return };
+    let Some(step) = editor.walkthrough().steps.get(at) else { return };
+    let state = step.state.clone();
+    if state.second.as_ref().is_some_and(|second| second.trace.is_some()) {
+        app.notify("This step compares two answers: change its view in the file.", false);
+        return;
+    }
+    let Some(name) = state.trace.clone() else { return };
+    let open = editor.cast.document_of(&name);
+    let open = open.filter(|id| app.docs.iter().any(|doc| doc.id == *id));
+    let same_file =
+        || app.docs.iter().find(|doc| doc.path.as_ref() == Some(&name)).map(|doc| doc.id);
+    let id = match open.or_else(same_file) {
+        Some(id) => {
+            app.show_document(id);
+            id
+        }
+        None => {
+            let Some(trace) = editor.cast.traces.get(&name).cloned() else { return };
+            app.add_document(Document::new(Arc::new(trace), &app.look.clone()))
+        }
+    };
+    if let Some(editor) = &mut app.editor {
+        editor.select(Stop::Step(at));
+        editor.is_previewing = false;
+        editor.cast.shown_by(&name, id);
+    }
+    let state =
+        ViewState { trace: None, text_scale: app.look.text_scale, theme: app.look.theme, ..state };
+    app.send(Intent::Command(Command::Replace(Box::new(state))));
+}
+
+/// What the presentation needs, from the selected step on.
+pub fn presented(editor: &Editor) -> PresentOptions {
+    let timeline = Timeline::new(editor.walkthrough());
+    PresentOptions {
+        walkthrough: editor.walkthrough().clone(),
+        traces: editor.cast.traces.clone(),
+        first: stop_number(&timeline, editor.selected),
+        display: None,
+        loops: false,
+        presenter: false,
+        gpu: GpuOptions::default(),
+    }
+}
+
+/// Puts an editor in the window, unless there is one with changes that nobody has saved.
+fn begin(app: &mut App, make: impl FnOnce(&App) -> Editor + Send + 'static) {
+    unless_unsaved(app, |app| {
+        let editor = make(app);
+        app.editor = Some(editor);
+        app.send(Intent::ShowPanel(super::layout::Pane::Walkthrough));
+    });
+}

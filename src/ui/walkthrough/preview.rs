@@ -1,0 +1,185 @@
+//! The walkthrough on the stage and as small pictures: drawn by the recorder's painter, so that
+//! what is previewed is the film.
+
+use super::Editor;
+use crate::gpu::{Gpu, GpuError, Target};
+use crate::record::{Captions, OpenTraces, Painter};
+use crate::ui::app::App;
+use crate::ui::canvas::Canvas;
+use crate::ui::stage;
+use crate::view::ViewState;
+use crate::view::timeline::{Moment, Said, Shot, Shown, Timeline, Walkthrough};
+use egui::{Rect, TextureId, Vec2, pos2, vec2};
+use std::sync::Arc;
+
+/// Small pictures are drawn at this size; what is shown is the part with the picture.
+const SMALL_PIXELS: [u32; 2] = [320, 180];
+/// Small pictures that are kept.
+const MOST_SMALL: usize = 256;
+
+/// What the editor draws.
+pub struct Preview {
+    gpu: Arc<Gpu>,
+    egui: stage::Painter,
+    canvas: Canvas,
+    /// Size of the preview in pixels.
+    wanted: [u32; 2],
+    small: Vec<Small>,
+    small_painter: Option<Painter>,
+    /// What went wrong last, so that it is said once.
+    error: Option<String>,
+}
+
+/// A small picture of a view.
+struct Small {
+    state: ViewState,
+    texture: TextureId,
+    /// Keeps the texture's memory.
+    _target: Target,
+    /// The part to be shown.
+    part: Rect,
+}
+
+impl Preview {
+    pub fn new(app: &App) -> Self {
+        let (gpu, egui) = (app.stage.gpu(), app.stage.painter());
+        let canvas = Canvas::new(Arc::clone(&gpu), Arc::clone(&egui), Captions::Film);
+        let (wanted, small) = ([0, 0], Vec::new());
+        Self { gpu, egui, canvas, wanted, small, small_painter: None, error: None }
+    }
+
+    fn draw_small(&mut self, state: &ViewState, traces: &OpenTraces) -> Result<(), GpuError> {
+        let bare = Walkthrough::default();
+        let painter = match &mut self.small_painter {
+            Some(painter) => painter,
+            None => self.small_painter.insert(Painter::new(
+                &self.gpu,
+                SMALL_PIXELS,
+                &bare,
+                Captions::Beside,
+            )?),
+        };
+        let target = Target::offscreen(&self.gpu, SMALL_PIXELS)?;
+        let shown = Shown::One(Shot::View(Box::new(state.clone())));
+        let moment = Moment { shown, said: Said::default(), step: None, is_passing: false };
+        painter.paint(&moment, traces, &target)?;
+        let [width, height] = SMALL_PIXELS.map(|side| side as f32);
+        let part = painter.content().map_or(
+            Rect::from_min_size(pos2(0.0, 0.0), Vec2::splat(1.0)),
+            |rect| {
+                Rect::from_min_size(
+                    pos2(rect.x / width, rect.y / height),
+                    vec2(rect.width / width, rect.height / height),
+                )
+            },
+        );
+        let Some(view) = target.gamma_view() else { return Ok(()) };
+        let filter = wgpu::FilterMode::Linear;
+        let texture = self.egui.write().register_native_texture(&self.gpu.device, &view, filter);
+        self.small.push(Small { state: state.clone(), texture, _target: target, part });
+        Ok(())
+    }
+
+    /// Lets go of small pictures of views that are no more.
+    fn forget_small(&mut self, walkthrough: &Walkthrough) {
+        let egui = &self.egui;
+        self.small.retain(|small| {
+            let is_shown = walkthrough.steps.iter().any(|step| step.state == small.state);
+            if !is_shown {
+                egui.write().free_texture(&small.texture);
+            }
+            is_shown
+        });
+    }
+}
+
+impl Drop for Preview {
+    fn drop(&mut self) {
+        let mut egui = self.egui.write();
+        for small in &self.small {
+            egui.free_texture(&small.texture);
+        }
+    }
+}
+
+impl Editor {
+    /// Says how large the preview is on screen, and names its texture.
+    pub fn place_preview(&mut self, rect: Rect, pixels_per_point: f32) -> Option<TextureId> {
+        let side = |points: f32| (points * pixels_per_point).round().max(0.0) as u32;
+        self.preview.wanted = [side(rect.width()), side(rect.height())];
+        self.preview.canvas.texture()
+    }
+
+    /// The small picture of a step and the part of it that is to be shown.
+    /// Its width is the third number times its height.
+    pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
+        let state = &self.walkthrough().steps.get(step)?.state;
+        let small = self.preview.small.iter().find(|small| small.state == *state)?;
+        let size = small.part.size() * vec2(SMALL_PIXELS[0] as f32, SMALL_PIXELS[1] as f32);
+        Some((small.texture, small.part, size.x / size.y.max(1.0)))
+    }
+
+    /// What is seen at the play head.
+    pub fn moment(&self) -> Option<Moment> {
+        Timeline::new(self.walkthrough()).at(self.at_secs())
+    }
+
+    /// Draws what changed: the preview, and one small picture a frame. Returns whether more is to be
+    /// drawn, and what went wrong.
+    pub fn draw(&mut self) -> (bool, Option<String>) {
+        let walkthrough = self.draft.present();
+        let preview = &mut self.preview;
+        let traces = &self.cast.traces;
+        let mut failed = None;
+        // A texture that is new is shown by the next frame.
+        let (mut drew, mut more) = (false, false);
+        if self.is_previewing
+            && !preview.wanted.contains(&0)
+            && let Some(moment) = Timeline::new(walkthrough).at(self.at_secs)
+        {
+            let is_new = preview.canvas.texture().is_none();
+            match preview.canvas.paint(moment, walkthrough, traces, preview.wanted) {
+                Ok(now) => (drew, more) = (now, now && is_new),
+                Err(error) => failed = Some(error.to_string()),
+            }
+        }
+        if self.plays_since.is_none() && failed.is_none() {
+            preview.forget_small(walkthrough);
+            let states = walkthrough.steps.iter().map(|step| &step.state).take(MOST_SMALL);
+            let is_drawn = |state: &ViewState| preview.small.iter().any(|s| s.state == *state);
+            let mut missing = states.filter(|state| !is_drawn(state));
+            if let Some(state) = missing.next() {
+                more = true;
+                // What is looked at comes first.
+                if !drew && let Err(error) = preview.draw_small(&state.clone(), traces) {
+                    (more, failed) = (false, Some(error.to_string()));
+                }
+            }
+        }
+        // What failed fails again until something changes: say it once.
+        let news = failed.clone().filter(|text| preview.error.as_ref() != Some(text));
+        if failed.is_some() || drew {
+            preview.error = failed;
+        }
+        (more, news)
+    }
+
+    /// Reads the preview back, for tests.
+    ///
+    /// # Errors
+    /// If nothing was drawn, or the copy fails.
+    pub fn read_preview(&self) -> anyhow::Result<image::RgbaImage> {
+        let target = self.preview.canvas.target();
+        let target = target.ok_or_else(|| anyhow::anyhow!("nothing was drawn yet"))?;
+        Ok(target.read(&self.preview.gpu)?)
+    }
+
+    /// Starts again on another device, after the old one was lost.
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
+        let canvas = Canvas::new(Arc::clone(&gpu), Arc::clone(&egui), Captions::Film);
+        self.preview.canvas = canvas;
+        self.preview.small.clear();
+        self.preview.small_painter = None;
+        (self.preview.gpu, self.preview.egui) = (gpu, egui);
+    }
+}

@@ -1,0 +1,81 @@
+//! Saving a walkthrough, and not losing one.
+
+use crate::ui::app::App;
+use crate::ui::dialogs;
+use crate::ui::exports::Kind;
+use std::path::PathBuf;
+
+/// A question before something that would lose a walkthrough.
+pub struct Confirm {
+    /// What is done when the walkthrough is saved or given up.
+    then: Box<dyn FnOnce(&mut App) + Send>,
+}
+
+/// What is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Save it first.
+    Save,
+    /// It may be lost.
+    Discard,
+    /// Rather not.
+    Cancel,
+}
+
+/// Does something that would lose the walkthrough: at once if it is saved, else after asking.
+pub fn unless_unsaved(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
+    if app.editor.as_ref().is_some_and(super::Editor::is_unsaved) {
+        app.confirm = Some(Confirm { then: Box::new(then) });
+    } else {
+        then(app);
+    }
+}
+
+/// Goes on as was answered.
+pub fn answer(app: &mut App, answer: Answer) {
+    let Some(Confirm { then }) = app.confirm.take() else { return };
+    match answer {
+        Answer::Save => save(app, then),
+        Answer::Discard => then(app),
+        Answer::Cancel => {}
+    }
+}
+
+/// Saves the walkthrough to its file, or where the user says; then does something.
+pub fn save(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
+    match app.editor.as_ref().and_then(|editor| editor.path.clone()) {
+        Some(path) => write(app, path, then),
+        None => save_as(app, then),
+    }
+}
+
+/// Saves the walkthrough where the user says; then does something.
+pub fn save_as(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
+    let dialog = Kind::Toml.dialog("Save the walkthrough", "walkthrough");
+    dialogs::ask_place(app, dialog, |app, path| write(app, path, then));
+}
+
+/// Saves the walkthrough to a file; then does something.
+pub fn write(app: &mut App, path: PathBuf, then: impl FnOnce(&mut App) + Send + 'static) {
+    let Some(editor) = &app.editor else { return };
+    let (walkthrough, cast) = (editor.walkthrough().clone(), editor.cast.clone());
+    app.exports.run_change("save", move || {
+        let written = cast.save(&walkthrough, &path)?;
+        Ok(Some(Box::new(move |app: &mut App| {
+            let traces = written.len();
+            if let Some(editor) = &mut app.editor {
+                editor.cast.remember(written);
+                editor.saved = Some(walkthrough);
+                editor.path = Some(path.clone());
+            }
+            app.settings.remember_file(&path);
+            let beside = match traces {
+                0 => String::new(),
+                1 => ", with its answer beside it".into(),
+                count => format!(", with its {count} answers beside it"),
+            };
+            app.notify(format!("Saved {}{beside}.", path.display()), false);
+            then(app);
+        })))
+    });
+}
