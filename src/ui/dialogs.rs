@@ -36,7 +36,7 @@ impl Dialog {
     pub fn completed(&self, path: PathBuf) -> PathBuf {
         let ending = self.filters.first().and_then(|(_, endings)| endings.first());
         match (&self.want, ending) {
-            (Want::Place(_), Some(ending)) if path.extension().is_none() => {
+            (Want::Place(_), Some(ending)) if path.extension().is_none() && !path.is_dir() => {
                 path.with_extension(ending)
             }
             _ => path,

@@ -6,7 +6,7 @@ use crate::ui::film::{CaptionPlace, Container, FilmOptions, RATES, SIZES, durati
 use crate::ui::theme;
 use crate::ui::widgets::{muted, primary_button, segments};
 use crate::view::timeline::Timeline;
-use egui::{Align, Layout, Ui};
+use egui::{Align, Layout, Role, Ui, WidgetInfo};
 
 const WIDTH: f32 = 480.0;
 const LABEL: f32 = 96.0;
@@ -82,7 +82,9 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
                 for (size, _) in SIZES {
                     ui.selectable_value(&mut options.size, *size, name(*size));
                 }
-            });
+            })
+            .response
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Size"));
     });
     row(ui, "Frames a second", |ui| {
         egui::ComboBox::from_id_salt("fps")
@@ -92,7 +94,9 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
                 for fps in RATES {
                     ui.selectable_value(&mut options.fps, *fps, fps.to_string());
                 }
-            });
+            })
+            .response
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Frames a second"));
     });
     row(ui, "Captions", |ui| {
         pick(

@@ -122,7 +122,9 @@ fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
                         edit(app, Edit::Easing(at, easing));
                     }
                 }
-            });
+            })
+            .response
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "How the way is gone"));
     });
     ui.horizontal_wrapped(|ui| {
         let change = ui.button("Change its view");
@@ -164,7 +166,7 @@ fn whole(app: &mut App, ui: &mut Ui, editor: &Editor) {
     let total = Timeline::new(editor.walkthrough()).seconds();
     row(ui, "All of it", |ui| {
         seconds(app, ui, "Seconds of the whole", total, 1.0, Edit::Stretch);
-        muted(ui, "makes every step faster or slower");
+        muted(ui, "stretches every step");
     });
     ui.horizontal_wrapped(|ui| {
         let walkthrough = editor.walkthrough();

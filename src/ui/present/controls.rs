@@ -10,15 +10,26 @@ const HEIGHT: f32 = 0.055;
 /// Width of a control with its gap in shares of its height, about.
 const MEAN_WIDTH: f32 = 2.25;
 
+/// Height of a control.
+fn control(whole: Rect) -> f32 {
+    whole.width().min(whole.height()) * HEIGHT
+}
+
+/// Height of all of them. Where they are must not depend on how wide they turned out: a hand is on
+/// its way to them.
+pub fn height(state: &ViewState, whole: Rect) -> f32 {
+    let height = control(whole);
+    let count = offered(state).len() + 1;
+    let rows = (count as f32 * MEAN_WIDTH * height / whole.width()).ceil();
+    (1.2 * rows + 0.4) * height
+}
+
 /// Draws the controls; what they ask for is done at once.
 pub fn show(theatre: &mut Theatre, ui: &mut Ui, whole: Rect, now: f64) {
     let Some(state) = theatre.explored().cloned() else { return };
-    let height = whole.width().min(whole.height()) * HEIGHT;
     let ink = theme::ink(Theme::Dark);
     let offered = offered(&state);
-    // Where they are must not depend on how wide they turned out: a hand is on its way to them.
-    let rows = ((offered.len() + 1) as f32 * MEAN_WIDTH * height / whole.width()).ceil();
-    let strip = (1.2 * rows + 0.4) * height;
+    let (strip, height) = (height(&state, whole), control(whole));
     let strip = Rect::from_min_max(pos2(whole.left(), whole.bottom() - strip), whole.max);
     ui.painter().rect_filled(strip, 0.0, ink.panel);
     let mut commands = Vec::new();
@@ -70,4 +81,27 @@ fn offered(state: &ViewState) -> Vec<(String, bool, Command)> {
         list.push((text.into(), state.view == view, Command::SetView(view)));
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::figure::dress::STAGE_UNITS;
+    use crate::view::figure::{CAP_HEIGHT, scale_of};
+
+    #[test]
+    fn words_above_the_controls_are_read_from_ten_metres_and_controls_from_two_steps_away() {
+        for size in [[1280, 720], [1920, 1080], [3840, 2160], [7680, 4320], [1080, 1920]] {
+            let [width, height_px] = size.map(|side| side as f32);
+            let whole = Rect::from_min_size(pos2(0.0, 0.0), vec2(width, height_px));
+            let strip = height(&ViewState::default(), whole);
+            let above = [size[0], (height_px - strip) as u32];
+            let capital = CAP_HEIGHT * STAGE_UNITS * scale_of(above, 1.0);
+            let smaller = width.min(height_px);
+            // 16 minutes of arc at ten metres on a screen of 1.2 metres; see the figure's dress.
+            assert!(capital >= smaller / 26.0, "{size:?}: {capital}");
+            assert!(control(whole) * 0.5 >= smaller / 40.0, "{size:?}");
+            assert!(strip < height_px / 4.0, "{size:?}: {strip}");
+        }
+    }
 }

@@ -7,8 +7,8 @@ use crate::record::{Captions, OpenTraces};
 use crate::ui::canvas::Canvas;
 use crate::ui::stage;
 use crate::ui::theme;
-use crate::view::timeline::{Moment, Said, Shot, Shown, Timeline, Walkthrough};
-use crate::view::{Command, Extent, ViewState};
+use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough, sentence};
+use crate::view::{Command, Extent, QueryKind, ViewState};
 use egui::{Color32, Key, Pos2, Rect, RichText, Ui, pos2, vec2};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +70,10 @@ impl Theatre {
     ) -> Self {
         for step in &mut walkthrough.steps {
             step.state.text_scale = step.state.text_scale.max(MIN_TEXT_SCALE);
+            // The words that a view is about are read from afar, whoever made the step.
+            if step.caption.is_empty() {
+                step.caption = words_of(&step.state, &traces);
+            }
         }
         let talk = Talk::new(&Timeline::new(&walkthrough), loops, 0.0);
         let canvas = Canvas::new(Arc::clone(&gpu), egui, Captions::Stage);
@@ -148,7 +152,8 @@ impl Theatre {
     fn moment(&self, now: f64) -> Option<Moment> {
         if let Some(state) = &self.explored {
             let shown = Shown::One(Shot::View(state.clone()));
-            return Some(Moment { shown, said: Said::default(), step: None, is_passing: false });
+            let said = Said { caption: words_of(state, &self.traces), strength: 1.0 };
+            return Some(Moment { shown, said, step: None, is_passing: false });
         }
         self.talk.moment(&Timeline::new(&self.walkthrough), now)
     }
@@ -186,6 +191,10 @@ impl Theatre {
         if self.talk.is_blank {
             return;
         }
+        // The controls stand below the picture, not on it.
+        let strip = self.explored().map_or(0.0, |state| controls::height(state, whole));
+        let share = 1.0 - strip / whole.height().max(1.0);
+        let pixels = [pixels[0], (pixels[1] as f32 * share).round() as u32];
         if let Some(moment) = self.moment(now)
             && let Err(error) = self.paint(moment, pixels)
         {
@@ -193,7 +202,8 @@ impl Theatre {
         }
         if let Some(texture) = self.canvas.texture() {
             let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-            painter.image(texture, whole, uv, Color32::WHITE);
+            let place = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - strip));
+            painter.image(texture, place, uv, Color32::WHITE);
         }
         if self.talk.has_spotlight
             && let Some(at) = here
@@ -207,7 +217,13 @@ impl Theatre {
 
     /// Brings the canvas up to a moment; the old picture stays where that fails.
     fn paint(&mut self, moment: Moment, pixels: [u32; 2]) -> Result<(), GpuError> {
-        self.canvas.paint(moment, &self.walkthrough, &self.traces, pixels).map(|_| ())
+        let explored = self.explored.as_ref().map(|state| {
+            // What is explored has a caption of its own, and the place that it needs.
+            let step = Step::new((**state).clone(), moment.said.caption.clone());
+            Walkthrough { title: None, steps: vec![step], end: None }
+        });
+        let walkthrough = explored.as_ref().unwrap_or(&self.walkthrough);
+        self.canvas.paint(moment, walkthrough, &self.traces, pixels).map(|_| ())
     }
 
     fn presenter(&mut self, ui: &mut Ui, now: f64) {
@@ -272,6 +288,18 @@ impl Theatre {
         ui.add_space(8.0);
         let help = "A number and Enter go to that step.";
         ui.label(RichText::new(help).font(theme::plain(14.0)));
+    }
+}
+
+/// The words of the answer that a view is about.
+fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
+    let trace = state.trace.as_ref().and_then(|path| traces.get(path));
+    let queries = &state.map.queries;
+    match (trace, queries.kind) {
+        (Some(trace), QueryKind::Answer) => {
+            sentence(trace, queries.set.named().unwrap_or_default())
+        }
+        _ => String::new(),
     }
 }
 

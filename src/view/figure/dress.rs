@@ -3,7 +3,8 @@
 //! Sizes are for what is watched, not for a page. On a stage a capital letter of a caption is a
 //! twenty-sixth of the screen's smaller side high: 46 mm on a screen of 1.2 metres, which at ten
 //! metres is 16 minutes of arc, the least that ISO 9241-303 allows for legible text. A film is
-//! watched from nearer, relative to its size.
+//! watched from nearer, relative to its size. (The type of a stage is a little larger than that, for
+//! controls may take a strip of it.)
 
 use super::layout::scale_of;
 use super::{Align, CAP_HEIGHT, Fill, Ink, Label, Palette, PixelRect, Run, contrast, text_width};
@@ -11,7 +12,7 @@ use super::{Align, CAP_HEIGHT, Fill, Ink, Label, Palette, PixelRect, Run, contra
 /// Type size of captions in a film, in design units.
 pub const FILM_UNITS: f32 = 42.0;
 /// Type size of captions on a stage, in design units.
-pub const STAGE_UNITS: f32 = 58.0;
+pub const STAGE_UNITS: f32 = 63.0;
 /// From line to line in shares of the type size.
 const LINE: f32 = 1.28;
 /// Between the figure's foot and the caption, and below the caption.

@@ -17,4 +17,4 @@ pub use document::{Card, Step, WALKTHROUGH_VERSION, Walkthrough};
 pub use edit::{Edit, SHORTEST_HOLD_SECONDS};
 pub use error::WalkthroughError;
 pub use schedule::{Moment, Said, Shot, Shown, Timeline};
-pub use tour::tour;
+pub use tour::{sentence, tour};

@@ -67,6 +67,23 @@ pub fn tour(trace: &Trace, path: &Path) -> Walkthrough {
     Tour { trace, path }.walkthrough()
 }
 
+/// The words of an answer, with those of some tokens marked by `**…**`: what a view of these tokens
+/// is about, where nobody said anything else.
+pub fn sentence(trace: &Trace, marked: &[u32]) -> String {
+    let mut text = String::new();
+    for (index, token) in (0u32..).zip(trace.meta().answer_tokens()) {
+        if token.kind == TokenKind::Special {
+            continue;
+        }
+        if begins_word(token) && !text.is_empty() {
+            text.push(' ');
+        }
+        let word = token_text(&token.text);
+        text.push_str(&if marked.contains(&index) { format!("**{word}**") } else { word });
+    }
+    text
+}
+
 struct Tour<'a> {
     trace: &'a Trace,
     path: &'a Path,
@@ -109,23 +126,6 @@ impl Tour<'_> {
         if spoken.is_empty() { all().collect() } else { spoken }
     }
 
-    /// The answer with one of its tokens marked.
-    fn sentence(&self, marked: u32) -> String {
-        let tokens = self.trace.meta().answer_tokens();
-        let mut text = String::new();
-        for (index, token) in (0u32..).zip(tokens) {
-            if token.kind == TokenKind::Special {
-                continue;
-            }
-            if begins_word(token) && !text.is_empty() {
-                text.push(' ');
-            }
-            let word = token_text(&token.text);
-            text.push_str(&if index == marked { format!("**{word}**") } else { word });
-        }
-        text
-    }
-
     /// The layer whose attention the tour follows, with its share on the picture.
     fn best_layers(&self, tokens: &[u32]) -> Vec<(u32, f32)> {
         let mut layers = Looks::of(self.trace, tokens).layers();
@@ -158,7 +158,7 @@ impl Tour<'_> {
                 seconds: Some(0.9),
                 transition_secs: 0.4,
                 notes: format!("Answer token {token}, mean over the heads of layer {layer}."),
-                ..Step::new(of(token), self.sentence(token))
+                ..Step::new(of(token), sentence(self.trace, &[token]))
             });
         }
     }
