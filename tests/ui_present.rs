@@ -130,6 +130,14 @@ fn exploring_changes_the_view_and_returns_to_the_tour() {
     shot(&mut window, "explore");
     press(&mut window, Key::Escape);
     assert!(window.state().theatre.explored().is_none() && !window.state().theatre.is_over);
+    // Of a card, what comes after it can be explored.
+    press(&mut window, Key::Home);
+    press(&mut window, Key::E);
+    assert!(window.state().theatre.explored().is_some());
+    press(&mut window, Key::E);
+    press(&mut window, Key::Num3);
+    press(&mut window, Key::Enter);
+    wait(&mut window, 3.0);
     let back = shot(&mut window, "back");
     // The harness draws its pointer where it clicked.
     let other = back.pixels().zip(before.pixels()).filter(|(a, b)| a != b).count();

@@ -243,6 +243,7 @@ pub fn new_app(
     let Prepared { chat, intents, preview } = prepared;
     let mut app = App::new(stage, chat, settings, settings_path, wake(ctx));
     app.out = intents;
+    app.asks_in_window = std::env::var_os("VLMSCOPE_DIALOGS").is_some_and(|how| how == "window");
     if let Some(picture) = preview {
         app.exports.preview(picture);
     }

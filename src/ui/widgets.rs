@@ -283,6 +283,21 @@ pub fn segments<T: Copy + PartialEq>(
     chosen
 }
 
+/// A question over the window, which waits for its answer.
+pub fn question(
+    ui: &Ui,
+    name: &'static str,
+    width: f32,
+    add: impl FnOnce(&mut Ui),
+) -> egui::ModalResponse<()> {
+    let frame = egui::Frame::popup(ui.style()).inner_margin(20).fill(ink(ui).panel);
+    let width = width.min(ui.ctx().content_rect().width() - 64.0);
+    egui::Modal::new(egui::Id::unique(name)).frame(frame).show(ui.ctx(), |ui| {
+        ui.set_width(width);
+        add(ui);
+    })
+}
+
 /// A button in the accent: the one thing to do next.
 pub fn primary_button(ui: &mut Ui, text: &str, enabled: bool) -> Response {
     let ink = ink(ui);

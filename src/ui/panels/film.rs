@@ -4,7 +4,7 @@ use crate::record::encoder::{Quality, VideoEncoder};
 use crate::ui::app::{App, Intent};
 use crate::ui::film::{CaptionPlace, Container, FilmOptions, RATES, SIZES, duration};
 use crate::ui::theme;
-use crate::ui::widgets::{muted, primary_button, segments};
+use crate::ui::widgets::{muted, primary_button, question, segments};
 use crate::view::timeline::Timeline;
 use egui::{Align, Layout, Role, Ui, WidgetInfo};
 
@@ -22,8 +22,7 @@ pub fn show(app: &mut App, ui: &Ui) {
         },
     };
     let (mut records, mut closes) = (false, false);
-    let modal = egui::Modal::new(egui::Id::unique("film")).show(ui.ctx(), |ui| {
-        ui.set_width(WIDTH.min(ui.ctx().content_rect().width() - 64.0));
+    let modal = question(ui, "film", WIDTH, |ui| {
         ui.label(theme::strong_text("Record a film", theme::TITLE));
         muted(ui, format!("{name}, {}", duration(seconds)));
         ui.add_space(12.0);
@@ -76,7 +75,7 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
             )
         };
         egui::ComboBox::from_id_salt("size")
-            .width(220.0)
+            .width(176.0)
             .selected_text(name(options.size))
             .show_ui(ui, |ui| {
                 for (size, _) in SIZES {
@@ -85,6 +84,11 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
             })
             .response
             .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Size"));
+        let [width, height] = &mut options.size;
+        for (side, name) in [(width, "Width in pixels"), (height, "Height in pixels")] {
+            let drag = egui::DragValue::new(side).range(64..=8192).speed(2.0);
+            ui.add(drag).accessible_name(name);
+        }
     });
     row(ui, "Frames a second", |ui| {
         egui::ComboBox::from_id_salt("fps")

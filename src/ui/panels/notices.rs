@@ -7,6 +7,8 @@ use crate::ui::widgets::{Icon, icon_button, ink, muted, progress_line};
 use egui::{Align2, Frame, Rect, Sense, Ui, pos2, vec2};
 
 const WIDTH: f32 = 560.0;
+/// Margins and outline of a frame, both sides.
+const FRAME: f32 = 26.0;
 
 /// Draws them.
 pub fn show(app: &mut App, ui: &Ui) {
@@ -29,12 +31,20 @@ pub fn show(app: &mut App, ui: &Ui) {
                     .inner_margin(12)
             };
             let (quiet, loud) = (frame(ink.hairline), frame(ink.error));
+            ui.set_width(width + FRAME);
             ui.vertical_centered(|ui| {
                 for notice in shown {
                     let frame = if notice.is_error { loud } else { quiet };
-                    frame.show(ui, |ui| {
-                        ui.set_max_width(width);
-                        one(app, ui, &notice);
+                    // As wide as its words, or centred frames would not stand below each other.
+                    let font = theme::plain(theme::BODY);
+                    let text = notice.text.clone();
+                    let line = ui.painter().layout_no_wrap(text, font, ink.text).size().x;
+                    let own = if notice.is_error { width } else { line.ceil().min(width) };
+                    ui.allocate_ui(vec2(own + FRAME, 0.0), |ui| {
+                        frame.show(ui, |ui| {
+                            ui.set_width(own);
+                            one(app, ui, &notice);
+                        });
                     });
                 }
                 if !app.tasks.running().is_empty() {

@@ -5,7 +5,7 @@ use crate::ui::app::{App, Intent};
 use crate::ui::dialogs::Want;
 use crate::ui::theme;
 use crate::ui::walkthrough::Answer;
-use crate::ui::widgets::{ink, muted, primary_button};
+use crate::ui::widgets::{ink, muted, primary_button, question};
 use egui::{Key, Modifiers, Ui, vec2};
 
 const WIDTH: f32 = 560.0;
@@ -19,10 +19,8 @@ pub fn show(app: &mut App, ui: &Ui) {
 
 fn path(app: &mut App, ui: &Ui) {
     let Some(prompt) = &mut app.prompt else { return };
-    let width = WIDTH.min(ui.ctx().content_rect().width() - 64.0);
     let (mut accepts, mut closes) = (false, false);
-    let modal = egui::Modal::new(egui::Id::unique("path")).show(ui.ctx(), |ui| {
-        ui.set_width(width);
+    let modal = question(ui, "path", WIDTH, |ui| {
         ui.label(theme::strong_text(prompt.dialog.title, theme::LARGE));
         ui.add_space(8.0);
         let complete = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Tab));
@@ -92,8 +90,7 @@ fn unsaved(app: &mut App, ui: &Ui) {
     }
     let name = app.editor.as_ref().map(|editor| editor.name()).unwrap_or_default();
     let mut answer = None;
-    let modal = egui::Modal::new(egui::Id::unique("unsaved")).show(ui.ctx(), |ui| {
-        ui.set_width(380.0);
+    let modal = question(ui, "unsaved", 380.0, |ui| {
         ui.label(theme::strong_text("Save the walkthrough?", theme::LARGE));
         ui.add_space(4.0);
         ui.label(format!("{name} has changes that are in no file."));

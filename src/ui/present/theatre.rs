@@ -140,9 +140,12 @@ impl Theatre {
         }
     }
 
-    /// The view of the step that is shown, if it is one.
+    /// The view of the step that is shown; on a card that of the step beside it.
     fn here(&self) -> Option<Box<ViewState>> {
-        let step = Timeline::new(&self.walkthrough).step_of(self.talk.at())?;
+        let timeline = Timeline::new(&self.walkthrough);
+        let at = self.talk.at();
+        let beside = [Some(at), at.checked_add(1), at.checked_sub(1)];
+        let step = beside.into_iter().flatten().find_map(|stop| timeline.step_of(stop))?;
         let mut state = self.walkthrough.steps.get(step)?.state.clone();
         // Without words of its own the caption says what is seen, whatever that becomes.
         state.caption.text = None;
