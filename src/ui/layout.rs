@@ -114,6 +114,8 @@ impl Pane {
 const CHAT_WIDTH: [f32; 2] = [264.0, 320.0];
 const INSPECTOR_WIDTH: [f32; 2] = [304.0, 360.0];
 const TOKENS_HEIGHT: f32 = 128.0;
+/// Height of the inspector under which three rows of panels are one too many.
+const LEAST_HEIGHT: f32 = 440.0;
 
 /// The docked panels and whether anybody moved them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -201,8 +203,11 @@ impl Layout {
         // The words and heads of the view are not those of the walkthrough.
         let is_view = app.editor.as_ref().is_none_or(|editor| !editor.is_previewing);
         self.tree.set_visible(self.tokens, settings.show_tokens && is_view);
+        // On a low window the bars of the heads give their room to the matrix above them.
+        let tokens = if settings.show_tokens && is_view { TOKENS_HEIGHT } else { 0.0 };
+        let has_room = ui.available_height() - tokens >= LEAST_HEIGHT;
         if let Some(heads) = self.alone(Pane::HeadStrip) {
-            self.tree.set_visible(heads, is_view);
+            self.tree.set_visible(heads, is_view && (has_room || self.touched));
         }
         let mut dock = Dock { app, edited: false };
         self.tree.ui(&mut dock, ui);

@@ -280,12 +280,12 @@ pub const ENTRIES: &[Entry] = entries! {
         Bookmark "Bookmark this view" [CTRL D],
     }
     Show {
-        Present "Present: the walkthrough, or a tour of this answer" [NONE F5],
+        Present "Present on a large screen" [NONE F5],
         RecordFilm "Record a film…" [CTRL_SHIFT R],
         RecordTake "Note what I do as a walkthrough, or stop" [SHIFT N],
         EditWalkthrough "Make a walkthrough of this answer" [CTRL W],
         WalkthroughOfBookmarks "Make a walkthrough of the bookmarks",
-        PreviewWalkthrough "Preview the walkthrough, or show the view" [NONE J],
+        PreviewWalkthrough "Preview the walkthrough, or not" [NONE J],
         AddView "Add this view to the walkthrough" [NONE Insert],
         UseView "Put this view into the selected step" [NONE U],
         RemoveStep "Remove the selected step" [NONE Delete],

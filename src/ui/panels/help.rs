@@ -3,7 +3,7 @@
 use crate::ui::app::App;
 use crate::ui::shortcuts::{ENTRIES, Section, keys_text};
 use crate::ui::theme;
-use crate::ui::widgets::{Icon, icon_button, ink, text_in};
+use crate::ui::widgets::{Icon, icon_button, ink, question, text_in};
 use egui::{Align2, Rect, Sense, Ui, pos2, vec2};
 
 const COLUMN: f32 = 320.0;
@@ -15,10 +15,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         return;
     }
     let screen = ui.ctx().content_rect();
-    let room = (screen.height() - 160.0).max(160.0);
+    let room = (screen.height() - 176.0).max(160.0);
     let columns = (((screen.width() - 80.0) / (COLUMN + 24.0)) as usize).clamp(1, 3);
-    let modal = egui::Modal::new(egui::Id::unique("help")).show(ui.ctx(), |ui| {
-        ui.set_width(columns as f32 * (COLUMN + 24.0));
+    let modal = question(ui, "help", columns as f32 * (COLUMN + 24.0), |ui| {
         ui.horizontal(|ui| {
             ui.label(theme::strong_text("Keyboard", theme::TITLE));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

@@ -10,7 +10,7 @@ use crate::view::Easing;
 use crate::view::timeline::{Card, Edit, SHORTEST_HOLD_SECONDS, Step, Timeline};
 use egui::{Color32, DragValue, Rect, Role, Sense, TextEdit, Ui, WidgetInfo, pos2, vec2};
 
-const LABEL: f32 = 88.0;
+const LABEL: f32 = 64.0;
 
 /// Draws the fields of what is selected.
 pub fn show(app: &mut App, ui: &mut Ui) {
@@ -107,14 +107,14 @@ fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
             Edit::Transition(at, seconds)
         });
         let names = [
-            (Easing::InOut, "slow at both ends"),
-            (Easing::Out, "slow at the end"),
+            (Easing::InOut, "smooth"),
+            (Easing::Out, "slow at its end"),
             (Easing::Linear, "even"),
             (Easing::Cut, "a cut"),
         ];
         let name = |easing| names.iter().find(|(one, _)| *one == easing).map_or("", |(_, n)| n);
         egui::ComboBox::from_id_salt("easing")
-            .width(128.0)
+            .width(112.0)
             .selected_text(name(step.easing))
             .show_ui(ui, |ui| {
                 for (easing, name) in names {
