@@ -21,9 +21,9 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     let values = app.readings.strip(&doc, &shown, &patches);
     let [_, highest] = range_of(&values);
     let what = if patches.is_empty() {
-        "tokens → image, mean over the patches"
+        "tokens → image, mean of the patches"
     } else {
-        "patches → answer, mean over the tokens"
+        "patches → answer, mean of the tokens"
     };
     ui.horizontal(|ui| {
         muted(ui, what);

@@ -83,9 +83,14 @@ pub fn legend(ui: &mut Ui, map: ColorMap, range: [f32; 2]) {
         ui.label(egui::RichText::new(text).size(theme::SMALL).color(ink.muted));
     };
     label(ui, text(high));
-    let (rect, _) = ui.allocate_exact_size(vec2(64.0, 8.0), Sense::hover());
+    // Where both numbers and a ramp have no room, the ramp and the number that it ends with do.
+    let has_room = ui.available_width() > 116.0;
+    let width = if has_room { 64.0 } else { 40.0 };
+    let (rect, _) = ui.allocate_exact_size(vec2(width, 8.0), Sense::hover());
     ramp(ui, map, rect);
-    label(ui, text(low));
+    if has_room {
+        label(ui, text(low));
+    }
 }
 
 /// Paints a colour map from left to right.
