@@ -433,6 +433,26 @@ fn a_broken_walkthrough_is_named_with_its_line_and_a_pack_opens() {
 }
 
 #[test]
+fn what_is_changed_is_seen_and_a_pack_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = editing();
+    // A click into the matrix changes the view, so the view is seen.
+    window.state_mut().command(Command::SetLayerHead(1, 1));
+    settle(&mut window);
+    assert!(!editor(&window).is_previewing);
+    perform(&mut window, Act::PackWalkthrough);
+    let pack = folder.path().join("tour.zip");
+    answer_path(&mut window, &pack);
+    until(&mut window, |app| app.notices.iter().any(|notice| notice.text.starts_with("Packed")));
+    window.state_mut().send(Intent::Open(pack));
+    until(&mut window, |app| app.confirm.is_some());
+    window.get_by_label("Discard").click();
+    settle(&mut window);
+    assert_eq!(editor(&window).path, None, "a pack is not written to");
+    assert_eq!(walkthrough(&window).steps.len(), 14);
+}
+
+#[test]
 fn a_film_is_recorded_beside_the_window_with_its_options() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("tour.gif");

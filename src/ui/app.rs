@@ -488,8 +488,16 @@ impl App {
         self.clock
     }
 
+    /// The stage shows the view again, where it showed the preview of a walkthrough.
+    pub fn show_view(&mut self) {
+        if let Some(editor) = &mut self.editor {
+            editor.show_view();
+        }
+    }
+
     /// Shows a document.
     pub fn show_document(&mut self, id: DocumentId) {
+        self.show_view();
         if self.current != Some(id) {
             self.current = Some(id);
             self.rank = 0;

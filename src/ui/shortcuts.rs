@@ -99,6 +99,7 @@ pub enum Act {
     AddEnd,
     SaveWalkthrough,
     SaveWalkthroughAs,
+    PackWalkthrough,
     CloseWalkthrough,
     Present,
     RecordFilm,
@@ -298,6 +299,7 @@ pub const ENTRIES: &[Entry] = entries! {
         AddEnd "End with a card",
         SaveWalkthrough "Save the walkthrough…" [CTRL_SHIFT S],
         SaveWalkthroughAs "Save the walkthrough under another name…",
+        PackWalkthrough "Pack the walkthrough with its traces…",
         CloseWalkthrough "Close the walkthrough",
     }
     Window {
@@ -344,6 +346,7 @@ impl Act {
                 | Self::AddEnd
                 | Self::SaveWalkthrough
                 | Self::SaveWalkthroughAs
+                | Self::PackWalkthrough
                 | Self::CloseWalkthrough
         )
     }

@@ -206,6 +206,7 @@ pub fn read_exports(app: &mut App, ctx: &egui::Context) {
                 app.chat.suggestions = crate::ui::samples::general_questions();
                 app.chat.picture = Some(picture);
                 app.stage.show_picture(preview);
+                app.show_view();
                 app.current = None;
                 app.chat.focus_question = true;
                 super::ask::load_model(app);

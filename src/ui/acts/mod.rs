@@ -9,13 +9,14 @@ pub mod window;
 use super::app::{App, Intent};
 use super::shortcuts::{Act, Section};
 use super::{probe, walkthrough};
+use crate::view::Command;
 
 /// Applies one intent.
 pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
     match intent {
-        Intent::Command(command) => view::command(app, &command),
+        Intent::Command(command) => changes_view(app, &command),
         Intent::Scrub(command) => {
-            view::command(app, &command);
+            changes_view(app, &command);
             app.fade = None;
         }
         Intent::Settle => {
@@ -53,6 +54,14 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
             app.notify(format!("{what} copied."), false);
         }
     }
+}
+
+/// What is changed is seen, whatever the stage showed before.
+fn changes_view(app: &mut App, command: &Command) {
+    if !command.is_transient() {
+        app.show_view();
+    }
+    view::command(app, command);
 }
 
 fn perform(app: &mut App, ctx: &egui::Context, act: Act) {

@@ -116,7 +116,7 @@ fn more(app: &mut App, ui: &mut Ui, editor: &Editor) {
             &[Act::DuplicateStep, Act::RemoveStep, Act::EarlierStep, Act::LaterStep],
             &[Act::TrimBefore, Act::TrimAfter],
             &[Act::AddTitle, Act::AddEnd],
-            &[Act::SaveWalkthroughAs, Act::Present, Act::RecordFilm],
+            &[Act::SaveWalkthroughAs, Act::PackWalkthrough, Act::Present, Act::RecordFilm],
         ];
         let walkthrough = editor.walkthrough();
         for (index, group) in groups.iter().enumerate() {

@@ -166,6 +166,12 @@ impl Editor {
         self.select(selected);
     }
 
+    /// The stage shows the view, not the walkthrough.
+    pub const fn show_view(&mut self) {
+        self.is_previewing = false;
+        self.plays_since = None;
+    }
+
     /// Steps back or forward in the history.
     fn step_history(&mut self, step: impl FnOnce(&mut Undo<Walkthrough>) -> bool) {
         self.plays_since = None;
@@ -323,6 +329,7 @@ pub fn perform(app: &mut App, act: Act) -> bool {
         Act::PreviewWalkthrough => {
             editor.plays_since = None;
             editor.is_previewing ^= true;
+            app.transport.stop();
         }
         Act::AddView => add_view(app),
         Act::UseView => use_view(app),
@@ -355,6 +362,7 @@ pub fn perform(app: &mut App, act: Act) -> bool {
         }
         Act::SaveWalkthrough | Act::SaveTrace => save(app, |_| ()),
         Act::SaveWalkthroughAs => save::save_as(app, |_| ()),
+        Act::PackWalkthrough => save::pack(app),
         Act::CloseWalkthrough => {
             unless_unsaved(app, |app| app.editor = None);
         }
@@ -368,8 +376,7 @@ pub fn perform(app: &mut App, act: Act) -> bool {
         Act::Redo => editor.step_history(Undo::redo),
         // What would change the view shows it.
         _ if act.changes_the_view() => {
-            editor.is_previewing = false;
-            editor.plays_since = None;
+            editor.show_view();
             return false;
         }
         _ => return false,
@@ -434,7 +441,7 @@ fn show_view(app: &mut App, at: usize) {
     };
     if let Some(editor) = &mut app.editor {
         editor.select(Stop::Step(at));
-        editor.is_previewing = false;
+        editor.show_view();
         editor.cast.shown_by(&name, id);
     }
     let state =
@@ -461,6 +468,7 @@ fn begin(app: &mut App, make: impl FnOnce(&App) -> Editor + Send + 'static) {
     unless_unsaved(app, |app| {
         let editor = make(app);
         app.editor = Some(editor);
+        app.transport.stop();
         app.send(Intent::ShowPanel(super::layout::Pane::Walkthrough));
     });
 }

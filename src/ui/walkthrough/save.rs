@@ -1,7 +1,7 @@
 //! Saving a walkthrough, and not losing one.
 
 use crate::ui::app::App;
-use crate::ui::dialogs;
+use crate::ui::dialogs::{self, Dialog, Want};
 use crate::ui::exports::Kind;
 use std::path::PathBuf;
 
@@ -53,6 +53,26 @@ pub fn save(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
 pub fn save_as(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
     let dialog = Kind::Toml.dialog("Save the walkthrough", "walkthrough");
     dialogs::ask_place(app, dialog, |app, path| write(app, path, then));
+}
+
+/// Packs the walkthrough with its traces where the user says.
+pub fn pack(app: &mut App) {
+    let Some(editor) = &app.editor else { return };
+    let (walkthrough, traces) = (editor.walkthrough().clone(), editor.cast.traces.clone());
+    let stem = editor.name().trim_end_matches(".toml").replace(' ', "-");
+    let dialog = Dialog {
+        title: "Pack the walkthrough with its traces",
+        want: Want::Place(format!("{stem}.zip")),
+        filters: &[("Pack", &["zip"])],
+    };
+    dialogs::ask_place(app, dialog, move |app, path| {
+        app.exports.run_change("pack", move || {
+            let packed = crate::record::pack(&walkthrough, &traces, &path)?;
+            let megabytes = packed.bytes as f64 / 1e6;
+            let text = format!("Packed {} ({megabytes:.1} MB).", path.display());
+            Ok(Some(Box::new(move |app: &mut App| app.notify(text, false))))
+        });
+    });
 }
 
 /// Saves the walkthrough to a file; then does something.
