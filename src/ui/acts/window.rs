@@ -71,8 +71,10 @@ pub fn show_panel(app: &mut App, pane: Pane) {
 pub fn escape(app: &mut App) {
     if app.palette.is_open() {
         app.palette.toggle();
-    } else if app.prompt.take().is_some() || app.confirm.take().is_some() {
-    } else if app.film_dialog.take().is_some() {
+    } else if app.prompt.take().is_some()
+        || app.confirm.take().is_some()
+        || app.film_dialog.take().is_some()
+    {
     } else if app.help_open {
         app.help_open = false;
     } else if app.overlay.is_some() {
@@ -82,8 +84,7 @@ pub fn escape(app: &mut App) {
     } else if app.tasks.cancel_newest() {
     } else if app.transport.playing {
         app.transport.stop();
-    } else if walkthrough::put_down(app) {
-    } else if app.probe.put_down() {
+    } else if walkthrough::put_down(app) || app.probe.put_down() {
     } else if !app.notices.is_empty() {
         app.notices.clear();
     } else {
