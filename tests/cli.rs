@@ -248,6 +248,20 @@ fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
     run(&["render", "a.vlmtrace", "--view", "relevancy", "--token", "1", "--out", "r.png"]);
     run(&["export", "a.vlmtrace", "--map", "relevancy.all", "--token", "1", "--out", "m.csv"]);
 
+    let every = ["--token", "1", "--layer", "all", "--head", "all", "--out", "g.npy"];
+    run(&[&["export", "a.vlmtrace", "--map", "gradient_attention"][..], &every].concat());
+    let bytes = std::fs::read(folder.path().join("g.npy")).unwrap();
+    let array = npyz::NpyFile::new(&bytes[..]).unwrap();
+    let (shape, span) = (a.shape(), a.meta().spans[0]);
+    let axes = [shape.layers, shape.heads, span.rows as usize, span.columns as usize];
+    assert_eq!(array.shape(), axes.map(|axis| axis as u64));
+    let values: Vec<f32> = array.into_vec().unwrap();
+    let gradients = Trace::open(&folder.path().join("a.vlmtrace")).unwrap();
+    let gradients = gradients.pages_as_attention("gradient_attention").unwrap();
+    let row = gradients.row_of_answer(AnswerIndex(1)).unwrap();
+    let last = gradients.weights(row, shape.layers - 1, shape.heads - 1).unwrap();
+    assert_eq!(values[values.len() - span.patches()..], last[span.keys()]);
+
     // Gradient × attention has layers and heads: every view of attention shows it.
     for view in ["wall", "heads", "layer-head", "token-matrix", "overlay"] {
         let draw = |map: &str, out: &str| {

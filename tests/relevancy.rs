@@ -253,6 +253,14 @@ fn what_cannot_be_computed_is_said_before_anything_runs() {
     let trace = relevancy(&mut engine, &without, &[Llm]);
     assert_eq!(trace.map_names(), ["relevancy.llm"]);
 
+    // The unchanged model would be asked about an answer that it did not give.
+    let mut asked = request(None, &["What is a cat?".to_owned()]);
+    asked.options.interventions.head_scale =
+        vec![0.5; without.shape().layers * without.shape().heads];
+    let changed = ask(&mut engine, &asked);
+    let error = relevancy_of(&mut engine, &changed, &RelevancyRequest::of([Llm])).unwrap_err();
+    assert!(error.to_string().contains("unchanged model"), "{error}");
+
     let mut other = Fixture::of("gqa").engine();
     let error = relevancy_of(&mut other, &answered, &RelevancyRequest::of([Llm])).unwrap_err();
     assert!(matches!(error, ModelError::OtherModel { .. }));

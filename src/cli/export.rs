@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Write the numbers behind a figure.
 ///
-/// Attention is averaged over the chosen answer tokens; layers and heads are one, mean, max, or
+/// Attention (or gradient × attention) is averaged over the chosen answer tokens; layers and heads are one, mean, max, or
 /// all of them as axes of the result. The last two axes are the rows and columns of the picture's
 /// patches.
 #[derive(Debug, clap::Args)]
@@ -19,11 +19,12 @@ Examples:
   vlmscope export cat.vlmtrace --token 3 --layer 14 --out map.csv
   vlmscope export cat.vlmtrace --token 3,4 --layer all --head all --out every_head.npy
   vlmscope export cat.vlmtrace --token 3 --keys all --layer 2 --head 5 --out row.json
-  vlmscope export cat.vlmtrace --map relevancy.llm --token 3 --out relevancy.npy")]
+  vlmscope export cat.vlmtrace --map relevancy.llm --token 3 --out relevancy.npy
+  vlmscope export cat.vlmtrace --map gradient_attention --token 3 --head all --out gradients.npy")]
 pub(crate) struct Args {
     /// The trace.
     trace: PathBuf,
-    /// `attention`, or the name of a map in the trace (see `vlmscope inspect`).
+    /// `attention`, or the name of a map or of pages (such as `gradient_attention`) in the trace; see `vlmscope inspect`.
     #[arg(long, default_value = "attention")]
     map: String,
     /// Answer tokens, from 0, separated by commas (default: all that carry text).
@@ -60,8 +61,11 @@ struct Array {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
-    let array =
-        if args.map == "attention" { attention(&trace, args)? } else { named_map(&trace, args)? };
+    let array = match trace.pages_as_attention(&args.map) {
+        Some(pages) => attention(pages, args)?,
+        None if args.map == "attention" => attention(&trace, args)?,
+        None => named_map(&trace, args)?,
+    };
     write(&array, &args.out)
 }
 
@@ -141,7 +145,7 @@ fn fold_layers(axis: Axis, layers: Vec<Vec<Vec<f32>>>) -> Vec<Vec<Vec<f32>>> {
 }
 
 fn named_map(trace: &Trace, args: &Args) -> anyhow::Result<Array> {
-    let names = trace.map_names();
+    let names = [trace.map_names(), trace.page_names()].concat();
     if !names.contains(&args.map.as_str()) {
         let known = if names.is_empty() {
             "it holds no maps yet".to_owned()

@@ -328,7 +328,7 @@ impl Engine {
             preprocess: seen.iter().map(|seen| seen.info.clone()).collect(),
             attention_scale: manifest.attention.scale,
             timings: Timings::default(),
-            provenance: self.provenance(),
+            provenance: self.provenance(!options.interventions.is_neutral()),
         };
         let mut builder = TraceBuilder::new(meta);
         if let Some(seen) = seen {
@@ -343,13 +343,14 @@ impl Engine {
         Ok(builder)
     }
 
-    fn provenance(&self) -> Provenance {
+    fn provenance(&self, model_changed: bool) -> Provenance {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Provenance {
             writer: concat!("vlmscope ", env!("CARGO_PKG_VERSION")).to_owned(),
             created_unix: now.as_secs(),
             provider: self.sessions.provider().name().to_owned(),
             runtime: self.sessions.runtime().version.clone(),
+            model_changed,
         }
     }
 }

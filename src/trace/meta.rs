@@ -166,6 +166,9 @@ pub struct Provenance {
     pub provider: String,
     /// Version of ONNX Runtime.
     pub runtime: String,
+    /// Whether heads were switched off or attention was cut while the model answered.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub model_changed: bool,
 }
 
 impl TraceMeta {

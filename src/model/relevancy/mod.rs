@@ -116,6 +116,12 @@ impl Engine {
     ) -> Result<(Trace, RelevancyTimings)> {
         let start = Instant::now();
         let replay = Replay::of(trace, &self.bundle)?;
+        if trace.meta().provenance.model_changed {
+            return Err(ModelError::Request {
+                what: "relevancy of this answer".into(),
+                reason: "would be that of the unchanged model: heads were switched off or attention was cut when it was given. Compute it for the answer of the whole model.".into(),
+            });
+        }
         let answers = request.answers(trace)?;
         if request.needs_picture() && replay.rgb.is_none() {
             return Err(ModelError::Request {

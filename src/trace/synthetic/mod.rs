@@ -303,6 +303,7 @@ fn provenance() -> Provenance {
         created_unix: 0,
         provider: "none".into(),
         runtime: "none".into(),
+        model_changed: false,
     }
 }
 
