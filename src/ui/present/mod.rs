@@ -10,6 +10,7 @@ mod talk;
 pub mod theatre;
 mod window;
 
+pub use awake::Awake;
 pub use talk::{Talk, TalkAct};
 pub use theatre::{Theatre, View};
 pub use window::{PresentOptions, Presentation, run};
