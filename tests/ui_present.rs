@@ -28,6 +28,11 @@ type Window = Harness<'static, Show>;
 
 /// A stage (or the presenter's window) of a size, over the tour of a synthetic trace.
 fn open(pixels: [u32; 2], view: View, loops: bool) -> Window {
+    show(pixels, view, loops, None)
+}
+
+/// The same with notes of all steps.
+fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Window {
     let gpu = ui_support::gpu();
     let format = wgpu::TextureFormat::Rgba8Unorm;
     let egui = painter(&gpu, format);
@@ -44,7 +49,11 @@ fn open(pixels: [u32; 2], view: View, loops: bool) -> Window {
     let trace: &Trace = &ui_support::trace();
     let mut traces = OpenTraces::default();
     traces.insert(path.to_owned(), trace.clone());
-    let theatre = Theatre::new(tour(trace, path), traces, gpu, egui, loops);
+    let mut tour = tour(trace, path);
+    for step in &mut tour.steps {
+        step.notes = notes.map_or_else(|| step.notes.clone(), str::to_owned);
+    }
+    let theatre = Theatre::new(tour, traces, gpu, egui, loops);
     Harness::builder()
         .with_size(pixels.map(|side| side as f32))
         .with_max_steps(4)
@@ -177,13 +186,50 @@ fn the_presenter_sees_notes_clock_and_what_comes_next() {
     press(&mut window, Key::Enter);
     wait(&mut window, 65.0);
     assert!(window.query_by_label("1:05").is_some(), "the clock");
-    assert!(window.query_by_label_contains("next: 3 of").is_some(), "the next step");
+    assert!(window.query_by_label_contains("2 of ").is_some(), "where it is");
+    assert!(window.query_by_label("Up next").is_some(), "the next step");
     assert!(window.query_by_label_contains("mean over the heads").is_some(), "the notes");
     shot(&mut window, "presenter");
     window.get_by_label("Next").click();
     window.step();
     window.step();
     assert_eq!(at(&window), 3);
+}
+
+#[test]
+fn long_notes_leave_the_buttons_where_they_are() {
+    use egui_kittest::kittest::Queryable as _;
+    let top = |notes: &str| {
+        let mut window = show([960, 640], View::Presenter, false, Some(notes));
+        press(&mut window, Key::Num2);
+        press(&mut window, Key::Enter);
+        window.get_by_label("Blank").rect()
+    };
+    let short = top("Pause.");
+    assert_eq!(top(&"Let them find it for themselves first. ".repeat(60)), short);
+    assert!(short.bottom() < 640.0);
+}
+
+#[test]
+fn the_pointer_hides_though_it_never_moved() {
+    let mut window = open([640, 360], View::Stage, false);
+    wait(&mut window, 0.1);
+    assert!(window.state().theatre.shows_pointer(window.state().now));
+    wait(&mut window, 2.1);
+    assert!(!window.state().theatre.shows_pointer(window.state().now));
+}
+
+#[test]
+fn a_pointer_on_another_display_lights_nothing() {
+    let mut window = open([640, 360], View::Stage, false);
+    press(&mut window, Key::Num3);
+    press(&mut window, Key::Enter);
+    wait(&mut window, 3.0);
+    let before = shot(&mut window, "no spotlight");
+    press(&mut window, Key::S);
+    window.hover_at(egui::pos2(-500.0, 200.0));
+    wait(&mut window, 0.1);
+    assert!(before == shot(&mut window, "spotlight elsewhere"));
 }
 
 #[test]

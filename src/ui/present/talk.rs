@@ -172,14 +172,15 @@ impl Talk {
     }
 }
 
-/// What stands on the presenter's display about a stop.
-pub fn stop_name(walkthrough: &Walkthrough, timeline: &Timeline<'_>, stop: usize) -> String {
-    match timeline.step_of(stop).and_then(|step| Some((step, walkthrough.steps.get(step)?))) {
-        Some((index, step)) => {
-            let caption = crate::view::timeline::caption_text(&step.caption);
-            format!("{} of {} · {caption}", index + 1, walkthrough.steps.len())
-        }
-        None => timeline.card(stop).map_or_else(String::new, |card| card.text.clone()),
+/// What a stop says: a step's caption with its marks, or a card's text.
+pub fn stop_caption<'a>(
+    walkthrough: &'a Walkthrough,
+    timeline: &'a Timeline<'_>,
+    stop: usize,
+) -> &'a str {
+    match timeline.step_of(stop).and_then(|step| walkthrough.steps.get(step)) {
+        Some(step) => &step.caption,
+        None => timeline.card(stop).map_or("", |card| &card.text),
     }
 }
 
@@ -244,8 +245,8 @@ mod tests {
         }
         talk.act(TalkAct::Jump, &timeline, 2.0);
         assert_eq!(talk.at(), 3, "no step 99");
-        assert_eq!(stop_name(&walkthrough, &timeline, 0), "T");
-        assert_eq!(stop_name(&walkthrough, &timeline, 3), "3 of 3 · c");
+        assert_eq!(stop_caption(&walkthrough, &timeline, 0), "T");
+        assert_eq!(stop_caption(&walkthrough, &timeline, 3), "c");
     }
 
     #[test]

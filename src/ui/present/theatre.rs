@@ -1,15 +1,15 @@
 //! The show: what the stage and the presenter's window draw, and the keys that both understand.
 
 use super::controls;
-use super::talk::{Talk, TalkAct, stop_name};
+use super::presenter;
+use super::talk::{Talk, TalkAct};
 use crate::gpu::{Gpu, GpuError};
 use crate::record::{Captions, OpenTraces};
 use crate::ui::canvas::Canvas;
 use crate::ui::stage;
-use crate::ui::theme;
 use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough, sentence};
 use crate::view::{Command, Extent, QueryKind, ViewState};
-use egui::{Color32, Key, Pos2, Rect, RichText, Ui, pos2, vec2};
+use egui::{Color32, Key, Pos2, Rect, Ui, pos2};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub enum Ask {
 
 /// A walkthrough that is being presented.
 pub struct Theatre {
-    walkthrough: Walkthrough,
+    pub(super) walkthrough: Walkthrough,
     traces: OpenTraces,
     talk: Talk,
     gpu: Arc<Gpu>,
@@ -57,6 +57,7 @@ pub struct Theatre {
     pointer: (Option<Pos2>, f64),
     /// Where the stage is, in words for the presenter.
     pub display: String,
+    asked: usize,
 }
 
 impl Theatre {
@@ -88,6 +89,7 @@ impl Theatre {
             is_over: false,
             pointer: (None, 0.0),
             display: String::new(),
+            asked: 0,
         }
     }
 
@@ -99,6 +101,11 @@ impl Theatre {
     /// Where the talk is.
     pub const fn talk(&self) -> &Talk {
         &self.talk
+    }
+
+    /// How often anything was asked for: the other window shows it too.
+    pub const fn asked(&self) -> usize {
+        self.asked
     }
 
     /// The view that is being explored.
@@ -114,6 +121,7 @@ impl Theatre {
 
     /// Does what a key or a button asks for.
     pub fn ask(&mut self, ask: Ask, now: f64) {
+        self.asked += 1;
         match ask {
             Ask::Talk(act) => {
                 if matches!(act, TalkAct::Next | TalkAct::Previous | TalkAct::Jump) {
@@ -175,7 +183,7 @@ impl Theatre {
         self.talk.tick(&Timeline::new(&self.walkthrough), now);
         match view {
             View::Stage => self.stage(ui, pixels, now),
-            View::Presenter => self.presenter(ui, now),
+            View::Presenter => presenter::show(self, ui, now),
         }
         if let Some(rest) = self.talk.rests_secs(&Timeline::new(&self.walkthrough), now) {
             ui.ctx().request_repaint_after(Duration::from_secs_f64(rest));
@@ -187,9 +195,14 @@ impl Theatre {
         let painter = ui.ctx().layer_painter(egui::LayerId::background());
         painter.rect_filled(whole, 0.0, Color32::BLACK);
         let here = ui.input(|input| input.pointer.latest_pos());
+        // A window that was under the pointer before it got its place hears of it from there.
+        let here = here.filter(|&at| whole.contains(at));
         if here != self.pointer.0 {
             self.pointer = (here, now);
-            ui.ctx().request_repaint_after(Duration::from_secs_f64(POINTER_SECONDS));
+        }
+        let hides = self.pointer.1 + POINTER_SECONDS - now;
+        if hides > 0.0 {
+            ui.ctx().request_repaint_after(Duration::from_secs_f64(hides));
         }
         if self.talk.is_blank {
             return;
@@ -227,70 +240,6 @@ impl Theatre {
         });
         let walkthrough = explored.as_ref().unwrap_or(&self.walkthrough);
         self.canvas.paint(moment, walkthrough, &self.traces, pixels).map(|_| ())
-    }
-
-    fn presenter(&mut self, ui: &mut Ui, now: f64) {
-        let ink = theme::ink(crate::view::Theme::Dark);
-        let timeline = Timeline::new(&self.walkthrough);
-        let name = |stop| stop_name(&self.walkthrough, &timeline, stop);
-        let step = timeline.step_of(self.talk.at()).and_then(|at| self.walkthrough.steps.get(at));
-        let notes = step.map_or("", |step| step.notes.as_str()).to_owned();
-        let (here, next) = (name(self.talk.at()), self.talk.next().map(name));
-        let clock = self.talk.clock_secs(now).max(0.0) as u64;
-        let clock = format!("{}:{:02}", clock / 60, clock % 60);
-        let large = |text: &str, size: f32| RichText::new(text).font(theme::plain(size));
-        egui::Frame::new().fill(ink.panel).inner_margin(24.0).show(ui, |ui| {
-            ui.set_min_size(ui.available_size());
-            ui.horizontal(|ui| {
-                ui.label(large(&clock, 44.0).color(ink.text));
-                ui.add_space(16.0);
-                ui.label(large(&self.display, 16.0).color(ink.muted));
-                if !self.talk.typed().is_empty() {
-                    let typed = format!("go to {} ⏎", self.talk.typed());
-                    ui.label(large(&typed, 20.0).color(ink.accent));
-                }
-            });
-            if let Some(error) = &self.error {
-                ui.label(large(error, 16.0).color(ink.error));
-            }
-            ui.add_space(16.0);
-            ui.label(theme::strong_text(here, 28.0).color(ink.text));
-            ui.add_space(12.0);
-            ui.label(large(&notes, 24.0).color(ink.text));
-            ui.add_space(24.0);
-            let next = next.unwrap_or_else(|| "the end".into());
-            ui.label(large(&format!("next: {next}"), 20.0).color(ink.muted));
-            ui.add_space(24.0);
-            self.buttons(ui, now);
-        });
-        // The clock goes on.
-        ui.ctx().request_repaint_after(Duration::from_millis(500));
-    }
-
-    fn buttons(&mut self, ui: &mut Ui, now: f64) {
-        let runs = if self.talk.runs { "Hold" } else { "Run" };
-        let blank = if self.talk.is_blank { "Show" } else { "Blank" };
-        let explore = if self.explored.is_some() { "Return" } else { "Explore" };
-        ui.horizontal_wrapped(|ui| {
-            for (text, hint, ask) in [
-                ("Back", "← or Page up", Ask::Talk(TalkAct::Previous)),
-                ("Next", "→, space or Page down", Ask::Talk(TalkAct::Next)),
-                (blank, "B", Ask::Talk(TalkAct::Blank)),
-                ("Spotlight", "S", Ask::Talk(TalkAct::Spotlight)),
-                (explore, "E", Ask::Explore),
-                (runs, "P", Ask::Talk(TalkAct::Run)),
-                ("Reset clock", "T", Ask::Talk(TalkAct::ResetClock)),
-                ("End", "Escape", Ask::Leave),
-            ] {
-                let button = egui::Button::new(RichText::new(text).font(theme::plain(16.0)));
-                if ui.add(button.min_size(vec2(0.0, 40.0))).on_hover_text(hint).clicked() {
-                    self.ask(ask, now);
-                }
-            }
-        });
-        ui.add_space(8.0);
-        let help = "A number and Enter go to that step.";
-        ui.label(RichText::new(help).font(theme::plain(14.0)));
     }
 }
 
