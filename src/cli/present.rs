@@ -15,14 +15,14 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  vlmscope present tour.toml                  the stage on the last display, notes on another
+  vlmscope present tour.toml                  the stage on the second display, notes on the main one
   vlmscope present tour.zip --loop            an exhibit: over and over
   vlmscope present cat.vlmtrace --display 0 --presenter")]
 pub(crate) struct Args {
     /// Walkthroughs, packs or traces, in order.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The display of the stage, counted from 0.
+    /// The display of the stage, counted from 0; the last that is not the main one where none is named.
     #[arg(long, value_name = "N")]
     display: Option<usize>,
     /// Steps follow each other by their own timing; after the last comes the first.

@@ -5,8 +5,12 @@
 
 use super::app::{App, HostRequest};
 use super::host::{Host, HostOptions, new_context, prepare};
+<<<<<<< HEAD
 use super::present::{PresentOptions, Presentation};
 use super::shortcuts::Act;
+=======
+use super::present::{PresentOptions, Presentation, View};
+>>>>>>> fe997e0 (Keep the windows of a presentation in their places as displays come and go)
 use crate::gpu::{Gpu, GpuOptions};
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;
@@ -27,8 +31,8 @@ const MIN_SIZE: [f64; 2] = [480.0, 360.0];
 enum Wakeup {
     /// A frame is wanted at this time.
     Frame(Instant),
-    /// The same for the presentation.
-    Stage(Instant),
+    /// The same for a window of the presentation.
+    Stage(View, Instant),
     /// Assistive technology.
     Accessibility(accesskit_winit::Event),
 }
@@ -188,10 +192,13 @@ impl Program {
     }
 
     fn present(&mut self, options: PresentOptions, event_loop: &ActiveEventLoop) {
+        if let Some(presentation) = &self.presentation {
+            return presentation.raise();
+        }
         let proxy = self.proxy.clone();
-        let wake = Arc::new(move |at| {
+        let wake = Arc::new(move |view, at| {
             // A loop that has ended needs no frames.
-            let _ = proxy.send_event(Wakeup::Stage(at));
+            let _ = proxy.send_event(Wakeup::Stage(view, at));
         });
         let options = PresentOptions { gpu: self.gpu.clone(), ..options };
         match Presentation::open(event_loop, options, wake) {
@@ -342,9 +349,9 @@ impl ApplicationHandler<Wakeup> for Program {
     fn user_event(&mut self, _event_loop: &ActiveEventLoop, event: Wakeup) {
         match event {
             Wakeup::Frame(at) => self.wants_frame(at),
-            Wakeup::Stage(at) => {
+            Wakeup::Stage(view, at) => {
                 if let Some(presentation) = &mut self.presentation {
-                    presentation.wants_frame(at);
+                    presentation.wants_frame(view, at);
                 }
             }
             Wakeup::Accessibility(event) => {

@@ -6,6 +6,7 @@
 
 mod awake;
 mod controls;
+mod displays;
 mod presenter;
 mod talk;
 pub mod theatre;

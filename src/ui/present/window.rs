@@ -1,6 +1,11 @@
 //! The windows of a presentation: the stage full screen on one display, the presenter's on another.
+//!
+//! Both are full screen because that is the only way in which every platform lets a program say on
+//! which display a window is to be. They are put in their places again whenever a display comes or
+//! goes: window managers move what was on it anywhere.
 
 use super::awake::Awake;
+use super::displays::{self, Displays, default_display};
 use super::theatre::{Theatre, View};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::record::OpenTraces;
@@ -15,7 +20,7 @@ use winit::application::ApplicationHandler;
 use winit::event::WindowEvent;
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop};
 use winit::monitor::MonitorHandle;
-use winit::window::{Fullscreen, Window, WindowId};
+use winit::window::{Fullscreen, Window, WindowId, WindowLevel};
 
 const PRESENTER_SIZE: [f64; 2] = [960.0, 640.0];
 
@@ -27,7 +32,7 @@ pub struct PresentOptions {
     pub traces: OpenTraces,
     /// The stop to begin with: a card or step, counted from 0.
     pub first: usize,
-    /// The display of the stage, counted from 0; `None` takes the last where there are several.
+    /// The display of the stage, counted from 0; `None` takes the last that is not the main one.
     pub display: Option<usize>,
     /// Steps follow each other, over and over.
     pub loops: bool,
@@ -37,12 +42,12 @@ pub struct PresentOptions {
     pub gpu: GpuOptions,
 }
 
-/// Asks for a frame at a time, from any thread.
-pub type WakeAt = Arc<dyn Fn(Instant) + Send + Sync>;
+/// Asks for a frame of a window at a time, from any thread.
+pub type WakeAt = Arc<dyn Fn(View, Instant) + Send + Sync>;
 
-/// A frame is wanted at this time.
+/// A frame of a window is wanted at this time.
 #[derive(Debug)]
-struct Wakeup(Instant);
+struct Wakeup(View, Instant);
 
 /// Opens the windows and runs until the presentation is over.
 ///
@@ -53,9 +58,9 @@ pub fn run(options: PresentOptions) -> anyhow::Result<()> {
         "no window can be opened: is there a display (DISPLAY or WAYLAND_DISPLAY)? Without one, use `vlmscope record`",
     )?;
     let proxy = event_loop.create_proxy();
-    let wake: WakeAt = Arc::new(move |at| {
+    let wake: WakeAt = Arc::new(move |view, at| {
         // A loop that has ended needs no frames.
-        let _ = proxy.send_event(Wakeup(at));
+        let _ = proxy.send_event(Wakeup(view, at));
     });
     let mut program = Program { wake, options: Some(options), open: None, failure: None };
     event_loop.run_app(&mut program)?;
@@ -77,8 +82,13 @@ struct Program {
 pub struct Presentation {
     wake: WakeAt,
     theatre: Theatre,
+    /// The stage, and the presenter's window unless it was closed.
     screens: Vec<Screen>,
-    next: Option<Instant>,
+    displays: Displays,
+    /// Whether the presenter's window was asked for even on the stage's display.
+    may_cover: bool,
+    /// Whether that window is still to be brought before the stage.
+    must_raise: bool,
     began: Instant,
     is_closed: bool,
     _awake: Awake,
@@ -93,6 +103,9 @@ struct Screen {
     ctx: egui::Context,
     input: egui_winit::State,
     painter: stage::Painter,
+    /// When the next frame is wanted. Each window has its own: the presenter's clock must not make
+    /// an 8K stage draw.
+    next: Option<Instant>,
 }
 
 impl Presentation {
@@ -105,25 +118,18 @@ impl Presentation {
         options: PresentOptions,
         wake: WakeAt,
     ) -> anyhow::Result<Self> {
-        let displays: Vec<MonitorHandle> = event_loop.available_monitors().collect();
-        let chosen = match options.display {
-            Some(number) if number >= displays.len() && !displays.is_empty() => {
-                anyhow::bail!(
-                    "display {number} does not exist: there are displays 0 to {}",
-                    displays.len() - 1
-                );
-            }
-            Some(number) => number,
-            None => displays.len().saturating_sub(1),
-        };
+        let there: Vec<MonitorHandle> = event_loop.available_monitors().collect();
+        let chosen = choose(options.display, &there, event_loop.primary_monitor().as_ref())?;
+        let places = Displays::new(&there, chosen);
         let mut on_stage = Window::default_attributes()
             .with_title("vlmscope")
-            .with_fullscreen(Some(Fullscreen::Borderless(displays.get(chosen).cloned())));
-        if let Some(display) = displays.get(chosen) {
+            .with_fullscreen(Some(Fullscreen::Borderless(there.get(chosen).cloned())));
+        if let Some(display) = there.get(chosen) {
             // Where no window manager grants full screen (a kiosk without one).
             on_stage = on_stage.with_inner_size(display.size()).with_position(display.position());
         }
         let window = Arc::new(event_loop.create_window(on_stage)?);
+        displays::hear_of_changes(&window);
         let instance =
             wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let surface = instance.create_surface(Arc::clone(&window)).context(
@@ -133,28 +139,38 @@ impl Presentation {
         let stage = Screen::new(&wake, &gpu, event_loop, View::Stage, window, surface)?;
         let painter = Arc::clone(&stage.painter);
         let mut screens = vec![stage];
-        if displays.len() > 1 || options.presenter {
-            let other = displays.iter().enumerate().find(|(number, _)| *number != chosen);
+        if places.other().is_some() || options.presenter {
             let [width, height] = PRESENTER_SIZE;
             let mut attributes = Window::default_attributes()
                 .with_title("vlmscope · presenter")
                 .with_inner_size(winit::dpi::LogicalSize::new(width, height));
-            if let Some((_, display)) = other {
-                attributes = attributes.with_position(display.position());
-            }
+            attributes = match places.other() {
+                Some(display) => attributes
+                    .with_fullscreen(Some(Fullscreen::Borderless(Some(display.clone()))))
+                    .with_inner_size(display.size())
+                    .with_position(display.position()),
+                // The stage is behind it.
+                None => attributes.with_window_level(WindowLevel::AlwaysOnTop),
+            };
             let window = Arc::new(event_loop.create_window(attributes)?);
             let surface = gpu.instance.create_surface(Arc::clone(&window))?;
             screens.push(Screen::new(&wake, &gpu, event_loop, View::Presenter, window, surface)?);
         }
-        let PresentOptions { walkthrough, traces, loops, first, .. } = options;
+        let PresentOptions { walkthrough, traces, loops, first, presenter: may_cover, .. } = options;
         let mut theatre = Theatre::new(walkthrough, traces, gpu, painter, loops);
         theatre.begin_at(first);
-        let name = displays.get(chosen).and_then(MonitorHandle::name).unwrap_or_default();
-        theatre.display = format!("stage on display {chosen} {name}");
-        let now = Instant::now();
-        let _awake = Awake::hold();
-        let next = Some(now);
-        Ok(Self { wake, theatre, screens, next, began: now, is_closed: false, _awake })
+        theatre.display = places.words();
+        Ok(Self {
+            wake,
+            theatre,
+            screens,
+            must_raise: places.other().is_none(),
+            displays: places,
+            may_cover,
+            began: Instant::now(),
+            is_closed: false,
+            _awake: Awake::hold(),
+        })
     }
 
     /// What went wrong last.
@@ -162,51 +178,125 @@ impl Presentation {
         self.theatre.error.as_deref()
     }
 
-    /// Whether it was ended or one of its windows closed.
+    /// Whether it was ended or its stage closed.
     pub fn is_over(&self) -> bool {
         self.is_closed || self.theatre.is_over
     }
 
-    /// A frame is wanted at a time.
-    pub fn wants_frame(&mut self, at: Instant) {
-        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    /// A frame of a window is wanted at a time.
+    pub fn wants_frame(&mut self, view: View, at: Instant) {
+        for screen in self.screens.iter_mut().filter(|screen| screen.view == view) {
+            screen.wants_frame(at);
+        }
+    }
+
+    fn wants_frames(&mut self) {
+        let now = Instant::now();
+        self.screens.iter_mut().for_each(|screen| screen.wants_frame(now));
+    }
+
+    /// Brings its windows before the others.
+    pub fn raise(&self) {
+        for screen in &self.screens {
+            screen.window.focus_window();
+        }
     }
 
     /// Takes an event, if it is one of these windows'.
     pub fn window_event(&mut self, id: WindowId, event: &WindowEvent) -> bool {
         let screen = self.screens.iter_mut().find(|screen| screen.window.id() == id);
         let Some(screen) = screen else { return false };
+        let view = screen.view;
         let answer = screen.input.on_window_event(&screen.window, event);
         match event {
             WindowEvent::RedrawRequested => {
                 let now = self.began.elapsed().as_secs_f64();
+                let before = self.theatre.asked();
                 // The stage keeps its last picture; the presenter is told.
                 if let Err(error) = screen.draw(&mut self.theatre, now) {
                     self.theatre.error = Some(format!("{error:#}"));
                 }
+                // Only a window that is there can come before the stage.
+                if view == View::Presenter && std::mem::take(&mut self.must_raise) {
+                    screen.window.focus_window();
+                }
+                // What is asked for in one window shows in both.
+                if self.theatre.asked() != before {
+                    self.wants_frames();
+                }
+            }
+            WindowEvent::CloseRequested if view == View::Presenter => {
+                // The audience still watches.
+                self.screens.retain(|screen| screen.view != view);
+                self.raise();
             }
             WindowEvent::CloseRequested => self.is_closed = true,
-            // What is asked for in one window shows in both.
-            _ if answer.repaint => self.wants_frame(Instant::now()),
+            _ if answer.repaint => screen.wants_frame(Instant::now()),
             _ => {}
         }
         if self.is_over() {
             // The loop looks at it before it rests.
-            (self.wake)(Instant::now());
+            (self.wake)(view, Instant::now());
         }
         true
     }
 
     /// Asks for the frames that are due; when the next ones are.
     pub fn about_to_wait(&mut self) -> Option<Instant> {
+        self.follow_displays();
         let now = Instant::now();
-        if self.next.is_some_and(|at| at <= now) {
-            self.next = None;
-            for screen in &self.screens {
+        for screen in &mut self.screens {
+            if screen.next.is_some_and(|at| at <= now) {
+                screen.next = None;
                 screen.window.request_redraw();
             }
         }
-        self.next
+        self.screens.iter().filter_map(|screen| screen.next).min()
+    }
+
+    /// Puts the windows in their places again where a display came or went.
+    fn follow_displays(&mut self) {
+        let Some(stage) = self.screens.first() else { return };
+        let now: Vec<MonitorHandle> = stage.window.available_monitors().collect();
+        if !self.displays.changed(now) {
+            return;
+        }
+        for screen in &self.screens {
+            match screen.view {
+                View::Stage => screen.fill(self.displays.stage()),
+                View::Presenter => screen.fill(self.displays.other()),
+            }
+        }
+        // Without a display of its own the presenter's window may cover the stage only where no
+        // audience sees it, or where that was asked for.
+        let covers = self.may_cover || !self.displays.is_at_home();
+        if self.displays.other().is_none()
+            && let Some(first) = self.screens.iter().find(|s| (s.view == View::Presenter) == covers)
+        {
+            let level = if covers { WindowLevel::AlwaysOnTop } else { WindowLevel::Normal };
+            first.window.set_window_level(level);
+            first.window.focus_window();
+        }
+        self.theatre.display = self.displays.words();
+        self.wants_frames();
+    }
+}
+
+/// The number of the stage's display.
+fn choose(
+    wanted: Option<usize>,
+    there: &[MonitorHandle],
+    main: Option<&MonitorHandle>,
+) -> anyhow::Result<usize> {
+    let Some(number) = wanted else { return Ok(default_display(there, main)) };
+    match there.len() {
+        // Some platforms do not tell.
+        0 => Ok(number),
+        count if number < count => Ok(number),
+        1 => anyhow::bail!("display {number} does not exist: there is display 0 only"),
+        count => {
+            anyhow::bail!("display {number} does not exist: there are displays 0 to {}", count - 1)
+        }
     }
 }
 
@@ -224,7 +314,7 @@ impl Screen {
         let ctx = host::new_context();
         ctx.set_theme(egui::Theme::Dark);
         let wake = Arc::clone(wake);
-        ctx.set_request_repaint_callback(move |info| wake(Instant::now() + info.delay));
+        ctx.set_request_repaint_callback(move |info| wake(view, Instant::now() + info.delay));
         let input = egui_winit::State::new(
             ctx.clone(),
             egui::ViewportId::ROOT,
@@ -234,7 +324,30 @@ impl Screen {
             Some(gpu.limits().max_texture_dimension_2d as usize),
         );
         let painter = host::painter(gpu, config.format);
-        Ok(Self { view, window, surface, config, ctx, input, painter })
+        let next = Some(Instant::now());
+        Ok(Self { view, window, surface, config, ctx, input, painter, next })
+    }
+
+    fn wants_frame(&mut self, at: Instant) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    /// Fills a display; without one it is a window.
+    fn fill(&self, display: Option<&MonitorHandle>) {
+        // Asked for the same display again, full screen would be left as it is, wherever that is.
+        self.window.set_fullscreen(None);
+        self.window.set_window_level(WindowLevel::Normal);
+        let Some(display) = display else {
+            let [width, height] = PRESENTER_SIZE;
+            let _ = self.window.request_inner_size(winit::dpi::LogicalSize::new(width, height));
+            return;
+        };
+        if cfg!(target_os = "linux") {
+            // Where no window manager grants full screen.
+            self.window.set_outer_position(display.position());
+            let _ = self.window.request_inner_size(display.size());
+        }
+        self.window.set_fullscreen(Some(Fullscreen::Borderless(Some(display.clone()))));
     }
 
     fn draw(&mut self, theatre: &mut Theatre, now: f64) -> anyhow::Result<()> {
@@ -291,9 +404,9 @@ impl ApplicationHandler<Wakeup> for Program {
         }
     }
 
-    fn user_event(&mut self, _event_loop: &ActiveEventLoop, Wakeup(at): Wakeup) {
+    fn user_event(&mut self, _event_loop: &ActiveEventLoop, Wakeup(view, at): Wakeup) {
         if let Some(open) = &mut self.open {
-            open.wants_frame(at);
+            open.wants_frame(view, at);
         }
     }
 
