@@ -138,3 +138,47 @@ need_venv() {
     done
     VENV_PYTHON="$folder/bin/python"
 }
+
+# Reads the number of the display that an X server (process $1, log $3) writes to the pipe $2; names it in DISPLAY once it answers.
+need_display() {
+    local number
+    read -r -t 30 number <"$2" || { cat "$3" >&2; fail "the X server did not start"; }
+    export DISPLAY=":$number"
+    # The number comes before the server answers.
+    for _ in $(seq 100); do
+        xdotool getdisplaygeometry >/dev/null 2>&1 && return 0
+        kill -0 "$1" 2>/dev/null || { cat "$3" >&2; fail "the X server ended"; }
+        sleep 0.1
+    done
+    fail "the X server did not answer within 10 s"
+}
+
+# Waits for a window of the name $1 of the program $2 with the log $3; puts it into WINDOW.
+need_window() {
+    for _ in $(seq 300); do
+        WINDOW="$(xdotool search --onlyvisible --name "$1" 2>/dev/null | head -n 1 || true)"
+        [ -n "$WINDOW" ] && return 0
+        kill -0 "$2" 2>/dev/null || { cat "$3" >&2; fail "the program ended before its window came"; }
+        sleep 0.1
+    done
+    fail "no window $1 came within 30 s"
+}
+
+# Waits until the program $1 ends; fails unless it ends within 10 s and with 0. Its log is $2.
+need_end() {
+    local code=0
+    for _ in $(seq 100); do
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -0 "$1" 2>/dev/null && fail "the program did not end within 10 s of being asked to"
+    wait "$1" || code=$?
+    [ "$code" -eq 0 ] || { cat "$2" >&2; fail "the program ended with $code"; }
+}
+
+# How many pixels of two pictures of one size differ by more than a trace.
+differing_pixels() {
+    local count
+    count="$(compare -metric AE -fuzz 2% "$1" "$2" null: 2>&1 || true)"
+    printf '%.0f' "${count%% *}"
+}

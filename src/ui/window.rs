@@ -5,12 +5,8 @@
 
 use super::app::{App, HostRequest};
 use super::host::{Host, HostOptions, new_context, prepare};
-<<<<<<< HEAD
-use super::present::{PresentOptions, Presentation};
-use super::shortcuts::Act;
-=======
 use super::present::{PresentOptions, Presentation, View};
->>>>>>> fe997e0 (Keep the windows of a presentation in their places as displays come and go)
+use super::shortcuts::Act;
 use crate::gpu::{Gpu, GpuOptions};
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;

@@ -49,10 +49,8 @@ pub fn hear_of_changes(window: &Window) {
     };
     let (mut events, mut errors) = (0, 0);
     // SAFETY: the display is winit's and open as long as its window is; the call only looks the
-    // extension up and tells Xlib how its events are read.
+    // extension up and tells Xlib how its events are read, by a library that stays loaded.
     unsafe { (randr.XRRQueryExtension)(display.as_ptr().cast(), &mut events, &mut errors) };
-    // Xlib keeps pointers into the library.
-    std::mem::forget(randr);
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -156,7 +156,8 @@ impl Presentation {
             let surface = gpu.instance.create_surface(Arc::clone(&window))?;
             screens.push(Screen::new(&wake, &gpu, event_loop, View::Presenter, window, surface)?);
         }
-        let PresentOptions { walkthrough, traces, loops, first, presenter: may_cover, .. } = options;
+        let PresentOptions { walkthrough, traces, loops, first, presenter: may_cover, .. } =
+            options;
         let mut theatre = Theatre::new(walkthrough, traces, gpu, painter, loops);
         theatre.begin_at(first);
         theatre.display = places.words();
