@@ -7,7 +7,7 @@ struct Difference {
     padding: vec2u,
 }
 
-@group(1) @binding(0) var<uniform> params: Difference;
+@group(1) @binding(0) var<storage, read> params: Difference;
 @group(1) @binding(1) var<storage, read> second: array<f32>;
 @group(1) @binding(2) var<storage, read_write> planes: array<f32>;
 

@@ -16,7 +16,7 @@ struct Normalise {
     level_ranks: vec4u,
 }
 
-@group(1) @binding(0) var<uniform> params: Normalise;
+@group(1) @binding(0) var<storage, read> params: Normalise;
 @group(1) @binding(1) var<storage, read> planes: array<f32>;
 // One range a plane, the range over all, then two pairs of contour levels a plane.
 @group(1) @binding(2) var<storage, read_write> ranges: array<vec2f>;

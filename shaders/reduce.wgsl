@@ -24,7 +24,7 @@ struct Reduce {
     padding: vec2u,
 }
 
-@group(1) @binding(0) var<uniform> params: Reduce;
+@group(1) @binding(0) var<storage, read> params: Reduce;
 // f16 pairs as in the file; an odd index is the upper half.
 @group(1) @binding(1) var<storage, read> page: array<u32>;
 // Key position of each patch.

@@ -149,6 +149,16 @@ pub(super) fn uniform<T>(dynamic: bool) -> wgpu::BindingType {
     }
 }
 
+/// The parameters of a compute pass, in the ring of uniforms but bound as storage: lavapipe compiles a
+/// shader whose branches depend on uniforms alone anew for every dispatch, and keeps all of it.
+pub(super) fn parameters<T>() -> wgpu::BindingType {
+    wgpu::BindingType::Buffer {
+        ty: wgpu::BufferBindingType::Storage { read_only: true },
+        has_dynamic_offset: true,
+        min_binding_size: NonZeroU64::new(size_of::<T>() as u64),
+    }
+}
+
 pub(super) fn storage(read_only: bool, dynamic: bool) -> wgpu::BindingType {
     wgpu::BindingType::Buffer {
         ty: wgpu::BufferBindingType::Storage { read_only },
@@ -238,13 +248,18 @@ const RING_SLOT_BYTES: usize = 256;
 
 impl Ring {
     pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
-        let align = gpu.limits().min_uniform_buffer_offset_alignment as usize;
-        let stride = RING_SLOT_BYTES.next_multiple_of(align.max(1));
+        let limits = gpu.limits();
+        let align = limits
+            .min_uniform_buffer_offset_alignment
+            .max(limits.min_storage_buffer_offset_alignment);
+        let stride = RING_SLOT_BYTES.next_multiple_of(align.max(1) as usize);
         let buffer = gpu.scoped("uniforms", |device| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("uniforms"),
                 size: (stride * RING_SLOTS) as u64,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                usage: wgpu::BufferUsages::UNIFORM
+                    | wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             })
         })?;

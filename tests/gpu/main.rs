@@ -12,6 +12,8 @@
 
 mod common;
 mod drawing;
+#[cfg(target_os = "linux")]
+mod memory;
 mod robust;
 mod shaders;
 mod twins;

@@ -1,6 +1,6 @@
 //! First planes minus second planes. Twin: [`crate::analysis::reduce::difference`].
 
-use super::super::context::{group, layout, storage, uniform, window};
+use super::super::context::{group, layout, parameters, storage, window};
 use super::super::{Gpu, GpuError, shader};
 use bytemuck::{Pod, Zeroable};
 
@@ -43,7 +43,7 @@ impl Difference {
                 device,
                 "difference",
                 &[
-                    (stage, uniform::<Params>(true)),
+                    (stage, parameters::<Params>()),
                     (stage, storage(true, false)),
                     (stage, storage(false, false)),
                 ],

@@ -1,6 +1,6 @@
 //! The numbers that become 0 and 1, and contour levels. Twin: [`crate::analysis::normalise`].
 
-use super::super::context::{group, layout, storage, uniform, window};
+use super::super::context::{group, layout, parameters, storage, window};
 use super::super::{Gpu, GpuError, shader};
 use crate::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, rank_of_percentile};
 use bytemuck::{Pod, Zeroable};
@@ -73,7 +73,7 @@ impl Normalise {
                 device,
                 "normalise",
                 &[
-                    (stage, uniform::<Params>(true)),
+                    (stage, parameters::<Params>()),
                     (stage, storage(true, false)),
                     (stage, storage(false, false)),
                 ],

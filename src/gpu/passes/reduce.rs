@@ -1,6 +1,6 @@
 //! Pages → planes, one dispatch a page. Twin: [`crate::analysis::reduce`].
 
-use super::super::context::{group, layout, storage, uniform, window};
+use super::super::context::{group, layout, parameters, storage, window};
 use super::super::{Gpu, GpuError, shader};
 use crate::analysis::reduce::{Fold, Reduction};
 use crate::trace::Shape;
@@ -90,7 +90,7 @@ impl Reduce {
                 device,
                 "reduce",
                 &[
-                    (stage, uniform::<Params>(true)),
+                    (stage, parameters::<Params>()),
                     (stage, storage(true, true)),
                     (stage, storage(true, false)),
                     (stage, storage(true, false)),
