@@ -13,7 +13,7 @@ mod ui_support;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use std::sync::Arc;
-use ui_support::{Window, click, copied, settle, until, window, window_with};
+use ui_support::{Window, click, copied, drag, settle, until, window, window_with};
 use vlmscope::ui::app::Intent;
 use vlmscope::ui::exports::Kind;
 use vlmscope::ui::figures::FigureJob;
@@ -121,24 +121,6 @@ fn a_drag_over_the_matrix_scrubs_and_is_one_step() {
     window.state_mut().act(Act::Undo);
     settle(&mut window);
     assert_eq!(state(&window).map, before.map, "a drag is one step of undo");
-}
-
-fn drag(window: &mut Window, from: egui::Pos2, to: egui::Pos2) {
-    let button = |pos, pressed| egui::Event::PointerButton {
-        pos,
-        button: egui::PointerButton::Primary,
-        pressed,
-        modifiers: Modifiers::NONE,
-    };
-    window.event(egui::Event::PointerMoved(from));
-    window.event(button(from, true));
-    settle(window);
-    for step in 1..=8 {
-        window.event(egui::Event::PointerMoved(from.lerp(to, step as f32 / 8.0)));
-        settle(window);
-    }
-    window.event(button(to, false));
-    settle(window);
 }
 
 #[test]

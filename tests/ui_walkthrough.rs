@@ -12,10 +12,10 @@
 
 mod ui_support;
 
-use egui::{Key, Modifiers, Pos2, pos2};
-use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui::{Key, Modifiers, pos2};
+use egui_kittest::kittest::Queryable as _;
 use std::path::{Path, PathBuf};
-use ui_support::{Window, empty_window, settle, until, window_with};
+use ui_support::{Window, drag, empty_window, settle, until, window_with};
 use vlmscope::gpu::Target;
 use vlmscope::record::{Captions, Painter};
 use vlmscope::trace::Trace;
@@ -79,27 +79,6 @@ fn answer_path(window: &mut Window, path: &Path) {
     window.state_mut().prompt.as_mut().expect("a question for a path").text =
         path.display().to_string();
     window.key_press(Key::Enter);
-    settle(window);
-}
-
-/// Clicks the middle of a thing on which more than one thing is, and drags from there.
-fn drag(window: &mut Window, from: Pos2, to: Pos2) {
-    let button = |pos, pressed| egui::Event::PointerButton {
-        pos,
-        button: egui::PointerButton::Primary,
-        pressed,
-        modifiers: Modifiers::NONE,
-    };
-    window.event(egui::Event::PointerMoved(from));
-    window.step();
-    window.event(button(from, true));
-    window.step();
-    for share in [0.25, 0.5, 0.75, 1.0] {
-        window.event(egui::Event::PointerMoved(from + (to - from) * share));
-        window.step();
-    }
-    window.event(button(to, false));
-    window.step();
     settle(window);
 }
 
@@ -225,14 +204,7 @@ fn captions_times_and_steps_are_changed_and_every_change_is_undone() {
 fn edges_are_dragged_and_steps_are_dragged_to_another_place() {
     let mut window = editing();
     let start = walkthrough(&window);
-    let place = |window: &Window, name: &str| {
-        let node = window.get_by_label_contains(name);
-        let rect = node.accesskit_node().bounding_box().unwrap();
-        egui::Rect::from_min_max(
-            pos2(rect.x0 as f32, rect.y0 as f32),
-            pos2(rect.x1 as f32, rect.y1 as f32),
-        )
-    };
+    let place = |window: &Window, name: &str| window.get_by_label_contains(name).rect();
     let first = place(&window, "Step 1: ");
     let end = first.right_center();
     let hold = start.steps[0].hold_secs();

@@ -122,6 +122,25 @@ pub fn click(window: &mut Window, at: egui::Pos2, modifiers: egui::Modifiers) {
     settle(window);
 }
 
+/// A drag with the primary button.
+pub fn drag(window: &mut Window, from: egui::Pos2, to: egui::Pos2) {
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: egui::Modifiers::NONE,
+    };
+    window.event(egui::Event::PointerMoved(from));
+    window.event(button(from, true));
+    settle(window);
+    for step in 1..=8 {
+        window.event(egui::Event::PointerMoved(from.lerp(to, step as f32 / 8.0)));
+        settle(window);
+    }
+    window.event(button(to, false));
+    settle(window);
+}
+
 /// Steps until a text is put on the clipboard.
 pub fn copied(window: &mut Window) -> String {
     let start = Instant::now();
