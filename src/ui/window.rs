@@ -60,13 +60,6 @@ pub fn run(options: HostOptions, gpu: GpuOptions, timings: bool) -> anyhow::Resu
         timings,
     };
     event_loop.run_app(&mut program)?;
-    if let Some(open) = &mut program.open {
-        open.host.app.keep_settings(true);
-        // A model that is loading cannot be stopped; nobody should wait for it.
-        if let Some(ended) = open.host.app.chat.close() {
-            let _ = ended.recv_timeout(FAREWELL);
-        }
-    }
     program.failure.map_or(Ok(()), Err)
 }
 
@@ -379,6 +372,17 @@ impl ApplicationHandler<Wakeup> for Program {
             }
             _ if answer.repaint => self.wants_frame(Instant::now()),
             _ => {}
+        }
+    }
+
+    fn exiting(&mut self, _event_loop: &ActiveEventLoop) {
+        // Wayland's windows must not outlive the loop that holds the connection.
+        self.presentation = None;
+        let Some(mut open) = self.open.take() else { return };
+        open.host.app.keep_settings(true);
+        // A model that is loading cannot be stopped; nobody should wait for it.
+        if let Some(ended) = open.host.app.chat.close() {
+            let _ = ended.recv_timeout(FAREWELL);
         }
     }
 

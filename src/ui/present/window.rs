@@ -62,9 +62,10 @@ pub fn run(options: PresentOptions) -> anyhow::Result<()> {
         // A loop that has ended needs no frames.
         let _ = proxy.send_event(Wakeup(view, at));
     });
-    let mut program = Program { wake, options: Some(options), open: None, failure: None };
+    let mut program =
+        Program { wake, options: Some(options), open: None, failure: None, unseen: None };
     event_loop.run_app(&mut program)?;
-    if let Some(error) = program.open.as_ref().and_then(Presentation::error) {
+    if let Some(error) = program.unseen {
         writeln!(std::io::stderr(), "vlmscope: {error}")?;
     }
     program.failure.map_or(Ok(()), Err)
@@ -76,6 +77,8 @@ struct Program {
     options: Option<PresentOptions>,
     open: Option<Presentation>,
     failure: Option<anyhow::Error>,
+    /// What went wrong on a stage that shows no errors.
+    unseen: Option<String>,
 }
 
 /// The windows of a presentation, in whatever event loop there is.
@@ -415,6 +418,12 @@ impl ApplicationHandler<Wakeup> for Program {
         if let Some(open) = &mut self.open {
             open.window_event(id, &event);
         }
+    }
+
+    fn exiting(&mut self, _event_loop: &ActiveEventLoop) {
+        // Wayland's windows must not outlive the loop that holds the connection.
+        let open = self.open.take();
+        self.unseen = open.as_ref().and_then(Presentation::error).map(str::to_owned);
     }
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
