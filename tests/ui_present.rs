@@ -115,6 +115,31 @@ fn clicker_keys_numbers_and_the_blank_key() {
 }
 
 #[test]
+fn a_key_held_too_long_blanks_or_leaves_once() {
+    let mut window = open([640, 360], View::Stage, false);
+    press(&mut window, Key::PageDown);
+    // egui tells by itself which of these are repeats.
+    let hold = |window: &mut Window, key| {
+        for _ in 0..4 {
+            window.key_down(key);
+            window.step();
+        }
+        window.key_up(key);
+        window.step();
+    };
+    hold(&mut window, Key::B);
+    assert!(window.state().theatre.talk().is_blank);
+    hold(&mut window, Key::B);
+    hold(&mut window, Key::E);
+    assert!(window.state().theatre.explored().is_some());
+    hold(&mut window, Key::Escape);
+    assert!(!window.state().theatre.is_over);
+    let before = at(&window);
+    hold(&mut window, Key::ArrowRight);
+    assert_eq!(at(&window), before + 4, "on it goes as long as it is held");
+}
+
+#[test]
 fn exploring_changes_the_view_and_returns_to_the_tour() {
     let mut window = open([1280, 720], View::Stage, false);
     press(&mut window, Key::Num3);

@@ -259,12 +259,17 @@ fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
 fn asks(ui: &Ui) -> Vec<Ask> {
     ui.input(|input| {
         let pressed = input.events.iter().filter_map(|event| match event {
-            egui::Event::Key { key, pressed: true, modifiers, .. } if modifiers.is_none() => {
-                Some(*key)
+            egui::Event::Key { key, pressed: true, modifiers, repeat, .. }
+                if modifiers.is_none() =>
+            {
+                Some((*key, *repeat))
             }
             _ => None,
         });
-        pressed.filter_map(ask_of).collect()
+        let asked = pressed.filter_map(|(key, repeat)| Some((ask_of(key)?, repeat)));
+        // Held too long, Escape must not leave twice nor B flicker.
+        let may_repeat = |ask| matches!(ask, Ask::Talk(TalkAct::Next | TalkAct::Previous));
+        asked.filter(|(ask, repeat)| !repeat || may_repeat(*ask)).map(|(ask, _)| ask).collect()
     })
 }
 
