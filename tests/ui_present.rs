@@ -22,6 +22,7 @@ struct Show {
     view: View,
     pixels: [u32; 2],
     now: f64,
+    egui: vlmscope::ui::stage::Painter,
 }
 
 type Window = Harness<'static, Show>;
@@ -53,7 +54,7 @@ fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Windo
     for step in &mut tour.steps {
         step.notes = notes.map_or_else(|| step.notes.clone(), str::to_owned);
     }
-    let theatre = Theatre::new(tour, traces, gpu, egui, loops);
+    let theatre = Theatre::new(tour, traces, gpu, Arc::clone(&egui), loops);
     Harness::builder()
         .with_size(pixels.map(|side| side as f32))
         .with_max_steps(4)
@@ -61,7 +62,7 @@ fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Windo
         .renderer(egui_kittest::wgpu::WgpuTestRenderer::from_render_state(render_state))
         .build_ui_state(
             |ui, show: &mut Show| show.theatre.frame(show.view, ui, show.pixels, show.now),
-            Show { theatre, view, pixels, now: 0.0 },
+            Show { theatre, view, pixels, now: 0.0, egui },
         )
 }
 
@@ -177,6 +178,21 @@ fn exploring_changes_the_view_and_returns_to_the_tour() {
     let other = back.pixels().zip(before.pixels()).filter(|(a, b)| a != b).count();
     assert!(other * 500 < before.pixels().len(), "the tour is where it was: {other} pixels differ");
     assert_eq!(window.state().theatre.error, None);
+}
+
+#[test]
+fn another_device_shows_the_same() {
+    let mut window = open([640, 360], View::Stage, false);
+    press(&mut window, Key::Num3);
+    press(&mut window, Key::Enter);
+    wait(&mut window, 3.0);
+    let before = shot(&mut window, "before");
+    let gpu = Arc::clone(window.state().theatre.gpu());
+    let egui = window.state().egui.clone();
+    window.state_mut().theatre.rebuild(gpu, egui);
+    wait(&mut window, 0.1);
+    assert!(shot(&mut window, "after") == before);
+    assert_eq!(at(&window), 3);
 }
 
 #[test]

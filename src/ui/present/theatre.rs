@@ -93,6 +93,12 @@ impl Theatre {
         }
     }
 
+    /// Draws with another device, after the old one was lost.
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
+        self.canvas = Canvas::new(Arc::clone(&gpu), egui, Captions::Stage);
+        self.gpu = gpu;
+    }
+
     /// Begins with another stop than the first.
     pub fn begin_at(&mut self, stop: usize) {
         self.talk.begin_at(stop);

@@ -106,6 +106,8 @@ struct Screen {
     ctx: egui::Context,
     input: egui_winit::State,
     painter: stage::Painter,
+    /// Largest side of egui's own textures.
+    texture_side: usize,
     /// When the next frame is wanted. Each window has its own: the presenter's clock must not make
     /// an 8K stage draw.
     next: Option<Instant>,
@@ -214,6 +216,15 @@ impl Presentation {
         let answer = screen.input.on_window_event(&screen.window, event);
         match event {
             WindowEvent::RedrawRequested => {
+                if self.theatre.gpu().is_lost()
+                    && let Err(error) = self.recover()
+                {
+                    self.theatre.error = Some(format!("{error:#}"));
+                    return true;
+                }
+                let Some(screen) = self.screens.iter_mut().find(|s| s.view == view) else {
+                    return true;
+                };
                 let now = self.began.elapsed().as_secs_f64();
                 let before = self.theatre.asked();
                 // The stage keeps its last picture; the presenter is told.
@@ -243,6 +254,19 @@ impl Presentation {
             (self.wake)(view, Instant::now());
         }
         true
+    }
+
+    /// Another device after the old one was lost; the talk goes on where it was.
+    fn recover(&mut self) -> anyhow::Result<()> {
+        let gpu = self.theatre.gpu().reopen()?;
+        for screen in &mut self.screens {
+            screen.rebuild(&gpu)?;
+        }
+        if let Some(stage) = self.screens.first() {
+            self.theatre.rebuild(gpu, Arc::clone(&stage.painter));
+        }
+        self.wants_frames();
+        Ok(())
     }
 
     /// Asks for the frames that are due; when the next ones are.
@@ -319,21 +343,34 @@ impl Screen {
         ctx.set_theme(egui::Theme::Dark);
         let wake = Arc::clone(wake);
         ctx.set_request_repaint_callback(move |info| wake(view, Instant::now() + info.delay));
+        let texture_side = gpu.limits().max_texture_dimension_2d as usize;
         let input = egui_winit::State::new(
             ctx.clone(),
             egui::ViewportId::ROOT,
             event_loop,
             Some(window.scale_factor() as f32),
             Some(winit::window::Theme::Dark),
-            Some(gpu.limits().max_texture_dimension_2d as usize),
+            Some(texture_side),
         );
         let painter = host::painter(gpu, config.format);
         let next = Some(Instant::now());
-        Ok(Self { view, window, surface, config, ctx, input, painter, next })
+        Ok(Self { view, window, surface, config, ctx, input, painter, texture_side, next })
     }
 
     fn wants_frame(&mut self, at: Instant) {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+
+    /// Draws with another device.
+    fn rebuild(&mut self, gpu: &Arc<Gpu>) -> anyhow::Result<()> {
+        self.surface = gpu.instance.create_surface(Arc::clone(&self.window))?;
+        self.surface.configure(&gpu.device, &self.config);
+        self.painter = host::painter(gpu, self.config.format);
+        // egui gives its letters away once; another limit makes it do so again.
+        let most = gpu.limits().max_texture_dimension_2d as usize;
+        self.texture_side = if self.texture_side == most { most / 2 } else { most };
+        self.input.set_max_texture_side(self.texture_side);
+        Ok(())
     }
 
     /// Fills a display; without one it is a window.
