@@ -19,8 +19,9 @@ use std::sync::Arc;
 const INTER_REGULAR: &[u8] = include_bytes!("../../../assets/fonts/Inter-Regular.otf");
 const INTER_SEMIBOLD: &[u8] = include_bytes!("../../../assets/fonts/Inter-SemiBold.otf");
 const FAMILY: &str = "Inter";
-/// Shaped labels that are kept; a full wall and its caption are about 100.
-const MAX_SHAPED: usize = 4096;
+/// Shaped labels that are kept; a full wall and its caption are about 100. Every map brings new
+/// numbers for its legend, and a shaped label takes about 10 kB: this is what a long film grows by.
+const MAX_SHAPED: usize = 512;
 
 /// The text cannot be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -298,6 +299,19 @@ mod tests {
             }
         }
         assert!(!kind.has_system_fonts, "the bundled typeface covers the figure's own words");
+    }
+
+    #[test]
+    fn numbers_that_are_no_longer_shown_are_forgotten() {
+        let mut kind = Type::new();
+        for number in 0..3 * MAX_SHAPED {
+            kind.frame += 1;
+            kind.shape(&label("always shown", true));
+            kind.shape(&label(&number.to_string(), false));
+            kind.forget_old();
+            assert!(kind.shaped.len() <= MAX_SHAPED);
+            assert!(kind.shaped.contains_key(&ShapeKey::of(&label("always shown", true))));
+        }
     }
 
     #[test]
