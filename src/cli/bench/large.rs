@@ -1,5 +1,6 @@
 //! Traces that are larger than anyone wants in memory.
 
+use super::meter::Resident;
 use super::{note, rounded};
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::trace::Trace;
@@ -93,27 +94,6 @@ fn scrub_sparse(gpu: &Arc<Gpu>, path: &Path, target: &Target) -> anyhow::Result<
         "pool_bytes": renderer.pool().allocated_bytes,
         "resident_growth": growth(before),
     }))
-}
-
-/// Resident memory of this process: what it owns, and mapped pages of files, which the system may
-/// drop and read again at any time.
-#[derive(Clone, Copy, Debug)]
-struct Resident {
-    own_bytes: u64,
-    mapped_bytes: u64,
-}
-
-impl Resident {
-    /// `None` where the system does not tell.
-    fn now() -> Option<Self> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let bytes = |field: &str| -> Option<u64> {
-            let line = status.lines().find(|line| line.starts_with(field))?;
-            let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-            Some(kilobytes * 1024)
-        };
-        Some(Self { own_bytes: bytes("RssAnon:")?, mapped_bytes: bytes("RssFile:")? })
-    }
 }
 
 fn growth(before: Option<Resident>) -> Value {

@@ -97,3 +97,24 @@ impl<'a> Meter<'a> {
         })
     }
 }
+
+/// Resident memory of this process: what it owns, and mapped pages of files, which the system may
+/// drop and read again at any time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resident {
+    pub own_bytes: u64,
+    pub mapped_bytes: u64,
+}
+
+impl Resident {
+    /// `None` where the system does not tell.
+    pub fn now() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let bytes = |field: &str| -> Option<u64> {
+            let line = status.lines().find(|line| line.starts_with(field))?;
+            let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+            Some(kilobytes * 1024)
+        };
+        Some(Self { own_bytes: bytes("RssAnon:")?, mapped_bytes: bytes("RssFile:")? })
+    }
+}

@@ -4,6 +4,7 @@
 //! (and waited for), then copied and encoded. Run with LP_NUM_THREADS=1 to see on a software
 //! adapter that both overlap: the recorder's wall time then comes near the larger of the two.
 
+use super::meter::Resident;
 use super::{note, rounded};
 use crate::cli::{print_json, usage};
 use crate::gpu::{Gpu, ReadRing, Target};
@@ -188,28 +189,26 @@ impl Bench<'_> {
         Ok((render, encode))
     }
 
-    /// Resident memory along a long film.
+    /// Resident memory along a long film: own and mapped, where the system tells.
     fn memory(&self, walkthrough: &Walkthrough) -> anyhow::Result<Value> {
         let frames = Timeline::new(walkthrough).frames(FPS);
         let encoder = self.format(frames).open(&self.out)?;
         let mut resident: Vec<Value> = Vec::new();
         let mut every_tenth = |done: u64| {
             if done.is_multiple_of((frames / 10).max(1)) {
-                resident.push(json!([done, resident_megabytes()]));
+                let megabytes = |bytes: u64| rounded(bytes as f64 / 1e6, 1);
+                let now = Resident::now();
+                resident.push(json!({
+                    "frame": done,
+                    "own_mb": now.map(|now| megabytes(now.own_bytes)),
+                    "mapped_mb": now.map(|now| megabytes(now.mapped_bytes)),
+                }));
             }
         };
         self.film(walkthrough).record(self.gpu, encoder, &CancelToken::new(), &mut |progress| {
             every_tenth(progress.done);
         })?;
         let bytes = std::fs::metadata(&self.out)?.len();
-        Ok(json!({ "frames": frames, "film_bytes": bytes, "frame_and_resident_mb": resident }))
+        Ok(json!({ "frames": frames, "film_bytes": bytes, "resident": resident }))
     }
-}
-
-/// Memory of this process, where the system says.
-fn resident_megabytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some((kilobytes / 100.0).round() / 10.0)
 }
