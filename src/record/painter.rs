@@ -108,6 +108,8 @@ pub struct Painter {
     size: [u32; 2],
     theme: Theme,
     band: Band,
+    /// The captions that the band has room for.
+    words: Vec<String>,
     captions: Captions,
 }
 
@@ -131,6 +133,10 @@ impl Captions {
     }
 }
 
+fn words_of(walkthrough: &Walkthrough) -> Vec<String> {
+    walkthrough.steps.iter().map(|step| step.caption.clone()).collect()
+}
+
 fn theme_of(walkthrough: &Walkthrough) -> Theme {
     walkthrough.steps.first().map(|step| step.state.theme).unwrap_or_default()
 }
@@ -152,6 +158,7 @@ impl Painter {
             size,
             theme: theme_of(walkthrough),
             band: captions.band(size, walkthrough),
+            words: words_of(walkthrough),
             captions,
         })
     }
@@ -164,11 +171,19 @@ impl Painter {
     /// Goes on with frames of another size, or with a walkthrough that was edited; true if what was
     /// drawn before is out of date.
     pub fn follow(&mut self, size: [u32; 2], walkthrough: &Walkthrough) -> bool {
-        let now = (size, theme_of(walkthrough), self.captions.band(size, walkthrough));
-        if now == (self.size, self.theme, self.band) {
+        let theme = theme_of(walkthrough);
+        let same = (size, theme) == (self.size, self.theme);
+        // Where lines break is found anew only for other words: this is asked for every frame.
+        let words = walkthrough.steps.iter().map(|step| &step.caption);
+        if same && words.eq(&self.words) {
             return false;
         }
-        (self.size, self.theme, self.band) = now;
+        let band = self.captions.band(size, walkthrough);
+        self.words = words_of(walkthrough);
+        if same && band == self.band {
+            return false;
+        }
+        (self.size, self.theme, self.band) = (size, theme, band);
         self.layers = None;
         true
     }

@@ -3,7 +3,6 @@
 use super::app::App;
 use super::dialogs::{self, Dialog, Want};
 use super::tasks;
-use crate::gpu::{Gpu, GpuOptions};
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
 use crate::record::{Film, OpenTraces, Progress, subtitles};
 use crate::view::timeline::{Timeline, Walkthrough};
@@ -115,10 +114,11 @@ pub fn record_to(
     options: FilmOptions,
     out: PathBuf,
 ) {
+    let gpu = app.stage.gpu();
     tasks::start(app, "Record a film", move |reporter, cancel| {
         let FilmOptions { size, fps, quality, encoder, captions, .. } = options;
         // A device of its own: the window stays as quick as it was.
-        let gpu = Gpu::open(&GpuOptions::default())?;
+        let gpu = gpu.reopen()?;
         let timeline = Timeline::new(&walkthrough);
         let frames = timeline.frames(fps);
         let encoder = FilmFormat { size, fps, frames, quality, encoder }.open(&out)?;
