@@ -313,6 +313,21 @@ fn what_is_done_becomes_a_walkthrough() {
     let times: Vec<f64> = steps.iter().map(|s| s.hold_secs() + s.transition_secs).collect();
     let even = times.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 0.3);
     assert!(even, "as long as each was looked at: {times:?}");
+
+    // While a walkthrough is open, what is done is added to it: neither is lost.
+    window.state_mut().act(Act::RecordTake);
+    rest(&mut window);
+    press(&mut window, Key::W);
+    rest(&mut window);
+    wish(&mut window, Wish::Select(Stop::Step(1)));
+    window.state_mut().act(Act::RecordTake);
+    settle(&mut window);
+    assert!(window.state().confirm.is_none(), "nothing is to be given up");
+    let more = walkthrough(&window).steps;
+    assert_eq!((more.len(), &more[..2], &more[4..]), (6, &steps[..2], &steps[2..]));
+    assert_eq!(more[3].state.view, vlmscope::view::ViewKind::Wall);
+    wish(&mut window, Wish::Undo);
+    assert_eq!(walkthrough(&window).steps, steps, "it is one step of undo");
 }
 
 #[test]

@@ -80,6 +80,37 @@ impl Cast {
         (self.traces.get(name)?.id() == *id).then_some(path)
     }
 
+    /// Takes in the traces of another cast; what its names are called here.
+    pub fn absorb(&mut self, other: Self) -> BTreeMap<PathBuf, PathBuf> {
+        let mut names = BTreeMap::new();
+        for (name, trace) in other.traces.iter() {
+            let document = other.documents.iter().find(|(_, own)| own == name).map(|(id, _)| *id);
+            let of_document = self.documents.iter().find(|(id, _)| Some(*id) == document);
+            let same = || self.traces.iter().find(|(_, own)| own.id() == trace.id());
+            let known = of_document.map(|(_, own)| own.clone());
+            let known = known.or_else(|| same().map(|(own, _)| own.to_owned()));
+            let here = known.unwrap_or_else(|| {
+                let is_free = |path: &PathBuf| self.traces.get(path).is_none();
+                let numbered =
+                    (2_u32..).map(|number| name.with_extension(format!("{number}.vlmtrace")));
+                std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
+            });
+            // Of one answer, the trace that more was added to has all that the other has.
+            let maps = |trace: &Trace| trace.map_names().len() + trace.page_names().len();
+            if self.traces.get(&here).is_none_or(|own| maps(own) < maps(trace)) {
+                self.traces.insert(here.clone(), trace.clone());
+                if let Some(file) = other.files.get(name) {
+                    self.files.insert(here.clone(), file.clone());
+                }
+            }
+            if let Some(id) = document.filter(|_| of_document.is_none()) {
+                self.documents.push((id, here.clone()));
+            }
+            names.insert(name.to_owned(), here);
+        }
+        names
+    }
+
     /// Takes note of files that were written.
     pub fn remember(&mut self, written: Vec<Written>) {
         let file = |Written { name, file, id }| (name, (file, id));
@@ -135,6 +166,29 @@ mod tests {
     use crate::view::ViewState;
     use crate::view::timeline::Step;
     use std::sync::Arc;
+
+    #[test]
+    fn casts_are_joined_and_no_name_means_two_traces() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace = |seed| {
+            Arc::new(
+                Synthetic::new(geometry.clone(), RowsKept::Text, seed).unwrap().trace().unwrap(),
+            )
+        };
+        let docs = [1, 2].map(|seed| Document::new(trace(seed), &ViewState::default()));
+        let (mut first, mut second) = (Cast::default(), Cast::default());
+        let shared = first.name_of(&docs[0]);
+        assert_eq!(second.name_of(&docs[0]), shared);
+        let own = second.name_of(&docs[1]);
+        // Somebody else's trace has the name that the second one brings.
+        first.traces.insert(own.clone(), (*trace(3)).clone());
+        let names = first.absorb(second);
+        assert_eq!(names[&shared], shared);
+        assert_ne!(names[&own], own);
+        assert_eq!(first.traces.get(&names[&own]).unwrap().id(), docs[1].trace.id());
+        assert_eq!(first.document_of(&names[&own]), Some(docs[1].id));
+        assert_eq!(first.traces.iter().count(), 3);
+    }
 
     #[test]
     fn an_answer_in_no_file_is_written_once_and_beside_the_walkthrough() {

@@ -36,9 +36,16 @@ pub fn of_answer(app: &mut App) {
     }
 }
 
-/// Edits what was done while it was noted.
+/// Edits what was done while it was noted: as a walkthrough of its own, or as further steps of the
+/// one that is open.
 pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: Cast) {
-    begin(app, |app| Editor::new(app, walkthrough, cast, None));
+    match &mut app.editor {
+        Some(editor) => {
+            let (count, at) = editor.add(walkthrough.steps, cast);
+            app.notify(format!("{count} steps were added from step {} on.", at + 1), false);
+        }
+        None => begin(app, |app| Editor::new(app, walkthrough, cast, None)),
+    }
 }
 
 /// Edits the bookmarks, in their order.

@@ -250,6 +250,21 @@ impl Editor {
         }
     }
 
+    /// Adds steps with traces of their own after the selected one, as one change; how many there are
+    /// and where the first one is.
+    fn add(&mut self, mut steps: Vec<Step>, cast: Cast) -> (usize, usize) {
+        let names = self.cast.absorb(cast);
+        let at = self.after_selected();
+        for step in &mut steps {
+            let trace = step.state.trace.take();
+            step.state.trace = trace.map(|name| names.get(&name).cloned().unwrap_or(name));
+        }
+        let count = steps.len();
+        self.edit(&Edit::Add(at, steps));
+        self.is_previewing = true;
+        (count, at)
+    }
+
     /// A view of the stage as the view of a step: it keeps the type of the film.
     fn view_of(&mut self, doc: &Document, like: Option<&ViewState>) -> ViewState {
         let mut state = doc.state().clone();
@@ -401,7 +416,7 @@ fn add_view(app: &mut App) {
     let like = editor.selected_step().map(|(_, step)| step.state.clone());
     let state = editor.view_of(&doc, like.as_ref());
     let at = editor.after_selected();
-    editor.edit(&Edit::Add(at, Box::new(Step::new(state, ""))));
+    editor.edit(&Edit::Add(at, vec![Step::new(state, "")]));
     app.notify(format!("Step {} is this view.", at + 1), false);
 }
 

@@ -11,8 +11,8 @@ pub const SHORTEST_HOLD_SECONDS: f64 = 0.1;
 /// A change of a walkthrough. Steps are counted from 0.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edit {
-    /// Puts a step before the step of this number (or at the end).
-    Add(usize, Box<Step>),
+    /// Puts steps before the step of this number (or at the end).
+    Add(usize, Vec<Step>),
     /// Takes a step out.
     Remove(usize),
     /// Puts a copy of a step after it.
@@ -73,7 +73,10 @@ impl Walkthrough {
     pub fn edited(&self, edit: &Edit) -> Self {
         let mut next = self.clone();
         match edit {
-            Edit::Add(at, step) => next.steps.insert((*at).min(self.steps.len()), (**step).clone()),
+            Edit::Add(at, steps) => {
+                let at = (*at).min(self.steps.len());
+                next.steps.splice(at..at, steps.iter().cloned());
+            }
             Edit::Remove(at) if *at < self.steps.len() && self.steps.len() > 1 => {
                 next.steps.remove(*at);
             }
@@ -229,7 +232,7 @@ mod tests {
     #[test]
     fn steps_are_added_moved_copied_and_removed() {
         let start = walkthrough();
-        let new = Box::new(Step::new(ViewState::default(), "new"));
+        let new = vec![Step::new(ViewState::default(), "new")];
         let edited = |edit| start.edited(&edit);
         assert_eq!(captions(&edited(Edit::Add(1, new.clone()))), ["one", "new", "two", "three"]);
         assert_eq!(captions(&edited(Edit::Add(99, new))), ["one", "two", "three", "new"]);
