@@ -152,15 +152,14 @@ pub fn ask(
         app.prompt = Some(Prompt::new(dialog, Box::new(then)));
         return;
     }
+    let asked = ask_desktop(&dialog);
     app.exports.run_change("dialog", move || {
         if !has_desktop_dialogs() {
             return Ok(Some(Box::new(move |app: &mut App| {
                 app.prompt = Some(Prompt::new(dialog, Box::new(then)));
             })));
         }
-        let Some(paths) = ask_desktop(&dialog).filter(|paths| !paths.is_empty()) else {
-            return Ok(None);
-        };
+        let Some(paths) = asked().filter(|paths| !paths.is_empty()) else { return Ok(None) };
         let paths = paths.into_iter().map(|path| dialog.completed(path)).collect();
         Ok(Some(Box::new(move |app: &mut App| then(app, paths))))
     });
@@ -196,15 +195,27 @@ pub fn accept(app: &mut App) {
     }
 }
 
-fn ask_desktop(dialog: &Dialog) -> Option<Vec<PathBuf>> {
-    let mut asked = rfd::FileDialog::new().set_title(dialog.title);
+/// The desktop's dialog: made on the thread of the window, as macOS wants it, and shown when what
+/// comes back is called, which waits for the answer.
+fn ask_desktop(dialog: &Dialog) -> Box<dyn FnOnce() -> Option<Vec<PathBuf>> + Send> {
+    let mut asked = rfd::AsyncFileDialog::new().set_title(dialog.title);
     for (name, endings) in dialog.filters {
         asked = asked.add_filter(*name, endings);
     }
+    let one = |file: rfd::FileHandle| vec![file.path().to_owned()];
     match &dialog.want {
-        Want::Files => asked.pick_files(),
-        Want::Folder => asked.pick_folder().map(|path| vec![path]),
-        Want::Place(name) => asked.set_file_name(name).save_file().map(|path| vec![path]),
+        Want::Files => {
+            let files = asked.pick_files();
+            Box::new(move || Some(pollster::block_on(files)?.into_iter().flat_map(one).collect()))
+        }
+        Want::Folder => {
+            let folder = asked.pick_folder();
+            Box::new(move || pollster::block_on(folder).map(one))
+        }
+        Want::Place(name) => {
+            let place = asked.set_file_name(name).save_file();
+            Box::new(move || pollster::block_on(place).map(one))
+        }
     }
 }
 
