@@ -1,7 +1,7 @@
 //! `vlmscope pack`: a walkthrough with its traces in one file.
 
-use super::human_bytes;
 use super::walkthrough::Show;
+use super::{human_bytes, usage};
 use crate::record;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -22,11 +22,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.out.extension().is_none_or(|end| end != "zip") {
+        return Err(usage(format!("a pack ends in .zip, and {} does not", args.out.display())));
+    }
+    record::refuse_input(&args.out, [args.walkthrough.as_path()])?;
     let show = Show::open(&args.walkthrough)?;
     let packed = record::pack(&show.walkthrough, &show.traces, &args.out)?;
     writeln!(
         std::io::stderr(),
-        "{} traces, {} of {} rows, {} (the traces are {})",
+        "traces: {}, {} of {} rows, {} (the traces are {})",
         packed.traces,
         packed.rows_kept,
         packed.rows,

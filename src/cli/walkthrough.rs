@@ -48,6 +48,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn new(path: &Path, out: Option<&Path>, force: bool) -> anyhow::Result<()> {
     let out = out.map_or_else(|| path.with_extension("toml"), Path::to_owned);
+    if out.extension().is_none_or(|end| end != "toml") {
+        return Err(usage(format!("a walkthrough ends in .toml, and {} does not", out.display())));
+    }
     if out.exists() && !force {
         return Err(usage(format!(
             "{} is there already; --force replaces it, --out names another",
@@ -71,7 +74,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     }
     let seconds = timeline.seconds();
     let traces = traces.iter().count();
-    writeln!(out, "{} steps, {seconds:.1} s, {traces} traces", walkthrough.steps.len())?;
+    writeln!(out, "{} steps, {seconds:.1} s, traces: {traces}", walkthrough.steps.len())?;
     Ok(())
 }
 

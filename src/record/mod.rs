@@ -14,7 +14,7 @@ mod svg;
 mod vector;
 
 pub use film::{Film, FilmError, Progress, Summary};
-pub use pack::{PackError, Packed, Unpacked, pack, unpack};
+pub use pack::{PackError, Packed, Unpacked, pack, refuse_input, unpack};
 pub use painter::{Captions, OpenTraces, Painter, StepError};
 pub use still::{Provenance, StillError, png_bytes};
 pub use subtitles::subtitles;

@@ -11,6 +11,7 @@ use crate::view::{Extent, MapChoice, MapSource, ViewError, ViewKind, ViewState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
@@ -28,6 +29,12 @@ pub enum PackError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// It would replace one of the files that it is made of.
+    #[error("{path} is needed for what would be written over it; choose another name", path = path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
     },
     /// It cannot be read.
     #[error("cannot open the pack {path}: {reason}. A pack is a ZIP file that `vlmscope pack` wrote.", path = path.display())]
@@ -71,16 +78,33 @@ pub struct Unpacked {
     _folder: tempfile::TempDir,
 }
 
+/// Refuses to write a file over one that it is made of.
+///
+/// # Errors
+/// [`PackError::Input`] if `out` is one of `inputs`.
+pub fn refuse_input<'a>(
+    out: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), PackError> {
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    let is_out = |input: &Path| whole(input).is_some_and(|input| whole(out) == Some(input));
+    match inputs.into_iter().find(|input| is_out(input)) {
+        Some(_) => Err(PackError::Input { path: out.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// Writes a pack.
 ///
 /// # Errors
-/// If it cannot be written; then an older one is still there.
+/// If it cannot be written, or would replace what it is made of; then an older one is still there.
 pub fn pack(
     walkthrough: &Walkthrough,
     traces: &OpenTraces,
     out: &Path,
 ) -> Result<Packed, PackError> {
     let failed = |source: io::Error| PackError::Write { path: out.to_owned(), source };
+    refuse_input(out, traces.iter().map(|(path, _)| path))?;
     let mut walkthrough = walkthrough.clone();
     let shown = rows_shown(&walkthrough, traces)?;
     let names = names(shown.keys());
@@ -97,7 +121,8 @@ pub fn pack(
         .tempfile_in(folder)
         .map_err(failed)?;
     let scratch = tempfile::tempdir_in(folder).map_err(failed)?;
-    let mut zip = ZipWriter::new(part.as_file());
+    // Dropped after an error, it would try to write on and complain on the terminal.
+    let mut zip = ManuallyDrop::new(ZipWriter::new(part.as_file()));
     let options = SimpleFileOptions::default().large_file(true);
     let zip_failed = |error: zip::result::ZipError| failed(io::Error::from(error));
     zip.start_file(WALKTHROUGH, options).map_err(zip_failed)?;
@@ -115,10 +140,10 @@ pub fn pack(
         let file = scratch.path().join(name);
         cut.write(&file)?;
         zip.start_file(format!("{TRACES}/{name}"), options).map_err(zip_failed)?;
-        io::copy(&mut File::open(&file).map_err(failed)?, &mut zip).map_err(failed)?;
+        io::copy(&mut File::open(&file).map_err(failed)?, &mut *zip).map_err(failed)?;
         std::fs::remove_file(&file).map_err(failed)?;
     }
-    zip.finish().map_err(zip_failed)?;
+    ManuallyDrop::into_inner(zip).finish().map_err(zip_failed)?;
     packed.bytes = part.as_file().metadata().map_err(failed)?.len();
     #[cfg(unix)]
     {

@@ -342,9 +342,11 @@ impl App {
             (false, false) => Focus::None,
         };
         let pressed = ctx.input(|input| shortcuts::pressed(&input.events, focus));
-        // The palette reads its own keys.
-        if !self.palette.is_open() {
-            self.out.extend(pressed.into_iter().map(Intent::Act));
+        // The palette reads its own keys, a menu that is open closes by itself.
+        if !self.palette.is_open() && !egui::Popup::is_any_open(ctx) {
+            let meant = pressed.into_iter().filter(|act| self.is_meant(*act, focus));
+            let meant: Vec<Act> = meant.collect();
+            self.out.extend(meant.into_iter().map(Intent::Act));
         }
         let released = ctx.input(|input| {
             input.pointer.any_released()
@@ -372,6 +374,16 @@ impl App {
             ctx.request_repaint_after(std::time::Duration::from_millis(500));
         }
         self.shown = self.seen();
+    }
+
+    /// Whether a key is for the window: not behind a question, and not where Escape only leaves a text.
+    fn is_meant(&self, act: Act, focus: Focus) -> bool {
+        let is_asked =
+            self.prompt.is_some() || self.confirm.is_some() || self.film_dialog.is_some();
+        if is_asked || self.help_open {
+            return act == Act::Stop || (act == Act::Help && !is_asked);
+        }
+        act != Act::Stop || focus != Focus::Text || self.chat.asking.is_some()
     }
 
     fn apply_theme(&mut self, ctx: &egui::Context) {

@@ -12,6 +12,8 @@ pub struct Canvas {
     gpu: Arc<Gpu>,
     egui: stage::Painter,
     captions: Captions,
+    /// How egui shows it at another size.
+    filter: wgpu::FilterMode,
     shown: Option<Shown>,
 }
 
@@ -24,8 +26,13 @@ struct Shown {
 
 impl Canvas {
     /// Nothing is drawn yet.
-    pub const fn new(gpu: Arc<Gpu>, egui: stage::Painter, captions: Captions) -> Self {
-        Self { gpu, egui, captions, shown: None }
+    pub const fn new(
+        gpu: Arc<Gpu>,
+        egui: stage::Painter,
+        captions: Captions,
+        filter: wgpu::FilterMode,
+    ) -> Self {
+        Self { gpu, egui, captions, filter, shown: None }
     }
 
     /// What was drawn last.
@@ -59,7 +66,7 @@ impl Canvas {
                     shown.drawn = None;
                     let view = shown.target.gamma_view();
                     if let Some(view) = view {
-                        let filter = wgpu::FilterMode::Nearest;
+                        let filter = self.filter;
                         let (device, id) = (&self.gpu.device, shown.texture);
                         let mut egui = self.egui.write();
                         egui.update_egui_texture_from_wgpu_texture(device, &view, filter, id);
@@ -74,7 +81,7 @@ impl Canvas {
                 let painter = Painter::new(&self.gpu, size, walkthrough, self.captions)?;
                 let target = Target::offscreen(&self.gpu, size)?;
                 let Some(view) = target.gamma_view() else { return Ok(false) };
-                let filter = wgpu::FilterMode::Nearest;
+                let filter = self.filter;
                 let mut egui = self.egui.write();
                 let texture = egui.register_native_texture(&self.gpu.device, &view, filter);
                 self.shown.insert(Shown { painter, target, texture, drawn: None })

@@ -16,8 +16,8 @@ pub enum Want {
     Files,
     /// A folder that exists.
     Folder,
-    /// A place for a file, first of this name.
-    Place(String),
+    /// A place for a file; first this one is offered.
+    Place(PathBuf),
 }
 
 /// A question for a path.
@@ -32,15 +32,21 @@ pub struct Dialog {
 }
 
 impl Dialog {
-    /// A place without an ending gets the one of its kind.
+    /// A place with another ending than those of its kind gets the first of them: a trace that is
+    /// called .toml is soon overwritten by a walkthrough.
     pub fn completed(&self, path: PathBuf) -> PathBuf {
-        let ending = self.filters.first().and_then(|(_, endings)| endings.first());
-        match (&self.want, ending) {
-            (Want::Place(_), Some(ending)) if path.extension().is_none() && !path.is_dir() => {
-                path.with_extension(ending)
-            }
-            _ => path,
+        let mut endings = self.filters.iter().flat_map(|(_, endings)| *endings);
+        let Some(first) = self.filters.first().and_then(|(_, endings)| endings.first()) else {
+            return path;
+        };
+        let fits = endings.any(|ending| path.extension().is_some_and(|own| own == *ending));
+        if !matches!(self.want, Want::Place(_)) || fits || path.is_dir() {
+            return path;
         }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".");
+        name.push(first);
+        path.with_file_name(name)
     }
 }
 
@@ -58,7 +64,7 @@ pub struct Prompt {
 impl Prompt {
     fn new(dialog: Dialog, then: Then) -> Self {
         let text = match &dialog.want {
-            Want::Place(name) => home().join(name).display().to_string(),
+            Want::Place(place) => home().join(place).display().to_string(),
             Want::Files | Want::Folder => {
                 format!("{}{}", home().display(), std::path::MAIN_SEPARATOR)
             }
@@ -212,7 +218,11 @@ fn ask_desktop(dialog: &Dialog) -> Box<dyn FnOnce() -> Option<Vec<PathBuf>> + Se
             let folder = asked.pick_folder();
             Box::new(move || pollster::block_on(folder).map(one))
         }
-        Want::Place(name) => {
+        Want::Place(place) => {
+            if let Some(folder) = place.parent().filter(|folder| folder.is_dir()) {
+                asked = asked.set_directory(folder);
+            }
+            let name = place.file_name().unwrap_or_default().to_string_lossy();
             let place = asked.set_file_name(name).save_file();
             Box::new(move || pollster::block_on(place).map(one))
         }
@@ -259,6 +269,8 @@ mod tests {
         let place = || Want::Place("tour.mp4".into());
         let new = prompt(place(), &path("new"));
         assert_eq!((new.problem(), new.path()), (None, folder.path().join("new.mp4")));
+        let other = prompt(place(), &path("tour.toml"));
+        assert_eq!(other.path(), folder.path().join("tour.toml.mp4"));
         assert!(prompt(place(), &path("no/such/x.mp4")).problem().unwrap().contains("no folder"));
         assert!(prompt(place(), &path("")).problem().unwrap().contains("is a folder"));
         assert!(prompt(Want::Files, &path("b.mp4")).problem().unwrap().contains("no file"));

@@ -5,7 +5,7 @@ use super::dialogs::{Dialog, Want};
 use super::feed::Wake;
 use super::figures::{self, FigureJob};
 use super::samples;
-use super::tasks::Outcome;
+use super::tasks::{Outcome, error_text};
 use crate::model::Picture;
 use crate::trace::Trace;
 use anyhow::Context as _;
@@ -70,7 +70,7 @@ impl Kind {
             Self::Toml => &[("TOML", &["toml"])],
         };
         let ending = filters.first().and_then(|(_, endings)| endings.first()).unwrap_or(&"");
-        Dialog { title, want: Want::Place(format!("{name}.{ending}")), filters }
+        Dialog { title, want: Want::Place(format!("{name}.{ending}").into()), filters }
     }
 }
 
@@ -112,7 +112,7 @@ impl Exports {
             let finished = match job() {
                 Ok(Some(finished)) => finished,
                 Ok(None) => Finished::Failed(String::new()),
-                Err(error) => Finished::Failed(format!("{error:#}")),
+                Err(error) => Finished::Failed(error_text(&error)),
             };
             let _ = sender.send(finished);
             wake();

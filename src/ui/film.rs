@@ -75,17 +75,28 @@ pub const SIZES: &[([u32; 2], &str)] = &[
     ([800, 500], "for a page"),
 ];
 
+/// "1920 × 1080  1080p"
+pub fn size_name(size: [u32; 2]) -> String {
+    let [width, height] = size;
+    let known = SIZES.iter().find(|(other, _)| *other == size);
+    let what = known.map_or_else(String::new, |(_, what)| format!("  {what}"));
+    format!("{width} × {height}{what}")
+}
+
 /// Frame rates that are offered.
 pub const RATES: &[u32] = &[10, 12, 24, 25, 30, 50, 60];
 
 impl FilmOptions {
-    fn dialog(&self) -> Dialog {
-        let (name, filters): (&str, &[(&str, &[&str])]) = match self.container {
-            Container::Mp4 => ("tour.mp4", &[("Film", &["mp4"])]),
-            Container::Gif => ("tour.gif", &[("Moving picture", &["gif"])]),
-            Container::Pngs => ("tour-frames", &[]),
+    /// `like` is a path whose name and folder are offered.
+    fn dialog(&self, like: Option<&Path>) -> Dialog {
+        let like = like.map_or_else(|| PathBuf::from("tour"), |path| path.with_extension(""));
+        let (end, filters): (&str, &[(&str, &[&str])]) = match self.container {
+            Container::Mp4 => (".mp4", &[("Film", &["mp4"])]),
+            Container::Gif => (".gif", &[("Moving picture", &["gif"])]),
+            Container::Pngs => ("-frames", &[]),
         };
-        Dialog { title: "Record a film", want: Want::Place(name.into()), filters }
+        let place = PathBuf::from(format!("{}{end}", like.display()));
+        Dialog { title: "Record a film", want: Want::Place(place), filters }
     }
 
     /// The ending decides what is written: it must be the one that was chosen.
@@ -100,7 +111,8 @@ impl FilmOptions {
 
 /// Asks for a place, then records a walkthrough there.
 pub fn record(app: &mut App, walkthrough: Walkthrough, traces: OpenTraces, options: FilmOptions) {
-    dialogs::ask_place(app, options.dialog(), move |app, path| {
+    let like = app.editor.as_ref().and_then(|editor| editor.path.clone());
+    dialogs::ask_place(app, options.dialog(like.as_deref()), move |app, path| {
         let out = options.place(&path);
         record_to(app, walkthrough, traces, options, out);
     });
@@ -115,7 +127,7 @@ pub fn record_to(
     out: PathBuf,
 ) {
     let gpu = app.stage.gpu();
-    tasks::start(app, "Record a film", move |reporter, cancel| {
+    tasks::start_kept(app, "Record a film", move |reporter, cancel| {
         let FilmOptions { size, fps, quality, encoder, captions, .. } = options;
         // A device of its own: the window stays as quick as it was.
         let gpu = gpu.reopen()?;

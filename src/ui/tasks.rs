@@ -10,6 +10,8 @@ use crate::job::CancelToken;
 use crate::model::{Engine, ModelError};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// What a task does to the window when it is done.
 pub type Outcome = Box<dyn FnOnce(&mut App) + Send>;
@@ -33,6 +35,8 @@ pub struct Task {
     pub share: Option<f32>,
     cancel: CancelToken,
     on_model: bool,
+    /// It is stopped by its own button alone.
+    pub is_kept: bool,
 }
 
 /// The tasks that run.
@@ -42,6 +46,20 @@ pub struct Tasks {
     messages: Receiver<(u64, Message)>,
     wake: Wake,
     next: u64,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// An error with its causes, less those that it has named already.
+pub fn error_text(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{}: {cause}", text.trim_end_matches('.'));
+        }
+    }
+    text
 }
 
 /// How a task tells what it is doing. Dropping it without an end means that it was given up.
@@ -77,7 +95,7 @@ impl Reporter {
 
     fn end(mut self, result: anyhow::Result<Outcome>, cancel: &CancelToken) {
         self.ended = true;
-        let result = result.map_err(|error| (!cancel.is_cancelled()).then(|| format!("{error:#}")));
+        let result = result.map_err(|error| (!cancel.is_cancelled()).then(|| error_text(&error)));
         self.send(Message::Ended(result));
     }
 }
@@ -94,7 +112,7 @@ impl Tasks {
     /// None yet.
     pub fn new(wake: Wake) -> Self {
         let (sender, messages) = unbounded();
-        Self { running: Vec::new(), sender, messages, wake, next: 0 }
+        Self { running: Vec::new(), sender, messages, wake, next: 0, threads: Vec::new() }
     }
 
     /// What runs, the oldest first.
@@ -117,10 +135,21 @@ impl Tasks {
         }
     }
 
-    /// Stops the newest task; false where none runs.
+    /// Stops the newest task that a key may stop; false where none runs.
     pub fn cancel_newest(&mut self) -> bool {
-        let newest = self.running.last().map(|task| task.id);
+        let newest = self.running.iter().rfind(|task| !task.is_kept).map(|task| task.id);
         newest.inspect(|&id| self.cancel(id)).is_some()
+    }
+
+    /// Stops everything and waits for it, so that no half of a file is left; not for ever.
+    pub fn end(&mut self, patience: Duration) {
+        for task in std::mem::take(&mut self.running) {
+            task.cancel.cancel();
+        }
+        let end = Instant::now() + patience;
+        while self.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn reporter(&mut self) -> Reporter {
@@ -131,7 +160,7 @@ impl Tasks {
 
     fn add(&mut self, title: &str, id: u64, cancel: CancelToken, on_model: bool) {
         let (title, line) = (title.to_owned(), String::new());
-        self.running.push(Task { id, title, line, share: None, cancel, on_model });
+        self.running.push(Task { id, title, line, share: None, cancel, on_model, is_kept: false });
     }
 }
 
@@ -149,8 +178,24 @@ pub fn start(
         reporter.end(result, &token);
     };
     match std::thread::Builder::new().name("task".into()).spawn(run) {
-        Ok(_) => app.tasks.add(title, id, cancel, false),
+        Ok(thread) => {
+            app.tasks.threads.retain(|thread| !thread.is_finished());
+            app.tasks.threads.push(thread);
+            app.tasks.add(title, id, cancel, false);
+        }
         Err(error) => app.notify(format!("{title}: no thread could be started: {error}."), true),
+    }
+}
+
+/// The same for what took long and would be missed: no key stops it by the way.
+pub fn start_kept(
+    app: &mut App,
+    title: &str,
+    work: impl FnOnce(&Reporter, &CancelToken) -> anyhow::Result<Outcome> + Send + 'static,
+) {
+    start(app, title, work);
+    if let Some(task) = app.tasks.running.last_mut() {
+        task.is_kept = true;
     }
 }
 
@@ -201,5 +246,19 @@ pub fn read_news(app: &mut App) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let inner = std::io::Error::other("no room");
+        let named = anyhow::Error::from(inner).context("cannot write a: no room. Make room.");
+        assert_eq!(error_text(&named), "cannot write a: no room. Make room.");
+        let other = anyhow::anyhow!("no room").context("cannot write a");
+        assert_eq!(error_text(&other), "cannot write a: no room");
     }
 }

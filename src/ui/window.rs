@@ -380,6 +380,7 @@ impl ApplicationHandler<Wakeup> for Program {
         self.presentation = None;
         let Some(mut open) = self.open.take() else { return };
         open.host.app.keep_settings(true);
+        open.host.app.tasks.end(FAREWELL);
         // A model that is loading cannot be stopped; nobody should wait for it.
         if let Some(ended) = open.host.app.chat.close() {
             let _ = ended.recv_timeout(FAREWELL);

@@ -283,12 +283,17 @@ pub fn tick(app: &mut App, ctx: &egui::Context) {
     }
 }
 
+/// What a view is called while nobody says anything else.
+pub fn automatic_note(state: &ViewState, doc: &Document) -> String {
+    let caption = crate::view::figure::caption(state, doc.meta(), None, None);
+    crate::view::figure::text_of(&caption)
+}
+
 /// Keeps the view.
 pub fn add_bookmark(app: &mut App) {
     let Some(doc) = app.doc() else { return };
     let state = ViewState { hovered: None, ..doc.state().clone() };
-    let caption = crate::view::figure::caption(&state, doc.meta(), None, None);
-    let note = crate::view::figure::text_of(&caption);
+    let note = automatic_note(&state, doc);
     let trace = doc.path.clone();
     let document = Some(doc.id.number());
     app.settings.bookmarks.push(Bookmark { note, trace, state, document });

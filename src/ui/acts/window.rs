@@ -45,7 +45,9 @@ pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
             app.layout = Some(Layout::default());
         }
         Act::Quit => {
-            walkthrough::unless_unsaved(app, |app| app.host.push(HostRequest::Quit));
+            walkthrough::unless_unsaved(app, |app| {
+                walkthrough::unless_recording(app, |app| app.host.push(HostRequest::Quit));
+            });
         }
         _ => {}
     }

@@ -2,7 +2,7 @@
 
 use crate::record::encoder::{Quality, VideoEncoder};
 use crate::ui::app::{App, Intent};
-use crate::ui::film::{CaptionPlace, Container, FilmOptions, RATES, SIZES, duration};
+use crate::ui::film::{CaptionPlace, Container, FilmOptions, RATES, SIZES, duration, size_name};
 use crate::ui::theme;
 use crate::ui::widgets::{muted, primary_button, question, segments};
 use crate::view::timeline::Timeline;
@@ -66,20 +66,12 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
         );
     });
     row(ui, "Size", |ui| {
-        let name = |size: [u32; 2]| {
-            let known = SIZES.iter().find(|(other, _)| *other == size);
-            let [width, height] = size;
-            known.map_or_else(
-                || format!("{width} × {height}"),
-                |(_, what)| format!("{width} × {height}  {what}"),
-            )
-        };
         egui::ComboBox::from_id_salt("size")
             .width(176.0)
-            .selected_text(name(options.size))
+            .selected_text(size_name(options.size))
             .show_ui(ui, |ui| {
                 for (size, _) in SIZES {
-                    ui.selectable_value(&mut options.size, *size, name(*size));
+                    ui.selectable_value(&mut options.size, *size, size_name(*size));
                 }
             })
             .response

@@ -2,6 +2,7 @@
 //! way to each as a ramp, edges to drag, a play head.
 
 use crate::ui::app::{App, Intent};
+use crate::ui::film::{SIZES, size_name};
 use crate::ui::shortcuts::Act;
 use crate::ui::theme::{self, Ink};
 use crate::ui::walkthrough::{Editor, Stop, Wish, stop_number, stop_of_number};
@@ -57,8 +58,11 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
     }
     let total = Timeline::new(editor.walkthrough()).seconds();
     let clock = format!("{} / {}", clock(editor.at_secs()), clock(total));
-    let (rect, _) = left.allocate_exact_size(vec2(104.0, 28.0), Sense::hover());
-    text_in(&left, rect, Align2::LEFT_CENTER, &clock, theme::plain(theme::BODY), ink(&left).text);
+    let (font, color) = (theme::plain(theme::BODY), ink(&left).text);
+    let own = left.painter().layout_no_wrap(clock.clone(), font.clone(), color).size().x;
+    // Digits are of one width: nothing moves while it plays.
+    let (rect, _) = left.allocate_exact_size(vec2(own.ceil().max(104.0), 28.0), Sense::hover());
+    text_in(&left, rect, Align2::LEFT_CENTER, &clock, font, color);
     let shown = [
         (true, "Preview", Act::PreviewWalkthrough.hint()),
         (false, "View", Act::PreviewWalkthrough.hint()),
@@ -74,6 +78,9 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
         if button.on_hover_text(act.hint()).on_disabled_hover_text(why).clicked() {
             app.act(act);
         }
+    }
+    if is_wide {
+        film_size(app, &mut left);
     }
     let from = left.min_rect().right() + 8.0;
     let rest = Rect::from_min_max(pos2(from.min(bar.right()), bar.top()), bar.max);
@@ -106,6 +113,22 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
         let (font, color) = (theme::plain(theme::SMALL), ink(&right).muted);
         text_in(&right, room, Align2::RIGHT_CENTER, &text, font, color);
     }
+}
+
+/// The shape of the film, which is that of the preview.
+fn film_size(app: &mut App, ui: &mut Ui) {
+    let size = &mut app.film_options.size;
+    egui::ComboBox::from_id_salt("preview size")
+        .width(168.0)
+        .selected_text(size_name(*size))
+        .show_ui(ui, |ui| {
+            for (offered, _) in SIZES {
+                ui.selectable_value(size, *offered, size_name(*offered));
+            }
+        })
+        .response
+        .on_hover_text("Size of the film, and shape of the preview")
+        .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Size of the film"));
 }
 
 /// What is done more rarely.
@@ -166,11 +189,11 @@ fn time(app: &mut App, ui: &mut Ui, editor: &Editor) {
     let timeline = Timeline::new(editor.walkthrough());
     let room = ui.available_width() - 2.0 * GRIP;
     let seconds = timeline.seconds().max(0.1) as f32;
-    let fits = (room / seconds).max(LEAST_POINTS_A_SECOND);
+    let fits = room / seconds;
     // While an edge is dragged what lies under the hand must not run away from it.
     let frozen = Id::unique("film strip scale");
     let held: Option<f32> = ui.data(|data| data.get_temp(frozen));
-    let points_a_second = held.unwrap_or(fits * editor.zoom);
+    let points_a_second = held.unwrap_or((fits.max(LEAST_POINTS_A_SECOND) * editor.zoom).max(fits));
     let scroll = egui::ScrollArea::horizontal().id_salt("film strip").auto_shrink(false);
     scroll.show(ui, |ui| {
         let size = vec2(seconds * points_a_second + 2.0 * GRIP, RULER + BLOCK);
@@ -200,6 +223,7 @@ fn time(app: &mut App, ui: &mut Ui, editor: &Editor) {
             drop_mark(app, ui, blocks, scale, &timeline, (number, at));
         }
         play_head(ui, whole, scale, editor);
+        follow_selection(ui, blocks, scale, editor, &timeline);
         if ui.rect_contains_pointer(whole) {
             let zoom = ui.input(|input| input.zoom_delta());
             if (zoom - 1.0).abs() > 1e-3 {
@@ -368,7 +392,7 @@ fn edges(
     timeline: &Timeline<'_>,
     number: usize,
 ) -> bool {
-    let Stop::Step(at) = stop_of_number(timeline, number) else { return false };
+    let stop = stop_of_number(timeline, number);
     let start = timeline.start_secs(number);
     let arrival = start + timeline.transition_secs(number);
     let end = arrival + timeline.hold_secs(number);
@@ -388,8 +412,10 @@ fn edges(
         let to = to.map(|to| scale.seconds(to.x));
         (response, to)
     };
-    // Nothing leads to the first stop.
-    if number > 0 {
+    // Nothing leads to the first stop, and to a card always the same way.
+    if let Stop::Step(at) = stop
+        && number > 0
+    {
         let (response, to) = grip("way", arrival);
         if let Some(to) = to {
             wish(app, Wish::Edit(Edit::Transition(at, to - start)));
@@ -400,7 +426,7 @@ fn edges(
     }
     let (response, to) = grip("end", end);
     if let Some(to) = to {
-        wish(app, Wish::Edit(Edit::Hold(at, Some(to - arrival))));
+        wish(app, Wish::Hold(stop, to - arrival));
     }
     if response.drag_stopped() {
         wish(app, Wish::Settle);
@@ -440,6 +466,20 @@ fn drop_mark(
         if ui.input(|input| input.pointer.any_released()) {
             wish(app, Wish::Edit(Edit::Move(from, to)));
         }
+    }
+}
+
+/// What is selected elsewhere comes into sight.
+fn follow_selection(ui: &Ui, blocks: Rect, scale: Scale, editor: &Editor, timeline: &Timeline<'_>) {
+    let number = stop_number(timeline, editor.selected());
+    let id = Id::unique("film strip selection");
+    let before: Option<usize> = ui.data(|data| data.get_temp(id));
+    if before != Some(number) {
+        ui.data_mut(|data| data.insert_temp(id, number));
+        let start = timeline.start_secs(number);
+        let end = start + timeline.transition_secs(number) + timeline.hold_secs(number);
+        let x = scale.x(start)..=scale.x(end);
+        ui.scroll_to_rect(Rect::from_x_y_ranges(x, blocks.y_range()), None);
     }
 }
 

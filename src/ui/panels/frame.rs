@@ -77,8 +77,9 @@ fn drop_hint(ui: &Ui) {
 /// A narrow window: the stage with the token strip below it.
 fn narrow_panels(app: &mut App, ui: &mut Ui) {
     let whole = ui.max_rect();
-    let tokens =
-        if app.settings.show_tokens { NARROW_TOKENS.min(whole.height() * 0.4) } else { 0.0 };
+    let is_view = app.editor.as_ref().is_none_or(|editor| !editor.is_previewing);
+    let shows_tokens = app.settings.show_tokens && is_view;
+    let tokens = if shows_tokens { NARROW_TOKENS.min(whole.height() * 0.4) } else { 0.0 };
     let split = whole.bottom() - tokens;
     let parts = [
         (Pane::Stage, Rect::from_min_max(whole.min, pos2(whole.right(), split - 1.0)), 0.0),

@@ -4,7 +4,7 @@
 use crate::ui::app::{App, Intent};
 use crate::ui::dialogs::Want;
 use crate::ui::theme;
-use crate::ui::walkthrough::Answer;
+use crate::ui::walkthrough::{Answer, Lost};
 use crate::ui::widgets::{ink, muted, primary_button, question};
 use egui::{Key, Modifiers, Ui, vec2};
 
@@ -85,24 +85,36 @@ fn path(app: &mut App, ui: &Ui) {
 }
 
 fn unsaved(app: &mut App, ui: &Ui) {
-    if app.confirm.is_none() || app.prompt.is_some() {
+    let Some(lost) = app.confirm.as_ref().map(|confirm| confirm.of) else { return };
+    if app.prompt.is_some() {
         return;
     }
     let name = app.editor.as_ref().map(|editor| editor.name()).unwrap_or_default();
+    let (title, text) = match lost {
+        Lost::Walkthrough => {
+            ("Save the walkthrough?", format!("{name} has changes that are in no file."))
+        }
+        Lost::Film => {
+            ("Stop recording?", "A film is being recorded; nothing of it would be left.".to_owned())
+        }
+    };
     let mut answer = None;
-    let modal = question(ui, "unsaved", 380.0, |ui| {
-        ui.label(theme::strong_text("Save the walkthrough?", theme::LARGE));
+    let modal = question(ui, "unsaved", 400.0, |ui| {
+        ui.label(theme::strong_text(title, theme::LARGE));
         ui.add_space(4.0);
-        ui.label(format!("{name} has changes that are in no file."));
+        ui.label(text);
         ui.add_space(12.0);
+        let enter = ui.input(|input| input.key_pressed(Key::Enter));
         ui.horizontal(|ui| {
-            if primary_button(ui, "Save", true).clicked() {
+            let save = lost == Lost::Walkthrough;
+            if save && (primary_button(ui, "Save", true).clicked() || enter) {
                 answer = Some(Answer::Save);
             }
-            if ui.button("Discard").clicked() {
+            let discard = if save { "Discard" } else { "Stop it" };
+            if ui.button(discard).clicked() {
                 answer = Some(Answer::Discard);
             }
-            if ui.button("Cancel").clicked() {
+            if ui.button(if save { "Cancel" } else { "Go on recording" }).clicked() {
                 answer = Some(Answer::Cancel);
             }
         });

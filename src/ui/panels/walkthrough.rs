@@ -11,6 +11,8 @@ use crate::view::timeline::{Card, Edit, SHORTEST_HOLD_SECONDS, Step, Timeline};
 use egui::{Color32, DragValue, Rect, Role, Sense, TextEdit, Ui, WidgetInfo, pos2, vec2};
 
 const LABEL: f32 = 64.0;
+/// A day: of the whole, which may be longer than any one step.
+const LONGEST_SECONDS: f64 = 86_400.0;
 
 /// Draws the fields of what is selected.
 pub fn show(app: &mut App, ui: &mut Ui) {
@@ -66,8 +68,13 @@ fn text(
 /// A number of seconds.
 fn seconds(app: &mut App, ui: &mut Ui, name: &str, now: f64, least: f64, of: impl Fn(f64) -> Edit) {
     let mut value = now;
-    let drag =
-        DragValue::new(&mut value).speed(0.05).range(least..=3600.0).fixed_decimals(1).suffix(" s");
+    let drag = DragValue::new(&mut value)
+        .speed(0.05)
+        .range(least..=LONGEST_SECONDS)
+        // What nobody touched stays as it is.
+        .clamp_existing_to_range(false)
+        .fixed_decimals(1)
+        .suffix(" s");
     let response = ui.add(drag).accessible_name(name);
     if response.changed() {
         edit(app, of(value));
@@ -188,7 +195,8 @@ fn whole(app: &mut App, ui: &mut Ui, editor: &Editor) {
 
 /// Draws the walkthrough onto the stage, as large as its film fits; false where it is not previewed.
 pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
-    let [width, height] = app.film_options.size.map(|side| side as f32);
+    let film = app.film_options.size;
+    let [width, height] = film.map(|side| side as f32);
     let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
         return false;
     };
@@ -196,7 +204,7 @@ pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
     let scale = (room.width() / width).min(room.height() / height);
     let place = Rect::from_center_size(room.center(), vec2(width, height) * scale);
     ui.painter().rect_filled(rect, 0.0, ink(ui).panel);
-    let texture = editor.place_preview(place, ui.ctx().pixels_per_point());
+    let texture = editor.place_preview(film);
     if let Some(texture) = texture {
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(texture, place, uv, Color32::WHITE);

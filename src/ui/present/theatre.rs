@@ -77,7 +77,8 @@ impl Theatre {
             }
         }
         let talk = Talk::new(&Timeline::new(&walkthrough), loops, 0.0);
-        let canvas = Canvas::new(Arc::clone(&gpu), egui, Captions::Stage);
+        let canvas =
+            Canvas::new(Arc::clone(&gpu), egui, Captions::Stage, wgpu::FilterMode::Nearest);
         Self {
             walkthrough,
             traces,
@@ -95,7 +96,8 @@ impl Theatre {
 
     /// Draws with another device, after the old one was lost.
     pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
-        self.canvas = Canvas::new(Arc::clone(&gpu), egui, Captions::Stage);
+        self.canvas =
+            Canvas::new(Arc::clone(&gpu), egui, Captions::Stage, wgpu::FilterMode::Nearest);
         self.gpu = gpu;
     }
 

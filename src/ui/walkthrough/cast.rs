@@ -4,7 +4,7 @@
 //! written beside the walkthrough when that is saved, and the name stands for that file from then on,
 //! so that nothing that can be undone names a file that is not there.
 
-use crate::record::OpenTraces;
+use crate::record::{OpenTraces, refuse_input};
 use crate::trace::{Trace, TraceId};
 use crate::ui::document::{Document, DocumentId};
 use crate::view::timeline::Walkthrough;
@@ -63,6 +63,24 @@ impl Cast {
         name
     }
 
+    /// The name of a trace that no document shows.
+    pub fn name_of_trace(&mut self, trace: &Trace) -> PathBuf {
+        let known = self.traces.iter().find(|(_, own)| own.id() == trace.id());
+        if let Some((name, _)) = known {
+            return name.to_owned();
+        }
+        let names = (1_u32..).map(|number| PathBuf::from(format!("compared-{number}.vlmtrace")));
+        let free = names.into_iter().find(|name| self.traces.get(name).is_none());
+        let name = free.unwrap_or_default();
+        self.traces.insert(name.clone(), trace.clone());
+        name
+    }
+
+    /// Whether a trace of this document is among them.
+    pub fn shows(&self, id: DocumentId) -> bool {
+        self.documents.iter().any(|(known, _)| *known == id)
+    }
+
     /// The document that shows the trace of a name.
     pub fn document_of(&self, name: &Path) -> Option<DocumentId> {
         self.documents.iter().find(|(_, other)| other == name).map(|(id, _)| *id)
@@ -74,10 +92,10 @@ impl Cast {
         self.documents.push((id, name.to_owned()));
     }
 
-    /// The file of a name, if it has all that the trace has by now.
+    /// The file of a name, if it is still there and has all that the trace has by now.
     fn file_of(&self, name: &Path) -> Option<&Path> {
         let (path, id) = self.files.get(name)?;
-        (self.traces.get(name)?.id() == *id).then_some(path)
+        (self.traces.get(name)?.id() == *id && path.exists()).then_some(path)
     }
 
     /// Takes in the traces of another cast; what its names are called here.
@@ -123,6 +141,7 @@ impl Cast {
     /// # Errors
     /// If a file cannot be written; an older walkthrough is then still there.
     pub fn save(&self, walkthrough: &Walkthrough, out: &Path) -> anyhow::Result<Vec<Written>> {
+        refuse_input(out, self.files.values().map(|(path, _)| path.as_path()))?;
         let mut walkthrough = walkthrough.clone();
         let mut written: Vec<Written> = Vec::new();
         for name in walkthrough.trace_paths_mut() {

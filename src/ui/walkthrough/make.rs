@@ -30,7 +30,7 @@ pub fn tour_of_answer(app: &App) -> Option<(Walkthrough, Cast)> {
 pub fn of_answer(app: &mut App) {
     match tour_of_answer(app) {
         Some((walkthrough, cast)) => {
-            begin(app, |app| Editor::new(app, walkthrough, cast, None));
+            begin(app, |app| Editor::new(app, walkthrough, cast, false));
         }
         None => app.notify("Ask a question first: its answer is what is shown.", false),
     }
@@ -44,7 +44,7 @@ pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: Cast) {
             let (count, at) = editor.add(walkthrough.steps, cast);
             app.notify(format!("{count} steps were added from step {} on.", at + 1), false);
         }
-        None => begin(app, |app| Editor::new(app, walkthrough, cast, None)),
+        None => begin(app, |app| Editor::new(app, walkthrough, cast, false)),
     }
 }
 
@@ -64,7 +64,7 @@ pub fn from_bookmarks(app: &mut App) {
             for text in left_out.into_iter().take(3) {
                 app.notify(text, true);
             }
-            begin(app, |app| Editor::new(app, walkthrough, cast, None));
+            begin(app, |app| Editor::new(app, walkthrough, cast, false));
         })))
     });
 }
@@ -100,7 +100,10 @@ fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Cast
                 let mut state = bookmark.state.clone();
                 state.trace = Some(cast.name_of(&doc));
                 (state.text_scale, state.theme) = (TEXT_SCALE, Theme::Dark);
-                steps.push(Step::new(state, bookmark.note.clone()));
+                // What the bookmark was called by itself is said below the picture already.
+                let automatic = crate::ui::acts::view::automatic_note(&bookmark.state, &doc);
+                let is_own = bookmark.note != automatic;
+                steps.push(Step::new(state, if is_own { &*bookmark.note } else { "" }));
             }
             Err(reason) => left_out.push(format!("Bookmark {number} is left out: {reason}.")),
         }
@@ -125,7 +128,7 @@ pub fn open(app: &mut App, path: &Path) {
             app.settings.remember_file(&path);
             begin(app, move |app| {
                 let Opened { walkthrough, cast, path, unpacked } = opened;
-                Editor { _unpacked: unpacked, ..Editor::new(app, walkthrough, cast, path) }
+                Editor { path, _unpacked: unpacked, ..Editor::new(app, walkthrough, cast, true) }
             });
         })))
     });

@@ -12,16 +12,17 @@ mod save;
 
 pub use cast::Cast;
 pub use make::{from_bookmarks, from_take, of_answer, open, tour_of_answer};
-pub use save::{Answer, Confirm, answer, save, unless_unsaved, write};
+pub use save::{Answer, Confirm, Lost, answer, save, unless_recording, unless_unsaved, write};
 
 use super::app::{App, Intent};
 use super::document::Document;
 use super::present::PresentOptions;
+use super::probe::Compare;
 use super::shortcuts::Act;
 use crate::gpu::GpuOptions;
 use crate::record::Unpacked;
 use crate::view::timeline::{Card, Edit, Step, Timeline, Walkthrough};
-use crate::view::{Command, Undo, ViewState};
+use crate::view::{Command, Mix, Second, Undo, ViewState};
 use preview::Preview;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,13 +46,15 @@ pub enum Stop {
 pub enum Wish {
     /// A change.
     Edit(Edit),
+    /// A stop stays for so many seconds.
+    Hold(Stop, f64),
     /// A gesture ended: the next change is an undo step of its own.
     Settle,
     /// Selects a stop and goes to where it has arrived.
     Select(Stop),
     /// Goes to a time.
     Seek(f64),
-    /// Shows time larger or smaller; 1 fits.
+    /// Shows time larger or smaller than usual.
     Zoom(f32),
     /// Brings a step's view to the stage, to be changed there.
     ShowView(usize),
@@ -78,19 +81,20 @@ pub struct Editor {
     plays_since: Option<f64>,
     /// Whether the stage shows the walkthrough, not the view.
     pub is_previewing: bool,
-    /// Points a second, relative to what fits.
+    /// Points a second, relative to the usual.
     pub zoom: f32,
     preview: Preview,
 }
 
 impl Editor {
-    /// Begins with a walkthrough; `path` is its file, if it has one.
-    pub fn new(app: &App, walkthrough: Walkthrough, cast: Cast, path: Option<PathBuf>) -> Self {
-        let saved = path.is_some().then(|| walkthrough.clone());
+    /// Begins with a walkthrough, which stands in a file or not.
+    pub fn new(app: &App, walkthrough: Walkthrough, cast: Cast, is_of_file: bool) -> Self {
+        // What was read from a file is in it, even where that is not written to.
+        let saved = is_of_file.then(|| walkthrough.clone());
         let mut editor = Self {
             draft: Undo::new(walkthrough),
             saved,
-            path,
+            path: None,
             cast,
             _unpacked: None,
             selected: Stop::Step(0),
@@ -303,10 +307,20 @@ pub fn apply(app: &mut App, wish: Wish) {
     let Some(editor) = &mut app.editor else { return };
     match wish {
         Wish::Edit(edit) => editor.edit(&edit),
+        Wish::Hold(stop, seconds) => {
+            let longer = |card: &Option<Card>| card.clone().map(|card| Card { seconds, ..card });
+            let walkthrough = editor.walkthrough();
+            let edit = match stop {
+                Stop::Step(at) => Edit::Hold(at, Some(seconds)),
+                Stop::Title => Edit::Title(longer(&walkthrough.title)),
+                Stop::End => Edit::End(longer(&walkthrough.end)),
+            };
+            editor.edit(&edit);
+        }
         Wish::Settle => editor.draft.settle(),
         Wish::Select(stop) => editor.select(stop),
         Wish::Seek(seconds) => editor.seek(seconds),
-        Wish::Zoom(zoom) => editor.zoom = zoom.clamp(1.0, 40.0),
+        Wish::Zoom(zoom) => editor.zoom = zoom.clamp(0.01, 40.0),
         Wish::Undo => editor.step_history(Undo::undo),
         Wish::Redo => editor.step_history(Undo::redo),
         Wish::ShowView(_) => {}
@@ -317,7 +331,12 @@ pub fn apply(app: &mut App, wish: Wish) {
 pub fn perform(app: &mut App, act: Act) -> bool {
     match act {
         Act::EditWalkthrough => {
-            match &mut app.editor {
+            // Of the answer that it is about already, the walkthrough is shown.
+            let is_of_it =
+                app.editor.as_ref().zip(app.doc()).is_some_and(|(editor, doc)| {
+                    editor.cast.shows(doc.id) && !editor.is_previewing
+                });
+            match app.editor.as_mut().filter(|_| is_of_it) {
                 Some(editor) => editor.is_previewing = true,
                 None => of_answer(app),
             }
@@ -343,8 +362,12 @@ pub fn perform(app: &mut App, act: Act) -> bool {
     match act {
         Act::PreviewWalkthrough => {
             editor.plays_since = None;
+            let step = editor.selected_step().map_or(0, |(at, _)| at);
             editor.is_previewing ^= true;
             app.transport.stop();
+            if app.doc().is_none() && app.chat.picture.is_none() {
+                show_view(app, step);
+            }
         }
         Act::AddView => add_view(app),
         Act::UseView => use_view(app),
@@ -414,10 +437,29 @@ fn add_view(app: &mut App) {
     let doc = app.doc().filter(|doc| !doc.live).cloned();
     let (Some(editor), Some(doc)) = (&mut app.editor, doc) else { return };
     let like = editor.selected_step().map(|(_, step)| step.state.clone());
-    let state = editor.view_of(&doc, like.as_ref());
+    let mut state = editor.view_of(&doc, like.as_ref());
+    let compares = compare(editor, &app.probe, &doc, &mut state);
     let at = editor.after_selected();
     editor.edit(&Edit::Add(at, vec![Step::new(state, "")]));
-    app.notify(format!("Step {} is this view.", at + 1), false);
+    app.notify(format!("Step {} is this view{compares}.", at + 1), false);
+}
+
+/// Two answers that are seen together are compared in the step, too; in words, if as something else.
+fn compare(
+    editor: &mut Editor,
+    probe: &super::probe::Probe,
+    doc: &Document,
+    state: &mut ViewState,
+) -> &'static str {
+    let Some(both) = probe.seen_together(Some(doc.id)) else { return "" };
+    let (mix, said) = match probe.compare {
+        Compare::Difference => (Mix::Difference, ""),
+        Compare::Swipe => (Mix::Swipe { position: probe.swipe.into() }, ""),
+        _ => (Mix::Swipe { position: 0.5 }, ", with one answer beside the other in one picture"),
+    };
+    let trace = Some(editor.cast.name_of_trace(&both.scored));
+    state.second = Some(Second { trace, map: state.map.clone(), mix });
+    said
 }
 
 fn use_view(app: &mut App) {
@@ -425,9 +467,10 @@ fn use_view(app: &mut App) {
     let (Some(editor), Some(doc)) = (&mut app.editor, doc) else { return };
     let Some((at, step)) = editor.selected_step() else { return };
     let like = step.state.clone();
-    let state = editor.view_of(&doc, Some(&like));
+    let mut state = editor.view_of(&doc, Some(&like));
+    let compares = compare(editor, &app.probe, &doc, &mut state);
     editor.edit(&Edit::View(at, Box::new(state)));
-    app.notify(format!("Step {} shows this view now.", at + 1), false);
+    app.notify(format!("Step {} shows this view now{compares}.", at + 1), false);
 }
 
 /// Brings a step's view to the stage.

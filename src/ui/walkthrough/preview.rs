@@ -8,6 +8,7 @@ use crate::ui::app::App;
 use crate::ui::canvas::Canvas;
 use crate::ui::stage;
 use crate::view::ViewState;
+use crate::view::figure::DESIGN_LINES;
 use crate::view::timeline::{Moment, Said, Shot, Shown, Timeline, Walkthrough};
 use egui::{Rect, TextureId, Vec2, pos2, vec2};
 use std::sync::Arc;
@@ -30,6 +31,20 @@ pub struct Preview {
     error: Option<String>,
 }
 
+/// It is drawn at the film's size and shown smaller: lines must break where they do in the film.
+fn canvas(gpu: &Arc<Gpu>, egui: &stage::Painter) -> Canvas {
+    let filter = wgpu::FilterMode::Linear;
+    Canvas::new(Arc::clone(gpu), Arc::clone(egui), Captions::Film, filter)
+}
+
+/// A size at which a film of `size` is laid out as it will be, and drawn no larger than that needs:
+/// from so many lines on, everything grows with the frame.
+fn preview_size(size: [u32; 2]) -> [u32; 2] {
+    let smaller = f64::from(size[0].min(size[1]).max(1));
+    let share = (f64::from(DESIGN_LINES) / smaller).min(1.0);
+    size.map(|side| (f64::from(side) * share).round().max(1.0) as u32)
+}
+
 /// A small picture of a view.
 struct Small {
     state: ViewState,
@@ -43,7 +58,7 @@ struct Small {
 impl Preview {
     pub fn new(app: &App) -> Self {
         let (gpu, egui) = (app.stage.gpu(), app.stage.painter());
-        let canvas = Canvas::new(Arc::clone(&gpu), Arc::clone(&egui), Captions::Film);
+        let canvas = canvas(&gpu, &egui);
         let (wanted, small) = ([0, 0], Vec::new());
         Self { gpu, egui, canvas, wanted, small, small_painter: None, error: None }
     }
@@ -103,10 +118,9 @@ impl Drop for Preview {
 }
 
 impl Editor {
-    /// Says how large the preview is on screen, and names its texture.
-    pub fn place_preview(&mut self, rect: Rect, pixels_per_point: f32) -> Option<TextureId> {
-        let side = |points: f32| (points * pixels_per_point).round().max(0.0) as u32;
-        self.preview.wanted = [side(rect.width()), side(rect.height())];
+    /// Says how large the film will be, and names the preview's texture.
+    pub fn place_preview(&mut self, film: [u32; 2]) -> Option<TextureId> {
+        self.preview.wanted = preview_size(film);
         self.preview.canvas.texture()
     }
 
@@ -176,10 +190,23 @@ impl Editor {
 
     /// Starts again on another device, after the old one was lost.
     pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
-        let canvas = Canvas::new(Arc::clone(&gpu), Arc::clone(&egui), Captions::Film);
+        let canvas = canvas(&gpu, &egui);
         self.preview.canvas = canvas;
         self.preview.small.clear();
         self.preview.small_painter = None;
         (self.preview.gpu, self.preview.egui) = (gpu, egui);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_is_as_large_as_the_layout_needs() {
+        assert_eq!(preview_size([3840, 2160]), [1920, 1080]);
+        assert_eq!(preview_size([1080, 1920]), [1080, 1920]);
+        assert_eq!(preview_size([1280, 720]), [1280, 720]);
+        assert_eq!(preview_size([160, 90]), [160, 90]);
     }
 }

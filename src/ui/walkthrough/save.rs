@@ -7,8 +7,19 @@ use std::path::PathBuf;
 
 /// A question before something that would lose a walkthrough.
 pub struct Confirm {
-    /// What is done when the walkthrough is saved or given up.
+    /// What would be lost.
+    pub of: Lost,
+    /// What is done when that is saved or given up.
     then: Box<dyn FnOnce(&mut App) + Send>,
+}
+
+/// What would be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Changes of the walkthrough.
+    Walkthrough,
+    /// A film that is being recorded.
+    Film,
 }
 
 /// What is answered.
@@ -25,7 +36,16 @@ pub enum Answer {
 /// Does something that would lose the walkthrough: at once if it is saved, else after asking.
 pub fn unless_unsaved(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
     if app.editor.as_ref().is_some_and(super::Editor::is_unsaved) {
-        app.confirm = Some(Confirm { then: Box::new(then) });
+        app.confirm = Some(Confirm { of: Lost::Walkthrough, then: Box::new(then) });
+    } else {
+        then(app);
+    }
+}
+
+/// Does something that would end a recording: at once if there is none, else after asking.
+pub fn unless_recording(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
+    if app.tasks.running().iter().any(|task| task.is_kept) {
+        app.confirm = Some(Confirm { of: Lost::Film, then: Box::new(then) });
     } else {
         then(app);
     }
@@ -33,7 +53,7 @@ pub fn unless_unsaved(app: &mut App, then: impl FnOnce(&mut App) + Send + 'stati
 
 /// Goes on as was answered.
 pub fn answer(app: &mut App, answer: Answer) {
-    let Some(Confirm { then }) = app.confirm.take() else { return };
+    let Some(Confirm { then, .. }) = app.confirm.take() else { return };
     match answer {
         Answer::Save => save(app, then),
         Answer::Discard => then(app),
@@ -51,7 +71,14 @@ pub fn save(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
 
 /// Saves the walkthrough where the user says; then does something.
 pub fn save_as(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
-    let dialog = Kind::Toml.dialog("Save the walkthrough", "walkthrough");
+    let path = app.editor.as_ref().and_then(|editor| editor.path.clone());
+    let dialog = match path {
+        Some(path) => Dialog {
+            want: Want::Place(path),
+            ..Kind::Toml.dialog("Save the walkthrough under another name", "")
+        },
+        None => Kind::Toml.dialog("Save the walkthrough", "walkthrough"),
+    };
     dialogs::ask_place(app, dialog, |app, path| write(app, path, then));
 }
 
@@ -62,7 +89,7 @@ pub fn pack(app: &mut App) {
     let stem = editor.name().trim_end_matches(".toml").replace(' ', "-");
     let dialog = Dialog {
         title: "Pack the walkthrough with its traces",
-        want: Want::Place(format!("{stem}.zip")),
+        want: Want::Place(format!("{stem}.zip").into()),
         filters: &[("Pack", &["zip"])],
     };
     dialogs::ask_place(app, dialog, move |app, path| {

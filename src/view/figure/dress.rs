@@ -18,6 +18,12 @@ const LINE: f32 = 1.28;
 /// Between the figure's foot and the caption, and below the caption.
 const BAND_PADDING: f32 = 26.0;
 const SIDE_UNITS: f32 = 64.0;
+/// A band takes no more of the frame's height.
+const MOST_OF_HEIGHT: f32 = 1.0 / 3.0;
+/// Lines of a frame that is small.
+const SMALL_FRAME: u32 = 540;
+/// Smaller type is no type.
+const LEAST_UNITS: f32 = 8.0;
 /// The large line of a card, where it fits, and its subtitle.
 pub const CARD_UNITS: f32 = 84.0;
 /// The small line of a card.
@@ -62,13 +68,30 @@ impl Band {
         band
     }
 
-    /// Its height.
+    /// Its height: the picture is what the rest is about.
     pub fn height_px(&self) -> u32 {
         if self.lines == 0 {
             return 0;
         }
-        let units = LINE * self.type_units * self.lines as f32 + 1.5 * BAND_PADDING;
-        (units * self.scale).round().min(self.size[1] as f32 / 2.0) as u32
+        let height = height_of(self.lines, self.type_units) * self.scale;
+        // On a small frame type is large already, and needs the room.
+        let is_small = self.size[0].min(self.size[1]) < SMALL_FRAME;
+        let most = if is_small { 0.5 } else { MOST_OF_HEIGHT };
+        height.round().min(self.size[1] as f32 * most) as u32
+    }
+
+    /// The lines of a caption with their type size: a caption that is too long for the band is set
+    /// smaller, not cut.
+    fn set(&self, runs: &[Run]) -> (Vec<Vec<Run>>, f32) {
+        let room = self.height_px() as f32 / self.scale + 0.5;
+        let mut type_units = self.type_units;
+        loop {
+            let lines = wrapped(runs, self.columns(type_units));
+            if height_of(lines.len(), type_units) <= room || type_units < LEAST_UNITS {
+                return (lines, type_units);
+            }
+            type_units *= 0.94;
+        }
     }
 
     /// Width of a line in shares of a type size.
@@ -84,8 +107,8 @@ impl Band {
             return dress;
         }
         let s = self.scale;
-        let (type_units, line_units) = (self.type_units, LINE * self.type_units);
-        let lines = wrapped(runs, self.columns(type_units));
+        let (lines, type_units) = self.set(runs);
+        let line_units = LINE * type_units;
         let top = self.size[1] as f32 - height as f32 + BAND_PADDING * 0.5 * s;
         for (index, line) in lines.into_iter().enumerate() {
             let middle = top + line_units * s * (index as f32 + 0.5);
@@ -97,6 +120,11 @@ impl Band {
         }
         dress
     }
+}
+
+/// Height of a band of so many lines, in design units.
+fn height_of(lines: usize, type_units: f32) -> f32 {
+    LINE * type_units * lines as f32 + 1.5 * BAND_PADDING
 }
 
 /// A card: a large line and a small one, in the middle of the target.
@@ -213,7 +241,8 @@ fn words(runs: &[Run]) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut space = true;
     for run in runs {
-        for (index, piece) in run.text.split(' ').enumerate() {
+        let parts = |c: char| c.is_whitespace() && c != '\u{a0}';
+        for (index, piece) in run.text.split(parts).enumerate() {
             space |= index > 0;
             if piece.is_empty() {
                 continue;
@@ -243,10 +272,32 @@ fn broken(words: &[Word], columns: f32) -> Vec<Vec<Run>> {
                 line.push(Run::plain(" "));
                 line.extend(word.iter().cloned());
             }
+            _ if width(word) > columns => lines.extend(cut(word, columns)),
             _ => lines.push(word.clone()),
         }
     }
     lines.into_iter().map(joined).collect()
+}
+
+/// A word that is wider than a line, cut wherever a line ends.
+fn cut(word: &[Run], columns: f32) -> Vec<Vec<Run>> {
+    let mut lines: Vec<Vec<Run>> = vec![Vec::new()];
+    let mut width = 0.0;
+    for run in word {
+        for letter in run.text.chars() {
+            let text = letter.to_string();
+            let own = text_width(&text, run.strong);
+            if width > 0.0 && width + own > columns {
+                lines.push(Vec::new());
+                width = 0.0;
+            }
+            width += own;
+            if let Some(line) = lines.last_mut() {
+                line.push(Run { text, strong: run.strong });
+            }
+        }
+    }
+    lines
 }
 
 /// Neighbours of one weight as one stretch.
@@ -312,6 +363,38 @@ mod tests {
                 assert!(whole.contains(&label.bounds()), "{size:?}: {label:?} leaves the band");
             }
             assert_eq!(dress.reserved_px, band.height_px());
+        }
+    }
+
+    #[test]
+    fn whatever_is_written_stays_within_the_band() {
+        let long = "a caption that nobody wanted to shorten, ".repeat(40);
+        let word = "Donaudampfschifffahrtsgesellschaft".repeat(12);
+        for text in [long.as_str(), word.as_str(), "two\nlines\r\nand\ta tab"] {
+            for size in [[1280, 720], [1920, 1080], [1080, 1920], [1080, 1080]] {
+                let runs = vec![Run::plain(text)];
+                let band = Band::new(size, STAGE_UNITS, [runs.clone(), vec![Run::plain("short")]]);
+                let dress = band.dress(&runs, 1.0, Theme::Dark.palette());
+                let height = band.height_px() as f32;
+                assert!(height <= size[1] as f32 / 3.0 + 1.0, "{size:?}: {height}");
+                let whole = PixelRect {
+                    x: 0.0,
+                    y: size[1] as f32 - height - 1.0,
+                    width: size[0] as f32,
+                    height: height + 1.0,
+                };
+                let said: String =
+                    dress.labels.iter().map(|label| super::super::text_of(&label.runs)).collect();
+                let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+                assert_eq!(letters(&said), letters(text), "{size:?}: words are missing");
+                for label in &dress.labels {
+                    assert!(whole.contains(&label.bounds()), "{size:?}: {label:?}");
+                    assert!(!label.runs.iter().any(|run| run.text.contains('\n')));
+                }
+                let short = band.dress(&[Run::plain("short")], 1.0, Theme::Dark.palette());
+                let size_px = short.labels[0].size_px;
+                assert_eq!(size_px, STAGE_UNITS * scale_of(size, 1.0), "others keep their size");
+            }
         }
     }
 

@@ -11,7 +11,8 @@ use super::{number, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
 
 /// Lines of the target at which a design unit is one pixel.
-const DESIGN_LINES: f32 = 1080.0;
+/// Lines of the frame for which sizes are given: larger frames are laid out the same.
+pub const DESIGN_LINES: f32 = 1080.0;
 /// Below this many pixels across there is no room for text: the stage is everything.
 const MIN_CHROME_PX: f32 = 160.0;
 

@@ -18,7 +18,7 @@ use super::ColorMap;
 pub use caption::{Run, caption, number, range_text, text_of, token_text};
 pub use content::{Axis, AxisToken, Bar, Content, HeadTile, patches_frame};
 pub use ends::{Ends, Readout};
-pub use layout::scale_of;
+pub use layout::{DESIGN_LINES, scale_of};
 pub use theme::{CONTOURS, Ink, Palette, contour_color, contrast, luminance};
 pub use type_metrics::{CAP_HEIGHT, fitted, width as text_width};
 

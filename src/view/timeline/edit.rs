@@ -164,10 +164,10 @@ impl Walkthrough {
             0.0
         };
         let now = timeline.seconds() - fixed;
-        let wanted = seconds_within(seconds, fixed + SHORTEST_HOLD_SECONDS) - fixed;
-        if now <= 0.0 {
+        if now <= 0.0 || !seconds.is_finite() {
             return;
         }
+        let wanted = seconds.max(fixed + SHORTEST_HOLD_SECONDS) - fixed;
         let factor = wanted / now;
         for step in &mut self.steps {
             step.seconds = Some(rounded(seconds_within(step.hold_secs() * factor, 0.0)));
@@ -290,7 +290,13 @@ mod tests {
         };
         let stretched = captioned.edited(&Edit::Stretch(9.0));
         assert_eq!(stretched.steps[0].seconds, Some(9.0));
-        assert!(Timeline::new(&walkthrough().edited(&Edit::Stretch(f64::NAN))).seconds() > 0.0);
+        assert_eq!(walkthrough().edited(&Edit::Stretch(f64::NAN)), walkthrough());
+        let long = Edit::Stretch(2.0 * LONGEST_SECONDS);
+        let total = Timeline::new(&walkthrough().edited(&long)).seconds();
+        assert!(
+            (total / LONGEST_SECONDS - 2.0).abs() < 0.01,
+            "the whole may be longer than a step"
+        );
     }
 
     #[test]
