@@ -303,6 +303,13 @@ fn what_cannot_be_recorded_is_said_before_anything_is_drawn() {
     fails("record a.png --out a.mp4", "none of a trace");
     fails("record missing.toml --out a.mp4", "missing.toml");
     fails("record a.zip --out a.mp4", "cannot open the pack");
+    let before = std::fs::read(fixture.path("a.vlmtrace")).unwrap();
+    fails("pack tour.toml --out a.vlmtrace", "ends in .zip");
+    fails("walkthrough new a.vlmtrace --out a.vlmtrace --force", "ends in .toml");
+    std::fs::copy(fixture.path("a.vlmtrace"), fixture.path("own.zip")).unwrap();
+    fails("pack own.zip --out own.zip", "choose another name");
+    std::fs::remove_file(fixture.path("own.zip")).unwrap();
+    assert!(std::fs::read(fixture.path("a.vlmtrace")).unwrap() == before);
     std::fs::write(fixture.path("layer.toml"), TOUR.replace("\"2\"", "\"9\"")).unwrap();
     fails("record layer.toml --out a.mp4", "layer.toml, line 16: step 2: layer 9 does not exist");
     std::fs::write(fixture.path("gone.toml"), TOUR.replace("a.vlm", "b.vlm")).unwrap();

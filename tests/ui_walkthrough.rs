@@ -420,6 +420,91 @@ fn a_broken_walkthrough_is_named_with_its_line_and_a_pack_opens() {
 }
 
 #[test]
+fn opening_and_looking_at_a_walkthrough_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("a.vlmtrace");
+    ui_support::trace().write(&trace).unwrap();
+    let steps = "[[step]]\nseconds = 3000\n\n[[step]]\nseconds = 0\n\n[[step]]\nseconds = 3000\n";
+    let file = folder.path().join("long.toml");
+    std::fs::write(&file, format!("trace = \"a.vlmtrace\"\n{steps}")).unwrap();
+    let mut window = window();
+    window.state_mut().send(Intent::Open(file.clone()));
+    until(&mut window, |app| app.editor.is_some());
+    for step in 0..3 {
+        wish(&mut window, Wish::Select(Stop::Step(step)));
+    }
+    assert!(!editor(&window).is_unsaved(), "nobody touched it");
+    assert_eq!(editor(&window).path, Some(file.clone()));
+
+    // Its trace is not written over, and one that is gone is written anew.
+    perform(&mut window, Act::SaveWalkthroughAs);
+    answer_path(&mut window, &folder.path().join("a.vlmtrace"));
+    assert!(window.state().prompt.is_none(), "it became a.vlmtrace.toml");
+    until(&mut window, |app| !app.exports.is_busy());
+    assert!(Trace::open(&trace).is_ok());
+    std::fs::remove_file(&trace).unwrap();
+    let other = folder.path().join("kept.toml");
+    perform(&mut window, Act::SaveWalkthroughAs);
+    answer_path(&mut window, &other);
+    until(&mut window, |app| !app.exports.is_busy());
+    assert!(folder.path().join("kept-1.vlmtrace").is_file(), "{}", notices(&window));
+    assert!(Walkthrough::open(&other).is_ok());
+}
+
+#[test]
+fn keys_stay_before_a_question_and_escape_leaves_a_text_first() {
+    let mut window = editing();
+    let start = walkthrough(&window);
+    perform(&mut window, Act::Quit);
+    for key in [Key::Delete, Key::W, Key::ArrowRight, Key::Slash, Key::Space] {
+        press(&mut window, key);
+    }
+    assert!(window.state().confirm.is_some() && editor(&window).is_previewing);
+    assert_eq!((walkthrough(&window), editor(&window).selected()), (start, Stop::Step(0)));
+    press(&mut window, Key::Escape);
+    assert!(window.state().confirm.is_none());
+    window.get_by_role_and_label(egui::Role::MultilineTextInput, "Caption").click();
+    settle(&mut window);
+    press(&mut window, Key::Escape);
+    assert!(editor(&window).is_previewing, "it left the text");
+    press(&mut window, Key::Escape);
+    assert!(!editor(&window).is_previewing);
+    press(&mut window, Key::J);
+    // Enter is the answer that is offered first.
+    perform(&mut window, Act::Quit);
+    press(&mut window, Key::Enter);
+    assert!(window.state().prompt.is_some() && window.state().confirm.is_none());
+}
+
+#[test]
+fn a_film_under_way_is_not_lost_by_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = editing();
+    let app = window.state_mut();
+    app.film_options.container = Container::Pngs;
+    app.act(Act::RecordFilm);
+    settle(&mut window);
+    window.get_by_label("Record…").click();
+    settle(&mut window);
+    answer_path(&mut window, &folder.path().join("frames"));
+    until(&mut window, |app| app.tasks.running().iter().any(|task| task.share > Some(0.0)));
+    window.key_press(Key::Escape);
+    window.step();
+    assert_eq!(window.state().tasks.running().len(), 1, "Escape does not stop a film");
+    window.state_mut().editor = None;
+    window.state_mut().act(Act::Quit);
+    window.step();
+    window.step();
+    assert!(window.state().confirm.is_some() && window.state().host.is_empty());
+    window.get_by_label("Stop it").click();
+    window.step();
+    window.step();
+    assert_eq!(window.state().host, [HostRequest::Quit]);
+    window.state_mut().tasks.end(std::time::Duration::from_secs(20));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "half a film is left");
+}
+
+#[test]
 fn what_is_changed_is_seen_and_a_pack_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut window = editing();

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 /// Open the window.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// A picture, a .vlmtrace file or a model folder; alone: the built-in model and a sample.
+    /// A picture, a .vlmtrace file, a walkthrough (.toml, .zip) or a model folder; alone: the built-in
+    /// model and a sample.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Part of a graphics adapter's name (see `vlmscope doctor`).

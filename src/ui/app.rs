@@ -205,6 +205,8 @@ pub struct App {
     pub(super) fade: Option<super::fade::Fade>,
     next_notice: u64,
     drawing_samples: bool,
+    /// Whether a text was being typed in when the last pass ended.
+    had_text_focus: bool,
     saved: Settings,
     clock: f64,
 }
@@ -262,6 +264,7 @@ impl App {
             fade: None,
             next_notice: 0,
             drawing_samples: false,
+            had_text_focus: false,
             clock: 0.0,
         }
     }
@@ -324,6 +327,7 @@ impl App {
             self.shown = seen;
             ctx.request_discard("the view changed");
         }
+        self.had_text_focus = ctx.text_edit_focused();
         if !ctx.will_discard() {
             self.finish(&ctx);
             acts::show::note(self);
@@ -383,7 +387,9 @@ impl App {
         if is_asked || self.help_open {
             return act == Act::Stop || (act == Act::Help && !is_asked);
         }
-        act != Act::Stop || focus != Focus::Text || self.chat.asking.is_some()
+        // egui has taken the focus away by now.
+        let leaves_text = focus == Focus::Text || self.had_text_focus;
+        act != Act::Stop || !leaves_text || self.chat.asking.is_some()
     }
 
     fn apply_theme(&mut self, ctx: &egui::Context) {

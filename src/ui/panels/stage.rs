@@ -144,7 +144,7 @@ fn no_trace(app: &mut App, ui: &mut Ui, rect: Rect) {
     ui.add_space(8.0);
     muted(
         &mut ui,
-        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file, or a model folder.",
+        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file, a walkthrough, or a model folder.",
     );
     ui.add_space(16.0);
     if primary_button(&mut ui, "Open…", true).clicked() {
