@@ -415,7 +415,8 @@ fn a_broken_walkthrough_is_named_with_its_line_and_a_pack_opens() {
     std::fs::create_dir(folder.path().join("copy")).unwrap();
     perform(&mut window, Act::SaveWalkthroughAs);
     answer_path(&mut window, &out);
-    until(&mut window, |app| app.editor.as_ref().is_some_and(|editor| !editor.is_unsaved()));
+    until(&mut window, |app| !app.exports.is_busy());
+    assert_eq!(editor(&window).path, Some(out));
     assert!(folder.path().join("copy/again-1.vlmtrace").is_file());
 }
 

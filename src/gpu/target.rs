@@ -127,7 +127,7 @@ fn create(gpu: &Gpu, size: [u32; 2]) -> Result<(wgpu::Texture, wgpu::TextureView
             needed: u64::from(width.max(height)),
             limit: u64::from(limit),
             adapter: gpu.info().name.clone(),
-            advice: "Choose a smaller --size.",
+            advice: "Choose a smaller size.",
         });
     }
     gpu.scoped("target", |device| {

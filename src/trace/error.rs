@@ -71,18 +71,16 @@ impl TraceError {
 /// What helps when a file cannot be written.
 pub(crate) fn write_hint(error: &std::io::Error, needed_bytes: Option<u64>) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "Make the folder first, or choose another place with --out.".into(),
-        ErrorKind::NotADirectory => {
-            "A part of the path is a file: choose another place with --out.".into()
-        }
-        ErrorKind::IsADirectory => "A folder has this name: choose another with --out.".into(),
+        ErrorKind::NotFound => "Make the folder first, or choose another place.".into(),
+        ErrorKind::NotADirectory => "A part of the path is a file: choose another place.".into(),
+        ErrorKind::IsADirectory => "A folder has this name: choose another name.".into(),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "You may not write there: choose another place with --out.".into()
+            "You may not write there: choose another place.".into()
         }
         _ => {
             let needed = needed_bytes
                 .map_or_else(String::new, |bytes| format!("{bytes} bytes are needed there: "));
-            let hint = format!("{needed}free some space, or choose another place with --out.");
+            let hint = format!("{needed}free some space, or choose another place.");
             hint[..1].to_uppercase() + &hint[1..]
         }
     }

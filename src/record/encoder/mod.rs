@@ -140,7 +140,7 @@ impl FilmFormat {
         if width.max(height) > 3840 || width.min(height) > 2160 {
             return refuse(format!(
                 "{width} × {height} is larger than H.264's 3840 × 2160; record a PNG sequence \
-                 (--out FOLDER), or choose a smaller --size"
+                 (a folder), or choose a smaller size"
             ));
         }
         Ok(())

@@ -35,10 +35,10 @@ pub enum EncodeError {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "The disk is full: make room, choose a smaller --size or --quality draft, or another place with --out."
+            "The disk is full: make room, or choose a smaller size, draft quality or another place."
         }
-        io::ErrorKind::NotFound => "Its folder does not exist: make it, or choose another --out.",
-        io::ErrorKind::PermissionDenied => "Choose a place that may be written with --out.",
+        io::ErrorKind::NotFound => "Its folder does not exist: make it, or choose another place.",
+        io::ErrorKind::PermissionDenied => "Choose a place that may be written to.",
         _ => "Check that the folder exists, may be written and has room.",
     }
 }

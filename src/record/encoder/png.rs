@@ -20,7 +20,7 @@ impl PngSequence {
         let failed = |source| EncodeError::Write { path: out.to_owned(), source };
         if out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(EncodeError::Unsuitable {
-                reason: format!("{} is not empty; choose another --out", out.display()),
+                reason: format!("{} is not empty; choose another name", out.display()),
             });
         }
         let folder = part_path(out);

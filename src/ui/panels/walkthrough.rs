@@ -6,8 +6,8 @@ use crate::ui::shortcuts::Act;
 use crate::ui::theme;
 use crate::ui::walkthrough::{Editor, Stop, Wish};
 use crate::ui::widgets::{hairline, ink, muted};
-use crate::view::Easing;
 use crate::view::timeline::{Card, Edit, SHORTEST_HOLD_SECONDS, Step, Timeline};
+use crate::view::{Command, Easing};
 use egui::{Color32, DragValue, Rect, Role, Sense, TextEdit, Ui, WidgetInfo, pos2, vec2};
 
 const LABEL: f32 = 64.0;
@@ -195,6 +195,12 @@ fn whole(app: &mut App, ui: &mut Ui, editor: &Editor) {
 
 /// Draws the walkthrough onto the stage, as large as its film fits; false where it is not previewed.
 pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
+    // Nothing of the view is under the pointer.
+    if app.editor.as_ref().is_some_and(|editor| editor.is_previewing)
+        && app.doc().is_some_and(|doc| doc.state().hovered.is_some())
+    {
+        app.command(Command::Hover(None));
+    }
     let film = app.film_options.size;
     let [width, height] = film.map(|side| side as f32);
     let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
