@@ -26,6 +26,7 @@ use crate::view::{Command, Mix, Second, Undo, ViewState};
 use preview::Preview;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The type scale of steps that are made in the window, where no other step says it.
 const TEXT_SCALE: f64 = 1.25;
@@ -65,6 +66,8 @@ pub enum Wish {
 
 /// A walkthrough that is being made.
 pub struct Editor {
+    /// Tells it from the ones before and after it.
+    id: u64,
     draft: Undo<Walkthrough>,
     /// What the file holds; `None` before it was saved.
     saved: Option<Walkthrough>,
@@ -91,7 +94,9 @@ impl Editor {
     pub fn new(app: &App, walkthrough: Walkthrough, cast: Cast, is_of_file: bool) -> Self {
         // What was read from a file is in it, even where that is not written to.
         let saved = is_of_file.then(|| walkthrough.clone());
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut editor = Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             draft: Undo::new(walkthrough),
             saved,
             path: None,

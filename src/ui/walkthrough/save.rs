@@ -105,12 +105,13 @@ pub fn pack(app: &mut App) {
 /// Saves the walkthrough to a file; then does something.
 pub fn write(app: &mut App, path: PathBuf, then: impl FnOnce(&mut App) + Send + 'static) {
     let Some(editor) = &app.editor else { return };
-    let (walkthrough, cast) = (editor.walkthrough().clone(), editor.cast.clone());
+    let (walkthrough, cast, id) = (editor.walkthrough().clone(), editor.cast.clone(), editor.id);
     app.exports.run_change("save", move || {
         let written = cast.save(&walkthrough, &path)?;
         Ok(Some(Box::new(move |app: &mut App| {
             let traces = written.len();
-            if let Some(editor) = &mut app.editor {
+            // Another one may have been opened meanwhile.
+            if let Some(editor) = app.editor.as_mut().filter(|editor| editor.id == id) {
                 editor.cast.remember(written);
                 editor.saved = Some(walkthrough);
                 editor.path = Some(path.clone());
