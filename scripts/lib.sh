@@ -180,5 +180,7 @@ need_end() {
 differing_pixels() {
     local count
     count="$(compare -metric AE -fuzz 2% "$1" "$2" null: 2>&1 || true)"
+    # What could not be compared is not the same.
+    [[ "$count" =~ ^[0-9] ]] || { printf '%s\n' "$count" >&2; echo 999999999; return 0; }
     printf '%.0f' "${count%% *}"
 }

@@ -453,6 +453,57 @@ fn opening_and_looking_at_a_walkthrough_changes_nothing() {
 }
 
 #[test]
+fn what_was_added_to_a_saved_answer_is_saved_with_the_walkthrough() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.vlmtrace");
+    ui_support::trace().write(&file).unwrap();
+    let mut window = window();
+    window.state_mut().send(Intent::Open(file.clone()));
+    until(&mut window, |app| app.docs.len() == 2);
+    let doc = window.state_mut().doc_mut().unwrap();
+    let shape = [doc.trace.shape().generated, doc.trace.meta().patches()];
+    let map = vec![0.5; shape[0] * shape[1]];
+    let more = doc.trace.with_map("map.occlusion", &shape, &map).unwrap();
+    doc.replace(std::sync::Arc::new(more), false);
+    perform(&mut window, Act::EditWalkthrough);
+    perform(&mut window, Act::SaveWalkthrough);
+    answer_path(&mut window, &folder.path().join("tour.toml"));
+    until(&mut window, |app| !app.exports.is_busy());
+    let beside = Trace::open(&folder.path().join("tour-1.vlmtrace")).unwrap();
+    assert!(
+        beside.map_names().contains(&"map.occlusion"),
+        "the file has it not, so it is no file of it"
+    );
+    assert!(!Trace::open(&file).unwrap().map_names().contains(&"map.occlusion"));
+}
+
+#[test]
+fn fields_that_are_only_visited_change_nothing_and_have_an_undo_each() {
+    let mut window = editing();
+    wish(&mut window, Wish::Edit(Edit::Hold(0, Some(1.23))));
+    let start = walkthrough(&window);
+    for name in ["Seconds of the whole", "Seconds that it stays", "Seconds of the way to it"] {
+        window.get_by_label(name).click();
+        settle(&mut window);
+        window.get_by_label_contains("Preview: ").click();
+        settle(&mut window);
+        assert_eq!(walkthrough(&window), start, "{name}");
+    }
+    let caption = |window: &mut Window| {
+        window.get_by_role_and_label(egui::Role::MultilineTextInput, "Caption").click();
+        settle(window);
+    };
+    caption(&mut window);
+    window.event(egui::Event::Text("more ".into()));
+    settle(&mut window);
+    wish(&mut window, Wish::Select(Stop::Step(1)));
+    caption(&mut window);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    settle(&mut window);
+    assert_eq!(walkthrough(&window).steps[1].caption, start.steps[1].caption);
+}
+
+#[test]
 fn keys_stay_before_a_question_and_escape_leaves_a_text_first() {
     let mut window = editing();
     let start = walkthrough(&window);
@@ -557,8 +608,8 @@ fn a_film_is_recorded_beside_the_window_with_its_options() {
 
     // A film that cannot be written says so, and leaves nothing.
     perform(&mut window, Act::RecordFilm);
-    window.state_mut().film_dialog.as_mut().unwrap().container = Container::Mp4;
-    window.state_mut().film_dialog.as_mut().unwrap().size = [161, 91];
+    window.state_mut().film_dialog.as_mut().unwrap().options.container = Container::Mp4;
+    window.state_mut().film_dialog.as_mut().unwrap().options.size = [161, 91];
     settle(&mut window);
     window.get_by_label("Record…").click();
     settle(&mut window);

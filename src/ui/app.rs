@@ -190,7 +190,7 @@ pub struct App {
     /// The walkthrough that is being made.
     pub editor: Option<super::walkthrough::Editor>,
     /// How a film is to be recorded, while that is asked.
-    pub film_dialog: Option<super::film::FilmOptions>,
+    pub film_dialog: Option<super::film::FilmDialog>,
     /// How the last film was recorded.
     pub film_options: super::film::FilmOptions,
     /// A question before something that would lose the walkthrough.
@@ -359,8 +359,10 @@ impl App {
                     .iter()
                     .any(|event| matches!(event, egui::Event::Key { pressed: false, .. }))
         });
-        acts::files::read_drops(self, ctx);
-        acts::files::read_pastes(self, ctx);
+        if !self.is_asked() {
+            acts::files::read_drops(self, ctx);
+            acts::files::read_pastes(self, ctx);
+        }
         acts::view::tick(self, ctx);
         if let Some(editor) = &mut self.editor {
             editor.tick(self.clock);
@@ -380,12 +382,15 @@ impl App {
         self.shown = self.seen();
     }
 
+    /// Whether a question stands over the window.
+    const fn is_asked(&self) -> bool {
+        self.prompt.is_some() || self.confirm.is_some() || self.film_dialog.is_some()
+    }
+
     /// Whether a key is for the window: not behind a question, and not where Escape only leaves a text.
     fn is_meant(&self, act: Act, focus: Focus) -> bool {
-        let is_asked =
-            self.prompt.is_some() || self.confirm.is_some() || self.film_dialog.is_some();
-        if is_asked || self.help_open {
-            return act == Act::Stop || (act == Act::Help && !is_asked);
+        if self.is_asked() || self.help_open {
+            return act == Act::Stop || (act == Act::Help && !self.is_asked());
         }
         // egui has taken the focus away by now.
         let leaves_text = focus == Focus::Text || self.had_text_focus;

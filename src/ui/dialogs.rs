@@ -58,6 +58,8 @@ pub struct Prompt {
     pub text: String,
     /// The file that would be replaced, once that was asked.
     pub replaces: Option<PathBuf>,
+    /// What was looked up for a text: a folder is not read at every blink of the cursor.
+    listed: Option<(String, Vec<String>, Option<String>)>,
     then: Then,
 }
 
@@ -69,7 +71,7 @@ impl Prompt {
                 format!("{}{}", home().display(), std::path::MAIN_SEPARATOR)
             }
         };
-        Self { dialog, text, replaces: None, then }
+        Self { dialog, text, replaces: None, listed: None, then }
     }
 
     /// The path that is typed; `~` is the user's folder.
@@ -107,6 +109,17 @@ impl Prompt {
         }
     }
 
+    /// Completions and the problem of what is typed; looked up when that changes.
+    pub fn looked_up(&mut self, most: usize) -> (&[String], Option<&str>) {
+        if self.listed.as_ref().is_none_or(|(text, ..)| *text != self.text) {
+            self.listed = Some((self.text.clone(), self.completions(most), self.problem()));
+        }
+        match &self.listed {
+            Some((_, completions, problem)) => (completions, problem.as_deref()),
+            None => (&[], None),
+        }
+    }
+
     /// What could be typed next: entries of the folder that begin like the last part of the path.
     pub fn completions(&self, most: usize) -> Vec<String> {
         let typed = self.text.trim();
@@ -132,8 +145,12 @@ impl Prompt {
             .into_iter()
             .flatten()
             .filter_map(|entry| {
-                let path = entry.ok()?.path();
-                let name = path.file_name()?.to_str()?.to_owned();
+                let entry = entry.ok()?;
+                let name = entry.file_name().to_str()?.to_owned();
+                if !name.starts_with(begin) {
+                    return None;
+                }
+                let path = entry.path();
                 let end = if path.is_dir() { std::path::MAIN_SEPARATOR_STR } else { "" };
                 fits(&path, &name).then(|| format!("{folder}{name}{end}"))
             })
@@ -166,7 +183,18 @@ pub fn ask(
             })));
         }
         let Some(paths) = asked().filter(|paths| !paths.is_empty()) else { return Ok(None) };
-        let paths = paths.into_iter().map(|path| dialog.completed(path)).collect();
+        let completed: Vec<PathBuf> =
+            paths.iter().map(|path| dialog.completed(path.clone())).collect();
+        // The desktop asked about another file.
+        let other = completed.iter().zip(&paths).find(|(to, chosen)| to != chosen && to.exists());
+        if let Some((to, _)) = other {
+            let (text, replaces) = (to.display().to_string(), Some(to.clone()));
+            return Ok(Some(Box::new(move |app: &mut App| {
+                let prompt = Prompt::new(dialog, Box::new(then));
+                app.prompt = Some(Prompt { text, replaces, ..prompt });
+            })));
+        }
+        let paths = completed;
         Ok(Some(Box::new(move |app: &mut App| then(app, paths))))
     });
 }

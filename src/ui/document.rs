@@ -3,7 +3,7 @@
 //! A question that is being answered is a document too: its trace is replaced by a longer one with
 //! every token, and the view follows the newest token until the user takes over.
 
-use crate::trace::{Trace, TraceMeta};
+use crate::trace::{Trace, TraceId, TraceMeta};
 use crate::view::{AxisSet, Command, Extent, History, Queries, ViewKind, ViewState, telling_token};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub struct Document {
     pub history: Arc<History>,
     /// Where it was read from or saved to.
     pub path: Option<PathBuf>,
+    /// Which contents that file has: less than the trace, where a map was added since.
+    pub in_file: Option<TraceId>,
     /// Whether tokens are still arriving.
     pub live: bool,
     /// Whether the view goes along with the newest token.
@@ -55,6 +57,7 @@ impl Document {
             id: DocumentId::fresh(),
             version: 0,
             path: trace.path().map(std::path::Path::to_owned),
+            in_file: trace.path().map(|_| trace.id()),
             trace,
             extent,
             history: Arc::new(History::new(state)),

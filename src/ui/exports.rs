@@ -2,19 +2,25 @@
 //! open dialog never stops the window.
 
 use super::dialogs::{Dialog, Want};
+use super::document::DocumentId;
 use super::feed::Wake;
 use super::figures::{self, FigureJob};
 use super::samples;
 use super::tasks::{Outcome, error_text};
 use crate::model::Picture;
-use crate::trace::Trace;
+use crate::trace::{Trace, TraceId};
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Pictures are shown at most this large before they are asked about.
 const PREVIEW_SIDE: u32 = 1536;
+
+/// The name of jobs that write files, and are waited for at the end.
+pub const WRITES: &str = "save";
 
 /// A job that ended.
 pub enum Finished {
@@ -39,8 +45,8 @@ pub enum Finished {
     Preview(egui::ColorImage),
     /// A file was written.
     Saved(PathBuf),
-    /// A trace was written.
-    TraceSaved(PathBuf),
+    /// The trace of a document was written, as it was then.
+    TraceSaved(PathBuf, DocumentId, TraceId),
     /// A figure is ready for the clipboard.
     Image(egui::ColorImage),
     /// A text is ready for the clipboard.
@@ -80,18 +86,28 @@ pub struct Exports {
     finished: Receiver<Finished>,
     wake: Wake,
     running: usize,
+    /// Jobs that write files.
+    writing: Vec<JoinHandle<()>>,
 }
 
 impl Exports {
     /// No jobs.
     pub fn new(wake: Wake) -> Self {
         let (sender, finished) = unbounded();
-        Self { sender, finished, wake, running: 0 }
+        Self { sender, finished, wake, running: 0, writing: Vec::new() }
     }
 
     /// Whether something is being read or written.
     pub fn is_busy(&self) -> bool {
         self.running > 0
+    }
+
+    /// Waits until everything is written; not for ever.
+    pub fn end(&self, patience: Duration) {
+        let end = Instant::now() + patience;
+        while self.writing.iter().any(|thread| !thread.is_finished()) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What ended since the last call.
@@ -118,7 +134,13 @@ impl Exports {
             wake();
         };
         match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
-            Ok(_) => self.running += 1,
+            Ok(thread) => {
+                self.running += 1;
+                self.writing.retain(|thread| !thread.is_finished());
+                if name == WRITES {
+                    self.writing.push(thread);
+                }
+            }
             Err(error) => {
                 let _ = self
                     .sender
@@ -230,16 +252,16 @@ impl Exports {
     }
 
     /// Saves the trace.
-    pub fn write_trace(&mut self, trace: Arc<Trace>, path: PathBuf) {
-        self.run("save", move || {
+    pub fn write_trace(&mut self, document: DocumentId, trace: Arc<Trace>, path: PathBuf) {
+        self.run(WRITES, move || {
             trace.write(&path)?;
-            Ok(Some(Finished::TraceSaved(path)))
+            Ok(Some(Finished::TraceSaved(path, document, trace.id())))
         });
     }
 
     /// Saves a figure or its numbers.
     pub fn write_figure(&mut self, kind: Kind, job: FigureJob, path: PathBuf) {
-        self.run("save", move || {
+        self.run(WRITES, move || {
             write_figure(kind, &job, &path)?;
             Ok(Some(Finished::Saved(path)))
         });
@@ -247,7 +269,7 @@ impl Exports {
 
     /// Saves bytes that are at hand.
     pub fn write_bytes(&mut self, bytes: Vec<u8>, path: PathBuf) {
-        self.run("save", move || {
+        self.run(WRITES, move || {
             write_bytes(&bytes, &path)?;
             Ok(Some(Finished::Saved(path)))
         });

@@ -63,6 +63,17 @@ impl Default for FilmOptions {
     }
 }
 
+/// A film that is about to be recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilmDialog {
+    /// What of.
+    pub name: String,
+    /// Its length in seconds.
+    pub seconds: f64,
+    /// How.
+    pub options: FilmOptions,
+}
+
 /// Frame sizes that are offered, with what each is for.
 pub const SIZES: &[([u32; 2], &str)] = &[
     ([1280, 720], "720p"),
@@ -104,7 +115,15 @@ impl FilmOptions {
         match self.container {
             Container::Mp4 => path.with_extension("mp4"),
             Container::Gif => path.with_extension("gif"),
-            Container::Pngs => path.with_extension(""),
+            // A folder's name has no ending.
+            Container::Pngs => {
+                let path = match path.extension() {
+                    Some(end) if end == "png" => path.with_extension(""),
+                    _ => path.to_owned(),
+                };
+                let name = path.file_name().unwrap_or_default().to_string_lossy().replace('.', "-");
+                path.with_file_name(name)
+            }
         }
     }
 }
@@ -183,6 +202,7 @@ mod tests {
         assert_eq!(place(Container::Mp4, "a/tour.gif"), Path::new("a/tour.mp4"));
         assert_eq!(place(Container::Gif, "a/tour"), Path::new("a/tour.gif"));
         assert_eq!(place(Container::Pngs, "a/tour.png"), Path::new("a/tour"));
+        assert_eq!(place(Container::Pngs, "a/tour.v2-frames"), Path::new("a/tour-v2-frames"));
         assert_eq!(duration(725.4), "12:05");
     }
 }

@@ -6,7 +6,7 @@
 use super::document::Document;
 use super::walkthrough::Cast;
 use crate::view::ViewState;
-use crate::view::timeline::{Step, Walkthrough};
+use crate::view::timeline::{LONGEST_SECONDS, Step, Walkthrough};
 
 /// A view that is left sooner was passed, not looked at.
 const REST_SECONDS: f64 = 0.3;
@@ -80,7 +80,8 @@ fn steps(seen: &[Seen], end: f64) -> Vec<Step> {
         let way = if index == 0 { 0.0 } else { (WAY_SHARE * time).min(WAY_SECONDS) };
         let hundredths = |seconds: f64| (seconds * 100.0).round() / 100.0;
         Step {
-            seconds: Some(hundredths(time - way)),
+            // Whoever went away for long meant to come back.
+            seconds: Some(hundredths(time - way).min(LONGEST_SECONDS)),
             transition_secs: hundredths(way),
             ..Step::new(one.state.clone(), "")
         }

@@ -20,6 +20,8 @@ use winit::window::{Fullscreen, Window, WindowId};
 
 const DEFAULT_SIZE: [f32; 2] = [1600.0, 960.0];
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long files that are being written are waited for.
+const WRITTEN: Duration = Duration::from_secs(60);
 const MIN_SIZE: [f64; 2] = [480.0, 360.0];
 
 /// What reaches the event loop from outside.
@@ -381,6 +383,7 @@ impl ApplicationHandler<Wakeup> for Program {
         let Some(mut open) = self.open.take() else { return };
         open.host.app.keep_settings(true);
         open.host.app.tasks.end(FAREWELL);
+        open.host.app.exports.end(WRITTEN);
         // A model that is loading cannot be stopped; nobody should wait for it.
         if let Some(ended) = open.host.app.chat.close() {
             let _ = ended.recv_timeout(FAREWELL);

@@ -19,12 +19,14 @@ pub struct Undo<T> {
     future: Vec<T>,
     /// What the last step is still open for.
     open: Option<MergeKey>,
+    /// Counts the changes of the present value.
+    revision: u64,
 }
 
 impl<T> Undo<T> {
     /// Starts at a value.
     pub const fn new(value: T) -> Self {
-        Self { past: Vec::new(), present: value, future: Vec::new(), open: None }
+        Self { past: Vec::new(), present: value, future: Vec::new(), open: None, revision: 0 }
     }
 
     /// The present value.
@@ -39,6 +41,7 @@ impl<T> Undo<T> {
 
     /// Puts a value in place. Neighbours with the same key are one step; without a key each is one.
     pub fn put(&mut self, next: T, key: Option<MergeKey>) {
+        self.revision += 1;
         let before = std::mem::replace(&mut self.present, next);
         if key.is_none() || key != self.open {
             self.push_past(before);
@@ -56,6 +59,7 @@ impl<T> Undo<T> {
     pub fn undo(&mut self) -> bool {
         self.open = None;
         let Some(earlier) = self.past.pop() else { return false };
+        self.revision += 1;
         self.future.push(std::mem::replace(&mut self.present, earlier));
         true
     }
@@ -64,9 +68,15 @@ impl<T> Undo<T> {
     pub fn redo(&mut self) -> bool {
         self.open = None;
         let Some(later) = self.future.pop() else { return false };
+        self.revision += 1;
         let before = std::mem::replace(&mut self.present, later);
         self.push_past(before);
         true
+    }
+
+    /// Another number whenever the value was put, undone or redone.
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Whether there is something to undo.

@@ -35,10 +35,14 @@ pub fn perform(app: &mut App, ctx: &egui::Context, act: Act) {
         Act::Paste => super::ask::paste(app),
         Act::SaveTrace => {
             let Some(doc) = app.doc() else { return };
-            let (trace, name) = (Arc::clone(&doc.trace), file_stem(doc));
-            dialogs::ask_place(app, Kind::Trace.dialog("Save the trace", &name), |app, path| {
-                app.exports.write_trace(trace, path);
-            });
+            let (id, trace, name) = (doc.id, Arc::clone(&doc.trace), file_stem(doc));
+            dialogs::ask_place(
+                app,
+                Kind::Trace.dialog("Save the trace", &name),
+                move |app, path| {
+                    app.exports.write_trace(id, trace, path);
+                },
+            );
         }
         Act::SavePng => save(app, ctx, Kind::Png),
         Act::SaveSvg => save(app, ctx, Kind::Svg),
@@ -213,10 +217,10 @@ pub fn read_exports(app: &mut App, ctx: &egui::Context) {
             }
             Finished::Preview(preview) => app.stage.show_picture(preview),
             Finished::Saved(path) => app.notify(format!("Saved {}.", path.display()), false),
-            Finished::TraceSaved(path) => {
+            Finished::TraceSaved(path, document, contents) => {
                 app.settings.remember_file(&path);
-                if let Some(doc) = app.doc_mut() {
-                    doc.path = Some(path.clone());
+                if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == document) {
+                    (doc.path, doc.in_file) = (Some(path.clone()), Some(contents));
                 }
                 app.notify(format!("Saved {}.", path.display()), false);
             }

@@ -3,12 +3,12 @@
 use crate::gpu::GpuOptions;
 use crate::record::OpenTraces;
 use crate::ui::app::App;
-use crate::ui::film::{self, FilmOptions};
+use crate::ui::film::{self, FilmDialog, FilmOptions};
 use crate::ui::present::PresentOptions;
 use crate::ui::shortcuts::Act;
 use crate::ui::take::Take;
 use crate::ui::walkthrough;
-use crate::view::timeline::Walkthrough;
+use crate::view::timeline::{Timeline, Walkthrough};
 
 const NOTHING: &str = "Ask a question first: its answer is what is shown.";
 
@@ -17,10 +17,17 @@ pub fn perform(app: &mut App, act: Act) {
     match act {
         Act::RecordTake => toggle_take(app),
         Act::Present => present(app),
-        Act::RecordFilm if shown(app).is_some() => {
-            app.film_dialog = Some(app.film_options.clone());
-        }
-        Act::RecordFilm => app.notify(NOTHING, false),
+        Act::RecordFilm => match shown(app) {
+            Some((walkthrough, _)) => {
+                let name = app.editor.as_ref().map(walkthrough::Editor::name);
+                app.film_dialog = Some(FilmDialog {
+                    name: name.unwrap_or_else(|| "a tour of this answer".into()),
+                    seconds: Timeline::new(&walkthrough).seconds(),
+                    options: app.film_options.clone(),
+                });
+            }
+            None => app.notify(NOTHING, false),
+        },
         _ => {}
     }
 }

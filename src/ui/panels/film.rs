@@ -2,10 +2,11 @@
 
 use crate::record::encoder::{Quality, VideoEncoder};
 use crate::ui::app::{App, Intent};
-use crate::ui::film::{CaptionPlace, Container, FilmOptions, RATES, SIZES, duration, size_name};
+use crate::ui::film::{
+    CaptionPlace, Container, FilmDialog, FilmOptions, RATES, SIZES, duration, size_name,
+};
 use crate::ui::theme;
 use crate::ui::widgets::{muted, primary_button, question, segments};
-use crate::view::timeline::Timeline;
 use egui::{Align, Layout, Role, Ui, WidgetInfo};
 
 const WIDTH: f32 = 480.0;
@@ -13,14 +14,8 @@ const LABEL: f32 = 96.0;
 
 /// Draws the question, if it is asked.
 pub fn show(app: &mut App, ui: &Ui) {
-    let Some(mut options) = app.film_dialog.clone() else { return };
-    let (name, seconds) = match &app.editor {
-        Some(editor) => (editor.name(), Timeline::new(editor.walkthrough()).seconds()),
-        None => match crate::ui::walkthrough::tour_of_answer(app) {
-            Some((tour, _)) => ("a tour of this answer".into(), Timeline::new(&tour).seconds()),
-            None => return,
-        },
-    };
+    let Some(dialog) = app.film_dialog.clone() else { return };
+    let FilmDialog { name, seconds, mut options } = dialog;
     let (mut records, mut closes) = (false, false);
     let modal = question(ui, "film", WIDTH, |ui| {
         ui.label(theme::strong_text("Record a film", theme::TITLE));
@@ -45,7 +40,7 @@ pub fn show(app: &mut App, ui: &Ui) {
     } else if closes || modal.should_close() {
         app.film_dialog = None;
     } else {
-        app.film_dialog = Some(options);
+        app.film_dialog = Some(FilmDialog { name, seconds, options });
     }
 }
 

@@ -31,11 +31,12 @@ fn path(app: &mut App, ui: &Ui) {
         if response.changed() {
             prompt.replaces = None;
         }
-        let enter = ui.input(|input| input.key_pressed(Key::Enter));
+        let enter = is_enter(ui);
         response.request_focus();
         ui.add_space(4.0);
         ui.spacing_mut().item_spacing.y = 0.0;
-        let offered = prompt.completions(COMPLETIONS);
+        let (offered, problem) = prompt.looked_up(COMPLETIONS);
+        let (offered, problem) = (offered.to_vec(), problem.map(str::to_owned));
         let mut taken = offered.first().filter(|_| complete).cloned();
         for text in &offered {
             let name = text.trim_end_matches(std::path::MAIN_SEPARATOR);
@@ -57,7 +58,6 @@ fn path(app: &mut App, ui: &Ui) {
             }
         }
         ui.add_space(8.0);
-        let problem = prompt.problem();
         let replaces = prompt.replaces.is_some();
         match (&problem, replaces) {
             (Some(text), _) => muted(ui, text),
@@ -84,6 +84,14 @@ fn path(app: &mut App, ui: &Ui) {
     }
 }
 
+/// Enter, pressed anew: a key that is held must not answer the next question, too.
+fn is_enter(ui: &Ui) -> bool {
+    let is_it = |event: &egui::Event| {
+        matches!(event, egui::Event::Key { key: Key::Enter, pressed: true, repeat: false, .. })
+    };
+    ui.input(|input| input.events.iter().any(is_it))
+}
+
 fn unsaved(app: &mut App, ui: &Ui) {
     let Some(lost) = app.confirm.as_ref().map(|confirm| confirm.of) else { return };
     if app.prompt.is_some() {
@@ -95,7 +103,9 @@ fn unsaved(app: &mut App, ui: &Ui) {
             ("Save the walkthrough?", format!("{name} has changes that are in no file."))
         }
         Lost::Film => {
-            ("Stop recording?", "A film is being recorded; nothing of it would be left.".to_owned())
+            let kept = app.tasks.running().iter().find(|task| task.is_kept);
+            let what = kept.map(|task| task.title.clone()).unwrap_or_default();
+            ("Stop what is being written?", format!("{what}: nothing of it would be left."))
         }
     };
     let mut answer = None;
@@ -104,7 +114,7 @@ fn unsaved(app: &mut App, ui: &Ui) {
         ui.add_space(4.0);
         ui.label(text);
         ui.add_space(12.0);
-        let enter = ui.input(|input| input.key_pressed(Key::Enter));
+        let enter = is_enter(ui);
         ui.horizontal(|ui| {
             let save = lost == Lost::Walkthrough;
             if save && (primary_button(ui, "Save", true).clicked() || enter) {
@@ -114,7 +124,7 @@ fn unsaved(app: &mut App, ui: &Ui) {
             if ui.button(discard).clicked() {
                 answer = Some(Answer::Discard);
             }
-            if ui.button(if save { "Cancel" } else { "Go on recording" }).clicked() {
+            if ui.button(if save { "Cancel" } else { "Go on" }).clicked() {
                 answer = Some(Answer::Cancel);
             }
         });

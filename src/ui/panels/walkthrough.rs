@@ -12,7 +12,7 @@ use egui::{Color32, DragValue, Rect, Role, Sense, TextEdit, Ui, WidgetInfo, pos2
 
 const LABEL: f32 = 64.0;
 /// A day: of the whole, which may be longer than any one step.
-const LONGEST_SECONDS: f64 = 86_400.0;
+const LONGEST_WHOLE_SECONDS: f64 = 86_400.0;
 
 /// Draws the fields of what is selected.
 pub fn show(app: &mut App, ui: &mut Ui) {
@@ -29,8 +29,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
                     step_fields(app, ui, at, step);
                 }
             }
-            Stop::Title => card(app, ui, editor.walkthrough().title.as_ref(), Edit::Title),
-            Stop::End => card(app, ui, editor.walkthrough().end.as_ref(), Edit::End),
+            stop @ Stop::Title => {
+                card(app, ui, stop, editor.walkthrough().title.as_ref(), Edit::Title);
+            }
+            stop @ Stop::End => card(app, ui, stop, editor.walkthrough().end.as_ref(), Edit::End),
         }
         hairline(ui);
         whole(app, ui, &editor);
@@ -46,15 +48,19 @@ fn edit(app: &mut App, edit: Edit) {
 fn text(
     app: &mut App,
     ui: &mut Ui,
-    name: &str,
+    (name, stop): (&str, Stop),
     hint: &str,
     now: &str,
     of: impl Fn(String) -> Edit,
 ) {
     muted(ui, name);
     let mut text = now.to_owned();
-    let field =
-        TextEdit::multiline(&mut text).desired_rows(2).desired_width(f32::INFINITY).hint_text(hint);
+    let field = TextEdit::multiline(&mut text)
+        // Each text has an undo of its own.
+        .id_salt((name, stop))
+        .desired_rows(2)
+        .desired_width(f32::INFINITY)
+        .hint_text(hint);
     let response = ui.add(field).accessible_name(name);
     if response.changed() {
         edit(app, of(text));
@@ -70,13 +76,17 @@ fn seconds(app: &mut App, ui: &mut Ui, name: &str, now: f64, least: f64, of: imp
     let mut value = now;
     let drag = DragValue::new(&mut value)
         .speed(0.05)
-        .range(least..=LONGEST_SECONDS)
+        .range(least..=LONGEST_WHOLE_SECONDS)
         // What nobody touched stays as it is.
         .clamp_existing_to_range(false)
+        // What is typed counts when it is complete.
+        .update_while_editing(false)
         .fixed_decimals(1)
         .suffix(" s");
     let response = ui.add(drag).accessible_name(name);
-    if response.changed() {
+    // A field that is left reads its own rounded text again.
+    let tenths = |seconds: f64| (seconds * 10.0).round();
+    if response.changed() && tenths(value) != tenths(now) {
         edit(app, of(value));
     }
     if response.drag_stopped() || response.lost_focus() {
@@ -96,7 +106,7 @@ fn row(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui)) {
 
 fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
     let hint = "What is said here; **two stars** mark words";
-    text(app, ui, "Caption", hint, &step.caption, |text| Edit::Caption(at, text));
+    text(app, ui, ("Caption", Stop::Step(at)), hint, &step.caption, |text| Edit::Caption(at, text));
     row(ui, "Stays", |ui| {
         let hold = step.hold_secs();
         seconds(app, ui, "Seconds that it stays", hold, SHORTEST_HOLD_SECONDS, |seconds| {
@@ -147,15 +157,21 @@ fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
     });
     ui.add_space(4.0);
     let hint = "Only the presenter sees them";
-    text(app, ui, "Notes", hint, &step.notes, |text| Edit::Notes(at, text));
+    text(app, ui, ("Notes", Stop::Step(at)), hint, &step.notes, |text| Edit::Notes(at, text));
 }
 
-fn card(app: &mut App, ui: &mut Ui, card: Option<&Card>, of: impl Fn(Option<Card>) -> Edit) {
+fn card(
+    app: &mut App,
+    ui: &mut Ui,
+    stop: Stop,
+    card: Option<&Card>,
+    of: impl Fn(Option<Card>) -> Edit,
+) {
     let Some(card) = card else { return };
-    text(app, ui, "Text", "The large line", &card.text, |text| {
+    text(app, ui, ("Text", stop), "The large line", &card.text, |text| {
         of(Some(Card { text, ..card.clone() }))
     });
-    text(app, ui, "Subtitle", "The small line below", &card.subtitle, |subtitle| {
+    text(app, ui, ("Subtitle", stop), "The small line below", &card.subtitle, |subtitle| {
         of(Some(Card { subtitle, ..card.clone() }))
     });
     row(ui, "Stays", |ui| {

@@ -54,8 +54,8 @@ impl Cast {
         if known.is_none() {
             self.documents.push((doc.id, name.clone()));
         }
-        if let Some(path) = &doc.path {
-            self.files.insert(name.clone(), (path.clone(), doc.trace.id()));
+        if let (Some(path), Some(id)) = (&doc.path, doc.in_file) {
+            self.files.insert(name.clone(), (path.clone(), id));
         }
         if self.traces.get(&name).map(Trace::id) != Some(doc.trace.id()) {
             self.traces.insert(name.clone(), (*doc.trace).clone());

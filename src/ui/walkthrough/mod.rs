@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const TEXT_SCALE: f64 = 1.25;
 
 /// What is selected: what the fields are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stop {
     /// The card before the first step.
     Title,

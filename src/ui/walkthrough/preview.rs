@@ -9,7 +9,7 @@ use crate::ui::canvas::Canvas;
 use crate::ui::stage;
 use crate::view::ViewState;
 use crate::view::figure::DESIGN_LINES;
-use crate::view::timeline::{Moment, Said, Shot, Shown, Timeline, Walkthrough};
+use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough};
 use egui::{Rect, TextureId, Vec2, pos2, vec2};
 use std::sync::Arc;
 
@@ -26,6 +26,10 @@ pub struct Preview {
     /// Size of the preview in pixels.
     wanted: [u32; 2],
     small: Vec<Small>,
+    /// The small picture of each step, as of a revision of the walkthrough.
+    small_of_step: (Option<u64>, Vec<Option<usize>>),
+    /// Views of which none can be drawn.
+    undrawable: Vec<ViewState>,
     small_painter: Option<Painter>,
     /// What went wrong last, so that it is said once.
     error: Option<String>,
@@ -60,7 +64,17 @@ impl Preview {
         let (gpu, egui) = (app.stage.gpu(), app.stage.painter());
         let canvas = canvas(&gpu, &egui);
         let (wanted, small) = ([0, 0], Vec::new());
-        Self { gpu, egui, canvas, wanted, small, small_painter: None, error: None }
+        Self {
+            gpu,
+            egui,
+            canvas,
+            wanted,
+            small,
+            small_of_step: (None, Vec::new()),
+            undrawable: Vec::new(),
+            small_painter: None,
+            error: None,
+        }
     }
 
     fn draw_small(&mut self, state: &ViewState, traces: &OpenTraces) -> Result<(), GpuError> {
@@ -95,7 +109,18 @@ impl Preview {
         Ok(())
     }
 
-    /// Lets go of small pictures of views that are no more.
+    /// Finds the small picture of each step, and lets go of those of views that are no more; only
+    /// when the walkthrough has changed, since views are compared.
+    fn sort_small(&mut self, walkthrough: &Walkthrough, revision: u64) {
+        if self.small_of_step.0 == Some(revision) {
+            return;
+        }
+        self.forget_small(walkthrough);
+        let place = |step: &Step| self.small.iter().position(|small| small.state == step.state);
+        let places = walkthrough.steps.iter().map(place).collect();
+        self.small_of_step = (Some(revision), places);
+    }
+
     fn forget_small(&mut self, walkthrough: &Walkthrough) {
         let egui = &self.egui;
         self.small.retain(|small| {
@@ -127,8 +152,8 @@ impl Editor {
     /// The small picture of a step and the part of it that is to be shown.
     /// Its width is the third number times its height.
     pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
-        let state = &self.walkthrough().steps.get(step)?.state;
-        let small = self.preview.small.iter().find(|small| small.state == *state)?;
+        let place = (*self.preview.small_of_step.1.get(step)?)?;
+        let small = self.preview.small.get(place)?;
         let size = small.part.size() * vec2(SMALL_PIXELS[0] as f32, SMALL_PIXELS[1] as f32);
         Some((small.texture, small.part, size.x / size.y.max(1.0)))
     }
@@ -158,15 +183,22 @@ impl Editor {
             }
         }
         if self.plays_since.is_none() && failed.is_none() {
-            preview.forget_small(walkthrough);
-            let states = walkthrough.steps.iter().map(|step| &step.state).take(MOST_SMALL);
-            let is_drawn = |state: &ViewState| preview.small.iter().any(|s| s.state == *state);
-            let mut missing = states.filter(|state| !is_drawn(state));
-            if let Some(state) = missing.next() {
+            preview.sort_small(walkthrough, self.draft.revision());
+            let places = preview.small_of_step.1.iter().take(MOST_SMALL);
+            let steps = walkthrough.steps.iter().zip(places);
+            let mut missing = steps.filter(|(step, place)| {
+                place.is_none() && !preview.undrawable.contains(&step.state)
+            });
+            if let Some((step, _)) = missing.next() {
                 more = true;
                 // What is looked at comes first.
-                if !drew && let Err(error) = preview.draw_small(&state.clone(), traces) {
-                    (more, failed) = (false, Some(error.to_string()));
+                if !drew {
+                    let state = step.state.clone();
+                    preview.small_of_step.0 = None;
+                    if let Err(error) = preview.draw_small(&state, traces) {
+                        preview.undrawable.push(state);
+                        failed = Some(error.to_string());
+                    }
                 }
             }
         }
@@ -193,6 +225,7 @@ impl Editor {
         let canvas = canvas(&gpu, &egui);
         self.preview.canvas = canvas;
         self.preview.small.clear();
+        self.preview.small_of_step = (None, Vec::new());
         self.preview.small_painter = None;
         (self.preview.gpu, self.preview.egui) = (gpu, egui);
     }

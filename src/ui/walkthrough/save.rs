@@ -2,7 +2,8 @@
 
 use crate::ui::app::App;
 use crate::ui::dialogs::{self, Dialog, Want};
-use crate::ui::exports::Kind;
+use crate::ui::exports::{Kind, WRITES};
+use crate::ui::tasks;
 use std::path::PathBuf;
 
 /// A question before something that would lose a walkthrough.
@@ -18,7 +19,7 @@ pub struct Confirm {
 pub enum Lost {
     /// Changes of the walkthrough.
     Walkthrough,
-    /// A film that is being recorded.
+    /// A film or a pack that is being written.
     Film,
 }
 
@@ -35,7 +36,9 @@ pub enum Answer {
 
 /// Does something that would lose the walkthrough: at once if it is saved, else after asking.
 pub fn unless_unsaved(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
-    if app.editor.as_ref().is_some_and(super::Editor::is_unsaved) {
+    if app.confirm.is_some() {
+        app.notify("Answer the question first, then try again.", false);
+    } else if app.editor.as_ref().is_some_and(super::Editor::is_unsaved) {
         app.confirm = Some(Confirm { of: Lost::Walkthrough, then: Box::new(then) });
     } else {
         then(app);
@@ -71,15 +74,21 @@ pub fn save(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
 
 /// Saves the walkthrough where the user says; then does something.
 pub fn save_as(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
-    let path = app.editor.as_ref().and_then(|editor| editor.path.clone());
-    let dialog = match path {
+    let Some(editor) = &app.editor else { return };
+    let id = editor.id;
+    let dialog = match editor.path.clone() {
         Some(path) => Dialog {
             want: Want::Place(path),
             ..Kind::Toml.dialog("Save the walkthrough under another name", "")
         },
         None => Kind::Toml.dialog("Save the walkthrough", "walkthrough"),
     };
-    dialogs::ask_place(app, dialog, |app, path| write(app, path, then));
+    dialogs::ask_place(app, dialog, move |app, path| {
+        // The place was chosen for this one.
+        if app.editor.as_ref().is_some_and(|editor| editor.id == id) {
+            write(app, path, then);
+        }
+    });
 }
 
 /// Packs the walkthrough with its traces where the user says.
@@ -93,11 +102,11 @@ pub fn pack(app: &mut App) {
         filters: &[("Pack", &["zip"])],
     };
     dialogs::ask_place(app, dialog, move |app, path| {
-        app.exports.run_change("pack", move || {
+        tasks::start_kept(app, "Pack the walkthrough", move |_, _| {
             let packed = crate::record::pack(&walkthrough, &traces, &path)?;
             let megabytes = packed.bytes as f64 / 1e6;
             let text = format!("Packed {} ({megabytes:.1} MB).", path.display());
-            Ok(Some(Box::new(move |app: &mut App| app.notify(text, false))))
+            Ok(Box::new(move |app: &mut App| app.notify(text, false)))
         });
     });
 }
@@ -106,7 +115,7 @@ pub fn pack(app: &mut App) {
 pub fn write(app: &mut App, path: PathBuf, then: impl FnOnce(&mut App) + Send + 'static) {
     let Some(editor) = &app.editor else { return };
     let (walkthrough, cast, id) = (editor.walkthrough().clone(), editor.cast.clone(), editor.id);
-    app.exports.run_change("save", move || {
+    app.exports.run_change(WRITES, move || {
         let written = cast.save(&walkthrough, &path)?;
         Ok(Some(Box::new(move |app: &mut App| {
             let traces = written.len();
@@ -123,7 +132,10 @@ pub fn write(app: &mut App, path: PathBuf, then: impl FnOnce(&mut App) + Send + 
                 count => format!(", with its {count} answers beside it"),
             };
             app.notify(format!("Saved {}{beside}.", path.display()), false);
-            then(app);
+            // What was changed while it was written is asked about once more.
+            if app.editor.as_ref().is_some_and(|editor| editor.id == id) {
+                unless_unsaved(app, then);
+            }
         })))
     });
 }

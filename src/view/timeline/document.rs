@@ -25,7 +25,7 @@ const CARD_SECONDS: f64 = 2.5;
 /// The way from one step to the next, unless a step says otherwise.
 const TRANSITION_SECONDS: f64 = 0.8;
 /// Longer than any talk: a guard against a mistyped number filling the disk.
-pub(super) const LONGEST_SECONDS: f64 = 3600.0;
+pub const LONGEST_SECONDS: f64 = 3600.0;
 
 /// Words on an otherwise empty frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -346,6 +346,11 @@ fn path_value(path: &Path) -> Result<Value, WalkthroughError> {
     Ok(Value::String(text.to_owned()))
 }
 
+/// Milliseconds are as exact as anyone can see.
+fn written(seconds: f64) -> Value {
+    Value::Float((seconds * 1e3).round() / 1e3)
+}
+
 fn card_table(card: &Card) -> Table {
     let mut table = Table::new();
     table.insert("text".into(), Value::String(card.text.clone()));
@@ -353,7 +358,7 @@ fn card_table(card: &Card) -> Table {
         table.insert("subtitle".into(), Value::String(card.subtitle.clone()));
     }
     if card.seconds != CARD_SECONDS {
-        table.insert("seconds".into(), Value::Float(card.seconds));
+        table.insert("seconds".into(), written(card.seconds));
     }
     table
 }
@@ -373,10 +378,10 @@ fn step_table(
         }
     }
     if let Some(seconds) = step.seconds {
-        table.insert("seconds".into(), Value::Float(seconds));
+        table.insert("seconds".into(), written(seconds));
     }
     if step.transition_secs != TRANSITION_SECONDS {
-        table.insert("transition".into(), Value::Float(step.transition_secs));
+        table.insert("transition".into(), written(step.transition_secs));
     }
     if step.easing != Easing::default() {
         let easing = Value::try_from(step.easing)

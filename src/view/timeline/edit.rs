@@ -170,11 +170,12 @@ impl Walkthrough {
         let wanted = seconds.max(fixed + SHORTEST_HOLD_SECONDS) - fixed;
         let factor = wanted / now;
         for step in &mut self.steps {
-            step.seconds = Some(rounded(seconds_within(step.hold_secs() * factor, 0.0)));
-            step.transition_secs = rounded(seconds_within(step.transition_secs * factor, 0.0));
+            // Not rounded: a drag stretches again and again.
+            step.seconds = Some(seconds_within(step.hold_secs() * factor, 0.0));
+            step.transition_secs = seconds_within(step.transition_secs * factor, 0.0);
         }
         for card in self.title.iter_mut().chain(&mut self.end) {
-            card.seconds = rounded(seconds_within(card.seconds * factor, SHORTEST_HOLD_SECONDS));
+            card.seconds = seconds_within(card.seconds * factor, SHORTEST_HOLD_SECONDS);
         }
     }
 }

@@ -13,7 +13,7 @@ mod schedule;
 mod tour;
 
 pub use caption::{caption_runs, caption_text};
-pub use document::{Card, Step, WALKTHROUGH_VERSION, Walkthrough};
+pub use document::{Card, LONGEST_SECONDS, Step, WALKTHROUGH_VERSION, Walkthrough};
 pub use edit::{Edit, SHORTEST_HOLD_SECONDS};
 pub use error::WalkthroughError;
 pub use schedule::{Moment, Said, Shot, Shown, Timeline};

@@ -177,7 +177,10 @@ impl Tour<'_> {
     /// All tokens of a short answer; of a long one those that look at the picture most, in order.
     fn most_looking(&self, mut tokens: Vec<u32>) -> Vec<u32> {
         if tokens.len() > MOST_TOKENS {
-            tokens.sort_by(|a, b| self.image_share(*b).total_cmp(&self.image_share(*a)));
+            let mut shares: Vec<(f32, u32)> =
+                tokens.iter().map(|&token| (self.image_share(token), token)).collect();
+            shares.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            tokens = shares.into_iter().map(|(_, token)| token).collect();
             tokens.truncate(MOST_TOKENS);
             tokens.sort_unstable();
         }
