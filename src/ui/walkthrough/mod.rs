@@ -532,6 +532,9 @@ fn begin(app: &mut App, make: impl FnOnce(&App) -> Editor + Send + 'static) {
         let editor = make(app);
         app.editor = Some(editor);
         app.transport.stop();
-        app.send(Intent::ShowPanel(super::layout::Pane::Walkthrough));
+        // On a narrow window the panel would hide what is previewed.
+        if !app.is_narrow {
+            app.send(Intent::ShowPanel(super::layout::Pane::Walkthrough));
+        }
     });
 }
