@@ -226,7 +226,8 @@ pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
     let scale = (room.width() / width).min(room.height() / height);
     let place = Rect::from_center_size(room.center(), vec2(width, height) * scale);
     ui.painter().rect_filled(rect, 0.0, ink(ui).panel);
-    let texture = editor.place_preview(film);
+    let pixels = (place.size() * ui.ctx().pixels_per_point()).round();
+    let texture = editor.place_preview(film, [pixels.x as u32, pixels.y as u32]);
     if let Some(texture) = texture {
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(texture, place, uv, Color32::WHITE);

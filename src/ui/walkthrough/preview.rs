@@ -23,8 +23,12 @@ pub struct Preview {
     gpu: Arc<Gpu>,
     egui: stage::Painter,
     canvas: Canvas,
-    /// Size of the preview in pixels.
+    /// What is shown where the preview is much smaller than the film.
+    half: Option<Half>,
+    shows_half: bool,
+    /// Size of the preview in pixels, and on screen.
     wanted: [u32; 2],
+    on_screen: [u32; 2],
     small: Vec<Small>,
     /// The small picture of each step, as of a revision of the walkthrough.
     small_of_step: (Option<u64>, Vec<Option<usize>>),
@@ -49,6 +53,14 @@ fn preview_size(size: [u32; 2]) -> [u32; 2] {
     size.map(|side| (f64::from(side) * share).round().max(1.0) as u32)
 }
 
+/// The preview at half its size, each pixel the mean of four: shown at less than that, every other
+/// line of letters would be missing.
+struct Half {
+    target: Target,
+    texture: TextureId,
+    blitter: wgpu::util::TextureBlitter,
+}
+
 /// A small picture of a view.
 struct Small {
     state: ViewState,
@@ -68,7 +80,10 @@ impl Preview {
             gpu,
             egui,
             canvas,
+            half: None,
+            shows_half: false,
             wanted,
+            on_screen: [0, 0],
             small,
             small_of_step: (None, Vec::new()),
             undrawable: Vec::new(),
@@ -109,6 +124,42 @@ impl Preview {
         Ok(())
     }
 
+    /// Brings the half up to what the canvas shows, if it is to be seen.
+    fn draw_half(&mut self, is_new: bool) -> Result<(), GpuError> {
+        let Some(whole) = self.canvas.target() else { return Ok(()) };
+        // While it was not seen, it was not kept up to date.
+        let was_shown = self.shows_half;
+        // Between the two, what egui does itself is as good.
+        self.shows_half = 2 * whole.size()[0] >= 3 * self.on_screen[0] && self.on_screen[0] > 0;
+        if !self.shows_half {
+            return Ok(());
+        }
+        let size = whole.size().map(|side| side.div_ceil(2));
+        let device = &self.gpu.device;
+        let is_stale = self.half.as_ref().is_none_or(|half| half.target.size() != size);
+        if is_stale {
+            let target = Target::offscreen(&self.gpu, size)?;
+            let Some((view, format)) = target.text_view() else { return Ok(()) };
+            let blitter = wgpu::util::TextureBlitterBuilder::new(device, format)
+                .sample_type(wgpu::FilterMode::Linear)
+                .build();
+            let mut egui = self.egui.write();
+            let texture = egui.register_native_texture(device, view, wgpu::FilterMode::Linear);
+            if let Some(old) = self.half.replace(Half { target, texture, blitter }) {
+                egui.free_texture(&old.texture);
+            }
+        }
+        if let Some(half) = self.half.as_ref().filter(|_| is_stale || is_new || !was_shown)
+            && let (Some((from, _)), Some((to, _))) = (whole.text_view(), half.target.text_view())
+        {
+            let mut encoder = device
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("half") });
+            half.blitter.copy(device, &mut encoder, from, to);
+            self.gpu.queue.submit([encoder.finish()]);
+        }
+        Ok(())
+    }
+
     /// Finds the small picture of each step, and lets go of those of views that are no more; only
     /// when the walkthrough has changed, since views are compared.
     fn sort_small(&mut self, walkthrough: &Walkthrough, revision: u64) {
@@ -136,17 +187,20 @@ impl Preview {
 impl Drop for Preview {
     fn drop(&mut self) {
         let mut egui = self.egui.write();
-        for small in &self.small {
-            egui.free_texture(&small.texture);
+        let half = self.half.iter().map(|half| &half.texture);
+        for texture in self.small.iter().map(|small| &small.texture).chain(half) {
+            egui.free_texture(texture);
         }
     }
 }
 
 impl Editor {
-    /// Says how large the film will be, and names the preview's texture.
-    pub fn place_preview(&mut self, film: [u32; 2]) -> Option<TextureId> {
-        self.preview.wanted = preview_size(film);
-        self.preview.canvas.texture()
+    /// Says how large the film will be, and how large the preview is on screen; names its texture.
+    pub fn place_preview(&mut self, film: [u32; 2], on_screen: [u32; 2]) -> Option<TextureId> {
+        let preview = &mut self.preview;
+        (preview.wanted, preview.on_screen) = (preview_size(film), on_screen);
+        let half = preview.half.as_ref().filter(|_| preview.shows_half);
+        half.map(|half| half.texture).or(preview.canvas.texture())
     }
 
     /// The small picture of a step and the part of it that is to be shown.
@@ -181,6 +235,11 @@ impl Editor {
                 Ok(now) => (drew, more) = (now, now && is_new),
                 Err(error) => failed = Some(error.to_string()),
             }
+            let before = (preview.shows_half, preview.half.as_ref().map(|half| half.texture));
+            if let Err(error) = preview.draw_half(drew) {
+                failed = Some(error.to_string());
+            }
+            more |= before != (preview.shows_half, preview.half.as_ref().map(|half| half.texture));
         }
         if self.plays_since.is_none() && failed.is_none() {
             preview.sort_small(walkthrough, self.draft.revision());
@@ -224,6 +283,8 @@ impl Editor {
     pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
         let canvas = canvas(&gpu, &egui);
         self.preview.canvas = canvas;
+        // What the old painter showed went with it.
+        self.preview.half = None;
         self.preview.small.clear();
         self.preview.small_of_step = (None, Vec::new());
         self.preview.small_painter = None;
