@@ -104,8 +104,10 @@ fn saver_comes(x: &RustConnection, root: u32) -> bool {
 
 #[test]
 fn the_x_server_is_asked_where_there_is_no_desktop() {
-    let (_server, number) =
-        Server::start("Xvfb", &["-displayfd", "1", "-screen", "0", "64x64x24", "-nolisten", "tcp"]);
+    let (_server, number) = Server::start(
+        "Xvfb",
+        &["-displayfd", "1", "-screen", "0", "64x64x24", "-noreset", "-nolisten", "tcp"],
+    );
     let display = format!(":{number}");
     let since = Instant::now();
     let (x, screen) = loop {
