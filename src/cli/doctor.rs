@@ -135,7 +135,7 @@ fn model(args: &Args) -> Finding {
     };
     match load() {
         Ok(found) => Finding::good(WHAT, found),
-        Err(error) => Finding::bad(WHAT, super::chain(&error), ""),
+        Err(error) => Finding::bad(WHAT, crate::ui::tasks::error_text(&error), ""),
     }
 }
 

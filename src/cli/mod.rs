@@ -25,6 +25,7 @@ mod walkthrough;
 mod window;
 
 use crate::trace::write_hint;
+use crate::ui::tasks::error_text;
 use clap::{Parser, Subcommand};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -110,24 +111,10 @@ pub fn run() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let code = if error.is::<UsageError>() { 2 } else { 1 };
-            let _ = writeln!(std::io::stderr(), "vlmscope: {}", chain(&error));
+            let _ = writeln!(std::io::stderr(), "vlmscope: {}", error_text(&error));
             ExitCode::from(code)
         }
     }
-}
-
-/// The error and its causes on one line, without saying the same thing twice.
-fn chain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -174,7 +161,7 @@ pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
 fn cannot_write(path: &Path, error: &anyhow::Error) -> anyhow::Error {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     let hint = io.map_or_else(String::new, |error| write_hint(error, None));
-    anyhow::anyhow!("cannot write {}: {}. {hint}", path.display(), chain(error))
+    anyhow::anyhow!("cannot write {}: {}. {hint}", path.display(), error_text(error))
 }
 
 /// Writes a file beside its place and renames it, so that a full disk or a crash leaves the old one.

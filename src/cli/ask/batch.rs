@@ -60,7 +60,8 @@ pub(super) fn run(args: &Args, batch: &Path, cancel: &CancelToken) -> anyhow::Re
             Err(error) if cancel.is_cancelled() => return Err(error),
             Err(error) => {
                 failed += 1;
-                let _ = writeln!(std::io::stderr(), "{name}: {}", crate::cli::chain(&error));
+                let _ =
+                    writeln!(std::io::stderr(), "{name}: {}", crate::ui::tasks::error_text(&error));
             }
         }
         let _ = writeln!(std::io::stderr(), "{} of {} · {name}", number + 1, lines.len());
