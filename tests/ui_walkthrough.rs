@@ -251,6 +251,13 @@ fn a_step_is_brought_to_the_stage_changed_there_and_put_back() {
     assert_eq!((more.steps.len(), editor(&window).selected()), (count + 1, Stop::Step(3)));
     assert_eq!(more.steps[3].state.view, vlmscope::view::ViewKind::Heads);
     shot(&mut window, "editor-view");
+    // What a key does to the walkthrough is seen, and undone by the usual one.
+    press(&mut window, Key::Delete);
+    assert!(editor(&window).is_previewing);
+    assert_eq!(walkthrough(&window).steps.len(), count);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    settle(&mut window);
+    assert_eq!(walkthrough(&window), more);
 }
 
 #[test]

@@ -364,6 +364,18 @@ pub fn perform(app: &mut App, act: Act) -> bool {
     if !is_walkthroughs && !editor.is_previewing {
         return false;
     }
+    // What becomes of the walkthrough is seen, and the usual key undoes it.
+    editor.is_previewing |= matches!(
+        act,
+        Act::RemoveStep
+            | Act::DuplicateStep
+            | Act::EarlierStep
+            | Act::LaterStep
+            | Act::TrimBefore
+            | Act::TrimAfter
+            | Act::AddTitle
+            | Act::AddEnd
+    );
     match act {
         Act::PreviewWalkthrough => {
             editor.plays_since = None;
