@@ -27,7 +27,7 @@ pub struct Dialog {
     pub title: &'static str,
     /// What is asked for.
     pub want: Want,
-    /// Kinds of files: a name and endings. The first ending is given to a place without one.
+    /// Kinds of files: a name and endings. A place with none of them gets the first.
     pub filters: &'static [(&'static str, &'static [&'static str])],
 }
 
@@ -121,7 +121,7 @@ impl Prompt {
     }
 
     /// What could be typed next: entries of the folder that begin like the last part of the path.
-    pub fn completions(&self, most: usize) -> Vec<String> {
+    fn completions(&self, most: usize) -> Vec<String> {
         let typed = self.text.trim();
         let (folder, begin) = match typed.rfind(std::path::MAIN_SEPARATOR) {
             Some(at) => typed.split_at(at + 1),
@@ -136,8 +136,7 @@ impl Prompt {
                 let mut endings = self.dialog.filters.iter().flat_map(|(_, endings)| *endings);
                 path.extension().is_some_and(|end| endings.any(|one| *one == "*" || end == *one))
             };
-            name.starts_with(begin)
-                && name != begin
+            name != begin
                 && (begin.starts_with('.') || !name.starts_with('.'))
                 && (path.is_dir() || (self.dialog.want != Want::Folder && of_kind()))
         };

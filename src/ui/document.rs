@@ -3,6 +3,7 @@
 //! A question that is being answered is a document too: its trace is replaced by a longer one with
 //! every token, and the view follows the newest token until the user takes over.
 
+use crate::settings::Bookmark;
 use crate::trace::{Trace, TraceId, TraceMeta};
 use crate::view::{AxisSet, Command, Extent, History, Queries, ViewKind, ViewState, telling_token};
 use std::path::PathBuf;
@@ -69,6 +70,12 @@ impl Document {
     /// A trace whose answer is still being generated.
     pub fn live(trace: Arc<Trace>, look: &ViewState) -> Self {
         Self { live: true, follow: true, ..Self::new(trace, look) }
+    }
+
+    /// Whether a bookmark is a view of this trace.
+    pub fn is_of(&self, bookmark: &Bookmark) -> bool {
+        bookmark.document == Some(self.id.number())
+            || (bookmark.trace.is_some() && self.path == bookmark.trace)
     }
 
     /// The view.

@@ -3,23 +3,11 @@
 use super::app::App;
 use super::dialogs::{self, Dialog, Want};
 use super::tasks;
-use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
+use crate::record::encoder::{Container, FilmFormat, Quality, VideoEncoder};
 use crate::record::{Film, OpenTraces, Progress, subtitles};
 use crate::view::timeline::{Timeline, Walkthrough};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// What kind of file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Container {
-    /// H.264 in MP4.
-    #[default]
-    Mp4,
-    /// A moving GIF.
-    Gif,
-    /// A folder of PNG pictures.
-    Pngs,
-}
 
 /// Where captions stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +92,7 @@ impl FilmOptions {
         let (end, filters): (&str, &[(&str, &[&str])]) = match self.container {
             Container::Mp4 => (".mp4", &[("Film", &["mp4"])]),
             Container::Gif => (".gif", &[("Moving picture", &["gif"])]),
-            Container::Pngs => ("-frames", &[]),
+            Container::PngSequence => ("-frames", &[]),
         };
         let place = PathBuf::from(format!("{}{end}", like.display()));
         Dialog { title: "Record a film", want: Want::Place(place), filters }
@@ -116,7 +104,7 @@ impl FilmOptions {
             Container::Mp4 => path.with_extension("mp4"),
             Container::Gif => path.with_extension("gif"),
             // A folder's name has no ending.
-            Container::Pngs => {
+            Container::PngSequence => {
                 let path = match path.extension() {
                     Some(end) if end == "png" => path.with_extension(""),
                     _ => path.to_owned(),
@@ -137,8 +125,7 @@ pub fn record(app: &mut App, walkthrough: Walkthrough, traces: OpenTraces, optio
     });
 }
 
-/// Records a walkthrough to a file.
-pub fn record_to(
+fn record_to(
     app: &mut App,
     walkthrough: Walkthrough,
     traces: OpenTraces,
@@ -201,8 +188,11 @@ mod tests {
         };
         assert_eq!(place(Container::Mp4, "a/tour.gif"), Path::new("a/tour.mp4"));
         assert_eq!(place(Container::Gif, "a/tour"), Path::new("a/tour.gif"));
-        assert_eq!(place(Container::Pngs, "a/tour.png"), Path::new("a/tour"));
-        assert_eq!(place(Container::Pngs, "a/tour.v2-frames"), Path::new("a/tour-v2-frames"));
+        assert_eq!(place(Container::PngSequence, "a/tour.png"), Path::new("a/tour"));
+        assert_eq!(
+            place(Container::PngSequence, "a/tour.v2-frames"),
+            Path::new("a/tour-v2-frames")
+        );
         assert_eq!(duration(725.4), "12:05");
     }
 }

@@ -78,9 +78,10 @@ pub struct FilmFormat {
 }
 
 /// The kind of film that a name asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Container {
     /// .mp4
+    #[default]
     Mp4,
     /// .gif
     Gif,

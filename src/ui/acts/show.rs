@@ -41,22 +41,19 @@ fn shown(app: &App) -> Option<(Walkthrough, OpenTraces)> {
 }
 
 fn present(app: &mut App) {
-    let options = match &app.editor {
-        Some(editor) => Some(walkthrough::presented(editor)),
-        None => shown(app).map(|(walkthrough, traces)| PresentOptions {
-            walkthrough,
-            traces,
-            first: 0,
-            display: None,
-            loops: false,
-            presenter: false,
-            gpu: GpuOptions::default(),
-        }),
+    let Some((walkthrough, traces)) = shown(app) else {
+        app.notify(NOTHING, false);
+        return;
     };
-    match options {
-        Some(options) => app.presents = Some(Box::new(options)),
-        None => app.notify(NOTHING, false),
-    }
+    app.presents = Some(Box::new(PresentOptions {
+        walkthrough,
+        traces,
+        first: app.editor.as_ref().map_or(0, walkthrough::Editor::selected_number),
+        display: None,
+        loops: false,
+        presenter: false,
+        gpu: GpuOptions::default(),
+    }));
 }
 
 /// Records what is shown; the options are those of the next film, too.

@@ -303,11 +303,8 @@ pub fn add_bookmark(app: &mut App) {
 /// Shows a kept view, with its trace where it is open or can be opened.
 pub fn go_to_bookmark(app: &mut App, index: usize) {
     let Some(bookmark) = app.settings.bookmarks.get(index).cloned() else { return };
-    let is_it = |doc: &&Document| {
-        bookmark.document == Some(doc.id.number())
-            || (bookmark.trace.is_some() && doc.path == bookmark.trace)
-    };
-    match (app.docs.iter().find(is_it).map(|doc| doc.id), &bookmark.trace) {
+    let open = app.docs.iter().find(|doc| doc.is_of(&bookmark)).map(|doc| doc.id);
+    match (open, &bookmark.trace) {
         (Some(id), _) => app.show_document(id),
         (None, Some(path)) => super::files::open(app, path),
         (None, None) => {}

@@ -1,10 +1,8 @@
 //! How a film is to be recorded.
 
-use crate::record::encoder::{Quality, VideoEncoder};
+use crate::record::encoder::{Container, Quality, VideoEncoder};
 use crate::ui::app::{App, Intent};
-use crate::ui::film::{
-    CaptionPlace, Container, FilmDialog, FilmOptions, RATES, SIZES, duration, size_name,
-};
+use crate::ui::film::{CaptionPlace, FilmDialog, FilmOptions, RATES, SIZES, duration, size_name};
 use crate::ui::theme;
 use crate::ui::widgets::{muted, primary_button, question, segments};
 use egui::{Align, Layout, Role, Ui, WidgetInfo};
@@ -53,7 +51,7 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
                 (Container::Mp4, "MP4", "H.264: plays everywhere"),
                 (Container::Gif, "GIF", "For a page; large files, 256 colours"),
                 (
-                    Container::Pngs,
+                    Container::PngSequence,
                     "PNG files",
                     "A folder with one picture a frame: no loss, any size",
                 ),

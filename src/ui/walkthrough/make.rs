@@ -75,22 +75,19 @@ fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Cast
     let mut opened: Vec<(PathBuf, Document)> = Vec::new();
     let (mut steps, mut left_out) = (Vec::new(), Vec::new());
     for (number, bookmark) in (1..).zip(bookmarks) {
-        let is_it = |doc: &&Document| {
-            bookmark.document == Some(doc.id.number())
-                || (bookmark.trace.is_some() && doc.path == bookmark.trace)
-        };
         let known = || {
             let path = bookmark.trace.as_ref()?;
             opened.iter().find(|(other, _)| other == path).map(|(_, doc)| doc)
         };
-        let found = match (docs.iter().find(is_it).or_else(known), &bookmark.trace) {
-            (Some(doc), _) => Ok(doc.clone()),
-            (None, Some(path)) => Trace::open(path)
-                .map(|trace| Document::new(std::sync::Arc::new(trace), &bookmark.state))
-                .inspect(|doc| opened.push((path.clone(), doc.clone())))
-                .map_err(|error| error.to_string()),
-            (None, None) => Err("its answer was never saved and is gone".to_owned()),
-        };
+        let found =
+            match (docs.iter().find(|doc| doc.is_of(bookmark)).or_else(known), &bookmark.trace) {
+                (Some(doc), _) => Ok(doc.clone()),
+                (None, Some(path)) => Trace::open(path)
+                    .map(|trace| Document::new(std::sync::Arc::new(trace), &bookmark.state))
+                    .inspect(|doc| opened.push((path.clone(), doc.clone())))
+                    .map_err(|error| error.to_string()),
+                (None, None) => Err("its answer was never saved and is gone".to_owned()),
+            };
         let fits = found.and_then(|doc| match doc.extent.check(&bookmark.state, None) {
             Ok(()) => Ok(doc),
             Err(error) => Err(error.to_string()),

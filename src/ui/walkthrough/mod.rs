@@ -12,14 +12,12 @@ mod save;
 
 pub use cast::Cast;
 pub use make::{from_bookmarks, from_take, of_answer, open, tour_of_answer};
-pub use save::{Answer, Confirm, Lost, answer, save, unless_recording, unless_unsaved, write};
+pub use save::{Answer, Confirm, Lost, answer, save, unless_recording, unless_unsaved};
 
 use super::app::{App, Intent};
 use super::document::Document;
-use super::present::PresentOptions;
 use super::probe::Compare;
 use super::shortcuts::Act;
-use crate::gpu::GpuOptions;
 use crate::record::Unpacked;
 use crate::view::timeline::{Card, Edit, Step, Timeline, Walkthrough};
 use crate::view::{Command, Mix, Second, Undo, ViewState};
@@ -131,6 +129,11 @@ impl Editor {
     /// What is selected.
     pub const fn selected(&self) -> Stop {
         self.selected
+    }
+
+    /// The number of what is selected in the timeline.
+    pub fn selected_number(&self) -> usize {
+        stop_number(&Timeline::new(self.walkthrough()), self.selected)
     }
 
     /// The number and the step that are selected.
@@ -415,8 +418,8 @@ pub fn perform(app: &mut App, act: Act) -> bool {
             let card = Card { text: "The end".into(), subtitle: String::new(), seconds: 2.5 };
             editor.edit(&Edit::End(Some(card)));
         }
-        Act::SaveWalkthrough | Act::SaveTrace => save(app, |_| ()),
-        Act::SaveWalkthroughAs => save::save_as(app, |_| ()),
+        Act::SaveWalkthrough | Act::SaveTrace => save(app, None),
+        Act::SaveWalkthroughAs => save::save_as(app, None),
         Act::PackWalkthrough => save::pack(app),
         Act::CloseWalkthrough => {
             unless_unsaved(app, |app| app.editor = None);
@@ -522,20 +525,6 @@ fn show_view(app: &mut App, at: usize) {
     let state =
         ViewState { trace: None, text_scale: app.look.text_scale, theme: app.look.theme, ..state };
     app.send(Intent::Command(Command::Replace(Box::new(state))));
-}
-
-/// What the presentation needs, from the selected step on.
-pub fn presented(editor: &Editor) -> PresentOptions {
-    let timeline = Timeline::new(editor.walkthrough());
-    PresentOptions {
-        walkthrough: editor.walkthrough().clone(),
-        traces: editor.cast.traces.clone(),
-        first: stop_number(&timeline, editor.selected),
-        display: None,
-        loops: false,
-        presenter: false,
-        gpu: GpuOptions::default(),
-    }
 }
 
 /// Puts an editor in the window, unless there is one with changes that nobody has saved.

@@ -6,12 +6,14 @@ use crate::ui::exports::{Kind, WRITES};
 use crate::ui::tasks;
 use std::path::PathBuf;
 
+/// What is done when something is saved or given up.
+type Then = Box<dyn FnOnce(&mut App) + Send>;
+
 /// A question before something that would lose a walkthrough.
 pub struct Confirm {
     /// What would be lost.
     pub of: Lost,
-    /// What is done when that is saved or given up.
-    then: Box<dyn FnOnce(&mut App) + Send>,
+    then: Then,
 }
 
 /// What would be lost.
@@ -58,14 +60,14 @@ pub fn unless_recording(app: &mut App, then: impl FnOnce(&mut App) + Send + 'sta
 pub fn answer(app: &mut App, answer: Answer) {
     let Some(Confirm { then, .. }) = app.confirm.take() else { return };
     match answer {
-        Answer::Save => save(app, then),
+        Answer::Save => save(app, Some(then)),
         Answer::Discard => then(app),
         Answer::Cancel => {}
     }
 }
 
 /// Saves the walkthrough to its file, or where the user says; then does something.
-pub fn save(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
+pub fn save(app: &mut App, then: Option<Then>) {
     match app.editor.as_ref().and_then(|editor| editor.path.clone()) {
         Some(path) => write(app, path, then),
         None => save_as(app, then),
@@ -73,7 +75,7 @@ pub fn save(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
 }
 
 /// Saves the walkthrough where the user says; then does something.
-pub fn save_as(app: &mut App, then: impl FnOnce(&mut App) + Send + 'static) {
+pub fn save_as(app: &mut App, then: Option<Then>) {
     let Some(editor) = &app.editor else { return };
     let id = editor.id;
     let dialog = match editor.path.clone() {
@@ -111,8 +113,7 @@ pub fn pack(app: &mut App) {
     });
 }
 
-/// Saves the walkthrough to a file; then does something.
-pub fn write(app: &mut App, path: PathBuf, then: impl FnOnce(&mut App) + Send + 'static) {
+fn write(app: &mut App, path: PathBuf, then: Option<Then>) {
     let Some(editor) = &app.editor else { return };
     let (walkthrough, cast, id) = (editor.walkthrough().clone(), editor.cast.clone(), editor.id);
     app.exports.run_change(WRITES, move || {
@@ -133,7 +134,9 @@ pub fn write(app: &mut App, path: PathBuf, then: impl FnOnce(&mut App) + Send + 
             };
             app.notify(format!("Saved {}{beside}.", path.display()), false);
             // What was changed while it was written is asked about once more.
-            if app.editor.as_ref().is_some_and(|editor| editor.id == id) {
+            if app.editor.as_ref().is_some_and(|editor| editor.id == id)
+                && let Some(then) = then
+            {
                 unless_unsaved(app, then);
             }
         })))
