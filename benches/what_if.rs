@@ -17,8 +17,8 @@ use std::sync::Arc;
 use vlmscope::edit::{Brush, Edits, Step, png};
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    Again, AskOptions, AskRequest, Device, Engine, EngineOptions, Intervention, KnockFrom,
-    OcclusionOptions, Picture, Rescorer, Variant, ablation_of_each_head, builtin, effects,
+    AskOptions, AskRequest, Device, Engine, EngineOptions, Intervention, KnockFrom,
+    OcclusionOptions, Picture, Rerun, Rescorer, Variant, ablation_of_each_head, builtin, effects,
     occlusion, upright,
 };
 use vlmscope::trace::{Head, Layer, Trace};
@@ -144,7 +144,7 @@ impl Bench {
         let Self { engine, trace, cancel, .. } = self;
         let answer = trace.answer_ids().iter().map(|&id| id as u32).collect();
         let interventions = change.map(|change| change.on(trace.meta())).unwrap_or_default();
-        let change = Again { answer: Some(answer), interventions, ..Again::default() };
+        let change = Rerun { answer: Some(answer), interventions, ..Rerun::default() };
         let mut spent = 0.0;
         for _ in 0..FORWARDS {
             engine.forget();
@@ -178,7 +178,7 @@ impl Bench {
             let edited = Picture { name: picture.name.clone(), bytes: png(&flat)?.into() };
             let answered = engine.ask(&request(&edited), cancel, &mut |_| {})?;
             let answer = trace.answer_ids().iter().map(|&id| id as u32).collect();
-            let change = Again { answer: Some(answer), ..Again::default() };
+            let change = Rerun { answer: Some(answer), ..Rerun::default() };
             Ok(engine.again(&answered, &change, cancel, &mut |_| {})?)
         })
     }

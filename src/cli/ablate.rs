@@ -9,7 +9,7 @@ use super::{print_json, usage};
 use crate::analysis::diff::words;
 use crate::job::CancelToken;
 use crate::model::{
-    Again, Effect, Engine, Intervention, KnockFrom, Rows, ablation_of_each_head, effects,
+    Effect, Engine, Intervention, KnockFrom, Rerun, Rows, ablation_of_each_head, effects,
 };
 use crate::trace::{Head, Layer, TokenKind, Trace, TraceMeta};
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ fn one(
     let interventions = change.on(trace.meta());
     let found = effects(engine, trace, &[change], cancel, &mut |_, _| {})?;
     let effect = found.into_iter().next().ok_or_else(|| usage("the trace has no answer"))?;
-    let again = Again { answer: None, interventions, rows: Rows::Text };
+    let again = Rerun { answer: None, interventions, rows: Rows::Text };
     let trace = engine.again(trace, &again, cancel, &mut |event| meter.event(&event))?;
     Ok((effect, trace))
 }

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// Also open a 0.84 GB trace and scrub a sparse one of 32 GiB.
     #[arg(long)]
     large: bool,
-    /// Replay input events through the real window, offscreen, instead of bare frames.
+    /// WindowBench input events through the real window, offscreen, instead of bare frames.
     #[arg(long, conflicts_with = "large")]
     window: bool,
     /// What a frame of a film costs: the recorder against drawing and encoding alone.

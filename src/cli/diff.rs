@@ -10,7 +10,7 @@ use super::{print_json, usage};
 use crate::analysis::diff::{
     Alignment, Change, TraceDifference, Words, check_geometry, difference, words,
 };
-use crate::model::{Again, Engine};
+use crate::model::{Engine, Rerun};
 use crate::trace::Trace;
 use anyhow::Context as _;
 use serde_json::json;
@@ -102,7 +102,7 @@ fn score(first: &Trace, second: &Trace, args: &Args, meter: &Meter) -> anyhow::R
     let cancel = cancel_on_interrupt()?;
     let mut engine: Engine = meter.load(&args.model)?;
     let answer = first.answer_ids().iter().map(|&id| id as u32).collect();
-    let again = Again { answer: Some(answer), ..Again::default() };
+    let again = Rerun { answer: Some(answer), ..Rerun::default() };
     engine.again(second, &again, &cancel, &mut |event| meter.event(&event)).with_context(|| {
         format!(
             "the answers differ, and {} cannot be scored with the first one's answer; `--align shared` compares the tokens that both share, without a model",

@@ -12,7 +12,7 @@ pub(crate) use flags::size;
 use super::usage;
 use crate::analysis::diff::check_geometry;
 use crate::trace::Trace;
-use crate::view::{Extent, Mix, ViewKind, ViewState};
+use crate::view::{Bounds, Mix, ViewKind, ViewState};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -65,8 +65,8 @@ struct Traces {
 
 impl Traces {
     fn check(&self, state: &ViewState) -> anyhow::Result<()> {
-        let second = self.second.as_ref().map(Extent::of);
-        Extent::of(&self.first)
+        let second = self.second.as_ref().map(Bounds::of);
+        Bounds::of(&self.first)
             .check(state, second.as_ref())
             .map_err(|error| usage(error.to_string()))?;
         if let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) {

@@ -3,7 +3,7 @@
 use super::usage;
 use crate::gpu::GpuOptions;
 use crate::settings::Settings;
-use crate::ui::{self, HostOptions, Start};
+use crate::ui::{self, HeadlessOptions, Start};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         writeln!(std::io::stderr(), "vlmscope: {problem}")?;
     }
     let start = args.file.clone().map_or(Start::BuiltIn, Start::File);
-    let options = HostOptions { start, settings, settings_path: path };
+    let options = HeadlessOptions { start, settings, settings_path: path };
     let gpu = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
     ui::run(options, gpu, args.timings)
 }

@@ -5,7 +5,7 @@ use super::renderer::lay_out;
 use super::{GpuError, Scene};
 use crate::analysis::reduce::has_bos;
 use crate::view::ViewKind;
-use crate::view::figure::{Content, Ends, Figure};
+use crate::view::figure::{ColorLimits, Content, Figure};
 
 /// The cells of a matrix, row by row, and the figure around them.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct MatrixCells {
     /// The layout: the matrix fills `figure.content`.
     pub figure: Figure,
     /// The ends of the colour map.
-    pub ends: Ends,
+    pub ends: ColorLimits,
     /// Layers or queries.
     pub rows: u32,
     /// Heads or keys.
@@ -68,7 +68,7 @@ impl MatrixCells {
         if rows * columns > most {
             return Ok(None);
         }
-        let (scaling, ends) = (scene.scaling(), Ends::One(range));
+        let (scaling, ends) = (scene.scaling(), ColorLimits::One(range));
         let shade =
             |number: &Option<f32>| number.map(|n| scaling.apply(n, range.map(|e| e as f32)));
         Ok(Some(Self {

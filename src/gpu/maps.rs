@@ -6,13 +6,13 @@
 
 use super::context::{Kept, Ring};
 use super::pages::{PageKey, PagePool};
-use super::passes::{difference, normalise, reduce, spread};
+use super::passes::{difference, fill_atlas, normalise, reduce};
 use super::timing::Timer;
 use super::{Gpu, GpuError};
 use crate::analysis::normalise::Scaling;
 use crate::analysis::reduce::{Fold, Reduction, named_map, patch_keys};
 use crate::trace::{Trace, TraceId};
-use crate::view::figure::Ends;
+use crate::view::figure::ColorLimits;
 use half::f16;
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ pub struct FrameStats {
     /// Numbers that became the ends of the colour map, where one pair holds for the whole view.
     pub range: Option<[f64; 2]>,
     /// Numbers that became the ends of the colour map, and for how much of the view they hold.
-    pub ends: Ends,
+    pub ends: ColorLimits,
     /// Time on the device of every pass (only with timestamps).
     pub times: Vec<super::PassTime>,
 }
@@ -126,7 +126,7 @@ impl Work<'_> {
 pub(super) struct MapPasses {
     reduce: reduce::Reduce,
     normalise: normalise::Normalise,
-    spread: spread::Spread,
+    fill_atlas: fill_atlas::FillAtlas,
     difference: Option<difference::Difference>,
 }
 
@@ -135,7 +135,7 @@ impl MapPasses {
         Ok(Self {
             reduce: reduce::Reduce::new(gpu)?,
             normalise: normalise::Normalise::new(gpu)?,
-            spread: spread::Spread::new(gpu)?,
+            fill_atlas: fill_atlas::FillAtlas::new(gpu)?,
             difference: None,
         })
     }
@@ -474,7 +474,7 @@ impl MapSlot {
         drop(pass);
         work.stats.ran("normalise");
         for tile in &tiles {
-            let params = spread::Params {
+            let params = fill_atlas::Params {
                 cells: key.cells,
                 first_cell: tile.first_cell,
                 grid: tile.grid,
@@ -485,15 +485,15 @@ impl MapSlot {
                 flags: params.flags >> 2 & 1,
                 padding: 0,
             };
-            let mode = spread::Mode {
+            let mode = fill_atlas::Mode {
                 bicubic: tile.texels > 1,
                 logarithmic: key.scaling.is_logarithmic(),
             };
-            let pipeline = passes.spread.pipeline(work.gpu, mode)?;
+            let pipeline = passes.fill_atlas.pipeline(work.gpu, mode)?;
             work.reserve(1);
             let offset = work.ring.push(&params);
             let mut pass = work.encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-                label: Some("spread"),
+                label: Some("fill_atlas"),
                 color_attachments: &[Some(wgpu::RenderPassColorAttachment {
                     view: &tile.view,
                     depth_slice: None,
@@ -503,10 +503,10 @@ impl MapSlot {
                         store: wgpu::StoreOp::Store,
                     },
                 })],
-                timestamp_writes: work.timer.render("spread"),
+                timestamp_writes: work.timer.render("fill_atlas"),
                 ..Default::default()
             });
-            passes.spread.encode(
+            passes.fill_atlas.encode(
                 work.gpu,
                 &mut pass,
                 &pipeline,
@@ -515,7 +515,7 @@ impl MapSlot {
                 ranges,
             );
             drop(pass);
-            work.stats.ran("spread");
+            work.stats.ran("fill_atlas");
         }
         self.tiles = Arc::new(tiles);
         self.shown = Some(shown);
@@ -585,14 +585,14 @@ fn bicubic_texels(grid: [u32; 2], cells: [u32; 2], limit: u32) -> u32 {
 }
 
 fn texture(gpu: &Gpu, [width, height]: [u32; 2]) -> Result<wgpu::Texture, GpuError> {
-    gpu.scoped("spread", |device| {
+    gpu.scoped("fill_atlas", |device| {
         device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("spread"),
+            label: Some("fill_atlas"),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: spread::FORMAT,
+            format: fill_atlas::FORMAT,
             usage: wgpu::TextureUsages::RENDER_ATTACHMENT
                 | wgpu::TextureUsages::TEXTURE_BINDING
                 | wgpu::TextureUsages::COPY_SRC,

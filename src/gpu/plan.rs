@@ -7,7 +7,7 @@ use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::{Fold, Keep, Reduction, has_bos};
 use crate::trace::Trace;
 use crate::view::{
-    Aggregate, AxisSet, Blend, ColorMap, Extent, Interpolation, MapChoice, Mix, Quantity, Queries,
+    Aggregate, AxisSet, Blend, Bounds, ColorMap, Interpolation, MapChoice, Mix, Quantity, Queries,
     QueryKind, Range, Scale, SourceKind, ViewError, ViewKind, ViewState,
 };
 
@@ -94,8 +94,8 @@ impl<'a> Scene<'a> {
 
     /// Checks that the state fits the traces.
     pub(super) fn check(&self) -> Result<(), GpuError> {
-        let second = self.second.map(Extent::of);
-        Extent::of(self.trace).check(self.state, second.as_ref())?;
+        let second = self.second.map(Bounds::of);
+        Bounds::of(self.trace).check(self.state, second.as_ref())?;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl<'a> Scene<'a> {
             ViewKind::Heads => Keep::Heads,
             _ => Keep::One,
         };
-        let extent = Extent::of(trace);
+        let extent = Bounds::of(trace);
         let numbers = match extent.source_kind(&map.source) {
             None | Some(SourceKind::Numbers) => {
                 // A map without layers and heads never stands in for one that has them.
@@ -192,7 +192,7 @@ impl<'a> Scene<'a> {
 
 /// Indices of the kept rows of a set of queries.
 pub(super) fn rows(trace: &Trace, queries: &Queries) -> Result<Vec<u32>, GpuError> {
-    let positions = Extent::of(trace).query_rows(queries)?;
+    let positions = Bounds::of(trace).query_rows(queries)?;
     let rows: Vec<u32> = positions
         .into_iter()
         .filter_map(|query| trace.row_of_query(query))

@@ -14,8 +14,8 @@ use super::timing::Timer;
 use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::trace::TraceId;
-use crate::view::figure::dress::Dress;
-use crate::view::figure::{Content, Ends, Figure, Readout, caption};
+use crate::view::figure::annotations::Annotations;
+use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
 use crate::view::{Blend, ColorMap, Mix, Theme, ViewKind, ViewState};
 use std::sync::Arc;
 
@@ -169,7 +169,7 @@ impl Renderer {
     /// # Errors
     /// If the state does not fit the trace, the device is lost, or a pass fails.
     pub fn frame(&mut self, scene: &Scene<'_>, target: &Target) -> Result<FrameStats, GpuError> {
-        self.dressed_frame(scene, &Dress::default(), target)
+        self.dressed_frame(scene, &Annotations::default(), target)
     }
 
     /// As [`Self::frame`], with a caption and the like: the figure leaves room for them.
@@ -179,7 +179,7 @@ impl Renderer {
     pub fn dressed_frame(
         &mut self,
         scene: &Scene<'_>,
-        dress: &Dress,
+        dress: &Annotations,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
         self.gpu.check()?;
@@ -230,7 +230,7 @@ impl Renderer {
     /// As [`Self::frame`].
     pub fn card(
         &mut self,
-        dress: &Dress,
+        dress: &Annotations,
         theme: Theme,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
@@ -246,7 +246,7 @@ impl Renderer {
         &mut self,
         [from, to]: [&Target; 2],
         mix: f32,
-        dress: &Dress,
+        dress: &Annotations,
         theme: Theme,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
@@ -263,7 +263,7 @@ impl Renderer {
 
     fn without_scene(
         &mut self,
-        dress: &Dress,
+        dress: &Annotations,
         theme: Theme,
         target: &Target,
         draws: impl FnOnce(&mut Frame<'_>) -> Result<Vec<Draw>, GpuError>,
@@ -295,7 +295,7 @@ impl Renderer {
     fn draw(
         &mut self,
         scene: &Scene<'_>,
-        dress: &Dress,
+        dress: &Annotations,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
         self.context.set_target(target.size());
@@ -345,7 +345,7 @@ impl Renderer {
         if let (RangeRule::Fixed { low, high }, false) = (scaling.rule, contours) {
             // Nothing has to be looked up.
             self.shown.clear();
-            return Ok(Ends::One([f64::from(low), f64::from(high)]).into());
+            return Ok(ColorLimits::One([f64::from(low), f64::from(high)]).into());
         }
         let first = scene.first()?;
         let other = scene.second_planes()?.map(|key| (scene.second_trace(), key));
@@ -354,17 +354,19 @@ impl Renderer {
         self.shown.update((scene.trace, &first), other.filter(|_| is_difference));
         let ranges = self.shown.ranges(&scaling);
         let mut readout = Readout {
-            ends: Ends::of_each(&ranges),
+            ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
         };
         if let Some(other) = other.filter(|_| !is_difference) {
             self.shown_second.update(other, None);
             let others = self.shown_second.ranges(&scaling);
             readout.contours[1] = self.shown_second.contours().filter(|_| contours);
-            readout.ends = match (readout.ends, Ends::of_each(&others)) {
+            readout.ends = match (readout.ends, ColorLimits::of_each(&others)) {
                 (first, second) if first == second => first,
-                (Ends::One(first), Ends::One(second)) => Ends::Two([first, second]),
-                _ => Ends::of_each(&[ranges.as_slice(), others.as_slice()].concat()),
+                (ColorLimits::One(first), ColorLimits::One(second)) => {
+                    ColorLimits::Two([first, second])
+                }
+                _ => ColorLimits::of_each(&[ranges.as_slice(), others.as_slice()].concat()),
             };
         }
         Ok(readout)

@@ -56,7 +56,7 @@ sources! {
     REDUCE = "reduce";
     DIFFERENCE = "difference";
     NORMALISE = "normalise" [NORMALISED];
-    SPREAD = "spread" [NORMALISED];
+    SPREAD = "fill_atlas" [NORMALISED];
     PICTURE = "picture" [GLOBALS];
     COMPOSITE = "composite" [GLOBALS];
     WALL = "wall" [GLOBALS];

@@ -177,7 +177,7 @@ impl Engine {
         let start = Instant::now();
         let mut key = None;
         if let Some(seen) = &mut seen {
-            key = Some(self.look(seen, request.options.vision_attention, cancel, sink)?);
+            key = Some(self.encode_image(seen, request.options.vision_attention, cancel, sink)?);
         }
         timings.vision = start.elapsed().as_secs_f64();
 
@@ -245,7 +245,7 @@ impl Engine {
     }
 
     /// Runs the vision tower unless it has just seen the same picture. Returns the picture's key.
-    pub(super) fn look(
+    pub(super) fn encode_image(
         &mut self,
         seen: &mut Preprocessed,
         attention: bool,

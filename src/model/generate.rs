@@ -3,7 +3,7 @@
 //! One forward of prompt and answer gives the same rows as a prefill and steps of one token, so a
 //! given answer is scored in one call; the last id is never fed back in either case.
 
-use super::collect::Collector;
+use super::attention_collector::Collector;
 use super::engine::{Engine, KeptPrefix, Run, begin};
 use super::error::{ModelError, Result};
 use super::event::{AskEvent, Page, Progress, Stage, TokenEvent};

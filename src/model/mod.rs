@@ -6,35 +6,33 @@
 //! They come from the manifest, which is checked against the graphs when they are loaded.
 
 mod ablate;
-mod again;
-mod blank;
+mod attention_collector;
 pub mod builtin;
 mod bundle;
-mod collect;
 mod engine;
 mod error;
 mod event;
 mod generate;
 mod intervene;
 mod manifest;
-mod maps;
+mod method_maps;
+mod occluder;
 mod occlusion;
 mod preprocess;
 mod prompt;
 mod relative;
 mod relevancy;
-mod replay;
 mod request;
+mod rerun;
 mod rescore;
 mod sampling;
 mod score;
 mod session;
 mod tokenizer;
+mod trace_inputs;
 mod worker;
 
 pub use ablate::{Effect, ablation_of_each_head, effects};
-pub use again::Again;
-pub use blank::{BlankFill, Blanker};
 pub use bundle::Bundle;
 pub use engine::{Counters, Engine, EngineInfo, Sink};
 pub use error::{ModelError, Result};
@@ -44,6 +42,7 @@ pub use manifest::{
     Axis, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent, Port,
     Resample, Resize, Role,
 };
+pub use occluder::{BlankFill, Occluder};
 pub use occlusion::{
     COARSE_WINDOWS, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, OcclusionProgress, occlusion,
     window_count,
@@ -54,14 +53,15 @@ pub use relative::{GENERAL_QUESTION, relative_layer};
 pub use relevancy::{
     GRADIENT_ATTENTION, MemoryEstimate, RelevancyMethod, RelevancyRequest, RelevancyTimings,
 };
-pub use replay::Replay;
 pub use request::{
     AskOptions, AskRequest, Device, EngineOptions, Interventions, MAX_PICTURE_BYTES, Picture, Rows,
     Turn,
 };
+pub use rerun::Rerun;
 pub use rescore::{Rescored, Rescorer, Variant};
 pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
 pub use score::{Curve, Curves, MapCurves, ScoreRequest};
 pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};
 pub use tokenizer::{Encoded, StreamDecoder, Tokenizer};
+pub use trace_inputs::TraceInputs;
 pub use worker::{EngineTask, ModelWorker};

@@ -6,9 +6,9 @@
 //! is a whole map after a few dozen forwards; the fine round overwrites it window by window, and a
 //! finished map holds the numbers of one round alone.
 
-use super::blank::{BlankFill, Blanker};
 use super::engine::Engine;
 use super::error::{ModelError, Result};
+use super::occluder::{BlankFill, Occluder};
 use super::rescore::{Rescorer, Variant};
 use crate::job::CancelToken;
 use crate::trace::{ImageSpan, Trace};
@@ -71,7 +71,7 @@ pub fn occlusion(
     let span = *trace.meta().spans.first().ok_or_else(|| lacks("picture"))?;
     let picture =
         trace.picture_preprocessed(span.picture as usize).ok_or_else(|| lacks("picture bytes"))?;
-    let blanker = Blanker::new(&picture, options.fill)?;
+    let blanker = Occluder::new(&picture, options.fill)?;
     let rounds: Vec<Vec<Window>> =
         options.rounds.iter().map(|&windows| windows_of(&span, windows)).collect();
     let total = rounds.iter().map(Vec::len).sum::<usize>() as u32;

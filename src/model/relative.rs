@@ -8,8 +8,8 @@
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::prompt;
-use super::replay::{Replay, normalised};
 use super::session::{AttentionPart, Call};
+use super::trace_inputs::{TraceInputs, normalised};
 use crate::job::CancelToken;
 use crate::trace::{AnswerIndex, Trace};
 
@@ -33,7 +33,7 @@ impl Engine {
     /// A trace of another model or without a picture, a failure of ONNX Runtime, or
     /// [`ModelError::Cancelled`].
     pub fn relative_attention(&mut self, trace: &Trace, cancel: &CancelToken) -> Result<Vec<f32>> {
-        let replay = Replay::of(trace, &self.bundle)?;
+        let replay = TraceInputs::of(trace, &self.bundle)?;
         let rgb = replay.rgb.as_ref().filter(|_| !trace.meta().spans.is_empty());
         let rgb = rgb.ok_or_else(|| ModelError::Request {
             what: "this trace".into(),

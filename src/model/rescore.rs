@@ -14,10 +14,10 @@ use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::generate::interventions;
 use super::manifest::ElementType;
-use super::replay::{Replay, normalised};
 use super::request::Interventions;
 use super::sampling::{argmax, log_probability};
 use super::session::{Call, KvCache, Provider};
+use super::trace_inputs::{TraceInputs, normalised};
 use crate::job::CancelToken;
 use crate::trace::Trace;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl Rescored {
 /// in between.
 #[derive(Debug)]
 pub struct Rescorer {
-    replay: Replay,
+    replay: TraceInputs,
     batch: usize,
     plain: bool,
     /// [features, D] of the trace's own picture.
@@ -104,9 +104,9 @@ impl Rescorer {
     /// Prepares to score the answer of `trace`; nothing runs yet.
     ///
     /// # Errors
-    /// A trace of another model, or a damaged one, see [`Replay::of`].
+    /// A trace of another model, or a damaged one, see [`TraceInputs::of`].
     pub fn new(engine: &Engine, trace: &Trace) -> Result<Self> {
-        let replay = Replay::of(trace, engine.bundle())?;
+        let replay = TraceInputs::of(trace, engine.bundle())?;
         let batch =
             (BATCH_BYTES / bytes_per_member(engine, replay.fed_ids().len())).clamp(1, BATCH);
         Ok(Self { replay, batch, plain: false, features: None, base: None, shared: None })

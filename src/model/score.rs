@@ -3,9 +3,9 @@
 //! All curves of a request share their ends (nothing blanked, everything blanked), and a curve's
 //! points arrive one by one, so that a window can draw it while it grows.
 
-use super::blank::{BlankFill, Blanker};
 use super::engine::Engine;
 use super::error::{ModelError, Result};
+use super::occluder::{BlankFill, Occluder};
 use super::rescore::{Rescored, Rescorer, Variant};
 use crate::analysis::score::{area, counts, importance_order, probability};
 use crate::job::CancelToken;
@@ -93,10 +93,10 @@ impl Engine {
         each: &mut dyn FnMut(&Curves),
     ) -> Result<Curves> {
         let (seen, span) = check(trace, request)?;
-        let blankers: Vec<(BlankFill, Blanker)> = request
+        let blankers: Vec<(BlankFill, Occluder)> = request
             .fills
             .iter()
-            .map(|&fill| Ok((fill, Blanker::new(&seen, fill)?)))
+            .map(|&fill| Ok((fill, Occluder::new(&seen, fill)?)))
             .collect::<Result<_>>()?;
         let orders: Vec<Vec<usize>> = request.maps.iter().map(|(_, map)| ranks(map)).collect();
         let patches = trace.meta().patches();

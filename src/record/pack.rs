@@ -7,7 +7,7 @@
 use super::painter::OpenTraces;
 use crate::trace::{Trace, TraceError};
 use crate::view::timeline::{Walkthrough, WalkthroughError};
-use crate::view::{Extent, MapChoice, MapSource, ViewError, ViewKind, ViewState};
+use crate::view::{Bounds, MapChoice, MapSource, ViewError, ViewKind, ViewState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -241,7 +241,7 @@ fn rows_of(state: &ViewState, map: &MapChoice, trace: &Trace) -> Result<Vec<u32>
             Ok(Vec::new())
         }
         _ => {
-            let queries = Extent::of(trace).query_rows(&map.queries)?;
+            let queries = Bounds::of(trace).query_rows(&map.queries)?;
             Ok(queries.into_iter().map(|query| query.0).collect())
         }
     }

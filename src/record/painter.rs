@@ -2,12 +2,12 @@
 
 use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceError};
-use crate::view::figure::dress::{Band, Dress, FILM_UNITS, STAGE_UNITS, card};
+use crate::view::figure::annotations::{Annotations, Band, FILM_UNITS, STAGE_UNITS, card};
 use crate::view::figure::{Figure, PixelRect};
 use crate::view::timeline::{
     Moment, Said, Shot, Shown, Walkthrough, WalkthroughError, caption_runs,
 };
-use crate::view::{Extent, Theme, ViewState};
+use crate::view::{Bounds, Theme, ViewState};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,8 +84,8 @@ impl OpenTraces {
 
     fn check(&self, state: &ViewState) -> Result<(), String> {
         let scene = self.scene(state).ok_or("it names no trace")?;
-        let second = scene.second.map(Extent::of);
-        Extent::of(scene.trace).check(state, second.as_ref()).map_err(|error| error.to_string())
+        let second = scene.second.map(Bounds::of);
+        Bounds::of(scene.trace).check(state, second.as_ref()).map_err(|error| error.to_string())
     }
 }
 
@@ -213,7 +213,8 @@ impl Painter {
                 if layers[1].drawn.as_ref() == Some(from) {
                     layers.swap(0, 1);
                 }
-                let silent = Dress { reserved_px: self.band.height_px(), ..Dress::default() };
+                let silent =
+                    Annotations { reserved_px: self.band.height_px(), ..Annotations::default() };
                 for (layer, shot) in layers.iter_mut().zip([from, to]) {
                     if layer.drawn.as_ref() != Some(shot) {
                         layer.drawn = None;
@@ -233,9 +234,9 @@ impl Painter {
         Ok(Layer { target: Target::offscreen(self.renderer.gpu(), self.size)?, drawn: None })
     }
 
-    fn dress(&self, said: &Said) -> Dress {
+    fn dress(&self, said: &Said) -> Annotations {
         if self.captions == Captions::Beside {
-            return Dress::default();
+            return Annotations::default();
         }
         self.band.dress(&caption_runs(&said.caption), said.strength, self.theme.palette())
     }
@@ -244,7 +245,7 @@ impl Painter {
         &mut self,
         shot: &Shot,
         traces: &OpenTraces,
-        dress: &Dress,
+        dress: &Annotations,
         target: &Target,
     ) -> Result<(), GpuError> {
         match shot {

@@ -4,7 +4,7 @@ use super::svg::{Cells, Raster, svg};
 use super::{Provenance, StillError, png_bytes};
 use crate::gpu::{GpuError, MatrixCells, Scene};
 use crate::view::ViewKind;
-use crate::view::figure::{Ends, Figure, PixelRect, number};
+use crate::view::figure::{ColorLimits, Figure, PixelRect, number};
 use image::RgbaImage;
 
 /// Cells that are still drawn as vectors; more are embedded as pixels.
@@ -18,7 +18,7 @@ pub struct DrawnFrame {
     /// Its layout.
     pub figure: Figure,
     /// What its colours stand for.
-    pub ends: Ends,
+    pub ends: ColorLimits,
 }
 
 /// The SVG document of a figure of `size`. `draw` is called only where pixels are needed.
@@ -29,7 +29,7 @@ pub fn figure_svg<E: From<GpuError> + From<StillError>>(
     scene: &Scene<'_>,
     size: [u32; 2],
     draw: impl FnOnce() -> Result<DrawnFrame, E>,
-    provenance: impl FnOnce(Ends) -> Result<Provenance, E>,
+    provenance: impl FnOnce(ColorLimits) -> Result<Provenance, E>,
 ) -> Result<String, E> {
     let palette = scene.state.theme.palette();
     let map = scene.colormap();

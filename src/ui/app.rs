@@ -7,17 +7,17 @@
 use super::chat::Chat;
 use super::document::{Document, DocumentId};
 use super::exports::Exports;
-use super::feed::Wake;
 use super::layout::{Layout, Pane};
+use super::model_feed::Wake;
 use super::palette::Palette;
-use super::probe::Probe;
-use super::readings::Readings;
 use super::samples::Sample;
-use super::shortcuts::{self, Act, Focus};
+use super::shortcuts::{self, Focus, UiCommand};
 use super::stage::Stage;
 use super::tasks::{self, Tasks};
 use super::transport::Transport;
-use super::{acts, panels, theme};
+use super::value_cache::ValueCache;
+use super::what_if::WhatIf;
+use super::{commands, panels, theme};
 use crate::model::{Picture, Turn};
 use crate::settings::Settings;
 use crate::trace::PatchRef;
@@ -37,7 +37,7 @@ pub enum Intent {
     /// A gesture ended: the next change is an undo step of its own.
     Settle,
     /// An action without arguments.
-    Act(Act),
+    Ui(UiCommand),
     /// Opens a picture, a trace or a model folder.
     Open(PathBuf),
     /// Opens the encoded bytes of a picture.
@@ -63,9 +63,9 @@ pub enum Intent {
     /// Stops a task.
     CancelTask(u64),
     /// Edits, compares, changes the model.
-    Probe(super::probe::Wish),
+    Probe(super::what_if::WhatIfCommand),
     /// Changes the walkthrough that is being made.
-    Walkthrough(super::walkthrough::Wish),
+    Walkthrough(super::walkthrough::WalkthroughCommand),
     /// Records a film.
     Film(Box<super::film::FilmOptions>),
     /// Answers whether the walkthrough is to be saved.
@@ -87,7 +87,7 @@ pub enum Intent {
 pub enum HostRequest {
     /// Full screen, or back.
     ToggleFullScreen,
-    /// Ends the program.
+    /// ColorLimits the program.
     Quit,
     /// Reads a picture from the clipboard.
     PastePicture,
@@ -152,14 +152,14 @@ pub struct App {
     pub current: Option<DocumentId>,
     pub chat: Chat,
     pub stage: Stage,
-    pub readings: Readings,
+    pub readings: ValueCache,
     pub transport: Transport,
     pub palette: Palette,
     pub exports: Exports,
     /// Long work that is no question.
     pub tasks: Tasks,
     /// What if.
-    pub probe: Probe,
+    pub what_if: Probe,
     /// How maps did when the model was asked again.
     pub scores: Option<panels::score::Scores>,
     pub layout: Option<Layout>,
@@ -180,13 +180,13 @@ pub struct App {
     pub preview: Option<Command>,
     /// What is seen: the view with the preview.
     pub shown: ViewState,
-    /// Where the ranking is: the head that [`Act::NextBestHead`] goes on from.
+    /// Where the ranking is: the head that [`UiCommand::NextBestHead`] goes on from.
     pub rank: usize,
     /// Whether the ranking is over all open traces of the model.
     pub rank_over_all: bool,
     pub host: Vec<HostRequest>,
     /// What is done is being noted.
-    pub take: Option<super::take::Take>,
+    pub take: Option<super::view_recorder::ViewRecorder>,
     /// The walkthrough that is being made.
     pub editor: Option<super::walkthrough::Editor>,
     /// How a film is to be recorded, while that is asked.
@@ -202,7 +202,7 @@ pub struct App {
     /// What the window is to present next.
     pub presents: Option<Box<super::present::PresentOptions>>,
     pub counters: Counters,
-    pub(super) fade: Option<super::fade::Fade>,
+    pub(super) fade: Option<super::transition::Transition>,
     next_notice: u64,
     drawing_samples: bool,
     /// Whether a text was being typed in when the last pass ended.
@@ -231,11 +231,11 @@ impl App {
             current: None,
             exports: Exports::new(Arc::clone(&wake)),
             tasks: Tasks::new(wake),
-            probe: Probe::default(),
+            what_if: Probe::default(),
             scores: None,
             chat,
             stage,
-            readings: Readings::default(),
+            readings: ValueCache::default(),
             transport: Transport::default(),
             palette: Palette::default(),
             layout: Some(layout),
@@ -292,8 +292,8 @@ impl App {
     }
 
     /// Sends an action.
-    pub fn act(&mut self, act: Act) {
-        self.out.push(Intent::Act(act));
+    pub fn act(&mut self, act: UiCommand) {
+        self.out.push(Intent::Ui(act));
     }
 
     /// Tells the user something.
@@ -330,15 +330,15 @@ impl App {
         self.had_text_focus = ctx.text_edit_focused();
         if !ctx.will_discard() {
             self.finish(&ctx);
-            acts::show::note(self);
+            commands::show::note(self);
         }
     }
 
     /// What happened since the last frame: the model, the keys, the film.
     fn begin(&mut self, ctx: &egui::Context) {
         self.apply_theme(ctx);
-        acts::ask::read_news(self);
-        acts::files::read_exports(self, ctx);
+        commands::ask::read_news(self);
+        commands::files::read_exports(self, ctx);
         tasks::read_news(self);
         let focus = match (ctx.text_edit_focused(), ctx.egui_wants_keyboard_input()) {
             (true, _) => Focus::Text,
@@ -349,8 +349,8 @@ impl App {
         // The palette reads its own keys, a menu that is open closes by itself.
         if !self.palette.is_open() && !egui::Popup::is_any_open(ctx) {
             let meant = pressed.into_iter().filter(|act| self.is_meant(*act, focus));
-            let meant: Vec<Act> = meant.collect();
-            self.out.extend(meant.into_iter().map(Intent::Act));
+            let meant: Vec<UiCommand> = meant.collect();
+            self.out.extend(meant.into_iter().map(Intent::Ui));
         }
         let released = ctx.input(|input| {
             input.pointer.any_released()
@@ -360,10 +360,10 @@ impl App {
                     .any(|event| matches!(event, egui::Event::Key { pressed: false, .. }))
         });
         if !self.is_asked() {
-            acts::files::read_drops(self, ctx);
-            acts::files::read_pastes(self, ctx);
+            commands::files::read_drops(self, ctx);
+            commands::files::read_pastes(self, ctx);
         }
-        acts::view::tick(self, ctx);
+        commands::view::tick(self, ctx);
         if let Some(editor) = &mut self.editor {
             editor.tick(self.clock);
             if editor.is_playing() {
@@ -388,13 +388,13 @@ impl App {
     }
 
     /// Whether a key is for the window: not behind a question, and not where Escape only leaves a text.
-    fn is_meant(&self, act: Act, focus: Focus) -> bool {
+    fn is_meant(&self, act: UiCommand, focus: Focus) -> bool {
         if self.is_asked() || self.help_open {
-            return act == Act::Stop || (act == Act::Help && !self.is_asked());
+            return act == UiCommand::Stop || (act == UiCommand::Help && !self.is_asked());
         }
         // egui has taken the focus away by now.
         let leaves_text = focus == Focus::Text || self.had_text_focus;
-        act != Act::Stop || !leaves_text || self.chat.asking.is_some()
+        act != UiCommand::Stop || !leaves_text || self.chat.asking.is_some()
     }
 
     fn apply_theme(&mut self, ctx: &egui::Context) {
@@ -416,7 +416,7 @@ impl App {
     fn apply_all(&mut self, ctx: &egui::Context) {
         while !self.out.is_empty() {
             for intent in std::mem::take(&mut self.out) {
-                acts::apply(self, ctx, intent);
+                commands::apply(self, ctx, intent);
             }
         }
     }
@@ -458,7 +458,7 @@ impl App {
         }
         let trace = self.doc().map(|doc| Arc::clone(&doc.trace));
         let scale = ctx.pixels_per_point();
-        let second = self.probe.draw_second(self.current, &mut state, &self.stage, scale);
+        let second = self.what_if.draw_second(self.current, &mut state, &self.stage, scale);
         let drawn = self.stage.draw(&state, trace.as_ref(), second.trace.as_ref(), scale);
         if second.pending {
             ctx.request_repaint();

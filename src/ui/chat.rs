@@ -1,7 +1,7 @@
 //! Questions and answers: what was asked, what is being answered, with which model.
 
 use super::document::DocumentId;
-use super::feed::{Feed, Wake};
+use super::model_feed::{Feed, Wake};
 use crate::model::{AskOptions, AskRequest, Bundle, ModelError, Picture, Progress, Stage, Turn};
 use crate::trace::Trace;
 use std::path::{Path, PathBuf};

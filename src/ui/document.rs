@@ -5,7 +5,7 @@
 
 use crate::settings::Bookmark;
 use crate::trace::{Trace, TraceId, TraceMeta};
-use crate::view::{AxisSet, Command, Extent, History, Queries, ViewKind, ViewState, telling_token};
+use crate::view::{AxisSet, Bounds, Command, History, Queries, ViewKind, ViewState, salient_token};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ pub struct Document {
     /// The trace.
     pub trace: Arc<Trace>,
     /// Its bounds.
-    pub extent: Arc<Extent>,
+    pub extent: Arc<Bounds>,
     /// The view and what came before it; shared, so that a document is cheap to clone.
     pub history: Arc<History>,
     /// Where it was read from or saved to.
@@ -52,7 +52,7 @@ pub struct Document {
 impl Document {
     /// A finished trace under its first view.
     pub fn new(trace: Arc<Trace>, look: &ViewState) -> Self {
-        let extent = Arc::new(Extent::of(&trace));
+        let extent = Arc::new(Bounds::of(&trace));
         let state = first_view(&trace, &extent, look);
         Self {
             id: DocumentId::fresh(),
@@ -90,7 +90,7 @@ impl Document {
 
     /// Puts a longer trace of the same answer in place; the view stays, or goes along.
     pub fn replace(&mut self, trace: Arc<Trace>, live: bool) {
-        self.extent = Arc::new(Extent::of(&trace));
+        self.extent = Arc::new(Bounds::of(&trace));
         self.path = trace.path().map(std::path::Path::to_owned);
         self.trace = trace;
         self.live = live;
@@ -99,7 +99,7 @@ impl Document {
             let answer = if live {
                 self.extent.answers.saturating_sub(1)
             } else {
-                telling_token(&self.trace)
+                salient_token(&self.trace)
             };
             let mut state = self.state().clone();
             state.map.queries = Queries::answer(answer);
@@ -148,7 +148,7 @@ impl Document {
 
 /// The first view of a trace: mean of all layers and heads for its most telling answer token, in
 /// the look that is in use.
-fn first_view(trace: &Trace, extent: &Extent, look: &ViewState) -> ViewState {
+fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
     let mut state = look.clone();
     state.trace = None;
     state.second = None;
@@ -158,7 +158,7 @@ fn first_view(trace: &Trace, extent: &Extent, look: &ViewState) -> ViewState {
     state.caption.text = None;
     state.picture.index = 0;
     state.map.source = crate::view::MapSource::Attention;
-    state.map.queries = Queries::answer(telling_token(trace));
+    state.map.queries = Queries::answer(salient_token(trace));
     let fits = |set: &AxisSet, len: u32| {
         set.named().is_none_or(|named| named.iter().all(|&index| index < len))
     };

@@ -3,8 +3,8 @@
 
 use super::dialogs::{Dialog, Want};
 use super::document::DocumentId;
-use super::feed::Wake;
 use super::figures::{self, FigureJob};
+use super::model_feed::Wake;
 use super::samples;
 use super::tasks::{Outcome, error_text};
 use crate::model::Picture;

@@ -3,12 +3,12 @@
 //! A figure has a renderer of its own: the window's goes on meanwhile, and what is saved is what
 //! `vlmscope render` draws.
 
-use super::readings::{Readings, fold};
+use super::value_cache::{ValueCache, fold};
 use crate::analysis::gather::{Members, query_key};
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
-use crate::view::figure::{Ends, caption, text_of};
+use crate::view::figure::{ColorLimits, caption, text_of};
 use crate::view::{ViewKind, ViewState};
 use anyhow::Context as _;
 use image::RgbaImage;
@@ -46,7 +46,7 @@ pub fn draw(job: &FigureJob) -> anyhow::Result<RgbaImage> {
     Ok(render(job)?.pixels)
 }
 
-fn provenance(job: &FigureJob, ends: Ends) -> anyhow::Result<Provenance> {
+fn provenance(job: &FigureJob, ends: ColorLimits) -> anyhow::Result<Provenance> {
     let line = caption(&job.state, job.trace.meta(), None, ends);
     let state = job.state.to_toml()?;
     Ok(Provenance { command: command_line(job)?, state, caption: text_of(&line) })
@@ -92,11 +92,12 @@ fn document(state: &ViewState, trace: &Arc<Trace>) -> super::document::Document 
 }
 
 fn patches(text: &mut String, state: &ViewState, trace: &Arc<Trace>) -> anyhow::Result<()> {
-    let values = Readings::default().map(&document(state, trace), state);
+    let values = ValueCache::default().map(&document(state, trace), state);
     anyhow::ensure!(!values.is_empty(), "this view has no patches to write");
     text.push_str("span,row,column,value\n");
     for (index, value) in values.iter().enumerate() {
-        let patch = super::readings::patch_at(trace, index).context("a patch outside its span")?;
+        let patch =
+            super::value_cache::patch_at(trace, index).context("a patch outside its span")?;
         writeln!(text, "{},{},{},{value}", patch.span, patch.row, patch.column)?;
     }
     Ok(())
@@ -104,7 +105,7 @@ fn patches(text: &mut String, state: &ViewState, trace: &Arc<Trace>) -> anyhow::
 
 fn matrix(text: &mut String, state: &ViewState, trace: &Arc<Trace>) -> anyhow::Result<()> {
     let doc = document(state, trace);
-    let matrix = Readings::default().matrix(&doc, state);
+    let matrix = ValueCache::default().matrix(&doc, state);
     writeln!(text, "layer,head,{}", state.quantity.name())?;
     for (index, value) in matrix.values.iter().enumerate() {
         writeln!(text, "{},{},{value}", index / matrix.heads, index % matrix.heads)?;

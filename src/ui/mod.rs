@@ -12,37 +12,37 @@
 //!   reports progress, is cancelled by Escape, and hands back a change of the [`App`];
 //! - a longer trace of the same answer (a map was added): [`document::Document::replace`].
 
-mod acts;
 pub mod app;
-pub mod canvas;
 pub mod chat;
+mod commands;
 pub mod dialogs;
 pub mod document;
 pub mod exports;
-mod fade;
-pub mod feed;
 pub mod figures;
 pub mod film;
-pub mod host;
+pub mod headless;
 pub mod layout;
+pub mod model_feed;
 pub mod palette;
 mod panels;
 pub mod present;
-pub mod probe;
-pub mod readings;
-pub mod replay;
+pub mod preview_texture;
 mod samples;
 pub mod shortcuts;
 pub mod stage;
 mod start;
-pub mod take;
 pub mod tasks;
 pub mod theme;
+mod transition;
 pub mod transport;
+pub mod value_cache;
+pub mod view_recorder;
 pub mod walkthrough;
+pub mod what_if;
 mod widgets;
 mod window;
+pub mod window_bench;
 
 pub use app::{App, Start};
-pub use host::{Host, HostOptions};
+pub use headless::{Headless, HeadlessOptions};
 pub use window::run;

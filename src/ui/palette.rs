@@ -81,7 +81,7 @@ fn items() -> impl Iterator<Item = Item> {
     let acts = ENTRIES.iter().map(|entry| Item {
         name: entry.name.to_owned(),
         keys: entry.act.keys_text(),
-        intent: Intent::Act(entry.act),
+        intent: Intent::Ui(entry.act),
     });
     let panels = Pane::ALL.iter().filter(|&&pane| pane != Pane::Stage).map(|&pane| Item {
         name: format!("Panel: {}", pane.title()),
@@ -216,17 +216,17 @@ fn row(ui: &mut Ui, item: &Item, on: bool, moved: bool) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
-    use crate::ui::shortcuts::Act;
+    use crate::ui::shortcuts::UiCommand;
 
     #[test]
     fn the_best_fit_comes_first() {
         let first = |query: &str| match matches(query)[0].intent {
-            Intent::Act(act) => Some(act),
+            Intent::Ui(act) => Some(act),
             _ => None,
         };
-        assert_eq!(first("wall"), Some(Act::ShowWall));
-        assert_eq!(first("svg"), Some(Act::SaveSvg));
-        assert_eq!(first("lvlm"), Some(Act::LvlmInterpretLook));
+        assert_eq!(first("wall"), Some(UiCommand::ShowWall));
+        assert_eq!(first("svg"), Some(UiCommand::SaveSvg));
+        assert_eq!(first("lvlm"), Some(UiCommand::LvlmInterpretLook));
         assert!(matches("").len() > ENTRIES.len(), "panels are there too");
         assert!(matches!(matches("panel: look")[0].intent, Intent::ShowPanel(Pane::Look)));
         assert!(matches("zzzz").is_empty());

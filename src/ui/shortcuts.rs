@@ -1,13 +1,13 @@
 //! Every action of the window in one table: its name, its keys, its place in the palette.
 //!
-//! Buttons, keys and palette all send an [`Act`]; nothing else can be done. What a key means is
+//! Buttons, keys and palette all send an [`UiCommand`]; nothing else can be done. What a key means is
 //! therefore written once, and the help screen cannot go stale.
 
 use egui::{Event, Key, KeyboardShortcut, Modifiers};
 
 /// Something a user can do without further arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Act {
+pub enum UiCommand {
     ShowStage,
     ShowHeads,
     ShowWall,
@@ -162,7 +162,7 @@ impl Section {
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// What is done.
-    pub act: Act,
+    pub act: UiCommand,
     /// Its name in the palette, in sentence case.
     pub name: &'static str,
     /// Where it stands.
@@ -183,7 +183,7 @@ const fn key(modifiers: Modifiers, key: Key) -> KeyboardShortcut {
 macro_rules! entries {
     ($($section:ident { $($act:ident $name:literal $([$mods:ident $key:ident])*),+ $(,)? })+) => {
         &[$($(Entry {
-            act: Act::$act,
+            act: UiCommand::$act,
             name: $name,
             section: Section::$section,
             keys: &[$(key($mods, Key::$key)),*],
@@ -318,7 +318,7 @@ pub const ENTRIES: &[Entry] = entries! {
     }
 };
 
-impl Act {
+impl UiCommand {
     /// Its row of the table.
     pub fn entry(self) -> Option<&'static Entry> {
         ENTRIES.iter().find(|entry| entry.act == self)
@@ -410,7 +410,7 @@ pub enum Focus {
 }
 
 /// The actions that the keys of this frame mean, in the order of the presses.
-pub fn pressed(events: &[Event], focus: Focus) -> Vec<Act> {
+pub fn pressed(events: &[Event], focus: Focus) -> Vec<UiCommand> {
     let act = |event: &Event| match event {
         Event::Key { key, pressed: true, modifiers, .. } => act_of(*key, *modifiers, focus),
         _ => None,
@@ -418,7 +418,7 @@ pub fn pressed(events: &[Event], focus: Focus) -> Vec<Act> {
     events.iter().filter_map(act).collect()
 }
 
-fn act_of(key: Key, modifiers: Modifiers, focus: Focus) -> Option<Act> {
+fn act_of(key: Key, modifiers: Modifiers, focus: Focus) -> Option<UiCommand> {
     // How a sign is typed (with shift or without) depends on the keyboard's layout.
     let is_sign = matches!(
         key,
@@ -482,14 +482,14 @@ mod tests {
     fn typing_keeps_plain_keys_for_the_text() {
         let plain = Modifiers::NONE;
         let (none, widget, text) = (Focus::None, Focus::Widget, Focus::Text);
-        assert_eq!(act_of(Key::W, plain, none), Some(Act::ShowWall));
-        assert_eq!(act_of(Key::W, plain, widget), Some(Act::ShowWall));
+        assert_eq!(act_of(Key::W, plain, none), Some(UiCommand::ShowWall));
+        assert_eq!(act_of(Key::W, plain, widget), Some(UiCommand::ShowWall));
         assert_eq!(act_of(Key::W, plain, text), None);
         assert_eq!(act_of(Key::Space, plain, widget), None, "it presses the button");
         assert_eq!(act_of(Key::Z, Modifiers::COMMAND, text), None);
-        assert_eq!(act_of(Key::P, Modifiers::COMMAND, text), Some(Act::Palette));
-        assert_eq!(act_of(Key::Escape, plain, text), Some(Act::Stop));
-        assert_eq!(act_of(Key::Questionmark, Modifiers::SHIFT, none), Some(Act::Help));
-        assert_eq!(act_of(Key::M, Modifiers::SHIFT, none), Some(Act::Max));
+        assert_eq!(act_of(Key::P, Modifiers::COMMAND, text), Some(UiCommand::Palette));
+        assert_eq!(act_of(Key::Escape, plain, text), Some(UiCommand::Stop));
+        assert_eq!(act_of(Key::Questionmark, Modifiers::SHIFT, none), Some(UiCommand::Help));
+        assert_eq!(act_of(Key::M, Modifiers::SHIFT, none), Some(UiCommand::Max));
     }
 }

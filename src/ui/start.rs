@@ -6,7 +6,7 @@
 
 use super::app::{Intent, Start};
 use super::chat::Chat;
-use super::feed::Wake;
+use super::model_feed::Wake;
 use super::samples;
 use crate::model::{AskOptions, Picture, builtin};
 use crate::settings::Settings;

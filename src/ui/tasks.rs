@@ -5,7 +5,7 @@
 //! of work needs no new message, and whatever it is, it has a line with its progress and a cancel.
 
 use super::app::App;
-use super::feed::Wake;
+use super::model_feed::Wake;
 use crate::job::CancelToken;
 use crate::model::{Engine, ModelError};
 use crossbeam_channel::{Receiver, Sender, unbounded};

@@ -4,9 +4,9 @@
 //! window costs nothing and a held key leaves no backlog: all events that wait become one frame.
 
 use super::app::{App, HostRequest};
-use super::host::{Host, HostOptions, new_context, prepare};
-use super::present::{PresentOptions, Presentation, View};
-use super::shortcuts::Act;
+use super::headless::{Headless, HeadlessOptions, new_context, prepare};
+use super::present::{PresentOptions, PresentationWindows, View};
+use super::shortcuts::UiCommand;
 use crate::gpu::{Gpu, GpuOptions};
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;
@@ -45,7 +45,7 @@ impl From<accesskit_winit::Event> for Wakeup {
 ///
 /// # Errors
 /// If there is no display, no adapter, or the surface cannot be used.
-pub fn run(options: HostOptions, gpu: GpuOptions, timings: bool) -> anyhow::Result<()> {
+pub fn run(options: HeadlessOptions, gpu: GpuOptions, timings: bool) -> anyhow::Result<()> {
     let timings = timings.then(Timings::default);
     let event_loop = EventLoop::<Wakeup>::with_user_event().build().context(
         "no window can be opened: is there a display (DISPLAY or WAYLAND_DISPLAY)? Without one, use `vlmscope ask` and `vlmscope render`",
@@ -68,9 +68,9 @@ pub fn run(options: HostOptions, gpu: GpuOptions, timings: bool) -> anyhow::Resu
 struct Program {
     proxy: EventLoopProxy<Wakeup>,
     gpu: GpuOptions,
-    options: Option<HostOptions>,
+    options: Option<HeadlessOptions>,
     open: Option<Open>,
-    presentation: Option<Presentation>,
+    presentation: Option<PresentationWindows>,
     /// When the next frame is wanted.
     next: Option<Instant>,
     failure: Option<anyhow::Error>,
@@ -113,7 +113,7 @@ struct Open {
     window: Arc<Window>,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
-    host: Host,
+    host: Headless,
     input: egui_winit::State,
     shown: bool,
 }
@@ -141,7 +141,7 @@ impl Program {
         surface.configure(&gpu.device, &config);
         let limit = gpu.limits().max_texture_dimension_2d as usize;
         let format = config.format;
-        let host = Host::with(ctx, prepared, gpu, format, options)?;
+        let host = Headless::with(ctx, prepared, gpu, format, options)?;
         let input = self.connect(&host, event_loop, &window, limit);
         self.open = Some(Open { window, surface, config, host, input, shown: false });
         self.next = Some(Instant::now());
@@ -151,7 +151,7 @@ impl Program {
     /// egui's input for this window, and the ways by which it asks for frames.
     fn connect(
         &self,
-        host: &Host,
+        host: &Headless,
         event_loop: &ActiveEventLoop,
         window: &Window,
         max_texture_side: usize,
@@ -192,7 +192,7 @@ impl Program {
             let _ = proxy.send_event(Wakeup::Stage(view, at));
         });
         let options = PresentOptions { gpu: self.gpu.clone(), ..options };
-        match Presentation::open(event_loop, options, wake) {
+        match PresentationWindows::open(event_loop, options, wake) {
             Ok(presentation) => self.presentation = Some(presentation),
             Err(error) => {
                 if let Some(open) = &mut self.open {
@@ -369,7 +369,7 @@ impl ApplicationHandler<Wakeup> for Program {
             WindowEvent::RedrawRequested => self.draw(event_loop),
             // What is not saved is asked about.
             WindowEvent::CloseRequested => {
-                open.host.app.act(Act::Quit);
+                open.host.app.act(UiCommand::Quit);
                 self.wants_frame(Instant::now());
             }
             _ if answer.repaint => self.wants_frame(Instant::now()),
@@ -400,7 +400,7 @@ impl ApplicationHandler<Wakeup> for Program {
             open.window.focus_window();
             open.host.ctx.request_repaint();
         }
-        let stage = self.presentation.as_mut().and_then(Presentation::about_to_wait);
+        let stage = self.presentation.as_mut().and_then(PresentationWindows::about_to_wait);
         let flow = match (self.next, &self.open) {
             (Some(at), Some(open)) if at <= Instant::now() => {
                 open.window.request_redraw();

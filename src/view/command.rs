@@ -1,7 +1,7 @@
 //! Everything that can be done to a view: one enum for buttons, keys, palette, walkthrough and undo.
 
 use super::{
-    AxisSet, Blend, Camera, ColorMap, Extent, HeadOrder, ImageForm, Interpolation, MapSource, Mix,
+    AxisSet, Blend, Bounds, Camera, ColorMap, HeadOrder, ImageForm, Interpolation, MapSource, Mix,
     Normalise, PatchGrid, Quantity, Queries, QueryKind, Second, SourceKind, Theme, ViewError,
     ViewKind, ViewState,
 };
@@ -122,8 +122,8 @@ impl Command {
     /// The state after the command; `state` is untouched where it does not fit the trace.
     ///
     /// # Errors
-    /// If the result cannot be shown with this trace; see [`Extent::check`].
-    pub fn apply(&self, state: &ViewState, extent: &Extent) -> Result<ViewState, ViewError> {
+    /// If the result cannot be shown with this trace; see [`Bounds::check`].
+    pub fn apply(&self, state: &ViewState, extent: &Bounds) -> Result<ViewState, ViewError> {
         let mut next = state.clone();
         self.change(&mut next, extent);
         // Another trace has other bounds: whoever opens it checks the state against them, as
@@ -136,7 +136,7 @@ impl Command {
         Ok(next)
     }
 
-    fn change(&self, next: &mut ViewState, extent: &Extent) {
+    fn change(&self, next: &mut ViewState, extent: &Bounds) {
         match self {
             Self::SetTrace(trace) => next.trace.clone_from(trace),
             Self::SetView(view) => {
@@ -227,7 +227,7 @@ impl Command {
     }
 }
 
-fn has_pages(source: &MapSource, extent: &Extent) -> bool {
+fn has_pages(source: &MapSource, extent: &Bounds) -> bool {
     // An unknown map is named by the check that follows.
     extent.source_kind(source) != Some(SourceKind::Numbers)
 }
@@ -256,7 +256,7 @@ fn step(set: &AxisSet, by: i32, len: u32) -> AxisSet {
     AxisSet::single(at)
 }
 
-fn step_query(queries: &mut Queries, by: i32, extent: &Extent) {
+fn step_query(queries: &mut Queries, by: i32, extent: &Bounds) {
     if queries.kind == QueryKind::Answer {
         queries.set = step(&queries.set, by, extent.answers);
         return;

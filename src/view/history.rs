@@ -3,7 +3,7 @@
 //! An undo point is where something came to rest: changes of one kind between two [`Undo::settle`]
 //! calls (a drag, a held key, a word that is typed) are one step.
 
-use super::{Command, Extent, ViewError, ViewState};
+use super::{Bounds, Command, ViewError, ViewState};
 
 /// How many steps are kept; a state is a few hundred bytes.
 const MAX_STEPS: usize = 500;
@@ -118,7 +118,7 @@ impl History {
     ///
     /// # Errors
     /// If the command does not fit the trace; the state is then unchanged.
-    pub fn apply(&mut self, command: &Command, extent: &Extent) -> Result<bool, ViewError> {
+    pub fn apply(&mut self, command: &Command, extent: &Bounds) -> Result<bool, ViewError> {
         let next = command.apply(self.state(), extent)?;
         if next == *self.state() {
             return Ok(false);

@@ -5,26 +5,26 @@
 //! nothing else. The window, `render --state`, the recorder and a bookmark therefore show the same
 //! picture from the same text, and undo is a list of states rather than of inverse commands.
 
+mod axis_set;
+mod bounds;
 mod command;
 mod error;
-mod extent;
 pub mod figure;
 mod history;
 mod interpolate;
-mod sets;
+mod salient_token;
 mod state;
-mod telling;
 pub mod timeline;
 
+pub use axis_set::{Aggregate, AxisSet, Queries, QueryKind};
+pub use bounds::{Bounds, Grid};
 pub use command::Command;
 pub use error::ViewError;
-pub use extent::{Extent, Grid};
 pub use history::{History, MergeKey, Undo};
 pub use interpolate::{Easing, Interpolated, interpolate};
-pub use sets::{Aggregate, AxisSet, Queries, QueryKind};
+pub use salient_token::salient_token;
 pub use state::{
     Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,
     Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second,
     SourceKind, Theme, ViewKind, ViewState,
 };
-pub use telling::telling_token;

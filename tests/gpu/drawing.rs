@@ -258,7 +258,7 @@ fn only_what_changed_runs_again() {
     let stats = after(&mut renderer, &mut state, &trace, |state| state.blend = Blend::Multiply);
     assert_eq!((stats.passes.as_slice(), stats.page_bytes), (&["composite"][..], 0));
 
-    let map_again = &["reduce", "normalise", "spread", "composite"][..];
+    let map_again = &["reduce", "normalise", "fill_atlas", "composite"][..];
     let stats =
         after(&mut renderer, &mut state, &trace, |state| state.map.layers = AxisSet::single(3));
     assert_eq!((stats.passes.as_slice(), stats.page_bytes, stats.map_bytes), (map_again, 0, 0));
@@ -268,7 +268,7 @@ fn only_what_changed_runs_again() {
     let stats = after(&mut renderer, &mut state, &trace, |state| {
         state.normalise.range = Range::Percentile { low: 1.0, high: 99.0 };
     });
-    assert_eq!(stats.passes, ["normalise", "spread", "composite"]);
+    assert_eq!(stats.passes, ["normalise", "fill_atlas", "composite"]);
     assert_eq!(stats.page_bytes, 0);
 
     let page = trace.shape().page_bytes() as u64;

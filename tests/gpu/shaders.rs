@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 use vlmscope::gpu::passes::{
-    NAMES, composite, difference, matrix, normalise, reduce, spread, token_matrix, wall,
+    NAMES, composite, difference, fill_atlas, matrix, normalise, reduce, token_matrix, wall,
 };
 use vlmscope::gpu::{Globals, shader};
 
@@ -84,8 +84,8 @@ fn structs_lie_the_same_way_on_both_sides() {
     );
     same_layout!(
         shader::SPREAD,
-        "Spread",
-        spread::Params {
+        "FillAtlas",
+        fill_atlas::Params {
             cells,
             first_cell,
             grid,

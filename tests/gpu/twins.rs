@@ -343,7 +343,7 @@ fn the_atlas_holds_the_twins_numbers_on_either_scale() {
                     between += usize::from(expected > 0.05 && expected < 0.95);
                 }
             }
-            // Ends alone would not tell one scale from the other.
+            // ColorLimits alone would not tell one scale from the other.
             assert!(between > maps.len() / 10, "{view} {range:?} {scale:?}: {between}");
         }
     }

@@ -3,7 +3,7 @@
 use crate::cli::print_json;
 use crate::gpu::Gpu;
 use crate::trace::Trace;
-use crate::ui::replay::{Percentiles, Replay, replay};
+use crate::ui::window_bench::{Percentiles, WindowBench, window_bench};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) fn run(
     Ok(())
 }
 
-fn rows(replay: &Replay) -> [(&'static str, Percentiles); 4] {
+fn rows(replay: &WindowBench) -> [(&'static str, Percentiles); 4] {
     [
         ("panels", replay.ui_ms),
         ("renderer (stage)", replay.stage_ms),
@@ -52,7 +52,7 @@ fn rows(replay: &Replay) -> [(&'static str, Percentiles); 4] {
     ]
 }
 
-fn report(gpu: &Gpu, model: &str, size: [u32; 2], replay: &Replay) -> Value {
+fn report(gpu: &Gpu, model: &str, size: [u32; 2], replay: &WindowBench) -> Value {
     let three = |p: Percentiles| json!({ "p50": p.p50, "p95": p.p95, "p99": p.p99 });
     json!({
         "adapter": gpu.info().name,

@@ -3,7 +3,7 @@
 use super::super::usage;
 use super::Job;
 use crate::trace::Trace;
-use crate::view::{AxisSet, Extent, Queries, QueryKind, SourceKind, ViewKind, ViewState};
+use crate::view::{AxisSet, Bounds, Queries, QueryKind, SourceKind, ViewKind, ViewState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 
@@ -67,7 +67,7 @@ fn check_pattern(pattern: &str, state: &ViewState, trace: &Trace) -> anyhow::Res
                 "the {view} view shows every {field} at once, so that each figure of `{{{field}}}` would be the same; leave it out of --out"
             )));
         }
-        let kind = Extent::of(trace).source_kind(&state.map.source);
+        let kind = Bounds::of(trace).source_kind(&state.map.source);
         if field != "token" && kind == Some(SourceKind::Numbers) {
             return Err(usage(format!(
                 "`{}` has no layers and heads, so that each figure of `{{{field}}}` would be the same; leave it out of --out",

@@ -4,7 +4,7 @@ use super::{Args, Job, Traces};
 use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
-use crate::view::figure::{Ends, caption, text_of};
+use crate::view::figure::{ColorLimits, caption, text_of};
 use anyhow::Context as _;
 use image::RgbaImage;
 use std::io::Write as _;
@@ -93,7 +93,7 @@ fn print_times(gpu: &Gpu, times: &[PassTime]) -> anyhow::Result<()> {
 }
 
 /// Where a figure came from.
-fn provenance(scene: &Scene<'_>, ends: Ends) -> anyhow::Result<Provenance> {
+fn provenance(scene: &Scene<'_>, ends: ColorLimits) -> anyhow::Result<Provenance> {
     let meta = scene.trace.meta();
     let line = caption(scene.state, meta, scene.second.map(Trace::meta), ends);
     Ok(Provenance {

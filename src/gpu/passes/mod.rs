@@ -5,13 +5,13 @@
 pub mod composite;
 pub mod cross_fade;
 pub mod difference;
+pub mod fill_atlas;
 pub mod matrix;
 pub(super) mod mip;
 pub mod normalise;
 pub mod picture;
 pub mod rects;
 pub mod reduce;
-pub mod spread;
 pub mod text;
 pub mod token_matrix;
 pub mod wall;
@@ -25,7 +25,7 @@ pub const NAMES: &[&str] = &[
     "reduce",
     "difference",
     "normalise",
-    "spread",
+    "fill_atlas",
     "picture",
     "composite",
     "wall",

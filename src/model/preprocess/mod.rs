@@ -10,9 +10,9 @@ mod resize;
 
 pub use decode::MAX_MEGAPIXELS;
 
-use super::blank::{BlankFill, Blanker};
 use super::error::{ModelError, Result};
 use super::manifest::{Manifest, Preprocess, Resample, Resize};
+use super::occluder::{BlankFill, Occluder};
 use super::request::Picture;
 use crate::trace::{Affine, ImageSpan, PictureView, PreprocessInfo, PreprocessMode, Rect};
 use decode::Decoded;
@@ -88,7 +88,7 @@ impl Preprocessed {
         let picture = PictureView { width, height, rgb: &self.rgb };
         let patches: Vec<[u32; 2]> = patches.iter().map(|(patch, _)| *patch).collect();
         let blanked =
-            Blanker::new(&picture, BlankFill::Mean)?.without(&self.span(0, 0, manifest), &patches);
+            Occluder::new(&picture, BlankFill::Mean)?.without(&self.span(0, 0, manifest), &patches);
         self.rgb = blanked.to_vec();
         self.pixel_values = pixel_values(&self.rgb, &manifest.preprocess);
         Ok(())

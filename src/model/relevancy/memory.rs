@@ -8,7 +8,7 @@
 use super::RelevancyRequest;
 use crate::model::bundle::Bundle;
 use crate::model::manifest::{ElementType, Manifest};
-use crate::model::replay::Replay;
+use crate::model::trace_inputs::TraceInputs;
 
 /// Bytes of an f32.
 const FLOAT: u64 = 4;
@@ -31,7 +31,7 @@ pub struct MemoryEstimate {
 
 impl MemoryEstimate {
     /// Of a request for a trace.
-    pub(super) fn of(bundle: &Bundle, replay: &Replay, request: &RelevancyRequest) -> Self {
+    pub(super) fn of(bundle: &Bundle, replay: &TraceInputs, request: &RelevancyRequest) -> Self {
         let manifest = bundle.manifest();
         let answers = replay.answer_ids().len() as u64;
         // The longest pass: all positions, where a token goes backward on its own.

@@ -17,8 +17,8 @@ pub use request::{RelevancyMethod, RelevancyRequest, RelevancyTimings};
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::event::{Progress, Stage};
-use super::replay::{Replay, normalised};
 use super::session::{BackwardGraph, Call, KvCache, LayerOutputs, Seed};
+use super::trace_inputs::{TraceInputs, normalised};
 use crate::analysis::RowStats;
 use crate::analysis::relevancy::{AbarRows, Mask, Start, normalise_row, propagate};
 use crate::job::CancelToken;
@@ -33,7 +33,7 @@ pub use crate::trace::GRADIENT_ATTENTION;
 
 /// Everything that stays the same while one trace is worked on.
 struct Run<'a> {
-    replay: Replay,
+    replay: TraceInputs,
     /// [1, 3, side, side]; empty without a picture.
     pixels: Vec<f32>,
     picture: Option<[u8; 32]>,
@@ -115,7 +115,7 @@ impl Engine {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Trace, RelevancyTimings)> {
         let start = Instant::now();
-        let replay = Replay::of(trace, &self.bundle)?;
+        let replay = TraceInputs::of(trace, &self.bundle)?;
         if trace.meta().provenance.model_changed {
             return Err(ModelError::Request {
                 what: "relevancy of this answer".into(),
@@ -158,13 +158,13 @@ impl Engine {
         trace: &Trace,
         request: &RelevancyRequest,
     ) -> Result<MemoryEstimate> {
-        let replay = Replay::of(trace, &self.bundle)?;
+        let replay = TraceInputs::of(trace, &self.bundle)?;
         Ok(MemoryEstimate::of(&self.bundle, &replay, request))
     }
 
     fn open_backward_graphs(
         &mut self,
-        replay: &Replay,
+        replay: &TraceInputs,
         request: &RelevancyRequest,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<()> {
@@ -191,7 +191,7 @@ impl Engine {
     fn start_run<'a>(
         &mut self,
         trace: &Trace,
-        replay: Replay,
+        replay: TraceInputs,
         request: &RelevancyRequest,
         answers: &[usize],
         cancel: &'a CancelToken,

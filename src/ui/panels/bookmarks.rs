@@ -1,20 +1,20 @@
 //! Kept views with a note. Their order is the order of a walkthrough.
 
 use crate::ui::app::{App, Intent};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::widgets::{Icon, icon_button, muted};
 use egui::Ui;
 
 /// Draws the list.
 pub fn show(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
-        if ui.button("Keep this view").on_hover_text(Act::Bookmark.hint()).clicked() {
-            app.act(Act::Bookmark);
+        if ui.button("Keep this view").on_hover_text(UiCommand::Bookmark.hint()).clicked() {
+            app.act(UiCommand::Bookmark);
         }
         let any = !app.settings.bookmarks.is_empty();
         let make = ui.add_enabled(any, egui::Button::new("Make a walkthrough"));
-        if make.on_hover_text(Act::WalkthroughOfBookmarks.name()).clicked() {
-            app.act(Act::WalkthroughOfBookmarks);
+        if make.on_hover_text(UiCommand::WalkthroughOfBookmarks.name()).clicked() {
+            app.act(UiCommand::WalkthroughOfBookmarks);
         }
     });
     if app.settings.bookmarks.is_empty() {

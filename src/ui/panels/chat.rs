@@ -4,7 +4,7 @@ use crate::trace::PreprocessMode;
 use crate::ui::app::{App, Intent};
 use crate::ui::chat::{answer_logprob, logprob_text};
 use crate::ui::document::{Document, DocumentId};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{
     Icon, hairline, heading, icon_button, ink, muted, primary_button, text_in,
@@ -58,7 +58,7 @@ fn file_name(path: &std::path::Path) -> String {
 
 fn models(app: &mut App, ui: &mut Ui) {
     if ui.button("Built-in").clicked() {
-        app.act(Act::BuiltInModel);
+        app.act(UiCommand::BuiltInModel);
         ui.close();
     }
     let recent: Vec<PathBuf> = app.settings.recent_bundles.clone();
@@ -71,7 +71,7 @@ fn models(app: &mut App, ui: &mut Ui) {
     }
     ui.separator();
     if ui.button("Open a model folder…").clicked() {
-        app.act(Act::OpenModel);
+        app.act(UiCommand::OpenModel);
         ui.close();
     }
 }
@@ -80,8 +80,8 @@ fn models(app: &mut App, ui: &mut Ui) {
 fn question(app: &mut App, ui: &mut Ui) {
     let picture = app.chat.picture.as_ref().map(|picture| picture.name.clone());
     heading(ui, picture.as_deref().unwrap_or("No picture yet"), |ui| {
-        if ui.small_button("Open…").on_hover_text(Act::OpenFile.hint()).clicked() {
-            app.act(Act::OpenFile);
+        if ui.small_button("Open…").on_hover_text(UiCommand::OpenFile.hint()).clicked() {
+            app.act(UiCommand::OpenFile);
         }
     });
     let hint = match picture {
@@ -111,8 +111,9 @@ fn question(app: &mut App, ui: &mut Ui) {
         );
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             if app.chat.asking.is_some() {
-                if primary_button(ui, "Stop", true).on_hover_text(Act::Stop.hint()).clicked() {
-                    app.act(Act::Stop);
+                if primary_button(ui, "Stop", true).on_hover_text(UiCommand::Stop.hint()).clicked()
+                {
+                    app.act(UiCommand::Stop);
                 }
             } else {
                 let ready = !app.chat.question.trim().is_empty() && app.chat.picture.is_some();
@@ -200,8 +201,8 @@ fn answer(app: &mut App, ui: &mut Ui) {
             } else {
                 "Another answer, with the next seed"
             };
-            if ui.small_button("Again").on_hover_text(hint).clicked() {
-                app.act(Act::Regenerate);
+            if ui.small_button("Rerun").on_hover_text(hint).clicked() {
+                app.act(UiCommand::Regenerate);
             }
         });
     });

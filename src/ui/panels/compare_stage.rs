@@ -4,8 +4,8 @@
 //! edited picture) is compared as well.
 
 use crate::ui::app::App;
-use crate::ui::probe::Compare;
 use crate::ui::theme;
+use crate::ui::what_if::Compare;
 use crate::ui::widgets::ink;
 use egui::{
     Align2, Color32, CursorIcon, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2, vec2,
@@ -28,8 +28,8 @@ pub struct Places {
 /// Places both stages in `rect` and paints them.
 pub fn paint(app: &mut App, ui: &Ui, rect: Rect) -> Places {
     let scale = ui.ctx().pixels_per_point();
-    let seen = app.probe.seen_together(app.current).is_some();
-    let how = if seen { app.probe.compare } else { Compare::Off };
+    let seen = app.what_if.seen_together(app.current).is_some();
+    let how = if seen { app.what_if.compare } else { Compare::Off };
     let (first, second) = match how {
         Compare::SideBySide => {
             let (left, right) = rect.split_left_right_at_x(rect.center().x);
@@ -40,7 +40,7 @@ pub fn paint(app: &mut App, ui: &Ui, rect: Rect) -> Places {
     app.stage.place(first, scale);
     let mut other = None;
     if matches!(how, Compare::SideBySide | Compare::Flicker | Compare::Swipe)
-        && let Some(stage) = &mut app.probe.second_stage
+        && let Some(stage) = &mut app.what_if.second_stage
     {
         stage.place(second.unwrap_or(rect), scale);
         other = stage.texture();
@@ -60,7 +60,7 @@ pub fn paint(app: &mut App, ui: &Ui, rect: Rect) -> Places {
             ui.request_repaint_after(FLICKER);
         }
         (Compare::Swipe, Some(other)) => {
-            let share = app.probe.swipe;
+            let share = app.what_if.swipe;
             let x = rect.left() + share * rect.width();
             draw(ui, own, rect.with_max_x(x), Rect::from_min_max(whole.min, pos2(share, 1.0)));
             draw(
@@ -99,11 +99,11 @@ fn label(ui: &Ui, place: Rect, text: &str, corner: Align2) {
 
 /// The line of a swipe, to be dragged. Above everything else on the stage.
 pub fn line(app: &mut App, ui: &Ui, rect: Rect) {
-    let both = app.probe.seen_together(app.current).is_some();
-    if !both || app.probe.compare != Compare::Swipe {
+    let both = app.what_if.seen_together(app.current).is_some();
+    if !both || app.what_if.compare != Compare::Swipe {
         return;
     }
-    let x = rect.left() + app.probe.swipe * rect.width();
+    let x = rect.left() + app.what_if.swipe * rect.width();
     let caught = Rect::from_x_y_ranges(x - CATCH..=x + CATCH, rect.y_range());
     let response = ui.interact(caught, ui.scope_id().with("swipe line"), Sense::drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Line of the swipe"));
@@ -111,7 +111,7 @@ pub fn line(app: &mut App, ui: &Ui, rect: Rect) {
         ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
     }
     if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
-        app.probe.swipe = ((at.x - rect.left()) / rect.width()).clamp(0.0, 1.0);
+        app.what_if.swipe = ((at.x - rect.left()) / rect.width()).clamp(0.0, 1.0);
     }
     let color = if response.dragged() { ink(ui).accent } else { Color32::WHITE };
     ui.painter().vline(x, rect.y_range(), Stroke::new(3.0, Color32::from_black_alpha(140)));

@@ -7,8 +7,8 @@ use crate::edit::{Area, LikeColour, Outline, Step};
 use crate::trace::{Affine, PatchRef, Rect as PictureRect};
 use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
-use crate::ui::probe::{Tool, Wish};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
+use crate::ui::what_if::{Tool, WhatIfCommand};
 use crate::ui::widgets::{hairline_below, ink, primary_button, segments};
 use crate::view::ImageForm;
 use egui::{
@@ -24,7 +24,7 @@ const TOLERANCE: f64 = 30.0;
 
 /// Draws the tools along the upper edge of `rect`, and returns what is left for the stage.
 pub fn bar(app: &mut App, ui: &mut Ui, rect: Rect) -> Rect {
-    let Some(tool) = app.probe.tool else { return rect };
+    let Some(tool) = app.what_if.tool else { return rect };
     let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
     let inner = bar.shrink2(vec2(12.0, 0.0));
     let builder = UiBuilder::new().max_rect(inner).layout(Layout::left_to_right(Align::Center));
@@ -33,32 +33,32 @@ pub fn bar(app: &mut App, ui: &mut Ui, rect: Rect) -> Rect {
     let ui_bar = &mut ui_bar;
     let choices = Tool::ALL.map(|(tool, name, hint)| (tool, name, hint.to_owned()));
     if let Some(tool) = segments(ui_bar, tool, &choices) {
-        app.send(Intent::Probe(Wish::Tool(Some(tool))));
+        app.send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
     }
     ui_bar.spacing_mut().item_spacing.x = 6.0;
     let (can_undo, can_redo, stale) =
-        app.probe.session.as_ref().map_or((false, false, false), |session| {
+        app.what_if.session.as_ref().map_or((false, false, false), |session| {
             let edits = &session.edits;
             (!edits.is_empty(), edits.can_redo(), session.stale)
         });
     ui_bar.with_layout(Layout::right_to_left(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
-        if ui.button("Done").on_hover_text(Act::EditPicture.hint()).clicked() {
-            app.send(Intent::Probe(Wish::Tool(None)));
+        if ui.button("Done").on_hover_text(UiCommand::EditPicture.hint()).clicked() {
+            app.send(Intent::WhatIf(WhatIfCommand::Tool(None)));
         }
-        if !app.probe.live {
+        if !app.what_if.live {
             let ask = primary_button(ui, "Ask again", stale);
-            if ask.on_hover_text(Act::AskEdited.hint()).clicked() {
-                app.send(Intent::Probe(Wish::AskAgain));
+            if ask.on_hover_text(UiCommand::AskEdited.hint()).clicked() {
+                app.send(Intent::WhatIf(WhatIfCommand::AskAgain));
             }
         }
         for (name, enabled, hint, wish) in [
-            ("Redo", can_redo, Act::Redo.hint(), Wish::RedoStep),
-            ("Undo", can_undo, Act::Undo.hint(), Wish::UndoStep),
+            ("Redo", can_redo, UiCommand::Redo.hint(), WhatIfCommand::RedoStep),
+            ("Undo", can_undo, UiCommand::Undo.hint(), WhatIfCommand::UndoStep),
         ] {
             let button = ui.add_enabled(enabled, egui::Button::new(name));
             if button.on_hover_text(hint).clicked() {
-                app.send(Intent::Probe(wish));
+                app.send(Intent::WhatIf(wish));
             }
         }
     });
@@ -91,7 +91,7 @@ impl Mapping {
             }
         };
         // What the edited picture was cut out of begins further up and to the left.
-        let session = app.probe.session.as_ref()?;
+        let session = app.what_if.session.as_ref()?;
         let crop = if session.edited == Some(doc.id) { session.asked_crop } else { [0, 0] };
         let shift = Affine::scale_offset([1.0, 1.0], crop.map(f64::from));
         Some(Self { content, original_from_unit: shift.after(&unit) })
@@ -118,7 +118,7 @@ impl Mapping {
 
 /// The edited picture in place of the one that was asked about, until the answer is there.
 pub fn preview(app: &mut App, ui: &Ui, visible: Rect, mapping: &Mapping) {
-    let Some(session) = app.probe.session.as_mut().filter(|session| session.stale) else { return };
+    let Some(session) = app.what_if.session.as_mut().filter(|session| session.stale) else { return };
     let [width, height] = session.edits.size().map(f64::from);
     let Some(texture) = session.preview(ui.ctx()) else { return };
     let corner = |at: Pos2| {
@@ -142,7 +142,7 @@ pub fn pointer(
     patch: Option<PatchRef>,
     doc: &Document,
 ) {
-    let Some(tool) = app.probe.tool else { return };
+    let Some(tool) = app.what_if.tool else { return };
     let Some(at) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
     let inside = visible.contains(at);
     if inside {
@@ -170,25 +170,25 @@ fn stroke(
     inside: bool,
     tool: Tool,
 ) {
-    let brush = app.probe.settings.brush;
+    let brush = app.what_if.settings.brush;
     let radius = brush.size as f32 * mapping.scale() / 2.0;
-    let [red, green, blue] = app.probe.settings.colour;
+    let [red, green, blue] = app.what_if.settings.colour;
     let paint = match tool {
         Tool::Brush => Color32::from_rgb(red, green, blue),
         _ => ink(ui).muted.gamma_multiply(0.6),
     };
-    if (primary_drag(response) || response.clicked()) && (inside || !app.probe.gesture.is_empty()) {
+    if (primary_drag(response) || response.clicked()) && (inside || !app.what_if.gesture.is_empty()) {
         let point = mapping.original(at);
         let far =
-            app.probe.gesture.last().is_none_or(|last| {
+            app.what_if.gesture.last().is_none_or(|last| {
                 (last[0] - point[0]).hypot(last[1] - point[1]) > brush.size * 0.05
             });
         if far {
-            app.probe.gesture.push(point);
+            app.what_if.gesture.push(point);
         }
     }
     // The stroke as it will be, before it is in the picture.
-    let line: Vec<Pos2> = app.probe.gesture.iter().map(|&point| mapping.screen(point)).collect();
+    let line: Vec<Pos2> = app.what_if.gesture.iter().map(|&point| mapping.screen(point)).collect();
     if let [first, ..] = line[..] {
         ui.painter().circle_filled(first, radius, paint);
         for pair in line.windows(2) {
@@ -201,13 +201,13 @@ fn stroke(
         ui.painter().circle_stroke(at, radius + 1.0, Stroke::new(1.0, ring));
         ui.painter().circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
     }
-    if (response.drag_stopped() || response.clicked()) && !app.probe.gesture.is_empty() {
-        let points = std::mem::take(&mut app.probe.gesture);
+    if (response.drag_stopped() || response.clicked()) && !app.what_if.gesture.is_empty() {
+        let points = std::mem::take(&mut app.what_if.gesture);
         let step = match tool {
-            Tool::Brush => Step::Stroke { points, brush, colour: app.probe.settings.colour },
+            Tool::Brush => Step::Stroke { points, brush, colour: app.what_if.settings.colour },
             _ => Step::Erase { points, brush },
         };
-        app.send(Intent::Probe(Wish::Step(step)));
+        app.send(Intent::WhatIf(WhatIfCommand::Step(step)));
     }
 }
 
@@ -222,9 +222,9 @@ fn area(
 ) {
     if response.drag_started_by(egui::PointerButton::Primary) && inside {
         let from = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
-        app.probe.gesture = vec![mapping.original(from)];
+        app.what_if.gesture = vec![mapping.original(from)];
     }
-    let Some(&first) = app.probe.gesture.first() else { return };
+    let Some(&first) = app.what_if.gesture.first() else { return };
     let place = Rect::from_two_pos(mapping.screen(first), at);
     let black = Stroke::new(3.0, Color32::from_black_alpha(140));
     ui.painter().rect_stroke(place, 0.0, black, StrokeKind::Middle);
@@ -232,20 +232,20 @@ fn area(
     if !response.drag_stopped() {
         return;
     }
-    app.probe.gesture.clear();
+    app.what_if.gesture.clear();
     if place.width() < SLIP || place.height() < SLIP {
         return;
     }
     let [x, y] = mapping.original(place.min);
     let [right, bottom] = mapping.original(place.max);
     let rect = PictureRect { x, y, width: right - x, height: bottom - y };
-    let settings = app.probe.settings;
+    let settings = app.what_if.settings;
     let step = match tool {
         Tool::Fill => Step::Fill { area: Area::rectangle(rect), with: settings.fill },
         Tool::Crop => Step::Crop { rect },
         _ => {
             let middle = [x + rect.width / 2.0, y + rect.height / 2.0];
-            let colour = app.probe.session.as_ref().map(|session| session.colour_at(middle));
+            let colour = app.what_if.session.as_ref().map(|session| session.colour_at(middle));
             let like = colour
                 .filter(|_| settings.only_like_middle)
                 .map(|colour| LikeColour { colour, tolerance: TOLERANCE });
@@ -253,7 +253,7 @@ fn area(
             Step::Adjust { area, by: settings.adjust }
         }
     };
-    app.send(Intent::Probe(Wish::Step(step)));
+    app.send(Intent::WhatIf(WhatIfCommand::Step(step)));
 }
 
 /// Chooses patches under the hand and blanks them when it lets go.
@@ -263,24 +263,24 @@ fn patches(app: &mut App, response: &Response, patch: Option<PatchRef>, doc: &Do
         && let Some(patch) = patch
     {
         let key = [f64::from(patch.row), f64::from(patch.column)];
-        if !app.probe.gesture.contains(&key) {
-            app.probe.gesture.push(key);
+        if !app.what_if.gesture.contains(&key) {
+            app.what_if.gesture.push(key);
         }
         app.send(Intent::Scrub(crate::view::Command::SelectPatches(
-            app.probe
+            app.what_if
                 .gesture
                 .iter()
                 .map(|&[row, column]| PatchRef { span: 0, row: row as u32, column: column as u32 })
                 .collect(),
         )));
     }
-    if (response.drag_stopped() || response.clicked()) && !app.probe.gesture.is_empty() {
-        let patches: Vec<[u32; 2]> = std::mem::take(&mut app.probe.gesture)
+    if (response.drag_stopped() || response.clicked()) && !app.what_if.gesture.is_empty() {
+        let patches: Vec<[u32; 2]> = std::mem::take(&mut app.what_if.gesture)
             .into_iter()
             .map(|[row, column]| [row as u32, column as u32])
             .collect();
         let crop = app
-            .probe
+            .what_if
             .session
             .as_ref()
             .filter(|session| session.edited == Some(doc.id))
@@ -299,6 +299,6 @@ fn patches(app: &mut App, response: &Response, patch: Option<PatchRef>, doc: &Do
             .collect();
         app.send(Intent::Scrub(crate::view::Command::SelectPatches(Vec::new())));
         let grid = [span.rows, span.columns];
-        app.send(Intent::Probe(Wish::Step(Step::Blank { patches, grid, rects })));
+        app.send(Intent::WhatIf(WhatIfCommand::Step(Step::Blank { patches, grid, rects })));
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::ui::app::{App, Intent};
 use crate::ui::film::{SIZES, size_name};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme::{self, Ink};
-use crate::ui::walkthrough::{Editor, Stop, Wish, stop_number, stop_of_number};
+use crate::ui::walkthrough::{Editor, Stop, WalkthroughCommand, stop_number, stop_of_number};
 use crate::ui::widgets::{Icon, icon_button, ink, muted, segments, text_in};
 use crate::view::timeline::{Edit, Timeline, caption_text};
 use egui::{
@@ -35,7 +35,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     app.editor = Some(editor);
 }
 
-fn wish(app: &mut App, wish: Wish) {
+fn wish(app: &mut App, wish: WalkthroughCommand) {
     app.send(Intent::Walkthrough(wish));
 }
 
@@ -52,9 +52,9 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
     if icon_button(&mut left, icon, name, editor.is_playing()).clicked() {
         // The key of the stage, which means the walkthrough while it is previewed.
         if !editor.is_previewing {
-            app.act(Act::PreviewWalkthrough);
+            app.act(UiCommand::PreviewWalkthrough);
         }
-        app.act(Act::Play);
+        app.act(UiCommand::Play);
     }
     let total = Timeline::new(editor.walkthrough()).seconds();
     let clock = format!("{} / {}", clock(editor.at_secs()), clock(total));
@@ -64,14 +64,14 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
     let (rect, _) = left.allocate_exact_size(vec2(own.ceil().max(104.0), 28.0), Sense::hover());
     text_in(&left, rect, Align2::LEFT_CENTER, &clock, font, color);
     let shown = [
-        (true, "Preview", Act::PreviewWalkthrough.hint()),
-        (false, "View", Act::PreviewWalkthrough.hint()),
+        (true, "Preview", UiCommand::PreviewWalkthrough.hint()),
+        (false, "View", UiCommand::PreviewWalkthrough.hint()),
     ];
     if segments(&mut left, editor.is_previewing, &shown).is_some() {
-        app.act(Act::PreviewWalkthrough);
+        app.act(UiCommand::PreviewWalkthrough);
     }
     left.spacing_mut().item_spacing.x = 8.0;
-    for (act, text) in [(Act::AddView, "Add view"), (Act::UseView, "Use view")] {
+    for (act, text) in [(UiCommand::AddView, "Add view"), (UiCommand::UseView, "Use view")] {
         let enabled = !editor.is_previewing && app.doc().is_some_and(|doc| !doc.live);
         let button = left.add_enabled(enabled, egui::Button::new(text));
         let why = format!("{}: first show the view (J)", act.name());
@@ -87,21 +87,23 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
     let mut right =
         ui.new_child(UiBuilder::new().max_rect(rest).layout(Layout::right_to_left(Align::Center)));
     right.set_clip_rect(rest);
-    if icon_button(&mut right, Icon::Close, Act::CloseWalkthrough.name(), false).clicked() {
-        app.act(Act::CloseWalkthrough);
+    if icon_button(&mut right, Icon::Close, UiCommand::CloseWalkthrough.name(), false).clicked() {
+        app.act(UiCommand::CloseWalkthrough);
     }
     more(app, &mut right, editor);
     let save = right.add_enabled(editor.is_unsaved(), egui::Button::new("Save"));
     let hint = if editor.is_previewing {
-        Act::SaveTrace.keys_text()
+        UiCommand::SaveTrace.keys_text()
     } else {
-        Act::SaveWalkthrough.keys_text()
+        UiCommand::SaveWalkthrough.keys_text()
     };
     if save.on_hover_text(format!("Save the walkthrough ({hint})")).clicked() {
-        app.act(Act::SaveWalkthrough);
+        app.act(UiCommand::SaveWalkthrough);
     }
     let [can_undo, can_redo] = editor.can_undo_redo();
-    for (text, can, what) in [("Redo", can_redo, Wish::Redo), ("Undo", can_undo, Wish::Undo)] {
+    for (text, can, what) in
+        [("Redo", can_redo, WalkthroughCommand::Redo), ("Undo", can_undo, WalkthroughCommand::Undo)]
+    {
         if is_wide && right.add_enabled(can, egui::Button::new(text)).clicked() {
             wish(app, what);
         }
@@ -135,11 +137,21 @@ fn film_size(app: &mut App, ui: &mut Ui) {
 fn more(app: &mut App, ui: &mut Ui, editor: &Editor) {
     let response = icon_button(ui, Icon::Menu, "More about the walkthrough", false);
     egui::Popup::menu(&response).width(360.0).show(|ui| {
-        let groups: [&[Act]; 4] = [
-            &[Act::DuplicateStep, Act::RemoveStep, Act::EarlierStep, Act::LaterStep],
-            &[Act::TrimBefore, Act::TrimAfter],
-            &[Act::AddTitle, Act::AddEnd],
-            &[Act::SaveWalkthroughAs, Act::PackWalkthrough, Act::Present, Act::RecordFilm],
+        let groups: [&[UiCommand]; 4] = [
+            &[
+                UiCommand::DuplicateStep,
+                UiCommand::RemoveStep,
+                UiCommand::EarlierStep,
+                UiCommand::LaterStep,
+            ],
+            &[UiCommand::TrimBefore, UiCommand::TrimAfter],
+            &[UiCommand::AddTitle, UiCommand::AddEnd],
+            &[
+                UiCommand::SaveWalkthroughAs,
+                UiCommand::PackWalkthrough,
+                UiCommand::Present,
+                UiCommand::RecordFilm,
+            ],
         ];
         let walkthrough = editor.walkthrough();
         for (index, group) in groups.iter().enumerate() {
@@ -148,8 +160,8 @@ fn more(app: &mut App, ui: &mut Ui, editor: &Editor) {
             }
             for &act in *group {
                 let is_there = match act {
-                    Act::AddTitle => walkthrough.title.is_some(),
-                    Act::AddEnd => walkthrough.end.is_some(),
+                    UiCommand::AddTitle => walkthrough.title.is_some(),
+                    UiCommand::AddEnd => walkthrough.end.is_some(),
                     _ => false,
                 };
                 let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
@@ -227,7 +239,7 @@ fn time(app: &mut App, ui: &mut Ui, editor: &Editor) {
         if ui.rect_contains_pointer(whole) {
             let zoom = ui.input(|input| input.zoom_delta());
             if (zoom - 1.0).abs() > 1e-3 {
-                wish(app, Wish::Zoom(editor.zoom * zoom));
+                wish(app, WalkthroughCommand::Zoom(editor.zoom * zoom));
             }
         }
     });
@@ -251,7 +263,7 @@ fn ruler_marks(app: &mut App, ui: &Ui, ruler: Rect, scale: Scale, timeline: &Tim
         text_in(ui, at, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink.muted);
     }
     if let Some(at) = response.interact_pointer_pos() {
-        wish(app, Wish::Seek(scale.seconds(at.x)));
+        wish(app, WalkthroughCommand::Seek(scale.seconds(at.x)));
     }
 }
 
@@ -322,10 +334,10 @@ fn block(
     };
     if response.double_clicked() {
         if let Stop::Step(at) = stop {
-            wish(app, Wish::ShowView(at));
+            wish(app, WalkthroughCommand::ShowView(at));
         }
     } else if response.clicked() {
-        wish(app, Wish::Select(stop));
+        wish(app, WalkthroughCommand::Select(stop));
     }
     let is_step = matches!(stop, Stop::Step(_));
     let at = response.interact_pointer_pos();
@@ -418,18 +430,18 @@ fn edges(
     {
         let (response, to) = grip("way", arrival);
         if let Some(to) = to {
-            wish(app, Wish::Edit(Edit::Transition(at, to - start)));
+            wish(app, WalkthroughCommand::Edit(Edit::Transition(at, to - start)));
         }
         if response.drag_stopped() {
-            wish(app, Wish::Settle);
+            wish(app, WalkthroughCommand::Settle);
         }
     }
     let (response, to) = grip("end", end);
     if let Some(to) = to {
-        wish(app, Wish::Hold(stop, to - arrival));
+        wish(app, WalkthroughCommand::Hold(stop, to - arrival));
     }
     if response.drag_stopped() {
-        wish(app, Wish::Settle);
+        wish(app, WalkthroughCommand::Settle);
     }
     held
 }
@@ -464,7 +476,7 @@ fn drop_mark(
         ui.painter().vline(scale.x(mark), blocks.y_range(), stroke);
         ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
         if ui.input(|input| input.pointer.any_released()) {
-            wish(app, Wish::Edit(Edit::Move(from, to)));
+            wish(app, WalkthroughCommand::Edit(Edit::Move(from, to)));
         }
     }
 }
@@ -518,12 +530,17 @@ pub fn empty(app: &mut App, ui: &mut Ui) {
         "A walkthrough is a list of views with captions: to present, to record as a film, to share.",
     );
     ui.add_space(8.0);
-    for act in [Act::EditWalkthrough, Act::RecordTake, Act::WalkthroughOfBookmarks, Act::OpenFile] {
+    for act in [
+        UiCommand::EditWalkthrough,
+        UiCommand::RecordTake,
+        UiCommand::WalkthroughOfBookmarks,
+        UiCommand::OpenFile,
+    ] {
         let text = match act {
-            Act::EditWalkthrough => "Tour of this answer",
-            Act::RecordTake if app.take.is_some() => "Stop noting what I do",
-            Act::RecordTake => "Note what I do",
-            Act::WalkthroughOfBookmarks => "From the bookmarks",
+            UiCommand::EditWalkthrough => "Tour of this answer",
+            UiCommand::RecordTake if app.take.is_some() => "Stop noting what I do",
+            UiCommand::RecordTake => "Note what I do",
+            UiCommand::WalkthroughOfBookmarks => "From the bookmarks",
             _ => "Open a walkthrough…",
         };
         let button = egui::Button::new(text).min_size(vec2(200.0, 28.0));

@@ -1,8 +1,8 @@
 //! One bar for each head of the layer: tokens → image, or the chosen patches → answer.
 
 use crate::ui::app::{App, Intent};
-use crate::ui::readings::range_of;
 use crate::ui::theme;
+use crate::ui::value_cache::range_of;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::figure::number;
 use crate::view::{AxisSet, Command};

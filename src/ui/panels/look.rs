@@ -2,7 +2,7 @@
 
 use super::matrix::ramp;
 use crate::ui::app::{App, Intent};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted};
 use crate::view::{
@@ -63,7 +63,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         );
         row(ui, "BOS column", |ui| {
             let mut remove = state.remove_bos;
-            if ui.checkbox(&mut remove, "leave out").on_hover_text(Act::ToggleBos.hint()).changed()
+            if ui
+                .checkbox(&mut remove, "leave out")
+                .on_hover_text(UiCommand::ToggleBos.hint())
+                .changed()
             {
                 app.command(Command::SetRemoveBos(remove));
             }
@@ -87,11 +90,11 @@ fn row<R>(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> R) -> R {
 fn presets(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         if ui.button("Default").clicked() {
-            app.act(Act::DefaultLook);
+            app.act(UiCommand::DefaultLook);
         }
         let hint = "Jet at 50 % over the preprocessed picture, each map on its own range";
         if ui.button("LVLM-Interpret").on_hover_text(hint).clicked() {
-            app.act(Act::LvlmInterpretLook);
+            app.act(UiCommand::LvlmInterpretLook);
         }
     });
 }
@@ -190,8 +193,8 @@ fn opacity(app: &mut App, ui: &mut Ui, state: &ViewState) {
 fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
     row(ui, "Compare", |ui| {
         let text = if state.second.is_some() { "Unpin the other map" } else { "Pin this map" };
-        if ui.button(text).on_hover_text(Act::PinMap.hint()).clicked() {
-            app.act(Act::PinMap);
+        if ui.button(text).on_hover_text(UiCommand::PinMap.hint()).clicked() {
+            app.act(UiCommand::PinMap);
         }
     });
 }
@@ -252,7 +255,8 @@ fn normalisation(app: &mut App, ui: &mut Ui, state: &ViewState) {
 fn fixed(app: &mut App) -> Range {
     let Some(doc) = app.doc().cloned() else { return Range::Fixed { min: 0.0, max: 1.0 } };
     let shown = app.shown.clone();
-    let [min, max] = crate::ui::readings::range_of(&app.readings.map(&doc, &shown)).map(f64::from);
+    let [min, max] =
+        crate::ui::value_cache::range_of(&app.readings.map(&doc, &shown)).map(f64::from);
     Range::Fixed { min, max: max.max(min + 1e-6) }
 }
 
@@ -289,13 +293,13 @@ fn window(app: &mut App, ui: &mut Ui) {
         });
     });
     row(ui, "Type size", |ui| {
-        let hint = Act::SmallerType.hint();
+        let hint = UiCommand::SmallerType.hint();
         if ui.button("−").on_hover_text(hint).clicked() {
-            app.act(Act::SmallerType);
+            app.act(UiCommand::SmallerType);
         }
         ui.label(format!("{:.0} %", app.settings.font_scale * 100.0));
-        if ui.button("+").on_hover_text(Act::LargerType.hint()).clicked() {
-            app.act(Act::LargerType);
+        if ui.button("+").on_hover_text(UiCommand::LargerType.hint()).clicked() {
+            app.act(UiCommand::LargerType);
         }
     });
     row(ui, "Motion", |ui| {

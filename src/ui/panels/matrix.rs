@@ -1,11 +1,11 @@
 //! The layer × head matrix: click jumps, hover previews, drag scrubs; headers choose means.
 
 use crate::gpu::colormap;
-use crate::ui::acts::view::with_axes;
 use crate::ui::app::{App, Intent};
-use crate::ui::readings::Matrix;
-use crate::ui::shortcuts::Act;
+use crate::ui::commands::view::with_axes;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
+use crate::ui::value_cache::Matrix;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::figure::{number, range_text};
 use crate::view::{AxisSet, ColorMap, Command, Quantity, ViewState};
@@ -288,7 +288,7 @@ fn body(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewSt
         WidgetInfo::labeled(Role::Unknown, true, name)
     });
     response.context_menu(|ui| {
-        for act in [Act::HeadOff, Act::EachHeadOff] {
+        for act in [UiCommand::HeadOff, UiCommand::EachHeadOff] {
             if ui.button(act.name()).clicked() {
                 app.act(act);
                 ui.close();

@@ -3,9 +3,9 @@
 use crate::trace::{AnswerIndex, PatchRef, Trace};
 use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
-use crate::ui::readings::{index_of, patch_at, range_of};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
+use crate::ui::value_cache::{index_of, patch_at, range_of};
 use crate::ui::widgets::{heading, ink, muted, text_in};
 use crate::view::figure::{number, token_text};
 use crate::view::{Command, QueryKind};
@@ -29,10 +29,10 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 
 fn patches(app: &mut App, ui: &mut Ui, doc: &Document) {
     let copy = heading(ui, "Strongest patches", |ui| {
-        ui.small_button("Copy CSV").on_hover_text(Act::CopyNumbers.name()).clicked()
+        ui.small_button("Copy CSV").on_hover_text(UiCommand::CopyNumbers.name()).clicked()
     });
     if copy {
-        app.act(Act::CopyNumbers);
+        app.act(UiCommand::CopyNumbers);
     }
     let shown = app.shown.clone();
     let values = app.readings.map(doc, &shown);

@@ -3,9 +3,9 @@
 use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::document::Document;
-use crate::ui::readings::Ranked;
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
+use crate::ui::value_cache::Ranked;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::Command;
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
@@ -22,11 +22,11 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     };
     let traces = comparable(app, &doc);
     ui.horizontal(|ui| {
-        if ui.button("Best head").on_hover_text(Act::BestHead.hint()).clicked() {
-            app.act(Act::BestHead);
+        if ui.button("Best head").on_hover_text(UiCommand::BestHead.hint()).clicked() {
+            app.act(UiCommand::BestHead);
         }
-        if ui.button("Next").on_hover_text(Act::NextBestHead.hint()).clicked() {
-            app.act(Act::NextBestHead);
+        if ui.button("Next").on_hover_text(UiCommand::NextBestHead.hint()).clicked() {
+            app.act(UiCommand::NextBestHead);
         }
         ui.add_enabled_ui(traces.len() > 1, |ui| {
             let text = match traces.len() {

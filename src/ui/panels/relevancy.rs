@@ -216,7 +216,7 @@ fn show_map(app: &mut App, doc: &Document, method: RelevancyMethod) {
         next.view = ViewKind::Overlay;
     }
     if next.map.queries.kind != QueryKind::Answer {
-        next.map.queries = Queries::answer(crate::view::telling_token(&doc.trace));
+        next.map.queries = Queries::answer(crate::view::salient_token(&doc.trace));
     }
     app.command(Command::Replace(Box::new(next)));
 }
@@ -227,7 +227,7 @@ fn show_pages(app: &mut App, doc: &Document) {
     let name = RelevancyMethod::GradientAttention.map_name();
     next.map.source = MapSource::Named(name.to_owned());
     if next.map.queries.kind != QueryKind::Answer {
-        next.map.queries = Queries::answer(crate::view::telling_token(&doc.trace));
+        next.map.queries = Queries::answer(crate::view::salient_token(&doc.trace));
     }
     next.view = ViewKind::Wall;
     app.command(Command::Replace(Box::new(next)));

@@ -7,9 +7,9 @@ use super::edit_stage;
 use crate::trace::PatchRef;
 use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
-use crate::ui::readings::index_of;
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
+use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, progress_line};
 use crate::view::figure::{Figure, PixelRect, number};
 use crate::view::{AxisSet, Command, ImageForm, Queries, QueryKind, ViewKind};
@@ -47,7 +47,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
             .is_some_and(|at| place.contains(at))
     });
     let figure = match on_second {
-        Some(_) => app.probe.second_stage.as_ref().and_then(|stage| stage.figure().cloned()),
+        Some(_) => app.what_if.second_stage.as_ref().and_then(|stage| stage.figure().cloned()),
         None => app.stage.figure().cloned(),
     };
     if let Some(figure) = figure {
@@ -75,7 +75,7 @@ fn menu(app: &mut App, response: &Response, doc: &Document) {
     }
     response.context_menu(|ui| {
         let chosen = !doc.state().selected.is_empty();
-        for act in [Act::KnockOutPatches, Act::KeepOnlyPatches] {
+        for act in [UiCommand::KnockOutPatches, UiCommand::KeepOnlyPatches] {
             let button = ui.add_enabled(chosen, egui::Button::new(act.name()));
             if button.on_disabled_hover_text("Choose patches first").clicked() {
                 app.act(act);
@@ -83,7 +83,7 @@ fn menu(app: &mut App, response: &Response, doc: &Document) {
             }
         }
         ui.separator();
-        for act in [Act::EditPicture, Act::OcclusionMap] {
+        for act in [UiCommand::EditPicture, UiCommand::OcclusionMap] {
             if ui.button(act.name()).clicked() {
                 app.act(act);
                 ui.close();
@@ -148,7 +148,7 @@ fn no_trace(app: &mut App, ui: &mut Ui, rect: Rect) {
     );
     ui.add_space(16.0);
     if primary_button(&mut ui, "Open…", true).clicked() {
-        app.act(Act::OpenFile);
+        app.act(UiCommand::OpenFile);
     }
     if let Some(error) = app.chat.error.clone() {
         ui.add_space(16.0);
@@ -237,7 +237,7 @@ impl OnStage<'_> {
             .or(response.interact_pointer_pos())
             .filter(inside)
             .and_then(|at| self.patch_at(at, self.figure.content));
-        if app.probe.tool.is_some() {
+        if app.what_if.tool.is_some() {
             self.edit(app, ui, response, patch);
             return;
         }

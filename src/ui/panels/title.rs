@@ -2,7 +2,7 @@
 
 use crate::ui::app::{App, NARROW, Overlay};
 use crate::ui::film::duration;
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, sign_button, text_in};
 use crate::view::ViewKind;
@@ -37,8 +37,8 @@ fn what(app: &mut App, ui: &mut Ui, narrow: bool) {
         return;
     }
     let on = app.settings.show_chat;
-    if icon_button(ui, Icon::Sidebar, &Act::ToggleChat.hint(), on).clicked() {
-        app.act(Act::ToggleChat);
+    if icon_button(ui, Icon::Sidebar, &UiCommand::ToggleChat.hint(), on).clicked() {
+        app.act(UiCommand::ToggleChat);
     }
     let ink = ink(ui);
     let Some(doc) = app.doc() else {
@@ -65,12 +65,12 @@ fn what(app: &mut App, ui: &mut Ui, narrow: bool) {
     ui.add(egui::Label::new(job).selectable(false));
 }
 
-const VIEWS: [(ViewKind, &str, Act); 5] = [
-    (ViewKind::Overlay, "Stage", Act::ShowStage),
-    (ViewKind::Heads, "Heads", Act::ShowHeads),
-    (ViewKind::Wall, "Wall", Act::ShowWall),
-    (ViewKind::LayerHead, "Matrix", Act::ShowMatrix),
-    (ViewKind::TokenMatrix, "Tokens", Act::ShowTokenMatrix),
+const VIEWS: [(ViewKind, &str, UiCommand); 5] = [
+    (ViewKind::Overlay, "Stage", UiCommand::ShowStage),
+    (ViewKind::Heads, "Heads", UiCommand::ShowHeads),
+    (ViewKind::Wall, "Wall", UiCommand::ShowWall),
+    (ViewKind::LayerHead, "Matrix", UiCommand::ShowMatrix),
+    (ViewKind::TokenMatrix, "Tokens", UiCommand::ShowTokenMatrix),
 ];
 
 fn view_tabs_width(narrow: bool) -> f32 {
@@ -101,8 +101,8 @@ fn tools(app: &mut App, ui: &mut Ui, narrow: bool) {
         }
     } else {
         let on = app.settings.show_inspector;
-        if icon_button(ui, Icon::Panel, &Act::ToggleInspector.hint(), on).clicked() {
-            app.act(Act::ToggleInspector);
+        if icon_button(ui, Icon::Panel, &UiCommand::ToggleInspector.hint(), on).clicked() {
+            app.act(UiCommand::ToggleInspector);
         }
     }
     menu(app, ui);
@@ -128,7 +128,7 @@ fn show_others(app: &mut App, ui: &mut Ui, narrow: bool) {
         };
         let response = sign_button(ui, Icon::Record, &text, ink.error);
         if response.on_hover_text("End the recording and open it as a walkthrough").clicked() {
-            app.act(Act::RecordTake);
+            app.act(UiCommand::RecordTake);
         }
         ui.ctx().request_repaint_after(std::time::Duration::from_secs(1));
     } else {
@@ -139,21 +139,25 @@ fn show_others(app: &mut App, ui: &mut Ui, narrow: bool) {
         };
         record_menu(app, &response);
     }
-    let hint = Act::Present.hint();
+    let hint = UiCommand::Present.hint();
     let response = if narrow {
         icon_button(ui, Icon::Present, &hint, false)
     } else {
         sign_button(ui, Icon::Present, "Present", ink.text).on_hover_text(hint)
     };
     if response.clicked() {
-        app.act(Act::Present);
+        app.act(UiCommand::Present);
     }
 }
 
 fn record_menu(app: &mut App, response: &Response) {
     egui::Popup::menu(response).width(376.0).show(|ui| {
-        let acts =
-            [Act::RecordFilm, Act::RecordTake, Act::EditWalkthrough, Act::WalkthroughOfBookmarks];
+        let acts = [
+            UiCommand::RecordFilm,
+            UiCommand::RecordTake,
+            UiCommand::EditWalkthrough,
+            UiCommand::WalkthroughOfBookmarks,
+        ];
         for act in acts {
             let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
             if ui.add(button).clicked() {
@@ -167,17 +171,22 @@ fn record_menu(app: &mut App, response: &Response) {
 fn menu(app: &mut App, ui: &mut Ui) {
     let response = icon_button(ui, Icon::Menu, "Menu", false);
     egui::Popup::menu(&response).width(376.0).show(|ui| {
-        let groups: [&[Act]; 4] = [
-            &[Act::OpenFile, Act::OpenModel, Act::Paste],
-            &[Act::SaveTrace, Act::SavePng, Act::SaveSvg, Act::CopyImage],
-            &[Act::SaveNumbers, Act::CopyNumbers, Act::CopyCommandLine, Act::Bookmark],
+        let groups: [&[UiCommand]; 4] = [
+            &[UiCommand::OpenFile, UiCommand::OpenModel, UiCommand::Paste],
+            &[UiCommand::SaveTrace, UiCommand::SavePng, UiCommand::SaveSvg, UiCommand::CopyImage],
             &[
-                Act::ToggleTheme,
-                Act::LargerType,
-                Act::SmallerType,
-                Act::ResetLayout,
-                Act::Help,
-                Act::Quit,
+                UiCommand::SaveNumbers,
+                UiCommand::CopyNumbers,
+                UiCommand::CopyCommandLine,
+                UiCommand::Bookmark,
+            ],
+            &[
+                UiCommand::ToggleTheme,
+                UiCommand::LargerType,
+                UiCommand::SmallerType,
+                UiCommand::ResetLayout,
+                UiCommand::Help,
+                UiCommand::Quit,
             ],
         ];
         for (index, group) in groups.iter().enumerate() {
@@ -198,8 +207,8 @@ fn menu(app: &mut App, ui: &mut Ui) {
 /// The way to every command.
 fn search(app: &mut App, ui: &mut Ui, narrow: bool) {
     if narrow {
-        if icon_button(ui, Icon::Search, &Act::Palette.hint(), false).clicked() {
-            app.act(Act::Palette);
+        if icon_button(ui, Icon::Search, &UiCommand::Palette.hint(), false).clicked() {
+            app.act(UiCommand::Palette);
         }
         return;
     }
@@ -213,15 +222,15 @@ fn search(app: &mut App, ui: &mut Ui, narrow: bool) {
     paint_icon(ui, Icon::Search, icon, ink.muted);
     let inner = Rect::from_min_max(pos2(rect.left() + 30.0, rect.top()), rect.max - vec2(8.0, 0.0));
     text_in(ui, inner, Align2::LEFT_CENTER, "Commands", theme::plain(theme::BODY), ink.muted);
-    let keys = Act::Palette.keys_text();
+    let keys = UiCommand::Palette.keys_text();
     if width < 150.0 {
         if response.clicked() {
-            app.act(Act::Palette);
+            app.act(UiCommand::Palette);
         }
         return;
     }
     text_in(ui, inner, Align2::RIGHT_CENTER, &keys, theme::plain(theme::SMALL), ink.muted);
     if response.clicked() {
-        app.act(Act::Palette);
+        app.act(UiCommand::Palette);
     }
 }

@@ -1,8 +1,8 @@
 //! Play, speed, loop and the scrub bar.
 
-use crate::ui::acts::view::{film, film_command};
 use crate::ui::app::{App, Intent};
-use crate::ui::shortcuts::Act;
+use crate::ui::commands::view::{film, film_command};
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::transport::{Axis, SPEEDS};
 use crate::ui::widgets::{Icon, icon_button, ink, text_in};
@@ -11,9 +11,9 @@ use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 /// Draws it in one line.
 pub fn show(app: &mut App, ui: &mut Ui) {
     let (previous, next) = match app.transport.axis {
-        Axis::Tokens => (Act::PreviousToken, Act::NextToken),
-        Axis::Layers => (Act::PreviousLayer, Act::NextLayer),
-        Axis::Heads => (Act::PreviousHead, Act::NextHead),
+        Axis::Tokens => (UiCommand::PreviousToken, UiCommand::NextToken),
+        Axis::Layers => (UiCommand::PreviousLayer, UiCommand::NextLayer),
+        Axis::Heads => (UiCommand::PreviousHead, UiCommand::NextHead),
     };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
@@ -22,14 +22,16 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         }
         let playing = app.transport.playing;
         let icon = if playing { Icon::Pause } else { Icon::Play };
-        if icon_button(ui, icon, &Act::Play.hint(), playing).clicked() {
-            app.act(Act::Play);
+        if icon_button(ui, icon, &UiCommand::Play.hint(), playing).clicked() {
+            app.act(UiCommand::Play);
         }
         if icon_button(ui, Icon::Next, &next.hint(), false).clicked() {
             app.act(next);
         }
-        if icon_button(ui, Icon::Loop, &Act::ToggleLoop.hint(), app.transport.repeat).clicked() {
-            app.act(Act::ToggleLoop);
+        if icon_button(ui, Icon::Loop, &UiCommand::ToggleLoop.hint(), app.transport.repeat)
+            .clicked()
+        {
+            app.act(UiCommand::ToggleLoop);
         }
         ui.spacing_mut().item_spacing.x = 8.0;
         axis(app, ui);

@@ -3,7 +3,7 @@
 
 use super::matrix::quantity_name;
 use crate::ui::app::{App, Intent};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::widgets::{hairline_below, ink, muted, segments};
 use crate::view::{Command, HeadOrder, Mix, Quantity, ViewKind, ViewState};
 use egui::{Align, Layout, Rect, Slider, Ui, UiBuilder, vec2};
@@ -51,7 +51,7 @@ fn head_order(app: &mut App, ui: &mut Ui, state: &ViewState) {
 fn quantity(app: &mut App, ui: &mut Ui, state: &ViewState) {
     let choices: Vec<_> = Quantity::ALL
         .iter()
-        .map(|&quantity| (quantity, quantity_name(quantity), Act::NextQuantity.hint()))
+        .map(|&quantity| (quantity, quantity_name(quantity), UiCommand::NextQuantity.hint()))
         .collect();
     if let Some(quantity) = segments(ui, state.quantity, &choices) {
         app.command(Command::SetQuantity(quantity));
@@ -60,7 +60,7 @@ fn quantity(app: &mut App, ui: &mut Ui, state: &ViewState) {
 
 fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
     let Some(second) = &state.second else { return };
-    let hint = Act::NextMix.hint();
+    let hint = UiCommand::NextMix.hint();
     let kind = match second.mix {
         Mix::Swipe { .. } => 0,
         Mix::CrossFade { .. } => 1,
@@ -98,7 +98,7 @@ fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
             app.send(Intent::Settle);
         }
     }
-    if ui.button("Unpin").on_hover_text(Act::PinMap.hint()).clicked() {
-        app.act(Act::PinMap);
+    if ui.button("Unpin").on_hover_text(UiCommand::PinMap.hint()).clicked() {
+        app.act(UiCommand::PinMap);
     }
 }

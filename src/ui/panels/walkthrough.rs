@@ -2,9 +2,9 @@
 
 use super::film_strip;
 use crate::ui::app::{App, Intent};
-use crate::ui::shortcuts::Act;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::walkthrough::{Editor, Stop, Wish};
+use crate::ui::walkthrough::{Editor, Stop, WalkthroughCommand};
 use crate::ui::widgets::{hairline, ink, muted};
 use crate::view::timeline::{Card, Edit, SHORTEST_HOLD_SECONDS, Step, Timeline};
 use crate::view::{Command, Easing};
@@ -41,7 +41,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 }
 
 fn edit(app: &mut App, edit: Edit) {
-    app.send(Intent::Walkthrough(Wish::Edit(edit)));
+    app.send(Intent::Walkthrough(WalkthroughCommand::Edit(edit)));
 }
 
 /// A text of several lines; a change at every key, an undo step when it is left.
@@ -66,7 +66,7 @@ fn text(
         edit(app, of(text));
     }
     if response.lost_focus() {
-        app.send(Intent::Walkthrough(Wish::Settle));
+        app.send(Intent::Walkthrough(WalkthroughCommand::Settle));
     }
     ui.add_space(4.0);
 }
@@ -90,7 +90,7 @@ fn seconds(app: &mut App, ui: &mut Ui, name: &str, now: f64, least: f64, of: imp
         edit(app, of(value));
     }
     if response.drag_stopped() || response.lost_focus() {
-        app.send(Intent::Walkthrough(Wish::Settle));
+        app.send(Intent::Walkthrough(WalkthroughCommand::Settle));
     }
 }
 
@@ -147,9 +147,11 @@ fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
         let change = ui.button("Change its view");
         let hint = "Brings it to the stage; then \u{201c}Use view\u{201d} (U) puts it back";
         if change.on_hover_text(hint).clicked() {
-            app.send(Intent::Walkthrough(Wish::ShowView(at)));
+            app.send(Intent::Walkthrough(WalkthroughCommand::ShowView(at)));
         }
-        for (act, text) in [(Act::DuplicateStep, "Duplicate"), (Act::RemoveStep, "Remove")] {
+        for (act, text) in
+            [(UiCommand::DuplicateStep, "Duplicate"), (UiCommand::RemoveStep, "Remove")]
+        {
             if ui.button(text).on_hover_text(act.hint()).clicked() {
                 app.act(act);
             }
@@ -194,14 +196,16 @@ fn whole(app: &mut App, ui: &mut Ui, editor: &Editor) {
     ui.horizontal_wrapped(|ui| {
         let walkthrough = editor.walkthrough();
         for (act, text, is_there) in [
-            (Act::AddTitle, "Title card", walkthrough.title.is_some()),
-            (Act::AddEnd, "End card", walkthrough.end.is_some()),
+            (UiCommand::AddTitle, "Title card", walkthrough.title.is_some()),
+            (UiCommand::AddEnd, "End card", walkthrough.end.is_some()),
         ] {
             if !is_there && ui.button(text).on_hover_text(act.hint()).clicked() {
                 app.act(act);
             }
         }
-        for (act, text) in [(Act::TrimBefore, "Trim before"), (Act::TrimAfter, "Trim after")] {
+        for (act, text) in
+            [(UiCommand::TrimBefore, "Trim before"), (UiCommand::TrimAfter, "Trim after")]
+        {
             if ui.button(text).on_hover_text(act.hint()).clicked() {
                 app.act(act);
             }
@@ -236,7 +240,7 @@ pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
     let name = format!("Preview: {}", film_strip::selected_name(editor));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
     if response.clicked() {
-        app.act(Act::Play);
+        app.act(UiCommand::Play);
     }
     true
 }

@@ -1,6 +1,6 @@
 //! A few large controls over the stage: enough to answer a question from the audience.
 
-use super::theatre::{Ask, Theatre};
+use super::playback::{Playback, PlaybackCommand};
 use crate::ui::theme;
 use crate::view::{AxisSet, Command, Theme, ViewKind, ViewState};
 use egui::{Rect, RichText, Ui, pos2, vec2};
@@ -25,8 +25,8 @@ pub fn height(state: &ViewState, whole: Rect) -> f32 {
 }
 
 /// Draws the controls; what they ask for is done at once.
-pub fn show(theatre: &mut Theatre, ui: &mut Ui, whole: Rect, now: f64) {
-    let Some(state) = theatre.explored().cloned() else { return };
+pub fn show(playback: &mut Playback, ui: &mut Ui, whole: Rect, now: f64) {
+    let Some(state) = playback.explored().cloned() else { return };
     let ink = theme::ink(Theme::Dark);
     let offered = offered(&state);
     let (strip, height) = (height(&state, whole), control(whole));
@@ -47,10 +47,10 @@ pub fn show(theatre: &mut Theatre, ui: &mut Ui, whole: Rect, now: f64) {
         });
     });
     for command in &commands {
-        theatre.explore(command);
+        playback.explore(command);
     }
     if is_over {
-        theatre.ask(Ask::Explore, now);
+        playback.ask(PlaybackCommand::Explore, now);
     }
     if is_over || !commands.is_empty() {
         ui.ctx().request_repaint();
@@ -86,7 +86,7 @@ fn offered(state: &ViewState) -> Vec<(String, bool, Command)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::figure::dress::STAGE_UNITS;
+    use crate::view::figure::annotations::STAGE_UNITS;
     use crate::view::figure::{CAP_HEIGHT, scale_of};
 
     #[test]

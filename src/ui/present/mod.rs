@@ -2,17 +2,17 @@
 //!
 //! The decision here: nothing but the show is ever on the stage. Errors, notes and the clock are
 //! the presenter's; the stage keeps its last good picture. What moves is drawn by the recorder's
-//! painter, so that a talk and its film look the same.
+//! painter, so that a presentation and its film look the same.
 
-mod awake;
 mod controls;
 mod displays;
+pub mod playback;
+mod presentation;
 mod presenter;
-mod talk;
-pub mod theatre;
+mod sleep_inhibitor;
 mod window;
 
-pub use awake::Awake;
-pub use talk::{Talk, TalkAct};
-pub use theatre::{Theatre, View};
-pub use window::{PresentOptions, Presentation, run};
+pub use playback::{Playback, View};
+pub use presentation::{Presentation, PresenterCommand};
+pub use sleep_inhibitor::SleepInhibitor;
+pub use window::{PresentOptions, PresentationWindows, run};

@@ -1,7 +1,7 @@
 //! The presenter's window: the clock, what is on the stage, the notes, what comes next, buttons.
 
-use super::talk::{TalkAct, stop_caption};
-use super::theatre::{Ask, Theatre};
+use super::playback::{Playback, PlaybackCommand};
+use super::presentation::{PresenterCommand, stop_caption};
 use crate::ui::theme::{self, Ink};
 use crate::view::Theme;
 use crate::view::timeline::{Timeline, caption_runs};
@@ -15,29 +15,29 @@ const MEANT_FOR: egui::Vec2 = vec2(960.0, 600.0);
 const SCALES: std::ops::RangeInclusive<f32> = 0.6..=4.0;
 
 /// Draws the window; what its buttons ask for is done at once.
-pub fn show(theatre: &mut Theatre, ui: &mut Ui, now: f64) {
+pub fn show(playback: &mut Playback, ui: &mut Ui, now: f64) {
     let ink = theme::ink(Theme::Dark);
     let size = ui.ctx().content_rect().size() / MEANT_FOR;
     let scale = size.x.min(size.y).clamp(*SCALES.start(), *SCALES.end());
     let margin = Margin::same((24.0 * scale) as i8);
     let frame = Frame::new().fill(ink.panel).inner_margin(margin);
     egui::Panel::bottom("presenter controls").resizable(false).frame(frame).show(ui, |ui| {
-        next_stop(theatre, ui, &ink, scale);
+        next_stop(playback, ui, &ink, scale);
         ui.add_space(16.0 * scale);
-        buttons(theatre, ui, scale, now);
+        buttons(playback, ui, scale, now);
     });
-    egui::CentralPanel::default().frame(frame).show(ui, |ui| stop(theatre, ui, &ink, scale, now));
+    egui::CentralPanel::default().frame(frame).show(ui, |ui| stop(playback, ui, &ink, scale, now));
     // The clock goes on at its next second.
-    let rest = 1.0 - theatre.talk().clock_secs(now).max(0.0).fract();
+    let rest = 1.0 - playback.presentation().clock_secs(now).max(0.0).fract();
     ui.ctx().request_repaint_after(Duration::from_secs_f64(rest));
 }
 
-fn stop(theatre: &Theatre, ui: &mut Ui, ink: &Ink, scale: f32, now: f64) {
-    let (walkthrough, talk) = (&theatre.walkthrough, theatre.talk());
+fn stop(playback: &Playback, ui: &mut Ui, ink: &Ink, scale: f32, now: f64) {
+    let (walkthrough, presentation) = (&playback.walkthrough, playback.presentation());
     let timeline = Timeline::new(walkthrough);
     let large = |text: &str, size: f32| RichText::new(text).font(theme::plain(size * scale));
-    let step = timeline.step_of(talk.at());
-    let clock = talk.clock_secs(now).max(0.0) as u64;
+    let step = timeline.step_of(presentation.at());
+    let clock = presentation.clock_secs(now).max(0.0) as u64;
     ui.horizontal(|ui| {
         ui.label(large(&format!("{}:{:02}", clock / 60, clock % 60), 44.0).color(ink.text));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -45,39 +45,39 @@ fn stop(theatre: &Theatre, ui: &mut Ui, ink: &Ink, scale: f32, now: f64) {
                 let place = format!("{} of {}", step + 1, walkthrough.steps.len());
                 ui.label(large(&place, 28.0).color(ink.text));
             }
-            if !talk.typed().is_empty() {
+            if !presentation.typed().is_empty() {
                 ui.add_space(16.0 * scale);
-                let typed = format!("go to {} ⏎", talk.typed());
+                let typed = format!("go to {} ⏎", presentation.typed());
                 ui.label(large(&typed, 28.0).color(ink.accent));
             }
         });
     });
-    ui.label(large(&theatre.display, 14.0).color(ink.muted));
-    if let Some(error) = &theatre.error {
+    ui.label(large(&playback.display, 14.0).color(ink.muted));
+    if let Some(error) = &playback.error {
         ui.label(large(error, 16.0).color(ink.error));
     }
     ui.add_space(20.0 * scale);
-    let caption = stop_caption(walkthrough, &timeline, talk.at());
+    let caption = stop_caption(walkthrough, &timeline, presentation.at());
     ui.label(caption_job(caption, &theme::strong(28.0 * scale), ink.text, ink.accent));
     ui.add_space(12.0 * scale);
     let notes = step.and_then(|step| walkthrough.steps.get(step)).map_or("", |step| &step.notes);
     egui::ScrollArea::vertical()
-        .id_salt(talk.at())
+        .id_salt(presentation.at())
         .auto_shrink(false)
         .show(ui, |ui| ui.label(large(notes, 24.0).color(ink.text)));
 }
 
 /// Always in the same place, however long the notes are.
-fn next_stop(theatre: &Theatre, ui: &mut Ui, ink: &Ink, scale: f32) {
-    let timeline = Timeline::new(&theatre.walkthrough);
+fn next_stop(playback: &Playback, ui: &mut Ui, ink: &Ink, scale: f32) {
+    let timeline = Timeline::new(&playback.walkthrough);
     let font = theme::plain(20.0 * scale);
     let plain = |text: &str| RichText::new(text).font(font.clone()).color(ink.muted);
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 12.0 * scale;
         ui.label(plain("Up next"));
-        match theatre.talk().next() {
+        match playback.presentation().next() {
             Some(next) => {
-                let caption = stop_caption(&theatre.walkthrough, &timeline, next);
+                let caption = stop_caption(&playback.walkthrough, &timeline, next);
                 ui.label(caption_job(caption, &font, ink.text, ink.accent))
             }
             None => ui.label(plain("the end")),
@@ -95,17 +95,22 @@ fn caption_job(caption: &str, font: &FontId, color: Color32, marked: Color32) ->
     job
 }
 
-fn buttons(theatre: &mut Theatre, ui: &mut Ui, scale: f32, now: f64) {
-    let (talk, explores) = (theatre.talk(), theatre.explored().is_some());
+fn buttons(playback: &mut Playback, ui: &mut Ui, scale: f32, now: f64) {
+    let (presentation, explores) = (playback.presentation(), playback.explored().is_some());
     let offered = [
-        ("Back", "← or Page up", Ask::Talk(TalkAct::Previous), false),
-        ("Next", "→, space or Page down", Ask::Talk(TalkAct::Next), false),
-        ("Blank", "B", Ask::Talk(TalkAct::Blank), talk.is_blank),
-        ("Spotlight", "S", Ask::Talk(TalkAct::Spotlight), talk.has_spotlight),
-        ("Explore", "E", Ask::Explore, explores),
-        ("Run", "P", Ask::Talk(TalkAct::Run), talk.runs),
-        ("Reset clock", "T", Ask::Talk(TalkAct::ResetClock), false),
-        ("End", "Escape", Ask::Leave, false),
+        ("Back", "← or Page up", PlaybackCommand::Present(PresenterCommand::Previous), false),
+        ("Next", "→, space or Page down", PlaybackCommand::Present(PresenterCommand::Next), false),
+        ("Blank", "B", PlaybackCommand::Present(PresenterCommand::Blank), presentation.is_blank),
+        (
+            "Spotlight",
+            "S",
+            PlaybackCommand::Present(PresenterCommand::Spotlight),
+            presentation.has_spotlight,
+        ),
+        ("Explore", "E", PlaybackCommand::Explore, explores),
+        ("Run", "P", PlaybackCommand::Present(PresenterCommand::Run), presentation.runs),
+        ("Reset clock", "T", PlaybackCommand::Present(PresenterCommand::ResetClock), false),
+        ("End", "Escape", PlaybackCommand::Leave, false),
     ];
     ui.spacing_mut().button_padding = vec2(12.0, 4.0) * scale;
     ui.horizontal_wrapped(|ui| {
@@ -115,7 +120,7 @@ fn buttons(theatre: &mut Theatre, ui: &mut Ui, scale: f32, now: f64) {
             let button = egui::Button::new(text).selected(is_on);
             let button = button.min_size(vec2(0.0, 40.0 * scale));
             if ui.add(button).on_hover_text(hint).clicked() {
-                theatre.ask(ask, now);
+                playback.ask(ask, now);
             }
         }
     });

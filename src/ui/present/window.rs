@@ -4,12 +4,12 @@
 //! which display a window is to be. They are put in their places again whenever a display comes or
 //! goes: window managers move what was on it anywhere.
 
-use super::awake::Awake;
 use super::displays::{self, Displays, default_display};
-use super::theatre::{Theatre, View};
+use super::playback::{Playback, View};
+use super::sleep_inhibitor::SleepInhibitor;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::record::OpenTraces;
-use crate::ui::host::{self, Frame};
+use crate::ui::headless::{self, Frame};
 use crate::ui::{stage, window::configuration};
 use crate::view::timeline::Walkthrough;
 use anyhow::Context as _;
@@ -75,16 +75,16 @@ pub fn run(options: PresentOptions) -> anyhow::Result<()> {
 struct Program {
     wake: WakeAt,
     options: Option<PresentOptions>,
-    open: Option<Presentation>,
+    open: Option<PresentationWindows>,
     failure: Option<anyhow::Error>,
     /// What went wrong on a stage that shows no errors.
     unseen: Option<String>,
 }
 
 /// The windows of a presentation, in whatever event loop there is.
-pub struct Presentation {
+pub struct PresentationWindows {
     wake: WakeAt,
-    theatre: Theatre,
+    playback: Playback,
     /// The stage, and the presenter's window unless it was closed.
     screens: Vec<Screen>,
     displays: Displays,
@@ -94,7 +94,7 @@ pub struct Presentation {
     must_raise: bool,
     began: Instant,
     is_closed: bool,
-    _awake: Awake,
+    _awake: SleepInhibitor,
 }
 
 /// One window.
@@ -113,7 +113,7 @@ struct Screen {
     next: Option<Instant>,
 }
 
-impl Presentation {
+impl PresentationWindows {
     /// Opens the windows.
     ///
     /// # Errors
@@ -163,30 +163,30 @@ impl Presentation {
         }
         let PresentOptions { walkthrough, traces, loops, first, presenter: may_cover, .. } =
             options;
-        let mut theatre = Theatre::new(walkthrough, traces, gpu, painter, loops);
-        theatre.begin_at(first);
-        theatre.display = places.words();
+        let mut playback = Playback::new(walkthrough, traces, gpu, painter, loops);
+        playback.begin_at(first);
+        playback.display = places.words();
         Ok(Self {
             wake,
-            theatre,
+            playback,
             screens,
             must_raise: places.other().is_none(),
             displays: places,
             may_cover,
             began: Instant::now(),
             is_closed: false,
-            _awake: Awake::hold(),
+            _awake: SleepInhibitor::hold(),
         })
     }
 
     /// What went wrong last.
     pub fn error(&self) -> Option<&str> {
-        self.theatre.error.as_deref()
+        self.playback.error.as_deref()
     }
 
     /// Whether it was ended or its stage closed.
     pub fn is_over(&self) -> bool {
-        self.is_closed || self.theatre.is_over
+        self.is_closed || self.playback.is_over
     }
 
     /// A frame of a window is wanted at a time.
@@ -216,27 +216,27 @@ impl Presentation {
         let answer = screen.input.on_window_event(&screen.window, event);
         match event {
             WindowEvent::RedrawRequested => {
-                if self.theatre.gpu().is_lost()
+                if self.playback.gpu().is_lost()
                     && let Err(error) = self.recover()
                 {
-                    self.theatre.error = Some(format!("{error:#}"));
+                    self.playback.error = Some(format!("{error:#}"));
                     return true;
                 }
                 let Some(screen) = self.screens.iter_mut().find(|s| s.view == view) else {
                     return true;
                 };
                 let now = self.began.elapsed().as_secs_f64();
-                let before = self.theatre.asked();
+                let before = self.playback.asked();
                 // The stage keeps its last picture; the presenter is told.
-                if let Err(error) = screen.draw(&mut self.theatre, now) {
-                    self.theatre.error = Some(format!("{error:#}"));
+                if let Err(error) = screen.draw(&mut self.playback, now) {
+                    self.playback.error = Some(format!("{error:#}"));
                 }
                 // Only a window that is there can come before the stage.
                 if view == View::Presenter && std::mem::take(&mut self.must_raise) {
                     screen.window.focus_window();
                 }
                 // What is asked for in one window shows in both.
-                if self.theatre.asked() != before {
+                if self.playback.asked() != before {
                     self.wants_frames();
                 }
             }
@@ -256,14 +256,14 @@ impl Presentation {
         true
     }
 
-    /// Another device after the old one was lost; the talk goes on where it was.
+    /// Another device after the old one was lost; the presentation goes on where it was.
     fn recover(&mut self) -> anyhow::Result<()> {
-        let gpu = self.theatre.gpu().reopen()?;
+        let gpu = self.playback.gpu().reopen()?;
         for screen in &mut self.screens {
             screen.rebuild(&gpu)?;
         }
         if let Some(stage) = self.screens.first() {
-            self.theatre.rebuild(gpu, Arc::clone(&stage.painter));
+            self.playback.rebuild(gpu, Arc::clone(&stage.painter));
         }
         self.wants_frames();
         Ok(())
@@ -305,7 +305,7 @@ impl Presentation {
             first.window.set_window_level(level);
             first.window.focus_window();
         }
-        self.theatre.display = self.displays.words();
+        self.playback.display = self.displays.words();
         self.wants_frames();
     }
 }
@@ -339,7 +339,7 @@ impl Screen {
     ) -> anyhow::Result<Self> {
         let config = configuration(gpu, &surface, &window)?;
         surface.configure(&gpu.device, &config);
-        let ctx = host::new_context();
+        let ctx = headless::new_context();
         ctx.set_theme(egui::Theme::Dark);
         let wake = Arc::clone(wake);
         ctx.set_request_repaint_callback(move |info| wake(view, Instant::now() + info.delay));
@@ -352,7 +352,7 @@ impl Screen {
             Some(winit::window::Theme::Dark),
             Some(texture_side),
         );
-        let painter = host::painter(gpu, config.format);
+        let painter = headless::painter(gpu, config.format);
         let next = Some(Instant::now());
         Ok(Self { view, window, surface, config, ctx, input, painter, texture_side, next })
     }
@@ -365,7 +365,7 @@ impl Screen {
     fn rebuild(&mut self, gpu: &Arc<Gpu>) -> anyhow::Result<()> {
         self.surface = gpu.instance.create_surface(Arc::clone(&self.window))?;
         self.surface.configure(&gpu.device, &self.config);
-        self.painter = host::painter(gpu, self.config.format);
+        self.painter = headless::painter(gpu, self.config.format);
         // egui gives its letters away once; another limit makes it do so again.
         let most = gpu.limits().max_texture_dimension_2d as usize;
         self.texture_side = if self.texture_side == most { most / 2 } else { most };
@@ -391,19 +391,19 @@ impl Screen {
         self.window.set_fullscreen(Some(Fullscreen::Borderless(Some(display.clone()))));
     }
 
-    fn draw(&mut self, theatre: &mut Theatre, now: f64) -> anyhow::Result<()> {
+    fn draw(&mut self, playback: &mut Playback, now: f64) -> anyhow::Result<()> {
         let size = <[u32; 2]>::from(self.window.inner_size());
         let input = self.input.take_egui_input(&self.window);
-        let output = self.ctx.run_ui(input, |ui| theatre.frame(self.view, ui, size, now));
+        let output = self.ctx.run_ui(input, |ui| playback.frame(self.view, ui, size, now));
         let frame = Frame::new(&self.ctx, output);
         self.input.handle_platform_output(&self.window, frame.platform.clone());
-        let gpu = Arc::clone(theatre.gpu());
+        let gpu = Arc::clone(playback.gpu());
         if size.contains(&0) {
-            host::skip(&gpu, &self.painter, frame);
+            headless::skip(&gpu, &self.painter, frame);
             return Ok(());
         }
         if self.view == View::Stage {
-            self.window.set_cursor_visible(theatre.shows_pointer(now));
+            self.window.set_cursor_visible(playback.shows_pointer(now));
         }
         if [self.config.width, self.config.height] != size {
             [self.config.width, self.config.height] = size;
@@ -413,18 +413,18 @@ impl Screen {
         match self.surface.get_current_texture() {
             Current::Success(texture) | Current::Suboptimal(texture) => {
                 let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
-                host::paint(&gpu, &self.painter, frame, &view, size, wgpu::Color::BLACK);
+                headless::paint(&gpu, &self.painter, frame, &view, size, wgpu::Color::BLACK);
                 self.window.pre_present_notify();
                 gpu.queue.present(texture);
             }
             Current::Outdated | Current::Lost => {
-                host::skip(&gpu, &self.painter, frame);
+                headless::skip(&gpu, &self.painter, frame);
                 self.surface.configure(&gpu.device, &self.config);
                 self.window.request_redraw();
             }
-            Current::Timeout | Current::Occluded => host::skip(&gpu, &self.painter, frame),
+            Current::Timeout | Current::Occluded => headless::skip(&gpu, &self.painter, frame),
             Current::Validation => {
-                host::skip(&gpu, &self.painter, frame);
+                headless::skip(&gpu, &self.painter, frame);
                 gpu.check()?;
                 anyhow::bail!("the window's surface was refused by the driver");
             }
@@ -436,7 +436,7 @@ impl Screen {
 impl ApplicationHandler<Wakeup> for Program {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
         let Some(options) = self.options.take() else { return };
-        match Presentation::open(event_loop, options, Arc::clone(&self.wake)) {
+        match PresentationWindows::open(event_loop, options, Arc::clone(&self.wake)) {
             Ok(open) => self.open = Some(open),
             Err(error) => {
                 self.failure = Some(error);
@@ -460,7 +460,7 @@ impl ApplicationHandler<Wakeup> for Program {
     fn exiting(&mut self, _event_loop: &ActiveEventLoop) {
         // Wayland's windows must not outlive the loop that holds the connection.
         let open = self.open.take();
-        self.unseen = open.as_ref().and_then(Presentation::error).map(str::to_owned);
+        self.unseen = open.as_ref().and_then(PresentationWindows::error).map(str::to_owned);
     }
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {

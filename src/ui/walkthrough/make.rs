@@ -1,6 +1,6 @@
 //! Where a walkthrough comes from: the answer that is seen, bookmarks, what was done, a file.
 
-use super::{Cast, Editor, TEXT_SCALE, begin};
+use super::{Editor, TEXT_SCALE, TraceSet, begin};
 use crate::record::{OpenTraces, Unpacked, unpack};
 use crate::settings::Bookmark;
 use crate::trace::Trace;
@@ -12,9 +12,9 @@ use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
 /// The tour of the answer that is looked at, in the window's look; `None` where there is none.
-pub fn tour_of_answer(app: &App) -> Option<(Walkthrough, Cast)> {
+pub fn tour_of_answer(app: &App) -> Option<(Walkthrough, TraceSet)> {
     let doc = app.doc().filter(|doc| !doc.live)?;
-    let mut cast = Cast::default();
+    let mut cast = TraceSet::default();
     let name = cast.name_of(doc);
     let mut walkthrough = tour(&doc.trace, &name);
     let look = doc.state();
@@ -38,7 +38,7 @@ pub fn of_answer(app: &mut App) {
 
 /// Edits what was done while it was noted: as a walkthrough of its own, or as further steps of the
 /// one that is open.
-pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: Cast) {
+pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: TraceSet) {
     match &mut app.editor {
         Some(editor) => {
             let (count, at) = editor.add(walkthrough.steps, cast);
@@ -70,8 +70,8 @@ pub fn from_bookmarks(app: &mut App) {
 }
 
 /// Bookmarks as steps with their notes as captions; and why some are not among them.
-fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Cast, Vec<String>) {
-    let mut cast = Cast::default();
+fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, TraceSet, Vec<String>) {
+    let mut cast = TraceSet::default();
     let mut opened: Vec<(PathBuf, Document)> = Vec::new();
     let (mut steps, mut left_out) = (Vec::new(), Vec::new());
     for (number, bookmark) in (1..).zip(bookmarks) {
@@ -98,7 +98,7 @@ fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Cast
                 state.trace = Some(cast.name_of(&doc));
                 (state.text_scale, state.theme) = (TEXT_SCALE, Theme::Dark);
                 // What the bookmark was called by itself is said below the picture already.
-                let automatic = crate::ui::acts::view::automatic_note(&bookmark.state, &doc);
+                let automatic = crate::ui::commands::view::automatic_note(&bookmark.state, &doc);
                 let is_own = bookmark.note != automatic;
                 steps.push(Step::new(state, if is_own { &*bookmark.note } else { "" }));
             }
@@ -111,7 +111,7 @@ fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Cast
 /// What was read from a file.
 struct Opened {
     walkthrough: Walkthrough,
-    cast: Cast,
+    cast: TraceSet,
     path: Option<PathBuf>,
     unpacked: Option<Unpacked>,
 }
@@ -144,7 +144,7 @@ fn read(path: &Path) -> anyhow::Result<Opened> {
     let traces = OpenTraces::open(&walkthrough, &path.display().to_string())?;
     walkthrough.steps.iter_mut().for_each(|step| step.line = None);
     // What was unpacked goes with the window.
-    let cast = Cast::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
+    let cast = TraceSet::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
     Ok(Opened { walkthrough, cast, path: (!is_pack).then(|| path.to_owned()), unpacked })
 }
 

@@ -5,19 +5,19 @@
 //! of, and every change of it is an [`Edit`] in a history of its own. While the preview is seen, keys
 //! (space, arrows, undo, save) mean the walkthrough; on the stage they mean the view.
 
-mod cast;
 mod make;
 mod preview;
 mod save;
+mod trace_set;
 
-pub use cast::Cast;
 pub use make::{from_bookmarks, from_take, of_answer, open, tour_of_answer};
 pub use save::{Answer, Confirm, Lost, answer, save, unless_recording, unless_unsaved};
+pub use trace_set::TraceSet;
 
 use super::app::{App, Intent};
 use super::document::Document;
-use super::probe::Compare;
-use super::shortcuts::Act;
+use super::shortcuts::UiCommand;
+use super::what_if::Compare;
 use crate::record::Unpacked;
 use crate::view::timeline::{Card, Edit, Step, Timeline, Walkthrough};
 use crate::view::{Command, Mix, Second, Undo, ViewState};
@@ -40,9 +40,9 @@ pub enum Stop {
     End,
 }
 
-/// What is asked for with arguments; the rest are [`Act`]s.
+/// What is asked for with arguments; the rest are [`UiCommand`]s.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wish {
+pub enum WalkthroughCommand {
     /// A change.
     Edit(Edit),
     /// A stop stays for so many seconds.
@@ -72,7 +72,7 @@ pub struct Editor {
     /// Its file.
     pub path: Option<PathBuf>,
     /// Its traces.
-    pub cast: Cast,
+    pub cast: TraceSet,
     /// Where an opened pack was unpacked.
     _unpacked: Option<Unpacked>,
     selected: Stop,
@@ -89,7 +89,7 @@ pub struct Editor {
 
 impl Editor {
     /// Begins with a walkthrough, which stands in a file or not.
-    pub fn new(app: &App, walkthrough: Walkthrough, cast: Cast, is_of_file: bool) -> Self {
+    pub fn new(app: &App, walkthrough: Walkthrough, cast: TraceSet, is_of_file: bool) -> Self {
         // What was read from a file is in it, even where that is not written to.
         let saved = is_of_file.then(|| walkthrough.clone());
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -264,7 +264,7 @@ impl Editor {
 
     /// Adds steps with traces of their own after the selected one, as one change; how many there are
     /// and where the first one is.
-    fn add(&mut self, mut steps: Vec<Step>, cast: Cast) -> (usize, usize) {
+    fn add(&mut self, mut steps: Vec<Step>, cast: TraceSet) -> (usize, usize) {
         let names = self.cast.absorb(cast);
         let at = self.after_selected();
         for step in &mut steps {
@@ -308,14 +308,14 @@ pub fn stop_of_number(timeline: &Timeline<'_>, number: usize) -> Stop {
 }
 
 /// Does what is asked for.
-pub fn apply(app: &mut App, wish: Wish) {
-    if let Wish::ShowView(step) = wish {
+pub fn apply(app: &mut App, command: WalkthroughCommand) {
+    if let WalkthroughCommand::ShowView(step) = command {
         return show_view(app, step);
     }
     let Some(editor) = &mut app.editor else { return };
-    match wish {
-        Wish::Edit(edit) => editor.edit(&edit),
-        Wish::Hold(stop, seconds) => {
+    match command {
+        WalkthroughCommand::Edit(edit) => editor.edit(&edit),
+        WalkthroughCommand::Hold(stop, seconds) => {
             let longer = |card: &Option<Card>| card.clone().map(|card| Card { seconds, ..card });
             let walkthrough = editor.walkthrough();
             let edit = match stop {
@@ -325,20 +325,20 @@ pub fn apply(app: &mut App, wish: Wish) {
             };
             editor.edit(&edit);
         }
-        Wish::Settle => editor.draft.settle(),
-        Wish::Select(stop) => editor.select(stop),
-        Wish::Seek(seconds) => editor.seek(seconds),
-        Wish::Zoom(zoom) => editor.zoom = zoom.clamp(0.01, 40.0),
-        Wish::Undo => editor.step_history(Undo::undo),
-        Wish::Redo => editor.step_history(Undo::redo),
-        Wish::ShowView(_) => {}
+        WalkthroughCommand::Settle => editor.draft.settle(),
+        WalkthroughCommand::Select(stop) => editor.select(stop),
+        WalkthroughCommand::Seek(seconds) => editor.seek(seconds),
+        WalkthroughCommand::Zoom(zoom) => editor.zoom = zoom.clamp(0.01, 40.0),
+        WalkthroughCommand::Undo => editor.step_history(Undo::undo),
+        WalkthroughCommand::Redo => editor.step_history(Undo::redo),
+        WalkthroughCommand::ShowView(_) => {}
     }
 }
 
 /// What an action does to the walkthrough; false where it is about something else.
-pub fn perform(app: &mut App, act: Act) -> bool {
+pub fn run(app: &mut App, act: UiCommand) -> bool {
     match act {
-        Act::EditWalkthrough => {
+        UiCommand::EditWalkthrough => {
             // Of the answer that it is about already, the walkthrough is shown.
             let is_of_it =
                 app.editor.as_ref().zip(app.doc()).is_some_and(|(editor, doc)| {
@@ -350,7 +350,7 @@ pub fn perform(app: &mut App, act: Act) -> bool {
             }
             return true;
         }
-        Act::WalkthroughOfBookmarks => {
+        UiCommand::WalkthroughOfBookmarks => {
             from_bookmarks(app);
             return true;
         }
@@ -370,17 +370,17 @@ pub fn perform(app: &mut App, act: Act) -> bool {
     // What becomes of the walkthrough is seen, and the usual key undoes it.
     editor.is_previewing |= matches!(
         act,
-        Act::RemoveStep
-            | Act::DuplicateStep
-            | Act::EarlierStep
-            | Act::LaterStep
-            | Act::TrimBefore
-            | Act::TrimAfter
-            | Act::AddTitle
-            | Act::AddEnd
+        UiCommand::RemoveStep
+            | UiCommand::DuplicateStep
+            | UiCommand::EarlierStep
+            | UiCommand::LaterStep
+            | UiCommand::TrimBefore
+            | UiCommand::TrimAfter
+            | UiCommand::AddTitle
+            | UiCommand::AddEnd
     );
     match act {
-        Act::PreviewWalkthrough => {
+        UiCommand::PreviewWalkthrough => {
             editor.plays_since = None;
             let step = editor.selected_step().map_or(0, |(at, _)| at);
             editor.is_previewing ^= true;
@@ -389,49 +389,49 @@ pub fn perform(app: &mut App, act: Act) -> bool {
                 show_view(app, step);
             }
         }
-        Act::AddView => add_view(app),
-        Act::UseView => use_view(app),
-        Act::RemoveStep => match editor.selected {
+        UiCommand::AddView => add_view(app),
+        UiCommand::UseView => use_view(app),
+        UiCommand::RemoveStep => match editor.selected {
             Stop::Title => editor.edit(&Edit::Title(None)),
             Stop::End => editor.edit(&Edit::End(None)),
             Stop::Step(at) => editor.edit(&Edit::Remove(at)),
         },
-        Act::DuplicateStep => {
+        UiCommand::DuplicateStep => {
             if let Stop::Step(at) = editor.selected {
                 editor.edit(&Edit::Duplicate(at));
             }
         }
-        Act::EarlierStep | Act::LaterStep => {
+        UiCommand::EarlierStep | UiCommand::LaterStep => {
             if let Stop::Step(at) = editor.selected {
-                let by = if act == Act::EarlierStep { -1 } else { 1 };
+                let by = if act == UiCommand::EarlierStep { -1 } else { 1 };
                 editor.edit(&Edit::Move(at, at.saturating_add_signed(by)));
             }
         }
-        Act::TrimBefore => editor.edit(&Edit::Trim([editor.at_secs, f64::MAX])),
-        Act::TrimAfter => editor.edit(&Edit::Trim([0.0, editor.at_secs])),
-        Act::AddTitle => {
+        UiCommand::TrimBefore => editor.edit(&Edit::Trim([editor.at_secs, f64::MAX])),
+        UiCommand::TrimAfter => editor.edit(&Edit::Trim([0.0, editor.at_secs])),
+        UiCommand::AddTitle => {
             let text = editor.name().trim_end_matches(".toml").to_owned();
             let card = Card { text, subtitle: String::new(), seconds: 2.5 };
             editor.edit(&Edit::Title(Some(card)));
         }
-        Act::AddEnd => {
+        UiCommand::AddEnd => {
             let card = Card { text: "The end".into(), subtitle: String::new(), seconds: 2.5 };
             editor.edit(&Edit::End(Some(card)));
         }
-        Act::SaveWalkthrough | Act::SaveTrace => save(app, None),
-        Act::SaveWalkthroughAs => save::save_as(app, None),
-        Act::PackWalkthrough => save::pack(app),
-        Act::CloseWalkthrough => {
+        UiCommand::SaveWalkthrough | UiCommand::SaveTrace => save(app, None),
+        UiCommand::SaveWalkthroughAs => save::save_as(app, None),
+        UiCommand::PackWalkthrough => save::pack(app),
+        UiCommand::CloseWalkthrough => {
             unless_unsaved(app, |app| app.editor = None);
         }
         // While the preview is seen, the keys of the stage mean the walkthrough.
-        Act::Play => editor.toggle_play(now),
-        Act::NextToken | Act::NextLayer => editor.step(1),
-        Act::PreviousToken | Act::PreviousLayer => editor.step(-1),
-        Act::FirstToken => editor.seek(0.0),
-        Act::LastToken => editor.seek(f64::MAX),
-        Act::Undo => editor.step_history(Undo::undo),
-        Act::Redo => editor.step_history(Undo::redo),
+        UiCommand::Play => editor.toggle_play(now),
+        UiCommand::NextToken | UiCommand::NextLayer => editor.step(1),
+        UiCommand::PreviousToken | UiCommand::PreviousLayer => editor.step(-1),
+        UiCommand::FirstToken => editor.seek(0.0),
+        UiCommand::LastToken => editor.seek(f64::MAX),
+        UiCommand::Undo => editor.step_history(Undo::undo),
+        UiCommand::Redo => editor.step_history(Undo::redo),
         // What would change the view shows it.
         _ if act.changes_the_view() => {
             editor.show_view();
@@ -458,7 +458,7 @@ fn add_view(app: &mut App) {
     let (Some(editor), Some(doc)) = (&mut app.editor, doc) else { return };
     let like = editor.selected_step().map(|(_, step)| step.state.clone());
     let mut state = editor.view_of(&doc, like.as_ref());
-    let compares = compare(editor, &app.probe, &doc, &mut state);
+    let compares = compare(editor, &app.what_if, &doc, &mut state);
     let at = editor.after_selected();
     editor.edit(&Edit::Add(at, vec![Step::new(state, "")]));
     app.notify(format!("Step {} is this view{compares}.", at + 1), false);
@@ -467,14 +467,14 @@ fn add_view(app: &mut App) {
 /// Two answers that are seen together are compared in the step, too; in words, if as something else.
 fn compare(
     editor: &mut Editor,
-    probe: &super::probe::Probe,
+    what_if: &super::what_if::WhatIf,
     doc: &Document,
     state: &mut ViewState,
 ) -> &'static str {
-    let Some(both) = probe.seen_together(Some(doc.id)) else { return "" };
-    let (mix, said) = match probe.compare {
+    let Some(both) = what_if.seen_together(Some(doc.id)) else { return "" };
+    let (mix, said) = match what_if.compare {
         Compare::Difference => (Mix::Difference, ""),
-        Compare::Swipe => (Mix::Swipe { position: probe.swipe.into() }, ""),
+        Compare::Swipe => (Mix::Swipe { position: what_if.swipe.into() }, ""),
         _ => (Mix::Swipe { position: 0.5 }, ", with one answer beside the other in one picture"),
     };
     let trace = Some(editor.cast.name_of_trace(&both.scored));
@@ -488,7 +488,7 @@ fn use_view(app: &mut App) {
     let Some((at, step)) = editor.selected_step() else { return };
     let like = step.state.clone();
     let mut state = editor.view_of(&doc, Some(&like));
-    let compares = compare(editor, &app.probe, &doc, &mut state);
+    let compares = compare(editor, &app.what_if, &doc, &mut state);
     editor.edit(&Edit::View(at, Box::new(state)));
     app.notify(format!("Step {} shows this view now{compares}.", at + 1), false);
 }

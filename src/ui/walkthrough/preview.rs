@@ -5,7 +5,7 @@ use super::Editor;
 use crate::gpu::{Gpu, GpuError, Target};
 use crate::record::{Captions, OpenTraces, Painter};
 use crate::ui::app::App;
-use crate::ui::canvas::Canvas;
+use crate::ui::preview_texture::PreviewTexture;
 use crate::ui::stage;
 use crate::view::ViewState;
 use crate::view::figure::DESIGN_LINES;
@@ -22,7 +22,7 @@ const MOST_SMALL: usize = 256;
 pub struct Preview {
     gpu: Arc<Gpu>,
     egui: stage::Painter,
-    canvas: Canvas,
+    canvas: PreviewTexture,
     /// What is shown where the preview is much smaller than the film.
     half: Option<Half>,
     shows_half: bool,
@@ -40,9 +40,9 @@ pub struct Preview {
 }
 
 /// It is drawn at the film's size and shown smaller: lines must break where they do in the film.
-fn canvas(gpu: &Arc<Gpu>, egui: &stage::Painter) -> Canvas {
+fn canvas(gpu: &Arc<Gpu>, egui: &stage::Painter) -> PreviewTexture {
     let filter = wgpu::FilterMode::Linear;
-    Canvas::new(Arc::clone(gpu), Arc::clone(egui), Captions::Film, filter)
+    PreviewTexture::new(Arc::clone(gpu), Arc::clone(egui), Captions::Film, filter)
 }
 
 /// A size at which a film of `size` is laid out as it will be, and drawn no larger than that needs:

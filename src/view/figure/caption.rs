@@ -5,7 +5,7 @@ use super::super::{
     Aggregate, AxisSet, MapChoice, MapSource, Mix, Quantity, Queries, QueryKind, ViewKind,
     ViewState,
 };
-use super::ends::Ends;
+use super::color_limits::ColorLimits;
 use crate::trace::{TokenInfo, TraceMeta};
 
 /// A stretch of text in one weight.
@@ -114,7 +114,7 @@ pub fn caption(
     state: &ViewState,
     meta: &TraceMeta,
     second: Option<&TraceMeta>,
-    ends: impl Into<Ends>,
+    ends: impl Into<ColorLimits>,
 ) -> Vec<Run> {
     if let Some(text) = &state.caption.text {
         return vec![Run::plain(text)];
@@ -245,7 +245,7 @@ fn set_text(set: &AxisSet, name: &str, count: u32) -> String {
     match set.named() {
         None => format!("{how} of {count} {name}s"),
         Some(named) => {
-            format!("{how} of {name}s {}", super::super::sets::ranges(named).replace('-', "–"))
+            format!("{how} of {name}s {}", super::super::axis_set::ranges(named).replace('-', "–"))
         }
     }
 }
@@ -282,7 +282,7 @@ fn queries_part(queries: &Queries, meta: &TraceMeta) -> Part {
         };
         return vec![Run::plain(all)];
     };
-    let list = super::super::sets::ranges(named).replace('-', "–");
+    let list = super::super::axis_set::ranges(named).replace('-', "–");
     let mut runs = vec![Run::plain(format!("{how} of {name}s {list}"))];
     let tokens: Vec<&TokenInfo> = named.iter().filter_map(|&index| token(index)).collect();
     if !tokens.is_empty() && tokens.len() <= WORDS {

@@ -101,7 +101,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// What a state shows of a trace; the state must fit it ([`super::super::Extent::check`]).
+    /// What a state shows of a trace; the state must fit it ([`super::super::Bounds::check`]).
     pub fn of(state: &ViewState, trace: &Trace) -> Self {
         let shape = trace.shape();
         let marked = |set: &super::super::AxisSet| set.named().unwrap_or_default().to_vec();

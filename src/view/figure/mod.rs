@@ -4,11 +4,11 @@
 //! the frame on screen agree to the pixel. Sizes are designed at 1080 lines and scale with the
 //! target; nothing here knows a GPU or a font file.
 
+pub mod annotations;
 mod axes;
 mod caption;
+mod color_limits;
 mod content;
-pub mod dress;
-mod ends;
 mod layout;
 mod relevancy;
 mod theme;
@@ -16,8 +16,8 @@ mod type_metrics;
 
 use super::ColorMap;
 pub use caption::{Run, caption, number, range_text, text_of, token_text};
+pub use color_limits::{ColorLimits, Readout};
 pub use content::{Axis, AxisToken, Bar, Content, HeadTile, patches_frame};
-pub use ends::{Ends, Readout};
 pub use layout::{DESIGN_LINES, scale_of};
 pub use theme::{CONTOURS, Ink, Palette, contour_color, contrast, luminance};
 pub use type_metrics::{CAP_HEIGHT, fitted, width as text_width};
@@ -199,7 +199,7 @@ pub struct Figure {
 
 impl Figure {
     /// A figure that is nothing but a dress.
-    pub fn of_dress(dress: &dress::Dress, size: [u32; 2]) -> Self {
+    pub fn of_dress(dress: &annotations::Annotations, size: [u32; 2]) -> Self {
         let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
         Self {
             size,

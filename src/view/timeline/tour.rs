@@ -5,7 +5,7 @@ use super::document::{Card, Step, Walkthrough};
 use crate::trace::{AnswerIndex, STAT_COUNT, Stat, TokenInfo, TokenKind, Trace};
 use crate::view::figure::token_text;
 use crate::view::{
-    AxisSet, Blend, HeadOrder, MapSource, Queries, ViewKind, ViewState, telling_token,
+    AxisSet, Blend, HeadOrder, MapSource, Queries, ViewKind, ViewState, salient_token,
 };
 use std::path::Path;
 
@@ -193,7 +193,7 @@ impl Tour<'_> {
 
     /// The token to stay with: the word that names something.
     fn pointing_token(&self) -> Option<u32> {
-        let token = telling_token(self.trace);
+        let token = salient_token(self.trace);
         self.trace.row_of_answer(AnswerIndex(token)).map(|_| token)
     }
 

@@ -1,0 +1,119 @@
+//! Parts of a picture out of sight: patches painted over, exact at their edges.
+//!
+//! What replaces a patch is a choice that changes the result: the mean colour takes everything
+//! away but adds edges, a blur leaves the coarse colours and adds none. So the replacement picture
+//! is made once, and blanking copies pixels from it.
+
+use super::error::{ModelError, Result};
+use crate::trace::{ImageSpan, PictureView};
+use image::RgbImage;
+use std::sync::Arc;
+
+/// Standard deviation of the blur, as a share of the picture's long edge: nothing smaller than a
+/// fifth of the picture is left to be recognised.
+const BLUR: f32 = 0.07;
+
+/// What replaces a patch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BlankFill {
+    /// The mean colour of the picture.
+    #[default]
+    Mean,
+    /// The picture, blurred until nothing can be recognised.
+    Blur,
+}
+
+/// A picture and what replaces its patches.
+#[derive(Clone, Debug)]
+pub struct Occluder {
+    /// [height, width, 3].
+    rgb: Arc<[u8]>,
+    /// The same with everything replaced.
+    filled: Vec<u8>,
+    width: usize,
+}
+
+impl Occluder {
+    /// Prepares the replacement of what the model saw.
+    ///
+    /// # Errors
+    /// A picture whose bytes do not fill its size.
+    pub fn new(picture: &PictureView<'_>, fill: BlankFill) -> Result<Self> {
+        let width = picture.width as usize;
+        let filled = match fill {
+            BlankFill::Mean => mean_colour(picture.rgb).repeat(width * picture.height as usize),
+            BlankFill::Blur => {
+                let (w, h) = (picture.width, picture.height);
+                let whole = RgbImage::from_raw(w, h, picture.rgb.to_vec());
+                let whole = whole.ok_or_else(|| ModelError::Request {
+                    what: "the picture in the trace".into(),
+                    reason: format!("does not fill {w} × {h} pixels."),
+                })?;
+                image::imageops::fast_blur(&whole, BLUR * w.max(h) as f32).into_raw()
+            }
+        };
+        Ok(Self { rgb: Arc::from(picture.rgb), filled, width })
+    }
+
+    /// The picture without these patches (row, column) of a span: RGB bytes [height, width, 3].
+    pub fn without(&self, span: &ImageSpan, patches: &[[u32; 2]]) -> Arc<[u8]> {
+        let mut rgb = self.rgb.to_vec();
+        for &[row, column] in patches {
+            let rect = span.preprocessed_from_patch(row, column);
+            let columns = rect.x as usize..(rect.x + rect.width) as usize;
+            for y in rect.y as usize..(rect.y + rect.height) as usize {
+                let line = (y * self.width + columns.start) * 3..(y * self.width + columns.end) * 3;
+                if let (Some(to), Some(from)) = (rgb.get_mut(line.clone()), self.filled.get(line)) {
+                    to.copy_from_slice(from);
+                }
+            }
+        }
+        rgb.into()
+    }
+}
+
+/// Mean of RGB bytes, rounded.
+fn mean_colour(rgb: &[u8]) -> [u8; 3] {
+    let pixels = (rgb.len() / 3).max(1) as f64;
+    std::array::from_fn(|channel| {
+        let sum: u64 = rgb.iter().skip(channel).step_by(3).map(|&value| u64::from(value)).sum();
+        (sum as f64 / pixels).round() as u8
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::trace::{Affine, Rect};
+
+    fn span() -> ImageSpan {
+        ImageSpan {
+            picture: 0,
+            first: 0,
+            rows: 2,
+            columns: 2,
+            preprocessed_rect: Rect { x: 0.0, y: 0.0, width: 8.0, height: 8.0 },
+            original_from_preprocessed: Affine::IDENTITY,
+        }
+    }
+
+    #[test]
+    fn only_the_patch_is_replaced_and_all_of_it() {
+        let rgb: Vec<u8> = (0..8 * 8 * 3).map(|value| value as u8).collect();
+        let picture = PictureView { width: 8, height: 8, rgb: &rgb };
+        for fill in [BlankFill::Mean, BlankFill::Blur] {
+            let blanker = Occluder::new(&picture, fill).unwrap();
+            let blanked = blanker.without(&span(), &[[1, 0]]);
+            for (index, (new, old)) in blanked.iter().zip(&rgb).enumerate() {
+                let (x, y) = (index / 3 % 8, index / 3 / 8);
+                if x >= 4 || y < 4 {
+                    assert_eq!(new, old, "{x}, {y}");
+                } else if fill == BlankFill::Mean {
+                    assert_eq!(*new, mean_colour(&rgb)[index % 3]);
+                }
+            }
+            assert_ne!(&*blanked, &rgb[..]);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The question of a trace once more, with something changed: another answer to score, heads
+//! switched off, patches out of sight.
+//!
+//! The decision here: nothing is rendered, tokenised or resized again. The ids and the picture's
+//! bytes come from the trace, so that what differs in the new trace differs because of the change
+//! and of nothing else, and a trace whose picture file is long gone can still be asked.
+
+use super::engine::{Engine, Run, Sink};
+use super::error::{ModelError, Result};
+use super::preprocess::{Preprocessed, pixel_values};
+use super::prompt::{BuiltPrompt, Labeller};
+use super::request::{AskOptions, Interventions, Rows};
+use super::trace_inputs::TraceInputs;
+use crate::analysis::RowStats;
+use crate::job::CancelToken;
+use crate::trace::{PreprocessMode, Timings, Trace, TraceMeta};
+use std::time::Instant;
+
+/// What is changed when a trace's question is asked again.
+#[derive(Clone, Debug, Default)]
+pub struct Rerun {
+    /// Score these ids instead of generating an answer: those of another trace, the stop id
+    /// included.
+    pub answer: Option<Vec<u32>>,
+    /// Changes to the model.
+    pub interventions: Interventions,
+    /// Which rows of attention are kept.
+    pub rows: Rows,
+}
+
+impl Engine {
+    /// Asks the question of `trace` again with the same ids, picture, sampling and seed.
+    ///
+    /// # Errors
+    /// A trace of another model, ids that the model does not know, or as [`Self::ask`].
+    pub fn again(
+        &mut self,
+        trace: &Trace,
+        change: &Rerun,
+        cancel: &CancelToken,
+        sink: &mut Sink<'_>,
+    ) -> Result<Trace> {
+        let replay = TraceInputs::of(trace, &self.bundle)?;
+        let meta = trace.meta();
+        let built = built_prompt(meta)?;
+        let vocabulary = self.bundle.manifest().text.vocab;
+        let unknown = |id: &&u32| **id as usize >= vocabulary;
+        if let Some(id) = change.answer.iter().flatten().find(unknown) {
+            let reason = format!("has the id {id}; this model knows {vocabulary}.");
+            return Err(ModelError::Request { what: "the answer".into(), reason });
+        }
+        if change.answer.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ModelError::EmptyAnswer);
+        }
+        let options = AskOptions {
+            sampling: meta.sampling,
+            rows: change.rows,
+            preprocess: meta.preprocess.first().map_or(PreprocessMode::Default, |info| info.mode),
+            interventions: change.interventions.clone(),
+            ..AskOptions::default()
+        };
+        self.check_options(&options)?;
+        self.check_length(&built, change.answer.as_deref())?;
+        let start = Instant::now();
+        let mut seen = self.seen(trace, &replay);
+        let mut timings =
+            Timings { preprocess: start.elapsed().as_secs_f64(), ..Timings::default() };
+        let start = Instant::now();
+        let mut key = None;
+        if let Some(seen) = &mut seen {
+            key = Some(self.encode_image(seen, false, cancel, sink)?);
+        }
+        timings.vision = start.elapsed().as_secs_f64();
+        let forced = change.answer.is_some();
+        let builder = self.start_trace(&built, seen.as_ref(), &options, forced)?;
+        let run = Run {
+            key,
+            options: &options,
+            row_stats: RowStats::new(
+                &builder.meta().spans,
+                builder.meta().question_keys(),
+                builder.meta().attention_scale,
+            ),
+            turn: meta.tokens.last().map_or(0, |token| token.turn),
+            prompt_len: built.ids.len(),
+        };
+        self.answer(&run, built, change.answer.clone(), builder, timings, cancel, sink)
+    }
+
+    /// What the model saw, as the trace kept it.
+    fn seen(&self, trace: &Trace, replay: &TraceInputs) -> Option<Preprocessed> {
+        let (rgb, span) = replay.rgb.as_ref().zip(trace.meta().spans.first())?;
+        let picture = span.picture as usize;
+        let info = trace.meta().preprocess.get(picture)?.clone();
+        Some(Preprocessed {
+            pixel_values: pixel_values(rgb, &self.bundle.manifest().preprocess),
+            rgb: rgb.to_vec(),
+            size: info.preprocessed_size,
+            original: trace.picture_original(picture).unwrap_or_default().to_vec(),
+            original_from_preprocessed: span.original_from_preprocessed,
+            info,
+        })
+    }
+}
+
+/// The prompt of a trace, as [`super::prompt::build`] made it.
+fn built_prompt(meta: &TraceMeta) -> Result<BuiltPrompt> {
+    let tokens = meta.tokens.get(..meta.prompt_len()).unwrap_or_default().to_vec();
+    if tokens.is_empty() {
+        return Err(ModelError::EmptyQuestion);
+    }
+    Ok(BuiltPrompt {
+        text: String::new(),
+        ids: tokens.iter().map(|token| token.id).collect(),
+        first_patches: meta.spans.iter().map(|span| span.first).collect(),
+        question: meta.question.clone(),
+        notices: Vec::new(),
+        labeller: Labeller::after(&tokens),
+        tokens,
+    })
+}

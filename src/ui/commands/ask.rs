@@ -1,0 +1,286 @@
+//! Actions of the chat: ask, stop, again, score, another model.
+
+use crate::model::{AskOptions, Picture, Stage, Turn};
+use crate::trace::Trace;
+use crate::ui::app::{App, HostRequest, Intent, Overlay};
+use crate::ui::chat::turns_of;
+use crate::ui::dialogs::{self, Dialog, Want};
+use crate::ui::document::{Document, DocumentId};
+use crate::ui::model_feed::News;
+use crate::ui::shortcuts::UiCommand;
+use crate::ui::tasks;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What an action of the chat does.
+pub fn run(app: &mut App, act: UiCommand) {
+    match act {
+        UiCommand::FocusQuestion => {
+            app.settings.show_chat = true;
+            app.chat.focus_question = true;
+        }
+        UiCommand::Regenerate => regenerate(app),
+        UiCommand::NewConversation => {
+            app.chat.follow_up = false;
+            app.chat.question.clear();
+            app.chat.focus_question = true;
+        }
+        UiCommand::PreviousAnswer => step(app, -1),
+        UiCommand::NextAnswer => step(app, 1),
+        UiCommand::OpenModel => {
+            let title = "Open a model folder (with manifest.json)";
+            let dialog = Dialog { title, want: Want::Folder, filters: &[] };
+            dialogs::ask_place(app, dialog, |app, path| app.send(Intent::UseBundle(path)));
+        }
+        UiCommand::BuiltInModel => match crate::model::builtin::bundle_folder() {
+            Ok(bundle) => app.send(Intent::UseBundle(bundle)),
+            Err(error) => app.notify(error.to_string(), true),
+        },
+        _ => {}
+    }
+}
+
+fn step(app: &mut App, by: isize) {
+    let ids: Vec<DocumentId> = app.docs.iter().map(|doc| doc.id).collect();
+    let at = ids.iter().position(|&id| Some(id) == app.current);
+    let next = at.and_then(|at| at.checked_add_signed(by)).and_then(|at| ids.get(at));
+    if let Some(&id) = next {
+        app.show_document(id);
+    }
+}
+
+fn options(app: &App) -> AskOptions {
+    AskOptions {
+        sampling: app.settings.sampling,
+        preprocess: app.settings.preprocess,
+        ..AskOptions::default()
+    }
+}
+
+/// The conversation that a next question goes on with.
+fn conversation(app: &App) -> Vec<Turn> {
+    if !app.chat.follow_up {
+        return Vec::new();
+    }
+    let Some(doc) = app.doc() else { return Vec::new() };
+    turns_of(&doc.trace, app.turns.get(&doc.id).map_or(&[][..], Vec::as_slice))
+}
+
+/// Asks about the picture; `seed` replaces the setting's.
+pub fn ask(app: &mut App, question: String, seed: Option<u64>) {
+    let question = question.trim().to_owned();
+    if question.is_empty() {
+        return;
+    }
+    if app.chat.picture.is_none() {
+        app.chat.error =
+            Some("There is no picture to ask about. Open one (Ctrl+O), drop it on the window, or paste it.".into());
+        return;
+    }
+    let turns = conversation(app);
+    let mut options = options(app);
+    if let Some(seed) = seed {
+        options.sampling.seed = seed;
+    }
+    app.transport.stop();
+    drop_unfinished(app);
+    app.chat.ask(question, turns, options);
+}
+
+/// A sampled answer again with the next seed; a greedy one comes out the same.
+fn regenerate(app: &mut App) {
+    let Some(doc) = app.doc() else { return };
+    let question = doc.meta().question.clone();
+    let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
+    let sampling = app.settings.sampling;
+    app.settings.sampling.seed =
+        if sampling.is_greedy() { sampling.seed } else { sampling.seed.wrapping_add(1) };
+    let options = options(app);
+    drop_unfinished(app);
+    app.chat.ask(question, turns, options);
+}
+
+/// Scores another answer to the question that is shown.
+pub fn score(app: &mut App, answer: String) {
+    let answer = answer.trim().to_owned();
+    let Some(doc) = app.doc().filter(|_| !answer.is_empty()) else { return };
+    let question = doc.meta().question.clone();
+    let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
+    let options = AskOptions { answer: Some(answer), ..options(app) };
+    drop_unfinished(app);
+    app.chat.ask(question, turns, options);
+}
+
+/// A new question replaces the one that runs; what it has so far stays in the history.
+fn drop_unfinished(app: &mut App) {
+    if app.chat.asking.is_some() {
+        stop(app);
+    }
+}
+
+/// Stops at once. The tokens that came stay as a document.
+pub fn stop(app: &mut App) {
+    let Some(asking) = app.chat.stop() else { return };
+    if let Some(doc) = asking.document.and_then(|id| app.docs.iter_mut().find(|doc| doc.id == id)) {
+        doc.live = false;
+        doc.follow = false;
+    }
+}
+
+/// Uses a model, and asks it the question that is shown.
+pub fn use_bundle(app: &mut App, bundle: PathBuf) {
+    stop(app);
+    if let Err(error) = app.chat.use_bundle(bundle.clone()) {
+        app.notify(error.to_string(), true);
+        return;
+    }
+    let is_builtin = crate::model::builtin::bundle_folder().is_ok_and(|builtin| builtin == bundle);
+    app.settings.bundle = (!is_builtin).then(|| bundle.clone());
+    if !is_builtin {
+        app.settings.remember_bundle(&bundle);
+    }
+    let shown = app.doc().map(|doc| doc.meta().question.clone());
+    match shown.filter(|_| app.chat.picture.is_some()) {
+        Some(question) => {
+            app.chat.follow_up = false;
+            ask(app, question, None);
+        }
+        None => load_model(app),
+    }
+}
+
+/// Loads the model while there is nothing else to do.
+pub fn load_model(app: &mut App) {
+    let idle = app.chat.asking.is_none() && app.tasks.running().is_empty();
+    if app.chat.model_name.is_some() || app.chat.feed.is_none() || !idle {
+        return;
+    }
+    tasks::start_on_model(app, "Loading the model", |_, _, _| Ok(Box::new(|_| ())));
+}
+
+/// Opens a built-in picture. The built-in model is asked its first question at once; a large one of
+/// the user's waits.
+pub fn use_sample(app: &mut App, index: usize) {
+    let Some((_, sample)) = app.samples.as_ref().and_then(|samples| samples.get(index)) else {
+        return;
+    };
+    let picture = Picture { name: sample.file.clone(), bytes: sample.bytes.clone().into() };
+    let questions = sample.questions.clone();
+    stop(app);
+    app.exports.preview(picture.clone());
+    app.chat.picture = Some(picture);
+    app.chat.follow_up = false;
+    app.chat.suggestions.clone_from(&questions);
+    app.chat.question = questions.first().cloned().unwrap_or_default();
+    match questions.into_iter().next().filter(|_| app.settings.bundle.is_none()) {
+        Some(question) => ask(app, question, None),
+        None => app.current = None,
+    }
+}
+
+/// Forgets an answered question; its neighbour is shown.
+pub fn close(app: &mut App, id: DocumentId) {
+    if app.chat.asking.as_ref().is_some_and(|asking| asking.document == Some(id)) {
+        app.chat.stop();
+    }
+    let Some(at) = app.docs.iter().position(|doc| doc.id == id) else { return };
+    app.docs.remove(at);
+    app.turns.remove(&id);
+    app.pictures.remove(&id);
+    app.what_if.forget(id);
+    if app.current == Some(id) {
+        let next = app.docs.get(at).or_else(|| app.docs.last()).map(|doc| doc.id);
+        app.current = None;
+        if let Some(next) = next {
+            app.show_document(next);
+        }
+    }
+}
+
+/// Reads what the model said since the last frame.
+pub fn read_news(app: &mut App) {
+    let Some(feed) = &app.chat.feed else { return };
+    for (request, news) in feed.take() {
+        read(app, request, news);
+    }
+}
+
+fn read(app: &mut App, request: u64, news: News) {
+    if let News::Loaded(info, bundle) = news {
+        app.chat.vocabulary = bundle;
+        app.chat.model_name = Some(info.model.name.clone());
+        app.chat.provider = Some(info.provider.clone());
+        for note in info.notes {
+            app.notify(note, false);
+        }
+        return;
+    }
+    if let News::Progress(progress) = &news
+        && progress.stage == Stage::Load
+    {
+        app.tasks.model_progress(&progress.stage.to_string(), progress.done, progress.total);
+    }
+    // What was cancelled may still speak.
+    let Some(asking) = app.chat.asking.as_mut().filter(|asking| asking.request == request) else {
+        return;
+    };
+    match news {
+        News::Loaded(..) => {}
+        News::Progress(progress) => {
+            asking.progress = Some(progress);
+            if progress.stage != Stage::Load {
+                app.chat.error = None;
+            }
+        }
+        News::Notice(notice) => app.chat.notices.push(notice),
+        News::Growing(trace) => grow(app, trace, true),
+        News::Done(trace) => {
+            grow(app, trace, false);
+            app.chat.asking = None;
+        }
+        News::Failed(error) => {
+            let asking = app.chat.asking.take();
+            if let Some(id) = asking.and_then(|asking| asking.document) {
+                app.docs.iter_mut().filter(|doc| doc.id == id).for_each(|doc| doc.live = false);
+            }
+            let text = error.to_string();
+            if !chat_is_seen(app) {
+                app.notify(text.clone(), true);
+            }
+            app.chat.error = Some(text);
+        }
+    }
+}
+
+/// Whether the panel is in sight in which an error of the chat stands.
+fn chat_is_seen(app: &App) -> bool {
+    if app.is_narrow { app.overlay == Some(Overlay::Chat) } else { app.settings.show_chat }
+}
+
+/// Puts the trace so far on the stage.
+fn grow(app: &mut App, trace: Arc<Trace>, live: bool) {
+    let Some(asking) = &app.chat.asking else { return };
+    let known = asking.document;
+    if let Some(doc) = known.and_then(|id| app.docs.iter_mut().find(|doc| doc.id == id)) {
+        doc.replace(trace, live);
+        return;
+    }
+    let turns = asking.turns.clone();
+    let doc = if live { Document::live(trace, &app.look) } else { Document::new(trace, &app.look) };
+    let picture = app.chat.picture.clone();
+    let id = app.add_document(doc);
+    if let Some(picture) = picture {
+        app.pictures.insert(id, picture);
+    }
+    if !turns.is_empty() {
+        app.turns.insert(id, turns);
+    }
+    if let Some(asking) = &mut app.chat.asking {
+        asking.document = Some(id);
+    }
+}
+
+/// Asks the window for the picture on the clipboard.
+pub fn paste(app: &mut App) {
+    app.host.push(HostRequest::PastePicture);
+}

@@ -1,0 +1,436 @@
+//! What if: the edit's settings, what became of the answer, and changes to the model.
+
+use crate::analysis::diff::{Alignment, Change, HeadDifference, Words};
+use crate::edit::Fill;
+use crate::model::KnockFrom;
+use crate::ui::app::{App, Intent};
+use crate::ui::document::Document;
+use crate::ui::shortcuts::UiCommand;
+use crate::ui::theme;
+use crate::ui::what_if::{Compare, Tool, WhatIfCommand};
+use crate::ui::widgets::{hairline, heading, ink, muted, segments};
+use crate::view::{ColorMap, Command};
+use egui::text::{LayoutJob, TextFormat};
+use egui::{Color32, Rect, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
+
+const LISTED: usize = 5;
+
+/// Draws it.
+pub fn show(app: &mut App, ui: &mut Ui) {
+    let Some(doc) = app.doc().cloned() else {
+        muted(
+            ui,
+            "Edit the picture, cover it, or change the model: the answer is held against it here.",
+        );
+        return;
+    };
+    egui::ScrollArea::vertical().id_salt("probe").auto_shrink(false).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 6.0;
+        edits(app, ui);
+        hairline(ui);
+        comparison(app, ui, &doc);
+        hairline(ui);
+        model(app, ui, &doc);
+        hairline(ui);
+        maps(app, ui, &doc);
+    });
+}
+
+fn wish(app: &mut App, wish: WhatIfCommand) {
+    app.send(Intent::WhatIf(wish));
+}
+
+fn edits(app: &mut App, ui: &mut Ui) {
+    let tool = app.what_if.tool;
+    heading(ui, "Picture", |ui| {
+        let text = if tool.is_some() { "Done" } else { "Edit" };
+        if ui.button(text).on_hover_text(UiCommand::EditPicture.hint()).clicked() {
+            app.act(UiCommand::EditPicture);
+        }
+    });
+    match tool {
+        Some(tool) => settings(app, ui, tool),
+        None => {
+            muted(ui, "Paint, erase a thing, change its colour, and see the answer change.");
+        }
+    }
+    let steps = app.what_if.session.as_ref().map_or(0, |session| session.edits.steps().len());
+    if steps == 0 {
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        ui.checkbox(&mut app.what_if.live, "Ask after every edit");
+        if ui.button("Ask again now").on_hover_text(UiCommand::AskEdited.hint()).clicked() {
+            wish(app, WhatIfCommand::AskAgain);
+        }
+    });
+    ui.horizontal_wrapped(|ui| {
+        muted(ui, if steps == 1 { "1 edit".into() } else { format!("{steps} edits") });
+        let hint = "Back to the untouched picture; undo what you want to keep one by one";
+        if ui.button("Reset").on_hover_text(hint).clicked() {
+            wish(app, WhatIfCommand::Reset);
+        }
+        if ui.button("Save picture…").clicked() {
+            wish(app, WhatIfCommand::SavePicture);
+        }
+        let hint = "A text file that repeats the edits: vlmscope ask PICTURE QUESTION --edit FILE";
+        if ui.button("Save edits…").on_hover_text(hint).clicked() {
+            wish(app, WhatIfCommand::SaveEdits);
+        }
+    });
+}
+
+fn settings(app: &mut App, ui: &mut Ui, tool: Tool) {
+    let settings = &mut app.what_if.settings;
+    let slider = |ui: &mut Ui, value: &mut f64, range, text: &str| {
+        ui.add(Slider::new(value, range).text(text)).accessible_name(text);
+    };
+    match tool {
+        Tool::Brush | Tool::Eraser => {
+            slider(ui, &mut settings.brush.size, 2.0..=400.0, "Size, pixels");
+            slider(ui, &mut settings.brush.hardness, 0.0..=1.0, "Hardness");
+            if tool == Tool::Brush {
+                paint(ui, &mut settings.colour);
+            }
+        }
+        Tool::Fill => {
+            let sigma = match settings.fill {
+                Fill::Blur { sigma } => sigma,
+                _ => 16.0,
+            };
+            let colour = match settings.fill {
+                Fill::Colour { colour } => colour,
+                _ => settings.colour,
+            };
+            let choices = [
+                (0, Fill::Surroundings, "Around", "The mean colour around it: a thing is gone"),
+                (1, Fill::Mean, "Mean", "The mean colour of the picture"),
+                (2, Fill::Blur { sigma }, "Blur", "The picture itself, blurred"),
+                (3, Fill::Colour { colour }, "Colour", "One colour"),
+            ];
+            let kind = |fill: &Fill| match fill {
+                Fill::Surroundings => 0,
+                Fill::Mean => 1,
+                Fill::Blur { .. } => 2,
+                Fill::Colour { .. } => 3,
+            };
+            let names = choices.map(|(index, _, name, hint)| (index, name, hint.to_owned()));
+            let chosen = ui.horizontal(|ui| segments(ui, kind(&settings.fill), &names)).inner;
+            if let Some(chosen) = chosen {
+                settings.fill = choices[chosen].1;
+            }
+            match &mut settings.fill {
+                Fill::Blur { sigma } => slider(ui, sigma, 1.0..=100.0, "Blur, pixels"),
+                Fill::Colour { colour } => paint(ui, colour),
+                Fill::Mean | Fill::Surroundings => {}
+            }
+        }
+        Tool::Colours => {
+            slider(ui, &mut settings.adjust.hue, -180.0..=180.0, "Hue, degrees");
+            slider(ui, &mut settings.adjust.saturation, 0.0..=3.0, "Saturation");
+            slider(ui, &mut settings.adjust.brightness, -1.0..=1.0, "Brightness");
+            slider(ui, &mut settings.adjust.contrast, -1.0..=2.0, "Contrast");
+            ui.checkbox(&mut settings.only_like_middle, "Only the hue in the middle")
+                .on_hover_text("Changes the thing in the rectangle and leaves its ground");
+        }
+        Tool::Patches => {
+            muted(ui, "Brush over patches: they become the mean colour of what the model sees.");
+        }
+        Tool::Crop => {
+            muted(ui, "Drag the rectangle that stays. The last crop counts.");
+        }
+    }
+}
+
+fn paint(ui: &mut Ui, colour: &mut [u8; 3]) {
+    ui.horizontal(|ui| {
+        ui.color_edit_button_srgb(colour).accessible_name("Paint");
+        muted(ui, "Paint");
+    });
+}
+
+fn comparison(app: &mut App, ui: &mut Ui, doc: &Document) {
+    heading(ui, "Both answers", |ui| others(app, ui, doc));
+    let Some(both) = &app.what_if.comparison else {
+        muted(ui, "Edit the picture, or choose another answer to compare this one with.");
+        return;
+    };
+    let words = both.words.clone();
+    let total: f32 = both.difference.delta_logprob.iter().sum();
+    let aligned = both.difference.alignment;
+    let (heads, ranked) = (both.difference.heads.clone(), both.difference.ranked());
+    let neutral = both.difference.is_neutral();
+    word_diff(ui, &words);
+    delta_line(ui, total, "of the first answer");
+    muted(
+        ui,
+        match aligned {
+            Alignment::Same => "Both answers are the same, token by token.",
+            Alignment::Scored => {
+                "The second was scored with the first answer, so that tokens align."
+            }
+            Alignment::Shared => "Only the tokens that both answers share are compared.",
+        },
+    );
+    let choices = [
+        (Compare::Off, "One", "One answer alone"),
+        (Compare::SideBySide, "Side by side", "Both stages; what is chosen is chosen in both"),
+        (Compare::Flicker, "Flicker", "One after the other: the eye catches what moves"),
+        (Compare::Swipe, "Swipe", "The first left of a line, the second right of it"),
+        (Compare::Difference, "Difference", "First − second on one range about 0"),
+    ]
+    .map(|(how, name, hint)| (how, name, hint.to_owned()));
+    let chosen = ui.horizontal_wrapped(|ui| segments(ui, app.what_if.compare, &choices)).inner;
+    if let Some(how) = chosen {
+        wish(app, WhatIfCommand::Compare(how));
+    }
+    if neutral {
+        muted(ui, "No difference: every log-probability and every head is the same.");
+        return;
+    }
+    moved(app, ui, doc, &heads);
+    for head in ranked.iter().take(LISTED) {
+        let text = format!(
+            "layer {} · head {}    {:.3}    {:.2} → {:.2} image",
+            head.layer, head.head, head.moved, head.image_share_first, head.image_share_second
+        );
+        let button = ui.add(egui::Button::new(text).frame(false));
+        if button.on_hover_text("½ Σ |first − second| over the patches; click to see it").clicked()
+        {
+            app.command(Command::SetLayerHead(head.layer, head.head));
+        }
+    }
+}
+
+/// The documents that this one can be compared with.
+fn others(app: &mut App, ui: &mut Ui, doc: &Document) {
+    let others: Vec<_> = app
+        .docs
+        .iter()
+        .filter(|other| other.id != doc.id && !other.live)
+        .map(|other| (other.id, format!("{} → {}", other.meta().question, other.meta().answer)))
+        .collect();
+    ui.add_enabled_ui(!others.is_empty(), |ui| {
+        ui.menu_button("Compare with…", |ui| {
+            for (id, name) in others {
+                if ui.button(name).clicked() {
+                    wish(app, WhatIfCommand::CompareWith(id));
+                    ui.close();
+                }
+            }
+        });
+    });
+}
+
+/// What stayed, went and came.
+fn word_diff(ui: &mut Ui, words: &[Words]) {
+    let ink = ink(ui);
+    let mut job = LayoutJob::default();
+    job.wrap.max_width = ui.available_width();
+    let mut said = String::new();
+    for run in words {
+        let (color, strike, underline) = match run.change {
+            Change::Same => (ink.text, Stroke::NONE, Stroke::NONE),
+            Change::Removed => (ink.error, Stroke::new(1.5, ink.error), Stroke::NONE),
+            Change::Added => (ink.accent, Stroke::NONE, Stroke::new(1.5, ink.accent)),
+        };
+        let format = TextFormat {
+            font_id: theme::plain(theme::LARGE),
+            color,
+            strikethrough: strike,
+            underline,
+            ..TextFormat::default()
+        };
+        let text = run.text.trim();
+        let space = if said.is_empty() { 0.0 } else { 5.0 };
+        job.append(text, space, format);
+        said.push_str(match run.change {
+            Change::Same => " ",
+            Change::Removed => " not ",
+            Change::Added => " but ",
+        });
+        said.push_str(text);
+    }
+    let response = ui.label(job);
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("Answer:{said}")));
+}
+
+fn delta_line(ui: &mut Ui, total: f32, of: &str) {
+    let text = format!("Δ log p {} {of}", signed(total));
+    ui.label(theme::strong_text(&text, theme::BODY));
+}
+
+fn signed(value: f32) -> String {
+    let text = format!("{value:+.2}").replace('-', "−");
+    if text == "−0.00" || text == "+0.00" { "0.00".into() } else { text }
+}
+
+fn model(app: &mut App, ui: &mut Ui, doc: &Document) {
+    heading(ui, "Model", |_| ());
+    let choices = [
+        (KnockFrom::Answer, "Answer", "Cut what the answer's own rows see"),
+        (KnockFrom::Text, "Question too", "Cut what any word behind the picture sees"),
+    ]
+    .map(|(from, name, hint)| (from, name, hint.to_owned()));
+    ui.horizontal(|ui| {
+        muted(ui, "Attention from");
+        if let Some(from) = segments(ui, app.what_if.from, &choices) {
+            app.what_if.from = from;
+        }
+    });
+    let chosen = doc.state().selected.len();
+    let map = &doc.state().map;
+    let head = map.layers.only().zip(map.heads.only());
+    ui.horizontal_wrapped(|ui| {
+        let can = chosen > 0;
+        let hint = "Click or brush over the picture to choose patches";
+        for act in [UiCommand::KnockOutPatches, UiCommand::KeepOnlyPatches] {
+            let text = if act == UiCommand::KnockOutPatches { "Knock out" } else { "Keep only" };
+            let name = format!("{text} {chosen} patches");
+            let button = ui.add_enabled(can, egui::Button::new(name));
+            if button.on_hover_text(act.hint()).on_disabled_hover_text(hint).clicked() {
+                app.act(act);
+            }
+        }
+        let text = head.map_or_else(
+            || "Switch a head off".into(),
+            |(layer, head)| format!("Switch off {layer} · {head}"),
+        );
+        let button = ui.add_enabled(head.is_some(), egui::Button::new(text));
+        let hint = "Choose one layer and one head in the matrix";
+        if button.on_hover_text(UiCommand::HeadOff.hint()).on_disabled_hover_text(hint).clicked() {
+            app.act(UiCommand::HeadOff);
+        }
+    });
+    if let Some(done) = app.what_if.intervened.as_ref().filter(|done| done.on == doc.id) {
+        let (what, words, total) = (done.what.clone(), done.words.clone(), done.effect.total());
+        muted(ui, what);
+        word_diff(ui, &words);
+        delta_line(ui, total, "of the answer");
+    }
+}
+
+fn maps(app: &mut App, ui: &mut Ui, doc: &Document) {
+    heading(ui, "What each part is worth", |_| ());
+    ui.horizontal_wrapped(|ui| {
+        if ui.button("Occlusion map").on_hover_text(UiCommand::OcclusionMap.hint()).clicked() {
+            app.act(UiCommand::OcclusionMap);
+        }
+        if ui.button("Each head off").on_hover_text(UiCommand::EachHeadOff.hint()).clicked() {
+            app.act(UiCommand::EachHeadOff);
+        }
+    });
+    effects(app, ui, doc);
+}
+
+/// Δ log p of the answer with each head off: one cell a head, 0 neutral.
+fn effects(app: &mut App, ui: &mut Ui, doc: &Document) {
+    let Some(heads) = app.what_if.heads.as_ref().filter(|heads| heads.on == doc.id) else { return };
+    let grid = Grid {
+        size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
+        values: heads.totals.clone(),
+        marked: heads.changed.clone(),
+        is_signed: true,
+        name: "Effect of each head: click to choose it",
+    };
+    let changed = grid.marked.iter().filter(|changed| **changed).count();
+    match grid.show(app, ui) {
+        Some((layer, head)) => {
+            let index = (layer * grid.size[1] + head) as usize;
+            let total = grid.values.get(index).copied().flatten();
+            let text = total.map_or_else(|| "not known yet".into(), signed);
+            let flips = if grid.marked.get(index) == Some(&true) { ", another answer" } else { "" };
+            muted(ui, format!("layer {layer} · head {head} off: Δ log p {text}{flips}"));
+        }
+        None => {
+            let range = format!("±{:.2}", grid.high());
+            muted(ui, format!("Δ log p of the answer, {range}; ● another answer ({changed})"));
+        }
+    }
+}
+
+/// How far each head's attention on the picture moved from one answer to the other.
+fn moved(app: &mut App, ui: &mut Ui, doc: &Document, heads: &[HeadDifference]) {
+    let grid = Grid {
+        size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
+        values: heads.iter().map(|head| Some(head.moved)).collect(),
+        marked: Vec::new(),
+        is_signed: false,
+        name: "How far each head moved: click to choose it",
+    };
+    match grid.show(app, ui) {
+        Some((layer, head)) => {
+            let Some(found) = heads.get((layer * grid.size[1] + head) as usize) else { return };
+            let (first, second) = (found.image_share_first, found.image_share_second);
+            let text = format!("{:.3} moved, image share {first:.2} → {second:.2}", found.moved);
+            muted(ui, format!("layer {layer} · head {head}: {text}"));
+        }
+        None => {
+            let high = grid.high();
+            muted(ui, format!("Attention that moved to other patches, 0–{high:.2} of 1"));
+        }
+    }
+}
+
+/// One cell for each head.
+struct Grid {
+    /// Layers and heads.
+    size: [u32; 2],
+    /// [L, H]; `None` where nothing is known yet.
+    values: Vec<Option<f32>>,
+    /// Cells with a dot.
+    marked: Vec<bool>,
+    /// Blue below 0, red above, 0 in the middle; else from 0 up.
+    is_signed: bool,
+    name: &'static str,
+}
+
+impl Grid {
+    /// The largest size of a number.
+    fn high(&self) -> f32 {
+        self.values.iter().flatten().fold(0.0, |high: f32, value| high.max(value.abs()))
+    }
+
+    fn color(&self, value: Option<f32>, high: f32, unknown: Color32) -> Color32 {
+        let Some(value) = value else { return unknown };
+        let share = if high > 0.0 { value / high } else { 0.0 };
+        if self.is_signed {
+            super::matrix::color_of(ColorMap::Coolwarm, 0.5 + 0.5 * share)
+        } else {
+            super::matrix::color_of(ColorMap::Inferno, share)
+        }
+    }
+
+    /// Draws it; a click chooses a head. Returns the head under the pointer.
+    fn show(&self, app: &mut App, ui: &mut Ui) -> Option<(u32, u32)> {
+        let [layers, heads] = self.size;
+        let (ink, high) = (ink(ui), self.high());
+        let side = (ui.available_width() / heads as f32).clamp(4.0, 28.0);
+        let cell_size = vec2(side, side.min(22.0));
+        let size = vec2(cell_size.x * heads as f32, cell_size.y * layers as f32);
+        let (place, response) = ui.allocate_exact_size(size, Sense::click());
+        response.widget_info(|| WidgetInfo::labeled(Role::Unknown, true, self.name));
+        let cell = |layer: u32, head: u32| {
+            let at = cell_size * vec2(head as f32, layer as f32);
+            Rect::from_min_size(place.min + at, cell_size).shrink(0.5)
+        };
+        for (index, value) in (0_u32..).zip(&self.values) {
+            let rect = cell(index / heads, index % heads);
+            ui.painter().rect_filled(rect, 1.0, self.color(*value, high, ink.raised));
+            if self.marked.get(index as usize) == Some(&true) {
+                ui.painter().circle_filled(rect.center(), 2.0, Color32::BLACK);
+            }
+        }
+        let at = response.hover_pos().or(response.interact_pointer_pos())?;
+        let share = (at - place.min) / size;
+        let index =
+            |share: f32, count: u32| ((share * count as f32).max(0.0) as u32).min(count - 1);
+        let (layer, head) = (index(share.y, layers), index(share.x, heads));
+        let stroke = Stroke::new(1.5, ink.hover);
+        ui.painter().rect_stroke(cell(layer, head), 1.0, stroke, StrokeKind::Outside);
+        if response.clicked() {
+            app.command(Command::SetLayerHead(layer, head));
+        }
+        Some((layer, head))
+    }
+}

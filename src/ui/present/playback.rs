@@ -1,0 +1,351 @@
+//! The show: what the stage and the presenter's window draw, and the keys that both understand.
+
+use super::controls;
+use super::presentation::{Presentation, PresenterCommand};
+use super::presenter;
+use crate::gpu::{Gpu, GpuError};
+use crate::record::{Captions, OpenTraces};
+use crate::ui::preview_texture::PreviewTexture;
+use crate::ui::stage;
+use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough, sentence};
+use crate::view::{Bounds, Command, QueryKind, ViewState};
+use egui::{Color32, Key, Pos2, Rect, Ui, pos2};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The least type scale of figures on a stage: their small print is read from far away.
+const MIN_TEXT_SCALE: f64 = 1.75;
+/// The pointer hides after so long.
+pub const POINTER_SECONDS: f64 = 2.0;
+/// Radius of the spotlight in shares of the smaller side.
+const SPOTLIGHT: f32 = 0.16;
+const SPOTLIGHT_DARK: f32 = 0.78;
+
+/// Which of the two windows is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// What the audience sees.
+    Stage,
+    /// What the presenter sees.
+    Presenter,
+}
+
+/// What a key commands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaybackCommand {
+    /// Something of the presentation.
+    Present(PresenterCommand),
+    /// Into the picture with large controls, and back.
+    Explore,
+    /// Back from exploring, else out of the presentation.
+    Leave,
+}
+
+/// A walkthrough that is being presented.
+pub struct Playback {
+    pub(super) walkthrough: Walkthrough,
+    traces: OpenTraces,
+    presentation: Presentation,
+    gpu: Arc<Gpu>,
+    canvas: PreviewTexture,
+    /// The view that is being explored.
+    explored: Option<Box<ViewState>>,
+    /// What went wrong last; the presenter sees it.
+    pub error: Option<String>,
+    /// The presentation is over.
+    pub is_over: bool,
+    pointer: (Option<Pos2>, f64),
+    /// Where the stage is, in words for the presenter.
+    pub display: String,
+    asked: usize,
+}
+
+impl Playback {
+    /// Begins a presentation. `egui` draws the stage's window.
+    pub fn new(
+        mut walkthrough: Walkthrough,
+        traces: OpenTraces,
+        gpu: Arc<Gpu>,
+        egui: stage::Painter,
+        loops: bool,
+    ) -> Self {
+        for step in &mut walkthrough.steps {
+            step.state.text_scale = step.state.text_scale.max(MIN_TEXT_SCALE);
+            // The words that a view is about are read from afar, whoever made the step.
+            if step.caption.is_empty() {
+                step.caption = words_of(&step.state, &traces);
+            }
+        }
+        let presentation = Presentation::new(&Timeline::new(&walkthrough), loops, 0.0);
+        let canvas =
+            PreviewTexture::new(Arc::clone(&gpu), egui, Captions::Stage, wgpu::FilterMode::Nearest);
+        Self {
+            walkthrough,
+            traces,
+            presentation,
+            gpu,
+            canvas,
+            explored: None,
+            error: None,
+            is_over: false,
+            pointer: (None, 0.0),
+            display: String::new(),
+            asked: 0,
+        }
+    }
+
+    /// Draws with another device, after the old one was lost.
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
+        self.canvas =
+            PreviewTexture::new(Arc::clone(&gpu), egui, Captions::Stage, wgpu::FilterMode::Nearest);
+        self.gpu = gpu;
+    }
+
+    /// Begins with another stop than the first.
+    pub fn begin_at(&mut self, stop: usize) {
+        self.presentation.begin_at(stop);
+    }
+
+    /// Where the presentation is.
+    pub const fn presentation(&self) -> &Presentation {
+        &self.presentation
+    }
+
+    /// How often anything was asked for: the other window shows it too.
+    pub const fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// The view that is being explored.
+    pub fn explored(&self) -> Option<&ViewState> {
+        self.explored.as_deref()
+    }
+
+    /// Whether the pointer may be seen on the stage.
+    pub fn shows_pointer(&self, now: f64) -> bool {
+        !self.presentation.has_spotlight
+            && (self.explored.is_some() || now - self.pointer.1 < POINTER_SECONDS)
+    }
+
+    /// Does what a key or a button commands for.
+    pub fn ask(&mut self, ask: PlaybackCommand, now: f64) {
+        self.asked += 1;
+        match ask {
+            PlaybackCommand::Present(act) => {
+                if matches!(
+                    act,
+                    PresenterCommand::Next | PresenterCommand::Previous | PresenterCommand::Jump
+                ) {
+                    self.explored = None;
+                }
+                self.presentation.act(act, &Timeline::new(&self.walkthrough), now);
+            }
+            PlaybackCommand::Explore => {
+                self.explored = if self.explored.is_some() { None } else { self.here() };
+            }
+            PlaybackCommand::Leave if self.explored.is_some() => self.explored = None,
+            PlaybackCommand::Leave => self.is_over = true,
+        }
+    }
+
+    /// Changes the view that is being explored.
+    pub fn explore(&mut self, command: &Command) {
+        let Some(state) = &mut self.explored else { return };
+        let trace = state.trace.as_ref().and_then(|path| self.traces.get(path));
+        let Some(trace) = trace else { return };
+        match command.apply(state, &Bounds::of(trace)) {
+            Ok(next) => **state = next,
+            Err(error) => self.error = Some(error.to_string()),
+        }
+    }
+
+    /// The view of the step that is shown; on a card that of the step beside it.
+    fn here(&self) -> Option<Box<ViewState>> {
+        let timeline = Timeline::new(&self.walkthrough);
+        let at = self.presentation.at();
+        let beside = [Some(at), at.checked_add(1), at.checked_sub(1)];
+        let step = beside.into_iter().flatten().find_map(|stop| timeline.step_of(stop))?;
+        let mut state = self.walkthrough.steps.get(step)?.state.clone();
+        // Without words of its own the caption says what is seen, whatever that becomes.
+        state.caption.text = None;
+        Some(Box::new(state))
+    }
+
+    fn moment(&self, now: f64) -> Option<Moment> {
+        if let Some(state) = &self.explored {
+            let shown = Shown::One(Shot::View(state.clone()));
+            let said = Said { caption: words_of(state, &self.traces), strength: 1.0 };
+            return Some(Moment { shown, said, step: None, is_passing: false });
+        }
+        self.presentation.moment(&Timeline::new(&self.walkthrough), now)
+    }
+
+    /// The device.
+    pub const fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// Draws one of the windows of `pixels` at `now`: seconds since the presentation began, the
+    /// same clock for both.
+    pub fn frame(&mut self, view: View, ui: &mut Ui, pixels: [u32; 2], now: f64) {
+        for ask in commands(ui) {
+            self.ask(ask, now);
+        }
+        self.presentation.tick(&Timeline::new(&self.walkthrough), now);
+        match view {
+            View::Stage => self.stage(ui, pixels, now),
+            View::Presenter => presenter::show(self, ui, now),
+        }
+        if let Some(rest) = self.presentation.rests_secs(&Timeline::new(&self.walkthrough), now) {
+            ui.ctx().request_repaint_after(Duration::from_secs_f64(rest));
+        }
+    }
+
+    fn stage(&mut self, ui: &mut Ui, pixels: [u32; 2], now: f64) {
+        let whole = ui.ctx().content_rect();
+        let painter = ui.ctx().layer_painter(egui::LayerId::background());
+        painter.rect_filled(whole, 0.0, Color32::BLACK);
+        let here = ui.input(|input| input.pointer.latest_pos());
+        // A window that was under the pointer before it got its place hears of it from there.
+        let here = here.filter(|&at| whole.contains(at));
+        if here != self.pointer.0 {
+            self.pointer = (here, now);
+        }
+        let hides = self.pointer.1 + POINTER_SECONDS - now;
+        if hides > 0.0 {
+            ui.ctx().request_repaint_after(Duration::from_secs_f64(hides));
+        }
+        if self.presentation.is_blank {
+            return;
+        }
+        // The controls stand below the picture, not on it.
+        let strip = self.explored().map_or(0.0, |state| controls::height(state, whole));
+        let share = 1.0 - strip / whole.height().max(1.0);
+        let pixels = [pixels[0], (pixels[1] as f32 * share).round() as u32];
+        if let Some(moment) = self.moment(now)
+            && let Err(error) = self.paint(moment, pixels)
+        {
+            self.error = Some(error.to_string());
+        }
+        if let Some(texture) = self.canvas.texture() {
+            let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+            let place = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - strip));
+            painter.image(texture, place, uv, Color32::WHITE);
+        }
+        if self.presentation.has_spotlight
+            && let Some(at) = here
+        {
+            painter.add(spotlight(whole, at));
+        }
+        if self.explored.is_some() {
+            controls::show(self, ui, whole, now);
+        }
+    }
+
+    /// Brings the canvas up to a moment; the old picture stays where that fails.
+    fn paint(&mut self, moment: Moment, pixels: [u32; 2]) -> Result<(), GpuError> {
+        let explored = self.explored.as_ref().map(|state| {
+            // What is explored has a caption of its own, and the place that it needs.
+            let step = Step::new((**state).clone(), moment.said.caption.clone());
+            Walkthrough { title: None, steps: vec![step], end: None }
+        });
+        let walkthrough = explored.as_ref().unwrap_or(&self.walkthrough);
+        self.canvas.paint(moment, walkthrough, &self.traces, pixels).map(|_| ())
+    }
+}
+
+/// The words of the answer that a view is about.
+fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
+    let trace = state.trace.as_ref().and_then(|path| traces.get(path));
+    let queries = &state.map.queries;
+    match (trace, queries.kind) {
+        (Some(trace), QueryKind::Answer) => {
+            sentence(trace, queries.set.named().unwrap_or_default())
+        }
+        _ => String::new(),
+    }
+}
+
+/// What the keys of a frame ask for; clickers send page keys, F5, B or a full stop.
+fn commands(ui: &Ui) -> Vec<PlaybackCommand> {
+    ui.input(|input| {
+        let pressed = input.events.iter().filter_map(|event| match event {
+            egui::Event::Key { key, pressed: true, modifiers, repeat, .. }
+                if modifiers.is_none() =>
+            {
+                Some((*key, *repeat))
+            }
+            _ => None,
+        });
+        let asked = pressed.filter_map(|(key, repeat)| Some((command_of(key)?, repeat)));
+        // Held too long, Escape must not leave twice nor B flicker.
+        let may_repeat = |ask| {
+            matches!(
+                ask,
+                PlaybackCommand::Present(PresenterCommand::Next | PresenterCommand::Previous)
+            )
+        };
+        asked.filter(|(ask, repeat)| !repeat || may_repeat(*ask)).map(|(ask, _)| ask).collect()
+    })
+}
+
+/// What a key commands for.
+pub fn command_of(key: Key) -> Option<PlaybackCommand> {
+    let digits = [
+        Key::Num0,
+        Key::Num1,
+        Key::Num2,
+        Key::Num3,
+        Key::Num4,
+        Key::Num5,
+        Key::Num6,
+        Key::Num7,
+        Key::Num8,
+        Key::Num9,
+    ];
+    if let Some(digit) = digits.iter().position(|&other| other == key) {
+        return Some(PlaybackCommand::Present(PresenterCommand::Digit(digit as u32)));
+    }
+    Some(match key {
+        Key::ArrowRight | Key::ArrowDown | Key::PageDown | Key::Space => {
+            PlaybackCommand::Present(PresenterCommand::Next)
+        }
+        Key::ArrowLeft | Key::ArrowUp | Key::PageUp | Key::Backspace => {
+            PlaybackCommand::Present(PresenterCommand::Previous)
+        }
+        Key::Home => PlaybackCommand::Present(PresenterCommand::First),
+        Key::End => PlaybackCommand::Present(PresenterCommand::Last),
+        Key::Enter => PlaybackCommand::Present(PresenterCommand::Jump),
+        Key::B | Key::Period => PlaybackCommand::Present(PresenterCommand::Blank),
+        Key::S => PlaybackCommand::Present(PresenterCommand::Spotlight),
+        Key::P => PlaybackCommand::Present(PresenterCommand::Run),
+        Key::T => PlaybackCommand::Present(PresenterCommand::ResetClock),
+        Key::E => PlaybackCommand::Explore,
+        Key::Escape | Key::F5 => PlaybackCommand::Leave,
+        _ => return None,
+    })
+}
+
+/// Everything but a disc around the pointer is darkened, with a soft edge.
+fn spotlight(whole: Rect, at: Pos2) -> egui::Shape {
+    const SEGMENTS: u32 = 96;
+    let radius = whole.width().min(whole.height()) * SPOTLIGHT;
+    let far = whole.width() + whole.height();
+    let dark = Color32::from_black_alpha((SPOTLIGHT_DARK * 255.0) as u8);
+    let rings = [(radius, Color32::TRANSPARENT), (radius * 1.12, dark), (far, dark)];
+    let mut mesh = egui::Mesh::default();
+    for segment in 0..=SEGMENTS {
+        let angle = std::f32::consts::TAU * segment as f32 / SEGMENTS as f32;
+        for (radius, color) in rings {
+            mesh.colored_vertex(at + radius * egui::Vec2::angled(angle), color);
+        }
+    }
+    for segment in 0..SEGMENTS {
+        for ring in 0..2 {
+            let a = segment * 3 + ring;
+            mesh.add_triangle(a, a + 1, a + 3);
+            mesh.add_triangle(a + 1, a + 4, a + 3);
+        }
+    }
+    egui::Shape::mesh(mesh)
+}

@@ -1,0 +1,239 @@
+//! The traces of a walkthrough that is being made, and what they are called in it.
+//!
+//! A step names its trace by a path. An answer that is in no file yet has a name all the same; it is
+//! written beside the walkthrough when that is saved, and the name stands for that file from then on,
+//! so that nothing that can be undone names a file that is not there.
+
+use crate::record::{OpenTraces, refuse_input};
+use crate::trace::{Trace, TraceId};
+use crate::ui::document::{Document, DocumentId};
+use crate::view::timeline::Walkthrough;
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A trace that was written to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What steps call it.
+    name: PathBuf,
+    file: PathBuf,
+    id: TraceId,
+}
+
+/// Traces under the names that steps call them by.
+#[derive(Clone, Debug, Default)]
+pub struct TraceSet {
+    /// Every trace, open.
+    pub traces: OpenTraces,
+    /// The file of a name, and which contents it has; a trace without one is written when the
+    /// walkthrough is saved.
+    files: BTreeMap<PathBuf, (PathBuf, TraceId)>,
+    /// Which document shows a trace.
+    documents: Vec<(DocumentId, PathBuf)>,
+}
+
+impl TraceSet {
+    /// Traces of files; `is_kept` says whether a file will still be there tomorrow.
+    pub fn of_files(traces: OpenTraces, is_kept: impl Fn(&Path) -> bool) -> Self {
+        let files = traces.iter().filter(|(path, _)| is_kept(path));
+        let file =
+            |(path, trace): (&Path, &Trace)| (path.to_owned(), (path.to_owned(), trace.id()));
+        let files = files.map(file).collect();
+        Self { traces, files, documents: Vec::new() }
+    }
+
+    /// The name of a document's trace. What was added to the trace since is taken along.
+    pub fn name_of(&mut self, doc: &Document) -> PathBuf {
+        let known = self.documents.iter().find(|(id, _)| *id == doc.id).map(|(_, name)| name);
+        let name = match (known, &doc.path) {
+            (Some(name), _) => name.clone(),
+            (None, Some(path)) => path.clone(),
+            (None, None) => PathBuf::from(format!("answer-{}.vlmtrace", doc.id.number())),
+        };
+        if known.is_none() {
+            self.documents.push((doc.id, name.clone()));
+        }
+        if let (Some(path), Some(id)) = (&doc.path, doc.in_file) {
+            self.files.insert(name.clone(), (path.clone(), id));
+        }
+        if self.traces.get(&name).map(Trace::id) != Some(doc.trace.id()) {
+            self.traces.insert(name.clone(), (*doc.trace).clone());
+        }
+        name
+    }
+
+    /// The name of a trace that no document shows.
+    pub fn name_of_trace(&mut self, trace: &Trace) -> PathBuf {
+        let known = self.traces.iter().find(|(_, own)| own.id() == trace.id());
+        if let Some((name, _)) = known {
+            return name.to_owned();
+        }
+        let names = (1_u32..).map(|number| PathBuf::from(format!("compared-{number}.vlmtrace")));
+        let free = names.into_iter().find(|name| self.traces.get(name).is_none());
+        let name = free.unwrap_or_default();
+        self.traces.insert(name.clone(), trace.clone());
+        name
+    }
+
+    /// Whether a trace of this document is among them.
+    pub fn shows(&self, id: DocumentId) -> bool {
+        self.documents.iter().any(|(known, _)| *known == id)
+    }
+
+    /// The document that shows the trace of a name.
+    pub fn document_of(&self, name: &Path) -> Option<DocumentId> {
+        self.documents.iter().find(|(_, other)| other == name).map(|(id, _)| *id)
+    }
+
+    /// A document shows the trace of a name from now on.
+    pub fn shown_by(&mut self, name: &Path, id: DocumentId) {
+        self.documents.retain(|(_, other)| other != name);
+        self.documents.push((id, name.to_owned()));
+    }
+
+    /// The file of a name, if it is still there and has all that the trace has by now.
+    fn file_of(&self, name: &Path) -> Option<&Path> {
+        let (path, id) = self.files.get(name)?;
+        (self.traces.get(name)?.id() == *id && path.exists()).then_some(path)
+    }
+
+    /// Takes in the traces of another cast; what its names are called here.
+    pub fn absorb(&mut self, other: Self) -> BTreeMap<PathBuf, PathBuf> {
+        let mut names = BTreeMap::new();
+        for (name, trace) in other.traces.iter() {
+            let document = other.documents.iter().find(|(_, own)| own == name).map(|(id, _)| *id);
+            let of_document = self.documents.iter().find(|(id, _)| Some(*id) == document);
+            let same = || self.traces.iter().find(|(_, own)| own.id() == trace.id());
+            let known = of_document.map(|(_, own)| own.clone());
+            let known = known.or_else(|| same().map(|(own, _)| own.to_owned()));
+            let here = known.unwrap_or_else(|| {
+                let is_free = |path: &PathBuf| self.traces.get(path).is_none();
+                let numbered =
+                    (2_u32..).map(|number| name.with_extension(format!("{number}.vlmtrace")));
+                std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
+            });
+            // Of one answer, the trace that more was added to has all that the other has.
+            let maps = |trace: &Trace| trace.map_names().len() + trace.page_names().len();
+            if self.traces.get(&here).is_none_or(|own| maps(own) < maps(trace)) {
+                self.traces.insert(here.clone(), trace.clone());
+                if let Some(file) = other.files.get(name) {
+                    self.files.insert(here.clone(), file.clone());
+                }
+            }
+            if let Some(id) = document.filter(|_| of_document.is_none()) {
+                self.documents.push((id, here.clone()));
+            }
+            names.insert(name.to_owned(), here);
+        }
+        names
+    }
+
+    /// Takes note of files that were written.
+    pub fn remember(&mut self, written: Vec<Written>) {
+        let file = |Written { name, file, id }| (name, (file, id));
+        self.files.extend(written.into_iter().map(file));
+    }
+
+    /// Writes a walkthrough, and beside it the traces of its steps that are in no file yet; which
+    /// those are now.
+    ///
+    /// # Errors
+    /// If a file cannot be written; an older walkthrough is then still there.
+    pub fn save(&self, walkthrough: &Walkthrough, out: &Path) -> anyhow::Result<Vec<Written>> {
+        refuse_input(out, self.files.values().map(|(path, _)| path.as_path()))?;
+        let mut walkthrough = walkthrough.clone();
+        let mut written: Vec<Written> = Vec::new();
+        for name in walkthrough.trace_paths_mut() {
+            let new = || written.iter().find(|new| new.name == *name).map(|new| &*new.file);
+            let file = match self.file_of(name).or_else(new) {
+                Some(file) => file.to_owned(),
+                None => {
+                    let trace = self.traces.get(name);
+                    let trace = trace.with_context(|| format!("{} is not open", name.display()))?;
+                    let file = free_name(out)?;
+                    trace.write(&file)?;
+                    written.push(Written {
+                        name: name.clone(),
+                        file: file.clone(),
+                        id: trace.id(),
+                    });
+                    file
+                }
+            };
+            *name = file;
+        }
+        walkthrough.save(out)?;
+        Ok(written)
+    }
+}
+
+/// A name for a trace beside a walkthrough that no file has yet.
+fn free_name(out: &Path) -> anyhow::Result<PathBuf> {
+    let stem = out.file_stem().unwrap_or_default().to_string_lossy();
+    let names =
+        (1_u32..10_000).map(|number| out.with_file_name(format!("{stem}-{number}.vlmtrace")));
+    let free = names.into_iter().find(|name| !name.exists());
+    free.with_context(|| format!("too many traces beside {}", out.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    use crate::view::ViewState;
+    use crate::view::timeline::Step;
+    use std::sync::Arc;
+
+    #[test]
+    fn casts_are_joined_and_no_name_means_two_traces() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace = |seed| {
+            Arc::new(
+                Synthetic::new(geometry.clone(), RowsKept::Text, seed).unwrap().trace().unwrap(),
+            )
+        };
+        let docs = [1, 2].map(|seed| Document::new(trace(seed), &ViewState::default()));
+        let (mut first, mut second) = (TraceSet::default(), TraceSet::default());
+        let shared = first.name_of(&docs[0]);
+        assert_eq!(second.name_of(&docs[0]), shared);
+        let own = second.name_of(&docs[1]);
+        // Somebody else's trace has the name that the second one brings.
+        first.traces.insert(own.clone(), (*trace(3)).clone());
+        let names = first.absorb(second);
+        assert_eq!(names[&shared], shared);
+        assert_ne!(names[&own], own);
+        assert_eq!(first.traces.get(&names[&own]).unwrap().id(), docs[1].trace.id());
+        assert_eq!(first.document_of(&names[&own]), Some(docs[1].id));
+        assert_eq!(first.traces.iter().count(), 3);
+    }
+
+    #[test]
+    fn an_answer_in_no_file_is_written_once_and_beside_the_walkthrough() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace = Arc::new(Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap());
+        let doc = Document::new(trace, &ViewState::default());
+        let mut cast = TraceSet::default();
+        let name = cast.name_of(&doc);
+        assert_eq!((cast.name_of(&doc), cast.document_of(&name)), (name.clone(), Some(doc.id)));
+        let step = || {
+            let state = ViewState { trace: Some(name.clone()), ..ViewState::default() };
+            Step::new(state, "words")
+        };
+        let walkthrough = Walkthrough { title: None, steps: vec![step(), step()], end: None };
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("tour.toml");
+        // A file of that name is somebody else's.
+        std::fs::write(folder.path().join("tour-1.vlmtrace"), "mine").unwrap();
+        let written = cast.save(&walkthrough, &out).unwrap();
+        assert_eq!(written.len(), 1);
+        assert_eq!(written[0].file, folder.path().join("tour-2.vlmtrace"));
+        cast.remember(written);
+        assert_eq!(cast.save(&walkthrough, &out).unwrap(), [], "the second time it is there");
+        let mut back = Walkthrough::open(&out).unwrap();
+        let traces: Vec<PathBuf> = back.trace_paths_mut().map(|path| path.clone()).collect();
+        assert_eq!(traces, vec![folder.path().join("tour-2.vlmtrace"); 2]);
+        assert_eq!(std::fs::read(folder.path().join("tour-1.vlmtrace")).unwrap(), b"mine");
+    }
+}

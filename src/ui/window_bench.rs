@@ -1,0 +1,211 @@
+//! The window as `bench` runs it: real input events through the real panels, painted offscreen.
+//!
+//! The events are those of a session: arrows, brackets, the pointer over words and cells, drags
+//! over the matrix, views and looks. Costs are CPU time of the whole process, so that a software
+//! adapter's threads count; the device is waited for, so that a frame's work ends in its frame.
+
+use super::Start;
+use super::document::Document;
+use super::headless::{Headless, HeadlessOptions};
+use crate::gpu::Gpu;
+use crate::settings::Settings;
+use crate::trace::Trace;
+use crate::view::ViewState;
+use cpu_time::ProcessTime;
+use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, pos2, vec2};
+use std::sync::Arc;
+
+/// The format of the offscreen window.
+const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
+/// Seconds between two events.
+const STEP: f64 = 1.0 / 60.0;
+
+/// CPU milliseconds of the frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Percentiles {
+    /// Half of the frames cost at most this.
+    pub p50: f64,
+    /// 95 in 100.
+    pub p95: f64,
+    /// 99 in 100.
+    pub p99: f64,
+}
+
+impl Percentiles {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let index = ((values.len() as f64 - 1.0) * share).round().max(0.0) as usize;
+            values.get(index).copied().unwrap_or(0.0)
+        };
+        Self { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
+    }
+}
+
+/// What a replay cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WindowBench {
+    /// Input events, one a frame.
+    pub events: usize,
+    /// Panels, layout, tessellation.
+    pub ui_ms: Percentiles,
+    /// The stage.
+    pub stage_ms: Percentiles,
+    /// The stage and the painting of the window.
+    pub renderer_ms: Percentiles,
+    /// Everything.
+    pub frame_ms: Percentiles,
+    /// The dearest event's page uploads.
+    pub max_page_uploads: u64,
+    /// The dearest event's draws of the stage.
+    pub max_stage_draws: u64,
+}
+
+/// Replays `count` events over a trace in a window of `size` pixels.
+///
+/// # Errors
+/// If the device fails.
+pub fn replay(
+    gpu: &Arc<Gpu>,
+    trace: Arc<Trace>,
+    size: [u32; 2],
+    count: usize,
+) -> anyhow::Result<WindowBench> {
+    let mut bench = Bench::open(gpu, trace, size)?;
+    // Pipelines, glyphs and the first pages belong to the start, not to a scrub.
+    for _ in 0..8 {
+        bench.frame(Vec::new())?;
+    }
+    let mut costs = Vec::with_capacity(count);
+    let (mut uploads, mut draws) = (0, 0);
+    let events = script(size, count);
+    for events in events {
+        let before = bench.host.app.counters;
+        costs.push(bench.frame(events)?);
+        let after = bench.host.app.counters;
+        uploads = uploads.max(after.page_uploads - before.page_uploads);
+        draws = draws.max(after.stage_draws - before.stage_draws);
+    }
+    let of = |pick: fn(&Cost) -> f64| Percentiles::of(costs.iter().map(pick).collect());
+    Ok(WindowBench {
+        events: costs.len(),
+        ui_ms: of(|cost| cost.ui),
+        stage_ms: of(|cost| cost.stage),
+        renderer_ms: of(|cost| cost.stage + cost.paint),
+        frame_ms: of(|cost| cost.ui + cost.stage + cost.paint),
+        max_page_uploads: uploads,
+        max_stage_draws: draws,
+    })
+}
+
+/// CPU milliseconds of one frame.
+struct Cost {
+    ui: f64,
+    stage: f64,
+    paint: f64,
+}
+
+struct Bench {
+    host: Headless,
+    target: wgpu::TextureView,
+    size: [u32; 2],
+    time: f64,
+}
+
+impl Bench {
+    fn open(gpu: &Arc<Gpu>, trace: Arc<Trace>, size: [u32; 2]) -> anyhow::Result<Self> {
+        let settings = Settings { advice_seen: true, ..Settings::default() };
+        let options = HeadlessOptions { start: Start::Empty, settings, settings_path: None };
+        let mut host = Headless::new(Arc::clone(gpu), FORMAT, options)?;
+        host.app.add_document(Document::new(trace, &ViewState::default()));
+        host.app.stage.wait_for_device = true;
+        let [width, height] = size;
+        let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("window"),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: FORMAT,
+            usage: wgpu::TextureUsages::RENDER_ATTACHMENT,
+            view_formats: &[],
+        });
+        let target = texture.create_view(&wgpu::TextureViewDescriptor::default());
+        Ok(Self { host, target, size, time: 0.0 })
+    }
+
+    fn frame(&mut self, events: Vec<Event>) -> anyhow::Result<Cost> {
+        self.time += STEP;
+        let [width, height] = self.size;
+        let input = RawInput {
+            screen_rect: Some(Rect::from_min_size(Pos2::ZERO, vec2(width as f32, height as f32))),
+            time: Some(self.time),
+            focused: true,
+            events,
+            ..RawInput::default()
+        };
+        self.host.app.stage.cpu_ms = 0.0;
+        let start = ProcessTime::now();
+        let frame = self.host.frame(input);
+        let both = milliseconds(start);
+        let stage = self.host.app.stage.cpu_ms;
+        let start = ProcessTime::now();
+        self.host.paint(frame, &self.target, self.size);
+        self.host.gpu().device.poll(wgpu::PollType::wait_indefinitely())?;
+        Ok(Cost { ui: (both - stage).max(0.0), stage, paint: milliseconds(start) })
+    }
+}
+
+/// CPU milliseconds of the process since a moment.
+pub fn milliseconds(since: ProcessTime) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+fn press(key: Key) -> Vec<Event> {
+    let event = |pressed| Event::Key {
+        key,
+        physical_key: None,
+        pressed,
+        repeat: false,
+        modifiers: Modifiers::NONE,
+    };
+    vec![event(true), event(false)]
+}
+
+fn button(at: Pos2, pressed: bool) -> Event {
+    let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
+    Event::PointerButton { pos: at, button, pressed, modifiers }
+}
+
+/// One list of events a frame: what a hand does in five seconds.
+fn script([width, height]: [u32; 2], count: usize) -> Vec<Vec<Event>> {
+    let (width, height) = (width as f32, height as f32);
+    let matrix = |t: f32| pos2(width - 320.0 + 260.0 * t, 140.0 + 180.0 * t);
+    let words = |t: f32| pos2(380.0 + 500.0 * t, height - 96.0);
+    let stage = |t: f32| pos2(width * (0.35 + 0.2 * t), height * (0.3 + 0.2 * t));
+    (0..count)
+        .map(|frame| {
+            let t = (frame % 30) as f32 / 30.0;
+            match frame / 30 % 10 {
+                0 => press(Key::ArrowDown),
+                1 => press(Key::CloseBracket),
+                2 => press(if frame % 2 == 0 { Key::ArrowRight } else { Key::ArrowLeft }),
+                3 => vec![Event::PointerMoved(matrix(t))],
+                4 if frame % 30 == 0 => {
+                    vec![Event::PointerMoved(matrix(0.0)), button(matrix(0.0), true)]
+                }
+                4 if frame % 30 == 29 => vec![button(matrix(1.0), false)],
+                4 => vec![Event::PointerMoved(matrix(t))],
+                5 => vec![Event::PointerMoved(words(t))],
+                6 => vec![Event::PointerMoved(stage(t))],
+                7 if frame % 30 == 0 => press(Key::W),
+                7 if frame % 30 == 29 => press(Key::S),
+                7 => press(Key::ArrowDown),
+                8 if frame % 30 == 0 => press(Key::H),
+                8 if frame % 30 == 29 => press(Key::S),
+                8 => press(Key::ArrowUp),
+                _ => press(if frame % 3 == 0 { Key::C } else { Key::M }),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,290 @@
+//! What a trace has to show: the bounds that a view state is checked against and stepped within.
+
+use super::axis_set::ranges;
+use super::{
+    AxisSet, Camera, MapChoice, MapSource, Mix, Queries, QueryKind, Range, SourceKind, ViewError,
+    ViewKind, ViewState,
+};
+use crate::trace::{AnswerIndex, PatchRef, Query, Trace};
+
+/// Rows and columns of one span's patches, and its picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Index of the picture.
+    pub picture: u32,
+    /// Rows of patches.
+    pub rows: u32,
+    /// Columns of patches.
+    pub columns: u32,
+}
+
+/// The bounds of a trace, as plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Decoder layers.
+    pub layers: u32,
+    /// Query heads.
+    pub heads: u32,
+    /// P: positions of the prompt.
+    pub prompt_len: u32,
+    /// G: answer tokens, the stop token included.
+    pub answers: u32,
+    /// Kept query positions, ascending.
+    pub rows: Vec<u32>,
+    /// One grid a span.
+    pub grids: Vec<Grid>,
+    /// Names of the maps.
+    pub maps: Vec<String>,
+    /// Names of pages beside the attention.
+    pub pages: Vec<String>,
+}
+
+impl Bounds {
+    /// The bounds of a trace.
+    pub fn of(trace: &Trace) -> Self {
+        let (meta, shape) = (trace.meta(), trace.shape());
+        let grid = |span: &crate::trace::ImageSpan| Grid {
+            picture: span.picture,
+            rows: span.rows,
+            columns: span.columns,
+        };
+        Self {
+            layers: shape.layers as u32,
+            heads: shape.heads as u32,
+            prompt_len: meta.prompt_len,
+            answers: shape.generated as u32,
+            rows: trace.rows().to_vec(),
+            grids: meta.spans.iter().map(grid).collect(),
+            maps: trace.map_names().into_iter().map(str::to_owned).collect(),
+            pages: trace.page_names().into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Number of pictures.
+    pub fn pictures(&self) -> u32 {
+        self.grids.iter().map(|grid| grid.picture + 1).max().unwrap_or(0)
+    }
+
+    /// The kept query positions of a set of queries, ascending.
+    ///
+    /// # Errors
+    /// If one does not exist or was not kept.
+    pub fn query_rows(&self, queries: &Queries) -> Result<Vec<Query>, ViewError> {
+        let positions: Vec<u32> = match queries.kind {
+            QueryKind::Answer => {
+                check(&queries.set, "answer token", "the answer", self.answers)?;
+                let members = queries.set.members(self.answers);
+                members.iter().map(|i| (self.prompt_len + i).saturating_sub(1)).collect()
+            }
+            QueryKind::Position => match queries.set.named() {
+                Some(named) => named.to_vec(),
+                None => self.rows.clone(),
+            },
+        };
+        let missing = positions.iter().find(|query| self.rows.binary_search(query).is_err());
+        match missing {
+            Some(&query) => Err(ViewError::RowNotKept { query, kept: ranges(&self.rows) }),
+            None => Ok(positions.into_iter().map(Query).collect()),
+        }
+    }
+
+    /// The answer tokens of a set of queries, for named maps (one row an answer token).
+    ///
+    /// # Errors
+    /// If a position predicts no answer token.
+    pub fn query_answers(&self, queries: &Queries) -> Result<Vec<AnswerIndex>, ViewError> {
+        if queries.kind == QueryKind::Answer {
+            check(&queries.set, "answer token", "the answer", self.answers)?;
+            return Ok(queries.set.members(self.answers).into_iter().map(AnswerIndex).collect());
+        }
+        let first = self.prompt_len.saturating_sub(1);
+        let answer = |query: u32| {
+            query.checked_sub(first).filter(|i| *i < self.answers).map(AnswerIndex).ok_or_else(
+                || ViewError::Combination {
+                    reason: format!(
+                        "position {query} predicts no answer token (these are {first} to {}), and maps \
+                         other than attention have one row an answer token; choose --token.",
+                        first + self.answers.saturating_sub(1)
+                    ),
+                },
+            )
+        };
+        queries.set.named().map_or_else(
+            || Ok((0..self.answers).map(AnswerIndex).collect()),
+            |named| named.iter().map(|&query| answer(query)).collect(),
+        )
+    }
+
+    /// Checks that a state can be shown with this trace. `second` bounds the second map's trace,
+    /// `None` if it is the same.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, and what there is instead.
+    pub fn check(&self, state: &ViewState, second: Option<&Self>) -> Result<(), ViewError> {
+        check_numbers(state)?;
+        self.check_map(state.view, &state.map)?;
+        if let Some(other) = &state.second {
+            // A second map that the view does not show must still be one.
+            let view = state.shown_second().map_or(ViewKind::Overlay, |_| state.view);
+            second.unwrap_or(self).check_map(view, &other.map)?;
+        }
+        if self.grids.is_empty()
+            && !matches!(state.view, ViewKind::TokenMatrix | ViewKind::LayerHead)
+        {
+            return Err(ViewError::NoPicture { view: state.view.name() });
+        }
+        if !self.grids.is_empty() && state.picture.index >= self.pictures() {
+            return Err(ViewError::OutOfRange {
+                what: "picture",
+                index: state.picture.index,
+                holder: "the trace",
+                count: self.pictures(),
+            });
+        }
+        state
+            .hovered
+            .iter()
+            .chain(&state.selected)
+            .try_for_each(|patch| self.check_patch(*patch))?;
+        if state.view == ViewKind::Diff && state.second.is_none() {
+            return Err(ViewError::Combination {
+                reason: "the diff view needs a second map: name what differs with --second-trace, --second-map, --second-token, --second-layer or --second-head (in a state file: a [second] table).".into(),
+            });
+        }
+        if state.view == ViewKind::Relevancy && state.map.source == MapSource::Attention {
+            if let Some(found) = self.maps.iter().find(|name| name.starts_with("relevancy.")) {
+                return Err(ViewError::Combination {
+                    reason: format!(
+                        "the relevancy view shows a relevancy map, and the source is attention; choose --map {found}."
+                    ),
+                });
+            }
+            return Err(self.no_map("relevancy.llm"));
+        }
+        Ok(())
+    }
+
+    /// What a source holds; `None` if the trace has no such map.
+    ///
+    /// A source of gradient × attention pages belongs here (and in `gpu::plan::Scene::planes`, which
+    /// asks for it): whatever is [`SourceKind::Pages`] fills wall, heads and matrices.
+    pub fn source_kind(&self, source: &MapSource) -> Option<SourceKind> {
+        match source {
+            MapSource::Attention => Some(SourceKind::Pages),
+            MapSource::Named(name) if self.pages.contains(name) => Some(SourceKind::Pages),
+            MapSource::Named(name) => self.maps.contains(name).then_some(SourceKind::Numbers),
+        }
+    }
+
+    fn check_map(&self, view: ViewKind, map: &MapChoice) -> Result<(), ViewError> {
+        check(&map.layers, "layer", "the model", self.layers)?;
+        check(&map.heads, "head", "the model", self.heads)?;
+        let name = map.source.name();
+        match self.source_kind(&map.source) {
+            None => Err(self.no_map(name)),
+            Some(SourceKind::Pages) => self.query_rows(&map.queries).map(|_| ()),
+            Some(SourceKind::Numbers) if view.needs_pages() => {
+                Err(ViewError::NoPages { view: view.name(), name: name.to_owned() })
+            }
+            Some(SourceKind::Numbers) => self.query_answers(&map.queries).map(|_| ()),
+        }
+    }
+
+    fn no_map(&self, name: &str) -> ViewError {
+        let advice = if name.starts_with("relevancy.") {
+            "`vlmscope relevancy TRACE` adds relevancy maps to a trace."
+        } else {
+            "Choose one of these with --map, or the attention (--map attention)."
+        };
+        ViewError::NoMap { name: name.to_owned(), available: self.map_list(), advice }
+    }
+
+    /// Whether a patch exists.
+    ///
+    /// # Errors
+    /// If it does not, naming the grids.
+    pub fn check_patch(&self, patch: PatchRef) -> Result<(), ViewError> {
+        let PatchRef { span, row, column } = patch;
+        let inside = self
+            .grids
+            .get(span as usize)
+            .is_some_and(|grid| row < grid.rows && column < grid.columns);
+        if inside {
+            return Ok(());
+        }
+        let grids: Vec<String> = self
+            .grids
+            .iter()
+            .enumerate()
+            .map(|(span, grid)| format!("span {span} has {} × {} patches", grid.rows, grid.columns))
+            .collect();
+        Err(ViewError::NoPatch { span, row, column, grids: grids.join(", ") })
+    }
+
+    fn map_list(&self) -> String {
+        let names = [&self.maps[..], &self.pages[..]].concat();
+        if names.is_empty() { "none".into() } else { names.join(", ") }
+    }
+}
+
+fn check(
+    set: &AxisSet,
+    what: &'static str,
+    holder: &'static str,
+    count: u32,
+) -> Result<(), ViewError> {
+    match set.named().and_then(|named| named.iter().find(|&&index| index >= count)) {
+        Some(&index) => Err(ViewError::OutOfRange { what, index, holder, count }),
+        None => Ok(()),
+    }
+}
+
+/// Numbers that no trace can make right.
+fn check_numbers(state: &ViewState) -> Result<(), ViewError> {
+    let within = |field, value: f64, low: f64, high: f64, bounds| {
+        if (low..=high).contains(&value) {
+            Ok(())
+        } else {
+            Err(ViewError::Value { field, value, bounds })
+        }
+    };
+    within("opacity", state.opacity, 0.0, 1.0, "between 0 and 1")?;
+    within("text-scale", state.text_scale, 0.25, 8.0, "between 0.25 and 8")?;
+    let Camera { centre: [x, y], zoom } = state.camera;
+    within("camera.zoom", zoom, 0.05, 1000.0, "between 0.05 and 1000")?;
+    within("camera.centre", x, -10.0, 11.0, "near the content, which is 0 to 1")?;
+    within("camera.centre", y, -10.0, 11.0, "near the content, which is 0 to 1")?;
+    match state.normalise.range {
+        Range::PerMap | Range::Shared => {}
+        Range::Fixed { min, max } => {
+            for value in [min, max] {
+                within("normalise.range", value, f64::MIN, f64::MAX, "a finite number")?;
+            }
+            if min >= max {
+                let bounds = "larger than its min";
+                return Err(ViewError::Value { field: "normalise.range.max", value: max, bounds });
+            }
+        }
+        Range::Percentile { low, high } => {
+            within("normalise.range.low", low, 0.0, 100.0, "between 0 and 100")?;
+            within("normalise.range.high", high, 0.0, 100.0, "between 0 and 100")?;
+            if low >= high {
+                let bounds = "larger than its low";
+                return Err(ViewError::Value {
+                    field: "normalise.range.high",
+                    value: high,
+                    bounds,
+                });
+            }
+        }
+    }
+    match state.second.as_ref().map(|second| second.mix) {
+        Some(Mix::CrossFade { amount }) => {
+            within("second.mix.amount", amount, 0.0, 1.0, "between 0 and 1")
+        }
+        Some(Mix::Swipe { position }) => {
+            within("second.mix.position", position, 0.0, 1.0, "between 0 and 1")
+        }
+        Some(Mix::Difference) | None => Ok(()),
+    }
+}

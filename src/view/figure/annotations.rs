@@ -1,0 +1,414 @@
+//! What is said about a figure: the caption below it, cards before and after.
+//!
+//! Sizes are for what is watched, not for a page. On a stage a capital letter of a caption is a
+//! twenty-sixth of the screen's smaller side high: 46 mm on a screen of 1.2 metres, which at ten
+//! metres is 16 minutes of arc, the least that ISO 9241-303 allows for legible text. A film is
+//! watched from nearer, relative to its size. (The type of a stage is a little larger than that, for
+//! controls may take a strip of it.)
+
+use super::layout::scale_of;
+use super::{Align, CAP_HEIGHT, Fill, Ink, Label, Palette, PixelRect, Run, contrast, text_width};
+
+/// Type size of captions in a film, in design units.
+pub const FILM_UNITS: f32 = 42.0;
+/// Type size of captions on a stage, in design units.
+pub const STAGE_UNITS: f32 = 63.0;
+/// From line to line in shares of the type size.
+const LINE: f32 = 1.28;
+/// Between the figure's foot and the caption, and below the caption.
+const BAND_PADDING: f32 = 26.0;
+const SIDE_UNITS: f32 = 64.0;
+/// A band takes no more of the frame's height.
+const MOST_OF_HEIGHT: f32 = 1.0 / 3.0;
+/// Lines of a frame that is small.
+const SMALL_FRAME: u32 = 540;
+/// Smaller type is no type.
+const LEAST_UNITS: f32 = 8.0;
+/// The large line of a card, where it fits, and its subtitle.
+pub const CARD_UNITS: f32 = 84.0;
+/// The small line of a card.
+pub const SUBTITLE_UNITS: f32 = 36.0;
+const MOST_CARD_LINES: usize = 3;
+/// Contrast of text that is read from afar (WCAG 2.2, level AAA).
+pub const MIN_CONTRAST: f32 = 7.0;
+
+/// What is drawn around and over a figure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Annotations {
+    /// Height that the figure leaves free at the bottom of the target.
+    pub reserved_px: u32,
+    /// The figure is on its way to another map: its caption names the nearer one alone.
+    pub is_passing: bool,
+    /// Rectangles.
+    pub fills: Vec<Fill>,
+    /// Text.
+    pub labels: Vec<Label>,
+}
+
+/// The place of captions: as high as the longest of them needs, so that nothing jumps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Band {
+    size: [u32; 2],
+    scale: f32,
+    type_units: f32,
+    lines: usize,
+}
+
+impl Band {
+    /// For a target and all captions that will stand there; without any there is no band.
+    pub fn new(
+        size: [u32; 2],
+        type_units: f32,
+        captions: impl IntoIterator<Item = Vec<Run>>,
+    ) -> Self {
+        let scale = scale_of(size, 1.0);
+        let mut band = Self { size, scale, type_units, lines: 0 };
+        let lines = |runs: Vec<Run>| wrapped(&runs, band.columns(type_units)).len();
+        band.lines = captions.into_iter().map(lines).max().unwrap_or(0);
+        band
+    }
+
+    /// Its height: the picture is what the rest is about.
+    pub fn height_px(&self) -> u32 {
+        if self.lines == 0 {
+            return 0;
+        }
+        let height = height_of(self.lines, self.type_units) * self.scale;
+        // On a small frame type is large already, and needs the room.
+        let is_small = self.size[0].min(self.size[1]) < SMALL_FRAME;
+        let most = if is_small { 0.5 } else { MOST_OF_HEIGHT };
+        height.round().min(self.size[1] as f32 * most) as u32
+    }
+
+    /// The lines of a caption with their type size: a caption that is too long for the band is set
+    /// smaller, not cut.
+    fn set(&self, runs: &[Run]) -> (Vec<Vec<Run>>, f32) {
+        let room = self.height_px() as f32 / self.scale + 0.5;
+        let mut type_units = self.type_units;
+        loop {
+            let lines = wrapped(runs, self.columns(type_units));
+            if height_of(lines.len(), type_units) <= room || type_units < LEAST_UNITS {
+                return (lines, type_units);
+            }
+            type_units *= 0.94;
+        }
+    }
+
+    /// Width of a line in shares of a type size.
+    fn columns(&self, type_units: f32) -> f32 {
+        (self.size[0] as f32 / self.scale - 2.0 * SIDE_UNITS).max(120.0) / type_units
+    }
+
+    /// A caption in the band, 0–1 strong.
+    pub fn dress(&self, runs: &[Run], strength: f64, palette: Palette) -> Annotations {
+        let height = self.height_px();
+        let mut dress = Annotations { reserved_px: height, ..Annotations::default() };
+        if strength <= 0.0 {
+            return dress;
+        }
+        let s = self.scale;
+        let (lines, type_units) = self.set(runs);
+        let line_units = LINE * type_units;
+        let top = self.size[1] as f32 - height as f32 + BAND_PADDING * 0.5 * s;
+        for (index, line) in lines.into_iter().enumerate() {
+            let middle = top + line_units * s * (index as f32 + 0.5);
+            let baseline = middle + CAP_HEIGHT * type_units * s / 2.0;
+            dress.labels.extend(centred(&line, self.size[0], baseline, type_units * s, |strong| {
+                let ink = if strong { emphasis(palette) } else { palette.text };
+                Ink::Fixed(faded(palette.background, ink, strength))
+            }));
+        }
+        dress
+    }
+}
+
+/// Height of a band of so many lines, in design units.
+fn height_of(lines: usize, type_units: f32) -> f32 {
+    LINE * type_units * lines as f32 + 1.5 * BAND_PADDING
+}
+
+/// A card: a large line and a small one, in the middle of the target.
+pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: Palette) -> Annotations {
+    let scale = scale_of(size, 1.0);
+    let band = Band { size, scale, type_units: CARD_UNITS, lines: 0 };
+    let runs = [Run::strong(text)];
+    let mut type_units = CARD_UNITS;
+    let lines = loop {
+        let lines = wrapped(&runs, band.columns(type_units));
+        if lines.len() <= MOST_CARD_LINES || type_units <= FILM_UNITS {
+            break lines;
+        }
+        type_units *= 0.85;
+    };
+    let below = if subtitle.is_empty() {
+        Vec::new()
+    } else {
+        wrapped(&[Run::plain(subtitle)], band.columns(SUBTITLE_UNITS))
+    };
+    let (line, small) = (type_units * 1.2 * scale, SUBTITLE_UNITS * 1.35 * scale);
+    let gap = if below.is_empty() { 0.0 } else { 34.0 * scale };
+    let total = line * lines.len() as f32 + gap + small * below.len() as f32;
+    let mut y = (size[1] as f32 - total) / 2.0;
+    let mut dress = Annotations::default();
+    for words in lines {
+        let baseline = y + line / 2.0 + CAP_HEIGHT * type_units * scale / 2.0;
+        let ink = |_| Ink::Fixed(palette.text);
+        dress.labels.extend(centred(&words, size[0], baseline, type_units * scale, ink));
+        y += line;
+    }
+    y += gap;
+    for words in below {
+        let baseline = y + small / 2.0 + CAP_HEIGHT * SUBTITLE_UNITS * scale / 2.0;
+        let quiet = if contrast(palette.muted, palette.background) >= MIN_CONTRAST {
+            palette.muted
+        } else {
+            palette.text
+        };
+        let ink = |_| Ink::Fixed(quiet);
+        dress.labels.extend(centred(&words, size[0], baseline, SUBTITLE_UNITS * scale, ink));
+        y += small;
+    }
+    let bar = [72.0 * scale, 3.0 * scale];
+    let rect = PixelRect {
+        x: (size[0] as f32 - bar[0]) / 2.0,
+        y: (size[1] as f32 - total) / 2.0 - 40.0 * scale,
+        width: bar[0],
+        height: bar[1],
+    };
+    dress.fills.push(Fill { rect, ink: Ink::Accent, alpha: 1.0 });
+    dress
+}
+
+/// The colour of marked words: the accent where it reads from afar.
+pub fn emphasis(palette: Palette) -> [u8; 3] {
+    if contrast(palette.accent, palette.background) >= MIN_CONTRAST {
+        palette.accent
+    } else {
+        palette.text
+    }
+}
+
+fn faded(from: [u8; 3], to: [u8; 3], share: f64) -> [u8; 3] {
+    let share = share.clamp(0.0, 1.0);
+    [0, 1, 2].map(|at| {
+        let [from, to] = [f64::from(from[at]), f64::from(to[at])];
+        (from + (to - from) * share).round() as u8
+    })
+}
+
+/// A line of text in the middle: one label a stretch, because a label has one colour.
+fn centred(
+    line: &[Run],
+    width_px: u32,
+    baseline: f32,
+    size_px: f32,
+    ink: impl Fn(bool) -> Ink,
+) -> Vec<Label> {
+    let width = |run: &Run| text_width(&run.text, run.strong) * size_px;
+    let mut x = (width_px as f32 - line.iter().map(width).sum::<f32>()) / 2.0;
+    line.iter()
+        .map(|run| {
+            let label = Label {
+                runs: vec![run.clone()],
+                baseline: [x, baseline],
+                align: Align::Start,
+                size_px,
+                ink: ink(run.strong),
+            };
+            x += width(run);
+            label
+        })
+        .collect()
+}
+
+/// Lines no wider than `columns` (shares of the type size), about equally long.
+fn wrapped(runs: &[Run], columns: f32) -> Vec<Vec<Run>> {
+    let words = words(runs);
+    let fewest = broken(&words, columns).len();
+    // As narrow as the same number of lines allows: no line of one word.
+    let (mut low, mut high) = (columns / 3.0, columns);
+    for _ in 0..12 {
+        let middle = (low + high) / 2.0;
+        if broken(&words, middle).len() > fewest { low = middle } else { high = middle }
+    }
+    broken(&words, high)
+}
+
+/// A word: stretches that no line may part, and whether a space stands before it.
+type Word = (bool, Vec<Run>);
+
+fn words(runs: &[Run]) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    let mut space = true;
+    for run in runs {
+        let parts = |c: char| c.is_whitespace() && c != '\u{a0}';
+        for (index, piece) in run.text.split(parts).enumerate() {
+            space |= index > 0;
+            if piece.is_empty() {
+                continue;
+            }
+            // No line breaks at a no-break space, which is drawn as a space.
+            let part = Run { text: piece.replace('\u{a0}', " "), strong: run.strong };
+            match words.last_mut() {
+                Some((_, word)) if !space => word.push(part),
+                _ => words.push((true, vec![part])),
+            }
+            space = false;
+        }
+    }
+    words
+}
+
+fn broken(words: &[Word], columns: f32) -> Vec<Vec<Run>> {
+    let width =
+        |runs: &[Run]| -> f32 { runs.iter().map(|run| text_width(&run.text, run.strong)).sum() };
+    let mut lines: Vec<Vec<Run>> = Vec::new();
+    for (_, word) in words {
+        let fits = lines
+            .last()
+            .is_some_and(|line| width(line) + text_width(" ", false) + width(word) <= columns);
+        match lines.last_mut() {
+            Some(line) if fits => {
+                line.push(Run::plain(" "));
+                line.extend(word.iter().cloned());
+            }
+            _ if width(word) > columns => lines.extend(cut(word, columns)),
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines.into_iter().map(joined).collect()
+}
+
+/// A word that is wider than a line, cut wherever a line ends.
+fn cut(word: &[Run], columns: f32) -> Vec<Vec<Run>> {
+    let mut lines: Vec<Vec<Run>> = vec![Vec::new()];
+    let mut width = 0.0;
+    for run in word {
+        for letter in run.text.chars() {
+            let text = letter.to_string();
+            let own = text_width(&text, run.strong);
+            if width > 0.0 && width + own > columns {
+                lines.push(Vec::new());
+                width = 0.0;
+            }
+            width += own;
+            if let Some(line) = lines.last_mut() {
+                line.push(Run { text, strong: run.strong });
+            }
+        }
+    }
+    lines
+}
+
+/// Neighbours of one weight as one stretch.
+fn joined(line: Vec<Run>) -> Vec<Run> {
+    let mut out: Vec<Run> = Vec::new();
+    for run in line {
+        match out.last_mut() {
+            Some(last) if last.strong == run.strong => last.text.push_str(&run.text),
+            _ => out.push(run),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::Theme;
+
+    fn text(lines: &[Vec<Run>]) -> Vec<String> {
+        lines.iter().map(|line| super::super::text_of(line)).collect()
+    }
+
+    #[test]
+    fn no_line_breaks_within_what_belongs_together() {
+        let lines = text(&wrapped(&[Run::plain("layer\u{a0}3, head\u{a0}0")], 4.5));
+        assert_eq!(lines, ["layer 3,", "head 0"]);
+    }
+
+    #[test]
+    fn lines_break_at_spaces_and_are_about_equally_long() {
+        let runs =
+            [Run::plain("at "), Run::strong("fox"), Run::plain(", layer 4 looks at it most")];
+        assert_eq!(text(&wrapped(&runs, 100.0)), ["at fox, layer 4 looks at it most"]);
+        let two = text(&wrapped(&runs, 12.0));
+        assert_eq!(two.len(), 2);
+        assert!(two[0].len().abs_diff(two[1].len()) < 8, "{two:?}");
+        assert!(two[0].starts_with("at fox, "), "no space before the comma: {two:?}");
+    }
+
+    #[test]
+    fn captions_are_large_and_lie_within_their_band() {
+        let sizes = [[1280, 720], [1920, 1080], [3840, 2160], [1080, 1920], [1080, 1080]];
+        let runs = vec![
+            Run::plain("At "),
+            Run::strong("balloon"),
+            Run::plain(", layer 3 looks at the picture most: 43 % of its attention goes to it"),
+        ];
+        let kinds = [(FILM_UNITS, 36.0), (STAGE_UNITS, 26.0)];
+        for (size, (units, share)) in sizes.into_iter().flat_map(|s| kinds.map(|kind| (s, kind))) {
+            let band = Band::new(size, units, [runs.clone()]);
+            let palette = Theme::Dark.palette();
+            let dress = band.dress(&runs, 1.0, palette);
+            let smaller = size[0].min(size[1]) as f32;
+            let whole = PixelRect {
+                x: 0.0,
+                y: (size[1] - band.height_px()) as f32,
+                width: size[0] as f32,
+                height: band.height_px() as f32,
+            };
+            for label in &dress.labels {
+                assert!(CAP_HEIGHT * label.size_px >= smaller / share, "{size:?}: too small");
+                assert!(whole.contains(&label.bounds()), "{size:?}: {label:?} leaves the band");
+            }
+            assert_eq!(dress.reserved_px, band.height_px());
+        }
+    }
+
+    #[test]
+    fn whatever_is_written_stays_within_the_band() {
+        let long = "a caption that nobody wanted to shorten, ".repeat(40);
+        let word = "Donaudampfschifffahrtsgesellschaft".repeat(12);
+        for text in [long.as_str(), word.as_str(), "two\nlines\r\nand\ta tab"] {
+            for size in [[1280, 720], [1920, 1080], [1080, 1920], [1080, 1080]] {
+                let runs = vec![Run::plain(text)];
+                let band = Band::new(size, STAGE_UNITS, [runs.clone(), vec![Run::plain("short")]]);
+                let dress = band.dress(&runs, 1.0, Theme::Dark.palette());
+                let height = band.height_px() as f32;
+                assert!(height <= size[1] as f32 / 3.0 + 1.0, "{size:?}: {height}");
+                let whole = PixelRect {
+                    x: 0.0,
+                    y: size[1] as f32 - height - 1.0,
+                    width: size[0] as f32,
+                    height: height + 1.0,
+                };
+                let said: String =
+                    dress.labels.iter().map(|label| super::super::text_of(&label.runs)).collect();
+                let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
+                assert_eq!(letters(&said), letters(text), "{size:?}: words are missing");
+                for label in &dress.labels {
+                    assert!(whole.contains(&label.bounds()), "{size:?}: {label:?}");
+                    assert!(!label.runs.iter().any(|run| run.text.contains('\n')));
+                }
+                let short = band.dress(&[Run::plain("short")], 1.0, Theme::Dark.palette());
+                let size_px = short.labels[0].size_px;
+                assert_eq!(size_px, STAGE_UNITS * scale_of(size, 1.0), "others keep their size");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_said_has_enough_contrast() {
+        for theme in Theme::ALL {
+            let palette = theme.palette();
+            let runs = [Run::plain("a "), Run::strong("b")];
+            let band = Band::new([1920, 1080], FILM_UNITS, [runs.to_vec()]);
+            let card = card([1920, 1080], "Title", "subtitle", palette);
+            for label in band.dress(&runs, 1.0, palette).labels.iter().chain(&card.labels) {
+                let Ink::Fixed(ink) = label.ink else { unreachable!("{label:?}") };
+                assert!(contrast(ink, palette.background) >= MIN_CONTRAST, "{theme}: {label:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The numbers at the ends of the colour map, and how legend and caption say them.
+//!
+//! A map without its scale is no figure, and a scale that holds for one map of many is a wrong one:
+//! [`ColorLimits`] says for how much of the view its numbers hold.
+
+use super::super::{Range, ViewState};
+use super::caption::{number, range_text};
+use crate::analysis::normalise::LOG_FLOOR;
+
+/// What became the lower and the upper end of the colour map.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum ColorLimits {
+    /// Not known yet.
+    #[default]
+    Unknown,
+    /// One pair for everything that is seen.
+    One([f64; 2]),
+    /// One pair for the first map and one for the second.
+    Two([[f64; 2]; 2]),
+    /// A pair for each map: the smallest and the largest of all lower and of all upper ends.
+    Each {
+        /// Of the lower ends.
+        lows: [f64; 2],
+        /// Of the upper ends.
+        highs: [f64; 2],
+    },
+}
+
+impl From<Option<[f64; 2]>> for ColorLimits {
+    fn from(range: Option<[f64; 2]>) -> Self {
+        range.map_or(Self::Unknown, Self::One)
+    }
+}
+
+impl ColorLimits {
+    /// Of maps that each have a pair of their own; one pair where all are the same.
+    pub fn of_each(ranges: &[[f32; 2]]) -> Self {
+        let Some((&first, rest)) = ranges.split_first() else { return Self::Unknown };
+        if rest.iter().all(|range| *range == first) {
+            return Self::One(first.map(f64::from));
+        }
+        let over = |end: usize| {
+            let [low, high] = ranges.iter().fold([f32::INFINITY, f32::NEG_INFINITY], |found, r| {
+                [found[0].min(r[end]), found[1].max(r[end])]
+            });
+            [f64::from(low), f64::from(high)]
+        };
+        Self::Each { lows: over(0), highs: over(1) }
+    }
+
+    /// The pair that holds for everything that is seen.
+    pub const fn one(&self) -> Option<[f64; 2]> {
+        match self {
+            Self::One(range) => Some(*range),
+            _ => None,
+        }
+    }
+
+    /// What stands at the low and the high end of the legend.
+    pub(super) fn legend(&self, state: &ViewState) -> Option<[String; 2]> {
+        let [low_mark, high_mark] = marks(state);
+        let one = |[low, high]: [f64; 2]| ends_of(state, [low, high]);
+        let marked = |[low, high]: [String; 2]| {
+            let mark = |text: String, mark: &str| {
+                if mark.is_empty() { text } else { format!("{text} ({mark})") }
+            };
+            [mark(low, &low_mark), mark(high, &high_mark)]
+        };
+        match *self {
+            Self::Unknown => None,
+            Self::One(range) => Some(marked(one(range))),
+            Self::Two([first, second]) => {
+                let ([a_low, a_high], [b_low, b_high]) = (one(first), one(second));
+                Some(marked([format!("{a_low} | {b_low}"), format!("{a_high} | {b_high}")]))
+            }
+            Self::Each { lows, highs } => {
+                let [low, high] = match state.normalise.range {
+                    Range::Percentile { low, high } => [format!("p{low}"), format!("p{high}")],
+                    _ => ["min".into(), "max".into()],
+                };
+                let log = if state.is_logarithmic() { " (log)" } else { "" };
+                Some([
+                    format!("{low} of each: {}", span_text(lows)),
+                    format!("{high} of each: {}{log}", span_text(highs)),
+                ])
+            }
+        }
+    }
+
+    /// The closing words of the caption: ", 0.000–0.184"; empty while nothing is known.
+    pub(super) fn caption(&self, state: &ViewState) -> String {
+        let how = match (state.normalise.range, state.is_logarithmic()) {
+            (Range::Percentile { low, high }, log) => {
+                format!(" (p{low}–p{high}{})", if log { ", log" } else { "" })
+            }
+            (_, true) => " (log)".to_owned(),
+            _ => String::new(),
+        };
+        match *self {
+            Self::Unknown => String::new(),
+            Self::One(range) => format!(", {}{how}", pair_text(state, range)),
+            Self::Two([first, second]) => {
+                format!(", {} | {}{how}", pair_text(state, first), pair_text(state, second))
+            }
+            Self::Each { highs, .. } => {
+                format!(", each on its own range{how}, up to {}", span_text(highs))
+            }
+        }
+    }
+}
+
+/// What the ends are, where they are not simply the smallest and the largest number.
+fn marks(state: &ViewState) -> [String; 2] {
+    let log = if state.is_logarithmic() { "log" } else { "" };
+    match state.normalise.range {
+        Range::Percentile { low, high } => {
+            let comma = if log.is_empty() { "" } else { ", " };
+            [format!("p{low}"), format!("p{high}{comma}{log}")]
+        }
+        _ => [String::new(), log.to_owned()],
+    }
+}
+
+/// The ends that are in effect: a logarithmic scale begins four decades below its upper end.
+fn in_effect(state: &ViewState, [low, high]: [f64; 2]) -> [f64; 2] {
+    if state.is_logarithmic() { [low.max(high * f64::from(LOG_FLOOR)), high] } else { [low, high] }
+}
+
+fn ends_of(state: &ViewState, range: [f64; 2]) -> [String; 2] {
+    let [low, high] = in_effect(state, range);
+    if state.is_logarithmic() {
+        // Decades apart: each end has its own digits.
+        return [number(low, low), number(high, high)];
+    }
+    let largest = low.abs().max(high.abs());
+    [number(low, largest), number(high, largest)]
+}
+
+fn pair_text(state: &ViewState, range: [f64; 2]) -> String {
+    if !state.is_logarithmic() {
+        return range_text(range);
+    }
+    let [low, high] = ends_of(state, range);
+    format!("{low}–{high}")
+}
+
+/// "0.012–0.871", or one number where both are the same.
+fn span_text(span: [f64; 2]) -> String {
+    let largest = span[0].abs().max(span[1].abs());
+    let [low, high] = span.map(|end| number(end, largest));
+    if low == high {
+        low
+    } else if low.chars().all(|c| matches!(c, '0' | '.')) {
+        // Seven zeros are no more exact than one.
+        format!("0–{high}")
+    } else {
+        range_text(span)
+    }
+}
+
+/// Everything that a frame's layout says about its numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Readout {
+    /// The ends of the colour map.
+    pub ends: ColorLimits,
+    /// The values of the contour lines of the first and of the second map.
+    pub contours: [Option<[f64; 4]>; 2],
+}
+
+impl Readout {
+    /// What is known of the first map alone.
+    #[must_use]
+    pub const fn of_first(self) -> Self {
+        let ends = match self.ends {
+            ColorLimits::Two([first, _]) => ColorLimits::One(first),
+            other => other,
+        };
+        Self { ends, contours: [self.contours[0], None] }
+    }
+}
+
+impl From<ColorLimits> for Readout {
+    fn from(ends: ColorLimits) -> Self {
+        Self { ends, contours: [None; 2] }
+    }
+}
+
+impl From<Option<[f64; 2]>> for Readout {
+    fn from(range: Option<[f64; 2]>) -> Self {
+        ColorLimits::from(range).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Normalise, Scale};
+    use super::*;
+
+    fn state(range: Range, scale: Scale) -> ViewState {
+        ViewState { normalise: Normalise { range, scale }, ..ViewState::default() }
+    }
+
+    #[test]
+    fn a_legend_says_what_its_ends_are() {
+        let linear = state(Range::PerMap, Scale::Linear);
+        let log = state(Range::PerMap, Scale::Log);
+        let percent = state(Range::Percentile { low: 2.0, high: 98.0 }, Scale::Linear);
+        let one = ColorLimits::One([0.0, 0.184]);
+        assert_eq!(one.legend(&linear), Some(["0.000".into(), "0.184".into()]));
+        assert_eq!(one.legend(&log), Some(["0.0000184".into(), "0.184 (log)".into()]));
+        assert_eq!(one.legend(&percent), Some(["0.000 (p2)".into(), "0.184 (p98)".into()]));
+        let each = ColorLimits::of_each(&[[0.0, 0.5], [0.001, 0.25]]);
+        assert_eq!(
+            each.legend(&linear),
+            Some(["min of each: 0–0.00100".into(), "max of each: 0.250–0.500".into()])
+        );
+        assert_eq!(
+            each.legend(&percent),
+            Some(["p2 of each: 0–0.00100".into(), "p98 of each: 0.250–0.500".into()])
+        );
+        let two = ColorLimits::Two([[0.0, 0.1], [0.0, 0.25]]);
+        assert_eq!(two.legend(&linear), Some(["0.000 | 0.000".into(), "0.100 | 0.250".into()]));
+        assert_eq!(ColorLimits::Unknown.legend(&linear), None);
+        assert_eq!(ColorLimits::of_each(&[[0.0, 0.5]; 3]), ColorLimits::One([0.0, 0.5]));
+    }
+
+    #[test]
+    fn a_caption_says_it_too() {
+        let percent = state(Range::Percentile { low: 2.0, high: 98.0 }, Scale::Log);
+        let one = ColorLimits::One([0.0, 0.184]);
+        assert_eq!(one.caption(&percent), ", 0.0000184–0.184 (p2–p98, log)");
+        let linear = state(Range::PerMap, Scale::Linear);
+        assert_eq!(one.caption(&linear), ", 0.000–0.184");
+        let each = ColorLimits::of_each(&[[0.0, 0.5], [0.001, 0.25]]);
+        assert_eq!(each.caption(&linear), ", each on its own range, up to 0.250–0.500");
+    }
+}

@@ -1,0 +1,13 @@
+//! The program as a user runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod program;
+mod record;
+mod render;
+mod score;
+mod what_if;

@@ -1,0 +1,371 @@
+//! `vlmscope record`, `walkthrough` and `pack` as a user runs them, judged by ffprobe and ffmpeg:
+//! a film that only we can read is none.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use vlmscope::trace::Trace;
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+
+const TOUR: &str = r#"
+trace = "a.vlmtrace"
+
+[title]
+text = "A title"
+seconds = 0.4
+
+[view]
+text-scale = 1.25
+
+[[step]]
+caption = "The **mean** of all layers"
+seconds = 0.3
+transition = 0.4
+
+[[step]]
+caption = "One layer, *one* head"
+seconds = 0.2
+transition = 0.5
+view = { map = { layers = "2", heads = "1" } }
+
+[[step]]
+caption = "Every head"
+seconds = 0.25
+transition = 0.45
+view = { view = "wall", map.queries = "answer 2" }
+
+[end]
+text = "The end"
+seconds = 0.2
+"#;
+
+/// Seconds of the tour: 0.4 + 0.7 + 0.7 + 0.7 + (0.8 + 0.2).
+const SECONDS: f64 = 3.5;
+const FPS: u64 = 24;
+const FRAMES: u64 = 84;
+
+/// A folder with a small trace and a tour in it.
+struct Fixture {
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let geometry = Geometry::named("small").unwrap();
+        let synthetic = Synthetic::new(geometry, RowsKept::Text, 3).unwrap();
+        synthetic.write(&folder.path().join("a.vlmtrace")).unwrap();
+        std::fs::write(folder.path().join("tour.toml"), TOUR).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vlmscope"));
+        command.args(arguments.split_whitespace()).current_dir(self.folder.path());
+        command
+    }
+
+    fn ok(&self, arguments: &str) -> Output {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
+        output
+    }
+
+    /// The one paragraph that a failed command says.
+    fn fails(&self, arguments: &str) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let text = stderr(&output);
+        assert!(!output.status.success(), "{arguments} succeeded");
+        assert!(!text.contains("panicked"), "{arguments}: {text}");
+        text
+    }
+
+    fn record(&self, out: &str) {
+        self.ok(&format!("record tour.toml --size 320x240 --fps {FPS} --out {out}"));
+    }
+
+    /// What else lies in the folder.
+    fn leftovers(&self) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name != "a.vlmtrace" && !name.ends_with(".toml"))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn tool(name: &str, arguments: &[&str], input: &Path) -> Vec<u8> {
+    let output = Command::new(name).args(arguments).arg(input).output().unwrap_or_else(|error| {
+        panic!("{name} is needed by these tests (Debian: apt install ffmpeg): {error}")
+    });
+    assert!(output.status.success(), "{name} {}: {}", input.display(), stderr(&output));
+    assert!(output.stderr.is_empty(), "{name} {}: {}", input.display(), stderr(&output));
+    output.stdout
+}
+
+/// What ffprobe says of the only stream, all frames decoded.
+fn probe(path: &Path) -> Value {
+    let arguments = ["-v", "warning", "-count_frames", "-show_streams", "-show_format"];
+    let text = tool("ffprobe", &[&arguments[..], &["-of", "json"]].concat(), path);
+    let probed: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(probed["streams"].as_array().unwrap().len(), 1);
+    probed["streams"][0].clone()
+}
+
+fn check(stream: &Value, codec: &str) {
+    assert_eq!(stream["codec_name"], codec);
+    assert_eq!((&stream["width"], &stream["height"]), (&320.into(), &240.into()));
+    assert_eq!(stream["nb_read_frames"], FRAMES.to_string(), "{codec}");
+    let seconds: f64 = stream["duration"].as_str().unwrap().parse().unwrap();
+    // A GIF counts hundredths.
+    assert!((seconds - SECONDS).abs() < 0.006, "{codec} lasts {seconds} s");
+}
+
+fn check_mp4(stream: &Value) {
+    check(stream, "h264");
+    assert_eq!(stream["r_frame_rate"], format!("{FPS}/1"));
+    assert_eq!(stream["avg_frame_rate"], format!("{FPS}/1"));
+    assert_eq!((&stream["pix_fmt"], &stream["color_range"]), (&"yuv420p".into(), &"tv".into()));
+    for tag in ["color_space", "color_transfer", "color_primaries"] {
+        assert_eq!(stream[tag], "bt709", "{tag}");
+    }
+}
+
+/// The luma planes of a film.
+fn decoded_luma(path: &Path) -> Vec<Vec<u8>> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(path)
+        .args(["-f", "rawvideo", "-pix_fmt", "yuv420p", "-"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    output.stdout.chunks_exact(320 * 240 * 3 / 2).map(|f| f[..320 * 240].to_vec()).collect()
+}
+
+fn frames(folder: &Path) -> Vec<image::RgbImage> {
+    let mut names: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    names.iter().map(|name| image::open(name).unwrap().into_rgb8()).collect()
+}
+
+/// ITU-R BT.709, limited range, of a rendered pixel.
+fn luma(pixel: &image::Rgb<u8>) -> f64 {
+    let [r, g, b] = pixel.0.map(f64::from);
+    16.0 + (0.2126 * r + 0.7152 * g + 0.0722 * b) * 219.0 / 255.0
+}
+
+/// Of one frame, in dB.
+fn psnr(rendered: &image::RgbImage, decoded: &[u8]) -> f64 {
+    let squares: f64 = rendered
+        .pixels()
+        .zip(decoded)
+        .map(|(pixel, &luma_byte)| (luma(pixel) - f64::from(luma_byte)).powi(2))
+        .sum();
+    10.0 * (255.0 * 255.0 * decoded.len() as f64 / squares.max(1e-9)).log10()
+}
+
+#[test]
+fn every_container_is_what_it_says_and_shows_what_was_rendered() {
+    let fixture = Fixture::new();
+    fixture.record("frames");
+    let rendered = frames(&fixture.path("frames"));
+    assert_eq!(rendered.len() as u64, FRAMES);
+    let mut films = vec!["x264.mp4 --encoder ffmpeg"];
+    if cfg!(feature = "h264") {
+        films.push("open.mp4 --encoder openh264");
+    }
+    for film in films {
+        fixture.record(film);
+        let path = fixture.path(film.split(' ').next().unwrap());
+        check_mp4(&probe(&path));
+        let decoded = decoded_luma(&path);
+        assert_eq!(decoded.len(), rendered.len());
+        for (index, (rendered, decoded)) in rendered.iter().zip(&decoded).enumerate() {
+            let psnr = psnr(rendered, decoded);
+            assert!(psnr >= 35.0, "{film}, frame {index}: {psnr:.1} dB");
+        }
+    }
+    fixture.record("film.gif");
+    check(&probe(&fixture.path("film.gif")), "gif");
+    assert!(fixture.leftovers().iter().all(|name| !name.contains("part")));
+}
+
+#[test]
+fn two_runs_give_the_same_frames() {
+    let fixture = Fixture::new();
+    fixture.record("one");
+    fixture.record("two");
+    let bytes = |folder: &str| -> Vec<Vec<u8>> {
+        (0..FRAMES)
+            .map(|frame| {
+                std::fs::read(fixture.path(folder).join(format!("{frame:04}.png"))).unwrap()
+            })
+            .collect()
+    };
+    let (one, two) = (bytes("one"), bytes("two"));
+    assert!(one == two, "frames differ");
+    assert!(one.windows(2).any(|pair| pair[0] != pair[1]), "nothing moves");
+    let error = fixture.fails("record tour.toml --size 320x240 --out one");
+    assert!(error.contains("one is not empty"), "{error}");
+}
+
+/// A tour that takes long enough to be interrupted.
+fn long(fixture: &Fixture) -> PathBuf {
+    let text = TOUR.replace("seconds = 0.3", "seconds = 40");
+    std::fs::write(fixture.path("long.toml"), text).unwrap();
+    fixture.path("film.part.mp4")
+}
+
+/// Starts a recording and waits until its first fragments are written.
+fn started(fixture: &Fixture) -> std::process::Child {
+    let part = long(fixture);
+    let child = fixture
+        .command("record long.toml --size 320x240 --fps 30 --out film.mp4")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while std::fs::metadata(&part).map_or(0, |metadata| metadata.len()) < 4096 {
+        assert!(start.elapsed() < Duration::from_secs(120), "no fragment was written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+#[cfg(feature = "h264")]
+#[test]
+fn a_killed_recording_leaves_a_part_that_plays() {
+    let fixture = Fixture::new();
+    let mut child = started(&fixture);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!fixture.path("film.mp4").exists());
+    let text = tool(
+        "ffprobe",
+        &["-v", "error", "-count_frames", "-show_streams", "-of", "json"],
+        &fixture.path("film.part.mp4"),
+    );
+    let probed: Value = serde_json::from_slice(&text).unwrap();
+    let read: u64 = probed["streams"][0]["nb_read_frames"].as_str().unwrap().parse().unwrap();
+    assert!(read >= 30, "only {read} frames can be played");
+}
+
+#[cfg(all(unix, feature = "h264"))]
+#[test]
+fn an_interrupted_recording_leaves_nothing() {
+    let fixture = Fixture::new();
+    let mut child = started(&fixture);
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(fixture.leftovers(), Vec::<String>::new());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_said_and_leaves_nothing() {
+    for out in ["film.mp4", "film.gif"] {
+        let fixture = Fixture::new();
+        let part = out.replace('.', ".part.");
+        std::os::unix::fs::symlink("/dev/full", fixture.path(&part)).unwrap();
+        let error = fixture.fails(&format!("record tour.toml --size 320x240 --out {out}"));
+        assert!(error.contains("The disk is full") && error.contains(out), "{error}");
+        assert_eq!(fixture.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_is_said_before_anything_is_drawn() {
+    let fixture = Fixture::new();
+    let fails = |arguments: &str, says: &str| {
+        let error = fixture.fails(arguments);
+        assert!(error.contains(says), "{arguments}: {error}");
+    };
+    fails("record tour.toml --size 321x240 --out a.mp4", "even width and height");
+    fails("record tour.toml --size 7680x4320 --out a.mp4", "PNG sequence");
+    fails("record tour.toml --out a.webm", "none of .mp4 and .gif");
+    fails("record tour.toml --fps 60 --out a.gif", "at most 50");
+    fails("record tour.toml --out nowhere/a.mp4", "folder does not exist");
+    fails("record a.png --out a.mp4", "none of a trace");
+    fails("record missing.toml --out a.mp4", "missing.toml");
+    fails("record a.zip --out a.mp4", "cannot open the pack");
+    let before = std::fs::read(fixture.path("a.vlmtrace")).unwrap();
+    fails("pack tour.toml --out a.vlmtrace", "ends in .zip");
+    fails("walkthrough new a.vlmtrace --out a.vlmtrace --force", "ends in .toml");
+    std::fs::copy(fixture.path("a.vlmtrace"), fixture.path("own.zip")).unwrap();
+    fails("pack own.zip --out own.zip", "choose another name");
+    std::fs::remove_file(fixture.path("own.zip")).unwrap();
+    assert!(std::fs::read(fixture.path("a.vlmtrace")).unwrap() == before);
+    std::fs::write(fixture.path("layer.toml"), TOUR.replace("\"2\"", "\"9\"")).unwrap();
+    fails("record layer.toml --out a.mp4", "layer.toml, line 16: step 2: layer 9 does not exist");
+    std::fs::write(fixture.path("gone.toml"), TOUR.replace("a.vlm", "b.vlm")).unwrap();
+    fails("walkthrough check gone.toml", "b.vlmtrace");
+    assert_eq!(fixture.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn captions_stand_in_the_picture_or_beside_it() {
+    let fixture = Fixture::new();
+    fixture.ok("record tour.toml --size 320x240 --fps 4 --out burnt");
+    fixture.ok("record tour.toml --size 320x240 --fps 4 --srt --out film.gif");
+    let text = std::fs::read_to_string(fixture.path("film.srt")).unwrap();
+    assert!(
+        text.starts_with("1\n00:00:00,400 --> 00:00:01,100\nThe <b>mean</b> of all layers\n\n")
+    );
+    assert!(text.contains("\n2\n00:00:01,100 --> 00:00:01,800\nOne layer, *one* head\n"), "{text}");
+    // The last line of pixels that is not background belongs to a caption, or to the figure.
+    let lowest = |image: &image::RgbImage| {
+        let background = *image.get_pixel(0, 0);
+        let drawn = image.enumerate_pixels().filter(|(_, _, pixel)| **pixel != background);
+        drawn.map(|(_, y, _)| y).max().unwrap()
+    };
+    let burnt = frames(&fixture.path("burnt"));
+    assert!(lowest(&burnt[4]) > 210, "the caption is missing: {}", lowest(&burnt[4]));
+}
+
+#[test]
+fn a_tour_and_its_pack_show_the_same() {
+    let fixture = Fixture::new();
+    fixture.ok("walkthrough new a.vlmtrace --out auto.toml");
+    let error = fixture.fails("walkthrough new a.vlmtrace --out auto.toml");
+    assert!(error.contains("--force"), "{error}");
+    let listed = fixture.ok("walkthrough check auto.toml");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    for view in ["overlay", "heads", "wall"] {
+        assert!(listed.contains(view), "{listed}");
+    }
+    fixture.ok("pack auto.toml --out auto.zip");
+    let archive = std::fs::File::open(fixture.path("auto.zip")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    zip::ZipArchive::new(archive).unwrap().extract(folder.path()).unwrap();
+    let (whole, packed) = (
+        Trace::open(&fixture.path("a.vlmtrace")).unwrap(),
+        Trace::open(&folder.path().join("traces/a.vlmtrace")).unwrap(),
+    );
+    assert!(packed.rows().len() < whole.rows().len(), "{:?}", packed.rows());
+    for (index, row) in packed.rows().iter().enumerate() {
+        let from = whole.rows().binary_search(row).unwrap();
+        assert_eq!(packed.page_bytes(index), whole.page_bytes(from));
+        assert_eq!(packed.stats(index), whole.stats(from));
+    }
+    for show in ["auto.toml", "auto.zip", "a.vlmtrace"] {
+        let out = show.replace('.', "-");
+        fixture.ok(&format!("record {show} --size 240x320 --fps 1 --out {out}"));
+    }
+    let expected = frames(&fixture.path("auto-toml"));
+    assert!(expected == frames(&fixture.path("auto-zip")), "the pack shows something else");
+    assert!(expected == frames(&fixture.path("a-vlmtrace")), "the trace's tour is another one");
+}

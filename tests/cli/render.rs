@@ -1,0 +1,218 @@
+//! `vlmscope render` and `bench` as a user runs them, good input and bad.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use vlmscope::view::ViewState;
+
+/// A folder with a small trace in it.
+struct Fixture {
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let geometry = Geometry::named("small").unwrap();
+        let synthetic = Synthetic::new(geometry, RowsKept::Text, 3).unwrap();
+        synthetic.write(&folder.path().join("a.vlmtrace")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs `vlmscope render a.vlmtrace …` in the folder.
+    fn render(&self, arguments: &str) -> Output {
+        self.run(&format!("render a.vlmtrace {arguments}"))
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_vlmscope"))
+            .args(arguments.split_whitespace())
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
+    }
+
+    fn ok(&self, arguments: &str) {
+        let output = self.render(arguments);
+        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
+    }
+
+    /// The one paragraph that a failed command says, and its exit code.
+    fn fails(&self, arguments: &str) -> (String, i32) {
+        let output = self.render(arguments);
+        let text = stderr(&output);
+        assert!(!output.status.success(), "{arguments} succeeded");
+        assert!(!text.contains("panicked"), "{arguments}: {text}");
+        (text, output.status.code().unwrap())
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn pixels(path: &Path) -> image::RgbImage {
+    image::open(path).unwrap().into_rgb8()
+}
+
+/// The text chunks of a PNG.
+fn texts(path: &Path) -> Vec<(String, String)> {
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut buffer = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut buffer).unwrap();
+    let chunks = &reader.info().utf8_text;
+    chunks.iter().map(|chunk| (chunk.keyword.clone(), chunk.get_text().unwrap())).collect()
+}
+
+#[test]
+fn bad_input_is_named_with_what_to_do() {
+    let fixture = Fixture::new();
+    let says = |arguments: &str, code: i32, parts: &[&str]| {
+        let (text, exit) = fixture.fails(arguments);
+        assert_eq!(exit, code, "{arguments}: {text}");
+        for part in parts {
+            assert!(text.contains(part), "{arguments} should say {part:?}: {text}");
+        }
+        assert!(!fixture.path("o.png").exists(), "{arguments} left a file");
+    };
+    says("--layer 40 --out o.png", 2, &["layer 40", "numbered 0 to 3"]);
+    says("--head 6 --out o.png", 2, &["head 6", "numbered 0 to 5"]);
+    says("--token 9 --out o.png", 2, &["answer token 9"]);
+    says("--query 0 --out o.png", 2, &["position 0 was not kept", "--rows all"]);
+    says("--layer three --out o.png", 2, &["`three`", "mean:0-7,12"]);
+    says("--map map.none --out o.png", 2, &["map.none", "relevancy.llm"]);
+    says("--opacity 2 --out o.png", 2, &["opacity", "between 0 and 1"]);
+    says("--normalise 3..1 --out o.png", 2, &["larger than its min"]);
+    says("--view diff --out o.png", 2, &["second map", "--second-layer"]);
+    for view in ["wall", "heads", "layer-head", "token-matrix"] {
+        let arguments = format!("--view {view} --map relevancy.llm --out o.png");
+        says(&arguments, 2, &[view, "`relevancy.llm`", "overlay"]);
+    }
+    says("--out {foo}.png", 2, &["{foo}", "{token}"]);
+    says("--view layer-head --out {head}.png", 2, &["every head at once", "{head}"]);
+    says("--map relevancy.llm --out {layer}.png", 2, &["no layers and heads"]);
+    says("--mix swipe --out o.png", 2, &["--second-trace"]);
+    says("--size 0x10 --out o.png", 2, &["0x10"]);
+    says("--size big --out o.png", 2, &["1920x1080"]);
+    says("--out o.jpg", 2, &["o.jpg", ".png", ".svg"]);
+    says("--svg --out o.png", 2, &["--svg"]);
+    says("--state none.toml --out o.png", 1, &["none.toml"]);
+    says("--second-trace none.vlmtrace --out o.png", 1, &["none.vlmtrace"]);
+    std::fs::write(fixture.path("bad.toml"), "view = \"wall\"\nopcity = 1\n").unwrap();
+    says("--state bad.toml --out o.png", 1, &["bad.toml", "line 2", "opcity"]);
+    std::fs::write(fixture.path("new.toml"), "version = 7\n").unwrap();
+    says("--state new.toml --out o.png", 1, &["new.toml", "newer than this reader"]);
+    says("--adapter nosuchgpu --out o.png", 1, &["nosuchgpu", "mesa-vulkan-drivers"]);
+    says("--out missing/folder/o.png --size 64x64", 1, &["missing/folder/o.png"]);
+}
+
+#[test]
+fn a_trace_that_is_missing_or_cut_is_named() {
+    let fixture = Fixture::new();
+    let output = fixture.run("render none.vlmtrace --out o.png");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("none.vlmtrace"), "{}", stderr(&output));
+    let whole = std::fs::read(fixture.path("a.vlmtrace")).unwrap();
+    std::fs::write(fixture.path("cut.vlmtrace"), &whole[..whole.len() / 2]).unwrap();
+    let output = fixture.run("render cut.vlmtrace --out o.png");
+    assert!(stderr(&output).contains("cut.vlmtrace"), "{}", stderr(&output));
+    let output = fixture.run("render --out o.png");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_figure_holds_what_it_takes_to_make_it_again() {
+    let fixture = Fixture::new();
+    fixture.ok("--token 2 --layer 2 --head 3 --colormap viridis --size 400x300 --out a.png");
+    let texts = texts(&fixture.path("a.png"));
+    let text = |key: &str| texts.iter().find(|(k, _)| k == key).map(|(_, text)| text.as_str());
+    let command = text("vlmscope command").unwrap();
+    assert!(command.starts_with("vlmscope render a.vlmtrace --token 2"), "{command}");
+    let caption = text("Description").unwrap();
+    assert!(caption.starts_with("attention · answer token 2 triangle · layer 2 · head 3 · image"));
+    let state = text("vlmscope state").unwrap();
+    ViewState::from_toml(state).unwrap();
+    std::fs::write(fixture.path("again.toml"), state).unwrap();
+    let output = fixture.run("render --state again.toml --size 400x300 --out b.png");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(pixels(&fixture.path("a.png")), pixels(&fixture.path("b.png")));
+}
+
+#[test]
+fn every_view_is_drawn_at_the_size_that_was_asked_for() {
+    let fixture = Fixture::new();
+    for (view, extra) in [
+        ("overlay", "--blend contours"),
+        ("heads", "--sort entropy"),
+        ("wall", "--theme light"),
+        ("layer-head", "--quantity entropy"),
+        ("token-matrix", "--remove-bos"),
+        ("relevancy", "--original"),
+        ("diff", "--second-head 2"),
+    ] {
+        fixture.ok(&format!("--view {view} {extra} --token 1 --size 500x400 --out {view}.png"));
+        let picture = pixels(&fixture.path(&format!("{view}.png")));
+        assert_eq!(picture.dimensions(), (500, 400));
+        let first = picture.get_pixel(0, 0);
+        let drawn = picture.pixels().filter(|pixel| *pixel != first).count();
+        assert!(drawn > 500 * 400 / 8, "{view}: only {drawn} pixels differ from the background");
+    }
+}
+
+#[test]
+fn a_pattern_draws_one_figure_for_each_token_layer_and_head() {
+    let fixture = Fixture::new();
+    fixture.ok("--token 1-2 --layer 3 --head max --size 64x64 --out t{token}-l{layer}.png");
+    for name in ["t1-l3.png", "t2-l3.png"] {
+        assert!(fixture.path(name).exists(), "{name}");
+    }
+    assert_ne!(pixels(&fixture.path("t1-l3.png")), pixels(&fixture.path("t2-l3.png")));
+    fixture.ok("--token 1 --layer 0 --size 64x64 --out h{head}.png");
+    assert_eq!((0..6).filter(|h| fixture.path(&format!("h{h}.png")).exists()).count(), 6);
+}
+
+#[test]
+fn matrices_are_vectors_and_pictures_are_embedded() {
+    let fixture = Fixture::new();
+    let svg = |arguments: &str, name: &str| {
+        fixture.ok(&format!("{arguments} --token 1 --size 800x600 --out {name}"));
+        std::fs::read_to_string(fixture.path(name)).unwrap()
+    };
+    let matrix = svg("--view layer-head", "m.svg");
+    assert_eq!(matrix.matches("<title>").count(), 1 + 4 * 6);
+    assert!(!matrix.contains("<image"), "a matrix needs no pixels");
+    assert!(matrix.contains(">head →</text>") && matrix.contains("linearGradient"));
+    let overlay = svg("--view overlay", "o.svg");
+    assert_eq!(overlay.matches("data:image/png;base64,").count(), 1);
+    assert!(overlay.contains("answer token 1"));
+    let heads = svg("--view heads --layer 1", "h.svg");
+    assert_eq!(heads.matches("<image").count(), 6);
+    // Text is escaped: the stop token's name is markup otherwise.
+    fixture.ok("--view layer-head --token 4 --size 800x600 --out stop.svg");
+    let stop = std::fs::read_to_string(fixture.path("stop.svg")).unwrap();
+    assert!(stop.contains("&lt;/s&gt;") && !stop.contains("</s>"));
+}
+
+#[test]
+fn the_bench_reports_numbers_and_ratios() {
+    let fixture = Fixture::new();
+    let output = fixture.run("bench --geometry small --size 160x120 --frames 5 --json");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["baseline_ms"].as_f64().unwrap() > 0.0);
+    assert!(!report["adapter"].as_str().unwrap().is_empty());
+    for name in ["scrub_layer_head", "scrub_token", "wall"] {
+        assert!(report["ratios"][name].as_f64().unwrap() > 0.0, "{name}");
+        assert!(report["frames"][name]["cpu_ms"].as_f64().unwrap() > 0.0, "{name}");
+    }
+    assert_eq!(report["frames"]["scrub_layer_head"]["page_uploads"], 0.0);
+    assert_eq!(report["frames"]["scrub_token"]["page_uploads"], 1.0);
+    let output = fixture.run("bench --geometry none");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("llava-1.5-7b"));
+}

@@ -1,0 +1,107 @@
+//! A few small figures against pictures that were looked at and kept.
+//!
+//! The references come from lavapipe; another adapter rounds differently, so the comparison allows
+//! what `tests/golden/thresholds.toml` says. `UPDATE_GOLDEN=1 cargo test --test gpu golden_figures`
+//! writes them anew: look at each before keeping it.
+#![allow(clippy::print_stdout, reason = "the adapter's name belongs into the test's output")]
+
+use image::RgbImage;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vlmscope::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
+use vlmscope::trace::PatchRef;
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use vlmscope::view::*;
+
+const SIZE: [u32; 2] = [480, 360];
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Thresholds {
+    /// Mean absolute difference of a channel, of 255.
+    mean: f64,
+    /// Share of pixels that may differ by more than `pixel`.
+    share: f64,
+    /// Difference of a channel that counts as another pixel, of 255.
+    pixel: u8,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn states() -> Vec<(&'static str, ViewState)> {
+    let mut overlay = ViewState::default();
+    overlay.map.queries = Queries::answer(2);
+    overlay.map.layers = AxisSet::single(2);
+    overlay.map.heads = AxisSet::MAX;
+    overlay.selected =
+        vec![PatchRef { span: 0, row: 4, column: 2 }, PatchRef { span: 0, row: 5, column: 2 }];
+    let lvlm = overlay.clone().with_lvlm_interpret_look();
+    let heads = ViewState { view: ViewKind::Heads, ..overlay.clone() };
+    let mut wall = ViewState { view: ViewKind::Wall, ..overlay.clone() };
+    wall.map.heads = AxisSet::single(4);
+    let matrix =
+        ViewState { view: ViewKind::LayerHead, theme: Theme::Light, ..ViewState::default() };
+    let tokens = ViewState { view: ViewKind::TokenMatrix, ..overlay.clone() };
+    let contours = ViewState { blend: Blend::Contours, ..overlay.clone() };
+    let mut relevancy = ViewState { view: ViewKind::Relevancy, ..overlay.clone() };
+    relevancy.map.source = MapSource::Named("relevancy.llm".into());
+    relevancy.selected.clear();
+    let mut diff = ViewState { view: ViewKind::Diff, ..overlay.clone() };
+    let map = MapChoice { layers: AxisSet::single(0), ..overlay.map.clone() };
+    diff.second = Some(Second { trace: None, map, mix: Mix::Difference });
+    vec![
+        ("contours", contours),
+        ("relevancy", relevancy),
+        ("diff", diff),
+        ("overlay", overlay),
+        ("lvlm_interpret", lvlm),
+        ("heads", heads),
+        ("wall", wall),
+        ("layer_head", matrix),
+        ("token_matrix", tokens),
+    ]
+}
+
+fn compare(name: &str, found: &RgbImage, thresholds: &Thresholds) -> Result<(), String> {
+    let path = folder().join(format!("{name}.png"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        found.save(&path).unwrap();
+    }
+    let kept = image::open(&path).map_err(|error| format!("{name}: {error}"))?.into_rgb8();
+    if kept.dimensions() != found.dimensions() {
+        return Err(format!("{name}: the size is {:?}", found.dimensions()));
+    }
+    let difference = |a: &image::Rgb<u8>, b: &image::Rgb<u8>| {
+        (0..3).map(|c| a.0[c].abs_diff(b.0[c])).max().unwrap_or(0)
+    };
+    let differences: Vec<u8> =
+        kept.pixels().zip(found.pixels()).map(|(a, b)| difference(a, b)).collect();
+    let count = differences.len() as f64;
+    let mean = differences.iter().map(|&d| f64::from(d)).sum::<f64>() / count;
+    let share = differences.iter().filter(|&&d| d > thresholds.pixel).count() as f64 / count;
+    if mean > thresholds.mean || share > thresholds.share {
+        return Err(format!("{name}: mean difference {mean:.3}, share of other pixels {share:.4}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn figures_look_as_they_did() {
+    let text = std::fs::read_to_string(folder().join("thresholds.toml")).unwrap();
+    let thresholds: Thresholds = toml::from_str(&text).unwrap();
+    let gpu = Gpu::open(&GpuOptions { baseline: true, ..GpuOptions::default() }).unwrap();
+    println!("adapter: {}", gpu.info().name);
+    let geometry = Geometry::named("small").unwrap();
+    let trace = Synthetic::new(geometry, RowsKept::Text, 3).unwrap().trace().unwrap();
+    let mut renderer = Renderer::new(Arc::clone(&gpu), RendererOptions::offscreen()).unwrap();
+    let target = Target::offscreen(&gpu, SIZE).unwrap();
+    let mut wrong = Vec::new();
+    for (name, state) in states() {
+        renderer.frame(&Scene::new(&state, &trace), &target).unwrap();
+        let found = image::DynamicImage::from(target.read(&gpu).unwrap()).into_rgb8();
+        wrong.extend(compare(name, &found, &thresholds).err());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

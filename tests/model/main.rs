@@ -1,0 +1,20 @@
+//! Traces, the engine and its methods, against fixtures from PyTorch.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod bad_input;
+mod edit;
+mod engine;
+mod methods;
+mod parity;
+mod patch_map;
+mod relevancy;
+mod rescore;
+mod support;
+mod trace_file;
+mod trace_fuzz;
+mod what_if;

@@ -1,0 +1,227 @@
+//! The trace file: what is written is what is read, damage is named, versions are honoured.
+
+use half::f16;
+use std::sync::Arc;
+use vlmscope::trace::*;
+
+const LAYERS: usize = 2;
+const HEADS: usize = 3;
+const PROMPT: usize = 8;
+const SCALE: f32 = 4096.0;
+
+fn token(id: u32, kind: TokenKind) -> TokenInfo {
+    TokenInfo { id, text: format!("▁{id}"), kind, turn: 0, word: Some(id) }
+}
+
+fn meta() -> TraceMeta {
+    TraceMeta {
+        format_version: format!("{FORMAT_MAJOR}.{FORMAT_MINOR}"),
+        model: ModelInfo {
+            name: "test".into(),
+            layers: LAYERS as u32,
+            heads: HEADS as u32,
+            kv_heads: 3,
+            ..ModelInfo::default()
+        },
+        question: "what?".into(),
+        answer: String::new(),
+        sampling: Sampling::default(),
+        tokens: (0..PROMPT as u32)
+            .map(|id| {
+                token(id, if (1..5).contains(&id) { TokenKind::Image } else { TokenKind::Question })
+            })
+            .collect(),
+        prompt_len: PROMPT as u32,
+        spans: vec![ImageSpan {
+            picture: 0,
+            first: 1,
+            rows: 2,
+            columns: 2,
+            preprocessed_rect: Rect { x: 0.0, y: 0.0, width: 4.0, height: 4.0 },
+            original_from_preprocessed: Affine::IDENTITY,
+        }],
+        preprocess: Vec::new(),
+        attention_scale: SCALE,
+        timings: Timings::default(),
+        provenance: Provenance::default(),
+    }
+}
+
+/// Weight of (query, layer, head, key): distinct and exact in f16.
+fn weight(query: usize, map: usize, key: usize) -> f16 {
+    f16::from_f32((query * 64 + map * 8 + key) as f32)
+}
+
+fn row(query: usize, maps: usize, keys: usize) -> Arc<[f16]> {
+    (0..maps)
+        .flat_map(|map| {
+            (0..keys).map(move |key| if key <= query { weight(query, map, key) } else { f16::ZERO })
+        })
+        .collect()
+}
+
+/// A prompt of 8 and three generated ids: T = 10, rows 5.. kept.
+fn trace() -> Trace {
+    let maps = LAYERS * HEADS;
+    let mut builder = TraceBuilder::new(meta());
+    builder.add_picture(0, b"png", [4, 4], &[7; 48]).unwrap();
+    for query in 5..10 {
+        let keys = PROMPT.max(query + 1);
+        let stats: Arc<[f32]> = (0..maps * STAT_COUNT).map(|i| (query * 100 + i) as f32).collect();
+        builder.push_page(Query(query as u32), keys, row(query, maps, keys), stats).unwrap();
+    }
+    for query in 0..10 {
+        let keys = PROMPT.max(query + 1);
+        builder.push_head_mean(Query(query as u32), keys, row(query, LAYERS, keys)).unwrap();
+        builder.push_last_layer(Query(query as u32), keys, row(query, HEADS, keys)).unwrap();
+    }
+    for id in 0..3 {
+        let topk = vec![(id, -0.5), (id + 1, -1.5)];
+        builder.push_token(AnswerToken {
+            token: token(id, TokenKind::Answer),
+            logprob: -0.5,
+            topk,
+        });
+    }
+    builder.finish("0 1 2", Timings::default(), Provenance::default()).unwrap()
+}
+
+fn check(trace: &Trace) {
+    assert_eq!(
+        trace.shape(),
+        Shape { rows: 5, layers: LAYERS, heads: HEADS, positions: 10, generated: 3 }
+    );
+    assert_eq!(trace.rows(), [5, 6, 7, 8, 9]);
+    assert_eq!(trace.row_of_answer(AnswerIndex(0)), Some(2));
+    assert_eq!(trace.row_of_query(Query(4)), None);
+    for (row, query) in (5..10).enumerate() {
+        for layer in 0..LAYERS {
+            for head in 0..HEADS {
+                let weights = trace.weights(row, layer, head).unwrap();
+                for (key, found) in weights.iter().enumerate() {
+                    let expected = if key <= query {
+                        weight(query, layer * HEADS + head, key).to_f32() / SCALE
+                    } else {
+                        0.0
+                    };
+                    assert_eq!(*found, expected, "row {row} layer {layer} head {head} key {key}");
+                }
+            }
+        }
+        assert_eq!(trace.stats(row).unwrap()[3], (query * 100 + 3) as f32);
+    }
+    let mean = trace.head_mean(Layer(1)).unwrap();
+    assert_eq!(mean[9 * 10 + 4], weight(9, 1, 4));
+    assert_eq!(mean[2 * 10 + 3], f16::ZERO);
+    assert_eq!(trace.last_layer(Head(2)).unwrap()[9 * 10 + 9], weight(9, 2, 9));
+    assert_eq!(trace.answer_ids()[..], [0, 1, 2]);
+    let (ids, logprobs, k) = trace.answer_topk();
+    assert_eq!((ids[3], logprobs[3], k), (2, -1.5, 2));
+    assert_eq!(trace.picture_preprocessed(0).unwrap().rgb, [7; 48]);
+    assert_eq!(trace.picture_original(0).unwrap(), b"png");
+    assert_eq!(trace.meta().answer, "0 1 2");
+}
+
+#[test]
+fn what_is_written_is_what_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    let in_memory = trace();
+    check(&in_memory);
+    in_memory.write(&path).unwrap();
+    let opened = Trace::open(&path).unwrap();
+    check(&opened);
+    assert_eq!(opened.meta(), in_memory.meta());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
+}
+
+#[test]
+fn a_map_is_added_while_the_old_file_is_still_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    trace().write(&path).unwrap();
+    let old = Trace::open(&path).unwrap();
+    let values: Vec<f32> = (0..12).map(|i| i as f32).collect();
+    old.with_map("map.random", &[3, 4], &values).unwrap().write(&path).unwrap();
+    check(&old);
+    let new = Trace::open(&path).unwrap();
+    check(&new);
+    assert_eq!(new.map_names(), ["map.random"]);
+    assert_eq!(new.map_row("map.random", AnswerIndex(2)).unwrap()[..], [8.0, 9.0, 10.0, 11.0]);
+    assert!(old.with_map("attention.weights", &[3, 4], &values).is_err());
+    assert!(old.with_map("map.random", &[2, 6], &values).is_err());
+}
+
+#[test]
+fn a_cut_file_is_named_as_damaged_wherever_it_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    trace().write(&path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for len in (0..whole.len()).step_by(37).chain([whole.len() - 1]) {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let message = Trace::open(&path).unwrap_err().to_string();
+        assert!(message.contains("a.vlmtrace"), "{message}");
+    }
+}
+
+#[test]
+fn a_newer_major_version_is_refused_and_a_newer_minor_one_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    trace().write(&path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let version = |text: &str| {
+        let from = br#"format_version\":\"1.0"#;
+        let at = whole.windows(from.len()).position(|part| part == from).unwrap() + from.len() - 3;
+        let mut changed = whole.clone();
+        changed[at..at + 3].copy_from_slice(text.as_bytes());
+        std::fs::write(&path, changed).unwrap();
+        Trace::open(&path)
+    };
+    assert!(matches!(version("2.0"), Err(TraceError::Newer { .. })));
+    assert!(version("1.9").is_ok());
+    assert!(matches!(version("x.y"), Err(TraceError::Damaged { .. })));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = trace().write(&folder.path().join("missing/a.vlmtrace")).unwrap_err().to_string();
+    assert!(message.contains("missing") && message.contains("Make the folder"), "{message}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Written by version 0.1.0 and never again: every later reader must open it.
+#[test]
+fn format_1_0_stays_readable() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/traces/format-1.0.vlmtrace");
+    let trace = Trace::open(&path).unwrap();
+    let meta = trace.meta();
+    assert_eq!(meta.format_version, "1.0");
+    assert_eq!(meta.question, "What is blue?");
+    assert_eq!(trace.shape(), Shape { rows: 10, layers: 3, heads: 8, positions: 30, generated: 4 });
+    assert_eq!(meta.spans[0].keys(), 4..20);
+    assert_eq!(meta.tokens[30].text, "▁pain");
+    assert_eq!(trace.picture_preprocessed(0).unwrap().width, 56);
+    let row = trace.row_of_answer(AnswerIndex(1)).unwrap();
+    let on_picture: f32 = trace.weights(row, 2, 5).unwrap()[4..20].iter().sum();
+    assert!((on_picture - 0.965).abs() < 1e-3, "{on_picture}");
+    let stats = trace.stats(row).unwrap();
+    let kept = stats[(2 * 8 + 5) * STAT_COUNT + Stat::ImageSum as usize];
+    assert!((kept - on_picture).abs() < 2e-3, "{kept} against {on_picture}");
+    assert_eq!(trace.answer_topk().2, 10);
+}
+
+#[test]
+fn a_new_file_never_replaces_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    trace().write_new(&path).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = trace().write_new(&path).unwrap_err();
+    assert!(error.is_taken(), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was left behind");
+}

@@ -1,0 +1,271 @@
+//! The chat with the real built-in model: it answers, streams, stops, scores, and its traces are
+//! one click away.
+
+
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+use crate::support::{Window, open, settle, until};
+use vlmscope::model::{
+    AskEvent, AskOptions, AskRequest, Device, EngineOptions, ModelEvent, ModelWorker,
+};
+use vlmscope::ui::app::Intent;
+use vlmscope::ui::model_feed::Feed;
+use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::ui::{Start, tasks};
+
+/// The window as it starts for the first time, with its question answered.
+fn first_start() -> Window {
+    let mut window = open([1280.0, 720.0], 1.0, Start::BuiltIn, None);
+    until(&mut window, |app| {
+        assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
+        app.chat.asking.is_none() && app.doc().is_some_and(|doc| !doc.live)
+    });
+    window
+}
+
+#[test]
+fn the_first_start_shows_an_answered_question_with_its_noun_chosen() {
+    let mut window = first_start();
+    let app = window.state();
+    let doc = app.doc().unwrap();
+    assert!(!doc.meta().answer.trim().is_empty());
+    let chosen = doc.state().map.queries.set.only().expect("one token is chosen");
+    let token = &doc.meta().answer_tokens()[chosen as usize];
+    assert!(token.text.chars().any(char::is_alphabetic), "{token:?} is a word");
+    assert!(!app.chat.suggestions.is_empty(), "there is something to ask next");
+    assert!(app.chat.model_name.is_some());
+    let stage = app.stage.read().unwrap();
+    let distinct: std::collections::HashSet<[u8; 4]> = stage.pixels().map(|p| p.0).collect();
+    assert!(distinct.len() > 100, "the stage shows a picture");
+    settle(&mut window);
+}
+
+#[test]
+fn a_typed_question_is_answered_and_kept() {
+    let mut window = first_start();
+    let before = window.state().docs.len();
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    window.state_mut().chat.question.clone_from(&question);
+    settle(&mut window);
+    window.get_by_label("Ask").click();
+    until(&mut window, |app| app.docs.len() == before + 1 && app.chat.asking.is_none());
+    assert_eq!(window.state().doc().unwrap().meta().question, question);
+    // The question before is one key away, and its view with it.
+    window.key_press(Key::PageUp);
+    settle(&mut window);
+    assert_ne!(window.state().doc().unwrap().meta().question, "");
+    assert_eq!(window.state().docs.len(), before + 1);
+}
+
+/// What the built-in model says while it answers, to be told again event by event.
+fn recorded(window: &Window) -> Vec<ModelEvent> {
+    let picture = window.state().chat.picture.clone();
+    let worker = ModelWorker::spawn(EngineOptions {
+        bundle: vlmscope::model::builtin::bundle_folder().unwrap(),
+        runtime: None,
+        device: Device::Auto,
+        threads: Some(1),
+    })
+    .unwrap();
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    let options = AskOptions::default();
+    worker.ask(AskRequest { picture, turns: Vec::new(), question, options });
+    let mut events = Vec::new();
+    for event in worker.events() {
+        let ends = matches!(event, ModelEvent::Done { .. } | ModelEvent::Failed { .. });
+        events.push(event);
+        if ends {
+            break;
+        }
+    }
+    events
+}
+
+#[test]
+fn attention_grows_on_the_stage_with_every_token() {
+    let mut window = first_start();
+    let events = recorded(&window);
+    let tokens =
+        |event: &ModelEvent| matches!(event, ModelEvent::Ask { event: AskEvent::Token(_), .. });
+    let count = events.iter().filter(|event| tokens(event)).count();
+    assert!(count > 4, "the answer is long enough to grow");
+    let (send, receive) = crossbeam_channel::unbounded();
+    let feed = Feed::recorded("recorded".into(), receive, std::sync::Arc::new(|| ())).unwrap();
+    window.state_mut().chat.feed = Some(feed);
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    window.state_mut().send(Intent::Ask(question));
+    window.step();
+    let docs = window.state().docs.len();
+    let (mut lengths, mut texts, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+    for event in events {
+        let is_token = tokens(&event);
+        let (version, draws) = {
+            let app = window.state();
+            (app.doc().map(|doc| (doc.id, doc.version)), app.counters.stage_draws)
+        };
+        send.send(event).unwrap();
+        if !is_token {
+            continue;
+        }
+        until(&mut window, |app| app.doc().map(|doc| (doc.id, doc.version)) != version);
+        let app = window.state();
+        let doc = app.doc().unwrap();
+        assert!(doc.live, "the answer is not complete yet");
+        assert!(app.counters.stage_draws > draws, "its attention is drawn with the token");
+        lengths.push(doc.extent.answers);
+        texts.push(doc.meta().answer.clone());
+        assert_eq!(doc.state().map.queries.set.only(), Some(doc.extent.answers - 1));
+        frames.push(app.stage.read().unwrap().into_raw());
+    }
+    assert_eq!(lengths, (1..=count as u32).collect::<Vec<_>>(), "one token after the other");
+    assert!(texts.windows(2).all(|pair| pair[1].starts_with(&pair[0])), "{texts:?}");
+    let changed = frames.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changed + 1 >= count, "every token brings its own map: {changed} of {count}");
+    until(&mut window, |app| app.chat.asking.is_none());
+    assert_eq!(window.state().docs.len(), docs + 1);
+    assert!(!window.state().doc().unwrap().live);
+}
+
+#[test]
+fn a_stop_in_mid_answer_keeps_what_was_said() {
+    let mut window = first_start();
+    let events = recorded(&window);
+    let (send, receive) = crossbeam_channel::unbounded();
+    let feed = Feed::recorded("recorded".into(), receive, std::sync::Arc::new(|| ())).unwrap();
+    window.state_mut().chat.feed = Some(feed);
+    window.state_mut().send(Intent::Ask("Describe the picture.".into()));
+    window.step();
+    let before = window.state().docs.len();
+    let mut rest = events.into_iter();
+    let mut tokens = 0;
+    while tokens < 3 {
+        let event = rest.next().expect("a longer answer");
+        tokens += u32::from(matches!(event, ModelEvent::Ask { event: AskEvent::Token(_), .. }));
+        send.send(event).unwrap();
+    }
+    until(&mut window, |app| app.doc().is_some_and(|doc| doc.live && doc.extent.answers == 3));
+    window.get_by_label("Stop").click();
+    window.step();
+    window.step();
+    assert!(window.state().chat.asking.is_none());
+    for event in rest {
+        send.send(event).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    settle(&mut window);
+    let doc = window.state().doc().unwrap();
+    assert_eq!((doc.extent.answers, doc.live), (3, false), "what came late is dropped");
+    assert_eq!(window.state().docs.len(), before + 1);
+}
+
+#[test]
+fn a_sample_picture_is_one_click_and_answers() {
+    let mut window = first_start();
+    until(&mut window, |app| app.samples.is_some());
+    assert!(window.query_all_by_label_contains("Sample: ").count() > 3);
+    window.state_mut().send(Intent::UseSample(1));
+    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    let names: Vec<String> =
+        window.state().docs.iter().map(|doc| doc.meta().preprocess[0].file_name.clone()).collect();
+    assert_ne!(names[0], names[1]);
+    assert!(window.query_all_by_label(&names[0]).count() > 0, "the history names the pictures");
+}
+
+#[test]
+fn a_follow_up_keeps_the_conversation() {
+    let mut window = first_start();
+    window.get_by_label("follow-up").click();
+    settle(&mut window);
+    window.state_mut().send(Intent::Ask("What colour is the balloon?".into()));
+    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    let app = window.state();
+    let doc = app.doc().unwrap();
+    assert_eq!(app.turns[&doc.id].len(), 1, "the question before is part of it");
+    let turns: std::collections::BTreeSet<u32> =
+        doc.meta().tokens.iter().map(|token| token.turn).collect();
+    assert!(turns.len() > 1, "both turns stand in the trace: {turns:?}");
+}
+
+#[test]
+fn a_task_with_the_model_runs_on_its_thread() {
+    let mut window = first_start();
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    tasks::start_on_model(window.state_mut(), "Looking", move |engine, report, _| {
+        report.progress(1, 1);
+        let name = engine.info().model.name;
+        Ok(Box::new(move |_| sender.send(name).unwrap()))
+    });
+    until(&mut window, |app| app.tasks.running().is_empty());
+    assert_eq!(Some(receiver.try_recv().unwrap()), window.state().chat.model_name);
+}
+
+#[test]
+fn a_stopped_answer_stops_at_once_and_the_next_one_works() {
+    let mut window = first_start();
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    window.state_mut().send(Intent::Ask(question.clone()));
+    window.step();
+    window.key_press(Key::Escape);
+    window.step();
+    assert!(window.state().chat.asking.is_none(), "it stops in the frame in which one asks");
+    assert!(window.state().docs.iter().all(|doc| !doc.live));
+    let before = window.state().docs.len();
+    window.state_mut().send(Intent::Ask(question));
+    until(&mut window, |app| app.docs.len() > before && app.chat.asking.is_none());
+    assert!(window.state().chat.error.is_none());
+}
+
+#[test]
+fn another_answer_is_scored_below_the_models_own() {
+    let mut window = first_start();
+    let own = window.state().doc().unwrap().clone();
+    window.state_mut().send(Intent::Score("purple nonsense".into()));
+    until(&mut window, |app| app.chat.asking.is_none() && app.docs.len() > 1);
+    let app = window.state();
+    assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
+    let scored = app.doc().unwrap();
+    assert!(scored.meta().sampling.forced);
+    let logprob =
+        |doc: &vlmscope::ui::document::Document| vlmscope::ui::chat::answer_logprob(&doc.trace);
+    assert!(logprob(scored) < logprob(&own), "{} < {}", logprob(scored), logprob(&own));
+}
+
+#[test]
+fn a_greedy_answer_again_is_the_same_answer() {
+    let mut window = first_start();
+    let first = window.state().doc().unwrap().meta().answer.clone();
+    window.state_mut().act(UiCommand::Regenerate);
+    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    assert_eq!(window.state().doc().unwrap().meta().answer, first);
+}
+
+#[test]
+fn a_folder_that_is_no_model_says_what_to_do() {
+    let mut window = first_start();
+    let folder = tempfile::tempdir().unwrap();
+    window.state_mut().send(Intent::Open(folder.path().to_owned()));
+    until(&mut window, |app| app.notices.iter().any(|notice| notice.is_error));
+    let text = window.state().notices.iter().find(|n| n.is_error).unwrap().text.clone();
+    assert!(text.contains("manifest.json"), "{text}");
+    std::fs::write(folder.path().join("manifest.json"), "{}").unwrap();
+    window.state_mut().send(Intent::UseBundle(folder.path().to_owned()));
+    until(&mut window, |app| app.chat.error.is_some());
+    assert!(window.state().doc().is_some(), "what was seen stays");
+    assert!(window.query_all_by_label("Copy").count() > 0, "the message can be copied");
+}
+
+#[test]
+fn a_saved_trace_opens_again() {
+    let mut window = first_start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saved.vlmtrace");
+    let trace = std::sync::Arc::clone(&window.state().doc().unwrap().trace);
+    trace.write(&path).unwrap();
+    window.state_mut().send(Intent::Open(path));
+    until(&mut window, |app| app.docs.len() == 2);
+    let app = window.state();
+    assert_eq!(app.docs[0].meta().answer, app.docs[1].meta().answer);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::D);
+    settle(&mut window);
+    assert!(window.state().settings.bookmarks[0].trace.is_some(), "a bookmark knows its file");
+}

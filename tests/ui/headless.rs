@@ -1,0 +1,141 @@
+//! The window's host without a window: a device that is lost in the middle, and what is kept
+//! between two sessions.
+
+
+use egui::{Event, Key, Modifiers, Pos2, RawInput, Rect, vec2};
+use image::RgbaImage;
+use std::sync::Arc;
+use vlmscope::gpu::{Gpu, GpuOptions, Target};
+use vlmscope::settings::Settings;
+use vlmscope::ui::document::Document;
+use vlmscope::ui::headless::{Headless, HeadlessOptions};
+use vlmscope::ui::layout::Pane;
+use vlmscope::ui::{Start, app::Intent};
+use vlmscope::view::{ViewKind, ViewState};
+
+const SIZE: [u32; 2] = [1280, 720];
+
+struct Screen {
+    host: Headless,
+    target: Target,
+    time: f64,
+}
+
+impl Screen {
+    fn open(gpu: Arc<Gpu>, settings_path: Option<std::path::PathBuf>) -> Self {
+        let settings = settings_path.as_deref().map_or_else(Settings::default, |path| {
+            let (settings, problem) = Settings::load(path);
+            assert!(problem.is_none(), "{problem:?}");
+            settings
+        });
+        let settings = Settings { advice_seen: true, animate: false, ..settings };
+        let options = HeadlessOptions { start: Start::Empty, settings, settings_path };
+        let target = Target::offscreen(&gpu, SIZE).unwrap();
+        let format = wgpu::TextureFormat::Rgba8Unorm;
+        let mut host = Headless::new(gpu, format, options).unwrap();
+        host.app.add_document(Document::new(crate::support::trace(), &ViewState::default()));
+        Self { host, target, time: 0.0 }
+    }
+
+    fn frame(&mut self, events: Vec<Event>) {
+        self.time += 0.1;
+        let [width, height] = SIZE.map(|side| side as f32);
+        let frame = self.host.frame(RawInput {
+            screen_rect: Some(Rect::from_min_size(Pos2::ZERO, vec2(width, height))),
+            time: Some(self.time),
+            focused: true,
+            events,
+            ..RawInput::default()
+        });
+        let view = self.target.gamma_view().expect("a view for egui");
+        self.host.paint(frame, &view, SIZE);
+    }
+
+    fn settle(&mut self) -> RgbaImage {
+        for _ in 0..6 {
+            self.frame(Vec::new());
+        }
+        self.target.read(self.host.gpu()).unwrap()
+    }
+
+    fn press(&mut self, key: Key) {
+        let event = |pressed| Event::Key {
+            key,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers: Modifiers::NONE,
+        };
+        self.frame(vec![event(true), event(false)]);
+    }
+}
+
+#[test]
+fn a_lost_device_is_replaced_and_every_pixel_comes_back() {
+    // A device of its own: the other tests go on with theirs.
+    let gpu = Gpu::open(&GpuOptions::default()).expect("a graphics adapter");
+    let mut screen = Screen::open(gpu, None);
+    screen.press(Key::B);
+    let before = screen.settle();
+    let state = screen.host.app.doc().unwrap().state().clone();
+    screen.host.gpu().device.destroy();
+    for _ in 0..100 {
+        if screen.host.gpu().is_lost() {
+            break;
+        }
+        // The driver tells about it when it is polled.
+        let _ = screen.host.gpu().device.poll(wgpu::PollType::Poll);
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(screen.host.gpu().is_lost());
+    let gpu = screen.host.gpu().reopen().unwrap();
+    screen.target = Target::offscreen(&gpu, SIZE).unwrap();
+    screen.host.rebuild(gpu).unwrap();
+    let after = screen.settle();
+    assert_eq!(screen.host.app.doc().unwrap().state(), &state);
+    let differing = before.pixels().zip(after.pixels()).filter(|(a, b)| a != b).count();
+    assert!(differing * 1000 < before.pixels().len(), "{differing} pixels differ");
+    // And it goes on from there.
+    screen.press(Key::W);
+    assert_ne!(screen.settle(), after);
+    assert_eq!(screen.host.app.doc().unwrap().state().view, ViewKind::Wall);
+}
+
+#[test]
+fn layout_size_of_type_and_bookmarks_outlive_a_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    let mut screen = Screen::open(crate::support::gpu(), Some(path.clone()));
+    screen.settle();
+    screen.host.app.act(vlmscope::ui::shortcuts::UiCommand::LargerType);
+    screen.host.app.act(vlmscope::ui::shortcuts::UiCommand::Bookmark);
+    screen.host.app.send(Intent::ShowPanel(Pane::Bookmarks));
+    screen.settle();
+    // An edge between two panels is dragged.
+    let edge = screen.host.app.stage_rect.left_center() - vec2(0.5, 0.0);
+    let width = screen.host.app.stage_rect.width();
+    let button = |pos, pressed| Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    screen.frame(vec![Event::PointerMoved(edge)]);
+    screen.frame(vec![button(edge, true)]);
+    for step in 1..=6 {
+        screen.frame(vec![Event::PointerMoved(edge + vec2(10.0 * step as f32, 0.0))]);
+    }
+    screen.frame(vec![button(edge + vec2(60.0, 0.0), false)]);
+    screen.settle();
+    let moved = screen.host.app.stage_rect.width();
+    assert!(moved < width - 30.0, "the edge follows the hand: {width} to {moved}");
+    screen.host.app.keep_settings(true);
+    drop(screen);
+
+    let mut screen = Screen::open(crate::support::gpu(), Some(path));
+    screen.settle();
+    let app = &screen.host.app;
+    assert!((app.stage_rect.width() - moved).abs() < 2.0, "{:?}", app.stage_rect);
+    assert!((app.settings.font_scale - 1.1).abs() < 1e-3);
+    assert_eq!(app.settings.bookmarks.len(), 1);
+}

@@ -1,0 +1,21 @@
+//! The window, driven without a display.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod chat;
+mod headless;
+mod panels;
+mod present;
+mod relevancy;
+mod score;
+mod screen_saver;
+mod snapshots;
+mod support;
+mod undo;
+mod walkthrough;
+mod what_if;
+mod window;

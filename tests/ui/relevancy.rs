@@ -1,0 +1,103 @@
+//! The relevancy panel with the real built-in model: maps are computed, shown, scrubbed and clicked.
+
+
+use egui_kittest::kittest::Queryable as _;
+use crate::support::{Window, open, settle, until};
+use vlmscope::trace::AnswerIndex;
+use vlmscope::ui::Start;
+use vlmscope::ui::app::Intent;
+use vlmscope::ui::layout::Pane;
+use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::view::{MapSource, QueryKind, ViewKind};
+
+/// The window as it starts for the first time, with its question answered and the panel open.
+fn with_panel(size: [f32; 2]) -> Window {
+    let mut window = open(size, 1.0, Start::BuiltIn, None);
+    until(&mut window, |app| {
+        assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
+        app.chat.asking.is_none() && app.doc().is_some_and(|doc| !doc.live)
+    });
+    window.state_mut().send(Intent::ShowPanel(Pane::Relevancy));
+    settle(&mut window);
+    window
+}
+
+fn source(window: &Window) -> MapSource {
+    window.state().doc().unwrap().state().map.source.clone()
+}
+
+fn compute(window: &mut Window, button: &str, map: &str) {
+    window.get_by_label(button).click();
+    until(window, |app| {
+        app.notices.iter().for_each(|notice| assert!(!notice.is_error, "{}", notice.text));
+        app.doc().is_some_and(|doc| doc.trace.map_names().contains(&map))
+    });
+}
+
+#[test]
+fn maps_are_computed_shown_and_a_click_on_a_bar_chooses_its_word() {
+    let mut window = with_panel([1600.0, 1800.0]);
+    compute(&mut window, "Compute relevancy", "relevancy.llm");
+    assert_eq!(source(&window), MapSource::Named("relevancy.llm".into()));
+    let words = vlmscope::analysis::relevancy::answer_words(&window.state().doc().unwrap().trace);
+    let fox = words.iter().find(|(text, _)| text.contains("fox")).expect("a fox in the answer");
+    let first = &words[0];
+    for (word, tokens) in [first, fox] {
+        let name = format!("Relevancy of {}", vlmscope::view::figure::token_text(word));
+        window.get_by_label(&name).click();
+        settle(&mut window);
+        let queries = window.state().doc().unwrap().state().map.queries.clone();
+        let chosen: Vec<AnswerIndex> =
+            queries.set.named().unwrap().iter().copied().map(AnswerIndex).collect();
+        assert_eq!((&chosen, queries.kind), (tokens, QueryKind::Answer));
+        // The source stays: scrubbing words scrubs relevancy.
+        assert_eq!(source(&window), MapSource::Named("relevancy.llm".into()));
+        assert!(window.state().stage.read().is_ok());
+    }
+    // The other maps, and every head.
+    compute(&mut window, "Compute all words", "relevancy.all");
+    let trace = std::sync::Arc::clone(&window.state().doc().unwrap().trace);
+    assert!(trace.map_row("relevancy.vit", AnswerIndex(0)).unwrap().iter().any(|&v| v > 0.0));
+    window.get_by_label("Map of fox").click();
+    settle(&mut window);
+    if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
+        window.render().unwrap().save(std::path::Path::new(&folder).join("relevancy.png")).unwrap();
+    }
+    // A word of the question: what it looked at.
+    window.get_by_label("Relevancy of question word left").click();
+    settle(&mut window);
+    let state = window.state().doc().unwrap().state().clone();
+    assert_eq!(
+        (state.map.source, state.map.queries.kind),
+        (MapSource::Attention, QueryKind::Position)
+    );
+    assert_eq!(state.view, ViewKind::Overlay);
+}
+
+#[test]
+fn the_trace_file_gets_the_maps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    let mut window = with_panel([1600.0, 900.0]);
+    window.state().doc().unwrap().trace.write(&path).unwrap();
+    window.state_mut().send(Intent::Open(path.clone()));
+    until(&mut window, |app| app.doc().is_some_and(|doc| doc.path.is_some()));
+    compute(&mut window, "Compute relevancy", "relevancy.llm");
+    let saved = vlmscope::trace::Trace::open(&path).unwrap();
+    assert_eq!(saved.map_names(), ["relevancy.llm"]);
+    assert_eq!(window.state().doc().unwrap().path.as_deref(), Some(path.as_path()));
+}
+
+#[test]
+fn the_palette_computes_what_is_missing_once() {
+    let mut window = with_panel([1280.0, 720.0]);
+    window.state_mut().act(UiCommand::ComputeEveryRelevancy);
+    until(&mut window, |app| {
+        app.doc().is_some_and(|doc| doc.trace.map_names().contains(&"relevancy.all"))
+    });
+    let names = window.state().doc().unwrap().trace.map_names().len();
+    window.state_mut().act(UiCommand::ComputeRelevancy);
+    settle(&mut window);
+    assert_eq!(window.state().doc().unwrap().trace.map_names().len(), names);
+    assert!(window.state().notices.iter().any(|notice| notice.text.contains("already")));
+}

@@ -1,0 +1,160 @@
+//! A window for tests: the real app over a synthetic trace, on whatever adapter there is.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+use egui_kittest::Harness;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use vlmscope::gpu::{Gpu, GpuOptions};
+use vlmscope::settings::Settings;
+use vlmscope::trace::Trace;
+use vlmscope::ui::document::Document;
+use vlmscope::ui::headless::{HeadlessOptions, new_app, painter, prepare};
+use vlmscope::ui::{App, Start, theme};
+use vlmscope::view::ViewState;
+
+pub type Window = Harness<'static, App>;
+
+/// One device for all tests: opening one takes longer than most of them.
+pub fn gpu() -> Arc<Gpu> {
+    static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
+    let open = || {
+        let gpu = Gpu::open(&GpuOptions::default())
+            .expect("a graphics adapter (on Debian: apt install mesa-vulkan-drivers)");
+        eprintln!("adapter: {}", gpu.info().name);
+        gpu
+    };
+    Arc::clone(GPU.get_or_init(open))
+}
+
+/// An app that shows nothing yet.
+pub fn empty_window() -> Window {
+    open([1280.0, 720.0], 1.0, Start::Empty, None)
+}
+
+/// An app with a synthetic trace.
+pub fn window() -> Window {
+    window_with([1280.0, 720.0], 1.0)
+}
+
+/// The same, of a size in points and a density.
+pub fn window_with(size: [f32; 2], pixels_per_point: f32) -> Window {
+    open(size, pixels_per_point, Start::Empty, Some(trace()))
+}
+
+pub fn open(size: [f32; 2], scale: f32, start: Start, trace: Option<Arc<Trace>>) -> Window {
+    let gpu = gpu();
+    let format = wgpu::TextureFormat::Rgba8Unorm;
+    let painter = painter(&gpu, format);
+    let render_state = egui_wgpu::RenderState {
+        adapter: gpu.adapter.clone(),
+        available_adapters: vec![gpu.adapter.clone()],
+        instance: gpu.instance.clone(),
+        device: gpu.device.clone(),
+        queue: gpu.queue.clone(),
+        target_format: format,
+        renderer: Arc::clone(&painter),
+    };
+    let settings = Settings { advice_seen: true, animate: false, ..Settings::default() };
+    let options = HeadlessOptions { start, settings, settings_path: None };
+    // The app is woken through egui's context, which the harness makes: it polls instead.
+    let waker = egui::Context::default();
+    let prepared = prepare(&waker, &options);
+    let mut app = new_app(&waker, prepared, gpu, painter, options).unwrap();
+    if let Some(trace) = trace {
+        let look = ViewState::default();
+        app.add_document(Document::new(trace, &look));
+    }
+    let mut window = Harness::builder()
+        .with_size(size)
+        .with_pixels_per_point(scale)
+        .with_max_steps(40)
+        .with_context_setup(theme::install)
+        .renderer(egui_kittest::wgpu::WgpuTestRenderer::from_render_state(render_state))
+        .build_ui_state(|ui, app: &mut App| app.frame(ui), app);
+    settle(&mut window);
+    window
+}
+
+/// Runs until nothing asks for another frame (or something always does).
+pub fn settle(window: &mut Window) {
+    let _ = window.try_run();
+}
+
+/// Runs until something is so, for at most a minute.
+pub fn until(window: &mut Window, so: impl Fn(&App) -> bool) {
+    let start = Instant::now();
+    while !so(window.state()) {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never came to be");
+        std::thread::sleep(Duration::from_millis(5));
+        window.step();
+    }
+    settle(window);
+}
+
+/// A small synthetic trace, made once.
+pub fn trace() -> Arc<Trace> {
+    use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    static TRACE: OnceLock<Arc<Trace>> = OnceLock::new();
+    let make = || {
+        let geometry = Geometry::named("small").unwrap();
+        Arc::new(Synthetic::new(geometry, RowsKept::Text, 7).unwrap().trace().unwrap())
+    };
+    Arc::clone(TRACE.get_or_init(make))
+}
+
+/// A click with the primary button.
+pub fn click(window: &mut Window, at: egui::Pos2, modifiers: egui::Modifiers) {
+    window.event_modifiers(egui::Event::PointerMoved(at), modifiers);
+    for pressed in [true, false] {
+        let button = egui::PointerButton::Primary;
+        window.event_modifiers(
+            egui::Event::PointerButton { pos: at, button, pressed, modifiers },
+            modifiers,
+        );
+    }
+    settle(window);
+}
+
+/// A drag with the primary button.
+pub fn drag(window: &mut Window, from: egui::Pos2, to: egui::Pos2) {
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: egui::Modifiers::NONE,
+    };
+    window.event(egui::Event::PointerMoved(from));
+    window.event(button(from, true));
+    settle(window);
+    for step in 1..=8 {
+        window.event(egui::Event::PointerMoved(from.lerp(to, step as f32 / 8.0)));
+        settle(window);
+    }
+    window.event(button(to, false));
+    settle(window);
+}
+
+/// Steps until a text is put on the clipboard.
+pub fn copied(window: &mut Window) -> String {
+    let start = Instant::now();
+    loop {
+        window.step();
+        let commands = &window.output().platform_output.commands;
+        let text = commands.iter().find_map(|command| match command {
+            egui::OutputCommand::CopyText(text) => Some(text.clone()),
+            _ => None,
+        });
+        if let Some(text) = text {
+            return text;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing was copied");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,287 @@
+//! What if, in the window, with the real built-in model: edit, ask again, compare, cover, cut.
+
+
+use egui::{Key, Modifiers, PointerButton, Pos2};
+use egui_kittest::kittest::Queryable as _;
+use crate::support::{Window, open, settle, until};
+use vlmscope::edit::{Adjust, Area, LikeColour, Outline, Step};
+use vlmscope::trace::{PatchRef, Rect};
+use vlmscope::ui::app::{App, Intent};
+use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::ui::what_if::{Compare, Tool, Wish};
+use vlmscope::ui::{Start, layout::Pane};
+use vlmscope::view::{Command, MapSource};
+
+const QUESTION: &str = "What colour is the balloon?";
+
+/// The window with a question about the red balloon answered.
+fn answered() -> Window {
+    let mut window = open([1280.0, 800.0], 1.0, Start::BuiltIn, None);
+    until(&mut window, |app| app.chat.asking.is_none() && app.doc().is_some());
+    window.state_mut().send(Intent::Ask(QUESTION.into()));
+    until(&mut window, |app| {
+        app.chat.asking.is_none() && app.doc().is_some_and(|doc| doc.meta().question == QUESTION)
+    });
+    assert_eq!(answer(window.state()), "The balloon is red.");
+    window
+}
+
+fn answer(app: &App) -> &str {
+    &app.doc().unwrap().meta().answer
+}
+
+fn idle(app: &App) -> bool {
+    assert!(app.notices.iter().all(|notice| !notice.is_error), "{:?}", app.notices);
+    app.tasks.running().is_empty() && app.chat.asking.is_none()
+}
+
+/// The red balloon turned by some degrees of hue.
+fn turned(hue: f64) -> Step {
+    turned_from([222, 36, 40], hue)
+}
+
+/// What has about this colour around the balloon, turned by some degrees of hue.
+fn turned_from(colour: [u8; 3], hue: f64) -> Step {
+    let rect = Rect { x: 370.0, y: 16.0, width: 142.0, height: 204.0 };
+    let like = Some(LikeColour { colour, tolerance: 25.0 });
+    let area = Area { outline: Outline::Rectangle { rect }, like };
+    Step::Adjust { area, by: Adjust { hue, ..Adjust::default() } }
+}
+
+fn wish(window: &mut Window, wish: Wish) {
+    window.state_mut().send(Intent::WhatIf(wish));
+    window.step();
+    until(window, idle);
+}
+
+fn drag(window: &mut Window, from: Pos2, to: Pos2) {
+    let modifiers = Modifiers::NONE;
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: PointerButton::Primary,
+        pressed,
+        modifiers,
+    };
+    window.event(egui::Event::PointerMoved(from));
+    window.event(button(from, true));
+    window.step();
+    for share in 1..=6 {
+        window.event(egui::Event::PointerMoved(from + (to - from) * (share as f32 / 6.0)));
+        window.step();
+    }
+    window.event(button(to, false));
+    window.step();
+}
+
+#[test]
+fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
+    let mut window = answered();
+    let original = window.state().current;
+    window.key_press(Key::D);
+    settle(&mut window);
+    assert_eq!(window.state().probe.tool, Some(Tool::Brush));
+    wish(&mut window, Wish::Step(turned(240.0)));
+    let app = window.state();
+    assert_eq!(answer(app), "The balloon is blue.");
+    assert_ne!(app.current, original, "the first answer stays where it was");
+    let both = app.probe.comparison.as_ref().unwrap();
+    assert!(both.difference.delta_logprob.iter().sum::<f32>() < -1.0);
+    assert!(both.words.iter().any(|run| run.text.contains("blue")));
+    assert!(!app.probe.session.as_ref().unwrap().stale);
+    window.state_mut().send(Intent::ShowPanel(Pane::WhatIf));
+    settle(&mut window);
+    window.get_by_label_contains("not red");
+
+    // A second edit replaces the answer of the first; undo asks again, and again.
+    wish(&mut window, Wish::Step(turned(120.0)));
+    let documents = window.state().docs.len();
+    window.state_mut().act(UiCommand::Undo);
+    window.step();
+    until(&mut window, idle);
+    assert_eq!(answer(window.state()), "The balloon is blue.");
+    assert_eq!(window.state().docs.len(), documents, "one document for all edits");
+    window.state_mut().act(UiCommand::Undo);
+    window.step();
+    until(&mut window, idle);
+    assert_eq!(window.state().current, original);
+    assert_eq!(answer(window.state()), "The balloon is red.");
+    assert!(window.state().probe.comparison.is_none());
+    window.state_mut().act(UiCommand::Redo);
+    window.step();
+    until(&mut window, idle);
+    assert_eq!(answer(window.state()), "The balloon is blue.");
+}
+
+#[test]
+fn of_edits_in_a_row_the_last_is_answered() {
+    let mut window = answered();
+    window.state_mut().send(Intent::WhatIf(Wish::Tool(Some(Tool::Colours))));
+    let (yellow, green) = ([222, 222, 40], [40, 222, 40]);
+    for step in [turned(60.0), turned_from(yellow, 60.0), turned_from(green, 120.0)] {
+        window.state_mut().send(Intent::WhatIf(Wish::Step(step)));
+        window.step();
+    }
+    until(&mut window, idle);
+    assert_eq!(answer(window.state()), "The balloon is blue.");
+    assert!(window.state().notices.iter().all(|notice| !notice.text.contains("stopped")));
+}
+
+#[test]
+fn every_tool_works_under_the_pointer_and_each_stroke_is_a_step() {
+    let mut window = answered();
+    window.state_mut().probe.live = false;
+    settle(&mut window);
+    let mut steps = 0;
+    for (tool, name, _) in Tool::ALL {
+        window.state_mut().send(Intent::WhatIf(Wish::Tool(Some(tool))));
+        settle(&mut window);
+        let stage = window.state().stage_rect;
+        let middle = stage.center();
+        drag(&mut window, middle - egui::vec2(60.0, 40.0), middle + egui::vec2(50.0, 40.0));
+        settle(&mut window);
+        steps += 1;
+        let session = window.state().probe.session.as_ref().unwrap();
+        assert_eq!(session.edits.steps().len(), steps, "{name}");
+        assert!(session.stale, "{name}: not asked yet");
+    }
+    let tools: Vec<&str> = {
+        let session = window.state().probe.session.as_ref().unwrap();
+        session.edits.steps().iter().map(Step::tool).collect()
+    };
+    assert_eq!(tools, ["stroke", "erase", "fill", "adjust", "blank", "crop"]);
+    window.get_by_label("Ask again").click();
+    window.step();
+    until(&mut window, idle);
+    assert!(!window.state().probe.session.as_ref().unwrap().stale);
+    // On the cut picture the pointer still means pixels of the original.
+    for left in (0..steps).rev() {
+        window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+        settle(&mut window);
+        let session = window.state().probe.session.as_ref().unwrap();
+        assert_eq!(session.edits.steps().len(), left);
+    }
+}
+
+#[test]
+fn two_answers_are_seen_together_under_one_view() {
+    let mut window = answered();
+    window.state_mut().send(Intent::WhatIf(Wish::Tool(Some(Tool::Brush))));
+    wish(&mut window, Wish::Step(turned(240.0)));
+    let first = window.state().probe.comparison.as_ref().unwrap().first;
+    for how in [Compare::SideBySide, Compare::Swipe, Compare::Flicker, Compare::Difference] {
+        window.state_mut().send(Intent::WhatIf(Wish::Compare(how)));
+        for _ in 0..6 {
+            window.step();
+        }
+        let app = window.state();
+        assert_eq!((app.probe.compare, app.current), (how, Some(first)));
+        assert!(app.notices.iter().all(|notice| !notice.is_error), "{how:?}: {:?}", app.notices);
+        if how == Compare::Difference {
+            let caption = app.stage.caption();
+            assert!(caption.contains('−') || caption.contains("minus"), "{caption}");
+        } else {
+            let own = app.stage.read().unwrap();
+            let other = app.probe.second_stage.as_ref().unwrap().read().unwrap();
+            assert_eq!(own.dimensions(), other.dimensions(), "{how:?}");
+            assert_ne!(own, other, "{how:?}: the edited picture lies beneath the second");
+        }
+    }
+    window.state_mut().send(Intent::WhatIf(Wish::Compare(Compare::Off)));
+    settle(&mut window);
+    assert!(window.state().probe.seen_together(window.state().current).is_none());
+}
+
+#[test]
+fn an_answer_held_against_itself_shows_no_difference() {
+    let mut window = answered();
+    window.state_mut().send(Intent::Ask(QUESTION.into()));
+    let before = window.state().docs.len();
+    until(&mut window, |app| app.docs.len() > before && app.chat.asking.is_none());
+    let other = window.state().docs[before - 1].id;
+    wish(&mut window, Wish::CompareWith(other));
+    let both = window.state().probe.comparison.as_ref().unwrap();
+    assert!(both.difference.is_neutral());
+    window.state_mut().send(Intent::ShowPanel(Pane::WhatIf));
+    settle(&mut window);
+    window.get_by_label_contains("No difference");
+}
+
+#[test]
+fn an_occlusion_map_grows_on_the_stage() {
+    let mut window = answered();
+    let draws = window.state().counters.stage_draws;
+    window.state_mut().act(UiCommand::OcclusionMap);
+    window.step();
+    let mut shares = Vec::new();
+    let start = std::time::Instant::now();
+    while !window.state().tasks.running().is_empty() {
+        shares.extend(window.state().tasks.running()[0].share);
+        window.step();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert!(start.elapsed().as_secs() < 60);
+    }
+    settle(&mut window);
+    let app = window.state();
+    let doc = app.doc().unwrap();
+    assert_eq!(doc.trace.map_names(), ["map.occlusion"]);
+    assert_eq!(doc.state().map.source, MapSource::Named("map.occlusion".into()));
+    assert!(app.shown.is_diverging(), "its 0 is neutral");
+    assert!(app.counters.stage_draws > draws + 2, "it was seen while it grew");
+    assert!(shares.windows(2).all(|pair| pair[0] <= pair[1]) && shares.len() > 2);
+}
+
+#[test]
+fn heads_and_patches_are_switched_off_from_the_window() {
+    let mut window = answered();
+    window.state_mut().act(UiCommand::EachHeadOff);
+    window.step();
+    until(&mut window, idle);
+    let heads = window.state().probe.heads.as_ref().unwrap();
+    assert!(heads.totals.iter().all(Option::is_some) && heads.totals.len() == 48);
+    let strongest = (0..48)
+        .max_by(|&a, &b| heads.totals[a].unwrap().abs().total_cmp(&heads.totals[b].unwrap().abs()))
+        .unwrap();
+    let expected = heads.totals[strongest].unwrap();
+    let (layer, head) = (strongest as u32 / 8, strongest as u32 % 8);
+    window.state_mut().command(Command::SetLayerHead(layer, head));
+    window.state_mut().act(UiCommand::HeadOff);
+    window.step();
+    until(&mut window, idle);
+    let done = window.state().probe.intervened.as_ref().unwrap();
+    assert!((done.effect.total() - expected).abs() < 1e-3);
+
+    window.state_mut().act(UiCommand::KnockOutPatches);
+    settle(&mut window);
+    assert!(window.state().notices.iter().any(|notice| notice.text.contains("Choose patches")));
+    let all: Vec<PatchRef> =
+        (0..144).map(|index| PatchRef { span: 0, row: index / 12, column: index % 12 }).collect();
+    window.state_mut().command(Command::SelectPatches(all));
+    window.state_mut().probe.from = vlmscope::model::KnockFrom::Text;
+    window.state_mut().act(UiCommand::KnockOutPatches);
+    window.step();
+    until(&mut window, |app| app.tasks.running().is_empty());
+    let done = window.state().probe.intervened.as_ref().unwrap();
+    assert!(done.what.contains("144 patches") && done.effect.total() < -0.5, "{}", done.what);
+}
+
+#[test]
+fn the_menus_offer_what_can_be_done_here() {
+    let mut window = answered();
+    let stage = window.state().stage_rect.center();
+    window.event(egui::Event::PointerMoved(stage));
+    for pressed in [true, false] {
+        window.event(egui::Event::PointerButton {
+            pos: stage,
+            button: PointerButton::Secondary,
+            pressed,
+            modifiers: Modifiers::NONE,
+        });
+        window.step();
+    }
+    settle(&mut window);
+    window.get_by_label(UiCommand::KnockOutPatches.name());
+    window.get_by_label(UiCommand::OcclusionMap.name()).click();
+    window.step();
+    until(&mut window, idle);
+    assert_eq!(window.state().doc().unwrap().trace.map_names(), ["map.occlusion"]);
+}
