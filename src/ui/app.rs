@@ -63,7 +63,7 @@ pub enum Intent {
     /// Stops a task.
     CancelTask(u64),
     /// Edits, compares, changes the model.
-    Probe(super::what_if::WhatIfCommand),
+    WhatIf(super::what_if::WhatIfCommand),
     /// Changes the walkthrough that is being made.
     Walkthrough(super::walkthrough::WalkthroughCommand),
     /// Records a film.
@@ -159,7 +159,7 @@ pub struct App {
     /// Long work that is no question.
     pub tasks: Tasks,
     /// What if.
-    pub what_if: Probe,
+    pub what_if: WhatIf,
     /// How maps did when the model was asked again.
     pub scores: Option<panels::score::Scores>,
     pub layout: Option<Layout>,
@@ -231,7 +231,7 @@ impl App {
             current: None,
             exports: Exports::new(Arc::clone(&wake)),
             tasks: Tasks::new(wake),
-            what_if: Probe::default(),
+            what_if: WhatIf::default(),
             scores: None,
             chat,
             stage,

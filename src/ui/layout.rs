@@ -84,7 +84,8 @@ panes! {
     /// Kept views.
     Bookmarks Lower "Bookmarks" panels::bookmarks::show,
     /// Edits, comparisons, changes to the model.
-    Probe Lower "What if" panels::what_if::show,
+    #[serde(alias = "Probe")]
+    WhatIf Lower "What if" panels::what_if::show,
     /// Deletion and insertion curves of the shown map.
     Score Lower "Trust" panels::score::show,
 }

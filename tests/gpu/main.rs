@@ -14,9 +14,9 @@ mod common;
 mod drawing;
 mod figure_layout;
 mod golden_figures;
-mod view_state;
 #[cfg(target_os = "linux")]
 mod memory;
 mod robust;
 mod shaders;
 mod twins;
+mod view_state;

@@ -1,11 +1,10 @@
 //! Bad bundles, runtimes, pictures and questions: one paragraph that names the file, the cause and
 //! the fix; never a panic.
 
-
+use crate::support::{Fixture, request};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use crate::support::{Fixture, request};
 use tempfile::TempDir;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
@@ -198,7 +197,8 @@ fn manifests_that_make_no_sense_are_refused_by_field() {
 fn attention_that_does_not_add_up_is_refused_before_it_is_kept() {
     for scale in [2048.0, 8192.0] {
         let copy = Copy::new().edit(|manifest| manifest["attention"]["scale"] = json!(scale));
-        let asked = request(Some(support::picture("pictures/rgba.png")), &["What?".to_owned()]);
+        let asked =
+            request(Some(crate::support::picture("pictures/rgba.png")), &["What?".to_owned()]);
         let result = copy.load().unwrap().ask(&asked, &CancelToken::new(), &mut |_| {});
         explains(result, &["manifest.json", "attention.scale", "adds up to", "export.py"]);
     }
@@ -391,7 +391,7 @@ fn questions_and_options_that_cannot_be_used_are_named() {
         });
         (result, notices)
     };
-    let picture = || Some(support::picture("pictures/rgba.png"));
+    let picture = || Some(crate::support::picture("pictures/rgba.png"));
     let of = |question: &str| request(picture(), &[question.to_owned()]);
     explains(ask(&of(" \n ")).0, &["question is empty"]);
 

@@ -3,9 +3,9 @@
 
 #![allow(clippy::single_range_in_vec_init, reason = "an intervention is a list of ranges")]
 
+use crate::support::{Fixture, MODELS, ask, ask_with_events, picture, request};
 use half::f16;
 use std::time::Duration;
-use crate::support::{Fixture, MODELS, ask, ask_with_events, picture, request};
 use vlmscope::analysis::RowStats;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{

@@ -1,6 +1,5 @@
 //! Methods on traces small enough to compute by hand.
 
-
 use half::f16;
 use std::sync::Arc;
 use vlmscope::analysis::RowStats;

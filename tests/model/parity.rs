@@ -5,7 +5,6 @@
 //! spacing is 2⁻¹¹ of the value (bound 3e-6 + 1e-3·b). The f16 bundle computes in half precision
 //! and has its own bounds in its fixture.
 
-
 use crate::support::{Fixture, MODELS, ask, excess, mode, numbers, picture, request, text};
 use vlmscope::model::{AskOptions, Bundle, Rows, build_prompt, nucleus, preprocess};
 use vlmscope::trace::{Head, Layer, Query, Trace};
@@ -27,7 +26,7 @@ fn the_model_sees_the_same_pixels() {
             let source = picture(&format!("pictures/{name}"));
             let seen = preprocess(&source, mode(&case["mode"]), bundle.manifest()).unwrap();
             let expected =
-                image::open(support::parity().join(text(&case["seen"]))).unwrap().to_rgb8();
+                image::open(crate::support::parity().join(text(&case["seen"]))).unwrap().to_rgb8();
             assert_eq!(seen.size, [expected.width(), expected.height()], "{what}");
             let errors: Vec<u8> =
                 seen.rgb.iter().zip(expected.as_raw()).map(|(a, b)| a.abs_diff(*b)).collect();

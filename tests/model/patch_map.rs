@@ -3,9 +3,9 @@
 //! The pictures say where they are: red grows with x and green with y, so that what the model saw
 //! at the centre of a patch must be the colour of the original at the point that the map names.
 
+use crate::support::Fixture;
 use proptest::prelude::*;
 use std::sync::OnceLock;
-use crate::support::Fixture;
 use vlmscope::model::{Bundle, Picture, preprocess};
 use vlmscope::trace::PreprocessMode;
 

@@ -4,9 +4,8 @@
 //! computes in f32 and 1 % in f16. Fixtures hold rows of R − I; a trace keeps them divided by
 //! their sum.
 
-
-use serde_json::Value;
 use crate::support::{Fixture, MODELS, ask, mode, numbers, picture, request, text};
+use serde_json::Value;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
     Engine, GRADIENT_ATTENTION, ModelError, RelevancyMethod, RelevancyRequest, RelevancyTimings,

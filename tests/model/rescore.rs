@@ -3,8 +3,8 @@
 
 #![allow(clippy::single_range_in_vec_init, reason = "an intervention is a list of ranges")]
 
-use std::sync::Arc;
 use crate::support::{Fixture, MODELS, ask, picture, request};
+use std::sync::Arc;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{AskRequest, Engine, Interventions, ModelError, Rescored, Rescorer, Variant};
 use vlmscope::trace::Trace;

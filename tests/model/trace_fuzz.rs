@@ -1,12 +1,11 @@
 //! Whatever happens to the bytes of a trace or a manifest, reading them ends in data or in an
 //! error: no panic, no endless loop, no allocation that the file did not ask for.
 
-
+use crate::support::{Fixture, ask, picture, request};
 use proptest::prelude::*;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;
-use crate::support::{Fixture, ask, picture, request};
 use vlmscope::model::Manifest;
 use vlmscope::trace::{AnswerIndex, Head, Layer, Trace};
 

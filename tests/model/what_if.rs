@@ -1,8 +1,7 @@
 //! What-if questions: asking again from a trace, interventions against PyTorch hooks, differences.
 
-
-use serde_json::Value;
 use crate::support::{Fixture, MODELS, ask, numbers, parity, picture, request, text};
+use serde_json::Value;
 use vlmscope::analysis::diff::{Alignment, DiffError, difference};
 use vlmscope::job::CancelToken;
 use vlmscope::model::{

@@ -1,10 +1,9 @@
 //! The chat with the real built-in model: it answers, streams, stops, scores, and its traces are
 //! one click away.
 
-
+use crate::support::{Window, open, settle, until};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use crate::support::{Window, open, settle, until};
 use vlmscope::model::{
     AskEvent, AskOptions, AskRequest, Device, EngineOptions, ModelEvent, ModelWorker,
 };

@@ -1,7 +1,6 @@
 //! The window's host without a window: a device that is lost in the middle, and what is kept
 //! between two sessions.
 
-
 use egui::{Event, Key, Modifiers, Pos2, RawInput, Rect, vec2};
 use image::RgbaImage;
 use std::sync::Arc;

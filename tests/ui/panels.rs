@@ -1,11 +1,10 @@
 //! Every panel of the window: brought to the front, clicked by accessible names, and the view state
 //! looked at.
 
-
+use crate::support::{Window, click, copied, drag, settle, until, window, window_with};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use std::sync::Arc;
-use crate::support::{Window, click, copied, drag, settle, until, window, window_with};
 use vlmscope::ui::app::Intent;
 use vlmscope::ui::exports::Kind;
 use vlmscope::ui::figures::FigureJob;

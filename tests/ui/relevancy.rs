@@ -1,8 +1,7 @@
 //! The relevancy panel with the real built-in model: maps are computed, shown, scrubbed and clicked.
 
-
-use egui_kittest::kittest::Queryable as _;
 use crate::support::{Window, open, settle, until};
+use egui_kittest::kittest::Queryable as _;
 use vlmscope::trace::AnswerIndex;
 use vlmscope::ui::Start;
 use vlmscope::ui::app::Intent;

@@ -1,8 +1,7 @@
 //! The panel that puts a map to the test, with the real built-in model.
 
-
-use egui_kittest::kittest::Queryable as _;
 use crate::support::{Window, open, settle, until};
+use egui_kittest::kittest::Queryable as _;
 use vlmscope::ui::Start;
 use vlmscope::ui::app::Intent;
 use vlmscope::ui::layout::Pane;

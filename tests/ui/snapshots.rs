@@ -1,8 +1,7 @@
 //! How the window looks, as a few small pictures: run with UPDATE_SNAPSHOTS=1 to take them anew, and look at them.
 
-
-use egui_kittest::SnapshotOptions;
 use crate::support::{open, settle, until};
+use egui_kittest::SnapshotOptions;
 use vlmscope::ui::Start;
 use vlmscope::ui::shortcuts::UiCommand;
 

@@ -1,9 +1,8 @@
 //! Whatever is done to a view can be undone to the start, and done again.
 
-
+use crate::support::{Window, settle, window};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use crate::support::{Window, settle, window};
 use vlmscope::ui::app::Intent;
 use vlmscope::ui::shortcuts::{ENTRIES, Section, UiCommand};
 use vlmscope::view::ViewState;

@@ -3,11 +3,10 @@
 //!
 //! VLMSCOPE_SHOTS=FOLDER keeps pictures of the window, to be looked at.
 
-
+use crate::support::{Window, drag, empty_window, settle, until, window_with};
 use egui::{Key, Modifiers, pos2};
 use egui_kittest::kittest::Queryable as _;
 use std::path::{Path, PathBuf};
-use crate::support::{Window, drag, empty_window, settle, until, window_with};
 use vlmscope::gpu::Target;
 use vlmscope::record::encoder::Container;
 use vlmscope::record::{Captions, Painter};
@@ -15,7 +14,7 @@ use vlmscope::trace::Trace;
 use vlmscope::ui::app::{HostRequest, Intent};
 use vlmscope::ui::film::{CaptionPlace, FilmOptions};
 use vlmscope::ui::shortcuts::UiCommand;
-use vlmscope::ui::walkthrough::{Editor, Stop, Wish};
+use vlmscope::ui::walkthrough::{Editor, Stop, WalkthroughCommand};
 use vlmscope::view::timeline::{Edit, Timeline, Walkthrough};
 use vlmscope::view::{AxisSet, Command};
 
@@ -38,7 +37,7 @@ fn perform(window: &mut Window, act: UiCommand) {
     settle(window);
 }
 
-fn wish(window: &mut Window, wish: Wish) {
+fn wish(window: &mut Window, wish: WalkthroughCommand) {
     window.state_mut().send(Intent::Walkthrough(wish));
     settle(window);
 }
@@ -127,7 +126,7 @@ fn it_plays_stops_and_is_sought() {
     window.key_press(Key::Space);
     window.step();
     assert!(!editor(&window).is_playing());
-    wish(&mut window, Wish::Seek(1e9));
+    wish(&mut window, WalkthroughCommand::Seek(1e9));
     let seconds = Timeline::new(&walkthrough(&window)).seconds();
     assert_eq!((editor(&window).at_secs(), editor(&window).selected()), (seconds, Stop::End));
     // From the end it starts again.
@@ -187,14 +186,14 @@ fn captions_times_and_steps_are_changed_and_every_change_is_undone() {
     window.event(egui::Event::Text("below".into()));
     settle(&mut window);
     assert_eq!(walkthrough(&window).title.unwrap().subtitle, "below");
-    wish(&mut window, Wish::Edit(Edit::Stretch(20.0)));
+    wish(&mut window, WalkthroughCommand::Edit(Edit::Stretch(20.0)));
     let seconds = Timeline::new(&walkthrough(&window)).seconds();
     assert!((seconds - 20.0).abs() < 0.2, "{seconds}");
     while editor(&window).can_undo_redo()[0] {
-        wish(&mut window, Wish::Undo);
+        wish(&mut window, WalkthroughCommand::Undo);
     }
     assert_eq!(walkthrough(&window), start);
-    wish(&mut window, Wish::Redo);
+    wish(&mut window, WalkthroughCommand::Redo);
     assert_ne!(walkthrough(&window), start);
 }
 
@@ -209,7 +208,7 @@ fn edges_are_dragged_and_steps_are_dragged_to_another_place() {
     drag(&mut window, end, end + egui::vec2(40.0, 0.0));
     let longer = walkthrough(&window).steps[0].hold_secs();
     assert!(longer > hold + 0.3, "{hold} {longer}");
-    wish(&mut window, Wish::Undo);
+    wish(&mut window, WalkthroughCommand::Undo);
     assert_eq!(walkthrough(&window), start, "a drag is one step of undo");
 
     // The third step is dragged before the first.
@@ -232,7 +231,7 @@ fn edges_are_dragged_and_steps_are_dragged_to_another_place() {
 #[test]
 fn a_step_is_brought_to_the_stage_changed_there_and_put_back() {
     let mut window = editing();
-    wish(&mut window, Wish::ShowView(2));
+    wish(&mut window, WalkthroughCommand::ShowView(2));
     assert!(!editor(&window).is_previewing);
     let step = walkthrough(&window).steps[2].state.clone();
     assert_eq!(window.state().doc().unwrap().state().map, step.map);
@@ -275,7 +274,7 @@ fn it_is_saved_with_its_answer_and_opens_again() {
     assert_eq!(Trace::open(&beside).unwrap().rows(), crate::support::trace().rows());
 
     // Once more: to the same file, without asking; the answer is there already.
-    wish(&mut window, Wish::Edit(Edit::Caption(0, "said anew".into())));
+    wish(&mut window, WalkthroughCommand::Edit(Edit::Caption(0, "said anew".into())));
     assert!(editor(&window).is_unsaved());
     perform(&mut window, UiCommand::SaveWalkthrough);
     until(&mut window, |app| app.editor.as_ref().is_some_and(|editor| !editor.is_unsaved()));
@@ -289,7 +288,7 @@ fn it_is_saved_with_its_answer_and_opens_again() {
     assert_eq!(walkthrough(&other).steps.len(), walkthrough(&window).steps.len());
     assert!(!editor(&other).is_unsaved());
     // Its answer can be looked at.
-    wish(&mut other, Wish::ShowView(1));
+    wish(&mut other, WalkthroughCommand::ShowView(1));
     assert!(other.state().doc().is_some());
     assert_eq!(notices(&other), "");
 }
@@ -324,14 +323,14 @@ fn what_is_done_becomes_a_walkthrough() {
     rest(&mut window);
     press(&mut window, Key::W);
     rest(&mut window);
-    wish(&mut window, Wish::Select(Stop::Step(1)));
+    wish(&mut window, WalkthroughCommand::Select(Stop::Step(1)));
     window.state_mut().act(UiCommand::RecordTake);
     settle(&mut window);
     assert!(window.state().confirm.is_none(), "nothing is to be given up");
     let more = walkthrough(&window).steps;
     assert_eq!((more.len(), &more[..2], &more[4..]), (6, &steps[..2], &steps[2..]));
     assert_eq!(more[3].state.view, vlmscope::view::ViewKind::Wall);
-    wish(&mut window, Wish::Undo);
+    wish(&mut window, WalkthroughCommand::Undo);
     assert_eq!(walkthrough(&window).steps, steps, "it is one step of undo");
 }
 
@@ -437,7 +436,7 @@ fn opening_and_looking_at_a_walkthrough_changes_nothing() {
     window.state_mut().send(Intent::Open(file.clone()));
     until(&mut window, |app| app.editor.is_some());
     for step in 0..3 {
-        wish(&mut window, Wish::Select(Stop::Step(step)));
+        wish(&mut window, WalkthroughCommand::Select(Stop::Step(step)));
     }
     assert!(!editor(&window).is_unsaved(), "nobody touched it");
     assert_eq!(editor(&window).path, Some(file.clone()));
@@ -485,7 +484,7 @@ fn what_was_added_to_a_saved_answer_is_saved_with_the_walkthrough() {
 #[test]
 fn fields_that_are_only_visited_change_nothing_and_have_an_undo_each() {
     let mut window = editing();
-    wish(&mut window, Wish::Edit(Edit::Hold(0, Some(1.23))));
+    wish(&mut window, WalkthroughCommand::Edit(Edit::Hold(0, Some(1.23))));
     let start = walkthrough(&window);
     for name in ["Seconds of the whole", "Seconds that it stays", "Seconds of the way to it"] {
         window.get_by_label(name).click();
@@ -501,7 +500,7 @@ fn fields_that_are_only_visited_change_nothing_and_have_an_undo_each() {
     caption(&mut window);
     window.event(egui::Event::Text("more ".into()));
     settle(&mut window);
-    wish(&mut window, Wish::Select(Stop::Step(1)));
+    wish(&mut window, WalkthroughCommand::Select(Stop::Step(1)));
     caption(&mut window);
     window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     settle(&mut window);
@@ -586,7 +585,7 @@ fn a_film_is_recorded_beside_the_window_with_its_options() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("tour.gif");
     let mut window = editing();
-    wish(&mut window, Wish::Edit(Edit::Stretch(3.0)));
+    wish(&mut window, WalkthroughCommand::Edit(Edit::Stretch(3.0)));
     window.state_mut().film_options = FilmOptions {
         container: Container::Gif,
         size: [160, 90],
@@ -627,7 +626,7 @@ fn a_film_is_recorded_beside_the_window_with_its_options() {
 #[test]
 fn presenting_begins_at_the_selected_step_and_needs_an_answer() {
     let mut window = editing();
-    wish(&mut window, Wish::Select(Stop::Step(2)));
+    wish(&mut window, WalkthroughCommand::Select(Stop::Step(2)));
     perform(&mut window, UiCommand::Present);
     let options = window.state_mut().presents.take().expect("a presentation");
     assert_eq!((options.first, options.walkthrough), (3, walkthrough(&window)));

@@ -1,14 +1,13 @@
 //! What if, in the window, with the real built-in model: edit, ask again, compare, cover, cut.
 
-
+use crate::support::{Window, open, settle, until};
 use egui::{Key, Modifiers, PointerButton, Pos2};
 use egui_kittest::kittest::Queryable as _;
-use crate::support::{Window, open, settle, until};
 use vlmscope::edit::{Adjust, Area, LikeColour, Outline, Step};
 use vlmscope::trace::{PatchRef, Rect};
 use vlmscope::ui::app::{App, Intent};
 use vlmscope::ui::shortcuts::UiCommand;
-use vlmscope::ui::what_if::{Compare, Tool, Wish};
+use vlmscope::ui::what_if::{Compare, Tool, WhatIfCommand};
 use vlmscope::ui::{Start, layout::Pane};
 use vlmscope::view::{Command, MapSource};
 
@@ -48,7 +47,7 @@ fn turned_from(colour: [u8; 3], hue: f64) -> Step {
     Step::Adjust { area, by: Adjust { hue, ..Adjust::default() } }
 }
 
-fn wish(window: &mut Window, wish: Wish) {
+fn wish(window: &mut Window, wish: WhatIfCommand) {
     window.state_mut().send(Intent::WhatIf(wish));
     window.step();
     until(window, idle);
@@ -79,21 +78,21 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
     let original = window.state().current;
     window.key_press(Key::D);
     settle(&mut window);
-    assert_eq!(window.state().probe.tool, Some(Tool::Brush));
-    wish(&mut window, Wish::Step(turned(240.0)));
+    assert_eq!(window.state().what_if.tool, Some(Tool::Brush));
+    wish(&mut window, WhatIfCommand::Step(turned(240.0)));
     let app = window.state();
     assert_eq!(answer(app), "The balloon is blue.");
     assert_ne!(app.current, original, "the first answer stays where it was");
-    let both = app.probe.comparison.as_ref().unwrap();
+    let both = app.what_if.comparison.as_ref().unwrap();
     assert!(both.difference.delta_logprob.iter().sum::<f32>() < -1.0);
     assert!(both.words.iter().any(|run| run.text.contains("blue")));
-    assert!(!app.probe.session.as_ref().unwrap().stale);
+    assert!(!app.what_if.session.as_ref().unwrap().stale);
     window.state_mut().send(Intent::ShowPanel(Pane::WhatIf));
     settle(&mut window);
     window.get_by_label_contains("not red");
 
     // A second edit replaces the answer of the first; undo asks again, and again.
-    wish(&mut window, Wish::Step(turned(120.0)));
+    wish(&mut window, WhatIfCommand::Step(turned(120.0)));
     let documents = window.state().docs.len();
     window.state_mut().act(UiCommand::Undo);
     window.step();
@@ -105,7 +104,7 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
     until(&mut window, idle);
     assert_eq!(window.state().current, original);
     assert_eq!(answer(window.state()), "The balloon is red.");
-    assert!(window.state().probe.comparison.is_none());
+    assert!(window.state().what_if.comparison.is_none());
     window.state_mut().act(UiCommand::Redo);
     window.step();
     until(&mut window, idle);
@@ -115,10 +114,10 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
 #[test]
 fn of_edits_in_a_row_the_last_is_answered() {
     let mut window = answered();
-    window.state_mut().send(Intent::WhatIf(Wish::Tool(Some(Tool::Colours))));
+    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Colours))));
     let (yellow, green) = ([222, 222, 40], [40, 222, 40]);
     for step in [turned(60.0), turned_from(yellow, 60.0), turned_from(green, 120.0)] {
-        window.state_mut().send(Intent::WhatIf(Wish::Step(step)));
+        window.state_mut().send(Intent::WhatIf(WhatIfCommand::Step(step)));
         window.step();
     }
     until(&mut window, idle);
@@ -129,35 +128,35 @@ fn of_edits_in_a_row_the_last_is_answered() {
 #[test]
 fn every_tool_works_under_the_pointer_and_each_stroke_is_a_step() {
     let mut window = answered();
-    window.state_mut().probe.live = false;
+    window.state_mut().what_if.live = false;
     settle(&mut window);
     let mut steps = 0;
     for (tool, name, _) in Tool::ALL {
-        window.state_mut().send(Intent::WhatIf(Wish::Tool(Some(tool))));
+        window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
         settle(&mut window);
         let stage = window.state().stage_rect;
         let middle = stage.center();
         drag(&mut window, middle - egui::vec2(60.0, 40.0), middle + egui::vec2(50.0, 40.0));
         settle(&mut window);
         steps += 1;
-        let session = window.state().probe.session.as_ref().unwrap();
+        let session = window.state().what_if.session.as_ref().unwrap();
         assert_eq!(session.edits.steps().len(), steps, "{name}");
         assert!(session.stale, "{name}: not asked yet");
     }
     let tools: Vec<&str> = {
-        let session = window.state().probe.session.as_ref().unwrap();
+        let session = window.state().what_if.session.as_ref().unwrap();
         session.edits.steps().iter().map(Step::tool).collect()
     };
     assert_eq!(tools, ["stroke", "erase", "fill", "adjust", "blank", "crop"]);
     window.get_by_label("Ask again").click();
     window.step();
     until(&mut window, idle);
-    assert!(!window.state().probe.session.as_ref().unwrap().stale);
+    assert!(!window.state().what_if.session.as_ref().unwrap().stale);
     // On the cut picture the pointer still means pixels of the original.
     for left in (0..steps).rev() {
         window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
         settle(&mut window);
-        let session = window.state().probe.session.as_ref().unwrap();
+        let session = window.state().what_if.session.as_ref().unwrap();
         assert_eq!(session.edits.steps().len(), left);
     }
 }
@@ -165,30 +164,30 @@ fn every_tool_works_under_the_pointer_and_each_stroke_is_a_step() {
 #[test]
 fn two_answers_are_seen_together_under_one_view() {
     let mut window = answered();
-    window.state_mut().send(Intent::WhatIf(Wish::Tool(Some(Tool::Brush))));
-    wish(&mut window, Wish::Step(turned(240.0)));
-    let first = window.state().probe.comparison.as_ref().unwrap().first;
+    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Brush))));
+    wish(&mut window, WhatIfCommand::Step(turned(240.0)));
+    let first = window.state().what_if.comparison.as_ref().unwrap().first;
     for how in [Compare::SideBySide, Compare::Swipe, Compare::Flicker, Compare::Difference] {
-        window.state_mut().send(Intent::WhatIf(Wish::Compare(how)));
+        window.state_mut().send(Intent::WhatIf(WhatIfCommand::Compare(how)));
         for _ in 0..6 {
             window.step();
         }
         let app = window.state();
-        assert_eq!((app.probe.compare, app.current), (how, Some(first)));
+        assert_eq!((app.what_if.compare, app.current), (how, Some(first)));
         assert!(app.notices.iter().all(|notice| !notice.is_error), "{how:?}: {:?}", app.notices);
         if how == Compare::Difference {
             let caption = app.stage.caption();
             assert!(caption.contains('−') || caption.contains("minus"), "{caption}");
         } else {
             let own = app.stage.read().unwrap();
-            let other = app.probe.second_stage.as_ref().unwrap().read().unwrap();
+            let other = app.what_if.second_stage.as_ref().unwrap().read().unwrap();
             assert_eq!(own.dimensions(), other.dimensions(), "{how:?}");
             assert_ne!(own, other, "{how:?}: the edited picture lies beneath the second");
         }
     }
-    window.state_mut().send(Intent::WhatIf(Wish::Compare(Compare::Off)));
+    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Compare(Compare::Off)));
     settle(&mut window);
-    assert!(window.state().probe.seen_together(window.state().current).is_none());
+    assert!(window.state().what_if.seen_together(window.state().current).is_none());
 }
 
 #[test]
@@ -198,8 +197,8 @@ fn an_answer_held_against_itself_shows_no_difference() {
     let before = window.state().docs.len();
     until(&mut window, |app| app.docs.len() > before && app.chat.asking.is_none());
     let other = window.state().docs[before - 1].id;
-    wish(&mut window, Wish::CompareWith(other));
-    let both = window.state().probe.comparison.as_ref().unwrap();
+    wish(&mut window, WhatIfCommand::CompareWith(other));
+    let both = window.state().what_if.comparison.as_ref().unwrap();
     assert!(both.difference.is_neutral());
     window.state_mut().send(Intent::ShowPanel(Pane::WhatIf));
     settle(&mut window);
@@ -236,7 +235,7 @@ fn heads_and_patches_are_switched_off_from_the_window() {
     window.state_mut().act(UiCommand::EachHeadOff);
     window.step();
     until(&mut window, idle);
-    let heads = window.state().probe.heads.as_ref().unwrap();
+    let heads = window.state().what_if.heads.as_ref().unwrap();
     assert!(heads.totals.iter().all(Option::is_some) && heads.totals.len() == 48);
     let strongest = (0..48)
         .max_by(|&a, &b| heads.totals[a].unwrap().abs().total_cmp(&heads.totals[b].unwrap().abs()))
@@ -247,7 +246,7 @@ fn heads_and_patches_are_switched_off_from_the_window() {
     window.state_mut().act(UiCommand::HeadOff);
     window.step();
     until(&mut window, idle);
-    let done = window.state().probe.intervened.as_ref().unwrap();
+    let done = window.state().what_if.intervened.as_ref().unwrap();
     assert!((done.effect.total() - expected).abs() < 1e-3);
 
     window.state_mut().act(UiCommand::KnockOutPatches);
@@ -256,11 +255,11 @@ fn heads_and_patches_are_switched_off_from_the_window() {
     let all: Vec<PatchRef> =
         (0..144).map(|index| PatchRef { span: 0, row: index / 12, column: index % 12 }).collect();
     window.state_mut().command(Command::SelectPatches(all));
-    window.state_mut().probe.from = vlmscope::model::KnockFrom::Text;
+    window.state_mut().what_if.from = vlmscope::model::KnockFrom::Text;
     window.state_mut().act(UiCommand::KnockOutPatches);
     window.step();
     until(&mut window, |app| app.tasks.running().is_empty());
-    let done = window.state().probe.intervened.as_ref().unwrap();
+    let done = window.state().what_if.intervened.as_ref().unwrap();
     assert!(done.what.contains("144 patches") && done.effect.total() < -0.5, "{}", done.what);
 }
 

@@ -1,10 +1,9 @@
 //! The window without a window: panels are clicked by their accessible names on a software
 //! adapter, and the view state, the counters and the pixels are looked at.
 
-
+use crate::support::{Window, click, settle, window, window_with};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use crate::support::{Window, click, settle, window, window_with};
 use vlmscope::ui::app::Intent;
 use vlmscope::view::{AxisSet, Command, Quantity, ViewKind};
 

@@ -3,7 +3,7 @@
 use crate::cli::print_json;
 use crate::gpu::Gpu;
 use crate::trace::Trace;
-use crate::ui::window_bench::{Percentiles, WindowBench, window_bench};
+use crate::ui::window_bench::{Percentiles, WindowBench, replay};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::sync::Arc;

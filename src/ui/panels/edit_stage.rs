@@ -118,7 +118,9 @@ impl Mapping {
 
 /// The edited picture in place of the one that was asked about, until the answer is there.
 pub fn preview(app: &mut App, ui: &Ui, visible: Rect, mapping: &Mapping) {
-    let Some(session) = app.what_if.session.as_mut().filter(|session| session.stale) else { return };
+    let Some(session) = app.what_if.session.as_mut().filter(|session| session.stale) else {
+        return;
+    };
     let [width, height] = session.edits.size().map(f64::from);
     let Some(texture) = session.preview(ui.ctx()) else { return };
     let corner = |at: Pos2| {
@@ -177,7 +179,8 @@ fn stroke(
         Tool::Brush => Color32::from_rgb(red, green, blue),
         _ => ink(ui).muted.gamma_multiply(0.6),
     };
-    if (primary_drag(response) || response.clicked()) && (inside || !app.what_if.gesture.is_empty()) {
+    if (primary_drag(response) || response.clicked()) && (inside || !app.what_if.gesture.is_empty())
+    {
         let point = mapping.original(at);
         let far =
             app.what_if.gesture.last().is_none_or(|last| {
