@@ -19,13 +19,14 @@ ARROWS: dict[str, set[str]] = {
     "analysis": {"trace"},
     "edit": {"trace"},
     "job": set(),
+    "logging": set(),
     "model": {"trace", "analysis", "job"},
     "view": {"trace", "analysis"},
     "gpu": {"trace", "analysis", "view"},
     "record": {"gpu", "view", "job", "trace"},
-    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings"},
+    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings", "logging"},
     "settings": {"view", "model", "trace"},
-    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings"},
+    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings", "logging"},
 }
 
 # crate (or path) → the only places that may name it

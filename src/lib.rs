@@ -9,6 +9,7 @@ pub mod cli;
 pub mod edit;
 pub mod gpu;
 pub mod job;
+pub mod logging;
 pub mod model;
 pub mod record;
 pub mod settings;

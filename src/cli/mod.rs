@@ -24,6 +24,7 @@ mod trace_model;
 mod walkthrough;
 mod window;
 
+use crate::logging;
 use crate::trace::write_hint;
 use crate::ui::tasks::error_text;
 use clap::{Parser, Subcommand};
@@ -85,6 +86,7 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
 
 /// Parses the command line, runs the command and turns its outcome into an exit code.
 pub fn run() -> ExitCode {
+    logging::init();
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => window::run(&cli.window),

@@ -302,6 +302,9 @@ impl App {
         if self.notices.iter().any(|notice| notice.text == text) {
             return;
         }
+        if is_error {
+            log::error!("{text}");
+        }
         self.next_notice += 1;
         self.notices.push(Notice { id: self.next_notice, text, is_error, since: self.clock });
     }
