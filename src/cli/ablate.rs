@@ -3,9 +3,8 @@
 //! Without a change named, every head is switched off in turn; with one, the answer is scored and
 //! generated again under it.
 
-use super::ask::{cancel_on_interrupt, with_trace_extension};
+use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
-use super::{print_json, usage};
 use crate::analysis::diff::words;
 use crate::job::CancelToken;
 use crate::model::{
@@ -78,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let change = change(args, trace.meta())?;
     let out = args.out.as_deref().map(with_trace_extension).transpose()?;
     if let Some(out) = &out {
-        super::check_writable(out)?;
+        check_writable(out)?;
     }
     let cancel = cancel_on_interrupt()?;
     let meter = Meter::new();

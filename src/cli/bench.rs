@@ -9,12 +9,12 @@ mod meter;
 mod record;
 mod window;
 
-use super::{print_json, usage};
+use super::common::{print_json, size, usage};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
 use crate::trace::Trace;
 use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use crate::view::{AxisSet, Camera, ColorMap, Queries, Range, ViewKind, ViewState};
-use meter::{Cost, Meter};
+use meter::{Cost, Meter, note, rounded};
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "llava-1.5-7b")]
     geometry: String,
     /// Width × height in pixels.
-    #[arg(long, default_value = "1920x1080", value_parser = super::render::size)]
+    #[arg(long, default_value = "1920x1080", value_parser = size)]
     size: [u32; 2],
     /// Frames a measurement.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..))]
@@ -102,10 +102,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         report.insert("large".into(), large::run(&bench.gpu, &scratch, args.size)?);
     }
     if args.json { print_json(&Value::Object(report)) } else { print_text(&report) }
-}
-
-fn note(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stderr(), "{text}")?)
 }
 
 impl Bench {
@@ -302,11 +298,6 @@ fn matrix(state: &mut ViewState, trace: &Trace, index: u32) {
 fn token_matrix(state: &mut ViewState, trace: &Trace, index: u32) {
     state.view = ViewKind::TokenMatrix;
     layer_head(state, trace, index);
-}
-
-fn rounded(value: f64, decimals: i32) -> Value {
-    let scale = 10_f64.powi(decimals);
-    json!((value * scale).round() / scale)
 }
 
 fn print_text(report: &Map<String, Value>) -> anyhow::Result<()> {

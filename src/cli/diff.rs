@@ -4,9 +4,8 @@
 //! every compared row predicts the same token; --out keeps that scored trace, and `render --view
 //! diff` draws it against the first.
 
-use super::ask::{cancel_on_interrupt, with_trace_extension};
+use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
-use super::{print_json, usage};
 use crate::analysis::diff::{
     Alignment, Change, TraceDifference, Words, check_geometry, difference, words,
 };
@@ -64,7 +63,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     check_geometry(first.meta(), second.meta()).map_err(|error| usage(error.to_string()))?;
     let out = args.out.as_deref().map(with_trace_extension).transpose()?;
     if let Some(out) = &out {
-        super::check_writable(out)?;
+        check_writable(out)?;
     }
     let differ = first.answer_ids() != second.answer_ids();
     let scored = if differ && args.align == AlignFlag::Scored {

@@ -1,7 +1,6 @@
 //! `vlmscope doctor`: what was found on this machine, what is missing, how to get it.
 
-use super::ask::{RuntimeFlags, engine_options};
-use super::{human_bytes, print_json};
+use super::common::{RuntimeFlags, engine_options, human_bytes, print_json};
 use crate::gpu::Gpu;
 use crate::model::{Bundle, Engine, RuntimeCandidate, builtin, runtime_candidates};
 use crate::record::encoder::ffmpeg_version;

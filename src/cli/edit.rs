@@ -3,13 +3,10 @@
 //! `vlmscope ask --edit` asks about the edited picture at once; this writes it, for other programs
 //! and for looking at.
 
-use super::{ask, usage};
+use super::common::{check_writable, edited, read_picture, usage, write_atomically};
 use crate::edit::Edits;
-use crate::model::{Picture, upright};
-use image::RgbImage;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 /// Carry out edits on a picture and write the result.
 #[derive(Debug, clap::Args)]
@@ -42,18 +39,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             args.out.display()
         )));
     }
-    super::check_writable(&args.out)?;
-    let picture = ask::read_picture(&args.picture)?;
+    check_writable(&args.out)?;
+    let picture = read_picture(&args.picture)?;
     let edited = edited(&picture, &mut Edits::open(&args.edits)?)?;
-    super::write_atomically(&args.out, |out| Ok(out.write_all(&edited.bytes)?))?;
+    write_atomically(&args.out, |out| Ok(out.write_all(&edited.bytes)?))?;
     let _ = writeln!(std::io::stderr(), "wrote {}", args.out.display());
     Ok(())
-}
-
-/// The picture after the edits, as a file that loses nothing.
-pub(crate) fn edited(picture: &Picture, edits: &mut Edits) -> anyhow::Result<Picture> {
-    let original: Arc<RgbImage> = Arc::new(upright(picture)?);
-    let flat = edits.flatten(&original)?;
-    let stem = Path::new(&picture.name).file_stem().unwrap_or_default().to_string_lossy();
-    Ok(Picture { name: format!("{stem}-edited.png"), bytes: crate::edit::png(&flat)?.into() })
 }

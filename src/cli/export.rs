@@ -1,7 +1,7 @@
 //! `vlmscope export`: the numbers behind a figure, as NumPy, CSV or JSON.
 
+use super::common::{usage, write_atomically};
 use super::selection::{Axis, rows};
-use super::usage;
 use crate::trace::{AnswerIndex, Trace};
 use anyhow::Context as _;
 use serde_json::json;
@@ -222,7 +222,7 @@ fn write(array: &Array, path: &Path) -> anyhow::Result<()> {
             )));
         }
     };
-    super::write_atomically(path, |out| format(array, out))
+    write_atomically(path, |out| format(array, out))
 }
 
 fn npy(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! `vlmscope inspect`: what is in a trace or a bundle, without running anything.
 
-use super::{human_bytes, print_json, selection};
+use super::common::{human_bytes, print_json};
+use super::selection;
 use crate::model::Bundle;
 use crate::trace::{Stat, TokenKind, Trace};
 use serde_json::json;

@@ -6,6 +6,7 @@
 mod ablate;
 mod ask;
 mod bench;
+mod common;
 mod diff;
 mod doctor;
 mod edit;
@@ -25,11 +26,10 @@ mod walkthrough;
 mod window;
 
 use crate::logging;
-use crate::trace::write_hint;
 use crate::ui::tasks::error_text;
 use clap::{Parser, Subcommand};
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use common::UsageError;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// A native microscope for vision-language models.
@@ -74,16 +74,6 @@ enum Command {
     Present(present::Args),
 }
 
-/// A request that makes no sense as it stands (exit code 2), as opposed to one that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UsageError(pub String);
-
-/// Shorthand for a [`UsageError`] as an `anyhow` error.
-pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
-    UsageError(message.into()).into()
-}
-
 /// Parses the command line, runs the command and turns its outcome into an exit code.
 pub fn run() -> ExitCode {
     logging::init();
@@ -125,69 +115,4 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
     })
-}
-
-/// Prints a result as one JSON object.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
-}
-
-/// Bytes as a person reads them.
-pub(crate) fn human_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-/// Fails before long work if the folder of `path` does not exist or cannot be written.
-pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    tempfile::Builder::new()
-        .prefix(".vlmscope-")
-        .suffix(".part")
-        .tempfile_in(folder)
-        .map_err(|error| cannot_write(path, &error.into()))?;
-    Ok(())
-}
-
-/// Names the file, the cause and what helps.
-fn cannot_write(path: &Path, error: &anyhow::Error) -> anyhow::Error {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    let hint = io.map_or_else(String::new, |error| write_hint(error, None));
-    anyhow::anyhow!("cannot write {}: {}. {hint}", path.display(), error_text(error))
-}
-
-/// Writes a file beside its place and renames it, so that a full disk or a crash leaves the old one.
-pub(crate) fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let replace = || -> anyhow::Result<()> {
-        let temporary =
-            tempfile::Builder::new().prefix(".vlmscope-").suffix(".part").tempfile_in(folder)?;
-        let mut out = BufWriter::new(temporary.as_file());
-        write(&mut out)?;
-        out.flush()?;
-        drop(out);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let shared = std::fs::Permissions::from_mode(0o644);
-            temporary.as_file().set_permissions(shared)?;
-        }
-        temporary.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    replace().map_err(|error| cannot_write(path, &error))
 }

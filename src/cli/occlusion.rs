@@ -1,8 +1,7 @@
 //! `vlmscope occlusion`: cover the picture part by part, and see what each part was worth.
 
-use super::ask::{cancel_on_interrupt, with_trace_extension};
+use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, shown};
-use super::{print_json, usage};
 use crate::model::{BlankFill, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, occlusion};
 use crate::trace::Trace;
 use serde_json::json;
@@ -59,7 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(out) => with_trace_extension(out)?,
         None => args.trace.clone(),
     };
-    super::check_writable(&out)?;
+    check_writable(&out)?;
     let options = OcclusionOptions {
         // A map is printed when it is finished; the coarse round is for those who watch.
         rounds: vec![args.windows],

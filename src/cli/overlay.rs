@@ -3,6 +3,7 @@
 //! Drawn on the CPU, so that it needs no graphics adapter: the mean over heads of the layer that
 //! attends to the picture most, averaged over the spoken answer tokens.
 
+use super::common::write_atomically;
 use super::selection::spoken_answers;
 use crate::gpu::colormap;
 use crate::trace::{AnswerIndex, STAT_COUNT, Stat, Trace};
@@ -56,7 +57,7 @@ pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
 
 /// Writes the overlay as PNG.
 pub(crate) fn write(overlay: &Overlay, path: &Path) -> anyhow::Result<()> {
-    super::write_atomically(path, |out| {
+    write_atomically(path, |out| {
         let encoder = image::codecs::png::PngEncoder::new(out);
         Ok(overlay.image.write_with_encoder(encoder)?)
     })

@@ -1,7 +1,6 @@
 //! `vlmscope pack`: a walkthrough with its traces in one file.
 
-use super::walkthrough::Show;
-use super::{human_bytes, usage};
+use super::common::{Show, human_bytes, usage};
 use crate::record;
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
 //! `vlmscope present`: walkthroughs on a large screen.
 
-use super::usage;
-use super::walkthrough::Show;
+use super::common::{Show, usage};
 use crate::gpu::GpuOptions;
 use crate::record::OpenTraces;
 use crate::ui::present::{PresentOptions, run as present};

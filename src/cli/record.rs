@@ -1,7 +1,6 @@
 //! `vlmscope record`: a walkthrough as a film.
 
-use super::usage;
-use super::walkthrough::Show;
+use super::common::{Show, print_json, size, usage, write_atomically};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::job::CancelToken;
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
@@ -29,7 +28,7 @@ pub(crate) struct Args {
     /// A trace, a walkthrough or a pack.
     walkthrough: PathBuf,
     /// Width × height in pixels: 1920x1080, 3840x2160, 1080x1920, 1080x1080, …
-    #[arg(long, default_value = "1920x1080", value_parser = super::render::size)]
+    #[arg(long, default_value = "1920x1080", value_parser = size)]
     size: [u32; 2],
     /// Frames a second.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
@@ -84,7 +83,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let srt = if args.srt { Some(write_subtitles(&args.out, &timeline)?) } else { None };
     if args.json {
         let bytes = std::fs::metadata(&args.out).ok().filter(std::fs::Metadata::is_file);
-        return super::print_json(&json!({
+        return print_json(&json!({
             "out": args.out,
             "subtitles": srt,
             "frames": summary.frames,
@@ -106,7 +105,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn write_subtitles(out: &Path, timeline: &Timeline<'_>) -> anyhow::Result<PathBuf> {
     let path = out.with_extension("srt");
     let text = subtitles(timeline);
-    super::write_atomically(&path, |file| Ok(file.write_all(text.as_bytes())?))?;
+    write_atomically(&path, |file| Ok(file.write_all(text.as_bytes())?))?;
     Ok(path)
 }
 

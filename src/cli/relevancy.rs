@@ -1,12 +1,13 @@
 //! `vlmscope relevancy`: adds relevancy and other methods' maps to a trace, and says what each word
 //! rests on.
 
-use super::ask::{RuntimeFlags, cancel_on_interrupt, engine_options, progress_bar, show_progress};
-use super::score::{sink_json, sinks_text};
-use super::{human_bytes, print_json, usage};
+use super::common::{
+    MemoryFlag, RuntimeFlags, cancel_on_interrupt, check_writable, engine_options, human_bytes,
+    print_json, progress_bar, show_progress, sink_json, sinks_text, usage,
+};
 use crate::analysis::methods::{Method, sinks};
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
-use crate::model::{Engine, RelevancyMethod, RelevancyRequest, RelevancyTimings};
+use crate::model::{Engine, RelevancyMethod, RelevancyTimings};
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::figure::token_text;
 use serde_json::json;
@@ -89,31 +90,6 @@ impl Wanted {
     }
 }
 
-/// How much memory a backward pass may take.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(crate) struct MemoryFlag {
-    /// Most memory that relevancy may take [default: what is free]
-    #[arg(long, value_name = "GB", value_parser = gigabytes)]
-    memory: Option<u64>,
-}
-
-fn gigabytes(text: &str) -> Result<u64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-    if value.is_finite() && value > 0.0 {
-        Ok((value * 1e9) as u64)
-    } else {
-        Err(format!("{value} GB is not a size"))
-    }
-}
-
-impl MemoryFlag {
-    /// A request within this memory.
-    pub(crate) fn request(self, methods: &[RelevancyMethod]) -> RelevancyRequest {
-        let memory_budget = self.memory;
-        RelevancyRequest { memory_budget, ..RelevancyRequest::of(methods.iter().copied()) }
-    }
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
     let generated = trace.shape().generated as u32;
@@ -124,7 +100,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         )));
     }
     let out = args.out.as_ref().unwrap_or(&args.trace);
-    super::check_writable(out)?;
+    check_writable(out)?;
     let cancel = cancel_on_interrupt()?;
     let bar = progress_bar();
     let options = engine_options(args.model.as_deref(), &args.runtime)?;
@@ -183,7 +159,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// What `--json` prints.
-pub(crate) fn as_json(
+fn as_json(
     trace: &Trace,
     methods: &[RelevancyMethod],
     timings: &RelevancyTimings,

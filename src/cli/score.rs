@@ -1,19 +1,21 @@
 //! `vlmscope score`: whether to believe a map, by asking the model.
 
+mod outcome;
 mod report;
 
-pub(crate) use report::{sink_json, sinks_text};
-
-use super::ask::{RuntimeFlags, cancel_on_interrupt, engine_options, progress_bar, show_progress};
-use super::usage;
+use super::common::{
+    RuntimeFlags, cancel_on_interrupt, engine_options, print_json, progress_bar, show_progress,
+    usage,
+};
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
-use crate::analysis::methods::{Method, Needs, Sink, compute, sinks};
+use crate::analysis::methods::{Method, Needs, compute, sinks};
 use crate::analysis::reduce::{Fold, named_map};
-use crate::analysis::score::{BoxPx, Fit, MAX_STEPS, fit};
+use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
 use crate::job::CancelToken;
 use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin};
 use crate::trace::{AnswerIndex, Trace};
 use anyhow::Context as _;
+use outcome::{Outcome, Scored};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -92,31 +94,6 @@ impl FillFlag {
     }
 }
 
-/// A map that is scored.
-struct Scored {
-    /// As the user may name it.
-    name: String,
-    title: String,
-    /// `[N]`, the mean over the chosen tokens.
-    map: Vec<f32>,
-    fit: Option<Fit>,
-}
-
-/// What comes out.
-struct Outcome {
-    tokens: Vec<usize>,
-    text: String,
-    /// Name of the thing and its boxes.
-    object: Option<(String, Vec<BoxPx>)>,
-    maps: Vec<Scored>,
-    /// How many of `maps`, at the end, are random.
-    controls: usize,
-    curves: Curves,
-    fills: Vec<BlankFill>,
-    sinks: Vec<Sink>,
-    seconds: f64,
-}
-
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
     let (tokens, text) = chosen_tokens(&trace, args)?;
@@ -170,7 +147,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         seconds: start.elapsed().as_secs_f64(),
     };
     if args.json {
-        super::print_json(&report::as_json(&trace, &args.trace, &outcome))
+        print_json(&report::as_json(&trace, &args.trace, &outcome))
     } else {
         report::as_text(&trace, &outcome)
     }

@@ -1,6 +1,6 @@
 //! Which layers, heads and queries a command means: the flags shared by `export` and friends.
 
-use super::usage;
+use super::common::usage;
 use crate::trace::{AnswerIndex, Query, Trace};
 use std::str::FromStr;
 

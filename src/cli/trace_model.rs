@@ -1,6 +1,6 @@
 //! The model of a trace, for commands that ask its question again.
 
-use super::ask::{RuntimeFlags, engine_options};
+use super::common::{RuntimeFlags, engine_options};
 use crate::model::{AskEvent, Engine, Progress};
 use crate::trace::Trace;
 use indicatif::{ProgressBar, ProgressStyle};

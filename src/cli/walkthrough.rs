@@ -1,9 +1,8 @@
-//! `vlmscope walkthrough`: tours as files; and how every command finds the one that it is given.
+//! `vlmscope walkthrough`: makes and checks tours as files.
 
-use super::usage;
-use crate::record::{OpenTraces, Unpacked, unpack};
+use super::common::{Show, usage};
 use crate::trace::Trace;
-use crate::view::timeline::{Timeline, Walkthrough, caption_text, tour};
+use crate::view::timeline::{Timeline, caption_text, tour};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -76,35 +75,4 @@ fn check(path: &Path) -> anyhow::Result<()> {
     let traces = traces.iter().count();
     writeln!(out, "{} steps, {seconds:.1} s, traces: {traces}", walkthrough.steps.len())?;
     Ok(())
-}
-
-/// A walkthrough with its traces open.
-pub(crate) struct Show {
-    /// The walkthrough.
-    pub walkthrough: Walkthrough,
-    /// Its traces.
-    pub traces: OpenTraces,
-    /// Where a pack was unpacked; removed when the show is over.
-    _unpacked: Option<Unpacked>,
-}
-
-impl Show {
-    /// Opens a walkthrough or a pack, or makes the tour of a trace.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
-        let extension = path.extension().map(|ext| ext.to_string_lossy().to_lowercase());
-        let mut unpacked = None;
-        let walkthrough = match extension.as_deref() {
-            Some("vlmtrace") => tour(&Trace::open(path)?, path),
-            Some("toml") => Walkthrough::open(path)?,
-            Some("zip") => Walkthrough::open(&unpacked.insert(unpack(path)?).walkthrough)?,
-            _ => {
-                return Err(usage(format!(
-                    "{name} is none of a trace (.vlmtrace), a walkthrough (.toml) and a pack (.zip)"
-                )));
-            }
-        };
-        let traces = OpenTraces::open(&walkthrough, &name)?;
-        Ok(Self { walkthrough, traces, _unpacked: unpacked })
-    }
 }

@@ -1,6 +1,6 @@
 //! `vlmscope [FILE]`: the window.
 
-use super::usage;
+use super::common::usage;
 use crate::gpu::GpuOptions;
 use crate::settings::Settings;
 use crate::ui::{self, HeadlessOptions, Start};

@@ -3,8 +3,9 @@
 //! A finished trace is its own record: a line whose trace exists and asks the same question of the
 //! same model is skipped, so an interrupted run goes on where it stopped.
 
-use super::{Args, View, as_json, options, write_overlay};
-use crate::cli::usage;
+use super::args::{Args, options};
+use super::view::{View, as_json, write_overlay};
+use crate::cli::common::usage;
 use crate::job::CancelToken;
 use crate::model::{AskRequest, Engine, Picture, Turn};
 use crate::trace::Trace;

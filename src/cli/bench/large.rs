@@ -1,7 +1,6 @@
 //! Traces that are larger than anyone wants in memory.
 
-use super::meter::Resident;
-use super::{note, rounded};
+use super::meter::{Resident, note, rounded};
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::trace::Trace;
 use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};

@@ -1,9 +1,9 @@
 //! CPU and wall time of frames.
 
-use super::rounded;
 use crate::gpu::{FrameStats, Gpu};
 use cpu_time::ProcessTime;
 use serde_json::{Value, json};
+use std::io::Write as _;
 use std::time::Instant;
 
 /// What a frame cost.
@@ -59,7 +59,7 @@ impl<'a> Meter<'a> {
         &self,
         mut frame: impl FnMut(u32) -> anyhow::Result<FrameStats>,
     ) -> anyhow::Result<Cost> {
-        super::note(self.name)?;
+        note(self.name)?;
         let mut once = |index: u32| -> anyhow::Result<FrameStats> {
             let stats = frame(index)?;
             self.gpu.wait()?;
@@ -117,4 +117,15 @@ impl Resident {
         };
         Some(Self { own_bytes: bytes("RssAnon:")?, mapped_bytes: bytes("RssFile:")? })
     }
+}
+
+/// A line on stderr.
+pub(super) fn note(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stderr(), "{text}")?)
+}
+
+/// A number with so many decimals.
+pub(super) fn rounded(value: f64, decimals: i32) -> Value {
+    let scale = 10_f64.powi(decimals);
+    json!((value * scale).round() / scale)
 }

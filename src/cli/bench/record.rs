@@ -4,9 +4,8 @@
 //! (and waited for), then copied and encoded. Run with LP_NUM_THREADS=1 to see on a software
 //! adapter that both overlap: the recorder's wall time then comes near the larger of the two.
 
-use super::meter::Resident;
-use super::{note, rounded};
-use crate::cli::{print_json, usage};
+use super::meter::{Resident, note, rounded};
+use crate::cli::common::{print_json, usage};
 use crate::gpu::{Gpu, ReadRing, Target};
 use crate::job::CancelToken;
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};

@@ -1,6 +1,6 @@
 //! `vlmscope bench --window`: what an input event costs in the real window.
 
-use crate::cli::print_json;
+use crate::cli::common::print_json;
 use crate::gpu::Gpu;
 use crate::trace::Trace;
 use crate::ui::window_bench::{Percentiles, WindowBench, replay};

@@ -1,7 +1,7 @@
 //! One figure or many: {token}, {layer} and {head} in the name of the file.
 
-use super::super::usage;
-use super::Job;
+use super::job::Job;
+use crate::cli::common::usage;
 use crate::trace::Trace;
 use crate::view::{AxisSet, Bounds, Queries, QueryKind, SourceKind, ViewKind, ViewState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

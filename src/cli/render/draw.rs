@@ -1,6 +1,8 @@
 //! One figure: drawn on the device, read back, written.
 
-use super::{Args, Job, Traces};
+use super::args::Args;
+use super::job::{Job, Traces};
+use crate::cli::common::write_atomically;
 use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
@@ -40,7 +42,7 @@ impl<'a> Drawing<'a> {
             let (frame, stats) = self.frame(&scene)?;
             png_bytes(&frame, &provenance(&scene, stats.ends)?)?
         };
-        super::super::write_atomically(&job.out, |out| Ok(out.write_all(&bytes)?))
+        write_atomically(&job.out, |out| Ok(out.write_all(&bytes)?))
     }
 
     fn frame(&mut self, scene: &Scene<'_>) -> anyhow::Result<(RgbaImage, FrameStats)> {

@@ -1,7 +1,7 @@
 //! Flags as sugar for a view state.
 
-use super::super::selection::spoken_answers;
-use super::super::usage;
+use crate::cli::common::usage;
+use crate::cli::selection::spoken_answers;
 use crate::trace::Trace;
 use crate::view::{
     Aggregate, AxisSet, Blend, Camera, ColorMap, HeadOrder, ImageForm, Interpolation, MapSource,
@@ -266,18 +266,6 @@ fn layers(text: &str, trace: &Trace) -> anyhow::Result<AxisSet> {
 fn answers(text: &str) -> anyhow::Result<Queries> {
     let set = parsed(AxisSet::parse("answer tokens", text))?;
     Ok(Queries { kind: QueryKind::Answer, set })
-}
-
-/// "1920x1080".
-pub(crate) fn size(text: &str) -> Result<[u32; 2], String> {
-    let wrong = || format!("`{text}` is not WIDTHxHEIGHT, such as 1920x1080");
-    let (width, height) = text.split_once(['x', 'X', '×']).ok_or_else(wrong)?;
-    let side = |text: &str| text.trim().parse::<u32>().map_err(|_| wrong());
-    let size = [side(width)?, side(height)?];
-    if size.contains(&0) || size.iter().any(|&side| side > 16384) {
-        return Err(format!("`{text}` must be between 1 and 16384 pixels a side"));
-    }
-    Ok(size)
 }
 
 fn point(text: &str) -> Result<[f64; 2], String> {

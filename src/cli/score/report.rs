@@ -1,9 +1,9 @@
 //! The scores as a table and as JSON.
 
-use super::Outcome;
-use crate::analysis::methods::Sink;
+use super::outcome::{Outcome, Scored};
+use crate::cli::common::{sink_json, sinks_text};
 use crate::model::{BlankFill, MapCurves};
-use crate::trace::{TokenKind, Trace};
+use crate::trace::Trace;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn ends(outcome: &Outcome) -> (f64, Vec<f64>) {
 
 pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &Outcome) -> Value {
     let number = |value: f64| if value.is_finite() { json!(value) } else { Value::Null };
-    let entry = |(index, scored): (usize, &super::Scored)| {
+    let entry = |(index, scored): (usize, &Scored)| {
         let curves: Vec<Value> = outcome
             .curves
             .curves
@@ -97,39 +97,6 @@ pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &Outcome) -> Value {
         "forwards": outcome.curves.total,
         "seconds": outcome.seconds,
     })
-}
-
-/// A removed token, for `--json`.
-pub(crate) fn sink_json(trace: &Trace, sink: &Sink) -> Value {
-    json!({
-        "position": sink.position,
-        "text": trace.meta().tokens[sink.position as usize].text,
-        "patch": sink.patch,
-        "received": sink.received,
-    })
-}
-
-/// "BOS (34 ×), patch row 3 column 7 (12 ×)".
-pub(crate) fn sinks_text(trace: &Trace, sinks: &[Sink]) -> String {
-    let name = |sink: &Sink| {
-        let mut rest = sink.patch.unwrap_or(0);
-        let place = trace.meta().spans.iter().find_map(|span| {
-            let patches = span.patches() as u32;
-            if rest < patches {
-                return Some((rest / span.columns, rest % span.columns));
-            }
-            rest -= patches;
-            None
-        });
-        let token = &trace.meta().tokens[sink.position as usize];
-        match (sink.patch, place) {
-            (Some(_), Some((row, column))) => format!("patch in row {row}, column {column}"),
-            _ if token.kind == TokenKind::Special => format!("{} at {}", token.text, sink.position),
-            _ => format!("position {}", sink.position),
-        }
-    };
-    let each = sinks.iter().map(|sink| format!("{} ({:.0} ×)", name(sink), sink.received));
-    each.collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn as_text(trace: &Trace, outcome: &Outcome) -> anyhow::Result<()> {

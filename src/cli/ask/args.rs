@@ -1,0 +1,134 @@
+//! The flags of `vlmscope ask`.
+
+use crate::cli::common::{MemoryFlag, RuntimeFlags};
+use crate::model::{AskOptions, RelevancyMethod, Rows};
+use crate::trace::{PreprocessMode, Sampling};
+use std::path::PathBuf;
+
+/// Ask a model about a picture: prints the answer, writes the trace and where it looked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope ask cat.jpg \"What is on the left?\"
+  vlmscope ask cat.jpg \"Is there a fox?\" --answer \"No, there is no fox.\"   score this answer
+  vlmscope ask cat.jpg \"Describe the picture.\" --model llava-7b --rows all --json
+  vlmscope ask --batch questions.jsonl --out traces
+      one line each: {\"picture\": \"cat.jpg\", \"question\": \"…\", \"answer\": \"… (optional)\", \"id\": \"… (optional)\"}
+
+A sample to try: vlmscope ask sample:1 \"Where is the balloon?\"")]
+pub(crate) struct Args {
+    /// A picture file (PNG, JPEG, GIF, WebP, BMP, TIFF), or sample:N for a built-in one.
+    #[arg(required_unless_present = "batch")]
+    pub(super) picture: Option<PathBuf>,
+    /// The question.
+    #[arg(required_unless_present = "batch")]
+    pub(super) question: Option<String>,
+    /// Many questions: a JSON Lines file; --out then names a folder. Run again to go on.
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["picture", "question", "answer"], requires = "out")]
+    pub(super) batch: Option<PathBuf>,
+    /// A bundle made by onnx/export.py; without it the built-in model answers.
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: Option<PathBuf>,
+    /// Where the trace goes (default: beside the picture, with a new name).
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Score this answer instead of generating one.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) answer: Option<String>,
+    /// Edit the picture first: a file as the window saves it (see vlmscope edit --help).
+    #[arg(long, value_name = "EDITS.toml", conflicts_with = "batch")]
+    pub(super) edit: Option<PathBuf>,
+    /// Which query rows are kept: text and answer, or all positions.
+    #[arg(long, value_enum, default_value_t = RowsFlag::Text)]
+    pub(super) rows: RowsFlag,
+    /// Also keep the attention of the vision tower.
+    #[arg(long)]
+    pub(super) vision_attention: bool,
+    /// Also compute relevancy maps: llm, vit, all … (see vlmscope relevancy --help)
+    #[arg(long, value_name = "METHOD[,METHOD]", value_delimiter = ',')]
+    pub(super) relevancy: Vec<RelevancyMethod>,
+    #[command(flatten)]
+    pub(super) memory: MemoryFlag,
+    /// How a picture that is not square is made to fit.
+    #[arg(long, value_enum, default_value_t = PreprocessFlag::Default)]
+    pub(super) preprocess: PreprocessFlag,
+    /// Do not draw the overlay PNG.
+    #[arg(long)]
+    pub(super) no_overlay: bool,
+    /// Print one JSON object (with --batch: one line each).
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) sampling: SamplingFlags,
+    #[command(flatten)]
+    pub(super) runtime: RuntimeFlags,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Sampling")]
+pub(super) struct SamplingFlags {
+    /// Up to 0.001 is greedy.
+    #[arg(long, default_value_t = 0.0, value_parser = unit_interval, allow_hyphen_values = true)]
+    pub(super) temperature: f32,
+    /// Keep the smallest set of tokens whose probability reaches this.
+    #[arg(long, default_value_t = 1.0, value_parser = probability, allow_hyphen_values = true)]
+    pub(super) top_p: f32,
+    /// Stop after this many tokens.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
+    pub(super) max_new_tokens: u32,
+    /// Seed of the random numbers.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub(super) seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum RowsFlag {
+    Text,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum PreprocessFlag {
+    /// The processor's own rule (resize the short edge, crop the centre).
+    Default,
+    /// Squash to the model's size.
+    Resize,
+    /// Expand to a square.
+    Pad,
+}
+
+fn unit_interval(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("{value} is not between 0 and 1"))
+    }
+}
+
+/// A share that is not nothing.
+fn probability(text: &str) -> Result<f32, String> {
+    unit_interval(text).and_then(|value| {
+        if value > 0.0 { Ok(value) } else { Err("0 keeps no token; use more than 0".into()) }
+    })
+}
+
+/// The options of a question that these flags ask for.
+pub(super) fn options(args: &Args, answer: Option<String>) -> AskOptions {
+    let SamplingFlags { temperature, top_p, max_new_tokens, seed } = args.sampling;
+    AskOptions {
+        sampling: Sampling { temperature, top_p, max_new_tokens, seed, forced: answer.is_some() },
+        answer,
+        rows: match args.rows {
+            RowsFlag::Text => Rows::Text,
+            RowsFlag::All => Rows::All,
+        },
+        vision_attention: args.vision_attention,
+        preprocess: match args.preprocess {
+            PreprocessFlag::Default => PreprocessMode::Default,
+            PreprocessFlag::Resize => PreprocessMode::Resize,
+            PreprocessFlag::Pad => PreprocessMode::Pad,
+        },
+        ..AskOptions::default()
+    }
+}

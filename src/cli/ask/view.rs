@@ -1,0 +1,149 @@
+//! What a person or a program sees of a question: progress, the answer, its files.
+
+use super::args::Args;
+use crate::cli::common::{engine_options, progress_bar, show_progress};
+use crate::cli::overlay;
+use crate::job::CancelToken;
+use crate::model::{AskEvent, AskRequest, Engine, Progress, RelevancyMethod, Stage};
+use crate::trace::Trace;
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use serde_json::json;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Progress on stderr, the answer on stdout as it comes where a person is reading.
+pub(super) struct View {
+    bar: ProgressBar,
+    prints: bool,
+    streams: bool,
+    printed: usize,
+}
+
+impl View {
+    pub fn new(json: bool) -> Self {
+        let bar = progress_bar();
+        Self { bar, prints: !json, streams: !json && std::io::stdout().is_terminal(), printed: 0 }
+    }
+
+    pub fn load(&self, args: &Args) -> anyhow::Result<Engine> {
+        let options = engine_options(args.model.as_deref(), &args.runtime)?;
+        Ok(Engine::load(&options, &mut |progress| self.progress(progress))?)
+    }
+
+    pub fn ask(
+        &mut self,
+        engine: &mut Engine,
+        request: &AskRequest,
+        cancel: &CancelToken,
+    ) -> anyhow::Result<Trace> {
+        self.printed = 0;
+        let answered = engine.ask(request, cancel, &mut |event| self.event(&event));
+        self.bar.finish_and_clear();
+        Ok(answered?)
+    }
+
+    fn event(&mut self, event: &AskEvent) {
+        match event {
+            AskEvent::Progress(progress) => self.progress(*progress),
+            AskEvent::Notice(notice) => self.bar.suspend(|| {
+                let _ = writeln!(std::io::stderr(), "note: {notice}");
+            }),
+            AskEvent::Prompt(_) => {}
+            AskEvent::Token(token) if self.streams => {
+                self.bar.finish_and_clear();
+                let mut out = std::io::stdout().lock();
+                let _ = write!(out, "{}", token.text.get(self.printed..).unwrap_or_default());
+                let _ = out.flush();
+                self.printed = token.text.len();
+            }
+            AskEvent::Token(_) => {}
+        }
+    }
+
+    /// What of the answer has not been streamed, and the line end.
+    pub fn answer(&self, trace: &Trace) -> anyhow::Result<()> {
+        if self.prints {
+            writeln!(
+                std::io::stdout(),
+                "{}",
+                trace.meta().answer.get(self.printed..).unwrap_or_default()
+            )?;
+        }
+        Ok(())
+    }
+
+    fn progress(&self, progress: Progress) {
+        if self.streams && progress.stage == Stage::Decode {
+            return;
+        }
+        show_progress(&self.bar, progress);
+    }
+
+    /// Adds the relevancy maps that are wanted and not there yet, and writes the trace again.
+    pub fn add_relevancy(
+        &self,
+        engine: &mut Engine,
+        trace: Trace,
+        path: &Path,
+        args: &Args,
+        cancel: &CancelToken,
+    ) -> anyhow::Result<Trace> {
+        let known = [trace.map_names(), trace.page_names()].concat();
+        let missing: Vec<RelevancyMethod> = args
+            .relevancy
+            .iter()
+            .copied()
+            .filter(|method| !known.contains(&method.map_name()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(trace);
+        }
+        let request = args.memory.request(&missing);
+        let found =
+            engine.relevancy(&trace, &request, cancel, &mut |progress| self.progress(progress));
+        self.bar.finish_and_clear();
+        let (found, _) = found
+            .with_context(|| format!("the answer is in {}, without relevancy", path.display()))?;
+        found.write(path)?;
+        Ok(found)
+    }
+}
+
+pub(super) fn write_overlay(trace: &Trace, out: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Some(drawn) = overlay::draw(trace)? else { return Ok(None) };
+    let path = overlay_path(out);
+    overlay::write(&drawn, &path)?;
+    let _ = writeln!(
+        std::io::stderr(),
+        "looked most at the picture in layer {} ({:.1} % of its attention)",
+        drawn.layer,
+        drawn.image_share * 100.0
+    );
+    Ok(Some(path))
+}
+
+/// NAME.overlay.png: a name that the picture itself does not have.
+pub(super) fn overlay_path(trace: &Path) -> PathBuf {
+    trace.with_extension("overlay.png")
+}
+
+/// What `--json` prints, as the architecture names it.
+pub(super) fn as_json(trace: &Trace, out: &Path) -> serde_json::Value {
+    let meta = trace.meta();
+    let tokens: Vec<_> = meta
+        .answer_tokens()
+        .iter()
+        .zip(trace.answer_logprobs().iter())
+        .map(|(token, logprob)| json!({"id": token.id, "text": token.text, "logprob": logprob}))
+        .collect();
+    json!({
+        "answer": meta.answer,
+        "tokens": tokens,
+        "prompt_tokens": meta.prompt_len,
+        "spans": meta.spans,
+        "trace": out,
+        "timings_s": meta.timings,
+        "provider": meta.provenance.provider,
+    })
+}

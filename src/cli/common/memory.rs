@@ -1,0 +1,28 @@
+//! How much memory relevancy may take.
+
+use crate::model::{RelevancyMethod, RelevancyRequest};
+
+/// How much memory a backward pass may take.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct MemoryFlag {
+    /// Most memory that relevancy may take [default: what is free]
+    #[arg(long, value_name = "GB", value_parser = gigabytes)]
+    memory: Option<u64>,
+}
+
+fn gigabytes(text: &str) -> Result<u64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if value.is_finite() && value > 0.0 {
+        Ok((value * 1e9) as u64)
+    } else {
+        Err(format!("{value} GB is not a size"))
+    }
+}
+
+impl MemoryFlag {
+    /// A request within this memory.
+    pub(crate) fn request(self, methods: &[RelevancyMethod]) -> RelevancyRequest {
+        let memory_budget = self.memory;
+        RelevancyRequest { memory_budget, ..RelevancyRequest::of(methods.iter().copied()) }
+    }
+}

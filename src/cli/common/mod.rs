@@ -1,0 +1,25 @@
+//! What several commands share: flags, files, progress, and how results are told.
+
+mod files;
+mod interrupt;
+mod memory;
+mod output;
+mod picture;
+mod progress;
+mod runtime;
+mod show;
+mod sinks;
+mod size;
+mod usage;
+
+pub(crate) use files::{check_writable, with_trace_extension, write_atomically};
+pub(crate) use interrupt::cancel_on_interrupt;
+pub(crate) use memory::MemoryFlag;
+pub(crate) use output::{human_bytes, print_json};
+pub(crate) use picture::{edited, read_picture};
+pub(crate) use progress::{progress_bar, show_progress};
+pub(crate) use runtime::{RuntimeFlags, engine_options};
+pub(crate) use show::Show;
+pub(crate) use sinks::{sink_json, sinks_text};
+pub(crate) use size::size;
+pub(crate) use usage::{UsageError, usage};

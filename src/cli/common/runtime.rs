@@ -1,0 +1,58 @@
+//! Where a model runs: flags and the options of the engine.
+
+use crate::model::{Device, EngineOptions, builtin};
+use std::path::{Path, PathBuf};
+
+/// Where and with which library a model runs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Runtime")]
+pub(crate) struct RuntimeFlags {
+    /// The execution provider; auto takes CUDA where it works.
+    #[arg(long, value_enum, default_value_t = DeviceFlag::Auto)]
+    pub device: DeviceFlag,
+    /// ONNX Runtime's shared library; without it the usual places are searched.
+    #[arg(long, value_name = "PATH")]
+    pub ort_lib: Option<PathBuf>,
+    /// Threads for one operator (default: all cores).
+    #[arg(long, value_parser = threads, allow_negative_numbers = true)]
+    pub threads: Option<usize>,
+}
+
+/// [`Device`] on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DeviceFlag {
+    /// CUDA where it works, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// CUDA or an error.
+    Cuda,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err(format!("`{text}` is not a number from 1 to 1024")),
+    }
+}
+
+/// The engine's options, with the built-in model where no other is named.
+pub(crate) fn engine_options(
+    model: Option<&Path>,
+    flags: &RuntimeFlags,
+) -> anyhow::Result<EngineOptions> {
+    let bundle = match model {
+        Some(model) => model.to_owned(),
+        None => builtin::bundle_folder()?,
+    };
+    Ok(EngineOptions {
+        bundle,
+        runtime: flags.ort_lib.clone(),
+        device: match flags.device {
+            DeviceFlag::Auto => Device::Auto,
+            DeviceFlag::Cpu => Device::Cpu,
+            DeviceFlag::Cuda => Device::Cuda,
+        },
+        threads: flags.threads,
+    })
+}

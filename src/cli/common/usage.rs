@@ -1,0 +1,11 @@
+//! Wrong usage of a command, as opposed to a command that failed.
+
+/// A request that makes no sense as it stands (exit code 2), as opposed to one that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub String);
+
+/// Shorthand for a [`UsageError`] as an `anyhow` error.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    UsageError(message.into()).into()
+}

@@ -1,0 +1,54 @@
+//! What is drawn from which traces.
+
+use crate::analysis::diff::check_geometry;
+use crate::cli::common::usage;
+use crate::trace::Trace;
+use crate::view::{Bounds, Mix, ViewKind, ViewState};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// The traces that a figure needs.
+pub(super) struct Traces {
+    pub first: Trace,
+    pub second: Option<Trace>,
+}
+
+impl Traces {
+    pub fn check(&self, state: &ViewState) -> anyhow::Result<()> {
+        let second = self.second.as_ref().map(Bounds::of);
+        Bounds::of(&self.first)
+            .check(state, second.as_ref())
+            .map_err(|error| usage(error.to_string()))?;
+        if let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) {
+            check_geometry(self.first.meta(), second.meta())
+                .map_err(|error| usage(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// A word where the rows of a difference predict different tokens.
+    pub fn note(&self, state: &ViewState) {
+        let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) else { return };
+        if second.answer_ids() != self.first.answer_ids() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: the answers differ (\"{}\" and \"{}\"), so the rows that are subtracted predict different tokens; `vlmscope diff A B --out SCORED.vlmtrace` scores the second with the first one's answer, and --second-trace SCORED.vlmtrace compares like with like.",
+                self.first.meta().answer,
+                second.meta().answer
+            );
+        }
+    }
+}
+
+/// Whether the first map minus that of another trace is drawn.
+fn subtracts(state: &ViewState) -> bool {
+    state.second.as_ref().is_some_and(|second| {
+        second.trace.is_some() && (state.view == ViewKind::Diff || second.mix == Mix::Difference)
+    })
+}
+
+/// A figure to be drawn.
+pub(super) struct Job {
+    pub state: ViewState,
+    pub out: PathBuf,
+}

@@ -1,0 +1,30 @@
+//! Maps and their scores.
+
+use crate::analysis::methods::Sink;
+use crate::analysis::score::{BoxPx, Fit};
+use crate::model::{BlankFill, Curves};
+
+/// A map that is scored.
+pub(super) struct Scored {
+    /// As the user may name it.
+    pub name: String,
+    pub title: String,
+    /// `[N]`, the mean over the chosen tokens.
+    pub map: Vec<f32>,
+    pub fit: Option<Fit>,
+}
+
+/// What comes out.
+pub(super) struct Outcome {
+    pub tokens: Vec<usize>,
+    pub text: String,
+    /// Name of the thing and its boxes.
+    pub object: Option<(String, Vec<BoxPx>)>,
+    pub maps: Vec<Scored>,
+    /// How many of `maps`, at the end, are random.
+    pub controls: usize,
+    pub curves: Curves,
+    pub fills: Vec<BlankFill>,
+    pub sinks: Vec<Sink>,
+    pub seconds: f64,
+}
