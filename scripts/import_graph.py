@@ -229,30 +229,28 @@ class Graph:
                 return tuple(start)
         return module
 
-    def uses(self) -> dict[str, set[str]]:
-        """File → files that it uses, both relative to the source folder."""
-        edges: dict[str, set[str]] = {name: set() for name in self.names.values()}
+    def uses(self) -> dict[str, dict[str, str]]:
+        """File → the files that it uses, each with one path by which it does; all relative to the source folder."""
+        edges: dict[str, dict[str, str]] = {name: {} for name in self.names.values()}
         for module, file in self.files.items():
-            wanted: set[Module] = set()
+            wanted: dict[Module, str] = {}
             for current, path, name, public in file.imports:
                 start = self.absolute(current, path)
                 if start is None or public:
                     continue
-                if name == "*":
-                    if tuple(start) in self.files:
-                        wanted.add(tuple(start))
-                    continue
-                if (target := self.definer(start)) is not None:
-                    wanted.add(target)
+                if name == "*" and tuple(start) in self.files:
+                    wanted.setdefault(tuple(start), "::".join([*path, "*"]))
+                elif (target := self.definer(start)) is not None:
+                    wanted.setdefault(target, "::".join(path))
             for current, path in file.paths:
                 start = self.absolute(current, path)
                 if start is not None and (target := self.definer(start)) is not None:
-                    wanted.add(target)
-            edges[self.names[module]] = {self.names[target] for target in wanted if target != module}
+                    wanted.setdefault(target, "::".join(path))
+            edges[self.names[module]] = {self.names[target]: path for target, path in wanted.items() if target != module}
         return edges
 
 
-def components(edges: dict[str, set[str]]) -> list[list[str]]:
+def components(edges: dict[str, dict[str, str]]) -> list[list[str]]:
     """Sets of files that use each other in a circle (strongly connected components of more than one file)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}

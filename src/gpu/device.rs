@@ -243,7 +243,7 @@ impl Gpu {
 /// Every object carries its pass as its label, so a message names the pass in quotation marks.
 fn pass_in(message: &str) -> String {
     let mut quoted = message.split(['\'', '`']).skip(1).step_by(2);
-    let known = |label: &&str| super::passes::NAMES.iter().any(|name| label.starts_with(name));
+    let known = |label: &&str| super::pass_names::NAMES.iter().any(|name| label.starts_with(name));
     quoted.find(known).unwrap_or("frame").to_owned()
 }
 

@@ -14,6 +14,7 @@ mod geometry;
 mod maps;
 mod numbers;
 mod pages;
+mod pass_names;
 pub mod passes;
 mod pictures;
 mod plan;

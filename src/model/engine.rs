@@ -6,6 +6,7 @@
 //! are read from the trace before.
 
 use super::bundle::Bundle;
+use super::engine_info::EngineInfo;
 use super::error::{ModelError, Result};
 use super::event::{AskEvent, Progress, Stage};
 use super::preprocess::{Preprocessed, preprocess};
@@ -15,34 +16,16 @@ use super::session::{KvCache, Runtime, SessionOptions, Sessions};
 use crate::analysis::RowStats;
 use crate::job::CancelToken;
 use crate::trace::{
-    FORMAT_MAJOR, FORMAT_MINOR, ImageSpan, ModelInfo, Provenance, Sampling, Timings, Trace,
-    TraceBuilder, TraceMeta,
+    FORMAT_MAJOR, FORMAT_MINOR, ImageSpan, Provenance, Sampling, Timings, Trace, TraceBuilder,
+    TraceMeta,
 };
 use half::f16;
 use sha2::{Digest as _, Sha256};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A sink for events.
 pub type Sink<'a> = dyn FnMut(AskEvent) + 'a;
-
-/// What runs where.
-#[derive(Clone, Debug)]
-pub struct EngineInfo {
-    /// The model.
-    pub model: ModelInfo,
-    /// The bundle's folder.
-    pub bundle: PathBuf,
-    /// The execution provider that really runs.
-    pub provider: String,
-    /// Version of ONNX Runtime.
-    pub runtime_version: String,
-    /// Its library.
-    pub runtime_path: PathBuf,
-    /// What the user should know, as sentences (why CUDA is not used, say).
-    pub notes: Vec<String>,
-}
 
 /// How much work was done since the model was loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,7 @@ mod attention_collector;
 pub mod builtin;
 mod bundle;
 mod engine;
+mod engine_info;
 mod error;
 mod event;
 mod generate;
@@ -34,7 +35,8 @@ mod worker;
 
 pub use ablate::{Effect, ablation_of_each_head, effects};
 pub use bundle::Bundle;
-pub use engine::{Counters, Engine, EngineInfo, Sink};
+pub use engine::{Counters, Engine, Sink};
+pub use engine_info::EngineInfo;
 pub use error::{ModelError, Result};
 pub use event::{AskEvent, ModelEvent, Page, Progress, Stage, TokenEvent};
 pub use intervene::{Intervention, KnockFrom};

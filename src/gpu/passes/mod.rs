@@ -16,27 +16,11 @@ pub mod text;
 pub mod token_matrix;
 pub mod wall;
 
+pub use super::pass_names::NAMES;
+
 use super::context::Context;
 use super::shader::Source;
 use super::{Gpu, GpuError};
-
-/// Names of all passes, as they stand in labels, errors and timings.
-pub const NAMES: &[&str] = &[
-    "reduce",
-    "difference",
-    "normalise",
-    "fill_atlas",
-    "picture",
-    "composite",
-    "wall",
-    "matrix",
-    "token_matrix",
-    "rects",
-    "mip",
-    "cross_fade",
-    "text",
-    "figure",
-];
 
 /// A corner rectangle: x0, y0, x1, y1.
 pub type Corners = [f32; 4];

@@ -1,6 +1,7 @@
 //! One graph of a bundle in ONNX Runtime.
 
-use super::{Provider, Runtime, SessionOptions};
+use super::options::{Provider, SessionOptions};
+use super::runtime::Runtime;
 use crate::job::CancelToken;
 use crate::model::bundle::Bundle;
 use crate::model::error::{ModelError, Result};

@@ -3,19 +3,14 @@
 //! They read the same weight files as the forward graphs, and ONNX Runtime maps these: as long as it
 //! does not repack weights for speed, the system holds each one once, however many graphs use it.
 
-use super::{GraphSession, KvCache, Sessions, cache_name, tensor};
+use super::graph::GraphSession;
+use super::options::SessionOptions;
+use super::sessions::Sessions;
+use super::values::{KvCache, cache_name, tensor};
 use crate::job::CancelToken;
 use crate::model::bundle::Bundle;
 use crate::model::error::{ModelError, Result};
 use ort::value::DynValue;
-
-/// The backward graphs that are open.
-#[derive(Debug, Default)]
-pub(super) struct RelevancySessions {
-    prompt: Option<GraphSession>,
-    rows: Option<GraphSession>,
-    vision: Option<GraphSession>,
-}
 
 /// A backward graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +97,7 @@ impl Sessions {
             folder: bundle.folder().to_owned(),
             graph: which.name(),
         })?;
-        let options = super::SessionOptions { prepack, ..self.options };
+        let options = SessionOptions { prepack, ..self.options };
         let named = (which.name(), graph);
         let session = GraphSession::open(&self.runtime, bundle, named, self.provider, options)?;
         match which {

@@ -5,6 +5,7 @@
 //! can be played as far as it goes.
 
 mod ffmpeg;
+mod format;
 mod gif;
 #[cfg(feature = "h264")]
 mod mp4;
@@ -13,102 +14,10 @@ mod png;
 mod yuv;
 
 pub use ffmpeg::ffmpeg_version;
+pub use format::{Container, Encoder, FilmFormat, Quality, VideoEncoder};
 pub use part::EncodeError;
 
-use std::path::{Path, PathBuf};
-
-/// Takes frames of one size one after the other. Dropping it unfinished removes what it wrote.
-pub trait Encoder: Send {
-    /// The next frame: RGBA, 8 bits sRGB, `stride` bytes from one row to the next.
-    ///
-    /// # Errors
-    /// If the codec refuses it or it cannot be written.
-    fn frame(&mut self, rgba: &[u8], stride: usize) -> Result<(), EncodeError>;
-
-    /// The same frame once more.
-    ///
-    /// # Errors
-    /// As [`Self::frame`].
-    fn again(&mut self) -> Result<(), EncodeError>;
-
-    /// Writes what is left and gives the film its name.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    fn finish(self: Box<Self>) -> Result<(), EncodeError>;
-}
-
-/// How good a film looks, and how large it becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Quality {
-    /// Small files: a preview.
-    Draft,
-    /// No loss that is seen in motion.
-    #[default]
-    Standard,
-    /// No loss that is seen in a still.
-    High,
-}
-
-/// Who encodes MP4.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum VideoEncoder {
-    /// openh264 where it was built in, else ffmpeg.
-    #[default]
-    Auto,
-    /// The openh264 that is built in.
-    Openh264,
-    /// An installed ffmpeg with libx264.
-    Ffmpeg,
-}
-
-/// What a film is.
-#[derive(Clone, Debug)]
-pub struct FilmFormat {
-    /// Width and height in pixels.
-    pub size: [u32; 2],
-    /// Frames a second.
-    pub fps: u32,
-    /// Frames in all.
-    pub frames: u64,
-    /// How good it looks.
-    pub quality: Quality,
-    /// Who encodes MP4.
-    pub encoder: VideoEncoder,
-}
-
-/// The kind of film that a name asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Container {
-    /// .mp4
-    #[default]
-    Mp4,
-    /// .gif
-    Gif,
-    /// A folder of PNG files: a name without an ending.
-    PngSequence,
-}
-
-impl Container {
-    /// Chooses by the ending of a name.
-    ///
-    /// # Errors
-    /// If the ending is none of these.
-    pub fn of(out: &Path) -> Result<Self, EncodeError> {
-        let extension = out.extension().map(|ext| ext.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some("mp4") => Ok(Self::Mp4),
-            Some("gif") => Ok(Self::Gif),
-            None => Ok(Self::PngSequence),
-            Some(_) => Err(EncodeError::Unsuitable {
-                reason: format!(
-                    "{} ends in none of .mp4 and .gif, and a folder of PNG files has no ending",
-                    out.display()
-                ),
-            }),
-        }
-    }
-}
+use std::path::Path;
 
 impl FilmFormat {
     /// Checks the format and opens the file.
@@ -168,15 +77,4 @@ impl FilmFormat {
             }),
         }
     }
-}
-
-/// NAME.part.EXT beside NAME.EXT.
-fn part_path(out: &Path) -> PathBuf {
-    let mut name = out.file_stem().unwrap_or_default().to_owned();
-    name.push(".part");
-    if let Some(extension) = out.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    out.with_file_name(name)
 }

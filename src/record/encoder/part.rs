@@ -1,6 +1,5 @@
 //! A film that is not whole yet, and what can go wrong with it.
 
-use super::part_path;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +40,17 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "Choose a place that may be written to.",
         _ => "Check that the folder exists, may be written and has room.",
     }
+}
+
+/// NAME.part.EXT beside NAME.EXT.
+pub(super) fn part_path(out: &Path) -> PathBuf {
+    let mut name = out.file_stem().unwrap_or_default().to_owned();
+    name.push(".part");
+    if let Some(extension) = out.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    out.with_file_name(name)
 }
 
 /// The file under its unfinished name.

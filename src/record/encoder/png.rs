@@ -1,6 +1,7 @@
 //! A folder of PNG files, one a frame: for editors, and for sizes that no video holds.
 
-use super::{EncodeError, Encoder, FilmFormat, part_path};
+use super::part::part_path;
+use super::{EncodeError, Encoder, FilmFormat};
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Attention with the structure that trained models show, without a model.
 
 use super::super::STAT_COUNT;
+use super::geometry::{Geometry, SCALE};
 use super::scene::{CIRCLE, OBJECTS, TRIANGLE};
-use super::{Geometry, SCALE};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 use rand::{RngExt as _, SeedableRng as _};

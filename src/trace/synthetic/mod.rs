@@ -6,80 +6,19 @@
 //! many gigabytes needs the memory of one page; a sparse one has data in its answer rows only.
 
 mod attention;
+mod geometry;
 mod scene;
 mod write;
 
+pub use geometry::Geometry;
+pub use scene::SyntheticPicture;
+
 use super::{
-    Affine, AnswerToken, ImageSpan, ModelInfo, PreprocessInfo, PreprocessMode, Provenance, Query,
-    Rect, Sampling, Timings, TokenInfo, TokenKind, Trace, TraceBuilder, TraceError, TraceMeta,
+    AnswerToken, ImageSpan, ModelInfo, PreprocessInfo, Provenance, Query, Rect, Sampling, Timings,
+    TokenInfo, TokenKind, Trace, TraceBuilder, TraceError, TraceMeta,
 };
+use geometry::SCALE;
 use std::sync::Arc;
-
-/// Sizes of a model and of one question to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Geometry {
-    /// Name of the model.
-    pub name: String,
-    /// Decoder layers.
-    pub layers: u32,
-    /// Query heads.
-    pub heads: u32,
-    /// Rows of patches.
-    pub rows: u32,
-    /// Columns of patches.
-    pub columns: u32,
-    /// Pixels a patch and side.
-    pub patch_px: u32,
-    /// Positions before the picture, BOS included.
-    pub system_len: u32,
-    /// Positions after the picture.
-    pub question_len: u32,
-    /// Generated ids, the stop id included.
-    pub answer_len: u32,
-}
-
-impl Geometry {
-    /// Names that [`Self::named`] knows.
-    pub const NAMES: &[&str] = &["llava-1.5-7b", "llava-1.5-13b", "long-context", "small"];
-
-    /// A model's geometry by name; T is 640 for the LLaVA models, 4096 for `long-context`.
-    pub fn named(name: &str) -> Option<Self> {
-        let (layers, heads, side, patch_px, texts) = match name {
-            "llava-1.5-7b" => (32, 32, 24, 14, [35, 20, 10]),
-            "llava-1.5-13b" => (40, 40, 24, 14, [35, 20, 10]),
-            "long-context" => (32, 32, 60, 14, [35, 430, 32]),
-            "small" => (4, 6, 8, 14, [4, 6, 5]),
-            _ => return None,
-        };
-        let [system_len, question_len, answer_len] = texts;
-        Some(Self {
-            name: name.to_owned(),
-            layers,
-            heads,
-            rows: side,
-            columns: side,
-            patch_px,
-            system_len,
-            question_len,
-            answer_len,
-        })
-    }
-
-    /// N.
-    pub const fn patches(&self) -> u32 {
-        self.rows * self.columns
-    }
-
-    /// P.
-    pub const fn prompt_len(&self) -> u32 {
-        self.system_len + self.patches() + self.question_len
-    }
-
-    /// T.
-    pub const fn positions(&self) -> u32 {
-        (self.prompt_len() + self.answer_len).saturating_sub(1)
-    }
-}
 
 /// Which query rows are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,23 +30,6 @@ pub enum RowsKept {
     All,
 }
 
-/// A picture as the model saw it.
-#[derive(Clone, Debug)]
-pub struct SyntheticPicture {
-    /// The encoded file.
-    pub original: Vec<u8>,
-    /// Width and height of the original.
-    pub original_size: [u32; 2],
-    /// Width and height of `rgb`.
-    pub size: [u32; 2],
-    /// 8 bits a channel.
-    pub rgb: Vec<u8>,
-    /// From pixels of `rgb` to pixels of the original.
-    pub original_from_preprocessed: Affine,
-    /// How one became the other.
-    pub mode: PreprocessMode,
-}
-
 /// A trace to be made.
 #[derive(Clone, Debug)]
 pub struct Synthetic {
@@ -117,8 +39,6 @@ pub struct Synthetic {
     picture: SyntheticPicture,
 }
 
-/// The factor that keeps small weights out of f16's subnormals.
-const SCALE: f32 = 4096.0;
 /// Alternatives that are kept for each answer token.
 const TOP_K: u32 = 3;
 

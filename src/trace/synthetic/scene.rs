@@ -2,7 +2,6 @@
 //! be about.
 
 use super::super::{Affine, PreprocessMode, TraceError};
-use super::SyntheticPicture;
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
 
@@ -11,6 +10,23 @@ pub(super) const CIRCLE: usize = 0;
 pub(super) const TRIANGLE: usize = 1;
 /// Centres of the shapes in shares of the picture: a circle, a triangle, a square.
 pub(super) const OBJECTS: [[f32; 2]; 3] = [[0.68, 0.60], [0.27, 0.66], [0.48, 0.28]];
+
+/// A picture as the model saw it.
+#[derive(Clone, Debug)]
+pub struct SyntheticPicture {
+    /// The encoded file.
+    pub original: Vec<u8>,
+    /// Width and height of the original.
+    pub original_size: [u32; 2],
+    /// Width and height of `rgb`.
+    pub size: [u32; 2],
+    /// 8 bits a channel.
+    pub rgb: Vec<u8>,
+    /// From pixels of `rgb` to pixels of the original.
+    pub original_from_preprocessed: Affine,
+    /// How one became the other.
+    pub mode: PreprocessMode,
+}
 
 pub(super) fn picture(size: [u32; 2]) -> Result<SyntheticPicture, TraceError> {
     let [width, height] = size;

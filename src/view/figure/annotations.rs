@@ -6,8 +6,10 @@
 //! watched from nearer, relative to its size. (The type of a stage is a little larger than that, for
 //! controls may take a strip of it.)
 
-use super::layout::scale_of;
-use super::{Align, CAP_HEIGHT, Fill, Ink, Label, Palette, PixelRect, Run, contrast, text_width};
+use super::sizes::scale_of;
+use super::{
+    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, Palette, PixelRect, Run, contrast, text_width,
+};
 
 /// Type size of captions in a film, in design units.
 pub const FILM_UNITS: f32 = 42.0;
@@ -43,6 +45,23 @@ pub struct Annotations {
     pub fills: Vec<Fill>,
     /// Text.
     pub labels: Vec<Label>,
+}
+
+impl Figure {
+    /// A figure that is nothing but a dress.
+    pub fn of_dress(dress: &Annotations, size: [u32; 2]) -> Self {
+        let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
+        Self {
+            size,
+            scale: scale_of(size, 1.0),
+            stage: whole,
+            content: whole,
+            tiles: Vec::new(),
+            legend: None,
+            fills: dress.fills.clone(),
+            labels: dress.labels.clone(),
+        }
+    }
 }
 
 /// The place of captions: as high as the longest of them needs, so that nothing jumps.

@@ -2,7 +2,7 @@
 
 use super::super::{Range, ViewState};
 use super::content::{Axis, AxisToken};
-use super::layout::TICK;
+use super::sizes::TICK;
 use super::{
     Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, Run, fitted, number, text_width,
 };

@@ -4,7 +4,7 @@
 //! [`ColorLimits`] says for how much of the view its numbers hold.
 
 use super::super::{Range, ViewState};
-use super::caption::{number, range_text};
+use super::text::{number, range_text};
 use crate::analysis::normalise::LOG_FLOOR;
 
 /// What became the lower and the upper end of the colour map.

@@ -3,6 +3,7 @@
 use super::super::{Blend, Camera, ColorMap, Mix, ViewState};
 use super::axes::{label_tokens, mark, ruled_axes};
 use super::content::{Axis, Content, HeadTile};
+use super::sizes::{LEGEND, TICK, scale_of};
 use super::{
     Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, Run, fitted,
     relevancy,
@@ -10,9 +11,6 @@ use super::{
 use super::{number, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
 
-/// Lines of the target at which a design unit is one pixel.
-/// Lines of the frame for which sizes are given: larger frames are laid out the same.
-pub const DESIGN_LINES: f32 = 1080.0;
 /// Below this many pixels across there is no room for text: the stage is everything.
 const MIN_CHROME_PX: f32 = 160.0;
 
@@ -20,10 +18,8 @@ const MIN_CHROME_PX: f32 = 160.0;
 const MARGIN: f32 = 24.0;
 /// Between the stage and what stands below it.
 const STAGE_GAP: f32 = 14.0;
-/// Type sizes.
+/// Type size of the caption.
 const CAPTION: f32 = 16.0;
-pub(super) const LEGEND: f32 = 14.0;
-pub(super) const TICK: f32 = 12.0;
 /// One line of caption or legend.
 const LINE: f32 = 24.0;
 const LEGEND_BAR: [f32; 2] = [208.0, 10.0];
@@ -44,14 +40,6 @@ const TILE_GAP: f32 = 16.0;
 const TILE_LABEL: f32 = 22.0;
 /// Tiles this wide are labelled in words.
 const ROOMY_TILE: f32 = 130.0;
-
-/// Pixels a design unit for a target: type grows with the smaller side and stays legible on small
-/// targets, where the figure is read from near.
-pub fn scale_of([width, height]: [u32; 2], text_scale: f64) -> f32 {
-    let smaller = width.min(height) as f32 / DESIGN_LINES;
-    let scale = if smaller < 1.0 { smaller.max(smaller.sqrt()).max(0.75) } else { smaller };
-    scale * text_scale as f32
-}
 
 impl Figure {
     /// Lays out a frame. `readout` are the numbers that the colours stand for, once they are known.

@@ -1,7 +1,7 @@
 //! The bars beside a relevancy map: the most relevant question words against the picture.
 
 use super::content::Bar;
-use super::layout::{LEGEND, TICK};
+use super::sizes::{LEGEND, TICK};
 use super::{Align, Figure, Fill, Ink, Label, PixelRect, Run, fitted, number, text_width};
 
 /// Width of the panel beside the stage, and height of one bar with its label.

@@ -1,0 +1,381 @@
+//! The forward graphs of a bundle.
+
+use super::graph::GraphSession;
+use super::options::{Provider, SessionOptions};
+use super::runtime::Runtime;
+use super::values::{AttentionPart, Call, KvCache, cache_name, tensor};
+use crate::job::CancelToken;
+use crate::model::bundle::Bundle;
+use crate::model::error::{ModelError, Result};
+use crate::model::manifest::ElementType;
+use crate::model::request::Device;
+use half::f16;
+use ort::memory::AllocationDevice;
+use ort::value::{DynTensorValueType, DynValue, PrimitiveTensorElementType};
+use std::sync::Arc;
+
+/// The open graphs.
+#[derive(Debug)]
+pub struct Sessions {
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) provider: Provider,
+    pub(super) options: SessionOptions,
+    pub(super) vision: GraphSession,
+    pub(super) vision_attention: Option<GraphSession>,
+    pub(super) embed: GraphSession,
+    pub(super) decoder: GraphSession,
+    pub(super) relevancy: RelevancySessions,
+    pub(super) layers: usize,
+    pub(super) kv_heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) cache_type: ElementType,
+}
+
+/// The backward graphs that are open.
+#[derive(Debug, Default)]
+pub(super) struct RelevancySessions {
+    pub(super) prompt: Option<GraphSession>,
+    pub(super) rows: Option<GraphSession>,
+    pub(super) vision: Option<GraphSession>,
+}
+
+impl Sessions {
+    /// Opens the graphs; `progress` gets steps done and steps in all. A note says why CUDA is not
+    /// used where it was only preferred.
+    ///
+    /// # Errors
+    /// A graph that does not load or does not fit its manifest, or a device that cannot be used.
+    pub fn open(
+        runtime: Arc<Runtime>,
+        bundle: &Bundle,
+        options: SessionOptions,
+        progress: &mut dyn FnMut(u32, u32),
+    ) -> Result<(Self, Vec<String>)> {
+        let mut notes = Vec::new();
+        let providers: &[Provider] = match options.device {
+            Device::Cpu => &[Provider::Cpu],
+            Device::Cuda => &[Provider::Cuda],
+            Device::Auto if could_have_cuda(&runtime) => &[Provider::Cuda, Provider::Cpu],
+            Device::Auto => &[Provider::Cpu],
+        };
+        let mut vision = None;
+        for &provider in providers {
+            progress(0, 3);
+            let graph = &bundle.manifest().graphs.vision;
+            match GraphSession::open(&runtime, bundle, ("vision", graph), provider, options) {
+                Ok(session) => vision = Some((session, provider)),
+                Err(ModelError::Device { reason, .. }) if options.device == Device::Auto => {
+                    notes.push(format!("CUDA is not used: {reason}."));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            break;
+        }
+        let Some((vision, provider)) = vision else {
+            return Err(ModelError::Device {
+                device: "auto".into(),
+                reason: "no execution provider works".into(),
+            });
+        };
+        let graphs = &bundle.manifest().graphs;
+        progress(1, 3);
+        let embed =
+            GraphSession::open(&runtime, bundle, ("embed", &graphs.embed), Provider::Cpu, options)?;
+        progress(2, 3);
+        let decoder =
+            GraphSession::open(&runtime, bundle, ("decoder", &graphs.decoder), provider, options)?;
+        progress(3, 3);
+        let text = &bundle.manifest().text;
+        let sessions = Self {
+            runtime,
+            provider,
+            options,
+            vision,
+            vision_attention: None,
+            embed,
+            decoder,
+            relevancy: RelevancySessions::default(),
+            layers: text.layers,
+            kv_heads: text.kv_heads,
+            head_dim: text.head_dim,
+            cache_type: bundle.manifest().dtype,
+        };
+        Ok((sessions, notes))
+    }
+
+    /// The provider that runs the vision tower and the decoder.
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// Threads for one operator.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.options.threads.unwrap_or_else(all)
+    }
+
+    /// The library.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// pixel_values [B, 3, side, side] → image features [B, features, D].
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails or the token was cancelled.
+    pub fn vision(
+        &mut self,
+        pixel_values: Vec<f32>,
+        side: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
+        let batch = pixel_values.len() / (3 * side * side).max(1);
+        let input = tensor([batch, 3, side, side], pixel_values);
+        let session = &mut self.vision;
+        let input = session.check(input, "building its input")?;
+        let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
+        session.floats(outputs, "image_features")
+    }
+
+    /// pixel_values [1, 3, side, side] → attention of each layer, [Hv, side, side] one after the
+    /// other. The graph is opened when it is first asked for.
+    ///
+    /// # Errors
+    /// As [`Self::vision`].
+    pub fn vision_attention(
+        &mut self,
+        bundle: &Bundle,
+        pixel_values: Vec<f32>,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f16>> {
+        let side = bundle.manifest().vision.image_size;
+        if self.vision_attention.is_none() {
+            let graph = ("vision_attention", &bundle.manifest().graphs.vision_attention);
+            let opened =
+                GraphSession::open(&self.runtime, bundle, graph, self.provider, self.options)?;
+            self.vision_attention = Some(opened);
+        }
+        let Some(session) = &mut self.vision_attention else { return Ok(Vec::new()) };
+        let input =
+            session.check(tensor([1, 3, side, side], pixel_values), "building its input")?;
+        let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
+        let mut weights = Vec::new();
+        // The graph lists its outputs by layer.
+        for (name, value) in outputs {
+            if name.starts_with("vision_attn_") {
+                let (_, layer) = session.check(
+                    value.try_extract_tensor::<f16>(),
+                    "reading the vision tower's attention",
+                )?;
+                weights.extend_from_slice(layer);
+            }
+        }
+        Ok(weights)
+    }
+
+    /// ids `[S]`, the same for every member of the batch, and image features [n, D] for the n image
+    /// tokens of all members → embeddings [B, S, D].
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails or the token was cancelled.
+    pub fn embed(
+        &mut self,
+        ids: &[u32],
+        batch: usize,
+        image_features: &[f32],
+        hidden: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
+        let session = &mut self.embed;
+        let shape = [batch, ids.len()];
+        let ids = ids.iter().map(|&id| i64::from(id)).collect::<Vec<_>>().repeat(batch);
+        let ids = session.check(tensor(shape, ids), "building its input")?;
+        let features = [image_features.len() / hidden, hidden];
+        let features =
+            session.check(tensor(features, image_features.to_vec()), "building its input")?;
+        let inputs = vec![("input_ids".into(), ids), ("image_features".into(), features)];
+        let outputs = session.run(inputs, &[], cancel)?;
+        session.floats(outputs, "inputs_embeds")
+    }
+
+    /// Runs the decoder on `embeddings` [B, S, D] after `past`, which has the same batch. Attention
+    /// goes to `attention` in the order in which the graph returns it. Returns the logits
+    /// [B, logit_rows, V] and the cache of all positions.
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails or the token was cancelled; `past` is then as it was.
+    pub fn decode(
+        &mut self,
+        embeddings: Vec<f32>,
+        hidden: usize,
+        past: &KvCache,
+        call: Call,
+        cancel: &CancelToken,
+        attention: &mut dyn FnMut(AttentionPart<'_>) -> Result<()>,
+    ) -> Result<(Vec<f32>, KvCache)> {
+        let session = &mut self.decoder;
+        let batch = past.batch;
+        let new = embeddings.len() / (hidden * batch);
+        let positions = past.positions + new;
+        let doing = "building its inputs";
+        let mut inputs = Vec::with_capacity(9 + past.values.len());
+        let mut push = |name: &str, value: ort::Result<DynValue>| -> Result<()> {
+            inputs.push((name.to_owned(), session.check(value, doing)?));
+            Ok(())
+        };
+        push("inputs_embeds", tensor([batch, new, hidden], embeddings))?;
+        for (name, rows) in [
+            ("rows", call.rows),
+            ("logit_rows", call.logit_rows),
+            ("mean_rows", call.mean_rows),
+            ("last_rows", call.last_rows),
+        ] {
+            push(name, tensor([rows.len()], rows))?;
+        }
+        if !call.head_scale.is_empty() {
+            let shape = [self.layers, call.head_scale.len() / self.layers];
+            push("head_scale", tensor(shape, call.head_scale))?;
+        }
+        if !call.knock_layers.is_empty() {
+            for (name, values) in [
+                ("knock_layers", call.knock_layers),
+                ("knock_query", call.knock_query),
+                ("knock_key", call.knock_key),
+            ] {
+                push(name, tensor([values.len()], values))?;
+            }
+        }
+        let kept =
+            past.values.iter().enumerate().map(|(index, value)| (cache_name("past", index), value));
+        let kept: Vec<(String, &DynValue)> = kept.collect();
+        let outputs = session.run(inputs, &kept, cancel)?;
+        let mut logits = Vec::new();
+        let mut values: Vec<Option<DynValue>> = (0..past.values.len()).map(|_| None).collect();
+        for (name, value) in outputs {
+            let doing = "reading its outputs";
+            if name == "logits" {
+                let (_, data) = session.check(value.try_extract_tensor::<f32>(), doing)?;
+                logits = data.to_vec();
+            } else if name.starts_with("present_") {
+                if let Some(index) = cache_index(&name)
+                    && let Some(slot) = values.get_mut(index)
+                {
+                    *slot = Some(value);
+                }
+            } else if let Some(kind) = PartKind::of(&name) {
+                let (_, weights) = session.check(value.try_extract_tensor::<f16>(), doing)?;
+                attention(kind.part(weights))?;
+            }
+        }
+        let values: Option<Vec<DynValue>> = values.into_iter().collect();
+        let values = values.ok_or_else(|| session.failed(doing, "a present output is missing"))?;
+        Ok((logits, KvCache { values, positions, batch }))
+    }
+
+    /// A cache without positions.
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails.
+    pub fn empty_cache(&self, batch: usize) -> Result<KvCache> {
+        let shape = [batch, self.kv_heads, 0, self.head_dim];
+        let values = (0..2 * self.layers)
+            .map(|_| match self.cache_type {
+                ElementType::F16 => tensor(shape, Vec::<f16>::new()),
+                _ => tensor(shape, Vec::<f32>::new()),
+            })
+            .collect::<ort::Result<Vec<_>>>();
+        let values = self.decoder.check(values, "building an empty cache")?;
+        Ok(KvCache { values, positions: 0, batch })
+    }
+
+    /// The first `positions` positions of a cache, copied for each of `batch` members; `cache` has
+    /// one.
+    ///
+    /// # Errors
+    /// If ONNX Runtime fails.
+    pub fn cache_prefix(&self, cache: &KvCache, positions: usize, batch: usize) -> Result<KvCache> {
+        let doing = "copying the cache of an earlier question";
+        let positions = positions.min(cache.positions);
+        let shape = [batch, self.kv_heads, positions, self.head_dim];
+        let copy = |value: &DynValue| -> ort::Result<DynValue> {
+            let on_cpu = match self.provider {
+                Provider::Cpu => None,
+                Provider::Cuda => {
+                    let tensor = value.view().downcast::<DynTensorValueType>()?;
+                    Some(tensor.to(AllocationDevice::CPU, 0)?.into_dyn())
+                }
+            };
+            let value = on_cpu.as_ref().unwrap_or(value);
+            match self.cache_type {
+                ElementType::F16 => {
+                    tensor(shape, self.cut::<f16>(value, cache, positions)?.repeat(batch))
+                }
+                _ => tensor(shape, self.cut::<f32>(value, cache, positions)?.repeat(batch)),
+            }
+        };
+        let values = cache.values.iter().map(copy).collect::<ort::Result<Vec<_>>>();
+        let values = self.decoder.check(values, doing)?;
+        Ok(KvCache { values, positions, batch })
+    }
+
+    fn cut<T: PrimitiveTensorElementType + Copy>(
+        &self,
+        value: &DynValue,
+        cache: &KvCache,
+        positions: usize,
+    ) -> ort::Result<Vec<T>> {
+        let (_, data) = value.try_extract_tensor::<T>()?;
+        let heads = data.chunks_exact(cache.positions * self.head_dim);
+        Ok(heads.flat_map(|head| &head[..positions * self.head_dim]).copied().collect())
+    }
+}
+
+/// Which attention output a name means.
+#[derive(Clone, Copy)]
+enum PartKind {
+    Rows(usize),
+    HeadMean(usize),
+    LastLayer,
+}
+
+impl PartKind {
+    fn of(name: &str) -> Option<Self> {
+        if name == "last_layer" {
+            return Some(Self::LastLayer);
+        }
+        if let Some(layer) = name.strip_prefix("attn_") {
+            return layer.parse().ok().map(Self::Rows);
+        }
+        name.strip_prefix("head_mean_")?.parse().ok().map(Self::HeadMean)
+    }
+
+    fn part(self, weights: &[f16]) -> AttentionPart<'_> {
+        match self {
+            Self::Rows(layer) => AttentionPart::Rows { layer, weights },
+            Self::HeadMean(layer) => AttentionPart::HeadMean { layer, weights },
+            Self::LastLayer => AttentionPart::LastLayer { weights },
+        }
+    }
+}
+
+fn cache_index(name: &str) -> Option<usize> {
+    let rest = name.strip_prefix("present_")?;
+    let (kind, layer) = rest.split_once('_')?;
+    let layer: usize = layer.parse().ok()?;
+    match kind {
+        "k" => Some(layer * 2),
+        "v" => Some(layer * 2 + 1),
+        _ => None,
+    }
+}
+
+/// Whether the library comes with a CUDA provider, so that its failure is worth a word.
+fn could_have_cuda(runtime: &Runtime) -> bool {
+    let name = if cfg!(windows) {
+        "onnxruntime_providers_cuda.dll"
+    } else {
+        "libonnxruntime_providers_cuda.so"
+    };
+    runtime.path.parent().is_some_and(|folder| folder.join(name).exists())
+}

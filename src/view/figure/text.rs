@@ -1,0 +1,58 @@
+//! Text of a figure: runs of one weight, and numbers.
+
+/// A stretch of text in one weight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The text.
+    pub text: String,
+    /// Semi-bold: the model's own words.
+    pub strong: bool,
+}
+
+impl Run {
+    /// Text in the regular weight.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), strong: false }
+    }
+
+    /// Text in the semi-bold weight.
+    pub fn strong(text: impl Into<String>) -> Self {
+        Self { text: text.into(), strong: true }
+    }
+}
+
+/// Runs as one string.
+pub fn text_of(runs: &[Run]) -> String {
+    runs.iter().map(|run| run.text.as_str()).collect()
+}
+
+/// A number with three significant digits of the larger end of its range.
+pub fn number(value: f64, largest: f64) -> String {
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    let magnitude = if largest.abs() > 0.0 { largest.abs().log10().floor() } else { 0.0 };
+    let text = if (-5.0..4.0).contains(&magnitude) {
+        let decimals = (2.0 - magnitude).clamp(0.0, 7.0) as usize;
+        // Attention is read in thousandths: never fewer than three decimals below 1.
+        let decimals = if magnitude < 0.0 { decimals.max(3) } else { decimals };
+        format!("{value:.decimals$}")
+    } else if value == 0.0 {
+        "0".into()
+    } else {
+        format!("{value:.2e}")
+    };
+    let is_zero = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
+    if is_zero { text.replace('-', "") } else { text.replace('-', "−") }
+}
+
+/// "0.000–0.184"; "−0.050 to 0.050" where a sign would meet the dash.
+pub fn range_text([low, high]: [f64; 2]) -> String {
+    let largest = low.abs().max(high.abs());
+    let (low, high) = (number(low, largest), number(high, largest));
+    if low.starts_with('−') || high.starts_with('−') {
+        format!("{low} to {high}")
+    } else {
+        format!("{low}–{high}")
+    }
+}
