@@ -229,6 +229,16 @@ class Graph:
                 return tuple(start)
         return module
 
+    def modules_named(self, name: str) -> set[str]:
+        """Modules at the root of the crate that a file names in any import or path, re-exports included."""
+        module = module_of(Path(name))
+        if module not in self.files:
+            return set()
+        file = self.files[module]
+        starts = [self.absolute(current, path) for current, path, _, _ in file.imports]
+        starts += [self.absolute(current, path) for current, path in file.paths]
+        return {start[0] for start in starts if start}
+
     def uses(self) -> dict[str, dict[str, str]]:
         """File → the files that it uses, each with one path by which it does; all relative to the source folder."""
         edges: dict[str, dict[str, str]] = {name: {} for name in self.names.values()}

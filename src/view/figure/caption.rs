@@ -241,16 +241,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_three_digits_of_the_larger_end() {
-        assert_eq!(range_text([0.0, 0.1841]), "0.000–0.184");
-        assert_eq!(range_text([0.000_012, 0.002_134]), "0.00001–0.00213");
-        assert_eq!(range_text([-0.05, 0.05]), "−0.0500 to 0.0500");
-        assert_eq!(range_text([0.0, 6.3561]), "0.00–6.36");
-        assert_eq!(range_text([0.0, 3.0e-8]), "0–3.00e−8");
-        assert_eq!(number(-0.0001, 5.0), "0.00");
-    }
-
-    #[test]
     fn tokens_read_as_words() {
         assert_eq!(token_text("▁fox"), "fox");
         assert_eq!(token_text("ing"), "ing");
