@@ -76,25 +76,12 @@ pub fn parse_boxes(text: &str, trace: &Trace) -> Result<Vec<NamedBox>, String> {
 /// The answer tokens of each word, in order, with the word as written but without punctuation.
 /// Control tokens belong to none.
 pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<usize>)> {
-    let mut words: Vec<(Option<u32>, String, Vec<usize>)> = Vec::new();
-    for (index, token) in trace.meta().answer_tokens().iter().enumerate() {
-        if token.kind == TokenKind::Special {
-            continue;
-        }
-        let text = token.text.replace('▁', "");
-        match words.last_mut() {
-            Some((number, word, tokens)) if token.word.is_some() && *number == token.word => {
-                word.push_str(&text);
-                tokens.push(index);
-            }
-            _ => words.push((token.word, text, vec![index])),
-        }
-    }
-    let plain = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    let plain = |text: &str| text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    let words = trace.meta().answer_words().into_iter();
     words
-        .into_iter()
-        .map(|(_, word, tokens)| (plain(&word), tokens))
-        .filter(|(word, _)| !word.is_empty())
+        .filter(|word| word.kind != TokenKind::Special)
+        .map(|word| (plain(&word.plain()), word.tokens.collect()))
+        .filter(|(word, _): &(String, Vec<usize>)| !word.is_empty())
         .collect()
 }
 

@@ -2,8 +2,12 @@
 //!
 //! The loops stand in the shader's order (heads, then layers, then queries), so that both give the
 //! same numbers but for rounding; captions, hovers and exports read these, pixels read the others.
+//!
+//! One rule for numbers that are not finite. A *damaged* number (NaN or infinity in a page, or beside
+//! finite numbers in a row of a named map) counts as 0. A row of a named map that was *not computed*
+//! (see [`Trace::has_map_row`]) is left out: the fold runs over the other tokens.
 
-use crate::trace::{TokenKind, Trace};
+use crate::trace::{AnswerIndex, MapKeys, TokenKind, Trace};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
@@ -107,9 +111,14 @@ pub fn has_bos(trace: &Trace) -> bool {
     trace.meta().tokens.first().is_some_and(|token| token.kind != TokenKind::Image)
 }
 
-/// Unscaled weight; damage (infinity, NaN) counts as none.
+/// Damage (infinity, NaN) counts as 0.
+fn sound(value: f32) -> f32 {
+    if value.is_finite() { value } else { 0.0 }
+}
+
+/// Unscaled weight.
 fn weight(stored: f32, scale: f32) -> f32 {
-    if stored.is_finite() { stored * scale } else { 0.0 }
+    sound(stored) * scale
 }
 
 /// Ascending runs of neighbouring keys: (first place in `keys`, first key, length).
@@ -200,25 +209,47 @@ pub fn difference(first: &mut [f32], second: &[f32]) {
     first.iter_mut().zip(second).for_each(|(first, second)| *first -= second);
 }
 
-/// A named map over the patches, folded over answer tokens: `[N]`. A map over all positions (such as
-/// `relevancy.llm`) gives its patches. `None` if there is no such map or token.
-pub fn named_map(trace: &Trace, name: &str, answers: &[u32], fold: Fold) -> Option<Vec<f32>> {
-    let keys = patch_keys(trace);
+/// A named map at `keys`, folded over answer tokens: `[keys.len()]`. A map over the patches knows only
+/// their keys; one over all positions (such as `relevancy.llm`) knows every key. Tokens that the map
+/// was not computed for are left out.
+///
+/// `None` if there is no such map, token or key, or if it was computed for none of the tokens.
+pub fn named_map(
+    trace: &Trace,
+    name: &str,
+    answers: &[u32],
+    fold: Fold,
+    keys: &[u32],
+) -> Option<Vec<f32>> {
+    let places: Vec<usize> = match trace.map_keys(name)? {
+        MapKeys::Positions => keys.iter().map(|&key| key as usize).collect(),
+        MapKeys::Patches => {
+            let own = patch_keys(trace);
+            let place = |(at, key): (usize, &u32)| match own.get(at) {
+                Some(found) if found == key => Some(at),
+                _ => own.iter().position(|found| found == key),
+            };
+            keys.iter().enumerate().map(place).collect::<Option<_>>()?
+        }
+    };
     let mut sums: Vec<f32> = Vec::new();
+    let mut count = 0;
     for &answer in answers {
-        let row = trace.map_row(name, crate::trace::AnswerIndex(answer))?;
-        let value = |(patch, &key): (usize, &u32)| {
-            let index = if row.len() == keys.len() { patch } else { key as usize };
-            row.get(index).copied().filter(|value| value.is_finite()).unwrap_or(0.0)
-        };
-        let values: Vec<f32> = keys.iter().enumerate().map(value).collect();
-        if sums.is_empty() {
+        let answer = AnswerIndex(answer);
+        let row = trace.map_row(name, answer)?;
+        if !trace.has_map_row(name, answer) {
+            continue;
+        }
+        let value = |&place: &usize| row.get(place).map(|&value| sound(value));
+        let values: Vec<f32> = places.iter().map(value).collect::<Option<_>>()?;
+        if count == 0 {
             // Relevancy may be negative: the first token starts the maximum, not 0.
             sums = values;
         } else {
             fold.step(&mut sums, &values);
         }
+        count += 1;
     }
-    fold.finish(&mut sums, answers.len());
-    (!answers.is_empty()).then_some(sums)
+    fold.finish(&mut sums, count);
+    (count > 0).then_some(sums)
 }

@@ -7,7 +7,8 @@
 //! where the product costs O(L·T³). Rows of several answer tokens do not depend on each other, so
 //! they are one matrix product a layer, and threads share them out.
 
-use crate::trace::{AnswerIndex, TokenKind, Trace};
+use super::reduce::{Fold, named_map};
+use crate::trace::{AnswerIndex, TokenKind, Trace, Word, words};
 use std::ops::Range;
 
 /// Consecutive rows of one layer's Ā, row by row.
@@ -271,36 +272,19 @@ impl TextRelevancy {
     /// Of one row over all positions, `[T]`: relevancy.llm of a token, or a mean of several.
     pub fn of(row: &[f32], trace: &Trace) -> Self {
         let meta = trace.meta();
-        let mut words: Vec<(Option<u32>, WordRelevancy)> = Vec::new();
-        for key in question_positions(trace) {
-            let (Some(token), Some(&value)) = (meta.tokens.get(key), row.get(key)) else {
-                continue;
-            };
-            if token.kind != TokenKind::Question || token.word.is_none() {
-                continue;
-            }
-            match words.last_mut() {
-                Some((word, entry)) if *word == token.word => {
-                    entry.text.push_str(&token.text);
-                    entry.keys.push(key);
-                    entry.value += value;
-                }
-                _ => {
-                    let entry = WordRelevancy { text: token.text.clone(), keys: vec![key], value };
-                    words.push((token.word, entry));
-                }
-            }
-        }
+        let range = question_positions(trace);
+        let tokens = meta.tokens.get(range.clone()).unwrap_or_default();
+        let question = words(tokens).into_iter();
+        let typed = question.filter(|word| word.kind == TokenKind::Question && word.is_numbered);
+        let relevancy = |word: Word| {
+            let keys: Vec<usize> = word.tokens.map(|token| range.start + token).collect();
+            let sum: f32 = keys.iter().filter_map(|&key| row.get(key)).sum();
+            WordRelevancy { text: word.text, value: sum / keys.len() as f32, keys }
+        };
         let patches =
             || meta.spans.iter().flat_map(|span| row.get(span.keys()).unwrap_or_default());
         Self {
-            words: words
-                .into_iter()
-                .map(|(_, mut word)| {
-                    word.value /= word.keys.len() as f32;
-                    word
-                })
-                .collect(),
+            words: typed.map(relevancy).collect(),
             patch_max: patches().copied().fold(0.0, f32::max),
             patch_sum: patches().sum(),
         }
@@ -330,17 +314,11 @@ pub fn question_positions(trace: &Trace) -> Range<usize> {
 
 /// The answer's words: each its text and its tokens. A token without a word stands alone.
 pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<AnswerIndex>)> {
-    let mut words: Vec<(Option<u32>, String, Vec<AnswerIndex>)> = Vec::new();
-    for (index, token) in (0u32..).zip(trace.meta().answer_tokens()) {
-        match words.last_mut() {
-            Some((word, text, tokens)) if word.is_some() && *word == token.word => {
-                text.push_str(&token.text);
-                tokens.push(AnswerIndex(index));
-            }
-            _ => words.push((token.word, token.text.clone(), vec![AnswerIndex(index)])),
-        }
-    }
-    words.into_iter().map(|(_, text, tokens)| (text, tokens)).collect()
+    let tokens = |word: Word| {
+        let tokens = word.tokens.map(|token| AnswerIndex(token as u32)).collect();
+        (word.text, tokens)
+    };
+    trace.meta().answer_words().into_iter().map(tokens).collect()
 }
 
 /// Mean of a map's rows over answer tokens: LVLM-Interpret's way from tokens to words. `None` where

@@ -10,7 +10,7 @@ use crate::job::CancelToken;
 use crate::model::{
     Effect, Engine, Intervention, KnockFrom, Rerun, Rows, ablation_of_each_head, effects,
 };
-use crate::trace::{Head, Layer, TokenKind, Trace, TraceMeta};
+use crate::trace::{Head, Layer, TokenKind, Trace, TraceMeta, words as words_of};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -204,7 +204,7 @@ fn patch_keys(text: &str, meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
         })?;
         for row in numbers(rows, "row", span.rows)? {
             for column in numbers(columns, "column", span.columns)? {
-                keys.push(span.first + row * span.columns + column);
+                keys.extend(span.key(row, column).map(|key| key.0));
             }
         }
     }
@@ -216,25 +216,22 @@ fn word_keys(wanted: &[String], meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
     let plain = |text: &str| -> String {
         text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };
-    let mut words: Vec<(u32, String, Vec<u32>)> = Vec::new();
-    for key in meta.question_keys() {
-        let token = &meta.tokens[key];
-        let Some(word) = token.word.filter(|_| token.kind == TokenKind::Question) else { continue };
-        match words.last_mut().filter(|last| last.0 == word) {
-            Some((_, text, keys)) => {
-                text.push_str(&plain(&token.text));
-                keys.push(key as u32);
-            }
-            None => words.push((word, plain(&token.text), vec![key as u32])),
-        }
-    }
+    let question = meta.question_keys();
+    let words: Vec<(String, Vec<u32>)> = words_of(&meta.tokens[question.clone()])
+        .into_iter()
+        .filter(|word| word.kind == TokenKind::Question && word.is_numbered)
+        .map(|word| {
+            let keys = word.tokens.map(|token| (question.start + token) as u32).collect();
+            (plain(&word.text), keys)
+        })
+        .collect();
     let mut keys = Vec::new();
     for word in wanted {
-        let found = words.iter().filter(|(_, text, _)| *text == plain(word));
+        let found = words.iter().filter(|(text, _)| *text == plain(word));
         let before = keys.len();
-        keys.extend(found.flat_map(|(_, _, keys)| keys));
+        keys.extend(found.flat_map(|(_, keys)| keys));
         if keys.len() == before {
-            let known: Vec<&str> = words.iter().map(|(_, text, _)| text.as_str()).collect();
+            let known: Vec<&str> = words.iter().map(|(text, _)| text.as_str()).collect();
             return Err(usage(format!(
                 "the question has no word `{word}`; it has {}",
                 known.join(", ")

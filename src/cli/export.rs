@@ -1,45 +1,37 @@
 //! `vlmscope export`: the numbers behind a figure, as NumPy, CSV or JSON.
 
 use super::common::{usage, write_atomically};
-use super::selection::{Axis, rows};
-use crate::trace::{AnswerIndex, Trace};
-use anyhow::Context as _;
+use super::selection::{Axis, Selection, refused};
+use crate::analysis::diff::check_geometry;
+use crate::analysis::reduce::Keep;
+use crate::trace::Trace;
+use crate::view::{AxisSet, Bounds, MapChoice, Numbers, SourceKind, ViewError, ViewState};
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Write the numbers behind a figure.
 ///
-/// Attention (or gradient × attention) is averaged over the chosen answer tokens; layers and heads are one, mean, max, or
-/// all of them as axes of the result. The last two axes are the rows and columns of the picture's
-/// patches.
+/// The flags mean what they mean to `render`, and the numbers are those of its figure: heads are
+/// reduced first, then layers, then answer tokens. `--layer all` and `--head all` keep the axis in the
+/// result. With a second map, the result is the first minus the second. The last two axes are the
+/// rows and columns of the picture's patches.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   vlmscope export cat.vlmtrace --token 3 --layer 14 --out map.csv
+  vlmscope export cat.vlmtrace --token max:1-4 --layer max:8-15 --head max --out map.npy
   vlmscope export cat.vlmtrace --token 3,4 --layer all --head all --out every_head.npy
   vlmscope export cat.vlmtrace --token 3 --keys all --layer 2 --head 5 --out row.json
+  vlmscope export cat.vlmtrace --token 3 --layer 2 --second-layer 5 --out difference.npy
   vlmscope export cat.vlmtrace --map relevancy.llm --token 3 --out relevancy.npy
   vlmscope export cat.vlmtrace --map gradient_attention --token 3 --head all --out gradients.npy")]
 pub(crate) struct Args {
     /// The trace.
     trace: PathBuf,
-    /// `attention`, or the name of a map or of pages (such as `gradient_attention`) in the trace; see `vlmscope inspect`.
-    #[arg(long, default_value = "attention")]
-    map: String,
-    /// Answer tokens, from 0, separated by commas (default: all that carry text).
-    #[arg(long, value_delimiter = ',', conflicts_with = "query", allow_negative_numbers = true)]
-    token: Vec<u32>,
-    /// Query positions instead of answer tokens.
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
-    query: Vec<u32>,
-    /// A layer from 0, or mean, max, all.
-    #[arg(long, default_value = "mean", allow_negative_numbers = true)]
-    layer: Axis,
-    /// A head from 0, or mean, max, all.
-    #[arg(long, default_value = "mean", allow_negative_numbers = true)]
-    head: Axis,
-    /// Attention on the patches only, or on every position.
+    #[command(flatten)]
+    selection: Selection,
+    /// Numbers on the patches only, or on every position.
     #[arg(long, value_enum, default_value_t = Keys::Image)]
     keys: Keys,
     /// FILE.npy, FILE.csv or FILE.json; - for CSV on standard output.
@@ -61,137 +53,134 @@ struct Array {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
-    let array = match trace.pages_as_attention(&args.map) {
-        Some(pages) => attention(pages, args)?,
-        None if args.map == "attention" => attention(&trace, args)?,
-        None => named_map(&trace, args)?,
+    let mut state = ViewState::default();
+    args.selection.apply(&mut state, &trace, false);
+    let other = match &args.selection.second_trace {
+        Some(path) => Some(Trace::open(path)?),
+        None => None,
     };
-    write(&array, &args.out)
+    check_flags(args, &state, &trace, other.as_ref())?;
+    if let Some(other) = &other {
+        check_geometry(trace.meta(), other.meta()).map_err(|error| usage(error.to_string()))?;
+    }
+    write(&array(args, &state, &trace, other.as_ref())?, &args.out)
 }
 
-fn attention(trace: &Trace, args: &Args) -> anyhow::Result<Array> {
-    let shape = trace.shape();
-    let rows = rows(trace, &args.token, &args.query)?;
-    let layers = args.layer.indices("layer", shape.layers)?;
-    let heads = args.head.indices("head", shape.heads)?;
-    let key_axes = key_axes(trace, args.keys)?;
-    let keys: Vec<usize> = match args.keys {
-        Keys::All => (0..shape.positions).collect(),
-        Keys::Image => trace.meta().spans.iter().flat_map(|span| span.keys()).collect(),
+/// Refuses flags that say nothing about the numbers that are written.
+fn check_flags(
+    args: &Args,
+    state: &ViewState,
+    trace: &Trace,
+    other: Option<&Trace>,
+) -> anyhow::Result<()> {
+    let flags = &args.selection;
+    let first = Bounds::of(trace);
+    let has_layers = |bounds: &Bounds, map: &MapChoice| {
+        bounds.source_kind(&map.source) != Some(SourceKind::Numbers)
     };
-    let mut values = Vec::new();
-    let mut per_layer = Vec::with_capacity(layers.len());
-    for &layer in &layers {
-        let mut per_head = Vec::with_capacity(heads.len());
-        for &head in &heads {
-            let mut mean = vec![0.0_f32; keys.len()];
-            for &row in &rows {
-                let weights =
-                    trace.weights(row, layer, head).context("the trace has no such row")?;
-                for (sum, &key) in mean.iter_mut().zip(&keys) {
-                    *sum += weights[key] / rows.len() as f32;
-                }
-            }
-            per_head.push(mean);
+    let refuse = |flag: &str, map: &MapChoice| {
+        let name = map.source.name();
+        Err(usage(format!(
+            "{flag} does not apply to `{name}`: it is one map for each answer token, without layers and heads. Leave out {flag}, or export the attention (--map attention)."
+        )))
+    };
+    let second = state.second.as_ref().map(|second| {
+        (second, has_layers(&other.map_or_else(|| first.clone(), Bounds::of), &second.map))
+    });
+    for (flag, own, seconds) in [
+        ("layer", &flags.layer, &flags.second_layer),
+        ("head", &flags.head, &flags.second_head),
+    ] {
+        let inherited = seconds.is_none() && second.as_ref().is_some_and(|(_, has)| *has);
+        if own.is_some() && !has_layers(&first, &state.map) && !inherited {
+            return refuse(&format!("--{flag}"), &state.map);
         }
-        per_layer.push(fold(args.head, per_head));
+        let Some((second, has)) = &second else { continue };
+        if seconds.is_some() && !has {
+            return refuse(&format!("--second-{flag}"), &second.map);
+        }
+        if *seconds == Some(Axis::All) {
+            return Err(usage(format!(
+                "--second-{flag} all has no meaning here: write mean, or keep the axis of both maps with --{flag} all"
+            )));
+        }
     }
-    for layer in fold_layers(args.layer, per_layer) {
-        values.extend(layer.into_iter().flatten());
-    }
+    Ok(())
+}
+
+fn array(
+    args: &Args,
+    state: &ViewState,
+    trace: &Trace,
+    other: Option<&Trace>,
+) -> anyhow::Result<Array> {
+    let shape = trace.shape();
+    // A kept axis is one selection after another.
+    let kept = |axis: &Option<Axis>, len: usize| match axis {
+        Some(Axis::All) => (0..len as u32).map(|at| Some(AxisSet::single(at))).collect(),
+        _ => vec![None],
+    };
+    let flags = &args.selection;
+    let layers = kept(&flags.layer, shape.layers);
+    let heads = kept(&flags.head, shape.heads);
     let mut axes = Vec::new();
-    if args.layer == Axis::All {
+    if flags.layer == Some(Axis::All) {
         axes.push(("layer", layers.len()));
     }
-    if args.head == Axis::All {
+    if flags.head == Some(Axis::All) {
         axes.push(("head", heads.len()));
     }
-    axes.extend(key_axes);
+    axes.extend(key_axes(trace, args.keys)?);
+    let mut values = Vec::new();
+    for (layer, head) in layers.iter().flat_map(|layer| heads.iter().map(move |head| (layer, head)))
+    {
+        let chosen = |map: &MapChoice, of_layer: bool, of_head: bool| {
+            let mut map = map.clone();
+            super::selection::set(&mut map.layers, layer.clone().filter(|_| of_layer));
+            super::selection::set(&mut map.heads, head.clone().filter(|_| of_head));
+            map
+        };
+        let first = numbers(&chosen(&state.map, true, true), trace, state.remove_bos)
+            .map_err(|error| refused(&args.trace, &error))?;
+        let mut map = at_keys(&first, args.keys)?;
+        if let Some(second) = &state.second {
+            let path = flags.second_trace.as_ref().unwrap_or(&args.trace);
+            let choice =
+                chosen(&second.map, flags.second_layer.is_none(), flags.second_head.is_none());
+            let second = numbers(&choice, other.unwrap_or(trace), state.remove_bos)
+                .map_err(|error| refused(path, &error))?;
+            let second = at_keys(&second, args.keys)?;
+            if map.len() != second.len() {
+                return Err(usage(format!(
+                    "{} and {} have {} and {} positions, so that they cannot be subtracted; leave out --keys all",
+                    args.trace.display(),
+                    path.display(),
+                    map.len(),
+                    second.len()
+                )));
+            }
+            crate::analysis::reduce::difference(&mut map, &second);
+        }
+        values.extend(map);
+    }
     Ok(Array { axes, values })
 }
 
-/// Element-wise mean or maximum; the maps themselves where the axis is kept.
-fn fold(axis: Axis, maps: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
-    let count = maps.len() as f32;
-    let join = |combine: fn(f32, f32) -> f32| {
-        maps.iter()
-            .cloned()
-            .reduce(|left, right| left.into_iter().zip(right).map(|(a, b)| combine(a, b)).collect())
-            .into_iter()
-    };
-    match axis {
-        Axis::Max => join(f32::max).collect(),
-        Axis::Mean => join(|a, b| a + b)
-            .map(|sum| sum.into_iter().map(|value| value / count).collect())
-            .collect(),
-        Axis::One(_) | Axis::All => maps,
-    }
+fn numbers<'a>(
+    choice: &MapChoice,
+    trace: &'a Trace,
+    remove_bos: bool,
+) -> Result<Numbers<'a>, ViewError> {
+    choice.resolve(trace, Keep::One, remove_bos)
 }
 
-/// `[layer][head]` maps → the layer axis folded.
-fn fold_layers(axis: Axis, layers: Vec<Vec<Vec<f32>>>) -> Vec<Vec<Vec<f32>>> {
-    let heads = layers.first().map_or(0, Vec::len);
-    match axis {
-        Axis::One(_) | Axis::All => layers,
-        Axis::Mean | Axis::Max => {
-            let folded = (0..heads)
-                .flat_map(|head| {
-                    fold(axis, layers.iter().map(|layer| layer[head].clone()).collect())
-                })
-                .collect();
-            vec![folded]
-        }
+fn at_keys(numbers: &Numbers<'_>, keys: Keys) -> anyhow::Result<Vec<f32>> {
+    match keys {
+        Keys::Image => Ok(numbers.values()),
+        Keys::All => numbers.at_positions().ok_or_else(|| {
+            usage("this map has numbers for the patches only; leave out --keys all")
+        }),
     }
-}
-
-fn named_map(trace: &Trace, args: &Args) -> anyhow::Result<Array> {
-    let names = [trace.map_names(), trace.page_names()].concat();
-    if !names.contains(&args.map.as_str()) {
-        let known = if names.is_empty() {
-            "it holds no maps yet".to_owned()
-        } else {
-            format!("it holds {}", names.join(", "))
-        };
-        return Err(usage(format!(
-            "{} has no map `{}`: {known}; `attention` always works",
-            args.trace.display(),
-            args.map
-        )));
-    }
-    if !args.query.is_empty() {
-        return Err(usage(
-            "--query goes with --map attention; maps belong to answer tokens (--token)",
-        ));
-    }
-    let generated = trace.shape().generated as u32;
-    let tokens = if args.token.is_empty() {
-        super::selection::spoken_answers(trace)
-    } else {
-        args.token.clone()
-    };
-    let mut mean: Vec<f32> = Vec::new();
-    for &token in &tokens {
-        let row = trace.map_row(&args.map, AnswerIndex(token)).with_context(|| {
-            format!(
-                "answer token {token} does not exist: the answer has tokens 0 to {}",
-                generated.saturating_sub(1)
-            )
-        })?;
-        mean.resize(row.len(), 0.0);
-        for (sum, value) in mean.iter_mut().zip(row.iter()) {
-            *sum += value / tokens.len() as f32;
-        }
-    }
-    let patches = trace.meta().patches();
-    if mean.len() != patches && args.keys == Keys::Image {
-        mean = trace.meta().spans.iter().flat_map(|span| mean[span.keys()].to_vec()).collect();
-    }
-    let axes = if mean.len() == patches {
-        key_axes(trace, Keys::Image)?
-    } else {
-        vec![("key", mean.len())]
-    };
-    Ok(Array { axes, values: mean })
 }
 
 /// [row, column] for one picture, `[patch]` for several, `[key]` for every position.

@@ -4,10 +4,10 @@
 //! attends to the picture most, averaged over the spoken answer tokens.
 
 use super::common::write_atomically;
-use super::selection::spoken_answers;
+use crate::analysis::reduce::Keep;
 use crate::gpu::colormap;
-use crate::trace::{AnswerIndex, STAT_COUNT, Stat, Trace};
-use crate::view::ColorMap;
+use crate::trace::Trace;
+use crate::view::{AxisSet, ColorMap, MapChoice, Quantity, Queries};
 use anyhow::Context as _;
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -31,12 +31,12 @@ pub(crate) struct Overlay {
 pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
     let Some(span) = trace.meta().spans.first() else { return Ok(None) };
     let Some(picture) = trace.picture_preprocessed(span.picture as usize) else { return Ok(None) };
-    let rows: Vec<usize> = spoken_answers(trace)
-        .into_iter()
-        .filter_map(|answer| trace.row_of_answer(AnswerIndex(answer)))
-        .collect();
-    let (layer, image_share) = most_attending_layer(trace, &rows);
-    let map = mean_map(trace, &rows, layer, span.keys())?;
+    let answers = trace.meta().spoken_answers();
+    let mut choice = MapChoice { queries: Queries::answers(&answers), ..MapChoice::default() };
+    let (layer, image_share) = most_attending_layer(trace, &choice)?;
+    choice.layers = AxisSet::single(layer as u32);
+    let map = choice.resolve(trace, Keep::One, false)?.values();
+    let map = stretched(map.get(..span.patches()).context("the map is smaller than the picture")?);
 
     let scale = f64::from(LONG_SIDE_PIXELS) / f64::from(picture.width.max(picture.height));
     let size = [picture.width, picture.height].map(|side| (f64::from(side) * scale).round() as u32);
@@ -63,41 +63,24 @@ pub(crate) fn write(overlay: &Overlay, path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn most_attending_layer(trace: &Trace, rows: &[usize]) -> (usize, f32) {
-    let shape = trace.shape();
-    let mut share = vec![0.0_f32; shape.layers];
-    for stats in rows.iter().filter_map(|&row| trace.stats(row)) {
-        for (layer, heads) in stats.chunks_exact(shape.heads * STAT_COUNT).enumerate() {
-            let sum: f32 =
-                heads.chunks_exact(STAT_COUNT).map(|head| head[Stat::ImageSum as usize]).sum();
-            share[layer] += sum / (shape.heads * rows.len()) as f32;
-        }
-    }
-    share
-        .into_iter()
+/// The layer with the largest mean share of attention on the picture, and that share.
+fn most_attending_layer(trace: &Trace, choice: &MapChoice) -> anyhow::Result<(usize, f32)> {
+    let heads = trace.shape().heads.max(1);
+    let shares = choice.resolve_heads(trace, Quantity::ImageShare, false)?.values();
+    Ok(shares
+        .chunks_exact(heads)
+        .map(|layer| layer.iter().sum::<f32>() / heads as f32)
         .enumerate()
         .max_by(|left, right| left.1.total_cmp(&right.1))
-        .unwrap_or((0, 0.0))
+        .unwrap_or((0, 0.0)))
 }
 
-/// Mean over heads and rows on the patches, stretched to 0–1.
-fn mean_map(
-    trace: &Trace,
-    rows: &[usize],
-    layer: usize,
-    keys: std::ops::Range<usize>,
-) -> anyhow::Result<Vec<f32>> {
-    let mut map = vec![0.0_f32; keys.len()];
-    for &row in rows {
-        for head in 0..trace.shape().heads {
-            let weights = trace.weights(row, layer, head).context("the trace has no such row")?;
-            map.iter_mut().zip(&weights[keys.clone()]).for_each(|(sum, weight)| *sum += weight);
-        }
-    }
+/// Stretched to 0–1.
+fn stretched(map: &[f32]) -> Vec<f32> {
     let low = map.iter().copied().fold(f32::INFINITY, f32::min);
     let high = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let range = (high - low).max(f32::MIN_POSITIVE);
-    Ok(map.into_iter().map(|value| (value - low) / range).collect())
+    map.iter().map(|value| (value - low) / range).collect()
 }
 
 fn resize(

@@ -9,11 +9,12 @@ use super::common::{
 };
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
 use crate::analysis::methods::{Method, Needs, compute, sinks};
-use crate::analysis::reduce::{Fold, named_map};
+use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
 use crate::job::CancelToken;
 use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin};
 use crate::trace::{AnswerIndex, Trace};
+use crate::view::{MapChoice, MapSource, Queries};
 use anyhow::Context as _;
 use outcome::{Outcome, Scored};
 use std::path::PathBuf;
@@ -175,9 +176,9 @@ fn chosen_tokens(trace: &Trace, args: &Args) -> anyhow::Result<(Vec<usize>, Stri
     tokens.sort_unstable();
     tokens.dedup();
     if tokens.is_empty() {
-        let spoken = super::selection::spoken_answers(trace);
+        let spoken = trace.meta().spoken_answers();
         return Ok((
-            spoken.into_iter().map(|token| token as usize).collect(),
+            spoken.into_iter().map(AnswerIndex::index).collect(),
             trace.meta().answer.clone(),
         ));
     }
@@ -264,18 +265,21 @@ fn chosen_map(
     tokens: &[usize],
     cancel: &CancelToken,
 ) -> anyhow::Result<(String, String, Vec<f32>)> {
+    let answers: Vec<AnswerIndex> =
+        tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
     let (tensor, title, with_map) = match name.parse::<Method>() {
         Ok(method) => {
-            let answers: Vec<AnswerIndex> =
-                tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
             let with_map = engine.with_method(trace, method, &answers, 0, cancel)?;
             (method.tensor().to_owned(), method.title().to_owned(), with_map)
         }
         Err(_) => (name.clone(), name.clone(), trace.clone()),
     };
-    let answers: Vec<u32> = tokens.iter().map(|&token| token as u32).collect();
-    let map = named_map(&with_map, &tensor, &answers, Fold::Mean)
-        .with_context(|| format!("the map {tensor} has no row for these tokens"))?;
+    let choice = MapChoice {
+        source: MapSource::Named(tensor),
+        queries: Queries::answers(&answers),
+        ..MapChoice::default()
+    };
+    let map = choice.resolve(&with_map, Keep::One, false)?.values();
     Ok((name, title, map))
 }
 

@@ -1,99 +1,153 @@
-//! Which layers, heads and queries a command means: the flags shared by `export` and friends.
+//! Which numbers a command means: the flags that `render` and `export` share.
 
 use super::common::usage;
-use crate::trace::{AnswerIndex, Query, Trace};
-use std::str::FromStr;
+use crate::trace::Trace;
+use crate::view::{
+    AxisSet, MapSource, Mix, Queries, QueryKind, Second, ViewError, ViewKind, ViewState,
+};
+use std::path::PathBuf;
 
-/// One index, or all of an axis under an aggregation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Axis {
-    /// A single layer or head.
-    One(u32),
-    /// The mean over the axis.
-    Mean,
-    /// The maximum over the axis.
-    Max,
-    /// Every index on its own: the axis stays in the result.
-    All,
+/// Flags for a selection of numbers. They have one meaning in every command: [`Self::apply`] writes
+/// them into a view state.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Selection {
+    /// `attention`, or the name of a map or of pages (such as `gradient_attention`) in the trace
+    /// (see `vlmscope inspect`).
+    #[arg(long)]
+    pub map: Option<String>,
+    /// Answer tokens: 3; 2-4 or 2,5 (their mean); max:2-4; all [default: all that carry text]
+    #[arg(long, value_name = "I[,J]", value_parser = answers, conflicts_with = "query", allow_negative_numbers = true)]
+    pub token: Option<AxisSet>,
+    /// Query positions instead of answer tokens.
+    #[arg(long, value_name = "POS", value_parser = positions, allow_negative_numbers = true)]
+    pub query: Option<AxisSet>,
+    /// A layer from 0, `last`, mean, max, or a set such as max:8-15 [default: mean]
+    #[arg(long, value_parser = layers, allow_negative_numbers = true)]
+    pub layer: Option<Axis>,
+    /// A head from 0, mean, max, or a set such as mean:0-7 [default: mean]
+    #[arg(long, value_parser = heads, allow_negative_numbers = true)]
+    pub head: Option<Axis>,
+    /// Leave BOS out and renormalise.
+    #[arg(long)]
+    pub remove_bos: bool,
+
+    /// Second map: another trace.
+    #[arg(long, value_name = "TRACE", help_heading = "Two maps")]
+    pub second_trace: Option<PathBuf>,
+    /// Second map: its source (as --map).
+    #[arg(long, value_name = "MAP", help_heading = "Two maps")]
+    pub second_map: Option<String>,
+    /// Second map: its answer tokens (as --token).
+    #[arg(long, value_name = "I[,J]", value_parser = answers, help_heading = "Two maps")]
+    pub second_token: Option<AxisSet>,
+    /// Second map: its layers.
+    #[arg(long, value_name = "LAYER", value_parser = layers, help_heading = "Two maps")]
+    pub second_layer: Option<Axis>,
+    /// Second map: its heads.
+    #[arg(long, value_name = "HEAD", value_parser = heads, help_heading = "Two maps")]
+    pub second_head: Option<Axis>,
 }
 
-impl FromStr for Axis {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "mean" => Ok(Self::Mean),
-            "max" => Ok(Self::Max),
-            "all" => Ok(Self::All),
-            _ => text
-                .parse()
-                .map(Self::One)
-                .map_err(|_| format!("`{text}` is neither a number from 0 nor mean, max or all")),
-        }
-    }
+/// Layers or heads as a flag names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Axis {
+    /// `all`: every one. A figure shows their mean; an array keeps the axis.
+    All,
+    /// `last`: the last layer.
+    Last,
+    /// Some, and how they are reduced.
+    Set(AxisSet),
 }
 
 impl Axis {
-    /// The indices that take part.
-    pub fn indices(self, what: &str, len: usize) -> anyhow::Result<Vec<usize>> {
+    fn set(&self, trace: &Trace) -> AxisSet {
         match self {
-            Self::One(index) if (index as usize) < len => Ok(vec![index as usize]),
-            Self::One(index) => Err(usage(format!(
-                "{what} {index} does not exist: this model has {what}s 0 to {}",
-                len.saturating_sub(1)
-            ))),
-            Self::Mean | Self::Max | Self::All => Ok((0..len).collect()),
+            Self::All => AxisSet::MEAN,
+            Self::Last => AxisSet::single(trace.meta().model.layers.saturating_sub(1)),
+            Self::Set(set) => set.clone(),
         }
     }
 }
 
-/// The rows of the trace that the flags `--token` and `--query` mean: answer tokens, positions,
-/// or (with neither) every answer token except a closing control token.
-pub(crate) fn rows(trace: &Trace, tokens: &[u32], queries: &[u32]) -> anyhow::Result<Vec<usize>> {
-    let meta = trace.meta();
-    if !queries.is_empty() {
-        return queries
-            .iter()
-            .map(|&query| {
-                trace.row_of_query(Query(query)).ok_or_else(|| {
-                    usage(format!(
-                        "position {query} was not kept in this trace: it has {}; `vlmscope ask --rows all` keeps every position",
-                        kept(trace.rows())
-                    ))
-                })
-            })
-            .collect();
-    }
-    let generated = trace.shape().generated as u32;
-    let answers: Vec<u32> = if tokens.is_empty() { spoken_answers(trace) } else { tokens.to_vec() };
-    answers
-        .into_iter()
-        .map(|token| {
-            if token >= generated {
-                return Err(usage(format!(
-                    "answer token {token} does not exist: the answer has tokens 0 to {}",
-                    generated - 1
-                )));
-            }
-            trace.row_of_answer(AnswerIndex(token)).ok_or_else(|| {
-                usage(format!(
-                    "the row of answer token {token} (position {}) was not kept in this trace",
-                    meta.query_of_answer(AnswerIndex(token))
-                ))
-            })
-        })
-        .collect()
+fn layers(text: &str) -> Result<Axis, ViewError> {
+    if text == "last" { Ok(Axis::Last) } else { axis("layers", text) }
 }
 
-/// Answer tokens that carry text, or all of them where none does.
-pub(crate) fn spoken_answers(trace: &Trace) -> Vec<u32> {
-    let tokens = trace.meta().answer_tokens();
-    let spoken: Vec<u32> = (0u32..)
-        .zip(tokens)
-        .filter(|(_, token)| token.kind != crate::trace::TokenKind::Special)
-        .map(|(index, _)| index)
-        .collect();
-    if spoken.is_empty() { (0..tokens.len() as u32).collect() } else { spoken }
+fn heads(text: &str) -> Result<Axis, ViewError> {
+    axis("heads", text)
+}
+
+fn axis(what: &'static str, text: &str) -> Result<Axis, ViewError> {
+    if text == "all" { Ok(Axis::All) } else { AxisSet::parse(what, text).map(Axis::Set) }
+}
+
+fn answers(text: &str) -> Result<AxisSet, ViewError> {
+    AxisSet::parse("answer tokens", text)
+}
+
+fn positions(text: &str) -> Result<AxisSet, ViewError> {
+    AxisSet::parse("positions", text)
+}
+
+impl Selection {
+    /// Lays the flags over a state. `from_file`: the state came from a file, so that what no flag
+    /// says stays as it is there.
+    pub fn apply(&self, state: &mut ViewState, trace: &Trace, from_file: bool) {
+        let map = &mut state.map;
+        set(&mut map.source, self.map.clone().map(MapSource::from));
+        set(&mut map.layers, self.layer.as_ref().map(|layer| layer.set(trace)));
+        set(&mut map.heads, self.head.as_ref().map(|head| head.set(trace)));
+        if let Some(positions) = &self.query {
+            map.queries = Queries { kind: QueryKind::Position, set: positions.clone() };
+        } else if let Some(answers) = &self.token {
+            map.queries = Queries { kind: QueryKind::Answer, set: answers.clone() };
+        } else if !from_file {
+            map.queries = Queries::answers(&trace.meta().spoken_answers());
+        }
+        state.remove_bos |= self.remove_bos;
+        if self.names_second() {
+            self.apply_second(state, trace);
+        }
+    }
+
+    /// Whether a flag names a second map.
+    pub fn names_second(&self) -> bool {
+        self.second_trace.is_some()
+            || self.second_map.is_some()
+            || self.second_token.is_some()
+            || self.second_layer.is_some()
+            || self.second_head.is_some()
+    }
+
+    fn apply_second(&self, state: &mut ViewState, trace: &Trace) {
+        // What is not said of the second map is as in the first: flags name the difference.
+        let mut second = state.second.take().unwrap_or_else(|| Second {
+            trace: None,
+            map: state.map.clone(),
+            mix: if state.view == ViewKind::Diff { Mix::Difference } else { Mix::default() },
+        });
+        second.trace = self.second_trace.clone().or(second.trace);
+        let map = &mut second.map;
+        set(&mut map.source, self.second_map.clone().map(MapSource::from));
+        set(&mut map.layers, self.second_layer.as_ref().map(|layer| layer.set(trace)));
+        set(&mut map.heads, self.second_head.as_ref().map(|head| head.set(trace)));
+        if let Some(answers) = &self.second_token {
+            map.queries = Queries { kind: QueryKind::Answer, set: answers.clone() };
+        }
+        state.second = Some(second);
+    }
+}
+
+/// Replaces a field where a flag says something.
+pub(crate) fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// A selection that does not fit a trace, as an error of the command line.
+pub(crate) fn refused(path: &std::path::Path, error: &ViewError) -> anyhow::Error {
+    usage(format!("{}: {error}", path.display()))
 }
 
 /// Positions as ranges: "4–17, 20".
@@ -123,10 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn an_axis_is_a_number_or_a_word() {
-        assert_eq!("3".parse(), Ok(Axis::One(3)));
-        assert_eq!("mean".parse(), Ok(Axis::Mean));
-        assert!("-1".parse::<Axis>().is_err());
-        assert!(Axis::One(4).indices("head", 4).is_err());
+    fn an_axis_is_a_set_or_a_word() {
+        assert_eq!(layers("last").ok(), Some(Axis::Last));
+        assert_eq!(heads("all").ok(), Some(Axis::All));
+        assert_eq!(heads("3").ok(), Some(Axis::Set(AxisSet::single(3))));
+        assert!(heads("last").is_err() && layers("-1").is_err());
     }
 }

@@ -3,7 +3,6 @@
 use super::numbers::{Matrix, Tokens};
 use super::renderer::lay_out;
 use super::{GpuError, Scene};
-use crate::analysis::reduce::has_bos;
 use crate::view::ViewKind;
 use crate::view::figure::{ColorLimits, Content, Figure};
 
@@ -48,7 +47,7 @@ impl MatrixCells {
                 numbers = matrix.values().iter().copied().map(Some).collect();
                 range = matrix.range(&scene.scaling());
             }
-            ViewKind::TokenMatrix if !(scene.state.remove_bos && has_bos(scene.trace)) => {
+            ViewKind::TokenMatrix if !scene.state.removes_bos(scene.trace) => {
                 let kept = scene.trace.rows();
                 let span =
                     kept.first().zip(kept.last()).map_or(0, |(first, last)| last - first + 1);

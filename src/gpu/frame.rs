@@ -5,7 +5,7 @@
 
 use super::context::{Context, Kept, linear_color, lut_row};
 use super::geometry::{grid, outline};
-use super::maps::{MapPasses, MapSlot, Numbers, PlanesKey, Work};
+use super::maps::{MapPasses, MapSlot, Work};
 use super::numbers::{Matrix, Tokens};
 use super::pages::PageKey;
 use super::passes::{
@@ -16,7 +16,7 @@ use super::renderer::{Instances, Renderer, RendererOptions};
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
 use crate::view::figure::{Figure, Palette, PixelRect};
-use crate::view::{ColorMap, PatchGrid, ViewKind};
+use crate::view::{ColorMap, Numbers, PatchGrid, Reads, ViewKind};
 
 /// Groups from number 1 on, each with its dynamic offset if it has one.
 pub(super) type Groups = Vec<(wgpu::BindGroup, Option<u32>)>;
@@ -102,13 +102,12 @@ impl<'a> Frame<'a> {
     /// Brings both maps up to date, as far as the frame's budget reaches.
     pub fn maps(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
         let first = scene.first()?;
-        let second = scene.second_planes()?;
-        let minus = second.as_ref().filter(|_| scene.is_difference());
+        let second = scene.second_numbers()?;
+        let minus = second.as_ref().filter(|_| scene.is_difference()).map(Numbers::key);
         let passes = &mut *self.map_passes;
-        let mut complete = self.first.fold(&mut self.work, passes, scene.trace, &first, minus)?;
-        if let Some(key) = &second {
-            let trace = scene.second_trace();
-            complete &= self.second.fold(&mut self.work, passes, trace, key, None)?;
+        let mut complete = self.first.fold(&mut self.work, passes, &first, minus)?;
+        if let Some(second) = &second {
+            complete &= self.second.fold(&mut self.work, passes, second, None)?;
             if complete && minus.is_some() {
                 self.first.subtract(&mut self.work, passes, self.second)?;
             }
@@ -119,31 +118,32 @@ impl<'a> Frame<'a> {
             if second.is_some() && minus.is_none() {
                 self.second.draw(&mut self.work, passes, scene.second_trace(), &atlas)?;
             }
-            self.prefetch(scene, &first)?;
+            self.prefetch(&first)?;
         }
         Ok(())
     }
 
     /// Fetches the neighbour of a single row in the direction of the last step.
-    fn prefetch(&mut self, scene: &Scene<'_>, key: &PlanesKey) -> Result<(), GpuError> {
-        let Numbers::Attention(reduction) = &key.numbers else { return Ok(()) };
+    fn prefetch(&mut self, numbers: &Numbers<'_>) -> Result<(), GpuError> {
+        let (trace, key) = (numbers.trace(), numbers.key());
+        let Reads::Pages(reduction) = &key.reads else { return Ok(()) };
         let &[row] = reduction.rows.as_slice() else { return Ok(()) };
         let step = match *self.scrub {
-            Some((trace, last, step)) if trace == key.trace && last == row => step,
-            Some((trace, last, _)) if trace == key.trace => i64::from(row) - i64::from(last),
+            Some((of, last, step)) if of == key.trace && last == row => step,
+            Some((of, last, _)) if of == key.trace => i64::from(row) - i64::from(last),
             _ => 0,
         };
         *self.scrub = Some((key.trace, row, step));
         let next = u32::try_from(i64::from(row) + step.signum());
         let (true, Ok(next)) = (self.options.prefetch && step != 0, next) else { return Ok(()) };
         let page = PageKey { trace: key.trace, row: next };
-        let bytes = scene.trace.shape().page_bytes() as u64;
-        let kept = scene.trace.rows().len() > next as usize;
+        let bytes = trace.shape().page_bytes() as u64;
+        let kept = trace.rows().len() > next as usize;
         if kept
             && !self.work.pool.contains(page)
             && self.work.pool.capacity() > 2
             && self.work.upload_budget >= bytes
-            && self.work.pool.upload(page, scene.trace)?.is_some()
+            && self.work.pool.upload(page, trace)?.is_some()
         {
             self.work.stats.prefetched += 1;
             self.work.stats.page_bytes += bytes;

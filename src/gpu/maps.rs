@@ -10,34 +10,12 @@ use super::passes::{difference, fill_atlas, normalise, reduce};
 use super::timing::Timer;
 use super::{Gpu, GpuError};
 use crate::analysis::normalise::Scaling;
-use crate::analysis::reduce::{Fold, Reduction, named_map, patch_keys};
-use crate::trace::{Trace, TraceId};
+use crate::analysis::reduce::{Reduction, patch_keys};
+use crate::trace::Trace;
 use crate::view::figure::ColorLimits;
+use crate::view::{Numbers, NumbersKey, Reads};
 use half::f16;
 use std::sync::Arc;
-
-/// Where the numbers of a map come from.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Numbers {
-    Attention(Reduction),
-    Named { name: String, answers: Vec<u32>, fold: Fold },
-}
-
-impl Numbers {
-    pub fn planes(&self) -> usize {
-        match self {
-            Self::Attention(reduction) => reduction.planes(),
-            Self::Named { .. } => 1,
-        }
-    }
-}
-
-/// Which numbers of which trace.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct PlanesKey {
-    pub trace: TraceId,
-    pub numbers: Numbers,
-}
 
 /// How planes become textures.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,18 +179,18 @@ impl Tile {
 /// One map (or many at once) on its way from pages to textures.
 #[derive(Debug)]
 pub(super) struct MapSlot {
-    wanted: Option<PlanesKey>,
+    wanted: Option<NumbersKey>,
     /// Pages folded so far.
     folded: usize,
     /// What was subtracted from the planes.
-    subtracted: Option<PlanesKey>,
+    subtracted: Option<NumbersKey>,
     keys: Kept,
     axes: Kept,
     planes: Option<wgpu::Buffer>,
     ranges: Option<wgpu::Buffer>,
     patches: usize,
     /// What the tiles show.
-    shown: Option<(PlanesKey, Option<PlanesKey>, AtlasKey)>,
+    shown: Option<(NumbersKey, Option<NumbersKey>, AtlasKey)>,
     tiles: Arc<Vec<Tile>>,
 }
 
@@ -245,9 +223,9 @@ impl MapSlot {
     }
 
     fn rows(&self) -> usize {
-        match self.wanted.as_ref().map(|key| &key.numbers) {
-            Some(Numbers::Attention(reduction)) => reduction.rows.len(),
-            Some(Numbers::Named { .. }) => 1,
+        match self.wanted.as_ref().map(|key| &key.reads) {
+            Some(Reads::Pages(reduction)) => reduction.rows.len(),
+            Some(Reads::Map { .. }) => 1,
             None => 0,
         }
     }
@@ -256,35 +234,33 @@ impl MapSlot {
         self.wanted.is_some() && self.folded == self.rows()
     }
 
-    /// Works towards the planes of `key` within the frame's budget; whether they are complete.
+    /// Works towards the planes of `numbers` within the frame's budget; whether they are complete.
     pub fn fold(
         &mut self,
         work: &mut Work<'_>,
         passes: &mut MapPasses,
-        trace: &Trace,
-        key: &PlanesKey,
-        subtracted: Option<&PlanesKey>,
+        numbers: &Numbers<'_>,
+        subtracted: Option<&NumbersKey>,
     ) -> Result<bool, GpuError> {
+        let (trace, key) = (numbers.trace(), numbers.key());
         let same = self.wanted.as_ref() == Some(key)
             && (self.subtracted.is_none() || self.subtracted.as_ref() == subtracted);
         if !same {
             self.start(work, trace, key)?;
         }
-        match &key.numbers {
-            Numbers::Attention(reduction) if !self.is_folded() => {
+        match &key.reads {
+            Reads::Pages(reduction) if !self.is_folded() => {
                 self.fold_pages(work, passes, trace, reduction)?;
             }
-            Numbers::Named { name, answers, fold } if !self.is_folded() => {
-                let values = named_map(trace, name, answers, *fold).ok_or_else(|| {
-                    GpuError::Missing { reason: format!("it has no map `{name}` for these tokens") }
-                })?;
+            Reads::Map { .. } if !self.is_folded() => {
+                let values = numbers.values();
                 if let Some(planes) = &self.planes {
                     work.gpu.queue.write_buffer(planes, 0, bytemuck::cast_slice(&values));
                     work.stats.map_bytes += values.len() as u64 * 4;
                 }
                 self.folded = 1;
             }
-            _ => {}
+            Reads::Pages(_) | Reads::Map { .. } => {}
         }
         work.stats.pending_pages += (self.rows() - self.folded) as u32;
         Ok(self.is_folded())
@@ -294,13 +270,13 @@ impl MapSlot {
         &mut self,
         work: &mut Work<'_>,
         trace: &Trace,
-        key: &PlanesKey,
+        key: &NumbersKey,
     ) -> Result<(), GpuError> {
         let keys = patch_keys(trace);
         if keys.is_empty() {
             return Err(GpuError::Missing { reason: "it has no picture".into() });
         }
-        let planes = key.numbers.planes();
+        let planes = key.reads.planes();
         let bytes = (planes * keys.len() * 4) as u64;
         let limits = work.gpu.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
@@ -314,7 +290,7 @@ impl MapSlot {
             });
         }
         self.keys.set(work.gpu, &keys)?;
-        if let Numbers::Attention(reduction) = &key.numbers {
+        if let Reads::Pages(reduction) = &key.reads {
             let axes: Vec<u32> = reduction.layers.iter().chain(&reduction.heads).copied().collect();
             self.axes.set(work.gpu, &axes)?;
         }
@@ -412,7 +388,7 @@ impl MapSlot {
         }
         let (Some(planes), Some(other)) = (&self.planes, &second.planes) else { return Ok(()) };
         let numbers =
-            |slot: &Self| slot.wanted.as_ref().map_or(0, |key| key.numbers.planes()) * slot.patches;
+            |slot: &Self| slot.wanted.as_ref().map_or(0, |key| key.reads.planes()) * slot.patches;
         if numbers(self) != numbers(second) {
             return Err(GpuError::Missing {
                 reason: format!(
@@ -454,7 +430,7 @@ impl MapSlot {
             return Ok(());
         }
         let (Some(planes), Some(ranges)) = (&self.planes, &self.ranges) else { return Ok(()) };
-        let count = shown.0.numbers.planes();
+        let count = shown.0.reads.planes();
         let tiles = self.layout(work.gpu, trace, key, (ranges, count))?;
         let params = normalise::Params::new(&key.scaling, self.patches, count);
         let steps = passes.normalise.steps(work.gpu, &params, key.levels)?;

@@ -3,21 +3,18 @@
 //! They come from the CPU twins and not from a read-back, so that a frame never waits for the
 //! device; they are computed when the choice of weights changes, not when a frame is drawn.
 
-use super::maps::{Numbers, PlanesKey};
-use super::plan::{fold, rows};
 use super::{Context, GpuError, Scene};
 use crate::analysis::gather::{Members, QueryKey, query_key};
 use crate::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, percentile};
-use crate::analysis::overview::{HeadNumber, layer_head};
-use crate::analysis::reduce::{Fold, difference, has_bos, named_map, patch_keys, reduce};
-use crate::trace::{Trace, TraceId};
+use crate::trace::TraceId;
+use crate::view::{HeadNumbersKey, Numbers, NumbersKey};
 use half::f16;
 use wgpu::util::DeviceExt as _;
 
 /// The maps that were computed last.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
-    key: Option<(PlanesKey, Option<PlanesKey>)>,
+    key: Option<(NumbersKey, Option<NumbersKey>)>,
     values: Vec<f32>,
     patches: usize,
     /// Of every map, as they were last asked for; a frame asks for two kinds at most.
@@ -25,22 +22,23 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Computes the planes of `key` (minus those of `minus`), [planes, N], where they changed.
+    /// Computes the planes of `numbers` (minus those of `minus`), [planes, N], where they changed.
     pub fn update(
         &mut self,
-        (trace, key): (&Trace, &PlanesKey),
-        minus: Option<(&Trace, &PlanesKey)>,
-    ) {
-        let wanted = (key.clone(), minus.map(|(_, key)| key.clone()));
+        numbers: &Numbers<'_>,
+        minus: Option<&Numbers<'_>>,
+    ) -> Result<(), GpuError> {
+        let wanted = (numbers.key().clone(), minus.map(|minus| minus.key().clone()));
         if self.key.as_ref() != Some(&wanted) {
-            self.values = planes(trace, &key.numbers).unwrap_or_default();
-            if let Some((trace, key)) = minus {
-                difference(&mut self.values, &planes(trace, &key.numbers).unwrap_or_default());
-            }
-            self.patches = patch_keys(trace).len();
+            self.values = match minus {
+                Some(minus) => numbers.minus(minus)?,
+                None => numbers.values(),
+            };
+            self.patches = numbers.trace().meta().patches();
             self.ranges.clear();
             self.key = Some(wanted);
         }
+        Ok(())
     }
 
     /// Forgets them: what is seen needs no numbers.
@@ -71,32 +69,21 @@ impl Shown {
     }
 }
 
-fn planes(trace: &Trace, numbers: &Numbers) -> Option<Vec<f32>> {
-    match numbers {
-        Numbers::Attention(reduction) => reduce(trace, reduction, &patch_keys(trace)),
-        Numbers::Named { name, answers, fold } => named_map(trace, name, answers, *fold),
-    }
-}
-
 /// The numbers of the layer × head matrix.
 #[derive(Debug, Default)]
 pub(super) struct Matrix {
-    key: Option<(TraceId, HeadNumber, Vec<u32>, Fold, bool)>,
+    key: Option<HeadNumbersKey>,
     values: Vec<f32>,
 }
 
 impl Matrix {
     /// Computes them where the choice changed.
     pub fn update(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
-        let queries = &scene.state.map.queries;
-        let rows = rows(scene.trace, queries)?;
-        let (number, fold) = (scene.head_number(), fold(queries.set.aggregate()));
-        let remove_bos = scene.state.remove_bos && has_bos(scene.trace);
-        let key = (scene.trace.id(), number, rows, fold, remove_bos);
-        if self.key.as_ref() != Some(&key) {
-            self.values = layer_head(scene.trace, number, &key.2, fold, remove_bos)
-                .ok_or_else(|| GpuError::Missing { reason: "it has no overview numbers".into() })?;
-            self.key = Some(key);
+        let state = scene.state;
+        let numbers = state.map.resolve_heads(scene.trace, state.quantity, state.remove_bos)?;
+        if self.key.as_ref() != Some(numbers.key()) {
+            self.values = numbers.values();
+            self.key = Some(numbers.key().clone());
         }
         Ok(())
     }
@@ -125,13 +112,7 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Gathers the matrix where the choice changed.
     pub fn gather(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
-        let (map, shape) = (&scene.state.map, scene.trace.shape());
-        let members = Members {
-            layers: map.layers.members(shape.layers as u32),
-            heads: map.heads.members(shape.heads as u32),
-            layer_fold: fold(map.layers.aggregate()),
-            head_fold: fold(map.heads.aggregate()),
-        };
+        let members = scene.state.map.members(scene.trace);
         let key = (scene.trace.id(), members);
         if self.key.as_ref() != Some(&key) {
             let gathered = query_key(scene.trace, &key.1).ok_or_else(|| GpuError::Missing {
@@ -151,7 +132,7 @@ impl Tokens {
     /// The numbers that become 0 and 1.
     pub fn range(&self, scene: &Scene<'_>) -> [f64; 2] {
         let scaling = scene.scaling();
-        let remove_bos = scene.state.remove_bos && has_bos(scene.trace);
+        let remove_bos = scene.state.removes_bos(scene.trace);
         let range = match (scaling.rule, &self.gathered) {
             (RangeRule::Fixed { low, high }, _) => [low, high],
             (_, None) => [0.0, 0.0],

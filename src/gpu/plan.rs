@@ -1,14 +1,11 @@
 //! From a view state to what must be computed: which numbers, which cells, which scale.
 
 use super::GpuError;
-use super::maps::{AtlasKey, Numbers, PlanesKey};
+use super::maps::AtlasKey;
 use crate::analysis::normalise::{RangeRule, Scaling};
-use crate::analysis::overview::HeadNumber;
-use crate::analysis::reduce::{Fold, Keep, Reduction, has_bos};
 use crate::trace::Trace;
 use crate::view::{
-    Aggregate, AxisSet, Blend, Bounds, ColorMap, Interpolation, MapChoice, Mix, Quantity, Queries,
-    QueryKind, Range, Scale, SourceKind, ViewError, ViewKind, ViewState,
+    Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, ViewKind, ViewState,
 };
 
 /// What a frame is made of: a state and the traces that it shows.
@@ -100,67 +97,18 @@ impl<'a> Scene<'a> {
     }
 
     /// The numbers of the first map.
-    pub(super) fn first(&self) -> Result<PlanesKey, GpuError> {
-        self.planes(self.trace, &self.state.map)
+    pub(super) fn first(&self) -> Result<Numbers<'a>, GpuError> {
+        Ok(self.state.resolve(self.trace)?)
     }
 
     /// The numbers of the second map, if the view shows one.
-    pub(super) fn second_planes(&self) -> Result<Option<PlanesKey>, GpuError> {
-        match self.state.shown_second() {
-            Some((second, _)) => self.planes(self.second_trace(), &second.map).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn planes(&self, trace: &Trace, map: &MapChoice) -> Result<PlanesKey, GpuError> {
-        let keep = match self.state.view {
-            ViewKind::Wall => Keep::LayersHeads,
-            ViewKind::Heads => Keep::Heads,
-            _ => Keep::One,
-        };
-        let extent = Bounds::of(trace);
-        let numbers = match extent.source_kind(&map.source) {
-            None | Some(SourceKind::Numbers) => {
-                // A map without layers and heads never stands in for one that has them.
-                if keep != Keep::One {
-                    let (view, name) = (self.state.view.name(), map.source.name().to_owned());
-                    return Err(ViewError::NoPages { view, name }.into());
-                }
-                let answers = extent.query_answers(&map.queries)?;
-                Numbers::Named {
-                    name: map.source.name().to_owned(),
-                    answers: answers.into_iter().map(|answer| answer.0).collect(),
-                    fold: fold(map.queries.set.aggregate()),
-                }
-            }
-            Some(SourceKind::Pages) => {
-                let shape = trace.shape();
-                let all = |len: usize| (0..len as u32).collect::<Vec<_>>();
-                let members = |set: &AxisSet, len: usize| set.members(len as u32);
-                Numbers::Attention(Reduction {
-                    rows: rows(trace, &map.queries)?,
-                    layers: match keep {
-                        Keep::LayersHeads => all(shape.layers),
-                        _ => members(&map.layers, shape.layers),
-                    },
-                    heads: match keep {
-                        Keep::One => members(&map.heads, shape.heads),
-                        _ => all(shape.heads),
-                    },
-                    row_fold: fold(map.queries.set.aggregate()),
-                    layer_fold: fold(map.layers.aggregate()),
-                    head_fold: fold(map.heads.aggregate()),
-                    keep,
-                    remove_bos: self.state.remove_bos && has_bos(trace),
-                })
-            }
-        };
-        Ok(PlanesKey { trace: trace.id(), numbers })
+    pub(super) fn second_numbers(&self) -> Result<Option<Numbers<'a>>, GpuError> {
+        Ok(self.state.resolve_second(self.second_trace())?)
     }
 
     /// The atlas of maps: cells, spans and how they are enlarged.
-    pub(super) fn atlas(&self, key: &PlanesKey) -> AtlasKey {
-        let planes = key.numbers.planes() as u32;
+    pub(super) fn atlas(&self, numbers: &Numbers<'_>) -> AtlasKey {
+        let planes = numbers.planes() as u32;
         let shape = self.trace.shape();
         let cells = match self.state.view {
             ViewKind::Wall => [shape.heads as u32, shape.layers as u32],
@@ -177,42 +125,6 @@ impl<'a> Scene<'a> {
             bicubic: self.state.interpolation == Interpolation::Bicubic,
             levels: self.state.blend == Blend::Contours,
         }
-    }
-
-    /// The number of the layer × head matrix.
-    pub(super) fn head_number(&self) -> HeadNumber {
-        match self.state.quantity {
-            Quantity::ImageToAnswer => HeadNumber::ImageMean,
-            Quantity::QuestionToAnswer => HeadNumber::QuestionMean,
-            Quantity::ImageShare => HeadNumber::ImageShare,
-            Quantity::Entropy => HeadNumber::ImageEntropy,
-        }
-    }
-}
-
-/// Indices of the kept rows of a set of queries.
-pub(super) fn rows(trace: &Trace, queries: &Queries) -> Result<Vec<u32>, GpuError> {
-    let positions = Bounds::of(trace).query_rows(queries)?;
-    let rows: Vec<u32> = positions
-        .into_iter()
-        .filter_map(|query| trace.row_of_query(query))
-        .map(|row| row as u32)
-        .collect();
-    if rows.is_empty() {
-        let what = match queries.kind {
-            QueryKind::Answer => "it has no answer token with attention",
-            QueryKind::Position => "it kept no position",
-        };
-        return Err(GpuError::Missing { reason: what.into() });
-    }
-    Ok(rows)
-}
-
-/// How a set is folded; one member is its own mean.
-pub(super) const fn fold(aggregate: Aggregate) -> Fold {
-    match aggregate {
-        Aggregate::Single | Aggregate::Mean => Fold::Mean,
-        Aggregate::Max => Fold::Max,
     }
 }
 

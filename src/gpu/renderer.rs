@@ -348,17 +348,16 @@ impl Renderer {
             return Ok(ColorLimits::One([f64::from(low), f64::from(high)]).into());
         }
         let first = scene.first()?;
-        let other = scene.second_planes()?.map(|key| (scene.second_trace(), key));
-        let other = other.as_ref().map(|(trace, key)| (*trace, key));
+        let other = scene.second_numbers()?;
         let is_difference = scene.is_difference();
-        self.shown.update((scene.trace, &first), other.filter(|_| is_difference));
+        self.shown.update(&first, other.as_ref().filter(|_| is_difference))?;
         let ranges = self.shown.ranges(&scaling);
         let mut readout = Readout {
             ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
         };
         if let Some(other) = other.filter(|_| !is_difference) {
-            self.shown_second.update(other, None);
+            self.shown_second.update(&other, None)?;
             let others = self.shown_second.ranges(&scaling);
             readout.contours[1] = self.shown_second.contours().filter(|_| contours);
             readout.ends = match (readout.ends, ColorLimits::of_each(&others)) {

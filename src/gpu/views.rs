@@ -8,7 +8,6 @@ use super::passes::{composite, matrix, picture, token_matrix, wall};
 use super::pictures::Loaded;
 use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
-use crate::analysis::reduce::has_bos;
 use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
 use crate::view::{Blend, Interpolation, Mix, ViewKind};
 
@@ -304,7 +303,7 @@ impl Frame<'_> {
         };
         self.work.stats.map_bytes += bytes;
         let Some(gathered) = self.tokens.gathered() else { return Ok(Vec::new()) };
-        let remove_bos = scene.state.remove_bos && has_bos(scene.trace);
+        let remove_bos = scene.state.removes_bos(scene.trace);
         let scale = scene.trace.meta().attention_scale;
         let palette = scene.state.theme.palette();
         let range = self.tokens.range(scene).map(|end| end as f32 * scale);

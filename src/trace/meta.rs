@@ -1,6 +1,6 @@
 //! The metadata of a trace: one JSON object under `__metadata__["vlmtrace"]`.
 
-use super::ImageSpan;
+use super::{ImageSpan, Key, PatchRef};
 use serde::{Deserialize, Serialize};
 
 /// Everything about an answered question that is not a tensor.
@@ -190,6 +190,11 @@ impl TraceMeta {
     /// N: patches over all spans.
     pub fn patches(&self) -> usize {
         self.spans.iter().map(ImageSpan::patches).sum()
+    }
+
+    /// The key position of a patch; `None` if there is no such patch.
+    pub fn key_of_patch(&self, patch: PatchRef) -> Option<Key> {
+        self.spans.get(patch.span as usize)?.key(patch.row, patch.column)
     }
 
     /// The tokens of the answer.

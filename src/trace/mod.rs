@@ -14,6 +14,7 @@ mod span;
 mod subset;
 pub mod synthetic;
 mod tensor;
+mod words;
 
 pub use axes::{AnswerIndex, Head, Key, Layer, Query};
 pub use build::{AnswerToken, TraceBuilder};
@@ -26,4 +27,5 @@ pub use meta::{
 };
 pub use pages::GRADIENT_ATTENTION;
 pub use span::{Affine, ImageSpan, PatchRef, Rect};
-pub use tensor::{Dtype, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId};
+pub use words::{Word, words};
+pub use tensor::{Dtype, MapKeys, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId};

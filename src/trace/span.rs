@@ -1,6 +1,7 @@
 //! Where the patches of a picture sit: in the token sequence, in the preprocessed picture and,
 //! through an affine map, in the original picture.
 
+use super::Key;
 use serde::{Deserialize, Serialize};
 
 /// An axis-aligned rectangle in pixels; the origin is the upper left corner.
@@ -121,6 +122,15 @@ impl ImageSpan {
         self.first as usize..self.first as usize + self.patches()
     }
 
+    /// The key position of one patch; `None` outside of the grid.
+    pub const fn key(&self, row: u32, column: u32) -> Option<Key> {
+        if row < self.rows && column < self.columns {
+            Some(Key(self.first + row * self.columns + column))
+        } else {
+            None
+        }
+    }
+
     /// The rectangle of one patch in pixels of the preprocessed picture.
     pub fn preprocessed_from_patch(&self, row: u32, column: u32) -> Rect {
         let width = self.preprocessed_rect.width / f64::from(self.columns);
@@ -178,6 +188,9 @@ mod tests {
                 assert_eq!(span.patch_from_preprocessed(centre), Some((row, column)));
             }
         }
+        assert_eq!(span.key(0, 0), Some(Key(5)));
+        assert_eq!(span.key(2, 3), Some(Key(5 + 2 * 4 + 3)));
+        assert_eq!((span.key(3, 0), span.key(0, 4)), (None, None));
         assert_eq!(span.patch_from_preprocessed([1.9, 1.0]), None);
         assert_eq!(span.patch_from_preprocessed([58.0, 1.0]), None);
     }

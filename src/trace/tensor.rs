@@ -132,6 +132,15 @@ pub struct PictureView<'a> {
     pub rgb: &'a [u8],
 }
 
+/// What the values in a row of a named map belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKeys {
+    /// The N patches, spans one after another.
+    Patches,
+    /// The T positions of prompt and answer.
+    Positions,
+}
+
 /// Tells the contents of traces apart within this process: a cache is valid for one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId(u64);
@@ -268,6 +277,26 @@ impl Trace {
     pub fn map_names(&self) -> Vec<&str> {
         let is_map = |name: &&String| name.starts_with("relevancy.") || name.starts_with("map.");
         self.tensors.keys().filter(is_map).map(String::as_str).collect()
+    }
+
+    /// What a map has a value for; `None` if the trace has no f32 map [G, N] or [G, T] of that name.
+    pub fn map_keys(&self, name: &str) -> Option<MapKeys> {
+        let tensor = self.tensors.get(name).filter(|tensor| tensor.dtype == Dtype::F32)?;
+        match *tensor.shape.as_slice() {
+            [rows, _] if rows != self.shape.generated => None,
+            [_, keys] if keys == self.meta.patches() => Some(MapKeys::Patches),
+            [_, keys] if keys == self.shape.positions => Some(MapKeys::Positions),
+            _ => None,
+        }
+    }
+
+    /// Whether the map `name` was computed for an answer token. A row that was not holds NaN; older
+    /// files hold zeros in the rows of `relevancy.*`.
+    pub fn has_map_row(&self, name: &str, answer: AnswerIndex) -> bool {
+        let zero_is_missing = name.starts_with("relevancy.");
+        self.map_row(name, answer).is_some_and(|row| {
+            row.iter().any(|value| value.is_finite() && !(zero_is_missing && *value == 0.0))
+        })
     }
 
     /// Values of a map for one answer token: N patches, or all T positions (relevancy.llm).

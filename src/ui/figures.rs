@@ -3,8 +3,8 @@
 //! A figure has a renderer of its own: the window's goes on meanwhile, and what is saved is what
 //! `vlmscope render` draws.
 
-use super::value_cache::{ValueCache, fold};
-use crate::analysis::gather::{Members, query_key};
+use super::value_cache::ValueCache;
+use crate::analysis::gather::query_key;
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
@@ -114,13 +114,7 @@ fn matrix(text: &mut String, state: &ViewState, trace: &Arc<Trace>) -> anyhow::R
 }
 
 fn token_matrix(text: &mut String, state: &ViewState, trace: &Trace) -> anyhow::Result<()> {
-    let shape = trace.shape();
-    let members = Members {
-        layers: state.map.layers.members(shape.layers as u32),
-        heads: state.map.heads.members(shape.heads as u32),
-        layer_fold: fold(&state.map.layers),
-        head_fold: fold(&state.map.heads),
-    };
+    let members = state.map.members(trace);
     let matrix = query_key(trace, &members).context("the trace kept no row of attention")?;
     text.push_str("query,key,value\n");
     for &query in trace.rows() {

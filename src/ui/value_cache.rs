@@ -6,10 +6,11 @@
 //! changed computes nothing.
 
 use super::document::Document;
-use crate::analysis::overview::{HeadNumber, layer_head};
-use crate::analysis::reduce::{Fold, Keep, Reduction, named_map, patch_keys, reduce};
-use crate::trace::{AnswerIndex, PatchRef, TokenKind, Trace, TraceId};
-use crate::view::{Aggregate, AxisSet, Bounds, MapChoice, MapSource, Quantity, Queries, ViewState};
+use crate::analysis::reduce::{Fold, Keep};
+use crate::trace::{AnswerIndex, PatchRef, Trace, TraceId};
+use crate::view::{
+    Aggregate, AxisSet, MapChoice, MapSource, Quantity, Queries, QueryKind, Second, ViewState,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -75,6 +76,9 @@ impl<K: PartialEq, V> Kept<K, V> {
 
 type StripKey = (TraceId, AxisSet, Queries, Vec<PatchRef>, bool);
 
+/// What the map depends on: the trace, the first map, the second where it is subtracted, and BOS.
+type MapKey = (TraceId, MapChoice, Option<Second>, bool);
+
 /// What the look at the chosen patches depends on.
 type LookKey = (TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool);
 
@@ -84,7 +88,7 @@ pub struct ValueCache {
     matrix: Kept<(TraceId, Queries, (Quantity, bool)), Matrix>,
     ranking: Kept<(TraceId, Queries), Vec<Ranked>>,
     ranking_over: Kept<Vec<TraceId>, Vec<Ranked>>,
-    map: Kept<(TraceId, MapChoice, bool), Vec<f32>>,
+    map: Kept<MapKey, Vec<f32>>,
     looking: Kept<LookKey, Vec<f32>>,
     strip: Kept<StripKey, Vec<f32>>,
 }
@@ -92,17 +96,17 @@ pub struct ValueCache {
 impl ValueCache {
     /// The layer × head matrix of the state's quantity, folded over its queries.
     pub fn matrix(&mut self, doc: &Document, state: &ViewState) -> Arc<Matrix> {
-        let (queries, key) = (&state.map.queries, (state.quantity, state.remove_bos));
-        let trace = doc.trace.shown_by(state.map.source.name());
-        self.matrix.get((trace.id(), queries.clone(), key), || {
-            matrix(trace, &rows_of(trace, &doc.extent, queries), queries, key)
-        })
+        let choice = of_pages(&doc.trace, &state.map);
+        let trace = doc.trace.shown_by(choice.source.name());
+        let key = (state.quantity, state.remove_bos);
+        self.matrix
+            .get((trace.id(), choice.queries.clone(), key), || matrix(&doc.trace, &choice, key))
     }
 
     /// Heads, the most telling first: a high share on the picture, on few patches of it.
     pub fn ranking(&mut self, doc: &Document, queries: &Queries) -> Arc<Vec<Ranked>> {
         self.ranking.get((doc.trace.id(), queries.clone()), || {
-            ranking(&doc.trace, &rows_of(&doc.trace, &doc.extent, queries))
+            ranking(&doc.trace, queries)
         })
     }
 
@@ -113,11 +117,12 @@ impl ValueCache {
         self.ranking_over.get(ids, || mean_ranking(traces))
     }
 
-    /// The map on the stage: N patches, unscaled.
+    /// The map on the stage: N patches, unscaled; the difference where one is shown. Views of many
+    /// maps have the one that the selection reduces them to. Empty where there is none.
     pub fn map(&mut self, doc: &Document, state: &ViewState) -> Arc<Vec<f32>> {
-        self.map.get((doc.trace.id(), state.map.clone(), state.remove_bos), || {
-            map(&doc.trace, &doc.extent, &state.map, state.remove_bos).unwrap_or_default()
-        })
+        let second = state.second.clone().filter(|_| state.is_difference());
+        let key = (doc.trace.id(), state.map.clone(), second, state.remove_bos);
+        self.map.get(key, || map(&doc.trace, state).unwrap_or_default())
     }
 
     /// For each kept row the mean attention on some patches, over the chosen layers and heads.
@@ -149,35 +154,21 @@ impl ValueCache {
             patches.to_vec(),
             state.remove_bos,
         );
-        self.strip.get(key, || strip(&doc.trace, &doc.extent, state, patches))
+        self.strip.get(key, || strip(&doc.trace, state, patches))
     }
 }
 
-/// Indices of the kept rows of some queries.
-pub fn rows_of(trace: &Trace, extent: &Bounds, queries: &Queries) -> Vec<u32> {
-    let rows = extent.query_rows(queries).unwrap_or_default();
-    rows.into_iter().filter_map(|query| trace.row_of_query(query)).map(|row| row as u32).collect()
+/// The selection itself where it is of pages, else the same of the attention.
+fn of_pages(trace: &Trace, map: &MapChoice) -> MapChoice {
+    let is_pages = trace.page_names().contains(&map.source.name());
+    let source = if is_pages { map.source.clone() } else { MapSource::Attention };
+    MapChoice { source, ..map.clone() }
 }
 
-/// How a set is folded.
-pub fn fold(set: &AxisSet) -> Fold {
-    match set.aggregate() {
-        Aggregate::Single | Aggregate::Mean => Fold::Mean,
-        Aggregate::Max => Fold::Max,
-    }
-}
-
-fn matrix(trace: &Trace, rows: &[u32], queries: &Queries, key: (Quantity, bool)) -> Matrix {
+fn matrix(trace: &Trace, choice: &MapChoice, (quantity, remove_bos): (Quantity, bool)) -> Matrix {
     let shape = trace.shape();
-    let (quantity, remove_bos) = key;
-    let number = match quantity {
-        Quantity::ImageToAnswer => HeadNumber::ImageMean,
-        Quantity::QuestionToAnswer => HeadNumber::QuestionMean,
-        Quantity::ImageShare => HeadNumber::ImageShare,
-        Quantity::Entropy => HeadNumber::ImageEntropy,
-    };
-    let fold = fold(&queries.set);
-    let values = layer_head(trace, number, rows, fold, remove_bos).unwrap_or_default();
+    let numbers = choice.resolve_heads(trace, quantity, remove_bos);
+    let values = numbers.map_or_else(|_| Vec::new(), |numbers| numbers.values());
     let range = range_of(&values);
     Matrix { layers: shape.layers, heads: shape.heads, values, range }
 }
@@ -191,11 +182,14 @@ pub fn range_of(values: &[f32]) -> [f32; 2] {
     if range[0] <= range[1] { range } else { [0.0, 0.0] }
 }
 
-fn ranking(trace: &Trace, rows: &[u32]) -> Vec<Ranked> {
+fn ranking(trace: &Trace, queries: &Queries) -> Vec<Ranked> {
     let heads = trace.shape().heads.max(1);
     let most = (trace.meta().patches().max(2) as f32).ln();
-    let mean = |number| layer_head(trace, number, rows, Fold::Mean, false).unwrap_or_default();
-    let (shares, entropies) = (mean(HeadNumber::ImageShare), mean(HeadNumber::ImageEntropy));
+    let named = queries.set.named().unwrap_or_default().to_vec();
+    let queries = Queries { kind: queries.kind, set: AxisSet::of(Aggregate::Mean, named) };
+    let choice = MapChoice { queries, ..MapChoice::default() };
+    let mean = |quantity| matrix(trace, &choice, (quantity, false)).values;
+    let (shares, entropies) = (mean(Quantity::ImageShare), mean(Quantity::Entropy));
     let mut ranked: Vec<Ranked> = shares
         .into_iter()
         .zip(entropies)
@@ -213,7 +207,7 @@ fn ranking(trace: &Trace, rows: &[u32]) -> Vec<Ranked> {
 fn mean_ranking(traces: &[Arc<Trace>]) -> Vec<Ranked> {
     let mut sums: BTreeMap<(u32, u32), Ranked> = BTreeMap::new();
     for trace in traces {
-        for one in ranking(trace, &answer_rows(trace)) {
+        for one in ranking(trace, &spoken(trace)) {
             let zero = Ranked { image_share: 0.0, entropy: 0.0, score: 0.0, ..one };
             let sum = sums.entry((one.layer, one.head)).or_insert(zero);
             sum.image_share += one.image_share;
@@ -233,41 +227,19 @@ fn mean_ranking(traces: &[Arc<Trace>]) -> Vec<Ranked> {
     all
 }
 
-fn map(trace: &Trace, extent: &Bounds, choice: &MapChoice, remove_bos: bool) -> Option<Vec<f32>> {
-    match &choice.source {
-        MapSource::Attention => {
-            let shape = trace.shape();
-            let reduction = Reduction {
-                rows: rows_of(trace, extent, &choice.queries),
-                layers: choice.layers.members(shape.layers as u32),
-                heads: choice.heads.members(shape.heads as u32),
-                row_fold: fold(&choice.queries.set),
-                layer_fold: fold(&choice.layers),
-                head_fold: fold(&choice.heads),
-                keep: Keep::One,
-                remove_bos,
-            };
-            reduce(trace, &reduction, &patch_keys(trace))
-        }
-        MapSource::Named(name) if extent.pages.contains(name) => {
-            let attention = MapChoice { source: MapSource::Attention, ..choice.clone() };
-            map(trace.pages_as_attention(name)?, extent, &attention, remove_bos)
-        }
-        MapSource::Named(name) => {
-            let answers = extent.query_answers(&choice.queries).ok()?;
-            let answers: Vec<u32> = answers.into_iter().map(|answer| answer.0).collect();
-            named_map(trace, name, &answers, fold(&choice.queries.set))
-        }
+fn map(trace: &Trace, state: &ViewState) -> Option<Vec<f32>> {
+    let numbers = |map: &MapChoice| map.resolve(trace, Keep::One, state.remove_bos).ok();
+    let first = numbers(&state.map)?;
+    match state.second.as_ref().filter(|_| state.is_difference()) {
+        // The numbers of another trace are not at hand.
+        Some(second) if second.trace.is_some() => None,
+        Some(second) => first.minus(&numbers(&second.map)?).ok(),
+        None => Some(first.values()),
     }
 }
 
 fn keys_of(trace: &Trace, patches: &[PatchRef]) -> Vec<u32> {
-    let spans = &trace.meta().spans;
-    let key = |patch: &PatchRef| {
-        let span = spans.get(patch.span as usize)?;
-        Some(span.first + patch.row * span.columns + patch.column)
-    };
-    patches.iter().filter_map(key).collect()
+    patches.iter().filter_map(|patch| Some(trace.meta().key_of_patch(*patch)?.0)).collect()
 }
 
 fn mean(values: &[f32]) -> f32 {
@@ -275,37 +247,26 @@ fn mean(values: &[f32]) -> f32 {
 }
 
 fn looking(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
-    let shape = trace.shape();
     let keys = keys_of(trace, patches);
     if keys.is_empty() {
         return Vec::new();
     }
-    let of_row = |row: usize| {
-        let reduction = Reduction {
-            rows: vec![row as u32],
-            layers: state.map.layers.members(shape.layers as u32),
-            heads: state.map.heads.members(shape.heads as u32),
-            row_fold: Fold::Mean,
-            layer_fold: fold(&state.map.layers),
-            head_fold: fold(&state.map.heads),
-            keep: Keep::One,
-            remove_bos: state.remove_bos,
-        };
-        reduce(trace, &reduction, &keys).map_or(0.0, |plane| mean(&plane))
-    };
-    (0..shape.rows).map(of_row).collect()
+    let queries = Queries { kind: QueryKind::Position, set: AxisSet::MEAN };
+    let choice = MapChoice { source: MapSource::Attention, queries, ..state.map.clone() };
+    let Ok(numbers) = choice.resolve(trace, Keep::One, state.remove_bos) else { return Vec::new() };
+    let of_row = |row: &crate::view::Numbers<'_>| row.at(&keys).map_or(0.0, |plane| mean(&plane));
+    numbers.each_row().iter().map(of_row).collect()
 }
 
-fn strip(trace: &Trace, extent: &Bounds, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
+fn strip(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
     let shape = trace.shape();
-    let layers = state.map.layers.members(shape.layers as u32);
-    let layer_fold = fold(&state.map.layers);
     if patches.is_empty() {
-        let (queries, key) = (&state.map.queries, (Quantity::ImageToAnswer, state.remove_bos));
-        let matrix = matrix(trace, &rows_of(trace, extent, queries), queries, key);
+        let layers = state.map.layers.members(shape.layers as u32);
+        let choice = MapChoice { source: MapSource::Attention, ..state.map.clone() };
+        let matrix = matrix(trace, &choice, (Quantity::ImageToAnswer, state.remove_bos));
         let of_head = |head: usize| {
             let cells = layers.iter().filter_map(|&layer| matrix.at(layer, head as u32));
-            match layer_fold {
+            match state.map.layers.fold() {
                 Fold::Mean => cells.sum::<f32>() / layers.len().max(1) as f32,
                 Fold::Max => cells.fold(0.0, f32::max),
             }
@@ -313,28 +274,21 @@ fn strip(trace: &Trace, extent: &Bounds, state: &ViewState, patches: &[PatchRef]
         return (0..shape.heads).map(of_head).collect();
     }
     let keys = keys_of(trace, patches);
-    let reduction = Reduction {
-        rows: answer_rows(trace),
-        layers,
-        heads: (0..shape.heads as u32).collect(),
-        row_fold: Fold::Mean,
-        layer_fold,
-        head_fold: Fold::Mean,
-        keep: Keep::Heads,
-        remove_bos: state.remove_bos,
+    let choice = MapChoice {
+        source: MapSource::Attention,
+        queries: spoken(trace),
+        ..state.map.clone()
     };
-    let planes = reduce(trace, &reduction, &keys).unwrap_or_default();
+    let numbers = choice.resolve(trace, Keep::Heads, state.remove_bos);
+    let planes = numbers.ok().and_then(|numbers| numbers.at(&keys)).unwrap_or_default();
     planes.chunks_exact(keys.len().max(1)).map(mean).collect()
 }
 
-/// Rows of the answer tokens that carry text.
-fn answer_rows(trace: &Trace) -> Vec<u32> {
-    let tokens = trace.meta().answer_tokens();
-    let spoken = (0_u32..).zip(tokens).filter(|(_, token)| token.kind != TokenKind::Special);
-    spoken
-        .filter_map(|(index, _)| trace.row_of_answer(AnswerIndex(index)))
-        .map(|row| row as u32)
-        .collect()
+/// The mean over the answer tokens that carry text and whose attention was kept.
+fn spoken(trace: &Trace) -> Queries {
+    let mut answers: Vec<AnswerIndex> = trace.meta().spoken_answers();
+    answers.retain(|&answer| trace.row_of_answer(answer).is_some());
+    Queries::answers(&answers)
 }
 
 /// The patch at an index over all spans.

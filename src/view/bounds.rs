@@ -166,8 +166,7 @@ impl Bounds {
 
     /// What a source holds; `None` if the trace has no such map.
     ///
-    /// A source of gradient × attention pages belongs here (and in `gpu::plan::Scene::planes`, which
-    /// asks for it): whatever is [`SourceKind::Pages`] fills wall, heads and matrices.
+    /// Whatever is [`SourceKind::Pages`] fills wall, heads and matrices.
     pub fn source_kind(&self, source: &MapSource) -> Option<SourceKind> {
         match source {
             MapSource::Attention => Some(SourceKind::Pages),
@@ -176,9 +175,14 @@ impl Bounds {
         }
     }
 
-    fn check_map(&self, view: ViewKind, map: &MapChoice) -> Result<(), ViewError> {
+    /// Whether the layers and heads of a map exist.
+    pub(super) fn check_axes(&self, map: &MapChoice) -> Result<(), ViewError> {
         check(&map.layers, "layer", "the model", self.layers)?;
-        check(&map.heads, "head", "the model", self.heads)?;
+        check(&map.heads, "head", "the model", self.heads)
+    }
+
+    fn check_map(&self, view: ViewKind, map: &MapChoice) -> Result<(), ViewError> {
+        self.check_axes(map)?;
         let name = map.source.name();
         match self.source_kind(&map.source) {
             None => Err(self.no_map(name)),
@@ -190,7 +194,7 @@ impl Bounds {
         }
     }
 
-    fn no_map(&self, name: &str) -> ViewError {
+    pub(super) fn no_map(&self, name: &str) -> ViewError {
         let advice = if name.starts_with("relevancy.") {
             "`vlmscope relevancy TRACE` adds relevancy maps to a trace."
         } else {

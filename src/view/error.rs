@@ -93,6 +93,35 @@ pub enum ViewError {
         /// How to get it.
         advice: &'static str,
     },
+    /// No query row can be read.
+    #[error("the trace kept no query row with attention.")]
+    NoRows,
+    /// The named map is neither over patches nor over positions.
+    #[error(
+        "the map `{name}` has the shape {shape:?}; a map is F32 with one row for each of the {answers} answer tokens, and a value for each of {patches} patches or {positions} positions. Write it again, or choose another with --map."
+    )]
+    MapShape {
+        /// The map asked for.
+        name: String,
+        /// Its axes.
+        shape: Vec<usize>,
+        /// G.
+        answers: usize,
+        /// N.
+        patches: usize,
+        /// T.
+        positions: usize,
+    },
+    /// The named map has no row for any of the answer tokens.
+    #[error(
+        "the map `{name}` was not computed for answer token {answers}. Choose another token, or compute it with `vlmscope relevancy TRACE --token {answers}`."
+    )]
+    NotComputed {
+        /// The map asked for.
+        name: String,
+        /// The answer tokens, as ranges.
+        answers: String,
+    },
     /// A map without layers and heads in a view of layers and heads.
     #[error(
         "the {view} view shows layers and heads one by one, and the map `{name}` has none: it is one map for each answer token. Show it with the overlay or relevancy view, or take the attention (--map attention)."

@@ -12,6 +12,7 @@ mod error;
 pub mod figure;
 mod history;
 mod interpolate;
+mod resolve;
 mod salient_token;
 mod state;
 pub mod timeline;
@@ -22,6 +23,7 @@ pub use command::Command;
 pub use error::ViewError;
 pub use history::{History, MergeKey, Undo};
 pub use interpolate::{Easing, Interpolated, interpolate};
+pub use resolve::{HeadNumbers, HeadNumbersKey, Numbers, NumbersKey, Reads};
 pub use salient_token::salient_token;
 pub use state::{
     Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,

@@ -1,6 +1,6 @@
 //! Which word of an answer to look at first.
 
-use crate::trace::{AnswerIndex, TokenKind, Trace};
+use crate::trace::{AnswerIndex, TokenKind, Trace, Word};
 
 /// Words that no object is called: articles, verbs of being, places in the picture.
 const FUNCTION_WORDS: &[&str] = &[
@@ -17,23 +17,16 @@ const FUNCTION_WORDS: &[&str] = &[
 /// last word. The first piece decides which word it will be; later ones only spell it.
 pub fn salient_token(trace: &Trace) -> u32 {
     let meta = trace.meta();
-    let mut words: Vec<(u32, String)> = Vec::new();
-    let mut last_word = None;
-    for (index, token) in (0_u32..).zip(meta.answer_tokens()) {
-        let kept = trace.row_of_answer(AnswerIndex(index)).is_some();
-        if token.kind != TokenKind::Answer || !kept {
-            continue;
-        }
-        let letters: String = token.text.chars().filter(|c| c.is_alphabetic()).collect();
-        let letters = letters.to_lowercase();
-        match words.last_mut() {
-            Some((_, text)) if token.word.is_some() && token.word == last_word => {
-                text.push_str(&letters);
-            }
-            _ => words.push((index, letters)),
-        }
-        last_word = token.word;
-    }
+    let tokens = meta.answer_tokens();
+    let kept = |index: &u32| trace.row_of_answer(AnswerIndex(*index)).is_some();
+    let letters = |index: &u32| tokens[*index as usize].text.chars().filter(|c| c.is_alphabetic());
+    let first_and_letters = |word: Word| {
+        let kept: Vec<u32> = word.tokens.map(|token| token as u32).filter(kept).collect();
+        let text: String = kept.iter().flat_map(letters).collect();
+        Some((*kept.first()?, text.to_lowercase()))
+    };
+    let words = meta.answer_words().into_iter().filter(|word| word.kind == TokenKind::Answer);
+    let words: Vec<(u32, String)> = words.filter_map(first_and_letters).collect();
     let asked = meta.question.to_lowercase();
     let asked: Vec<&str> = asked.split(|c: char| !c.is_alphabetic()).collect();
     let is_content = |word: &&(u32, String)| {

@@ -1,13 +1,12 @@
 //! Flags as sugar for a view state.
 
 use crate::cli::common::usage;
-use crate::cli::selection::spoken_answers;
+use crate::cli::selection::{Selection, set};
 use crate::trace::Trace;
 use crate::view::{
-    Aggregate, AxisSet, Blend, Camera, ColorMap, HeadOrder, ImageForm, Interpolation, MapSource,
-    Mix, PatchGrid, Quantity, Queries, QueryKind, Range, Scale, Second, Theme, ViewKind, ViewState,
+    Blend, Camera, ColorMap, HeadOrder, ImageForm, Interpolation, MapSource, Mix, PatchGrid,
+    Quantity, Range, Scale, Theme, ViewKind, ViewState,
 };
-use std::path::PathBuf;
 
 /// What the figure shows and how.
 #[derive(Debug, Default, clap::Args)]
@@ -15,37 +14,9 @@ pub(crate) struct Flags {
     /// Which view.
     #[arg(long, value_enum)]
     view: Option<ViewKind>,
-    /// `attention`, or the name of a map in the trace (see `vlmscope inspect`).
-    #[arg(long)]
-    map: Option<String>,
-    /// Answer tokens: 3; 2-4 or 2,5 (their mean); max:2-4; all [default: all that carry text]
-    #[arg(long, value_name = "I[,J]", conflicts_with = "query", allow_negative_numbers = true)]
-    token: Option<String>,
-    /// Query positions instead of answer tokens.
-    #[arg(long, value_name = "POS", allow_negative_numbers = true)]
-    query: Option<String>,
-    /// A layer from 0, `last`, mean, max, or a set such as max:8-15 [default: mean]
-    #[arg(long, allow_negative_numbers = true)]
-    layer: Option<String>,
-    /// A head from 0, mean, max, or a set such as mean:0-7 [default: mean]
-    #[arg(long, allow_negative_numbers = true)]
-    head: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
 
-    /// Second map: another trace.
-    #[arg(long, value_name = "TRACE", help_heading = "Two maps")]
-    second_trace: Option<PathBuf>,
-    /// Second map: its source (as --map).
-    #[arg(long, value_name = "MAP", help_heading = "Two maps")]
-    second_map: Option<String>,
-    /// Second map: its answer tokens (as --token).
-    #[arg(long, value_name = "I[,J]", help_heading = "Two maps")]
-    second_token: Option<String>,
-    /// Second map: its layers.
-    #[arg(long, value_name = "LAYER", help_heading = "Two maps")]
-    second_layer: Option<String>,
-    /// Second map: its heads.
-    #[arg(long, value_name = "HEAD", help_heading = "Two maps")]
-    second_head: Option<String>,
     /// cross-fade[:0-1], swipe[:0-1] or difference (first − second).
     #[arg(long, value_parser = mix, help_heading = "Two maps")]
     mix: Option<Mix>,
@@ -71,9 +42,6 @@ pub(crate) struct Flags {
     /// Logarithmic scale over four decades.
     #[arg(long, help_heading = "Look")]
     log: bool,
-    /// Leave BOS out and renormalise.
-    #[arg(long, help_heading = "Look")]
-    remove_bos: bool,
     /// What the layer × head matrix shows.
     #[arg(long, value_enum, help_heading = "Look")]
     quantity: Option<Quantity>,
@@ -125,74 +93,20 @@ impl Flags {
             *state = std::mem::take(state).with_lvlm_interpret_look();
         }
         set(&mut state.view, self.view);
-        self.apply_map(state, trace, from_file)?;
-        self.apply_second(state, trace)?;
+        self.selection.apply(state, trace, from_file);
+        if let Some(mix) = self.mix {
+            let second = state.second.as_mut().ok_or_else(|| {
+                usage("--mix needs a second map: add --second-trace, --second-map, --second-token, --second-layer or --second-head")
+            })?;
+            second.mix = mix;
+        }
         self.apply_look(state);
-        if self.view == Some(ViewKind::Relevancy) && self.map.is_none() {
+        if self.view == Some(ViewKind::Relevancy) && self.selection.map.is_none() {
             choose_relevancy(state, trace);
         }
         if state.view == ViewKind::Diff && self.colormap.is_none() && !from_file {
             state.colormap = ColorMap::Coolwarm;
         }
-        Ok(())
-    }
-
-    fn apply_map(
-        &self,
-        state: &mut ViewState,
-        trace: &Trace,
-        from_file: bool,
-    ) -> anyhow::Result<()> {
-        set(&mut state.map.source, self.map.clone().map(MapSource::from));
-        if let Some(text) = &self.layer {
-            state.map.layers = layers(text, trace)?;
-        }
-        if let Some(text) = &self.head {
-            state.map.heads = parsed(AxisSet::parse("heads", text))?;
-        }
-        if let Some(text) = &self.query {
-            let set = parsed(AxisSet::parse("positions", text))?;
-            state.map.queries = Queries { kind: QueryKind::Position, set };
-        } else if let Some(text) = &self.token {
-            state.map.queries = answers(text)?;
-        } else if !from_file {
-            let set = AxisSet::of(Aggregate::Mean, spoken_answers(trace));
-            state.map.queries = Queries { kind: QueryKind::Answer, set };
-        }
-        Ok(())
-    }
-
-    fn apply_second(&self, state: &mut ViewState, trace: &Trace) -> anyhow::Result<()> {
-        let flags = [&self.second_map, &self.second_token, &self.second_layer, &self.second_head];
-        let named = self.second_trace.is_some() || flags.iter().any(|flag| flag.is_some());
-        if !named {
-            if let Some(mix) = self.mix {
-                let second = state.second.as_mut().ok_or_else(|| {
-                    usage("--mix needs a second map: add --second-trace, --second-map, --second-token, --second-layer or --second-head")
-                })?;
-                second.mix = mix;
-            }
-            return Ok(());
-        }
-        // What is not said of the second map is as in the first: flags name the difference.
-        let mut second = state.second.take().unwrap_or_else(|| Second {
-            trace: None,
-            map: state.map.clone(),
-            mix: if state.view == ViewKind::Diff { Mix::Difference } else { Mix::default() },
-        });
-        second.trace = self.second_trace.clone().or(second.trace);
-        set(&mut second.map.source, self.second_map.clone().map(MapSource::from));
-        if let Some(text) = &self.second_layer {
-            second.map.layers = layers(text, trace)?;
-        }
-        if let Some(text) = &self.second_head {
-            second.map.heads = parsed(AxisSet::parse("heads", text))?;
-        }
-        if let Some(text) = &self.second_token {
-            second.map.queries = answers(text)?;
-        }
-        set(&mut second.mix, self.mix);
-        state.second = Some(second);
         Ok(())
     }
 
@@ -220,7 +134,6 @@ impl Flags {
         if self.original {
             state.picture.form = ImageForm::Original;
         }
-        state.remove_bos |= self.remove_bos;
         state.camera = Camera {
             zoom: self.zoom.unwrap_or(state.camera.zoom),
             centre: self.centre.unwrap_or(state.camera.centre),
@@ -230,12 +143,6 @@ impl Flags {
         }
         state.caption.show &= !self.no_caption;
         state.legend &= !self.no_legend;
-    }
-}
-
-fn set<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
     }
 }
 
@@ -250,22 +157,6 @@ fn choose_relevancy(state: &mut ViewState, trace: &Trace) {
     {
         state.map.source = MapSource::Named(name.to_owned());
     }
-}
-
-fn parsed<T>(result: Result<T, crate::view::ViewError>) -> anyhow::Result<T> {
-    result.map_err(|error| usage(error.to_string()))
-}
-
-fn layers(text: &str, trace: &Trace) -> anyhow::Result<AxisSet> {
-    if text == "last" {
-        return Ok(AxisSet::single(trace.meta().model.layers.saturating_sub(1)));
-    }
-    parsed(AxisSet::parse("layers", text))
-}
-
-fn answers(text: &str) -> anyhow::Result<Queries> {
-    let set = parsed(AxisSet::parse("answer tokens", text))?;
-    Ok(Queries { kind: QueryKind::Answer, set })
 }
 
 fn point(text: &str) -> Result<[f64; 2], String> {

@@ -6,7 +6,7 @@
 
 use crate::analysis::boxes::{answer_words, boxes_of_word};
 use crate::analysis::methods::{Method, compute};
-use crate::analysis::reduce::{Fold, Keep, Reduction, has_bos, named_map, patch_keys, reduce};
+use crate::analysis::reduce::Keep;
 use crate::analysis::score::{Fit, fit};
 use crate::model::{BlankFill, Curve, Curves, ScoreRequest, builtin};
 use crate::trace::{AnswerIndex, TokenKind, Trace};
@@ -14,7 +14,9 @@ use crate::ui::app::{App, Intent};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::widgets::{ink, muted, primary_button, text_in};
 use crate::ui::{tasks, theme};
-use crate::view::{Aggregate, AxisSet, Command, MapSource, QueryKind, ViewState};
+use crate::view::{
+    AxisSet, Command, MapChoice, MapSource, Queries, QueryKind, ViewError, ViewState,
+};
 use egui::{Align2, Color32, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
 
@@ -143,7 +145,16 @@ type Maps = Vec<(String, Vec<f32>)>;
 /// The shown map first, then the mean attention and the trace's own maps, the control last.
 fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Maps), String> {
     let (trace, state) = (&doc.trace, doc.state());
-    let answers: Vec<u32> = tokens.iter().map(|&token| token as u32).collect();
+    let answers: Vec<AnswerIndex> =
+        tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
+    let values = |source: &MapSource| {
+        let choice = MapChoice {
+            source: source.clone(),
+            queries: Queries::answers(&answers),
+            ..state.map.clone()
+        };
+        Ok::<_, ViewError>(choice.resolve(trace, Keep::One, state.remove_bos)?.values())
+    };
     let boxes = boxes_of_word(&builtin::boxes_of(trace), text);
     let mut lines = Vec::new();
     let mut maps: Maps = Vec::new();
@@ -152,13 +163,11 @@ fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Map
         maps.push((title.clone(), map));
         lines.push(Line { title, source, fit });
     };
-    let named = |name: &str| named_map(trace, name, &answers, Fold::Mean);
     let title = |name: &str| {
         name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title().to_owned())
     };
     if state.map.source == MapSource::Attention {
-        let map = attention(trace, state, &answers)
-            .ok_or("The shown attention has no row for these tokens.")?;
+        let map = values(&MapSource::Attention).map_err(|error| error.to_string())?;
         let set = |what: &str, set: &AxisSet| {
             set.only().map_or_else(|| format!("all {what}s"), |one| format!("{what} {one}"))
         };
@@ -180,34 +189,14 @@ fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Map
     };
     add(Method::Attention.title().to_owned(), Some(MapSource::Attention), over_tokens(&mean));
     for name in trace.map_names().into_iter().filter(|name| *name != Method::Random.tensor()) {
-        if let Some(map) = named(name) {
-            add(title(name), Some(MapSource::Named(name.to_owned())), map);
+        let source = MapSource::Named(name.to_owned());
+        if let Ok(map) = values(&source) {
+            add(title(name), Some(source), map);
         }
     }
     let random = compute(trace, Method::Random, SEED).map_err(|error| error.to_string())?;
     add(Method::Random.title().to_owned(), None, over_tokens(&random));
     Ok((lines, maps))
-}
-
-/// The attention that the view shows: `[N]`.
-fn attention(trace: &Trace, state: &ViewState, answers: &[u32]) -> Option<Vec<f32>> {
-    let shape = trace.shape();
-    let fold = |set: &AxisSet| match set.aggregate() {
-        Aggregate::Max => Fold::Max,
-        Aggregate::Single | Aggregate::Mean => Fold::Mean,
-    };
-    let rows = answers.iter().map(|&answer| Some(trace.row_of_answer(AnswerIndex(answer))? as u32));
-    let reduction = Reduction {
-        rows: rows.collect::<Option<Vec<u32>>>()?,
-        layers: state.map.layers.members(shape.layers as u32),
-        heads: state.map.heads.members(shape.heads as u32),
-        row_fold: Fold::Mean,
-        layer_fold: fold(&state.map.layers),
-        head_fold: fold(&state.map.heads),
-        keep: Keep::One,
-        remove_bos: state.remove_bos && has_bos(trace),
-    };
-    reduce(trace, &reduction, &patch_keys(trace))
 }
 
 /// The colour of a line: the first is what is asked about, the last the control.

@@ -4,6 +4,7 @@
 //! back into patches, heads and tokens with the same figure layout that placed them.
 
 use super::edit_stage;
+use crate::analysis::reduce::Keep;
 use crate::trace::PatchRef;
 use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
@@ -12,7 +13,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, progress_line};
 use crate::view::figure::{Figure, PixelRect, number};
-use crate::view::{AxisSet, Command, ImageForm, Queries, QueryKind, ViewKind};
+use crate::view::{AxisSet, Command, ImageForm, MapChoice, Queries, QueryKind, ViewKind};
 use egui::{
     Color32, CursorIcon, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
     vec2,
@@ -393,21 +394,12 @@ impl OnStage<'_> {
         }
     }
 
-    /// Mean over the chosen layers and heads of one weight.
+    /// One weight, over the chosen layers and heads.
     fn weight(&self, query: u32, key: usize) -> Option<f32> {
-        let trace = &self.doc.trace;
-        let row = trace.row_of_query(crate::trace::Query(query))?;
-        let page = trace.page(row)?;
-        let shape = trace.shape();
-        let map = &self.doc.state().map;
-        let mut values = Vec::new();
-        for layer in map.layers.members(shape.layers as u32) {
-            for head in map.heads.members(shape.heads as u32) {
-                let at = (layer as usize * shape.heads + head as usize) * shape.positions + key;
-                values.push(page.get(at)?.to_f32() / trace.meta().attention_scale);
-            }
-        }
-        Some(values.iter().sum::<f32>() / values.len().max(1) as f32)
+        let state = self.doc.state();
+        let choice = MapChoice { queries: Queries::position(query), ..state.map.clone() };
+        let numbers = choice.resolve(&self.doc.trace, Keep::One, state.remove_bos).ok()?;
+        numbers.at(&[key as u32])?.first().copied()
     }
 }
 

@@ -31,41 +31,22 @@ pub struct Word {
 
 /// Groups tokens into words; the patches of a picture and the system prompt become one each.
 pub fn words(tokens: &[TokenInfo]) -> Vec<Word> {
-    let mut words: Vec<Word> = Vec::new();
-    let mut last: Option<&TokenInfo> = None;
-    for (position, token) in (0_u32..).zip(tokens) {
-        let joins = last.is_some_and(|last| {
-            last.kind == token.kind
-                && last.turn == token.turn
-                && match token.kind {
-                    TokenKind::Image | TokenKind::System => true,
-                    TokenKind::Special => false,
-                    TokenKind::Question | TokenKind::Answer => {
-                        token.word.is_some() && last.word == token.word
-                    }
-                }
-        });
-        let text = token_text(&token.text);
-        match words.last_mut().filter(|_| joins) {
-            Some(word) => {
-                word.positions.end = position + 1;
-                if matches!(token.kind, TokenKind::Question | TokenKind::Answer) {
-                    word.text.push_str(&text);
-                }
-            }
-            None => {
-                let text = match token.kind {
-                    TokenKind::Image => "picture".into(),
-                    TokenKind::System => "system prompt".into(),
-                    _ => text,
-                };
-                let positions = position..position + 1;
-                words.push(Word { positions, text, kind: token.kind, turn: token.turn });
-            }
-        }
-        last = Some(token);
-    }
-    words
+    let spelled = |word: &crate::trace::Word| -> String {
+        tokens[word.tokens.clone()].iter().map(|token| token_text(&token.text)).collect()
+    };
+    crate::trace::words(tokens)
+        .into_iter()
+        .map(|word| Word {
+            text: match word.kind {
+                TokenKind::Image => "picture".into(),
+                TokenKind::System => "system prompt".into(),
+                TokenKind::Question | TokenKind::Answer | TokenKind::Special => spelled(&word),
+            },
+            positions: word.tokens.start as u32..word.tokens.end as u32,
+            kind: word.kind,
+            turn: word.turn,
+        })
+        .collect()
 }
 
 /// Draws the strip and the transport.

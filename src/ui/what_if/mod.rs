@@ -272,10 +272,7 @@ fn cut_patches(app: &mut App, keep: bool) {
     let patches = &doc.state().selected;
     let keys: Vec<u32> = patches
         .iter()
-        .filter_map(|patch| {
-            let span = meta.spans.get(patch.span as usize)?;
-            Some(span.first + patch.row * span.columns + patch.column)
-        })
+        .filter_map(|patch| Some(meta.key_of_patch(*patch)?.0))
         .collect();
     if keys.is_empty() {
         app.notify("Choose patches first: click or brush over the picture.", false);

@@ -1,9 +1,10 @@
 //! What a view lays out, gathered from a state and a trace.
 
-use super::super::{HeadOrder, ImageForm, MapSource, Queries, QueryKind, ViewKind, ViewState};
+use super::super::{HeadOrder, ImageForm, MapSource, ViewKind, ViewState};
 use super::caption::token_text;
+use crate::analysis::reduce::Keep;
 use crate::analysis::relevancy::TextRelevancy;
-use crate::trace::{AnswerIndex, Rect, STAT_COUNT, Stat, TokenKind, Trace};
+use crate::trace::{Rect, STAT_COUNT, Stat, TokenKind, Trace};
 
 /// Layers or heads along an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,34 +172,14 @@ fn picture_aspect(state: &ViewState, trace: &Trace) -> f32 {
     }
 }
 
-/// The rows of the trace that a set of queries names; those that were not kept are left out.
-pub(super) fn rows_of(queries: &Queries, trace: &Trace) -> Vec<usize> {
-    let meta = trace.meta();
-    match queries.kind {
-        QueryKind::Answer => queries
-            .set
-            .members(trace.shape().generated as u32)
-            .into_iter()
-            .filter_map(|index| trace.row_of_answer(AnswerIndex(index)))
-            .collect(),
-        QueryKind::Position => match queries.set.named() {
-            Some(named) => {
-                let row = |&query: &u32| trace.row_of_query(crate::trace::Query(query));
-                named.iter().filter_map(row).collect()
-            }
-            None => (0..trace.rows().len().min(meta.positions())).collect(),
-        },
-    }
-}
-
 /// The heads of the chosen layers in the chosen order, with what they are sorted by.
 fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
     let shape = trace.shape();
     let layers = state.map.layers.members(shape.layers as u32);
-    let rows = rows_of(&state.map.queries, trace);
+    let rows = state.map.queries.rows(trace).unwrap_or_default();
     let mut sums = vec![[0.0_f32; STAT_COUNT]; shape.heads];
     for &row in &rows {
-        let Some(stats) = trace.stats(row) else { continue };
+        let Some(stats) = trace.stats(row as usize) else { continue };
         for &layer in &layers {
             let first = layer as usize * shape.heads * STAT_COUNT;
             let of_layer = &stats[first..first + shape.heads * STAT_COUNT];
@@ -231,26 +212,12 @@ fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
 /// relevant patch, where the map has a value for every position.
 fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
     const WORDS: usize = 3;
-    let MapSource::Named(name) = &state.map.source else { return Vec::new() };
-    let positions = trace.shape().positions;
-    let answers = match state.map.queries.kind {
-        QueryKind::Answer => state.map.queries.set.members(trace.shape().generated as u32),
-        QueryKind::Position => Vec::new(),
+    let numbers = match &state.map.source {
+        MapSource::Named(_) => state.map.resolve(trace, Keep::One, state.remove_bos).ok(),
+        MapSource::Attention => None,
     };
-    let mut mean = vec![0.0_f32; positions];
-    for &answer in &answers {
-        let Some(row) = trace.map_row(name, AnswerIndex(answer)) else { continue };
-        if row.len() != positions {
-            return Vec::new();
-        }
-        // Damage (infinity, NaN) counts as none, as on the map.
-        let sound = |value: f32| if value.is_finite() { value } else { 0.0 };
-        mean.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += sound(*value));
-    }
-    let count = answers.len().max(1) as f32;
-    mean.iter_mut().for_each(|value| *value /= count);
-
-    let text = TextRelevancy::of(&mean, trace);
+    let Some(row) = numbers.and_then(|numbers| numbers.at_positions()) else { return Vec::new() };
+    let text = TextRelevancy::of(&row, trace);
     let image = text.patch_max;
     let mut words: Vec<Bar> = text
         .words

@@ -1,0 +1,404 @@
+//! From a selection to numbers: the only path. The figure, its legend and caption, hover values,
+//! panels, scores, `export` and the overlay of `ask` all resolve a [`MapChoice`] here, so that they
+//! cannot differ.
+//!
+//! Heads are reduced first, then layers, then queries. BOS is left out only where key 0 is a token
+//! that is not a patch. [`crate::analysis::reduce`] says how damaged and missing numbers count.
+
+use super::{
+    Aggregate, AxisSet, Bounds, MapChoice, Quantity, Queries, SourceKind, ViewError, ViewKind,
+    ViewState,
+};
+use crate::analysis::gather::Members;
+use crate::analysis::overview::{HeadNumber, layer_head};
+use crate::analysis::reduce::{
+    Fold, Keep, Reduction, difference, has_bos, named_map, patch_keys, reduce,
+};
+use crate::trace::{AnswerIndex, MapKeys, Trace, TraceId};
+
+/// Where numbers are read and how they are reduced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reads {
+    /// Pages [L, H, T] of attention, or of what is stored like it.
+    Pages(Reduction),
+    /// Rows of a named map, [G, N] or [G, T].
+    Map {
+        /// The map's name.
+        name: String,
+        /// Answer tokens that it was computed for.
+        answers: Vec<u32>,
+        /// How answer tokens are reduced.
+        fold: Fold,
+    },
+}
+
+impl Reads {
+    /// Number of maps that come out.
+    pub fn planes(&self) -> usize {
+        match self {
+            Self::Pages(reduction) => reduction.planes(),
+            Self::Map { .. } => 1,
+        }
+    }
+}
+
+/// What numbers depend on: equal keys, equal numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NumbersKey {
+    /// The trace that is read: that of the pages, where the source is pages beside the attention.
+    pub trace: TraceId,
+    /// What is read of it.
+    pub reads: Reads,
+}
+
+/// A selection over a trace, checked: its numbers can be computed.
+#[derive(Clone, Debug)]
+pub struct Numbers<'a> {
+    trace: &'a Trace,
+    key: NumbersKey,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(trace: &'a Trace, reads: Reads) -> Self {
+        Self { trace, key: NumbersKey { trace: trace.id(), reads } }
+    }
+
+    /// The trace that is read.
+    pub fn trace(&self) -> &'a Trace {
+        self.trace
+    }
+
+    /// What the numbers depend on.
+    pub fn key(&self) -> &NumbersKey {
+        &self.key
+    }
+
+    /// Number of maps.
+    pub fn planes(&self) -> usize {
+        self.key.reads.planes()
+    }
+
+    /// The maps over the patches: [planes, N], spans one after another.
+    pub fn values(&self) -> Vec<f32> {
+        self.at(&patch_keys(self.trace)).unwrap_or_default()
+    }
+
+    /// The maps at some key positions: [planes, `keys.len()`]. `None` for a position that the trace
+    /// does not have, or that is no patch where the map has numbers for patches only.
+    pub fn at(&self, keys: &[u32]) -> Option<Vec<f32>> {
+        match &self.key.reads {
+            Reads::Pages(reduction) => reduce(self.trace, reduction, keys),
+            Reads::Map { name, answers, fold } => {
+                named_map(self.trace, name, answers, *fold, keys)
+            }
+        }
+    }
+
+    /// The maps at all T positions: [planes, T]. `None` where the map has numbers for patches only.
+    pub fn at_positions(&self) -> Option<Vec<f32>> {
+        let keys: Vec<u32> = (0..self.trace.shape().positions as u32).collect();
+        match &self.key.reads {
+            Reads::Map { name, .. } if self.trace.map_keys(name) != Some(MapKeys::Positions) => {
+                None
+            }
+            _ => self.at(&keys),
+        }
+    }
+
+    /// The same selection of one query row after another, instead of their reduction.
+    pub fn each_row(&self) -> Vec<Self> {
+        let reads: Vec<Reads> = match &self.key.reads {
+            Reads::Pages(reduction) => reduction
+                .rows
+                .iter()
+                .map(|&row| Reads::Pages(Reduction { rows: vec![row], ..reduction.clone() }))
+                .collect(),
+            Reads::Map { name, answers, fold } => answers
+                .iter()
+                .map(|&answer| Reads::Map {
+                    name: name.clone(),
+                    answers: vec![answer],
+                    fold: *fold,
+                })
+                .collect(),
+        };
+        reads.into_iter().map(|reads| Self::new(self.trace, reads)).collect()
+    }
+
+    /// These maps minus others: [planes, N].
+    ///
+    /// # Errors
+    /// If the others have another number of maps or patches.
+    pub fn minus(&self, other: &Numbers<'_>) -> Result<Vec<f32>, ViewError> {
+        let (mut values, others) = (self.values(), other.values());
+        if values.len() != others.len() {
+            return Err(ViewError::Combination {
+                reason: format!(
+                    "the maps have {} and {} numbers, so that they cannot be subtracted; both must come from the same model and picture size.",
+                    values.len(),
+                    others.len()
+                ),
+            });
+        }
+        difference(&mut values, &others);
+        Ok(values)
+    }
+}
+
+/// One number a layer and head, checked.
+#[derive(Clone, Debug)]
+pub struct HeadNumbers<'a> {
+    trace: &'a Trace,
+    key: HeadNumbersKey,
+}
+
+/// What the numbers of layers and heads depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HeadNumbersKey {
+    trace: TraceId,
+    number: HeadNumber,
+    rows: Vec<u32>,
+    fold: Fold,
+    remove_bos: bool,
+}
+
+impl HeadNumbers<'_> {
+    /// What the numbers depend on.
+    pub fn key(&self) -> &HeadNumbersKey {
+        &self.key
+    }
+
+    /// [L, H].
+    pub fn values(&self) -> Vec<f32> {
+        let HeadNumbersKey { number, rows, fold, remove_bos, .. } = &self.key;
+        layer_head(self.trace, *number, rows, *fold, *remove_bos).unwrap_or_default()
+    }
+}
+
+impl MapChoice {
+    /// The numbers of this selection; `keep`: which axes are not reduced.
+    ///
+    /// # Errors
+    /// A map, layer, head or query row that the trace does not have; a map without layers and heads
+    /// where those are to be kept; a map that was computed for none of the answer tokens.
+    pub fn resolve<'a>(
+        &self,
+        trace: &'a Trace,
+        keep: Keep,
+        remove_bos: bool,
+    ) -> Result<Numbers<'a>, ViewError> {
+        let name = self.source.name();
+        let bounds = Bounds::of(trace);
+        bounds.check_axes(self)?;
+        match bounds.source_kind(&self.source) {
+            None => Err(bounds.no_map(name)),
+            Some(SourceKind::Pages) => {
+                let trace = trace.shown_by(name);
+                Ok(Numbers::new(trace, Reads::Pages(self.reduction(trace, keep, remove_bos)?)))
+            }
+            Some(SourceKind::Numbers) => {
+                // A map without layers and heads never stands in for one that has them.
+                let view = match keep {
+                    Keep::One => None,
+                    Keep::Heads => Some(ViewKind::Heads),
+                    Keep::LayersHeads => Some(ViewKind::Wall),
+                };
+                if let Some(view) = view {
+                    return Err(ViewError::NoPages { view: view.name(), name: name.to_owned() });
+                }
+                let answers = bounds.query_answers(&self.queries)?;
+                Ok(Numbers::new(trace, self.map_rows(trace, &answers)?))
+            }
+        }
+    }
+
+    fn reduction(
+        &self,
+        trace: &Trace,
+        keep: Keep,
+        remove_bos: bool,
+    ) -> Result<Reduction, ViewError> {
+        let shape = trace.shape();
+        let Members { layers, heads, layer_fold, head_fold } = self.members(trace);
+        let all = |len: usize| (0..len as u32).collect::<Vec<_>>();
+        Ok(Reduction {
+            rows: self.queries.rows(trace)?,
+            layers: if keep == Keep::LayersHeads { all(shape.layers) } else { layers },
+            heads: if keep == Keep::One { heads } else { all(shape.heads) },
+            row_fold: self.queries.set.fold(),
+            layer_fold,
+            head_fold,
+            keep,
+            remove_bos: remove_bos && has_bos(trace),
+        })
+    }
+
+    fn map_rows(&self, trace: &Trace, answers: &[AnswerIndex]) -> Result<Reads, ViewError> {
+        let name = self.source.name().to_owned();
+        if trace.map_keys(&name).is_none() {
+            let tensor = trace.tensor(&name);
+            let shape = tensor.map_or_else(Vec::new, |tensor| tensor.shape.to_vec());
+            return Err(ViewError::MapShape {
+                name,
+                shape,
+                answers: trace.shape().generated,
+                patches: trace.meta().patches(),
+                positions: trace.shape().positions,
+            });
+        }
+        let computed: Vec<u32> = answers
+            .iter()
+            .filter(|answer| trace.has_map_row(&name, **answer))
+            .map(|answer| answer.0)
+            .collect();
+        if computed.is_empty() {
+            let asked: Vec<u32> = answers.iter().map(|answer| answer.0).collect();
+            return Err(ViewError::NotComputed { name, answers: super::axis_set::ranges(&asked) });
+        }
+        Ok(Reads::Map { name, answers: computed, fold: self.queries.set.fold() })
+    }
+
+    /// One number a layer and head, reduced over the queries.
+    ///
+    /// # Errors
+    /// A source without pages, or a query row that the trace does not have.
+    pub fn resolve_heads<'a>(
+        &self,
+        trace: &'a Trace,
+        quantity: Quantity,
+        remove_bos: bool,
+    ) -> Result<HeadNumbers<'a>, ViewError> {
+        let bounds = Bounds::of(trace);
+        let name = self.source.name();
+        match bounds.source_kind(&self.source) {
+            Some(SourceKind::Pages) => {}
+            Some(SourceKind::Numbers) => {
+                let view = ViewKind::LayerHead.name();
+                return Err(ViewError::NoPages { view, name: name.to_owned() });
+            }
+            None => return Err(bounds.no_map(name)),
+        }
+        let trace = trace.shown_by(name);
+        let key = HeadNumbersKey {
+            trace: trace.id(),
+            number: quantity.number(),
+            rows: self.queries.rows(trace)?,
+            fold: self.queries.set.fold(),
+            remove_bos: remove_bos && has_bos(trace),
+        };
+        Ok(HeadNumbers { trace, key })
+    }
+
+    /// The layers and heads of this selection and how they are reduced.
+    pub fn members(&self, trace: &Trace) -> Members {
+        let shape = trace.shape();
+        Members {
+            layers: self.layers.members(shape.layers as u32),
+            heads: self.heads.members(shape.heads as u32),
+            layer_fold: self.layers.fold(),
+            head_fold: self.heads.fold(),
+        }
+    }
+}
+
+impl ViewState {
+    /// The numbers of the first map, as the view shows them.
+    ///
+    /// # Errors
+    /// As [`MapChoice::resolve`].
+    pub fn resolve<'a>(&self, trace: &'a Trace) -> Result<Numbers<'a>, ViewError> {
+        self.map.resolve(trace, self.view.keep(), self.remove_bos)
+    }
+
+    /// The numbers of the second map, which is read from `trace`; `None` if the view shows one map.
+    ///
+    /// # Errors
+    /// As [`MapChoice::resolve`].
+    pub fn resolve_second<'a>(&self, trace: &'a Trace) -> Result<Option<Numbers<'a>>, ViewError> {
+        let Some((second, _)) = self.shown_second() else { return Ok(None) };
+        second.map.resolve(trace, self.view.keep(), self.remove_bos).map(Some)
+    }
+
+    /// The maps that are seen, [planes, N]: the first, minus the second where a difference is shown.
+    /// `second` is the trace of the second map, where it is another one.
+    ///
+    /// # Errors
+    /// As [`MapChoice::resolve`], or maps that cannot be subtracted.
+    pub fn values(&self, trace: &Trace, second: Option<&Trace>) -> Result<Vec<f32>, ViewError> {
+        let first = self.resolve(trace)?;
+        if !self.is_difference() {
+            return Ok(first.values());
+        }
+        match self.resolve_second(second.unwrap_or(trace))? {
+            Some(second) => first.minus(&second),
+            None => Ok(first.values()),
+        }
+    }
+
+    /// Whether key 0 is left out: where that is asked for and key 0 is not a patch.
+    pub fn removes_bos(&self, trace: &Trace) -> bool {
+        self.remove_bos && has_bos(trace)
+    }
+}
+
+impl ViewKind {
+    /// The axes that the view shows instead of reducing them.
+    const fn keep(self) -> Keep {
+        match self {
+            Self::Wall => Keep::LayersHeads,
+            Self::Heads => Keep::Heads,
+            Self::Overlay
+            | Self::LayerHead
+            | Self::TokenMatrix
+            | Self::Relevancy
+            | Self::Diff => Keep::One,
+        }
+    }
+}
+
+impl Queries {
+    /// Indices of the kept query rows, ascending.
+    ///
+    /// # Errors
+    /// If a row does not exist or was not kept, or if there is none.
+    pub fn rows(&self, trace: &Trace) -> Result<Vec<u32>, ViewError> {
+        let queries = Bounds::of(trace).query_rows(self)?;
+        let rows: Vec<u32> = queries
+            .into_iter()
+            .filter_map(|query| trace.row_of_query(query))
+            .map(|row| row as u32)
+            .collect();
+        if rows.is_empty() { Err(ViewError::NoRows) } else { Ok(rows) }
+    }
+
+    /// The mean over answer tokens.
+    pub fn answers(answers: &[AnswerIndex]) -> Self {
+        let indices = answers.iter().map(|answer| answer.0).collect();
+        Self {
+            kind: super::QueryKind::Answer,
+            set: AxisSet::of(Aggregate::Mean, indices),
+        }
+    }
+}
+
+impl AxisSet {
+    /// How the members are reduced; one member is its own mean.
+    pub const fn fold(&self) -> Fold {
+        match self.aggregate() {
+            Aggregate::Single | Aggregate::Mean => Fold::Mean,
+            Aggregate::Max => Fold::Max,
+        }
+    }
+}
+
+impl Quantity {
+    /// The number of the overview that it names.
+    const fn number(self) -> HeadNumber {
+        match self {
+            Self::ImageToAnswer => HeadNumber::ImageMean,
+            Self::QuestionToAnswer => HeadNumber::QuestionMean,
+            Self::ImageShare => HeadNumber::ImageShare,
+            Self::Entropy => HeadNumber::ImageEntropy,
+        }
+    }
+}
