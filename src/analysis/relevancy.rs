@@ -7,8 +7,8 @@
 //! where the product costs O(L·T³). Rows of several answer tokens do not depend on each other, so
 //! they are one matrix product a layer, and threads share them out.
 
-use super::reduce::{Fold, named_map};
-use crate::trace::{AnswerIndex, TokenKind, Trace, Word, words};
+use super::reduce::{Fold, named_map, patch_keys};
+use crate::trace::{AnswerIndex, MapKeys, TokenKind, Trace, Word, words};
 use std::ops::Range;
 
 /// Consecutive rows of one layer's Ā, row by row.
@@ -321,17 +321,16 @@ pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<AnswerIndex>)> {
     trace.meta().answer_words().into_iter().map(tokens).collect()
 }
 
-/// Mean of a map's rows over answer tokens: LVLM-Interpret's way from tokens to words. `None` where
-/// the trace has no such map or a token does not exist.
+/// Mean of a map's rows over answer tokens: LVLM-Interpret's way from tokens to words. [T] or `[N]`, as
+/// the map is; tokens that it was not computed for are left out. `None` where the trace has no such
+/// map, a token does not exist, or the map was computed for none of them.
 pub fn mean_row(trace: &Trace, map: &str, tokens: &[AnswerIndex]) -> Option<Vec<f32>> {
-    let mut mean = trace.map_row(map, *tokens.first()?)?.into_owned();
-    for &token in &tokens[1..] {
-        let row = trace.map_row(map, token)?;
-        mean.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
-    }
-    let count = tokens.len() as f32;
-    mean.iter_mut().for_each(|value| *value /= count);
-    Some(mean)
+    let answers: Vec<u32> = tokens.iter().map(|token| token.0).collect();
+    let keys = match trace.map_keys(map)? {
+        MapKeys::Patches => patch_keys(trace),
+        MapKeys::Positions => (0..trace.shape().positions as u32).collect(),
+    };
+    named_map(trace, map, &answers, Fold::Mean, &keys)
 }
 
 #[cfg(test)]

@@ -7,52 +7,51 @@ use super::passes::Corners;
 use crate::trace::{ImageSpan, PatchRef, Trace};
 use crate::view::figure::PixelRect;
 use crate::view::{ImageForm, ViewState};
+use glam::{DVec2, Vec2};
 use std::collections::BTreeSet;
 
 /// A rectangle of the picture (0–1), from the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct OnPicture {
-    pub x0: f64,
-    pub y0: f64,
-    pub x1: f64,
-    pub y1: f64,
+    pub min: DVec2,
+    pub max: DVec2,
 }
 
 impl OnPicture {
-    pub const WHOLE: Self = Self { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+    pub const WHOLE: Self = Self { min: DVec2::ZERO, max: DVec2::ONE };
 
     pub fn corners(&self) -> Corners {
-        [self.x0 as f32, self.y0 as f32, self.x1 as f32, self.y1 as f32]
+        let ([x0, y0], [x1, y1]) = (self.min.as_vec2().into(), self.max.as_vec2().into());
+        [x0, y0, x1, y1]
     }
 
     /// The part on the picture.
     pub fn clipped(&self) -> Self {
-        let clip = |value: f64| value.clamp(0.0, 1.0);
-        Self { x0: clip(self.x0), y0: clip(self.y0), x1: clip(self.x1), y1: clip(self.y1) }
+        let clip = |corner: DVec2| corner.clamp(DVec2::ZERO, DVec2::ONE);
+        Self { min: clip(self.min), max: clip(self.max) }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.x1 <= self.x0 || self.y1 <= self.y0
+        self.max.cmple(self.min).any()
     }
 
     /// Whether nothing of the picture is left out.
     pub fn covers_all(&self) -> bool {
         const SLACK: f64 = 1e-9;
-        self.x0 <= SLACK && self.y0 <= SLACK && self.x1 >= 1.0 - SLACK && self.y1 >= 1.0 - SLACK
+        (self.min.cmple(DVec2::splat(SLACK)) & self.max.cmpge(DVec2::splat(1.0 - SLACK))).all()
     }
 
     /// Where `inner` lies within this rectangle, 0–1.
     pub fn share(&self, inner: &Self) -> Self {
-        let x = |value: f64| (value - self.x0) / (self.x1 - self.x0);
-        let y = |value: f64| (value - self.y0) / (self.y1 - self.y0);
-        Self { x0: x(inner.x0), y0: y(inner.y0), x1: x(inner.x1), y1: y(inner.y1) }
+        let of = |corner: DVec2| (corner - self.min) / (self.max - self.min);
+        Self { min: of(inner.min), max: of(inner.max) }
     }
 
     /// In pixels, when the picture is laid on `content`.
     pub fn on(&self, content: &PixelRect) -> Corners {
-        let x = |u: f64| (f64::from(content.x) + u * f64::from(content.width)) as f32;
-        let y = |v: f64| (f64::from(content.y) + v * f64::from(content.height)) as f32;
-        [x(self.x0), y(self.y0), x(self.x1), y(self.y1)]
+        let origin = Vec2::new(content.x, content.y).as_dvec2();
+        let size = Vec2::new(content.width, content.height).as_dvec2();
+        Self { min: origin + self.min * size, max: origin + self.max * size }.corners()
     }
 }
 
@@ -68,22 +67,20 @@ pub(super) fn patches_on_picture(
     let last = span.preprocessed_from_patch(row + rows - 1, column + columns - 1);
     let (from, to) = ([first.x, first.y], [last.x + last.width, last.y + last.height]);
     let info = trace.meta().preprocess.get(span.picture as usize);
-    let size = |size: [u32; 2]| size.map(|side| f64::from(side.max(1)));
-    let (a, b, [width, height]) = match (state.picture.form, info) {
+    let pixels = |[width, height]: [u32; 2]| DVec2::new(width.max(1).into(), height.max(1).into());
+    let (a, b, size) = match (state.picture.form, info) {
         (ImageForm::Original, Some(info)) => (
             span.original_from_preprocessed(from),
             span.original_from_preprocessed(to),
-            size(info.original_size),
+            pixels(info.original_size),
         ),
-        (_, Some(info)) => (from, to, size(info.preprocessed_size)),
-        (_, None) => (from, to, [span.preprocessed_rect.width, span.preprocessed_rect.height]),
+        (_, Some(info)) => (from, to, pixels(info.preprocessed_size)),
+        (_, None) => {
+            (from, to, DVec2::new(span.preprocessed_rect.width, span.preprocessed_rect.height))
+        }
     };
-    OnPicture {
-        x0: a[0].min(b[0]) / width,
-        y0: a[1].min(b[1]) / height,
-        x1: a[0].max(b[0]) / width,
-        y1: a[1].max(b[1]) / height,
-    }
+    let (a, b) = (DVec2::from(a), DVec2::from(b));
+    OnPicture { min: a.min(b) / size, max: a.max(b) / size }
 }
 
 /// A whole span on the picture that is shown.

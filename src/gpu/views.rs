@@ -10,6 +10,7 @@ use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
 use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
 use crate::view::{Blend, Interpolation, Mix, ViewKind};
+use glam::DVec2;
 
 /// Contour lines, in design units.
 const CONTOUR: f32 = 2.5;
@@ -375,9 +376,9 @@ fn second_of<'a>(
 fn share_of_frame(scene: &Scene<'_>, span: usize) -> Option<OnPicture> {
     let frame = patches_frame(scene.trace, scene.state.picture.index)?;
     let rect = scene.trace.meta().spans.get(span)?.preprocessed_rect;
-    let (x0, y0) = ((rect.x - frame.x) / frame.width, (rect.y - frame.y) / frame.height);
-    let (width, height) = (rect.width / frame.width, rect.height / frame.height);
-    Some(OnPicture { x0, y0, x1: x0 + width, y1: y0 + height })
+    let size = DVec2::new(frame.width, frame.height);
+    let min = DVec2::new(rect.x - frame.x, rect.y - frame.y) / size;
+    Some(OnPicture { min, max: min + DVec2::new(rect.width, rect.height) / size })
 }
 
 /// One tile of the atlas over one span of the picture, at every place.
@@ -403,10 +404,10 @@ fn quads(
             rect: clipped.on(place),
             picture_uv: clipped.corners(),
             map_uv: [
-                within(cell[0], cell[2], inner.x0),
-                within(cell[1], cell[3], inner.y0),
-                within(cell[0], cell[2], inner.x1),
-                within(cell[1], cell[3], inner.y1),
+                within(cell[0], cell[2], inner.min.x),
+                within(cell[1], cell[3], inner.min.y),
+                within(cell[0], cell[2], inner.max.x),
+                within(cell[1], cell[3], inner.max.y),
             ],
             map_bounds: bounds,
             plane: *plane,

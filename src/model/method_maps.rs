@@ -55,14 +55,11 @@ impl Engine {
     }
 }
 
-/// Whether the map is there for all these tokens; relevancy of tokens that were never asked for is 0.
+/// Whether the map was computed for all these tokens.
 fn has_map(trace: &Trace, method: Method, tokens: &[AnswerIndex]) -> bool {
     let all = (0..trace.shape().generated as u32).map(AnswerIndex).collect::<Vec<_>>();
     let tokens = if tokens.is_empty() { &all } else { tokens };
-    tokens.iter().all(|&token| {
-        let row = trace.map_row(method.tensor(), token);
-        row.is_some_and(|row| row.iter().any(|value| value.is_finite() && *value != 0.0))
-    })
+    tokens.iter().all(|&token| trace.has_map_row(method.tensor(), token))
 }
 
 /// Mean over layers and heads of the gradient × attention pages at the patches: [G, N].

@@ -2,6 +2,7 @@
 //! through an affine map, in the original picture.
 
 use super::Key;
+use glam::{DAffine2, DVec2};
 use serde::{Deserialize, Serialize};
 
 /// An axis-aligned rectangle in pixels; the origin is the upper left corner.
@@ -20,65 +21,56 @@ pub struct Rect {
 /// `x' = xx·x + xy·y + x0`, `y' = yx·x + yy·y + y0`, between pixel coordinates whose integer
 /// values lie on pixel *corners* (the centre of the first pixel is at 0.5).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Affine {
-    /// Contribution of x to x'.
-    pub xx: f64,
-    /// Contribution of y to x'.
-    pub xy: f64,
-    /// Offset of x'.
-    pub x0: f64,
-    /// Contribution of x to y'.
-    pub yx: f64,
-    /// Contribution of y to y'.
-    pub yy: f64,
-    /// Offset of y'.
-    pub y0: f64,
+#[serde(from = "Coefficients", into = "Coefficients")]
+pub struct Affine(DAffine2);
+
+/// An affine map as traces store it.
+#[derive(Serialize, Deserialize)]
+struct Coefficients {
+    xx: f64,
+    xy: f64,
+    x0: f64,
+    yx: f64,
+    yy: f64,
+    y0: f64,
+}
+
+impl From<Coefficients> for Affine {
+    fn from(Coefficients { xx, xy, x0, yx, yy, y0 }: Coefficients) -> Self {
+        Self(DAffine2::from_cols_array(&[xx, yx, xy, yy, x0, y0]))
+    }
+}
+
+impl From<Affine> for Coefficients {
+    fn from(Affine(map): Affine) -> Self {
+        let [xx, yx, xy, yy, x0, y0] = map.to_cols_array();
+        Self { xx, xy, x0, yx, yy, y0 }
+    }
 }
 
 impl Affine {
     /// The map that changes nothing.
-    pub const IDENTITY: Self = Self { xx: 1.0, xy: 0.0, x0: 0.0, yx: 0.0, yy: 1.0, y0: 0.0 };
+    pub const IDENTITY: Self = Self(DAffine2::IDENTITY);
 
     /// A scale per axis followed by an offset.
-    pub const fn scale_offset(scale: [f64; 2], offset: [f64; 2]) -> Self {
-        Self { xx: scale[0], xy: 0.0, x0: offset[0], yx: 0.0, yy: scale[1], y0: offset[1] }
+    pub const fn scale_offset([sx, sy]: [f64; 2], [x, y]: [f64; 2]) -> Self {
+        Self(DAffine2::from_cols(DVec2::new(sx, 0.0), DVec2::new(0.0, sy), DVec2::new(x, y)))
     }
 
     /// Maps a point.
-    pub fn apply(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        [self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0]
+    pub fn apply(&self, point: [f64; 2]) -> [f64; 2] {
+        self.0.transform_point2(point.into()).into()
     }
 
     /// `self` after `first`.
     #[must_use]
     pub fn after(&self, first: &Self) -> Self {
-        let [x0, y0] = self.apply([first.x0, first.y0]);
-        Self {
-            xx: self.xx * first.xx + self.xy * first.yx,
-            xy: self.xx * first.xy + self.xy * first.yy,
-            x0,
-            yx: self.yx * first.xx + self.yy * first.yx,
-            yy: self.yx * first.xy + self.yy * first.yy,
-            y0,
-        }
+        Self(self.0 * first.0)
     }
 
     /// The inverse map, or `None` where the map collapses an axis.
     pub fn inverse(&self) -> Option<Self> {
-        let determinant = self.xx * self.yy - self.xy * self.yx;
-        if !determinant.is_normal() {
-            return None;
-        }
-        let (xx, xy) = (self.yy / determinant, -self.xy / determinant);
-        let (yx, yy) = (-self.yx / determinant, self.xx / determinant);
-        Some(Self {
-            xx,
-            xy,
-            x0: -(xx * self.x0 + xy * self.y0),
-            yx,
-            yy,
-            y0: -(yx * self.x0 + yy * self.y0),
-        })
+        self.0.matrix2.determinant().is_normal().then(|| Self(self.0.inverse()))
     }
 }
 

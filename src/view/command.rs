@@ -154,12 +154,11 @@ impl Command {
                     next.second = None;
                 }
             }
-            Self::PanBy([dx, dy]) => {
-                let Camera { centre: [x, y], zoom } = next.camera;
-                let centre = [(x - dx / zoom).clamp(-0.5, 1.5), (y - dy / zoom).clamp(-0.5, 1.5)];
-                next.camera = Camera { centre, zoom };
+            Self::PanBy(by) => next.camera = next.camera.panned(*by),
+            Self::ZoomBy { factor, about } => {
+                let zoom = (next.camera.zoom * factor).clamp(MIN_ZOOM, MAX_ZOOM);
+                next.camera = next.camera.zoomed(zoom, *about);
             }
-            Self::ZoomBy { factor, about } => next.camera = zoomed(next.camera, *factor, *about),
             Self::SetCamera(camera) => next.camera = *camera,
             Self::SetLayers(layers) => next.map.layers = layers.clone(),
             Self::SetHeads(heads) => next.map.heads = heads.clone(),
@@ -230,14 +229,6 @@ impl Command {
 fn has_pages(source: &MapSource, extent: &Bounds) -> bool {
     // An unknown map is named by the check that follows.
     extent.source_kind(source) != Some(SourceKind::Numbers)
-}
-
-/// The camera after zooming by `factor` about a point of the content.
-fn zoomed(camera: Camera, factor: f64, about: [f64; 2]) -> Camera {
-    let zoom = (camera.zoom * factor).clamp(MIN_ZOOM, MAX_ZOOM);
-    let kept = camera.zoom / zoom;
-    let centre = [0, 1].map(|axis| about[axis] + (camera.centre[axis] - about[axis]) * kept);
-    Camera { centre: centre.map(|c| c.clamp(-0.5, 1.5)), zoom }
 }
 
 const MIN_ZOOM: f64 = 0.5;

@@ -162,6 +162,5 @@ fn eased_camera(from: Camera, to: Camera, t: f64) -> Camera {
     } else {
         (zoom.recip() - from_size) / (to_size - from_size)
     };
-    let centre = [0, 1].map(|axis| lerp(from.centre[axis], to.centre[axis], way));
-    Camera { centre, zoom }
+    Camera { centre: from.centre_towards(to, way), zoom }
 }

@@ -2,6 +2,7 @@
 
 use super::{AxisSet, Queries, ViewError};
 use crate::trace::PatchRef;
+use glam::DVec2;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -443,6 +444,35 @@ pub struct Camera {
 impl Default for Camera {
     fn default() -> Self {
         Self { centre: [0.5, 0.5], zoom: 1.0 }
+    }
+}
+
+impl Camera {
+    /// The middle stays near the content.
+    const NEAR: [DVec2; 2] = [DVec2::splat(-0.5), DVec2::splat(1.5)];
+
+    /// Moved by a part of the stage: the content follows the pointer.
+    #[must_use]
+    pub fn panned(self, by: [f64; 2]) -> Self {
+        self.at(DVec2::from(self.centre) - DVec2::from(by) / self.zoom)
+    }
+
+    /// With another zoom, about a point of the content that stays where it is on the stage.
+    #[must_use]
+    pub fn zoomed(self, zoom: f64, about: [f64; 2]) -> Self {
+        let about = DVec2::from(about);
+        let centre = about + (DVec2::from(self.centre) - about) * (self.zoom / zoom);
+        Self { zoom, ..self.at(centre) }
+    }
+
+    /// `part` (0–1) of the way of the centre to that of another camera.
+    pub(super) fn centre_towards(self, to: Self, part: f64) -> [f64; 2] {
+        DVec2::from(self.centre).lerp(to.centre.into(), part).into()
+    }
+
+    fn at(self, centre: DVec2) -> Self {
+        let [least, most] = Self::NEAR;
+        Self { centre: centre.clamp(least, most).into(), ..self }
     }
 }
 

@@ -17,6 +17,7 @@ mod golden_figures;
 #[cfg(target_os = "linux")]
 mod memory;
 mod robust;
+mod selections;
 mod shaders;
 mod twins;
 mod view_state;

@@ -291,13 +291,9 @@ fn chosen_answers(doc: &Document) -> Vec<AnswerIndex> {
     }
 }
 
-/// Whether a map has rows for tokens; a row of zeros was not computed yet.
+/// Whether a map was computed for tokens.
 fn is_there(trace: &Trace, method: RelevancyMethod, tokens: &[AnswerIndex]) -> bool {
-    tokens.iter().all(|&token| {
-        trace
-            .map_row(method.map_name(), token)
-            .is_some_and(|row| row.iter().any(|&value| value != 0.0))
-    })
+    tokens.iter().all(|&token| trace.has_map_row(method.map_name(), token))
 }
 
 /// Colours of the shares: the picture's is the data's, the others step back.

@@ -10,6 +10,7 @@ use super::{
 };
 use super::{number, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
+use glam::{DVec2, Vec2};
 
 /// Below this many pixels across there is no room for text: the stage is everything.
 const MIN_CHROME_PX: f32 = 160.0;
@@ -277,15 +278,9 @@ impl Figure {
 
 /// Where the content lies when the camera looks at it: `fit` is its place at zoom 1.
 fn seen(stage: &PixelRect, fit: PixelRect, camera: Camera) -> PixelRect {
-    let zoom = camera.zoom as f32;
-    let (width, height) = (fit.width * zoom, fit.height * zoom);
-    let [cx, cy] = stage.centre();
-    PixelRect {
-        x: cx - camera.centre[0] as f32 * width,
-        y: cy - camera.centre[1] as f32 * height,
-        width,
-        height,
-    }
+    let size = Vec2::new(fit.width, fit.height) * camera.zoom as f32;
+    let Vec2 { x, y } = Vec2::from(stage.centre()) - DVec2::from(camera.centre).as_vec2() * size;
+    PixelRect { x, y, width: size.x, height: size.y }
 }
 
 /// Columns and rows of tiles, and the width of one.
