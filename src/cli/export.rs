@@ -87,10 +87,9 @@ fn check_flags(
     let second = state.second.as_ref().map(|second| {
         (second, has_layers(&other.map_or_else(|| first.clone(), Bounds::of), &second.map))
     });
-    for (flag, own, seconds) in [
-        ("layer", &flags.layer, &flags.second_layer),
-        ("head", &flags.head, &flags.second_head),
-    ] {
+    for (flag, own, seconds) in
+        [("layer", &flags.layer, &flags.second_layer), ("head", &flags.head, &flags.second_head)]
+    {
         let inherited = seconds.is_none() && second.as_ref().is_some_and(|(_, has)| *has);
         if own.is_some() && !has_layers(&first, &state.map) && !inherited {
             return refuse(&format!("--{flag}"), &state.map);

@@ -265,8 +265,7 @@ fn chosen_map(
     tokens: &[usize],
     cancel: &CancelToken,
 ) -> anyhow::Result<(String, String, Vec<f32>)> {
-    let answers: Vec<AnswerIndex> =
-        tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
+    let answers: Vec<AnswerIndex> = tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
     let (tensor, title, with_map) = match name.parse::<Method>() {
         Ok(method) => {
             let with_map = engine.with_method(trace, method, &answers, 0, cancel)?;

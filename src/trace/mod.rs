@@ -27,5 +27,7 @@ pub use meta::{
 };
 pub use pages::GRADIENT_ATTENTION;
 pub use span::{Affine, ImageSpan, PatchRef, Rect};
+pub use tensor::{
+    Dtype, MapKeys, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId,
+};
 pub use words::{Word, words};
-pub use tensor::{Dtype, MapKeys, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId};

@@ -105,9 +105,7 @@ impl ValueCache {
 
     /// Heads, the most telling first: a high share on the picture, on few patches of it.
     pub fn ranking(&mut self, doc: &Document, queries: &Queries) -> Arc<Vec<Ranked>> {
-        self.ranking.get((doc.trace.id(), queries.clone()), || {
-            ranking(&doc.trace, queries)
-        })
+        self.ranking.get((doc.trace.id(), queries.clone()), || ranking(&doc.trace, queries))
     }
 
     /// The mean ranking over several answers of one model, over all of their answer tokens: one
@@ -274,11 +272,8 @@ fn strip(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
         return (0..shape.heads).map(of_head).collect();
     }
     let keys = keys_of(trace, patches);
-    let choice = MapChoice {
-        source: MapSource::Attention,
-        queries: spoken(trace),
-        ..state.map.clone()
-    };
+    let choice =
+        MapChoice { source: MapSource::Attention, queries: spoken(trace), ..state.map.clone() };
     let numbers = choice.resolve(trace, Keep::Heads, state.remove_bos);
     let planes = numbers.ok().and_then(|numbers| numbers.at(&keys)).unwrap_or_default();
     planes.chunks_exact(keys.len().max(1)).map(mean).collect()

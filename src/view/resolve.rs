@@ -88,9 +88,7 @@ impl<'a> Numbers<'a> {
     pub fn at(&self, keys: &[u32]) -> Option<Vec<f32>> {
         match &self.key.reads {
             Reads::Pages(reduction) => reduce(self.trace, reduction, keys),
-            Reads::Map { name, answers, fold } => {
-                named_map(self.trace, name, answers, *fold, keys)
-            }
+            Reads::Map { name, answers, fold } => named_map(self.trace, name, answers, *fold, keys),
         }
     }
 
@@ -347,11 +345,9 @@ impl ViewKind {
         match self {
             Self::Wall => Keep::LayersHeads,
             Self::Heads => Keep::Heads,
-            Self::Overlay
-            | Self::LayerHead
-            | Self::TokenMatrix
-            | Self::Relevancy
-            | Self::Diff => Keep::One,
+            Self::Overlay | Self::LayerHead | Self::TokenMatrix | Self::Relevancy | Self::Diff => {
+                Keep::One
+            }
         }
     }
 }
@@ -374,10 +370,7 @@ impl Queries {
     /// The mean over answer tokens.
     pub fn answers(answers: &[AnswerIndex]) -> Self {
         let indices = answers.iter().map(|answer| answer.0).collect();
-        Self {
-            kind: super::QueryKind::Answer,
-            set: AxisSet::of(Aggregate::Mean, indices),
-        }
+        Self { kind: super::QueryKind::Answer, set: AxisSet::of(Aggregate::Mean, indices) }
     }
 }
 

@@ -145,8 +145,7 @@ type Maps = Vec<(String, Vec<f32>)>;
 /// The shown map first, then the mean attention and the trace's own maps, the control last.
 fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Maps), String> {
     let (trace, state) = (&doc.trace, doc.state());
-    let answers: Vec<AnswerIndex> =
-        tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
+    let answers: Vec<AnswerIndex> = tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
     let values = |source: &MapSource| {
         let choice = MapChoice {
             source: source.clone(),

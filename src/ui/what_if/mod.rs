@@ -270,10 +270,8 @@ fn cut_patches(app: &mut App, keep: bool) {
     let Some(doc) = app.doc() else { return };
     let meta = doc.meta();
     let patches = &doc.state().selected;
-    let keys: Vec<u32> = patches
-        .iter()
-        .filter_map(|patch| Some(meta.key_of_patch(*patch)?.0))
-        .collect();
+    let keys: Vec<u32> =
+        patches.iter().filter_map(|patch| Some(meta.key_of_patch(*patch)?.0)).collect();
     if keys.is_empty() {
         app.notify("Choose patches first: click or brush over the picture.", false);
         return;
