@@ -54,6 +54,15 @@ impl Log for Logger {
     }
 }
 
+/// Reports a state that no input can cause: a debug build stops, a release build logs it and goes on.
+macro_rules! bug {
+    ($($message:tt)+) => {{
+        log::error!("bug in vlmscope: {}", format_args!($($message)+));
+        debug_assert!(false, $($message)+);
+    }};
+}
+pub(crate) use bug;
+
 /// Installs the logger of the process. A second call changes nothing.
 pub fn init() {
     STARTED.get_or_init(Instant::now);

@@ -152,7 +152,9 @@ impl Settings {
     fn set_aside(path: &Path, reason: String) -> (Self, Option<SettingsError>) {
         let kept = path.with_extension("toml.old");
         // Where even this fails, the file stays as it is until settings are saved again.
-        let _ = std::fs::rename(path, &kept);
+        if let Err(error) = std::fs::rename(path, &kept) {
+            log::warn!("cannot rename {} to {}: {error}", path.display(), kept.display());
+        }
         (Self::default(), Some(SettingsError::Unreadable { path: path.to_owned(), kept, reason }))
     }
 

@@ -78,6 +78,9 @@ enum Command {
 pub fn run() -> ExitCode {
     logging::init();
     let cli = Cli::parse();
+    let (version, os, arch) =
+        (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    log::info!("vlmscope {version} on {os} {arch}");
     let outcome = match cli.command {
         None => window::run(&cli.window),
         Some(Command::Ask(args)) => ask::run(&args),

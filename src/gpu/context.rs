@@ -4,6 +4,7 @@
 //! buffer however many dispatches it has.
 
 use super::{Gpu, GpuError, colormap};
+use crate::logging::bug;
 use crate::view::ColorMap;
 use bytemuck::{Pod, Zeroable};
 use std::num::NonZeroU64;
@@ -94,7 +95,11 @@ impl Context {
 
 /// The row of a colour map in the look-up texture.
 pub(super) fn lut_row(map: ColorMap) -> u32 {
-    ColorMap::ALL.iter().position(|&other| other == map).unwrap_or(0) as u32
+    let row = ColorMap::ALL.iter().position(|&other| other == map);
+    row.unwrap_or_else(|| {
+        bug!("the colour map {map:?} is not in ColorMap::ALL");
+        0
+    }) as u32
 }
 
 /// All colour maps as linear f32: exact, and nothing to decode for each pixel.

@@ -88,13 +88,23 @@ impl Gpu {
         let lost = Arc::clone(&reports);
         device.set_device_lost_callback(move |reason, message| {
             let text = if message.is_empty() { format!("{reason:?}") } else { message };
+            log::info!("the graphics device was lost ({reason:?}): {text}");
             lock(&lost.lost).get_or_insert(text);
         });
         let errors = Arc::clone(&reports);
         device.on_uncaptured_error(Arc::new(move |error| {
             let memory = matches!(error, wgpu::Error::OutOfMemory { .. });
+            log::info!("graphics error: {error}");
             lock(&errors.errors).push((error.to_string(), memory));
         }));
+        log::info!(
+            "graphics: {} ({:?}, {:?}, {} {})",
+            info.name,
+            info.device_type,
+            info.backend,
+            info.driver,
+            info.driver_info
+        );
         let options = options.clone();
         let lose_at_submit = AtomicBool::new(false);
         Ok(Arc::new(Self {

@@ -9,6 +9,7 @@ use super::error::Result;
 use super::intervene::Intervention;
 use super::rescore::{Rescored, Rescorer, Variant};
 use crate::job::CancelToken;
+use crate::logging::bug;
 use crate::trace::{Head, Layer, Trace};
 
 /// The answer under one intervention.
@@ -50,7 +51,10 @@ pub fn effects(
 ) -> Result<Vec<Effect>> {
     let mut scorer = Rescorer::new(engine, trace)?;
     let plain = scorer.score(engine, [Variant::default()], cancel, &mut |_, _| {})?;
-    let Some(plain) = plain.first() else { return Ok(Vec::new()) };
+    let Some(plain) = plain.first() else {
+        bug!("one variant was scored, but no result came");
+        return Ok(Vec::new());
+    };
     let variants = interventions.iter().map(|change| Variant::of_model(change.on(trace.meta())));
     let scored = scorer.score(engine, variants, cancel, &mut |index, scored| {
         each(index, &Effect::of(plain, scored));

@@ -4,6 +4,7 @@
 //! folder, under a name that holds its hash: two versions of the program never share a folder.
 
 use crate::analysis::boxes::NamedBox;
+use crate::logging::bug;
 use crate::trace::Trace;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -92,7 +93,10 @@ pub fn samples() -> Result<Vec<Sample>, BuiltinError> {
 /// size tell).
 pub fn boxes_of(trace: &Trace) -> Vec<NamedBox> {
     let Some(info) = trace.meta().preprocess.first() else { return Vec::new() };
-    let samples = samples().unwrap_or_default();
+    let samples = samples().unwrap_or_else(|error| {
+        bug!("the built-in samples cannot be read: {error}");
+        Vec::new()
+    });
     let sample = samples.into_iter().find(|sample| sample.file == info.file_name);
     let size = sample.as_ref().and_then(|sample| {
         let bytes = std::io::Cursor::new(sample_picture(&sample.file)?);

@@ -86,14 +86,25 @@ impl Engine {
             Sessions::open(runtime, &bundle, session_options, &mut |done, total| {
                 progress(Progress { stage: Stage::Load, done, total });
             })?;
-        Ok(Self {
+        let engine = Self {
             bundle,
             sessions,
             notes,
             counters: Counters::default(),
             picture: None,
             prefix: None,
-        })
+        };
+        let info = engine.info();
+        log::info!(
+            "model {} from {} on {}; ONNX Runtime {} from {}",
+            info.model.name,
+            info.bundle.display(),
+            info.provider,
+            info.runtime_version,
+            info.runtime_path.display()
+        );
+        info.notes.iter().for_each(|note| log::info!("{note}"));
+        Ok(engine)
     }
 
     /// The bundle.

@@ -11,6 +11,7 @@ use super::error::{ModelError, Result};
 use super::occluder::{BlankFill, Occluder};
 use super::rescore::{Rescorer, Variant};
 use crate::job::CancelToken;
+use crate::logging::bug;
 use crate::trace::{ImageSpan, Trace};
 
 /// The map's name in the trace.
@@ -78,7 +79,10 @@ pub fn occlusion(
     let mut scorer = Rescorer::new(engine, trace)?;
     // Scored the same way as the variants, so that a window without effect is worth 0.
     let base = scorer.score(engine, [Variant::default()], cancel, &mut |_, _| {})?;
-    let base = base.first().map(|scored| scored.logprobs.clone()).unwrap_or_default();
+    let base = base.first().map(|scored| scored.logprobs.clone()).unwrap_or_else(|| {
+        bug!("one variant was scored, but no result came");
+        Vec::new()
+    });
     let patches = trace.meta().patches();
     let mut map = vec![0.0_f32; base.len() * patches];
     let mut done = 0;

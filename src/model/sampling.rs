@@ -3,6 +3,7 @@
 //! The order is that of transformers: temperature first, then the nucleus. Log-probabilities are
 //! always those of the model itself, before temperature.
 
+use crate::logging::bug;
 use crate::trace::Sampling;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
@@ -86,7 +87,10 @@ pub fn nucleus(logits: &[f32], temperature: f32, top_p: f32) -> Vec<(u32, f64)> 
 
 /// Natural logarithm of softmax(logits) for one id.
 pub fn log_probability(logits: &[f32], id: u32) -> f32 {
-    let Some(&logit) = logits.get(id as usize) else { return f32::NEG_INFINITY };
+    let Some(&logit) = logits.get(id as usize) else {
+        bug!("token {id} is outside of {} logits", logits.len());
+        return f32::NEG_INFINITY;
+    };
     (f64::from(logit) - log_sum_exp(logits)) as f32
 }
 

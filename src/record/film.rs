@@ -9,6 +9,7 @@ use super::encoder::{EncodeError, Encoder};
 use super::painter::{Captions, OpenTraces, Painter};
 use crate::gpu::{Gpu, GpuError, Pending, Pixels, ReadRing, Target};
 use crate::job::CancelToken;
+use crate::logging::bug;
 use crate::view::timeline::{Moment, Timeline, Walkthrough};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::VecDeque;
@@ -148,7 +149,10 @@ impl Film<'_> {
             let same = |before: &Moment, now: &Moment| {
                 before.shown == now.shown && (!self.captions || before.said == now.said)
             };
-            let Some(moment) = moment else { break };
+            let Some(moment) = moment else {
+                bug!("frame {frame} of {frames} lies after the walkthrough's end");
+                break;
+            };
             if before.as_ref().is_some_and(|before| same(before, &moment)) {
                 run.coming.push_back(Coming::Again);
             } else {

@@ -5,6 +5,7 @@
 //! because a trace is mapped, not read.
 
 use super::painter::OpenTraces;
+use crate::logging::bug;
 use crate::trace::{Trace, TraceError};
 use crate::view::timeline::{Walkthrough, WalkthroughError};
 use crate::view::{Bounds, MapChoice, MapSource, ViewError, ViewKind, ViewState};
@@ -131,6 +132,7 @@ pub fn pack(
         Packed { traces: shown.len(), rows: 0, rows_kept: 0, trace_bytes: 0, bytes: 0 };
     for (path, queries) in &shown {
         let (Some(trace), Some(name)) = (traces.get(path), names.get(path.as_path())) else {
+            bug!("{} is shown, but it is not open", path.display());
             continue;
         };
         let cut = trace.with_rows(&queries.iter().copied().collect::<Vec<_>>())?;
@@ -218,7 +220,10 @@ fn rows_shown(
             maps.push((second.trace.as_ref().unwrap_or(first), &second.map));
         }
         for (path, map) in maps {
-            let Some(trace) = traces.get(path) else { continue };
+            let Some(trace) = traces.get(path) else {
+                bug!("{} is shown, but it is not open", path.display());
+                continue;
+            };
             let rows = shown.entry(path.clone()).or_default();
             rows.extend(rows_of(state, map, trace)?);
             if rows.is_empty() {

@@ -50,7 +50,9 @@ impl Trace {
                 (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), bytes })
             })
             .collect();
-        Self::assemble(Some(path), meta, tensors)
+        let trace = Self::assemble(Some(path), meta, tensors)?;
+        log::info!("opened {}: {:?}", path.display(), trace.shape());
+        Ok(trace)
     }
 
     /// Checks every known tensor against the metadata. `path` names the file in errors.

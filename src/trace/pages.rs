@@ -102,7 +102,14 @@ impl Trace {
             let scale = scale.filter(|scale| scale.dtype == Dtype::F32);
             let scale = scale
                 .and_then(|scale| cast::<f32>(scale.pieces().first().copied()?).first().copied());
-            let Some(scale) = scale else { continue };
+            let Some(scale) = scale else {
+                let file = path.unwrap_or(std::path::Path::new("a trace in memory"));
+                log::warn!(
+                    "{}: {name}.{SCALE} is not one f32; its pages are ignored",
+                    file.display()
+                );
+                continue;
+            };
             let mut meta = self.meta.clone();
             meta.attention_scale = scale;
             let mut trace = Self::assemble(path, meta, tensors)?;

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod logging;
 mod program;
 mod record;
 mod render;

@@ -150,13 +150,15 @@ impl Sessions {
         cancel: &CancelToken,
     ) -> Result<Vec<f16>> {
         let side = bundle.manifest().vision.image_size;
-        if self.vision_attention.is_none() {
-            let graph = ("vision_attention", &bundle.manifest().graphs.vision_attention);
-            let opened =
-                GraphSession::open(&self.runtime, bundle, graph, self.provider, self.options)?;
-            self.vision_attention = Some(opened);
-        }
-        let Some(session) = &mut self.vision_attention else { return Ok(Vec::new()) };
+        let session = match &mut self.vision_attention {
+            Some(session) => session,
+            empty => {
+                let graph = ("vision_attention", &bundle.manifest().graphs.vision_attention);
+                let opened =
+                    GraphSession::open(&self.runtime, bundle, graph, self.provider, self.options)?;
+                empty.insert(opened)
+            }
+        };
         let input =
             session.check(tensor([1, 3, side, side], pixel_values), "building its input")?;
         let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
