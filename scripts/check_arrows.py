@@ -22,13 +22,14 @@ ARROWS: dict[str, set[str]] = {
     "edit": {"trace"},
     "job": set(),
     "logging": set(),
+    "crash": {"job", "gpu"},
     "model": {"trace", "analysis", "job"},
     "view": {"trace", "analysis"},
     "gpu": {"trace", "analysis", "view"},
     "record": {"gpu", "view", "job", "trace"},
-    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings"},
+    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings", "crash"},
     "settings": {"view", "model", "trace"},
-    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings"},
+    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings", "crash"},
 }
 
 # Every module may use these.

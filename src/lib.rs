@@ -6,6 +6,7 @@
 
 pub mod analysis;
 pub mod cli;
+pub mod crash;
 pub mod edit;
 pub mod gpu;
 pub mod job;

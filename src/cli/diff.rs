@@ -76,6 +76,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let compared = scored.as_ref().unwrap_or(&second);
     let found = difference(&first, compared, scored.is_some())?;
+    first.check()?;
+    compared.check()?;
     if let Some(out) = &out {
         compared.write(out)?;
         let _ = writeln!(std::io::stderr(), "wrote {}", shown(out));

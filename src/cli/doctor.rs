@@ -1,7 +1,7 @@
 //! `vlmscope doctor`: what was found on this machine, what is missing, how to get it.
 
 use super::common::{RuntimeFlags, engine_options, human_bytes, print_json};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, GpuOptions};
 use crate::model::{Bundle, Engine, RuntimeCandidate, builtin, runtime_candidates};
 use crate::record::encoder::ffmpeg_version;
 use anyhow::bail;
@@ -138,12 +138,14 @@ fn model(args: &Args) -> Finding {
     }
 }
 
+/// The adapters, and whether the best of them can really be opened.
 fn adapters() -> Finding {
     const WHAT: &str = "graphics";
+    const FIX: &str = "install your graphics driver with Vulkan, or the software one: apt-get install mesa-vulkan-drivers libvulkan1";
     let adapters = Gpu::adapters();
     let names: Vec<String> = adapters
         .iter()
-        .map(|adapter| {
+        .map(|(adapter, is_usable)| {
             let kind = match adapter.device_type {
                 wgpu::DeviceType::DiscreteGpu => "discrete",
                 wgpu::DeviceType::IntegratedGpu => "integrated",
@@ -151,17 +153,21 @@ fn adapters() -> Finding {
                 wgpu::DeviceType::Cpu => "software",
                 wgpu::DeviceType::Other => "other",
             };
-            format!("{} ({kind}, {})", adapter.name, adapter.backend)
+            let lacks =
+                if *is_usable { "" } else { ": not usable, it lacks WebGPU's basic abilities" };
+            format!("{} ({kind}, {}){lacks}", adapter.name, adapter.backend)
         })
         .collect();
     if names.is_empty() {
-        return Finding::bad(
-            WHAT,
-            "no Vulkan or OpenGL adapter",
-            "install your graphics driver, or the software one: apt-get install mesa-vulkan-drivers libvulkan1",
-        );
+        return Finding::bad(WHAT, "no Vulkan or OpenGL adapter", FIX);
     }
-    Finding::good(WHAT, names.join("; "))
+    if !adapters.iter().any(|(_, is_usable)| *is_usable) {
+        return Finding::bad(WHAT, names.join("; "), FIX);
+    }
+    match Gpu::open(&GpuOptions::default()) {
+        Ok(_) => Finding::good(WHAT, names.join("; ")),
+        Err(error) => Finding::bad(WHAT, error.to_string(), FIX),
+    }
 }
 
 /// Who can encode a film.

@@ -63,7 +63,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(other) = &other {
         check_geometry(trace.meta(), other.meta()).map_err(|error| usage(error.to_string()))?;
     }
-    write(&array(args, &state, &trace, other.as_ref())?, &args.out)
+    let array = array(args, &state, &trace, other.as_ref())?;
+    // A page that could not be read is no number.
+    trace.check()?;
+    other.as_ref().map_or(Ok(()), Trace::check)?;
+    write(&array, &args.out)
 }
 
 /// Refuses flags that say nothing about the numbers that are written.

@@ -28,7 +28,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return bundle(&args.path, args.json);
     }
     let trace = Trace::open(&args.path)?;
-    if args.json { print_json(&as_json(&trace)) } else { as_text(&trace) }
+    if args.json { print_json(&as_json(&trace)) } else { as_text(&trace) }?;
+    Ok(trace.check()?)
 }
 
 fn bundle(path: &Path, json: bool) -> anyhow::Result<()> {

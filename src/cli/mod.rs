@@ -25,8 +25,8 @@ mod trace_model;
 mod walkthrough;
 mod window;
 
-use crate::logging;
 use crate::ui::tasks::error_text;
+use crate::{crash, logging};
 use clap::{Parser, Subcommand};
 use common::UsageError;
 use std::io::Write as _;
@@ -77,6 +77,7 @@ enum Command {
 /// Parses the command line, runs the command and turns its outcome into an exit code.
 pub fn run() -> ExitCode {
     logging::init();
+    crash::install();
     let cli = Cli::parse();
     let (version, os, arch) =
         (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);

@@ -1,6 +1,6 @@
 //! `vlmscope record`: a walkthrough as a film.
 
-use super::common::{Show, print_json, size, usage, write_atomically};
+use super::common::{Show, note, print_json, size, usage, write_atomically};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::job::CancelToken;
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
@@ -80,6 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     });
     bar.finish_and_clear();
     let summary = summary?;
+    summary.missing_glyphs.as_deref().into_iter().for_each(note);
     let srt = if args.srt { Some(write_subtitles(&args.out, &timeline)?) } else { None };
     if args.json {
         let bytes = std::fs::metadata(&args.out).ok().filter(std::fs::Metadata::is_file);

@@ -18,6 +18,14 @@ pub struct GpuOptions {
     pub timestamps: bool,
 }
 
+/// The adapter that was opened last, for reports of faults.
+static OPENED: Mutex<Option<String>> = Mutex::new(None);
+
+/// The name of the adapter that this process opened last.
+pub fn opened_adapter() -> Option<String> {
+    lock(&OPENED).clone()
+}
+
 /// What the device reported from its own callbacks.
 #[derive(Debug, Default)]
 struct Reports {
@@ -64,6 +72,7 @@ impl Gpu {
     ) -> Result<Arc<Self>, GpuError> {
         let adapter = choose(&instance, surface, options.adapter.as_deref())?;
         let info = adapter.get_info();
+        *lock(&OPENED) = Some(format!("{} ({:?}, {})", info.name, info.device_type, info.backend));
         let limits = if options.baseline {
             wgpu::Limits::defaults()
         } else {
@@ -128,14 +137,14 @@ impl Gpu {
         Self::open_with(self.instance.clone(), None, &self.options)
     }
 
-    /// What the system offers, best first.
-    pub fn adapters() -> Vec<wgpu::AdapterInfo> {
+    /// What the system offers, best first, and whether [`Self::open`] could choose it.
+    pub fn adapters() -> Vec<(wgpu::AdapterInfo, bool)> {
         let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
         let mut found: Vec<_> = enumerate(&wgpu::Instance::new(descriptor))
             .into_iter()
-            .map(|adapter| adapter.get_info())
+            .map(|adapter| (adapter.get_info(), is_usable(&adapter)))
             .collect();
-        found.sort_by_key(rank);
+        found.sort_by_key(|(info, is_usable)| (!is_usable, rank(info)));
         found
     }
 
@@ -261,6 +270,12 @@ fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
 }
 
+/// An adapter below WebGPU's base cannot run the passes; it must not win over one that can.
+fn is_usable(adapter: &wgpu::Adapter) -> bool {
+    let base = wgpu::Limits::defaults().check_limits(&adapter.limits());
+    base && adapter.get_downlevel_capabilities().is_webgpu_compliant()
+}
+
 /// Smaller is better.
 fn rank(info: &wgpu::AdapterInfo) -> (u8, u8) {
     let kind = match info.device_type {
@@ -295,18 +310,14 @@ fn choose(
             let name = adapter.get_info().name.to_lowercase();
             wanted_lower.as_ref().is_none_or(|wanted| name.contains(wanted.as_str()))
         })
-        // An adapter below WebGPU's base cannot run the passes; it must not win over one that can.
-        .filter(|adapter| {
-            let base = wgpu::Limits::defaults().check_limits(&adapter.limits());
-            base && adapter.get_downlevel_capabilities().is_webgpu_compliant()
-        })
+        .filter(is_usable)
         .min_by_key(|adapter| rank(&adapter.get_info()));
     best.ok_or_else(|| GpuError::NoAdapter {
         reason: match wanted {
             Some(wanted) => format!(
                 "no name contains `{wanted}`, or that adapter lacks WebGPU's basic abilities"
             ),
-            None => "none has WebGPU's basic abilities".to_owned(),
+            None => "none has WebGPU's basic abilities (OpenGL alone often lacks them)".to_owned(),
         },
         found,
     })

@@ -90,6 +90,9 @@ pub enum GpuError {
         /// What is missing.
         reason: String,
     },
+    /// The trace's file was changed while it was drawn.
+    #[error(transparent)]
+    Trace(#[from] crate::trace::TraceError),
     /// A frame could not be copied back.
     #[error("the frame could not be read back from {adapter}: {reason}. Try a smaller size.")]
     ReadBack {

@@ -29,7 +29,7 @@ mod views;
 pub use cells::MatrixCells;
 use context::Context;
 pub use context::{Globals, linear_color, linear_from_srgb};
-pub use device::{Gpu, GpuOptions};
+pub use device::{Gpu, GpuOptions, opened_adapter};
 pub use error::GpuError;
 pub use maps::FrameStats;
 pub use pages::PoolStats;

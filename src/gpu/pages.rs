@@ -163,9 +163,11 @@ impl PagePool {
 
     /// Uploads a page and pins it. `None` if every slot is pinned: submit, unpin and try again.
     pub fn upload(&mut self, key: PageKey, trace: &Trace) -> Result<Option<Place>, GpuError> {
-        let bytes = trace.page_bytes(key.row as usize).ok_or_else(|| GpuError::Missing {
-            reason: format!("it has no attention for row {}", key.row),
-        })?;
+        let Some(bytes) = trace.page_bytes(key.row as usize) else {
+            trace.check()?;
+            let reason = format!("it has no attention for row {}", key.row);
+            return Err(GpuError::Missing { reason });
+        };
         let Some(slot) = self.free_slot()? else { return Ok(None) };
         if let Some(old) = self.slots[slot].key.replace(key) {
             self.places.remove(&old);

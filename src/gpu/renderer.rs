@@ -102,6 +102,12 @@ impl Instances {
 }
 
 impl Renderer {
+    /// Says which characters of the labels so far no font has, and how to get one; `None` where all
+    /// were drawn.
+    pub fn missing_glyphs(&self) -> Option<String> {
+        text::missing_glyphs(self.text.missing_characters())
+    }
+
     /// Builds the passes that every view needs; the others are built on first use.
     ///
     /// # Errors

@@ -2,9 +2,12 @@
 //!
 //! The decision here: a new request does not wait for the old one, it *cancels* it. Whoever scrubs
 //! or asks again wants the newest answer, so at most one request runs and at most one waits.
+//! A request that panics is reported, and the next one is handled with fresh state.
 
 mod cancel;
+mod guard;
 mod worker;
 
 pub use cancel::{CancelGuard, CancelToken};
+pub use guard::{Panicked, guard, message_of, note, unwinding};
 pub use worker::Worker;

@@ -1,6 +1,6 @@
 //! A named thread that works on the latest request.
 
-use super::CancelToken;
+use super::{CancelToken, Panicked, guard};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -45,22 +45,32 @@ pub struct Worker<R> {
 }
 
 impl<R: Send + 'static> Worker<R> {
-    /// Starts the thread `name`; `handle` is called for one request after the other.
+    /// Starts the thread `name`. `start` makes what handles one request after the other, with the
+    /// state that it keeps; after a panic `failed` is told and `start` makes it anew.
     ///
     /// # Errors
     /// If the system starts no more threads.
-    pub fn spawn(
+    pub fn spawn<H: FnMut(R, &CancelToken)>(
         name: &str,
-        mut handle: impl FnMut(R, &CancelToken) + Send + 'static,
+        mut start: impl FnMut() -> H + Send + 'static,
+        mut failed: impl FnMut(Panicked, &CancelToken) + Send + 'static,
     ) -> io::Result<Self> {
         let slot = Arc::new(Slot {
             state: Mutex::new(State { pending: None, running: None, closed: false }),
             wake: Condvar::new(),
         });
         let inner = Arc::clone(&slot);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let name = name.to_owned();
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+            let mut handle = start();
             while let Some((request, token)) = inner.next() {
-                handle(request, &token);
+                if let Err(panicked) = guard(|| handle(request, &token)) {
+                    log::error!("the {name} thread starts anew: {panicked}");
+                    let broken = std::mem::replace(&mut handle, start());
+                    // Half-changed state may panic once more while it is dropped.
+                    let _ = guard(|| drop(broken));
+                    failed(panicked, &token);
+                }
             }
         })?;
         Ok(Self { slot, thread: Some(thread) })
@@ -96,11 +106,6 @@ impl<R: Send + 'static> Worker<R> {
         let state = self.slot.state();
         state.running.is_some() || state.pending.is_some()
     }
-
-    /// Whether the thread still takes requests (it ends only if `handle` panicked).
-    pub fn is_alive(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-    }
 }
 
 impl<R> Drop for Worker<R> {
@@ -114,7 +119,7 @@ impl<R> Drop for Worker<R> {
         }
         self.slot.wake.notify_one();
         if let Some(thread) = self.thread.take() {
-            // A panic of the handler was already printed by that thread.
+            // `failed` itself panicked: nobody is left to be told.
             let _ = thread.join();
         }
     }
@@ -122,22 +127,29 @@ impl<R> Drop for Worker<R> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
     use super::*;
     use crossbeam_channel::bounded;
+
+    fn never(panicked: Panicked, _: &CancelToken) {
+        panic!("{panicked}");
+    }
 
     #[test]
     fn the_latest_request_wins_and_cancels_the_running_one() {
         let (started, has_started) = bounded(8);
         let (done, is_done) = bounded(8);
-        let worker = Worker::spawn("test", move |request: u32, cancel: &CancelToken| {
-            started.send(request).unwrap();
-            while request == 0 && !cancel.is_cancelled() {
-                std::thread::yield_now();
+        let start = move || {
+            let (started, done) = (started.clone(), done.clone());
+            move |request: u32, cancel: &CancelToken| {
+                started.send(request).unwrap();
+                while request == 0 && !cancel.is_cancelled() {
+                    std::thread::yield_now();
+                }
+                done.send((request, cancel.is_cancelled())).unwrap();
             }
-            done.send((request, cancel.is_cancelled())).unwrap();
-        })
-        .unwrap();
+        };
+        let worker = Worker::spawn("test", start, never).unwrap();
         worker.submit(0);
         assert_eq!(has_started.recv().unwrap(), 0);
         let replaced = worker.submit(1);
@@ -154,17 +166,56 @@ mod tests {
     #[test]
     fn dropping_the_worker_cancels_what_runs() {
         let (started, has_started) = bounded(1);
-        let worker = Worker::spawn("test", move |(): (), cancel: &CancelToken| {
-            started.send(()).unwrap();
-            while !cancel.is_cancelled() {
-                std::thread::yield_now();
+        let start = move || {
+            let started = started.clone();
+            move |(): (), cancel: &CancelToken| {
+                started.send(()).unwrap();
+                while !cancel.is_cancelled() {
+                    std::thread::yield_now();
+                }
             }
-        })
-        .unwrap();
+        };
+        let worker = Worker::spawn("test", start, never).unwrap();
         let token = worker.submit(());
         has_started.recv().unwrap();
-        assert!(worker.is_busy() && worker.is_alive());
+        assert!(worker.is_busy());
         drop(worker);
         assert!(token.is_cancelled());
+    }
+
+    #[test]
+    fn a_panic_is_reported_and_the_next_request_finds_fresh_state() {
+        /// State that cannot even be dropped once it is broken.
+        struct State {
+            handled: u32,
+        }
+        impl Drop for State {
+            fn drop(&mut self) {
+                assert!(self.handled != 2, "broken");
+            }
+        }
+        let (done, is_done) = bounded(8);
+        let (failed, has_failed) = bounded(8);
+        let start = move || {
+            let done = done.clone();
+            let mut state = State { handled: 0 };
+            move |request: &'static str, _: &CancelToken| {
+                state.handled += 1;
+                assert!(request != "bad", "bad request");
+                done.send(state.handled).unwrap();
+            }
+        };
+        let tell = move |panicked: Panicked, _: &CancelToken| {
+            failed.send(panicked.message).unwrap();
+        };
+        let worker = Worker::spawn("test", start, tell).unwrap();
+        for _ in 0..2 {
+            worker.submit("good");
+            assert_eq!(is_done.recv().unwrap(), 1);
+            worker.submit("bad");
+            assert_eq!(has_failed.recv().unwrap(), "bad request");
+        }
+        worker.submit("good");
+        assert_eq!(is_done.recv().unwrap(), 1);
     }
 }

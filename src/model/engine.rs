@@ -163,6 +163,9 @@ impl Engine {
             begin(sink, Stage::Preprocess, 1);
             let manifest = self.bundle.manifest();
             let mut prepared = preprocess(picture, request.options.preprocess, manifest)?;
+            for notice in std::mem::take(&mut prepared.notices) {
+                sink(AskEvent::Notice(notice));
+            }
             prepared.blank(&request.options.blanked, manifest)?;
             seen = Some(prepared);
         }

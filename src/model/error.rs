@@ -1,6 +1,7 @@
 //! What can go wrong between a bundle, a picture, a question and a trace. Each message is one
 //! paragraph that names the file, the cause and what to do.
 
+use crate::job::Panicked;
 use crate::trace::TraceError;
 use std::path::PathBuf;
 
@@ -263,6 +264,9 @@ pub enum ModelError {
     /// The trace could not be put together or written.
     #[error(transparent)]
     Trace(#[from] TraceError),
+    /// The engine panicked; the next request loads the model again.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     /// The request was cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -99,6 +99,7 @@ impl Engine {
             original: trace.picture_original(picture).unwrap_or_default().to_vec(),
             original_from_preprocessed: span.original_from_preprocessed,
             info,
+            notices: Vec::new(),
         })
     }
 }

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::event::{AskEvent, ModelEvent, Progress};
 use super::request::{AskRequest, EngineOptions};
-use crate::job::{CancelToken, Worker};
+use crate::job::{CancelToken, Panicked, Worker};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +23,14 @@ enum Job {
     Task { request: u64, task: EngineTask },
 }
 
+impl Job {
+    const fn request(&self) -> u64 {
+        match self {
+            Self::Ask { request, .. } | Self::Task { request, .. } => *request,
+        }
+    }
+}
+
 /// Answers the latest question. Dropping it cancels what runs.
 pub struct ModelWorker {
     worker: Worker<Job>,
@@ -38,30 +46,27 @@ impl ModelWorker {
     /// If the system starts no more threads.
     pub fn spawn(options: EngineOptions) -> Result<Self> {
         let (sender, events) = bounded(WAITING_EVENTS);
-        let mut loaded = Loaded { engine: None, announced: false };
-        let worker = Worker::spawn("model", move |job: Job, cancel: &CancelToken| {
-            let (request, ask) = match job {
-                Job::Ask { request, ask } => (request, ask),
-                Job::Task { request, task } => {
-                    task(load(&mut loaded, &options, request, cancel, &sender), cancel);
-                    return;
-                }
-            };
-            match answer(&mut loaded, &options, (request, &ask), cancel, &sender) {
-                Ok(()) => {}
-                Err(error) => {
-                    // A receiver that is gone needs no error.
-                    let _ = sender.send_timeout(
-                        ModelEvent::Failed { request, error },
-                        Duration::from_secs(1),
-                    );
-                }
+        let current = Arc::new(AtomicU64::new(0));
+        let (running, failed_sender) = (Arc::clone(&current), sender.clone());
+        let start = move || {
+            let (options, sender, current) =
+                (options.clone(), sender.clone(), Arc::clone(&current));
+            let mut loaded = Loaded { engine: None, announced: false };
+            move |job: Job, cancel: &CancelToken| {
+                current.store(job.request(), Ordering::Relaxed);
+                handle(job, &mut loaded, &options, cancel, &sender);
             }
-        })
-        .map_err(|error| ModelError::Request {
-            what: "the model's thread".into(),
-            reason: format!("could not be started: {error}."),
-        })?;
+        };
+        // The engine is loaded anew for the next request: the panic may have left it half changed.
+        let failed = move |panicked: Panicked, _: &CancelToken| {
+            let request = running.load(Ordering::Relaxed);
+            tell_failure(&failed_sender, request, panicked.into());
+        };
+        let worker =
+            Worker::spawn("model", start, failed).map_err(|error| ModelError::Request {
+                what: "the model's thread".into(),
+                reason: format!("could not be started: {error}."),
+            })?;
         Ok(Self { worker, events, next_request: AtomicU64::new(0) })
     }
 
@@ -92,6 +97,30 @@ impl ModelWorker {
     pub fn events(&self) -> &Receiver<ModelEvent> {
         &self.events
     }
+}
+
+fn handle(
+    job: Job,
+    loaded: &mut Loaded,
+    options: &EngineOptions,
+    cancel: &CancelToken,
+    sender: &Sender<ModelEvent>,
+) {
+    match job {
+        Job::Task { request, task } => {
+            task(load(loaded, options, request, cancel, sender), cancel);
+        }
+        Job::Ask { request, ask } => {
+            if let Err(error) = answer(loaded, options, (request, &ask), cancel, sender) {
+                tell_failure(sender, request, error);
+            }
+        }
+    }
+}
+
+fn tell_failure(sender: &Sender<ModelEvent>, request: u64, error: ModelError) {
+    // A receiver that is gone needs no error.
+    let _ = sender.send_timeout(ModelEvent::Failed { request, error }, Duration::from_secs(1));
 }
 
 /// The model, and whether its [`ModelEvent::Loaded`] got through: the question that made it load

@@ -8,7 +8,7 @@
 use super::encoder::{EncodeError, Encoder};
 use super::painter::{Captions, OpenTraces, Painter};
 use crate::gpu::{Gpu, GpuError, Pending, Pixels, ReadRing, Target};
-use crate::job::CancelToken;
+use crate::job::{CancelToken, message_of};
 use crate::logging::bug;
 use crate::view::timeline::{Moment, Timeline, Walkthrough};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -48,7 +48,7 @@ pub struct Progress {
 }
 
 /// What was recorded.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Frames in the film.
     pub frames: u64,
@@ -56,6 +56,8 @@ pub struct Summary {
     pub drawn: u64,
     /// Its length.
     pub seconds: f64,
+    /// Which characters no font has, see [`crate::gpu::Renderer::missing_glyphs`].
+    pub missing_glyphs: Option<String>,
 }
 
 /// A recording failed.
@@ -175,7 +177,11 @@ impl Film<'_> {
             progress(Progress { done: frame + 1, frames });
         }
         run.hand_over(0)?;
-        Ok(Summary { frames, drawn, seconds: frames as f64 / f64::from(self.fps) })
+        for (_, trace) in self.traces.iter() {
+            trace.check().map_err(GpuError::from)?;
+        }
+        let seconds = frames as f64 / f64::from(self.fps);
+        Ok(Summary { frames, drawn, seconds, missing_glyphs: painter.missing_glyphs() })
     }
 }
 
@@ -218,7 +224,7 @@ impl Run {
         match self.thread.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(error.into()),
-            Some(Err(_)) => Err(FilmError::Thread { reason: "it panicked".into() }),
+            Some(Err(payload)) => Err(FilmError::Thread { reason: message_of(payload.as_ref()) }),
         }
     }
 }

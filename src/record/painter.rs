@@ -163,6 +163,11 @@ impl Painter {
         })
     }
 
+    /// As [`Renderer::missing_glyphs`].
+    pub fn missing_glyphs(&self) -> Option<String> {
+        self.renderer.missing_glyphs()
+    }
+
     /// Where the data of the last view lay on the target, without legend and axes.
     pub fn content(&self) -> Option<PixelRect> {
         self.renderer.figure().map(Figure::visible)

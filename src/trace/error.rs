@@ -53,6 +53,12 @@ pub enum TraceError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file was changed in place while it was looked at.
+    #[error("{path} was changed or cut by another program while it was open. Nothing was written from it; open it again, or write it again with `vlmscope ask`.", path = path.display())]
+    ChangedOnDisk {
+        /// The trace file.
+        path: PathBuf,
+    },
     /// What was put into a trace under construction does not fit together.
     #[error("the trace is inconsistent: {reason}")]
     Inconsistent {

@@ -3,11 +3,11 @@
 //! Writing goes to a temporary file in the same folder which is then renamed, so a reader never
 //! sees half a trace and a map of the old file stays valid.
 
+use super::source::TraceFile;
 use super::tensor::{Tensor, TensorBytes, TraceId, cast};
 use super::{STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
-use memmap2::Mmap;
+use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write as _};
@@ -21,36 +21,42 @@ pub const FORMAT_MINOR: u32 = 0;
 
 const META_KEY: &str = "vlmtrace";
 const HEADER_LENGTH_BYTES: usize = 8;
+/// The longest header of a safetensors file.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// Files up to this size are read into memory: an answer about one picture by a 7 B model has 90 MB.
+const READ_AT_ONCE: u64 = 100 << 20;
+/// Tensors of a larger file that are not attention, but no smaller than this, stay in the file, too.
+const LARGE_TENSOR_BYTES: usize = 64 << 20;
 
 impl Trace {
-    /// Maps a trace file and checks that its tensors fit its metadata; nothing else is read.
+    /// Opens a trace file and checks that its tensors fit its metadata. A file of at most [`READ_AT_ONCE`] bytes is read
+    /// into memory; of a larger one, attention is read where it is looked at.
     ///
     /// # Errors
     /// A file that is missing, cut, of a newer major version, or whose tensors do not fit.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let read = |source| TraceError::Read { path: path.to_owned(), source };
-        let damaged = |reason: String| TraceError::Damaged { path: path.to_owned(), reason };
-        let file = File::open(path).map_err(read)?;
-        if !file.metadata().map_err(read)?.is_file() {
-            return Err(damaged("it is not a file".into()));
-        }
-        // SAFETY: traces are replaced by renaming, never changed in place, so the mapped bytes
-        // stay; another program that truncates the file under us is outside what mmap can guard.
-        let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(read)?);
-        let (header, metadata) =
-            SafeTensors::read_metadata(&map).map_err(|error| damaged(error.to_string()))?;
+        let file = Arc::new(TraceFile::open(path).map_err(read)?);
+        let (metadata, first) = read_header(path, &file)?;
         let meta = parse_meta(path, &metadata)?;
-        let first = HEADER_LENGTH_BYTES + header;
-        let tensors: BTreeMap<String, Tensor> = metadata
-            .tensors()
-            .into_iter()
-            .map(|(name, info)| {
-                let range = first + info.data_offsets.0..first + info.data_offsets.1;
-                let bytes = TensorBytes::Mapped(Arc::clone(&map), range);
-                (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), bytes })
-            })
-            .collect();
-        let trace = Self::assemble(Some(path), meta, tensors)?;
+        let end = file.length_bytes();
+        let data = if end <= READ_AT_ONCE {
+            Some(Arc::new(file.read(first..end).map_err(read)?))
+        } else {
+            None
+        };
+        let tensors = metadata.tensors().into_iter().map(|(name, info)| {
+            let range = info.data_offsets.0..info.data_offsets.1;
+            let in_file = first + range.start as u64..first + range.end as u64;
+            let bytes = match &data {
+                Some(data) => TensorBytes::Read(Arc::clone(data), range),
+                None if stays_in_file(&name, info) => TensorBytes::File(Arc::clone(&file), in_file),
+                None => TensorBytes::Owned(Arc::from(file.read(in_file).map_err(read)?)),
+            };
+            Ok((name, Tensor { dtype: info.dtype, shape: info.shape.clone(), bytes }))
+        });
+        let mut trace = Self::assemble(Some(path), meta, tensors.collect::<Result<_, _>>()?)?;
+        trace.stamp = Some(file.stamp());
         log::info!("opened {}: {:?}", path.display(), trace.shape());
         Ok(trace)
     }
@@ -80,7 +86,9 @@ impl Trace {
                 ),
             ));
         }
-        let rows: Vec<u32> = cast::<i32>(row_tensor.pieces().concat().as_slice())
+        let row_bytes =
+            row_tensor.read().map_err(|source| TraceError::Read { path: at.to_owned(), source })?;
+        let rows: Vec<u32> = cast::<i32>(&row_bytes)
             .iter()
             .map(|&row| u32::try_from(row).unwrap_or(u32::MAX))
             .collect();
@@ -141,6 +149,7 @@ impl Trace {
         let mut trace = Self {
             id: TraceId::next(),
             path: path.map(Path::to_owned),
+            stamp: None,
             meta,
             shape,
             rows,
@@ -200,9 +209,7 @@ impl Trace {
             out.write_all(&(header.len() as u64).to_le_bytes())?;
             out.write_all(&header)?;
             for (_, tensor) in self.in_file_order() {
-                for piece in tensor.pieces() {
-                    out.write_all(piece)?;
-                }
+                tensor.copy_to(&mut out)?;
             }
             out.flush()?;
             drop(out);
@@ -210,7 +217,10 @@ impl Trace {
             temporary.as_file().sync_all()?;
             keep(temporary)
         };
-        write().map_err(|source| TraceError::Write { path: path.to_owned(), needed_bytes, source })
+        let written = write();
+        // A file that was overwritten meanwhile is the cause, whatever the writer met.
+        self.check()?;
+        written.map_err(|source| TraceError::Write { path: path.to_owned(), needed_bytes, source })
     }
 
     /// Widest elements first, so that every tensor is aligned to its element size.
@@ -262,6 +272,39 @@ pub(super) fn make_readable(file: &File) -> std::io::Result<()> {
 #[cfg(not(unix))]
 pub(super) fn make_readable(_file: &File) -> std::io::Result<()> {
     Ok(())
+}
+
+/// The header of a safetensors file, and where its data begin.
+fn read_header(path: &Path, file: &TraceFile) -> Result<(Metadata, u64), TraceError> {
+    let read = |source| TraceError::Read { path: path.to_owned(), source };
+    let damaged = |reason: String| TraceError::Damaged { path: path.to_owned(), reason };
+    let end = file.length_bytes();
+    let start = HEADER_LENGTH_BYTES as u64;
+    if end < start {
+        return Err(damaged(format!("it has {end} bytes")));
+    }
+    let mut length = [0; HEADER_LENGTH_BYTES];
+    file.read_into(0, &mut length).map_err(read)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER_BYTES || length > end - start {
+        return Err(damaged(format!("its header would have {length} of its {end} bytes")));
+    }
+    let first = start + length;
+    let metadata: Metadata = serde_json::from_slice(&file.read(start..first).map_err(read)?)
+        .map_err(|error| damaged(format!("its header cannot be read ({error})")))?;
+    let data_bytes = metadata.data_len() as u64;
+    if end - first != data_bytes {
+        let found = end - first;
+        return Err(damaged(format!("it holds {found} bytes of data, not {data_bytes}")));
+    }
+    Ok((metadata, first))
+}
+
+/// Whether a tensor of a large file is read only where it is looked at: attention and its like, query first.
+fn stays_in_file(name: &str, info: &TensorInfo) -> bool {
+    let is_picture = name.starts_with("picture.");
+    (info.shape.len() > 2 && !is_picture)
+        || info.data_offsets.1 - info.data_offsets.0 >= LARGE_TENSOR_BYTES
 }
 
 fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError> {

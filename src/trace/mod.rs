@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod meta;
 mod pages;
+mod source;
 mod span;
 mod subset;
 pub mod synthetic;
@@ -26,6 +27,7 @@ pub use meta::{
     TraceMeta,
 };
 pub use pages::GRADIENT_ATTENTION;
+pub use source::FileStamp;
 pub use span::{Affine, ImageSpan, PatchRef, Rect};
 pub use tensor::{
     Dtype, MapKeys, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId,

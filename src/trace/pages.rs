@@ -100,8 +100,7 @@ impl Trace {
             }
             let scale = tensors.remove(&format!("{name}.{SCALE}"));
             let scale = scale.filter(|scale| scale.dtype == Dtype::F32);
-            let scale = scale
-                .and_then(|scale| cast::<f32>(scale.pieces().first().copied()?).first().copied());
+            let scale = scale.and_then(|scale| cast::<f32>(&scale.read().ok()?).first().copied());
             let Some(scale) = scale else {
                 let file = path.unwrap_or(std::path::Path::new("a trace in memory"));
                 log::warn!(

@@ -35,7 +35,7 @@ impl Trace {
 /// The rows of a tensor whose first axis counts rows.
 fn cut(tensor: &Tensor, kept: &[usize]) -> Tensor {
     let parts: Vec<Arc<[u8]>> =
-        kept.iter().filter_map(|&row| tensor.part(row)).map(Arc::from).collect();
+        kept.iter().filter_map(|&row| tensor.part(row)).map(|part| Arc::from(&*part)).collect();
     let mut shape = tensor.shape.clone();
     if let Some(first) = shape.first_mut() {
         *first = parts.len();

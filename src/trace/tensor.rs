@@ -1,13 +1,14 @@
 //! An opened trace: metadata plus views of its tensors.
 //!
-//! The bytes are either mapped from a file or owned (a question just answered); views are the
-//! same for both, and a mapped trace touches only the pages that are looked at.
+//! The bytes are in memory (a question just answered, a file of moderate size) or stay in their file; views are the same
+//! for both, and of a large file only the pages that are looked at are read.
 
+use super::source::{FileStamp, TraceFile};
 use super::{AnswerIndex, Layer, Query, TraceError, TraceMeta};
 use half::f16;
-use memmap2::Mmap;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,10 +61,16 @@ pub enum Stat {
 /// Length of the last axis of `attention.stats`.
 pub const STAT_COUNT: usize = 5;
 
+/// Bytes that are copied from file to file at once.
+const COPIED_AT_ONCE: u64 = 4 << 20;
+
 /// Where the bytes of a tensor are.
 #[derive(Clone, Debug)]
 pub(super) enum TensorBytes {
-    Mapped(Arc<Mmap>, Range<usize>),
+    /// Part of the data of a file that was read as a whole.
+    Read(Arc<Vec<u8>>, Range<usize>),
+    /// Part of a file that is read where it is looked at.
+    File(Arc<TraceFile>, Range<u64>),
     Owned(Arc<[u8]>),
     /// Equal parts along the first axis: the pages of a question just answered.
     Parts(Vec<Arc<[u8]>>),
@@ -80,33 +87,102 @@ pub(super) struct Tensor {
 impl Tensor {
     pub fn byte_len(&self) -> usize {
         match &self.bytes {
-            TensorBytes::Mapped(_, range) => range.len(),
+            TensorBytes::Read(_, range) => range.len(),
+            TensorBytes::File(_, range) => (range.end - range.start) as usize,
             TensorBytes::Owned(bytes) => bytes.len(),
             TensorBytes::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
         }
     }
 
-    /// The bytes in order, in as few pieces as they are stored in.
-    pub fn pieces(&self) -> Vec<&[u8]> {
+    /// All bytes, if they are in memory in one piece.
+    pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.bytes {
-            TensorBytes::Mapped(map, range) => vec![&map[range.clone()]],
-            TensorBytes::Owned(bytes) => vec![bytes],
-            TensorBytes::Parts(parts) => parts.iter().map(|part| &part[..]).collect(),
+            TensorBytes::Read(data, range) => data.get(range.clone()),
+            TensorBytes::Owned(bytes) => Some(bytes),
+            TensorBytes::File(..) | TensorBytes::Parts(_) => None,
+        }
+    }
+
+    /// All bytes.
+    ///
+    /// # Errors
+    /// If they cannot be read from the file.
+    pub fn read(&self) -> io::Result<Cow<'_, [u8]>> {
+        match &self.bytes {
+            TensorBytes::File(file, range) => Ok(Cow::Owned(file.read(range.clone())?)),
+            TensorBytes::Parts(parts) => Ok(Cow::Owned(parts.concat())),
+            TensorBytes::Read(..) | TensorBytes::Owned(_) => {
+                Ok(Cow::Borrowed(self.in_memory().unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Writes all bytes; those of a file are not all held in memory for it.
+    ///
+    /// # Errors
+    /// If they cannot be read from the file, or not be written.
+    pub fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
+        match &self.bytes {
+            TensorBytes::File(file, range) => {
+                let mut start = range.start;
+                while start < range.end {
+                    let end = range.end.min(start + COPIED_AT_ONCE);
+                    out.write_all(&file.read(start..end)?)?;
+                    start = end;
+                }
+                Ok(())
+            }
+            TensorBytes::Parts(parts) => parts.iter().try_for_each(|part| out.write_all(part)),
+            TensorBytes::Read(..) | TensorBytes::Owned(_) => {
+                out.write_all(self.in_memory().unwrap_or_default())
+            }
         }
     }
 
     /// Part `index` of the first axis.
-    pub fn part(&self, index: usize) -> Option<&[u8]> {
+    pub fn part(&self, index: usize) -> Option<Cow<'_, [u8]>> {
         let count = *self.shape.first()?;
         if index >= count {
             return None;
         }
-        if let TensorBytes::Parts(parts) = &self.bytes {
-            return parts.get(index).map(|part| &part[..]);
+        match &self.bytes {
+            TensorBytes::Parts(parts) => parts.get(index).map(|part| Cow::Borrowed(&part[..])),
+            TensorBytes::File(file, range) => {
+                let length = (range.end - range.start) / count as u64;
+                let start = range.start + index as u64 * length;
+                // The file remembers why; see `Trace::check`.
+                file.read(start..start + length).ok().map(Cow::Owned)
+            }
+            TensorBytes::Read(..) | TensorBytes::Owned(_) => {
+                let whole = self.in_memory()?;
+                let length = whole.len() / count;
+                whole.get(index * length..(index + 1) * length).map(Cow::Borrowed)
+            }
         }
-        let whole = *self.pieces().first()?;
-        let len = whole.len() / count;
-        whole.get(index * len..(index + 1) * len)
+    }
+
+    /// `length` bytes of part `index` of the first axis, from `offset` on.
+    pub fn part_of_part(
+        &self,
+        index: usize,
+        offset: usize,
+        length: usize,
+    ) -> Option<Cow<'_, [u8]>> {
+        let count = *self.shape.first()?;
+        if let TensorBytes::File(file, range) = &self.bytes {
+            let whole = (range.end - range.start) / count as u64;
+            if index >= count || (offset + length) as u64 > whole {
+                return None;
+            }
+            let start = range.start + index as u64 * whole + offset as u64;
+            return file.read(start..start + length as u64).ok().map(Cow::Owned);
+        }
+        match self.part(index)? {
+            Cow::Borrowed(part) => part.get(offset..offset + length).map(Cow::Borrowed),
+            Cow::Owned(part) => {
+                part.get(offset..offset + length).map(|bytes| bytes.to_vec().into())
+            }
+        }
     }
 }
 
@@ -157,6 +233,8 @@ impl TraceId {
 pub struct Trace {
     pub(super) id: TraceId,
     pub(super) path: Option<PathBuf>,
+    /// What the file was when it was read.
+    pub(super) stamp: Option<FileStamp>,
     pub(super) meta: TraceMeta,
     pub(super) shape: Shape,
     pub(super) rows: Vec<u32>,
@@ -188,6 +266,27 @@ impl Trace {
         self.path.as_deref()
     }
 
+    /// What the file was when it was read; `None` for a trace that was read from none.
+    pub fn stamp(&self) -> Option<FileStamp> {
+        self.stamp
+    }
+
+    /// Checks that all that was looked at so far was there. To be asked before anything that came of this trace is kept:
+    /// where its file was overwritten, a page is missing, and what was drawn or computed is worth nothing.
+    ///
+    /// # Errors
+    /// If the file was changed or cut while it was open.
+    pub fn check(&self) -> Result<(), TraceError> {
+        let changed = self.tensors.values().find_map(|tensor| match &tensor.bytes {
+            TensorBytes::File(file, _) if file.has_changed() => Some(file.path()),
+            _ => None,
+        });
+        match changed {
+            Some(path) => Err(TraceError::ChangedOnDisk { path: path.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// The kept query positions, ascending.
     pub fn rows(&self) -> &[u32] {
         &self.rows
@@ -204,13 +303,13 @@ impl Trace {
     }
 
     /// One page: [L, H, T] f16, times `attention_scale`, little-endian bytes.
-    pub fn page_bytes(&self, row: usize) -> Option<&[u8]> {
+    pub fn page_bytes(&self, row: usize) -> Option<Cow<'_, [u8]>> {
         self.tensors.get("attention.weights")?.part(row)
     }
 
     /// One page as numbers: [L, H, T] f16, times `attention_scale`.
     pub fn page(&self, row: usize) -> Option<Cow<'_, [f16]>> {
-        Some(cast(self.page_bytes(row)?))
+        Some(numbers(self.page_bytes(row)?))
     }
 
     /// Attention of one head in one row, unscaled: T weights.
@@ -220,29 +319,30 @@ impl Trace {
             return None;
         }
         let start = (layer * shape.heads + head) * shape.positions * 2;
-        let bytes = self.page_bytes(row)?.get(start..start + shape.positions * 2)?;
+        let pages = self.tensors.get("attention.weights")?;
+        let bytes = pages.part_of_part(row, start, shape.positions * 2)?;
         let scale = 1.0 / self.meta.attention_scale;
-        Some(cast::<f16>(bytes).iter().map(|weight| weight.to_f32() * scale).collect())
+        Some(cast::<f16>(&bytes).iter().map(|weight| weight.to_f32() * scale).collect())
     }
 
     /// Overview numbers of a row: [L, H, 5] f32, see [`Stat`].
     pub fn stats(&self, row: usize) -> Option<Cow<'_, [f32]>> {
-        Some(cast(self.tensors.get("attention.stats")?.part(row)?))
+        Some(numbers(self.tensors.get("attention.stats")?.part(row)?))
     }
 
     /// Mean over heads of one layer: [T, T] f16 (query, key), times `attention_scale`.
     pub fn head_mean(&self, layer: Layer) -> Option<Cow<'_, [f16]>> {
-        Some(cast(self.tensors.get("attention.head_mean")?.part(layer.index())?))
+        Some(numbers(self.tensors.get("attention.head_mean")?.part(layer.index())?))
     }
 
     /// One head of the last layer: [T, T] f16 (query, key), times `attention_scale`.
     pub fn last_layer(&self, head: super::Head) -> Option<Cow<'_, [f16]>> {
-        Some(cast(self.tensors.get("attention.last_layer")?.part(head.index())?))
+        Some(numbers(self.tensors.get("attention.last_layer")?.part(head.index())?))
     }
 
     /// One layer of the vision tower: [Hv, N+1, N+1] f16, times `attention_scale`.
     pub fn vision_attention(&self, layer: Layer) -> Option<Cow<'_, [f16]>> {
-        Some(cast(self.tensors.get("attention.vision")?.part(layer.index())?))
+        Some(numbers(self.tensors.get("attention.vision")?.part(layer.index())?))
     }
 
     /// The generated ids: `[G]`.
@@ -263,13 +363,13 @@ impl Trace {
 
     /// The picture as it was given (an encoded file without its metadata).
     pub fn picture_original(&self, picture: usize) -> Option<&[u8]> {
-        self.tensors.get(&format!("picture.{picture}.original"))?.pieces().first().copied()
+        self.tensors.get(&format!("picture.{picture}.original"))?.in_memory()
     }
 
     /// The picture that the model saw.
     pub fn picture_preprocessed(&self, picture: usize) -> Option<PictureView<'_>> {
         let tensor = self.tensors.get(&format!("picture.{picture}.preprocessed"))?;
-        let rgb = *tensor.pieces().first()?;
+        let rgb = tensor.in_memory()?;
         Some(PictureView { width: tensor.shape[1] as u32, height: tensor.shape[0] as u32, rgb })
     }
 
@@ -302,17 +402,13 @@ impl Trace {
     /// Values of a map for one answer token: N patches, or all T positions (relevancy.llm).
     pub fn map_row(&self, name: &str, answer: AnswerIndex) -> Option<Cow<'_, [f32]>> {
         let tensor = self.tensors.get(name).filter(|tensor| tensor.dtype == Dtype::F32)?;
-        Some(cast(tensor.part(answer.index())?))
+        Some(numbers(tensor.part(answer.index())?))
     }
 
     /// Any tensor by name.
     pub fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
         let tensor = self.tensors.get(name)?;
-        let pieces = tensor.pieces();
-        let bytes = match pieces.as_slice() {
-            [one] => Cow::Borrowed(*one),
-            many => Cow::Owned(many.concat()),
-        };
+        let bytes = tensor.read().ok()?;
         Some(TensorView { dtype: tensor.dtype, shape: &tensor.shape, bytes })
     }
 
@@ -364,14 +460,22 @@ impl Trace {
     fn numbers<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(&self, name: &str) -> Cow<'_, [T]> {
         self.tensors
             .get(name)
-            .and_then(|tensor| tensor.pieces().first().copied())
-            .map_or_else(|| Cow::Borrowed(&[][..]), cast)
+            .and_then(|tensor| tensor.read().ok())
+            .map_or_else(|| Cow::Borrowed(&[][..]), numbers)
     }
 }
 
 /// An owned tensor.
 pub(super) fn owned(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Tensor {
     Tensor { dtype, shape: shape.to_vec(), bytes: TensorBytes::Owned(Arc::from(bytes)) }
+}
+
+/// Bytes as numbers, borrowed where they are.
+fn numbers<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(bytes: Cow<'_, [u8]>) -> Cow<'_, [T]> {
+    match bytes {
+        Cow::Borrowed(bytes) => cast(bytes),
+        Cow::Owned(bytes) => Cow::Owned(cast(&bytes).into_owned()),
+    }
 }
 
 /// Bytes as numbers; copied only where a foreign writer left them misaligned.

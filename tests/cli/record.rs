@@ -142,6 +142,33 @@ fn check_mp4(stream: &Value) {
     }
 }
 
+/// Names of the boxes of an MP4, and the durations that its three heads say, in seconds.
+fn heads_of_mp4(path: &Path) -> (Vec<String>, Vec<f64>) {
+    let bytes = std::fs::read(path).unwrap();
+    let long = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+    let short = |at: usize| u64::from(u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()));
+    let (mut names, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        names.push(String::from_utf8_lossy(&bytes[at + 4..at + 8]).into_owned());
+        at += short(at) as usize;
+    }
+    let body = |name: &[u8]| bytes.windows(4).position(|four| four == name).unwrap() + 4;
+    // A version of 1 makes times 64 bits wide; a track counts in the movie's time scale.
+    let times = |name: &[u8]| {
+        let at = body(name);
+        let is_long = bytes[at] == 1;
+        let after = at + 4 + if is_long { 16 } else { 8 };
+        let duration = if is_long { long(after + 4) } else { short(after + 4) };
+        (short(after) as f64, duration as f64)
+    };
+    let (movie, media) = (times(b"mvhd"), times(b"mdhd"));
+    let track = {
+        let at = body(b"tkhd");
+        if bytes[at] == 1 { long(at + 28) as f64 } else { short(at + 20) as f64 }
+    };
+    (names, vec![movie.1 / movie.0, track / movie.0, media.1 / media.0])
+}
+
 /// The luma planes of a film.
 fn decoded_luma(path: &Path) -> Vec<Vec<u8>> {
     let output = Command::new("ffmpeg")
@@ -191,6 +218,9 @@ fn every_container_is_what_it_says_and_shows_what_was_rendered() {
         fixture.record(film);
         let path = fixture.path(film.split(' ').next().unwrap());
         check_mp4(&probe(&path));
+        let (boxes, seconds) = heads_of_mp4(&path);
+        assert_eq!(boxes, ["ftyp", "moov", "mdat"], "{film}");
+        assert_eq!(seconds, [SECONDS; 3], "{film}");
         let decoded = decoded_luma(&path);
         assert_eq!(decoded.len(), rendered.len());
         for (index, (rendered, decoded)) in rendered.iter().zip(&decoded).enumerate() {
@@ -237,12 +267,16 @@ fn started(fixture: &Fixture) -> std::process::Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    wait_for(&part);
+    child
+}
+
+fn wait_for(part: &Path) {
     let start = Instant::now();
-    while std::fs::metadata(&part).map_or(0, |metadata| metadata.len()) < 4096 {
+    while std::fs::metadata(part).map_or(0, |metadata| metadata.len()) < 4096 {
         assert!(start.elapsed() < Duration::from_secs(120), "no fragment was written");
         std::thread::sleep(Duration::from_millis(20));
     }
-    child
 }
 
 #[cfg(feature = "h264")]
@@ -313,6 +347,38 @@ fn what_cannot_be_recorded_is_said_before_anything_is_drawn() {
     fails("record layer.toml --out a.mp4", "layer.toml, line 16: step 2: layer 9 does not exist");
     std::fs::write(fixture.path("gone.toml"), TOUR.replace("a.vlm", "b.vlm")).unwrap();
     fails("walkthrough check gone.toml", "b.vlmtrace");
+    assert_eq!(fixture.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_trace_that_is_cut_while_it_is_recorded_changes_nothing() {
+    let fixture = Fixture::new();
+    let mut child = started(&fixture);
+    let trace = std::fs::File::options().write(true).open(fixture.path("a.vlmtrace")).unwrap();
+    trace.set_len(100).unwrap();
+    assert!(child.wait().unwrap().success());
+    let stream = probe(&fixture.path("film.mp4"));
+    assert_eq!(stream["nb_read_frames"], (30.0 * (SECONDS + 39.7)).round().to_string());
+}
+
+#[test]
+fn a_large_trace_that_is_cut_while_it_is_recorded_is_an_error_that_leaves_nothing() {
+    let fixture = Fixture::new();
+    let large = Geometry::named("llava-1.5-7b").unwrap();
+    let path = fixture.path("a.vlmtrace");
+    Synthetic::new(large, RowsKept::All, 1).unwrap().write_sparse(&path).unwrap();
+    long(&fixture);
+    let child = fixture
+        .command("record long.toml --size 320x240 --fps 30 --out film.mp4")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(&fixture.path("film.part.mp4"));
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = stderr(&output);
+    assert!(error.contains("a.vlmtrace was changed or cut by another program"), "{error}");
     assert_eq!(fixture.leftovers(), Vec::<String>::new());
 }
 

@@ -667,5 +667,6 @@ fn fixed_ranges_clip_and_percentiles_do_too() {
 
 #[test]
 fn opening_names_the_adapter() {
-    assert!(!Gpu::adapters().is_empty());
+    let adapters = Gpu::adapters();
+    assert!(adapters.first().is_some_and(|(_, is_usable)| *is_usable));
 }

@@ -483,6 +483,42 @@ fn the_worker_answers_the_latest_question() {
     assert!(matches!(error, Some(ModelError::EmptyQuestion)));
 }
 
+#[test]
+fn a_panic_in_the_engine_is_an_error_and_the_next_question_is_answered() {
+    let options = EngineOptions {
+        bundle: Fixture::of("tiny").bundle(),
+        device: Device::Cpu,
+        threads: Some(1),
+        ..EngineOptions::default()
+    };
+    let worker = ModelWorker::spawn(options).unwrap();
+    let told = |expected: u64| {
+        loop {
+            match worker.events().recv_timeout(Duration::from_secs(120)).unwrap() {
+                ModelEvent::Failed { request, error } if request == expected => {
+                    break Err(error);
+                }
+                ModelEvent::Done { request, trace } if request == expected => break Ok(trace),
+                _ => {}
+            }
+        }
+    };
+    let mut next = 0;
+    for _ in 0..2 {
+        worker.run(Box::new(|engine, _| {
+            assert!(engine.is_ok(), "the model is loaded");
+            panic!("a fault in a task")
+        }));
+        match told(next).unwrap_err() {
+            ModelError::Panicked(panicked) => assert_eq!(panicked.message, "a fault in a task"),
+            other => panic!("{other}"),
+        }
+        let asked = worker.ask(question(QUESTION));
+        assert_eq!(told(asked).unwrap().meta().question, QUESTION);
+        next = asked + 1;
+    }
+}
+
 /// A dark picture with one bright square, as PNG.
 fn square_at([x, y]: [u32; 2], side: u32, [width, height]: [u32; 2]) -> Picture {
     let inside = |at: u32, start: u32| (start..start + side).contains(&at);

@@ -1,7 +1,9 @@
 //! The trace file: what is written is what is read, damage is named, versions are honoured.
 
 use half::f16;
+use std::path::Path;
 use std::sync::Arc;
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use vlmscope::trace::*;
 
 const LAYERS: usize = 2;
@@ -195,8 +197,8 @@ fn a_folder_that_cannot_be_written_leaves_nothing() {
 /// Written by version 0.1.0 and never again: every later reader must open it.
 #[test]
 fn format_1_0_stays_readable() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/traces/format-1.0.vlmtrace");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces/format-1.0.vlmtrace");
     let trace = Trace::open(&path).unwrap();
     let meta = trace.meta();
     assert_eq!(meta.format_version, "1.0");
@@ -224,4 +226,64 @@ fn a_new_file_never_replaces_another() {
     assert!(error.is_taken(), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing was left behind");
+}
+
+/// Cuts a file in place, as `cp` of a smaller one over it does.
+fn cut_in_place(path: &Path, length: u64) {
+    std::fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+}
+
+#[test]
+fn a_trace_of_moderate_size_outlives_what_happens_to_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("open.vlmtrace");
+    trace().write(&path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let open = Trace::open(&path).unwrap();
+    assert_eq!(open.stamp(), FileStamp::of(&path));
+    cut_in_place(&path, 10);
+    check(&open);
+    open.check().unwrap();
+    assert_ne!(open.stamp(), FileStamp::of(&path));
+    let copy = folder.path().join("copy.vlmtrace");
+    open.write(&copy).unwrap();
+    assert!(std::fs::read(&copy).unwrap() == whole);
+}
+
+#[test]
+fn a_large_trace_that_is_cut_or_overwritten_is_an_error_and_no_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.vlmtrace");
+    let geometry = Geometry::named("llava-1.5-7b").unwrap();
+    let synthetic = Synthetic::new(geometry, RowsKept::All, 1).unwrap();
+    for damage in ["cut", "overwrite"] {
+        synthetic.write_sparse(&path).unwrap();
+        let length = std::fs::metadata(&path).unwrap().len();
+        assert!(length > 500_000_000, "it must be larger than what is read at once");
+        let open = Trace::open(&path).unwrap();
+        let last = open.shape().rows - 1;
+        let first = open.page_bytes(0).map(|bytes| bytes.len());
+        assert_eq!(first, Some(open.shape().page_bytes()));
+        let weights = open.weights(last, 1, 2).unwrap();
+        assert_eq!(open.page(last).unwrap().len(), open.shape().page_len());
+        assert!(weights.iter().any(|&weight| weight > 0.0));
+        open.check().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if damage == "cut" {
+            cut_in_place(&path, length / 2);
+        } else {
+            let mut file = std::fs::File::options().write(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut file, &[0; 4096]).unwrap();
+        }
+        assert_eq!(open.page_bytes(last), None, "{damage}");
+        let error = open.check().unwrap_err();
+        assert!(matches!(error, TraceError::ChangedOnDisk { .. }), "{error}");
+        assert!(error.to_string().contains("large.vlmtrace was changed or cut"), "{error}");
+        // Pictures and answers were read when it was opened.
+        assert!(open.picture_original(0).is_some() && !open.answer_ids().is_empty());
+        let out = folder.path().join("out.vlmtrace");
+        assert!(matches!(open.write(&out), Err(TraceError::ChangedOnDisk { .. })));
+        assert!(!out.exists());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left");
+    }
 }

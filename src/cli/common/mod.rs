@@ -15,7 +15,7 @@ mod usage;
 pub(crate) use files::{check_writable, with_trace_extension, write_atomically};
 pub(crate) use interrupt::cancel_on_interrupt;
 pub(crate) use memory::MemoryFlag;
-pub(crate) use output::{human_bytes, print_json};
+pub(crate) use output::{human_bytes, note, print_json};
 pub(crate) use picture::{edited, read_picture};
 pub(crate) use progress::{progress_bar, show_progress};
 pub(crate) use runtime::{RuntimeFlags, engine_options};

@@ -10,6 +10,12 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Something that the user should know, on stderr.
+pub(crate) fn note(text: &str) {
+    // A closed stderr is nobody who wants to know.
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
 /// Bytes as a person reads them.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];

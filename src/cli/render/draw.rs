@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::job::{Job, Traces};
-use crate::cli::common::write_atomically;
+use crate::cli::common::{note, write_atomically};
 use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
@@ -24,11 +24,13 @@ pub(super) struct Drawing<'a> {
     args: &'a Args,
     is_svg: bool,
     device: Option<Device>,
+    /// What was said of characters that no font has.
+    noted: Option<String>,
 }
 
 impl<'a> Drawing<'a> {
     pub fn new(args: &'a Args, is_svg: bool) -> Self {
-        Self { args, is_svg, device: None }
+        Self { args, is_svg, device: None, noted: None }
     }
 
     /// Draws and writes one figure.
@@ -42,7 +44,22 @@ impl<'a> Drawing<'a> {
             let (frame, stats) = self.frame(&scene)?;
             png_bytes(&frame, &provenance(&scene, stats.ends)?)?
         };
-        write_atomically(&job.out, |out| Ok(out.write_all(&bytes)?))
+        for trace in std::iter::once(&traces.first).chain(&traces.second) {
+            trace.check()?;
+        }
+        write_atomically(&job.out, |out| Ok(out.write_all(&bytes)?))?;
+        self.note_missing_glyphs();
+        Ok(())
+    }
+
+    /// SVG keeps text as text: what draws it chooses the font.
+    fn note_missing_glyphs(&mut self) {
+        let device = self.device.as_ref().filter(|_| !self.is_svg);
+        let missing = device.and_then(|device| device.renderer.missing_glyphs());
+        if missing != self.noted {
+            missing.as_deref().into_iter().for_each(note);
+            self.noted = missing;
+        }
     }
 
     fn frame(&mut self, scene: &Scene<'_>) -> anyhow::Result<(RgbaImage, FrameStats)> {

@@ -13,7 +13,7 @@ use glyphon::{
     Attrs, Buffer, Cache, Color, ColorMode, Family, FontSystem, Metrics, Resolution, Shaping,
     SwashCache, TextArea, TextAtlas, TextBounds, TextRenderer, Viewport, Weight, Wrap, fontdb,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 const INTER_REGULAR: &[u8] = include_bytes!("../../../assets/fonts/Inter-Regular.otf");
@@ -59,6 +59,8 @@ impl ShapeKey {
 struct Type {
     fonts: FontSystem,
     has_system_fonts: bool,
+    /// Characters that no font has: they are drawn as boxes.
+    missing: BTreeSet<char>,
     shaped: HashMap<ShapeKey, Shaped>,
     frame: u64,
 }
@@ -72,6 +74,7 @@ impl Type {
         Self {
             fonts: FontSystem::new_with_locale_and_db("en-US".into(), db),
             has_system_fonts: false,
+            missing: BTreeSet::new(),
             shaped: HashMap::new(),
             frame: 0,
         }
@@ -81,11 +84,14 @@ impl Type {
         let key = ShapeKey::of(label);
         if !self.shaped.contains_key(&key) {
             let mut shaped = shape(&mut self.fonts, label);
-            if lacks_glyphs(&shaped.buffer) && !self.has_system_fonts {
+            let mut missing = characters_without_glyph(&shaped.buffer);
+            if !missing.is_empty() && !self.has_system_fonts {
                 self.has_system_fonts = true;
                 self.fonts.db_mut().load_system_fonts();
                 shaped = shape(&mut self.fonts, label);
+                missing = characters_without_glyph(&shaped.buffer);
             }
+            self.missing.append(&mut missing);
             self.shaped.insert(key.clone(), shaped);
         }
         if let Some(shaped) = self.shaped.get_mut(&key) {
@@ -124,8 +130,45 @@ fn shape(fonts: &mut FontSystem, label: &Label) -> Shaped {
     Shaped { buffer, width_px, baseline_px, last_used: 0 }
 }
 
-fn lacks_glyphs(buffer: &Buffer) -> bool {
-    buffer.layout_runs().flat_map(|run| run.glyphs).any(|glyph| glyph.glyph_id == 0)
+/// The characters of a label that are drawn as boxes.
+fn characters_without_glyph(buffer: &Buffer) -> BTreeSet<char> {
+    let runs = buffer.layout_runs();
+    runs.flat_map(|run| {
+        let boxes = run.glyphs.iter().filter(|glyph| glyph.glyph_id == 0);
+        boxes.flat_map(|glyph| run.text.get(glyph.start..glyph.end).unwrap_or_default().chars())
+    })
+    // These are drawn as nothing where a font lacks them.
+    .filter(|character| !character.is_whitespace() && !character.is_control())
+    .collect()
+}
+
+/// What to do about characters that no font has; `None` where there are none.
+pub fn missing_glyphs(characters: &BTreeSet<char>) -> Option<String> {
+    const NAMED: usize = 12;
+    let package = |character: char| match u32::from(character) {
+        0x1100..=0x11ff
+        | 0x2e80..=0x9fff
+        | 0xac00..=0xd7ff
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe4f
+        | 0xff00..=0xffef
+        | 0x20000..=0x3ffff => "fonts-noto-cjk",
+        0x2600..=0x27bf | 0x1f000..=0x1faff => "fonts-noto-color-emoji",
+        _ => "fonts-noto-core",
+    };
+    let packages: BTreeSet<&str> = characters.iter().copied().map(package).collect();
+    let packages = packages.into_iter().collect::<Vec<_>>().join(" ");
+    let named: Vec<String> = characters.iter().take(NAMED).map(char::to_string).collect();
+    let more = match characters.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!characters.is_empty()).then(|| {
+        format!(
+            "no installed font has the characters {}{more}; they are drawn as boxes. Install a font that has them (Debian and Ubuntu: apt install {packages})",
+            named.join(" ")
+        )
+    })
 }
 
 /// Of one target format.
@@ -230,6 +273,11 @@ impl Text {
         Ok(true)
     }
 
+    /// Characters of all labels so far that no font has.
+    pub fn missing_characters(&self) -> &BTreeSet<char> {
+        &self.kind.missing
+    }
+
     /// Draws what was prepared last.
     ///
     /// # Errors
@@ -312,6 +360,22 @@ mod tests {
             assert!(kind.shaped.len() <= MAX_SHAPED);
             assert!(kind.shaped.contains_key(&ShapeKey::of(&label("always shown", true))));
         }
+    }
+
+    #[test]
+    fn characters_that_no_font_has_are_named_with_a_package() {
+        let mut kind = Type::new();
+        // Of a private plane: no font that is installed by a distribution has it.
+        kind.shape(&label("fox \u{10fffd}", false));
+        assert_eq!(kind.missing, BTreeSet::from(['\u{10fffd}']));
+        let hint = |text: &str| missing_glyphs(&text.chars().collect());
+        assert_eq!(hint(""), None);
+        let text = hint("एक").unwrap_or_default();
+        assert!(text.contains("characters ए क;") && text.contains("fonts-noto-core"), "{text}");
+        let text = hint("气🎈").unwrap_or_default();
+        assert!(text.contains("fonts-noto-cjk fonts-noto-color-emoji"), "{text}");
+        let many: String = ('\u{0900}'..'\u{0920}').collect();
+        assert!(hint(&many).is_some_and(|text| text.contains("and 20 more")));
     }
 
     #[test]

@@ -15,6 +15,11 @@ const MAX_DECODE_BYTES: u64 = MAX_MEGAPIXELS as u64 * 16 * 1_000_000;
 /// The original is kept for display and for asking again, not as an archive.
 const STORED_LONG_EDGE: u32 = 2048;
 const JPEG_QUALITY: u8 = 92;
+/// What is darker than this in all of a 16-bit picture comes from a detector of 13 bits or less.
+const DARK: u16 = 1 << 13;
+const HEIF: &str = "it is HEIC (HEIF), as phones take pictures, whatever its name says; convert it, for example with \
+                    heif-convert IN.heic OUT.jpg (Debian and Ubuntu: apt install libheif-examples), \
+                    or set the phone's camera to its most compatible format";
 
 /// Upright pixels.
 pub(super) struct Decoded {
@@ -32,9 +37,13 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|error| not_a_picture(error.to_string()))?;
-    let format = reader
-        .format()
-        .ok_or_else(|| not_a_picture("its first bytes are those of no known format".into()))?;
+    let format = reader.format().ok_or_else(|| {
+        not_a_picture(if is_heif(bytes) {
+            HEIF.into()
+        } else {
+            "its first bytes are those of no known format".into()
+        })
+    })?;
     let broken = |error: image::ImageError| not_a_picture(error.to_string());
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width, height) = decoder.dimensions();
@@ -67,6 +76,34 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     upright.apply_orientation(orientation);
     let lossy = matches!(format, ImageFormat::Jpeg | ImageFormat::WebP);
     Ok(Decoded { upright, lossy })
+}
+
+/// Whether a file is HEIF whose pictures are not AVIF: "ftyp", then a brand, a version and the brands that it is
+/// compatible with.
+fn is_heif(bytes: &[u8]) -> bool {
+    const BRANDS: [&[u8; 4]; 9] =
+        [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"mif1", b"msf1"];
+    let Some(size) = bytes.first_chunk::<4>().map(|size| u32::from_be_bytes(*size) as usize) else {
+        return false;
+    };
+    bytes.get(4..8) == Some(b"ftyp")
+        && bytes[8..bytes.len().min(size.max(8))]
+            .chunks_exact(4)
+            .any(|brand| BRANDS.iter().any(|known| brand == *known))
+}
+
+/// What to say of a picture of 16 bits a channel that uses only the lowest of them.
+pub(super) fn dark_notice(picture: &DynamicImage) -> Option<String> {
+    let samples = match picture {
+        DynamicImage::ImageLuma16(grey) => grey.as_raw(),
+        DynamicImage::ImageRgb16(rgb) => rgb.as_raw(),
+        _ => return None,
+    };
+    let brightest = samples.iter().copied().max().filter(|&value| value < DARK)?;
+    Some(format!(
+        "the brightest value of this 16-bit picture is {brightest} of 65535, so the model sees it nearly black; \
+         stretch it to the full range first, for example with ImageMagick: convert IN.png -auto-level OUT.png"
+    ))
 }
 
 /// Whether a JPEG reaches its end marker. Decoders fill what is missing of a cut file with grey,
@@ -245,6 +282,39 @@ mod tests {
             ModelError::PictureTooLarge { width: 40_000, height: 40_000, .. } => {}
             other => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn heic_is_named_whatever_the_file_is_called() {
+        let file = |brands: &[u8; 8]| {
+            let mut bytes = b"\0\0\0\x18ftyp".to_vec();
+            bytes.extend_from_slice(&brands[..4]);
+            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&brands[4..]);
+            bytes.extend_from_slice(&[0; 64]);
+            bytes
+        };
+        let error = |bytes: &[u8]| decode("fake.jpg", bytes).map(|_| ()).unwrap_err().to_string();
+        for brands in [b"heicmif1", b"mif1heic", b"msf1hevc"] {
+            let text = error(&file(brands));
+            assert!(text.contains("it is HEIC") && text.contains("heif-convert"), "{text}");
+        }
+        // A film has the same first box.
+        let text = error(&file(b"isommp41"));
+        assert!(text.contains("no known format"), "{text}");
+        assert!(error(b"\0\0\0\x04ftyp").contains("no known format"));
+    }
+
+    #[test]
+    fn few_bits_in_a_deep_picture_are_told() {
+        let grey = |brightest: u16| {
+            let values = (0..64).map(|at| (u32::from(brightest) * at / 63) as u16).collect();
+            DynamicImage::ImageLuma16(ImageBuffer::from_raw(8, 8, values).unwrap())
+        };
+        let notice = dark_notice(&grey(4080)).unwrap();
+        assert!(notice.contains("4080 of 65535") && notice.contains("-auto-level"), "{notice}");
+        assert_eq!(dark_notice(&grey(u16::MAX)), None);
+        assert_eq!(dark_notice(&grey(u16::MAX).to_luma8().into()), None);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Preprocessed {
     pub original_from_preprocessed: Affine,
     /// What the trace says about it.
     pub info: PreprocessInfo,
+    /// What the user should know, as sentences.
+    pub notices: Vec<String>,
 }
 
 impl Preprocessed {
@@ -136,6 +138,7 @@ pub fn preprocess(
     let decoded = decode::decode(&picture.name, &picture.bytes)?;
     let Decoded { upright, lossy } = decoded;
     let rgb = decode::to_rgb(&upright);
+    let mut notices: Vec<String> = decode::dark_notice(&upright).into_iter().collect();
     let stored = decode::encode_original(&picture.name, upright, lossy)?;
     let stored_from_upright = [
         f64::from(stored.size[0]) / f64::from(rgb.size[0]),
@@ -144,6 +147,7 @@ pub fn preprocess(
     let start = Affine::scale_offset(stored_from_upright, [0.0, 0.0]);
     let step = Step { picture: rgb, original_from_current: start };
     let Step { picture: seen, original_from_current } = fit(step, mode, &manifest.preprocess);
+    notices.extend(crop_notice(&original_from_current, seen.size, stored.size));
     let info = PreprocessInfo {
         mode,
         original_size: stored.size,
@@ -157,6 +161,29 @@ pub fn preprocess(
         original: stored.bytes,
         original_from_preprocessed: original_from_current,
         info,
+        notices,
+    })
+}
+
+/// Less of the picture than this is told: a crop of 16:9 to a square keeps 0.56.
+const SEEN_SHARE: f64 = 0.5;
+
+/// What to say where most of the picture is cropped away.
+fn crop_notice(original_from_seen: &Affine, seen: [u32; 2], original: [u32; 2]) -> Option<String> {
+    let [left, top] = original_from_seen.apply([0.0, 0.0]);
+    let [right, bottom] = original_from_seen.apply(seen.map(f64::from));
+    let covered = |from: f64, to: f64, length: u32| {
+        let length = f64::from(length);
+        (to.min(length) - from.max(0.0)).max(0.0) / length
+    };
+    let share = covered(left, right, original[0]) * covered(top, bottom, original[1]);
+    (share < SEEN_SHARE).then(|| {
+        let percent = share * 100.0;
+        let digits = usize::from(percent < 10.0);
+        format!(
+            "the model sees only the middle {percent:.digits$} % of this picture; to show it all of it, try --preprocess pad \
+             (or resize, which squeezes it)"
+        )
     })
 }
 
@@ -326,6 +353,22 @@ mod tests {
         assert_eq!(step.picture.bytes[..3], PAD_COLOUR);
         let middle = (28 * 56 + 28) * 3;
         assert_eq!(step.picture.bytes[middle..middle + 3], [200; 3]);
+    }
+
+    #[test]
+    fn a_crop_that_takes_most_of_the_picture_is_told() {
+        let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
+        let notice = |width, height, mode| {
+            let Step { picture, original_from_current } = fit(plain(width, height), mode, &rules);
+            crop_notice(&original_from_current, picture.size, [width, height])
+        };
+        let text = notice(800, 20, PreprocessMode::Default).unwrap_or_default();
+        assert!(text.contains("the middle 2.5 %") && text.contains("--preprocess pad"), "{text}");
+        let text = notice(60, 180, PreprocessMode::Default).unwrap_or_default();
+        assert!(text.contains("the middle 33 %"), "{text}");
+        assert_eq!(notice(160, 90, PreprocessMode::Default), None);
+        assert_eq!(notice(800, 20, PreprocessMode::Pad), None);
+        assert_eq!(notice(800, 20, PreprocessMode::Resize), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 pub(super) struct Ffmpeg {
     part: Part,
+    fps: u32,
     planes: Planes,
     child: Child,
     input: Option<ChildStdin>,
@@ -55,7 +56,7 @@ impl Ffmpeg {
             EncodeError::Codec { name: "ffmpeg", reason }
         })?;
         let input = child.stdin.take();
-        Ok(Self { part, planes: Planes::new(format.size), child, input })
+        Ok(Self { part, fps: format.fps, planes: Planes::new(format.size), child, input })
     }
 
     fn send(&mut self) -> Result<(), EncodeError> {
@@ -98,7 +99,7 @@ impl Encoder for Ffmpeg {
         if !done.success() {
             return Err(self.last_words());
         }
-        self.part.finish()
+        self.part.finish_progressive(self.fps)
     }
 }
 

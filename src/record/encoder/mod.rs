@@ -2,7 +2,8 @@
 //!
 //! The decision here: a film is written under a name that says it is not whole (NAME.part.mp4)
 //! and renamed when it is. Cancelling or failing removes it; a killed program leaves a part that
-//! can be played as far as it goes.
+//! can be played as far as it goes. An MP4 is written in fragments for that, and rewritten as a
+//! progressive file when it is complete.
 
 mod ffmpeg;
 mod format;
@@ -11,6 +12,7 @@ mod gif;
 mod mp4;
 mod part;
 mod png;
+mod progressive;
 mod yuv;
 
 pub use ffmpeg::ffmpeg_version;

@@ -1,7 +1,8 @@
 //! MP4 by openh264, in fragments.
 //!
 //! Every two seconds a fragment with its own index is written: memory stays flat, and a film
-//! whose recording was killed plays up to its last fragment.
+//! whose recording was killed plays up to its last fragment. A complete film is rewritten without
+//! fragments.
 
 use super::part::Part;
 use super::yuv::Planes;
@@ -150,7 +151,7 @@ impl Encoder for Mp4 {
 
     fn finish(mut self: Box<Self>) -> Result<(), EncodeError> {
         self.flush()?;
-        self.part.finish()
+        self.part.finish_progressive(self.format.fps)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A film that is not whole yet, and what can go wrong with it.
 
+use super::progressive::{self, RewriteError};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,16 @@ pub enum EncodeError {
         /// Which.
         name: &'static str,
         /// What it said.
+        reason: String,
+    },
+    /// The film is complete, but could not be brought into its final form.
+    #[error("cannot write {path}: {reason}. The whole film is in {part}, in fragments, which not every program plays: make room, then run `ffmpeg -i {part} -c copy -movflags +faststart {path}`", path = path.display(), part = part.display())]
+    Unfinished {
+        /// The film.
+        path: PathBuf,
+        /// Where its fragments are kept.
+        part: PathBuf,
+        /// What went wrong.
         reason: String,
     },
     /// The container cannot hold such a film.
@@ -88,6 +99,39 @@ impl Part {
         self.file.sync_all().map_err(|source| self.failed(source))?;
         std::fs::rename(&self.part, &self.out).map_err(|source| self.failed(source))?;
         self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Part {
+    /// Rewrites fragments of an MP4 at `fps` frames a second as a progressive film and gives it its
+    /// name. Where that fails, the fragments are kept: they may be an hour's work.
+    pub fn finish_progressive(&mut self, fps: u32) -> Result<(), EncodeError> {
+        let rewritten = self.rewrite(fps);
+        self.is_done = true;
+        match rewritten {
+            // What cannot be removed does no harm to the film.
+            Ok(()) => drop(std::fs::remove_file(&self.part)),
+            Err(error) => {
+                let (path, part, reason) = (self.out.clone(), self.part.clone(), error.to_string());
+                return Err(EncodeError::Unfinished { path, part, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn rewrite(&self, fps: u32) -> Result<(), RewriteError> {
+        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut whole = tempfile::Builder::new()
+            .prefix(".vlmscope-")
+            .suffix(".part")
+            .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
+        // By its name, as another program may have written it.
+        let mut fragments = File::open(&self.part)?;
+        progressive::rewrite(&mut fragments, whole.as_file_mut(), fps)?;
+        whole.as_file().set_permissions(fragments.metadata()?.permissions())?;
+        whole.as_file().sync_all()?;
+        whole.persist(&self.out).map_err(|error| error.error)?;
         Ok(())
     }
 }

@@ -1,0 +1,112 @@
+//! A panic in a worker becomes an error that can be shown.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+/// Work that ended by a panic: a fault of the program, never of a file or a question.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a fault in vlmscope stopped this work ({message}). Nothing that was saved is lost: try again.{}", sent(.report.as_ref()))]
+pub struct Panicked {
+    /// What the panic said, and where.
+    pub message: String,
+    /// The crash report, where one could be written.
+    pub report: Option<PathBuf>,
+}
+
+fn sent(report: Option<&PathBuf>) -> String {
+    report.map_or_else(String::new, |path| {
+        format!(
+            " The report {} holds neither pictures nor questions; please send it to the authors.",
+            path.display()
+        )
+    })
+}
+
+thread_local! {
+    static NOTED: RefCell<Option<Panicked>> = const { RefCell::new(None) };
+}
+
+/// Keeps what the panic hook knows of the panic of this thread for [`guard`].
+pub fn note(panicked: Panicked) {
+    NOTED.set(Some(panicked));
+}
+
+/// The panic that this thread is unwinding from.
+pub fn unwinding() -> Option<Panicked> {
+    std::thread::panicking().then(|| NOTED.with_borrow(Clone::clone).unwrap_or_else(unknown))
+}
+
+/// Runs `work` and catches its panic. State that the work has changed by halves must not be used
+/// any more: make it anew.
+///
+/// # Errors
+/// If it panicked.
+pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    NOTED.set(None);
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let noted = NOTED.take();
+        // Dropping a payload may panic again.
+        let message = message_of(payload.as_ref());
+        std::mem::forget(payload);
+        noted.unwrap_or(Panicked { message, report: None })
+    })
+}
+
+/// The text of a panic.
+pub fn message_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("it gave no reason").to_owned()
+}
+
+fn unknown() -> Panicked {
+    Panicked { message: "it gave no reason".into(), report: None }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_and_work_goes_on() {
+        assert_eq!(guard(|| 3).unwrap(), 3);
+        let failed = guard(|| -> u32 { panic!("no {}", "luck") }).unwrap_err();
+        assert_eq!(failed.message, "no luck");
+        assert!(failed.to_string().contains("(no luck)"), "{failed}");
+        assert_eq!(guard(|| 4).unwrap(), 4);
+    }
+
+    #[test]
+    fn what_the_hook_noted_comes_with_the_error() {
+        let noted = Panicked { message: "noted".into(), report: Some("/data/crash.txt".into()) };
+        let inner = noted.clone();
+        let failed = guard(move || {
+            note(inner);
+            panic!("bare")
+        });
+        let failed = failed.unwrap_err();
+        assert_eq!(failed, noted);
+        assert!(failed.to_string().contains("/data/crash.txt"), "{failed}");
+    }
+
+    #[test]
+    fn whoever_is_dropped_by_a_panic_can_say_so() {
+        struct Dropped(std::sync::mpsc::Sender<Option<Panicked>>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.send(unwinding()).unwrap();
+            }
+        }
+        let (send, receive) = std::sync::mpsc::channel();
+        drop(Dropped(send.clone()));
+        assert_eq!(receive.recv().unwrap(), None);
+        let _ = guard(move || {
+            let _dropped = Dropped(send);
+            panic!("it falls")
+        });
+        assert!(receive.recv().unwrap().is_some());
+    }
+}

@@ -1,0 +1,152 @@
+//! A trace file that stays open while it is looked at.
+//!
+//! Other programs may overwrite or cut the file in place (`cp`, `scp` and `rsync --inplace` do). So it is never mapped: a
+//! small file is read into memory when it is opened, and of a large one each read is checked against the size and the time
+//! of change that the file had then.
+
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+/// Size and time of change of a file: where they differ, it has other contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    length_bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileStamp {
+    /// Of the file at `path` now; `None` where there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&Metadata> for FileStamp {
+    fn from(metadata: &Metadata) -> Self {
+        Self { length_bytes: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+/// An open trace file.
+#[derive(Debug)]
+pub(super) struct TraceFile {
+    file: File,
+    path: PathBuf,
+    stamp: FileStamp,
+    has_changed: AtomicBool,
+}
+
+impl TraceFile {
+    /// # Errors
+    /// If there is no such file, or it may not be read.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
+        }
+        let stamp = FileStamp::from(&metadata);
+        Ok(Self { file, path: path.to_owned(), stamp, has_changed: AtomicBool::new(false) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn length_bytes(&self) -> u64 {
+        self.stamp.length_bytes
+    }
+
+    pub fn stamp(&self) -> FileStamp {
+        self.stamp
+    }
+
+    /// Whether a read found that the file is another one than when it was opened.
+    pub fn has_changed(&self) -> bool {
+        self.has_changed.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of a range.
+    ///
+    /// # Errors
+    /// If they cannot be read, there is no memory for them, or the file was changed since it was opened.
+    pub fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(range.end - range.start).map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
+        bytes.resize(length, 0);
+        self.read_into(range.start, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` from `offset` on.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let read = read_at(&self.file, bytes, offset);
+        // Looked at afterwards: what was changed before the read has changed the stamp by now.
+        let is_same = FileStamp::from(&self.file.metadata()?) == self.stamp;
+        if !is_same || matches!(&read, Err(error) if error.kind() == ErrorKind::UnexpectedEof) {
+            if !self.has_changed.swap(true, Ordering::Relaxed) {
+                log::warn!("{} was changed while it was open", self.path.display());
+            }
+            return Err(io::Error::new(ErrorKind::InvalidData, "it was changed while it was open"));
+        }
+        read
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
+        if read == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[read..];
+        offset += read as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn what_changes_in_place_is_noticed_and_what_is_renamed_over_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let write = |text: &[u8]| std::fs::write(&path, text).unwrap();
+        write(b"0123456789");
+        let open = TraceFile::open(&path).unwrap();
+        assert_eq!(open.read(2..5).unwrap(), b"234");
+        // Another file of that name: the open one stays what it was.
+        std::fs::write(folder.path().join("b"), b"another").unwrap();
+        std::fs::rename(folder.path().join("b"), &path).unwrap();
+        assert_eq!(open.read(7..10).unwrap(), b"789");
+        assert!(!open.has_changed() && FileStamp::of(&path) != Some(open.stamp()));
+
+        let open = TraceFile::open(&path).unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(3).unwrap();
+        assert!(open.read(0..2).is_err() && open.has_changed());
+
+        write(b"0123456789");
+        let open = TraceFile::open(&path).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        File::options().write(true).open(&path).unwrap().write_all(b"x").unwrap();
+        assert!(open.read(5..6).is_err() && open.has_changed());
+    }
+}
