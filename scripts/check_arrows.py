@@ -17,19 +17,21 @@ SOURCE = ROOT / "src"
 
 # module → modules of ours that it may use
 ARROWS: dict[str, set[str]] = {
-    "trace": set(),
+    "files": set(),
+    "terminal": set(),
+    "trace": {"files"},
     "analysis": {"trace"},
-    "edit": {"trace"},
+    "edit": {"trace", "files"},
     "job": set(),
     "logging": set(),
-    "crash": {"job", "gpu"},
-    "model": {"trace", "analysis", "job"},
-    "view": {"trace", "analysis"},
+    "crash": {"job", "gpu", "terminal"},
+    "model": {"trace", "analysis", "job", "files"},
+    "view": {"trace", "analysis", "files"},
     "gpu": {"trace", "analysis", "view"},
-    "record": {"gpu", "view", "job", "trace"},
-    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings", "crash"},
-    "settings": {"view", "model", "trace"},
-    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings", "crash"},
+    "record": {"gpu", "view", "job", "trace", "files", "terminal"},
+    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings", "files", "terminal", "crash"},
+    "settings": {"view", "model", "trace", "files"},
+    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings", "files", "terminal", "crash"},
 }
 
 # Every module may use these.
@@ -42,6 +44,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     r"\begui(_\w+)?::": ("ui/",),
     r"\bwinit::": ("ui/", "gpu/target"),
     r"\bwgpu::": ("gpu/", "ui/", "cli/doctor"),
+    # Texts from anywhere go through the filter of control characters.
+    r"\bio::std(out|err)\(\)|\be?print(ln)?!": ("terminal",),
     r"\bCommand::new\b": ("record/encoder", "model/session"),
 }
 

@@ -5,7 +5,7 @@
 //! user sets `VLMSCOPE_CRASH_REPORT=full`.
 
 use crate::job::{self, Panicked};
-use crate::{gpu, logging};
+use crate::{gpu, logging, terminal};
 use std::backtrace::Backtrace;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -36,7 +36,7 @@ pub fn install() {
         let is_main = std::thread::current().name() == Some("main");
         if is_main {
             // A closed stderr is nobody who wants to know.
-            let _ = writeln!(io::stderr(), "{}", farewell(&message, report.as_deref()));
+            let _ = writeln!(terminal::stderr(), "{}", farewell(&message, report.as_deref()));
         }
         log::error!("panic: {message}");
         job::note(Panicked { message, report });

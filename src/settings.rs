@@ -1,8 +1,9 @@
 //! What outlives a session: looks, layout, recent files, bookmarks.
 //!
 //! A damaged or newer file never stops the program: it is kept beside the new one and defaults are
-//! used. Writes go to a temporary file first, so that a crash leaves the old settings.
+//! used.
 
+use crate::files;
 use crate::trace::{PreprocessMode, Sampling};
 use crate::view::{Theme, ViewState};
 use serde::{Deserialize, Serialize};
@@ -126,7 +127,7 @@ impl Settings {
 
     /// Reads settings; what went wrong comes back beside the defaults. A missing file is no error.
     pub fn load(path: &Path) -> (Self, Option<SettingsError>) {
-        let text = match std::fs::read_to_string(path) {
+        let text = match files::read_text(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return (Self::default(), None);
@@ -172,7 +173,7 @@ impl Settings {
         self
     }
 
-    /// Writes settings to a temporary file and renames it.
+    /// Writes settings in place of the old ones.
     ///
     /// # Errors
     /// If the folder cannot be made or written to.
@@ -180,13 +181,8 @@ impl Settings {
         let failed = |source| SettingsError::Write { path: path.to_owned(), source };
         let text = toml::to_string_pretty(self)
             .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or_else(|| Path::new("."));
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let temporary = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        std::fs::write(temporary.path(), text).map_err(failed)?;
-        temporary.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        std::fs::create_dir_all(files::folder_of(path)).map_err(failed)?;
+        files::replace_bytes(path, text.as_bytes()).map_err(failed)
     }
 
     /// Puts a trace or picture at the head of the recent files.

@@ -10,6 +10,7 @@ use crate::job::CancelToken;
 use crate::model::{
     Effect, Engine, Intervention, KnockFrom, Rerun, Rows, ablation_of_each_head, effects,
 };
+use crate::terminal;
 use crate::trace::{Head, Layer, TokenKind, Trace, TraceMeta, words as words_of};
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -79,7 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(out) = &out {
         check_writable(out)?;
     }
-    let cancel = cancel_on_interrupt()?;
+    let cancel = cancel_on_interrupt();
     let meter = Meter::new();
     let mut engine = meter.load(&args.model)?;
     match change {
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let (effect, again) = outcome?;
             if let Some(out) = &out {
                 again.write(out)?;
-                let _ = writeln!(std::io::stderr(), "wrote {}", shown(out));
+                let _ = writeln!(terminal::stderr(), "wrote {}", shown(out));
             }
             print_one(&trace, &effect, &again, args.json)
         }
@@ -253,7 +254,7 @@ fn print_one(trace: &Trace, effect: &Effect, again: &Trace, as_json: bool) -> an
             "tokens": tokens(trace, effect),
         }));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     writeln!(out, "before  {before}\nafter   {after}")?;
     writeln!(out, "Δ log-probability of the answer before: {:+.3}", effect.total())?;
     for (index, (word, delta)) in answer_words(trace).iter().zip(&effect.delta_logprob).enumerate()
@@ -298,7 +299,7 @@ fn print_matrix(trace: &Trace, effects: &[Effect], args: &Args) -> anyhow::Resul
             "heads": heads,
         }));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     writeln!(out, "{}  →  {}", trace.meta().question, trace.meta().answer)?;
     writeln!(out, "Δ log-probability of the answer with one head switched off, strongest first")?;
     for (layer, head, effect) in ranked.iter().take(args.top) {

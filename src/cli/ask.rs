@@ -12,6 +12,7 @@ use super::common::{
 };
 use crate::edit::Edits;
 use crate::model::AskRequest;
+use crate::terminal;
 use crate::trace::Trace;
 use args::options;
 use std::io::Write as _;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use view::{View, as_json, overlay_path, write_overlay};
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let cancel = cancel_on_interrupt()?;
+    let cancel = cancel_on_interrupt();
     if let Some(batch) = &args.batch {
         return batch::run(args, batch, &cancel);
     }
@@ -101,7 +102,7 @@ fn report(trace: &Trace, out: &Path, overlay: Option<&Path>) {
     let timings = meta.timings;
     let overlay = overlay.map_or_else(String::new, |path| format!(" and {}", path.display()));
     let _ = writeln!(
-        std::io::stderr(),
+        terminal::stderr(),
         "{} tokens in {:.2} s on {} · wrote {} ({}){overlay}",
         trace.shape().generated,
         timings.vision + timings.prefill + timings.decode,

@@ -11,6 +11,7 @@ mod window;
 
 use super::common::{print_json, size, usage};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
+use crate::terminal;
 use crate::trace::Trace;
 use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use crate::view::{AxisSet, Camera, ColorMap, Queries, Range, ViewKind, ViewState};
@@ -301,7 +302,7 @@ fn token_matrix(state: &mut ViewState, trace: &Trace, index: u32) {
 }
 
 fn print_text(report: &Map<String, Value>) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     let text = |key: &str| report.get(key).map_or_else(String::new, Value::to_string);
     writeln!(out, "adapter      {}", text("adapter"))?;
     writeln!(out, "model        {}, {} positions", text("model"), text("positions"))?;

@@ -10,6 +10,7 @@ use crate::analysis::diff::{
     Alignment, Change, TraceDifference, Words, check_geometry, difference, words,
 };
 use crate::model::{Engine, Rerun};
+use crate::terminal;
 use crate::trace::Trace;
 use anyhow::Context as _;
 use serde_json::json;
@@ -79,8 +80,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     first.check()?;
     compared.check()?;
     if let Some(out) = &out {
-        compared.write(out)?;
-        let _ = writeln!(std::io::stderr(), "wrote {}", shown(out));
+        match &scored {
+            Some(scored) => scored.write(out)?,
+            None => second.write_maps(&second, out)?,
+        }
+        let _ = writeln!(terminal::stderr(), "wrote {}", shown(out));
     }
     let words = words(&first.meta().answer, &second.meta().answer);
     if args.json {
@@ -100,7 +104,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The second question with the first one's answer.
 fn score(first: &Trace, second: &Trace, args: &Args, meter: &Meter) -> anyhow::Result<Trace> {
-    let cancel = cancel_on_interrupt()?;
+    let cancel = cancel_on_interrupt();
     let mut engine: Engine = meter.load(&args.model)?;
     let answer = first.answer_ids().iter().map(|&id| id as u32).collect();
     let again = Rerun { answer: Some(answer), ..Rerun::default() };
@@ -145,7 +149,7 @@ fn print(
     found: &TraceDifference,
     top: usize,
 ) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     for (name, trace) in [("first ", first), ("second", second)] {
         writeln!(out, "{name}  {}  →  {}", trace.meta().question, trace.meta().answer)?;
     }

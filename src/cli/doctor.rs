@@ -4,6 +4,7 @@ use super::common::{RuntimeFlags, engine_options, human_bytes, print_json};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::{Bundle, Engine, RuntimeCandidate, builtin, runtime_candidates};
 use crate::record::encoder::ffmpeg_version;
+use crate::terminal;
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn print(findings: &[Finding]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     for finding in findings {
         let mark = if finding.ok { "✓" } else { "✗" };
         writeln!(out, "{mark} {:<16} {}", finding.what, finding.found)?;

@@ -3,8 +3,9 @@
 //! `vlmscope ask --edit` asks about the edited picture at once; this writes it, for other programs
 //! and for looking at.
 
-use super::common::{check_writable, edited, read_picture, usage, write_atomically};
+use super::common::{check_writable, edited, read_picture, replace, usage};
 use crate::edit::Edits;
+use crate::terminal;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     check_writable(&args.out)?;
     let picture = read_picture(&args.picture)?;
     let edited = edited(&picture, &mut Edits::open(&args.edits)?)?;
-    write_atomically(&args.out, |out| Ok(out.write_all(&edited.bytes)?))?;
-    let _ = writeln!(std::io::stderr(), "wrote {}", args.out.display());
+    replace(&args.out, |out| Ok(out.write_all(&edited.bytes)?))?;
+    let _ = writeln!(terminal::stderr(), "wrote {}", args.out.display());
     Ok(())
 }

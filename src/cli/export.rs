@@ -1,9 +1,10 @@
 //! `vlmscope export`: the numbers behind a figure, as NumPy, CSV or JSON.
 
-use super::common::{usage, write_atomically};
+use super::common::{replace, usage};
 use super::selection::{Axis, Selection, refused};
 use crate::analysis::diff::check_geometry;
 use crate::analysis::reduce::Keep;
+use crate::terminal;
 use crate::trace::Trace;
 use crate::view::{AxisSet, Bounds, MapChoice, Numbers, SourceKind, ViewError, ViewState};
 use serde_json::json;
@@ -200,7 +201,7 @@ fn key_axes(trace: &Trace, keys: Keys) -> anyhow::Result<Vec<(&'static str, usiz
 
 fn write(array: &Array, path: &Path) -> anyhow::Result<()> {
     if path.as_os_str() == "-" {
-        return csv(array, &mut std::io::stdout().lock());
+        return csv(array, &mut terminal::stdout());
     }
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let format: fn(&Array, &mut dyn Write) -> anyhow::Result<()> = match extension {
@@ -214,7 +215,7 @@ fn write(array: &Array, path: &Path) -> anyhow::Result<()> {
             )));
         }
     };
-    write_atomically(path, |out| format(array, out))
+    replace(path, |out| format(array, out))
 }
 
 fn npy(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {

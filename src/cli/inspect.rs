@@ -2,7 +2,9 @@
 
 use super::common::{human_bytes, print_json};
 use super::selection;
+use crate::files;
 use crate::model::Bundle;
+use crate::terminal;
 use crate::trace::{Stat, TokenKind, Trace};
 use serde_json::json;
 use std::io::Write as _;
@@ -36,14 +38,14 @@ fn bundle(path: &Path, json: bool) -> anyhow::Result<()> {
     let bundle = Bundle::open(path)?;
     if json {
         let manifest: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(bundle.manifest_path())?)?;
+            serde_json::from_slice(&files::read(&bundle.manifest_path(), files::MOST_TEXT_BYTES)?)?;
         return print_json(
             &json!({"kind": "bundle", "sha256": bundle.sha256(), "manifest": manifest}),
         );
     }
     let manifest = bundle.manifest();
     let (text, vision) = (&manifest.text, &manifest.vision);
-    let out = &mut std::io::stdout().lock();
+    let out = &mut terminal::stdout();
     writeln!(
         out,
         "bundle     {} (format {}, {:?})",
@@ -116,7 +118,7 @@ fn as_json(trace: &Trace) -> serde_json::Value {
 fn as_text(trace: &Trace) -> anyhow::Result<()> {
     let meta = trace.meta();
     let shape = trace.shape();
-    let out = &mut std::io::stdout().lock();
+    let out = &mut terminal::stdout();
     writeln!(out, "question   {}", meta.question)?;
     writeln!(out, "answer     {}", meta.answer)?;
     writeln!(

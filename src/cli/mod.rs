@@ -25,10 +25,11 @@ mod trace_model;
 mod walkthrough;
 mod window;
 
+use crate::terminal;
 use crate::ui::tasks::error_text;
 use crate::{crash, logging};
 use clap::{Parser, Subcommand};
-use common::UsageError;
+use common::{UsageError, listen_for_signals};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -82,41 +83,35 @@ pub fn run() -> ExitCode {
     let (version, os, arch) =
         (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
     log::info!("vlmscope {version} on {os} {arch}");
-    let outcome = match cli.command {
-        None => window::run(&cli.window),
-        Some(Command::Ask(args)) => ask::run(&args),
-        Some(Command::Doctor(args)) => doctor::run(&args),
-        Some(Command::Edit(args)) => edit::run(&args),
-        Some(Command::Ablate(args)) => ablate::run(&args),
-        Some(Command::Occlusion(args)) => occlusion::run(&args),
-        Some(Command::Diff(args)) => diff::run(&args),
-        Some(Command::Inspect(args)) => inspect::run(&args),
-        Some(Command::Relevancy(args)) => relevancy::run(&args),
-        Some(Command::Export(args)) => export::run(&args),
-        Some(Command::Render(args)) => render::run(&args),
-        Some(Command::Score(args)) => score::run(&args),
-        Some(Command::Bench(args)) => bench::run(&args),
-        Some(Command::Record(args)) => record::run(&args),
-        Some(Command::Walkthrough(args)) => walkthrough::run(&args),
-        Some(Command::Pack(args)) => pack::run(&args),
-        Some(Command::Present(args)) => present::run(&args),
-    };
+    let outcome = listen_for_signals().and_then(|()| execute(&cli));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // A closed pipe (`vlmscope inspect … | head`) is the reader's wish, not a failure.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let code = if error.is::<UsageError>() { 2 } else { 1 };
-            let _ = writeln!(std::io::stderr(), "vlmscope: {}", error_text(&error));
+            let _ = writeln!(terminal::stderr(), "vlmscope: {}", error_text(&error));
             ExitCode::from(code)
         }
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+fn execute(cli: &Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        None => window::run(&cli.window),
+        Some(Command::Ask(args)) => ask::run(args),
+        Some(Command::Doctor(args)) => doctor::run(args),
+        Some(Command::Edit(args)) => edit::run(args),
+        Some(Command::Ablate(args)) => ablate::run(args),
+        Some(Command::Occlusion(args)) => occlusion::run(args),
+        Some(Command::Diff(args)) => diff::run(args),
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Relevancy(args)) => relevancy::run(args),
+        Some(Command::Export(args)) => export::run(args),
+        Some(Command::Render(args)) => render::run(args),
+        Some(Command::Score(args)) => score::run(args),
+        Some(Command::Bench(args)) => bench::run(args),
+        Some(Command::Record(args)) => record::run(args),
+        Some(Command::Walkthrough(args)) => walkthrough::run(args),
+        Some(Command::Pack(args)) => pack::run(args),
+        Some(Command::Present(args)) => present::run(args),
+    }
 }

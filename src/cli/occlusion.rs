@@ -3,6 +3,7 @@
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, shown};
 use crate::model::{BlankFill, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, occlusion};
+use crate::terminal;
 use crate::trace::Trace;
 use serde_json::json;
 use std::io::Write as _;
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             FillFlag::Blur => BlankFill::Blur,
         },
     };
-    let cancel = cancel_on_interrupt()?;
+    let cancel = cancel_on_interrupt();
     let meter = Meter::new();
     let mut engine = meter.load(&args.model)?;
     let start = Instant::now();
@@ -79,7 +80,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let patches = trace.meta().patches();
     let tokens = trace.shape().generated;
-    trace.with_map(OCCLUSION_MAP, &[tokens, patches], &map)?.write(&out)?;
+    trace.with_map(OCCLUSION_MAP, &[tokens, patches], &map)?.write_maps(&trace, &out)?;
     let windows = crate::model::window_count(&span, &options.rounds);
     if args.json {
         let rows: Vec<&[f32]> = map.chunks_exact(patches).collect();
@@ -93,7 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "seconds": seconds,
         }));
     }
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = terminal::stdout();
     writeln!(stdout, "drop in log-probability when the strongest patch is covered")?;
     for (word, row) in answer_words(&trace).iter().zip(map.chunks_exact(patches)) {
         let best = (0..patches).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
@@ -101,7 +102,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         writeln!(stdout, "  {word:<16} {:+8.3}  at row {r}, column {c}", row[best])?;
     }
     let _ = writeln!(
-        std::io::stderr(),
+        terminal::stderr(),
         "{windows} windows in {seconds:.2} s · {OCCLUSION_MAP} is in {}",
         shown(&out)
     );

@@ -3,7 +3,7 @@
 //! Drawn on the CPU, so that it needs no graphics adapter: the mean over heads of the layer that
 //! attends to the picture most, averaged over the spoken answer tokens.
 
-use super::common::write_atomically;
+use super::common::replace;
 use crate::analysis::reduce::Keep;
 use crate::gpu::colormap;
 use crate::trace::Trace;
@@ -57,7 +57,7 @@ pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
 
 /// Writes the overlay as PNG.
 pub(crate) fn write(overlay: &Overlay, path: &Path) -> anyhow::Result<()> {
-    write_atomically(path, |out| {
+    replace(path, |out| {
         let encoder = image::codecs::png::PngEncoder::new(out);
         Ok(overlay.image.write_with_encoder(encoder)?)
     })

@@ -2,6 +2,7 @@
 
 use super::common::{Show, human_bytes, usage};
 use crate::record;
+use crate::terminal;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let show = Show::open(&args.walkthrough)?;
     let packed = record::pack(&show.walkthrough, &show.traces, &args.out)?;
     writeln!(
-        std::io::stderr(),
+        terminal::stderr(),
         "traces: {}, {} of {} rows, {} (the traces are {})",
         packed.traces,
         packed.rows_kept,
@@ -36,6 +37,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         human_bytes(packed.bytes),
         human_bytes(packed.trace_bytes),
     )?;
-    writeln!(std::io::stdout(), "{}", args.out.display())?;
+    writeln!(terminal::stdout(), "{}", args.out.display())?;
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! `vlmscope record`: a walkthrough as a film.
 
-use super::common::{Show, note, print_json, size, usage, write_atomically};
+use super::common::{Show, cancel_on_interrupt, note, print_json, replace, size, usage};
 use crate::gpu::{Gpu, GpuOptions};
-use crate::job::CancelToken;
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
 use crate::record::{Film, Progress, subtitles};
+use crate::terminal;
 use crate::view::timeline::Timeline;
-use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::io::Write as _;
@@ -60,7 +59,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let [width, height] = args.size;
         return Err(usage(format!("{width} × {height} is too small for a film; use 64 or more")));
     }
-    let gpu = Gpu::open(&GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() })?;
     let format = FilmFormat {
         size: args.size,
         fps: args.fps,
@@ -68,10 +66,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         quality: args.quality,
         encoder: args.encoder,
     };
+    // What is wrong with --out is said before anything that takes long.
     let encoder = format.open(&args.out)?;
-    let cancel = CancelToken::new();
-    let on_interrupt = cancel.clone();
-    ctrlc::set_handler(move || on_interrupt.cancel()).context("cannot watch for Ctrl-C")?;
+    let gpu = Gpu::open(&GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() })?;
+    let cancel = cancel_on_interrupt();
 
     let film = Film { walkthrough, traces, size: args.size, fps: args.fps, captions: !args.srt };
     let bar = progress_bar(format.frames);
@@ -96,7 +94,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "adapter": gpu.info().name,
         }));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     for path in std::iter::once(&args.out).chain(&srt) {
         writeln!(out, "{}", path.display())?;
     }
@@ -106,7 +104,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn write_subtitles(out: &Path, timeline: &Timeline<'_>) -> anyhow::Result<PathBuf> {
     let path = out.with_extension("srt");
     let text = subtitles(timeline);
-    write_atomically(&path, |file| Ok(file.write_all(text.as_bytes())?))?;
+    replace(&path, |file| Ok(file.write_all(text.as_bytes())?))?;
     Ok(path)
 }
 

@@ -8,6 +8,7 @@ use super::common::{
 use crate::analysis::methods::{Method, sinks};
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
 use crate::model::{Engine, RelevancyMethod, RelevancyTimings};
+use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::figure::token_text;
 use serde_json::json;
@@ -101,7 +102,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let out = args.out.as_ref().unwrap_or(&args.trace);
     check_writable(out)?;
-    let cancel = cancel_on_interrupt()?;
+    let cancel = cancel_on_interrupt();
     let bar = progress_bar();
     let options = engine_options(args.model.as_deref(), &args.runtime)?;
     let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
@@ -117,7 +118,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut request = args.memory.request(&relevancies);
     request.tokens = args.token.iter().map(|&token| AnswerIndex(token)).collect();
     let estimate = engine.relevancy_memory(&trace, &request)?;
-    let (mut found, mut timings) = (trace, RelevancyTimings::default());
+    let (mut found, mut timings) = (trace.clone(), RelevancyTimings::default());
     if !relevancies.is_empty() {
         let with_relevancy = engine.relevancy(&found, &request, &cancel, &mut |progress| {
             show_progress(&bar, progress);
@@ -130,7 +131,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         found = engine.with_method(&found, method, &request.tokens, args.seed, &cancel)?;
     }
     bar.finish_and_clear();
-    found.write(out)?;
+    found.write_maps(&trace, out)?;
     let removed = others.contains(&Method::NoSinks).then(|| sinks(&found)).flatten();
     let removed = removed.unwrap_or_default();
     let methods: Vec<&str> = args.methods.iter().map(|method| method.name()).collect();
@@ -144,10 +145,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         print_words(&found)?;
         if !removed.is_empty() {
-            writeln!(std::io::stdout(), "removed as sinks: {}", sinks_text(&found, &removed))?;
+            writeln!(terminal::stdout(), "removed as sinks: {}", sinks_text(&found, &removed))?;
         }
         writeln!(
-            std::io::stderr(),
+            terminal::stderr(),
             "{} of {generated} tokens in {:.2} s · wrote {} ({})",
             methods.join(", "),
             timings.total_s,
@@ -197,7 +198,7 @@ fn as_json(
 
 /// A line a word: its shares, and the question's word that it rests on most.
 fn print_words(trace: &Trace) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     let mut lines = Vec::new();
     for (text, tokens) in answer_words(trace) {
         let Some(row) = mean_row(trace, RelevancyMethod::Llm.map_name(), &tokens) else { continue };

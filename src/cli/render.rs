@@ -11,7 +11,7 @@ mod job;
 
 pub(crate) use args::Args;
 
-use super::common::{usage, write_atomically};
+use super::common::{replace, usage};
 use crate::trace::Trace;
 use crate::view::ViewState;
 use job::Traces;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     traces.note(&state);
     if let Some(path) = &args.write_state {
         let text = state.to_toml()?;
-        write_atomically(path, |out| Ok(out.write_all(text.as_bytes())?))?;
+        replace(path, |out| Ok(out.write_all(text.as_bytes())?))?;
     }
     let mut drawing = draw::Drawing::new(args, is_svg);
     let progress = batch::progress(jobs.len());

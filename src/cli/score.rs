@@ -11,6 +11,7 @@ use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes}
 use crate::analysis::methods::{Method, Needs, compute, sinks};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
+use crate::files;
 use crate::job::CancelToken;
 use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin};
 use crate::trace::{AnswerIndex, Trace};
@@ -100,7 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (tokens, text) = chosen_tokens(&trace, args)?;
     let object = object(&trace, args, &text)?;
     let names = names(&trace, &args.methods)?;
-    let cancel = cancel_on_interrupt()?;
+    let cancel = cancel_on_interrupt();
     let start = Instant::now();
     let bar = progress_bar();
     let options = engine_options(args.model.as_deref(), &args.runtime)?;
@@ -196,7 +197,7 @@ fn chosen_tokens(trace: &Trace, args: &Args) -> anyhow::Result<(Vec<usize>, Stri
 fn object(trace: &Trace, args: &Args, text: &str) -> anyhow::Result<Option<(String, Vec<BoxPx>)>> {
     let known: Vec<NamedBox> = match &args.boxes {
         Some(path) => {
-            let read = std::fs::read_to_string(path)
+            let read = files::read_text(path)
                 .with_context(|| format!("cannot read the boxes in {}", path.display()))?;
             parse_boxes(&read, trace)
                 .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))?

@@ -2,6 +2,7 @@
 
 use super::common::{RuntimeFlags, engine_options};
 use crate::model::{AskEvent, Engine, Progress};
+use crate::terminal;
 use crate::trace::Trace;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write as _;
@@ -59,7 +60,7 @@ impl Meter {
     /// A sentence above the bar.
     pub fn note(&self, note: &str) {
         self.bar.suspend(|| {
-            let _ = writeln!(std::io::stderr(), "note: {note}");
+            let _ = writeln!(terminal::stderr(), "note: {note}");
         });
     }
 

@@ -1,6 +1,7 @@
 //! `vlmscope walkthrough`: makes and checks tours as files.
 
 use super::common::{Show, usage};
+use crate::terminal;
 use crate::trace::Trace;
 use crate::view::timeline::{Timeline, caption_text, tour};
 use std::io::Write as _;
@@ -58,14 +59,14 @@ fn new(path: &Path, out: Option<&Path>, force: bool) -> anyhow::Result<()> {
     }
     let trace = Trace::open(path)?;
     tour(&trace, path).save(&out)?;
-    writeln!(std::io::stdout(), "{}", out.display())?;
+    writeln!(terminal::stdout(), "{}", out.display())?;
     Ok(())
 }
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let Show { walkthrough, traces, .. } = Show::open(path)?;
     let timeline = Timeline::new(&walkthrough);
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     for (number, (step, [start, end])) in (1..).zip(timeline.captions()) {
         let view = step.state.view;
         let caption = caption_text(&step.caption);

@@ -3,6 +3,7 @@
 use super::common::usage;
 use crate::gpu::GpuOptions;
 use crate::settings::Settings;
+use crate::terminal;
 use crate::ui::{self, HeadlessOptions, Start};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let path = if args.fresh { None } else { Settings::path() };
     let (settings, problem) = path.as_deref().map_or_else(Default::default, Settings::load);
     if let Some(problem) = problem {
-        writeln!(std::io::stderr(), "vlmscope: {problem}")?;
+        writeln!(terminal::stderr(), "vlmscope: {problem}")?;
     }
     let start = args.file.clone().map_or(Start::BuiltIn, Start::File);
     let options = HeadlessOptions { start, settings, settings_path: path };

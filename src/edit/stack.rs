@@ -2,6 +2,7 @@
 
 use super::EditError;
 use super::step::{Step, crop_pixels};
+use crate::files;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
@@ -224,7 +225,7 @@ impl Edits {
     /// # Errors
     /// As [`Self::from_toml`], or a file that cannot be read.
     pub fn open(path: &Path) -> Result<Self, EditError> {
-        let text = std::fs::read_to_string(path)
+        let text = files::read_text(path)
             .map_err(|source| EditError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, &format!(" in {}", path.display()))
     }

@@ -4,11 +4,11 @@
 //! folder, under a name that holds its hash: two versions of the program never share a folder.
 
 use crate::analysis::boxes::NamedBox;
+use crate::files;
 use crate::logging::bug;
 use crate::trace::Trace;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 include!(concat!(env!("OUT_DIR"), "/builtin_files.rs"));
@@ -142,10 +142,7 @@ fn write_if_absent(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<(
     if std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64) {
         return Ok(());
     }
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(bytes)?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    files::replace_bytes(&path, bytes)
 }
 
 fn file(name: &str) -> Option<&'static [u8]> {

@@ -7,9 +7,9 @@
 use super::error::{ModelError, Result};
 use super::manifest::{FileEntry, MANIFEST_FILE, Manifest, Role};
 use super::tokenizer::Tokenizer;
+use crate::files;
 use crate::trace::ModelInfo;
 use sha2::{Digest as _, Sha256};
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ impl Bundle {
             return Err(not_a_bundle(what.into()));
         }
         let path = folder.join(MANIFEST_FILE);
-        let bytes = match std::fs::read(&path) {
+        let bytes = match files::read(&path, files::MOST_TEXT_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(not_a_bundle(format!("it has no {MANIFEST_FILE}")));
@@ -76,7 +76,7 @@ impl Bundle {
             check_size(&path, entry)?;
             let unreadable =
                 |source: std::io::Error| ModelError::BundleFile { path: path.clone(), source };
-            let mut file = File::open(&path).map_err(unreadable)?;
+            let mut file = files::open_regular(&path).map_err(unreadable)?;
             let mut hasher = Sha256::new();
             let mut block = vec![0; HASH_BLOCK_BYTES];
             loop {
@@ -150,8 +150,12 @@ fn resolve(folder: &Path, manifest: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Graphs and tokenizers are read as a whole. Protocol buffers end at 2 GB; weights lie beside them.
+const MOST_GRAPH_BYTES: u64 = 2 << 30;
+
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
+    files::read(path, MOST_GRAPH_BYTES)
+        .map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
 }
 
 fn check_size(path: &Path, entry: &FileEntry) -> Result<()> {

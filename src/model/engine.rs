@@ -24,6 +24,9 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+/// What traces name as their writer.
+pub const WRITER: &str = concat!("vlmscope ", env!("CARGO_PKG_VERSION"));
+
 /// A sink for events.
 pub type Sink<'a> = dyn FnMut(AskEvent) + 'a;
 
@@ -178,8 +181,9 @@ impl Engine {
         }
         timings.vision = start.elapsed().as_secs_f64();
 
-        let builder =
+        let mut builder =
             self.start_trace(&built, seen.as_ref(), &request.options, forced.is_some())?;
+        builder.set_request(request.info());
         sink(AskEvent::Prompt(Box::new(builder.clone())));
         let run = Run {
             key,
@@ -343,11 +347,12 @@ impl Engine {
     fn provenance(&self, model_changed: bool) -> Provenance {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Provenance {
-            writer: concat!("vlmscope ", env!("CARGO_PKG_VERSION")).to_owned(),
+            writer: WRITER.to_owned(),
             created_unix: now.as_secs(),
             provider: self.sessions.provider().name().to_owned(),
             runtime: self.sessions.runtime().version.clone(),
             model_changed,
+            request: None,
         }
     }
 }

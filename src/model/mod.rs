@@ -35,7 +35,7 @@ mod worker;
 
 pub use ablate::{Effect, ablation_of_each_head, effects};
 pub use bundle::Bundle;
-pub use engine::{Counters, Engine, Sink};
+pub use engine::{Counters, Engine, Sink, WRITER};
 pub use engine_info::EngineInfo;
 pub use error::{ModelError, Result};
 pub use event::{AskEvent, ModelEvent, Page, Progress, Stage, TokenEvent};

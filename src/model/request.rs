@@ -1,8 +1,12 @@
 //! What is asked, and how.
 
+use super::bundle::hex;
 use super::error::{ModelError, Result};
 use super::manifest::Text;
-use crate::trace::{PreprocessMode, Sampling};
+use crate::files;
+use crate::trace::{PreprocessMode, RequestInfo, Sampling};
+use sha2::{Digest as _, Sha256};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,19 +33,12 @@ impl Picture {
         let unreadable = |source| ModelError::PictureFile { path: path.to_owned(), source };
         let no_picture =
             |reason: String| ModelError::Picture { name: path.display().to_string(), reason };
-        let metadata = std::fs::metadata(path).map_err(unreadable)?;
-        if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a folder" } else { "a device or pipe" };
-            return Err(no_picture(format!("it is {what}, not a file")));
-        }
-        if metadata.len() > MAX_PICTURE_BYTES {
-            return Err(no_picture(format!(
-                "it has {} MB, more than the limit of {} MB",
-                metadata.len() / 1_000_000,
-                MAX_PICTURE_BYTES / 1_000_000
-            )));
-        }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let bytes = files::read(path, MAX_PICTURE_BYTES).map_err(|source| match source.kind() {
+            ErrorKind::InvalidInput | ErrorKind::IsADirectory | ErrorKind::FileTooLarge => {
+                no_picture(source.to_string())
+            }
+            _ => unreadable(source),
+        })?;
         let name = path
             .file_name()
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
@@ -169,6 +166,36 @@ pub struct AskRequest {
     pub question: String,
     /// How to answer it.
     pub options: AskOptions,
+}
+
+impl AskRequest {
+    /// What a trace says about the request that it answers.
+    pub fn info(&self) -> RequestInfo {
+        let AskOptions {
+            sampling: _,
+            answer,
+            rows,
+            vision_attention,
+            preprocess,
+            blanked,
+            topk,
+            interventions,
+        } = &self.options;
+        let turn = |turn: &Turn| (turn.question.clone(), turn.answer.clone());
+        RequestInfo {
+            picture_sha256: self
+                .picture
+                .as_ref()
+                .map(|picture| hex(&Sha256::digest(&picture.bytes))),
+            turns: self.turns.iter().map(turn).collect(),
+            answer: answer.clone(),
+            preprocess: *preprocess,
+            all_rows: *rows == Rows::All,
+            vision_attention: *vision_attention,
+            topk: *topk,
+            is_altered: !blanked.is_empty() || !interventions.is_neutral(),
+        }
+    }
 }
 
 /// Where the model runs.

@@ -5,6 +5,7 @@
 //! because a trace is mapped, not read.
 
 use super::painter::OpenTraces;
+use crate::files::{FileLock, LockError, Replacement, TemporaryFolder, folder_of, open_regular};
 use crate::logging::bug;
 use crate::trace::{Trace, TraceError};
 use crate::view::timeline::{Walkthrough, WalkthroughError};
@@ -19,6 +20,13 @@ use zip::{ZipArchive, ZipWriter};
 
 const WALKTHROUGH: &str = "walkthrough.toml";
 const TRACES: &str = "traces";
+/// More files than any walkthrough names.
+const MOST_ENTRIES: usize = 10_000;
+/// Unpacked, a pack may always be this large …
+const ALWAYS_BYTES: u64 = 1_000_000_000;
+/// … or this many times its size. Attention becomes smaller by a factor of 2 to 20; what is a
+/// thousand times smaller holds nothing.
+const MOST_RATIO: u64 = 200;
 
 /// A pack cannot be written or opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +39,9 @@ pub enum PackError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another process writes it.
+    #[error(transparent)]
+    Held(LockError),
     /// It would replace one of the files that it is made of.
     #[error("{path} is needed for what would be written over it; choose another name", path = path.display())]
     Input {
@@ -76,7 +87,7 @@ pub struct Packed {
 pub struct Unpacked {
     /// The walkthrough's file.
     pub walkthrough: PathBuf,
-    _folder: tempfile::TempDir,
+    _folder: TemporaryFolder,
 }
 
 /// Refuses to write a file over one that it is made of.
@@ -114,16 +125,14 @@ pub fn pack(
             *path = Path::new(TRACES).join(name);
         }
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let part = tempfile::Builder::new()
-        .prefix(".vlmscope-")
-        .suffix(".part")
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    let scratch = tempfile::tempdir_in(folder).map_err(failed)?;
+    let _lock = FileLock::acquire(out).map_err(|error| match error {
+        LockError::Io(source) => failed(source),
+        held @ LockError::Held { .. } => PackError::Held(held),
+    })?;
+    let part = Replacement::begin(out).map_err(failed)?;
+    let scratch = TemporaryFolder::new_in(folder_of(out)).map_err(failed)?;
     // Dropped after an error, it would try to write on and complain on the terminal.
-    let mut zip = ManuallyDrop::new(ZipWriter::new(part.as_file()));
+    let mut zip = ManuallyDrop::new(ZipWriter::new(part.file()));
     let options = SimpleFileOptions::default().large_file(true);
     let zip_failed = |error: zip::result::ZipError| failed(io::Error::from(error));
     zip.start_file(WALKTHROUGH, options).map_err(zip_failed)?;
@@ -146,14 +155,8 @@ pub fn pack(
         std::fs::remove_file(&file).map_err(failed)?;
     }
     ManuallyDrop::into_inner(zip).finish().map_err(zip_failed)?;
-    packed.bytes = part.as_file().metadata().map_err(failed)?.len();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let shared = std::fs::Permissions::from_mode(0o644);
-        part.as_file().set_permissions(shared).map_err(failed)?;
-    }
-    part.persist(out).map_err(|error| failed(error.error))?;
+    packed.bytes = part.file().metadata().map_err(failed)?.len();
+    part.keep().map_err(failed)?;
     Ok(packed)
 }
 
@@ -163,11 +166,10 @@ pub fn pack(
 /// If it is not a pack, or there is no room.
 pub fn unpack(path: &Path) -> Result<Unpacked, PackError> {
     let failed = |reason: String| PackError::Read { path: path.to_owned(), reason };
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    let file = open_regular(path).map_err(|error| failed(error.to_string()))?;
     let mut archive = ZipArchive::new(file).map_err(|error| failed(error.to_string()))?;
-    let folder = tempfile::Builder::new()
-        .prefix("vlmscope-pack-")
-        .tempdir()
+    check_sizes(&mut archive, path)?;
+    let folder = TemporaryFolder::new()
         .map_err(|error| failed(format!("no temporary folder for it ({error})")))?;
     std::fs::create_dir(folder.path().join(TRACES)).map_err(|error| failed(error.to_string()))?;
     for index in 0..archive.len() {
@@ -175,7 +177,16 @@ pub fn unpack(path: &Path) -> Result<Unpacked, PackError> {
         // Nothing but what a pack holds, and nothing outside of its folder.
         let Some(name) = entry.enclosed_name().filter(|name| belongs(name)) else { continue };
         let to = folder.path().join(&name);
-        let copied = File::create(&to).and_then(|mut out| io::copy(&mut entry, &mut out));
+        let size = entry.size();
+        let copied = File::create_new(&to)
+            .and_then(|mut out| io::copy(&mut io::Read::take(&mut entry, size + 1), &mut out))
+            .and_then(|copied| {
+                if copied == size {
+                    Ok(())
+                } else {
+                    Err(io::Error::other("it has another size than the pack says"))
+                }
+            });
         copied.map_err(|error| failed(format!("{} in it: {error}", name.display())))?;
     }
     let walkthrough = folder.path().join(WALKTHROUGH);
@@ -183,6 +194,30 @@ pub fn unpack(path: &Path) -> Result<Unpacked, PackError> {
         return Err(failed(format!("it holds no {WALKTHROUGH}")));
     }
     Ok(Unpacked { walkthrough, _folder: folder })
+}
+
+/// Refuses a small file that would fill the disk, before anything is written.
+fn check_sizes(archive: &mut ZipArchive<File>, path: &Path) -> Result<(), PackError> {
+    let failed = |reason: String| PackError::Read { path: path.to_owned(), reason };
+    if archive.len() > MOST_ENTRIES {
+        return Err(failed(format!("it has {} entries, more than {MOST_ENTRIES}", archive.len())));
+    }
+    let packed_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let limit = ALWAYS_BYTES.max(packed_bytes.saturating_mul(MOST_RATIO));
+    let mut total = 0_u64;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index).map_err(|error| failed(error.to_string()))?;
+        total = total.saturating_add(entry.size());
+    }
+    if total > limit {
+        return Err(failed(format!(
+            "its {} MB would become {} MB, which no pack of traces does (the limit is {} MB)",
+            packed_bytes / 1_000_000,
+            total / 1_000_000,
+            limit / 1_000_000
+        )));
+    }
+    Ok(())
 }
 
 fn belongs(name: &Path) -> bool {

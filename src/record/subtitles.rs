@@ -1,5 +1,6 @@
 //! Captions as SubRip (.srt), for players that show them over the film.
 
+use crate::terminal;
 use crate::view::timeline::{Timeline, caption_runs};
 use std::fmt::Write as _;
 
@@ -19,6 +20,7 @@ pub fn subtitles(timeline: &Timeline<'_>) -> String {
             .into_iter()
             .map(|run| if run.strong { format!("<b>{}</b>", run.text) } else { run.text })
             .collect();
+        let text = terminal::plain(&text);
         // Writing to a string cannot fail. An empty line would end the cue.
         let text = text.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>();
         let _ = write!(out, "{number}\n{} --> {}\n", clock(*start), clock(*end));

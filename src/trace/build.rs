@@ -4,7 +4,7 @@
 //! knows T and pads the keys that a query could not see with zeros.
 
 use super::tensor::{Tensor, TensorBytes, owned};
-use super::{ModelInfo, Query, STAT_COUNT, TokenInfo, Trace, TraceError, TraceMeta};
+use super::{ModelInfo, Query, RequestInfo, STAT_COUNT, TokenInfo, Trace, TraceError, TraceMeta};
 use half::f16;
 use safetensors::Dtype;
 use std::collections::BTreeMap;
@@ -158,6 +158,11 @@ impl TraceBuilder {
             owned(Dtype::F16, &shape, bytemuck::cast_slice(weights)),
         );
         Ok(())
+    }
+
+    /// Notes what was asked for.
+    pub fn set_request(&mut self, request: RequestInfo) {
+        self.meta.provenance.request = Some(request);
     }
 
     /// Adds the next generated id.

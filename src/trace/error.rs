@@ -1,5 +1,6 @@
 //! Errors of reading and writing traces. Each names the file, the cause and what to do.
 
+use crate::files::write_hint;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -53,6 +54,20 @@ pub enum TraceError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The lock of the trace's file could not be had.
+    #[error("cannot write the trace {path}: {source}. {hint}", path = path.display(), hint = write_hint(source, None))]
+    Lock {
+        /// The trace file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file holds another answer than when it was opened.
+    #[error("{path} was replaced by another answer in the meantime, which the new maps do not belong to. Nothing was written; run the command again, or name another file with --out.", path = path.display())]
+    Replaced {
+        /// The trace file.
+        path: PathBuf,
+    },
     /// The file was changed in place while it was looked at.
     #[error("{path} was changed or cut by another program while it was open. Nothing was written from it; open it again, or write it again with `vlmscope ask`.", path = path.display())]
     ChangedOnDisk {
@@ -71,41 +86,5 @@ impl TraceError {
     /// Whether a file of this name was there already.
     pub fn is_taken(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == ErrorKind::AlreadyExists)
-    }
-}
-
-/// What helps when a file cannot be written.
-pub(crate) fn write_hint(error: &std::io::Error, needed_bytes: Option<u64>) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "Make the folder first, or choose another place.".into(),
-        ErrorKind::NotADirectory => "A part of the path is a file: choose another place.".into(),
-        ErrorKind::IsADirectory => "A folder has this name: choose another name.".into(),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "You may not write there: choose another place.".into()
-        }
-        _ => {
-            let needed = needed_bytes
-                .map_or_else(String::new, |bytes| format!("{bytes} bytes are needed there: "));
-            let hint = format!("{needed}free some space, or choose another place.");
-            hint[..1].to_uppercase() + &hint[1..]
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hint_fits_the_cause() {
-        for (kind, words) in [
-            (ErrorKind::NotFound, "Make the folder"),
-            (ErrorKind::PermissionDenied, "You may not write"),
-            (ErrorKind::StorageFull, "70 bytes are needed there: free some space"),
-        ] {
-            let hint = write_hint(&kind.into(), Some(70));
-            assert!(hint.contains(words), "{hint}");
-        }
-        assert!(write_hint(&ErrorKind::StorageFull.into(), None).starts_with("Free some space"));
     }
 }

@@ -6,11 +6,11 @@
 use super::source::TraceFile;
 use super::tensor::{Tensor, TensorBytes, TraceId, cast};
 use super::{STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
+use crate::files::Replacement;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -166,12 +166,18 @@ impl Trace {
         self.tensors.values().map(|tensor| tensor.byte_len() as u64).sum()
     }
 
-    /// Writes the trace to a temporary file beside `path`, then renames it.
+    /// Writes the trace in place of the file at `path`, see [`crate::files`].
     ///
     /// # Errors
     /// When the disk is full or the folder cannot be written; the old file, if any, is untouched.
     pub fn write(&self, path: &Path) -> Result<(), TraceError> {
-        self.write_and(path, |temporary| Ok(temporary.persist(path).map(|_| ())?))
+        let _lock = super::update::lock(path)?;
+        self.write_unlocked(path)
+    }
+
+    /// As [`Self::write`], by the holder of the file's lock.
+    pub(super) fn write_unlocked(&self, path: &Path) -> Result<(), TraceError> {
+        self.write_and(path, Replacement::keep)
     }
 
     /// As [`Self::write`], but only where there is no file yet, even if another program makes one
@@ -180,32 +186,19 @@ impl Trace {
     /// # Errors
     /// As [`Self::write`]; [`TraceError::is_taken`] tells a name that is taken from the rest.
     pub fn write_new(&self, path: &Path) -> Result<(), TraceError> {
-        self.write_and(path, |temporary| match temporary.persist_noclobber(path) {
-            Ok(_) => Ok(()),
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(error.error),
-            // Some file systems cannot rename without replacing.
-            Err(error) if !path.exists() => Ok(error.file.persist(path).map(|_| ())?),
-            Err(error) => Err(error.error),
-        })
+        self.write_and(path, Replacement::keep_new)
     }
 
     fn write_and(
         &self,
         path: &Path,
-        keep: impl FnOnce(tempfile::NamedTempFile) -> std::io::Result<()>,
+        keep: impl FnOnce(Replacement) -> std::io::Result<()>,
     ) -> Result<(), TraceError> {
         let header = self.header()?;
         let needed_bytes = (HEADER_LENGTH_BYTES + header.len()) as u64 + self.data_bytes();
         let write = move || -> std::io::Result<()> {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or_else(|| Path::new("."));
-            let temporary = tempfile::Builder::new()
-                .prefix(".vlmtrace-")
-                .suffix(".part")
-                .tempfile_in(folder)?;
-            let mut out = BufWriter::with_capacity(1 << 20, temporary.as_file());
+            let new = Replacement::begin(path)?;
+            let mut out = BufWriter::with_capacity(1 << 20, new.file());
             out.write_all(&(header.len() as u64).to_le_bytes())?;
             out.write_all(&header)?;
             for (_, tensor) in self.in_file_order() {
@@ -213,9 +206,8 @@ impl Trace {
             }
             out.flush()?;
             drop(out);
-            make_readable(temporary.as_file())?;
-            temporary.as_file().sync_all()?;
-            keep(temporary)
+            new.sync()?;
+            keep(new)
         };
         let written = write();
         // A file that was overwritten meanwhile is the cause, whatever the writer met.
@@ -260,18 +252,6 @@ impl Trace {
         header.resize(header.len().next_multiple_of(HEADER_LENGTH_BYTES), b' ');
         Ok(header)
     }
-}
-
-/// Temporary files are private to the user; a trace is as readable as any other new file.
-#[cfg(unix)]
-pub(super) fn make_readable(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-pub(super) fn make_readable(_file: &File) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// The header of a safetensors file, and where its data begin.

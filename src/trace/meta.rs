@@ -169,6 +169,35 @@ pub struct Provenance {
     /// Whether heads were switched off or attention was cut while the model answered.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub model_changed: bool,
+    /// What was asked for; `None` in traces of older versions, and of questions asked again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestInfo>,
+}
+
+/// What decides an answer beside the model, the question and the sampling: tells whether a trace
+/// answers a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestInfo {
+    /// SHA-256 of the picture's file, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_sha256: Option<String>,
+    /// Question and answer of each turn before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<(String, String)>,
+    /// The answer that was scored, as given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// How a picture that is not square was made to fit.
+    pub preprocess: PreprocessMode,
+    /// Whether all rows were kept, not those of text and answer alone.
+    pub all_rows: bool,
+    /// Whether the attention of the vision tower was kept.
+    pub vision_attention: bool,
+    /// Alternatives kept for each token.
+    pub topk: usize,
+    /// Whether patches were blanked or the model was changed.
+    pub is_altered: bool,
 }
 
 impl TraceMeta {

@@ -15,16 +15,16 @@ mod span;
 mod subset;
 pub mod synthetic;
 mod tensor;
+mod update;
 mod words;
 
 pub use axes::{AnswerIndex, Head, Key, Layer, Query};
 pub use build::{AnswerToken, TraceBuilder};
 pub use error::TraceError;
-pub(crate) use error::write_hint;
 pub use file::{FORMAT_MAJOR, FORMAT_MINOR};
 pub use meta::{
-    ModelInfo, PreprocessInfo, PreprocessMode, Provenance, Sampling, Timings, TokenInfo, TokenKind,
-    TraceMeta,
+    ModelInfo, PreprocessInfo, PreprocessMode, Provenance, RequestInfo, Sampling, Timings,
+    TokenInfo, TokenKind, TraceMeta,
 };
 pub use pages::GRADIENT_ATTENTION;
 pub use source::FileStamp;

@@ -4,6 +4,7 @@
 //! small file is read into memory when it is opened, and of a large one each read is checked against the size and the time
 //! of change that the file had then.
 
+use crate::files;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -42,14 +43,10 @@ pub(super) struct TraceFile {
 
 impl TraceFile {
     /// # Errors
-    /// If there is no such file, or it may not be read.
+    /// If there is no such file, it may not be read, or it is a pipe or device.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
-        }
-        let stamp = FileStamp::from(&metadata);
+        let file = files::open_regular(path)?;
+        let stamp = FileStamp::from(&file.metadata()?);
         Ok(Self { file, path: path.to_owned(), stamp, has_changed: AtomicBool::new(false) })
     }
 

@@ -94,6 +94,24 @@ impl Tensor {
         }
     }
 
+    /// Whether both are the same bytes in the same place.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        match (&self.bytes, &other.bytes) {
+            (TensorBytes::Read(one, range), TensorBytes::Read(other, place)) => {
+                Arc::ptr_eq(one, other) && range == place
+            }
+            (TensorBytes::File(one, range), TensorBytes::File(other, place)) => {
+                Arc::ptr_eq(one, other) && range == place
+            }
+            (TensorBytes::Owned(one), TensorBytes::Owned(other)) => Arc::ptr_eq(one, other),
+            (TensorBytes::Parts(one), TensorBytes::Parts(other)) => {
+                one.len() == other.len()
+                    && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other))
+            }
+            _ => false,
+        }
+    }
+
     /// All bytes, if they are in memory in one piece.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.bytes {

@@ -7,6 +7,7 @@ use super::figures::{self, FigureJob};
 use super::model_feed::Wake;
 use super::samples;
 use super::tasks::{Outcome, error_text};
+use crate::files;
 use crate::model::Picture;
 use crate::trace::{Trace, TraceId};
 use anyhow::Context as _;
@@ -301,16 +302,12 @@ fn write_figure(kind: Kind, job: &FigureJob, path: &Path) -> anyhow::Result<()> 
     write_bytes(&bytes, path)
 }
 
-/// Writes a file beside its place and renames it.
+/// Writes a file in place of an older one.
 pub(super) fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let cannot =
-        || format!("cannot write {}; check that the folder exists and has room", path.display());
-    let temporary = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))
-        .with_context(cannot)?;
-    std::fs::write(temporary.path(), bytes).with_context(cannot)?;
-    temporary.persist(path).with_context(cannot)?;
-    Ok(())
+    files::replace_bytes(path, bytes).map_err(|error| {
+        let hint = files::write_hint(&error, None);
+        anyhow::anyhow!("cannot write {}: {error}. {hint}", path.display())
+    })
 }
 
 fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<Finished> {

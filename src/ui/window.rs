@@ -8,6 +8,7 @@ use super::headless::{Headless, HeadlessOptions, new_context, prepare};
 use super::present::{PresentOptions, PresentationWindows, View};
 use super::shortcuts::UiCommand;
 use crate::gpu::{Gpu, GpuOptions};
+use crate::terminal;
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;
 use std::io::Write as _;
@@ -96,7 +97,7 @@ impl Timings {
         let ms = self.start.elapsed().as_millis();
         let say = |what: &str| {
             // A closed stderr is nobody who wants to know.
-            let _ = writeln!(std::io::stderr(), "{what} after {ms} ms");
+            let _ = writeln!(terminal::stderr(), "{what} after {ms} ms");
         };
         if !std::mem::replace(&mut self.window, true) {
             say("window");

@@ -1,6 +1,7 @@
 //! The one struct that says everything a frame shows.
 
 use super::{AxisSet, Queries, ViewError};
+use crate::files;
 use crate::trace::PatchRef;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
@@ -609,7 +610,7 @@ impl ViewState {
     /// # Errors
     /// As [`Self::from_toml`], or a file that cannot be read.
     pub fn open(path: &Path) -> Result<Self, ViewError> {
-        let text = std::fs::read_to_string(path)
+        let text = files::read_text(path)
             .map_err(|source| ViewError::Read { path: path.to_owned(), source })?;
         let mut state = Self::from_toml(&text).map_err(|error| ViewError::InFile {
             path: path.to_owned(),

@@ -253,27 +253,33 @@ fn two_runs_give_the_same_frames() {
 }
 
 /// A tour that takes long enough to be interrupted.
-fn long(fixture: &Fixture) -> PathBuf {
+fn long(fixture: &Fixture) {
     let text = TOUR.replace("seconds = 0.3", "seconds = 40");
     std::fs::write(fixture.path("long.toml"), text).unwrap();
-    fixture.path("film.part.mp4")
+}
+
+/// The unfinished film.
+fn part(fixture: &Fixture) -> Option<PathBuf> {
+    let mut names = fixture.leftovers().into_iter();
+    names.find(|name| name.starts_with("film.part-")).map(|name| fixture.path(&name))
 }
 
 /// Starts a recording and waits until its first fragments are written.
 fn started(fixture: &Fixture) -> std::process::Child {
-    let part = long(fixture);
+    long(fixture);
     let child = fixture
         .command("record long.toml --size 320x240 --fps 30 --out film.mp4")
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for(&part);
+    wait_for_part(fixture);
     child
 }
 
-fn wait_for(part: &Path) {
+fn wait_for_part(fixture: &Fixture) {
     let start = Instant::now();
-    while std::fs::metadata(part).map_or(0, |metadata| metadata.len()) < 4096 {
+    let size = |part: PathBuf| std::fs::metadata(part).map_or(0, |metadata| metadata.len());
+    while part(fixture).map_or(0, size) < 4096 {
         assert!(start.elapsed() < Duration::from_secs(120), "no fragment was written");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -290,11 +296,119 @@ fn a_killed_recording_leaves_a_part_that_plays() {
     let text = tool(
         "ffprobe",
         &["-v", "error", "-count_frames", "-show_streams", "-of", "json"],
-        &fixture.path("film.part.mp4"),
+        &part(&fixture).unwrap(),
     );
     let probed: Value = serde_json::from_slice(&text).unwrap();
     let read: u64 = probed["streams"][0]["nb_read_frames"].as_str().unwrap().parse().unwrap();
     assert!(read >= 30, "only {read} frames can be played");
+    // What it left goes when the film is recorded again, and nothing else does.
+    std::fs::write(fixture.path("film.part.mp4"), "precious").unwrap();
+    fixture.record("film.mp4");
+    assert_eq!(fixture.leftovers(), ["film.mp4", "film.part.mp4"]);
+}
+
+#[cfg(all(unix, feature = "h264"))]
+#[test]
+fn the_second_recorder_of_a_film_is_told_who_the_first_is() {
+    let fixture = Fixture::new();
+    let mut first = started(&fixture);
+    let error = fixture.fails("record tour.toml --size 320x240 --out film.mp4");
+    assert!(error.contains(&format!("process {}", first.id())), "{error}");
+    assert!(part(&fixture).is_some(), "the first one's part is gone");
+    // The first Ctrl-C asks, the second ends; neither leaves anything.
+    for _ in 0..2 {
+        let id = first.id().to_string();
+        Command::new("kill").args(["-INT", &id]).stderr(Stdio::null()).status().unwrap();
+    }
+    let code = first.wait().unwrap().code();
+    assert!(matches!(code, Some(1 | 130)), "{code:?}");
+    assert_eq!(fixture.leftovers(), Vec::<String>::new());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_recording_touches_nothing_of_others() {
+    let fixture = Fixture::new();
+    // Names that earlier versions wrote to.
+    std::fs::create_dir(fixture.path("frames.part")).unwrap();
+    std::fs::write(fixture.path("frames.part/thesis.txt"), "precious").unwrap();
+    std::fs::write(fixture.path("precious.txt"), "precious").unwrap();
+    std::os::unix::fs::symlink("precious.txt", fixture.path("film.part.mp4")).unwrap();
+    fixture.ok("record tour.toml --size 320x240 --fps 2 --out frames");
+    fixture.ok("record tour.toml --size 320x240 --fps 2 --out film.mp4");
+    for file in ["frames.part/thesis.txt", "precious.txt"] {
+        assert_eq!(std::fs::read_to_string(fixture.path(file)).unwrap(), "precious", "{file}");
+    }
+    // A file that a folder of frames would replace is seen before anything is drawn.
+    std::fs::write(fixture.path("taken"), "precious").unwrap();
+    let error = fixture.fails("record tour.toml --size 320x240 --adapter none --out taken");
+    assert!(error.contains("taken is a file"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_while_a_pack_is_open_leaves_nothing_in_the_temporary_folder() {
+    let fixture = Fixture::new();
+    long(&fixture);
+    fixture.ok("pack long.toml --out long.zip");
+    let scratch = tempfile::tempdir().unwrap();
+    let count = || scratch.path().read_dir().unwrap().count();
+    for signal in ["-INT", "-TERM"] {
+        let mut child = fixture
+            .command("record long.zip --size 320x240 --fps 30 --out film.gif")
+            .env("TMPDIR", scratch.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        while count() == 0 {
+            assert!(start.elapsed() < Duration::from_secs(60), "nothing was unpacked");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert_eq!(count(), 0, "{signal}");
+    }
+    // After a kill, the next one cleans up.
+    let mut child = fixture
+        .command("record long.zip --size 320x240 --fps 30 --out film.gif")
+        .env("TMPDIR", scratch.path())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while count() == 0 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut check = fixture.command("walkthrough check long.zip");
+    assert!(check.env("TMPDIR", scratch.path()).output().unwrap().status.success());
+    assert_eq!(count(), 0);
+}
+
+#[test]
+fn a_small_pack_that_would_fill_the_disk_is_refused() {
+    use std::io::Write as _;
+    let fixture = Fixture::new();
+    let file = std::fs::File::create(fixture.path("bomb.zip")).unwrap();
+    let mut zip = zip::ZipWriter::new(file);
+    let options = zip::write::SimpleFileOptions::default().large_file(true);
+    zip.start_file("walkthrough.toml", options).unwrap();
+    zip.start_file("traces/a.vlmtrace", options).unwrap();
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..1200 {
+        zip.write_all(&zeros).unwrap();
+    }
+    zip.finish().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let output = fixture
+        .command("walkthrough check bomb.zip")
+        .env("TMPDIR", scratch.path())
+        .output()
+        .unwrap();
+    let error = stderr(&output);
+    assert!(error.contains("bomb.zip") && error.contains("the limit is"), "{error}");
+    assert_eq!(scratch.path().read_dir().unwrap().count(), 0);
 }
 
 #[cfg(all(unix, feature = "h264"))]
@@ -308,14 +422,21 @@ fn an_interrupted_recording_leaves_nothing() {
     assert_eq!(fixture.leftovers(), Vec::<String>::new());
 }
 
+/// A limit on the size of files lets a write fail half-way, as a full disk does.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_said_and_leaves_nothing() {
-    for out in ["film.mp4", "film.gif"] {
+    for out in ["film.mp4", "film.gif", "frames"] {
         let fixture = Fixture::new();
-        let part = out.replace('.', ".part.");
-        std::os::unix::fs::symlink("/dev/full", fixture.path(&part)).unwrap();
-        let error = fixture.fails(&format!("record tour.toml --size 320x240 --out {out}"));
+        let script = "trap '' XFSZ; ulimit -f 4; exec \"$@\"";
+        let output = Command::new("bash")
+            .args(["-c", script, "bash", env!("CARGO_BIN_EXE_vlmscope")])
+            .args(["record", "tour.toml", "--size", "320x240", "--out", out])
+            .current_dir(fixture.folder.path())
+            .output()
+            .unwrap();
+        let error = stderr(&output);
+        assert!(!output.status.success() && !error.contains("panicked"), "{error}");
         assert!(error.contains("The disk is full") && error.contains(out), "{error}");
         assert_eq!(fixture.leftovers(), Vec::<String>::new());
     }
@@ -373,7 +494,7 @@ fn a_large_trace_that_is_cut_while_it_is_recorded_is_an_error_that_leaves_nothin
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for(&fixture.path("film.part.mp4"));
+    wait_for_part(&fixture);
     std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// Score this answer instead of generating one.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) answer: Option<String>,
     /// Edit the picture first: a file as the window saves it (see vlmscope edit --help).
     #[arg(long, value_name = "EDITS.toml", conflicts_with = "batch")]

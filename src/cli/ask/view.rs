@@ -5,11 +5,12 @@ use crate::cli::common::{engine_options, progress_bar, show_progress};
 use crate::cli::overlay;
 use crate::job::CancelToken;
 use crate::model::{AskEvent, AskRequest, Engine, Progress, RelevancyMethod, Stage};
+use crate::terminal;
 use crate::trace::Trace;
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use serde_json::json;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Progress on stderr, the answer on stdout as it comes where a person is reading.
@@ -23,7 +24,7 @@ pub(super) struct View {
 impl View {
     pub fn new(json: bool) -> Self {
         let bar = progress_bar();
-        Self { bar, prints: !json, streams: !json && std::io::stdout().is_terminal(), printed: 0 }
+        Self { bar, prints: !json, streams: !json && terminal::is_interactive(), printed: 0 }
     }
 
     pub fn load(&self, args: &Args) -> anyhow::Result<Engine> {
@@ -47,12 +48,12 @@ impl View {
         match event {
             AskEvent::Progress(progress) => self.progress(*progress),
             AskEvent::Notice(notice) => self.bar.suspend(|| {
-                let _ = writeln!(std::io::stderr(), "note: {notice}");
+                let _ = writeln!(terminal::stderr(), "note: {notice}");
             }),
             AskEvent::Prompt(_) => {}
             AskEvent::Token(token) if self.streams => {
                 self.bar.finish_and_clear();
-                let mut out = std::io::stdout().lock();
+                let mut out = terminal::stdout();
                 let _ = write!(out, "{}", token.text.get(self.printed..).unwrap_or_default());
                 let _ = out.flush();
                 self.printed = token.text.len();
@@ -65,7 +66,7 @@ impl View {
     pub fn answer(&self, trace: &Trace) -> anyhow::Result<()> {
         if self.prints {
             writeln!(
-                std::io::stdout(),
+                terminal::stdout(),
                 "{}",
                 trace.meta().answer.get(self.printed..).unwrap_or_default()
             )?;
@@ -105,7 +106,7 @@ impl View {
         self.bar.finish_and_clear();
         let (found, _) = found
             .with_context(|| format!("the answer is in {}, without relevancy", path.display()))?;
-        found.write(path)?;
+        found.add_maps(&trace, path)?;
         Ok(found)
     }
 }
@@ -115,7 +116,7 @@ pub(super) fn write_overlay(trace: &Trace, out: &Path) -> anyhow::Result<Option<
     let path = overlay_path(out);
     overlay::write(&drawn, &path)?;
     let _ = writeln!(
-        std::io::stderr(),
+        terminal::stderr(),
         "looked most at the picture in layer {} ({:.1} % of its attention)",
         drawn.layer,
         drawn.image_share * 100.0

@@ -1,6 +1,7 @@
 //! CPU and wall time of frames.
 
 use crate::gpu::{FrameStats, Gpu};
+use crate::terminal;
 use cpu_time::ProcessTime;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -121,7 +122,7 @@ impl Resident {
 
 /// A line on stderr.
 pub(super) fn note(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stderr(), "{text}")?)
+    Ok(writeln!(terminal::stderr(), "{text}")?)
 }
 
 /// A number with so many decimals.

@@ -2,6 +2,7 @@
 
 use crate::cli::common::print_json;
 use crate::gpu::Gpu;
+use crate::terminal;
 use crate::trace::Trace;
 use crate::ui::window_bench::{Percentiles, WindowBench, replay};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ pub(super) fn run(
     if as_json {
         return print_json(&report(gpu, &model, size, &replay));
     }
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::stdout();
     writeln!(
         out,
         "{} · {model} · {} × {} · {} events",

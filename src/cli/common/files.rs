@@ -1,54 +1,29 @@
 //! Files that commands write.
 
 use super::usage::usage;
-use crate::trace::write_hint;
+use crate::files;
 use crate::ui::tasks::error_text;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Fails before long work if the folder of `path` does not exist or cannot be written.
+/// Fails before long work if `path` cannot be written.
 pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    tempfile::Builder::new()
-        .prefix(".vlmscope-")
-        .suffix(".part")
-        .tempfile_in(folder)
-        .map_err(|error| cannot_write(path, &error.into()))?;
-    Ok(())
+    files::check_writable(path).map_err(|error| cannot_write(path, &error.into()))
 }
 
 /// Names the file, the cause and what helps.
 fn cannot_write(path: &Path, error: &anyhow::Error) -> anyhow::Error {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    let hint = io.map_or_else(String::new, |error| write_hint(error, None));
+    let hint = io.map_or_else(String::new, |error| files::write_hint(error, None));
     anyhow::anyhow!("cannot write {}: {}. {hint}", path.display(), error_text(error))
 }
 
-/// Writes a file beside its place and renames it, so that a full disk or a crash leaves the old one.
-pub(crate) fn write_atomically(
+/// Writes a file in place of an older one; the error names the file and what helps.
+pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    let replace = || -> anyhow::Result<()> {
-        let temporary =
-            tempfile::Builder::new().prefix(".vlmscope-").suffix(".part").tempfile_in(folder)?;
-        let mut out = BufWriter::new(temporary.as_file());
-        write(&mut out)?;
-        out.flush()?;
-        drop(out);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let shared = std::fs::Permissions::from_mode(0o644);
-            temporary.as_file().set_permissions(shared)?;
-        }
-        temporary.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    replace().map_err(|error| cannot_write(path, &error))
+    files::replace(path, write).map_err(|error| cannot_write(path, &error))
 }
 
 /// `--out` of a trace: `.vlmtrace` is added to a name without an ending.

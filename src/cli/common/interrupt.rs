@@ -1,18 +1,94 @@
-//! Ctrl-C.
+//! Signals that ask the program to end: Ctrl-C everywhere, SIGTERM and SIGHUP where they exist.
+//!
+//! Work that looks at the token is cancelled by the first and leaves nothing half-written. The
+//! second, or the first where nobody looks, removes temporary files and ends the program at once.
 
+use crate::files;
 use crate::job::CancelToken;
 use anyhow::Context as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The first Ctrl-C cancels and leaves nothing half-written; the second ends the program.
-pub(crate) fn cancel_on_interrupt() -> anyhow::Result<CancelToken> {
-    let cancel = CancelToken::new();
-    let token = cancel.clone();
+/// What a shell reports for a program that Ctrl-C ended.
+const EXIT_CODE: i32 = 130;
+
+static TOKEN: OnceLock<CancelToken> = OnceLock::new();
+static IS_WATCHED: AtomicBool = AtomicBool::new(false);
+
+/// Starts to listen. To be called once, before any command runs.
+pub(crate) fn listen_for_signals() -> anyhow::Result<()> {
+    let token = TOKEN.get_or_init(CancelToken::new);
+    let ignored = Ignored::now();
     ctrlc::set_handler(move || {
-        if token.is_cancelled() {
-            std::process::exit(130);
+        if IS_WATCHED.load(Ordering::SeqCst) && !token.is_cancelled() {
+            token.cancel();
+        } else {
+            files::remove_temporary();
+            exit();
         }
-        token.cancel();
     })
     .context("cannot watch for Ctrl-C")?;
-    Ok(cancel)
+    ignored.restore();
+    Ok(())
+}
+
+/// The token that the first signal cancels. Whoever takes it must look at it.
+pub(crate) fn cancel_on_interrupt() -> CancelToken {
+    IS_WATCHED.store(true, Ordering::SeqCst);
+    TOKEN.get_or_init(CancelToken::new).clone()
+}
+
+/// Ends the program. Libraries that clean up after `main` may wait for work that still runs.
+#[cfg(unix)]
+fn exit() -> ! {
+    // SAFETY: `_exit` takes any number and does not return.
+    unsafe { libc::_exit(EXIT_CODE) }
+}
+
+#[cfg(not(unix))]
+fn exit() -> ! {
+    std::process::exit(EXIT_CODE)
+}
+
+/// Signals that whoever started the program wants it to ignore: `nohup`, or a shell that runs it in
+/// the background.
+struct Ignored {
+    #[cfg(unix)]
+    signals: Vec<libc::c_int>,
+}
+
+#[cfg(unix)]
+impl Ignored {
+    fn now() -> Self {
+        let is_ignored = |&signal: &libc::c_int| {
+            let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: a null action changes nothing; the old one is written to `action`, which is
+            // valid as zeros too.
+            let (asked, action) = unsafe {
+                (
+                    libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()),
+                    action.assume_init(),
+                )
+            };
+            asked == 0 && action.sa_sigaction == libc::SIG_IGN
+        };
+        let signals = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+        Self { signals: signals.into_iter().filter(is_ignored).collect() }
+    }
+
+    fn restore(self) {
+        for signal in self.signals {
+            // SAFETY: to ignore a signal is always allowed.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Ignored {
+    fn now() -> Self {
+        Self {}
+    }
+
+    fn restore(self) {}
 }

@@ -12,8 +12,8 @@ mod sinks;
 mod size;
 mod usage;
 
-pub(crate) use files::{check_writable, with_trace_extension, write_atomically};
-pub(crate) use interrupt::cancel_on_interrupt;
+pub(crate) use files::{check_writable, replace, with_trace_extension};
+pub(crate) use interrupt::{cancel_on_interrupt, listen_for_signals};
 pub(crate) use memory::MemoryFlag;
 pub(crate) use output::{human_bytes, note, print_json};
 pub(crate) use picture::{edited, read_picture};

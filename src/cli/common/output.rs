@@ -1,19 +1,18 @@
 //! Results on stdout.
 
+use crate::terminal;
 use std::io::Write as _;
 
 /// Prints a result as one JSON object.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+    let text = terminal::json(value, true)?;
+    Ok(writeln!(terminal::stdout(), "{text}")?)
 }
 
 /// Something that the user should know, on stderr.
 pub(crate) fn note(text: &str) {
     // A closed stderr is nobody who wants to know.
-    let _ = writeln!(std::io::stderr(), "note: {text}");
+    let _ = writeln!(terminal::stderr(), "note: {text}");
 }
 
 /// Bytes as a person reads them.

@@ -13,7 +13,7 @@ pub(crate) struct RuntimeFlags {
     /// ONNX Runtime's shared library; without it the usual places are searched.
     #[arg(long, value_name = "PATH")]
     pub ort_lib: Option<PathBuf>,
-    /// Threads for one operator (default: all cores).
+    /// Threads for one operator, at most one a core (default: all cores).
     #[arg(long, value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<usize>,
 }
@@ -36,6 +36,10 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// The engine's options, with the built-in model where no other is named.
 pub(crate) fn engine_options(
     model: Option<&Path>,
@@ -53,6 +57,7 @@ pub(crate) fn engine_options(
             DeviceFlag::Cpu => Device::Cpu,
             DeviceFlag::Cuda => Device::Cuda,
         },
-        threads: flags.threads,
+        // More threads than cores make nothing faster, and each takes memory.
+        threads: flags.threads.map(|threads| threads.min(cores())),
     })
 }

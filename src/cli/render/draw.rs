@@ -2,9 +2,10 @@
 
 use super::args::Args;
 use super::job::{Job, Traces};
-use crate::cli::common::{note, write_atomically};
+use crate::cli::common::{note, replace};
 use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
+use crate::terminal;
 use crate::trace::Trace;
 use crate::view::figure::{ColorLimits, caption, text_of};
 use anyhow::Context as _;
@@ -47,7 +48,7 @@ impl<'a> Drawing<'a> {
         for trace in std::iter::once(&traces.first).chain(&traces.second) {
             trace.check()?;
         }
-        write_atomically(&job.out, |out| Ok(out.write_all(&bytes)?))?;
+        replace(&job.out, |out| Ok(out.write_all(&bytes)?))?;
         self.note_missing_glyphs();
         Ok(())
     }
@@ -99,7 +100,7 @@ fn open(args: &Args) -> anyhow::Result<Device> {
 }
 
 fn print_times(gpu: &Gpu, times: &[PassTime]) -> anyhow::Result<()> {
-    let mut out = std::io::stderr().lock();
+    let mut out = terminal::stderr();
     if times.is_empty() {
         writeln!(out, "{} has no timestamps: no pass can be timed", gpu.info().name)?;
         return Ok(());

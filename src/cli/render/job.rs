@@ -2,6 +2,7 @@
 
 use crate::analysis::diff::check_geometry;
 use crate::cli::common::usage;
+use crate::terminal;
 use crate::trace::Trace;
 use crate::view::{Bounds, Mix, ViewKind, ViewState};
 use std::io::Write as _;
@@ -31,7 +32,7 @@ impl Traces {
         let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) else { return };
         if second.answer_ids() != self.first.answer_ids() {
             let _ = writeln!(
-                std::io::stderr(),
+                terminal::stderr(),
                 "note: the answers differ (\"{}\" and \"{}\"), so the rows that are subtracted predict different tokens; `vlmscope diff A B --out SCORED.vlmtrace` scores the second with the first one's answer, and --second-trace SCORED.vlmtrace compares like with like.",
                 self.first.meta().answer,
                 second.meta().answer

@@ -3,6 +3,7 @@
 use super::outcome::{Outcome, Scored};
 use crate::cli::common::{sink_json, sinks_text};
 use crate::model::{BlankFill, MapCurves};
+use crate::terminal;
 use crate::trace::Trace;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -100,7 +101,7 @@ pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &Outcome) -> Value {
 }
 
 pub(super) fn as_text(trace: &Trace, outcome: &Outcome) -> anyhow::Result<()> {
-    let out = &mut std::io::stdout().lock();
+    let out = &mut terminal::stdout();
     let (whole, blank) = ends(outcome);
     let numbers: Vec<String> = outcome.tokens.iter().map(usize::to_string).collect();
     let tokens = if numbers.len() == 1 { "token" } else { "tokens" };
@@ -135,7 +136,7 @@ pub(super) fn as_text(trace: &Trace, outcome: &Outcome) -> anyhow::Result<()> {
         writeln!(out, "\nremoved as sinks: {}", sinks_text(trace, &outcome.sinks))?;
     }
     let _ = writeln!(
-        std::io::stderr(),
+        terminal::stderr(),
         "{} forwards in {:.1} s",
         outcome.curves.total,
         outcome.seconds

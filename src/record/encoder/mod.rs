@@ -1,9 +1,9 @@
 //! Frames to a film: MP4, GIF, PNG sequence.
 //!
-//! The decision here: a film is written under a name that says it is not whole (NAME.part.mp4)
-//! and renamed when it is. Cancelling or failing removes it; a killed program leaves a part that
-//! can be played as far as it goes. An MP4 is written in fragments for that, and rewritten as a
-//! progressive file when it is complete.
+//! The decision here: a film is written under a name that says it is not whole
+//! (NAME.part-RANDOM.mp4) and renamed when it is. Cancelling or failing removes it; a killed program
+//! leaves a part that can be played as far as it goes, until the same film is recorded again. An MP4
+//! is written in fragments for that, and rewritten as a progressive file when it is complete.
 
 mod ffmpeg;
 mod format;

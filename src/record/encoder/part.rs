@@ -1,6 +1,7 @@
 //! A film that is not whole yet, and what can go wrong with it.
 
 use super::progressive::{self, RewriteError};
+use crate::files::{Claim, LockError, Replacement};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ pub enum EncodeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another process writes it.
+    #[error(transparent)]
+    Held(LockError),
     /// The codec refused.
     #[error("{name} failed: {reason}")]
     Codec {
@@ -44,8 +48,8 @@ pub enum EncodeError {
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "The disk is full: make room, or choose a smaller size, draft quality or another place."
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            "The disk is full, or a limit on the size of files is reached: make room, or choose a smaller size, draft quality or another place."
         }
         io::ErrorKind::NotFound => "Its folder does not exist: make it, or choose another place.",
         io::ErrorKind::PermissionDenied => "Choose a place that may be written to.",
@@ -53,36 +57,34 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// NAME.part.EXT beside NAME.EXT.
-pub(super) fn part_path(out: &Path) -> PathBuf {
-    let mut name = out.file_stem().unwrap_or_default().to_owned();
-    name.push(".part");
-    if let Some(extension) = out.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    out.with_file_name(name)
+/// The right to write a film.
+pub(super) fn claim(out: &Path) -> Result<Claim, EncodeError> {
+    Claim::new(out).map_err(|error| match error {
+        LockError::Io(source) => EncodeError::Write { path: out.to_owned(), source },
+        held @ LockError::Held { .. } => EncodeError::Held(held),
+    })
 }
 
 /// The file under its unfinished name.
 #[derive(Debug)]
 pub(super) struct Part {
     out: PathBuf,
-    part: PathBuf,
+    claim: Claim,
     file: File,
     is_done: bool,
 }
 
 impl Part {
     pub fn create(out: &Path) -> Result<Self, EncodeError> {
-        let part = part_path(out);
-        let file = File::create(&part)
+        let claim = claim(out)?;
+        let file = claim
+            .create_file()
             .map_err(|source| EncodeError::Write { path: out.to_owned(), source })?;
-        Ok(Self { out: out.to_owned(), part, file, is_done: false })
+        Ok(Self { out: out.to_owned(), claim, file, is_done: false })
     }
 
     pub fn path(&self) -> &Path {
-        &self.part
+        self.claim.part()
     }
 
     pub fn failed(&self, source: io::Error) -> EncodeError {
@@ -97,7 +99,7 @@ impl Part {
     /// Gives the film its name.
     pub fn finish(&mut self) -> Result<(), EncodeError> {
         self.file.sync_all().map_err(|source| self.failed(source))?;
-        std::fs::rename(&self.part, &self.out).map_err(|source| self.failed(source))?;
+        self.claim.keep_file(self.claim.part()).map_err(|source| self.failed(source))?;
         self.is_done = true;
         Ok(())
     }
@@ -111,9 +113,10 @@ impl Part {
         self.is_done = true;
         match rewritten {
             // What cannot be removed does no harm to the film.
-            Ok(()) => drop(std::fs::remove_file(&self.part)),
+            Ok(()) => drop(std::fs::remove_file(self.path())),
             Err(error) => {
-                let (path, part, reason) = (self.out.clone(), self.part.clone(), error.to_string());
+                let (path, reason) = (self.out.clone(), error.to_string());
+                let part = self.path().to_owned();
                 return Err(EncodeError::Unfinished { path, part, reason });
             }
         }
@@ -121,18 +124,12 @@ impl Part {
     }
 
     fn rewrite(&self, fps: u32) -> Result<(), RewriteError> {
-        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut whole = tempfile::Builder::new()
-            .prefix(".vlmscope-")
-            .suffix(".part")
-            .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
+        let whole = Replacement::begin(self.claim.target())?;
         // By its name, as another program may have written it.
-        let mut fragments = File::open(&self.part)?;
-        progressive::rewrite(&mut fragments, whole.as_file_mut(), fps)?;
-        whole.as_file().set_permissions(fragments.metadata()?.permissions())?;
-        whole.as_file().sync_all()?;
-        whole.persist(&self.out).map_err(|error| error.error)?;
-        Ok(())
+        let mut fragments = File::open(self.path())?;
+        progressive::rewrite(&mut fragments, whole.file(), fps)?;
+        whole.sync()?;
+        Ok(whole.keep()?)
     }
 }
 
@@ -150,7 +147,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_done {
             // Nothing more can be done about a part that cannot be removed.
-            let _ = std::fs::remove_file(&self.part);
+            let _ = std::fs::remove_file(self.claim.part());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A folder of PNG files, one a frame: for editors, and for sizes that no video holds.
 
-use super::part::part_path;
+use super::part::claim;
 use super::{EncodeError, Encoder, FilmFormat};
+use crate::files::Claim;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct PngSequence {
     size: [u32; 2],
     out: PathBuf,
-    /// The folder under its unfinished name.
-    folder: PathBuf,
+    /// The folder stands under its unfinished name.
+    claim: Claim,
     digits: usize,
     written: u64,
     is_done: bool,
@@ -24,19 +25,25 @@ impl PngSequence {
                 reason: format!("{} is not empty; choose another name", out.display()),
             });
         }
-        let folder = part_path(out);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).map_err(failed)?;
+        if out.exists() && !out.is_dir() {
+            return Err(EncodeError::Unsuitable {
+                reason: format!(
+                    "{} is a file, and a folder of PNG files would take its name; let --out end in \
+                     .mp4 or .gif, or choose another name",
+                    out.display()
+                ),
+            });
         }
-        std::fs::create_dir(&folder).map_err(failed)?;
+        let claim = claim(out)?;
+        std::fs::create_dir(claim.part()).map_err(failed)?;
         let digits = format.frames.max(1).to_string().len().max(4);
         let (out, size) = (out.to_owned(), format.size);
-        Ok(Self { size, out, folder, digits, written: 0, is_done: false })
+        Ok(Self { size, out, claim, digits, written: 0, is_done: false })
     }
 
     fn name(&self, frame: u64) -> PathBuf {
         let digits = self.digits;
-        self.folder.join(format!("{frame:0digits$}.png"))
+        self.claim.part().join(format!("{frame:0digits$}.png"))
     }
 
     fn failed(&self, source: io::Error) -> EncodeError {
@@ -82,10 +89,11 @@ impl Encoder for PngSequence {
     }
 
     fn finish(mut self: Box<Self>) -> Result<(), EncodeError> {
-        if self.out.exists() {
-            std::fs::remove_dir(&self.out).map_err(|source| self.failed(source))?;
+        let target = self.claim.target();
+        if target.exists() {
+            std::fs::remove_dir(target).map_err(|source| self.failed(source))?;
         }
-        std::fs::rename(&self.folder, &self.out).map_err(|source| self.failed(source))?;
+        std::fs::rename(self.claim.part(), target).map_err(|source| self.failed(source))?;
         self.is_done = true;
         Ok(())
     }
@@ -95,7 +103,7 @@ impl Drop for PngSequence {
     fn drop(&mut self) {
         if !self.is_done {
             // Nothing more can be done about a folder that cannot be removed.
-            let _ = std::fs::remove_dir_all(&self.folder);
+            let _ = std::fs::remove_dir_all(self.claim.part());
         }
     }
 }

@@ -64,7 +64,7 @@ struct Fragments {
 ///
 /// # Errors
 /// If a file cannot be read or written, or `from` holds anything but fragments of one track.
-pub(super) fn rewrite(from: &mut File, to: &mut File, fps: u32) -> Result<(), RewriteError> {
+pub(super) fn rewrite(from: &mut File, to: &File, fps: u32) -> Result<(), RewriteError> {
     let fragments = Fragments::read(from)?;
     let head = fragments.head(fps)?;
     let mut out = BufWriter::with_capacity(1 << 20, to);

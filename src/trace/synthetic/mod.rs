@@ -224,6 +224,7 @@ fn provenance() -> Provenance {
         provider: "none".into(),
         runtime: "none".into(),
         model_changed: false,
+        request: None,
     }
 }
 

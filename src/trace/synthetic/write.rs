@@ -2,6 +2,7 @@
 
 use super::super::{Trace, TraceError};
 use super::{ANSWER, Synthetic, attention::Model, provenance};
+use crate::files::Replacement;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
@@ -53,18 +54,10 @@ impl Synthetic {
         let needed_bytes =
             header.len() as u64 + places.iter().map(|place| place.bytes).sum::<u64>();
         let write = || -> std::io::Result<()> {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or_else(|| Path::new("."));
-            let temporary = tempfile::Builder::new()
-                .prefix(".vlmtrace-")
-                .suffix(".part")
-                .tempfile_in(folder)?;
-            temporary.as_file().set_len(needed_bytes)?;
-            self.fill(temporary.as_file(), &header, &places, filled.clone())?;
-            super::super::file::make_readable(temporary.as_file())?;
-            temporary.persist(path).map_err(|error| error.error)?;
+            let new = Replacement::begin(path)?;
+            new.file().set_len(needed_bytes)?;
+            self.fill(new.file(), &header, &places, filled.clone())?;
+            new.keep()?;
             Ok(())
         };
         write().map_err(|source| TraceError::Write {

@@ -248,7 +248,7 @@ pub fn compute(app: &mut App, doc: &Document, methods: &[RelevancyMethod], token
         })?;
         // Where the answer has a file, the maps belong into it.
         if let Some(path) = found.path() {
-            found.write(path)?;
+            found.write_maps(&trace, path)?;
         }
         let found = Arc::new(found);
         Ok(Box::new(move |app: &mut App| {

@@ -9,6 +9,7 @@ use super::playback::{Playback, View};
 use super::sleep_inhibitor::SleepInhibitor;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::record::OpenTraces;
+use crate::terminal;
 use crate::ui::headless::{self, Frame};
 use crate::ui::{stage, window::configuration};
 use crate::view::timeline::Walkthrough;
@@ -66,7 +67,7 @@ pub fn run(options: PresentOptions) -> anyhow::Result<()> {
         Program { wake, options: Some(options), open: None, failure: None, unseen: None };
     event_loop.run_app(&mut program)?;
     if let Some(error) = program.unseen {
-        writeln!(std::io::stderr(), "vlmscope: {error}")?;
+        writeln!(terminal::stderr(), "vlmscope: {error}")?;
     }
     program.failure.map_or(Ok(()), Err)
 }

@@ -5,8 +5,10 @@
 
 use super::WalkthroughError;
 use super::caption::caption_text;
+use crate::files::{self, Replacement};
 use crate::view::{Easing, ViewState};
 use serde::{Deserialize, Serialize};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use toml::{Spanned, Table, Value};
 
@@ -245,7 +247,7 @@ impl Walkthrough {
     /// # Errors
     /// As [`Self::from_toml`], or a file that cannot be read.
     pub fn open(path: &Path) -> Result<Self, WalkthroughError> {
-        let text = std::fs::read_to_string(path)
+        let text = files::read_text(path)
             .map_err(|source| WalkthroughError::Read { path: path.to_owned(), source })?;
         let mut walkthrough = Self::from_toml(&path.display().to_string(), &text)?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
@@ -263,8 +265,7 @@ impl Walkthrough {
         })
     }
 
-    /// Writes the file: to a temporary name first, with traces in or below its folder named
-    /// relative to it.
+    /// Writes the file, with traces in or below its folder named relative to it.
     ///
     /// # Errors
     /// As [`Self::to_toml`], or if the file cannot be written; then an older one is still there.
@@ -278,16 +279,13 @@ impl Walkthrough {
             *trace = from.strip_prefix(folder).map_or_else(|_| from.clone(), Path::to_owned);
         }
         let text = named.to_toml()?;
-        let part = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        std::fs::write(part.path(), text).map_err(failed)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let shared = std::fs::Permissions::from_mode(0o644);
-            part.as_file().set_permissions(shared).map_err(failed)?;
-        }
-        part.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        let write = || {
+            let new = Replacement::begin(path)?;
+            new.file().write_all(text.as_bytes())?;
+            new.sync()?;
+            new.keep()
+        };
+        write().map_err(failed)
     }
 
     /// The file's text: what most steps share stands once, in front.

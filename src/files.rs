@@ -1,0 +1,60 @@
+//! Files of the user: how they are replaced, read and locked.
+//!
+//! A file is replaced, never changed: new content goes to a temporary file in the same folder,
+//! which is then renamed. A reader sees the old file or the new one, and a full disk, a signal or a
+//! crash leaves the old one. Every writer in this crate goes through [`replace`] or [`Replacement`].
+//!
+//! The name of a temporary file tells the machine and the process that made it, and its maker holds
+//! a lock on it. The next writer in the folder removes what a process left that no longer runs.
+
+mod lock;
+mod place;
+mod read;
+mod replace;
+mod temporary;
+
+pub use lock::{Claim, FileLock, LockError};
+pub use place::folder_of;
+pub use read::{MOST_TEXT_BYTES, open_regular, read, read_text};
+pub use replace::{Replacement, check_writable, replace, replace_bytes};
+pub use temporary::{TemporaryFolder, remove_temporary};
+
+use std::io::{Error, ErrorKind};
+
+/// What helps when a file cannot be written: one sentence or two. `needed_bytes` is the size of the
+/// file, where it is known.
+pub fn write_hint(error: &Error, needed_bytes: Option<u64>) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "Make the folder first, or choose another place.".into(),
+        ErrorKind::NotADirectory => "A part of the path is a file: choose another place.".into(),
+        ErrorKind::IsADirectory => "A folder has this name: choose another name.".into(),
+        ErrorKind::InvalidInput | ErrorKind::AlreadyExists => "Choose another name.".into(),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "You may not write there: choose another place.".into()
+        }
+        _ => {
+            let needed = needed_bytes
+                .map_or_else(String::new, |bytes| format!("{bytes} bytes are needed there: "));
+            let hint = format!("{needed}free some space, or choose another place.");
+            hint[..1].to_uppercase() + &hint[1..]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_fits_the_cause() {
+        for (kind, words) in [
+            (ErrorKind::NotFound, "Make the folder"),
+            (ErrorKind::PermissionDenied, "You may not write"),
+            (ErrorKind::StorageFull, "70 bytes are needed there: free some space"),
+        ] {
+            let hint = write_hint(&kind.into(), Some(70));
+            assert!(hint.contains(words), "{hint}");
+        }
+        assert!(write_hint(&ErrorKind::StorageFull.into(), None).starts_with("Free some space"));
+    }
+}

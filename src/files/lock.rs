@@ -1,0 +1,373 @@
+//! One writer at a time: locks that the system releases when their owner dies.
+//!
+//! The lock on NAME is an advisory lock on `.vlmscope-NAME.lock` in the same folder. The file names
+//! its holder and goes when the lock is released. After a kill the file stays but the lock does not:
+//! the next holder finds in it what the killed process was writing.
+
+use super::place::{folder_of, follow_links};
+use super::replace::{copy_permissions, replaceable};
+use super::temporary::{Registered, host_name};
+use serde::{Deserialize, Serialize};
+use std::collections::hash_map::RandomState;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
+use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Error, ErrorKind, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Longer names of lock files are shortened: file systems allow 255 bytes.
+const LONGEST_NAME_BYTES: usize = 200;
+/// More is not read of a lock file.
+const MOST_HOLDER_BYTES: u64 = 4096;
+
+/// A lock cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error(
+        "{path} is being written by another vlmscope (process {pid} on {host}). Wait until it is done, end it, or choose another name.",
+        path = path.display()
+    )]
+    Held {
+        /// What is locked.
+        path: PathBuf,
+        /// The number of the process.
+        pid: u32,
+        /// The machine that it runs on.
+        host: String,
+    },
+    /// The lock file cannot be written.
+    #[error("{0}")]
+    Io(#[from] Error),
+}
+
+/// The content of a lock file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    host: String,
+    /// The name of the part that is being written, in the same folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
+}
+
+impl Holder {
+    fn this() -> Self {
+        Self { pid: std::process::id(), host: host_name(), part: None }
+    }
+}
+
+/// A lock on a file or folder, whether it exists or not. Dropping it releases it.
+#[derive(Debug)]
+pub struct FileLock {
+    path: PathBuf,
+    file: File,
+    /// What the last holder wrote, if it did not release the lock.
+    left: Option<Holder>,
+    _registered: Registered,
+}
+
+impl FileLock {
+    /// Takes the lock, or says who has it.
+    ///
+    /// # Errors
+    /// If it is held, or the folder of `target` cannot be written to.
+    pub fn acquire(target: &Path) -> Result<Self, LockError> {
+        Self::take(target, |file| match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => unless_unknown(error),
+        })
+    }
+
+    /// Takes the lock, and waits for it if need be.
+    ///
+    /// # Errors
+    /// If the folder of `target` cannot be written to.
+    pub fn wait(target: &Path) -> io::Result<Self> {
+        let taken = Self::take(target, |file| file.lock().map(|()| true).or_else(unless_unknown));
+        taken.map_err(|error| match error {
+            LockError::Io(error) => error,
+            held @ LockError::Held { .. } => Error::new(ErrorKind::WouldBlock, held),
+        })
+    }
+
+    fn take(target: &Path, lock: impl Fn(&File) -> io::Result<bool>) -> Result<Self, LockError> {
+        let target = follow_links(target)?;
+        let path = lock_path(&target);
+        loop {
+            let mut file =
+                File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+            if !lock(&file)? {
+                let Holder { pid, host, .. } = read_holder(&mut file).unwrap_or_default();
+                return Err(LockError::Held { path: target, pid, host });
+            }
+            // Its holder may have removed the file after it was opened here.
+            if !is_at(&file, &path)? {
+                continue;
+            }
+            let left = read_holder(&mut file);
+            let registered = Registered::new(&path);
+            let mut taken = Self { path, file, left, _registered: registered };
+            taken.write(&Holder::this())?;
+            return Ok(taken);
+        }
+    }
+
+    fn write(&mut self, holder: &Holder) -> io::Result<()> {
+        let text = serde_json::to_string(holder)?;
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Elsewhere a file that another process has open cannot be removed; it is empty of meaning.
+        if cfg!(unix) {
+            let _ = std::fs::remove_file(&self.path);
+        } else {
+            let _ = self.file.set_len(0);
+        }
+    }
+}
+
+/// The right to write a file or folder that takes long, under a name of its own beside it:
+/// `NAME.part-RANDOM.EXT`. What an earlier writer left that was killed is removed when the next one
+/// starts.
+#[derive(Debug)]
+pub struct Claim {
+    target: PathBuf,
+    part: PathBuf,
+    _registered: Registered,
+    _lock: FileLock,
+}
+
+impl Claim {
+    /// Claims `out`. Nothing is made yet; a link is followed.
+    ///
+    /// # Errors
+    /// If another process writes it, or its folder cannot be written to.
+    pub fn new(out: &Path) -> Result<Self, LockError> {
+        let target = follow_links(out)?;
+        let mut lock = FileLock::acquire(&target)?;
+        let folder = folder_of(&target);
+        if let Some(name) = lock.left.take().and_then(|left| left.part) {
+            remove_part(&target, &folder.join(name));
+        }
+        let name = part_name(&target);
+        let part = folder.join(&name);
+        // Named before it is made, so that it can be found after a kill at any moment.
+        let name = name.to_str().map(str::to_owned);
+        lock.write(&Holder { part: name, ..Holder::this() })?;
+        let registered = Registered::new(&part);
+        Ok(Self { target, part, _registered: registered, _lock: lock })
+    }
+
+    /// What is claimed, with links followed.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// The name to write under.
+    pub fn part(&self) -> &Path {
+        &self.part
+    }
+
+    /// Makes the file to write to.
+    ///
+    /// # Errors
+    /// If it cannot be made, or the file that it is to replace is protected.
+    pub fn create_file(&self) -> io::Result<File> {
+        replaceable(&self.target)?;
+        File::options().read(true).write(true).create_new(true).open(&self.part)
+    }
+
+    /// Gives a file, written under [`Self::part`] or another temporary name, the name that was
+    /// claimed, with the permissions of the file that it replaces.
+    ///
+    /// # Errors
+    /// If it cannot be renamed.
+    pub fn keep_file(&self, written: &Path) -> io::Result<()> {
+        if let Some(old) = replaceable(&self.target)? {
+            copy_permissions(&File::open(written)?, &old)?;
+        }
+        std::fs::rename(written, &self.target)
+    }
+}
+
+/// A file system without locks lets everybody write.
+fn unless_unknown(error: Error) -> io::Result<bool> {
+    if error.kind() == ErrorKind::Unsupported { Ok(true) } else { Err(error) }
+}
+
+fn lock_path(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    let mut file_name = OsString::from(".vlmscope-");
+    if name.len() <= LONGEST_NAME_BYTES {
+        file_name.push(name);
+    } else {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        file_name.push(format!("{:016x}", hasher.finish()));
+    }
+    file_name.push(".lock");
+    target.with_file_name(file_name)
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    io::Read::take(&*file, MOST_HOLDER_BYTES).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Whether `path` is this file, and no link to it.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = match path.symlink_metadata() {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if !found.is_file() {
+        let reason = format!("{} is not a file that vlmscope made; remove it", path.display());
+        return Err(Error::new(ErrorKind::InvalidInput, reason));
+    }
+    let open = file.metadata()?;
+    Ok((found.dev(), found.ino()) == (open.dev(), open.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// NAME.part-
+fn part_prefix(target: &Path) -> OsString {
+    let mut prefix = target.file_stem().unwrap_or_default().to_owned();
+    prefix.push(".part-");
+    prefix
+}
+
+fn part_name(target: &Path) -> OsString {
+    let mut name = part_prefix(target);
+    // Each `RandomState` has keys of its own from the system's random numbers.
+    name.push(format!("{:016x}", RandomState::new().hash_one(())));
+    if let Some(extension) = target.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    name
+}
+
+/// Removes the part that a killed writer of `target` left.
+fn remove_part(target: &Path, part: &Path) {
+    let prefix = part_prefix(target);
+    let name = part.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    let is_ours =
+        part.parent() == Some(folder_of(target)) && name.starts_with(prefix.as_encoded_bytes());
+    let Ok(found) = part.symlink_metadata() else { return };
+    if !is_ours || found.is_symlink() {
+        return;
+    }
+    // What cannot be removed stays; the new part has another name.
+    let _ = if found.is_dir() { std::fs::remove_dir_all(part) } else { std::fs::remove_file(part) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(folder: &Path) -> usize {
+        folder.read_dir().unwrap().count()
+    }
+
+    #[test]
+    fn the_second_is_told_who_holds_it_and_the_lock_goes_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("film.mp4");
+        let first = FileLock::acquire(&target).unwrap();
+        let error = FileLock::acquire(&target).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(error.contains("film.mp4"), "{error}");
+        drop(first);
+        assert_eq!(entries(folder.path()), 0);
+        drop(FileLock::acquire(&target).unwrap());
+        let waiting = FileLock::wait(&target).unwrap();
+        drop(waiting);
+        assert_eq!(entries(folder.path()), 0);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_to_one_file_share_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("x"), folder.path().join("link"));
+        std::os::unix::fs::symlink("x", &link).unwrap();
+        let _held = FileLock::acquire(&link).unwrap();
+        assert!(matches!(FileLock::acquire(&file), Err(LockError::Held { .. })));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_in_place_of_the_lock_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, target) = (folder.path().join("victim"), folder.path().join("x"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join(".vlmscope-x.lock")).unwrap();
+        assert!(FileLock::acquire(&target).is_err());
+        assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn many_waiters_take_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("count");
+        std::fs::write(&target, "0").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        let _lock = FileLock::wait(&target).unwrap();
+                        let count: u32 = std::fs::read_to_string(&target).unwrap().parse().unwrap();
+                        std::fs::write(&target, (count + 1).to_string()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "200");
+        assert_eq!(entries(folder.path()), 1);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_by_the_next_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let target = at("film.mp4");
+        for foreign in ["film.part.mp4", "film.part-mine.mp4", "thesis.txt"] {
+            std::fs::write(at(foreign), "precious").unwrap();
+        }
+        let claim = Claim::new(&target).unwrap();
+        let left = claim.part().to_owned();
+        std::fs::write(&left, "half").unwrap();
+        let lock_file = at(".vlmscope-film.mp4.lock");
+        let text = std::fs::read_to_string(&lock_file).unwrap();
+        drop(claim);
+        // As after a kill: the lock file is there, and nobody holds the lock.
+        std::fs::write(&lock_file, text).unwrap();
+        let claim = Claim::new(&target).unwrap();
+        assert!(!left.exists());
+        assert_ne!(claim.part(), left);
+        drop(claim);
+        // A lock file that names something else removes nothing.
+        for name in ["thesis.txt", "../thesis.txt", "film.part.mp4"] {
+            std::fs::write(&lock_file, format!(r#"{{"pid":1,"host":"h","part":"{name}"}}"#))
+                .unwrap();
+            drop(Claim::new(&target).unwrap());
+        }
+        assert_eq!(entries(folder.path()), 3);
+    }
+}

@@ -1,0 +1,116 @@
+//! Reading files that may be anything: what they are is looked at before they are opened, and how
+//! large they are before memory is taken.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Error, ErrorKind, Read as _};
+use std::path::Path;
+
+/// Most bytes of a file that people write: settings, views, edits, walkthroughs.
+pub const MOST_TEXT_BYTES: u64 = 64 << 20;
+/// Where the system shows files that this process has open already.
+const OPEN_ALREADY: [&str; 3] = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"];
+
+/// Opens a file to read. A pipe or a device would wait or never end: it is refused, and not opened.
+///
+/// # Errors
+/// If it does not exist, may not be read, or is not a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    check_regular(&std::fs::metadata(path)?)?;
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // It may have become a pipe since.
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    check_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// The bytes of a file that has at most `most_bytes`. What is open already, as `/dev/stdin` is, may
+/// be a pipe.
+///
+/// # Errors
+/// As [`open_regular`], or [`ErrorKind::FileTooLarge`].
+pub fn read(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
+    let is_open_already =
+        path.to_str().is_some_and(|path| OPEN_ALREADY.iter().any(|open| path.starts_with(open)));
+    let file = if is_open_already { File::open(path)? } else { open_regular(path)? };
+    let size = file.metadata()?.len();
+    if size > most_bytes {
+        return Err(too_large(most_bytes));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    // It may have grown since.
+    file.take(most_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most_bytes { Err(too_large(most_bytes)) } else { Ok(bytes) }
+}
+
+/// The text of a file that people write, of at most [`MOST_TEXT_BYTES`]. A byte-order mark is not
+/// part of it.
+///
+/// # Errors
+/// As [`read`], or if it is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read(path, MOST_TEXT_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 text (byte {at})"))
+    })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+fn check_regular(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(if metadata.is_dir() {
+        Error::new(ErrorKind::IsADirectory, "it is a folder, not a file")
+    } else {
+        Error::new(ErrorKind::InvalidInput, "it is a device or pipe, not a file")
+    })
+}
+
+fn too_large(most_bytes: u64) -> Error {
+    let reason = format!("it has more than the limit of {} MB", most_bytes >> 20);
+    Error::new(ErrorKind::FileTooLarge, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_checked_before_anything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read_text(&path).unwrap_err().kind(), ErrorKind::FileTooLarge);
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert_eq!(read(&path, 4).unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        std::fs::write(&path, b"\xef\xbb\xbfa\r\n").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "a\r\n");
+        std::fs::write(&path, b"a\xff").unwrap();
+        assert_eq!(read_text(&path).unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn devices_and_folders_are_not_opened() {
+        let refused = |path: &str| open_regular(Path::new(path)).unwrap_err().kind();
+        assert_eq!(refused("/dev/zero"), ErrorKind::InvalidInput);
+        assert_eq!(refused("/"), ErrorKind::IsADirectory);
+    }
+}
