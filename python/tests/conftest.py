@@ -1,0 +1,38 @@
+"""Shared by the tests: one thread, random models built once."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+torch.set_num_threads(1)
+warnings.filterwarnings("ignore")
+
+from random_models import BUILDERS  # noqa: E402
+
+
+@functools.lru_cache(maxsize=2)
+def built(name: str):
+    """(model, processor) of a family."""
+    return BUILDERS[name]()
+
+
+@pytest.fixture
+def make():
+    """`make(name)` → (model, processor); models are shared, so that a test must leave them as they were."""
+    return built
+
+
+def picture(size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """A picture of soft coloured blotches."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 255, (max(2, size[1] // 24), max(2, size[0] // 24), 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)

@@ -1,0 +1,150 @@
+"""Every family: the answer of plain sdpa, the attention of eager, and patches where they belong."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+import vlmscope
+from conftest import picture
+from random_models import BUILDERS
+from reference import STEPS, eager, inputs_of, largest_excess, plain
+from vlmscope.families import family_of
+from vlmscope.trace import checks
+
+#: f32 sums in another order; the largest excess of the prototype was 8.6e-7.
+NOISE = 2e-6
+PICTURES = [(170, 410), (300, 200)]
+VIDEO = [name for name in BUILDERS if name in "llava_onevision qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe qwen3_5 glm4v internvl smolvlm molmo2 minicpm gemma4".split()]
+#: transformers cannot mix pictures and videos in these.
+UNMIXED = ("glm4v", "smolvlm", "molmo2")
+PLACED = [name for name in BUILDERS if name != "idefics2"]
+
+
+def images():
+    return [picture(size, seed) for seed, size in enumerate(PICTURES)]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_answer_is_that_of_plain_sdpa_and_rows_are_those_of_eager(make, name):
+    model, processor = make(name)
+    inputs = inputs_of(model, processor, images())
+    # Gemma 4's last layers share keys; plain sdpa leaves out their prompt rows, unless hidden states are asked for.
+    shared = {"output_hidden_states": True} if name == "gemma4" else {}
+    ids, logits = plain(model, inputs, **shared)
+    assert plain(model, inputs)[0] == ids
+    with vlmscope.recording(model, processor, images=images(), rows="all") as rec, torch.no_grad():
+        out = model.generate(
+            **inputs, max_new_tokens=STEPS, do_sample=False, output_logits=True, return_dict_in_generate=True
+        )
+    trace = rec.trace
+    assert torch.equal(torch.cat(out.logits), logits)
+    assert trace.tensor("answer.ids").tolist() == ids
+    expected = torch.log_softmax(logits.float(), -1)[torch.arange(STEPS), ids].numpy()
+    assert np.array_equal(trace.tensor("answer.logprob"), expected)
+    assert checks.problem(trace.meta, trace.tensors) is None
+    again, again_logits = plain(model, inputs, **shared)
+    assert again == ids and torch.equal(again_logits, logits), "the model was not restored"
+    eager_ids, passes = eager(model, inputs, len(trace.meta.model.attention_layers))
+    assert eager_ids == ids
+    assert largest_excess(trace.attention_of_all_rows(), expected_rows(trace, passes, rec.layout.cross_keys)) < NOISE
+
+
+def expected_rows(trace, passes, cross_keys) -> np.ndarray:
+    """Eager's attention as [R, L, H, T]."""
+    meta = trace.meta
+    rows = trace.rows.tolist()
+    out = np.zeros((len(rows), len(meta.model.attention_layers), meta.model.heads, meta.positions), np.float32)
+    seen = virtual = meta.virtual_len
+    for step in passes:
+        count = next(
+            layer.shape[1] for index, layer in zip(meta.model.attention_layers, step, strict=True) if layer.shape[0] == meta.model.heads
+        )
+        for index, weights in enumerate(step):
+            cross = meta.model.layer_kinds[meta.model.attention_layers[index]] == "cross"
+            keys = weights.shape[-1]
+            # A layer that shares keys computes the prompt's last query only, in eager as well.
+            first = seen + count - weights.shape[1]
+            place = slice(seen + count - keys, seen + count)
+            if cross:
+                place, weights = cross_keys[cross_keys >= 0], weights[..., cross_keys >= 0]
+            for offset in range(weights.shape[1]):
+                if first + offset < meta.positions:
+                    out[rows.index(first + offset), index][:, place] = weights[:, offset]
+        seen += count
+    assert seen == meta.positions and virtual >= 0
+    return out
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_patches_lie_where_the_family_says(make, name):
+    model, processor = make(name)
+    report = vlmscope.check(model, processor, cells=5)
+    assert report.hits == report.cells and report.cells >= 15, report
+    assert report.pictures_apart is True, report
+    assert (report.frames_apart is True) == (name in VIDEO), report
+    assert family_of(model).video == (name in VIDEO)
+
+
+def test_a_wrong_place_fails_the_painting_test(make, monkeypatch):
+    model, processor = make("qwen2_5_vl")
+    family = type(family_of(model))
+    right = family.layout
+
+    def transposed(self, request):
+        layout = right(self, request)
+        layout.views = [
+            view.__class__(**{**vars(view), "rows": view.columns, "columns": view.rows, "row_stride": view.rows}) for view in layout.views
+        ]
+        return layout
+
+    monkeypatch.setattr(family, "layout", transposed)
+    assert vlmscope.check(model, processor, cells=5, video=False).status == "failed"
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_given_answer_is_scored_as_it_was_generated(make, name, tmp_path):
+    model, processor = make(name)
+    asked = {"images": images()[:1], "question": "Is it a fox?"}
+    generated = vlmscope.capture(model, processor, **asked, max_new_tokens=STEPS)
+    path = generated.save(tmp_path / "a.vlmtrace")
+    read = vlmscope.open(path)
+    assert np.array_equal(read.attention(), generated.attention())
+    assert read.meta.tokens == generated.meta.tokens and read.meta.spans == generated.meta.spans
+    ids = generated.tensor("answer.ids").tolist()
+    scored = score_ids(model, processor, asked, ids)
+    assert scored.tensor("answer.ids").tolist() == ids
+    assert np.allclose(scored.tensor("answer.logprob"), generated.tensor("answer.logprob"), atol=2e-4)
+    assert np.abs(scored.attention() - generated.attention()).max() < 2e-3
+
+
+def score_ids(model, processor, asked, ids):
+    """Scores ids (bytes of a random model's answer are seldom text)."""
+    with mock.patch("vlmscope.capture.ask.answer_ids", return_value=ids):
+        return vlmscope.capture(model, processor, **asked, answer="x")
+
+
+@pytest.mark.parametrize("name", VIDEO)
+def test_frames_of_a_video_are_pictures_in_time(make, name):
+    model, processor = make(name)
+    frames = [picture((240, 160), seed) for seed in range(4)]
+    given = [] if name in UNMIXED else images()[1:]
+    trace = vlmscope.capture(model, processor, images=given, videos=[frames], question="What happens?", max_new_tokens=3)
+    seen = [view for view in trace.meta.spans if view.frame is not None]
+    assert len(seen) in (2, 4) and [view.frame.index for view in seen] == list(range(len(seen)))
+    seconds = [view.frame.seconds for view in seen]
+    assert seconds == ([0.5, 2.5] if len(seen) == 2 else [0, 1, 2, 3])
+    pictures = {trace.meta.canvases[view.canvas].picture for view in trace.meta.spans}
+    assert pictures == set(range(len(given) + len(seen)))
+    assert all(f"picture.{number}.original" in trace.tensors for number in pictures)
+
+
+def test_tokens_of_a_resampler_have_no_place_and_the_trace_says_why(make):
+    model, processor = make("idefics2")
+    trace = vlmscope.capture(model, processor, images=images(), question="What?", max_new_tokens=3)
+    assert not trace.meta.spans and "resampler" in trace.meta.unplaced
+    with pytest.raises(vlmscope.TraceError, match="resampler"):
+        trace.patches(token=0)
+    assert vlmscope.check(model, processor).status == "unplaced"

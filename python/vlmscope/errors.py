@@ -1,0 +1,17 @@
+"""Errors of the package. Each says what is wrong, where, and what to do."""
+
+
+class VlmscopeError(Exception):
+    """Base of all errors of this package."""
+
+
+class TraceError(VlmscopeError):
+    """A trace file cannot be read or written, or its parts do not fit together."""
+
+
+class CaptureError(VlmscopeError):
+    """A model or a call cannot be captured; the message names the reason and the fix."""
+
+
+class ShowError(VlmscopeError):
+    """The vlmscope program is missing or ended at once."""

@@ -1,0 +1,50 @@
+"""Families of vision-language models: where each puts its patches. One module a family, selected by the model's class."""
+
+from __future__ import annotations
+
+from ..errors import CaptureError
+from .base import Family
+from .layout import Layout, Request, Unplaced
+
+__all__ = ["Family", "Layout", "Request", "Unplaced", "family_of", "layout_of", "registered"]
+
+
+def registered() -> dict[str, Family]:
+    """Every family by the names of its model classes."""
+    from . import gemma, idefics3, llama, llava, llava_next, minicpm, molmo, qwen, resampler, tiles
+
+    modules = (gemma, idefics3, llama, llava, llava_next, minicpm, molmo, qwen, resampler, tiles)
+    found: dict[str, Family] = {}
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Family) and value.__module__ == module.__name__:
+                for name in value.classes:
+                    found[name] = value()
+    return found
+
+
+def family_of(model) -> Family:
+    """The family of a model: by the name of its class or of one of its bases, else the general rule."""
+    from .general import General
+
+    known = registered()
+    for base in type(model).__mro__:
+        if base.__name__ in known:
+            return known[base.__name__]
+    return General()
+
+
+def layout_of(family: Family, request: Request) -> Layout:
+    """The layout of a prompt; where the family cannot place the pictures, one without views that says why."""
+    try:
+        layout = family.layout(request)
+    except Unplaced as reason:
+        places = request.positions(*family.image_token_ids(request.config))
+        return Layout(request, image_positions=places, unplaced=str(reason))
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise CaptureError(
+            f"the pictures of this prompt do not fit the layout of {family.name} ({type(error).__name__}: {error}). "
+            "Pass the inputs as the processor returned them."
+        ) from error
+    layout.fill_pixels()
+    return layout

@@ -1,0 +1,189 @@
+"""What a family says about a prompt: where its patches lie in the sequence and in the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from ..errors import CaptureError
+from ..trace.schema import Affine, Canvas, Frame, Rect, View
+
+
+@dataclass
+class Request:
+    """A prompt as the model gets it.
+
+    `ids` [P] are the prompt's ids, `inputs` all of the model's inputs by name (tensors), `pictures` and `videos` what they were
+    made from (None: unknown, as in recordings of other code).
+    """
+
+    model: object
+    processor: object
+    ids: np.ndarray
+    inputs: dict
+    pictures: list | None = None
+    videos: list | None = None
+
+    @property
+    def config(self):
+        """The model's configuration."""
+        return self.model.config
+
+    def array(self, name: str) -> np.ndarray | None:
+        """An input as an array, None where there is none."""
+        value = self.inputs.get(name)
+        if value is None:
+            return None
+        if hasattr(value, "detach"):
+            value = value.detach().float().cpu() if value.is_floating_point() else value.detach().cpu()
+            return value.numpy()
+        return np.asarray(value)
+
+    def need(self, name: str) -> np.ndarray:
+        """An input that must be there."""
+        value = self.array(name)
+        if value is None:
+            raise CaptureError(f"the model's inputs have no {name!r}; pass what the processor returned.")
+        return value
+
+    def size(self, picture: int) -> tuple[int, int] | None:
+        """(width, height) of a picture, None where it is unknown."""
+        if self.pictures is not None and picture < len(self.pictures):
+            return self.pictures[picture].image.size
+        sizes = self.array("image_sizes")
+        if sizes is not None:
+            return int(sizes[picture][1]), int(sizes[picture][0])
+        return None
+
+    def need_size(self, picture: int) -> tuple[int, int]:
+        """As `size`, for families that cannot place tiles without it."""
+        size = self.size(picture)
+        if size is None:
+            raise Unplaced("the sizes of the pictures are needed to place their tiles: pass images= to recording(...)")
+        return size
+
+    def positions(self, *token_ids: int) -> np.ndarray:
+        """Positions of the prompt that hold one of the ids."""
+        return np.flatnonzero(np.isin(self.ids, [token for token in token_ids if token is not None]))
+
+    def runs(self, *token_ids: int) -> list[tuple[int, int]]:
+        """(first, length) of each unbroken run of the ids."""
+        places = self.positions(*token_ids)
+        if not len(places):
+            return []
+        parts = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+        return [(int(part[0]), len(part)) for part in parts]
+
+
+class Unplaced(CaptureError):
+    """The tokens of a picture have no place in it, or it cannot be found; the trace says why instead of a map."""
+
+
+@dataclass
+class Layout:
+    """Views, canvases and positions of a prompt; grown by a family."""
+
+    request: Request
+    canvases: list[Canvas] = field(default_factory=list)
+    #: pixels [H, W, 3] u8 a canvas
+    pixels: list[np.ndarray | None] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    #: positions that the model fills with patches or their separators instead of words
+    image_positions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    separators: set[int] = field(default_factory=set)
+    unplaced: str | None = None
+    image_attention: str = "causal"
+    #: number of virtual positions before the prompt, and the keys of cross layers that they are (−1: none)
+    virtual_len: int = 0
+    cross_keys: np.ndarray | None = None
+    #: pictures of the trace that are frames of a video: picture → (video, frame)
+    frame_pictures: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def canvas(
+        self,
+        picture: int,
+        size: tuple[int, int],
+        original_from_canvas: Affine | None = None,
+        mode: str = "resize",
+        pixels: np.ndarray | None = None,
+        original_size: tuple[int, int] | None = None,
+    ) -> int:
+        """Adds a canvas of `size` (width, height); without a map it is the whole picture, squashed."""
+        given = original_size or self.request.size(picture) or size
+        affine = original_from_canvas or Affine.scale_offset((given[0] / size[0], given[1] / size[1]))
+        name = ""
+        if self.request.pictures is not None and picture < len(self.request.pictures):
+            name = self.request.pictures[picture].name
+        self.canvases.append(Canvas(picture, mode, tuple(given), tuple(size), affine, name))
+        self.pixels.append(pixels)
+        return len(self.canvases) - 1
+
+    def view(
+        self,
+        canvas: int,
+        first: int,
+        rows: int,
+        columns: int,
+        *,
+        kind: str = "whole",
+        stride: int | None = None,
+        rect: Rect | None = None,
+        tile: tuple[int, int] | None = None,
+        frame: Frame | None = None,
+    ) -> View:
+        """Adds a view; without a rectangle it covers its canvas."""
+        width, height = self.canvases[canvas].preprocessed_size
+        stride = stride or columns
+        view = View(canvas, kind, int(first), int(rows), int(columns), int(stride), rect or Rect(0, 0, width, height), tile, frame)
+        self.views.append(view)
+        return view
+
+    def finish(self) -> Layout:
+        """Finds the separators: image positions that are no patch, and positions between the patches of one picture or video."""
+        patches = set()
+        spread: dict[tuple, list[int]] = {}
+        for view in self.views:
+            keys = view.keys().ravel().tolist()
+            patches.update(keys)
+            owner = ("v", view.frame.video) if view.frame else ("p", self.canvases[view.canvas].picture)
+            spread.setdefault(owner, []).extend((view.first, view.last))
+        if self.views:
+            self.separators.update(int(p) for p in self.image_positions if int(p) not in patches)
+            for ends in spread.values():
+                self.separators.update(p for p in range(min(ends), max(ends)) if p not in patches)
+        return self
+
+    def fill_pixels(self) -> None:
+        """Canvases whose pixels the family did not give are resampled from the picture."""
+        pictures = self.request.pictures or []
+        for index, canvas in enumerate(self.canvases):
+            if self.pixels[index] is None and canvas.picture < len(pictures):
+                self.pixels[index] = resample(pictures[canvas.picture].image, canvas)
+
+
+def resample(image: Image.Image, canvas: Canvas) -> np.ndarray:
+    """The canvas's pixels [H, W, 3] u8 from the original, black where the canvas sticks out of it."""
+    affine, (width, height) = canvas.original_from_preprocessed, canvas.preprocessed_size
+    left, top = affine.apply(0, 0)
+    right, bottom = affine.apply(width, height)
+    inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
+    out = Image.new("RGB", (width, height))
+    x0, y0 = round((inside[0] - left) / affine.xx), round((inside[1] - top) / affine.yy)
+    x1, y1 = round((inside[2] - left) / affine.xx), round((inside[3] - top) / affine.yy)
+    if x1 > x0 and y1 > y0:
+        out.paste(image.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC, box=inside), (x0, y0))
+    return np.asarray(out)
+
+
+def unnormalised(tensor: np.ndarray, image_processor) -> np.ndarray:
+    """Pixels [H, W, 3] u8 from what a tower gets [3, H, W], by the processor's own mean and deviation."""
+    values = np.asarray(tensor, np.float32)
+    if getattr(image_processor, "do_normalize", True):
+        mean = np.array(image_processor.image_mean, np.float32)[:, None, None]
+        std = np.array(image_processor.image_std, np.float32)[:, None, None]
+        values = values * std + mean
+    factor = getattr(image_processor, "rescale_factor", None) if getattr(image_processor, "do_rescale", True) else 1.0
+    values = values / (factor or 1 / 255)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
