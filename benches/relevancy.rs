@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use vlmscope::analysis::methods::Method;
 use vlmscope::analysis::relevancy::{AbarRows, Mask, Start, propagate};
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    AskRequest, Device, Engine, EngineOptions, Progress, RelevancyMethod, RelevancyRequest, Stage,
+    AskRequest, Device, Engine, EngineOptions, Progress, RelevancyRequest, Stage,
 };
 
 const QUESTION: &str = "What is on the left of the picture, and what is on its right?";
@@ -117,7 +118,6 @@ fn parse() -> anyhow::Result<Arguments> {
 
 /// One measurement in this process. Graphs are opened, and everything was run once, before.
 fn measure(part: &str, bundle: &Path) -> anyhow::Result<Value> {
-    use RelevancyMethod::{All, Llm, Vit};
     if part == "recursion" {
         return recursion();
     }
@@ -130,15 +130,20 @@ fn measure(part: &str, bundle: &Path) -> anyhow::Result<Value> {
     let mut engine = Engine::load(&options, &mut |_| {})?;
     let side = engine.bundle().manifest().vision.image_size as u32;
     let request = match part {
-        "llm, vit and all" => RelevancyRequest::of([Llm, Vit, All]),
-        _ => RelevancyRequest::of([Llm]),
+        "llm, vit and all" => RelevancyRequest::of([Method::LLM, Method::VIT, Method::ALL_LAYERS]),
+        _ => RelevancyRequest::of([Method::LLM]),
     };
     let mut none = |_| {};
     // Warm up with a question without a picture.
     let mut short = AskRequest { question: "What?".to_owned(), ..AskRequest::default() };
     short.options.sampling.max_new_tokens = 2;
     let warm = engine.ask(&short, &CancelToken::new(), &mut |_| {})?;
-    engine.relevancy(&warm, &RelevancyRequest::of([Llm]), &CancelToken::new(), &mut none)?;
+    engine.relevancy(
+        &warm,
+        &RelevancyRequest::of([Method::LLM]),
+        &CancelToken::new(),
+        &mut none,
+    )?;
 
     let mut asked = AskRequest {
         picture: Some(noise(side)?),

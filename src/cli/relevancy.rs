@@ -7,14 +7,13 @@ use super::common::{
 };
 use crate::analysis::methods::{Method, sinks};
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
-use crate::model::{Engine, RelevancyMethod, RelevancyTimings};
+use crate::model::{Engine, RelevancyTimings};
 use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::figure::token_text;
 use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Add relevancy maps to a trace: what each word of the answer rests on.
 ///
@@ -22,30 +21,13 @@ use std::str::FromStr;
 /// (Chefer et al., rules 5 and 6, as LVLM-Interpret applies them). The file is replaced by one with
 /// the maps in it, or written elsewhere with --out.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Methods:
-  llm                 through the language model, all words in two backward passes (LVLM-Interpret's)
-  llm_own             the same with each word's own gradient in every row: a backward pass a word
-  vit                 through the vision tower alone, a backward pass a word
-  all                 through both, a backward pass a word
-  gradient_attention  gradient × attention of every layer and head, for the wall and the heads view
-  grad-attention      its mean over layers and heads, as one map
-  attention, no-bos, no-sinks, heads, rollout, relative, random
-                      without gradients; docs/methods.md says what they are and how far to trust them
-
-Examples:
-  vlmscope relevancy cat.vlmtrace
-  vlmscope relevancy cat.vlmtrace --methods llm,vit,all --json
-  vlmscope relevancy cat.vlmtrace --methods all --token 3
-  vlmscope relevancy cat.vlmtrace --methods rollout,relative,no-sinks
-  vlmscope score cat.vlmtrace --word cat                             which map to believe
-  vlmscope render cat.vlmtrace --view relevancy --token 3 --out why.png")]
+#[command(after_help = methods_and_examples())]
 pub(crate) struct Args {
     /// The trace.
     trace: PathBuf,
     /// Which maps, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "llm")]
-    methods: Vec<Wanted>,
+    methods: Vec<Method>,
     /// Answer tokens for the methods that take a pass a word [default: all]
     #[arg(long, value_delimiter = ',', value_name = "I[,J]")]
     token: Vec<u32>,
@@ -67,28 +49,21 @@ pub(crate) struct Args {
     runtime: RuntimeFlags,
 }
 
-/// A relevancy, or another method.
-#[derive(Clone, Copy, Debug)]
-enum Wanted {
-    Relevancy(RelevancyMethod),
-    Other(Method),
-}
-
-impl FromStr for Wanted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self::Relevancy).or_else(|_| text.parse().map(Self::Other))
-    }
-}
-
-impl Wanted {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Relevancy(method) => method.name(),
-            Self::Other(method) => method.name(),
-        }
-    }
+/// The methods of the table, and examples.
+fn methods_and_examples() -> String {
+    format!(
+        "\
+Methods (docs/methods.md says how far to trust them):
+{}
+Examples:
+  vlmscope relevancy cat.vlmtrace
+  vlmscope relevancy cat.vlmtrace --methods llm,vit,all --json
+  vlmscope relevancy cat.vlmtrace --methods all --token 3
+  vlmscope relevancy cat.vlmtrace --methods rollout,relative,no-sinks
+  vlmscope score cat.vlmtrace --word cat                             which map to believe
+  vlmscope render cat.vlmtrace --view relevancy --token 3 --out why.png",
+        Method::help()
+    )
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -106,15 +81,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let bar = progress_bar();
     let options = engine_options(args.model.as_deref(), &args.runtime)?;
     let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
-    let mut relevancies = Vec::new();
-    let mut others = Vec::new();
-    for wanted in &args.methods {
-        match *wanted {
-            Wanted::Relevancy(method) if !relevancies.contains(&method) => relevancies.push(method),
-            Wanted::Other(method) if !others.contains(&method) => others.push(method),
-            _ => {}
+    let mut methods: Vec<Method> = Vec::new();
+    for method in &args.methods {
+        if !methods.contains(method) {
+            methods.push(*method);
         }
     }
+    // Those of backward passes share them.
+    let (relevancies, others): (Vec<Method>, Vec<Method>) =
+        methods.into_iter().partition(|method| method.is_from_backward_pass());
     let mut request = args.memory.request(&relevancies);
     request.tokens = args.token.iter().map(|&token| AnswerIndex(token)).collect();
     let estimate = engine.relevancy_memory(&trace, &request)?;
@@ -132,9 +107,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     bar.finish_and_clear();
     found.write_maps(&trace, out)?;
-    let removed = others.contains(&Method::NoSinks).then(|| sinks(&found)).flatten();
+    let removed = others.contains(&Method::NO_SINKS).then(|| sinks(&found)).flatten();
     let removed = removed.unwrap_or_default();
-    let methods: Vec<&str> = args.methods.iter().map(|method| method.name()).collect();
+    let methods: Vec<&str> = args.methods.iter().map(|method| method.name).collect();
     if args.json {
         let mut report = as_json(&found, &relevancies, &timings);
         report["methods"] = json!(methods);
@@ -160,15 +135,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 /// What `--json` prints.
-fn as_json(
-    trace: &Trace,
-    methods: &[RelevancyMethod],
-    timings: &RelevancyTimings,
-) -> serde_json::Value {
+fn as_json(trace: &Trace, methods: &[Method], timings: &RelevancyTimings) -> serde_json::Value {
     let words: Vec<serde_json::Value> = answer_words(trace)
         .into_iter()
         .filter_map(|(text, tokens)| {
-            let row = mean_row(trace, RelevancyMethod::Llm.map_name(), &tokens)?;
+            let row = mean_row(trace, Method::LLM.tensor, &tokens)?;
             let reliance = Reliance::of(&row, trace);
             let text_relevancy = TextRelevancy::of(&row, trace);
             let question: Vec<serde_json::Value> = text_relevancy
@@ -187,7 +158,7 @@ fn as_json(
             }))
         })
         .collect();
-    let methods: Vec<&str> = methods.iter().map(|method| method.name()).collect();
+    let methods: Vec<&str> = methods.iter().map(|method| method.name).collect();
     json!({
         "methods": methods,
         "maps": trace.map_names(),
@@ -201,7 +172,7 @@ fn print_words(trace: &Trace) -> anyhow::Result<()> {
     let mut out = terminal::stdout();
     let mut lines = Vec::new();
     for (text, tokens) in answer_words(trace) {
-        let Some(row) = mean_row(trace, RelevancyMethod::Llm.map_name(), &tokens) else { continue };
+        let Some(row) = mean_row(trace, Method::LLM.tensor, &tokens) else { continue };
         let most = TextRelevancy::of(&row, trace)
             .words
             .into_iter()

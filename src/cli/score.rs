@@ -8,7 +8,7 @@ use super::common::{
     usage,
 };
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
-use crate::analysis::methods::{Method, Needs, compute, sinks};
+use crate::analysis::methods::{Method, Run, compute, sinks};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
 use crate::files;
@@ -113,9 +113,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         maps.push(Scored { name, title, map, fit: None });
     }
     for control in 0..args.controls {
-        let numbers = compute(&trace, Method::Random, args.seed.wrapping_add(control))?;
+        let numbers = compute(&trace, Method::RANDOM, args.seed.wrapping_add(control))?;
         let map = mean_of_tokens(&numbers, trace.meta().patches(), &tokens);
-        let (name, title) = (Method::Random.name().to_owned(), Method::Random.title().to_owned());
+        let (name, title) = (Method::RANDOM.name.to_owned(), Method::RANDOM.title.to_owned());
         maps.push(Scored { name, title, map, fit: None });
     }
     if let Some((_, boxes)) = &object {
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bar.set_position(curves.done as u64);
     });
     bar.finish_and_clear();
-    let removed = maps.iter().any(|scored| scored.name == Method::NoSinks.name());
+    let removed = maps.iter().any(|scored| scored.name == Method::NO_SINKS.name);
     let sinks = if removed { sinks(&trace).unwrap_or_default() } else { Vec::new() };
     let outcome = Outcome {
         tokens,
@@ -225,13 +225,22 @@ fn object(trace: &Trace, args: &Args, text: &str) -> anyhow::Result<Option<(Stri
 fn names(trace: &Trace, asked: &[String]) -> anyhow::Result<Vec<String>> {
     let stored = trace.map_names();
     if asked.is_empty() {
-        let cheap = |method: &Method| {
-            *method != Method::Random
-                && (method.needs() != Needs::Gradients || stored.contains(&method.tensor()))
+        let cheap = |method: &&Method| {
+            let is_stored = stored.contains(&method.tensor);
+            match method.run {
+                _ if **method == Method::RANDOM => false,
+                Run::Trace(_) | Run::Forward(_) => true,
+                Run::AnswerGradients(_)
+                | Run::OwnGradients(_)
+                | Run::TowerGradients(_)
+                | Run::GradientPages
+                | Run::FromGradientPages(_)
+                | Run::Command(_) => is_stored,
+            }
         };
         let mut names: Vec<String> =
-            Method::ALL.into_iter().filter(cheap).map(|method| method.name().to_owned()).collect();
-        let is_method = |name: &str| Method::ALL.iter().any(|method| method.tensor() == name);
+            Method::ALL.iter().filter(cheap).map(|method| method.name.to_owned()).collect();
+        let is_method = |name: &str| Method::of_tensor(name).is_some();
         names.extend(stored.iter().filter(|name| !is_method(name)).map(|&name| name.to_owned()));
         return Ok(names);
     }
@@ -239,8 +248,9 @@ fn names(trace: &Trace, asked: &[String]) -> anyhow::Result<Vec<String>> {
     for name in asked.iter().map(|name| name.trim()) {
         let known = match name.parse::<Method>() {
             // It stands beside the others in any case.
-            Ok(Method::Random) => continue,
-            Ok(method) => method.name().to_owned(),
+            Ok(method) if method == Method::RANDOM => continue,
+            // What is scored is one map.
+            Ok(method) => method.as_map().name.to_owned(),
             Err(_) if stored.contains(&name) => name.to_owned(),
             Err(reason) => {
                 let stored = if stored.is_empty() {
@@ -270,7 +280,7 @@ fn chosen_map(
     let (tensor, title, with_map) = match name.parse::<Method>() {
         Ok(method) => {
             let with_map = engine.with_method(trace, method, &answers, 0, cancel)?;
-            (method.tensor().to_owned(), method.title().to_owned(), with_map)
+            (method.tensor.to_owned(), method.title.to_owned(), with_map)
         }
         Err(_) => (name.clone(), name.clone(), trace.clone()),
     };

@@ -2,15 +2,14 @@
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
-use super::relevancy::{GRADIENT_ATTENTION, RelevancyMethod, RelevancyRequest};
-use crate::analysis::methods::{Method, compute};
-use crate::analysis::reduce::patch_keys;
+use super::relevancy::RelevancyRequest;
+use crate::analysis::methods::{Layout, Method, MethodError, Missing, Run, compute};
 use crate::job::CancelToken;
 use crate::trace::{AnswerIndex, Trace};
 
 impl Engine {
-    /// The trace with the map of `method` under [`Method::tensor`], at least for `tokens` (empty: all);
-    /// the trace itself where it has that already. `seed` is for [`Method::Random`].
+    /// The trace with the map of `method` under its tensor, at least for `tokens` (empty: all);
+    /// the trace itself where it has that already. `seed` is for [`Method::RANDOM`].
     ///
     /// # Errors
     /// A trace of another model or without a picture, one that lacks what the method reads, a
@@ -23,63 +22,51 @@ impl Engine {
         seed: u64,
         cancel: &CancelToken,
     ) -> Result<Trace> {
-        if method != Method::Random && has_map(trace, method, tokens) {
+        if method != Method::RANDOM && has_map(trace, method, tokens) {
             return Ok(trace.clone());
         }
-        let relevancy = match method {
-            Method::RelevancyLlm => Some(RelevancyMethod::Llm),
-            Method::RelevancyLlmOwn => Some(RelevancyMethod::LlmOwn),
-            Method::RelevancyVit => Some(RelevancyMethod::Vit),
-            Method::RelevancyAll => Some(RelevancyMethod::All),
-            Method::GradAttention => Some(RelevancyMethod::GradientAttention),
-            _ => None,
-        };
         let mut found = trace.clone();
-        if let Some(relevancy) = relevancy
-            && !(method == Method::GradAttention
-                && trace.pages_as_attention(GRADIENT_ATTENTION).is_some())
-        {
-            let mut request = RelevancyRequest::of([relevancy]);
-            request.tokens = tokens.to_vec();
-            found = self.relevancy(trace, &request, cancel, &mut |_| {})?.0;
-        }
-        let map = match method {
-            Method::GradAttention => gradient_map(&found)?,
-            Method::Relative => self.relative_attention(trace, cancel)?,
-            _ if relevancy.is_some() => return Ok(found),
-            _ => compute(trace, method, seed)
-                .map_err(|error| request("a map", &format!("cannot be computed: {error}.")))?,
+        let map = match method.run {
+            Run::Trace(_) | Run::Command(_) => {
+                compute(trace, method, seed).map_err(|error| cannot_compute(&error))?
+            }
+            Run::Forward(forward) => {
+                let attention = self.other_question(trace, &forward, cancel)?;
+                (forward.map)(trace, &attention).map_err(lacks(method))?
+            }
+            Run::AnswerGradients(_)
+            | Run::OwnGradients(_)
+            | Run::TowerGradients(_)
+            | Run::GradientPages => {
+                let mut request = RelevancyRequest::of([method]);
+                request.tokens = tokens.to_vec();
+                return Ok(self.relevancy(trace, &request, cancel, &mut |_| {})?.0);
+            }
+            Run::FromGradientPages(map) => {
+                let pages = Method::GRADIENT_ATTENTION;
+                found = self.with_method(trace, pages, tokens, seed, cancel)?;
+                map(found.shown_by(pages.tensor)).map_err(lacks(method))?
+            }
         };
-        let shape = [trace.shape().generated, trace.meta().patches()];
-        Ok(found.with_map(method.tensor(), &shape, &map)?)
+        let shape = [trace.shape().generated, method.columns(trace)];
+        Ok(found.with_map(method.tensor, &shape, &map)?)
     }
 }
 
 /// Whether the map was computed for all these tokens.
 fn has_map(trace: &Trace, method: Method, tokens: &[AnswerIndex]) -> bool {
+    if let Layout::Pages { .. } = method.layout {
+        return trace.pages_as_attention(method.tensor).is_some();
+    }
     let all = (0..trace.shape().generated as u32).map(AnswerIndex).collect::<Vec<_>>();
     let tokens = if tokens.is_empty() { &all } else { tokens };
-    tokens.iter().all(|&token| trace.has_map_row(method.tensor(), token))
+    tokens.iter().all(|&token| trace.has_map_row(method.tensor, token))
 }
 
-/// Mean over layers and heads of the gradient × attention pages at the patches: [G, N].
-fn gradient_map(trace: &Trace) -> Result<Vec<f32>> {
-    let lacks = || request("this trace", "lacks the pages of gradient × attention.");
-    let pages = trace.pages_as_attention(GRADIENT_ATTENTION).ok_or_else(lacks)?;
-    let (shape, keys) = (pages.shape(), patch_keys(pages));
-    let factor = 1.0 / (pages.meta().attention_scale * (shape.layers * shape.heads) as f32);
-    let mut map = Vec::with_capacity(shape.generated * keys.len());
-    for answer in 0..shape.generated as u32 {
-        let row = pages.row_of_answer(AnswerIndex(answer)).ok_or_else(lacks)?;
-        let page = pages.page(row).ok_or_else(lacks)?;
-        map.extend(keys.iter().map(|&key| {
-            let heads = page.iter().skip(key as usize).step_by(shape.positions);
-            heads.map(|weight| weight.to_f32()).sum::<f32>() * factor
-        }));
-    }
-    Ok(map)
+fn lacks(method: Method) -> impl Fn(Missing) -> ModelError {
+    move |Missing(what)| cannot_compute(&MethodError::Missing { method, what })
 }
 
-fn request(what: &str, reason: &str) -> ModelError {
-    ModelError::Request { what: what.to_owned(), reason: reason.to_owned() }
+fn cannot_compute(error: &MethodError) -> ModelError {
+    ModelError::Request { what: "a map".into(), reason: format!("cannot be computed: {error}.") }
 }

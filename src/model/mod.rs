@@ -19,9 +19,9 @@ mod manifest;
 mod method_maps;
 mod occluder;
 mod occlusion;
+mod other_question;
 mod preprocess;
 mod prompt;
-mod relative;
 mod relevancy;
 mod request;
 mod rerun;
@@ -51,10 +51,7 @@ pub use occlusion::{
 };
 pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
-pub use relative::{GENERAL_QUESTION, relative_layer};
-pub use relevancy::{
-    GRADIENT_ATTENTION, MemoryEstimate, RelevancyMethod, RelevancyRequest, RelevancyTimings,
-};
+pub use relevancy::{GRADIENT_ATTENTION, MemoryEstimate, RelevancyRequest, RelevancyTimings};
 pub use request::{
     AskOptions, AskRequest, Device, EngineOptions, Interventions, MAX_PICTURE_BYTES, Picture, Rows,
     Turn,

@@ -10,12 +10,13 @@ use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::occluder::{BlankFill, Occluder};
 use super::rescore::{Rescorer, Variant};
+use crate::analysis::methods::Method;
 use crate::job::CancelToken;
 use crate::logging::bug;
 use crate::trace::{ImageSpan, Trace};
 
 /// The map's name in the trace.
-pub const OCCLUSION_MAP: &str = "map.occlusion";
+pub const OCCLUSION_MAP: &str = Method::OCCLUSION.info().tensor;
 /// Windows along an edge in the first round.
 pub const COARSE_WINDOWS: u32 = 6;
 /// Most windows along an edge in the last round, where nothing else is asked for: one for each

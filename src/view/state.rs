@@ -1,6 +1,7 @@
 //! The one struct that says everything a frame shows.
 
 use super::{AxisSet, Queries, ViewError};
+use crate::analysis::methods::Method;
 use crate::files;
 use crate::trace::PatchRef;
 use glam::DVec2;
@@ -309,7 +310,10 @@ impl MapSource {
     /// Whether its numbers have two signs about a 0 that means "nothing": what a part of the
     /// picture is worth.
     pub fn is_signed(&self) -> bool {
-        matches!(self, Self::Named(name) if name == "map.occlusion")
+        match self {
+            Self::Attention => false,
+            Self::Named(name) => Method::of_tensor(name).is_some_and(|method| method.signed),
+        }
     }
 }
 

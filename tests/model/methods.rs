@@ -5,7 +5,8 @@ use std::sync::Arc;
 use vlmscope::analysis::RowStats;
 use vlmscope::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
 use vlmscope::analysis::methods::{
-    Method, MethodError, SINK_FACTOR, chosen_heads, compute, rollout_rows, sinks, spatial_entropy,
+    Method, MethodError, MethodInfo, Needs, SINK_FACTOR, chosen_heads, compute, rollout_rows,
+    sinks, spatial_entropy,
 };
 use vlmscope::analysis::score::{area, counts, fit, importance_order, probability};
 use vlmscope::trace::{
@@ -131,7 +132,7 @@ fn rollout_is_the_product_of_the_layers_with_their_residuals() {
     let row = rollout_rows(&trace, &[3]).unwrap();
     assert_close(&row, &expected, "rollout");
     assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "a row of rollout sums to 1");
-    let map = compute(&trace, Method::Rollout, 0).unwrap();
+    let map = compute(&trace, Method::ROLLOUT, 0).unwrap();
     assert_close(&map, &expected[1..3], "its patches");
     // The first position sees itself only.
     assert_close(&rollout_rows(&trace, &[0]).unwrap(), &[1.0, 0.0, 0.0, 0.0], "position 0");
@@ -141,13 +142,13 @@ fn rollout_is_the_product_of_the_layers_with_their_residuals() {
 #[test]
 fn attention_is_averaged_and_bos_taken_out_row_by_row() {
     let trace = trace(span(1, 2), &one_word(), &two_layers());
-    let mean = compute(&trace, Method::Attention, 0).unwrap();
+    let mean = compute(&trace, Method::ATTENTION, 0).unwrap();
     assert_close(&mean, &[0.25, 0.375], "(0.5 + 0) / 2, (0.25 + 0.5) / 2");
     // Layer 0 without its 0.25 for BOS, layer 1 without its 0.5.
     let without = [0.5 / 0.75 / 2.0, (0.25 / 0.75 + 0.5 / 0.5) / 2.0];
-    assert_close(&compute(&trace, Method::NoBos, 0).unwrap(), &without, "without BOS");
+    assert_close(&compute(&trace, Method::NO_BOS, 0).unwrap(), &without, "without BOS");
     // No patch is a sink here, so that only BOS goes.
-    assert_close(&compute(&trace, Method::NoSinks, 0).unwrap(), &without, "without sinks");
+    assert_close(&compute(&trace, Method::NO_SINKS, 0).unwrap(), &without, "without sinks");
     assert_eq!(sinks(&trace).unwrap().len(), 1, "BOS is always named");
 }
 
@@ -179,7 +180,7 @@ fn a_sink_is_what_most_queries_look_at_and_not_what_one_looks_at() {
     assert!(found[1].received >= SINK_FACTOR && found[0].received < 1.0, "{found:?}");
     // Queries 2 … 37 see it: 0.75 × 3, 0.75 × 4, …; the middle one (of 36) is query 20.
     assert!((found[1].received - 0.75 * 21.0).abs() < 0.1, "{found:?}");
-    let map = compute(&trace, Method::NoSinks, 0).unwrap();
+    let map = compute(&trace, Method::NO_SINKS, 0).unwrap();
     let mut expected = vec![0.0; 36];
     expected[5] = 1.0;
     assert_close(&map, &expected, "all that is left after the sink is the object");
@@ -216,7 +217,7 @@ fn heads_are_chosen_by_share_and_spatial_entropy() {
     let chosen = chosen_heads(&trace, AnswerIndex(0)).unwrap();
     let names: Vec<[u32; 2]> = chosen.iter().map(|head| [head.layer, head.head]).collect();
     assert_eq!(names, [[1, 0], [1, 1], [0, 0]], "sharp first, of equals the larger share");
-    let map = compute(&trace, Method::Heads, 0).unwrap();
+    let map = compute(&trace, Method::HEADS, 0).unwrap();
     let third = |values: [f32; 6]| values.map(|value| value / 3.0);
     let expected = third([0.8, 0.4, 0.4, 0.0, 0.9, 0.0]);
     for (found, expected) in map.iter().zip(expected) {
@@ -227,7 +228,7 @@ fn heads_are_chosen_by_share_and_spatial_entropy() {
 #[test]
 fn random_maps_depend_on_their_seed_alone() {
     let trace = trace(span(1, 2), &one_word(), &two_layers());
-    let map = |seed| compute(&trace, Method::Random, seed).unwrap();
+    let map = |seed| compute(&trace, Method::RANDOM, seed).unwrap();
     assert_eq!(map(1), map(1));
     assert_ne!(map(1), map(2));
     assert!(map(3).iter().all(|value| (0.0..1.0).contains(value)));
@@ -235,18 +236,71 @@ fn random_maps_depend_on_their_seed_alone() {
 
 #[test]
 fn methods_are_known_by_their_names_and_say_what_they_need() {
-    for method in Method::ALL {
-        assert_eq!(method.name().parse(), Ok(method));
-        assert_eq!(method.tensor().parse(), Ok(method));
+    for &method in Method::ALL {
+        assert_eq!(method.name.parse(), Ok(method));
+        assert_eq!(method.tensor.parse(), Ok(method));
     }
-    assert_eq!("relevancy-llm".parse(), Ok(Method::RelevancyLlm));
-    assert_eq!("llm_own".parse(), Ok(Method::RelevancyLlmOwn));
-    assert_eq!("gradient_attention".parse(), Ok(Method::GradAttention));
+    assert_eq!("relevancy-llm".parse(), Ok(Method::LLM));
+    assert_eq!("llm_own".parse(), Ok(Method::LLM_OWN));
+    // One spelling names one thing; what takes a map takes the mean of the pages.
+    assert_eq!("gradient_attention".parse(), Ok(Method::GRADIENT_ATTENTION));
+    assert_eq!("gradient-attention".parse(), Ok(Method::GRADIENT_ATTENTION));
+    assert_eq!("grad-attention".parse(), Ok(Method::GRAD_ATTENTION));
+    assert_eq!(Method::GRADIENT_ATTENTION.as_map(), Method::GRAD_ATTENTION);
     let error = "saliency".parse::<Method>().unwrap_err();
     assert!(error.contains("saliency") && error.contains("rollout"), "{error}");
     let trace = trace(span(1, 2), &one_word(), &two_layers());
-    let method = Method::RelevancyAll;
-    assert_eq!(compute(&trace, method, 0), Err(MethodError::NeedsModel { method }));
+    let method = Method::ALL_LAYERS;
+    assert_eq!(
+        compute(&trace, method, 0),
+        Err(MethodError::NeedsModel { method, command: "relevancy" })
+    );
+}
+
+#[test]
+fn names_tensors_and_spellings_are_each_of_one_method() {
+    let mut spellings = std::collections::BTreeMap::new();
+    for method in Method::ALL {
+        let own = [method.name, method.tensor];
+        for spelling in own.into_iter().chain(method.aliases.iter().copied()) {
+            let spelling = spelling.replace('_', "-");
+            let other = spellings.insert(spelling.clone(), method.name);
+            assert!(other.is_none_or(|other| other == method.name), "{spelling}");
+            assert_eq!(spelling.parse::<Method>().map(|found| found.name), Ok(method.name));
+        }
+        assert!(!method.title.is_empty() && !method.summary.contains('\n'), "{method}");
+    }
+}
+
+/// The table of docs/methods.md, from the table of methods.
+fn methods_in_markdown() -> String {
+    let mut text = "| name | takes | what it is | source |\n| --- | --- | --- | --- |\n".to_owned();
+    for method in Method::ALL {
+        let takes = match method.needs() {
+            Needs::Trace if *method == Method::RANDOM => "a seed",
+            Needs::Trace => "the trace",
+            Needs::Forward => "a forward",
+            Needs::Gradients => "gradients",
+        };
+        let MethodInfo { name, definition, source, .. } = **method;
+        text.push_str(&format!("| `{name}` | {takes} | {definition} | {source} |\n"));
+    }
+    text
+}
+
+#[test]
+fn the_table_of_methods_is_in_the_docs() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/methods.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let start = text.find("<!-- methods:").unwrap();
+    let start = start + text[start..].find('\n').unwrap() + 1;
+    let end = text.find("<!-- end of methods -->").unwrap();
+    let table = methods_in_markdown();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, [&text[..start], &table, &text[end..]].concat()).unwrap();
+        return;
+    }
+    assert_eq!(&text[start..end], table, "run this test with UPDATE_DOCS=1 to write the table");
 }
 
 #[test]

@@ -6,10 +6,11 @@
 
 use crate::support::{Fixture, MODELS, ask, mode, numbers, picture, request, text};
 use serde_json::Value;
+use vlmscope::analysis::methods::Method;
+use vlmscope::analysis::relevancy::mean_row;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    Engine, GRADIENT_ATTENTION, ModelError, RelevancyMethod, RelevancyRequest, RelevancyTimings,
-    Stage,
+    Engine, GRADIENT_ATTENTION, ModelError, RelevancyRequest, RelevancyTimings, Stage,
 };
 use vlmscope::trace::{AnswerIndex, Trace};
 
@@ -28,7 +29,7 @@ fn ask_run(engine: &mut Engine, run: &Value) -> Trace {
     trace
 }
 
-fn relevancy(engine: &mut Engine, trace: &Trace, methods: &[RelevancyMethod]) -> Trace {
+fn relevancy(engine: &mut Engine, trace: &Trace, methods: &[Method]) -> Trace {
     relevancy_of(engine, trace, &RelevancyRequest::of(methods.iter().copied())).unwrap().0
 }
 
@@ -58,20 +59,24 @@ fn relative_error(found: &[f32], expected: &[f32]) -> f32 {
 
 #[test]
 fn maps_are_those_of_autograd() {
-    use RelevancyMethod::{All, Llm, LlmOwn, Vit};
     for model in MODELS {
         let fixture = Fixture::of(model);
         let mut engine = fixture.engine();
         for run in fixture.list("runs") {
             let name = text(&run["name"]);
             let answered = ask_run(&mut engine, &run);
-            let trace = relevancy(&mut engine, &answered, &[Llm, LlmOwn, Vit, All]);
+            let trace = relevancy(
+                &mut engine,
+                &answered,
+                &[Method::LLM, Method::LLM_OWN, Method::VIT, Method::ALL_LAYERS],
+            );
             let layers = engine.bundle().manifest().vision.layers_with_gradient;
             let (positions, patches) = (trace.shape().positions, trace.meta().patches());
-            for method in [Llm, LlmOwn] {
-                let (_, expected) = fixture.tensor(&format!("{name}.relevancy_{method}"));
+            for method in [Method::LLM, Method::LLM_OWN] {
+                let (_, expected) =
+                    fixture.tensor(&format!("{name}.{}", method.tensor.replace('.', "_")));
                 for (answer, expected) in (0..).zip(expected.chunks_exact(positions)) {
-                    let found = trace.map_row(method.map_name(), AnswerIndex(answer)).unwrap();
+                    let found = trace.map_row(method.tensor, AnswerIndex(answer)).unwrap();
                     let expected = kept(expected);
                     let error = relative_error(&found, &expected);
                     let what = format!("{model}, {name}, {method}, token {answer}");
@@ -82,10 +87,11 @@ fn maps_are_those_of_autograd() {
                     assert!(error <= bound(model), "{what}, picture alone: {error}");
                 }
             }
-            for method in [Vit, All] {
-                let (shape, expected) = fixture.tensor(&format!("{name}.relevancy_{method}"));
+            for method in [Method::VIT, Method::ALL_LAYERS] {
+                let (shape, expected) =
+                    fixture.tensor(&format!("{name}.{}", method.tensor.replace('.', "_")));
                 for (answer, expected) in (0..).zip(expected.chunks_exact(shape[1])) {
-                    let found = trace.map_row(method.map_name(), AnswerIndex(answer)).unwrap();
+                    let found = trace.map_row(method.tensor, AnswerIndex(answer)).unwrap();
                     let expected = &kept(expected)[shape[1] - patches..];
                     let what = format!("{model}, {name}, {method}, token {answer}");
                     if layers == 1 {
@@ -103,8 +109,7 @@ fn maps_are_those_of_autograd() {
 
 #[test]
 fn a_trace_alone_gives_the_same_as_right_after_the_question() {
-    use RelevancyMethod::{All, GradientAttention, Llm, Vit};
-    let methods = [Llm, Vit, All, GradientAttention];
+    let methods = [Method::LLM, Method::VIT, Method::ALL_LAYERS, Method::GRADIENT_ATTENTION];
     for model in ["tiny", "gqa"] {
         let fixture = Fixture::of(model);
         let mut engine = fixture.engine();
@@ -126,10 +131,10 @@ fn a_trace_alone_gives_the_same_as_right_after_the_question() {
         // The map of the old file is still good, and the new file has everything.
         assert_eq!(opened.page_bytes(0), answered.page_bytes(0));
         let alone = Trace::open(&path).unwrap();
-        for method in [Llm, Vit, All] {
+        for method in [Method::LLM, Method::VIT, Method::ALL_LAYERS] {
             for answer in 0..alone.shape().generated as u32 {
                 let row = |trace: &Trace| {
-                    trace.map_row(method.map_name(), AnswerIndex(answer)).unwrap().into_owned()
+                    trace.map_row(method.tensor, AnswerIndex(answer)).unwrap().into_owned()
                 };
                 let error = relative_error(&row(&alone), &row(&after));
                 assert!(error <= 1e-4, "{model}, {method}, token {answer}: {error}");
@@ -153,7 +158,7 @@ fn gradient_attention_pages_fold_to_the_rows_of_rule_5() {
         let mut engine = fixture.engine();
         let run = &fixture.list("runs")[0];
         let answered = ask_run(&mut engine, run);
-        let trace = relevancy(&mut engine, &answered, &[RelevancyMethod::GradientAttention]);
+        let trace = relevancy(&mut engine, &answered, &[Method::GRADIENT_ATTENTION]);
         let shape = trace.shape();
         let gradient = pages(&trace);
         assert_eq!(gradient.rows().len(), shape.generated);
@@ -182,7 +187,7 @@ fn single_tokens_are_added_to_what_was_computed_before() {
     let mut engine = fixture.engine();
     let answered = ask_run(&mut engine, &fixture.list("runs")[0]);
     let of = |tokens: &[u32]| RelevancyRequest {
-        methods: vec![RelevancyMethod::Vit],
+        methods: vec![Method::VIT],
         tokens: tokens.iter().map(|&token| AnswerIndex(token)).collect(),
         memory_budget: None,
     };
@@ -190,10 +195,13 @@ fn single_tokens_are_added_to_what_was_computed_before() {
         trace.map_row("relevancy.vit", AnswerIndex(token)).unwrap().into_owned()
     };
     let (one, _) = relevancy_of(&mut engine, &answered, &of(&[2])).unwrap();
-    assert!(row(&one, 0).iter().all(|&value| value == 0.0));
+    assert!(row(&one, 0).iter().all(|value| value.is_nan()), "not computed");
+    assert!(one.has_map_row("relevancy.vit", AnswerIndex(2)));
+    assert!(!one.has_map_row("relevancy.vit", AnswerIndex(0)));
+    assert_eq!(mean_row(&one, "relevancy.vit", &[AnswerIndex(0)]), None);
     let (two, _) = relevancy_of(&mut engine, &one, &of(&[0])).unwrap();
     assert_eq!(row(&two, 2), row(&one, 2));
-    let all = relevancy(&mut engine, &answered, &[RelevancyMethod::Vit]);
+    let all = relevancy(&mut engine, &answered, &[Method::VIT]);
     for token in [0, 2] {
         assert_eq!(row(&two, token), row(&all, token));
         let sum: f32 = row(&two, token).iter().sum();
@@ -208,7 +216,7 @@ fn progress_comes_in_steps_and_cancelling_stops() {
     let fixture = Fixture::of("tiny");
     let mut engine = fixture.engine();
     let answered = ask_run(&mut engine, &fixture.list("runs")[0]);
-    let request = RelevancyRequest::of([RelevancyMethod::Llm, RelevancyMethod::All]);
+    let request = RelevancyRequest::of([Method::LLM, Method::ALL_LAYERS]);
     let mut steps = Vec::new();
     let mut note = |progress: vlmscope::model::Progress| {
         if progress.stage == Stage::Relevancy {
@@ -228,25 +236,25 @@ fn progress_comes_in_steps_and_cancelling_stops() {
     });
     assert!(matches!(result, Err(ModelError::Cancelled)));
     // The engine is as good as before.
-    relevancy(&mut engine, &answered, &[RelevancyMethod::Llm]);
+    relevancy(&mut engine, &answered, &[Method::LLM]);
 }
 
 #[test]
 fn what_cannot_be_computed_is_said_before_anything_runs() {
-    use RelevancyMethod::{Llm, Vit};
     let fixture = Fixture::of("tiny");
     let mut engine = fixture.engine();
     let answered = ask_run(&mut engine, &fixture.list("runs")[0]);
-    let mut small = RelevancyRequest::of([Llm]);
+    let mut small = RelevancyRequest::of([Method::LLM]);
     small.memory_budget = Some(1000);
     let error = relevancy_of(&mut engine, &answered, &small).unwrap_err();
     assert!(matches!(error, ModelError::Memory { budget_bytes: 1000, .. }));
     assert!(error.to_string().contains("--memory"), "{error}");
 
     let without = ask(&mut engine, &request(None, &["What is a cat?".to_owned()]));
-    let error = relevancy_of(&mut engine, &without, &RelevancyRequest::of([Vit])).unwrap_err();
+    let error =
+        relevancy_of(&mut engine, &without, &RelevancyRequest::of([Method::VIT])).unwrap_err();
     assert!(error.to_string().contains("needs a picture"), "{error}");
-    let trace = relevancy(&mut engine, &without, &[Llm]);
+    let trace = relevancy(&mut engine, &without, &[Method::LLM]);
     assert_eq!(trace.map_names(), ["relevancy.llm"]);
 
     // The unchanged model would be asked about an answer that it did not give.
@@ -254,11 +262,13 @@ fn what_cannot_be_computed_is_said_before_anything_runs() {
     asked.options.interventions.head_scale =
         vec![0.5; without.shape().layers * without.shape().heads];
     let changed = ask(&mut engine, &asked);
-    let error = relevancy_of(&mut engine, &changed, &RelevancyRequest::of([Llm])).unwrap_err();
+    let error =
+        relevancy_of(&mut engine, &changed, &RelevancyRequest::of([Method::LLM])).unwrap_err();
     assert!(error.to_string().contains("unchanged model"), "{error}");
 
     let mut other = Fixture::of("gqa").engine();
-    let error = relevancy_of(&mut other, &answered, &RelevancyRequest::of([Llm])).unwrap_err();
+    let error =
+        relevancy_of(&mut other, &answered, &RelevancyRequest::of([Method::LLM])).unwrap_err();
     assert!(matches!(error, ModelError::OtherModel { .. }));
 }
 
@@ -272,9 +282,9 @@ fn a_temperature_scales_the_score_and_leaves_the_shares() {
         request(Some(picture(&text(&run["picture"]))), &numbers::<String>(&run["turns"]));
     asked.options.sampling.temperature = 0.05;
     let warm = ask(&mut engine, &asked);
-    let warm = relevancy(&mut engine, &warm, &[RelevancyMethod::Llm]);
+    let warm = relevancy(&mut engine, &warm, &[Method::LLM]);
     let cold = ask_run(&mut engine, run);
-    let cold = relevancy(&mut engine, &cold, &[RelevancyMethod::Llm]);
+    let cold = relevancy(&mut engine, &cold, &[Method::LLM]);
     assert_eq!(warm.answer_ids(), cold.answer_ids(), "so cold that it is greedy");
     let row = |trace: &Trace| trace.map_row("relevancy.llm", AnswerIndex(0)).unwrap().into_owned();
     let (warm, cold) = (row(&warm), row(&cold));

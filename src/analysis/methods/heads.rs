@@ -6,6 +6,9 @@
 //! its sorted curve; one trace has one picture, so heads are chosen for each answer token anew and
 //! the cut is the mean share over all heads.
 
+use super::super::reduce::patch_keys;
+use super::inputs::Missing;
+use super::rows::{each_answer, tensor};
 use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, Trace};
 
 /// The paper found that three suffice.
@@ -55,9 +58,15 @@ pub fn chosen_heads(trace: &Trace, answer: AnswerIndex) -> Option<Vec<HeadChoice
     Some(choices)
 }
 
-/// Mean of the chosen heads' attention on the patches: `[N]`.
-pub(super) fn map(trace: &Trace, answer: AnswerIndex, keys: &[u32]) -> Option<Vec<f32>> {
-    let row = trace.row_of_answer(answer)?;
+/// Mean of the chosen heads' attention on the patches: [G, N].
+pub(super) fn map(trace: &Trace, _seed: u64) -> Result<Vec<f32>, Missing> {
+    let keys = patch_keys(trace);
+    each_answer(trace, |answer, row| {
+        of_answer(trace, answer, row, &keys).ok_or_else(|| tensor("attention.weights"))
+    })
+}
+
+fn of_answer(trace: &Trace, answer: AnswerIndex, row: usize, keys: &[u32]) -> Option<Vec<f32>> {
     let choices = chosen_heads(trace, answer)?;
     let mut map = vec![0.0; keys.len()];
     for choice in &choices {

@@ -3,7 +3,10 @@
 //! Â_l = rownorm(mean_h A_l + I) and R = Â_L … Â_1. Only rows of answers are wanted, and a row obeys
 //! r ← r Â_l from the last layer to the first, so that no matrix is ever multiplied by another.
 
-use crate::trace::{Layer, Trace};
+use super::super::reduce::patch_keys;
+use super::inputs::Missing;
+use super::rows::tensor;
+use crate::trace::{AnswerIndex, Layer, Trace};
 use half::slice::HalfFloatSliceExt as _;
 
 /// The rows of R at `queries`: [queries, T], each of sum 1. `None` if the trace has no
@@ -40,4 +43,15 @@ pub fn rollout_rows(trace: &Trace, queries: &[usize]) -> Option<Vec<f32>> {
         rows = next;
     }
     Some(rows)
+}
+
+/// The rows of R of all answer tokens at the patches: [G, N].
+pub(super) fn map(trace: &Trace, _seed: u64) -> Result<Vec<f32>, Missing> {
+    let keys = patch_keys(trace);
+    let answers = (0..trace.shape().generated as u32).map(AnswerIndex);
+    let queries: Vec<usize> =
+        answers.map(|answer| trace.meta().query_of_answer(answer).index()).collect();
+    let rows = rollout_rows(trace, &queries).ok_or_else(|| tensor("attention.head_mean"))?;
+    let rows = rows.chunks_exact(trace.shape().positions);
+    Ok(rows.flat_map(|row| keys.iter().map(|&key| row[key as usize])).collect())
 }

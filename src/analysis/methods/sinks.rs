@@ -5,7 +5,9 @@
 //! sink: the attention that it *receives*. An object is looked at by the few queries that are about
 //! it, a sink by all; the median over queries tells them apart where a mean would not.
 
-use super::super::reduce::has_bos;
+use super::super::reduce::{has_bos, patch_keys};
+use super::inputs::Missing;
+use super::rows::{each_answer, tensor};
 use crate::trace::{Key, Layer, TokenKind, Trace};
 use half::slice::HalfFloatSliceExt as _;
 
@@ -63,14 +65,19 @@ pub fn sinks(trace: &Trace) -> Option<Vec<Sink>> {
     Some(found)
 }
 
+/// The mean attention without BOS and sinks: [G, N].
+pub(super) fn map(trace: &Trace, _seed: u64) -> Result<Vec<f32>, Missing> {
+    let keys = patch_keys(trace);
+    let sinks = sinks(trace).ok_or_else(|| tensor("attention.head_mean"))?;
+    let removed: Vec<u32> = sinks.iter().map(|sink| sink.position).collect();
+    each_answer(trace, |_, row| {
+        mean_without(trace, row, &removed, &keys).ok_or_else(|| tensor("attention.weights"))
+    })
+}
+
 /// Mean over layers and heads of one row at the patches after the keys `removed` were dropped and each
 /// row renormalised; 0 at removed patches. `None` if the row does not exist.
-pub(super) fn mean_without(
-    trace: &Trace,
-    row: usize,
-    removed: &[u32],
-    keys: &[u32],
-) -> Option<Vec<f32>> {
+fn mean_without(trace: &Trace, row: usize, removed: &[u32], keys: &[u32]) -> Option<Vec<f32>> {
     let shape = trace.shape();
     let mut weights = vec![0.0; shape.page_len()];
     trace.page(row)?.convert_to_f32_slice(&mut weights);

@@ -1,7 +1,8 @@
 //! The flags of `vlmscope ask`.
 
+use crate::analysis::methods::Method;
 use crate::cli::common::{MemoryFlag, RuntimeFlags};
-use crate::model::{AskOptions, RelevancyMethod, Rows};
+use crate::model::{AskOptions, Rows};
 use crate::trace::{PreprocessMode, Sampling};
 use std::path::PathBuf;
 
@@ -45,8 +46,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) vision_attention: bool,
     /// Also compute relevancy maps: llm, vit, all … (see vlmscope relevancy --help)
-    #[arg(long, value_name = "METHOD[,METHOD]", value_delimiter = ',')]
-    pub(super) relevancy: Vec<RelevancyMethod>,
+    #[arg(long, value_name = "METHOD[,METHOD]", value_delimiter = ',', value_parser = backward_method)]
+    pub(super) relevancy: Vec<Method>,
     #[command(flatten)]
     pub(super) memory: MemoryFlag,
     /// How a picture that is not square is made to fit.
@@ -131,4 +132,18 @@ pub(super) fn options(args: &Args, answer: Option<String>) -> AskOptions {
         },
         ..AskOptions::default()
     }
+}
+
+/// A method that backward passes give.
+fn backward_method(text: &str) -> Result<Method, String> {
+    let method: Method = text.parse()?;
+    if method.is_from_backward_pass() {
+        return Ok(method);
+    }
+    let known = Method::ALL.iter().filter(|method| method.is_from_backward_pass());
+    let known: Vec<&str> = known.map(|method| method.name).collect();
+    Err(format!(
+        "`{method}` is not computed by backward passes, as {} are; add it to the trace with `vlmscope relevancy`",
+        known.join(", ")
+    ))
 }

@@ -4,7 +4,7 @@ use super::args::Args;
 use crate::cli::common::{engine_options, progress_bar, show_progress};
 use crate::cli::overlay;
 use crate::job::CancelToken;
-use crate::model::{AskEvent, AskRequest, Engine, Progress, RelevancyMethod, Stage};
+use crate::model::{AskEvent, AskRequest, Engine, Progress, Stage};
 use crate::terminal;
 use crate::trace::Trace;
 use anyhow::Context as _;
@@ -91,11 +91,11 @@ impl View {
         cancel: &CancelToken,
     ) -> anyhow::Result<Trace> {
         let known = [trace.map_names(), trace.page_names()].concat();
-        let missing: Vec<RelevancyMethod> = args
+        let missing: Vec<Method> = args
             .relevancy
             .iter()
             .copied()
-            .filter(|method| !known.contains(&method.map_name()))
+            .filter(|method| !known.contains(&method.tensor))
             .collect();
         if missing.is_empty() {
             return Ok(trace);

@@ -1,6 +1,7 @@
 //! How much memory relevancy may take.
 
-use crate::model::{RelevancyMethod, RelevancyRequest};
+use crate::analysis::methods::Method;
+use crate::model::RelevancyRequest;
 
 /// How much memory a backward pass may take.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -21,7 +22,7 @@ fn gigabytes(text: &str) -> Result<u64, String> {
 
 impl MemoryFlag {
     /// A request within this memory.
-    pub(crate) fn request(self, methods: &[RelevancyMethod]) -> RelevancyRequest {
+    pub(crate) fn request(self, methods: &[Method]) -> RelevancyRequest {
         let memory_budget = self.memory;
         RelevancyRequest { memory_budget, ..RelevancyRequest::of(methods.iter().copied()) }
     }

@@ -1,5 +1,6 @@
 //! Flags as sugar for a view state.
 
+use crate::analysis::methods::Method;
 use crate::cli::common::usage;
 use crate::cli::selection::{Selection, set};
 use crate::trace::Trace;
@@ -148,14 +149,10 @@ impl Flags {
 
 /// The best relevancy map that the trace has.
 fn choose_relevancy(state: &mut ViewState, trace: &Trace) {
-    let names = trace.map_names();
-    let best = ["relevancy.llm", "relevancy.all", "relevancy.vit"]
-        .into_iter()
-        .find(|name| names.contains(name));
-    if let Some(name) = best
+    if let Some(method) = Method::best_relevancy(trace)
         && state.map.source == MapSource::Attention
     {
-        state.map.source = MapSource::Named(name.to_owned());
+        state.map.source = MapSource::Named(method.tensor.to_owned());
     }
 }
 

@@ -12,7 +12,7 @@ mod own;
 mod request;
 
 pub use memory::MemoryEstimate;
-pub use request::{RelevancyMethod, RelevancyRequest, RelevancyTimings};
+pub use request::{RelevancyRequest, RelevancyTimings};
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
@@ -20,7 +20,7 @@ use super::event::{Progress, Stage};
 use super::session::{BackwardGraph, Call, KvCache, LayerOutputs, Seed};
 use super::trace_inputs::{TraceInputs, normalised};
 use crate::analysis::RowStats;
-use crate::analysis::relevancy::{AbarRows, Mask, Start, normalise_row, propagate};
+use crate::analysis::methods::{AnswerGradients, Run};
 use crate::job::CancelToken;
 use crate::trace::{AnswerIndex, Trace};
 use half::f16;
@@ -32,7 +32,7 @@ use std::time::Instant;
 pub use crate::trace::GRADIENT_ATTENTION;
 
 /// Everything that stays the same while one trace is worked on.
-struct Run<'a> {
+struct Pass<'a> {
     replay: TraceInputs,
     /// [1, 3, side, side]; empty without a picture.
     pixels: Vec<f32>,
@@ -68,7 +68,7 @@ impl Steps<'_> {
     }
 }
 
-impl Run<'_> {
+impl Pass<'_> {
     /// P.
     fn prompt_len(&self) -> usize {
         self.replay.prompt_len
@@ -120,6 +120,13 @@ impl Engine {
             return Err(ModelError::Request {
                 what: "relevancy of this answer".into(),
                 reason: "would be that of the unchanged model: heads were switched off or attention was cut when it was given. Compute it for the answer of the whole model.".into(),
+            });
+        }
+        if let Some(method) = request.methods.iter().find(|method| !method.is_from_backward_pass())
+        {
+            return Err(ModelError::Request {
+                what: format!("the method `{method}`"),
+                reason: "is not computed by a backward pass alone.".into(),
             });
         }
         let answers = request.answers(trace)?;
@@ -196,7 +203,7 @@ impl Engine {
         answers: &[usize],
         cancel: &'a CancelToken,
         progress: &'a mut dyn FnMut(Progress),
-    ) -> Result<Run<'a>> {
+    ) -> Result<Pass<'a>> {
         let start = Instant::now();
         let hidden = self.bundle.manifest().text.hidden;
         let total = request.steps(answers);
@@ -217,7 +224,7 @@ impl Engine {
         let weight = if greedy { 1.0 } else { 1.0 / sampling.temperature };
         let timings =
             RelevancyTimings { inputs_s: start.elapsed().as_secs_f64(), ..Default::default() };
-        Ok(Run {
+        Ok(Pass {
             replay,
             pixels,
             picture,
@@ -233,7 +240,7 @@ impl Engine {
     }
 
     /// A backward pass from the score of one answer token, through the positions up to its own.
-    fn backward(&mut self, run: &mut Run<'_>, answer: usize, inputs: bool) -> Result<Backward> {
+    fn backward(&mut self, run: &mut Pass<'_>, answer: usize, inputs: bool) -> Result<Backward> {
         let start = Instant::now();
         let seed = run.seed(answer);
         let embeddings = run.embeddings(0..seed.position + 1);
@@ -244,10 +251,10 @@ impl Engine {
         Ok(Backward { abar, inputs })
     }
 
-    /// What takes one pass through the answer's rows: `llm` and gradient × attention.
+    /// Methods that one pass through the answer's rows gives for all tokens.
     fn add_all_rows(
         &mut self,
-        run: &mut Run<'_>,
+        run: &mut Pass<'_>,
         trace: &Trace,
         request: &RelevancyRequest,
         prompt: &Backward,
@@ -256,7 +263,7 @@ impl Engine {
         let start = Instant::now();
         let prompt_len = run.prompt_len();
         let embeddings = run.embeddings(prompt_len - 1..run.positions());
-        let wants_gradients = request.has(RelevancyMethod::GradientAttention);
+        let wants_gradients = request.needs_pages();
         let (rows, gradients) = self.sessions.backward_rows(
             embeddings,
             run.hidden,
@@ -270,11 +277,19 @@ impl Engine {
         run.timings.rows_s = start.elapsed().as_secs_f64();
         run.steps.advance();
         let mut found = trace.clone();
-        if request.has(RelevancyMethod::Llm) {
+        for method in &request.methods {
+            let Run::AnswerGradients(compute) = method.run else { continue };
             let start = Instant::now();
-            let maps = llm_maps(run, &prompt.abar.layers()?, &rows.layers()?);
-            let shape = [run.replay.answer_ids().len(), run.positions()];
-            found = found.with_map(RelevancyMethod::Llm.map_name(), &shape, &maps)?;
+            let answers = run.replay.answer_ids().len();
+            let map = compute(&AnswerGradients {
+                prompt_len: run.prompt_len(),
+                positions: run.positions(),
+                answers,
+                threads: run.threads,
+                prompt: &prompt.abar.layers()?,
+                rows: &rows.layers()?,
+            });
+            found = found.with_map(method.tensor, &[answers, method.columns(trace)], &map)?;
             run.timings.recursion_s += start.elapsed().as_secs_f64();
         }
         if wants_gradients {
@@ -285,7 +300,7 @@ impl Engine {
 
     /// Keys and values of the positions before the first predicting one: from the question just
     /// answered, else by a forward pass.
-    fn prompt_cache(&mut self, run: &mut Run<'_>) -> Result<KvCache> {
+    fn prompt_cache(&mut self, run: &mut Pass<'_>) -> Result<KvCache> {
         let start = Instant::now();
         let wanted = run.prompt_len() - 1;
         let kept = self.prefix.as_ref().filter(|kept| {
@@ -313,33 +328,8 @@ impl Engine {
     }
 }
 
-/// LVLM-Interpret's `llama`, [G, T]: the prompt's rows of Ā come from the first token's score, each
-/// later row from its own token's.
-fn llm_maps(run: &Run<'_>, prompt: &[&[f32]], rows: &[&[f32]]) -> Vec<f32> {
-    let (prompt_len, positions) = (run.prompt_len(), run.positions());
-    let first_query = prompt_len - 1;
-    let layers: Vec<Vec<AbarRows<'_>>> = prompt
-        .iter()
-        .zip(rows)
-        .map(|(prompt, rows)| {
-            let before = &prompt[..first_query * prompt_len];
-            vec![
-                AbarRows { first: 0, columns: prompt_len, values: before },
-                AbarRows { first: first_query, columns: positions, values: rows },
-            ]
-        })
-        .collect();
-    let answers = run.replay.answer_ids().len();
-    let starts: Vec<f32> = (0..answers)
-        .flat_map(|answer| Start::Position(first_query + answer).row(positions))
-        .collect();
-    let mut maps = propagate(&layers, Mask::Causal, &starts, positions, run.threads);
-    maps.chunks_exact_mut(positions).for_each(normalise_row);
-    maps
-}
-
 /// Gradient ⊙ attention of all layers, [H, G, T] each, as pages [L, H, T] of what is positive.
-fn add_gradient_pages(run: &Run<'_>, trace: &Trace, layers: &[&[f32]]) -> Result<Trace> {
+fn add_gradient_pages(run: &Pass<'_>, trace: &Trace, layers: &[&[f32]]) -> Result<Trace> {
     let (positions, answers) = (run.positions(), run.replay.answer_ids().len());
     let largest = layers.iter().flat_map(|layer| layer.iter()).copied().fold(0.0, f32::max);
     let scale = page_scale(largest);

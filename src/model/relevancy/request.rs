@@ -1,83 +1,17 @@
 //! What relevancy is asked for.
 
+use crate::analysis::methods::{Method, Run};
 use crate::model::error::{ModelError, Result};
 use crate::model::session::BackwardGraph;
 use crate::trace::{AnswerIndex, Trace};
-use std::fmt;
-use std::str::FromStr;
-
-/// A way from gradients to a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RelevancyMethod {
-    /// Rules 5 and 6 through the language model (LVLM-Interpret's `llama`): for all positions, the
-    /// prompt's rows of Ā from the first token's gradient, each later row from its own. [G, T].
-    Llm,
-    /// The same with the token's own gradient in every row: a backward pass a token. [G, T].
-    LlmOwn,
-    /// Through the vision tower alone, the token's own gradient. [G, N].
-    Vit,
-    /// The language model's relevancy carried on through the vision tower, own gradient. [G, N].
-    All,
-    /// Positive part of gradient ⊙ attention of every layer and head, as pages.
-    GradientAttention,
-}
-
-impl RelevancyMethod {
-    /// Every method.
-    pub const EVERY: [Self; 5] =
-        [Self::Llm, Self::LlmOwn, Self::Vit, Self::All, Self::GradientAttention];
-
-    /// Its name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Llm => "llm",
-            Self::LlmOwn => "llm_own",
-            Self::Vit => "vit",
-            Self::All => "all",
-            Self::GradientAttention => "gradient_attention",
-        }
-    }
-
-    /// The map (or pages) in the trace.
-    pub const fn map_name(self) -> &'static str {
-        match self {
-            Self::Llm => "relevancy.llm",
-            Self::LlmOwn => "relevancy.llm_own",
-            Self::Vit => "relevancy.vit",
-            Self::All => "relevancy.all",
-            Self::GradientAttention => super::GRADIENT_ATTENTION,
-        }
-    }
-
-    /// Whether each token takes a backward pass of its own.
-    pub const fn is_own(self) -> bool {
-        matches!(self, Self::LlmOwn | Self::Vit | Self::All)
-    }
-}
-
-impl fmt::Display for RelevancyMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for RelevancyMethod {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let name = text.trim().replace('-', "_");
-        Self::EVERY.into_iter().find(|method| method.name() == name).ok_or_else(|| {
-            let names: Vec<&str> = Self::EVERY.iter().map(|method| method.name()).collect();
-            format!("`{text}` is no relevancy; there are {}", names.join(", "))
-        })
-    }
-}
 
 /// Which maps, of which tokens, in how much memory.
 #[derive(Clone, Debug, Default)]
 pub struct RelevancyRequest {
-    /// The methods.
-    pub methods: Vec<RelevancyMethod>,
+    /// Methods that backward passes give ([`MethodInfo::is_from_backward_pass`]).
+    ///
+    /// [`MethodInfo::is_from_backward_pass`]: crate::analysis::methods::MethodInfo::is_from_backward_pass
+    pub methods: Vec<Method>,
     /// Tokens for the methods that take a pass a token; empty means all. The others give all
     /// tokens in any case.
     pub tokens: Vec<AnswerIndex>,
@@ -87,17 +21,21 @@ pub struct RelevancyRequest {
 
 impl RelevancyRequest {
     /// Methods for all tokens.
-    pub fn of(methods: impl IntoIterator<Item = RelevancyMethod>) -> Self {
+    pub fn of(methods: impl IntoIterator<Item = Method>) -> Self {
         Self { methods: methods.into_iter().collect(), ..Self::default() }
     }
 
-    /// Whether a method is wanted.
-    pub fn has(&self, method: RelevancyMethod) -> bool {
-        self.methods.contains(&method)
+    fn any(&self, is_wanted: impl Fn(&Run) -> bool) -> bool {
+        self.methods.iter().any(|method| is_wanted(&method.run))
+    }
+
+    /// Whether the pages of gradient × attention are wanted.
+    pub(super) fn needs_pages(&self) -> bool {
+        self.any(|run| matches!(run, Run::GradientPages))
     }
 
     pub(super) fn needs_rows(&self) -> bool {
-        self.has(RelevancyMethod::Llm) || self.has(RelevancyMethod::GradientAttention)
+        self.any(|run| matches!(run, Run::AnswerGradients(_) | Run::GradientPages))
     }
 
     pub(super) fn needs_own(&self) -> bool {
@@ -105,7 +43,7 @@ impl RelevancyRequest {
     }
 
     pub(super) fn needs_picture(&self) -> bool {
-        self.has(RelevancyMethod::Vit) || self.has(RelevancyMethod::All)
+        self.any(|run| matches!(run, Run::TowerGradients(_)))
     }
 
     pub(super) fn graphs(&self) -> Vec<BackwardGraph> {

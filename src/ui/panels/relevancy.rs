@@ -7,8 +7,9 @@
 
 use super::matrix::color_of;
 use super::relevancy_gallery;
+use crate::analysis::methods::Method;
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
-use crate::model::{RelevancyMethod, RelevancyRequest};
+use crate::model::RelevancyRequest;
 use crate::trace::{AnswerIndex, TokenKind, Trace, TraceId};
 use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
@@ -25,14 +26,10 @@ const ROW: f32 = 24.0;
 /// Question words that are listed; a long prompt has hundreds.
 const SHOWN: usize = 12;
 /// Methods that are maps over the picture, with what the buttons call them.
-const MAPS: [(RelevancyMethod, &str, &str); 3] = [
-    (
-        RelevancyMethod::Llm,
-        "Language model",
-        "Through the language model: LVLM-Interpret's `llama`",
-    ),
-    (RelevancyMethod::Vit, "Vision tower", "Through the vision tower alone"),
-    (RelevancyMethod::All, "Both", "The language model's relevancy carried on through the tower"),
+const MAPS: [(Method, &str, &str); 3] = [
+    (Method::LLM, "Language model", "Through the language model: LVLM-Interpret's `llama`"),
+    (Method::VIT, "Vision tower", "Through the vision tower alone"),
+    (Method::ALL_LAYERS, "Both", "The language model's relevancy carried on through the tower"),
 ];
 
 /// An answer word.
@@ -76,7 +73,7 @@ fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
         .into_iter()
         .filter(|(_, tokens)| spoken(tokens))
         .map(|(text, tokens)| {
-            let row = mean_row(trace, RelevancyMethod::Llm.map_name(), &tokens);
+            let row = mean_row(trace, Method::LLM.tensor, &tokens);
             let reliance = row.map_or_else(Reliance::default, |row| Reliance::of(&row, trace));
             AnswerWord { text: token_text(&text), tokens, reliance }
         })
@@ -96,7 +93,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         return;
     };
     egui::ScrollArea::vertical().id_salt("relevancy").show(ui, |ui| {
-        let has = doc.trace.map_names().contains(&RelevancyMethod::Llm.map_name());
+        let has = doc.trace.map_names().contains(&Method::LLM.tensor);
         if !has {
             invitation(app, ui, &doc);
             return;
@@ -114,7 +111,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 /// Draws the panel beside it: the question's words for the chosen word, and every word's map.
 pub fn show_words(app: &mut App, ui: &mut Ui) {
     let doc = app.doc().cloned();
-    let has = |doc: &Document| doc.trace.map_names().contains(&RelevancyMethod::Llm.map_name());
+    let has = |doc: &Document| doc.trace.map_names().contains(&Method::LLM.tensor);
     let Some(doc) = doc.filter(has) else {
         muted(
             ui,
@@ -137,7 +134,7 @@ fn invitation(app: &mut App, ui: &mut Ui, doc: &Document) {
     );
     ui.add_space(theme::GRID);
     if primary_button(ui, "Compute relevancy", !doc.live).clicked() {
-        compute(app, doc, &[RelevancyMethod::Llm], &[]);
+        compute(app, doc, &[Method::LLM], &[]);
     }
 }
 
@@ -152,7 +149,7 @@ fn sources(app: &mut App, ui: &mut Ui, doc: &Document) {
         }
         for (method, name, hint) in MAPS {
             let there = is_there(&doc.trace, method, &chosen);
-            let on = state.map.source == MapSource::Named(method.map_name().to_owned());
+            let on = state.map.source == MapSource::Named(method.tensor.to_owned());
             let text = if there { name.to_owned() } else { format!("{name} …") };
             let hint = if there {
                 hint.to_owned()
@@ -179,20 +176,20 @@ fn sources(app: &mut App, ui: &mut Ui, doc: &Document) {
             compute(app, doc, &missing, &[]);
         }
         let pages = doc.trace.page_names();
-        let enabled = !pages.contains(&RelevancyMethod::GradientAttention.map_name()) && !doc.live;
+        let enabled = !pages.contains(&Method::GRADIENT_ATTENTION.tensor) && !doc.live;
         let hint = "Gradient × attention of every layer and head, for the wall and the heads view";
         let button = egui::Button::new("Every head");
         if ui.add_enabled(enabled, button).on_hover_text(hint).clicked() {
-            compute(app, doc, &[RelevancyMethod::GradientAttention], &[]);
+            compute(app, doc, &[Method::GRADIENT_ATTENTION], &[]);
         }
     });
 }
 
 /// The maps that the trace lacks for some word: the language model's, or all.
-fn missing(doc: &Document, every: bool) -> Vec<RelevancyMethod> {
+fn missing(doc: &Document, every: bool) -> Vec<Method> {
     MAPS.iter()
         .map(|(method, ..)| *method)
-        .filter(|&method| every || method == RelevancyMethod::Llm)
+        .filter(|&method| every || method == Method::LLM)
         .filter(|&method| !is_there(&doc.trace, method, &all_answers(doc)))
         .collect()
 }
@@ -209,9 +206,9 @@ pub fn compute_missing(app: &mut App, every: bool) {
 }
 
 /// Shows a map on the stage, or in the view that is open if that can.
-fn show_map(app: &mut App, doc: &Document, method: RelevancyMethod) {
+fn show_map(app: &mut App, doc: &Document, method: Method) {
     let mut next = doc.state().clone();
-    next.map.source = MapSource::Named(method.map_name().to_owned());
+    next.map.source = MapSource::Named(method.tensor.to_owned());
     if !matches!(next.view, ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff) {
         next.view = ViewKind::Overlay;
     }
@@ -224,7 +221,7 @@ fn show_map(app: &mut App, doc: &Document, method: RelevancyMethod) {
 /// Shows gradient × attention of every head at once.
 fn show_pages(app: &mut App, doc: &Document) {
     let mut next = doc.state().clone();
-    let name = RelevancyMethod::GradientAttention.map_name();
+    let name = Method::GRADIENT_ATTENTION.tensor;
     next.map.source = MapSource::Named(name.to_owned());
     if next.map.queries.kind != QueryKind::Answer {
         next.map.queries = Queries::answer(crate::view::salient_token(&doc.trace));
@@ -234,7 +231,7 @@ fn show_pages(app: &mut App, doc: &Document) {
 }
 
 /// Computes maps on the model's thread and shows the first of them.
-pub fn compute(app: &mut App, doc: &Document, methods: &[RelevancyMethod], tokens: &[AnswerIndex]) {
+pub fn compute(app: &mut App, doc: &Document, methods: &[Method], tokens: &[AnswerIndex]) {
     let (trace, id) = (Arc::clone(&doc.trace), doc.id);
     let request = RelevancyRequest {
         tokens: tokens.to_vec(),
@@ -260,7 +257,7 @@ pub fn compute(app: &mut App, doc: &Document, methods: &[RelevancyMethod], token
             if app.doc().is_none_or(|shown| shown.id != id) {
                 return;
             }
-            if first == Some(RelevancyMethod::GradientAttention) {
+            if first == Some(Method::GRADIENT_ATTENTION) {
                 show_pages(app, &doc);
                 return;
             }
@@ -292,8 +289,8 @@ fn chosen_answers(doc: &Document) -> Vec<AnswerIndex> {
 }
 
 /// Whether a map was computed for tokens.
-fn is_there(trace: &Trace, method: RelevancyMethod, tokens: &[AnswerIndex]) -> bool {
-    tokens.iter().all(|&token| trace.has_map_row(method.map_name(), token))
+fn is_there(trace: &Trace, method: Method, tokens: &[AnswerIndex]) -> bool {
+    tokens.iter().all(|&token| trace.has_map_row(method.tensor, token))
 }
 
 /// Colours of the shares: the picture's is the data's, the others step back.
@@ -385,7 +382,7 @@ fn question(app: &mut App, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
     let tokens: Vec<AnswerIndex> =
         shown.set.members(doc.extent.answers).into_iter().map(AnswerIndex).collect();
     let row = (shown.kind == QueryKind::Answer)
-        .then(|| mean_row(&doc.trace, RelevancyMethod::Llm.map_name(), &tokens))
+        .then(|| mean_row(&doc.trace, Method::LLM.tensor, &tokens))
         .flatten();
     let Some(row) = row else {
         muted(ui, "Choose a word of the answer to see which words of the question it rests on.");

@@ -163,7 +163,7 @@ fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Map
         lines.push(Line { title, source, fit });
     };
     let title = |name: &str| {
-        name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title().to_owned())
+        name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title.to_owned())
     };
     if state.map.source == MapSource::Attention {
         let map = values(&MapSource::Attention).map_err(|error| error.to_string())?;
@@ -177,7 +177,7 @@ fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Map
         );
         add(shown, Some(MapSource::Attention), map);
     }
-    let mean = compute(trace, Method::Attention, 0).map_err(|error| error.to_string())?;
+    let mean = compute(trace, Method::ATTENTION, 0).map_err(|error| error.to_string())?;
     let patches = trace.meta().patches();
     let over_tokens = |maps: &[f32]| -> Vec<f32> {
         let value = |patch: usize| {
@@ -186,15 +186,15 @@ fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Map
         };
         (0..patches).map(value).collect()
     };
-    add(Method::Attention.title().to_owned(), Some(MapSource::Attention), over_tokens(&mean));
-    for name in trace.map_names().into_iter().filter(|name| *name != Method::Random.tensor()) {
+    add(Method::ATTENTION.title.to_owned(), Some(MapSource::Attention), over_tokens(&mean));
+    for name in trace.map_names().into_iter().filter(|name| *name != Method::RANDOM.tensor) {
         let source = MapSource::Named(name.to_owned());
         if let Ok(map) = values(&source) {
             add(title(name), Some(source), map);
         }
     }
-    let random = compute(trace, Method::Random, SEED).map_err(|error| error.to_string())?;
-    add(Method::Random.title().to_owned(), None, over_tokens(&random));
+    let random = compute(trace, Method::RANDOM, SEED).map_err(|error| error.to_string())?;
+    add(Method::RANDOM.title.to_owned(), None, over_tokens(&random));
     Ok((lines, maps))
 }
 

@@ -2,6 +2,7 @@
 //! layers and heads that look at the picture, all heads at once, relevancy where there is some.
 
 use super::document::{Card, Step, Walkthrough};
+use crate::analysis::methods::Method;
 use crate::trace::{AnswerIndex, STAT_COUNT, Stat, TokenInfo, TokenKind, Trace};
 use crate::view::figure::token_text;
 use crate::view::{
@@ -251,16 +252,14 @@ impl Tour<'_> {
     }
 
     fn relevancy(&self, steps: &mut Vec<Step>) {
-        let names = self.trace.map_names();
         let Some(token) = self.pointing_token() else { return };
-        let best = ["relevancy.llm", "relevancy.all", "relevancy.vit"];
-        let Some(name) = best.into_iter().find(|name| names.contains(name)) else { return };
+        let Some(method) = Method::best_relevancy(self.trace) else { return };
         let meta = self.trace.meta();
         let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
         let mut state = self.look();
         state.view = ViewKind::Relevancy;
         state.map.queries = Queries::answer(token);
-        state.map.source = MapSource::Named(name.to_owned());
+        state.map.source = MapSource::Named(method.tensor.to_owned());
         let caption = format!("Relevancy: what **{}** depends on", word.unwrap_or_default());
         steps.push(Step {
             notes: "Attention weighted by gradients, rolled over the layers.".into(),
