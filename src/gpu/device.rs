@@ -246,9 +246,7 @@ impl Gpu {
     }
 
     fn error(&self, pass: &str, reason: String, memory: bool) -> GpuError {
-        // A whole frame is one scope: its message names the object, and that its pass.
-        let pass = if pass == "frame" { pass_in(&reason) } else { pass.to_owned() };
-        let adapter = self.info.name.clone();
+        let (pass, adapter) = (pass.to_owned(), self.info.name.clone());
         // Validation messages are a tree over many lines; an error is one paragraph.
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         if memory {
@@ -257,13 +255,6 @@ impl Gpu {
             GpuError::Pass { pass, adapter, reason }
         }
     }
-}
-
-/// Every object carries its pass as its label, so a message names the pass in quotation marks.
-fn pass_in(message: &str) -> String {
-    let mut quoted = message.split(['\'', '`']).skip(1).step_by(2);
-    let known = |label: &&str| super::pass_names::NAMES.iter().any(|name| label.starts_with(name));
-    quoted.find(known).unwrap_or("frame").to_owned()
 }
 
 fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {

@@ -3,34 +3,19 @@
 //! Every draw is prepared (pipelines, buffers, groups) before the pass onto the target begins, so
 //! that the target is cleared and drawn once, whatever the view.
 
-use super::context::{Context, Kept, linear_color, lut_row};
+use super::context::{Context, linear_color, lut_row};
 use super::geometry::{grid, outline};
-use super::maps::{MapPasses, MapSlot, Work};
+use super::maps::{MapSlot, Work};
 use super::numbers::{Matrix, Tokens};
 use super::pages::PageKey;
-use super::passes::{
-    Corners, composite, cross_fade, matrix, picture, rects, text, token_matrix, wall,
-};
+use super::passes::{Passes, rects, text};
 use super::pictures::Pictures;
-use super::renderer::{Instances, Renderer, RendererOptions};
+use super::pipeline::{Corners, Draw};
+use super::resources::Resources;
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
 use crate::view::figure::{Figure, Palette, PixelRect};
 use crate::view::{ColorMap, Numbers, PatchGrid, Reads, ViewKind};
-
-/// Groups from number 1 on, each with its dynamic offset if it has one.
-pub(super) type Groups = Vec<(wgpu::BindGroup, Option<u32>)>;
-
-/// A draw call onto the target.
-pub(super) struct Draw {
-    pub name: &'static str,
-    pub pipeline: wgpu::RenderPipeline,
-    pub groups: Groups,
-    pub instances: Option<wgpu::Buffer>,
-    pub range: std::ops::Range<u32>,
-    /// Cut to the stage.
-    pub on_stage: bool,
-}
 
 /// Outlines of patches, in design units.
 const OUTLINE: f32 = 1.5;
@@ -39,84 +24,71 @@ const GRID_FROM: f32 = 20.0;
 const GRID_FULL: f32 = 56.0;
 const GRID_ALPHA: f32 = 0.09;
 
+/// What is shown: both maps on the device and the numbers of the matrices.
+#[derive(Debug)]
+pub(super) struct Maps {
+    pub first: MapSlot,
+    pub second: MapSlot,
+    pub head_numbers: Matrix,
+    pub tokens: Tokens,
+    /// The row that was shown last, and the step towards it.
+    scrub: Option<(TraceId, u32, i64)>,
+}
+
+impl Maps {
+    pub fn new() -> Self {
+        Self {
+            first: MapSlot::new(),
+            second: MapSlot::new(),
+            head_numbers: Matrix::default(),
+            tokens: Tokens::default(),
+            scrub: None,
+        }
+    }
+}
+
 /// A frame that is being recorded.
 pub(super) struct Frame<'a> {
     pub format: wgpu::TextureFormat,
     pub context: &'a Context,
-    pub work: Work<'a>,
-    pub options: RendererOptions,
     pub pictures: &'a mut Pictures,
-    pub map_passes: &'a mut MapPasses,
-    pub first: &'a mut MapSlot,
-    pub second: &'a mut MapSlot,
-    pub picture: &'a mut picture::Picture,
-    pub composite: &'a mut composite::Composite,
-    pub wall: &'a mut wall::Wall,
-    pub matrix: &'a mut matrix::Matrix,
-    pub token_matrix: &'a mut token_matrix::TokenMatrix,
-    pub cross_fade: &'a mut cross_fade::CrossFade,
-    pub rects: &'a mut rects::Rects,
-    pub text: &'a mut text::Text,
-    pub instances: &'a mut Instances,
-    pub head_numbers: &'a Matrix,
-    pub tokens: &'a mut Tokens,
-    pub scrub: &'a mut Option<(TraceId, u32, i64)>,
+    pub work: Work<'a>,
+    pub passes: &'a mut Passes,
+    pub maps: &'a mut Maps,
+    prefetch: bool,
 }
 
 impl<'a> Frame<'a> {
-    pub fn begin(renderer: &'a mut Renderer, target: &Target) -> Self {
-        renderer.context.set_target(target.size());
-        let gpu = &renderer.gpu;
-        Self {
-            format: target.format(),
-            context: &renderer.context,
-            work: Work {
-                gpu,
-                ring: &mut renderer.ring,
-                pool: &mut renderer.pool,
-                timer: &renderer.timer,
-                encoder: Work::new_encoder(gpu),
-                stats: FrameStats::default(),
-                upload_budget: renderer.options.upload_bytes_per_frame.unwrap_or(u64::MAX),
-            },
-            options: renderer.options,
-            pictures: &mut renderer.pictures,
-            map_passes: &mut renderer.map_passes,
-            first: &mut renderer.first,
-            second: &mut renderer.second,
-            picture: &mut renderer.picture,
-            composite: &mut renderer.composite,
-            wall: &mut renderer.wall,
-            matrix: &mut renderer.matrix,
-            token_matrix: &mut renderer.token_matrix,
-            cross_fade: &mut renderer.cross_fade,
-            rects: &mut renderer.rects,
-            text: &mut renderer.text,
-            instances: &mut renderer.instances,
-            head_numbers: &renderer.head_numbers,
-            tokens: &mut renderer.tokens,
-            scrub: &mut renderer.scrub,
-        }
+    pub fn begin(
+        resources: &'a mut Resources,
+        passes: &'a mut Passes,
+        maps: &'a mut Maps,
+        target: &Target,
+    ) -> Self {
+        resources.context.set_target(target.size());
+        let prefetch = resources.options.prefetch;
+        let (work, context, pictures) = Work::begin(resources);
+        Self { format: target.format(), context, pictures, work, passes, maps, prefetch }
     }
 
     /// Brings both maps up to date, as far as the frame's budget reaches.
-    pub fn maps(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
+    pub fn update_maps(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
         let first = scene.first()?;
         let second = scene.second_numbers()?;
         let minus = second.as_ref().filter(|_| scene.is_difference()).map(Numbers::key);
-        let passes = &mut *self.map_passes;
-        let mut complete = self.first.fold(&mut self.work, passes, &first, minus)?;
+        let (passes, maps) = (&mut *self.passes, &mut *self.maps);
+        let mut complete = maps.first.fold(&mut self.work, passes, &first, minus)?;
         if let Some(second) = &second {
-            complete &= self.second.fold(&mut self.work, passes, second, None)?;
+            complete &= maps.second.fold(&mut self.work, passes, second, None)?;
             if complete && minus.is_some() {
-                self.first.subtract(&mut self.work, passes, self.second)?;
+                maps.first.subtract(&mut self.work, passes, &maps.second)?;
             }
         }
         if complete {
             let atlas = scene.atlas(&first);
-            self.first.draw(&mut self.work, passes, scene.trace, &atlas)?;
+            maps.first.draw(&mut self.work, passes, scene.trace, &atlas)?;
             if second.is_some() && minus.is_none() {
-                self.second.draw(&mut self.work, passes, scene.second_trace(), &atlas)?;
+                maps.second.draw(&mut self.work, passes, scene.second_trace(), &atlas)?;
             }
             self.prefetch(&first)?;
         }
@@ -128,14 +100,14 @@ impl<'a> Frame<'a> {
         let (trace, key) = (numbers.trace(), numbers.key());
         let Reads::Pages(reduction) = &key.reads else { return Ok(()) };
         let &[row] = reduction.rows.as_slice() else { return Ok(()) };
-        let step = match *self.scrub {
+        let step = match self.maps.scrub {
             Some((of, last, step)) if of == key.trace && last == row => step,
             Some((of, last, _)) if of == key.trace => i64::from(row) - i64::from(last),
             _ => 0,
         };
-        *self.scrub = Some((key.trace, row, step));
+        self.maps.scrub = Some((key.trace, row, step));
         let next = u32::try_from(i64::from(row) + step.signum());
-        let (true, Ok(next)) = (self.options.prefetch && step != 0, next) else { return Ok(()) };
+        let (true, Ok(next)) = (self.prefetch && step != 0, next) else { return Ok(()) };
         let page = PageKey { trace: key.trace, row: next };
         let bytes = trace.shape().page_bytes() as u64;
         let kept = trace.rows().len() > next as usize;
@@ -149,26 +121,6 @@ impl<'a> Frame<'a> {
             self.work.stats.page_bytes += bytes;
         }
         Ok(())
-    }
-
-    /// A draw of all `instances` in the buffer of its pass: to be called once a pass and frame.
-    pub fn draw<T: bytemuck::Pod>(
-        &mut self,
-        name: &'static str,
-        pipeline: wgpu::RenderPipeline,
-        groups: Groups,
-        instances: &[T],
-    ) -> Result<Draw, GpuError> {
-        let kept = self.instances.of(name);
-        kept.set(self.work.gpu, instances)?;
-        Ok(Draw {
-            name,
-            pipeline,
-            groups,
-            instances: kept.get().cloned(),
-            range: 0..instances.len() as u32,
-            on_stage: true,
-        })
     }
 
     /// Hairlines between patches, outlines of the selection; then what stands around the stage.
@@ -232,17 +184,13 @@ impl<'a> Frame<'a> {
             return Ok(self.work.stats);
         };
         if !list.is_empty() {
-            let pipeline = self.rects.pipeline(self.context, self.format)?;
-            let whole = self.draw("rects", pipeline, Vec::new(), &list)?;
-            let part = |range: std::ops::Range<u32>, on_stage| Draw {
-                name: "rects",
-                pipeline: whole.pipeline.clone(),
-                groups: Vec::new(),
-                instances: whole.instances.clone(),
-                range,
-                on_stage,
+            let quads = &mut self.passes.rects.quads;
+            quads.set(self.work.gpu, &list)?;
+            let mut part = |range, on_stage| -> Result<Draw, GpuError> {
+                let draw = quads.part(self.context, (self.format, ()), Vec::new(), range)?;
+                Ok(Draw { on_stage, ..draw })
             };
-            draws.extend([part(0..on_stage, true), part(on_stage..list.len() as u32, false)]);
+            draws.extend([part(0..on_stage, true)?, part(on_stage..list.len() as u32, false)?]);
         }
         let gpu = self.work.gpu;
         let failed = |error: text::TextError| GpuError::Pass {
@@ -250,7 +198,8 @@ impl<'a> Frame<'a> {
             adapter: gpu.info().name.clone(),
             reason: error.to_string(),
         };
-        self.text
+        self.passes
+            .text
             .prepare(&gpu.device, &gpu.queue, text_format, figure, palette, map)
             .map_err(failed)?;
         let background = linear_color(palette.background, 1.0).map(f64::from);
@@ -263,7 +212,7 @@ impl<'a> Frame<'a> {
                 timestamp_writes: self.work.timer.render("text"),
                 ..Default::default()
             });
-            self.text.draw(&mut pass).map_err(failed)?;
+            self.passes.text.draw(&mut pass).map_err(failed)?;
             self.work.stats.ran("text");
         }
         self.work.timer.resolve(&mut self.work.encoder);
@@ -348,20 +297,6 @@ fn draw_one(
     pass.draw(0..4, draw.range.clone());
     pass.pop_debug_group();
     true
-}
-
-impl Instances {
-    fn of(&mut self, name: &str) -> &mut Kept {
-        match name {
-            "picture" => &mut self.picture,
-            "composite" => &mut self.composite,
-            "wall" => &mut self.wall,
-            "matrix" => &mut self.matrix,
-            "token_matrix" => &mut self.token_matrix,
-            "cross_fade" => &mut self.cross_fade,
-            _ => &mut self.rects,
-        }
-    }
 }
 
 /// The plain rectangles of a figure.

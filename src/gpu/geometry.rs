@@ -3,7 +3,7 @@
 //! Rectangles, not shaders, carry the geometry: a span is a quad with its own picture and map
 //! coordinates, so that no pixel has to ask whether it is inside.
 
-use super::passes::Corners;
+use super::pipeline::Corners;
 use crate::trace::{ImageSpan, PatchRef, Trace};
 use crate::view::figure::PixelRect;
 use crate::view::{ImageForm, ViewState};

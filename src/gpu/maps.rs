@@ -4,9 +4,11 @@
 //! Pages are folded one by one, so a selection may span more pages than the pool holds or than a
 //! frame may upload: the atlas keeps the old map until the new one is complete.
 
-use super::context::{Kept, Ring};
+use super::context::{Context, Kept, Ring};
 use super::pages::{PageKey, PagePool};
-use super::passes::{difference, fill_atlas, normalise, reduce};
+use super::passes::{Passes, difference, fill_atlas, normalise, reduce};
+use super::pictures::Pictures;
+use super::resources::Resources;
 use super::timing::Timer;
 use super::{Gpu, GpuError};
 use crate::analysis::normalise::Scaling;
@@ -78,8 +80,23 @@ pub(super) struct Work<'a> {
     pub upload_budget: u64,
 }
 
-impl Work<'_> {
-    pub fn new_encoder(gpu: &Gpu) -> wgpu::CommandEncoder {
+impl<'a> Work<'a> {
+    /// The commands of a frame on these resources, and what its draws need beside them.
+    pub fn begin(resources: &'a mut Resources) -> (Self, &'a Context, &'a mut Pictures) {
+        let Resources { gpu, options, context, ring, timer, pool, pictures } = resources;
+        let work = Self {
+            gpu,
+            ring,
+            pool,
+            timer,
+            encoder: Self::new_encoder(gpu),
+            stats: FrameStats::default(),
+            upload_budget: options.upload_bytes_per_frame.unwrap_or(u64::MAX),
+        };
+        (work, context, pictures)
+    }
+
+    fn new_encoder(gpu: &Gpu) -> wgpu::CommandEncoder {
         gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") })
     }
 
@@ -96,26 +113,6 @@ impl Work<'_> {
         if !self.ring.has_room(count) {
             self.submit();
         }
-    }
-}
-
-/// The compute passes and the spread.
-#[derive(Debug)]
-pub(super) struct MapPasses {
-    reduce: reduce::Reduce,
-    normalise: normalise::Normalise,
-    fill_atlas: fill_atlas::FillAtlas,
-    difference: Option<difference::Difference>,
-}
-
-impl MapPasses {
-    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
-        Ok(Self {
-            reduce: reduce::Reduce::new(gpu)?,
-            normalise: normalise::Normalise::new(gpu)?,
-            fill_atlas: fill_atlas::FillAtlas::new(gpu)?,
-            difference: None,
-        })
     }
 }
 
@@ -238,7 +235,7 @@ impl MapSlot {
     pub fn fold(
         &mut self,
         work: &mut Work<'_>,
-        passes: &mut MapPasses,
+        passes: &mut Passes,
         numbers: &Numbers<'_>,
         subtracted: Option<&NumbersKey>,
     ) -> Result<bool, GpuError> {
@@ -307,7 +304,7 @@ impl MapSlot {
     fn fold_pages(
         &mut self,
         work: &mut Work<'_>,
-        passes: &mut MapPasses,
+        passes: &mut Passes,
         trace: &Trace,
         reduction: &Reduction,
     ) -> Result<(), GpuError> {
@@ -380,7 +377,7 @@ impl MapSlot {
     pub fn subtract(
         &mut self,
         work: &mut Work<'_>,
-        passes: &mut MapPasses,
+        passes: &mut Passes,
         second: &Self,
     ) -> Result<(), GpuError> {
         if self.subtracted == second.wanted {
@@ -398,10 +395,7 @@ impl MapSlot {
                 ),
             });
         }
-        let pipeline = match &passes.difference {
-            Some(made) => made,
-            None => passes.difference.insert(difference::Difference::new(work.gpu)?),
-        };
+        let pipeline = passes.difference.pipeline(work.gpu)?;
         work.reserve(1);
         let params = difference::Params::new(numbers(self));
         let offset = work.ring.push(&params);
@@ -409,7 +403,15 @@ impl MapSlot {
             label: Some("difference"),
             timestamp_writes: work.timer.compute("difference"),
         });
-        pipeline.encode(work.gpu, &mut pass, (&work.ring.buffer, offset), &params, other, planes);
+        passes.difference.encode(
+            work.gpu,
+            &mut pass,
+            &pipeline,
+            (&work.ring.buffer, offset),
+            &params,
+            other,
+            planes,
+        );
         drop(pass);
         work.stats.ran("difference");
         self.subtracted = second.wanted.clone();
@@ -420,7 +422,7 @@ impl MapSlot {
     pub fn draw(
         &mut self,
         work: &mut Work<'_>,
-        passes: &mut MapPasses,
+        passes: &mut Passes,
         trace: &Trace,
         key: &AtlasKey,
     ) -> Result<(), GpuError> {

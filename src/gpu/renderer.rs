@@ -3,156 +3,63 @@
 //! The window, `render`, the recorder and the tests call [`Renderer::frame`] and nothing else. What
 //! a frame needs is compared with what is there, and only what differs runs again.
 
-use super::context::{Context, Kept, Ring};
-use super::frame::{Draw, Frame, fills};
-use super::maps::{MapPasses, MapSlot, Texels};
-use super::numbers::{Matrix, Shown, Tokens};
-use super::pages::{PagePool, default_budget};
-use super::passes::{composite, cross_fade, matrix, picture, rects, text, token_matrix, wall};
-use super::pictures::Pictures;
-use super::timing::Timer;
+use super::error::FRAME;
+use super::frame::{Frame, Maps, fills};
+use super::maps::{MapSlot, Texels};
+use super::numbers::Shown;
+use super::passes::{NAMES, Passes, cross_fade, text};
+use super::pipeline::Draw;
+use super::resources::{RendererOptions, Resources};
 use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
-use crate::trace::TraceId;
 use crate::view::figure::annotations::Annotations;
 use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
 use crate::view::{Blend, ColorMap, Mix, Theme, ViewKind, ViewState};
 use std::sync::Arc;
 
-/// How a renderer spends memory and time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RendererOptions {
-    /// Bytes of the page pool; `None` takes a share that fits the kind of adapter.
-    pub pool_bytes: Option<u64>,
-    /// Bytes of pages that a frame may upload before it shows the old map once more; `None` always
-    /// completes the frame.
-    pub upload_bytes_per_frame: Option<u64>,
-    /// Fetch the next page in the direction of scrubbing.
-    pub prefetch: bool,
-}
-
-impl RendererOptions {
-    /// For a window: a frame never waits for more than a few pages.
-    pub const fn interactive() -> Self {
-        Self { pool_bytes: None, upload_bytes_per_frame: Some(8 << 20), prefetch: true }
-    }
-
-    /// For figures and videos: every frame is complete.
-    pub const fn offscreen() -> Self {
-        Self { pool_bytes: None, upload_bytes_per_frame: None, prefetch: false }
-    }
-}
-
 /// Everything on the device that outlives a frame.
 #[derive(Debug)]
 pub struct Renderer {
-    pub(super) gpu: Arc<Gpu>,
-    pub(super) options: RendererOptions,
-    pub(super) context: Context,
-    pub(super) ring: Ring,
-    pub(super) timer: Timer,
-    pub(super) pool: PagePool,
-    pub(super) pictures: Pictures,
-    pub(super) map_passes: MapPasses,
-    pub(super) first: MapSlot,
-    pub(super) second: MapSlot,
-    pub(super) picture: picture::Picture,
-    pub(super) composite: composite::Composite,
-    pub(super) wall: wall::Wall,
-    pub(super) matrix: matrix::Matrix,
-    pub(super) token_matrix: token_matrix::TokenMatrix,
-    pub(super) rects: rects::Rects,
-    pub(super) cross_fade: cross_fade::CrossFade,
-    pub(super) text: text::Text,
-    pub(super) instances: Instances,
-    pub(super) shown: Shown,
-    pub(super) shown_second: Shown,
-    pub(super) head_numbers: Matrix,
-    pub(super) tokens: Tokens,
-    /// The row that was shown last, and the step towards it.
-    pub(super) scrub: Option<(TraceId, u32, i64)>,
-    pub(super) figure: Option<Figure>,
-}
-
-/// Instance buffers, one a pass.
-#[derive(Debug)]
-pub(super) struct Instances {
-    pub picture: Kept,
-    pub composite: Kept,
-    pub wall: Kept,
-    pub matrix: Kept,
-    pub token_matrix: Kept,
-    pub rects: Kept,
-    pub cross_fade: Kept,
-}
-
-impl Instances {
-    const fn new() -> Self {
-        const VERTEX: wgpu::BufferUsages = wgpu::BufferUsages::VERTEX;
-        Self {
-            picture: Kept::new("picture", VERTEX),
-            composite: Kept::new("composite", VERTEX),
-            wall: Kept::new("wall", VERTEX),
-            matrix: Kept::new("matrix", VERTEX),
-            token_matrix: Kept::new("token_matrix", VERTEX),
-            rects: Kept::new("rects", VERTEX),
-            cross_fade: Kept::new("cross_fade", VERTEX),
-        }
-    }
+    resources: Resources,
+    passes: Passes,
+    maps: Maps,
+    shown: Shown,
+    shown_second: Shown,
+    figure: Option<Figure>,
 }
 
 impl Renderer {
     /// Says which characters of the labels so far no font has, and how to get one; `None` where all
     /// were drawn.
     pub fn missing_glyphs(&self) -> Option<String> {
-        text::missing_glyphs(self.text.missing_characters())
+        text::missing_glyphs(self.passes.text.missing_characters())
     }
 
-    /// Builds the passes that every view needs; the others are built on first use.
+    /// Builds the layouts of all passes; pipelines are built on first use.
     ///
     /// # Errors
     /// If a pass cannot be built on this device.
     pub fn new(gpu: Arc<Gpu>, options: RendererOptions) -> Result<Self, GpuError> {
         gpu.check()?;
-        let context = Context::new(Arc::clone(&gpu))?;
-        let budget = options.pool_bytes.unwrap_or_else(|| default_budget(&gpu));
+        let resources = Resources::new(gpu, options)?;
         Ok(Self {
-            ring: Ring::new(&gpu)?,
-            timer: Timer::new(&gpu)?,
-            pool: PagePool::new(Arc::clone(&gpu), budget),
-            pictures: Pictures::default(),
-            map_passes: MapPasses::new(&gpu)?,
-            first: MapSlot::new(),
-            second: MapSlot::new(),
-            picture: picture::Picture::new(&context)?,
-            composite: composite::Composite::new(&context)?,
-            wall: wall::Wall::new(&context)?,
-            matrix: matrix::Matrix::new(&context)?,
-            token_matrix: token_matrix::TokenMatrix::new(&context)?,
-            rects: rects::Rects::default(),
-            cross_fade: cross_fade::CrossFade::new(&context)?,
-            text: text::Text::new(&gpu.device),
-            instances: Instances::new(),
+            passes: Passes::new(&resources.context)?,
+            resources,
+            maps: Maps::new(),
             shown: Shown::default(),
             shown_second: Shown::default(),
-            head_numbers: Matrix::default(),
-            tokens: Tokens::default(),
-            scrub: None,
             figure: None,
-            context,
-            gpu,
-            options,
         })
     }
 
     /// The device.
     pub fn gpu(&self) -> &Arc<Gpu> {
-        &self.gpu
+        &self.resources.gpu
     }
 
     /// What the page pool holds and did.
     pub fn pool(&self) -> PoolStats {
-        self.pool.stats()
+        self.resources.pool.stats()
     }
 
     /// The layout of the last frame: where the stage, the content and its parts lie.
@@ -166,7 +73,7 @@ impl Renderer {
     /// # Errors
     /// As [`Self::new`].
     pub fn rebuild(&mut self, gpu: Arc<Gpu>) -> Result<(), GpuError> {
-        *self = Self::new(gpu, self.options)?;
+        *self = Self::new(gpu, self.resources.options)?;
         Ok(())
     }
 
@@ -188,14 +95,14 @@ impl Renderer {
         dress: &Annotations,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
-        self.gpu.check()?;
+        self.resources.gpu.check()?;
         if target.view().is_none() {
             return Ok(FrameStats::default());
         }
         let scene = &scene.with_pages();
         scene.check()?;
-        let gpu = Arc::clone(&self.gpu);
-        let drawn = gpu.scoped("frame", |_| self.draw(scene, dress, target)).flatten();
+        let gpu = Arc::clone(&self.resources.gpu);
+        let drawn = in_frame(&gpu, || self.draw(scene, dress, target));
         let mut stats = match drawn {
             Ok(stats) => stats,
             Err(error) => {
@@ -203,7 +110,7 @@ impl Renderer {
                 return Err(error);
             }
         };
-        stats.times = self.timer.take(&gpu)?;
+        stats.times = self.resources.timer.take(&gpu)?;
         Ok(stats)
     }
 
@@ -216,18 +123,18 @@ impl Renderer {
         scene: &Scene<'_>,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
-        self.gpu.check()?;
-        let gpu = Arc::clone(&self.gpu);
-        gpu.scoped("frame", |_| {
+        self.resources.gpu.check()?;
+        let gpu = Arc::clone(&self.resources.gpu);
+        in_frame(&gpu, || {
             let content = Content::of(scene.state, scene.trace);
             let mut figure = lay_out(scene, target.size(), &content, Readout::default());
             figure.fills.clear();
             figure.labels.clear();
             figure.legend = None;
-            let mut frame = Frame::begin(self, target);
+            let mut frame = self.begin(target);
             let draws = frame.bare_picture(scene, &figure)?;
             frame.finish(scene, target, &figure, draws)
-        })?
+        })
     }
 
     /// Draws nothing but a dress, on the background: a card.
@@ -258,13 +165,16 @@ impl Renderer {
     ) -> Result<FrameStats, GpuError> {
         let Some(views) = from.view().zip(to.view()) else { return Ok(FrameStats::default()) };
         self.without_scene(dress, theme, target, |frame| {
-            let pipeline = frame.cross_fade.pipeline(frame.context, frame.format)?;
-            let group = frame.cross_fade.group(&frame.work.gpu.device, views);
+            let pass = &mut frame.passes.cross_fade;
+            let groups = vec![(pass.group(&frame.work.gpu.device, views), None)];
             let [width, height] = target.size().map(|side| side as f32);
             let whole = cross_fade::Instance { rect: [0.0, 0.0, width, height], mix };
-            let groups = vec![(group, None)];
-            Ok(vec![frame.draw("cross_fade", pipeline, groups, &[whole])?])
+            Ok(vec![pass.quads.draw(frame.context, (frame.format, ()), groups, &[whole])?])
         })
+    }
+
+    fn begin(&mut self, target: &Target) -> Frame<'_> {
+        Frame::begin(&mut self.resources, &mut self.passes, &mut self.maps, target)
     }
 
     fn without_scene(
@@ -274,28 +184,27 @@ impl Renderer {
         target: &Target,
         draws: impl FnOnce(&mut Frame<'_>) -> Result<Vec<Draw>, GpuError>,
     ) -> Result<FrameStats, GpuError> {
-        self.gpu.check()?;
+        self.resources.gpu.check()?;
         if target.view().is_none() {
             return Ok(FrameStats::default());
         }
         let figure = Figure::of_dress(dress, target.size());
         let (palette, map) = (theme.palette(), ColorMap::default());
-        let gpu = Arc::clone(&self.gpu);
-        gpu.scoped("frame", |_| {
-            let mut frame = Frame::begin(self, target);
+        let gpu = Arc::clone(&self.resources.gpu);
+        in_frame(&gpu, || {
+            let mut frame = self.begin(target);
             let draws = draws(&mut frame)?;
             let list = fills(&figure, palette, map).collect();
             frame.finish_with(target, &figure, draws, (0, list), (palette, map))
         })
-        .flatten()
     }
 
     /// After a frame that failed: what it recorded never ran, so that nothing may count on it.
     fn forget_unsubmitted(&mut self) {
-        self.first = MapSlot::new();
-        self.second = MapSlot::new();
-        self.ring.clear();
-        self.pool.unpin();
+        self.maps.first = MapSlot::new();
+        self.maps.second = MapSlot::new();
+        self.resources.ring.clear();
+        self.resources.pool.unpin();
     }
 
     fn draw(
@@ -304,7 +213,6 @@ impl Renderer {
         dress: &Annotations,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
-        self.context.set_target(target.size());
         let readout = self.readout(scene)?;
         let content = self.content(scene);
         let [width, height] = target.size();
@@ -316,16 +224,16 @@ impl Renderer {
         figure.size = target.size();
         figure.fills.extend_from_slice(&dress.fills);
         figure.labels.extend_from_slice(&dress.labels);
-        let mut frame = Frame::begin(self, target);
+        let mut frame = self.begin(target);
         frame.work.stats.range = readout.ends.one();
         frame.work.stats.ends = readout.ends;
         let draws = match scene.state.view {
             ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff | ViewKind::Heads => {
-                frame.maps(scene)?;
+                frame.update_maps(scene)?;
                 frame.overlays(scene, &figure)?
             }
             ViewKind::Wall => {
-                frame.maps(scene)?;
+                frame.update_maps(scene)?;
                 frame.wall(scene, &figure)?
             }
             ViewKind::LayerHead => frame.matrix(scene, &figure)?,
@@ -379,11 +287,11 @@ impl Renderer {
 
     fn numbers_of_matrix(&mut self, scene: &Scene<'_>) -> Result<Option<[f64; 2]>, GpuError> {
         if scene.state.view == ViewKind::LayerHead {
-            self.head_numbers.update(scene)?;
-            return Ok(Some(self.head_numbers.range(&scene.scaling())));
+            self.maps.head_numbers.update(scene)?;
+            return Ok(Some(self.maps.head_numbers.range(&scene.scaling())));
         }
-        self.tokens.gather(scene)?;
-        Ok(Some(self.tokens.range(scene)))
+        self.maps.tokens.gather(scene)?;
+        Ok(Some(self.maps.tokens.range(scene)))
     }
 
     /// What is laid out, with the numbers that are printed in it.
@@ -391,7 +299,9 @@ impl Renderer {
         let mut content = Content::of(scene.state, scene.trace);
         let own = Scaling { rule: RangeRule::PerMap, ..scene.scaling() };
         match &mut content {
-            Content::Matrix { values, .. } => *values = Some(self.head_numbers.values().to_vec()),
+            Content::Matrix { values, .. } => {
+                *values = Some(self.maps.head_numbers.values().to_vec())
+            }
             Content::Wall { ranges, .. } => *ranges = self.shown.ranges(&own),
             Content::Heads { tiles, .. } => {
                 let ranges = self.shown.ranges(&own);
@@ -415,8 +325,8 @@ impl Renderer {
     /// # Errors
     /// If the copy fails.
     pub fn read_planes(&self) -> Result<Option<Vec<f32>>, GpuError> {
-        let Some((planes, _)) = self.first.buffers() else { return Ok(None) };
-        let bytes = super::readback::read_buffer(&self.gpu, planes, 0, planes.size())?;
+        let Some((planes, _)) = self.maps.first.buffers() else { return Ok(None) };
+        let bytes = super::readback::read_buffer(&self.resources.gpu, planes, 0, planes.size())?;
         Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
     }
 
@@ -426,8 +336,8 @@ impl Renderer {
     /// # Errors
     /// If the copy fails.
     pub fn read_atlas(&self) -> Result<Option<Texels>, GpuError> {
-        let tiles = self.first.tiles();
-        tiles.first().map(|tile| tile.read(&self.gpu)).transpose()
+        let tiles = self.maps.first.tiles();
+        tiles.first().map(|tile| tile.read(&self.resources.gpu)).transpose()
     }
 
     /// Reads the ranges back: one pair a plane, the shared pair, two pairs of contour levels a plane.
@@ -435,10 +345,15 @@ impl Renderer {
     /// # Errors
     /// If the copy fails.
     pub fn read_ranges(&self) -> Result<Option<Vec<[f32; 2]>>, GpuError> {
-        let Some((_, ranges)) = self.first.buffers() else { return Ok(None) };
-        let bytes = super::readback::read_buffer(&self.gpu, ranges, 0, ranges.size())?;
+        let Some((_, ranges)) = self.maps.first.buffers() else { return Ok(None) };
+        let bytes = super::readback::read_buffer(&self.resources.gpu, ranges, 0, ranges.size())?;
         Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
     }
+}
+
+/// Runs what draws a frame; an error names the pass that it comes from.
+fn in_frame<T>(gpu: &Gpu, draw: impl FnOnce() -> Result<T, GpuError>) -> Result<T, GpuError> {
+    gpu.scoped(FRAME, |_| draw()).flatten().map_err(|error| error.of_frame(NAMES))
 }
 
 /// A state on its way from one map to another, as if the first were there already.

@@ -1,4 +1,4 @@
-//! The shaders, put together from a pass and the shared parts that it names.
+//! Shaders, put together from a pass and the shared parts that it names.
 //!
 //! Everything is compiled in: a missing part is a compile error, never an empty shader.
 
@@ -13,6 +13,10 @@ pub struct Source {
 }
 
 impl Source {
+    pub(super) const fn new(name: &'static str, parts: &'static [&'static str]) -> Self {
+        Self { name, parts }
+    }
+
     /// The whole WGSL text.
     pub fn wgsl(&self) -> String {
         self.parts.join("\n")
@@ -32,37 +36,16 @@ impl Source {
     }
 }
 
-const GLOBALS: &str = include_str!("../../shaders/shared/globals.wgsl");
-const NORMALISED: &str = include_str!("../../shaders/shared/normalised.wgsl");
+pub(super) const GLOBALS: &str = include_str!("../../shaders/shared/globals.wgsl");
+pub(super) const NORMALISED: &str = include_str!("../../shaders/shared/normalised.wgsl");
 
-macro_rules! sources {
-    ($($constant:ident = $name:literal $([$($part:ident),*])?;)+) => {
-        $(
-            #[doc = concat!("`shaders/", $name, ".wgsl`.")]
-            pub const $constant: Source = Source {
-                name: $name,
-                parts: &[
-                    $($($part,)*)?
-                    include_str!(concat!("../../shaders/", $name, ".wgsl")),
-                ],
-            };
-        )+
-        /// Every shader.
-        pub const ALL: &[Source] = &[$($constant),+];
+/// The [`Source`] of `shaders/NAME.wgsl`, after the shared parts that it names.
+macro_rules! source {
+    ($name:literal $(, $part:ident)*) => {
+        $crate::gpu::shader::Source::new($name, &[
+            $($crate::gpu::shader::$part,)*
+            include_str!(concat!("../../../shaders/", $name, ".wgsl")),
+        ])
     };
 }
-
-sources! {
-    REDUCE = "reduce";
-    DIFFERENCE = "difference";
-    NORMALISE = "normalise" [NORMALISED];
-    SPREAD = "fill_atlas" [NORMALISED];
-    PICTURE = "picture" [GLOBALS];
-    COMPOSITE = "composite" [GLOBALS];
-    WALL = "wall" [GLOBALS];
-    MATRIX = "matrix" [GLOBALS];
-    TOKEN_MATRIX = "token_matrix" [GLOBALS, NORMALISED];
-    RECTS = "rects" [GLOBALS];
-    MIP = "mip";
-    CROSS_FADE = "cross_fade" [GLOBALS];
-}
+pub(super) use source;

@@ -1,11 +1,12 @@
 //! What each view draws onto the stage: quads with their pipelines and groups.
 
 use super::context::{group, linear_color, lut_row, window};
-use super::frame::{Draw, Frame, Groups, corners};
+use super::frame::{Frame, corners};
 use super::geometry::{OnPicture, span_on_picture};
 use super::maps::Tile;
 use super::passes::{composite, matrix, picture, token_matrix, wall};
 use super::pictures::Loaded;
+use super::pipeline::{Draw, Groups};
 use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
 use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
@@ -48,21 +49,21 @@ impl Frame<'_> {
                 uv: OnPicture::WHOLE.corners(),
             })
             .collect();
-        let pipeline = self.picture.pipeline(self.context, self.format, minified)?;
+        let pass = &mut self.passes.picture;
         let bound = group(
             &self.work.gpu.device,
             "picture",
-            &self.picture.layout,
+            &pass.layout,
             &[wgpu::BindingResource::TextureView(&loaded.view)],
         );
-        let draw = self.draw("picture", pipeline, vec![(bound, None)], &instances)?;
-        Ok(vec![draw])
+        let mode = (self.format, minified);
+        Ok(vec![pass.quads.draw(self.context, mode, vec![(bound, None)], &instances)?])
     }
 
     /// Picture and map: overlay, relevancy, difference, heads.
     pub fn overlays(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
         let state = scene.state;
-        let tiles = self.first.tiles();
+        let tiles = self.maps.first.tiles();
         let spans: Vec<OnPicture> = scene
             .trace
             .meta()
@@ -84,19 +85,15 @@ impl Frame<'_> {
                 let from = instances.len() as u32;
                 instances.extend(quads(scene, &places, tile, span));
                 if instances.len() as u32 > from {
-                    let (pipeline, groups) = self.composite(scene, &places, (at, tile), style)?;
-                    parts.push((from..instances.len() as u32, pipeline, groups));
+                    let (mode, groups) = self.composite(scene, &places, (at, tile), style)?;
+                    parts.push((from..instances.len() as u32, mode, groups));
                 }
             }
-            self.instances.composite.set(self.work.gpu, &instances)?;
-            draws.extend(parts.into_iter().map(|(range, pipeline, groups)| Draw {
-                name: "composite",
-                pipeline,
-                groups,
-                instances: self.instances.composite.get().cloned(),
-                range,
-                on_stage: true,
-            }));
+            let quads = &mut self.passes.composite.quads;
+            quads.set(self.work.gpu, &instances)?;
+            for (range, mode, groups) in parts {
+                draws.push(quads.part(self.context, (self.format, mode), groups, range)?);
+            }
         }
         Ok(draws)
     }
@@ -106,7 +103,7 @@ impl Frame<'_> {
         let line = |rank| contour_color(|at| colormap::color(map, at), rank);
         let first_level =
             |slot: &super::maps::MapSlot| slot.tiles().first().map_or(0, |tile| tile.first_level);
-        let (first, second) = (first_level(self.first), first_level(self.second));
+        let (first, second) = (first_level(&self.maps.first), first_level(&self.maps.second));
         self.work.reserve(1);
         self.work.ring.push(&composite::Style {
             opacity: scene.state.opacity as f32,
@@ -121,16 +118,16 @@ impl Frame<'_> {
         })
     }
 
-    /// Pipeline and groups of one tile of the atlas.
+    /// Mode and groups of one tile of the atlas.
     fn composite(
         &mut self,
         scene: &Scene<'_>,
         places: &[(u32, PixelRect)],
         (at, tile): (usize, &Tile),
         style: u32,
-    ) -> Result<(wgpu::RenderPipeline, Groups), GpuError> {
+    ) -> Result<(composite::Mode, Groups), GpuError> {
         let base = self.load(scene, false)?;
-        let second_tiles = self.second.tiles();
+        let second_tiles = self.maps.second.tiles();
         let (mixed, second_tile) = second_of(scene, &second_tiles, (at, tile));
         let over = match mixed {
             composite::SecondMap::None => base.clone(),
@@ -148,8 +145,7 @@ impl Frame<'_> {
             minified: is_minified(places, &base),
             nearest: scene.state.interpolation == Interpolation::Nearest,
         };
-        let pipeline = self.composite.pipeline(self.context, self.format, mode)?;
-        Ok((pipeline, self.composite_groups(style, [&base, &over], tile, second_tile)))
+        Ok((mode, self.composite_groups(style, [&base, &over], tile, second_tile)))
     }
 
     fn composite_groups(
@@ -164,19 +160,19 @@ impl Frame<'_> {
         let style_group = group(
             device,
             "composite",
-            &self.composite.style_layout,
+            &self.passes.composite.style_layout,
             &[window(&self.work.ring.buffer, size_of::<composite::Style>() as u64)],
         );
         let pictures = group(
             device,
             "composite",
-            &self.composite.picture_layout,
+            &self.passes.composite.picture_layout,
             &[view(&base.view), view(&over.view)],
         );
         let maps = group(
             device,
             "composite",
-            &self.composite.map_layout,
+            &self.passes.composite.map_layout,
             &[
                 view(&tile.view),
                 view(&second.unwrap_or(tile).view),
@@ -191,11 +187,11 @@ impl Frame<'_> {
     pub fn wall(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
         let shape = scene.trace.shape();
         let (layers, heads) = (shape.layers as u32, shape.heads as u32);
-        let tiles = self.first.tiles();
+        let tiles = self.maps.first.tiles();
         let mut instances = Vec::new();
         let mut parts = Vec::new();
         let mut densest = 1.0_f32;
-        let second_tiles = self.second.tiles();
+        let second_tiles = self.maps.second.tiles();
         for (at, tile) in tiles.iter().enumerate() {
             let from = instances.len() as u32;
             let Some(share) = share_of_frame(scene, tile.span) else { continue };
@@ -231,27 +227,21 @@ impl Frame<'_> {
             padding: [0; 2],
         });
         let device = &self.work.gpu.device;
-        self.instances.wall.set(self.work.gpu, &instances)?;
+        let pass = &mut self.passes.wall;
+        pass.quads.set(self.work.gpu, &instances)?;
         let style_group = group(
             device,
             "wall",
-            &self.wall.style_layout,
+            &pass.style_layout,
             &[window(&self.work.ring.buffer, size_of::<wall::Style>() as u64)],
         );
         let mut draws = Vec::new();
         for (range, second, views) in parts {
             let mode = wall::Mode { taps, nearest, second };
-            let pipeline = self.wall.pipeline(self.context, self.format, mode)?;
             let resources = views.each_ref().map(wgpu::BindingResource::TextureView);
-            let atlas = group(device, "wall", &self.wall.atlas_layout, &resources);
-            draws.push(Draw {
-                name: "wall",
-                pipeline,
-                groups: vec![(style_group.clone(), Some(style)), (atlas, None)],
-                instances: self.instances.wall.get().cloned(),
-                range,
-                on_stage: true,
-            });
+            let atlas = group(device, "wall", &pass.atlas_layout, &resources);
+            let groups = vec![(style_group.clone(), Some(style)), (atlas, None)];
+            draws.push(pass.quads.part(self.context, (self.format, mode), groups, range)?);
         }
         Ok(draws)
     }
@@ -261,7 +251,7 @@ impl Frame<'_> {
         let shape = scene.trace.shape();
         let (layers, heads) = (shape.layers as u32, shape.heads as u32);
         let scaling = scene.scaling();
-        let range = self.head_numbers.range(&scaling).map(|end| end as f32);
+        let range = self.maps.head_numbers.range(&scaling).map(|end| end as f32);
         let instances: Vec<matrix::Instance> = self
             .head_numbers
             .values()
@@ -275,7 +265,7 @@ impl Frame<'_> {
                 }
             })
             .collect();
-        let pipeline = self.matrix.pipeline(self.context, self.format)?;
+        let pass = &mut self.passes.matrix;
         let palette = scene.state.theme.palette();
         self.work.reserve(1);
         let style = self.work.ring.push(&matrix::Style {
@@ -287,10 +277,11 @@ impl Frame<'_> {
         let bound = group(
             &self.work.gpu.device,
             "matrix",
-            &self.matrix.style_layout,
+            &pass.style_layout,
             &[window(&self.work.ring.buffer, size_of::<matrix::Style>() as u64)],
         );
-        Ok(vec![self.draw("matrix", pipeline, vec![(bound, Some(style))], &instances)?])
+        let groups = vec![(bound, Some(style))];
+        Ok(vec![pass.quads.draw(self.context, (self.format, ()), groups, &instances)?])
     }
 
     /// Query × key.
@@ -299,15 +290,15 @@ impl Frame<'_> {
         scene: &Scene<'_>,
         figure: &Figure,
     ) -> Result<Vec<Draw>, GpuError> {
-        let Some((view, pooled, bytes)) = self.tokens.texture(self.context, scene)? else {
+        let Some((view, pooled, bytes)) = self.maps.tokens.texture(self.context, scene)? else {
             return Ok(Vec::new());
         };
         self.work.stats.map_bytes += bytes;
-        let Some(gathered) = self.tokens.gathered() else { return Ok(Vec::new()) };
+        let Some(gathered) = self.maps.tokens.gathered() else { return Ok(Vec::new()) };
         let remove_bos = scene.state.removes_bos(scene.trace);
         let scale = scene.trace.meta().attention_scale;
         let palette = scene.state.theme.palette();
-        let range = self.tokens.range(scene).map(|end| end as f32 * scale);
+        let range = self.maps.tokens.range(scene).map(|end| end as f32 * scale);
         self.work.reserve(1);
         let style = self.work.ring.push(&token_matrix::Style {
             range,
@@ -324,26 +315,23 @@ impl Frame<'_> {
             rect: corners(&figure.content),
             texels: [0.0, 0.0, texels(gathered.keys), texels(gathered.queries)],
         };
-        let pipeline = self.token_matrix.pipeline(
-            self.context,
-            self.format,
-            scene.scaling().is_logarithmic(),
-        )?;
+        let pass = &mut self.passes.token_matrix;
         let device = &self.work.gpu.device;
         let style_group = group(
             device,
             "token_matrix",
-            &self.token_matrix.style_layout,
+            &pass.style_layout,
             &[window(&self.work.ring.buffer, size_of::<token_matrix::Style>() as u64)],
         );
         let weights = group(
             device,
             "token_matrix",
-            &self.token_matrix.weights_layout,
+            &pass.weights_layout,
             &[wgpu::BindingResource::TextureView(&view)],
         );
         let groups = vec![(style_group, Some(style)), (weights, None)];
-        Ok(vec![self.draw("token_matrix", pipeline, groups, &[instance])?])
+        let mode = (self.format, scene.scaling().is_logarithmic());
+        Ok(vec![pass.quads.draw(self.context, mode, groups, &[instance])?])
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::mem::offset_of;
 use vlmscope::gpu::passes::{
-    NAMES, composite, difference, fill_atlas, matrix, normalise, reduce, token_matrix, wall,
+    NAMES, SOURCES, composite, difference, fill_atlas, matrix, normalise, picture, reduce,
+    token_matrix, wall,
 };
 use vlmscope::gpu::{Globals, shader};
 
-fn parse(source: &shader::Source) -> naga::Module {
+fn parse(source: &s::SOURCEource) -> naga::Module {
     naga::front::wgsl::parse_str(&source.wgsl()).unwrap_or_else(|error| {
         panic!("{}", error.emit_to_string_with_path(&source.wgsl(), source.name))
     })
@@ -14,7 +15,7 @@ fn parse(source: &shader::Source) -> naga::Module {
 
 #[test]
 fn every_shader_is_valid_without_optional_features() {
-    for source in shader::ALL {
+    for source in SOURCES {
         let module = parse(source);
         let mut validator = naga::valid::Validator::new(
             naga::valid::ValidationFlags::all(),
@@ -29,7 +30,7 @@ fn every_shader_is_valid_without_optional_features() {
 }
 
 /// Members (name, offset) and size of a WGSL struct.
-fn members(source: &shader::Source, name: &str) -> (Vec<(String, usize)>, usize) {
+fn members(source: &s::SOURCEource, name: &str) -> (Vec<(String, usize)>, usize) {
     let module = parse(source);
     let (_, found) = module
         .types
@@ -58,9 +59,9 @@ macro_rules! same_layout {
 
 #[test]
 fn structs_lie_the_same_way_on_both_sides() {
-    same_layout!(shader::PICTURE, "Globals", Globals { target_px, padding });
+    same_layout!(picture::SOURCE, "Globals", Globals { target_px, padding });
     same_layout!(
-        shader::REDUCE,
+        reduce::SOURCE,
         "Reduce",
         reduce::Params {
             patches,
@@ -76,14 +77,14 @@ fn structs_lie_the_same_way_on_both_sides() {
             padding,
         }
     );
-    same_layout!(shader::DIFFERENCE, "Difference", difference::Params { count, row, padding });
+    same_layout!(difference::SOURCE, "Difference", difference::Params { count, row, padding });
     same_layout!(
-        shader::NORMALISE,
+        normalise::SOURCE,
         "Normalise",
         normalise::Params { patches, planes, kind, flags, low, high, padding, level_ranks }
     );
     same_layout!(
-        shader::SPREAD,
+        fill_atlas::SOURCE,
         "FillAtlas",
         fill_atlas::Params {
             cells,
@@ -98,7 +99,7 @@ fn structs_lie_the_same_way_on_both_sides() {
         }
     );
     same_layout!(
-        shader::COMPOSITE,
+        composite::SOURCE,
         "Style",
         composite::Style {
             opacity,
@@ -112,10 +113,10 @@ fn structs_lie_the_same_way_on_both_sides() {
             line_colors,
         }
     );
-    same_layout!(shader::WALL, "Style", wall::Style { lut_row, mix_at, padding });
-    same_layout!(shader::MATRIX, "Style", matrix::Style { lut_row, unused, padding, gap });
+    same_layout!(wall::SOURCE, "Style", wall::Style { lut_row, mix_at, padding });
+    same_layout!(matrix::SOURCE, "Style", matrix::Style { lut_row, unused, padding, gap });
     same_layout!(
-        shader::TOKEN_MATRIX,
+        token_matrix::SOURCE,
         "Style",
         token_matrix::Style { range, lut_row, flags, gap, unseen, first, pooled, padding }
     );

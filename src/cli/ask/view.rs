@@ -1,6 +1,7 @@
 //! What a person or a program sees of a question: progress, the answer, its files.
 
 use super::args::Args;
+use crate::analysis::methods::Method;
 use crate::cli::common::{engine_options, progress_bar, show_progress};
 use crate::cli::overlay;
 use crate::job::CancelToken;

@@ -2,12 +2,15 @@
 //!
 //! A pipeline a mode: what would be a branch on every pixel is a constant of the pipeline.
 
+use super::super::GpuError;
 use super::super::context::{Context, layout, storage, texture, uniform};
-use super::super::{GpuError, shader};
-use super::{Corners, Drawing};
+use super::super::pipeline::{Corners, QuadShape, Quads};
+use super::super::shader::{Source, source};
 use crate::view::figure::CONTOURS;
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/composite.wgsl`.
+pub const SOURCE: Source = source!("composite", GLOBALS);
 
 /// `Style` of composite.wgsl.
 #[repr(C)]
@@ -77,7 +80,7 @@ pub struct Mode {
     pub nearest: bool,
 }
 
-/// The pipelines and layouts.
+/// The pass.
 #[derive(Debug)]
 pub(in crate::gpu) struct Composite {
     /// Of a group with the style.
@@ -86,7 +89,7 @@ pub(in crate::gpu) struct Composite {
     pub picture_layout: wgpu::BindGroupLayout,
     /// Of a group with both maps and their contour levels.
     pub map_layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<(wgpu::TextureFormat, Mode), wgpu::RenderPipeline>,
+    pub quads: Quads<Mode>,
 }
 
 impl Composite {
@@ -103,38 +106,22 @@ impl Composite {
                     layout(device, "composite", &maps),
                 )
             })?;
-        Ok(Self { style_layout, picture_layout, map_layout, pipelines: HashMap::new() })
-    }
-
-    /// The pipeline of a mode; made on first use.
-    pub fn pipeline(
-        &mut self,
-        context: &Context,
-        format: wgpu::TextureFormat,
-        mode: Mode,
-    ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&(format, mode)) {
-            return Ok(found.clone());
-        }
-        let flag = |on: bool| f64::from(u8::from(on));
-        let made = super::drawing(
-            context,
-            &Drawing {
-                source: &shader::COMPOSITE,
-                layouts: &[&self.style_layout, &self.picture_layout, &self.map_layout],
-                stride: size_of::<Instance>(),
-                attributes: &ATTRIBUTES,
-                constants: &[
-                    ("blend", f64::from(mode.blend)),
-                    ("second", f64::from(mode.second as u8)),
-                    ("minified", flag(mode.minified)),
-                    ("nearest", flag(mode.nearest)),
-                ],
-                format,
-                blend: None,
-            },
-        )?;
-        self.pipelines.insert((format, mode), made.clone());
-        Ok(made)
+        let shape = QuadShape {
+            source: SOURCE,
+            stride: size_of::<Instance>(),
+            attributes: &ATTRIBUTES,
+            blend: None,
+        };
+        let layouts = [&style_layout, &picture_layout, &map_layout];
+        let quads = Quads::new(shape, &layouts, |mode: Mode| {
+            let flag = |on: bool| f64::from(u8::from(on));
+            vec![
+                ("blend", f64::from(mode.blend)),
+                ("second", f64::from(mode.second as u8)),
+                ("minified", flag(mode.minified)),
+                ("nearest", flag(mode.nearest)),
+            ]
+        });
+        Ok(Self { style_layout, picture_layout, map_layout, quads })
     }
 }

@@ -1,10 +1,13 @@
 //! Two finished frames, mixed: from one view to another, from a card to the first step.
 
+use super::super::GpuError;
 use super::super::context::{Context, group, layout, texture};
-use super::super::{GpuError, shader};
-use super::{Corners, Drawing};
+use super::super::pipeline::{Corners, QuadShape, Quads};
+use super::super::shader::{Source, source};
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/cross_fade.wgsl`.
+pub const SOURCE: Source = source!("cross_fade", GLOBALS);
 
 /// A quad of cross_fade.wgsl.
 #[repr(C)]
@@ -19,11 +22,11 @@ pub struct Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32];
 
-/// The pipelines.
+/// The pass.
 #[derive(Debug)]
 pub(in crate::gpu) struct CrossFade {
     layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<wgpu::TextureFormat, wgpu::RenderPipeline>,
+    pub quads: Quads,
 }
 
 impl CrossFade {
@@ -33,32 +36,14 @@ impl CrossFade {
             let both = [(fragment, texture(true)), (fragment, texture(true))];
             layout(device, "cross_fade", &both)
         })?;
-        Ok(Self { layout, pipelines: HashMap::new() })
-    }
-
-    /// The pipeline for a target's format; made on first use.
-    pub fn pipeline(
-        &mut self,
-        context: &Context,
-        format: wgpu::TextureFormat,
-    ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&format) {
-            return Ok(found.clone());
-        }
-        let made = super::drawing(
-            context,
-            &Drawing {
-                source: &shader::CROSS_FADE,
-                layouts: &[&self.layout],
-                stride: size_of::<Instance>(),
-                attributes: &ATTRIBUTES,
-                constants: &[],
-                format,
-                blend: None,
-            },
-        )?;
-        self.pipelines.insert(format, made.clone());
-        Ok(made)
+        let shape = QuadShape {
+            source: SOURCE,
+            stride: size_of::<Instance>(),
+            attributes: &ATTRIBUTES,
+            blend: None,
+        };
+        let quads = Quads::plain(shape, &[&layout]);
+        Ok(Self { layout, quads })
     }
 
     /// The group that holds both frames.

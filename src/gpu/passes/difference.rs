@@ -1,8 +1,13 @@
 //! First planes minus second planes. Twin: [`crate::analysis::reduce::difference`].
 
-use super::super::context::{group, layout, parameters, storage, window};
-use super::super::{Gpu, GpuError, shader};
+use super::super::context::{Context, group, layout, parameters, storage, window};
+use super::super::pipeline::{PipelineCache, compute};
+use super::super::shader::{Source, source};
+use super::super::{Gpu, GpuError};
 use bytemuck::{Pod, Zeroable};
+
+/// `shaders/difference.wgsl`.
+pub const SOURCE: Source = source!("difference");
 
 /// `Difference` of difference.wgsl.
 #[repr(C)]
@@ -32,13 +37,13 @@ impl Params {
 #[derive(Debug)]
 pub(in crate::gpu) struct Difference {
     layout: wgpu::BindGroupLayout,
-    pipeline: wgpu::ComputePipeline,
+    pipeline: PipelineCache<(), wgpu::ComputePipeline>,
 }
 
 impl Difference {
-    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+    pub fn new(context: &Context) -> Result<Self, GpuError> {
         let stage = wgpu::ShaderStages::COMPUTE;
-        let layout = gpu.scoped("difference", |device| {
+        let layout = context.gpu.scoped("difference", |device| {
             layout(
                 device,
                 "difference",
@@ -49,14 +54,20 @@ impl Difference {
                 ],
             )
         })?;
-        let pipeline = super::compute(gpu, &shader::DIFFERENCE, "main", &layout, &[])?;
-        Ok(Self { layout, pipeline })
+        Ok(Self { layout, pipeline: PipelineCache::new() })
+    }
+
+    /// The pipeline; built on first use.
+    pub fn pipeline(&mut self, gpu: &Gpu) -> Result<wgpu::ComputePipeline, GpuError> {
+        let layout = &self.layout;
+        self.pipeline.get((), || compute(gpu, SOURCE, "main", layout, &[]))
     }
 
     pub fn encode(
         &self,
         gpu: &Gpu,
         pass: &mut wgpu::ComputePass<'_>,
+        pipeline: &wgpu::ComputePipeline,
         uniforms: (&wgpu::Buffer, u32),
         params: &Params,
         second: &wgpu::Buffer,
@@ -72,7 +83,7 @@ impl Difference {
                 planes.as_entire_binding(),
             ],
         );
-        pass.set_pipeline(&self.pipeline);
+        pass.set_pipeline(pipeline);
         pass.set_bind_group(1, &bound, &[uniforms.1]);
         let groups = params.count.div_ceil(LANES);
         pass.dispatch_workgroups(params.row, groups.div_ceil(params.row.max(1)), 1);

@@ -4,10 +4,14 @@
 //! render pass. Nearest and bilinear maps keep one texel a patch; bicubic ones are enlarged here,
 //! once, so that the output pixels need one linear sample.
 
-use super::super::context::{group, layout, storage, uniform, window};
-use super::super::{Gpu, GpuError, shader};
+use super::super::context::{Context, group, layout, storage, uniform, window};
+use super::super::pipeline::PipelineCache;
+use super::super::shader::{Source, source};
+use super::super::{Gpu, GpuError};
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/fill_atlas.wgsl`.
+pub const SOURCE: Source = source!("fill_atlas", NORMALISED);
 
 /// `FillAtlas` of fill_atlas.wgsl.
 #[repr(C)]
@@ -50,13 +54,13 @@ pub struct Mode {
 pub(in crate::gpu) struct FillAtlas {
     layout: wgpu::BindGroupLayout,
     module: wgpu::ShaderModule,
-    pipelines: HashMap<Mode, wgpu::RenderPipeline>,
+    pipelines: PipelineCache<Mode>,
 }
 
 impl FillAtlas {
-    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+    pub fn new(context: &Context) -> Result<Self, GpuError> {
         let stage = wgpu::ShaderStages::FRAGMENT;
-        let layout = gpu.scoped("fill_atlas", |device| {
+        let layout = context.gpu.scoped("fill_atlas", |device| {
             layout(
                 device,
                 "fill_atlas",
@@ -67,50 +71,14 @@ impl FillAtlas {
                 ],
             )
         })?;
-        let module = shader::SPREAD.module(gpu)?;
-        Ok(Self { layout, module, pipelines: HashMap::new() })
+        let module = SOURCE.module(&context.gpu)?;
+        Ok(Self { layout, module, pipelines: PipelineCache::new() })
     }
 
     /// The pipeline of a mode; made on first use.
     pub fn pipeline(&mut self, gpu: &Gpu, mode: Mode) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&mode) {
-            return Ok(found.clone());
-        }
-        let constants = [("logarithmic", f64::from(u8::from(mode.logarithmic)))];
-        let options = wgpu::PipelineCompilationOptions {
-            constants: &constants,
-            ..wgpu::PipelineCompilationOptions::default()
-        };
-        let made = gpu.scoped("fill_atlas", |device| {
-            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some("fill_atlas"),
-                bind_group_layouts: &[None, Some(&self.layout)],
-                immediate_size: 0,
-            });
-            device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-                label: Some("fill_atlas"),
-                layout: Some(&layout),
-                vertex: wgpu::VertexState {
-                    module: &self.module,
-                    entry_point: Some("vs"),
-                    compilation_options: options.clone(),
-                    buffers: &[],
-                },
-                primitive: wgpu::PrimitiveState::default(),
-                depth_stencil: None,
-                multisample: wgpu::MultisampleState::default(),
-                fragment: Some(wgpu::FragmentState {
-                    module: &self.module,
-                    entry_point: Some(if mode.bicubic { "fs_bicubic" } else { "fs_patch" }),
-                    compilation_options: options,
-                    targets: &[Some(FORMAT.into())],
-                }),
-                multiview_mask: None,
-                cache: None,
-            })
-        })?;
-        self.pipelines.insert(mode, made.clone());
-        Ok(made)
+        let (layout, module) = (&self.layout, &self.module);
+        self.pipelines.get(mode, || build(gpu, layout, module, mode))
     }
 
     pub fn encode(
@@ -136,4 +104,45 @@ impl FillAtlas {
         pass.set_bind_group(1, &bound, &[uniforms.1]);
         pass.draw(0..3, 0..1);
     }
+}
+
+fn build(
+    gpu: &Gpu,
+    layout: &wgpu::BindGroupLayout,
+    module: &wgpu::ShaderModule,
+    mode: Mode,
+) -> Result<wgpu::RenderPipeline, GpuError> {
+    let constants = [("logarithmic", f64::from(u8::from(mode.logarithmic)))];
+    let options = wgpu::PipelineCompilationOptions {
+        constants: &constants,
+        ..wgpu::PipelineCompilationOptions::default()
+    };
+    gpu.scoped("fill_atlas", |device| {
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("fill_atlas"),
+            bind_group_layouts: &[None, Some(layout)],
+            immediate_size: 0,
+        });
+        device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some("fill_atlas"),
+            layout: Some(&pipeline_layout),
+            vertex: wgpu::VertexState {
+                module,
+                entry_point: Some("vs"),
+                compilation_options: options.clone(),
+                buffers: &[],
+            },
+            primitive: wgpu::PrimitiveState::default(),
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            fragment: Some(wgpu::FragmentState {
+                module,
+                entry_point: Some(if mode.bicubic { "fs_bicubic" } else { "fs_patch" }),
+                compilation_options: options,
+                targets: &[Some(FORMAT.into())],
+            }),
+            multiview_mask: None,
+            cache: None,
+        })
+    })
 }

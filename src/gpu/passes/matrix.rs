@@ -1,10 +1,13 @@
 //! A cell a number: the layer × head matrix and the strip of one layer.
 
+use super::super::GpuError;
 use super::super::context::{Context, layout, uniform};
-use super::super::{GpuError, shader};
-use super::{Corners, Drawing};
+use super::super::pipeline::{Corners, QuadShape, Quads};
+use super::super::shader::{Source, source};
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/matrix.wgsl`.
+pub const SOURCE: Source = source!("matrix", GLOBALS);
 
 /// `Style` of matrix.wgsl.
 #[repr(C)]
@@ -33,12 +36,12 @@ pub struct Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32];
 
-/// The pipelines.
+/// The pass.
 #[derive(Debug)]
 pub(in crate::gpu) struct Matrix {
     /// Of a group with the style.
     pub style_layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<wgpu::TextureFormat, wgpu::RenderPipeline>,
+    pub quads: Quads,
 }
 
 impl Matrix {
@@ -46,31 +49,13 @@ impl Matrix {
         let style_layout = context.gpu.scoped("matrix", |device| {
             layout(device, "matrix", &[(wgpu::ShaderStages::VERTEX, uniform::<Style>(true))])
         })?;
-        Ok(Self { style_layout, pipelines: HashMap::new() })
-    }
-
-    /// The pipeline for a target's format; made on first use.
-    pub fn pipeline(
-        &mut self,
-        context: &Context,
-        format: wgpu::TextureFormat,
-    ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&format) {
-            return Ok(found.clone());
-        }
-        let made = super::drawing(
-            context,
-            &Drawing {
-                source: &shader::MATRIX,
-                layouts: &[&self.style_layout],
-                stride: size_of::<Instance>(),
-                attributes: &ATTRIBUTES,
-                constants: &[],
-                format,
-                blend: None,
-            },
-        )?;
-        self.pipelines.insert(format, made.clone());
-        Ok(made)
+        let shape = QuadShape {
+            source: SOURCE,
+            stride: size_of::<Instance>(),
+            attributes: &ATTRIBUTES,
+            blend: None,
+        };
+        let quads = Quads::plain(shape, &[&style_layout]);
+        Ok(Self { style_layout, quads })
     }
 }

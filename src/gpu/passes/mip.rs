@@ -1,11 +1,15 @@
 //! The smaller levels of a picture, so that it does not flicker when it is made smaller.
 
+use super::super::GpuError;
 use super::super::context::{Context, group, layout, sampler, texture};
-use super::super::{GpuError, shader};
+use super::super::shader::{Source, source};
+
+/// `shaders/mip.wgsl`.
+pub const SOURCE: Source = source!("mip");
 
 /// Fills the levels of `picture` below the first.
 pub(in crate::gpu) fn fill(context: &Context, picture: &wgpu::Texture) -> Result<(), GpuError> {
-    let module = shader::MIP.module(&context.gpu)?;
+    let module = SOURCE.module(&context.gpu)?;
     context.gpu.scoped("mip", |device| {
         let stage = wgpu::ShaderStages::FRAGMENT;
         let layout = layout(device, "mip", &[(stage, texture(true)), (stage, sampler(true))]);

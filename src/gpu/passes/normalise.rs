@@ -1,9 +1,14 @@
 //! The numbers that become 0 and 1, and contour levels. Twin: [`crate::analysis::normalise`].
 
-use super::super::context::{group, layout, parameters, storage, window};
-use super::super::{Gpu, GpuError, shader};
+use super::super::context::{Context, group, layout, parameters, storage, window};
+use super::super::pipeline::{PipelineCache, compute};
+use super::super::shader::{Source, source};
+use super::super::{Gpu, GpuError};
 use crate::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, rank_of_percentile};
 use bytemuck::{Pod, Zeroable};
+
+/// `shaders/normalise.wgsl`.
+pub const SOURCE: Source = source!("normalise", NORMALISED);
 
 /// `Normalise` of normalise.wgsl.
 #[repr(C)]
@@ -60,15 +65,14 @@ pub(in crate::gpu) const fn range_pairs(planes: usize) -> usize {
 #[derive(Debug)]
 pub(in crate::gpu) struct Normalise {
     layout: wgpu::BindGroupLayout,
-    plane_ranges: Option<wgpu::ComputePipeline>,
-    shared_range: Option<wgpu::ComputePipeline>,
-    levels: Option<wgpu::ComputePipeline>,
+    /// By entry point.
+    pipelines: PipelineCache<&'static str, wgpu::ComputePipeline>,
 }
 
 impl Normalise {
-    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+    pub fn new(context: &Context) -> Result<Self, GpuError> {
         let stage = wgpu::ShaderStages::COMPUTE;
-        let layout = gpu.scoped("normalise", |device| {
+        let layout = context.gpu.scoped("normalise", |device| {
             layout(
                 device,
                 "normalise",
@@ -79,7 +83,7 @@ impl Normalise {
                 ],
             )
         })?;
-        Ok(Self { layout, plane_ranges: None, shared_range: None, levels: None })
+        Ok(Self { layout, pipelines: PipelineCache::new() })
     }
 
     /// The dispatches of these parameters, in order: pipeline and workgroups.
@@ -90,20 +94,15 @@ impl Normalise {
         contours: bool,
     ) -> Result<Vec<(wgpu::ComputePipeline, u32)>, GpuError> {
         let wanted = [
-            (true, &mut self.plane_ranges, "plane_ranges", params.planes),
-            (params.flags & 4 != 0, &mut self.shared_range, "shared_range", 1),
-            (contours, &mut self.levels, "levels", params.planes),
+            (true, "plane_ranges", params.planes),
+            (params.flags & 4 != 0, "shared_range", 1),
+            (contours, "levels", params.planes),
         ];
         let mut steps = Vec::new();
-        for (_, slot, entry, groups) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
-            let pipeline = match slot {
-                Some(found) => found.clone(),
-                None => {
-                    let layout = &self.layout;
-                    slot.insert(super::compute(gpu, &shader::NORMALISE, entry, layout, &[])?)
-                        .clone()
-                }
-            };
+        let layout = &self.layout;
+        for (_, entry, groups) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
+            let pipeline =
+                self.pipelines.get(entry, || compute(gpu, SOURCE, entry, layout, &[]))?;
             steps.push((pipeline, groups));
         }
         Ok(steps)

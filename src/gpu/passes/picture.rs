@@ -1,10 +1,13 @@
 //! The bare picture: the yardstick of every other pass, and what lies where no patch is.
 
+use super::super::GpuError;
 use super::super::context::{Context, layout, texture};
-use super::super::{GpuError, shader};
-use super::{Corners, Drawing};
+use super::super::pipeline::{Corners, QuadShape, Quads};
+use super::super::shader::{Source, source};
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/picture.wgsl`.
+pub const SOURCE: Source = source!("picture", GLOBALS);
 
 /// A quad of picture.wgsl.
 #[repr(C)]
@@ -19,12 +22,12 @@ pub struct Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4];
 
-/// The pipelines.
+/// The pass; its mode says whether the picture is drawn smaller than it is.
 #[derive(Debug)]
 pub(in crate::gpu) struct Picture {
     /// Of a group that holds one picture.
     pub layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<(wgpu::TextureFormat, bool), wgpu::RenderPipeline>,
+    pub quads: Quads<bool>,
 }
 
 impl Picture {
@@ -32,32 +35,15 @@ impl Picture {
         let layout = context.gpu.scoped("picture", |device| {
             layout(device, "picture", &[(wgpu::ShaderStages::FRAGMENT, texture(true))])
         })?;
-        Ok(Self { layout, pipelines: HashMap::new() })
-    }
-
-    /// The pipeline for a target's format; made on first use.
-    pub fn pipeline(
-        &mut self,
-        context: &Context,
-        format: wgpu::TextureFormat,
-        minified: bool,
-    ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&(format, minified)) {
-            return Ok(found.clone());
-        }
-        let made = super::drawing(
-            context,
-            &Drawing {
-                source: &shader::PICTURE,
-                layouts: &[&self.layout],
-                stride: size_of::<Instance>(),
-                attributes: &ATTRIBUTES,
-                constants: &[("minified", f64::from(u8::from(minified)))],
-                format,
-                blend: None,
-            },
-        )?;
-        self.pipelines.insert((format, minified), made.clone());
-        Ok(made)
+        let shape = QuadShape {
+            source: SOURCE,
+            stride: size_of::<Instance>(),
+            attributes: &ATTRIBUTES,
+            blend: None,
+        };
+        let quads = Quads::new(shape, &[&layout], |minified| {
+            vec![("minified", f64::from(u8::from(minified)))]
+        });
+        Ok(Self { layout, quads })
     }
 }

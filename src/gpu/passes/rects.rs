@@ -1,10 +1,13 @@
 //! Lines, outlines, panels and the legend's ramp.
 
+use super::super::GpuError;
 use super::super::context::Context;
-use super::super::{GpuError, shader};
-use super::{Corners, Drawing};
+use super::super::pipeline::{Corners, QuadShape, Quads};
+use super::super::shader::{Source, source};
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/rects.wgsl`.
+pub const SOURCE: Source = source!("rects", GLOBALS);
 
 /// A rectangle of rects.wgsl.
 #[repr(C)]
@@ -28,35 +31,21 @@ impl Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 3] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Sint32x2];
 
-/// The pipelines.
-#[derive(Debug, Default)]
+/// The pass.
+#[derive(Debug)]
 pub(in crate::gpu) struct Rects {
-    pipelines: HashMap<wgpu::TextureFormat, wgpu::RenderPipeline>,
+    pub quads: Quads,
 }
 
 impl Rects {
-    /// The pipeline for a target's format; made on first use.
-    pub fn pipeline(
-        &mut self,
-        context: &Context,
-        format: wgpu::TextureFormat,
-    ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&format) {
-            return Ok(found.clone());
-        }
-        let made = super::drawing(
-            context,
-            &Drawing {
-                source: &shader::RECTS,
-                layouts: &[],
-                stride: size_of::<Instance>(),
-                attributes: &ATTRIBUTES,
-                constants: &[],
-                format,
-                blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
-            },
-        )?;
-        self.pipelines.insert(format, made.clone());
-        Ok(made)
+    #[expect(clippy::unnecessary_wraps, reason = "the signature of every pass")]
+    pub fn new(_context: &Context) -> Result<Self, GpuError> {
+        let shape = QuadShape {
+            source: SOURCE,
+            stride: size_of::<Instance>(),
+            attributes: &ATTRIBUTES,
+            blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
+        };
+        Ok(Self { quads: Quads::plain(shape, &[]) })
     }
 }

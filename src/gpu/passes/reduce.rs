@@ -1,10 +1,15 @@
 //! Pages → planes, one dispatch a page. Twin: [`crate::analysis::reduce`].
 
-use super::super::context::{group, layout, parameters, storage, window};
-use super::super::{Gpu, GpuError, shader};
+use super::super::context::{Context, group, layout, parameters, storage, window};
+use super::super::pipeline::{PipelineCache, compute};
+use super::super::shader::{Source, source};
+use super::super::{Gpu, GpuError};
 use crate::analysis::reduce::{Fold, Reduction};
 use crate::trace::Shape;
 use bytemuck::{Pod, Zeroable};
+
+/// `shaders/reduce.wgsl`.
+pub const SOURCE: Source = source!("reduce");
 
 /// `Reduce` of reduce.wgsl.
 #[repr(C)]
@@ -69,7 +74,7 @@ const LANES: u32 = 64;
 #[derive(Debug)]
 pub(in crate::gpu) struct Reduce {
     layout: wgpu::BindGroupLayout,
-    pipelines: [Option<wgpu::ComputePipeline>; 2],
+    pipelines: PipelineCache<bool, wgpu::ComputePipeline>,
 }
 
 /// What a dispatch reads and writes.
@@ -83,9 +88,9 @@ pub(in crate::gpu) struct Buffers<'a> {
 }
 
 impl Reduce {
-    pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+    pub fn new(context: &Context) -> Result<Self, GpuError> {
         let stage = wgpu::ShaderStages::COMPUTE;
-        let layout = gpu.scoped("reduce", |device| {
+        let layout = context.gpu.scoped("reduce", |device| {
             layout(
                 device,
                 "reduce",
@@ -98,7 +103,7 @@ impl Reduce {
                 ],
             )
         })?;
-        Ok(Self { layout, pipelines: [None, None] })
+        Ok(Self { layout, pipelines: PipelineCache::new() })
     }
 
     /// The pipeline that leaves key 0 out, or the one that does not.
@@ -107,13 +112,11 @@ impl Reduce {
         gpu: &Gpu,
         without_bos: bool,
     ) -> Result<wgpu::ComputePipeline, GpuError> {
-        let slot = &mut self.pipelines[usize::from(without_bos)];
-        if let Some(found) = slot {
-            return Ok(found.clone());
-        }
-        let constants = [("without_bos", f64::from(u8::from(without_bos)))];
-        let made = super::compute(gpu, &shader::REDUCE, "main", &self.layout, &constants)?;
-        Ok(slot.insert(made).clone())
+        let layout = &self.layout;
+        self.pipelines.get(without_bos, || {
+            let constants = [("without_bos", f64::from(u8::from(without_bos)))];
+            compute(gpu, SOURCE, "main", layout, &constants)
+        })
     }
 
     /// Folds one page into the planes. `offsets`: of the uniforms, then of the page; then how many

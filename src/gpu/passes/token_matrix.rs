@@ -1,10 +1,13 @@
 //! Query × key of one head, from a texture that is gathered over all pages.
 
+use super::super::GpuError;
 use super::super::context::{Context, layout, texture, uniform};
-use super::super::{GpuError, shader};
-use super::{Corners, Drawing};
+use super::super::pipeline::{Corners, QuadShape, Quads};
+use super::super::shader::{Source, source};
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/token_matrix.wgsl`.
+pub const SOURCE: Source = source!("token_matrix", GLOBALS, NORMALISED);
 
 /// `Style` of token_matrix.wgsl.
 #[repr(C)]
@@ -41,14 +44,14 @@ pub struct Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4];
 
-/// The pipelines.
+/// The pass; its mode says whether numbers are shown along a logarithmic scale.
 #[derive(Debug)]
 pub(in crate::gpu) struct TokenMatrix {
     /// Of a group with the style.
     pub style_layout: wgpu::BindGroupLayout,
     /// Of a group with the gathered weights.
     pub weights_layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<(wgpu::TextureFormat, bool), wgpu::RenderPipeline>,
+    pub quads: Quads<bool>,
 }
 
 impl TokenMatrix {
@@ -60,32 +63,15 @@ impl TokenMatrix {
                 layout(device, "token_matrix", &[(stage, texture(false))]),
             )
         })?;
-        Ok(Self { style_layout, weights_layout, pipelines: HashMap::new() })
-    }
-
-    /// The pipeline for a target's format; made on first use.
-    pub fn pipeline(
-        &mut self,
-        context: &Context,
-        format: wgpu::TextureFormat,
-        logarithmic: bool,
-    ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&(format, logarithmic)) {
-            return Ok(found.clone());
-        }
-        let made = super::drawing(
-            context,
-            &Drawing {
-                source: &shader::TOKEN_MATRIX,
-                layouts: &[&self.style_layout, &self.weights_layout],
-                stride: size_of::<Instance>(),
-                attributes: &ATTRIBUTES,
-                constants: &[("logarithmic", f64::from(u8::from(logarithmic)))],
-                format,
-                blend: None,
-            },
-        )?;
-        self.pipelines.insert((format, logarithmic), made.clone());
-        Ok(made)
+        let shape = QuadShape {
+            source: SOURCE,
+            stride: size_of::<Instance>(),
+            attributes: &ATTRIBUTES,
+            blend: None,
+        };
+        let quads = Quads::new(shape, &[&style_layout, &weights_layout], |logarithmic| {
+            vec![("logarithmic", f64::from(u8::from(logarithmic)))]
+        });
+        Ok(Self { style_layout, weights_layout, quads })
     }
 }

@@ -1,11 +1,14 @@
 //! Every layer and head at once, a quad a cell.
 
+use super::super::GpuError;
 use super::super::context::{Context, layout, texture, uniform};
-use super::super::{GpuError, shader};
+use super::super::pipeline::{Corners, QuadShape, Quads};
+use super::super::shader::{Source, source};
 use super::composite::SecondMap;
-use super::{Corners, Drawing};
 use bytemuck::{Pod, Zeroable};
-use std::collections::HashMap;
+
+/// `shaders/wall.wgsl`.
+pub const SOURCE: Source = source!("wall", GLOBALS);
 
 /// `Style` of wall.wgsl.
 #[repr(C)]
@@ -45,14 +48,14 @@ pub struct Mode {
     pub second: SecondMap,
 }
 
-/// The pipelines and layouts.
+/// The pass.
 #[derive(Debug)]
 pub(in crate::gpu) struct Wall {
     /// Of a group with the style.
     pub style_layout: wgpu::BindGroupLayout,
     /// Of a group with an atlas tile of each map.
     pub atlas_layout: wgpu::BindGroupLayout,
-    pipelines: HashMap<(wgpu::TextureFormat, Mode), wgpu::RenderPipeline>,
+    pub quads: Quads<Mode>,
 }
 
 /// Samples a pixel and side at most: 16 patches of a cell on one pixel.
@@ -67,36 +70,19 @@ impl Wall {
                 layout(device, "wall", &[(stage, texture(true)), (stage, texture(true))]),
             )
         })?;
-        Ok(Self { style_layout, atlas_layout, pipelines: HashMap::new() })
-    }
-
-    /// The pipeline of a mode; made on first use.
-    pub fn pipeline(
-        &mut self,
-        context: &Context,
-        format: wgpu::TextureFormat,
-        mode: Mode,
-    ) -> Result<wgpu::RenderPipeline, GpuError> {
-        if let Some(found) = self.pipelines.get(&(format, mode)) {
-            return Ok(found.clone());
-        }
-        let made = super::drawing(
-            context,
-            &Drawing {
-                source: &shader::WALL,
-                layouts: &[&self.style_layout, &self.atlas_layout],
-                stride: size_of::<Instance>(),
-                attributes: &ATTRIBUTES,
-                constants: &[
-                    ("taps", f64::from(mode.taps)),
-                    ("nearest", f64::from(u8::from(mode.nearest))),
-                    ("second", f64::from(mode.second as u8)),
-                ],
-                format,
-                blend: None,
-            },
-        )?;
-        self.pipelines.insert((format, mode), made.clone());
-        Ok(made)
+        let shape = QuadShape {
+            source: SOURCE,
+            stride: size_of::<Instance>(),
+            attributes: &ATTRIBUTES,
+            blend: None,
+        };
+        let quads = Quads::new(shape, &[&style_layout, &atlas_layout], |mode: Mode| {
+            vec![
+                ("taps", f64::from(mode.taps)),
+                ("nearest", f64::from(u8::from(mode.nearest))),
+                ("second", f64::from(mode.second as u8)),
+            ]
+        });
+        Ok(Self { style_layout, atlas_layout, quads })
     }
 }

@@ -1,0 +1,224 @@
+//! What passes are made of: pipelines that are built once a mode, and quads with their instances.
+
+use super::context::{Context, Kept};
+use super::shader::Source;
+use super::{Gpu, GpuError};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::ops::Range;
+
+/// A corner rectangle: x0, y0, x1, y1.
+pub type Corners = [f32; 4];
+
+/// Pipelines of one pass; each is built when its mode is first asked for.
+#[derive(Debug)]
+pub(super) struct PipelineCache<Mode, Pipeline = wgpu::RenderPipeline> {
+    built: HashMap<Mode, Pipeline>,
+}
+
+impl<Mode: Copy + Eq + Hash, Pipeline: Clone> PipelineCache<Mode, Pipeline> {
+    pub fn new() -> Self {
+        Self { built: HashMap::new() }
+    }
+
+    /// The pipeline of a mode, which `build` builds on first use.
+    pub fn get(
+        &mut self,
+        mode: Mode,
+        build: impl FnOnce() -> Result<Pipeline, GpuError>,
+    ) -> Result<Pipeline, GpuError> {
+        if let Some(built) = self.built.get(&mode) {
+            return Ok(built.clone());
+        }
+        let built = build()?;
+        self.built.insert(mode, built.clone());
+        Ok(built)
+    }
+}
+
+/// Groups from number 1 on, each with its dynamic offset if it has one.
+pub(super) type Groups = Vec<(wgpu::BindGroup, Option<u32>)>;
+
+/// A draw call onto the target.
+#[derive(Debug)]
+pub(super) struct Draw {
+    pub name: &'static str,
+    pub pipeline: wgpu::RenderPipeline,
+    pub groups: Groups,
+    pub instances: Option<wgpu::Buffer>,
+    pub range: Range<u32>,
+    /// Cut to the stage.
+    pub on_stage: bool,
+}
+
+/// What is constant in a drawing pass.
+#[derive(Debug)]
+pub(super) struct QuadShape {
+    pub source: Source,
+    /// Byte size of an instance and its attributes.
+    pub stride: usize,
+    pub attributes: &'static [wgpu::VertexAttribute],
+    pub blend: Option<wgpu::BlendState>,
+}
+
+/// Constants of a shader by name.
+pub(super) type Constants = Vec<(&'static str, f64)>;
+
+/// A pass that draws quads, one an instance: its instances and its pipelines, one for each format
+/// of a target and mode.
+pub(super) struct Quads<Mode = ()> {
+    shape: QuadShape,
+    layouts: Vec<wgpu::BindGroupLayout>,
+    constants: fn(Mode) -> Constants,
+    instances: Kept,
+    pipelines: PipelineCache<(wgpu::TextureFormat, Mode)>,
+}
+
+impl<Mode> fmt::Debug for Quads<Mode> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quads").field("shape", &self.shape).finish_non_exhaustive()
+    }
+}
+
+impl Quads {
+    /// A pass whose shader has no constants.
+    pub fn plain(shape: QuadShape, layouts: &[&wgpu::BindGroupLayout]) -> Self {
+        Self::new(shape, layouts, |()| Vec::new())
+    }
+}
+
+impl<Mode: Copy + Eq + Hash> Quads<Mode> {
+    /// `layouts` are those of the groups from number 1 on; group 0 holds the frame's globals.
+    pub fn new(
+        shape: QuadShape,
+        layouts: &[&wgpu::BindGroupLayout],
+        constants: fn(Mode) -> Constants,
+    ) -> Self {
+        Self {
+            instances: Kept::new(shape.source.name, wgpu::BufferUsages::VERTEX),
+            layouts: layouts.iter().copied().cloned().collect(),
+            constants,
+            pipelines: PipelineCache::new(),
+            shape,
+        }
+    }
+
+    /// Holds the instances of a frame, before [`Self::part`] draws some of them.
+    pub fn set<T: bytemuck::Pod>(&mut self, gpu: &Gpu, instances: &[T]) -> Result<(), GpuError> {
+        debug_assert_eq!(size_of::<T>(), self.shape.stride, "{}", self.shape.source.name);
+        self.instances.set(gpu, instances).map(|_| ())
+    }
+
+    /// A draw of some of the instances, cut to the stage.
+    pub fn part(
+        &mut self,
+        context: &Context,
+        (format, mode): (wgpu::TextureFormat, Mode),
+        groups: Groups,
+        range: Range<u32>,
+    ) -> Result<Draw, GpuError> {
+        let (shape, layouts) = (&self.shape, &self.layouts);
+        let constants = self.constants;
+        let pipeline = self
+            .pipelines
+            .get((format, mode), || drawing(context, shape, layouts, &constants(mode), format))?;
+        let instances = self.instances.get().cloned();
+        Ok(Draw { name: shape.source.name, pipeline, groups, instances, range, on_stage: true })
+    }
+
+    /// A draw of these instances, which are all of the frame.
+    pub fn draw<T: bytemuck::Pod>(
+        &mut self,
+        context: &Context,
+        mode: (wgpu::TextureFormat, Mode),
+        groups: Groups,
+        instances: &[T],
+    ) -> Result<Draw, GpuError> {
+        self.set(&context.gpu, instances)?;
+        self.part(context, mode, groups, 0..instances.len() as u32)
+    }
+}
+
+/// Quads, one an instance, with group 0 = the frame's globals and `layouts` after it.
+fn drawing(
+    context: &Context,
+    shape: &QuadShape,
+    layouts: &[wgpu::BindGroupLayout],
+    constants: &[(&str, f64)],
+    format: wgpu::TextureFormat,
+) -> Result<wgpu::RenderPipeline, GpuError> {
+    let name = shape.source.name;
+    let module = shape.source.module(&context.gpu)?;
+    let layouts: Vec<_> =
+        std::iter::once(&context.globals_layout).chain(layouts).map(Some).collect();
+    context.gpu.scoped(name, |device| {
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &layouts,
+            immediate_size: 0,
+        });
+        let options = wgpu::PipelineCompilationOptions { constants, ..Default::default() };
+        device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some(name),
+            layout: Some(&layout),
+            vertex: wgpu::VertexState {
+                module: &module,
+                entry_point: Some("vs"),
+                compilation_options: options.clone(),
+                buffers: &[Some(wgpu::VertexBufferLayout {
+                    array_stride: shape.stride as u64,
+                    step_mode: wgpu::VertexStepMode::Instance,
+                    attributes: shape.attributes,
+                })],
+            },
+            primitive: wgpu::PrimitiveState {
+                topology: wgpu::PrimitiveTopology::TriangleStrip,
+                ..Default::default()
+            },
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            fragment: Some(wgpu::FragmentState {
+                module: &module,
+                entry_point: Some("fs"),
+                compilation_options: options,
+                targets: &[Some(wgpu::ColorTargetState {
+                    format,
+                    blend: shape.blend,
+                    write_mask: wgpu::ColorWrites::ALL,
+                })],
+            }),
+            multiview_mask: None,
+            cache: None,
+        })
+    })
+}
+
+/// A compute pipeline with one group of its own (number 1).
+pub(super) fn compute(
+    gpu: &Gpu,
+    source: Source,
+    entry: &str,
+    layout: &wgpu::BindGroupLayout,
+    constants: &[(&str, f64)],
+) -> Result<wgpu::ComputePipeline, GpuError> {
+    let module = source.module(gpu)?;
+    gpu.scoped(source.name, |device| {
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(source.name),
+            bind_group_layouts: &[None, Some(layout)],
+            immediate_size: 0,
+        });
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(source.name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants,
+                ..Default::default()
+            },
+            cache: None,
+        })
+    })
+}
