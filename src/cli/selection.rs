@@ -3,7 +3,7 @@
 use super::common::usage;
 use crate::trace::Trace;
 use crate::view::{
-    AxisSet, MapSource, Mix, Queries, QueryKind, Second, ViewError, ViewKind, ViewState,
+    AxisSet, MapSource, Mix, Queries, QueryKind, Second, SecondRule, ViewError, ViewState,
 };
 use std::path::PathBuf;
 
@@ -124,7 +124,10 @@ impl Selection {
         let mut second = state.second.take().unwrap_or_else(|| Second {
             trace: None,
             map: state.map.clone(),
-            mix: if state.view == ViewKind::Diff { Mix::Difference } else { Mix::default() },
+            mix: match state.view.spec().second {
+                SecondRule::Subtracted => Mix::Difference,
+                SecondRule::Mixed | SecondRule::Hidden => Mix::default(),
+            },
         });
         second.trace = self.second_trace.clone().or(second.trace);
         let map = &mut second.map;

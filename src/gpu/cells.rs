@@ -3,7 +3,7 @@
 use super::numbers::{Matrix, Tokens};
 use super::renderer::lay_out;
 use super::{GpuError, Scene};
-use crate::view::ViewKind;
+use crate::view::Parts;
 use crate::view::figure::{ColorLimits, Content, Figure};
 
 /// The cells of a matrix, row by row, and the figure around them.
@@ -13,6 +13,8 @@ pub struct MatrixCells {
     pub figure: Figure,
     /// The ends of the colour map.
     pub ends: ColorLimits,
+    /// The names of rows and columns.
+    pub axes: [&'static str; 2],
     /// Layers or queries.
     pub rows: u32,
     /// Heads or keys.
@@ -33,11 +35,12 @@ impl MatrixCells {
     /// If the state does not fit the trace.
     pub fn of(scene: &Scene<'_>, size: [u32; 2], most: usize) -> Result<Option<Self>, GpuError> {
         scene.check()?;
-        let shape = scene.trace.shape();
+        let (shape, spec) = (scene.trace.shape(), scene.state.view.spec());
+        let Some(axes) = spec.parts.axes().filter(|_| !spec.has_maps()) else { return Ok(None) };
         let mut content = Content::of(scene.state, scene.trace);
         let (rows, columns, first_row, numbers, range): (_, _, _, Vec<Option<f32>>, _);
-        match scene.state.view {
-            ViewKind::LayerHead => {
+        match spec.parts {
+            Parts::LayersHeads => {
                 let mut matrix = Matrix::default();
                 matrix.update(scene)?;
                 if let Content::Matrix { values, .. } = &mut content {
@@ -47,7 +50,10 @@ impl MatrixCells {
                 numbers = matrix.values().iter().copied().map(Some).collect();
                 range = matrix.range(&scene.scaling());
             }
-            ViewKind::TokenMatrix if !scene.state.removes_bos(scene.trace) => {
+            Parts::QueriesKeys => {
+                if scene.state.removes_bos(scene.trace) {
+                    return Ok(None);
+                }
                 let kept = scene.trace.rows();
                 let span =
                     kept.first().zip(kept.last()).map_or(0, |(first, last)| last - first + 1);
@@ -62,7 +68,7 @@ impl MatrixCells {
                 numbers = matrix.weights.iter().map(weight).collect();
                 range = tokens.range(scene);
             }
-            _ => return Ok(None),
+            Parts::Patches | Parts::Heads => return Ok(None),
         }
         if rows * columns > most {
             return Ok(None);
@@ -73,6 +79,7 @@ impl MatrixCells {
         Ok(Some(Self {
             figure: lay_out(scene, size, &content, ends.into()),
             ends,
+            axes,
             rows: rows as u32,
             columns: columns as u32,
             first_row: first_row as u32,

@@ -5,7 +5,7 @@
 
 use super::GpuError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// How to open a device.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,8 @@ pub struct Gpu {
     options: GpuOptions,
     reports: Arc<Reports>,
     lose_at_submit: AtomicBool,
+    /// What errors of a whole frame are told apart by.
+    pass_names: OnceLock<&'static [&'static str]>,
 }
 
 impl Gpu {
@@ -126,7 +128,13 @@ impl Gpu {
             options,
             reports,
             lose_at_submit,
+            pass_names: OnceLock::new(),
         }))
+    }
+
+    /// Says which passes there are, so that an error of a whole frame names the one it comes from.
+    pub(super) fn name_passes(&self, names: &'static [&'static str]) {
+        self.pass_names.get_or_init(|| names);
     }
 
     /// A fresh device with the same options, after this one was lost.
@@ -217,7 +225,7 @@ impl Gpu {
         let first = lock(&self.reports.errors).drain(..).next();
         match first {
             None => Ok(()),
-            Some((reason, memory)) => Err(self.error(&pass_in(&reason), reason, memory)),
+            Some((reason, memory)) => Err(self.error("frame", reason, memory)),
         }
     }
 
@@ -246,7 +254,13 @@ impl Gpu {
     }
 
     fn error(&self, pass: &str, reason: String, memory: bool) -> GpuError {
-        let (pass, adapter) = (pass.to_owned(), self.info.name.clone());
+        // A whole frame is one scope: its message names the object, and that its pass.
+        let pass = if pass == "frame" {
+            pass_in(&reason, self.pass_names.get().copied().unwrap_or_default())
+        } else {
+            pass.to_owned()
+        };
+        let adapter = self.info.name.clone();
         // Validation messages are a tree over many lines; an error is one paragraph.
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         if memory {
@@ -255,6 +269,13 @@ impl Gpu {
             GpuError::Pass { pass, adapter, reason }
         }
     }
+}
+
+/// Every object carries its pass as its label, so a message names the pass in quotation marks.
+fn pass_in(message: &str, passes: &[&str]) -> String {
+    let mut quoted = message.split(['\'', '`']).skip(1).step_by(2);
+    let known = |label: &&str| passes.iter().any(|name| label.starts_with(name));
+    quoted.find(known).unwrap_or("frame").to_owned()
 }
 
 fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
@@ -341,6 +362,7 @@ mod tests {
     fn a_message_names_its_pass() {
         let message = "In a CommandEncoder, label = 'frame'\n  In a set_bind_group command\n    \
                        BindGroup with 'composite' label is invalid";
+        let pass_in = |message| super::pass_in(message, &["reduce", "composite"]);
         assert_eq!(pass_in(message), "composite");
         assert_eq!(pass_in("Buffer with 'reduce.planes' label is destroyed"), "reduce.planes");
         assert_eq!(pass_in("no label at all"), "frame");

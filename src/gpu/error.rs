@@ -2,9 +2,6 @@
 
 use crate::view::ViewError;
 
-/// The error scope of a whole frame.
-pub(super) const FRAME: &str = "frame";
-
 /// Why something could not be drawn.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -107,22 +104,4 @@ pub enum GpuError {
     /// The view state does not fit the trace.
     #[error(transparent)]
     View(#[from] ViewError),
-}
-
-impl GpuError {
-    /// The error with its pass, where it came out of the scope of a whole frame. Every object
-    /// carries the name of its pass as its label, so that a message names the pass in quotation marks.
-    #[must_use]
-    pub(super) fn of_frame(mut self, passes: &[&str]) -> Self {
-        if let Self::Pass { pass, reason, .. } | Self::OutOfMemory { pass, reason, .. } = &mut self
-            && pass == FRAME
-        {
-            let mut quoted = reason.split(['\'', '`']).skip(1).step_by(2);
-            let known = |label: &&str| passes.iter().any(|name| label.starts_with(name));
-            if let Some(label) = quoted.find(known) {
-                *pass = label.to_owned();
-            }
-        }
-        self
-    }
 }

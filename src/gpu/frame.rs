@@ -15,7 +15,7 @@ use super::resources::Resources;
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
 use crate::view::figure::{Figure, Palette, PixelRect};
-use crate::view::{ColorMap, Numbers, PatchGrid, Reads, ViewKind};
+use crate::view::{ColorMap, Numbers, PatchGrid, Reads};
 
 /// Outlines of patches, in design units.
 const OUTLINE: f32 = 1.5;
@@ -129,9 +129,7 @@ impl<'a> Frame<'a> {
         let state = scene.state;
         let palette = state.theme.palette();
         let mut list = Vec::new();
-        let pictured =
-            !matches!(state.view, ViewKind::Wall | ViewKind::LayerHead | ViewKind::TokenMatrix);
-        if pictured {
+        if state.view.spec().over_picture {
             for (_, place) in Self::places(scene, figure) {
                 hairlines(scene, figure, &place, &mut list);
                 let width = (OUTLINE * figure.scale).max(1.0);

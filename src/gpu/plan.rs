@@ -3,10 +3,9 @@
 use super::GpuError;
 use super::maps::AtlasKey;
 use crate::analysis::normalise::{RangeRule, Scaling};
+use crate::analysis::reduce::Keep;
 use crate::trace::Trace;
-use crate::view::{
-    Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, ViewKind, ViewState,
-};
+use crate::view::{Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, ViewState};
 
 /// What a frame is made of: a state and the traces that it shows.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +55,7 @@ impl<'a> Scene<'a> {
 
     /// Whether the view draws maps over patches.
     pub fn has_maps(&self) -> bool {
-        self.state.view.has_maps()
+        self.state.view.spec().has_maps()
     }
 
     /// The colour map: a difference needs a neutral middle.
@@ -110,13 +109,13 @@ impl<'a> Scene<'a> {
     pub(super) fn atlas(&self, numbers: &Numbers<'_>) -> AtlasKey {
         let planes = numbers.planes() as u32;
         let shape = self.trace.shape();
-        let cells = match self.state.view {
-            ViewKind::Wall => [shape.heads as u32, shape.layers as u32],
-            ViewKind::Heads => {
+        let cells = match self.state.view.spec().keep {
+            Some(Keep::LayersHeads) => [shape.heads as u32, shape.layers as u32],
+            Some(Keep::Heads) => {
                 let columns = atlas_columns(planes);
                 [columns, planes.div_ceil(columns)]
             }
-            _ => [1, 1],
+            Some(Keep::One) | None => [1, 1],
         };
         AtlasKey {
             scaling: self.scaling(),

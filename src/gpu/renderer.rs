@@ -3,7 +3,6 @@
 //! The window, `render`, the recorder and the tests call [`Renderer::frame`] and nothing else. What
 //! a frame needs is compared with what is there, and only what differs runs again.
 
-use super::error::FRAME;
 use super::frame::{Frame, Maps, fills};
 use super::maps::{MapSlot, Texels};
 use super::numbers::Shown;
@@ -14,7 +13,7 @@ use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::view::figure::annotations::Annotations;
 use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
-use crate::view::{Blend, ColorMap, Mix, Theme, ViewKind, ViewState};
+use crate::view::{Blend, ColorMap, Drawing, Mix, Parts, Theme, ViewState};
 use std::sync::Arc;
 
 /// Everything on the device that outlives a frame.
@@ -41,6 +40,7 @@ impl Renderer {
     /// If a pass cannot be built on this device.
     pub fn new(gpu: Arc<Gpu>, options: RendererOptions) -> Result<Self, GpuError> {
         gpu.check()?;
+        gpu.name_passes(NAMES);
         let resources = Resources::new(gpu, options)?;
         Ok(Self {
             passes: Passes::new(&resources.context)?,
@@ -227,17 +227,14 @@ impl Renderer {
         let mut frame = self.begin(target);
         frame.work.stats.range = readout.ends.one();
         frame.work.stats.ends = readout.ends;
-        let draws = match scene.state.view {
-            ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff | ViewKind::Heads => {
-                frame.update_maps(scene)?;
-                frame.overlays(scene, &figure)?
-            }
-            ViewKind::Wall => {
-                frame.update_maps(scene)?;
-                frame.wall(scene, &figure)?
-            }
-            ViewKind::LayerHead => frame.matrix(scene, &figure)?,
-            ViewKind::TokenMatrix => frame.token_matrix(scene, &figure)?,
+        if scene.has_maps() {
+            frame.update_maps(scene)?;
+        }
+        let draws = match scene.state.view.spec().drawing {
+            Drawing::Overlays => frame.overlays(scene, &figure)?,
+            Drawing::Wall => frame.wall(scene, &figure)?,
+            Drawing::Matrix => frame.matrix(scene, &figure)?,
+            Drawing::TokenMatrix => frame.token_matrix(scene, &figure)?,
         };
         let stats = frame.finish(scene, target, &figure, draws)?;
         self.figure = Some(figure);
@@ -255,7 +252,7 @@ impl Renderer {
             }
             .into());
         }
-        let contours = scene.state.blend == Blend::Contours && scene.state.view.has_blend();
+        let contours = scene.state.blend == Blend::Contours && scene.state.view.spec().over_picture;
         if let (RangeRule::Fixed { low, high }, false) = (scaling.rule, contours) {
             // Nothing has to be looked up.
             self.shown.clear();
@@ -286,7 +283,7 @@ impl Renderer {
     }
 
     fn numbers_of_matrix(&mut self, scene: &Scene<'_>) -> Result<Option<[f64; 2]>, GpuError> {
-        if scene.state.view == ViewKind::LayerHead {
+        if scene.state.view.spec().parts == Parts::LayersHeads {
             self.maps.head_numbers.update(scene)?;
             return Ok(Some(self.maps.head_numbers.range(&scene.scaling())));
         }
@@ -309,7 +306,7 @@ impl Renderer {
                     tile.range = ranges.get(tile.head as usize).copied();
                 }
             }
-            _ => {}
+            Content::Picture { .. } | Content::TokenMatrix { .. } | Content::Relevancy { .. } => {}
         }
         content
     }
@@ -351,9 +348,9 @@ impl Renderer {
     }
 }
 
-/// Runs what draws a frame; an error names the pass that it comes from.
+/// Runs what draws a frame, in an error scope of its own.
 fn in_frame<T>(gpu: &Gpu, draw: impl FnOnce() -> Result<T, GpuError>) -> Result<T, GpuError> {
-    gpu.scoped(FRAME, |_| draw()).flatten().map_err(|error| error.of_frame(NAMES))
+    gpu.scoped("frame", |_| draw()).flatten()
 }
 
 /// A state on its way from one map to another, as if the first were there already.

@@ -9,8 +9,9 @@ use super::pictures::Loaded;
 use super::pipeline::{Draw, Groups};
 use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
+use crate::analysis::reduce::Keep;
 use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
-use crate::view::{Blend, Interpolation, Mix, ViewKind};
+use crate::view::{Blend, Interpolation, Mix};
 use glam::DVec2;
 
 /// Contour lines, in design units.
@@ -26,10 +27,9 @@ impl Frame<'_> {
     /// Where the whole picture lies: the content, or every tile of the heads view with its place
     /// in the atlas.
     pub(super) fn places(scene: &Scene<'_>, figure: &Figure) -> Vec<(u32, PixelRect)> {
-        if scene.state.view == ViewKind::Heads {
-            figure.tiles.clone()
-        } else {
-            vec![(0, figure.content)]
+        match scene.state.view.spec().keep {
+            Some(Keep::Heads) => figure.tiles.clone(),
+            Some(Keep::One | Keep::LayersHeads) | None => vec![(0, figure.content)],
         }
     }
 
@@ -380,9 +380,9 @@ fn quads(
     if clipped.is_empty() {
         return Vec::new();
     }
-    let columns = match scene.state.view {
-        ViewKind::Heads => atlas_columns(scene.trace.shape().heads as u32),
-        _ => 1,
+    let columns = match scene.state.view.spec().keep {
+        Some(Keep::Heads) => atlas_columns(scene.trace.shape().heads as u32),
+        Some(Keep::One | Keep::LayersHeads) | None => 1,
     };
     let inner = span.share(&clipped);
     let quad = |(plane, place): &(u32, PixelRect)| {

@@ -9,7 +9,7 @@ use crate::files::{FileLock, LockError, Replacement, TemporaryFolder, folder_of,
 use crate::logging::bug;
 use crate::trace::{Trace, TraceError};
 use crate::view::timeline::{Walkthrough, WalkthroughError};
-use crate::view::{Bounds, MapChoice, MapSource, ViewError, ViewKind, ViewState};
+use crate::view::{Bounds, MapChoice, MapSource, ViewError, ViewState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -274,13 +274,14 @@ fn rows_shown(
 }
 
 fn rows_of(state: &ViewState, map: &MapChoice, trace: &Trace) -> Result<Vec<u32>, PackError> {
-    match (&map.source, state.view) {
-        (_, ViewKind::TokenMatrix) => Ok(trace.rows().to_vec()),
+    let spec = state.view.spec();
+    if spec.every.tokens {
+        return Ok(trace.rows().to_vec());
+    }
+    match &map.source {
         // These maps have rows of their own.
-        (MapSource::Named(_), ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff) => {
-            Ok(Vec::new())
-        }
-        _ => {
+        MapSource::Named(_) if !spec.needs_pages() => Ok(Vec::new()),
+        MapSource::Named(_) | MapSource::Attention => {
             let queries = Bounds::of(trace).query_rows(&map.queries)?;
             Ok(queries.into_iter().map(|query| query.0).collect())
         }

@@ -3,7 +3,6 @@
 use super::svg::{Cells, Raster, svg};
 use super::{Provenance, StillError, png_bytes};
 use crate::gpu::{GpuError, MatrixCells, Scene};
-use crate::view::ViewKind;
 use crate::view::figure::{ColorLimits, Figure, PixelRect, number};
 use image::RgbaImage;
 
@@ -34,7 +33,7 @@ pub fn figure_svg<E: From<GpuError> + From<StillError>>(
     let palette = scene.state.theme.palette();
     let map = scene.colormap();
     if let Some(matrix) = MatrixCells::of(scene, size, MOST_CELLS)? {
-        let cells = cells(&matrix, scene.state.view);
+        let cells = cells(&matrix);
         let provenance = provenance(matrix.ends)?;
         return Ok(svg(&matrix.figure, palette, map, &[], Some(&cells), &provenance));
     }
@@ -43,12 +42,9 @@ pub fn figure_svg<E: From<GpuError> + From<StillError>>(
     Ok(svg(&figure, palette, map, &rasters, None, &provenance(ends)?))
 }
 
-fn cells(matrix: &MatrixCells, view: ViewKind) -> Cells {
+fn cells(matrix: &MatrixCells) -> Cells {
     let largest = matrix.numbers.iter().flatten().fold(0.0_f32, |most, n| most.max(n.abs()));
-    let [row_name, column_name] = match view {
-        ViewKind::TokenMatrix => ["query", "key"],
-        _ => ["layer", "head"],
-    };
+    let [row_name, column_name] = matrix.axes;
     let title = |(index, value): (usize, &Option<f32>)| {
         let (row, column) = (index as u32 / matrix.columns, index as u32 % matrix.columns);
         let value = value.map_or("not kept".into(), |v| number(f64::from(v), f64::from(largest)));

@@ -167,7 +167,7 @@ fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
     }
     if extent.grids.is_empty() {
         state.view = ViewKind::TokenMatrix;
-    } else if matches!(state.view, ViewKind::Relevancy | ViewKind::Diff | ViewKind::TokenMatrix) {
+    } else if !state.view.spec().can_open {
         state.view = ViewKind::Overlay;
     }
     state

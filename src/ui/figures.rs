@@ -9,7 +9,7 @@ use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::trace::Trace;
 use crate::view::figure::{ColorLimits, caption, text_of};
-use crate::view::{ViewKind, ViewState};
+use crate::view::{Parts, ViewState};
 use anyhow::Context as _;
 use image::RgbaImage;
 use std::fmt::Write as _;
@@ -79,10 +79,10 @@ pub fn numbers_csv(job: &FigureJob) -> anyhow::Result<String> {
     let FigureJob { state, trace, .. } = job;
     let title = text_of(&caption(state, trace.meta(), None, None));
     let mut text = format!("# {}\n", title.replace(['\n', '\r'], " "));
-    match state.view {
-        ViewKind::TokenMatrix => token_matrix(&mut text, state, trace)?,
-        ViewKind::LayerHead | ViewKind::Wall => matrix(&mut text, state, trace)?,
-        _ => patches(&mut text, state, trace)?,
+    match state.view.spec().parts {
+        Parts::QueriesKeys => token_matrix(&mut text, state, trace)?,
+        Parts::LayersHeads => matrix(&mut text, state, trace)?,
+        Parts::Patches | Parts::Heads => patches(&mut text, state, trace)?,
     }
     Ok(text)
 }

@@ -2,8 +2,8 @@
 
 use super::axis_set::ranges;
 use super::{
-    AxisSet, Camera, MapChoice, MapSource, Mix, Queries, QueryKind, Range, SourceKind, ViewError,
-    ViewKind, ViewState,
+    AxisSet, Camera, MapChoice, MapSource, Mix, Queries, QueryKind, Range, SecondRule, SourceKind,
+    SourceRule, ViewError, ViewKind, ViewState,
 };
 use crate::trace::{AnswerIndex, PatchRef, Query, Trace};
 
@@ -122,15 +122,14 @@ impl Bounds {
     /// The first thing that does not fit, and what there is instead.
     pub fn check(&self, state: &ViewState, second: Option<&Self>) -> Result<(), ViewError> {
         check_numbers(state)?;
+        let spec = state.view.spec();
         self.check_map(state.view, &state.map)?;
         if let Some(other) = &state.second {
             // A second map that the view does not show must still be one.
             let view = state.shown_second().map_or(ViewKind::Overlay, |_| state.view);
             second.unwrap_or(self).check_map(view, &other.map)?;
         }
-        if self.grids.is_empty()
-            && !matches!(state.view, ViewKind::TokenMatrix | ViewKind::LayerHead)
-        {
+        if self.grids.is_empty() && spec.has_maps() {
             return Err(ViewError::NoPicture { view: state.view.name() });
         }
         if !self.grids.is_empty() && state.picture.index >= self.pictures() {
@@ -146,12 +145,12 @@ impl Bounds {
             .iter()
             .chain(&state.selected)
             .try_for_each(|patch| self.check_patch(*patch))?;
-        if state.view == ViewKind::Diff && state.second.is_none() {
+        if spec.second == SecondRule::Subtracted && state.second.is_none() {
             return Err(ViewError::Combination {
                 reason: "the diff view needs a second map: name what differs with --second-trace, --second-map, --second-token, --second-layer or --second-head (in a state file: a [second] table).".into(),
             });
         }
-        if state.view == ViewKind::Relevancy && state.map.source == MapSource::Attention {
+        if spec.source == SourceRule::Relevancy && state.map.source == MapSource::Attention {
             if let Some(found) = self.maps.iter().find(|name| name.starts_with("relevancy.")) {
                 return Err(ViewError::Combination {
                     reason: format!(
@@ -187,7 +186,7 @@ impl Bounds {
         match self.source_kind(&map.source) {
             None => Err(self.no_map(name)),
             Some(SourceKind::Pages) => self.query_rows(&map.queries).map(|_| ()),
-            Some(SourceKind::Numbers) if view.needs_pages() => {
+            Some(SourceKind::Numbers) if view.spec().needs_pages() => {
                 Err(ViewError::NoPages { view: view.name(), name: name.to_owned() })
             }
             Some(SourceKind::Numbers) => self.query_answers(&map.queries).map(|_| ()),

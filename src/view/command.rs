@@ -146,11 +146,11 @@ impl Command {
                 }
                 next.view = *view;
                 // Layers and heads are the attention's; a map without them makes room.
-                if view.needs_pages() && !has_pages(&next.map.source, extent) {
+                if view.spec().needs_pages() && !has_pages(&next.map.source, extent) {
                     next.map.source = MapSource::Attention;
                 }
                 let unfit = |second: &Second| !has_pages(&second.map.source, extent);
-                if view.needs_pages() && next.second.as_ref().is_some_and(unfit) {
+                if view.spec().needs_pages() && next.second.as_ref().is_some_and(unfit) {
                     next.second = None;
                 }
             }
@@ -172,7 +172,7 @@ impl Command {
             Self::StepQuery(by) => step_query(&mut next.map.queries, *by, extent),
             Self::SetSource(source) => {
                 next.map.source = source.clone();
-                if next.view.needs_pages() && !has_pages(source, extent) {
+                if next.view.spec().needs_pages() && !has_pages(source, extent) {
                     next.view = ViewKind::Overlay;
                     next.camera = Camera::default();
                 }

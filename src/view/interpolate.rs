@@ -4,7 +4,8 @@
 //! the same trace becomes a cross-fade of the two *maps*, so that one overlay melts into the other
 //! over an unchanged picture; anything else becomes a cross-fade of two whole frames.
 
-use super::{Camera, Mix, Range, Second, ViewKind, ViewState};
+use super::{Camera, Mix, Range, Second, SecondRule, ViewKind, ViewState};
+use crate::analysis::reduce::Keep;
 use serde::{Deserialize, Serialize};
 
 /// How fast the way is gone.
@@ -82,8 +83,9 @@ pub fn interpolate(from: &ViewState, to: &ViewState, t: f64) -> Interpolated {
 }
 
 /// Views whose stage is one map over one picture.
-const fn shows_one_map(view: ViewKind) -> bool {
-    matches!(view, ViewKind::Overlay | ViewKind::Relevancy)
+fn shows_one_map(view: ViewKind) -> bool {
+    let spec = view.spec();
+    spec.keep == Some(Keep::One) && spec.second == SecondRule::Mixed
 }
 
 /// `from` with every number on its way to `to`.

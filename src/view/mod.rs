@@ -5,6 +5,9 @@
 //! nothing else. The window, `render --state`, the recorder and a bookmark therefore show the same
 //! picture from the same text, and undo is a list of states rather than of inverse commands.
 
+#[macro_use]
+mod named;
+
 mod axis_set;
 mod bounds;
 mod command;
@@ -14,6 +17,7 @@ mod history;
 mod interpolate;
 mod resolve;
 mod salient_token;
+mod spec;
 mod state;
 pub mod timeline;
 
@@ -25,8 +29,9 @@ pub use history::{History, MergeKey, Undo};
 pub use interpolate::{Easing, Interpolated, interpolate};
 pub use resolve::{HeadNumbers, HeadNumbersKey, Numbers, NumbersKey, Reads};
 pub use salient_token::salient_token;
+pub use spec::{Controls, Drawing, Every, Parts, SecondRule, SourceRule, ViewKind, ViewSpec};
 pub use state::{
     Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,
     Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second,
-    SourceKind, Theme, ViewKind, ViewState,
+    SourceKind, Theme, ViewState,
 };

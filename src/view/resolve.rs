@@ -305,7 +305,7 @@ impl ViewState {
     /// # Errors
     /// As [`MapChoice::resolve`].
     pub fn resolve<'a>(&self, trace: &'a Trace) -> Result<Numbers<'a>, ViewError> {
-        self.map.resolve(trace, self.view.keep(), self.remove_bos)
+        self.map.resolve(trace, self.view.spec().kept(), self.remove_bos)
     }
 
     /// The numbers of the second map, which is read from `trace`; `None` if the view shows one map.
@@ -314,7 +314,7 @@ impl ViewState {
     /// As [`MapChoice::resolve`].
     pub fn resolve_second<'a>(&self, trace: &'a Trace) -> Result<Option<Numbers<'a>>, ViewError> {
         let Some((second, _)) = self.shown_second() else { return Ok(None) };
-        second.map.resolve(trace, self.view.keep(), self.remove_bos).map(Some)
+        second.map.resolve(trace, self.view.spec().kept(), self.remove_bos).map(Some)
     }
 
     /// The maps that are seen, [planes, N]: the first, minus the second where a difference is shown.
@@ -336,19 +336,6 @@ impl ViewState {
     /// Whether key 0 is left out: where that is asked for and key 0 is not a patch.
     pub fn removes_bos(&self, trace: &Trace) -> bool {
         self.remove_bos && has_bos(trace)
-    }
-}
-
-impl ViewKind {
-    /// The axes that the view shows instead of reducing them.
-    const fn keep(self) -> Keep {
-        match self {
-            Self::Wall => Keep::LayersHeads,
-            Self::Heads => Keep::Heads,
-            Self::Overlay | Self::LayerHead | Self::TokenMatrix | Self::Relevancy | Self::Diff => {
-                Keep::One
-            }
-        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The one struct that says everything a frame shows.
 
+use super::spec::{SecondRule, ViewKind};
 use super::{AxisSet, Queries, ViewError};
 use crate::analysis::methods::Method;
 use crate::files;
 use crate::trace::PatchRef;
 use glam::DVec2;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Version of the state's text; a reader refuses a larger one.
@@ -92,54 +92,6 @@ impl Default for ViewState {
             hovered: None,
             selected: Vec::new(),
         }
-    }
-}
-
-/// Declares an enum whose variants have one name in TOML, on the command line and in captions.
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $text)] #[value(name = $text)] $variant),+
-        }
-
-        impl $name {
-            /// Every variant.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name in TOML and on the command line.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-    };
-}
-
-named! {
-    /// The views.
-    ViewKind {
-        /// One map over the picture.
-        #[default]
-        Overlay = "overlay",
-        /// All heads of the chosen layer as small multiples over the picture.
-        Heads = "heads",
-        /// All layers × heads at once.
-        Wall = "wall",
-        /// One number for each layer and head.
-        LayerHead = "layer-head",
-        /// Query × key of one head.
-        TokenMatrix = "token-matrix",
-        /// A relevancy map over the picture, with the most relevant words beside it.
-        Relevancy = "relevancy",
-        /// The first map minus the second over the picture.
-        Diff = "diff",
     }
 }
 
@@ -508,29 +460,16 @@ impl Blend {
     }
 }
 
-impl ViewKind {
-    /// Whether the view shows layers, heads or keys one by one, so that only pages can fill it.
-    pub const fn needs_pages(self) -> bool {
-        matches!(self, Self::Heads | Self::Wall | Self::LayerHead | Self::TokenMatrix)
-    }
-
-    /// Whether the view lays a map on a picture, so that the blend mode is seen.
-    pub const fn has_blend(self) -> bool {
-        matches!(self, Self::Overlay | Self::Heads | Self::Relevancy | Self::Diff)
-    }
-
-    /// Whether the view draws maps over patches.
-    pub const fn has_maps(self) -> bool {
-        !matches!(self, Self::LayerHead | Self::TokenMatrix)
-    }
-}
-
 impl ViewState {
     /// The second map and how it is mixed in; `None` where the view shows one map only. The diff
     /// view always subtracts.
     pub fn shown_second(&self) -> Option<(&Second, Mix)> {
-        let second = self.second.as_ref().filter(|_| self.view.has_maps())?;
-        Some((second, if self.view == ViewKind::Diff { Mix::Difference } else { second.mix }))
+        let second = self.second.as_ref()?;
+        match self.view.spec().second {
+            SecondRule::Mixed => Some((second, second.mix)),
+            SecondRule::Subtracted => Some((second, Mix::Difference)),
+            SecondRule::Hidden => None,
+        }
     }
 
     /// Whether the first map minus the second is shown.
@@ -542,7 +481,7 @@ impl ViewState {
     pub fn is_diverging(&self) -> bool {
         let is_signed = match self.shown_second() {
             Some((second, _)) => self.map.source.is_signed() && second.map.source.is_signed(),
-            None => self.map.source.is_signed() && self.view.has_maps(),
+            None => self.map.source.is_signed() && self.view.spec().has_maps(),
         };
         self.is_difference() || is_signed
     }

@@ -317,7 +317,7 @@ fn a_map_without_layers_and_heads_is_refused_where_these_are_shown() {
             state.second = Some(Second { trace: None, map, mix: Mix::Difference });
         }
         let checked = extent.check(&state, None);
-        if view.needs_pages() {
+        if view.spec().needs_pages() {
             let text = checked.unwrap_err().to_string();
             assert!(text.contains(view.name()) && text.contains("relevancy.llm"), "{text}");
             assert!(text.contains("--map attention"), "{text}");
@@ -356,7 +356,7 @@ fn every_view_and_every_scale_has_its_legend() {
             let readout = Readout { ends, contours: [Some([0.1, 0.2, 0.3, 0.4]), None] };
             let figure = Figure::layout(&state, [1280, 720], &content, &line(), readout);
             let says = |text: &str| figure.labels.iter().any(|label| label.text().contains(text));
-            if blend == Blend::Contours && view.has_blend() {
+            if blend == Blend::Contours && view.spec().over_picture {
                 assert!(
                     figure.legend.is_none() && says("p50 0.100") && says("p97 0.400"),
                     "{view}"
@@ -366,7 +366,7 @@ fn every_view_and_every_scale_has_its_legend() {
             } else {
                 let legend = figure.legend.as_ref().unwrap();
                 assert_eq!(legend.ends, ["min of each: 0–0.00100", "max of each: 0.100–0.400"]);
-                let light = blend == Blend::Spotlight && view.has_blend();
+                let light = blend == Blend::Spotlight && view.spec().over_picture;
                 assert_eq!(legend.map, if light { ColorMap::Grey } else { state.colormap });
             }
         }

@@ -92,7 +92,7 @@ fn state() -> impl Strategy<Value = ViewState> {
         let (range, scale, zoom, [remove_bos, legend, show], form) = rest;
         let (mut second, hovered, selected, text, x) = extra;
         let mut map = map;
-        if view.needs_pages() {
+        if view.spec().needs_pages() {
             // Maps without layers and heads are refused there.
             for map in std::iter::once(&mut map).chain(second.iter_mut().map(|(map, _)| map)) {
                 if map.source != MapSource::Attention {

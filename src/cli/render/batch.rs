@@ -3,7 +3,7 @@
 use super::job::Job;
 use crate::cli::common::usage;
 use crate::trace::Trace;
-use crate::view::{AxisSet, Bounds, Queries, QueryKind, SourceKind, ViewKind, ViewState};
+use crate::view::{AxisSet, Bounds, Queries, QueryKind, SourceKind, ViewState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::{Path, PathBuf};
 
@@ -57,10 +57,11 @@ fn check_pattern(pattern: &str, state: &ViewState, trace: &Trace) -> anyhow::Res
             )));
         }
         let view = state.view;
+        let every = view.spec().every;
         let all_at_once = match field {
-            "token" => view == ViewKind::TokenMatrix,
-            "layer" => matches!(view, ViewKind::Wall | ViewKind::LayerHead),
-            _ => matches!(view, ViewKind::Wall | ViewKind::LayerHead | ViewKind::Heads),
+            "token" => every.tokens,
+            "layer" => every.layers,
+            _ => every.heads,
         };
         if all_at_once {
             return Err(usage(format!(

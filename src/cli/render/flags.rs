@@ -6,7 +6,7 @@ use crate::cli::selection::{Selection, set};
 use crate::trace::Trace;
 use crate::view::{
     Blend, Camera, ColorMap, HeadOrder, ImageForm, Interpolation, MapSource, Mix, PatchGrid,
-    Quantity, Range, Scale, Theme, ViewKind, ViewState,
+    Quantity, Range, Scale, SecondRule, SourceRule, Theme, ViewKind, ViewState,
 };
 
 /// What the figure shows and how.
@@ -102,10 +102,12 @@ impl Flags {
             second.mix = mix;
         }
         self.apply_look(state);
-        if self.view == Some(ViewKind::Relevancy) && self.selection.map.is_none() {
+        let spec = state.view.spec();
+        let is_relevancy = spec.source == SourceRule::Relevancy;
+        if self.view.is_some() && is_relevancy && self.selection.map.is_none() {
             choose_relevancy(state, trace);
         }
-        if state.view == ViewKind::Diff && self.colormap.is_none() && !from_file {
+        if spec.second == SecondRule::Subtracted && self.colormap.is_none() && !from_file {
             state.colormap = ColorMap::Coolwarm;
         }
         Ok(())

@@ -4,7 +4,7 @@ use crate::analysis::diff::check_geometry;
 use crate::cli::common::usage;
 use crate::terminal;
 use crate::trace::Trace;
-use crate::view::{Bounds, Mix, ViewKind, ViewState};
+use crate::view::{Bounds, Mix, SecondRule, ViewState};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -43,8 +43,9 @@ impl Traces {
 
 /// Whether the first map minus that of another trace is drawn.
 fn subtracts(state: &ViewState) -> bool {
+    let subtracts = state.view.spec().second == SecondRule::Subtracted;
     state.second.as_ref().is_some_and(|second| {
-        second.trace.is_some() && (state.view == ViewKind::Diff || second.mix == Mix::Difference)
+        second.trace.is_some() && (subtracts || second.mix == Mix::Difference)
     })
 }
 

@@ -18,7 +18,10 @@ use crate::ui::tasks::{self, Outcome};
 use crate::ui::theme;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
 use crate::view::figure::{number, token_text};
-use crate::view::{Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, ViewKind};
+use crate::view::{
+    Aggregate, AxisSet, ColorMap, Command, MapSource, Parts, Queries, QueryKind, SourceRule,
+    ViewKind,
+};
 use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
 
@@ -209,7 +212,7 @@ pub fn compute_missing(app: &mut App, every: bool) {
 fn show_map(app: &mut App, doc: &Document, method: Method) {
     let mut next = doc.state().clone();
     next.map.source = MapSource::Named(method.tensor.to_owned());
-    if !matches!(next.view, ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff) {
+    if next.view.spec().parts != Parts::Patches {
         next.view = ViewKind::Overlay;
     }
     if next.map.queries.kind != QueryKind::Answer {
@@ -410,7 +413,7 @@ fn question(app: &mut App, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
         if response.clicked() && !kept.is_empty() {
             let mut next = doc.state().clone();
             next.map.source = MapSource::Attention;
-            if next.view == ViewKind::Relevancy {
+            if next.view.spec().source == SourceRule::Relevancy {
                 next.view = ViewKind::Overlay;
             }
             let set = AxisSet::of(Aggregate::Mean, kept);

@@ -13,7 +13,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, progress_line};
 use crate::view::figure::{Figure, PixelRect, number};
-use crate::view::{AxisSet, Command, ImageForm, MapChoice, Queries, QueryKind, ViewKind};
+use crate::view::{AxisSet, Command, ImageForm, MapChoice, Parts, Queries, QueryKind, ViewKind};
 use egui::{
     Color32, CursorIcon, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
     vec2,
@@ -55,13 +55,11 @@ pub fn show(app: &mut App, ui: &mut Ui) {
         let rect = on_second.unwrap_or(places.first);
         let on_stage = OnStage { rect, scale: ui.ctx().pixels_per_point(), figure, doc: &doc };
         on_stage.camera(app, ui, &response);
-        match doc.state().view {
-            ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff => {
-                on_stage.patches(app, ui, &response);
-            }
-            ViewKind::Heads => on_stage.heads(app, ui, &response),
-            ViewKind::Wall | ViewKind::LayerHead => on_stage.layers_heads(app, ui, &response),
-            ViewKind::TokenMatrix => on_stage.token_matrix(app, ui, &response),
+        match doc.state().view.spec().parts {
+            Parts::Patches => on_stage.patches(app, ui, &response),
+            Parts::Heads => on_stage.heads(app, ui, &response),
+            Parts::LayersHeads => on_stage.layers_heads(app, ui, &response),
+            Parts::QueriesKeys => on_stage.token_matrix(app, ui, &response),
         }
     }
     super::compare_stage::line(app, ui, rect);
@@ -71,7 +69,7 @@ pub fn show(app: &mut App, ui: &mut Ui) {
 
 /// What can be done with the chosen patches, on the secondary button.
 fn menu(app: &mut App, response: &Response, doc: &Document) {
-    if !matches!(doc.state().view, ViewKind::Overlay | ViewKind::Relevancy | ViewKind::Diff) {
+    if doc.state().view.spec().parts != Parts::Patches {
         return;
     }
     response.context_menu(|ui| {

@@ -79,11 +79,7 @@ fn view_tabs_width(narrow: bool) -> f32 {
 
 fn view_tabs(app: &mut App, ui: &mut Ui, _narrow: bool) {
     let Some(doc) = app.doc() else { return };
-    let current = match doc.state().view {
-        // Both are maps over the picture.
-        ViewKind::Relevancy | ViewKind::Diff => ViewKind::Overlay,
-        view => view,
-    };
+    let current = doc.state().view.spec().tab;
     let choices: Vec<(ViewKind, &str, String)> =
         VIEWS.iter().map(|(view, name, act)| (*view, *name, act.hint())).collect();
     if let Some(view) = segments(ui, current, &choices)

@@ -5,28 +5,27 @@ use super::matrix::quantity_name;
 use crate::ui::app::{App, Intent};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::widgets::{hairline_below, ink, muted, segments};
-use crate::view::{Command, HeadOrder, Mix, Quantity, ViewKind, ViewState};
+use crate::view::{Command, Controls, HeadOrder, Mix, Quantity, ViewState};
 use egui::{Align, Layout, Rect, Slider, Ui, UiBuilder, vec2};
 
 const HEIGHT: f32 = 36.0;
 
 /// Draws it along the upper edge of `rect`, and returns what is left for the stage.
 pub fn show(app: &mut App, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
-    let compares = state.second.is_some() && state.view == ViewKind::Overlay;
-    if !compares && !matches!(state.view, ViewKind::Heads | ViewKind::LayerHead) {
-        return rect;
-    }
+    let controls = match state.view.spec().controls {
+        Controls::None => return rect,
+        Controls::Mix if state.second.is_none() => return rect,
+        Controls::Mix => compare,
+        Controls::HeadOrder => head_order,
+        Controls::Quantity => quantity,
+    };
     let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
     ui.painter().rect_filled(bar, 0.0, ink(ui).stage);
     let layout = Layout::left_to_right(Align::Center);
     let inner = bar.shrink2(vec2(12.0, 0.0));
     let mut child = ui.new_child(UiBuilder::new().max_rect(inner).layout(layout));
     child.set_clip_rect(bar);
-    match state.view {
-        ViewKind::Heads => head_order(app, &mut child, state),
-        ViewKind::LayerHead => quantity(app, &mut child, state),
-        _ => compare(app, &mut child, state),
-    }
+    controls(app, &mut child, state);
     hairline_below(ui, bar);
     rest
 }

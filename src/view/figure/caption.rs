@@ -2,7 +2,7 @@
 //! 0.000–0.184". The same words stand in the window, below a saved figure and in its metadata.
 
 use super::super::{
-    Aggregate, AxisSet, MapChoice, MapSource, Mix, Quantity, Queries, QueryKind, ViewKind,
+    Aggregate, AxisSet, Drawing, MapChoice, MapSource, Mix, Parts, Quantity, Queries, QueryKind,
     ViewState,
 };
 use super::color_limits::ColorLimits;
@@ -71,15 +71,16 @@ pub fn caption(
             mixed(first, then, mix, other.trace.as_deref().zip(second))
         }
     };
-    let unit = match state.view {
-        ViewKind::LayerHead => match state.quantity {
+    let spec = state.view.spec();
+    let unit = match (spec.has_maps(), spec.parts) {
+        (true, _) => "image",
+        (false, Parts::QueriesKeys) => "all positions",
+        (false, Parts::LayersHeads | Parts::Heads | Parts::Patches) => match state.quantity {
             Quantity::ImageToAnswer => "mean per patch",
             Quantity::QuestionToAnswer => "mean per question token",
             Quantity::ImageShare => "sum over the image",
             Quantity::Entropy => "nats",
         },
-        ViewKind::TokenMatrix => "all positions",
-        _ => "image",
     };
     let bos = if state.remove_bos && state.map.source == MapSource::Attention {
         " without BOS"
@@ -149,13 +150,14 @@ fn mixed(
 /// Source, tokens, layers and heads of one map, each a part of the line.
 fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> {
     let is_attention = map.source == MapSource::Attention;
-    let what = if state.view == ViewKind::LayerHead {
+    let spec = state.view.spec();
+    let what = if spec.drawing == Drawing::Matrix {
         state.quantity.name().replace('-', " ")
     } else {
         map.source.name().trim_start_matches("map.").replace('.', " ")
     };
     let mut parts = vec![vec![Run::plain(what)]];
-    parts.push(if state.view == ViewKind::TokenMatrix {
+    parts.push(if spec.every.tokens {
         vec![Run::plain("query × key")]
     } else {
         queries_part(&map.queries, meta)
@@ -163,20 +165,16 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     if !is_attention {
         return parts;
     }
-    match state.view {
-        ViewKind::Wall | ViewKind::LayerHead => {
-            let all = format!("{} layers × {} heads", meta.model.layers, meta.model.heads);
-            parts.push(vec![Run::plain(all)]);
-        }
-        ViewKind::Heads => {
-            parts.push(vec![Run::plain(set_text(&map.layers, "layer", meta.model.layers))]);
-            parts.push(vec![Run::plain(format!("{} heads", meta.model.heads))]);
-        }
-        _ => {
-            parts.push(vec![Run::plain(set_text(&map.layers, "layer", meta.model.layers))]);
-            parts.push(vec![Run::plain(set_text(&map.heads, "head", meta.model.heads))]);
-        }
+    let (layers, heads) = (meta.model.layers, meta.model.heads);
+    if spec.every.layers && spec.every.heads {
+        parts.push(vec![Run::plain(format!("{layers} layers × {heads} heads"))]);
+        return parts;
     }
+    let axis = |every: bool, set: &AxisSet, name: &str, count: u32| {
+        if every { format!("{count} {name}s") } else { set_text(set, name, count) }
+    };
+    parts.push(vec![Run::plain(axis(spec.every.layers, &map.layers, "layer", layers))]);
+    parts.push(vec![Run::plain(axis(spec.every.heads, &map.heads, "head", heads))]);
     parts
 }
 

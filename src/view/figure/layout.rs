@@ -315,7 +315,7 @@ enum Scale {
 
 impl Scale {
     fn of(state: &ViewState, readout: &Readout) -> Option<Self> {
-        if state.blend == Blend::Contours && state.view.has_blend() {
+        if state.blend == Blend::Contours && state.view.spec().over_picture {
             return Some(Self::Lines(std::array::from_fn(|rank| {
                 let percentile = CONTOUR_PERCENTILES[rank];
                 let value = |levels: [f64; CONTOURS]| number(levels[rank], levels[CONTOURS - 1]);
@@ -328,7 +328,7 @@ impl Scale {
         }
         let ends = readout.ends.legend(state)?;
         // A spotlight lets light through; no colour map is seen.
-        let is_light = state.blend == Blend::Spotlight && state.view.has_blend();
+        let is_light = state.blend == Blend::Spotlight && state.view.spec().over_picture;
         Some(if is_light && state.is_diverging() {
             let [_, high] = ends;
             let ends = ["0".into(), format!("± {high}")];
