@@ -253,6 +253,7 @@ impl Frame<'_> {
         let scaling = scene.scaling();
         let range = self.maps.head_numbers.range(&scaling).map(|end| end as f32);
         let instances: Vec<matrix::Instance> = self
+            .maps
             .head_numbers
             .values()
             .iter()

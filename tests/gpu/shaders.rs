@@ -7,7 +7,7 @@ use vlmscope::gpu::passes::{
 };
 use vlmscope::gpu::{Globals, shader};
 
-fn parse(source: &s::SOURCEource) -> naga::Module {
+fn parse(source: &shader::Source) -> naga::Module {
     naga::front::wgsl::parse_str(&source.wgsl()).unwrap_or_else(|error| {
         panic!("{}", error.emit_to_string_with_path(&source.wgsl(), source.name))
     })
@@ -30,7 +30,7 @@ fn every_shader_is_valid_without_optional_features() {
 }
 
 /// Members (name, offset) and size of a WGSL struct.
-fn members(source: &s::SOURCEource, name: &str) -> (Vec<(String, usize)>, usize) {
+fn members(source: &shader::Source, name: &str) -> (Vec<(String, usize)>, usize) {
     let module = parse(source);
     let (_, found) = module
         .types
