@@ -356,7 +356,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn a_message_names_its_pass() {
