@@ -12,7 +12,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-
 from tiny.evaluate import evaluate, write_json
 from tiny.train import Plan, train, write_checkpoint
 

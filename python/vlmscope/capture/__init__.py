@@ -29,6 +29,7 @@ def capture(
     seed: int = 0,
     topk: int = 10,
     relevancy=(),
+    check=None,
     progress=None,
     processor_options: dict | None = None,
     **generate_options,
@@ -43,6 +44,9 @@ def capture(
     first picture and of the answer, `rows="all"` every position. `vision` also keeps the tower's attention, `head_mean` and
     `last_layer` what rollout and sink removal need; the last two compute every row, which costs as much as eager attention.
     `relevancy=("llm",)` adds relevancy of the language model by autograd.
+
+    `check=True` runs the painting test first (`vlmscope.check`) and stores its result; a `Report` or, by default, the last
+    stored result of this model is stored as well.
 
     `temperature` 0 is greedy. `processor_options` go to the processor (`max_pixels=…`), other keywords to `generate`.
 
@@ -69,11 +73,12 @@ def recording(
     last_layer: bool = False,
     topk: int = 10,
     progress=None,
+    processor_options: dict | None = None,
 ):
     """Records the answers of code that calls `model.generate(**inputs)` or the model itself inside of a `with` block.
 
     `with recording(model, processor) as rec: …`, then `rec.trace`. Give `images` and `videos` as they went to the processor, so that
-    the trace holds them and tiles can be placed. The model is restored when the block ends, also by an exception.
+    the trace holds them and tiles can be placed; `processor_options` are the options that the processor was called with. The model is restored when the block ends, also by an exception.
     """
     from .ask import start_recording
 
@@ -89,6 +94,7 @@ def recording(
         last_layer=last_layer,
         topk=topk,
         progress=progress,
+        processor_options=processor_options,
     )
 
 

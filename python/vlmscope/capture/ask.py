@@ -15,11 +15,12 @@ from .refuse import check_generation, check_inputs
 from .session import Context, Options, Recording
 
 
-def start_recording(model, processor, *, images, videos, question, **options) -> Recording:
+def start_recording(model, processor, *, images, videos, question, processor_options, **options) -> Recording:
     """See `vlmscope.recording`."""
     pictures = None if images is None else [load_picture(image) for image in _listed(images)]
     films = None if videos is None else [load_video(video) for video in _listed_videos(videos)]
-    return Recording(model, processor, Options(**options), Context(question=question, pictures=pictures, videos=films))
+    context = Context(question=question, pictures=pictures, videos=films, processor_options=processor_options or {})
+    return Recording(model, processor, Options(**options), context)
 
 
 def capture(
@@ -42,6 +43,7 @@ def capture(
     seed,
     topk,
     relevancy,
+    check,
     progress,
     processor_options,
     generate_options,
@@ -65,11 +67,13 @@ def capture(
         "forced": answer is not None,
     }
     context = Context(
+        provenance=_position_check(model, processor, check, progress),
         question=question if question is not None else _last_question(prompt, messages),
         text=text,
         messages=messages,
         pictures=pictures,
         videos=films,
+        processor_options=processor_options or {},
         sampling=sampling,
         timings={"preprocess": time.perf_counter() - started},
     )
@@ -84,6 +88,17 @@ def capture(
     if relevancy:
         raise CaptureError("relevancy of captured models is not there yet; leave out relevancy=.")
     return trace
+
+
+def _position_check(model, processor, check, progress) -> dict:
+    from ..check import store
+    from ..check.painting import run
+
+    if check is True:
+        check = run(model, processor, progress=progress)
+        store.save(model, processor, check)
+    found = store.load(model, processor) if check is None else check.to_json()
+    return {} if found is None else {"position_check": found}
 
 
 def _listed(images) -> list:

@@ -49,6 +49,7 @@ class Context:
     videos: list | None = None
     sampling: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
+    processor_options: dict = field(default_factory=dict)
     timings: dict = field(default_factory=dict)
 
 
@@ -145,7 +146,10 @@ class Recording:
         self._finish_plain()
         ids = inputs["input_ids"][0].detach().cpu().numpy()
         prompt = ids if prompt_len is None else ids[:prompt_len]
-        request = Request(self.model, self.processor, prompt, inputs, self.context.pictures, self.context.videos)
+        context = self.context
+        request = Request(
+            self.model, self.processor, prompt, inputs, context.pictures, context.videos, context.processor_options
+        )
         self._layout = layout = layout_of(self.family, request)
         wanted = Wanted(
             prompt_rows=self._prompt_rows(layout, len(prompt)),

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 
-def check(model, processor, **options):
-    """Paints cells of test pictures and looks which image token changes most; returns a report."""
+def check(model, processor, *, save: bool = False, **options):
+    """Paints cells of test pictures, looks which image token changes most, and returns a `Report` (print it).
+
+    `cells` cells of each kind of view are painted on pictures of the `sizes` (width, height); `pictures` and `video` turn the tests
+    with a second picture and with a video on and off. Other options go to the processor. With `save`, later captures of this model
+    store the result in their trace.
+    """
+    from . import store
     from .painting import run
 
-    return run(model, processor, **options)
+    report = run(model, processor, **options)
+    if save:
+        store.save(model, processor, report)
+    return report

@@ -139,7 +139,7 @@ class Tester:
         inputs = _inputs(self.model, self.processor, text, given, videos, self.options)
         check_inputs(inputs)
         ids = inputs["input_ids"][0].cpu().numpy()
-        layout = layout_of(self.family, Request(self.model, self.processor, ids, inputs, given, videos))
+        layout = layout_of(self.family, Request(self.model, self.processor, ids, inputs, given, videos, self.options))
         seen = {}
 
         def stop(_module, args, kwargs):

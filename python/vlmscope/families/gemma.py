@@ -51,21 +51,21 @@ class Gemma3(Family):
         found: list[tuple[int, tuple | None]] = []
         for picture in range(pictures):
             found.append((picture, None))
-            found += [(picture, box) for box in crops(request.need_size(picture), request.processor.image_processor)]
+            found += [(picture, box) for box in crops(request, picture)]
         if len(found) != runs:
             raise Unplaced(f"{pictures} pictures have {runs} runs of image tokens, but pan and scan would give {len(found)}")
         return found
 
 
-def crops(size: tuple[int, int], processor) -> list[tuple[int, int, int, int]]:
+def crops(request: Request, picture: int) -> list[tuple[int, int, int, int]]:
     """x, y, width, height of the crops that pan and scan takes; none where it is not active for this picture."""
-    width, height = size
-    smallest = processor.pan_and_scan_min_crop_size
+    width, height = size = request.need_size(picture)
+    smallest = request.setting("pan_and_scan_min_crop_size")
     long, short = max(size), min(size)
-    if long / short < processor.pan_and_scan_min_ratio_to_activate:
+    if long / short < request.setting("pan_and_scan_min_ratio_to_activate"):
         return []
     count = min(int(long / smallest), int(math.floor(long / short + 0.5)))
-    count = min(processor.pan_and_scan_max_num_crops, max(2, count))
+    count = min(request.setting("pan_and_scan_max_num_crops"), max(2, count))
     across, down = (count, 1) if width >= height else (1, count)
     crop = (math.ceil(width / across), math.ceil(height / down))
     if min(crop) < smallest:

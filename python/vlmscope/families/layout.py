@@ -25,6 +25,16 @@ class Request:
     inputs: dict
     pictures: list | None = None
     videos: list | None = None
+    #: options that the processor was called with
+    options: dict = field(default_factory=dict)
+
+    def setting(self, name: str):
+        """A setting of the image processor as it was in force: the call's option, the processor's default, the image processor's own."""
+        defaults = getattr(self.processor, "images_kwargs", None) or {}
+        for found in (self.options.get(name), defaults.get(name), getattr(self.processor.image_processor, name, None)):
+            if found is not None:
+                return found
+        raise Unplaced(f"the image processor has no setting {name}, which is needed to place tiles")
 
     @property
     def config(self):

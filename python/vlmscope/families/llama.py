@@ -60,7 +60,7 @@ class Llama4(Family):
         high, wide = rows * tile_px, columns * tile_px
         width, height = request.need_size(picture)
         limit = (high, wide)
-        if not getattr(request.processor.image_processor, "resize_to_max_canvas", False):
+        if not request.setting("resize_to_max_canvas"):
             limit = (min(max(height, tile_px), high), min(max(width, tile_px), wide))
         new_height, new_width = get_max_res_without_distortion((height, width), limit)
         affine = Affine.scale_offset((width / max(new_width, 1), height / max(new_height, 1)))
@@ -127,7 +127,7 @@ class Mllama(Family):
 
         request = layout.request
         width, height = request.need_size(picture)
-        most = int(request.processor.image_processor.max_image_tiles)
+        most = int(request.setting("max_image_tiles"))
         high, wide = (int(size) for size in get_optimal_tiled_canvas(height, width, most, tile_px))
         new_height, new_width = get_image_size_fit_to_canvas(height, width, high, wide, tile_px)
         affine = Affine.scale_offset((width / float(new_width), height / float(new_height)))

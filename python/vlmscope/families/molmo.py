@@ -67,6 +67,6 @@ class Molmo2(Family):
 
         width, height = request.need_size(picture)
         _, _, high, wide = compute_crop_geometry(
-            height, width, processor.max_crops, list(processor.overlap_margins), crop, patch
+            height, width, request.setting("max_crops"), list(request.setting("overlap_margins")), crop, patch
         )
         return (wide, high), cell

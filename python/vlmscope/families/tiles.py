@@ -80,7 +80,7 @@ class Cohere2Vision(Family):
         """(height, width) → (columns, rows)."""
         from transformers.models.cohere2_vision.image_processing_cohere2_vision import get_optimal_tiled_canvas
 
-        return _rule(get_optimal_tiled_canvas, request.processor.image_processor)
+        return _rule(get_optimal_tiled_canvas, request)
 
 
 class AyaVision(Cohere2Vision):
@@ -106,14 +106,12 @@ def optimal_canvas(request: Request):
     """(height, width) → (columns, rows), as GOT-OCR2's processor chooses it."""
     from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
 
-    return _rule(get_optimal_tiled_canvas, request.processor.image_processor)
+    return _rule(get_optimal_tiled_canvas, request)
 
 
-def _rule(choose, processor):
-    size = processor.size
-    return lambda height, width: choose(
-        (height, width), (size["height"], size["width"]), processor.min_patches, processor.max_patches
-    )
+def _rule(choose, request: Request):
+    size, least, most = (request.setting(name) for name in ("size", "min_patches", "max_patches"))
+    return lambda height, width: choose((height, width), (size["height"], size["width"]), least, most)
 
 
 def tokens_a_tile(request: Request) -> int:
