@@ -407,7 +407,7 @@ fn export_names_what_does_not_exist() {
     fails(&["--head", "best", "--out", "a.npy"], &["best"]);
     fails(&["--token", "400", "--out", "a.npy"], &["answer token 400"]);
     fails(&["--query", "0", "--out", "a.npy"], &["position 0 was not kept", "--rows all"]);
-    fails(&["--map", "relevancy.llm", "--out", "a.npy"], &["relevancy.llm", "no maps"]);
+    fails(&["--map", "relevancy.llm", "--out", "a.npy"], &["a.vlmtrace", "no map `relevancy.llm`"]);
     fails(&["--out", "a.xyz"], &["a.xyz", ".npy"]);
     assert_eq!(names(folder.path()), ["a.vlmtrace"]);
 }

@@ -111,6 +111,76 @@ fn bad_input_is_named_with_what_to_do() {
     says("--out missing/folder/o.png --size 64x64", 1, &["missing/folder/o.png"]);
 }
 
+/// The legend's upper end was 0.540 and the exported maximum 0.319: tokens were reduced before heads.
+#[test]
+fn the_exported_maximum_is_the_upper_end_of_the_legend() {
+    let fixture = Fixture::new();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_vlmscope"))
+            .args(arguments)
+            .current_dir(fixture.folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    };
+    run(&["ask", "sample:1", "What is on the left?", "--no-overlay", "--out", "left.vlmtrace"]);
+    let selection = ["--token", "1-4", "--layer", "max", "--head", "max"];
+    run(&[&["export", "left.vlmtrace", "--out", "o.json"][..], &selection].concat());
+    run(&[&["render", "left.vlmtrace", "--size", "320x240", "--out", "o.png"][..], &selection]
+        .concat());
+    let json = std::fs::read(fixture.path("o.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let exported: Vec<f32> = serde_json::from_value(json["values"].clone()).unwrap();
+    let largest = exported.iter().copied().fold(0.0, f32::max);
+    assert!((largest - 0.540).abs() < 0.0005, "{largest}");
+    let caption = texts(&fixture.path("o.png"));
+    let says = |(_, text): &(String, String)| text.contains("–0.540");
+    assert!(caption.iter().any(says), "{caption:?}");
+}
+
+#[test]
+fn export_takes_the_selections_of_render_and_refuses_what_says_nothing() {
+    let fixture = Fixture::new();
+    let export = |arguments: &str| {
+        let output = fixture.run(&format!("export a.vlmtrace --out o.json {arguments}"));
+        let values = std::fs::read(fixture.path("o.json")).ok().map(|json| {
+            let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            serde_json::from_value::<Vec<f32>>(json["values"].clone()).unwrap()
+        });
+        let _ = std::fs::remove_file(fixture.path("o.json"));
+        (values, output.status.code().unwrap(), stderr(&output))
+    };
+    let values = |arguments: &str| {
+        let (values, code, said) = export(arguments);
+        assert_eq!(code, 0, "{arguments}: {said}");
+        values.unwrap()
+    };
+    assert_eq!(values("--token 1-2"), values("--token 1,2"));
+    assert_eq!(values("--layer 3"), values("--layer last"));
+    assert_ne!(values("--token max:1-2 --layer max:0-2 --head 1,3"), values("--token 1-2"));
+    assert_ne!(values("--remove-bos"), values(""));
+    // A kept axis is one map after another.
+    let each: Vec<f32> = (0..4).flat_map(|layer| values(&format!("--layer {layer}"))).collect();
+    assert_eq!(values("--layer all"), each);
+    let [first, second, minus] =
+        ["--layer 0", "--layer 2", "--layer 0 --second-layer 2"].map(values);
+    let expected: Vec<f32> = first.iter().zip(&second).map(|(a, b)| a - b).collect();
+    assert_eq!(minus, expected);
+    for (arguments, parts) in [
+        ("--map relevancy.llm --layer 1", ["--layer does not apply", "without layers and heads"]),
+        ("--map relevancy.llm --head max", ["--head does not apply", "relevancy.llm"]),
+        ("--second-map relevancy.llm --second-head 1", ["--second-head does not", "relevancy.llm"]),
+        ("--layer 1 --second-layer all", ["--second-layer all", "write mean"]),
+        ("--layer max:1-", ["--layer", "max:1-"]),
+        ("--token 9", ["a.vlmtrace", "answer token 9"]),
+    ] {
+        let (values, code, said) = export(arguments);
+        assert_eq!(code, 2, "{arguments}: {said}");
+        assert!(values.is_none(), "{arguments} left a file");
+        assert!(parts.iter().all(|part| said.contains(part)), "{arguments}: {said}");
+    }
+}
+
 #[test]
 fn a_trace_that_is_missing_or_cut_is_named() {
     let fixture = Fixture::new();
