@@ -6,6 +6,7 @@
 //! it needs the model); without a model, only the tokens that both answers share are compared, and
 //! [`Alignment`] says which of both was done.
 
+use super::reduce::sound;
 use crate::trace::{AnswerIndex, Trace, TraceMeta};
 use half::f16;
 use serde::Serialize;
@@ -236,7 +237,7 @@ fn on_patches(first: &TraceMeta, second: &TraceMeta, a: &[f16], b: &[f16]) -> [f
         let a = a.get(span_a.keys()).unwrap_or_default();
         let b = b.get(span_b.keys()).unwrap_or_default();
         for (a, b) in a.iter().zip(b) {
-            let (a, b) = (a.to_f32(), b.to_f32());
+            let (a, b) = (sound(a.to_f32()), sound(b.to_f32()));
             sums[0] += f64::from((a * scales[0] - b * scales[1]).abs()) / 2.0;
             sums[1] += f64::from(a);
             sums[2] += f64::from(b);

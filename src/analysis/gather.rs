@@ -1,6 +1,6 @@
 //! One head over all queries: the query × key matrix, gathered over the pages.
 
-use super::reduce::Fold;
+use super::reduce::{Fold, sound};
 use crate::trace::{Layer, Trace};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
@@ -78,7 +78,7 @@ pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
 fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
     stored.convert_to_f32_slice(out);
     for value in out {
-        *value = if value.is_finite() { *value * scale } else { 0.0 };
+        *value = sound(*value) * scale;
     }
 }
 

@@ -1,7 +1,7 @@
 //! One number for each layer and head, from `attention.stats` and without touching the pages
 //! (unless BOS is left out, which needs one weight of each row).
 
-use super::reduce::Fold;
+use super::reduce::{Fold, sound};
 use crate::trace::{STAT_COUNT, Stat, Trace};
 
 /// What a layer × head matrix shows.
@@ -45,11 +45,11 @@ pub fn layer_head(
         {
             let mut value = of_head[stat as usize] / count.max(1) as f32;
             if let Some(page) = &page {
-                let bos = page[map * shape.positions].to_f32() / meta.attention_scale;
+                let bos = sound(page[map * shape.positions].to_f32()) / meta.attention_scale;
                 let rest = 1.0 - bos;
                 value = if rest > 1e-6 { value / rest } else { 0.0 };
             }
-            let value = if value.is_finite() { value } else { 0.0 };
+            let value = sound(value);
             *sum = match fold {
                 Fold::Mean => *sum + value / rows.len() as f32,
                 Fold::Max => sum.max(value),

@@ -112,7 +112,7 @@ pub fn has_bos(trace: &Trace) -> bool {
 }
 
 /// Damage (infinity, NaN) counts as 0.
-fn sound(value: f32) -> f32 {
+pub(crate) fn sound(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 

@@ -9,7 +9,8 @@ use super::document::Document;
 use crate::analysis::reduce::{Fold, Keep};
 use crate::trace::{AnswerIndex, PatchRef, Trace, TraceId};
 use crate::view::{
-    Aggregate, AxisSet, MapChoice, MapSource, Quantity, Queries, QueryKind, Second, ViewState,
+    Aggregate, AxisSet, MapChoice, MapSource, Quantity, Queries, QueryKind, Second, ViewKind,
+    ViewState,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -226,14 +227,14 @@ fn mean_ranking(traces: &[Arc<Trace>]) -> Vec<Ranked> {
 }
 
 fn map(trace: &Trace, state: &ViewState) -> Option<Vec<f32>> {
-    let numbers = |map: &MapChoice| map.resolve(trace, Keep::One, state.remove_bos).ok();
-    let first = numbers(&state.map)?;
-    match state.second.as_ref().filter(|_| state.is_difference()) {
-        // The numbers of another trace are not at hand.
-        Some(second) if second.trace.is_some() => None,
-        Some(second) => first.minus(&numbers(&second.map)?).ok(),
-        None => Some(first.values()),
+    let mut one = state.clone();
+    if !state.is_difference() {
+        one.second = None;
     }
+    if state.view.needs_pages() {
+        one.view = ViewKind::Overlay;
+    }
+    one.values(trace, None).ok()
 }
 
 fn keys_of(trace: &Trace, patches: &[PatchRef]) -> Vec<u32> {

@@ -114,12 +114,12 @@ pub enum ViewError {
     },
     /// The named map has no row for any of the answer tokens.
     #[error(
-        "the map `{name}` was not computed for answer token {answers}. Choose another token, or compute it with `vlmscope relevancy TRACE --token {answers}`."
+        "the map `{name}` was not computed for answer token {answers}. Choose another token, or compute it with `vlmscope relevancy TRACE --methods METHOD --token {answers}`."
     )]
     NotComputed {
         /// The map asked for.
         name: String,
-        /// The answer tokens, as ranges.
+        /// The answer tokens, separated by commas.
         answers: String,
     },
     /// A map without layers and heads in a view of layers and heads.

@@ -250,8 +250,8 @@ impl MapChoice {
             .map(|answer| answer.0)
             .collect();
         if computed.is_empty() {
-            let asked: Vec<u32> = answers.iter().map(|answer| answer.0).collect();
-            return Err(ViewError::NotComputed { name, answers: super::axis_set::ranges(&asked) });
+            let asked: Vec<String> = answers.iter().map(ToString::to_string).collect();
+            return Err(ViewError::NotComputed { name, answers: asked.join(",") });
         }
         Ok(Reads::Map { name, answers: computed, fold: self.queries.set.fold() })
     }
