@@ -231,7 +231,7 @@ fn map(trace: &Trace, state: &ViewState) -> Option<Vec<f32>> {
     if !state.is_difference() {
         one.second = None;
     }
-    if state.view.needs_pages() {
+    if state.view.spec().needs_pages() {
         one.view = ViewKind::Overlay;
     }
     one.values(trace, None).ok()
