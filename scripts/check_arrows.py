@@ -46,7 +46,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     r"\bwgpu::": ("gpu/", "ui/", "cli/doctor"),
     # Texts from anywhere go through the filter of control characters.
     r"\bio::std(out|err)\(\)|\be?print(ln)?!": ("terminal",),
-    r"\bCommand::new\b": ("record/encoder", "model/session"),
+    r"\bCommand::new\b": ("record/encoder", "model/session", "model/template"),
 }
 
 # Files (or folders) whose cycles are still to be broken. Remove an entry as soon as no cycle is left in it.

@@ -100,24 +100,19 @@ fn candidates(args: &Args) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// The library that a question would use.
+/// The library that a question would use; no other is loaded.
 fn runtime(args: &Args) -> Finding {
+    const WHAT: &str = "ONNX Runtime";
     let named = args.runtime.ort_lib.as_deref();
-    let found = (named.is_none()).then(|| runtime_candidates(None)).into_iter().flatten().find_map(
-        |candidate| {
-            let version = candidate.version.ok()?;
-            Some(format!("{version} · {} ({})", candidate.path.display(), candidate.source))
-        },
-    );
-    match found {
-        Some(found) => Finding::good("ONNX Runtime", found),
-        None => match crate::model::Runtime::load(named) {
-            Ok(runtime) => Finding::good(
-                "ONNX Runtime",
-                format!("{} · {}", runtime.version, runtime.path.display()),
-            ),
-            Err(error) => Finding::bad("ONNX Runtime", error.to_string(), ""),
-        },
+    match crate::model::Runtime::load(named) {
+        Ok(runtime) => {
+            let candidates = runtime_candidates(named);
+            let source = candidates.iter().find(|candidate| candidate.path == runtime.path);
+            let source = source.map_or("--ort-lib", |candidate| candidate.source);
+            let path = runtime.path.display();
+            Finding::good(WHAT, format!("{} · {path} ({source})", runtime.version))
+        }
+        Err(error) => Finding::bad(WHAT, error.to_string(), ""),
     }
 }
 

@@ -12,6 +12,7 @@ mod doctor;
 mod edit;
 mod export;
 mod inspect;
+mod memory_limit;
 mod occlusion;
 mod overlay;
 mod pack;
@@ -21,6 +22,7 @@ mod relevancy;
 mod render;
 mod score;
 mod selection;
+mod template;
 mod trace_model;
 mod walkthrough;
 mod window;
@@ -73,6 +75,9 @@ enum Command {
     Walkthrough(walkthrough::Args),
     Pack(pack::Args),
     Present(present::Args),
+    /// Render chat templates from standard input.
+    #[command(hide = true)]
+    RenderTemplates,
 }
 
 /// Parses the command line, runs the command and turns its outcome into an exit code.
@@ -80,6 +85,7 @@ pub fn run() -> ExitCode {
     logging::init();
     crash::install();
     let cli = Cli::parse();
+    template::use_own_process();
     let (version, os, arch) =
         (env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
     log::info!("vlmscope {version} on {os} {arch}");
@@ -113,5 +119,6 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Walkthrough(args)) => walkthrough::run(args),
         Some(Command::Pack(args)) => pack::run(args),
         Some(Command::Present(args)) => present::run(args),
+        Some(Command::RenderTemplates) => template::run(),
     }
 }

@@ -119,7 +119,8 @@ impl Mask {
             Outline::Rectangle { rect } => Self::fill(*rect, size, |centre| overlap(rect, centre)),
             Outline::Ellipse { rect } => Self::fill(*rect, size, |centre| in_ellipse(rect, centre)),
             Outline::Lasso { points } => {
-                Self::fill(bounds(points, 0.0)?, size, |centre| inside(points, centre))
+                let mut crossings = Crossings::new(points);
+                Self::fill(bounds(points, 0.0)?, size, |centre| crossings.inside(centre))
             }
         }?;
         if let Some(like) = &area.like {
@@ -148,25 +149,35 @@ impl Mask {
         let first = points.first().copied().into_iter().map(|point| (point, point));
         let segments = first.chain(points.iter().copied().zip(points.iter().skip(1).copied()));
         for (from, to) in segments {
-            // Only the pixels that a segment can reach: a long stroke stays linear in its length.
-            let Some(reach) = bounds(&[from, to], radius + 1.0) else { continue };
-            let part = Self::fill(reach, size, |centre| {
-                let distance = distance_to_segment(centre, from, to);
-                fall_off(distance, radius, brush.hardness)
-            });
-            if let Some(part) = part {
-                whole.lighten(&part);
-            }
+            whole.draw_segment([from, to], radius, brush.hardness);
         }
         Some(whole)
     }
 
-    /// The larger coverage of both, so that a stroke that crosses itself does not darken.
-    fn lighten(&mut self, part: &Self) {
-        let offset = [part.origin[0] - self.origin[0], part.origin[1] - self.origin[1]];
-        for (x, y, value) in part.coverage.enumerate_pixels() {
-            let pixel = self.coverage.get_pixel_mut(x + offset[0], y + offset[1]);
-            pixel.0[0] = pixel.0[0].max(value.0[0]);
+    /// Lightens the pixels that a brush reaches on its way along a segment; the larger coverage
+    /// counts, so that a stroke that crosses itself does not darken.
+    fn draw_segment(&mut self, segment: [[f64; 2]; 2], radius: f64, hardness: f64) {
+        let [from, to] = segment;
+        let reach = radius + 1.0;
+        let [width, height] = [self.coverage.width(), self.coverage.height()];
+        let inside = |low: f64, high: f64, origin: u32, length: u32| {
+            let edge = |value: f64| (value - f64::from(origin)).clamp(0.0, f64::from(length)) as u32;
+            edge(low.floor())..edge(high.ceil())
+        };
+        let rows =
+            inside(from[1].min(to[1]) - reach, from[1].max(to[1]) + reach, self.origin[1], height);
+        for row in rows {
+            let y = f64::from(self.origin[1] + row) + 0.5;
+            let [low, high] = columns_near(segment, y, reach);
+            for column in inside(low, high, self.origin[0], width) {
+                let coverage = &mut self.coverage.get_pixel_mut(column, row).0[0];
+                if *coverage == u8::MAX {
+                    continue;
+                }
+                let centre = [f64::from(self.origin[0] + column) + 0.5, y];
+                let found = fall_off(distance_to_segment(centre, from, to), radius, hardness);
+                *coverage = (*coverage).max((found.clamp(0.0, 1.0) * 255.0).round() as u8);
+            }
         }
     }
 
@@ -178,6 +189,38 @@ impl Mask {
             .filter(|(_, _, value)| value.0[0] > 0)
             .map(move |(x, y, value)| (left + x, top + y, f32::from(value.0[0]) / 255.0))
     }
+}
+
+/// How many pixels a mask of `area` looks at in a picture of this size, about.
+pub(super) fn area_work(area: &Area, size: [u32; 2]) -> f64 {
+    match &area.outline {
+        Outline::All => f64::from(size[0]) * f64::from(size[1]),
+        Outline::Rectangle { rect } | Outline::Ellipse { rect } => rect_work(rect, size),
+        // Each row looks at every point once.
+        Outline::Lasso { points } => bounds(points, 0.0).map_or(0.0, |rect| {
+            rect_work(&rect, size) + points.len() as f64 * rect.height.min(f64::from(size[1]))
+        }),
+    }
+}
+
+/// The same for a rectangle.
+pub(super) fn rect_work(rect: &Rect, size: [u32; 2]) -> f64 {
+    rect.width.min(f64::from(size[0])) * rect.height.min(f64::from(size[1]))
+}
+
+/// The same for a brush drawn along a line.
+pub(super) fn stroke_work(points: &[[f64; 2]], brush: &Brush, size: [u32; 2]) -> f64 {
+    let [width, height] = size.map(f64::from);
+    let reach = brush.size + 2.0;
+    let segment = |pair: &[[f64; 2]]| {
+        let along = [pair[0][0] - pair[1][0], pair[0][1] - pair[1][1]].map(f64::abs);
+        let rows = (along[1] + reach).min(height);
+        // Of each row, what lies under the brush while it crosses the row.
+        let slope = if along[1] > 0.0 { along[0] / along[1] } else { f64::INFINITY };
+        rows * (along[0].min(slope * reach) + reach).min(width)
+    };
+    let whole = bounds(points, reach / 2.0).map_or(0.0, |rect| rect_work(&rect, size));
+    whole + points.windows(2).map(segment).sum::<f64>()
 }
 
 /// How much of a pixel lies in a rectangle.
@@ -199,13 +242,43 @@ fn in_ellipse(rect: &Rect, [x, y]: [f64; 2]) -> f64 {
     (1.0 - from_middle) * radii[0].min(radii[1]) + 0.5
 }
 
-/// 1 inside a closed line by the even-odd rule.
-fn inside(points: &[[f64; 2]], [x, y]: [f64; 2]) -> f64 {
-    let ends = points.iter().cycle().skip(1);
-    let crossings = points.iter().zip(ends).filter(|(a, b)| {
-        (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]
-    });
-    (crossings.count() % 2) as f64
+/// Where a closed line crosses the row of pixels that is being filled.
+struct Crossings<'a> {
+    points: &'a [[f64; 2]],
+    row: f64,
+    /// Ascending.
+    columns: Vec<f64>,
+}
+
+impl<'a> Crossings<'a> {
+    fn new(points: &'a [[f64; 2]]) -> Self {
+        Self { points, row: f64::NAN, columns: Vec::new() }
+    }
+
+    /// 1 inside the line by the even-odd rule, 0 outside. Quick for points that come row by row.
+    fn inside(&mut self, [x, y]: [f64; 2]) -> f64 {
+        if y != self.row {
+            let ends = self.points.iter().cycle().skip(1);
+            let crossed = self.points.iter().zip(ends).filter(|(a, b)| (a[1] > y) != (b[1] > y));
+            let column =
+                |(a, b): (&[f64; 2], &[f64; 2])| (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0];
+            self.columns = crossed.map(column).collect();
+            self.columns.sort_by(f64::total_cmp);
+            self.row = y;
+        }
+        let right_of_x = self.columns.len() - self.columns.partition_point(|&column| column <= x);
+        (right_of_x % 2) as f64
+    }
+}
+
+/// The columns between which a row can hold points closer than `reach` to a segment: those of the
+/// part of the segment that lies within `reach` of the row, `reach` wider on both sides.
+fn columns_near([from, to]: [[f64; 2]; 2], y: f64, reach: f64) -> [f64; 2] {
+    let rise = to[1] - from[1];
+    let at = |row: f64| ((row - from[1]) / rise).clamp(0.0, 1.0);
+    let ends = if rise == 0.0 { [0.0, 1.0] } else { [at(y - reach), at(y + reach)] };
+    let columns = ends.map(|share| from[0] + share * (to[0] - from[0]));
+    [columns[0].min(columns[1]) - reach, columns[0].max(columns[1]) + reach]
 }
 
 fn distance_to_segment(point: [f64; 2], from: [f64; 2], to: [f64; 2]) -> f64 {
@@ -280,6 +353,44 @@ mod tests {
         let middle = at(&soft, 10, 4);
         assert!(middle > at(&soft, 10, 3) && at(&soft, 10, 3) > at(&soft, 10, 2));
         assert!(at(&soft, 10, 2) > 0.0 && middle < 1.0);
+    }
+
+    #[test]
+    fn a_stroke_and_a_lasso_are_what_every_pixel_says_for_itself() {
+        let points: Vec<[f64; 2]> = (0..40)
+            .map(|at| f64::from(at) * 1.7)
+            .map(|t| [100.0 + 90.0 * (t * 1.3).sin(), 60.0 + 70.0 * (t * 0.7).cos()])
+            .collect();
+        let size = [200, 120];
+        let near = |point: [f64; 2], from: [f64; 2], to: [f64; 2], brush: &Brush| {
+            let distance = distance_to_segment(point, from, to);
+            (fall_off(distance, brush.size / 2.0, brush.hardness).clamp(0.0, 1.0) * 255.0).round()
+        };
+        for brush in [Brush { size: 1.0, hardness: 1.0 }, Brush { size: 31.0, hardness: 0.2 }] {
+            let mask = Mask::of_stroke(&points, &brush, size).unwrap();
+            for (x, y, found) in mask.coverage.enumerate_pixels() {
+                let centre =
+                    [f64::from(mask.origin[0] + x) + 0.5, f64::from(mask.origin[1] + y) + 0.5];
+                let pairs = points.windows(2).map(|pair| near(centre, pair[0], pair[1], &brush));
+                assert_eq!(f64::from(found.0[0]), pairs.fold(0.0, f64::max), "{x} {y}");
+            }
+        }
+        let crossings = |[x, y]: [f64; 2]| {
+            let ends = points.iter().cycle().skip(1);
+            let crossed = points.iter().zip(ends).filter(|(a, b)| {
+                (a[1] > y) != (b[1] > y)
+                    && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]
+            });
+            crossed.count() % 2 == 1
+        };
+        let picture = RgbImage::new(size[0], size[1]);
+        let lasso = Area::of(Outline::Lasso { points: points.clone() });
+        let mask = Mask::of_area(&lasso, &picture).unwrap();
+        for (x, y, found) in mask.coverage.enumerate_pixels() {
+            let centre =
+                [f64::from(mask.origin[0] + x) + 0.5, f64::from(mask.origin[1] + y) + 0.5];
+            assert_eq!(found.0[0] == 255, crossings(centre), "{x} {y}");
+        }
     }
 
     #[test]

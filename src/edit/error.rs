@@ -45,6 +45,20 @@ pub enum EditError {
         /// Its height.
         height: u32,
     },
+    /// The steps would take too long.
+    #[error(
+        "the edits are too much at step {index} ({tool}): at most {steps} steps can be carried out, which look at {:.0} million pixels in all. Use fewer points, a smaller brush or a smaller picture.", pixels / 1e6
+    )]
+    TooMuch {
+        /// The first step that is too much, from 0.
+        index: usize,
+        /// Its tool.
+        tool: &'static str,
+        /// The limit of steps.
+        steps: usize,
+        /// The limit of pixels that they look at.
+        pixels: f64,
+    },
     /// A number is outside what it can be.
     #[error("step {index} ({tool}): {field} is {value}; it must be {bounds}.")]
     Value {

@@ -11,6 +11,11 @@ use std::sync::Arc;
 
 /// Version of the text; a reader refuses a larger one.
 pub const EDIT_VERSION: u32 = 1;
+/// Steps of a stack.
+const MOST_STEPS: usize = 10_000;
+/// Pixels that all steps may look at: two dozen adjustments of a picture of 100 megapixels, thirty
+/// thousand dabs of a brush of 300 pixels.
+const MOST_WORK: f64 = 3e9;
 /// How much the proportions of a picture may differ from those that the edits name.
 const PROPORTION_TOLERANCE: f64 = 0.01;
 
@@ -79,6 +84,7 @@ impl Edits {
     /// A step with a number that makes no sense; the stack is then as it was.
     pub fn push(&mut self, step: Step) -> Result<(), EditError> {
         step.check(self.steps.len())?;
+        check_work(self.steps.iter().chain([&step]), self.size)?;
         self.steps.push(step);
         self.undone.clear();
         Ok(())
@@ -177,7 +183,9 @@ impl Edits {
         if (scale[0] / scale[1] - 1.0).abs() > PROPORTION_TOLERANCE {
             return Err(EditError::OtherPicture { made_for_width, made_for_height, width, height });
         }
-        Ok(self.steps.iter().map(|step| step.scaled(scale)).collect())
+        let steps: Vec<Step> = self.steps.iter().map(|step| step.scaled(scale)).collect();
+        check_work(steps.iter(), [width, height])?;
+        Ok(steps)
     }
 
     /// Reads edits from TOML.
@@ -208,6 +216,7 @@ impl Edits {
             return Err(EditError::Parse { file: file.to_owned(), reason });
         }
         edits.steps.iter().enumerate().try_for_each(|(index, step)| step.check(index))?;
+        check_work(edits.steps.iter(), edits.size)?;
         Ok(edits)
     }
 
@@ -229,6 +238,22 @@ impl Edits {
             .map_err(|source| EditError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, &format!(" in {}", path.display()))
     }
+}
+
+/// Refuses steps that would take minutes in a picture of this size.
+fn check_work<'a>(
+    steps: impl Iterator<Item = &'a Step>,
+    size: [u32; 2],
+) -> Result<(), EditError> {
+    let mut work = 0.0;
+    for (index, step) in steps.enumerate() {
+        work += step.work(size);
+        if work > MOST_WORK || index >= MOST_STEPS {
+            let tool = step.tool();
+            return Err(EditError::TooMuch { index, tool, steps: MOST_STEPS, pixels: MOST_WORK });
+        }
+    }
+    Ok(())
 }
 
 /// A picture as a PNG file: nothing is lost, and encoding is quick rather than small.

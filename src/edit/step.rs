@@ -1,7 +1,7 @@
 //! One edit, and what it does to pixels.
 
 use super::EditError;
-use super::area::{Area, Brush, Mask, Outline};
+use super::area::{Area, Brush, Mask, Outline, area_work, rect_work, stroke_work};
 use super::colour::{spread, turned};
 use crate::trace::Rect;
 use image::{Rgb, RgbImage, imageops};
@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// How wide the ring is whose colour fills an erased object, as a share of the area's long edge.
 const RING: f64 = 0.12;
+
+/// How often a blur looks at each pixel.
+const BLUR_WORK: f64 = 6.0;
 
 /// What an area is filled with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,6 +196,31 @@ impl Step {
                 rects: rects.iter().map(|rect| scaled(rect, scale)).collect(),
             },
             Self::Crop { rect } => Self::Crop { rect: scaled(rect, scale) },
+        }
+    }
+
+    /// How many pixels the step looks at in a picture of this size, about.
+    pub(super) fn work(&self, size: [u32; 2]) -> f64 {
+        match self {
+            Self::Stroke { points, brush, .. } | Self::Erase { points, brush } => {
+                stroke_work(points, brush, size)
+            }
+            Self::Fill { area, with } => {
+                let [width, height] = size.map(f64::from);
+                area_work(area, size)
+                    + match with {
+                        Fill::Colour { .. } => 0.0,
+                        // What lies around the area is looked at, too.
+                        Fill::Mean | Fill::Surroundings => width * height,
+                        Fill::Blur { .. } => BLUR_WORK * width * height,
+                    }
+            }
+            Self::Adjust { area, .. } => area_work(area, size),
+            Self::Blank { rects, .. } => {
+                let rects = rects.iter().map(|rect| rect_work(rect, size));
+                rects.sum::<f64>() + f64::from(size[0]) * f64::from(size[1])
+            }
+            Self::Crop { .. } => 1.0,
         }
     }
 

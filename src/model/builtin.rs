@@ -9,11 +9,13 @@ use crate::logging::bug;
 use crate::trace::Trace;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 include!(concat!(env!("OUT_DIR"), "/builtin_files.rs"));
 
 const SAMPLES: &str = "samples/";
+const COMPARED_BLOCK_BYTES: usize = 1 << 18;
 
 /// Why the built-in model cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +130,7 @@ pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
     let unpack = || -> std::io::Result<()> {
         std::fs::create_dir_all(&folder)?;
         for (name, bytes) in FILES.iter().filter(|(name, _)| !name.starts_with(SAMPLES)) {
-            write_if_absent(&folder, name, bytes)?;
+            write_unless_same(&folder, name, bytes)?;
         }
         Ok(())
     };
@@ -136,13 +138,32 @@ pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
     Ok(folder)
 }
 
-/// Size decides: the bundle's own hashes are checked when it is opened.
-fn write_if_absent(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+/// Every byte is compared, which takes a few milliseconds: a disk that was full or a hand that
+/// slipped leaves files of the right size, and a model that answers wrongly without an error.
+fn write_unless_same(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     let path = folder.join(name);
-    if std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64) {
+    if holds(&path, bytes).unwrap_or(false) {
         return Ok(());
     }
     files::replace_bytes(&path, bytes)
+}
+
+/// Whether a regular file holds exactly `expected`.
+fn holds(path: &Path, expected: &[u8]) -> std::io::Result<bool> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    if !metadata.is_file() || metadata.len() != expected.len() as u64 {
+        return Ok(false);
+    }
+    let mut file = std::fs::File::open(path)?;
+    let mut block = vec![0; COMPARED_BLOCK_BYTES.min(expected.len())];
+    for expected in expected.chunks(COMPARED_BLOCK_BYTES) {
+        let block = &mut block[..expected.len()];
+        file.read_exact(block)?;
+        if block != expected {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn file(name: &str) -> Option<&'static [u8]> {

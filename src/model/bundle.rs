@@ -5,6 +5,7 @@
 //! [`Bundle::verify`] hashes everything.
 
 use super::error::{ModelError, Result};
+use super::external_data;
 use super::manifest::{FileEntry, MANIFEST_FILE, Manifest, Role};
 use super::tokenizer::Tokenizer;
 use crate::files;
@@ -14,6 +15,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 const HASH_BLOCK_BYTES: usize = 1 << 20;
+/// A graph names its operators; the weights lie in files of their own.
+const MAX_GRAPH_BYTES: u64 = 256 << 20;
+/// Twice the largest tokenizer.json of the models that can be exported.
+const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
 /// An opened bundle.
 #[derive(Clone, Debug)]
@@ -26,7 +31,8 @@ pub struct Bundle {
 
 impl Bundle {
     /// Reads the manifest and checks it, the files' sizes, the hashes of graphs and tokenizer, and
-    /// that the tokenizer fits the vocabulary. ONNX Runtime is not needed.
+    /// that graphs read no file but the listed ones, and that the tokenizer fits the vocabulary. ONNX
+    /// Runtime is not needed.
     ///
     /// # Errors
     /// Each names the file, the field, the cause and the fix.
@@ -50,12 +56,17 @@ impl Bundle {
         for (name, entry) in &manifest.files {
             let file = resolve(folder, &path, name)?;
             check_size(&file, entry)?;
-            if entry.role != Role::Weights {
-                let bytes = read(&file)?;
-                check_hash(&file, entry, &hex(&Sha256::digest(&bytes)))?;
-                if entry.role == Role::Tokenizer {
-                    tokenizer_bytes = bytes;
-                }
+            let bytes = match entry.role {
+                // Their size is all that is looked at before a question is asked.
+                Role::Weights => continue,
+                Role::Graph => read(&file, entry, MAX_GRAPH_BYTES)?,
+                Role::Tokenizer => read(&file, entry, MAX_TOKENIZER_BYTES)?,
+            };
+            check_hash(&file, entry, &hex(&Sha256::digest(&bytes)))?;
+            if entry.role == Role::Graph {
+                check_external_data(&file, name, &bytes, &manifest)?;
+            } else {
+                tokenizer_bytes = bytes;
             }
         }
         let tokenizer_path = folder.join(manifest.tokenizer_file().unwrap_or_default());
@@ -150,12 +161,30 @@ fn resolve(folder: &Path, manifest: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Graphs and tokenizers are read as a whole. Protocol buffers end at 2 GB; weights lie beside them.
-const MOST_GRAPH_BYTES: u64 = 2 << 30;
+/// Reads a file whose size was compared with its entry.
+fn read(path: &Path, entry: &FileEntry, most: u64) -> Result<Vec<u8>> {
+    if entry.bytes > most {
+        let (path, found) = (path.to_owned(), entry.bytes);
+        return Err(ModelError::TooLarge { path, found, most });
+    }
+    files::read(path, most).map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
+}
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    files::read(path, MOST_GRAPH_BYTES)
-        .map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
+/// ONNX Runtime opens the files that a graph names: only those may be named that the manifest lists
+/// as weights of this graph.
+fn check_external_data(path: &Path, file: &str, bytes: &[u8], manifest: &Manifest) -> Result<()> {
+    let locations = external_data::locations(bytes)
+        .map_err(|reason| ModelError::NotAGraph { path: path.to_owned(), reason })?;
+    for (graph, entry) in manifest.graphs.iter().filter(|(_, entry)| entry.file == file) {
+        if let Some(location) = locations.iter().find(|name| !entry.data.contains(name)) {
+            return Err(ModelError::Unlisted {
+                path: path.to_owned(),
+                graph: graph.to_owned(),
+                location: location.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_size(path: &Path, entry: &FileEntry) -> Result<()> {

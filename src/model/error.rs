@@ -69,6 +69,34 @@ pub enum ModelError {
         /// Size on the disk.
         found: u64,
     },
+    /// A graph or tokenizer is larger than any is.
+    #[error("{path} has {found} bytes, but a file of its kind has at most {most}; only weights are larger. {EXPORT_AGAIN}", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Size on the disk.
+        found: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// A graph's file holds no graph.
+    #[error("{path} is not an ONNX graph: {reason}. {EXPORT_AGAIN}", path = path.display())]
+    NotAGraph {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A graph reads a file that the manifest does not list.
+    #[error("{path} reads weights from {location:?}, which the manifest does not list in graphs.{graph}.data: nothing would tell whether they are the exported ones. {EXPORT_AGAIN}", path = path.display())]
+    Unlisted {
+        /// The graph's file.
+        path: PathBuf,
+        /// The graph's name.
+        graph: String,
+        /// What it reads.
+        location: String,
+    },
     /// A file has another content than the manifest says.
     #[error("{path} has changed since it was exported: its SHA-256 is {found}, the manifest says {expected}. Copy the bundle again. {EXPORT_AGAIN}", path = path.display())]
     Changed {
@@ -88,6 +116,18 @@ pub enum ModelError {
         field: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A graph returned something else than its manifest promises.
+    #[error("{path}: the output `{output}` of the {graph} graph {problem}. The graph does not fit its manifest. {EXPORT_AGAIN}", path = path.display())]
+    Output {
+        /// The graph's file.
+        path: PathBuf,
+        /// The graph's name in the manifest.
+        graph: String,
+        /// The output.
+        output: String,
+        /// What was found and what was expected.
+        problem: String,
     },
     /// The tokenizer could not be read or disagrees with the model.
     #[error("{path}: {reason}. {EXPORT_AGAIN}", path = path.display())]

@@ -220,13 +220,6 @@ impl Engine {
             });
         }
         let pages = collector.finish(&mut answering.builder)?;
-        if !logits.iter().all(|logit| logit.is_finite()) {
-            return Err(ModelError::Runtime {
-                path: self.bundle.folder().join(&self.bundle.manifest().graphs.decoder.file),
-                doing: "computing the next token".into(),
-                reason: "its logits are no numbers (weights that overflow in f16 do this: export with --dtype f32)".into(),
-            });
-        }
         Ok(Outcome { logits, pages })
     }
 

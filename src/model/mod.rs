@@ -13,6 +13,7 @@ mod engine;
 mod engine_info;
 mod error;
 mod event;
+mod external_data;
 mod generate;
 mod intervene;
 mod manifest;
@@ -29,7 +30,9 @@ mod rescore;
 mod sampling;
 mod score;
 mod session;
+mod template;
 mod tokenizer;
+mod tokenizer_limits;
 mod trace_inputs;
 mod worker;
 
@@ -61,6 +64,10 @@ pub use rescore::{Rescored, Rescorer, Variant};
 pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
 pub use score::{Curve, Curves, MapCurves, ScoreRequest};
 pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};
+pub use template::{
+    MEMORY_LIMIT_BYTES as TEMPLATE_MEMORY_BYTES, serve as serve_templates,
+    set_program as set_template_program,
+};
 pub use tokenizer::{Encoded, StreamDecoder, Tokenizer};
 pub use trace_inputs::TraceInputs;
 pub use worker::{EngineTask, ModelWorker};

@@ -8,18 +8,14 @@ use super::bundle::Bundle;
 use super::error::{ModelError, Result};
 use super::manifest::{MessageContent, Prompt};
 use super::request::Turn;
+use super::template;
 use super::tokenizer::{Encoded, Tokenizer};
 use crate::trace::{TokenInfo, TokenKind};
-use minijinja::{Environment, Error, ErrorKind, Value, context};
-use std::io::Write;
+use serde_json::{Value, json};
 use std::ops::Range;
 
 /// LVLM-Interpret's limit, in characters.
 pub const MAX_QUESTION_CHARACTERS: usize = 1536;
-/// Steps that a template may take: thousands of times what one needs.
-const TEMPLATE_FUEL: u64 = 2_000_000;
-/// A prompt of a megabyte is longer than any model reads.
-const MAX_RENDERED_BYTES: usize = 1 << 20;
 /// Private-use characters that mark where a message begins and ends.
 const OPEN: char = '\u{F8F0}';
 const CLOSE: char = '\u{F8F1}';
@@ -67,16 +63,20 @@ pub fn build(
     messages.push((Author::User, tokenizer.neutralise(&question)));
     let rendered = match &manifest.prompt.chat_template {
         Some(template) => {
-            let template = plain_jinja(template);
-            let render = |open: &str, close: &str| {
-                render(&manifest.prompt, &template, &messages, pictures, open, close).map_err(
-                    |error| ModelError::Template {
-                        path: bundle.manifest_path(),
-                        reason: explain(&error),
-                    },
-                )
+            let jinja = plain_jinja(template);
+            let failed =
+                |reason: String| ModelError::Template { path: bundle.manifest_path(), reason };
+            let context = |open: &str, close: &str| {
+                variables(&manifest.prompt, &messages, pictures, open, close)
             };
-            locate(render("", "")?, &render(&OPEN.to_string(), &CLOSE.to_string())?, &messages)
+            let contexts =
+                vec![context("", ""), context(&OPEN.to_string(), &CLOSE.to_string())];
+            let rendered = template::render(&template::Job { template: jinja, contexts });
+            let rendered: [String; 2] = rendered
+                .and_then(|texts| texts.try_into().map_err(|_| "a text is missing".to_owned()))
+                .map_err(failed)?;
+            let [text, marked] = rendered;
+            locate(text, &marked, &messages)
         }
         None => fallback(&manifest.prompt, &messages, pictures),
     };
@@ -176,27 +176,14 @@ fn fallback(prompt: &Prompt, messages: &[(Author, String)], pictures: usize) -> 
     Rendered { text, messages: ranges }
 }
 
-/// Renders the chat template; `open` and `close` are put around each message's text.
-fn render(
+/// The variables of the chat template; `open` and `close` are put around each message's text.
+fn variables(
     prompt: &Prompt,
-    template: &str,
     messages: &[(Author, String)],
     pictures: usize,
     open: &str,
     close: &str,
-) -> std::result::Result<String, Error> {
-    let mut environment = Environment::new();
-    environment.set_fuel(Some(TEMPLATE_FUEL));
-    environment.set_syntax(
-        minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
-    );
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    environment.add_function(
-        "raise_exception",
-        |message: String| -> std::result::Result<String, Error> {
-            Err(Error::new(ErrorKind::InvalidOperation, message))
-        },
-    );
+) -> Value {
     let messages: Vec<Value> = messages
         .iter()
         .enumerate()
@@ -209,61 +196,26 @@ fn render(
                     Value::from(format!("{images}{text}"))
                 }
                 MessageContent::Parts => {
-                    let images = (0..pictures).map(|_| context! { type => "image" });
-                    let text = context! { type => "text", text };
-                    images.chain([text]).collect()
+                    let images = (0..pictures).map(|_| json!({ "type": "image" }));
+                    images.chain([json!({ "type": "text", "text": text })]).collect()
                 }
             };
             let role = match author {
                 Author::User => "user",
                 Author::Assistant => "assistant",
             };
-            context! { role, content }
+            json!({ "role": role, "content": content })
         })
         .collect();
     let text_of = |token: &Option<String>| token.clone().unwrap_or_default();
-    let context = context! {
-        messages,
-        add_generation_prompt => true,
-        bos_token => text_of(&prompt.bos_token),
-        eos_token => text_of(&prompt.eos_token),
-        pad_token => text_of(&prompt.pad_token),
-        unk_token => text_of(&prompt.unk_token),
-    };
-    let mut out = Capped { bytes: Vec::new() };
-    environment.template_from_str(template)?.render_captured_to(context, &mut out)?;
-    String::from_utf8(out.bytes)
-        .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
-}
-
-/// A buffer that refuses to grow past any sensible prompt.
-struct Capped {
-    bytes: Vec<u8>,
-}
-
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_RENDERED_BYTES {
-            return Err(std::io::Error::other("its output is longer than a megabyte"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The message of a template error with its causes.
-fn explain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    json!({
+        "messages": messages,
+        "add_generation_prompt": true,
+        "bos_token": text_of(&prompt.bos_token),
+        "eos_token": text_of(&prompt.eos_token),
+        "pad_token": text_of(&prompt.pad_token),
+        "unk_token": text_of(&prompt.unk_token),
+    })
 }
 
 /// transformers marks the assistant's words with `{% generation %}`, a tag that no other Jinja

@@ -6,6 +6,7 @@
 
 use super::error::{ModelError, Result};
 use super::manifest::Manifest;
+use super::tokenizer_limits;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,11 +46,16 @@ impl Tokenizer {
     /// No tokenizer, or one of another model.
     pub fn from_bytes(path: &Path, bytes: &[u8], manifest: &Manifest) -> Result<Self> {
         let error = |reason: String| ModelError::Tokenizer { path: path.to_owned(), reason };
-        // Parsed through `FromStr`, which is compiled in the library, not here.
-        let inner: tokenizers::Tokenizer = std::str::from_utf8(bytes)
-            .map_err(|cause| cause.to_string())
-            .and_then(|json| json.parse().map_err(|cause| format!("{cause}")))
+        let json = std::str::from_utf8(bytes)
             .map_err(|cause| error(format!("it is not a tokenizer.json ({cause})")))?;
+        tokenizer_limits::check(json).map_err(&error)?;
+        // Parsed through `FromStr`, which is compiled in the library, not here.
+        let parse = || json.parse().map_err(|cause| format!("{cause}"));
+        let mut inner: tokenizers::Tokenizer = contained(parse)
+            .map_err(|cause| error(format!("it is not a tokenizer.json ({cause})")))?;
+        // A prompt is neither filled up nor cut, whatever the tokenizer was used for before.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|cause| error(cause.to_string()))?;
         let (text, image_token) = (&manifest.text, &manifest.prompt.image_token);
         let found = inner.token_to_id(image_token);
         if found != Some(text.image_token_id) {
@@ -86,6 +92,9 @@ impl Tokenizer {
             special.extend(inner.id_to_token(id).map(|token| (id, token)));
         }
         special.insert(text.image_token_id, image_token.clone());
+        if let Some(token) = special.values().find(|token| token.contains(BREAK)) {
+            return Err(error(format!("its control token {token:?} has a word joiner in it")));
+        }
         let byte_level = inner.get_decoder().is_some_and(is_byte_level);
         Ok(Self {
             path: path.to_owned(),
@@ -117,7 +126,10 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer fails.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<Encoded>> {
-        let encoding = self.inner.encode(text, add_special_tokens).map_err(|cause| {
+        let encode = || {
+            self.inner.encode(text, add_special_tokens).map_err(|cause| format!("{cause}"))
+        };
+        let encoding = contained(encode).map_err(|cause| {
             let reason = format!("encoding a text failed ({cause})");
             ModelError::Tokenizer { path: self.path.clone(), reason }
         })?;
@@ -137,17 +149,21 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|cause| ModelError::Tokenizer {
+        self.decoded(ids, true).map_err(|cause| ModelError::Tokenizer {
             path: self.path.clone(),
             reason: format!("decoding ids failed ({cause})"),
         })
+    }
+
+    fn decoded(&self, ids: &[u32], without_special: bool) -> std::result::Result<String, String> {
+        contained(|| self.inner.decode(ids, without_special).map_err(|cause| format!("{cause}")))
     }
 
     /// The vocabulary's piece, `▁` marking a word start.
     pub fn piece(&self, id: u32) -> String {
         if self.byte_level
             && !self.special.contains_key(&id)
-            && let Ok(text) = self.inner.decode(&[id], false)
+            && let Ok(text) = self.decoded(&[id], false)
         {
             return text.strip_prefix(' ').map_or(text.clone(), |rest| format!("▁{rest}"));
         }
@@ -166,13 +182,25 @@ impl Tokenizer {
 
     /// Whether a token separates words: nothing of it can be seen.
     pub fn is_separator(&self, id: u32) -> bool {
-        match self.inner.decode(&[id], true) {
+        match self.decoded(&[id], true) {
             Ok(text) => {
                 text.chars().all(|character| character.is_whitespace() || character == BREAK)
             }
             Err(_) => false,
         }
     }
+}
+
+/// Runs the library's code on a file that may be damaged in ways that it does not expect.
+fn contained<T>(
+    run: impl FnOnce() -> std::result::Result<T, String>,
+) -> std::result::Result<T, String> {
+    // What was being made is dropped, and a tokenizer is not changed by using it.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(format!("the tokenizer is damaged: {}", text.unwrap_or("panic")))
+    })
 }
 
 fn is_byte_level(decoder: &DecoderWrapper) -> bool {

@@ -69,6 +69,21 @@ impl TraceInputs {
             rgb = Some(Arc::from(seen.rgb));
         }
         let first_image = ids.iter().position(image).filter(|_| pictures == 1);
+        // A class token that is kept as a feature stands before the patches.
+        let first_patch = first_image
+            .map(|first| first + manifest.vision.features - manifest.vision.patches);
+        let spans: Vec<_> = meta
+            .spans
+            .iter()
+            .map(|span| ([span.rows, span.columns].map(|count| count as usize), span.keys().start))
+            .collect();
+        let expected: Vec<_> =
+            first_patch.iter().map(|&first| (manifest.vision.grid, first)).collect();
+        if spans != expected {
+            return Err(bad(format!(
+                "has image spans (rows × columns, first position) {spans:?}; with this model they are {expected:?}."
+            )));
+        }
         Ok(Self { ids, prompt_len, first_image, rgb })
     }
 

@@ -5,7 +5,7 @@
 
 use super::source::TraceFile;
 use super::tensor::{Tensor, TensorBytes, TraceId, cast};
-use super::{STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
+use super::{ImageSpan, STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
 use crate::files::Replacement;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -20,6 +20,14 @@ pub const FORMAT_MAJOR: u32 = 1;
 pub const FORMAT_MINOR: u32 = 0;
 
 const META_KEY: &str = "vlmtrace";
+/// The metadata names each position; megabytes are the longest contexts.
+const MAX_META_BYTES: usize = 64 << 20;
+/// Layers × heads of a model, the vision tower included: ten times those of the largest models.
+const MAX_MAPS: u64 = 1 << 18;
+/// Pictures, tiles or frames of one question.
+const MAX_SPANS: usize = 4096;
+/// Entries of a page [L, H, T] where no page is kept.
+const MAX_PAGE_WITHOUT_ROWS: usize = 1 << 26;
 const HEADER_LENGTH_BYTES: usize = 8;
 /// The longest header of a safetensors file.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -61,8 +69,20 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Checks every known tensor against the metadata. `path` names the file in errors.
+    /// Checks every known tensor against the metadata and finds the pages beside the attention.
+    /// `path` names the file in errors.
     pub(super) fn assemble(
+        path: Option<&Path>,
+        meta: TraceMeta,
+        tensors: BTreeMap<String, Tensor>,
+    ) -> Result<Self, TraceError> {
+        let mut trace = Self::assemble_attention(path, meta, tensors)?;
+        trace.find_pages(path)?;
+        Ok(trace)
+    }
+
+    /// The same without looking for pages: pages hold none themselves.
+    pub(super) fn assemble_attention(
         path: Option<&Path>,
         meta: TraceMeta,
         tensors: BTreeMap<String, Tensor>,
@@ -99,6 +119,16 @@ impl Trace {
             positions: meta.positions(),
             generated: meta.generated(),
         };
+        // Each row that is kept fills a page; without any, nothing in the file bounds its size.
+        if rows.is_empty() && shape.page_len() > MAX_PAGE_WITHOUT_ROWS {
+            return Err(bad(
+                "attention.rows",
+                format!(
+                    "is empty, and {} layers × {} heads × {} positions are more than any model has",
+                    shape.layers, shape.heads, shape.positions
+                ),
+            ));
+        }
         let ascending = rows.windows(2).all(|pair| pair[0] < pair[1]);
         if !ascending || rows.iter().any(|&row| row as usize >= shape.positions) {
             return Err(bad(
@@ -132,6 +162,20 @@ impl Trace {
                 }
             }
         }
+        for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with("relevancy.")) {
+            let wide = [shape.positions, meta.patches()];
+            let fits = tensor.dtype == Dtype::F32
+                && matches!(tensor.shape[..], [tokens, width] if tokens == shape.generated && wide.contains(&width));
+            if !fits {
+                return Err(bad(
+                    name,
+                    format!(
+                        "has type {:?} and shape {:?}, not F32 [{}, {} positions or {} patches]",
+                        tensor.dtype, tensor.shape, shape.generated, wide[0], wide[1]
+                    ),
+                ));
+            }
+        }
         for name in ["attention.weights", "attention.stats", "answer.ids", "answer.logprob"] {
             if !tensors.contains_key(name) {
                 return Err(bad(name, "is missing".into()));
@@ -146,7 +190,7 @@ impl Trace {
                 format!("has shape {:?}, but the ids have {:?}", probabilities.shape, ids.shape),
             ));
         }
-        let mut trace = Self {
+        Ok(Self {
             id: TraceId::next(),
             path: path.map(Path::to_owned),
             stamp: None,
@@ -156,9 +200,7 @@ impl Trace {
             tensors,
             pages: BTreeMap::new(),
             own_pages: None,
-        };
-        trace.find_pages(path)?;
-        Ok(trace)
+        })
     }
 
     /// Size of the file that [`Self::write`] makes, without its header.
@@ -292,6 +334,12 @@ fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError>
     let text = metadata.metadata().as_ref().and_then(|map| map.get(META_KEY)).ok_or_else(|| {
         damaged(format!("it is a safetensors file without the `{META_KEY}` metadata"))
     })?;
+    if text.len() > MAX_META_BYTES {
+        let bytes = text.len();
+        return Err(damaged(format!(
+            "its metadata has {bytes} bytes; at most {MAX_META_BYTES} can be read"
+        )));
+    }
     // The version is looked at before anything else, so that a newer file is named as such.
     let loose: serde_json::Value = serde_json::from_str(text)
         .map_err(|error| damaged(format!("its metadata is not JSON ({error})")))?;
@@ -316,8 +364,24 @@ fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError>
 /// What the metadata must satisfy before any tensor is looked at.
 fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
     let damaged = |reason: String| Err(TraceError::Damaged { path: path.to_owned(), reason });
-    if meta.model.layers == 0 || meta.model.heads == 0 {
+    let model = &meta.model;
+    if model.layers == 0 || model.heads == 0 {
         return damaged("its model has no layers or heads".into());
+    }
+    for (layers, heads) in
+        [(model.layers, model.heads), (model.vision_layers, model.vision_heads)]
+    {
+        if u64::from(layers) * u64::from(heads) > MAX_MAPS {
+            return damaged(format!(
+                "its model has {layers} layers × {heads} heads; at most {MAX_MAPS} in all can be read"
+            ));
+        }
+    }
+    if meta.spans.len() > MAX_SPANS {
+        return damaged(format!(
+            "it has {} image spans; at most {MAX_SPANS} can be read",
+            meta.spans.len()
+        ));
     }
     if meta.generated() == 0 {
         return damaged(format!(
@@ -340,6 +404,14 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
                 span.first, meta.prompt_len
             ));
         }
+    }
+    let mut keys: Vec<_> = meta.spans.iter().map(ImageSpan::keys).collect();
+    keys.sort_by_key(|keys| keys.start);
+    if let Some(pair) = keys.windows(2).find(|pair| pair[0].end > pair[1].start) {
+        return damaged(format!(
+            "its image spans at positions {} and {} overlap",
+            pair[0].start, pair[1].start
+        ));
     }
     Ok(())
 }

@@ -17,6 +17,8 @@ pub const GRADIENT_ATTENTION: &str = "gradient_attention";
 /// The parts of a set of pages, as suffixes of its name.
 const PARTS: [&str; 3] = ["rows", "weights", "stats"];
 const SCALE: &str = "scale";
+/// One for each method that keeps pages; each costs a copy of the metadata.
+const MAX_PAGE_SETS: usize = 16;
 /// Attention that has no counterpart among other pages.
 const ATTENTION_ONLY: [&str; 3] =
     ["attention.head_mean", "attention.last_layer", "attention.vision"];
@@ -90,6 +92,12 @@ impl Trace {
             .filter_map(|tensor| tensor.strip_suffix(&format!(".{SCALE}")))
             .map(str::to_owned)
             .collect();
+        if names.len() > MAX_PAGE_SETS {
+            let path = path.unwrap_or_else(|| std::path::Path::new("(trace in memory)"));
+            let reason =
+                format!("it has {} sets of pages; at most {MAX_PAGE_SETS} can be read", names.len());
+            return Err(TraceError::Damaged { path: path.to_owned(), reason });
+        }
         for name in names {
             let mut tensors = self.tensors.clone();
             ATTENTION_ONLY.iter().for_each(|tensor| drop(tensors.remove(*tensor)));
@@ -111,7 +119,7 @@ impl Trace {
             };
             let mut meta = self.meta.clone();
             meta.attention_scale = scale;
-            let mut trace = Self::assemble(path, meta, tensors)?;
+            let mut trace = Self::assemble_attention(path, meta, tensors)?;
             trace.own_pages = Some(name.clone());
             self.pages.insert(name, Arc::new(trace));
         }

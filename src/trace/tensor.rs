@@ -451,13 +451,16 @@ impl Trace {
             let reason = format!("`{name}` is not a name for a map; use map.NAME");
             return Err(TraceError::Inconsistent { reason });
         }
-        if shape.iter().product::<usize>() != values.len()
-            || shape.first() != Some(&self.shape.generated)
-        {
+        let widths = [self.shape.positions, self.meta.patches()];
+        let fits = matches!(*shape, [tokens, width]
+            if tokens == self.shape.generated && widths.contains(&width) && tokens * width == values.len());
+        if !fits {
             let reason = format!(
-                "map `{name}` has {} values for shape {shape:?}; the first axis is the {} answer tokens",
+                "map `{name}` has {} values for shape {shape:?}; it needs [{} answer tokens, {} positions or {} patches]",
                 values.len(),
-                self.shape.generated
+                self.shape.generated,
+                widths[0],
+                widths[1]
             );
             return Err(TraceError::Inconsistent { reason });
         }

@@ -122,12 +122,15 @@ impl Manifest {
 
     /// File names stay in the folder, and every graph's files are listed.
     pub(super) fn check_files(&self, path: &Path) -> Result<()> {
-        let listed = self.files.keys().map(|name| (format!("files.{name}"), name));
+        let listed = self.files.keys().map(|name| (format!("files.{name}"), name, None));
         let of_graphs = self.graphs.iter().flat_map(|(graph, entry)| {
-            std::iter::once((format!("graphs.{graph}.file"), &entry.file))
-                .chain(entry.data.iter().map(move |name| (format!("graphs.{graph}.data"), name)))
+            let data = entry.data.iter();
+            let data =
+                data.map(move |name| (format!("graphs.{graph}.data"), name, Some(Role::Weights)));
+            let file = (format!("graphs.{graph}.file"), &entry.file, Some(Role::Graph));
+            std::iter::once(file).chain(data)
         });
-        for (field, name) in listed.chain(of_graphs) {
+        for (field, name, role) in listed.chain(of_graphs) {
             if let Some(reason) = leaves_folder(name) {
                 return Err(ModelError::OutsideBundle {
                     path: path.to_owned(),
@@ -144,6 +147,15 @@ impl Manifest {
             let Some(entry) = self.files.get(name) else {
                 return Err(error(format!("names {name:?}, which `files` does not list")));
             };
+            // What a file is decides whether it is hashed when the bundle is opened.
+            if let Some(role) = role.filter(|role| *role != entry.role) {
+                let (found, role) = (entry.role.name(), role.name());
+                return Err(error(format!("names {name:?}, which has the role {found}, not {role}")));
+            }
+            // ONNX Runtime tells other formats by their ending.
+            if role == Some(Role::Graph) && !name.ends_with(".onnx") {
+                return Err(error(format!("names {name:?}, which does not end in .onnx")));
+            }
             let is_hash = entry.sha256.len() == 64
                 && entry.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
             if !is_hash {

@@ -97,6 +97,17 @@ pub enum Role {
     Tokenizer,
 }
 
+impl Role {
+    /// As the manifest writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Graph => "graph",
+            Self::Weights => "weights",
+            Self::Tokenizer => "tokenizer",
+        }
+    }
+}
+
 /// The graphs of a bundle.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Graphs {

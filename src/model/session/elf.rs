@@ -1,67 +1,75 @@
-//! Whether a shared library lies on the disk in full.
+//! What can be told of a shared library without loading it.
 //!
-//! The system's loader maps what the headers promise without looking at the file's length, and a
-//! cut library ends the process with SIGBUS, so the promises are checked first. Libraries that are
-//! no 64-bit little-endian ELF are left to the loader, which refuses them by itself.
+//! Loading runs a library's initialisers, so a file that is merely found is read first: whether it
+//! is an ELF library that lies on the disk in full (the system's loader maps what the headers
+//! promise without looking at the file's length, and a cut library ends the process with SIGBUS),
+//! and which version of ONNX Runtime it says it is.
 
+use object::elf::{FileHeader64, PT_LOAD, SHT_DYNSYM};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
+use object::{Endianness, ReadCache, ReadRef};
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-const HEADER_BYTES: usize = 64;
-const PROGRAM_HEADER_BYTES: usize = 56;
-const SECTION_HEADER_BYTES: u64 = 64;
-const MAGIC: &[u8] = b"\x7fELF\x02\x01";
-const LOADED: u32 = 1;
+/// The one function that every version of ONNX Runtime exports.
+pub(super) const ENTRY_POINT: &str = "OrtGetApiBase";
+/// How the version of its symbols begins: VERS_1.32.0.
+const VERSION_PREFIX: &str = "VERS_";
+const MAGIC: &[u8] = b"\x7fELF";
 
-/// Says what is missing of the library at `path`, or nothing.
+/// Reads which version of ONNX Runtime the library at `path` is; `None` where it exports the entry
+/// point without a version.
 ///
 /// # Errors
-/// If it cannot be read or is cut.
-pub(super) fn check_complete(path: &Path) -> Result<(), String> {
+/// If it cannot be read, is cut, is no 64-bit ELF library, or is another library.
+pub(super) fn runtime_version(path: &Path) -> Result<Option<String>, String> {
     let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");
-    let mut file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
-    let mut header = [0; HEADER_BYTES];
-    if length < HEADER_BYTES as u64 {
-        return Err(format!("it has only {length} bytes"));
+    let file = File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    let cache = ReadCache::new(file);
+    let data = &cache;
+    if !data.read_bytes_at(0, MAGIC.len() as u64).is_ok_and(|magic| magic == MAGIC) {
+        return Err(format!("its {bytes} bytes are no ELF library"));
     }
-    file.read_exact(&mut header).map_err(unreadable)?;
-    if !header.starts_with(MAGIC) {
-        return Ok(());
-    }
+    // Where the headers of a whole library point past its end, it was cut.
     let cut = |end: u64| {
-        if end <= length {
+        if end <= bytes {
             return Ok(());
         }
-        Err(format!("it is cut: it has {length} bytes, its headers speak of {end}. Copy it again"))
+        Err(format!("it is cut: it has {bytes} bytes, its headers speak of {end}. Copy it again"))
     };
-    let (programs, sections) = (u64_at(&header, 32), u64_at(&header, 40));
-    let (program_count, section_count) = (u16_at(&header, 56), u16_at(&header, 60));
-    let program_bytes = PROGRAM_HEADER_BYTES as u64 * program_count;
-    cut(programs.saturating_add(program_bytes))?;
-    cut(sections.saturating_add(SECTION_HEADER_BYTES * section_count))?;
-    let mut table = vec![0; program_bytes as usize];
-    file.seek(SeekFrom::Start(programs)).map_err(unreadable)?;
-    file.read_exact(&mut table).map_err(unreadable)?;
-    for segment in table.chunks_exact(PROGRAM_HEADER_BYTES) {
-        if u32_at(segment, 0) == LOADED {
-            cut(u64_at(segment, 8).saturating_add(u64_at(segment, 32)))?;
+    let broken = |error: object::Error| format!("it is no ELF library of 64 bits ({error})");
+    let header = FileHeader64::<Endianness>::parse(data).map_err(|error| {
+        cut(size_of::<FileHeader64<Endianness>>() as u64).err().unwrap_or_else(|| broken(error))
+    })?;
+    let endian = header.endian().map_err(broken)?;
+    let tables = [
+        (header.e_phoff.get(endian), header.e_phentsize.get(endian), header.e_phnum.get(endian)),
+        (header.e_shoff.get(endian), header.e_shentsize.get(endian), header.e_shnum.get(endian)),
+    ];
+    for (start, entry, count) in tables {
+        cut(start.saturating_add(u64::from(entry) * u64::from(count)))?;
+    }
+    for segment in header.program_headers(endian, data).map_err(broken)? {
+        if segment.p_type(endian) == PT_LOAD {
+            cut(segment.p_offset(endian).saturating_add(segment.p_filesz(endian)))?;
         }
     }
-    Ok(())
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+    let sections = header.sections(endian, data).map_err(broken)?;
+    let symbols = sections.symbols(endian, data, SHT_DYNSYM).map_err(broken)?;
+    let versions = sections.versions(endian, data).map_err(broken)?;
+    for (index, symbol) in symbols.enumerate() {
+        let is_entry = !symbol.is_undefined(endian)
+            && symbol.name(endian, symbols.strings()).is_ok_and(|name| name == ENTRY_POINT.as_bytes());
+        if !is_entry {
+            continue;
+        }
+        let Some(versions) = versions else { return Ok(None) };
+        let version = versions.version(versions.version_index(endian, index)).map_err(broken)?;
+        let name = version.map(|version| String::from_utf8_lossy(version.name()).into_owned());
+        return Ok(name.and_then(|name| name.strip_prefix(VERSION_PREFIX).map(str::to_owned)));
+    }
+    Err(format!("it does not export {ENTRY_POINT}"))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -70,17 +78,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_cut_anywhere_is_refused_and_a_whole_one_is_not() {
+    fn a_library_cut_anywhere_and_another_library_are_refused() {
         let whole = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        for length in [0, 10, 63, 64, 100, 5000, whole.len() / 2, whole.len() - 1] {
-            std::fs::write(file.path(), &whole[..length]).unwrap();
-            let problem = check_complete(file.path()).unwrap_err();
-            assert!(problem.contains("cut") || problem.contains("only"), "{length}: {problem}");
+        let problem = |bytes: &[u8]| {
+            std::fs::write(file.path(), bytes).unwrap();
+            runtime_version(file.path()).unwrap_err()
+        };
+        for length in [10, 63, 64, 100, 5000, whole.len() / 2, whole.len() - 1] {
+            let problem = problem(&whole[..length]);
+            assert!(problem.contains("is cut"), "{length}: {problem}");
         }
-        std::fs::write(file.path(), &whole).unwrap();
-        check_complete(file.path()).unwrap();
-        std::fs::write(file.path(), [b'x'; 100]).unwrap();
-        check_complete(file.path()).unwrap();
+        for no_library in [&b""[..], &[b'x'; 100]] {
+            let problem = problem(no_library);
+            assert!(problem.contains("no ELF library"), "{problem}");
+        }
+        let problem = problem(&whole);
+        assert!(problem.contains("does not export OrtGetApiBase"), "{problem}");
     }
 }

@@ -6,22 +6,47 @@ use crate::job::CancelToken;
 use crate::model::bundle::Bundle;
 use crate::model::error::{ModelError, Result};
 use crate::model::manifest::{Axis, ElementType, Graph, Port, show_axes};
+use half::f16;
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, Session};
-use ort::value::{DynValue, TensorElementType, ValueType};
+use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, ValueType};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// How the outputs with keys and values begin: they stay where the next step wants them.
+const PRESENT: &str = "present_";
 
 /// An open graph.
 #[derive(Debug)]
 pub(super) struct GraphSession {
+    name: String,
     path: PathBuf,
     session: Session,
     provider: Provider,
     outputs: Vec<String>,
 }
+
+/// What an output of one run must look like.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    /// Its axes, outermost first.
+    pub shape: Vec<usize>,
+    /// Entries of the last axis but one before this index came from an earlier run, which checked
+    /// them: only the rest is looked at for numbers that are not finite.
+    pub first_new: usize,
+}
+
+impl Expected {
+    /// An output whose entries are all new.
+    pub fn new<const N: usize>(shape: [usize; N]) -> Self {
+        Self { shape: shape.to_vec(), first_new: 0 }
+    }
+}
+
+/// What the caller expects of an output by its name; `None`: it is not wanted.
+pub(super) type Expect<'a> = dyn Fn(&str) -> Option<Expected> + 'a;
 
 impl GraphSession {
     /// Opens a graph and compares its inputs and outputs with the manifest.
@@ -44,44 +69,87 @@ impl GraphSession {
         let session = builder.commit_from_file(&path).map_err(runtime_error)?;
         check_ports(&path, &session, graph)?;
         let outputs = graph.outputs.iter().map(|port| port.name.clone()).collect();
-        Ok(Self { path, session, provider, outputs })
+        Ok(Self { name: name.to_owned(), path, session, provider, outputs })
     }
 
-    /// Runs the graph and returns all outputs by name, in the graph's order. `kept` are inputs
-    /// that stay with the caller; `cancel` stops the graph between two of its operators.
+    /// Runs the graph and returns the expected outputs by name, in the graph's order, each with the
+    /// shape that was expected and finite numbers. Outputs that nobody expects are computed, but
+    /// freed as soon as nothing inside the graph needs them. `kept` are inputs that stay with the
+    /// caller; `cancel` stops the graph between two of its operators.
     pub fn run(
         &mut self,
         inputs: Vec<(String, DynValue)>,
         kept: &[(String, &DynValue)],
-        cancel: &CancelToken,
-    ) -> Result<Vec<(String, DynValue)>> {
-        self.run_for(inputs, kept, &|_| true, cancel)
-    }
-
-    /// The same for those outputs whose name is `wanted`; the others are computed, but freed as
-    /// soon as nothing inside the graph needs them.
-    pub fn run_for(
-        &mut self,
-        inputs: Vec<(String, DynValue)>,
-        kept: &[(String, &DynValue)],
-        wanted: &dyn Fn(&str) -> bool,
+        expect: &Expect<'_>,
         cancel: &CancelToken,
     ) -> Result<Vec<(String, DynValue)>> {
         if cancel.is_cancelled() {
             return Err(ModelError::Cancelled);
         }
-        match self.run_bound(inputs, kept, wanted, cancel) {
-            Ok(outputs) => Ok(outputs),
-            Err(_) if cancel.is_cancelled() => Err(ModelError::Cancelled),
-            Err(error) => Err(self.failed("running it", error.message())),
+        let outputs = match self.run_bound(inputs, kept, expect, cancel) {
+            Ok(outputs) => outputs,
+            Err(_) if cancel.is_cancelled() => return Err(ModelError::Cancelled),
+            Err(error) => return Err(self.failed("running it", error.message())),
+        };
+        for (name, value) in &outputs {
+            if let Some(expected) = expect(name) {
+                self.check_output(name, value, &expected)?;
+            }
         }
+        Ok(outputs)
+    }
+
+    /// Compares an output with what was expected of it: its shape, and that its numbers are finite
+    /// (values that stay on a GPU are not read back for this).
+    fn check_output(&self, name: &str, value: &DynValue, expected: &Expected) -> Result<()> {
+        let wrong = |problem: String| ModelError::Output {
+            path: self.path.clone(),
+            graph: self.name.clone(),
+            output: name.to_owned(),
+            problem,
+        };
+        let ValueType::Tensor { ty, shape, .. } = value.dtype() else {
+            return Err(wrong("is not a tensor".into()));
+        };
+        let want = expected.shape.iter().map(|&axis| i64::try_from(axis).unwrap_or(i64::MAX));
+        if !want.eq(shape.iter().copied()) {
+            let found = shape.to_vec();
+            return Err(wrong(format!(
+                "has the shape {found:?}, but {:?} was expected",
+                expected.shape
+            )));
+        }
+        let on_gpu = self.provider == Provider::Cuda && name.starts_with(PRESENT);
+        if on_gpu {
+            return Ok(());
+        }
+        let finite = match ty {
+            TensorElementType::Float32 => {
+                let read = value.try_extract_tensor::<f32>();
+                let (_, data) = self.check(read, "reading its outputs")?;
+                all_finite(data, expected, |number| number.is_finite())
+            }
+            TensorElementType::Float16 => {
+                let read = value.try_extract_tensor::<f16>();
+                let (_, data) = self.check(read, "reading its outputs")?;
+                all_finite(data, expected, |number| number.is_finite())
+            }
+            _ => true,
+        };
+        if finite {
+            return Ok(());
+        }
+        Err(wrong(
+            "holds values that are not finite (weights that overflow in f16 do this: export with --dtype f32)"
+                .into(),
+        ))
     }
 
     fn run_bound(
         &mut self,
         inputs: Vec<(String, DynValue)>,
         kept: &[(String, &DynValue)],
-        wanted: &dyn Fn(&str) -> bool,
+        expect: &Expect<'_>,
         cancel: &CancelToken,
     ) -> ort::Result<Vec<(String, DynValue)>> {
         let host = MemoryInfo::new(
@@ -106,9 +174,9 @@ impl GraphSession {
         for (name, value) in kept {
             binding.bind_input(name, value)?;
         }
-        for name in self.outputs.iter().filter(|name| wanted(name)) {
+        for name in self.outputs.iter().filter(|name| expect(name).is_some()) {
             // Keys and values stay where the next step wants them.
-            let stays = device.as_ref().filter(|_| name.starts_with("present_"));
+            let stays = device.as_ref().filter(|_| name.starts_with(PRESENT));
             binding.bind_output_to_device(name, stays.unwrap_or(&host))?;
         }
         let options = Arc::new(RunOptions::new()?);
@@ -141,13 +209,33 @@ impl GraphSession {
         }
     }
 
-    /// The f32 numbers of one output.
-    pub fn floats(&self, outputs: Vec<(String, DynValue)>, name: &str) -> Result<Vec<f32>> {
-        let value = outputs.into_iter().find(|(found, _)| found == name);
-        let (_, value) = value
-            .ok_or_else(|| self.failed("reading its outputs", &format!("{name} is missing")))?;
-        let (_, data) = self.check(value.try_extract_tensor::<f32>(), "reading its outputs")?;
-        Ok(data.to_vec())
+    /// The numbers of one output.
+    pub fn output<'a, T: PrimitiveTensorElementType>(
+        &self,
+        outputs: &'a [(String, DynValue)],
+        name: &str,
+    ) -> Result<&'a [T]> {
+        let doing = "reading its outputs";
+        let value = outputs.iter().find(|(found, _)| found == name).map(|(_, value)| value);
+        let value = value.ok_or_else(|| self.failed(doing, &format!("{name} is missing")))?;
+        let (_, data) = self.check(value.try_extract_tensor::<T>(), doing)?;
+        Ok(data)
+    }
+}
+
+/// Whether the new entries of an output are finite.
+fn all_finite<T>(data: &[T], expected: &Expected, is_finite: impl Fn(&T) -> bool) -> bool {
+    // No early exit within a block, so that the comparison runs on vectors.
+    let finite = |data: &[T]| {
+        data.chunks(4096)
+            .all(|block| block.iter().fold(true, |finite, number| finite & is_finite(number)))
+    };
+    match expected.shape[..] {
+        [.., rows, columns] if expected.first_new > 0 && rows * columns > 0 => {
+            let old = expected.first_new.min(rows) * columns;
+            data.chunks_exact(rows * columns).all(|matrix| finite(&matrix[old..]))
+        }
+        _ => finite(data),
     }
 }
 

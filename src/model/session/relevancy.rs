@@ -3,7 +3,7 @@
 //! They read the same weight files as the forward graphs, and ONNX Runtime maps these: as long as it
 //! does not repack weights for speed, the system holds each one once, however many graphs use it.
 
-use super::graph::GraphSession;
+use super::graph::{Expected, GraphSession};
 use super::options::SessionOptions;
 use super::sessions::Sessions;
 use super::values::{KvCache, cache_name, tensor};
@@ -121,6 +121,7 @@ impl Sessions {
         wants_inputs: bool,
         cancel: &CancelToken,
     ) -> Result<(LayerOutputs, Vec<f32>)> {
+        let layers = self.layers;
         let session = opened(&mut self.relevancy.prompt, BackwardGraph::Prompt)?;
         let positions = embeddings.len() / hidden;
         let inputs = vec![
@@ -130,12 +131,17 @@ impl Sessions {
             ("w", tensor([1], vec![seed.weight])),
         ];
         let inputs = built(session, inputs)?;
-        let wanted = |name: &str| name.starts_with("abar_") || wants_inputs && name == "d_inputs";
-        let outputs = session.run_for(inputs, &[], &wanted, cancel)?;
+        let expect = |name: &str| match name {
+            "d_inputs" => wants_inputs.then(|| Expected::new([1, positions, hidden])),
+            _ => layer_of(name, "abar_", layers).map(|_| Expected::new([positions; 2])),
+        };
+        let outputs = session.run(inputs, &[], &expect, cancel)?;
         let (gradients, layers): (Vec<_>, Vec<_>) =
             outputs.into_iter().partition(|(name, _)| name == "d_inputs");
-        let gradient =
-            if wants_inputs { session.floats(gradients, "d_inputs")? } else { Vec::new() };
+        let gradient = match wants_inputs {
+            true => session.output::<f32>(&gradients, "d_inputs")?.to_vec(),
+            false => Vec::new(),
+        };
         Ok((by_layer(session, layers, "abar_")?, gradient))
     }
 
@@ -156,6 +162,7 @@ impl Sessions {
         wants_gradients: bool,
         cancel: &CancelToken,
     ) -> Result<(LayerOutputs, LayerOutputs)> {
+        let (layers, heads) = (self.layers, self.sizes.heads);
         let session = opened(&mut self.relevancy.rows, BackwardGraph::Rows)?;
         let rows = ids.len();
         let inputs = vec![
@@ -170,10 +177,15 @@ impl Sessions {
             .enumerate()
             .map(|(index, value)| (cache_name("past", index), value))
             .collect();
-        let wanted = |name: &str| {
-            name.starts_with("abar_") || wants_gradients && name.starts_with("grad_attn_")
+        let positions = past.positions + rows;
+        let expect = |name: &str| {
+            if layer_of(name, "abar_", layers).is_some() {
+                return Some(Expected::new([rows, positions]));
+            }
+            let is_gradient = layer_of(name, "grad_attn_", layers).is_some();
+            (is_gradient && wants_gradients).then(|| Expected::new([heads, rows, positions]))
         };
-        let outputs = session.run_for(inputs, &kept, &wanted, cancel)?;
+        let outputs = session.run(inputs, &kept, &expect, cancel)?;
         let (abar, gradients): (Vec<_>, Vec<_>) =
             outputs.into_iter().partition(|(name, _)| name.starts_with("abar_"));
         let abar = by_layer(session, abar, "abar_")?;
@@ -193,13 +205,17 @@ impl Sessions {
         hidden: usize,
         cancel: &CancelToken,
     ) -> Result<LayerOutputs> {
+        let (tower, layers) = (self.sizes.tower, self.sizes.tower_layers);
         let session = opened(&mut self.relevancy.vision, BackwardGraph::Vision)?;
         let inputs = vec![
             ("pixel_values", tensor([1, 3, side, side], pixel_values)),
             ("d_image_features", tensor([gradient.len() / hidden, hidden], gradient)),
         ];
         let inputs = built(session, inputs)?;
-        let outputs = session.run(inputs, &[], cancel)?;
+        let expect = |name: &str| {
+            layer_of(name, "vision_abar_", layers).map(|_| Expected::new([tower; 2]))
+        };
+        let outputs = session.run(inputs, &[], &expect, cancel)?;
         by_layer(session, outputs, "vision_abar_")
     }
 }
@@ -224,6 +240,11 @@ fn built(
     inputs.into_iter().map(input).collect()
 }
 
+/// The layer in the name of an output, if it is one of `layers`.
+fn layer_of(name: &str, prefix: &str, layers: usize) -> Option<usize> {
+    name.strip_prefix(prefix)?.parse().ok().filter(|&layer| layer < layers)
+}
+
 /// The outputs PREFIX0, PREFIX1 … in the order of the layers.
 fn by_layer(
     session: &GraphSession,
@@ -232,8 +253,7 @@ fn by_layer(
 ) -> Result<LayerOutputs> {
     let mut layers = Vec::with_capacity(outputs.len());
     for (name, value) in outputs {
-        let layer: Option<usize> = name.strip_prefix(prefix).and_then(|rest| rest.parse().ok());
-        let layer = layer.ok_or_else(|| {
+        let layer = layer_of(&name, prefix, usize::MAX).ok_or_else(|| {
             session.failed("reading its outputs", &format!("{name} is unexpected"))
         })?;
         layers.push((layer, value));

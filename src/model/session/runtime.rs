@@ -2,15 +2,18 @@
 //!
 //! It is looked for where a user would put it, in an order in which the more deliberate choice
 //! wins; a library that was *named* and does not work is an error, one that was merely *found* and
-//! does not work is remembered and the search goes on.
+//! does not work is remembered and the search goes on. Loading a library runs its code: nothing is
+//! loaded from the current folder, from a file that others could have put there, or before its
+//! headers say that it is ONNX Runtime; and only the library that is used is loaded at all.
 
-use super::elf::check_complete;
+use super::elf;
 use crate::model::error::{ModelError, Result};
 use ort::environment::Environment;
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+const NAMED: &str = "--ort-lib";
 const ENVIRONMENT_VARIABLE: &str = "ORT_DYLIB_PATH";
 const FIX: &str = "Fetch it with `pip download --no-deps onnxruntime==1.32.0` and unpack the wheel (`unzip onnxruntime-*.whl`), or run `scripts/run`, which does so; then name the library inside (onnxruntime/capi/libonnxruntime.so.1.32.0) with --ort-lib or ORT_DYLIB_PATH.";
 /// How the library's file name begins and which part it must have, on this system.
@@ -22,6 +25,16 @@ const NAME: (&str, &str) = if cfg!(windows) {
     ("libonnxruntime", ".so")
 };
 
+/// The smallest build of ONNX Runtime has several megabytes.
+const LEAST_BYTES: u64 = 1 << 20;
+
+/// Whether the user named a library or only its place made it a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    Named,
+    Found,
+}
+
 /// The loaded library.
 #[derive(Debug)]
 pub struct Runtime {
@@ -32,7 +45,7 @@ pub struct Runtime {
     pub(super) environment: Environment,
 }
 
-/// Where the library was looked for and what was found there.
+/// Where the library was looked for and what was found there, told without loading it.
 #[derive(Clone, Debug)]
 pub struct RuntimeCandidate {
     /// Why this place was looked at.
@@ -105,12 +118,19 @@ pub fn candidates(named: Option<&Path>) -> Vec<RuntimeCandidate> {
             }
             let checked = libraries.into_iter().map(|path| RuntimeCandidate {
                 source,
-                version: check(&path).map_err(|error| error.to_string()),
+                version: inspect(&path, trust(source))
+                    .map(|version| version.unwrap_or_else(|| "unknown version".to_owned()))
+                    .map_err(|error| error.to_string()),
                 path,
             });
             checked.collect()
         })
         .collect()
+}
+
+/// A place that the user wrote down, or one of the usual ones.
+fn trust(source: &str) -> Trust {
+    if [NAMED, ENVIRONMENT_VARIABLE].contains(&source) { Trust::Named } else { Trust::Found }
 }
 
 fn find(named: Option<&Path>) -> Result<(PathBuf, String)> {
@@ -119,35 +139,35 @@ fn find(named: Option<&Path>) -> Result<(PathBuf, String)> {
         let path = libraries_at(&deliberate).into_iter().next().unwrap_or(deliberate);
         // The loader looks for a bare name in the system's folders instead of this one.
         let path = std::path::absolute(&path).unwrap_or(path);
-        let version = check(&path)?;
+        let version = load_and_check(&path, Trust::Named)?;
         return Ok((path, version));
     }
     let mut looked = Vec::new();
-    let mut too_old = None;
+    let mut first_problem = None;
     for (source, place) in places(None) {
         let libraries = libraries_at(&place);
         if libraries.is_empty() {
             looked.push(format!("{source} ({})", place.display()));
         }
         for path in libraries {
-            match check(&path) {
+            match load_and_check(&path, trust(source)) {
                 Ok(version) => return Ok((path, version)),
                 Err(error) => {
                     looked.push(format!("{source} ({}: unusable)", path.display()));
-                    too_old.get_or_insert(error);
+                    first_problem.get_or_insert(error);
                 }
             }
         }
     }
     let missing =
         ModelError::RuntimeMissing { fix: FIX.to_owned(), looked: looked.join(", ") + "." };
-    Err(too_old.unwrap_or(missing))
+    Err(first_problem.unwrap_or(missing))
 }
 
 /// Places in the order in which they are tried.
 fn places(named: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
     let mut places = Vec::new();
-    places.extend(named.map(|path| ("--ort-lib", path.to_owned())));
+    places.extend(named.map(|path| (NAMED, path.to_owned())));
     let from_environment = std::env::var_os(ENVIRONMENT_VARIABLE).filter(|path| !path.is_empty());
     places.extend(from_environment.map(|path| (ENVIRONMENT_VARIABLE, PathBuf::from(path))));
     if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
@@ -163,21 +183,26 @@ fn places(named: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
     places
 }
 
-/// Folders of Python packages, without starting Python.
+/// Folders of Python packages, without starting Python. Never those of the current folder: whoever
+/// unpacks an archive there would run its libraries. A relative path in a variable means it, too.
 fn site_packages() -> Vec<PathBuf> {
     let mut prefixes: Vec<PathBuf> = Vec::new();
     for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
-        prefixes.extend(std::env::var_os(variable).map(PathBuf::from));
+        let named = std::env::var_os(variable).map(PathBuf::from);
+        prefixes.extend(named.filter(|path| path.is_absolute()));
     }
-    // A virtual environment of the checkout: in this folder, or above a binary in target/.
-    let here = std::env::current_dir().ok();
+    // The virtual environment of the checkout that the program was built in.
     let program = std::env::current_exe().ok();
-    let above_program = program.iter().flat_map(|path| path.ancestors().skip(1).take(4));
-    for folder in here.iter().map(PathBuf::as_path).chain(above_program) {
-        prefixes.extend([".venv", "venv"].map(|name| folder.join(name)));
+    let target = program
+        .iter()
+        .flat_map(|path| path.ancestors())
+        .find(|folder| folder.file_name().is_some_and(|name| name == "target"));
+    if let Some(checkout) = target.and_then(Path::parent) {
+        prefixes.extend([".venv", "venv"].map(|name| checkout.join(name)));
     }
     // The interpreters on the path: links are followed for system Pythons, not for venvs.
-    for folder in std::env::var_os("PATH").iter().flat_map(std::env::split_paths) {
+    let path = std::env::var_os("PATH");
+    for folder in path.iter().flat_map(std::env::split_paths).filter(|path| path.is_absolute()) {
         for name in ["python3", "python"] {
             let python = folder.join(name);
             if python.is_file() {
@@ -235,48 +260,111 @@ fn libraries_at(place: &Path) -> Vec<PathBuf> {
     libraries
 }
 
-/// The version of the library at `path`, if this program can use it.
-fn check(path: &Path) -> Result<String> {
-    let not_a_library = |reason: String| ModelError::RuntimeNotALibrary {
-        path: path.to_owned(),
-        reason,
-        fix: FIX.to_owned(),
+/// The version of the library at `path`, if this program can use it; it is loaded after what can be
+/// told without loading it is right.
+fn load_and_check(path: &Path, trust: Trust) -> Result<String> {
+    inspect(path, trust)?;
+    let version = read_version(path).map_err(|reason| not_a_library(path, reason))?;
+    check_version(path, &version)?;
+    Ok(version)
+}
+
+/// The version that the library at `path` carries in its headers, without loading it; `None` where
+/// that cannot be told.
+fn inspect(path: &Path, trust: Trust) -> Result<Option<String>> {
+    let refused = |reason: String| not_a_library(path, reason);
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(refused("there is no such file".into()));
+        }
+        Err(error) => return Err(refused(format!("it cannot be read ({error})"))),
     };
-    if !path.exists() {
-        return Err(not_a_library("there is no such file".into()));
+    if !metadata.is_file() {
+        return Err(refused("it is not a file".into()));
     }
-    check_complete(path).map_err(not_a_library)?;
-    let version = read_version(path).map_err(not_a_library)?;
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if major == 1 && minor < ort::MINOR_VERSION {
-        return Err(ModelError::RuntimeTooOld {
-            path: path.to_owned(),
-            found: version,
-            needed: format!("1.{}", ort::MINOR_VERSION),
-            fix: FIX.to_owned(),
-        });
+    let version = if cfg!(any(target_os = "macos", windows)) {
+        None
+    } else {
+        elf::runtime_version(path).map_err(refused)?
+    };
+    if trust == Trust::Found {
+        if let Some(reason) = put_there_by_others(path, &metadata) {
+            return Err(refused(format!("{reason}; if you trust it, name it with {NAMED}")));
+        }
+        if metadata.len() < LEAST_BYTES {
+            return Err(refused(format!("it has only {} bytes", metadata.len())));
+        }
+        if version.is_none() && cfg!(target_os = "linux") {
+            return Err(refused(format!("its {} has no version", elf::ENTRY_POINT)));
+        }
+    }
+    if let Some(version) = &version {
+        check_version(path, version)?;
     }
     Ok(version)
+}
+
+/// Why another user could have written the library or its name, if that is so.
+#[cfg(unix)]
+fn put_there_by_others(path: &Path, file: &std::fs::Metadata) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    const WRITABLE_BY_ALL: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let own = rustix::process::geteuid().as_raw();
+    let foreign = |uid: u32| uid != 0 && uid != own;
+    if foreign(file.uid()) {
+        return Some(format!("it belongs to another user (uid {})", file.uid()));
+    }
+    if file.mode() & WRITABLE_BY_ALL != 0 {
+        return Some("every user may write it".into());
+    }
+    let real = path.canonicalize().ok()?;
+    let folder = real.parent()?.metadata().ok()?;
+    let open = folder.mode() & WRITABLE_BY_ALL != 0 && folder.mode() & STICKY == 0;
+    (open || foreign(folder.uid())).then(|| "another user may write its folder".into())
+}
+
+#[cfg(not(unix))]
+fn put_there_by_others(_: &Path, _: &std::fs::Metadata) -> Option<String> {
+    None
+}
+
+fn not_a_library(path: &Path, reason: String) -> ModelError {
+    ModelError::RuntimeNotALibrary { path: path.to_owned(), reason, fix: FIX.to_owned() }
+}
+
+fn check_version(path: &Path, version: &str) -> Result<()> {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if (major, minor) >= (1, ort::MINOR_VERSION) {
+        return Ok(());
+    }
+    Err(ModelError::RuntimeTooOld {
+        path: path.to_owned(),
+        found: version.to_owned(),
+        needed: format!("1.{}", ort::MINOR_VERSION),
+        fix: FIX.to_owned(),
+    })
 }
 
 /// Asks the library for its version through the one function that every version exports.
 fn read_version(path: &Path) -> std::result::Result<String, String> {
     // A bare name would be looked for in the system's folders.
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
-    // SAFETY: loading a library runs its initialisers; the user or the search named this file as
-    // ONNX Runtime, and it is going to be loaded for its purpose anyway.
+    // SAFETY: loading a library runs its initialisers; the user named this file as ONNX Runtime, or
+    // it lies where only the user and the system write and its headers say that it is.
     let library = unsafe { libloading::Library::new(&path) }.map_err(|error| error.to_string())?;
     type GetApiBase = unsafe extern "C" fn() -> *const ort::sys::OrtApiBase;
     // SAFETY: a library that exports this name has ONNX Runtime's C interface, in which the
     // function has this type.
     let version = unsafe {
         let get: libloading::Symbol<'_, GetApiBase> = library
-            .get(b"OrtGetApiBase")
-            .map_err(|_| "it does not export OrtGetApiBase".to_owned())?;
+            .get(elf::ENTRY_POINT.as_bytes())
+            .map_err(|_| format!("it does not export {}", elf::ENTRY_POINT))?;
         let base = get();
         if base.is_null() {
-            return Err("OrtGetApiBase returned nothing".to_owned());
+            return Err(format!("{} returned nothing", elf::ENTRY_POINT));
         }
         let text = ((*base).GetVersionString)();
         if text.is_null() {

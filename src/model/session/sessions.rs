@@ -1,6 +1,6 @@
 //! The forward graphs of a bundle.
 
-use super::graph::GraphSession;
+use super::graph::{Expected, GraphSession};
 use super::options::{Provider, SessionOptions};
 use super::runtime::Runtime;
 use super::values::{AttentionPart, Call, KvCache, cache_name, tensor};
@@ -28,7 +28,21 @@ pub struct Sessions {
     pub(super) layers: usize,
     pub(super) kv_heads: usize,
     pub(super) head_dim: usize,
+    pub(super) sizes: Sizes,
     pub(super) cache_type: ElementType,
+}
+
+/// Axes of the outputs that the manifest fixes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) heads: usize,
+    pub(super) hidden: usize,
+    pub(super) vocab: usize,
+    pub(super) features: usize,
+    /// Positions of the vision tower.
+    pub(super) tower: usize,
+    /// Layers of the vision tower that feed the language model.
+    pub(super) tower_layers: usize,
 }
 
 /// The backward graphs that are open.
@@ -86,7 +100,7 @@ impl Sessions {
         let decoder =
             GraphSession::open(&runtime, bundle, ("decoder", &graphs.decoder), provider, options)?;
         progress(3, 3);
-        let text = &bundle.manifest().text;
+        let (text, vision_sizes) = (&bundle.manifest().text, &bundle.manifest().vision);
         let sessions = Self {
             runtime,
             provider,
@@ -99,6 +113,14 @@ impl Sessions {
             layers: text.layers,
             kv_heads: text.kv_heads,
             head_dim: text.head_dim,
+            sizes: Sizes {
+                heads: text.heads,
+                hidden: text.hidden,
+                vocab: text.vocab,
+                features: vision_sizes.features,
+                tower: vision_sizes.patches + usize::from(vision_sizes.has_cls),
+                tower_layers: vision_sizes.layers_with_gradient,
+            },
             cache_type: bundle.manifest().dtype,
         };
         Ok((sessions, notes))
@@ -132,10 +154,14 @@ impl Sessions {
     ) -> Result<Vec<f32>> {
         let batch = pixel_values.len() / (3 * side * side).max(1);
         let input = tensor([batch, 3, side, side], pixel_values);
+        let (features, hidden) = (self.sizes.features, self.sizes.hidden);
+        let expect = |name: &str| {
+            (name == "image_features").then(|| Expected::new([batch, features, hidden]))
+        };
         let session = &mut self.vision;
         let input = session.check(input, "building its input")?;
-        let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
-        session.floats(outputs, "image_features")
+        let outputs = session.run(vec![("pixel_values".into(), input)], &[], &expect, cancel)?;
+        Ok(session.output::<f32>(&outputs, "image_features")?.to_vec())
     }
 
     /// pixel_values [1, 3, side, side] → attention of each layer, [Hv, side, side] one after the
@@ -197,8 +223,12 @@ impl Sessions {
         let features =
             session.check(tensor(features, image_features.to_vec()), "building its input")?;
         let inputs = vec![("input_ids".into(), ids), ("image_features".into(), features)];
-        let outputs = session.run(inputs, &[], cancel)?;
-        session.floats(outputs, "inputs_embeds")
+        let [batch, positions] = shape;
+        let expect = |name: &str| {
+            (name == "inputs_embeds").then(|| Expected::new([batch, positions, hidden]))
+        };
+        let outputs = session.run(inputs, &[], &expect, cancel)?;
+        Ok(session.output::<f32>(&outputs, "inputs_embeds")?.to_vec())
     }
 
     /// Runs the decoder on `embeddings` [B, S, D] after `past`, which has the same batch. Attention
@@ -220,6 +250,20 @@ impl Sessions {
         let batch = past.batch;
         let new = embeddings.len() / (hidden * batch);
         let positions = past.positions + new;
+        let sizes = self.sizes;
+        let [rows, logit_rows, mean_rows, last_rows] =
+            [&call.rows, &call.logit_rows, &call.mean_rows, &call.last_rows].map(Vec::len);
+        let (heads, kv_heads, head_dim) = (sizes.heads, self.kv_heads, self.head_dim);
+        let expect = |name: &str| match DecoderOutput::of(name, self.layers)? {
+            DecoderOutput::Logits => Some(Expected::new([batch, logit_rows, sizes.vocab])),
+            DecoderOutput::Present(_) => Some(Expected {
+                first_new: past.positions,
+                ..Expected::new([batch, kv_heads, positions, head_dim])
+            }),
+            DecoderOutput::Rows(_) => Some(Expected::new([batch, heads, rows, positions])),
+            DecoderOutput::HeadMean(_) => Some(Expected::new([batch, mean_rows, positions])),
+            DecoderOutput::LastLayer => Some(Expected::new([batch, heads, last_rows, positions])),
+        };
         let doing = "building its inputs";
         let mut inputs = Vec::with_capacity(9 + past.values.len());
         let mut push = |name: &str, value: ort::Result<DynValue>| -> Result<()> {
@@ -251,23 +295,24 @@ impl Sessions {
         let kept =
             past.values.iter().enumerate().map(|(index, value)| (cache_name("past", index), value));
         let kept: Vec<(String, &DynValue)> = kept.collect();
-        let outputs = session.run(inputs, &kept, cancel)?;
+        let outputs = session.run(inputs, &kept, &expect, cancel)?;
         let mut logits = Vec::new();
         let mut values: Vec<Option<DynValue>> = (0..past.values.len()).map(|_| None).collect();
         for (name, value) in outputs {
             let doing = "reading its outputs";
-            if name == "logits" {
-                let (_, data) = session.check(value.try_extract_tensor::<f32>(), doing)?;
-                logits = data.to_vec();
-            } else if name.starts_with("present_") {
-                if let Some(index) = cache_index(&name)
-                    && let Some(slot) = values.get_mut(index)
-                {
-                    *slot = Some(value);
+            let Some(kind) = DecoderOutput::of(&name, self.layers) else { continue };
+            match kind {
+                DecoderOutput::Logits => {
+                    let (_, data) = session.check(value.try_extract_tensor::<f32>(), doing)?;
+                    logits = data.to_vec();
                 }
-            } else if let Some(kind) = PartKind::of(&name) {
-                let (_, weights) = session.check(value.try_extract_tensor::<f16>(), doing)?;
-                attention(kind.part(weights))?;
+                DecoderOutput::Present(index) => values[index] = Some(value),
+                DecoderOutput::Rows(_)
+                | DecoderOutput::HeadMean(_)
+                | DecoderOutput::LastLayer => {
+                    let (_, weights) = session.check(value.try_extract_tensor::<f16>(), doing)?;
+                    attention(kind.part(weights))?;
+                }
             }
         }
         let values: Option<Vec<DynValue>> = values.into_iter().collect();
@@ -333,42 +378,47 @@ impl Sessions {
     }
 }
 
-/// Which attention output a name means.
+/// Which output of the decoder a name means.
 #[derive(Clone, Copy)]
-enum PartKind {
+enum DecoderOutput {
+    Logits,
+    /// Index into the values of a [`KvCache`].
+    Present(usize),
     Rows(usize),
     HeadMean(usize),
     LastLayer,
 }
 
-impl PartKind {
-    fn of(name: &str) -> Option<Self> {
-        if name == "last_layer" {
-            return Some(Self::LastLayer);
+impl DecoderOutput {
+    /// `None` for a name that means nothing in a decoder of `layers` layers.
+    fn of(name: &str, layers: usize) -> Option<Self> {
+        let layer = |text: &str| text.parse().ok().filter(|&layer: &usize| layer < layers);
+        match name {
+            "logits" => return Some(Self::Logits),
+            "last_layer" => return Some(Self::LastLayer),
+            _ => {}
         }
-        if let Some(layer) = name.strip_prefix("attn_") {
-            return layer.parse().ok().map(Self::Rows);
+        if let Some(text) = name.strip_prefix("attn_") {
+            return layer(text).map(Self::Rows);
         }
-        name.strip_prefix("head_mean_")?.parse().ok().map(Self::HeadMean)
+        if let Some(text) = name.strip_prefix("head_mean_") {
+            return layer(text).map(Self::HeadMean);
+        }
+        let (kind, text) = name.strip_prefix("present_")?.split_once('_')?;
+        let first = 2 * layer(text)?;
+        match kind {
+            "k" => Some(Self::Present(first)),
+            "v" => Some(Self::Present(first + 1)),
+            _ => None,
+        }
     }
 
     fn part(self, weights: &[f16]) -> AttentionPart<'_> {
         match self {
             Self::Rows(layer) => AttentionPart::Rows { layer, weights },
             Self::HeadMean(layer) => AttentionPart::HeadMean { layer, weights },
-            Self::LastLayer => AttentionPart::LastLayer { weights },
+            _ => AttentionPart::LastLayer { weights },
         }
-    }
-}
-
-fn cache_index(name: &str) -> Option<usize> {
-    let rest = name.strip_prefix("present_")?;
-    let (kind, layer) = rest.split_once('_')?;
-    let layer: usize = layer.parse().ok()?;
-    match kind {
-        "k" => Some(layer * 2),
-        "v" => Some(layer * 2 + 1),
-        _ => None,
     }
 }
 

@@ -29,6 +29,13 @@ const TRANSITION_SECONDS: f64 = 0.8;
 /// Longer than any talk: a guard against a mistyped number filling the disk.
 pub const LONGEST_SECONDS: f64 = 3600.0;
 
+/// An hour of steps of half a second; a file with more is no talk, and would take minutes to lay out.
+pub const MOST_STEPS: usize = 10_000;
+/// Characters of a caption, of a card and of its subtitle: more than a frame has room for.
+pub const LONGEST_CAPTION: usize = 10_000;
+/// Bytes of a walkthrough's text.
+const LONGEST_TEXT_BYTES: usize = 16 << 20;
+
 /// Words on an otherwise empty frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
@@ -149,8 +156,13 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn line_of(&self, byte: usize) -> usize {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        before.bytes().filter(|&byte| byte == b'\n').count() + 1
+        self.line_ends(0..byte) + 1
+    }
+
+    /// Line ends in a part of the text.
+    fn line_ends(&self, part: std::ops::Range<usize>) -> usize {
+        let part = self.text.as_bytes().get(part).unwrap_or_default();
+        part.iter().filter(|&&byte| byte == b'\n').count()
     }
 
     fn at(&self, byte: usize, reason: impl Into<String>) -> WalkthroughError {
@@ -174,8 +186,23 @@ impl Source<'_> {
         }
     }
 
+    /// Words that fit a frame.
+    fn readable(&self, text: &str, what: &str, byte: usize) -> Result<(), WalkthroughError> {
+        let characters = text.chars().count();
+        if characters <= LONGEST_CAPTION {
+            return Ok(());
+        }
+        let reason = format!(
+            "{what} has {characters} characters; at most {LONGEST_CAPTION} fit. Shorten it"
+        );
+        Err(self.at(byte, reason))
+    }
+
     fn card(&self, card: Option<CardText>) -> Result<Option<Card>, WalkthroughError> {
         let Some(CardText { text, subtitle, seconds }) = card else { return Ok(None) };
+        for text in [&text, &subtitle] {
+            self.readable(text, "a card", 0)?;
+        }
         let seconds = match seconds {
             Some(seconds) => self.seconds(&seconds, 0.1)?,
             None => CARD_SECONDS,
@@ -195,6 +222,11 @@ impl Walkthrough {
             version: Option<u32>,
         }
         let source = Source { name, text };
+        if text.len() > LONGEST_TEXT_BYTES {
+            let bytes = text.len();
+            let reason = format!("it has {bytes} bytes; at most {LONGEST_TEXT_BYTES} can be read");
+            return Err(source.at(0, reason));
+        }
         if let Ok(Version { version: Some(found) }) = toml::from_str(text)
             && found > WALKTHROUGH_VERSION
         {
@@ -209,11 +241,21 @@ impl Walkthrough {
         if file.step.is_empty() {
             return Err(source.at(0, "it has no steps; begin one with [[step]]"));
         }
+        if let Some(step) = file.step.get(MOST_STEPS) {
+            let count = file.step.len();
+            let reason =
+                format!("it has {count} steps; at most {MOST_STEPS} can be shown. Split the file");
+            return Err(source.at(step.span().start, reason));
+        }
         let shared = view_table(&tables);
         let step_tables = tables.get("step").and_then(Value::as_array);
-        let mut steps = Vec::new();
+        let mut steps = Vec::with_capacity(file.step.len());
+        let (mut line, mut counted) = (1, 0);
         for (index, spanned) in file.step.into_iter().enumerate() {
             let at = spanned.span().start;
+            // Steps stand in the file in their order: lines are counted on from the last one.
+            line += source.line_ends(counted..at);
+            counted = at;
             let own = step_tables.and_then(|list| list.get(index)).and_then(Value::as_table);
             let mut merged = shared.clone();
             if let Some(own) = own {
@@ -223,6 +265,7 @@ impl Walkthrough {
                 .try_into()
                 .map_err(|error: toml::de::Error| source.at(at, error.message()))?;
             let step = spanned.into_inner();
+            source.readable(&step.caption, "a caption", at)?;
             let trace = step.trace.or(state.trace).or_else(|| file.trace.clone());
             state.trace = Some(trace.ok_or_else(|| {
                 source.at(at, "which trace? Give the step, or the whole file, a `trace = \"…\"`")
@@ -235,7 +278,7 @@ impl Walkthrough {
                 seconds,
                 transition_secs: transition.unwrap_or(TRANSITION_SECONDS),
                 easing: step.easing.unwrap_or_default(),
-                line: Some(source.line_of(at)),
+                line: Some(line),
                 ..Step::new(state, step.caption)
             });
         }
@@ -519,6 +562,27 @@ view = { view = "wall", normalise.range = { kind = "shared" } }
         let nowhere = folder.path().join("no/such/tour.toml");
         let error = walkthrough.save(&nowhere).unwrap_err().to_string();
         assert!(error.contains("tour.toml") && error.contains("folder"), "{error}");
+    }
+
+    #[test]
+    fn too_many_steps_and_too_long_captions_are_refused() {
+        let step = "[[step]]\ncaption = \"one\"\n";
+        let of = |steps: usize| format!("trace = \"a\"\n{}", step.repeat(steps));
+        let whole = Walkthrough::from_toml("tour.toml", &of(100)).unwrap();
+        let lines: Vec<_> = whole.steps.iter().filter_map(|step| step.line).collect();
+        assert_eq!(lines, (0..100).map(|step| 2 + 2 * step).collect::<Vec<_>>());
+        let error = error(&of(MOST_STEPS + 1));
+        assert!(error.starts_with("tour.toml, line 20002: "), "{error}");
+        assert!(error.contains("10001 steps; at most 10000"), "{error}");
+        let long = |characters: usize| {
+            let caption = "é".repeat(characters);
+            Walkthrough::from_toml("tour.toml", &format!("trace = \"a\"\n[[step]]\ncaption = \"{caption}\"\n"))
+        };
+        assert!(long(LONGEST_CAPTION).unwrap().steps[0].hold_secs() < LONGEST_SECONDS);
+        let error = long(LONGEST_CAPTION + 1).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("at most 10000"), "{error}");
+        let card = format!("trace = \"a\"\n[title]\ntext = \"{}\"\n[[step]]\n", "x".repeat(20_000));
+        assert!(Walkthrough::from_toml("t", &card).unwrap_err().to_string().contains("a card"));
     }
 
     #[test]

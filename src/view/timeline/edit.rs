@@ -1,7 +1,7 @@
 //! Changes of a walkthrough: what the editor in the window does to it. Plain data; an edit that
 //! makes no sense changes nothing.
 
-use super::document::{Card, LONGEST_SECONDS, Step, Walkthrough};
+use super::document::{Card, LONGEST_CAPTION, LONGEST_SECONDS, MOST_STEPS, Step, Walkthrough};
 use super::schedule::Timeline;
 use crate::view::{Easing, MergeKey, ViewState};
 
@@ -75,13 +75,16 @@ impl Walkthrough {
         match edit {
             Edit::Add(at, steps) => {
                 let at = (*at).min(self.steps.len());
-                next.steps.splice(at..at, steps.iter().cloned());
+                let room = MOST_STEPS.saturating_sub(self.steps.len());
+                next.steps.splice(at..at, steps.iter().take(room).cloned());
             }
             Edit::Remove(at) if *at < self.steps.len() && self.steps.len() > 1 => {
                 next.steps.remove(*at);
             }
             Edit::Duplicate(at) => {
-                if let Some(step) = self.steps.get(*at) {
+                if let Some(step) = self.steps.get(*at)
+                    && self.steps.len() < MOST_STEPS
+                {
                     next.steps.insert(at + 1, step.clone());
                 }
             }
@@ -180,6 +183,11 @@ impl Walkthrough {
     }
 }
 
+/// What a file may hold of a text.
+fn readable(text: &str) -> String {
+    text.chars().take(LONGEST_CAPTION).collect()
+}
+
 impl Step {
     fn change(&mut self, edit: &Edit) {
         match edit {
@@ -187,7 +195,7 @@ impl Step {
                 let trace = state.trace.clone().or_else(|| self.state.trace.take());
                 self.state = ViewState { trace, hovered: None, ..(**state).clone() };
             }
-            Edit::Caption(_, text) => self.caption.clone_from(text),
+            Edit::Caption(_, text) => self.caption = readable(text),
             Edit::Notes(_, text) => self.notes.clone_from(text),
             Edit::Hold(_, seconds) => {
                 self.seconds = seconds.map(|s| rounded(seconds_within(s, SHORTEST_HOLD_SECONDS)));
@@ -202,7 +210,11 @@ impl Step {
 }
 
 fn checked(card: Card) -> Card {
-    Card { seconds: seconds_within(card.seconds, SHORTEST_HOLD_SECONDS), ..card }
+    Card {
+        text: readable(&card.text),
+        subtitle: readable(&card.subtitle),
+        seconds: seconds_within(card.seconds, SHORTEST_HOLD_SECONDS),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,32 @@
+//! `vlmscope render-templates`: the process in which chat templates are rendered.
+//!
+//! Not for users: the program starts itself with this command. What it limits is written in
+//! docs/security.md.
+
+use super::memory_limit;
+use crate::model;
+use std::path::PathBuf;
+
+/// The command's name.
+const COMMAND: &str = "render-templates";
+
+/// Makes the model render its templates in a process of this program.
+pub(super) fn use_own_process() {
+    if let Some(program) = program() {
+        model::set_template_program(program, COMMAND);
+    }
+}
+
+/// This program. Linux keeps it even where its file was replaced meanwhile.
+fn program() -> Option<PathBuf> {
+    let kept = PathBuf::from("/proc/self/exe");
+    if cfg!(target_os = "linux") && kept.exists() {
+        return Some(kept);
+    }
+    std::env::current_exe().ok()
+}
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    memory_limit::set(model::TEMPLATE_MEMORY_BYTES);
+    Ok(model::serve_templates()?)
+}

@@ -1,0 +1,198 @@
+//! Renders templates in a process of its own: this program, started with a hidden command.
+//!
+//! A process is the only bound on memory, depth and time at once that also holds on every system:
+//! the program's allocator refuses to go past a limit, a watch ends the process when it has used
+//! its CPU time, and a stack that overflows ends the process as well. The asking process only sees
+//! that no answer came. One process serves all questions, one JSON object a line, and ends when its
+//! input does.
+
+use super::{Job, render::render as render_here};
+use cpu_time::ProcessTime;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// CPU time of one answer; a template takes a few milliseconds.
+const CPU_LIMIT: Duration = Duration::from_secs(1);
+/// How often it is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_millis(25);
+/// For a machine that is too busy to use the CPU time.
+const WALL_LIMIT: Duration = Duration::from_secs(30);
+/// What a process that used its CPU time ends with.
+const OUT_OF_TIME: i32 = 97;
+/// Two renderings of a megabyte, each byte of which JSON may escape.
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
+/// Memory of the process that renders.
+pub const MEMORY_LIMIT_BYTES: usize = 256 << 20;
+
+static PROGRAM: OnceLock<Program> = OnceLock::new();
+static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+
+#[derive(Debug)]
+struct Program {
+    path: PathBuf,
+    command: &'static str,
+}
+
+/// Says which program, started with which command, calls [`serve`]. Templates are rendered there
+/// from now on.
+pub fn set_program(path: PathBuf, command: &'static str) {
+    // The first one stays: there is one program.
+    let _ = PROGRAM.set(Program { path, command });
+}
+
+/// A process that renders.
+struct Running {
+    child: Child,
+    jobs: ChildStdin,
+    answers: Receiver<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Rendered(Vec<String>),
+    Failed(String),
+}
+
+pub(super) fn render(job: &Job) -> Result<Vec<String>, String> {
+    let Some(program) = PROGRAM.get() else { return render_here(job) };
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    // A process that ended while nobody asked is no fault of this template.
+    for _ in 0..2 {
+        let mut process = match running.take().map_or_else(|| Running::start(program), Ok) {
+            Ok(process) => process,
+            Err(error) => return Err(format!("the process that renders it did not start ({error})")),
+        };
+        let was_gone = matches!(process.child.try_wait(), Ok(Some(_)));
+        if was_gone {
+            continue;
+        }
+        return match process.ask(job) {
+            Some(answer) => {
+                *running = Some(process);
+                match answer {
+                    Answer::Rendered(texts) => Ok(texts),
+                    Answer::Failed(reason) => Err(reason),
+                }
+            }
+            None => Err(process.end()),
+        };
+    }
+    Err("the process that renders it ends at once".to_owned())
+}
+
+impl Running {
+    fn start(program: &Program) -> std::io::Result<Self> {
+        let mut child = Command::new(&program.path)
+            .arg(program.command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let (jobs, output) = match (child.stdin.take(), child.stdout.take()) {
+            (Some(jobs), Some(output)) => (jobs, output),
+            _ => return Err(std::io::Error::other("it has no pipes")),
+        };
+        let (sender, answers) = bounded(1);
+        // Ends with the process, whose output it reads.
+        std::thread::Builder::new().name("templates".into()).spawn(move || {
+            let mut output = BufReader::new(output);
+            loop {
+                let mut line = String::new();
+                let read = output.by_ref().take(MAX_ANSWER_BYTES).read_line(&mut line);
+                if !read.is_ok_and(|bytes| bytes > 0) || sender.send(line).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { child, jobs, answers })
+    }
+
+    /// `None`: the process ended, or did not answer in time.
+    fn ask(&mut self, job: &Job) -> Option<Answer> {
+        let mut line = serde_json::to_vec(job).ok()?;
+        line.push(b'\n');
+        self.jobs.write_all(&line).and_then(|()| self.jobs.flush()).ok()?;
+        match self.answers.recv_timeout(WALL_LIMIT) {
+            Ok(line) => serde_json::from_str(&line).ok(),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Ends the process and says why it gave no answer.
+    fn end(&mut self) -> String {
+        let out_of_time = format!("it took longer than {} s", CPU_LIMIT.as_secs());
+        // Its output has ended: the process is ending, unless it is the wall limit that was reached.
+        for _ in 0..40 {
+            match self.child.try_wait() {
+                Ok(Some(status)) if status.code() == Some(OUT_OF_TIME) => return out_of_time,
+                Ok(Some(status)) => return out_of_memory(status),
+                _ => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        out_of_time
+    }
+}
+
+fn out_of_memory(status: ExitStatus) -> String {
+    format!(
+        "it needs more than {} MB of memory or nests too deep (its process ended with {status})",
+        MEMORY_LIMIT_BYTES >> 20
+    )
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already; a process that is not waited for stays as a zombie.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Answers jobs from standard input until it ends. The caller has limited the memory.
+///
+/// # Errors
+/// If standard input or output fail.
+pub fn serve() -> std::io::Result<()> {
+    // A panic becomes the answer; nobody reads what it prints.
+    std::panic::set_hook(Box::new(|_| {}));
+    watch_time()?;
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        DEADLINE_NANOS.store(used_nanos() + CPU_LIMIT.as_nanos() as u64, Ordering::SeqCst);
+        let job: Result<Job, _> = serde_json::from_str(&line);
+        let rendered = job.map_err(|error| error.to_string()).and_then(|job| render_here(&job));
+        let answer = rendered.map_or_else(Answer::Failed, Answer::Rendered);
+        DEADLINE_NANOS.store(u64::MAX, Ordering::SeqCst);
+        serde_json::to_writer(&mut out, &answer)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// CPU time of the process at which the job that runs is out of time.
+static DEADLINE_NANOS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+fn used_nanos() -> u64 {
+    ProcessTime::now().as_duration().as_nanos() as u64
+}
+
+fn watch_time() -> std::io::Result<()> {
+    std::thread::Builder::new().name("watch".into()).spawn(|| {
+        loop {
+            std::thread::sleep(WATCH_INTERVAL);
+            if used_nanos() > DEADLINE_NANOS.load(Ordering::SeqCst) {
+                std::process::exit(OUT_OF_TIME);
+            }
+        }
+    })?;
+    Ok(())
+}
