@@ -161,7 +161,8 @@ impl Mask {
         let reach = radius + 1.0;
         let [width, height] = [self.coverage.width(), self.coverage.height()];
         let inside = |low: f64, high: f64, origin: u32, length: u32| {
-            let edge = |value: f64| (value - f64::from(origin)).clamp(0.0, f64::from(length)) as u32;
+            let edge =
+                |value: f64| (value - f64::from(origin)).clamp(0.0, f64::from(length)) as u32;
             edge(low.floor())..edge(high.ceil())
         };
         let rows =
@@ -378,8 +379,7 @@ mod tests {
         let crossings = |[x, y]: [f64; 2]| {
             let ends = points.iter().cycle().skip(1);
             let crossed = points.iter().zip(ends).filter(|(a, b)| {
-                (a[1] > y) != (b[1] > y)
-                    && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]
+                (a[1] > y) != (b[1] > y) && x < (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]
             });
             crossed.count() % 2 == 1
         };
@@ -387,8 +387,7 @@ mod tests {
         let lasso = Area::of(Outline::Lasso { points: points.clone() });
         let mask = Mask::of_area(&lasso, &picture).unwrap();
         for (x, y, found) in mask.coverage.enumerate_pixels() {
-            let centre =
-                [f64::from(mask.origin[0] + x) + 0.5, f64::from(mask.origin[1] + y) + 0.5];
+            let centre = [f64::from(mask.origin[0] + x) + 0.5, f64::from(mask.origin[1] + y) + 0.5];
             assert_eq!(found.0[0] == 255, crossings(centre), "{x} {y}");
         }
     }

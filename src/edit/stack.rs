@@ -241,10 +241,7 @@ impl Edits {
 }
 
 /// Refuses steps that would take minutes in a picture of this size.
-fn check_work<'a>(
-    steps: impl Iterator<Item = &'a Step>,
-    size: [u32; 2],
-) -> Result<(), EditError> {
+fn check_work<'a>(steps: impl Iterator<Item = &'a Step>, size: [u32; 2]) -> Result<(), EditError> {
     let mut work = 0.0;
     for (index, step) in steps.enumerate() {
         work += step.work(size);

@@ -127,15 +127,23 @@ pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
         Sha256::digest(manifest).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let cache = dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("vlmscope");
     let folder = cache.join(format!("builtin-{digest}"));
+    unpack_to(&folder)?;
+    Ok(folder)
+}
+
+/// Unpacks the built-in bundle to a folder: what is missing there or differs.
+///
+/// # Errors
+/// If there is no room, or the folder cannot be written.
+pub fn unpack_to(folder: &Path) -> Result<(), BuiltinError> {
     let unpack = || -> std::io::Result<()> {
-        std::fs::create_dir_all(&folder)?;
+        std::fs::create_dir_all(folder)?;
         for (name, bytes) in FILES.iter().filter(|(name, _)| !name.starts_with(SAMPLES)) {
-            write_unless_same(&folder, name, bytes)?;
+            write_unless_same(folder, name, bytes)?;
         }
         Ok(())
     };
-    unpack().map_err(|source| BuiltinError::Unpack { path: folder.clone(), source })?;
-    Ok(folder)
+    unpack().map_err(|source| BuiltinError::Unpack { path: folder.to_owned(), source })
 }
 
 /// Every byte is compared, which takes a few milliseconds: a disk that was full or a hand that

@@ -153,8 +153,7 @@ mod tests {
 
     #[test]
     fn every_place_that_can_name_a_file_is_looked_at() {
-        let sparse =
-            |name: &str| SparseTensor { values: None, indices: Some(tensor(name)) };
+        let sparse = |name: &str| SparseTensor { values: None, indices: Some(tensor(name)) };
         let inner = Graph { initializers: vec![tensor("inner")], ..Graph::default() };
         let attribute = Attribute {
             tensor: Some(tensor("constant")),
@@ -170,7 +169,10 @@ mod tests {
         };
         let function = Function {
             nodes: Vec::new(),
-            attributes: vec![Attribute { tensor: Some(tensor("function")), ..Attribute::default() }],
+            attributes: vec![Attribute {
+                tensor: Some(tensor("function")),
+                ..Attribute::default()
+            }],
         };
         let training = Training {
             initialization: None,
@@ -180,7 +182,13 @@ mod tests {
             Model { graph: Some(graph), training: vec![training], functions: vec![function] };
         let found: Vec<String> = locations(&model.encode_to_vec()).unwrap().into_iter().collect();
         let expected = [
-            "constant", "function", "inner", "list", "sparse", "sparse-constant", "training",
+            "constant",
+            "function",
+            "inner",
+            "list",
+            "sparse",
+            "sparse-constant",
+            "training",
             "weights",
         ];
         assert_eq!(found, expected);

@@ -69,8 +69,7 @@ pub fn build(
             let context = |open: &str, close: &str| {
                 variables(&manifest.prompt, &messages, pictures, open, close)
             };
-            let contexts =
-                vec![context("", ""), context(&OPEN.to_string(), &CLOSE.to_string())];
+            let contexts = vec![context("", ""), context(&OPEN.to_string(), &CLOSE.to_string())];
             let rendered = template::render(&template::Job { template: jinja, contexts });
             let rendered: [String; 2] = rendered
                 .and_then(|texts| texts.try_into().map_err(|_| "a text is missing".to_owned()))

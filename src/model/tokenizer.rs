@@ -126,9 +126,8 @@ impl Tokenizer {
     /// # Errors
     /// If the tokenizer fails.
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<Encoded>> {
-        let encode = || {
-            self.inner.encode(text, add_special_tokens).map_err(|cause| format!("{cause}"))
-        };
+        let encode =
+            || self.inner.encode(text, add_special_tokens).map_err(|cause| format!("{cause}"));
         let encoding = contained(encode).map_err(|cause| {
             let reason = format!("encoding a text failed ({cause})");
             ModelError::Tokenizer { path: self.path.clone(), reason }

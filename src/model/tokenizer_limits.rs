@@ -87,7 +87,9 @@ impl Walk {
                 let content = text("content").len() as f64;
                 // A regular expression can match between any two characters.
                 Ok(match literal {
-                    Some(literal) if !literal.is_empty() => (content / literal.len() as f64).max(1.0),
+                    Some(literal) if !literal.is_empty() => {
+                        (content / literal.len() as f64).max(1.0)
+                    }
                     _ => 1.0 + content,
                 })
             }
@@ -158,7 +160,8 @@ fn damage_of_trie(units: &[u32], texts: &str) -> Option<&'static str> {
         for byte in 1..=u8::MAX {
             let child = node ^ usize::from(byte);
             let Some(&unit) = units.get(child) else { return Some(OUT) };
-            if unit & ((1 << 31) | 0xFF) != u32::from(byte) || std::mem::replace(&mut seen[child], true)
+            if unit & ((1 << 31) | 0xFF) != u32::from(byte)
+                || std::mem::replace(&mut seen[child], true)
             {
                 continue;
             }
@@ -188,12 +191,11 @@ mod tests {
 
     #[test]
     fn what_makes_a_text_long_is_refused() {
-        let replace = |content: &str| {
-            json!({ "type": "Replace", "pattern": { "String": "a" }, "content": content })
-        };
+        let replace = |content: &str| json!({ "type": "Replace", "pattern": { "String": "a" }, "content": content });
         let many = json!({ "type": "Sequence", "normalizers": vec![replace("aaaaaaaaaa"); 3] });
         assert!(refused("normalizer", many).contains("1000 times longer"));
-        let regex = json!({ "type": "Replace", "pattern": { "Regex": "" }, "content": "x".repeat(70) });
+        let regex =
+            json!({ "type": "Replace", "pattern": { "Regex": "" }, "content": "x".repeat(70) });
         assert!(refused("decoder", regex).contains("71 times longer"));
         let prepend = json!({ "type": "Prepend", "prepend": "x".repeat(2000) });
         assert!(refused("normalizer", prepend).contains("2000 characters"));
@@ -210,7 +212,9 @@ mod tests {
             let text = base64::engine::general_purpose::STANDARD.encode(bytes);
             json!({ "type": "Precompiled", "precompiled_charsmap": text })
         };
-        for bytes in [&b""[..], b"\0\0\0", b"\x04\0\0\0abcd", b"\xff\xff\xff\xffabcd", b"\x05\0\0\0abcde"] {
+        for bytes in
+            [&b""[..], b"\0\0\0", b"\x04\0\0\0abcd", b"\xff\xff\xff\xffabcd", b"\x05\0\0\0abcde"]
+        {
             assert!(refused("normalizer", charsmap(bytes)).contains("damaged"), "{bytes:?}");
         }
         let length = json!({ "type": "FixedLength", "length": 0 });

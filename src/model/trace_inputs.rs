@@ -70,8 +70,8 @@ impl TraceInputs {
         }
         let first_image = ids.iter().position(image).filter(|_| pictures == 1);
         // A class token that is kept as a feature stands before the patches.
-        let first_patch = first_image
-            .map(|first| first + manifest.vision.features - manifest.vision.patches);
+        let first_patch =
+            first_image.map(|first| first + manifest.vision.features - manifest.vision.patches);
         let spans: Vec<_> = meta
             .spans
             .iter()

@@ -368,8 +368,7 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
     if model.layers == 0 || model.heads == 0 {
         return damaged("its model has no layers or heads".into());
     }
-    for (layers, heads) in
-        [(model.layers, model.heads), (model.vision_layers, model.vision_heads)]
+    for (layers, heads) in [(model.layers, model.heads), (model.vision_layers, model.vision_heads)]
     {
         if u64::from(layers) * u64::from(heads) > MAX_MAPS {
             return damaged(format!(

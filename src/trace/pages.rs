@@ -94,8 +94,10 @@ impl Trace {
             .collect();
         if names.len() > MAX_PAGE_SETS {
             let path = path.unwrap_or_else(|| std::path::Path::new("(trace in memory)"));
-            let reason =
-                format!("it has {} sets of pages; at most {MAX_PAGE_SETS} can be read", names.len());
+            let reason = format!(
+                "it has {} sets of pages; at most {MAX_PAGE_SETS} can be read",
+                names.len()
+            );
             return Err(TraceError::Damaged { path: path.to_owned(), reason });
         }
         for name in names {

@@ -17,4 +17,5 @@ mod rescore;
 mod support;
 mod trace_file;
 mod trace_fuzz;
+mod untrusted;
 mod what_if;

@@ -6,10 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "tests fail by panicking")]
 
 use safetensors::SafeTensors;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 use vlmscope::job::CancelToken;
-use vlmscope::model::{AskEvent, AskRequest, Device, Engine, EngineOptions, Picture, Turn};
+use vlmscope::model::{
+    AskEvent, AskRequest, Bundle, Device, Engine, EngineOptions, ModelError, Picture, Turn,
+};
 use vlmscope::trace::{PreprocessMode, Trace};
 
 /// The models with fixtures: the built-in one, then small random ones.
@@ -129,4 +132,70 @@ pub fn excess(found: &[f32], expected: &[f32], [absolute, relative]: [f32; 2]) -
         .zip(expected)
         .map(|(a, b)| (a - b).abs() / (absolute + relative * b.abs()))
         .fold(0.0, f32::max)
+}
+
+/// A copy of a small bundle that a test may spoil.
+pub struct BundleCopy {
+    folder: TempDir,
+}
+
+impl BundleCopy {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(Fixture::of("gqa").bundle()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Changes the manifest.
+    pub fn edit(self, change: impl FnOnce(&mut Value)) -> Self {
+        let path = self.path("manifest.json");
+        let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut manifest);
+        std::fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+        self
+    }
+
+    /// Replaces a file and makes the manifest agree with it.
+    pub fn replace(self, name: &str, bytes: &[u8]) -> Self {
+        use sha2::{Digest as _, Sha256};
+        std::fs::write(self.path(name), bytes).unwrap();
+        let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.edit(|manifest| {
+            manifest["files"][name]["bytes"] = json!(bytes.len());
+            manifest["files"][name]["sha256"] = json!(hash);
+        })
+    }
+
+    pub fn open(&self) -> Result<Bundle, ModelError> {
+        Bundle::open(self.folder.path())
+    }
+
+    pub fn load(&self) -> Result<Engine, ModelError> {
+        let options = EngineOptions {
+            bundle: self.folder.path().to_owned(),
+            device: Device::Cpu,
+            threads: Some(1),
+            ..EngineOptions::default()
+        };
+        Engine::load(&options, &mut |_| {})
+    }
+}
+
+/// The error's text: one paragraph that has all of `words`.
+pub fn explains<T>(result: Result<T, ModelError>, words: &[&str]) -> ModelError {
+    let Err(error) = result else { panic!("no error; expected {words:?}") };
+    let text = error.to_string();
+    assert!(!text.contains('\n'), "more than a paragraph: {text}");
+    assert!(text.len() < 1200, "too long: {text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is missing in: {text}");
+    }
+    error
 }

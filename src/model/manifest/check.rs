@@ -150,7 +150,9 @@ impl Manifest {
             // What a file is decides whether it is hashed when the bundle is opened.
             if let Some(role) = role.filter(|role| *role != entry.role) {
                 let (found, role) = (entry.role.name(), role.name());
-                return Err(error(format!("names {name:?}, which has the role {found}, not {role}")));
+                return Err(error(format!(
+                    "names {name:?}, which has the role {found}, not {role}"
+                )));
             }
             // ONNX Runtime tells other formats by their ending.
             if role == Some(Role::Graph) && !name.ends_with(".onnx") {

@@ -60,7 +60,9 @@ pub(super) fn runtime_version(path: &Path) -> Result<Option<String>, String> {
     let versions = sections.versions(endian, data).map_err(broken)?;
     for (index, symbol) in symbols.enumerate() {
         let is_entry = !symbol.is_undefined(endian)
-            && symbol.name(endian, symbols.strings()).is_ok_and(|name| name == ENTRY_POINT.as_bytes());
+            && symbol
+                .name(endian, symbols.strings())
+                .is_ok_and(|name| name == ENTRY_POINT.as_bytes());
         if !is_entry {
             continue;
         }

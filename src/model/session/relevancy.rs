@@ -212,9 +212,8 @@ impl Sessions {
             ("d_image_features", tensor([gradient.len() / hidden, hidden], gradient)),
         ];
         let inputs = built(session, inputs)?;
-        let expect = |name: &str| {
-            layer_of(name, "vision_abar_", layers).map(|_| Expected::new([tower; 2]))
-        };
+        let expect =
+            |name: &str| layer_of(name, "vision_abar_", layers).map(|_| Expected::new([tower; 2]));
         let outputs = session.run(inputs, &[], &expect, cancel)?;
         by_layer(session, outputs, "vision_abar_")
     }

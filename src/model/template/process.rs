@@ -67,7 +67,9 @@ pub(super) fn render(job: &Job) -> Result<Vec<String>, String> {
     for _ in 0..2 {
         let mut process = match running.take().map_or_else(|| Running::start(program), Ok) {
             Ok(process) => process,
-            Err(error) => return Err(format!("the process that renders it did not start ({error})")),
+            Err(error) => {
+                return Err(format!("the process that renders it did not start ({error})"));
+            }
         };
         let was_gone = matches!(process.child.try_wait(), Ok(Some(_)));
         if was_gone {

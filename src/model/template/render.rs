@@ -44,7 +44,9 @@ fn render_one(template: &str, context: &serde_json::Value) -> Result<String, Err
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
     let mut out = Capped { bytes: Vec::new() };
-    environment.template_from_str(template)?.render_captured_to(context, &mut out)?;
+    environment
+        .template_from_str(template)?
+        .render_captured_to(minijinja::value::Serde(context), &mut out)?;
     String::from_utf8(out.bytes)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }

@@ -576,7 +576,10 @@ view = { view = "wall", normalise.range = { kind = "shared" } }
         assert!(error.contains("10001 steps; at most 10000"), "{error}");
         let long = |characters: usize| {
             let caption = "é".repeat(characters);
-            Walkthrough::from_toml("tour.toml", &format!("trace = \"a\"\n[[step]]\ncaption = \"{caption}\"\n"))
+            Walkthrough::from_toml(
+                "tour.toml",
+                &format!("trace = \"a\"\n[[step]]\ncaption = \"{caption}\"\n"),
+            )
         };
         assert!(long(LONGEST_CAPTION).unwrap().steps[0].hold_secs() < LONGEST_SECONDS);
         let error = long(LONGEST_CAPTION + 1).unwrap_err().to_string();
