@@ -9,6 +9,8 @@ use std::path::PathBuf;
 /// Put a walkthrough and its traces into one file to hand on.
 ///
 /// Rows of attention that no step shows are left out. `present` and `record` open the pack as it is.
+/// A walkthrough may name any trace on this machine, whoever wrote it; those outside its own folder
+/// are packed only with --allow-outside.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -19,6 +21,9 @@ pub(crate) struct Args {
     /// FILE.zip
     #[arg(long, value_name = "FILE.zip")]
     out: PathBuf,
+    /// Also pack traces that lie outside the walkthrough's folder.
+    #[arg(long)]
+    allow_outside: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -27,6 +32,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     record::refuse_input(&args.out, [args.walkthrough.as_path()])?;
     let show = Show::open(&args.walkthrough)?;
+    let outside = show.traces_outside();
+    if !outside.is_empty() && !args.allow_outside {
+        let names: Vec<String> = outside.iter().map(|path| path.display().to_string()).collect();
+        return Err(usage(format!(
+            "{} shows traces that lie outside its folder: {}. A pack would carry them along; --allow-outside packs them",
+            args.walkthrough.display(),
+            names.join(", ")
+        )));
+    }
     let packed = record::pack(&show.walkthrough, &show.traces, &args.out)?;
     writeln!(
         terminal::stderr(),

@@ -12,4 +12,5 @@ mod program;
 mod record;
 mod render;
 mod score;
+mod untrusted;
 mod what_if;

@@ -12,6 +12,8 @@ pub(crate) struct Show {
     pub walkthrough: Walkthrough,
     /// Its traces.
     pub traces: OpenTraces,
+    /// The folder of its file.
+    folder: PathBuf,
     /// Where a pack was unpacked; removed when the show is over.
     _unpacked: Option<Unpacked>,
 }
@@ -22,10 +24,14 @@ impl Show {
         let name = path.display().to_string();
         let extension = path.extension().map(|ext| ext.to_string_lossy().to_lowercase());
         let mut unpacked = None;
+        let mut file = path.to_owned();
         let walkthrough = match extension.as_deref() {
             Some("vlmtrace") => tour(&Trace::open(path)?, path),
             Some("toml") => Walkthrough::open(path)?,
-            Some("zip") => Walkthrough::open(&unpacked.insert(unpack(path)?).walkthrough)?,
+            Some("zip") => {
+                file.clone_from(&unpacked.insert(unpack(path)?).walkthrough);
+                Walkthrough::open(&file)?
+            }
             _ => {
                 return Err(usage(format!(
                     "{name} is none of a trace (.vlmtrace), a walkthrough (.toml) and a pack (.zip)"
@@ -33,6 +39,17 @@ impl Show {
             }
         };
         let traces = OpenTraces::open(&walkthrough, &name)?;
-        Ok(Self { walkthrough, traces, _unpacked: unpacked })
+        let folder = file.parent().unwrap_or_else(|| Path::new("")).to_owned();
+        Ok(Self { walkthrough, traces, folder, _unpacked: unpacked })
+    }
+
+    /// The traces that lie neither in the walkthrough's folder nor below it, links followed.
+    pub fn traces_outside(&self) -> Vec<&Path> {
+        let own = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
+        let own = own.canonicalize().ok();
+        let is_inside = |path: &Path| {
+            own.as_deref().zip(path.canonicalize().ok()).is_some_and(|(own, path)| path.starts_with(own))
+        };
+        self.traces.iter().map(|(path, _)| path).filter(|path| !is_inside(path)).collect()
     }
 }
