@@ -31,6 +31,9 @@ pub fn folder() -> Option<PathBuf> {
 /// paragraph. On other threads [`job::guard`] hands it on as an error.
 pub fn install() {
     std::panic::set_hook(Box::new(|info| {
+        if job::is_contained() {
+            return;
+        }
         let message = message(info, std::env::var_os(CONSENT).is_some_and(|how| how == "full"));
         let report = folder().and_then(|folder| write(&folder, &report(&message)).ok());
         let is_main = std::thread::current().name() == Some("main");

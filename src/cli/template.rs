@@ -4,7 +4,8 @@
 //! docs/security.md.
 
 use super::memory_limit;
-use crate::model;
+use crate::{model, terminal};
+use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 
 /// The command's name.
@@ -28,5 +29,12 @@ fn program() -> Option<PathBuf> {
 
 pub(crate) fn run() -> anyhow::Result<()> {
     memory_limit::set(model::TEMPLATE_MEMORY_BYTES);
-    Ok(model::serve_templates()?)
+    model::watch_template_time()?;
+    for job in std::io::stdin().lock().lines() {
+        let answer = model::answer_template_job(&job?);
+        let mut out = terminal::stdout();
+        writeln!(out, "{}", terminal::json(&answer, false)?)?;
+        out.flush()?;
+    }
+    Ok(())
 }

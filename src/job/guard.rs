@@ -1,7 +1,7 @@
 //! A panic in a worker becomes an error that can be shown.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
@@ -25,6 +25,7 @@ fn sent(report: Option<&PathBuf>) -> String {
 }
 
 thread_local! {
+    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
     static NOTED: RefCell<Option<Panicked>> = const { RefCell::new(None) };
 }
 
@@ -54,6 +55,28 @@ pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
+/// Runs another's code on a file from anywhere and catches its panic. A damaged file is no fault of
+/// the program: no report is written. State that the work has changed by halves must not be used any
+/// more.
+///
+/// # Errors
+/// If it panicked: what the panic said.
+pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    let before = IS_CONTAINED.replace(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    IS_CONTAINED.set(before);
+    outcome.map_err(|payload| {
+        let message = message_of(payload.as_ref());
+        std::mem::forget(payload);
+        message
+    })
+}
+
+/// Whether a panic of this thread is one that [`contain`] catches.
+pub fn is_contained() -> bool {
+    IS_CONTAINED.get()
+}
+
 /// The text of a panic.
 pub fn message_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
@@ -77,6 +100,14 @@ mod tests {
         assert_eq!(failed.message, "no luck");
         assert!(failed.to_string().contains("(no luck)"), "{failed}");
         assert_eq!(guard(|| 4).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_contained_panic_says_that_it_is_one() {
+        assert!(!is_contained());
+        assert!(contain(is_contained).unwrap());
+        assert_eq!(contain(|| -> u32 { panic!("no {}", "luck") }).unwrap_err(), "no luck");
+        assert!(!is_contained());
     }
 
     #[test]

@@ -9,5 +9,5 @@ mod guard;
 mod worker;
 
 pub use cancel::{CancelGuard, CancelToken};
-pub use guard::{Panicked, guard, message_of, note, unwinding};
+pub use guard::{Panicked, contain, guard, is_contained, message_of, note, unwinding};
 pub use worker::Worker;

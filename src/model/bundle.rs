@@ -167,7 +167,8 @@ fn read(path: &Path, entry: &FileEntry, most: u64) -> Result<Vec<u8>> {
         let (path, found) = (path.to_owned(), entry.bytes);
         return Err(ModelError::TooLarge { path, found, most });
     }
-    files::read(path, most).map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
+    files::read(path, most)
+        .map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
 }
 
 /// ONNX Runtime opens the files that a graph names: only those may be named that the manifest lists

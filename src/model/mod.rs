@@ -65,8 +65,9 @@ pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
 pub use score::{Curve, Curves, MapCurves, ScoreRequest};
 pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};
 pub use template::{
-    MEMORY_LIMIT_BYTES as TEMPLATE_MEMORY_BYTES, serve as serve_templates,
-    set_program as set_template_program,
+    Answer as TemplateAnswer, MEMORY_LIMIT_BYTES as TEMPLATE_MEMORY_BYTES,
+    answer as answer_template_job, set_program as set_template_program,
+    watch_time as watch_template_time,
 };
 pub use tokenizer::{Encoded, StreamDecoder, Tokenizer};
 pub use trace_inputs::TraceInputs;

@@ -7,6 +7,7 @@
 use super::error::{ModelError, Result};
 use super::manifest::Manifest;
 use super::tokenizer_limits;
+use crate::job;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -194,12 +195,7 @@ impl Tokenizer {
 fn contained<T>(
     run: impl FnOnce() -> std::result::Result<T, String>,
 ) -> std::result::Result<T, String> {
-    // What was being made is dropped, and a tokenizer is not changed by using it.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(format!("the tokenizer is damaged: {}", text.unwrap_or("panic")))
-    })
+    job::contain(run).unwrap_or_else(|panic| Err(format!("the tokenizer is damaged: {panic}")))
 }
 
 fn is_byte_level(decoder: &DecoderWrapper) -> bool {

@@ -4,7 +4,7 @@ use super::usage::usage;
 use crate::record::{OpenTraces, Unpacked, unpack};
 use crate::trace::Trace;
 use crate::view::timeline::{Walkthrough, tour};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A walkthrough with its traces open.
 pub(crate) struct Show {
@@ -48,7 +48,9 @@ impl Show {
         let own = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
         let own = own.canonicalize().ok();
         let is_inside = |path: &Path| {
-            own.as_deref().zip(path.canonicalize().ok()).is_some_and(|(own, path)| path.starts_with(own))
+            own.as_deref()
+                .zip(path.canonicalize().ok())
+                .is_some_and(|(own, path)| path.starts_with(own))
         };
         self.traces.iter().map(|(path, _)| path).filter(|path| !is_inside(path)).collect()
     }

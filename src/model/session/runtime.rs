@@ -311,7 +311,8 @@ fn put_there_by_others(path: &Path, file: &std::fs::Metadata) -> Option<String> 
     use std::os::unix::fs::MetadataExt as _;
     const WRITABLE_BY_ALL: u32 = 0o002;
     const STICKY: u32 = 0o1000;
-    let own = rustix::process::geteuid().as_raw();
+    // SAFETY: it reads a number of the process and cannot fail.
+    let own = unsafe { libc::geteuid() };
     let foreign = |uid: u32| uid != 0 && uid != own;
     if foreign(file.uid()) {
         return Some(format!("it belongs to another user (uid {})", file.uid()));

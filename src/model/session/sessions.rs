@@ -187,17 +187,18 @@ impl Sessions {
         };
         let input =
             session.check(tensor([1, 3, side, side], pixel_values), "building its input")?;
-        let outputs = session.run(vec![("pixel_values".into(), input)], &[], cancel)?;
+        let vision = &bundle.manifest().vision;
+        let tokens = vision.patches + usize::from(vision.has_cls);
+        let names: Vec<String> =
+            (0..vision.layers).map(|layer| format!("vision_attn_{layer}")).collect();
+        let expect = |name: &str| {
+            let wanted = names.iter().any(|wanted| wanted == name);
+            wanted.then(|| Expected::new([1, vision.heads, tokens, tokens]))
+        };
+        let outputs = session.run(vec![("pixel_values".into(), input)], &[], &expect, cancel)?;
         let mut weights = Vec::new();
-        // The graph lists its outputs by layer.
-        for (name, value) in outputs {
-            if name.starts_with("vision_attn_") {
-                let (_, layer) = session.check(
-                    value.try_extract_tensor::<f16>(),
-                    "reading the vision tower's attention",
-                )?;
-                weights.extend_from_slice(layer);
-            }
+        for name in &names {
+            weights.extend_from_slice(session.output::<f16>(&outputs, name)?);
         }
         Ok(weights)
     }
@@ -307,9 +308,7 @@ impl Sessions {
                     logits = data.to_vec();
                 }
                 DecoderOutput::Present(index) => values[index] = Some(value),
-                DecoderOutput::Rows(_)
-                | DecoderOutput::HeadMean(_)
-                | DecoderOutput::LastLayer => {
+                DecoderOutput::Rows(_) | DecoderOutput::HeadMean(_) | DecoderOutput::LastLayer => {
                     let (_, weights) = session.check(value.try_extract_tensor::<f16>(), doing)?;
                     attention(kind.part(weights))?;
                 }

@@ -8,23 +8,6 @@
 mod process;
 mod render;
 
-pub use process::{MEMORY_LIMIT_BYTES, serve, set_program};
-
-use serde::{Deserialize, Serialize};
-
-/// A template and what it is rendered with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Job {
-    /// Jinja.
-    pub template: String,
-    /// One rendering each: the variables of the template.
-    pub contexts: Vec<serde_json::Value>,
-}
-
-/// Renders a template with each of the job's contexts.
-///
-/// # Errors
-/// What the template engine said, or which limit was reached.
-pub(super) fn render(job: &Job) -> Result<Vec<String>, String> {
-    process::render(job)
-}
+pub(super) use process::render;
+pub use process::{Answer, MEMORY_LIMIT_BYTES, answer, set_program, watch_time};
+pub(super) use render::Job;

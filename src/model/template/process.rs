@@ -6,7 +6,7 @@
 //! that no answer came. One process serves all questions, one JSON object a line, and ends when its
 //! input does.
 
-use super::{Job, render::render as render_here};
+use super::render::{Job, render as render_here};
 use cpu_time::ProcessTime;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ struct Program {
     command: &'static str,
 }
 
-/// Says which program, started with which command, calls [`serve`]. Templates are rendered there
+/// Says which program, started with which command, calls [`answer`] for each line of its standard input. Templates are rendered there
 /// from now on.
 pub fn set_program(path: PathBuf, command: &'static str) {
     // The first one stays: there is one program.
@@ -53,14 +53,21 @@ struct Running {
     answers: Receiver<String>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// What came of a job.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer {
+pub enum Answer {
+    /// One text for each context.
     Rendered(Vec<String>),
+    /// Why there is none.
     Failed(String),
 }
 
-pub(super) fn render(job: &Job) -> Result<Vec<String>, String> {
+/// Renders a template with each of the job's contexts.
+///
+/// # Errors
+/// What the template engine said, or which limit was reached.
+pub fn render(job: &Job) -> Result<Vec<String>, String> {
     let Some(program) = PROGRAM.get() else { return render_here(job) };
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     // A process that ended while nobody asked is no fault of this template.
@@ -157,27 +164,14 @@ impl Drop for Running {
     }
 }
 
-/// Answers jobs from standard input until it ends. The caller has limited the memory.
-///
-/// # Errors
-/// If standard input or output fail.
-pub fn serve() -> std::io::Result<()> {
-    // A panic becomes the answer; nobody reads what it prints.
-    std::panic::set_hook(Box::new(|_| {}));
-    watch_time()?;
-    let mut out = std::io::stdout().lock();
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        DEADLINE_NANOS.store(used_nanos() + CPU_LIMIT.as_nanos() as u64, Ordering::SeqCst);
-        let job: Result<Job, _> = serde_json::from_str(&line);
-        let rendered = job.map_err(|error| error.to_string()).and_then(|job| render_here(&job));
-        let answer = rendered.map_or_else(Answer::Failed, Answer::Rendered);
-        DEADLINE_NANOS.store(u64::MAX, Ordering::SeqCst);
-        serde_json::to_writer(&mut out, &answer)?;
-        out.write_all(b"\n")?;
-        out.flush()?;
-    }
-    Ok(())
+/// Renders one job, a line of JSON. The process that calls this has limited its memory and calls
+/// [`watch_time`] first.
+pub fn answer(line: &str) -> Answer {
+    DEADLINE_NANOS.store(used_nanos() + CPU_LIMIT.as_nanos() as u64, Ordering::SeqCst);
+    let job: Result<Job, _> = serde_json::from_str(line);
+    let rendered = job.map_err(|error| error.to_string()).and_then(|job| render_here(&job));
+    DEADLINE_NANOS.store(u64::MAX, Ordering::SeqCst);
+    rendered.map_or_else(Answer::Failed, Answer::Rendered)
 }
 
 /// CPU time of the process at which the job that runs is out of time.
@@ -187,7 +181,11 @@ fn used_nanos() -> u64 {
     ProcessTime::now().as_duration().as_nanos() as u64
 }
 
-fn watch_time() -> std::io::Result<()> {
+/// Ends the process when a job takes more than its CPU time.
+///
+/// # Errors
+/// If the system starts no more threads.
+pub fn watch_time() -> std::io::Result<()> {
     std::thread::Builder::new().name("watch".into()).spawn(|| {
         loop {
             std::thread::sleep(WATCH_INTERVAL);

@@ -1,7 +1,8 @@
 //! Renders templates in this process.
 
-use super::Job;
+use crate::job;
 use minijinja::{Environment, Error, ErrorKind};
+use serde::{Deserialize, Serialize};
 use std::io::Write;
 
 /// Steps that a template may take: thousands of times what one needs.
@@ -10,6 +11,15 @@ const FUEL: u64 = 2_000_000;
 const MAX_RENDERED_BYTES: usize = 1 << 20;
 /// Deep values are printed and dropped by recursion.
 const STACK_BYTES: usize = 64 << 20;
+
+/// A template and what it is rendered with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Jinja.
+    pub template: String,
+    /// One rendering each: the variables of the template.
+    pub contexts: Vec<serde_json::Value>,
+}
 
 /// Renders every context of a job.
 ///
@@ -20,17 +30,17 @@ pub fn render(job: &Job) -> Result<Vec<String>, String> {
         let render = || job.contexts.iter().map(|context| render_one(&job.template, context));
         render().collect::<Result<Vec<String>, Error>>().map_err(|error| explain(&error))
     };
-    let failed = |reason: &str| format!("the template engine failed ({reason})");
+    let failed = |reason: String| format!("the template engine failed ({reason})");
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK_BYTES);
-        let thread = thread.spawn_scoped(scope, run).map_err(|error| failed(&error.to_string()))?;
-        thread.join().unwrap_or_else(|panic| Err(failed(panic_message(&*panic))))
+        let thread = thread.spawn_scoped(scope, || job::contain(run));
+        let thread = thread.map_err(|error| failed(error.to_string()))?;
+        match thread.join() {
+            Ok(Ok(rendered)) => rendered,
+            Ok(Err(panic)) => Err(failed(panic)),
+            Err(payload) => Err(failed(job::message_of(&*payload))),
+        }
     })
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
 }
 
 fn render_one(template: &str, context: &serde_json::Value) -> Result<String, Error> {
