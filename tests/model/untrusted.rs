@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::sync::{LazyLock, Once};
 use tempfile::TempDir;
 use vlmscope::analysis::diff::difference;
+use vlmscope::analysis::methods::Method;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    Bundle, Engine, ModelError, RelevancyMethod, RelevancyRequest, build_prompt, builtin,
-    set_template_program,
+    Bundle, Engine, ModelError, RelevancyRequest, build_prompt, builtin, set_template_program,
 };
 use vlmscope::trace::Trace;
 
@@ -175,7 +175,7 @@ fn a_trace_with_other_spans_than_its_model_is_not_given_to_it() {
             .tensors
             .retain(|name, _| !name.starts_with("map.") && !name.starts_with("relevancy."));
         let trace = parts.open().unwrap();
-        for methods in [vec![RelevancyMethod::Vit], vec![RelevancyMethod::Llm]] {
+        for methods in [vec![Method::VIT], vec![Method::LLM]] {
             let request = RelevancyRequest { methods, ..RelevancyRequest::default() };
             let computed = engine.relevancy(&trace, &request, &CancelToken::new(), &mut |_| {});
             explains(computed.map(|_| ()), &["the trace", "image spans", "with this model"]);
@@ -378,11 +378,11 @@ fn outputs_of_the_backward_graphs_are_checked_as_well() {
     let mut sound = Fixture::of("gqa").engine();
     let trace = try_ask(&mut sound).unwrap();
     for (graph, output, spoil, methods) in [
-        ("relevancy", "abar_0", Spoil::Doubled(1), vec![RelevancyMethod::Llm]),
-        ("relevancy", "d_inputs", Spoil::Doubled(1), vec![RelevancyMethod::Vit]),
-        ("relevancy_rows", "abar_1", Spoil::Doubled(0), vec![RelevancyMethod::Llm]),
-        ("relevancy_rows", "abar_1", Spoil::NotANumber, vec![RelevancyMethod::Llm]),
-        ("relevancy_vision", "vision_abar_0", Spoil::NotANumber, vec![RelevancyMethod::Vit]),
+        ("relevancy", "abar_0", Spoil::Doubled(1), vec![Method::LLM]),
+        ("relevancy", "d_inputs", Spoil::Doubled(1), vec![Method::VIT]),
+        ("relevancy_rows", "abar_1", Spoil::Doubled(0), vec![Method::LLM]),
+        ("relevancy_rows", "abar_1", Spoil::NotANumber, vec![Method::LLM]),
+        ("relevancy_vision", "vision_abar_0", Spoil::NotANumber, vec![Method::VIT]),
     ] {
         let copy = spoiled(graph, output, spoil);
         let mut engine = copy.load().unwrap();
@@ -394,7 +394,7 @@ fn outputs_of_the_backward_graphs_are_checked_as_well() {
         let computed = engine.relevancy(&trace, &request, &CancelToken::new(), &mut |_| {});
         explains(computed.map(|_| ()), &[&format!("{graph}.onnx"), &format!("`{output}`")]);
     }
-    let request = RelevancyRequest { methods: vec![RelevancyMethod::Llm], ..Default::default() };
+    let request = RelevancyRequest { methods: vec![Method::LLM], ..Default::default() };
     sound.relevancy(&trace, &request, &CancelToken::new(), &mut |_| {}).unwrap();
 }
 
