@@ -24,11 +24,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
+
 from fixtures import compare, interventions, numbers, pictures, prompts, scenes
 from fixtures.models import CHECKPOINT, REPOSITORY, SMALL_MODELS, SmallModel, export_random
 from fixtures.reference import Reference
 from fixtures_stamp import FIXTURES
-from safetensors.numpy import save_file
 
 QUESTIONS = ("What is on the left?", "Describe the picture.")
 BUILTIN = REPOSITORY / "onnx" / "tiny"

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+
 from tiny.evaluate import evaluate, write_json
 from tiny.train import Plan, train, write_checkpoint
 
