@@ -9,6 +9,7 @@ import torch
 
 from ..errors import CaptureError
 from ..families import family_of
+from ..relevancy import add_relevancy
 from ..trace import Trace
 from .media import load_picture, load_video
 from .refuse import check_generation, check_inputs
@@ -77,8 +78,8 @@ def capture(
         sampling=sampling,
         timings={"preprocess": time.perf_counter() - started},
     )
-    recorder = Recording(model, processor, Options(rows, vision, head_mean, last_layer, topk, progress), context)
-    with recorder as rec, torch.no_grad():
+    options = Options(rows, vision, head_mean, last_layer, topk, progress)
+    with Recording(model, processor, options, context) as rec, torch.no_grad():
         if answer is not None:
             _score(rec, family, inputs, text, answer)
         else:
@@ -86,7 +87,7 @@ def capture(
             rec.model.generate(**inputs, **_generation(sampling), **generate_options)
     trace = rec.trace
     if relevancy:
-        raise CaptureError("relevancy of captured models is not there yet; leave out relevancy=.")
+        add_relevancy(model, rec, inputs, trace, tuple(relevancy), progress)
     return trace
 
 

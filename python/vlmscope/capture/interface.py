@@ -54,6 +54,13 @@ def refuse_keywords(module: torch.nn.Module, keywords: dict) -> None:
 @contextlib.contextmanager
 def observed(modules: list[torch.nn.Module], observer: Observer) -> Iterator[None]:
     """While active, `observer` is called after every attention of transformers' `sdpa` and of the given modules' eager attention."""
+    with replaced(modules, lambda base: _beside(base, observer)):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(modules: list[torch.nn.Module], wrap: Callable[[Callable], Callable]) -> Iterator[None]:
+    """While active, `wrap(function)` stands for the attention functions that the given modules look up."""
     with contextlib.ExitStack() as stack:
         sources = {type(module).__module__: sys.modules[type(module).__module__] for module in modules}
         registries = {}
@@ -64,17 +71,17 @@ def observed(modules: list[torch.nn.Module], observer: Observer) -> Iterator[Non
             eager = getattr(source, "eager_attention_forward", None)
             if callable(eager):
                 stack.callback(setattr, source, "eager_attention_forward", eager)
-                source.eager_attention_forward = _beside(eager, observer)
+                source.eager_attention_forward = wrap(eager)
         for registry in registries.values():
-            stack.enter_context(_replaced(registry, "sdpa", observer))
+            stack.enter_context(_replaced(registry, "sdpa", wrap))
         yield
 
 
 @contextlib.contextmanager
-def _replaced(registry, name: str, observer: Observer) -> Iterator[None]:
+def _replaced(registry, name: str, wrap: Callable[[Callable], Callable]) -> Iterator[None]:
     local = registry._local_mapping
     before = local.get(name)
-    registry[name] = _beside(registry[name], observer)
+    registry[name] = wrap(registry[name])
     try:
         yield
     finally:
@@ -85,17 +92,27 @@ def _replaced(registry, name: str, observer: Observer) -> Iterator[None]:
 
 
 def _beside(base: Callable, observer: Observer) -> Callable:
-    signature = inspect.signature(base)
+    read = keyword_reader(base)
 
     def attention(module, query, key, value, attention_mask=None, *args, **kwargs):
         output = base(module, query, key, value, attention_mask, *args, **kwargs)
-        keywords = kwargs
-        if args:
-            bound = signature.bind(module, query, key, value, attention_mask, *args, **kwargs).arguments
-            keywords = {**bound.pop("kwargs", {}), **bound}
-            for name in ("module", "query", "key", "value", "attention_mask"):
-                keywords.pop(name, None)
-        observer(module, query, key, attention_mask, keywords, output[1])
+        observer(module, query, key, attention_mask, read(module, query, key, value, attention_mask, args, kwargs), output[1])
         return output
 
     return attention
+
+
+def keyword_reader(base: Callable) -> Callable[..., dict]:
+    """Reads the arguments behind the mask by name, however they were passed."""
+    signature = inspect.signature(base)
+
+    def read(module, query, key, value, mask, args: tuple, kwargs: dict) -> dict:
+        if not args:
+            return kwargs
+        bound = dict(signature.bind(module, query, key, value, mask, *args, **kwargs).arguments)
+        found = {**bound.pop("kwargs", {}), **bound}
+        for name in list(signature.parameters)[:5]:
+            found.pop(name, None)
+        return found
+
+    return read

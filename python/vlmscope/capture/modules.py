@@ -46,6 +46,8 @@ def find_decoder(model: torch.nn.Module) -> Decoder:
     if not hasattr(model, "get_decoder") or not hasattr(model, "config"):
         raise CaptureError(f"{type(model).__name__} is no transformers model: it has no get_decoder().")
     module = model.get_decoder()
+    if not hasattr(module, "layers") and hasattr(module, "model"):
+        module = module.model  # Llama 4's decoder has a head of its own
     config = model.config.get_text_config(decoder=True)
     kinds = layer_kinds(config)
     layer_of, found = {}, []
