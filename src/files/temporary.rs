@@ -171,7 +171,8 @@ fn maker(name: &str) -> Option<u32> {
 
 fn is_abandoned(path: &Path, pid: u32, own: &Metadata) -> bool {
     if pid == std::process::id() {
-        return !lock(&OWN).contains(path);
+        // By name: one folder has many paths.
+        return !lock(&OWN).iter().any(|own| own.file_name() == path.file_name());
     }
     let Ok(found) = path.symlink_metadata() else { return false };
     if found.is_symlink() || !same_owner(&found, own) || is_running(pid) {

@@ -64,10 +64,18 @@ impl PngSequence {
             .flat_map(|row| row[..width as usize * 4].chunks_exact(4))
             .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
             .collect();
-        let mut writer = encoder.write_header().map_err(io::Error::from)?;
-        writer.write_image_data(&rgb).map_err(io::Error::from)?;
-        writer.finish().map_err(io::Error::from)?;
+        let mut writer = encoder.write_header().map_err(cause)?;
+        writer.write_image_data(&rgb).map_err(cause)?;
+        writer.finish().map_err(cause)?;
         file.flush()
+    }
+}
+
+/// The encoder's error as the system said it: a full disk is told by its kind.
+fn cause(error: png::EncodingError) -> io::Error {
+    match error {
+        png::EncodingError::IoError(error) => error,
+        other => io::Error::other(other),
     }
 }
 
