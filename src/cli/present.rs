@@ -3,7 +3,8 @@
 use super::common::{Show, usage};
 use crate::gpu::GpuOptions;
 use crate::record::OpenTraces;
-use crate::ui::present::{PresentOptions, run as present};
+use crate::ui::present::options::PresentOptions;
+use crate::ui::present::window::run as present;
 use crate::view::timeline::Walkthrough;
 use std::path::PathBuf;
 

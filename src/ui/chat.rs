@@ -28,8 +28,6 @@ pub struct Asking {
 pub struct Chat {
     /// What is being typed.
     pub question: String,
-    /// The other answer that is being typed.
-    pub other_answer: String,
     /// Whether the next question goes on with the conversation.
     pub follow_up: bool,
     /// The picture that the next question is about.
@@ -60,7 +58,6 @@ impl Chat {
     pub fn new(wake: Wake) -> Self {
         Self {
             question: String::new(),
-            other_answer: String::new(),
             follow_up: false,
             picture: None,
             suggestions: Vec::new(),

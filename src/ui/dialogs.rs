@@ -3,11 +3,7 @@
 //! A minimal desktop, a kiosk or a remote display often has neither a file portal nor `zenity`; the
 //! dialog library then says that nothing was chosen, which a user takes for a dead button.
 
-use super::app::App;
 use std::path::{Path, PathBuf};
-
-/// What is done with what was chosen: one path or more.
-pub type Then = Box<dyn FnOnce(&mut App, Vec<PathBuf>) + Send>;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +16,14 @@ pub enum Want {
     Place(PathBuf),
 }
 
+/// Kinds of files: a name and endings.
+pub type Filters = &'static [(&'static str, &'static [&'static str])];
+
+/// Files that traces are saved in.
+pub const TRACES: Filters = &[("Trace", &["vlmtrace"])];
+/// Files that walkthroughs and edits are saved in.
+pub const TOML: Filters = &[("TOML", &["toml"])];
+
 /// A question for a path.
 #[derive(Clone, Debug)]
 pub struct Dialog {
@@ -27,11 +31,17 @@ pub struct Dialog {
     pub title: &'static str,
     /// What is asked for.
     pub want: Want,
-    /// Kinds of files: a name and endings. A place with none of them gets the first.
-    pub filters: &'static [(&'static str, &'static [&'static str])],
+    /// What is offered. A place with none of these endings gets the first.
+    pub filters: Filters,
 }
 
 impl Dialog {
+    /// Asks for a place for a file of the first kind; `name` has no ending.
+    pub fn to_save(title: &'static str, name: &str, filters: Filters) -> Self {
+        let ending = filters.first().and_then(|(_, endings)| endings.first()).unwrap_or(&"");
+        Self { title, want: Want::Place(format!("{name}.{ending}").into()), filters }
+    }
+
     /// A place with another ending than those of its kind gets the first of them: a trace that is
     /// called .toml is soon overwritten by a walkthrough.
     pub fn completed(&self, path: PathBuf) -> PathBuf {
@@ -51,6 +61,7 @@ impl Dialog {
 }
 
 /// The line in the window.
+#[derive(Clone, Debug)]
 pub struct Prompt {
     /// The question.
     pub dialog: Dialog,
@@ -58,20 +69,18 @@ pub struct Prompt {
     pub text: String,
     /// The file that would be replaced, once that was asked.
     pub replaces: Option<PathBuf>,
-    /// What was looked up for a text: a folder is not read at every blink of the cursor.
-    listed: Option<(String, Vec<String>, Option<String>)>,
-    then: Then,
 }
 
 impl Prompt {
-    fn new(dialog: Dialog, then: Then) -> Self {
+    /// Offers the place of the dialog, or the folder in which the program runs.
+    pub fn new(dialog: Dialog) -> Self {
         let text = match &dialog.want {
             Want::Place(place) => home().join(place).display().to_string(),
             Want::Files | Want::Folder => {
                 format!("{}{}", home().display(), std::path::MAIN_SEPARATOR)
             }
         };
-        Self { dialog, text, replaces: None, listed: None, then }
+        Self { dialog, text, replaces: None }
     }
 
     /// The path that is typed; `~` is the user's folder.
@@ -109,19 +118,8 @@ impl Prompt {
         }
     }
 
-    /// Completions and the problem of what is typed; looked up when that changes.
-    pub fn looked_up(&mut self, most: usize) -> (&[String], Option<&str>) {
-        if self.listed.as_ref().is_none_or(|(text, ..)| *text != self.text) {
-            self.listed = Some((self.text.clone(), self.completions(most), self.problem()));
-        }
-        match &self.listed {
-            Some((_, completions, problem)) => (completions, problem.as_deref()),
-            None => (&[], None),
-        }
-    }
-
     /// What could be typed next: entries of the folder that begin like the last part of the path.
-    fn completions(&self, most: usize) -> Vec<String> {
+    pub fn completions(&self, most: usize) -> Vec<String> {
         let typed = self.text.trim();
         let (folder, begin) = match typed.rfind(std::path::MAIN_SEPARATOR) {
             Some(at) => typed.split_at(at + 1),
@@ -164,73 +162,9 @@ fn home() -> PathBuf {
     std::env::current_dir().ok().or_else(dirs::home_dir).unwrap_or_default()
 }
 
-/// Asks; what is chosen comes back between two frames. A dialog that is closed ends without a word.
-pub fn ask(
-    app: &mut App,
-    dialog: Dialog,
-    then: impl FnOnce(&mut App, Vec<PathBuf>) + Send + 'static,
-) {
-    if app.asks_in_window {
-        app.prompt = Some(Prompt::new(dialog, Box::new(then)));
-        return;
-    }
-    let asked = ask_desktop(&dialog);
-    app.exports.run_change("dialog", move || {
-        if !has_desktop_dialogs() {
-            return Ok(Some(Box::new(move |app: &mut App| {
-                app.prompt = Some(Prompt::new(dialog, Box::new(then)));
-            })));
-        }
-        let Some(paths) = asked().filter(|paths| !paths.is_empty()) else { return Ok(None) };
-        let completed: Vec<PathBuf> =
-            paths.iter().map(|path| dialog.completed(path.clone())).collect();
-        // The desktop asked about another file.
-        let other = completed.iter().zip(&paths).find(|(to, chosen)| to != chosen && to.exists());
-        if let Some((to, _)) = other {
-            let (text, replaces) = (to.display().to_string(), Some(to.clone()));
-            return Ok(Some(Box::new(move |app: &mut App| {
-                let prompt = Prompt::new(dialog, Box::new(then));
-                app.prompt = Some(Prompt { text, replaces, ..prompt });
-            })));
-        }
-        let paths = completed;
-        Ok(Some(Box::new(move |app: &mut App| then(app, paths))))
-    });
-}
-
-/// Asks for one place.
-pub fn ask_place(
-    app: &mut App,
-    dialog: Dialog,
-    then: impl FnOnce(&mut App, PathBuf) + Send + 'static,
-) {
-    ask(app, dialog, move |app, paths| {
-        if let Some(path) = paths.into_iter().next() {
-            then(app, path);
-        }
-    });
-}
-
-/// What was typed is taken, if it can be.
-pub fn accept(app: &mut App) {
-    let Some(prompt) = &mut app.prompt else { return };
-    if prompt.problem().is_some() {
-        return;
-    }
-    let path = prompt.path();
-    let is_place = matches!(prompt.dialog.want, Want::Place(_));
-    if is_place && path.exists() && prompt.replaces.as_ref() != Some(&path) {
-        prompt.replaces = Some(path);
-        return;
-    }
-    if let Some(prompt) = app.prompt.take() {
-        (prompt.then)(app, vec![path]);
-    }
-}
-
 /// The desktop's dialog: made on the thread of the window, as macOS wants it, and shown when what
 /// comes back is called, which waits for the answer.
-fn ask_desktop(dialog: &Dialog) -> Box<dyn FnOnce() -> Option<Vec<PathBuf>> + Send> {
+pub fn ask_desktop(dialog: &Dialog) -> Box<dyn FnOnce() -> Option<Vec<PathBuf>> + Send> {
     let mut asked = rfd::AsyncFileDialog::new().set_title(dialog.title);
     for (name, endings) in dialog.filters {
         asked = asked.add_filter(*name, endings);
@@ -258,7 +192,7 @@ fn ask_desktop(dialog: &Dialog) -> Box<dyn FnOnce() -> Option<Vec<PathBuf>> + Se
 
 /// Whether the desktop can show a dialog: through its file portal or through `zenity`.
 #[cfg(target_os = "linux")]
-fn has_desktop_dialogs() -> bool {
+pub fn has_desktop_dialogs() -> bool {
     const PORTAL: &str = "org.freedesktop.portal.Desktop";
     let ask = async || -> zbus::Result<bool> {
         let bus = zbus::Connection::session().await?;
@@ -271,8 +205,9 @@ fn has_desktop_dialogs() -> bool {
         || pollster::block_on(ask()).unwrap_or(false)
 }
 
+/// Whether the desktop can show a dialog: on this system, always.
 #[cfg(not(target_os = "linux"))]
-const fn has_desktop_dialogs() -> bool {
+pub const fn has_desktop_dialogs() -> bool {
     true
 }
 
@@ -283,7 +218,7 @@ mod tests {
 
     fn prompt(want: Want, text: &str) -> Prompt {
         let dialog = Dialog { title: "t", want, filters: &[("film", &["mp4", "gif"])] };
-        let mut prompt = Prompt::new(dialog, Box::new(|_, _| ()));
+        let mut prompt = Prompt::new(dialog);
         prompt.text = text.into();
         prompt
     }

@@ -5,6 +5,7 @@
 
 use crate::settings::Bookmark;
 use crate::trace::{Trace, TraceId, TraceMeta};
+use crate::view::figure::{caption, text_of};
 use crate::view::{AxisSet, Bounds, Command, History, Queries, ViewKind, ViewState, salient_token};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +87,11 @@ impl Document {
     /// The metadata.
     pub fn meta(&self) -> &TraceMeta {
         self.trace.meta()
+    }
+
+    /// What a view is called while nobody says anything else: its caption.
+    pub fn automatic_note(&self, state: &ViewState) -> String {
+        text_of(&caption(state, self.meta(), None, None))
     }
 
     /// Puts a longer trace of the same answer in place; the view stays, or goes along.

@@ -1,15 +1,15 @@
 //! Everything that touches files: opening, saving. On threads of its own, so that a slow disk or an
 //! open dialog never stops the window.
 
-use super::dialogs::{Dialog, Want};
 use super::document::DocumentId;
-use super::figures::{self, FigureJob};
+use super::figures::{self, FigureJob, FigureKind};
 use super::model_feed::Wake;
 use super::samples;
-use super::tasks::{Outcome, error_text};
+use super::task_result::TaskResult;
+use super::tasks::error_text;
 use crate::files;
 use crate::model::Picture;
-use crate::trace::{Trace, TraceId};
+use crate::trace::Trace;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::{Path, PathBuf};
@@ -23,68 +23,10 @@ const PREVIEW_SIDE: u32 = 1536;
 /// The name of jobs that write files, and are waited for at the end.
 pub const WRITES: &str = "save";
 
-/// A job that ended.
-pub enum Finished {
-    /// Something that changes the window: a dialog was answered.
-    Change(Outcome),
-    /// A trace was opened.
-    Trace(Arc<Trace>, PathBuf),
-    /// Traces of a folder were opened; with what could not be.
-    Traces(Vec<(Arc<Trace>, PathBuf)>, Vec<String>),
-    /// Small pictures of the samples.
-    Samples(Vec<(samples::Sample, egui::ColorImage)>),
-    /// A picture was read.
-    Picture {
-        /// As it goes to the model.
-        picture: Picture,
-        /// To be shown until there is a trace.
-        preview: egui::ColorImage,
-        /// Where it came from.
-        path: Option<PathBuf>,
-    },
-    /// A picture to be shown until there is a trace.
-    Preview(egui::ColorImage),
-    /// A file was written.
-    Saved(PathBuf),
-    /// The trace of a document was written, as it was then.
-    TraceSaved(PathBuf, DocumentId, TraceId),
-    /// A figure is ready for the clipboard.
-    Image(egui::ColorImage),
-    /// A text is ready for the clipboard.
-    Text(String, &'static str),
-    /// It went wrong.
-    Failed(String),
-}
-
-/// A kind of file that is saved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Png,
-    Svg,
-    Csv,
-    Trace,
-    Toml,
-}
-
-impl Kind {
-    /// Asks for a place for a file of this kind; `name` has no ending.
-    pub fn dialog(self, title: &'static str, name: &str) -> Dialog {
-        let filters: &[(&str, &[&str])] = match self {
-            Self::Png => &[("PNG picture", &["png"])],
-            Self::Svg => &[("SVG drawing", &["svg"])],
-            Self::Csv => &[("Numbers as CSV", &["csv"])],
-            Self::Trace => &[("Trace", &["vlmtrace"])],
-            Self::Toml => &[("TOML", &["toml"])],
-        };
-        let ending = filters.first().and_then(|(_, endings)| endings.first()).unwrap_or(&"");
-        Dialog { title, want: Want::Place(format!("{name}.{ending}").into()), filters }
-    }
-}
-
 /// The jobs that run, and what came of those that ended.
 pub struct Exports {
-    sender: Sender<Finished>,
-    finished: Receiver<Finished>,
+    sender: Sender<TaskResult>,
+    finished: Receiver<TaskResult>,
     wake: Wake,
     running: usize,
     /// Jobs that write files.
@@ -112,26 +54,23 @@ impl Exports {
     }
 
     /// What ended since the last call.
-    pub fn take(&mut self) -> Vec<Finished> {
-        let finished: Vec<Finished> = self.finished.try_iter().collect();
+    pub fn take(&mut self) -> Vec<TaskResult> {
+        let finished: Vec<TaskResult> = self.finished.try_iter().collect();
         self.running = self.running.saturating_sub(finished.len());
         finished
     }
 
-    fn run(
+    /// Runs a job on a thread of its own.
+    pub fn run(
         &mut self,
         name: &str,
-        job: impl FnOnce() -> anyhow::Result<Option<Finished>> + Send + 'static,
+        job: impl FnOnce() -> anyhow::Result<TaskResult> + Send + 'static,
     ) {
         let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
         let work = move || {
-            // A cancelled dialog ends without a word.
-            let finished = match job() {
-                Ok(Some(finished)) => finished,
-                Ok(None) => Finished::Failed(String::new()),
-                Err(error) => Finished::Failed(error_text(&error)),
-            };
-            let _ = sender.send(finished);
+            let result = job().unwrap_or_else(|error| TaskResult::Failed(error_text(&error)));
+            // A window that is gone needs no results.
+            let _ = sender.send(result);
             wake();
         };
         match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
@@ -145,18 +84,9 @@ impl Exports {
             Err(error) => {
                 let _ = self
                     .sender
-                    .send(Finished::Failed(format!("no thread could be started: {error}")));
+                    .send(TaskResult::Failed(format!("no thread could be started: {error}")));
             }
         }
-    }
-
-    /// Runs a job that ends with a change of the window.
-    pub fn run_change(
-        &mut self,
-        name: &str,
-        job: impl FnOnce() -> anyhow::Result<Option<Outcome>> + Send + 'static,
-    ) {
-        self.run(name, move || Ok(job()?.map(Finished::Change)));
     }
 
     /// Opens a trace.
@@ -164,7 +94,7 @@ impl Exports {
         let path = path.to_owned();
         self.run("open", move || {
             let trace = Trace::open(&path)?;
-            Ok(Some(Finished::Trace(Arc::new(trace), path)))
+            Ok(TaskResult::Opened(Arc::new(trace), path))
         });
     }
 
@@ -191,7 +121,7 @@ impl Exports {
                     Err(error) => failed.push(error.to_string()),
                 }
             }
-            Ok(Some(Finished::Traces(traces, failed)))
+            Ok(TaskResult::OpenedFolder(traces, failed))
         });
     }
 
@@ -209,7 +139,7 @@ impl Exports {
                 let size = [side as usize; 2];
                 Some((sample, egui::ColorImage::from_rgba_unmultiplied(size, small.as_raw())))
             };
-            Ok(Some(Finished::Samples(samples::samples()?.into_iter().filter_map(small).collect())))
+            Ok(TaskResult::Samples(samples::samples()?.into_iter().filter_map(small).collect()))
         });
     }
 
@@ -218,21 +148,21 @@ impl Exports {
         let path = path.to_owned();
         self.run("open", move || {
             let picture = Picture::read(&path)?;
-            read_picture(picture, Some(path)).map(Some)
+            read_picture(picture, Some(path))
         });
     }
 
     /// Reads a picture that is in memory already.
     pub fn read_bytes(&mut self, name: String, bytes: Arc<[u8]>) {
-        self.run("open", move || read_picture(Picture { name, bytes }, None).map(Some));
+        self.run("open", move || read_picture(Picture { name, bytes }, None));
     }
 
     /// Shows a picture that the next question is about already.
     pub fn preview(&mut self, picture: Picture) {
         self.run("open", move || {
             Ok(match read_picture(picture, None)? {
-                Finished::Picture { preview, .. } => Some(Finished::Preview(preview)),
-                other => Some(other),
+                TaskResult::Picture { preview, .. } => TaskResult::Preview(preview),
+                other => other,
             })
         });
     }
@@ -248,7 +178,7 @@ impl Exports {
             let mut png = std::io::Cursor::new(Vec::new());
             image.write_to(&mut png, image::ImageFormat::Png)?;
             let picture = Picture { name: "pasted.png".into(), bytes: png.into_inner().into() };
-            read_picture(picture, None).map(Some)
+            read_picture(picture, None)
         });
     }
 
@@ -256,15 +186,15 @@ impl Exports {
     pub fn write_trace(&mut self, document: DocumentId, trace: Arc<Trace>, path: PathBuf) {
         self.run(WRITES, move || {
             trace.write(&path)?;
-            Ok(Some(Finished::TraceSaved(path, document, trace.id())))
+            Ok(TaskResult::TraceSaved(path, document, trace.id()))
         });
     }
 
     /// Saves a figure or its numbers.
-    pub fn write_figure(&mut self, kind: Kind, job: FigureJob, path: PathBuf) {
+    pub fn write_figure(&mut self, kind: FigureKind, job: FigureJob, path: PathBuf) {
         self.run(WRITES, move || {
             write_figure(kind, &job, &path)?;
-            Ok(Some(Finished::Saved(path)))
+            Ok(TaskResult::Saved(path))
         });
     }
 
@@ -272,7 +202,7 @@ impl Exports {
     pub fn write_bytes(&mut self, bytes: Vec<u8>, path: PathBuf) {
         self.run(WRITES, move || {
             write_bytes(&bytes, &path)?;
-            Ok(Some(Finished::Saved(path)))
+            Ok(TaskResult::Saved(path))
         });
     }
 
@@ -282,22 +212,21 @@ impl Exports {
             let image = figures::draw(&job)?;
             let size = [image.width() as usize, image.height() as usize];
             let pixels = egui::ColorImage::from_rgba_unmultiplied(size, image.as_raw());
-            Ok(Some(Finished::Image(pixels)))
+            Ok(TaskResult::Image(pixels))
         });
     }
 
     /// Gathers the numbers for the clipboard.
     pub fn copy_numbers(&mut self, job: FigureJob) {
-        self.run("copy", move || Ok(Some(Finished::Text(figures::numbers_csv(&job)?, "Numbers"))));
+        self.run("copy", move || Ok(TaskResult::Text(figures::numbers_csv(&job)?, "Numbers")));
     }
 }
 
-fn write_figure(kind: Kind, job: &FigureJob, path: &Path) -> anyhow::Result<()> {
+fn write_figure(kind: FigureKind, job: &FigureJob, path: &Path) -> anyhow::Result<()> {
     let bytes = match kind {
-        Kind::Png => figures::png(job)?,
-        Kind::Svg => figures::svg(job)?.into_bytes(),
-        Kind::Csv => figures::numbers_csv(job)?.into_bytes(),
-        Kind::Trace | Kind::Toml => anyhow::bail!("this is not a figure"),
+        FigureKind::Png => figures::png(job)?,
+        FigureKind::Svg => figures::svg(job)?.into_bytes(),
+        FigureKind::Csv => figures::numbers_csv(job)?.into_bytes(),
     };
     write_bytes(&bytes, path)
 }
@@ -310,7 +239,7 @@ pub(super) fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<Finished> {
+fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<TaskResult> {
     let not_a_picture = || {
         format!(
             "{} is not a picture that can be read. Open a PNG, JPEG, WebP, GIF, BMP or TIFF, or a .vlmtrace file",
@@ -333,5 +262,5 @@ fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<Finis
     let rgba = shown.to_rgba8();
     let size = [rgba.width() as usize, rgba.height() as usize];
     let preview = egui::ColorImage::from_rgba_unmultiplied(size, rgba.as_raw());
-    Ok(Finished::Picture { picture, preview, path })
+    Ok(TaskResult::Picture { picture, preview, path })
 }

@@ -3,6 +3,7 @@
 //! A figure has a renderer of its own: the window's goes on meanwhile, and what is saved is what
 //! `vlmscope render` draws.
 
+use super::dialogs::Filters;
 use super::value_cache::ValueCache;
 use crate::analysis::gather::query_key;
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
@@ -16,7 +17,30 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// A kind of file that shows a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FigureKind {
+    /// A picture.
+    Png,
+    /// A drawing.
+    Svg,
+    /// Its numbers.
+    Csv,
+}
+
+impl FigureKind {
+    /// What the file dialog calls it, with its ending.
+    pub const fn filters(self) -> Filters {
+        match self {
+            Self::Png => &[("PNG picture", &["png"])],
+            Self::Svg => &[("SVG drawing", &["svg"])],
+            Self::Csv => &[("Numbers as CSV", &["csv"])],
+        }
+    }
+}
+
 /// A figure to be made.
+#[derive(Debug)]
 pub struct FigureJob {
     /// The device.
     pub gpu: Arc<Gpu>,

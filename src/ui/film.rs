@@ -1,13 +1,8 @@
-//! How a film is to be recorded, and recording it beside the window.
+//! How a film is to be recorded.
 
-use super::app::App;
-use super::dialogs::{self, Dialog, Want};
-use super::tasks;
-use crate::record::encoder::{Container, FilmFormat, Quality, VideoEncoder};
-use crate::record::{Film, OpenTraces, Progress, subtitles};
-use crate::view::timeline::{Timeline, Walkthrough};
+use super::dialogs::{Dialog, Want};
+use crate::record::encoder::{Container, Quality, VideoEncoder};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// Where captions stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,8 +81,8 @@ pub fn size_name(size: [u32; 2]) -> String {
 pub const RATES: &[u32] = &[10, 12, 24, 25, 30, 50, 60];
 
 impl FilmOptions {
-    /// `like` is a path whose name and folder are offered.
-    fn dialog(&self, like: Option<&Path>) -> Dialog {
+    /// Asks where to record; `like` is a path whose name and folder are offered.
+    pub fn dialog(&self, like: Option<&Path>) -> Dialog {
         let like = like.map_or_else(|| PathBuf::from("tour"), |path| path.with_extension(""));
         let (end, filters): (&str, &[(&str, &[&str])]) = match self.container {
             Container::Mp4 => (".mp4", &[("Film", &["mp4"])]),
@@ -99,7 +94,7 @@ impl FilmOptions {
     }
 
     /// The ending decides what is written: it must be the one that was chosen.
-    fn place(&self, path: &Path) -> PathBuf {
+    pub fn place(&self, path: &Path) -> PathBuf {
         match self.container {
             Container::Mp4 => path.with_extension("mp4"),
             Container::Gif => path.with_extension("gif"),
@@ -114,61 +109,6 @@ impl FilmOptions {
             }
         }
     }
-}
-
-/// Asks for a place, then records a walkthrough there.
-pub fn record(app: &mut App, walkthrough: Walkthrough, traces: OpenTraces, options: FilmOptions) {
-    let like = app.editor.as_ref().and_then(|editor| editor.path.clone());
-    dialogs::ask_place(app, options.dialog(like.as_deref()), move |app, path| {
-        let out = options.place(&path);
-        record_to(app, walkthrough, traces, options, out);
-    });
-}
-
-fn record_to(
-    app: &mut App,
-    walkthrough: Walkthrough,
-    traces: OpenTraces,
-    options: FilmOptions,
-    out: PathBuf,
-) {
-    let gpu = app.stage.gpu();
-    tasks::start_kept(app, "Record a film", move |reporter, cancel| {
-        let FilmOptions { size, fps, quality, encoder, captions, .. } = options;
-        // A device of its own: the window stays as quick as it was.
-        let gpu = gpu.reopen()?;
-        let timeline = Timeline::new(&walkthrough);
-        let frames = timeline.frames(fps);
-        let encoder = FilmFormat { size, fps, frames, quality, encoder }.open(&out)?;
-        let captions_drawn = captions == CaptionPlace::Picture;
-        let film = Film {
-            walkthrough: &walkthrough,
-            traces: &traces,
-            size,
-            fps,
-            captions: captions_drawn,
-        };
-        let start = Instant::now();
-        let mut told = 0;
-        film.record(&gpu, encoder, cancel, &mut |Progress { done, frames }| {
-            let seconds = start.elapsed().as_secs();
-            reporter.progress(done as usize, frames as usize);
-            // Once a second is often enough to be read.
-            if seconds > told {
-                told = seconds;
-                let left = start.elapsed().as_secs_f64() * (frames - done) as f64 / done as f64;
-                reporter.say(format!("frame {done} of {frames} · {} left", duration(left)));
-            }
-        })?;
-        let mut beside = String::new();
-        if captions == CaptionPlace::Beside {
-            let srt = out.with_extension("srt");
-            super::exports::write_bytes(subtitles(&timeline).as_bytes(), &srt)?;
-            beside = format!(" and {}", srt.display());
-        }
-        let text = format!("Recorded {}{beside}.", out.display());
-        Ok(Box::new(move |app: &mut App| app.notify(text, false)))
-    });
 }
 
 /// "0:42" or "12:05".

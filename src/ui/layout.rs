@@ -3,8 +3,6 @@
 //! Shares of the docking library are relative; as long as nobody moved an edge they follow the
 //! window's size, so that the side panels keep their width and the stage takes the rest.
 
-use super::app::App;
-use super::{panels, theme, widgets};
 use egui::{Color32, Stroke, Ui, Visuals, WidgetText};
 use egui_tiles::{
     Behavior, Container, EditAction, Linear, LinearDir, SimplificationOptions, TabState, Tabs,
@@ -25,11 +23,11 @@ pub enum Place {
     Lower,
 }
 
-/// Declares the panels: name, where it stands at first, title of its tab, what draws it. A new panel
-/// is one line here; a layout that was kept before it gains it at that place, and the palette
-/// has "Panel: title".
+/// Declares the panels: name, where it stands at first, title of its tab. A new panel is one line
+/// here and one in `panels/mod.rs`, which says what draws it; a layout that was kept before it gains
+/// it at that place, and the palette has "Panel: title".
 macro_rules! panes {
-    ($($(#[$doc:meta])* $pane:ident $place:ident $title:literal $show:path),+ $(,)?) => {
+    ($($(#[$doc:meta])* $pane:ident $place:ident $title:literal),+ $(,)?) => {
         /// A panel.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Pane {
@@ -49,45 +47,40 @@ macro_rules! panes {
             pub const fn place(self) -> Place {
                 match self { $(Self::$pane => Place::$place),+ }
             }
-
-            /// Draws it.
-            pub fn show(self, app: &mut App, ui: &mut Ui) {
-                match self { $(Self::$pane => $show(app, ui)),+ }
-            }
         }
     };
 }
 
 panes! {
     /// Picture, questions, answers.
-    Chat Bare "Ask" panels::chat::show,
+    Chat Bare "Ask",
     /// The view.
-    Stage Bare "Stage" panels::stage::show,
+    Stage Bare "Stage",
     /// Tokens and transport.
-    Tokens Bare "Tokens" panels::tokens::show,
+    Tokens Bare "Tokens",
     /// Layer × head matrix.
-    Matrix Upper "Layers × heads" panels::matrix::show,
+    Matrix Upper "Layers × heads",
     /// What does each word rest on?
-    Relevancy Upper "Relevancy" panels::relevancy::show,
+    Relevancy Upper "Relevancy",
     /// What is selected in the walkthrough that is being made.
-    Walkthrough Upper "Walkthrough" panels::walkthrough::show,
+    Walkthrough Upper "Walkthrough",
     /// Which head should I look at?
-    Ranking Upper "Best heads" panels::ranking::show,
+    Ranking Upper "Best heads",
     /// One bar for each head of the layer.
-    HeadStrip Middle "Heads of the layer" panels::head_strip::show,
+    HeadStrip Middle "Heads of the layer",
     /// Exact values.
-    Numbers Lower "Numbers" panels::numbers::show,
+    Numbers Lower "Numbers",
     /// Question words behind a word of the answer, and every word's map.
-    WhyWord Lower "Why this word" panels::relevancy::show_words,
+    WhyWord Lower "Why this word",
     /// How the map is drawn.
-    Look Lower "Look" panels::look::show,
+    Look Lower "Look",
     /// Kept views.
-    Bookmarks Lower "Bookmarks" panels::bookmarks::show,
+    Bookmarks Lower "Bookmarks",
     /// Edits, comparisons, changes to the model.
     #[serde(alias = "Probe")]
-    WhatIf Lower "What if" panels::what_if::show,
+    WhatIf Lower "What if",
     /// Deletion and insertion curves of the shown map.
-    Score Lower "Trust" panels::score::show,
+    Score Lower "Trust",
 }
 
 impl Pane {
@@ -96,19 +89,34 @@ impl Pane {
         Self::ALL.iter().copied().filter(|pane| pane.place() == place).collect()
     }
 
-    /// Draws its surface; the stage's picture has its own.
-    pub fn fill(self, app: &App, ui: &Ui, rect: egui::Rect) {
-        let ink = widgets::ink(ui);
-        if self != Self::Stage {
-            ui.painter().rect_filled(rect, 0.0, ink.panel);
-        } else if app.doc().is_none() || app.stage.texture().is_none() {
-            ui.painter().rect_filled(rect, 0.0, ink.stage);
-        }
-    }
-
     const fn is_bare(self) -> bool {
         matches!(self.place(), Place::Bare)
     }
+}
+
+/// Under this width, in points, the side panels become overlays.
+pub const NARROW: f32 = 900.0;
+
+/// Panels that stand over the stage on a narrow window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// The chat.
+    Chat,
+    /// The panels of the inspector.
+    Inspector,
+}
+
+/// What of the layout is to be seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The chat.
+    pub chat: bool,
+    /// The panels of the inspector.
+    pub inspector: bool,
+    /// The token strip.
+    pub tokens: bool,
+    /// Whether the stage shows the view, not the preview of a walkthrough.
+    pub is_view: bool,
 }
 
 /// Widths of the side panels: the first where the window is narrow, the second where it is wide.
@@ -195,22 +203,21 @@ impl Layout {
         if self.touched { serde_json::to_string(self).ok() } else { None }
     }
 
-    /// Draws the panels.
-    pub fn show(&mut self, app: &mut App, ui: &mut Ui) {
+    /// Draws the panels that are seen; `draw` draws one into its tile.
+    pub fn show(&mut self, ui: &mut Ui, seen: Seen, draw: &mut dyn FnMut(Pane, &mut Ui)) {
         self.fit(ui.available_size());
-        let settings = &app.settings;
-        self.tree.set_visible(self.chat, settings.show_chat);
-        self.tree.set_visible(self.inspector, settings.show_inspector);
+        self.tree.set_visible(self.chat, seen.chat);
+        self.tree.set_visible(self.inspector, seen.inspector);
         // The words and heads of the view are not those of the walkthrough.
-        let is_view = app.editor.as_ref().is_none_or(|editor| !editor.is_previewing);
-        self.tree.set_visible(self.tokens, settings.show_tokens && is_view);
+        let is_view = seen.is_view;
+        self.tree.set_visible(self.tokens, seen.tokens && is_view);
         // On a low window the bars of the heads give their room to the matrix above them.
-        let tokens = if settings.show_tokens && is_view { TOKENS_HEIGHT } else { 0.0 };
+        let tokens = if seen.tokens && is_view { TOKENS_HEIGHT } else { 0.0 };
         let has_room = ui.available_height() - tokens >= LEAST_HEIGHT;
         if let Some(heads) = self.alone(Pane::HeadStrip) {
             self.tree.set_visible(heads, is_view && (has_room || self.touched));
         }
-        let mut dock = Dock { app, edited: false };
+        let mut dock = Dock { draw, edited: false };
         self.tree.ui(&mut dock, ui);
         self.touched |= dock.edited;
     }
@@ -252,21 +259,13 @@ impl Layout {
 }
 
 struct Dock<'a> {
-    app: &'a mut App,
+    draw: &'a mut dyn FnMut(Pane, &mut Ui),
     edited: bool,
 }
 
 impl Behavior<Pane> for Dock<'_> {
     fn pane_ui(&mut self, ui: &mut Ui, _tile: TileId, pane: &mut Pane) -> UiResponse {
-        let rect = ui.max_rect();
-        pane.fill(self.app, ui, rect);
-        let margin = if *pane == Pane::Stage { 0.0 } else { 3.0 * theme::GRID };
-        let inner = rect.shrink(margin);
-        let builder =
-            egui::UiBuilder::new().max_rect(inner).layout(egui::Layout::top_down(egui::Align::Min));
-        let mut child = ui.new_child(builder);
-        child.set_clip_rect(rect.intersect(ui.clip_rect()));
-        pane.show(self.app, &mut child);
+        (self.draw)(*pane, ui);
         UiResponse::None
     }
 

@@ -1,41 +1,57 @@
 //! The window: winit and egui around the one renderer.
 //!
-//! What a user does becomes an [`app::Intent`], never a change made in a panel; what is seen is one
-//! [`crate::view::ViewState`]. The window draws when something changed and sleeps otherwise.
+//! What a user does becomes an [`intent::Intent`], never a change made in a panel; what is seen is
+//! one [`crate::view::ViewState`]. The window draws when something changed and sleeps otherwise.
+//!
+//! Files depend on each other in this order: theme, widgets and state (documents, what-if,
+//! walkthrough editor, tasks, dialogs); [`intent`]; [`pane`]; panels. [`app`] holds the state,
+//! `commands` change it, [`frame`] draws panels and runs commands, [`headless`] drives frames.
 //!
 //! Where something new goes:
-//! - a panel: a file in `panels/` with `show(&mut App, &mut Ui)`, and its line in `panes!` of
-//!   [`layout`]; tab, palette entry, narrow window and kept layouts follow from that line;
-//! - an action: a variant and a row in [`shortcuts`] (name, section, keys), and a match arm in the
-//!   file of its section in `acts/`; key, palette and help follow from the row;
-//! - long work: [`tasks::start`], or [`tasks::start_on_model`] for what needs the loaded model. It
-//!   reports progress, is cancelled by Escape, and hands back a change of the [`App`];
+//! - a panel: a file in `panels/` that implements [`pane::PaneUi`], its line in `panes!` of
+//!   [`layout`], and its field in `panels/mod.rs`; tab, palette entry, narrow window and kept
+//!   layouts follow from that line;
+//! - a command without arguments: a row in [`command_table`] with its function; keys, palette and
+//!   help follow from the row. One with arguments: a variant of an enum in [`intent`];
+//! - long work: [`tasks::Tasks::start`], or [`tasks::Tasks::start_on_model`] for what needs the
+//!   loaded model. It reports progress, is cancelled by Escape, and hands back a
+//!   [`task_result::TaskResult`];
 //! - a longer trace of the same answer (a map was added): [`document::Document::replace`].
 
 pub mod app;
 pub mod chat;
-mod commands;
+mod command_table;
+pub mod commands;
 pub mod dialogs;
 pub mod document;
 pub mod exports;
 pub mod figures;
 pub mod film;
+pub mod frame;
 pub mod headless;
+pub mod intent;
 pub mod layout;
 pub mod model_feed;
-pub mod palette;
-mod panels;
+pub mod notices;
+pub mod painting;
+pub mod pane;
+pub mod panels;
 pub mod present;
 pub mod preview_texture;
-mod samples;
+pub mod relevancy;
+pub mod samples;
+pub mod score;
 pub mod shortcuts;
 pub mod stage;
-mod start;
+pub mod start;
+pub mod surface;
+pub mod task_result;
 pub mod tasks;
 pub mod theme;
-mod transition;
+pub mod transition;
 pub mod transport;
 pub mod value_cache;
+pub mod view_changes;
 pub mod view_recorder;
 pub mod walkthrough;
 pub mod what_if;
@@ -43,6 +59,7 @@ mod widgets;
 mod window;
 pub mod window_bench;
 
-pub use app::{App, Start};
+pub use app::App;
 pub use headless::{Headless, HeadlessOptions};
+pub use start::Start;
 pub use window::run;

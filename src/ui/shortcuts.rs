@@ -1,121 +1,10 @@
-//! Every action of the window in one table: its name, its keys, its place in the palette.
+//! The commands of the window as data: names, keys, sections of the help screen.
 //!
-//! Buttons, keys and palette all send an [`UiCommand`]; nothing else can be done. What a key means is
-//! therefore written once, and the help screen cannot go stale.
+//! Buttons, keys and palette all send an [`UiCommand`]. Its rows stand in [`super::command_table`],
+//! so that what a key means is written once and the help screen cannot go stale.
 
+use super::command_table::ui_commands;
 use egui::{Event, Key, KeyboardShortcut, Modifiers};
-
-/// Something a user can do without further arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum UiCommand {
-    ShowStage,
-    ShowHeads,
-    ShowWall,
-    ShowMatrix,
-    ShowTokenMatrix,
-    ShowRelevancy,
-    NextToken,
-    PreviousToken,
-    FirstToken,
-    LastToken,
-    AllTokens,
-    NextLayer,
-    PreviousLayer,
-    NextHead,
-    PreviousHead,
-    Mean,
-    Max,
-    MeanLayers,
-    MeanHeads,
-    BestHead,
-    NextBestHead,
-    Play,
-    Faster,
-    Slower,
-    ToggleLoop,
-    PlayTokens,
-    PlayLayers,
-    PlayHeads,
-    ResetSelection,
-    ZoomIn,
-    ZoomOut,
-    ZoomFit,
-    NextColormap,
-    NextBlend,
-    NextInterpolation,
-    NextNormalisation,
-    NextQuantity,
-    NextHeadOrder,
-    ToggleGrid,
-    ToggleBos,
-    PinMap,
-    NextMix,
-    TogglePicture,
-    LvlmInterpretLook,
-    DefaultLook,
-    Undo,
-    Redo,
-    FocusQuestion,
-    Stop,
-    Regenerate,
-    NewConversation,
-    PreviousAnswer,
-    NextAnswer,
-    EditPicture,
-    AskEdited,
-    OcclusionMap,
-    EachHeadOff,
-    HeadOff,
-    KnockOutPatches,
-    KeepOnlyPatches,
-    ComputeRelevancy,
-    ComputeEveryRelevancy,
-    TestMap,
-    OpenFile,
-    OpenModel,
-    BuiltInModel,
-    Paste,
-    SaveTrace,
-    SavePng,
-    SaveSvg,
-    CopyImage,
-    SaveNumbers,
-    CopyNumbers,
-    CopyCommandLine,
-    Bookmark,
-    RecordTake,
-    EditWalkthrough,
-    WalkthroughOfBookmarks,
-    PreviewWalkthrough,
-    AddView,
-    UseView,
-    RemoveStep,
-    DuplicateStep,
-    EarlierStep,
-    LaterStep,
-    TrimBefore,
-    TrimAfter,
-    AddTitle,
-    AddEnd,
-    SaveWalkthrough,
-    SaveWalkthroughAs,
-    PackWalkthrough,
-    CloseWalkthrough,
-    Present,
-    RecordFilm,
-    Palette,
-    Help,
-    FullScreen,
-    ToggleChat,
-    ToggleInspector,
-    ToggleTokens,
-    ToggleTheme,
-    LargerType,
-    SmallerType,
-    ResetLayout,
-    ToggleAnimation,
-    Quit,
-}
 
 /// Where an action stands in the help screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,142 +70,26 @@ const fn key(modifiers: Modifiers, key: Key) -> KeyboardShortcut {
 }
 
 macro_rules! entries {
-    ($($section:ident { $($act:ident $name:literal $([$mods:ident $key:ident])*),+ $(,)? })+) => {
-        &[$($(Entry {
+    ($($section:ident {
+        $($act:ident $name:literal $([$mods:ident $key:ident])* => $run:expr),+ $(,)?
+    })+) => {
+        /// Something a user can do without further arguments.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum UiCommand {
+            $($($act),+),+
+        }
+
+        /// The table.
+        pub const ENTRIES: &[Entry] = &[$($(Entry {
             act: UiCommand::$act,
             name: $name,
             section: Section::$section,
             keys: &[$(key($mods, Key::$key)),*],
-        }),+),+]
+        }),+),+];
     };
 }
 
-/// The table.
-pub const ENTRIES: &[Entry] = entries! {
-    Views {
-        ShowStage "Stage: one map over the picture" [NONE S],
-        ShowHeads "Heads: every head of the layer" [NONE H],
-        ShowWall "Wall: every head of every layer" [NONE W],
-        ShowMatrix "Layer × head matrix" [NONE L],
-        ShowTokenMatrix "Token matrix of the head" [NONE T],
-        ShowRelevancy "Relevancy" [SHIFT R],
-        ZoomIn "Zoom in" [NONE Equals] [NONE Plus],
-        ZoomOut "Zoom out" [NONE Minus],
-        ZoomFit "Fit into the window" [NONE Num0],
-    }
-    Scrub {
-        NextToken "Next answer token" [NONE ArrowRight],
-        PreviousToken "Previous answer token" [NONE ArrowLeft],
-        FirstToken "First answer token" [NONE Home],
-        LastToken "Last answer token" [NONE End],
-        AllTokens "All answer tokens" [NONE A],
-        NextLayer "Next layer" [NONE ArrowDown],
-        PreviousLayer "Previous layer" [NONE ArrowUp],
-        NextHead "Next head" [NONE CloseBracket],
-        PreviousHead "Previous head" [NONE OpenBracket],
-        Mean "Mean of all layers and heads" [NONE M],
-        Max "Maximum of all layers and heads" [SHIFT M],
-        MeanLayers "Mean of the layers",
-        MeanHeads "Mean of the heads",
-        BestHead "Best head: focused on the picture" [NONE B],
-        NextBestHead "Next best head" [NONE N],
-        ResetSelection "Clear the selected patches" [NONE R],
-        Undo "Undo" [CTRL Z],
-        Redo "Redo" [CTRL_SHIFT Z] [CTRL Y],
-    }
-    Play {
-        Play "Play or pause" [NONE Space],
-        PlayTokens "Play through the answer tokens" [NONE Num1],
-        PlayLayers "Play through the layers" [NONE Num2],
-        PlayHeads "Play through the heads" [NONE Num3],
-        Faster "Play faster" [NONE Period],
-        Slower "Play slower" [NONE Comma],
-        ToggleLoop "Loop, or stop at the end" [SHIFT L],
-    }
-    Look {
-        NextColormap "Next colour map" [NONE C],
-        NextBlend "Next blend mode" [NONE V],
-        NextInterpolation "Next interpolation" [NONE I],
-        NextNormalisation "Next normalisation" [NONE K],
-        NextQuantity "Next quantity of the matrix" [NONE Q],
-        NextHeadOrder "Next order of the heads" [NONE E],
-        ToggleGrid "Patch grid" [NONE G],
-        ToggleBos "Leave out the BOS column" [NONE O],
-        PinMap "Pin this map and compare others with it" [NONE X],
-        NextMix "Next way to compare with the pinned map" [SHIFT X],
-        TogglePicture "Original or preprocessed picture" [NONE P],
-        LvlmInterpretLook "LVLM-Interpret look",
-        DefaultLook "Default look",
-    }
-    Ask {
-        FocusQuestion "Ask a question" [NONE Slash] [CTRL L],
-        Stop "Stop" [NONE Escape],
-        Regenerate "Answer again" [CTRL R],
-        NewConversation "New conversation on this picture" [CTRL N],
-        PreviousAnswer "Previous question" [NONE PageUp],
-        NextAnswer "Next question" [NONE PageDown],
-        EditPicture "Edit the picture, or look again" [NONE D],
-        AskEdited "Ask about the edited picture" [SHIFT D],
-        OcclusionMap "Occlusion map: cover the picture part by part",
-        EachHeadOff "Switch each head off in turn",
-        HeadOff "Switch off the head that is shown",
-        KnockOutPatches "Knock out the selected patches",
-        KeepOnlyPatches "Keep only the selected patches",
-        ComputeRelevancy "Compute relevancy of every word",
-        ComputeEveryRelevancy "Compute relevancy of every word: language model, vision tower and both",
-        TestMap "Test this map by blanking patches",
-        OpenModel "Open a model folder…" [CTRL M],
-        BuiltInModel "Use the built-in model",
-    }
-    Files {
-        OpenFile "Open a picture or trace…" [CTRL O],
-        Paste "Paste a picture" [CTRL V],
-        SaveTrace "Save the trace…" [CTRL S],
-        SavePng "Save this view as PNG…" [CTRL E],
-        SaveSvg "Save this view as SVG…" [CTRL_SHIFT E],
-        CopyImage "Copy this view as an image" [CTRL_SHIFT C],
-        SaveNumbers "Save the numbers of this view…",
-        CopyNumbers "Copy the numbers of this view as CSV",
-        CopyCommandLine "Copy the command line that draws this view",
-        Bookmark "Bookmark this view" [CTRL D],
-    }
-    Show {
-        Present "Present on a large screen" [NONE F5],
-        RecordFilm "Record a film…" [CTRL_SHIFT R],
-        RecordTake "Note what I do as a walkthrough, or stop" [SHIFT N],
-        EditWalkthrough "Make a walkthrough of this answer" [CTRL W],
-        WalkthroughOfBookmarks "Make a walkthrough of the bookmarks",
-        PreviewWalkthrough "Preview the walkthrough, or not" [NONE J],
-        AddView "Add this view to the walkthrough" [NONE Insert],
-        UseView "Put this view into the selected step" [NONE U],
-        RemoveStep "Remove the selected step" [NONE Delete],
-        DuplicateStep "Duplicate the selected step",
-        EarlierStep "Move the selected step earlier",
-        LaterStep "Move the selected step later",
-        TrimBefore "Trim: drop what comes before the play head",
-        TrimAfter "Trim: drop what comes after the play head",
-        AddTitle "Begin with a title card",
-        AddEnd "End with a card",
-        SaveWalkthrough "Save the walkthrough…" [CTRL_SHIFT S],
-        SaveWalkthroughAs "Save the walkthrough under another name…",
-        PackWalkthrough "Pack the walkthrough with its traces…",
-        CloseWalkthrough "Close the walkthrough",
-    }
-    Window {
-        Palette "All commands…" [CTRL P],
-        Help "Keyboard shortcuts" [NONE Questionmark] [NONE F1],
-        FullScreen "Full screen" [NONE F] [NONE F11],
-        ToggleChat "Chat panel" [CTRL B],
-        ToggleInspector "Inspector panel" [CTRL I],
-        ToggleTokens "Token strip" [CTRL T],
-        ToggleTheme "Dark or light",
-        LargerType "Larger type" [CTRL Plus] [CTRL Equals],
-        SmallerType "Smaller type" [CTRL Minus],
-        ToggleAnimation "Cross-fade on jumps",
-        ResetLayout "Reset the layout",
-        Quit "Quit" [CTRL Q],
-    }
-};
+ui_commands!(entries);
 
 impl UiCommand {
     /// Its row of the table.
@@ -327,28 +100,6 @@ impl UiCommand {
     /// Its name.
     pub fn name(self) -> &'static str {
         self.entry().map_or("", |entry| entry.name)
-    }
-
-    /// Whether it is about the walkthrough that is being made, whatever is seen.
-    pub const fn is_of_the_editor(self) -> bool {
-        matches!(
-            self,
-            Self::PreviewWalkthrough
-                | Self::AddView
-                | Self::UseView
-                | Self::RemoveStep
-                | Self::DuplicateStep
-                | Self::EarlierStep
-                | Self::LaterStep
-                | Self::TrimBefore
-                | Self::TrimAfter
-                | Self::AddTitle
-                | Self::AddEnd
-                | Self::SaveWalkthrough
-                | Self::SaveWalkthroughAs
-                | Self::PackWalkthrough
-                | Self::CloseWalkthrough
-        )
     }
 
     /// Whether it changes the view on the stage.

@@ -246,13 +246,17 @@ impl Stage {
         self.picture = Some(Picture::Waiting(picture));
     }
 
-    /// Its texture and size; `None` where there is none.
-    pub fn picture(&mut self, ctx: &Context) -> Option<(TextureId, Vec2)> {
+    /// Makes its texture, where that is not there yet.
+    pub fn load_picture(&mut self, ctx: &Context) {
         if let Some(Picture::Waiting(pixels)) = &mut self.picture {
             let pixels = std::mem::take(pixels);
             let handle = ctx.load_texture("picture", pixels.clone(), TextureOptions::LINEAR);
             self.picture = Some(Picture::Loaded(handle, pixels));
         }
+    }
+
+    /// Its texture and size; `None` where there is none.
+    pub fn picture(&self) -> Option<(TextureId, Vec2)> {
         match &self.picture {
             Some(Picture::Loaded(handle, pixels)) => {
                 let size = egui::vec2(pixels.width() as f32, pixels.height() as f32);

@@ -4,12 +4,25 @@
 //! The model starts before the graphics device is opened: both take a few tenths of a second, and
 //! together they would be the wait before the first overlay.
 
-use super::app::{Intent, Start};
 use super::chat::Chat;
+use super::intent::Intent;
 use super::model_feed::Wake;
 use super::samples;
 use crate::model::{AskOptions, Picture, builtin};
 use crate::settings::Settings;
+use std::path::PathBuf;
+
+/// How the window starts.
+#[derive(Clone, Debug, Default)]
+pub enum Start {
+    /// The built-in model, its first sample and question.
+    #[default]
+    BuiltIn,
+    /// A trace, a picture or a model folder.
+    File(PathBuf),
+    /// Nothing: for tests of the empty state.
+    Empty,
+}
 
 /// What was begun before there was an app.
 pub struct Prepared {

@@ -1,11 +1,11 @@
 //! Long work that is no question: a method over a trace, an intervention, a film.
 //!
-//! A task is a closure on a thread of its own ([`start`]) or on the model's ([`start_on_model`]).
-//! What it has found comes back as a change of the [`App`], made between two frames: so a new kind
-//! of work needs no new message, and whatever it is, it has a line with its progress and a cancel.
+//! A task runs on a thread of its own ([`Tasks::start`]) or on the model's
+//! ([`Tasks::start_on_model`]). What it has found comes back as a [`TaskResult`]; whatever it is, it
+//! has a line with its progress and a cancel.
 
-use super::app::App;
-use super::model_feed::Wake;
+use super::model_feed::{Feed, Wake};
+use super::task_result::TaskResult;
 use crate::job::CancelToken;
 use crate::model::{Engine, ModelError};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -13,14 +13,22 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What a task does to the window when it is done.
-pub type Outcome = Box<dyn FnOnce(&mut App) + Send>;
-
 enum Message {
     Progress(Option<f32>, Option<String>),
-    Show(Outcome),
+    Show(TaskResult),
     /// Done, failed with a sentence, or given up.
-    Ended(Result<Outcome, Option<String>>),
+    Ended(Result<TaskResult, Option<String>>),
+}
+
+/// What became known of a task.
+#[derive(Debug)]
+pub enum TaskNews {
+    /// It has found something, at its end or before.
+    Found(TaskResult),
+    /// It failed, in a sentence.
+    Failed(String),
+    /// It was given up, in a sentence.
+    Stopped(String),
 }
 
 /// A task that runs.
@@ -89,11 +97,11 @@ impl Reporter {
     }
 
     /// Shows what was found so far.
-    pub fn show(&self, change: impl FnOnce(&mut App) + Send + 'static) {
-        self.send(Message::Show(Box::new(change)));
+    pub fn show(&self, found: TaskResult) {
+        self.send(Message::Show(found));
     }
 
-    fn end(mut self, result: anyhow::Result<Outcome>, cancel: &CancelToken) {
+    fn end(mut self, result: anyhow::Result<TaskResult>, cancel: &CancelToken) {
         self.ended = true;
         let result = result.map_err(|error| (!cancel.is_cancelled()).then(|| error_text(&error)));
         self.send(Message::Ended(result));
@@ -152,6 +160,91 @@ impl Tasks {
         }
     }
 
+    /// Runs `work` on a thread of its own; returns its identity.
+    ///
+    /// # Errors
+    /// If the system starts no more threads.
+    pub fn start(
+        &mut self,
+        title: &str,
+        work: impl FnOnce(&Reporter, &CancelToken) -> anyhow::Result<TaskResult> + Send + 'static,
+    ) -> std::io::Result<u64> {
+        let reporter = self.reporter();
+        let (id, cancel) = (reporter.id, CancelToken::new());
+        let token = cancel.clone();
+        let run = move || {
+            let result = work(&reporter, &token);
+            reporter.end(result, &token);
+        };
+        let thread = std::thread::Builder::new().name("task".into()).spawn(run)?;
+        self.threads.retain(|thread| !thread.is_finished());
+        self.threads.push(thread);
+        self.add(title, id, cancel, false);
+        Ok(id)
+    }
+
+    /// Runs `work` with the loaded model, on the model's thread; returns its identity. A question
+    /// that is asked meanwhile ends it.
+    pub fn start_on_model(
+        &mut self,
+        feed: &Feed,
+        title: &str,
+        work: impl FnOnce(&mut Engine, &Reporter, &CancelToken) -> anyhow::Result<TaskResult>
+        + Send
+        + 'static,
+    ) -> u64 {
+        let reporter = self.reporter();
+        let id = reporter.id;
+        let cancel = feed.run(Box::new(move |engine: Result<&mut Engine, ModelError>, cancel| {
+            let result = engine
+                .map_err(anyhow::Error::from)
+                .and_then(|engine| work(engine, &reporter, cancel));
+            reporter.end(result, cancel);
+        }));
+        self.add(title, id, cancel, true);
+        id
+    }
+
+    /// No key stops this task by the way: it took long and would be missed.
+    pub fn keep(&mut self, id: u64) {
+        if let Some(task) = self.running.iter_mut().find(|task| task.id == id) {
+            task.is_kept = true;
+        }
+    }
+
+    /// The next that a task told: what it found, or what its end means. One at a time, because
+    /// what it means may stop other tasks, of which nothing is told then.
+    pub fn next_news(&mut self) -> Option<TaskNews> {
+        loop {
+            let (id, message) = self.messages.try_recv().ok()?;
+            if let Some(news) = self.read(id, message) {
+                return Some(news);
+            }
+        }
+    }
+
+    fn read(&mut self, id: u64, message: Message) -> Option<TaskNews> {
+        // What was cancelled may still speak.
+        let at = self.running.iter().position(|task| task.id == id)?;
+        match message {
+            Message::Progress(share, line) => {
+                let task = self.running.get_mut(at)?;
+                task.share = share.or(task.share);
+                task.line = line.unwrap_or_else(|| std::mem::take(&mut task.line));
+                None
+            }
+            Message::Show(found) => Some(TaskNews::Found(found)),
+            Message::Ended(result) => {
+                let task = self.running.remove(at);
+                Some(match result {
+                    Ok(found) => TaskNews::Found(found),
+                    Err(Some(text)) => TaskNews::Failed(format!("{}: {text}", task.title)),
+                    Err(None) => TaskNews::Stopped(format!("{} was stopped.", task.title)),
+                })
+            }
+        }
+    }
+
     fn reporter(&mut self) -> Reporter {
         self.next += 1;
         let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
@@ -161,91 +254,6 @@ impl Tasks {
     fn add(&mut self, title: &str, id: u64, cancel: CancelToken, on_model: bool) {
         let (title, line) = (title.to_owned(), String::new());
         self.running.push(Task { id, title, line, share: None, cancel, on_model, is_kept: false });
-    }
-}
-
-/// Runs `work` on a thread of its own.
-pub fn start(
-    app: &mut App,
-    title: &str,
-    work: impl FnOnce(&Reporter, &CancelToken) -> anyhow::Result<Outcome> + Send + 'static,
-) {
-    let reporter = app.tasks.reporter();
-    let (id, cancel) = (reporter.id, CancelToken::new());
-    let token = cancel.clone();
-    let run = move || {
-        let result = work(&reporter, &token);
-        reporter.end(result, &token);
-    };
-    match std::thread::Builder::new().name("task".into()).spawn(run) {
-        Ok(thread) => {
-            app.tasks.threads.retain(|thread| !thread.is_finished());
-            app.tasks.threads.push(thread);
-            app.tasks.add(title, id, cancel, false);
-        }
-        Err(error) => app.notify(format!("{title}: no thread could be started: {error}."), true),
-    }
-}
-
-/// The same for what took long and would be missed: no key stops it by the way.
-pub fn start_kept(
-    app: &mut App,
-    title: &str,
-    work: impl FnOnce(&Reporter, &CancelToken) -> anyhow::Result<Outcome> + Send + 'static,
-) {
-    start(app, title, work);
-    if let Some(task) = app.tasks.running.last_mut() {
-        task.is_kept = true;
-    }
-}
-
-/// Runs `work` with the loaded model, on the model's thread. A question that is asked meanwhile
-/// ends it; while a question is being answered it is refused.
-pub fn start_on_model(
-    app: &mut App,
-    title: &str,
-    work: impl FnOnce(&mut Engine, &Reporter, &CancelToken) -> anyhow::Result<Outcome> + Send + 'static,
-) {
-    if app.chat.asking.is_some() {
-        app.notify(format!("{title}: wait for the answer, or stop it (Esc)."), false);
-        return;
-    }
-    let Some(feed) = &app.chat.feed else {
-        app.notify(format!("{title} needs a model: open its folder (Ctrl+M)."), true);
-        return;
-    };
-    let reporter = app.tasks.reporter();
-    let id = reporter.id;
-    let cancel = feed.run(Box::new(move |engine: Result<&mut Engine, ModelError>, cancel| {
-        let result =
-            engine.map_err(anyhow::Error::from).and_then(|engine| work(engine, &reporter, cancel));
-        reporter.end(result, cancel);
-    }));
-    app.tasks.add(title, id, cancel, true);
-}
-
-/// Reads what tasks told since the last frame.
-pub fn read_news(app: &mut App) {
-    let messages: Vec<(u64, Message)> = app.tasks.messages.try_iter().collect();
-    for (id, message) in messages {
-        // What was cancelled may still speak.
-        let Some(at) = app.tasks.running.iter().position(|task| task.id == id) else { continue };
-        match message {
-            Message::Progress(share, line) => {
-                let task = &mut app.tasks.running[at];
-                task.share = share.or(task.share);
-                task.line = line.unwrap_or_else(|| std::mem::take(&mut task.line));
-            }
-            Message::Show(change) => change(app),
-            Message::Ended(result) => {
-                let task = app.tasks.running.remove(at);
-                match result {
-                    Ok(change) => change(app),
-                    Err(Some(text)) => app.notify(format!("{}: {text}", task.title), true),
-                    Err(None) => app.notify(format!("{} was stopped.", task.title), false),
-                }
-            }
-        }
     }
 }
 

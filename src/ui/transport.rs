@@ -3,6 +3,9 @@
 //! Steps are due at fixed times, and a frame that comes late takes only the newest one: a slow
 //! machine shows fewer pictures, not a slower film.
 
+use super::document::Document;
+use crate::view::{AxisSet, Command, Queries, QueryKind};
+
 /// What the film runs through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Axis {
@@ -25,6 +28,29 @@ impl Axis {
             Self::Tokens => "Tokens",
             Self::Layers => "Layers",
             Self::Heads => "Heads",
+        }
+    }
+
+    /// Where a document's view is on this axis, and how long the axis is.
+    pub fn position(self, doc: &Document) -> (u32, u32) {
+        let map = &doc.state().map;
+        let at = |set: &AxisSet| set.only().unwrap_or(0);
+        match self {
+            Self::Tokens if map.queries.kind == QueryKind::Answer => {
+                (at(&map.queries.set), doc.extent.answers)
+            }
+            Self::Tokens => (0, doc.extent.answers),
+            Self::Layers => (at(&map.layers), doc.extent.layers),
+            Self::Heads => (at(&map.heads), doc.extent.heads),
+        }
+    }
+
+    /// The command that shows a place on this axis.
+    pub fn command(self, at: u32) -> Command {
+        match self {
+            Self::Tokens => Command::SetQueries(Queries::answer(at)),
+            Self::Layers => Command::SetLayers(AxisSet::single(at)),
+            Self::Heads => Command::SetHeads(AxisSet::single(at)),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::view::{
     Aggregate, AxisSet, MapChoice, MapSource, Quantity, Queries, QueryKind, Second, ViewKind,
     ViewState,
 };
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,24 +54,24 @@ pub struct Ranked {
 /// A value with what it was computed from.
 #[derive(Debug)]
 struct Kept<K, V> {
-    entry: Option<(K, Arc<V>)>,
+    entry: RefCell<Option<(K, Arc<V>)>>,
 }
 
 impl<K, V> Default for Kept<K, V> {
     fn default() -> Self {
-        Self { entry: None }
+        Self { entry: RefCell::new(None) }
     }
 }
 
 impl<K: PartialEq, V> Kept<K, V> {
-    fn get(&mut self, key: K, compute: impl FnOnce() -> V) -> Arc<V> {
-        if let Some((kept, value)) = &self.entry
+    fn get(&self, key: K, compute: impl FnOnce() -> V) -> Arc<V> {
+        if let Some((kept, value)) = &*self.entry.borrow()
             && *kept == key
         {
             return Arc::clone(value);
         }
         let value = Arc::new(compute());
-        self.entry = Some((key, Arc::clone(&value)));
+        self.entry.replace(Some((key, Arc::clone(&value))));
         value
     }
 }
@@ -96,7 +97,7 @@ pub struct ValueCache {
 
 impl ValueCache {
     /// The layer × head matrix of the state's quantity, folded over its queries.
-    pub fn matrix(&mut self, doc: &Document, state: &ViewState) -> Arc<Matrix> {
+    pub fn matrix(&self, doc: &Document, state: &ViewState) -> Arc<Matrix> {
         let choice = of_pages(&doc.trace, &state.map);
         let trace = doc.trace.shown_by(choice.source.name());
         let key = (state.quantity, state.remove_bos);
@@ -105,20 +106,36 @@ impl ValueCache {
     }
 
     /// Heads, the most telling first: a high share on the picture, on few patches of it.
-    pub fn ranking(&mut self, doc: &Document, queries: &Queries) -> Arc<Vec<Ranked>> {
+    pub fn ranking(&self, doc: &Document, queries: &Queries) -> Arc<Vec<Ranked>> {
         self.ranking.get((doc.trace.id(), queries.clone()), || ranking(&doc.trace, queries))
     }
 
     /// The mean ranking over several answers of one model, over all of their answer tokens: one
     /// answer proves little.
-    pub fn ranking_over(&mut self, traces: &[Arc<Trace>]) -> Arc<Vec<Ranked>> {
+    pub fn ranking_over(&self, traces: &[Arc<Trace>]) -> Arc<Vec<Ranked>> {
         let ids = traces.iter().map(|trace| trace.id()).collect();
         self.ranking_over.get(ids, || mean_ranking(traces))
     }
 
+    /// The ranking that is in use: over the chosen tokens of this answer, or over all finished
+    /// answers of its model that are open.
+    pub fn ranking_in_use(
+        &self,
+        docs: &[Document],
+        doc: &Document,
+        over_all: bool,
+    ) -> Arc<Vec<Ranked>> {
+        let traces = if over_all { comparable(docs, doc) } else { Vec::new() };
+        if traces.len() > 1 {
+            self.ranking_over(&traces)
+        } else {
+            self.ranking(doc, &doc.state().map.queries)
+        }
+    }
+
     /// The map on the stage: N patches, unscaled; the difference where one is shown. Views of many
     /// maps have the one that the selection reduces them to. Empty where there is none.
-    pub fn map(&mut self, doc: &Document, state: &ViewState) -> Arc<Vec<f32>> {
+    pub fn map(&self, doc: &Document, state: &ViewState) -> Arc<Vec<f32>> {
         let second = state.second.clone().filter(|_| state.is_difference());
         let key = (doc.trace.id(), state.map.clone(), second, state.remove_bos);
         self.map.get(key, || map(&doc.trace, state).unwrap_or_default())
@@ -126,7 +143,7 @@ impl ValueCache {
 
     /// For each kept row the mean attention on some patches, over the chosen layers and heads.
     pub fn looking(
-        &mut self,
+        &self,
         doc: &Document,
         state: &ViewState,
         patches: &[PatchRef],
@@ -139,12 +156,7 @@ impl ValueCache {
 
     /// One number for each head of the chosen layers: the mean attention of the queries on the
     /// picture, or of all answer tokens on the patches where some are given.
-    pub fn strip(
-        &mut self,
-        doc: &Document,
-        state: &ViewState,
-        patches: &[PatchRef],
-    ) -> Arc<Vec<f32>> {
+    pub fn strip(&self, doc: &Document, state: &ViewState, patches: &[PatchRef]) -> Arc<Vec<f32>> {
         let map = &state.map;
         let key = (
             doc.trace.id(),
@@ -155,6 +167,13 @@ impl ValueCache {
         );
         self.strip.get(key, || strip(&doc.trace, state, patches))
     }
+}
+
+/// The finished answers of a document's model that are open.
+pub fn comparable(docs: &[Document], doc: &Document) -> Vec<Arc<Trace>> {
+    let sha = &doc.meta().model.bundle_sha;
+    let same = |other: &&Document| other.meta().model.bundle_sha == *sha && !other.live;
+    docs.iter().filter(same).map(|other| Arc::clone(&other.trace)).collect()
 }
 
 /// The selection itself where it is of pages, else the same of the attention.

@@ -4,7 +4,7 @@
 //! says what to show, and can be dropped, moved or said something about.
 
 use super::document::Document;
-use super::walkthrough::TraceSet;
+use super::walkthrough::trace_set::TraceSet;
 use crate::view::ViewState;
 use crate::view::timeline::{LONGEST_SECONDS, Step, Walkthrough};
 

@@ -4,9 +4,13 @@
 //! window costs nothing and a held key leaves no backlog: all events that wait become one frame.
 
 use super::app::{App, HostRequest};
-use super::headless::{Headless, HeadlessOptions, new_context, prepare};
-use super::present::{PresentOptions, PresentationWindows, View};
+use super::headless::{Headless, HeadlessOptions, prepare};
+use super::painting::new_context;
+use super::present::draw::View;
+use super::present::options::PresentOptions;
+use super::present::window::PresentationWindows;
 use super::shortcuts::UiCommand;
+use super::surface::configuration;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::terminal;
 use anyhow::Context as _;
@@ -309,26 +313,6 @@ impl Open {
             },
         }
     }
-}
-
-pub(super) fn configuration(
-    gpu: &Gpu,
-    surface: &wgpu::Surface<'_>,
-    window: &Window,
-) -> anyhow::Result<wgpu::SurfaceConfiguration> {
-    let size = window.inner_size();
-    let mut config = surface
-        .get_default_config(&gpu.adapter, size.width.max(1), size.height.max(1))
-        .context("the adapter cannot draw to this window; choose another with --adapter")?;
-    // egui blends in gamma space: the surface must store the bytes as they are.
-    let formats = surface.get_capabilities(&gpu.adapter).formats;
-    let plain = formats.iter().copied().find(|format| {
-        matches!(format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Rgba8Unorm)
-    });
-    config.format = plain.unwrap_or(config.format);
-    config.present_mode = wgpu::PresentMode::AutoVsync;
-    config.desired_maximum_frame_latency = 1;
-    Ok(config)
 }
 
 impl ApplicationHandler<Wakeup> for Program {

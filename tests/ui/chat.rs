@@ -7,10 +7,12 @@ use egui_kittest::kittest::Queryable as _;
 use vlmscope::model::{
     AskEvent, AskOptions, AskRequest, Device, EngineOptions, ModelEvent, ModelWorker,
 };
-use vlmscope::ui::app::Intent;
+use vlmscope::ui::Start;
+use vlmscope::ui::commands::tasks;
+use vlmscope::ui::intent::Intent;
 use vlmscope::ui::model_feed::Feed;
 use vlmscope::ui::shortcuts::UiCommand;
-use vlmscope::ui::{Start, tasks};
+use vlmscope::ui::task_result::TaskResult;
 
 /// The window as it starts for the first time, with its question answered.
 fn first_start() -> Window {
@@ -192,7 +194,8 @@ fn a_task_with_the_model_runs_on_its_thread() {
     tasks::start_on_model(window.state_mut(), "Looking", move |engine, report, _| {
         report.progress(1, 1);
         let name = engine.info().model.name;
-        Ok(Box::new(move |_| sender.send(name).unwrap()))
+        sender.send(name).unwrap();
+        Ok(TaskResult::Nothing)
     });
     until(&mut window, |app| app.tasks.running().is_empty());
     assert_eq!(Some(receiver.try_recv().unwrap()), window.state().chat.model_name);

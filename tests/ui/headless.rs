@@ -9,7 +9,7 @@ use vlmscope::settings::Settings;
 use vlmscope::ui::document::Document;
 use vlmscope::ui::headless::{Headless, HeadlessOptions};
 use vlmscope::ui::layout::Pane;
-use vlmscope::ui::{Start, app::Intent};
+use vlmscope::ui::{Start, intent::Intent};
 use vlmscope::view::{ViewKind, ViewState};
 
 const SIZE: [u32; 2] = [1280, 720];

@@ -5,12 +5,13 @@ use crate::support::{Window, click, copied, drag, settle, until, window, window_
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use std::sync::Arc;
-use vlmscope::ui::app::Intent;
-use vlmscope::ui::exports::Kind;
-use vlmscope::ui::figures::FigureJob;
+use vlmscope::ui::commands::tasks;
+use vlmscope::ui::figures::{FigureJob, FigureKind};
+use vlmscope::ui::intent::Intent;
 use vlmscope::ui::layout::Pane;
+use vlmscope::ui::pane::active_patches;
 use vlmscope::ui::shortcuts::UiCommand;
-use vlmscope::ui::tasks;
+use vlmscope::ui::task_result::TaskResult;
 use vlmscope::view::{AxisSet, Command, HeadOrder, Mix, Quantity, Queries, ViewKind, ViewState};
 
 fn state(window: &Window) -> ViewState {
@@ -147,10 +148,10 @@ fn a_hovered_patch_colours_the_answer_words() {
     window.hover_at(stage.center());
     settle(&mut window);
     assert!(state(&window).hovered.is_some());
-    assert_eq!(window.state().active_patches().len(), 1);
+    assert_eq!(active_patches(&window.state().shown).len(), 1);
     window.hover_at(egui::pos2(4.0, 4.0));
     settle(&mut window);
-    assert!(window.state().active_patches().is_empty(), "leave is back");
+    assert!(active_patches(&window.state().shown).is_empty(), "leave is back");
 }
 
 #[test]
@@ -313,7 +314,7 @@ fn the_copied_command_line_renders_the_same_figure() {
         size: app.stage.figure_size(),
     };
     let saved = folder.path().join("saved.png");
-    app.exports.write_figure(Kind::Png, job, saved.clone());
+    app.exports.write_figure(FigureKind::Png, job, saved.clone());
     until(&mut window, |app| app.notices.iter().any(|notice| notice.text.starts_with("Saved")));
     let picture = |path: &std::path::Path| image::open(path).unwrap().to_rgba8();
     let (rendered, saved) = (picture(&folder.path().join("figure.png")), picture(&saved));
@@ -336,14 +337,14 @@ fn a_folder_of_traces_opens_them_all() {
 }
 
 #[test]
-fn a_task_shows_its_progress_and_changes_the_window_when_it_is_done() {
+fn a_task_shows_its_progress_and_what_it_found() {
     let mut window = window();
     let (go, wait) = crossbeam_channel::bounded::<()>(0);
     tasks::start(window.state_mut(), "Counting sheep", move |report, _| {
         report.progress(1, 4);
         report.say("the first fence");
         wait.recv()?;
-        Ok(Box::new(|app| app.command(Command::SetView(ViewKind::Wall))))
+        Ok(TaskResult::Said("4 sheep.".into()))
     });
     until(&mut window, |app| app.tasks.running().iter().any(|task| !task.line.is_empty()));
     assert_eq!(window.state().tasks.running()[0].share, Some(0.25));
@@ -351,7 +352,7 @@ fn a_task_shows_its_progress_and_changes_the_window_when_it_is_done() {
     go.send(()).unwrap();
     until(&mut window, |app| app.tasks.running().is_empty());
     settle(&mut window);
-    assert_eq!(state(&window).view, ViewKind::Wall);
+    assert_eq!(window.state().notices[0].text, "4 sheep.");
 }
 
 #[test]

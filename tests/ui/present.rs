@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use vlmscope::record::OpenTraces;
 use vlmscope::trace::Trace;
-use vlmscope::ui::headless::painter;
-use vlmscope::ui::present::{Playback, View};
+use vlmscope::ui::painting::painter;
+use vlmscope::ui::present::draw::{View, draw};
+use vlmscope::ui::present::playback::Playback;
 use vlmscope::ui::theme;
 use vlmscope::view::timeline::tour;
 use vlmscope::view::{AxisSet, ViewKind};
@@ -58,7 +59,7 @@ fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Windo
         .with_context_setup(theme::install)
         .renderer(egui_kittest::wgpu::WgpuTestRenderer::from_render_state(render_state))
         .build_ui_state(
-            |ui, show: &mut Show| show.playback.frame(show.view, ui, show.pixels, show.now),
+            |ui, show: &mut Show| draw(&mut show.playback, show.view, ui, show.pixels, show.now),
             Show { playback, view, pixels, now: 0.0, egui },
         )
 }

@@ -4,7 +4,7 @@ use crate::support::{Window, open, settle, until};
 use egui_kittest::kittest::Queryable as _;
 use vlmscope::trace::AnswerIndex;
 use vlmscope::ui::Start;
-use vlmscope::ui::app::Intent;
+use vlmscope::ui::intent::Intent;
 use vlmscope::ui::layout::Pane;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::view::{MapSource, QueryKind, ViewKind};

@@ -3,7 +3,7 @@
 use crate::support::{Window, open, settle, until};
 use egui_kittest::kittest::Queryable as _;
 use vlmscope::ui::Start;
-use vlmscope::ui::app::Intent;
+use vlmscope::ui::intent::Intent;
 use vlmscope::ui::layout::Pane;
 
 fn answered() -> Window {

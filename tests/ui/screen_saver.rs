@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
-use vlmscope::ui::present::SleepInhibitor;
+use vlmscope::ui::present::sleep_inhibitor::SleepInhibitor;
 use x11rb::connection::Connection as _;
 use x11rb::protocol::screensaver::ConnectionExt as _;
 use x11rb::protocol::xproto::{Blanking, ConnectionExt as _, Exposures, ScreenSaver};

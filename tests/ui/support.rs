@@ -15,11 +15,33 @@ use vlmscope::gpu::{Gpu, GpuOptions};
 use vlmscope::settings::Settings;
 use vlmscope::trace::Trace;
 use vlmscope::ui::document::Document;
-use vlmscope::ui::headless::{HeadlessOptions, new_app, painter, prepare};
-use vlmscope::ui::{App, Start, theme};
+use vlmscope::ui::headless::{HeadlessOptions, new_app, prepare};
+use vlmscope::ui::painting::painter;
+use vlmscope::ui::panels::Panes;
+use vlmscope::ui::{App, Start, frame, theme};
 use vlmscope::view::ViewState;
 
-pub type Window = Harness<'static, App>;
+/// The app with its panels, without a window.
+pub struct Screen {
+    app: App,
+    panes: Panes,
+}
+
+impl std::ops::Deref for Screen {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl std::ops::DerefMut for Screen {
+    fn deref_mut(&mut self) -> &mut App {
+        &mut self.app
+    }
+}
+
+pub type Window = Harness<'static, Screen>;
 
 /// One device for all tests: opening one takes longer than most of them.
 pub fn gpu() -> Arc<Gpu> {
@@ -77,7 +99,10 @@ pub fn open(size: [f32; 2], scale: f32, start: Start, trace: Option<Arc<Trace>>)
         .with_max_steps(40)
         .with_context_setup(theme::install)
         .renderer(egui_kittest::wgpu::WgpuTestRenderer::from_render_state(render_state))
-        .build_ui_state(|ui, app: &mut App| app.frame(ui), app);
+        .build_ui_state(
+            |ui, screen: &mut Screen| frame::pass(&mut screen.app, &mut screen.panes, ui),
+            Screen { app, panes: Panes::default() },
+        );
     settle(&mut window);
     window
 }

@@ -3,7 +3,7 @@
 use crate::support::{Window, settle, window};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use vlmscope::ui::app::Intent;
+use vlmscope::ui::intent::Intent;
 use vlmscope::ui::shortcuts::{ENTRIES, Section, UiCommand};
 use vlmscope::view::ViewState;
 

@@ -11,10 +11,11 @@ use vlmscope::gpu::Target;
 use vlmscope::record::encoder::Container;
 use vlmscope::record::{Captions, Painter};
 use vlmscope::trace::Trace;
-use vlmscope::ui::app::{HostRequest, Intent};
+use vlmscope::ui::app::HostRequest;
 use vlmscope::ui::film::{CaptionPlace, FilmOptions};
+use vlmscope::ui::intent::Intent;
 use vlmscope::ui::shortcuts::UiCommand;
-use vlmscope::ui::walkthrough::{Editor, Stop, WalkthroughCommand};
+use vlmscope::ui::walkthrough::editor::{Editor, Stop, WalkthroughCommand};
 use vlmscope::view::timeline::{Edit, Timeline, Walkthrough};
 use vlmscope::view::{AxisSet, Command};
 

@@ -4,7 +4,7 @@
 use crate::support::{Window, click, settle, window, window_with};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
-use vlmscope::ui::app::Intent;
+use vlmscope::ui::intent::{BookmarkCommand, Intent};
 use vlmscope::view::{AxisSet, Command, Quantity, ViewKind};
 
 #[derive(Debug)]
@@ -192,7 +192,7 @@ fn the_palette_runs_what_is_typed() {
     window.key_press(Key::Enter);
     settle(&mut window);
     assert_eq!(state(&window).view, ViewKind::Wall);
-    assert!(!window.state().palette.is_open());
+    assert!(!window.state().palette_open);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_bookmark_brings_the_view_back() {
     window.key_press(Key::W);
     settle(&mut window);
     assert_ne!(state(&window), kept);
-    window.state_mut().send(Intent::GoToBookmark(0));
+    window.state_mut().send(Intent::Bookmark(BookmarkCommand::GoTo(0)));
     settle(&mut window);
     assert_eq!(state(&window), kept);
 }

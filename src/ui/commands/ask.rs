@@ -1,46 +1,50 @@
-//! Actions of the chat: ask, stop, again, score, another model.
+//! The chat: ask, stop, ask again, score, another model.
 
+use super::dialogs;
+use super::tasks::start_on_model;
 use crate::model::{AskOptions, Picture, Stage, Turn};
 use crate::trace::Trace;
-use crate::ui::app::{App, HostRequest, Intent, Overlay};
+use crate::ui::app::App;
 use crate::ui::chat::turns_of;
-use crate::ui::dialogs::{self, Dialog, Want};
+use crate::ui::dialogs::{Dialog, Want};
 use crate::ui::document::{Document, DocumentId};
+use crate::ui::intent::Intent;
+use crate::ui::layout::Overlay;
 use crate::ui::model_feed::News;
-use crate::ui::shortcuts::UiCommand;
-use crate::ui::tasks;
+use crate::ui::task_result::{PathPurpose, TaskResult};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What an action of the chat does.
-pub fn run(app: &mut App, act: UiCommand) {
-    match act {
-        UiCommand::FocusQuestion => {
-            app.settings.show_chat = true;
-            app.chat.focus_question = true;
-        }
-        UiCommand::Regenerate => regenerate(app),
-        UiCommand::NewConversation => {
-            app.chat.follow_up = false;
-            app.chat.question.clear();
-            app.chat.focus_question = true;
-        }
-        UiCommand::PreviousAnswer => step(app, -1),
-        UiCommand::NextAnswer => step(app, 1),
-        UiCommand::OpenModel => {
-            let title = "Open a model folder (with manifest.json)";
-            let dialog = Dialog { title, want: Want::Folder, filters: &[] };
-            dialogs::ask_place(app, dialog, |app, path| app.send(Intent::UseBundle(path)));
-        }
-        UiCommand::BuiltInModel => match crate::model::builtin::bundle_folder() {
-            Ok(bundle) => app.send(Intent::UseBundle(bundle)),
-            Err(error) => app.notify(error.to_string(), true),
-        },
-        _ => {}
+/// Moves the keyboard to the question.
+pub fn focus_question(app: &mut App) {
+    app.settings.show_chat = true;
+    app.chat.focus_question = true;
+}
+
+/// A conversation without the turns before.
+pub fn new_conversation(app: &mut App) {
+    app.chat.follow_up = false;
+    app.chat.question.clear();
+    app.chat.focus_question = true;
+}
+
+/// Asks for the folder of a model.
+pub fn open_model(app: &mut App) {
+    let title = "Open a model folder (with manifest.json)";
+    let dialog = Dialog { title, want: Want::Folder, filters: &[] };
+    dialogs::ask(app, dialog, PathPurpose::UseBundle);
+}
+
+/// Uses the built-in model.
+pub fn use_built_in_model(app: &mut App) {
+    match crate::model::builtin::bundle_folder() {
+        Ok(bundle) => app.send(Intent::UseBundle(bundle)),
+        Err(error) => app.notify(error.to_string(), true),
     }
 }
 
-fn step(app: &mut App, by: isize) {
+/// Shows the question before or after the one that is shown.
+pub fn step(app: &mut App, by: isize) {
     let ids: Vec<DocumentId> = app.docs.iter().map(|doc| doc.id).collect();
     let at = ids.iter().position(|&id| Some(id) == app.current);
     let next = at.and_then(|at| at.checked_add_signed(by)).and_then(|at| ids.get(at));
@@ -88,7 +92,7 @@ pub fn ask(app: &mut App, question: String, seed: Option<u64>) {
 }
 
 /// A sampled answer again with the next seed; a greedy one comes out the same.
-fn regenerate(app: &mut App) {
+pub fn regenerate(app: &mut App) {
     let Some(doc) = app.doc() else { return };
     let question = doc.meta().question.clone();
     let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
@@ -155,7 +159,14 @@ pub fn load_model(app: &mut App) {
     if app.chat.model_name.is_some() || app.chat.feed.is_none() || !idle {
         return;
     }
-    tasks::start_on_model(app, "Loading the model", |_, _, _| Ok(Box::new(|_| ())));
+    start_on_model(app, "Loading the model", |_, _, _| Ok(TaskResult::Nothing));
+}
+
+/// Makes the small pictures of the samples; once.
+pub fn draw_samples(app: &mut App) {
+    if !std::mem::replace(&mut app.drawing_samples, true) {
+        app.exports.draw_samples();
+    }
 }
 
 /// Opens a built-in picture. The built-in model is asked its first question at once; a large one of
@@ -278,9 +289,4 @@ fn grow(app: &mut App, trace: Arc<Trace>, live: bool) {
     if let Some(asking) = &mut app.chat.asking {
         asking.document = Some(id);
     }
-}
-
-/// Asks the window for the picture on the clipboard.
-pub fn paste(app: &mut App) {
-    app.host.push(HostRequest::PastePicture);
 }

@@ -1,17 +1,18 @@
-//! Actions on files: open, save, copy.
+//! Files: open, save, copy.
 
+use super::{dialogs, walkthrough_files};
 use crate::model::Picture;
-use crate::ui::app::{App, Intent};
-use crate::ui::dialogs::{self, Dialog, Want};
+use crate::ui::app::App;
+use crate::ui::dialogs::{Dialog, Filters, TRACES, Want};
 use crate::ui::document::Document;
-use crate::ui::exports::{Finished, Kind};
-use crate::ui::figures::FigureJob;
-use crate::ui::shortcuts::UiCommand;
+use crate::ui::figures::{FigureJob, FigureKind, command_line};
+use crate::ui::intent::Intent;
+use crate::ui::task_result::PathPurpose;
 use std::path::Path;
 use std::sync::Arc;
 
 /// What can be opened.
-const OPENED: &[(&str, &[&str])] = &[
+const OPENED: Filters = &[
     (
         "Pictures, traces and walkthroughs",
         &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "vlmtrace", "toml", "zip"],
@@ -19,59 +20,46 @@ const OPENED: &[(&str, &[&str])] = &[
     ("All files", &["*"]),
 ];
 
-/// What an action on files does.
-pub fn run(app: &mut App, ctx: &egui::Context, act: UiCommand) {
-    match act {
-        UiCommand::OpenFile => {
-            let dialog = Dialog {
-                title: "Open a picture, one or more traces, or a walkthrough",
-                want: Want::Files,
-                filters: OPENED,
-            };
-            dialogs::ask(app, dialog, |app, paths| {
-                app.out.extend(paths.into_iter().map(Intent::Open));
-            });
-        }
-        UiCommand::Paste => super::ask::paste(app),
-        UiCommand::SaveTrace => {
-            let Some(doc) = app.doc() else { return };
-            let (id, trace, name) = (doc.id, Arc::clone(&doc.trace), file_stem(doc));
-            dialogs::ask_place(
-                app,
-                Kind::Trace.dialog("Save the trace", &name),
-                move |app, path| {
-                    app.exports.write_trace(id, trace, path);
-                },
-            );
-        }
-        UiCommand::SavePng => save(app, ctx, Kind::Png),
-        UiCommand::SaveSvg => save(app, ctx, Kind::Svg),
-        UiCommand::SaveNumbers => save(app, ctx, Kind::Csv),
-        UiCommand::CopyImage => {
-            if let Some(job) = job(app, ctx) {
-                app.exports.copy_image(job);
+/// Asks for files to open.
+pub fn ask_what_to_open(app: &mut App) {
+    let title = "Open a picture, one or more traces, or a walkthrough";
+    dialogs::ask(app, Dialog { title, want: Want::Files, filters: OPENED }, PathPurpose::Open);
+}
+
+/// Saves the trace where the user says.
+pub fn save_trace(app: &mut App) {
+    let Some(doc) = app.doc() else { return };
+    let purpose = PathPurpose::SaveTrace(doc.id, Arc::clone(&doc.trace));
+    let dialog = Dialog::to_save("Save the trace", &file_stem(doc), TRACES);
+    dialogs::ask(app, dialog, purpose);
+}
+
+/// Copies what is seen as an image.
+pub fn copy_image(app: &mut App, ctx: &egui::Context) {
+    if let Some(job) = job(app, ctx) {
+        app.exports.copy_image(job);
+    }
+}
+
+/// Copies the numbers of what is seen.
+pub fn copy_numbers(app: &mut App, ctx: &egui::Context) {
+    if let Some(job) = job(app, ctx) {
+        app.exports.copy_numbers(job);
+    }
+}
+
+/// Copies the command line that draws what is seen.
+pub fn copy_command_line(app: &mut App, ctx: &egui::Context) {
+    let Some(job) = job(app, ctx) else { return };
+    match command_line(&job) {
+        Ok(text) => {
+            app.send(Intent::Copy(text, "Command line"));
+            if job.path.is_none() {
+                let text = "Save the trace (Ctrl+S) and put its file in place of TRACE.vlmtrace.";
+                app.notify(text, false);
             }
         }
-        UiCommand::CopyNumbers => {
-            if let Some(job) = job(app, ctx) {
-                app.exports.copy_numbers(job);
-            }
-        }
-        UiCommand::CopyCommandLine => {
-            if let Some(job) = job(app, ctx) {
-                match crate::ui::figures::command_line(&job) {
-                    Ok(text) => {
-                        app.send(Intent::Copy(text, "Command line"));
-                        if job.path.is_none() {
-                            app.notify("Save the trace (Ctrl+S) and put its file in place of TRACE.vlmtrace.", false);
-                        }
-                    }
-                    Err(error) => app.notify(format!("{error:#}"), true),
-                }
-            }
-        }
-        UiCommand::Bookmark => super::view::add_bookmark(app),
-        _ => {}
+        Err(error) => app.notify(format!("{error:#}"), true),
     }
 }
 
@@ -94,12 +82,12 @@ fn job(app: &App, ctx: &egui::Context) -> Option<FigureJob> {
     })
 }
 
-fn save(app: &mut App, ctx: &egui::Context, kind: Kind) {
+/// Saves what is seen where the user says.
+pub fn save(app: &mut App, ctx: &egui::Context, kind: FigureKind) {
     let Some(job) = job(app, ctx) else { return };
     let Some(name) = app.doc().map(file_stem) else { return };
-    dialogs::ask_place(app, kind.dialog("Save this view", &name), move |app, path| {
-        app.exports.write_figure(kind, job, path);
-    });
+    let dialog = Dialog::to_save("Save this view", &name, kind.filters());
+    dialogs::ask(app, dialog, PathPurpose::SaveFigure(kind, job));
 }
 
 /// A file name for what is looked at: "fox_what-is-this".
@@ -133,7 +121,7 @@ pub fn open(app: &mut App, path: &Path) {
         return;
     }
     if path.extension().is_some_and(|end| end == "toml" || end == "zip") {
-        return crate::ui::walkthrough::open(app, path);
+        return walkthrough_files::open(app, path);
     }
     let is_trace = path.extension().is_some_and(|end| end == "vlmtrace" || end == "safetensors");
     if is_trace {
@@ -141,11 +129,6 @@ pub fn open(app: &mut App, path: &Path) {
     } else {
         app.exports.open_picture(path);
     }
-}
-
-/// Opens a picture that is in memory.
-pub fn open_picture(app: &mut App, name: String, bytes: Arc<[u8]>) {
-    app.exports.read_bytes(name, bytes);
 }
 
 /// Files that were dropped on the window.
@@ -173,64 +156,6 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
                 }
             }
             _ => {}
-        }
-    }
-}
-
-/// What came of the jobs that ended since the last frame.
-pub fn read_exports(app: &mut App, ctx: &egui::Context) {
-    for finished in app.exports.take() {
-        match finished {
-            Finished::Change(change) => change(app),
-            Finished::Trace(trace, path) => {
-                app.settings.remember_file(&path);
-                show_trace(app, trace);
-            }
-            Finished::Traces(traces, failed) => {
-                for (trace, path) in traces {
-                    app.settings.remember_file(&path);
-                    show_trace(app, trace);
-                }
-                for text in failed.into_iter().take(3) {
-                    app.notify(text, true);
-                }
-            }
-            Finished::Samples(samples) => {
-                let load = |(sample, pixels): (crate::ui::samples::Sample, egui::ColorImage)| {
-                    let options = egui::TextureOptions::LINEAR;
-                    (ctx.load_texture(&sample.file, pixels, options), sample)
-                };
-                app.samples = Some(samples.into_iter().map(load).collect());
-            }
-            Finished::Picture { picture, preview, path } => {
-                if let Some(path) = path {
-                    app.settings.remember_file(&path);
-                }
-                super::ask::stop(app);
-                app.chat.suggestions = crate::ui::samples::general_questions();
-                app.chat.picture = Some(picture);
-                app.stage.show_picture(preview);
-                app.show_view();
-                app.current = None;
-                app.chat.focus_question = true;
-                super::ask::load_model(app);
-            }
-            Finished::Preview(preview) => app.stage.show_picture(preview),
-            Finished::Saved(path) => app.notify(format!("Saved {}.", path.display()), false),
-            Finished::TraceSaved(path, document, contents) => {
-                app.settings.remember_file(&path);
-                if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == document) {
-                    (doc.path, doc.in_file) = (Some(path.clone()), Some(contents));
-                }
-                app.notify(format!("Saved {}.", path.display()), false);
-            }
-            Finished::Image(image) => {
-                ctx.copy_image(image);
-                app.notify("Image copied.", false);
-            }
-            Finished::Text(text, what) => app.send(Intent::Copy(text, what)),
-            Finished::Failed(text) if text.is_empty() => {}
-            Finished::Failed(text) => app.notify(text, true),
         }
     }
 }

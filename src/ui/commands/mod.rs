@@ -1,18 +1,106 @@
-//! What intents do, one file a family.
+//! What intents do, one file a subject. Only these files, and the frame that calls them, change the
+//! [`App`].
 
-pub mod ask;
-pub mod files;
-pub mod show;
-pub mod view;
-pub mod window;
+mod ask;
+mod bookmarks;
+mod dialogs;
+mod edit_picture;
+mod files;
+mod interventions;
+mod playing;
+mod relevancy;
+mod results;
+mod score;
+mod settings;
+mod show;
+pub mod tasks;
+mod undo;
+mod view;
+mod walkthrough;
+mod walkthrough_files;
+mod what_if;
+mod window;
 
-use super::app::{App, Intent};
-use super::shortcuts::{Section, UiCommand};
-use super::{walkthrough, what_if};
-use crate::view::Command;
+use super::app::{App, HostRequest};
+use super::command_table::ui_commands;
+use super::figures::FigureKind;
+use super::intent::{ChatCommand, FilmCommand, Intent, PathCommand};
+use super::shortcuts::UiCommand;
+use super::transport::Axis;
+use super::view_changes::{next_of, with_axes};
+use super::walkthrough::editor::Editor;
+use crate::view::timeline::Edit;
+use crate::view::{
+    AxisSet, Blend, Camera, ColorMap, Command, HeadOrder, ImageForm, Interpolation, PatchGrid,
+    Quantity, Queries, QueryKind, ViewKind,
+};
 
-/// Applies one intent.
-pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
+/// What a row of the table does.
+type Body = fn(&mut App, &egui::Context);
+
+macro_rules! bodies {
+    ($($section:ident {
+        $($act:ident $name:literal $([$mods:ident $key:ident])* => $run:expr),+ $(,)?
+    })+) => {
+        /// The function of a command.
+        fn body(command: UiCommand) -> Body {
+            match command { $($(UiCommand::$act => $run),+),+ }
+        }
+    };
+}
+
+ui_commands!(bodies);
+
+/// Reads what the model, files and tasks told since the last pass.
+pub fn read_news(app: &mut App, ctx: &egui::Context) {
+    ask::read_news(app);
+    results::read(app, ctx);
+}
+
+/// Takes files and pictures that were dropped or pasted.
+pub fn read_input(app: &mut App, ctx: &egui::Context) {
+    if !app.is_asked() {
+        files::read_drops(app, ctx);
+        files::read_pastes(app, ctx);
+    }
+}
+
+/// Lets go on what moves by itself.
+pub fn tick(app: &mut App, ctx: &egui::Context) {
+    playing::tick(app, ctx);
+    walkthrough::tick(app, ctx);
+}
+
+/// Makes textures of pictures that changed.
+pub fn draw_pictures(app: &mut App, ctx: &egui::Context) {
+    edit_picture::draw_preview(app, ctx);
+    app.stage.load_picture(ctx);
+}
+
+/// Notes what is seen, while that is wanted.
+pub fn note(app: &mut App) {
+    show::note(app);
+}
+
+/// Carries out what was asked for, and what is asked for meanwhile.
+pub fn apply_all(app: &mut App, ctx: &egui::Context) {
+    while !app.intents.is_empty() {
+        for intent in app.intents.take() {
+            // Where it changes the view, the pass is drawn again; else the next frame shows it.
+            let is_of_view = matches!(
+                intent,
+                Intent::Command(_) | Intent::Scrub(_) | Intent::Settle | Intent::DrawSamples
+            );
+            if !is_of_view {
+                ctx.request_repaint();
+            }
+            apply(app, ctx, intent);
+        }
+    }
+}
+
+/// Carries out one intent.
+fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
     match intent {
         Intent::Command(command) => changes_view(app, &command),
         Intent::Scrub(command) => {
@@ -24,35 +112,65 @@ pub fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
                 doc.settle();
             }
         }
-        Intent::Ui(act) => run(app, ctx, act),
+        Intent::Ui(command) => run(app, ctx, command),
         Intent::Open(path) => files::open(app, &path),
-        Intent::OpenPicture(name, bytes) => files::open_picture(app, name, bytes),
         Intent::Ask(question) => ask::ask(app, question, None),
         Intent::Score(answer) => ask::score(app, answer),
+        Intent::Chat(command) => apply_chat(app, command),
         Intent::UseSample(index) => ask::use_sample(app, index),
+        Intent::DrawSamples => ask::draw_samples(app),
         Intent::LoadModel => ask::load_model(app),
         Intent::Show(id) => app.show_document(id),
         Intent::Close(id) => ask::close(app, id),
         Intent::UseBundle(bundle) => ask::use_bundle(app, bundle),
-        Intent::GoToBookmark(index) => view::go_to_bookmark(app, index),
-        Intent::RemoveBookmark(index) => {
-            if index < app.settings.bookmarks.len() {
-                app.settings.bookmarks.remove(index);
-            }
-        }
+        Intent::Bookmark(command) => bookmarks::apply(app, command),
         Intent::CancelTask(id) => app.tasks.cancel(id),
-        Intent::TestMaps => super::panels::score::start(app),
+        Intent::TestMaps => score::start(app),
+        Intent::ComputeRelevancy(methods, tokens) => relevancy::compute(app, methods, tokens),
         Intent::WhatIf(command) => what_if::apply(app, command),
         Intent::Walkthrough(command) => walkthrough::apply(app, command),
-        Intent::Film(options) => show::record(app, *options),
-        Intent::Confirm(answer) => walkthrough::answer(app, answer),
-        Intent::AcceptPath => super::dialogs::accept(app),
-        Intent::ShowPanel(pane) => window::show_panel(app, pane),
-        Intent::Dismiss(id) => app.notices.retain(|notice| notice.id != id),
-        Intent::Copy(text, what) => {
-            ctx.copy_text(text);
-            app.notify(format!("{what} copied."), false);
+        Intent::Film(command) => apply_film(app, command),
+        Intent::Confirm(answer) => walkthrough_files::answer(app, answer),
+        Intent::Path(PathCommand::Type(text)) => dialogs::type_path(app, text),
+        Intent::Path(PathCommand::Accept) => results::accept_path(app),
+        Intent::Path(PathCommand::Cancel) => {
+            dialogs::cancel(app);
         }
+        Intent::Transport(command) => playing::apply(app, command),
+        Intent::Settings(change) => settings::apply(app, change),
+        Intent::RankOverAll(over_all) => app.rank_over_all = over_all,
+        Intent::ShowPanel(pane) => window::show_panel(app, pane),
+        Intent::ShowOverlay(overlay) => app.overlay = overlay,
+        Intent::ShowPalette(open) => app.palette_open = open,
+        Intent::CloseHelp => app.help_open = false,
+        Intent::Dismiss(id) => app.notices.retain(|notice| notice.id != id),
+        Intent::Copy(text, name) => {
+            ctx.copy_text(text);
+            app.notify(format!("{name} copied."), false);
+        }
+    }
+}
+
+fn apply_chat(app: &mut App, command: ChatCommand) {
+    let chat = &mut app.chat;
+    match command {
+        ChatCommand::Question(text) => chat.question = text,
+        ChatCommand::QuestionFocused => chat.focus_question = false,
+        ChatCommand::FollowUp(follow_up) => chat.follow_up = follow_up,
+        ChatCommand::DismissError => chat.error = None,
+    }
+}
+
+fn apply_film(app: &mut App, command: FilmCommand) {
+    match command {
+        FilmCommand::Options(options) => {
+            if let Some(dialog) = &mut app.film_dialog {
+                dialog.options = options;
+            }
+        }
+        FilmCommand::Cancel => app.film_dialog = None,
+        FilmCommand::Record => show::record(app),
+        FilmCommand::Size(size) => app.film_options.size = size,
     }
 }
 
@@ -61,35 +179,12 @@ fn changes_view(app: &mut App, command: &Command) {
     if !command.is_transient() {
         app.show_view();
     }
-    view::command(app, command);
+    view::apply(app, command);
 }
 
-fn run(app: &mut App, ctx: &egui::Context, act: UiCommand) {
-    if act == UiCommand::Stop {
-        window::escape(app);
+fn run(app: &mut App, ctx: &egui::Context, command: UiCommand) {
+    if walkthrough::takes(app, command) {
         return;
     }
-    if walkthrough::run(app, act) || what_if::run(app, act) {
-        return;
-    }
-    match act {
-        UiCommand::ComputeRelevancy => {
-            return super::panels::relevancy::compute_missing(app, false);
-        }
-        UiCommand::ComputeEveryRelevancy => {
-            return super::panels::relevancy::compute_missing(app, true);
-        }
-        UiCommand::TestMap => return super::panels::score::start(app),
-        _ => {}
-    }
-    match act.entry().map(|entry| entry.section) {
-        Some(Section::Views | Section::Scrub | Section::Play | Section::Look) => {
-            view::run(app, act);
-        }
-        Some(Section::Ask) => ask::run(app, act),
-        Some(Section::Files) => files::run(app, ctx, act),
-        Some(Section::Show) => show::run(app, act),
-        Some(Section::Window) => window::run(app, ctx, act),
-        None => {}
-    }
+    body(command)(app, ctx);
 }

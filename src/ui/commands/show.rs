@@ -1,46 +1,45 @@
-//! Actions that show an answer to others: present it, record it, note what is done.
+//! Showing an answer to others: present it, record it, note what is done.
 
+use super::dialogs;
+use super::tasks::start_kept;
+use super::walkthrough_files::{from_take, tour_of_answer};
 use crate::gpu::GpuOptions;
-use crate::record::OpenTraces;
+use crate::record::encoder::FilmFormat;
+use crate::record::{Film, OpenTraces, Progress, subtitles};
 use crate::ui::app::App;
-use crate::ui::film::{self, FilmDialog, FilmOptions};
-use crate::ui::present::PresentOptions;
-use crate::ui::shortcuts::UiCommand;
+use crate::ui::exports::write_bytes;
+use crate::ui::film::{CaptionPlace, FilmDialog, FilmOptions, duration};
+use crate::ui::present::options::PresentOptions;
+use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::view_recorder::ViewRecorder;
-use crate::ui::walkthrough;
+use crate::ui::walkthrough::editor::Editor;
 use crate::view::timeline::{Timeline, Walkthrough};
+use std::path::Path;
+use std::time::Instant;
 
 const NOTHING: &str = "Ask a question first: its answer is what is shown.";
 
-/// What an action does.
-pub fn run(app: &mut App, act: UiCommand) {
-    match act {
-        UiCommand::RecordTake => toggle_take(app),
-        UiCommand::Present => present(app),
-        UiCommand::RecordFilm => match shown(app) {
-            Some((walkthrough, _)) => {
-                let name = app.editor.as_ref().map(walkthrough::Editor::name);
-                app.film_dialog = Some(FilmDialog {
-                    name: name.unwrap_or_else(|| "a tour of this answer".into()),
-                    seconds: Timeline::new(&walkthrough).seconds(),
-                    options: app.film_options.clone(),
-                });
-            }
-            None => app.notify(NOTHING, false),
-        },
-        _ => {}
-    }
+/// Asks how a film is to be recorded.
+pub fn ask_for_film(app: &mut App) {
+    let Some((walkthrough, _)) = shown(app) else { return app.notify(NOTHING, false) };
+    let name = app.editor.as_ref().map(Editor::name);
+    app.film_dialog = Some(FilmDialog {
+        name: name.unwrap_or_else(|| "a tour of this answer".into()),
+        seconds: Timeline::new(&walkthrough).seconds(),
+        options: app.film_options.clone(),
+    });
 }
 
 /// What is shown to others: the walkthrough that is being made, else the tour of the answer.
 fn shown(app: &App) -> Option<(Walkthrough, OpenTraces)> {
     match &app.editor {
         Some(editor) => Some((editor.walkthrough().clone(), editor.cast.traces.clone())),
-        None => walkthrough::tour_of_answer(app).map(|(tour, cast)| (tour, cast.traces)),
+        None => tour_of_answer(app).map(|(tour, cast)| (tour, cast.traces)),
     }
 }
 
-fn present(app: &mut App) {
+/// Presents it.
+pub fn present(app: &mut App) {
     let Some((walkthrough, traces)) = shown(app) else {
         app.notify(NOTHING, false);
         return;
@@ -48,7 +47,7 @@ fn present(app: &mut App) {
     app.presents = Some(Box::new(PresentOptions {
         walkthrough,
         traces,
-        first: app.editor.as_ref().map_or(0, walkthrough::Editor::selected_number),
+        first: app.editor.as_ref().map_or(0, Editor::selected_number),
         display: None,
         loops: false,
         presenter: false,
@@ -56,13 +55,60 @@ fn present(app: &mut App) {
     }));
 }
 
-/// Records what is shown; the options are those of the next film, too.
-pub fn record(app: &mut App, options: FilmOptions) {
-    app.film_dialog = None;
+/// Asks for a place, then records what is shown; the options are those of the next film, too.
+pub fn record(app: &mut App) {
+    let Some(FilmDialog { options, .. }) = app.film_dialog.take() else { return };
     app.film_options = options.clone();
-    if let Some((walkthrough, traces)) = shown(app) {
-        film::record(app, walkthrough, traces, options);
-    }
+    let Some((walkthrough, traces)) = shown(app) else { return };
+    let like = app.editor.as_ref().and_then(|editor| editor.path.clone());
+    let dialog = options.dialog(like.as_deref());
+    dialogs::ask(app, dialog, PathPurpose::RecordFilm { walkthrough, traces, options });
+}
+
+/// Records a film to a file or folder, beside the window.
+pub fn record_to(
+    app: &mut App,
+    walkthrough: Walkthrough,
+    traces: OpenTraces,
+    options: FilmOptions,
+    path: &Path,
+) {
+    let (gpu, out) = (app.stage.gpu(), options.place(path));
+    start_kept(app, "Record a film", move |reporter, cancel| {
+        let FilmOptions { size, fps, quality, encoder, captions, .. } = options;
+        // A device of its own: the window stays as quick as it was.
+        let gpu = gpu.reopen()?;
+        let timeline = Timeline::new(&walkthrough);
+        let frames = timeline.frames(fps);
+        let encoder = FilmFormat { size, fps, frames, quality, encoder }.open(&out)?;
+        let captions_drawn = captions == CaptionPlace::Picture;
+        let film = Film {
+            walkthrough: &walkthrough,
+            traces: &traces,
+            size,
+            fps,
+            captions: captions_drawn,
+        };
+        let start = Instant::now();
+        let mut told = 0;
+        film.record(&gpu, encoder, cancel, &mut |Progress { done, frames }| {
+            let seconds = start.elapsed().as_secs();
+            reporter.progress(done as usize, frames as usize);
+            // Once a second is often enough to be read.
+            if seconds > told {
+                told = seconds;
+                let left = start.elapsed().as_secs_f64() * (frames - done) as f64 / done as f64;
+                reporter.say(format!("frame {done} of {frames} · {} left", duration(left)));
+            }
+        })?;
+        let mut beside = String::new();
+        if captions == CaptionPlace::Beside {
+            let srt = out.with_extension("srt");
+            write_bytes(subtitles(&timeline).as_bytes(), &srt)?;
+            beside = format!(" and {}", srt.display());
+        }
+        Ok(TaskResult::Said(format!("Recorded {}{beside}.", out.display())))
+    });
 }
 
 /// Notes what is seen, while that is wanted.
@@ -80,7 +126,7 @@ pub fn note(app: &mut App) {
 }
 
 /// Begins to note what is done; the second time, opens it as a walkthrough.
-fn toggle_take(app: &mut App) {
+pub fn toggle_take(app: &mut App) {
     let now = app.now();
     let Some(take) = app.take.take() else {
         if app.doc().is_none() {
@@ -95,7 +141,7 @@ fn toggle_take(app: &mut App) {
         return;
     };
     match take.finish(now) {
-        Some((walkthrough, cast)) => walkthrough::from_take(app, walkthrough, cast),
+        Some((walkthrough, cast)) => from_take(app, walkthrough, cast),
         None => app.notify("Nothing was looked at meanwhile.", false),
     }
 }

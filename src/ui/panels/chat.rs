@@ -1,9 +1,10 @@
 //! Ask: the picture, the question, the answer as it comes, what was asked before, the model.
 
 use crate::trace::PreprocessMode;
-use crate::ui::app::{App, Intent};
 use crate::ui::chat::{answer_logprob, logprob_text};
 use crate::ui::document::{Document, DocumentId};
+use crate::ui::intent::{ChatCommand, Intent, SettingsChange};
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{
@@ -13,25 +14,33 @@ use crate::view::figure::number;
 use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::path::PathBuf;
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    model(app, ui);
-    hairline(ui);
-    egui::ScrollArea::vertical().id_salt("chat").auto_shrink([false, false]).show(ui, |ui| {
-        question(app, ui);
-        suggestions(app, ui);
-        answer(app, ui);
-        why_not(app, ui);
-        history(app, ui);
-        sampling(app, ui);
-        samples(app, ui);
-        recent(app, ui);
-    });
+/// Picture, question, answers, model.
+#[derive(Default)]
+pub struct ChatPane {
+    /// The other answer that is being typed.
+    other_answer: String,
+}
+
+impl PaneUi for ChatPane {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        model(cx, ui);
+        hairline(ui);
+        egui::ScrollArea::vertical().id_salt("chat").auto_shrink([false, false]).show(ui, |ui| {
+            question(cx, ui);
+            suggestions(cx, ui);
+            answer(cx, ui);
+            why_not(cx, ui, &mut self.other_answer);
+            history(cx, ui);
+            sampling(cx, ui);
+            samples(cx, ui);
+            recent(cx, ui);
+        });
+    }
 }
 
 /// Which model answers, and how far it is with loading.
-fn model(app: &mut App, ui: &mut Ui) {
-    let name = match (&app.chat.model_name, app.chat.bundle()) {
+fn model(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let name = match (&cx.chat.model_name, cx.chat.bundle()) {
         (Some(name), _) => name.clone(),
         (None, Some(bundle)) => file_name(bundle),
         (None, None) => "no model".into(),
@@ -41,11 +50,11 @@ fn model(app: &mut App, ui: &mut Ui) {
         egui::ComboBox::from_id_salt("model")
             .width(ui.available_width())
             .selected_text(name)
-            .show_ui(ui, |ui| models(app, ui))
+            .show_ui(ui, |ui| models(cx, ui))
             .response
             .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Model"));
     });
-    if let Some(provider) = &app.chat.provider {
+    if let Some(provider) = &cx.chat.provider {
         let short = provider.strip_suffix("ExecutionProvider").unwrap_or(provider);
         muted(ui, format!("runs on {short}")).on_hover_text(provider);
     }
@@ -56,32 +65,32 @@ fn file_name(path: &std::path::Path) -> String {
         .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn models(app: &mut App, ui: &mut Ui) {
+fn models(cx: &PaneContext<'_>, ui: &mut Ui) {
     if ui.button("Built-in").clicked() {
-        app.act(UiCommand::BuiltInModel);
+        cx.act(UiCommand::BuiltInModel);
         ui.close();
     }
-    let recent: Vec<PathBuf> = app.settings.recent_bundles.clone();
+    let recent: Vec<PathBuf> = cx.settings.recent_bundles.clone();
     for bundle in recent {
         let button = ui.button(file_name(&bundle)).on_hover_text(bundle.display().to_string());
         if button.clicked() {
-            app.send(Intent::UseBundle(bundle));
+            cx.send(Intent::UseBundle(bundle));
             ui.close();
         }
     }
     ui.separator();
     if ui.button("Open a model folder…").clicked() {
-        app.act(UiCommand::OpenModel);
+        cx.act(UiCommand::OpenModel);
         ui.close();
     }
 }
 
 /// The question box with its button.
-fn question(app: &mut App, ui: &mut Ui) {
-    let picture = app.chat.picture.as_ref().map(|picture| picture.name.clone());
+fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let picture = cx.chat.picture.as_ref().map(|picture| picture.name.clone());
     heading(ui, picture.as_deref().unwrap_or("No picture yet"), |ui| {
         if ui.small_button("Open…").on_hover_text(UiCommand::OpenFile.hint()).clicked() {
-            app.act(UiCommand::OpenFile);
+            cx.act(UiCommand::OpenFile);
         }
     });
     let hint = match picture {
@@ -95,52 +104,61 @@ fn question(app: &mut App, ui: &mut Ui) {
         && ui.input_mut(|input| {
             !input.modifiers.shift && input.consume_key(Modifiers::NONE, Key::Enter)
         });
-    let edit = egui::TextEdit::multiline(&mut app.chat.question)
+    let mut text = cx.chat.question.clone();
+    let edit = egui::TextEdit::multiline(&mut text)
         .id(id)
         .hint_text(hint)
         .desired_rows(2)
         .desired_width(f32::INFINITY)
         .margin(vec2(8.0, 6.0));
     let response = ui.add(edit).accessible_name("Question");
-    if std::mem::take(&mut app.chat.focus_question) {
+    if cx.chat.focus_question {
         response.request_focus();
+        cx.send(Intent::Chat(ChatCommand::QuestionFocused));
+    }
+    if response.changed() {
+        cx.send(Intent::Chat(ChatCommand::Question(text.clone())));
     }
     ui.horizontal(|ui| {
-        ui.checkbox(&mut app.chat.follow_up, "follow-up").on_hover_text(
+        let mut follow_up = cx.chat.follow_up;
+        let response = ui.checkbox(&mut follow_up, "follow-up").on_hover_text(
             "Goes on with the conversation: the model sees the question and answer before.",
         );
+        if response.changed() {
+            cx.send(Intent::Chat(ChatCommand::FollowUp(follow_up)));
+        }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if app.chat.asking.is_some() {
+            if cx.chat.asking.is_some() {
                 if primary_button(ui, "Stop", true).on_hover_text(UiCommand::Stop.hint()).clicked()
                 {
-                    app.act(UiCommand::Stop);
+                    cx.act(UiCommand::Stop);
                 }
             } else {
-                let ready = !app.chat.question.trim().is_empty() && app.chat.picture.is_some();
+                let ready = !text.trim().is_empty() && cx.chat.picture.is_some();
                 if primary_button(ui, "Ask", ready).clicked() {
-                    app.send(Intent::Ask(app.chat.question.clone()));
+                    cx.send(Intent::Ask(text.clone()));
                 }
             }
         });
     });
-    if enter && !app.chat.question.trim().is_empty() {
-        app.send(Intent::Ask(app.chat.question.clone()));
+    if enter && !text.trim().is_empty() {
+        cx.send(Intent::Ask(text));
     }
 }
 
-fn suggestions(app: &mut App, ui: &mut Ui) {
-    if app.chat.suggestions.is_empty() {
+fn suggestions(cx: &PaneContext<'_>, ui: &mut Ui) {
+    if cx.chat.suggestions.is_empty() {
         return;
     }
     let ink = ink(ui);
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
-        for suggestion in app.chat.suggestions.clone() {
+        for suggestion in cx.chat.suggestions.clone() {
             let label = egui::RichText::new(&suggestion).size(theme::SMALL).color(ink.text);
             let button = egui::Button::new(label).fill(ink.raised).corner_radius(12.0);
             if ui.add(button).clicked() {
-                app.chat.question.clone_from(&suggestion);
-                app.send(Intent::Ask(suggestion));
+                cx.send(Intent::Chat(ChatCommand::Question(suggestion.clone())));
+                cx.send(Intent::Ask(suggestion));
             }
         }
     });
@@ -148,21 +166,21 @@ fn suggestions(app: &mut App, ui: &mut Ui) {
 }
 
 /// The answer that is looked at, or that is coming.
-fn answer(app: &mut App, ui: &mut Ui) {
+fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
     let ink = ink(ui);
-    if let Some(error) = app.chat.error.clone() {
+    if let Some(error) = cx.chat.error.clone() {
         hairline(ui);
         ui.label(egui::RichText::new(&error).color(ink.error));
         ui.horizontal(|ui| {
             if ui.button("Copy").clicked() {
-                app.send(Intent::Copy(error, "Message"));
+                cx.send(Intent::Copy(error, "Message"));
             }
             if ui.button("Dismiss").clicked() {
-                app.chat.error = None;
+                cx.send(Intent::Chat(ChatCommand::DismissError));
             }
         });
     }
-    let waiting = app
+    let waiting = cx
         .chat
         .asking
         .as_ref()
@@ -173,14 +191,14 @@ fn answer(app: &mut App, ui: &mut Ui) {
         muted(ui, format!("{line} …"));
         return;
     }
-    let Some(doc) = app.doc().cloned() else { return };
+    let Some(doc) = cx.current else { return };
     hairline(ui);
     let meta = doc.meta();
     ui.add(egui::Label::new(theme::strong_text(&meta.question, theme::BODY)).wrap());
     let text = if meta.answer.trim().is_empty() { "(no words)" } else { meta.answer.trim() };
     let text = if doc.live { format!("{text} …") } else { text.to_owned() };
     ui.add(egui::Label::new(egui::RichText::new(text).size(theme::LARGE)).wrap());
-    for notice in app.chat.notices.clone() {
+    for notice in cx.chat.notices.clone() {
         muted(ui, notice);
     }
     ui.horizontal(|ui| {
@@ -196,65 +214,65 @@ fn answer(app: &mut App, ui: &mut Ui) {
             format!("{kind} = {} · log p = {}", number(probability, 1.0), logprob_text(logprob)),
         );
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let hint = if app.settings.sampling.is_greedy() {
+            let hint = if cx.settings.sampling.is_greedy() {
                 "The same again: sampling is greedy. Raise the temperature for other answers."
             } else {
                 "Another answer, with the next seed"
             };
             if ui.small_button("Rerun").on_hover_text(hint).clicked() {
-                app.act(UiCommand::Regenerate);
+                cx.act(UiCommand::Regenerate);
             }
         });
     });
 }
 
 /// Scores another answer to the same question.
-fn why_not(app: &mut App, ui: &mut Ui) {
-    let ready = app.doc().is_some_and(|doc| !doc.live) && app.chat.picture.is_some();
+fn why_not(cx: &PaneContext<'_>, ui: &mut Ui, other_answer: &mut String) {
+    let ready = cx.current.is_some_and(|doc| !doc.live) && cx.chat.picture.is_some();
     if !ready {
         return;
     }
     ui.horizontal(|ui| {
         muted(ui, "Why not");
-        let edit = egui::TextEdit::singleline(&mut app.chat.other_answer)
+        let edit = egui::TextEdit::singleline(other_answer)
             .hint_text("another answer")
             .desired_width(ui.available_width() - 68.0);
         let response = ui.add(edit).accessible_name("Another answer to score");
         let enter = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-        let can = !app.chat.other_answer.trim().is_empty();
+        let can = !other_answer.trim().is_empty();
         let clicked = ui
             .add_enabled(can, egui::Button::new("Score"))
             .on_hover_text("How probable would this answer have been?")
             .clicked();
         if can && (clicked || enter) {
-            app.send(Intent::Score(app.chat.other_answer.clone()));
+            cx.send(Intent::Score(other_answer.clone()));
         }
     });
 }
 
 /// What was asked before; each a trace one click away.
-fn history(app: &mut App, ui: &mut Ui) {
-    if app.docs.is_empty() {
+fn history(cx: &PaneContext<'_>, ui: &mut Ui) {
+    if cx.docs.is_empty() {
         return;
     }
     hairline(ui);
     heading(ui, "Answers", |_| ());
-    let rows: Vec<Document> = app.docs.iter().rev().cloned().collect();
+    let rows: Vec<&Document> = cx.docs.iter().rev().collect();
     let mut close: Option<DocumentId> = None;
-    let several = rows.iter().any(|doc| picture_of(doc) != picture_of(&rows[0]));
+    let several = rows.iter().any(|doc| picture_of(doc) != picture_of(rows[0]));
     let mut last = None;
     for doc in rows {
-        let picture = picture_of(&doc);
+        let picture = picture_of(doc);
         if several && last.as_ref() != Some(&picture) {
             muted(ui, picture.as_str());
         }
         last = Some(picture);
-        if history_row(app, ui, &doc) {
+        if history_row(cx, ui, doc) {
             close = Some(doc.id);
         }
     }
     if let Some(id) = close {
-        app.send(Intent::Close(id));
+        cx.send(Intent::Close(id));
     }
 }
 
@@ -264,11 +282,11 @@ fn picture_of(doc: &Document) -> String {
     name.unwrap_or_else(|| "no picture".into())
 }
 
-fn history_row(app: &mut App, ui: &mut Ui, doc: &Document) -> bool {
+fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 40.0), Sense::click());
     let meta = doc.meta();
-    let on = app.current == Some(doc.id);
+    let on = cx.current.is_some_and(|current| current.id == doc.id);
     let name = format!("{} {}", meta.question, meta.answer);
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));
     let hovered = ui.rect_contains_pointer(rect);
@@ -313,15 +331,15 @@ fn history_row(app: &mut App, ui: &mut Ui, doc: &Document) -> bool {
         text_in(ui, inner, Align2::RIGHT_CENTER, &text, theme::plain(11.0), ink.muted);
     }
     if response.clicked() && !close {
-        app.send(Intent::Show(doc.id));
+        cx.send(Intent::Show(doc.id));
     }
     close
 }
 
-fn sampling(app: &mut App, ui: &mut Ui) {
+fn sampling(cx: &PaneContext<'_>, ui: &mut Ui) {
     hairline(ui);
     egui::CollapsingHeader::new("Sampling").id_salt("sampling").show(ui, |ui| {
-        let sampling = &mut app.settings.sampling;
+        let (mut sampling, mut mode) = (cx.settings.sampling, cx.settings.preprocess);
         egui::Grid::new("sampling").num_columns(2).spacing([12.0, 6.0]).show(ui, |ui| {
             muted(ui, "Temperature").on_hover_text("0 always takes the most likely token");
             ui.add(egui::Slider::new(&mut sampling.temperature, 0.0..=2.0).max_decimals(2))
@@ -341,20 +359,25 @@ fn sampling(app: &mut App, ui: &mut Ui) {
             ui.end_row();
             muted(ui, "Preprocess")
                 .on_hover_text("How a picture that is not square is made to fit");
-            let mode = &mut app.settings.preprocess;
             egui::ComboBox::from_id_salt("preprocess")
-                .selected_text(preprocess_name(*mode))
+                .selected_text(preprocess_name(mode))
                 .show_ui(ui, |ui| {
                     for one in
                         [PreprocessMode::Default, PreprocessMode::Resize, PreprocessMode::Pad]
                     {
-                        ui.selectable_value(mode, one, preprocess_name(one));
+                        ui.selectable_value(&mut mode, one, preprocess_name(one));
                     }
                 })
                 .response
                 .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Preprocess"));
             ui.end_row();
         });
+        if sampling != cx.settings.sampling {
+            cx.send(Intent::Settings(SettingsChange::Sampling(sampling)));
+        }
+        if mode != cx.settings.preprocess {
+            cx.send(Intent::Settings(SettingsChange::Preprocess(mode)));
+        }
     });
 }
 
@@ -367,11 +390,11 @@ const fn preprocess_name(mode: PreprocessMode) -> &'static str {
 }
 
 /// The built-in pictures; a click opens one and asks about it.
-fn samples(app: &mut App, ui: &mut Ui) {
+fn samples(cx: &PaneContext<'_>, ui: &mut Ui) {
     let header = egui::CollapsingHeader::new("Sample pictures").id_salt("samples");
     header.default_open(true).show_unindented(ui, |ui| {
-        let Some(samples) = &app.samples else {
-            app.draw_samples();
+        let Some(samples) = cx.samples else {
+            cx.send(Intent::DrawSamples);
             return;
         };
         let samples: Vec<(egui::TextureId, String)> =
@@ -391,22 +414,22 @@ fn samples(app: &mut App, ui: &mut Ui) {
                     ui.painter().rect_stroke(rect, 4.0, stroke, egui::StrokeKind::Inside);
                 }
                 if response.on_hover_text(title).clicked() {
-                    app.send(Intent::UseSample(index));
+                    cx.send(Intent::UseSample(index));
                 }
             }
         });
     });
 }
 
-fn recent(app: &mut App, ui: &mut Ui) {
-    if app.settings.recent_files.is_empty() {
+fn recent(cx: &PaneContext<'_>, ui: &mut Ui) {
+    if cx.settings.recent_files.is_empty() {
         return;
     }
     egui::CollapsingHeader::new("Recent files").id_salt("recent").show(ui, |ui| {
-        for path in app.settings.recent_files.clone() {
+        for path in cx.settings.recent_files.clone() {
             let button = egui::Button::new(file_name(&path)).frame(false);
             if ui.add(button).on_hover_text(path.display().to_string()).clicked() {
-                app.send(Intent::Open(path));
+                cx.send(Intent::Open(path));
             }
         }
     });

@@ -3,9 +3,10 @@
 //! Both are whole pictures of two renderers under one view, so that what lies beneath the map (the
 //! edited picture) is compared as well.
 
-use crate::ui::app::App;
+use crate::ui::intent::Intent;
+use crate::ui::pane::PaneContext;
 use crate::ui::theme;
-use crate::ui::what_if::Compare;
+use crate::ui::what_if::{Compare, WhatIfCommand};
 use crate::ui::widgets::ink;
 use egui::{
     Align2, Color32, CursorIcon, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2, vec2,
@@ -26,10 +27,9 @@ pub struct Places {
 }
 
 /// Places both stages in `rect` and paints them.
-pub fn paint(app: &mut App, ui: &Ui, rect: Rect) -> Places {
-    let scale = ui.ctx().pixels_per_point();
-    let seen = app.what_if.seen_together(app.current).is_some();
-    let how = if seen { app.what_if.compare } else { Compare::Off };
+pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
+    let seen = cx.what_if.seen_together(cx.current.map(|doc| doc.id)).is_some();
+    let how = if seen { cx.what_if.compare } else { Compare::Off };
     let (first, second) = match how {
         Compare::SideBySide => {
             let (left, right) = rect.split_left_right_at_x(rect.center().x);
@@ -37,15 +37,15 @@ pub fn paint(app: &mut App, ui: &Ui, rect: Rect) -> Places {
         }
         _ => (rect, None),
     };
-    app.stage.place(first, scale);
+    cx.output.first_stage.set(Some(first));
     let mut other = None;
     if matches!(how, Compare::SideBySide | Compare::Flicker | Compare::Swipe)
-        && let Some(stage) = &mut app.what_if.second_stage
+        && let Some(stage) = &cx.what_if.second_stage
     {
-        stage.place(second.unwrap_or(rect), scale);
+        cx.output.second_stage.set(Some(second.unwrap_or(rect)));
         other = stage.texture();
     }
-    let own = app.stage.texture();
+    let own = cx.stage.texture();
     let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     match (how, other) {
         (Compare::SideBySide, Some(other)) => {
@@ -60,7 +60,7 @@ pub fn paint(app: &mut App, ui: &Ui, rect: Rect) -> Places {
             ui.request_repaint_after(FLICKER);
         }
         (Compare::Swipe, Some(other)) => {
-            let share = app.what_if.swipe;
+            let share = cx.what_if.swipe;
             let x = rect.left() + share * rect.width();
             draw(ui, own, rect.with_max_x(x), Rect::from_min_max(whole.min, pos2(share, 1.0)));
             draw(
@@ -98,12 +98,12 @@ fn label(ui: &Ui, place: Rect, text: &str, corner: Align2) {
 }
 
 /// The line of a swipe, to be dragged. Above everything else on the stage.
-pub fn line(app: &mut App, ui: &Ui, rect: Rect) {
-    let both = app.what_if.seen_together(app.current).is_some();
-    if !both || app.what_if.compare != Compare::Swipe {
+pub fn line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
+    let both = cx.what_if.seen_together(cx.current.map(|doc| doc.id)).is_some();
+    if !both || cx.what_if.compare != Compare::Swipe {
         return;
     }
-    let x = rect.left() + app.what_if.swipe * rect.width();
+    let x = rect.left() + cx.what_if.swipe * rect.width();
     let caught = Rect::from_x_y_ranges(x - CATCH..=x + CATCH, rect.y_range());
     let response = ui.interact(caught, ui.scope_id().with("swipe line"), Sense::drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Line of the swipe"));
@@ -111,7 +111,8 @@ pub fn line(app: &mut App, ui: &Ui, rect: Rect) {
         ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
     }
     if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
-        app.what_if.swipe = ((at.x - rect.left()) / rect.width()).clamp(0.0, 1.0);
+        let share = ((at.x - rect.left()) / rect.width()).clamp(0.0, 1.0);
+        cx.send(Intent::WhatIf(WhatIfCommand::Swipe(share)));
     }
     let color = if response.dragged() { ink(ui).accent } else { Color32::WHITE };
     ui.painter().vline(x, rect.y_range(), Stroke::new(3.0, Color32::from_black_alpha(140)));

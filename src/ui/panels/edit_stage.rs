@@ -5,12 +5,13 @@
 
 use crate::edit::{Area, LikeColour, Outline, Step};
 use crate::trace::{Affine, PatchRef, Rect as PictureRect};
-use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
+use crate::ui::intent::Intent;
+use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::what_if::{Tool, WhatIfCommand};
 use crate::ui::widgets::{hairline_below, ink, primary_button, segments};
-use crate::view::ImageForm;
+use crate::view::{Command, ImageForm};
 use egui::{
     Align, Color32, CursorIcon, Layout, Pos2, Rect, Response, Stroke, StrokeKind, Ui, UiBuilder,
     pos2, vec2,
@@ -23,8 +24,8 @@ const SLIP: f32 = 3.0;
 const TOLERANCE: f64 = 30.0;
 
 /// Draws the tools along the upper edge of `rect`, and returns what is left for the stage.
-pub fn bar(app: &mut App, ui: &mut Ui, rect: Rect) -> Rect {
-    let Some(tool) = app.what_if.tool else { return rect };
+pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) -> Rect {
+    let Some(tool) = cx.what_if.tool else { return rect };
     let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
     let inner = bar.shrink2(vec2(12.0, 0.0));
     let builder = UiBuilder::new().max_rect(inner).layout(Layout::left_to_right(Align::Center));
@@ -33,23 +34,23 @@ pub fn bar(app: &mut App, ui: &mut Ui, rect: Rect) -> Rect {
     let ui_bar = &mut ui_bar;
     let choices = Tool::ALL.map(|(tool, name, hint)| (tool, name, hint.to_owned()));
     if let Some(tool) = segments(ui_bar, tool, &choices) {
-        app.send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
+        cx.send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
     }
     ui_bar.spacing_mut().item_spacing.x = 6.0;
     let (can_undo, can_redo, stale) =
-        app.what_if.session.as_ref().map_or((false, false, false), |session| {
+        cx.what_if.session.as_ref().map_or((false, false, false), |session| {
             let edits = &session.edits;
             (!edits.is_empty(), edits.can_redo(), session.stale)
         });
     ui_bar.with_layout(Layout::right_to_left(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
         if ui.button("Done").on_hover_text(UiCommand::EditPicture.hint()).clicked() {
-            app.send(Intent::WhatIf(WhatIfCommand::Tool(None)));
+            cx.send(Intent::WhatIf(WhatIfCommand::Tool(None)));
         }
-        if !app.what_if.live {
+        if !cx.what_if.live {
             let ask = primary_button(ui, "Ask again", stale);
             if ask.on_hover_text(UiCommand::AskEdited.hint()).clicked() {
-                app.send(Intent::WhatIf(WhatIfCommand::AskAgain));
+                cx.send(Intent::WhatIf(WhatIfCommand::AskAgain));
             }
         }
         for (name, enabled, hint, wish) in [
@@ -58,7 +59,7 @@ pub fn bar(app: &mut App, ui: &mut Ui, rect: Rect) -> Rect {
         ] {
             let button = ui.add_enabled(enabled, egui::Button::new(name));
             if button.on_hover_text(hint).clicked() {
-                app.send(Intent::WhatIf(wish));
+                cx.send(Intent::WhatIf(wish));
             }
         }
     });
@@ -75,7 +76,7 @@ pub struct Mapping {
 
 impl Mapping {
     /// For a document whose picture lies on `content`.
-    pub fn new(app: &App, doc: &Document, content: Rect) -> Option<Self> {
+    pub fn new(cx: &PaneContext<'_>, doc: &Document, content: Rect) -> Option<Self> {
         let meta = doc.meta();
         let info = meta.preprocess.first()?;
         let unit = match doc.state().picture.form {
@@ -91,7 +92,7 @@ impl Mapping {
             }
         };
         // What the edited picture was cut out of begins further up and to the left.
-        let session = app.what_if.session.as_ref()?;
+        let session = cx.what_if.session.as_ref()?;
         let crop = if session.edited == Some(doc.id) { session.asked_crop } else { [0, 0] };
         let shift = Affine::scale_offset([1.0, 1.0], crop.map(f64::from));
         Some(Self { content, original_from_unit: shift.after(&unit) })
@@ -117,12 +118,10 @@ impl Mapping {
 }
 
 /// The edited picture in place of the one that was asked about, until the answer is there.
-pub fn preview(app: &mut App, ui: &Ui, visible: Rect, mapping: &Mapping) {
-    let Some(session) = app.what_if.session.as_mut().filter(|session| session.stale) else {
-        return;
-    };
+pub fn preview(cx: &PaneContext<'_>, ui: &Ui, visible: Rect, mapping: &Mapping) {
+    let session = cx.what_if.session.as_ref().filter(|session| session.stale);
+    let Some((session, texture)) = session.and_then(|s| Some((s, s.preview()?))) else { return };
     let [width, height] = session.edits.size().map(f64::from);
-    let Some(texture) = session.preview(ui.ctx()) else { return };
     let corner = |at: Pos2| {
         let [x, y] = mapping.original(at);
         pos2((x / width) as f32, (y / height) as f32)
@@ -131,12 +130,12 @@ pub fn preview(app: &mut App, ui: &Ui, visible: Rect, mapping: &Mapping) {
     let place = Rect::from_two_pos(mapping.screen([0.0, 0.0]), mapping.screen([width, height]));
     let shown = visible.intersect(mapping.content).intersect(place);
     let uv = Rect::from_min_max(corner(shown.min), corner(shown.max));
-    ui.painter().image(texture.id(), shown, uv, Color32::WHITE);
+    ui.painter().image(texture, shown, uv, Color32::WHITE);
 }
 
 /// What the pointer does with the tool that is up.
 pub fn pointer(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &Ui,
     response: &Response,
     visible: Rect,
@@ -144,19 +143,23 @@ pub fn pointer(
     patch: Option<PatchRef>,
     doc: &Document,
 ) {
-    let Some(tool) = app.what_if.tool else { return };
+    let Some(tool) = cx.what_if.tool else { return };
     let Some(at) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
     let inside = visible.contains(at);
     if inside {
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
     }
     match tool {
-        Tool::Patches => patches(app, response, patch.filter(|_| inside), doc),
-        Tool::Brush | Tool::Eraser => stroke(app, ui, response, mapping, at, inside, tool),
+        Tool::Patches => patches(cx, response, patch.filter(|_| inside), doc),
+        Tool::Brush | Tool::Eraser => stroke(cx, ui, response, mapping, at, inside, tool),
         Tool::Fill | Tool::Colours | Tool::Crop => {
-            area(app, ui, response, mapping, at, inside, tool);
+            area(cx, ui, response, mapping, at, inside, tool);
         }
     }
+}
+
+fn send_gesture(cx: &PaneContext<'_>, points: Vec<[f64; 2]>) {
+    cx.send(Intent::WhatIf(WhatIfCommand::Gesture(points)));
 }
 
 fn primary_drag(response: &Response) -> bool {
@@ -164,7 +167,7 @@ fn primary_drag(response: &Response) -> bool {
 }
 
 fn stroke(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &Ui,
     response: &Response,
     mapping: &Mapping,
@@ -172,26 +175,26 @@ fn stroke(
     inside: bool,
     tool: Tool,
 ) {
-    let brush = app.what_if.settings.brush;
+    let brush = cx.what_if.settings.brush;
     let radius = brush.size as f32 * mapping.scale() / 2.0;
-    let [red, green, blue] = app.what_if.settings.colour;
+    let [red, green, blue] = cx.what_if.settings.colour;
     let paint = match tool {
         Tool::Brush => Color32::from_rgb(red, green, blue),
         _ => ink(ui).muted.gamma_multiply(0.6),
     };
-    if (primary_drag(response) || response.clicked()) && (inside || !app.what_if.gesture.is_empty())
-    {
+    let mut gesture = cx.what_if.gesture.clone();
+    if (primary_drag(response) || response.clicked()) && (inside || !gesture.is_empty()) {
         let point = mapping.original(at);
-        let far =
-            app.what_if.gesture.last().is_none_or(|last| {
-                (last[0] - point[0]).hypot(last[1] - point[1]) > brush.size * 0.05
-            });
+        let far = gesture
+            .last()
+            .is_none_or(|last| (last[0] - point[0]).hypot(last[1] - point[1]) > brush.size * 0.05);
         if far {
-            app.what_if.gesture.push(point);
+            gesture.push(point);
+            send_gesture(cx, gesture.clone());
         }
     }
     // The stroke as it will be, before it is in the picture.
-    let line: Vec<Pos2> = app.what_if.gesture.iter().map(|&point| mapping.screen(point)).collect();
+    let line: Vec<Pos2> = gesture.iter().map(|&point| mapping.screen(point)).collect();
     if let [first, ..] = line[..] {
         ui.painter().circle_filled(first, radius, paint);
         for pair in line.windows(2) {
@@ -204,18 +207,19 @@ fn stroke(
         ui.painter().circle_stroke(at, radius + 1.0, Stroke::new(1.0, ring));
         ui.painter().circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
     }
-    if (response.drag_stopped() || response.clicked()) && !app.what_if.gesture.is_empty() {
-        let points = std::mem::take(&mut app.what_if.gesture);
+    if (response.drag_stopped() || response.clicked()) && !gesture.is_empty() {
+        let points = gesture;
+        send_gesture(cx, Vec::new());
         let step = match tool {
-            Tool::Brush => Step::Stroke { points, brush, colour: app.what_if.settings.colour },
+            Tool::Brush => Step::Stroke { points, brush, colour: cx.what_if.settings.colour },
             _ => Step::Erase { points, brush },
         };
-        app.send(Intent::WhatIf(WhatIfCommand::Step(step)));
+        cx.send(Intent::WhatIf(WhatIfCommand::Step(step)));
     }
 }
 
 fn area(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &Ui,
     response: &Response,
     mapping: &Mapping,
@@ -223,11 +227,13 @@ fn area(
     inside: bool,
     tool: Tool,
 ) {
+    let mut gesture = cx.what_if.gesture.clone();
     if response.drag_started_by(egui::PointerButton::Primary) && inside {
         let from = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
-        app.what_if.gesture = vec![mapping.original(from)];
+        gesture = vec![mapping.original(from)];
+        send_gesture(cx, gesture.clone());
     }
-    let Some(&first) = app.what_if.gesture.first() else { return };
+    let Some(&first) = gesture.first() else { return };
     let place = Rect::from_two_pos(mapping.screen(first), at);
     let black = Stroke::new(3.0, Color32::from_black_alpha(140));
     ui.painter().rect_stroke(place, 0.0, black, StrokeKind::Middle);
@@ -235,20 +241,20 @@ fn area(
     if !response.drag_stopped() {
         return;
     }
-    app.what_if.gesture.clear();
+    send_gesture(cx, Vec::new());
     if place.width() < SLIP || place.height() < SLIP {
         return;
     }
     let [x, y] = mapping.original(place.min);
     let [right, bottom] = mapping.original(place.max);
     let rect = PictureRect { x, y, width: right - x, height: bottom - y };
-    let settings = app.what_if.settings;
+    let settings = cx.what_if.settings;
     let step = match tool {
         Tool::Fill => Step::Fill { area: Area::rectangle(rect), with: settings.fill },
         Tool::Crop => Step::Crop { rect },
         _ => {
             let middle = [x + rect.width / 2.0, y + rect.height / 2.0];
-            let colour = app.what_if.session.as_ref().map(|session| session.colour_at(middle));
+            let colour = cx.what_if.session.as_ref().map(|session| session.colour_at(middle));
             let like = colour
                 .filter(|_| settings.only_like_middle)
                 .map(|colour| LikeColour { colour, tolerance: TOLERANCE });
@@ -256,33 +262,33 @@ fn area(
             Step::Adjust { area, by: settings.adjust }
         }
     };
-    app.send(Intent::WhatIf(WhatIfCommand::Step(step)));
+    cx.send(Intent::WhatIf(WhatIfCommand::Step(step)));
 }
 
 /// Chooses patches under the hand and blanks them when it lets go.
-fn patches(app: &mut App, response: &Response, patch: Option<PatchRef>, doc: &Document) {
+fn patches(cx: &PaneContext<'_>, response: &Response, patch: Option<PatchRef>, doc: &Document) {
     let Some(span) = doc.meta().spans.first() else { return };
+    let mut gesture = cx.what_if.gesture.clone();
     if (primary_drag(response) || response.clicked())
         && let Some(patch) = patch
     {
         let key = [f64::from(patch.row), f64::from(patch.column)];
-        if !app.what_if.gesture.contains(&key) {
-            app.what_if.gesture.push(key);
+        if !gesture.contains(&key) {
+            gesture.push(key);
+            send_gesture(cx, gesture.clone());
         }
-        app.send(Intent::Scrub(crate::view::Command::SelectPatches(
-            app.what_if
-                .gesture
-                .iter()
-                .map(|&[row, column]| PatchRef { span: 0, row: row as u32, column: column as u32 })
-                .collect(),
-        )));
+        let chosen = gesture.iter().map(|&[row, column]| PatchRef {
+            span: 0,
+            row: row as u32,
+            column: column as u32,
+        });
+        cx.send(Intent::Scrub(Command::SelectPatches(chosen.collect())));
     }
-    if (response.drag_stopped() || response.clicked()) && !app.what_if.gesture.is_empty() {
-        let patches: Vec<[u32; 2]> = std::mem::take(&mut app.what_if.gesture)
-            .into_iter()
-            .map(|[row, column]| [row as u32, column as u32])
-            .collect();
-        let crop = app
+    if (response.drag_stopped() || response.clicked()) && !gesture.is_empty() {
+        let patches: Vec<[u32; 2]> =
+            gesture.into_iter().map(|[row, column]| [row as u32, column as u32]).collect();
+        send_gesture(cx, Vec::new());
+        let crop = cx
             .what_if
             .session
             .as_ref()
@@ -300,8 +306,8 @@ fn patches(app: &mut App, response: &Response, patch: Option<PatchRef>, doc: &Do
                 PictureRect { x, y, width: right + crop[0] - x, height: bottom + crop[1] - y }
             })
             .collect();
-        app.send(Intent::Scrub(crate::view::Command::SelectPatches(Vec::new())));
+        cx.send(Intent::Scrub(Command::SelectPatches(Vec::new())));
         let grid = [span.rows, span.columns];
-        app.send(Intent::WhatIf(WhatIfCommand::Step(Step::Blank { patches, grid, rects })));
+        cx.send(Intent::WhatIf(WhatIfCommand::Step(Step::Blank { patches, grid, rects })));
     }
 }

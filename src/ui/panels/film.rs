@@ -1,8 +1,9 @@
 //! How a film is to be recorded.
 
 use crate::record::encoder::{Container, Quality, VideoEncoder};
-use crate::ui::app::{App, Intent};
 use crate::ui::film::{CaptionPlace, FilmDialog, FilmOptions, RATES, SIZES, duration, size_name};
+use crate::ui::intent::{FilmCommand, Intent};
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::widgets::{muted, primary_button, question, segments};
 use egui::{Align, Layout, Role, Ui, WidgetInfo};
@@ -10,35 +11,41 @@ use egui::{Align, Layout, Role, Ui, WidgetInfo};
 const WIDTH: f32 = 480.0;
 const LABEL: f32 = 96.0;
 
-/// Draws the question, if it is asked.
-pub fn show(app: &mut App, ui: &Ui) {
-    let Some(dialog) = app.film_dialog.clone() else { return };
-    let FilmDialog { name, seconds, mut options } = dialog;
-    let (mut records, mut closes) = (false, false);
-    let modal = question(ui, "film", WIDTH, |ui| {
-        ui.label(theme::strong_text("Record a film", theme::TITLE));
-        muted(ui, format!("{name}, {}", duration(seconds)));
-        ui.add_space(12.0);
-        rows(ui, &mut options);
-        ui.add_space(12.0);
-        let [width, height] = options.size;
-        let frames = (seconds * f64::from(options.fps)).round() as u64;
-        muted(
-            ui,
-            format!("{frames} frames of {width} × {height}. The window can be used meanwhile."),
-        );
-        ui.add_space(8.0);
-        ui.horizontal(|ui| {
-            records = primary_button(ui, "Record…", true).clicked();
-            closes = ui.button("Cancel").clicked();
+/// How a film is to be recorded.
+#[derive(Default)]
+pub struct FilmPane;
+
+impl PaneUi for FilmPane {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(FilmDialog { name, seconds, options }) = cx.film_dialog else { return };
+        let mut changed = options.clone();
+        let (mut records, mut closes) = (false, false);
+        let modal = question(ui, "film", WIDTH, |ui| {
+            ui.label(theme::strong_text("Record a film", theme::TITLE));
+            muted(ui, format!("{name}, {}", duration(*seconds)));
+            ui.add_space(12.0);
+            rows(ui, &mut changed);
+            ui.add_space(12.0);
+            let [width, height] = changed.size;
+            let frames = (seconds * f64::from(changed.fps)).round() as u64;
+            muted(
+                ui,
+                format!("{frames} frames of {width} × {height}. The window can be used meanwhile."),
+            );
+            ui.add_space(8.0);
+            ui.horizontal(|ui| {
+                records = primary_button(ui, "Record…", true).clicked();
+                closes = ui.button("Cancel").clicked();
+            });
         });
-    });
-    if records {
-        app.send(Intent::Film(Box::new(options)));
-    } else if closes || modal.should_close() {
-        app.film_dialog = None;
-    } else {
-        app.film_dialog = Some(FilmDialog { name, seconds, options });
+        if changed != *options {
+            cx.send(Intent::Film(FilmCommand::Options(changed)));
+        }
+        if records {
+            cx.send(Intent::Film(FilmCommand::Record));
+        } else if closes || modal.should_close() {
+            cx.send(Intent::Film(FilmCommand::Cancel));
+        }
     }
 }
 

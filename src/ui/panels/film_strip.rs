@@ -1,11 +1,14 @@
 //! The walkthrough in time, along the lower edge of the window: steps as wide as they are long, the
 //! way to each as a ramp, edges to drag, a play head.
 
-use crate::ui::app::{App, Intent};
 use crate::ui::film::{SIZES, size_name};
+use crate::ui::intent::{FilmCommand, Intent};
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme::{self, Ink};
-use crate::ui::walkthrough::{Editor, Stop, WalkthroughCommand, stop_number, stop_of_number};
+use crate::ui::walkthrough::editor::{
+    Editor, Stop, WalkthroughCommand, stop_number, stop_of_number,
+};
 use crate::ui::widgets::{Icon, icon_button, ink, muted, segments, text_in};
 use crate::view::timeline::{Edit, Timeline, caption_text};
 use egui::{
@@ -23,23 +26,26 @@ const GRIP: f32 = 4.0;
 /// A step can be seen and grabbed.
 const LEAST_POINTS_A_SECOND: f32 = 8.0;
 
-/// Draws it, if a walkthrough is being made.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(editor) = app.editor.take() else { return };
-    let whole = ui.max_rect();
-    let (bar, strip) = whole.split_top_bottom_at_y(whole.top() + BAR);
-    controls(app, ui, bar, &editor);
-    let builder = UiBuilder::new().max_rect(strip).layout(Layout::top_down(Align::Min));
-    time(app, &mut ui.new_child(builder), &editor);
-    // An intent may have opened another one meanwhile; that cannot happen before the frame ends.
-    app.editor = Some(editor);
+/// The walkthrough in time.
+#[derive(Default)]
+pub struct FilmStrip;
+
+impl PaneUi for FilmStrip {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(editor) = cx.editor else { return };
+        let whole = ui.max_rect();
+        let (bar, strip) = whole.split_top_bottom_at_y(whole.top() + BAR);
+        controls(cx, ui, bar, editor);
+        let builder = UiBuilder::new().max_rect(strip).layout(Layout::top_down(Align::Min));
+        time(cx, &mut ui.new_child(builder), editor);
+    }
 }
 
-fn wish(app: &mut App, wish: WalkthroughCommand) {
-    app.send(Intent::Walkthrough(wish));
+fn wish(cx: &PaneContext<'_>, wish: WalkthroughCommand) {
+    cx.send(Intent::Walkthrough(wish));
 }
 
-fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
+fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
     let is_wide = bar.width() > 900.0;
     let mut left =
         ui.new_child(UiBuilder::new().max_rect(bar).layout(Layout::left_to_right(Align::Center)));
@@ -52,9 +58,9 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
     if icon_button(&mut left, icon, name, editor.is_playing()).clicked() {
         // The key of the stage, which means the walkthrough while it is previewed.
         if !editor.is_previewing {
-            app.act(UiCommand::PreviewWalkthrough);
+            cx.act(UiCommand::PreviewWalkthrough);
         }
-        app.act(UiCommand::Play);
+        cx.act(UiCommand::Play);
     }
     let total = Timeline::new(editor.walkthrough()).seconds();
     let clock = format!("{} / {}", clock(editor.at_secs()), clock(total));
@@ -68,19 +74,19 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
         (false, "View", UiCommand::PreviewWalkthrough.hint()),
     ];
     if segments(&mut left, editor.is_previewing, &shown).is_some() {
-        app.act(UiCommand::PreviewWalkthrough);
+        cx.act(UiCommand::PreviewWalkthrough);
     }
     left.spacing_mut().item_spacing.x = 8.0;
     for (act, text) in [(UiCommand::AddView, "Add view"), (UiCommand::UseView, "Use view")] {
-        let enabled = !editor.is_previewing && app.doc().is_some_and(|doc| !doc.live);
+        let enabled = !editor.is_previewing && cx.current.is_some_and(|doc| !doc.live);
         let button = left.add_enabled(enabled, egui::Button::new(text));
         let why = format!("{}: first show the view (J)", act.name());
         if button.on_hover_text(act.hint()).on_disabled_hover_text(why).clicked() {
-            app.act(act);
+            cx.act(act);
         }
     }
     if is_wide {
-        film_size(app, &mut left);
+        film_size(cx, &mut left);
     }
     let from = left.min_rect().right() + 8.0;
     let rest = Rect::from_min_max(pos2(from.min(bar.right()), bar.top()), bar.max);
@@ -88,9 +94,9 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
         ui.new_child(UiBuilder::new().max_rect(rest).layout(Layout::right_to_left(Align::Center)));
     right.set_clip_rect(rest);
     if icon_button(&mut right, Icon::Close, UiCommand::CloseWalkthrough.name(), false).clicked() {
-        app.act(UiCommand::CloseWalkthrough);
+        cx.act(UiCommand::CloseWalkthrough);
     }
-    more(app, &mut right, editor);
+    more(cx, &mut right, editor);
     let save = right.add_enabled(editor.is_unsaved(), egui::Button::new("Save"));
     let hint = if editor.is_previewing {
         UiCommand::SaveTrace.keys_text()
@@ -98,14 +104,14 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
         UiCommand::SaveWalkthrough.keys_text()
     };
     if save.on_hover_text(format!("Save the walkthrough ({hint})")).clicked() {
-        app.act(UiCommand::SaveWalkthrough);
+        cx.act(UiCommand::SaveWalkthrough);
     }
     let [can_undo, can_redo] = editor.can_undo_redo();
     for (text, can, what) in
         [("Redo", can_redo, WalkthroughCommand::Redo), ("Undo", can_undo, WalkthroughCommand::Undo)]
     {
         if is_wide && right.add_enabled(can, egui::Button::new(text)).clicked() {
-            wish(app, what);
+            wish(cx, what);
         }
     }
     if is_wide {
@@ -118,14 +124,16 @@ fn controls(app: &mut App, ui: &mut Ui, bar: Rect, editor: &Editor) {
 }
 
 /// The shape of the film, which is that of the preview.
-fn film_size(app: &mut App, ui: &mut Ui) {
-    let size = &mut app.film_options.size;
+fn film_size(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let now = cx.film_options.size;
     egui::ComboBox::from_id_salt("preview size")
         .width(168.0)
-        .selected_text(size_name(*size))
+        .selected_text(size_name(now))
         .show_ui(ui, |ui| {
             for (offered, _) in SIZES {
-                ui.selectable_value(size, *offered, size_name(*offered));
+                if ui.selectable_label(*offered == now, size_name(*offered)).clicked() {
+                    cx.send(Intent::Film(FilmCommand::Size(*offered)));
+                }
             }
         })
         .response
@@ -134,7 +142,7 @@ fn film_size(app: &mut App, ui: &mut Ui) {
 }
 
 /// What is done more rarely.
-fn more(app: &mut App, ui: &mut Ui, editor: &Editor) {
+fn more(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let response = icon_button(ui, Icon::Menu, "More about the walkthrough", false);
     egui::Popup::menu(&response).width(360.0).show(|ui| {
         let groups: [&[UiCommand]; 4] = [
@@ -166,7 +174,7 @@ fn more(app: &mut App, ui: &mut Ui, editor: &Editor) {
                 };
                 let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
                 if ui.add_enabled(!is_there, button).clicked() {
-                    app.act(act);
+                    cx.act(act);
                     ui.close();
                 }
             }
@@ -197,7 +205,7 @@ impl Scale {
     }
 }
 
-fn time(app: &mut App, ui: &mut Ui, editor: &Editor) {
+fn time(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let timeline = Timeline::new(editor.walkthrough());
     let room = ui.available_width() - 2.0 * GRIP;
     let seconds = timeline.seconds().max(0.1) as f32;
@@ -212,16 +220,16 @@ fn time(app: &mut App, ui: &mut Ui, editor: &Editor) {
         let (whole, _) = ui.allocate_exact_size(size.max(vec2(room, 0.0)), Sense::hover());
         let scale = Scale { left: whole.left() + GRIP, points_a_second };
         let (ruler, blocks) = whole.split_top_bottom_at_y(whole.top() + RULER);
-        ruler_marks(app, ui, ruler, scale, &timeline);
+        ruler_marks(cx, ui, ruler, scale, &timeline);
         let mut dragged = None;
         for number in 0..timeline.stops() {
-            if let Some(at) = block(app, ui, blocks, scale, editor, &timeline, number) {
+            if let Some(at) = block(cx, ui, blocks, scale, editor, &timeline, number) {
                 dragged = Some((number, at));
             }
         }
         let mut is_held = false;
         for number in 0..timeline.stops() {
-            is_held |= edges(app, ui, blocks, scale, &timeline, number);
+            is_held |= edges(cx, ui, blocks, scale, &timeline, number);
         }
         let is_down = ui.input(|input| input.pointer.any_down());
         ui.data_mut(|data| {
@@ -232,20 +240,20 @@ fn time(app: &mut App, ui: &mut Ui, editor: &Editor) {
             }
         });
         if let Some((number, at)) = dragged {
-            drop_mark(app, ui, blocks, scale, &timeline, (number, at));
+            drop_mark(cx, ui, blocks, scale, &timeline, (number, at));
         }
         play_head(ui, whole, scale, editor);
         follow_selection(ui, blocks, scale, editor, &timeline);
         if ui.rect_contains_pointer(whole) {
             let zoom = ui.input(|input| input.zoom_delta());
             if (zoom - 1.0).abs() > 1e-3 {
-                wish(app, WalkthroughCommand::Zoom(editor.zoom * zoom));
+                wish(cx, WalkthroughCommand::Zoom(editor.zoom * zoom));
             }
         }
     });
 }
 
-fn ruler_marks(app: &mut App, ui: &Ui, ruler: Rect, scale: Scale, timeline: &Timeline<'_>) {
+fn ruler_marks(cx: &PaneContext<'_>, ui: &Ui, ruler: Rect, scale: Scale, timeline: &Timeline<'_>) {
     let ink = ink(ui);
     let response = ui.interact(ruler, Id::unique("film strip ruler"), Sense::click_and_drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Play head"));
@@ -263,7 +271,7 @@ fn ruler_marks(app: &mut App, ui: &Ui, ruler: Rect, scale: Scale, timeline: &Tim
         text_in(ui, at, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink.muted);
     }
     if let Some(at) = response.interact_pointer_pos() {
-        wish(app, WalkthroughCommand::Seek(scale.seconds(at.x)));
+        wish(cx, WalkthroughCommand::Seek(scale.seconds(at.x)));
     }
 }
 
@@ -286,7 +294,7 @@ fn words(editor: &Editor, stop: Stop) -> (String, String) {
 
 /// One stop; where it is dragged to, while it is.
 fn block(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &Ui,
     blocks: Rect,
     scale: Scale,
@@ -334,10 +342,10 @@ fn block(
     };
     if response.double_clicked() {
         if let Stop::Step(at) = stop {
-            wish(app, WalkthroughCommand::ShowView(at));
+            wish(cx, WalkthroughCommand::ShowView(at));
         }
     } else if response.clicked() {
-        wish(app, WalkthroughCommand::Select(stop));
+        wish(cx, WalkthroughCommand::Select(stop));
     }
     let is_step = matches!(stop, Stop::Step(_));
     let at = response.interact_pointer_pos();
@@ -397,7 +405,7 @@ fn contents(
 
 /// What can be dragged at a stop: its end, and where the way to it ends. True while one is.
 fn edges(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &Ui,
     blocks: Rect,
     scale: Scale,
@@ -430,25 +438,25 @@ fn edges(
     {
         let (response, to) = grip("way", arrival);
         if let Some(to) = to {
-            wish(app, WalkthroughCommand::Edit(Edit::Transition(at, to - start)));
+            wish(cx, WalkthroughCommand::Edit(Edit::Transition(at, to - start)));
         }
         if response.drag_stopped() {
-            wish(app, WalkthroughCommand::Settle);
+            wish(cx, WalkthroughCommand::Settle);
         }
     }
     let (response, to) = grip("end", end);
     if let Some(to) = to {
-        wish(app, WalkthroughCommand::Hold(stop, to - arrival));
+        wish(cx, WalkthroughCommand::Hold(stop, to - arrival));
     }
     if response.drag_stopped() {
-        wish(app, WalkthroughCommand::Settle);
+        wish(cx, WalkthroughCommand::Settle);
     }
     held
 }
 
 /// Where a dragged step would go; it goes there when it is let go.
 fn drop_mark(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &Ui,
     blocks: Rect,
     scale: Scale,
@@ -476,7 +484,7 @@ fn drop_mark(
         ui.painter().vline(scale.x(mark), blocks.y_range(), stroke);
         ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
         if ui.input(|input| input.pointer.any_released()) {
-            wish(app, WalkthroughCommand::Edit(Edit::Move(from, to)));
+            wish(cx, WalkthroughCommand::Edit(Edit::Move(from, to)));
         }
     }
 }
@@ -524,7 +532,7 @@ pub fn selected_name(editor: &Editor) -> String {
 }
 
 /// Nothing is being made.
-pub fn empty(app: &mut App, ui: &mut Ui) {
+pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
     muted(
         ui,
         "A walkthrough is a list of views with captions: to present, to record as a film, to share.",
@@ -538,14 +546,14 @@ pub fn empty(app: &mut App, ui: &mut Ui) {
     ] {
         let text = match act {
             UiCommand::EditWalkthrough => "Tour of this answer",
-            UiCommand::RecordTake if app.take.is_some() => "Stop noting what I do",
+            UiCommand::RecordTake if cx.recorder.is_some() => "Stop noting what I do",
             UiCommand::RecordTake => "Note what I do",
             UiCommand::WalkthroughOfBookmarks => "From the bookmarks",
             _ => "Open a walkthrough…",
         };
         let button = egui::Button::new(text).min_size(vec2(200.0, 28.0));
         if ui.add(button).on_hover_text(act.hint()).clicked() {
-            app.act(act);
+            cx.act(act);
         }
     }
 }

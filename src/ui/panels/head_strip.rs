@@ -1,6 +1,7 @@
 //! One bar for each head of the layer: tokens → image, or the chosen patches → answer.
 
-use crate::ui::app::{App, Intent};
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::range_of;
 use crate::ui::widgets::{ink, muted, text_in};
@@ -10,94 +11,99 @@ use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 const LABELS: f32 = 16.0;
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned() else {
-        muted(ui, "One bar for each head of the layer.");
-        return;
-    };
-    let shown = app.shown.clone();
-    let patches = app.active_patches();
-    let values = app.readings.strip(&doc, &shown, &patches);
-    let [_, highest] = range_of(&values);
-    let what = if patches.is_empty() {
-        "tokens → image, mean of the patches"
-    } else {
-        "patches → answer, mean of the tokens"
-    };
-    ui.horizontal(|ui| {
-        muted(ui, what);
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            muted(ui, format!("0–{}", number(f64::from(highest), f64::from(highest))));
-        });
-    });
-    let size = ui.available_size();
-    if size.y < LABELS + 12.0 || values.is_empty() {
-        return;
-    }
-    let (whole, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
-    response.widget_info(|| {
-        WidgetInfo::labeled(
-            Role::Unknown,
-            true,
-            "Heads of the layer: click to choose, drag to scrub",
-        )
-    });
-    let ink = ink(ui);
-    let plot = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - LABELS));
-    let width = plot.width() / values.len() as f32;
-    let hovered = response
-        .hover_pos()
-        .or(response.interact_pointer_pos())
-        .map(|point| (((point.x - plot.left()) / width).max(0.0) as usize).min(values.len() - 1));
-    let step = [1, 2, 4, 8, 16, 32].into_iter().find(|&s| width * s as f32 >= 20.0).unwrap_or(64);
-    ui.painter().hline(plot.x_range(), plot.bottom(), egui::Stroke::new(1.0, ink.hairline));
-    for (head, value) in values.iter().enumerate() {
-        let share = if highest > 0.0 { value / highest } else { 0.0 };
-        let left = plot.left() + head as f32 * width;
-        let gap = if width > 4.0 { 1.0 } else { 0.0 };
-        let bar = Rect::from_min_max(
-            pos2(left + gap, plot.bottom() - share * plot.height()),
-            pos2(left + width - gap, plot.bottom()),
-        );
-        let on = shown.map.heads.named().is_some_and(|set| set.contains(&(head as u32)));
-        let color = if hovered == Some(head) {
-            ink.hover
-        } else if on {
-            ink.accent
-        } else {
-            ink.muted.gamma_multiply(0.7)
+/// One bar for each head of the layer.
+#[derive(Default)]
+pub struct HeadStrip;
+
+impl PaneUi for HeadStrip {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current else {
+            muted(ui, "One bar for each head of the layer.");
+            return;
         };
-        ui.painter().rect_filled(bar, 1.0, color);
-        if head % step == 0 || on {
-            let label = Rect::from_min_max(
-                pos2(left + width / 2.0 - 16.0, plot.bottom() + 2.0),
-                pos2(left + width / 2.0 + 16.0, whole.bottom()),
-            );
-            text_in(
-                ui,
-                label,
-                Align2::CENTER_CENTER,
-                &head.to_string(),
-                theme::plain(11.0),
-                if on { ink.accent } else { ink.muted },
-            );
+        let shown = cx.shown;
+        let patches = cx.active_patches();
+        let values = cx.values.strip(doc, shown, &patches);
+        let [_, highest] = range_of(&values);
+        let what = if patches.is_empty() {
+            "tokens → image, mean of the patches"
+        } else {
+            "patches → answer, mean of the tokens"
+        };
+        ui.horizontal(|ui| {
+            muted(ui, what);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                muted(ui, format!("0–{}", number(f64::from(highest), f64::from(highest))));
+            });
+        });
+        let size = ui.available_size();
+        if size.y < LABELS + 12.0 || values.is_empty() {
+            return;
         }
-    }
-    let Some(head) = hovered else { return };
-    let command = Command::SetHeads(AxisSet::single(head as u32));
-    if response.clicked() {
-        app.command(command);
-    } else if response.dragged() {
-        app.send(Intent::Scrub(command));
-    } else if response.hovered() {
-        app.preview = Some(command);
-        let value = number(f64::from(values[head]), f64::from(highest));
-        let text = format!("head {head} · {value}");
-        let at = Rect::from_min_size(plot.min, vec2(plot.width(), 16.0));
-        text_in(ui, at, Align2::RIGHT_TOP, &text, theme::plain(theme::SMALL), ink.text);
-    }
-    if response.drag_stopped() {
-        app.send(Intent::Settle);
+        let (whole, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
+        response.widget_info(|| {
+            WidgetInfo::labeled(
+                Role::Unknown,
+                true,
+                "Heads of the layer: click to choose, drag to scrub",
+            )
+        });
+        let ink = ink(ui);
+        let plot = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - LABELS));
+        let width = plot.width() / values.len() as f32;
+        let hovered = response.hover_pos().or(response.interact_pointer_pos()).map(|point| {
+            (((point.x - plot.left()) / width).max(0.0) as usize).min(values.len() - 1)
+        });
+        let step =
+            [1, 2, 4, 8, 16, 32].into_iter().find(|&s| width * s as f32 >= 20.0).unwrap_or(64);
+        ui.painter().hline(plot.x_range(), plot.bottom(), egui::Stroke::new(1.0, ink.hairline));
+        for (head, value) in values.iter().enumerate() {
+            let share = if highest > 0.0 { value / highest } else { 0.0 };
+            let left = plot.left() + head as f32 * width;
+            let gap = if width > 4.0 { 1.0 } else { 0.0 };
+            let bar = Rect::from_min_max(
+                pos2(left + gap, plot.bottom() - share * plot.height()),
+                pos2(left + width - gap, plot.bottom()),
+            );
+            let on = shown.map.heads.named().is_some_and(|set| set.contains(&(head as u32)));
+            let color = if hovered == Some(head) {
+                ink.hover
+            } else if on {
+                ink.accent
+            } else {
+                ink.muted.gamma_multiply(0.7)
+            };
+            ui.painter().rect_filled(bar, 1.0, color);
+            if head % step == 0 || on {
+                let label = Rect::from_min_max(
+                    pos2(left + width / 2.0 - 16.0, plot.bottom() + 2.0),
+                    pos2(left + width / 2.0 + 16.0, whole.bottom()),
+                );
+                text_in(
+                    ui,
+                    label,
+                    Align2::CENTER_CENTER,
+                    &head.to_string(),
+                    theme::plain(11.0),
+                    if on { ink.accent } else { ink.muted },
+                );
+            }
+        }
+        let Some(head) = hovered else { return };
+        let command = Command::SetHeads(AxisSet::single(head as u32));
+        if response.clicked() {
+            cx.command(command);
+        } else if response.dragged() {
+            cx.send(Intent::Scrub(command));
+        } else if response.hovered() {
+            cx.preview(command);
+            let value = number(f64::from(values[head]), f64::from(highest));
+            let text = format!("head {head} · {value}");
+            let at = Rect::from_min_size(plot.min, vec2(plot.width(), 16.0));
+            text_in(ui, at, Align2::RIGHT_TOP, &text, theme::plain(theme::SMALL), ink.text);
+        }
+        if response.drag_stopped() {
+            cx.send(Intent::Settle);
+        }
     }
 }

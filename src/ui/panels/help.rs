@@ -1,6 +1,7 @@
 //! The keys, from the same table that reads them.
 
-use crate::ui::app::App;
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::{ENTRIES, Section, keys_text};
 use crate::ui::theme;
 use crate::ui::widgets::{Icon, icon_button, ink, question, text_in};
@@ -9,40 +10,48 @@ use egui::{Align2, Rect, Sense, Ui, pos2, vec2};
 const COLUMN: f32 = 320.0;
 const ROW: f32 = 22.0;
 
-/// Draws the help over everything, if it is open.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    if !app.help_open {
-        return;
-    }
-    let screen = ui.ctx().content_rect();
-    let room = (screen.height() - 176.0).max(160.0);
-    let columns = (((screen.width() - 80.0) / (COLUMN + 24.0)) as usize).clamp(1, 3);
-    let modal = question(ui, "help", columns as f32 * (COLUMN + 24.0), |ui| {
-        ui.horizontal(|ui| {
-            ui.label(theme::strong_text("Keyboard", theme::TITLE));
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if icon_button(ui, Icon::Close, "Close", false).clicked() {
-                    app.help_open = false;
-                }
+/// The keys, over everything.
+#[derive(Default)]
+pub struct Help;
+
+impl PaneUi for Help {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        if !cx.help_open {
+            return;
+        }
+        let screen = ui.ctx().content_rect();
+        let room = (screen.height() - 176.0).max(160.0);
+        let columns = (((screen.width() - 80.0) / (COLUMN + 24.0)) as usize).clamp(1, 3);
+        let modal = question(ui, "help", columns as f32 * (COLUMN + 24.0), |ui| {
+            ui.horizontal(|ui| {
+                ui.label(theme::strong_text("Keyboard", theme::TITLE));
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    if icon_button(ui, Icon::Close, "Close", false).clicked() {
+                        cx.send(Intent::CloseHelp);
+                    }
+                });
             });
-        });
-        ui.add_space(8.0);
-        egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(ui, |ui| {
-            ui.horizontal_top(|ui| {
-                for sections in split(columns) {
-                    ui.vertical(|ui| {
-                        ui.set_width(COLUMN);
-                        for section in sections {
-                            list(ui, section);
+            ui.add_space(8.0);
+            egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(
+                ui,
+                |ui| {
+                    ui.horizontal_top(|ui| {
+                        for sections in split(columns) {
+                            ui.vertical(|ui| {
+                                ui.set_width(COLUMN);
+                                for section in sections {
+                                    list(ui, section);
+                                }
+                            });
+                            ui.add_space(16.0);
                         }
                     });
-                    ui.add_space(16.0);
-                }
-            });
+                },
+            );
         });
-    });
-    if modal.should_close() {
-        app.help_open = false;
+        if modal.should_close() {
+            cx.send(Intent::CloseHelp);
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! How the map is drawn: every control of the renderer, with presets.
 
 use super::matrix::ramp;
-use crate::ui::app::{App, Intent};
+use crate::ui::intent::{Intent, SettingsChange};
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::widgets::{ink, muted};
+use crate::ui::value_cache::range_of;
+use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::{
     Blend, ColorMap, Command, HeadOrder, ImageForm, Interpolation, MapSource, Normalise, PatchGrid,
     Range, Scale, Theme, ViewState,
@@ -13,67 +15,72 @@ use egui::{Rect, Role, Sense, Slider, Ui, WidgetInfo, pos2, vec2};
 
 const LABEL: f32 = 104.0;
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let state = app.doc().map_or_else(|| app.look.clone(), |doc| doc.state().clone());
-    egui::ScrollArea::vertical().id_salt("look").show(ui, |ui| {
-        presets(app, ui);
-        ui.add_space(theme::GRID);
-        map_source(app, ui, &state);
-        colormap(app, ui, &state);
-        choice(app, ui, "Blend", state.blend, Blend::ALL, Blend::name, Command::SetBlend);
-        opacity(app, ui, &state);
-        choice(
-            app,
-            ui,
-            "Interpolation",
-            state.interpolation,
-            Interpolation::ALL,
-            Interpolation::name,
-            Command::SetInterpolation,
-        );
-        normalisation(app, ui, &state);
-        compare(app, ui, &state);
-        choice(
-            app,
-            ui,
-            "Patch grid",
-            state.grid,
-            PatchGrid::ALL,
-            PatchGrid::name,
-            Command::SetGrid,
-        );
-        choice(
-            app,
-            ui,
-            "Picture",
-            state.picture.form,
-            ImageForm::ALL,
-            ImageForm::name,
-            Command::SetImageForm,
-        );
-        choice(
-            app,
-            ui,
-            "Heads sorted by",
-            state.head_order,
-            HeadOrder::ALL,
-            HeadOrder::name,
-            Command::SetHeadOrder,
-        );
-        row(ui, "BOS column", |ui| {
-            let mut remove = state.remove_bos;
-            if ui
-                .checkbox(&mut remove, "leave out")
-                .on_hover_text(UiCommand::ToggleBos.hint())
-                .changed()
-            {
-                app.command(Command::SetRemoveBos(remove));
-            }
+/// Every control of the renderer.
+#[derive(Default)]
+pub struct Look;
+
+impl PaneUi for Look {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let state = cx.current.map_or_else(|| cx.look.clone(), |doc| doc.state().clone());
+        egui::ScrollArea::vertical().id_salt("look").show(ui, |ui| {
+            presets(cx, ui);
+            ui.add_space(theme::GRID);
+            map_source(cx, ui, &state);
+            colormap(cx, ui, &state);
+            choice(cx, ui, "Blend", state.blend, Blend::ALL, Blend::name, Command::SetBlend);
+            opacity(cx, ui, &state);
+            choice(
+                cx,
+                ui,
+                "Interpolation",
+                state.interpolation,
+                Interpolation::ALL,
+                Interpolation::name,
+                Command::SetInterpolation,
+            );
+            normalisation(cx, ui, &state);
+            compare(cx, ui, &state);
+            choice(
+                cx,
+                ui,
+                "Patch grid",
+                state.grid,
+                PatchGrid::ALL,
+                PatchGrid::name,
+                Command::SetGrid,
+            );
+            choice(
+                cx,
+                ui,
+                "Picture",
+                state.picture.form,
+                ImageForm::ALL,
+                ImageForm::name,
+                Command::SetImageForm,
+            );
+            choice(
+                cx,
+                ui,
+                "Heads sorted by",
+                state.head_order,
+                HeadOrder::ALL,
+                HeadOrder::name,
+                Command::SetHeadOrder,
+            );
+            row(ui, "BOS column", |ui| {
+                let mut remove = state.remove_bos;
+                if ui
+                    .checkbox(&mut remove, "leave out")
+                    .on_hover_text(UiCommand::ToggleBos.hint())
+                    .changed()
+                {
+                    cx.command(Command::SetRemoveBos(remove));
+                }
+            });
+            figure(cx, ui, &state);
+            window(cx, ui);
         });
-        figure(app, ui, &state);
-        window(app, ui);
-    });
+    }
 }
 
 fn row<R>(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> R) -> R {
@@ -81,30 +88,30 @@ fn row<R>(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> R) -> R {
         let color = ink(ui).muted;
         let (rect, _) = ui.allocate_exact_size(vec2(LABEL, 24.0), Sense::hover());
         let font = theme::plain(theme::SMALL);
-        super::super::widgets::text_in(ui, rect, egui::Align2::LEFT_CENTER, label, font, color);
+        text_in(ui, rect, egui::Align2::LEFT_CENTER, label, font, color);
         add(ui)
     })
     .inner
 }
 
-fn presets(app: &mut App, ui: &mut Ui) {
+fn presets(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.horizontal(|ui| {
         if ui.button("Default").clicked() {
-            app.act(UiCommand::DefaultLook);
+            cx.act(UiCommand::DefaultLook);
         }
         let hint = "Jet at 50 % over the preprocessed picture, each map on its own range";
         if ui.button("LVLM-Interpret").on_hover_text(hint).clicked() {
-            app.act(UiCommand::LvlmInterpretLook);
+            cx.act(UiCommand::LvlmInterpretLook);
         }
     });
 }
 
 /// Attention, or a map that was added to the trace.
-fn map_source(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn map_source(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     let names = |doc: &crate::ui::document::Document| {
         [&doc.extent.maps[..], &doc.extent.pages[..]].concat()
     };
-    let maps = app.doc().map(names).unwrap_or_default();
+    let maps = cx.current.map(names).unwrap_or_default();
     if maps.is_empty() {
         return;
     }
@@ -115,7 +122,7 @@ fn map_source(app: &mut App, ui: &mut Ui, state: &ViewState) {
             for source in sources {
                 let on = source == state.map.source;
                 if ui.selectable_label(on, source.name()).clicked() {
-                    app.command(Command::SetSource(source));
+                    cx.command(Command::SetSource(source));
                 }
             }
         });
@@ -132,7 +139,7 @@ fn combo(ui: &mut Ui, name: &str, current: String, add: impl FnOnce(&mut Ui)) {
 }
 
 fn choice<T: Copy + PartialEq>(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &mut Ui,
     name: &str,
     current: T,
@@ -144,14 +151,14 @@ fn choice<T: Copy + PartialEq>(
         combo(ui, name, text(current).to_owned(), |ui| {
             for &one in all {
                 if ui.selectable_label(one == current, text(one)).clicked() {
-                    app.command(command(one));
+                    cx.command(command(one));
                 }
             }
         });
     });
 }
 
-fn colormap(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn colormap(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Colour map", |ui| {
         combo(ui, "Colour map", state.colormap.name().to_owned(), |ui| {
             for &map in ColorMap::ALL {
@@ -159,7 +166,7 @@ fn colormap(app: &mut App, ui: &mut Ui, state: &ViewState) {
                     let (rect, _) = ui.allocate_exact_size(vec2(56.0, 12.0), Sense::hover());
                     ramp(ui, map, rect);
                     if ui.selectable_label(map == state.colormap, map.name()).clicked() {
-                        app.command(Command::SetColormap(map));
+                        cx.command(Command::SetColormap(map));
                         ui.close();
                     }
                 });
@@ -175,26 +182,26 @@ fn colormap(app: &mut App, ui: &mut Ui, state: &ViewState) {
     });
 }
 
-fn opacity(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn opacity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Opacity", |ui| {
         let mut opacity = state.opacity;
         let slider = Slider::new(&mut opacity, 0.0..=1.0).fixed_decimals(2);
         let response = ui.add(slider).accessible_name("Opacity");
         if response.changed() {
-            app.command(Command::SetOpacity(opacity));
+            cx.command(Command::SetOpacity(opacity));
         }
         if response.drag_stopped() {
-            app.send(Intent::Settle);
+            cx.send(Intent::Settle);
         }
     });
 }
 
 /// Pins the map that is seen; how both are mixed is chosen above the stage.
-fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Compare", |ui| {
         let text = if state.second.is_some() { "Unpin the other map" } else { "Pin this map" };
         if ui.button(text).on_hover_text(UiCommand::PinMap.hint()).clicked() {
-            app.act(UiCommand::PinMap);
+            cx.act(UiCommand::PinMap);
         }
     });
 }
@@ -211,15 +218,15 @@ fn range_name(range: Range) -> &'static str {
     RANGES.iter().find(|(_, other)| same(other)).map_or("", |(name, _)| name)
 }
 
-fn normalisation(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn normalisation(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     let Normalise { range, scale } = state.normalise;
     row(ui, "Range", |ui| {
         combo(ui, "Range", range_name(range).to_owned(), |ui| {
             for (name, other) in RANGES {
                 if ui.selectable_label(range_name(range) == name, name).clicked() {
                     let range =
-                        if matches!(other, Range::Fixed { .. }) { fixed(app) } else { other };
-                    app.command(Command::SetNormalise(Normalise { range, scale }));
+                        if matches!(other, Range::Fixed { .. }) { fixed(cx) } else { other };
+                    cx.command(Command::SetNormalise(Normalise { range, scale }));
                 }
             }
         });
@@ -243,38 +250,36 @@ fn normalisation(app: &mut App, ui: &mut Ui, state: &ViewState) {
                 Range::Fixed { .. } => Range::Fixed { min: low, max: high },
                 _ => Range::Percentile { low: low.max(0.0), high: high.min(100.0) },
             };
-            app.command(Command::SetNormalise(Normalise { range, scale }));
+            cx.command(Command::SetNormalise(Normalise { range, scale }));
         }
     }
-    choice(app, ui, "Scale", scale, Scale::ALL, Scale::name, |scale| {
+    choice(cx, ui, "Scale", scale, Scale::ALL, Scale::name, |scale| {
         Command::SetNormalise(Normalise { range, scale })
     });
 }
 
 /// The range that is seen now, to hold on to it.
-fn fixed(app: &mut App) -> Range {
-    let Some(doc) = app.doc().cloned() else { return Range::Fixed { min: 0.0, max: 1.0 } };
-    let shown = app.shown.clone();
-    let [min, max] =
-        crate::ui::value_cache::range_of(&app.readings.map(&doc, &shown)).map(f64::from);
+fn fixed(cx: &PaneContext<'_>) -> Range {
+    let Some(doc) = cx.current else { return Range::Fixed { min: 0.0, max: 1.0 } };
+    let [min, max] = range_of(&cx.values.map(doc, cx.shown)).map(f64::from);
     Range::Fixed { min, max: max.max(min + 1e-6) }
 }
 
 /// What is part of a figure.
-fn figure(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn figure(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Figure", |ui| {
         let mut caption = state.caption.show;
         if ui.checkbox(&mut caption, "caption").changed() {
-            app.command(Command::ShowCaption(caption));
+            cx.command(Command::ShowCaption(caption));
         }
         let mut legend = state.legend;
         if ui.checkbox(&mut legend, "legend").changed() {
-            app.command(Command::ShowLegend(legend));
+            cx.command(Command::ShowLegend(legend));
         }
     });
 }
 
-fn window(app: &mut App, ui: &mut Ui) {
+fn window(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.add_space(theme::GRID);
     muted(ui, "Window");
     row(ui, "Theme", |ui| {
@@ -283,11 +288,11 @@ fn window(app: &mut App, ui: &mut Ui) {
             Some(Theme::Dark) => "dark",
             Some(Theme::Light) => "light",
         };
-        let current = app.settings.theme;
+        let current = cx.settings.theme;
         combo(ui, "Theme", name(current).into(), |ui| {
             for theme in [None, Some(Theme::Dark), Some(Theme::Light)] {
                 if ui.selectable_label(theme == current, name(theme)).clicked() {
-                    app.settings.theme = theme;
+                    cx.send(Intent::Settings(SettingsChange::Theme(theme)));
                 }
             }
         });
@@ -295,14 +300,17 @@ fn window(app: &mut App, ui: &mut Ui) {
     row(ui, "Type size", |ui| {
         let hint = UiCommand::SmallerType.hint();
         if ui.button("−").on_hover_text(hint).clicked() {
-            app.act(UiCommand::SmallerType);
+            cx.act(UiCommand::SmallerType);
         }
-        ui.label(format!("{:.0} %", app.settings.font_scale * 100.0));
+        ui.label(format!("{:.0} %", cx.settings.font_scale * 100.0));
         if ui.button("+").on_hover_text(UiCommand::LargerType.hint()).clicked() {
-            app.act(UiCommand::LargerType);
+            cx.act(UiCommand::LargerType);
         }
     });
     row(ui, "Motion", |ui| {
-        ui.checkbox(&mut app.settings.animate, "cross-fade on jumps");
+        let mut animate = cx.settings.animate;
+        if ui.checkbox(&mut animate, "cross-fade on jumps").changed() {
+            cx.send(Intent::Settings(SettingsChange::Animate(animate)));
+        }
     });
 }

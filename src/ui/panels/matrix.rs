@@ -1,19 +1,19 @@
 //! The layer × head matrix: click jumps, hover previews, drag scrubs; headers choose means.
 
 use crate::gpu::colormap;
-use crate::ui::app::{App, Intent};
-use crate::ui::commands::view::with_axes;
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
+use crate::ui::view_changes::with_axes;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::figure::{number, range_text};
 use crate::view::{AxisSet, ColorMap, Command, Quantity, ViewState};
 use egui::{
-    Align2, Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle,
+    Align2, Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, TextureId,
     TextureOptions, Ui, WidgetInfo, pos2, vec2,
 };
-use std::sync::Arc;
 
 /// Room for the numbers of layers and heads.
 const LEFT: f32 = 28.0;
@@ -29,30 +29,38 @@ pub const fn quantity_name(quantity: Quantity) -> &'static str {
     }
 }
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned() else {
-        muted(ui, "Ask a question, and one cell for each head of each layer stands here.");
-        return;
-    };
-    let state = doc.state().clone();
-    let matrix = app.readings.matrix(&doc, &app.shown);
-    top_line(app, ui, &state, &matrix);
-    let available = ui.available_size() - vec2(0.0, 24.0);
-    if available.x < 60.0 || available.y < 60.0 || matrix.values.is_empty() {
-        return;
-    }
-    let (whole, _) = ui.allocate_exact_size(available, Sense::hover());
-    let cells = cells_rect(whole, &matrix);
-    let colors = colors_of(ui, &matrix, state.colormap, doc.version);
-    let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-    ui.painter().image(colors.id(), cells, uv, Color32::WHITE);
-    headers(app, ui, cells, &matrix, &state);
-    body(app, ui, cells, &matrix, &state);
-    reading(app, ui, &matrix, state.quantity);
+/// The layer × head matrix.
+#[derive(Default)]
+pub struct MatrixPane {
+    /// One texel a cell, and what they were made from.
+    colors: Option<Colors>,
 }
 
-fn top_line(app: &mut App, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
+impl PaneUi for MatrixPane {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current else {
+            muted(ui, "Ask a question, and one cell for each head of each layer stands here.");
+            return;
+        };
+        let state = doc.state().clone();
+        let matrix = cx.values.matrix(doc, cx.shown);
+        top_line(cx, ui, &state, &matrix);
+        let available = ui.available_size() - vec2(0.0, 24.0);
+        if available.x < 60.0 || available.y < 60.0 || matrix.values.is_empty() {
+            return;
+        }
+        let (whole, _) = ui.allocate_exact_size(available, Sense::hover());
+        let cells = cells_rect(whole, &matrix);
+        let colors = self.colors_of(ui, &matrix, state.colormap, doc.version);
+        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        ui.painter().image(colors, cells, uv, Color32::WHITE);
+        headers(cx, ui, cells, &matrix, &state);
+        body(cx, ui, cells, &matrix, &state);
+        reading(cx, ui, &matrix, state.quantity);
+    }
+}
+
+fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
     ui.horizontal(|ui| {
         egui::ComboBox::from_id_salt("quantity")
             .width(150.0)
@@ -61,7 +69,7 @@ fn top_line(app: &mut App, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
                 for &quantity in Quantity::ALL {
                     let on = quantity == state.quantity;
                     if ui.selectable_label(on, quantity_name(quantity)).clicked() {
-                        app.command(Command::SetQuantity(quantity));
+                        cx.command(Command::SetQuantity(quantity));
                     }
                 }
             })
@@ -134,39 +142,43 @@ fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
     Rect::from_min_size(room.min, vec2(round(width) * heads, round(height) * layers))
 }
 
-type Colors = (Vec<f32>, ColorMap, TextureHandle);
-
-fn colors_id() -> egui::Id {
-    egui::Id::unique("matrix colours")
+/// The texture of the cells.
+struct Colors {
+    values: Vec<f32>,
+    map: ColorMap,
+    version: u64,
+    texture: TextureHandle,
 }
 
-/// Lets go of the texture, whose device was lost.
-pub fn forget_colors(ctx: &egui::Context) {
-    ctx.data_mut(|data| data.remove::<Arc<(u64, Colors)>>(colors_id()));
-}
-
-/// One texel a cell, made anew only when a value changes.
-fn colors_of(ui: &Ui, matrix: &Arc<Matrix>, map: ColorMap, version: u64) -> TextureHandle {
-    let id = colors_id();
-    let kept: Option<Arc<(u64, Colors)>> = ui.data(|data| data.get_temp(id));
-    if let Some(kept) = &kept
-        && kept.0 == version
-        && kept.1.1 == map
-        && kept.1.0 == matrix.values
-    {
-        return kept.1.2.clone();
+impl MatrixPane {
+    /// Lets go of the texture, whose device was lost.
+    pub fn forget_texture(&mut self) {
+        self.colors = None;
     }
-    let color = |value: &f32| color_of(map, within(*value, matrix.range));
-    let pixels: Vec<Color32> = matrix.values.iter().map(color).collect();
-    let image = ColorImage::new([matrix.heads, matrix.layers], pixels);
-    let mut handle = match kept {
-        Some(kept) => kept.1.2.clone(),
-        None => ui.ctx().load_texture("matrix", image.clone(), TextureOptions::NEAREST),
-    };
-    handle.set(image, TextureOptions::NEAREST);
-    let colors: Colors = (matrix.values.clone(), map, handle.clone());
-    ui.data_mut(|data| data.insert_temp(id, Arc::new((version, colors))));
-    handle
+
+    /// One texel a cell, made anew only when a value changes.
+    fn colors_of(&mut self, ui: &Ui, matrix: &Matrix, map: ColorMap, version: u64) -> TextureId {
+        if let Some(kept) = &self.colors
+            && kept.version == version
+            && kept.map == map
+            && kept.values == matrix.values
+        {
+            return kept.texture.id();
+        }
+        let color = |value: &f32| color_of(map, within(*value, matrix.range));
+        let pixels: Vec<Color32> = matrix.values.iter().map(color).collect();
+        let image = ColorImage::new([matrix.heads, matrix.layers], pixels);
+        let texture = match self.colors.take() {
+            Some(Colors { mut texture, .. }) => {
+                texture.set(image, TextureOptions::NEAREST);
+                texture
+            }
+            None => ui.ctx().load_texture("matrix", image, TextureOptions::NEAREST),
+        };
+        let id = texture.id();
+        self.colors = Some(Colors { values: matrix.values.clone(), map, version, texture });
+        id
+    }
 }
 
 fn cell(cells: Rect, matrix: &Matrix, layer: u32, head: u32) -> Rect {
@@ -187,7 +199,7 @@ fn step_for(room: f32, wanted: f32) -> usize {
     [1, 2, 4, 8, 16, 32, 64].into_iter().find(|&step| room * step as f32 >= wanted).unwrap_or(128)
 }
 
-fn headers(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
+fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
     let ink = ink(ui);
     let shift = ui.input(|input| input.modifiers.shift);
     let over = if shift { AxisSet::MAX } else { AxisSet::MEAN };
@@ -225,7 +237,7 @@ fn headers(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &Vie
         }
         let command = with_axes(state, AxisSet::single(layer as u32), over.clone());
         header_response(
-            app,
+            cx,
             &response.on_hover_text(format!("Layer {layer}, {how} of its heads (Shift: maximum)")),
             command,
         );
@@ -254,7 +266,7 @@ fn headers(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &Vie
         }
         let command = with_axes(state, over.clone(), AxisSet::single(head as u32));
         header_response(
-            app,
+            cx,
             &response.on_hover_text(format!("Head {head}, {how} of the layers (Shift: maximum)")),
             command,
         );
@@ -266,21 +278,21 @@ fn headers(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &Vie
     text_in(ui, corner.shrink2(vec2(4.0, 0.0)), Align2::RIGHT_CENTER, "all", font, color);
     let command = with_axes(state, over.clone(), over);
     header_response(
-        app,
+        cx,
         &response.on_hover_text(format!("The {how} of all layers and heads")),
         command,
     );
 }
 
-fn header_response(app: &mut App, response: &egui::Response, command: Command) {
+fn header_response(cx: &PaneContext<'_>, response: &egui::Response, command: Command) {
     if response.clicked() {
-        app.command(command);
+        cx.command(command);
     } else if response.hovered() {
-        app.preview = Some(command);
+        cx.preview(command);
     }
 }
 
-fn body(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
+fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
     let ink = ink(ui);
     let response = ui.interact(cells, ui.scope_id().with("cells"), Sense::click_and_drag());
     response.widget_info(|| {
@@ -290,7 +302,7 @@ fn body(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewSt
     response.context_menu(|ui| {
         for act in [UiCommand::HeadOff, UiCommand::EachHeadOff] {
             if ui.button(act.name()).clicked() {
-                app.act(act);
+                cx.act(act);
                 ui.close();
             }
         }
@@ -323,21 +335,21 @@ fn body(app: &mut App, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewSt
     let command = Command::SetLayerHead(layer, head);
     // The menu is about the head that it was opened on.
     if response.clicked() || response.secondary_clicked() {
-        app.command(command);
+        cx.command(command);
     } else if response.dragged() {
-        app.send(Intent::Scrub(command));
+        cx.send(Intent::Scrub(command));
     } else if response.hovered() {
         ui.painter().rect_stroke(hovered, 1.0, Stroke::new(1.5, ink.hover), StrokeKind::Outside);
-        app.preview = Some(command);
+        cx.preview(command);
     }
     if response.drag_stopped() {
-        app.send(Intent::Settle);
+        cx.send(Intent::Settle);
     }
 }
 
 /// The exact value of the cell that is seen.
-fn reading(app: &App, ui: &mut Ui, matrix: &Matrix, quantity: Quantity) {
-    let map = &app.shown.map;
+fn reading(cx: &PaneContext<'_>, ui: &mut Ui, matrix: &Matrix, quantity: Quantity) {
+    let map = &cx.shown.map;
     let text = match (map.layers.only(), map.heads.only()) {
         (Some(layer), Some(head)) => matrix.at(layer, head).map(|value| {
             let largest = matrix.range[1].abs().max(matrix.range[0].abs());

@@ -1,28 +1,107 @@
-//! One file a panel. A panel reads the [`super::app::App`] and sends intents; it changes nothing
-//! but what is being typed.
+//! One file a panel. A panel reads a [`super::pane::PaneContext`] and sends intents; what it owns
+//! is what concerns it alone.
 
-pub mod bookmarks;
-pub mod chat;
-pub mod compare_stage;
-pub mod edit_stage;
-pub mod film;
-pub mod film_strip;
-pub mod frame;
-pub mod head_strip;
-pub mod help;
-pub mod look;
-pub mod matrix;
-pub mod notices;
-pub mod numbers;
-pub mod path_prompt;
-pub mod ranking;
-pub mod relevancy;
-pub mod relevancy_gallery;
-pub mod score;
-pub mod stage;
-pub mod title;
-pub mod tokens;
-pub mod transport;
-pub mod view_bar;
-pub mod walkthrough;
-pub mod what_if;
+mod bookmarks;
+mod chat;
+mod compare_stage;
+mod edit_stage;
+mod film;
+mod film_strip;
+mod head_strip;
+mod help;
+mod look;
+mod matrix;
+mod notices;
+mod numbers;
+mod palette;
+mod path_prompt;
+mod ranking;
+mod relevancy;
+mod relevancy_gallery;
+mod score;
+mod stage;
+mod title;
+mod tokens;
+mod transport;
+mod view_bar;
+mod walkthrough;
+mod what_if;
+
+use super::layout::Pane;
+use super::pane::PaneUi;
+pub use film_strip::HEIGHT as FILM_STRIP_HEIGHT;
+
+/// Every panel, with what it owns.
+#[derive(Default)]
+pub struct Panes {
+    /// The line at the top.
+    pub title: title::Title,
+    /// The walkthrough in time, at the bottom.
+    pub film_strip: film_strip::FilmStrip,
+    docked: Docked,
+    over: Over,
+}
+
+/// The panels that are docked.
+#[derive(Default)]
+struct Docked {
+    bookmarks: bookmarks::Bookmarks,
+    chat: chat::ChatPane,
+    head_strip: head_strip::HeadStrip,
+    look: look::Look,
+    matrix: matrix::MatrixPane,
+    numbers: numbers::Numbers,
+    ranking: ranking::Ranking,
+    relevancy: relevancy::Relevancy,
+    score: score::Score,
+    stage: stage::StagePane,
+    tokens: tokens::Tokens,
+    walkthrough: walkthrough::WalkthroughPane,
+    what_if: what_if::WhatIfPane,
+    why_word: relevancy::WhyWord,
+}
+
+/// The panels that stand over the others, the topmost last.
+#[derive(Default)]
+struct Over {
+    notices: notices::Notices,
+    help: help::Help,
+    film: film::FilmPane,
+    path_prompt: path_prompt::PathPrompt,
+    palette: palette::Palette,
+}
+
+impl Panes {
+    /// What draws a docked panel.
+    pub fn docked(&mut self, pane: Pane) -> &mut dyn PaneUi {
+        let docked = &mut self.docked;
+        match pane {
+            Pane::Chat => &mut docked.chat,
+            Pane::Stage => &mut docked.stage,
+            Pane::Tokens => &mut docked.tokens,
+            Pane::Matrix => &mut docked.matrix,
+            Pane::Relevancy => &mut docked.relevancy,
+            Pane::Walkthrough => &mut docked.walkthrough,
+            Pane::Ranking => &mut docked.ranking,
+            Pane::HeadStrip => &mut docked.head_strip,
+            Pane::Numbers => &mut docked.numbers,
+            Pane::WhyWord => &mut docked.why_word,
+            Pane::Look => &mut docked.look,
+            Pane::Bookmarks => &mut docked.bookmarks,
+            Pane::WhatIf => &mut docked.what_if,
+            Pane::Score => &mut docked.score,
+        }
+    }
+
+    /// What draws over the docked panels, the topmost last.
+    pub fn over(&mut self) -> [&mut dyn PaneUi; 5] {
+        let Over { notices, help, film, path_prompt, palette } = &mut self.over;
+        [notices, help, film, path_prompt, palette]
+    }
+
+    /// Lets go of textures whose device was lost.
+    pub fn forget_textures(&mut self, ctx: &egui::Context) {
+        self.docked.matrix.forget_texture();
+        relevancy_gallery::forget_textures(ctx);
+    }
+}

@@ -1,7 +1,9 @@
 //! What stands over the upper edge of the stage, where it hides neither caption nor legend: long work with its progress, what was done, and
 //! what went wrong with what to do.
 
-use crate::ui::app::{App, Intent, Notice};
+use crate::ui::intent::Intent;
+use crate::ui::notices::Notice;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::widgets::{Icon, icon_button, ink, muted, progress_line};
 use egui::{Align2, Frame, Rect, Sense, Ui, pos2, vec2};
@@ -10,56 +12,61 @@ const WIDTH: f32 = 560.0;
 /// Margins and outline of a frame, both sides.
 const FRAME: f32 = 26.0;
 
-/// Draws them.
-pub fn show(app: &mut App, ui: &Ui) {
-    if app.notices.is_empty() && app.tasks.running().is_empty() {
-        return;
-    }
-    let ink = ink(ui);
-    let stage = app.stage_rect.intersect(ui.ctx().content_rect());
-    let width = (stage.width() - 32.0).clamp(200.0, WIDTH);
-    let shown: Vec<Notice> = app.notices.iter().rev().take(3).rev().cloned().collect();
-    egui::Area::new(egui::Id::unique("notices"))
-        .order(egui::Order::Foreground)
-        .pivot(Align2::CENTER_TOP)
-        .fixed_pos(pos2(stage.center().x, stage.top() + 12.0))
-        .show(ui.ctx(), |ui| {
-            let frame = |color| {
-                Frame::popup(ui.style())
-                    .fill(ink.panel)
-                    .stroke(egui::Stroke::new(1.0, color))
-                    .inner_margin(12)
-            };
-            let (quiet, loud) = (frame(ink.hairline), frame(ink.error));
-            ui.set_width(width + FRAME);
-            ui.vertical_centered(|ui| {
-                for notice in shown {
-                    let frame = if notice.is_error { loud } else { quiet };
-                    // As wide as its words, or centred frames would not stand below each other.
-                    let font = theme::plain(theme::BODY);
-                    let text = notice.text.clone();
-                    let line = ui.painter().layout_no_wrap(text, font, ink.text).size().x;
-                    let own = if notice.is_error { width } else { line.ceil().min(width) };
-                    ui.allocate_ui(vec2(own + FRAME, 0.0), |ui| {
-                        frame.show(ui, |ui| {
-                            ui.set_width(own);
-                            one(app, ui, &notice);
+/// Messages and tasks.
+#[derive(Default)]
+pub struct Notices;
+
+impl PaneUi for Notices {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        if cx.notices.is_empty() && cx.tasks.is_empty() {
+            return;
+        }
+        let ink = ink(ui);
+        let stage = cx.stage_rect.intersect(ui.ctx().content_rect());
+        let width = (stage.width() - 32.0).clamp(200.0, WIDTH);
+        let shown: Vec<Notice> = cx.notices.iter().rev().take(3).rev().cloned().collect();
+        egui::Area::new(egui::Id::unique("notices"))
+            .order(egui::Order::Foreground)
+            .pivot(Align2::CENTER_TOP)
+            .fixed_pos(pos2(stage.center().x, stage.top() + 12.0))
+            .show(ui.ctx(), |ui| {
+                let frame = |color| {
+                    Frame::popup(ui.style())
+                        .fill(ink.panel)
+                        .stroke(egui::Stroke::new(1.0, color))
+                        .inner_margin(12)
+                };
+                let (quiet, loud) = (frame(ink.hairline), frame(ink.error));
+                ui.set_width(width + FRAME);
+                ui.vertical_centered(|ui| {
+                    for notice in shown {
+                        let frame = if notice.is_error { loud } else { quiet };
+                        // As wide as its words, or centred frames would not stand below each other.
+                        let font = theme::plain(theme::BODY);
+                        let text = notice.text.clone();
+                        let line = ui.painter().layout_no_wrap(text, font, ink.text).size().x;
+                        let own = if notice.is_error { width } else { line.ceil().min(width) };
+                        ui.allocate_ui(vec2(own + FRAME, 0.0), |ui| {
+                            frame.show(ui, |ui| {
+                                ui.set_width(own);
+                                one(cx, ui, &notice);
+                            });
                         });
-                    });
-                }
-                if !app.tasks.running().is_empty() {
-                    quiet.show(ui, |ui| {
-                        ui.set_width(width);
-                        tasks(app, ui);
-                    });
-                }
+                    }
+                    if !cx.tasks.is_empty() {
+                        quiet.show(ui, |ui| {
+                            ui.set_width(width);
+                            tasks(cx, ui);
+                        });
+                    }
+                });
             });
-        });
+    }
 }
 
-fn tasks(app: &mut App, ui: &mut Ui) {
+fn tasks(cx: &PaneContext<'_>, ui: &mut Ui) {
     let mut cancelled = None;
-    for task in app.tasks.running() {
+    for task in cx.tasks {
         ui.horizontal(|ui| {
             ui.label(theme::strong_text(&task.title, theme::BODY));
             muted(ui, &task.line);
@@ -76,11 +83,11 @@ fn tasks(app: &mut App, ui: &mut Ui) {
         progress_line(ui, Rect::from_min_size(line.min, line.size()), task.share);
     }
     if let Some(id) = cancelled {
-        app.send(Intent::CancelTask(id));
+        cx.send(Intent::CancelTask(id));
     }
 }
 
-fn one(app: &mut App, ui: &mut Ui, notice: &Notice) {
+fn one(cx: &PaneContext<'_>, ui: &mut Ui, notice: &Notice) {
     ui.horizontal_top(|ui| {
         if !notice.is_error {
             ui.add(egui::Label::new(&notice.text).wrap());
@@ -92,10 +99,10 @@ fn one(app: &mut App, ui: &mut Ui, notice: &Notice) {
             ui.add(egui::Label::new(&notice.text).wrap());
         });
         if ui.button("Copy").clicked() {
-            app.send(Intent::Copy(notice.text.clone(), "Message"));
+            cx.send(Intent::Copy(notice.text.clone(), "Message"));
         }
         if icon_button(ui, Icon::Close, "Dismiss", false).clicked() {
-            app.send(Intent::Dismiss(notice.id));
+            cx.send(Intent::Dismiss(notice.id));
         }
     });
 }

@@ -1,8 +1,9 @@
 //! The exact values: the strongest patches, the answer token's alternatives.
 
 use crate::trace::{AnswerIndex, PatchRef, Trace};
-use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::{index_of, patch_at, range_of};
@@ -14,28 +15,33 @@ use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 const TOP_PATCHES: usize = 8;
 const ROW: f32 = 20.0;
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned() else {
-        muted(ui, "Exact values of what is on the stage.");
-        return;
-    };
-    egui::ScrollArea::vertical().id_salt("numbers").show(ui, |ui| {
-        patches(app, ui, &doc);
-        ui.add_space(2.0 * theme::GRID);
-        alternatives(app, ui, &doc);
-    });
+/// The exact values.
+#[derive(Default)]
+pub struct Numbers;
+
+impl PaneUi for Numbers {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current else {
+            muted(ui, "Exact values of what is on the stage.");
+            return;
+        };
+        egui::ScrollArea::vertical().id_salt("numbers").show(ui, |ui| {
+            patches(cx, ui, doc);
+            ui.add_space(2.0 * theme::GRID);
+            alternatives(cx, ui, doc);
+        });
+    }
 }
 
-fn patches(app: &mut App, ui: &mut Ui, doc: &Document) {
+fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let copy = heading(ui, "Strongest patches", |ui| {
         ui.small_button("Copy CSV").on_hover_text(UiCommand::CopyNumbers.name()).clicked()
     });
     if copy {
-        app.act(UiCommand::CopyNumbers);
+        cx.act(UiCommand::CopyNumbers);
     }
-    let shown = app.shown.clone();
-    let values = app.readings.map(doc, &shown);
+    let shown = cx.shown;
+    let values = cx.values.map(doc, shown);
     if values.is_empty() {
         muted(ui, "This trace has no picture.");
         return;
@@ -55,7 +61,7 @@ fn patches(app: &mut App, ui: &mut Ui, doc: &Document) {
     if let Some(index) = shown.hovered.and_then(|patch| index_of(&doc.trace, patch))
         && let (Some(value), Some(patch)) = (values.get(index), shown.hovered)
     {
-        patch_row(app, ui, patch, *value, high as f32, true);
+        patch_row(cx, ui, patch, *value, high as f32, true);
     }
     let mut order: Vec<usize> = (0..values.len()).collect();
     let count = TOP_PATCHES.min(order.len());
@@ -66,21 +72,28 @@ fn patches(app: &mut App, ui: &mut Ui, doc: &Document) {
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
     for index in order {
         if let Some(patch) = patch_at(&doc.trace, index) {
-            patch_row(app, ui, patch, values[index], high as f32, false);
+            patch_row(cx, ui, patch, values[index], high as f32, false);
         }
     }
 }
 
-fn patch_row(app: &mut App, ui: &mut Ui, patch: PatchRef, value: f32, high: f32, hovered: bool) {
+fn patch_row(
+    cx: &PaneContext<'_>,
+    ui: &mut Ui,
+    patch: PatchRef,
+    value: f32,
+    high: f32,
+    hovered: bool,
+) {
     let name = format!("row {}, column {}", patch.row, patch.column);
-    let on = app.shown.selected.contains(&patch);
+    let on = cx.shown.selected.contains(&patch);
     let share = if high > 0.0 { value / high } else { 0.0 };
     let text = number(f64::from(value), f64::from(high));
     let response = bar_row(ui, &name, &text, share, on, hovered);
     if response.clicked() {
-        app.command(Command::SelectPatches(vec![patch]));
-    } else if response.hovered() && app.shown.hovered != Some(patch) {
-        app.command(Command::Hover(Some(patch)));
+        cx.command(Command::SelectPatches(vec![patch]));
+    } else if response.hovered() && cx.shown.hovered != Some(patch) {
+        cx.command(Command::Hover(Some(patch)));
     }
 }
 
@@ -122,8 +135,8 @@ fn bar_row(
 }
 
 /// What the model could have said instead of the chosen token.
-fn alternatives(app: &mut App, ui: &mut Ui, doc: &Document) {
-    let queries = &app.shown.map.queries;
+fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+    let queries = &cx.shown.map.queries;
     let answer = (queries.kind == QueryKind::Answer).then(|| queries.set.only()).flatten();
     let Some(answer) = answer else {
         heading(ui, "Alternatives", |_| ());
@@ -143,13 +156,13 @@ fn alternatives(app: &mut App, ui: &mut Ui, doc: &Document) {
         ui.small_button("Copy CSV").on_hover_text("Copy the alternatives of this token").clicked()
     });
     if copy {
-        let text = alternatives_csv(app, trace, ids, logprobs);
-        app.send(Intent::Copy(text, "Alternatives"));
+        let text = alternatives_csv(cx, trace, ids, logprobs);
+        cx.send(Intent::Copy(text, "Alternatives"));
     }
     let chosen = trace.answer_ids().get(answer as usize).copied();
     for (id, logprob) in ids.iter().zip(logprobs) {
         let probability = logprob.exp();
-        let text = piece(app, trace, *id as u32);
+        let text = piece(cx, trace, *id as u32);
         let value = format!("{:.1} %", probability * 100.0);
         bar_row(ui, &text, &value, probability, Some(*id) == chosen, false);
     }
@@ -165,20 +178,20 @@ fn alternatives(app: &mut App, ui: &mut Ui, doc: &Document) {
     muted(ui, format!("log-probability {logprob:.3} · token {}", AnswerIndex(answer)));
 }
 
-fn alternatives_csv(app: &App, trace: &Trace, ids: &[i32], logprobs: &[f32]) -> String {
+fn alternatives_csv(cx: &PaneContext<'_>, trace: &Trace, ids: &[i32], logprobs: &[f32]) -> String {
     let mut text = "id,text,logprob,probability\n".to_owned();
     for (id, logprob) in ids.iter().zip(logprobs) {
-        let piece = piece(app, trace, *id as u32).replace('"', "\"\"");
+        let piece = piece(cx, trace, *id as u32).replace('"', "\"\"");
         text.push_str(&format!("{id},\"{piece}\",{logprob},{}\n", logprob.exp()));
     }
     text
 }
 
 /// The text of a vocabulary id: from the model where it is at hand, else from the trace's tokens.
-fn piece(app: &App, trace: &Trace, id: u32) -> String {
+fn piece(cx: &PaneContext<'_>, trace: &Trace, id: u32) -> String {
     let meta = trace.meta();
     let bundle =
-        app.chat.vocabulary.as_ref().filter(|bundle| bundle.sha256() == meta.model.bundle_sha);
+        cx.chat.vocabulary.as_ref().filter(|bundle| bundle.sha256() == meta.model.bundle_sha);
     if let Some(bundle) = bundle {
         return token_text(&bundle.tokenizer().piece(id));
     }

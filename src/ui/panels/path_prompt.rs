@@ -1,86 +1,129 @@
 //! Questions over the window: a path where the desktop has no dialog, and what becomes of a
 //! walkthrough that is not saved.
 
-use crate::ui::app::{App, Intent};
-use crate::ui::dialogs::Want;
+use crate::ui::dialogs::{Prompt, Want};
+use crate::ui::intent::{Intent, PathCommand};
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
-use crate::ui::walkthrough::{Answer, Lost};
+use crate::ui::walkthrough::confirm::{Answer, Lost};
 use crate::ui::widgets::{ink, muted, primary_button, question};
 use egui::{Key, Modifiers, Ui, vec2};
 
 const WIDTH: f32 = 560.0;
 const COMPLETIONS: usize = 6;
 
-/// Draws them, if there are any.
-pub fn show(app: &mut App, ui: &Ui) {
-    path(app, ui);
-    unsaved(app, ui);
+/// Questions over the window.
+#[derive(Default)]
+pub struct PathPrompt {
+    /// What was looked up for a text: a folder is not read at every blink of the cursor.
+    listed: Option<Listed>,
 }
 
-fn path(app: &mut App, ui: &Ui) {
-    let Some(prompt) = &mut app.prompt else { return };
-    let (mut accepts, mut closes) = (false, false);
-    let modal = question(ui, "path", WIDTH, |ui| {
-        ui.label(theme::strong_text(prompt.dialog.title, theme::LARGE));
-        ui.add_space(8.0);
-        let complete = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Tab));
-        let edit = egui::TextEdit::singleline(&mut prompt.text)
-            .desired_width(f32::INFINITY)
-            .margin(vec2(8.0, 6.0));
-        let response = ui.add(edit).accessible_name("Path");
-        if response.changed() {
-            prompt.replaces = None;
-        }
-        let enter = is_enter(ui);
-        response.request_focus();
-        ui.add_space(4.0);
-        ui.spacing_mut().item_spacing.y = 0.0;
-        let (offered, problem) = prompt.looked_up(COMPLETIONS);
-        let (offered, problem) = (offered.to_vec(), problem.map(str::to_owned));
-        let mut taken = offered.first().filter(|_| complete).cloned();
-        for text in &offered {
-            let name = text.trim_end_matches(std::path::MAIN_SEPARATOR);
-            let name = name.rsplit(std::path::MAIN_SEPARATOR).next().unwrap_or(name);
-            let folder = if text.ends_with(std::path::MAIN_SEPARATOR) { "/" } else { "" };
-            let button = egui::Button::new(format!("{name}{folder}")).frame(false);
-            if ui.add(button).clicked() {
-                taken = Some(text.clone());
+/// What can be typed next, and what is wrong with the text.
+struct Listed {
+    text: String,
+    completions: Vec<String>,
+    problem: Option<String>,
+}
+
+impl PaneUi for PathPrompt {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        match cx.prompt {
+            Some(prompt) => self.path(cx, ui, prompt),
+            None => {
+                self.listed = None;
+                unsaved(cx, ui);
             }
         }
-        if let Some(text) = taken {
-            prompt.text = text;
-            prompt.replaces = None;
-            let id = response.id;
-            if let Some(mut state) = egui::TextEdit::load_state(ui.ctx(), id) {
-                let end = egui::text::CCursor::new(prompt.text.chars().count());
-                state.cursor.set_char_range(Some(egui::text::CCursorRange::one(end)));
-                state.store(ui.ctx(), id);
+    }
+}
+
+impl PathPrompt {
+    fn look_up(&mut self, prompt: &Prompt) -> &Listed {
+        let listed = self.listed.take().filter(|listed| listed.text == prompt.text);
+        self.listed.insert(listed.unwrap_or_else(|| Listed {
+            text: prompt.text.clone(),
+            completions: prompt.completions(COMPLETIONS),
+            problem: prompt.problem(),
+        }))
+    }
+
+    fn path(&mut self, cx: &PaneContext<'_>, ui: &Ui, prompt: &Prompt) {
+        let mut typed = prompt.clone();
+        let (mut accepts, mut closes) = (false, false);
+        let modal = question(ui, "path", WIDTH, |ui| {
+            ui.label(theme::strong_text(prompt.dialog.title, theme::LARGE));
+            ui.add_space(8.0);
+            let complete = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Tab));
+            let edit = egui::TextEdit::singleline(&mut typed.text)
+                .desired_width(f32::INFINITY)
+                .margin(vec2(8.0, 6.0));
+            let response = ui.add(edit).accessible_name("Path");
+            if response.changed() {
+                typed.replaces = None;
             }
-        }
-        ui.add_space(8.0);
-        let replaces = prompt.replaces.is_some();
-        match (&problem, replaces) {
-            (Some(text), _) => muted(ui, text),
-            (None, true) => {
-                ui.label(egui::RichText::new("This file is there already.").color(ink(ui).error))
+            let enter = is_enter(ui);
+            response.request_focus();
+            ui.add_space(4.0);
+            ui.spacing_mut().item_spacing.y = 0.0;
+            let listed = self.look_up(&typed);
+            if let Some(text) = completion(ui, listed, complete) {
+                typed.text = text;
+                typed.replaces = None;
+                put_cursor_at_end(ui, response.id, &typed.text);
             }
-            (None, false) => muted(ui, "Enter to go on, Tab to complete, Escape to leave."),
-        };
-        ui.add_space(12.0);
-        ui.horizontal(|ui| {
-            let name = match (&prompt.dialog.want, replaces) {
-                (Want::Place(_), true) => "Replace it",
-                (Want::Place(_), false) => "Save",
-                (Want::Files | Want::Folder, _) => "Open",
+            ui.add_space(8.0);
+            let replaces = typed.replaces.is_some();
+            match (&listed.problem, replaces) {
+                (Some(text), _) => muted(ui, text),
+                (None, true) => {
+                    let text = egui::RichText::new("This file is there already.");
+                    ui.label(text.color(ink(ui).error))
+                }
+                (None, false) => muted(ui, "Enter to go on, Tab to complete, Escape to leave."),
             };
-            accepts = primary_button(ui, name, problem.is_none()).clicked() || enter;
-            closes = ui.button("Cancel").clicked();
+            ui.add_space(12.0);
+            ui.horizontal(|ui| {
+                let name = match (&prompt.dialog.want, replaces) {
+                    (Want::Place(_), true) => "Replace it",
+                    (Want::Place(_), false) => "Save",
+                    (Want::Files | Want::Folder, _) => "Open",
+                };
+                accepts = primary_button(ui, name, listed.problem.is_none()).clicked() || enter;
+                closes = ui.button("Cancel").clicked();
+            });
         });
-    });
-    if accepts {
-        app.send(Intent::AcceptPath);
-    } else if closes || modal.should_close() {
-        app.prompt = None;
+        if typed.text != prompt.text {
+            cx.send(Intent::Path(PathCommand::Type(typed.text)));
+        }
+        if accepts {
+            cx.send(Intent::Path(PathCommand::Accept));
+        } else if closes || modal.should_close() {
+            cx.send(Intent::Path(PathCommand::Cancel));
+        }
+    }
+}
+
+/// Offers what can be typed next; what was taken. `complete` takes the first.
+fn completion(ui: &mut Ui, listed: &Listed, complete: bool) -> Option<String> {
+    let mut taken = listed.completions.first().filter(|_| complete).cloned();
+    for text in &listed.completions {
+        let name = text.trim_end_matches(std::path::MAIN_SEPARATOR);
+        let name = name.rsplit(std::path::MAIN_SEPARATOR).next().unwrap_or(name);
+        let folder = if text.ends_with(std::path::MAIN_SEPARATOR) { "/" } else { "" };
+        let button = egui::Button::new(format!("{name}{folder}")).frame(false);
+        if ui.add(button).clicked() {
+            taken = Some(text.clone());
+        }
+    }
+    taken
+}
+
+fn put_cursor_at_end(ui: &Ui, id: egui::Id, text: &str) {
+    if let Some(mut state) = egui::TextEdit::load_state(ui.ctx(), id) {
+        let end = egui::text::CCursor::new(text.chars().count());
+        state.cursor.set_char_range(Some(egui::text::CCursorRange::one(end)));
+        state.store(ui.ctx(), id);
     }
 }
 
@@ -92,18 +135,15 @@ fn is_enter(ui: &Ui) -> bool {
     ui.input(|input| input.events.iter().any(is_it))
 }
 
-fn unsaved(app: &mut App, ui: &Ui) {
-    let Some(lost) = app.confirm.as_ref().map(|confirm| confirm.of) else { return };
-    if app.prompt.is_some() {
-        return;
-    }
-    let name = app.editor.as_ref().map(|editor| editor.name()).unwrap_or_default();
+fn unsaved(cx: &PaneContext<'_>, ui: &Ui) {
+    let Some(lost) = cx.confirm else { return };
+    let name = cx.editor.map(|editor| editor.name()).unwrap_or_default();
     let (title, text) = match lost {
         Lost::Walkthrough => {
             ("Save the walkthrough?", format!("{name} has changes that are in no file."))
         }
         Lost::Film => {
-            let kept = app.tasks.running().iter().find(|task| task.is_kept);
+            let kept = cx.tasks.iter().find(|task| task.is_kept);
             let what = kept.map(|task| task.title.clone()).unwrap_or_default();
             ("Stop what is being written?", format!("{what}: nothing of it would be left."))
         }
@@ -133,6 +173,6 @@ fn unsaved(app: &mut App, ui: &Ui) {
         answer = Some(Answer::Cancel);
     }
     if let Some(answer) = answer {
-        app.send(Intent::Confirm(answer));
+        cx.send(Intent::Confirm(answer));
     }
 }

@@ -1,82 +1,72 @@
 //! Which head should I look at? Heads whose attention lies on the picture, and on few patches of it.
 
-use crate::trace::Trace;
-use crate::ui::app::App;
-use crate::ui::document::Document;
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::value_cache::Ranked;
+use crate::ui::value_cache::{Ranked, comparable};
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::Command;
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
-use std::sync::Arc;
 
 const ROW: f32 = 24.0;
 const SHOWN: usize = 40;
 
-/// Draws the list.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned() else {
-        muted(ui, "The heads that look at the picture, the most focused first.");
-        return;
-    };
-    let traces = comparable(app, &doc);
-    ui.horizontal(|ui| {
-        if ui.button("Best head").on_hover_text(UiCommand::BestHead.hint()).clicked() {
-            app.act(UiCommand::BestHead);
-        }
-        if ui.button("Next").on_hover_text(UiCommand::NextBestHead.hint()).clicked() {
-            app.act(UiCommand::NextBestHead);
-        }
-        ui.add_enabled_ui(traces.len() > 1, |ui| {
-            let text = match traces.len() {
-                0 | 1 => "over all answers".to_owned(),
-                several => format!("over {several} answers"),
-            };
-            ui.checkbox(&mut app.rank_over_all, text)
-                .on_hover_text(
-                    "One answer proves little: the mean over all open answers of this model. Open several traces, or drop a folder of them.",
-                )
-                .on_disabled_hover_text(
-                    "One answer proves little. Ask more questions, open several traces, or drop a folder of them, and the mean over all can be shown.",
-                );
+/// The heads, the most focused on the picture first.
+#[derive(Default)]
+pub struct Ranking;
+
+impl PaneUi for Ranking {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current else {
+            muted(ui, "The heads that look at the picture, the most focused first.");
+            return;
+        };
+        let answers = comparable(cx.docs, doc).len();
+        ui.horizontal(|ui| {
+            if ui.button("Best head").on_hover_text(UiCommand::BestHead.hint()).clicked() {
+                cx.act(UiCommand::BestHead);
+            }
+            if ui.button("Next").on_hover_text(UiCommand::NextBestHead.hint()).clicked() {
+                cx.act(UiCommand::NextBestHead);
+            }
+            ui.add_enabled_ui(answers > 1, |ui| {
+                let text = match answers {
+                    0 | 1 => "over all answers".to_owned(),
+                    several => format!("over {several} answers"),
+                };
+                let mut over_all = cx.rank_over_all;
+                let response = ui.checkbox(&mut over_all, text);
+                if response.changed() {
+                    cx.send(Intent::RankOverAll(over_all));
+                }
+                response
+                    .on_hover_text(
+                        "One answer proves little: the mean over all open answers of this model. Open several traces, or drop a folder of them.",
+                    )
+                    .on_disabled_hover_text(
+                        "One answer proves little. Ask more questions, open several traces, or drop a folder of them, and the mean over all can be shown.",
+                    );
+            });
         });
-    });
-    let ranking = ranking(app, &doc);
-    muted(ui, "image share × (1 − entropy / ln N)");
-    let best = ranking.first().map_or(1.0, |first| first.score).max(f32::MIN_POSITIVE);
-    egui::ScrollArea::vertical().id_salt("ranking").show(ui, |ui| {
-        ui.spacing_mut().item_spacing.y = 0.0;
-        for ranked in ranking.iter().take(SHOWN) {
-            row(app, ui, ranked, best);
-        }
-    });
-}
-
-/// The finished answers of the same model that are open.
-fn comparable(app: &App, doc: &Document) -> Vec<Arc<Trace>> {
-    let sha = &doc.meta().model.bundle_sha;
-    let same = |other: &&Document| other.meta().model.bundle_sha == *sha && !other.live;
-    app.docs.iter().filter(same).map(|other| Arc::clone(&other.trace)).collect()
-}
-
-/// The ranking that is in use: over the chosen tokens of this answer, or over all answers.
-pub fn ranking(app: &mut App, doc: &Document) -> Arc<Vec<Ranked>> {
-    let traces = if app.rank_over_all { comparable(app, doc) } else { Vec::new() };
-    if traces.len() > 1 {
-        app.readings.ranking_over(&traces)
-    } else {
-        let queries = doc.state().map.queries.clone();
-        app.readings.ranking(doc, &queries)
+        let ranking = cx.ranking(doc);
+        muted(ui, "image share × (1 − entropy / ln N)");
+        let best = ranking.first().map_or(1.0, |first| first.score).max(f32::MIN_POSITIVE);
+        egui::ScrollArea::vertical().id_salt("ranking").show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
+            for ranked in ranking.iter().take(SHOWN) {
+                row(cx, ui, ranked, best);
+            }
+        });
     }
 }
 
-fn row(app: &mut App, ui: &mut Ui, ranked: &Ranked, best: f32) {
+fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranked: &Ranked, best: f32) {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let Ranked { layer, head, image_share, entropy, score } = *ranked;
     let name = format!("Layer {layer}, head {head}");
-    let map = &app.shown.map;
+    let map = &cx.shown.map;
     let on = map.layers.only() == Some(layer) && map.heads.only() == Some(head);
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));
     if !ui.is_rect_visible(rect) {
@@ -111,8 +101,8 @@ fn row(app: &mut App, ui: &mut Ui, ranked: &Ranked, best: f32) {
         ink.muted,
     );
     if response.clicked() {
-        app.command(Command::SetLayerHead(layer, head));
+        cx.command(Command::SetLayerHead(layer, head));
     } else if response.hovered() {
-        app.preview = Some(Command::SetLayerHead(layer, head));
+        cx.preview(Command::SetLayerHead(layer, head));
     }
 }

@@ -9,18 +9,16 @@ use super::matrix::color_of;
 use super::relevancy_gallery;
 use crate::analysis::methods::Method;
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
-use crate::model::RelevancyRequest;
 use crate::trace::{AnswerIndex, TokenKind, Trace, TraceId};
-use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
-use crate::ui::layout::Pane;
-use crate::ui::tasks::{self, Outcome};
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
+use crate::ui::relevancy::{AnswerWord, MAPS, choose, chosen_answers, is_there, missing, show_map};
 use crate::ui::theme;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
 use crate::view::figure::{number, token_text};
 use crate::view::{
-    Aggregate, AxisSet, ColorMap, Command, MapSource, Parts, Queries, QueryKind, SourceRule,
-    ViewKind,
+    Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, SourceRule, ViewKind,
 };
 use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
@@ -28,36 +26,6 @@ use std::sync::Arc;
 const ROW: f32 = 24.0;
 /// Question words that are listed; a long prompt has hundreds.
 const SHOWN: usize = 12;
-/// Methods that are maps over the picture, with what the buttons call them.
-const MAPS: [(Method, &str, &str); 3] = [
-    (Method::LLM, "Language model", "Through the language model: LVLM-Interpret's `llama`"),
-    (Method::VIT, "Vision tower", "Through the vision tower alone"),
-    (Method::ALL_LAYERS, "Both", "The language model's relevancy carried on through the tower"),
-];
-
-/// An answer word.
-pub struct AnswerWord {
-    /// What it says.
-    pub text: String,
-    /// Its tokens.
-    pub tokens: Vec<AnswerIndex>,
-    reliance: Reliance,
-}
-
-impl AnswerWord {
-    /// The mean of its tokens.
-    pub fn queries(&self) -> Queries {
-        let tokens = self.tokens.iter().map(|token| token.0).collect();
-        Queries { kind: QueryKind::Answer, set: AxisSet::of(Aggregate::Mean, tokens) }
-    }
-
-    /// Whether the view shows it.
-    pub fn is_chosen(&self, queries: &Queries) -> bool {
-        queries.kind == QueryKind::Answer
-            && self.tokens.iter().any(|token| queries.set.contains(token.0))
-    }
-}
-
 /// The answer's words, computed once a trace.
 fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
     let id = egui::Id::unique("relevancy words");
@@ -86,69 +54,83 @@ fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
     words
 }
 
-/// Draws the panel.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned() else {
-        muted(
-            ui,
-            "What each word of an answer rests on: the picture, the question, or what was said before.",
-        );
-        return;
-    };
-    egui::ScrollArea::vertical().id_salt("relevancy").show(ui, |ui| {
-        let has = doc.trace.map_names().contains(&Method::LLM.tensor);
-        if !has {
-            invitation(app, ui, &doc);
+/// What each word of the answer rests on.
+#[derive(Default)]
+pub struct Relevancy;
+
+impl PaneUi for Relevancy {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current else {
+            muted(
+                ui,
+                "What each word of an answer rests on: the picture, the question, or what was said before.",
+            );
             return;
-        }
-        sources(app, ui, &doc);
-        let words = answer(ui, &doc.trace);
-        hairline(ui);
-        legend(ui);
-        for word in words.iter() {
-            word_row(app, ui, &doc, word);
-        }
-    });
+        };
+        egui::ScrollArea::vertical().id_salt("relevancy").show(ui, |ui| {
+            let has = doc.trace.map_names().contains(&Method::LLM.tensor);
+            if !has {
+                invitation(cx, ui, doc);
+                return;
+            }
+            sources(cx, ui, doc);
+            let words = answer(ui, &doc.trace);
+            hairline(ui);
+            legend(ui);
+            for word in words.iter() {
+                word_row(cx, ui, doc, word);
+            }
+        });
+    }
 }
 
-/// Draws the panel beside it: the question's words for the chosen word, and every word's map.
-pub fn show_words(app: &mut App, ui: &mut Ui) {
-    let doc = app.doc().cloned();
-    let has = |doc: &Document| doc.trace.map_names().contains(&Method::LLM.tensor);
-    let Some(doc) = doc.filter(has) else {
-        muted(
-            ui,
-            "Which words of the question a word rests on, and every word's map: compute relevancy first.",
-        );
-        return;
-    };
-    egui::ScrollArea::vertical().id_salt("relevancy words").show(ui, |ui| {
-        let words = answer(ui, &doc.trace);
-        question(app, ui, &doc, &words);
-        hairline(ui);
-        relevancy_gallery::show(app, ui, &doc, &words);
-    });
+/// The question's words behind a word of the answer, and every word's map.
+#[derive(Default)]
+pub struct WhyWord;
+
+impl PaneUi for WhyWord {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let doc = cx.current;
+        let has = |doc: &&Document| doc.trace.map_names().contains(&Method::LLM.tensor);
+        let Some(doc) = doc.filter(has) else {
+            muted(
+                ui,
+                "Which words of the question a word rests on, and every word's map: compute relevancy first.",
+            );
+            return;
+        };
+        egui::ScrollArea::vertical().id_salt("relevancy words").show(ui, |ui| {
+            let words = answer(ui, &doc.trace);
+            question(cx, ui, doc, &words);
+            hairline(ui);
+            relevancy_gallery::show(cx, ui, doc, &words);
+        });
+    }
 }
 
-fn invitation(app: &mut App, ui: &mut Ui, doc: &Document) {
+fn compute(cx: &PaneContext<'_>, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
+    cx.send(Intent::ComputeRelevancy(methods, tokens));
+}
+
+fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     muted(
         ui,
         "Gradients of each word's score say which patches and which words of the question it rests on (Chefer et al., rules 5 and 6).",
     );
     ui.add_space(theme::GRID);
     if primary_button(ui, "Compute relevancy", !doc.live).clicked() {
-        compute(app, doc, &[Method::LLM], &[]);
+        compute(cx, vec![Method::LLM], Vec::new());
     }
 }
 
 /// What the stage shows, and maps that are still to be computed.
-fn sources(app: &mut App, ui: &mut Ui, doc: &Document) {
+fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let state = doc.state();
     let chosen = chosen_answers(doc);
     ui.horizontal_wrapped(|ui| {
         let attention = state.map.source == MapSource::Attention;
         if ui.selectable_label(attention, "Attention").clicked() {
-            app.command(Command::SetSource(MapSource::Attention));
+            cx.command(Command::SetSource(MapSource::Attention));
         }
         for (method, name, hint) in MAPS {
             let there = is_there(&doc.trace, method, &chosen);
@@ -163,9 +145,9 @@ fn sources(app: &mut App, ui: &mut Ui, doc: &Document) {
             };
             if ui.selectable_label(on, text).on_hover_text(hint).clicked() {
                 if there {
-                    show_map(app, doc, method);
+                    cx.command(show_map(doc, method));
                 } else {
-                    compute(app, doc, &[method], &chosen);
+                    compute(cx, vec![method], chosen.clone());
                 }
             }
         }
@@ -176,124 +158,16 @@ fn sources(app: &mut App, ui: &mut Ui, doc: &Document) {
         let hint = "Language model, vision tower and both, for every word of the answer";
         let enabled = !missing.is_empty() && !doc.live;
         if ui.add_enabled(enabled, egui::Button::new(label)).on_hover_text(hint).clicked() {
-            compute(app, doc, &missing, &[]);
+            compute(cx, missing, Vec::new());
         }
         let pages = doc.trace.page_names();
         let enabled = !pages.contains(&Method::GRADIENT_ATTENTION.tensor) && !doc.live;
         let hint = "Gradient × attention of every layer and head, for the wall and the heads view";
         let button = egui::Button::new("Every head");
         if ui.add_enabled(enabled, button).on_hover_text(hint).clicked() {
-            compute(app, doc, &[Method::GRADIENT_ATTENTION], &[]);
+            compute(cx, vec![Method::GRADIENT_ATTENTION], Vec::new());
         }
     });
-}
-
-/// The maps that the trace lacks for some word: the language model's, or all.
-fn missing(doc: &Document, every: bool) -> Vec<Method> {
-    MAPS.iter()
-        .map(|(method, ..)| *method)
-        .filter(|&method| every || method == Method::LLM)
-        .filter(|&method| !is_there(&doc.trace, method, &all_answers(doc)))
-        .collect()
-}
-
-/// Computes what is missing, from the palette.
-pub fn compute_missing(app: &mut App, every: bool) {
-    let Some(doc) = app.doc().cloned().filter(|doc| !doc.live) else { return };
-    let missing = missing(&doc, every);
-    app.send(Intent::ShowPanel(Pane::Relevancy));
-    if missing.is_empty() {
-        return app.notify("All of it is there already.", false);
-    }
-    compute(app, &doc, &missing, &[]);
-}
-
-/// Shows a map on the stage, or in the view that is open if that can.
-fn show_map(app: &mut App, doc: &Document, method: Method) {
-    let mut next = doc.state().clone();
-    next.map.source = MapSource::Named(method.tensor.to_owned());
-    if next.view.spec().parts != Parts::Patches {
-        next.view = ViewKind::Overlay;
-    }
-    if next.map.queries.kind != QueryKind::Answer {
-        next.map.queries = Queries::answer(crate::view::salient_token(&doc.trace));
-    }
-    app.command(Command::Replace(Box::new(next)));
-}
-
-/// Shows gradient × attention of every head at once.
-fn show_pages(app: &mut App, doc: &Document) {
-    let mut next = doc.state().clone();
-    let name = Method::GRADIENT_ATTENTION.tensor;
-    next.map.source = MapSource::Named(name.to_owned());
-    if next.map.queries.kind != QueryKind::Answer {
-        next.map.queries = Queries::answer(crate::view::salient_token(&doc.trace));
-    }
-    next.view = ViewKind::Wall;
-    app.command(Command::Replace(Box::new(next)));
-}
-
-/// Computes maps on the model's thread and shows the first of them.
-pub fn compute(app: &mut App, doc: &Document, methods: &[Method], tokens: &[AnswerIndex]) {
-    let (trace, id) = (Arc::clone(&doc.trace), doc.id);
-    let request = RelevancyRequest {
-        tokens: tokens.to_vec(),
-        ..RelevancyRequest::of(methods.iter().copied())
-    };
-    let (first, methods_asked) = (methods.first().copied(), methods.len());
-    tasks::start_on_model(app, "Relevancy", move |engine, reporter, cancel| {
-        let (found, _) = engine.relevancy(&trace, &request, cancel, &mut |progress| {
-            reporter.say(progress.stage.to_string());
-            reporter.progress(progress.done as usize, progress.total as usize);
-        })?;
-        // Where the answer has a file, the maps belong into it.
-        if let Some(path) = found.path() {
-            found.write_maps(&trace, path)?;
-        }
-        let found = Arc::new(found);
-        Ok(Box::new(move |app: &mut App| {
-            let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == id) else { return };
-            let path = doc.path.take();
-            doc.replace(found, false);
-            doc.path = path.or(doc.path.take());
-            let doc = doc.clone();
-            if app.doc().is_none_or(|shown| shown.id != id) {
-                return;
-            }
-            if first == Some(Method::GRADIENT_ATTENTION) {
-                show_pages(app, &doc);
-                return;
-            }
-            app.send(Intent::ShowPanel(Pane::WhyWord));
-            // What is looked at stays, unless it is something else than relevancy.
-            let is_map = MAPS.iter().find(|(method, ..)| Some(*method) == first);
-            let asked_for_one =
-                methods_asked == 1 || doc.state().map.source == MapSource::Attention;
-            if let (Some((method, ..)), true) = (is_map, asked_for_one) {
-                show_map(app, &doc, *method);
-            }
-        }) as Outcome)
-    });
-}
-
-fn all_answers(doc: &Document) -> Vec<AnswerIndex> {
-    (0..doc.extent.answers).map(AnswerIndex).collect()
-}
-
-/// The answer tokens that the view shows.
-fn chosen_answers(doc: &Document) -> Vec<AnswerIndex> {
-    let queries = &doc.state().map.queries;
-    match queries.kind {
-        QueryKind::Answer => {
-            queries.set.members(doc.extent.answers).into_iter().map(AnswerIndex).collect()
-        }
-        QueryKind::Position => all_answers(doc),
-    }
-}
-
-/// Whether a map was computed for tokens.
-fn is_there(trace: &Trace, method: Method, tokens: &[AnswerIndex]) -> bool {
-    tokens.iter().all(|&token| trace.has_map_row(method.tensor, token))
 }
 
 /// Colours of the shares: the picture's is the data's, the others step back.
@@ -318,7 +192,7 @@ fn legend(ui: &mut Ui) {
 }
 
 /// A word, shaded by its picture share, and what it rests on.
-fn word_row(app: &mut App, ui: &mut Ui, doc: &Document, word: &AnswerWord) {
+fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord) {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let on = word.is_chosen(&doc.state().map.queries);
@@ -359,9 +233,11 @@ fn word_row(app: &mut App, ui: &mut Ui, doc: &Document, word: &AnswerWord) {
     let font = theme::plain(theme::SMALL);
     text_in(ui, column(0.84, 1.0), Align2::RIGHT_CENTER, &percent(picture), font, ink.text);
     if response.clicked() {
-        choose(app, doc, word.queries());
+        if let Some(command) = choose(doc, word.queries()) {
+            cx.command(command);
+        }
     } else if response.hovered() {
-        app.preview = Some(Command::SetQueries(word.queries()));
+        cx.preview(Command::SetQueries(word.queries()));
     }
     response.on_hover_text(format!(
         "picture {} · question {} · answer before {} · template and system {}",
@@ -372,16 +248,9 @@ fn word_row(app: &mut App, ui: &mut Ui, doc: &Document, word: &AnswerWord) {
     ));
 }
 
-/// Shows words; the source stays.
-pub fn choose(app: &mut App, doc: &Document, queries: Queries) {
-    if doc.state().map.queries != queries {
-        app.command(Command::SetQueries(queries));
-    }
-}
-
 /// The question's words against the picture, for the chosen words.
-fn question(app: &mut App, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
-    let shown = app.shown.map.queries.clone();
+fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
+    let shown = cx.shown.map.queries.clone();
     let tokens: Vec<AnswerIndex> =
         shown.set.members(doc.extent.answers).into_iter().map(AnswerIndex).collect();
     let row = (shown.kind == QueryKind::Answer)
@@ -418,7 +287,7 @@ fn question(app: &mut App, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
             }
             let set = AxisSet::of(Aggregate::Mean, kept);
             next.map.queries = Queries { kind: QueryKind::Position, set };
-            app.command(Command::Replace(Box::new(next)));
+            cx.command(Command::Replace(Box::new(next)));
         }
     }
     let sum = format!(

@@ -4,11 +4,11 @@
 //! linearly over one small picture: made once a trace and method, whatever is scrubbed.
 
 use super::matrix::color_of;
-use super::relevancy::{AnswerWord, choose};
 use crate::analysis::relevancy::mean_row;
 use crate::trace::{ImageSpan, Trace, TraceId};
-use crate::ui::app::App;
 use crate::ui::document::Document;
+use crate::ui::pane::PaneContext;
+use crate::ui::relevancy::{AnswerWord, choose};
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::{ColorMap, Command, MapSource};
@@ -37,7 +37,7 @@ struct Gallery {
 }
 
 /// Draws a tile a word.
-pub fn show(app: &mut App, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
+pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
     let map = match &doc.state().map.source {
         MapSource::Named(name) if doc.extent.maps.contains(name) => name.clone(),
         _ => "relevancy.llm".to_owned(),
@@ -51,13 +51,13 @@ pub fn show(app: &mut App, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(6.0, 6.0);
         for (word, texture) in words.iter().zip(&gallery.maps) {
-            tile(app, ui, doc, &gallery, (word, texture.as_ref()), size);
+            tile(cx, ui, doc, &gallery, (word, texture.as_ref()), size);
         }
     });
 }
 
 fn tile(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &mut Ui,
     doc: &Document,
     gallery: &Gallery,
@@ -94,18 +94,29 @@ fn tile(
     let font = theme::plain(theme::SMALL);
     text_in(ui, label, Align2::CENTER_CENTER, &word.text, font, color);
     if response.clicked() {
-        choose(app, doc, word.queries());
+        if let Some(command) = choose(doc, word.queries()) {
+            cx.command(command);
+        }
     } else if response.hovered() {
-        app.preview = Some(Command::SetQueries(word.queries()));
+        cx.preview(Command::SetQueries(word.queries()));
     }
     if texture.is_none() {
         response.on_hover_text("Not computed yet: choose the word, then the method above.");
     }
 }
 
+fn gallery_id() -> egui::Id {
+    egui::Id::unique("relevancy gallery")
+}
+
+/// Lets go of the textures, whose device was lost.
+pub fn forget_textures(ctx: &egui::Context) {
+    ctx.data_mut(|data| data.remove::<Arc<Gallery>>(gallery_id()));
+}
+
 /// The textures, made where the trace, the map or the colours changed.
 fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<Arc<Gallery>> {
-    let id = egui::Id::unique("relevancy gallery");
+    let id = gallery_id();
     let colormap = doc.state().colormap;
     let colormap = if colormap.is_diverging() { ColorMap::Inferno } else { colormap };
     if let Some(kept) = ui.data(|data| data.get_temp::<Arc<Gallery>>(id))

@@ -4,198 +4,64 @@
 //! What is scored is what is seen: the chosen tokens, and the map with the layers and heads that it
 //! shows just now. The curves belong to that choice and say so; they do not follow the view.
 
-use crate::analysis::boxes::{answer_words, boxes_of_word};
-use crate::analysis::methods::{Method, compute};
-use crate::analysis::reduce::Keep;
-use crate::analysis::score::{Fit, fit};
-use crate::model::{BlankFill, Curve, Curves, ScoreRequest, builtin};
-use crate::trace::{AnswerIndex, TokenKind, Trace};
-use crate::ui::app::{App, Intent};
-use crate::ui::document::{Document, DocumentId};
+use crate::model::Curve;
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
+use crate::ui::score::{Scores, TASK, chosen};
+use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, primary_button, text_in};
-use crate::ui::{tasks, theme};
-use crate::view::{
-    AxisSet, Command, MapChoice, MapSource, Queries, QueryKind, ViewError, ViewState,
-};
+use crate::view::Command;
 use egui::{Align2, Color32, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
-use std::sync::Arc;
 
-/// Half of the most: enough to see a curve's shape, quick enough to wait for.
-const STEPS: usize = 12;
 const CHART_HEIGHT: f32 = 120.0;
 const ROW: f32 = 24.0;
-const SEED: u64 = 0;
-const TASK: &str = "Testing the map";
 
-/// A map whose curves are drawn.
-#[derive(Clone, Debug)]
-struct Line {
-    title: String,
-    /// Where the view finds it; `None` for the control.
-    source: Option<MapSource>,
-    fit: Option<Fit>,
-}
+/// The deletion and insertion curves.
+#[derive(Default)]
+pub struct Score;
 
-/// What was scored, as far as it is.
-#[derive(Clone, Debug)]
-pub struct Scores {
-    /// The document.
-    on: DocumentId,
-    /// The word or the words.
-    text: String,
-    lines: Vec<Line>,
-    /// The curves so far.
-    pub curves: Curves,
-}
-
-/// Draws the panel.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned().filter(|doc| !doc.live && doc.meta().spans.len() == 1)
-    else {
-        muted(ui, "Ask about a picture: then its maps can be put to the test.");
-        return;
-    };
-    let (_, text) = chosen(&doc.trace, doc.state());
-    let running = app.tasks.running().iter().any(|task| task.title == TASK);
-    let asked = ui
-        .horizontal(|ui| {
-            let title = if running { "Testing…" } else { "Test this map" };
-            let clicked = primary_button(ui, title, !running).clicked();
-            muted(ui, format!("for “{text}”"));
-            clicked
-        })
-        .inner;
-    if asked {
-        app.send(Intent::TestMaps);
-    }
-    let Some(scores) = app.scores.clone().filter(|scores| scores.on == doc.id) else {
-        muted(
-            ui,
-            "Patches are blanked in the map's order and the model is asked again: where the map is right, the answer goes at once (deletion), and comes back at once (insertion). A random map is tested beside it.",
-        );
-        return;
-    };
-    egui::ScrollArea::vertical().id_salt("scores").show(ui, |ui| {
-        charts(ui, &scores);
-        muted(
-            ui,
-            format!("p(“{}”) while patches are blanked, or shown on a blank picture", scores.text),
-        );
-        ui.spacing_mut().item_spacing.y = 0.0;
-        head(ui, &scores);
-        for index in 0..scores.lines.len() {
-            row(app, ui, &scores, index);
+impl PaneUi for Score {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current.filter(|doc| !doc.live && doc.meta().spans.len() == 1) else {
+            muted(ui, "Ask about a picture: then its maps can be put to the test.");
+            return;
+        };
+        let (_, text) = chosen(&doc.trace, doc.state());
+        let running = cx.tasks.iter().any(|task| task.title == TASK);
+        let asked = ui
+            .horizontal(|ui| {
+                let title = if running { "Testing…" } else { "Test this map" };
+                let clicked = primary_button(ui, title, !running).clicked();
+                muted(ui, format!("for “{text}”"));
+                clicked
+            })
+            .inner;
+        if asked {
+            cx.send(Intent::TestMaps);
         }
-    });
-}
-
-/// Starts scoring what is seen.
-pub fn start(app: &mut App) {
-    let Some(doc) = app.doc().cloned().filter(|doc| !doc.live) else { return };
-    let (tokens, text) = chosen(&doc.trace, doc.state());
-    let (lines, maps) = match lines(&doc, &tokens, &text) {
-        Ok(found) => found,
-        Err(reason) => return app.notify(reason, true),
-    };
-    let request = ScoreRequest { maps, tokens, fills: vec![BlankFill::Mean], steps: STEPS };
-    let curves = Curves { total: 1, ..Curves::default() };
-    app.scores = Some(Scores { on: doc.id, text, lines, curves });
-    let (on, trace) = (doc.id, Arc::clone(&doc.trace));
-    tasks::start_on_model(app, TASK, move |engine, reporter, cancel| {
-        let found = engine.score_maps(&trace, &request, cancel, &mut |curves| {
-            reporter.progress(curves.done, curves.total);
-            let curves = curves.clone();
-            reporter.show(move |app| grow(app, on, curves));
-        })?;
-        Ok(Box::new(move |app: &mut App| grow(app, on, found)))
-    });
-}
-
-fn grow(app: &mut App, on: DocumentId, curves: Curves) {
-    if let Some(scores) = app.scores.as_mut().filter(|scores| scores.on == on) {
-        scores.curves = curves;
-    }
-}
-
-/// The answer tokens that the view has chosen (all that carry text where it shows positions), and
-/// the words that they spell.
-fn chosen(trace: &Trace, state: &ViewState) -> (Vec<usize>, String) {
-    let answers = trace.meta().answer_tokens();
-    let queries = &state.map.queries;
-    let mut tokens: Vec<usize> = match queries.kind {
-        QueryKind::Answer => queries.set.named().unwrap_or_default().to_vec(),
-        QueryKind::Position => Vec::new(),
-    }
-    .into_iter()
-    .map(|token| token as usize)
-    .filter(|&token| token < answers.len())
-    .collect();
-    if tokens.is_empty() {
-        let spoken = |&token: &usize| answers[token].kind != TokenKind::Special;
-        tokens = (0..answers.len()).filter(spoken).collect();
-    }
-    let words = answer_words(trace);
-    let of_tokens = words.iter().filter(|(_, word)| word.iter().any(|at| tokens.contains(at)));
-    let text = of_tokens.map(|(word, _)| word.as_str()).collect::<Vec<_>>().join(" ");
-    (tokens, text)
-}
-
-type Maps = Vec<(String, Vec<f32>)>;
-
-/// The shown map first, then the mean attention and the trace's own maps, the control last.
-fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Maps), String> {
-    let (trace, state) = (&doc.trace, doc.state());
-    let answers: Vec<AnswerIndex> = tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
-    let values = |source: &MapSource| {
-        let choice = MapChoice {
-            source: source.clone(),
-            queries: Queries::answers(&answers),
-            ..state.map.clone()
+        let Some(scores) = cx.scores.filter(|scores| scores.on == doc.id) else {
+            muted(
+                ui,
+                "Patches are blanked in the map's order and the model is asked again: where the map is right, the answer goes at once (deletion), and comes back at once (insertion). A random map is tested beside it.",
+            );
+            return;
         };
-        Ok::<_, ViewError>(choice.resolve(trace, Keep::One, state.remove_bos)?.values())
-    };
-    let boxes = boxes_of_word(&builtin::boxes_of(trace), text);
-    let mut lines = Vec::new();
-    let mut maps: Maps = Vec::new();
-    let mut add = |title: String, source: Option<MapSource>, map: Vec<f32>| {
-        let fit = (!boxes.is_empty()).then(|| fit(&map, &trace.meta().spans, &boxes));
-        maps.push((title.clone(), map));
-        lines.push(Line { title, source, fit });
-    };
-    let title = |name: &str| {
-        name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title.to_owned())
-    };
-    if state.map.source == MapSource::Attention {
-        let map = values(&MapSource::Attention).map_err(|error| error.to_string())?;
-        let set = |what: &str, set: &AxisSet| {
-            set.only().map_or_else(|| format!("all {what}s"), |one| format!("{what} {one}"))
-        };
-        let shown = format!(
-            "shown: {}, {}",
-            set("layer", &state.map.layers),
-            set("head", &state.map.heads)
-        );
-        add(shown, Some(MapSource::Attention), map);
+        egui::ScrollArea::vertical().id_salt("scores").show(ui, |ui| {
+            charts(ui, scores);
+            muted(
+                ui,
+                format!(
+                    "p(“{}”) while patches are blanked, or shown on a blank picture",
+                    scores.text
+                ),
+            );
+            ui.spacing_mut().item_spacing.y = 0.0;
+            head(ui, scores);
+            for index in 0..scores.lines.len() {
+                row(cx, ui, scores, index);
+            }
+        });
     }
-    let mean = compute(trace, Method::ATTENTION, 0).map_err(|error| error.to_string())?;
-    let patches = trace.meta().patches();
-    let over_tokens = |maps: &[f32]| -> Vec<f32> {
-        let value = |patch: usize| {
-            tokens.iter().map(|&token| maps[token * patches + patch]).sum::<f32>()
-                / tokens.len() as f32
-        };
-        (0..patches).map(value).collect()
-    };
-    add(Method::ATTENTION.title.to_owned(), Some(MapSource::Attention), over_tokens(&mean));
-    for name in trace.map_names().into_iter().filter(|name| *name != Method::RANDOM.tensor) {
-        let source = MapSource::Named(name.to_owned());
-        if let Ok(map) = values(&source) {
-            add(title(name), Some(source), map);
-        }
-    }
-    let random = compute(trace, Method::RANDOM, SEED).map_err(|error| error.to_string())?;
-    add(Method::RANDOM.title.to_owned(), None, over_tokens(&random));
-    Ok((lines, maps))
 }
 
 /// The colour of a line: the first is what is asked about, the last the control.
@@ -295,7 +161,7 @@ fn head(ui: &mut Ui, scores: &Scores) {
 }
 
 /// One map: its areas, and whether it points at the thing. A click shows it.
-fn row(app: &mut App, ui: &mut Ui, scores: &Scores, index: usize) {
+fn row(cx: &PaneContext<'_>, ui: &mut Ui, scores: &Scores, index: usize) {
     let line = &scores.lines[index];
     let ink = ink(ui);
     let sense = if line.source.is_some() { Sense::click() } else { Sense::hover() };
@@ -331,6 +197,6 @@ fn row(app: &mut App, ui: &mut Ui, scores: &Scores, index: usize) {
             .on_hover_text("● its peak lies in the box; % of the map inside. Click to show it.")
             .clicked()
     {
-        app.command(Command::SetSource(source));
+        cx.command(Command::SetSource(source));
     }
 }

@@ -6,8 +6,9 @@
 use super::edit_stage;
 use crate::analysis::reduce::Keep;
 use crate::trace::PatchRef;
-use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
@@ -19,56 +20,62 @@ use egui::{
     vec2,
 };
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let rect = ui.max_rect();
-    app.stage_rect = rect;
-    if super::walkthrough::stage(app, ui, rect) {
-        busy_line(app, ui, rect);
-        return;
-    }
-    let Some(doc) = app.doc().cloned() else {
-        no_trace(app, ui, rect);
-        busy_line(app, ui, rect);
-        return;
-    };
-    let state = doc.state().clone();
-    let rect = super::view_bar::show(app, ui, rect, &state);
-    let rect = edit_stage::bar(app, ui, rect);
-    app.stage_rect = rect;
-    let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
-    let caption = app.stage.caption().to_owned();
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Stage: {caption}")));
-    let places = super::compare_stage::paint(app, ui, rect);
-    // The pointer is on one of two stages that show one view.
-    let on_second = places.second.filter(|place| {
-        response
-            .hover_pos()
-            .or(response.interact_pointer_pos())
-            .is_some_and(|at| place.contains(at))
-    });
-    let figure = match on_second {
-        Some(_) => app.what_if.second_stage.as_ref().and_then(|stage| stage.figure().cloned()),
-        None => app.stage.figure().cloned(),
-    };
-    if let Some(figure) = figure {
-        let rect = on_second.unwrap_or(places.first);
-        let on_stage = OnStage { rect, scale: ui.ctx().pixels_per_point(), figure, doc: &doc };
-        on_stage.camera(app, ui, &response);
-        match doc.state().view.spec().parts {
-            Parts::Patches => on_stage.patches(app, ui, &response),
-            Parts::Heads => on_stage.heads(app, ui, &response),
-            Parts::LayersHeads => on_stage.layers_heads(app, ui, &response),
-            Parts::QueriesKeys => on_stage.token_matrix(app, ui, &response),
+/// The rendered view, and what the pointer does on it.
+#[derive(Default)]
+pub struct StagePane;
+
+impl PaneUi for StagePane {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let rect = ui.max_rect();
+        cx.output.stage_rect.set(Some(rect));
+        if super::walkthrough::stage(cx, ui, rect) {
+            busy_line(cx, ui, rect);
+            return;
         }
+        let Some(doc) = cx.current else {
+            no_trace(cx, ui, rect);
+            busy_line(cx, ui, rect);
+            return;
+        };
+        let state = doc.state().clone();
+        let rect = super::view_bar::show(cx, ui, rect, &state);
+        let rect = edit_stage::bar(cx, ui, rect);
+        cx.output.stage_rect.set(Some(rect));
+        let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
+        let caption = cx.stage.caption().to_owned();
+        response
+            .widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Stage: {caption}")));
+        let places = super::compare_stage::paint(cx, ui, rect);
+        // The pointer is on one of two stages that show one view.
+        let on_second = places.second.filter(|place| {
+            response
+                .hover_pos()
+                .or(response.interact_pointer_pos())
+                .is_some_and(|at| place.contains(at))
+        });
+        let figure = match on_second {
+            Some(_) => cx.what_if.second_stage.as_ref().and_then(|stage| stage.figure().cloned()),
+            None => cx.stage.figure().cloned(),
+        };
+        if let Some(figure) = figure {
+            let rect = on_second.unwrap_or(places.first);
+            let on_stage = OnStage { rect, scale: ui.ctx().pixels_per_point(), figure, doc };
+            on_stage.camera(cx, ui, &response);
+            match doc.state().view.spec().parts {
+                Parts::Patches => on_stage.patches(cx, ui, &response),
+                Parts::Heads => on_stage.heads(cx, ui, &response),
+                Parts::LayersHeads => on_stage.layers_heads(cx, ui, &response),
+                Parts::QueriesKeys => on_stage.token_matrix(cx, ui, &response),
+            }
+        }
+        super::compare_stage::line(cx, ui, rect);
+        menu(cx, &response, doc);
+        busy_line(cx, ui, rect);
     }
-    super::compare_stage::line(app, ui, rect);
-    menu(app, &response, &doc);
-    busy_line(app, ui, rect);
 }
 
 /// What can be done with the chosen patches, on the secondary button.
-fn menu(app: &mut App, response: &Response, doc: &Document) {
+fn menu(cx: &PaneContext<'_>, response: &Response, doc: &Document) {
     if doc.state().view.spec().parts != Parts::Patches {
         return;
     }
@@ -77,14 +84,14 @@ fn menu(app: &mut App, response: &Response, doc: &Document) {
         for act in [UiCommand::KnockOutPatches, UiCommand::KeepOnlyPatches] {
             let button = ui.add_enabled(chosen, egui::Button::new(act.name()));
             if button.on_disabled_hover_text("Choose patches first").clicked() {
-                app.act(act);
+                cx.act(act);
                 ui.close();
             }
         }
         ui.separator();
         for act in [UiCommand::EditPicture, UiCommand::OcclusionMap] {
             if ui.button(act.name()).clicked() {
-                app.act(act);
+                cx.act(act);
                 ui.close();
             }
         }
@@ -92,25 +99,25 @@ fn menu(app: &mut App, response: &Response, doc: &Document) {
 }
 
 /// A thin line at the top says that something is under way.
-fn busy_line(app: &App, ui: &Ui, rect: Rect) {
+fn busy_line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
     let line = Rect::from_min_size(rect.min, vec2(rect.width(), 2.0));
-    if let Some(asking) = &app.chat.asking {
+    if let Some(asking) = &cx.chat.asking {
         progress_line(ui, line, asking.share());
-    } else if app.exports.is_busy() {
+    } else if cx.is_busy {
         progress_line(ui, line, None);
     }
 }
 
 /// Nothing has been answered yet: the picture, or what to do.
-fn no_trace(app: &mut App, ui: &mut Ui, rect: Rect) {
+fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
     let ink = ink(ui);
-    if let Some((texture, size)) = app.stage.picture(ui.ctx()) {
+    if let Some((texture, size)) = cx.stage.picture() {
         let room = rect.shrink2(vec2(24.0, 56.0));
         let scale = (room.width() / size.x).min(room.height() / size.y);
         let shown = Rect::from_center_size(room.center(), size * scale);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(texture, shown, uv, Color32::WHITE);
-        let text = match &app.chat.asking {
+        let text = match &cx.chat.asking {
             Some(asking) => format!("{} …", asking.line()),
             None => "Ask something about this picture: press / and type.".into(),
         };
@@ -124,7 +131,7 @@ fn no_trace(app: &mut App, ui: &mut Ui, rect: Rect) {
         );
         return;
     }
-    if let Some(asking) = &app.chat.asking {
+    if let Some(asking) = &cx.chat.asking {
         let text = format!("{} …", asking.line());
         ui.painter().text(
             rect.center(),
@@ -147,14 +154,14 @@ fn no_trace(app: &mut App, ui: &mut Ui, rect: Rect) {
     );
     ui.add_space(16.0);
     if primary_button(&mut ui, "Open…", true).clicked() {
-        app.act(UiCommand::OpenFile);
+        cx.act(UiCommand::OpenFile);
     }
-    if let Some(error) = app.chat.error.clone() {
+    if let Some(error) = cx.chat.error.clone() {
         ui.add_space(16.0);
         hairline(&mut ui);
         ui.label(egui::RichText::new(&error).color(ink.error));
         if ui.button("Copy").clicked() {
-            app.send(Intent::Copy(error, "Message"));
+            cx.send(Intent::Copy(error, "Message"));
         }
     }
 }
@@ -183,24 +190,24 @@ impl OnStage<'_> {
     }
 
     /// Wheel zooms, middle drag (or space-less right drag) pans.
-    fn camera(&self, app: &mut App, ui: &Ui, response: &Response) {
+    fn camera(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
         let pans = response.dragged_by(egui::PointerButton::Middle)
             || response.dragged_by(egui::PointerButton::Secondary);
         if pans {
             let size = self.on_screen(self.figure.content).size();
             let zoom = self.doc.state().camera.zoom as f32;
             let by = response.drag_delta() / size * zoom;
-            app.send(Intent::Scrub(Command::PanBy([f64::from(by.x), f64::from(by.y)])));
+            cx.send(Intent::Scrub(Command::PanBy([f64::from(by.x), f64::from(by.y)])));
         }
         let Some(at) = response.hover_pos() else { return };
         let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
         let factor = f64::from((scroll / 240.0).exp()) * f64::from(pinch);
         if (factor - 1.0).abs() > 1e-4 {
             let about = self.unit(at, self.figure.content);
-            app.send(Intent::Scrub(Command::ZoomBy { factor, about }));
+            cx.send(Intent::Scrub(Command::ZoomBy { factor, about }));
         }
         if response.double_clicked_by(egui::PointerButton::Middle) {
-            app.command(Command::SetCamera(Default::default()));
+            cx.command(Command::SetCamera(Default::default()));
         }
     }
 
@@ -229,19 +236,19 @@ impl OnStage<'_> {
     }
 
     /// Hover shows a patch's number, a click or brush chooses patches.
-    fn patches(&self, app: &mut App, ui: &Ui, response: &Response) {
+    fn patches(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
         let inside = |at: &egui::Pos2| self.on_screen(self.figure.visible()).contains(*at);
         let patch = response
             .hover_pos()
             .or(response.interact_pointer_pos())
             .filter(inside)
             .and_then(|at| self.patch_at(at, self.figure.content));
-        if app.what_if.tool.is_some() {
-            self.edit(app, ui, response, patch);
+        if cx.what_if.tool.is_some() {
+            self.edit(cx, ui, response, patch);
             return;
         }
         if self.doc.state().hovered != patch {
-            app.command(Command::Hover(patch));
+            cx.command(Command::Hover(patch));
         }
         let Some(patch) = patch else { return };
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
@@ -259,28 +266,33 @@ impl OnStage<'_> {
             } else {
                 Command::SelectPatches(one)
             };
-            app.send(Intent::Scrub(command));
+            cx.send(Intent::Scrub(command));
         }
         if response.drag_stopped() {
-            app.send(Intent::Settle);
+            cx.send(Intent::Settle);
         }
-        self.value_beside_pointer(app, ui, response, patch);
+        self.value_beside_pointer(cx, ui, response, patch);
     }
 
     /// A tool is up: the pointer edits.
-    fn edit(&self, app: &mut App, ui: &Ui, response: &Response, patch: Option<PatchRef>) {
+    fn edit(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response, patch: Option<PatchRef>) {
         let content = self.on_screen(self.figure.content);
         let visible = self.on_screen(self.figure.visible());
-        let Some(mapping) = edit_stage::Mapping::new(app, self.doc, content) else { return };
-        edit_stage::preview(app, ui, visible, &mapping);
-        edit_stage::pointer(app, ui, response, visible, &mapping, patch, self.doc);
+        let Some(mapping) = edit_stage::Mapping::new(cx, self.doc, content) else { return };
+        edit_stage::preview(cx, ui, visible, &mapping);
+        edit_stage::pointer(cx, ui, response, visible, &mapping, patch, self.doc);
     }
 
     /// The number of the hovered patch, beside the pointer.
-    fn value_beside_pointer(&self, app: &mut App, ui: &Ui, response: &Response, patch: PatchRef) {
+    fn value_beside_pointer(
+        &self,
+        cx: &PaneContext<'_>,
+        ui: &Ui,
+        response: &Response,
+        patch: PatchRef,
+    ) {
         let Some(at) = response.hover_pos() else { return };
-        let shown = app.shown.clone();
-        let values = app.readings.map(self.doc, &shown);
+        let values = cx.values.map(self.doc, cx.shown);
         let Some(&value) = index_of(&self.doc.trace, patch).and_then(|index| values.get(index))
         else {
             return;
@@ -296,7 +308,7 @@ impl OnStage<'_> {
     }
 
     /// Small multiples: hover names a head, a click shows it on the stage.
-    fn heads(&self, app: &mut App, ui: &Ui, response: &Response) {
+    fn heads(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
         let Some(at) = response.hover_pos() else { return };
         let tile = self.figure.tiles.iter().find(|(_, rect)| self.on_screen(*rect).contains(at));
         let Some(&(head, place)) = tile else { return };
@@ -305,17 +317,17 @@ impl OnStage<'_> {
         ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
         let patch = self.patch_at(at, place);
         if self.doc.state().hovered != patch {
-            app.command(Command::Hover(patch));
+            cx.command(Command::Hover(patch));
         }
         if response.double_clicked() {
-            app.command(Command::SetView(ViewKind::Overlay));
+            cx.command(Command::SetView(ViewKind::Overlay));
         } else if response.clicked() {
-            app.command(Command::SetHeads(AxisSet::single(head)));
+            cx.command(Command::SetHeads(AxisSet::single(head)));
         }
     }
 
     /// Wall and matrix: hover names layer and head, a click chooses, a double click goes there.
-    fn layers_heads(&self, app: &mut App, ui: &Ui, response: &Response) {
+    fn layers_heads(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
         let Some(at) = response.hover_pos().or(response.interact_pointer_pos()) else { return };
         if !self.on_screen(self.figure.visible()).contains(at) {
             return;
@@ -330,15 +342,15 @@ impl OnStage<'_> {
         ui.painter().rect_stroke(cell, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
         let command = Command::SetLayerHead(layer, head);
         if response.double_clicked() {
-            app.command(command);
-            app.command(Command::SetView(ViewKind::Overlay));
+            cx.command(command);
+            cx.command(Command::SetView(ViewKind::Overlay));
         } else if response.clicked() {
-            app.command(command);
+            cx.command(command);
         } else if response.dragged_by(egui::PointerButton::Primary) {
-            app.send(Intent::Scrub(command));
+            cx.send(Intent::Scrub(command));
         } else if response.hovered() {
             let state = self.doc.state();
-            let matrix = app.readings.matrix(self.doc, state);
+            let matrix = cx.values.matrix(self.doc, state);
             let high = f64::from(matrix.range[1]);
             let value = matrix.at(layer, head).map(|value| number(f64::from(value), high));
             let what = super::matrix::quantity_name(state.quantity).to_lowercase();
@@ -346,12 +358,12 @@ impl OnStage<'_> {
             beside(ui, self.rect, at, &format!("layer {layer} · head {head}"), &text);
         }
         if response.drag_stopped() {
-            app.send(Intent::Settle);
+            cx.send(Intent::Settle);
         }
     }
 
     /// Query × key: hover reads the weight, a click chooses the row.
-    fn token_matrix(&self, app: &mut App, ui: &Ui, response: &Response) {
+    fn token_matrix(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
         let Some(at) = response.hover_pos() else { return };
         if !self.on_screen(self.figure.visible()).contains(at) {
             return;
@@ -388,7 +400,7 @@ impl OnStage<'_> {
                 Some(answer) if answer < self.doc.extent.answers => Queries::answer(answer),
                 _ => Queries { kind: QueryKind::Position, set: AxisSet::single(query) },
             };
-            app.command(Command::SetQueries(queries));
+            cx.command(Command::SetQueries(queries));
         }
     }
 

@@ -1,24 +1,31 @@
 //! The title bar: what is looked at, which view, and the way to everything else.
 
-use crate::ui::app::{App, NARROW, Overlay};
 use crate::ui::film::duration;
+use crate::ui::intent::Intent;
+use crate::ui::layout::{NARROW, Overlay};
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, sign_button, text_in};
 use crate::view::ViewKind;
 use egui::{Align, Align2, Layout, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let whole = ui.max_rect();
-    let narrow = whole.width() < NARROW - 24.0;
-    let views = view_tabs_width(narrow);
-    let middle = Rect::from_center_size(whole.center(), vec2(views, whole.height()));
-    let left = Rect::from_min_max(whole.min, pos2(middle.left() - 8.0, whole.bottom()));
-    let right = Rect::from_min_max(pos2(middle.right() + 8.0, whole.top()), whole.max);
-    part(ui, left, Layout::left_to_right(Align::Center), |ui| what(app, ui, narrow));
-    part(ui, middle, Layout::left_to_right(Align::Center), |ui| view_tabs(app, ui, narrow));
-    part(ui, right, Layout::right_to_left(Align::Center), |ui| tools(app, ui, narrow));
+/// The title bar.
+#[derive(Default)]
+pub struct Title;
+
+impl PaneUi for Title {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let whole = ui.max_rect();
+        let narrow = whole.width() < NARROW - 24.0;
+        let views = view_tabs_width(narrow);
+        let middle = Rect::from_center_size(whole.center(), vec2(views, whole.height()));
+        let left = Rect::from_min_max(whole.min, pos2(middle.left() - 8.0, whole.bottom()));
+        let right = Rect::from_min_max(pos2(middle.right() + 8.0, whole.top()), whole.max);
+        part(ui, left, Layout::left_to_right(Align::Center), |ui| what(cx, ui, narrow));
+        part(ui, middle, Layout::left_to_right(Align::Center), |ui| view_tabs(cx, ui, narrow));
+        part(ui, right, Layout::right_to_left(Align::Center), |ui| tools(cx, ui, narrow));
+    }
 }
 
 fn part(ui: &mut Ui, rect: Rect, layout: Layout, add: impl FnOnce(&mut Ui)) {
@@ -28,20 +35,20 @@ fn part(ui: &mut Ui, rect: Rect, layout: Layout, add: impl FnOnce(&mut Ui)) {
 }
 
 /// Picture · question · model.
-fn what(app: &mut App, ui: &mut Ui, narrow: bool) {
+fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if narrow {
-        let on = app.overlay == Some(Overlay::Chat);
+        let on = cx.overlay == Some(Overlay::Chat);
         if icon_button(ui, Icon::Sidebar, "Ask", on).clicked() {
-            app.overlay = (!on).then_some(Overlay::Chat);
+            cx.send(Intent::ShowOverlay((!on).then_some(Overlay::Chat)));
         }
         return;
     }
-    let on = app.settings.show_chat;
+    let on = cx.settings.show_chat;
     if icon_button(ui, Icon::Sidebar, &UiCommand::ToggleChat.hint(), on).clicked() {
-        app.act(UiCommand::ToggleChat);
+        cx.act(UiCommand::ToggleChat);
     }
     let ink = ink(ui);
-    let Some(doc) = app.doc() else {
+    let Some(doc) = cx.current else {
         ui.label(theme::strong_text("vlmscope", theme::BODY));
         return;
     };
@@ -77,41 +84,41 @@ fn view_tabs_width(narrow: bool) -> f32 {
     if narrow { 300.0 } else { 356.0 }
 }
 
-fn view_tabs(app: &mut App, ui: &mut Ui, _narrow: bool) {
-    let Some(doc) = app.doc() else { return };
+fn view_tabs(cx: &PaneContext<'_>, ui: &mut Ui, _narrow: bool) {
+    let Some(doc) = cx.current else { return };
     let current = doc.state().view.spec().tab;
     let choices: Vec<(ViewKind, &str, String)> =
         VIEWS.iter().map(|(view, name, act)| (*view, *name, act.hint())).collect();
     if let Some(view) = segments(ui, current, &choices)
         && let Some((_, _, act)) = VIEWS.iter().find(|(other, ..)| *other == view)
     {
-        app.act(*act);
+        cx.act(*act);
     }
 }
 
-fn tools(app: &mut App, ui: &mut Ui, narrow: bool) {
+fn tools(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if narrow {
-        let on = app.overlay == Some(Overlay::Inspector);
+        let on = cx.overlay == Some(Overlay::Inspector);
         if icon_button(ui, Icon::Panel, "Inspector", on).clicked() {
-            app.overlay = (!on).then_some(Overlay::Inspector);
+            cx.send(Intent::ShowOverlay((!on).then_some(Overlay::Inspector)));
         }
     } else {
-        let on = app.settings.show_inspector;
+        let on = cx.settings.show_inspector;
         if icon_button(ui, Icon::Panel, &UiCommand::ToggleInspector.hint(), on).clicked() {
-            app.act(UiCommand::ToggleInspector);
+            cx.act(UiCommand::ToggleInspector);
         }
     }
-    menu(app, ui);
-    show_others(app, ui, narrow);
-    search(app, ui, narrow);
+    menu(cx, ui);
+    show_others(cx, ui, narrow);
+    search(cx, ui, narrow);
 }
 
 /// Present, and record: a film, or what is done.
-fn show_others(app: &mut App, ui: &mut Ui, narrow: bool) {
+fn show_others(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     let ink = ink(ui);
-    if let Some(take) = &app.take {
+    if let Some(take) = cx.recorder {
         // Whoever records must see that, and how to stop.
-        let seconds = app.now() - take.began;
+        let seconds = cx.now - take.began;
         let views = take.views();
         let text = if narrow {
             duration(seconds)
@@ -124,7 +131,7 @@ fn show_others(app: &mut App, ui: &mut Ui, narrow: bool) {
         };
         let response = sign_button(ui, Icon::Record, &text, ink.error);
         if response.on_hover_text("End the recording and open it as a walkthrough").clicked() {
-            app.act(UiCommand::RecordTake);
+            cx.act(UiCommand::RecordTake);
         }
         ui.ctx().request_repaint_after(std::time::Duration::from_secs(1));
     } else {
@@ -133,7 +140,7 @@ fn show_others(app: &mut App, ui: &mut Ui, narrow: bool) {
         } else {
             sign_button(ui, Icon::Record, "Record", ink.error)
         };
-        record_menu(app, &response);
+        record_menu(cx, &response);
     }
     let hint = UiCommand::Present.hint();
     let response = if narrow {
@@ -142,11 +149,11 @@ fn show_others(app: &mut App, ui: &mut Ui, narrow: bool) {
         sign_button(ui, Icon::Present, "Present", ink.text).on_hover_text(hint)
     };
     if response.clicked() {
-        app.act(UiCommand::Present);
+        cx.act(UiCommand::Present);
     }
 }
 
-fn record_menu(app: &mut App, response: &Response) {
+fn record_menu(cx: &PaneContext<'_>, response: &Response) {
     egui::Popup::menu(response).width(376.0).show(|ui| {
         let acts = [
             UiCommand::RecordFilm,
@@ -157,14 +164,14 @@ fn record_menu(app: &mut App, response: &Response) {
         for act in acts {
             let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
             if ui.add(button).clicked() {
-                app.act(act);
+                cx.act(act);
                 ui.close();
             }
         }
     });
 }
 
-fn menu(app: &mut App, ui: &mut Ui) {
+fn menu(cx: &PaneContext<'_>, ui: &mut Ui) {
     let response = icon_button(ui, Icon::Menu, "Menu", false);
     egui::Popup::menu(&response).width(376.0).show(|ui| {
         let groups: [&[UiCommand]; 4] = [
@@ -192,7 +199,7 @@ fn menu(app: &mut App, ui: &mut Ui) {
             for &act in *group {
                 let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
                 if ui.add(button).clicked() {
-                    app.act(act);
+                    cx.act(act);
                     ui.close();
                 }
             }
@@ -201,10 +208,10 @@ fn menu(app: &mut App, ui: &mut Ui) {
 }
 
 /// The way to every command.
-fn search(app: &mut App, ui: &mut Ui, narrow: bool) {
+fn search(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if narrow {
         if icon_button(ui, Icon::Search, &UiCommand::Palette.hint(), false).clicked() {
-            app.act(UiCommand::Palette);
+            cx.act(UiCommand::Palette);
         }
         return;
     }
@@ -221,12 +228,12 @@ fn search(app: &mut App, ui: &mut Ui, narrow: bool) {
     let keys = UiCommand::Palette.keys_text();
     if width < 150.0 {
         if response.clicked() {
-            app.act(UiCommand::Palette);
+            cx.act(UiCommand::Palette);
         }
         return;
     }
     text_in(ui, inner, Align2::RIGHT_CENTER, &keys, theme::plain(theme::SMALL), ink.muted);
     if response.clicked() {
-        app.act(UiCommand::Palette);
+        cx.act(UiCommand::Palette);
     }
 }

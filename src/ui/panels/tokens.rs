@@ -6,8 +6,9 @@
 use super::matrix::{color_of, within};
 use super::transport;
 use crate::trace::{TokenInfo, TokenKind};
-use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
+use crate::ui::intent::{Intent, SettingsChange};
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::range_of;
 use crate::ui::widgets::{Chip, ink, muted};
@@ -49,28 +50,36 @@ pub fn words(tokens: &[TokenInfo]) -> Vec<Word> {
         .collect()
 }
 
-/// Draws the strip and the transport.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned() else {
-        muted(ui, "The words of question and answer stand here: hover one to see where it looked.");
-        return;
-    };
-    let height = (ui.available_height() - 32.0).max(26.0);
-    egui::ScrollArea::vertical()
-        .id_salt("tokens")
-        .max_height(height)
-        .min_scrolled_height(height)
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            chips(app, ui, &doc);
-            advice(app, ui);
-        });
-    transport::show(app, ui);
+/// The token strip and the transport.
+#[derive(Default)]
+pub struct Tokens;
+
+impl PaneUi for Tokens {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current else {
+            muted(
+                ui,
+                "The words of question and answer stand here: hover one to see where it looked.",
+            );
+            return;
+        };
+        let height = (ui.available_height() - 32.0).max(26.0);
+        egui::ScrollArea::vertical()
+            .id_salt("tokens")
+            .max_height(height)
+            .min_scrolled_height(height)
+            .auto_shrink([false, false])
+            .show(ui, |ui| {
+                chips(cx, ui, doc);
+                advice(cx, ui);
+            });
+        transport::show(cx, ui);
+    }
 }
 
 /// The one line of the first start.
-fn advice(app: &mut App, ui: &mut Ui) {
-    if app.settings.advice_seen {
+fn advice(cx: &PaneContext<'_>, ui: &mut Ui) {
+    if cx.settings.advice_seen {
         return;
     }
     ui.add_space(2.0);
@@ -78,7 +87,7 @@ fn advice(app: &mut App, ui: &mut Ui) {
         let text = "Hover a word, drag across the matrix, or press W for every head at once.";
         ui.label(egui::RichText::new(text).color(ink(ui).accent));
         if ui.small_button("Got it").clicked() {
-            app.settings.advice_seen = true;
+            cx.send(Intent::Settings(SettingsChange::AdviceSeen));
         }
     });
 }
@@ -90,13 +99,13 @@ struct Coloring {
     range: [f32; 2],
 }
 
-fn chips(app: &mut App, ui: &mut Ui, doc: &Document) {
-    let patches = app.active_patches();
-    let shown = app.shown.clone();
+fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+    let patches = cx.active_patches();
+    let shown = cx.shown;
     let looking = if patches.is_empty() {
         Default::default()
     } else {
-        app.readings.looking(doc, &shown, &patches)
+        cx.values.looking(doc, shown, &patches)
     };
     let coloring = Coloring { range: answer_range(doc, &looking), looking };
     let prompt = doc.meta().prompt_len;
@@ -118,10 +127,10 @@ fn chips(app: &mut App, ui: &mut Ui, doc: &Document) {
             if is_answer && pointer.is_some_and(|at| response.rect.contains(at)) {
                 dragged = Some(word.positions.clone());
             }
-            act_on(app, ui, doc, &word, is_answer, &response);
+            act_on(cx, ui, doc, &word, is_answer, &response);
         }
     });
-    drag(app, ui, doc, dragged);
+    drag(cx, ui, doc, dragged);
 }
 
 /// The range over the spoken answer tokens, which are compared with each other.
@@ -225,7 +234,7 @@ fn queries_of(doc: &Document, word: &Word, is_answer: bool) -> Option<Queries> {
 }
 
 fn act_on(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &Ui,
     doc: &Document,
     word: &Word,
@@ -234,7 +243,7 @@ fn act_on(
 ) {
     if word.kind == TokenKind::Image {
         if response.clicked() {
-            app.command(Command::SetQueries(Queries {
+            cx.command(Command::SetQueries(Queries {
                 kind: QueryKind::Answer,
                 set: AxisSet::MEAN,
             }));
@@ -251,14 +260,20 @@ fn act_on(
     if response.clicked() {
         let adds = ui.input(|input| input.modifiers.shift);
         let chosen = if adds { joined(&doc.state().map.queries, &queries) } else { queries };
-        app.command(Command::SetQueries(chosen));
+        cx.command(Command::SetQueries(chosen));
     } else if response.hovered() && !response.dragged() {
-        app.preview = Some(Command::SetQueries(queries));
-        hover_text(app, doc, word, is_answer, response);
+        cx.preview(Command::SetQueries(queries));
+        hover_text(cx, doc, word, is_answer, response);
     }
 }
 
-fn hover_text(app: &App, doc: &Document, word: &Word, is_answer: bool, response: &Response) {
+fn hover_text(
+    cx: &PaneContext<'_>,
+    doc: &Document,
+    word: &Word,
+    is_answer: bool,
+    response: &Response,
+) {
     let positions = match word.positions.len() {
         1 => format!("position {}", word.positions.start),
         _ => format!("positions {}–{}", word.positions.start, word.positions.end - 1),
@@ -268,7 +283,7 @@ fn hover_text(app: &App, doc: &Document, word: &Word, is_answer: bool, response:
         let probability = f64::from(probability(doc, word)) * 100.0;
         text = format!("{text} · p = {} %", number(probability, 100.0));
     }
-    if app.active_patches().is_empty() {
+    if cx.active_patches().is_empty() {
         response.clone().on_hover_text(text);
     }
 }
@@ -293,7 +308,7 @@ fn joined(now: &Queries, more: &Queries) -> Queries {
 }
 
 /// Dragging over answer words chooses all between the first and the present one.
-fn drag(app: &mut App, ui: &Ui, doc: &Document, under: Option<Range<u32>>) {
+fn drag(cx: &PaneContext<'_>, ui: &Ui, doc: &Document, under: Option<Range<u32>>) {
     let id = egui::Id::unique("token drag");
     let (pressed, down, released) = ui.input(|input| {
         (
@@ -324,7 +339,7 @@ fn drag(app: &mut App, ui: &Ui, doc: &Document, under: Option<Range<u32>>) {
     let kept: Vec<u32> = range.filter(|&index| row_of(doc, index + prompt).is_some()).collect();
     if !kept.is_empty() {
         let set = AxisSet::of(Aggregate::Mean, kept);
-        app.send(Intent::Scrub(Command::SetQueries(Queries { kind: QueryKind::Answer, set })));
+        cx.send(Intent::Scrub(Command::SetQueries(Queries { kind: QueryKind::Answer, set })));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Play, speed, loop and the scrub bar.
 
-use crate::ui::app::{App, Intent};
-use crate::ui::commands::view::{film, film_command};
+use crate::ui::intent::{Intent, TransportCommand};
+use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::transport::{Axis, SPEEDS};
@@ -9,8 +9,8 @@ use crate::ui::widgets::{Icon, icon_button, ink, text_in};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 /// Draws it in one line.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let (previous, next) = match app.transport.axis {
+pub fn show(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let (previous, next) = match cx.transport.axis {
         Axis::Tokens => (UiCommand::PreviousToken, UiCommand::NextToken),
         Axis::Layers => (UiCommand::PreviousLayer, UiCommand::NextLayer),
         Axis::Heads => (UiCommand::PreviousHead, UiCommand::NextHead),
@@ -18,48 +18,52 @@ pub fn show(app: &mut App, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         if icon_button(ui, Icon::Previous, &previous.hint(), false).clicked() {
-            app.act(previous);
+            cx.act(previous);
         }
-        let playing = app.transport.playing;
+        let playing = cx.transport.playing;
         let icon = if playing { Icon::Pause } else { Icon::Play };
         if icon_button(ui, icon, &UiCommand::Play.hint(), playing).clicked() {
-            app.act(UiCommand::Play);
+            cx.act(UiCommand::Play);
         }
         if icon_button(ui, Icon::Next, &next.hint(), false).clicked() {
-            app.act(next);
+            cx.act(next);
         }
-        if icon_button(ui, Icon::Loop, &UiCommand::ToggleLoop.hint(), app.transport.repeat)
-            .clicked()
+        if icon_button(ui, Icon::Loop, &UiCommand::ToggleLoop.hint(), cx.transport.repeat).clicked()
         {
-            app.act(UiCommand::ToggleLoop);
+            cx.act(UiCommand::ToggleLoop);
         }
         ui.spacing_mut().item_spacing.x = 8.0;
-        axis(app, ui);
-        speed(app, ui);
-        bar(app, ui);
+        axis(cx, ui);
+        speed(cx, ui);
+        bar(cx, ui);
     });
 }
 
-fn axis(app: &mut App, ui: &mut Ui) {
+fn axis(cx: &PaneContext<'_>, ui: &mut Ui) {
     egui::ComboBox::from_id_salt("film")
         .width(72.0)
-        .selected_text(app.transport.axis.name())
+        .selected_text(cx.transport.axis.name())
         .show_ui(ui, |ui| {
             for axis in Axis::ALL {
-                ui.selectable_value(&mut app.transport.axis, axis, axis.name());
+                if ui.selectable_label(axis == cx.transport.axis, axis.name()).clicked() {
+                    cx.send(Intent::Transport(TransportCommand::Axis(axis)));
+                }
             }
         })
         .response
         .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Play through"));
 }
 
-fn speed(app: &mut App, ui: &mut Ui) {
+fn speed(cx: &PaneContext<'_>, ui: &mut Ui) {
     egui::ComboBox::from_id_salt("speed")
         .width(56.0)
-        .selected_text(format!("{} / s", app.transport.speed))
+        .selected_text(format!("{} / s", cx.transport.speed))
         .show_ui(ui, |ui| {
             for speed in SPEEDS {
-                ui.selectable_value(&mut app.transport.speed, speed, format!("{speed} / s"));
+                let on = speed == cx.transport.speed;
+                if ui.selectable_label(on, format!("{speed} / s")).clicked() {
+                    cx.send(Intent::Transport(TransportCommand::Speed(speed)));
+                }
             }
         })
         .response
@@ -67,8 +71,9 @@ fn speed(app: &mut App, ui: &mut Ui) {
 }
 
 /// The scrub bar: one notch a step.
-fn bar(app: &mut App, ui: &mut Ui) {
-    let (at, len) = film(app);
+fn bar(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let axis = cx.transport.axis;
+    let (at, len) = cx.current.map_or((0, 0), |doc| axis.position(doc));
     let ink = ink(ui);
     let width = (ui.available_width() - 72.0).max(40.0);
     let (rect, response) = ui.allocate_exact_size(vec2(width, 28.0), Sense::click_and_drag());
@@ -94,10 +99,10 @@ fn bar(app: &mut App, ui: &mut Ui) {
     if let Some(point) = response.interact_pointer_pos().filter(|_| len > 0) {
         let share = ((point.x - track.left()) / track.width().max(1.0)).clamp(0.0, 1.0);
         let to = (share * last).round() as u32;
-        app.send(Intent::Scrub(film_command(app.transport.axis, to.min(len - 1))));
+        cx.send(Intent::Scrub(axis.command(to.min(len - 1))));
     }
     if response.drag_stopped() {
-        app.send(Intent::Settle);
+        cx.send(Intent::Settle);
     }
     let (label, _) = ui.allocate_exact_size(vec2(60.0, 28.0), Sense::hover());
     let text = if len == 0 { String::new() } else { format!("{at} / {}", len - 1) };

@@ -2,7 +2,8 @@
 //! of the heads, the quantity of the matrix, how two maps are compared.
 
 use super::matrix::quantity_name;
-use crate::ui::app::{App, Intent};
+use crate::ui::intent::Intent;
+use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::widgets::{hairline_below, ink, muted, segments};
 use crate::view::{Command, Controls, HeadOrder, Mix, Quantity, ViewState};
@@ -11,7 +12,7 @@ use egui::{Align, Layout, Rect, Slider, Ui, UiBuilder, vec2};
 const HEIGHT: f32 = 36.0;
 
 /// Draws it along the upper edge of `rect`, and returns what is left for the stage.
-pub fn show(app: &mut App, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
+pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
     let controls = match state.view.spec().controls {
         Controls::None => return rect,
         Controls::Mix if state.second.is_none() => return rect,
@@ -25,12 +26,12 @@ pub fn show(app: &mut App, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
     let inner = bar.shrink2(vec2(12.0, 0.0));
     let mut child = ui.new_child(UiBuilder::new().max_rect(inner).layout(layout));
     child.set_clip_rect(bar);
-    controls(app, &mut child, state);
+    controls(cx, &mut child, state);
     hairline_below(ui, bar);
     rest
 }
 
-fn head_order(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     muted(ui, "Sorted by");
     let name = |order| match order {
         HeadOrder::Index => ("Number", "By number"),
@@ -43,21 +44,21 @@ fn head_order(app: &mut App, ui: &mut Ui, state: &ViewState) {
         .map(|&order| (order, name(order).0, name(order).1.to_owned()))
         .collect();
     if let Some(order) = segments(ui, state.head_order, &choices) {
-        app.command(Command::SetHeadOrder(order));
+        cx.command(Command::SetHeadOrder(order));
     }
 }
 
-fn quantity(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn quantity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     let choices: Vec<_> = Quantity::ALL
         .iter()
         .map(|&quantity| (quantity, quantity_name(quantity), UiCommand::NextQuantity.hint()))
         .collect();
     if let Some(quantity) = segments(ui, state.quantity, &choices) {
-        app.command(Command::SetQuantity(quantity));
+        cx.command(Command::SetQuantity(quantity));
     }
 }
 
-fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
+fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     let Some(second) = &state.second else { return };
     let hint = UiCommand::NextMix.hint();
     let kind = match second.mix {
@@ -68,7 +69,7 @@ fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
     let choices =
         [(0, "Swipe", hint.clone()), (1, "Cross-fade", hint.clone()), (2, "Difference", hint)];
     if let Some(kind) = segments(ui, kind, &choices) {
-        app.command(Command::SetMix(match kind {
+        cx.command(Command::SetMix(match kind {
             0 => Mix::Swipe { position: 0.5 },
             1 => Mix::CrossFade { amount: 0.5 },
             _ => Mix::Difference,
@@ -91,13 +92,13 @@ fn compare(app: &mut App, ui: &mut Ui, state: &ViewState) {
     };
     if let Some((response, mix)) = moved {
         if response.changed() {
-            app.send(Intent::Scrub(Command::SetMix(mix)));
+            cx.send(Intent::Scrub(Command::SetMix(mix)));
         }
         if response.drag_stopped() {
-            app.send(Intent::Settle);
+            cx.send(Intent::Settle);
         }
     }
     if ui.button("Unpin").on_hover_text(UiCommand::PinMap.hint()).clicked() {
-        app.act(UiCommand::PinMap);
+        cx.act(UiCommand::PinMap);
     }
 }

@@ -1,10 +1,11 @@
 //! What is selected in the walkthrough: its words, its times, and the stage while it is previewed.
 
 use super::film_strip;
-use crate::ui::app::{App, Intent};
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::walkthrough::{Editor, Stop, WalkthroughCommand};
+use crate::ui::walkthrough::editor::{Editor, Stop, WalkthroughCommand};
 use crate::ui::widgets::{hairline, ink, muted};
 use crate::view::timeline::{Card, Edit, SHORTEST_HOLD_SECONDS, Step, Timeline};
 use crate::view::{Command, Easing};
@@ -14,39 +15,45 @@ const LABEL: f32 = 64.0;
 /// A day: of the whole, which may be longer than any one step.
 const LONGEST_WHOLE_SECONDS: f64 = 86_400.0;
 
-/// Draws the fields of what is selected.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(editor) = app.editor.take() else {
-        film_strip::empty(app, ui);
-        return;
-    };
-    egui::ScrollArea::vertical().id_salt("walkthrough").show(ui, |ui| {
-        ui.label(theme::strong_text(film_strip::selected_name(&editor), theme::BODY));
-        ui.add_space(4.0);
-        match editor.selected() {
-            Stop::Step(at) => {
-                if let Some(step) = editor.walkthrough().steps.get(at) {
-                    step_fields(app, ui, at, step);
+/// The fields of what is selected.
+#[derive(Default)]
+pub struct WalkthroughPane;
+
+impl PaneUi for WalkthroughPane {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(editor) = cx.editor else {
+            film_strip::empty(cx, ui);
+            return;
+        };
+        egui::ScrollArea::vertical().id_salt("walkthrough").show(ui, |ui| {
+            ui.label(theme::strong_text(film_strip::selected_name(editor), theme::BODY));
+            ui.add_space(4.0);
+            match editor.selected() {
+                Stop::Step(at) => {
+                    if let Some(step) = editor.walkthrough().steps.get(at) {
+                        step_fields(cx, ui, at, step);
+                    }
+                }
+                stop @ Stop::Title => {
+                    card(cx, ui, stop, editor.walkthrough().title.as_ref(), Edit::Title);
+                }
+                stop @ Stop::End => {
+                    card(cx, ui, stop, editor.walkthrough().end.as_ref(), Edit::End)
                 }
             }
-            stop @ Stop::Title => {
-                card(app, ui, stop, editor.walkthrough().title.as_ref(), Edit::Title);
-            }
-            stop @ Stop::End => card(app, ui, stop, editor.walkthrough().end.as_ref(), Edit::End),
-        }
-        hairline(ui);
-        whole(app, ui, &editor);
-    });
-    app.editor = Some(editor);
+            hairline(ui);
+            whole(cx, ui, editor);
+        });
+    }
 }
 
-fn edit(app: &mut App, edit: Edit) {
-    app.send(Intent::Walkthrough(WalkthroughCommand::Edit(edit)));
+fn edit(cx: &PaneContext<'_>, edit: Edit) {
+    cx.send(Intent::Walkthrough(WalkthroughCommand::Edit(edit)));
 }
 
 /// A text of several lines; a change at every key, an undo step when it is left.
 fn text(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &mut Ui,
     (name, stop): (&str, Stop),
     hint: &str,
@@ -63,16 +70,23 @@ fn text(
         .hint_text(hint);
     let response = ui.add(field).accessible_name(name);
     if response.changed() {
-        edit(app, of(text));
+        edit(cx, of(text));
     }
     if response.lost_focus() {
-        app.send(Intent::Walkthrough(WalkthroughCommand::Settle));
+        cx.send(Intent::Walkthrough(WalkthroughCommand::Settle));
     }
     ui.add_space(4.0);
 }
 
 /// A number of seconds.
-fn seconds(app: &mut App, ui: &mut Ui, name: &str, now: f64, least: f64, of: impl Fn(f64) -> Edit) {
+fn seconds(
+    cx: &PaneContext<'_>,
+    ui: &mut Ui,
+    name: &str,
+    now: f64,
+    least: f64,
+    of: impl Fn(f64) -> Edit,
+) {
     let mut value = now;
     let drag = DragValue::new(&mut value)
         .speed(0.05)
@@ -87,10 +101,10 @@ fn seconds(app: &mut App, ui: &mut Ui, name: &str, now: f64, least: f64, of: imp
     // A field that is left reads its own rounded text again.
     let tenths = |seconds: f64| (seconds * 10.0).round();
     if response.changed() && tenths(value) != tenths(now) {
-        edit(app, of(value));
+        edit(cx, of(value));
     }
     if response.drag_stopped() || response.lost_focus() {
-        app.send(Intent::Walkthrough(WalkthroughCommand::Settle));
+        cx.send(Intent::Walkthrough(WalkthroughCommand::Settle));
     }
 }
 
@@ -104,23 +118,23 @@ fn row(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui)) {
     });
 }
 
-fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
+fn step_fields(cx: &PaneContext<'_>, ui: &mut Ui, at: usize, step: &Step) {
     let hint = "What is said here; **two stars** mark words";
-    text(app, ui, ("Caption", Stop::Step(at)), hint, &step.caption, |text| Edit::Caption(at, text));
+    text(cx, ui, ("Caption", Stop::Step(at)), hint, &step.caption, |text| Edit::Caption(at, text));
     row(ui, "Stays", |ui| {
         let hold = step.hold_secs();
-        seconds(app, ui, "Seconds that it stays", hold, SHORTEST_HOLD_SECONDS, |seconds| {
+        seconds(cx, ui, "Seconds that it stays", hold, SHORTEST_HOLD_SECONDS, |seconds| {
             Edit::Hold(at, Some(seconds))
         });
         let mut by_caption = step.seconds.is_none();
         let check = ui.checkbox(&mut by_caption, "reading time");
         let check = check.on_hover_text("As long as the caption takes to read");
         if check.changed() {
-            edit(app, Edit::Hold(at, (!by_caption).then_some(hold)));
+            edit(cx, Edit::Hold(at, (!by_caption).then_some(hold)));
         }
     });
     row(ui, "Way to it", |ui| {
-        seconds(app, ui, "Seconds of the way to it", step.transition_secs, 0.0, |seconds| {
+        seconds(cx, ui, "Seconds of the way to it", step.transition_secs, 0.0, |seconds| {
             Edit::Transition(at, seconds)
         });
         let names = [
@@ -136,7 +150,7 @@ fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
             .show_ui(ui, |ui| {
                 for (easing, name) in names {
                     if ui.selectable_label(step.easing == easing, name).clicked() {
-                        edit(app, Edit::Easing(at, easing));
+                        edit(cx, Edit::Easing(at, easing));
                     }
                 }
             })
@@ -147,50 +161,50 @@ fn step_fields(app: &mut App, ui: &mut Ui, at: usize, step: &Step) {
         let change = ui.button("Change its view");
         let hint = "Brings it to the stage; then \u{201c}Use view\u{201d} (U) puts it back";
         if change.on_hover_text(hint).clicked() {
-            app.send(Intent::Walkthrough(WalkthroughCommand::ShowView(at)));
+            cx.send(Intent::Walkthrough(WalkthroughCommand::ShowView(at)));
         }
         for (act, text) in
             [(UiCommand::DuplicateStep, "Duplicate"), (UiCommand::RemoveStep, "Remove")]
         {
             if ui.button(text).on_hover_text(act.hint()).clicked() {
-                app.act(act);
+                cx.act(act);
             }
         }
     });
     ui.add_space(4.0);
     let hint = "Only the presenter sees them";
-    text(app, ui, ("Notes", Stop::Step(at)), hint, &step.notes, |text| Edit::Notes(at, text));
+    text(cx, ui, ("Notes", Stop::Step(at)), hint, &step.notes, |text| Edit::Notes(at, text));
 }
 
 fn card(
-    app: &mut App,
+    cx: &PaneContext<'_>,
     ui: &mut Ui,
     stop: Stop,
     card: Option<&Card>,
     of: impl Fn(Option<Card>) -> Edit,
 ) {
     let Some(card) = card else { return };
-    text(app, ui, ("Text", stop), "The large line", &card.text, |text| {
+    text(cx, ui, ("Text", stop), "The large line", &card.text, |text| {
         of(Some(Card { text, ..card.clone() }))
     });
-    text(app, ui, ("Subtitle", stop), "The small line below", &card.subtitle, |subtitle| {
+    text(cx, ui, ("Subtitle", stop), "The small line below", &card.subtitle, |subtitle| {
         of(Some(Card { subtitle, ..card.clone() }))
     });
     row(ui, "Stays", |ui| {
-        seconds(app, ui, "Seconds that it stays", card.seconds, SHORTEST_HOLD_SECONDS, |seconds| {
+        seconds(cx, ui, "Seconds that it stays", card.seconds, SHORTEST_HOLD_SECONDS, |seconds| {
             of(Some(Card { seconds, ..card.clone() }))
         });
     });
     if ui.button("Remove the card").clicked() {
-        edit(app, of(None));
+        edit(cx, of(None));
     }
 }
 
 /// What is about all steps.
-fn whole(app: &mut App, ui: &mut Ui, editor: &Editor) {
+fn whole(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let total = Timeline::new(editor.walkthrough()).seconds();
     row(ui, "All of it", |ui| {
-        seconds(app, ui, "Seconds of the whole", total, 1.0, Edit::Stretch);
+        seconds(cx, ui, "Seconds of the whole", total, 1.0, Edit::Stretch);
         muted(ui, "stretches every step");
     });
     ui.horizontal_wrapped(|ui| {
@@ -200,39 +214,34 @@ fn whole(app: &mut App, ui: &mut Ui, editor: &Editor) {
             (UiCommand::AddEnd, "End card", walkthrough.end.is_some()),
         ] {
             if !is_there && ui.button(text).on_hover_text(act.hint()).clicked() {
-                app.act(act);
+                cx.act(act);
             }
         }
         for (act, text) in
             [(UiCommand::TrimBefore, "Trim before"), (UiCommand::TrimAfter, "Trim after")]
         {
             if ui.button(text).on_hover_text(act.hint()).clicked() {
-                app.act(act);
+                cx.act(act);
             }
         }
     });
 }
 
 /// Draws the walkthrough onto the stage, as large as its film fits; false where it is not previewed.
-pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
+pub fn stage(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> bool {
+    let Some(editor) = cx.editor.filter(|editor| editor.is_previewing) else { return false };
     // Nothing of the view is under the pointer.
-    if app.editor.as_ref().is_some_and(|editor| editor.is_previewing)
-        && app.doc().is_some_and(|doc| doc.state().hovered.is_some())
-    {
-        app.command(Command::Hover(None));
+    if cx.current.is_some_and(|doc| doc.state().hovered.is_some()) {
+        cx.command(Command::Hover(None));
     }
-    let film = app.film_options.size;
-    let [width, height] = film.map(|side| side as f32);
-    let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
-        return false;
-    };
+    let [width, height] = cx.film_options.size.map(|side| side as f32);
     let room = rect.shrink(12.0);
     let scale = (room.width() / width).min(room.height() / height);
     let place = Rect::from_center_size(room.center(), vec2(width, height) * scale);
     ui.painter().rect_filled(rect, 0.0, ink(ui).panel);
     let pixels = (place.size() * ui.ctx().pixels_per_point()).round();
-    let texture = editor.place_preview(film, [pixels.x as u32, pixels.y as u32]);
-    if let Some(texture) = texture {
+    cx.output.walkthrough_preview.set(Some([pixels.x as u32, pixels.y as u32]));
+    if let Some(texture) = editor.preview_texture() {
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(texture, place, uv, Color32::WHITE);
     }
@@ -240,7 +249,7 @@ pub fn stage(app: &mut App, ui: &Ui, rect: Rect) -> bool {
     let name = format!("Preview: {}", film_strip::selected_name(editor));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
     if response.clicked() {
-        app.act(UiCommand::Play);
+        cx.act(UiCommand::Play);
     }
     true
 }

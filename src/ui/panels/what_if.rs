@@ -3,11 +3,12 @@
 use crate::analysis::diff::{Alignment, Change, HeadDifference, Words};
 use crate::edit::Fill;
 use crate::model::KnockFrom;
-use crate::ui::app::{App, Intent};
 use crate::ui::document::Document;
+use crate::ui::intent::Intent;
+use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::what_if::{Compare, Tool, WhatIfCommand};
+use crate::ui::what_if::{Compare, Tool, ToolSettings, WhatIfCommand};
 use crate::ui::widgets::{hairline, heading, ink, muted, segments};
 use crate::view::{ColorMap, Command};
 use egui::text::{LayoutJob, TextFormat};
@@ -15,73 +16,86 @@ use egui::{Color32, Rect, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInf
 
 const LISTED: usize = 5;
 
-/// Draws it.
-pub fn show(app: &mut App, ui: &mut Ui) {
-    let Some(doc) = app.doc().cloned() else {
-        muted(
-            ui,
-            "Edit the picture, cover it, or change the model: the answer is held against it here.",
-        );
-        return;
-    };
-    egui::ScrollArea::vertical().id_salt("probe").auto_shrink(false).show(ui, |ui| {
-        ui.spacing_mut().item_spacing.y = 6.0;
-        edits(app, ui);
-        hairline(ui);
-        comparison(app, ui, &doc);
-        hairline(ui);
-        model(app, ui, &doc);
-        hairline(ui);
-        maps(app, ui, &doc);
-    });
+/// The edit's settings, both answers, changes of the model.
+#[derive(Default)]
+pub struct WhatIfPane;
+
+impl PaneUi for WhatIfPane {
+    fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        let Some(doc) = cx.current else {
+            muted(
+                ui,
+                "Edit the picture, cover it, or change the model: the answer is held against it here.",
+            );
+            return;
+        };
+        egui::ScrollArea::vertical().id_salt("probe").auto_shrink(false).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 6.0;
+            edits(cx, ui);
+            hairline(ui);
+            comparison(cx, ui, doc);
+            hairline(ui);
+            model(cx, ui, doc);
+            hairline(ui);
+            maps(cx, ui, doc);
+        });
+    }
 }
 
-fn wish(app: &mut App, wish: WhatIfCommand) {
-    app.send(Intent::WhatIf(wish));
+fn wish(cx: &PaneContext<'_>, wish: WhatIfCommand) {
+    cx.send(Intent::WhatIf(wish));
 }
 
-fn edits(app: &mut App, ui: &mut Ui) {
-    let tool = app.what_if.tool;
+fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let tool = cx.what_if.tool;
     heading(ui, "Picture", |ui| {
         let text = if tool.is_some() { "Done" } else { "Edit" };
         if ui.button(text).on_hover_text(UiCommand::EditPicture.hint()).clicked() {
-            app.act(UiCommand::EditPicture);
+            cx.act(UiCommand::EditPicture);
         }
     });
     match tool {
-        Some(tool) => settings(app, ui, tool),
+        Some(tool) => {
+            let mut changed = cx.what_if.settings;
+            settings(ui, tool, &mut changed);
+            if changed != cx.what_if.settings {
+                wish(cx, WhatIfCommand::Settings(changed));
+            }
+        }
         None => {
             muted(ui, "Paint, erase a thing, change its colour, and see the answer change.");
         }
     }
-    let steps = app.what_if.session.as_ref().map_or(0, |session| session.edits.steps().len());
+    let steps = cx.what_if.session.as_ref().map_or(0, |session| session.edits.steps().len());
     if steps == 0 {
         return;
     }
     ui.horizontal_wrapped(|ui| {
-        ui.checkbox(&mut app.what_if.live, "Ask after every edit");
+        let mut live = cx.what_if.live;
+        if ui.checkbox(&mut live, "Ask after every edit").changed() {
+            wish(cx, WhatIfCommand::Live(live));
+        }
         if ui.button("Ask again now").on_hover_text(UiCommand::AskEdited.hint()).clicked() {
-            wish(app, WhatIfCommand::AskAgain);
+            wish(cx, WhatIfCommand::AskAgain);
         }
     });
     ui.horizontal_wrapped(|ui| {
         muted(ui, if steps == 1 { "1 edit".into() } else { format!("{steps} edits") });
         let hint = "Back to the untouched picture; undo what you want to keep one by one";
         if ui.button("Reset").on_hover_text(hint).clicked() {
-            wish(app, WhatIfCommand::Reset);
+            wish(cx, WhatIfCommand::Reset);
         }
         if ui.button("Save picture…").clicked() {
-            wish(app, WhatIfCommand::SavePicture);
+            wish(cx, WhatIfCommand::SavePicture);
         }
         let hint = "A text file that repeats the edits: vlmscope ask PICTURE QUESTION --edit FILE";
         if ui.button("Save edits…").on_hover_text(hint).clicked() {
-            wish(app, WhatIfCommand::SaveEdits);
+            wish(cx, WhatIfCommand::SaveEdits);
         }
     });
 }
 
-fn settings(app: &mut App, ui: &mut Ui, tool: Tool) {
-    let settings = &mut app.what_if.settings;
+fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
     let slider = |ui: &mut Ui, value: &mut f64, range, text: &str| {
         ui.add(Slider::new(value, range).text(text)).accessible_name(text);
     };
@@ -149,9 +163,9 @@ fn paint(ui: &mut Ui, colour: &mut [u8; 3]) {
     });
 }
 
-fn comparison(app: &mut App, ui: &mut Ui, doc: &Document) {
-    heading(ui, "Both answers", |ui| others(app, ui, doc));
-    let Some(both) = &app.what_if.comparison else {
+fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+    heading(ui, "Both answers", |ui| others(cx, ui, doc));
+    let Some(both) = &cx.what_if.comparison else {
         muted(ui, "Edit the picture, or choose another answer to compare this one with.");
         return;
     };
@@ -180,15 +194,15 @@ fn comparison(app: &mut App, ui: &mut Ui, doc: &Document) {
         (Compare::Difference, "Difference", "First − second on one range about 0"),
     ]
     .map(|(how, name, hint)| (how, name, hint.to_owned()));
-    let chosen = ui.horizontal_wrapped(|ui| segments(ui, app.what_if.compare, &choices)).inner;
+    let chosen = ui.horizontal_wrapped(|ui| segments(ui, cx.what_if.compare, &choices)).inner;
     if let Some(how) = chosen {
-        wish(app, WhatIfCommand::Compare(how));
+        wish(cx, WhatIfCommand::Compare(how));
     }
     if neutral {
         muted(ui, "No difference: every log-probability and every head is the same.");
         return;
     }
-    moved(app, ui, doc, &heads);
+    moved(cx, ui, doc, &heads);
     for head in ranked.iter().take(LISTED) {
         let text = format!(
             "layer {} · head {}    {:.3}    {:.2} → {:.2} image",
@@ -197,14 +211,14 @@ fn comparison(app: &mut App, ui: &mut Ui, doc: &Document) {
         let button = ui.add(egui::Button::new(text).frame(false));
         if button.on_hover_text("½ Σ |first − second| over the patches; click to see it").clicked()
         {
-            app.command(Command::SetLayerHead(head.layer, head.head));
+            cx.command(Command::SetLayerHead(head.layer, head.head));
         }
     }
 }
 
 /// The documents that this one can be compared with.
-fn others(app: &mut App, ui: &mut Ui, doc: &Document) {
-    let others: Vec<_> = app
+fn others(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+    let others: Vec<_> = cx
         .docs
         .iter()
         .filter(|other| other.id != doc.id && !other.live)
@@ -214,7 +228,7 @@ fn others(app: &mut App, ui: &mut Ui, doc: &Document) {
         ui.menu_button("Compare with…", |ui| {
             for (id, name) in others {
                 if ui.button(name).clicked() {
-                    wish(app, WhatIfCommand::CompareWith(id));
+                    wish(cx, WhatIfCommand::CompareWith(id));
                     ui.close();
                 }
             }
@@ -265,7 +279,7 @@ fn signed(value: f32) -> String {
     if text == "−0.00" || text == "+0.00" { "0.00".into() } else { text }
 }
 
-fn model(app: &mut App, ui: &mut Ui, doc: &Document) {
+fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     heading(ui, "Model", |_| ());
     let choices = [
         (KnockFrom::Answer, "Answer", "Cut what the answer's own rows see"),
@@ -274,8 +288,8 @@ fn model(app: &mut App, ui: &mut Ui, doc: &Document) {
     .map(|(from, name, hint)| (from, name, hint.to_owned()));
     ui.horizontal(|ui| {
         muted(ui, "Attention from");
-        if let Some(from) = segments(ui, app.what_if.from, &choices) {
-            app.what_if.from = from;
+        if let Some(from) = segments(ui, cx.what_if.from, &choices) {
+            wish(cx, WhatIfCommand::From(from));
         }
     });
     let chosen = doc.state().selected.len();
@@ -289,7 +303,7 @@ fn model(app: &mut App, ui: &mut Ui, doc: &Document) {
             let name = format!("{text} {chosen} patches");
             let button = ui.add_enabled(can, egui::Button::new(name));
             if button.on_hover_text(act.hint()).on_disabled_hover_text(hint).clicked() {
-                app.act(act);
+                cx.act(act);
             }
         }
         let text = head.map_or_else(
@@ -299,10 +313,10 @@ fn model(app: &mut App, ui: &mut Ui, doc: &Document) {
         let button = ui.add_enabled(head.is_some(), egui::Button::new(text));
         let hint = "Choose one layer and one head in the matrix";
         if button.on_hover_text(UiCommand::HeadOff.hint()).on_disabled_hover_text(hint).clicked() {
-            app.act(UiCommand::HeadOff);
+            cx.act(UiCommand::HeadOff);
         }
     });
-    if let Some(done) = app.what_if.intervened.as_ref().filter(|done| done.on == doc.id) {
+    if let Some(done) = cx.what_if.intervened.as_ref().filter(|done| done.on == doc.id) {
         let (what, words, total) = (done.what.clone(), done.words.clone(), done.effect.total());
         muted(ui, what);
         word_diff(ui, &words);
@@ -310,22 +324,22 @@ fn model(app: &mut App, ui: &mut Ui, doc: &Document) {
     }
 }
 
-fn maps(app: &mut App, ui: &mut Ui, doc: &Document) {
+fn maps(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     heading(ui, "What each part is worth", |_| ());
     ui.horizontal_wrapped(|ui| {
         if ui.button("Occlusion map").on_hover_text(UiCommand::OcclusionMap.hint()).clicked() {
-            app.act(UiCommand::OcclusionMap);
+            cx.act(UiCommand::OcclusionMap);
         }
         if ui.button("Each head off").on_hover_text(UiCommand::EachHeadOff.hint()).clicked() {
-            app.act(UiCommand::EachHeadOff);
+            cx.act(UiCommand::EachHeadOff);
         }
     });
-    effects(app, ui, doc);
+    effects(cx, ui, doc);
 }
 
 /// Δ log p of the answer with each head off: one cell a head, 0 neutral.
-fn effects(app: &mut App, ui: &mut Ui, doc: &Document) {
-    let Some(heads) = app.what_if.heads.as_ref().filter(|heads| heads.on == doc.id) else { return };
+fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+    let Some(heads) = cx.what_if.heads.as_ref().filter(|heads| heads.on == doc.id) else { return };
     let grid = Grid {
         size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
         values: heads.totals.clone(),
@@ -334,7 +348,7 @@ fn effects(app: &mut App, ui: &mut Ui, doc: &Document) {
         name: "Effect of each head: click to choose it",
     };
     let changed = grid.marked.iter().filter(|changed| **changed).count();
-    match grid.show(app, ui) {
+    match grid.show(cx, ui) {
         Some((layer, head)) => {
             let index = (layer * grid.size[1] + head) as usize;
             let total = grid.values.get(index).copied().flatten();
@@ -350,7 +364,7 @@ fn effects(app: &mut App, ui: &mut Ui, doc: &Document) {
 }
 
 /// How far each head's attention on the picture moved from one answer to the other.
-fn moved(app: &mut App, ui: &mut Ui, doc: &Document, heads: &[HeadDifference]) {
+fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDifference]) {
     let grid = Grid {
         size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
         values: heads.iter().map(|head| Some(head.moved)).collect(),
@@ -358,7 +372,7 @@ fn moved(app: &mut App, ui: &mut Ui, doc: &Document, heads: &[HeadDifference]) {
         is_signed: false,
         name: "How far each head moved: click to choose it",
     };
-    match grid.show(app, ui) {
+    match grid.show(cx, ui) {
         Some((layer, head)) => {
             let Some(found) = heads.get((layer * grid.size[1] + head) as usize) else { return };
             let (first, second) = (found.image_share_first, found.image_share_second);
@@ -402,7 +416,7 @@ impl Grid {
     }
 
     /// Draws it; a click chooses a head. Returns the head under the pointer.
-    fn show(&self, app: &mut App, ui: &mut Ui) -> Option<(u32, u32)> {
+    fn show(&self, cx: &PaneContext<'_>, ui: &mut Ui) -> Option<(u32, u32)> {
         let [layers, heads] = self.size;
         let (ink, high) = (ink(ui), self.high());
         let side = (ui.available_width() / heads as f32).clamp(4.0, 28.0);
@@ -429,7 +443,7 @@ impl Grid {
         let stroke = Stroke::new(1.5, ink.hover);
         ui.painter().rect_stroke(cell(layer, head), 1.0, stroke, StrokeKind::Outside);
         if response.clicked() {
-            app.command(Command::SetLayerHead(layer, head));
+            cx.command(Command::SetLayerHead(layer, head));
         }
         Some((layer, head))
     }

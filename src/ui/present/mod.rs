@@ -6,13 +6,10 @@
 
 mod controls;
 mod displays;
+pub mod draw;
+pub mod options;
 pub mod playback;
-mod presentation;
+pub mod presentation;
 mod presenter;
-mod sleep_inhibitor;
-mod window;
-
-pub use playback::{Playback, View};
-pub use presentation::{Presentation, PresenterCommand};
-pub use sleep_inhibitor::SleepInhibitor;
-pub use window::{PresentOptions, PresentationWindows, run};
+pub mod sleep_inhibitor;
+pub mod window;

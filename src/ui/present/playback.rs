@@ -1,34 +1,20 @@
-//! The show: what the stage and the presenter's window draw, and the keys that both understand.
+//! The state of a presentation: where it is, what is explored, and the keys that both windows
+//! understand.
 
-use super::controls;
 use super::presentation::{Presentation, PresenterCommand};
-use super::presenter;
 use crate::gpu::{Gpu, GpuError};
 use crate::record::{Captions, OpenTraces};
 use crate::ui::preview_texture::PreviewTexture;
 use crate::ui::stage;
 use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough, sentence};
 use crate::view::{Bounds, Command, QueryKind, ViewState};
-use egui::{Color32, Key, Pos2, Rect, Ui, pos2};
+use egui::{Key, Pos2, TextureId};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The least type scale of figures on a stage: their small print is read from far away.
 const MIN_TEXT_SCALE: f64 = 1.75;
 /// The pointer hides after so long.
 pub const POINTER_SECONDS: f64 = 2.0;
-/// Radius of the spotlight in shares of the smaller side.
-const SPOTLIGHT: f32 = 0.16;
-const SPOTLIGHT_DARK: f32 = 0.78;
-
-/// Which of the two windows is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    /// What the audience sees.
-    Stage,
-    /// What the presenter sees.
-    Presenter,
-}
 
 /// What a key commands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,65 +171,30 @@ impl Playback {
         &self.gpu
     }
 
-    /// Draws one of the windows of `pixels` at `now`: seconds since the presentation began, the
-    /// same clock for both.
-    pub fn frame(&mut self, view: View, ui: &mut Ui, pixels: [u32; 2], now: f64) {
-        for ask in commands(ui) {
-            self.ask(ask, now);
-        }
+    /// Goes on where steps follow each other.
+    pub fn tick(&mut self, now: f64) {
         self.presentation.tick(&Timeline::new(&self.walkthrough), now);
-        match view {
-            View::Stage => self.stage(ui, pixels, now),
-            View::Presenter => presenter::show(self, ui, now),
-        }
-        if let Some(rest) = self.presentation.rests_secs(&Timeline::new(&self.walkthrough), now) {
-            ui.ctx().request_repaint_after(Duration::from_secs_f64(rest));
-        }
     }
 
-    fn stage(&mut self, ui: &mut Ui, pixels: [u32; 2], now: f64) {
-        let whole = ui.ctx().content_rect();
-        let painter = ui.ctx().layer_painter(egui::LayerId::background());
-        painter.rect_filled(whole, 0.0, Color32::BLACK);
-        let here = ui.input(|input| input.pointer.latest_pos());
-        // A window that was under the pointer before it got its place hears of it from there.
-        let here = here.filter(|&at| whole.contains(at));
+    /// Says where the pointer is on the stage; when it was moved last.
+    pub fn pointer_at(&mut self, here: Option<Pos2>, now: f64) -> f64 {
         if here != self.pointer.0 {
             self.pointer = (here, now);
         }
-        let hides = self.pointer.1 + POINTER_SECONDS - now;
-        if hides > 0.0 {
-            ui.ctx().request_repaint_after(Duration::from_secs_f64(hides));
-        }
-        if self.presentation.is_blank {
-            return;
-        }
-        // The controls stand below the picture, not on it.
-        let strip = self.explored().map_or(0.0, |state| controls::height(state, whole));
-        let share = 1.0 - strip / whole.height().max(1.0);
-        let pixels = [pixels[0], (pixels[1] as f32 * share).round() as u32];
+        self.pointer.1
+    }
+
+    /// Brings the picture up to `now` and names its texture; the old picture stays where that fails.
+    pub fn paint(&mut self, pixels: [u32; 2], now: f64) -> Option<TextureId> {
         if let Some(moment) = self.moment(now)
-            && let Err(error) = self.paint(moment, pixels)
+            && let Err(error) = self.paint_moment(moment, pixels)
         {
             self.error = Some(error.to_string());
         }
-        if let Some(texture) = self.canvas.texture() {
-            let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-            let place = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - strip));
-            painter.image(texture, place, uv, Color32::WHITE);
-        }
-        if self.presentation.has_spotlight
-            && let Some(at) = here
-        {
-            painter.add(spotlight(whole, at));
-        }
-        if self.explored.is_some() {
-            controls::show(self, ui, whole, now);
-        }
+        self.canvas.texture()
     }
 
-    /// Brings the canvas up to a moment; the old picture stays where that fails.
-    fn paint(&mut self, moment: Moment, pixels: [u32; 2]) -> Result<(), GpuError> {
+    fn paint_moment(&mut self, moment: Moment, pixels: [u32; 2]) -> Result<(), GpuError> {
         let explored = self.explored.as_ref().map(|state| {
             // What is explored has a caption of its own, and the place that it needs.
             let step = Step::new((**state).clone(), moment.said.caption.clone());
@@ -264,29 +215,6 @@ fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// What the keys of a frame ask for; clickers send page keys, F5, B or a full stop.
-fn commands(ui: &Ui) -> Vec<PlaybackCommand> {
-    ui.input(|input| {
-        let pressed = input.events.iter().filter_map(|event| match event {
-            egui::Event::Key { key, pressed: true, modifiers, repeat, .. }
-                if modifiers.is_none() =>
-            {
-                Some((*key, *repeat))
-            }
-            _ => None,
-        });
-        let asked = pressed.filter_map(|(key, repeat)| Some((command_of(key)?, repeat)));
-        // Held too long, Escape must not leave twice nor B flicker.
-        let may_repeat = |ask| {
-            matches!(
-                ask,
-                PlaybackCommand::Present(PresenterCommand::Next | PresenterCommand::Previous)
-            )
-        };
-        asked.filter(|(ask, repeat)| !repeat || may_repeat(*ask)).map(|(ask, _)| ask).collect()
-    })
 }
 
 /// What a key commands for.
@@ -324,28 +252,4 @@ pub fn command_of(key: Key) -> Option<PlaybackCommand> {
         Key::Escape | Key::F5 => PlaybackCommand::Leave,
         _ => return None,
     })
-}
-
-/// Everything but a disc around the pointer is darkened, with a soft edge.
-fn spotlight(whole: Rect, at: Pos2) -> egui::Shape {
-    const SEGMENTS: u32 = 96;
-    let radius = whole.width().min(whole.height()) * SPOTLIGHT;
-    let far = whole.width() + whole.height();
-    let dark = Color32::from_black_alpha((SPOTLIGHT_DARK * 255.0) as u8);
-    let rings = [(radius, Color32::TRANSPARENT), (radius * 1.12, dark), (far, dark)];
-    let mut mesh = egui::Mesh::default();
-    for segment in 0..=SEGMENTS {
-        let angle = std::f32::consts::TAU * segment as f32 / SEGMENTS as f32;
-        for (radius, color) in rings {
-            mesh.colored_vertex(at + radius * egui::Vec2::angled(angle), color);
-        }
-    }
-    for segment in 0..SEGMENTS {
-        for ring in 0..2 {
-            let a = segment * 3 + ring;
-            mesh.add_triangle(a, a + 1, a + 3);
-            mesh.add_triangle(a + 1, a + 4, a + 3);
-        }
-    }
-    egui::Shape::mesh(mesh)
 }

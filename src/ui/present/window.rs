@@ -5,14 +5,14 @@
 //! goes: window managers move what was on it anywhere.
 
 use super::displays::{self, Displays, default_display};
-use super::playback::{Playback, View};
+use super::draw::{View, draw};
+use super::options::PresentOptions;
+use super::playback::Playback;
 use super::sleep_inhibitor::SleepInhibitor;
-use crate::gpu::{Gpu, GpuOptions};
-use crate::record::OpenTraces;
+use crate::gpu::Gpu;
 use crate::terminal;
-use crate::ui::headless::{self, Frame};
-use crate::ui::{stage, window::configuration};
-use crate::view::timeline::Walkthrough;
+use crate::ui::surface::configuration;
+use crate::ui::{painting, stage};
 use anyhow::Context as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -24,24 +24,6 @@ use winit::monitor::MonitorHandle;
 use winit::window::{Fullscreen, Window, WindowId, WindowLevel};
 
 const PRESENTER_SIZE: [f64; 2] = [960.0, 640.0];
-
-/// What to present, and where.
-pub struct PresentOptions {
-    /// The walkthrough.
-    pub walkthrough: Walkthrough,
-    /// Its traces, open.
-    pub traces: OpenTraces,
-    /// The stop to begin with: a card or step, counted from 0.
-    pub first: usize,
-    /// The display of the stage, counted from 0; `None` takes the last that is not the main one.
-    pub display: Option<usize>,
-    /// Steps follow each other, over and over.
-    pub loops: bool,
-    /// Whether the presenter has a window even where there is one display only.
-    pub presenter: bool,
-    /// The graphics adapter.
-    pub gpu: GpuOptions,
-}
 
 /// Asks for a frame of a window at a time, from any thread.
 pub type WakeAt = Arc<dyn Fn(View, Instant) + Send + Sync>;
@@ -340,7 +322,7 @@ impl Screen {
     ) -> anyhow::Result<Self> {
         let config = configuration(gpu, &surface, &window)?;
         surface.configure(&gpu.device, &config);
-        let ctx = headless::new_context();
+        let ctx = painting::new_context();
         ctx.set_theme(egui::Theme::Dark);
         let wake = Arc::clone(wake);
         ctx.set_request_repaint_callback(move |info| wake(view, Instant::now() + info.delay));
@@ -353,7 +335,7 @@ impl Screen {
             Some(winit::window::Theme::Dark),
             Some(texture_side),
         );
-        let painter = headless::painter(gpu, config.format);
+        let painter = painting::painter(gpu, config.format);
         let next = Some(Instant::now());
         Ok(Self { view, window, surface, config, ctx, input, painter, texture_side, next })
     }
@@ -366,7 +348,7 @@ impl Screen {
     fn rebuild(&mut self, gpu: &Arc<Gpu>) -> anyhow::Result<()> {
         self.surface = gpu.instance.create_surface(Arc::clone(&self.window))?;
         self.surface.configure(&gpu.device, &self.config);
-        self.painter = headless::painter(gpu, self.config.format);
+        self.painter = painting::painter(gpu, self.config.format);
         // egui gives its letters away once; another limit makes it do so again.
         let most = gpu.limits().max_texture_dimension_2d as usize;
         self.texture_side = if self.texture_side == most { most / 2 } else { most };
@@ -395,12 +377,12 @@ impl Screen {
     fn draw(&mut self, playback: &mut Playback, now: f64) -> anyhow::Result<()> {
         let size = <[u32; 2]>::from(self.window.inner_size());
         let input = self.input.take_egui_input(&self.window);
-        let output = self.ctx.run_ui(input, |ui| playback.frame(self.view, ui, size, now));
-        let frame = Frame::new(&self.ctx, output);
+        let output = self.ctx.run_ui(input, |ui| draw(playback, self.view, ui, size, now));
+        let frame = painting::Frame::new(&self.ctx, output);
         self.input.handle_platform_output(&self.window, frame.platform.clone());
         let gpu = Arc::clone(playback.gpu());
         if size.contains(&0) {
-            headless::skip(&gpu, &self.painter, frame);
+            painting::skip(&gpu, &self.painter, frame);
             return Ok(());
         }
         if self.view == View::Stage {
@@ -414,18 +396,18 @@ impl Screen {
         match self.surface.get_current_texture() {
             Current::Success(texture) | Current::Suboptimal(texture) => {
                 let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
-                headless::paint(&gpu, &self.painter, frame, &view, size, wgpu::Color::BLACK);
+                painting::paint(&gpu, &self.painter, frame, &view, size, wgpu::Color::BLACK);
                 self.window.pre_present_notify();
                 gpu.queue.present(texture);
             }
             Current::Outdated | Current::Lost => {
-                headless::skip(&gpu, &self.painter, frame);
+                painting::skip(&gpu, &self.painter, frame);
                 self.surface.configure(&gpu.device, &self.config);
                 self.window.request_redraw();
             }
-            Current::Timeout | Current::Occluded => headless::skip(&gpu, &self.painter, frame),
+            Current::Timeout | Current::Occluded => painting::skip(&gpu, &self.painter, frame),
             Current::Validation => {
-                headless::skip(&gpu, &self.painter, frame);
+                painting::skip(&gpu, &self.painter, frame);
                 gpu.check()?;
                 anyhow::bail!("the window's surface was refused by the driver");
             }

@@ -1,19 +1,40 @@
-//! Where a walkthrough comes from: the answer that is seen, bookmarks, what was done, a file.
+//! Where a walkthrough comes from: the answer that is seen, bookmarks, a file.
 
-use super::{Editor, TEXT_SCALE, TraceSet, begin};
+use super::editor::TEXT_SCALE;
+use super::trace_set::TraceSet;
 use crate::record::{OpenTraces, Unpacked, unpack};
 use crate::settings::Bookmark;
 use crate::trace::Trace;
-use crate::ui::app::App;
 use crate::ui::document::Document;
 use crate::view::Theme;
 use crate::view::timeline::{Step, Walkthrough, tour};
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
-/// The tour of the answer that is looked at, in the window's look; `None` where there is none.
-pub fn tour_of_answer(app: &App) -> Option<(Walkthrough, TraceSet)> {
-    let doc = app.doc().filter(|doc| !doc.live)?;
+/// A walkthrough to be edited.
+#[derive(Debug)]
+pub struct NewWalkthrough {
+    /// Its steps.
+    pub walkthrough: Walkthrough,
+    /// Its traces.
+    pub cast: TraceSet,
+    /// Whether it was read from a file.
+    pub is_of_file: bool,
+    /// The file that it is saved to.
+    pub path: Option<PathBuf>,
+    /// Where an opened pack was unpacked.
+    pub unpacked: Option<Unpacked>,
+}
+
+impl NewWalkthrough {
+    /// One that stands in no file.
+    pub const fn unsaved(walkthrough: Walkthrough, cast: TraceSet) -> Self {
+        Self { walkthrough, cast, is_of_file: false, path: None, unpacked: None }
+    }
+}
+
+/// The tour of an answer, in the look of its view.
+pub fn tour_of(doc: &Document) -> (Walkthrough, TraceSet) {
     let mut cast = TraceSet::default();
     let name = cast.name_of(doc);
     let mut walkthrough = tour(&doc.trace, &name);
@@ -23,54 +44,14 @@ pub fn tour_of_answer(app: &App) -> Option<(Walkthrough, TraceSet)> {
         step.state.interpolation = look.interpolation;
         step.state.theme = Theme::Dark;
     }
-    Some((walkthrough, cast))
-}
-
-/// Edits the tour of the answer that is looked at.
-pub fn of_answer(app: &mut App) {
-    match tour_of_answer(app) {
-        Some((walkthrough, cast)) => {
-            begin(app, |app| Editor::new(app, walkthrough, cast, false));
-        }
-        None => app.notify("Ask a question first: its answer is what is shown.", false),
-    }
-}
-
-/// Edits what was done while it was noted: as a walkthrough of its own, or as further steps of the
-/// one that is open.
-pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: TraceSet) {
-    match &mut app.editor {
-        Some(editor) => {
-            let (count, at) = editor.add(walkthrough.steps, cast);
-            app.notify(format!("{count} steps were added from step {} on.", at + 1), false);
-        }
-        None => begin(app, |app| Editor::new(app, walkthrough, cast, false)),
-    }
-}
-
-/// Edits the bookmarks, in their order.
-pub fn from_bookmarks(app: &mut App) {
-    if app.settings.bookmarks.is_empty() {
-        app.notify("There are no bookmarks: keep a view first (Ctrl+D).", false);
-        return;
-    }
-    let bookmarks = app.settings.bookmarks.clone();
-    let docs: Vec<Document> = app.docs.iter().filter(|doc| !doc.live).cloned().collect();
-    app.exports.run_change("open", move || {
-        let (walkthrough, cast, left_out) = of_bookmarks(&bookmarks, &docs);
-        let why = left_out.first().cloned().unwrap_or_default();
-        anyhow::ensure!(!walkthrough.steps.is_empty(), "no bookmark can be shown: {why}");
-        Ok(Some(Box::new(move |app: &mut App| {
-            for text in left_out.into_iter().take(3) {
-                app.notify(text, true);
-            }
-            begin(app, |app| Editor::new(app, walkthrough, cast, false));
-        })))
-    });
+    (walkthrough, cast)
 }
 
 /// Bookmarks as steps with their notes as captions; and why some are not among them.
-fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, TraceSet, Vec<String>) {
+pub fn of_bookmarks(
+    bookmarks: &[Bookmark],
+    docs: &[Document],
+) -> (Walkthrough, TraceSet, Vec<String>) {
     let mut cast = TraceSet::default();
     let mut opened: Vec<(PathBuf, Document)> = Vec::new();
     let (mut steps, mut left_out) = (Vec::new(), Vec::new());
@@ -98,7 +79,7 @@ fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Trac
                 state.trace = Some(cast.name_of(&doc));
                 (state.text_scale, state.theme) = (TEXT_SCALE, Theme::Dark);
                 // What the bookmark was called by itself is said below the picture already.
-                let automatic = crate::ui::commands::view::automatic_note(&bookmark.state, &doc);
+                let automatic = doc.automatic_note(&bookmark.state);
                 let is_own = bookmark.note != automatic;
                 steps.push(Step::new(state, if is_own { &*bookmark.note } else { "" }));
             }
@@ -108,30 +89,11 @@ fn of_bookmarks(bookmarks: &[Bookmark], docs: &[Document]) -> (Walkthrough, Trac
     (Walkthrough { title: None, steps, end: None }, cast, left_out)
 }
 
-/// What was read from a file.
-struct Opened {
-    walkthrough: Walkthrough,
-    cast: TraceSet,
-    path: Option<PathBuf>,
-    unpacked: Option<Unpacked>,
-}
-
-/// Opens a walkthrough or a pack.
-pub fn open(app: &mut App, path: &Path) {
-    let path = path.to_owned();
-    app.exports.run_change("open", move || {
-        let opened = read(&path)?;
-        Ok(Some(Box::new(move |app: &mut App| {
-            app.settings.remember_file(&path);
-            begin(app, move |app| {
-                let Opened { walkthrough, cast, path, unpacked } = opened;
-                Editor { path, _unpacked: unpacked, ..Editor::new(app, walkthrough, cast, true) }
-            });
-        })))
-    });
-}
-
-fn read(path: &Path) -> anyhow::Result<Opened> {
+/// Reads a walkthrough or a pack.
+///
+/// # Errors
+/// If the file or one of its traces cannot be read.
+pub fn read(path: &Path) -> anyhow::Result<NewWalkthrough> {
     let is_pack = path.extension().is_some_and(|end| end == "zip");
     let unpacked = if is_pack { Some(unpack(path)?) } else { None };
     let file = unpacked.as_ref().map_or(path, |unpacked| &unpacked.walkthrough);
@@ -145,7 +107,8 @@ fn read(path: &Path) -> anyhow::Result<Opened> {
     walkthrough.steps.iter_mut().for_each(|step| step.line = None);
     // What was unpacked goes with the window.
     let cast = TraceSet::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
-    Ok(Opened { walkthrough, cast, path: (!is_pack).then(|| path.to_owned()), unpacked })
+    let own = (!is_pack).then(|| path.to_owned());
+    Ok(NewWalkthrough { walkthrough, cast, is_of_file: true, path: own, unpacked })
 }
 
 #[cfg(test)]

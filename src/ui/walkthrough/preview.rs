@@ -1,15 +1,13 @@
 //! The walkthrough on the stage and as small pictures: drawn by the recorder's painter, so that
 //! what is previewed is the film.
 
-use super::Editor;
 use crate::gpu::{Gpu, GpuError, Target};
 use crate::record::{Captions, OpenTraces, Painter};
-use crate::ui::app::App;
 use crate::ui::preview_texture::PreviewTexture;
 use crate::ui::stage;
-use crate::view::ViewState;
 use crate::view::figure::DESIGN_LINES;
 use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough};
+use crate::view::{Undo, ViewState};
 use egui::{Rect, TextureId, Vec2, pos2, vec2};
 use std::sync::Arc;
 
@@ -17,6 +15,17 @@ use std::sync::Arc;
 const SMALL_PIXELS: [u32; 2] = [320, 180];
 /// Small pictures that are kept.
 const MOST_SMALL: usize = 256;
+
+/// What of the walkthrough is seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Whether the stage shows the preview.
+    pub is_previewing: bool,
+    /// Whether the play head moves by itself.
+    pub is_playing: bool,
+    /// Where it is, in seconds.
+    pub at_secs: f64,
+}
 
 /// What the editor draws.
 pub struct Preview {
@@ -72,8 +81,8 @@ struct Small {
 }
 
 impl Preview {
-    pub fn new(app: &App) -> Self {
-        let (gpu, egui) = (app.stage.gpu(), app.stage.painter());
+    /// Nothing is drawn yet.
+    pub fn new(gpu: Arc<Gpu>, egui: stage::Painter) -> Self {
         let canvas = canvas(&gpu, &egui);
         let (wanted, small) = ([0, 0], Vec::new());
         Self {
@@ -90,6 +99,103 @@ impl Preview {
             small_painter: None,
             error: None,
         }
+    }
+
+    /// Says how large the film will be, and how large the preview is on screen, in pixels.
+    pub fn place(&mut self, film: [u32; 2], on_screen: [u32; 2]) {
+        (self.wanted, self.on_screen) = (preview_size(film), on_screen);
+    }
+
+    /// What shows the preview.
+    pub fn texture(&self) -> Option<TextureId> {
+        let half = self.half.as_ref().filter(|_| self.shows_half);
+        half.map(|half| half.texture).or(self.canvas.texture())
+    }
+
+    /// The small picture of a step and the part of it that is to be shown.
+    /// Its width is the third number times its height.
+    pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
+        let place = (*self.small_of_step.1.get(step)?)?;
+        let small = self.small.get(place)?;
+        let size = small.part.size() * vec2(SMALL_PIXELS[0] as f32, SMALL_PIXELS[1] as f32);
+        Some((small.texture, small.part, size.x / size.y.max(1.0)))
+    }
+
+    /// Draws what changed: the preview at `at_secs` where it is seen, and one small picture a frame
+    /// unless it plays. Returns whether more is to be drawn, and what went wrong.
+    pub fn draw(
+        &mut self,
+        draft: &Undo<Walkthrough>,
+        traces: &OpenTraces,
+        seen: Seen,
+    ) -> (bool, Option<String>) {
+        let walkthrough = draft.present();
+        let preview = self;
+        let mut failed = None;
+        // A texture that is new is shown by the next frame.
+        let (mut drew, mut more) = (false, false);
+        if seen.is_previewing
+            && !preview.wanted.contains(&0)
+            && let Some(moment) = Timeline::new(walkthrough).at(seen.at_secs)
+        {
+            let is_new = preview.canvas.texture().is_none();
+            match preview.canvas.paint(moment, walkthrough, traces, preview.wanted) {
+                Ok(now) => (drew, more) = (now, now && is_new),
+                Err(error) => failed = Some(error.to_string()),
+            }
+            let before = (preview.shows_half, preview.half.as_ref().map(|half| half.texture));
+            if let Err(error) = preview.draw_half(drew) {
+                failed = Some(error.to_string());
+            }
+            more |= before != (preview.shows_half, preview.half.as_ref().map(|half| half.texture));
+        }
+        if !seen.is_playing && failed.is_none() {
+            preview.sort_small(walkthrough, draft.revision());
+            let places = preview.small_of_step.1.iter().take(MOST_SMALL);
+            let steps = walkthrough.steps.iter().zip(places);
+            let mut missing = steps.filter(|(step, place)| {
+                place.is_none() && !preview.undrawable.contains(&step.state)
+            });
+            if let Some((step, _)) = missing.next() {
+                more = true;
+                // What is looked at comes first.
+                if !drew {
+                    let state = step.state.clone();
+                    preview.small_of_step.0 = None;
+                    if let Err(error) = preview.draw_small(&state, traces) {
+                        preview.undrawable.push(state);
+                        failed = Some(error.to_string());
+                    }
+                }
+            }
+        }
+        // What failed fails again until something changes: say it once.
+        let news = failed.clone().filter(|text| preview.error.as_ref() != Some(text));
+        if failed.is_some() || drew {
+            preview.error = failed;
+        }
+        (more, news)
+    }
+
+    /// Reads the preview back, for tests.
+    ///
+    /// # Errors
+    /// If nothing was drawn, or the copy fails.
+    pub fn read(&self) -> anyhow::Result<image::RgbaImage> {
+        let target = self.canvas.target();
+        let target = target.ok_or_else(|| anyhow::anyhow!("nothing was drawn yet"))?;
+        Ok(target.read(&self.gpu)?)
+    }
+
+    /// Starts again on another device, after the old one was lost.
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
+        self.canvas = canvas(&gpu, &egui);
+        // The textures of the previous painter are dropped with it.
+        self.half = None;
+        self.small.clear();
+        self.small_of_step = (None, Vec::new());
+        self.small_painter = None;
+        (self.gpu, self.egui) = (gpu, egui);
     }
 
     fn draw_small(&mut self, state: &ViewState, traces: &OpenTraces) -> Result<(), GpuError> {
@@ -191,104 +297,6 @@ impl Drop for Preview {
         for texture in self.small.iter().map(|small| &small.texture).chain(half) {
             egui.free_texture(texture);
         }
-    }
-}
-
-impl Editor {
-    /// Says how large the film will be, and how large the preview is on screen; names its texture.
-    pub fn place_preview(&mut self, film: [u32; 2], on_screen: [u32; 2]) -> Option<TextureId> {
-        let preview = &mut self.preview;
-        (preview.wanted, preview.on_screen) = (preview_size(film), on_screen);
-        let half = preview.half.as_ref().filter(|_| preview.shows_half);
-        half.map(|half| half.texture).or(preview.canvas.texture())
-    }
-
-    /// The small picture of a step and the part of it that is to be shown.
-    /// Its width is the third number times its height.
-    pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
-        let place = (*self.preview.small_of_step.1.get(step)?)?;
-        let small = self.preview.small.get(place)?;
-        let size = small.part.size() * vec2(SMALL_PIXELS[0] as f32, SMALL_PIXELS[1] as f32);
-        Some((small.texture, small.part, size.x / size.y.max(1.0)))
-    }
-
-    /// What is seen at the play head.
-    pub fn moment(&self) -> Option<Moment> {
-        Timeline::new(self.walkthrough()).at(self.at_secs())
-    }
-
-    /// Draws what changed: the preview, and one small picture a frame. Returns whether more is to be
-    /// drawn, and what went wrong.
-    pub fn draw(&mut self) -> (bool, Option<String>) {
-        let walkthrough = self.draft.present();
-        let preview = &mut self.preview;
-        let traces = &self.cast.traces;
-        let mut failed = None;
-        // A texture that is new is shown by the next frame.
-        let (mut drew, mut more) = (false, false);
-        if self.is_previewing
-            && !preview.wanted.contains(&0)
-            && let Some(moment) = Timeline::new(walkthrough).at(self.at_secs)
-        {
-            let is_new = preview.canvas.texture().is_none();
-            match preview.canvas.paint(moment, walkthrough, traces, preview.wanted) {
-                Ok(now) => (drew, more) = (now, now && is_new),
-                Err(error) => failed = Some(error.to_string()),
-            }
-            let before = (preview.shows_half, preview.half.as_ref().map(|half| half.texture));
-            if let Err(error) = preview.draw_half(drew) {
-                failed = Some(error.to_string());
-            }
-            more |= before != (preview.shows_half, preview.half.as_ref().map(|half| half.texture));
-        }
-        if self.plays_since.is_none() && failed.is_none() {
-            preview.sort_small(walkthrough, self.draft.revision());
-            let places = preview.small_of_step.1.iter().take(MOST_SMALL);
-            let steps = walkthrough.steps.iter().zip(places);
-            let mut missing = steps.filter(|(step, place)| {
-                place.is_none() && !preview.undrawable.contains(&step.state)
-            });
-            if let Some((step, _)) = missing.next() {
-                more = true;
-                // What is looked at comes first.
-                if !drew {
-                    let state = step.state.clone();
-                    preview.small_of_step.0 = None;
-                    if let Err(error) = preview.draw_small(&state, traces) {
-                        preview.undrawable.push(state);
-                        failed = Some(error.to_string());
-                    }
-                }
-            }
-        }
-        // What failed fails again until something changes: say it once.
-        let news = failed.clone().filter(|text| preview.error.as_ref() != Some(text));
-        if failed.is_some() || drew {
-            preview.error = failed;
-        }
-        (more, news)
-    }
-
-    /// Reads the preview back, for tests.
-    ///
-    /// # Errors
-    /// If nothing was drawn, or the copy fails.
-    pub fn read_preview(&self) -> anyhow::Result<image::RgbaImage> {
-        let target = self.preview.canvas.target();
-        let target = target.ok_or_else(|| anyhow::anyhow!("nothing was drawn yet"))?;
-        Ok(target.read(&self.preview.gpu)?)
-    }
-
-    /// Starts again on another device, after the old one was lost.
-    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
-        let canvas = canvas(&gpu, &egui);
-        self.preview.canvas = canvas;
-        // What the old painter showed went with it.
-        self.preview.half = None;
-        self.preview.small.clear();
-        self.preview.small_of_step = (None, Vec::new());
-        self.preview.small_painter = None;
-        (self.preview.gpu, self.preview.egui) = (gpu, egui);
     }
 }
 

@@ -4,20 +4,16 @@
 //! second document beside the first, a comparison draws both with one view state, and what was
 //! measured (an effect, a matrix of heads) belongs to the document that it was measured on.
 
-mod edit;
-mod runs;
+pub mod session;
 
-pub use edit::Session;
-
-use super::app::App;
 use super::document::DocumentId;
-use super::shortcuts::UiCommand;
 use super::stage::Stage;
 use crate::analysis::diff::{Alignment, TraceDifference, Words};
 use crate::edit::{Adjust, Brush, Fill, Step};
-use crate::model::{Effect, Intervention, KnockFrom};
-use crate::trace::{Head, Layer, Trace};
+use crate::model::{Effect, KnockFrom};
+use crate::trace::Trace;
 use crate::view::{Mix, Second, ViewState};
+use session::Session;
 use std::sync::Arc;
 
 /// A tool on the stage.
@@ -50,7 +46,7 @@ impl Tool {
 }
 
 /// What the tools are set to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ToolSettings {
     /// Brush and eraser, in pixels of the picture.
     pub brush: Brush,
@@ -92,6 +88,7 @@ pub enum Compare {
 }
 
 /// Two answers against each other.
+#[derive(Clone, Debug)]
 pub struct Comparison {
     /// The answer that everything is held against.
     pub first: DocumentId,
@@ -106,6 +103,7 @@ pub struct Comparison {
 }
 
 /// What an intervention did.
+#[derive(Clone, Debug)]
 pub struct Intervened {
     /// The document that it was measured on.
     pub on: DocumentId,
@@ -154,7 +152,7 @@ pub struct WhatIf {
     /// The effects of single heads.
     pub heads: Option<HeadEffects>,
     /// The edit that is being asked about.
-    task: Option<u64>,
+    pub(in crate::ui) task: Option<u64>,
 }
 
 impl Default for WhatIf {
@@ -182,6 +180,16 @@ impl Default for WhatIf {
 pub enum WhatIfCommand {
     /// Takes a tool up, or puts it down.
     Tool(Option<Tool>),
+    /// Sets the tools.
+    Settings(ToolSettings),
+    /// Asks after every edit, or when told to.
+    Live(bool),
+    /// The points of the gesture under way, in pixels of the original; none ends it.
+    Gesture(Vec<[f64; 2]>),
+    /// Moves the line of a swipe, 0–1 of the stage.
+    Swipe(f32),
+    /// Cuts the attention of these rows.
+    From(KnockFrom),
     /// Does a step.
     Step(Step),
     /// Takes the last step back.
@@ -200,106 +208,6 @@ pub enum WhatIfCommand {
     Compare(Compare),
     /// Compares with another document.
     CompareWith(DocumentId),
-    /// Covers the picture part by part.
-    Occlusion,
-    /// Switches each head off in turn.
-    EachHead,
-    /// Changes the model; the line says how.
-    Intervene(Intervention, String),
-}
-
-/// Does what was asked for.
-pub fn apply(app: &mut App, command: WhatIfCommand) {
-    match command {
-        WhatIfCommand::Tool(tool) => edit::take_up(app, tool),
-        WhatIfCommand::Step(step) => edit::step(app, step),
-        WhatIfCommand::UndoStep => edit::change(app, |edits| edits.undo()),
-        WhatIfCommand::RedoStep => edit::change(app, |edits| edits.redo()),
-        WhatIfCommand::Reset => edit::change(app, |edits| {
-            let had = !edits.is_empty();
-            while edits.undo() {}
-            had
-        }),
-        WhatIfCommand::AskAgain => edit::ask_again(app),
-        WhatIfCommand::SavePicture => edit::save_picture(app),
-        WhatIfCommand::SaveEdits => edit::save_steps(app),
-        WhatIfCommand::Compare(how) => show_both(app, how),
-        WhatIfCommand::CompareWith(other) => runs::compare_with(app, other),
-        WhatIfCommand::Occlusion => runs::occlusion_map(app),
-        WhatIfCommand::EachHead => runs::each_head(app),
-        WhatIfCommand::Intervene(change, what) => runs::intervene(app, change, what),
-    }
-}
-
-/// What an action of the table does; false if it is none of ours.
-pub fn run(app: &mut App, act: UiCommand) -> bool {
-    match act {
-        UiCommand::EditPicture => {
-            let tool = if app.what_if.tool.is_some() { None } else { Some(Tool::Brush) };
-            edit::take_up(app, tool);
-        }
-        UiCommand::AskEdited => edit::ask_again(app),
-        UiCommand::OcclusionMap => runs::occlusion_map(app),
-        UiCommand::EachHeadOff => runs::each_head(app),
-        UiCommand::HeadOff => match shown_head(app) {
-            Some((layer, head)) => head_off(app, layer, head),
-            None => app.notify("Choose one layer and one head first.", false),
-        },
-        UiCommand::KnockOutPatches => cut_patches(app, false),
-        UiCommand::KeepOnlyPatches => cut_patches(app, true),
-        UiCommand::Undo if app.what_if.tool.is_some() => edit::change(app, |edits| edits.undo()),
-        UiCommand::Redo if app.what_if.tool.is_some() => edit::change(app, |edits| edits.redo()),
-        _ => return false,
-    }
-    true
-}
-
-fn shown_head(app: &App) -> Option<(u32, u32)> {
-    let map = &app.doc()?.state().map;
-    Some((map.layers.only()?, map.heads.only()?))
-}
-
-/// Switches one head off.
-pub fn head_off(app: &mut App, layer: u32, head: u32) {
-    let change = Intervention::AblateHeads(vec![(Layer(layer), Head(head))]);
-    runs::intervene(app, change, format!("layer {layer} · head {head} off"));
-}
-
-/// Cuts the attention to the chosen patches, or to all others.
-fn cut_patches(app: &mut App, keep: bool) {
-    let Some(doc) = app.doc() else { return };
-    let meta = doc.meta();
-    let patches = &doc.state().selected;
-    let keys: Vec<u32> =
-        patches.iter().filter_map(|patch| Some(meta.key_of_patch(*patch)?.0)).collect();
-    if keys.is_empty() {
-        app.notify("Choose patches first: click or brush over the picture.", false);
-        return;
-    }
-    let (from, layers, count) = (app.what_if.from, Vec::new(), keys.len());
-    let patches = if count == 1 { "patch" } else { "patches" };
-    let (change, what) = if keep {
-        let what = format!("only {count} {patches} in sight");
-        (Intervention::KeepPatches { keys, from, layers }, what)
-    } else {
-        let what = format!("{count} {patches} out of sight");
-        (Intervention::Knock { keys, from, layers }, what)
-    };
-    runs::intervene(app, change, what);
-}
-
-/// Shows both answers, or one again.
-fn show_both(app: &mut App, how: Compare) {
-    let Some(first) = app.what_if.comparison.as_ref().map(|comparison| comparison.first) else {
-        app.what_if.compare = Compare::Off;
-        return;
-    };
-    app.what_if.compare = how;
-    // Tokens are those of the first answer, with which the second was scored.
-    if how != Compare::Off {
-        app.show_document(first);
-        edit::take_up(app, None);
-    }
 }
 
 impl WhatIf {

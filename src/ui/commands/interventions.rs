@@ -1,15 +1,20 @@
-//! What runs on the model's thread: comparing, covering, cutting, switching off.
+//! Comparing answers, covering the picture, cutting attention, switching heads off: on the model's
+//! thread.
 
-use super::edit::held_against;
-use super::{Comparison, HeadEffects, Intervened};
+use super::edit_picture::held_against;
+use super::tasks::start_on_model;
 use crate::analysis::diff::words;
 use crate::model::{
     BlankFill, Intervention, OCCLUSION_MAP, OcclusionOptions, Rerun, ablation_of_each_head,
     effects, occlusion,
 };
+use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::document::DocumentId;
-use crate::ui::tasks;
+use crate::ui::intent::Intent;
+use crate::ui::layout::Pane;
+use crate::ui::task_result::TaskResult;
+use crate::ui::what_if::{Comparison, HeadEffects, Intervened};
 use crate::view::{Command, MapSource, Queries, QueryKind, ViewKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,12 +30,12 @@ pub fn compare_with(app: &mut App, other: DocumentId) {
         app.notify(error.to_string(), true);
         return;
     }
-    tasks::start_on_model(app, "Comparing two answers", move |engine, _, cancel| {
+    start_on_model(app, "Comparing two answers", move |engine, _, cancel| {
         let (scored, difference) = held_against(engine, &first.trace, &second.trace, cancel)?;
         let words = words(&first.meta().answer, &second.meta().answer);
         let (first, second) = (first.id, second.id);
         let found = Comparison { first, second, scored, words, difference };
-        Ok(Box::new(move |app: &mut App| app.what_if.comparison = Some(found)))
+        Ok(TaskResult::Compared(Box::new(found)))
     });
 }
 
@@ -46,7 +51,7 @@ pub fn occlusion_map(app: &mut App) {
     }
     let (id, trace) = (doc.id, Arc::clone(&doc.trace));
     let options = OcclusionOptions { fill: BlankFill::Mean, ..OcclusionOptions::default() };
-    tasks::start_on_model(app, "Covering the picture", move |engine, reporter, cancel| {
+    start_on_model(app, "Covering the picture", move |engine, reporter, cancel| {
         let shape = [trace.shape().generated, trace.meta().patches()];
         let mut last: Option<Instant> = None;
         let map = occlusion(engine, &trace, &options, cancel, &mut |progress| {
@@ -56,16 +61,16 @@ pub fn occlusion_map(app: &mut App) {
             }
             last = Some(Instant::now());
             if let Ok(grown) = trace.with_map(OCCLUSION_MAP, &shape, &progress.map) {
-                reporter.show(move |app| show_map(app, id, Arc::new(grown)));
+                reporter.show(TaskResult::Occlusion(id, Arc::new(grown)));
             }
         })?;
         let grown = Arc::new(trace.with_map(OCCLUSION_MAP, &shape, &map)?);
-        Ok(Box::new(move |app: &mut App| show_map(app, id, grown)))
+        Ok(TaskResult::Occlusion(id, grown))
     });
 }
 
 /// Puts the map as it stands into the document; the first time, the stage turns to it.
-fn show_map(app: &mut App, id: DocumentId, trace: Arc<crate::trace::Trace>) {
+pub fn show_map(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
     let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == id) else { return };
     let is_new = !doc.trace.map_names().contains(&OCCLUSION_MAP);
     doc.replace(trace, false);
@@ -90,19 +95,25 @@ pub fn each_head(app: &mut App) {
     let count = changes.len();
     app.what_if.heads =
         Some(HeadEffects { on: id, totals: vec![None; count], changed: vec![false; count] });
-    tasks::start_on_model(app, "Switching each head off", move |engine, reporter, cancel| {
+    start_on_model(app, "Switching each head off", move |engine, reporter, cancel| {
         effects(engine, &trace, &changes, cancel, &mut |index, effect| {
             reporter.progress(index + 1, count);
-            let (total, changed) = (effect.total(), effect.changes_answer);
-            reporter.show(move |app| {
-                if let Some(heads) = app.what_if.heads.as_mut().filter(|heads| heads.on == id) {
-                    heads.totals[index] = Some(total);
-                    heads.changed[index] = changed;
-                }
-            });
+            let (total, changes_answer) = (effect.total(), effect.changes_answer);
+            reporter.show(TaskResult::HeadEffect { of: id, index, total, changes_answer });
         })?;
-        Ok(Box::new(|_: &mut App| ()))
+        Ok(TaskResult::Nothing)
     });
+}
+
+/// The effect of a head is known.
+pub fn show_head_effect(app: &mut App, of: DocumentId, index: usize, total: f32, changes: bool) {
+    let heads = app.what_if.heads.as_mut().filter(|heads| heads.on == of);
+    let Some(heads) = heads else { return };
+    if let (Some(value), Some(changed)) =
+        (heads.totals.get_mut(index), heads.changed.get_mut(index))
+    {
+        (*value, *changed) = (Some(total), changes);
+    }
 }
 
 /// Changes the model: the effect on the answer, and the answer that is given instead.
@@ -112,7 +123,7 @@ pub fn intervene(app: &mut App, change: Intervention, what: String) {
         return;
     };
     let (on, trace) = (doc.id, Arc::clone(&doc.trace));
-    tasks::start_on_model(app, "Changing the model", move |engine, _, cancel| {
+    start_on_model(app, "Changing the model", move |engine, _, cancel| {
         let interventions = change.on(trace.meta());
         let found = effects(engine, &trace, &[change], cancel, &mut |_, _| {})?;
         let effect = found.into_iter().next();
@@ -121,9 +132,12 @@ pub fn intervene(app: &mut App, change: Intervention, what: String) {
         let new = engine.again(&trace, &again, cancel, &mut |_| {})?;
         let words = words(&trace.meta().answer, &new.meta().answer);
         let done = Intervened { on, what, effect, words };
-        Ok(Box::new(move |app: &mut App| {
-            app.what_if.intervened = Some(done);
-            app.send(crate::ui::app::Intent::ShowPanel(crate::ui::layout::Pane::WhatIf));
-        }))
+        Ok(TaskResult::Intervened(Box::new(done)))
     });
+}
+
+/// Shows what a change of the model did.
+pub fn show_effect(app: &mut App, done: Intervened) {
+    app.what_if.intervened = Some(done);
+    app.send(Intent::ShowPanel(Pane::WhatIf));
 }

@@ -1,86 +1,35 @@
-//! The picture that is edited: steps, what they look like, and asking about it.
+//! Editing the picture: tools, steps, and asking about the edited picture.
 
-use super::{Compare, Comparison, Tool};
+use super::dialogs;
+use super::tasks::start_on_model;
 use crate::analysis::diff::{difference, words};
 use crate::edit::{Edits, Step, png};
 use crate::job::CancelToken;
 use crate::model::{AskOptions, AskRequest, Engine, Picture, Rerun, upright};
 use crate::trace::{Sampling, Trace};
-use crate::ui::app::{App, Intent};
-use crate::ui::dialogs::{self, Dialog};
-use crate::ui::document::{Document, DocumentId};
-use crate::ui::exports::Kind;
+use crate::ui::app::App;
+use crate::ui::dialogs::{Dialog, TOML};
+use crate::ui::document::Document;
+use crate::ui::figures::FigureKind;
+use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
-use crate::ui::tasks;
-use egui::{ColorImage, Context, TextureHandle, TextureOptions};
-use image::RgbImage;
+use crate::ui::task_result::{EditAnswered, PathPurpose, TaskResult};
+use crate::ui::what_if::session::Session;
+use crate::ui::what_if::{Compare, Comparison, Tool};
 use std::sync::Arc;
 
-/// Larger than this, the preview of the edited picture is drawn smaller.
-const PREVIEW_EDGE: u32 = 1024;
-
-/// A picture and its edits.
-pub struct Session {
-    /// The document whose picture it is.
-    pub original: DocumentId,
-    /// The document of the edited picture, once it was asked about.
-    pub edited: Option<DocumentId>,
-    /// The steps; positions are pixels of the original as the trace keeps it.
-    pub edits: Edits,
-    /// The untouched picture.
-    picture: Arc<RgbImage>,
-    name: String,
-    /// Whether the answer is older than the last step.
-    pub stale: bool,
-    preview: Option<TextureHandle>,
-    drawn_steps: Option<Vec<Step>>,
-    /// Left and upper edge of the crop that the edited document was asked with.
-    pub asked_crop: [u32; 2],
+/// Takes the brush up, or puts the tool down.
+pub fn toggle(app: &mut App) {
+    let tool = if app.what_if.tool.is_some() { None } else { Some(Tool::Brush) };
+    take_up(app, tool);
 }
 
-impl Session {
-    /// The edited picture, nothing cut off; drawn anew when a step changed.
-    pub fn preview(&mut self, ctx: &Context) -> Option<TextureHandle> {
-        if self.drawn_steps.as_deref() != Some(self.edits.steps()) {
-            let flat = self.edits.before_crop(&self.picture).ok()?;
-            let (width, height) = flat.dimensions();
-            let small;
-            let shown: &RgbImage = if width.max(height) > PREVIEW_EDGE {
-                let scale = f64::from(PREVIEW_EDGE) / f64::from(width.max(height));
-                let side = |edge: u32| ((f64::from(edge) * scale) as u32).max(1);
-                small = image::imageops::thumbnail(&*flat, side(width), side(height));
-                &small
-            } else {
-                &flat
-            };
-            let size = [shown.width() as usize, shown.height() as usize];
-            let image = ColorImage::from_rgb(size, shown.as_raw());
-            match &mut self.preview {
-                Some(handle) => handle.set(image, TextureOptions::LINEAR),
-                None => {
-                    let handle = ctx.load_texture("edited", image, TextureOptions::LINEAR);
-                    self.preview = Some(handle);
-                }
-            }
-            self.drawn_steps = Some(self.edits.steps().to_vec());
-        }
-        self.preview.clone()
-    }
-
-    /// Lets go of the texture, whose device was lost.
-    pub fn forget_texture(&mut self) {
-        self.preview = None;
-        self.drawn_steps = None;
-    }
-
-    /// The colour of the untouched picture at a point in pixels that the edits count in.
-    pub fn colour_at(&self, [x, y]: [f64; 2]) -> [u8; 3] {
-        let [width, height] = self.edits.size().map(f64::from);
-        let (columns, rows) = self.picture.dimensions();
-        let pixel = |at: f64, size: f64, count: u32| {
-            ((at / size * f64::from(count)).max(0.0) as u32).min(count.saturating_sub(1))
-        };
-        self.picture.get_pixel(pixel(x, width, columns), pixel(y, height, rows)).0
+/// Draws the edited picture, where it is to be seen and has changed.
+pub fn draw_preview(app: &mut App, ctx: &egui::Context) {
+    if app.what_if.tool.is_some()
+        && let Some(session) = app.what_if.session.as_mut().filter(|session| session.stale)
+    {
+        session.draw_preview(ctx);
     }
 }
 
@@ -132,17 +81,7 @@ fn open(app: &mut App) -> bool {
     };
     match upright(&picture) {
         Ok(upright) => {
-            app.what_if.session = Some(Session {
-                original: id,
-                edited: None,
-                edits: Edits::new(size),
-                picture: Arc::new(upright),
-                name: picture.name,
-                stale: false,
-                preview: None,
-                drawn_steps: None,
-                asked_crop: [0, 0],
-            });
+            app.what_if.session = Some(Session::new(id, size, upright, picture.name));
             true
         }
         Err(error) => {
@@ -197,15 +136,6 @@ fn cancel(app: &mut App) {
     }
 }
 
-/// What comes back from the model.
-struct Answered {
-    trace: Arc<Trace>,
-    picture: Picture,
-    comparison: (Arc<Trace>, crate::analysis::diff::TraceDifference),
-    steps: Vec<Step>,
-    crop: [u32; 2],
-}
-
 /// Asks about the edited picture; a question about an earlier step is given up.
 pub fn ask_again(app: &mut App) {
     cancel(app);
@@ -214,8 +144,8 @@ pub fn ask_again(app: &mut App) {
     let (first, mut edits) = (Arc::clone(&original.trace), session.edits.clone());
     let (picture, name) = (Arc::clone(&session.picture), session.name.clone());
     let turns = app.turns.get(&session.original).cloned().unwrap_or_default();
-    let before = app.tasks.running().last().map(|task| task.id);
-    tasks::start_on_model(app, "Asking about the edited picture", move |engine, _, cancel| {
+    let title = "Asking about the edited picture";
+    app.what_if.task = start_on_model(app, title, move |engine, _, cancel| {
         let flat = edits.flatten(&picture)?;
         let picture = Picture { name, bytes: png(&flat)?.into() };
         let mut options = AskOptions {
@@ -231,22 +161,19 @@ pub fn ask_again(app: &mut App) {
         let trace = engine.ask(&request, cancel, &mut |_| {})?;
         let comparison = held_against(engine, &first, &trace, cancel)?;
         let [left, top, ..] = edits.crop().unwrap_or_default();
-        let answered = Answered {
+        let answered = EditAnswered {
             trace: Arc::new(trace),
             picture,
             comparison,
             steps: edits.steps().to_vec(),
             crop: [left, top],
         };
-        Ok(Box::new(move |app: &mut App| show(app, answered)))
+        Ok(TaskResult::EditAnswered(Box::new(answered)))
     });
-    // It may have been refused: then the last task is somebody else's.
-    let newest = app.tasks.running().last().map(|task| task.id);
-    app.what_if.task = newest.filter(|id| Some(*id) != before);
 }
 
 /// The second trace with the first answer, and what differs.
-pub(super) fn held_against(
+pub fn held_against(
     engine: &mut Engine,
     first: &Trace,
     second: &Trace,
@@ -264,7 +191,8 @@ pub(super) fn held_against(
     Ok((Arc::new(scored), found))
 }
 
-fn show(app: &mut App, answered: Answered) {
+/// Shows the answer about the edited picture.
+pub fn show(app: &mut App, answered: EditAnswered) {
     app.what_if.task = None;
     let Some(session) = &mut app.what_if.session else { return };
     let first = session.original;
@@ -312,7 +240,11 @@ pub fn save_picture(app: &mut App) {
     let result = session.edits.flatten(&session.picture).and_then(|flat| png(&flat));
     let name = format!("{}-edited", stem(&session.name));
     match result {
-        Ok(bytes) => save(app, Kind::Png.dialog("Save the edited picture", &name), bytes),
+        Ok(bytes) => save(
+            app,
+            Dialog::to_save("Save the edited picture", &name, FigureKind::Png.filters()),
+            bytes,
+        ),
         Err(error) => app.notify(error.to_string(), true),
     }
 }
@@ -322,13 +254,13 @@ pub fn save_steps(app: &mut App) {
     let Some(session) = &app.what_if.session else { return };
     let name = format!("{}-edits", stem(&session.name));
     match session.edits.to_toml() {
-        Ok(text) => save(app, Kind::Toml.dialog("Save the edits", &name), text.into_bytes()),
+        Ok(text) => save(app, Dialog::to_save("Save the edits", &name, TOML), text.into_bytes()),
         Err(error) => app.notify(error.to_string(), true),
     }
 }
 
 fn save(app: &mut App, dialog: Dialog, bytes: Vec<u8>) {
-    dialogs::ask_place(app, dialog, |app, path| app.exports.write_bytes(bytes, path));
+    dialogs::ask(app, dialog, PathPurpose::SaveBytes(bytes));
 }
 
 fn stem(name: &str) -> String {

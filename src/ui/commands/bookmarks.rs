@@ -1,0 +1,49 @@
+//! Kept views.
+
+use super::files;
+use crate::settings::Bookmark;
+use crate::ui::app::App;
+use crate::ui::intent::{BookmarkCommand, Intent};
+use crate::view::{Command, ViewState};
+
+/// Shows or changes a bookmark.
+pub fn apply(app: &mut App, command: BookmarkCommand) {
+    let bookmarks = &mut app.settings.bookmarks;
+    match command {
+        BookmarkCommand::GoTo(index) => go_to(app, index),
+        BookmarkCommand::Remove(index) if index < bookmarks.len() => {
+            bookmarks.remove(index);
+        }
+        BookmarkCommand::Swap(a, b) if a.max(b) < bookmarks.len() => bookmarks.swap(a, b),
+        BookmarkCommand::Note(index, note) => {
+            if let Some(bookmark) = bookmarks.get_mut(index) {
+                bookmark.note = note;
+            }
+        }
+        // It was removed in the same pass.
+        BookmarkCommand::Remove(_) | BookmarkCommand::Swap(..) => {}
+    }
+}
+
+/// Keeps the view.
+pub fn add(app: &mut App) {
+    let Some(doc) = app.doc() else { return };
+    let state = ViewState { hovered: None, ..doc.state().clone() };
+    let note = doc.automatic_note(&state);
+    let trace = doc.path.clone();
+    let document = Some(doc.id.number());
+    app.settings.bookmarks.push(Bookmark { note, trace, state, document });
+    app.notify("Bookmarked.", false);
+}
+
+/// Shows a kept view, with its trace where it is open or can be opened.
+fn go_to(app: &mut App, index: usize) {
+    let Some(bookmark) = app.settings.bookmarks.get(index).cloned() else { return };
+    let open = app.docs.iter().find(|doc| doc.is_of(&bookmark)).map(|doc| doc.id);
+    match (open, &bookmark.trace) {
+        (Some(id), _) => app.show_document(id),
+        (None, Some(path)) => files::open(app, path),
+        (None, None) => {}
+    }
+    app.send(Intent::Command(Command::Replace(Box::new(bookmark.state))));
+}

@@ -1,0 +1,53 @@
+//! Playing through tokens, layers or heads.
+
+use crate::ui::app::App;
+use crate::ui::intent::TransportCommand;
+use crate::ui::transport::Axis;
+use std::time::Duration;
+
+/// Sets what is played.
+pub fn apply(app: &mut App, command: TransportCommand) {
+    match command {
+        TransportCommand::Axis(axis) => app.transport.axis = axis,
+        TransportCommand::Speed(speed) => app.transport.speed = speed,
+    }
+}
+
+/// Plays, or pauses.
+pub fn toggle(app: &mut App) {
+    if app.doc().is_some() {
+        app.transport.toggle();
+    }
+}
+
+/// Plays through an axis. Another axis while it plays goes on with that; the same one stops it.
+pub fn through(app: &mut App, axis: Axis) {
+    if app.doc().is_none() {
+        return;
+    }
+    let switches = app.transport.playing && app.transport.axis != axis;
+    app.transport.axis = axis;
+    if !switches {
+        app.transport.toggle();
+    }
+}
+
+/// Takes the step that is due.
+pub fn tick(app: &mut App, ctx: &egui::Context) {
+    let (at, len) = app.doc().map_or((0, 0), |doc| app.transport.axis.position(doc));
+    let now = app.now();
+    if let Some(next) = app.transport.tick(now, at, len) {
+        // Playing follows like a scrub: it does not fade.
+        let command = app.transport.axis.command(next);
+        if let Some(doc) = app.doc_mut()
+            && let Err(error) = doc.apply(&command)
+        {
+            app.notify(error.to_string(), true);
+            app.transport.stop();
+        }
+        app.fade = None;
+    }
+    if let Some(wait) = app.transport.wait(now) {
+        ctx.request_repaint_after(Duration::from_secs_f64(wait));
+    }
+}

@@ -1,0 +1,64 @@
+//! Computing relevancy maps.
+
+use super::tasks::start_on_model;
+use crate::analysis::methods::Method;
+use crate::model::RelevancyRequest;
+use crate::trace::{AnswerIndex, Trace};
+use crate::ui::app::App;
+use crate::ui::document::DocumentId;
+use crate::ui::intent::Intent;
+use crate::ui::layout::Pane;
+use crate::ui::relevancy::{MAPS, missing, show_map, show_pages};
+use crate::ui::task_result::TaskResult;
+use crate::view::MapSource;
+use std::sync::Arc;
+
+/// Computes what is missing: the language model's map, or every one.
+pub fn compute_missing(app: &mut App, every: bool) {
+    let Some(missing) = app.doc().filter(|doc| !doc.live).map(|doc| missing(doc, every)) else {
+        return;
+    };
+    app.send(Intent::ShowPanel(Pane::Relevancy));
+    if missing.is_empty() {
+        return app.notify("All of it is there already.", false);
+    }
+    compute(app, missing, Vec::new());
+}
+
+/// Computes maps on the model's thread and shows the first of them; no tokens are all tokens.
+pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
+    let Some(doc) = app.doc() else { return };
+    let (trace, of) = (Arc::clone(&doc.trace), doc.id);
+    let request = RelevancyRequest { tokens, ..RelevancyRequest::of(methods.iter().copied()) };
+    start_on_model(app, "Relevancy", move |engine, reporter, cancel| {
+        let (found, _) = engine.relevancy(&trace, &request, cancel, &mut |progress| {
+            reporter.say(progress.stage.to_string());
+            reporter.progress(progress.done as usize, progress.total as usize);
+        })?;
+        // Where the answer has a file, the maps belong into it.
+        if let Some(path) = found.path() {
+            found.write_maps(&trace, path)?;
+        }
+        Ok(TaskResult::Relevancy { of, trace: Arc::new(found), methods })
+    });
+}
+
+/// Puts maps into their document, and shows the first if the document is on the stage.
+pub fn show(app: &mut App, of: DocumentId, trace: Arc<Trace>, methods: &[Method]) {
+    let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == of) else { return };
+    let path = doc.path.take();
+    doc.replace(trace, false);
+    doc.path = path.or(doc.path.take());
+    let Some(doc) = app.doc().filter(|shown| shown.id == of) else { return };
+    let first = methods.first().copied();
+    if first == Some(Method::GRADIENT_ATTENTION) {
+        return app.command(show_pages(doc));
+    }
+    app.send(Intent::ShowPanel(Pane::WhyWord));
+    // What is looked at stays, unless it is something else than relevancy.
+    let is_map = MAPS.iter().find(|(method, ..)| Some(*method) == first);
+    let asked_for_one = methods.len() == 1 || doc.state().map.source == MapSource::Attention;
+    if let (Some((method, ..)), true) = (is_map, asked_for_one) {
+        app.command(show_map(doc, *method));
+    }
+}

@@ -1,0 +1,137 @@
+//! What background work found becomes a change of the window.
+
+use super::{
+    ask, dialogs, edit_picture, files, interventions, relevancy, score, show, walkthrough_files,
+};
+use crate::ui::app::App;
+use crate::ui::intent::Intent;
+use crate::ui::samples::general_questions;
+use crate::ui::task_result::{PathPurpose, TaskResult};
+use crate::ui::tasks::TaskNews;
+use std::path::PathBuf;
+
+/// Reasons that are shown of those why files could not be opened.
+const MOST_REASONS: usize = 3;
+
+/// Reads what tasks and exports told since the last frame.
+pub fn read(app: &mut App, ctx: &egui::Context) {
+    for result in app.exports.take() {
+        apply(app, ctx, result);
+    }
+    while let Some(news) = app.tasks.next_news() {
+        match news {
+            TaskNews::Found(found) => apply(app, ctx, found),
+            TaskNews::Failed(text) => app.notify(text, true),
+            TaskNews::Stopped(text) => app.notify(text, false),
+        }
+    }
+}
+
+fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
+    match result {
+        TaskResult::Nothing => {}
+        TaskResult::Said(text) => app.notify(text, false),
+        TaskResult::Failed(text) => app.notify(text, true),
+        TaskResult::Opened(trace, path) => {
+            app.settings.remember_file(&path);
+            files::show_trace(app, trace);
+        }
+        TaskResult::OpenedFolder(traces, failed) => {
+            for (trace, path) in traces {
+                app.settings.remember_file(&path);
+                files::show_trace(app, trace);
+            }
+            say_reasons(app, failed);
+        }
+        TaskResult::Samples(samples) => {
+            let load = |(sample, pixels): (crate::ui::samples::Sample, egui::ColorImage)| {
+                let options = egui::TextureOptions::LINEAR;
+                (ctx.load_texture(&sample.file, pixels, options), sample)
+            };
+            app.samples = Some(samples.into_iter().map(load).collect());
+        }
+        TaskResult::Picture { picture, preview, path } => {
+            if let Some(path) = path {
+                app.settings.remember_file(&path);
+            }
+            ask::stop(app);
+            app.chat.suggestions = general_questions();
+            app.chat.picture = Some(picture);
+            app.stage.show_picture(preview);
+            app.show_view();
+            app.current = None;
+            app.chat.focus_question = true;
+            ask::load_model(app);
+        }
+        TaskResult::Preview(preview) => app.stage.show_picture(preview),
+        TaskResult::Saved(path) => app.notify(format!("Saved {}.", path.display()), false),
+        TaskResult::TraceSaved(path, document, contents) => {
+            app.settings.remember_file(&path);
+            if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == document) {
+                (doc.path, doc.in_file) = (Some(path.clone()), Some(contents));
+            }
+            app.notify(format!("Saved {}.", path.display()), false);
+        }
+        TaskResult::Image(image) => {
+            ctx.copy_image(image);
+            app.notify("Image copied.", false);
+        }
+        TaskResult::Text(text, name) => app.send(Intent::Copy(text, name)),
+        TaskResult::Relevancy { of, trace, methods } => relevancy::show(app, of, trace, &methods),
+        TaskResult::Occlusion(of, trace) => interventions::show_map(app, of, trace),
+        TaskResult::Curves(of, curves) => score::grow(app, of, curves),
+        TaskResult::HeadEffect { of, index, total, changes_answer } => {
+            interventions::show_head_effect(app, of, index, total, changes_answer);
+        }
+        TaskResult::Compared(found) => app.what_if.comparison = Some(*found),
+        TaskResult::Intervened(done) => interventions::show_effect(app, *done),
+        TaskResult::EditAnswered(answered) => edit_picture::show(app, *answered),
+        TaskResult::Walkthrough { new, from, left_out } => {
+            if let Some(path) = from {
+                app.settings.remember_file(&path);
+            }
+            say_reasons(app, left_out);
+            walkthrough_files::begin(app, new);
+        }
+        TaskResult::WalkthroughSaved(saved) => walkthrough_files::saved(app, *saved),
+        TaskResult::Paths(purpose, paths) => chosen(app, *purpose, paths),
+        TaskResult::AskInWindow(question) => dialogs::ask_in_window(app, *question),
+    }
+}
+
+fn say_reasons(app: &mut App, reasons: Vec<String>) {
+    for text in reasons.into_iter().take(MOST_REASONS) {
+        app.notify(text, true);
+    }
+}
+
+/// Takes the path that was typed.
+pub fn accept_path(app: &mut App) {
+    if let Some((purpose, path)) = dialogs::accept(app) {
+        chosen(app, purpose, vec![path]);
+    }
+}
+
+/// Goes on with paths that were chosen.
+fn chosen(app: &mut App, purpose: PathPurpose, paths: Vec<PathBuf>) {
+    if matches!(purpose, PathPurpose::Open) {
+        return paths.into_iter().for_each(|path| app.send(Intent::Open(path)));
+    }
+    let Some(path) = paths.into_iter().next() else { return };
+    match purpose {
+        PathPurpose::Open => {}
+        PathPurpose::UseBundle => app.send(Intent::UseBundle(path)),
+        PathPurpose::SaveTrace(document, trace) => app.exports.write_trace(document, trace, path),
+        PathPurpose::SaveFigure(kind, job) => app.exports.write_figure(kind, job, path),
+        PathPurpose::SaveBytes(bytes) => app.exports.write_bytes(bytes, path),
+        PathPurpose::RecordFilm { walkthrough, traces, options } => {
+            show::record_to(app, walkthrough, traces, options, &path);
+        }
+        PathPurpose::SaveWalkthrough { editor, then } => {
+            walkthrough_files::save_to(app, editor, path, then);
+        }
+        PathPurpose::PackWalkthrough { walkthrough, traces } => {
+            walkthrough_files::pack_to(app, walkthrough, traces, path);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What if: tools, comparisons, changes of the model.
+
+use super::{edit_picture, interventions};
+use crate::model::Intervention;
+use crate::trace::{Head, Layer};
+use crate::ui::app::App;
+use crate::ui::what_if::{Compare, WhatIfCommand};
+
+/// Does what was asked for.
+pub fn apply(app: &mut App, command: WhatIfCommand) {
+    match command {
+        WhatIfCommand::Tool(tool) => edit_picture::take_up(app, tool),
+        WhatIfCommand::Settings(settings) => app.what_if.settings = settings,
+        WhatIfCommand::Live(live) => app.what_if.live = live,
+        WhatIfCommand::Gesture(points) => app.what_if.gesture = points,
+        WhatIfCommand::Swipe(share) => app.what_if.swipe = share,
+        WhatIfCommand::From(from) => app.what_if.from = from,
+        WhatIfCommand::Step(step) => edit_picture::step(app, step),
+        WhatIfCommand::UndoStep => edit_picture::change(app, |edits| edits.undo()),
+        WhatIfCommand::RedoStep => edit_picture::change(app, |edits| edits.redo()),
+        WhatIfCommand::Reset => edit_picture::change(app, |edits| {
+            let had = !edits.is_empty();
+            while edits.undo() {}
+            had
+        }),
+        WhatIfCommand::AskAgain => edit_picture::ask_again(app),
+        WhatIfCommand::SavePicture => edit_picture::save_picture(app),
+        WhatIfCommand::SaveEdits => edit_picture::save_steps(app),
+        WhatIfCommand::Compare(how) => show_both(app, how),
+        WhatIfCommand::CompareWith(other) => interventions::compare_with(app, other),
+    }
+}
+
+fn shown_head(app: &App) -> Option<(u32, u32)> {
+    let map = &app.doc()?.state().map;
+    Some((map.layers.only()?, map.heads.only()?))
+}
+
+/// Switches the head off that is shown.
+pub fn shown_head_off(app: &mut App) {
+    let Some((layer, head)) = shown_head(app) else {
+        return app.notify("Choose one layer and one head first.", false);
+    };
+    let change = Intervention::AblateHeads(vec![(Layer(layer), Head(head))]);
+    interventions::intervene(app, change, format!("layer {layer} · head {head} off"));
+}
+
+/// Cuts the attention to the chosen patches, or to all others.
+pub fn cut_patches(app: &mut App, keep: bool) {
+    let Some(doc) = app.doc() else { return };
+    let meta = doc.meta();
+    let patches = &doc.state().selected;
+    let keys: Vec<u32> =
+        patches.iter().filter_map(|patch| Some(meta.key_of_patch(*patch)?.0)).collect();
+    if keys.is_empty() {
+        app.notify("Choose patches first: click or brush over the picture.", false);
+        return;
+    }
+    let (from, layers, count) = (app.what_if.from, Vec::new(), keys.len());
+    let patches = if count == 1 { "patch" } else { "patches" };
+    let (change, what) = if keep {
+        let what = format!("only {count} {patches} in sight");
+        (Intervention::KeepPatches { keys, from, layers }, what)
+    } else {
+        let what = format!("{count} {patches} out of sight");
+        (Intervention::Knock { keys, from, layers }, what)
+    };
+    interventions::intervene(app, change, what);
+}
+
+/// Shows both answers, or one again.
+fn show_both(app: &mut App, how: Compare) {
+    let Some(first) = app.what_if.comparison.as_ref().map(|comparison| comparison.first) else {
+        app.what_if.compare = Compare::Off;
+        return;
+    };
+    app.what_if.compare = how;
+    // Tokens are those of the first answer, with which the second was scored.
+    if how != Compare::Off {
+        app.show_document(first);
+        edit_picture::take_up(app, None);
+    }
+}

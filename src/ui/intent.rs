@@ -1,0 +1,180 @@
+//! What a user asks for, as plain data: sent by panels, keys and the palette, carried out by
+//! [`super::commands`].
+
+use super::document::DocumentId;
+use super::film::FilmOptions;
+use super::layout::{Overlay, Pane};
+use super::shortcuts::UiCommand;
+use super::transport::Axis;
+use super::walkthrough::confirm::Answer;
+use super::walkthrough::editor::WalkthroughCommand;
+use super::what_if::WhatIfCommand;
+use crate::analysis::methods::Method;
+use crate::trace::{AnswerIndex, PreprocessMode, Sampling};
+use crate::view::{Command, Theme};
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+/// What a panel, a key or the palette asks for.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// A change of the view.
+    Command(Command),
+    /// A change of the view under the pointer: never cross-faded.
+    Scrub(Command),
+    /// A gesture ended: the next change is an undo step of its own.
+    Settle,
+    /// A command without arguments.
+    Ui(UiCommand),
+    /// Opens a picture, a trace, a walkthrough or a model folder.
+    Open(PathBuf),
+    /// Asks a question.
+    Ask(String),
+    /// Scores another answer to the question that is shown.
+    Score(String),
+    /// Changes what is typed in the chat.
+    Chat(ChatCommand),
+    /// Opens a built-in picture and asks its first question.
+    UseSample(usize),
+    /// Makes the small pictures of the samples; once.
+    DrawSamples,
+    /// Loads the model, so that the first answer need not wait for it.
+    LoadModel,
+    /// Shows another answered question.
+    Show(DocumentId),
+    /// Closes an answered question.
+    Close(DocumentId),
+    /// Uses a model.
+    UseBundle(PathBuf),
+    /// Shows or changes a bookmark.
+    Bookmark(BookmarkCommand),
+    /// Stops a task.
+    CancelTask(u64),
+    /// Edits, compares, changes the model.
+    WhatIf(WhatIfCommand),
+    /// Changes the walkthrough that is being made.
+    Walkthrough(WalkthroughCommand),
+    /// Sets how a film is recorded, or records it.
+    Film(FilmCommand),
+    /// Answers the question before something that would be lost.
+    Confirm(Answer),
+    /// Changes or takes the path that is typed.
+    Path(PathCommand),
+    /// Runs the deletion and insertion test on the map that is shown.
+    TestMaps,
+    /// Computes relevancy maps: these methods, for these tokens (all where there are none).
+    ComputeRelevancy(Vec<Method>, Vec<AnswerIndex>),
+    /// Sets what [`super::transport::Transport`] plays.
+    Transport(TransportCommand),
+    /// Changes a setting.
+    Settings(SettingsChange),
+    /// Ranks heads over all open answers of the model, or over this one.
+    RankOverAll(bool),
+    /// Brings a panel to the front.
+    ShowPanel(Pane),
+    /// Opens or closes a panel that stands over a narrow window.
+    ShowOverlay(Option<Overlay>),
+    /// Opens or closes the palette.
+    ShowPalette(bool),
+    /// Closes the help.
+    CloseHelp,
+    /// Closes a message.
+    Dismiss(u64),
+    /// Puts a text on the clipboard; the second is its name in the message.
+    Copy(String, &'static str),
+}
+
+/// A change of what is typed in the chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatCommand {
+    /// The question is typed.
+    Question(String),
+    /// The question has the keyboard.
+    QuestionFocused,
+    /// The next question continues the conversation, or does not.
+    FollowUp(bool),
+    /// Closes the error.
+    DismissError,
+}
+
+/// What is done with a bookmark, counted from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BookmarkCommand {
+    /// Shows its view.
+    GoTo(usize),
+    /// Deletes it.
+    Remove(usize),
+    /// Exchanges two.
+    Swap(usize, usize),
+    /// Its note is typed.
+    Note(usize, String),
+}
+
+/// How a film is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilmCommand {
+    /// Sets the options in the dialog.
+    Options(FilmOptions),
+    /// Closes the dialog.
+    Cancel,
+    /// Records with the options of the dialog.
+    Record,
+    /// Sets width and height in pixels, which the preview follows.
+    Size([u32; 2]),
+}
+
+/// What is done with the path that is asked for in the window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathCommand {
+    /// It is typed.
+    Type(String),
+    /// Takes it.
+    Accept,
+    /// Closes the question.
+    Cancel,
+}
+
+/// What is played, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TransportCommand {
+    /// Through this axis.
+    Axis(Axis),
+    /// Steps a second.
+    Speed(f32),
+}
+
+/// A change of a setting.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SettingsChange {
+    /// How answers are sampled.
+    Sampling(Sampling),
+    /// How pictures are made to fit.
+    Preprocess(PreprocessMode),
+    /// The window's theme; `None` follows the system.
+    Theme(Option<Theme>),
+    /// Whether jumps cross-fade.
+    Animate(bool),
+    /// The advice of the first start was read.
+    AdviceSeen,
+}
+
+/// Collects intents while panels are drawn; they are carried out when all panels are.
+#[derive(Debug, Default)]
+pub struct IntentSender(RefCell<Vec<Intent>>);
+
+impl IntentSender {
+    /// Sends one.
+    pub fn send(&self, intent: Intent) {
+        self.0.borrow_mut().push(intent);
+    }
+
+    /// What was sent since the last call, in order.
+    pub fn take(&self) -> Vec<Intent> {
+        self.0.take()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+}

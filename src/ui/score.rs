@@ -1,0 +1,124 @@
+//! Which maps the deletion and insertion test compares, and what it has found.
+
+use super::document::{Document, DocumentId};
+use crate::analysis::boxes::{answer_words, boxes_of_word};
+use crate::analysis::methods::{Method, compute};
+use crate::analysis::reduce::Keep;
+use crate::analysis::score::{Fit, fit};
+use crate::model::{Curves, builtin};
+use crate::trace::{AnswerIndex, TokenKind, Trace};
+use crate::view::{AxisSet, MapChoice, MapSource, Queries, QueryKind, ViewError, ViewState};
+
+/// What the task is called.
+pub const TASK: &str = "Testing the map";
+/// The seed of the random map.
+const SEED: u64 = 0;
+
+/// A map whose curves are drawn.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What it is called.
+    pub title: String,
+    /// Where the view finds it; `None` for the control.
+    pub source: Option<MapSource>,
+    /// How it agrees with the boxes of the thing; `None` where there are no boxes.
+    pub fit: Option<Fit>,
+}
+
+/// What was scored, as far as it is.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    /// The document.
+    pub on: DocumentId,
+    /// The word or the words.
+    pub text: String,
+    /// The maps, the one that was shown first, the random one last.
+    pub lines: Vec<Line>,
+    /// The curves so far.
+    pub curves: Curves,
+}
+
+/// The answer tokens that the view has chosen (all that carry text where it shows positions), and
+/// the words that they spell.
+pub fn chosen(trace: &Trace, state: &ViewState) -> (Vec<usize>, String) {
+    let answers = trace.meta().answer_tokens();
+    let queries = &state.map.queries;
+    let mut tokens: Vec<usize> = match queries.kind {
+        QueryKind::Answer => queries.set.named().unwrap_or_default().to_vec(),
+        QueryKind::Position => Vec::new(),
+    }
+    .into_iter()
+    .map(|token| token as usize)
+    .filter(|&token| token < answers.len())
+    .collect();
+    if tokens.is_empty() {
+        let spoken = |&token: &usize| answers[token].kind != TokenKind::Special;
+        tokens = (0..answers.len()).filter(spoken).collect();
+    }
+    let words = answer_words(trace);
+    let of_tokens = words.iter().filter(|(_, word)| word.iter().any(|at| tokens.contains(at)));
+    let text = of_tokens.map(|(word, _)| word.as_str()).collect::<Vec<_>>().join(" ");
+    (tokens, text)
+}
+
+/// Titles and values, `[N]` each.
+pub type Maps = Vec<(String, Vec<f32>)>;
+
+/// The shown map first, then the mean attention and the trace's own maps, the control last.
+///
+/// # Errors
+/// If the shown attention has no row for the tokens, or a method fails.
+pub fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>, Maps), String> {
+    let (trace, state) = (&doc.trace, doc.state());
+    let answers: Vec<AnswerIndex> = tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
+    let values = |source: &MapSource| {
+        let choice = MapChoice {
+            source: source.clone(),
+            queries: Queries::answers(&answers),
+            ..state.map.clone()
+        };
+        Ok::<_, ViewError>(choice.resolve(trace, Keep::One, state.remove_bos)?.values())
+    };
+    let boxes = boxes_of_word(&builtin::boxes_of(trace), text);
+    let mut lines = Vec::new();
+    let mut maps: Maps = Vec::new();
+    let mut add = |title: String, source: Option<MapSource>, map: Vec<f32>| {
+        let fit = (!boxes.is_empty()).then(|| fit(&map, &trace.meta().spans, &boxes));
+        maps.push((title.clone(), map));
+        lines.push(Line { title, source, fit });
+    };
+    let title = |name: &str| {
+        name.parse::<Method>().map_or_else(|_| name.to_owned(), |method| method.title.to_owned())
+    };
+    if state.map.source == MapSource::Attention {
+        let map = values(&MapSource::Attention).map_err(|error| error.to_string())?;
+        let set = |what: &str, set: &AxisSet| {
+            set.only().map_or_else(|| format!("all {what}s"), |one| format!("{what} {one}"))
+        };
+        let shown = format!(
+            "shown: {}, {}",
+            set("layer", &state.map.layers),
+            set("head", &state.map.heads)
+        );
+        add(shown, Some(MapSource::Attention), map);
+    }
+    let mean = compute(trace, Method::ATTENTION, 0).map_err(|error| error.to_string())?;
+    let patches = trace.meta().patches();
+    let over_tokens = |maps: &[f32]| -> Vec<f32> {
+        let value = |patch: usize| {
+            tokens.iter().map(|&token| maps[token * patches + patch]).sum::<f32>()
+                / tokens.len() as f32
+        };
+        (0..patches).map(value).collect()
+    };
+    add(Method::ATTENTION.title.to_owned(), Some(MapSource::Attention), over_tokens(&mean));
+    for name in trace.map_names().into_iter().filter(|name| *name != Method::RANDOM.tensor) {
+        let source = MapSource::Named(name.to_owned());
+        if let Ok(map) = values(&source) {
+            add(title(name), Some(source), map);
+        }
+    }
+    let random = compute(trace, Method::RANDOM, SEED).map_err(|error| error.to_string())?;
+    add(Method::RANDOM.title.to_owned(), None, over_tokens(&random));
+    Ok((lines, maps))
+}

@@ -1,0 +1,29 @@
+//! How a window's surface is set up.
+
+use crate::gpu::Gpu;
+use anyhow::Context as _;
+use winit::window::Window;
+
+/// The configuration of a window's surface: the bytes as egui blends them, no frames in advance.
+///
+/// # Errors
+/// If the adapter cannot draw to the window.
+pub(super) fn configuration(
+    gpu: &Gpu,
+    surface: &wgpu::Surface<'_>,
+    window: &Window,
+) -> anyhow::Result<wgpu::SurfaceConfiguration> {
+    let size = window.inner_size();
+    let mut config = surface
+        .get_default_config(&gpu.adapter, size.width.max(1), size.height.max(1))
+        .context("the adapter cannot draw to this window; choose another with --adapter")?;
+    // egui blends in gamma space: the surface must store the bytes as they are.
+    let formats = surface.get_capabilities(&gpu.adapter).formats;
+    let plain = formats.iter().copied().find(|format| {
+        matches!(format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Rgba8Unorm)
+    });
+    config.format = plain.unwrap_or(config.format);
+    config.present_mode = wgpu::PresentMode::AutoVsync;
+    config.desired_maximum_frame_latency = 1;
+    Ok(config)
+}

@@ -1,0 +1,182 @@
+//! What background work found, as data: sent by tasks, exports and dialogs, and made into a change
+//! of the window between two frames.
+
+use super::dialogs::Dialog;
+use super::document::DocumentId;
+use super::figures::{FigureJob, FigureKind};
+use super::film::FilmOptions;
+use super::samples::Sample;
+use super::walkthrough::confirm::AfterConfirm;
+use super::walkthrough::make::NewWalkthrough;
+use super::walkthrough::trace_set::Written;
+use super::what_if::{Comparison, Intervened};
+use crate::analysis::diff::TraceDifference;
+use crate::analysis::methods::Method;
+use crate::edit::Step;
+use crate::model::{Curves, Picture};
+use crate::record::OpenTraces;
+use crate::trace::{Trace, TraceId};
+use crate::view::timeline::Walkthrough;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What came of a task, an export or a dialog; or what it has found so far.
+#[derive(Debug)]
+pub enum TaskResult {
+    /// Nothing that changes the window.
+    Nothing,
+    /// A message.
+    Said(String),
+    /// It failed.
+    Failed(String),
+    /// A trace was opened from a file.
+    Opened(Arc<Trace>, PathBuf),
+    /// Traces of a folder were opened; with the reasons why others could not be.
+    OpenedFolder(Vec<(Arc<Trace>, PathBuf)>, Vec<String>),
+    /// A picture was read.
+    Picture {
+        /// As it goes to the model.
+        picture: Picture,
+        /// Shown until there is a trace.
+        preview: egui::ColorImage,
+        /// Where it came from.
+        path: Option<PathBuf>,
+    },
+    /// A picture to be shown until there is a trace.
+    Preview(egui::ColorImage),
+    /// The samples with their small pictures.
+    Samples(Vec<(Sample, egui::ColorImage)>),
+    /// A file was written.
+    Saved(PathBuf),
+    /// The trace of a document was written, as it was then.
+    TraceSaved(PathBuf, DocumentId, TraceId),
+    /// A figure for the clipboard.
+    Image(egui::ColorImage),
+    /// A text for the clipboard, and what it is called.
+    Text(String, &'static str),
+    /// Relevancy maps were added to the trace of a document.
+    Relevancy {
+        /// The document.
+        of: DocumentId,
+        /// Its trace with the maps.
+        trace: Arc<Trace>,
+        /// What was asked for, the first to be shown.
+        methods: Vec<Method>,
+    },
+    /// The occlusion map of a document, as far as it is.
+    Occlusion(DocumentId, Arc<Trace>),
+    /// The deletion and insertion curves of a document, as far as they are.
+    Curves(DocumentId, Curves),
+    /// The effect of one head on the answer of a document.
+    HeadEffect {
+        /// The document.
+        of: DocumentId,
+        /// The head, counted over all layers.
+        index: usize,
+        /// Δ log p of the answer.
+        total: f32,
+        /// Whether greedy decoding would have left the answer.
+        changes_answer: bool,
+    },
+    /// Two answers were compared.
+    Compared(Box<Comparison>),
+    /// The model was changed.
+    Intervened(Box<Intervened>),
+    /// The edited picture was asked about.
+    EditAnswered(Box<EditAnswered>),
+    /// A walkthrough is ready to be edited.
+    Walkthrough {
+        /// The walkthrough.
+        new: Box<NewWalkthrough>,
+        /// The file or pack that it was read from.
+        from: Option<PathBuf>,
+        /// Why bookmarks were left out.
+        left_out: Vec<String>,
+    },
+    /// A walkthrough was written.
+    WalkthroughSaved(Box<WalkthroughSaved>),
+    /// Paths were chosen.
+    Paths(Box<PathPurpose>, Vec<PathBuf>),
+    /// The path must be asked for in the window: the desktop has no dialogs, or it asked about
+    /// another file than the one that would be replaced.
+    AskInWindow(Box<PathQuestion>),
+}
+
+/// The answer about an edited picture.
+#[derive(Debug)]
+pub struct EditAnswered {
+    /// The new answer.
+    pub trace: Arc<Trace>,
+    /// The picture that was asked about.
+    pub picture: Picture,
+    /// The new question scored with the first answer, and what differs.
+    pub comparison: (Arc<Trace>, TraceDifference),
+    /// The steps that were asked about.
+    pub steps: Vec<Step>,
+    /// Left and upper edge of the crop.
+    pub crop: [u32; 2],
+}
+
+/// A walkthrough that was written.
+#[derive(Debug)]
+pub struct WalkthroughSaved {
+    /// The editor that it belongs to.
+    pub editor: u64,
+    /// As it was written.
+    pub walkthrough: Walkthrough,
+    /// The traces that were written beside it.
+    pub written: Vec<Written>,
+    /// Its file.
+    pub path: PathBuf,
+    /// What is done next.
+    pub then: Option<AfterConfirm>,
+}
+
+/// What a path is asked for.
+#[derive(Debug)]
+pub enum PathPurpose {
+    /// Opens the files.
+    Open,
+    /// Uses the model in the folder.
+    UseBundle,
+    /// Saves a trace.
+    SaveTrace(DocumentId, Arc<Trace>),
+    /// Saves a figure or its numbers.
+    SaveFigure(FigureKind, FigureJob),
+    /// Saves bytes.
+    SaveBytes(Vec<u8>),
+    /// Records a film.
+    RecordFilm {
+        /// What of.
+        walkthrough: Walkthrough,
+        /// Its traces.
+        traces: OpenTraces,
+        /// How.
+        options: FilmOptions,
+    },
+    /// Saves the walkthrough of an editor.
+    SaveWalkthrough {
+        /// The editor.
+        editor: u64,
+        /// What is done then.
+        then: Option<AfterConfirm>,
+    },
+    /// Packs a walkthrough with its traces.
+    PackWalkthrough {
+        /// The walkthrough.
+        walkthrough: Walkthrough,
+        /// Its traces.
+        traces: OpenTraces,
+    },
+}
+
+/// A path that is asked for in the window.
+#[derive(Debug)]
+pub struct PathQuestion {
+    /// The question.
+    pub dialog: Dialog,
+    /// What it is for.
+    pub purpose: PathPurpose,
+    /// A path that was chosen already, and whether it must be confirmed that it is replaced.
+    pub chosen: Option<PathBuf>,
+}

@@ -1,0 +1,421 @@
+//! The walkthrough under edit: its history, what is selected, the play head.
+
+use super::make::NewWalkthrough;
+use super::preview::{Preview, Seen};
+use super::trace_set::TraceSet;
+use crate::gpu::Gpu;
+use crate::record::Unpacked;
+use crate::ui::document::Document;
+use crate::ui::stage;
+use crate::view::timeline::{Card, Edit, Moment, Step, Timeline, Walkthrough};
+use crate::view::{Undo, ViewState};
+use egui::{Rect, TextureId};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The type scale of steps that are made in the window, where no other step says it.
+pub const TEXT_SCALE: f64 = 1.25;
+
+/// What is selected: what the fields are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// The card before the first step.
+    Title,
+    /// A step, counted from 0.
+    Step(usize),
+    /// The card after the last step.
+    End,
+}
+
+/// What is asked for with arguments; the rest are [`UiCommand`]s.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WalkthroughCommand {
+    /// A change.
+    Edit(Edit),
+    /// A stop stays for so many seconds.
+    Hold(Stop, f64),
+    /// A gesture ended: the next change is an undo step of its own.
+    Settle,
+    /// Selects a stop and goes to where it has arrived.
+    Select(Stop),
+    /// Goes to a time.
+    Seek(f64),
+    /// Shows time larger or smaller than usual.
+    Zoom(f32),
+    /// Brings a step's view to the stage, to be changed there.
+    ShowView(usize),
+    /// Undoes or redoes the last change of the walkthrough.
+    Undo,
+    Redo,
+}
+
+/// A walkthrough that is being made.
+pub struct Editor {
+    /// Tells it from the ones before and after it.
+    id: u64,
+    draft: Undo<Walkthrough>,
+    /// What the file holds; `None` before it was saved.
+    saved: Option<Walkthrough>,
+    /// Its file.
+    pub path: Option<PathBuf>,
+    /// Its traces.
+    pub cast: TraceSet,
+    /// Where an opened pack was unpacked.
+    _unpacked: Option<Unpacked>,
+    selected: Stop,
+    /// Where the play head is.
+    at_secs: f64,
+    /// When the play head would have been at 0, while it runs.
+    plays_since: Option<f64>,
+    /// Whether the stage shows the walkthrough, not the view.
+    pub is_previewing: bool,
+    /// Points a second, relative to the usual.
+    pub zoom: f32,
+    preview: Preview,
+}
+
+impl Editor {
+    /// Begins with a walkthrough; `painter` draws the window on the device.
+    pub fn new(new: NewWalkthrough, gpu: Arc<Gpu>, painter: stage::Painter) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let NewWalkthrough { walkthrough, cast, is_of_file, path, unpacked } = new;
+        // What was read from a file is in it, even where that is not written to.
+        let saved = is_of_file.then(|| walkthrough.clone());
+        let mut editor = Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            draft: Undo::new(walkthrough),
+            saved,
+            path,
+            cast,
+            _unpacked: unpacked,
+            selected: Stop::Step(0),
+            at_secs: 0.0,
+            plays_since: None,
+            is_previewing: true,
+            zoom: 1.0,
+            preview: Preview::new(gpu, painter),
+        };
+        editor.select(Stop::Step(0));
+        editor
+    }
+
+    /// Tells it from the ones before and after it.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The walkthrough.
+    pub const fn walkthrough(&self) -> &Walkthrough {
+        self.draft.present()
+    }
+
+    /// Whether the file holds something else, or there is none.
+    pub fn is_unsaved(&self) -> bool {
+        self.saved.as_ref() != Some(self.walkthrough())
+    }
+
+    /// Whether it can be undone and redone.
+    pub const fn can_undo_redo(&self) -> [bool; 2] {
+        [self.draft.can_undo(), self.draft.can_redo()]
+    }
+
+    /// What is selected.
+    pub const fn selected(&self) -> Stop {
+        self.selected
+    }
+
+    /// The number of what is selected in the timeline.
+    pub fn selected_number(&self) -> usize {
+        stop_number(&Timeline::new(self.walkthrough()), self.selected)
+    }
+
+    /// The number and the step that are selected.
+    pub fn selected_step(&self) -> Option<(usize, &Step)> {
+        let Stop::Step(at) = self.selected else { return None };
+        Some((at, self.walkthrough().steps.get(at)?))
+    }
+
+    /// Where the play head is, in seconds.
+    pub const fn at_secs(&self) -> f64 {
+        self.at_secs
+    }
+
+    /// Whether it plays.
+    pub const fn is_playing(&self) -> bool {
+        self.plays_since.is_some()
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> String {
+        let name = self.path.as_ref().and_then(|path| path.file_name());
+        name.map_or_else(|| "untitled walkthrough".into(), |name| name.to_string_lossy().into())
+    }
+
+    /// Applies a change.
+    pub fn edit(&mut self, edit: &Edit) {
+        let next = self.walkthrough().edited(edit);
+        if next == *self.walkthrough() {
+            return;
+        }
+        self.plays_since = None;
+        self.draft.put(next, edit.merges_as());
+        let selected = match *edit {
+            Edit::Add(at, _) => Stop::Step(at),
+            Edit::Duplicate(at) => Stop::Step(at + 1),
+            Edit::Move(_, to) => Stop::Step(to),
+            Edit::Title(Some(_)) => Stop::Title,
+            Edit::End(Some(_)) => Stop::End,
+            Edit::Trim(_) => Stop::Step(0),
+            _ => self.selected,
+        };
+        self.select(selected);
+    }
+
+    /// The stage shows the view, not the walkthrough.
+    pub const fn show_view(&mut self) {
+        self.is_previewing = false;
+        self.plays_since = None;
+    }
+
+    /// What was written to a file is saved.
+    pub fn saved_as(&mut self, walkthrough: Walkthrough, path: PathBuf) {
+        self.saved = Some(walkthrough);
+        self.path = Some(path);
+    }
+
+    /// A gesture ended: the next change is an undo step of its own.
+    pub fn settle(&mut self) {
+        self.draft.settle();
+    }
+
+    /// Undoes the last change.
+    pub fn undo(&mut self) {
+        self.step_history(Undo::undo);
+    }
+
+    /// Does it again.
+    pub fn redo(&mut self) {
+        self.step_history(Undo::redo);
+    }
+
+    /// Steps back or forward in the history.
+    fn step_history(&mut self, step: impl FnOnce(&mut Undo<Walkthrough>) -> bool) {
+        self.plays_since = None;
+        if step(&mut self.draft) {
+            self.select(self.selected);
+        }
+    }
+
+    /// Selects a stop, or the nearest that there is, and goes to where it has arrived.
+    pub fn select(&mut self, stop: Stop) {
+        let steps = self.walkthrough().steps.len();
+        let step = |at: usize| Stop::Step(at.min(steps.saturating_sub(1)));
+        self.selected = match stop {
+            Stop::Title if self.walkthrough().title.is_none() => step(0),
+            Stop::End if self.walkthrough().end.is_none() => step(steps),
+            Stop::Step(at) => step(at),
+            stop => stop,
+        };
+        let timeline = Timeline::new(self.walkthrough());
+        let stop = stop_number(&timeline, self.selected);
+        self.at_secs = timeline.start_secs(stop) + timeline.transition_secs(stop);
+        self.plays_since = None;
+    }
+
+    /// Goes to a time; what is shown then is selected.
+    pub fn seek(&mut self, seconds: f64) {
+        let timeline = Timeline::new(self.walkthrough());
+        let at = seconds.clamp(0.0, timeline.seconds());
+        let selected = stop_of_number(&timeline, timeline.stop_at(at));
+        (self.at_secs, self.selected, self.plays_since) = (at, selected, None);
+    }
+
+    /// Goes on, or back, by a stop.
+    pub fn step(&mut self, by: isize) {
+        let timeline = Timeline::new(self.walkthrough());
+        let here = stop_number(&timeline, self.selected);
+        let last = timeline.stops().saturating_sub(1);
+        let next = stop_of_number(&timeline, here.saturating_add_signed(by).min(last));
+        self.select(next);
+    }
+
+    /// Plays from the play head, from the start where that is at the end; or stops.
+    pub fn toggle_play(&mut self, now: f64) {
+        self.plays_since = match self.plays_since {
+            Some(_) => None,
+            None => {
+                let seconds = Timeline::new(self.walkthrough()).seconds();
+                if self.at_secs >= seconds - 0.01 {
+                    self.at_secs = 0.0;
+                }
+                self.is_previewing = true;
+                Some(now - self.at_secs)
+            }
+        };
+    }
+
+    /// Stops playing; false where nothing plays.
+    pub fn stop_playing(&mut self) -> bool {
+        self.plays_since.take().is_some()
+    }
+
+    /// Removes the selected step or card.
+    pub fn remove_selected(&mut self) {
+        self.edit(&match self.selected {
+            Stop::Title => Edit::Title(None),
+            Stop::End => Edit::End(None),
+            Stop::Step(at) => Edit::Remove(at),
+        });
+    }
+
+    /// Duplicates the selected step.
+    pub fn duplicate_selected(&mut self) {
+        if let Stop::Step(at) = self.selected {
+            self.edit(&Edit::Duplicate(at));
+        }
+    }
+
+    /// Moves the selected step earlier (negative) or later.
+    pub fn move_selected(&mut self, by: isize) {
+        if let Stop::Step(at) = self.selected {
+            self.edit(&Edit::Move(at, at.saturating_add_signed(by)));
+        }
+    }
+
+    /// Begins with a title card that names the walkthrough.
+    pub fn add_title(&mut self) {
+        let text = self.name().trim_end_matches(".toml").to_owned();
+        self.edit(&Edit::Title(Some(Card { text, subtitle: String::new(), seconds: 2.5 })));
+    }
+
+    /// Ends with a card.
+    pub fn add_end(&mut self) {
+        let text = "The end".into();
+        self.edit(&Edit::End(Some(Card { text, subtitle: String::new(), seconds: 2.5 })));
+    }
+
+    /// A stop stays for so many seconds.
+    pub fn hold(&mut self, stop: Stop, seconds: f64) {
+        let longer = |card: &Option<Card>| card.clone().map(|card| Card { seconds, ..card });
+        let edit = match stop {
+            Stop::Step(at) => Edit::Hold(at, Some(seconds)),
+            Stop::Title => Edit::Title(longer(&self.walkthrough().title)),
+            Stop::End => Edit::End(longer(&self.walkthrough().end)),
+        };
+        self.edit(&edit);
+    }
+
+    /// Moves the play head on while it plays.
+    pub fn tick(&mut self, now: f64) {
+        let Some(since) = self.plays_since else { return };
+        let timeline = Timeline::new(self.walkthrough());
+        let seconds = timeline.seconds();
+        let at = (now - since).clamp(0.0, seconds);
+        self.selected = stop_of_number(&timeline, timeline.stop_at(at));
+        self.at_secs = at;
+        if at >= seconds {
+            self.plays_since = None;
+        }
+    }
+
+    /// Where a new step goes: after the selected one.
+    pub fn after_selected(&self) -> usize {
+        match self.selected {
+            Stop::Title => 0,
+            Stop::Step(at) => at + 1,
+            Stop::End => self.walkthrough().steps.len(),
+        }
+    }
+
+    /// Adds steps with traces of their own after the selected one, as one change; how many there are
+    /// and where the first one is.
+    pub fn add(&mut self, mut steps: Vec<Step>, cast: TraceSet) -> (usize, usize) {
+        let names = self.cast.absorb(cast);
+        let at = self.after_selected();
+        for step in &mut steps {
+            let trace = step.state.trace.take();
+            step.state.trace = trace.map(|name| names.get(&name).cloned().unwrap_or(name));
+        }
+        let count = steps.len();
+        self.edit(&Edit::Add(at, steps));
+        self.is_previewing = true;
+        (count, at)
+    }
+
+    /// A view of the stage as the view of a step: it keeps the type of the film.
+    pub fn view_of(&mut self, doc: &Document, like: Option<&ViewState>) -> ViewState {
+        let mut state = doc.state().clone();
+        state.trace = Some(self.cast.name_of(doc));
+        state.hovered = None;
+        let like = like.or_else(|| self.walkthrough().steps.first().map(|step| &step.state));
+        state.text_scale = like.map_or(TEXT_SCALE, |like| like.text_scale);
+        state.theme = like.map_or(state.theme, |like| like.theme);
+        state
+    }
+}
+
+/// Drawing.
+impl Editor {
+    /// Says how large the film will be, and how large the preview is on screen, in pixels.
+    pub fn place_preview(&mut self, film: [u32; 2], on_screen: [u32; 2]) {
+        self.preview.place(film, on_screen);
+    }
+
+    /// What shows the preview; `None` before it was drawn.
+    pub fn preview_texture(&self) -> Option<TextureId> {
+        self.preview.texture()
+    }
+
+    /// The small picture of a step and the part of it that is to be shown.
+    /// Its width is the third number times its height.
+    pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
+        self.preview.small_picture(step)
+    }
+
+    /// What is seen at the play head.
+    pub fn moment(&self) -> Option<Moment> {
+        Timeline::new(self.walkthrough()).at(self.at_secs())
+    }
+
+    /// Draws what changed; whether more is to be drawn, and what went wrong.
+    pub fn draw(&mut self) -> (bool, Option<String>) {
+        let seen = Seen {
+            is_previewing: self.is_previewing,
+            is_playing: self.is_playing(),
+            at_secs: self.at_secs,
+        };
+        self.preview.draw(&self.draft, &self.cast.traces, seen)
+    }
+
+    /// Reads the preview back, for tests.
+    ///
+    /// # Errors
+    /// If nothing was drawn, or the copy fails.
+    pub fn read_preview(&self) -> anyhow::Result<image::RgbaImage> {
+        self.preview.read()
+    }
+
+    /// Starts again on another device, after the old one was lost.
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, painter: stage::Painter) {
+        self.preview.rebuild(gpu, painter);
+    }
+}
+
+/// The number of a stop in the timeline.
+pub fn stop_number(timeline: &Timeline<'_>, stop: Stop) -> usize {
+    match stop {
+        Stop::Title => 0,
+        Stop::Step(at) => timeline.stop_of_step(at).unwrap_or(0),
+        Stop::End => timeline.stops().saturating_sub(1),
+    }
+}
+
+/// The stop of a number in the timeline.
+pub fn stop_of_number(timeline: &Timeline<'_>, number: usize) -> Stop {
+    match timeline.step_of(number) {
+        Some(step) => Stop::Step(step),
+        None if number == 0 => Stop::Title,
+        None => Stop::End,
+    }
+}
