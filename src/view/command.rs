@@ -110,7 +110,26 @@ impl Command {
             Self::SetTextScale(_) => Some("text-scale"),
             Self::AddPatches(_) | Self::RemovePatches(_) => Some("patches"),
             Self::SetCaptionText(_) => Some("caption"),
-            _ => None,
+            Self::SetTrace(_)
+            | Self::SetView(_)
+            | Self::SetSource(_)
+            | Self::SetSecond(_)
+            | Self::SetRemoveBos(_)
+            | Self::SetColormap(_)
+            | Self::SetBlend(_)
+            | Self::SetInterpolation(_)
+            | Self::SetGrid(_)
+            | Self::SetQuantity(_)
+            | Self::SetHeadOrder(_)
+            | Self::SetImageForm(_)
+            | Self::SetPicture(_)
+            | Self::Hover(_)
+            | Self::SelectPatches(_)
+            | Self::ShowCaption(_)
+            | Self::ShowLegend(_)
+            | Self::SetTheme(_)
+            | Self::LvlmInterpretLook
+            | Self::Replace(_) => None,
         }
     }
 
@@ -191,7 +210,23 @@ impl Command {
             Self::RemovePatches(patches) => next.selected.retain(|patch| !patches.contains(patch)),
             Self::LvlmInterpretLook => *next = next.clone().with_lvlm_interpret_look(),
             Self::Replace(state) => next.clone_from(state),
-            _ => self.change_look(next),
+            Self::SetNormalise(_)
+            | Self::SetRemoveBos(_)
+            | Self::SetColormap(_)
+            | Self::SetBlend(_)
+            | Self::SetOpacity(_)
+            | Self::SetInterpolation(_)
+            | Self::SetGrid(_)
+            | Self::SetQuantity(_)
+            | Self::SetHeadOrder(_)
+            | Self::SetImageForm(_)
+            | Self::SetPicture(_)
+            | Self::Hover(_)
+            | Self::ShowCaption(_)
+            | Self::SetCaptionText(_)
+            | Self::ShowLegend(_)
+            | Self::SetTheme(_)
+            | Self::SetTextScale(_) => self.change_look(next),
         }
     }
 
@@ -221,7 +256,28 @@ impl Command {
             Self::ShowLegend(show) => next.legend = *show,
             Self::SetTheme(theme) => next.theme = *theme,
             Self::SetTextScale(scale) => next.text_scale = *scale,
-            _ => {}
+            Self::SetTrace(_)
+            | Self::SetView(_)
+            | Self::PanBy(_)
+            | Self::ZoomBy { .. }
+            | Self::SetCamera(_)
+            | Self::SetLayers(_)
+            | Self::SetHeads(_)
+            | Self::SetLayerHead(..)
+            | Self::SetQueries(_)
+            | Self::StepLayer(_)
+            | Self::StepHead(_)
+            | Self::StepQuery(_)
+            | Self::SetSource(_)
+            | Self::SetSecond(_)
+            | Self::SetMix(_)
+            | Self::SelectPatches(_)
+            | Self::AddPatches(_)
+            | Self::RemovePatches(_)
+            | Self::LvlmInterpretLook
+            | Self::Replace(_) => {
+                debug_assert!(false, "{self:?} is no command of the look");
+            }
         }
     }
 }

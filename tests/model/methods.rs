@@ -263,8 +263,7 @@ fn names_tensors_and_spellings_are_each_of_one_method() {
     for method in Method::ALL {
         let own = [method.name, method.tensor];
         for spelling in own.into_iter().chain(method.aliases.iter().copied()) {
-            let spelling = spelling.replace('_', "-");
-            let other = spellings.insert(spelling.clone(), method.name);
+            let other = spellings.insert(spelling.replace('_', "-"), method.name);
             assert!(other.is_none_or(|other| other == method.name), "{spelling}");
             assert_eq!(spelling.parse::<Method>().map(|found| found.name), Ok(method.name));
         }

@@ -52,7 +52,7 @@ impl ColorLimits {
     pub const fn one(&self) -> Option<[f64; 2]> {
         match self {
             Self::One(range) => Some(*range),
-            _ => None,
+            Self::Two(_) | Self::Each { .. } | Self::Unknown => None,
         }
     }
 

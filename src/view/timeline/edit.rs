@@ -52,7 +52,15 @@ impl Edit {
             Self::Title(Some(_)) => Some(("title", 0)),
             Self::End(Some(_)) => Some(("end", 0)),
             Self::Stretch(_) => Some(("stretch", 0)),
-            _ => None,
+            Self::Add(..)
+            | Self::Remove(_)
+            | Self::Duplicate(_)
+            | Self::Move(..)
+            | Self::View(..)
+            | Self::Easing(..)
+            | Self::Title(None)
+            | Self::End(None)
+            | Self::Trim(_) => None,
         }
     }
 }
@@ -204,7 +212,14 @@ impl Step {
                 self.transition_secs = rounded(seconds_within(*seconds, 0.0));
             }
             Edit::Easing(_, easing) => self.easing = *easing,
-            _ => {}
+            Edit::Add(..)
+            | Edit::Remove(_)
+            | Edit::Duplicate(_)
+            | Edit::Move(..)
+            | Edit::Title(_)
+            | Edit::End(_)
+            | Edit::Trim(_)
+            | Edit::Stretch(_) => debug_assert!(false, "{edit:?} changes no step"),
         }
     }
 }
