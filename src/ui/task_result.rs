@@ -7,7 +7,7 @@ use super::figures::{FigureJob, FigureKind};
 use super::film::FilmOptions;
 use super::samples::Sample;
 use super::walkthrough::confirm::AfterConfirm;
-use super::walkthrough::make::NewWalkthrough;
+use super::walkthrough::editor::NewWalkthrough;
 use super::walkthrough::trace_set::Written;
 use super::what_if::{Comparison, Intervened};
 use crate::analysis::diff::TraceDifference;

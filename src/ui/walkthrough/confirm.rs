@@ -1,6 +1,6 @@
 //! The question before something that would lose a walkthrough or a film.
 
-use super::make::NewWalkthrough;
+use super::editor::NewWalkthrough;
 
 /// What is done once nothing can be lost any more.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! The walkthrough under edit: its history, what is selected, the play head.
 
-use super::make::NewWalkthrough;
 use super::preview::{Preview, Seen};
 use super::trace_set::TraceSet;
 use crate::gpu::Gpu;
@@ -48,6 +47,28 @@ pub enum WalkthroughCommand {
     /// Undoes or redoes the last change of the walkthrough.
     Undo,
     Redo,
+}
+
+/// A walkthrough to be edited.
+#[derive(Debug)]
+pub struct NewWalkthrough {
+    /// Its steps.
+    pub walkthrough: Walkthrough,
+    /// Its traces.
+    pub cast: TraceSet,
+    /// Whether it was read from a file.
+    pub is_of_file: bool,
+    /// The file that it is saved to.
+    pub path: Option<PathBuf>,
+    /// Where an opened pack was unpacked.
+    pub unpacked: Option<Unpacked>,
+}
+
+impl NewWalkthrough {
+    /// One that stands in no file.
+    pub const fn unsaved(walkthrough: Walkthrough, cast: TraceSet) -> Self {
+        Self { walkthrough, cast, is_of_file: false, path: None, unpacked: None }
+    }
 }
 
 /// A walkthrough that is being made.

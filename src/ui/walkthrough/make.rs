@@ -1,8 +1,8 @@
 //! Where a walkthrough comes from: the answer that is seen, bookmarks, a file.
 
-use super::editor::TEXT_SCALE;
+use super::editor::{NewWalkthrough, TEXT_SCALE};
 use super::trace_set::TraceSet;
-use crate::record::{OpenTraces, Unpacked, unpack};
+use crate::record::{OpenTraces, unpack};
 use crate::settings::Bookmark;
 use crate::trace::Trace;
 use crate::ui::document::Document;
@@ -10,28 +10,6 @@ use crate::view::Theme;
 use crate::view::timeline::{Step, Walkthrough, tour};
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
-
-/// A walkthrough to be edited.
-#[derive(Debug)]
-pub struct NewWalkthrough {
-    /// Its steps.
-    pub walkthrough: Walkthrough,
-    /// Its traces.
-    pub cast: TraceSet,
-    /// Whether it was read from a file.
-    pub is_of_file: bool,
-    /// The file that it is saved to.
-    pub path: Option<PathBuf>,
-    /// Where an opened pack was unpacked.
-    pub unpacked: Option<Unpacked>,
-}
-
-impl NewWalkthrough {
-    /// One that stands in no file.
-    pub const fn unsaved(walkthrough: Walkthrough, cast: TraceSet) -> Self {
-        Self { walkthrough, cast, is_of_file: false, path: None, unpacked: None }
-    }
-}
 
 /// The tour of an answer, in the look of its view.
 pub fn tour_of(doc: &Document) -> (Walkthrough, TraceSet) {
