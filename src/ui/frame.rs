@@ -45,7 +45,6 @@ pub fn pass(app: &mut App, panes: &mut Panes, ui: &mut Ui) {
 
 /// What happened since the last frame: the model, the keys, what is playing.
 fn begin(app: &mut App, ctx: &egui::Context) {
-    app.preview = None;
     apply_theme(app, ctx);
     app.is_narrow = ctx.content_rect().width() < NARROW;
     if !app.is_narrow {
