@@ -27,7 +27,7 @@ def build_trace(
     turns: np.ndarray,
     sampling: dict,
     provenance: dict,
-    vision: dict[str, np.ndarray],
+    vision: tuple[list[dict], dict[str, np.ndarray]],
     timings: dict,
 ) -> Trace:
     """Puts everything together; `ids` are the generated ids."""
@@ -64,11 +64,12 @@ def build_trace(
         provenance=provenance,
         virtual_len=layout.virtual_len,
         unplaced=layout.unplaced,
+        vision=vision[0],
     )
     keep = rows < meta.positions
     parts = [part for part, kept in zip(parts, keep, strict=True) if kept]
     pages = Pages(parts, len(model.attention_layers), model.heads, meta.positions)
-    named = {"attention.rows": rows[keep], "attention.weights": pages, **run.answer_tensors(ids), **vision}
+    named = {"attention.rows": rows[keep], "attention.weights": pages, **run.answer_tensors(ids), **vision[1]}
     named["attention.stats"], per_view = all_stats(meta, pages)
     if per_view is not None:
         named["attention.span_stats"] = per_view

@@ -68,6 +68,18 @@ def find_decoder(model: torch.nn.Module) -> Decoder:
     return Decoder(module, config, layer_of, found, kinds, heads, int(getattr(config, "num_key_value_heads", None) or heads))
 
 
+def tower_attention(model: torch.nn.Module, decoder: torch.nn.Module) -> list[torch.nn.Module]:
+    """Attention modules outside of the language model."""
+    inside = {id(module) for module in decoder.modules()}
+    found = []
+    for module in model.modules():
+        named = type(module).__name__.endswith("Attention")
+        nested = any(type(child).__name__.endswith("Attention") for child in module.modules() if child is not module)
+        if named and not nested and id(module) not in inside:
+            found.append(module)
+    return found
+
+
 def layer_kinds(config) -> list[str]:
     """The kind of each decoder layer."""
     layers = int(config.num_hidden_layers)

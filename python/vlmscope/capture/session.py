@@ -19,6 +19,7 @@ from .modules import find_decoder
 from .recorder import Run, Wanted
 from .refuse import check_cache, check_generation, check_inputs, check_model
 from .tokens import Pieces, earlier_turns
+from .vision import VisionRecorder
 
 ROWS = ("text", "all")
 
@@ -62,8 +63,6 @@ class Recording:
     def __init__(self, model, processor, options: Options, context: Context):
         if options.rows not in ROWS:
             raise ValueError(f"rows is {options.rows!r}; it may be {' or '.join(map(repr, ROWS))}")
-        if options.vision:
-            raise CaptureError("the tower's attention cannot be kept yet; leave out vision=True.")
         check_model(model)
         self.model, self.processor = model, processor
         self.options, self.context = options, context
@@ -72,7 +71,7 @@ class Recording:
         self.implementation = check_implementation(self.decoder.config, "the language model")
         self.pieces = Pieces(processor)
         self.traces: list[Trace] = []
-        self.vision = None
+        self.vision = VisionRecorder(model, self.decoder, self.family) if options.vision else None
         self._run: Run | None = None
         self._layout: Layout | None = None
         self._generating = False
@@ -183,7 +182,7 @@ class Recording:
         context, layout = self.context, self._layout
         answers, turns = earlier_turns(layout.request.ids, context.text, context.messages, self.pieces.tokenizer)
         provenance = provenance_of(self.model, run, self.implementation)
-        vision = self.vision.tensors(layout) if self.vision is not None else {}
+        vision = self.vision.tensors(layout) if self.vision is not None else ([], {})
         trace = build_trace(
             run=run,
             layout=layout,

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from ..capture.ask import _inputs, _text
 from ..capture.media import Picture, load_video
-from ..capture.modules import find_decoder
+from ..capture.modules import find_decoder, tower_attention
 from ..capture.refuse import check_inputs
 from ..errors import CaptureError
 from ..families import Layout, Request, family_of, layout_of
@@ -107,8 +107,6 @@ def noise(size: tuple[int, int], seed: int) -> Image.Image:
 @contextlib.contextmanager
 def damped(model):
     """While active, the attention of everything outside of the language model gives next to nothing."""
-    decoder = find_decoder(model).module
-    inside = {id(module) for module in decoder.modules()}
 
     def scale(_module, _inputs, output):
         if isinstance(output, tuple):
@@ -116,11 +114,8 @@ def damped(model):
         return output * DAMPING
 
     with contextlib.ExitStack() as stack:
-        for module in model.modules():
-            is_attention = type(module).__name__.endswith(("Attention", "SdpaAttention"))
-            nested = any(type(child).__name__.endswith("Attention") for child in module.modules() if child is not module)
-            if is_attention and not nested and id(module) not in inside:
-                stack.callback(module.register_forward_hook(scale).remove)
+        for module in tower_attention(model, find_decoder(model).module):
+            stack.callback(module.register_forward_hook(scale).remove)
         yield
 
 

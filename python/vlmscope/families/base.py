@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..errors import CaptureError
-from .layout import Layout, Request
+from .layout import Layout, Request, Unplaced, VisionInput
 
 
 class Family:
@@ -32,9 +32,24 @@ class Family:
         """The prompt of a question for processors without a chat template."""
         raise CaptureError(f"{type(processor).__name__} has no chat template; give the whole prompt with prompt=.")
 
+    def vision_inputs(self, layout: Layout) -> list[VisionInput]:
+        """The tower's inputs. Raises Unplaced where the order of its patches is not known."""
+        raise Unplaced(f"the order of patches inside of the tower is not known for the family {self.name}")
+
     def extend(self, inputs: dict, ids, model) -> dict:
         """The inputs with the ids [n] of an answer behind the prompt, for scoring in one forward pass."""
         return extend_inputs(inputs, ids)
+
+
+class BatchedTower:
+    """For families whose tower gets a batch of equal squares."""
+
+    def vision_inputs(self, layout: Layout) -> list[VisionInput]:
+        """One input a square, with the tower's own patches."""
+        vision = layout.request.config.vision_config
+        image, patch = (size[0] if isinstance(size, (list, tuple)) else size for size in (vision.image_size, vision.patch_size))
+        side = image // patch
+        return [VisionInput(canvas, rect, side, side) for canvas, rect in layout.tower_inputs]
 
 
 def extend_inputs(inputs: dict, ids, answer_type: int = 0) -> dict:

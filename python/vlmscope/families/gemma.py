@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from ..trace.schema import Affine, Frame
-from .base import Family, extend_inputs
+from .base import BatchedTower, Family, extend_inputs
 from .idefics3 import depatchified
 from .layout import Layout, Request, Unplaced, unnormalised
 from .qwen import frame_seconds, frame_size
 
 
-class Gemma3(Family):
+class Gemma3(BatchedTower, Family):
     """One run of a fixed square grid a picture, the picture squashed; with pan and scan crops follow the whole picture."""
 
     classes = ("Gemma3ForConditionalGeneration",)
@@ -127,7 +127,7 @@ class Gemma4(Family):
         return canvas, (high // pool, wide // pool)
 
 
-class PaliGemma(Family):
+class PaliGemma(BatchedTower, Family):
     """Pictures first, then the prompt; all of it attends in both directions."""
 
     classes = ("PaliGemmaForConditionalGeneration",)

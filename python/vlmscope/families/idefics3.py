@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..trace.schema import Frame, Rect
-from .base import Family
+from .base import BatchedTower, Family
 from .layout import Layout, Request, Unplaced, unnormalised
 from .llava_next import stitched
 from .qwen import frame_seconds, frame_size
@@ -25,7 +25,7 @@ class NamedRun:
     before: str
 
 
-class Idefics3(Family):
+class Idefics3(BatchedTower, Family):
     """Square tiles of a picture that is squashed to a multiple of them."""
 
     classes = ("Idefics3ForConditionalGeneration",)
@@ -60,7 +60,8 @@ class Idefics3(Family):
             rows, columns = (1 + max(run.tile[axis] for run, _ in tiles) for axis in (0, 1))
             pixels = [unnormalised(tile, processor) for _, tile in tiles]
             high, wide = pixels[0].shape[:2]
-            canvas = layout.canvas(picture, (columns * wide, rows * high), pixels=stitched(pixels, rows, columns))
+            whole_px = stitched(pixels, rows, columns)
+            canvas = layout.canvas(picture, (columns * wide, rows * high), pixels=whole_px, tiles=(rows, columns))
             for run, _ in tiles:
                 row, column = run.tile
                 rect = Rect(column * wide, row * high, wide, high)

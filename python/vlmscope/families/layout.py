@@ -92,6 +92,21 @@ class Unplaced(CaptureError):
 
 
 @dataclass
+class VisionInput:
+    """What the tower got at once: a rectangle of a canvas as rows × columns of its own patches.
+
+    `order` is None where inputs are a batch; where they are packed behind each other it holds the raster index of each patch in the
+    tower's order.
+    """
+
+    canvas: int
+    rect: Rect
+    rows: int
+    columns: int
+    order: np.ndarray | None = None
+
+
+@dataclass
 class Layout:
     """Views, canvases and positions of a prompt; grown by a family."""
 
@@ -108,6 +123,8 @@ class Layout:
     #: number of virtual positions before the prompt, and the keys of cross layers that they are (−1: none)
     virtual_len: int = 0
     cross_keys: np.ndarray | None = None
+    #: (canvas, rectangle) of each picture that the tower got, in its order, where these are a batch
+    tower_inputs: list[tuple[int, Rect]] = field(default_factory=list)
     #: pictures of the trace that are frames of a video: picture → (video, frame)
     frame_pictures: dict[int, tuple[int, int]] = field(default_factory=dict)
 
@@ -119,8 +136,12 @@ class Layout:
         mode: str = "resize",
         pixels: np.ndarray | None = None,
         original_size: tuple[int, int] | None = None,
+        tiles: tuple[int, int] = (1, 1),
     ) -> int:
-        """Adds a canvas of `size` (width, height); without a map it is the whole picture, squashed."""
+        """Adds a canvas of `size` (width, height); without a map it is the whole picture, squashed.
+
+        The tower gets it in `tiles` (rows, columns), row by row.
+        """
         given = original_size or self.request.size(picture) or size
         affine = original_from_canvas or Affine.scale_offset((given[0] / size[0], given[1] / size[1]))
         name = ""
@@ -128,6 +149,10 @@ class Layout:
             name = self.request.pictures[picture].name
         self.canvases.append(Canvas(picture, mode, tuple(given), tuple(size), affine, name))
         self.pixels.append(pixels)
+        width, height = size[0] / tiles[1], size[1] / tiles[0]
+        for row in range(tiles[0]):
+            for column in range(tiles[1]):
+                self.tower_inputs.append((len(self.canvases) - 1, Rect(column * width, row * height, width, height)))
         return len(self.canvases) - 1
 
     def view(

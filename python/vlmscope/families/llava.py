@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..trace.schema import Affine
-from .base import Family
-from .layout import Layout, Request, unnormalised
+from .base import BatchedTower, Family
+from .layout import Layout, Request, VisionInput, unnormalised
 
 
-class Llava(Family):
+class Llava(BatchedTower, Family):
     """One run of a square grid a picture; with a Pixtral tower one run a row."""
 
     classes = ("LlavaForConditionalGeneration", "VipLlavaForConditionalGeneration")
@@ -33,6 +35,12 @@ class Llava(Family):
         return layout.finish()
 
 
+    def vision_inputs(self, layout: Layout) -> list[VisionInput]:
+        """A batch, or Pixtral's packed rows."""
+        vision = layout.request.config.vision_config
+        return packed_rows(layout, vision.patch_size) if vision.model_type == "pixtral" else super().vision_inputs(layout)
+
+
 class Mistral3(Family):
     """A Pixtral tower whose patches are merged `spatial_merge_size` squared."""
 
@@ -44,6 +52,20 @@ class Mistral3(Family):
         config = request.config
         token = self.image_token_ids(config)[0]
         return pixtral_layout(request, token, config.vision_config.patch_size * config.spatial_merge_size)
+
+    def vision_inputs(self, layout: Layout) -> list[VisionInput]:
+        """Packed rows of unmerged patches."""
+        return packed_rows(layout, layout.request.config.vision_config.patch_size)
+
+
+def packed_rows(layout: Layout, patch: int) -> list[VisionInput]:
+    """Pixtral's tower: pictures behind each other, patches row by row."""
+    inputs = []
+    for canvas, rect in layout.tower_inputs:
+        width, height = layout.canvases[canvas].preprocessed_size
+        rows, columns = height // patch, width // patch
+        inputs.append(VisionInput(canvas, rect, rows, columns, np.arange(rows * columns)))
+    return inputs
 
 
 def crop_map(request: Request, picture: int, size: tuple[int, int]) -> tuple[Affine | None, str]:

@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from ..trace.schema import Affine, Frame, Rect
-from .base import Family
+from .base import BatchedTower, Family
 from .layout import Layout, Request, unnormalised
 from .qwen import frame_seconds, frame_size
 
 
-class LlavaNext(Family):
+class LlavaNext(BatchedTower, Family):
     """One run of image tokens a picture; the newlines inside have the same id."""
 
     classes = ("LlavaNextForConditionalGeneration",)
@@ -115,7 +115,9 @@ def tiles_canvas(layout: Layout, picture: int, size, canvas_size, tiles: np.ndar
     offset = ((wide - new_width) // 2, (high - new_height) // 2)
     affine = Affine.scale_offset(scale, (-offset[0] * scale[0], -offset[1] * scale[1]))
     pixels = stitched([unnormalised(tile, processor) for tile in tiles], high // tiles.shape[-1], wide // tiles.shape[-1])
-    return layout.canvas(picture, canvas_size, affine, "anyres", pixels, original_size=size)
+    return layout.canvas(
+        picture, canvas_size, affine, "anyres", pixels, size, tiles=(high // tiles.shape[-1], wide // tiles.shape[-1])
+    )
 
 
 def stitched(tiles: list[np.ndarray], rows: int, columns: int) -> np.ndarray:

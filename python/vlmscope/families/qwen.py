@@ -6,7 +6,7 @@ import numpy as np
 
 from ..trace.schema import Frame
 from .base import Family
-from .layout import Layout, Request, unnormalised
+from .layout import Layout, Request, VisionInput, unnormalised
 
 
 class Qwen(Family):
@@ -32,6 +32,18 @@ class Qwen(Family):
         if request.inputs.get("video_grid_thw") is not None:
             add_videos(layout, self.video_runs(request), pictures, merge)
         return layout.finish()
+
+    def vision_inputs(self, layout: Layout) -> list[VisionInput]:
+        """Pictures, then pairs of frames, packed; patches in blocks that are merged, and blocks in windows where the tower has them."""
+        request, inputs = layout.request, []
+        vision = request.config.vision_config
+        for name in ("image_grid_thw", "video_grid_thw"):
+            grids = request.array(name)
+            for frames, high, wide in [] if grids is None else grids.tolist():
+                for _ in range(frames):
+                    canvas, rect = layout.tower_inputs[len(inputs)]
+                    inputs.append(VisionInput(canvas, rect, high, wide, tower_order((high, wide), vision)))
+        return inputs
 
     def video_runs(self, request: Request) -> np.ndarray:
         """Positions of the patches of all videos, in order."""
@@ -117,6 +129,22 @@ def frame_seconds(request: Request, video: int, group: int, size: int = 1) -> fl
     seconds = request.videos[video].seconds
     inside = seconds[group * size : (group + 1) * size]
     return float(np.mean(inside)) if inside else None
+
+
+def tower_order(grid: tuple[int, int], vision) -> np.ndarray:
+    """The raster index of each patch of a picture in the tower's order."""
+    high, wide = grid
+    merge = int(vision.spatial_merge_size)
+    raster = np.arange(high * wide).reshape(high // merge, merge, wide // merge, merge).transpose(0, 2, 1, 3)
+    blocks = raster.reshape(-1, merge * merge)
+    if getattr(vision, "fullatt_block_indexes", None) is not None:
+        import torch
+        from transformers.vision_utils import get_vision_window_index
+
+        grids = torch.tensor([[1, high, wide]])
+        windows, _ = get_vision_window_index(grids, merge, int(vision.window_size), int(vision.patch_size))
+        blocks = blocks[windows.numpy()]
+    return blocks.ravel()
 
 
 def unpatchified(rows: np.ndarray, grid: tuple[int, int, int], processor) -> list[np.ndarray]:

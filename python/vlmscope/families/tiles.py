@@ -8,13 +8,13 @@ import re
 import numpy as np
 
 from ..trace.schema import Frame, Rect
-from .base import Family
+from .base import BatchedTower, Family
 from .layout import Layout, Request, Unplaced, unnormalised
 from .llava_next import stitched
 from .qwen import frame_seconds, frame_size
 
 
-class InternVL(Family):
+class InternVL(BatchedTower, Family):
     """One run a picture, tiles back to back, the thumbnail last; a run of one tile for each frame of a video."""
 
     classes = ("InternVLForConditionalGeneration",)
@@ -48,7 +48,7 @@ class InternVL(Family):
         return layout.finish()
 
 
-class Cohere2Vision(Family):
+class Cohere2Vision(BatchedTower, Family):
     """One run a tile with a line break behind it; a picture is what stands between begin and end."""
 
     classes = ("Cohere2VisionForConditionalGeneration",)
@@ -137,7 +137,8 @@ def add_tiles(layout: Layout, picture: int, firsts: list[int], seen: list[np.nda
             f"picture {picture} has {len(tiles)} tiles, but the processor's settings give {rows} × {columns} and a thumbnail: "
             "use the same processor, with the settings that the inputs were made with"
         )
-    canvas = layout.canvas(picture, (columns * tile_px, rows * tile_px), pixels=stitched(tiles[:-1], rows, columns))
+    pixels = stitched(tiles[:-1], rows, columns)
+    canvas = layout.canvas(picture, (columns * tile_px, rows * tile_px), pixels=pixels, tiles=(rows, columns))
     for index, first in enumerate(firsts[:-1]):
         row, column = divmod(index, columns)
         rect = Rect(column * tile_px, row * tile_px, tile_px, tile_px)

@@ -148,6 +148,11 @@ def _tensor_problem(meta: Meta, tensors: dict) -> str | None:
     rows = np.asarray(tensors["attention.rows"] if isinstance(rows_tensor, np.ndarray) else rows_tensor._slice[:])
     if len(rows) and (np.any(np.diff(rows) <= 0) or rows[0] < 0 or rows[-1] >= meta.positions):
         return f"`attention.rows` must be ascending positions below {meta.positions}"
+    for index, one in enumerate(meta.vision):
+        tensor = tensors.get(f"vision.{index}.attention")
+        count = one["class_tokens"] + one["rows"] * one["columns"]
+        if tensor is not None and (tensor.shape[0] != len(one["layers"]) or tensor.shape[2:] != (count, count)):
+            return f"`vision.{index}.attention` has shape {list(tensor.shape)} for {count} tokens in {len(one['layers'])} layers"
     for index, canvas in enumerate(meta.canvases):
         pixels = tensors.get(f"canvas.{index}.pixels")
         if pixels is not None and tuple(pixels.shape[:2]) != tuple(canvas.preprocessed_size[::-1]):

@@ -39,6 +39,8 @@ def open_trace(path):
     meta = _read_meta(path, text)
     if meta.format_version.startswith("1."):
         found = {_v2_name(name): tensor for name, tensor in found.items()}
+        if meta.vision and "attention.vision" in found:
+            found["vision.0.attention"] = found.pop("attention.vision")
     reason = checks.problem(meta, found)
     if reason:
         raise TraceError(f"{path} is no valid trace: {reason}. Write it again.")
@@ -85,6 +87,8 @@ def write_trace(trace, path) -> str:
     else:
         version, meta = "1.0", v1.to_json_v1(trace.meta)
         named = {_v1_name(name): tensor for name, tensor in trace.tensors.items()}
+        if v1.is_vision_attention(trace.meta, named):
+            named["attention.vision"] = named.pop("vision.0.attention")
         _require_v1(named)
     # Widest elements first, so that every tensor is aligned to its element size.
     order = sorted(named, key=lambda name: (-named[name].dtype.itemsize, name))

@@ -17,7 +17,7 @@ IMAGE_ATTENTION = ("causal", "bidirectional")
 WITHOUT_ATTENTION = ("linear", "conv")
 KNOWN_FIELDS = frozenset(
     "format_version model question answer sampling tokens prompt_len virtual_len spans preprocess attention_scale timings "
-    "provenance unplaced".split()
+    "provenance unplaced vision".split()
 )
 #: Stored weights are attention times this.
 ATTENTION_SCALE = 4096.0
@@ -174,6 +174,8 @@ class Meta:
     attention_scale: float = ATTENTION_SCALE
     virtual_len: int = 0
     unplaced: str | None = None
+    #: what the tensors vision.V.attention are about: canvas, rect, rows, columns, class_tokens, layers each
+    vision: list[dict] = field(default_factory=list)
     format_version: str = "2.0"
     #: Fields of the file that this version does not know; they are written back.
     extra: dict = field(default_factory=dict)
@@ -230,6 +232,8 @@ def to_json(meta: Meta) -> dict:
     }
     if meta.unplaced is not None:
         out["unplaced"] = meta.unplaced
+    if meta.vision:
+        out["vision"] = meta.vision
     return {**meta.extra, **out}
 
 
@@ -253,6 +257,7 @@ def from_json(data: dict) -> Meta:
         canvases=[_canvas_from_json(canvas) for canvas in data["preprocess"]],
         virtual_len=int(data.get("virtual_len", 0)),
         unplaced=data.get("unplaced"),
+        vision=data.get("vision", []),
         **common_fields(data),
     )
 

@@ -49,6 +49,12 @@ def needs_v2(meta: Meta) -> list[str]:
     return reasons
 
 
+def is_vision_attention(meta: Meta, named: dict) -> bool:
+    """Whether `vision.0.attention` is what 1.0 calls `attention.vision`: one input, all layers of the tower."""
+    tensor = named.get("vision.0.attention")
+    return tensor is not None and len(meta.vision) == 1 and tensor.shape[:2] == (meta.model.vision_layers, meta.model.vision_heads)
+
+
 def to_json_v1(meta: Meta) -> dict:
     """The JSON object of format 1.0. Model fields that 1.0 does not know are kept: its readers ignore them."""
     model = {name: value for name, value in asdict(meta.model).items() if value is not None}
@@ -74,6 +80,7 @@ def to_json_v1(meta: Meta) -> dict:
     ]
     return {
         **meta.extra,
+        **({"vision": meta.vision} if meta.vision else {}),
         "format_version": "1.0",
         "model": model,
         "question": meta.question,
@@ -118,5 +125,6 @@ def from_json_v1(data: dict) -> Meta:
         model=read_model(data["model"]),
         spans=views,
         canvases=canvases,
+        vision=data.get("vision", []),
         **common_fields(data),
     )
