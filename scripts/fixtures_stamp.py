@@ -1,69 +1,37 @@
 #!/usr/bin/env python3
-"""Whether anything that needs torch to be tested changed since its tests last passed.
+"""Whether anything that needs torch to be tested changed since scripts/test-exporter last passed.
 
-    python3 scripts/fixtures_stamp.py HALF             exit code 0: nothing changed; 1: run its tests again
-    python3 scripts/fixtures_stamp.py HALF --write     writes the stamp; for the script that runs the tests
+    python3 scripts/fixtures_stamp.py             exit code 0: nothing changed; 1: run scripts/test --exporter
+    python3 scripts/fixtures_stamp.py --write     writes tests/fixtures/STAMP; for scripts/test-exporter
 
-HALF is `exporter` (onnx/, the built-in model and the fixtures derived from both; scripts/test-exporter) or `python` (the package in
-python/, its format and its fixtures; scripts/test-python). Needs nothing but Python: a stamp is a SHA-256 over names and bytes.
+Needs nothing but Python: the stamp is a SHA-256 over the names and bytes of the exporter, the built-in model with its bundle, their tests,
+the scripts that derive the fixtures, and the fixtures that were derived.
 """
 
 import argparse
 import hashlib
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FIXTURES = REPOSITORY / "tests" / "fixtures"
+STAMP = FIXTURES / "STAMP"
+# Folders with everything in them; prose does not count.
+FOLDERS = ("onnx", "scripts/fixtures", "scripts/tests", "scripts/tiny", "tests/fixtures/bundles", "tests/fixtures/parity")
+FILES = (
+    "scripts/fixtures_stamp.py",
+    "scripts/make_fixtures.py",
+    "scripts/make_geometry_model.py",
+    "scripts/requirements-train.txt",
+    "scripts/test-exporter",
+    "scripts/train_tiny.py",
+)
 
 
-@dataclass(frozen=True)
-class Half:
-    """What a stamp depends on: folders with everything in them (prose does not count) and single files."""
-
-    what: str
-    test: str
-    stamp: str
-    folders: tuple[str, ...]
-    files: tuple[str, ...]
-
-
-HALVES = {
-    "exporter": Half(
-        "the exporter, the built-in model or their fixtures",
-        "scripts/test --exporter",
-        "tests/fixtures/STAMP",
-        ("onnx", "scripts/fixtures", "scripts/tests", "scripts/tiny", "tests/fixtures/bundles", "tests/fixtures/parity"),
-        (
-            "scripts/fixtures_stamp.py",
-            "scripts/make_fixtures.py",
-            "scripts/make_geometry_model.py",
-            "scripts/requirements-train.txt",
-            "scripts/test-exporter",
-            "scripts/train_tiny.py",
-        ),
-    ),
-    "python": Half(
-        "the Python package, the trace format or its fixtures",
-        "scripts/test --python",
-        "tests/fixtures/STAMP-python",
-        ("python", "onnx/tiny", "tests/fixtures/traces2"),
-        (
-            "docs/trace-format.md",
-            "onnx/requirements.txt",
-            "scripts/fixtures_stamp.py",
-            "scripts/make_trace_fixtures.py",
-            "scripts/test-python",
-        ),
-    ),
-}
-
-
-def sources(half: Half) -> list[Path]:
+def sources() -> list[Path]:
     """What the stamp depends on."""
-    inside = [path for folder in half.folders for path in (REPOSITORY / folder).rglob("*") if path.is_file()]
-    return sorted([path for path in inside if counts(path)] + [REPOSITORY / name for name in half.files])
+    inside = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*") if path.is_file()]
+    return sorted([path for path in inside if counts(path)] + [REPOSITORY / name for name in FILES])
 
 
 def counts(path: Path) -> bool:
@@ -72,10 +40,10 @@ def counts(path: Path) -> bool:
     return path.suffix != ".md" and not any(hidden)
 
 
-def stamp(half: Half) -> str:
+def stamp() -> str:
     """The hash as hexadecimal digits."""
     total = hashlib.sha256()
-    for path in sources(half):
+    for path in sources():
         name = path.relative_to(REPOSITORY).as_posix()
         total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return total.hexdigest()
@@ -83,18 +51,19 @@ def stamp(half: Half) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("half", choices=HALVES, metavar="HALF")
-    parser.add_argument("--write", action="store_true", help="write the stamp")
+    parser.add_argument("--write", action="store_true", help="write tests/fixtures/STAMP")
     options = parser.parse_args()
-    half = HALVES[options.half]
-    path = REPOSITORY / half.stamp
     if options.write:
-        path.write_text(stamp(half) + "\n")
+        STAMP.write_text(stamp() + "\n")
         return 0
-    if path.is_file() and path.read_text().strip() == stamp(half):
-        print(f"Nothing of {half.what} changed since `{half.test}` passed.")
+    if STAMP.is_file() and STAMP.read_text().strip() == stamp():
+        print("Nothing of the exporter or its fixtures changed since scripts/test-exporter passed.")
         return 0
-    print(f"Something of {half.what} changed since its tests passed: run `{half.test}`.", file=sys.stderr)
+    print(
+        "The exporter, the built-in model or their fixtures changed since scripts/test-exporter passed: "
+        "run `scripts/test --exporter`.",
+        file=sys.stderr,
+    )
     return 1
 
 

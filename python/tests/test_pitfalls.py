@@ -107,7 +107,7 @@ def test_sinks_take_their_share_out_of_the_rows():
         layer.self_attn.sinks.fill_(1.5)
     trace = compare_with_eager(model, processor)
     sums = trace.attention().sum(-1)
-    assert sums.max() < 0.999 and sums.min() > 0.05
+    assert sums.mean() < 0.99 and (sums.min((0, 2)) < 0.97).all() and sums.max() < 1.001
 
 
 def refused(make, match: str, name: str = "llava", **options):
@@ -271,7 +271,7 @@ def test_rows_do_not_depend_on_how_they_are_cut_into_chunks(make, monkeypatch):
     whole = vlmscope.capture(model, processor, images=[image()], rows="all", head_mean=True, **ASKED)
     from vlmscope.capture import rows
 
-    monkeypatch.setattr(rows.softmax_rows, "__defaults__", (4096,))
+    monkeypatch.setattr(rows, "CHUNK_BYTES", 4096)
     cut = vlmscope.capture(model, processor, images=[image()], rows="all", head_mean=True, **ASKED)
     assert np.abs(whole.attention_of_all_rows() - cut.attention_of_all_rows()).max() < 5e-4
     assert np.abs(whole.tensor("attention.head_mean") - cut.tensor("attention.head_mean")).max() < 2

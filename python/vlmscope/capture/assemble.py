@@ -10,7 +10,7 @@ import numpy as np
 from ..families import Layout
 from ..trace import Trace
 from ..trace.schema import Affine, Meta, Model, Token
-from ..trace.stats import all_stats
+from ..trace.stats import deferred_stats
 from ..trace.tensors import Pages
 from .recorder import Run
 from .tokens import Labeller, Pieces, kinds_of
@@ -70,9 +70,7 @@ def build_trace(
     parts = [part for part, kept in zip(parts, keep, strict=True) if kept]
     pages = Pages(parts, len(model.attention_layers), model.heads, meta.positions)
     named = {"attention.rows": rows[keep], "attention.weights": pages, **run.answer_tensors(ids), **vision[1]}
-    named["attention.stats"], per_view = all_stats(meta, pages)
-    if per_view is not None:
-        named["attention.span_stats"] = per_view
+    named |= deferred_stats(meta, pages)
     if run.wanted.head_mean:
         named["attention.head_mean"] = run.mean.finish(meta.positions)
     if run.wanted.last_layer:

@@ -37,7 +37,7 @@ class Picture:
         if self.lossy:
             image.save(out, "JPEG", quality=JPEG_QUALITY)
         else:
-            image.save(out, "PNG")
+            image.save(out, "PNG", compress_level=3)
         return np.frombuffer(out.getvalue(), np.uint8), image.size
 
 

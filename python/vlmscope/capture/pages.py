@@ -38,7 +38,7 @@ class PageStore:
             )
 
     def put(self, layer: int, rows: slice, keys: np.ndarray | slice, weights: torch.Tensor) -> None:
-        """Stores attention [H, r, k] of some of the pass's wanted rows at the given key positions."""
+        """Stores attention [H, r, k] of some of the pass's wanted rows at the given key positions; `weights` are used up."""
         heads = weights.shape[0]
         if heads > self.heads:
             raise CaptureError(f"layer {layer} has {heads} heads, but the configuration says {self.heads}.")
@@ -47,7 +47,13 @@ class PageStore:
         self.heads_of_layer[layer] = heads
         if heads < self.heads:
             place[:, heads:] = np.nan
-        place[:, :heads, keys] = to_stored(weights, ATTENTION_SCALE).transpose(0, 1).numpy()
+        if isinstance(keys, slice):
+            # Converted on the way, so that no copy of the weights is made.
+            target = torch.from_numpy(place)[:, :heads, keys]
+            scaled = weights.mul_(ATTENTION_SCALE)
+            target.copy_((scaled if scaled.device.type == "cpu" else scaled.half()).transpose(0, 1))
+        else:
+            place[:, :heads, keys] = to_stored(weights, ATTENTION_SCALE).transpose(0, 1).numpy()
 
     def mark(self, layer: int) -> None:
         """Notes that a layer was called in this pass, also where no row of it was wanted."""

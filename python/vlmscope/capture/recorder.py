@@ -12,7 +12,7 @@ from ..errors import CaptureError
 from .interface import refuse_keywords
 from .modules import Decoder
 from .pages import PageStore, Squares
-from .rows import softmax_rows
+from .rows import Scratch, softmax_rows
 
 
 @dataclass
@@ -63,6 +63,7 @@ class Run:
     decode_seconds: float = 0.0
     last_attention_layer: int = 0
     _started: float = 0.0
+    _scratch: Scratch = field(default_factory=Scratch)
     _local: torch.Tensor | None = None
     _keyword_checked: set[int] = field(default_factory=set)
     _known: list[int] = field(default_factory=list)
@@ -129,7 +130,9 @@ class Run:
         causal = bool(causal) and count > 1
 
         def rows_of(rows):
-            return softmax_rows(query[0], key[0], mask, scaling, causal, rows.to(query.device))
+            return softmax_rows(
+                query[0], key[0], mask, scaling, causal, rows.to(query.device), scratch=self._scratch
+            )
 
         self._keep(layer, local, rows_of, places)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -61,13 +62,35 @@ class FileTensor:
             yield np.ascontiguousarray(self.row(index)).tobytes()
 
 
-Tensor = np.ndarray | Pages | FileTensor
+class Deferred:
+    """A tensor that is computed when it is wanted."""
+
+    def __init__(self, shape: tuple[int, ...], dtype, compute: Callable[[], np.ndarray]):
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._compute = functools.cache(compute)
+
+    def whole(self) -> np.ndarray:
+        """All of it."""
+        return self._compute()
+
+    def row(self, index: int) -> np.ndarray:
+        """Part `index` of the first axis."""
+        return self.whole()[index]
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes."""
+        yield self.whole().tobytes()
+
+
+Tensor = np.ndarray | Pages | FileTensor | Deferred
 
 
 def array(tensor: Tensor) -> np.ndarray:
     """The whole tensor."""
     if isinstance(tensor, np.ndarray):
         return tensor
+    if isinstance(tensor, Deferred):
+        return tensor.whole()
     if not tensor.shape[0]:
         return np.zeros(tensor.shape, tensor.dtype)
     if isinstance(tensor, FileTensor):
