@@ -13,6 +13,7 @@ use super::timing::Timer;
 use super::{Gpu, GpuError};
 use crate::analysis::normalise::Scaling;
 use crate::analysis::reduce::{Reduction, patch_keys};
+use crate::logging::bug;
 use crate::trace::Trace;
 use crate::view::figure::ColorLimits;
 use crate::view::{Numbers, NumbersKey, Reads};
@@ -331,7 +332,12 @@ impl MapSlot {
                         work.submit();
                         uploaded = work.pool.upload(page, trace)?;
                     }
-                    let Some(place) = uploaded else { return Ok(()) };
+                    let Some(place) = uploaded else {
+                        bug!(
+                            "every slot of the page pool is pinned, although all work was submitted"
+                        );
+                        return Ok(());
+                    };
                     work.upload_budget = work.upload_budget.saturating_sub(page_bytes);
                     work.stats.page_uploads += 1;
                     work.stats.page_bytes += page_bytes;
@@ -383,7 +389,10 @@ impl MapSlot {
         if self.subtracted == second.wanted {
             return Ok(());
         }
-        let (Some(planes), Some(other)) = (&self.planes, &second.planes) else { return Ok(()) };
+        let (Some(planes), Some(other)) = (&self.planes, &second.planes) else {
+            bug!("maps are subtracted before they are complete");
+            return Ok(());
+        };
         let numbers =
             |slot: &Self| slot.wanted.as_ref().map_or(0, |key| key.reads.planes()) * slot.patches;
         if numbers(self) != numbers(second) {
@@ -431,7 +440,10 @@ impl MapSlot {
         if self.shown.as_ref() == Some(&shown) || !self.is_folded() {
             return Ok(());
         }
-        let (Some(planes), Some(ranges)) = (&self.planes, &self.ranges) else { return Ok(()) };
+        let (Some(planes), Some(ranges)) = (&self.planes, &self.ranges) else {
+            bug!("a map is complete, but it has no buffers");
+            return Ok(());
+        };
         let count = shown.0.reads.planes();
         let tiles = self.layout(work.gpu, trace, key, (ranges, count))?;
         let params = normalise::Params::new(&key.scaling, self.patches, count);
@@ -512,7 +524,10 @@ impl MapSlot {
         let mut tiles = Vec::new();
         let spans = &trace.meta().spans;
         for &index in &key.spans {
-            let Some(span) = spans.get(index) else { continue };
+            let Some(span) = spans.get(index) else {
+                bug!("image span {index} of {} is asked for", spans.len());
+                continue;
+            };
             let first_patch = spans[..index].iter().map(|span| span.patches() as u32).sum();
             let grid = [span.columns, span.rows];
             let texels = if key.bicubic { bicubic_texels(grid, key.cells, limit) } else { 1 };

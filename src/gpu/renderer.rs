@@ -11,6 +11,7 @@ use super::pipeline::Draw;
 use super::resources::{RendererOptions, Resources};
 use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
+use crate::logging::bug;
 use crate::view::figure::annotations::Annotations;
 use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
 use crate::view::{Blend, ColorMap, Drawing, Mix, Parts, Theme, ViewState};
@@ -163,7 +164,10 @@ impl Renderer {
         theme: Theme,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
-        let Some(views) = from.view().zip(to.view()) else { return Ok(FrameStats::default()) };
+        let Some(views) = from.view().zip(to.view()) else {
+            bug!("a target of a cross-fade has no texture");
+            return Ok(FrameStats::default());
+        };
         self.without_scene(dress, theme, target, |frame| {
             let pass = &mut frame.passes.cross_fade;
             let groups = vec![(pass.group(&frame.work.gpu.device, views), None)];

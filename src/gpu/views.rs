@@ -10,6 +10,7 @@ use super::pipeline::{Draw, Groups};
 use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
 use crate::analysis::reduce::Keep;
+use crate::logging::bug;
 use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
 use crate::view::{Blend, Interpolation, Mix};
 use glam::DVec2;
@@ -295,7 +296,10 @@ impl Frame<'_> {
             return Ok(Vec::new());
         };
         self.work.stats.map_bytes += bytes;
-        let Some(gathered) = self.maps.tokens.gathered() else { return Ok(Vec::new()) };
+        let Some(gathered) = self.maps.tokens.gathered() else {
+            bug!("the token matrix has a texture, but no numbers");
+            return Ok(Vec::new());
+        };
         let remove_bos = scene.state.removes_bos(scene.trace);
         let scale = scene.trace.meta().attention_scale;
         let palette = scene.state.theme.palette();

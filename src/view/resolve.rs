@@ -80,7 +80,10 @@ impl<'a> Numbers<'a> {
 
     /// The maps over the patches: [planes, N], spans one after another.
     pub fn values(&self) -> Vec<f32> {
-        self.at(&patch_keys(self.trace)).unwrap_or_default()
+        self.at(&patch_keys(self.trace)).unwrap_or_else(|| {
+            log::warn!("the numbers of a selection cannot be read");
+            Vec::new()
+        })
     }
 
     /// The maps at some key positions: [planes, `keys.len()`]. `None` for a position that the trace
@@ -169,7 +172,10 @@ impl HeadNumbers<'_> {
     /// [L, H].
     pub fn values(&self) -> Vec<f32> {
         let HeadNumbersKey { number, rows, fold, remove_bos, .. } = &self.key;
-        layer_head(self.trace, *number, rows, *fold, *remove_bos).unwrap_or_default()
+        layer_head(self.trace, *number, rows, *fold, *remove_bos).unwrap_or_else(|| {
+            log::warn!("the numbers of layers and heads cannot be read");
+            Vec::new()
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 //! text grows thin and light text fat.
 
 use super::super::colormap;
+use crate::logging::bug;
 use crate::view::ColorMap;
 use crate::view::figure::{Align, Figure, Label, Palette, Run};
 use glyphon::cosmic_text::{FeatureTag, FontFeatures};
@@ -286,7 +287,10 @@ impl Text {
         let Some(prepared) = self.prepared.as_ref().filter(|p| !p.labels.is_empty()) else {
             return Ok(());
         };
-        let Some(pipeline) = self.pipelines.get(&prepared.format) else { return Ok(()) };
+        let Some(pipeline) = self.pipelines.get(&prepared.format) else {
+            bug!("text was prepared for {:?}, which has no pipeline", prepared.format);
+            return Ok(());
+        };
         pipeline
             .renderer
             .render(&pipeline.atlas, &self.viewport, pass)
