@@ -2,8 +2,8 @@
 # Sourced, not run. Everything it installs for itself goes to the user's data folder or to ./.venv-*.
 
 ORT_VERSION="1.32.0"
-RUST_MINIMUM="1.95"
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+RUST_VERSION="$(sed -n 's/^channel = "\(.*\)"$/\1/p' "$ROOT/rust-toolchain.toml")"
 DATA_HOME="${XDG_DATA_HOME:-$HOME/.local/share}/vlmscope"
 
 say() { printf '\033[1m▸ %s\033[0m\n' "$*" >&2; }
@@ -35,22 +35,38 @@ need_packages() {
 
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
 
-# Rust from the machine, from rustup, or rustup itself from Debian's package or its own site.
+# Whether cargo, rustc, clippy and rustfmt are there (in the toolchain that rustup chooses for this folder, if rustup is) and new enough.
+rust_is_usable() {
+    local version
+    have cargo && have rustc || return 1
+    version="$(cd "$ROOT" && rustc --version 2>/dev/null | cut -d' ' -f2)" && [ -n "$version" ] || return 1
+    version_at_least "$version" "$RUST_VERSION" || return 1
+    (cd "$ROOT" && cargo clippy --version && cargo fmt --version) >/dev/null 2>&1
+}
+
+# Rust from the machine, from rustup (the version of rust-toolchain.toml), or rustup itself from Debian's package or its own site.
 need_rust() {
     export PATH="$HOME/.cargo/bin:$PATH"
-    if have cargo && have cargo-clippy && have cargo-fmt && have rustc &&
-        version_at_least "$(rustc --version | cut -d' ' -f2)" "$RUST_MINIMUM"; then return 0; fi
+    rust_is_usable && return 0
     if ! have rustup; then
-        say "installing rustup (Rust $RUST_MINIMUM or newer is needed)"
+        say "installing rustup (Rust $RUST_VERSION or newer is needed)"
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq rustup >&2 2>/dev/null ||
-            { need_packages curl ca-certificates && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal -c clippy -c rustfmt >&2; } ||
-            fail "Rust $RUST_MINIMUM or newer is needed and could not be installed: see https://rustup.rs"
+            { need_packages curl ca-certificates && curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none >&2; } ||
+            fail "Rust $RUST_VERSION or newer is needed and could not be installed: see https://rustup.rs"
+        hash -r
     fi
-    export RUSTUP_TOOLCHAIN=stable
-    rustup toolchain install stable --profile minimal -c clippy -c rustfmt >&2 ||
-        fail "rustup could not install a Rust toolchain; see its message above"
-    version_at_least "$(rustc --version | cut -d' ' -f2)" "$RUST_MINIMUM" ||
-        fail "Rust $RUST_MINIMUM or newer is needed, but $(rustc --version) was found"
+    say "installing Rust $RUST_VERSION"
+    rustup toolchain install "$RUST_VERSION" --no-self-update --profile minimal -c clippy -c rustfmt >&2 || true
+    rust_is_usable && return 0
+    # Where the network has no $RUST_VERSION, a newer toolchain that is already here will do.
+    local toolchain
+    for toolchain in $(rustup toolchain list 2>/dev/null | cut -d' ' -f1); do
+        export RUSTUP_TOOLCHAIN="$toolchain"
+        rust_is_usable && { say "using the toolchain $toolchain"; return 0; }
+    done
+    unset RUSTUP_TOOLCHAIN
+    fail "Rust $RUST_VERSION or newer is needed with clippy and rustfmt, and rustup could not install it; see its message above.
+    $(cd "$ROOT" && rustc --version 2>&1 | head -n 1)"
 }
 
 # Fetches ONNX Runtime's shared library out of its Python wheel into the user's data folder.
