@@ -219,13 +219,8 @@ fn write(array: &Array, path: &Path) -> anyhow::Result<()> {
 }
 
 fn npy(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {
-    use npyz::WriterBuilder as _;
-    let shape: Vec<u64> = array.axes.iter().map(|(_, len)| *len as u64).collect();
-    let mut writer =
-        npyz::WriteOptions::new().default_dtype().shape(&shape).writer(out).begin_nd()?;
-    writer.extend(&array.values)?;
-    writer.finish()?;
-    Ok(())
+    let shape: Vec<usize> = array.axes.iter().map(|(_, len)| *len).collect();
+    super::npy::write(out, &shape, &array.values)
 }
 
 /// One line a value, with a column for each axis: it loads into anything.

@@ -13,6 +13,7 @@ mod edit;
 mod export;
 mod inspect;
 mod memory_limit;
+mod npy;
 mod occlusion;
 mod overlay;
 mod pack;
