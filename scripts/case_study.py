@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The case study of docs/case-study.md: its figures and its numbers, by driving vlmscope alone.
 
-    python scripts/case_study.py --vlmscope target/release/vlmscope --work /tmp/case     about five minutes
+    python scripts/case_study.py --vlmscope target/vlmscope --work /tmp/case     about five minutes
 
 Writes docs/case-study/*.png and docs/case-study/numbers.json. Scenes are held out: training drew none of them. Needs numpy, Pillow and safetensors.
 Answers that are there already are kept, so an interrupted run goes on.

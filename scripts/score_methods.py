@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Score every method on held-out scenes of the built-in model and write the table of docs/methods.md.
 
-    .venv/bin/python scripts/score_methods.py --vlmscope target/release/vlmscope --work out/methods
+    .venv/bin/python scripts/score_methods.py --vlmscope target/vlmscope --work out/methods
 
 It makes scenes that training never drew, asks questions whose answer names a thing that the question does not name, keeps those
 that are answered rightly, and runs `vlmscope score` on the word that names it. Each scene's scores are a file of their own: stop
