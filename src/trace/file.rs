@@ -31,14 +31,12 @@ const MAX_PAGE_WITHOUT_ROWS: usize = 1 << 26;
 const HEADER_LENGTH_BYTES: usize = 8;
 /// The longest header of a safetensors file.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
-/// Files up to this size are read into memory: an answer about one picture by a 7 B model has 90 MB.
-const READ_AT_ONCE: u64 = 100 << 20;
-/// Tensors of a larger file that are not attention, but no smaller than this, stay in the file, too.
+/// Tensors that are not attention, but no smaller than this, stay in the file, too.
 const LARGE_TENSOR_BYTES: usize = 64 << 20;
 
 impl Trace {
-    /// Opens a trace file and checks that its tensors fit its metadata. A file of at most [`READ_AT_ONCE`] bytes is read
-    /// into memory; of a larger one, attention is read where it is looked at.
+    /// Opens a trace file and checks that its tensors fit its metadata. Pictures, answers and maps are read; attention is
+    /// read where it is looked at.
     ///
     /// # Errors
     /// A file that is missing, cut, of a newer major version, or whose tensors do not fit.
@@ -47,19 +45,13 @@ impl Trace {
         let file = Arc::new(TraceFile::open(path).map_err(read)?);
         let (metadata, first) = read_header(path, &file)?;
         let meta = parse_meta(path, &metadata)?;
-        let end = file.length_bytes();
-        let data = if end <= READ_AT_ONCE {
-            Some(Arc::new(file.read(first..end).map_err(read)?))
-        } else {
-            None
-        };
         let tensors = metadata.tensors().into_iter().map(|(name, info)| {
-            let range = info.data_offsets.0..info.data_offsets.1;
-            let in_file = first + range.start as u64..first + range.end as u64;
-            let bytes = match &data {
-                Some(data) => TensorBytes::Read(Arc::clone(data), range),
-                None if stays_in_file(&name, info) => TensorBytes::File(Arc::clone(&file), in_file),
-                None => TensorBytes::Owned(Arc::from(file.read(in_file).map_err(read)?)),
+            let (start, end) = info.data_offsets;
+            let range = first + start as u64..first + end as u64;
+            let bytes = if stays_in_file(&name, info) {
+                TensorBytes::File(Arc::clone(&file), range)
+            } else {
+                TensorBytes::Owned(Arc::from(file.read(range).map_err(read)?))
             };
             Ok((name, Tensor { dtype: info.dtype, shape: info.shape.clone(), bytes }))
         });
@@ -322,7 +314,7 @@ fn read_header(path: &Path, file: &TraceFile) -> Result<(Metadata, u64), TraceEr
     Ok((metadata, first))
 }
 
-/// Whether a tensor of a large file is read only where it is looked at: attention and its like, query first.
+/// Whether a tensor is read only where it is looked at: attention and its like, query first.
 fn stays_in_file(name: &str, info: &TensorInfo) -> bool {
     let is_picture = name.starts_with("picture.");
     (info.shape.len() > 2 && !is_picture)

@@ -1,14 +1,15 @@
 //! A trace file that stays open while it is looked at.
 //!
-//! Other programs may overwrite or cut the file in place (`cp`, `scp` and `rsync --inplace` do). So it is never mapped: a
-//! small file is read into memory when it is opened, and of a large one each read is checked against the size and the time
-//! of change that the file had then.
+//! Other programs may overwrite or cut the file in place (`cp`, `scp` and `rsync --inplace` do). So it is never mapped: what
+//! is looked at is read, and each read is checked against the size and the time of change that the file had when it was
+//! opened. A window reads a file of moderate size into memory soon after, and is independent of it from then on.
 
 use crate::files;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
@@ -39,6 +40,8 @@ pub(super) struct TraceFile {
     path: PathBuf,
     stamp: FileStamp,
     has_changed: AtomicBool,
+    /// All of the file, once it was read.
+    memory: OnceLock<Vec<u8>>,
 }
 
 impl TraceFile {
@@ -47,7 +50,8 @@ impl TraceFile {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = files::open_regular(path)?;
         let stamp = FileStamp::from(&file.metadata()?);
-        Ok(Self { file, path: path.to_owned(), stamp, has_changed: AtomicBool::new(false) })
+        let (path, has_changed) = (path.to_owned(), AtomicBool::new(false));
+        Ok(Self { file, path, stamp, has_changed, memory: OnceLock::new() })
     }
 
     pub fn path(&self) -> &Path {
@@ -65,6 +69,24 @@ impl TraceFile {
     /// Whether a read found that the file is another one than when it was opened.
     pub fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of a range, if the file is in memory.
+    pub fn in_memory(&self, range: &Range<u64>) -> Option<&[u8]> {
+        self.memory.get()?.get(range.start as usize..range.end as usize)
+    }
+
+    /// Reads the file into memory, unless it has more bytes than `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_ahead(&self, limit: u64) -> io::Result<()> {
+        let length = self.length_bytes();
+        if length <= limit && self.memory.get().is_none() {
+            // Whoever was first has the same bytes.
+            let _ = self.memory.set(self.read(0..length)?);
+        }
+        Ok(())
     }
 
     /// The bytes of a range.

@@ -1,7 +1,7 @@
 //! An opened trace: metadata plus views of its tensors.
 //!
-//! The bytes are in memory (a question just answered, a file of moderate size) or stay in their file; views are the same
-//! for both, and of a large file only the pages that are looked at are read.
+//! The bytes are in memory (a question just answered) or stay in their file, of which only the pages that are looked at
+//! are read; views are the same for both.
 
 use super::source::{FileStamp, TraceFile};
 use super::{AnswerIndex, Layer, Query, TraceError, TraceMeta};
@@ -61,15 +61,15 @@ pub enum Stat {
 /// Length of the last axis of `attention.stats`.
 pub const STAT_COUNT: usize = 5;
 
+/// The largest file that is read into memory: an answer about one picture by a 7 B model has 90 MB.
+const READ_AHEAD_BYTES: u64 = 100 << 20;
 /// Bytes that are copied from file to file at once.
 const COPIED_AT_ONCE: u64 = 4 << 20;
 
 /// Where the bytes of a tensor are.
 #[derive(Clone, Debug)]
 pub(super) enum TensorBytes {
-    /// Part of the data of a file that was read as a whole.
-    Read(Arc<Vec<u8>>, Range<usize>),
-    /// Part of a file that is read where it is looked at.
+    /// Part of a file that is read where it is looked at, or in memory.
     File(Arc<TraceFile>, Range<u64>),
     Owned(Arc<[u8]>),
     /// Equal parts along the first axis: the pages of a question just answered.
@@ -87,7 +87,6 @@ pub(super) struct Tensor {
 impl Tensor {
     pub fn byte_len(&self) -> usize {
         match &self.bytes {
-            TensorBytes::Read(_, range) => range.len(),
             TensorBytes::File(_, range) => (range.end - range.start) as usize,
             TensorBytes::Owned(bytes) => bytes.len(),
             TensorBytes::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
@@ -97,9 +96,6 @@ impl Tensor {
     /// Whether both are the same bytes in the same place.
     pub fn is_shared_with(&self, other: &Self) -> bool {
         match (&self.bytes, &other.bytes) {
-            (TensorBytes::Read(one, range), TensorBytes::Read(other, place)) => {
-                Arc::ptr_eq(one, other) && range == place
-            }
             (TensorBytes::File(one, range), TensorBytes::File(other, place)) => {
                 Arc::ptr_eq(one, other) && range == place
             }
@@ -115,9 +111,9 @@ impl Tensor {
     /// All bytes, if they are in memory in one piece.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.bytes {
-            TensorBytes::Read(data, range) => data.get(range.clone()),
+            TensorBytes::File(file, range) => file.in_memory(range),
             TensorBytes::Owned(bytes) => Some(bytes),
-            TensorBytes::File(..) | TensorBytes::Parts(_) => None,
+            TensorBytes::Parts(_) => None,
         }
     }
 
@@ -126,13 +122,14 @@ impl Tensor {
     /// # Errors
     /// If they cannot be read from the file.
     pub fn read(&self) -> io::Result<Cow<'_, [u8]>> {
-        match &self.bytes {
-            TensorBytes::File(file, range) => Ok(Cow::Owned(file.read(range.clone())?)),
-            TensorBytes::Parts(parts) => Ok(Cow::Owned(parts.concat())),
-            TensorBytes::Read(..) | TensorBytes::Owned(_) => {
-                Ok(Cow::Borrowed(self.in_memory().unwrap_or_default()))
-            }
+        if let Some(bytes) = self.in_memory() {
+            return Ok(Cow::Borrowed(bytes));
         }
+        Ok(Cow::Owned(match &self.bytes {
+            TensorBytes::File(file, range) => file.read(range.clone())?,
+            TensorBytes::Parts(parts) => parts.concat(),
+            TensorBytes::Owned(bytes) => bytes.to_vec(),
+        }))
     }
 
     /// Writes all bytes; those of a file are not all held in memory for it.
@@ -140,6 +137,9 @@ impl Tensor {
     /// # Errors
     /// If they cannot be read from the file, or not be written.
     pub fn copy_to(&self, out: &mut impl Write) -> io::Result<()> {
+        if let Some(bytes) = self.in_memory() {
+            return out.write_all(bytes);
+        }
         match &self.bytes {
             TensorBytes::File(file, range) => {
                 let mut start = range.start;
@@ -151,32 +151,15 @@ impl Tensor {
                 Ok(())
             }
             TensorBytes::Parts(parts) => parts.iter().try_for_each(|part| out.write_all(part)),
-            TensorBytes::Read(..) | TensorBytes::Owned(_) => {
-                out.write_all(self.in_memory().unwrap_or_default())
-            }
+            TensorBytes::Owned(bytes) => out.write_all(bytes),
         }
     }
 
     /// Part `index` of the first axis.
     pub fn part(&self, index: usize) -> Option<Cow<'_, [u8]>> {
         let count = *self.shape.first()?;
-        if index >= count {
-            return None;
-        }
-        match &self.bytes {
-            TensorBytes::Parts(parts) => parts.get(index).map(|part| Cow::Borrowed(&part[..])),
-            TensorBytes::File(file, range) => {
-                let length = (range.end - range.start) / count as u64;
-                let start = range.start + index as u64 * length;
-                // The file remembers why; see `Trace::check`.
-                file.read(start..start + length).ok().map(Cow::Owned)
-            }
-            TensorBytes::Read(..) | TensorBytes::Owned(_) => {
-                let whole = self.in_memory()?;
-                let length = whole.len() / count;
-                whole.get(index * length..(index + 1) * length).map(Cow::Borrowed)
-            }
-        }
+        let length = self.byte_len().checked_div(count)?;
+        self.part_of_part(index, 0, length)
     }
 
     /// `length` bytes of part `index` of the first axis, from `offset` on.
@@ -187,20 +170,21 @@ impl Tensor {
         length: usize,
     ) -> Option<Cow<'_, [u8]>> {
         let count = *self.shape.first()?;
-        if let TensorBytes::File(file, range) = &self.bytes {
-            let whole = (range.end - range.start) / count as u64;
-            if index >= count || (offset + length) as u64 > whole {
-                return None;
-            }
-            let start = range.start + index as u64 * whole + offset as u64;
-            return file.read(start..start + length as u64).ok().map(Cow::Owned);
+        let whole = self.byte_len().checked_div(count)?;
+        if index >= count || offset + length > whole {
+            return None;
         }
-        match self.part(index)? {
-            Cow::Borrowed(part) => part.get(offset..offset + length).map(Cow::Borrowed),
-            Cow::Owned(part) => {
-                part.get(offset..offset + length).map(|bytes| bytes.to_vec().into())
-            }
+        if let TensorBytes::Parts(parts) = &self.bytes {
+            return parts.get(index)?.get(offset..offset + length).map(Cow::Borrowed);
         }
+        let start = index * whole + offset;
+        if let Some(bytes) = self.in_memory() {
+            return bytes.get(start..start + length).map(Cow::Borrowed);
+        }
+        let TensorBytes::File(file, range) = &self.bytes else { return None };
+        let start = range.start + start as u64;
+        // The file remembers why; see `Trace::check`.
+        file.read(start..start + length as u64).ok().map(Cow::Owned)
     }
 }
 
@@ -287,6 +271,25 @@ impl Trace {
     /// What the file was when it was read; `None` for a trace that was read from none.
     pub fn stamp(&self) -> Option<FileStamp> {
         self.stamp
+    }
+
+    /// Reads a file of at most 100 MiB into memory: what happens to the file then changes nothing here.
+    ///
+    /// # Errors
+    /// If the file was changed since it was opened, or there is no memory for it.
+    pub fn read_ahead(&self) -> Result<(), TraceError> {
+        let path = || self.path.clone().unwrap_or_default();
+        let files = self.tensors.values().filter_map(|tensor| match &tensor.bytes {
+            TensorBytes::File(file, _) => Some(file),
+            _ => None,
+        });
+        for file in files {
+            file.read_ahead(READ_AHEAD_BYTES).map_err(|source| match file.has_changed() {
+                true => TraceError::ChangedOnDisk { path: path() },
+                false => TraceError::Read { path: path(), source },
+            })?;
+        }
+        Ok(())
     }
 
     /// Checks that all that was looked at so far was there. To be asked before anything that came of this trace is kept:

@@ -234,13 +234,15 @@ fn cut_in_place(path: &Path, length: u64) {
 }
 
 #[test]
-fn a_trace_of_moderate_size_outlives_what_happens_to_its_file() {
+fn a_trace_that_was_read_ahead_outlives_what_happens_to_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("open.vlmtrace");
     trace().write(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let open = Trace::open(&path).unwrap();
     assert_eq!(open.stamp(), FileStamp::of(&path));
+    let late = Trace::open(&path).unwrap();
+    open.read_ahead().unwrap();
     cut_in_place(&path, 10);
     check(&open);
     open.check().unwrap();
@@ -248,6 +250,10 @@ fn a_trace_of_moderate_size_outlives_what_happens_to_its_file() {
     let copy = folder.path().join("copy.vlmtrace");
     open.write(&copy).unwrap();
     assert!(std::fs::read(&copy).unwrap() == whole);
+
+    let error = late.read_ahead().unwrap_err();
+    assert!(matches!(error, TraceError::ChangedOnDisk { .. }), "{error}");
+    assert_eq!(late.page_bytes(0), None);
 }
 
 #[test]
@@ -259,8 +265,9 @@ fn a_large_trace_that_is_cut_or_overwritten_is_an_error_and_no_crash() {
     for damage in ["cut", "overwrite"] {
         synthetic.write_sparse(&path).unwrap();
         let length = std::fs::metadata(&path).unwrap().len();
-        assert!(length > 500_000_000, "it must be larger than what is read at once");
+        assert!(length > 500_000_000, "it must be larger than what is read ahead");
         let open = Trace::open(&path).unwrap();
+        open.read_ahead().unwrap();
         let last = open.shape().rows - 1;
         let first = open.page_bytes(0).map(|bytes| bytes.len());
         assert_eq!(first, Some(open.shape().page_bytes()));
