@@ -39,7 +39,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         writeln!(terminal::stderr(), "vlmscope: {problem}")?;
     }
     let start = args.file.clone().map_or(Start::BuiltIn, Start::File);
-    let options = HeadlessOptions { start, settings, settings_path: path };
+    let recovery = if args.fresh { None } else { ui::recovery_folder() };
+    let options = HeadlessOptions { start, settings, settings_path: path, recovery };
     let gpu = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
     ui::run(options, gpu, args.timings)
 }

@@ -117,6 +117,10 @@ pub struct App {
     pub asks_in_window: bool,
     /// What the window is to present next.
     pub presents: Option<Box<PresentOptions>>,
+    /// Where answers of a window that ended by a fault are kept; `None` keeps and offers none.
+    pub recovery: Option<PathBuf>,
+    /// When files of documents were last looked at, in seconds of the program's clock.
+    pub(super) looked_at_files: f64,
     pub counters: Counters,
     pub(super) fade: Option<Transition>,
     next_notice: u64,
@@ -178,6 +182,8 @@ impl App {
             prompt_purpose: None,
             asks_in_window: false,
             presents: None,
+            recovery: None,
+            looked_at_files: 0.0,
             counters: Counters::default(),
             fade: None,
             next_notice: 0,
@@ -223,8 +229,18 @@ impl App {
         if is_error {
             log::error!("{text}");
         }
+        self.add_notice(text, is_error, Vec::new());
+    }
+
+    /// Tells the user something that can be answered by a button.
+    pub fn offer(&mut self, text: String, offers: Vec<(&'static str, Intent)>) {
+        self.add_notice(text, false, offers);
+    }
+
+    fn add_notice(&mut self, text: String, is_error: bool, offers: Vec<(&'static str, Intent)>) {
         self.next_notice += 1;
-        self.notices.push(Notice { id: self.next_notice, text, is_error, since: self.clock });
+        let (id, since) = (self.next_notice, self.clock);
+        self.notices.push(Notice { id, text, is_error, offers, since });
     }
 
     /// Whether a question stands over the window.

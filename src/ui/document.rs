@@ -4,7 +4,7 @@
 //! every token, and the view follows the newest token until the user takes over.
 
 use crate::settings::Bookmark;
-use crate::trace::{Trace, TraceId, TraceMeta};
+use crate::trace::{FileStamp, Trace, TraceId, TraceMeta};
 use crate::view::figure::{caption, text_of};
 use crate::view::{AxisSet, Bounds, Command, History, Queries, ViewKind, ViewState, salient_token};
 use std::path::PathBuf;
@@ -44,6 +44,8 @@ pub struct Document {
     pub path: Option<PathBuf>,
     /// Which contents that file has: less than the trace, where a map was added since.
     pub in_file: Option<TraceId>,
+    /// What that file was when it was read, written or last looked at.
+    pub stamp: Option<FileStamp>,
     /// Whether tokens are still arriving.
     pub live: bool,
     /// Whether the view goes along with the newest token.
@@ -60,6 +62,7 @@ impl Document {
             version: 0,
             path: trace.path().map(std::path::Path::to_owned),
             in_file: trace.path().map(|_| trace.id()),
+            stamp: trace.stamp(),
             trace,
             extent,
             history: Arc::new(History::new(state)),

@@ -8,6 +8,7 @@ use super::samples;
 use super::task_result::TaskResult;
 use super::tasks::error_text;
 use crate::files;
+use crate::job::guard;
 use crate::model::Picture;
 use crate::trace::Trace;
 use anyhow::Context as _;
@@ -68,7 +69,10 @@ impl Exports {
     ) {
         let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
         let work = move || {
-            let result = job().unwrap_or_else(|error| TaskResult::Failed(error_text(&error)));
+            let result = guard(job)
+                .map_err(anyhow::Error::from)
+                .flatten()
+                .unwrap_or_else(|error| TaskResult::Failed(error_text(&error)));
             // A window that is gone needs no results.
             let _ = sender.send(result);
             wake();

@@ -66,8 +66,8 @@ fn begin(app: &mut App, ctx: &egui::Context) {
         doc.settle();
     }
     let clock = app.clock;
-    app.notices.retain(|notice| notice.is_error || clock - notice.since < NOTICE_SECONDS);
-    if app.notices.iter().any(|notice| !notice.is_error) {
+    app.notices.retain(|notice| notice.stays() || clock - notice.since < NOTICE_SECONDS);
+    if app.notices.iter().any(|notice| !notice.stays()) {
         ctx.request_repaint_after(Duration::from_millis(500));
     }
     commands::draw_pictures(app, ctx);

@@ -5,9 +5,11 @@
 
 use super::app::App;
 use super::frame;
+use super::intent::Intent;
 use super::model_feed::Wake;
 use super::painting::{Frame, new_context, paint, painter, skip};
 use super::panels::Panes;
+use super::recovery;
 use super::stage::{Painter, Stage};
 use super::start::{self, Prepared, Start};
 use super::theme;
@@ -27,6 +29,8 @@ pub struct HeadlessOptions {
     pub settings: Settings,
     /// Where it is kept; `None` keeps nothing.
     pub settings_path: Option<PathBuf>,
+    /// Where answers of a window that ended by a fault are kept; `None` keeps and offers none.
+    pub recovery: Option<PathBuf>,
 }
 
 /// egui, the app and the painter.
@@ -154,13 +158,22 @@ pub fn new_app(
     options: HeadlessOptions,
 ) -> anyhow::Result<App> {
     let stage = Stage::new(gpu, painter)?;
-    let HeadlessOptions { settings, settings_path, .. } = options;
+    let HeadlessOptions { settings, settings_path, recovery, .. } = options;
     let Prepared { chat, intents, preview } = prepared;
     let mut app = App::new(stage, chat, settings, settings_path, wake(ctx));
     intents.into_iter().for_each(|intent| app.send(intent));
     app.asks_in_window = std::env::var_os("VLMSCOPE_DIALOGS").is_some_and(|how| how == "window");
     if let Some(picture) = preview {
         app.exports.preview(picture);
+    }
+    let waiting = recovery.as_deref().map_or(0, |root| recovery::waiting(root).len());
+    app.recovery = recovery;
+    if waiting > 0 {
+        let answers = if waiting == 1 { "1 answer".to_owned() } else { format!("{waiting} answers") };
+        app.offer(
+            format!("The last window ended by a fault; {answers} that had not been saved can be opened."),
+            vec![("Open", Intent::OpenRecovered), ("Discard", Intent::DiscardRecovered)],
+        );
     }
     Ok(app)
 }

@@ -28,6 +28,12 @@ pub enum Intent {
     Ui(UiCommand),
     /// Opens a picture, a trace, a walkthrough or a model folder.
     Open(PathBuf),
+    /// Reads the file of an answered question again.
+    Reload(DocumentId),
+    /// Opens the answers of a window that ended by a fault.
+    OpenRecovered,
+    /// Deletes them.
+    DiscardRecovered,
     /// Asks a question.
     Ask(String),
     /// Scores another answer to the question that is shown.

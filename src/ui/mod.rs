@@ -38,6 +38,7 @@ pub mod pane;
 pub mod panels;
 pub mod present;
 pub mod preview_texture;
+pub mod recovery;
 pub mod relevancy;
 pub mod samples;
 pub mod score;
@@ -61,5 +62,6 @@ pub mod window_bench;
 
 pub use app::App;
 pub use headless::{Headless, HeadlessOptions};
+pub use recovery::folder as recovery_folder;
 pub use start::Start;
 pub use window::run;

@@ -31,6 +31,8 @@ pub enum TaskResult {
     Failed(String),
     /// A trace was opened from a file.
     Opened(Arc<Trace>, PathBuf),
+    /// The file of a document was read again.
+    Reloaded(DocumentId, Arc<Trace>),
     /// Traces of a folder were opened; with the reasons why others could not be.
     OpenedFolder(Vec<(Arc<Trace>, PathBuf)>, Vec<String>),
     /// A picture was read.

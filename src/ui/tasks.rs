@@ -6,7 +6,7 @@
 
 use super::model_feed::{Feed, Wake};
 use super::task_result::TaskResult;
-use crate::job::CancelToken;
+use crate::job::{self, CancelToken};
 use crate::model::{Engine, ModelError};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
@@ -70,7 +70,8 @@ pub fn error_text(error: &anyhow::Error) -> String {
     text
 }
 
-/// How a task tells what it is doing. Dropping it without an end means that it was given up.
+/// How a task tells what it is doing. Dropping it without an end means that it was given up, or
+/// that it panicked.
 pub struct Reporter {
     id: u64,
     sender: Sender<(u64, Message)>,
@@ -111,7 +112,8 @@ impl Reporter {
 impl Drop for Reporter {
     fn drop(&mut self) {
         if !self.ended {
-            self.send(Message::Ended(Err(None)));
+            let fault = job::unwinding().map(|panicked| panicked.to_string());
+            self.send(Message::Ended(Err(fault)));
         }
     }
 }

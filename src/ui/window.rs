@@ -11,7 +11,9 @@ use super::present::options::PresentOptions;
 use super::present::window::PresentationWindows;
 use super::shortcuts::UiCommand;
 use super::surface::configuration;
+use super::recovery;
 use crate::gpu::{Gpu, GpuOptions};
+use crate::job;
 use crate::terminal;
 use anyhow::Context as _;
 use egui_winit::accesskit_winit;
@@ -66,8 +68,18 @@ pub fn run(options: HeadlessOptions, gpu: GpuOptions, timings: bool) -> anyhow::
         failure: None,
         timings,
     };
-    event_loop.run_app(&mut program)?;
-    program.failure.map_or(Ok(()), Err)
+    match job::guard(|| event_loop.run_app(&mut program)) {
+        Ok(ended) => {
+            ended?;
+            program.failure.map_or(Ok(()), Err)
+        }
+        Err(_) => {
+            let kept = program.rescue().unwrap_or_default();
+            // What the panic left half changed must not be dropped, which may panic or wait.
+            std::mem::forget(program);
+            Err(anyhow::anyhow!("the window was closed by a fault in vlmscope. {kept}"))
+        }
+    }
 }
 
 struct Program {
@@ -182,7 +194,38 @@ impl Program {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
+    /// Keeps what is in no file, before the window ends without having been asked to; says what became of it.
+    fn rescue(&mut self) -> Option<String> {
+        let app = &mut self.open.as_mut()?.host.app;
+        // The app may be what is broken.
+        let _ = job::guard(|| app.keep_settings(true));
+        let root = app.recovery.clone()?;
+        let kept = match job::guard(|| recovery::keep(&app.docs, &root)) {
+            Ok(Ok(kept)) => kept,
+            Ok(Err(error)) => {
+                return Some(format!(
+                    "Answers that had not been saved are lost: {} cannot be written ({error}).",
+                    root.display()
+                ));
+            }
+            Err(panicked) => return Some(format!("Its answers are lost ({}).", panicked.message)),
+        };
+        let mut text = match kept.answers {
+            0 => String::new(),
+            1 => "1 answer that had not been saved is kept; the next start offers it.".into(),
+            many => format!("{many} answers that had not been saved are kept; the next start offers them."),
+        };
+        for reason in kept.failed {
+            text.push_str(&format!(" Another is lost: {reason}."));
+        }
+        Some(text)
+    }
+
     fn fail(&mut self, event_loop: &ActiveEventLoop, error: anyhow::Error) {
+        let error = match self.rescue().filter(|kept| !kept.is_empty()) {
+            Some(kept) => error.context(kept),
+            None => error,
+        };
         self.failure = Some(error);
         event_loop.exit();
     }

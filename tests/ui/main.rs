@@ -10,6 +10,7 @@ mod chat;
 mod headless;
 mod panels;
 mod present;
+mod faults;
 mod relevancy;
 mod score;
 mod screen_saver;

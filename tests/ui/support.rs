@@ -71,6 +71,18 @@ pub fn window_with(size: [f32; 2], pixels_per_point: f32) -> Window {
 }
 
 pub fn open(size: [f32; 2], scale: f32, start: Start, trace: Option<Arc<Trace>>) -> Window {
+    let settings = Settings { advice_seen: true, animate: false, ..Settings::default() };
+    let options = HeadlessOptions { start, settings, ..HeadlessOptions::default() };
+    open_with(size, scale, options, trace)
+}
+
+/// The same with any options.
+pub fn open_with(
+    size: [f32; 2],
+    scale: f32,
+    options: HeadlessOptions,
+    trace: Option<Arc<Trace>>,
+) -> Window {
     let gpu = gpu();
     let format = wgpu::TextureFormat::Rgba8Unorm;
     let painter = painter(&gpu, format);
@@ -83,8 +95,6 @@ pub fn open(size: [f32; 2], scale: f32, start: Start, trace: Option<Arc<Trace>>)
         target_format: format,
         renderer: Arc::clone(&painter),
     };
-    let settings = Settings { advice_seen: true, animate: false, ..Settings::default() };
-    let options = HeadlessOptions { start, settings, settings_path: None };
     // The app is woken through egui's context, which the harness makes: it polls instead.
     let waker = egui::Context::default();
     let prepared = prepare(&waker, &options);

@@ -2,12 +2,14 @@
 
 use super::{dialogs, walkthrough_files};
 use crate::model::Picture;
+use crate::trace::{FileStamp, Trace};
 use crate::ui::app::App;
 use crate::ui::dialogs::{Dialog, Filters, TRACES, Want};
-use crate::ui::document::Document;
+use crate::ui::document::{Document, DocumentId};
 use crate::ui::figures::{FigureJob, FigureKind, command_line};
 use crate::ui::intent::Intent;
-use crate::ui::task_result::PathPurpose;
+use crate::ui::recovery;
+use crate::ui::task_result::{PathPurpose, TaskResult};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -161,7 +163,7 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
 }
 
 /// Shows a trace, and lets the next question be about its picture.
-pub fn show_trace(app: &mut App, trace: Arc<crate::trace::Trace>) {
+pub fn show_trace(app: &mut App, trace: Arc<Trace>) {
     let picture = trace.picture_original(0).map(|bytes| Picture {
         name: trace
             .meta()
@@ -176,4 +178,63 @@ pub fn show_trace(app: &mut App, trace: Arc<crate::trace::Trace>) {
         app.pictures.insert(doc.id, picture);
     }
     app.add_document(doc);
+}
+
+/// Seconds between two looks at the files of what is shown: only while frames are drawn, so that an idle window stays idle.
+const LOOK_SECONDS: f64 = 2.0;
+
+/// Offers to read a file again that another program has changed since it was opened or saved.
+pub fn look_for_changes(app: &mut App) {
+    let clock = app.now();
+    if clock - app.looked_at_files < LOOK_SECONDS {
+        return;
+    }
+    app.looked_at_files = clock;
+    let Some(doc) = app.doc_mut() else { return };
+    let Some(path) = doc.path.clone() else { return };
+    // A file that is gone, or not there for a moment, is no other one.
+    let Some(now) = FileStamp::of(&path) else { return };
+    if doc.stamp.is_none() || doc.stamp.replace(now) == Some(now) {
+        return;
+    }
+    let (id, has_more) = (doc.id, doc.in_file != Some(doc.trace.id()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let lost = if has_more { " What was computed here since and not saved is lost by reloading." } else { "" };
+    app.offer(format!("{name} was changed on disk.{lost}"), vec![("Reload", Intent::Reload(id))]);
+}
+
+/// Reads the file of a document again.
+pub fn reload(app: &mut App, id: DocumentId) {
+    let path = app.docs.iter().find(|doc| doc.id == id).and_then(|doc| doc.path.clone());
+    if let Some(path) = path {
+        app.exports.run("open", move || {
+            Ok(TaskResult::Reloaded(id, Arc::new(Trace::open(&path)?)))
+        });
+    }
+}
+
+/// Puts a trace that was read again in place of the old one; the view stays.
+pub fn show_reloaded(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
+    if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == id) {
+        doc.in_file = Some(trace.id());
+        doc.stamp = trace.stamp();
+        doc.replace(trace, false);
+    }
+}
+
+/// Opens the answers of a window that ended by a fault.
+pub fn open_recovered(app: &mut App) {
+    let Some(root) = app.recovery.clone() else { return };
+    match recovery::take(&root) {
+        Ok(traces) => traces.iter().for_each(|path| app.exports.open_trace(path)),
+        Err(error) => app.notify(format!("cannot open {}: {error}", root.display()), true),
+    }
+}
+
+/// Deletes them.
+pub fn discard_recovered(app: &mut App) {
+    let Some(root) = app.recovery.clone() else { return };
+    if let Err(error) = recovery::discard(&root) {
+        app.notify(format!("cannot empty {}: {error}", root.display()), true);
+    }
 }

@@ -67,6 +67,7 @@ pub fn read_input(app: &mut App, ctx: &egui::Context) {
 
 /// Lets go on what moves by itself.
 pub fn tick(app: &mut App, ctx: &egui::Context) {
+    files::look_for_changes(app);
     playing::tick(app, ctx);
     walkthrough::tick(app, ctx);
 }
@@ -114,6 +115,9 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         }
         Intent::Ui(command) => run(app, ctx, command),
         Intent::Open(path) => files::open(app, &path),
+        Intent::Reload(id) => files::reload(app, id),
+        Intent::OpenRecovered => files::open_recovered(app),
+        Intent::DiscardRecovered => files::discard_recovered(app),
         Intent::Ask(question) => ask::ask(app, question, None),
         Intent::Score(answer) => ask::score(app, answer),
         Intent::Chat(command) => apply_chat(app, command),

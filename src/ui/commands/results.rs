@@ -3,6 +3,7 @@
 use super::{
     ask, dialogs, edit_picture, files, interventions, relevancy, score, show, walkthrough_files,
 };
+use crate::trace::FileStamp;
 use crate::ui::app::App;
 use crate::ui::intent::Intent;
 use crate::ui::samples::general_questions;
@@ -36,6 +37,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             app.settings.remember_file(&path);
             files::show_trace(app, trace);
         }
+        TaskResult::Reloaded(id, trace) => files::show_reloaded(app, id, trace),
         TaskResult::OpenedFolder(traces, failed) => {
             for (trace, path) in traces {
                 app.settings.remember_file(&path);
@@ -69,6 +71,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             app.settings.remember_file(&path);
             if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == document) {
                 (doc.path, doc.in_file) = (Some(path.clone()), Some(contents));
+                doc.stamp = FileStamp::of(&path);
             }
             app.notify(format!("Saved {}.", path.display()), false);
         }

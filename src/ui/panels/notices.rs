@@ -45,7 +45,7 @@ impl PaneUi for Notices {
                         let font = theme::plain(theme::BODY);
                         let text = notice.text.clone();
                         let line = ui.painter().layout_no_wrap(text, font, ink.text).size().x;
-                        let own = if notice.is_error { width } else { line.ceil().min(width) };
+                        let own = if notice.stays() { width } else { line.ceil().min(width) };
                         ui.allocate_ui(vec2(own + FRAME, 0.0), |ui| {
                             frame.show(ui, |ui| {
                                 ui.set_width(own);
@@ -89,17 +89,24 @@ fn tasks(cx: &PaneContext<'_>, ui: &mut Ui) {
 
 fn one(cx: &PaneContext<'_>, ui: &mut Ui, notice: &Notice) {
     ui.horizontal_top(|ui| {
-        if !notice.is_error {
+        if !notice.stays() {
             ui.add(egui::Label::new(&notice.text).wrap());
             return;
         }
-        let room = ui.available_width() - 104.0;
+        let buttons = notice.offers.len().max(1) as f32;
+        let room = ui.available_width() - 24.0 - 80.0 * buttons;
         ui.vertical(|ui| {
             ui.set_max_width(room);
             ui.add(egui::Label::new(&notice.text).wrap());
         });
-        if ui.button("Copy").clicked() {
+        if notice.is_error && ui.button("Copy").clicked() {
             cx.send(Intent::Copy(notice.text.clone(), "Message"));
+        }
+        for (words, intent) in &notice.offers {
+            if ui.button(*words).clicked() {
+                cx.send(intent.clone());
+                cx.send(Intent::Dismiss(notice.id));
+            }
         }
         if icon_button(ui, Icon::Close, "Dismiss", false).clicked() {
             cx.send(Intent::Dismiss(notice.id));

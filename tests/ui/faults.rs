@@ -1,0 +1,92 @@
+//! What the window does when something fails that should not: a panic in a task, a file that another program changes, answers
+//! of a window that ended by a fault.
+
+use crate::support::{Window, empty_window, open_with, settle, trace, until};
+use egui_kittest::kittest::Queryable as _;
+use std::path::Path;
+use std::sync::Arc;
+use vlmscope::trace::Trace;
+use vlmscope::ui::document::Document;
+use vlmscope::ui::task_result::TaskResult;
+use vlmscope::ui::{HeadlessOptions, recovery};
+use vlmscope::view::ViewState;
+
+fn until_said(window: &mut Window, part: &str) {
+    until(window, |app| app.notices.iter().any(|notice| notice.text.contains(part)));
+}
+
+#[test]
+fn a_task_that_panics_is_a_message_and_the_next_one_works() {
+    let mut window = empty_window();
+    let tasks = &mut window.state_mut().tasks;
+    tasks.start("Counting", |_, _| panic!("one too many")).unwrap();
+    until_said(&mut window, "Counting: a fault in vlmscope stopped this work (one too many)");
+    assert!(window.state().tasks.running().is_empty());
+    window.state_mut().tasks.start("Again", |_, _| Ok(TaskResult::Said("all counted".into()))).unwrap();
+    until_said(&mut window, "all counted");
+
+    window.state_mut().exports.run("save", || panic!("no paper"));
+    until_said(&mut window, "a fault in vlmscope stopped this work (no paper)");
+    assert!(!window.state().exports.is_busy());
+}
+
+#[test]
+fn a_file_that_another_program_changes_is_read_again_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    trace().write(&path).unwrap();
+    let mut window = empty_window();
+    let opened = Arc::new(Trace::open(&path).unwrap());
+    window.state_mut().add_document(Document::new(opened, &ViewState::default()));
+    for _ in 0..40 {
+        window.step();
+    }
+    assert!(window.state().notices.is_empty(), "nothing has changed");
+
+    add_map(&path, "map.later");
+    until_said(&mut window, "a.vlmtrace was changed on disk");
+    window.get_by_label("Reload").click();
+    until(&mut window, |app| {
+        app.doc().is_some_and(|doc| doc.trace.map_names().contains(&"map.later"))
+    });
+    for _ in 0..40 {
+        window.step();
+    }
+    assert!(window.state().notices.is_empty(), "it is offered once: {:?}", window.state().notices);
+}
+
+/// What `vlmscope relevancy` does to a file that is open in the window.
+fn add_map(path: &Path, name: &str) {
+    let trace = Trace::open(path).unwrap();
+    let shape = [trace.shape().generated, trace.shape().positions];
+    let values = vec![0.5; shape[0] * shape[1]];
+    trace.with_map(name, &shape, &values).unwrap().write(path).unwrap();
+}
+
+#[test]
+fn answers_of_a_window_that_ended_by_a_fault_are_offered() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("recovered");
+    let lost = [Document::new(trace(), &ViewState::default())];
+    assert_eq!(recovery::keep(&lost, &root).unwrap().answers, 1);
+
+    let options = HeadlessOptions { recovery: Some(root.clone()), ..HeadlessOptions::default() };
+    let start = || {
+        let options = HeadlessOptions { start: vlmscope::ui::Start::Empty, ..options.clone() };
+        open_with([1280.0, 720.0], 1.0, options, None)
+    };
+    let mut window = start();
+    until_said(&mut window, "1 answer that had not been saved can be opened");
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.doc().is_some());
+    settle(&mut window);
+    assert_eq!(window.state().doc().unwrap().meta().answer, trace().meta().answer);
+    assert!(window.state().notices.is_empty());
+    assert!(start().state().notices.is_empty(), "they are offered once");
+
+    recovery::keep(&lost, &root).unwrap();
+    let mut window = start();
+    window.get_by_label("Discard").click();
+    settle(&mut window);
+    assert!(recovery::waiting(&root).is_empty() && window.state().docs.is_empty());
+}
