@@ -173,6 +173,7 @@ pub fn show_trace(app: &mut App, trace: Arc<Trace>) {
             .unwrap_or_default(),
         bytes: bytes.into(),
     });
+    read_ahead(app, &trace);
     let doc = Document::new(trace, &app.look);
     if let Some(picture) = picture {
         app.pictures.insert(doc.id, picture);
@@ -203,6 +204,15 @@ pub fn look_for_changes(app: &mut App) {
     app.offer(format!("{name} was changed on disk.{lost}"), vec![("Reload", Intent::Reload(id))]);
 }
 
+/// A moment after it is shown, a trace of moderate size is in memory: whatever becomes of its file, nothing is lost.
+fn read_ahead(app: &mut App, trace: &Arc<Trace>) {
+    let trace = Arc::clone(trace);
+    app.exports.run("read", move || {
+        trace.read_ahead()?;
+        Ok(TaskResult::Nothing)
+    });
+}
+
 /// Reads the file of a document again.
 pub fn reload(app: &mut App, id: DocumentId) {
     let path = app.docs.iter().find(|doc| doc.id == id).and_then(|doc| doc.path.clone());
@@ -215,6 +225,7 @@ pub fn reload(app: &mut App, id: DocumentId) {
 
 /// Puts a trace that was read again in place of the old one; the view stays.
 pub fn show_reloaded(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
+    read_ahead(app, &trace);
     if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == id) {
         doc.in_file = Some(trace.id());
         doc.stamp = trace.stamp();
