@@ -169,9 +169,12 @@ pub fn new_app(
     let waiting = recovery.as_deref().map_or(0, |root| recovery::waiting(root).len());
     app.recovery = recovery;
     if waiting > 0 {
-        let answers = if waiting == 1 { "1 answer".to_owned() } else { format!("{waiting} answers") };
+        let answers =
+            if waiting == 1 { "1 answer".to_owned() } else { format!("{waiting} answers") };
         app.offer(
-            format!("The last window ended by a fault; {answers} that had not been saved can be opened."),
+            format!(
+                "The last window ended by a fault; {answers} that had not been saved can be opened."
+            ),
             vec![("Open", Intent::OpenRecovered), ("Discard", Intent::DiscardRecovered)],
         );
     }

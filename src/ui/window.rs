@@ -9,9 +9,9 @@ use super::painting::new_context;
 use super::present::draw::View;
 use super::present::options::PresentOptions;
 use super::present::window::PresentationWindows;
+use super::recovery;
 use super::shortcuts::UiCommand;
 use super::surface::configuration;
-use super::recovery;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::job;
 use crate::terminal;
@@ -213,7 +213,9 @@ impl Program {
         let mut text = match kept.answers {
             0 => String::new(),
             1 => "1 answer that had not been saved is kept; the next start offers it.".into(),
-            many => format!("{many} answers that had not been saved are kept; the next start offers them."),
+            many => format!(
+                "{many} answers that had not been saved are kept; the next start offers them."
+            ),
         };
         for reason in kept.failed {
             text.push_str(&format!(" Another is lost: {reason}."));

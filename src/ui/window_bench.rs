@@ -115,7 +115,8 @@ struct Bench {
 impl Bench {
     fn open(gpu: &Arc<Gpu>, trace: Arc<Trace>, size: [u32; 2]) -> anyhow::Result<Self> {
         let settings = Settings { advice_seen: true, ..Settings::default() };
-        let options = HeadlessOptions { start: Start::Empty, settings, ..HeadlessOptions::default() };
+        let options =
+            HeadlessOptions { start: Start::Empty, settings, ..HeadlessOptions::default() };
         let mut host = Headless::new(Arc::clone(gpu), FORMAT, options)?;
         host.app.add_document(Document::new(trace, &ViewState::default()));
         host.app.stage.wait_for_device = true;

@@ -22,7 +22,11 @@ fn a_task_that_panics_is_a_message_and_the_next_one_works() {
     tasks.start("Counting", |_, _| panic!("one too many")).unwrap();
     until_said(&mut window, "Counting: a fault in vlmscope stopped this work (one too many)");
     assert!(window.state().tasks.running().is_empty());
-    window.state_mut().tasks.start("Again", |_, _| Ok(TaskResult::Said("all counted".into()))).unwrap();
+    window
+        .state_mut()
+        .tasks
+        .start("Again", |_, _| Ok(TaskResult::Said("all counted".into())))
+        .unwrap();
     until_said(&mut window, "all counted");
 
     window.state_mut().exports.run("save", || panic!("no paper"));

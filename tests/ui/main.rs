@@ -7,10 +7,10 @@
 )]
 
 mod chat;
+mod faults;
 mod headless;
 mod panels;
 mod present;
-mod faults;
 mod relevancy;
 mod score;
 mod screen_saver;

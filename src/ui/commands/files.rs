@@ -200,7 +200,11 @@ pub fn look_for_changes(app: &mut App) {
     }
     let (id, has_more) = (doc.id, doc.in_file != Some(doc.trace.id()));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let lost = if has_more { " What was computed here since and not saved is lost by reloading." } else { "" };
+    let lost = if has_more {
+        " What was computed here since and not saved is lost by reloading."
+    } else {
+        ""
+    };
     app.offer(format!("{name} was changed on disk.{lost}"), vec![("Reload", Intent::Reload(id))]);
 }
 
@@ -217,9 +221,8 @@ fn read_ahead(app: &mut App, trace: &Arc<Trace>) {
 pub fn reload(app: &mut App, id: DocumentId) {
     let path = app.docs.iter().find(|doc| doc.id == id).and_then(|doc| doc.path.clone());
     if let Some(path) = path {
-        app.exports.run("open", move || {
-            Ok(TaskResult::Reloaded(id, Arc::new(Trace::open(&path)?)))
-        });
+        app.exports
+            .run("open", move || Ok(TaskResult::Reloaded(id, Arc::new(Trace::open(&path)?))));
     }
 }
 
