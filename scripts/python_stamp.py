@@ -10,7 +10,6 @@ As fixtures_stamp.py, which is the exporter's: a SHA-256 over names and bytes.
 import argparse
 import hashlib
 import sys
-from pathlib import Path
 
 from fixtures_stamp import FIXTURES, REPOSITORY, counts
 

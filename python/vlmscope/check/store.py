@@ -19,12 +19,9 @@ def key_of(model, processor) -> str:
     """Changes with everything that places patches: classes, configuration, processor settings, version of transformers."""
     import transformers
 
-    config = model.config.to_dict()
-    for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
-        config.pop(name, None)
     parts = {
         "model": type(model).__name__,
-        "config": config,
+        "config": _placing(model.config.to_dict()),
         "processor": type(processor).__name__,
         "transformers": transformers.__version__,
     }
@@ -33,6 +30,13 @@ def key_of(model, processor) -> str:
         if part is not None:
             parts[name] = part.to_dict()
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def _placing(config: dict) -> dict:
+    """A configuration without what says where it came from and which numbers are used."""
+    other = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config")
+    kept = {name: value for name, value in config.items() if name not in other}
+    return {name: _placing(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 def save(model, processor, report) -> Path:
