@@ -52,13 +52,15 @@ fn farewell(message: &str, report: Option<&Path>) -> String {
         || "No report could be written; please send this line to the authors.".to_owned(),
         |path| {
             format!(
-                "The report {} holds neither pictures nor questions; please send it to the authors.",
+                "The report {} contains no pictures and no questions; please send it to the \
+                authors.",
                 path.display()
             )
         },
     );
     format!(
-        "vlmscope: a fault in the program ended this command ({message}). Files that it had finished are whole. {report}"
+        "vlmscope: an internal error ended this command ({message}). Files that were already \
+        written are complete. {report}"
     )
 }
 

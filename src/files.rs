@@ -25,17 +25,17 @@ use std::io::{Error, ErrorKind};
 /// file, where it is known.
 pub fn write_hint(error: &Error, needed_bytes: Option<u64>) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "Make the folder first, or choose another place.".into(),
-        ErrorKind::NotADirectory => "A part of the path is a file: choose another place.".into(),
+        ErrorKind::NotFound => "Create the folder first, or choose another path.".into(),
+        ErrorKind::NotADirectory => "Part of the path is a file: choose another path.".into(),
         ErrorKind::IsADirectory => "A folder has this name: choose another name.".into(),
         ErrorKind::InvalidInput | ErrorKind::AlreadyExists => "Choose another name.".into(),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "You may not write there: choose another place.".into()
+            "You have no permission to write there: choose another path.".into()
         }
         _ => {
             let needed = needed_bytes
-                .map_or_else(String::new, |bytes| format!("{bytes} bytes are needed there: "));
-            let hint = format!("{needed}free some space, or choose another place.");
+                .map_or_else(String::new, |bytes| format!("{bytes} bytes are needed: "));
+            let hint = format!("{needed}free some space, or choose another path.");
             hint[..1].to_uppercase() + &hint[1..]
         }
     }

@@ -43,7 +43,8 @@ struct Loose {
 pub fn parse_boxes(text: &str, trace: &Trace) -> Result<Vec<NamedBox>, String> {
     let file: BoxFile = serde_json::from_str(text).map_err(|error| {
         format!(
-            "it is not a list of {{\"noun\": \"fox\", \"box\": [left, top, right, bottom]}}, nor an object with such a list as `boxes` ({error})"
+            "expected a list of {{\"noun\": \"fox\", \"box\": [left, top, right, bottom]}}, or an \
+            object with such a list as `boxes` ({error})"
         )
     })?;
     let (boxes, size) = match file {

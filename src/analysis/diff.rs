@@ -17,7 +17,9 @@ use similar::{Algorithm, ChangeTag, TextDiff, capture_diff_slices};
 pub enum DiffError {
     /// The models or the pictures do not have the same shape.
     #[error(
-        "the traces cannot be compared: {what} is {first} in the first and {second} in the second. A difference needs two models with the same layers and heads and pictures on the same grid of patches."
+        "the traces cannot be compared: {what} is {first} in the first and {second} in the \
+        second. Both models must have the same number of layers and heads, and both pictures the \
+        same grid of patches."
     )]
     Geometry {
         /// "the number of layers", …
@@ -29,7 +31,8 @@ pub enum DiffError {
     },
     /// The answers have no token in common.
     #[error(
-        "the answers \"{first}\" and \"{second}\" have no token in common, so no rows can be compared. Let the second be scored with the first one's answer (name the model with --model)."
+        "the answers \"{first}\" and \"{second}\" have no token in common, so no rows can be \
+        compared. Score the second question with the first answer (name the model with --model)."
     )]
     NothingShared {
         /// The first answer.

@@ -16,46 +16,47 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Switch off heads or cut attention, and score the answer again.
+/// Switch off heads or block attention, and score the answer again.
 ///
-/// Without a change, every head is switched off in turn: a matrix of effects on the answer's
-/// log-probability. With one, its effect and the answer that the model gives under it.
+/// Without an option that changes the model, every head is switched off in turn, which gives a
+/// matrix of effects on the answer's log-probability. With such an option, the command prints its
+/// effect and the answer that the changed model gives.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  vlmscope ablate fox.vlmtrace                          each head in turn, the strongest first
+  vlmscope ablate fox.vlmtrace                          each head in turn, the strongest effect first
   vlmscope ablate fox.vlmtrace --head 4.1               layer 4, head 1 (repeat for more)
-  vlmscope ablate fox.vlmtrace --knock-patches 2-4,3-6  rows 2-4, columns 3-6 out of sight
+  vlmscope ablate fox.vlmtrace --knock-patches 2-4,3-6  block patches: rows 2-4, columns 3-6
   vlmscope ablate fox.vlmtrace --keep-patches 2-4,3-6 --from text
   vlmscope ablate fox.vlmtrace --knock-words left --layers 2-5 --json")]
 pub(crate) struct Args {
     /// The trace.
     trace: PathBuf,
-    /// Switch this head off: LAYER.HEAD, both from 0.
+    /// Switch off this head: LAYER.HEAD, both counted from 0 (may be repeated).
     #[arg(long, value_name = "L.H", value_parser = head, group = "change")]
     head: Vec<[u32; 2]>,
-    /// No attention to these patches: ROW,COLUMN or ranges of both; ; between several.
+    /// Block attention to these patches: ROW,COLUMN or ranges of both, several separated by `;`.
     #[arg(long, value_name = "ROWS,COLUMNS", group = "change")]
     knock_patches: Option<String>,
-    /// No attention to any patch but these.
+    /// Block attention to all patches except these.
     #[arg(long, value_name = "ROWS,COLUMNS", group = "change")]
     keep_patches: Option<String>,
-    /// No attention to these words of the question, with commas between them.
+    /// Block attention to these words of the question, separated by commas.
     #[arg(long, value_name = "WORD[,WORD]", group = "change", value_delimiter = ',')]
     knock_words: Vec<String>,
-    /// No attention to these positions, from 0.
+    /// Block attention to these key positions, counted from 0.
     #[arg(long, value_name = "POS[-POS]", group = "change")]
     knock_positions: Option<String>,
-    /// Whose attention is cut: the answer's, or that of all text behind the picture.
+    /// Query rows whose attention is blocked.
     #[arg(long, value_enum, default_value_t = FromFlag::Answer)]
     from: FromFlag,
-    /// Cut attention in these layers only [default: all].
+    /// Block attention in these layers only [default: all].
     #[arg(long, value_name = "L[-L]")]
     layers: Option<String>,
-    /// Write the trace of the answer that the model gives under the change.
+    /// Write a trace of the answer that the changed model gives.
     #[arg(long, value_name = "FILE", requires = "change")]
     out: Option<PathBuf>,
-    /// How many heads are listed.
+    /// Number of heads to list.
     #[arg(long, default_value_t = 10)]
     top: usize,
     /// Print one JSON object.
@@ -67,9 +68,9 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FromFlag {
-    /// The rows that predict the answer.
+    /// The rows that predict the answer tokens.
     Answer,
-    /// Every position behind the picture.
+    /// Every position after the picture.
     Text,
 }
 
@@ -160,7 +161,8 @@ fn change(args: &Args, meta: &TraceMeta) -> anyhow::Result<Option<Intervention>>
     }
     if args.layers.is_some() || args.from != FromFlag::Answer {
         return Err(usage(
-            "--from and --layers say where attention is cut; add --knock-patches, --keep-patches, --knock-words or --knock-positions",
+            "--from and --layers limit where attention is blocked; add --knock-patches, \
+            --keep-patches, --knock-words or --knock-positions",
         ));
     }
     Ok(None)
@@ -196,8 +198,10 @@ fn numbers(text: &str, what: &str, count: u32) -> anyhow::Result<Vec<u32>> {
 
 /// Key positions of "ROWS,COLUMNS;ROWS,COLUMNS" in the first picture.
 fn patch_keys(text: &str, meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
-    let span =
-        meta.spans.first().ok_or_else(|| usage("this trace has no picture, so no patches"))?;
+    let span = meta
+        .spans
+        .first()
+        .ok_or_else(|| usage("this trace has no picture, so it has no patches"))?;
     let mut keys = Vec::new();
     for part in text.split(';') {
         let (rows, columns) = part.split_once(',').ok_or_else(|| {
@@ -234,7 +238,7 @@ fn word_keys(wanted: &[String], meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
         if keys.len() == before {
             let known: Vec<&str> = words.iter().map(|(text, _)| text.as_str()).collect();
             return Err(usage(format!(
-                "the question has no word `{word}`; it has {}",
+                "the question has no word `{word}`; its words are {}",
                 known.join(", ")
             )));
         }
@@ -256,7 +260,7 @@ fn print_one(trace: &Trace, effect: &Effect, again: &Trace, as_json: bool) -> an
     }
     let mut out = terminal::stdout();
     writeln!(out, "before  {before}\nafter   {after}")?;
-    writeln!(out, "Δ log-probability of the answer before: {:+.3}", effect.total())?;
+    writeln!(out, "Δ log-probability of the original answer: {:+.3}", effect.total())?;
     for (index, (word, delta)) in answer_words(trace).iter().zip(&effect.delta_logprob).enumerate()
     {
         writeln!(out, "  {index:>3} {word:<16} {delta:+8.3}")?;
@@ -301,13 +305,17 @@ fn print_matrix(trace: &Trace, effects: &[Effect], args: &Args) -> anyhow::Resul
     }
     let mut out = terminal::stdout();
     writeln!(out, "{}  →  {}", trace.meta().question, trace.meta().answer)?;
-    writeln!(out, "Δ log-probability of the answer with one head switched off, strongest first")?;
+    writeln!(
+        out,
+        "Δ log-probability of the answer with one head switched off, strongest effect \
+        first"
+    )?;
     for (layer, head, effect) in ranked.iter().take(args.top) {
         let changed = if effect.changes_answer { "   another answer" } else { "" };
         writeln!(out, "  {:<20} {:+8.3}{changed}", head_name(*layer, *head), effect.total())?;
     }
     let flips = effects.iter().filter(|effect| effect.changes_answer).count();
-    writeln!(out, "{flips} of {} heads change the answer when they are off", effects.len())?;
+    writeln!(out, "{flips} of {} heads change the answer when switched off", effects.len())?;
     Ok(())
 }
 

@@ -35,31 +35,31 @@ pub(crate) struct Args {
     /// Width × height in pixels.
     #[arg(long, default_value = "1920x1080", value_parser = size)]
     size: [u32; 2],
-    /// Frames a measurement.
+    /// Frames per measurement.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..))]
     frames: u32,
-    /// Part of a graphics adapter's name.
+    /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
-    /// Only write the synthetic trace that is measured, to look at it.
+    /// Only write the synthetic trace that is measured, for inspection.
     #[arg(long, value_name = "FILE", conflicts_with = "large")]
     write_trace: Option<PathBuf>,
     /// Also open a 0.84 GB trace and scrub a sparse one of 32 GiB.
     #[arg(long)]
     large: bool,
-    /// WindowBench input events through the real window, offscreen, instead of bare frames.
+    /// Measure input events through the real window, offscreen, instead of single frames.
     #[arg(long, conflicts_with = "large")]
     window: bool,
-    /// What a frame of a film costs: the recorder against drawing and encoding alone.
+    /// Measure the cost of a film frame: the recorder compared with drawing and encoding alone.
     #[arg(long, conflicts_with_all = ["large", "window"])]
     record: bool,
-    /// Record so many minutes instead and report resident memory along the way.
+    /// Record this many minutes instead, and report resident memory during the recording.
     #[arg(long, value_name = "MINUTES", requires = "record")]
     minutes: Option<f64>,
     /// Folder for the large traces.
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// One JSON object on standard output.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -75,7 +75,7 @@ struct Bench {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let geometry = Geometry::named(&args.geometry).ok_or_else(|| {
         usage(format!(
-            "no geometry is called `{}`; there are {}",
+            "unknown geometry `{}`; the geometries are {}",
             args.geometry,
             Geometry::NAMES.join(", ")
         ))
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let bench = Bench { gpu, trace, size: args.size, frames: args.frames };
     let mut report = bench.run()?;
     if args.large {
-        note("large traces: writing them")?;
+        note("writing the large traces")?;
         let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
         report.insert("large".into(), large::run(&bench.gpu, &scratch, args.size)?);
     }

@@ -19,9 +19,9 @@ use std::path::PathBuf;
 
 /// Compare two traces: answers, log-probabilities, and attention head by head.
 ///
-/// An edited picture against the original, one question against another, or one model against
+/// Compare an edited picture with the original, one question with another, or one model with
 /// another of the same geometry. Where the answers differ, the second question is scored with the
-/// first one's answer; that needs the model that made the second trace.
+/// first answer, which needs the model that made the second trace.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,15 +32,15 @@ Examples:
 pub(crate) struct Args {
     /// The first trace.
     first: PathBuf,
-    /// The second trace: numbers are second against first.
+    /// The second trace; changes are second minus first.
     second: PathBuf,
-    /// How tokens are brought together where the answers differ.
+    /// How tokens are aligned where the answers differ.
     #[arg(long, value_enum, default_value_t = AlignFlag::Scored)]
     align: AlignFlag,
-    /// Write the second trace as it was scored with the first one's answer.
+    /// Write the second trace, scored with the first answer.
     #[arg(long, value_name = "FILE", conflicts_with = "align")]
     out: Option<PathBuf>,
-    /// How many of the heads that changed most are listed.
+    /// Number of heads to list, the largest change first.
     #[arg(long, default_value_t = 8)]
     top: usize,
     /// Print one JSON object, with every head.
@@ -52,7 +52,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum AlignFlag {
-    /// Score the second question with the first one's answer.
+    /// Score the second question with the first answer.
     Scored,
     /// Compare only the tokens that both answers share; needs no model.
     Shared,
@@ -110,7 +110,8 @@ fn score(first: &Trace, second: &Trace, args: &Args, meter: &Meter) -> anyhow::R
     let again = Rerun { answer: Some(answer), ..Rerun::default() };
     engine.again(second, &again, &cancel, &mut |event| meter.event(&event)).with_context(|| {
         format!(
-            "the answers differ, and {} cannot be scored with the first one's answer; `--align shared` compares the tokens that both share, without a model",
+            "the answers differ, and {} cannot be scored with the first answer; `--align shared` \
+            compares only the tokens that both answers share, without a model",
             shown(&args.second)
         )
     })
@@ -158,7 +159,7 @@ fn print(
     }
     let aligned = match found.alignment {
         Alignment::Same => "the same answer, token by token",
-        Alignment::Scored => "the second question scored with the first one's answer",
+        Alignment::Scored => "the second question scored with the first answer",
         Alignment::Shared => "only the tokens that both answers share",
     };
     writeln!(out, "compared: {aligned}")?;
@@ -175,7 +176,7 @@ fn print(
     }
     writeln!(
         out,
-        "\nheads whose attention on the picture moved most (0–1), and their image share"
+        "\nheads whose attention on the picture changed most (0–1), and their image share"
     )?;
     for head in found.ranked().iter().take(top) {
         writeln!(

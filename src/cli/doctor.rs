@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let missing = findings.iter().filter(|finding| !finding.ok).count();
     if missing > 0 {
-        bail!("{missing} of {} checks failed; each says above what to do", findings.len());
+        bail!("{missing} of {} checks failed; the lines above say how to fix each", findings.len());
     }
     Ok(())
 }
@@ -150,7 +150,7 @@ fn adapters() -> Finding {
                 wgpu::DeviceType::Other => "other",
             };
             let lacks =
-                if *is_usable { "" } else { ": not usable, it lacks WebGPU's basic abilities" };
+                if *is_usable { "" } else { ": not usable, it lacks basic WebGPU features" };
             format!("{} ({kind}, {}){lacks}", adapter.name, adapter.backend)
         })
         .collect();
@@ -177,7 +177,13 @@ fn encoders() -> Finding {
             "GIF and PNG only",
             "for MP4 install ffmpeg, or build with the cargo feature `h264`",
         ),
-        None => Finding::good(WHAT, format!("{built_in}GIF, PNG; no ffmpeg, which none needs")),
+        None => Finding::good(
+            WHAT,
+            format!(
+                "{built_in}GIF, PNG; ffmpeg is not installed \
+            (optional)"
+            ),
+        ),
     }
 }
 

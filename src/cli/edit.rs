@@ -9,10 +9,10 @@ use crate::terminal;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Carry out edits on a picture and write the result.
+/// Apply edits to a picture and write the result.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-EDITS.toml is what the window saves, or written by hand:
+EDITS.toml is saved by the window or written by hand:
   version = 1
   size = [640, 480]              # width and height of the picture that positions refer to
   [[step]]
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     picture: PathBuf,
     /// The edits.
     edits: PathBuf,
-    /// Where the edited picture goes (PNG).
+    /// PNG file to write.
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
         return Err(usage(format!(
-            "--out {} does not end in .png; edited pictures are written as PNG, which loses nothing",
+            "--out {} does not end in .png; edited pictures are written as PNG, which is lossless",
             args.out.display()
         )));
     }

@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 /// Write the numbers behind a figure.
 ///
-/// The flags mean what they mean to `render`, and the numbers are those of its figure: heads are
-/// reduced first, then layers, then answer tokens. `--layer all` and `--head all` keep the axis in the
-/// result. With a second map, the result is the first minus the second. The last two axes are the
-/// rows and columns of the picture's patches.
+/// The flags have the same meaning as in `render`, and the numbers are those of its figure. Heads
+/// are reduced first, then layers, then answer tokens. `--layer all` and `--head all` keep the axis
+/// in the result. With a second map, the result is the first minus the second. The last two axes
+/// are the rows and columns of the picture's patches.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     trace: PathBuf,
     #[command(flatten)]
     selection: Selection,
-    /// Numbers on the patches only, or on every position.
+    /// Keys to export: the patches only, or every position.
     #[arg(long, value_enum, default_value_t = Keys::Image)]
     keys: Keys,
     /// FILE.npy, FILE.csv or FILE.json; - for CSV on standard output.

@@ -76,7 +76,7 @@ fn bundle(path: &Path, json: bool) -> anyhow::Result<()> {
         vision.feature_layer,
         vision.select
     )?;
-    writeln!(out, "can        {}", manifest.capabilities.join(", "))?;
+    writeln!(out, "supports   {}", manifest.capabilities.join(", "))?;
     writeln!(out, "sha256     {} (of the manifest)\n\nfiles", bundle.sha256())?;
     for (name, file) in &manifest.files {
         let role = format!("{:?}", file.role).to_lowercase();

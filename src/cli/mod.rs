@@ -46,11 +46,11 @@ Examples:
   vlmscope cat.jpg                                ask about a picture in the window
   vlmscope ask cat.jpg \"What is this?\"            answer, trace and overlay beside the picture
   vlmscope inspect cat.vlmtrace                   what is in a trace
-  vlmscope relevancy cat.vlmtrace                 what each word of the answer rests on
+  vlmscope relevancy cat.vlmtrace                 what each word of the answer depends on
   vlmscope export cat.vlmtrace --token 2 --out map.npy
                                                   the numbers behind a figure
 
-Each command explains itself: vlmscope ask --help")]
+Help for a command: vlmscope ask --help")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

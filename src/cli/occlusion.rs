@@ -10,11 +10,12 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Add an occlusion map to a trace: the drop in log-probability when a part is covered.
+/// Add an occlusion map to a trace: the drop in log-probability when part of the picture is
+/// covered.
 ///
-/// The picture is covered window by window, coarse first, and the answer is scored again each
-/// time. The map is stored as map.occlusion, one row an answer token; positive numbers mark what
-/// speaks for the token.
+/// The picture is covered window by window, coarse first, and the answer is scored again each time.
+/// The map is stored as map.occlusion, one row per answer token; positive numbers mark patches that
+/// support the token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,15 +23,15 @@ Examples:
   vlmscope occlusion fox.vlmtrace --fill blur --out fox-blur.vlmtrace
   vlmscope render fox.vlmtrace --map map.occlusion --token 3 --out occlusion.png")]
 pub(crate) struct Args {
-    /// The trace; it is replaced by one with the map, unless --out names another.
+    /// The trace; the map is added to this file unless --out names another.
     trace: PathBuf,
-    /// Windows along an edge of the finished map; as many as there are patches covers each alone.
+    /// Windows along each edge of the map; as many windows as patches cover each patch alone.
     #[arg(long, value_name = "N", default_value_t = FINE_WINDOWS, value_parser = clap::value_parser!(u32).range(1..=256))]
     windows: u32,
-    /// What a window is covered with.
+    /// Fill of covered windows.
     #[arg(long, value_enum, default_value_t = FillFlag::Mean)]
     fill: FillFlag,
-    /// Where the trace with the map goes.
+    /// Trace file to write [default: replace the trace].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print one JSON object, with the map.

@@ -6,17 +6,17 @@ use crate::terminal;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Put a walkthrough and its traces into one file to hand on.
+/// Pack a walkthrough and its traces into one file, for sharing.
 ///
-/// Rows of attention that no step shows are left out. `present` and `record` open the pack as it is.
-/// A walkthrough may name any trace on this machine, whoever wrote it; those outside its own folder
-/// are packed only with --allow-outside.
+/// Rows of attention that no step shows are left out. `present` and `record` open packs directly. A
+/// walkthrough can name any trace on this machine; traces outside the walkthrough's own folder are
+/// packed only with --allow-outside.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   vlmscope pack tour.toml --out tour.zip && vlmscope record tour.zip --out tour.mp4")]
 pub(crate) struct Args {
-    /// A walkthrough, or a trace for its tour.
+    /// A walkthrough, or a trace to pack its tour.
     walkthrough: PathBuf,
     /// FILE.zip
     #[arg(long, value_name = "FILE.zip")]
@@ -28,7 +28,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.out.extension().is_none_or(|end| end != "zip") {
-        return Err(usage(format!("a pack ends in .zip, and {} does not", args.out.display())));
+        return Err(usage(format!(
+            "--out {} does not end in .zip, as a pack must",
+            args.out.display()
+        )));
     }
     record::refuse_input(&args.out, [args.walkthrough.as_path()])?;
     let show = Show::open(&args.walkthrough)?;
@@ -36,7 +39,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !outside.is_empty() && !args.allow_outside {
         let names: Vec<String> = outside.iter().map(|path| path.display().to_string()).collect();
         return Err(usage(format!(
-            "{} shows traces that lie outside its folder: {}. A pack would carry them along; --allow-outside packs them",
+            "{} shows traces that lie outside its folder: {}. Add --allow-outside to pack them",
             args.walkthrough.display(),
             names.join(", ")
         )));

@@ -10,28 +10,28 @@ use std::path::PathBuf;
 
 /// Present walkthroughs full screen, with notes and a clock in a window on another display.
 ///
-/// →, space or Page down: next. ← or Page up: back. A number and Enter: that step. B: blank.
-/// S: spotlight. E: explore, and return. P: run by itself. Escape: end.
+/// →, space or Page down: next. ← or Page up: back. A number and Enter: that step. B: blank. S:
+/// spotlight. E: explore, and return. P: play automatically. Escape: end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   vlmscope present tour.toml                  the stage on the second display, notes on the main one
-  vlmscope present tour.zip --loop            an exhibit: over and over
+  vlmscope present tour.zip --loop            repeat without end, for an exhibition
   vlmscope present cat.vlmtrace --display 0 --presenter")]
 pub(crate) struct Args {
     /// Walkthroughs, packs or traces, in order.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The display of the stage, counted from 0; the last that is not the main one where none is named.
+    /// Display of the stage, counted from 0 [default: the last one that is not the main display].
     #[arg(long, value_name = "N")]
     display: Option<usize>,
-    /// Steps follow each other by their own timing; after the last comes the first.
+    /// Advance by the timing of the steps, and start again after the last one.
     #[arg(long = "loop")]
     loops: bool,
-    /// Open the presenter's window even where there is one display only.
+    /// Open the presenter's window even if there is only one display.
     #[arg(long)]
     presenter: bool,
-    /// Part of a graphics adapter's name.
+    /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
 }

@@ -29,22 +29,22 @@ pub(crate) struct Args {
     /// Width × height in pixels: 1920x1080, 3840x2160, 1080x1920, 1080x1080, …
     #[arg(long, default_value = "1920x1080", value_parser = size)]
     size: [u32; 2],
-    /// Frames a second.
+    /// Frames per second.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
     fps: u32,
-    /// Against size of the file.
+    /// Trade image quality against file size.
     #[arg(long, value_enum, default_value_t)]
     quality: Quality,
-    /// Who encodes MP4.
+    /// Encoder of MP4 films.
     #[arg(long, value_enum, default_value_t)]
     encoder: VideoEncoder,
-    /// Write captions as subtitles beside the film instead of drawing them.
+    /// Write captions to an .srt file beside the film instead of drawing them.
     #[arg(long)]
     srt: bool,
-    /// Part of a graphics adapter's name.
+    /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
-    /// One JSON object on standard output when it is done.
+    /// Print one JSON object when done.
     #[arg(long)]
     json: bool,
     /// FILE.mp4, FILE.gif, or a folder for PNG files.

@@ -15,26 +15,26 @@ use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// Add relevancy maps to a trace: what each word of the answer rests on.
+/// Add relevancy maps to a trace: what each word of the answer depends on.
 ///
-/// Gradients of each word's score say which patches and which words of the question it depends on
-/// (Chefer et al., rules 5 and 6, as LVLM-Interpret applies them). The file is replaced by one with
-/// the maps in it, or written elsewhere with --out.
+/// The gradients of each word's score show on which patches and which words of the question it
+/// depends (Chefer et al., rules 5 and 6, as applied in LVLM-Interpret). The maps are added to the
+/// trace file, or written to another file with --out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = methods_and_examples())]
 pub(crate) struct Args {
     /// The trace.
     trace: PathBuf,
-    /// Which maps, separated by commas.
+    /// Methods, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "llm")]
     methods: Vec<Method>,
-    /// Answer tokens for the methods that take a pass a word [default: all]
+    /// Answer tokens for the methods that need one backward pass per word [default: all].
     #[arg(long, value_delimiter = ',', value_name = "I[,J]")]
     token: Vec<u32>,
-    /// The bundle that made the trace; without it the built-in model.
+    /// Bundle that made the trace [default: the built-in model].
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Where the trace with the maps goes (default: in place of the old one).
+    /// Trace file to write [default: replace the trace].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Seed of `random`.

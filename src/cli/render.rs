@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => ViewState::default(),
     };
     let path = args.trace.clone().or_else(|| state.trace.clone()).ok_or_else(|| {
-        usage("which trace? Give a FILE.vlmtrace, or a --state whose `trace` names one.")
+        usage("no trace is given: name a FILE.vlmtrace, or a --state file whose `trace` names one.")
     })?;
     let first = Trace::open(&path)?;
     state.trace = Some(path);
@@ -59,7 +59,7 @@ fn is_svg(args: &Args) -> anyhow::Result<bool> {
     match extension.as_deref() {
         Some("svg") => Ok(true),
         Some("png") if args.svg => {
-            Err(usage("--svg writes vectors; let --out end in .svg (or leave out --svg)"))
+            Err(usage("--svg needs an --out that ends in .svg (or leave out --svg)"))
         }
         Some("png") => Ok(false),
         _ if args.svg => Ok(true),

@@ -21,13 +21,13 @@ use outcome::{Outcome, Scored};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Score maps: blank patches in their order and ask the model again.
+/// Score maps: blank patches in the order of each map and score the answer again.
 ///
-/// Deletion blanks the patches that a map calls most important first: the sooner the answer becomes
-/// unlikely, the better the map (a small area under the curve). Insertion shows them first on a blank
-/// picture (a large area). Where the thing that a word names is known by a box, the pointing game says
-/// whether the map's peak lies in it, and the energy how much of the map does. A random map is scored
-/// beside all others.
+/// Deletion blanks the patches with the highest values first: the faster the answer becomes
+/// improbable, the better the map (a small area under the curve). Insertion reveals them first on a
+/// blank picture (a large area is better). If the object that a word names has a box, the pointing
+/// game tests whether the map's peak lies in it, and the energy is the share of the map inside it.
+/// Random maps are scored as a control.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,8 +38,8 @@ Examples:
 pub(crate) struct Args {
     /// The trace.
     trace: PathBuf,
-    /// Methods, or names of maps in the trace, separated by commas [default: what the trace holds,
-    /// and all that need no gradients].
+    /// Methods, or names of maps in the trace, separated by commas [default: the maps in the trace
+    /// and all methods that need no gradients].
     #[arg(long = "method", alias = "methods", value_name = "METHOD", value_delimiter = ',')]
     methods: Vec<String>,
     /// Answer tokens, from 0, separated by commas [default: all that carry text].
@@ -48,25 +48,25 @@ pub(crate) struct Args {
     /// A word of the answer instead of tokens.
     #[arg(long, value_name = "WORD", conflicts_with = "token")]
     word: Option<String>,
-    /// What stands in blanked patches.
+    /// Fill of blanked patches.
     #[arg(long, value_enum, default_value_t = FillFlag::Mean)]
     fill: FillFlag,
-    /// Steps of a curve.
+    /// Steps per curve.
     #[arg(long, default_value_t = MAX_STEPS as u64, value_parser = clap::value_parser!(u64).range(1..=MAX_STEPS as u64))]
     steps: u64,
-    /// Where things are: a JSON file (the built-in samples carry theirs).
+    /// Boxes of objects: a JSON file (the built-in samples have their own).
     #[arg(long, value_name = "FILE.json")]
     boxes: Option<PathBuf>,
-    /// The thing that is pointed at [default: the one that the word names].
+    /// Object for the pointing game [default: the one that the word names].
     #[arg(long, value_name = "NOUN")]
     object: Option<String>,
-    /// Random maps beside the others; their mean is reported.
+    /// Number of random maps to score as a control; their mean is reported.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=20))]
     controls: u64,
     /// Seed of the random maps.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The trace's bundle; without it the built-in model.
+    /// Bundle that made the trace [default: the built-in model].
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Print one JSON object.
@@ -78,7 +78,7 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FillFlag {
-    /// The picture's mean colour.
+    /// The mean colour of the picture.
     Mean,
     /// The picture, blurred.
     Blur,
@@ -129,7 +129,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         fills: args.fill.fills(),
         steps: args.steps as usize,
     };
-    bar.set_message("asking again");
+    bar.set_message("scoring the answer");
     let curves = engine.score_maps(&trace, &request, &cancel, &mut |curves: &Curves| {
         bar.set_length(curves.total as u64);
         bar.set_position(curves.done as u64);

@@ -21,13 +21,13 @@ pub(crate) struct Selection {
     /// Query positions instead of answer tokens.
     #[arg(long, value_name = "POS", value_parser = positions, allow_negative_numbers = true)]
     pub query: Option<AxisSet>,
-    /// A layer from 0, `last`, mean, max, or a set such as max:8-15 [default: mean]
+    /// Layers: a number from 0, `last`, mean, max, or a set such as max:8-15 [default: mean]
     #[arg(long, value_parser = layers, allow_negative_numbers = true)]
     pub layer: Option<Axis>,
-    /// A head from 0, mean, max, or a set such as mean:0-7 [default: mean]
+    /// Heads: a number from 0, mean, max, or a set such as mean:0-7 [default: mean]
     #[arg(long, value_parser = heads, allow_negative_numbers = true)]
     pub head: Option<Axis>,
-    /// Leave BOS out and renormalise.
+    /// Leave out the BOS key and renormalise each row.
     #[arg(long)]
     pub remove_bos: bool,
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Which model answers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
-    /// The bundle that made the trace; without it the built-in model.
+    /// Bundle that made the trace [default: the built-in model].
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
     #[command(flatten)]

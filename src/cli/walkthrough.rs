@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   vlmscope walkthrough new cat.vlmtrace --out tour.toml    a tour to start from; edit it by hand
-  vlmscope walkthrough check tour.toml                     its steps and when they come")]
+  vlmscope walkthrough check tour.toml                     its steps and their times")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -20,19 +20,19 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Write a tour of a trace: the answer token by token, the layers and heads that look at the
-    /// picture, all heads at once, relevancy where the trace has some.
+    /// Write a tour of a trace: the answer token by token, the layers and heads that attend to the
+    /// picture, all heads at once, and relevancy if the trace has it.
     New {
         /// The trace.
         trace: PathBuf,
-        /// The walkthrough; without it, the trace's name with .toml.
+        /// Walkthrough to write [default: the trace's name with .toml].
         #[arg(long, value_name = "FILE.toml")]
         out: Option<PathBuf>,
-        /// Replace a walkthrough that is there already.
+        /// Replace an existing walkthrough.
         #[arg(long)]
         force: bool,
     },
-    /// Check every step against its trace, and list when each comes.
+    /// Check every step against its trace, and list the times of the steps.
     Check {
         /// The walkthrough (or a trace, or a pack).
         walkthrough: PathBuf,
@@ -49,11 +49,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 fn new(path: &Path, out: Option<&Path>, force: bool) -> anyhow::Result<()> {
     let out = out.map_or_else(|| path.with_extension("toml"), Path::to_owned);
     if out.extension().is_none_or(|end| end != "toml") {
-        return Err(usage(format!("a walkthrough ends in .toml, and {} does not", out.display())));
+        return Err(usage(format!(
+            "--out {} does not end in .toml, as a walkthrough must",
+            out.display()
+        )));
     }
     if out.exists() && !force {
         return Err(usage(format!(
-            "{} is there already; --force replaces it, --out names another",
+            "{} already exists; add --force to replace it, or choose another name with --out",
             out.display()
         )));
     }

@@ -11,17 +11,17 @@ use std::path::PathBuf;
 /// Open the window.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// A picture, a .vlmtrace file, a walkthrough (.toml, .zip) or a model folder; alone: the built-in
-    /// model and a sample.
+    /// A picture, a .vlmtrace file, a walkthrough (.toml, .zip) or a model folder [default: the
+    /// built-in model and a sample picture].
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Part of a graphics adapter's name (see `vlmscope doctor`).
+    /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
-    /// Start with the settings of a first start, and keep none.
+    /// Start with default settings, and save none.
     #[arg(long)]
     fresh: bool,
-    /// Say on stderr when the window and its first overlay were on screen.
+    /// Print start-up timings to stderr.
     #[arg(long)]
     timings: bool,
 }

@@ -33,7 +33,9 @@ pub enum EditError {
     },
     /// The edits were made for a picture of other proportions.
     #[error(
-        "the edits were made for a picture of {made_for_width} × {made_for_height} pixels; this one has {width} × {height}, other proportions. Use the picture that they were made for, or change `size` and the positions in the file."
+        "the edits were made for a picture of {made_for_width} × {made_for_height} pixels; this \
+        one has {width} × {height}, which are other proportions. Use the picture that they were \
+        made for, or change `size` and the positions in the file."
     )]
     OtherPicture {
         /// Width of the picture that the edits name.
@@ -47,7 +49,9 @@ pub enum EditError {
     },
     /// The steps would take too long.
     #[error(
-        "the edits are too much at step {index} ({tool}): at most {steps} steps can be carried out, which look at {:.0} million pixels in all. Use fewer points, a smaller brush or a smaller picture.", pixels / 1e6
+        "the edits are too expensive at step {index} ({tool}): at most {steps} steps can be \
+        applied, over {:.0} million pixels in all. Use fewer points, a smaller brush or a \
+        smaller picture.", pixels / 1e6
     )]
     TooMuch {
         /// The first step that is too much, from 0.

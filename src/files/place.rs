@@ -21,5 +21,5 @@ pub(super) fn follow_links(path: &Path) -> Result<PathBuf, Error> {
             Err(_) => return Ok(target),
         }
     }
-    Err(Error::new(ErrorKind::InvalidInput, "it is a link that leads in a circle"))
+    Err(Error::new(ErrorKind::InvalidInput, "it is a circular symbolic link"))
 }

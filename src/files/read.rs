@@ -77,7 +77,7 @@ fn check_regular(metadata: &Metadata) -> io::Result<()> {
 }
 
 fn too_large(most_bytes: u64) -> Error {
-    let reason = format!("it has more than the limit of {} MB", most_bytes >> 20);
+    let reason = format!("it is larger than the limit of {} MB", most_bytes >> 20);
     Error::new(ErrorKind::FileTooLarge, reason)
 }
 

@@ -326,10 +326,10 @@ fn choose(
         .min_by_key(|adapter| rank(&adapter.get_info()));
     best.ok_or_else(|| GpuError::NoAdapter {
         reason: match wanted {
-            Some(wanted) => format!(
-                "no name contains `{wanted}`, or that adapter lacks WebGPU's basic abilities"
-            ),
-            None => "none has WebGPU's basic abilities (OpenGL alone often lacks them)".to_owned(),
+            Some(wanted) => {
+                format!("no name contains `{wanted}`, or that adapter lacks basic WebGPU features")
+            }
+            None => "none has the basic WebGPU features (OpenGL alone often lacks them)".to_owned(),
         },
         found,
     })

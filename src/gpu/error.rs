@@ -28,7 +28,8 @@ pub enum GpuError {
     },
     /// The device is gone: driver reset, sleep, unplugged.
     #[error(
-        "the adapter {adapter} stopped working: {reason}. The view is kept; it is drawn again once the device has been opened anew."
+        "the adapter {adapter} stopped working: {reason}. The view is kept, and drawn again when \
+        the device has been reopened."
     )]
     Lost {
         /// The adapter's name.

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 /// Work that ended by a panic: a fault of the program, never of a file or a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a fault in vlmscope stopped this work ({message}). Nothing that was saved is lost: try again.{}", sent(.report.as_ref()))]
+#[error("an internal error stopped this task ({message}). Saved files are not affected: try \
+    again.{}", sent(.report.as_ref()))]
 pub struct Panicked {
     /// What the panic said, and where.
     pub message: String,
@@ -18,7 +19,7 @@ pub struct Panicked {
 fn sent(report: Option<&PathBuf>) -> String {
     report.map_or_else(String::new, |path| {
         format!(
-            " The report {} holds neither pictures nor questions; please send it to the authors.",
+            " The report {} contains no pictures and no questions; please send it to the authors.",
             path.display()
         )
     })

@@ -88,7 +88,8 @@ pub enum ModelError {
         reason: String,
     },
     /// A graph reads a file that the manifest does not list.
-    #[error("{path} reads weights from {location:?}, which the manifest does not list in graphs.{graph}.data: nothing would tell whether they are the exported ones. {EXPORT_AGAIN}", path = path.display())]
+    #[error("{path} reads weights from {location:?}, which the manifest does not list in \
+        graphs.{graph}.data: so they cannot be verified. {EXPORT_AGAIN}", path = path.display())]
     Unlisted {
         /// The graph's file.
         path: PathBuf,

@@ -27,7 +27,7 @@ impl std::fmt::Display for Stage {
         f.write_str(match self {
             Self::Load => "loading the model",
             Self::Preprocess => "preparing the picture",
-            Self::Vision => "looking at the picture",
+            Self::Vision => "encoding the picture",
             Self::Prefill => "reading the question",
             Self::Decode => "answering",
             Self::Relevancy => "computing relevancy",

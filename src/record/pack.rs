@@ -32,7 +32,8 @@ const MOST_RATIO: u64 = 200;
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// It cannot be written.
-    #[error("cannot write the pack {path}: {source}. Check that its folder exists, may be written and has room.", path = path.display())]
+    #[error("cannot write the pack {path}: {source}. Check that its folder exists, is writable \
+        and has free space.", path = path.display())]
     Write {
         /// The pack.
         path: PathBuf,
@@ -43,7 +44,7 @@ pub enum PackError {
     #[error(transparent)]
     Held(LockError),
     /// It would replace one of the files that it is made of.
-    #[error("{path} is needed for what would be written over it; choose another name", path = path.display())]
+    #[error("{path} is an input of this command and would be overwritten; choose another name", path = path.display())]
     Input {
         /// The file.
         path: PathBuf,
@@ -211,7 +212,8 @@ fn check_sizes(archive: &mut ZipArchive<File>, path: &Path) -> Result<(), PackEr
     }
     if total > limit {
         return Err(failed(format!(
-            "its {} MB would become {} MB, which no pack of traces does (the limit is {} MB)",
+            "its {} MB would unpack to {} MB, which is too much for a pack of traces (the limit \
+            is {} MB)",
             packed_bytes / 1_000_000,
             total / 1_000_000,
             limit / 1_000_000

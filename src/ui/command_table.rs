@@ -35,7 +35,7 @@ macro_rules! ui_commands {
                     => |app, _| view::change(app, |state, _| Command::ZoomBy {
                         factor: 0.8, about: state.camera.centre,
                     }),
-                ZoomFit "Fit into the window" [NONE Num0]
+                ZoomFit "Fit to the window" [NONE Num0]
                     => |app, _| view::apply(app, &Command::SetCamera(Camera::default())),
             }
             Scrub {
@@ -92,7 +92,7 @@ macro_rules! ui_commands {
                     => |app, _| playing::through(app, Axis::Heads),
                 Faster "Play faster" [NONE Period] => |app, _| app.transport.change_speed(1),
                 Slower "Play slower" [NONE Comma] => |app, _| app.transport.change_speed(-1),
-                ToggleLoop "Loop, or stop at the end" [SHIFT L]
+                ToggleLoop "Loop playback on or off" [SHIFT L]
                     => |app, _| app.transport.repeat ^= true,
             }
             Look {
@@ -120,7 +120,7 @@ macro_rules! ui_commands {
                     => |app, _| view::change(app, |state, _| {
                         Command::SetHeadOrder(next_of(HeadOrder::ALL, state.head_order))
                     }),
-                ToggleGrid "Patch grid" [NONE G]
+                ToggleGrid "Patch grid on or off" [NONE G]
                     => |app, _| view::change(app, |state, _| {
                         Command::SetGrid(next_of(PatchGrid::ALL, state.grid))
                     }),
@@ -130,7 +130,7 @@ macro_rules! ui_commands {
                     }),
                 PinMap "Pin this map and compare others with it" [NONE X]
                     => |app, _| view::change(app, view::pin),
-                NextMix "Next way to compare with the pinned map" [SHIFT X]
+                NextMix "Next comparison mode for the pinned map" [SHIFT X]
                     => |app, _| view::next_mix(app),
                 TogglePicture "Original or preprocessed picture" [NONE P]
                     => |app, _| view::change(app, |state, _| {
@@ -149,7 +149,7 @@ macro_rules! ui_commands {
                     => |app, _| ask::new_conversation(app),
                 PreviousAnswer "Previous question" [NONE PageUp] => |app, _| ask::step(app, -1),
                 NextAnswer "Next question" [NONE PageDown] => |app, _| ask::step(app, 1),
-                EditPicture "Edit the picture, or look again" [NONE D]
+                EditPicture "Edit the picture, or return to the view" [NONE D]
                     => |app, _| edit_picture::toggle(app),
                 AskEdited "Ask about the edited picture" [SHIFT D]
                     => |app, _| edit_picture::ask_again(app),
@@ -157,11 +157,11 @@ macro_rules! ui_commands {
                     => |app, _| interventions::occlusion_map(app),
                 EachHeadOff "Switch each head off in turn"
                     => |app, _| interventions::each_head(app),
-                HeadOff "Switch off the head that is shown"
+                HeadOff "Switch off the selected head"
                     => |app, _| what_if::shown_head_off(app),
-                KnockOutPatches "Knock out the selected patches"
+                KnockOutPatches "Block attention to the selected patches"
                     => |app, _| what_if::cut_patches(app, false),
-                KeepOnlyPatches "Keep only the selected patches"
+                KeepOnlyPatches "Block attention to all but the selected patches"
                     => |app, _| what_if::cut_patches(app, true),
                 ComputeRelevancy "Compute relevancy of every word"
                     => |app, _| relevancy::compute_missing(app, false),
@@ -191,17 +191,17 @@ macro_rules! ui_commands {
             Show {
                 Present "Present on a large screen" [NONE F5] => |app, _| show::present(app),
                 RecordFilm "Record a film…" [CTRL_SHIFT R] => |app, _| show::ask_for_film(app),
-                RecordTake "Note what I do as a walkthrough, or stop" [SHIFT N]
+                RecordTake "Start or stop recording my actions as a walkthrough" [SHIFT N]
                     => |app, _| show::toggle_take(app),
                 EditWalkthrough "Make a walkthrough of this answer" [CTRL W]
                     => |app, _| walkthrough_files::of_answer(app),
-                WalkthroughOfBookmarks "Make a walkthrough of the bookmarks"
+                WalkthroughOfBookmarks "Make a walkthrough from the bookmarks"
                     => |app, _| walkthrough_files::of_bookmarks(app),
-                PreviewWalkthrough "Preview the walkthrough, or not" [NONE J]
+                PreviewWalkthrough "Switch between the walkthrough and the view" [NONE J]
                     => |app, _| walkthrough::toggle_preview(app),
                 AddView "Add this view to the walkthrough" [NONE Insert]
                     => |app, _| walkthrough::add_view(app),
-                UseView "Put this view into the selected step" [NONE U]
+                UseView "Replace the view of the selected step by this one" [NONE U]
                     => |app, _| walkthrough::use_view(app),
                 RemoveStep "Remove the selected step" [NONE Delete]
                     => |app, _| walkthrough::change(app, Editor::remove_selected),
@@ -211,17 +211,17 @@ macro_rules! ui_commands {
                     => |app, _| walkthrough::change(app, |editor| editor.move_selected(-1)),
                 LaterStep "Move the selected step later"
                     => |app, _| walkthrough::change(app, |editor| editor.move_selected(1)),
-                TrimBefore "Trim: drop what comes before the play head"
+                TrimBefore "Trim: remove everything before the playhead"
                     => |app, _| walkthrough::change(app, |editor| {
                         editor.edit(&Edit::Trim([editor.at_secs(), f64::MAX]));
                     }),
-                TrimAfter "Trim: drop what comes after the play head"
+                TrimAfter "Trim: remove everything after the playhead"
                     => |app, _| walkthrough::change(app, |editor| {
                         editor.edit(&Edit::Trim([0.0, editor.at_secs()]));
                     }),
-                AddTitle "Begin with a title card"
+                AddTitle "Add a title card"
                     => |app, _| walkthrough::change(app, Editor::add_title),
-                AddEnd "End with a card" => |app, _| walkthrough::change(app, Editor::add_end),
+                AddEnd "Add an end card" => |app, _| walkthrough::change(app, Editor::add_end),
                 SaveWalkthrough "Save the walkthrough…" [CTRL_SHIFT S]
                     => |app, _| walkthrough_files::save(app),
                 SaveWalkthroughAs "Save the walkthrough under another name…"
@@ -242,12 +242,12 @@ macro_rules! ui_commands {
                     => |app, _| app.settings.show_inspector ^= true,
                 ToggleTokens "Token strip" [CTRL T]
                     => |app, _| app.settings.show_tokens ^= true,
-                ToggleTheme "Dark or light" => window::toggle_theme,
-                LargerType "Larger type" [CTRL Plus] [CTRL Equals]
+                ToggleTheme "Dark or light theme" => window::toggle_theme,
+                LargerType "Larger text" [CTRL Plus] [CTRL Equals]
                     => |app, _| window::scale_type(app, 0.1),
-                SmallerType "Smaller type" [CTRL Minus]
+                SmallerType "Smaller text" [CTRL Minus]
                     => |app, _| window::scale_type(app, -0.1),
-                ToggleAnimation "Cross-fade on jumps" => |app, _| window::toggle_animation(app),
+                ToggleAnimation "Cross-fade between views" => |app, _| window::toggle_animation(app),
                 ResetLayout "Reset the layout" => |app, _| window::reset_layout(app),
                 Quit "Quit" [CTRL Q] => |app, _| walkthrough_files::quit(app),
             }

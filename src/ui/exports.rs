@@ -114,7 +114,8 @@ impl Exports {
             paths.sort();
             anyhow::ensure!(
                 !paths.is_empty(),
-                "{} is a folder without {} (a model) and without a .vlmtrace file; open a model folder, a folder of traces, a picture or a trace.",
+                "{} is a folder that contains neither {} (a model) nor a .vlmtrace file; open a \
+                model folder, a folder of traces, a picture or a trace.",
                 folder.display(),
                 crate::model::MANIFEST_FILE
             );

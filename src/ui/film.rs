@@ -66,7 +66,7 @@ pub const SIZES: &[([u32; 2], &str)] = &[
     ([1080, 1920], "portrait"),
     ([2160, 3840], "portrait 4K"),
     ([1080, 1080], "square"),
-    ([800, 500], "for a page"),
+    ([800, 500], "for web pages"),
 ];
 
 /// "1920 × 1080  1080p"
@@ -86,7 +86,7 @@ impl FilmOptions {
         let like = like.map_or_else(|| PathBuf::from("tour"), |path| path.with_extension(""));
         let (end, filters): (&str, &[(&str, &[&str])]) = match self.container {
             Container::Mp4 => (".mp4", &[("Film", &["mp4"])]),
-            Container::Gif => (".gif", &[("Moving picture", &["gif"])]),
+            Container::Gif => (".gif", &[("Animated GIF", &["gif"])]),
             Container::PngSequence => ("-frames", &[]),
         };
         let place = PathBuf::from(format!("{}{end}", like.display()));

@@ -43,8 +43,9 @@ pub struct Task {
     pub share: Option<f32>,
     cancel: CancelToken,
     on_model: bool,
-    /// It is stopped by its own button alone.
-    pub is_kept: bool,
+    /// The gerund of a task that writes a file of the user ("recording"). No key stops such a task,
+    /// and closing the window asks first.
+    pub writes: Option<&'static str>,
 }
 
 /// The tasks that run.
@@ -147,7 +148,7 @@ impl Tasks {
 
     /// Stops the newest task that a key may stop; false where none runs.
     pub fn cancel_newest(&mut self) -> bool {
-        let newest = self.running.iter().rfind(|task| !task.is_kept).map(|task| task.id);
+        let newest = self.running.iter().rfind(|task| task.writes.is_none()).map(|task| task.id);
         newest.inspect(|&id| self.cancel(id)).is_some()
     }
 
@@ -207,10 +208,10 @@ impl Tasks {
         id
     }
 
-    /// No key stops this task by the way: it took long and would be missed.
-    pub fn keep(&mut self, id: u64) {
+    /// Marks a task that writes a file of the user; `gerund` names it in questions ("recording").
+    pub fn mark_writing(&mut self, id: u64, gerund: &'static str) {
         if let Some(task) = self.running.iter_mut().find(|task| task.id == id) {
-            task.is_kept = true;
+            task.writes = Some(gerund);
         }
     }
 
@@ -255,7 +256,7 @@ impl Tasks {
 
     fn add(&mut self, title: &str, id: u64, cancel: CancelToken, on_model: bool) {
         let (title, line) = (title.to_owned(), String::new());
-        self.running.push(Task { id, title, line, share: None, cancel, on_model, is_kept: false });
+        self.running.push(Task { id, title, line, share: None, cancel, on_model, writes: None });
     }
 }
 

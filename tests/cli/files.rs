@@ -154,7 +154,7 @@ fn a_batch_answers_again_what_has_changed() {
     answered(run(&["--vision-attention"]), "--vision-attention");
     answered(run(&["--seed", "5"]), "the sampling");
     fixture.write("q.jsonl", &line(r#", "turns": [["What is this?", "A picture."]]"#));
-    answered(run(&[]), "the turns before it");
+    answered(run(&[]), "the earlier turns");
     fixture.write("q.jsonl", &line(r#", "answer": "It is left.""#));
     answered(run(&[]), "the given answer");
     assert!(run(&[]).contains("1 already there"));

@@ -165,7 +165,7 @@ fn edits_that_would_take_minutes_are_refused() {
     std::fs::write(folder.path().join("strokes.toml"), format!("{head}{lines}")).unwrap();
     for name in ["points.toml", "strokes.toml"] {
         let args = ["edit", "a.png", name, "--out", "b.png"];
-        refused(folder.path(), &args, 1, &["the edits are too much at step", "(stroke)"]);
+        refused(folder.path(), &args, 1, &["the edits are too expensive at step", "(stroke)"]);
     }
 }
 

@@ -35,7 +35,7 @@ fn every_panel_comes_to_the_front_and_draws() {
         (Pane::HeadStrip, "Heads of the layer: click"),
         (Pane::Numbers, "Strongest patches"),
         (Pane::Look, "Opacity"),
-        (Pane::Bookmarks, "Keep this view"),
+        (Pane::Bookmarks, "Bookmark this view"),
     ];
     for (pane, label) in seen {
         show(&mut window, pane);
@@ -245,11 +245,11 @@ fn a_pinned_map_is_compared_and_unpinned() {
 fn a_bookmark_keeps_a_note_and_its_place_in_the_list() {
     let mut window = window();
     show(&mut window, Pane::Bookmarks);
-    window.get_by_label("Keep this view").click();
+    window.get_by_label("Bookmark this view").click();
     settle(&mut window);
     window.key_press(Key::W);
     settle(&mut window);
-    window.get_by_label("Keep this view").click();
+    window.get_by_label("Bookmark this view").click();
     settle(&mut window);
     let note = window.get_by_label("Note of bookmark 1").rect();
     click(&mut window, note.center(), Modifiers::NONE);

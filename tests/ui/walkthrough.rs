@@ -222,7 +222,7 @@ fn edges_are_dragged_and_steps_are_dragged_to_another_place() {
     assert_eq!((&after[0], &after[1], &after[2]), (&before[2], &before[0], &before[1]));
     assert_eq!(editor(&window).selected(), Stop::Step(0));
     // The ruler moves the play head.
-    let ruler = place(&window, "Play head");
+    let ruler = place(&window, "Playhead");
     drag(&mut window, ruler.left_center() + egui::vec2(8.0, 0.0), ruler.center());
     let seconds = Timeline::new(&walkthrough(&window)).seconds();
     let share = editor(&window).at_secs() / seconds;
@@ -487,7 +487,7 @@ fn fields_that_are_only_visited_change_nothing_and_have_an_undo_each() {
     let mut window = editing();
     wish(&mut window, WalkthroughCommand::Edit(Edit::Hold(0, Some(1.23))));
     let start = walkthrough(&window);
-    for name in ["Seconds of the whole", "Seconds that it stays", "Seconds of the way to it"] {
+    for name in ["Total time in seconds", "Duration in seconds", "Transition time in seconds"] {
         window.get_by_label(name).click();
         settle(&mut window);
         window.get_by_label_contains("Preview: ").click();
@@ -553,7 +553,7 @@ fn a_film_under_way_is_not_lost_by_a_key() {
     window.step();
     window.step();
     assert!(window.state().confirm.is_some() && window.state().host.is_empty());
-    window.get_by_label("Stop it").click();
+    window.get_by_label("Stop recording").click();
     window.step();
     window.step();
     assert_eq!(window.state().host, [HostRequest::Quit]);

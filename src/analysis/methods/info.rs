@@ -102,7 +102,7 @@ pub struct Forward {
 #[non_exhaustive]
 pub enum MethodError {
     /// There is nothing to draw a map on.
-    #[error("this trace has no picture, so there is nothing to lay a map on")]
+    #[error("this trace has no picture, so no map can be drawn on it")]
     NoPicture,
     /// The trace lacks a tensor.
     #[error(

@@ -25,7 +25,7 @@ methods! {
         aliases: &[],
         tensor: "map.attention",
         title: "attention, mean",
-        summary: "mean over layers and heads of the attention on the patches",
+        summary: "attention to the patches, mean over layers and heads",
         definition: "mean over layers and heads of A[l, h, q, patches]",
         source: "",
         layout: Layout::Patches,
@@ -38,7 +38,7 @@ methods! {
         aliases: &[],
         tensor: "map.no-bos",
         title: "attention without BOS",
-        summary: "the same without key 0, each row renormalised",
+        summary: "attention without the BOS key, each row renormalised",
         definition: "key 0 dropped and each row renormalised, then the mean",
         source: "",
         layout: Layout::Patches,
@@ -51,9 +51,9 @@ methods! {
         aliases: &[],
         tensor: "map.no-sinks",
         title: "attention without sinks",
-        summary: "the same without BOS and all sinks",
+        summary: "attention without the BOS key and all attention sinks, each row renormalised",
         definition: "BOS and all sinks dropped and each row renormalised, then the mean; the command says which tokens were removed",
-        source: "sinks: VisAttnSink (ICLR 2025), found here by what they receive",
+        source: "sinks: VisAttnSink (ICLR 2025), found here by the attention that they receive",
         layout: Layout::Patches,
         signed: false,
         run: Run::Trace(sinks::map),
@@ -64,8 +64,9 @@ methods! {
         aliases: &[],
         tensor: "map.heads",
         title: "sharpest heads",
-        summary: "mean of the three heads that look most sharply at the picture",
-        definition: "mean of the three heads of lowest spatial entropy among those with an above-average share of the picture",
+        summary: "mean of the three heads with the most focused attention on the picture",
+        definition: "mean of the three heads with the lowest spatial entropy among those with an \
+            image share above the average",
         source: "arXiv 2503.06287",
         layout: Layout::Patches,
         signed: false,
@@ -90,7 +91,7 @@ methods! {
         aliases: &[],
         tensor: "map.relative",
         title: "relative attention",
-        summary: "attention divided by that under a general question",
+        summary: "attention divided by the attention under a general question",
         definition: "A_l[q] / A_l[last] under \"Write a general description of the image.\", mean over heads, at layer 14/32 of the depth",
         source: "arXiv 2502.17422",
         layout: Layout::Patches,
@@ -108,7 +109,8 @@ methods! {
         tensor: GRADIENT_ATTENTION,
         title: "gradient × attention, every head",
         summary: "gradient × attention of every layer and head, for the wall and the heads view",
-        definition: "A ⊙ max(∇A, 0) of each layer and head at row q; `score` takes its mean, `grad-attention`",
+        definition: "A ⊙ max(∇A, 0) of each layer and head at row q; `score` uses its mean, \
+            `grad-attention`",
         source: "arXiv 2502.17422",
         layout: Layout::Pages { mean: Self::GRAD_ATTENTION },
         signed: false,
@@ -133,8 +135,10 @@ methods! {
         aliases: &["relevancy-llm"],
         tensor: "relevancy.llm",
         title: "relevancy, language model",
-        summary: "through the language model, all words in two backward passes (LVLM-Interpret's)",
-        definition: "relevancy, rules 5 and 6, through the language model; the prompt's rows come from the first token's score, as in LVLM-Interpret",
+        summary: "relevancy through the language model; two backward passes for all words, as in \
+            LVLM-Interpret",
+        definition: "relevancy by rules 5 and 6 through the language model; the prompt's rows use \
+            the gradient of the first token's score, as in LVLM-Interpret",
         source: "arXiv 2103.15679",
         layout: Layout::Positions,
         signed: false,
@@ -146,8 +150,9 @@ methods! {
         aliases: &["relevancy-llm-own"],
         tensor: "relevancy.llm_own",
         title: "relevancy, own gradients",
-        summary: "the same with each word's own gradient in every row: a backward pass a word",
-        definition: "the same with the token's own gradient in every row",
+        summary: "relevancy through the language model with each word's own gradient in every \
+            row; one backward pass per word",
+        definition: "relevancy.llm with the token's own gradient in every row",
         source: "arXiv 2103.15679",
         layout: Layout::Positions,
         signed: false,
@@ -159,7 +164,7 @@ methods! {
         aliases: &["relevancy-vit"],
         tensor: "relevancy.vit",
         title: "relevancy, vision tower",
-        summary: "through the vision tower alone, a backward pass a word",
+        summary: "relevancy through the vision tower alone; one backward pass per word",
         definition: "relevancy through the vision tower alone",
         source: "arXiv 2103.15679, LVLM-Interpret",
         layout: Layout::Patches,
@@ -172,8 +177,9 @@ methods! {
         aliases: &["relevancy-all"],
         tensor: "relevancy.all",
         title: "relevancy, both",
-        summary: "through both, a backward pass a word",
-        definition: "relevancy through the vision tower and on through the language model",
+        summary: "relevancy through the language model and the vision tower; one backward pass \
+            per word",
+        definition: "relevancy through the vision tower and the language model",
         source: "arXiv 2103.15679, LVLM-Interpret",
         layout: Layout::Patches,
         signed: false,
@@ -198,7 +204,7 @@ methods! {
         aliases: &[],
         tensor: "map.random",
         title: "random control",
-        summary: "random numbers, which every other method must beat",
+        summary: "random numbers: the control that every method must beat",
         definition: "uniform random numbers: the control",
         source: "",
         layout: Layout::Patches,
@@ -244,7 +250,7 @@ impl FromStr for Method {
             .or_else(|| Self::of_tensor(text.trim()))
             .ok_or_else(|| {
                 let known: Vec<&str> = Self::ALL.iter().map(|method| method.name).collect();
-                format!("`{text}` is no method; known are {}", known.join(", "))
+                format!("`{text}` is not a method; the methods are {}", known.join(", "))
             })
     }
 }

@@ -6,7 +6,7 @@ use crate::model::{AskOptions, Rows};
 use crate::trace::{PreprocessMode, Sampling};
 use std::path::PathBuf;
 
-/// Ask a model about a picture: prints the answer, writes the trace and where it looked.
+/// Ask a model about a picture: print the answer, write the trace and an attention overlay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,25 +24,26 @@ pub(crate) struct Args {
     /// The question.
     #[arg(required_unless_present = "batch")]
     pub(super) question: Option<String>,
-    /// Many questions: a JSON Lines file; --out then names a folder. Run again to go on.
+    /// Answer many questions from a JSON Lines file; --out then names a folder. Run the same
+    /// command again to resume.
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["picture", "question", "answer"], requires = "out")]
     pub(super) batch: Option<PathBuf>,
-    /// A bundle made by onnx/export.py; without it the built-in model answers.
+    /// Model bundle written by onnx/export.py [default: the built-in model].
     #[arg(long, value_name = "DIR")]
     pub(super) model: Option<PathBuf>,
-    /// Where the trace goes (default: beside the picture, with a new name).
+    /// Trace file to write [default: beside the picture, with a new name].
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
     /// Score this answer instead of generating one.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) answer: Option<String>,
-    /// Edit the picture first: a file as the window saves it (see vlmscope edit --help).
+    /// Edit the picture first with this file of edits (see vlmscope edit --help).
     #[arg(long, value_name = "EDITS.toml", conflicts_with = "batch")]
     pub(super) edit: Option<PathBuf>,
-    /// Which query rows are kept: text and answer, or all positions.
+    /// Query rows to store: text and answer, or all positions.
     #[arg(long, value_enum, default_value_t = RowsFlag::Text)]
     pub(super) rows: RowsFlag,
-    /// Also keep the attention of the vision tower.
+    /// Also store the attention of the vision tower.
     #[arg(long)]
     pub(super) vision_attention: bool,
     /// Also compute relevancy maps: llm, vit, all … (see vlmscope relevancy --help)
@@ -50,10 +51,10 @@ pub(crate) struct Args {
     pub(super) relevancy: Vec<Method>,
     #[command(flatten)]
     pub(super) memory: MemoryFlag,
-    /// How a picture that is not square is made to fit.
+    /// How a picture that is not square is fitted to the model's input.
     #[arg(long, value_enum, default_value_t = PreprocessFlag::Default)]
     pub(super) preprocess: PreprocessFlag,
-    /// Do not draw the overlay PNG.
+    /// Do not write the overlay PNG.
     #[arg(long)]
     pub(super) no_overlay: bool,
     /// Print one JSON object (with --batch: one line each).
@@ -68,10 +69,10 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Sampling")]
 pub(super) struct SamplingFlags {
-    /// Up to 0.001 is greedy.
+    /// Sampling temperature; up to 0.001 is greedy.
     #[arg(long, default_value_t = 0.0, value_parser = unit_interval, allow_hyphen_values = true)]
     pub(super) temperature: f32,
-    /// Keep the smallest set of tokens whose probability reaches this.
+    /// Sample from the smallest set of tokens whose total probability reaches this.
     #[arg(long, default_value_t = 1.0, value_parser = probability, allow_hyphen_values = true)]
     pub(super) top_p: f32,
     /// Stop after this many tokens.
@@ -90,11 +91,11 @@ pub(super) enum RowsFlag {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum PreprocessFlag {
-    /// The processor's own rule (resize the short edge, crop the centre).
+    /// The rule of the model's own preprocessor (resize the short edge, crop the centre).
     Default,
-    /// Squash to the model's size.
+    /// Stretch to the model's input size.
     Resize,
-    /// Expand to a square.
+    /// Pad to a square.
     Pad,
 }
 

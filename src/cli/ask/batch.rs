@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, batch: &Path, cancel: &CancelToken) -> anyhow::Re
     for (number, (name, line)) in lines.iter().enumerate() {
         if cancel.is_cancelled() {
             bail!(
-                "cancelled after {number} of {} lines; run the same command again to go on",
+                "cancelled after {number} of {} lines; run the same command again to resume",
                 lines.len()
             );
         }
@@ -144,7 +144,7 @@ fn read(batch: &Path) -> anyhow::Result<Vec<(String, Line)>> {
         }
         if !names.insert(name.clone()) {
             return Err(usage(format!(
-                "{} line {number}: the id {name:?} stands there twice",
+                "{} line {number}: the id {name:?} is used twice",
                 batch.display()
             )));
         }
@@ -219,7 +219,7 @@ fn there_already(path: &Path, request: &AskRequest, engine: &Engine) -> Option<T
         }
         Err(error) => error.to_string(),
     };
-    let _ = writeln!(terminal::stderr(), "{} is answered again: {stale}", path.display());
+    let _ = writeln!(terminal::stderr(), "answering {} again: {stale}", path.display());
     None
 }
 
@@ -233,7 +233,7 @@ fn stale(trace: &Trace, request: &AskRequest, bundle_sha: &str) -> Vec<&'static 
     let mut changed = vec![
         ("the picture", found.picture_sha256 != wanted.picture_sha256),
         ("the question", meta.question != request.question),
-        ("the turns before it", found.turns != wanted.turns),
+        ("the earlier turns", found.turns != wanted.turns),
         ("the given answer", found.answer != wanted.answer),
         ("the sampling", meta.sampling != request.options.sampling),
         ("--preprocess", found.preprocess != wanted.preprocess),

@@ -105,8 +105,9 @@ impl View {
         let found =
             engine.relevancy(&trace, &request, cancel, &mut |progress| self.progress(progress));
         self.bar.finish_and_clear();
-        let (found, _) = found
-            .with_context(|| format!("the answer is in {}, without relevancy", path.display()))?;
+        let (found, _) = found.with_context(|| {
+            format!("the answer was written to {}, without relevancy", path.display())
+        })?;
         found.add_maps(&trace, path)?;
         Ok(found)
     }
@@ -118,7 +119,7 @@ pub(super) fn write_overlay(trace: &Trace, out: &Path) -> anyhow::Result<Option<
     overlay::write(&drawn, &path)?;
     let _ = writeln!(
         terminal::stderr(),
-        "looked most at the picture in layer {} ({:.1} % of its attention)",
+        "layer {} attends most to the picture ({:.1} % of its attention)",
         drawn.layer,
         drawn.image_share * 100.0
     );

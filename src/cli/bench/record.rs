@@ -134,7 +134,7 @@ impl Bench<'_> {
                 &mut |_| {},
             )?)
         })?;
-        note("one after the other, again: a drift of the machine shows")?;
+        note("one after the other, repeated to show drift of the machine")?;
         let again = self.apart(walkthrough)?;
         let mean = |a: Spent, b: Spent| Spent {
             cpu: (a.cpu + b.cpu) / 2.0,

@@ -38,7 +38,7 @@ pub(super) fn run(
     }
     writeln!(
         out,
-        "dearest event: {} page uploads, {} draws of the stage",
+        "most expensive event: {} page uploads, {} draws of the stage",
         replay.max_page_uploads, replay.max_stage_draws
     )?;
     Ok(())

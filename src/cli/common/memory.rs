@@ -6,7 +6,7 @@ use crate::model::RelevancyRequest;
 /// How much memory a backward pass may take.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct MemoryFlag {
-    /// Most memory that relevancy may take [default: what is free]
+    /// Memory limit for relevancy, in GB [default: the free memory]
     #[arg(long, value_name = "GB", value_parser = gigabytes)]
     memory: Option<u64>,
 }
@@ -16,7 +16,7 @@ fn gigabytes(text: &str) -> Result<u64, String> {
     if value.is_finite() && value > 0.0 {
         Ok((value * 1e9) as u64)
     } else {
-        Err(format!("{value} GB is not a size"))
+        Err(format!("{value} GB is not a memory limit"))
     }
 }
 

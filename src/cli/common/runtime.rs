@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Runtime")]
 pub(crate) struct RuntimeFlags {
-    /// The execution provider; auto takes CUDA where it works.
+    /// Execution provider; auto uses CUDA where it works.
     #[arg(long, value_enum, default_value_t = DeviceFlag::Auto)]
     pub device: DeviceFlag,
-    /// ONNX Runtime's shared library; without it the usual places are searched.
+    /// Shared library of ONNX Runtime [default: search the usual places].
     #[arg(long, value_name = "PATH")]
     pub ort_lib: Option<PathBuf>,
-    /// Threads for one operator, at most one a core (default: all cores).
+    /// Threads per operator, at most one per core [default: all cores].
     #[arg(long, value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<usize>,
 }

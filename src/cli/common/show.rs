@@ -34,7 +34,7 @@ impl Show {
             }
             _ => {
                 return Err(usage(format!(
-                    "{name} is none of a trace (.vlmtrace), a walkthrough (.toml) and a pack (.zip)"
+                    "{name} is not a trace (.vlmtrace), a walkthrough (.toml) or a pack (.zip)"
                 )));
             }
         };

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 /// Draw a view of a trace as a figure.
 ///
-/// The view is given by flags, by a file (--state, as the window saves it), or by both: flags win.
-/// With {token}, {layer} or {head} in --out, one figure is drawn for each of those that the flags
-/// name (or for all of them).
+/// The view is given by flags, by a file (--state, as the window saves it), or by both; flags take
+/// precedence. With {token}, {layer} or {head} in --out, one figure is drawn for each token, layer
+/// or head that the flags name (or for all of them).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,16 +28,16 @@ pub(crate) struct Args {
     /// Width × height in pixels, up to 16384 on a side where the adapter allows it (8K: 7680x4320).
     #[arg(long, default_value = "1920x1080", value_parser = size)]
     pub(super) size: [u32; 2],
-    /// Vectors (also chosen by an --out that ends in .svg).
+    /// Write SVG (implied by an --out that ends in .svg).
     #[arg(long)]
     pub(super) svg: bool,
-    /// Part of a graphics adapter's name (see `vlmscope doctor`).
+    /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     pub(super) adapter: Option<String>,
-    /// Print how long each pass took on the device.
+    /// Print the GPU time of each pass.
     #[arg(long)]
     pub(super) trace_gpu: bool,
-    /// Also write the view state, to be changed by hand and given to --state.
+    /// Also write the view state to this file, for editing and for --state.
     #[arg(long, value_name = "FILE")]
     pub(super) write_state: Option<PathBuf>,
     /// FILE.png or FILE.svg; may contain {token}, {layer} and {head}.

@@ -65,13 +65,15 @@ fn check_pattern(pattern: &str, state: &ViewState, trace: &Trace) -> anyhow::Res
         };
         if all_at_once {
             return Err(usage(format!(
-                "the {view} view shows every {field} at once, so that each figure of `{{{field}}}` would be the same; leave it out of --out"
+                "the {view} view shows every {field} at once, so all figures for `{{{field}}}` \
+                would be the same; leave it out of --out"
             )));
         }
         let kind = Bounds::of(trace).source_kind(&state.map.source);
         if field != "token" && kind == Some(SourceKind::Numbers) {
             return Err(usage(format!(
-                "`{}` has no layers and heads, so that each figure of `{{{field}}}` would be the same; leave it out of --out",
+                "`{}` has no layers and heads, so all figures for `{{{field}}}` would be the \
+                same; leave it out of --out",
                 state.map.source.name()
             )));
         }

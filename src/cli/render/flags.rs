@@ -12,7 +12,7 @@ use crate::view::{
 /// What the figure shows and how.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Flags {
-    /// Which view.
+    /// View to draw.
     #[arg(long, value_enum)]
     view: Option<ViewKind>,
     #[command(flatten)]
@@ -25,58 +25,58 @@ pub(crate) struct Flags {
     /// Colour map.
     #[arg(long, value_enum, help_heading = "Look")]
     colormap: Option<ColorMap>,
-    /// How the map is laid on the picture.
+    /// How the map is blended with the picture.
     #[arg(long, value_enum, help_heading = "Look")]
     blend: Option<Blend>,
-    /// Strength of the map, 0–1 [default: 1; 0.5 for flat and multiply].
+    /// Opacity of the map, 0–1 [default: 1; 0.5 for flat and multiply].
     #[arg(long, help_heading = "Look")]
     opacity: Option<f64>,
-    /// How the map is enlarged.
+    /// How the map is interpolated between patches.
     #[arg(long, value_enum, help_heading = "Look")]
     interpolation: Option<Interpolation>,
-    /// Lines between patches.
+    /// Draw lines between patches.
     #[arg(long, value_enum, help_heading = "Look")]
     grid: Option<PatchGrid>,
-    /// per-map, shared, LOW..HIGH (numbers), or pLOW..pHIGH (percentiles).
+    /// Colour range: per-map, shared, LOW..HIGH (numbers), or pLOW..pHIGH (percentiles).
     #[arg(long, value_parser = range, allow_hyphen_values = true, help_heading = "Look")]
     normalise: Option<Range>,
-    /// Logarithmic scale over four decades.
+    /// Logarithmic colour scale over four decades.
     #[arg(long, help_heading = "Look")]
     log: bool,
-    /// What the layer × head matrix shows.
+    /// Quantity that the layer × head matrix shows.
     #[arg(long, value_enum, help_heading = "Look")]
     quantity: Option<Quantity>,
-    /// How the heads view is sorted.
+    /// Order of the heads view.
     #[arg(long, value_enum, help_heading = "Look")]
     sort: Option<HeadOrder>,
-    /// The picture as it was given instead of what the model saw.
+    /// Show the original picture instead of the preprocessed one.
     #[arg(long, help_heading = "Look")]
     original: bool,
-    /// Which of several pictures, from 0.
+    /// Picture to show if there are several, counted from 0.
     #[arg(long, help_heading = "Look")]
     picture: Option<u32>,
     /// Enlarge the content; 1 fits it.
     #[arg(long, help_heading = "Look")]
     zoom: Option<f64>,
-    /// The point of the content (0–1, 0–1) in the middle.
+    /// Point of the content at the centre of the view: X,Y, each 0–1.
     #[arg(long, value_name = "X,Y", value_parser = point, help_heading = "Look")]
     centre: Option<[f64; 2]>,
     /// Dark, or light for print.
     #[arg(long, value_enum, help_heading = "Look")]
     theme: Option<Theme>,
-    /// Multiply every type size.
+    /// Scale factor of all text.
     #[arg(long, help_heading = "Look")]
     text_scale: Option<f64>,
     /// Replace the caption.
     #[arg(long, conflicts_with = "no_caption", help_heading = "Look")]
     caption: Option<String>,
-    /// Without the caption.
+    /// Leave out the caption.
     #[arg(long, help_heading = "Look")]
     no_caption: bool,
-    /// Without the legend.
+    /// Leave out the legend.
     #[arg(long, help_heading = "Look")]
     no_legend: bool,
-    /// LVLM-Interpret's look: jet at 50 % over what the model saw.
+    /// LVLM-Interpret's look: jet at 50 % over the preprocessed picture.
     #[arg(long, help_heading = "Look")]
     lvlm_interpret: bool,
 }
@@ -177,7 +177,7 @@ fn mix(text: &str) -> Result<Mix, String> {
         "cross-fade" => Ok(Mix::CrossFade { amount }),
         "swipe" => Ok(Mix::Swipe { position: amount }),
         "difference" => Ok(Mix::Difference),
-        _ => Err(format!("`{name}` is none of cross-fade, swipe and difference")),
+        _ => Err(format!("`{name}` is not cross-fade, swipe or difference")),
     }
 }
 
@@ -187,7 +187,12 @@ fn range(text: &str) -> Result<Range, String> {
         "shared" => return Ok(Range::Shared),
         _ => {}
     }
-    let wrong = || format!("`{text}` is none of per-map, shared, 0..0.2 and p1..p99");
+    let wrong = || {
+        format!(
+            "`{text}` is not a range; write per-map, shared, numbers (0..0.2) or \
+        percentiles (p1..p99)"
+        )
+    };
     let (low, high) = text.split_once("..").ok_or_else(wrong)?;
     let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
     match (low.strip_prefix('p'), high.strip_prefix('p')) {

@@ -33,7 +33,10 @@ impl Traces {
         if second.answer_ids() != self.first.answer_ids() {
             let _ = writeln!(
                 terminal::stderr(),
-                "note: the answers differ (\"{}\" and \"{}\"), so the rows that are subtracted predict different tokens; `vlmscope diff A B --out SCORED.vlmtrace` scores the second with the first one's answer, and --second-trace SCORED.vlmtrace compares like with like.",
+                "note: the answers differ (\"{}\" and \"{}\"), so the rows that are subtracted \
+                predict different tokens; `vlmscope diff A B --out SCORED.vlmtrace` scores the \
+                second question with the first answer; use the result with --second-trace \
+                SCORED.vlmtrace.",
                 self.first.meta().answer,
                 second.meta().answer
             );

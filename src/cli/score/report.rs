@@ -107,7 +107,7 @@ pub(super) fn as_text(trace: &Trace, outcome: &Outcome) -> anyhow::Result<()> {
     let tokens = if numbers.len() == 1 { "token" } else { "tokens" };
     writeln!(out, "“{}” (answer {tokens} {}), p = {whole:.3}", outcome.text, numbers.join(", "))?;
     for (fill, p) in outcome.fills.iter().zip(&blank) {
-        writeln!(out, "without any picture ({} in every patch): p = {p:.3}", fill_name(*fill))?;
+        writeln!(out, "with every patch blanked ({}): p = {p:.3}", fill_name(*fill))?;
     }
     if let Some((noun, boxes)) = &outcome.object {
         let things = if boxes.len() == 1 { "box" } else { "boxes" };

@@ -17,9 +17,9 @@ const STORED_LONG_EDGE: u32 = 2048;
 const JPEG_QUALITY: u8 = 92;
 /// What is darker than this in all of a 16-bit picture comes from a detector of 13 bits or less.
 const DARK: u16 = 1 << 13;
-const HEIF: &str = "it is HEIC (HEIF), as phones take pictures, whatever its name says; convert it, for example with \
-                    heif-convert IN.heic OUT.jpg (Debian and Ubuntu: apt install libheif-examples), \
-                    or set the phone's camera to its most compatible format";
+const HEIF: &str = "it is a HEIC (HEIF) picture, as many phones take them, whatever its name \
+    says; convert it, for example with heif-convert IN.heic OUT.jpg (Debian and Ubuntu: apt \
+    install libheif-examples), or set the phone's camera to its most compatible format";
 
 /// Upright pixels.
 pub(super) struct Decoded {
@@ -41,7 +41,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
         not_a_picture(if is_heif(bytes) {
             HEIF.into()
         } else {
-            "its first bytes are those of no known format".into()
+            "its first bytes match no known format".into()
         })
     })?;
     let broken = |error: image::ImageError| not_a_picture(error.to_string());
@@ -66,7 +66,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     // A file whose orientation cannot be read is shown as it lies.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
-        return Err(not_a_picture("the file is cut: it stops before its end marker".into()));
+        return Err(not_a_picture("the file is truncated: it ends before its end marker".into()));
     }
     let jpeg = if format == ImageFormat::Jpeg { decode_jpeg(bytes) } else { None };
     let mut upright = match jpeg {

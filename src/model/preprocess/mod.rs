@@ -181,8 +181,8 @@ fn crop_notice(original_from_seen: &Affine, seen: [u32; 2], original: [u32; 2]) 
         let percent = share * 100.0;
         let digits = usize::from(percent < 10.0);
         format!(
-            "the model sees only the middle {percent:.digits$} % of this picture; to show it all of it, try --preprocess pad \
-             (or resize, which squeezes it)"
+            "the model sees only the middle {percent:.digits$} % of this picture; to show it the \
+            whole picture, use --preprocess pad (or resize, which distorts it)"
         )
     })
 }

@@ -78,7 +78,8 @@ impl Ffmpeg {
             return self.part.failed(std::io::ErrorKind::StorageFull.into());
         }
         let reason = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let reason = if reason.is_empty() { "it ended without a word".into() } else { reason };
+        let reason =
+            if reason.is_empty() { "it ended without an error message".into() } else { reason };
         EncodeError::Codec { name: "ffmpeg", reason }
     }
 }

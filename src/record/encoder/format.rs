@@ -88,7 +88,8 @@ impl Container {
             None => Ok(Self::PngSequence),
             Some(_) => Err(EncodeError::Unsuitable {
                 reason: format!(
-                    "{} ends in none of .mp4 and .gif, and a folder of PNG files has no ending",
+                    "{} ends in neither .mp4 nor .gif, and the name of a folder of PNG files must \
+                    have no ending",
                     out.display()
                 ),
             }),

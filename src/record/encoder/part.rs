@@ -29,7 +29,9 @@ pub enum EncodeError {
         reason: String,
     },
     /// The film is complete, but could not be brought into its final form.
-    #[error("cannot write {path}: {reason}. The whole film is in {part}, in fragments, which not every program plays: make room, then run `ffmpeg -i {part} -c copy -movflags +faststart {path}`", path = path.display(), part = part.display())]
+    #[error("cannot write {path}: {reason}. The whole film is in {part}, in fragments, which not \
+        every program plays: free some space, then run `ffmpeg -i {part} -c copy -movflags \
+        +faststart {path}`", path = path.display(), part = part.display())]
     Unfinished {
         /// The film.
         path: PathBuf,
@@ -49,11 +51,12 @@ pub enum EncodeError {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "The disk is full, or a limit on the size of files is reached: make room, or choose a smaller size, draft quality or another place."
+            "The disk is full, or a limit on the size of files is reached: free some space, or \
+            choose a smaller size, draft quality or another path."
         }
-        io::ErrorKind::NotFound => "Its folder does not exist: make it, or choose another place.",
-        io::ErrorKind::PermissionDenied => "Choose a place that may be written to.",
-        _ => "Check that the folder exists, may be written and has room.",
+        io::ErrorKind::NotFound => "Its folder does not exist: create it, or choose another path.",
+        io::ErrorKind::PermissionDenied => "Choose a path that you may write to.",
+        _ => "Check that the folder exists, is writable and has free space.",
     }
 }
 

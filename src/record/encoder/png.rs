@@ -28,8 +28,8 @@ impl PngSequence {
         if out.exists() && !out.is_dir() {
             return Err(EncodeError::Unsuitable {
                 reason: format!(
-                    "{} is a file, and a folder of PNG files would take its name; let --out end in \
-                     .mp4 or .gif, or choose another name",
+                    "{} is a file, but PNG files are written to a folder; choose another name, or \
+                    one that ends in .mp4 or .gif",
                     out.display()
                 ),
             });

@@ -76,7 +76,7 @@ fn open(app: &mut App) -> bool {
     });
     // The file as it was given is better than the copy in the trace, where it is at hand.
     let Some(picture) = app.pictures.get(&id).cloned().or(kept) else {
-        app.notify("The trace does not hold its picture.", true);
+        app.notify("The trace does not contain its picture.", true);
         return false;
     };
     match upright(&picture) {

@@ -154,7 +154,7 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
                 if path.exists() {
                     app.send(Intent::Open(path));
                 } else {
-                    app.notify("What is on the clipboard is neither a picture nor a file.", false);
+                    app.notify("The clipboard contains neither a picture nor a file.", false);
                 }
             }
             _ => {}

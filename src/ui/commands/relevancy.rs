@@ -20,7 +20,7 @@ pub fn compute_missing(app: &mut App, every: bool) {
     };
     app.send(Intent::ShowPanel(Pane::Relevancy));
     if missing.is_empty() {
-        return app.notify("All of it is there already.", false);
+        return app.notify("These relevancy maps are already computed.", false);
     }
     compute(app, missing, Vec::new());
 }

@@ -1,7 +1,7 @@
 //! Showing an answer to others: present it, record it, note what is done.
 
 use super::dialogs;
-use super::tasks::start_kept;
+use super::tasks::start_writing;
 use super::walkthrough_files::{from_take, tour_of_answer};
 use crate::gpu::GpuOptions;
 use crate::record::encoder::FilmFormat;
@@ -17,7 +17,7 @@ use crate::view::timeline::{Timeline, Walkthrough};
 use std::path::Path;
 use std::time::Instant;
 
-const NOTHING: &str = "Ask a question first: its answer is what is shown.";
+const NOTHING: &str = "Ask a question first: there is no answer to show yet.";
 
 /// Asks how a film is to be recorded.
 pub fn ask_for_film(app: &mut App) {
@@ -74,7 +74,7 @@ pub fn record_to(
     path: &Path,
 ) {
     let (gpu, out) = (app.stage.gpu(), options.place(path));
-    start_kept(app, "Record a film", move |reporter, cancel| {
+    start_writing(app, "Record a film", "recording", move |reporter, cancel| {
         let FilmOptions { size, fps, quality, encoder, captions, .. } = options;
         // A device of its own: the window stays as quick as it was.
         let gpu = gpu.reopen()?;
@@ -137,11 +137,11 @@ pub fn toggle_take(app: &mut App) {
         if let Some(editor) = &mut app.editor {
             editor.is_previewing = false;
         }
-        app.notify("What you look at is noted. The same command ends it.", false);
+        app.notify("Your actions are being recorded. Run the same command again to stop.", false);
         return;
     };
     match take.finish(now) {
         Some((walkthrough, cast)) => from_take(app, walkthrough, cast),
-        None => app.notify("Nothing was looked at meanwhile.", false),
+        None => app.notify("No view was shown during the recording.", false),
     }
 }

@@ -21,14 +21,16 @@ pub fn start(
     }
 }
 
-/// The same for what took long and would be missed: no key stops it by the way.
-pub fn start_kept(
+/// Starts a task that writes a file of the user: no key stops it, and closing the window asks first.
+/// `gerund` names the task in that question ("recording").
+pub fn start_writing(
     app: &mut App,
     title: &str,
+    gerund: &'static str,
     work: impl FnOnce(&Reporter, &CancelToken) -> anyhow::Result<TaskResult> + Send + 'static,
 ) {
     if let Some(id) = start(app, title, work) {
-        app.tasks.keep(id);
+        app.tasks.mark_writing(id, gerund);
     }
 }
 

@@ -119,7 +119,7 @@ pub fn add_view(app: &mut App) {
     let compares = compare(editor, &app.what_if, &doc, &mut state);
     let at = editor.after_selected();
     editor.edit(&Edit::Add(at, vec![Step::new(state, "")]));
-    app.notify(format!("Step {} is this view{compares}.", at + 1), false);
+    app.notify(format!("This view was added as step {}{compares}.", at + 1), false);
 }
 
 /// Two answers that are seen together are compared in the step, too; in words, if as something else.
@@ -133,7 +133,7 @@ fn compare(
     let (mix, said) = match what_if.compare {
         Compare::Difference => (Mix::Difference, ""),
         Compare::Swipe => (Mix::Swipe { position: what_if.swipe.into() }, ""),
-        _ => (Mix::Swipe { position: 0.5 }, ", with one answer beside the other in one picture"),
+        _ => (Mix::Swipe { position: 0.5 }, ", as a swipe between the two answers"),
     };
     let trace = Some(editor.cast.name_of_trace(&both.scored));
     state.second = Some(Second { trace, map: state.map.clone(), mix });
@@ -152,7 +152,7 @@ pub fn use_view(app: &mut App) {
     let mut state = editor.view_of(&doc, Some(&like));
     let compares = compare(editor, &app.what_if, &doc, &mut state);
     editor.edit(&Edit::View(at, Box::new(state)));
-    app.notify(format!("Step {} shows this view now{compares}.", at + 1), false);
+    app.notify(format!("Step {} now shows this view{compares}.", at + 1), false);
 }
 
 /// Brings a step's view to the stage.

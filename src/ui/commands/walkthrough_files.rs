@@ -1,7 +1,7 @@
 //! Beginning, saving, packing and giving up a walkthrough; quitting, which would lose one.
 
 use super::dialogs;
-use super::tasks::start_kept;
+use super::tasks::start_writing;
 use crate::record::OpenTraces;
 use crate::ui::app::{App, HostRequest};
 use crate::ui::dialogs::{Dialog, TOML, Want};
@@ -38,7 +38,7 @@ pub fn of_answer(app: &mut App) {
         Some((walkthrough, cast)) => {
             begin(app, Box::new(NewWalkthrough::unsaved(walkthrough, cast)));
         }
-        None => app.notify("Ask a question first: its answer is what is shown.", false),
+        None => app.notify("Ask a question first: there is no answer to show yet.", false),
     }
 }
 
@@ -57,7 +57,7 @@ pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: TraceSet) {
 /// Edits the bookmarks, in their order.
 pub fn of_bookmarks(app: &mut App) {
     if app.settings.bookmarks.is_empty() {
-        app.notify("There are no bookmarks: keep a view first (Ctrl+D).", false);
+        app.notify("There are no bookmarks: bookmark a view first (Ctrl+D).", false);
         return;
     }
     let bookmarks = app.settings.bookmarks.clone();
@@ -129,8 +129,8 @@ fn carry_out(app: &mut App, then: AfterConfirm) {
             }
         }
         AfterConfirm::Quit => {
-            if app.tasks.running().iter().any(|task| task.is_kept) {
-                app.confirm = Some(Confirm { of: Lost::Film, then: AfterConfirm::EndProgram });
+            if app.tasks.running().iter().any(|task| task.writes.is_some()) {
+                app.confirm = Some(Confirm { of: Lost::Output, then: AfterConfirm::EndProgram });
             } else {
                 carry_out(app, AfterConfirm::EndProgram);
             }
@@ -241,7 +241,7 @@ pub fn pack(app: &mut App) {
 
 /// Packs a walkthrough with its traces into a file.
 pub fn pack_to(app: &mut App, walkthrough: Walkthrough, traces: OpenTraces, path: PathBuf) {
-    start_kept(app, "Pack the walkthrough", move |_, _| {
+    start_writing(app, "Pack the walkthrough", "packing", move |_, _| {
         let packed = crate::record::pack(&walkthrough, &traces, &path)?;
         let megabytes = packed.bytes as f64 / 1e6;
         Ok(TaskResult::Said(format!("Packed {} ({megabytes:.1} MB).", path.display())))

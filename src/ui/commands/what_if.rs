@@ -59,10 +59,10 @@ pub fn cut_patches(app: &mut App, keep: bool) {
     let (from, layers, count) = (app.what_if.from, Vec::new(), keys.len());
     let patches = if count == 1 { "patch" } else { "patches" };
     let (change, what) = if keep {
-        let what = format!("only {count} {patches} in sight");
+        let what = format!("attention to {count} {patches} only");
         (Intervention::KeepPatches { keys, from, layers }, what)
     } else {
-        let what = format!("{count} {patches} out of sight");
+        let what = format!("attention to {count} {patches} blocked");
         (Intervention::Knock { keys, from, layers }, what)
     };
     interventions::intervene(app, change, what);

@@ -25,7 +25,15 @@ pub fn scale_type(app: &mut App, by: f32) {
 pub fn toggle_animation(app: &mut App) {
     app.settings.animate ^= true;
     let on = app.settings.animate;
-    app.notify(if on { "Jumps cross-fade." } else { "Jumps no longer cross-fade." }, false);
+    app.notify(
+        if on {
+            "Cross-fade between views is on."
+        } else {
+            "Cross-fade between views is \
+        off."
+        },
+        false,
+    );
 }
 
 /// Puts every panel back where it was at first.

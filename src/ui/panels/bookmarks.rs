@@ -15,7 +15,7 @@ impl PaneUi for Bookmarks {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let bookmarks = &cx.settings.bookmarks;
         ui.horizontal(|ui| {
-            if ui.button("Keep this view").on_hover_text(UiCommand::Bookmark.hint()).clicked() {
+            if ui.button("Bookmark this view").on_hover_text(UiCommand::Bookmark.hint()).clicked() {
                 cx.act(UiCommand::Bookmark);
             }
             let any = !bookmarks.is_empty();
@@ -25,7 +25,7 @@ impl PaneUi for Bookmarks {
             }
         });
         if bookmarks.is_empty() {
-            muted(ui, "A view that you keep stands here with a note; a click brings it back.");
+            muted(ui, "Bookmarked views appear here with a note. Click one to return to it.");
             return;
         }
         egui::ScrollArea::vertical().id_salt("bookmarks").show(ui, |ui| {
@@ -45,7 +45,7 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, index: usize, bookmark: &Bookmark) {
     ui.horizontal(|ui| {
         let name = format!("{}", index + 1);
         let file = bookmark.trace.as_ref().map_or_else(
-            || "of an answer that was not saved".to_owned(),
+            || "from an answer that was not saved".to_owned(),
             |path| path.display().to_string(),
         );
         let number = ui.add_sized([28.0, 24.0], egui::Button::new(name));
@@ -58,11 +58,11 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, index: usize, bookmark: &Bookmark) {
                 send(cx, BookmarkCommand::Remove(index));
             }
             let later = ui.add_enabled(index + 1 < len, egui::Button::new("↓"));
-            if later.on_hover_text("Later").clicked() {
+            if later.on_hover_text("Move down").clicked() {
                 send(cx, BookmarkCommand::Swap(index, index + 1));
             }
             let earlier = ui.add_enabled(index > 0, egui::Button::new("↑"));
-            if earlier.on_hover_text("Earlier").clicked() {
+            if earlier.on_hover_text("Move up").clicked() {
                 send(cx, BookmarkCommand::Swap(index - 1, index));
             }
             ui.add_space(4.0);

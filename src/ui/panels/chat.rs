@@ -122,7 +122,7 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.horizontal(|ui| {
         let mut follow_up = cx.chat.follow_up;
         let response = ui.checkbox(&mut follow_up, "follow-up").on_hover_text(
-            "Goes on with the conversation: the model sees the question and answer before.",
+            "Continues the conversation: the model sees the previous question and answer.",
         );
         if response.changed() {
             cx.send(Intent::Chat(ChatCommand::FollowUp(follow_up)));
@@ -195,7 +195,7 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
     hairline(ui);
     let meta = doc.meta();
     ui.add(egui::Label::new(theme::strong_text(&meta.question, theme::BODY)).wrap());
-    let text = if meta.answer.trim().is_empty() { "(no words)" } else { meta.answer.trim() };
+    let text = if meta.answer.trim().is_empty() { "(empty answer)" } else { meta.answer.trim() };
     let text = if doc.live { format!("{text} …") } else { text.to_owned() };
     ui.add(egui::Label::new(egui::RichText::new(text).size(theme::LARGE)).wrap());
     for notice in cx.chat.notices.clone() {
@@ -215,7 +215,8 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
         );
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let hint = if cx.settings.sampling.is_greedy() {
-                "The same again: sampling is greedy. Raise the temperature for other answers."
+                "Sampling is greedy: the answer will be the same. Raise the temperature for other \
+                answers."
             } else {
                 "Another answer, with the next seed"
             };
@@ -345,8 +346,10 @@ fn sampling(cx: &PaneContext<'_>, ui: &mut Ui) {
             ui.add(egui::Slider::new(&mut sampling.temperature, 0.0..=2.0).max_decimals(2))
                 .accessible_name("Temperature");
             ui.end_row();
-            muted(ui, "Top-p")
-                .on_hover_text("Only the smallest set of tokens that reaches this probability");
+            muted(ui, "Top-p").on_hover_text(
+                "Sample from the smallest set of tokens whose total probability \
+                    reaches this value",
+            );
             ui.add(egui::Slider::new(&mut sampling.top_p, 0.01..=1.0).max_decimals(2))
                 .accessible_name("Top-p");
             ui.end_row();
@@ -358,7 +361,7 @@ fn sampling(cx: &PaneContext<'_>, ui: &mut Ui) {
             ui.add(egui::DragValue::new(&mut sampling.seed)).accessible_name("Seed");
             ui.end_row();
             muted(ui, "Preprocess")
-                .on_hover_text("How a picture that is not square is made to fit");
+                .on_hover_text("How a picture that is not square is fitted to the model's input");
             egui::ComboBox::from_id_salt("preprocess")
                 .selected_text(preprocess_name(mode))
                 .show_ui(ui, |ui| {

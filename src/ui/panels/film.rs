@@ -30,7 +30,10 @@ impl PaneUi for FilmPane {
             let frames = (seconds * f64::from(changed.fps)).round() as u64;
             muted(
                 ui,
-                format!("{frames} frames of {width} × {height}. The window can be used meanwhile."),
+                format!(
+                    "{frames} frames of {width} × {height}. You can keep using the window \
+                    during the recording."
+                ),
             );
             ui.add_space(8.0);
             ui.horizontal(|ui| {
@@ -56,11 +59,11 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
             &mut options.container,
             &[
                 (Container::Mp4, "MP4", "H.264: plays everywhere"),
-                (Container::Gif, "GIF", "For a page; large files, 256 colours"),
+                (Container::Gif, "GIF", "For web pages; large files, 256 colours"),
                 (
                     Container::PngSequence,
                     "PNG files",
-                    "A folder with one picture a frame: no loss, any size",
+                    "A folder with one picture per frame: lossless, any size",
                 ),
             ],
         );
@@ -82,7 +85,7 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
             ui.add(drag).accessible_name(name);
         }
     });
-    row(ui, "Frames a second", |ui| {
+    row(ui, "Frames per second", |ui| {
         egui::ComboBox::from_id_salt("fps")
             .width(72.0)
             .selected_text(options.fps.to_string())
@@ -92,7 +95,7 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
                 }
             })
             .response
-            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Frames a second"));
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Frames per second"));
     });
     row(ui, "Captions", |ui| {
         pick(
@@ -101,7 +104,7 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
             &[
                 (CaptionPlace::Picture, "In the picture", "Drawn below the figure"),
                 (CaptionPlace::Beside, "As .srt", "Subtitles in a file beside the film"),
-                (CaptionPlace::Nowhere, "None", "The figures alone"),
+                (CaptionPlace::Nowhere, "None", "No captions"),
             ],
         );
     });
@@ -111,9 +114,9 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
                 ui,
                 &mut options.quality,
                 &[
-                    (Quality::Draft, "Draft", "Small files: a preview"),
-                    (Quality::Standard, "Standard", "No loss that is seen in motion"),
-                    (Quality::High, "High", "No loss that is seen in a still"),
+                    (Quality::Draft, "Draft", "Small files, for previews"),
+                    (Quality::Standard, "Standard", "No visible loss in motion"),
+                    (Quality::High, "High", "No visible loss in single frames"),
                 ],
             );
         });
@@ -123,7 +126,7 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
                 ui,
                 &mut options.encoder,
                 &[
-                    (VideoEncoder::Auto, built_in, "The one that is built in"),
+                    (VideoEncoder::Auto, built_in, "The built-in encoder"),
                     (VideoEncoder::Ffmpeg, "ffmpeg", "An installed ffmpeg with libx264"),
                 ],
             );

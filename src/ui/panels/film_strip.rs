@@ -80,7 +80,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
     for (act, text) in [(UiCommand::AddView, "Add view"), (UiCommand::UseView, "Use view")] {
         let enabled = !editor.is_previewing && cx.current.is_some_and(|doc| !doc.live);
         let button = left.add_enabled(enabled, egui::Button::new(text));
-        let why = format!("{}: first show the view (J)", act.name());
+        let why = format!("{}: switch to the view first (J)", act.name());
         if button.on_hover_text(act.hint()).on_disabled_hover_text(why).clicked() {
             cx.act(act);
         }
@@ -143,7 +143,7 @@ fn film_size(cx: &PaneContext<'_>, ui: &mut Ui) {
 
 /// What is done more rarely.
 fn more(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
-    let response = icon_button(ui, Icon::Menu, "More about the walkthrough", false);
+    let response = icon_button(ui, Icon::Menu, "More walkthrough commands", false);
     egui::Popup::menu(&response).width(360.0).show(|ui| {
         let groups: [&[UiCommand]; 4] = [
             &[
@@ -256,7 +256,7 @@ fn time(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
 fn ruler_marks(cx: &PaneContext<'_>, ui: &Ui, ruler: Rect, scale: Scale, timeline: &Timeline<'_>) {
     let ink = ink(ui);
     let response = ui.interact(ruler, Id::unique("film strip ruler"), Sense::click_and_drag());
-    response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Play head"));
+    response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Playhead"));
     let steps = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
     let step = steps.into_iter().find(|step| step * scale.points_a_second >= 56.0);
     let step = f64::from(step.unwrap_or(600.0));
@@ -334,7 +334,7 @@ fn block(
     }
     let hint = match stop {
         Stop::Step(_) => format!(
-            "{said}\n{:.1} s, the way to it {:.1} s\nClick twice to change its view; drag to move it",
+            "{said}\n{:.1} s, transition {:.1} s\nDouble-click to change its view; drag to move it",
             timeline.hold_secs(number),
             timeline.transition_secs(number)
         ),
@@ -535,7 +535,8 @@ pub fn selected_name(editor: &Editor) -> String {
 pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
     muted(
         ui,
-        "A walkthrough is a list of views with captions: to present, to record as a film, to share.",
+        "A walkthrough is a list of views with captions that you can present, record as a film \
+        and share.",
     );
     ui.add_space(8.0);
     for act in [
@@ -546,8 +547,8 @@ pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
     ] {
         let text = match act {
             UiCommand::EditWalkthrough => "Tour of this answer",
-            UiCommand::RecordTake if cx.recorder.is_some() => "Stop noting what I do",
-            UiCommand::RecordTake => "Note what I do",
+            UiCommand::RecordTake if cx.recorder.is_some() => "Stop recording my actions",
+            UiCommand::RecordTake => "Record my actions",
             UiCommand::WalkthroughOfBookmarks => "From the bookmarks",
             _ => "Open a walkthrough…",
         };

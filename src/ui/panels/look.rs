@@ -208,7 +208,7 @@ fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
 
 const RANGES: [(&str, Range); 4] = [
     ("per map", Range::PerMap),
-    ("shared over the view", Range::Shared),
+    ("shared across the view", Range::Shared),
     ("percentiles", Range::Percentile { low: 1.0, high: 99.0 }),
     ("fixed", Range::Fixed { min: 0.0, max: 0.05 }),
 ];
@@ -284,7 +284,7 @@ fn window(cx: &PaneContext<'_>, ui: &mut Ui) {
     muted(ui, "Window");
     row(ui, "Theme", |ui| {
         let name = |theme: Option<Theme>| match theme {
-            None => "as the system",
+            None => "follow the system",
             Some(Theme::Dark) => "dark",
             Some(Theme::Light) => "light",
         };
@@ -297,7 +297,7 @@ fn window(cx: &PaneContext<'_>, ui: &mut Ui) {
             }
         });
     });
-    row(ui, "Type size", |ui| {
+    row(ui, "Text size", |ui| {
         let hint = UiCommand::SmallerType.hint();
         if ui.button("−").on_hover_text(hint).clicked() {
             cx.act(UiCommand::SmallerType);
@@ -309,7 +309,7 @@ fn window(cx: &PaneContext<'_>, ui: &mut Ui) {
     });
     row(ui, "Motion", |ui| {
         let mut animate = cx.settings.animate;
-        if ui.checkbox(&mut animate, "cross-fade on jumps").changed() {
+        if ui.checkbox(&mut animate, "cross-fade between views").changed() {
             cx.send(Intent::Settings(SettingsChange::Animate(animate)));
         }
     });

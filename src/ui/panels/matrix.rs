@@ -39,7 +39,7 @@ pub struct MatrixPane {
 impl PaneUi for MatrixPane {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let Some(doc) = cx.current else {
-            muted(ui, "Ask a question, and one cell for each head of each layer stands here.");
+            muted(ui, "Ask a question to see one cell for each head of each layer.");
             return;
         };
         let state = doc.state().clone();

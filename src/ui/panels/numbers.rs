@@ -22,7 +22,7 @@ pub struct Numbers;
 impl PaneUi for Numbers {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let Some(doc) = cx.current else {
-            muted(ui, "Exact values of what is on the stage.");
+            muted(ui, "Exact values of the map on the stage.");
             return;
         };
         egui::ScrollArea::vertical().id_salt("numbers").show(ui, |ui| {
@@ -140,7 +140,7 @@ fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let answer = (queries.kind == QueryKind::Answer).then(|| queries.set.only()).flatten();
     let Some(answer) = answer else {
         heading(ui, "Alternatives", |_| ());
-        muted(ui, "Choose one answer token to see what else the model could have said.");
+        muted(ui, "Choose one answer token to see the most probable alternatives.");
         return;
     };
     let trace = &doc.trace;
@@ -149,7 +149,7 @@ fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let (Some(ids), Some(logprobs)) = (ids.get(from..from + k), logprobs.get(from..from + k))
     else {
         heading(ui, "Alternatives", |_| ());
-        muted(ui, "The trace keeps no alternatives.");
+        muted(ui, "The trace contains no alternatives.");
         return;
     };
     let copy = heading(ui, "Alternatives", |ui| {

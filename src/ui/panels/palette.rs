@@ -194,7 +194,7 @@ impl Palette {
                             *chosen = Some(Intent::Open(path.clone()));
                         }
                     } else if found.is_empty() {
-                        muted(ui, "Nothing is called that.");
+                        muted(ui, "No command or file matches.");
                     }
                     let height = ROW * ROWS as f32;
                     egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {

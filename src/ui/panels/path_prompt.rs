@@ -77,15 +77,19 @@ impl PathPrompt {
             match (&listed.problem, replaces) {
                 (Some(text), _) => muted(ui, text),
                 (None, true) => {
-                    let text = egui::RichText::new("This file is there already.");
+                    let text = egui::RichText::new("This file already exists.");
                     ui.label(text.color(ink(ui).error))
                 }
-                (None, false) => muted(ui, "Enter to go on, Tab to complete, Escape to leave."),
+                (None, false) => muted(
+                    ui,
+                    "Enter: continue. Tab: complete the path. Escape: \
+                    cancel.",
+                ),
             };
             ui.add_space(12.0);
             ui.horizontal(|ui| {
                 let name = match (&prompt.dialog.want, replaces) {
-                    (Want::Place(_), true) => "Replace it",
+                    (Want::Place(_), true) => "Replace",
                     (Want::Place(_), false) => "Save",
                     (Want::Files | Want::Folder, _) => "Open",
                 };
@@ -138,15 +142,20 @@ fn is_enter(ui: &Ui) -> bool {
 fn unsaved(cx: &PaneContext<'_>, ui: &Ui) {
     let Some(lost) = cx.confirm else { return };
     let name = cx.editor.map(|editor| editor.name()).unwrap_or_default();
-    let (title, text) = match lost {
-        Lost::Walkthrough => {
-            ("Save the walkthrough?", format!("{name} has changes that are in no file."))
-        }
-        Lost::Film => {
-            let kept = cx.tasks.iter().find(|task| task.is_kept);
-            let what = kept.map(|task| task.title.clone()).unwrap_or_default();
-            ("Stop what is being written?", format!("{what}: nothing of it would be left."))
-        }
+    let writes = cx.tasks.iter().find_map(|task| task.writes).unwrap_or("writing");
+    let (title, text, discard, cancel) = match lost {
+        Lost::Walkthrough => (
+            "Save the walkthrough?".to_owned(),
+            format!("{name} has unsaved changes."),
+            "Discard".to_owned(),
+            "Cancel".to_owned(),
+        ),
+        Lost::Output => (
+            format!("Stop {writes}?"),
+            "The unfinished file will be deleted.".to_owned(),
+            format!("Stop {writes}"),
+            format!("Keep {writes}"),
+        ),
     };
     let mut answer = None;
     let modal = question(ui, "unsaved", 400.0, |ui| {
@@ -160,11 +169,10 @@ fn unsaved(cx: &PaneContext<'_>, ui: &Ui) {
             if save && (primary_button(ui, "Save", true).clicked() || enter) {
                 answer = Some(Answer::Save);
             }
-            let discard = if save { "Discard" } else { "Stop it" };
             if ui.button(discard).clicked() {
                 answer = Some(Answer::Discard);
             }
-            if ui.button(if save { "Cancel" } else { "Go on" }).clicked() {
+            if ui.button(cancel).clicked() {
                 answer = Some(Answer::Cancel);
             }
         });

@@ -19,7 +19,7 @@ pub struct Ranking;
 impl PaneUi for Ranking {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let Some(doc) = cx.current else {
-            muted(ui, "The heads that look at the picture, the most focused first.");
+            muted(ui, "The heads that attend to the picture, the most focused first.");
             return;
         };
         let answers = comparable(cx.docs, doc).len();
@@ -42,10 +42,12 @@ impl PaneUi for Ranking {
                 }
                 response
                     .on_hover_text(
-                        "One answer proves little: the mean over all open answers of this model. Open several traces, or drop a folder of them.",
+                        "The mean over all open answers of this model. A single answer is weak \
+                        evidence: open several traces, or drop a folder of them.",
                     )
                     .on_disabled_hover_text(
-                        "One answer proves little. Ask more questions, open several traces, or drop a folder of them, and the mean over all can be shown.",
+                        "A single answer is weak evidence. Ask more questions, open several \
+                        traces, or drop a folder of them to see the mean over all answers.",
                     );
             });
         });

@@ -63,7 +63,8 @@ impl PaneUi for Relevancy {
         let Some(doc) = cx.current else {
             muted(
                 ui,
-                "What each word of an answer rests on: the picture, the question, or what was said before.",
+                "What each word of an answer depends on: the picture, the question, or the answer \
+                before it.",
             );
             return;
         };
@@ -95,7 +96,8 @@ impl PaneUi for WhyWord {
         let Some(doc) = doc.filter(has) else {
             muted(
                 ui,
-                "Which words of the question a word rests on, and every word's map: compute relevancy first.",
+                "Compute relevancy to see on which words of the question a word depends, and the \
+                map of every word.",
             );
             return;
         };
@@ -115,7 +117,8 @@ fn compute(cx: &PaneContext<'_>, methods: Vec<Method>, tokens: Vec<AnswerIndex>)
 fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     muted(
         ui,
-        "Gradients of each word's score say which patches and which words of the question it rests on (Chefer et al., rules 5 and 6).",
+        "The gradients of each word's score show on which patches and which words of the question \
+        it depends (Chefer et al., rules 5 and 6).",
     );
     ui.add_space(theme::GRID);
     if primary_button(ui, "Compute relevancy", !doc.live).clicked() {
@@ -140,7 +143,8 @@ fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
                 hint.to_owned()
             } else {
                 format!(
-                    "{hint}. To be computed: a backward pass for each token of the chosen words."
+                    "{hint}. Not computed yet: needs one backward pass for each token of the \
+                    chosen words."
                 )
             };
             if ui.selectable_label(on, text).on_hover_text(hint).clicked() {
@@ -257,13 +261,13 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
         .then(|| mean_row(&doc.trace, Method::LLM.tensor, &tokens))
         .flatten();
     let Some(row) = row else {
-        muted(ui, "Choose a word of the answer to see which words of the question it rests on.");
+        muted(ui, "Choose a word of the answer to see on which words of the question it depends.");
         return;
     };
     let chosen: Vec<&str> =
         words.iter().filter(|word| word.is_chosen(&shown)).map(|word| word.text.as_str()).collect();
     let of = if chosen.len() == words.len() { "the answer".into() } else { chosen.join(" ") };
-    ui.label(theme::strong_text(format!("What “{of}” rests on"), theme::SMALL));
+    ui.label(theme::strong_text(format!("What “{of}” depends on"), theme::SMALL));
     let text = TextRelevancy::of(&row, &doc.trace);
     let largest = text.words.iter().map(|word| word.value).fold(text.patch_max, f32::max);
     bar(ui, "picture, strongest patch", text.patch_max, largest, true);
@@ -278,7 +282,7 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
             .map(|&key| key as u32)
             .filter(|key| doc.extent.rows.contains(key))
             .collect();
-        let response = response.on_hover_text("Click: what this word of the question looked at");
+        let response = response.on_hover_text("Click to see the map of this word of the question");
         if response.clicked() && !kept.is_empty() {
             let mut next = doc.state().clone();
             next.map.source = MapSource::Attention;

@@ -23,7 +23,7 @@ pub struct Score;
 impl PaneUi for Score {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let Some(doc) = cx.current.filter(|doc| !doc.live && doc.meta().spans.len() == 1) else {
-            muted(ui, "Ask about a picture: then its maps can be put to the test.");
+            muted(ui, "Ask about a picture first, then test its maps here.");
             return;
         };
         let (_, text) = chosen(&doc.trace, doc.state());
@@ -42,7 +42,9 @@ impl PaneUi for Score {
         let Some(scores) = cx.scores.filter(|scores| scores.on == doc.id) else {
             muted(
                 ui,
-                "Patches are blanked in the map's order and the model is asked again: where the map is right, the answer goes at once (deletion), and comes back at once (insertion). A random map is tested beside it.",
+                "Patches are blanked in the order of the map and the answer is scored again. With \
+                a good map, its probability falls early (deletion) and rises early (insertion). \
+                A random map is tested as a control.",
             );
             return;
         };
@@ -194,7 +196,10 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, scores: &Scores, index: usize) {
     }
     if let Some(source) = line.source.clone()
         && response
-            .on_hover_text("● its peak lies in the box; % of the map inside. Click to show it.")
+            .on_hover_text(
+                "● the peak of the map lies in the box; %: share of the map inside it. \
+                Click a map to show it.",
+            )
             .clicked()
     {
         cx.command(Command::SetSource(source));

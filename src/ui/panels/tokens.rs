@@ -59,7 +59,8 @@ impl PaneUi for Tokens {
         let Some(doc) = cx.current else {
             muted(
                 ui,
-                "The words of question and answer stand here: hover one to see where it looked.",
+                "The words of question and answer appear here. Hover over one to see where it \
+                attends.",
             );
             return;
         };
@@ -84,7 +85,7 @@ fn advice(cx: &PaneContext<'_>, ui: &mut Ui) {
     }
     ui.add_space(2.0);
     ui.horizontal(|ui| {
-        let text = "Hover a word, drag across the matrix, or press W for every head at once.";
+        let text = "Hover over a word, drag across the matrix, or press W for every head at once.";
         ui.label(egui::RichText::new(text).color(ink(ui).accent));
         if ui.small_button("Got it").clicked() {
             cx.send(Intent::Settings(SettingsChange::AdviceSeen));
@@ -248,7 +249,7 @@ fn act_on(
                 set: AxisSet::MEAN,
             }));
         }
-        response.clone().on_hover_text("Every answer token's mean");
+        response.clone().on_hover_text("Mean over all answer tokens");
         return;
     }
     let Some(queries) = queries_of(doc, word, is_answer) else {

@@ -81,11 +81,11 @@ fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     };
     let moved = match second.mix {
         Mix::Swipe { mut position } => {
-            let response = slider(ui, &mut position, "Place of the line");
+            let response = slider(ui, &mut position, "Position of the swipe line");
             Some((response, Mix::Swipe { position }))
         }
         Mix::CrossFade { mut amount } => {
-            let response = slider(ui, &mut amount, "Share of the pinned map");
+            let response = slider(ui, &mut amount, "Weight of the pinned map");
             Some((response, Mix::CrossFade { amount }))
         }
         Mix::Difference => None,

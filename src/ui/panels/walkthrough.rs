@@ -119,29 +119,29 @@ fn row(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui)) {
 }
 
 fn step_fields(cx: &PaneContext<'_>, ui: &mut Ui, at: usize, step: &Step) {
-    let hint = "What is said here; **two stars** mark words";
+    let hint = "The caption of this step; **two asterisks** highlight words";
     text(cx, ui, ("Caption", Stop::Step(at)), hint, &step.caption, |text| Edit::Caption(at, text));
-    row(ui, "Stays", |ui| {
+    row(ui, "Duration", |ui| {
         let hold = step.hold_secs();
-        seconds(cx, ui, "Seconds that it stays", hold, SHORTEST_HOLD_SECONDS, |seconds| {
+        seconds(cx, ui, "Duration in seconds", hold, SHORTEST_HOLD_SECONDS, |seconds| {
             Edit::Hold(at, Some(seconds))
         });
         let mut by_caption = step.seconds.is_none();
         let check = ui.checkbox(&mut by_caption, "reading time");
-        let check = check.on_hover_text("As long as the caption takes to read");
+        let check = check.on_hover_text("The time that it takes to read the caption");
         if check.changed() {
             edit(cx, Edit::Hold(at, (!by_caption).then_some(hold)));
         }
     });
-    row(ui, "Way to it", |ui| {
-        seconds(cx, ui, "Seconds of the way to it", step.transition_secs, 0.0, |seconds| {
+    row(ui, "Transition", |ui| {
+        seconds(cx, ui, "Transition time in seconds", step.transition_secs, 0.0, |seconds| {
             Edit::Transition(at, seconds)
         });
         let names = [
             (Easing::InOut, "smooth"),
-            (Easing::Out, "slow at its end"),
-            (Easing::Linear, "even"),
-            (Easing::Cut, "a cut"),
+            (Easing::Out, "slows down"),
+            (Easing::Linear, "constant speed"),
+            (Easing::Cut, "cut"),
         ];
         let name = |easing| names.iter().find(|(one, _)| *one == easing).map_or("", |(_, n)| n);
         egui::ComboBox::from_id_salt("easing")
@@ -155,11 +155,12 @@ fn step_fields(cx: &PaneContext<'_>, ui: &mut Ui, at: usize, step: &Step) {
                 }
             })
             .response
-            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "How the way is gone"));
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Transition easing"));
     });
     ui.horizontal_wrapped(|ui| {
-        let change = ui.button("Change its view");
-        let hint = "Brings it to the stage; then \u{201c}Use view\u{201d} (U) puts it back";
+        let change = ui.button("Change view");
+        let hint = "Shows the view of this step on the stage. Change it there, then press \
+            \u{201c}Use view\u{201d} (U).";
         if change.on_hover_text(hint).clicked() {
             cx.send(Intent::Walkthrough(WalkthroughCommand::ShowView(at)));
         }
@@ -172,7 +173,7 @@ fn step_fields(cx: &PaneContext<'_>, ui: &mut Ui, at: usize, step: &Step) {
         }
     });
     ui.add_space(4.0);
-    let hint = "Only the presenter sees them";
+    let hint = "Visible only to the presenter";
     text(cx, ui, ("Notes", Stop::Step(at)), hint, &step.notes, |text| Edit::Notes(at, text));
 }
 
@@ -190,8 +191,8 @@ fn card(
     text(cx, ui, ("Subtitle", stop), "The small line below", &card.subtitle, |subtitle| {
         of(Some(Card { subtitle, ..card.clone() }))
     });
-    row(ui, "Stays", |ui| {
-        seconds(cx, ui, "Seconds that it stays", card.seconds, SHORTEST_HOLD_SECONDS, |seconds| {
+    row(ui, "Duration", |ui| {
+        seconds(cx, ui, "Duration in seconds", card.seconds, SHORTEST_HOLD_SECONDS, |seconds| {
             of(Some(Card { seconds, ..card.clone() }))
         });
     });
@@ -203,9 +204,9 @@ fn card(
 /// What is about all steps.
 fn whole(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let total = Timeline::new(editor.walkthrough()).seconds();
-    row(ui, "All of it", |ui| {
-        seconds(cx, ui, "Seconds of the whole", total, 1.0, Edit::Stretch);
-        muted(ui, "stretches every step");
+    row(ui, "Total", |ui| {
+        seconds(cx, ui, "Total time in seconds", total, 1.0, Edit::Stretch);
+        muted(ui, "scales every step");
     });
     ui.horizontal_wrapped(|ui| {
         let walkthrough = editor.walkthrough();

@@ -25,7 +25,8 @@ impl PaneUi for WhatIfPane {
         let Some(doc) = cx.current else {
             muted(
                 ui,
-                "Edit the picture, cover it, or change the model: the answer is held against it here.",
+                "Edit the picture, cover parts of it, or change the model, and compare the \
+                answers here.",
             );
             return;
         };
@@ -63,7 +64,11 @@ fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
             }
         }
         None => {
-            muted(ui, "Paint, erase a thing, change its colour, and see the answer change.");
+            muted(
+                ui,
+                "Paint, erase an object or change its colour, and see how the answer \
+                changes.",
+            );
         }
     }
     let steps = cx.what_if.session.as_ref().map_or(0, |session| session.edits.steps().len());
@@ -81,14 +86,14 @@ fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
     });
     ui.horizontal_wrapped(|ui| {
         muted(ui, if steps == 1 { "1 edit".into() } else { format!("{steps} edits") });
-        let hint = "Back to the untouched picture; undo what you want to keep one by one";
+        let hint = "Discard all edits. To take back single edits, use Undo.";
         if ui.button("Reset").on_hover_text(hint).clicked() {
             wish(cx, WhatIfCommand::Reset);
         }
         if ui.button("Save picture…").clicked() {
             wish(cx, WhatIfCommand::SavePicture);
         }
-        let hint = "A text file that repeats the edits: vlmscope ask PICTURE QUESTION --edit FILE";
+        let hint = "A text file with the edits, for vlmscope ask PICTURE QUESTION --edit FILE";
         if ui.button("Save edits…").on_hover_text(hint).clicked() {
             wish(cx, WhatIfCommand::SaveEdits);
         }
@@ -117,7 +122,13 @@ fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
                 _ => settings.colour,
             };
             let choices = [
-                (0, Fill::Surroundings, "Around", "The mean colour around it: a thing is gone"),
+                (
+                    0,
+                    Fill::Surroundings,
+                    "Around",
+                    "The mean colour around the area: erases an \
+                    object",
+                ),
                 (1, Fill::Mean, "Mean", "The mean colour of the picture"),
                 (2, Fill::Blur { sigma }, "Blur", "The picture itself, blurred"),
                 (3, Fill::Colour { colour }, "Colour", "One colour"),
@@ -145,13 +156,17 @@ fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
             slider(ui, &mut settings.adjust.brightness, -1.0..=1.0, "Brightness");
             slider(ui, &mut settings.adjust.contrast, -1.0..=2.0, "Contrast");
             ui.checkbox(&mut settings.only_like_middle, "Only the hue in the middle")
-                .on_hover_text("Changes the thing in the rectangle and leaves its ground");
+                .on_hover_text("Changes the object in the rectangle and leaves the background");
         }
         Tool::Patches => {
-            muted(ui, "Brush over patches: they become the mean colour of what the model sees.");
+            muted(
+                ui,
+                "Brush over patches to fill them with the mean colour of the preprocessed \
+                picture.",
+            );
         }
         Tool::Crop => {
-            muted(ui, "Drag the rectangle that stays. The last crop counts.");
+            muted(ui, "Drag the rectangle to keep. Only the last crop is used.");
         }
     }
 }
@@ -188,10 +203,10 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     );
     let choices = [
         (Compare::Off, "One", "One answer alone"),
-        (Compare::SideBySide, "Side by side", "Both stages; what is chosen is chosen in both"),
-        (Compare::Flicker, "Flicker", "One after the other: the eye catches what moves"),
+        (Compare::SideBySide, "Side by side", "Both stages, with one selection for both"),
+        (Compare::Flicker, "Flicker", "Alternates between the two, which makes changes visible"),
         (Compare::Swipe, "Swipe", "The first left of a line, the second right of it"),
-        (Compare::Difference, "Difference", "First − second on one range about 0"),
+        (Compare::Difference, "Difference", "First − second, on a range that is symmetric about 0"),
     ]
     .map(|(how, name, hint)| (how, name, hint.to_owned()));
     let chosen = ui.horizontal_wrapped(|ui| segments(ui, cx.what_if.compare, &choices)).inner;
@@ -282,8 +297,8 @@ fn signed(value: f32) -> String {
 fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     heading(ui, "Model", |_| ());
     let choices = [
-        (KnockFrom::Answer, "Answer", "Cut what the answer's own rows see"),
-        (KnockFrom::Text, "Question too", "Cut what any word behind the picture sees"),
+        (KnockFrom::Answer, "Answer", "Block attention from the rows that predict the answer"),
+        (KnockFrom::Text, "Question too", "Block attention from every position after the picture"),
     ]
     .map(|(from, name, hint)| (from, name, hint.to_owned()));
     ui.horizontal(|ui| {
@@ -325,7 +340,7 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
 }
 
 fn maps(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
-    heading(ui, "What each part is worth", |_| ());
+    heading(ui, "Effect of each part", |_| ());
     ui.horizontal_wrapped(|ui| {
         if ui.button("Occlusion map").on_hover_text(UiCommand::OcclusionMap.hint()).clicked() {
             cx.act(UiCommand::OcclusionMap);
@@ -352,7 +367,7 @@ fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         Some((layer, head)) => {
             let index = (layer * grid.size[1] + head) as usize;
             let total = grid.values.get(index).copied().flatten();
-            let text = total.map_or_else(|| "not known yet".into(), signed);
+            let text = total.map_or_else(|| "not computed yet".into(), signed);
             let flips = if grid.marked.get(index) == Some(&true) { ", another answer" } else { "" };
             muted(ui, format!("layer {layer} · head {head} off: Δ log p {text}{flips}"));
         }
@@ -370,7 +385,7 @@ fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDiffere
         values: heads.iter().map(|head| Some(head.moved)).collect(),
         marked: Vec::new(),
         is_signed: false,
-        name: "How far each head moved: click to choose it",
+        name: "Change of each head: click to choose it",
     };
     match grid.show(cx, ui) {
         Some((layer, head)) => {

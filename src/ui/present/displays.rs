@@ -113,7 +113,7 @@ impl Displays {
         let name = place.name.as_deref().unwrap_or_default();
         let place = format!("stage on display {} · {name} · {width} × {height}", self.stage);
         match &self.home {
-            Some(home) if !self.is_at_home() => format!("{home} is gone · {place}"),
+            Some(home) if !self.is_at_home() => format!("{home} was disconnected · {place}"),
             _ => place,
         }
     }

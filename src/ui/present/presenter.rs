@@ -108,7 +108,7 @@ fn buttons(playback: &mut Playback, ui: &mut Ui, scale: f32, now: f64) {
             presentation.has_spotlight,
         ),
         ("Explore", "E", PlaybackCommand::Explore, explores),
-        ("Run", "P", PlaybackCommand::Present(PresenterCommand::Run), presentation.runs),
+        ("Play", "P", PlaybackCommand::Present(PresenterCommand::Run), presentation.runs),
         ("Reset clock", "T", PlaybackCommand::Present(PresenterCommand::ResetClock), false),
         ("End", "Escape", PlaybackCommand::Leave, false),
     ];
@@ -125,7 +125,7 @@ fn buttons(playback: &mut Playback, ui: &mut Ui, scale: f32, now: f64) {
         }
     });
     ui.add_space(8.0 * scale);
-    let help = "A number and Enter go to that step.";
+    let help = "Type a number and press Enter to go to that step.";
     let ink = theme::ink(Theme::Dark);
     ui.label(RichText::new(help).font(theme::plain(14.0 * scale)).color(ink.muted));
 }

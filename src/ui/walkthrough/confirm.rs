@@ -30,7 +30,7 @@ pub enum Lost {
     /// Changes of the walkthrough.
     Walkthrough,
     /// A film or a pack that is being written.
-    Film,
+    Output,
 }
 
 /// What is answered.

@@ -37,11 +37,11 @@ impl Tool {
     /// Every tool with its name and what it does.
     pub const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Brush, "Brush", "Paint on the picture"),
-        (Self::Eraser, "Eraser", "Bring the original back"),
-        (Self::Fill, "Fill", "Drag a rectangle to fill it: erase a thing"),
+        (Self::Eraser, "Eraser", "Restore the original"),
+        (Self::Fill, "Fill", "Drag a rectangle to fill it, for example to erase an object"),
         (Self::Colours, "Colours", "Drag a rectangle to change the colours in it"),
         (Self::Patches, "Patches", "Blank whole patches of what the model sees"),
-        (Self::Crop, "Crop", "Drag the rectangle that stays"),
+        (Self::Crop, "Crop", "Drag the rectangle to keep"),
     ];
 }
 

@@ -268,7 +268,11 @@ impl Walkthrough {
             source.readable(&step.caption, "a caption", at)?;
             let trace = step.trace.or(state.trace).or_else(|| file.trace.clone());
             state.trace = Some(trace.ok_or_else(|| {
-                source.at(at, "which trace? Give the step, or the whole file, a `trace = \"…\"`")
+                source.at(
+                    at,
+                    "no trace is named; give the step, or the whole file, a `trace = \
+                    \"…\"`",
+                )
             })?);
             let seconds = step.seconds.map(|value| source.seconds(&value, 0.0)).transpose()?;
             let transition =

@@ -36,7 +36,8 @@ pub enum WalkthroughError {
         supported: u32,
     },
     /// The file could not be written.
-    #[error("cannot write the walkthrough {path}: {source}. Check that its folder exists, may be written and has room.", path = path.display())]
+    #[error("cannot write the walkthrough {path}: {source}. Check that its folder exists, is \
+        writable and has free space.", path = path.display())]
     Save {
         /// The walkthrough.
         path: PathBuf,

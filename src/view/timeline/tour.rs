@@ -262,7 +262,7 @@ impl Tour<'_> {
         state.map.source = MapSource::Named(method.tensor.to_owned());
         let caption = format!("Relevancy: what **{}** depends on", word.unwrap_or_default());
         steps.push(Step {
-            notes: "Attention weighted by gradients, rolled over the layers.".into(),
+            notes: "Attention weighted by gradients, accumulated over the layers.".into(),
             ..Step::new(state, caption)
         });
     }
