@@ -171,7 +171,7 @@ impl Bench {
         let mut edits = Edits::new([original.width(), original.height()]);
         let points = vec![[400.0, 60.0], [470.0, 120.0], [430.0, 200.0]];
         let brush = Brush { size: 60.0, hardness: 0.8 };
-        edits.push(Step::Stroke { points, brush, colour: [30, 90, 220] })?;
+        edits.push(Step::Stroke { points, brush, color: [30, 90, 220] })?;
         let Self { engine, trace, cancel, picture } = self;
         seconds(|| {
             let flat = edits.flatten(&original)?;

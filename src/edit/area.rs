@@ -1,6 +1,6 @@
 //! Which pixels a step touches, and how much: coverage masks.
 
-use super::colour::hue_and_saturation;
+use super::color::hue_and_saturation;
 use crate::trace::Rect;
 use image::{GrayImage, Luma, RgbImage};
 use serde::{Deserialize, Serialize};
@@ -49,9 +49,10 @@ pub enum Outline {
 /// Keeps only pixels whose hue is near that of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct LikeColour {
-    /// The colour, as bytes.
-    pub colour: [u8; 3],
+pub struct LikeColor {
+    /// Red, green, blue, 0–255.
+    #[serde(alias = "colour")]
+    pub color: [u8; 3],
     /// Largest difference of hue, in degrees.
     pub tolerance: f64,
 }
@@ -64,7 +65,7 @@ pub struct Area {
     pub outline: Outline,
     /// Only pixels of about this hue: an object within a rectangle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub like: Option<LikeColour>,
+    pub like: Option<LikeColor>,
 }
 
 impl Area {
@@ -129,8 +130,8 @@ impl Mask {
         Some(mask)
     }
 
-    fn keep_like(&mut self, like: &LikeColour, picture: &RgbImage) {
-        let (wanted, _) = hue_and_saturation(like.colour);
+    fn keep_like(&mut self, like: &LikeColor, picture: &RgbImage) {
+        let (wanted, _) = hue_and_saturation(like.color);
         let [left, top] = self.origin;
         for (x, y, coverage) in self.coverage.enumerate_pixels_mut() {
             let (hue, saturation) = hue_and_saturation(picture.get_pixel(left + x, top + y).0);
@@ -410,7 +411,7 @@ mod tests {
             1 => image::Rgb([20, 20, 200]),
             _ => image::Rgb([120, 118, 119]),
         });
-        let like = Some(LikeColour { colour: [255, 0, 40], tolerance: 30.0 });
+        let like = Some(LikeColor { color: [255, 0, 40], tolerance: 30.0 });
         let mask = Mask::of_area(&Area { outline: Outline::All, like }, &picture).unwrap();
         let touched: Vec<_> = mask.pixels().map(|(x, _, _)| x).collect();
         assert_eq!(touched, [0], "the blue and the grey pixel stay");

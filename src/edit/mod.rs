@@ -7,12 +7,12 @@
 //! what the model sees, where resampling would smear them.
 
 mod area;
-mod colour;
+mod color;
 mod error;
 mod stack;
 mod step;
 
-pub use area::{Area, Brush, LikeColour, Outline};
+pub use area::{Area, Brush, LikeColor, Outline};
 pub use error::EditError;
 pub use stack::{EDIT_VERSION, Edits, png};
 pub use step::{Adjust, Fill, Step};

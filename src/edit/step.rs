@@ -2,7 +2,7 @@
 
 use super::EditError;
 use super::area::{Area, Brush, Mask, Outline, area_work, rect_work, stroke_work};
-use super::colour::{spread, turned};
+use super::color::{spread, turned};
 use crate::trace::Rect;
 use image::{Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,11 @@ const BLUR_WORK: f64 = 6.0;
 #[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Fill {
     /// One colour.
-    Colour {
-        /// As bytes.
-        colour: [u8; 3],
+    #[serde(alias = "colour")]
+    Color {
+        /// Red, green, blue, 0–255.
+        #[serde(alias = "colour")]
+        color: [u8; 3],
     },
     /// The mean colour of the picture.
     Mean,
@@ -63,8 +65,9 @@ pub enum Step {
         points: Vec<[f64; 2]>,
         /// The brush.
         brush: Brush,
-        /// The paint, as bytes.
-        colour: [u8; 3],
+        /// Red, green, blue, 0–255.
+        #[serde(alias = "colour")]
+        color: [u8; 3],
     },
     /// Bring the original back along a line.
     Erase {
@@ -126,9 +129,9 @@ impl Step {
         const OUTSIDE: &str = "touches no pixel of the picture.";
         let size = [picture.width(), picture.height()];
         match self {
-            Self::Stroke { points, brush, colour } => {
+            Self::Stroke { points, brush, color } => {
                 let mask = Mask::of_stroke(points, brush, size).ok_or(OUTSIDE)?;
-                let paint = colour.map(f32::from);
+                let paint = color.map(f32::from);
                 blend(picture, &mask, |_, _, _| paint);
             }
             Self::Erase { points, brush } => {
@@ -144,7 +147,7 @@ impl Step {
                 blend(picture, &mask, |_, _, old| adjusted(old, by));
             }
             Self::Blank { rects, .. } => {
-                let mean = mean_colour(picture);
+                let mean = mean_color(picture);
                 for rect in rects {
                     let area = Area::rectangle(*rect);
                     if let Some(mask) = Mask::of_area(&area, picture) {
@@ -176,8 +179,8 @@ impl Step {
             like: area.like,
         };
         match self {
-            Self::Stroke { points, brush: old, colour } => {
-                Self::Stroke { points: line(points), brush: brush(old), colour: *colour }
+            Self::Stroke { points, brush: old, color } => {
+                Self::Stroke { points: line(points), brush: brush(old), color: *color }
             }
             Self::Erase { points, brush: old } => {
                 Self::Erase { points: line(points), brush: brush(old) }
@@ -209,7 +212,7 @@ impl Step {
                 let [width, height] = size.map(f64::from);
                 area_work(area, size)
                     + match with {
-                        Fill::Colour { .. } => 0.0,
+                        Fill::Color { .. } => 0.0,
                         // What lies around the area is looked at, too.
                         Fill::Mean | Fill::Surroundings => width * height,
                         Fill::Blur { .. } => BLUR_WORK * width * height,
@@ -337,16 +340,16 @@ fn blend(
 
 fn fill(picture: &mut RgbImage, mask: &Mask, with: Fill) {
     match with {
-        Fill::Colour { colour } => {
-            let paint = colour.map(f32::from);
+        Fill::Color { color } => {
+            let paint = color.map(f32::from);
             blend(picture, mask, |_, _, _| paint);
         }
         Fill::Mean => {
-            let paint = mean_colour(picture);
+            let paint = mean_color(picture);
             blend(picture, mask, |_, _, _| paint);
         }
         Fill::Surroundings => {
-            let paint = ring_colour(picture, mask);
+            let paint = ring_color(picture, mask);
             blend(picture, mask, |_, _, _| paint);
         }
         Fill::Blur { sigma } => {
@@ -380,12 +383,12 @@ fn mean_of<'a>(pixels: impl Iterator<Item = &'a Rgb<u8>>) -> Option<[f32; 3]> {
 }
 
 /// Mean of the picture's bytes.
-fn mean_colour(picture: &RgbImage) -> [f32; 3] {
+fn mean_color(picture: &RgbImage) -> [f32; 3] {
     mean_of(picture.pixels()).unwrap_or([127.5; 3])
 }
 
 /// Mean colour of the untouched pixels in a ring around the mask.
-fn ring_colour(picture: &RgbImage, mask: &Mask) -> [f32; 3] {
+fn ring_color(picture: &RgbImage, mask: &Mask) -> [f32; 3] {
     let (width, height) = mask.coverage.dimensions();
     let ring = (f64::from(width.max(height)) * RING).ceil().max(2.0) as u32;
     let [left, top] = mask.origin;
@@ -401,5 +404,5 @@ fn ring_colour(picture: &RgbImage, mask: &Mask) -> [f32; 3] {
         .flat_map(|y| columns.clone().map(move |x| (x, y)))
         .filter(|&(x, y)| untouched(x, y))
         .map(|(x, y)| picture.get_pixel(x, y));
-    mean_of(around).unwrap_or_else(|| mean_colour(picture))
+    mean_of(around).unwrap_or_else(|| mean_color(picture))
 }

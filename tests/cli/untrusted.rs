@@ -154,7 +154,7 @@ fn edits_that_would_take_minutes_are_refused() {
     let head = "version = 1\nsize = [1000, 1000]\n";
     let stroke = |points: &str| {
         format!(
-            "[[step]]\ntool = \"stroke\"\npoints = [{points}]\nbrush = {{ size = 60.0 }}\ncolour = [1, 2, 3]\n"
+            "[[step]]\ntool = \"stroke\"\npoints = [{points}]\nbrush = {{ size = 60.0 }}\ncolor = [1, 2, 3]\n"
         )
     };
     let points: String =

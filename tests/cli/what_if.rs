@@ -15,7 +15,7 @@ tool = "adjust"
 by = { hue = 240.0 }
 [step.area]
 outline = { shape = "rectangle", rect = { x = 370.0, y = 16.0, width = 142.0, height = 204.0 } }
-like = { colour = [222, 36, 40], tolerance = 30.0 }
+like = { color = [222, 36, 40], tolerance = 30.0 }
 "#;
 
 struct Folder {

@@ -184,7 +184,7 @@ fn a_glow_leaves_unattended_pixels_alone() {
 }
 
 #[test]
-fn the_ends_of_every_colour_map_are_exact() {
+fn the_ends_of_every_color_map_are_exact() {
     let shape = Shape { grids: vec![[2, 2]], ..Shape::default() };
     let trace = one_hot(&shape, 0, 0, gradient);
     let mut renderer = renderer();

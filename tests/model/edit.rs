@@ -2,7 +2,7 @@
 
 use image::{Rgb, RgbImage};
 use std::sync::Arc;
-use vlmscope::edit::{Adjust, Area, Brush, EditError, Edits, Fill, LikeColour, Outline, Step};
+use vlmscope::edit::{Adjust, Area, Brush, EditError, Edits, Fill, LikeColor, Outline, Step};
 use vlmscope::trace::Rect;
 
 const SIZE: [u32; 2] = [64, 48];
@@ -34,12 +34,12 @@ fn brush(size: f64) -> Brush {
 fn every_tool() -> Vec<Step> {
     let points = vec![[5.0, 5.0], [30.0, 20.0], [50.0, 40.0]];
     let lasso = Outline::Lasso { points: vec![[10.0, 5.0], [50.0, 8.0], [30.0, 40.0]] };
-    let like = Some(LikeColour { colour: [200, 30, 40], tolerance: 25.0 });
+    let like = Some(LikeColor { color: [200, 30, 40], tolerance: 25.0 });
     let ellipse = Outline::Ellipse { rect: rect(18.0, 8.0, 20.0, 24.0) };
     vec![
-        Step::Stroke { points: points.clone(), brush: brush(9.0), colour: [0, 0, 0] },
+        Step::Stroke { points: points.clone(), brush: brush(9.0), color: [0, 0, 0] },
         Step::Erase { points, brush: brush(5.0) },
-        Step::Fill { area: boxed(), with: Fill::Colour { colour: [1, 2, 3] } },
+        Step::Fill { area: boxed(), with: Fill::Color { color: [1, 2, 3] } },
         Step::Fill { area: Area::of(ellipse), with: Fill::Mean },
         Step::Fill { area: boxed(), with: Fill::Surroundings },
         Step::Fill { area: Area::of(lasso), with: Fill::Blur { sigma: 4.0 } },
@@ -110,7 +110,7 @@ fn undo_walks_back_through_the_whole_stack_and_redo_forward() {
 fn an_eraser_restores_the_original_under_its_brush_alone() {
     let original = original();
     let mut edits = Edits::new(SIZE);
-    let black = Fill::Colour { colour: [0; 3] };
+    let black = Fill::Color { color: [0; 3] };
     edits.push(Step::Fill { area: Area::of(Outline::All), with: black }).unwrap();
     let hard = Brush { size: 10.0, hardness: 1.0 };
     edits.push(Step::Erase { points: vec![[28.0, 20.0]], brush: hard }).unwrap();
@@ -135,7 +135,7 @@ fn an_object_is_erased_into_its_surroundings() {
 fn a_new_hue_stays_within_the_colour_that_was_selected() {
     let original = original();
     let mut edits = Edits::new(SIZE);
-    let like = Some(LikeColour { colour: [200, 30, 40], tolerance: 20.0 });
+    let like = Some(LikeColor { color: [200, 30, 40], tolerance: 20.0 });
     let area = Area { outline: Outline::Rectangle { rect: rect(10.0, 4.0, 40.0, 40.0) }, like };
     let by = Adjust { hue: 240.0, ..Adjust::default() };
     edits.push(Step::Adjust { area, by }).unwrap();
@@ -151,7 +151,7 @@ fn a_crop_keeps_its_rectangle_whatever_comes_after() {
     let mut edits = Edits::new(SIZE);
     edits.push(Step::Crop { rect: rect(20.0, 10.0, 16.0, 20.0) }).unwrap();
     let dab = Brush { size: 4.0, hardness: 1.0 };
-    edits.push(Step::Stroke { points: vec![[22.0, 12.0]], brush: dab, colour: [9, 9, 9] }).unwrap();
+    edits.push(Step::Stroke { points: vec![[22.0, 12.0]], brush: dab, color: [9, 9, 9] }).unwrap();
     let picture = edits.flatten(&original).unwrap();
     assert_eq!(picture.dimensions(), (16, 20));
     assert_eq!(picture.get_pixel(2, 2).0, [9; 3], "positions stay those of the original");
@@ -177,7 +177,7 @@ fn edits_read_back_from_their_text_make_the_same_picture() {
 fn edits_fit_a_copy_of_the_picture_in_another_size() {
     let mut edits = Edits::new(SIZE);
     let area = Area::rectangle(rect(16.0, 12.0, 32.0, 24.0));
-    let black = Fill::Colour { colour: [0; 3] };
+    let black = Fill::Color { color: [0; 3] };
     edits.push(Step::Fill { area, with: black }).unwrap();
     let double = Arc::new(RgbImage::from_pixel(128, 96, Rgb([255; 3])));
     let picture = edits.flatten(&double).unwrap();
@@ -186,6 +186,26 @@ fn edits_fit_a_copy_of_the_picture_in_another_size() {
     let error = edits.flatten(&other).unwrap_err();
     assert!(matches!(error, EditError::OtherPicture { .. }));
     assert!(error.to_string().contains("64 × 48"), "{error}");
+}
+
+#[test]
+fn the_old_spelling_of_color_is_read_and_the_new_one_written() {
+    let text = |color: &str| {
+        format!(
+            "version = 1\nsize = [64, 48]\n\
+            [[step]]\ntool = \"stroke\"\npoints = [[1.0, 2.0]]\nbrush = {{ size = 3.0 }}\n\
+            {color} = [1, 2, 3]\n\
+            [[step]]\ntool = \"fill\"\n\
+            area = {{ outline = {{ shape = \"rectangle\", rect = {{ x = 1, y = 2, width = 3, height = 4 }} }}, \
+            like = {{ {color} = [4, 5, 6], tolerance = 9.0 }} }}\n\
+            with = {{ kind = \"{color}\", {color} = [7, 8, 9] }}\n"
+        )
+    };
+    let old = Edits::from_toml(&text("colour")).unwrap();
+    assert_eq!(old, Edits::from_toml(&text("color")).unwrap());
+    let written = old.to_toml().unwrap();
+    assert!(written.contains("color") && !written.contains("colour"), "{written}");
+    assert_eq!(Edits::from_toml(&written).unwrap(), old);
 }
 
 #[test]
@@ -198,7 +218,7 @@ fn senseless_text_is_refused_with_a_reason() {
         (format!("{head}[[step]]\ntool = \"magic\""), "magic"),
         (
             format!(
-                "{head}[[step]]\ntool = \"stroke\"\npoints = [[1.0, 2.0]]\nbrush = {{ size = 0.0 }}\ncolour = [1, 2, 3]"
+                "{head}[[step]]\ntool = \"stroke\"\npoints = [[1.0, 2.0]]\nbrush = {{ size = 0.0 }}\ncolor = [1, 2, 3]"
             ),
             "brush.size",
         ),

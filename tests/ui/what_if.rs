@@ -3,7 +3,7 @@
 use crate::support::{Window, open, settle, until};
 use egui::{Key, Modifiers, PointerButton, Pos2};
 use egui_kittest::kittest::Queryable as _;
-use vlmscope::edit::{Adjust, Area, LikeColour, Outline, Step};
+use vlmscope::edit::{Adjust, Area, LikeColor, Outline, Step};
 use vlmscope::trace::{PatchRef, Rect};
 use vlmscope::ui::app::App;
 use vlmscope::ui::intent::Intent;
@@ -41,9 +41,9 @@ fn turned(hue: f64) -> Step {
 }
 
 /// What has about this colour around the balloon, turned by some degrees of hue.
-fn turned_from(colour: [u8; 3], hue: f64) -> Step {
+fn turned_from(color: [u8; 3], hue: f64) -> Step {
     let rect = Rect { x: 370.0, y: 16.0, width: 142.0, height: 204.0 };
-    let like = Some(LikeColour { colour, tolerance: 25.0 });
+    let like = Some(LikeColor { color, tolerance: 25.0 });
     let area = Area { outline: Outline::Rectangle { rect }, like };
     Step::Adjust { area, by: Adjust { hue, ..Adjust::default() } }
 }
@@ -115,7 +115,7 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
 #[test]
 fn of_edits_in_a_row_the_last_is_answered() {
     let mut window = answered();
-    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Colours))));
+    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Colors))));
     let (yellow, green) = ([222, 222, 40], [40, 222, 40]);
     for step in [turned(60.0), turned_from(yellow, 60.0), turned_from(green, 120.0)] {
         window.state_mut().send(Intent::WhatIf(WhatIfCommand::Step(step)));

@@ -172,13 +172,13 @@ fn upper(value: u16) -> u8 {
 }
 
 fn laid_over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
-    [red, green, blue].map(|colour| over_white(colour, alpha))
+    [red, green, blue].map(|color| over_white(color, alpha))
 }
 
 /// colour · α + white · (1 − α), rounded.
-fn over_white(colour: u8, alpha: u8) -> u8 {
-    let (colour, alpha) = (u32::from(colour), u32::from(alpha));
-    ((colour * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+fn over_white(color: u8, alpha: u8) -> u8 {
+    let (color, alpha) = (u32::from(color), u32::from(alpha));
+    ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
 /// An encoded picture.

@@ -3,7 +3,7 @@
 //! Everything is counted in pixels of the original, so that a step means the same at any zoom, on
 //! the picture as it was given and as the model saw it.
 
-use crate::edit::{Area, LikeColour, Outline, Step};
+use crate::edit::{Area, LikeColor, Outline, Step};
 use crate::trace::{Affine, PatchRef, Rect as PictureRect};
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
@@ -152,7 +152,7 @@ pub fn pointer(
     match tool {
         Tool::Patches => patches(cx, response, patch.filter(|_| inside), doc),
         Tool::Brush | Tool::Eraser => stroke(cx, ui, response, mapping, at, inside, tool),
-        Tool::Fill | Tool::Colours | Tool::Crop => {
+        Tool::Fill | Tool::Colors | Tool::Crop => {
             area(cx, ui, response, mapping, at, inside, tool);
         }
     }
@@ -177,7 +177,7 @@ fn stroke(
 ) {
     let brush = cx.what_if.settings.brush;
     let radius = brush.size as f32 * mapping.scale() / 2.0;
-    let [red, green, blue] = cx.what_if.settings.colour;
+    let [red, green, blue] = cx.what_if.settings.color;
     let paint = match tool {
         Tool::Brush => Color32::from_rgb(red, green, blue),
         _ => ink(ui).muted.gamma_multiply(0.6),
@@ -211,7 +211,7 @@ fn stroke(
         let points = gesture;
         send_gesture(cx, Vec::new());
         let step = match tool {
-            Tool::Brush => Step::Stroke { points, brush, colour: cx.what_if.settings.colour },
+            Tool::Brush => Step::Stroke { points, brush, color: cx.what_if.settings.color },
             _ => Step::Erase { points, brush },
         };
         cx.send(Intent::WhatIf(WhatIfCommand::Step(step)));
@@ -254,10 +254,10 @@ fn area(
         Tool::Crop => Step::Crop { rect },
         _ => {
             let middle = [x + rect.width / 2.0, y + rect.height / 2.0];
-            let colour = cx.what_if.session.as_ref().map(|session| session.colour_at(middle));
-            let like = colour
+            let color = cx.what_if.session.as_ref().map(|session| session.color_at(middle));
+            let like = color
                 .filter(|_| settings.only_like_middle)
-                .map(|colour| LikeColour { colour, tolerance: TOLERANCE });
+                .map(|color| LikeColor { color, tolerance: TOLERANCE });
             let area = Area { outline: Outline::Rectangle { rect }, like };
             Step::Adjust { area, by: settings.adjust }
         }

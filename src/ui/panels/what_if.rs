@@ -109,7 +109,7 @@ fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
             slider(ui, &mut settings.brush.size, 2.0..=400.0, "Size, pixels");
             slider(ui, &mut settings.brush.hardness, 0.0..=1.0, "Hardness");
             if tool == Tool::Brush {
-                paint(ui, &mut settings.colour);
+                paint(ui, &mut settings.color);
             }
         }
         Tool::Fill => {
@@ -117,9 +117,9 @@ fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
                 Fill::Blur { sigma } => sigma,
                 _ => 16.0,
             };
-            let colour = match settings.fill {
-                Fill::Colour { colour } => colour,
-                _ => settings.colour,
+            let color = match settings.fill {
+                Fill::Color { color } => color,
+                _ => settings.color,
             };
             let choices = [
                 (
@@ -131,13 +131,13 @@ fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
                 ),
                 (1, Fill::Mean, "Mean", "The mean colour of the picture"),
                 (2, Fill::Blur { sigma }, "Blur", "The picture itself, blurred"),
-                (3, Fill::Colour { colour }, "Colour", "One colour"),
+                (3, Fill::Color { color }, "Colour", "One colour"),
             ];
             let kind = |fill: &Fill| match fill {
                 Fill::Surroundings => 0,
                 Fill::Mean => 1,
                 Fill::Blur { .. } => 2,
-                Fill::Colour { .. } => 3,
+                Fill::Color { .. } => 3,
             };
             let names = choices.map(|(index, _, name, hint)| (index, name, hint.to_owned()));
             let chosen = ui.horizontal(|ui| segments(ui, kind(&settings.fill), &names)).inner;
@@ -146,11 +146,11 @@ fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
             }
             match &mut settings.fill {
                 Fill::Blur { sigma } => slider(ui, sigma, 1.0..=100.0, "Blur, pixels"),
-                Fill::Colour { colour } => paint(ui, colour),
+                Fill::Color { color } => paint(ui, color),
                 Fill::Mean | Fill::Surroundings => {}
             }
         }
-        Tool::Colours => {
+        Tool::Colors => {
             slider(ui, &mut settings.adjust.hue, -180.0..=180.0, "Hue, degrees");
             slider(ui, &mut settings.adjust.saturation, 0.0..=3.0, "Saturation");
             slider(ui, &mut settings.adjust.brightness, -1.0..=1.0, "Brightness");
@@ -171,9 +171,9 @@ fn settings(ui: &mut Ui, tool: Tool, settings: &mut ToolSettings) {
     }
 }
 
-fn paint(ui: &mut Ui, colour: &mut [u8; 3]) {
+fn paint(ui: &mut Ui, color: &mut [u8; 3]) {
     ui.horizontal(|ui| {
-        ui.color_edit_button_srgb(colour).accessible_name("Paint");
+        ui.color_edit_button_srgb(color).accessible_name("Paint");
         muted(ui, "Paint");
     });
 }

@@ -26,7 +26,7 @@ pub enum Tool {
     /// Fills a rectangle.
     Fill,
     /// Changes the colours in a rectangle.
-    Colours,
+    Colors,
     /// Blanks whole patches of what the model sees.
     Patches,
     /// Cuts a rectangle out.
@@ -39,7 +39,7 @@ impl Tool {
         (Self::Brush, "Brush", "Paint on the picture"),
         (Self::Eraser, "Eraser", "Restore the original"),
         (Self::Fill, "Fill", "Drag a rectangle to fill it, for example to erase an object"),
-        (Self::Colours, "Colours", "Drag a rectangle to change the colours in it"),
+        (Self::Colors, "Colours", "Drag a rectangle to change the colours in it"),
         (Self::Patches, "Patches", "Blank whole patches of what the model sees"),
         (Self::Crop, "Crop", "Drag the rectangle to keep"),
     ];
@@ -51,7 +51,7 @@ pub struct ToolSettings {
     /// Brush and eraser, in pixels of the picture.
     pub brush: Brush,
     /// The paint.
-    pub colour: [u8; 3],
+    pub color: [u8; 3],
     /// What an area is filled with.
     pub fill: Fill,
     /// How colours are changed.
@@ -64,7 +64,7 @@ impl Default for ToolSettings {
     fn default() -> Self {
         Self {
             brush: Brush { size: 48.0, hardness: 0.8 },
-            colour: [255, 255, 255],
+            color: [255, 255, 255],
             fill: Fill::Surroundings,
             adjust: Adjust { hue: 120.0, ..Adjust::default() },
             only_like_middle: true,

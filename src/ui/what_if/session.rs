@@ -84,7 +84,7 @@ impl Session {
     }
 
     /// The colour of the untouched picture at a point in pixels that the edits count in.
-    pub fn colour_at(&self, [x, y]: [f64; 2]) -> [u8; 3] {
+    pub fn color_at(&self, [x, y]: [f64; 2]) -> [u8; 3] {
         let [width, height] = self.edits.size().map(f64::from);
         let (columns, rows) = self.picture.dimensions();
         let pixel = |at: f64, size: f64, count: u32| {
