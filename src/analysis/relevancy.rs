@@ -237,13 +237,6 @@ impl Reliance {
         }
         shares
     }
-
-    /// The picture's share of what is either picture or question: LVLM-Interpret's question whether
-    /// an answer is grounded.
-    pub fn grounding(&self) -> f32 {
-        let both = self.picture + self.question;
-        if both > 0.0 { self.picture / both } else { 0.0 }
-    }
 }
 
 /// A word of the last question with its relevancy for some answer tokens.
@@ -483,10 +476,7 @@ mod tests {
         let expected = meta.patches() as f32 / positions as f32;
         assert!((shares.picture - expected).abs() < 1e-5);
         assert!(shares.question > 0.0 && shares.answer > 0.0);
-        let grounding = shares.grounding();
-        assert!((grounding - shares.picture / (shares.picture + shares.question)).abs() < 1e-6);
         assert_eq!(Reliance::of(&vec![0.0; positions], &trace), Reliance::default());
-        assert_eq!(Reliance::default().grounding(), 0.0);
 
         let asked = question_positions(&trace);
         assert!(asked.start >= meta.question_keys().start && asked.end <= meta.question_keys().end);

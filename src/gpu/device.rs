@@ -4,6 +4,7 @@
 //! adapter offers it and it makes something possible (larger pages, larger figures, timestamps).
 
 use super::GpuError;
+#[cfg(feature = "testing")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -48,6 +49,7 @@ pub struct Gpu {
     limits: wgpu::Limits,
     options: GpuOptions,
     reports: Arc<Reports>,
+    #[cfg(feature = "testing")]
     lose_at_submit: AtomicBool,
     /// What errors of a whole frame are told apart by.
     pass_names: OnceLock<&'static [&'static str]>,
@@ -117,7 +119,6 @@ impl Gpu {
             info.driver_info
         );
         let options = options.clone();
-        let lose_at_submit = AtomicBool::new(false);
         Ok(Arc::new(Self {
             instance,
             adapter,
@@ -127,7 +128,8 @@ impl Gpu {
             limits,
             options,
             reports,
-            lose_at_submit,
+            #[cfg(feature = "testing")]
+            lose_at_submit: AtomicBool::new(false),
             pass_names: OnceLock::new(),
         }))
     }
@@ -182,6 +184,7 @@ impl Gpu {
     }
 
     /// Gives the device up, as a driver reset would: for tests of the recovery.
+    #[cfg(feature = "testing")]
     pub fn simulate_loss(&self) {
         self.device.destroy();
         // The callback runs while polling.
@@ -191,12 +194,14 @@ impl Gpu {
 
     /// Gives the device up in the middle of the next frame, after its commands were recorded and
     /// before they are handed over: for tests of the recovery.
+    #[cfg(feature = "testing")]
     pub fn simulate_loss_in_mid_frame(&self) {
         self.lose_at_submit.store(true, Ordering::Relaxed);
     }
 
     /// Hands recorded commands over.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) {
+        #[cfg(feature = "testing")]
         if self.lose_at_submit.swap(false, Ordering::Relaxed) {
             self.simulate_loss();
         }

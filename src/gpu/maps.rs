@@ -17,6 +17,7 @@ use crate::logging::bug;
 use crate::trace::Trace;
 use crate::view::figure::ColorLimits;
 use crate::view::{Numbers, NumbersKey, Reads};
+#[cfg(feature = "testing")]
 use half::f16;
 use std::sync::Arc;
 
@@ -118,6 +119,7 @@ impl<'a> Work<'a> {
 }
 
 /// Width × height, and the number of every texel, row by row.
+#[cfg(feature = "testing")]
 pub type Texels = ([u32; 2], Vec<f32>);
 
 /// A texture of an atlas.
@@ -162,6 +164,7 @@ impl Tile {
     }
 
     /// Width and height, and every texel.
+    #[cfg(feature = "testing")]
     pub fn read(&self, gpu: &Gpu) -> Result<Texels, GpuError> {
         let size = [self.texture.width(), self.texture.height()];
         let row = size[0] as usize * size_of::<f16>();
@@ -216,6 +219,7 @@ impl MapSlot {
     }
 
     /// The planes [planes, N] and the ranges, for tests and read-back.
+    #[cfg(feature = "testing")]
     pub fn buffers(&self) -> Option<(&wgpu::Buffer, &wgpu::Buffer)> {
         self.planes.as_ref().zip(self.ranges.as_ref())
     }

@@ -46,11 +46,6 @@ impl Shown {
         *self = Self::default();
     }
 
-    /// The value of one patch, where one map was computed.
-    pub fn single(&self, patch: usize) -> Option<f32> {
-        (self.values.len() == self.patches).then(|| self.values.get(patch).copied()).flatten()
-    }
-
     /// The range of every map.
     pub fn ranges(&mut self, scaling: &Scaling) -> Vec<[f32; 2]> {
         if let Some((_, found)) = self.ranges.iter().find(|(of, _)| of == scaling) {

@@ -4,7 +4,9 @@
 //! a frame needs is compared with what is there, and only what differs runs again.
 
 use super::frame::{Frame, Maps, fills};
-use super::maps::{MapSlot, Texels};
+use super::maps::MapSlot;
+#[cfg(feature = "testing")]
+use super::maps::Texels;
 use super::numbers::Shown;
 use super::passes::{NAMES, Passes, cross_fade, text};
 use super::pipeline::Draw;
@@ -315,16 +317,11 @@ impl Renderer {
         content
     }
 
-    /// The values of the map that the last frame showed, for a hovered patch: index over all
-    /// patches of the trace. Only views of one map have them.
-    pub fn patch_value(&self, patch: usize) -> Option<f32> {
-        self.shown.single(patch)
-    }
-
     /// Reads the folded numbers back from the device: [planes, N], for tests and exports.
     ///
     /// # Errors
     /// If the copy fails.
+    #[cfg(feature = "testing")]
     pub fn read_planes(&self) -> Result<Option<Vec<f32>>, GpuError> {
         let Some((planes, _)) = self.maps.first.buffers() else { return Ok(None) };
         let bytes = super::readback::read_buffer(&self.resources.gpu, planes, 0, planes.size())?;
@@ -336,6 +333,7 @@ impl Renderer {
     ///
     /// # Errors
     /// If the copy fails.
+    #[cfg(feature = "testing")]
     pub fn read_atlas(&self) -> Result<Option<Texels>, GpuError> {
         let tiles = self.maps.first.tiles();
         tiles.first().map(|tile| tile.read(&self.resources.gpu)).transpose()
@@ -345,6 +343,7 @@ impl Renderer {
     ///
     /// # Errors
     /// If the copy fails.
+    #[cfg(feature = "testing")]
     pub fn read_ranges(&self) -> Result<Option<Vec<[f32; 2]>>, GpuError> {
         let Some((_, ranges)) = self.maps.first.buffers() else { return Ok(None) };
         let bytes = super::readback::read_buffer(&self.resources.gpu, ranges, 0, ranges.size())?;

@@ -32,6 +32,7 @@ impl Target {
     }
 
     /// A texture that someone else made (a surface's): its format should be sRGB.
+    #[cfg(feature = "testing")]
     pub fn from_texture(texture: wgpu::Texture) -> Self {
         let format = texture.format().add_srgb_suffix();
         let view = texture.create_view(&wgpu::TextureViewDescriptor {

@@ -113,6 +113,7 @@ impl Rescorer {
     }
 
     /// At most `batch` variants at a time.
+    #[cfg(feature = "testing")]
     #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
         self.batch = batch.max(1);

@@ -55,20 +55,29 @@ pub struct Counters {
 
 /// The window's state.
 pub struct App {
+    /// What is remembered.
     pub settings: Settings,
+    /// Where that is written; `None` writes nothing.
     pub settings_path: Option<PathBuf>,
+    /// The answered questions, the oldest first.
     pub docs: Vec<Document>,
     /// The conversation before each document's question.
     pub turns: HashMap<DocumentId, Vec<Turn>>,
     /// The picture that each document's question was about.
     pub pictures: HashMap<DocumentId, Picture>,
+    /// The one that is looked at.
     pub current: Option<DocumentId>,
+    /// The chat and the model.
     pub chat: Chat,
+    /// The rendered view.
     pub stage: Stage,
+    /// Numbers of what is seen.
     pub readings: ValueCache,
+    /// What is played, and how fast.
     pub transport: Transport,
     /// Whether the palette is open.
     pub palette_open: bool,
+    /// Files that are being opened and saved.
     pub exports: Exports,
     /// Long work that is no question.
     pub tasks: Tasks,
@@ -76,13 +85,17 @@ pub struct App {
     pub what_if: WhatIf,
     /// How maps did when the model was asked again.
     pub scores: Option<Scores>,
+    /// Where the panels are; `None` only while they are drawn.
     pub layout: Option<Layout>,
+    /// Whether the help is open.
     pub help_open: bool,
+    /// The panel that stands over the stage.
     pub overlay: Option<Overlay>,
     /// Whether the side panels stand over the stage.
     pub is_narrow: bool,
     /// Where the stage is, in points.
     pub stage_rect: egui::Rect,
+    /// Messages.
     pub notices: Vec<Notice>,
     /// The built-in pictures with a small copy each, once they are drawn.
     pub samples: Option<Vec<(egui::TextureHandle, Sample)>>,
@@ -98,6 +111,7 @@ pub struct App {
     pub rank: usize,
     /// Whether the ranking is over all open traces of the model.
     pub rank_over_all: bool,
+    /// What the window itself is to do.
     pub host: Vec<HostRequest>,
     /// What is done is being noted.
     pub take: Option<ViewRecorder>,
@@ -121,6 +135,7 @@ pub struct App {
     pub recovery: Option<PathBuf>,
     /// When files of documents were last looked at, in seconds of the program's clock.
     pub(super) looked_at_files: f64,
+    /// What the speed rules count.
     pub counters: Counters,
     pub(super) fade: Option<Transition>,
     next_notice: u64,

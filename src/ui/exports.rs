@@ -157,11 +157,6 @@ impl Exports {
         });
     }
 
-    /// Reads a picture that is in memory already.
-    pub fn read_bytes(&mut self, name: String, bytes: Arc<[u8]>) {
-        self.run("open", move || read_picture(Picture { name, bytes }, None));
-    }
-
     /// Shows a picture that the next question is about already.
     pub fn preview(&mut self, picture: Picture) {
         self.run("open", move || {

@@ -72,6 +72,7 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Self::start`].
+    #[cfg(feature = "testing")]
     pub fn recorded(
         bundle: PathBuf,
         events: Receiver<ModelEvent>,

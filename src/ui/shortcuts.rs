@@ -9,13 +9,21 @@ use egui::{Event, Key, KeyboardShortcut, Modifiers};
 /// Where an action stands in the help screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
+    /// Views and zoom.
     Views,
+    /// Tokens, layers, heads; undo.
     Scrub,
+    /// Playing through an axis.
     Play,
+    /// How the map is drawn.
     Look,
+    /// Questions and the model.
     Ask,
+    /// Files and figures.
     Files,
+    /// Walkthroughs, films, presentations.
     Show,
+    /// The window.
     Window,
 }
 
@@ -76,7 +84,7 @@ macro_rules! entries {
         /// Something a user can do without further arguments.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum UiCommand {
-            $($($act),+),+
+            $($(#[doc = concat!($name, ".")] $act),+),+
         }
 
         /// The table.

@@ -228,11 +228,6 @@ impl Stage {
         drawn
     }
 
-    /// Forces the next frame to render.
-    pub fn invalidate(&mut self) {
-        self.shown = None;
-    }
-
     /// Reads the stage back, for tests.
     ///
     /// # Errors

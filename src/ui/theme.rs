@@ -116,6 +116,8 @@ pub fn strong_text(text: impl Into<String>, size: f32) -> egui::RichText {
 
 /// Loads the typeface and sets both themes.
 pub fn install(ctx: &egui::Context) {
+    // egui is built without its own assertions: ours decide.
+    ctx.options_mut(|options| options.warn_on_id_clash = cfg!(debug_assertions));
     let insert = |name: &str, data: &'static [u8], families: Vec<InsertFontFamily>| {
         ctx.add_font(FontInsert::new(name, FontData::from_static(data), families));
     };

@@ -59,13 +59,6 @@ impl Synthetic {
         Ok(Self { geometry, rows, seed, picture })
     }
 
-    /// The same over another picture.
-    #[must_use]
-    pub fn with_picture(mut self, picture: SyntheticPicture) -> Self {
-        self.picture = picture;
-        self
-    }
-
     /// The geometry.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry

@@ -44,8 +44,9 @@ pub enum WalkthroughCommand {
     Zoom(f32),
     /// Brings a step's view to the stage, to be changed there.
     ShowView(usize),
-    /// Undoes or redoes the last change of the walkthrough.
+    /// Undoes the last change of the walkthrough.
     Undo,
+    /// Redoes it.
     Redo,
 }
 
@@ -413,6 +414,7 @@ impl Editor {
     ///
     /// # Errors
     /// If nothing was drawn, or the copy fails.
+    #[cfg(feature = "testing")]
     pub fn read_preview(&self) -> anyhow::Result<image::RgbaImage> {
         self.preview.read()
     }

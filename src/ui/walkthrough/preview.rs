@@ -181,6 +181,7 @@ impl Preview {
     ///
     /// # Errors
     /// If nothing was drawn, or the copy fails.
+    #[cfg(feature = "testing")]
     pub fn read(&self) -> anyhow::Result<image::RgbaImage> {
         let target = self.canvas.target();
         let target = target.ok_or_else(|| anyhow::anyhow!("nothing was drawn yet"))?;

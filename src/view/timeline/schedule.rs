@@ -113,12 +113,6 @@ impl<'a> Timeline<'a> {
             .filter_map(|stop| stop.what.map(|(_, step)| (step, [stop.start, stop.end])))
     }
 
-    /// When a step has arrived.
-    pub fn arrival_of(&self, step: usize) -> Option<f64> {
-        let found = self.stops.iter().find(|stop| stop.what.is_some_and(|(at, _)| at == step));
-        found.map(|stop| stop.start + stop.transition)
-    }
-
     /// What is shown at a time; before the start and after the end the first and last picture.
     pub fn at(&self, seconds: f64) -> Option<Moment> {
         let at = self.stop_at(seconds);
@@ -274,7 +268,8 @@ mod tests {
         let walkthrough = walkthrough();
         let timeline = Timeline::new(&walkthrough);
         assert_eq!((timeline.seconds(), timeline.frames(30)), (6.0, 180));
-        assert_eq!(timeline.arrival_of(1), Some(5.0));
+        let second = timeline.stop_of_step(1).unwrap();
+        assert_eq!(timeline.start_secs(second) + timeline.transition_secs(second), 5.0);
         assert!(matches!(timeline.at(1.9).unwrap().shown, Shown::One(Shot::Card(_))));
         let Shown::Two { from, to, mix } = timeline.at(2.25).unwrap().shown else { unreachable!() };
         assert!(matches!((from, to), (Shot::Card(_), Shot::Blank)));
