@@ -48,8 +48,8 @@ mod tests {
     #[test]
     fn the_hint_fits_the_cause() {
         for (kind, words) in [
-            (ErrorKind::NotFound, "Make the folder"),
-            (ErrorKind::PermissionDenied, "You may not write"),
+            (ErrorKind::NotFound, "Create the folder"),
+            (ErrorKind::PermissionDenied, "You have no permission"),
             (ErrorKind::StorageFull, "70 bytes are needed there: free some space"),
         ] {
             let hint = write_hint(&kind.into(), Some(70));

@@ -392,7 +392,7 @@ fn wrong_usage_is_code_2_and_failure_code_1() {
     bad(
         &["ask", "sample:1", "What?", "--out", "no/such/folder.vlmtrace"],
         1,
-        &["no/such", "Make the folder"],
+        &["no/such", "Create the folder"],
     );
     bad(&["ask", "sample:1", "What?", "--ort-lib", "note.txt"], 1, &["note.txt"]);
     bad(&["inspect", "missing.vlmtrace"], 1, &["missing.vlmtrace"]);

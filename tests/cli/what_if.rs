@@ -106,7 +106,7 @@ fn a_recoloured_object_gets_another_answer_and_the_difference_says_so() {
     let scored = Trace::open(&folder.path("scored.vlmtrace")).unwrap();
     assert!(scored.meta().sampling.forced && scored.meta().answer == "The balloon is red.");
     let table = folder.ok(&["diff", "before.vlmtrace", "after.vlmtrace"]);
-    assert!(table.contains("[-red") && table.contains("scored with the first one's answer"));
+    assert!(table.contains("[-red") && table.contains("scored with the first answer"));
     folder.ok(&[
         "render",
         "before.vlmtrace",

@@ -259,7 +259,7 @@ fn pictures_that_are_none_are_named() {
     for (bytes, words) in [
         (Vec::new(), ["nothing.png", "the file is empty"]),
         (b"hello".to_vec(), ["nothing.png", "PNG, JPEG"]),
-        (jpeg, ["nothing.png", "the file is cut"]),
+        (jpeg, ["nothing.png", "the file is truncated"]),
         (huge_bmp(), ["40000 × 40000", "megapixels"]),
         (huge, ["nothing.png", "is not a picture"]),
     ] {

@@ -190,7 +190,7 @@ fn a_newer_major_version_is_refused_and_a_newer_minor_one_is_read() {
 fn a_folder_that_cannot_be_written_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let message = trace().write(&folder.path().join("missing/a.vlmtrace")).unwrap_err().to_string();
-    assert!(message.contains("missing") && message.contains("Make the folder"), "{message}");
+    assert!(message.contains("missing") && message.contains("Create the folder"), "{message}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -297,7 +297,7 @@ mod tests {
         let error = |bytes: &[u8]| decode("fake.jpg", bytes).map(|_| ()).unwrap_err().to_string();
         for brands in [b"heicmif1", b"mif1heic", b"msf1hevc"] {
             let text = error(&file(brands));
-            assert!(text.contains("it is HEIC") && text.contains("heif-convert"), "{text}");
+            assert!(text.contains("it is a HEIC") && text.contains("heif-convert"), "{text}");
         }
         // A film has the same first box.
         let text = error(&file(b"isommp41"));

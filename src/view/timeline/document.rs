@@ -602,7 +602,7 @@ view = { view = "wall", normalise.range = { kind = "shared" } }
         at("trace = \"a\"\n[[step]]\nseconds = -1\n", 3, "-1 seconds");
         at("trace = \"a\"\n[[step]]\n[step.view]\nopacty = 1.0\n", 4, "opacty");
         at("trace = \"a\"\n[[step]]\n\n[[step]]\neasing = \"bounce\"\n", 5, "bounce");
-        at("[[step]]\ncaption = \"x\"\n", 1, "which trace");
+        at("[[step]]\ncaption = \"x\"\n", 1, "no trace is named");
         at("trace = \"a\"\n", 1, "no steps");
         at("trace = \"a\"\n[[step]]\ncaption = 3", 3, "string");
         assert!(error("version = 2\n").contains("newer than this reader"));
