@@ -22,7 +22,7 @@ use vlmscope::analysis::methods::Method;
 use vlmscope::analysis::relevancy::{AbarRows, Mask, Start, propagate};
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    AskRequest, Device, Engine, EngineOptions, Progress, RelevancyRequest, Stage,
+    AskRequest, AskStage, Device, Engine, EngineOptions, Progress, RelevancyRequest,
 };
 
 const QUESTION: &str = "What is on the left of the picture, and what is on its right?";
@@ -130,8 +130,8 @@ fn measure(part: &str, bundle: &Path) -> anyhow::Result<Value> {
     let mut engine = Engine::load(&options, &mut |_| {})?;
     let side = engine.bundle().manifest().vision.image_size as u32;
     let request = match part {
-        "llm, vit and all" => RelevancyRequest::of([Method::LLM, Method::VIT, Method::ALL_LAYERS]),
-        _ => RelevancyRequest::of([Method::LLM]),
+        "llm, vit and all" => RelevancyRequest::new([Method::LLM, Method::VIT, Method::ALL_LAYERS]),
+        _ => RelevancyRequest::new([Method::LLM]),
     };
     let mut none = |_| {};
     // Warm up with a question without a picture.
@@ -140,7 +140,7 @@ fn measure(part: &str, bundle: &Path) -> anyhow::Result<Value> {
     let warm = engine.ask(&short, &CancelToken::new(), &mut |_| {})?;
     engine.relevancy(
         &warm,
-        &RelevancyRequest::of([Method::LLM]),
+        &RelevancyRequest::new([Method::LLM]),
         &CancelToken::new(),
         &mut none,
     )?;
@@ -161,7 +161,7 @@ fn measure(part: &str, bundle: &Path) -> anyhow::Result<Value> {
     // Process CPU time at every step, because the clock says little on a busy machine.
     let mut steps = Vec::new();
     let mut note = |progress: Progress| {
-        if progress.stage == Stage::Relevancy {
+        if progress.stage == AskStage::Relevancy {
             steps.push(cpu_seconds().unwrap_or(f64::NAN));
         }
     };

@@ -35,13 +35,13 @@ fn read_everything(trace: &Trace) {
             if let Some(row) = trace.map_row(name, AnswerIndex(answer))
                 && row.len() == shape.positions
             {
-                let _ = (Reliance::of(&row, trace), TextRelevancy::of(&row, trace));
+                let _ = (Reliance::from_row(&row, trace), TextRelevancy::from_row(&row, trace));
             }
         }
     }
     let _ = answer_words(trace);
     let _ = difference(trace, trace, false);
-    let _ = Bounds::of(trace).check(&ViewState::default(), None);
+    let _ = Bounds::from_trace(trace).check(&ViewState::default(), None);
     for name in trace.page_names() {
         if let Some(pages) = trace.pages_as_attention(name) {
             let _ = (pages.page(0), pages.stats(0));

@@ -218,7 +218,7 @@ pub struct Reliance {
 
 impl Reliance {
     /// Of one row of relevancy.llm, `[T]`.
-    pub fn of(row: &[f32], trace: &Trace) -> Self {
+    pub fn from_row(row: &[f32], trace: &Trace) -> Self {
         let mut shares = Self::default();
         let mut sum = 0.0;
         let asked = question_positions(trace);
@@ -263,7 +263,7 @@ pub struct TextRelevancy {
 
 impl TextRelevancy {
     /// Of one row over all positions, `[T]`: relevancy.llm of a token, or a mean of several.
-    pub fn of(row: &[f32], trace: &Trace) -> Self {
+    pub fn from_row(row: &[f32], trace: &Trace) -> Self {
         let meta = trace.meta();
         let range = question_positions(trace);
         let tokens = meta.tokens.get(range.clone()).unwrap_or_default();
@@ -470,17 +470,17 @@ mod tests {
         let positions = trace.shape().positions;
         let meta = trace.meta();
         let row = vec![1.0; positions];
-        let shares = Reliance::of(&row, &trace);
+        let shares = Reliance::from_row(&row, &trace);
         let total = shares.picture + shares.question + shares.answer + shares.other;
         assert!((total - 1.0).abs() < 1e-5);
         let expected = meta.patches() as f32 / positions as f32;
         assert!((shares.picture - expected).abs() < 1e-5);
         assert!(shares.question > 0.0 && shares.answer > 0.0);
-        assert_eq!(Reliance::of(&vec![0.0; positions], &trace), Reliance::default());
+        assert_eq!(Reliance::from_row(&vec![0.0; positions], &trace), Reliance::default());
 
         let asked = question_positions(&trace);
         assert!(asked.start >= meta.question_keys().start && asked.end <= meta.question_keys().end);
-        let text = TextRelevancy::of(&row, &trace);
+        let text = TextRelevancy::from_row(&row, &trace);
         assert!((text.patch_sum - meta.patches() as f32).abs() < 1e-3);
         assert_eq!(text.patch_max, 1.0);
         assert!(!text.words.is_empty());

@@ -41,7 +41,7 @@ impl RowStats {
     /// question sum, image maximum, image entropy in nats (of the attention on the patches scaled
     /// to sum 1; 0 where there is none) and the patch, counted over all spans, with the maximum.
     /// Keys past the end of the row are 0.
-    pub fn of(&self, weights: &[f16]) -> [f32; STAT_COUNT] {
+    pub fn measure(&self, weights: &[f16]) -> [f32; STAT_COUNT] {
         let table = TABLE.as_slice();
         let clip = |range: &Range<usize>| {
             &weights[range.start.min(weights.len())..range.end.min(weights.len())]
@@ -111,7 +111,7 @@ mod tests {
     fn a_uniform_row_has_the_entropy_of_its_patches() {
         let stats = RowStats::new(&[span(1, 2, 4)], 9..11, 4096.0);
         let row: Vec<f16> = [0.0].into_iter().chain([409.6; 10]).map(f16::from_f32).collect();
-        let [image, question, largest, entropy, argmax] = stats.of(&row);
+        let [image, question, largest, entropy, argmax] = stats.measure(&row);
         assert!((image - 0.8).abs() < 1e-3 && (question - 0.2).abs() < 1e-3);
         assert!((largest - 0.1).abs() < 1e-4 && (entropy - 8.0_f32.ln()).abs() < 1e-5);
         assert_eq!(argmax, 0.0);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_row_that_ends_before_the_picture_has_nothing() {
         let stats = RowStats::new(&[span(4, 2, 2)], 8..9, 4096.0);
-        assert_eq!(stats.of(&[f16::ONE; 3]), [0.0; 5]);
+        assert_eq!(stats.measure(&[f16::ONE; 3]), [0.0; 5]);
     }
 
     proptest! {
@@ -138,7 +138,7 @@ mod tests {
             let largest = patches.iter().copied().fold(0.0, f64::max);
             let argmax = patches.iter().position(|p| *p == largest).unwrap();
             let question: f64 = exact[23..28].iter().sum();
-            let found = stats.of(&row);
+            let found = stats.measure(&row);
             for (found, expected) in found.iter().zip([sum, question, largest, entropy]) {
                 prop_assert!((f64::from(*found) - expected).abs() <= 2e-5 * expected.max(1.0));
             }

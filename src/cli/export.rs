@@ -1,7 +1,7 @@
 //! `vlmscope export`: the numbers behind a figure, as NumPy, CSV or JSON.
 
 use super::common::{replace, usage};
-use super::selection::{Axis, Selection, refused};
+use super::selection::{AxisFlag, Selection, refused};
 use crate::analysis::diff::check_geometry;
 use crate::analysis::reduce::Keep;
 use crate::terminal;
@@ -79,7 +79,7 @@ fn check_flags(
     other: Option<&Trace>,
 ) -> anyhow::Result<()> {
     let flags = &args.selection;
-    let first = Bounds::of(trace);
+    let first = Bounds::from_trace(trace);
     let has_layers = |bounds: &Bounds, map: &MapChoice| {
         bounds.source_kind(&map.source) != Some(SourceKind::Numbers)
     };
@@ -90,7 +90,7 @@ fn check_flags(
         )))
     };
     let second = state.second.as_ref().map(|second| {
-        (second, has_layers(&other.map_or_else(|| first.clone(), Bounds::of), &second.map))
+        (second, has_layers(&other.map_or_else(|| first.clone(), Bounds::from_trace), &second.map))
     });
     for (flag, own, seconds) in
         [("layer", &flags.layer, &flags.second_layer), ("head", &flags.head, &flags.second_head)]
@@ -103,7 +103,7 @@ fn check_flags(
         if seconds.is_some() && !has {
             return refuse(&format!("--second-{flag}"), &second.map);
         }
-        if *seconds == Some(Axis::All) {
+        if *seconds == Some(AxisFlag::All) {
             return Err(usage(format!(
                 "--second-{flag} all has no meaning here: write mean, or keep the axis of both maps with --{flag} all"
             )));
@@ -120,18 +120,18 @@ fn array(
 ) -> anyhow::Result<Array> {
     let shape = trace.shape();
     // A kept axis is one selection after another.
-    let kept = |axis: &Option<Axis>, len: usize| match axis {
-        Some(Axis::All) => (0..len as u32).map(|at| Some(AxisSet::single(at))).collect(),
+    let kept = |axis: &Option<AxisFlag>, len: usize| match axis {
+        Some(AxisFlag::All) => (0..len as u32).map(|at| Some(AxisSet::single(at))).collect(),
         _ => vec![None],
     };
     let flags = &args.selection;
     let layers = kept(&flags.layer, shape.layers);
     let heads = kept(&flags.head, shape.heads);
     let mut axes = Vec::new();
-    if flags.layer == Some(Axis::All) {
+    if flags.layer == Some(AxisFlag::All) {
         axes.push(("layer", layers.len()));
     }
-    if flags.head == Some(Axis::All) {
+    if flags.head == Some(AxisFlag::All) {
         axes.push(("head", heads.len()));
     }
     axes.extend(key_axes(trace, args.keys)?);

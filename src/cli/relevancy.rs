@@ -140,8 +140,8 @@ fn as_json(trace: &Trace, methods: &[Method], timings: &RelevancyTimings) -> ser
         .into_iter()
         .filter_map(|(text, tokens)| {
             let row = mean_row(trace, Method::LLM.tensor, &tokens)?;
-            let reliance = Reliance::of(&row, trace);
-            let text_relevancy = TextRelevancy::of(&row, trace);
+            let reliance = Reliance::from_row(&row, trace);
+            let text_relevancy = TextRelevancy::from_row(&row, trace);
             let question: Vec<serde_json::Value> = text_relevancy
                 .words
                 .iter()
@@ -173,12 +173,12 @@ fn print_words(trace: &Trace) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for (text, tokens) in answer_words(trace) {
         let Some(row) = mean_row(trace, Method::LLM.tensor, &tokens) else { continue };
-        let most = TextRelevancy::of(&row, trace)
+        let most = TextRelevancy::from_row(&row, trace)
             .words
             .into_iter()
             .max_by(|a, b| a.value.total_cmp(&b.value))
             .map_or_else(String::new, |word| token_text(&word.text));
-        lines.push((token_text(&text), Reliance::of(&row, trace), most));
+        lines.push((token_text(&text), Reliance::from_row(&row, trace), most));
     }
     if lines.is_empty() {
         return Ok(());

@@ -8,7 +8,7 @@ use super::common::{
     usage,
 };
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
-use crate::analysis::methods::{Method, Run, compute, sinks};
+use crate::analysis::methods::{Computation, Method, compute, sinks};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
 use crate::files;
@@ -17,7 +17,7 @@ use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin};
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::{MapChoice, MapSource, Queries};
 use anyhow::Context as _;
-use outcome::{Outcome, Scored};
+use outcome::{ScoreOutcome, Scored};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let removed = maps.iter().any(|scored| scored.name == Method::NO_SINKS.name);
     let sinks = if removed { sinks(&trace).unwrap_or_default() } else { Vec::new() };
-    let outcome = Outcome {
+    let outcome = ScoreOutcome {
         tokens,
         text,
         object,
@@ -229,13 +229,13 @@ fn names(trace: &Trace, asked: &[String]) -> anyhow::Result<Vec<String>> {
             let is_stored = stored.contains(&method.tensor);
             match method.run {
                 _ if **method == Method::RANDOM => false,
-                Run::Trace(_) | Run::Forward(_) => true,
-                Run::AnswerGradients(_)
-                | Run::OwnGradients(_)
-                | Run::TowerGradients(_)
-                | Run::GradientPages
-                | Run::FromGradientPages(_)
-                | Run::Command(_) => is_stored,
+                Computation::Trace(_) | Computation::Forward(_) => true,
+                Computation::AnswerGradients(_)
+                | Computation::OwnGradients(_)
+                | Computation::TowerGradients(_)
+                | Computation::GradientPages
+                | Computation::FromGradientPages(_)
+                | Computation::Command(_) => is_stored,
             }
         };
         let mut names: Vec<String> =

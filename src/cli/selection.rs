@@ -23,10 +23,10 @@ pub(crate) struct Selection {
     pub query: Option<AxisSet>,
     /// Layers: a number from 0, `last`, mean, max, or a set such as max:8-15 [default: mean]
     #[arg(long, value_parser = layers, allow_negative_numbers = true)]
-    pub layer: Option<Axis>,
+    pub layer: Option<AxisFlag>,
     /// Heads: a number from 0, mean, max, or a set such as mean:0-7 [default: mean]
     #[arg(long, value_parser = heads, allow_negative_numbers = true)]
-    pub head: Option<Axis>,
+    pub head: Option<AxisFlag>,
     /// Leave out the BOS key and renormalise each row.
     #[arg(long)]
     pub remove_bos: bool,
@@ -42,15 +42,15 @@ pub(crate) struct Selection {
     pub second_token: Option<AxisSet>,
     /// Second map: its layers.
     #[arg(long, value_name = "LAYER", value_parser = layers, help_heading = "Two maps")]
-    pub second_layer: Option<Axis>,
+    pub second_layer: Option<AxisFlag>,
     /// Second map: its heads.
     #[arg(long, value_name = "HEAD", value_parser = heads, help_heading = "Two maps")]
-    pub second_head: Option<Axis>,
+    pub second_head: Option<AxisFlag>,
 }
 
 /// Layers or heads as a flag names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Axis {
+pub(crate) enum AxisFlag {
     /// `all`: every one. A figure shows their mean; an array keeps the axis.
     All,
     /// `last`: the last layer.
@@ -59,7 +59,7 @@ pub(crate) enum Axis {
     Set(AxisSet),
 }
 
-impl Axis {
+impl AxisFlag {
     fn set(&self, trace: &Trace) -> AxisSet {
         match self {
             Self::All => AxisSet::MEAN,
@@ -69,16 +69,16 @@ impl Axis {
     }
 }
 
-fn layers(text: &str) -> Result<Axis, ViewError> {
-    if text == "last" { Ok(Axis::Last) } else { axis("layers", text) }
+fn layers(text: &str) -> Result<AxisFlag, ViewError> {
+    if text == "last" { Ok(AxisFlag::Last) } else { axis("layers", text) }
 }
 
-fn heads(text: &str) -> Result<Axis, ViewError> {
+fn heads(text: &str) -> Result<AxisFlag, ViewError> {
     axis("heads", text)
 }
 
-fn axis(what: &'static str, text: &str) -> Result<Axis, ViewError> {
-    if text == "all" { Ok(Axis::All) } else { AxisSet::parse(what, text).map(Axis::Set) }
+fn axis(what: &'static str, text: &str) -> Result<AxisFlag, ViewError> {
+    if text == "all" { Ok(AxisFlag::All) } else { AxisSet::parse(what, text).map(AxisFlag::Set) }
 }
 
 fn answers(text: &str) -> Result<AxisSet, ViewError> {
@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn an_axis_is_a_set_or_a_word() {
-        assert_eq!(layers("last").ok(), Some(Axis::Last));
-        assert_eq!(heads("all").ok(), Some(Axis::All));
-        assert_eq!(heads("3").ok(), Some(Axis::Set(AxisSet::single(3))));
+        assert_eq!(layers("last").ok(), Some(AxisFlag::Last));
+        assert_eq!(heads("all").ok(), Some(AxisFlag::All));
+        assert_eq!(heads("3").ok(), Some(AxisFlag::Set(AxisSet::single(3))));
         assert!(heads("last").is_err() && layers("-1").is_err());
     }
 }

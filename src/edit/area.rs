@@ -70,13 +70,13 @@ pub struct Area {
 
 impl Area {
     /// Everything inside an outline.
-    pub const fn of(outline: Outline) -> Self {
+    pub const fn new(outline: Outline) -> Self {
         Self { outline, like: None }
     }
 
     /// A rectangle.
     pub const fn rectangle(rect: Rect) -> Self {
-        Self::of(Outline::Rectangle { rect })
+        Self::new(Outline::Rectangle { rect })
     }
 }
 
@@ -385,7 +385,7 @@ mod tests {
             crossed.count() % 2 == 1
         };
         let picture = RgbImage::new(size[0], size[1]);
-        let lasso = Area::of(Outline::Lasso { points: points.clone() });
+        let lasso = Area::new(Outline::Lasso { points: points.clone() });
         let mask = Mask::of_area(&lasso, &picture).unwrap();
         for (x, y, found) in mask.coverage.enumerate_pixels() {
             let centre = [f64::from(mask.origin[0] + x) + 0.5, f64::from(mask.origin[1] + y) + 0.5];
@@ -397,10 +397,10 @@ mod tests {
     fn an_ellipse_and_a_lasso_leave_the_corners() {
         let picture = RgbImage::new(SIZE[0], SIZE[1]);
         let rect = Rect { x: 0.0, y: 0.0, width: 20.0, height: 10.0 };
-        let mask = Mask::of_area(&Area::of(Outline::Ellipse { rect }), &picture).unwrap();
+        let mask = Mask::of_area(&Area::new(Outline::Ellipse { rect }), &picture).unwrap();
         assert!(at(&mask, 10, 5) > 0.99 && at(&mask, 0, 0) < 1e-3);
         let points = vec![[0.0, 0.0], [20.0, 0.0], [0.0, 10.0]];
-        let mask = Mask::of_area(&Area::of(Outline::Lasso { points }), &picture).unwrap();
+        let mask = Mask::of_area(&Area::new(Outline::Lasso { points }), &picture).unwrap();
         assert!(at(&mask, 1, 1) > 0.99 && at(&mask, 18, 8) < 1e-3);
     }
 

@@ -38,11 +38,11 @@ pub struct Edits {
 /// What the last flattening came to: a next step on top of it is carried out alone.
 #[derive(Clone, Debug, Default)]
 struct Flattened {
-    kept: Option<Kept>,
+    kept: Option<FlattenedSteps>,
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
+struct FlattenedSteps {
     /// What the steps were carried out on.
     original: Arc<RgbImage>,
     steps: Vec<Step>,
@@ -165,7 +165,8 @@ impl Edits {
             step.apply(Arc::make_mut(&mut picture), original)
                 .map_err(|reason| EditError::Empty { index, tool: step.tool(), reason })?;
         }
-        let kept = Kept { original: Arc::clone(original), steps, picture: Arc::clone(&picture) };
+        let kept =
+            FlattenedSteps { original: Arc::clone(original), steps, picture: Arc::clone(&picture) };
         self.flattened.kept = Some(kept);
         Ok(picture)
     }

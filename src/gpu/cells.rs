@@ -33,11 +33,11 @@ impl MatrixCells {
     ///
     /// # Errors
     /// If the state does not fit the trace.
-    pub fn of(scene: &Scene<'_>, size: [u32; 2], most: usize) -> Result<Option<Self>, GpuError> {
+    pub fn new(scene: &Scene<'_>, size: [u32; 2], most: usize) -> Result<Option<Self>, GpuError> {
         scene.check()?;
         let (shape, spec) = (scene.trace.shape(), scene.state.view.spec());
         let Some(axes) = spec.parts.axes().filter(|_| !spec.has_maps()) else { return Ok(None) };
-        let mut content = Content::of(scene.state, scene.trace);
+        let mut content = Content::new(scene.state, scene.trace);
         let (rows, columns, first_row, numbers, range): (_, _, _, Vec<Option<f32>>, _);
         match spec.parts {
             Parts::LayersHeads => {

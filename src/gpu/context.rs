@@ -302,14 +302,14 @@ impl Ring {
 
 /// A buffer that is written only when its content changes, and grows.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct CachedBuffer {
     label: &'static str,
     usage: wgpu::BufferUsages,
     buffer: Option<wgpu::Buffer>,
     bytes: Vec<u8>,
 }
 
-impl Kept {
+impl CachedBuffer {
     pub const fn new(label: &'static str, usage: wgpu::BufferUsages) -> Self {
         Self { label, usage, buffer: None, bytes: Vec::new() }
     }

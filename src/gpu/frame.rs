@@ -14,7 +14,7 @@ use super::pipeline::{Corners, Draw};
 use super::resources::Resources;
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
-use crate::view::figure::{Figure, Palette, PixelRect};
+use crate::view::figure::{Figure, PixelRect, ThemeColors};
 use crate::view::{ColorMap, Numbers, PatchGrid, Reads};
 
 /// Outlines of patches, in design units.
@@ -176,7 +176,7 @@ impl<'a> Frame<'a> {
         figure: &Figure,
         mut draws: Vec<Draw>,
         (on_stage, list): (u32, Vec<rects::Instance>),
-        (palette, map): (Palette, ColorMap),
+        (palette, map): (ThemeColors, ColorMap),
     ) -> Result<FrameStats, GpuError> {
         let Some((view, (text_view, text_format))) = target.view().zip(target.text_view()) else {
             return Ok(self.work.stats);
@@ -300,7 +300,7 @@ fn draw_one(
 /// The plain rectangles of a figure.
 pub(super) fn fills(
     figure: &Figure,
-    palette: Palette,
+    palette: ThemeColors,
     map: ColorMap,
 ) -> impl Iterator<Item = rects::Instance> {
     figure.fills.iter().map(move |fill| {

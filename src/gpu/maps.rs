@@ -4,7 +4,7 @@
 //! Pages are folded one by one, so a selection may span more pages than the pool holds or than a
 //! frame may upload: the atlas keeps the old map until the new one is complete.
 
-use super::context::{Context, Kept, Ring};
+use super::context::{CachedBuffer, Context, Ring};
 use super::pages::{PageKey, PagePool};
 use super::passes::{Passes, difference, fill_atlas, normalise, reduce};
 use super::pictures::Pictures;
@@ -185,8 +185,8 @@ pub(super) struct MapSlot {
     folded: usize,
     /// What was subtracted from the planes.
     subtracted: Option<NumbersKey>,
-    keys: Kept,
-    axes: Kept,
+    keys: CachedBuffer,
+    axes: CachedBuffer,
     planes: Option<wgpu::Buffer>,
     ranges: Option<wgpu::Buffer>,
     patches: usize,
@@ -203,8 +203,8 @@ impl MapSlot {
             wanted: None,
             folded: 0,
             subtracted: None,
-            keys: Kept::new("reduce.keys", STORAGE),
-            axes: Kept::new("reduce.axes", STORAGE),
+            keys: CachedBuffer::new("reduce.keys", STORAGE),
+            axes: CachedBuffer::new("reduce.axes", STORAGE),
             planes: None,
             ranges: None,
             patches: 0,

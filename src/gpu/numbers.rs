@@ -13,7 +13,7 @@ use wgpu::util::DeviceExt as _;
 
 /// The maps that were computed last.
 #[derive(Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct ComputedMaps {
     key: Option<(NumbersKey, Option<NumbersKey>)>,
     values: Vec<f32>,
     patches: usize,
@@ -21,7 +21,7 @@ pub(super) struct Shown {
     ranges: Vec<(Scaling, Vec<[f32; 2]>)>,
 }
 
-impl Shown {
+impl ComputedMaps {
     /// Computes the planes of `numbers` (minus those of `minus`), [planes, N], where they changed.
     pub fn update(
         &mut self,

@@ -18,7 +18,7 @@ pub(super) struct PageKey {
 
 /// Where a page lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct PageLocation {
     pub chunk: usize,
     pub offset: u32,
 }
@@ -149,7 +149,7 @@ impl PagePool {
     }
 
     /// The page, if it is resident; counts as a use and pins it.
-    pub fn get(&mut self, key: PageKey) -> Option<Place> {
+    pub fn get(&mut self, key: PageKey) -> Option<PageLocation> {
         let slot = *self.places.get(&key)?;
         self.clock += 1;
         self.slots[slot].used = self.clock;
@@ -162,7 +162,11 @@ impl PagePool {
     }
 
     /// Uploads a page and pins it. `None` if every slot is pinned: submit, unpin and try again.
-    pub fn upload(&mut self, key: PageKey, trace: &Trace) -> Result<Option<Place>, GpuError> {
+    pub fn upload(
+        &mut self,
+        key: PageKey,
+        trace: &Trace,
+    ) -> Result<Option<PageLocation>, GpuError> {
         let Some(bytes) = trace.page_bytes(key.row as usize) else {
             trace.check()?;
             let reason = format!("it has no attention for row {}", key.row);
@@ -194,9 +198,9 @@ impl PagePool {
         self.slots.iter_mut().for_each(|slot| slot.pinned = false);
     }
 
-    fn place(&self, slot: usize) -> Place {
+    fn place(&self, slot: usize) -> PageLocation {
         let within = (slot % self.slots_per_chunk) as u64 * self.slot_bytes;
-        Place { chunk: slot / self.slots_per_chunk, offset: within as u32 }
+        PageLocation { chunk: slot / self.slots_per_chunk, offset: within as u32 }
     }
 
     fn free_slot(&mut self) -> Result<Option<usize>, GpuError> {

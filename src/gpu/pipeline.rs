@@ -1,6 +1,6 @@
 //! What passes are made of: pipelines that are built once a mode, and quads with their instances.
 
-use super::context::{Context, Kept};
+use super::context::{CachedBuffer, Context};
 use super::shader::Source;
 use super::{Gpu, GpuError};
 use std::collections::HashMap;
@@ -71,7 +71,7 @@ pub(super) struct Quads<Mode = ()> {
     shape: QuadShape,
     layouts: Vec<wgpu::BindGroupLayout>,
     constants: fn(Mode) -> Constants,
-    instances: Kept,
+    instances: CachedBuffer,
     pipelines: PipelineCache<(wgpu::TextureFormat, Mode)>,
 }
 
@@ -96,7 +96,7 @@ impl<Mode: Copy + Eq + Hash> Quads<Mode> {
         constants: fn(Mode) -> Constants,
     ) -> Self {
         Self {
-            instances: Kept::new(shape.source.name, wgpu::BufferUsages::VERTEX),
+            instances: CachedBuffer::new(shape.source.name, wgpu::BufferUsages::VERTEX),
             layouts: layouts.iter().copied().cloned().collect(),
             constants,
             pipelines: PipelineCache::new(),

@@ -90,8 +90,8 @@ impl<'a> Scene<'a> {
 
     /// Checks that the state fits the traces.
     pub(super) fn check(&self) -> Result<(), GpuError> {
-        let second = self.second.map(Bounds::of);
-        Bounds::of(self.trace).check(self.state, second.as_ref())?;
+        let second = self.second.map(Bounds::from_trace);
+        Bounds::from_trace(self.trace).check(self.state, second.as_ref())?;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::frame::{Frame, Maps, fills};
 use super::maps::MapSlot;
 #[cfg(feature = "testing")]
 use super::maps::Texels;
-use super::numbers::Shown;
+use super::numbers::ComputedMaps;
 use super::passes::{NAMES, Passes, cross_fade, text};
 use super::pipeline::Draw;
 use super::resources::{RendererOptions, Resources};
@@ -25,8 +25,8 @@ pub struct Renderer {
     resources: Resources,
     passes: Passes,
     maps: Maps,
-    shown: Shown,
-    shown_second: Shown,
+    shown: ComputedMaps,
+    shown_second: ComputedMaps,
     figure: Option<Figure>,
 }
 
@@ -49,8 +49,8 @@ impl Renderer {
             passes: Passes::new(&resources.context)?,
             resources,
             maps: Maps::new(),
-            shown: Shown::default(),
-            shown_second: Shown::default(),
+            shown: ComputedMaps::default(),
+            shown_second: ComputedMaps::default(),
             figure: None,
         })
     }
@@ -129,7 +129,7 @@ impl Renderer {
         self.resources.gpu.check()?;
         let gpu = Arc::clone(&self.resources.gpu);
         in_frame(&gpu, || {
-            let content = Content::of(scene.state, scene.trace);
+            let content = Content::new(scene.state, scene.trace);
             let mut figure = lay_out(scene, target.size(), &content, Readout::default());
             figure.fills.clear();
             figure.labels.clear();
@@ -299,7 +299,7 @@ impl Renderer {
 
     /// What is laid out, with the numbers that are printed in it.
     fn content(&mut self, scene: &Scene<'_>) -> Content {
-        let mut content = Content::of(scene.state, scene.trace);
+        let mut content = Content::new(scene.state, scene.trace);
         let own = Scaling { rule: RangeRule::PerMap, ..scene.scaling() };
         match &mut content {
             Content::Matrix { values, .. } => {

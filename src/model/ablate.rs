@@ -22,7 +22,7 @@ pub struct Effect {
 }
 
 impl Effect {
-    fn of(before: &Rescored, after: &Rescored) -> Self {
+    fn between(before: &Rescored, after: &Rescored) -> Self {
         let pairs = after.logprobs.iter().zip(&before.logprobs);
         Self {
             delta_logprob: pairs.map(|(after, before)| after - before).collect(),
@@ -57,9 +57,9 @@ pub fn effects(
     };
     let variants = interventions.iter().map(|change| Variant::of_model(change.on(trace.meta())));
     let scored = scorer.score(engine, variants, cancel, &mut |index, scored| {
-        each(index, &Effect::of(plain, scored));
+        each(index, &Effect::between(plain, scored));
     })?;
-    Ok(scored.iter().map(|scored| Effect::of(plain, scored)).collect())
+    Ok(scored.iter().map(|scored| Effect::between(plain, scored)).collect())
 }
 
 /// One intervention for each head, [L, H] row by row.

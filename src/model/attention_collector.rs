@@ -98,7 +98,7 @@ impl<'a> Collector<'a> {
                         let map = layer * heads + head;
                         page.fill(map, row);
                         stats[map * STAT_COUNT..(map + 1) * STAT_COUNT]
-                            .copy_from_slice(&self.stats_of.of(row));
+                            .copy_from_slice(&self.stats_of.measure(row));
                     }
                 }
             }

@@ -8,7 +8,7 @@
 use super::bundle::Bundle;
 use super::engine_info::EngineInfo;
 use super::error::{ModelError, Result};
-use super::event::{AskEvent, Progress, Stage};
+use super::event::{AskEvent, AskStage, Progress};
 use super::preprocess::{Preprocessed, preprocess};
 use super::prompt::{self, BuiltPrompt};
 use super::request::{AskOptions, AskRequest, EngineOptions, Interventions};
@@ -75,7 +75,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens a bundle, finds ONNX Runtime and loads the graphs. `progress` gets [`Stage::Load`].
+    /// Opens a bundle, finds ONNX Runtime and loads the graphs. `progress` gets [`AskStage::Load`].
     ///
     /// # Errors
     /// A bundle that is damaged or does not fit its graphs, ONNX Runtime missing or unusable, a
@@ -87,7 +87,7 @@ impl Engine {
         let session_options = SessionOptions { device, threads, prepack: true };
         let (sessions, notes) =
             Sessions::open(runtime, &bundle, session_options, &mut |done, total| {
-                progress(Progress { stage: Stage::Load, done, total });
+                progress(Progress { stage: AskStage::Load, done, total });
             })?;
         let engine = Self {
             bundle,
@@ -163,7 +163,7 @@ impl Engine {
         let start = Instant::now();
         let mut seen = None;
         if let Some(picture) = &request.picture {
-            begin(sink, Stage::Preprocess, 1);
+            begin(sink, AskStage::Preprocess, 1);
             let manifest = self.bundle.manifest();
             let mut prepared = preprocess(picture, request.options.preprocess, manifest)?;
             for notice in std::mem::take(&mut prepared.notices) {
@@ -185,7 +185,7 @@ impl Engine {
             self.start_trace(&built, seen.as_ref(), &request.options, forced.is_some())?;
         builder.set_request(request.info());
         sink(AskEvent::Prompt(Box::new(builder.clone())));
-        let run = Run {
+        let run = AnswerContext {
             key,
             options: &request.options,
             row_stats: RowStats::new(
@@ -262,7 +262,7 @@ impl Engine {
         if known && (has_attention || !attention) {
             return Ok(key);
         }
-        begin(sink, Stage::Vision, 1);
+        begin(sink, AskStage::Vision, 1);
         let pixels = std::mem::take(&mut seen.pixel_values);
         let weights = if attention && !has_attention {
             let weights = self.sessions.vision_attention(&self.bundle, pixels.clone(), cancel)?;
@@ -357,12 +357,12 @@ impl Engine {
     }
 }
 
-pub(super) fn begin(sink: &mut Sink<'_>, stage: Stage, total: u32) {
+pub(super) fn begin(sink: &mut Sink<'_>, stage: AskStage, total: u32) {
     sink(AskEvent::Progress(Progress { stage, done: 0, total }));
 }
 
 /// What stays the same while one question is answered.
-pub(super) struct Run<'a> {
+pub(super) struct AnswerContext<'a> {
     pub key: Option<[u8; 32]>,
     pub options: &'a AskOptions,
     pub row_stats: RowStats,

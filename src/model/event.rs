@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// A step that takes long enough to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum AskStage {
     /// Opening the graphs of the bundle.
     Load,
     /// Decoding and resizing the picture.
@@ -22,7 +22,7 @@ pub enum Stage {
     Relevancy,
 }
 
-impl std::fmt::Display for Stage {
+impl std::fmt::Display for AskStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Load => "loading the model",
@@ -39,10 +39,10 @@ impl std::fmt::Display for Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The stage.
-    pub stage: Stage,
+    pub stage: AskStage,
     /// Steps done.
     pub done: u32,
-    /// Steps in all (for [`Stage::Decode`] the most that it can take).
+    /// Steps in all (for [`AskStage::Decode`] the most that it can take).
     pub total: u32,
 }
 

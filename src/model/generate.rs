@@ -4,9 +4,9 @@
 //! given answer is scored in one call; the last id is never fed back in either case.
 
 use super::attention_collector::Collector;
-use super::engine::{Engine, KeptPrefix, Run, begin};
+use super::engine::{AnswerContext, Engine, KeptPrefix, begin};
 use super::error::{ModelError, Result};
-use super::event::{AskEvent, Page, Progress, Stage, TokenEvent};
+use super::event::{AskEvent, AskStage, Page, Progress, TokenEvent};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{Interventions, Rows};
 use super::sampling::{Sampler, log_probability, top};
@@ -25,7 +25,7 @@ const CPU_PREFILL_PART: usize = 128;
 
 /// An answer that is being written.
 struct Answering<'a, 'sink> {
-    run: &'a Run<'a>,
+    run: &'a AnswerContext<'a>,
     builder: TraceBuilder,
     labeller: Labeller,
     text: StreamDecoder,
@@ -37,7 +37,7 @@ struct Answering<'a, 'sink> {
 }
 
 /// What a decoder call gives for the rows whose logits were wanted.
-struct Outcome {
+struct CallOutput {
     /// [logit rows, V].
     logits: Vec<f32>,
     /// Pages of the call, by query.
@@ -49,7 +49,7 @@ impl Engine {
     #[expect(clippy::too_many_arguments, reason = "the parts of one question, made by `ask`")]
     pub(super) fn answer(
         &mut self,
-        run: &Run<'_>,
+        run: &AnswerContext<'_>,
         built: BuiltPrompt,
         forced: Option<Vec<u32>>,
         mut builder: TraceBuilder,
@@ -99,7 +99,7 @@ impl Engine {
         Ok(trace)
     }
 
-    fn keep(&mut self, run: &Run<'_>, ids: Vec<u32>, cache: KvCache, trace: Trace) {
+    fn keep(&mut self, run: &AnswerContext<'_>, ids: Vec<u32>, cache: KvCache, trace: Trace) {
         let interventions = run.options.interventions.clone();
         self.prefix = Some(KeptPrefix { picture: run.key, interventions, ids, cache, trace });
     }
@@ -108,7 +108,7 @@ impl Engine {
     /// are put into the trace. Empty where nothing fits.
     fn past(
         &mut self,
-        run: &Run<'_>,
+        run: &AnswerContext<'_>,
         sequence: &[u32],
         builder: &mut TraceBuilder,
     ) -> Result<KvCache> {
@@ -137,12 +137,16 @@ impl Engine {
 
     /// Runs the decoder on what the cache does not hold yet, a part after the other: the queries of
     /// a part are never held against keys that only a later part brings.
-    fn prefill(&mut self, answering: &mut Answering<'_, '_>, sequence: &[u32]) -> Result<Outcome> {
+    fn prefill(
+        &mut self,
+        answering: &mut Answering<'_, '_>,
+        sequence: &[u32],
+    ) -> Result<CallOutput> {
         let first = answering.cache.positions();
         let total = (sequence.len() - first) as u32;
-        begin(answering.sink, Stage::Prefill, total);
+        begin(answering.sink, AskStage::Prefill, total);
         let answer_from = answering.run.prompt_len - 1;
-        let mut all = Outcome { logits: Vec::new(), pages: Vec::new() };
+        let mut all = CallOutput { logits: Vec::new(), pages: Vec::new() };
         let mut done = 0;
         for part in prefill_parts(first..sequence.len(), self.prefill_part()) {
             let (start, end) = (part.start, part.end);
@@ -152,7 +156,7 @@ impl Engine {
             all.pages.extend(outcome.pages);
             self.counters.prefill_positions += (end - start) as u64;
             done += (end - start) as u32;
-            let progress = Progress { stage: Stage::Prefill, done, total };
+            let progress = Progress { stage: AskStage::Prefill, done, total };
             (answering.sink)(AskEvent::Progress(progress));
         }
         Ok(all)
@@ -173,7 +177,7 @@ impl Engine {
         answering: &mut Answering<'_, '_>,
         ids: &[u32],
         logit_rows: Range<usize>,
-    ) -> Result<Outcome> {
+    ) -> Result<CallOutput> {
         let text = self.bundle.manifest().text.clone();
         let first = answering.cache.positions();
         let queries = first as u32..(first + ids.len()) as u32;
@@ -220,7 +224,7 @@ impl Engine {
             });
         }
         let pages = collector.finish(&mut answering.builder)?;
-        Ok(Outcome { logits, pages })
+        Ok(CallOutput { logits, pages })
     }
 
     /// Embeddings of the next ids; the picture's features go to the image tokens among them.
@@ -247,7 +251,11 @@ impl Engine {
     }
 
     /// Chooses token after token until a stop id or the limit.
-    fn generate(&mut self, answering: &mut Answering<'_, '_>, mut outcome: Outcome) -> Result<()> {
+    fn generate(
+        &mut self,
+        answering: &mut Answering<'_, '_>,
+        mut outcome: CallOutput,
+    ) -> Result<()> {
         let sampling = answering.run.options.sampling;
         let mut sampler = Sampler::new(sampling);
         let max_positions = self.bundle.manifest().text.max_positions;
@@ -255,7 +263,7 @@ impl Engine {
         let room = max_positions - answering.run.prompt_len + 1;
         let limit = (sampling.max_new_tokens as usize).min(room);
         let eos_ids = self.bundle.manifest().text.eos_ids.clone();
-        begin(answering.sink, Stage::Decode, limit as u32);
+        begin(answering.sink, AskStage::Decode, limit as u32);
         for index in 0..limit {
             let id = sampler.next(&outcome.logits);
             self.accept(answering, index, id, &outcome.logits, outcome.pages.pop())?;
@@ -280,7 +288,7 @@ impl Engine {
         &mut self,
         answering: &mut Answering<'_, '_>,
         ids: &[u32],
-        mut outcome: Outcome,
+        mut outcome: CallOutput,
     ) -> Result<()> {
         let vocabulary = self.bundle.manifest().text.vocab;
         let logits = std::mem::take(&mut outcome.logits);
@@ -317,7 +325,7 @@ impl Engine {
     }
 }
 
-impl Run<'_> {
+impl AnswerContext<'_> {
     /// Which of the positions `queries` get a page.
     fn page_queries(&self, builder: &TraceBuilder, queries: Range<usize>) -> Vec<u32> {
         let first = match self.options.rows {

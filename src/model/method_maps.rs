@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::relevancy::RelevancyRequest;
-use crate::analysis::methods::{Layout, Method, MethodError, Missing, Run, compute};
+use crate::analysis::methods::{Computation, Layout, Method, MethodError, Missing, compute};
 use crate::job::CancelToken;
 use crate::trace::{AnswerIndex, Trace};
 
@@ -27,22 +27,22 @@ impl Engine {
         }
         let mut found = trace.clone();
         let map = match method.run {
-            Run::Trace(_) | Run::Command(_) => {
+            Computation::Trace(_) | Computation::Command(_) => {
                 compute(trace, method, seed).map_err(|error| cannot_compute(&error))?
             }
-            Run::Forward(forward) => {
+            Computation::Forward(forward) => {
                 let attention = self.other_question(trace, &forward, cancel)?;
                 (forward.map)(trace, &attention).map_err(lacks(method))?
             }
-            Run::AnswerGradients(_)
-            | Run::OwnGradients(_)
-            | Run::TowerGradients(_)
-            | Run::GradientPages => {
-                let mut request = RelevancyRequest::of([method]);
+            Computation::AnswerGradients(_)
+            | Computation::OwnGradients(_)
+            | Computation::TowerGradients(_)
+            | Computation::GradientPages => {
+                let mut request = RelevancyRequest::new([method]);
                 request.tokens = tokens.to_vec();
                 return Ok(self.relevancy(trace, &request, cancel, &mut |_| {})?.0);
             }
-            Run::FromGradientPages(map) => {
+            Computation::FromGradientPages(map) => {
                 let pages = Method::GRADIENT_ATTENTION;
                 found = self.with_method(trace, pages, tokens, seed, cancel)?;
                 map(found.shown_by(pages.tensor)).map_err(lacks(method))?

@@ -41,11 +41,11 @@ pub use bundle::Bundle;
 pub use engine::{Counters, Engine, Sink, WRITER};
 pub use engine_info::EngineInfo;
 pub use error::{ModelError, Result};
-pub use event::{AskEvent, ModelEvent, Page, Progress, Stage, TokenEvent};
+pub use event::{AskEvent, AskStage, ModelEvent, Page, Progress, TokenEvent};
 pub use intervene::{Intervention, KnockFrom};
 pub use manifest::{
-    Axis, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent, Port,
-    Resample, Resize, Role,
+    AxisLength, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent,
+    Port, Resample, Resize, Role,
 };
 pub use occluder::{BlankFill, Occluder};
 pub use occlusion::{

@@ -22,7 +22,7 @@ impl Engine {
         forward: &Forward,
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
-        let replay = TraceInputs::of(trace, &self.bundle)?;
+        let replay = TraceInputs::from_trace(trace, &self.bundle)?;
         let rgb = replay.rgb.as_ref().filter(|_| !trace.meta().spans.is_empty());
         let rgb = rgb.ok_or_else(|| ModelError::Request {
             what: "this trace".into(),

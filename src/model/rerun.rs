@@ -5,7 +5,7 @@
 //! bytes come from the trace, so that what differs in the new trace differs because of the change
 //! and of nothing else, and a trace whose picture file is long gone can still be asked.
 
-use super::engine::{Engine, Run, Sink};
+use super::engine::{AnswerContext, Engine, Sink};
 use super::error::{ModelError, Result};
 use super::preprocess::{Preprocessed, pixel_values};
 use super::prompt::{BuiltPrompt, Labeller};
@@ -40,7 +40,7 @@ impl Engine {
         cancel: &CancelToken,
         sink: &mut Sink<'_>,
     ) -> Result<Trace> {
-        let replay = TraceInputs::of(trace, &self.bundle)?;
+        let replay = TraceInputs::from_trace(trace, &self.bundle)?;
         let meta = trace.meta();
         let built = built_prompt(meta)?;
         let vocabulary = self.bundle.manifest().text.vocab;
@@ -73,7 +73,7 @@ impl Engine {
         timings.vision = start.elapsed().as_secs_f64();
         let forced = change.answer.is_some();
         let builder = self.start_trace(&built, seen.as_ref(), &options, forced)?;
-        let run = Run {
+        let run = AnswerContext {
             key,
             options: &options,
             row_stats: RowStats::new(

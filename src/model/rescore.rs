@@ -104,9 +104,9 @@ impl Rescorer {
     /// Prepares to score the answer of `trace`; nothing runs yet.
     ///
     /// # Errors
-    /// A trace of another model, or a damaged one, see [`TraceInputs::of`].
+    /// A trace of another model, or a damaged one, see [`TraceInputs::from_trace`].
     pub fn new(engine: &Engine, trace: &Trace) -> Result<Self> {
-        let replay = TraceInputs::of(trace, engine.bundle())?;
+        let replay = TraceInputs::from_trace(trace, engine.bundle())?;
         let batch =
             (BATCH_BYTES / bytes_per_member(engine, replay.fed_ids().len())).clamp(1, BATCH);
         Ok(Self { replay, batch, plain: false, features: None, base: None, shared: None })

@@ -68,7 +68,7 @@ pub struct Curves {
 }
 
 /// Which points a forward gives.
-enum Place {
+enum CurvePoint {
     /// Nothing is blanked: the start of every deletion, the end of every insertion.
     Whole,
     /// Everything is blanked with this fill.
@@ -123,13 +123,13 @@ impl Engine {
             })
         };
         let variants = places.iter().map(|place| match *place {
-            Place::Whole => Variant::default(),
-            Place::Blank(fill) => picture(fill, &|_| true),
-            Place::Deletion(index, count) => {
+            CurvePoint::Whole => Variant::default(),
+            CurvePoint::Blank(fill) => picture(fill, &|_| true),
+            CurvePoint::Deletion(index, count) => {
                 let (map, fill) = kinds[index];
                 picture(fill, &|patch| orders[map][patch] < count)
             }
-            Place::Insertion(index, count) => {
+            CurvePoint::Insertion(index, count) => {
                 let (map, fill) = kinds[index];
                 picture(fill, &|patch| orders[map][patch] >= count)
             }
@@ -179,32 +179,32 @@ fn ranks(map: &[f32]) -> Vec<usize> {
     ranks
 }
 
-fn places(request: &ScoreRequest, counts: &[usize]) -> Vec<Place> {
-    let mut places = vec![Place::Whole];
-    places.extend(request.fills.iter().map(|&fill| Place::Blank(fill)));
+fn places(request: &ScoreRequest, counts: &[usize]) -> Vec<CurvePoint> {
+    let mut places = vec![CurvePoint::Whole];
+    places.extend(request.fills.iter().map(|&fill| CurvePoint::Blank(fill)));
     let inner = &counts[1..counts.len() - 1];
     for index in 0..request.maps.len() * request.fills.len() {
-        places.extend(inner.iter().map(|&count| Place::Deletion(index, count)));
-        places.extend(inner.iter().map(|&count| Place::Insertion(index, count)));
+        places.extend(inner.iter().map(|&count| CurvePoint::Deletion(index, count)));
+        places.extend(inner.iter().map(|&count| CurvePoint::Insertion(index, count)));
     }
     places
 }
 
-fn put(curves: &mut [MapCurves], place: &Place, patches: usize, p: f64) {
+fn put(curves: &mut [MapCurves], place: &CurvePoint, patches: usize, p: f64) {
     match *place {
-        Place::Whole => {
+        CurvePoint::Whole => {
             for curves in curves {
                 curves.deletion.insert(0, p);
                 curves.insertion.insert(patches, p);
             }
         }
-        Place::Blank(fill) => {
+        CurvePoint::Blank(fill) => {
             for curves in curves.iter_mut().filter(|curves| curves.fill == fill) {
                 curves.deletion.insert(patches, p);
                 curves.insertion.insert(0, p);
             }
         }
-        Place::Deletion(index, count) => curves[index].deletion.insert(count, p),
-        Place::Insertion(index, count) => curves[index].insertion.insert(count, p),
+        CurvePoint::Deletion(index, count) => curves[index].deletion.insert(count, p),
+        CurvePoint::Insertion(index, count) => curves[index].insertion.insert(count, p),
     }
 }

@@ -33,7 +33,7 @@ impl TraceInputs {
     /// # Errors
     /// [`ModelError::OtherModel`] where the trace was made with another bundle, and
     /// [`ModelError::Request`] where its ids or its picture do not fit the model (a damaged file).
-    pub fn of(trace: &Trace, bundle: &Bundle) -> Result<Self> {
+    pub fn from_trace(trace: &Trace, bundle: &Bundle) -> Result<Self> {
         let (meta, manifest) = (trace.meta(), bundle.manifest());
         if meta.model.bundle_sha != bundle.sha256() {
             let short = |hash: &str| hash.chars().take(SHORT_HASH).collect::<String>();

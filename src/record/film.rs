@@ -112,7 +112,8 @@ impl Film<'_> {
             .name("vlmscope-encoder".into())
             .spawn(move || encode(encoder, &receive))
             .map_err(|error| FilmError::Thread { reason: error.to_string() })?;
-        let mut run = Run { send: Some(send), thread: Some(thread), coming: VecDeque::new() };
+        let mut run =
+            EncoderThread { send: Some(send), thread: Some(thread), coming: VecDeque::new() };
         let summary = self.frames(gpu, &mut run, cancel, progress);
         match summary {
             Ok(summary) => {
@@ -131,7 +132,7 @@ impl Film<'_> {
     fn frames(
         &self,
         gpu: &Arc<Gpu>,
-        run: &mut Run,
+        run: &mut EncoderThread,
         cancel: &CancelToken,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Summary, FilmError> {
@@ -186,13 +187,13 @@ impl Film<'_> {
 }
 
 /// The way to the encoder.
-struct Run {
+struct EncoderThread {
     send: Option<Sender<Message>>,
     thread: Option<JoinHandle<Result<(), EncodeError>>>,
     coming: VecDeque<Coming>,
 }
 
-impl Run {
+impl EncoderThread {
     /// Hands over the oldest frames until at most `keep` are on their way.
     fn hand_over(&mut self, keep: usize) -> Result<(), FilmError> {
         while self.coming.len() > keep {

@@ -284,7 +284,7 @@ fn rows_of(state: &ViewState, map: &MapChoice, trace: &Trace) -> Result<Vec<u32>
         // These maps have rows of their own.
         MapSource::Named(_) if !spec.needs_pages() => Ok(Vec::new()),
         MapSource::Named(_) | MapSource::Attention => {
-            let queries = Bounds::of(trace).query_rows(&map.queries)?;
+            let queries = Bounds::from_trace(trace).query_rows(&map.queries)?;
             Ok(queries.into_iter().map(|query| query.0).collect())
         }
     }

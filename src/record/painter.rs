@@ -5,7 +5,7 @@ use crate::trace::{Trace, TraceError};
 use crate::view::figure::annotations::{Annotations, Band, FILM_UNITS, STAGE_UNITS, card};
 use crate::view::figure::{Figure, PixelRect};
 use crate::view::timeline::{
-    Moment, Said, Shot, Shown, Walkthrough, WalkthroughError, caption_runs,
+    Moment, MomentContent, Said, Shot, Walkthrough, WalkthroughError, caption_runs,
 };
 use crate::view::{Bounds, Theme, ViewState};
 use std::collections::BTreeMap;
@@ -84,8 +84,10 @@ impl OpenTraces {
 
     fn check(&self, state: &ViewState) -> Result<(), String> {
         let scene = self.scene(state).ok_or("it names no trace")?;
-        let second = scene.second.map(Bounds::of);
-        Bounds::of(scene.trace).check(state, second.as_ref()).map_err(|error| error.to_string())
+        let second = scene.second.map(Bounds::from_trace);
+        Bounds::from_trace(scene.trace)
+            .check(state, second.as_ref())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -205,11 +207,11 @@ impl Painter {
     ) -> Result<(), GpuError> {
         let mut dress = self.dress(&moment.said);
         match &moment.shown {
-            Shown::One(shot) => {
+            MomentContent::One(shot) => {
                 dress.is_passing = moment.is_passing;
                 self.shot(shot, traces, &dress, target)
             }
-            Shown::Two { from, to, mix } => {
+            MomentContent::Two { from, to, mix } => {
                 let mut layers = match self.layers.take() {
                     Some(layers) => layers,
                     None => [self.layer()?, self.layer()?],

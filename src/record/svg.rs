@@ -3,7 +3,7 @@
 use super::Provenance;
 use crate::gpu::colormap;
 use crate::view::ColorMap;
-use crate::view::figure::{Align, Figure, Fill, Label, Palette, PixelRect};
+use crate::view::figure::{Align, Figure, Fill, Label, PixelRect, ThemeColors};
 use base64::Engine as _;
 use std::fmt::Write as _;
 
@@ -36,7 +36,7 @@ pub struct Cells {
 /// A figure as an SVG document.
 pub fn svg(
     figure: &Figure,
-    palette: Palette,
+    palette: ThemeColors,
     map: ColorMap,
     rasters: &[Raster],
     cells: Option<&Cells>,
@@ -80,7 +80,7 @@ pub fn svg(
 
 struct Writer {
     text: String,
-    palette: Palette,
+    palette: ThemeColors,
     map: ColorMap,
 }
 

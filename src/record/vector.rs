@@ -32,7 +32,7 @@ pub fn figure_svg<E: From<GpuError> + From<StillError>>(
 ) -> Result<String, E> {
     let palette = scene.state.theme.palette();
     let map = scene.colormap();
-    if let Some(matrix) = MatrixCells::of(scene, size, MOST_CELLS)? {
+    if let Some(matrix) = MatrixCells::new(scene, size, MOST_CELLS)? {
         let cells = cells(&matrix);
         let provenance = provenance(matrix.ends)?;
         return Ok(svg(&matrix.figure, palette, map, &[], Some(&cells), &provenance));

@@ -22,7 +22,7 @@ pub struct FileStamp {
 
 impl FileStamp {
     /// Of the file at `path` now; `None` where there is none.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub fn read(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
     }
 }
@@ -156,7 +156,7 @@ mod tests {
         std::fs::write(folder.path().join("b"), b"another").unwrap();
         std::fs::rename(folder.path().join("b"), &path).unwrap();
         assert_eq!(open.read(7..10).unwrap(), b"789");
-        assert!(!open.has_changed() && FileStamp::of(&path) != Some(open.stamp()));
+        assert!(!open.has_changed() && FileStamp::read(&path) != Some(open.stamp()));
 
         let open = TraceFile::open(&path).unwrap();
         File::options().write(true).open(&path).unwrap().set_len(3).unwrap();

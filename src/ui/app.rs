@@ -14,7 +14,7 @@ use super::present::options::PresentOptions;
 use super::samples::Sample;
 use super::score::Scores;
 use super::shortcuts::UiCommand;
-use super::stage::Stage;
+use super::stage::StageRenderer;
 use super::task_result::PathPurpose;
 use super::tasks::Tasks;
 use super::transition::Transition;
@@ -70,7 +70,7 @@ pub struct App {
     /// The chat and the model.
     pub chat: Chat,
     /// The rendered view.
-    pub stage: Stage,
+    pub stage: StageRenderer,
     /// Numbers of what is seen.
     pub readings: ValueCache,
     /// What is played, and how fast.
@@ -150,7 +150,7 @@ pub struct App {
 impl App {
     /// A window over a stage and a chat; `wake` asks for a frame from another thread.
     pub fn new(
-        stage: Stage,
+        stage: StageRenderer,
         chat: Chat,
         settings: Settings,
         settings_path: Option<PathBuf>,

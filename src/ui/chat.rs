@@ -2,7 +2,7 @@
 
 use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
-use crate::model::{AskOptions, AskRequest, Bundle, ModelError, Picture, Progress, Stage, Turn};
+use crate::model::{AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn};
 use crate::trace::Trace;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,7 +140,7 @@ impl Asking {
     pub fn line(&self) -> String {
         match self.progress {
             None => "waiting for the model".into(),
-            Some(Progress { stage: Stage::Decode, done, .. }) if done > 0 => {
+            Some(Progress { stage: AskStage::Decode, done, .. }) if done > 0 => {
                 format!("answering, {done} tokens")
             }
             Some(progress) => progress.stage.to_string(),
@@ -151,7 +151,7 @@ impl Asking {
     pub fn share(&self) -> Option<f32> {
         let Progress { done, total, stage } = self.progress?;
         // An answer ends where it ends; the longest it may become is no measure.
-        (total > 1 && stage != Stage::Decode).then(|| done as f32 / total as f32)
+        (total > 1 && stage != AskStage::Decode).then(|| done as f32 / total as f32)
     }
 }
 

@@ -85,11 +85,11 @@ macro_rules! ui_commands {
             Play {
                 Play "Play or pause" [NONE Space] => |app, _| playing::toggle(app),
                 PlayTokens "Play through the answer tokens" [NONE Num1]
-                    => |app, _| playing::through(app, Axis::Tokens),
+                    => |app, _| playing::through(app, PlayAxis::Tokens),
                 PlayLayers "Play through the layers" [NONE Num2]
-                    => |app, _| playing::through(app, Axis::Layers),
+                    => |app, _| playing::through(app, PlayAxis::Layers),
                 PlayHeads "Play through the heads" [NONE Num3]
-                    => |app, _| playing::through(app, Axis::Heads),
+                    => |app, _| playing::through(app, PlayAxis::Heads),
                 Faster "Play faster" [NONE Period] => |app, _| app.transport.change_speed(1),
                 Slower "Play slower" [NONE Comma] => |app, _| app.transport.change_speed(-1),
                 ToggleLoop "Loop playback on or off" [SHIFT L]

@@ -55,7 +55,7 @@ pub struct Document {
 impl Document {
     /// A finished trace under its first view.
     pub fn new(trace: Arc<Trace>, look: &ViewState) -> Self {
-        let extent = Arc::new(Bounds::of(&trace));
+        let extent = Arc::new(Bounds::from_trace(&trace));
         let state = first_view(&trace, &extent, look);
         Self {
             id: DocumentId::fresh(),
@@ -99,7 +99,7 @@ impl Document {
 
     /// Puts a longer trace of the same answer in place; the view stays, or goes along.
     pub fn replace(&mut self, trace: Arc<Trace>, live: bool) {
-        self.extent = Arc::new(Bounds::of(&trace));
+        self.extent = Arc::new(Bounds::from_trace(&trace));
         self.path = trace.path().map(std::path::Path::to_owned);
         self.trace = trace;
         self.live = live;

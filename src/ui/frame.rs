@@ -7,7 +7,7 @@
 
 use super::app::App;
 use super::commands;
-use super::layout::{NARROW, Overlay, Pane, Place, Seen};
+use super::layout::{NARROW, Overlay, Pane, PanePlacement, Seen};
 use super::pane::{PaneContext, PaneUi, PassOutput};
 use super::panels::{FILM_STRIP_HEIGHT, Panes};
 use super::shortcuts::{self, Focus, UiCommand};
@@ -278,7 +278,7 @@ fn show_overlay(cx: &PaneContext<'_>, panes: &mut Panes, ui: &Ui, overlay: Overl
 /// The panels of the inspector, one below the other.
 fn inspector(cx: &PaneContext<'_>, panes: &mut Panes, ui: &mut Ui) {
     egui::ScrollArea::vertical().id_salt("inspector").show(ui, |ui| {
-        for &pane in Pane::ALL.iter().filter(|pane| pane.place() != Place::Bare) {
+        for &pane in Pane::ALL.iter().filter(|pane| pane.place() != PanePlacement::Bare) {
             widgets::heading(ui, pane.title(), |_| ());
             ui.scope(|ui| {
                 ui.set_max_height(320.0);

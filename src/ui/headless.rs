@@ -10,7 +10,7 @@ use super::model_feed::Wake;
 use super::painting::{Frame, new_context, paint, painter, skip};
 use super::panels::Panes;
 use super::recovery;
-use super::stage::{Painter, Stage};
+use super::stage::{Painter, StageRenderer};
 use super::start::{self, Prepared, Start};
 use super::theme;
 use crate::gpu::Gpu;
@@ -157,7 +157,7 @@ pub fn new_app(
     painter: Painter,
     options: HeadlessOptions,
 ) -> anyhow::Result<App> {
-    let stage = Stage::new(gpu, painter)?;
+    let stage = StageRenderer::new(gpu, painter)?;
     let HeadlessOptions { settings, settings_path, recovery, .. } = options;
     let Prepared { chat, intents, preview } = prepared;
     let mut app = App::new(stage, chat, settings, settings_path, wake(ctx));

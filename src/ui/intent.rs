@@ -5,7 +5,7 @@ use super::document::DocumentId;
 use super::film::FilmOptions;
 use super::layout::{Overlay, Pane};
 use super::shortcuts::UiCommand;
-use super::transport::Axis;
+use super::transport::PlayAxis;
 use super::walkthrough::confirm::Answer;
 use super::walkthrough::editor::WalkthroughCommand;
 use super::what_if::WhatIfCommand;
@@ -144,7 +144,7 @@ pub enum PathCommand {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TransportCommand {
     /// Through this axis.
-    Axis(Axis),
+    Axis(PlayAxis),
     /// Steps a second.
     Speed(f32),
 }

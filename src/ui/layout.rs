@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a panel stands at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PanePlacement {
     /// It fills a place of its own and has no tab.
     Bare,
     /// In the upper tabs of the inspector.
@@ -44,8 +44,8 @@ macro_rules! panes {
             }
 
             /// Where it stands at first.
-            pub const fn place(self) -> Place {
-                match self { $(Self::$pane => Place::$place),+ }
+            pub const fn place(self) -> PanePlacement {
+                match self { $(Self::$pane => PanePlacement::$place),+ }
             }
         }
     };
@@ -85,12 +85,12 @@ panes! {
 
 impl Pane {
     /// The panels of a place.
-    fn at(place: Place) -> Vec<Self> {
+    fn at(place: PanePlacement) -> Vec<Self> {
         Self::ALL.iter().copied().filter(|pane| pane.place() == place).collect()
     }
 
     const fn is_bare(self) -> bool {
-        matches!(self.place(), Place::Bare)
+        matches!(self.place(), PanePlacement::Bare)
     }
 }
 
@@ -150,9 +150,9 @@ impl Default for Layout {
             let children: Vec<TileId> = panes.iter().map(|&pane| tiles.insert_pane(pane)).collect();
             tiles.insert_tab_tile(children)
         };
-        let upper = tabs(&Pane::at(Place::Upper));
-        let middle = tabs(&Pane::at(Place::Middle));
-        let lower = tabs(&Pane::at(Place::Lower));
+        let upper = tabs(&Pane::at(PanePlacement::Upper));
+        let middle = tabs(&Pane::at(PanePlacement::Middle));
+        let lower = tabs(&Pane::at(PanePlacement::Lower));
         let mut side = Linear::new(LinearDir::Vertical, vec![upper, middle, lower]);
         side.shares.set_share(upper, 1.2);
         side.shares.set_share(middle, 0.65);

@@ -13,7 +13,7 @@ use super::notices::Notice;
 use super::samples::Sample;
 use super::score::Scores;
 use super::shortcuts::UiCommand;
-use super::stage::Stage;
+use super::stage::StageRenderer;
 use super::tasks::Task;
 use super::transport::Transport;
 use super::value_cache::{Ranked, ValueCache};
@@ -61,7 +61,7 @@ pub struct PaneContext<'a> {
     /// The samples with their small pictures, once they are drawn.
     pub samples: Option<&'a [(egui::TextureHandle, Sample)]>,
     /// The rendered view.
-    pub stage: &'a Stage,
+    pub stage: &'a StageRenderer,
     /// Where the stage was in the last pass, in points.
     pub stage_rect: Rect,
     /// Messages.

@@ -14,10 +14,10 @@ pub struct PreviewTexture {
     captions: Captions,
     /// How egui shows it at another size.
     filter: wgpu::FilterMode,
-    shown: Option<Shown>,
+    shown: Option<DrawnPreview>,
 }
 
-struct Shown {
+struct DrawnPreview {
     painter: Painter,
     target: Target,
     texture: TextureId,
@@ -84,7 +84,7 @@ impl PreviewTexture {
                 let filter = self.filter;
                 let mut egui = self.egui.write();
                 let texture = egui.register_native_texture(&self.gpu.device, &view, filter);
-                self.shown.insert(Shown { painter, target, texture, drawn: None })
+                self.shown.insert(DrawnPreview { painter, target, texture, drawn: None })
             }
         };
         if shown.drawn.as_ref() == Some(&moment) {

@@ -17,7 +17,7 @@ pub fn folder() -> Option<PathBuf> {
 
 /// What was kept of a window.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct RecoveredAnswers {
     /// Answers that were written.
     pub answers: usize,
     /// Why others could not be.
@@ -33,8 +33,8 @@ fn is_unsaved(doc: &Document) -> bool {
 ///
 /// # Errors
 /// If the folder cannot be made.
-pub fn keep(docs: &[Document], root: &Path) -> io::Result<Kept> {
-    let mut kept = Kept::default();
+pub fn keep(docs: &[Document], root: &Path) -> io::Result<RecoveredAnswers> {
+    let mut kept = RecoveredAnswers::default();
     let unsaved: Vec<&Document> = docs.iter().filter(|doc| is_unsaved(doc)).collect();
     if unsaved.is_empty() {
         return Ok(kept);

@@ -29,7 +29,7 @@ impl AnswerWord {
     /// The mean of its tokens.
     pub fn queries(&self) -> Queries {
         let tokens = self.tokens.iter().map(|token| token.0).collect();
-        Queries { kind: QueryKind::Answer, set: AxisSet::of(Aggregate::Mean, tokens) }
+        Queries { kind: QueryKind::Answer, set: AxisSet::new(Aggregate::Mean, tokens) }
     }
 
     /// Whether the view shows it.

@@ -17,7 +17,7 @@ pub type Painter = Arc<RwLock<egui_wgpu::Renderer>>;
 /// Figures are saved with at least this many lines.
 const FIGURE_LINES: u32 = 1080;
 
-/// What a call of [`Stage::draw`] did.
+/// What a call of [`StageRenderer::draw`] did.
 #[derive(Clone, Debug, Default)]
 pub struct Drawn {
     /// Whether anything was rendered.
@@ -32,7 +32,7 @@ pub struct Drawn {
 
 /// What the texture shows.
 #[derive(Clone, Debug, PartialEq)]
-struct Shown {
+struct DrawnView {
     state: ViewState,
     trace: TraceId,
     second: Option<TraceId>,
@@ -40,14 +40,14 @@ struct Shown {
 }
 
 /// The renderer and what it drew.
-pub struct Stage {
+pub struct StageRenderer {
     gpu: Arc<Gpu>,
     renderer: Renderer,
     target: Target,
     painter: Painter,
     texture: Option<TextureId>,
     wanted: [u32; 2],
-    shown: Option<Shown>,
+    shown: Option<DrawnView>,
     caption: String,
     picture: Option<Picture>,
     last_error: Option<String>,
@@ -63,7 +63,7 @@ enum Picture {
     Loaded(TextureHandle, ColorImage),
 }
 
-impl Stage {
+impl StageRenderer {
     /// A stage on a device; `painter` draws the window on the same device.
     ///
     /// # Errors
@@ -198,7 +198,8 @@ impl Stage {
         // A design unit of the figure is a point of the window.
         let text_scale = state.text_scale * f64::from(scale / scale_of(size, 1.0));
         state.text_scale = text_scale.clamp(0.25, 8.0);
-        let now = Shown { state, trace: trace.id(), second: second.map(|trace| trace.id()), size };
+        let now =
+            DrawnView { state, trace: trace.id(), second: second.map(|trace| trace.id()), size };
         if self.shown.as_ref() == Some(&now) {
             return drawn;
         }

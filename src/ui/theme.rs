@@ -1,10 +1,10 @@
 //! Type, colour and spacing of the window.
 //!
-//! The colours are those of figures ([`crate::view::figure::Palette`]), so that a saved figure and the window
+//! The colours are those of figures ([`crate::view::figure::ThemeColors`]), so that a saved figure and the window
 //! around it are one design; nothing but the data, the selection and the hover is saturated.
 
 use crate::view::Theme;
-use crate::view::figure::Palette;
+use crate::view::figure::ThemeColors;
 use egui::epaint::text::{FontInsert, FontPriority, InsertFontFamily};
 use egui::style::{ScrollStyle, WidgetVisuals};
 use egui::{
@@ -62,7 +62,7 @@ pub const fn color([r, g, b]: [u8; 3]) -> Color32 {
 
 /// The colours of a theme.
 pub const fn ink(theme: Theme) -> Ink {
-    let Palette { background, hairline, text, muted, accent, hover } = theme.palette();
+    let ThemeColors { background, hairline, text, muted, accent, hover } = theme.palette();
     let (panel, raised, raised_hover, on_accent, error) = match theme {
         Theme::Dark => (
             [0x1c, 0x1d, 0x20],

@@ -8,7 +8,7 @@ use crate::view::{AxisSet, Command, Queries, QueryKind};
 
 /// What the film runs through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Axis {
+pub enum PlayAxis {
     /// Answer tokens.
     #[default]
     Tokens,
@@ -18,7 +18,7 @@ pub enum Axis {
     Heads,
 }
 
-impl Axis {
+impl PlayAxis {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Tokens, Self::Layers, Self::Heads];
 
@@ -64,7 +64,7 @@ pub struct Transport {
     /// Whether it runs.
     pub playing: bool,
     /// What it runs through.
-    pub axis: Axis,
+    pub axis: PlayAxis,
     /// Steps a second.
     pub speed: f32,
     /// Whether it starts again at the end.
@@ -75,7 +75,7 @@ pub struct Transport {
 
 impl Default for Transport {
     fn default() -> Self {
-        Self { playing: false, axis: Axis::Tokens, speed: 2.0, repeat: true, due: None }
+        Self { playing: false, axis: PlayAxis::Tokens, speed: 2.0, repeat: true, due: None }
     }
 }
 

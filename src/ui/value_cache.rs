@@ -53,17 +53,17 @@ pub struct Ranked {
 
 /// A value with what it was computed from.
 #[derive(Debug)]
-struct Kept<K, V> {
+struct CachedValue<K, V> {
     entry: RefCell<Option<(K, Arc<V>)>>,
 }
 
-impl<K, V> Default for Kept<K, V> {
+impl<K, V> Default for CachedValue<K, V> {
     fn default() -> Self {
         Self { entry: RefCell::new(None) }
     }
 }
 
-impl<K: PartialEq, V> Kept<K, V> {
+impl<K: PartialEq, V> CachedValue<K, V> {
     fn get(&self, key: K, compute: impl FnOnce() -> V) -> Arc<V> {
         if let Some((kept, value)) = &*self.entry.borrow()
             && *kept == key
@@ -87,12 +87,12 @@ type LookKey = (TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool);
 /// All readings of the present document.
 #[derive(Debug, Default)]
 pub struct ValueCache {
-    matrix: Kept<(TraceId, Queries, (Quantity, bool)), Matrix>,
-    ranking: Kept<(TraceId, Queries), Vec<Ranked>>,
-    ranking_over: Kept<Vec<TraceId>, Vec<Ranked>>,
-    map: Kept<MapKey, Vec<f32>>,
-    looking: Kept<LookKey, Vec<f32>>,
-    strip: Kept<StripKey, Vec<f32>>,
+    matrix: CachedValue<(TraceId, Queries, (Quantity, bool)), Matrix>,
+    ranking: CachedValue<(TraceId, Queries), Vec<Ranked>>,
+    ranking_over: CachedValue<Vec<TraceId>, Vec<Ranked>>,
+    map: CachedValue<MapKey, Vec<f32>>,
+    looking: CachedValue<LookKey, Vec<f32>>,
+    strip: CachedValue<StripKey, Vec<f32>>,
 }
 
 impl ValueCache {
@@ -204,7 +204,7 @@ fn ranking(trace: &Trace, queries: &Queries) -> Vec<Ranked> {
     let heads = trace.shape().heads.max(1);
     let most = (trace.meta().patches().max(2) as f32).ln();
     let named = queries.set.named().unwrap_or_default().to_vec();
-    let queries = Queries { kind: queries.kind, set: AxisSet::of(Aggregate::Mean, named) };
+    let queries = Queries { kind: queries.kind, set: AxisSet::new(Aggregate::Mean, named) };
     let choice = MapChoice { queries, ..MapChoice::default() };
     let mean = |quantity| matrix(trace, &choice, (quantity, false)).values;
     let (shares, entropies) = (mean(Quantity::ImageShare), mean(Quantity::Entropy));

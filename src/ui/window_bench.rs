@@ -32,7 +32,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    fn of(mut values: Vec<f64>) -> Self {
+    fn from_values(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |share: f64| {
             let index = ((values.len() as f64 - 1.0) * share).round().max(0.0) as usize;
@@ -86,7 +86,7 @@ pub fn replay(
         uploads = uploads.max(after.page_uploads - before.page_uploads);
         draws = draws.max(after.stage_draws - before.stage_draws);
     }
-    let of = |pick: fn(&Cost) -> f64| Percentiles::of(costs.iter().map(pick).collect());
+    let of = |pick: fn(&Cost) -> f64| Percentiles::from_values(costs.iter().map(pick).collect());
     Ok(WindowBench {
         events: costs.len(),
         ui_ms: of(|cost| cost.ui),

@@ -48,7 +48,7 @@ impl AxisSet {
 
     /// Some places, reduced. One index is the same whatever the aggregate, so it becomes `Single`;
     /// no index at all means the whole axis.
-    pub fn of(aggregate: Aggregate, mut indices: Vec<u32>) -> Self {
+    pub fn new(aggregate: Aggregate, mut indices: Vec<u32>) -> Self {
         indices.sort_unstable();
         indices.dedup();
         match (aggregate, indices.as_slice()) {
@@ -132,7 +132,7 @@ impl AxisSet {
                 indices.push(number(part)?);
             }
         }
-        Ok(Self::of(aggregate, indices))
+        Ok(Self::new(aggregate, indices))
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// The bounds of a trace.
-    pub fn of(trace: &Trace) -> Self {
+    pub fn from_trace(trace: &Trace) -> Self {
         let (meta, shape) = (trace.meta(), trace.shape());
         let grid = |span: &crate::trace::ImageSpan| Grid {
             picture: span.picture,

@@ -313,7 +313,7 @@ fn step_query(queries: &mut Queries, by: i32, extent: &Bounds) {
     let index_of = |query: u32| rows.partition_point(|&row| row < query) as u32;
     let indices = queries.set.named().map(|named| named.iter().map(|&q| index_of(q)).collect());
     let set =
-        indices.map_or(AxisSet::MEAN, |indices| AxisSet::of(queries.set.aggregate(), indices));
+        indices.map_or(AxisSet::MEAN, |indices| AxisSet::new(queries.set.aggregate(), indices));
     let at = step(&set, by, rows.len() as u32).only().unwrap_or(0);
     if let Some(&query) = rows.get(at as usize) {
         queries.set = AxisSet::single(query);

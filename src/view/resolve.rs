@@ -192,7 +192,7 @@ impl MapChoice {
         remove_bos: bool,
     ) -> Result<Numbers<'a>, ViewError> {
         let name = self.source.name();
-        let bounds = Bounds::of(trace);
+        let bounds = Bounds::from_trace(trace);
         bounds.check_axes(self)?;
         match bounds.source_kind(&self.source) {
             None => Err(bounds.no_map(name)),
@@ -272,7 +272,7 @@ impl MapChoice {
         quantity: Quantity,
         remove_bos: bool,
     ) -> Result<HeadNumbers<'a>, ViewError> {
-        let bounds = Bounds::of(trace);
+        let bounds = Bounds::from_trace(trace);
         let name = self.source.name();
         match bounds.source_kind(&self.source) {
             Some(SourceKind::Pages) => {}
@@ -351,7 +351,7 @@ impl Queries {
     /// # Errors
     /// If a row does not exist or was not kept, or if there is none.
     pub fn rows(&self, trace: &Trace) -> Result<Vec<u32>, ViewError> {
-        let queries = Bounds::of(trace).query_rows(self)?;
+        let queries = Bounds::from_trace(trace).query_rows(self)?;
         let rows: Vec<u32> = queries
             .into_iter()
             .filter_map(|query| trace.row_of_query(query))
@@ -363,7 +363,7 @@ impl Queries {
     /// The mean over answer tokens.
     pub fn answers(answers: &[AnswerIndex]) -> Self {
         let indices = answers.iter().map(|answer| answer.0).collect();
-        Self { kind: super::QueryKind::Answer, set: AxisSet::of(Aggregate::Mean, indices) }
+        Self { kind: super::QueryKind::Answer, set: AxisSet::new(Aggregate::Mean, indices) }
     }
 }
 

@@ -10,8 +10,8 @@ fn token(text: &str, kind: TokenKind) -> AxisToken {
     AxisToken { text: text.into(), kind }
 }
 
-fn axis(count: u32, marked: &[u32]) -> Axis {
-    Axis { count, marked: marked.to_vec() }
+fn axis(count: u32, marked: &[u32]) -> AxisMarks {
+    AxisMarks { count, marked: marked.to_vec() }
 }
 
 fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {
@@ -50,11 +50,11 @@ fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {
     ]
 }
 
-fn line() -> Vec<Run> {
+fn line() -> Vec<TextRun> {
     vec![
-        Run::plain("attention · answer token 3 "),
-        Run::strong("fox"),
-        Run::plain(" · layer 4 · head 1 · image, 0.000–0.184"),
+        TextRun::plain("attention · answer token 3 "),
+        TextRun::strong("fox"),
+        TextRun::plain(" · layer 4 · head 1 · image, 0.000–0.184"),
     ]
 }
 
@@ -263,7 +263,7 @@ fn heads_are_sorted_by_what_was_asked_for() {
     let order = |head_order| {
         let mut state = ViewState { view: ViewKind::Heads, head_order, ..ViewState::default() };
         state.map.layers = AxisSet::single(2);
-        match Content::of(&state, &trace) {
+        match Content::new(&state, &trace) {
             Content::Heads { tiles, .. } => tiles,
             other => panic!("{other:?}"),
         }
@@ -282,7 +282,7 @@ fn relevancy_stands_question_words_against_the_picture() {
     let mut state = ViewState { view: ViewKind::Relevancy, ..ViewState::default() };
     state.map.source = MapSource::Named("relevancy.llm".into());
     state.map.queries = Queries::answer(1);
-    let Content::Relevancy { bars, .. } = Content::of(&state, &trace) else { panic!() };
+    let Content::Relevancy { bars, .. } = Content::new(&state, &trace) else { panic!() };
     assert_eq!(bars.len(), 4);
     assert_eq!(bars.iter().filter(|bar| bar.is_image).count(), 1);
     assert!(bars.windows(2).all(|pair| pair[0].value >= pair[1].value));
@@ -300,7 +300,7 @@ fn damage_in_a_relevancy_map_leaves_its_bars() {
     let mut state = ViewState { view: ViewKind::Relevancy, ..ViewState::default() };
     state.map.source = MapSource::Named("relevancy.llm".into());
     state.map.queries = Queries::answer(1);
-    let Content::Relevancy { bars, .. } = Content::of(&state, &trace) else { panic!() };
+    let Content::Relevancy { bars, .. } = Content::new(&state, &trace) else { panic!() };
     assert_eq!(bars.len(), 4);
     assert!(bars.iter().all(|bar| bar.value.is_finite()) && bars[0].value == 0.25, "{bars:?}");
 }
@@ -308,7 +308,7 @@ fn damage_in_a_relevancy_map_leaves_its_bars() {
 #[test]
 fn a_map_without_layers_and_heads_is_refused_where_these_are_shown() {
     let trace = trace();
-    let extent = Bounds::of(&trace);
+    let extent = Bounds::from_trace(&trace);
     for &view in ViewKind::ALL {
         let mut state = ViewState { view, ..ViewState::default() };
         state.map.source = MapSource::Named("relevancy.llm".into());
@@ -337,7 +337,7 @@ fn a_map_without_layers_and_heads_is_refused_where_these_are_shown() {
 
 #[test]
 fn a_blend_that_would_hide_the_picture_is_half_strong_unless_said_otherwise() {
-    let extent = Bounds::of(&trace());
+    let extent = Bounds::from_trace(&trace());
     let flat = Command::SetBlend(Blend::Flat).apply(&ViewState::default(), &extent).unwrap();
     assert_eq!(flat.opacity, 0.5);
     assert_eq!(Command::SetBlend(Blend::Glow).apply(&flat, &extent).unwrap().opacity, 1.0);
@@ -395,16 +395,16 @@ fn a_caption_that_someone_wrote_is_not_cut_at_its_comma() {
     let text = "one, two, and a long sentence that goes on, and on, and on, to the very end of all";
     state.caption.text = Some(text.into());
     let content = Content::Picture { aspect: 1.0 };
-    let lay = |state: &ViewState, line: &[Run]| {
+    let lay = |state: &ViewState, line: &[TextRun]| {
         let figure = Figure::layout(state, [420, 420], &content, line, Some([0.0, 0.184]));
         figure.labels[0].text()
     };
-    let shown = lay(&state, &[Run::plain(text)]);
+    let shown = lay(&state, &[TextRun::plain(text)]);
     assert!(shown.starts_with("one, two, and a long sentence") && shown.ends_with('…'), "{shown}");
     // The program's own line leaves its closing numbers to the legend.
     state.caption.text = None;
     let long = "attention · mean of answer tokens 0–4 · layer 4 · head 1 · image";
-    let shown = lay(&state, &[Run::plain(long), Run::plain(", 0.000–0.184")]);
+    let shown = lay(&state, &[TextRun::plain(long), TextRun::plain(", 0.000–0.184")]);
     assert!(!shown.contains("0.0"), "{shown}");
 }
 
@@ -426,7 +426,7 @@ fn bars_stand_close_to_the_picture_on_a_tall_figure() {
     let mut state = ViewState { view: ViewKind::Relevancy, ..ViewState::default() };
     state.map.source = MapSource::Named("relevancy.llm".into());
     state.map.queries = Queries::answer(1);
-    let content = Content::of(&state, &trace);
+    let content = Content::new(&state, &trace);
     let figure = Figure::layout(&state, [1080, 1920], &content, &line(), Readout::default());
     let title = figure
         .labels

@@ -36,7 +36,7 @@ struct Case {
 fn axis_set(len: u32) -> impl Strategy<Value = AxisSet> {
     let aggregate = select(vec![Aggregate::Mean, Aggregate::Max]);
     (aggregate, btree_set(0..len, 0..=len as usize))
-        .prop_map(|(aggregate, members)| AxisSet::of(aggregate, members.into_iter().collect()))
+        .prop_map(|(aggregate, members)| AxisSet::new(aggregate, members.into_iter().collect()))
 }
 
 fn queries(shape: &Shape) -> impl Strategy<Value = Queries> + use<> {
@@ -46,7 +46,7 @@ fn queries(shape: &Shape) -> impl Strategy<Value = Queries> + use<> {
         // The kept rows are those of the answer tokens.
         let shift = if kind == QueryKind::Position { first } else { 0 };
         let members = set.named().unwrap_or_default().iter().map(|at| at + shift).collect();
-        Queries { kind, set: AxisSet::of(set.aggregate(), members) }
+        Queries { kind, set: AxisSet::new(set.aggregate(), members) }
     })
 }
 

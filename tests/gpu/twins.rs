@@ -29,7 +29,7 @@ fn assert_close(gpu: &[f32], cpu: &[f32], what: &str) {
 
 fn set(fold: Fold, members: &[u32]) -> AxisSet {
     let aggregate = if fold == Fold::Max { Aggregate::Max } else { Aggregate::Mean };
-    AxisSet::of(aggregate, members.to_vec())
+    AxisSet::new(aggregate, members.to_vec())
 }
 
 /// Draws one state and compares planes and ranges with the twins.

@@ -23,13 +23,13 @@ fn extent() -> Bounds {
 fn set(len: u32) -> impl Strategy<Value = AxisSet> {
     let aggregate =
         prop_oneof![Just(Aggregate::Mean), Just(Aggregate::Max), Just(Aggregate::Single)];
-    (aggregate, prop::collection::vec(0..len, 0..5)).prop_map(|(how, ids)| AxisSet::of(how, ids))
+    (aggregate, prop::collection::vec(0..len, 0..5)).prop_map(|(how, ids)| AxisSet::new(how, ids))
 }
 
 fn queries() -> impl Strategy<Value = Queries> {
     let position = prop::collection::vec(590_u32..608, 1..4).prop_map(|ids| Queries {
         kind: QueryKind::Position,
-        set: AxisSet::of(Aggregate::Max, ids),
+        set: AxisSet::new(Aggregate::Max, ids),
     });
     prop_oneof![set(9).prop_map(|set| Queries { kind: QueryKind::Answer, set }), position]
 }

@@ -40,9 +40,9 @@ fn every_tool() -> Vec<Step> {
         Step::Stroke { points: points.clone(), brush: brush(9.0), color: [0, 0, 0] },
         Step::Erase { points, brush: brush(5.0) },
         Step::Fill { area: boxed(), with: Fill::Color { color: [1, 2, 3] } },
-        Step::Fill { area: Area::of(ellipse), with: Fill::Mean },
+        Step::Fill { area: Area::new(ellipse), with: Fill::Mean },
         Step::Fill { area: boxed(), with: Fill::Surroundings },
-        Step::Fill { area: Area::of(lasso), with: Fill::Blur { sigma: 4.0 } },
+        Step::Fill { area: Area::new(lasso), with: Fill::Blur { sigma: 4.0 } },
         Step::Adjust {
             area: Area { outline: Outline::All, like },
             by: Adjust { hue: 240.0, saturation: 0.8, brightness: 0.1, contrast: 0.2 },
@@ -63,7 +63,7 @@ fn changed(before: &RgbImage, after: &RgbImage) -> usize {
 #[test]
 fn every_tool_changes_the_picture_and_undo_restores_every_byte() {
     let original = original();
-    let paint = Step::Fill { area: Area::of(Outline::All), with: Fill::Mean };
+    let paint = Step::Fill { area: Area::new(Outline::All), with: Fill::Mean };
     for step in every_tool() {
         let mut edits = Edits::new(SIZE);
         // An eraser needs something to erase.
@@ -111,7 +111,7 @@ fn an_eraser_restores_the_original_under_its_brush_alone() {
     let original = original();
     let mut edits = Edits::new(SIZE);
     let black = Fill::Color { color: [0; 3] };
-    edits.push(Step::Fill { area: Area::of(Outline::All), with: black }).unwrap();
+    edits.push(Step::Fill { area: Area::new(Outline::All), with: black }).unwrap();
     let hard = Brush { size: 10.0, hardness: 1.0 };
     edits.push(Step::Erase { points: vec![[28.0, 20.0]], brush: hard }).unwrap();
     let picture = edits.flatten(&original).unwrap();

@@ -9,8 +9,8 @@ use std::time::Duration;
 use vlmscope::analysis::RowStats;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    AskEvent, AskRequest, Device, Engine, EngineOptions, Interventions, ModelError, ModelEvent,
-    ModelWorker, Picture, Rows, Stage, StreamDecoder, Turn, preprocess,
+    AskEvent, AskRequest, AskStage, Device, Engine, EngineOptions, Interventions, ModelError,
+    ModelEvent, ModelWorker, Picture, Rows, StreamDecoder, Turn, preprocess,
 };
 use vlmscope::trace::{AnswerIndex, Head, Layer, PreprocessMode, STAT_COUNT, TokenKind, Trace};
 
@@ -358,7 +358,10 @@ fn events_stream_in_order_with_the_pages_of_the_trace() {
             _ => {}
         }
     }
-    assert_eq!(stages, [Stage::Preprocess, Stage::Vision, Stage::Prefill, Stage::Decode]);
+    assert_eq!(
+        stages,
+        [AskStage::Preprocess, AskStage::Vision, AskStage::Prefill, AskStage::Decode]
+    );
     assert_eq!(tokens, trace.shape().generated);
     assert!(texts.windows(2).all(|pair| pair[1].starts_with(pair[0].as_str())), "{texts:?}");
     assert!(

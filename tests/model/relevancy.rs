@@ -10,7 +10,7 @@ use vlmscope::analysis::methods::Method;
 use vlmscope::analysis::relevancy::mean_row;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    Engine, GRADIENT_ATTENTION, ModelError, RelevancyRequest, RelevancyTimings, Stage,
+    AskStage, Engine, GRADIENT_ATTENTION, ModelError, RelevancyRequest, RelevancyTimings,
 };
 use vlmscope::trace::{AnswerIndex, Trace};
 
@@ -30,7 +30,7 @@ fn ask_run(engine: &mut Engine, run: &Value) -> Trace {
 }
 
 fn relevancy(engine: &mut Engine, trace: &Trace, methods: &[Method]) -> Trace {
-    relevancy_of(engine, trace, &RelevancyRequest::of(methods.iter().copied())).unwrap().0
+    relevancy_of(engine, trace, &RelevancyRequest::new(methods.iter().copied())).unwrap().0
 }
 
 fn relevancy_of(
@@ -216,10 +216,10 @@ fn progress_comes_in_steps_and_cancelling_stops() {
     let fixture = Fixture::of("tiny");
     let mut engine = fixture.engine();
     let answered = ask_run(&mut engine, &fixture.list("runs")[0]);
-    let request = RelevancyRequest::of([Method::LLM, Method::ALL_LAYERS]);
+    let request = RelevancyRequest::new([Method::LLM, Method::ALL_LAYERS]);
     let mut steps = Vec::new();
     let mut note = |progress: vlmscope::model::Progress| {
-        if progress.stage == Stage::Relevancy {
+        if progress.stage == AskStage::Relevancy {
             steps.push((progress.done, progress.total));
         }
     };
@@ -230,7 +230,7 @@ fn progress_comes_in_steps_and_cancelling_stops() {
     let cancel = CancelToken::new();
     let token = cancel.clone();
     let result = engine.relevancy(&answered, &request, &cancel, &mut |progress| {
-        if progress.stage == Stage::Relevancy && progress.done == 2 {
+        if progress.stage == AskStage::Relevancy && progress.done == 2 {
             token.cancel();
         }
     });
@@ -244,7 +244,7 @@ fn what_cannot_be_computed_is_said_before_anything_runs() {
     let fixture = Fixture::of("tiny");
     let mut engine = fixture.engine();
     let answered = ask_run(&mut engine, &fixture.list("runs")[0]);
-    let mut small = RelevancyRequest::of([Method::LLM]);
+    let mut small = RelevancyRequest::new([Method::LLM]);
     small.memory_budget = Some(1000);
     let error = relevancy_of(&mut engine, &answered, &small).unwrap_err();
     assert!(matches!(error, ModelError::Memory { budget_bytes: 1000, .. }));
@@ -252,7 +252,7 @@ fn what_cannot_be_computed_is_said_before_anything_runs() {
 
     let without = ask(&mut engine, &request(None, &["What is a cat?".to_owned()]));
     let error =
-        relevancy_of(&mut engine, &without, &RelevancyRequest::of([Method::VIT])).unwrap_err();
+        relevancy_of(&mut engine, &without, &RelevancyRequest::new([Method::VIT])).unwrap_err();
     assert!(error.to_string().contains("needs a picture"), "{error}");
     let trace = relevancy(&mut engine, &without, &[Method::LLM]);
     assert_eq!(trace.map_names(), ["relevancy.llm"]);
@@ -263,12 +263,12 @@ fn what_cannot_be_computed_is_said_before_anything_runs() {
         vec![0.5; without.shape().layers * without.shape().heads];
     let changed = ask(&mut engine, &asked);
     let error =
-        relevancy_of(&mut engine, &changed, &RelevancyRequest::of([Method::LLM])).unwrap_err();
+        relevancy_of(&mut engine, &changed, &RelevancyRequest::new([Method::LLM])).unwrap_err();
     assert!(error.to_string().contains("unchanged model"), "{error}");
 
     let mut other = Fixture::of("gqa").engine();
     let error =
-        relevancy_of(&mut other, &answered, &RelevancyRequest::of([Method::LLM])).unwrap_err();
+        relevancy_of(&mut other, &answered, &RelevancyRequest::new([Method::LLM])).unwrap_err();
     assert!(matches!(error, ModelError::OtherModel { .. }));
 }
 

@@ -240,13 +240,13 @@ fn a_trace_that_was_read_ahead_outlives_what_happens_to_its_file() {
     trace().write(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
     let open = Trace::open(&path).unwrap();
-    assert_eq!(open.stamp(), FileStamp::of(&path));
+    assert_eq!(open.stamp(), FileStamp::read(&path));
     let late = Trace::open(&path).unwrap();
     open.read_ahead().unwrap();
     cut_in_place(&path, 10);
     check(&open);
     open.check().unwrap();
-    assert_ne!(open.stamp(), FileStamp::of(&path));
+    assert_ne!(open.stamp(), FileStamp::read(&path));
     let copy = folder.path().join("copy.vlmtrace");
     open.write(&copy).unwrap();
     assert!(std::fs::read(&copy).unwrap() == whole);

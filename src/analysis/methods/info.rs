@@ -34,7 +34,7 @@ pub struct MethodInfo {
     /// Whether its values have two signs about a 0 that means "no effect".
     pub signed: bool,
     /// How it is computed.
-    pub run: Run,
+    pub run: Computation,
 }
 
 /// The shape of a method's values; G answer tokens.
@@ -64,7 +64,7 @@ pub enum Needs {
 
 /// How a method is computed. The functions return [G, N] unless the variant says otherwise.
 #[derive(Clone, Copy, Debug)]
-pub enum Run {
+pub enum Computation {
     /// From the trace; the second argument is a seed.
     Trace(fn(&Trace, u64) -> Result<Vec<f32>, Missing>),
     /// From the trace and the attention under another question.
@@ -128,13 +128,13 @@ impl MethodInfo {
     /// What computing it takes.
     pub const fn needs(&self) -> Needs {
         match self.run {
-            Run::Trace(_) => Needs::Trace,
-            Run::Forward(_) | Run::Command(_) => Needs::Forward,
-            Run::AnswerGradients(_)
-            | Run::OwnGradients(_)
-            | Run::TowerGradients(_)
-            | Run::GradientPages
-            | Run::FromGradientPages(_) => Needs::Gradients,
+            Computation::Trace(_) => Needs::Trace,
+            Computation::Forward(_) | Computation::Command(_) => Needs::Forward,
+            Computation::AnswerGradients(_)
+            | Computation::OwnGradients(_)
+            | Computation::TowerGradients(_)
+            | Computation::GradientPages
+            | Computation::FromGradientPages(_) => Needs::Gradients,
         }
     }
 
@@ -142,17 +142,20 @@ impl MethodInfo {
     /// when they are asked for together.
     pub const fn is_from_backward_pass(&self) -> bool {
         match self.run {
-            Run::AnswerGradients(_)
-            | Run::OwnGradients(_)
-            | Run::TowerGradients(_)
-            | Run::GradientPages => true,
-            Run::Trace(_) | Run::Forward(_) | Run::FromGradientPages(_) | Run::Command(_) => false,
+            Computation::AnswerGradients(_)
+            | Computation::OwnGradients(_)
+            | Computation::TowerGradients(_)
+            | Computation::GradientPages => true,
+            Computation::Trace(_)
+            | Computation::Forward(_)
+            | Computation::FromGradientPages(_)
+            | Computation::Command(_) => false,
         }
     }
 
     /// Whether each token takes a backward pass of its own.
     pub const fn is_own(&self) -> bool {
-        matches!(self.run, Run::OwnGradients(_) | Run::TowerGradients(_))
+        matches!(self.run, Computation::OwnGradients(_) | Computation::TowerGradients(_))
     }
 
     /// Numbers in a row of its map.

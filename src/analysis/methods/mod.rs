@@ -17,7 +17,7 @@ mod sinks;
 mod table;
 
 pub use heads::{HeadChoice, chosen_heads, spatial_entropy};
-pub use info::{Forward, Layout, Method, MethodError, MethodInfo, Needs, Run};
+pub use info::{Computation, Forward, Layout, Method, MethodError, MethodInfo, Needs};
 pub use inputs::{AnswerGradients, Missing, OwnGradients, Tower};
 pub use relative::{GENERAL_QUESTION, relative_layer};
 pub use rollout::rollout_rows;
@@ -36,16 +36,16 @@ pub fn compute(trace: &Trace, method: Method, seed: u64) -> Result<Vec<f32>, Met
         return Err(MethodError::NoPicture);
     }
     let command = match method.run {
-        Run::Trace(map) => {
+        Computation::Trace(map) => {
             return map(trace, seed).map_err(|Missing(what)| MethodError::Missing { method, what });
         }
-        Run::Command(command) => command,
-        Run::Forward(_)
-        | Run::AnswerGradients(_)
-        | Run::OwnGradients(_)
-        | Run::TowerGradients(_)
-        | Run::GradientPages
-        | Run::FromGradientPages(_) => "relevancy",
+        Computation::Command(command) => command,
+        Computation::Forward(_)
+        | Computation::AnswerGradients(_)
+        | Computation::OwnGradients(_)
+        | Computation::TowerGradients(_)
+        | Computation::GradientPages
+        | Computation::FromGradientPages(_) => "relevancy",
     };
     Err(MethodError::NeedsModel { method, command })
 }

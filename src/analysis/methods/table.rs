@@ -2,7 +2,7 @@
 //!
 //! `--help` and the table of docs/methods.md are made from it; a test compares the latter.
 
-use super::info::{Forward, Layout, Method, MethodInfo, Run};
+use super::info::{Computation, Forward, Layout, Method, MethodInfo};
 use super::{attention, gradients, heads, random, relative, rollout, sinks};
 use crate::trace::{GRADIENT_ATTENTION, Trace};
 use std::str::FromStr;
@@ -30,7 +30,7 @@ methods! {
         source: "",
         layout: Layout::Patches,
         signed: false,
-        run: Run::Trace(attention::mean),
+        run: Computation::Trace(attention::mean),
     };
     /// The mean attention without BOS.
     NO_BOS = MethodInfo {
@@ -43,7 +43,7 @@ methods! {
         source: "",
         layout: Layout::Patches,
         signed: false,
-        run: Run::Trace(attention::mean_without_bos),
+        run: Computation::Trace(attention::mean_without_bos),
     };
     /// The mean attention without BOS and sinks.
     NO_SINKS = MethodInfo {
@@ -56,7 +56,7 @@ methods! {
         source: "sinks: VisAttnSink (ICLR 2025), found here by the attention that they receive",
         layout: Layout::Patches,
         signed: false,
-        run: Run::Trace(sinks::map),
+        run: Computation::Trace(sinks::map),
     };
     /// The mean of the heads that look most sharply at the picture.
     HEADS = MethodInfo {
@@ -70,7 +70,7 @@ methods! {
         source: "arXiv 2503.06287",
         layout: Layout::Patches,
         signed: false,
-        run: Run::Trace(heads::map),
+        run: Computation::Trace(heads::map),
     };
     /// Attention rollout.
     ROLLOUT = MethodInfo {
@@ -83,7 +83,7 @@ methods! {
         source: "arXiv 2005.00928",
         layout: Layout::Patches,
         signed: false,
-        run: Run::Trace(rollout::map),
+        run: Computation::Trace(rollout::map),
     };
     /// Attention relative to that under a general question.
     RELATIVE = MethodInfo {
@@ -96,7 +96,7 @@ methods! {
         source: "arXiv 2502.17422",
         layout: Layout::Patches,
         signed: false,
-        run: Run::Forward(Forward {
+        run: Computation::Forward(Forward {
             question: relative::GENERAL_QUESTION,
             layer: relative::relative_layer,
             map: relative::map,
@@ -114,7 +114,7 @@ methods! {
         source: "arXiv 2502.17422",
         layout: Layout::Pages { mean: Self::GRAD_ATTENTION },
         signed: false,
-        run: Run::GradientPages,
+        run: Computation::GradientPages,
     };
     /// The mean of gradient × attention.
     GRAD_ATTENTION = MethodInfo {
@@ -127,7 +127,7 @@ methods! {
         source: "arXiv 2502.17422",
         layout: Layout::Patches,
         signed: false,
-        run: Run::FromGradientPages(gradients::mean_of_pages),
+        run: Computation::FromGradientPages(gradients::mean_of_pages),
     };
     /// Relevancy through the language model.
     LLM = MethodInfo {
@@ -142,7 +142,7 @@ methods! {
         source: "arXiv 2103.15679",
         layout: Layout::Positions,
         signed: false,
-        run: Run::AnswerGradients(gradients::llm),
+        run: Computation::AnswerGradients(gradients::llm),
     };
     /// Relevancy through the language model, every row from the token's own gradient.
     LLM_OWN = MethodInfo {
@@ -156,7 +156,7 @@ methods! {
         source: "arXiv 2103.15679",
         layout: Layout::Positions,
         signed: false,
-        run: Run::OwnGradients(gradients::llm_own),
+        run: Computation::OwnGradients(gradients::llm_own),
     };
     /// Relevancy through the vision tower.
     VIT = MethodInfo {
@@ -169,7 +169,7 @@ methods! {
         source: "arXiv 2103.15679, LVLM-Interpret",
         layout: Layout::Patches,
         signed: false,
-        run: Run::TowerGradients(gradients::vit),
+        run: Computation::TowerGradients(gradients::vit),
     };
     /// Relevancy through the vision tower and the language model.
     ALL_LAYERS = MethodInfo {
@@ -183,7 +183,7 @@ methods! {
         source: "arXiv 2103.15679, LVLM-Interpret",
         layout: Layout::Patches,
         signed: false,
-        run: Run::TowerGradients(gradients::all),
+        run: Computation::TowerGradients(gradients::all),
     };
     /// The effect of covering parts of the picture.
     OCCLUSION = MethodInfo {
@@ -196,7 +196,7 @@ methods! {
         source: "arXiv 1311.2901",
         layout: Layout::Patches,
         signed: true,
-        run: Run::Command("occlusion"),
+        run: Computation::Command("occlusion"),
     };
     /// Random numbers: the control.
     RANDOM = MethodInfo {
@@ -209,7 +209,7 @@ methods! {
         source: "",
         layout: Layout::Patches,
         signed: false,
-        run: Run::Trace(random::map),
+        run: Computation::Trace(random::map),
     };
 }
 

@@ -65,7 +65,7 @@ impl fmt::Display for Id {
 }
 
 /// What became of a line.
-enum Outcome {
+enum LineOutcome {
     Answered,
     Kept,
 }
@@ -88,8 +88,8 @@ pub(super) fn run(args: &Args, batch: &Path, cancel: &CancelToken) -> anyhow::Re
             );
         }
         match one(args, &mut view, &mut engine, base, &out.join(name), line, cancel) {
-            Ok(Outcome::Answered) => answered += 1,
-            Ok(Outcome::Kept) => kept += 1,
+            Ok(LineOutcome::Answered) => answered += 1,
+            Ok(LineOutcome::Kept) => kept += 1,
             Err(error) if cancel.is_cancelled() => return Err(error),
             Err(error) => {
                 failed += 1;
@@ -164,7 +164,7 @@ fn one(
     path: &Path,
     line: &Line,
     cancel: &CancelToken,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<LineOutcome> {
     let request = AskRequest {
         picture: Some(Picture::read(&base.join(&line.picture))?),
         turns: line
@@ -176,7 +176,7 @@ fn one(
         options: options(args, line.answer.clone()),
     };
     let done = there_already(path, &request, engine);
-    let outcome = if done.is_some() { Outcome::Kept } else { Outcome::Answered };
+    let outcome = if done.is_some() { LineOutcome::Kept } else { LineOutcome::Answered };
     let overlay = overlay_path(path);
     let trace = match done {
         Some(trace) => trace,

@@ -5,7 +5,7 @@ use crate::analysis::methods::Method;
 use crate::cli::common::{engine_options, progress_bar, show_progress};
 use crate::cli::overlay;
 use crate::job::CancelToken;
-use crate::model::{AskEvent, AskRequest, Engine, Progress, Stage};
+use crate::model::{AskEvent, AskRequest, AskStage, Engine, Progress};
 use crate::terminal;
 use crate::trace::Trace;
 use anyhow::Context as _;
@@ -76,7 +76,7 @@ impl View {
     }
 
     fn progress(&self, progress: Progress) {
-        if self.streams && progress.stage == Stage::Decode {
+        if self.streams && progress.stage == AskStage::Decode {
             return;
         }
         show_progress(&self.bar, progress);

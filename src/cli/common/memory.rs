@@ -24,6 +24,6 @@ impl MemoryFlag {
     /// A request within this memory.
     pub(crate) fn request(self, methods: &[Method]) -> RelevancyRequest {
         let memory_budget = self.memory;
-        RelevancyRequest { memory_budget, ..RelevancyRequest::of(methods.iter().copied()) }
+        RelevancyRequest { memory_budget, ..RelevancyRequest::new(methods.iter().copied()) }
     }
 }

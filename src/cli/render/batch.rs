@@ -69,7 +69,7 @@ fn check_pattern(pattern: &str, state: &ViewState, trace: &Trace) -> anyhow::Res
                 would be the same; leave it out of --out"
             )));
         }
-        let kind = Bounds::of(trace).source_kind(&state.map.source);
+        let kind = Bounds::from_trace(trace).source_kind(&state.map.source);
         if field != "token" && kind == Some(SourceKind::Numbers) {
             return Err(usage(format!(
                 "`{}` has no layers and heads, so all figures for `{{{field}}}` would be the \

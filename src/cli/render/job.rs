@@ -16,8 +16,8 @@ pub(super) struct Traces {
 
 impl Traces {
     pub fn check(&self, state: &ViewState) -> anyhow::Result<()> {
-        let second = self.second.as_ref().map(Bounds::of);
-        Bounds::of(&self.first)
+        let second = self.second.as_ref().map(Bounds::from_trace);
+        Bounds::from_trace(&self.first)
             .check(state, second.as_ref())
             .map_err(|error| usage(error.to_string()))?;
         if let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) {

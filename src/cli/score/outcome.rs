@@ -15,7 +15,7 @@ pub(super) struct Scored {
 }
 
 /// What comes out.
-pub(super) struct Outcome {
+pub(super) struct ScoreOutcome {
     pub tokens: Vec<usize>,
     pub text: String,
     /// Name of the thing and its boxes.

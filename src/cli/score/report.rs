@@ -1,6 +1,6 @@
 //! The scores as a table and as JSON.
 
-use super::outcome::{Outcome, Scored};
+use super::outcome::{ScoreOutcome, Scored};
 use crate::cli::common::{sink_json, sinks_text};
 use crate::model::{BlankFill, MapCurves};
 use crate::terminal;
@@ -18,7 +18,7 @@ fn fill_name(fill: BlankFill) -> &'static str {
 }
 
 /// Mean of the areas of deletion and insertion over the maps `members`, for one fill.
-fn areas(outcome: &Outcome, members: std::ops::Range<usize>, fill: usize) -> Option<[f64; 2]> {
+fn areas(outcome: &ScoreOutcome, members: std::ops::Range<usize>, fill: usize) -> Option<[f64; 2]> {
     let count = members.len();
     let of = |map: usize| -> Option<&MapCurves> {
         outcome
@@ -37,7 +37,7 @@ fn areas(outcome: &Outcome, members: std::ops::Range<usize>, fill: usize) -> Opt
 }
 
 /// The probability with nothing blanked, and with everything blanked under each fill.
-fn ends(outcome: &Outcome) -> (f64, Vec<f64>) {
+fn ends(outcome: &ScoreOutcome) -> (f64, Vec<f64>) {
     let first = |curves: Option<&MapCurves>, at: usize| {
         let points = curves.map(|curves| curves.deletion.points.as_slice()).unwrap_or_default();
         let point = if at == 0 { points.first() } else { points.last() };
@@ -50,7 +50,7 @@ fn ends(outcome: &Outcome) -> (f64, Vec<f64>) {
     (first(outcome.curves.curves.first(), 0), blank.collect())
 }
 
-pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &Outcome) -> Value {
+pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &ScoreOutcome) -> Value {
     let number = |value: f64| if value.is_finite() { json!(value) } else { Value::Null };
     let entry = |(index, scored): (usize, &Scored)| {
         let curves: Vec<Value> = outcome
@@ -100,7 +100,7 @@ pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &Outcome) -> Value {
     })
 }
 
-pub(super) fn as_text(trace: &Trace, outcome: &Outcome) -> anyhow::Result<()> {
+pub(super) fn as_text(trace: &Trace, outcome: &ScoreOutcome) -> anyhow::Result<()> {
     let out = &mut terminal::stdout();
     let (whole, blank) = ends(outcome);
     let numbers: Vec<String> = outcome.tokens.iter().map(usize::to_string).collect();
@@ -144,7 +144,7 @@ pub(super) fn as_text(trace: &Trace, outcome: &Outcome) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn row(outcome: &Outcome, members: std::ops::Range<usize>) -> String {
+fn row(outcome: &ScoreOutcome, members: std::ops::Range<usize>) -> String {
     let scored = &outcome.maps[members.start];
     let title = if members.len() > 1 {
         format!("{}, mean of {}", scored.title, members.len())

@@ -8,7 +8,7 @@
 use super::super::colormap;
 use crate::logging::bug;
 use crate::view::ColorMap;
-use crate::view::figure::{Align, Figure, Label, Palette, Run};
+use crate::view::figure::{Align, Figure, Label, TextRun, ThemeColors};
 use glyphon::cosmic_text::{FeatureTag, FontFeatures};
 use glyphon::{
     Attrs, Buffer, Cache, Color, ColorMode, Family, FontSystem, Metrics, Resolution, Shaping,
@@ -50,7 +50,7 @@ struct ShapeKey {
 }
 
 impl ShapeKey {
-    fn of(label: &Label) -> Self {
+    fn from_label(label: &Label) -> Self {
         let runs = label.runs.iter().map(|run| (run.text.clone(), run.strong)).collect();
         Self { runs, size_bits: label.size_px.to_bits() }
     }
@@ -82,7 +82,7 @@ impl Type {
     }
 
     fn shape(&mut self, label: &Label) -> ShapeKey {
-        let key = ShapeKey::of(label);
+        let key = ShapeKey::from_label(label);
         if !self.shaped.contains_key(&key) {
             let mut shaped = shape(&mut self.fonts, label);
             let mut missing = characters_without_glyph(&shaped.buffer);
@@ -120,7 +120,7 @@ fn shape(fonts: &mut FontSystem, label: &Label) -> Shaped {
     let mut buffer = Buffer::new(fonts, Metrics::new(size, (size * 1.25).ceil()));
     buffer.set_wrap(Wrap::None);
     buffer.set_rich_text(
-        label.runs.iter().map(|Run { text, strong }| (text.as_str(), attrs(*strong))),
+        label.runs.iter().map(|TextRun { text, strong }| (text.as_str(), attrs(*strong))),
         &attrs(false),
         Shaping::Advanced,
         None,
@@ -184,7 +184,7 @@ struct Prepared {
     format: wgpu::TextureFormat,
     size: [u32; 2],
     labels: Vec<Label>,
-    palette: Palette,
+    palette: ThemeColors,
     map: ColorMap,
 }
 
@@ -230,7 +230,7 @@ impl Text {
         queue: &wgpu::Queue,
         format: wgpu::TextureFormat,
         figure: &Figure,
-        palette: Palette,
+        palette: ThemeColors,
         map: ColorMap,
     ) -> Result<bool, TextError> {
         let wanted =
@@ -324,7 +324,7 @@ mod tests {
 
     fn label(text: &str, strong: bool) -> Label {
         Label {
-            runs: vec![Run { text: text.into(), strong }],
+            runs: vec![TextRun { text: text.into(), strong }],
             baseline: [0.0, 0.0],
             align: Align::Start,
             size_px: 100.0,
@@ -362,7 +362,7 @@ mod tests {
             kind.shape(&label(&number.to_string(), false));
             kind.forget_old();
             assert!(kind.shaped.len() <= MAX_SHAPED);
-            assert!(kind.shaped.contains_key(&ShapeKey::of(&label("always shown", true))));
+            assert!(kind.shaped.contains_key(&ShapeKey::from_label(&label("always shown", true))));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whether the numbers of a manifest make sense, agree with each other and stay in the folder.
 
-use super::{Axis, ElementType, Manifest, Resize, Role, Text};
+use super::{AxisLength, ElementType, Manifest, Resize, Role, Text};
 use crate::model::error::{ModelError, Result};
 use std::path::{Component, Path};
 
@@ -193,8 +193,8 @@ impl Manifest {
                 let fits = found.shape.len() == port.shape.len()
                     && found.shape.iter().zip(&port.shape).all(|(found, want)| {
                         match (found, want) {
-                            (Axis::Symbol(_), None) => true,
-                            (Axis::Fixed(found), Some(want)) => *found == *want as u64,
+                            (AxisLength::Symbol(_), None) => true,
+                            (AxisLength::Fixed(found), Some(want)) => *found == *want as u64,
                             _ => false,
                         }
                     });
@@ -333,12 +333,12 @@ impl ExpectedPort {
 }
 
 /// Axes as the manifest writes them.
-pub(in crate::model) fn show_axes(axes: &[Axis]) -> String {
+pub(in crate::model) fn show_axes(axes: &[AxisLength]) -> String {
     let axes: Vec<String> = axes
         .iter()
         .map(|axis| match axis {
-            Axis::Fixed(length) => length.to_string(),
-            Axis::Symbol(name) => name.clone(),
+            AxisLength::Fixed(length) => length.to_string(),
+            AxisLength::Symbol(name) => name.clone(),
         })
         .collect();
     format!("[{}]", axes.join(", "))

@@ -177,7 +177,7 @@ pub struct Port {
     /// Element type.
     pub dtype: ElementType,
     /// Axes, outermost first.
-    pub shape: Vec<Axis>,
+    pub shape: Vec<AxisLength>,
     /// It has a neutral default and may be left out.
     #[serde(default)]
     pub optional: bool,
@@ -186,7 +186,7 @@ pub struct Port {
 /// Length of an axis: a number, or the name of one that varies.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-pub enum Axis {
+pub enum AxisLength {
     /// Always this long.
     Fixed(u64),
     /// As long as the inputs make it.

@@ -31,7 +31,7 @@ pub struct MemoryEstimate {
 
 impl MemoryEstimate {
     /// Of a request for a trace.
-    pub(super) fn of(bundle: &Bundle, replay: &TraceInputs, request: &RelevancyRequest) -> Self {
+    pub(super) fn new(bundle: &Bundle, replay: &TraceInputs, request: &RelevancyRequest) -> Self {
         let manifest = bundle.manifest();
         let answers = replay.answer_ids().len() as u64;
         // The longest pass: all positions, where a token goes backward on its own.

@@ -16,11 +16,11 @@ pub use request::{RelevancyRequest, RelevancyTimings};
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
-use super::event::{Progress, Stage};
+use super::event::{AskStage, Progress};
 use super::session::{BackwardGraph, Call, KvCache, LayerOutputs, Seed};
 use super::trace_inputs::{TraceInputs, normalised};
 use crate::analysis::RowStats;
-use crate::analysis::methods::{AnswerGradients, Run};
+use crate::analysis::methods::{AnswerGradients, Computation};
 use crate::job::CancelToken;
 use crate::trace::{AnswerIndex, Trace};
 use half::f16;
@@ -64,7 +64,7 @@ impl Steps<'_> {
 
     fn tell(&mut self) {
         let (done, total) = (self.done, self.total);
-        (self.sink)(Progress { stage: Stage::Relevancy, done, total });
+        (self.sink)(Progress { stage: AskStage::Relevancy, done, total });
     }
 }
 
@@ -115,7 +115,7 @@ impl Engine {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Trace, RelevancyTimings)> {
         let start = Instant::now();
-        let replay = TraceInputs::of(trace, &self.bundle)?;
+        let replay = TraceInputs::from_trace(trace, &self.bundle)?;
         if trace.meta().provenance.model_changed {
             return Err(ModelError::Request {
                 what: "relevancy of this answer".into(),
@@ -165,8 +165,8 @@ impl Engine {
         trace: &Trace,
         request: &RelevancyRequest,
     ) -> Result<MemoryEstimate> {
-        let replay = TraceInputs::of(trace, &self.bundle)?;
-        Ok(MemoryEstimate::of(&self.bundle, &replay, request))
+        let replay = TraceInputs::from_trace(trace, &self.bundle)?;
+        Ok(MemoryEstimate::new(&self.bundle, &replay, request))
     }
 
     fn open_backward_graphs(
@@ -175,7 +175,7 @@ impl Engine {
         request: &RelevancyRequest,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<()> {
-        let estimate = MemoryEstimate::of(&self.bundle, replay, request);
+        let estimate = MemoryEstimate::new(&self.bundle, replay, request);
         let budget = request.memory_budget.unwrap_or_else(memory::available);
         if estimate.working_bytes > budget {
             return Err(ModelError::Memory {
@@ -189,7 +189,7 @@ impl Engine {
             request.graphs().into_iter().filter(|graph| !self.sessions.is_open(*graph)).collect();
         let total = wanted.len() as u32;
         for (done, graph) in (0..).zip(wanted) {
-            progress(Progress { stage: Stage::Load, done, total });
+            progress(Progress { stage: AskStage::Load, done, total });
             self.sessions.open_backward(&self.bundle, graph, prepack)?;
         }
         Ok(())
@@ -278,7 +278,7 @@ impl Engine {
         run.steps.advance();
         let mut found = trace.clone();
         for method in &request.methods {
-            let Run::AnswerGradients(compute) = method.run else { continue };
+            let Computation::AnswerGradients(compute) = method.run else { continue };
             let start = Instant::now();
             let answers = run.replay.answer_ids().len();
             let map = compute(&AnswerGradients {
@@ -344,7 +344,7 @@ fn add_gradient_pages(run: &Pass<'_>, trace: &Trace, layers: &[&[f32]]) -> Resul
                 let row = &head[answer * positions..(answer + 1) * positions];
                 let first = page.len();
                 page.extend(row.iter().map(|value| f16::from_f32(value.max(0.0) * scale)));
-                stats.extend(stats_of.of(&page[first..]));
+                stats.extend(stats_of.measure(&page[first..]));
             }
         }
         pages.push(page.into());

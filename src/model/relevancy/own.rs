@@ -1,7 +1,7 @@
 //! Maps that take a backward pass for each token: its own gradient throughout.
 
 use super::{Backward, Pass, RelevancyRequest};
-use crate::analysis::methods::{Method, OwnGradients, Run, Tower};
+use crate::analysis::methods::{Computation, Method, OwnGradients, Tower};
 use crate::analysis::relevancy::{AbarRows, Mask, Start, propagate};
 use crate::model::engine::Engine;
 use crate::model::error::Result;
@@ -66,16 +66,18 @@ impl Engine {
             };
             for map in &mut maps {
                 let row = match (map.method.run, &tower) {
-                    (Run::OwnGradients(compute), _) => compute(&gradients),
-                    (Run::TowerGradients(compute), Some(tower)) => compute(&gradients, tower),
+                    (Computation::OwnGradients(compute), _) => compute(&gradients),
+                    (Computation::TowerGradients(compute), Some(tower)) => {
+                        compute(&gradients, tower)
+                    }
                     (
-                        Run::TowerGradients(_)
-                        | Run::Trace(_)
-                        | Run::Forward(_)
-                        | Run::AnswerGradients(_)
-                        | Run::GradientPages
-                        | Run::FromGradientPages(_)
-                        | Run::Command(_),
+                        Computation::TowerGradients(_)
+                        | Computation::Trace(_)
+                        | Computation::Forward(_)
+                        | Computation::AnswerGradients(_)
+                        | Computation::GradientPages
+                        | Computation::FromGradientPages(_)
+                        | Computation::Command(_),
                         _,
                     ) => continue,
                 };

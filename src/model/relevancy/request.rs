@@ -1,6 +1,6 @@
 //! What relevancy is asked for.
 
-use crate::analysis::methods::{Method, Run};
+use crate::analysis::methods::{Computation, Method};
 use crate::model::error::{ModelError, Result};
 use crate::model::session::BackwardGraph;
 use crate::trace::{AnswerIndex, Trace};
@@ -21,21 +21,21 @@ pub struct RelevancyRequest {
 
 impl RelevancyRequest {
     /// Methods for all tokens.
-    pub fn of(methods: impl IntoIterator<Item = Method>) -> Self {
+    pub fn new(methods: impl IntoIterator<Item = Method>) -> Self {
         Self { methods: methods.into_iter().collect(), ..Self::default() }
     }
 
-    fn any(&self, is_wanted: impl Fn(&Run) -> bool) -> bool {
+    fn any(&self, is_wanted: impl Fn(&Computation) -> bool) -> bool {
         self.methods.iter().any(|method| is_wanted(&method.run))
     }
 
     /// Whether the pages of gradient × attention are wanted.
     pub(super) fn needs_pages(&self) -> bool {
-        self.any(|run| matches!(run, Run::GradientPages))
+        self.any(|run| matches!(run, Computation::GradientPages))
     }
 
     pub(super) fn needs_rows(&self) -> bool {
-        self.any(|run| matches!(run, Run::AnswerGradients(_) | Run::GradientPages))
+        self.any(|run| matches!(run, Computation::AnswerGradients(_) | Computation::GradientPages))
     }
 
     pub(super) fn needs_own(&self) -> bool {
@@ -43,7 +43,7 @@ impl RelevancyRequest {
     }
 
     pub(super) fn needs_picture(&self) -> bool {
-        self.any(|run| matches!(run, Run::TowerGradients(_)))
+        self.any(|run| matches!(run, Computation::TowerGradients(_)))
     }
 
     pub(super) fn graphs(&self) -> Vec<BackwardGraph> {

@@ -5,7 +5,7 @@ use super::runtime::Runtime;
 use crate::job::CancelToken;
 use crate::model::bundle::Bundle;
 use crate::model::error::{ModelError, Result};
-use crate::model::manifest::{Axis, ElementType, Graph, Port, show_axes};
+use crate::model::manifest::{AxisLength, ElementType, Graph, Port, show_axes};
 use half::f16;
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
@@ -345,8 +345,8 @@ fn differs(port: &Port, found: &ValueType) -> Option<String> {
     };
     let fits = shape.len() == port.shape.len()
         && shape.iter().zip(&port.shape).all(|(&found, want)| match want {
-            Axis::Fixed(want) => found == i64::try_from(*want).unwrap_or(i64::MAX),
-            Axis::Symbol(_) => found < 0,
+            AxisLength::Fixed(want) => found == i64::try_from(*want).unwrap_or(i64::MAX),
+            AxisLength::Symbol(_) => found < 0,
         });
     if *ty == expected && fits {
         return None;

@@ -255,7 +255,7 @@ impl Sessions {
         let [rows, logit_rows, mean_rows, last_rows] =
             [&call.rows, &call.logit_rows, &call.mean_rows, &call.last_rows].map(Vec::len);
         let (heads, kv_heads, head_dim) = (sizes.heads, self.kv_heads, self.head_dim);
-        let expect = |name: &str| match DecoderOutput::of(name, self.layers)? {
+        let expect = |name: &str| match DecoderOutput::from_name(name, self.layers)? {
             DecoderOutput::Logits => Some(Expected::new([batch, logit_rows, sizes.vocab])),
             DecoderOutput::Present(_) => Some(Expected {
                 first_new: past.positions,
@@ -301,7 +301,7 @@ impl Sessions {
         let mut values: Vec<Option<DynValue>> = (0..past.values.len()).map(|_| None).collect();
         for (name, value) in outputs {
             let doing = "reading its outputs";
-            let Some(kind) = DecoderOutput::of(&name, self.layers) else { continue };
+            let Some(kind) = DecoderOutput::from_name(&name, self.layers) else { continue };
             match kind {
                 DecoderOutput::Logits => {
                     let (_, data) = session.check(value.try_extract_tensor::<f32>(), doing)?;
@@ -390,7 +390,7 @@ enum DecoderOutput {
 
 impl DecoderOutput {
     /// `None` for a name that means nothing in a decoder of `layers` layers.
-    fn of(name: &str, layers: usize) -> Option<Self> {
+    fn from_name(name: &str, layers: usize) -> Option<Self> {
         let layer = |text: &str| text.parse().ok().filter(|&layer: &usize| layer < layers);
         match name {
             "logits" => return Some(Self::Logits),

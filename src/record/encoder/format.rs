@@ -80,7 +80,7 @@ impl Container {
     ///
     /// # Errors
     /// If the ending is none of these.
-    pub fn of(out: &Path) -> Result<Self, EncodeError> {
+    pub fn from_path(out: &Path) -> Result<Self, EncodeError> {
         let extension = out.extension().map(|ext| ext.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             Some("mp4") => Ok(Self::Mp4),

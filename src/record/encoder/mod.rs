@@ -28,7 +28,7 @@ impl FilmFormat {
     /// If the container cannot hold such a film, the encoder is missing, or nothing can be written
     /// there.
     pub fn open(&self, out: &Path) -> Result<Box<dyn Encoder>, EncodeError> {
-        match Container::of(out)? {
+        match Container::from_path(out)? {
             Container::Gif => Ok(Box::new(gif::Gif::open(self, out)?)),
             Container::PngSequence => Ok(Box::new(png::PngSequence::open(self, out)?)),
             Container::Mp4 => {

@@ -9,14 +9,14 @@ use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 /// A tensor's place in the file.
-struct Place {
+struct TensorEntry {
     name: &'static str,
     dtype: &'static str,
     shape: Vec<u64>,
     bytes: u64,
 }
 
-impl Place {
+impl TensorEntry {
     fn new(name: &'static str, dtype: &'static str, shape: &[u64]) -> Self {
         let element = match dtype {
             "F32" | "I32" => 4,
@@ -70,7 +70,7 @@ impl Synthetic {
     }
 
     /// The tensors in file order: widest elements first.
-    fn places(&self) -> Vec<Place> {
+    fn places(&self) -> Vec<TensorEntry> {
         let g = &self.geometry;
         let [layers, heads, positions, generated, patches] =
             [g.layers, g.heads, g.positions(), g.answer_len, g.patches()].map(u64::from);
@@ -78,21 +78,21 @@ impl Synthetic {
         let [width, height] = self.picture.size.map(u64::from);
         let k = u64::from(super::TOP_K);
         vec![
-            Place::new("answer.ids", "I32", &[generated]),
-            Place::new("answer.logprob", "F32", &[generated]),
-            Place::new("answer.topk_ids", "I32", &[generated, k]),
-            Place::new("answer.topk_logprob", "F32", &[generated, k]),
-            Place::new("attention.rows", "I32", &[rows]),
-            Place::new("attention.stats", "F32", &[rows, layers, heads, 5]),
-            Place::new("map.synthetic", "F32", &[generated, patches]),
-            Place::new("relevancy.llm", "F32", &[generated, positions]),
-            Place::new("attention.weights", "F16", &[rows, layers, heads, positions]),
-            Place::new("picture.0.original", "U8", &[self.picture.original.len() as u64]),
-            Place::new("picture.0.preprocessed", "U8", &[height, width, 3]),
+            TensorEntry::new("answer.ids", "I32", &[generated]),
+            TensorEntry::new("answer.logprob", "F32", &[generated]),
+            TensorEntry::new("answer.topk_ids", "I32", &[generated, k]),
+            TensorEntry::new("answer.topk_logprob", "F32", &[generated, k]),
+            TensorEntry::new("attention.rows", "I32", &[rows]),
+            TensorEntry::new("attention.stats", "F32", &[rows, layers, heads, 5]),
+            TensorEntry::new("map.synthetic", "F32", &[generated, patches]),
+            TensorEntry::new("relevancy.llm", "F32", &[generated, positions]),
+            TensorEntry::new("attention.weights", "F16", &[rows, layers, heads, positions]),
+            TensorEntry::new("picture.0.original", "U8", &[self.picture.original.len() as u64]),
+            TensorEntry::new("picture.0.preprocessed", "U8", &[height, width, 3]),
         ]
     }
 
-    fn header(&self, places: &[Place]) -> Result<Vec<u8>, TraceError> {
+    fn header(&self, places: &[TensorEntry]) -> Result<Vec<u8>, TraceError> {
         let inconsistent =
             |error: serde_json::Error| TraceError::Inconsistent { reason: error.to_string() };
         let mut meta = self.prompt_meta();
@@ -105,7 +105,7 @@ impl Synthetic {
         let mut offset = 0;
         for place in places {
             let end = offset + place.bytes;
-            let Place { dtype, shape, .. } = place;
+            let TensorEntry { dtype, shape, .. } = place;
             let info = json!({ "dtype": dtype, "shape": shape, "data_offsets": [offset, end] });
             object.insert(place.name.into(), info);
             offset = end;
@@ -121,7 +121,7 @@ impl Synthetic {
         &self,
         file: &File,
         header: &[u8],
-        places: &[Place],
+        places: &[TensorEntry],
         filled: std::ops::Range<u32>,
     ) -> std::io::Result<()> {
         let model = Model::new(&self.geometry, self.seed);

@@ -2,7 +2,7 @@
 
 use super::dialogs;
 use super::tasks::start_on_model;
-use crate::model::{AskOptions, Picture, Stage, Turn};
+use crate::model::{AskOptions, AskStage, Picture, Turn};
 use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::chat::turns_of;
@@ -227,7 +227,7 @@ fn read(app: &mut App, request: u64, news: News) {
         return;
     }
     if let News::Progress(progress) = &news
-        && progress.stage == Stage::Load
+        && progress.stage == AskStage::Load
     {
         app.tasks.model_progress(&progress.stage.to_string(), progress.done, progress.total);
     }
@@ -239,7 +239,7 @@ fn read(app: &mut App, request: u64, news: News) {
         News::Loaded(..) => {}
         News::Progress(progress) => {
             asking.progress = Some(progress);
-            if progress.stage != Stage::Load {
+            if progress.stage != AskStage::Load {
                 app.chat.error = None;
             }
         }

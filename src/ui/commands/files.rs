@@ -194,7 +194,7 @@ pub fn look_for_changes(app: &mut App) {
     let Some(doc) = app.doc_mut() else { return };
     let Some(path) = doc.path.clone() else { return };
     // A file that is gone, or not there for a moment, is no other one.
-    let Some(now) = FileStamp::of(&path) else { return };
+    let Some(now) = FileStamp::read(&path) else { return };
     if doc.stamp.is_none() || doc.stamp.replace(now) == Some(now) {
         return;
     }

@@ -26,7 +26,7 @@ use super::command_table::ui_commands;
 use super::figures::FigureKind;
 use super::intent::{ChatCommand, FilmCommand, Intent, PathCommand};
 use super::shortcuts::UiCommand;
-use super::transport::Axis;
+use super::transport::PlayAxis;
 use super::view_changes::{next_of, with_axes};
 use super::walkthrough::editor::Editor;
 use crate::view::timeline::Edit;

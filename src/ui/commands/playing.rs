@@ -2,7 +2,7 @@
 
 use crate::ui::app::App;
 use crate::ui::intent::TransportCommand;
-use crate::ui::transport::Axis;
+use crate::ui::transport::PlayAxis;
 use std::time::Duration;
 
 /// Sets what is played.
@@ -21,7 +21,7 @@ pub fn toggle(app: &mut App) {
 }
 
 /// Plays through an axis. Another axis while it plays goes on with that; the same one stops it.
-pub fn through(app: &mut App, axis: Axis) {
+pub fn through(app: &mut App, axis: PlayAxis) {
     if app.doc().is_none() {
         return;
     }

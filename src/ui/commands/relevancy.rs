@@ -29,7 +29,7 @@ pub fn compute_missing(app: &mut App, every: bool) {
 pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
     let Some(doc) = app.doc() else { return };
     let (trace, of) = (Arc::clone(&doc.trace), doc.id);
-    let request = RelevancyRequest { tokens, ..RelevancyRequest::of(methods.iter().copied()) };
+    let request = RelevancyRequest { tokens, ..RelevancyRequest::new(methods.iter().copied()) };
     start_on_model(app, "Relevancy", move |engine, reporter, cancel| {
         let (found, _) = engine.relevancy(&trace, &request, cancel, &mut |progress| {
             reporter.say(progress.stage.to_string());

@@ -71,7 +71,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             app.settings.remember_file(&path);
             if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == document) {
                 (doc.path, doc.in_file) = (Some(path.clone()), Some(contents));
-                doc.stamp = FileStamp::of(&path);
+                doc.stamp = FileStamp::read(&path);
             }
             app.notify(format!("Saved {}.", path.display()), false);
         }

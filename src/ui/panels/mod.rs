@@ -68,7 +68,7 @@ struct Over {
     help: help::Help,
     film: film::FilmPane,
     path_prompt: path_prompt::PathPrompt,
-    palette: palette::Palette,
+    palette: palette::CommandPalette,
 }
 
 impl Panes {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// The list of commands, over everything.
 #[derive(Default)]
-pub struct Palette {
+pub struct CommandPalette {
     was_open: bool,
     query: String,
     selected: usize,
@@ -92,7 +92,7 @@ fn typed_path(query: &str) -> Option<PathBuf> {
     (query.contains(['/', '\\', '.']) && path.exists()).then_some(path)
 }
 
-impl PaneUi for Palette {
+impl PaneUi for CommandPalette {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let was_open = std::mem::replace(&mut self.was_open, cx.palette_open);
         if !cx.palette_open {
@@ -152,7 +152,7 @@ impl Keys {
     }
 }
 
-impl Palette {
+impl CommandPalette {
     fn move_selection(&mut self, keys: &Keys, len: usize) {
         if len == 0 {
             return;

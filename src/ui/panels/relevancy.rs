@@ -29,8 +29,8 @@ const SHOWN: usize = 12;
 /// The answer's words, computed once a trace.
 fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
     let id = egui::Id::unique("relevancy words");
-    type Kept = (TraceId, Arc<Vec<AnswerWord>>);
-    if let Some((of, words)) = ui.data(|data| data.get_temp::<Kept>(id))
+    type CachedWords = (TraceId, Arc<Vec<AnswerWord>>);
+    if let Some((of, words)) = ui.data(|data| data.get_temp::<CachedWords>(id))
         && of == trace.id()
     {
         return words;
@@ -45,7 +45,8 @@ fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
         .filter(|(_, tokens)| spoken(tokens))
         .map(|(text, tokens)| {
             let row = mean_row(trace, Method::LLM.tensor, &tokens);
-            let reliance = row.map_or_else(Reliance::default, |row| Reliance::of(&row, trace));
+            let reliance =
+                row.map_or_else(Reliance::default, |row| Reliance::from_row(&row, trace));
             AnswerWord { text: token_text(&text), tokens, reliance }
         })
         .collect();
@@ -268,7 +269,7 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
         words.iter().filter(|word| word.is_chosen(&shown)).map(|word| word.text.as_str()).collect();
     let of = if chosen.len() == words.len() { "the answer".into() } else { chosen.join(" ") };
     ui.label(theme::strong_text(format!("What “{of}” depends on"), theme::SMALL));
-    let text = TextRelevancy::of(&row, &doc.trace);
+    let text = TextRelevancy::from_row(&row, &doc.trace);
     let largest = text.words.iter().map(|word| word.value).fold(text.patch_max, f32::max);
     bar(ui, "picture, strongest patch", text.patch_max, largest, true);
     let mut order: Vec<usize> = (0..text.words.len()).collect();
@@ -289,7 +290,7 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
             if next.view.spec().source == SourceRule::Relevancy {
                 next.view = ViewKind::Overlay;
             }
-            let set = AxisSet::of(Aggregate::Mean, kept);
+            let set = AxisSet::new(Aggregate::Mean, kept);
             next.map.queries = Queries { kind: QueryKind::Position, set };
             cx.command(Command::Replace(Box::new(next)));
         }

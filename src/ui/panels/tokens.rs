@@ -231,7 +231,8 @@ fn queries_of(doc: &Document, word: &Word, is_answer: bool) -> Option<Queries> {
         .map(|position| position - offset)
         .collect();
     let has_map = matches!(word.kind, TokenKind::Question | TokenKind::Answer | TokenKind::Special);
-    (has_map && !kept.is_empty()).then(|| Queries { kind, set: AxisSet::of(Aggregate::Mean, kept) })
+    (has_map && !kept.is_empty())
+        .then(|| Queries { kind, set: AxisSet::new(Aggregate::Mean, kept) })
 }
 
 fn act_on(
@@ -305,7 +306,7 @@ fn joined(now: &Queries, more: &Queries) -> Queries {
         Aggregate::Max => Aggregate::Max,
         _ => Aggregate::Mean,
     };
-    Queries { kind: now.kind, set: AxisSet::of(how, indices) }
+    Queries { kind: now.kind, set: AxisSet::new(how, indices) }
 }
 
 /// Dragging over answer words chooses all between the first and the present one.
@@ -339,7 +340,7 @@ fn drag(cx: &PaneContext<'_>, ui: &Ui, doc: &Document, under: Option<Range<u32>>
     let range = start.start.min(word.start) - prompt..start.end.max(word.end) - prompt;
     let kept: Vec<u32> = range.filter(|&index| row_of(doc, index + prompt).is_some()).collect();
     if !kept.is_empty() {
-        let set = AxisSet::of(Aggregate::Mean, kept);
+        let set = AxisSet::new(Aggregate::Mean, kept);
         cx.send(Intent::Scrub(Command::SetQueries(Queries { kind: QueryKind::Answer, set })));
     }
 }
@@ -378,7 +379,7 @@ mod tests {
     fn shift_adds_words_and_takes_them_away_again() {
         let of = |indices: &[u32]| Queries {
             kind: QueryKind::Answer,
-            set: AxisSet::of(Aggregate::Mean, indices.to_vec()),
+            set: AxisSet::new(Aggregate::Mean, indices.to_vec()),
         };
         let both = joined(&of(&[1]), &of(&[3, 4]));
         assert_eq!(both, of(&[1, 3, 4]));

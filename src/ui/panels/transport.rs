@@ -4,16 +4,16 @@ use crate::ui::intent::{Intent, TransportCommand};
 use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::transport::{Axis, SPEEDS};
+use crate::ui::transport::{PlayAxis, SPEEDS};
 use crate::ui::widgets::{Icon, icon_button, ink, text_in};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 /// Draws it in one line.
 pub fn show(cx: &PaneContext<'_>, ui: &mut Ui) {
     let (previous, next) = match cx.transport.axis {
-        Axis::Tokens => (UiCommand::PreviousToken, UiCommand::NextToken),
-        Axis::Layers => (UiCommand::PreviousLayer, UiCommand::NextLayer),
-        Axis::Heads => (UiCommand::PreviousHead, UiCommand::NextHead),
+        PlayAxis::Tokens => (UiCommand::PreviousToken, UiCommand::NextToken),
+        PlayAxis::Layers => (UiCommand::PreviousLayer, UiCommand::NextLayer),
+        PlayAxis::Heads => (UiCommand::PreviousHead, UiCommand::NextHead),
     };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
@@ -44,7 +44,7 @@ fn axis(cx: &PaneContext<'_>, ui: &mut Ui) {
         .width(72.0)
         .selected_text(cx.transport.axis.name())
         .show_ui(ui, |ui| {
-            for axis in Axis::ALL {
+            for axis in PlayAxis::ALL {
                 if ui.selectable_label(axis == cx.transport.axis, axis.name()).clicked() {
                     cx.send(Intent::Transport(TransportCommand::Axis(axis)));
                 }

@@ -6,14 +6,14 @@ use winit::window::Window;
 
 /// Where a display is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct DisplayGeometry {
     name: Option<String>,
     position: PhysicalPosition<i32>,
     size: PhysicalSize<u32>,
 }
 
-impl Place {
-    fn of(display: &MonitorHandle) -> Self {
+impl DisplayGeometry {
+    fn from_monitor(display: &MonitorHandle) -> Self {
         Self { name: display.name(), position: display.position(), size: display.size() }
     }
 
@@ -59,7 +59,7 @@ pub fn hear_of_changes(_window: &Window) {}
 /// The displays that there are, and the stage's among them.
 pub struct Displays {
     handles: Vec<MonitorHandle>,
-    places: Vec<Place>,
+    places: Vec<DisplayGeometry>,
     /// Where the stage belongs, whether that is there or not.
     home: Option<String>,
     stage: usize,
@@ -70,7 +70,8 @@ impl Displays {
     /// With the stage on one of them.
     pub fn new(displays: &[MonitorHandle], stage: usize) -> Self {
         let handles = displays.to_vec();
-        let places: Vec<Place> = handles.iter().map(Place::of).collect();
+        let places: Vec<DisplayGeometry> =
+            handles.iter().map(DisplayGeometry::from_monitor).collect();
         let home = places.get(stage).and_then(|place| place.name.clone());
         let other = other(&places, stage);
         Self { handles, places, home, stage, other }
@@ -79,7 +80,8 @@ impl Displays {
     /// Takes what there is now; whether it differs. The stage stays at home as long as that is
     /// there, and goes back when it comes again.
     pub fn changed(&mut self, handles: Vec<MonitorHandle>) -> bool {
-        let places: Vec<Place> = handles.iter().map(Place::of).collect();
+        let places: Vec<DisplayGeometry> =
+            handles.iter().map(DisplayGeometry::from_monitor).collect();
         // While displays are rearranged there may be none.
         if places == self.places || places.is_empty() {
             return false;
@@ -119,7 +121,7 @@ impl Displays {
     }
 }
 
-fn other(places: &[Place], stage: usize) -> Option<usize> {
+fn other(places: &[DisplayGeometry], stage: usize) -> Option<usize> {
     let taken = places.get(stage)?;
     places.iter().position(|place| !place.overlaps(taken))
 }
@@ -128,9 +130,9 @@ fn other(places: &[Place], stage: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn place(x: i32, y: i32, width: u32, height: u32) -> Place {
+    fn place(x: i32, y: i32, width: u32, height: u32) -> DisplayGeometry {
         let (position, size) = (PhysicalPosition::new(x, y), PhysicalSize::new(width, height));
-        Place { name: None, position, size }
+        DisplayGeometry { name: None, position, size }
     }
 
     #[test]

@@ -6,7 +6,9 @@ use crate::gpu::{Gpu, GpuError};
 use crate::record::{Captions, OpenTraces};
 use crate::ui::preview_texture::PreviewTexture;
 use crate::ui::stage;
-use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough, sentence};
+use crate::view::timeline::{
+    Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough, sentence,
+};
 use crate::view::{Bounds, Command, QueryKind, ViewState};
 use egui::{Key, Pos2, TextureId};
 use std::sync::Arc;
@@ -139,7 +141,7 @@ impl Playback {
         let Some(state) = &mut self.explored else { return };
         let trace = state.trace.as_ref().and_then(|path| self.traces.get(path));
         let Some(trace) = trace else { return };
-        match command.apply(state, &Bounds::of(trace)) {
+        match command.apply(state, &Bounds::from_trace(trace)) {
             Ok(next) => **state = next,
             Err(error) => self.error = Some(error.to_string()),
         }
@@ -159,7 +161,7 @@ impl Playback {
 
     fn moment(&self, now: f64) -> Option<Moment> {
         if let Some(state) = &self.explored {
-            let shown = Shown::One(Shot::View(state.clone()));
+            let shown = MomentContent::One(Shot::View(state.clone()));
             let said = Said { caption: words_of(state, &self.traces), strength: 1.0 };
             return Some(Moment { shown, said, step: None, is_passing: false });
         }

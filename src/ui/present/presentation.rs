@@ -189,7 +189,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
     use crate::view::ViewState;
-    use crate::view::timeline::{Card, Shot, Shown, Step};
+    use crate::view::timeline::{Card, MomentContent, Shot, Step};
 
     fn walkthrough() -> Walkthrough {
         let step = |opacity: f64| Step {
@@ -206,7 +206,7 @@ mod tests {
 
     fn opacity(presentation: &Presentation, timeline: &Timeline<'_>, now: f64) -> f64 {
         match presentation.moment(timeline, now).unwrap().shown {
-            Shown::One(Shot::View(state)) => state.opacity,
+            MomentContent::One(Shot::View(state)) => state.opacity,
             other => unreachable!("{other:?}"),
         }
     }

@@ -6,7 +6,7 @@ use crate::record::{Captions, OpenTraces, Painter};
 use crate::ui::preview_texture::PreviewTexture;
 use crate::ui::stage;
 use crate::view::figure::DESIGN_LINES;
-use crate::view::timeline::{Moment, Said, Shot, Shown, Step, Timeline, Walkthrough};
+use crate::view::timeline::{Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough};
 use crate::view::{Undo, ViewState};
 use egui::{Rect, TextureId, Vec2, pos2, vec2};
 use std::sync::Arc;
@@ -211,7 +211,7 @@ impl Preview {
             )?),
         };
         let target = Target::offscreen(&self.gpu, SMALL_PIXELS)?;
-        let shown = Shown::One(Shot::View(Box::new(state.clone())));
+        let shown = MomentContent::One(Shot::View(Box::new(state.clone())));
         let moment = Moment { shown, said: Said::default(), step: None, is_passing: false };
         painter.paint(&moment, traces, &target)?;
         let [width, height] = SMALL_PIXELS.map(|side| side as f32);

@@ -7,7 +7,7 @@
 pub mod session;
 
 use super::document::DocumentId;
-use super::stage::Stage;
+use super::stage::StageRenderer;
 use crate::analysis::diff::{Alignment, TraceDifference, Words};
 use crate::edit::{Adjust, Brush, Fill, Step};
 use crate::model::{Effect, KnockFrom};
@@ -144,7 +144,7 @@ pub struct WhatIf {
     /// Both answers.
     pub comparison: Option<Comparison>,
     /// The second stage, once it was needed.
-    pub second_stage: Option<Stage>,
+    pub second_stage: Option<StageRenderer>,
     /// Whose attention is cut.
     pub from: KnockFrom,
     /// The last intervention.
@@ -267,7 +267,7 @@ impl WhatIf {
         &mut self,
         current: Option<DocumentId>,
         state: &mut ViewState,
-        stage: &Stage,
+        stage: &StageRenderer,
         scale: f32,
     ) -> SecondDrawn {
         let Some(both) = self.seen_together(current) else { return SecondDrawn::default() };

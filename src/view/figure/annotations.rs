@@ -8,7 +8,8 @@
 
 use super::sizes::scale_of;
 use super::{
-    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, Palette, PixelRect, Run, contrast, text_width,
+    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, ThemeColors, contrast,
+    text_width,
 };
 
 /// Type size of captions in a film, in design units.
@@ -78,11 +79,11 @@ impl Band {
     pub fn new(
         size: [u32; 2],
         type_units: f32,
-        captions: impl IntoIterator<Item = Vec<Run>>,
+        captions: impl IntoIterator<Item = Vec<TextRun>>,
     ) -> Self {
         let scale = scale_of(size, 1.0);
         let mut band = Self { size, scale, type_units, lines: 0 };
-        let lines = |runs: Vec<Run>| wrapped(&runs, band.columns(type_units)).len();
+        let lines = |runs: Vec<TextRun>| wrapped(&runs, band.columns(type_units)).len();
         band.lines = captions.into_iter().map(lines).max().unwrap_or(0);
         band
     }
@@ -101,7 +102,7 @@ impl Band {
 
     /// The lines of a caption with their type size: a caption that is too long for the band is set
     /// smaller, not cut.
-    fn set(&self, runs: &[Run]) -> (Vec<Vec<Run>>, f32) {
+    fn set(&self, runs: &[TextRun]) -> (Vec<Vec<TextRun>>, f32) {
         let room = self.height_px() as f32 / self.scale + 0.5;
         let mut type_units = self.type_units;
         loop {
@@ -119,7 +120,7 @@ impl Band {
     }
 
     /// A caption in the band, 0–1 strong.
-    pub fn dress(&self, runs: &[Run], strength: f64, palette: Palette) -> Annotations {
+    pub fn dress(&self, runs: &[TextRun], strength: f64, palette: ThemeColors) -> Annotations {
         let height = self.height_px();
         let mut dress = Annotations { reserved_px: height, ..Annotations::default() };
         if strength <= 0.0 {
@@ -147,10 +148,10 @@ fn height_of(lines: usize, type_units: f32) -> f32 {
 }
 
 /// A card: a large line and a small one, in the middle of the target.
-pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: Palette) -> Annotations {
+pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: ThemeColors) -> Annotations {
     let scale = scale_of(size, 1.0);
     let band = Band { size, scale, type_units: CARD_UNITS, lines: 0 };
-    let runs = [Run::strong(text)];
+    let runs = [TextRun::strong(text)];
     let mut type_units = CARD_UNITS;
     let lines = loop {
         let lines = wrapped(&runs, band.columns(type_units));
@@ -162,7 +163,7 @@ pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: Palette) -> Ann
     let below = if subtitle.is_empty() {
         Vec::new()
     } else {
-        wrapped(&[Run::plain(subtitle)], band.columns(SUBTITLE_UNITS))
+        wrapped(&[TextRun::plain(subtitle)], band.columns(SUBTITLE_UNITS))
     };
     let (line, small) = (type_units * 1.2 * scale, SUBTITLE_UNITS * 1.35 * scale);
     let gap = if below.is_empty() { 0.0 } else { 34.0 * scale };
@@ -199,7 +200,7 @@ pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: Palette) -> Ann
 }
 
 /// The colour of marked words: the accent where it reads from afar.
-pub fn emphasis(palette: Palette) -> [u8; 3] {
+pub fn emphasis(palette: ThemeColors) -> [u8; 3] {
     if contrast(palette.accent, palette.background) >= MIN_CONTRAST {
         palette.accent
     } else {
@@ -217,13 +218,13 @@ fn faded(from: [u8; 3], to: [u8; 3], share: f64) -> [u8; 3] {
 
 /// A line of text in the middle: one label a stretch, because a label has one colour.
 fn centred(
-    line: &[Run],
+    line: &[TextRun],
     width_px: u32,
     baseline: f32,
     size_px: f32,
     ink: impl Fn(bool) -> Ink,
 ) -> Vec<Label> {
-    let width = |run: &Run| text_width(&run.text, run.strong) * size_px;
+    let width = |run: &TextRun| text_width(&run.text, run.strong) * size_px;
     let mut x = (width_px as f32 - line.iter().map(width).sum::<f32>()) / 2.0;
     line.iter()
         .map(|run| {
@@ -241,7 +242,7 @@ fn centred(
 }
 
 /// Lines no wider than `columns` (shares of the type size), about equally long.
-fn wrapped(runs: &[Run], columns: f32) -> Vec<Vec<Run>> {
+fn wrapped(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
     let words = words(runs);
     let fewest = broken(&words, columns).len();
     // As narrow as the same number of lines allows: no line of one word.
@@ -254,9 +255,9 @@ fn wrapped(runs: &[Run], columns: f32) -> Vec<Vec<Run>> {
 }
 
 /// A word: stretches that no line may part, and whether a space stands before it.
-type Word = (bool, Vec<Run>);
+type Word = (bool, Vec<TextRun>);
 
-fn words(runs: &[Run]) -> Vec<Word> {
+fn words(runs: &[TextRun]) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut space = true;
     for run in runs {
@@ -267,7 +268,7 @@ fn words(runs: &[Run]) -> Vec<Word> {
                 continue;
             }
             // No line breaks at a no-break space, which is drawn as a space.
-            let part = Run { text: piece.replace('\u{a0}', " "), strong: run.strong };
+            let part = TextRun { text: piece.replace('\u{a0}', " "), strong: run.strong };
             match words.last_mut() {
                 Some((_, word)) if !space => word.push(part),
                 _ => words.push((true, vec![part])),
@@ -278,17 +279,18 @@ fn words(runs: &[Run]) -> Vec<Word> {
     words
 }
 
-fn broken(words: &[Word], columns: f32) -> Vec<Vec<Run>> {
-    let width =
-        |runs: &[Run]| -> f32 { runs.iter().map(|run| text_width(&run.text, run.strong)).sum() };
-    let mut lines: Vec<Vec<Run>> = Vec::new();
+fn broken(words: &[Word], columns: f32) -> Vec<Vec<TextRun>> {
+    let width = |runs: &[TextRun]| -> f32 {
+        runs.iter().map(|run| text_width(&run.text, run.strong)).sum()
+    };
+    let mut lines: Vec<Vec<TextRun>> = Vec::new();
     for (_, word) in words {
         let fits = lines
             .last()
             .is_some_and(|line| width(line) + text_width(" ", false) + width(word) <= columns);
         match lines.last_mut() {
             Some(line) if fits => {
-                line.push(Run::plain(" "));
+                line.push(TextRun::plain(" "));
                 line.extend(word.iter().cloned());
             }
             _ if width(word) > columns => lines.extend(cut(word, columns)),
@@ -299,8 +301,8 @@ fn broken(words: &[Word], columns: f32) -> Vec<Vec<Run>> {
 }
 
 /// A word that is wider than a line, cut wherever a line ends.
-fn cut(word: &[Run], columns: f32) -> Vec<Vec<Run>> {
-    let mut lines: Vec<Vec<Run>> = vec![Vec::new()];
+fn cut(word: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
+    let mut lines: Vec<Vec<TextRun>> = vec![Vec::new()];
     let mut width = 0.0;
     for run in word {
         for letter in run.text.chars() {
@@ -312,7 +314,7 @@ fn cut(word: &[Run], columns: f32) -> Vec<Vec<Run>> {
             }
             width += own;
             if let Some(line) = lines.last_mut() {
-                line.push(Run { text, strong: run.strong });
+                line.push(TextRun { text, strong: run.strong });
             }
         }
     }
@@ -320,8 +322,8 @@ fn cut(word: &[Run], columns: f32) -> Vec<Vec<Run>> {
 }
 
 /// Neighbours of one weight as one stretch.
-fn joined(line: Vec<Run>) -> Vec<Run> {
-    let mut out: Vec<Run> = Vec::new();
+fn joined(line: Vec<TextRun>) -> Vec<TextRun> {
+    let mut out: Vec<TextRun> = Vec::new();
     for run in line {
         match out.last_mut() {
             Some(last) if last.strong == run.strong => last.text.push_str(&run.text),
@@ -336,20 +338,23 @@ mod tests {
     use super::*;
     use crate::view::Theme;
 
-    fn text(lines: &[Vec<Run>]) -> Vec<String> {
+    fn text(lines: &[Vec<TextRun>]) -> Vec<String> {
         lines.iter().map(|line| super::super::text_of(line)).collect()
     }
 
     #[test]
     fn no_line_breaks_within_what_belongs_together() {
-        let lines = text(&wrapped(&[Run::plain("layer\u{a0}3, head\u{a0}0")], 4.5));
+        let lines = text(&wrapped(&[TextRun::plain("layer\u{a0}3, head\u{a0}0")], 4.5));
         assert_eq!(lines, ["layer 3,", "head 0"]);
     }
 
     #[test]
     fn lines_break_at_spaces_and_are_about_equally_long() {
-        let runs =
-            [Run::plain("at "), Run::strong("fox"), Run::plain(", layer 4 looks at it most")];
+        let runs = [
+            TextRun::plain("at "),
+            TextRun::strong("fox"),
+            TextRun::plain(", layer 4 looks at it most"),
+        ];
         assert_eq!(text(&wrapped(&runs, 100.0)), ["at fox, layer 4 looks at it most"]);
         let two = text(&wrapped(&runs, 12.0));
         assert_eq!(two.len(), 2);
@@ -361,9 +366,9 @@ mod tests {
     fn captions_are_large_and_lie_within_their_band() {
         let sizes = [[1280, 720], [1920, 1080], [3840, 2160], [1080, 1920], [1080, 1080]];
         let runs = vec![
-            Run::plain("At "),
-            Run::strong("balloon"),
-            Run::plain(", layer 3 looks at the picture most: 43 % of its attention goes to it"),
+            TextRun::plain("At "),
+            TextRun::strong("balloon"),
+            TextRun::plain(", layer 3 looks at the picture most: 43 % of its attention goes to it"),
         ];
         let kinds = [(FILM_UNITS, 36.0), (STAGE_UNITS, 26.0)];
         for (size, (units, share)) in sizes.into_iter().flat_map(|s| kinds.map(|kind| (s, kind))) {
@@ -391,8 +396,9 @@ mod tests {
         let word = "Donaudampfschifffahrtsgesellschaft".repeat(12);
         for text in [long.as_str(), word.as_str(), "two\nlines\r\nand\ta tab"] {
             for size in [[1280, 720], [1920, 1080], [1080, 1920], [1080, 1080]] {
-                let runs = vec![Run::plain(text)];
-                let band = Band::new(size, STAGE_UNITS, [runs.clone(), vec![Run::plain("short")]]);
+                let runs = vec![TextRun::plain(text)];
+                let band =
+                    Band::new(size, STAGE_UNITS, [runs.clone(), vec![TextRun::plain("short")]]);
                 let dress = band.dress(&runs, 1.0, Theme::Dark.palette());
                 let height = band.height_px() as f32;
                 assert!(height <= size[1] as f32 / 3.0 + 1.0, "{size:?}: {height}");
@@ -410,7 +416,7 @@ mod tests {
                     assert!(whole.contains(&label.bounds()), "{size:?}: {label:?}");
                     assert!(!label.runs.iter().any(|run| run.text.contains('\n')));
                 }
-                let short = band.dress(&[Run::plain("short")], 1.0, Theme::Dark.palette());
+                let short = band.dress(&[TextRun::plain("short")], 1.0, Theme::Dark.palette());
                 let size_px = short.labels[0].size_px;
                 assert_eq!(size_px, STAGE_UNITS * scale_of(size, 1.0), "others keep their size");
             }
@@ -421,7 +427,7 @@ mod tests {
     fn everything_said_has_enough_contrast() {
         for theme in Theme::ALL {
             let palette = theme.palette();
-            let runs = [Run::plain("a "), Run::strong("b")];
+            let runs = [TextRun::plain("a "), TextRun::strong("b")];
             let band = Band::new([1920, 1080], FILM_UNITS, [runs.to_vec()]);
             let card = card([1920, 1080], "Title", "subtitle", palette);
             for label in band.dress(&runs, 1.0, palette).labels.iter().chain(&card.labels) {

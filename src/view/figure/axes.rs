@@ -1,10 +1,10 @@
 //! Labels along edges: layers and heads by number, tokens by text.
 
 use super::super::{Range, ViewState};
-use super::content::{Axis, AxisToken};
+use super::content::{AxisMarks, AxisToken};
 use super::sizes::TICK;
 use super::{
-    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, Run, fitted, number, text_width,
+    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, fitted, number, text_width,
 };
 use crate::trace::TokenKind;
 
@@ -16,7 +16,7 @@ const GAP: f32 = 8.0;
 fn tick(text: String, baseline: [f32; 2], align: Align, ink: Ink, scale: f32) -> Label {
     // Dark figures on a bright cell need the weight; so does what is selected.
     let strong = matches!(ink, Ink::Accent | Ink::OnMap(_));
-    let runs = vec![Run { strong, text }];
+    let runs = vec![TextRun { strong, text }];
     Label { runs, baseline, align, size_px: TICK * scale, ink }
 }
 
@@ -69,7 +69,7 @@ fn step_for(cell_px: f32, min_px: f32) -> u32 {
 }
 
 /// Which members of an axis get a number: the marked ones, and every `step`th between them.
-fn labelled(axis: &Axis, step: u32) -> Vec<u32> {
+fn labelled(axis: &AxisMarks, step: u32) -> Vec<u32> {
     let mut chosen: Vec<u32> = Vec::new();
     for &index in axis.marked.iter().filter(|&&index| index < axis.count) {
         if chosen.last().is_none_or(|last| index - last >= step) {
@@ -83,7 +83,7 @@ fn labelled(axis: &Axis, step: u32) -> Vec<u32> {
 }
 
 /// Hairlines between cells, numbers along both edges, and the marks of the selection.
-pub(super) fn ruled_axes(figure: &mut Figure, layers: &Axis, heads: &Axis) {
+pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks) {
     let s = figure.scale;
     let (stage, content) = (figure.stage, figure.content);
     let visible = figure.visible();
@@ -145,12 +145,12 @@ fn rule(figure: &mut Figure, rows: u32, columns: u32, cell: [f32; 2]) {
 }
 
 /// One cell, a row, a column or the cells of a set: whatever the selection names.
-fn mark_selection(figure: &mut Figure, layers: &Axis, heads: &Axis, cell: [f32; 2]) {
+fn mark_selection(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks, cell: [f32; 2]) {
     let content = figure.content;
     let span = |first: u32, count: u32, start: f32, size: f32| {
         (start + first as f32 * size, start + (first + count) as f32 * size)
     };
-    let runs = |axis: &Axis| -> Vec<(u32, u32)> {
+    let runs = |axis: &AxisMarks| -> Vec<(u32, u32)> {
         if axis.marked.is_empty() {
             return vec![(0, axis.count)];
         }
@@ -182,8 +182,8 @@ fn mark_selection(figure: &mut Figure, layers: &Axis, heads: &Axis, cell: [f32; 
 pub(super) fn print_values(
     figure: &mut Figure,
     state: &ViewState,
-    layers: &Axis,
-    heads: &Axis,
+    layers: &AxisMarks,
+    heads: &AxisMarks,
     values: &[f32],
 ) {
     let s = figure.scale;
@@ -213,7 +213,12 @@ pub(super) fn print_values(
 }
 
 /// The upper end of every map's colours in its corner of the wall, where it fits.
-pub(super) fn print_peaks(figure: &mut Figure, layers: &Axis, heads: &Axis, ranges: &[[f32; 2]]) {
+pub(super) fn print_peaks(
+    figure: &mut Figure,
+    layers: &AxisMarks,
+    heads: &AxisMarks,
+    ranges: &[[f32; 2]],
+) {
     let s = figure.scale;
     let size = TICK * s;
     let (inset, pad) = (6.0 * s, 4.0 * s);

@@ -6,7 +6,7 @@ use super::super::{
     ViewState,
 };
 use super::color_limits::ColorLimits;
-use super::text::Run;
+use super::text::TextRun;
 use crate::trace::{TokenInfo, TraceMeta};
 
 /// A token as a reader expects it: word-start marks dropped, spaces as a thin mark, control
@@ -59,9 +59,9 @@ pub fn caption(
     meta: &TraceMeta,
     second: Option<&TraceMeta>,
     ends: impl Into<ColorLimits>,
-) -> Vec<Run> {
+) -> Vec<TextRun> {
     if let Some(text) = &state.caption.text {
-        return vec![Run::plain(text)];
+        return vec![TextRun::plain(text)];
     }
     let mut parts = match state.shown_second() {
         None => map_parts(state, &state.map, meta),
@@ -87,23 +87,23 @@ pub fn caption(
     } else {
         ""
     };
-    parts.push(vec![Run::plain(format!("{unit}{bos}"))]);
+    parts.push(vec![TextRun::plain(format!("{unit}{bos}"))]);
     let mut line = joined(parts);
     let range = ends.into().caption(state);
     if !range.is_empty() {
         // A run of its own: where the line is too long, the legend alone says it.
-        line.push(Run::plain(range));
+        line.push(TextRun::plain(range));
     }
     line
 }
 
-type Part = Vec<Run>;
+type Part = Vec<TextRun>;
 
-fn joined(parts: Vec<Part>) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+fn joined(parts: Vec<Part>) -> Vec<TextRun> {
+    let mut runs: Vec<TextRun> = Vec::new();
     for (index, part) in parts.into_iter().enumerate() {
         if index > 0 {
-            runs.push(Run::plain(" · "));
+            runs.push(TextRun::plain(" · "));
         }
         runs.extend(part);
     }
@@ -118,28 +118,28 @@ fn mixed(
 ) -> Vec<Part> {
     // Only what differs is said twice.
     let common: Vec<Part> = first.iter().filter(|part| then.contains(part)).cloned().collect();
-    let own = |parts: Vec<Part>| -> Vec<Run> {
+    let own = |parts: Vec<Part>| -> Vec<TextRun> {
         joined(parts.into_iter().filter(|part| !common.contains(part)).collect())
     };
     let (mut a, mut b) = (own(first), own(then));
     if let Some((path, _)) = other_trace {
         let name = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         if a.is_empty() {
-            a.push(Run::plain("this trace"));
+            a.push(TextRun::plain("this trace"));
         }
         let comma = if b.is_empty() { "" } else { " · " };
-        b.insert(0, Run::plain(format!("{name}{comma}")));
+        b.insert(0, TextRun::plain(format!("{name}{comma}")));
     }
     let (before, between, after) = match mix {
         Mix::CrossFade { amount } => ("", " → ", format!(", {:.0} %", amount * 100.0)),
         Mix::Swipe { .. } => ("", " | ", String::new()),
         Mix::Difference => ("difference ", " − ", String::new()),
     };
-    let mut runs = vec![Run::plain(before)];
+    let mut runs = vec![TextRun::plain(before)];
     runs.extend(a);
-    runs.push(Run::plain(between));
+    runs.push(TextRun::plain(between));
     runs.extend(b);
-    runs.push(Run::plain(after));
+    runs.push(TextRun::plain(after));
     runs.retain(|run| !run.text.is_empty());
     let mut parts = common;
     let at = parts.len().min(1);
@@ -156,9 +156,9 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     } else {
         map.source.name().trim_start_matches("map.").replace('.', " ")
     };
-    let mut parts = vec![vec![Run::plain(what)]];
+    let mut parts = vec![vec![TextRun::plain(what)]];
     parts.push(if spec.every.tokens {
-        vec![Run::plain("query × key")]
+        vec![TextRun::plain("query × key")]
     } else {
         queries_part(&map.queries, meta)
     });
@@ -167,14 +167,14 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     }
     let (layers, heads) = (meta.model.layers, meta.model.heads);
     if spec.every.layers && spec.every.heads {
-        parts.push(vec![Run::plain(format!("{layers} layers × {heads} heads"))]);
+        parts.push(vec![TextRun::plain(format!("{layers} layers × {heads} heads"))]);
         return parts;
     }
     let axis = |every: bool, set: &AxisSet, name: &str, count: u32| {
         if every { format!("{count} {name}s") } else { set_text(set, name, count) }
     };
-    parts.push(vec![Run::plain(axis(spec.every.layers, &map.layers, "layer", layers))]);
-    parts.push(vec![Run::plain(axis(spec.every.heads, &map.heads, "head", heads))]);
+    parts.push(vec![TextRun::plain(axis(spec.every.layers, &map.layers, "layer", layers))]);
+    parts.push(vec![TextRun::plain(axis(spec.every.heads, &map.heads, "head", heads))]);
     parts
 }
 
@@ -209,10 +209,10 @@ fn queries_part(queries: &Queries, meta: &TraceMeta) -> Part {
     };
     let token = |index: u32| meta.tokens.get(first + index as usize);
     if let Some(one) = queries.set.only() {
-        let mut runs = vec![Run::plain(format!("{name} {one}"))];
+        let mut runs = vec![TextRun::plain(format!("{name} {one}"))];
         if let Some(token) = token(one) {
-            runs.push(Run::plain(" "));
-            runs.push(Run::strong(token_text(&token.text)));
+            runs.push(TextRun::plain(" "));
+            runs.push(TextRun::strong(token_text(&token.text)));
         }
         return runs;
     }
@@ -222,14 +222,14 @@ fn queries_part(queries: &Queries, meta: &TraceMeta) -> Part {
             QueryKind::Answer => format!("{how} of {} answer tokens", meta.generated()),
             QueryKind::Position => format!("{how} of all kept positions"),
         };
-        return vec![Run::plain(all)];
+        return vec![TextRun::plain(all)];
     };
     let list = super::super::axis_set::ranges(named).replace('-', "–");
-    let mut runs = vec![Run::plain(format!("{how} of {name}s {list}"))];
+    let mut runs = vec![TextRun::plain(format!("{how} of {name}s {list}"))];
     let tokens: Vec<&TokenInfo> = named.iter().filter_map(|&index| token(index)).collect();
     if !tokens.is_empty() && tokens.len() <= WORDS {
-        runs.push(Run::plain(" "));
-        runs.push(Run::strong(words(&tokens)));
+        runs.push(TextRun::plain(" "));
+        runs.push(TextRun::strong(words(&tokens)));
     }
     runs
 }

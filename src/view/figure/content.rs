@@ -8,7 +8,7 @@ use crate::trace::{Rect, STAT_COUNT, Stat, TokenKind, Trace};
 
 /// Layers or heads along an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Axis {
+pub struct AxisMarks {
     /// How many.
     pub count: u32,
     /// The members that are marked; empty marks none.
@@ -68,18 +68,18 @@ pub enum Content {
         /// Width / height of one map.
         aspect: f32,
         /// Rows.
-        layers: Axis,
+        layers: AxisMarks,
         /// Columns.
-        heads: Axis,
+        heads: AxisMarks,
         /// The ends of each map's colours, layer by layer, once they are known.
         ranges: Vec<[f32; 2]>,
     },
     /// Layers × heads of numbers.
     Matrix {
         /// Rows.
-        layers: Axis,
+        layers: AxisMarks,
         /// Columns.
-        heads: Axis,
+        heads: AxisMarks,
         /// Row by row, if they are at hand: printed where the cells are large enough.
         values: Option<Vec<f32>>,
     },
@@ -103,11 +103,11 @@ pub enum Content {
 
 impl Content {
     /// What a state shows of a trace; the state must fit it ([`super::super::Bounds::check`]).
-    pub fn of(state: &ViewState, trace: &Trace) -> Self {
+    pub fn new(state: &ViewState, trace: &Trace) -> Self {
         let shape = trace.shape();
         let marked = |set: &super::super::AxisSet| set.named().unwrap_or_default().to_vec();
-        let layers = || Axis { count: shape.layers as u32, marked: marked(&state.map.layers) };
-        let heads = || Axis { count: shape.heads as u32, marked: marked(&state.map.heads) };
+        let layers = || AxisMarks { count: shape.layers as u32, marked: marked(&state.map.layers) };
+        let heads = || AxisMarks { count: shape.heads as u32, marked: marked(&state.map.heads) };
         let aspect = picture_aspect(state, trace);
         match state.view {
             ViewKind::Overlay | ViewKind::Diff => Self::Picture { aspect },
@@ -217,7 +217,7 @@ fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
         MapSource::Attention => None,
     };
     let Some(row) = numbers.and_then(|numbers| numbers.at_positions()) else { return Vec::new() };
-    let text = TextRelevancy::of(&row, trace);
+    let text = TextRelevancy::from_row(&row, trace);
     let image = text.patch_max;
     let mut words: Vec<Bar> = text
         .words

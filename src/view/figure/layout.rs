@@ -2,11 +2,11 @@
 
 use super::super::{Blend, Camera, ColorMap, Mix, ViewState};
 use super::axes::{label_tokens, mark, ruled_axes};
-use super::content::{Axis, Content, HeadTile};
+use super::content::{AxisMarks, Content, HeadTile};
 use super::sizes::{LEGEND, TICK, scale_of};
 use super::{
-    Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, Run, fitted,
-    relevancy,
+    Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, TextRun,
+    fitted, relevancy,
 };
 use super::{number, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
@@ -48,7 +48,7 @@ impl Figure {
         state: &ViewState,
         size: [u32; 2],
         content: &Content,
-        caption: &[Run],
+        caption: &[TextRun],
         readout: impl Into<Readout>,
     ) -> Self {
         let scale = scale_of(size, state.text_scale);
@@ -179,7 +179,13 @@ impl Figure {
         }
     }
 
-    fn place_layers_heads(&mut self, aspect: f32, layers: &Axis, heads: &Axis, camera: Camera) {
+    fn place_layers_heads(
+        &mut self,
+        aspect: f32,
+        layers: &AxisMarks,
+        heads: &AxisMarks,
+        camera: Camera,
+    ) {
         let s = self.scale;
         self.stage = PixelRect::from_edges(
             self.stage.x + AXIS_LEFT * s,
@@ -229,12 +235,12 @@ impl Figure {
     fn label_tile(&mut self, tile: &HeadTile, rect: PixelRect, selected: bool) {
         let s = self.scale;
         let y = rect.y - 6.0 * s;
-        let number = Run::strong(tile.head.to_string());
+        let number = TextRun::strong(tile.head.to_string());
         let share = format!("{:.0} %", tile.image_share * 100.0);
         let size_px = TICK * s;
         // Words where there is room for them, the bare numbers where there is not.
         let roomy = rect.width >= ROOMY_TILE * s;
-        let head = if roomy { vec![Run::plain("head "), number] } else { vec![number] };
+        let head = if roomy { vec![TextRun::plain("head "), number] } else { vec![number] };
         let head_width: f32 =
             head.iter().map(|run| text_width(&run.text, run.strong)).sum::<f32>() * size_px;
         let room = rect.width - head_width - 4.0 * s;
@@ -266,7 +272,7 @@ impl Figure {
         });
         if text_width(&share, false) * size_px <= room && inside(rect.right()) {
             self.labels.push(Label {
-                runs: vec![Run::plain(share)],
+                runs: vec![TextRun::plain(share)],
                 baseline: [rect.right(), y],
                 align: Align::End,
                 size_px,
@@ -314,7 +320,7 @@ enum Scale {
 }
 
 impl Scale {
-    fn of(state: &ViewState, readout: &Readout) -> Option<Self> {
+    fn from_state(state: &ViewState, readout: &Readout) -> Option<Self> {
         if state.blend == Blend::Contours && state.view.spec().over_picture {
             return Some(Self::Lines(std::array::from_fn(|rank| {
                 let percentile = CONTOUR_PERCENTILES[rank];
@@ -388,7 +394,7 @@ impl Scale {
         let s = figure.scale;
         let baseline = centre + CAP_HEIGHT * LEGEND * s / 2.0;
         let label = |text: &str, x: f32| Label {
-            runs: vec![Run::plain(text)],
+            runs: vec![TextRun::plain(text)],
             baseline: [x, baseline],
             align: Align::Start,
             size_px: LEGEND * s,
@@ -423,16 +429,16 @@ impl Scale {
 
 /// Caption and legend below the stage.
 struct Foot<'a> {
-    caption: Option<&'a [Run]>,
+    caption: Option<&'a [TextRun]>,
     /// The caption without its closing numbers, which the legend says too: half a number would be
     /// worse than none. A caption that someone wrote has no such part.
-    short: &'a [Run],
+    short: &'a [TextRun],
     legend: Option<Scale>,
     scale: f32,
 }
 
 impl<'a> Foot<'a> {
-    fn new(state: &ViewState, caption: &'a [Run], readout: &Readout, scale: f32) -> Self {
+    fn new(state: &ViewState, caption: &'a [TextRun], readout: &Readout, scale: f32) -> Self {
         let short = match caption.split_last() {
             Some((last, rest)) if state.caption.text.is_none() && last.text.starts_with(", ") => {
                 rest
@@ -442,13 +448,13 @@ impl<'a> Foot<'a> {
         Self {
             caption: (state.caption.show && !caption.is_empty()).then_some(caption),
             short,
-            legend: Scale::of(state, readout).filter(|_| state.legend),
+            legend: Scale::from_state(state, readout).filter(|_| state.legend),
             scale,
         }
     }
 
     fn caption_width(&self) -> f32 {
-        let width = |run: &Run| text_width(&run.text, run.strong);
+        let width = |run: &TextRun| text_width(&run.text, run.strong);
         let ems: f32 = self.caption.unwrap_or_default().iter().map(width).sum();
         ems * CAPTION * self.scale
     }
@@ -499,7 +505,7 @@ impl<'a> Foot<'a> {
 }
 
 /// Runs cut to a width in shares of the type size.
-fn fitted_runs(runs: &[Run], mut available: f32) -> Vec<Run> {
+fn fitted_runs(runs: &[TextRun], mut available: f32) -> Vec<TextRun> {
     let mut out = Vec::new();
     let rest = |from: usize| -> f32 {
         runs[from..].iter().map(|run| text_width(&run.text, run.strong)).sum()
@@ -515,7 +521,10 @@ fn fitted_runs(runs: &[Run], mut available: f32) -> Vec<Run> {
             out.push(run.clone());
             available -= width;
         } else {
-            out.push(Run { text: fitted(&run.text, run.strong, available), strong: run.strong });
+            out.push(TextRun {
+                text: fitted(&run.text, run.strong, available),
+                strong: run.strong,
+            });
             break;
         }
     }

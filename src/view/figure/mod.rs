@@ -20,10 +20,10 @@ mod type_metrics;
 
 pub use caption::{caption, token_text};
 pub use color_limits::{ColorLimits, Readout};
-pub use content::{Axis, AxisToken, Bar, Content, HeadTile, patches_frame};
+pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, patches_frame};
 pub use rect::PixelRect;
 pub use shapes::{Align, Figure, Fill, Label, Legend};
 pub use sizes::{DESIGN_LINES, scale_of};
-pub use text::{Run, number, range_text, text_of};
-pub use theme::{CONTOURS, Ink, Palette, contour_color, contrast, luminance};
+pub use text::{TextRun, number, range_text, text_of};
+pub use theme::{CONTOURS, Ink, ThemeColors, contour_color, contrast, luminance};
 pub use type_metrics::{CAP_HEIGHT, fitted, width as text_width};

@@ -2,7 +2,7 @@
 
 use super::content::Bar;
 use super::sizes::{LEGEND, TICK};
-use super::{Align, Figure, Fill, Ink, Label, PixelRect, Run, fitted, number, text_width};
+use super::{Align, Figure, Fill, Ink, Label, PixelRect, TextRun, fitted, number, text_width};
 
 /// Width of the panel beside the stage, and height of one bar with its label.
 const PANEL: f32 = 320.0;
@@ -40,7 +40,7 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
         (rest, PixelRect { x, y: rest.bottom() + GAP * s, width, height })
     };
     figure.labels.push(Label {
-        runs: vec![Run::plain("question words against the picture")],
+        runs: vec![TextRun::plain("question words against the picture")],
         baseline: [panel.x, panel.y + TICK * s],
         align: Align::Start,
         size_px: TICK * s,
@@ -61,14 +61,14 @@ fn place_bar(figure: &mut Figure, bar: &Bar, largest: f32, row: PixelRect) {
     let room = row.width / (LEGEND * s) - text_width(&value, false) - 1.0;
     let strong = !bar.is_image;
     figure.labels.push(Label {
-        runs: vec![Run { text: fitted(&bar.label, strong, room), strong }],
+        runs: vec![TextRun { text: fitted(&bar.label, strong, room), strong }],
         baseline: [row.x, baseline],
         align: Align::Start,
         size_px: LEGEND * s,
         ink: Ink::Text,
     });
     figure.labels.push(Label {
-        runs: vec![Run::plain(value)],
+        runs: vec![TextRun::plain(value)],
         baseline: [row.right(), baseline],
         align: Align::End,
         size_px: LEGEND * s,

@@ -2,7 +2,7 @@
 
 use super::super::ColorMap;
 use super::rect::PixelRect;
-use super::text::{Run, text_of};
+use super::text::{TextRun, text_of};
 use super::theme::Ink;
 use super::type_metrics::{CAP_HEIGHT, width as text_width};
 
@@ -21,7 +21,7 @@ pub enum Align {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
     /// What it says.
-    pub runs: Vec<Run>,
+    pub runs: Vec<TextRun>,
     /// A point on the baseline.
     pub baseline: [f32; 2],
     /// Which end of the text the point is.

@@ -2,14 +2,14 @@
 
 /// A stretch of text in one weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct TextRun {
     /// The text.
     pub text: String,
     /// Semi-bold: the model's own words.
     pub strong: bool,
 }
 
-impl Run {
+impl TextRun {
     /// Text in the regular weight.
     pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), strong: false }
@@ -22,7 +22,7 @@ impl Run {
 }
 
 /// Runs as one string.
-pub fn text_of(runs: &[Run]) -> String {
+pub fn text_of(runs: &[TextRun]) -> String {
     runs.iter().map(|run| run.text.as_str()).collect()
 }
 

@@ -42,7 +42,7 @@ pub fn contour_color(map: impl Fn(f32) -> [u8; 3], rank: usize) -> [u8; 3] {
 
 /// sRGB colours of a theme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Palette {
+pub struct ThemeColors {
     /// The surface behind everything.
     pub background: [u8; 3],
     /// Separators and empty tracks.
@@ -57,7 +57,7 @@ pub struct Palette {
     pub hover: [u8; 3],
 }
 
-const DARK: Palette = Palette {
+const DARK: ThemeColors = ThemeColors {
     background: [0x16, 0x17, 0x19],
     hairline: [0x35, 0x37, 0x3b],
     text: [0xec, 0xed, 0xee],
@@ -66,7 +66,7 @@ const DARK: Palette = Palette {
     hover: [0xff, 0xff, 0xff],
 };
 
-const LIGHT: Palette = Palette {
+const LIGHT: ThemeColors = ThemeColors {
     background: [0xfb, 0xfb, 0xfa],
     hairline: [0xd6, 0xd7, 0xda],
     text: [0x1b, 0x1c, 0x1e],
@@ -77,7 +77,7 @@ const LIGHT: Palette = Palette {
 
 impl Theme {
     /// The theme's colours.
-    pub const fn palette(self) -> Palette {
+    pub const fn palette(self) -> ThemeColors {
         match self {
             Self::Dark => DARK,
             Self::Light => LIGHT,
@@ -100,7 +100,7 @@ pub fn contrast(a: [u8; 3], b: [u8; 3]) -> f32 {
     a.max(b) / a.min(b)
 }
 
-impl Palette {
+impl ThemeColors {
     /// The colour of an ink; `map` is the colour map at a value.
     pub fn color(&self, ink: Ink, map: impl Fn(f32) -> [u8; 3]) -> [u8; 3] {
         match ink {

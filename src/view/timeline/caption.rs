@@ -1,18 +1,18 @@
 //! The words below a step: plain text in which `**…**` marks what is pointed at.
 
-use crate::view::figure::Run;
+use crate::view::figure::TextRun;
 
 /// A caption as stretches of text; an unpaired `**` stands for itself.
-pub fn caption_runs(caption: &str) -> Vec<Run> {
+pub fn caption_runs(caption: &str) -> Vec<TextRun> {
     let parts: Vec<&str> = caption.split("**").collect();
     let paired = parts.len() % 2 == 1;
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<TextRun> = Vec::new();
     let last = parts.len() - 1;
     for (index, part) in parts.iter().enumerate() {
         let is_unpaired_tail = !paired && index == last;
         let text = if is_unpaired_tail { format!("**{part}") } else { (*part).to_owned() };
         if !text.is_empty() {
-            runs.push(Run { text, strong: index % 2 == 1 && !is_unpaired_tail });
+            runs.push(TextRun { text, strong: index % 2 == 1 && !is_unpaired_tail });
         }
     }
     runs
@@ -30,7 +30,7 @@ mod tests {
     #[test]
     fn marks_come_in_pairs() {
         let runs = caption_runs("the **red** fox");
-        assert_eq!(runs, [Run::plain("the "), Run::strong("red"), Run::plain(" fox")]);
+        assert_eq!(runs, [TextRun::plain("the "), TextRun::strong("red"), TextRun::plain(" fox")]);
         assert_eq!(caption_text("2 ** 3"), "2 ** 3");
         assert_eq!(caption_text("**a** and ** b"), "a and ** b");
         assert!(caption_runs("").is_empty());

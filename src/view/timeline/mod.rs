@@ -16,5 +16,5 @@ pub use caption::{caption_runs, caption_text};
 pub use document::{Card, LONGEST_SECONDS, Step, WALKTHROUGH_VERSION, Walkthrough};
 pub use edit::{Edit, SHORTEST_HOLD_SECONDS};
 pub use error::WalkthroughError;
-pub use schedule::{Moment, Said, Shot, Shown, Timeline};
+pub use schedule::{Moment, MomentContent, Said, Shot, Timeline};
 pub use tour::{sentence, tour};

@@ -19,7 +19,7 @@ pub enum Shot {
 
 /// What a moment shows.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shown {
+pub enum MomentContent {
     /// One picture.
     One(Shot),
     /// Two, cross-faded: (1 − mix) × from + mix × to.
@@ -46,7 +46,7 @@ pub struct Said {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
     /// The picture.
-    pub shown: Shown,
+    pub shown: MomentContent,
     /// What is said.
     pub said: Said,
     /// The step, `None` on a card.
@@ -170,7 +170,7 @@ impl<'a> Timeline<'a> {
         let share = if stop.transition > 0.0 { since / stop.transition } else { 1.0 };
         let (shown, is_passing) = match before {
             Some(before) if share < 1.0 => (between(before, stop, share), true),
-            _ => (Shown::One(shot(stop)), false),
+            _ => (MomentContent::One(shot(stop)), false),
         };
         Some(Moment { shown, said: said(before, stop, since), step, is_passing })
     }
@@ -184,15 +184,15 @@ fn shot(stop: &Stop<'_>) -> Shot {
     }
 }
 
-fn between(before: &Stop<'_>, stop: &Stop<'_>, share: f64) -> Shown {
+fn between(before: &Stop<'_>, stop: &Stop<'_>, share: f64) -> MomentContent {
     let easing = stop.what.map_or_else(Default::default, |(_, step)| step.easing);
     let mix = easing.at(share);
     let (Some((_, from)), Some((_, to))) = (before.what, stop.what) else {
         // Words over a picture read badly: one goes before the other comes.
         return if mix < 0.5 {
-            Shown::Two { from: shot(before), to: Shot::Blank, mix: 2.0 * mix }
+            MomentContent::Two { from: shot(before), to: Shot::Blank, mix: 2.0 * mix }
         } else {
-            Shown::Two { from: Shot::Blank, to: shot(stop), mix: 2.0 * mix - 1.0 }
+            MomentContent::Two { from: Shot::Blank, to: shot(stop), mix: 2.0 * mix - 1.0 }
         };
     };
     match interpolate(&from.state, &to.state, mix) {
@@ -200,10 +200,10 @@ fn between(before: &Stop<'_>, stop: &Stop<'_>, share: f64) -> Shown {
             if from.state.second.is_none() && to.state.second.is_none() {
                 nearer_first(&mut state);
             }
-            Shown::One(Shot::View(state))
+            MomentContent::One(Shot::View(state))
         }
         Interpolated::Two { from, to, mix } => {
-            Shown::Two { from: Shot::View(from), to: Shot::View(to), mix }
+            MomentContent::Two { from: Shot::View(from), to: Shot::View(to), mix }
         }
     }
 }
@@ -270,18 +270,20 @@ mod tests {
         assert_eq!((timeline.seconds(), timeline.frames(30)), (6.0, 180));
         let second = timeline.stop_of_step(1).unwrap();
         assert_eq!(timeline.start_secs(second) + timeline.transition_secs(second), 5.0);
-        assert!(matches!(timeline.at(1.9).unwrap().shown, Shown::One(Shot::Card(_))));
-        let Shown::Two { from, to, mix } = timeline.at(2.25).unwrap().shown else { unreachable!() };
+        assert!(matches!(timeline.at(1.9).unwrap().shown, MomentContent::One(Shot::Card(_))));
+        let MomentContent::Two { from, to, mix } = timeline.at(2.25).unwrap().shown else {
+            unreachable!()
+        };
         assert!(matches!((from, to), (Shot::Card(_), Shot::Blank)));
         assert!((mix - 0.5).abs() < 1e-9);
         assert_eq!(timeline.at(2.5).unwrap().step, Some(0));
         // Another layer of the same trace is a cross-fade of the maps, not of the frames.
-        let Shown::One(Shot::View(state)) = timeline.at(4.25).unwrap().shown else {
+        let MomentContent::One(Shot::View(state)) = timeline.at(4.25).unwrap().shown else {
             unreachable!()
         };
         assert_eq!(state.second.unwrap().mix, Mix::CrossFade { amount: 0.25 });
         // Past half way the new map comes first.
-        let Shown::One(Shot::View(state)) = timeline.at(4.75).unwrap().shown else {
+        let MomentContent::One(Shot::View(state)) = timeline.at(4.75).unwrap().shown else {
             unreachable!()
         };
         assert_eq!(state.map.layers, AxisSet::single(2));

@@ -24,7 +24,7 @@ struct Looks {
 }
 
 impl Looks {
-    fn of(trace: &Trace, answers: &[u32]) -> Self {
+    fn from_trace(trace: &Trace, answers: &[u32]) -> Self {
         let shape = trace.shape();
         let cells = shape.layers * shape.heads;
         let (mut share, mut peak) = (vec![0.0_f32; cells], vec![0.0_f32; cells]);
@@ -129,7 +129,7 @@ impl Tour<'_> {
 
     /// The layer whose attention the tour follows, with its share on the picture.
     fn best_layers(&self, tokens: &[u32]) -> Vec<(u32, f32)> {
-        let mut layers = Looks::of(self.trace, tokens).layers();
+        let mut layers = Looks::from_trace(self.trace, tokens).layers();
         layers.truncate(LAYERS);
         layers
     }
@@ -189,7 +189,7 @@ impl Tour<'_> {
     }
 
     fn image_share(&self, token: u32) -> f32 {
-        Looks::of(self.trace, &[token]).share.iter().sum()
+        Looks::from_trace(self.trace, &[token]).share.iter().sum()
     }
 
     /// The token to stay with: the word that names something.
@@ -203,7 +203,7 @@ impl Tour<'_> {
         let meta = self.trace.meta();
         let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
         let word = word.unwrap_or_default();
-        let looks = Looks::of(self.trace, &[token]);
+        let looks = Looks::from_trace(self.trace, &[token]);
         let of = |layers: AxisSet, heads: AxisSet| {
             let mut state = self.look();
             state.map.queries = Queries::answer(token);
