@@ -76,7 +76,7 @@ fn the_parts_of_a_trace_agree() {
                 assert!(row[query + 1..].iter().all(|weight| weight.to_bits() == 0), "{what}");
                 let found = &stats[map * STAT_COUNT..(map + 1) * STAT_COUNT];
                 // The sums of a row do not depend on how many zeros follow it.
-                assert_eq!(found, stats_of.of(row), "{what}");
+                assert_eq!(found, stats_of.measure(row), "{what}");
             }
             let row = query * shape.positions..(query + 1) * shape.positions;
             for layer in 0..shape.layers {

@@ -82,7 +82,7 @@ fn trace(span: ImageSpan, answer: &[TokenInfo], attention: &[Vec<Vec<f32>>]) -> 
         };
         let page: Vec<f16> = attention.iter().flatten().flat_map(row).collect();
         let stats: Vec<f32> =
-            page.chunks_exact(positions).flat_map(|row| stats_of.of(row)).collect();
+            page.chunks_exact(positions).flat_map(|row| stats_of.measure(row)).collect();
         let mean: Vec<f16> = attention.iter().flat_map(of_layer).collect();
         let position = Query(query as u32);
         builder.push_page(position, positions, page.into(), stats.into()).unwrap();
