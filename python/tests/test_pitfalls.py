@@ -252,6 +252,19 @@ def test_plain_forward_passes_are_recorded_as_well(make):
     assert np.array_equal(rec.trace.attention(), asked.attention())
 
 
+def test_recordings_may_be_nested(make):
+    model, processor = make("llava")
+    inputs = inputs_of(model, processor, [image()])
+    with vlmscope.recording(model, processor, rows="all") as outer, torch.no_grad():
+        with vlmscope.recording(model, processor) as inner:
+            model.generate(**inputs, max_new_tokens=2, do_sample=False)
+        model.generate(**inputs, max_new_tokens=3, do_sample=False)
+    assert inner.trace.meta.generated == 2 and outer.trace.meta.generated == 3
+    assert len(outer.traces) == 2 and len(outer.trace.rows) == outer.trace.meta.positions
+    assert np.array_equal(outer.traces[0].attention(), inner.trace.attention())
+    check_restored(model, inputs)
+
+
 def test_head_mean_and_last_layer_are_those_of_all_rows(make):
     model, processor = make("gemma3")
     trace = vlmscope.capture(model, processor, images=[image()], rows="all", head_mean=True, last_layer=True, **ASKED)

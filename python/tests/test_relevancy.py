@@ -68,6 +68,25 @@ def test_rows_are_those_of_the_definition(make, name):
     assert np.array_equal(plain.attention(), trace.attention()), "the model was not restored"
 
 
+def test_a_forward_of_a_layer_s_own_comes_back(make):
+    """accelerate replaces `forward` of the layers themselves to move their inputs between devices."""
+    model, processor = make("llava")
+    layer = model.model.language_model.layers[1]
+    calls = []
+    original = layer.forward
+
+    def moved(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    layer.__dict__["forward"] = moved
+    try:
+        vlmscope.capture(model, processor, images=[picture((300, 200))], relevancy=("llm",), **ASKED)
+        assert layer.__dict__["forward"] is moved and len(calls) == ASKED["max_new_tokens"] + 2
+    finally:
+        del layer.__dict__["forward"]
+
+
 def test_the_temperature_divides_the_scores(make):
     model, processor = make("llava")
     images = [picture((300, 200))]

@@ -91,6 +91,21 @@ def _replaced(registry, name: str, wrap: Callable[[Callable], Callable]) -> Iter
             registry[name] = before
 
 
+@contextlib.contextmanager
+def instance_attribute(module: torch.nn.Module, name: str, value) -> Iterator[None]:
+    """While active, the module itself has an attribute; one that it had before (accelerate sets some) comes back."""
+    missing = object()
+    before = module.__dict__.get(name, missing)
+    module.__dict__[name] = value
+    try:
+        yield
+    finally:
+        if before is missing:
+            module.__dict__.pop(name, None)
+        else:
+            module.__dict__[name] = before
+
+
 def _beside(base: Callable, observer: Observer) -> Callable:
     read = keyword_reader(base)
 

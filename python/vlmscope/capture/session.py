@@ -14,7 +14,7 @@ from ..errors import CaptureError
 from ..families import Layout, Request, family_of, layout_of
 from ..trace import Trace
 from .assemble import build_trace, provenance_of
-from .interface import check_implementation, observed
+from .interface import check_implementation, instance_attribute, observed
 from .modules import find_decoder
 from .recorder import Run, Wanted
 from .refuse import check_cache, check_generation, check_inputs, check_model
@@ -107,8 +107,7 @@ class Recording:
             ):
                 stack.callback(hook.remove)
             if hasattr(self.model, "generate"):
-                stack.callback(self.model.__dict__.pop, "generate", None)
-                self.model.__dict__["generate"] = self._generate(self.model.generate)
+                stack.enter_context(instance_attribute(self.model, "generate", self._generate(self.model.generate)))
             self._stack = stack.pop_all()
         return self
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ..capture.rows import CHUNK_BYTES, softmax_rows
+from ..capture.rows import softmax_rows
+
+#: All scores of a chunk of rows, with what is made of them.
+CHUNK_BYTES = 64 << 20
 
 
 @dataclass
@@ -54,20 +57,23 @@ class RelevancyAttention(torch.autograd.Function):
         to_key, to_value = torch.zeros_like(keys), torch.zeros_like(values)
         added = torch.zeros_like(recursion.added)
         for rows in _row_parts(count, recursion.prompt_len, heads * key.shape[1] * 4, query.device):
-            (_, weights), = softmax_rows(query, key, mask, scaling, causal, rows, 1 << 62)
+            # Where the mask is plainly causal, later keys have no part.
+            seen = int(rows[-1]) + 1 if causal and mask is None else key.shape[1]
+            ((_, weights),) = softmax_rows(query, key[:, :seen], mask, scaling, causal, rows, 1 << 62)
             incoming = gradient[:, rows]
             by_group = incoming.reshape(groups, share * len(rows), -1)
-            to_weights = (by_group @ values.transpose(1, 2)).view(heads, len(rows), -1)
+            to_weights = (by_group @ values[:, :seen].transpose(1, 2)).view(heads, len(rows), -1)
             product = to_weights * weights
-            abar = product.clamp(min=0).mean(0).to(added.dtype)
-            added += recursion.entries(rows) @ abar
+            abar = product.clamp(min=0).mean(0).to(dtype=added.dtype)
+            # Layers may be on other devices than the rows of R.
+            added[:, :seen] += recursion.entries(rows.to(added.device)) @ abar.to(added.device)
             to_scores = (product - weights * product.sum(-1, keepdim=True)) * scaling
             grouped = to_scores.reshape(groups, share * len(rows), -1)
-            to_query[:, rows] = (grouped @ keys).view(heads, len(rows), -1)
+            to_query[:, rows] = (grouped @ keys[:, :seen]).view(heads, len(rows), -1)
             queries = query[:, rows].float()
             if int(rows[0]) < recursion.prompt_len:
-                to_key += grouped.transpose(1, 2) @ queries.reshape(groups, share * len(rows), -1)
-                to_value += weights.reshape(groups, share * len(rows), -1).transpose(1, 2) @ by_group
+                to_key[:, :seen] += grouped.transpose(1, 2) @ queries.reshape(groups, share * len(rows), -1)
+                to_value[:, :seen] += weights.reshape(groups, share * len(rows), -1).transpose(1, 2) @ by_group
             else:  # only the own key and value: what other positions hold does not depend on this token
                 own = to_scores[:, torch.arange(len(rows)), rows, None]
                 to_key[:, rows] += (own * queries).view(groups, share, len(rows), -1).sum(1)
