@@ -1,4 +1,4 @@
-//! What outlives a session: looks, layout, recent files, bookmarks.
+//! Settings that are saved between runs: looks, layout, recent files, bookmarks.
 //!
 //! A damaged or newer file never stops the program: it is kept beside the new one and defaults are
 //! used.

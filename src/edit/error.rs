@@ -1,4 +1,4 @@
-//! What can be wrong with a stack of edits.
+//! Errors of edits.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What if the picture were different: a stack of edits on the original picture.
+//! Edits of a picture: a stack of steps that is applied to the original.
 //!
 //! The decision here: nothing is ever painted into the picture. A stack is a list of steps in the
 //! picture's own pixels, flattening replays it on the untouched original, and undo takes the last

@@ -35,7 +35,7 @@ pub struct Edits {
     flattened: Flattened,
 }
 
-/// What the last flattening came to: a next step on top of it is carried out alone.
+/// Cached result of the last flattening, so that a new step is applied alone.
 #[derive(Clone, Debug, Default)]
 struct Flattened {
     kept: Option<FlattenedSteps>,

@@ -13,7 +13,7 @@ const RING: f64 = 0.12;
 /// How often a blur looks at each pixel.
 const BLUR_WORK: f64 = 6.0;
 
-/// What an area is filled with.
+/// The fill of an area.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Fill {

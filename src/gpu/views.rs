@@ -1,4 +1,4 @@
-//! What each view draws onto the stage: quads with their pipelines and groups.
+//! The draw calls of each view on the stage: quads with their pipelines and groups.
 
 use super::context::{group, linear_color, lut_row, window};
 use super::frame::{Frame, corners};

@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// What traces name as their writer.
+/// The name of the program in the provenance of traces.
 pub const WRITER: &str = concat!("vlmscope ", env!("CARGO_PKG_VERSION"));
 
 /// A sink for events.
@@ -54,7 +54,7 @@ pub(super) struct KeptPicture {
     attention: Option<Arc<Vec<f16>>>,
 }
 
-/// What a question left behind for the next.
+/// Results of a question that the next question can reuse.
 pub(super) struct KeptPrefix {
     pub picture: Option<[u8; 32]>,
     pub interventions: Interventions,
@@ -361,7 +361,7 @@ pub(super) fn begin(sink: &mut Sink<'_>, stage: AskStage, total: u32) {
     sink(AskEvent::Progress(Progress { stage, done: 0, total }));
 }
 
-/// What stays the same while one question is answered.
+/// Values that are constant while one question is answered.
 pub(super) struct AnswerContext<'a> {
     pub key: Option<[u8; 32]>,
     pub options: &'a AskOptions,

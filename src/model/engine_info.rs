@@ -1,9 +1,9 @@
-//! What a loaded model is and where it runs.
+//! Description of a loaded model: its architecture, device and runtime.
 
 use crate::trace::ModelInfo;
 use std::path::PathBuf;
 
-/// What runs where.
+/// A loaded model and the device that it runs on.
 #[derive(Clone, Debug)]
 pub struct EngineInfo {
     /// The model.

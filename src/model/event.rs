@@ -1,4 +1,4 @@
-//! What the engine tells while it works.
+//! Events that the engine sends while it works.
 
 use super::error::ModelError;
 use crate::trace::{AnswerToken, Query, Trace, TraceBuilder};
@@ -72,7 +72,7 @@ pub struct TokenEvent {
     pub page: Page,
 }
 
-/// What happens while a question is answered, in this order.
+/// Events while a question is answered, in this order.
 #[derive(Clone, Debug)]
 pub enum AskEvent {
     /// A stage began or went on.
@@ -86,7 +86,7 @@ pub enum AskEvent {
     Token(Box<TokenEvent>),
 }
 
-/// What [`super::ModelWorker`] sends.
+/// Events that [`super::ModelWorker`] sends.
 #[derive(Debug)]
 pub enum ModelEvent {
     /// The model is being loaded, or a question answered.

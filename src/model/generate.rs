@@ -36,7 +36,7 @@ struct Answering<'a, 'sink> {
     sink: &'a mut (dyn FnMut(AskEvent) + 'sink),
 }
 
-/// What a decoder call gives for the rows whose logits were wanted.
+/// The outputs of a decoder call for the rows whose logits were requested.
 struct CallOutput {
     /// [logit rows, V].
     logits: Vec<f32>,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// fifth of the picture is left to be recognised.
 const BLUR: f32 = 0.07;
 
-/// What replaces a patch.
+/// The fill of a blanked patch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BlankFill {
     /// The mean colour of the picture.

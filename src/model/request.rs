@@ -1,4 +1,4 @@
-//! What is asked, and how.
+//! Requests to the engine and their options.
 
 use super::bundle::hex;
 use super::error::{ModelError, Result};

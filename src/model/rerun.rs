@@ -16,7 +16,7 @@ use crate::job::CancelToken;
 use crate::trace::{PreprocessMode, Timings, Trace, TraceMeta};
 use std::time::Instant;
 
-/// What is changed when a trace's question is asked again.
+/// Changes to a trace's question before it is asked again.
 #[derive(Clone, Debug, Default)]
 pub struct Rerun {
     /// Score these ids instead of generating an answer: those of another trace, the stop id

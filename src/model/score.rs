@@ -11,7 +11,7 @@ use crate::analysis::score::{area, counts, importance_order, probability};
 use crate::job::CancelToken;
 use crate::trace::{ImageSpan, PictureView, Trace};
 
-/// What is scored.
+/// A request to score maps by deletion and insertion.
 #[derive(Clone, Debug)]
 pub struct ScoreRequest {
     /// Name and values `[N]` of each map.

@@ -1,4 +1,4 @@
-//! What the model was given when a trace was made, so that it can be given again.
+//! The inputs that the model had when a trace was made, so that it can be run on them again.
 //!
 //! A trace holds everything: the ids of prompt and answer, and the picture as the model saw it
 //! (after resizing and cropping, before normalisation), so that nothing has to be tokenized or

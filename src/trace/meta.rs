@@ -28,7 +28,7 @@ pub struct TraceMeta {
     pub attention_scale: f32,
     /// How long each step took.
     pub timings: Timings,
-    /// What wrote the file.
+    /// The program, device and request that made the file.
     pub provenance: Provenance,
 }
 
@@ -80,7 +80,7 @@ impl Sampling {
     }
 }
 
-/// What a position of the sequence belongs to.
+/// The part of the prompt or answer that a position belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {

@@ -210,7 +210,7 @@ pub struct PictureView<'a> {
     pub rgb: &'a [u8],
 }
 
-/// What the values in a row of a named map belong to.
+/// The keys that the values in a row of a named map belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKeys {
     /// The N patches, spans one after another.

@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What only the window itself can do.
+/// Requests that only the host window can carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostRequest {
     /// Full screen, or back.
@@ -42,7 +42,7 @@ pub enum HostRequest {
     PastePicture,
 }
 
-/// What the counters of the speed rules count.
+/// Counters that the tests of performance rules read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames in which the stage was drawn anew.
@@ -72,7 +72,7 @@ pub struct App {
     /// The rendered view.
     pub stage: StageRenderer,
     /// Numbers of what is seen.
-    pub readings: ValueCache,
+    pub value_cache: ValueCache,
     /// What is played, and how fast.
     pub transport: Transport,
     /// Whether the palette is open.
@@ -137,7 +137,7 @@ pub struct App {
     pub(super) looked_at_files: f64,
     /// What the speed rules count.
     pub counters: Counters,
-    pub(super) fade: Option<Transition>,
+    pub(super) transition: Option<Transition>,
     next_notice: u64,
     pub(super) drawing_samples: bool,
     /// Whether a text was being typed in when the last pass ended.
@@ -171,7 +171,7 @@ impl App {
             scores: None,
             chat,
             stage,
-            readings: ValueCache::default(),
+            value_cache: ValueCache::default(),
             transport: Transport::default(),
             palette_open: false,
             layout: Some(layout),
@@ -200,7 +200,7 @@ impl App {
             recovery: None,
             looked_at_files: 0.0,
             counters: Counters::default(),
-            fade: None,
+            transition: None,
             next_notice: 0,
             drawing_samples: false,
             had_text_focus: false,
@@ -315,7 +315,7 @@ impl App {
             self.current = Some(id);
             self.rank = 0;
             self.transport.stop();
-            self.fade = None;
+            self.transition = None;
             // The next question is about the picture that is seen.
             if let Some(picture) = self.pictures.get(&id) {
                 self.chat.picture = Some(picture.clone());

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// What is asked for.
+/// The kind of path that a dialog asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
     /// One file or more that exist.

@@ -122,7 +122,7 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         current: app.doc(),
         shown: &app.shown,
         look: &app.look,
-        values: &app.readings,
+        values: &app.value_cache,
         chat: &app.chat,
         tasks: app.tasks.running(),
         is_busy: app.exports.is_busy(),
@@ -340,13 +340,13 @@ fn finish(app: &mut App, ctx: &egui::Context) {
     let dark = ctx.theme() == egui::Theme::Dark;
     let theme = if dark { Theme::Dark } else { Theme::Light };
     let mut state = ViewState { theme, ..app.shown.clone() };
-    if let Some(fade) = &app.fade {
-        match fade.at(app.clock) {
+    if let Some(transition) = &app.transition {
+        match transition.at(app.clock) {
             Some(second) => {
                 state.second = Some(second);
                 ctx.request_repaint();
             }
-            None => app.fade = None,
+            None => app.transition = None,
         }
     }
     if let Some(editor) = &mut app.editor {

@@ -15,7 +15,7 @@ use crate::view::{Command, Theme};
 use std::cell::RefCell;
 use std::path::PathBuf;
 
-/// What a panel, a key or the palette asks for.
+/// A request from a panel, a key or the palette.
 #[derive(Clone, Debug)]
 pub enum Intent {
     /// A change of the view.
@@ -103,7 +103,7 @@ pub enum ChatCommand {
     DismissError,
 }
 
-/// What is done with a bookmark, counted from 0.
+/// Commands for bookmarks, which are counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BookmarkCommand {
     /// Shows its view.
@@ -129,7 +129,7 @@ pub enum FilmCommand {
     Size([u32; 2]),
 }
 
-/// What is done with the path that is asked for in the window.
+/// Commands for the path prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathCommand {
     /// It is typed.
@@ -140,7 +140,7 @@ pub enum PathCommand {
     Cancel,
 }
 
-/// What is played, and how fast.
+/// Commands for playback.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TransportCommand {
     /// Through this axis.

@@ -106,7 +106,7 @@ pub enum Overlay {
     Inspector,
 }
 
-/// What of the layout is to be seen.
+/// The visible parts of the layout.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// The chat.

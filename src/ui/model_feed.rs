@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Wakes the window.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// What became known.
+/// News from the model's thread.
 #[derive(Debug)]
 pub enum News {
     /// The model was loaded; with its vocabulary, to name tokens that stand in no trace.

@@ -1,4 +1,4 @@
-//! What a panel may see, and how it is drawn.
+//! The context that panels read, and the trait that draws them.
 //!
 //! A panel reads a [`PaneContext`] and sends intents; it changes nothing. State that belongs to one
 //! panel alone (a text being typed, the open entry of a list) is a field of the panel.
@@ -90,7 +90,7 @@ pub struct PaneContext<'a> {
     pub output: &'a PassOutput,
 }
 
-/// What the panels of one pass decide without a user asking for it.
+/// Results of one pass over the panels that are not intents of the user.
 #[derive(Debug, Default)]
 pub struct PassOutput {
     /// What a click at the pointer would do.

@@ -15,7 +15,7 @@ pub fn folder() -> Option<PathBuf> {
     Some(dirs::data_dir()?.join("vlmscope").join("recovered"))
 }
 
-/// What was kept of a window.
+/// Answers that were saved when the window ended unexpectedly.
 #[derive(Debug, Default)]
 pub struct RecoveredAnswers {
     /// Answers that were written.

@@ -9,7 +9,7 @@ use crate::model::{Curves, builtin};
 use crate::trace::{AnswerIndex, TokenKind, Trace};
 use crate::view::{AxisSet, MapChoice, MapSource, Queries, QueryKind, ViewError, ViewState};
 
-/// What the task is called.
+/// Title of the task.
 pub const TASK: &str = "Testing the map";
 /// The seed of the random map.
 const SEED: u64 = 0;
@@ -25,7 +25,7 @@ pub struct Line {
     pub fit: Option<Fit>,
 }
 
-/// What was scored, as far as it is.
+/// Scores, complete or in progress.
 #[derive(Clone, Debug)]
 pub struct Scores {
     /// The document.

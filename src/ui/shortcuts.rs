@@ -157,7 +157,7 @@ pub fn keys_text(keys: &KeyboardShortcut) -> String {
     text
 }
 
-/// What has the keyboard.
+/// The element that has the keyboard focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Focus {
     /// Nothing: every key is a command.

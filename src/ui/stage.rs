@@ -17,7 +17,7 @@ pub type Painter = Arc<RwLock<egui_wgpu::Renderer>>;
 /// Figures are saved with at least this many lines.
 const FIGURE_LINES: u32 = 1080;
 
-/// What a call of [`StageRenderer::draw`] did.
+/// The result of [`StageRenderer::draw`].
 #[derive(Clone, Debug, Default)]
 pub struct Drawn {
     /// Whether anything was rendered.
@@ -30,7 +30,7 @@ pub struct Drawn {
     pub error: Option<String>,
 }
 
-/// What the texture shows.
+/// The view that the texture shows.
 #[derive(Clone, Debug, PartialEq)]
 struct DrawnView {
     state: ViewState,

@@ -134,7 +134,7 @@ pub struct WalkthroughSaved {
     pub then: Option<AfterConfirm>,
 }
 
-/// What a path is asked for.
+/// The purpose of a requested path.
 #[derive(Debug)]
 pub enum PathPurpose {
     /// Opens the files.

@@ -20,7 +20,7 @@ enum Message {
     Ended(Result<TaskResult, Option<String>>),
 }
 
-/// What became known of a task.
+/// News about a task.
 #[derive(Debug)]
 pub enum TaskNews {
     /// It has found something, at its end or before.

@@ -38,8 +38,8 @@ mod tests {
 
     #[test]
     fn a_fade_starts_at_the_old_map_and_ends() {
-        let fade = Transition::new(MapChoice::default(), 5.0);
-        let amount = |now: f64| match fade.at(now).map(|second| second.mix) {
+        let transition = Transition::new(MapChoice::default(), 5.0);
+        let amount = |now: f64| match transition.at(now).map(|second| second.mix) {
             Some(Mix::CrossFade { amount }) => Some(amount),
             _ => None,
         };

@@ -1,4 +1,4 @@
-//! What a user does in the window, as steps of a walkthrough.
+//! Records the views that a user visits as steps of a walkthrough.
 //!
 //! Views are noted with their time as they are seen, not as the commands that led there: a step then
 //! says what to show, and can be dropped, moved or said something about.
@@ -29,19 +29,19 @@ pub struct ViewRecorder {
     /// When it began.
     pub began: f64,
     seen: Vec<Seen>,
-    cast: TraceSet,
+    trace_set: TraceSet,
 }
 
 impl ViewRecorder {
     /// Begins at `now`.
     pub fn new(now: f64) -> Self {
-        Self { began: now, seen: Vec::new(), cast: TraceSet::default() }
+        Self { began: now, seen: Vec::new(), trace_set: TraceSet::default() }
     }
 
     /// Notes what is seen at `now`, if it is not what was seen before.
     pub fn note(&mut self, now: f64, doc: &Document) {
         // An answer that grew: the last trace has all of it.
-        let trace = Some(self.cast.name_of(doc));
+        let trace = Some(self.trace_set.name_of(doc));
         let state = ViewState { hovered: None, trace, ..doc.state().clone() };
         if self.seen.last().is_none_or(|seen| seen.state != state) {
             self.seen.push(Seen { since: now, state });
@@ -57,7 +57,7 @@ impl ViewRecorder {
     pub fn finish(self, end: f64) -> Option<(Walkthrough, TraceSet)> {
         let steps = steps(&self.seen, end);
         let walkthrough = Walkthrough { title: None, steps, end: None };
-        (!walkthrough.steps.is_empty()).then_some((walkthrough, self.cast))
+        (!walkthrough.steps.is_empty()).then_some((walkthrough, self.trace_set))
     }
 }
 
@@ -116,13 +116,13 @@ mod tests {
             see(4.0 + 0.05 * f64::from(step), 0.4 - 0.1 * f64::from(step));
         }
         assert!(ViewRecorder::new(0.0).finish(1.0).is_none());
-        let (walkthrough, cast) = take.finish(6.0).unwrap();
+        let (walkthrough, trace_set) = take.finish(6.0).unwrap();
         let opacities: Vec<f64> =
             walkthrough.steps.iter().map(|step| (step.state.opacity * 10.0).round()).collect();
         assert_eq!(opacities, [10.0, 5.0, 1.0]);
         let seconds = Timeline::new(&walkthrough).seconds();
         assert!((seconds - 6.0).abs() < 0.2, "as long as it took: {seconds}");
         let name = walkthrough.steps[0].state.trace.clone().unwrap();
-        assert!(cast.traces.get(&name).is_some());
+        assert!(trace_set.traces.get(&name).is_some());
     }
 }

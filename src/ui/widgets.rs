@@ -15,7 +15,7 @@ pub fn ink(ui: &Ui) -> Ink {
     })
 }
 
-/// What a chip looks like.
+/// The look of a chip.
 #[derive(Clone, Debug)]
 pub struct Chip<'a> {
     /// What it says.

@@ -1,4 +1,4 @@
-//! What can be wrong with a view state.
+//! Errors of view states and selections.
 
 use std::path::PathBuf;
 

@@ -179,10 +179,10 @@ fn a_ranking_over_several_answers_is_their_mean() {
     window.get_by_label("over 2 answers").click();
     settle(&mut window);
     assert!(window.state().rank_over_all);
-    let readings = &mut window.state_mut().readings;
+    let value_cache = &mut window.state_mut().value_cache;
     let (once, twice) = (
-        readings.ranking_over(&[Arc::clone(&trace)]),
-        readings.ranking_over(&[Arc::clone(&trace), trace]),
+        value_cache.ranking_over(&[Arc::clone(&trace)]),
+        value_cache.ranking_over(&[Arc::clone(&trace), trace]),
     );
     assert_eq!(once.len(), twice.len());
     assert!(once.iter().zip(twice.iter()).all(|(a, b)| (a.score - b.score).abs() < 1e-6));
@@ -201,7 +201,7 @@ fn numbers_are_copied_as_csv() {
     assert_eq!(lines.count(), patches);
     // A value is the one that the panel reads.
     let doc = window.state().doc().unwrap().clone();
-    let values = window.state_mut().readings.map(&doc, doc.state());
+    let values = window.state_mut().value_cache.map(&doc, doc.state());
     let last: f32 = text.lines().last().unwrap().rsplit(',').next().unwrap().parse().unwrap();
     assert_eq!(last, *values.last().unwrap());
 }

@@ -38,8 +38,8 @@ fn perform(window: &mut Window, act: UiCommand) {
     settle(window);
 }
 
-fn wish(window: &mut Window, wish: WalkthroughCommand) {
-    window.state_mut().send(Intent::Walkthrough(wish));
+fn send(window: &mut Window, command: WalkthroughCommand) {
+    window.state_mut().send(Intent::Walkthrough(command));
     settle(window);
 }
 
@@ -103,7 +103,7 @@ fn a_tour_of_the_answer_is_previewed_as_the_film_would_show_it() {
     let mut painter = Painter::new(&gpu, size, &walkthrough, Captions::Film).unwrap();
     let target = Target::offscreen(&gpu, size).unwrap();
     let moment = editor(&window).moment().unwrap();
-    painter.paint(&moment, &editor(&window).cast.traces, &target).unwrap();
+    painter.paint(&moment, &editor(&window).trace_set.traces, &target).unwrap();
     assert!(target.read(&gpu).unwrap() == seen, "the preview is not the film");
 
     // A key that changes the view shows it.
@@ -127,7 +127,7 @@ fn it_plays_stops_and_is_sought() {
     window.key_press(Key::Space);
     window.step();
     assert!(!editor(&window).is_playing());
-    wish(&mut window, WalkthroughCommand::Seek(1e9));
+    send(&mut window, WalkthroughCommand::Seek(1e9));
     let seconds = Timeline::new(&walkthrough(&window)).seconds();
     assert_eq!((editor(&window).at_secs(), editor(&window).selected()), (seconds, Stop::End));
     // From the end it starts again.
@@ -187,14 +187,14 @@ fn captions_times_and_steps_are_changed_and_every_change_is_undone() {
     window.event(egui::Event::Text("below".into()));
     settle(&mut window);
     assert_eq!(walkthrough(&window).title.unwrap().subtitle, "below");
-    wish(&mut window, WalkthroughCommand::Edit(Edit::Stretch(20.0)));
+    send(&mut window, WalkthroughCommand::Edit(Edit::Stretch(20.0)));
     let seconds = Timeline::new(&walkthrough(&window)).seconds();
     assert!((seconds - 20.0).abs() < 0.2, "{seconds}");
     while editor(&window).can_undo_redo()[0] {
-        wish(&mut window, WalkthroughCommand::Undo);
+        send(&mut window, WalkthroughCommand::Undo);
     }
     assert_eq!(walkthrough(&window), start);
-    wish(&mut window, WalkthroughCommand::Redo);
+    send(&mut window, WalkthroughCommand::Redo);
     assert_ne!(walkthrough(&window), start);
 }
 
@@ -209,7 +209,7 @@ fn edges_are_dragged_and_steps_are_dragged_to_another_place() {
     drag(&mut window, end, end + egui::vec2(40.0, 0.0));
     let longer = walkthrough(&window).steps[0].hold_secs();
     assert!(longer > hold + 0.3, "{hold} {longer}");
-    wish(&mut window, WalkthroughCommand::Undo);
+    send(&mut window, WalkthroughCommand::Undo);
     assert_eq!(walkthrough(&window), start, "a drag is one step of undo");
 
     // The third step is dragged before the first.
@@ -232,7 +232,7 @@ fn edges_are_dragged_and_steps_are_dragged_to_another_place() {
 #[test]
 fn a_step_is_brought_to_the_stage_changed_there_and_put_back() {
     let mut window = editing();
-    wish(&mut window, WalkthroughCommand::ShowView(2));
+    send(&mut window, WalkthroughCommand::ShowView(2));
     assert!(!editor(&window).is_previewing);
     let step = walkthrough(&window).steps[2].state.clone();
     assert_eq!(window.state().doc().unwrap().state().map, step.map);
@@ -275,7 +275,7 @@ fn it_is_saved_with_its_answer_and_opens_again() {
     assert_eq!(Trace::open(&beside).unwrap().rows(), crate::support::trace().rows());
 
     // Once more: to the same file, without asking; the answer is there already.
-    wish(&mut window, WalkthroughCommand::Edit(Edit::Caption(0, "said anew".into())));
+    send(&mut window, WalkthroughCommand::Edit(Edit::Caption(0, "said anew".into())));
     assert!(editor(&window).is_unsaved());
     perform(&mut window, UiCommand::SaveWalkthrough);
     until(&mut window, |app| app.editor.as_ref().is_some_and(|editor| !editor.is_unsaved()));
@@ -289,7 +289,7 @@ fn it_is_saved_with_its_answer_and_opens_again() {
     assert_eq!(walkthrough(&other).steps.len(), walkthrough(&window).steps.len());
     assert!(!editor(&other).is_unsaved());
     // Its answer can be looked at.
-    wish(&mut other, WalkthroughCommand::ShowView(1));
+    send(&mut other, WalkthroughCommand::ShowView(1));
     assert!(other.state().doc().is_some());
     assert_eq!(notices(&other), "");
 }
@@ -324,14 +324,14 @@ fn what_is_done_becomes_a_walkthrough() {
     rest(&mut window);
     press(&mut window, Key::W);
     rest(&mut window);
-    wish(&mut window, WalkthroughCommand::Select(Stop::Step(1)));
+    send(&mut window, WalkthroughCommand::Select(Stop::Step(1)));
     window.state_mut().act(UiCommand::RecordTake);
     settle(&mut window);
     assert!(window.state().confirm.is_none(), "nothing is to be given up");
     let more = walkthrough(&window).steps;
     assert_eq!((more.len(), &more[..2], &more[4..]), (6, &steps[..2], &steps[2..]));
     assert_eq!(more[3].state.view, vlmscope::view::ViewKind::Wall);
-    wish(&mut window, WalkthroughCommand::Undo);
+    send(&mut window, WalkthroughCommand::Undo);
     assert_eq!(walkthrough(&window).steps, steps, "it is one step of undo");
 }
 
@@ -437,7 +437,7 @@ fn opening_and_looking_at_a_walkthrough_changes_nothing() {
     window.state_mut().send(Intent::Open(file.clone()));
     until(&mut window, |app| app.editor.is_some());
     for step in 0..3 {
-        wish(&mut window, WalkthroughCommand::Select(Stop::Step(step)));
+        send(&mut window, WalkthroughCommand::Select(Stop::Step(step)));
     }
     assert!(!editor(&window).is_unsaved(), "nobody touched it");
     assert_eq!(editor(&window).path, Some(file.clone()));
@@ -485,7 +485,7 @@ fn what_was_added_to_a_saved_answer_is_saved_with_the_walkthrough() {
 #[test]
 fn fields_that_are_only_visited_change_nothing_and_have_an_undo_each() {
     let mut window = editing();
-    wish(&mut window, WalkthroughCommand::Edit(Edit::Hold(0, Some(1.23))));
+    send(&mut window, WalkthroughCommand::Edit(Edit::Hold(0, Some(1.23))));
     let start = walkthrough(&window);
     for name in ["Total time in seconds", "Duration in seconds", "Transition time in seconds"] {
         window.get_by_label(name).click();
@@ -501,7 +501,7 @@ fn fields_that_are_only_visited_change_nothing_and_have_an_undo_each() {
     caption(&mut window);
     window.event(egui::Event::Text("more ".into()));
     settle(&mut window);
-    wish(&mut window, WalkthroughCommand::Select(Stop::Step(1)));
+    send(&mut window, WalkthroughCommand::Select(Stop::Step(1)));
     caption(&mut window);
     window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     settle(&mut window);
@@ -586,7 +586,7 @@ fn a_film_is_recorded_beside_the_window_with_its_options() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("tour.gif");
     let mut window = editing();
-    wish(&mut window, WalkthroughCommand::Edit(Edit::Stretch(3.0)));
+    send(&mut window, WalkthroughCommand::Edit(Edit::Stretch(3.0)));
     window.state_mut().film_options = FilmOptions {
         container: Container::Gif,
         size: [160, 90],
@@ -627,7 +627,7 @@ fn a_film_is_recorded_beside_the_window_with_its_options() {
 #[test]
 fn presenting_begins_at_the_selected_step_and_needs_an_answer() {
     let mut window = editing();
-    wish(&mut window, WalkthroughCommand::Select(Stop::Step(2)));
+    send(&mut window, WalkthroughCommand::Select(Stop::Step(2)));
     perform(&mut window, UiCommand::Present);
     let options = window.state_mut().presents.take().expect("a presentation");
     assert_eq!((options.first, options.walkthrough), (3, walkthrough(&window)));

@@ -48,8 +48,8 @@ fn turned_from(color: [u8; 3], hue: f64) -> Step {
     Step::Adjust { area, by: Adjust { hue, ..Adjust::default() } }
 }
 
-fn wish(window: &mut Window, wish: WhatIfCommand) {
-    window.state_mut().send(Intent::WhatIf(wish));
+fn send(window: &mut Window, command: WhatIfCommand) {
+    window.state_mut().send(Intent::WhatIf(command));
     window.step();
     until(window, idle);
 }
@@ -80,7 +80,7 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
     window.key_press(Key::D);
     settle(&mut window);
     assert_eq!(window.state().what_if.tool, Some(Tool::Brush));
-    wish(&mut window, WhatIfCommand::Step(turned(240.0)));
+    send(&mut window, WhatIfCommand::Step(turned(240.0)));
     let app = window.state();
     assert_eq!(answer(app), "The balloon is blue.");
     assert_ne!(app.current, original, "the first answer stays where it was");
@@ -93,7 +93,7 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
     window.get_by_label_contains("not red");
 
     // A second edit replaces the answer of the first; undo asks again, and again.
-    wish(&mut window, WhatIfCommand::Step(turned(120.0)));
+    send(&mut window, WhatIfCommand::Step(turned(120.0)));
     let documents = window.state().docs.len();
     window.state_mut().act(UiCommand::Undo);
     window.step();
@@ -166,7 +166,7 @@ fn every_tool_works_under_the_pointer_and_each_stroke_is_a_step() {
 fn two_answers_are_seen_together_under_one_view() {
     let mut window = answered();
     window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Brush))));
-    wish(&mut window, WhatIfCommand::Step(turned(240.0)));
+    send(&mut window, WhatIfCommand::Step(turned(240.0)));
     let first = window.state().what_if.comparison.as_ref().unwrap().first;
     for how in [Compare::SideBySide, Compare::Swipe, Compare::Flicker, Compare::Difference] {
         window.state_mut().send(Intent::WhatIf(WhatIfCommand::Compare(how)));
@@ -198,7 +198,7 @@ fn an_answer_held_against_itself_shows_no_difference() {
     let before = window.state().docs.len();
     until(&mut window, |app| app.docs.len() > before && app.chat.asking.is_none());
     let other = window.state().docs[before - 1].id;
-    wish(&mut window, WhatIfCommand::CompareWith(other));
+    send(&mut window, WhatIfCommand::CompareWith(other));
     let both = window.state().what_if.comparison.as_ref().unwrap();
     assert!(both.difference.is_neutral());
     window.state_mut().send(Intent::ShowPanel(Pane::WhatIf));

@@ -1,4 +1,4 @@
-//! What a person or a program sees of a question: progress, the answer, its files.
+//! Output of `ask`: progress, the answer, its files.
 
 use super::args::Args;
 use crate::analysis::methods::Method;

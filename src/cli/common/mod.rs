@@ -1,4 +1,4 @@
-//! What several commands share: flags, files, progress, and how results are told.
+//! Code that several commands share: flags, files, progress, output of results.
 
 mod files;
 mod interrupt;

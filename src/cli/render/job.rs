@@ -1,4 +1,4 @@
-//! What is drawn from which traces.
+//! The traces and the view state of one `render` command.
 
 use crate::analysis::diff::check_geometry;
 use crate::cli::common::usage;

@@ -85,7 +85,7 @@ pub struct FileEntry {
     pub role: Role,
 }
 
-/// What a file holds.
+/// The role of a file in the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -346,7 +346,7 @@ pub struct Prompt {
     pub fallback_system: String,
 }
 
-/// What a chat template expects as a message's content.
+/// The type of a message's content that a chat template expects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageContent {

@@ -23,7 +23,7 @@ const REDUCED_LONG_EDGE: u32 = 1344;
 /// LLaVA's colour for the bars of [`PreprocessMode::Pad`]: CLIP's mean in bytes.
 const PAD_COLOUR: [u8; 3] = [122, 116, 104];
 
-/// What the model sees, and where it came from.
+/// The preprocessed picture and its position in the original.
 #[derive(Clone, Debug)]
 pub struct Preprocessed {
     /// [1, 3, height, width] for the vision tower.

@@ -20,7 +20,7 @@ const KEPT_INNER: u64 = 4;
 /// Attention-sized values that live at once while a block goes backward.
 const TRANSIENT_MAPS: u64 = 4;
 
-/// What relevancy takes above the loaded model.
+/// Memory that relevancy needs in addition to the loaded model, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryEstimate {
     /// Activations, gradients and results.

@@ -1,4 +1,4 @@
-//! What relevancy is asked for.
+//! Requests for relevancy maps.
 
 use crate::analysis::methods::{Computation, Method};
 use crate::model::error::{ModelError, Result};

@@ -1,4 +1,4 @@
-//! What can be told of a shared library without loading it.
+//! Checks of a shared library without loading it.
 //!
 //! Loading runs a library's initialisers, so a file that is merely found is read first: whether it
 //! is an ELF library that lies on the disk in full (the system's loader maps what the headers

@@ -19,7 +19,7 @@ impl KvCache {
     }
 }
 
-/// What a call of the decoder computes. Rows count from the first new position.
+/// The positions and outputs of one decoder call. Rows count from the first new position.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     /// Rows whose attention is wanted for all layers and heads.

@@ -53,7 +53,7 @@ struct Running {
     answers: Receiver<String>,
 }
 
-/// What came of a job.
+/// The result of a job.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {

@@ -1,4 +1,4 @@
-//! What a film is, and the trait of everything that encodes one.
+//! The format of a film, and the trait of its encoders.
 
 use super::part::EncodeError;
 use std::path::Path;

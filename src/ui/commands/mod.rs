@@ -106,7 +106,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Command(command) => changes_view(app, &command),
         Intent::Scrub(command) => {
             changes_view(app, &command);
-            app.fade = None;
+            app.transition = None;
         }
         Intent::Settle => {
             if let Some(doc) = app.doc_mut() {

@@ -45,7 +45,7 @@ pub fn tick(app: &mut App, ctx: &egui::Context) {
             app.notify(error.to_string(), true);
             app.transport.stop();
         }
-        app.fade = None;
+        app.transition = None;
     }
     if let Some(wait) = app.transport.wait(now) {
         ctx.request_repaint_after(Duration::from_secs_f64(wait));

@@ -1,4 +1,4 @@
-//! What background work found becomes a change of the window.
+//! Applies the results of background work to the window.
 
 use super::{
     ask, dialogs, edit_picture, files, interventions, relevancy, score, show, walkthrough_files,

@@ -33,8 +33,8 @@ pub fn ask_for_film(app: &mut App) {
 /// What is shown to others: the walkthrough that is being made, else the tour of the answer.
 fn shown(app: &App) -> Option<(Walkthrough, OpenTraces)> {
     match &app.editor {
-        Some(editor) => Some((editor.walkthrough().clone(), editor.cast.traces.clone())),
-        None => tour_of_answer(app).map(|(tour, cast)| (tour, cast.traces)),
+        Some(editor) => Some((editor.walkthrough().clone(), editor.trace_set.traces.clone())),
+        None => tour_of_answer(app).map(|(tour, trace_set)| (tour, trace_set.traces)),
     }
 }
 
@@ -141,7 +141,7 @@ pub fn toggle_take(app: &mut App) {
         return;
     };
     match take.finish(now) {
-        Some((walkthrough, cast)) => from_take(app, walkthrough, cast),
+        Some((walkthrough, trace_set)) => from_take(app, walkthrough, trace_set),
         None => app.notify("No view was shown during the recording.", false),
     }
 }

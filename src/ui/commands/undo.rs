@@ -12,7 +12,7 @@ pub fn undo(app: &mut App) {
     if let Some(doc) = app.doc_mut() {
         doc.undo();
     }
-    app.fade = None;
+    app.transition = None;
 }
 
 /// Does it again.
@@ -23,5 +23,5 @@ pub fn redo(app: &mut App) {
     if let Some(doc) = app.doc_mut() {
         doc.redo();
     }
-    app.fade = None;
+    app.transition = None;
 }

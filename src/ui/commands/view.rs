@@ -17,9 +17,9 @@ pub fn apply(app: &mut App, command: &Command) {
             let after = doc.state().clone();
             let on_stage = after.view == ViewKind::Overlay && after.second.is_none();
             if animate && on_stage && is_jump(command) && before.map != after.map {
-                app.fade = Some(Transition::new(before.map, now));
+                app.transition = Some(Transition::new(before.map, now));
             } else if before.map != after.map || before.view != after.view {
-                app.fade = None;
+                app.transition = None;
             }
             keep_look(app, &after);
         }
@@ -124,7 +124,7 @@ pub fn next_normalisation(now: Normalise) -> Normalise {
 /// Jumps to the head that ranks first, or the one after the last that was jumped to.
 pub fn best_head(app: &mut App, next: bool) {
     let Some(doc) = app.doc() else { return };
-    let ranking = app.readings.ranking_in_use(&app.docs, doc, app.rank_over_all);
+    let ranking = app.value_cache.ranking_in_use(&app.docs, doc, app.rank_over_all);
     app.rank = if next { (app.rank + 1) % ranking.len().max(1) } else { 0 };
     if let Some(best) = ranking.get(app.rank) {
         apply(app, &Command::SetLayerHead(best.layer, best.head));

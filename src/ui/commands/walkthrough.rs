@@ -135,7 +135,7 @@ fn compare(
         Compare::Swipe => (Mix::Swipe { position: what_if.swipe.into() }, ""),
         _ => (Mix::Swipe { position: 0.5 }, ", as a swipe between the two answers"),
     };
-    let trace = Some(editor.cast.name_of_trace(&both.scored));
+    let trace = Some(editor.trace_set.name_of_trace(&both.scored));
     state.second = Some(Second { trace, map: state.map.clone(), mix });
     said
 }
@@ -165,7 +165,7 @@ fn show_view(app: &mut App, at: usize) {
         return;
     }
     let Some(name) = state.trace.clone() else { return };
-    let open = editor.cast.document_of(&name);
+    let open = editor.trace_set.document_of(&name);
     let open = open.filter(|id| app.docs.iter().any(|doc| doc.id == *id));
     let same_file =
         || app.docs.iter().find(|doc| doc.path.as_ref() == Some(&name)).map(|doc| doc.id);
@@ -175,14 +175,14 @@ fn show_view(app: &mut App, at: usize) {
             id
         }
         None => {
-            let Some(trace) = editor.cast.traces.get(&name).cloned() else { return };
+            let Some(trace) = editor.trace_set.traces.get(&name).cloned() else { return };
             app.add_document(Document::new(Arc::new(trace), &app.look.clone()))
         }
     };
     if let Some(editor) = &mut app.editor {
         editor.select(Stop::Step(at));
         editor.show_view();
-        editor.cast.shown_by(&name, id);
+        editor.trace_set.shown_by(&name, id);
     }
     let state =
         ViewState { trace: None, text_scale: app.look.text_scale, theme: app.look.theme, ..state };

@@ -29,14 +29,14 @@ pub fn of_answer(app: &mut App) {
         .editor
         .as_ref()
         .zip(app.doc())
-        .is_some_and(|(editor, doc)| editor.cast.shows(doc.id) && !editor.is_previewing);
+        .is_some_and(|(editor, doc)| editor.trace_set.shows(doc.id) && !editor.is_previewing);
     if let Some(editor) = app.editor.as_mut().filter(|_| is_of_it) {
         editor.is_previewing = true;
         return;
     }
     match tour_of_answer(app) {
-        Some((walkthrough, cast)) => {
-            begin(app, Box::new(NewWalkthrough::unsaved(walkthrough, cast)));
+        Some((walkthrough, trace_set)) => {
+            begin(app, Box::new(NewWalkthrough::unsaved(walkthrough, trace_set)));
         }
         None => app.notify("Ask a question first: there is no answer to show yet.", false),
     }
@@ -44,13 +44,13 @@ pub fn of_answer(app: &mut App) {
 
 /// Edits what was done while it was noted: as a walkthrough of its own, or as further steps of the
 /// one that is open.
-pub fn from_take(app: &mut App, walkthrough: Walkthrough, cast: TraceSet) {
+pub fn from_take(app: &mut App, walkthrough: Walkthrough, trace_set: TraceSet) {
     match &mut app.editor {
         Some(editor) => {
-            let (count, at) = editor.add(walkthrough.steps, cast);
+            let (count, at) = editor.add(walkthrough.steps, trace_set);
             app.notify(format!("{count} steps were added from step {} on.", at + 1), false);
         }
-        None => begin(app, Box::new(NewWalkthrough::unsaved(walkthrough, cast))),
+        None => begin(app, Box::new(NewWalkthrough::unsaved(walkthrough, trace_set))),
     }
 }
 
@@ -63,10 +63,10 @@ pub fn of_bookmarks(app: &mut App) {
     let bookmarks = app.settings.bookmarks.clone();
     let docs: Vec<Document> = app.docs.iter().filter(|doc| !doc.live).cloned().collect();
     app.exports.run("open", move || {
-        let (walkthrough, cast, left_out) = steps_of(&bookmarks, &docs);
+        let (walkthrough, trace_set, left_out) = steps_of(&bookmarks, &docs);
         let why = left_out.first().cloned().unwrap_or_default();
         anyhow::ensure!(!walkthrough.steps.is_empty(), "no bookmark can be shown: {why}");
-        let new = Box::new(NewWalkthrough::unsaved(walkthrough, cast));
+        let new = Box::new(NewWalkthrough::unsaved(walkthrough, trace_set));
         Ok(TaskResult::Walkthrough { new, from: None, left_out })
     });
 }
@@ -193,10 +193,10 @@ pub fn save_to(app: &mut App, editor: u64, path: PathBuf, then: Option<AfterConf
 
 fn write(app: &mut App, path: PathBuf, then: Option<AfterConfirm>) {
     let Some(editor) = &app.editor else { return };
-    let (walkthrough, cast) = (editor.walkthrough().clone(), editor.cast.clone());
+    let (walkthrough, trace_set) = (editor.walkthrough().clone(), editor.trace_set.clone());
     let editor = editor.id();
     app.exports.run(WRITES, move || {
-        let written = cast.save(&walkthrough, &path)?;
+        let written = trace_set.save(&walkthrough, &path)?;
         let saved = WalkthroughSaved { editor, walkthrough, written, path, then };
         Ok(TaskResult::WalkthroughSaved(Box::new(saved)))
     });
@@ -210,7 +210,7 @@ pub fn saved(app: &mut App, saved: WalkthroughSaved) {
     let open = app.editor.as_mut().filter(|open| open.id() == editor);
     let is_open = open.is_some();
     if let Some(open) = open {
-        open.cast.remember(written);
+        open.trace_set.remember(written);
         open.saved_as(walkthrough, path.clone());
     }
     app.settings.remember_file(&path);
@@ -232,7 +232,7 @@ pub fn pack(app: &mut App) {
         return;
     }
     let Some(editor) = &app.editor else { return };
-    let (walkthrough, traces) = (editor.walkthrough().clone(), editor.cast.traces.clone());
+    let (walkthrough, traces) = (editor.walkthrough().clone(), editor.trace_set.traces.clone());
     let stem = editor.name().trim_end_matches(".toml").replace(' ', "-");
     let filters = &[("Pack", &["zip"] as &[&str])];
     let dialog = Dialog::to_save("Pack the walkthrough with its traces", &stem, filters);

@@ -1,4 +1,4 @@
-//! What if: tools, comparisons, changes of the model.
+//! Commands of the what-if panel: tools, comparisons, changes of the model.
 
 use super::{edit_picture, interventions};
 use crate::model::Intervention;

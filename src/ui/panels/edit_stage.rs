@@ -53,13 +53,13 @@ pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) -> Rect {
                 cx.send(Intent::WhatIf(WhatIfCommand::AskAgain));
             }
         }
-        for (name, enabled, hint, wish) in [
+        for (name, enabled, hint, command) in [
             ("Redo", can_redo, UiCommand::Redo.hint(), WhatIfCommand::RedoStep),
             ("Undo", can_undo, UiCommand::Undo.hint(), WhatIfCommand::UndoStep),
         ] {
             let button = ui.add_enabled(enabled, egui::Button::new(name));
             if button.on_hover_text(hint).clicked() {
-                cx.send(Intent::WhatIf(wish));
+                cx.send(Intent::WhatIf(command));
             }
         }
     });

@@ -41,8 +41,8 @@ impl PaneUi for FilmStrip {
     }
 }
 
-fn wish(cx: &PaneContext<'_>, wish: WalkthroughCommand) {
-    cx.send(Intent::Walkthrough(wish));
+fn send(cx: &PaneContext<'_>, command: WalkthroughCommand) {
+    cx.send(Intent::Walkthrough(command));
 }
 
 fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
@@ -111,7 +111,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
         [("Redo", can_redo, WalkthroughCommand::Redo), ("Undo", can_undo, WalkthroughCommand::Undo)]
     {
         if is_wide && right.add_enabled(can, egui::Button::new(text)).clicked() {
-            wish(cx, what);
+            send(cx, what);
         }
     }
     if is_wide {
@@ -247,7 +247,7 @@ fn time(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
         if ui.rect_contains_pointer(whole) {
             let zoom = ui.input(|input| input.zoom_delta());
             if (zoom - 1.0).abs() > 1e-3 {
-                wish(cx, WalkthroughCommand::Zoom(editor.zoom * zoom));
+                send(cx, WalkthroughCommand::Zoom(editor.zoom * zoom));
             }
         }
     });
@@ -271,7 +271,7 @@ fn ruler_marks(cx: &PaneContext<'_>, ui: &Ui, ruler: Rect, scale: Scale, timelin
         text_in(ui, at, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink.muted);
     }
     if let Some(at) = response.interact_pointer_pos() {
-        wish(cx, WalkthroughCommand::Seek(scale.seconds(at.x)));
+        send(cx, WalkthroughCommand::Seek(scale.seconds(at.x)));
     }
 }
 
@@ -342,10 +342,10 @@ fn block(
     };
     if response.double_clicked() {
         if let Stop::Step(at) = stop {
-            wish(cx, WalkthroughCommand::ShowView(at));
+            send(cx, WalkthroughCommand::ShowView(at));
         }
     } else if response.clicked() {
-        wish(cx, WalkthroughCommand::Select(stop));
+        send(cx, WalkthroughCommand::Select(stop));
     }
     let is_step = matches!(stop, Stop::Step(_));
     let at = response.interact_pointer_pos();
@@ -438,18 +438,18 @@ fn edges(
     {
         let (response, to) = grip("way", arrival);
         if let Some(to) = to {
-            wish(cx, WalkthroughCommand::Edit(Edit::Transition(at, to - start)));
+            send(cx, WalkthroughCommand::Edit(Edit::Transition(at, to - start)));
         }
         if response.drag_stopped() {
-            wish(cx, WalkthroughCommand::Settle);
+            send(cx, WalkthroughCommand::Settle);
         }
     }
     let (response, to) = grip("end", end);
     if let Some(to) = to {
-        wish(cx, WalkthroughCommand::Hold(stop, to - arrival));
+        send(cx, WalkthroughCommand::Hold(stop, to - arrival));
     }
     if response.drag_stopped() {
-        wish(cx, WalkthroughCommand::Settle);
+        send(cx, WalkthroughCommand::Settle);
     }
     held
 }
@@ -484,7 +484,7 @@ fn drop_mark(
         ui.painter().vline(scale.x(mark), blocks.y_range(), stroke);
         ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
         if ui.input(|input| input.pointer.any_released()) {
-            wish(cx, WalkthroughCommand::Edit(Edit::Move(from, to)));
+            send(cx, WalkthroughCommand::Edit(Edit::Move(from, to)));
         }
     }
 }

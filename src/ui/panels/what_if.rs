@@ -43,8 +43,8 @@ impl PaneUi for WhatIfPane {
     }
 }
 
-fn wish(cx: &PaneContext<'_>, wish: WhatIfCommand) {
-    cx.send(Intent::WhatIf(wish));
+fn send(cx: &PaneContext<'_>, command: WhatIfCommand) {
+    cx.send(Intent::WhatIf(command));
 }
 
 fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
@@ -60,7 +60,7 @@ fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
             let mut changed = cx.what_if.settings;
             settings(ui, tool, &mut changed);
             if changed != cx.what_if.settings {
-                wish(cx, WhatIfCommand::Settings(changed));
+                send(cx, WhatIfCommand::Settings(changed));
             }
         }
         None => {
@@ -78,24 +78,24 @@ fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.horizontal_wrapped(|ui| {
         let mut live = cx.what_if.live;
         if ui.checkbox(&mut live, "Ask after every edit").changed() {
-            wish(cx, WhatIfCommand::Live(live));
+            send(cx, WhatIfCommand::Live(live));
         }
         if ui.button("Ask again now").on_hover_text(UiCommand::AskEdited.hint()).clicked() {
-            wish(cx, WhatIfCommand::AskAgain);
+            send(cx, WhatIfCommand::AskAgain);
         }
     });
     ui.horizontal_wrapped(|ui| {
         muted(ui, if steps == 1 { "1 edit".into() } else { format!("{steps} edits") });
         let hint = "Discard all edits. To take back single edits, use Undo.";
         if ui.button("Reset").on_hover_text(hint).clicked() {
-            wish(cx, WhatIfCommand::Reset);
+            send(cx, WhatIfCommand::Reset);
         }
         if ui.button("Save picture…").clicked() {
-            wish(cx, WhatIfCommand::SavePicture);
+            send(cx, WhatIfCommand::SavePicture);
         }
         let hint = "A text file with the edits, for vlmscope ask PICTURE QUESTION --edit FILE";
         if ui.button("Save edits…").on_hover_text(hint).clicked() {
-            wish(cx, WhatIfCommand::SaveEdits);
+            send(cx, WhatIfCommand::SaveEdits);
         }
     });
 }
@@ -211,7 +211,7 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     .map(|(how, name, hint)| (how, name, hint.to_owned()));
     let chosen = ui.horizontal_wrapped(|ui| segments(ui, cx.what_if.compare, &choices)).inner;
     if let Some(how) = chosen {
-        wish(cx, WhatIfCommand::Compare(how));
+        send(cx, WhatIfCommand::Compare(how));
     }
     if neutral {
         muted(ui, "No difference: every log-probability and every head is the same.");
@@ -243,7 +243,7 @@ fn others(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         ui.menu_button("Compare with…", |ui| {
             for (id, name) in others {
                 if ui.button(name).clicked() {
-                    wish(cx, WhatIfCommand::CompareWith(id));
+                    send(cx, WhatIfCommand::CompareWith(id));
                     ui.close();
                 }
             }
@@ -304,7 +304,7 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     ui.horizontal(|ui| {
         muted(ui, "Attention from");
         if let Some(from) = segments(ui, cx.what_if.from, &choices) {
-            wish(cx, WhatIfCommand::From(from));
+            send(cx, WhatIfCommand::From(from));
         }
     });
     let chosen = doc.state().selected.len();

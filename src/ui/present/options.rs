@@ -1,10 +1,10 @@
-//! What to present, and where.
+//! Options of a presentation.
 
 use crate::gpu::GpuOptions;
 use crate::record::OpenTraces;
 use crate::view::timeline::Walkthrough;
 
-/// What to present, and where.
+/// The walkthrough to present, and the displays to use.
 pub struct PresentOptions {
     /// The walkthrough.
     pub walkthrough: Walkthrough,

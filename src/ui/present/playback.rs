@@ -219,7 +219,7 @@ fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
     }
 }
 
-/// What a key commands for.
+/// The command of a key.
 pub fn command_of(key: Key) -> Option<PlaybackCommand> {
     let digits = [
         Key::Num0,

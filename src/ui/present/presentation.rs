@@ -2,7 +2,7 @@
 
 use crate::view::timeline::{Moment, Timeline, Walkthrough};
 
-/// What a key, a clicker or a button commands for.
+/// Commands from keys, a clicker or buttons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenterCommand {
     /// On to the next stop.

@@ -56,7 +56,7 @@ pub struct NewWalkthrough {
     /// Its steps.
     pub walkthrough: Walkthrough,
     /// Its traces.
-    pub cast: TraceSet,
+    pub trace_set: TraceSet,
     /// Whether it was read from a file.
     pub is_of_file: bool,
     /// The file that it is saved to.
@@ -67,8 +67,8 @@ pub struct NewWalkthrough {
 
 impl NewWalkthrough {
     /// One that stands in no file.
-    pub const fn unsaved(walkthrough: Walkthrough, cast: TraceSet) -> Self {
-        Self { walkthrough, cast, is_of_file: false, path: None, unpacked: None }
+    pub const fn unsaved(walkthrough: Walkthrough, trace_set: TraceSet) -> Self {
+        Self { walkthrough, trace_set, is_of_file: false, path: None, unpacked: None }
     }
 }
 
@@ -82,7 +82,7 @@ pub struct Editor {
     /// Its file.
     pub path: Option<PathBuf>,
     /// Its traces.
-    pub cast: TraceSet,
+    pub trace_set: TraceSet,
     /// Where an opened pack was unpacked.
     _unpacked: Option<Unpacked>,
     selected: Stop,
@@ -101,7 +101,7 @@ impl Editor {
     /// Begins with a walkthrough; `painter` draws the window on the device.
     pub fn new(new: NewWalkthrough, gpu: Arc<Gpu>, painter: stage::Painter) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let NewWalkthrough { walkthrough, cast, is_of_file, path, unpacked } = new;
+        let NewWalkthrough { walkthrough, trace_set, is_of_file, path, unpacked } = new;
         // What was read from a file is in it, even where that is not written to.
         let saved = is_of_file.then(|| walkthrough.clone());
         let mut editor = Self {
@@ -109,7 +109,7 @@ impl Editor {
             draft: Undo::new(walkthrough),
             saved,
             path,
-            cast,
+            trace_set,
             _unpacked: unpacked,
             selected: Stop::Step(0),
             at_secs: 0.0,
@@ -352,8 +352,8 @@ impl Editor {
 
     /// Adds steps with traces of their own after the selected one, as one change; how many there are
     /// and where the first one is.
-    pub fn add(&mut self, mut steps: Vec<Step>, cast: TraceSet) -> (usize, usize) {
-        let names = self.cast.absorb(cast);
+    pub fn add(&mut self, mut steps: Vec<Step>, trace_set: TraceSet) -> (usize, usize) {
+        let names = self.trace_set.absorb(trace_set);
         let at = self.after_selected();
         for step in &mut steps {
             let trace = step.state.trace.take();
@@ -368,7 +368,7 @@ impl Editor {
     /// A view of the stage as the view of a step: it keeps the type of the film.
     pub fn view_of(&mut self, doc: &Document, like: Option<&ViewState>) -> ViewState {
         let mut state = doc.state().clone();
-        state.trace = Some(self.cast.name_of(doc));
+        state.trace = Some(self.trace_set.name_of(doc));
         state.hovered = None;
         let like = like.or_else(|| self.walkthrough().steps.first().map(|step| &step.state));
         state.text_scale = like.map_or(TEXT_SCALE, |like| like.text_scale);
@@ -407,7 +407,7 @@ impl Editor {
             is_playing: self.is_playing(),
             at_secs: self.at_secs,
         };
-        self.preview.draw(&self.draft, &self.cast.traces, seen)
+        self.preview.draw(&self.draft, &self.trace_set.traces, seen)
     }
 
     /// Reads the preview back, for tests.

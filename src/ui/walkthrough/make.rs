@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// The tour of an answer, in the look of its view.
 pub fn tour_of(doc: &Document) -> (Walkthrough, TraceSet) {
-    let mut cast = TraceSet::default();
-    let name = cast.name_of(doc);
+    let mut trace_set = TraceSet::default();
+    let name = trace_set.name_of(doc);
     let mut walkthrough = tour(&doc.trace, &name);
     let look = doc.state();
     for step in &mut walkthrough.steps {
@@ -22,7 +22,7 @@ pub fn tour_of(doc: &Document) -> (Walkthrough, TraceSet) {
         step.state.interpolation = look.interpolation;
         step.state.theme = Theme::Dark;
     }
-    (walkthrough, cast)
+    (walkthrough, trace_set)
 }
 
 /// Bookmarks as steps with their notes as captions; and why some are not among them.
@@ -30,7 +30,7 @@ pub fn of_bookmarks(
     bookmarks: &[Bookmark],
     docs: &[Document],
 ) -> (Walkthrough, TraceSet, Vec<String>) {
-    let mut cast = TraceSet::default();
+    let mut trace_set = TraceSet::default();
     let mut opened: Vec<(PathBuf, Document)> = Vec::new();
     let (mut steps, mut left_out) = (Vec::new(), Vec::new());
     for (number, bookmark) in (1..).zip(bookmarks) {
@@ -54,7 +54,7 @@ pub fn of_bookmarks(
         match fits {
             Ok(doc) => {
                 let mut state = bookmark.state.clone();
-                state.trace = Some(cast.name_of(&doc));
+                state.trace = Some(trace_set.name_of(&doc));
                 (state.text_scale, state.theme) = (TEXT_SCALE, Theme::Dark);
                 // What the bookmark was called by itself is said below the picture already.
                 let automatic = doc.automatic_note(&bookmark.state);
@@ -64,7 +64,7 @@ pub fn of_bookmarks(
             Err(reason) => left_out.push(format!("Bookmark {number} is left out: {reason}.")),
         }
     }
-    (Walkthrough { title: None, steps, end: None }, cast, left_out)
+    (Walkthrough { title: None, steps, end: None }, trace_set, left_out)
 }
 
 /// Reads a walkthrough or a pack.
@@ -84,9 +84,9 @@ pub fn read(path: &Path) -> anyhow::Result<NewWalkthrough> {
     let traces = OpenTraces::open(&walkthrough, &path.display().to_string())?;
     walkthrough.steps.iter_mut().for_each(|step| step.line = None);
     // What was unpacked goes with the window.
-    let cast = TraceSet::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
+    let trace_set = TraceSet::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
     let own = (!is_pack).then(|| path.to_owned());
-    Ok(NewWalkthrough { walkthrough, cast, is_of_file: true, path: own, unpacked })
+    Ok(NewWalkthrough { walkthrough, trace_set, is_of_file: true, path: own, unpacked })
 }
 
 #[cfg(test)]
@@ -121,11 +121,11 @@ mod tests {
             bookmark(Some(&folder.path().join("gone.vlmtrace")), None, &plain),
             bookmark(Some(&file), None, &misfit),
         ];
-        let (walkthrough, cast, left_out) = of_bookmarks(&list, std::slice::from_ref(&doc));
+        let (walkthrough, trace_set, left_out) = of_bookmarks(&list, std::slice::from_ref(&doc));
         assert_eq!(walkthrough.steps.len(), 2);
         assert!(walkthrough.steps.iter().all(|step| step.caption == "look"));
         let name = |at: usize| walkthrough.steps[at].state.trace.clone().unwrap();
-        assert_eq!((name(1), cast.document_of(&name(0))), (file, Some(doc.id)));
+        assert_eq!((name(1), trace_set.document_of(&name(0))), (file, Some(doc.id)));
         assert_eq!(left_out.len(), 3);
         assert!(left_out[0].starts_with("Bookmark 3") && left_out[0].contains("never saved"));
         assert!(left_out[1].contains("gone.vlmtrace") && left_out[2].starts_with("Bookmark 5"));

@@ -214,9 +214,12 @@ mod tests {
         let geometry = Geometry::named("small").unwrap();
         let trace = Arc::new(Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap());
         let doc = Document::new(trace, &ViewState::default());
-        let mut cast = TraceSet::default();
-        let name = cast.name_of(&doc);
-        assert_eq!((cast.name_of(&doc), cast.document_of(&name)), (name.clone(), Some(doc.id)));
+        let mut trace_set = TraceSet::default();
+        let name = trace_set.name_of(&doc);
+        assert_eq!(
+            (trace_set.name_of(&doc), trace_set.document_of(&name)),
+            (name.clone(), Some(doc.id))
+        );
         let step = || {
             let state = ViewState { trace: Some(name.clone()), ..ViewState::default() };
             Step::new(state, "words")
@@ -226,11 +229,11 @@ mod tests {
         let out = folder.path().join("tour.toml");
         // A file of that name is somebody else's.
         std::fs::write(folder.path().join("tour-1.vlmtrace"), "mine").unwrap();
-        let written = cast.save(&walkthrough, &out).unwrap();
+        let written = trace_set.save(&walkthrough, &out).unwrap();
         assert_eq!(written.len(), 1);
         assert_eq!(written[0].file, folder.path().join("tour-2.vlmtrace"));
-        cast.remember(written);
-        assert_eq!(cast.save(&walkthrough, &out).unwrap(), [], "the second time it is there");
+        trace_set.remember(written);
+        assert_eq!(trace_set.save(&walkthrough, &out).unwrap(), [], "the second time it is there");
         let mut back = Walkthrough::open(&out).unwrap();
         let traces: Vec<PathBuf> = back.trace_paths_mut().map(|path| path.clone()).collect();
         assert_eq!(traces, vec![folder.path().join("tour-2.vlmtrace"); 2]);

@@ -45,7 +45,7 @@ impl Tool {
     ];
 }
 
-/// What the tools are set to.
+/// Settings of the editing tools.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ToolSettings {
     /// Brush and eraser, in pixels of the picture.
@@ -102,7 +102,7 @@ pub struct Comparison {
     pub difference: TraceDifference,
 }
 
-/// What an intervention did.
+/// The result of an intervention.
 #[derive(Clone, Debug)]
 pub struct Intervened {
     /// The document that it was measured on.
@@ -175,7 +175,7 @@ impl Default for WhatIf {
     }
 }
 
-/// What a panel asks for.
+/// Requests from the what-if panel.
 #[derive(Clone, Debug)]
 pub enum WhatIfCommand {
     /// Takes a tool up, or puts it down.
@@ -250,7 +250,7 @@ impl WhatIf {
     }
 }
 
-/// What came of drawing the second answer.
+/// The result of drawing the second answer.
 #[derive(Default)]
 pub struct SecondDrawn {
     /// The second trace of a difference, which the first stage draws.

@@ -1,4 +1,4 @@
-//! What is said about a figure: the caption below it, cards before and after.
+//! The texts of a figure: the caption below it, cards before and after.
 //!
 //! Sizes are for what is watched, not for a page. On a stage a capital letter of a caption is a
 //! twenty-sixth of the screen's smaller side high: 46 mm on a screen of 1.2 metres, which at ten

@@ -1,4 +1,4 @@
-//! What a view lays out, gathered from a state and a trace.
+//! The content of a figure, gathered from a view state and a trace.
 
 use super::super::{HeadOrder, ImageForm, MapSource, ViewKind, ViewState};
 use super::caption::token_text;

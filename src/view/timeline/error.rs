@@ -1,4 +1,4 @@
-//! What can be wrong with a walkthrough.
+//! Errors of walkthroughs.
 
 use std::path::PathBuf;
 

@@ -17,7 +17,7 @@ pub enum Shot {
     Blank,
 }
 
-/// What a moment shows.
+/// The pictures of a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MomentContent {
     /// One picture.
