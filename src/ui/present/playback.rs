@@ -18,7 +18,7 @@ const MIN_TEXT_SCALE: f64 = 1.75;
 /// The pointer hides after so long.
 pub const POINTER_SECONDS: f64 = 2.0;
 
-/// What a key commands for.
+/// Commands of keys and buttons during a presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaybackCommand {
     /// Something of the presentation.
