@@ -1,12 +1,11 @@
 //! `vlmscope doctor`: what was found on this machine, what is missing, how to get it.
 
-use super::common::{RuntimeFlags, engine_options, human_bytes, print_json};
+use super::common::{RuntimeFlags, bar, engine_options, human_bytes, print_json};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::model::{Bundle, Engine, RuntimeCandidate, builtin, runtime_candidates};
 use crate::record::encoder::ffmpeg_version;
 use crate::terminal;
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -189,12 +188,7 @@ fn encoders() -> Finding {
 
 fn verify(folder: &Path) -> Finding {
     const WHAT: &str = "bundle";
-    let bar = ProgressBar::new(1);
-    if let Ok(style) =
-        ProgressStyle::with_template("hashing {bar:24} {bytes}/{total_bytes}, {eta} left")
-    {
-        bar.set_style(style);
-    }
+    let bar = bar("hashing {bar:24} {bytes}/{total_bytes}, {eta} left", 1);
     let verified = Bundle::open(folder).and_then(|bundle| {
         let mut total = 0;
         bundle.verify(&mut |done, all| {

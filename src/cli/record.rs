@@ -1,12 +1,11 @@
 //! `vlmscope record`: a walkthrough as a film.
 
-use super::common::{Show, cancel_on_interrupt, note, print_json, replace, size, usage};
+use super::common::{Show, bar, cancel_on_interrupt, note, print_json, replace, size, usage};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
 use crate::record::{Film, Progress, subtitles};
 use crate::terminal;
 use crate::view::timeline::Timeline;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -72,7 +71,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cancel = cancel_on_interrupt();
 
     let film = Film { walkthrough, traces, size: args.size, fps: args.fps, captions: !args.srt };
-    let bar = progress_bar(format.frames);
+    let bar = bar("{bar:32} {pos}/{len} frames, {per_sec}, {eta} left", format.frames);
     let summary = film.record(&gpu, encoder, &cancel, &mut |Progress { done, .. }| {
         bar.set_position(done);
     });
@@ -106,13 +105,4 @@ fn write_subtitles(out: &Path, timeline: &Timeline<'_>) -> anyhow::Result<PathBu
     let text = subtitles(timeline);
     replace(&path, |file| Ok(file.write_all(text.as_bytes())?))?;
     Ok(path)
-}
-
-fn progress_bar(frames: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(frames), ProgressDrawTarget::stderr());
-    let template = "{bar:32} {pos}/{len} frames, {per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }

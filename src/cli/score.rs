@@ -14,6 +14,7 @@ use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
 use crate::files;
 use crate::job::CancelToken;
 use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin};
+use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::{MapChoice, MapSource, Queries};
 use anyhow::Context as _;
@@ -108,7 +109,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
     let mut maps = Vec::new();
     for name in names {
-        bar.set_message(format!("computing {name}"));
+        // Names of maps come from the trace.
+        bar.set_message(format!("computing {}", terminal::plain(&name)));
         let (name, title, map) = chosen_map(&mut engine, &trace, name, &tokens, &cancel)?;
         maps.push(Scored { name, title, map, fit: None });
     }

@@ -1,10 +1,10 @@
 //! The model of a trace, for commands that ask its question again.
 
-use super::common::{RuntimeFlags, engine_options};
+use super::common::{RuntimeFlags, engine_options, progress_bar};
 use crate::model::{AskEvent, Engine, Progress};
 use crate::terminal;
 use crate::trace::Trace;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -25,11 +25,7 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub fn new() -> Self {
-        let bar = ProgressBar::new(1);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}") {
-            bar.set_style(style);
-        }
-        Self { bar }
+        Self { bar: progress_bar() }
     }
 
     /// Loads the model that made `trace`.

@@ -16,6 +16,6 @@ mod vector;
 pub use film::{Film, FilmError, Progress, Summary};
 pub use pack::{PackError, Packed, Unpacked, pack, refuse_input, unpack};
 pub use painter::{Captions, OpenTraces, Painter, StepError};
-pub use still::{Provenance, StillError, png_bytes};
+pub use still::{Provenance, StillError, png_bytes, shell_quoted};
 pub use subtitles::subtitles;
 pub use vector::{DrawnFrame, figure_svg};

@@ -23,6 +23,16 @@ pub struct Provenance {
     pub caption: String,
 }
 
+/// An argument as it is pasted into a shell.
+pub fn shell_quoted(argument: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
+}
+
 /// A frame as PNG, with where it came from as text that any viewer of metadata shows.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::task_result::TaskResult;
 use super::tasks::error_text;
 use crate::files;
 use crate::job::guard;
-use crate::model::Picture;
+use crate::model::{Picture, upright};
 use crate::trace::Trace;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -239,28 +239,13 @@ pub(super) fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
     })
 }
 
+/// The preview is decoded as the model's input is: upright, in the same colours.
 fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<TaskResult> {
-    let not_a_picture = || {
-        format!(
-            "{} is not a picture that can be read. Open a PNG, JPEG, WebP, GIF, BMP or TIFF, or a .vlmtrace file",
-            picture.name
-        )
-    };
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(&picture.bytes[..]))
-        .with_guessed_format()
-        .with_context(not_a_picture)?;
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(1 << 30);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().with_context(not_a_picture)?;
-    let orientation = image::ImageDecoder::orientation(&mut decoder)
-        .unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut decoded = image::DynamicImage::from_decoder(decoder).with_context(not_a_picture)?;
-    decoded.apply_orientation(orientation);
-    let large = decoded.width().max(decoded.height()) > PREVIEW_SIDE;
-    let shown = if large { decoded.thumbnail(PREVIEW_SIDE, PREVIEW_SIDE) } else { decoded };
-    let rgba = shown.to_rgba8();
-    let size = [rgba.width() as usize, rgba.height() as usize];
-    let preview = egui::ColorImage::from_rgba_unmultiplied(size, rgba.as_raw());
+    let decoded = image::DynamicImage::from(upright(&picture)?);
+    let is_large = decoded.width().max(decoded.height()) > PREVIEW_SIDE;
+    let shown = if is_large { decoded.thumbnail(PREVIEW_SIDE, PREVIEW_SIDE) } else { decoded };
+    let rgb = shown.to_rgb8();
+    let size = [rgb.width() as usize, rgb.height() as usize];
+    let preview = egui::ColorImage::from_rgb(size, rgb.as_raw());
     Ok(TaskResult::Picture { picture, preview, path })
 }

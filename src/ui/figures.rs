@@ -7,7 +7,7 @@ use super::dialogs::Filters;
 use super::value_cache::ValueCache;
 use crate::analysis::gather::query_key;
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
-use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
+use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
 use crate::trace::Trace;
 use crate::view::figure::{ColorLimits, caption, text_of};
 use crate::view::{Parts, ViewState};
@@ -165,13 +165,4 @@ pub fn command_line(job: &FigureJob) -> anyhow::Result<String> {
     Ok(format!(
         "vlmscope render {trace} --state /dev/stdin --size {width}x{height} --out figure.png <<'EOF'\n{state}EOF\n"
     ))
-}
-
-fn shell_quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }

@@ -1,12 +1,17 @@
 //! Progress on stderr.
 
 use crate::model::Progress;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on stderr.
+/// A bar on stderr that says what goes on.
 pub(crate) fn progress_bar() -> ProgressBar {
-    let bar = ProgressBar::new(1);
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}") {
+    bar("{msg} {bar:24} {pos}/{len}", 1)
+}
+
+/// A bar on stderr by a template of [`indicatif`], for `length` steps.
+pub(crate) fn bar(template: &str, length: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar

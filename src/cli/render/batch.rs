@@ -1,10 +1,10 @@
 //! One figure or many: {token}, {layer} and {head} in the name of the file.
 
 use super::job::Job;
-use crate::cli::common::usage;
+use crate::cli::common::{bar, usage};
 use crate::trace::Trace;
 use crate::view::{AxisSet, Bounds, Queries, QueryKind, SourceKind, ViewState};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 
 /// More figures than this at once are a mistake.
@@ -112,9 +112,5 @@ pub(super) fn progress(count: usize) -> ProgressBar {
     if count < 2 {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} figures, {eta} left") {
-        bar.set_style(style);
-    }
-    bar
+    bar("{bar:32} {pos}/{len} figures, {eta} left", count as u64)
 }

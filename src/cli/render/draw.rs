@@ -4,7 +4,7 @@ use super::args::Args;
 use super::job::{Job, Traces};
 use crate::cli::common::{note, replace};
 use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOptions, Scene, Target};
-use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
+use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
 use crate::terminal;
 use crate::trace::Trace;
 use crate::view::figure::{ColorLimits, caption, text_of};
@@ -125,14 +125,6 @@ fn provenance(scene: &Scene<'_>, ends: ColorLimits) -> anyhow::Result<Provenance
 
 /// The command that is running, as it may be pasted into a shell.
 fn command_line() -> String {
-    let quoted = |text: String| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-        if !text.is_empty() && text.chars().all(plain) {
-            text
-        } else {
-            format!("'{}'", text.replace('\'', r"'\''"))
-        }
-    };
-    let arguments = std::env::args_os().skip(1).map(|arg| quoted(arg.to_string_lossy().into()));
+    let arguments = std::env::args_os().skip(1).map(|arg| shell_quoted(&arg.to_string_lossy()));
     std::iter::once("vlmscope".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
