@@ -144,6 +144,7 @@ impl<W: Write> Write for Plain<W> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     const HOSTILE: &str = "a\x1b[31mred\u{9b}2J\x07\u{7f}\r é¡ 狐\u{a0}\n\tb";

@@ -8,15 +8,24 @@ use super::place::{folder_of, follow_links};
 use super::replace::{copy_permissions, replaceable};
 use super::temporary::{Registered, host_name};
 use serde::{Deserialize, Serialize};
+#[cfg(unix)]
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Error, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::{Mutex, PoisonError};
 
 /// Longer names of lock files are shortened: file systems allow 255 bytes.
 const LONGEST_NAME_BYTES: usize = 200;
+const PREFIX: &str = ".vlmscope-";
+const SUFFIX: &str = ".lock";
+/// Folders in which this process has looked for what others left.
+#[cfg(unix)]
+static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// More is not read of a lock file.
 const MOST_HOLDER_BYTES: u64 = 4096;
 
@@ -110,6 +119,7 @@ impl FileLock {
             let registered = Registered::new(&path);
             let mut taken = Self { path, file, left, _registered: registered };
             taken.write(&Holder::this())?;
+            sweep(folder_of(&target));
             return Ok(taken);
         }
     }
@@ -197,6 +207,35 @@ impl Claim {
     }
 }
 
+/// Removes lock files in `folder` that killed processes left, once for each folder. One that names a
+/// part stays until the next writer of the same file has removed that part.
+#[cfg(unix)]
+fn sweep(folder: &Path) {
+    let Ok(whole) = folder.canonicalize() else { return };
+    if !SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(whole) {
+        return;
+    }
+    let Ok(entries) = folder.read_dir() else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_lock =
+            name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let path = entry.path();
+        if !is_lock || !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            continue;
+        }
+        let Ok(mut file) = File::options().read(true).write(true).open(&path) else { continue };
+        // Whoever waits for it finds it gone and makes another, as after a release.
+        let is_free = file.try_lock().is_ok() && is_at(&file, &path).is_ok_and(|is_at| is_at);
+        if is_free && read_holder(&mut file).is_none_or(|holder| holder.part.is_none()) {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn sweep(_folder: &Path) {}
+
 /// A file system without locks lets everybody write.
 fn unless_unknown(error: Error) -> io::Result<bool> {
     if error.kind() == ErrorKind::Unsupported { Ok(true) } else { Err(error) }
@@ -204,7 +243,7 @@ fn unless_unknown(error: Error) -> io::Result<bool> {
 
 fn lock_path(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default();
-    let mut file_name = OsString::from(".vlmscope-");
+    let mut file_name = OsString::from(PREFIX);
     if name.len() <= LONGEST_NAME_BYTES {
         file_name.push(name);
     } else {
@@ -212,7 +251,7 @@ fn lock_path(target: &Path) -> PathBuf {
         name.hash(&mut hasher);
         file_name.push(format!("{:016x}", hasher.finish()));
     }
-    file_name.push(".lock");
+    file_name.push(SUFFIX);
     target.with_file_name(file_name)
 }
 
@@ -279,6 +318,7 @@ fn remove_part(target: &Path, part: &Path) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn entries(folder: &Path) -> usize {
@@ -320,6 +360,21 @@ mod tests {
         std::os::unix::fs::symlink(&victim, folder.path().join(".vlmscope-x.lock")).unwrap();
         assert!(FileLock::acquire(&target).is_err());
         assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn lock_files_of_killed_processes_go_unless_they_name_a_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (abandoned, held) = (at(".vlmscope-a.lock"), at(".vlmscope-b.lock"));
+        let with_part = at(".vlmscope-c.lock");
+        std::fs::write(&abandoned, r#"{"pid":1,"host":"h"}"#).unwrap();
+        std::fs::write(&with_part, r#"{"pid":1,"host":"h","part":"c.part-x"}"#).unwrap();
+        let other = File::create(&held).unwrap();
+        other.lock().unwrap();
+        drop(FileLock::acquire(&at("d")).unwrap());
+        assert!(!abandoned.exists() && held.exists() && with_part.exists());
     }
 
     #[test]

@@ -154,6 +154,7 @@ pub(super) fn replaceable(target: &Path) -> io::Result<Option<Metadata>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     #[test]

@@ -221,6 +221,7 @@ fn locked(_folder: &Path) -> Option<File> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn left_by(pid: u32) -> String {

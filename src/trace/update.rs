@@ -99,6 +99,7 @@ fn is_equal(one: &Tensor, other: &Tensor) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
     use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
 
