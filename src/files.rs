@@ -50,7 +50,7 @@ mod tests {
         for (kind, words) in [
             (ErrorKind::NotFound, "Create the folder"),
             (ErrorKind::PermissionDenied, "You have no permission"),
-            (ErrorKind::StorageFull, "70 bytes are needed there: free some space"),
+            (ErrorKind::StorageFull, "70 bytes are needed: free some space"),
         ] {
             let hint = write_hint(&kind.into(), Some(70));
             assert!(hint.contains(words), "{hint}");

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Larger files are refused before they are read: four bytes for each pixel that is allowed.
-pub const MAX_PICTURE_BYTES: u64 = 512_000_000;
+pub const MAX_PICTURE_BYTES: u64 = 512 << 20;
 
 /// A picture as it was given: an encoded file.
 #[derive(Clone, Debug)]

@@ -176,8 +176,8 @@ impl Tasks {
         let (id, cancel) = (reporter.id, CancelToken::new());
         let token = cancel.clone();
         let run = move || {
-            let result = work(&reporter, &token);
-            reporter.end(result, &token);
+            let result = job::guard(|| work(&reporter, &token)).map_err(anyhow::Error::from);
+            reporter.end(result.flatten(), &token);
         };
         let thread = std::thread::Builder::new().name("task".into()).spawn(run)?;
         self.threads.retain(|thread| !thread.is_finished());

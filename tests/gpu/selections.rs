@@ -284,15 +284,22 @@ fn heads_are_reduced_before_layers_and_layers_before_tokens() {
 #[test]
 fn a_map_of_another_width_is_refused() {
     let shape = Shape::default();
-    let columns = 5;
-    let values = vec![0.5; shape.answer as usize * columns];
     let trace = shape.random_trace(3);
-    let trace = trace.with_map("relevancy.x", &[shape.answer as usize, columns], &values).unwrap();
+    let [rows, positions] = [trace.shape().generated, trace.shape().positions];
+    let values = vec![0.5; rows * positions];
+    let trace = trace.with_map("relevancy.x", &[rows, positions], &values).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("odd.vlmtrace");
     trace.write(&path).unwrap();
+    // Our own writer refuses such a map, so the shape is changed in the header: as many bytes, as many values.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let find = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|at| at == text);
+    let name = find(&bytes, b"\"relevancy.x\"").unwrap();
+    let at = name + find(&bytes[name..], b"[4,27]").unwrap();
+    bytes[at..at + 6].copy_from_slice(b"[12,9]");
+    std::fs::write(&path, &bytes).unwrap();
     let said = export(&path, &["--map".into(), "relevancy.x".into()]).unwrap_err();
-    for part in ["odd.vlmtrace", "relevancy.x", "[4, 5]", "16 patches", "positions"] {
+    for part in ["odd.vlmtrace", "relevancy.x", "[12, 9]", "16 patches", "positions"] {
         assert!(said.contains(part), "{part:?} is not in: {said}");
     }
     assert!(!said.contains("panicked"), "{said}");

@@ -494,33 +494,35 @@ fn a_template_that_takes_too_much_is_ended() {
     let end = "{{ messages[0]['content'] }}";
     let repeat = |text: &str| text.repeat(100_000);
     for (what, template, words) in [
-        ("memory", "{{ '{:>4000000000}'.format(1) }}".to_owned(), "memory"),
-        ("an impossible size", "{{ '{:>9000000000000000000}'.format(1) }}".to_owned(), ""),
-        ("indent", "{{ [[1]]|tojson(indent=2000000000) }}".to_owned(), ""),
-        ("doubling", "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s|length }}".to_owned(), "memory"),
-        ("a shared list", "{% set ns=namespace(l=[1],m=[1]) %}{% for i in range(60) %}{% set ns.l=[ns.l,ns.l] %}{% set ns.m=[ns.m,ns.m] %}{% endfor %}{{ ns.l==ns.m }}".to_owned(), "longer than 1 s"),
-        ("a deep list", "{% set ns=namespace(l=[]) %}{% for i in range(20000) %}{% set ns.l=[ns.l] %}{% endfor %}{{ ns.l == ns.l }}".to_owned(), ""),
-        ("a panic", "{% for m in messages %}{{ loop.cycle() }}{% endfor %}".to_owned(), ""),
-        ("minus signs", format!("{{{{ {}1 }}}}", repeat("-")), ""),
-        ("not", format!("{{{{ {}1 }}}}", repeat("not ")), ""),
-        ("filters", format!("{{{{ 1{} }}}}", repeat("|upper")), ""),
-        ("indices", format!("{{{{ 1{} }}}}", repeat("[0]")), ""),
-        ("joined", format!("{{{{ 'a'{} }}}}", repeat("~'b'")), ""),
+        ("memory", "{{ '{:>4000000000}'.format(1) }}".to_owned(), &["memory", "steps"][..]),
+        ("an impossible size", "{{ '{:>9000000000000000000}'.format(1) }}".to_owned(), &[]),
+        ("indent", "{{ [[1]]|tojson(indent=2000000000) }}".to_owned(), &[]),
+        ("doubling", "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s|length }}".to_owned(), &["memory", "steps"][..]),
+        ("a shared list", "{% set ns=namespace(l=[1],m=[1]) %}{% for i in range(60) %}{% set ns.l=[ns.l,ns.l] %}{% set ns.m=[ns.m,ns.m] %}{% endfor %}{{ ns.l==ns.m }}".to_owned(), &["longer than 1 s", "steps"]),
+        ("a deep list", "{% set ns=namespace(l=[]) %}{% for i in range(20000) %}{% set ns.l=[ns.l] %}{% endfor %}{{ ns.l == ns.l }}".to_owned(), &[]),
+        ("a panic", "{% for m in messages %}{{ loop.cycle() }}{% endfor %}".to_owned(), &[]),
+        ("minus signs", format!("{{{{ {}1 }}}}", repeat("-")), &[]),
+        ("not", format!("{{{{ {}1 }}}}", repeat("not ")), &[]),
+        ("filters", format!("{{{{ 1{} }}}}", repeat("|upper")), &[]),
+        ("indices", format!("{{{{ 1{} }}}}", repeat("[0]")), &[]),
+        ("joined", format!("{{{{ 'a'{} }}}}", repeat("~'b'")), &[]),
     ] {
         let bundle = with_template(&format!("<image>{template}{end}"));
         match build_prompt(&bundle, &[], "What is this?", 1) {
             // A long but harmless expression may be right.
             Ok(built) => assert!(built.text.contains("What is this?"), "{what}"),
             Err(error) => {
-                let text = explains::<()>(Err(error), &["chat template", words]).to_string();
+                let text = explains::<()>(Err(error), &["chat template"]).to_string();
+                let is_named = words.is_empty() || words.iter().any(|word| text.contains(word));
+                assert!(is_named, "{what}: {text}");
                 assert!(text.len() < 1200, "{what}: {text}");
                 continue;
             }
         }
-        assert_eq!(words, "", "{what} was rendered");
+        assert!(words.is_empty(), "{what} was rendered");
     }
     // The next question is answered by a new process.
-    let bundle = with_template("<image>{{ messages[0]['content'][1]['text'] }}");
+    let bundle = with_template("<image>{{ messages[0]['content'] }}");
     let built = build_prompt(&bundle, &[], "What is this?", 1).unwrap();
     assert!(built.text.ends_with("What is this?"), "{}", built.text);
 }

@@ -20,7 +20,7 @@ fn a_task_that_panics_is_a_message_and_the_next_one_works() {
     let mut window = empty_window();
     let tasks = &mut window.state_mut().tasks;
     tasks.start("Counting", |_, _| panic!("one too many")).unwrap();
-    until_said(&mut window, "Counting: a fault in vlmscope stopped this work (one too many)");
+    until_said(&mut window, "Counting: an internal error stopped this task (one too many)");
     assert!(window.state().tasks.running().is_empty());
     window
         .state_mut()
@@ -30,7 +30,7 @@ fn a_task_that_panics_is_a_message_and_the_next_one_works() {
     until_said(&mut window, "all counted");
 
     window.state_mut().exports.run("save", || panic!("no paper"));
-    until_said(&mut window, "a fault in vlmscope stopped this work (no paper)");
+    until_said(&mut window, "an internal error stopped this task (no paper)");
     assert!(!window.state().exports.is_busy());
 }
 

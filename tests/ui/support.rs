@@ -126,7 +126,8 @@ pub fn settle(window: &mut Window) {
 pub fn until(window: &mut Window, so: impl Fn(&App) -> bool) {
     let start = Instant::now();
     while !so(window.state()) {
-        assert!(start.elapsed() < Duration::from_secs(60), "it never came to be");
+        let notices = &window.state().notices;
+        assert!(start.elapsed() < Duration::from_secs(60), "it never came to be: {notices:?}");
         std::thread::sleep(Duration::from_millis(5));
         window.step();
     }

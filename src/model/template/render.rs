@@ -82,6 +82,9 @@ impl Write for Capped {
 
 /// The message of a template error with its causes.
 fn explain(error: &Error) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!("it needs more than {FUEL} steps");
+    }
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

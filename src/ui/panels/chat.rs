@@ -220,7 +220,7 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
             } else {
                 "Another answer, with the next seed"
             };
-            if ui.small_button("Rerun").on_hover_text(hint).clicked() {
+            if ui.small_button("Again").on_hover_text(hint).clicked() {
                 cx.act(UiCommand::Regenerate);
             }
         });
