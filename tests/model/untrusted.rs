@@ -522,7 +522,7 @@ fn a_template_that_takes_too_much_is_ended() {
         assert!(words.is_empty(), "{what} was rendered");
     }
     // The next question is answered by a new process.
-    let bundle = with_template("<image>{{ messages[0]['content'] }}");
+    let bundle = with_template("{{ messages[0]['content'] }}");
     let built = build_prompt(&bundle, &[], "What is this?", 1).unwrap();
     assert!(built.text.ends_with("What is this?"), "{}", built.text);
 }

@@ -62,7 +62,7 @@ fn a_file_that_another_program_changes_is_read_again_on_request() {
 /// What `vlmscope relevancy` does to a file that is open in the window.
 fn add_map(path: &Path, name: &str) {
     let trace = Trace::open(path).unwrap();
-    let shape = [trace.shape().generated, trace.shape().positions];
+    let shape = [trace.shape().generated, trace.meta().patches()];
     let values = vec![0.5; shape[0] * shape[1]];
     trace.with_map(name, &shape, &values).unwrap().write(path).unwrap();
 }
