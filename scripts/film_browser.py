@@ -138,7 +138,8 @@ def watch(film: Path, browser: str, places: list[float]) -> dict:
     results: queue.Queue[dict] = queue.Queue()
     server = serve(film, page.encode(), results)
     with tempfile.TemporaryDirectory() as profile:
-        command = [browser, "--headless=new", "--no-first-run", "--disable-gpu", "--mute-audio", f"--user-data-dir={profile}"]
+        command = [browser, "--headless=new", "--no-first-run", "--disable-gpu", "--mute-audio"]
+        command.append(f"--user-data-dir={profile}")
         command += ["--autoplay-policy=no-user-gesture-required", "--disable-background-networking"]
         # Its sandbox refuses to run as root, as in a container.
         command += ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -2,7 +2,7 @@
 //!
 //! A pack is a ZIP of walkthrough.toml and traces/*.vlmtrace. Pictures travel in the traces; rows
 //! of attention that no step shows stay behind. Opening one unpacks it to a temporary folder,
-//! because a trace is mapped, not read.
+//! because attention is read from the file when it is needed.
 
 use super::painter::OpenTraces;
 use crate::files::{FileLock, LockError, Replacement, TemporaryFolder, folder_of, open_regular};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceError {
-    /// The file could not be opened or mapped.
+    /// The file could not be opened or read.
     #[error("cannot read the trace {path}: {source}. Check that the file exists and that you may read it.", path = path.display())]
     Read {
         /// The trace file.

@@ -1,7 +1,7 @@
 //! NAME.vlmtrace: a safetensors file with the metadata as JSON under `__metadata__["vlmtrace"]`.
 //!
 //! Writing goes to a temporary file in the same folder which is then renamed, so a reader never
-//! sees half a trace and a map of the old file stays valid.
+//! sees half a trace and whoever has the old file open still reads the old one.
 
 use super::source::TraceFile;
 use super::tensor::{Tensor, TensorBytes, TraceId, cast};
