@@ -8,6 +8,7 @@ Prints one line per check; exits 1 where one fails.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.server
 import json
 import os
@@ -95,14 +96,16 @@ def serve(film: Path, page: bytes, results: queue.Queue[dict]) -> http.server.Th
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/film.mp4":
-                return self.film()
-            self.answer(200 if self.path == "/" else 404, "text/html", page if self.path == "/" else b"")
+                self.film()
+            else:
+                self.answer(200 if self.path == "/" else 404, "text/html", page if self.path == "/" else b"")
 
         def film(self) -> None:
             data = film.read_bytes()
             wanted = self.headers.get("Range", "")
             if not wanted.startswith("bytes="):
-                return self.answer(200, "video/mp4", data)
+                self.answer(200, "video/mp4", data)
+                return
             start, _, end = wanted.removeprefix("bytes=").partition("-")
             first = int(start)
             last = min(int(end) if end else len(data) - 1, len(data) - 1)
@@ -119,10 +122,9 @@ def serve(film: Path, page: bytes, results: queue.Queue[dict]) -> http.server.Th
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            try:
+            # A player stops reading when it seeks.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.wfile.write(data)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # A player stops reading when it seeks.
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,0 +1,118 @@
+//! What the program says when it or the machine is at fault: a panic, an adapter that cannot draw, characters without a font.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn vlmscope(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vlmscope"));
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+fn folder_with_trace() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let small = Geometry::named("small").unwrap();
+    let trace = Synthetic::new(small, RowsKept::Text, 3).unwrap();
+    trace.write(&folder.path().join("a.vlmtrace")).unwrap();
+    folder
+}
+
+#[test]
+#[ignore = "it panics for the test below, in a process of its own"]
+fn a_command_that_panics() {
+    vlmscope::crash::install();
+    panic!("no place for `Where is the fox?` in the table");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_panic_of_a_command_is_told_with_a_report_that_quotes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |report: &str| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "faults::a_command_that_panics", "--ignored", "--nocapture"])
+            .arg("--test-threads=1")
+            .env("XDG_DATA_HOME", folder.path())
+            .env("VLMSCOPE_CRASH_REPORT", report)
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        stderr(&output)
+    };
+    let told = run("");
+    let paragraph = told
+        .lines()
+        .find(|line| line.starts_with("vlmscope: "))
+        .unwrap_or_else(|| panic!("{told}"));
+    assert!(paragraph.contains("no place for `…` in the table, at tests/cli/faults.rs:"), "{told}");
+    let reports = folder.path().join("vlmscope").join("crashes");
+    let report = std::fs::read_dir(&reports).unwrap().next().unwrap().unwrap().path();
+    assert!(paragraph.contains(&*report.to_string_lossy()), "{told}");
+    let text = std::fs::read_to_string(&report).unwrap();
+    assert!(
+        text.contains("no place for `…` in the table") && text.contains("backtrace:"),
+        "{text}"
+    );
+    assert!(!text.contains("fox"), "{text}");
+    assert!(run("full").contains("no place for `Where is the fox?` in the table"));
+}
+
+#[test]
+fn doctor_and_render_agree_on_adapters_without_vulkan() {
+    let folder = folder_with_trace();
+    let without_vulkan = |arguments: &[&str]| {
+        vlmscope(folder.path(), arguments).env("VK_ICD_FILENAMES", "/dev/null").output().unwrap()
+    };
+    let told: Value =
+        serde_json::from_slice(&without_vulkan(&["doctor", "--json"]).stdout).unwrap();
+    let graphics =
+        told["findings"].as_array().unwrap().iter().find(|one| one["what"] == "graphics");
+    let graphics = graphics.unwrap();
+    let drawn = without_vulkan(&["render", "a.vlmtrace", "--view", "overlay", "--out", "x.png"]);
+    assert_eq!(graphics["ok"], drawn.status.success(), "{graphics}: {}", stderr(&drawn));
+    if graphics["ok"] == false {
+        assert!(graphics["fix"].as_str().unwrap().contains("mesa-vulkan-drivers"), "{graphics}");
+    }
+}
+
+#[test]
+fn characters_that_no_font_has_are_named() {
+    let folder = folder_with_trace();
+    let render = |caption: &str, out: &str| {
+        let arguments =
+            ["render", "a.vlmtrace", "--view", "overlay", "--size", "400x300", "--out", out];
+        let output =
+            vlmscope(folder.path(), &arguments).args(["--caption", caption]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    assert_eq!(render("plain words", "a.png"), "");
+    let told = render("a private character: \u{10fffd}", "b.png");
+    assert!(
+        told.starts_with("note: no installed font has the characters")
+            && told.contains("apt install"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_panorama_of_which_most_is_cut_away_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let wide = image::RgbImage::from_fn(4000, 100, |x, _| image::Rgb([(x % 251) as u8; 3]));
+    wide.save(folder.path().join("pan.png")).unwrap();
+    let ask = |mode: &str| {
+        let arguments = ["ask", "pan.png", "What is this?", "--no-overlay", "--preprocess", mode];
+        let output = vlmscope(folder.path(), &arguments).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let told = ask("default");
+    assert!(told.contains("the model sees only the middle 2.5 % of this picture"), "{told}");
+    assert!(!ask("pad").contains("the model sees only"));
+}
