@@ -131,7 +131,7 @@ pub struct App {
     pub asks_in_window: bool,
     /// What the window is to present next.
     pub presents: Option<Box<PresentOptions>>,
-    /// Where answers of a window that ended by a fault are kept; `None` keeps and offers none.
+    /// Where answers of a window that an internal error closed are kept; `None` keeps and offers none.
     pub recovery: Option<PathBuf>,
     /// When files of documents were last looked at, in seconds of the program's clock.
     pub(super) looked_at_files: f64,

@@ -29,7 +29,7 @@ pub struct HeadlessOptions {
     pub settings: Settings,
     /// Where it is kept; `None` keeps nothing.
     pub settings_path: Option<PathBuf>,
-    /// Where answers of a window that ended by a fault are kept; `None` keeps and offers none.
+    /// Where answers of a window that an internal error closed are kept; `None` keeps and offers none.
     pub recovery: Option<PathBuf>,
 }
 
@@ -173,7 +173,7 @@ pub fn new_app(
             if waiting == 1 { "1 answer".to_owned() } else { format!("{waiting} answers") };
         app.offer(
             format!(
-                "The last window ended by a fault; {answers} that had not been saved can be opened."
+                "The last window was closed by an internal error; {answers} that had not been saved can be opened."
             ),
             vec![("Open", Intent::OpenRecovered), ("Discard", Intent::DiscardRecovered)],
         );

@@ -30,7 +30,7 @@ pub enum Intent {
     Open(PathBuf),
     /// Reads the file of an answered question again.
     Reload(DocumentId),
-    /// Opens the answers of a window that ended by a fault.
+    /// Opens the answers of a window that an internal error closed.
     OpenRecovered,
     /// Deletes them.
     DiscardRecovered,

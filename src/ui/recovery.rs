@@ -1,4 +1,4 @@
-//! Answers that were not saved when the window ended by a fault: kept in a folder, and offered at the next start.
+//! Answers that were not saved when an internal error closed the window: kept in a folder, and offered at the next start.
 
 use super::document::Document;
 use crate::job;

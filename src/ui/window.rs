@@ -77,7 +77,7 @@ pub fn run(options: HeadlessOptions, gpu: GpuOptions, timings: bool) -> anyhow::
             let kept = program.rescue().unwrap_or_default();
             // What the panic left half changed must not be dropped, which may panic or wait.
             std::mem::forget(program);
-            Err(anyhow::anyhow!("the window was closed by a fault in vlmscope. {kept}"))
+            Err(anyhow::anyhow!("the window was closed by an internal error. {kept}"))
         }
     }
 }

@@ -28,7 +28,7 @@ fn folder_with_trace() -> tempfile::TempDir {
 fn a_process_that_panics() {
     vlmscope::logging::init();
     vlmscope::crash::install();
-    log::info!("a line before the panic");
+    log::warn!("a line before the panic");
     panic!("no place for `Where is the fox?` in the table");
 }
 

@@ -236,7 +236,7 @@ pub fn show_reloaded(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
     }
 }
 
-/// Opens the answers of a window that ended by a fault.
+/// Opens the answers of a window that an internal error closed.
 pub fn open_recovered(app: &mut App) {
     let Some(root) = app.recovery.clone() else { return };
     match recovery::take(&root) {
