@@ -34,6 +34,7 @@ pub(crate) fn write(out: &mut dyn Write, shape: &[usize], values: &[f32]) -> any
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn written(shape: &[usize], values: &[f32]) -> Vec<u8> {

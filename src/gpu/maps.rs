@@ -422,8 +422,7 @@ impl MapSlot {
             &pipeline,
             (&work.ring.buffer, offset),
             &params,
-            other,
-            planes,
+            [planes, other],
         );
         drop(pass);
         work.stats.ran("difference");

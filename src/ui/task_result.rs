@@ -144,7 +144,7 @@ pub enum PathPurpose {
     /// Saves a trace.
     SaveTrace(DocumentId, Arc<Trace>),
     /// Saves a figure or its numbers.
-    SaveFigure(FigureKind, FigureJob),
+    SaveFigure(FigureKind, Box<FigureJob>),
     /// Saves bytes.
     SaveBytes(Vec<u8>),
     /// Records a film.

@@ -63,6 +63,7 @@ impl Difference {
         self.pipeline.get((), || compute(gpu, SOURCE, "main", layout, &[]))
     }
 
+    /// Subtracts the second buffer from the first, in place.
     pub fn encode(
         &self,
         gpu: &Gpu,
@@ -70,8 +71,7 @@ impl Difference {
         pipeline: &wgpu::ComputePipeline,
         uniforms: (&wgpu::Buffer, u32),
         params: &Params,
-        second: &wgpu::Buffer,
-        planes: &wgpu::Buffer,
+        [planes, second]: [&wgpu::Buffer; 2],
     ) {
         let bound = group(
             &gpu.device,

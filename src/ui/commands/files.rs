@@ -89,7 +89,7 @@ pub fn save(app: &mut App, ctx: &egui::Context, kind: FigureKind) {
     let Some(job) = job(app, ctx) else { return };
     let Some(name) = app.doc().map(file_stem) else { return };
     let dialog = Dialog::to_save("Save this view", &name, kind.filters());
-    dialogs::ask(app, dialog, PathPurpose::SaveFigure(kind, job));
+    dialogs::ask(app, dialog, PathPurpose::SaveFigure(kind, Box::new(job)));
 }
 
 /// A file name for what is looked at: "fox_what-is-this".

@@ -125,7 +125,7 @@ fn chosen(app: &mut App, purpose: PathPurpose, paths: Vec<PathBuf>) {
         PathPurpose::Open => {}
         PathPurpose::UseBundle => app.send(Intent::UseBundle(path)),
         PathPurpose::SaveTrace(document, trace) => app.exports.write_trace(document, trace, path),
-        PathPurpose::SaveFigure(kind, job) => app.exports.write_figure(kind, job, path),
+        PathPurpose::SaveFigure(kind, job) => app.exports.write_figure(kind, *job, path),
         PathPurpose::SaveBytes(bytes) => app.exports.write_bytes(bytes, path),
         PathPurpose::RecordFilm { walkthrough, traces, options } => {
             show::record_to(app, walkthrough, traces, options, &path);
