@@ -132,7 +132,7 @@ impl Bench {
     /// One forward of prompt and answer, vision included, nothing shared, no attention.
     fn forward(&mut self) -> anyhow::Result<f64> {
         let Self { engine, trace, cancel, .. } = self;
-        let rgb: Arc<[u8]> = trace.picture_preprocessed(0).context("no picture")?.rgb.into();
+        let rgb: Arc<[u8]> = trace.canvas(0).context("no picture")?.rgb.into();
         let mut scorer = Rescorer::new(engine, trace)?.plain();
         let variants = || (0..FORWARDS).map(|_| Variant::of_picture(Arc::clone(&rgb)));
         let spent = seconds(|| Ok(scorer.score(engine, variants(), cancel, &mut |_, _| {})?))?;

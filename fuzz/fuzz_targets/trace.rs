@@ -29,7 +29,7 @@ fn read_everything(trace: &Trace) {
         let _ = trace.last_layer(Head(head));
     }
     let _ = (trace.answer_ids(), trace.answer_logprobs(), trace.answer_topk());
-    let _ = (trace.picture_original(0), trace.picture_preprocessed(0));
+    let _ = (trace.picture_original(0), trace.canvas(0));
     for name in trace.map_names() {
         for answer in 0..shape.generated.min(8) as u32 + 1 {
             if let Some(row) = trace.map_row(name, AnswerIndex(answer))

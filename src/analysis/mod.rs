@@ -12,6 +12,4 @@ pub mod overview;
 pub mod reduce;
 pub mod relevancy;
 pub mod score;
-mod stats;
 
-pub use stats::RowStats;

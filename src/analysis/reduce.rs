@@ -7,7 +7,7 @@
 //! finite numbers in a row of a named map) counts as 0. A row of a named map that was *not computed*
 //! (see [`Trace::has_map_row`]) is left out: the fold runs over the other tokens.
 
-use crate::trace::{AnswerIndex, MapKeys, TokenKind, Trace};
+use crate::trace::{AnswerIndex, ImageSpan, MapKeys, TokenKind, Trace};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
@@ -103,7 +103,7 @@ impl Reduction {
 
 /// The key position of every patch, spans one after another: `[N]`.
 pub fn patch_keys(trace: &Trace) -> Vec<u32> {
-    trace.meta().spans.iter().flat_map(|span| span.keys()).map(|key| key as u32).collect()
+    trace.meta().spans.iter().flat_map(ImageSpan::keys).map(|key| key as u32).collect()
 }
 
 /// Whether key 0 is a BOS token (or at least text), so that it can be dropped.

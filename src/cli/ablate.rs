@@ -221,7 +221,7 @@ fn word_keys(wanted: &[String], meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
     let plain = |text: &str| -> String {
         text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };
-    let question = meta.question_keys();
+    let question = meta.question_range();
     let words: Vec<(String, Vec<u32>)> = words_of(&meta.tokens[question.clone()])
         .into_iter()
         .filter(|word| word.kind == TokenKind::Question && word.is_numbered)

@@ -30,7 +30,7 @@ pub(crate) struct Overlay {
 /// Draws the overlay, or returns `None` for a trace without a picture.
 pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
     let Some(span) = trace.meta().spans.first() else { return Ok(None) };
-    let Some(picture) = trace.picture_preprocessed(span.picture as usize) else { return Ok(None) };
+    let Some(picture) = trace.canvas(span.canvas as usize) else { return Ok(None) };
     let answers = trace.meta().spoken_answers();
     let mut choice = MapChoice { queries: Queries::answers(&answers), ..MapChoice::default() };
     let (layer, image_share) = most_attending_layer(trace, &choice)?;

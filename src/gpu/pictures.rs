@@ -70,7 +70,7 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
     let mut pixels = match key.form {
         ImageForm::Preprocessed => {
             let picture = trace
-                .picture_preprocessed(index)
+                .canvas(index)
                 .ok_or_else(|| failed("the trace does not hold it".into()))?;
             let rgb =
                 image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.to_vec())

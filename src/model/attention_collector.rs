@@ -7,7 +7,7 @@
 use super::error::Result;
 use super::event::Page;
 use super::session::AttentionPart;
-use crate::analysis::RowStats;
+use crate::trace::RowStats;
 use crate::trace::{Query, STAT_COUNT, TraceBuilder};
 use half::f16;
 use std::ops::Range;

@@ -140,6 +140,7 @@ impl Bundle {
             kv_heads: text.kv_heads as u32,
             vision_layers: vision.layers as u32,
             vision_heads: vision.heads as u32,
+            ..ModelInfo::default()
         }
     }
 }

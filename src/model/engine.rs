@@ -13,10 +13,10 @@ use super::preprocess::{Preprocessed, preprocess};
 use super::prompt::{self, BuiltPrompt};
 use super::request::{AskOptions, AskRequest, EngineOptions, Interventions};
 use super::session::{KvCache, Runtime, SessionOptions, Sessions};
-use crate::analysis::RowStats;
+use crate::trace::RowStats;
 use crate::job::CancelToken;
 use crate::trace::{
-    FORMAT_MAJOR, FORMAT_MINOR, ImageSpan, Provenance, Sampling, Timings, Trace, TraceBuilder,
+    FORMAT_OF_ONE_CANVAS, ImageSpan, Provenance, Sampling, Timings, Trace, TraceBuilder,
     TraceMeta,
 };
 use half::f16;
@@ -318,7 +318,7 @@ impl Engine {
             .collect();
         let sampling = Sampling { forced, ..options.sampling };
         let meta = TraceMeta {
-            format_version: format!("{FORMAT_MAJOR}.{FORMAT_MINOR}"),
+            format_version: FORMAT_OF_ONE_CANVAS.to_owned(),
             model: self.bundle.model_info(),
             question: built.question.clone(),
             answer: String::new(),
@@ -330,6 +330,7 @@ impl Engine {
             attention_scale: manifest.attention.scale,
             timings: Timings::default(),
             provenance: self.provenance(!options.interventions.is_neutral()),
+            ..TraceMeta::default()
         };
         let mut builder = TraceBuilder::new(meta);
         if let Some(seen) = seen {
@@ -352,7 +353,7 @@ impl Engine {
             provider: self.sessions.provider().name().to_owned(),
             runtime: self.sessions.runtime().version.clone(),
             model_changed,
-            request: None,
+            ..Provenance::default()
         }
     }
 }

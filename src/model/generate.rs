@@ -331,7 +331,7 @@ impl AnswerContext<'_> {
         let first = match self.options.rows {
             Rows::All => 0,
             Rows::Text => {
-                builder.meta().spans.iter().map(|span| span.keys().end).min().unwrap_or(0)
+                builder.meta().spans.iter().map(|span| span.extent().end).min().unwrap_or(0)
             }
         };
         (queries.start.max(first)..queries.end).map(|query| query as u32).collect()

@@ -60,7 +60,7 @@ impl Intervention {
             }
             Self::Knock { keys, from, layers } => knock(meta, ranges(keys), *from, layers),
             Self::KeepPatches { keys, from, layers } => {
-                let hidden = meta.spans.iter().flat_map(|span| span.keys());
+                let hidden = meta.spans.iter().flat_map(ImageSpan::keys);
                 let hidden: Vec<u32> =
                     hidden.map(|key| key as u32).filter(|key| !keys.contains(key)).collect();
                 knock(meta, ranges(&hidden), *from, layers)
@@ -77,7 +77,7 @@ fn knock(
 ) -> Interventions {
     let first = match from {
         KnockFrom::Answer => meta.prompt_len.saturating_sub(1),
-        KnockFrom::Text => meta.question_keys().start as u32,
+        KnockFrom::Text => meta.question_range().start as u32,
     };
     let knock_layers =
         if layers.is_empty() { (0..meta.model.layers).collect() } else { layers.to_vec() };

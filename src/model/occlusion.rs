@@ -70,12 +70,12 @@ pub fn occlusion(
         what: "the trace".into(),
         reason: format!("has no {what}, so nothing can be covered."),
     };
-    let span = *trace.meta().spans.first().ok_or_else(|| lacks("picture"))?;
+    let span = trace.meta().spans.first().ok_or_else(|| lacks("picture"))?;
     let picture =
-        trace.picture_preprocessed(span.picture as usize).ok_or_else(|| lacks("picture bytes"))?;
+        trace.canvas(span.canvas as usize).ok_or_else(|| lacks("picture bytes"))?;
     let blanker = Occluder::new(&picture, options.fill)?;
     let rounds: Vec<Vec<Window>> =
-        options.rounds.iter().map(|&windows| windows_of(&span, windows)).collect();
+        options.rounds.iter().map(|&windows| windows_of(span, windows)).collect();
     let total = rounds.iter().map(Vec::len).sum::<usize>() as u32;
     let mut scorer = Rescorer::new(engine, trace)?;
     // Scored the same way as the variants, so that a window without effect is worth 0.
@@ -139,7 +139,7 @@ mod tests {
             original_from_preprocessed: Affine::IDENTITY,
         };
         for (windows, expected) in [(6, 36), (12, 12 * 8), (100, 13 * 8), (1, 1)] {
-            let cut = windows_of(&span, windows);
+            let cut = windows_of(span, windows);
             assert_eq!(cut.len(), expected);
             let mut all: Vec<[u32; 2]> = cut.into_iter().flatten().collect();
             all.sort_unstable();

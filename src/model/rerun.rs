@@ -11,7 +11,7 @@ use super::preprocess::{Preprocessed, pixel_values};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{AskOptions, Interventions, Rows};
 use super::trace_inputs::TraceInputs;
-use crate::analysis::RowStats;
+use crate::trace::RowStats;
 use crate::job::CancelToken;
 use crate::trace::{PreprocessMode, Timings, Trace, TraceMeta};
 use std::time::Instant;
@@ -55,7 +55,7 @@ impl Engine {
         let options = AskOptions {
             sampling: meta.sampling,
             rows: change.rows,
-            preprocess: meta.preprocess.first().map_or(PreprocessMode::Default, |info| info.mode),
+            preprocess: meta.preprocess.first().and_then(|info| info.mode.rule()).unwrap_or_default(),
             interventions: change.interventions.clone(),
             ..AskOptions::default()
         };

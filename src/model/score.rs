@@ -147,14 +147,14 @@ impl Engine {
 }
 
 /// The picture and its span, if the request fits the trace.
-fn check<'a>(trace: &'a Trace, request: &ScoreRequest) -> Result<(PictureView<'a>, ImageSpan)> {
+fn check<'a>(trace: &'a Trace, request: &ScoreRequest) -> Result<(PictureView<'a>, &'a ImageSpan)> {
     let bad = |what: &str, reason: String| ModelError::Request { what: what.into(), reason };
     let (patches, generated) = (trace.meta().patches(), trace.shape().generated);
-    let [span] = trace.meta().spans[..] else {
+    let [span] = &trace.meta().spans[..] else {
         return Err(bad("this trace", "has not one picture, so there is nothing to blank.".into()));
     };
     let seen = trace
-        .picture_preprocessed(span.picture as usize)
+        .canvas(span.canvas as usize)
         .ok_or_else(|| bad("this trace", "lacks the picture that the model saw.".into()))?;
     if let Some((name, map)) = request.maps.iter().find(|(_, map)| map.len() != patches) {
         let reason = format!("has {} values; the picture has {patches} patches.", map.len());

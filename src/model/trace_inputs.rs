@@ -62,7 +62,7 @@ impl TraceInputs {
         let mut rgb = None;
         if pictures == 1 {
             let side = manifest.vision.image_size as u32;
-            let seen = trace.picture_preprocessed(0);
+            let seen = trace.canvas(0);
             let seen = seen.filter(|seen| [seen.width, seen.height] == [side; 2]);
             let seen =
                 seen.ok_or_else(|| bad(format!("lacks the picture of {side} × {side} pixels.")))?;
@@ -75,7 +75,7 @@ impl TraceInputs {
         let spans: Vec<_> = meta
             .spans
             .iter()
-            .map(|span| ([span.rows, span.columns].map(|count| count as usize), span.keys().start))
+            .map(|span| ([span.rows, span.columns].map(|count| count as usize), span.extent().start))
             .collect();
         let expected: Vec<_> =
             first_patch.iter().map(|&first| (manifest.vision.grid, first)).collect();

@@ -3,9 +3,10 @@
 //! Writing goes to a temporary file in the same folder which is then renamed, so a reader never
 //! sees half a trace and whoever has the old file open still reads the old one.
 
+use super::format;
 use super::source::TraceFile;
 use super::tensor::{Tensor, TensorBytes, TraceId, cast};
-use super::{ImageSpan, STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
+use super::{ModelInfo, Rect, STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
 use crate::files::Replacement;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -15,16 +16,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The major version: a reader refuses a larger one.
-pub const FORMAT_MAJOR: u32 = 1;
+pub const FORMAT_MAJOR: u32 = 2;
 /// The minor version: additions that an older reader may ignore.
 pub const FORMAT_MINOR: u32 = 0;
+/// The version of a trace that needs nothing of 2.0: what this program's own models leave behind.
+pub const FORMAT_OF_ONE_CANVAS: &str = "1.0";
 
 const META_KEY: &str = "vlmtrace";
 /// The metadata names each position; megabytes are the longest contexts.
 const MAX_META_BYTES: usize = 64 << 20;
 /// Layers × heads of a model, the vision tower included: ten times those of the largest models.
 const MAX_MAPS: u64 = 1 << 18;
-/// Pictures, tiles or frames of one question.
+/// Views of one question, and canvases: pictures, tiles, frames.
 const MAX_SPANS: usize = 4096;
 /// Entries of a page [L, H, T] where no page is kept.
 const MAX_PAGE_WITHOUT_ROWS: usize = 1 << 26;
@@ -106,7 +109,7 @@ impl Trace {
             .collect();
         let shape = Shape {
             rows: rows.len(),
-            layers: meta.model.layers as usize,
+            layers: meta.model.layer_numbers().len(),
             heads: meta.model.heads as usize,
             positions: meta.positions(),
             generated: meta.generated(),
@@ -168,7 +171,7 @@ impl Trace {
                 ));
             }
         }
-        for name in ["attention.weights", "attention.stats", "answer.ids", "answer.logprob"] {
+        for name in ["attention.weights", "answer.ids"] {
             if !tensors.contains_key(name) {
                 return Err(bad(name, "is missing".into()));
             }
@@ -278,7 +281,7 @@ impl Trace {
             })
             .collect();
         let meta =
-            serde_json::to_string(&self.meta).map_err(|error| inconsistent(error.to_string()))?;
+            format::write(&self.meta).map_err(|error| inconsistent(error.to_string()))?;
         let metadata = Metadata::new(Some(HashMap::from([(META_KEY.to_owned(), meta)])), infos)
             .map_err(|error| inconsistent(error.to_string()))?;
         let mut header =
@@ -316,7 +319,7 @@ fn read_header(path: &Path, file: &TraceFile) -> Result<(Metadata, u64), TraceEr
 
 /// Whether a tensor is read only where it is looked at: attention and its like, query first.
 fn stays_in_file(name: &str, info: &TensorInfo) -> bool {
-    let is_picture = name.starts_with("picture.");
+    let is_picture = name.starts_with("picture.") || name.starts_with("canvas.");
     (info.shape.len() > 2 && !is_picture)
         || info.data_offsets.1 - info.data_offsets.0 >= LARGE_TENSOR_BYTES
 }
@@ -338,7 +341,7 @@ fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError>
     let given = loose.get("format_version");
     let version = given.and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let major: Option<u32> = version.split_once('.').and_then(|(major, _)| major.parse().ok());
-    match major {
+    let meta = match major {
         None => {
             let given = given.map_or_else(|| "(missing)".to_owned(), ToString::to_string);
             return Err(damaged(format!("its format version {given} is not major.minor")));
@@ -347,10 +350,9 @@ fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError>
             let supported = format!("{FORMAT_MAJOR}.{FORMAT_MINOR}");
             return Err(TraceError::Newer { path: path.to_owned(), found: version, supported });
         }
-        Some(_) => {}
-    }
-    serde_json::from_value(loose)
-        .map_err(|error| damaged(format!("its metadata does not fit format {version} ({error})")))
+        Some(major) => format::read(loose, major),
+    };
+    meta.map_err(|error| damaged(format!("its metadata does not fit format {version} ({error})")))
 }
 
 /// What the metadata must satisfy before any tensor is looked at.
@@ -368,11 +370,11 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
             ));
         }
     }
-    if meta.spans.len() > MAX_SPANS {
-        return damaged(format!(
-            "it has {} image spans; at most {MAX_SPANS} can be read",
-            meta.spans.len()
-        ));
+    check_layers(model).or_else(damaged)?;
+    for (count, what) in [(meta.spans.len(), "image spans"), (meta.preprocess.len(), "canvases")] {
+        if count > MAX_SPANS {
+            return damaged(format!("it has {count} {what}; at most {MAX_SPANS} can be read"));
+        }
     }
     if meta.generated() == 0 {
         return damaged(format!(
@@ -384,27 +386,86 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
     if !meta.attention_scale.is_normal() || meta.attention_scale < 0.0 {
         return damaged(format!("its attention scale is {}", meta.attention_scale));
     }
+    if meta.virtual_len >= meta.prompt_len {
+        let (virtual_len, prompt_len) = (meta.virtual_len, meta.prompt_len);
+        return damaged(format!("it has {virtual_len} virtual positions in a prompt of {prompt_len}"));
+    }
+    for (index, info) in meta.preprocess.iter().enumerate() {
+        let is_empty = [info.preprocessed_size, info.original_size].concat().contains(&0);
+        // 1.0 may hold pictures without a size that nothing is drawn on.
+        if info.original_from_preprocessed.inverse().is_none() || (is_empty && format::major(meta) > 1) {
+            return damaged(format!("its canvas {index} has no size, or does not lie on its picture"));
+        }
+    }
+    check_spans(meta).or_else(damaged)
+}
+
+/// Whether the layers that have pages are layers of the model; the reason where they are not.
+fn check_layers(model: &ModelInfo) -> Result<(), String> {
+    let ModelInfo { layers, heads, layer_kinds, attention_layers, heads_of_layer, .. } = model;
+    if !layer_kinds.is_empty() && layer_kinds.len() != *layers as usize {
+        return Err(format!("it says the kind of {} of {layers} layers", layer_kinds.len()));
+    }
+    let has_attention = |&layer: &u32| {
+        layer < *layers && layer_kinds.get(layer as usize).is_none_or(|kind| kind.has_attention())
+    };
+    let ascending = attention_layers.windows(2).all(|pair| pair[0] < pair[1]);
+    if !ascending || !attention_layers.iter().all(has_attention) {
+        return Err("its `attention_layers` are not ascending layers that have attention".into());
+    }
+    let numbers = model.layer_numbers();
+    if numbers.is_empty() {
+        return Err("none of its layers has attention".into());
+    }
+    let fits = heads_of_layer.is_empty()
+        || (heads_of_layer.len() == numbers.len()
+            && heads_of_layer.iter().all(|count| (1..=*heads).contains(count)));
+    if fits { Ok(()) } else { Err("its `heads_of_layer` do not fit its layers and heads".into()) }
+}
+
+/// Whether the views lie in the prompt, on their canvases and beside each other; the reason where they do not.
+fn check_spans(meta: &TraceMeta) -> Result<(), String> {
+    let prompt = u64::from(meta.prompt_len);
     for span in &meta.spans {
-        let patches = u64::from(span.rows) * u64::from(span.columns);
-        let fits = patches > 0 && u64::from(span.first) + patches <= u64::from(meta.prompt_len);
-        let rect = span.preprocessed_rect;
-        let has_area = rect.width > 0.0 && rect.height > 0.0;
-        if !fits || !has_area || span.original_from_preprocessed.inverse().is_none() {
-            return damaged(format!(
-                "its image span at position {} does not fit the prompt of {}",
-                span.first, meta.prompt_len
+        let (rows, columns) = (u64::from(span.rows), u64::from(span.columns));
+        // Rows × stride and then `first` stay below 2⁶⁴: each factor is below 2³².
+        let last = rows.checked_sub(1).and_then(|rows| {
+            (rows * u64::from(span.stride())).checked_add(u64::from(span.first) + columns)
+        });
+        let fits = columns > 0 && last.is_some_and(|end| end <= prompt);
+        let affine = span.original_from_preprocessed;
+        if !fits || !span.preprocessed_rect.has_area() || affine.inverse().is_none() {
+            return Err(format!(
+                "its image span at position {} does not fit the prompt of {prompt}",
+                span.first
+            ));
+        }
+        if let Some(cells) = &span.cells
+            && (cells.len() != span.patches() || !cells.iter().all(Rect::has_area))
+        {
+            let (first, patches) = (span.first, span.patches());
+            return Err(format!(
+                "its image span at position {first} has {} cells with an area for {patches} patches",
+                cells.len()
             ));
         }
     }
-    let mut keys: Vec<_> = meta.spans.iter().map(ImageSpan::keys).collect();
-    keys.sort_by_key(|keys| keys.start);
-    if let Some(pair) = keys.windows(2).find(|pair| pair[0].end > pair[1].start) {
-        return damaged(format!(
-            "its image spans at positions {} and {} overlap",
-            pair[0].start, pair[1].start
-        ));
+    // Spans may lie between each other's rows, so keys are compared, not ends; there are at most P of them.
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for span in &meta.spans {
+        if runs.len() as u64 + u64::from(span.rows) > prompt {
+            return Err("its image spans have more rows than the prompt has positions".into());
+        }
+        runs.extend(span.runs().map(|run| (run.start, run.end)));
     }
-    Ok(())
+    runs.sort_unstable();
+    match runs.windows(2).find(|pair| pair[0].1 > pair[1].0) {
+        None => Ok(()),
+        Some(pair) => Err(format!(
+            "its image spans at positions {} and {} overlap",
+            pair[0].0, pair[1].0
+        )),
+    }
 }
 
 /// Type and shape (`None`: any size) of the tensors that this version knows.
@@ -418,6 +479,9 @@ fn expected_tensor(
     Some(match name {
         "attention.weights" => (Dtype::F16, vec![rows, layers, heads, positions]),
         "attention.stats" => (Dtype::F32, vec![rows, layers, heads, Some(STAT_COUNT)]),
+        "attention.span_stats" => {
+            (Dtype::F32, vec![rows, layers, heads, Some(meta.spans.len()), Some(STAT_COUNT)])
+        }
         "attention.head_mean" => (Dtype::F16, vec![layers, positions, positions]),
         "attention.last_layer" => (Dtype::F16, vec![heads, positions, positions]),
         "attention.vision" => (
@@ -438,6 +502,12 @@ fn expected_tensor(
         _ if name.starts_with("map.") => (Dtype::F32, vec![generated, Some(meta.patches())]),
         _ if name.starts_with("picture.") && name.ends_with(".preprocessed") => {
             (Dtype::U8, vec![None, None, Some(3)])
+        }
+        _ if name.starts_with("canvas.") && name.ends_with(".pixels") => {
+            let index = name.strip_prefix("canvas.")?.strip_suffix(".pixels")?;
+            let info = meta.preprocess.get(index.parse::<usize>().ok()?)?;
+            let [width, height] = info.preprocessed_size.map(|side| Some(side as usize));
+            (Dtype::U8, vec![height, width, Some(3)])
         }
         _ if name.starts_with("picture.") && name.ends_with(".original") => (Dtype::U8, vec![None]),
         _ => return None,

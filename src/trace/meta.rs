@@ -1,10 +1,10 @@
 //! The metadata of a trace: one JSON object under `__metadata__["vlmtrace"]`.
 
-use super::{ImageSpan, Key, PatchRef};
+use super::{Affine, ImageSpan, Key, PatchRef, Rect};
 use serde::{Deserialize, Serialize};
 
 /// Everything about an answered question that is not a tensor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TraceMeta {
     /// "major.minor" of the file format.
     pub format_version: String,
@@ -20,15 +20,28 @@ pub struct TraceMeta {
     pub tokens: Vec<TokenInfo>,
     /// P: positions of the expanded prompt.
     pub prompt_len: u32,
-    /// Where the patches are.
+    /// Positions 0 … `virtual_len` − 1 stand for keys of cross-attention layers, not for tokens; they are never queries.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub virtual_len: u32,
+    /// Why image tokens have no place in a picture; there are no spans then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unplaced: Option<String>,
+    /// Where the patches are: the views, in the order of their keys. The file's form is in `super::format`.
+    #[serde(skip)]
     pub spans: Vec<ImageSpan>,
-    /// How each picture became what the model saw.
+    /// The canvases: how each picture became what the model saw.
+    #[serde(skip)]
     pub preprocess: Vec<PreprocessInfo>,
+    /// The inputs of the vision tower whose attention was kept, `vision.V.attention`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vision: Vec<VisionInput>,
     /// Stored weights are attention × this (a power of two).
     pub attention_scale: f32,
     /// How long each step took.
+    #[serde(default)]
     pub timings: Timings,
     /// The program, device and request that made the file.
+    #[serde(default)]
     pub provenance: Provenance,
 }
 
@@ -37,18 +50,139 @@ pub struct TraceMeta {
 pub struct ModelInfo {
     /// The bundle's name.
     pub name: String,
-    /// SHA-256 over the bundle's manifest: tells two exports apart.
+    /// SHA-256 over the bundle's manifest: tells two exports apart. Empty where no bundle answered.
+    #[serde(default)]
     pub bundle_sha: String,
-    /// Decoder layers (L).
+    /// All decoder layers, those without attention included.
     pub layers: u32,
-    /// Query heads (H).
+    /// Query heads (H), of the layer that has most.
     pub heads: u32,
     /// Key/value heads.
     pub kv_heads: u32,
     /// Layers of the vision tower.
+    #[serde(default)]
     pub vision_layers: u32,
     /// Heads of the vision tower.
+    #[serde(default)]
     pub vision_heads: u32,
+    /// Class in transformers; empty where another program answered.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model_class: String,
+    /// What each decoder layer attends to; empty: all layers attend to all keys before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layer_kinds: Vec<LayerKind>,
+    /// Numbers of the layers that have pages, ascending: index l of an axis L is this decoder layer. Empty: all that
+    /// have attention. See [`Self::layer_numbers`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attention_layers: Vec<u32>,
+    /// Query heads of each layer that has pages; empty: H each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads_of_layer: Vec<u32>,
+    /// Whether rows of the prompt see later keys.
+    #[serde(default, skip_serializing_if = "ImageAttention::is_causal")]
+    pub image_attention: ImageAttention,
+}
+
+/// What a decoder layer attends to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerKind {
+    /// All keys before.
+    #[default]
+    Full,
+    /// A window of keys.
+    Sliding,
+    /// The keys of the query's chunk.
+    Chunked,
+    /// Linear attention: no weights.
+    Linear,
+    /// A convolution: no attention.
+    Conv,
+    /// The virtual positions, where the patches are.
+    Cross,
+}
+
+impl LayerKind {
+    /// Whether such a layer has attention weights.
+    pub const fn has_attention(self) -> bool {
+        !matches!(self, Self::Linear | Self::Conv)
+    }
+
+    /// As files and messages name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Sliding => "sliding",
+            Self::Chunked => "chunked",
+            Self::Linear => "linear",
+            Self::Conv => "conv",
+            Self::Cross => "cross",
+        }
+    }
+}
+
+/// Which keys a row of the prompt sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageAttention {
+    /// Its own and those before.
+    #[default]
+    Causal,
+    /// Patches, or the whole prompt, see later keys.
+    Bidirectional,
+}
+
+impl ImageAttention {
+    /// Whether no row sees a later key.
+    pub const fn is_causal(&self) -> bool {
+        matches!(self, Self::Causal)
+    }
+}
+
+impl ModelInfo {
+    /// The decoder layer of each index of an axis L.
+    pub fn layer_numbers(&self) -> Vec<u32> {
+        if !self.attention_layers.is_empty() {
+            return self.attention_layers.clone();
+        }
+        let kind = |layer: u32| self.layer_kinds.get(layer as usize).copied().unwrap_or_default();
+        (0..self.layers).filter(|&layer| kind(layer).has_attention()).collect()
+    }
+
+    /// The decoder layer of one index of an axis L; an index that does not exist stays as it is.
+    pub fn layer_number(&self, index: u32) -> u32 {
+        if self.attention_layers.is_empty() && self.layer_kinds.is_empty() {
+            return index;
+        }
+        self.layer_numbers().get(index as usize).copied().unwrap_or(index)
+    }
+
+    /// The index on an axis L of a decoder layer; `None` if it has no pages.
+    pub fn layer_index(&self, number: u32) -> Option<u32> {
+        self.layer_numbers().binary_search(&number).ok().map(|index| index as u32)
+    }
+}
+
+/// One input of the vision tower whose attention was kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VisionInput {
+    /// Which canvas.
+    pub canvas: u32,
+    /// Which part of it, in canvas pixels.
+    pub rect: Rect,
+    /// Rows of the tower's patches.
+    pub rows: u32,
+    /// Columns of the tower's patches.
+    pub columns: u32,
+    /// Tokens before the patches.
+    pub class_tokens: u32,
+    /// Layers that were kept.
+    pub layers: Vec<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How the next token was chosen.
@@ -94,6 +228,9 @@ pub enum TokenKind {
     Answer,
     /// BOS, EOS and other control tokens.
     Special,
+    /// A position between the patches of one picture, or behind them, that the model put there: row ends, tile ends,
+    /// time stamps, class tokens. It is neither picture nor question.
+    Separator,
 }
 
 /// One position.
@@ -106,8 +243,10 @@ pub struct TokenInfo {
     /// What it belongs to.
     pub kind: TokenKind,
     /// Which question-answer turn, from 0.
+    #[serde(default)]
     pub turn: u32,
     /// Tokens of one word share this number; `None` for patches, separators and control tokens.
+    #[serde(default)]
     pub word: Option<u32>,
 }
 
@@ -124,17 +263,62 @@ pub enum PreprocessMode {
     Pad,
 }
 
-/// How one picture became what the model saw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How a canvas was made, as a trace says it: words that this program does not know are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CanvasMode {
+    /// A rule that this program can apply.
+    Rule(PreprocessMode),
+    /// Another word.
+    Other(String),
+}
+
+impl CanvasMode {
+    /// The rule, if this program can apply it.
+    pub const fn rule(&self) -> Option<PreprocessMode> {
+        match self {
+            Self::Rule(mode) => Some(*mode),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// As files name it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Rule(PreprocessMode::Default) => "default",
+            Self::Rule(PreprocessMode::Resize) => "resize",
+            Self::Rule(PreprocessMode::Pad) => "pad",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl Default for CanvasMode {
+    fn default() -> Self {
+        Self::Rule(PreprocessMode::default())
+    }
+}
+
+impl From<PreprocessMode> for CanvasMode {
+    fn from(mode: PreprocessMode) -> Self {
+        Self::Rule(mode)
+    }
+}
+
+/// A canvas: one rectangle of pixels that the vision tower saw, and how it was made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PreprocessInfo {
+    /// Which picture, an index into the trace's `picture.K.original`.
+    pub picture: u32,
     /// The rule used.
-    pub mode: PreprocessMode,
+    pub mode: CanvasMode,
     /// Width and height of the upright original.
     pub original_size: [u32; 2],
-    /// Width and height of the preprocessed picture.
+    /// Width and height of the canvas.
     pub preprocessed_size: [u32; 2],
+    /// From pixels of the canvas to pixels of the (upright) original.
+    pub original_from_preprocessed: Affine,
     /// Name of the file that was given, without its folder.
-    #[serde(default)]
     pub file_name: String,
 }
 
@@ -162,16 +346,54 @@ pub struct Provenance {
     pub writer: String,
     /// Seconds since 1970, UTC.
     pub created_unix: u64,
-    /// The execution provider that really ran.
+    /// The execution provider that really ran, or the device.
     pub provider: String,
-    /// Version of ONNX Runtime.
+    /// Names and versions of what ran the model.
     pub runtime: String,
+    /// How the weights were had: by the exported graph, beside the model's own attention, or by the model.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub attention: String,
+    /// Number format of the model's weights.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dtype: String,
+    /// Where the model ran.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub device: String,
+    /// Result of the test that the patches lie where the trace says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position_check: Option<PositionCheck>,
     /// Whether heads were switched off or attention was cut while the model answered.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub model_changed: bool,
     /// What was asked for; `None` in traces of older versions, and of questions asked again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestInfo>,
+}
+
+/// Result of the painting test: cells of a picture are painted, and the tokens that change must be theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PositionCheck {
+    /// `passed`, `failed` or `unplaced`.
+    pub status: String,
+    /// Cells that were painted.
+    pub cells: u32,
+    /// Cells whose own token changed most.
+    pub hits: u32,
+    /// The others, in words.
+    pub misses: Vec<String>,
+    /// Whether painting one picture leaves the others alone.
+    pub pictures_apart: Option<bool>,
+    /// Whether painting one frame leaves the others alone.
+    pub frames_apart: Option<bool>,
+    /// Class of the model that was tested.
+    pub model_class: String,
+    /// Family whose rules were tested.
+    pub family: String,
+    /// Why it was not tested, or failed.
+    pub reason: Option<String>,
+    /// Seconds since 1970, UTC.
+    pub created_unix: u64,
 }
 
 /// What decides an answer beside the model, the question and the sampling: tells whether a trace
@@ -236,9 +458,18 @@ impl TraceMeta {
         super::Query(self.prompt_len.saturating_add(answer.0).saturating_sub(1))
     }
 
-    /// LVLM-Interpret's question columns: the prompt positions after the (last) picture.
-    pub fn question_keys(&self) -> std::ops::Range<usize> {
-        let first = self.spans.iter().map(|span| span.keys().end).max().unwrap_or(0);
+    /// The prompt behind the last patch, separators included; without a picture, behind the virtual positions.
+    pub fn question_range(&self) -> std::ops::Range<usize> {
+        let last = self.spans.iter().map(|span| span.extent().end).max();
+        let first = last.unwrap_or(self.virtual_len as usize);
         first.min(self.prompt_len())..self.prompt_len()
+    }
+
+    /// LVLM-Interpret's question columns: the prompt positions behind the (last) picture, without separators.
+    pub fn question_keys(&self) -> Vec<usize> {
+        let is_text = |key: &usize| {
+            self.tokens.get(*key).is_some_and(|token| token.kind != TokenKind::Separator)
+        };
+        self.question_range().filter(is_text).collect()
     }
 }

@@ -8,8 +8,10 @@ mod axes;
 mod build;
 mod error;
 mod file;
+mod format;
 mod meta;
 mod pages;
+mod row_stats;
 mod source;
 mod span;
 mod subset;
@@ -21,14 +23,15 @@ mod words;
 pub use axes::{AnswerIndex, Head, Key, Layer, Query};
 pub use build::{AnswerToken, TraceBuilder};
 pub use error::TraceError;
-pub use file::{FORMAT_MAJOR, FORMAT_MINOR};
+pub use file::{FORMAT_MAJOR, FORMAT_MINOR, FORMAT_OF_ONE_CANVAS};
 pub use meta::{
-    ModelInfo, PreprocessInfo, PreprocessMode, Provenance, RequestInfo, Sampling, Timings,
-    TokenInfo, TokenKind, TraceMeta,
+    CanvasMode, ImageAttention, LayerKind, ModelInfo, PositionCheck, PreprocessInfo, PreprocessMode,
+    Provenance, RequestInfo, Sampling, Timings, TokenInfo, TokenKind, TraceMeta, VisionInput,
 };
 pub use pages::GRADIENT_ATTENTION;
+pub use row_stats::RowStats;
 pub use source::FileStamp;
-pub use span::{Affine, ImageSpan, PatchRef, Rect};
+pub use span::{Affine, FrameInfo, ImageSpan, PatchRef, Rect, ViewOf};
 pub use tensor::{
     Dtype, MapKeys, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId,
 };

@@ -20,8 +20,13 @@ const SCALE: &str = "scale";
 /// One for each method that keeps pages; each costs a copy of the metadata.
 const MAX_PAGE_SETS: usize = 16;
 /// Attention that has no counterpart among other pages.
-const ATTENTION_ONLY: [&str; 3] =
-    ["attention.head_mean", "attention.last_layer", "attention.vision"];
+const ATTENTION_ONLY: [&str; 5] = [
+    "attention.head_mean",
+    "attention.last_layer",
+    "attention.span_stats",
+    "attention.stats",
+    "attention.vision",
+];
 
 impl Trace {
     /// Names of the pages beside the attention.

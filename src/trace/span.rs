@@ -1,12 +1,14 @@
-//! Where the patches of a picture sit: in the token sequence, in the preprocessed picture and,
+//! Where the patches of a view sit: in the token sequence, in the preprocessed picture and,
 //! through an affine map, in the original picture.
 
 use super::Key;
 use glam::{DAffine2, DVec2};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// An axis-aligned rectangle in pixels; the origin is the upper left corner.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rect {
     /// Left edge.
     pub x: f64,
@@ -18,11 +20,30 @@ pub struct Rect {
     pub height: f64,
 }
 
+impl Rect {
+    /// Whether a point lies inside: the left and upper edges belong to it.
+    pub fn contains(&self, [x, y]: [f64; 2]) -> bool {
+        (self.x..self.x + self.width).contains(&x) && (self.y..self.y + self.height).contains(&y)
+    }
+
+    /// Whether it has an area, and all numbers are finite.
+    pub fn has_area(&self) -> bool {
+        let Self { x, y, width, height } = *self;
+        [x, y, width, height].into_iter().all(f64::is_finite) && width > 0.0 && height > 0.0
+    }
+}
+
 /// `x' = xx·x + xy·y + x0`, `y' = yx·x + yy·y + y0`, between pixel coordinates whose integer
 /// values lie on pixel *corners* (the centre of the first pixel is at 0.5).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Coefficients", into = "Coefficients")]
 pub struct Affine(DAffine2);
+
+impl Default for Affine {
+    fn default() -> Self {
+        Self::IDENTITY
+    }
+}
 
 /// An affine map as traces store it.
 #[derive(Serialize, Deserialize)]
@@ -74,22 +95,87 @@ impl Affine {
     }
 }
 
-/// The patches of one picture (or tile): a run of image positions in the sequence and the
-/// rectangle of the preprocessed picture that they cover, row by row.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// What a view shows of its picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ViewOf {
+    /// The only view of the picture.
+    #[default]
+    Whole,
+    /// The whole picture, coarse, before its tiles.
+    Base,
+    /// All tiles as one grid.
+    Tiles,
+    /// One tile.
+    Tile,
+    /// The whole picture, coarse, after its tiles.
+    Thumbnail,
+    /// A part of the picture.
+    Crop,
+    /// A frame of a video.
+    Frame,
+}
+
+impl ViewOf {
+    /// As files and captions name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Base => "base",
+            Self::Tiles => "tiles",
+            Self::Tile => "tile",
+            Self::Thumbnail => "thumbnail",
+            Self::Crop => "crop",
+            Self::Frame => "frame",
+        }
+    }
+}
+
+/// Which frame of a video a view shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FrameInfo {
+    /// Which video, from 0.
+    #[serde(default)]
+    pub video: u32,
+    /// In the order of the prompt.
+    pub index: u32,
+    /// Time in the video, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+/// A view: a grid of patches of one canvas. Its patches are image positions of the sequence, and cells of a
+/// rectangle of the preprocessed pixels, row by row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ImageSpan {
-    /// Which picture, an index into the trace's `picture.K.*`.
+    /// Which picture, an index into the trace's `picture.K.original`.
     pub picture: u32,
+    /// The pixels that it is a grid of, an index into [`super::TraceMeta::preprocess`].
+    pub canvas: u32,
+    /// What it shows of the picture.
+    pub kind: ViewOf,
     /// First image position in the expanded prompt.
     pub first: u32,
     /// Rows of patches.
     pub rows: u32,
     /// Columns of patches.
     pub columns: u32,
-    /// What the patches cover, in pixels of the preprocessed picture.
+    /// Positions from one row to the next; 0 stands for `columns`. See [`Self::stride`].
+    pub row_stride: u32,
+    /// What the patches cover, in pixels of the canvas.
     pub preprocessed_rect: Rect,
-    /// From pixels of the preprocessed picture to pixels of the (upright) original.
+    /// From pixels of the canvas to pixels of the (upright) original.
     pub original_from_preprocessed: Affine,
+    /// Row and column of a tile among the tiles of its canvas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tile: Option<[u32; 2]>,
+    /// Present where the view is a frame of a video.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<FrameInfo>,
+    /// The cell of each patch in pixels of the canvas, row by row, where cells are no equal parts of
+    /// `preprocessed_rect`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cells: Option<Arc<[Rect]>>,
 }
 
 /// One patch of one span.
@@ -109,22 +195,67 @@ impl ImageSpan {
         self.rows as usize * self.columns as usize
     }
 
-    /// The key positions of the patches.
-    pub const fn keys(&self) -> std::ops::Range<usize> {
-        self.first as usize..self.first as usize + self.patches()
+    /// Positions from one row of patches to the next.
+    pub const fn stride(&self) -> u32 {
+        if self.row_stride == 0 { self.columns } else { self.row_stride }
+    }
+
+    /// From the first key position to the one after the last; separators between rows lie in it, too.
+    pub const fn extent(&self) -> Range<usize> {
+        let first = self.first as usize;
+        if self.rows == 0 {
+            return first..first;
+        }
+        let last_row = (self.rows as usize - 1) * self.stride() as usize;
+        first..first + last_row + self.columns as usize
+    }
+
+    /// The key positions of the patches, row by row: as few runs of neighbours as there are.
+    pub fn runs(&self) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
+        let (first, columns, stride) =
+            (self.first as usize, self.columns as usize, self.stride() as usize);
+        let rows = self.rows as usize;
+        let (count, len) = if stride == columns { (1, rows * columns) } else { (rows, columns) };
+        (0..count).map(move |row| first + row * stride..first + row * stride + len)
+    }
+
+    /// The key position of each patch, row by row.
+    pub fn keys(&self) -> impl Iterator<Item = usize> + Clone + use<> {
+        self.runs().flatten()
+    }
+
+    /// The values of the patches in a row over all positions, row by row; positions past its end are left out.
+    pub fn values_of<'a, T: Copy>(&self, row: &'a [T]) -> impl Iterator<Item = T> + use<'a, T> {
+        self.keys().filter_map(|key| row.get(key).copied())
     }
 
     /// The key position of one patch; `None` outside of the grid.
     pub const fn key(&self, row: u32, column: u32) -> Option<Key> {
         if row < self.rows && column < self.columns {
-            Some(Key(self.first + row * self.columns + column))
+            Some(Key(self.first + row * self.stride() + column))
         } else {
             None
         }
     }
 
+    /// What the view is, for captions and lists: "tile 0,1", "frame 3 at 2.5 s", "thumbnail".
+    pub fn name(&self) -> String {
+        match (self.kind, self.tile, self.frame) {
+            (ViewOf::Tile, Some([row, column]), _) => format!("tile {row},{column}"),
+            (ViewOf::Frame, _, Some(FrameInfo { index, seconds: Some(seconds), .. })) => {
+                format!("frame {index} at {seconds} s")
+            }
+            (ViewOf::Frame, _, Some(FrameInfo { index, .. })) => format!("frame {index}"),
+            (kind, ..) => kind.name().to_owned(),
+        }
+    }
+
     /// The rectangle of one patch in pixels of the preprocessed picture.
     pub fn preprocessed_from_patch(&self, row: u32, column: u32) -> Rect {
+        let index = row as usize * self.columns as usize + column as usize;
+        if let Some(cell) = self.cells.as_deref().and_then(|cells| cells.get(index)) {
+            return *cell;
+        }
         let width = self.preprocessed_rect.width / f64::from(self.columns);
         let height = self.preprocessed_rect.height / f64::from(self.rows);
         Rect {
@@ -137,6 +268,11 @@ impl ImageSpan {
 
     /// The patch (row, column) under a point of the preprocessed picture, `None` outside.
     pub fn patch_from_preprocessed(&self, [x, y]: [f64; 2]) -> Option<(u32, u32)> {
+        if let Some(cells) = &self.cells {
+            let index = cells.iter().position(|cell| cell.contains([x, y]))? as u32;
+            let columns = self.columns.max(1);
+            return Some((index / columns, index % columns));
+        }
         let u = (x - self.preprocessed_rect.x) / self.preprocessed_rect.width;
         let v = (y - self.preprocessed_rect.y) / self.preprocessed_rect.height;
         if !(0.0..1.0).contains(&u) || !(0.0..1.0).contains(&v) {
@@ -167,6 +303,7 @@ mod tests {
             columns: 4,
             preprocessed_rect: Rect { x: 2.0, y: 0.0, width: 56.0, height: 42.0 },
             original_from_preprocessed: Affine::scale_offset([2.0, 3.0], [10.0, -4.0]),
+            ..ImageSpan::default()
         }
     }
 
@@ -185,6 +322,17 @@ mod tests {
         assert_eq!((span.key(3, 0), span.key(0, 4)), (None, None));
         assert_eq!(span.patch_from_preprocessed([1.9, 1.0]), None);
         assert_eq!(span.patch_from_preprocessed([58.0, 1.0]), None);
+    }
+
+    #[test]
+    fn a_stride_leaves_the_separators_out() {
+        let span = ImageSpan { row_stride: 6, ..span() };
+        assert_eq!(span.key(2, 3), Some(Key(5 + 2 * 6 + 3)));
+        assert_eq!(span.extent(), 5..21);
+        let keys: Vec<usize> = span.keys().collect();
+        assert_eq!(keys, [5, 6, 7, 8, 11, 12, 13, 14, 17, 18, 19, 20]);
+        assert_eq!(span.runs().count(), 3);
+        assert_eq!(ImageSpan { row_stride: 0, ..span }.runs().collect::<Vec<_>>(), [5..17]);
     }
 
     proptest! {

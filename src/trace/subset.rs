@@ -21,7 +21,7 @@ impl Trace {
         }
         let rows: Vec<i32> = kept.iter().map(|&row| self.rows()[row] as i32).collect();
         let mut tensors = self.tensors.clone();
-        for name in ["attention.weights", "attention.stats"] {
+        for name in ["attention.weights", "attention.stats", "attention.span_stats"] {
             if let Some(tensor) = tensors.get_mut(name) {
                 *tensor = cut(tensor, &kept);
             }

@@ -4,7 +4,7 @@
 //! are read; views are the same for both.
 
 use super::source::{FileStamp, TraceFile};
-use super::{AnswerIndex, Layer, Query, TraceError, TraceMeta};
+use super::{AnswerIndex, Layer, Query, RowStats, TraceError, TraceMeta};
 use half::f16;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub use safetensors::Dtype;
 pub struct Shape {
     /// R: query rows that were kept.
     pub rows: usize,
-    /// L: decoder layers.
+    /// L: decoder layers that have attention.
     pub layers: usize,
     /// H: query heads.
     pub heads: usize,
@@ -346,9 +346,21 @@ impl Trace {
         Some(cast::<f16>(&bytes).iter().map(|weight| weight.to_f32() * scale).collect())
     }
 
-    /// Overview numbers of a row: [L, H, 5] f32, see [`Stat`].
+    /// Overview numbers of a row: [L, H, 5] f32, see [`Stat`]; computed from its page where the file has none.
     pub fn stats(&self, row: usize) -> Option<Cow<'_, [f32]>> {
-        Some(numbers(self.tensors.get("attention.stats")?.part(row)?))
+        let Some(stored) = self.tensors.get("attention.stats") else {
+            let of = self.row_stats();
+            let page = self.page(row)?;
+            let heads = page.chunks_exact(self.shape.positions.max(1));
+            return Some(heads.flat_map(|weights| of.of(weights)).collect());
+        };
+        Some(numbers(stored.part(row)?))
+    }
+
+    /// What computes the overview numbers of this trace's rows.
+    pub fn row_stats(&self) -> RowStats {
+        let meta = &self.meta;
+        RowStats::new(&meta.spans, meta.question_keys(), meta.attention_scale)
     }
 
     /// Mean over heads of one layer: [T, T] f16 (query, key), times `attention_scale`.
@@ -371,8 +383,11 @@ impl Trace {
         self.numbers("answer.ids")
     }
 
-    /// Log-probability of each generated id under the model, before temperature: `[G]`.
+    /// Log-probability of each generated id under the model, before temperature: `[G]`; NaN where it is not known.
     pub fn answer_logprobs(&self) -> Cow<'_, [f32]> {
+        if !self.tensors.contains_key("answer.logprob") {
+            return Cow::Owned(vec![f32::NAN; self.shape.generated]);
+        }
         self.numbers("answer.logprob")
     }
 
@@ -387,9 +402,10 @@ impl Trace {
         self.tensors.get(&format!("picture.{picture}.original"))?.in_memory()
     }
 
-    /// The picture that the model saw.
-    pub fn picture_preprocessed(&self, picture: usize) -> Option<PictureView<'_>> {
-        let tensor = self.tensors.get(&format!("picture.{picture}.preprocessed"))?;
+    /// A canvas: pixels that the model saw.
+    pub fn canvas(&self, canvas: usize) -> Option<PictureView<'_>> {
+        let names = [format!("canvas.{canvas}.pixels"), format!("picture.{canvas}.preprocessed")];
+        let tensor = names.iter().find_map(|name| self.tensors.get(name))?;
         let rgb = tensor.in_memory()?;
         Some(PictureView { width: tensor.shape[1] as u32, height: tensor.shape[0] as u32, rgb })
     }

@@ -62,7 +62,8 @@ impl Trace {
             return Ok(false);
         }
         let pictures = self.tensors.keys().map(String::as_str);
-        let pictures = pictures.filter(|name| name.starts_with("picture."));
+        let pictures =
+            pictures.filter(|name| name.starts_with("picture.") || name.starts_with("canvas."));
         for name in IDENTITY.into_iter().chain(pictures) {
             let is_same = match (self.tensors.get(name), other.tensors.get(name)) {
                 (Some(ours), Some(theirs)) => is_equal(ours, theirs)?,

@@ -55,7 +55,7 @@ fn joins(last: &TokenInfo, token: &TokenInfo) -> bool {
         && last.turn == token.turn
         && match token.kind {
             TokenKind::Image | TokenKind::System => true,
-            TokenKind::Special => false,
+            TokenKind::Special | TokenKind::Separator => false,
             TokenKind::Question | TokenKind::Answer => {
                 token.word.is_some() && last.word == token.word
             }
@@ -73,7 +73,7 @@ impl TraceMeta {
         let tokens = self.answer_tokens();
         let all = || (0_u32..).map(AnswerIndex).zip(tokens);
         let spoken: Vec<AnswerIndex> = all()
-            .filter(|(_, token)| token.kind != TokenKind::Special)
+            .filter(|(_, token)| !matches!(token.kind, TokenKind::Special | TokenKind::Separator))
             .map(|(index, _)| index)
             .collect();
         if spoken.is_empty() { all().map(|(index, _)| index).collect() } else { spoken }

@@ -293,7 +293,7 @@ fn damage_in_a_relevancy_map_leaves_its_bars() {
     let trace = trace();
     let (g, t) = (trace.shape().generated, trace.shape().positions);
     let mut values = vec![0.25_f32; g * t];
-    let question = trace.meta().question_keys().start;
+    let question = trace.meta().question_range().start;
     values[t + question] = f32::INFINITY;
     values[t + question + 1] = f32::NAN;
     let trace = trace.with_map("relevancy.llm", &[g, t], &values).unwrap();

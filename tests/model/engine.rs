@@ -6,7 +6,7 @@
 use crate::support::{Fixture, MODELS, ask, ask_with_events, picture, request};
 use half::f16;
 use std::time::Duration;
-use vlmscope::analysis::RowStats;
+use vlmscope::trace::RowStats;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
     AskEvent, AskRequest, AskStage, Device, Engine, EngineOptions, Interventions, ModelError,
@@ -110,7 +110,7 @@ fn text_rows_are_those_after_the_picture_and_the_same_as_among_all() {
     let mut asked = question(QUESTION);
     asked.options.rows = Rows::All;
     let all = ask(&mut engine, &asked);
-    let first = text.meta().spans[0].keys().end as u32;
+    let first = text.meta().spans[0].extent().end as u32;
     let positions = text.shape().positions as u32;
     assert_eq!(text.rows(), (first..positions).collect::<Vec<_>>());
     for (row, &query) in text.rows().iter().enumerate() {
@@ -194,7 +194,7 @@ fn neutral_interventions_change_no_bit_and_others_do_what_they_say() {
         }
 
         // No answer position sees the picture in layer 0, and every one does in layer 1.
-        let span = plain.meta().spans[0].keys();
+        let span = plain.meta().spans[0].extent();
         let knock = Interventions {
             knock_layers: vec![0],
             knock_queries: vec![plain.meta().prompt_len - 1..u32::MAX],
@@ -263,7 +263,7 @@ fn a_second_question_reuses_the_prefix_and_its_trace_is_that_of_a_fresh_engine()
             let kept = done.reused_positions - start.reused_positions;
             let computed = done.prefill_positions - start.prefill_positions;
             assert_eq!(kept + computed, u64::from(reused.meta().prompt_len), "{what}");
-            assert!(kept >= reused.meta().spans[0].keys().end as u64, "{what}: {kept} were kept");
+            assert!(kept >= reused.meta().spans[0].extent().end as u64, "{what}: {kept} were kept");
 
             let fresh = ask(&mut fixture.engine(), asked);
             assert_eq!(fresh.meta().tokens, reused.meta().tokens, "{what}");
@@ -389,7 +389,7 @@ fn labels_say_what_each_position_is() {
     assert!(kinds(0, TokenKind::Question).contains("Is there a cat?"));
     assert_eq!(kinds(0, TokenKind::Answer).trim(), "There is a cat.");
     assert!(kinds(1, TokenKind::Question).contains("Where is the cat?"));
-    let span = meta.spans[0].keys();
+    let span = meta.spans[0].extent();
     for (position, token) in meta.tokens.iter().enumerate() {
         assert_eq!(token.kind == TokenKind::Image, span.contains(&position), "{position}");
         assert!(token.kind != TokenKind::Image || token.word.is_none());

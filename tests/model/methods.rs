@@ -2,7 +2,7 @@
 
 use half::f16;
 use std::sync::Arc;
-use vlmscope::analysis::RowStats;
+use vlmscope::trace::RowStats;
 use vlmscope::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
 use vlmscope::analysis::methods::{
     Method, MethodError, MethodInfo, Needs, SINK_FACTOR, chosen_heads, compute, rollout_rows,

@@ -82,7 +82,7 @@ fn maps_are_those_of_autograd() {
                     let what = format!("{model}, {name}, {method}, token {answer}");
                     assert!(error <= bound(model), "{what}: {error}");
                     // LVLM-Interpret's map: the picture's part of the row.
-                    let image = trace.meta().spans[0].keys();
+                    let image = trace.meta().spans[0].extent();
                     let error = relative_error(&found[image.clone()], &expected[image]);
                     assert!(error <= bound(model), "{what}, picture alone: {error}");
                 }

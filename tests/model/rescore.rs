@@ -35,12 +35,12 @@ fn assert_close(left: &[f32], right: &[f32], bound: f32, what: &str) {
 }
 
 fn seen(trace: &Trace) -> Arc<[u8]> {
-    Arc::from(trace.picture_preprocessed(0).unwrap().rgb)
+    Arc::from(trace.canvas(0).unwrap().rgb)
 }
 
 /// The picture with one grey square in each of `count` places.
 fn squares(trace: &Trace, count: usize) -> Vec<Variant> {
-    let view = trace.picture_preprocessed(0).unwrap();
+    let view = trace.canvas(0).unwrap();
     let (width, side) = (view.width as usize, view.width as usize / 4);
     (0..count)
         .map(|index| {
@@ -126,7 +126,7 @@ fn an_intervention_scores_as_asking_under_it_does() {
         asked.options.answer = Some("There is a fox on the left.".to_owned());
         let trace = ask(&mut engine, &asked);
         let meta = trace.meta();
-        let (patches, prompt) = (meta.spans[0].keys(), meta.prompt_len);
+        let (patches, prompt) = (meta.spans[0].extent(), meta.prompt_len);
         let patches = patches.start as u32..patches.end as u32;
         let mut head_scale = vec![1.0; text.layers * text.heads];
         head_scale[text.heads] = 0.0;

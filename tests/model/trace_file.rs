@@ -119,7 +119,7 @@ fn check(trace: &Trace) {
     assert_eq!(trace.answer_ids()[..], [0, 1, 2]);
     let (ids, logprobs, k) = trace.answer_topk();
     assert_eq!((ids[3], logprobs[3], k), (2, -1.5, 2));
-    assert_eq!(trace.picture_preprocessed(0).unwrap().rgb, [7; 48]);
+    assert_eq!(trace.canvas(0).unwrap().rgb, [7; 48]);
     assert_eq!(trace.picture_original(0).unwrap(), b"png");
     assert_eq!(trace.meta().answer, "0 1 2");
 }
@@ -204,9 +204,9 @@ fn format_1_0_stays_readable() {
     assert_eq!(meta.format_version, "1.0");
     assert_eq!(meta.question, "What is blue?");
     assert_eq!(trace.shape(), Shape { rows: 10, layers: 3, heads: 8, positions: 30, generated: 4 });
-    assert_eq!(meta.spans[0].keys(), 4..20);
+    assert_eq!(meta.spans[0].extent(), 4..20);
     assert_eq!(meta.tokens[30].text, "▁pain");
-    assert_eq!(trace.picture_preprocessed(0).unwrap().width, 56);
+    assert_eq!(trace.canvas(0).unwrap().width, 56);
     let row = trace.row_of_answer(AnswerIndex(1)).unwrap();
     let on_picture: f32 = trace.weights(row, 2, 5).unwrap()[4..20].iter().sum();
     assert!((on_picture - 0.965).abs() < 1e-3, "{on_picture}");

@@ -39,7 +39,7 @@ fn read_everything(bytes: &[u8]) -> Result<(), String> {
         let _ = trace.last_layer(Head(head as u32));
     }
     let _ = (trace.answer_ids(), trace.answer_logprobs(), trace.answer_topk());
-    let _ = (trace.picture_original(0), trace.picture_preprocessed(0));
+    let _ = (trace.picture_original(0), trace.canvas(0));
     for name in trace.map_names() {
         let _ = trace.map_row(name, AnswerIndex(0));
     }

@@ -45,7 +45,7 @@ pub fn chosen_heads(trace: &Trace, answer: AnswerIndex) -> Option<Vec<HeadChoice
             .meta()
             .spans
             .iter()
-            .flat_map(|span| components(&weights[span.keys()], span))
+            .flat_map(|span| components(&span.values_of(&weights).collect::<Vec<_>>(), span))
             .collect();
         let entropy = entropy_of(&masses);
         choices.push(HeadChoice { layer: layer as u32, head: head as u32, image_share, entropy });

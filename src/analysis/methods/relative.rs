@@ -26,7 +26,7 @@ pub(super) fn map(trace: &Trace, general: &[f32]) -> Result<Vec<f32>, Missing> {
     let layer = relative_layer(trace.shape().layers);
     each_answer(trace, |_, row| {
         let own = mean_over_heads(trace, row, layer).ok_or_else(|| tensor("attention.weights"))?;
-        let patches = trace.meta().spans.iter().flat_map(|span| span.keys());
+        let patches = trace.meta().spans.iter().flat_map(ImageSpan::keys);
         let ratio = |(key, general): (usize, &f32)| {
             own[key].max(LEAST_ATTENTION) / general.max(LEAST_ATTENTION)
         };

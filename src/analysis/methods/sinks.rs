@@ -55,7 +55,7 @@ pub fn sinks(trace: &Trace) -> Option<Vec<Sink>> {
     if has_bos(trace) && meta.tokens[0].kind == TokenKind::Special {
         found.push(Sink { position: 0, patch: None, received: received(0) });
     }
-    for (patch, key) in (0u32..).zip(meta.spans.iter().flat_map(|span| span.keys())) {
+    for (patch, key) in (0u32..).zip(meta.spans.iter().flat_map(ImageSpan::keys)) {
         let received = received(key);
         if received >= SINK_FACTOR {
             found.push(Sink { position: key as u32, patch: Some(patch), received });

@@ -49,6 +49,7 @@ impl Preprocessed {
         let patch = manifest.vision.patch_size as f64;
         ImageSpan {
             picture,
+            canvas: picture,
             first,
             rows: rows as u32,
             columns: columns as u32,
@@ -60,6 +61,7 @@ impl Preprocessed {
                 height: rows as f64 * patch,
             },
             original_from_preprocessed: self.original_from_preprocessed,
+            ..ImageSpan::default()
         }
     }
 }
@@ -149,9 +151,11 @@ pub fn preprocess(
     let Step { picture: seen, original_from_current } = fit(step, mode, &manifest.preprocess);
     notices.extend(crop_notice(&original_from_current, seen.size, stored.size));
     let info = PreprocessInfo {
-        mode,
+        picture: 0,
+        mode: mode.into(),
         original_size: stored.size,
         preprocessed_size: seen.size,
+        original_from_preprocessed: original_from_current,
         file_name: picture.name.clone(),
     };
     Ok(Preprocessed {

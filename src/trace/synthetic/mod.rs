@@ -126,9 +126,10 @@ impl Synthetic {
                 height: f64::from(picture.size[1]),
             },
             original_from_preprocessed: picture.original_from_preprocessed,
+            ..ImageSpan::default()
         };
         TraceMeta {
-            format_version: format!("{}.{}", super::FORMAT_MAJOR, super::FORMAT_MINOR),
+            format_version: super::FORMAT_OF_ONE_CANVAS.to_owned(),
             model: ModelInfo {
                 name: format!("synthetic {}", g.name),
                 bundle_sha: String::new(),
@@ -137,6 +138,7 @@ impl Synthetic {
                 kv_heads: g.heads,
                 vision_layers: 0,
                 vision_heads: 0,
+                ..ModelInfo::default()
             },
             question: QUESTION.to_owned(),
             answer: String::new(),
@@ -145,14 +147,17 @@ impl Synthetic {
             prompt_len: g.prompt_len(),
             spans: vec![span],
             preprocess: vec![PreprocessInfo {
-                mode: picture.mode,
+                mode: picture.mode.into(),
                 original_size: picture.original_size,
                 preprocessed_size: picture.size,
                 file_name: "synthetic.png".into(),
+                original_from_preprocessed: picture.original_from_preprocessed,
+                ..PreprocessInfo::default()
             }],
             attention_scale: SCALE,
             timings: Timings::default(),
             provenance: provenance(),
+            ..TraceMeta::default()
         }
     }
 
@@ -216,8 +221,7 @@ fn provenance() -> Provenance {
         created_unix: 0,
         provider: "none".into(),
         runtime: "none".into(),
-        model_changed: false,
-        request: None,
+        ..Provenance::default()
     }
 }
 
@@ -255,9 +259,9 @@ mod tests {
         for (index, stats) in stats.chunks_exact(STAT_COUNT).enumerate() {
             let heads = trace.shape().heads;
             let weights = trace.weights(row, index / heads, index % heads).unwrap();
-            let image = &weights[span.keys()];
+            let image = &weights[span.extent()];
             let sum: f32 = image.iter().sum();
-            let question: f32 = weights[trace.meta().question_keys()].iter().sum();
+            let question: f32 = weights[trace.meta().question_range()].iter().sum();
             let argmax = stats[Stat::ImageArgmax as usize] as usize;
             assert!((stats[Stat::ImageSum as usize] - sum).abs() < 2e-3);
             assert!((stats[Stat::QuestionSum as usize] - question).abs() < 2e-3);

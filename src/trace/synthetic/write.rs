@@ -99,7 +99,7 @@ impl Synthetic {
         meta.answer = ANSWER.to_owned();
         meta.tokens.extend(self.answer().into_iter().map(|answer| answer.token));
         meta.provenance = provenance();
-        let meta = serde_json::to_string(&meta).map_err(inconsistent)?;
+        let meta = super::super::format::write(&meta).map_err(inconsistent)?;
         let mut object = Map::new();
         object.insert("__metadata__".into(), json!({ "vlmtrace": meta }));
         let mut offset = 0;

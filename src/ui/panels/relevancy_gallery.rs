@@ -127,7 +127,7 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
         return Some(kept);
     }
     let trace = &doc.trace;
-    let span = *trace.meta().spans.first()?;
+    let span = trace.meta().spans.first()?;
     let (picture, [width, height]) = small_picture(trace, span.picture as usize)?;
     let load = |name: String, image| ui.ctx().load_texture(name, image, TextureOptions::LINEAR);
     let maps = words
@@ -159,7 +159,7 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
 
 /// What the model saw, every few pixels, and its size.
 fn small_picture(trace: &Trace, picture: usize) -> Option<(ColorImage, [u32; 2])> {
-    let view = trace.picture_preprocessed(picture)?;
+    let view = trace.canvas(picture)?;
     let step = (view.width.max(view.height) as usize).div_ceil(PICTURE_PX).max(1);
     let [width, height] = [view.width as usize, view.height as usize];
     let size = [width.div_ceil(step), height.div_ceil(step)];

@@ -1,6 +1,6 @@
 //! Overview numbers of one attention row: enough for every matrix and chart without its page.
 
-use crate::trace::{ImageSpan, STAT_COUNT};
+use super::{ImageSpan, STAT_COUNT};
 use half::f16;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -21,15 +21,26 @@ static TABLE: LazyLock<Vec<[f32; 2]>> = LazyLock::new(|| {
 #[derive(Clone, Debug)]
 pub struct RowStats {
     images: Vec<Range<usize>>,
-    question: Range<usize>,
+    question: Vec<Range<usize>>,
     scale: f32,
 }
 
 impl RowStats {
-    /// For rows whose patches stand in `spans` and whose question stands in `question`; weights
+    /// For rows whose patches stand in `spans` and whose question stands at the keys `question`; weights
     /// are attention × `scale`.
-    pub fn new(spans: &[ImageSpan], question: Range<usize>, scale: f32) -> Self {
-        Self { images: spans.iter().map(ImageSpan::keys).collect(), question, scale }
+    pub fn new(
+        spans: &[ImageSpan],
+        question: impl IntoIterator<Item = usize>,
+        scale: f32,
+    ) -> Self {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for key in question {
+            match runs.last_mut() {
+                Some(run) if run.end == key => run.end += 1,
+                _ => runs.push(key..key + 1),
+            }
+        }
+        Self { images: spans.iter().flat_map(ImageSpan::runs).collect(), question: runs, scale }
     }
 
     /// Weights are attention times this.
@@ -72,8 +83,8 @@ impl RowStats {
         }
         // −Σ (w/s) ln(w/s) = ln s − Σ w ln w / s.
         let entropy = if sum > 0.0 { (sum.ln() - products / sum).max(0.0) } else { 0.0 };
-        let question: f64 = clip(&self.question)
-            .chunks(BLOCK)
+        let question = self.question.iter().flat_map(|run| clip(run).chunks(BLOCK));
+        let question: f64 = question
             .map(|block| f64::from(block.iter().map(|weight| weight.to_f32()).sum::<f32>()))
             .sum();
         let scale = f64::from(self.scale);
@@ -93,18 +104,10 @@ const BLOCK: usize = 64;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
-    use crate::trace::{Affine, Rect};
-    use proptest::prelude::*;
+        use proptest::prelude::*;
 
     fn span(first: u32, rows: u32, columns: u32) -> ImageSpan {
-        ImageSpan {
-            picture: 0,
-            first,
-            rows,
-            columns,
-            preprocessed_rect: Rect { x: 0.0, y: 0.0, width: 1.0, height: 1.0 },
-            original_from_preprocessed: Affine::IDENTITY,
-        }
+        ImageSpan { first, rows, columns, ..ImageSpan::default() }
     }
 
     #[test]
