@@ -8,7 +8,7 @@ struct Style {
     // The numbers that become 0 and 1.
     range: vec2f,
     lut_row: u32,
-    // 1: key 0 is left out.
+    // Bit 0: key 0 is left out. Bit 1: queries see later keys.
     flags: u32,
     // Shown where a row was not kept, and where a query cannot see.
     gap: vec4f,
@@ -57,8 +57,9 @@ fn fs(in: Varying) -> @location(0) vec4f {
         return vec4f(style.gap.rgb, 1.0);
     }
     let position = (vec2f(vec2i(low.x, high.y)) + style.first) * style.pooled;
-    let dropped = style.flags == 1u && high.x == 0 && style.first.x == 0.0;
-    if dropped || position.x > position.y + style.pooled - 1.0 {
+    let dropped = (style.flags & 1u) != 0u && high.x == 0 && style.first.x == 0.0;
+    let later = position.x > position.y + style.pooled - 1.0;
+    if dropped || (later && (style.flags & 2u) == 0u) {
         return vec4f(style.unseen.rgb, 1.0);
     }
     let value = normalised(largest, style.range, logarithmic);

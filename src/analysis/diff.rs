@@ -237,9 +237,7 @@ fn on_patches(first: &TraceMeta, second: &TraceMeta, a: &[f16], b: &[f16]) -> [f
     let scales = [1.0 / first.attention_scale, 1.0 / second.attention_scale];
     let mut sums = [0.0_f64; 3];
     for (span_a, span_b) in first.spans.iter().zip(&second.spans) {
-        let a = a.get(span_a.keys()).unwrap_or_default();
-        let b = b.get(span_b.keys()).unwrap_or_default();
-        for (a, b) in a.iter().zip(b) {
+        for (a, b) in span_a.values_of(a).zip(span_b.values_of(b)) {
             let (a, b) = (sound(a.to_f32()), sound(b.to_f32()));
             sums[0] += f64::from((a * scales[0] - b * scales[1]).abs()) / 2.0;
             sums[1] += f64::from(a);

@@ -12,4 +12,3 @@ pub mod overview;
 pub mod reduce;
 pub mod relevancy;
 pub mod score;
-

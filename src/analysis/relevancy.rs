@@ -274,11 +274,10 @@ impl TextRelevancy {
             let sum: f32 = keys.iter().filter_map(|&key| row.get(key)).sum();
             WordRelevancy { text: word.text, value: sum / keys.len() as f32, keys }
         };
-        let patches =
-            || meta.spans.iter().flat_map(|span| row.get(span.keys()).unwrap_or_default());
+        let patches = || meta.spans.iter().flat_map(|span| span.values_of(row));
         Self {
             words: typed.map(relevancy).collect(),
-            patch_max: patches().copied().fold(0.0, f32::max),
+            patch_max: patches().fold(0.0, f32::max),
             patch_sum: patches().sum(),
         }
     }
@@ -288,7 +287,7 @@ impl TextRelevancy {
 /// the picture where it cannot be found among the tokens).
 pub fn question_positions(trace: &Trace) -> Range<usize> {
     let meta = trace.meta();
-    let keys = meta.question_keys();
+    let keys = meta.question_range();
     let letters = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
     let asked = letters(&meta.question);
     let mut text = String::new();
@@ -479,7 +478,9 @@ mod tests {
         assert_eq!(Reliance::from_row(&vec![0.0; positions], &trace), Reliance::default());
 
         let asked = question_positions(&trace);
-        assert!(asked.start >= meta.question_keys().start && asked.end <= meta.question_keys().end);
+        assert!(
+            asked.start >= meta.question_range().start && asked.end <= meta.question_range().end
+        );
         let text = TextRelevancy::from_row(&row, &trace);
         assert!((text.patch_sum - meta.patches() as f32).abs() < 1e-3);
         assert_eq!(text.patch_max, 1.0);

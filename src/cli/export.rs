@@ -55,7 +55,9 @@ struct Array {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
     let mut state = ViewState::default();
-    args.selection.apply(&mut state, &trace, false);
+    args.selection
+        .apply(&mut state, &trace, false)
+        .map_err(|error| refused(&args.trace, &error))?;
     let other = match &args.selection.second_trace {
         Some(path) => Some(Trace::open(path)?),
         None => None,

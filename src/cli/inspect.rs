@@ -5,7 +5,7 @@ use super::selection;
 use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
-use crate::trace::{Stat, TokenKind, Trace};
+use crate::trace::{Stat, TokenKind, Trace, ViewOf};
 use serde_json::json;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -139,8 +139,9 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
         shape.positions,
         selection::kept(trace.rows())
     )?;
-    for (index, span) in meta.spans.iter().enumerate() {
-        let size = meta.preprocess.get(span.picture as usize).map_or_else(String::new, |info| {
+    let has_views = (0..).zip(&meta.spans).any(|(at, span)| span.picture != at);
+    for (view, span) in meta.spans.iter().enumerate() {
+        let size = meta.preprocess.get(span.canvas as usize).map_or_else(String::new, |info| {
             format!(
                 " · {} {} × {} → {} × {} ({})",
                 info.file_name,
@@ -148,19 +149,22 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
                 info.original_size[1],
                 info.preprocessed_size[0],
                 info.preprocessed_size[1],
-                serde_json::to_value(info.mode)
-                    .ok()
-                    .and_then(|mode| mode.as_str().map(str::to_owned))
-                    .unwrap_or_default()
+                info.mode.name()
             )
         });
+        let name = if has_views || span.kind != ViewOf::Whole {
+            format!("view {view} ({}): ", span.name())
+        } else {
+            String::new()
+        };
         writeln!(
             out,
-            "picture {index}  {} × {} patches at positions {}–{}{size}",
+            "picture {}  {name}{} × {} patches at positions {}–{}{size}",
+            span.picture,
             span.rows,
             span.columns,
             span.first,
-            span.keys().end - 1
+            span.extent().end - 1
         )?;
     }
     let timings = meta.timings;
@@ -207,7 +211,7 @@ fn answer_table(out: &mut impl std::io::Write, trace: &Trace) -> anyhow::Result<
                 writeln!(
                     out,
                     "     layer {:>2} · head {:>2}        {share:>10.3}",
-                    map / shape.heads,
+                    trace.meta().model.layer_number((map / shape.heads) as u32),
                     map % shape.heads
                 )?;
             }

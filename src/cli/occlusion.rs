@@ -51,7 +51,7 @@ enum FillFlag {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
-    let span = *trace
+    let span = trace
         .meta()
         .spans
         .first()

@@ -5,9 +5,9 @@ use super::common::{
     MemoryFlag, RuntimeFlags, cancel_on_interrupt, check_writable, engine_options, human_bytes,
     print_json, progress_bar, show_progress, sink_json, sinks_text, usage,
 };
-use crate::analysis::methods::{Method, sinks};
+use crate::analysis::methods::{Method, Needs, sinks};
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
-use crate::model::{Engine, RelevancyTimings};
+use crate::model::{Engine, RelevancyTimings, with_trace_method};
 use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::figure::token_text;
@@ -79,8 +79,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     check_writable(out)?;
     let cancel = cancel_on_interrupt();
     let bar = progress_bar();
-    let options = engine_options(args.model.as_deref(), &args.runtime)?;
-    let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
     let mut methods: Vec<Method> = Vec::new();
     for method in &args.methods {
         if !methods.contains(method) {
@@ -92,9 +90,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         methods.into_iter().partition(|method| method.is_from_backward_pass());
     let mut request = args.memory.request(&relevancies);
     request.tokens = args.token.iter().map(|&token| AnswerIndex(token)).collect();
-    let estimate = engine.relevancy_memory(&trace, &request)?;
+    // Methods that read nothing but the trace work on any trace, also of a model that is not here.
+    let needs_model = |method: &Method| !matches!(method.needs(), Needs::Trace);
+    let mut engine = if !relevancies.is_empty() || others.iter().any(needs_model) {
+        let options = engine_options(args.model.as_deref(), &args.runtime)?;
+        Some(Engine::load(&options, &mut |progress| show_progress(&bar, progress))?)
+    } else {
+        None
+    };
+    let estimate = match &engine {
+        Some(engine) => Some(engine.relevancy_memory(&trace, &request)?),
+        None => None,
+    };
     let (mut found, mut timings) = (trace.clone(), RelevancyTimings::default());
-    if !relevancies.is_empty() {
+    if let Some(engine) = &mut engine
+        && !relevancies.is_empty()
+    {
         let with_relevancy = engine.relevancy(&found, &request, &cancel, &mut |progress| {
             show_progress(&bar, progress);
         });
@@ -103,7 +114,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     for &method in &others {
         bar.set_message(format!("computing {method}"));
-        found = engine.with_method(&found, method, &request.tokens, args.seed, &cancel)?;
+        found = match &mut engine {
+            Some(engine) => {
+                engine.with_method(&found, method, &request.tokens, args.seed, &cancel)?
+            }
+            None => with_trace_method(&found, method, &request.tokens, args.seed)?,
+        };
     }
     bar.finish_and_clear();
     found.write_maps(&trace, out)?;
@@ -114,7 +130,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let mut report = as_json(&found, &relevancies, &timings);
         report["methods"] = json!(methods);
         report["trace"] = json!(out);
-        report["memory_estimate_bytes"] = json!(estimate.working_bytes);
+        report["memory_estimate_bytes"] = json!(estimate.map(|estimate| estimate.working_bytes));
         report["sinks"] = removed.iter().map(|sink| sink_json(&found, sink)).collect();
         print_json(&report)
     } else {

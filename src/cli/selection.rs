@@ -60,11 +60,20 @@ pub(crate) enum AxisFlag {
 }
 
 impl AxisFlag {
-    fn set(&self, trace: &Trace) -> AxisSet {
+    /// As heads: numbers are indices.
+    fn heads(&self) -> AxisSet {
         match self {
-            Self::All => AxisSet::MEAN,
-            Self::Last => AxisSet::single(trace.meta().model.layers.saturating_sub(1)),
+            Self::All | Self::Last => AxisSet::MEAN,
             Self::Set(set) => set.clone(),
+        }
+    }
+
+    /// As layers, which flags number as the model does.
+    fn layers(&self, trace: &Trace) -> Result<AxisSet, ViewError> {
+        match self {
+            Self::All => Ok(AxisSet::MEAN),
+            Self::Last => Ok(AxisSet::single((trace.shape().layers as u32).saturating_sub(1))),
+            Self::Set(set) => set.from_layer_numbers(&trace.meta().model),
         }
     }
 }
@@ -92,11 +101,19 @@ fn positions(text: &str) -> Result<AxisSet, ViewError> {
 impl Selection {
     /// Lays the flags over a state. `from_file`: the state came from a file, so that what no flag
     /// says stays as it is there.
-    pub fn apply(&self, state: &mut ViewState, trace: &Trace, from_file: bool) {
+    ///
+    /// # Errors
+    /// A layer that has no attention.
+    pub fn apply(
+        &self,
+        state: &mut ViewState,
+        trace: &Trace,
+        from_file: bool,
+    ) -> Result<(), ViewError> {
         let map = &mut state.map;
         set(&mut map.source, self.map.clone().map(MapSource::from));
-        set(&mut map.layers, self.layer.as_ref().map(|layer| layer.set(trace)));
-        set(&mut map.heads, self.head.as_ref().map(|head| head.set(trace)));
+        set(&mut map.layers, self.layer.as_ref().map(|layer| layer.layers(trace)).transpose()?);
+        set(&mut map.heads, self.head.as_ref().map(AxisFlag::heads));
         if let Some(positions) = &self.query {
             map.queries = Queries { kind: QueryKind::Position, set: positions.clone() };
         } else if let Some(answers) = &self.token {
@@ -106,8 +123,9 @@ impl Selection {
         }
         state.remove_bos |= self.remove_bos;
         if self.names_second() {
-            self.apply_second(state, trace);
+            self.apply_second(state, trace)?;
         }
+        Ok(())
     }
 
     /// Whether a flag names a second map.
@@ -119,7 +137,7 @@ impl Selection {
             || self.second_head.is_some()
     }
 
-    fn apply_second(&self, state: &mut ViewState, trace: &Trace) {
+    fn apply_second(&self, state: &mut ViewState, trace: &Trace) -> Result<(), ViewError> {
         // What is not said of the second map is as in the first: flags name the difference.
         let mut second = state.second.take().unwrap_or_else(|| Second {
             trace: None,
@@ -132,12 +150,14 @@ impl Selection {
         second.trace = self.second_trace.clone().or(second.trace);
         let map = &mut second.map;
         set(&mut map.source, self.second_map.clone().map(MapSource::from));
-        set(&mut map.layers, self.second_layer.as_ref().map(|layer| layer.set(trace)));
-        set(&mut map.heads, self.second_head.as_ref().map(|head| head.set(trace)));
+        let layers = self.second_layer.as_ref().map(|layer| layer.layers(trace));
+        set(&mut map.layers, layers.transpose()?);
+        set(&mut map.heads, self.second_head.as_ref().map(AxisFlag::heads));
         if let Some(answers) = &self.second_token {
             map.queries = Queries { kind: QueryKind::Answer, set: answers.clone() };
         }
         state.second = Some(second);
+        Ok(())
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn patches_on_picture(
     let first = span.preprocessed_from_patch(row, column);
     let last = span.preprocessed_from_patch(row + rows - 1, column + columns - 1);
     let (from, to) = ([first.x, first.y], [last.x + last.width, last.y + last.height]);
-    let info = trace.meta().preprocess.get(span.picture as usize);
+    let info = trace.meta().preprocess.get(span.canvas as usize);
     let pixels = |[width, height]: [u32; 2]| DVec2::new(width.max(1).into(), height.max(1).into());
     let (a, b, size) = match (state.picture.form, info) {
         (ImageForm::Original, Some(info)) => (
@@ -100,7 +100,12 @@ pub(super) fn outline(
     let mut lines = Vec::new();
     for patch in &set {
         let Some(span) = trace.meta().spans.get(patch.span as usize) else { continue };
-        if span.picture != state.picture.index {
+        // In the frame of one canvas, patches of another have no place.
+        let is_seen = match state.picture.form {
+            ImageForm::Preprocessed => Some(span.canvas) == state.picture.canvas(trace.meta()),
+            ImageForm::Original => span.picture == state.picture.index,
+        };
+        if !is_seen {
             continue;
         }
         let place = patches_on_picture(trace, state, span, [patch.row, patch.column, 1, 1]);

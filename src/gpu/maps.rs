@@ -12,7 +12,7 @@ use super::resources::Resources;
 use super::timing::Timer;
 use super::{Gpu, GpuError};
 use crate::analysis::normalise::Scaling;
-use crate::analysis::reduce::{Reduction, patch_keys};
+use crate::analysis::reduce::Reduction;
 use crate::logging::bug;
 use crate::trace::Trace;
 use crate::view::figure::ColorLimits;
@@ -248,7 +248,7 @@ impl MapSlot {
         let same = self.wanted.as_ref() == Some(key)
             && (self.subtracted.is_none() || self.subtracted.as_ref() == subtracted);
         if !same {
-            self.start(work, trace, key)?;
+            self.start(work, numbers)?;
         }
         match &key.reads {
             Reads::Pages(reduction) if !self.is_folded() => {
@@ -268,13 +268,8 @@ impl MapSlot {
         Ok(self.is_folded())
     }
 
-    fn start(
-        &mut self,
-        work: &mut Work<'_>,
-        trace: &Trace,
-        key: &NumbersKey,
-    ) -> Result<(), GpuError> {
-        let keys = patch_keys(trace);
+    fn start(&mut self, work: &mut Work<'_>, numbers: &Numbers<'_>) -> Result<(), GpuError> {
+        let (keys, key) = (numbers.keys(), numbers.key());
         if keys.is_empty() {
             return Err(GpuError::Missing { reason: "it has no picture".into() });
         }
@@ -526,12 +521,14 @@ impl MapSlot {
         let limit = gpu.limits().max_texture_dimension_2d;
         let mut tiles = Vec::new();
         let spans = &trace.meta().spans;
+        let mut next_patch = 0;
         for &index in &key.spans {
             let Some(span) = spans.get(index) else {
                 bug!("image span {index} of {} is asked for", spans.len());
                 continue;
             };
-            let first_patch = spans[..index].iter().map(|span| span.patches() as u32).sum();
+            let first_patch = next_patch;
+            next_patch += span.patches() as u32;
             let grid = [span.columns, span.rows];
             let texels = if key.bicubic { bicubic_texels(grid, key.cells, limit) } else { 1 };
             let most = grid.map(|side| (limit / (side * texels).max(1)).max(1));

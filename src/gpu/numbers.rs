@@ -34,7 +34,7 @@ impl ComputedMaps {
                 Some(minus) => numbers.minus(minus)?,
                 None => numbers.values(),
             };
-            self.patches = numbers.trace().meta().patches();
+            self.patches = numbers.patches();
             self.ranges.clear();
             self.key = Some(wanted);
         }

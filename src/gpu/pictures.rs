@@ -69,9 +69,8 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
     let index = key.index as usize;
     let mut pixels = match key.form {
         ImageForm::Preprocessed => {
-            let picture = trace
-                .canvas(index)
-                .ok_or_else(|| failed("the trace does not hold it".into()))?;
+            let picture =
+                trace.canvas(index).ok_or_else(|| failed("the trace does not hold it".into()))?;
             let rgb =
                 image::RgbImage::from_raw(picture.width, picture.height, picture.rgb.to_vec())
                     .ok_or_else(|| failed("its pixels do not fill its size".into()))?;

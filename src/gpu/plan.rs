@@ -81,11 +81,9 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The spans on the picture that is shown.
+    /// The views that are drawn.
     pub fn spans(&self) -> Vec<usize> {
-        let spans = &self.trace.meta().spans;
-        let on_picture = |at: &usize| spans[*at].picture == self.state.picture.index;
-        (0..spans.len()).filter(on_picture).collect()
+        self.state.picture.spans(self.trace.meta())
     }
 
     /// Checks that the state fits the traces.
@@ -97,12 +95,14 @@ impl<'a> Scene<'a> {
 
     /// The numbers of the first map.
     pub(super) fn first(&self) -> Result<Numbers<'a>, GpuError> {
-        Ok(self.state.resolve(self.trace)?)
+        Ok(self.state.resolve(self.trace)?.of_views(self.spans()))
     }
 
     /// The numbers of the second map, if the view shows one.
     pub(super) fn second_numbers(&self) -> Result<Option<Numbers<'a>>, GpuError> {
-        Ok(self.state.resolve_second(self.second_trace())?)
+        let trace = self.second_trace();
+        let numbers = self.state.resolve_second(trace)?;
+        Ok(numbers.map(|numbers| numbers.of_views(self.state.picture.spans(trace.meta()))))
     }
 
     /// The atlas of maps: cells, spans and how they are enlarged.

@@ -12,7 +12,7 @@ use super::{GpuError, Scene, colormap};
 use crate::analysis::reduce::Keep;
 use crate::logging::bug;
 use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
-use crate::view::{Blend, Interpolation, Mix};
+use crate::view::{Blend, ImageForm, Interpolation, Mix};
 use glam::DVec2;
 
 /// Contour lines, in design units.
@@ -22,7 +22,11 @@ impl Frame<'_> {
     fn load(&mut self, scene: &Scene<'_>, second: bool) -> Result<Loaded, GpuError> {
         let trace = if second { scene.second_trace() } else { scene.trace };
         let choice = scene.state.picture;
-        self.pictures.get(self.context, trace, choice.index, choice.form)
+        let index = match choice.form {
+            ImageForm::Preprocessed => choice.canvas(trace.meta()).unwrap_or(choice.index),
+            ImageForm::Original => choice.index,
+        };
+        self.pictures.get(self.context, trace, index, choice.form)
     }
 
     /// Where the whole picture lies: the content, or every tile of the heads view with its place
@@ -301,6 +305,7 @@ impl Frame<'_> {
             return Ok(Vec::new());
         };
         let remove_bos = scene.state.removes_bos(scene.trace);
+        let sees_later = !scene.trace.meta().model.image_attention.is_causal();
         let scale = scene.trace.meta().attention_scale;
         let palette = scene.state.theme.palette();
         let range = self.maps.tokens.range(scene).map(|end| end as f32 * scale);
@@ -308,7 +313,7 @@ impl Frame<'_> {
         let style = self.work.ring.push(&token_matrix::Style {
             range,
             lut_row: lut_row(scene.colormap()),
-            flags: u32::from(remove_bos),
+            flags: u32::from(remove_bos) | u32::from(sees_later) << 1,
             gap: linear_color(palette.hairline, 1.0),
             unseen: linear_color(palette.background, 1.0),
             first: [0.0, gathered.first_query as f32 / pooled as f32],
@@ -367,7 +372,7 @@ fn second_of<'a>(
 
 /// Where a span lies within the frame that all patches of its picture cover.
 fn share_of_frame(scene: &Scene<'_>, span: usize) -> Option<OnPicture> {
-    let frame = patches_frame(scene.trace, scene.state.picture.index)?;
+    let frame = patches_frame(scene.trace, scene.state)?;
     let rect = scene.trace.meta().spans.get(span)?.preprocessed_rect;
     let size = DVec2::new(frame.width, frame.height);
     let min = DVec2::new(rect.x - frame.x, rect.y - frame.y) / size;

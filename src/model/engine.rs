@@ -13,11 +13,10 @@ use super::preprocess::{Preprocessed, preprocess};
 use super::prompt::{self, BuiltPrompt};
 use super::request::{AskOptions, AskRequest, EngineOptions, Interventions};
 use super::session::{KvCache, Runtime, SessionOptions, Sessions};
-use crate::trace::RowStats;
 use crate::job::CancelToken;
+use crate::trace::RowStats;
 use crate::trace::{
-    FORMAT_OF_ONE_CANVAS, ImageSpan, Provenance, Sampling, Timings, Trace, TraceBuilder,
-    TraceMeta,
+    FORMAT_OF_ONE_CANVAS, ImageSpan, Provenance, Sampling, Timings, Trace, TraceBuilder, TraceMeta,
 };
 use half::f16;
 use sha2::{Digest as _, Sha256};

@@ -4,7 +4,7 @@
 //! cannot disagree about which queries "the answer" has.
 
 use super::request::Interventions;
-use crate::trace::{Head, Layer, TraceMeta};
+use crate::trace::{Head, ImageSpan, Layer, TraceMeta};
 use std::ops::Range;
 
 /// Whose attention is cut.

@@ -28,7 +28,7 @@ impl Engine {
         let mut found = trace.clone();
         let map = match method.run {
             Computation::Trace(_) | Computation::Command(_) => {
-                compute(trace, method, seed).map_err(|error| cannot_compute(&error))?
+                return with_trace_method(trace, method, tokens, seed);
             }
             Computation::Forward(forward) => {
                 let attention = self.other_question(trace, &forward, cancel)?;
@@ -51,6 +51,24 @@ impl Engine {
         let shape = [trace.shape().generated, method.columns(trace)];
         Ok(found.with_map(method.tensor, &shape, &map)?)
     }
+}
+
+/// As [`Engine::with_method`] for a method that needs no more than the trace: any trace, whatever model made it.
+///
+/// # Errors
+/// A trace without a picture, one that lacks what the method reads, or a method that needs the model.
+pub fn with_trace_method(
+    trace: &Trace,
+    method: Method,
+    tokens: &[AnswerIndex],
+    seed: u64,
+) -> Result<Trace> {
+    if method != Method::RANDOM && has_map(trace, method, tokens) {
+        return Ok(trace.clone());
+    }
+    let map = compute(trace, method, seed).map_err(|error| cannot_compute(&error))?;
+    let shape = [trace.shape().generated, method.columns(trace)];
+    Ok(trace.with_map(method.tensor, &shape, &map)?)
 }
 
 /// Whether the map was computed for all these tokens.

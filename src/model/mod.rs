@@ -47,6 +47,7 @@ pub use manifest::{
     AxisLength, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent,
     Port, Resample, Resize, Role,
 };
+pub use method_maps::with_trace_method;
 pub use occluder::{BlankFill, Occluder};
 pub use occlusion::{
     COARSE_WINDOWS, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, OcclusionProgress, occlusion,

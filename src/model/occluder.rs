@@ -95,6 +95,7 @@ mod tests {
             columns: 2,
             preprocessed_rect: Rect { x: 0.0, y: 0.0, width: 8.0, height: 8.0 },
             original_from_preprocessed: Affine::IDENTITY,
+            ..ImageSpan::default()
         }
     }
 

@@ -71,8 +71,7 @@ pub fn occlusion(
         reason: format!("has no {what}, so nothing can be covered."),
     };
     let span = trace.meta().spans.first().ok_or_else(|| lacks("picture"))?;
-    let picture =
-        trace.canvas(span.canvas as usize).ok_or_else(|| lacks("picture bytes"))?;
+    let picture = trace.canvas(span.canvas as usize).ok_or_else(|| lacks("picture bytes"))?;
     let blanker = Occluder::new(&picture, options.fill)?;
     let rounds: Vec<Vec<Window>> =
         options.rounds.iter().map(|&windows| windows_of(span, windows)).collect();
@@ -137,9 +136,10 @@ mod tests {
             columns: 8,
             preprocessed_rect: Rect { x: 0.0, y: 0.0, width: 80.0, height: 130.0 },
             original_from_preprocessed: Affine::IDENTITY,
+            ..ImageSpan::default()
         };
         for (windows, expected) in [(6, 36), (12, 12 * 8), (100, 13 * 8), (1, 1)] {
-            let cut = windows_of(span, windows);
+            let cut = windows_of(&span, windows);
             assert_eq!(cut.len(), expected);
             let mut all: Vec<[u32; 2]> = cut.into_iter().flatten().collect();
             all.sort_unstable();

@@ -11,9 +11,9 @@ use super::preprocess::{Preprocessed, pixel_values};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{AskOptions, Interventions, Rows};
 use super::trace_inputs::TraceInputs;
-use crate::trace::RowStats;
 use crate::job::CancelToken;
-use crate::trace::{PreprocessMode, Timings, Trace, TraceMeta};
+use crate::trace::RowStats;
+use crate::trace::{Timings, Trace, TraceMeta};
 use std::time::Instant;
 
 /// Changes to a trace's question before it is asked again.
@@ -55,7 +55,11 @@ impl Engine {
         let options = AskOptions {
             sampling: meta.sampling,
             rows: change.rows,
-            preprocess: meta.preprocess.first().and_then(|info| info.mode.rule()).unwrap_or_default(),
+            preprocess: meta
+                .preprocess
+                .first()
+                .and_then(|info| info.mode.rule())
+                .unwrap_or_default(),
             interventions: change.interventions.clone(),
             ..AskOptions::default()
         };

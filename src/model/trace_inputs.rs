@@ -75,7 +75,9 @@ impl TraceInputs {
         let spans: Vec<_> = meta
             .spans
             .iter()
-            .map(|span| ([span.rows, span.columns].map(|count| count as usize), span.extent().start))
+            .map(|span| {
+                ([span.rows, span.columns].map(|count| count as usize), span.extent().start)
+            })
             .collect();
         let expected: Vec<_> =
             first_patch.iter().map(|&first| (manifest.vision.grid, first)).collect();

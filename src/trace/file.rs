@@ -280,8 +280,7 @@ impl Trace {
                 )
             })
             .collect();
-        let meta =
-            format::write(&self.meta).map_err(|error| inconsistent(error.to_string()))?;
+        let meta = format::write(&self.meta).map_err(|error| inconsistent(error.to_string()))?;
         let metadata = Metadata::new(Some(HashMap::from([(META_KEY.to_owned(), meta)])), infos)
             .map_err(|error| inconsistent(error.to_string()))?;
         let mut header =
@@ -388,13 +387,19 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
     }
     if meta.virtual_len >= meta.prompt_len {
         let (virtual_len, prompt_len) = (meta.virtual_len, meta.prompt_len);
-        return damaged(format!("it has {virtual_len} virtual positions in a prompt of {prompt_len}"));
+        return damaged(format!(
+            "it has {virtual_len} virtual positions in a prompt of {prompt_len}"
+        ));
     }
     for (index, info) in meta.preprocess.iter().enumerate() {
         let is_empty = [info.preprocessed_size, info.original_size].concat().contains(&0);
         // 1.0 may hold pictures without a size that nothing is drawn on.
-        if info.original_from_preprocessed.inverse().is_none() || (is_empty && format::major(meta) > 1) {
-            return damaged(format!("its canvas {index} has no size, or does not lie on its picture"));
+        if info.original_from_preprocessed.inverse().is_none()
+            || (is_empty && format::major(meta) > 1)
+        {
+            return damaged(format!(
+                "its canvas {index} has no size, or does not lie on its picture"
+            ));
         }
     }
     check_spans(meta).or_else(damaged)
@@ -461,10 +466,9 @@ fn check_spans(meta: &TraceMeta) -> Result<(), String> {
     runs.sort_unstable();
     match runs.windows(2).find(|pair| pair[0].1 > pair[1].0) {
         None => Ok(()),
-        Some(pair) => Err(format!(
-            "its image spans at positions {} and {} overlap",
-            pair[0].0, pair[1].0
-        )),
+        Some(pair) => {
+            Err(format!("its image spans at positions {} and {} overlap", pair[0].0, pair[1].0))
+        }
     }
 }
 

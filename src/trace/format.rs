@@ -72,7 +72,8 @@ pub(super) fn read(mut loose: Value, major: u32) -> Result<TraceMeta, String> {
 }
 
 fn take<T: DeserializeOwned>(loose: &mut Value, field: &str) -> Result<T, String> {
-    let value = loose.get_mut(field).map(Value::take).ok_or_else(|| format!("`{field}` is missing"))?;
+    let value =
+        loose.get_mut(field).map(Value::take).ok_or_else(|| format!("`{field}` is missing"))?;
     serde_json::from_value(value).map_err(|error| format!("`{field}`: {error}"))
 }
 
@@ -150,7 +151,10 @@ fn read_2(
             let canvas = record.canvas.ok_or_else(|| missing("canvas"))?;
             let kind = record.kind.ok_or_else(|| missing("kind"))?;
             let on = meta.preprocess.get(canvas as usize).ok_or_else(|| {
-                format!("view {index} is on canvas {canvas}, but there are {}", meta.preprocess.len())
+                format!(
+                    "view {index} is on canvas {canvas}, but there are {}",
+                    meta.preprocess.len()
+                )
             })?;
             if record.row_stride.is_some_and(|stride| stride < record.columns) {
                 return Err(format!("view {index} has a `row_stride` below its columns"));

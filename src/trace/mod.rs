@@ -25,14 +25,13 @@ pub use build::{AnswerToken, TraceBuilder};
 pub use error::TraceError;
 pub use file::{FORMAT_MAJOR, FORMAT_MINOR, FORMAT_OF_ONE_CANVAS};
 pub use meta::{
-    CanvasMode, ImageAttention, LayerKind, ModelInfo, PositionCheck, PreprocessInfo, PreprocessMode,
-    Provenance, RequestInfo, Sampling, Timings, TokenInfo, TokenKind, TraceMeta, VisionInput,
+    CanvasMode, ImageAttention, LayerKind, ModelInfo, PositionCheck, PreprocessInfo,
+    PreprocessMode, Provenance, RequestInfo, Sampling, Timings, TokenInfo, TokenKind, TraceMeta,
+    VisionInput,
 };
 pub use pages::GRADIENT_ATTENTION;
-pub use row_stats::RowStats;
+pub use row_stats::{RowStats, STAT_COUNT, Stat};
 pub use source::FileStamp;
 pub use span::{Affine, FrameInfo, ImageSpan, PatchRef, Rect, ViewOf};
-pub use tensor::{
-    Dtype, MapKeys, PictureView, STAT_COUNT, Shape, Stat, TensorView, Trace, TraceId,
-};
+pub use tensor::{Dtype, MapKeys, PictureView, Shape, TensorView, Trace, TraceId};
 pub use words::{Word, words};

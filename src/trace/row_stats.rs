@@ -1,6 +1,6 @@
 //! Overview numbers of one attention row: enough for every matrix and chart without its page.
 
-use super::{ImageSpan, STAT_COUNT};
+use super::ImageSpan;
 use half::f16;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -17,6 +17,24 @@ static TABLE: LazyLock<Vec<[f32; 2]>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The overview numbers that are kept for each row, layer and head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stat {
+    /// Sum of the attention on all patches.
+    ImageSum = 0,
+    /// Sum of the attention on the question positions.
+    QuestionSum = 1,
+    /// Largest attention on a patch.
+    ImageMax = 2,
+    /// Entropy, in nats, of the attention on the patches normalised to sum 1.
+    ImageEntropy = 3,
+    /// Which patch (index over all spans) holds the maximum.
+    ImageArgmax = 4,
+}
+
+/// Length of the last axis of `attention.stats`.
+pub const STAT_COUNT: usize = 5;
+
 /// Where to look in a row.
 #[derive(Clone, Debug)]
 pub struct RowStats {
@@ -28,11 +46,7 @@ pub struct RowStats {
 impl RowStats {
     /// For rows whose patches stand in `spans` and whose question stands at the keys `question`; weights
     /// are attention × `scale`.
-    pub fn new(
-        spans: &[ImageSpan],
-        question: impl IntoIterator<Item = usize>,
-        scale: f32,
-    ) -> Self {
+    pub fn new(spans: &[ImageSpan], question: impl IntoIterator<Item = usize>, scale: f32) -> Self {
         let mut runs: Vec<Range<usize>> = Vec::new();
         for key in question {
             match runs.last_mut() {
@@ -104,7 +118,7 @@ const BLOCK: usize = 64;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
-        use proptest::prelude::*;
+    use proptest::prelude::*;
 
     fn span(first: u32, rows: u32, columns: u32) -> ImageSpan {
         ImageSpan { first, rows, columns, ..ImageSpan::default() }

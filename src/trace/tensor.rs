@@ -43,24 +43,6 @@ impl Shape {
     }
 }
 
-/// The overview numbers that are kept for each row, layer and head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stat {
-    /// Sum of the attention on all patches.
-    ImageSum = 0,
-    /// Sum of the attention on the question positions.
-    QuestionSum = 1,
-    /// Largest attention on a patch.
-    ImageMax = 2,
-    /// Entropy, in nats, of the attention on the patches normalised to sum 1.
-    ImageEntropy = 3,
-    /// Which patch (index over all spans) holds the maximum.
-    ImageArgmax = 4,
-}
-
-/// Length of the last axis of `attention.stats`.
-pub const STAT_COUNT: usize = 5;
-
 /// The largest file that is read into memory: an answer about one picture by a 7 B model has 90 MB.
 const READ_AHEAD_BYTES: u64 = 100 << 20;
 /// Bytes that are copied from file to file at once.

@@ -165,7 +165,7 @@ fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
     state.selected.clear();
     state.camera = crate::view::Camera::default();
     state.caption.text = None;
-    state.picture.index = 0;
+    (state.picture.index, state.picture.view) = (0, None);
     state.map.source = crate::view::MapSource::Attention;
     state.map.queries = Queries::answer(salient_token(trace));
     let fits = |set: &AxisSet, len: u32| {

@@ -4,6 +4,7 @@
 //! a state file and the flags of `render` have one vocabulary.
 
 use super::ViewError;
+use crate::trace::ModelInfo;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -81,6 +82,36 @@ impl AxisSet {
     /// The members on an axis of `len` places.
     pub fn members(&self, len: u32) -> Vec<u32> {
         self.indices.clone().unwrap_or_else(|| (0..len).collect())
+    }
+
+    /// The same set with other numbers: a model's layers for the indices of those that have attention.
+    #[must_use]
+    pub fn renumbered(&self, number: impl Fn(u32) -> u32) -> Self {
+        match self.named() {
+            Some(named) => {
+                Self::of(self.aggregate(), named.iter().map(|&index| number(index)).collect())
+            }
+            None => self.clone(),
+        }
+    }
+
+    /// The indices of a set of layers in the model's own numbers; a layer past the last keeps its number, so that
+    /// [`super::Bounds::check`] names it.
+    ///
+    /// # Errors
+    /// [`ViewError::NoAttention`] for a layer that has no attention.
+    pub fn from_layer_numbers(&self, model: &ModelInfo) -> Result<Self, ViewError> {
+        for &layer in self.named().unwrap_or_default() {
+            if layer < model.layers && model.layer_index(layer).is_none() {
+                let kind = model.layer_kinds.get(layer as usize);
+                return Err(ViewError::NoAttention {
+                    layer,
+                    kind: kind.map_or_else(String::new, |kind| format!(" ({})", kind.name())),
+                    layers: ranges(&model.layer_numbers()),
+                });
+            }
+        }
+        Ok(self.renumbered(|layer| model.layer_index(layer).unwrap_or(layer)))
     }
 
     /// Whether a place belongs to the set.

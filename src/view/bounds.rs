@@ -60,6 +60,12 @@ impl Bounds {
         }
     }
 
+    /// The views of a picture, as indices over all views of the trace: "0–3, 8".
+    fn views(&self, picture: u32) -> String {
+        let views = (0_u32..).zip(&self.grids).filter(|(_, grid)| grid.picture == picture);
+        ranges(&views.map(|(view, _)| view).collect::<Vec<_>>())
+    }
+
     /// Number of pictures.
     pub fn pictures(&self) -> u32 {
         self.grids.iter().map(|grid| grid.picture + 1).max().unwrap_or(0)
@@ -139,6 +145,16 @@ impl Bounds {
                 holder: "the trace",
                 count: self.pictures(),
             });
+        }
+        if let Some(view) = state.picture.view {
+            let on_picture = |grid: &Grid| grid.picture == state.picture.index;
+            if !self.grids.get(view as usize).is_some_and(on_picture) {
+                return Err(ViewError::NoSuchView {
+                    view,
+                    picture: state.picture.index,
+                    views: self.views(state.picture.index),
+                });
+            }
         }
         state
             .hovered

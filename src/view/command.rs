@@ -249,7 +249,9 @@ impl Command {
             Self::SetQuantity(quantity) => next.quantity = *quantity,
             Self::SetHeadOrder(order) => next.head_order = *order,
             Self::SetImageForm(form) => next.picture.form = *form,
-            Self::SetPicture(index) => next.picture.index = *index,
+            Self::SetPicture(index) => {
+                (next.picture.index, next.picture.view) = (*index, None);
+            }
             Self::Hover(patch) => next.hovered = *patch,
             Self::ShowCaption(show) => next.caption.show = *show,
             Self::SetCaptionText(text) => next.caption.text.clone_from(text),

@@ -49,6 +49,28 @@ pub enum ViewError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A view that the picture does not have.
+    #[error(
+        "view {view} is not of picture {picture}, which has the views {views}. `vlmscope inspect` lists the views of a trace."
+    )]
+    NoSuchView {
+        /// What was asked for.
+        view: u32,
+        /// Index of the picture.
+        picture: u32,
+        /// The views that it has.
+        views: String,
+    },
+    /// A layer of the model that has no pages.
+    #[error("layer {layer} of this model has no attention{kind}. Layers with attention: {layers}.")]
+    NoAttention {
+        /// The layer's number in the model.
+        layer: u32,
+        /// " (linear)", or nothing.
+        kind: String,
+        /// The layers that have attention.
+        layers: String,
+    },
     /// An index lies outside an axis of the trace.
     #[error("{what} {index} does not exist: {holder} has {count}, numbered 0 to {last}.", last = count.saturating_sub(1))]
     OutOfRange {

@@ -17,6 +17,7 @@ mod history;
 mod interpolate;
 mod resolve;
 mod salient_token;
+mod shown_views;
 mod spec;
 mod state;
 pub mod timeline;

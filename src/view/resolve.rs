@@ -11,10 +11,8 @@ use super::{
 };
 use crate::analysis::gather::Members;
 use crate::analysis::overview::{HeadNumber, layer_head};
-use crate::analysis::reduce::{
-    Fold, Keep, Reduction, difference, has_bos, named_map, patch_keys, reduce,
-};
-use crate::trace::{AnswerIndex, MapKeys, Trace, TraceId};
+use crate::analysis::reduce::{Fold, Keep, Reduction, difference, has_bos, named_map, reduce};
+use crate::trace::{AnswerIndex, ImageSpan, MapKeys, Trace, TraceId};
 
 /// Where numbers are read and how they are reduced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +47,8 @@ pub struct NumbersKey {
     pub trace: TraceId,
     /// What is read of it.
     pub reads: Reads,
+    /// The views whose patches are read; `None`: all of them.
+    pub spans: Option<Vec<usize>>,
 }
 
 /// A selection over a trace, checked: its numbers can be computed.
@@ -60,7 +60,7 @@ pub struct Numbers<'a> {
 
 impl<'a> Numbers<'a> {
     fn new(trace: &'a Trace, reads: Reads) -> Self {
-        Self { trace, key: NumbersKey { trace: trace.id(), reads } }
+        Self { trace, key: NumbersKey { trace: trace.id(), reads, spans: None } }
     }
 
     /// The trace that is read.
@@ -78,9 +78,35 @@ impl<'a> Numbers<'a> {
         self.key.reads.planes()
     }
 
-    /// The maps over the patches: [planes, N], spans one after another.
+    /// The same numbers, of the patches of some views alone.
+    #[must_use]
+    pub fn of_views(mut self, spans: Vec<usize>) -> Self {
+        self.key.spans = (spans.len() < self.trace.meta().spans.len()).then_some(spans);
+        self
+    }
+
+    /// The views whose patches are read.
+    fn spans(&self) -> Vec<&'a ImageSpan> {
+        let spans = &self.trace.meta().spans;
+        match &self.key.spans {
+            None => spans.iter().collect(),
+            Some(chosen) => chosen.iter().filter_map(|&at| spans.get(at)).collect(),
+        }
+    }
+
+    /// The key positions of the patches that are read, views one after another.
+    pub fn keys(&self) -> Vec<u32> {
+        self.spans().into_iter().flat_map(ImageSpan::keys).map(|key| key as u32).collect()
+    }
+
+    /// N: patches that are read.
+    pub fn patches(&self) -> usize {
+        self.spans().into_iter().map(ImageSpan::patches).sum()
+    }
+
+    /// The maps over the patches: [planes, N], views one after another.
     pub fn values(&self) -> Vec<f32> {
-        self.at(&patch_keys(self.trace)).unwrap_or_else(|| {
+        self.at(&self.keys()).unwrap_or_else(|| {
             log::warn!("the numbers of a selection cannot be read");
             Vec::new()
         })

@@ -384,6 +384,10 @@ pub enum Range {
 pub struct PictureChoice {
     /// Index of the picture in the trace.
     pub index: u32,
+    /// The one view of it that is looked at, an index over all views of the trace; without it, the views of the canvas
+    /// with most patches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<u32>,
     /// What the model saw, or the file as given.
     pub form: ImageForm,
 }

@@ -262,14 +262,14 @@ fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
     run(&[&["export", "a.vlmtrace", "--map", "gradient_attention"][..], &every].concat());
     let bytes = std::fs::read(folder.path().join("g.npy")).unwrap();
     let (axes_read, values) = read_npy(&bytes);
-    let (shape, span) = (a.shape(), a.meta().spans[0]);
+    let (shape, span) = (a.shape(), a.meta().spans[0].clone());
     let axes = [shape.layers, shape.heads, span.rows as usize, span.columns as usize];
     assert_eq!(axes_read, axes);
     let gradients = Trace::open(&folder.path().join("a.vlmtrace")).unwrap();
     let gradients = gradients.pages_as_attention("gradient_attention").unwrap();
     let row = gradients.row_of_answer(AnswerIndex(1)).unwrap();
     let last = gradients.weights(row, shape.layers - 1, shape.heads - 1).unwrap();
-    assert_eq!(values[values.len() - span.patches()..], last[span.keys()]);
+    assert_eq!(values[values.len() - span.patches()..], last[span.extent()]);
 
     // Gradient × attention has layers and heads: every view of attention shows it.
     for view in ["wall", "heads", "layer-head", "token-matrix", "overlay"] {
@@ -321,15 +321,15 @@ fn exported_numbers_are_those_of_the_trace() {
 
     let trace = Trace::open(&folder.path().join("a.vlmtrace")).unwrap();
     let row = trace.row_of_answer(AnswerIndex(2)).unwrap();
-    let span = trace.meta().spans[0];
+    let span = &trace.meta().spans[0];
     let weights = trace.weights(row, 1, 3).unwrap();
     let json: Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("one.json")).unwrap()).unwrap();
     let exported: Vec<f32> = serde_json::from_value(json["values"].clone()).unwrap();
-    assert_eq!(exported, weights[span.keys()]);
+    assert_eq!(exported, weights[span.extent()]);
     assert_eq!(json["shape"], serde_json::json!([span.rows, span.columns]));
     let last: f32 = csv.lines().last().unwrap().rsplit(',').next().unwrap().parse().unwrap();
-    assert_eq!(last, weights[span.keys().end - 1]);
+    assert_eq!(last, weights[span.extent().end - 1]);
     assert_eq!(csv.lines().count(), span.patches() + 1);
 
     let bytes = std::fs::read(folder.path().join("all.npy")).unwrap();

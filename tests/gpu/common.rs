@@ -4,8 +4,8 @@ use half::f16;
 use std::sync::{Arc, OnceLock};
 use vlmscope::gpu::{FrameStats, Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
 use vlmscope::trace::{
-    Affine, AnswerToken, ImageSpan, ModelInfo, PreprocessInfo, PreprocessMode, Provenance, Query,
-    Rect, Sampling, Timings, TokenInfo, TokenKind, Trace, TraceBuilder, TraceMeta,
+    Affine, AnswerToken, ImageSpan, ModelInfo, PreprocessInfo, PreprocessMode, Query, Rect,
+    Sampling, Timings, TokenInfo, TokenKind, Trace, TraceBuilder, TraceMeta,
 };
 use vlmscope::view::{AxisSet, Caption, MapChoice, MapSource, PatchGrid, Queries, ViewState};
 
@@ -135,6 +135,7 @@ impl Shape {
                 columns,
                 preprocessed_rect: rect,
                 original_from_preprocessed: self.affine(),
+                ..ImageSpan::default()
             };
             first += rows * columns;
             span
@@ -155,14 +156,15 @@ impl Shape {
             spans: spans.collect(),
             tokens,
             preprocess: vec![PreprocessInfo {
-                mode: self.mode,
+                mode: self.mode.into(),
                 original_size: self.original,
                 preprocessed_size: self.side,
                 file_name: "test.png".into(),
+                ..PreprocessInfo::default()
             }],
             attention_scale: SCALE,
             timings: Timings::default(),
-            provenance: Provenance::default(),
+            ..TraceMeta::default()
         }
     }
 

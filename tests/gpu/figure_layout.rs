@@ -11,7 +11,7 @@ fn token(text: &str, kind: TokenKind) -> AxisToken {
 }
 
 fn axis(count: u32, marked: &[u32]) -> AxisMarks {
-    AxisMarks { count, marked: marked.to_vec() }
+    AxisMarks { count, marked: marked.to_vec(), numbers: Vec::new() }
 }
 
 fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {

@@ -115,7 +115,7 @@ fn state() -> impl Strategy<Value = ViewState> {
             normalise: Normalise { range, scale },
             camera: Camera { centre: [x, 1.0 - x], zoom },
             caption: Caption { show, text },
-            picture: PictureChoice { index: 0, form },
+            picture: PictureChoice { form, ..PictureChoice::default() },
             ..ViewState::default()
         }
     })

@@ -6,12 +6,12 @@
 use crate::support::{Fixture, MODELS, ask, ask_with_events, picture, request};
 use half::f16;
 use std::time::Duration;
-use vlmscope::trace::RowStats;
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
     AskEvent, AskRequest, AskStage, Device, Engine, EngineOptions, Interventions, ModelError,
     ModelEvent, ModelWorker, Picture, Rows, StreamDecoder, Turn, preprocess,
 };
+use vlmscope::trace::RowStats;
 use vlmscope::trace::{AnswerIndex, Head, Layer, PreprocessMode, STAT_COUNT, TokenKind, Trace};
 
 const QUESTION: &str = "What is on the left?";
@@ -569,7 +569,7 @@ fn a_spot_of_the_picture_is_found_again_through_its_patch_map() {
                 );
             }
             let span = seen.span(0, 7, bundle.manifest());
-            assert_eq!(span.keys().start, 7, "{what}");
+            assert_eq!(span.extent().start, 7, "{what}");
             assert!(span.patch_from_preprocessed(centre).is_some(), "{what}");
             let original = image::load_from_memory(&seen.original).unwrap();
             assert_eq!([original.width(), original.height()], stored, "{what}");

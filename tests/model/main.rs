@@ -16,6 +16,7 @@ mod relevancy;
 mod rescore;
 mod support;
 mod trace_file;
+mod trace_format_2;
 mod trace_fuzz;
 mod untrusted;
 mod what_if;

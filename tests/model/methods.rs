@@ -2,13 +2,13 @@
 
 use half::f16;
 use std::sync::Arc;
-use vlmscope::trace::RowStats;
 use vlmscope::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
 use vlmscope::analysis::methods::{
     Method, MethodError, MethodInfo, Needs, SINK_FACTOR, chosen_heads, compute, rollout_rows,
     sinks, spatial_entropy,
 };
 use vlmscope::analysis::score::{area, counts, fit, importance_order, probability};
+use vlmscope::trace::RowStats;
 use vlmscope::trace::{
     Affine, AnswerIndex, AnswerToken, ImageSpan, ModelInfo, PreprocessInfo, PreprocessMode,
     Provenance, Query, Rect, Sampling, Timings, TokenInfo, TokenKind, Trace, TraceBuilder,
@@ -27,6 +27,7 @@ fn span(rows: u32, columns: u32) -> ImageSpan {
         preprocessed_rect: Rect { x: 0.0, y: 0.0, width, height },
         // The original is ten times as large and begins 5 pixels to the left.
         original_from_preprocessed: Affine::scale_offset([10.0, 10.0], [5.0, 0.0]),
+        ..ImageSpan::default()
     }
 }
 
@@ -52,14 +53,14 @@ fn trace(span: ImageSpan, answer: &[TokenInfo], attention: &[Vec<Vec<f32>>]) -> 
         tokens,
         spans: vec![span],
         preprocess: vec![PreprocessInfo {
-            mode: PreprocessMode::Default,
+            mode: PreprocessMode::Default.into(),
             original_size: [width * 10, height * 10],
             preprocessed_size: [width, height],
-            file_name: String::new(),
+            ..PreprocessInfo::default()
         }],
         attention_scale: SCALE,
         timings: Timings::default(),
-        provenance: Provenance::default(),
+        ..TraceMeta::default()
     };
     let positions = meta.prompt_len() + answer.len() - 1;
     let stats_of = RowStats::new(&meta.spans, meta.question_keys(), SCALE);

@@ -6,7 +6,7 @@
 
 use super::inputs::Missing;
 use super::rows::{each_answer, tensor};
-use crate::trace::Trace;
+use crate::trace::{ImageSpan, Trace};
 
 /// The paper's second prompt.
 pub const GENERAL_QUESTION: &str = "Write a general description of the image.";

@@ -17,6 +17,7 @@ pub fn rollout_rows(trace: &Trace, queries: &[usize]) -> Option<Vec<f32>> {
     for (row, &query) in rows.chunks_exact_mut(positions).zip(queries) {
         *row.get_mut(query)? = 1.0;
     }
+    let is_causal = trace.meta().model.image_attention.is_causal();
     let mut attention = vec![0.0; positions];
     for layer in (0..trace.shape().layers).rev() {
         let mean = trace.head_mean(Layer(layer as u32))?;
@@ -24,7 +25,7 @@ pub fn rollout_rows(trace: &Trace, queries: &[usize]) -> Option<Vec<f32>> {
         let one = trace.meta().attention_scale;
         let mut next = vec![0.0; rows.len()];
         for query in 0..positions {
-            let seen = query + 1;
+            let seen = if is_causal { query + 1 } else { positions };
             mean[query * positions..query * positions + seen]
                 .convert_to_f32_slice(&mut attention[..seen]);
             for weight in &mut attention[..seen] {

@@ -8,7 +8,7 @@
 use super::super::reduce::{has_bos, patch_keys};
 use super::inputs::Missing;
 use super::rows::{each_answer, tensor};
-use crate::trace::{Key, Layer, TokenKind, Trace};
+use crate::trace::{ImageSpan, Key, Layer, TokenKind, Trace};
 use half::slice::HalfFloatSliceExt as _;
 
 /// A position is a sink if half of the queries give it at least this many times the weight that

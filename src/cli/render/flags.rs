@@ -55,6 +55,10 @@ pub(crate) struct Flags {
     /// Picture to show if there are several, counted from 0.
     #[arg(long, help_heading = "Look")]
     picture: Option<u32>,
+    /// One view of a picture that the model saw several times (a tile, the thumbnail), as `vlmscope inspect` numbers
+    /// them [default: the views of the canvas with most patches].
+    #[arg(long, value_name = "N", help_heading = "Look")]
+    span: Option<u32>,
     /// Enlarge the content; 1 fits it.
     #[arg(long, help_heading = "Look")]
     zoom: Option<f64>,
@@ -94,7 +98,7 @@ impl Flags {
             *state = std::mem::take(state).with_lvlm_interpret_look();
         }
         set(&mut state.view, self.view);
-        self.selection.apply(state, trace, from_file);
+        self.selection.apply(state, trace, from_file).map_err(|error| usage(error.to_string()))?;
         if let Some(mix) = self.mix {
             let second = state.second.as_mut().ok_or_else(|| {
                 usage("--mix needs a second map: add --second-trace, --second-map, --second-token, --second-layer or --second-head")
@@ -102,6 +106,16 @@ impl Flags {
             second.mix = mix;
         }
         self.apply_look(state);
+        if let Some(span) = self.span {
+            state.picture.view = Some(span);
+            if self.picture.is_none()
+                && let Some(span) = trace.meta().spans.get(span as usize)
+            {
+                state.picture.index = span.picture;
+            }
+        } else if self.picture.is_some() {
+            state.picture.view = None;
+        }
         let spec = state.view.spec();
         let is_relevancy = spec.source == SourceRule::Relevancy;
         if self.view.is_some() && is_relevancy && self.selection.map.is_none() {

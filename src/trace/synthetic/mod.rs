@@ -255,7 +255,7 @@ mod tests {
         let trace = small(RowsKept::Text).trace().unwrap();
         let row = trace.row_of_answer(AnswerIndex(2)).unwrap();
         let stats = trace.stats(row).unwrap().into_owned();
-        let span = trace.meta().spans[0];
+        let span = &trace.meta().spans[0];
         for (index, stats) in stats.chunks_exact(STAT_COUNT).enumerate() {
             let heads = trace.shape().heads;
             let weights = trace.weights(row, index / heads, index % heads).unwrap();

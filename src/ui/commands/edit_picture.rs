@@ -154,7 +154,7 @@ pub fn ask_again(app: &mut App) {
             ..AskOptions::default()
         };
         if let Some(info) = first.meta().preprocess.first() {
-            options.preprocess = info.mode;
+            options.preprocess = info.mode.rule().unwrap_or_default();
         }
         let question = first.meta().question.clone();
         let request = AskRequest { picture: Some(picture.clone()), turns, question, options };

@@ -128,13 +128,13 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
     }
     let trace = &doc.trace;
     let span = trace.meta().spans.first()?;
-    let (picture, [width, height]) = small_picture(trace, span.picture as usize)?;
+    let (picture, [width, height]) = small_picture(trace, span.canvas as usize)?;
     let load = |name: String, image| ui.ctx().load_texture(name, image, TextureOptions::LINEAR);
     let maps = words
         .iter()
         .map(|word| {
             let row = mean_row(trace, map, &word.tokens)?;
-            let image = glow(&row, trace, &span, colormap)?;
+            let image = glow(&row, trace, span, colormap)?;
             Some(load(format!("relevancy of {}", word.text), image))
         })
         .collect();
@@ -158,8 +158,8 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
 }
 
 /// What the model saw, every few pixels, and its size.
-fn small_picture(trace: &Trace, picture: usize) -> Option<(ColorImage, [u32; 2])> {
-    let view = trace.canvas(picture)?;
+fn small_picture(trace: &Trace, canvas: usize) -> Option<(ColorImage, [u32; 2])> {
+    let view = trace.canvas(canvas)?;
     let step = (view.width.max(view.height) as usize).div_ceil(PICTURE_PX).max(1);
     let [width, height] = [view.width as usize, view.height as usize];
     let size = [width.div_ceil(step), height.div_ceil(step)];
@@ -174,10 +174,10 @@ fn small_picture(trace: &Trace, picture: usize) -> Option<(ColorImage, [u32; 2])
 
 /// A map whose opacity follows its value; `None` where there is nothing in it.
 fn glow(row: &[f32], trace: &Trace, span: &ImageSpan, colormap: ColorMap) -> Option<ColorImage> {
-    let values = if row.len() == trace.shape().positions {
-        row.get(span.keys())?
+    let values: Vec<f32> = if row.len() == trace.shape().positions {
+        span.values_of(row).collect()
     } else {
-        row.get(..span.patches())?
+        row.get(..span.patches())?.to_vec()
     };
     let largest = values.iter().copied().fold(0.0, f32::max);
     if largest <= 0.0 {

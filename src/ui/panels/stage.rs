@@ -215,8 +215,9 @@ impl OnStage<'_> {
     fn patch_at(&self, at: egui::Pos2, place: PixelRect) -> Option<PatchRef> {
         let [u, v] = self.unit(at, place);
         let (meta, picture) = (self.doc.meta(), self.doc.state().picture);
-        let info = meta.preprocess.get(picture.index as usize)?;
-        (0_u32..).zip(&meta.spans).filter(|(_, span)| span.picture == picture.index).find_map(
+        let info = meta.preprocess.get(picture.canvas(meta)? as usize)?;
+        let drawn = picture.spans(meta);
+        (0_u32..).zip(&meta.spans).filter(|(at, _)| drawn.contains(&(*at as usize))).find_map(
             |(index, span)| {
                 let point = match picture.form {
                     ImageForm::Preprocessed => {

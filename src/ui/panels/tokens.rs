@@ -41,7 +41,10 @@ pub fn words(tokens: &[TokenInfo]) -> Vec<Word> {
             text: match word.kind {
                 TokenKind::Image => "picture".into(),
                 TokenKind::System => "system prompt".into(),
-                TokenKind::Question | TokenKind::Answer | TokenKind::Special => spelled(&word),
+                TokenKind::Question
+                | TokenKind::Answer
+                | TokenKind::Special
+                | TokenKind::Separator => spelled(&word),
             },
             positions: word.tokens.start as u32..word.tokens.end as u32,
             kind: word.kind,
@@ -199,7 +202,7 @@ fn chip(
         TokenKind::Image => format!("Picture, {} patches", word.positions.len()),
         TokenKind::Answer => format!("Answer word {}", word.text),
         TokenKind::Question => format!("Question word {}", word.text),
-        TokenKind::System | TokenKind::Special => word.text.clone(),
+        TokenKind::System | TokenKind::Special | TokenKind::Separator => word.text.clone(),
     };
     chip.name = &name;
     chip.show(ui)

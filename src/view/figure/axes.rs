@@ -100,7 +100,13 @@ pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMa
             continue;
         }
         let ink = if layers.marked.contains(&layer) { Ink::Accent } else { Ink::Muted };
-        figure.labels.push(tick(layer.to_string(), [left, y + centred], Align::End, ink, s));
+        figure.labels.push(tick(
+            layers.number(layer).to_string(),
+            [left, y + centred],
+            Align::End,
+            ink,
+            s,
+        ));
     }
     let widest = text_width(&heads.count.saturating_sub(1).to_string(), true) * TICK * s;
     let step = step_for(cell[0], widest + 6.0 * s);
@@ -254,7 +260,7 @@ const fn kind_name(kind: TokenKind) -> &'static str {
         TokenKind::Image => "image",
         TokenKind::Question => "question",
         TokenKind::Answer => "answer",
-        TokenKind::Special => "",
+        TokenKind::Special | TokenKind::Separator => "",
     }
 }
 

@@ -87,6 +87,10 @@ pub fn caption(
     } else {
         ""
     };
+    let unit = match state.picture.part(meta).filter(|_| spec.has_maps()) {
+        Some(part) => format!("{unit}, {part} only"),
+        None => unit.to_owned(),
+    };
     parts.push(vec![TextRun::plain(format!("{unit}{bos}"))]);
     let mut line = joined(parts);
     let range = ends.into().caption(state);
@@ -165,7 +169,8 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     if !is_attention {
         return parts;
     }
-    let (layers, heads) = (meta.model.layers, meta.model.heads);
+    let numbers = meta.model.layer_numbers();
+    let (layers, heads) = (numbers.len() as u32, meta.model.heads);
     if spec.every.layers && spec.every.heads {
         parts.push(vec![TextRun::plain(format!("{layers} layers × {heads} heads"))]);
         return parts;
@@ -173,7 +178,8 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     let axis = |every: bool, set: &AxisSet, name: &str, count: u32| {
         if every { format!("{count} {name}s") } else { set_text(set, name, count) }
     };
-    parts.push(vec![TextRun::plain(axis(spec.every.layers, &map.layers, "layer", layers))]);
+    let named = map.layers.renumbered(|index| meta.model.layer_number(index));
+    parts.push(vec![TextRun::plain(axis(spec.every.layers, &named, "layer", layers))]);
     parts.push(vec![TextRun::plain(axis(spec.every.heads, &map.heads, "head", heads))]);
     parts
 }

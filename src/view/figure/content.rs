@@ -13,6 +13,15 @@ pub struct AxisMarks {
     pub count: u32,
     /// The members that are marked; empty marks none.
     pub marked: Vec<u32>,
+    /// What stands beside each: the model's own numbers. Empty where they are those from 0.
+    pub numbers: Vec<u32>,
+}
+
+impl AxisMarks {
+    /// The number that stands beside a member.
+    pub fn number(&self, member: u32) -> u32 {
+        self.numbers.get(member as usize).copied().unwrap_or(member)
+    }
 }
 
 /// One head of the heads view.
@@ -106,8 +115,16 @@ impl Content {
     pub fn new(state: &ViewState, trace: &Trace) -> Self {
         let shape = trace.shape();
         let marked = |set: &super::super::AxisSet| set.named().unwrap_or_default().to_vec();
-        let layers = || AxisMarks { count: shape.layers as u32, marked: marked(&state.map.layers) };
-        let heads = || AxisMarks { count: shape.heads as u32, marked: marked(&state.map.heads) };
+        let layers = || AxisMarks {
+            count: shape.layers as u32,
+            marked: marked(&state.map.layers),
+            numbers: trace.meta().model.layer_numbers(),
+        };
+        let heads = || AxisMarks {
+            count: shape.heads as u32,
+            marked: marked(&state.map.heads),
+            numbers: Vec::new(),
+        };
         let aspect = picture_aspect(state, trace);
         match state.view {
             ViewKind::Overlay | ViewKind::Diff => Self::Picture { aspect },
@@ -118,7 +135,7 @@ impl Content {
                 marked: marked(&state.map.heads),
             },
             ViewKind::Wall => {
-                let frame = patches_frame(trace, state.picture.index);
+                let frame = patches_frame(trace, state);
                 let aspect = frame.map_or(1.0, |frame| (frame.width / frame.height) as f32);
                 Self::Wall { aspect, layers: layers(), heads: heads(), ranges: Vec::new() }
             }
@@ -147,10 +164,10 @@ impl Content {
     }
 }
 
-/// What the patches of a picture cover of its preprocessed pixels: the frame of a map that is drawn
-/// without its picture.
-pub fn patches_frame(trace: &Trace, picture: u32) -> Option<Rect> {
-    let spans = trace.meta().spans.iter().filter(|span| span.picture == picture);
+/// What the patches that are drawn cover of their canvas: the frame of a map that is drawn without its picture.
+pub fn patches_frame(trace: &Trace, state: &ViewState) -> Option<Rect> {
+    let (meta, drawn) = (trace.meta(), state.picture.spans(trace.meta()));
+    let spans = drawn.into_iter().filter_map(|at| meta.spans.get(at));
     spans.map(|span| span.preprocessed_rect).reduce(|a, b| {
         let (x, y) = (a.x.min(b.x), a.y.min(b.y));
         let right = (a.x + a.width).max(b.x + b.width);
@@ -161,7 +178,8 @@ pub fn patches_frame(trace: &Trace, picture: u32) -> Option<Rect> {
 
 /// Width / height of the picture under the map.
 fn picture_aspect(state: &ViewState, trace: &Trace) -> f32 {
-    let info = trace.meta().preprocess.get(state.picture.index as usize);
+    let info = state.picture.canvas(trace.meta());
+    let info = info.and_then(|canvas| trace.meta().preprocess.get(canvas as usize));
     let size = info.map(|info| match state.picture.form {
         ImageForm::Preprocessed => info.preprocessed_size,
         ImageForm::Original => info.original_size,
