@@ -334,7 +334,7 @@ impl Trace {
             let of = self.row_stats();
             let page = self.page(row)?;
             let heads = page.chunks_exact(self.shape.positions.max(1));
-            return Some(heads.flat_map(|weights| of.of(weights)).collect());
+            return Some(heads.flat_map(|weights| of.measure(weights)).collect());
         };
         Some(numbers(stored.part(row)?))
     }

@@ -89,7 +89,7 @@ impl AxisSet {
     pub fn renumbered(&self, number: impl Fn(u32) -> u32) -> Self {
         match self.named() {
             Some(named) => {
-                Self::of(self.aggregate(), named.iter().map(|&index| number(index)).collect())
+                Self::new(self.aggregate(), named.iter().map(|&index| number(index)).collect())
             }
             None => self.clone(),
         }

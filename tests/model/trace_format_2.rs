@@ -97,7 +97,8 @@ fn stats_that_a_file_lacks_are_those_that_python_computed() {
         for row in (0..trace.shape().rows).step_by(5) {
             let stored = trace.stats(row).unwrap();
             let page = trace.page(row).unwrap();
-            let computed = page.chunks_exact(trace.shape().positions).flat_map(|row| of.of(row));
+            let computed =
+                page.chunks_exact(trace.shape().positions).flat_map(|row| of.measure(row));
             for (stat, (stored, computed)) in stored.iter().zip(computed).enumerate() {
                 let which = stat % STAT_COUNT;
                 if which == Stat::ImageArgmax as usize {
