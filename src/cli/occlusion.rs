@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let patches = trace.meta().patches();
     let tokens = trace.shape().generated;
     trace.with_map(OCCLUSION_MAP, &[tokens, patches], &map)?.write_maps(&trace, &out)?;
-    let windows = crate::model::window_count(&span, &options.rounds);
+    let windows = crate::model::window_count(span, &options.rounds);
     if args.json {
         let rows: Vec<&[f32]> = map.chunks_exact(patches).collect();
         return print_json(&json!({

@@ -88,7 +88,7 @@ pub fn occlusion(
     let mut done = 0;
     for windows in &rounds {
         let variants =
-            windows.iter().map(|window| Variant::of_picture(blanker.without(&span, window)));
+            windows.iter().map(|window| Variant::of_picture(blanker.without(span, window)));
         scorer.score(engine, variants, cancel, &mut |index, scored| {
             for (token, (before, after)) in base.iter().zip(&scored.logprobs).enumerate() {
                 for &[row, column] in windows.get(index).into_iter().flatten() {

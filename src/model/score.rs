@@ -119,7 +119,7 @@ impl Engine {
                 .collect();
             let blanker = blankers.iter().find(|(known, _)| *known == fill);
             blanker.map_or_else(Variant::default, |(_, blanker)| {
-                Variant::of_picture(blanker.without(&span, &blanked))
+                Variant::of_picture(blanker.without(span, &blanked))
             })
         };
         let variants = places.iter().map(|place| match *place {

@@ -332,7 +332,8 @@ mod tests {
         let keys: Vec<usize> = span.keys().collect();
         assert_eq!(keys, [5, 6, 7, 8, 11, 12, 13, 14, 17, 18, 19, 20]);
         assert_eq!(span.runs().count(), 3);
-        assert_eq!(ImageSpan { row_stride: 0, ..span }.runs().collect::<Vec<_>>(), [5..17]);
+        let mut whole = ImageSpan { row_stride: 0, ..span }.runs();
+        assert_eq!((whole.next(), whole.next()), (Some(5..17), None));
     }
 
     proptest! {
