@@ -2,7 +2,7 @@
 //!
 //! A file is replaced, never changed: new content goes to a temporary file in the same folder,
 //! which is then renamed. A reader sees the old file or the new one, and a full disk, a signal or a
-//! crash leaves the old one. Every writer in this crate goes through [`replace`] or [`Replacement`].
+//! crash leaves the old one. Every writer in this crate goes through [`replace()`] or [`Replacement`].
 //!
 //! The name of a temporary file tells the machine and the process that made it, and its maker holds
 //! a lock on it. The next writer in the folder removes what a process left that no longer runs.

@@ -313,7 +313,7 @@ pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<AnswerIndex>)> {
     trace.meta().answer_words().into_iter().map(tokens).collect()
 }
 
-/// Mean of a map's rows over answer tokens: LVLM-Interpret's way from tokens to words. [T] or `[N]`, as
+/// Mean of a map's rows over answer tokens: LVLM-Interpret's way from tokens to words. `[T]` or `[N]`, as
 /// the map is; tokens that it was not computed for are left out. `None` where the trace has no such
 /// map, a token does not exist, or the map was computed for none of them.
 pub fn mean_row(trace: &Trace, map: &str, tokens: &[AnswerIndex]) -> Option<Vec<f32>> {

@@ -328,7 +328,7 @@ impl Trace {
         Some(cast::<f16>(&bytes).iter().map(|weight| weight.to_f32() * scale).collect())
     }
 
-    /// Overview numbers of a row: [L, H, 5] f32, see [`Stat`]; computed from its page where the file has none.
+    /// Overview numbers of a row: [L, H, 5] f32, see [`super::Stat`]; computed from its page where the file has none.
     pub fn stats(&self, row: usize) -> Option<Cow<'_, [f32]>> {
         let Some(stored) = self.tensors.get("attention.stats") else {
             let of = self.row_stats();

@@ -11,7 +11,7 @@
 //! - a panel: a file in `panels/` that implements [`pane::PaneUi`], its line in `panes!` of
 //!   [`layout`], and its field in `panels/mod.rs`; tab, palette entry, narrow window and kept
 //!   layouts follow from that line;
-//! - a command without arguments: a row in [`command_table`] with its function; keys, palette and
+//! - a command without arguments: a row in `command_table` with its function; keys, palette and
 //!   help follow from the row. One with arguments: a variant of an enum in [`intent`];
 //! - long work: [`tasks::Tasks::start`], or [`tasks::Tasks::start_on_model`] for what needs the
 //!   loaded model. It reports progress, is cancelled by Escape, and hands back a

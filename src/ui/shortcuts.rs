@@ -1,6 +1,6 @@
 //! The commands of the window as data: names, keys, sections of the help screen.
 //!
-//! Buttons, keys and palette all send an [`UiCommand`]. Its rows stand in [`super::command_table`],
+//! Buttons, keys and palette all send an [`UiCommand`]. Its rows stand in `command_table`,
 //! so that what a key means is written once and the help screen cannot go stale.
 
 use super::command_table::ui_commands;

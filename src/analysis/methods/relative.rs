@@ -21,7 +21,7 @@ pub fn relative_layer(layers: usize) -> usize {
     ((layer * layers + of / 2) / of).min(layers.saturating_sub(1))
 }
 
-/// [G, N], from the attention `general` [N] under the general question.
+/// [G, N], from the attention `general`, `[N]`, under the general question.
 pub(super) fn map(trace: &Trace, general: &[f32]) -> Result<Vec<f32>, Missing> {
     let layer = relative_layer(trace.shape().layers);
     each_answer(trace, |_, row| {

@@ -27,7 +27,7 @@ pub enum Stop {
     End,
 }
 
-/// What is asked for with arguments; the rest are [`UiCommand`]s.
+/// What is asked for with arguments; the rest are [`crate::ui::shortcuts::UiCommand`]s.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WalkthroughCommand {
     /// A change.
