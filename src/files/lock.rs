@@ -1,12 +1,12 @@
 //! One writer at a time: locks that the system releases when their owner dies.
 //!
 //! The lock on NAME is an advisory lock on `.vlmscope-NAME.lock` in the same folder. The file names
-//! its holder and goes when the lock is released. After a kill the file stays but the lock does not:
-//! the next holder finds in it what the killed process was writing.
+//! its holder, a line each time, and goes when the lock is released. After a kill the file stays but
+//! the lock does not: the next holder finds in it what the killed process was writing.
 
 use super::place::{folder_of, follow_links};
 use super::replace::{copy_permissions, replaceable};
-use super::temporary::{Registered, host_name};
+use super::temporary::{Registered, host_name, unless_ending};
 use serde::{Deserialize, Serialize};
 #[cfg(unix)]
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Error, ErrorKind, Read as _, Seek as _, Write as _};
+use std::io::{self, Error, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 #[cfg(unix)]
 use std::sync::{Mutex, PoisonError};
@@ -50,7 +50,7 @@ pub enum LockError {
     Io(#[from] Error),
 }
 
-/// The content of a lock file.
+/// A line of a lock file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
@@ -71,8 +71,8 @@ impl Holder {
 pub struct FileLock {
     path: PathBuf,
     file: File,
-    /// What the last holder wrote, if it did not release the lock.
-    left: Option<Holder>,
+    /// What killed holders wrote, who did not release the lock.
+    left: Vec<Holder>,
     _registered: Registered,
 }
 
@@ -108,27 +108,33 @@ impl FileLock {
             let mut file =
                 File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
             if !lock(&file)? {
-                let Holder { pid, host, .. } = read_holder(&mut file).unwrap_or_default();
+                let holder = read_holders(&mut file).pop().unwrap_or_default();
+                let Holder { pid, host, .. } = holder;
                 return Err(LockError::Held { path: target, pid, host });
             }
             // Its holder may have removed the file after it was opened here.
             if !is_at(&file, &path)? {
                 continue;
             }
-            let left = read_holder(&mut file);
+            let left = read_holders(&mut file);
             let registered = Registered::new(&path);
             let mut taken = Self { path, file, left, _registered: registered };
-            taken.write(&Holder::this())?;
+            // What the lines before name is needed until it is removed.
+            taken.append(&Holder::this())?;
             sweep(folder_of(&target));
             return Ok(taken);
         }
     }
 
-    fn write(&mut self, holder: &Holder) -> io::Result<()> {
-        let text = serde_json::to_string(holder)?;
+    fn append(&mut self, holder: &Holder) -> io::Result<()> {
+        self.file.seek(SeekFrom::End(0))?;
+        // A kill may have cut the line before.
+        self.file.write_all(format!("\n{}\n", serde_json::to_string(holder)?).as_bytes())
+    }
+
+    fn rewrite(&mut self, holder: &Holder) -> io::Result<()> {
         self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(text.as_bytes())
+        self.append(holder)
     }
 }
 
@@ -163,14 +169,14 @@ impl Claim {
         let target = follow_links(out)?;
         let mut lock = FileLock::acquire(&target)?;
         let folder = folder_of(&target);
-        if let Some(name) = lock.left.take().and_then(|left| left.part) {
+        for name in lock.left.drain(..).filter_map(|left| left.part) {
             remove_part(&target, &folder.join(name));
         }
         let name = part_name(&target);
         let part = folder.join(&name);
         // Named before it is made, so that it can be found after a kill at any moment.
         let name = name.to_str().map(str::to_owned);
-        lock.write(&Holder { part: name, ..Holder::this() })?;
+        lock.rewrite(&Holder { part: name, ..Holder::this() })?;
         let registered = Registered::new(&part);
         Ok(Self { target, part, _registered: registered, _lock: lock })
     }
@@ -191,7 +197,15 @@ impl Claim {
     /// If it cannot be made, or the file that it is to replace is protected.
     pub fn create_file(&self) -> io::Result<File> {
         replaceable(&self.target)?;
-        File::options().read(true).write(true).create_new(true).open(&self.part)
+        unless_ending(|| File::options().read(true).write(true).create_new(true).open(&self.part))
+    }
+
+    /// Makes the folder to write to.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create_folder(&self) -> io::Result<()> {
+        unless_ending(|| std::fs::create_dir(&self.part))
     }
 
     /// Gives a file, written under [`Self::part`] or another temporary name, the name that was
@@ -227,7 +241,7 @@ fn sweep(folder: &Path) {
         let Ok(mut file) = File::options().read(true).write(true).open(&path) else { continue };
         // Whoever waits for it finds it gone and makes another, as after a release.
         let is_free = file.try_lock().is_ok() && is_at(&file, &path).is_ok_and(|is_at| is_at);
-        if is_free && read_holder(&mut file).is_none_or(|holder| holder.part.is_none()) {
+        if is_free && read_holders(&mut file).iter().all(|holder| holder.part.is_none()) {
             let _ = std::fs::remove_file(&path);
         }
     }
@@ -255,11 +269,19 @@ fn lock_path(target: &Path) -> PathBuf {
     target.with_file_name(file_name)
 }
 
-fn read_holder(file: &mut File) -> Option<Holder> {
-    let mut text = String::new();
-    file.rewind().ok()?;
-    io::Read::take(&*file, MOST_HOLDER_BYTES).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+/// Those who wrote into a lock file, oldest first.
+fn read_holders(file: &mut File) -> Vec<Holder> {
+    let mut bytes = Vec::new();
+    // What cannot be read names nobody.
+    if file.rewind().is_err()
+        || io::Read::take(&*file, MOST_HOLDER_BYTES).read_to_end(&mut bytes).is_err()
+    {
+        return Vec::new();
+    }
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect()
 }
 
 /// Whether `path` is this file, and no link to it.
@@ -397,6 +419,23 @@ mod tests {
         assert_eq!(entries(folder.path()), 1);
     }
 
+    /// The first writer was killed while it wrote, the second before it removed the part of the first.
+    fn claim_after_two_kills(target: &Path) -> Claim {
+        let claim = Claim::new(target).unwrap();
+        let (left, lock_file) = (claim.part().to_owned(), lock_path(target));
+        std::fs::write(&left, "half").unwrap();
+        let first = std::fs::read_to_string(&lock_file).unwrap();
+        drop(claim);
+        std::fs::write(&lock_file, first).unwrap();
+        let second = FileLock::acquire(target).unwrap();
+        let text = std::fs::read_to_string(&lock_file).unwrap();
+        drop(second);
+        std::fs::write(&lock_file, text + "{\"pid\":1,\"ho").unwrap();
+        let claim = Claim::new(target).unwrap();
+        assert!(!left.exists());
+        claim
+    }
+
     #[test]
     fn what_a_killed_writer_left_is_removed_by_the_next_and_nothing_else_is() {
         let folder = tempfile::tempdir().unwrap();
@@ -417,6 +456,7 @@ mod tests {
         assert!(!left.exists());
         assert_ne!(claim.part(), left);
         drop(claim);
+        drop(claim_after_two_kills(&target));
         // A lock file that names something else removes nothing.
         for name in ["thesis.txt", "../thesis.txt", "film.part.mp4"] {
             std::fs::write(&lock_file, format!(r#"{{"pid":1,"host":"h","part":"{name}"}}"#))

@@ -21,10 +21,22 @@ static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// Removes all temporary files and folders of this process: for a signal handler that ends the
 /// program, because no destructor runs then.
 pub fn remove_temporary() {
-    for path in lock(&OWN).iter() {
+    let own = lock(&OWN);
+    // Locks last: they name what is there, should the program be killed before it is removed.
+    let is_lock = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "lock");
+    let (locks, rest): (Vec<_>, Vec<_>) = own.iter().partition(is_lock);
+    for path in rest.into_iter().chain(locks) {
         // Nothing more can be done about one that cannot be removed.
         let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
     }
+    // No other thread makes one before the program ends.
+    std::mem::forget(own);
+}
+
+/// Makes something temporary, but not while [`remove_temporary`] runs or after it.
+pub(super) fn unless_ending<T>(make: impl FnOnce() -> T) -> T {
+    let _own = lock(&OWN);
+    make()
 }
 
 /// A private folder that is removed when this is dropped.
@@ -42,8 +54,10 @@ impl TemporaryFolder {
     /// # Errors
     /// If `parent` does not exist or cannot be written to.
     pub fn new_in(parent: &Path) -> io::Result<Self> {
+        let mut own = lock(&OWN);
         let folder = builder(&prefix()).tempdir_in(parent)?;
-        let registered = Registered::new(folder.path());
+        let registered = Registered::among(&mut own, folder.path());
+        drop(own);
         let handle = locked(folder.path());
         if let Ok(metadata) = folder.path().symlink_metadata() {
             sweep(parent, &metadata);
@@ -84,8 +98,10 @@ impl Temporary {
         }
         #[cfg(not(unix))]
         let _ = is_private;
+        let mut own = lock(&OWN);
         let file = builder.tempfile_in(folder)?;
-        let registered = Registered::new(file.path());
+        let registered = Registered::among(&mut own, file.path());
+        drop(own);
         // Where the file system has no locks, the number of the process must do.
         #[cfg(unix)]
         let _ = file.as_file().try_lock();
@@ -102,7 +118,11 @@ pub(super) struct Registered(PathBuf);
 
 impl Registered {
     pub fn new(path: &Path) -> Self {
-        lock(&OWN).insert(path.to_owned());
+        Self::among(&mut lock(&OWN), path)
+    }
+
+    fn among(own: &mut BTreeSet<PathBuf>, path: &Path) -> Self {
+        own.insert(path.to_owned());
         Self(path.to_owned())
     }
 }

@@ -35,7 +35,7 @@ impl PngSequence {
             });
         }
         let claim = claim(out)?;
-        std::fs::create_dir(claim.part()).map_err(failed)?;
+        claim.create_folder().map_err(failed)?;
         let digits = format.frames.max(1).to_string().len().max(4);
         let (out, size) = (out.to_owned(), format.size);
         Ok(Self { size, out, claim, digits, written: 0, is_done: false })
