@@ -5,7 +5,7 @@ use super::selection;
 use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
-use crate::trace::{Stat, TokenKind, Trace, ViewOf};
+use crate::trace::{ModelInfo, Stat, TokenKind, Trace, ViewOf};
 use serde_json::json;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -123,9 +123,9 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
     writeln!(out, "answer     {}", meta.answer)?;
     writeln!(
         out,
-        "model      {} · {} layers × {} heads ({} key/value) · vision {} × {}",
+        "model      {} · {} × {} heads ({} key/value) · vision {} × {}",
         meta.model.name,
-        shape.layers,
+        layers_text(&meta.model),
         shape.heads,
         meta.model.kv_heads,
         meta.model.vision_layers,
@@ -167,6 +167,9 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
             span.extent().end - 1
         )?;
     }
+    if let Some(reason) = &meta.unplaced {
+        writeln!(out, "picture    its tokens have no place: {reason}")?;
+    }
     let timings = meta.timings;
     writeln!(
         out,
@@ -190,6 +193,16 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// "32 layers", or which of them have attention.
+fn layers_text(model: &ModelInfo) -> String {
+    let numbers = model.layer_numbers();
+    let layers = model.layers;
+    if numbers.len() == layers as usize {
+        return format!("{layers} layers");
+    }
+    format!("{} of {layers} layers have attention ({})", numbers.len(), selection::kept(&numbers))
 }
 
 /// Per answer token: probability, and the layer and head that look at the picture most.

@@ -33,6 +33,8 @@ pub struct Bounds {
     pub rows: Vec<u32>,
     /// One grid a span.
     pub grids: Vec<Grid>,
+    /// Why image tokens have no place in a picture.
+    pub unplaced: Option<String>,
     /// Names of the maps.
     pub maps: Vec<String>,
     /// Names of pages beside the attention.
@@ -55,6 +57,7 @@ impl Bounds {
             answers: shape.generated as u32,
             rows: trace.rows().to_vec(),
             grids: meta.spans.iter().map(grid).collect(),
+            unplaced: meta.unplaced.clone(),
             maps: trace.map_names().into_iter().map(str::to_owned).collect(),
             pages: trace.page_names().into_iter().map(str::to_owned).collect(),
         }
@@ -136,7 +139,10 @@ impl Bounds {
             second.unwrap_or(self).check_map(view, &other.map)?;
         }
         if self.grids.is_empty() && spec.has_maps() {
-            return Err(ViewError::NoPicture { view: state.view.name() });
+            return Err(ViewError::NoPicture {
+                view: state.view.name(),
+                reason: self.unplaced.as_ref().map_or_else(String::new, |why| format!(": {why}")),
+            });
         }
         if !self.grids.is_empty() && state.picture.index >= self.pictures() {
             return Err(ViewError::OutOfRange {

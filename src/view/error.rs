@@ -155,10 +155,14 @@ pub enum ViewError {
         name: String,
     },
     /// The view needs a picture, and the trace has none.
-    #[error("the {view} view needs a picture, and this trace has none; use --view token-matrix.")]
+    #[error(
+        "the {view} view needs patches with a place in a picture, and this trace has none{reason}; use --view token-matrix."
+    )]
     NoPicture {
         /// The view's name.
         view: &'static str,
+        /// ": " and why image tokens have no place, or nothing.
+        reason: String,
     },
     /// A number is outside what it can be.
     #[error("{field} is {value}; it must be {bounds}.")]

@@ -286,3 +286,58 @@ fn the_bench_reports_numbers_and_ratios() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("llava-1.5-7b"));
 }
+
+/// The traces of format 2.0 in a folder of their own.
+fn captured() -> Fixture {
+    let fixture = Fixture { folder: tempfile::tempdir().unwrap() };
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2");
+    for name in ["tiles", "frames", "hybrid", "unplaced"] {
+        let name = format!("{name}.vlmtrace");
+        std::fs::copy(from.join(&name), fixture.path(&name)).unwrap();
+    }
+    fixture
+}
+
+#[test]
+fn one_view_a_later_picture_and_a_layer_by_its_number_are_drawn() {
+    let fixture = captured();
+    let ok = |arguments: &str| {
+        let output = fixture.run(arguments);
+        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
+    };
+    ok("render tiles.vlmtrace --out tiles.png");
+    ok("render tiles.vlmtrace --span 2 --out thumbnail.png");
+    ok("render frames.vlmtrace --out first.png");
+    ok("render frames.vlmtrace --picture 2 --out third.png");
+    ok("render hybrid.vlmtrace --layer 3 --out layer.png");
+    let differ = |one: &str, other: &str| {
+        assert_ne!(pixels(&fixture.path(one)), pixels(&fixture.path(other)), "{one}, {other}");
+    };
+    differ("tiles.png", "thumbnail.png");
+    differ("first.png", "third.png");
+    for (arguments, expected) in [
+        ("render tiles.vlmtrace --span 7", "view 7 is not of picture 0, which has the views 0-2"),
+        ("render frames.vlmtrace --picture 3", "picture 3 does not exist"),
+        ("render hybrid.vlmtrace --layer 2", "layer 2 of this model has no attention (linear)"),
+        ("render hybrid.vlmtrace --layer 4", "layer 4 does not exist"),
+        ("export hybrid.vlmtrace --layer 2", "Layers with attention: 1,3"),
+        ("render unplaced.vlmtrace", "latents of a resampler"),
+    ] {
+        let output = fixture.run(&format!("{arguments} --out no.png"));
+        let error = stderr(&output);
+        assert!(!output.status.success() && error.contains(expected), "{arguments}: {error}");
+    }
+}
+
+#[test]
+fn methods_that_need_no_model_work_on_traces_of_other_models() {
+    let fixture = captured();
+    for name in ["tiles", "hybrid"] {
+        let trace = fixture.path(&format!("{name}.vlmtrace"));
+        let output = fixture
+            .run(&format!("relevancy {} --methods attention,no-bos,heads,random", trace.display()));
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        let maps = vlmscope::trace::Trace::open(&trace).unwrap();
+        assert_eq!(maps.map_names().len(), 4, "{:?}", maps.map_names());
+    }
+}

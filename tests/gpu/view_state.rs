@@ -16,6 +16,7 @@ fn extent() -> Bounds {
             Grid { picture: 1, rows: 3, columns: 5 },
         ],
         pages: Vec::new(),
+        unplaced: None,
         maps: vec!["map.rollout".into(), "relevancy.llm".into()],
     }
 }

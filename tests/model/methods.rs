@@ -8,11 +8,10 @@ use vlmscope::analysis::methods::{
     sinks, spatial_entropy,
 };
 use vlmscope::analysis::score::{area, counts, fit, importance_order, probability};
-use vlmscope::trace::RowStats;
 use vlmscope::trace::{
-    Affine, AnswerIndex, AnswerToken, ImageSpan, ModelInfo, PreprocessInfo, PreprocessMode,
-    Provenance, Query, Rect, Sampling, Timings, TokenInfo, TokenKind, Trace, TraceBuilder,
-    TraceMeta,
+    Affine, AnswerIndex, AnswerToken, ImageAttention, ImageSpan, ModelInfo, PreprocessInfo,
+    PreprocessMode, Provenance, Query, Rect, RowStats, Sampling, Timings, TokenInfo, TokenKind,
+    Trace, TraceBuilder, TraceMeta,
 };
 
 const SCALE: f32 = 4096.0;
@@ -37,6 +36,15 @@ fn token(text: &str, kind: TokenKind, word: Option<u32>) -> TokenInfo {
 
 /// BOS, the patches, "what", then `answer`: attention[layer][head] is a full [T, T] matrix.
 fn trace(span: ImageSpan, answer: &[TokenInfo], attention: &[Vec<Vec<f32>>]) -> Trace {
+    trace_of(ImageAttention::Causal, span, answer, attention)
+}
+
+fn trace_of(
+    image_attention: ImageAttention,
+    span: ImageSpan,
+    answer: &[TokenInfo],
+    attention: &[Vec<Vec<f32>>],
+) -> Trace {
     let patches = span.patches();
     let mut tokens = vec![token("<s>", TokenKind::Special, None)];
     tokens.extend((0..patches).map(|_| token("<image>", TokenKind::Image, None)));
@@ -45,7 +53,12 @@ fn trace(span: ImageSpan, answer: &[TokenInfo], attention: &[Vec<Vec<f32>>]) -> 
     let (width, height) = (span.columns * 2, span.rows * 2);
     let meta = TraceMeta {
         format_version: "1.0".into(),
-        model: ModelInfo { layers: layers as u32, heads: heads as u32, ..ModelInfo::default() },
+        model: ModelInfo {
+            layers: layers as u32,
+            heads: heads as u32,
+            image_attention,
+            ..ModelInfo::default()
+        },
         question: String::new(),
         answer: String::new(),
         sampling: Sampling::default(),
@@ -138,6 +151,26 @@ fn rollout_is_the_product_of_the_layers_with_their_residuals() {
     // The first position sees itself only.
     assert_close(&rollout_rows(&trace, &[0]).unwrap(), &[1.0, 0.0, 0.0, 0.0], "position 0");
     assert_eq!(rollout_rows(&trace, &[4]), None, "no such position");
+}
+
+#[test]
+fn rollout_counts_the_later_keys_that_patches_see() {
+    #[rustfmt::skip]
+    let attention = vec![
+        1.0, 0.0, 0.0, 0.0,
+        0.5, 0.25, 0.25, 0.0,
+        0.5, 0.25, 0.25, 0.0,
+        0.0, 1.0, 0.0, 0.0,
+    ];
+    let layers = [vec![attention.clone()], vec![attention]];
+    let rollout = |image_attention| {
+        let trace = trace_of(image_attention, span(1, 2), &one_word(), &layers);
+        rollout_rows(&trace, &[3]).unwrap()
+    };
+    // Row 3 of Â is [0, 1/2, 0, 1/2]; times Â: 1/2 · [1/4, 5/8, 1/8, 0] + 1/2 · [0, 1/2, 0, 1/2].
+    let both_ways = rollout(ImageAttention::Bidirectional);
+    assert_close(&both_ways, &[0.125, 0.5625, 0.0625, 0.25], "both ways");
+    assert_eq!(rollout(ImageAttention::Causal)[2], 0.0, "a causal row ends at its own key");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::path::PathBuf;
 use vlmscope::trace::{AnswerIndex, STAT_COUNT, Stat, TokenKind, Trace, TraceError};
+use vlmscope::view::PictureChoice;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2")
@@ -186,4 +187,38 @@ fn views_and_layers_that_do_not_fit_are_refused() {
         let error = changed(name, change).err().unwrap_or_else(|| panic!("{name}: {what} is read"));
         assert!(error.to_string().contains(what), "{name}: {what}: {error}");
     }
+}
+
+#[test]
+fn of_overlapping_views_those_of_the_finest_canvas_are_drawn() {
+    let cases: [(&str, PictureChoice, &[usize], Option<&str>); 7] = [
+        ("dynamic_grid", PictureChoice::default(), &[0], None),
+        ("tiles", PictureChoice::default(), &[0, 1], Some("2 tiles")),
+        ("tiles", PictureChoice { view: Some(2), ..Default::default() }, &[2], Some("thumbnail")),
+        ("stride", PictureChoice::default(), &[1], Some("tiles")),
+        ("cross", PictureChoice::default(), &[0, 1, 2, 3], None),
+        (
+            "frames",
+            PictureChoice { index: 1, ..Default::default() },
+            &[1],
+            Some("frame 1 at 2.5 s"),
+        ),
+        ("unplaced", PictureChoice::default(), &[], None),
+    ];
+    for (name, choice, spans, part) in cases {
+        let trace = open(name);
+        assert_eq!(choice.spans(trace.meta()), spans, "{name}");
+        assert_eq!(choice.part(trace.meta()).as_deref(), part, "{name}");
+    }
+}
+
+#[test]
+fn numbers_of_some_views_are_those_of_their_patches() {
+    let trace = open("tiles");
+    let state = vlmscope::view::ViewState::default();
+    let all = state.resolve(&trace).unwrap();
+    let (whole, tiles) = (all.values(), all.clone().of_views(vec![0, 1]));
+    assert_eq!(tiles.patches(), 32);
+    assert_eq!(tiles.values(), whole[..32]);
+    assert_eq!(all.of_views(vec![2]).values(), whole[32..]);
 }
