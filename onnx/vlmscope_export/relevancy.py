@@ -115,7 +115,7 @@ class TextRelevancy(TextGraph):
         seeds = g.op("Mul", g.to_f32(g.op("Gather", head, "ids", axis=0)), w)
         return logits, norm(g.to_model_dtype(seeds))
 
-    # What the two graphs do differently.
+    # The steps that differ between the two graphs.
 
     def cached(self, index: int, key: str, value: str) -> tuple[str, str]:
         raise NotImplementedError

@@ -57,7 +57,7 @@ class RelevancyAttention(torch.autograd.Function):
         to_key, to_value = torch.zeros_like(keys), torch.zeros_like(values)
         added = torch.zeros_like(recursion.added)
         for rows in _row_parts(count, recursion.prompt_len, heads * key.shape[1] * 4, query.device):
-            # Where the mask is plainly causal, later keys have no part.
+            # Under a causal mask these queries give keys after the last row no weight: those keys are left out.
             seen = int(rows[-1]) + 1 if causal and mask is None else key.shape[1]
             ((_, weights),) = softmax_rows(query, key[:, :seen], mask, scaling, causal, rows, 1 << 62)
             incoming = gradient[:, rows]
