@@ -17,7 +17,7 @@ as_root() {
     fi
 }
 
-# Installs the Debian packages that are missing; where it may not, says which they are.
+# Installs the Debian packages that are missing; names them in the error if it may not install packages.
 need_packages() {
     local missing=() package
     have dpkg-query || { say "no dpkg here: please see that these are installed: $*"; return 0; }
@@ -58,7 +58,7 @@ need_rust() {
     say "installing Rust $RUST_VERSION"
     rustup toolchain install "$RUST_VERSION" --no-self-update --profile minimal -c clippy -c rustfmt >&2 || true
     rust_is_usable && return 0
-    # Where the network has no $RUST_VERSION, a newer toolchain that is already here will do.
+    # If rustup cannot fetch $RUST_VERSION, a newer toolchain that is already installed will do.
     local toolchain
     for toolchain in $(rustup toolchain list 2>/dev/null | cut -d' ' -f1); do
         export RUSTUP_TOOLCHAIN="$toolchain"
@@ -103,7 +103,7 @@ PY
     [ -f "$folder/libonnxruntime.so.$ORT_VERSION" ] || fail "the ONNX Runtime wheel did not hold libonnxruntime.so.$ORT_VERSION"
 }
 
-# lavapipe wants an existing runtime folder.
+# lavapipe needs a runtime folder that exists.
 need_runtime_folder() {
     if [ -z "${XDG_RUNTIME_DIR:-}" ] || [ ! -d "$XDG_RUNTIME_DIR" ]; then
         XDG_RUNTIME_DIR="${TMPDIR:-/tmp}/vlmscope-runtime-$(id -u)"
@@ -180,7 +180,7 @@ need_window() {
     fail "no window $1 came within 30 s"
 }
 
-# Waits until the program $1 ends; fails unless it ends within 10 s and with 0. Its log is $2.
+# Waits up to 10 s until the program $1 ends; fails unless it ends in time and with exit code 0. Its log is $2.
 need_end() {
     local code=0
     for _ in $(seq 100); do
@@ -192,11 +192,11 @@ need_end() {
     [ "$code" -eq 0 ] || { cat "$2" >&2; fail "the program ended with $code"; }
 }
 
-# How many pixels of two pictures of one size differ by more than a trace.
+# The number of pixels that differ by more than 2 % between two pictures of one size.
 differing_pixels() {
     local count
     count="$(compare -metric AE -fuzz 2% "$1" "$2" null: 2>&1 || true)"
-    # What could not be compared is not the same.
+    # Pictures that cannot be compared count as different.
     [[ "$count" =~ ^[0-9] ]] || { printf '%s\n' "$count" >&2; echo 999999999; return 0; }
     printf '%.0f' "${count%% *}"
 }
