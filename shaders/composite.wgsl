@@ -77,7 +77,7 @@ fn picture_color(texture: texture_2d<f32>, uv: vec2f) -> vec3f {
     return textureSampleLevel(texture, linear_clamp, uv, 0.0).rgb;
 }
 
-// What is not attended keeps this much light under a spotlight.
+// Brightness of patches without attention in spotlight mode, as a share of the picture's own.
 const DIM: f32 = 0.06;
 
 fn contours(base: vec3f, value: f32, slope: f32, steps: vec4f) -> vec3f {

@@ -1,5 +1,5 @@
-// Planes → texture: every plane becomes a cell of an atlas, normalised to 0–1. This is the
-// attention as texture: everything that is drawn samples it.
+// Planes → texture: every plane becomes a cell of an atlas, normalised to 0–1. All passes that draw
+// maps sample this texture.
 
 // A constant of the pipeline, because a branch that no one takes still costs on some devices.
 override logarithmic: bool = false;

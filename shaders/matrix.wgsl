@@ -1,5 +1,4 @@
-// A cell a number: the layer × head matrix and the strip of one layer. The colour is looked up
-// once a cell.
+// The layer × head matrix and the strip of one layer: one cell a number. The colour is looked up once a cell.
 
 struct Style {
     lut_row: u32,

@@ -1,4 +1,4 @@
-// The bare picture: one bilinear sample a pixel. The yardstick of every other pass.
+// The bare picture: one bilinear sample a pixel. The other passes are measured against its cost.
 
 // Trilinear where the picture is made smaller; the base level where it is enlarged.
 override minified: bool = false;

@@ -1,5 +1,5 @@
-// Query × key of one head. Where several weights fall on a pixel the largest is shown: thin lines
-// are what one looks for.
+// Query × key of one head. Where several weights fall on a pixel, the largest is shown: thin lines must
+// stay visible.
 
 // A constant of the pipeline, because a branch that no one takes still costs on some devices.
 override logarithmic: bool = false;
