@@ -1,5 +1,5 @@
-//! The window's state, and the few changes that every command shares. What is drawn and when is
-//! [`super::frame`]'s; what a command does is [`super::commands`]'.
+//! The window's state, and the few changes that all commands share. [`super::frame`] decides what is drawn
+//! and when; [`super::commands`] carries out commands.
 
 use super::chat::Chat;
 use super::dialogs::Prompt;
@@ -55,9 +55,9 @@ pub struct Counters {
 
 /// The window's state.
 pub struct App {
-    /// What is remembered.
+    /// Settings that outlive the program.
     pub settings: Settings,
-    /// Where that is written; `None` writes nothing.
+    /// File of the settings; `None` writes none.
     pub settings_path: Option<PathBuf>,
     /// The answered questions, the oldest first.
     pub docs: Vec<Document>,
@@ -65,15 +65,15 @@ pub struct App {
     pub turns: HashMap<DocumentId, Vec<Turn>>,
     /// The picture that each document's question was about.
     pub pictures: HashMap<DocumentId, Picture>,
-    /// The one that is looked at.
+    /// The document that is looked at.
     pub current: Option<DocumentId>,
     /// The chat and the model.
     pub chat: Chat,
     /// The rendered view.
     pub stage: StageRenderer,
-    /// Numbers of what is seen.
+    /// The numbers of the present view.
     pub value_cache: ValueCache,
-    /// What is played, and how fast.
+    /// Playback through an axis: its state, axis and speed.
     pub transport: Transport,
     /// Whether the palette is open.
     pub palette_open: bool,
@@ -81,11 +81,11 @@ pub struct App {
     pub exports: Exports,
     /// Long work that is no question.
     pub tasks: Tasks,
-    /// What if.
+    /// Edits, comparisons and interventions.
     pub what_if: WhatIf,
-    /// How maps did when the model was asked again.
+    /// Curves of the deletion and insertion test.
     pub scores: Option<Scores>,
-    /// Where the panels are; `None` only while they are drawn.
+    /// The docked panels; `None` only while they are drawn.
     pub layout: Option<Layout>,
     /// Whether the help is open.
     pub help_open: bool,
@@ -93,7 +93,7 @@ pub struct App {
     pub overlay: Option<Overlay>,
     /// Whether the side panels stand over the stage.
     pub is_narrow: bool,
-    /// Where the stage is, in points.
+    /// Rectangle of the stage in points.
     pub stage_rect: egui::Rect,
     /// Messages.
     pub notices: Vec<Notice>,
@@ -101,41 +101,41 @@ pub struct App {
     pub samples: Option<Vec<(egui::TextureHandle, Sample)>>,
     /// The look that new documents start with.
     pub look: ViewState,
-    /// What was asked for and is not carried out yet.
+    /// Intents that are not carried out yet.
     pub intents: IntentSender,
-    /// What the pointer would do, shown while it stays.
+    /// Change of view that a click at the pointer would make, previewed while the pointer stays.
     pub preview: Option<Command>,
-    /// What is seen: the view with the preview.
+    /// The drawn view: the document's view with the preview applied.
     pub shown: ViewState,
-    /// Where the ranking is: the head that [`UiCommand::NextBestHead`] goes on from.
+    /// Position in the ranking from which [`UiCommand::NextBestHead`] goes on.
     pub rank: usize,
-    /// Whether the ranking is over all open traces of the model.
+    /// Whether heads are ranked over all open traces of the model.
     pub rank_over_all: bool,
-    /// What the window itself is to do.
+    /// Requests to the host window.
     pub host: Vec<HostRequest>,
-    /// What is done is being noted.
+    /// The recorder of visited views, while it runs.
     pub take: Option<ViewRecorder>,
     /// The walkthrough that is being made.
     pub editor: Option<Editor>,
-    /// How a film is to be recorded, while that is asked.
+    /// The dialog of film options, while it is open.
     pub film_dialog: Option<FilmDialog>,
-    /// How the last film was recorded.
+    /// Options of the last film.
     pub film_options: FilmOptions,
-    /// A question before something that would lose the walkthrough.
+    /// The open question before a command that would lose the walkthrough.
     pub confirm: Option<Confirm>,
-    /// A path that is asked for in the window.
+    /// The open question for a path.
     pub prompt: Option<Prompt>,
-    /// What that path is for.
+    /// Purpose of that path.
     pub prompt_purpose: Option<PathPurpose>,
-    /// Paths are asked for in the window, even where the desktop has dialogs.
+    /// Asks for paths in the window, even if the desktop has file dialogs.
     pub asks_in_window: bool,
-    /// What the window is to present next.
+    /// The next presentation for the window to open.
     pub presents: Option<Box<PresentOptions>>,
-    /// Where answers of a window that an internal error closed are kept; `None` keeps and offers none.
+    /// Folder of answers that were saved when an internal error closed a window; `None` keeps and offers none.
     pub recovery: Option<PathBuf>,
     /// When files of documents were last looked at, in seconds of the program's clock.
     pub(super) looked_at_files: f64,
-    /// What the speed rules count.
+    /// Counters that tests of performance rules read.
     pub counters: Counters,
     pub(super) transition: Option<Transition>,
     next_notice: u64,
@@ -214,7 +214,7 @@ impl App {
         self.docs.iter().find(|doc| doc.id == current)
     }
 
-    /// The same, to be changed.
+    /// The document that is looked at, mutable.
     pub fn doc_mut(&mut self) -> Option<&mut Document> {
         let current = self.current?;
         self.docs.iter_mut().find(|doc| doc.id == current)
@@ -235,7 +235,7 @@ impl App {
         self.intents.send(Intent::Ui(act));
     }
 
-    /// Tells the user something.
+    /// Shows a message.
     pub fn notify(&mut self, text: impl Into<String>, is_error: bool) {
         let text = text.into();
         if self.notices.iter().any(|notice| notice.text == text) {
@@ -247,7 +247,7 @@ impl App {
         self.add_notice(text, is_error, Vec::new());
     }
 
-    /// Tells the user something that can be answered by a button.
+    /// Shows a message with buttons.
     pub fn offer(&mut self, text: String, offers: Vec<(&'static str, Intent)>) {
         self.add_notice(text, false, offers);
     }
@@ -258,7 +258,7 @@ impl App {
         self.notices.push(Notice { id, text, is_error, offers, since });
     }
 
-    /// Whether a question stands over the window.
+    /// Whether an open question covers the window.
     pub const fn is_asked(&self) -> bool {
         self.prompt.is_some() || self.confirm.is_some() || self.film_dialog.is_some()
     }
@@ -290,7 +290,7 @@ impl App {
         }
     }
 
-    /// Lets go of textures whose device was lost.
+    /// Drops textures of a device that was lost.
     pub fn forget_textures(&mut self) {
         self.samples = None;
         self.drawing_samples = false;
@@ -316,7 +316,7 @@ impl App {
             self.rank = 0;
             self.transport.stop();
             self.transition = None;
-            // The next question is about the picture that is seen.
+            // The next question is about the shown picture.
             if let Some(picture) = self.pictures.get(&id) {
                 self.chat.picture = Some(picture.clone());
             }

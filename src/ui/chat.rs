@@ -1,4 +1,4 @@
-//! Questions and answers: what was asked, what is being answered, with which model.
+//! The chat: answered questions, the question that is being answered, the model.
 
 use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
@@ -10,15 +10,15 @@ use std::sync::Arc;
 /// A question that is being answered.
 #[derive(Debug)]
 pub struct Asking {
-    /// Its number.
+    /// Number of the request.
     pub request: u64,
-    /// What was asked.
+    /// The question.
     pub question: String,
-    /// How far it is.
+    /// Progress of the answer; `None` before the model has reported any.
     pub progress: Option<Progress>,
-    /// Where its tokens go, once there are any.
+    /// Document that receives the tokens; `None` before the first one.
     pub document: Option<DocumentId>,
-    /// The conversation before it.
+    /// Earlier turns of the conversation.
     pub turns: Vec<Turn>,
     /// Whether a given answer is scored.
     pub scored: bool,
@@ -26,7 +26,7 @@ pub struct Asking {
 
 /// The chat.
 pub struct Chat {
-    /// What is being typed.
+    /// Text in the question box.
     pub question: String,
     /// Whether the next question goes on with the conversation.
     pub follow_up: bool,
@@ -34,15 +34,15 @@ pub struct Chat {
     pub picture: Option<Picture>,
     /// Questions to try.
     pub suggestions: Vec<String>,
-    /// What is being answered.
+    /// The question that is being answered.
     pub asking: Option<Asking>,
-    /// What the model said that the user should know.
+    /// Notices of the model for the user.
     pub notices: Vec<String>,
     /// Why the last question failed.
     pub error: Option<String>,
     /// The model's name, once it is loaded.
     pub model_name: Option<String>,
-    /// What runs it ("CPUExecutionProvider").
+    /// ONNX Runtime's execution provider ("CPUExecutionProvider").
     pub provider: Option<String>,
     /// The loaded bundle, for the names of tokens.
     pub vocabulary: Option<Arc<Bundle>>,
@@ -88,7 +88,7 @@ impl Chat {
         Ok(())
     }
 
-    /// Lets go of the model. Its threads may be busy for a while: they end without the window.
+    /// Releases the model. Its threads may still be busy: they end after the window.
     pub fn close(&mut self) -> Option<crossbeam_channel::Receiver<()>> {
         let feed = self.feed.take()?;
         let (ended, has_ended) = crossbeam_channel::bounded(1);
@@ -136,7 +136,7 @@ impl Chat {
 }
 
 impl Asking {
-    /// What is being done, as a line.
+    /// Text for the current stage of the answer.
     pub fn line(&self) -> String {
         match self.progress {
             None => "waiting for the model".into(),
@@ -147,10 +147,10 @@ impl Asking {
         }
     }
 
-    /// How far it is, where that is known.
+    /// Progress of the current stage, 0–1; `None` if it cannot be known.
     pub fn share(&self) -> Option<f32> {
         let Progress { done, total, stage } = self.progress?;
-        // An answer ends where it ends; the longest it may become is no measure.
+        // The length of an answer is not known in advance, and the longest possible answer is no measure of it.
         (total > 1 && stage != AskStage::Decode).then(|| done as f32 / total as f32)
     }
 }

@@ -17,7 +17,7 @@ macro_rules! ui_commands {
                     => |app, _| view::show(app, ViewKind::Heads),
                 ShowWall "Wall: every head of every layer" [NONE W]
                     => |app, _| view::change(app, |state, _| Command::SetView(match state.view {
-                        // The same key again goes back to the stage.
+                        // A second press of the key goes back to the overlay.
                         ViewKind::Wall => ViewKind::Overlay,
                         _ => ViewKind::Wall,
                     })),

@@ -27,11 +27,11 @@ pub const TOML: Filters = &[("TOML", &["toml"])];
 /// A question for a path.
 #[derive(Clone, Debug)]
 pub struct Dialog {
-    /// What for.
+    /// Title of the dialog.
     pub title: &'static str,
-    /// What is asked for.
+    /// Kind of path that is asked for.
     pub want: Want,
-    /// What is offered. A place with none of these endings gets the first.
+    /// Kinds of files that are offered. A place with none of these endings gets the first.
     pub filters: Filters,
 }
 
@@ -65,9 +65,9 @@ impl Dialog {
 pub struct Prompt {
     /// The question.
     pub dialog: Dialog,
-    /// What is typed.
+    /// Text in the path field.
     pub text: String,
-    /// The file that would be replaced, once that was asked.
+    /// Existing file that the path would replace, once the user was asked about it.
     pub replaces: Option<PathBuf>,
 }
 
@@ -93,7 +93,7 @@ impl Prompt {
         self.dialog.completed(path)
     }
 
-    /// What is wrong with the path, in a sentence.
+    /// Error text for the present path; `None` if the path is fine.
     pub fn problem(&self) -> Option<String> {
         let path = self.path();
         let shown = path.display();
@@ -118,7 +118,7 @@ impl Prompt {
         }
     }
 
-    /// What could be typed next: entries of the folder that begin like the last part of the path.
+    /// At most `most` completions: entries of the folder whose names begin with the last part of the path.
     pub fn completions(&self, most: usize) -> Vec<String> {
         let typed = self.text.trim();
         let (folder, begin) = match typed.rfind(std::path::MAIN_SEPARATOR) {
@@ -162,8 +162,8 @@ fn home() -> PathBuf {
     std::env::current_dir().ok().or_else(dirs::home_dir).unwrap_or_default()
 }
 
-/// The desktop's dialog: made on the thread of the window, as macOS wants it, and shown when what
-/// comes back is called, which waits for the answer.
+/// The desktop's dialog. It is created on the window's thread, as macOS requires; calling the returned function
+/// shows it and waits for the answer.
 pub fn ask_desktop(dialog: &Dialog) -> Box<dyn FnOnce() -> Option<Vec<PathBuf>> + Send> {
     let mut asked = rfd::AsyncFileDialog::new().set_title(dialog.title);
     for (name, endings) in dialog.filters {

@@ -21,7 +21,7 @@ impl DocumentId {
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// As a number, for what may not know documents.
+    /// As a number, for modules that may not use documents.
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -36,19 +36,19 @@ pub struct Document {
     pub version: u64,
     /// The trace.
     pub trace: Arc<Trace>,
-    /// Its bounds.
+    /// Dimensions of the trace.
     pub extent: Arc<Bounds>,
     /// The view and what came before it; shared, so that a document is cheap to clone.
     pub history: Arc<History>,
-    /// Where it was read from or saved to.
+    /// File that the trace was read from or saved to.
     pub path: Option<PathBuf>,
-    /// Which contents that file has: less than the trace, where a map was added since.
+    /// Identity of the trace in that file; differs from `trace` if a map was added since.
     pub in_file: Option<TraceId>,
-    /// What that file was when it was read, written or last looked at.
+    /// Stamp of that file when it was last read, written or checked for changes.
     pub stamp: Option<FileStamp>,
     /// Whether tokens are still arriving.
     pub live: bool,
-    /// Whether the view goes along with the newest token.
+    /// Whether the view follows the newest token.
     pub follow: bool,
 }
 
@@ -92,12 +92,12 @@ impl Document {
         self.trace.meta()
     }
 
-    /// What a view is called while nobody says anything else: its caption.
+    /// Default note of a view: its caption.
     pub fn automatic_note(&self, state: &ViewState) -> String {
         text_of(&caption(state, self.meta(), None, None))
     }
 
-    /// Puts a longer trace of the same answer in place; the view stays, or goes along.
+    /// Replaces the trace by a longer one of the same answer; the view stays, or follows the newest token.
     pub fn replace(&mut self, trace: Arc<Trace>, live: bool) {
         self.extent = Arc::new(Bounds::from_trace(&trace));
         self.path = trace.path().map(std::path::Path::to_owned);
@@ -112,7 +112,7 @@ impl Document {
             };
             let mut state = self.state().clone();
             state.map.queries = Queries::answer(answer);
-            // Following is not the user's doing: it leaves no undo step.
+            // Following the answer is no action of the user: it leaves no undo step.
             if self.extent.check(&state, None).is_ok() {
                 self.history = Arc::new(History::new(state));
             }
@@ -155,8 +155,8 @@ impl Document {
     }
 }
 
-/// The first view of a trace: mean of all layers and heads for its most telling answer token, in
-/// the look that is in use.
+/// The first view of a trace: the given look for the answer token that `salient_token` chooses.
+/// Layers or heads that the trace lacks become the mean of all.
 fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
     let mut state = look.clone();
     state.trace = None;

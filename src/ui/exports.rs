@@ -24,7 +24,7 @@ const PREVIEW_SIDE: u32 = 1536;
 /// The name of jobs that write files, and are waited for at the end.
 pub const WRITES: &str = "save";
 
-/// The jobs that run, and what came of those that ended.
+/// The running file jobs and the results of those that ended.
 pub struct Exports {
     sender: Sender<TaskResult>,
     finished: Receiver<TaskResult>,
@@ -46,7 +46,7 @@ impl Exports {
         self.running > 0
     }
 
-    /// Waits until everything is written; not for ever.
+    /// Waits until everything is written, at most for `patience`.
     pub fn end(&self, patience: Duration) {
         let end = Instant::now() + patience;
         while self.writing.iter().any(|thread| !thread.is_finished()) && Instant::now() < end {
@@ -54,7 +54,7 @@ impl Exports {
         }
     }
 
-    /// What ended since the last call.
+    /// Results of jobs that ended since the last call.
     pub fn take(&mut self) -> Vec<TaskResult> {
         let finished: Vec<TaskResult> = self.finished.try_iter().collect();
         self.running = self.running.saturating_sub(finished.len());

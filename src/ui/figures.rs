@@ -1,7 +1,7 @@
-//! Figures and numbers of what is on the stage, made on whichever thread wants them.
+//! Figures and numbers of the view on the stage, made on any thread.
 //!
-//! A figure has a renderer of its own: the window's goes on meanwhile, and what is saved is what
-//! `vlmscope render` draws.
+//! A figure has a renderer of its own: the window's goes on meanwhile, and a saved figure equals the one of
+//! `vlmscope render`.
 
 use super::dialogs::Filters;
 use super::value_cache::ValueCache;
@@ -29,7 +29,7 @@ pub enum FigureKind {
 }
 
 impl FigureKind {
-    /// What the file dialog calls it, with its ending.
+    /// Name and ending of the kind in a file dialog.
     pub const fn filters(self) -> Filters {
         match self {
             Self::Png => &[("PNG picture", &["png"])],
@@ -44,11 +44,11 @@ impl FigureKind {
 pub struct FigureJob {
     /// The device.
     pub gpu: Arc<Gpu>,
-    /// What is seen.
+    /// View to draw.
     pub state: ViewState,
-    /// Of which trace.
+    /// Trace of the view.
     pub trace: Arc<Trace>,
-    /// Where the trace is kept.
+    /// File of the trace; `None` if it was not saved.
     pub path: Option<PathBuf>,
     /// Width and height in pixels.
     pub size: [u32; 2],
@@ -151,7 +151,7 @@ fn token_matrix(text: &mut String, state: &ViewState, trace: &Trace) -> anyhow::
     Ok(())
 }
 
-/// The command line that draws this figure: the state stands in it, so that nothing is lost.
+/// The command line that draws this figure: it holds the whole state.
 ///
 /// # Errors
 /// If the state holds a path that is not Unicode.

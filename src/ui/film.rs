@@ -1,10 +1,10 @@
-//! How a film is to be recorded.
+//! Options of a film that is to be recorded.
 
 use super::dialogs::{Dialog, Want};
 use crate::record::encoder::{Container, Quality, VideoEncoder};
 use std::path::{Path, PathBuf};
 
-/// Where captions stand.
+/// Place of the captions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaptionPlace {
     /// In the picture.
@@ -16,20 +16,20 @@ pub enum CaptionPlace {
     Nowhere,
 }
 
-/// How a film is to be recorded.
+/// Options of a film.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilmOptions {
-    /// What kind of file.
+    /// File format.
     pub container: Container,
     /// Width and height in pixels.
     pub size: [u32; 2],
     /// Frames a second.
     pub fps: u32,
-    /// How good it looks.
+    /// Quality of the encoding.
     pub quality: Quality,
-    /// Who encodes MP4.
+    /// Encoder of MP4 films.
     pub encoder: VideoEncoder,
-    /// Where captions stand.
+    /// Place of the captions.
     pub captions: CaptionPlace,
 }
 
@@ -49,15 +49,15 @@ impl Default for FilmOptions {
 /// A film that is about to be recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilmDialog {
-    /// What of.
+    /// Name of the walkthrough.
     pub name: String,
     /// Its length in seconds.
     pub seconds: f64,
-    /// How.
+    /// Options in the dialog.
     pub options: FilmOptions,
 }
 
-/// Frame sizes that are offered, with what each is for.
+/// Frame sizes that are offered, each with its name.
 pub const SIZES: &[([u32; 2], &str)] = &[
     ([1280, 720], "720p"),
     ([1920, 1080], "1080p"),
@@ -93,7 +93,7 @@ impl FilmOptions {
         Dialog { title: "Record a film", want: Want::Place(place), filters }
     }
 
-    /// The ending decides what is written: it must be the one that was chosen.
+    /// The path with the ending of the chosen container, which decides the format that is written.
     pub fn place(&self, path: &Path) -> PathBuf {
         match self.container {
             Container::Mp4 => path.with_extension("mp4"),

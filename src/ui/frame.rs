@@ -43,7 +43,7 @@ pub fn pass(app: &mut App, panes: &mut Panes, ui: &mut Ui) {
     }
 }
 
-/// What happened since the last frame: the model, the keys, what is playing.
+/// Reads input since the last frame: results of the model, files and tasks, keys, playback.
 fn begin(app: &mut App, ctx: &egui::Context) {
     apply_theme(app, ctx);
     app.is_narrow = ctx.content_rect().width() < NARROW;
@@ -95,7 +95,7 @@ fn is_meant(app: &App, command: UiCommand, focus: Focus) -> bool {
     if app.is_asked() || app.help_open {
         return command == UiCommand::Stop || (command == UiCommand::Help && !app.is_asked());
     }
-    // egui has taken the focus away by now.
+    // egui has already taken the focus away at this point.
     let leaves_text = focus == Focus::Text || app.had_text_focus;
     command != UiCommand::Stop || !leaves_text || app.chat.asking.is_some()
 }
@@ -115,7 +115,7 @@ fn apply_theme(app: &App, ctx: &egui::Context) {
     }
 }
 
-/// What panels may see of the app.
+/// The context of the panels for one pass.
 fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
     PaneContext {
         docs: &app.docs,
@@ -186,7 +186,7 @@ fn draw(app: &mut App, panes: &mut Panes, output: &PassOutput, ui: &mut Ui) {
         show_overlay(&cx, panes, ui, overlay);
     }
     drop_hint(ui);
-    // The stage has its place by now, which messages stand over.
+    // The stage has its rectangle now, over which messages are placed.
     let cx = context(app, output);
     for pane in panes.over() {
         pane.ui(&cx, ui);
@@ -289,7 +289,7 @@ fn inspector(cx: &PaneContext<'_>, panes: &mut Panes, ui: &mut Ui) {
     });
 }
 
-/// Files hang over the window: they may be dropped anywhere.
+/// The hint over the window while files are dragged over it.
 fn drop_hint(ui: &Ui) {
     if ui.input(|input| input.raw.hovered_files.is_empty()) {
         return;
@@ -310,7 +310,7 @@ fn drop_hint(ui: &Ui) {
     painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, font, ink.text);
 }
 
-/// Takes what the panels decided: where the stages are, how large the preview is.
+/// Takes the results of the panels: rectangles of the stages, size of the preview.
 fn take(app: &mut App, output: &PassOutput, ctx: &egui::Context) {
     let scale = ctx.pixels_per_point();
     if let Some(rect) = output.stage_rect.get() {
@@ -334,7 +334,7 @@ fn take(app: &mut App, output: &PassOutput, ctx: &egui::Context) {
     }
 }
 
-/// The frame stands: the stage is rendered and settings are kept.
+/// After the last pass of the frame: renders the stage and keeps the settings.
 fn finish(app: &mut App, ctx: &egui::Context) {
     app.counters.frames += 1;
     let dark = ctx.theme() == egui::Theme::Dark;

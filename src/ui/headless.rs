@@ -1,7 +1,7 @@
 //! The window without a window: egui, the app and its painter on one device.
 //!
-//! The real window, the tests and `bench` drive the same [`Headless`]; only where the input comes from
-//! and where the pixels go differs.
+//! The real window, the tests and `bench` drive the same [`Headless`]; they differ only in the source of the
+//! input and the target of the pixels.
 
 use super::app::App;
 use super::frame;
@@ -20,16 +20,16 @@ use egui::{Context, RawInput};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How a host starts.
+/// Options of a window.
 #[derive(Clone, Debug, Default)]
 pub struct HeadlessOptions {
-    /// What is shown first.
+    /// Content at the start.
     pub start: Start,
-    /// What is remembered.
+    /// Settings at the start.
     pub settings: Settings,
-    /// Where it is kept; `None` keeps nothing.
+    /// File of the settings; `None` writes none.
     pub settings_path: Option<PathBuf>,
-    /// Where answers of a window that an internal error closed are kept; `None` keeps and offers none.
+    /// Folder of answers that were saved when an internal error closed a window; `None` keeps and offers none.
     pub recovery: Option<PathBuf>,
 }
 
@@ -47,8 +47,8 @@ pub struct Headless {
     texture_side: usize,
 }
 
-/// What lies between the panels: the colour of hairlines. The format stores bytes as they are, so it
-/// is not decoded.
+/// The colour between the panels, which is that of hairlines. The target stores bytes without sRGB
+/// encoding, so the colour is not decoded.
 fn clear_color(ctx: &Context) -> wgpu::Color {
     let dark = ctx.theme() == egui::Theme::Dark;
     let hairline = theme::ink(if dark { Theme::Dark } else { Theme::Light }).hairline;

@@ -1,4 +1,4 @@
-//! What a user asks for, as plain data: sent by panels, keys and the palette, carried out by
+//! Requests of the user as plain data: sent by panels, keys and the palette, carried out by
 //! [`super::commands`].
 
 use super::document::DocumentId;
@@ -32,7 +32,7 @@ pub enum Intent {
     Reload(DocumentId),
     /// Opens the answers of a window that an internal error closed.
     OpenRecovered,
-    /// Deletes them.
+    /// Deletes the recovered answers.
     DiscardRecovered,
     /// Asks a question.
     Ask(String),
@@ -68,7 +68,7 @@ pub enum Intent {
     Path(PathCommand),
     /// Runs the deletion and insertion test on the map that is shown.
     TestMaps,
-    /// Computes relevancy maps: these methods, for these tokens (all where there are none).
+    /// Computes relevancy maps by these methods, for these answer tokens (all tokens if the list is empty).
     ComputeRelevancy(Vec<Method>, Vec<AnswerIndex>),
     /// Sets what [`super::transport::Transport`] plays.
     Transport(TransportCommand),
@@ -93,9 +93,9 @@ pub enum Intent {
 /// A change of what is typed in the chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatCommand {
-    /// The question is typed.
+    /// Replaces the typed question.
     Question(String),
-    /// The question has the keyboard.
+    /// The question field has received the focus.
     QuestionFocused,
     /// The next question continues the conversation, or does not.
     FollowUp(bool),
@@ -106,17 +106,17 @@ pub enum ChatCommand {
 /// Commands for bookmarks, which are counted from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BookmarkCommand {
-    /// Shows its view.
+    /// Shows the view of a bookmark.
     GoTo(usize),
-    /// Deletes it.
+    /// Deletes a bookmark.
     Remove(usize),
-    /// Exchanges two.
+    /// Exchanges two bookmarks.
     Swap(usize, usize),
-    /// Its note is typed.
+    /// Changes the note of a bookmark.
     Note(usize, String),
 }
 
-/// How a film is recorded.
+/// Commands for films.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FilmCommand {
     /// Sets the options in the dialog.
@@ -132,9 +132,9 @@ pub enum FilmCommand {
 /// Commands for the path prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathCommand {
-    /// It is typed.
+    /// Replaces the typed path.
     Type(String),
-    /// Takes it.
+    /// Accepts the path.
     Accept,
     /// Closes the question.
     Cancel,
@@ -152,9 +152,9 @@ pub enum TransportCommand {
 /// A change of a setting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SettingsChange {
-    /// How answers are sampled.
+    /// Sampling of answers.
     Sampling(Sampling),
-    /// How pictures are made to fit.
+    /// Fit of pictures that are not square.
     Preprocess(PreprocessMode),
     /// The window's theme; `None` follows the system.
     Theme(Option<Theme>),
@@ -169,17 +169,17 @@ pub enum SettingsChange {
 pub struct IntentSender(RefCell<Vec<Intent>>);
 
 impl IntentSender {
-    /// Sends one.
+    /// Sends an intent.
     pub fn send(&self, intent: Intent) {
         self.0.borrow_mut().push(intent);
     }
 
-    /// What was sent since the last call, in order.
+    /// Intents since the last call, in order.
     pub fn take(&self) -> Vec<Intent> {
         self.0.take()
     }
 
-    /// Whether nothing waits.
+    /// Whether no intent waits.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }

@@ -1,4 +1,4 @@
-//! The docked panels: which there are, where they stand, how they are dragged.
+//! The docked panels: their list, their places, and moving them.
 //!
 //! Shares of the docking library are relative; as long as nobody moved an edge they follow the
 //! window's size, so that the side panels keep their width and the stage takes the rest.
@@ -10,7 +10,7 @@ use egui_tiles::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Where a panel stands at first.
+/// Initial place of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PanePlacement {
     /// It fills a place of its own and has no tab.
@@ -23,9 +23,9 @@ pub enum PanePlacement {
     Lower,
 }
 
-/// Declares the panels: name, where it stands at first, title of its tab. A new panel is one line
-/// here and one in `panels/mod.rs`, which says what draws it; a layout that was kept before it gains
-/// it at that place, and the palette has "Panel: title".
+/// Declares the panels: name, initial place, title of the tab. A new panel is one line here and one in
+/// `panels/mod.rs`, which names its struct; a stored layout without the panel gains it at that place, and
+/// the palette lists it as "Panel: title".
 macro_rules! panes {
     ($($(#[$doc:meta])* $pane:ident $place:ident $title:literal),+ $(,)?) => {
         /// A panel.
@@ -43,7 +43,7 @@ macro_rules! panes {
                 match self { $(Self::$pane => $title),+ }
             }
 
-            /// Where it stands at first.
+            /// Initial place of the panel.
             pub const fn place(self) -> PanePlacement {
                 match self { $(Self::$pane => PanePlacement::$place),+ }
             }
@@ -60,21 +60,21 @@ panes! {
     Tokens Bare "Tokens",
     /// Layer × head matrix.
     Matrix Upper "Layers × heads",
-    /// What does each word rest on?
+    /// Shares of picture, question and earlier answer in each word of the answer.
     Relevancy Upper "Relevancy",
-    /// What is selected in the walkthrough that is being made.
+    /// Fields of the selected step of the walkthrough.
     Walkthrough Upper "Walkthrough",
-    /// Which head should I look at?
+    /// Heads ranked by their attention on the picture.
     Ranking Upper "Best heads",
     /// One bar for each head of the layer.
     HeadStrip Middle "Heads of the layer",
     /// Exact values.
     Numbers Lower "Numbers",
-    /// Question words behind a word of the answer, and every word's map.
+    /// Question words that an answer word depends on, and a map for each answer word.
     WhyWord Lower "Why this word",
-    /// How the map is drawn.
+    /// Controls for drawing the map.
     Look Lower "Look",
-    /// Kept views.
+    /// Bookmarks.
     Bookmarks Lower "Bookmarks",
     /// Edits, comparisons, changes to the model.
     #[serde(alias = "Probe")]
@@ -174,7 +174,7 @@ impl Layout {
         layout
     }
 
-    /// Gives a layout of an earlier version the panels that came since, beside their neighbours.
+    /// Adds panels that a stored layout of an earlier version lacks, beside their neighbours.
     fn add_missing(&mut self) {
         for &pane in Pane::ALL {
             if self.tree.tiles.find_pane(&pane).is_some() {
@@ -208,10 +208,10 @@ impl Layout {
         self.fit(ui.available_size());
         self.tree.set_visible(self.chat, seen.chat);
         self.tree.set_visible(self.inspector, seen.inspector);
-        // The words and heads of the view are not those of the walkthrough.
+        // The token strip and the heads' bars belong to the view, not to the walkthrough.
         let is_view = seen.is_view;
         self.tree.set_visible(self.tokens, seen.tokens && is_view);
-        // On a low window the bars of the heads give their room to the matrix above them.
+        // On a low window the matrix takes the height of the heads' bars.
         let tokens = if seen.tokens && is_view { TOKENS_HEIGHT } else { 0.0 };
         let has_room = ui.available_height() - tokens >= LEAST_HEIGHT;
         if let Some(heads) = self.alone(Pane::HeadStrip) {
@@ -290,7 +290,7 @@ impl Behavior<Pane> for Dock<'_> {
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
-        // The three bare panels stand without tabs; the others keep theirs, to be dragged by.
+        // The three bare panels have no tabs; the others keep theirs, as handles for dragging.
         SimplificationOptions {
             prune_single_child_tabs: false,
             all_panes_must_have_tabs: false,

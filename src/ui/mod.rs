@@ -1,13 +1,14 @@
 //! The window: winit and egui around the one renderer.
 //!
-//! What a user does becomes an [`intent::Intent`], never a change made in a panel; what is seen is
+//! A user's action becomes an [`intent::Intent`], never a change made in a panel; the stage shows
+//! one [`crate::view::ViewState`]. The window draws when something changed and sleeps otherwise.
 //! one [`crate::view::ViewState`]. The window draws when something changed and sleeps otherwise.
 //!
 //! Files depend on each other in this order: theme, widgets and state (documents, what-if,
 //! walkthrough editor, tasks, dialogs); [`intent`]; [`pane`]; panels. [`app`] holds the state,
 //! `commands` change it, [`frame`] draws panels and runs commands, [`headless`] drives frames.
 //!
-//! Where something new goes:
+//! To add something:
 //! - a panel: a file in `panels/` that implements [`pane::PaneUi`], its line in `panes!` of
 //!   [`layout`], and its field in `panels/mod.rs`; tab, palette entry, narrow window and kept
 //!   layouts follow from that line;

@@ -22,7 +22,7 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 pub enum News {
     /// The model was loaded; with its vocabulary, to name tokens that stand in no trace.
     Loaded(Box<EngineInfo>, Option<Arc<Bundle>>),
-    /// How far a step is.
+    /// Progress of the request.
     Progress(Progress),
     /// Something the user should know.
     Notice(String),
@@ -30,18 +30,18 @@ pub enum News {
     Growing(Arc<Trace>),
     /// The answer is complete.
     Done(Arc<Trace>),
-    /// It failed, or was cancelled.
+    /// The request failed, or was cancelled.
     Failed(ModelError),
 }
 
-/// A model on its own thread, and a thread that reads what it says.
+/// A model on its own thread, and a thread that reads its events.
 pub struct Feed {
     /// `None` where a recorded answer is played.
     worker: Option<ModelWorker>,
     news: Arc<Mutex<Vec<(u64, News)>>>,
     stop: Sender<()>,
     thread: Option<std::thread::JoinHandle<()>>,
-    /// The bundle that it runs.
+    /// The model's bundle.
     pub bundle: PathBuf,
 }
 
@@ -100,24 +100,24 @@ impl Feed {
         Ok(Self { worker, news, stop, thread: Some(thread), bundle })
     }
 
-    /// Asks; what was asked before is cancelled. Returns the request's number.
+    /// Sends a question and cancels the one before. Returns the request's number.
     pub fn ask(&self, request: AskRequest) -> u64 {
         self.worker.as_ref().map_or(0, |worker| worker.ask(request))
     }
 
-    /// Runs a task with the model; what runs is cancelled. Returns what cancels it.
+    /// Runs a task with the model and cancels the running one. Returns the token that cancels the task.
     pub fn run(&self, task: EngineTask) -> CancelToken {
         self.worker.as_ref().map_or_else(CancelToken::new, |worker| worker.run(task))
     }
 
-    /// Cancels what runs.
+    /// Cancels the running request.
     pub fn cancel(&self) {
         if let Some(worker) = &self.worker {
             worker.cancel();
         }
     }
 
-    /// What became known since the last call, with the request that it belongs to.
+    /// News since the last call, each with the number of its request.
     pub fn take(&self) -> Vec<(u64, News)> {
         std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -184,7 +184,7 @@ impl Reader {
                 }
                 let page = token.page;
                 builder.push_token(token.token);
-                // What does not fit is reported with the finished trace; the preview skips it.
+                // The finished trace reports a page that does not fit; the preview skips it.
                 let grown = builder
                     .push_page(page.query, page.keys, page.weights, page.stats)
                     .and_then(|()| builder.snapshot(&token.text));

@@ -7,18 +7,18 @@ use super::intent::Intent;
 pub struct Notice {
     /// Its identity.
     pub id: u64,
-    /// What it says.
+    /// Text of the message.
     pub text: String,
-    /// Something went wrong.
+    /// Whether the message reports an error.
     pub is_error: bool,
-    /// What can be done about it, each with the words on its button.
+    /// Offered intents, each with the text of its button.
     pub offers: Vec<(&'static str, Intent)>,
-    /// When it came, in seconds of the program's clock.
+    /// Time of its creation, in seconds of the program's clock.
     pub since: f64,
 }
 
 impl Notice {
-    /// Whether it waits until it is closed.
+    /// Whether the message stays until the user closes it.
     pub fn stays(&self) -> bool {
         self.is_error || !self.offers.is_empty()
     }

@@ -18,7 +18,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// What a run of a context wants painted.
+    /// The frame of a finished run of a context, tessellated.
     pub(super) fn new(ctx: &Context, output: FullOutput) -> Self {
         let FullOutput { platform_output, textures_delta, shapes, pixels_per_point, .. } = output;
         let jobs = ctx.tessellate(shapes, pixels_per_point);

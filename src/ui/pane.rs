@@ -32,13 +32,13 @@ use std::sync::Arc;
 pub struct PaneContext<'a> {
     /// The answered questions, the oldest first.
     pub docs: &'a [Document],
-    /// The one that is looked at.
+    /// The document that is looked at.
     pub current: Option<&'a Document>,
-    /// What is seen: its view with the preview.
+    /// The drawn view: the document's view with the preview applied.
     pub shown: &'a ViewState,
     /// The look that new documents start with.
     pub look: &'a ViewState,
-    /// Numbers of what is seen.
+    /// The numbers of the present view.
     pub values: &'a ValueCache,
     /// The chat and the model.
     pub chat: &'a Chat,
@@ -46,15 +46,15 @@ pub struct PaneContext<'a> {
     pub tasks: &'a [Task],
     /// Whether a file is being read or written.
     pub is_busy: bool,
-    /// What is remembered.
+    /// Settings that outlive the program.
     pub settings: &'a Settings,
-    /// What is played, and how fast.
+    /// Playback through an axis: its state, axis and speed.
     pub transport: &'a Transport,
     /// Edits, comparisons, changes of the model.
     pub what_if: &'a WhatIf,
     /// The walkthrough that is being made.
     pub editor: Option<&'a Editor>,
-    /// The recording of what is done.
+    /// The recorder of visited views, while it runs.
     pub recorder: Option<&'a ViewRecorder>,
     /// The deletion and insertion test.
     pub scores: Option<&'a Scores>,
@@ -62,17 +62,17 @@ pub struct PaneContext<'a> {
     pub samples: Option<&'a [(egui::TextureHandle, Sample)]>,
     /// The rendered view.
     pub stage: &'a StageRenderer,
-    /// Where the stage was in the last pass, in points.
+    /// Rectangle of the stage in the last pass, in points.
     pub stage_rect: Rect,
     /// Messages.
     pub notices: &'a [Notice],
-    /// How a film is to be recorded, while that is asked.
+    /// The dialog of film options, while it is open.
     pub film_dialog: Option<&'a FilmDialog>,
-    /// How the last film was recorded.
+    /// Options of the last film.
     pub film_options: &'a FilmOptions,
-    /// What would be lost, while that is asked.
+    /// The work that would be lost, while a question about it is open.
     pub confirm: Option<Lost>,
-    /// A path that is asked for in the window.
+    /// The open question for a path.
     pub prompt: Option<&'a Prompt>,
     /// Whether the help is open.
     pub help_open: bool,
@@ -84,29 +84,29 @@ pub struct PaneContext<'a> {
     pub rank_over_all: bool,
     /// Seconds of the program's clock.
     pub now: f64,
-    /// Takes what the user asks for.
+    /// Receiver of the user's intents.
     pub intents: &'a IntentSender,
-    /// Takes what a pass decides besides.
+    /// Receiver of all other results of the pass.
     pub output: &'a PassOutput,
 }
 
 /// Results of one pass over the panels that are not intents of the user.
 #[derive(Debug, Default)]
 pub struct PassOutput {
-    /// What a click at the pointer would do.
+    /// Change of view that a click at the pointer would make.
     preview: RefCell<Option<Command>>,
-    /// Where the stage's panel is.
+    /// Rectangle of the stage's panel, in points.
     pub stage_rect: Cell<Option<Rect>>,
-    /// Where the first answer is drawn.
+    /// Rectangle of the first answer, in points.
     pub first_stage: Cell<Option<Rect>>,
-    /// Where the second answer is drawn.
+    /// Rectangle of the second answer, in points.
     pub second_stage: Cell<Option<Rect>>,
-    /// How large the preview of a walkthrough is drawn, in pixels.
+    /// Size of the walkthrough's preview in pixels.
     pub walkthrough_preview: Cell<Option<[u32; 2]>>,
 }
 
 impl PassOutput {
-    /// What a click at the pointer would do.
+    /// Change of view that a click at the pointer would make.
     pub fn preview(self) -> Option<Command> {
         self.preview.into_inner()
     }
@@ -128,7 +128,7 @@ impl<'a> PaneContext<'a> {
         self.intents.send(Intent::Ui(act));
     }
 
-    /// Shows what a command would do, while the pointer stays.
+    /// Previews a command while the pointer stays.
     pub fn preview(&self, command: Command) {
         self.output.preview.replace(Some(command));
     }
@@ -149,7 +149,7 @@ impl<'a> PaneContext<'a> {
     }
 }
 
-/// The patches that a view asks about: the hovered one, else the chosen ones.
+/// The patches whose attention the panels show: the hovered one, else the chosen ones.
 pub fn active_patches(state: &ViewState) -> Vec<PatchRef> {
     match state.hovered {
         Some(patch) => vec![patch],
@@ -159,6 +159,6 @@ pub fn active_patches(state: &ViewState) -> Vec<PatchRef> {
 
 /// A panel.
 pub trait PaneUi {
-    /// Draws it.
+    /// Draws the panel.
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui);
 }

@@ -1,4 +1,4 @@
-//! A moment of a walkthrough as a texture that egui shows: on a stage and in the editor.
+//! One moment of a walkthrough as an egui texture: for the stage and the editor.
 
 use super::stage;
 use crate::gpu::{Gpu, GpuError, Target};
@@ -12,7 +12,7 @@ pub struct PreviewTexture {
     gpu: Arc<Gpu>,
     egui: stage::Painter,
     captions: Captions,
-    /// How egui shows it at another size.
+    /// egui's filter for drawing the texture at another size.
     filter: wgpu::FilterMode,
     shown: Option<DrawnPreview>,
 }
@@ -35,12 +35,12 @@ impl PreviewTexture {
         Self { gpu, egui, captions, filter, shown: None }
     }
 
-    /// What was drawn last.
+    /// The texture of the last moment that was drawn.
     pub fn texture(&self) -> Option<TextureId> {
         self.shown.as_ref().map(|shown| shown.texture)
     }
 
-    /// Where it was drawn, for tests.
+    /// The target of the last moment that was drawn, for tests.
     pub fn target(&self) -> Option<&Target> {
         self.shown.as_ref().map(|shown| &shown.target)
     }

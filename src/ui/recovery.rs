@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Folders of answers that nobody has looked at yet, and of those that were opened again.
+/// Prefixes of folders of answers: not opened yet, and opened.
 const WAITING: &str = "unsaved-";
 const OPENED: &str = "opened-";
 
-/// Where they are kept; `None` where the system has no data folder.
+/// The folder of recovered answers; `None` if the system has no data folder.
 pub fn folder() -> Option<PathBuf> {
     Some(dirs::data_dir()?.join("vlmscope").join("recovered"))
 }
@@ -18,9 +18,9 @@ pub fn folder() -> Option<PathBuf> {
 /// Answers that were saved when the window ended unexpectedly.
 #[derive(Debug, Default)]
 pub struct RecoveredAnswers {
-    /// Answers that were written.
+    /// Number of answers that were written.
     pub answers: usize,
-    /// Why others could not be.
+    /// Errors of the answers that could not be written.
     pub failed: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ fn is_unsaved(doc: &Document) -> bool {
     doc.in_file != Some(doc.trace.id())
 }
 
-/// Writes what is in no file into a folder of its own in `root`.
+/// Writes unsaved answers into a new folder in `root`.
 ///
 /// # Errors
 /// If the folder cannot be made.
@@ -44,7 +44,7 @@ pub fn keep(docs: &[Document], root: &Path) -> io::Result<RecoveredAnswers> {
     std::fs::create_dir_all(&folder)?;
     for (index, doc) in unsaved.into_iter().enumerate() {
         let path = folder.join(format!("answer-{}.vlmtrace", index + 1));
-        // One that is itself damaged must not take the others with it.
+        // A damaged document must not keep the others from being saved.
         match job::guard(|| doc.trace.write(&path)) {
             Ok(Ok(())) => kept.answers += 1,
             Ok(Err(error)) => kept.failed.push(error.to_string()),
@@ -54,12 +54,12 @@ pub fn keep(docs: &[Document], root: &Path) -> io::Result<RecoveredAnswers> {
     Ok(kept)
 }
 
-/// The answers that wait in `root`.
+/// The recovered answers in `root` that were not opened yet.
 pub fn waiting(root: &Path) -> Vec<PathBuf> {
     waiting_folders(root).iter().flat_map(|folder| traces_in(folder)).collect()
 }
 
-/// The same, to be opened: they stay in `root`, but are not offered again.
+/// The same answers, to be opened: their files stay in `root`, but are not offered again.
 ///
 /// # Errors
 /// If a folder cannot be renamed.
@@ -74,7 +74,7 @@ pub fn take(root: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(traces)
 }
 
-/// Deletes the answers that wait in `root`.
+/// Deletes the recovered answers in `root` that were not opened yet.
 ///
 /// # Errors
 /// If a folder cannot be removed.
@@ -93,7 +93,7 @@ fn traces_in(folder: &Path) -> Vec<PathBuf> {
     sorted(folder, |path| path.extension().is_some_and(|end| end == "vlmtrace"))
 }
 
-/// What is in a folder; nothing where there is none.
+/// Sorted paths in a folder; empty if the folder does not exist.
 fn sorted(folder: &Path, is_wanted: impl Fn(&PathBuf) -> bool) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> =

@@ -8,7 +8,7 @@ use crate::view::{
     Aggregate, AxisSet, Command, MapSource, Parts, Queries, QueryKind, ViewKind, salient_token,
 };
 
-/// Methods that are maps over the picture, with what the buttons call them.
+/// Methods whose maps lie over the picture, with the name and the hint of their buttons.
 pub const MAPS: [(Method, &str, &str); 3] = [
     (Method::LLM, "Language model", "Through the language model: LVLM-Interpret's `llama`"),
     (Method::VIT, "Vision tower", "Through the vision tower alone"),
@@ -17,16 +17,16 @@ pub const MAPS: [(Method, &str, &str); 3] = [
 
 /// An answer word.
 pub struct AnswerWord {
-    /// What it says.
+    /// Text of the word.
     pub text: String,
     /// Its tokens.
     pub tokens: Vec<AnswerIndex>,
-    /// What it rests on.
+    /// Shares of relevancy on picture, question and earlier answer.
     pub reliance: Reliance,
 }
 
 impl AnswerWord {
-    /// The mean of its tokens.
+    /// The mean over the word's tokens as queries.
     pub fn queries(&self) -> Queries {
         let tokens = self.tokens.iter().map(|token| token.0).collect();
         Queries { kind: QueryKind::Answer, set: AxisSet::new(Aggregate::Mean, tokens) }
@@ -39,7 +39,7 @@ impl AnswerWord {
     }
 }
 
-/// The maps that the trace lacks for some word: the language model's, or all.
+/// Methods whose maps the trace lacks for some word: only the language model's, or every one.
 pub fn missing(doc: &Document, every: bool) -> Vec<Method> {
     MAPS.iter()
         .map(|(method, ..)| *method)

@@ -14,7 +14,7 @@ pub struct Sample {
     pub file: String,
     /// The encoded picture.
     pub bytes: Vec<u8>,
-    /// What it shows.
+    /// Title of the picture.
     pub title: String,
     /// Questions, the one to start with first.
     pub questions: Vec<String>,

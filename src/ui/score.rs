@@ -1,4 +1,4 @@
-//! Which maps the deletion and insertion test compares, and what it has found.
+//! Choice of maps for the deletion and insertion test, and its results.
 
 use super::document::{Document, DocumentId};
 use crate::analysis::boxes::{answer_words, boxes_of_word};
@@ -17,29 +17,28 @@ const SEED: u64 = 0;
 /// A map whose curves are drawn.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// What it is called.
+    /// Name of the map.
     pub title: String,
-    /// Where the view finds it; `None` for the control.
+    /// Source of the map in the trace; `None` for the control.
     pub source: Option<MapSource>,
-    /// How it agrees with the boxes of the thing; `None` where there are no boxes.
+    /// Agreement of the map with the boxes of the object; `None` without boxes.
     pub fit: Option<Fit>,
 }
 
 /// Scores, complete or in progress.
 #[derive(Clone, Debug)]
 pub struct Scores {
-    /// The document.
+    /// The document whose maps are scored.
     pub on: DocumentId,
-    /// The word or the words.
+    /// Text of the scored words.
     pub text: String,
-    /// The maps, the one that was shown first, the random one last.
+    /// The maps: the one that was shown first, the random one last.
     pub lines: Vec<Line>,
     /// The curves so far.
     pub curves: Curves,
 }
 
-/// The answer tokens that the view has chosen (all that carry text where it shows positions), and
-/// the words that they spell.
+/// The answer tokens that the view selects (all tokens that carry text if it selects positions), and their text.
 pub fn chosen(trace: &Trace, state: &ViewState) -> (Vec<usize>, String) {
     let answers = trace.meta().answer_tokens();
     let queries = &state.map.queries;

@@ -1,12 +1,12 @@
 //! The commands of the window as data: names, keys, sections of the help screen.
 //!
-//! Buttons, keys and palette all send an [`UiCommand`]. Its rows stand in `command_table`,
-//! so that what a key means is written once and the help screen cannot go stale.
+//! Buttons, keys and palette all send a [`UiCommand`]. Its rows are in `command_table`, so that keys and
+//! names are written once and the help screen cannot go stale.
 
 use super::command_table::ui_commands;
 use egui::{Event, Key, KeyboardShortcut, Modifiers};
 
-/// Where an action stands in the help screen.
+/// Sections of the help screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// Views and zoom.
@@ -15,7 +15,7 @@ pub enum Section {
     Scrub,
     /// Playing through an axis.
     Play,
-    /// How the map is drawn.
+    /// Look of the map.
     Look,
     /// Questions and the model.
     Ask,
@@ -58,11 +58,11 @@ impl Section {
 /// One action.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// What is done.
+    /// The command.
     pub act: UiCommand,
     /// Its name in the palette, in sentence case.
     pub name: &'static str,
-    /// Where it stands.
+    /// Section of the help screen.
     pub section: Section,
     /// Keys; the first is shown.
     pub keys: &'static [KeyboardShortcut],
@@ -81,7 +81,7 @@ macro_rules! entries {
     ($($section:ident {
         $($act:ident $name:literal $([$mods:ident $key:ident])* => $run:expr),+ $(,)?
     })+) => {
-        /// Something a user can do without further arguments.
+        /// A command without arguments.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum UiCommand {
             $($(#[doc = concat!($name, ".")] $act),+),+
@@ -116,7 +116,7 @@ impl UiCommand {
         matches!(section, Some(Section::Views | Section::Scrub | Section::Play | Section::Look))
     }
 
-    /// The keys that are shown beside it; empty where it has none.
+    /// The keys as text; empty without keys.
     pub fn keys_text(self) -> String {
         self.entry().and_then(|entry| entry.keys.first()).map(keys_text).unwrap_or_default()
     }
@@ -178,7 +178,7 @@ pub fn pressed(events: &[Event], focus: Focus) -> Vec<UiCommand> {
 }
 
 fn act_of(key: Key, modifiers: Modifiers, focus: Focus) -> Option<UiCommand> {
-    // How a sign is typed (with shift or without) depends on the keyboard's layout.
+    // Whether a punctuation character is typed with Shift depends on the keyboard's layout.
     let is_sign = matches!(
         key,
         Key::Questionmark

@@ -1,7 +1,7 @@
-//! The renderer's side of the window: one renderer, one target, one texture that panels show.
+//! The renderer in the window: one renderer, one target, one texture that panels show.
 //!
-//! The texture keeps its identity while its contents change, so a panel places it before the frame
-//! is known and the picture is still drawn for the state that the frame ends with.
+//! The texture keeps its identity while its contents change, so a panel can place it before the frame's final state
+//! is known.
 
 use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceId};
@@ -26,7 +26,7 @@ pub struct Drawn {
     pub page_uploads: u32,
     /// Whether pages are still missing: draw again.
     pub pending: bool,
-    /// What went wrong, once.
+    /// The error, reported once.
     pub error: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub struct StageRenderer {
     pub wait_for_device: bool,
 }
 
-/// A picture that nothing was asked about yet.
+/// A picture without a question so far.
 enum Picture {
     Waiting(ColorImage),
     Loaded(TextureHandle, ColorImage),
@@ -127,7 +127,7 @@ impl StageRenderer {
         &self.gpu.info().name
     }
 
-    /// Says how large the stage is on screen; the texture follows.
+    /// Sets the rectangle of the stage on screen; the texture takes that size in pixels.
     pub fn place(&mut self, rect: Rect, pixels_per_point: f32) {
         let limit = self.gpu.limits().max_texture_dimension_2d;
         let side = |points: f32| ((points * pixels_per_point).round().max(0.0) as u32).min(limit);
@@ -157,12 +157,12 @@ impl StageRenderer {
         self.texture
     }
 
-    /// Where things lay in the last picture.
+    /// The layout of the last picture: rectangles in pixels and labels.
     pub fn figure(&self) -> Option<&Figure> {
         self.renderer.figure().filter(|_| self.shown.is_some())
     }
 
-    /// The line that says what is seen.
+    /// The caption of the last picture.
     pub fn caption(&self) -> &str {
         &self.caption
     }
@@ -177,7 +177,7 @@ impl StageRenderer {
         [width, height].map(|side| ((side as f32 * factor).round() as u32).min(7680))
     }
 
-    /// Renders what is seen, if it is not what the texture shows already.
+    /// Renders the view, unless the texture shows it already.
     /// `second` is the trace of the second map, where it is another one.
     pub fn draw(
         &mut self,
@@ -195,7 +195,7 @@ impl StageRenderer {
         };
         let size = self.target.size();
         let mut state = state.clone();
-        // A design unit of the figure is a point of the window.
+        // One design unit of the figure is one point of the window.
         let text_scale = state.text_scale * f64::from(scale / scale_of(size, 1.0));
         state.text_scale = text_scale.clamp(0.25, 8.0);
         let now =
@@ -215,7 +215,7 @@ impl StageRenderer {
                 self.shown = stats.is_complete().then_some(now);
             }
             Err(error) => {
-                // What failed fails again until something changes: say it once.
+                // The same state would fail again: the error is reported once.
                 drawn.error = Some(error.to_string());
                 self.shown = Some(now);
             }
@@ -237,12 +237,12 @@ impl StageRenderer {
         self.target.read(&self.gpu)
     }
 
-    /// A picture that nothing was asked about yet.
+    /// Shows a picture that has no question so far.
     pub fn show_picture(&mut self, picture: ColorImage) {
         self.picture = Some(Picture::Waiting(picture));
     }
 
-    /// Makes its texture, where that is not there yet.
+    /// Makes the texture of that picture, unless it exists.
     pub fn load_picture(&mut self, ctx: &Context) {
         if let Some(Picture::Waiting(pixels)) = &mut self.picture {
             let pixels = std::mem::take(pixels);
@@ -251,7 +251,7 @@ impl StageRenderer {
         }
     }
 
-    /// Its texture and size; `None` where there is none.
+    /// Texture and size of that picture; `None` without one.
     pub fn picture(&self) -> Option<(TextureId, Vec2)> {
         match &self.picture {
             Some(Picture::Loaded(handle, pixels)) => {

@@ -1,8 +1,8 @@
-//! What is on the screen first: the built-in model with a question already asked, or what the
-//! command line names.
+//! The content of the window at the start: the built-in model with a question already asked, or the files
+//! of the command line.
 //!
-//! The model starts before the graphics device is opened: both take a few tenths of a second, and
-//! together they would be the wait before the first overlay.
+//! The model starts before the graphics device is opened: each takes a few tenths of a second, and one after the
+//! other they would delay the first overlay.
 
 use super::chat::Chat;
 use super::intent::Intent;
@@ -12,7 +12,7 @@ use crate::model::{AskOptions, Picture, builtin};
 use crate::settings::Settings;
 use std::path::PathBuf;
 
-/// How the window starts.
+/// Content of the window at the start.
 #[derive(Clone, Debug, Default)]
 pub enum Start {
     /// The built-in model, its first sample and question.
@@ -24,13 +24,13 @@ pub enum Start {
     Empty,
 }
 
-/// What was begun before there was an app.
+/// Work that begins before the app exists.
 pub struct Prepared {
     /// The chat, its model loading and perhaps answering.
     pub(super) chat: Chat,
-    /// What the app does first.
+    /// The first intents of the app.
     pub(super) intents: Vec<Intent>,
-    /// The picture that is asked about, to be shown until there is an answer.
+    /// The picture of the first question, shown until there is an answer.
     pub(super) preview: Option<Picture>,
 }
 
@@ -76,7 +76,7 @@ fn first_sample(prepared: &mut Prepared, settings: &Settings) -> anyhow::Result<
     prepared.preview = Some(picture);
     let question = sample.questions.first().cloned();
     chat.suggestions = sample.questions;
-    // A large model of the user's takes long: then the sample waits for a question.
+    // The user's model may be large and slow to load: the sample's question then waits for the user.
     if settings.bundle.is_some() {
         prepared.intents.push(Intent::LoadModel);
     }

@@ -1,10 +1,10 @@
-//! How a window's surface is set up.
+//! Configuration of a window's surface.
 
 use crate::gpu::Gpu;
 use anyhow::Context as _;
 use winit::window::Window;
 
-/// The configuration of a window's surface: the bytes as egui blends them, no frames in advance.
+/// The configuration of a window's surface: bytes as egui blends them, at most one queued frame.
 ///
 /// # Errors
 /// If the adapter cannot draw to the window.

@@ -1,5 +1,5 @@
-//! What background work found, as data: sent by tasks, exports and dialogs, and made into a change
-//! of the window between two frames.
+//! Results of background work as data: sent by tasks, exports and dialogs, and applied to the window between
+//! two frames.
 
 use super::dialogs::Dialog;
 use super::document::DocumentId;
@@ -20,28 +20,28 @@ use crate::view::timeline::Walkthrough;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What came of a task, an export or a dialog; or what it has found so far.
+/// A final or intermediate result of a task, an export or a dialog.
 #[derive(Debug)]
 pub enum TaskResult {
     /// Nothing that changes the window.
     Nothing,
     /// A message.
     Said(String),
-    /// It failed.
+    /// An error message.
     Failed(String),
     /// A trace was opened from a file.
     Opened(Arc<Trace>, PathBuf),
     /// The file of a document was read again.
     Reloaded(DocumentId, Arc<Trace>),
-    /// Traces of a folder were opened; with the reasons why others could not be.
+    /// Traces of a folder were opened; with the errors of those that could not be read.
     OpenedFolder(Vec<(Arc<Trace>, PathBuf)>, Vec<String>),
     /// A picture was read.
     Picture {
-        /// As it goes to the model.
+        /// The picture for the model.
         picture: Picture,
-        /// Shown until there is a trace.
+        /// The preview, shown until there is a trace.
         preview: egui::ColorImage,
-        /// Where it came from.
+        /// File of the picture; `None` for the clipboard.
         path: Option<PathBuf>,
     },
     /// A picture to be shown until there is a trace.
@@ -50,11 +50,11 @@ pub enum TaskResult {
     Samples(Vec<(Sample, egui::ColorImage)>),
     /// A file was written.
     Saved(PathBuf),
-    /// The trace of a document was written, as it was then.
+    /// The trace of a document was written, in the version with this identity.
     TraceSaved(PathBuf, DocumentId, TraceId),
     /// A figure for the clipboard.
     Image(egui::ColorImage),
-    /// A text for the clipboard, and what it is called.
+    /// A text for the clipboard, and its name in messages.
     Text(String, &'static str),
     /// Relevancy maps were added to the trace of a document.
     Relevancy {
@@ -62,12 +62,12 @@ pub enum TaskResult {
         of: DocumentId,
         /// Its trace with the maps.
         trace: Arc<Trace>,
-        /// What was asked for, the first to be shown.
+        /// The requested methods; the first one is to be shown.
         methods: Vec<Method>,
     },
-    /// The occlusion map of a document, as far as it is.
+    /// The occlusion map of a document, complete or in progress.
     Occlusion(DocumentId, Arc<Trace>),
-    /// The deletion and insertion curves of a document, as far as they are.
+    /// The deletion and insertion curves of a document, complete or in progress.
     Curves(DocumentId, Curves),
     /// The effect of one head on the answer of a document.
     HeadEffect {
@@ -77,7 +77,7 @@ pub enum TaskResult {
         index: usize,
         /// Δ log p of the answer.
         total: f32,
-        /// Whether greedy decoding would have left the answer.
+        /// Whether greedy decoding would diverge from the answer.
         changes_answer: bool,
     },
     /// Two answers were compared.
@@ -92,7 +92,7 @@ pub enum TaskResult {
         new: Box<NewWalkthrough>,
         /// The file or pack that it was read from.
         from: Option<PathBuf>,
-        /// Why bookmarks were left out.
+        /// Bookmarks that were left out, with reasons.
         left_out: Vec<String>,
     },
     /// A walkthrough was written.
@@ -109,11 +109,11 @@ pub enum TaskResult {
 pub struct EditAnswered {
     /// The new answer.
     pub trace: Arc<Trace>,
-    /// The picture that was asked about.
+    /// The edited picture.
     pub picture: Picture,
-    /// The new question scored with the first answer, and what differs.
+    /// The trace of the new question scored with the first answer, and its difference from the first trace.
     pub comparison: (Arc<Trace>, TraceDifference),
-    /// The steps that were asked about.
+    /// The edit steps of that picture.
     pub steps: Vec<Step>,
     /// Left and upper edge of the crop.
     pub crop: [u32; 2],
@@ -122,15 +122,15 @@ pub struct EditAnswered {
 /// A walkthrough that was written.
 #[derive(Debug)]
 pub struct WalkthroughSaved {
-    /// The editor that it belongs to.
+    /// Identity of the editor.
     pub editor: u64,
-    /// As it was written.
+    /// The walkthrough as it was written.
     pub walkthrough: Walkthrough,
     /// The traces that were written beside it.
     pub written: Vec<Written>,
     /// Its file.
     pub path: PathBuf,
-    /// What is done next.
+    /// The command to go on with.
     pub then: Option<AfterConfirm>,
 }
 
@@ -149,18 +149,18 @@ pub enum PathPurpose {
     SaveBytes(Vec<u8>),
     /// Records a film.
     RecordFilm {
-        /// What of.
+        /// The walkthrough to record.
         walkthrough: Walkthrough,
         /// Its traces.
         traces: OpenTraces,
-        /// How.
+        /// Options of the film.
         options: FilmOptions,
     },
     /// Saves the walkthrough of an editor.
     SaveWalkthrough {
         /// The editor.
         editor: u64,
-        /// What is done then.
+        /// The command to go on with after saving.
         then: Option<AfterConfirm>,
     },
     /// Packs a walkthrough with its traces.
@@ -177,8 +177,8 @@ pub enum PathPurpose {
 pub struct PathQuestion {
     /// The question.
     pub dialog: Dialog,
-    /// What it is for.
+    /// Purpose of the path.
     pub purpose: PathPurpose,
-    /// A path that was chosen already, and whether it must be confirmed that it is replaced.
+    /// A path that was chosen already; the user must confirm that its file is replaced.
     pub chosen: Option<PathBuf>,
 }

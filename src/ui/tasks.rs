@@ -35,11 +35,11 @@ pub enum TaskNews {
 pub struct Task {
     /// Its identity.
     pub id: u64,
-    /// What is done, as the user asked for it.
+    /// Name of the task, as the user asked for it.
     pub title: String,
-    /// What is done just now; empty where there is nothing to say.
+    /// Text for the present step; empty without one.
     pub line: String,
-    /// How far it is, 0–1.
+    /// Share of the work that is done, 0–1; `None` if it is not known.
     pub share: Option<f32>,
     cancel: CancelToken,
     on_model: bool,
@@ -71,8 +71,8 @@ pub fn error_text(error: &anyhow::Error) -> String {
     text
 }
 
-/// How a task tells what it is doing. Dropping it without an end means that it was given up, or
-/// that it panicked.
+/// The channel by which a task reports. Dropping it before it has reported an end means that the task was
+/// given up, or that it panicked.
 pub struct Reporter {
     id: u64,
     sender: Sender<(u64, Message)>,
@@ -82,7 +82,7 @@ pub struct Reporter {
 
 impl Reporter {
     fn send(&self, message: Message) {
-        // A window that is gone needs no news.
+        // Nobody reads the news of a window that is closed.
         let _ = self.sender.send((self.id, message));
         (self.wake)();
     }
@@ -93,12 +93,12 @@ impl Reporter {
         self.send(Message::Progress(share, None));
     }
 
-    /// What is being done just now.
+    /// Sets the text for the present step.
     pub fn say(&self, line: impl Into<String>) {
         self.send(Message::Progress(None, Some(line.into())));
     }
 
-    /// Shows what was found so far.
+    /// Shows an intermediate result.
     pub fn show(&self, found: TaskResult) {
         self.send(Message::Show(found));
     }
@@ -126,12 +126,12 @@ impl Tasks {
         Self { running: Vec::new(), sender, messages, wake, next: 0, threads: Vec::new() }
     }
 
-    /// What runs, the oldest first.
+    /// The running tasks, the oldest first.
     pub fn running(&self) -> &[Task] {
         &self.running
     }
 
-    /// The model tells how far it is with being loaded.
+    /// Progress of loading the model.
     pub(super) fn model_progress(&mut self, line: &str, done: u32, total: u32) {
         if let Some(task) = self.running.iter_mut().find(|task| task.on_model) {
             task.line = line.to_owned();
@@ -139,7 +139,7 @@ impl Tasks {
         }
     }
 
-    /// Stops a task at once: nothing of it reaches the window any more.
+    /// Stops a task: from now on none of its messages reaches the window.
     pub fn cancel(&mut self, id: u64) {
         if let Some(at) = self.running.iter().position(|task| task.id == id) {
             self.running.remove(at).cancel.cancel();
@@ -152,7 +152,7 @@ impl Tasks {
         newest.inspect(|&id| self.cancel(id)).is_some()
     }
 
-    /// Stops everything and waits for it, so that no half of a file is left; not for ever.
+    /// Stops everything and waits, at most for `patience`, so that no file is left half written.
     pub fn end(&mut self, patience: Duration) {
         for task in std::mem::take(&mut self.running) {
             task.cancel.cancel();
@@ -215,8 +215,8 @@ impl Tasks {
         }
     }
 
-    /// The next that a task told: what it found, or what its end means. One at a time, because
-    /// what it means may stop other tasks, of which nothing is told then.
+    /// The next news of a task. One at a time, because acting on it may stop other tasks, whose messages are then
+    /// dropped.
     pub fn next_news(&mut self) -> Option<TaskNews> {
         loop {
             let (id, message) = self.messages.try_recv().ok()?;
@@ -227,7 +227,7 @@ impl Tasks {
     }
 
     fn read(&mut self, id: u64, message: Message) -> Option<TaskNews> {
-        // What was cancelled may still speak.
+        // A cancelled task may still send messages.
         let at = self.running.iter().position(|task| task.id == id)?;
         match message {
             Message::Progress(share, line) => {

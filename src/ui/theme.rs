@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub const SMALL: f32 = 12.0;
 /// Text.
 pub const BODY: f32 = 14.0;
-/// What a panel is about.
+/// Headings of panels.
 pub const LARGE: f32 = 16.0;
 /// One per screen.
 pub const TITLE: f32 = 20.0;
@@ -43,13 +43,13 @@ pub struct Ink {
     pub hairline: Color32,
     /// Text.
     pub text: Color32,
-    /// Text that steps back.
+    /// Text of less importance.
     pub muted: Color32,
-    /// What is selected.
+    /// Selected items.
     pub accent: Color32,
     /// Text on the accent.
     pub on_accent: Color32,
-    /// What the pointer is over.
+    /// Items under the pointer.
     pub hover: Color32,
     /// Errors.
     pub error: Color32,
@@ -116,7 +116,7 @@ pub fn strong_text(text: impl Into<String>, size: f32) -> egui::RichText {
 
 /// Loads the typeface and sets both themes.
 pub fn install(ctx: &egui::Context) {
-    // egui is built without its own assertions: ours decide.
+    // egui's own assertions are compiled out: debug builds of this crate warn about clashes of ids.
     ctx.options_mut(|options| options.warn_on_id_clash = cfg!(debug_assertions));
     let insert = |name: &str, data: &'static [u8], families: Vec<InsertFontFamily>| {
         ctx.add_font(FontInsert::new(name, FontData::from_static(data), families));

@@ -1,7 +1,7 @@
 //! The short cross-fade of a jump.
 //!
-//! A scrub follows the hand at once; a jump to another map fades for a tenth of a second, so that
-//! the eye keeps its place. The fade is drawn by the renderer's own mix of two maps.
+//! A scrub shows each map at once; a jump to another map fades for a tenth of a second, so that the viewer can
+//! follow the change. The renderer's own mix of two maps draws the fade.
 
 use crate::view::{MapChoice, Mix, Second};
 
@@ -20,7 +20,7 @@ impl Transition {
         Self { from, start: now }
     }
 
-    /// What is mixed into the picture at `now`; `None` when the fade is over.
+    /// The map to mix into the picture at `now`; `None` when the fade is over.
     pub fn at(&self, now: f64) -> Option<Second> {
         let t = (now - self.start) / SECONDS;
         if !(0.0..1.0).contains(&t) {

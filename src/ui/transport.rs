@@ -6,7 +6,7 @@
 use super::document::Document;
 use crate::view::{AxisSet, Command, Queries, QueryKind};
 
-/// What the film runs through.
+/// The axis that playback steps through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PlayAxis {
     /// Answer tokens.
@@ -31,7 +31,7 @@ impl PlayAxis {
         }
     }
 
-    /// Where a document's view is on this axis, and how long the axis is.
+    /// Index of the document's view on this axis, and length of the axis.
     pub fn position(self, doc: &Document) -> (u32, u32) {
         let map = &doc.state().map;
         let at = |set: &AxisSet| set.only().unwrap_or(0);
@@ -45,7 +45,7 @@ impl PlayAxis {
         }
     }
 
-    /// The command that shows a place on this axis.
+    /// The command that shows an index of this axis.
     pub fn command(self, at: u32) -> Command {
         match self {
             Self::Tokens => Command::SetQueries(Queries::answer(at)),
@@ -58,16 +58,16 @@ impl PlayAxis {
 /// Steps a second that can be chosen.
 pub const SPEEDS: [f32; 7] = [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0];
 
-/// The state of the film.
+/// The state of the playback.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transport {
-    /// Whether it runs.
+    /// Whether playback is running.
     pub playing: bool,
-    /// What it runs through.
+    /// The axis that is played.
     pub axis: PlayAxis,
     /// Steps a second.
     pub speed: f32,
-    /// Whether it starts again at the end.
+    /// Whether playback starts again at the end.
     pub repeat: bool,
     /// When the next step is due, in seconds of the program's clock.
     due: Option<f64>,
@@ -100,8 +100,8 @@ impl Transport {
         self.due = None;
     }
 
-    /// Where the film is at `now`, given where it was: `None` while nothing is due. It stops by
-    /// itself at the end, unless it repeats.
+    /// The index to show at `now`, given the present index `at`; `None` while no step is due. Playback stops
+    /// at the end, unless it repeats.
     pub fn tick(&mut self, now: f64, at: u32, len: u32) -> Option<u32> {
         if !self.playing || len == 0 {
             return None;

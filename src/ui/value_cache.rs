@@ -1,9 +1,8 @@
-//! Numbers that panels show, read from the trace on the CPU and kept until what they depend on
-//! changes.
+//! Numbers that panels show, computed from the trace on the CPU and cached under a key of everything that they
+//! depend on.
 //!
-//! Pixels of the stage come from the GPU; what stands here is what a hover, a chip or a table needs
-//! exactly. Each reading is keyed by everything it depends on, so that a frame in which nothing
-//! changed computes nothing.
+//! The GPU draws the stage; panels need exact numbers for hovers, chips and tables. In a frame in which nothing
+//! changed nothing is computed.
 
 use super::document::Document;
 use crate::analysis::reduce::{Fold, Keep};
@@ -36,7 +35,7 @@ impl Matrix {
     }
 }
 
-/// A head with what speaks for it.
+/// A head with the numbers of its rank.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
     /// The layer.
@@ -45,9 +44,9 @@ pub struct Ranked {
     pub head: u32,
     /// Share of its attention that falls on the picture, 0–1.
     pub image_share: f32,
-    /// How spread out it is on the picture, nats.
+    /// Entropy of its attention over the patches of the picture, nats.
     pub entropy: f32,
-    /// What the order follows: image share × (1 − entropy / ln N).
+    /// Score that heads are sorted by: image share × (1 − entropy / ln N).
     pub score: f32,
 }
 
@@ -78,13 +77,13 @@ impl<K: PartialEq, V> CachedValue<K, V> {
 
 type StripKey = (TraceId, AxisSet, Queries, Vec<PatchRef>, bool);
 
-/// What the map depends on: the trace, the first map, the second where it is subtracted, and BOS.
+/// Key of the map: the trace, the first map, the second if it is subtracted, and whether BOS is left out.
 type MapKey = (TraceId, MapChoice, Option<Second>, bool);
 
-/// What the look at the chosen patches depends on.
+/// Key of the attention on the chosen patches: trace, layers, heads, patches, and whether BOS is left out.
 type LookKey = (TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool);
 
-/// All readings of the present document.
+/// All cached numbers of the present document.
 #[derive(Debug, Default)]
 pub struct ValueCache {
     matrix: CachedValue<(TraceId, Queries, (Quantity, bool)), Matrix>,
@@ -133,8 +132,8 @@ impl ValueCache {
         }
     }
 
-    /// The map on the stage: N patches, unscaled; the difference where one is shown. Views of many
-    /// maps have the one that the selection reduces them to. Empty where there is none.
+    /// The map on the stage: N patches, unscaled; the difference if the view shows one. Views of many maps get the one
+    /// that their selection of layers and heads reduces to. Empty if there is none.
     pub fn map(&self, doc: &Document, state: &ViewState) -> Arc<Vec<f32>> {
         let second = state.second.clone().filter(|_| state.is_difference());
         let key = (doc.trace.id(), state.map.clone(), second, state.remove_bos);
@@ -176,7 +175,7 @@ pub fn comparable(docs: &[Document], doc: &Document) -> Vec<Arc<Trace>> {
     docs.iter().filter(same).map(|other| Arc::clone(&other.trace)).collect()
 }
 
-/// The selection itself where it is of pages, else the same of the attention.
+/// The selection itself if its source are pages, else the same selection of the attention.
 fn of_pages(trace: &Trace, map: &MapChoice) -> MapChoice {
     let is_pages = trace.page_names().contains(&map.source.name());
     let source = if is_pages { map.source.clone() } else { MapSource::Attention };
@@ -299,7 +298,7 @@ fn strip(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
     planes.chunks_exact(keys.len().max(1)).map(mean).collect()
 }
 
-/// The mean over the answer tokens that carry text and whose attention was kept.
+/// The mean over the answer tokens that carry text and whose attention was stored.
 fn spoken(trace: &Trace) -> Queries {
     let mut answers: Vec<AnswerIndex> = trace.meta().spoken_answers();
     answers.retain(|&answer| trace.row_of_answer(answer).is_some());

@@ -1,18 +1,18 @@
 //! Records the views that a user visits as steps of a walkthrough.
 //!
-//! Views are noted with their time as they are seen, not as the commands that led there: a step then
-//! says what to show, and can be dropped, moved or said something about.
+//! Views are recorded with their time as they are seen, not as the commands that led there: each step is then
+//! complete, and can be dropped, moved or captioned.
 
 use super::document::Document;
 use super::walkthrough::trace_set::TraceSet;
 use crate::view::ViewState;
 use crate::view::timeline::{LONGEST_SECONDS, Step, Walkthrough};
 
-/// A view that is left sooner was passed, not looked at.
+/// A view that is left sooner than this counts as passed.
 const REST_SECONDS: f64 = 0.3;
-/// Of views that are passed without a rest, one is kept so often.
+/// Among views that are passed in a row, one is kept in every such interval.
 const PASS_SECONDS: f64 = 0.7;
-/// The way to a view takes a part of its time, and not longer than this.
+/// The transition to a view takes this share of its time, up to a limit.
 const WAY_SHARE: f64 = 0.6;
 const WAY_SECONDS: f64 = 0.5;
 
@@ -26,7 +26,7 @@ struct Seen {
 /// A recording of what is done, under way.
 #[derive(Clone, Debug)]
 pub struct ViewRecorder {
-    /// When it began.
+    /// Time at which the recording began.
     pub began: f64,
     seen: Vec<Seen>,
     trace_set: TraceSet,
@@ -61,10 +61,10 @@ impl ViewRecorder {
     }
 }
 
-/// What was looked at, with as much time as it was looked at.
+/// The views that were looked at, each with the time that it was seen for.
 fn steps(seen: &[Seen], end: f64) -> Vec<Step> {
     let mut kept: Vec<&Seen> = Vec::new();
-    // When the last one that was kept was left.
+    // Time at which the last kept view was left.
     let mut left = f64::NEG_INFINITY;
     for (index, one) in seen.iter().enumerate() {
         let until = seen.get(index + 1).map_or(end, |next| next.since);
@@ -80,7 +80,7 @@ fn steps(seen: &[Seen], end: f64) -> Vec<Step> {
         let way = if index == 0 { 0.0 } else { (WAY_SHARE * time).min(WAY_SECONDS) };
         let hundredths = |seconds: f64| (seconds * 100.0).round() / 100.0;
         Step {
-            // Whoever went away for long meant to come back.
+            // The user may have been away: the time is limited to that of the longest step.
             seconds: Some(hundredths(time - way).min(LONGEST_SECONDS)),
             transition_secs: hundredths(way),
             ..Step::new(one.state.clone(), "")

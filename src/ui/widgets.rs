@@ -1,4 +1,4 @@
-//! Small things that panels share.
+//! Small widgets that panels share.
 
 use super::theme::{self, Ink};
 use egui::{
@@ -18,7 +18,7 @@ pub fn ink(ui: &Ui) -> Ink {
 /// The look of a chip.
 #[derive(Clone, Debug)]
 pub struct Chip<'a> {
-    /// What it says.
+    /// Text of the chip.
     pub text: &'a str,
     /// Its name for assistive technology; the text where empty.
     pub name: &'a str,
@@ -95,7 +95,7 @@ pub fn heading<R>(ui: &mut Ui, text: &str, right: impl FnOnce(&mut Ui) -> R) -> 
     .inner
 }
 
-/// Text that steps back.
+/// Text of less importance.
 pub fn muted(ui: &mut Ui, text: impl Into<String>) -> Response {
     let color = ink(ui).muted;
     ui.label(egui::RichText::new(text).size(theme::SMALL).color(color))
@@ -115,7 +115,7 @@ pub fn hairline_below(ui: &Ui, rect: Rect) {
     ui.painter().hline(rect.x_range(), rect.bottom() - 0.5, stroke);
 }
 
-/// Signs that are drawn, so that they look the same whatever fonts there are.
+/// Icons that are drawn, so that they look the same with any font.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Icon {
     Play,

@@ -27,16 +27,16 @@ use winit::window::{Fullscreen, Window, WindowId};
 
 const DEFAULT_SIZE: [f32; 2] = [1600.0, 960.0];
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long files that are being written are waited for.
+/// Longest wait for files that are being written when the window closes.
 const WRITTEN: Duration = Duration::from_secs(60);
 const MIN_SIZE: [f64; 2] = [480.0, 360.0];
 
-/// What reaches the event loop from outside.
+/// Events from outside of winit.
 #[derive(Debug)]
 enum Wakeup {
     /// A frame is wanted at this time.
     Frame(Instant),
-    /// The same for a window of the presentation.
+    /// A frame of a window of the presentation is wanted at this time.
     Stage(View, Instant),
     /// Assistive technology.
     Accessibility(accesskit_winit::Event),
@@ -75,7 +75,7 @@ pub fn run(options: HeadlessOptions, gpu: GpuOptions, timings: bool) -> anyhow::
         }
         Err(_) => {
             let kept = program.rescue().unwrap_or_default();
-            // What the panic left half changed must not be dropped, which may panic or wait.
+            // The panic may have left the state inconsistent: dropping it may panic or wait.
             std::mem::forget(program);
             Err(anyhow::anyhow!("the window was closed by an internal error. {kept}"))
         }
@@ -94,7 +94,7 @@ struct Program {
     timings: Option<Timings>,
 }
 
-/// When what was on screen for the first time.
+/// Times from the start until a window and an overlay were first on screen.
 struct Timings {
     start: Instant,
     window: bool,
@@ -112,7 +112,7 @@ impl Timings {
     fn presented(&mut self, app: &App) {
         let ms = self.start.elapsed().as_millis();
         let say = |what: &str| {
-            // A closed stderr is nobody who wants to know.
+            // A closed stderr is no error: nobody reads the times.
             let _ = writeln!(terminal::stderr(), "{what} after {ms} ms");
         };
         if !std::mem::replace(&mut self.window, true) {
@@ -194,10 +194,10 @@ impl Program {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// Keeps what is in no file, before the window ends without having been asked to; says what became of it.
+    /// Saves unsaved answers before the window ends by an error; returns a message about the outcome.
     fn rescue(&mut self) -> Option<String> {
         let app = &mut self.open.as_mut()?.host.app;
-        // The app may be what is broken.
+        // The app itself may be what failed.
         let _ = job::guard(|| app.keep_settings(true));
         let root = app.recovery.clone()?;
         let kept = match job::guard(|| recovery::keep(&app.docs, &root)) {
@@ -397,7 +397,7 @@ impl ApplicationHandler<Wakeup> for Program {
         let answer = open.input.on_window_event(&open.window, &event);
         match event {
             WindowEvent::RedrawRequested => self.draw(event_loop),
-            // What is not saved is asked about.
+            // Unsaved work makes the command ask first.
             WindowEvent::CloseRequested => {
                 open.host.app.act(UiCommand::Quit);
                 self.wants_frame(Instant::now());
@@ -408,13 +408,13 @@ impl ApplicationHandler<Wakeup> for Program {
     }
 
     fn exiting(&mut self, _event_loop: &ActiveEventLoop) {
-        // Wayland's windows must not outlive the loop that holds the connection.
+        // Windows must be dropped before the event loop, which holds Wayland's connection.
         self.presentation = None;
         let Some(mut open) = self.open.take() else { return };
         open.host.app.keep_settings(true);
         open.host.app.tasks.end(FAREWELL);
         open.host.app.exports.end(WRITTEN);
-        // A model that is loading cannot be stopped; nobody should wait for it.
+        // Loading a model cannot be interrupted: the wait for it is limited.
         if let Some(ended) = open.host.app.chat.close() {
             let _ = ended.recv_timeout(FAREWELL);
         }

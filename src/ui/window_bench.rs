@@ -42,22 +42,22 @@ impl Percentiles {
     }
 }
 
-/// What a replay cost.
+/// Costs of a replay.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WindowBench {
     /// Input events, one a frame.
     pub events: usize,
-    /// Panels, layout, tessellation.
+    /// CPU time of panels, layout, tessellation.
     pub ui_ms: Percentiles,
-    /// The stage.
+    /// CPU time of the stage.
     pub stage_ms: Percentiles,
-    /// The stage and the painting of the window.
+    /// CPU time of the stage and of painting the window.
     pub renderer_ms: Percentiles,
-    /// Everything.
+    /// CPU time of the whole frame.
     pub frame_ms: Percentiles,
-    /// The dearest event's page uploads.
+    /// Page uploads of the most expensive event.
     pub max_page_uploads: u64,
-    /// The dearest event's draws of the stage.
+    /// Stage draws of the most expensive event.
     pub max_stage_draws: u64,
 }
 
@@ -72,7 +72,7 @@ pub fn replay(
     count: usize,
 ) -> anyhow::Result<WindowBench> {
     let mut bench = Bench::open(gpu, trace, size)?;
-    // Pipelines, glyphs and the first pages belong to the start, not to a scrub.
+    // Pipelines, glyphs and the first pages are a cost of the start, not of scrubbing.
     for _ in 0..8 {
         bench.frame(Vec::new())?;
     }
@@ -178,7 +178,7 @@ fn button(at: Pos2, pressed: bool) -> Event {
     Event::PointerButton { pos: at, button, pressed, modifiers }
 }
 
-/// One list of events a frame: what a hand does in five seconds.
+/// Lists of events, one a frame: five seconds of typical input.
 fn script([width, height]: [u32; 2], count: usize) -> Vec<Vec<Event>> {
     let (width, height) = (width as f32, height as f32);
     let matrix = |t: f32| pos2(width - 320.0 + 260.0 * t, 140.0 + 180.0 * t);

@@ -231,7 +231,7 @@ fn read(app: &mut App, request: u64, news: News) {
     {
         app.tasks.model_progress(&progress.stage.to_string(), progress.done, progress.total);
     }
-    // What was cancelled may still speak.
+    // A cancelled request may still send news.
     let Some(asking) = app.chat.asking.as_mut().filter(|asking| asking.request == request) else {
         return;
     };
@@ -263,7 +263,7 @@ fn read(app: &mut App, request: u64, news: News) {
     }
 }
 
-/// Whether the panel is in sight in which an error of the chat stands.
+/// Whether the chat panel, which shows errors of the chat, is on screen.
 fn chat_is_seen(app: &App) -> bool {
     if app.is_narrow { app.overlay == Some(Overlay::Chat) } else { app.settings.show_chat }
 }

@@ -1,4 +1,4 @@
-//! Kept views.
+//! Bookmarks: adding, showing, removing and sorting them.
 
 use super::files;
 use crate::settings::Bookmark;
@@ -25,7 +25,7 @@ pub fn apply(app: &mut App, command: BookmarkCommand) {
     }
 }
 
-/// Keeps the view.
+/// Adds the view to the bookmarks.
 pub fn add(app: &mut App) {
     let Some(doc) = app.doc() else { return };
     let state = ViewState { hovered: None, ..doc.state().clone() };
@@ -36,7 +36,7 @@ pub fn add(app: &mut App) {
     app.notify("Bookmarked.", false);
 }
 
-/// Shows a kept view, with its trace where it is open or can be opened.
+/// Shows the view of a bookmark, with its trace if that is open or can be opened.
 fn go_to(app: &mut App, index: usize) {
     let Some(bookmark) = app.settings.bookmarks.get(index).cloned() else { return };
     let open = app.docs.iter().find(|doc| doc.is_of(&bookmark)).map(|doc| doc.id);

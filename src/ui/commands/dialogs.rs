@@ -5,8 +5,8 @@ use crate::ui::dialogs::{Dialog, Prompt, Want, ask_desktop, has_desktop_dialogs}
 use crate::ui::task_result::{PathPurpose, PathQuestion, TaskResult};
 use std::path::PathBuf;
 
-/// Asks; what is chosen comes back between two frames as [`TaskResult::Paths`]. A dialog that is
-/// closed ends without a word.
+/// Asks for paths; they arrive between two frames as [`TaskResult::Paths`]. Closing a dialog without a choice sends
+/// nothing.
 pub fn ask(app: &mut App, dialog: Dialog, purpose: PathPurpose) {
     if app.asks_in_window {
         return ask_in_window(app, PathQuestion { dialog, purpose, chosen: None });
@@ -22,7 +22,7 @@ pub fn ask(app: &mut App, dialog: Dialog, purpose: PathPurpose) {
         };
         let completed: Vec<PathBuf> =
             paths.iter().map(|path| dialog.completed(path.clone())).collect();
-        // The desktop asked about another file.
+        // The desktop asked about the path without its ending, not about this file.
         let other = completed.iter().zip(&paths).find(|(to, chosen)| to != chosen && to.exists());
         if let Some((to, _)) = other {
             let chosen = Some(to.clone());
@@ -33,7 +33,7 @@ pub fn ask(app: &mut App, dialog: Dialog, purpose: PathPurpose) {
     });
 }
 
-/// Asks in the window; a path that was chosen already is to be confirmed.
+/// Asks in the window; for a path that was chosen already it asks whether to replace the file.
 pub fn ask_in_window(app: &mut App, question: PathQuestion) {
     let PathQuestion { dialog, purpose, chosen } = question;
     let mut prompt = Prompt::new(dialog);
@@ -50,7 +50,7 @@ pub fn cancel(app: &mut App) -> bool {
     app.prompt.take().is_some()
 }
 
-/// The path is typed.
+/// Sets the typed path.
 pub fn type_path(app: &mut App, text: String) {
     if let Some(prompt) = &mut app.prompt {
         prompt.text = text;
@@ -58,7 +58,7 @@ pub fn type_path(app: &mut App, text: String) {
     }
 }
 
-/// Takes what was typed, if it can be; a file that exists is asked about first.
+/// Accepts the typed path if it is valid; for a file that exists it asks first.
 pub fn accept(app: &mut App) -> Option<(PathPurpose, PathBuf)> {
     let prompt = app.prompt.as_mut()?;
     if prompt.problem().is_some() {

@@ -48,12 +48,12 @@ pub fn take_up(app: &mut App, tool: Option<Tool>) {
         return;
     }
     app.what_if.compare = Compare::Off;
-    // The settings of a tool stand in the panel; on a narrow window it would hide the stage.
+    // The settings of a tool are in the what-if panel, which on a narrow window would cover the stage.
     if app.what_if.tool.is_none() && !app.is_narrow {
         app.send(Intent::ShowPanel(Pane::WhatIf));
     }
     app.what_if.tool = tool;
-    // What is edited further is the edited picture.
+    // Further edits continue from the edited picture, so its answer is shown.
     let edited = app.what_if.session.as_ref().and_then(|session| session.edited);
     if let Some(edited) = edited.filter(|_| app.what_if.comparison.is_some()) {
         app.show_document(edited);
@@ -74,7 +74,7 @@ fn open(app: &mut App) -> bool {
         name: meta.preprocess.first().map(|info| info.file_name.clone()).unwrap_or_default(),
         bytes: bytes.into(),
     });
-    // The file as it was given is better than the copy in the trace, where it is at hand.
+    // The original file is preferred to the copy in the trace.
     let Some(picture) = app.pictures.get(&id).cloned().or(kept) else {
         app.notify("The trace does not contain its picture.", true);
         return false;
@@ -95,7 +95,7 @@ fn open(app: &mut App) -> bool {
 pub fn step(app: &mut App, step: Step) {
     let Some(session) = &mut app.what_if.session else { return };
     let result = session.edits.push(step).and_then(|()| {
-        // A step that touches nothing is no step.
+        // A step that changes nothing is not recorded.
         session.edits.before_crop(&session.picture).inspect_err(|_| {
             session.edits.undo();
         })?;
@@ -114,12 +114,12 @@ pub fn change(app: &mut App, change: impl FnOnce(&mut Edits) -> bool) {
     }
 }
 
-/// After a step: ask, or wait to be asked.
+/// After a step: marks the answer as outdated; in live mode asks the model at once.
 fn stepped(app: &mut App) {
     let Some(session) = &mut app.what_if.session else { return };
     session.stale = true;
     if session.edits.is_empty() {
-        // The untouched picture has its answer already.
+        // The untouched picture already has an answer.
         session.stale = false;
         let original = session.original;
         cancel(app);
@@ -172,7 +172,7 @@ pub fn ask_again(app: &mut App) {
     });
 }
 
-/// The second trace with the first answer, and what differs.
+/// The second question scored with the first answer, and the difference of both traces.
 pub fn held_against(
     engine: &mut Engine,
     first: &Trace,
@@ -227,7 +227,7 @@ pub fn show(app: &mut App, answered: EditAnswered) {
     app.pictures.insert(second, answered.picture);
     let (scored, difference) = answered.comparison;
     app.what_if.comparison = Some(Comparison { first, second, scored, words, difference });
-    // Whoever looks at both keeps looking at both; whoever went elsewhere stays there.
+    // A comparison stays on the stage; a user who looks at another document keeps it.
     let elsewhere = app.current != Some(first) && app.current != known;
     if app.what_if.compare == Compare::Off && !elsewhere {
         app.show_document(second);

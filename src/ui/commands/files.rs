@@ -13,7 +13,7 @@ use crate::ui::task_result::{PathPurpose, TaskResult};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What can be opened.
+/// Kinds of files that can be opened.
 const OPENED: Filters = &[
     (
         "Pictures, traces and walkthroughs",
@@ -112,7 +112,7 @@ fn file_stem(doc: &Document) -> String {
     }
 }
 
-/// Opens a model folder, a trace or a picture: what it is shows by its content and name.
+/// Opens a model folder, a trace, a walkthrough or a picture; content and name decide which one it is.
 pub fn open(app: &mut App, path: &Path) {
     if path.is_dir() {
         if path.join(crate::model::MANIFEST_FILE).is_file() {
@@ -141,7 +141,7 @@ pub fn read_drops(app: &mut App, ctx: &egui::Context) {
     }
 }
 
-/// What was pasted where nobody is typing: a picture, or the path of a file.
+/// Takes pasted content if no text field has the focus: a picture, or the path of a file.
 pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
     if ctx.text_edit_focused() {
         return;
@@ -181,7 +181,8 @@ pub fn show_trace(app: &mut App, trace: Arc<Trace>) {
     app.add_document(doc);
 }
 
-/// Seconds between two looks at the files of what is shown: only while frames are drawn, so that an idle window stays idle.
+/// Seconds between two checks of the files of shown documents. They are made only while frames are drawn, so that an
+/// idle window stays idle.
 const LOOK_SECONDS: f64 = 2.0;
 
 /// Offers to read a file again that another program has changed since it was opened or saved.
@@ -193,7 +194,7 @@ pub fn look_for_changes(app: &mut App) {
     app.looked_at_files = clock;
     let Some(doc) = app.doc_mut() else { return };
     let Some(path) = doc.path.clone() else { return };
-    // A file that is gone, or not there for a moment, is no other one.
+    // A file that is missing, perhaps for a moment, is no changed file.
     let Some(now) = FileStamp::read(&path) else { return };
     if doc.stamp.is_none() || doc.stamp.replace(now) == Some(now) {
         return;
@@ -208,7 +209,7 @@ pub fn look_for_changes(app: &mut App) {
     app.offer(format!("{name} was changed on disk.{lost}"), vec![("Reload", Intent::Reload(id))]);
 }
 
-/// A moment after it is shown, a trace of moderate size is in memory: whatever becomes of its file, nothing is lost.
+/// Reads a trace of moderate size into memory soon after it is shown, so that nothing is lost if its file is.
 fn read_ahead(app: &mut App, trace: &Arc<Trace>) {
     let trace = Arc::clone(trace);
     app.exports.run("read", move || {
@@ -245,7 +246,7 @@ pub fn open_recovered(app: &mut App) {
     }
 }
 
-/// Deletes them.
+/// Deletes the recovered answers.
 pub fn discard_recovered(app: &mut App) {
     let Some(root) = app.recovery.clone() else { return };
     if let Err(error) = recovery::discard(&root) {

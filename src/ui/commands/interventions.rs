@@ -19,10 +19,10 @@ use crate::view::{Command, MapSource, Queries, QueryKind, ViewKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A growing map is shown this often: each time, its numbers go to the device.
+/// Shortest time between two updates of a growing map: each one uploads its numbers to the device.
 const SHOWN_EVERY: Duration = Duration::from_millis(80);
 
-/// Compares the answer that is seen with another document's.
+/// Compares the present answer with another document's.
 pub fn compare_with(app: &mut App, other: DocumentId) {
     let Some(first) = app.doc().cloned() else { return };
     let Some(second) = app.docs.iter().find(|doc| doc.id == other).cloned() else { return };
@@ -39,7 +39,7 @@ pub fn compare_with(app: &mut App, other: DocumentId) {
     });
 }
 
-/// Covers the picture part by part; the map grows on the stage.
+/// Covers the picture part by part; the map on the stage is updated meanwhile.
 pub fn occlusion_map(app: &mut App) {
     let Some(doc) = app.doc() else {
         app.notify("Ask about a picture first.", false);
@@ -69,7 +69,7 @@ pub fn occlusion_map(app: &mut App) {
     });
 }
 
-/// Puts the map as it stands into the document; the first time, the stage turns to it.
+/// Puts the present state of the map into the document; the first one is also shown on the stage.
 pub fn show_map(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
     let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == id) else { return };
     let is_new = !doc.trace.map_names().contains(&OCCLUSION_MAP);
@@ -84,7 +84,7 @@ pub fn show_map(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
     }
 }
 
-/// Switches each head off in turn; the matrix fills as the effects come.
+/// Switches off each head in turn; the matrix is filled as effects arrive.
 pub fn each_head(app: &mut App) {
     let Some(doc) = app.doc().filter(|doc| !doc.live) else {
         app.notify("Ask a question first.", false);
@@ -105,7 +105,7 @@ pub fn each_head(app: &mut App) {
     });
 }
 
-/// The effect of a head is known.
+/// Stores the effect of a head.
 pub fn show_head_effect(app: &mut App, of: DocumentId, index: usize, total: f32, changes: bool) {
     let heads = app.what_if.heads.as_mut().filter(|heads| heads.on == of);
     let Some(heads) = heads else { return };
@@ -116,7 +116,7 @@ pub fn show_head_effect(app: &mut App, of: DocumentId, index: usize, total: f32,
     }
 }
 
-/// Changes the model: the effect on the answer, and the answer that is given instead.
+/// Intervenes in the model: computes the effect on the answer, and the answer that the model gives then.
 pub fn intervene(app: &mut App, change: Intervention, what: String) {
     let Some(doc) = app.doc().filter(|doc| !doc.live) else {
         app.notify("Ask a question first.", false);
@@ -136,7 +136,7 @@ pub fn intervene(app: &mut App, change: Intervention, what: String) {
     });
 }
 
-/// Shows what a change of the model did.
+/// Shows the effect of an intervention.
 pub fn show_effect(app: &mut App, done: Intervened) {
     app.what_if.intervened = Some(done);
     app.send(Intent::ShowPanel(Pane::WhatIf));

@@ -1,5 +1,5 @@
-//! What intents do, one file a subject. Only these files, and the frame that calls them, change the
-//! [`App`].
+//! The functions that carry out intents, one file a subject. Only these files, and the frame that calls them,
+//! change the [`App`].
 
 mod ask;
 mod bookmarks;
@@ -35,7 +35,7 @@ use crate::view::{
     Quantity, Queries, QueryKind, ViewKind,
 };
 
-/// What a row of the table does.
+/// The function of a row of the command table.
 type Body = fn(&mut App, &egui::Context);
 
 macro_rules! bodies {
@@ -51,7 +51,7 @@ macro_rules! bodies {
 
 ui_commands!(bodies);
 
-/// Reads what the model, files and tasks told since the last pass.
+/// Reads news of the model, files and tasks since the last pass.
 pub fn read_news(app: &mut App, ctx: &egui::Context) {
     ask::read_news(app);
     results::read(app, ctx);
@@ -65,7 +65,7 @@ pub fn read_input(app: &mut App, ctx: &egui::Context) {
     }
 }
 
-/// Lets go on what moves by itself.
+/// Checks files of shown documents for changes, and advances playback of the view and of the walkthrough.
 pub fn tick(app: &mut App, ctx: &egui::Context) {
     files::look_for_changes(app);
     playing::tick(app, ctx);
@@ -78,16 +78,16 @@ pub fn draw_pictures(app: &mut App, ctx: &egui::Context) {
     app.stage.load_picture(ctx);
 }
 
-/// Notes what is seen, while that is wanted.
+/// Records the present view, while recording is on.
 pub fn note(app: &mut App) {
     show::note(app);
 }
 
-/// Carries out what was asked for, and what is asked for meanwhile.
+/// Carries out the collected intents, and those that are sent meanwhile.
 pub fn apply_all(app: &mut App, ctx: &egui::Context) {
     while !app.intents.is_empty() {
         for intent in app.intents.take() {
-            // Where it changes the view, the pass is drawn again; else the next frame shows it.
+            // A change of the view draws this pass again; any other change asks for another frame.
             let is_of_view = matches!(
                 intent,
                 Intent::Command(_) | Intent::Scrub(_) | Intent::Settle | Intent::DrawSamples
@@ -178,7 +178,7 @@ fn apply_film(app: &mut App, command: FilmCommand) {
     }
 }
 
-/// What is changed is seen, whatever the stage showed before.
+/// A change of the view brings the view back to the stage.
 fn changes_view(app: &mut App, command: &Command) {
     if !command.is_transient() {
         app.show_view();

@@ -20,7 +20,7 @@ pub fn toggle(app: &mut App) {
     }
 }
 
-/// Plays through an axis. Another axis while it plays goes on with that; the same one stops it.
+/// Plays through an axis. During playback another axis is taken over, and the same one stops it.
 pub fn through(app: &mut App, axis: PlayAxis) {
     if app.doc().is_none() {
         return;
@@ -37,7 +37,7 @@ pub fn tick(app: &mut App, ctx: &egui::Context) {
     let (at, len) = app.doc().map_or((0, 0), |doc| app.transport.axis.position(doc));
     let now = app.now();
     if let Some(next) = app.transport.tick(now, at, len) {
-        // Playing follows like a scrub: it does not fade.
+        // Playback behaves like a scrub: it does not cross-fade.
         let command = app.transport.axis.command(next);
         if let Some(doc) = app.doc_mut()
             && let Err(error) = doc.apply(&command)

@@ -13,7 +13,7 @@ use crate::ui::task_result::TaskResult;
 use crate::view::MapSource;
 use std::sync::Arc;
 
-/// Computes what is missing: the language model's map, or every one.
+/// Computes the missing maps: the language model's, or every one.
 pub fn compute_missing(app: &mut App, every: bool) {
     let Some(missing) = app.doc().filter(|doc| !doc.live).map(|doc| missing(doc, every)) else {
         return;
@@ -25,7 +25,7 @@ pub fn compute_missing(app: &mut App, every: bool) {
     compute(app, missing, Vec::new());
 }
 
-/// Computes maps on the model's thread and shows the first of them; no tokens are all tokens.
+/// Computes maps on the model's thread and shows the first of them; no tokens mean all tokens.
 pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
     let Some(doc) = app.doc() else { return };
     let (trace, of) = (Arc::clone(&doc.trace), doc.id);
@@ -35,7 +35,7 @@ pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
             reporter.say(progress.stage.to_string());
             reporter.progress(progress.done as usize, progress.total as usize);
         })?;
-        // Where the answer has a file, the maps belong into it.
+        // If the answer has a file, the maps are written to it.
         if let Some(path) = found.path() {
             found.write_maps(&trace, path)?;
         }
@@ -55,7 +55,7 @@ pub fn show(app: &mut App, of: DocumentId, trace: Arc<Trace>, methods: &[Method]
         return app.command(show_pages(doc));
     }
     app.send(Intent::ShowPanel(Pane::WhyWord));
-    // What is looked at stays, unless it is something else than relevancy.
+    // A relevancy map on the stage stays if several were computed.
     let is_map = MAPS.iter().find(|(method, ..)| Some(*method) == first);
     let asked_for_one = methods.len() == 1 || doc.state().map.source == MapSource::Attention;
     if let (Some((method, ..)), true) = (is_map, asked_for_one) {

@@ -11,10 +11,10 @@ use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::tasks::TaskNews;
 use std::path::PathBuf;
 
-/// Reasons that are shown of those why files could not be opened.
+/// Number of errors that are shown if files of a folder could not be opened.
 const MOST_REASONS: usize = 3;
 
-/// Reads what tasks and exports told since the last frame.
+/// Reads news of tasks and exports since the last frame.
 pub fn read(app: &mut App, ctx: &egui::Context) {
     for result in app.exports.take() {
         apply(app, ctx, result);
@@ -115,7 +115,7 @@ pub fn accept_path(app: &mut App) {
     }
 }
 
-/// Goes on with paths that were chosen.
+/// Carries out the purpose of the chosen paths.
 fn chosen(app: &mut App, purpose: PathPurpose, paths: Vec<PathBuf>) {
     if matches!(purpose, PathPurpose::Open) {
         return paths.into_iter().for_each(|path| app.send(Intent::Open(path)));

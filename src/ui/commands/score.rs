@@ -8,10 +8,10 @@ use crate::ui::score::{Scores, TASK, chosen, lines};
 use crate::ui::task_result::TaskResult;
 use std::sync::Arc;
 
-/// Half of the most: enough to see a curve's shape, quick enough to wait for.
+/// Half of the largest number: enough for the shape of a curve in a short time.
 const STEPS: usize = 12;
 
-/// Starts scoring what is seen.
+/// Starts scoring the present view.
 pub fn start(app: &mut App) {
     let Some(doc) = app.doc().cloned().filter(|doc| !doc.live) else { return };
     let (tokens, text) = chosen(&doc.trace, doc.state());
@@ -32,7 +32,7 @@ pub fn start(app: &mut App) {
     });
 }
 
-/// Takes the curves as far as they are.
+/// Stores curves, complete or in progress.
 pub fn grow(app: &mut App, on: DocumentId, curves: Curves) {
     if let Some(scores) = app.scores.as_mut().filter(|scores| scores.on == on) {
         scores.curves = curves;

@@ -1,4 +1,4 @@
-//! Showing an answer to others: present it, record it, note what is done.
+//! Showing an answer to others: presenting and recording it, recording the user's views.
 
 use super::dialogs;
 use super::tasks::start_writing;
@@ -30,7 +30,7 @@ pub fn ask_for_film(app: &mut App) {
     });
 }
 
-/// What is shown to others: the walkthrough that is being made, else the tour of the answer.
+/// The walkthrough to show to others: the one that is open, else the tour of the answer.
 fn shown(app: &App) -> Option<(Walkthrough, OpenTraces)> {
     match &app.editor {
         Some(editor) => Some((editor.walkthrough().clone(), editor.trace_set.traces.clone())),
@@ -38,7 +38,7 @@ fn shown(app: &App) -> Option<(Walkthrough, OpenTraces)> {
     }
 }
 
-/// Presents it.
+/// Presents that walkthrough.
 pub fn present(app: &mut App) {
     let Some((walkthrough, traces)) = shown(app) else {
         app.notify(NOTHING, false);
@@ -55,7 +55,7 @@ pub fn present(app: &mut App) {
     }));
 }
 
-/// Asks for a place, then records what is shown; the options are those of the next film, too.
+/// Asks for a file, then records the film; its options become the defaults of the next one.
 pub fn record(app: &mut App) {
     let Some(FilmDialog { options, .. }) = app.film_dialog.take() else { return };
     app.film_options = options.clone();
@@ -76,7 +76,7 @@ pub fn record_to(
     let (gpu, out) = (app.stage.gpu(), options.place(path));
     start_writing(app, "Record a film", "recording", move |reporter, cancel| {
         let FilmOptions { size, fps, quality, encoder, captions, .. } = options;
-        // A device of its own: the window stays as quick as it was.
+        // A device of its own, so that the window stays as fast as before.
         let gpu = gpu.reopen()?;
         let timeline = Timeline::new(&walkthrough);
         let frames = timeline.frames(fps);
@@ -94,7 +94,7 @@ pub fn record_to(
         film.record(&gpu, encoder, cancel, &mut |Progress { done, frames }| {
             let seconds = start.elapsed().as_secs();
             reporter.progress(done as usize, frames as usize);
-            // Once a second is often enough to be read.
+            // Once a second is often enough for a reader.
             if seconds > told {
                 told = seconds;
                 let left = start.elapsed().as_secs_f64() * (frames - done) as f64 / done as f64;
@@ -111,10 +111,10 @@ pub fn record_to(
     });
 }
 
-/// Notes what is seen, while that is wanted.
+/// Records the present view, while recording is on.
 pub fn note(app: &mut App) {
     let now = app.now();
-    // What is previewed is not the view.
+    // The stage shows the preview of the walkthrough, not the view.
     if app.editor.as_ref().is_some_and(|editor| editor.is_previewing) {
         return;
     }
@@ -125,7 +125,7 @@ pub fn note(app: &mut App) {
     app.take = Some(take);
 }
 
-/// Begins to note what is done; the second time, opens it as a walkthrough.
+/// Starts recording the user's views; the second call opens the recording as a walkthrough.
 pub fn toggle_take(app: &mut App) {
     let now = app.now();
     let Some(take) = app.take.take() else {

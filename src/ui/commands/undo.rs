@@ -1,10 +1,10 @@
-//! Undo and redo, of whatever is being changed: edits of the picture, else the view. While a
-//! walkthrough is previewed the keys mean that; see [`super::walkthrough::takes`].
+//! Undo and redo: of edits of the picture while a tool is in use, else of the view. While a walkthrough is previewed
+//! the keys belong to it; see [`super::walkthrough::takes`].
 
 use super::edit_picture;
 use crate::ui::app::App;
 
-/// Takes the last change back.
+/// Undoes the last change.
 pub fn undo(app: &mut App) {
     if app.what_if.tool.is_some() {
         return edit_picture::change(app, |edits| edits.undo());
@@ -15,7 +15,7 @@ pub fn undo(app: &mut App) {
     app.transition = None;
 }
 
-/// Does it again.
+/// Redoes the last change.
 pub fn redo(app: &mut App) {
     if app.what_if.tool.is_some() {
         return edit_picture::change(app, |edits| edits.redo());

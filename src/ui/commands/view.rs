@@ -27,7 +27,7 @@ pub fn apply(app: &mut App, command: &Command) {
     }
 }
 
-/// Only a click far away is a jump; a scrub follows the hand.
+/// Only commands that may lead to a very different map are jumps; scrubs are never cross-faded.
 const fn is_jump(command: &Command) -> bool {
     matches!(
         command,
@@ -38,13 +38,13 @@ const fn is_jump(command: &Command) -> bool {
     )
 }
 
-/// New documents start in the look that is in use.
+/// New documents start with the look that was used last.
 fn keep_look(app: &mut App, state: &ViewState) {
     app.look = ViewState { hovered: None, selected: Vec::new(), ..state.clone() };
 }
 
-/// Applies the change that follows from the view and its document. At once: the next key of the
-/// same frame starts from there.
+/// Applies the change that follows from the view and its document. It is applied at once, so that the next key of the
+/// same frame starts from it.
 pub fn change(app: &mut App, change: impl FnOnce(&ViewState, &Document) -> Command) {
     if let Some(command) = app.doc().map(|doc| change(doc.state(), doc)) {
         apply(app, &command);
@@ -56,7 +56,7 @@ pub fn show(app: &mut App, view: ViewKind) {
     apply(app, &Command::SetView(view));
 }
 
-/// The relevancy view, of the first relevancy map that there is.
+/// The relevancy view of the first relevancy map in the trace.
 pub fn relevancy(state: &ViewState, doc: &Document) -> Command {
     let mut next = state.clone();
     next.view = ViewKind::Relevancy;
@@ -68,7 +68,7 @@ pub fn relevancy(state: &ViewState, doc: &Document) -> Command {
     Command::Replace(Box::new(next))
 }
 
-/// Pins the map that is seen, to compare others with; or lets go of the pinned one.
+/// Pins the shown map for comparison with others; or removes the pinned one.
 pub fn pin(state: &ViewState, _: &Document) -> Command {
     let pinned =
         || Second { trace: None, map: state.map.clone(), mix: Mix::Swipe { position: 0.5 } };
@@ -83,7 +83,7 @@ pub fn next_mix(app: &mut App) {
     }
 }
 
-/// The look that the program starts with; what is shown stays.
+/// The default look; the selection of data stays.
 pub fn default_look(state: &ViewState, _: &Document) -> Command {
     let plain = ViewState::default();
     Command::Replace(Box::new(ViewState {

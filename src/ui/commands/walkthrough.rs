@@ -1,5 +1,5 @@
-//! The walkthrough that is being made: its commands, and the keys over its preview. How it is
-//! begun, saved and given up stands in [`super::walkthrough_files`].
+//! Commands of the walkthrough editor, and keys during its preview. [`super::walkthrough_files`] opens, saves and
+//! closes walkthroughs.
 
 use crate::ui::app::App;
 use crate::ui::document::Document;
@@ -12,7 +12,7 @@ use crate::view::{Command, Mix, Second, ViewState};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Does what is asked for with arguments.
+/// Carries out a command with arguments.
 pub fn apply(app: &mut App, command: WalkthroughCommand) {
     if let WalkthroughCommand::ShowView(step) = command {
         return show_view(app, step);
@@ -42,8 +42,8 @@ pub fn tick(app: &mut App, ctx: &egui::Context) {
     }
 }
 
-/// Whether a key means the walkthrough, because its preview is seen; then it is done. A command that
-/// changes the view shows the view first.
+/// Whether a key belongs to the walkthrough, because its preview is shown; if so, the command is carried out. A command
+/// that changes the view shows the view first.
 pub fn takes(app: &mut App, command: UiCommand) -> bool {
     let now = app.now();
     let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
@@ -76,7 +76,7 @@ fn editor(app: &mut App) -> Option<&mut Editor> {
     app.editor.as_mut()
 }
 
-/// Changes the walkthrough. What becomes of it is seen, and the usual key undoes it.
+/// Changes the walkthrough and shows its preview, so that the undo key then belongs to the walkthrough.
 pub fn change(app: &mut App, change: impl FnOnce(&mut Editor)) {
     if let Some(editor) = editor(app) {
         editor.is_previewing = true;
@@ -96,7 +96,7 @@ pub fn toggle_preview(app: &mut App) {
     }
 }
 
-/// Escape: stops playing, then shows the view; false where there is nothing of the kind.
+/// Escape: stops playing, else shows the view; false if neither applies.
 pub fn put_down(app: &mut App) -> bool {
     let Some(editor) = app.editor.as_mut().filter(|editor| editor.is_previewing) else {
         return false;
@@ -122,7 +122,8 @@ pub fn add_view(app: &mut App) {
     app.notify(format!("This view was added as step {}{compares}.", at + 1), false);
 }
 
-/// Two answers that are seen together are compared in the step, too; in words, if as something else.
+/// Adds the comparison of two answers that are shown together to a step. Returns a text for the message if the step
+/// compares them in another way.
 fn compare(
     editor: &mut Editor,
     what_if: &WhatIf,

@@ -1,4 +1,4 @@
-//! Beginning, saving, packing and giving up a walkthrough; quitting, which would lose one.
+//! Opening, saving, packing and closing walkthroughs; quitting, which could lose one.
 
 use super::dialogs;
 use super::tasks::start_writing;
@@ -22,8 +22,8 @@ pub fn tour_of_answer(app: &App) -> Option<(Walkthrough, TraceSet)> {
     app.doc().filter(|doc| !doc.live).map(tour_of)
 }
 
-/// Edits the tour of the answer that is looked at. Of the answer that it is about already, the
-/// walkthrough is shown.
+/// Edits the tour of the answer that is looked at. If the open walkthrough is about that answer already, that one is
+/// shown.
 pub fn of_answer(app: &mut App) {
     let is_of_it = app
         .editor
@@ -42,8 +42,7 @@ pub fn of_answer(app: &mut App) {
     }
 }
 
-/// Edits what was done while it was noted: as a walkthrough of its own, or as further steps of the
-/// one that is open.
+/// Edits recorded views: as a walkthrough of their own, or as further steps of the open one.
 pub fn from_take(app: &mut App, walkthrough: Walkthrough, trace_set: TraceSet) {
     match &mut app.editor {
         Some(editor) => {
@@ -80,7 +79,7 @@ pub fn open(app: &mut App, path: &Path) {
     });
 }
 
-/// Edits a walkthrough, unless there is one with changes that nobody has saved.
+/// Edits a walkthrough, after asking about unsaved changes of the open one.
 pub fn begin(app: &mut App, new: Box<NewWalkthrough>) {
     unless_unsaved(app, AfterConfirm::Begin(new));
 }
@@ -104,7 +103,7 @@ fn is_open(app: &mut App) -> bool {
     app.editor.is_some()
 }
 
-/// Does something that would lose the walkthrough: at once if it is saved, else after asking.
+/// Runs a command that would lose the walkthrough: at once if it is saved, else after asking.
 fn unless_unsaved(app: &mut App, then: AfterConfirm) {
     if app.confirm.is_some() {
         app.notify("Answer the question first, then try again.", false);
@@ -115,7 +114,7 @@ fn unless_unsaved(app: &mut App, then: AfterConfirm) {
     }
 }
 
-/// Nothing can be lost any more.
+/// Runs that command: nothing can be lost any more.
 fn carry_out(app: &mut App, then: AfterConfirm) {
     match then {
         AfterConfirm::CloseWalkthrough => app.editor = None,
@@ -123,7 +122,7 @@ fn carry_out(app: &mut App, then: AfterConfirm) {
             let (gpu, painter) = (app.stage.gpu(), app.stage.painter());
             app.editor = Some(Editor::new(*new, gpu, painter));
             app.transport.stop();
-            // On a narrow window the panel would hide what is previewed.
+            // On a narrow window the panel would cover the preview.
             if !app.is_narrow {
                 app.send(Intent::ShowPanel(Pane::Walkthrough));
             }
@@ -139,7 +138,7 @@ fn carry_out(app: &mut App, then: AfterConfirm) {
     }
 }
 
-/// Goes on as was answered.
+/// Goes on according to the answer.
 pub fn answer(app: &mut App, answer: Answer) {
     let Some(Confirm { then, .. }) = app.confirm.take() else { return };
     match answer {
@@ -206,7 +205,7 @@ fn write(app: &mut App, path: PathBuf, then: Option<AfterConfirm>) {
 pub fn saved(app: &mut App, saved: WalkthroughSaved) {
     let WalkthroughSaved { editor, walkthrough, written, path, then } = saved;
     let traces = written.len();
-    // Another one may have been opened meanwhile.
+    // Another walkthrough may have been opened meanwhile.
     let open = app.editor.as_mut().filter(|open| open.id() == editor);
     let is_open = open.is_some();
     if let Some(open) = open {
@@ -220,7 +219,7 @@ pub fn saved(app: &mut App, saved: WalkthroughSaved) {
         count => format!(", with its {count} answers beside it"),
     };
     app.notify(format!("Saved {}{beside}.", path.display()), false);
-    // What was changed while it was written is asked about once more.
+    // Changes that were made during the writing are unsaved: the user is asked again.
     if let Some(then) = then.filter(|_| is_open) {
         unless_unsaved(app, then);
     }

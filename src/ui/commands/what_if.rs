@@ -6,7 +6,7 @@ use crate::trace::{Head, Layer};
 use crate::ui::app::App;
 use crate::ui::what_if::{Compare, WhatIfCommand};
 
-/// Does what was asked for.
+/// Carries out a command.
 pub fn apply(app: &mut App, command: WhatIfCommand) {
     match command {
         WhatIfCommand::Tool(tool) => edit_picture::take_up(app, tool),
@@ -36,7 +36,7 @@ fn shown_head(app: &App) -> Option<(u32, u32)> {
     Some((map.layers.only()?, map.heads.only()?))
 }
 
-/// Switches the head off that is shown.
+/// Switches off the head that is shown.
 pub fn shown_head_off(app: &mut App) {
     let Some((layer, head)) = shown_head(app) else {
         return app.notify("Choose one layer and one head first.", false);
@@ -68,14 +68,14 @@ pub fn cut_patches(app: &mut App, keep: bool) {
     interventions::intervene(app, change, what);
 }
 
-/// Shows both answers, or one again.
+/// Shows both answers, or only one again.
 fn show_both(app: &mut App, how: Compare) {
     let Some(first) = app.what_if.comparison.as_ref().map(|comparison| comparison.first) else {
         app.what_if.compare = Compare::Off;
         return;
     };
     app.what_if.compare = how;
-    // Tokens are those of the first answer, with which the second was scored.
+    // Tokens are those of the first answer: the second question was scored with it.
     if how != Compare::Off {
         app.show_document(first);
         edit_picture::take_up(app, None);

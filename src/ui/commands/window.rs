@@ -1,4 +1,4 @@
-//! The window itself: theme, type size, layout, and what Escape takes back.
+//! The window itself: theme, type size, layout, and the Escape key.
 
 use super::{ask, dialogs, walkthrough};
 use crate::ui::app::App;
@@ -9,7 +9,7 @@ use crate::view::Theme;
 const MAX_FONT_SCALE: f32 = 3.0;
 const MIN_FONT_SCALE: f32 = 0.5;
 
-/// Dark where it is light, and the other way round.
+/// Switches between the dark and the light theme.
 pub fn toggle_theme(app: &mut App, ctx: &egui::Context) {
     let dark = ctx.theme() == egui::Theme::Dark;
     app.settings.theme = Some(if dark { Theme::Light } else { Theme::Dark });
@@ -36,7 +36,7 @@ pub fn toggle_animation(app: &mut App) {
     );
 }
 
-/// Puts every panel back where it was at first.
+/// Resets the layout.
 pub fn reset_layout(app: &mut App) {
     let settings = &mut app.settings;
     settings.layout = None;
@@ -47,7 +47,7 @@ pub fn reset_layout(app: &mut App) {
     app.layout = Some(Layout::default());
 }
 
-/// Brings a panel to the front, and opens the side that it stands on.
+/// Brings a panel to the front, and shows the part of the window that holds it.
 pub fn show_panel(app: &mut App, pane: Pane) {
     match pane {
         Pane::Chat => app.settings.show_chat = true,
@@ -63,7 +63,7 @@ pub fn show_panel(app: &mut App, pane: Pane) {
     }
 }
 
-/// Escape takes back the topmost thing.
+/// Escape closes or stops the topmost thing.
 pub fn escape(app: &mut App) {
     if app.palette_open {
         app.palette_open = false;

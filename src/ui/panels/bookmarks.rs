@@ -1,4 +1,4 @@
-//! Kept views with a note. Their order is the order of a walkthrough.
+//! Bookmarks with their notes. Their order is the order of a walkthrough.
 
 use crate::settings::Bookmark;
 use crate::ui::intent::{BookmarkCommand, Intent};
@@ -7,7 +7,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::widgets::{Icon, icon_button, muted};
 use egui::Ui;
 
-/// The kept views.
+/// The bookmarks.
 #[derive(Default)]
 pub struct Bookmarks;
 

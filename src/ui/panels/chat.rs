@@ -1,4 +1,4 @@
-//! Ask: the picture, the question, the answer as it comes, what was asked before, the model.
+//! The chat: picture, question, growing answer, earlier answers, model.
 
 use crate::trace::PreprocessMode;
 use crate::ui::chat::{answer_logprob, logprob_text};
@@ -38,7 +38,7 @@ impl PaneUi for ChatPane {
     }
 }
 
-/// Which model answers, and how far it is with loading.
+/// Name and choice of the model, with the progress of loading.
 fn model(cx: &PaneContext<'_>, ui: &mut Ui) {
     let name = match (&cx.chat.model_name, cx.chat.bundle()) {
         (Some(name), _) => name.clone(),
@@ -251,7 +251,7 @@ fn why_not(cx: &PaneContext<'_>, ui: &mut Ui, other_answer: &mut String) {
     });
 }
 
-/// What was asked before; each a trace one click away.
+/// Earlier answers; a click shows one.
 fn history(cx: &PaneContext<'_>, ui: &mut Ui) {
     if cx.docs.is_empty() {
         return;

@@ -1,7 +1,7 @@
-//! Two answers on one stage: side by side, one after the other, or left and right of a line.
+//! Two answers on one stage: side by side, in turn, or left and right of a line.
 //!
-//! Both are whole pictures of two renderers under one view, so that what lies beneath the map (the
-//! edited picture) is compared as well.
+//! Both are complete pictures of two renderers under one view, so that the pictures below the maps (one is edited)
+//! are compared as well.
 
 use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
@@ -13,16 +13,16 @@ use egui::{
 };
 use std::time::Duration;
 
-/// How long each answer is seen while they flicker.
+/// Time that each answer is shown for in flicker mode.
 const FLICKER: Duration = Duration::from_millis(500);
-/// Half the width of what the line of a swipe is caught by.
+/// Half the width of the area that catches the line of a swipe, in points.
 const CATCH: f32 = 6.0;
 
-/// Where the two answers are on screen.
+/// Rectangles of the two answers on screen, in points.
 pub struct Places {
-    /// The first.
+    /// Rectangle of the first answer.
     pub first: Rect,
-    /// The second, where it has a place of its own that the pointer can be on.
+    /// Rectangle of the second answer, if it differs from the first and the pointer can be on it.
     pub second: Option<Rect>,
 }
 

@@ -1,7 +1,7 @@
-//! Editing on the stage: the tool bar above it, and what the pointer does while a tool is up.
+//! Editing on the stage: the tool bar above it, and the pointer while a tool is in use.
 //!
-//! Everything is counted in pixels of the original, so that a step means the same at any zoom, on
-//! the picture as it was given and as the model saw it.
+//! All coordinates are pixels of the original, so that a step means the same at any zoom and in both forms of the
+//! picture (as given, as preprocessed).
 
 use crate::edit::{Area, LikeColor, Outline, Step};
 use crate::trace::{Affine, PatchRef, Rect as PictureRect};
@@ -18,9 +18,9 @@ use egui::{
 };
 
 const HEIGHT: f32 = 36.0;
-/// Smaller drags are slips of the hand, in points.
+/// Shorter drags count as accidental, in points.
 const SLIP: f32 = 3.0;
-/// Hues this near to the middle's belong to the thing, in degrees.
+/// Hues within this distance of the middle's hue belong to the object, in degrees.
 const TOLERANCE: f64 = 30.0;
 
 /// Draws the tools along the upper edge of `rect`, and returns what is left for the stage.
@@ -67,7 +67,7 @@ pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) -> Rect {
     rest
 }
 
-/// Between points on screen and pixels that the edits count in.
+/// Maps points on screen to pixels of the original, and back.
 pub struct Mapping {
     content: Rect,
     /// From the unit square of the content to pixels of the original.
@@ -91,7 +91,7 @@ impl Mapping {
                 Affine::scale_offset([width, height], [0.0, 0.0])
             }
         };
-        // What the edited picture was cut out of begins further up and to the left.
+        // A cropped picture starts at the crop's corner in the original.
         let session = cx.what_if.session.as_ref()?;
         let crop = if session.edited == Some(doc.id) { session.asked_crop } else { [0, 0] };
         let shift = Affine::scale_offset([1.0, 1.0], crop.map(f64::from));
@@ -104,7 +104,7 @@ impl Mapping {
         self.original_from_unit.apply([f64::from(share.x), f64::from(share.y)])
     }
 
-    /// Where a pixel of the original is on screen.
+    /// Point on screen of a pixel of the original.
     fn screen(&self, point: [f64; 2]) -> Pos2 {
         let unit = self.original_from_unit.inverse().map_or([0.0; 2], |map| map.apply(point));
         self.content.min + vec2(unit[0] as f32, unit[1] as f32) * self.content.size()
@@ -117,7 +117,7 @@ impl Mapping {
     }
 }
 
-/// The edited picture in place of the one that was asked about, until the answer is there.
+/// The edited picture in place of the one that was asked about, until the new answer arrives.
 pub fn preview(cx: &PaneContext<'_>, ui: &Ui, visible: Rect, mapping: &Mapping) {
     let session = cx.what_if.session.as_ref().filter(|session| session.stale);
     let Some((session, texture)) = session.and_then(|s| Some((s, s.preview()?))) else { return };
@@ -133,7 +133,7 @@ pub fn preview(cx: &PaneContext<'_>, ui: &Ui, visible: Rect, mapping: &Mapping) 
     ui.painter().image(texture, shown, uv, Color32::WHITE);
 }
 
-/// What the pointer does with the tool that is up.
+/// Handles the pointer with the tool in use.
 pub fn pointer(
     cx: &PaneContext<'_>,
     ui: &Ui,
@@ -193,7 +193,7 @@ fn stroke(
             send_gesture(cx, gesture.clone());
         }
     }
-    // The stroke as it will be, before it is in the picture.
+    // Preview of the stroke before it is part of the picture.
     let line: Vec<Pos2> = gesture.iter().map(|&point| mapping.screen(point)).collect();
     if let [first, ..] = line[..] {
         ui.painter().circle_filled(first, radius, paint);
@@ -265,7 +265,7 @@ fn area(
     cx.send(Intent::WhatIf(WhatIfCommand::Step(step)));
 }
 
-/// Chooses patches under the hand and blanks them when it lets go.
+/// Selects patches while the pointer is dragged, and blanks them when it is released.
 fn patches(cx: &PaneContext<'_>, response: &Response, patch: Option<PatchRef>, doc: &Document) {
     let Some(span) = doc.meta().spans.first() else { return };
     let mut gesture = cx.what_if.gesture.clone();

@@ -1,4 +1,4 @@
-//! How a film is to be recorded.
+//! Dialog of film options.
 
 use crate::record::encoder::{Container, Quality, VideoEncoder};
 use crate::ui::film::{CaptionPlace, FilmDialog, FilmOptions, RATES, SIZES, duration, size_name};
@@ -11,7 +11,7 @@ use egui::{Align, Layout, Role, Ui, WidgetInfo};
 const WIDTH: f32 = 480.0;
 const LABEL: f32 = 96.0;
 
-/// How a film is to be recorded.
+/// Dialog of film options.
 #[derive(Default)]
 pub struct FilmPane;
 

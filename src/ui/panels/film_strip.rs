@@ -1,5 +1,5 @@
-//! The walkthrough in time, along the lower edge of the window: steps as wide as they are long, the
-//! way to each as a ramp, edges to drag, a play head.
+//! The timeline of the walkthrough, along the lower edge of the window: steps as wide as they are long, transitions
+//! as ramps, draggable edges, a play head.
 
 use crate::ui::film::{SIZES, size_name};
 use crate::ui::intent::{FilmCommand, Intent};
@@ -21,9 +21,9 @@ pub const HEIGHT: f32 = 148.0;
 const BAR: f32 = 36.0;
 const RULER: f32 = 20.0;
 const BLOCK: f32 = 72.0;
-/// Half the width of what an edge is grabbed by.
+/// Half the width of the area that catches an edge, in points.
 const GRIP: f32 = 4.0;
-/// A step can be seen and grabbed.
+/// Least scale at which a step can be seen and dragged.
 const LEAST_POINTS_A_SECOND: f32 = 8.0;
 
 /// The walkthrough in time.
@@ -56,7 +56,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
         (Icon::Play, "Play the walkthrough")
     };
     if icon_button(&mut left, icon, name, editor.is_playing()).clicked() {
-        // The key of the stage, which means the walkthrough while it is previewed.
+        // `Play` is a command of the stage; it plays the walkthrough only while that is previewed.
         if !editor.is_previewing {
             cx.act(UiCommand::PreviewWalkthrough);
         }
@@ -66,7 +66,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
     let clock = format!("{} / {}", clock(editor.at_secs()), clock(total));
     let (font, color) = (theme::plain(theme::BODY), ink(&left).text);
     let own = left.painter().layout_no_wrap(clock.clone(), font.clone(), color).size().x;
-    // Digits are of one width: nothing moves while it plays.
+    // Digits have equal widths: nothing moves during playback.
     let (rect, _) = left.allocate_exact_size(vec2(own.ceil().max(104.0), 28.0), Sense::hover());
     text_in(&left, rect, Align2::LEFT_CENTER, &clock, font, color);
     let shown = [
@@ -141,7 +141,7 @@ fn film_size(cx: &PaneContext<'_>, ui: &mut Ui) {
         .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Size of the film"));
 }
 
-/// What is done more rarely.
+/// Menu of less frequent commands.
 fn more(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let response = icon_button(ui, Icon::Menu, "More walkthrough commands", false);
     egui::Popup::menu(&response).width(360.0).show(|ui| {
@@ -210,7 +210,7 @@ fn time(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let room = ui.available_width() - 2.0 * GRIP;
     let seconds = timeline.seconds().max(0.1) as f32;
     let fits = room / seconds;
-    // While an edge is dragged what lies under the hand must not run away from it.
+    // While an edge is dragged the scale stays, so that the edge stays under the pointer.
     let frozen = Id::unique("film strip scale");
     let held: Option<f32> = ui.data(|data| data.get_temp(frozen));
     let points_a_second = held.unwrap_or((fits.max(LEAST_POINTS_A_SECOND) * editor.zoom).max(fits));
@@ -275,7 +275,7 @@ fn ruler_marks(cx: &PaneContext<'_>, ui: &Ui, ruler: Rect, scale: Scale, timelin
     }
 }
 
-/// What a stop is called and says.
+/// Name and text of a stop.
 fn words(editor: &Editor, stop: Stop) -> (String, String) {
     let walkthrough = editor.walkthrough();
     let card = |card: Option<&crate::view::timeline::Card>| {
@@ -292,7 +292,7 @@ fn words(editor: &Editor, stop: Stop) -> (String, String) {
     }
 }
 
-/// One stop; where it is dragged to, while it is.
+/// Draws one stop; returns the pointer's position while the stop is dragged.
 fn block(
     cx: &PaneContext<'_>,
     ui: &Ui,
@@ -357,7 +357,7 @@ fn block(
     at.filter(|_| dragged)
 }
 
-/// The way to a stop rises; then it stands.
+/// A transition is drawn as a rising ramp, then the stop at full height.
 fn paint_block(ui: &Ui, rect: Rect, there: f32, fill: Color32, ink: Ink) {
     let gap = vec2(1.0, 0.0);
     let stands = Rect::from_min_max(pos2(there, rect.top()), rect.max - gap);
@@ -403,7 +403,7 @@ fn contents(
     }
 }
 
-/// What can be dragged at a stop: its end, and where the way to it ends. True while one is.
+/// Draggable edges of a stop: its end, and the end of the transition to it. Returns whether one is dragged.
 fn edges(
     cx: &PaneContext<'_>,
     ui: &Ui,
@@ -432,7 +432,7 @@ fn edges(
         let to = to.map(|to| scale.seconds(to.x));
         (response, to)
     };
-    // Nothing leads to the first stop, and to a card always the same way.
+    // The first stop has no transition, and that to a card has a fixed length.
     if let Stop::Step(at) = stop
         && number > 0
     {
@@ -454,7 +454,7 @@ fn edges(
     held
 }
 
-/// Where a dragged step would go; it goes there when it is let go.
+/// Marks the place that a dragged step would move to, and moves it when it is released.
 fn drop_mark(
     cx: &PaneContext<'_>,
     ui: &Ui,
@@ -464,7 +464,7 @@ fn drop_mark(
     (number, at): (usize, Pos2),
 ) {
     let Some(from) = timeline.step_of(number) else { return };
-    // Before which step: the first whose middle lies to the right of the pointer.
+    // The step is inserted before the first one whose middle lies to the right of the pointer.
     let steps: Vec<usize> =
         (0..timeline.stops()).filter(|&stop| timeline.step_of(stop).is_some()).collect();
     let middle = |stop: usize| {
@@ -489,7 +489,7 @@ fn drop_mark(
     }
 }
 
-/// What is selected elsewhere comes into sight.
+/// Scrolls to the stop that was selected in another panel.
 fn follow_selection(ui: &Ui, blocks: Rect, scale: Scale, editor: &Editor, timeline: &Timeline<'_>) {
     let number = stop_number(timeline, editor.selected());
     let id = Id::unique("film strip selection");
@@ -516,7 +516,7 @@ fn play_head(ui: &Ui, whole: Rect, scale: Scale, editor: &Editor) {
     }
 }
 
-/// The step that is selected, in a word, for the panel beside.
+/// Name of the selected step, for the panel beside.
 pub fn selected_name(editor: &Editor) -> String {
     let timeline = Timeline::new(editor.walkthrough());
     let count = editor.walkthrough().steps.len();
@@ -531,7 +531,7 @@ pub fn selected_name(editor: &Editor) -> String {
     }
 }
 
-/// Nothing is being made.
+/// Hints while no walkthrough is open.
 pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
     muted(
         ui,

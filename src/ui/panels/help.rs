@@ -1,4 +1,4 @@
-//! The keys, from the same table that reads them.
+//! The help screen: all keys, from the table by which they are read.
 
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
@@ -10,7 +10,7 @@ use egui::{Align2, Rect, Sense, Ui, pos2, vec2};
 const COLUMN: f32 = 320.0;
 const ROW: f32 = 22.0;
 
-/// The keys, over everything.
+/// The help screen, over everything.
 #[derive(Default)]
 pub struct Help;
 

@@ -1,4 +1,4 @@
-//! How the map is drawn: every control of the renderer, with presets.
+//! Controls for drawing the map: every setting of the renderer, with presets.
 
 use super::matrix::ramp;
 use crate::ui::intent::{Intent, SettingsChange};
@@ -196,7 +196,7 @@ fn opacity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     });
 }
 
-/// Pins the map that is seen; how both are mixed is chosen above the stage.
+/// Pins the present map; the controls above the stage choose how both are mixed.
 fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Compare", |ui| {
         let text = if state.second.is_some() { "Unpin the other map" } else { "Pin this map" };
@@ -258,14 +258,14 @@ fn normalisation(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     });
 }
 
-/// The range that is seen now, to hold on to it.
+/// The present range as a fixed one.
 fn fixed(cx: &PaneContext<'_>) -> Range {
     let Some(doc) = cx.current else { return Range::Fixed { min: 0.0, max: 1.0 } };
     let [min, max] = range_of(&cx.values.map(doc, cx.shown)).map(f64::from);
     Range::Fixed { min, max: max.max(min + 1e-6) }
 }
 
-/// What is part of a figure.
+/// Parts of a figure.
 fn figure(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Figure", |ui| {
         let mut caption = state.caption.show;

@@ -15,7 +15,7 @@ use egui::{
     TextureOptions, Ui, WidgetInfo, pos2, vec2,
 };
 
-/// Room for the numbers of layers and heads.
+/// Space for the numbers of layers and heads.
 const LEFT: f32 = 28.0;
 const TOP: f32 = 20.0;
 
@@ -32,7 +32,7 @@ pub const fn quantity_name(quantity: Quantity) -> &'static str {
 /// The layer × head matrix.
 #[derive(Default)]
 pub struct MatrixPane {
-    /// One texel a cell, and what they were made from.
+    /// A texture with one texel a cell, and the values that it was made from.
     colors: Option<Colors>,
 }
 
@@ -91,7 +91,7 @@ pub fn legend(ui: &mut Ui, map: ColorMap, range: [f32; 2]) {
         ui.label(egui::RichText::new(text).size(theme::SMALL).color(ink.muted));
     };
     label(ui, text(high));
-    // Where both numbers and a ramp have no room, the ramp and the number that it ends with do.
+    // In a narrow panel only the upper number and the ramp fit.
     let has_room = ui.available_width() > 116.0;
     let width = if has_room { 64.0 } else { 40.0 };
     let (rect, _) = ui.allocate_exact_size(vec2(width, 8.0), Sense::hover());
@@ -151,7 +151,7 @@ struct Colors {
 }
 
 impl MatrixPane {
-    /// Lets go of the texture, whose device was lost.
+    /// Drops the texture of a device that was lost.
     pub fn forget_texture(&mut self) {
         self.colors = None;
     }
@@ -194,7 +194,7 @@ fn at(cells: Rect, matrix: &Matrix, point: egui::Pos2) -> (u32, u32) {
     (index(share.y, matrix.layers), index(share.x, matrix.heads))
 }
 
-/// Every `step`-th number is written, so that they do not touch.
+/// Step between the numbers that are written, so that they do not touch.
 fn step_for(room: f32, wanted: f32) -> usize {
     [1, 2, 4, 8, 16, 32, 64].into_iter().find(|&step| room * step as f32 >= wanted).unwrap_or(128)
 }
@@ -333,7 +333,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     let (layer, head) = at(cells, matrix, point);
     let hovered = cell(cells, matrix, layer, head);
     let command = Command::SetLayerHead(layer, head);
-    // The menu is about the head that it was opened on.
+    // The menu belongs to the head that it was opened on.
     if response.clicked() || response.secondary_clicked() {
         cx.command(command);
     } else if response.dragged() {
@@ -347,7 +347,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     }
 }
 
-/// The exact value of the cell that is seen.
+/// The exact value of the shown cell.
 fn reading(cx: &PaneContext<'_>, ui: &mut Ui, matrix: &Matrix, quantity: Quantity) {
     let map = &cx.shown.map;
     let text = match (map.layers.only(), map.heads.only()) {

@@ -1,5 +1,5 @@
-//! One file a panel. A panel reads a [`super::pane::PaneContext`] and sends intents; what it owns
-//! is what concerns it alone.
+//! One file a panel. A panel reads a [`super::pane::PaneContext`] and sends intents; its own fields hold only
+//! state that no other panel needs.
 
 mod bookmarks;
 mod chat;
@@ -31,12 +31,12 @@ use super::layout::Pane;
 use super::pane::PaneUi;
 pub use film_strip::HEIGHT as FILM_STRIP_HEIGHT;
 
-/// Every panel, with what it owns.
+/// Every panel, with its own state.
 #[derive(Default)]
 pub struct Panes {
-    /// The line at the top.
+    /// The title bar.
     pub title: title::Title,
-    /// The walkthrough in time, at the bottom.
+    /// The timeline of the walkthrough, at the bottom.
     pub film_strip: film_strip::FilmStrip,
     docked: Docked,
     over: Over,
@@ -72,7 +72,7 @@ struct Over {
 }
 
 impl Panes {
-    /// What draws a docked panel.
+    /// The implementation of a docked panel.
     pub fn docked(&mut self, pane: Pane) -> &mut dyn PaneUi {
         let docked = &mut self.docked;
         match pane {
@@ -93,13 +93,13 @@ impl Panes {
         }
     }
 
-    /// What draws over the docked panels, the topmost last.
+    /// The implementations of panels over the docked ones, the topmost last.
     pub fn over(&mut self) -> [&mut dyn PaneUi; 5] {
         let Over { notices, help, film, path_prompt, palette } = &mut self.over;
         [notices, help, film, path_prompt, palette]
     }
 
-    /// Lets go of textures whose device was lost.
+    /// Drops textures of a device that was lost.
     pub fn forget_textures(&mut self, ctx: &egui::Context) {
         self.docked.matrix.forget_texture();
         relevancy_gallery::forget_textures(ctx);

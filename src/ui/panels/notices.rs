@@ -1,5 +1,5 @@
-//! What stands over the upper edge of the stage, where it hides neither caption nor legend: long work with its progress, what was done, and
-//! what went wrong with what to do.
+//! Notices over the upper edge of the stage, where they cover neither caption nor legend: long work with its
+//! progress, messages, and errors with their remedies.
 
 use crate::ui::intent::Intent;
 use crate::ui::notices::Notice;
@@ -41,7 +41,7 @@ impl PaneUi for Notices {
                 ui.vertical_centered(|ui| {
                     for notice in shown {
                         let frame = if notice.is_error { loud } else { quiet };
-                        // As wide as its words, or centred frames would not stand below each other.
+                        // As wide as the text, so that centred frames are aligned below each other.
                         let font = theme::plain(theme::BODY);
                         let text = notice.text.clone();
                         let line = ui.painter().layout_no_wrap(text, font, ink.text).size().x;

@@ -134,7 +134,7 @@ fn bar_row(
     response
 }
 
-/// What the model could have said instead of the chosen token.
+/// The most probable alternatives to the chosen token.
 fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let queries = &cx.shown.map.queries;
     let answer = (queries.kind == QueryKind::Answer).then(|| queries.set.only()).flatten();

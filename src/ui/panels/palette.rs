@@ -1,4 +1,4 @@
-//! The list of everything that can be done, filtered while one types. A path typed here is opened.
+//! The list of all commands, filtered while one types. A path that is typed here is opened.
 
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
@@ -21,8 +21,8 @@ const ROW: f32 = 32.0;
 const WIDTH: f32 = 560.0;
 const ROWS: usize = 12;
 
-/// How well a name fits what was typed: smaller is better, `None` not at all. All letters in order;
-/// starts of words count more.
+/// Rank of a name for a typed query: smaller is better, `None` for no match. A name matches if it has all letters in
+/// order; starts of words count more.
 pub fn score(name: &str, query: &str) -> Option<u32> {
     let name = name.to_lowercase();
     let query = query.trim().to_lowercase();
@@ -54,13 +54,13 @@ pub fn score(name: &str, query: &str) -> Option<u32> {
 pub struct Item {
     /// Its name.
     pub name: String,
-    /// The keys that do the same; empty where there are none.
+    /// Keyboard shortcut of the command; empty without one.
     pub keys: String,
-    /// What it does.
+    /// Intent that the line sends.
     pub intent: Intent,
 }
 
-/// Everything that can be done: the actions, then the panels.
+/// All items: the commands, then the panels.
 fn items() -> impl Iterator<Item = Item> {
     let acts = ENTRIES.iter().map(|entry| Item {
         name: entry.name.to_owned(),
@@ -75,7 +75,7 @@ fn items() -> impl Iterator<Item = Item> {
     acts.chain(panels)
 }
 
-/// The items that fit, the best first.
+/// The items that match, the best first.
 pub fn matches(query: &str) -> Vec<Item> {
     let mut found: Vec<(u32, Item)> =
         items().filter_map(|item| Some((score(&item.name, query)?, item))).collect();
@@ -98,7 +98,7 @@ impl PaneUi for CommandPalette {
         if !cx.palette_open {
             return;
         }
-        // Opened in this very frame, by keys or a click that must not close it again.
+        // Opened in this frame, by a key or a click that must not close it again.
         let fresh = !was_open;
         if fresh {
             self.query.clear();
@@ -165,7 +165,7 @@ impl CommandPalette {
         };
     }
 
-    /// Draws the line that is typed in and what fits it; where it is.
+    /// Draws the text field and the matching items; returns their rectangle.
     fn list(
         &mut self,
         ui: &Ui,

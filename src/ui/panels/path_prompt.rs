@@ -1,5 +1,5 @@
-//! Questions over the window: a path where the desktop has no dialog, and what becomes of a
-//! walkthrough that is not saved.
+//! Questions over the window: for a path if the desktop has no dialog, and about unsaved changes of a
+//! walkthrough.
 
 use crate::ui::dialogs::{Prompt, Want};
 use crate::ui::intent::{Intent, PathCommand};
@@ -15,11 +15,11 @@ const COMPLETIONS: usize = 6;
 /// Questions over the window.
 #[derive(Default)]
 pub struct PathPrompt {
-    /// What was looked up for a text: a folder is not read at every blink of the cursor.
+    /// Cached completions and problem of a text, so that the folder is not read in every frame.
     listed: Option<Listed>,
 }
 
-/// What can be typed next, and what is wrong with the text.
+/// Completions of a typed path, and its problem.
 struct Listed {
     text: String,
     completions: Vec<String>,
@@ -108,7 +108,7 @@ impl PathPrompt {
     }
 }
 
-/// Offers what can be typed next; what was taken. `complete` takes the first.
+/// Offers completions; returns the one that was taken. `complete` takes the first.
 fn completion(ui: &mut Ui, listed: &Listed, complete: bool) -> Option<String> {
     let mut taken = listed.completions.first().filter(|_| complete).cloned();
     for text in &listed.completions {
@@ -131,7 +131,7 @@ fn put_cursor_at_end(ui: &Ui, id: egui::Id, text: &str) {
     }
 }
 
-/// Enter, pressed anew: a key that is held must not answer the next question, too.
+/// Whether Enter was pressed anew: a held key must not answer the next question, too.
 fn is_enter(ui: &Ui) -> bool {
     let is_it = |event: &egui::Event| {
         matches!(event, egui::Event::Key { key: Key::Enter, pressed: true, repeat: false, .. })

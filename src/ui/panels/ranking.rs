@@ -1,4 +1,4 @@
-//! Which head should I look at? Heads whose attention lies on the picture, and on few patches of it.
+//! Ranking of heads by their attention on the picture and on few patches of it.
 
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};

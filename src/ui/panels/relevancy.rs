@@ -1,9 +1,9 @@
-//! What does each word rest on? Relevancy of the answer: picture, question or what was said before.
+//! Relevancy of the answer: how much each word depends on the picture, the question and the earlier answer.
 //!
-//! The list is the reliance strip and the coloured answer in one: a row a word, shaded by how much of
-//! it rests on the picture, with the shares beside it. A second panel sets the question's words
-//! against the picture for the chosen words, and shows every word's map. Maps that are not there yet are computed
-//! on the model's thread, as a task with its progress and a cancel.
+//! The list is the reliance strip and the coloured answer in one: a row a word, shaded by the share of its relevancy
+//! on the picture, with the shares beside it. A second panel compares the question's words with the picture for the
+//! chosen words, and shows a map for every word. Missing maps are computed on the model's thread, as a task with
+//! progress and a cancel button.
 
 use super::matrix::color_of;
 use super::relevancy_gallery;
@@ -24,7 +24,7 @@ use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
 
 const ROW: f32 = 24.0;
-/// Question words that are listed; a long prompt has hundreds.
+/// Number of question words that are listed; a long prompt has hundreds.
 const SHOWN: usize = 12;
 /// The answer's words, computed once a trace.
 fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
@@ -55,7 +55,7 @@ fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
     words
 }
 
-/// What each word of the answer rests on.
+/// Shares of picture, question and earlier answer for each word of the answer.
 #[derive(Default)]
 pub struct Relevancy;
 
@@ -86,7 +86,7 @@ impl PaneUi for Relevancy {
     }
 }
 
-/// The question's words behind a word of the answer, and every word's map.
+/// Question words that a word of the answer depends on, and a map for every word.
 #[derive(Default)]
 pub struct WhyWord;
 
@@ -127,7 +127,7 @@ fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     }
 }
 
-/// What the stage shows, and maps that are still to be computed.
+/// Choice of the map on the stage, and buttons that compute missing maps.
 fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let state = doc.state();
     let chosen = chosen_answers(doc);
@@ -175,7 +175,7 @@ fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     });
 }
 
-/// Colours of the shares: the picture's is the data's, the others step back.
+/// Colours of the shares: the picture's is that of the data, the others are muted.
 fn share_colors(ui: &Ui) -> [Color32; 3] {
     let ink = ink(ui);
     [picture_color(0.78), ink.muted, ink.muted.gamma_multiply(0.45)]
@@ -196,7 +196,7 @@ fn legend(ui: &mut Ui) {
     });
 }
 
-/// A word, shaded by its picture share, and what it rests on.
+/// A word, shaded by its picture share, and its shares.
 fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord) {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
@@ -253,7 +253,7 @@ fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord
     ));
 }
 
-/// The question's words against the picture, for the chosen words.
+/// Shares of the question's words and of the picture, for the chosen words.
 fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWord]) {
     let shown = cx.shown.map.queries.clone();
     let tokens: Vec<AnswerIndex> =

@@ -1,7 +1,7 @@
-//! Every word's map at once, small: where the answer moves over the picture.
+//! Small maps of all words at once: they show how relevancy moves over the picture from word to word.
 //!
-//! A map of some hundred patches is a texture of as many texels, which the painter enlarges
-//! linearly over one small picture: made once a trace and method, whatever is scrubbed.
+//! A map of some hundred patches is a texture of as many texels, which the painter enlarges linearly over one small
+//! picture. The textures are made once a trace and method.
 
 use super::matrix::color_of;
 use crate::analysis::relevancy::mean_row;
@@ -23,7 +23,7 @@ const LABEL: f32 = 18.0;
 /// Longest side of the small picture.
 const PICTURE_PX: usize = 192;
 
-/// What is drawn, and what it was made from.
+/// Textures of the gallery, and the trace, map and colours that they were made from.
 struct Gallery {
     trace: TraceId,
     map: String,
@@ -31,7 +31,7 @@ struct Gallery {
     picture: TextureHandle,
     /// Width / height of the picture.
     aspect: f32,
-    /// Where the patches lie on the picture, 0–1.
+    /// Rectangle of the patches on the picture, 0–1.
     place: Rect,
     maps: Vec<Option<TextureHandle>>,
 }
@@ -109,12 +109,12 @@ fn gallery_id() -> egui::Id {
     egui::Id::unique("relevancy gallery")
 }
 
-/// Lets go of the textures, whose device was lost.
+/// Drops the textures of a device that was lost.
 pub fn forget_textures(ctx: &egui::Context) {
     ctx.data_mut(|data| data.remove::<Arc<Gallery>>(gallery_id()));
 }
 
-/// The textures, made where the trace, the map or the colours changed.
+/// The textures, made anew if the trace, the map or the colours changed.
 fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<Arc<Gallery>> {
     let id = gallery_id();
     let colormap = doc.state().colormap;
@@ -157,7 +157,7 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
     Some(gallery)
 }
 
-/// What the model saw, every few pixels, and its size.
+/// The model's input picture, subsampled, and its full size in pixels.
 fn small_picture(trace: &Trace, canvas: usize) -> Option<(ColorImage, [u32; 2])> {
     let view = trace.canvas(canvas)?;
     let step = (view.width.max(view.height) as usize).div_ceil(PICTURE_PX).max(1);
@@ -172,7 +172,7 @@ fn small_picture(trace: &Trace, canvas: usize) -> Option<(ColorImage, [u32; 2])>
     Some((ColorImage::from_rgb(size, &rgb), [view.width, view.height]))
 }
 
-/// A map whose opacity follows its value; `None` where there is nothing in it.
+/// A map whose opacity follows its value; `None` if it has no positive value.
 fn glow(row: &[f32], trace: &Trace, span: &ImageSpan, colormap: ColorMap) -> Option<ColorImage> {
     let values: Vec<f32> = if row.len() == trace.shape().positions {
         span.values_of(row).collect()

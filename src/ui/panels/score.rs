@@ -1,8 +1,8 @@
-//! Should I believe this map? Its deletion and insertion curves, beside those of the maps that the
-//! trace holds and of a random one, drawn while the model is asked again.
+//! The deletion and insertion test of a map: its curves beside those of the trace's other maps and of a random one,
+//! drawn while the model runs.
 //!
-//! What is scored is what is seen: the chosen tokens, and the map with the layers and heads that it
-//! shows just now. The curves belong to that choice and say so; they do not follow the view.
+//! The test scores the present view: the chosen tokens, and the map with its layers and heads. The panel names that
+//! choice; the curves do not follow later changes of the view.
 
 use crate::model::Curve;
 use crate::ui::intent::Intent;
@@ -66,7 +66,7 @@ impl PaneUi for Score {
     }
 }
 
-/// The colour of a line: the first is what is asked about, the last the control.
+/// The colour of a line: the first is the tested map, the last the control.
 fn color(ui: &Ui, index: usize, count: usize) -> Color32 {
     let ink = ink(ui);
     if index == 0 {
@@ -162,7 +162,7 @@ fn head(ui: &mut Ui, scores: &Scores) {
     }
 }
 
-/// One map: its areas, and whether it points at the thing. A click shows it.
+/// A row for a map: its areas, and whether its peak lies on the object. A click shows the map.
 fn row(cx: &PaneContext<'_>, ui: &mut Ui, scores: &Scores, index: usize) {
     let line = &scores.lines[index];
     let ink = ink(ui);

@@ -1,7 +1,7 @@
-//! The stage: the rendered view, and what the pointer does on it.
+//! The stage: the rendered view and its pointer input.
 //!
-//! The picture is drawn by the renderer into a texture; this panel only places it and turns pixels
-//! back into patches, heads and tokens with the same figure layout that placed them.
+//! The renderer draws the picture into a texture; this panel places it and maps pixels back to patches, heads and
+//! tokens with the figure layout of that picture.
 
 use super::edit_stage;
 use crate::analysis::reduce::Keep;
@@ -20,7 +20,7 @@ use egui::{
     vec2,
 };
 
-/// The rendered view, and what the pointer does on it.
+/// The rendered view and its pointer input.
 #[derive(Default)]
 pub struct StagePane;
 
@@ -74,7 +74,7 @@ impl PaneUi for StagePane {
     }
 }
 
-/// What can be done with the chosen patches, on the secondary button.
+/// Menu of the chosen patches, on the secondary button.
 fn menu(cx: &PaneContext<'_>, response: &Response, doc: &Document) {
     if doc.state().view.spec().parts != Parts::Patches {
         return;
@@ -98,7 +98,7 @@ fn menu(cx: &PaneContext<'_>, response: &Response, doc: &Document) {
     });
 }
 
-/// A thin line at the top says that something is under way.
+/// A thin line at the top while work is running.
 fn busy_line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
     let line = Rect::from_min_size(rect.min, vec2(rect.width(), 2.0));
     if let Some(asking) = &cx.chat.asking {
@@ -108,7 +108,7 @@ fn busy_line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
     }
 }
 
-/// Nothing has been answered yet: the picture, or what to do.
+/// Before the first answer: the picture, or instructions.
 fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
     let ink = ink(ui);
     if let Some((texture, size)) = cx.stage.picture() {
@@ -166,9 +166,9 @@ fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
     }
 }
 
-/// A figure on screen, and the way from the pointer to what lies under it.
+/// A figure on screen, which maps the pointer to patches, heads and tokens.
 struct OnStage<'a> {
-    /// In points.
+    /// Rectangle in points.
     rect: Rect,
     /// Pixels a point.
     scale: f32,
@@ -275,7 +275,7 @@ impl OnStage<'_> {
         self.value_beside_pointer(cx, ui, response, patch);
     }
 
-    /// A tool is up: the pointer edits.
+    /// While a tool is in use the pointer edits.
     fn edit(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response, patch: Option<PatchRef>) {
         let content = self.on_screen(self.figure.content);
         let visible = self.on_screen(self.figure.visible());

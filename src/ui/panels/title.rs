@@ -1,4 +1,4 @@
-//! The title bar: what is looked at, which view, and the way to everything else.
+//! The title bar: the present document and view, and buttons for everything else.
 
 use crate::ui::film::duration;
 use crate::ui::intent::Intent;
@@ -113,11 +113,11 @@ fn tools(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     search(cx, ui, narrow);
 }
 
-/// Present, and record: a film, or what is done.
+/// Buttons for showing the answer to others: present, record a film, record the user's views.
 fn show_others(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     let ink = ink(ui);
     if let Some(take) = cx.recorder {
-        // Whoever records must see that, and how to stop.
+        // The user must see that recording is on, and how to stop it.
         let seconds = cx.now - take.began;
         let views = take.views();
         let text = if narrow {
@@ -207,7 +207,7 @@ fn menu(cx: &PaneContext<'_>, ui: &mut Ui) {
     });
 }
 
-/// The way to every command.
+/// Button that opens the palette.
 fn search(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if narrow {
         if icon_button(ui, Icon::Search, &UiCommand::Palette.hint(), false).clicked() {

@@ -1,7 +1,7 @@
 //! The token strip: question and answer as chips of whole words, the picture as one chip.
 //!
-//! Colour says how much each word looks at the hovered or chosen patches; where there are none, a
-//! line below an answer word says how probable it was.
+//! The colour of a word is its attention on the hovered or chosen patches; without any, a line below an answer word
+//! shows its probability.
 
 use super::matrix::{color_of, within};
 use super::transport;
@@ -22,11 +22,11 @@ use std::ops::Range;
 pub struct Word {
     /// Positions over prompt and answer.
     pub positions: Range<u32>,
-    /// What it says.
+    /// Text of the word.
     pub text: String,
-    /// What it belongs to.
+    /// Part of the sequence: system prompt, picture, question, answer, …
     pub kind: TokenKind,
-    /// Which question-answer turn.
+    /// Index of the question-answer turn.
     pub turn: u32,
 }
 
@@ -81,7 +81,7 @@ impl PaneUi for Tokens {
     }
 }
 
-/// The one line of the first start.
+/// The hint of the first start.
 fn advice(cx: &PaneContext<'_>, ui: &mut Ui) {
     if cx.settings.advice_seen {
         return;
@@ -96,9 +96,9 @@ fn advice(cx: &PaneContext<'_>, ui: &mut Ui) {
     });
 }
 
-/// What colours the chips.
+/// Numbers that the chips are coloured by.
 struct Coloring {
-    /// For each kept row the attention on the active patches; empty without any.
+    /// Attention of each stored row on the active patches; empty without such patches.
     looking: std::sync::Arc<Vec<f32>>,
     range: [f32; 2],
 }
@@ -137,7 +137,7 @@ fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     drag(cx, ui, doc, dragged);
 }
 
-/// The range over the spoken answer tokens, which are compared with each other.
+/// The range over the spoken answer tokens, so that their colours can be compared.
 fn answer_range(doc: &Document, looking: &[f32]) -> [f32; 2] {
     let rows = doc.trace.rows();
     let first = doc.meta().prompt_len.saturating_sub(1);
@@ -150,7 +150,7 @@ fn answer_range(doc: &Document, looking: &[f32]) -> [f32; 2] {
     range_of(&values)
 }
 
-/// The row of attention that belongs to a position: an answer token's is the one that predicted it.
+/// The row of attention of a position: for an answer token the row that predicted it.
 fn row_of(doc: &Document, position: u32) -> Option<usize> {
     let prompt = doc.meta().prompt_len;
     let query = if position >= prompt { position - 1 } else { position };
@@ -293,7 +293,8 @@ fn hover_text(
     }
 }
 
-/// Adds words to the chosen ones; words of the other kind replace them. A second time takes away.
+/// Adds words to the chosen ones; words of the other kind replace them. Words that are
+/// all chosen already are removed instead, as long as others remain.
 fn joined(now: &Queries, more: &Queries) -> Queries {
     let (Some(old), Some(new)) = (now.set.named(), more.set.named()) else { return more.clone() };
     if now.kind != more.kind {

@@ -8,7 +8,7 @@ use crate::ui::transport::{PlayAxis, SPEEDS};
 use crate::ui::widgets::{Icon, icon_button, ink, text_in};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
-/// Draws it in one line.
+/// Draws the controls in one line.
 pub fn show(cx: &PaneContext<'_>, ui: &mut Ui) {
     let (previous, next) = match cx.transport.axis {
         PlayAxis::Tokens => (UiCommand::PreviousToken, UiCommand::NextToken),

@@ -1,5 +1,5 @@
-//! One line above the stage with what belongs to the view that is shown, and to no other: the order
-//! of the heads, the quantity of the matrix, how two maps are compared.
+//! One line above the stage with controls that belong to the present view only: the order of the heads, the
+//! quantity of the matrix, the comparison of two maps.
 
 use super::matrix::quantity_name;
 use crate::ui::intent::Intent;
@@ -11,7 +11,7 @@ use egui::{Align, Layout, Rect, Slider, Ui, UiBuilder, vec2};
 
 const HEIGHT: f32 = 36.0;
 
-/// Draws it along the upper edge of `rect`, and returns what is left for the stage.
+/// Draws the line along the upper edge of `rect`, and returns the rest of `rect` for the stage.
 pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
     let controls = match state.view.spec().controls {
         Controls::None => return rect,

@@ -1,4 +1,4 @@
-//! What is selected in the walkthrough: its words, its times, and the stage while it is previewed.
+//! Fields of the selected stop of the walkthrough: text and times; and the stage during a preview.
 
 use super::film_strip;
 use crate::ui::intent::Intent;
@@ -12,10 +12,10 @@ use crate::view::{Command, Easing};
 use egui::{Color32, DragValue, Rect, Role, Sense, TextEdit, Ui, WidgetInfo, pos2, vec2};
 
 const LABEL: f32 = 64.0;
-/// A day: of the whole, which may be longer than any one step.
+/// Longest total, in seconds: a day. It may exceed the longest step.
 const LONGEST_WHOLE_SECONDS: f64 = 86_400.0;
 
-/// The fields of what is selected.
+/// The fields of the selected stop.
 #[derive(Default)]
 pub struct WalkthroughPane;
 
@@ -51,7 +51,7 @@ fn edit(cx: &PaneContext<'_>, edit: Edit) {
     cx.send(Intent::Walkthrough(WalkthroughCommand::Edit(edit)));
 }
 
-/// A text of several lines; a change at every key, an undo step when it is left.
+/// A text of several lines. Every key makes a change; leaving the field ends the undo step.
 fn text(
     cx: &PaneContext<'_>,
     ui: &mut Ui,
@@ -63,7 +63,7 @@ fn text(
     muted(ui, name);
     let mut text = now.to_owned();
     let field = TextEdit::multiline(&mut text)
-        // Each text has an undo of its own.
+        // Each text has its own undo history.
         .id_salt((name, stop))
         .desired_rows(2)
         .desired_width(f32::INFINITY)
@@ -91,14 +91,14 @@ fn seconds(
     let drag = DragValue::new(&mut value)
         .speed(0.05)
         .range(least..=LONGEST_WHOLE_SECONDS)
-        // What nobody touched stays as it is.
+        // A value outside the range stays until the user changes it.
         .clamp_existing_to_range(false)
-        // What is typed counts when it is complete.
+        // The value is taken when the user has finished typing.
         .update_while_editing(false)
         .fixed_decimals(1)
         .suffix(" s");
     let response = ui.add(drag).accessible_name(name);
-    // A field that is left reads its own rounded text again.
+    // A field that loses the focus parses its own rounded text again.
     let tenths = |seconds: f64| (seconds * 10.0).round();
     if response.changed() && tenths(value) != tenths(now) {
         edit(cx, of(value));
@@ -201,7 +201,7 @@ fn card(
     }
 }
 
-/// What is about all steps.
+/// Fields for all steps together.
 fn whole(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     let total = Timeline::new(editor.walkthrough()).seconds();
     row(ui, "Total", |ui| {
@@ -228,7 +228,7 @@ fn whole(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
     });
 }
 
-/// Draws the walkthrough onto the stage, as large as its film fits; false where it is not previewed.
+/// Draws the walkthrough onto the stage at the film's shape; false if it is not previewed.
 pub fn stage(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> bool {
     let Some(editor) = cx.editor.filter(|editor| editor.is_previewing) else { return false };
     // Nothing of the view is under the pointer.

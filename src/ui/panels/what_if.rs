@@ -1,4 +1,4 @@
-//! What if: the edit's settings, what became of the answer, and changes to the model.
+//! Panel of what-if questions: settings of the edit, comparison of both answers, and interventions in the model.
 
 use crate::analysis::diff::{Alignment, Change, HeadDifference, Words};
 use crate::edit::Fill;
@@ -251,7 +251,7 @@ fn others(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     });
 }
 
-/// What stayed, went and came.
+/// Words that stayed, were removed and were added.
 fn word_diff(ui: &mut Ui, words: &[Words]) {
     let ink = ink(ui);
     let mut job = LayoutJob::default();
@@ -378,7 +378,7 @@ fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     }
 }
 
-/// How far each head's attention on the picture moved from one answer to the other.
+/// Change of each head's attention on the picture between the two answers.
 fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDifference]) {
     let grid = Grid {
         size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
@@ -405,7 +405,7 @@ fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDiffere
 struct Grid {
     /// Layers and heads.
     size: [u32; 2],
-    /// [L, H]; `None` where nothing is known yet.
+    /// [L, H]; `None` for heads without a result so far.
     values: Vec<Option<f32>>,
     /// Cells with a dot.
     marked: Vec<bool>,
@@ -415,7 +415,7 @@ struct Grid {
 }
 
 impl Grid {
-    /// The largest size of a number.
+    /// The largest absolute value.
     fn high(&self) -> f32 {
         self.values.iter().flatten().fold(0.0, |high: f32, value| high.max(value.abs()))
     }

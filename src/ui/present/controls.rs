@@ -7,7 +7,7 @@ use egui::{Rect, RichText, Ui, pos2, vec2};
 
 /// Height of a control in shares of the stage's smaller side: read and hit from two steps away.
 const HEIGHT: f32 = 0.055;
-/// Width of a control with its gap in shares of its height, about.
+/// Mean width of a control with its gap, in shares of its height.
 const MEAN_WIDTH: f32 = 2.25;
 
 /// Height of a control.
@@ -15,8 +15,8 @@ fn control(whole: Rect) -> f32 {
     whole.width().min(whole.height()) * HEIGHT
 }
 
-/// Height of all of them. Where they are must not depend on how wide they turned out: a hand is on
-/// its way to them.
+/// Height of all rows of controls. It must not depend on the actual widths of the labels, so that controls do not
+/// move away from the pointer.
 pub fn height(state: &ViewState, whole: Rect) -> f32 {
     let height = control(whole);
     let count = offered(state).len() + 1;
@@ -24,7 +24,7 @@ pub fn height(state: &ViewState, whole: Rect) -> f32 {
     (1.2 * rows + 0.4) * height
 }
 
-/// Draws the controls; what they ask for is done at once.
+/// Draws the controls; a click takes effect at once.
 pub fn show(playback: &mut Playback, ui: &mut Ui, whole: Rect, now: f64) {
     let Some(state) = playback.explored().cloned() else { return };
     let ink = theme::ink(Theme::Dark);
@@ -62,7 +62,7 @@ fn button(ui: &mut Ui, text: &str, is_on: bool, height: f32) -> bool {
     ui.add(egui::Button::new(text).selected(is_on).min_size(vec2(height, height))).clicked()
 }
 
-/// What can be done: the label, whether it is so already, and the command.
+/// The offered commands: label, whether the view is in that state already, and the command.
 fn offered(state: &ViewState) -> Vec<(String, bool, Command)> {
     let step = |text: &str, command| (text.to_owned(), false, command);
     let mut list = vec![

@@ -1,10 +1,10 @@
-//! Which display the stage is on, and which one is left for the presenter.
+//! The display of the stage, and the display that is left for the presenter.
 
 use winit::dpi::{PhysicalPosition, PhysicalSize};
 use winit::monitor::MonitorHandle;
 use winit::window::Window;
 
-/// Where a display is.
+/// Name, position and size of a display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct DisplayGeometry {
     name: Option<String>,
@@ -17,7 +17,7 @@ impl DisplayGeometry {
         Self { name: display.name(), position: display.position(), size: display.size() }
     }
 
-    /// A mirrored display shows what the other shows.
+    /// Whether two displays overlap: a mirrored display shows the same as the other one.
     fn overlaps(&self, other: &Self) -> bool {
         let meet = |start: i32, length: u32, other_start: i32, other_length: u32| {
             let end = i64::from(start) + i64::from(length);
@@ -29,13 +29,13 @@ impl DisplayGeometry {
     }
 }
 
-/// The display of the stage where none was asked for: the last that is not the main one.
+/// The default display of the stage: the last one that is not the main one.
 pub fn default_display(displays: &[MonitorHandle], main: Option<&MonitorHandle>) -> usize {
     let others = displays.iter().rposition(|display| Some(display) != main);
     others.unwrap_or_default()
 }
 
-/// Sees that winit hears of displays that come and go under X11.
+/// Makes winit receive RandR events about displays that are connected or removed under X11.
 ///
 /// winit 0.30 selects RandR's events but never sets the extension up in Xlib, which therefore drops
 /// them, and its list of displays stays what it was (rust-windowing/winit#3405).
@@ -60,7 +60,7 @@ pub fn hear_of_changes(_window: &Window) {}
 pub struct Displays {
     handles: Vec<MonitorHandle>,
     places: Vec<DisplayGeometry>,
-    /// Where the stage belongs, whether that is there or not.
+    /// Name of the display that was chosen for the stage, connected or not.
     home: Option<String>,
     stage: usize,
     other: Option<usize>,
@@ -77,12 +77,12 @@ impl Displays {
         Self { handles, places, home, stage, other }
     }
 
-    /// Takes what there is now; whether it differs. The stage stays at home as long as that is
-    /// there, and goes back when it comes again.
+    /// Takes the present displays; returns whether they differ from before. The stage stays on its chosen display
+    /// while that is connected, and goes back when it is connected again.
     pub fn changed(&mut self, handles: Vec<MonitorHandle>) -> bool {
         let places: Vec<DisplayGeometry> =
             handles.iter().map(DisplayGeometry::from_monitor).collect();
-        // While displays are rearranged there may be none.
+        // While displays are rearranged the list may be empty.
         if places == self.places || places.is_empty() {
             return false;
         }
@@ -93,22 +93,22 @@ impl Displays {
         true
     }
 
-    /// The stage's.
+    /// The display of the stage.
     pub fn stage(&self) -> Option<&MonitorHandle> {
         self.handles.get(self.stage)
     }
 
-    /// One that shows nothing of the stage.
+    /// A display that shows nothing of the stage.
     pub fn other(&self) -> Option<&MonitorHandle> {
         self.handles.get(self.other?)
     }
 
-    /// Whether the stage is where it belongs.
+    /// Whether the stage is on its chosen display.
     pub fn is_at_home(&self) -> bool {
         self.places.get(self.stage).is_none_or(|place| place.name == self.home)
     }
 
-    /// Where the stage is, in words for the presenter.
+    /// The display of the stage, as text for the presenter.
     pub fn words(&self) -> String {
         let Some(place) = self.places.get(self.stage) else { return String::new() };
         let PhysicalSize { width, height } = place.size;

@@ -11,12 +11,12 @@ use std::time::Duration;
 const SPOTLIGHT: f32 = 0.16;
 const SPOTLIGHT_DARK: f32 = 0.78;
 
-/// Which of the two windows is drawn.
+/// The two windows of a presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// What the audience sees.
+    /// The window that the audience sees.
     Stage,
-    /// What the presenter sees.
+    /// The window that the presenter sees.
     Presenter,
 }
 
@@ -42,7 +42,7 @@ fn stage(playback: &mut Playback, ui: &mut Ui, pixels: [u32; 2], now: f64) {
     let painter = ui.ctx().layer_painter(egui::LayerId::background());
     painter.rect_filled(whole, 0.0, Color32::BLACK);
     let here = ui.input(|input| input.pointer.latest_pos());
-    // A window that was under the pointer before it got its place hears of it from there.
+    // A window that opened under the pointer and was then moved reports the old position, which may lie outside.
     let here = here.filter(|&at| whole.contains(at));
     let hides = playback.pointer_at(here, now) + POINTER_SECONDS - now;
     if hides > 0.0 {
@@ -70,7 +70,7 @@ fn stage(playback: &mut Playback, ui: &mut Ui, pixels: [u32; 2], now: f64) {
     }
 }
 
-/// What the keys of a frame ask for; clickers send page keys, F5, B or a full stop.
+/// Commands of the keys of a frame. Clickers send page keys, F5, B or a full stop.
 fn commands(ui: &Ui) -> Vec<PlaybackCommand> {
     ui.input(|input| {
         let pressed = input.events.iter().filter_map(|event| match event {
@@ -82,7 +82,7 @@ fn commands(ui: &Ui) -> Vec<PlaybackCommand> {
             _ => None,
         });
         let asked = pressed.filter_map(|(key, repeat)| Some((command_of(key)?, repeat)));
-        // Held too long, Escape must not leave twice nor B flicker.
+        // A held key must not leave twice (Escape) or flicker (B).
         let may_repeat = |ask| {
             matches!(
                 ask,

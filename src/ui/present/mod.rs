@@ -1,8 +1,8 @@
 //! Presentation: a walkthrough on a large screen, with the presenter's own window beside it.
 //!
-//! The decision here: nothing but the show is ever on the stage. Errors, notes and the clock are
-//! the presenter's; the stage keeps its last good picture. What moves is drawn by the recorder's
-//! painter, so that a presentation and its film look the same.
+//! The stage shows nothing but the walkthrough. Errors, notes and the clock appear in the presenter's window; the
+//! stage keeps its last good picture. The recorder's painter draws every picture, so that a presentation and its film
+//! look alike.
 
 mod controls;
 mod displays;

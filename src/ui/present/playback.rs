@@ -13,15 +13,15 @@ use crate::view::{Bounds, Command, QueryKind, ViewState};
 use egui::{Key, Pos2, TextureId};
 use std::sync::Arc;
 
-/// The least type scale of figures on a stage: their small print is read from far away.
+/// The least type scale of figures on a stage: their smallest text is read from far away.
 const MIN_TEXT_SCALE: f64 = 1.75;
-/// The pointer hides after so long.
+/// Seconds without movement after which the pointer is hidden.
 pub const POINTER_SECONDS: f64 = 2.0;
 
 /// Commands of keys and buttons during a presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaybackCommand {
-    /// Something of the presentation.
+    /// A command of the presentation.
     Present(PresenterCommand),
     /// Into the picture with large controls, and back.
     Explore,
@@ -38,12 +38,12 @@ pub struct Playback {
     canvas: PreviewTexture,
     /// The view that is being explored.
     explored: Option<Box<ViewState>>,
-    /// What went wrong last; the presenter sees it.
+    /// Text of the last error; the presenter sees it.
     pub error: Option<String>,
     /// The presentation is over.
     pub is_over: bool,
     pointer: (Option<Pos2>, f64),
-    /// Where the stage is, in words for the presenter.
+    /// The display of the stage, as text for the presenter.
     pub display: String,
     asked: usize,
 }
@@ -59,7 +59,7 @@ impl Playback {
     ) -> Self {
         for step in &mut walkthrough.steps {
             step.state.text_scale = step.state.text_scale.max(MIN_TEXT_SCALE);
-            // The words that a view is about are read from afar, whoever made the step.
+            // A step without a caption gets the selected answer words: the audience can read those from afar.
             if step.caption.is_empty() {
                 step.caption = words_of(&step.state, &traces);
             }
@@ -94,12 +94,12 @@ impl Playback {
         self.presentation.begin_at(stop);
     }
 
-    /// Where the presentation is.
+    /// The presentation.
     pub const fn presentation(&self) -> &Presentation {
         &self.presentation
     }
 
-    /// How often anything was asked for: the other window shows it too.
+    /// Number of commands so far: a change tells the other window to draw.
     pub const fn asked(&self) -> usize {
         self.asked
     }
@@ -115,7 +115,7 @@ impl Playback {
             && (self.explored.is_some() || now - self.pointer.1 < POINTER_SECONDS)
     }
 
-    /// Does what a key or a button commands for.
+    /// Carries out the command of a key or a button.
     pub fn ask(&mut self, ask: PlaybackCommand, now: f64) {
         self.asked += 1;
         match ask {
@@ -154,7 +154,7 @@ impl Playback {
         let beside = [Some(at), at.checked_add(1), at.checked_sub(1)];
         let step = beside.into_iter().flatten().find_map(|stop| timeline.step_of(stop))?;
         let mut state = self.walkthrough.steps.get(step)?.state.clone();
-        // Without words of its own the caption says what is seen, whatever that becomes.
+        // Without a text of its own the caption is generated from the view, and follows every change of it.
         state.caption.text = None;
         Some(Box::new(state))
     }
@@ -178,7 +178,7 @@ impl Playback {
         self.presentation.tick(&Timeline::new(&self.walkthrough), now);
     }
 
-    /// Says where the pointer is on the stage; when it was moved last.
+    /// Sets the position of the pointer on the stage; returns the time of its last movement.
     pub fn pointer_at(&mut self, here: Option<Pos2>, now: f64) -> f64 {
         if here != self.pointer.0 {
             self.pointer = (here, now);
@@ -186,7 +186,7 @@ impl Playback {
         self.pointer.1
     }
 
-    /// Brings the picture up to `now` and names its texture; the old picture stays where that fails.
+    /// Draws the picture of the time `now` and returns its texture; the old picture stays if that fails.
     pub fn paint(&mut self, pixels: [u32; 2], now: f64) -> Option<TextureId> {
         if let Some(moment) = self.moment(now)
             && let Err(error) = self.paint_moment(moment, pixels)
@@ -198,7 +198,7 @@ impl Playback {
 
     fn paint_moment(&mut self, moment: Moment, pixels: [u32; 2]) -> Result<(), GpuError> {
         let explored = self.explored.as_ref().map(|state| {
-            // What is explored has a caption of its own, and the place that it needs.
+            // The explored view becomes a step with its own caption, so that the figure leaves space for it.
             let step = Step::new((**state).clone(), moment.said.caption.clone());
             Walkthrough { title: None, steps: vec![step], end: None }
         });
@@ -207,7 +207,7 @@ impl Playback {
     }
 }
 
-/// The words of the answer that a view is about.
+/// The words of the answer that a view selects.
 fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
     let trace = state.trace.as_ref().and_then(|path| traces.get(path));
     let queries = &state.map.queries;

@@ -1,4 +1,4 @@
-//! Where a presentation is: stops, the way between them, what keys and clickers do. Knows no window.
+//! The state of a presentation: stops, transitions between them, commands of keys and clickers. Independent of windows.
 
 use crate::view::timeline::{Moment, Timeline, Walkthrough};
 
@@ -15,7 +15,7 @@ pub enum PresenterCommand {
     Last,
     /// A digit of the number of a step.
     Digit(u32),
-    /// To the step whose number was typed.
+    /// To the step with the typed number.
     Jump,
     /// An empty stage, and back.
     Blank,
@@ -27,15 +27,15 @@ pub enum PresenterCommand {
     ResetClock,
 }
 
-/// Where a presentation is.
+/// The state of a presentation.
 #[derive(Clone, Debug)]
 pub struct Presentation {
     stops: usize,
     at: usize,
     from: Option<usize>,
-    /// When the way to `at` began.
+    /// Start of the transition to `at`.
     since: f64,
-    /// When the presentation began.
+    /// Start of the presentation.
     began: f64,
     /// Steps follow each other.
     pub runs: bool,
@@ -81,7 +81,7 @@ impl Presentation {
         if next < self.stops { Some(next) } else { (self.loops && self.stops > 1).then_some(0) }
     }
 
-    /// The number that is being typed.
+    /// The digits that were typed so far.
     pub fn typed(&self) -> &str {
         &self.typed
     }
@@ -91,14 +91,14 @@ impl Presentation {
         now - self.began
     }
 
-    /// Does what was asked for.
+    /// Carries out a command.
     pub fn act(&mut self, act: PresenterCommand, timeline: &Timeline<'_>, now: f64) {
         match act {
             PresenterCommand::Next => {
                 if self.is_blank {
                     self.is_blank = false;
                 } else if let Some(next) = self.next() {
-                    // Whoever is in a hurry does not wait for the way to end.
+                    // A second press does not wait for the transition to end.
                     self.go(next, Some(self.at), now);
                 }
             }
@@ -153,12 +153,12 @@ impl Presentation {
         if self.from.is_some() { timeline.transition_secs(self.at) } else { 0.0 }
     }
 
-    /// What is to be seen.
+    /// The content of the stage at `now`.
     pub fn moment(&self, timeline: &Timeline<'_>, now: f64) -> Option<Moment> {
         timeline.way(self.from, self.at, now - self.since)
     }
 
-    /// Seconds until something changes by itself: 0 on the way, `None` if nothing will.
+    /// Seconds until the content changes by itself: 0 in a transition, `None` if it never will.
     pub fn rests_secs(&self, timeline: &Timeline<'_>, now: f64) -> Option<f64> {
         let since = now - self.since;
         let arrival = self.arrival(timeline);
@@ -172,7 +172,7 @@ impl Presentation {
     }
 }
 
-/// What a stop says: a step's caption with its marks, or a card's text.
+/// Text of a stop: a step's caption with its marks, or a card's text.
 pub fn stop_caption<'a>(
     walkthrough: &'a Walkthrough,
     timeline: &'a Timeline<'_>,

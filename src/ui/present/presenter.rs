@@ -1,4 +1,4 @@
-//! The presenter's window: the clock, what is on the stage, the notes, what comes next, buttons.
+//! The presenter's window: clock, picture of the stage, notes, next stop, buttons.
 
 use super::playback::{Playback, PlaybackCommand};
 use super::presentation::{PresenterCommand, stop_caption};
@@ -9,12 +9,12 @@ use egui::text::{LayoutJob, TextFormat};
 use egui::{Align, Color32, FontId, Frame, Layout, Margin, RichText, Ui, vec2};
 use std::time::Duration;
 
-/// The window for which the sizes below are meant: they grow and shrink with it, since it is read
-/// from a lectern, not from a chair.
+/// Reference size of the window for the sizes below: they scale with the window, because it is read from a
+/// lectern, at a distance.
 const MEANT_FOR: egui::Vec2 = vec2(960.0, 600.0);
 const SCALES: std::ops::RangeInclusive<f32> = 0.6..=4.0;
 
-/// Draws the window; what its buttons ask for is done at once.
+/// Draws the window; a click on a button takes effect at once.
 pub fn show(playback: &mut Playback, ui: &mut Ui, now: f64) {
     let ink = theme::ink(Theme::Dark);
     let size = ui.ctx().content_rect().size() / MEANT_FOR;
@@ -27,7 +27,7 @@ pub fn show(playback: &mut Playback, ui: &mut Ui, now: f64) {
         buttons(playback, ui, scale, now);
     });
     egui::CentralPanel::default().frame(frame).show(ui, |ui| stop(playback, ui, &ink, scale, now));
-    // The clock goes on at its next second.
+    // The clock changes at its next second.
     let rest = 1.0 - playback.presentation().clock_secs(now).max(0.0).fract();
     ui.ctx().request_repaint_after(Duration::from_secs_f64(rest));
 }
@@ -67,7 +67,7 @@ fn stop(playback: &Playback, ui: &mut Ui, ink: &Ink, scale: f32, now: f64) {
         .show(ui, |ui| ui.label(large(notes, 24.0).color(ink.text)));
 }
 
-/// Always in the same place, however long the notes are.
+/// Draws the next stop always in the same place, however long the notes are.
 fn next_stop(playback: &Playback, ui: &mut Ui, ink: &Ink, scale: f32) {
     let timeline = Timeline::new(&playback.walkthrough);
     let font = theme::plain(20.0 * scale);
@@ -85,7 +85,7 @@ fn next_stop(playback: &Playback, ui: &mut Ui, ink: &Ink, scale: f32) {
     });
 }
 
-/// A caption whose marked words stand out: often they are all that a step changes.
+/// A caption with its marked words emphasised: often they are all that changes from step to step.
 fn caption_job(caption: &str, font: &FontId, color: Color32, marked: Color32) -> LayoutJob {
     let mut job = LayoutJob::default();
     for run in caption_runs(caption) {

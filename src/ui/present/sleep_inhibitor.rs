@@ -1,9 +1,8 @@
 //! Holds the screen saver off while a presentation runs, where the platform lets a program ask for it.
 //!
-//! On Linux the desktop is asked first (org.freedesktop.ScreenSaver); without such a service, as
-//! under a bare window manager, the X server is (its extension suspends the saver and DPMS). Both
-//! forget the request when the connection closes, so that a crash leaves nothing behind.
-//! Elsewhere nothing is done.
+//! On Linux the desktop is asked first (org.freedesktop.ScreenSaver). Without such a service, as under a bare window
+//! manager, the X server is asked instead (its extension suspends the screen saver and DPMS). Both forget the request
+//! when the connection closes, so that a crash leaves nothing behind. Other systems are not asked.
 
 use std::sync::mpsc::Sender;
 
@@ -19,8 +18,8 @@ impl SleepInhibitor {
         Self::hold_at(None, None)
     }
 
-    /// Asks the message bus at an address, else the X server of a display; `None` is that of the
-    /// environment. It is asked on a thread of its own: a presentation must not wait for it.
+    /// Asks the message bus at an address, else the X server of a display; `None` stands for the address in the
+    /// environment. A thread of its own asks: a presentation must not wait for the answer.
     pub fn hold_at(bus: Option<&str>, display: Option<&str>) -> Self {
         Self { _ends: hold(bus, display) }
     }
@@ -35,7 +34,7 @@ fn hold(bus: Option<&str>, display: Option<&str>) -> Option<Sender<()>> {
             let _ = end.recv();
             pollster::block_on(inhibited.end());
         }
-        // Where the X server cannot do it either, the screen saver stays as it is.
+        // If the X server refuses as well, the screen saver stays as it is.
         Err(_) => {
             if let Ok(_suspended) = linux::suspend_x(display.as_deref()) {
                 let _ = end.recv();
@@ -85,12 +84,12 @@ mod linux {
         }
     }
 
-    /// The saver is suspended as long as the connection lives.
+    /// Suspends the screen saver for as long as the connection lives.
     pub(super) fn suspend_x(
         display: Option<&str>,
     ) -> Result<RustConnection, Box<dyn std::error::Error>> {
         let (x, _) = RustConnection::connect(display)?;
-        // The request came with version 1.1.
+        // Version 1.1 introduced the request.
         let version = x.screensaver_query_version(1, 1)?.reply()?;
         if (version.server_major_version, version.server_minor_version) < (1, 1) {
             return Err("the X server's screen saver cannot be suspended".into());

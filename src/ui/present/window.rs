@@ -1,8 +1,7 @@
 //! The windows of a presentation: the stage full screen on one display, the presenter's on another.
 //!
-//! Both are full screen because that is the only way in which every platform lets a program say on
-//! which display a window is to be. They are put in their places again whenever a display comes or
-//! goes: window managers move what was on it anywhere.
+//! Both are full screen because that is the only way in which every platform lets a program choose the display of a
+//! window. Both are placed again when a display is connected or removed, because window managers then move windows.
 
 use super::displays::{self, Displays, default_display};
 use super::draw::{View, draw};
@@ -60,20 +59,20 @@ struct Program {
     options: Option<PresentOptions>,
     open: Option<PresentationWindows>,
     failure: Option<anyhow::Error>,
-    /// What went wrong on a stage that shows no errors.
+    /// The presentation's last error: the stage shows none, so that it is reported at the end.
     unseen: Option<String>,
 }
 
-/// The windows of a presentation, in whatever event loop there is.
+/// The windows of a presentation, in any event loop.
 pub struct PresentationWindows {
     wake: WakeAt,
     playback: Playback,
     /// The stage, and the presenter's window unless it was closed.
     screens: Vec<Screen>,
     displays: Displays,
-    /// Whether the presenter's window was asked for even on the stage's display.
+    /// Whether the user asked for the presenter's window even on the stage's display.
     may_cover: bool,
-    /// Whether that window is still to be brought before the stage.
+    /// Whether that window must still be raised above the stage.
     must_raise: bool,
     began: Instant,
     is_closed: bool,
@@ -113,7 +112,7 @@ impl PresentationWindows {
             .with_title("vlmscope")
             .with_fullscreen(Some(Fullscreen::Borderless(there.get(chosen).cloned())));
         if let Some(display) = there.get(chosen) {
-            // Where no window manager grants full screen (a kiosk without one).
+            // Size and position for systems without a window manager to grant full screen (as in a kiosk).
             on_stage = on_stage.with_inner_size(display.size()).with_position(display.position());
         }
         let window = Arc::new(event_loop.create_window(on_stage)?);
@@ -137,7 +136,7 @@ impl PresentationWindows {
                     .with_fullscreen(Some(Fullscreen::Borderless(Some(display.clone()))))
                     .with_inner_size(display.size())
                     .with_position(display.position()),
-                // The stage is behind it.
+                // The presenter's window shares the stage's display and must stay above the stage.
                 None => attributes.with_window_level(WindowLevel::AlwaysOnTop),
             };
             let window = Arc::new(event_loop.create_window(attributes)?);
@@ -162,17 +161,17 @@ impl PresentationWindows {
         })
     }
 
-    /// What went wrong last.
+    /// Text of the last error.
     pub fn error(&self) -> Option<&str> {
         self.playback.error.as_deref()
     }
 
-    /// Whether it was ended or its stage closed.
+    /// Whether the presentation was ended or its stage closed.
     pub fn is_over(&self) -> bool {
         self.is_closed || self.playback.is_over
     }
 
-    /// A frame of a window is wanted at a time.
+    /// Asks for a frame of a window at a time.
     pub fn wants_frame(&mut self, view: View, at: Instant) {
         for screen in self.screens.iter_mut().filter(|screen| screen.view == view) {
             screen.wants_frame(at);
@@ -191,7 +190,7 @@ impl PresentationWindows {
         }
     }
 
-    /// Takes an event, if it is one of these windows'.
+    /// Handles an event of one of these windows; returns whether it was one.
     pub fn window_event(&mut self, id: WindowId, event: &WindowEvent) -> bool {
         let screen = self.screens.iter_mut().find(|screen| screen.window.id() == id);
         let Some(screen) = screen else { return false };
@@ -214,11 +213,11 @@ impl PresentationWindows {
                 if let Err(error) = screen.draw(&mut self.playback, now) {
                     self.playback.error = Some(format!("{error:#}"));
                 }
-                // Only a window that is there can come before the stage.
+                // Only a window that is on screen can be raised above the stage.
                 if view == View::Presenter && std::mem::take(&mut self.must_raise) {
                     screen.window.focus_window();
                 }
-                // What is asked for in one window shows in both.
+                // A command in one window changes both.
                 if self.playback.asked() != before {
                     self.wants_frames();
                 }
@@ -233,13 +232,13 @@ impl PresentationWindows {
             _ => {}
         }
         if self.is_over() {
-            // The loop looks at it before it rests.
+            // The event loop reads it before it sleeps.
             (self.wake)(view, Instant::now());
         }
         true
     }
 
-    /// Another device after the old one was lost; the presentation goes on where it was.
+    /// Opens another device after the old one was lost; the presentation goes on from its present stop.
     fn recover(&mut self) -> anyhow::Result<()> {
         let gpu = self.playback.gpu().reopen()?;
         for screen in &mut self.screens {
@@ -252,7 +251,7 @@ impl PresentationWindows {
         Ok(())
     }
 
-    /// Asks for the frames that are due; when the next ones are.
+    /// Asks for the frames that are due; returns the time of the next ones.
     pub fn about_to_wait(&mut self) -> Option<Instant> {
         self.follow_displays();
         let now = Instant::now();
@@ -265,7 +264,7 @@ impl PresentationWindows {
         self.screens.iter().filter_map(|screen| screen.next).min()
     }
 
-    /// Puts the windows in their places again where a display came or went.
+    /// Places the windows again after a display was connected or removed.
     fn follow_displays(&mut self) {
         let Some(stage) = self.screens.first() else { return };
         let now: Vec<MonitorHandle> = stage.window.available_monitors().collect();
@@ -278,8 +277,8 @@ impl PresentationWindows {
                 View::Presenter => screen.fill(self.displays.other()),
             }
         }
-        // Without a display of its own the presenter's window may cover the stage only where no
-        // audience sees it, or where that was asked for.
+        // On a single display the presenter's window may cover the stage only if the stage's own display was
+        // disconnected (so that no audience sees it), or if the user asked for it.
         let covers = self.may_cover || !self.displays.is_at_home();
         if self.displays.other().is_none()
             && let Some(first) = self.screens.iter().find(|s| (s.view == View::Presenter) == covers)
@@ -301,7 +300,7 @@ fn choose(
 ) -> anyhow::Result<usize> {
     let Some(number) = wanted else { return Ok(default_display(there, main)) };
     match there.len() {
-        // Some platforms do not tell.
+        // Some platforms do not report displays.
         0 => Ok(number),
         count if number < count => Ok(number),
         1 => anyhow::bail!("display {number} does not exist: there is display 0 only"),
@@ -349,16 +348,16 @@ impl Screen {
         self.surface = gpu.instance.create_surface(Arc::clone(&self.window))?;
         self.surface.configure(&gpu.device, &self.config);
         self.painter = painting::painter(gpu, self.config.format);
-        // egui gives its letters away once; another limit makes it do so again.
+        // egui uploads its glyphs once; a different limit makes it upload them again.
         let most = gpu.limits().max_texture_dimension_2d as usize;
         self.texture_side = if self.texture_side == most { most / 2 } else { most };
         self.input.set_max_texture_side(self.texture_side);
         Ok(())
     }
 
-    /// Fills a display; without one it is a window.
+    /// Fills a display; without one, shows a normal window.
     fn fill(&self, display: Option<&MonitorHandle>) {
-        // Asked for the same display again, full screen would be left as it is, wherever that is.
+        // A new request for full screen on the same display would change nothing, even if the window was moved.
         self.window.set_fullscreen(None);
         self.window.set_window_level(WindowLevel::Normal);
         let Some(display) = display else {
@@ -367,7 +366,7 @@ impl Screen {
             return;
         };
         if cfg!(target_os = "linux") {
-            // Where no window manager grants full screen.
+            // For systems without a window manager to grant full screen.
             self.window.set_outer_position(display.position());
             let _ = self.window.request_inner_size(display.size());
         }
@@ -441,7 +440,7 @@ impl ApplicationHandler<Wakeup> for Program {
     }
 
     fn exiting(&mut self, _event_loop: &ActiveEventLoop) {
-        // Wayland's windows must not outlive the loop that holds the connection.
+        // The window must be dropped before the event loop, which holds Wayland's connection.
         let open = self.open.take();
         self.unseen = open.as_ref().and_then(PresentationWindows::error).map(str::to_owned);
     }

@@ -1,8 +1,8 @@
-//! The question before something that would lose a walkthrough or a film.
+//! The question before a command that would lose a walkthrough or a film.
 
 use super::editor::NewWalkthrough;
 
-/// What is done once nothing can be lost any more.
+/// Command that runs once nothing can be lost any more.
 #[derive(Debug)]
 pub enum AfterConfirm {
     /// Closes the walkthrough.
@@ -11,20 +11,20 @@ pub enum AfterConfirm {
     Begin(Box<NewWalkthrough>),
     /// Quits, unless a film is being recorded.
     Quit,
-    /// Quits, whatever is being recorded.
+    /// Quits, even if a film is being recorded.
     EndProgram,
 }
 
-/// A question that waits for its answer.
+/// An open question.
 #[derive(Debug)]
 pub struct Confirm {
-    /// What would be lost.
+    /// Work that would be lost.
     pub of: Lost,
-    /// What is done then.
+    /// Command that runs after it.
     pub then: AfterConfirm,
 }
 
-/// What would be lost.
+/// Work that would be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// Changes of the walkthrough.
@@ -33,13 +33,13 @@ pub enum Lost {
     Output,
 }
 
-/// What is answered.
+/// Answer to the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Save it first.
+    /// Save first.
     Save,
-    /// It may be lost.
+    /// Discard the changes.
     Discard,
-    /// Rather not.
+    /// Do nothing.
     Cancel,
 }

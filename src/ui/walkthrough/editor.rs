@@ -1,4 +1,4 @@
-//! The walkthrough under edit: its history, what is selected, the play head.
+//! The walkthrough that is being edited: its history, the selected stop, the play head.
 
 use super::preview::{Preview, Seen};
 use super::trace_set::TraceSet;
@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The type scale of steps that are made in the window, where no other step says it.
+/// The type scale of steps that are made in the window, if no other step gives one.
 pub const TEXT_SCALE: f64 = 1.25;
 
-/// What is selected: what the fields are about.
+/// A stop that can be selected: the fields of the panel belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stop {
     /// The card before the first step.
@@ -27,20 +27,20 @@ pub enum Stop {
     End,
 }
 
-/// What is asked for with arguments; the rest are [`crate::ui::shortcuts::UiCommand`]s.
+/// Walkthrough commands with arguments; those without are [`crate::ui::shortcuts::UiCommand`]s.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WalkthroughCommand {
     /// A change.
     Edit(Edit),
-    /// A stop stays for so many seconds.
+    /// Sets the seconds that a stop is held for.
     Hold(Stop, f64),
     /// A gesture ended: the next change is an undo step of its own.
     Settle,
-    /// Selects a stop and goes to where it has arrived.
+    /// Selects a stop and moves the play head to the end of the transition to it.
     Select(Stop),
     /// Goes to a time.
     Seek(f64),
-    /// Shows time larger or smaller than usual.
+    /// Scales the timeline relative to its usual scale.
     Zoom(f32),
     /// Brings a step's view to the stage, to be changed there.
     ShowView(usize),
@@ -61,12 +61,12 @@ pub struct NewWalkthrough {
     pub is_of_file: bool,
     /// The file that it is saved to.
     pub path: Option<PathBuf>,
-    /// Where an opened pack was unpacked.
+    /// Folder of an opened pack; removed when it is dropped.
     pub unpacked: Option<Unpacked>,
 }
 
 impl NewWalkthrough {
-    /// One that stands in no file.
+    /// A walkthrough without a file.
     pub const fn unsaved(walkthrough: Walkthrough, trace_set: TraceSet) -> Self {
         Self { walkthrough, trace_set, is_of_file: false, path: None, unpacked: None }
     }
@@ -74,35 +74,35 @@ impl NewWalkthrough {
 
 /// A walkthrough that is being made.
 pub struct Editor {
-    /// Tells it from the ones before and after it.
+    /// Distinguishes editors.
     id: u64,
     draft: Undo<Walkthrough>,
-    /// What the file holds; `None` before it was saved.
+    /// Content of the file; `None` before it was saved.
     saved: Option<Walkthrough>,
     /// Its file.
     pub path: Option<PathBuf>,
     /// Its traces.
     pub trace_set: TraceSet,
-    /// Where an opened pack was unpacked.
+    /// Folder of an opened pack; removed when it is dropped.
     _unpacked: Option<Unpacked>,
     selected: Stop,
-    /// Where the play head is.
+    /// Time of the play head.
     at_secs: f64,
-    /// When the play head would have been at 0, while it runs.
+    /// Time of the clock at which the play head was at 0; `None` while it stands.
     plays_since: Option<f64>,
     /// Whether the stage shows the walkthrough, not the view.
     pub is_previewing: bool,
-    /// Points a second, relative to the usual.
+    /// Scale of the timeline relative to the usual.
     pub zoom: f32,
     preview: Preview,
 }
 
 impl Editor {
-    /// Begins with a walkthrough; `painter` draws the window on the device.
+    /// Starts editing a walkthrough; `painter` draws the window on the device.
     pub fn new(new: NewWalkthrough, gpu: Arc<Gpu>, painter: stage::Painter) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let NewWalkthrough { walkthrough, trace_set, is_of_file, path, unpacked } = new;
-        // What was read from a file is in it, even where that is not written to.
+        // A walkthrough that was read from a file counts as saved, even if it will not be written there (a pack).
         let saved = is_of_file.then(|| walkthrough.clone());
         let mut editor = Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -122,7 +122,7 @@ impl Editor {
         editor
     }
 
-    /// Tells it from the ones before and after it.
+    /// Distinguishes editors.
     pub const fn id(&self) -> u64 {
         self.id
     }
@@ -142,12 +142,12 @@ impl Editor {
         [self.draft.can_undo(), self.draft.can_redo()]
     }
 
-    /// What is selected.
+    /// The selected stop.
     pub const fn selected(&self) -> Stop {
         self.selected
     }
 
-    /// The number of what is selected in the timeline.
+    /// Number of the selected stop in the timeline.
     pub fn selected_number(&self) -> usize {
         stop_number(&Timeline::new(self.walkthrough()), self.selected)
     }
@@ -158,7 +158,7 @@ impl Editor {
         Some((at, self.walkthrough().steps.get(at)?))
     }
 
-    /// Where the play head is, in seconds.
+    /// Time of the play head in seconds.
     pub const fn at_secs(&self) -> f64 {
         self.at_secs
     }
@@ -168,7 +168,7 @@ impl Editor {
         self.plays_since.is_some()
     }
 
-    /// What it is called.
+    /// File name of the walkthrough, or a name for one without a file.
     pub fn name(&self) -> String {
         let name = self.path.as_ref().and_then(|path| path.file_name());
         name.map_or_else(|| "untitled walkthrough".into(), |name| name.to_string_lossy().into())
@@ -200,7 +200,7 @@ impl Editor {
         self.plays_since = None;
     }
 
-    /// What was written to a file is saved.
+    /// Marks a written walkthrough as saved in a file.
     pub fn saved_as(&mut self, walkthrough: Walkthrough, path: PathBuf) {
         self.saved = Some(walkthrough);
         self.path = Some(path);
@@ -216,7 +216,7 @@ impl Editor {
         self.step_history(Undo::undo);
     }
 
-    /// Does it again.
+    /// Redoes the last change.
     pub fn redo(&mut self) {
         self.step_history(Undo::redo);
     }
@@ -229,7 +229,7 @@ impl Editor {
         }
     }
 
-    /// Selects a stop, or the nearest that there is, and goes to where it has arrived.
+    /// Selects a stop, or the nearest that exists, and moves the play head to the end of the transition to it.
     pub fn select(&mut self, stop: Stop) {
         let steps = self.walkthrough().steps.len();
         let step = |at: usize| Stop::Step(at.min(steps.saturating_sub(1)));
@@ -245,7 +245,7 @@ impl Editor {
         self.plays_since = None;
     }
 
-    /// Goes to a time; what is shown then is selected.
+    /// Moves the play head to a time and selects the stop there.
     pub fn seek(&mut self, seconds: f64) {
         let timeline = Timeline::new(self.walkthrough());
         let at = seconds.clamp(0.0, timeline.seconds());
@@ -253,7 +253,7 @@ impl Editor {
         (self.at_secs, self.selected, self.plays_since) = (at, selected, None);
     }
 
-    /// Goes on, or back, by a stop.
+    /// Moves to the next stop (or the previous one, if `by` is negative).
     pub fn step(&mut self, by: isize) {
         let timeline = Timeline::new(self.walkthrough());
         let here = stop_number(&timeline, self.selected);
@@ -317,7 +317,7 @@ impl Editor {
         self.edit(&Edit::End(Some(Card { text, subtitle: String::new(), seconds: 2.5 })));
     }
 
-    /// A stop stays for so many seconds.
+    /// Sets the seconds that a stop is held for.
     pub fn hold(&mut self, stop: Stop, seconds: f64) {
         let longer = |card: &Option<Card>| card.clone().map(|card| Card { seconds, ..card });
         let edit = match stop {
@@ -341,7 +341,7 @@ impl Editor {
         }
     }
 
-    /// Where a new step goes: after the selected one.
+    /// Index at which a new step is inserted: after the selected one.
     pub fn after_selected(&self) -> usize {
         match self.selected {
             Stop::Title => 0,
@@ -350,8 +350,8 @@ impl Editor {
         }
     }
 
-    /// Adds steps with traces of their own after the selected one, as one change; how many there are
-    /// and where the first one is.
+    /// Inserts steps with traces of their own after the selected one, as one change. Returns their number and the
+    /// index of the first one.
     pub fn add(&mut self, mut steps: Vec<Step>, trace_set: TraceSet) -> (usize, usize) {
         let names = self.trace_set.absorb(trace_set);
         let at = self.after_selected();
@@ -365,7 +365,7 @@ impl Editor {
         (count, at)
     }
 
-    /// A view of the stage as the view of a step: it keeps the type of the film.
+    /// A view of the stage as the view of a step, with the theme and type scale of the film.
     pub fn view_of(&mut self, doc: &Document, like: Option<&ViewState>) -> ViewState {
         let mut state = doc.state().clone();
         state.trace = Some(self.trace_set.name_of(doc));
@@ -379,28 +379,27 @@ impl Editor {
 
 /// Drawing.
 impl Editor {
-    /// Says how large the film will be, and how large the preview is on screen, in pixels.
+    /// Sets the size of the film and the size of the preview on screen, in pixels.
     pub fn place_preview(&mut self, film: [u32; 2], on_screen: [u32; 2]) {
         self.preview.place(film, on_screen);
     }
 
-    /// What shows the preview; `None` before it was drawn.
+    /// Texture of the preview; `None` before the first drawing.
     pub fn preview_texture(&self) -> Option<TextureId> {
         self.preview.texture()
     }
 
-    /// The small picture of a step and the part of it that is to be shown.
-    /// Its width is the third number times its height.
+    /// The small picture of a step, the part of it to show, and the ratio of width to height of that part.
     pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
         self.preview.small_picture(step)
     }
 
-    /// What is seen at the play head.
+    /// Content of the walkthrough at the play head.
     pub fn moment(&self) -> Option<Moment> {
         Timeline::new(self.walkthrough()).at(self.at_secs())
     }
 
-    /// Draws what changed; whether more is to be drawn, and what went wrong.
+    /// Draws what changed. Returns whether more is to be drawn, and an error text.
     pub fn draw(&mut self) -> (bool, Option<String>) {
         let seen = Seen {
             is_previewing: self.is_previewing,

@@ -1,4 +1,4 @@
-//! Where a walkthrough comes from: the answer that is seen, bookmarks, a file.
+//! Sources of walkthroughs: the present answer, bookmarks, a file.
 
 use super::editor::{NewWalkthrough, TEXT_SCALE};
 use super::trace_set::TraceSet;
@@ -25,7 +25,7 @@ pub fn tour_of(doc: &Document) -> (Walkthrough, TraceSet) {
     (walkthrough, trace_set)
 }
 
-/// Bookmarks as steps with their notes as captions; and why some are not among them.
+/// Bookmarks as steps with their notes as captions; and reasons for those that were left out.
 pub fn of_bookmarks(
     bookmarks: &[Bookmark],
     docs: &[Document],
@@ -56,7 +56,7 @@ pub fn of_bookmarks(
                 let mut state = bookmark.state.clone();
                 state.trace = Some(trace_set.name_of(&doc));
                 (state.text_scale, state.theme) = (TEXT_SCALE, Theme::Dark);
-                // What the bookmark was called by itself is said below the picture already.
+                // An automatic note equals the figure's own caption, so the step needs none.
                 let automatic = doc.automatic_note(&bookmark.state);
                 let is_own = bookmark.note != automatic;
                 steps.push(Step::new(state, if is_own { &*bookmark.note } else { "" }));
@@ -77,13 +77,13 @@ pub fn read(path: &Path) -> anyhow::Result<NewWalkthrough> {
     let file = unpacked.as_ref().map_or(path, |unpacked| &unpacked.walkthrough);
     let mut walkthrough = Walkthrough::open(file)?;
     let folder = file.parent().context("a walkthrough lies in a folder")?;
-    // Names must hold wherever the program is then, and wherever the walkthrough is saved.
+    // Absolute paths: neither the working directory nor the place of the saved walkthrough may change their meaning.
     for trace in walkthrough.trace_paths_mut() {
         *trace = std::path::absolute(&*trace)?;
     }
     let traces = OpenTraces::open(&walkthrough, &path.display().to_string())?;
     walkthrough.steps.iter_mut().for_each(|step| step.line = None);
-    // What was unpacked goes with the window.
+    // Traces of a pack are deleted with its temporary folder, so they do not count as saved.
     let trace_set = TraceSet::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
     let own = (!is_pack).then(|| path.to_owned());
     Ok(NewWalkthrough { walkthrough, trace_set, is_of_file: true, path: own, unpacked })

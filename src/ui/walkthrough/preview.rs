@@ -1,5 +1,5 @@
-//! The walkthrough on the stage and as small pictures: drawn by the recorder's painter, so that
-//! what is previewed is the film.
+//! The walkthrough on the stage and as small pictures, drawn by the recorder's painter, so that the preview looks
+//! like the film.
 
 use crate::gpu::{Gpu, GpuError, Target};
 use crate::record::{Captions, OpenTraces, Painter};
@@ -11,28 +11,28 @@ use crate::view::{Undo, ViewState};
 use egui::{Rect, TextureId, Vec2, pos2, vec2};
 use std::sync::Arc;
 
-/// Small pictures are drawn at this size; what is shown is the part with the picture.
+/// Size at which small pictures are drawn; only the part with the picture is shown.
 const SMALL_PIXELS: [u32; 2] = [320, 180];
 /// Small pictures that are kept.
 const MOST_SMALL: usize = 256;
 
-/// What of the walkthrough is seen.
+/// State of the editor that decides what is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// Whether the stage shows the preview.
     pub is_previewing: bool,
     /// Whether the play head moves by itself.
     pub is_playing: bool,
-    /// Where it is, in seconds.
+    /// Time of the play head, in seconds.
     pub at_secs: f64,
 }
 
-/// What the editor draws.
+/// The textures of the editor: the preview and a small picture of each step.
 pub struct Preview {
     gpu: Arc<Gpu>,
     egui: stage::Painter,
     canvas: PreviewTexture,
-    /// What is shown where the preview is much smaller than the film.
+    /// The preview at half size, for a stage that is much smaller than the film.
     half: Option<Half>,
     shows_half: bool,
     /// Size of the preview in pixels, and on screen.
@@ -41,29 +41,29 @@ pub struct Preview {
     small: Vec<Small>,
     /// The small picture of each step, as of a revision of the walkthrough.
     small_of_step: (Option<u64>, Vec<Option<usize>>),
-    /// Views of which none can be drawn.
+    /// Views that cannot be drawn.
     undrawable: Vec<ViewState>,
     small_painter: Option<Painter>,
-    /// What went wrong last, so that it is said once.
+    /// The last error: it is reported once.
     error: Option<String>,
 }
 
-/// It is drawn at the film's size and shown smaller: lines must break where they do in the film.
+/// The preview is drawn at the film's size and shown smaller, so that lines break as in the film.
 fn canvas(gpu: &Arc<Gpu>, egui: &stage::Painter) -> PreviewTexture {
     let filter = wgpu::FilterMode::Linear;
     PreviewTexture::new(Arc::clone(gpu), Arc::clone(egui), Captions::Film, filter)
 }
 
-/// A size at which a film of `size` is laid out as it will be, and drawn no larger than that needs:
-/// from so many lines on, everything grows with the frame.
+/// The size at which a film of `size` is previewed: no larger than the layout needs, because above a certain number of
+/// lines everything is scaled with the frame.
 fn preview_size(size: [u32; 2]) -> [u32; 2] {
     let smaller = f64::from(size[0].min(size[1]).max(1));
     let share = (f64::from(DESIGN_LINES) / smaller).min(1.0);
     size.map(|side| (f64::from(side) * share).round().max(1.0) as u32)
 }
 
-/// The preview at half its size, each pixel the mean of four: shown at less than that, every other
-/// line of letters would be missing.
+/// The preview at half its size, each pixel the mean of four. egui alone would skip rows of pixels at less than half
+/// size, and letters would lose lines.
 struct Half {
     target: Target,
     texture: TextureId,
@@ -74,7 +74,7 @@ struct Half {
 struct Small {
     state: ViewState,
     texture: TextureId,
-    /// Keeps the texture's memory.
+    /// Keeps the memory of the texture alive.
     _target: Target,
     /// The part to be shown.
     part: Rect,
@@ -101,19 +101,18 @@ impl Preview {
         }
     }
 
-    /// Says how large the film will be, and how large the preview is on screen, in pixels.
+    /// Sets the size of the film and the size of the preview on screen, in pixels.
     pub fn place(&mut self, film: [u32; 2], on_screen: [u32; 2]) {
         (self.wanted, self.on_screen) = (preview_size(film), on_screen);
     }
 
-    /// What shows the preview.
+    /// Texture of the preview, at the size that fits the screen best.
     pub fn texture(&self) -> Option<TextureId> {
         let half = self.half.as_ref().filter(|_| self.shows_half);
         half.map(|half| half.texture).or(self.canvas.texture())
     }
 
-    /// The small picture of a step and the part of it that is to be shown.
-    /// Its width is the third number times its height.
+    /// The small picture of a step, the part of it to show, and the ratio of width to height of that part.
     pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
         let place = (*self.small_of_step.1.get(step)?)?;
         let small = self.small.get(place)?;
@@ -121,8 +120,8 @@ impl Preview {
         Some((small.texture, small.part, size.x / size.y.max(1.0)))
     }
 
-    /// Draws what changed: the preview at `at_secs` where it is seen, and one small picture a frame
-    /// unless it plays. Returns whether more is to be drawn, and what went wrong.
+    /// Draws what changed: the preview at `at_secs` while it is shown, and one small picture a frame unless the
+    /// walkthrough plays. Returns whether more is to be drawn, and an error text.
     pub fn draw(
         &mut self,
         draft: &Undo<Walkthrough>,
@@ -132,7 +131,7 @@ impl Preview {
         let walkthrough = draft.present();
         let preview = self;
         let mut failed = None;
-        // A texture that is new is shown by the next frame.
+        // A new texture is shown in the next frame only.
         let (mut drew, mut more) = (false, false);
         if seen.is_previewing
             && !preview.wanted.contains(&0)
@@ -158,7 +157,7 @@ impl Preview {
             });
             if let Some((step, _)) = missing.next() {
                 more = true;
-                // What is looked at comes first.
+                // The preview has priority over small pictures.
                 if !drew {
                     let state = step.state.clone();
                     preview.small_of_step.0 = None;
@@ -169,7 +168,7 @@ impl Preview {
                 }
             }
         }
-        // What failed fails again until something changes: say it once.
+        // The same state would fail again: the error is reported once.
         let news = failed.clone().filter(|text| preview.error.as_ref() != Some(text));
         if failed.is_some() || drew {
             preview.error = failed;
@@ -231,12 +230,12 @@ impl Preview {
         Ok(())
     }
 
-    /// Brings the half up to what the canvas shows, if it is to be seen.
+    /// Updates the preview at half size from the canvas, if it is to be shown.
     fn draw_half(&mut self, is_new: bool) -> Result<(), GpuError> {
         let Some(whole) = self.canvas.target() else { return Ok(()) };
-        // While it was not seen, it was not kept up to date.
+        // It is not updated while it is not shown.
         let was_shown = self.shows_half;
-        // Between the two, what egui does itself is as good.
+        // Above two thirds of the full size egui's own scaling is as good.
         self.shows_half = 2 * whole.size()[0] >= 3 * self.on_screen[0] && self.on_screen[0] > 0;
         if !self.shows_half {
             return Ok(());
@@ -267,8 +266,8 @@ impl Preview {
         Ok(())
     }
 
-    /// Finds the small picture of each step, and lets go of those of views that are no more; only
-    /// when the walkthrough has changed, since views are compared.
+    /// Assigns small pictures to steps and drops those of views that are gone; only after a change of the walkthrough,
+    /// because comparing views takes time.
     fn sort_small(&mut self, walkthrough: &Walkthrough, revision: u64) {
         if self.small_of_step.0 == Some(revision) {
             return;

@@ -1,8 +1,8 @@
-//! The traces of a walkthrough that is being made, and what they are called in it.
+//! The traces of the open walkthrough, and the names under which its steps refer to them.
 //!
-//! A step names its trace by a path. An answer that is in no file yet has a name all the same; it is
-//! written beside the walkthrough when that is saved, and the name stands for that file from then on,
-//! so that nothing that can be undone names a file that is not there.
+//! A step names its trace by a path. An answer without a file has such a name, too: it is written beside the
+//! walkthrough when that is saved, and from then on the name stands for that file. Undo can therefore never
+//! bring back a name of a file that does not exist.
 
 use crate::record::{OpenTraces, refuse_input};
 use crate::trace::{Trace, TraceId};
@@ -15,26 +15,26 @@ use std::path::{Path, PathBuf};
 /// A trace that was written to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// What steps call it.
+    /// Name of the trace in steps.
     name: PathBuf,
     file: PathBuf,
     id: TraceId,
 }
 
-/// Traces under the names that steps call them by.
+/// Traces under their names in steps.
 #[derive(Clone, Debug, Default)]
 pub struct TraceSet {
     /// Every trace, open.
     pub traces: OpenTraces,
-    /// The file of a name, and which contents it has; a trace without one is written when the
+    /// The file of a name, and the identity of the trace in it; a trace without a file is written when the
     /// walkthrough is saved.
     files: BTreeMap<PathBuf, (PathBuf, TraceId)>,
-    /// Which document shows a trace.
+    /// Document and name of each trace that a document shows.
     documents: Vec<(DocumentId, PathBuf)>,
 }
 
 impl TraceSet {
-    /// Traces of files; `is_kept` says whether a file will still be there tomorrow.
+    /// Traces of files; `is_kept` tells whether a file outlives the window.
     pub fn of_files(traces: OpenTraces, is_kept: impl Fn(&Path) -> bool) -> Self {
         let files = traces.iter().filter(|(path, _)| is_kept(path));
         let file =
@@ -43,7 +43,7 @@ impl TraceSet {
         Self { traces, files, documents: Vec::new() }
     }
 
-    /// The name of a document's trace. What was added to the trace since is taken along.
+    /// The name of a document's trace. Takes over the document's present trace, with maps that were added.
     pub fn name_of(&mut self, doc: &Document) -> PathBuf {
         let known = self.documents.iter().find(|(id, _)| *id == doc.id).map(|(_, name)| name);
         let name = match (known, &doc.path) {
@@ -92,13 +92,13 @@ impl TraceSet {
         self.documents.push((id, name.to_owned()));
     }
 
-    /// The file of a name, if it is still there and has all that the trace has by now.
+    /// The file of a name, if it still exists and holds the present trace.
     fn file_of(&self, name: &Path) -> Option<&Path> {
         let (path, id) = self.files.get(name)?;
         (self.traces.get(name)?.id() == *id && path.exists()).then_some(path)
     }
 
-    /// Takes in the traces of another cast; what its names are called here.
+    /// Adds the traces of another set. Returns the names in this set by the names in the other.
     pub fn absorb(&mut self, other: Self) -> BTreeMap<PathBuf, PathBuf> {
         let mut names = BTreeMap::new();
         for (name, trace) in other.traces.iter() {
@@ -113,7 +113,7 @@ impl TraceSet {
                     (2_u32..).map(|number| name.with_extension(format!("{number}.vlmtrace")));
                 std::iter::once(name.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
             });
-            // Of one answer, the trace that more was added to has all that the other has.
+            // Of two traces of one answer, the one with more maps holds everything of the other.
             let maps = |trace: &Trace| trace.map_names().len() + trace.page_names().len();
             if self.traces.get(&here).is_none_or(|own| maps(own) < maps(trace)) {
                 self.traces.insert(here.clone(), trace.clone());
@@ -129,14 +129,14 @@ impl TraceSet {
         names
     }
 
-    /// Takes note of files that were written.
+    /// Stores the files that were written.
     pub fn remember(&mut self, written: Vec<Written>) {
         let file = |Written { name, file, id }| (name, (file, id));
         self.files.extend(written.into_iter().map(file));
     }
 
-    /// Writes a walkthrough, and beside it the traces of its steps that are in no file yet; which
-    /// those are now.
+    /// Writes a walkthrough, and beside it those traces of its steps that are in no file yet. Returns
+    /// those traces.
     ///
     /// # Errors
     /// If a file cannot be written; an older walkthrough is then still there.
@@ -168,7 +168,7 @@ impl TraceSet {
     }
 }
 
-/// A name for a trace beside a walkthrough that no file has yet.
+/// An unused file name for a trace beside a walkthrough.
 fn free_name(out: &Path) -> anyhow::Result<PathBuf> {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy();
     let names =
@@ -199,7 +199,7 @@ mod tests {
         let shared = first.name_of(&docs[0]);
         assert_eq!(second.name_of(&docs[0]), shared);
         let own = second.name_of(&docs[1]);
-        // Somebody else's trace has the name that the second one brings.
+        // A trace of another answer has the name that the second set brings.
         first.traces.insert(own.clone(), (*trace(3)).clone());
         let names = first.absorb(second);
         assert_eq!(names[&shared], shared);
@@ -227,7 +227,7 @@ mod tests {
         let walkthrough = Walkthrough { title: None, steps: vec![step(), step()], end: None };
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("tour.toml");
-        // A file of that name is somebody else's.
+        // A file of that name belongs to someone else.
         std::fs::write(folder.path().join("tour-1.vlmtrace"), "mine").unwrap();
         let written = trace_set.save(&walkthrough, &out).unwrap();
         assert_eq!(written.len(), 1);

@@ -1,8 +1,7 @@
-//! What if: edit the picture, ask again, compare; cover it, cut attention, switch heads off.
+//! State of what-if questions: edit the picture, ask again, compare; cover patches, cut attention, switch heads off.
 //!
-//! The decision here: the answer that everything is held against stays where it is. An edit opens a
-//! second document beside the first, a comparison draws both with one view state, and what was
-//! measured (an effect, a matrix of heads) belongs to the document that it was measured on.
+//! The first answer stays as it is: an edit opens a second document beside it, and a comparison draws both with
+//! one view state. Measurements (an effect, a matrix of heads) belong to the document that they were made on.
 
 pub mod session;
 
@@ -52,9 +51,9 @@ pub struct ToolSettings {
     pub brush: Brush,
     /// The paint.
     pub color: [u8; 3],
-    /// What an area is filled with.
+    /// Fill of an area.
     pub fill: Fill,
-    /// How colours are changed.
+    /// Change of colours.
     pub adjust: Adjust,
     /// Only where the hue is like that of the area's middle.
     pub only_like_middle: bool,
@@ -72,7 +71,7 @@ impl Default for ToolSettings {
     }
 }
 
-/// How two answers are shown together.
+/// Ways to show two answers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compare {
     /// Only one.
@@ -90,62 +89,62 @@ pub enum Compare {
 /// Two answers against each other.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// The answer that everything is held against.
+    /// The first answer, which the other is compared with.
     pub first: DocumentId,
     /// The other one.
     pub second: DocumentId,
     /// The other question with the first answer, so that tokens align.
     pub scored: Arc<Trace>,
-    /// What changed in the words.
+    /// Differences between the words of both answers.
     pub words: Vec<Words>,
-    /// What changed in the numbers.
+    /// Differences in numbers.
     pub difference: TraceDifference,
 }
 
 /// The result of an intervention.
 #[derive(Clone, Debug)]
 pub struct Intervened {
-    /// The document that it was measured on.
+    /// The document that the intervention was measured on.
     pub on: DocumentId,
-    /// What was done, as a line.
+    /// Description of the intervention.
     pub what: String,
     /// The effect on the answer.
     pub effect: Effect,
-    /// What became of the words of the answer.
+    /// The words of the answer compared with those after the intervention.
     pub words: Vec<Words>,
 }
 
 /// The effect of each head.
 pub struct HeadEffects {
-    /// The document that they were measured on.
+    /// The document that the effects were measured on.
     pub on: DocumentId,
-    /// [L, H]; `None` where it is not known yet.
+    /// [L, H]; `None` for heads without a result so far.
     pub totals: Vec<Option<f32>>,
-    /// Whether greedy decoding would have left the answer.
+    /// Whether greedy decoding would diverge from the answer.
     pub changed: Vec<bool>,
 }
 
-/// The state of all of it.
+/// The whole state of editing, comparing and intervening.
 pub struct WhatIf {
-    /// The tool in use; `None` looks.
+    /// The tool in use; `None` for none.
     pub tool: Option<Tool>,
-    /// What the tools are set to.
+    /// Settings of the tools.
     pub settings: ToolSettings,
-    /// Ask after every stroke.
+    /// Whether every edit asks the model at once.
     pub live: bool,
     /// The picture that is edited.
     pub session: Option<Session>,
     /// The points of the gesture under way, in pixels of the original.
     pub gesture: Vec<[f64; 2]>,
-    /// How both answers are shown.
+    /// Way in which both answers are shown.
     pub compare: Compare,
-    /// Where the line of a swipe is, 0–1 of the stage.
+    /// Position of the line of a swipe, 0–1 of the stage.
     pub swipe: f32,
     /// Both answers.
     pub comparison: Option<Comparison>,
     /// The second stage, once it was needed.
     pub second_stage: Option<StageRenderer>,
-    /// Whose attention is cut.
+    /// The query rows whose attention a knock-out cuts.
     pub from: KnockFrom,
     /// The last intervention.
     pub intervened: Option<Intervened>,
@@ -211,7 +210,7 @@ pub enum WhatIfCommand {
 }
 
 impl WhatIf {
-    /// The two answers, if they are to be seen in place of `current`.
+    /// The comparison, if it is shown in place of `current`.
     pub fn seen_together(&self, current: Option<DocumentId>) -> Option<&Comparison> {
         let comparison = self.comparison.as_ref()?;
         (self.compare != Compare::Off && Some(comparison.first) == current).then_some(comparison)
@@ -232,7 +231,7 @@ impl WhatIf {
         true
     }
 
-    /// A closed document takes what was measured on it along.
+    /// Drops all measurements of a document that was closed.
     pub fn forget(&mut self, id: DocumentId) {
         self.comparison.take_if(|both| both.first == id || both.second == id);
         self.intervened.take_if(|done| done.on == id);
@@ -255,9 +254,9 @@ impl WhatIf {
 pub struct SecondDrawn {
     /// The second trace of a difference, which the first stage draws.
     pub trace: Option<Arc<Trace>>,
-    /// Whether it is not complete yet.
+    /// Whether the drawing is not complete yet.
     pub pending: bool,
-    /// What went wrong, once.
+    /// The error, reported once.
     pub error: Option<String>,
 }
 
@@ -274,7 +273,7 @@ impl WhatIf {
         let trace = Arc::clone(&both.scored);
         if self.compare == Compare::Difference {
             state.second = Some(Second {
-                // The caption says so.
+                // The caption of the figure names it by this text.
                 trace: Some(match both.difference.alignment {
                     Alignment::Scored => "the second, scored with this answer".into(),
                     _ => "the second".into(),
@@ -286,7 +285,7 @@ impl WhatIf {
         }
         if self.second_stage.is_none() {
             match stage.sibling() {
-                // It has no place yet: the next frame gives it one.
+                // The stage gets its rectangle in the next frame.
                 Ok(stage) => self.second_stage = Some(stage),
                 Err(error) => {
                     self.compare = Compare::Off;
@@ -301,7 +300,7 @@ impl WhatIf {
         SecondDrawn { trace: None, pending: drawn.pending, error: drawn.error }
     }
 
-    /// Lets go of what lives on a device that was lost.
+    /// Drops textures and stages of a device that was lost.
     pub fn forget_device(&mut self) {
         self.second_stage = None;
         if let Some(session) = &mut self.session {

@@ -1,4 +1,4 @@
-//! The picture that is edited, its steps, and what they look like.
+//! The picture that is edited, the steps, and the preview.
 
 use crate::edit::{Edits, Step};
 use crate::ui::document::DocumentId;
@@ -13,7 +13,7 @@ const PREVIEW_EDGE: u32 = 1024;
 pub struct Session {
     /// The document whose picture it is.
     pub original: DocumentId,
-    /// The document of the edited picture, once it was asked about.
+    /// The document of the edited picture; `None` before the first question about it.
     pub edited: Option<DocumentId>,
     /// The steps; positions are pixels of the original as the trace keeps it.
     pub edits: Edits,
@@ -30,7 +30,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// No steps yet; `size` is that of the original in pixels.
+    /// A session without steps; `size` is the original's in pixels.
     pub fn new(original: DocumentId, size: [u32; 2], picture: RgbImage, name: String) -> Self {
         Self {
             original,
@@ -45,12 +45,12 @@ impl Session {
         }
     }
 
-    /// The edited picture, nothing cut off, as it was drawn last.
+    /// The texture of the edited picture, not cropped.
     pub fn preview(&self) -> Option<TextureId> {
         self.preview.as_ref().map(TextureHandle::id)
     }
 
-    /// Draws the edited picture anew where a step changed.
+    /// Draws the edited picture anew if a step changed.
     pub fn draw_preview(&mut self, ctx: &Context) {
         if self.drawn_steps.as_deref() != Some(self.edits.steps()) {
             let Ok(flat) = self.edits.before_crop(&self.picture) else { return };
@@ -77,13 +77,13 @@ impl Session {
         }
     }
 
-    /// Lets go of the texture, whose device was lost.
+    /// Drops the texture of a device that was lost.
     pub fn forget_texture(&mut self) {
         self.preview = None;
         self.drawn_steps = None;
     }
 
-    /// The colour of the untouched picture at a point in pixels that the edits count in.
+    /// The colour of the untouched picture at a point in pixels of the original.
     pub fn color_at(&self, [x, y]: [f64; 2]) -> [u8; 3] {
         let [width, height] = self.edits.size().map(f64::from);
         let (columns, rows) = self.picture.dimensions();
