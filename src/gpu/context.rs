@@ -1,4 +1,4 @@
-//! What all passes share: group 0, the ring of uniforms, and short ways to describe layouts.
+//! Resources that all passes use: group 0, the ring of uniforms, and helpers for layouts and groups.
 //!
 //! Uniforms of a frame go into one ring and are bound by dynamic offset, so that a frame writes one
 //! buffer however many dispatches it has.
@@ -21,7 +21,7 @@ pub struct Globals {
     pub padding: [f32; 2],
 }
 
-/// What all passes share.
+/// Resources that all passes use.
 #[derive(Debug)]
 pub(super) struct Context {
     pub gpu: Arc<Gpu>,
@@ -271,12 +271,12 @@ impl Ring {
         Ok(Self { buffer, bytes: Vec::new(), stride })
     }
 
-    /// Room for at least `count` more structs before the next [`Self::flush`].
+    /// Whether at least `count` more structs fit before the next [`Self::flush`].
     pub fn has_room(&self, count: usize) -> bool {
         self.bytes.len() / self.stride + count <= RING_SLOTS
     }
 
-    /// Adds a struct; the offset that binds it.
+    /// Adds a struct and returns the offset that binds it.
     pub fn push<T: Pod>(&mut self, value: &T) -> u32 {
         const { assert!(size_of::<T>() <= RING_SLOT_BYTES, "raise RING_SLOT_BYTES") };
         debug_assert!(self.has_room(1), "flush before pushing more");
@@ -286,12 +286,12 @@ impl Ring {
         offset as u32
     }
 
-    /// Forgets what was added and never submitted.
+    /// Drops structs that were added but not submitted.
     pub fn clear(&mut self) {
         self.bytes.clear();
     }
 
-    /// Writes what was added; to be called right before the submission that reads it.
+    /// Writes the added structs; to be called right before the submission that reads them.
     pub fn flush(&mut self, queue: &wgpu::Queue) {
         if !self.bytes.is_empty() {
             queue.write_buffer(&self.buffer, 0, &self.bytes);
@@ -314,7 +314,7 @@ impl CachedBuffer {
         Self { label, usage, buffer: None, bytes: Vec::new() }
     }
 
-    /// Holds `values` from now on; whether the buffer itself is another one than before.
+    /// Sets the content. Returns whether the buffer itself was replaced.
     pub fn set<T: Pod>(&mut self, gpu: &Gpu, values: &[T]) -> Result<bool, GpuError> {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let needed = (bytes.len() as u64).next_multiple_of(4).max(16);

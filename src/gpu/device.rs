@@ -1,14 +1,14 @@
-//! The graphics device: which adapter, which limits, and what happened to it.
+//! The graphics device: choice of the adapter, limits, errors, loss.
 //!
-//! The base is WebGPU's default limits without optional features; more is asked for only where the
-//! adapter offers it and it makes something possible (larger pages, larger figures, timestamps).
+//! The base is WebGPU's default limits without optional features. More is requested only if the adapter offers it and
+//! the renderer can use it (larger pages, larger figures, timestamps).
 
 use super::GpuError;
 #[cfg(feature = "testing")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// How to open a device.
+/// Options for opening a device.
 #[derive(Clone, Debug, Default)]
 pub struct GpuOptions {
     /// Part of the adapter's name, in any case; `None` takes the best.
@@ -27,7 +27,7 @@ pub fn opened_adapter() -> Option<String> {
     lock(&OPENED).clone()
 }
 
-/// What the device reported from its own callbacks.
+/// Loss and errors that the device reported through its callbacks.
 #[derive(Debug, Default)]
 struct Reports {
     lost: Mutex<Option<String>>,
@@ -51,7 +51,7 @@ pub struct Gpu {
     reports: Arc<Reports>,
     #[cfg(feature = "testing")]
     lose_at_submit: AtomicBool,
-    /// What errors of a whole frame are told apart by.
+    /// Names of all passes: a frame's error message is searched for them.
     pass_names: OnceLock<&'static [&'static str]>,
 }
 
@@ -134,7 +134,7 @@ impl Gpu {
         }))
     }
 
-    /// Says which passes there are, so that an error of a whole frame names the one it comes from.
+    /// Sets the names of all passes, so that an error of a whole frame names its pass.
     pub(super) fn name_passes(&self, names: &'static [&'static str]) {
         self.pass_names.get_or_init(|| names);
     }
@@ -147,7 +147,7 @@ impl Gpu {
         Self::open_with(self.instance.clone(), None, &self.options)
     }
 
-    /// What the system offers, best first, and whether [`Self::open`] could choose it.
+    /// The adapters of the system, best first, each with whether [`Self::open`] could choose it.
     pub fn adapters() -> Vec<(wgpu::AdapterInfo, bool)> {
         let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
         let mut found: Vec<_> = enumerate(&wgpu::Instance::new(descriptor))
@@ -168,7 +168,7 @@ impl Gpu {
         &self.limits
     }
 
-    /// Whether the CPU does the drawing.
+    /// Whether the adapter is a software renderer.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
@@ -178,12 +178,12 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Whether the device is gone.
+    /// Whether the device was lost.
     pub fn is_lost(&self) -> bool {
         lock(&self.reports.lost).is_some()
     }
 
-    /// Gives the device up, as a driver reset would: for tests of the recovery.
+    /// Loses the device, as a driver reset would: for tests of the recovery.
     #[cfg(feature = "testing")]
     pub fn simulate_loss(&self) {
         self.device.destroy();
@@ -192,14 +192,14 @@ impl Gpu {
         lock(&self.reports.lost).get_or_insert_with(|| "it was given up on purpose".into());
     }
 
-    /// Gives the device up in the middle of the next frame, after its commands were recorded and
-    /// before they are handed over: for tests of the recovery.
+    /// Loses the device in the middle of the next frame, after its commands were recorded and before they are
+    /// submitted: for tests of the recovery.
     #[cfg(feature = "testing")]
     pub fn simulate_loss_in_mid_frame(&self) {
         self.lose_at_submit.store(true, Ordering::Relaxed);
     }
 
-    /// Hands recorded commands over.
+    /// Submits recorded commands.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) {
         #[cfg(feature = "testing")]
         if self.lose_at_submit.swap(false, Ordering::Relaxed) {
@@ -213,7 +213,7 @@ impl Gpu {
     /// # Errors
     /// If the device was lost meanwhile.
     pub fn wait(&self) -> Result<(), GpuError> {
-        // An error here is the loss of the device, which the check names.
+        // An error here means that the device was lost, which the check below reports.
         let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()
     }
@@ -237,7 +237,7 @@ impl Gpu {
     /// Runs `build` in an error scope, so that its error names the pass.
     ///
     /// # Errors
-    /// What validation or the driver said.
+    /// The error of the validation or of the driver.
     pub(super) fn scoped<T>(
         &self,
         pass: &str,
@@ -259,7 +259,7 @@ impl Gpu {
     }
 
     fn error(&self, pass: &str, reason: String, memory: bool) -> GpuError {
-        // A whole frame is one scope: its message names the object, and that its pass.
+        // A whole frame is one scope: its message names an object, and the object's label names the pass.
         let pass = if pass == "frame" {
             pass_in(&reason, self.pass_names.get().copied().unwrap_or_default())
         } else {
@@ -276,7 +276,7 @@ impl Gpu {
     }
 }
 
-/// Every object carries its pass as its label, so a message names the pass in quotation marks.
+/// Every object has its pass as its label, and messages contain the label in quotation marks.
 fn pass_in(message: &str, passes: &[&str]) -> String {
     let mut quoted = message.split(['\'', '`']).skip(1).step_by(2);
     let known = |label: &&str| passes.iter().any(|name| label.starts_with(name));
@@ -287,13 +287,13 @@ fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
 }
 
-/// An adapter below WebGPU's base cannot run the passes; it must not win over one that can.
+/// An adapter below WebGPU's base cannot run the passes; it must rank below those that can.
 fn is_usable(adapter: &wgpu::Adapter) -> bool {
     let base = wgpu::Limits::defaults().check_limits(&adapter.limits());
     base && adapter.get_downlevel_capabilities().is_webgpu_compliant()
 }
 
-/// Smaller is better.
+/// Rank by type of device and backend; smaller is better.
 fn rank(info: &wgpu::AdapterInfo) -> (u8, u8) {
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,

@@ -11,7 +11,7 @@ pub enum GpuError {
         "no graphics adapter can be used: {reason}. Adapters found: {found}. Install a Vulkan driver for your GPU, or the software renderer (Debian and Ubuntu: mesa-vulkan-drivers), or leave out --adapter."
     )]
     NoAdapter {
-        /// Why none was chosen.
+        /// Reason why no adapter was chosen.
         reason: String,
         /// Names of the adapters that the system offers.
         found: String,
@@ -23,7 +23,7 @@ pub enum GpuError {
     Device {
         /// The adapter's name.
         adapter: String,
-        /// What the driver said.
+        /// Error text of the driver.
         reason: String,
     },
     /// The device is gone: driver reset, sleep, unplugged.
@@ -34,7 +34,7 @@ pub enum GpuError {
     Lost {
         /// The adapter's name.
         adapter: String,
-        /// What the driver said.
+        /// Error text of the driver.
         reason: String,
     },
     /// A pass could not be built or run: a defect of vlmscope or of the driver.
@@ -42,11 +42,11 @@ pub enum GpuError {
         "the pass `{pass}` failed on {adapter}: {reason}. Please report this with the output of `vlmscope doctor`; another adapter may work (--adapter)."
     )]
     Pass {
-        /// Which pass.
+        /// Name of the pass.
         pass: String,
         /// The adapter's name.
         adapter: String,
-        /// What the driver or the validation said.
+        /// Error text of the driver or the validation.
         reason: String,
     },
     /// The adapter's memory is full.
@@ -54,25 +54,25 @@ pub enum GpuError {
         "the memory of {adapter} is full in the pass `{pass}`: {reason}. Close other programs, or choose a smaller size."
     )]
     OutOfMemory {
-        /// Which pass.
+        /// Name of the pass.
         pass: String,
         /// The adapter's name.
         adapter: String,
-        /// What the driver said.
+        /// Error text of the driver.
         reason: String,
     },
     /// Something is larger than the adapter can hold in one piece.
     #[error("{what} needs {needed}, but {adapter} allows {limit}. {advice}")]
     TooLarge {
-        /// What is too large.
+        /// Name of the object that is too large.
         what: String,
-        /// How large it is.
+        /// Its size, in bytes or pixels.
         needed: u64,
-        /// How large it may be.
+        /// The largest size that the adapter allows, in the same unit.
         limit: u64,
         /// The adapter's name.
         adapter: String,
-        /// What to do.
+        /// Remedy.
         advice: &'static str,
     },
     /// A picture of the trace cannot be shown.
@@ -80,15 +80,15 @@ pub enum GpuError {
     Picture {
         /// Index of the picture.
         picture: u32,
-        /// What is wrong.
+        /// Reason.
         reason: String,
-        /// What to do.
+        /// Remedy.
         advice: &'static str,
     },
     /// The trace lacks what the view needs.
     #[error("this view cannot be drawn from the trace: {reason}.")]
     Missing {
-        /// What is missing.
+        /// Data that are missing, and the remedy.
         reason: String,
     },
     /// The trace's file was changed while it was drawn.
@@ -99,7 +99,7 @@ pub enum GpuError {
     ReadBack {
         /// The adapter's name.
         adapter: String,
-        /// What the driver said.
+        /// Error text of the driver.
         reason: String,
     },
     /// The view state does not fit the trace.

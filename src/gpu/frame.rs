@@ -1,4 +1,4 @@
-//! A frame that is being recorded: what runs before the target is touched, then one pass onto it.
+//! A frame that is being recorded: compute passes and uploads first, then one pass onto the target.
 //!
 //! Every draw is prepared (pipelines, buffers, groups) before the pass onto the target begins, so
 //! that the target is cleared and drawn once, whatever the view.
@@ -24,7 +24,7 @@ const GRID_FROM: f32 = 20.0;
 const GRID_FULL: f32 = 56.0;
 const GRID_ALPHA: f32 = 0.09;
 
-/// What is shown: both maps on the device and the numbers of the matrices.
+/// Data of the shown view: both maps on the device and the numbers of the matrices.
 #[derive(Debug)]
 pub(super) struct Maps {
     pub first: MapSlot,
@@ -123,8 +123,8 @@ impl<'a> Frame<'a> {
         Ok(())
     }
 
-    /// Hairlines between patches, outlines of the selection; then what stands around the stage.
-    /// The number of those that are cut to the stage comes first.
+    /// Hairlines between patches and outlines of the selection, then the rectangles around the stage. Returns the
+    /// number of those that are cut to the stage (they come first), and all of them.
     fn rects(scene: &Scene<'_>, figure: &Figure) -> (u32, Vec<rects::Instance>) {
         let state = scene.state;
         let palette = state.theme.palette();
@@ -155,7 +155,7 @@ impl<'a> Frame<'a> {
         (on_stage, list)
     }
 
-    /// Draws everything onto the target and hands the frame over.
+    /// Draws everything onto the target and submits the frame.
     pub fn finish(
         self,
         scene: &Scene<'_>,
@@ -234,7 +234,7 @@ impl Frame<'_> {
         let mut parts: Vec<&[&Draw]> =
             draws.chunks(if timed { 1 } else { draws.len().max(1) }).collect();
         if parts.is_empty() {
-            // The background is drawn even where nothing else is.
+            // The background is drawn even if there is nothing else.
             parts.push(&[]);
         }
         let mut load = wgpu::LoadOp::Clear(color(background));
@@ -271,7 +271,7 @@ const fn color([r, g, b, a]: [f64; 4]) -> wgpu::Color {
     wgpu::Color { r, g, b, a }
 }
 
-/// Whether anything of the draw is on the target.
+/// Whether any part of the draw is on the target.
 fn draw_one(
     pass: &mut wgpu::RenderPass<'_>,
     context: &Context,

@@ -1,4 +1,4 @@
-//! Where things lie on the target: spans on their picture, outlines of patches, hairlines.
+//! Rectangles on the target: spans on their picture, outlines of patches, hairlines.
 //!
 //! Rectangles, not shaders, carry the geometry: a span is a quad with its own picture and map
 //! coordinates, so that no pixel has to ask whether it is inside.
@@ -35,13 +35,13 @@ impl OnPicture {
         self.max.cmple(self.min).any()
     }
 
-    /// Whether nothing of the picture is left out.
+    /// Whether the whole picture is inside.
     pub fn covers_all(&self) -> bool {
         const SLACK: f64 = 1e-9;
         (self.min.cmple(DVec2::splat(SLACK)) & self.max.cmpge(DVec2::splat(1.0 - SLACK))).all()
     }
 
-    /// Where `inner` lies within this rectangle, 0–1.
+    /// Position of `inner` within this rectangle, 0–1.
     pub fn share(&self, inner: &Self) -> Self {
         let of = |corner: DVec2| (corner - self.min) / (self.max - self.min);
         Self { min: of(inner.min), max: of(inner.max) }
@@ -100,7 +100,7 @@ pub(super) fn outline(
     let mut lines = Vec::new();
     for patch in &set {
         let Some(span) = trace.meta().spans.get(patch.span as usize) else { continue };
-        // In the frame of one canvas, patches of another have no place.
+        // In the frame of one canvas, patches of another canvas are not shown.
         let is_seen = match state.picture.form {
             ImageForm::Preprocessed => Some(span.canvas) == state.picture.canvas(trace.meta()),
             ImageForm::Original => span.picture == state.picture.index,

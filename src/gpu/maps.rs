@@ -1,5 +1,5 @@
-//! From a choice of weights to a texture: pages → planes → ranges → atlas, each step only when
-//! something that it depends on changed.
+//! From a choice of weights to a texture: pages → planes → ranges → atlas. Each step runs only if its inputs
+//! changed.
 //!
 //! Pages are folded one by one, so a selection may span more pages than the pool holds or than a
 //! frame may upload: the atlas keeps the old map until the new one is complete.
@@ -21,7 +21,7 @@ use crate::view::{Numbers, NumbersKey, Reads};
 use half::f16;
 use std::sync::Arc;
 
-/// How planes become textures.
+/// Parameters of the textures of an atlas.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AtlasKey {
     pub scaling: Scaling,
@@ -34,7 +34,7 @@ pub(super) struct AtlasKey {
     pub levels: bool,
 }
 
-/// What a frame did.
+/// Counters and results of a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FrameStats {
     /// Passes that ran, in order; a pass that ran for several pages or tiles stands once.
@@ -49,16 +49,16 @@ pub struct FrameStats {
     pub map_bytes: u64,
     /// Pages that still have to be folded; the frame shows the map before.
     pub pending_pages: u32,
-    /// Numbers that became the ends of the colour map, where one pair holds for the whole view.
+    /// Limits of the colour map, if one pair holds for the whole view.
     pub range: Option<[f64; 2]>,
-    /// Numbers that became the ends of the colour map, and for how much of the view they hold.
+    /// Limits of the colour map, for the whole view or for its parts.
     pub ends: ColorLimits,
     /// Time on the device of every pass (only with timestamps).
     pub times: Vec<super::PassTime>,
 }
 
 impl FrameStats {
-    /// Whether the frame shows what the state asks for.
+    /// Whether the frame shows the complete map of the state.
     pub const fn is_complete(&self) -> bool {
         self.pending_pages == 0
     }
@@ -70,7 +70,7 @@ impl FrameStats {
     }
 }
 
-/// The commands of a frame on their way to the device.
+/// The commands of a frame that is being recorded.
 pub(super) struct Work<'a> {
     pub gpu: &'a Gpu,
     pub ring: &'a mut Ring,
@@ -83,7 +83,7 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// The commands of a frame on these resources, and what its draws need beside them.
+    /// Begins the commands of a frame on these resources; also returns the other resources of its draws.
     pub fn begin(resources: &'a mut Resources) -> (Self, &'a Context, &'a mut Pictures) {
         let Resources { gpu, options, context, ring, timer, pool, pictures } = resources;
         let work = Self {
@@ -102,7 +102,7 @@ impl<'a> Work<'a> {
         gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") })
     }
 
-    /// Hands over what was recorded, so that pages and uniforms may be replaced.
+    /// Submits the recorded commands, so that pages and uniforms may be replaced.
     pub fn submit(&mut self) {
         self.ring.flush(&self.gpu.queue);
         let encoder = std::mem::replace(&mut self.encoder, Self::new_encoder(self.gpu));
@@ -110,7 +110,7 @@ impl<'a> Work<'a> {
         self.pool.unpin();
     }
 
-    /// Room for `count` more uniform structs.
+    /// Makes space for `count` more uniform structs.
     pub fn reserve(&mut self, count: usize) {
         if !self.ring.has_room(count) {
             self.submit();
@@ -135,14 +135,14 @@ pub(super) struct Tile {
     pub view: wgpu::TextureView,
     /// Ranges, then contour levels.
     pub ranges: wgpu::Buffer,
-    /// Where the contour levels begin in `ranges`.
+    /// Index in `ranges` of the first contour level.
     pub first_level: u32,
     texture: wgpu::Texture,
     first_patch: u32,
 }
 
 impl Tile {
-    /// Where a cell of the whole atlas lies on this tile (0–1), and half a texel inside of it.
+    /// Rectangle of a cell of the whole atlas on this tile (0–1), and the same less half a texel at each side.
     pub fn cell(&self, [x, y]: [u32; 2]) -> Option<([f32; 4], [f32; 4])> {
         let [x, y] = [x.checked_sub(self.first_cell[0])?, y.checked_sub(self.first_cell[1])?];
         if x >= self.cells[0] || y >= self.cells[1] {
@@ -177,20 +177,20 @@ impl Tile {
     }
 }
 
-/// One map (or many at once) on its way from pages to textures.
+/// One map (or many at once), on its way from pages to textures.
 #[derive(Debug)]
 pub(super) struct MapSlot {
     wanted: Option<NumbersKey>,
     /// Pages folded so far.
     folded: usize,
-    /// What was subtracted from the planes.
+    /// The map that was subtracted from the planes.
     subtracted: Option<NumbersKey>,
     keys: CachedBuffer,
     axes: CachedBuffer,
     planes: Option<wgpu::Buffer>,
     ranges: Option<wgpu::Buffer>,
     patches: usize,
-    /// What the tiles show.
+    /// Numbers, subtracted numbers and parameters that the tiles were drawn for.
     shown: Option<(NumbersKey, Option<NumbersKey>, AtlasKey)>,
     tiles: Arc<Vec<Tile>>,
 }
@@ -236,7 +236,7 @@ impl MapSlot {
         self.wanted.is_some() && self.folded == self.rows()
     }
 
-    /// Works towards the planes of `numbers` within the frame's budget; whether they are complete.
+    /// Folds pages of `numbers` into the planes within the frame's budget. Returns whether the planes are complete.
     pub fn fold(
         &mut self,
         work: &mut Work<'_>,
@@ -378,7 +378,7 @@ impl MapSlot {
         Ok(())
     }
 
-    /// Takes the planes of `second` away from these, once. Both must be complete.
+    /// Subtracts the planes of `second` from these, once. Both must be complete.
     pub fn subtract(
         &mut self,
         work: &mut Work<'_>,
@@ -425,7 +425,7 @@ impl MapSlot {
         Ok(())
     }
 
-    /// Brings the textures up to date with complete planes.
+    /// Updates the textures from complete planes.
     pub fn draw(
         &mut self,
         work: &mut Work<'_>,
@@ -510,7 +510,7 @@ impl MapSlot {
         Ok(())
     }
 
-    /// The textures of an atlas: those that fit are used again.
+    /// The textures of an atlas; existing ones of the right size are reused.
     fn layout(
         &self,
         gpu: &Gpu,
@@ -564,10 +564,10 @@ impl MapSlot {
     }
 }
 
-/// Texels a patch and side: enough that linear steps between them are not seen, and no more, for
-/// each is sixteen reads. Many maps at once share what there is; 1 leaves enlarging to the sampler.
+/// Texels a patch and side: enough that linear steps between them are not visible, and no more, because each takes
+/// sixteen reads. Many maps share the budget; 1 leaves the enlarging to the sampler.
 fn bicubic_texels(grid: [u32; 2], cells: [u32; 2], limit: u32) -> u32 {
-    /// Texels a patch where there is room.
+    /// Texels a patch and side for few maps.
     const MOST: u32 = 8;
     /// Texels of a whole atlas.
     const BUDGET: u64 = 1 << 19;

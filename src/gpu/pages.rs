@@ -16,32 +16,32 @@ pub(super) struct PageKey {
     pub row: u32,
 }
 
-/// Where a page lies.
+/// Chunk and offset of a page in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageLocation {
     pub chunk: usize,
     pub offset: u32,
 }
 
-/// What the pool holds and did.
+/// Size and counters of the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
     /// Bytes that the pool may hold.
     pub budget_bytes: u64,
     /// Bytes of the slots that exist.
     pub allocated_bytes: u64,
-    /// Pages in them.
+    /// Pages in those slots.
     pub resident_pages: usize,
     /// Pages uploaded since the pool was made.
     pub uploads: u64,
-    /// Pages that gave way to others.
+    /// Pages that were replaced by others.
     pub evictions: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
     key: Option<PageKey>,
-    /// Time of the last use; the least is replaced first.
+    /// Time of the last use; the page that was used least recently is replaced first.
     used: u64,
     pinned: bool,
 }
@@ -66,7 +66,7 @@ const POSITION_STEP: usize = 64;
 /// A chunk is about this large, so that a small trace does not take the whole budget.
 const CHUNK_BYTES: u64 = 32 << 20;
 
-/// What a pool may hold where nothing is said: a share that leaves room for everything else.
+/// The default size of a pool in bytes: a share that leaves memory for everything else.
 pub(super) fn default_budget(gpu: &Gpu) -> u64 {
     match gpu.info().device_type {
         wgpu::DeviceType::DiscreteGpu => 1 << 30,
@@ -113,7 +113,7 @@ impl PagePool {
         self.most_slots
     }
 
-    /// Makes slots large enough for the pages of a trace. Larger slots drop what was there.
+    /// Makes slots large enough for the pages of a trace. Enlarging them drops the pages.
     pub fn fit(&mut self, shape: Shape) -> Result<(), GpuError> {
         let limits = self.gpu.limits();
         let align = u64::from(limits.min_storage_buffer_offset_alignment);
@@ -193,7 +193,7 @@ impl PagePool {
         Ok(Some(place))
     }
 
-    /// Nothing in flight reads the pages any more.
+    /// Unpins all pages: no submitted work reads them any more.
     pub fn unpin(&mut self) {
         self.slots.iter_mut().for_each(|slot| slot.pinned = false);
     }

@@ -1,4 +1,4 @@
-//! Pictures as textures: what the model saw, or the file as given, with their smaller levels.
+//! Pictures as textures with mip levels: preprocessed for the model, or as in the original file.
 
 use super::context::Context;
 use super::passes::mip;
@@ -6,7 +6,7 @@ use super::{FORMAT, GpuError};
 use crate::trace::{Trace, TraceId};
 use crate::view::ImageForm;
 
-/// Which picture.
+/// Key of a picture on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PictureKey {
     pub trace: TraceId,
@@ -23,7 +23,7 @@ pub(super) struct Loaded {
     pub texture_width: u32,
 }
 
-/// The pictures that were shown last.
+/// The pictures that were shown most recently.
 #[derive(Debug, Default)]
 pub(super) struct Pictures {
     /// Least recently used first.

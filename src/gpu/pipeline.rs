@@ -1,4 +1,4 @@
-//! What passes are made of: pipelines that are built once a mode, and quads with their instances.
+//! Building blocks of passes: pipelines that are built once a mode, and quads with their instances.
 
 use super::context::{CachedBuffer, Context};
 use super::shader::Source;
@@ -48,11 +48,11 @@ pub(super) struct Draw {
     pub groups: Groups,
     pub instances: Option<wgpu::Buffer>,
     pub range: Range<u32>,
-    /// Cut to the stage.
+    /// Whether the draw is cut to the stage.
     pub on_stage: bool,
 }
 
-/// What is constant in a drawing pass.
+/// Constants of a pass that draws quads.
 #[derive(Debug)]
 pub(super) struct QuadShape {
     pub source: Source,
@@ -104,7 +104,7 @@ impl<Mode: Copy + Eq + Hash> Quads<Mode> {
         }
     }
 
-    /// Holds the instances of a frame, before [`Self::part`] draws some of them.
+    /// Sets the instances of a frame; [`Self::part`] then draws some of them.
     pub fn set<T: bytemuck::Pod>(&mut self, gpu: &Gpu, instances: &[T]) -> Result<(), GpuError> {
         debug_assert_eq!(size_of::<T>(), self.shape.stride, "{}", self.shape.source.name);
         self.instances.set(gpu, instances).map(|_| ())
@@ -127,7 +127,7 @@ impl<Mode: Copy + Eq + Hash> Quads<Mode> {
         Ok(Draw { name: shape.source.name, pipeline, groups, instances, range, on_stage: true })
     }
 
-    /// A draw of these instances, which are all of the frame.
+    /// A draw of these instances, which are the only ones of the frame.
     pub fn draw<T: bytemuck::Pod>(
         &mut self,
         context: &Context,

@@ -1,4 +1,4 @@
-//! From a view state to what must be computed: which numbers, which cells, which scale.
+//! From a view state to the computations of a frame: numbers, cells, scale.
 
 use super::GpuError;
 use super::maps::AtlasKey;
@@ -7,14 +7,14 @@ use crate::analysis::reduce::Keep;
 use crate::trace::Trace;
 use crate::view::{Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, ViewState};
 
-/// What a frame is made of: a state and the traces that it shows.
+/// Input of a frame: a view state and the traces that it shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
-    /// What is looked at.
+    /// View state.
     pub state: &'a ViewState,
     /// The trace of the first map.
     pub trace: &'a Trace,
-    /// The trace of the second map, where it is another one.
+    /// The trace of the second map, if that differs from the first.
     pub second: Option<&'a Trace>,
 }
 
@@ -29,8 +29,8 @@ impl<'a> Scene<'a> {
         self.state.second.as_ref().and(self.second).unwrap_or(self.trace)
     }
 
-    /// The same scene over the traces whose attention its sources are: gradient × attention and the
-    /// like are looked at as the attention of a trace of their own.
+    /// The same scene over traces whose attention is replaced by the pages that its sources name (gradient × attention
+    /// and others).
     pub fn with_pages(&self) -> Self {
         let trace = self.trace.shown_by(self.state.map.source.name());
         let second = match &self.state.second {
@@ -43,7 +43,7 @@ impl<'a> Scene<'a> {
         Self { trace, second, ..*self }
     }
 
-    /// How the second map is mixed in; the diff view always subtracts.
+    /// Mix of the first and the second map; the diff view always subtracts.
     pub fn mix(&self) -> Option<Mix> {
         self.state.shown_second().map(|(_, mix)| mix)
     }
@@ -63,7 +63,7 @@ impl<'a> Scene<'a> {
         self.state.shown_colormap()
     }
 
-    /// How numbers become 0–1.
+    /// Rule for normalising numbers to 0–1.
     pub fn scaling(&self) -> Scaling {
         let number = |value: f64| value as f32;
         let rule = match self.state.normalise.range {
@@ -81,7 +81,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The views that are drawn.
+    /// The spans of patches that are drawn.
     pub fn spans(&self) -> Vec<usize> {
         self.state.picture.spans(self.trace.meta())
     }

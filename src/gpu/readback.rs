@@ -4,7 +4,7 @@
 use super::{Gpu, GpuError};
 use std::{sync::mpsc, time::Duration};
 
-/// How often a copy whose answer another thread holds looks whether the device is still there.
+/// Interval between checks for a lost device, while another thread may be the one to run the callback of a copy.
 const CALLBACK_POLL: Duration = Duration::from_millis(50);
 
 /// Rows of `stride` bytes of the base level.
@@ -72,8 +72,8 @@ fn read(
         // The receiver is gone only if this function returned early.
         let _ = send.send(result);
     });
-    // Another thread that polls the same device may be the one that runs our callback, after our
-    // own poll has returned: wait for the answer itself.
+    // Another thread that polls the same device may run our callback after our own poll has returned: wait for the
+    // callback itself.
     let mapped = loop {
         gpu.device
             .poll(wgpu::PollType::wait_indefinitely())

@@ -1,7 +1,7 @@
 //! One frame: from a scene to pixels on a target.
 //!
-//! The window, `render`, the recorder and the tests call [`Renderer::frame`] and nothing else. What
-//! a frame needs is compared with what is there, and only what differs runs again.
+//! The window, `render`, the recorder and the tests call [`Renderer::frame`] and nothing else. A frame compares its
+//! inputs with those of the last one; only passes whose inputs changed run again.
 
 use super::frame::{Frame, Maps, fills};
 use super::maps::MapSlot;
@@ -31,8 +31,7 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// Says which characters of the labels so far no font has, and how to get one; `None` where all
-    /// were drawn.
+    /// The characters of the labels so far that no font has, with advice on fonts; `None` if all were drawn.
     pub fn missing_glyphs(&self) -> Option<String> {
         text::missing_glyphs(self.passes.text.missing_characters())
     }
@@ -60,18 +59,18 @@ impl Renderer {
         &self.resources.gpu
     }
 
-    /// What the page pool holds and did.
+    /// Size and counters of the page pool.
     pub fn pool(&self) -> PoolStats {
         self.resources.pool.stats()
     }
 
-    /// The layout of the last frame: where the stage, the content and its parts lie.
+    /// The layout of the last frame: rectangles of the stage, the content and its parts.
     pub fn figure(&self) -> Option<&Figure> {
         self.figure.as_ref()
     }
 
-    /// Starts again on another device, after the old one was lost. The next frame uploads what it
-    /// needs from the trace; the view is the caller's and stays.
+    /// Starts again on another device, after the old one was lost. The next frame uploads its data from the trace; the
+    /// caller keeps the view state.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -88,7 +87,7 @@ impl Renderer {
         self.dressed_frame(scene, &Annotations::default(), target)
     }
 
-    /// As [`Self::frame`], with a caption and the like: the figure leaves room for them.
+    /// As [`Self::frame`], with annotations such as a caption: the figure leaves space for them.
     ///
     /// # Errors
     /// As [`Self::frame`].
@@ -117,7 +116,7 @@ impl Renderer {
         Ok(stats)
     }
 
-    /// Draws only the picture, where [`Self::frame`] would draw it: the yardstick of `bench`.
+    /// Draws only the picture, at its place in [`Self::frame`]: the baseline of `bench`.
     ///
     /// # Errors
     /// As [`Self::frame`].
@@ -140,7 +139,7 @@ impl Renderer {
         })
     }
 
-    /// Draws nothing but a dress, on the background: a card.
+    /// Draws only annotations on the background: a card.
     ///
     /// # Errors
     /// As [`Self::frame`].
@@ -153,8 +152,8 @@ impl Renderer {
         self.without_scene(dress, theme, target, |_| Ok(Vec::new()))
     }
 
-    /// Cross-fades two frames of the target's size: (1 − mix) × from + mix × to in linear light,
-    /// with a dress over both.
+    /// Cross-fades two frames of the target's size: (1 − mix) × from + mix × to in linear light, with annotations over
+    /// both.
     ///
     /// # Errors
     /// As [`Self::frame`].
@@ -205,7 +204,7 @@ impl Renderer {
         })
     }
 
-    /// After a frame that failed: what it recorded never ran, so that nothing may count on it.
+    /// After a failed frame: its recorded commands never ran, so that cached state must not count them.
     fn forget_unsubmitted(&mut self) {
         self.maps.first = MapSlot::new();
         self.maps.second = MapSlot::new();
@@ -247,7 +246,7 @@ impl Renderer {
         Ok(stats)
     }
 
-    /// What the colours of the view stand for.
+    /// Limits of the colour map and contour levels of the view.
     fn readout(&mut self, scene: &Scene<'_>) -> Result<Readout, GpuError> {
         let scaling = scene.scaling();
         if !scene.has_maps() {
@@ -260,7 +259,7 @@ impl Renderer {
         }
         let contours = scene.state.blend == Blend::Contours && scene.state.view.spec().over_picture;
         if let (RangeRule::Fixed { low, high }, false) = (scaling.rule, contours) {
-            // Nothing has to be looked up.
+            // The limits are given: no numbers have to be read.
             self.shown.clear();
             return Ok(ColorLimits::One([f64::from(low), f64::from(high)]).into());
         }
@@ -297,7 +296,7 @@ impl Renderer {
         Ok(Some(self.maps.tokens.range(scene)))
     }
 
-    /// What is laid out, with the numbers that are printed in it.
+    /// The content to lay out, with the numbers that are printed in it.
     fn content(&mut self, scene: &Scene<'_>) -> Content {
         let mut content = Content::new(scene.state, scene.trace);
         let own = Scaling { rule: RangeRule::PerMap, ..scene.scaling() };
@@ -351,12 +350,12 @@ impl Renderer {
     }
 }
 
-/// Runs what draws a frame, in an error scope of its own.
+/// Runs the drawing of a frame, in an error scope of its own.
 fn in_frame<T>(gpu: &Gpu, draw: impl FnOnce() -> Result<T, GpuError>) -> Result<T, GpuError> {
     gpu.scoped("frame", |_| draw()).flatten()
 }
 
-/// A state on its way from one map to another, as if the first were there already.
+/// The state without the second map of a cross-fade: the layout of a transition belongs to the first map alone.
 fn nearer_alone(state: &ViewState) -> ViewState {
     let mut alone = state.clone();
     alone.second.take_if(|second| matches!(second.mix, Mix::CrossFade { .. }));

@@ -1,4 +1,4 @@
-//! What all passes share on the device, and how much memory and time they may spend.
+//! Device resources that all passes share, and limits for memory and uploads.
 
 use super::context::{Context, Ring};
 use super::pages::{PagePool, default_budget};
@@ -7,7 +7,7 @@ use super::timing::Timer;
 use super::{Gpu, GpuError};
 use std::sync::Arc;
 
-/// How a renderer spends memory and time.
+/// Limits for memory and uploads of a renderer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RendererOptions {
     /// Bytes of the page pool; `None` takes a share that fits the kind of adapter.
@@ -31,7 +31,7 @@ impl RendererOptions {
     }
 }
 
-/// What all passes share: uniforms, pages, pictures, timestamps.
+/// Resources that all passes share: uniforms, pages, pictures, timestamps.
 #[derive(Debug)]
 pub(super) struct Resources {
     pub gpu: Arc<Gpu>,

@@ -1,13 +1,13 @@
-//! Shaders, put together from a pass and the shared parts that it names.
+//! Shaders: WGSL text of a pass after the shared parts that it names.
 //!
 //! Everything is compiled in: a missing part is a compile error, never an empty shader.
 
 use super::{Gpu, GpuError};
 
-/// A shader: its pass and its parts in order.
+/// A shader: the text of its pass and of its shared parts, in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
-    /// The pass: also the file's stem and the label of everything that it makes.
+    /// Name of the pass, which is also the file's stem and the label of its objects.
     pub name: &'static str,
     parts: &'static [&'static str],
 }
@@ -25,7 +25,7 @@ impl Source {
     /// Compiles it.
     ///
     /// # Errors
-    /// What the compiler says, naming the pass.
+    /// The compiler's error, naming the pass.
     pub(super) fn module(&self, gpu: &Gpu) -> Result<wgpu::ShaderModule, GpuError> {
         gpu.scoped(self.name, |device| {
             device.create_shader_module(wgpu::ShaderModuleDescriptor {

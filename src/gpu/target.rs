@@ -1,4 +1,4 @@
-//! Where a frame is drawn: an offscreen texture, or one that a window or recorder lends.
+//! Targets of frames: an offscreen texture, or one of a window or the recorder.
 //!
 //! All of them take the same path. Colours are blended in linear light and stored as sRGB, so a
 //! target always has an sRGB format; egui, which blends in gamma, gets a second view of the bytes.
@@ -31,7 +31,7 @@ impl Target {
         Ok(target)
     }
 
-    /// A texture that someone else made (a surface's): its format should be sRGB.
+    /// A texture that was made elsewhere (a surface's); its format should be sRGB.
     #[cfg(feature = "testing")]
     pub fn from_texture(texture: wgpu::Texture) -> Self {
         let format = texture.format().add_srgb_suffix();
@@ -58,7 +58,7 @@ impl Target {
         self.texture.as_ref().map(|(_, view)| view)
     }
 
-    /// The view and format that text is drawn with: without sRGB decoding where that is possible.
+    /// The view and format that text is drawn with: without sRGB decoding if that is possible.
     pub fn text_view(&self) -> Option<(&wgpu::TextureView, wgpu::TextureFormat)> {
         match &self.gamma {
             Some(view) => Some((view, self.format.remove_srgb_suffix())),
@@ -71,7 +71,7 @@ impl Target {
         self.texture.as_ref().map(|(texture, _)| texture)
     }
 
-    /// A view of the stored bytes without sRGB decoding: what egui expects of a texture.
+    /// A view of the stored bytes without sRGB decoding, as egui expects.
     pub fn gamma_view(&self) -> Option<wgpu::TextureView> {
         self.texture().map(|texture| {
             texture.create_view(&wgpu::TextureViewDescriptor {

@@ -1,9 +1,9 @@
-//! Timestamps around every pass, for `--trace-gpu`. Where the adapter has none, nothing is timed.
+//! Timestamps around every pass, for `--trace-gpu`. An adapter without timestamps times nothing.
 
 use super::{Gpu, GpuError, readback};
 use std::cell::RefCell;
 
-/// How long a pass took on the device.
+/// Time of a pass on the device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PassTime {
     /// The pass.

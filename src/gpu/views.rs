@@ -29,8 +29,7 @@ impl Frame<'_> {
         self.pictures.get(self.context, trace, index, choice.form)
     }
 
-    /// Where the whole picture lies: the content, or every tile of the heads view with its place
-    /// in the atlas.
+    /// Rectangles of the whole picture, each with its plane in the atlas: the content, or every tile of the heads view.
     pub(super) fn places(scene: &Scene<'_>, figure: &Figure) -> Vec<(u32, PixelRect)> {
         match scene.state.view.spec().keep {
             Some(Keep::Heads) => figure.tiles.clone(),
@@ -38,7 +37,7 @@ impl Frame<'_> {
         }
     }
 
-    /// The picture alone, wherever the view shows it.
+    /// The picture alone, at its places in the view.
     pub fn bare_picture(
         &mut self,
         scene: &Scene<'_>,
@@ -188,7 +187,7 @@ impl Frame<'_> {
         vec![(style_group, Some(style)), (pictures, None), (maps, None)]
     }
 
-    /// Every layer and head.
+    /// Maps of every layer and head.
     pub fn wall(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
         let shape = scene.trace.shape();
         let (layers, heads) = (shape.layers as u32, shape.heads as u32);
@@ -221,7 +220,7 @@ impl Frame<'_> {
         if instances.is_empty() {
             return Ok(Vec::new());
         }
-        // A little minification is left to the bilinear filter.
+        // Bilinear filtering alone handles a slight minification.
         let taps = (densest * 0.75).ceil() as u32;
         let taps = taps.next_power_of_two().clamp(1, wall::MOST_TAPS);
         let nearest = scene.state.interpolation == Interpolation::Nearest;
@@ -251,7 +250,7 @@ impl Frame<'_> {
         Ok(draws)
     }
 
-    /// One number a layer and head.
+    /// Cells of the layer × head matrix.
     pub fn matrix(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
         let shape = scene.trace.shape();
         let (layers, heads) = (shape.layers as u32, shape.heads as u32);
@@ -345,7 +344,7 @@ impl Frame<'_> {
     }
 }
 
-/// How much of the second map is seen, or where on the target it begins.
+/// Share of the second map in a cross-fade, or the x in pixels at which it begins in a swipe.
 fn mix_at(scene: &Scene<'_>, figure: &Figure) -> f32 {
     let visible = figure.visible();
     match scene.mix() {
@@ -355,8 +354,8 @@ fn mix_at(scene: &Scene<'_>, figure: &Figure) -> f32 {
     }
 }
 
-/// The tile of the second map that belongs to a tile of the first. Until it has arrived, and where
-/// the maps' grids differ, the first is shown alone.
+/// The tile of the second map that belongs to a tile of the first. While it is missing, or if the maps' grids differ,
+/// the first is shown alone.
 fn second_of<'a>(
     scene: &Scene<'_>,
     tiles: &'a [Tile],
@@ -370,7 +369,7 @@ fn second_of<'a>(
     }
 }
 
-/// Where a span lies within the frame that all patches of its picture cover.
+/// Rectangle of a span within the frame that all patches of its picture cover, 0–1.
 fn share_of_frame(scene: &Scene<'_>, span: usize) -> Option<OnPicture> {
     let frame = patches_frame(scene.trace, scene.state)?;
     let rect = scene.trace.meta().spans.get(span)?.preprocessed_rect;
@@ -379,7 +378,7 @@ fn share_of_frame(scene: &Scene<'_>, span: usize) -> Option<OnPicture> {
     Some(OnPicture { min, max: min + DVec2::new(rect.width, rect.height) / size })
 }
 
-/// One tile of the atlas over one span of the picture, at every place.
+/// Quads of one tile of the atlas over one span of the picture, at every place.
 fn quads(
     scene: &Scene<'_>,
     places: &[(u32, PixelRect)],
@@ -414,7 +413,7 @@ fn quads(
     places.iter().filter_map(quad).collect()
 }
 
-/// Whether the picture is drawn smaller than it is.
+/// Whether the picture is drawn at less than its own size.
 fn is_minified(places: &[(u32, PixelRect)], picture: &Loaded) -> bool {
     let narrowest = places.iter().map(|(_, place)| place.width).fold(f32::INFINITY, f32::min);
     narrowest < picture.texture_width as f32 * 0.95

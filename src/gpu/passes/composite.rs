@@ -1,6 +1,6 @@
 //! Picture and map in one draw: overlay, heads and differences.
 //!
-//! A pipeline a mode: what would be a branch on every pixel is a constant of the pipeline.
+//! One pipeline for each mode: pipeline constants replace branches in every pixel.
 
 use super::super::GpuError;
 use super::super::context::{Context, layout, storage, texture, uniform};
@@ -26,9 +26,9 @@ pub struct Style {
     pub diverging: u32,
     /// Width of contour lines in pixels.
     pub line_px: f32,
-    /// Where the contour levels begin among the first map's ranges.
+    /// Index of the first contour level among the first map's ranges.
     pub first_level: u32,
-    /// Where the contour levels begin among the second map's ranges.
+    /// Index of the first contour level among the second map's ranges.
     pub second_first_level: u32,
     /// Unused.
     pub padding: f32,
@@ -46,9 +46,9 @@ pub struct Instance {
     pub picture_uv: Corners,
     /// On the atlas, 0–1.
     pub map_uv: Corners,
-    /// Where the map may be sampled: half a texel inside its cell.
+    /// Rectangle in which the map may be sampled: half a texel inside its cell.
     pub map_bounds: Corners,
-    /// Which plane it shows.
+    /// Index of the plane.
     pub plane: u32,
 }
 
@@ -56,18 +56,18 @@ const ATTRIBUTES: [wgpu::VertexAttribute; 5] = wgpu::vertex_attr_array![
     0 => Float32x4, 1 => Float32x4, 2 => Float32x4, 3 => Float32x4, 4 => Uint32
 ];
 
-/// How a second map is mixed in.
+/// Mix of the first and the second map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SecondMap {
-    /// There is none.
+    /// Only the first map.
     None = 0,
-    /// A share of each.
+    /// A weighted sum of both.
     CrossFade = 1,
-    /// One beside the other.
+    /// The first map on the left, the second on the right.
     Swipe = 2,
 }
 
-/// What is constant in a pipeline.
+/// Constants of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mode {
     /// Index of the blend mode: glow, flat, multiply, spotlight, contours.
@@ -83,11 +83,11 @@ pub struct Mode {
 /// The pass.
 #[derive(Debug)]
 pub(in crate::gpu) struct Composite {
-    /// Of a group with the style.
+    /// Layout of the group with the style.
     pub style_layout: wgpu::BindGroupLayout,
-    /// Of a group with both pictures.
+    /// Layout of the group with both pictures.
     pub picture_layout: wgpu::BindGroupLayout,
-    /// Of a group with both maps and their contour levels.
+    /// Layout of the group with both maps and their contour levels.
     pub map_layout: wgpu::BindGroupLayout,
     pub quads: Quads<Mode>,
 }

@@ -1,4 +1,4 @@
-//! Planes → atlas: the attention as texture, normalised.
+//! Planes → atlas: normalised attention in a texture.
 //!
 //! R16Float can be filtered and rendered to on every WebGPU device but not stored to, so this is a
 //! render pass. Nearest and bilinear maps keep one texel a patch; bicubic ones are enlarged here,
@@ -40,7 +40,7 @@ pub struct Params {
 /// The format of atlases.
 pub(in crate::gpu) const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::R16Float;
 
-/// What is constant in a pipeline.
+/// Constants of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mode {
     /// Several texels a patch.

@@ -25,7 +25,7 @@ pub struct Params {
     pub layer_count: u32,
     /// Members of the head set.
     pub head_count: u32,
-    /// Which axes are kept.
+    /// Axes that are kept: 0 none, 1 heads, 2 layers and heads.
     pub keep: u32,
     /// Bits: 0 heads, 1 layers, 2 queries by maximum.
     pub maxima: u32,
@@ -77,7 +77,7 @@ pub(in crate::gpu) struct Reduce {
     pipelines: PipelineCache<bool, wgpu::ComputePipeline>,
 }
 
-/// What a dispatch reads and writes.
+/// Buffers that a dispatch reads and writes.
 pub(in crate::gpu) struct Buffers<'a> {
     pub uniforms: &'a wgpu::Buffer,
     pub pages: &'a wgpu::Buffer,
@@ -119,8 +119,8 @@ impl Reduce {
         })
     }
 
-    /// Folds one page into the planes. `offsets`: of the uniforms, then of the page; then how many
-    /// patches there are, and planes as heads × layers.
+    /// Folds one page into the planes. `offsets`: of the uniforms, then of the page; then the number of patches, and
+    /// the planes as heads × layers.
     pub fn encode(
         &self,
         gpu: &Gpu,

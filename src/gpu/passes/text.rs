@@ -20,15 +20,15 @@ use std::sync::Arc;
 const INTER_REGULAR: &[u8] = include_bytes!("../../../assets/fonts/Inter-Regular.otf");
 const INTER_SEMIBOLD: &[u8] = include_bytes!("../../../assets/fonts/Inter-SemiBold.otf");
 const FAMILY: &str = "Inter";
-/// Shaped labels that are kept; a full wall and its caption are about 100. Every map brings new
-/// numbers for its legend, and a shaped label takes about 10 kB: this is what a long film grows by.
+/// Number of shaped labels that are cached; a full wall and its caption are about 100. Every map has new numbers in
+/// its legend, and a shaped label takes about 10 kB, so this bounds the memory of a long film.
 const MAX_SHAPED: usize = 512;
 
 /// The text cannot be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct TextError {
-    /// What glyphon said.
+    /// Error text of glyphon.
     pub reason: String,
 }
 
@@ -42,7 +42,7 @@ struct Shaped {
     last_used: u64,
 }
 
-/// What makes two labels the same glyphs.
+/// Key of a shaped label: equal keys give equal glyphs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ShapeKey {
     runs: Vec<(String, bool)>,
@@ -56,7 +56,7 @@ impl ShapeKey {
     }
 }
 
-/// Fonts and shaped labels: everything about text that no device owns.
+/// Fonts and shaped labels: the part of the text pass that needs no device.
 struct Type {
     fonts: FontSystem,
     has_system_fonts: bool,
@@ -138,12 +138,12 @@ fn characters_without_glyph(buffer: &Buffer) -> BTreeSet<char> {
         let boxes = run.glyphs.iter().filter(|glyph| glyph.glyph_id == 0);
         boxes.flat_map(|glyph| run.text.get(glyph.start..glyph.end).unwrap_or_default().chars())
     })
-    // These are drawn as nothing where a font lacks them.
+    // Characters that are drawn as nothing anyway.
     .filter(|character| !character.is_whitespace() && !character.is_control())
     .collect()
 }
 
-/// What to do about characters that no font has; `None` where there are none.
+/// Advice about characters that no font has; `None` without any.
 pub fn missing_glyphs(characters: &BTreeSet<char>) -> Option<String> {
     const NAMED: usize = 12;
     let package = |character: char| match u32::from(character) {
@@ -172,13 +172,13 @@ pub fn missing_glyphs(characters: &BTreeSet<char>) -> Option<String> {
     })
 }
 
-/// Of one target format.
+/// Glyph atlas and renderer for one target format.
 struct Pipeline {
     atlas: TextAtlas,
     renderer: TextRenderer,
 }
 
-/// What was prepared last; the same again needs nothing.
+/// Inputs of the last preparation; equal inputs need no new one.
 #[derive(PartialEq)]
 struct Prepared {
     format: wgpu::TextureFormat,
@@ -298,7 +298,7 @@ impl Text {
     }
 }
 
-/// Where a label's buffer goes. Baselines stand on whole pixels, so that stems stay sharp.
+/// Position of a label's buffer on the target. Baselines lie on whole pixels, so that stems stay sharp.
 fn area<'a>(label: &Label, shaped: &'a Shaped, color: Color) -> TextArea<'a> {
     let [x, y] = label.baseline;
     let left = match label.align {

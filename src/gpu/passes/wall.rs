@@ -30,30 +30,30 @@ pub struct Instance {
     pub rect: Corners,
     /// On the atlas, 0–1.
     pub uv: Corners,
-    /// Where the atlas may be sampled: half a texel inside the cell.
+    /// Rectangle in which the atlas may be sampled: half a texel inside the cell.
     pub bounds: Corners,
 }
 
 const ATTRIBUTES: [wgpu::VertexAttribute; 3] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Float32x4];
 
-/// What is constant in a pipeline.
+/// Constants of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Mode {
     /// Samples a pixel and side.
     pub taps: u32,
     /// Patches as squares.
     pub nearest: bool,
-    /// How a second map is mixed in.
+    /// Mix of the first and the second map.
     pub second: SecondMap,
 }
 
 /// The pass.
 #[derive(Debug)]
 pub(in crate::gpu) struct Wall {
-    /// Of a group with the style.
+    /// Layout of the group with the style.
     pub style_layout: wgpu::BindGroupLayout,
-    /// Of a group with an atlas tile of each map.
+    /// Layout of the group with an atlas tile of each map.
     pub atlas_layout: wgpu::BindGroupLayout,
     pub quads: Quads<Mode>,
 }
