@@ -1,9 +1,8 @@
 //! The recorder: moments at a fixed time step → frames → encoder.
 //!
-//! Three stages run at once: this thread records commands, the device draws and copies, a thread
-//! of its own encodes. Between them stand a ring of read-back buffers and a bounded queue, so that
-//! memory is flat and the slowest stage sets the pace. A moment that shows what the one before
-//! showed is neither drawn nor copied again.
+//! Three stages run at once: this thread records commands, the device draws and copies, a thread of its own encodes.
+//! A ring of read-back buffers and a bounded queue connect them, so that memory use is constant and the slowest stage
+//! sets the pace. A moment that shows the same as the one before is neither drawn nor copied again.
 
 use super::encoder::{EncodeError, Encoder};
 use super::painter::{Captions, OpenTraces, Painter};
@@ -17,14 +16,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Frames that are on the device while the next one is recorded.
+/// Frames in flight on the device while the next one is recorded.
 const IN_FLIGHT: usize = 2;
 /// Frames that wait for the encoder.
 const QUEUED: usize = 2;
-/// How often a wait looks whether it was cancelled or the encoder gave up.
+/// Interval between checks whether the recording was cancelled or the encoder has failed.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// What to record.
+/// Input of a recording.
 pub struct Film<'a> {
     /// The walkthrough.
     pub walkthrough: &'a Walkthrough,
@@ -38,32 +37,32 @@ pub struct Film<'a> {
     pub captions: bool,
 }
 
-/// How far a recording is.
+/// Progress of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Frames drawn.
     pub done: u64,
-    /// Frames in all.
+    /// Number of all frames.
     pub frames: u64,
 }
 
-/// What was recorded.
+/// Result of a recording.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Frames in the film.
     pub frames: u64,
-    /// Frames that were drawn: the others show what the one before shows.
+    /// Frames that were drawn; the others show the same as the one before.
     pub drawn: u64,
-    /// Its length.
+    /// Length in seconds.
     pub seconds: f64,
-    /// Which characters no font has, see [`crate::gpu::Renderer::missing_glyphs`].
+    /// Characters that no font has, with advice; see [`crate::gpu::Renderer::missing_glyphs`].
     pub missing_glyphs: Option<String>,
 }
 
 /// A recording failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FilmError {
-    /// Somebody cancelled it; nothing is left.
+    /// The recording was cancelled; no file is left.
     #[error("the recording was cancelled; nothing was written")]
     Cancelled,
     /// Drawing failed.
@@ -75,27 +74,27 @@ pub enum FilmError {
     /// No thread could be started, or it panicked.
     #[error("the encoder's thread failed: {reason}")]
     Thread {
-        /// Why.
+        /// Reason.
         reason: String,
     },
 }
 
 enum Message {
     Frame(Pixels),
-    /// The frame before, once more.
+    /// The previous frame once more.
     Again,
-    /// All frames are there.
+    /// The end of the film.
     End,
 }
 
-/// A frame on its way: a copy, or the one before again.
+/// A frame in flight: a copy, or a repetition of the one before.
 enum Coming {
     Copy(Pending),
     Again,
 }
 
 impl Film<'_> {
-    /// Records the film. `progress` is told after every frame.
+    /// Records the film. `progress` is called after every frame.
     ///
     /// # Errors
     /// If it is cancelled, drawing fails, or the encoder does; then the encoder removes what it
@@ -122,7 +121,7 @@ impl Film<'_> {
                 Ok(summary)
             }
             Err(error) => {
-                // Without an end the encoder throws away what it has. Its own error comes first.
+                // Without an end message the encoder discards its film. Its own error takes precedence.
                 run.join()?;
                 Err(error)
             }
@@ -165,7 +164,7 @@ impl Film<'_> {
                     if let Some(copy) = ring.start(&target, PATIENCE)? {
                         break copy;
                     }
-                    // All buffers are with the encoder, or it is gone.
+                    // All buffers are at the encoder, or it has ended.
                     run.check()?;
                     if cancel.is_cancelled() {
                         return Err(FilmError::Cancelled);
@@ -186,7 +185,7 @@ impl Film<'_> {
     }
 }
 
-/// The way to the encoder.
+/// The channel to the encoder's thread.
 struct EncoderThread {
     send: Option<Sender<Message>>,
     thread: Option<JoinHandle<Result<(), EncodeError>>>,
@@ -194,7 +193,7 @@ struct EncoderThread {
 }
 
 impl EncoderThread {
-    /// Hands over the oldest frames until at most `keep` are on their way.
+    /// Sends the oldest frames until at most `keep` are in flight.
     fn hand_over(&mut self, keep: usize) -> Result<(), FilmError> {
         while self.coming.len() > keep {
             let message = match self.coming.pop_front() {
@@ -211,7 +210,7 @@ impl EncoderThread {
         let sent = self.send.as_ref().map(|send| send.send(message));
         match sent {
             Some(Ok(())) => Ok(()),
-            // The encoder stopped: its error says why.
+            // The encoder has stopped: its error gives the reason.
             _ => self.join(),
         }
     }
@@ -244,6 +243,6 @@ fn encode(mut encoder: Box<dyn Encoder>, messages: &Receiver<Message>) -> Result
             Message::End => return encoder.finish(),
         }
     }
-    // Given up: dropping the encoder removes its file.
+    // The recording was given up: dropping the encoder removes its file.
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! A walkthrough with everything that it shows, in one file.
+//! A walkthrough with all its traces in one file.
 //!
-//! A pack is a ZIP of walkthrough.toml and traces/*.vlmtrace. Pictures travel in the traces; rows
-//! of attention that no step shows stay behind. Opening one unpacks it to a temporary folder,
-//! because attention is read from the file when it is needed.
+//! A pack is a ZIP of walkthrough.toml and traces/*.vlmtrace. Traces include pictures; rows of attention that no step
+//! shows are left out. Opening a pack unpacks it to a temporary folder, because attention is read from the file on
+//! demand.
 
 use super::painter::OpenTraces;
 use crate::files::{FileLock, LockError, Replacement, TemporaryFolder, folder_of, open_regular};
@@ -20,12 +20,12 @@ use zip::{ZipArchive, ZipWriter};
 
 const WALKTHROUGH: &str = "walkthrough.toml";
 const TRACES: &str = "traces";
-/// More files than any walkthrough names.
+/// More files than any walkthrough refers to.
 const MOST_ENTRIES: usize = 10_000;
-/// Unpacked, a pack may always be this large …
+/// A pack may always unpack to this size …
 const ALWAYS_BYTES: u64 = 1_000_000_000;
-/// … or this many times its size. Attention becomes smaller by a factor of 2 to 20; what is a
-/// thousand times smaller holds nothing.
+/// … or to this many times its own size. Attention is compressed by a factor of 2 to 20; a far larger factor is a sign
+/// of a pack that is meant to fill the disk.
 const MOST_RATIO: u64 = 200;
 
 /// A pack cannot be written or opened.
@@ -37,10 +37,10 @@ pub enum PackError {
     Write {
         /// The pack.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
-    /// Another process writes it.
+    /// Another process writes the same pack.
     #[error(transparent)]
     Held(LockError),
     /// It would replace one of the files that it is made of.
@@ -54,7 +54,7 @@ pub enum PackError {
     Read {
         /// The pack.
         path: PathBuf,
-        /// Why.
+        /// Reason.
         reason: String,
     },
     /// A trace in it cannot be cut.
@@ -68,16 +68,16 @@ pub enum PackError {
     Walkthrough(#[from] WalkthroughError),
 }
 
-/// What was packed.
+/// Counts and sizes of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Traces.
+    /// Number of traces.
     pub traces: usize,
-    /// Rows of attention of all of them.
+    /// Rows of attention in all traces.
     pub rows: usize,
     /// Rows that some step shows.
     pub rows_kept: usize,
-    /// Size of the traces as they were.
+    /// Size of the original traces.
     pub trace_bytes: u64,
     /// Size of the pack.
     pub bytes: u64,
@@ -91,7 +91,7 @@ pub struct Unpacked {
     _folder: TemporaryFolder,
 }
 
-/// Refuses to write a file over one that it is made of.
+/// Refuses to write a file over one of its inputs.
 ///
 /// # Errors
 /// [`PackError::Input`] if `out` is one of `inputs`.
@@ -132,7 +132,7 @@ pub fn pack(
     })?;
     let part = Replacement::begin(out).map_err(failed)?;
     let scratch = TemporaryFolder::new_in(folder_of(out)).map_err(failed)?;
-    // Dropped after an error, it would try to write on and complain on the terminal.
+    // Dropping it after an error would write to the file again and print to the terminal.
     let mut zip = ManuallyDrop::new(ZipWriter::new(part.file()));
     let options = SimpleFileOptions::default().large_file(true);
     let zip_failed = |error: zip::result::ZipError| failed(io::Error::from(error));
@@ -175,7 +175,7 @@ pub fn unpack(path: &Path) -> Result<Unpacked, PackError> {
     std::fs::create_dir(folder.path().join(TRACES)).map_err(|error| failed(error.to_string()))?;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| failed(error.to_string()))?;
-        // Nothing but what a pack holds, and nothing outside of its folder.
+        // Only files that belong to a pack, and none outside of its folder.
         let Some(name) = entry.enclosed_name().filter(|name| belongs(name)) else { continue };
         let to = folder.path().join(&name);
         let size = entry.size();
@@ -197,7 +197,7 @@ pub fn unpack(path: &Path) -> Result<Unpacked, PackError> {
     Ok(Unpacked { walkthrough, _folder: folder })
 }
 
-/// Refuses a small file that would fill the disk, before anything is written.
+/// Refuses a small file that would fill the disk, before anything is unpacked.
 fn check_sizes(archive: &mut ZipArchive<File>, path: &Path) -> Result<(), PackError> {
     let failed = |reason: String| PackError::Read { path: path.to_owned(), reason };
     if archive.len() > MOST_ENTRIES {
@@ -228,7 +228,7 @@ fn belongs(name: &Path) -> bool {
     is_trace || name == Path::new(WALKTHROUGH)
 }
 
-/// A file name of its own for each trace.
+/// A unique file name for each trace.
 fn names<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> BTreeMap<&'a Path, String> {
     let mut used = BTreeSet::new();
     paths
@@ -281,7 +281,7 @@ fn rows_of(state: &ViewState, map: &MapChoice, trace: &Trace) -> Result<Vec<u32>
         return Ok(trace.rows().to_vec());
     }
     match &map.source {
-        // These maps have rows of their own.
+        // These maps are stored with rows of their own.
         MapSource::Named(_) if !spec.needs_pages() => Ok(Vec::new()),
         MapSource::Named(_) | MapSource::Attention => {
             let queries = Bounds::from_trace(trace).query_rows(&map.queries)?;

@@ -1,4 +1,4 @@
-//! A moment of a walkthrough onto a target: the same for film, presentation and preview.
+//! Draws a moment of a walkthrough onto a target: for films, presentations and previews.
 
 use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceError};
@@ -30,8 +30,8 @@ pub enum StepError {
 }
 
 impl OpenTraces {
-    /// Opens every trace that a walkthrough names and checks every step against it; `name` is
-    /// what errors call the walkthrough.
+    /// Opens every trace that a walkthrough names and checks every step against it; `name` is the walkthrough's name in
+    /// errors.
     ///
     /// # Errors
     /// The first step that cannot be shown, with its line.
@@ -96,7 +96,7 @@ fn paths(state: &ViewState) -> impl Iterator<Item = &Path> {
     state.trace.as_deref().into_iter().chain(second)
 }
 
-/// A frame that is kept between moments, with what was drawn into it.
+/// A target that is kept between moments, with the shot that was drawn into it.
 struct Layer {
     target: Target,
     drawn: Option<Shot>,
@@ -105,17 +105,17 @@ struct Layer {
 /// Draws moments.
 pub struct Painter {
     renderer: Renderer,
-    /// What leaves and what comes; made when frames are first cross-faded.
+    /// The two frames of a cross-fade; made for the first one.
     layers: Option<[Layer; 2]>,
     size: [u32; 2],
     theme: Theme,
     band: Band,
-    /// The captions that the band has room for.
+    /// The captions that the band was laid out for.
     words: Vec<String>,
     captions: Captions,
 }
 
-/// Where captions stand.
+/// Place of the captions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Captions {
     /// Beside the film, as subtitles.
@@ -127,7 +127,7 @@ pub enum Captions {
 }
 
 impl Captions {
-    /// The place that a walkthrough's captions need.
+    /// The band that fits all captions of a walkthrough.
     fn band(self, size: [u32; 2], walkthrough: &Walkthrough) -> Band {
         let type_units = if self == Self::Stage { STAGE_UNITS } else { FILM_UNITS };
         let said = walkthrough.steps.iter().filter(|_| self != Self::Beside);
@@ -170,17 +170,17 @@ impl Painter {
         self.renderer.missing_glyphs()
     }
 
-    /// Where the data of the last view lay on the target, without legend and axes.
+    /// Rectangle of the data of the last view on the target, without legend and axes.
     pub fn content(&self) -> Option<PixelRect> {
         self.renderer.figure().map(Figure::visible)
     }
 
-    /// Goes on with frames of another size, or with a walkthrough that was edited; true if what was
-    /// drawn before is out of date.
+    /// Adapts to frames of another size, or to a walkthrough that was edited. Returns whether earlier pictures are
+    /// out of date.
     pub fn follow(&mut self, size: [u32; 2], walkthrough: &Walkthrough) -> bool {
         let theme = theme_of(walkthrough);
         let same = (size, theme) == (self.size, self.theme);
-        // Where lines break is found anew only for other words: this is asked for every frame.
+        // Line breaks are computed again only for changed captions: this runs in every frame.
         let words = walkthrough.steps.iter().map(|step| &step.caption);
         if same && words.eq(&self.words) {
             return false;
@@ -216,7 +216,7 @@ impl Painter {
                     Some(layers) => layers,
                     None => [self.layer()?, self.layer()?],
                 };
-                // What just came is often what leaves next.
+                // The second frame of a cross-fade is often the first one of the next.
                 if layers[1].drawn.as_ref() == Some(from) {
                     layers.swap(0, 1);
                 }

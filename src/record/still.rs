@@ -7,23 +7,23 @@ use std::borrow::Cow;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot encode the figure as PNG: {source}")]
 pub struct StillError {
-    /// What the encoder said.
+    /// Error of the encoder.
     #[from]
     source: png::EncodingError,
 }
 
-/// Where a figure came from.
+/// Provenance of a figure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provenance {
-    /// The command line that made it.
+    /// The command line that draws the figure.
     pub command: String,
     /// The view state as TOML.
     pub state: String,
-    /// What it shows.
+    /// Caption of the figure.
     pub caption: String,
 }
 
-/// An argument as it is pasted into a shell.
+/// An argument, quoted for a shell.
 pub fn shell_quoted(argument: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !argument.is_empty() && argument.chars().all(is_plain) {
@@ -33,7 +33,7 @@ pub fn shell_quoted(argument: &str) -> String {
     }
 }
 
-/// A frame as PNG, with where it came from as text that any viewer of metadata shows.
+/// A frame as PNG, with its provenance as text that any viewer of metadata shows.
 ///
 /// # Errors
 /// If the encoder refuses (a size of 0).

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 /// Pixels in a figure: a picture with its overlay, a wall.
 #[derive(Clone, Debug)]
 pub struct Raster {
-    /// Where.
+    /// Rectangle in the figure, in pixels.
     pub rect: PixelRect,
     /// An encoded PNG.
     pub png: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Raster {
 /// A matrix of coloured cells.
 #[derive(Clone, Debug)]
 pub struct Cells {
-    /// Where the whole matrix lies.
+    /// Rectangle of the whole matrix, in pixels.
     pub rect: PixelRect,
     /// Rows.
     pub rows: u32,
@@ -29,7 +29,7 @@ pub struct Cells {
     pub columns: u32,
     /// 0–1 row by row, `None` for a gap.
     pub values: Vec<Option<f32>>,
-    /// What the pointer shows over a cell.
+    /// Tooltips of the cells.
     pub titles: Vec<String>,
 }
 
@@ -184,7 +184,7 @@ fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// Text as XML allows it: control characters that no XML document may hold are dropped.
+/// Text for XML, without control characters that XML forbids.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {

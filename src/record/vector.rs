@@ -1,4 +1,4 @@
-//! One figure as SVG: matrices as cells without a device, everything else as embedded pixels.
+//! One figure as SVG: matrices as cells without a device, all other content as embedded pixels.
 
 use super::svg::{Cells, Raster, svg};
 use super::{Provenance, StillError, png_bytes};
@@ -6,7 +6,7 @@ use crate::gpu::{GpuError, MatrixCells, Scene};
 use crate::view::figure::{ColorLimits, Figure, PixelRect, number};
 use image::RgbaImage;
 
-/// Cells that are still drawn as vectors; more are embedded as pixels.
+/// Largest number of cells that are drawn as vectors; more are embedded as pixels.
 const MOST_CELLS: usize = 60_000;
 
 /// A frame that was drawn.
@@ -16,14 +16,14 @@ pub struct DrawnFrame {
     pub pixels: RgbaImage,
     /// Its layout.
     pub figure: Figure,
-    /// What its colours stand for.
+    /// Limits of its colour map.
     pub ends: ColorLimits,
 }
 
 /// The SVG document of a figure of `size`. `draw` is called only where pixels are needed.
 ///
 /// # Errors
-/// What `draw` and `provenance` fail with, or a state that does not fit the trace.
+/// Any error of `draw` and `provenance`, or a state that does not fit the trace.
 pub fn figure_svg<E: From<GpuError> + From<StillError>>(
     scene: &Scene<'_>,
     size: [u32; 2],

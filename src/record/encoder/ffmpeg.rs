@@ -15,7 +15,7 @@ pub(super) struct Ffmpeg {
     input: Option<ChildStdin>,
 }
 
-/// The first line that an installed ffmpeg says of itself; `None` where there is none.
+/// The first line of `ffmpeg -version`; `None` if no ffmpeg is installed.
 pub fn ffmpeg_version() -> Option<String> {
     let output = Command::new("ffmpeg").arg("-version").stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -62,7 +62,7 @@ impl Ffmpeg {
     fn send(&mut self) -> Result<(), EncodeError> {
         let Some(input) = &mut self.input else { return Ok(()) };
         let sent = self.planes.planes().iter().try_for_each(|plane| input.write_all(plane));
-        // Where it has stopped reading, what it said last is the reason.
+        // If ffmpeg has stopped reading, its last output is the reason.
         sent.map_err(|_| self.last_words())
     }
 
@@ -70,7 +70,7 @@ impl Ffmpeg {
         self.input = None;
         let mut said = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
-            // What cannot be read is not there.
+            // Unreadable output counts as none.
             let _ = stderr.read_to_string(&mut said);
         }
         let _ = self.child.wait();

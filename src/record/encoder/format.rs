@@ -11,20 +11,20 @@ pub trait Encoder: Send {
     /// If the codec refuses it or it cannot be written.
     fn frame(&mut self, rgba: &[u8], stride: usize) -> Result<(), EncodeError>;
 
-    /// The same frame once more.
+    /// Repeats the last frame.
     ///
     /// # Errors
     /// As [`Self::frame`].
     fn again(&mut self) -> Result<(), EncodeError>;
 
-    /// Writes what is left and gives the film its name.
+    /// Writes the rest and renames the file to the film's name.
     ///
     /// # Errors
     /// If it cannot be written.
     fn finish(self: Box<Self>) -> Result<(), EncodeError>;
 }
 
-/// How good a film looks, and how large it becomes.
+/// Trade-off between picture quality and file size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Quality {
     /// Small files: a preview.
@@ -36,7 +36,7 @@ pub enum Quality {
     High,
 }
 
-/// Who encodes MP4.
+/// Encoder of MP4 films.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum VideoEncoder {
     /// openh264 where it was built in, else ffmpeg.
@@ -48,22 +48,22 @@ pub enum VideoEncoder {
     Ffmpeg,
 }
 
-/// What a film is.
+/// Parameters of a film.
 #[derive(Clone, Debug)]
 pub struct FilmFormat {
     /// Width and height in pixels.
     pub size: [u32; 2],
     /// Frames a second.
     pub fps: u32,
-    /// Frames in all.
+    /// Number of all frames.
     pub frames: u64,
-    /// How good it looks.
+    /// Picture quality.
     pub quality: Quality,
-    /// Who encodes MP4.
+    /// Encoder of MP4 films.
     pub encoder: VideoEncoder,
 }
 
-/// The kind of film that a name asks for.
+/// Kind of film, by the ending of its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Container {
     /// .mp4

@@ -1,4 +1,4 @@
-//! Animated GIF: only what changed is written, on a palette of its own.
+//! Animated GIF: each frame holds only changed pixels, on a palette of its own.
 
 use super::part::Part;
 use super::{EncodeError, Encoder, FilmFormat, Quality};
@@ -12,7 +12,7 @@ const MOST_FPS: u32 = 50;
 pub(super) struct Gif {
     format: FilmFormat,
     encoder: gif::Encoder<BufWriter<Part>>,
-    /// RGBA of the frame before.
+    /// RGBA of the previous frame.
     shown: Vec<u8>,
     written: u64,
 }
@@ -99,7 +99,7 @@ impl Encoder for Gif {
                 let at = (y * width + x) * 4;
                 let new = &now[at..at + 3];
                 let same = self.shown.get(at..at + 3) == Some(new);
-                // What did not change is left to the frame below: long runs of one index.
+                // Unchanged pixels are transparent and show the previous frame: they give long runs of one index.
                 part.extend_from_slice(if same { &[0; 4] } else { &now[at..at + 4] });
             }
         }

@@ -1,4 +1,4 @@
-//! A film that is not whole yet, and what can go wrong with it.
+//! An unfinished film, and errors of encoding and writing.
 
 use super::progressive::{self, RewriteError};
 use crate::files::{Claim, LockError, Replacement};
@@ -14,18 +14,18 @@ pub enum EncodeError {
     Write {
         /// The film.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: io::Error,
     },
-    /// Another process writes it.
+    /// Another process writes the same film.
     #[error(transparent)]
     Held(LockError),
     /// The codec refused.
     #[error("{name} failed: {reason}")]
     Codec {
-        /// Which.
+        /// Name of the codec.
         name: &'static str,
-        /// What it said.
+        /// Its error text.
         reason: String,
     },
     /// The film is complete, but could not be brought into its final form.
@@ -35,15 +35,15 @@ pub enum EncodeError {
     Unfinished {
         /// The film.
         path: PathBuf,
-        /// Where its fragments are kept.
+        /// File with its fragments.
         part: PathBuf,
-        /// What went wrong.
+        /// Error text.
         reason: String,
     },
     /// The container cannot hold such a film.
     #[error("{reason}")]
     Unsuitable {
-        /// Why, and what to choose instead.
+        /// Reason, and what to choose instead.
         reason: String,
     },
 }
@@ -60,7 +60,7 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// The right to write a film.
+/// Claims the right to write a film.
 pub(super) fn claim(out: &Path) -> Result<Claim, EncodeError> {
     Claim::new(out).map_err(|error| match error {
         LockError::Io(source) => EncodeError::Write { path: out.to_owned(), source },
@@ -99,7 +99,7 @@ impl Part {
         self.file.write_all(bytes).map_err(|source| self.failed(source))
     }
 
-    /// Gives the film its name.
+    /// Renames the file to the film's name.
     pub fn finish(&mut self) -> Result<(), EncodeError> {
         self.file.sync_all().map_err(|source| self.failed(source))?;
         self.claim.keep_file(self.claim.part()).map_err(|source| self.failed(source))?;
@@ -109,13 +109,13 @@ impl Part {
 }
 
 impl Part {
-    /// Rewrites fragments of an MP4 at `fps` frames a second as a progressive film and gives it its
-    /// name. Where that fails, the fragments are kept: they may be an hour's work.
+    /// Rewrites fragments of an MP4 at `fps` frames a second as a progressive film under its final name. If that fails,
+    /// the fragments are kept: recording them may have taken an hour.
     pub fn finish_progressive(&mut self, fps: u32) -> Result<(), EncodeError> {
         let rewritten = self.rewrite(fps);
         self.is_done = true;
         match rewritten {
-            // What cannot be removed does no harm to the film.
+            // A file of fragments that cannot be removed does no harm to the film.
             Ok(()) => drop(std::fs::remove_file(self.path())),
             Err(error) => {
                 let (path, reason) = (self.out.clone(), error.to_string());
@@ -128,7 +128,7 @@ impl Part {
 
     fn rewrite(&self, fps: u32) -> Result<(), RewriteError> {
         let whole = Replacement::begin(self.claim.target())?;
-        // By its name, as another program may have written it.
+        // Opened by its name, because another program may have written it.
         let mut fragments = File::open(self.path())?;
         progressive::rewrite(&mut fragments, whole.file(), fps)?;
         whole.sync()?;

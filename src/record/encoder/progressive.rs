@@ -1,4 +1,4 @@
-//! From fragments to a film that every player takes: one `moov` in front, one `mdat` behind it.
+//! From fragments to a film that every player can read: one `moov`, then one `mdat`.
 //!
 //! Fragments keep an unfinished recording playable, but slide programs, file managers and several
 //! players show a fragmented film as 0 s long and cannot seek in it.
@@ -37,15 +37,15 @@ fn format(reason: &str) -> RewriteError {
     RewriteError::Format(reason.into())
 }
 
-/// What an index says of one frame.
+/// The index entry of one frame.
 struct Sample {
     size_bytes: u32,
-    /// From decoding to showing, in ticks.
+    /// Time from decoding to presentation, in ticks.
     composition_offset: i64,
     is_sync: bool,
 }
 
-/// Samples that lie behind each other in the fragmented file.
+/// Consecutive samples in the fragmented file.
 struct Chunk {
     offset: u64,
     size_bytes: u64,
@@ -109,7 +109,7 @@ impl Fragments {
         Ok(Self { moov, samples, chunks })
     }
 
-    /// Everything before the frames: `ftyp`, `moov` and the header of `mdat`.
+    /// All bytes before the frames: `ftyp`, `moov` and the header of `mdat`.
     fn head(&self, fps: u32) -> Result<Vec<u8>, RewriteError> {
         let brands = [b"isom", b"iso2", b"avc1", b"mp41"].map(Into::into).to_vec();
         let ftyp =
@@ -123,7 +123,7 @@ impl Fragments {
             mdat.encode(&mut head)?;
             Ok(head)
         };
-        // The size of the index depends on the width of its offsets alone.
+        // The size of the index depends only on the width of its offsets.
         let short = encode(0, false)?;
         if short.len() as u64 + size_bytes <= u64::from(u32::MAX) {
             encode(short.len() as u64, false)
@@ -132,7 +132,7 @@ impl Fragments {
         }
     }
 
-    /// The `moov` with the index of all samples, the first of which stands at `first_offset`.
+    /// The `moov` with the index of all samples; the first sample is at `first_offset`.
     fn indexed(
         &self,
         fps: u32,
@@ -180,8 +180,8 @@ impl Fragments {
         Ok(moov)
     }
 
-    /// Where frames are stored in another order than they are shown, the first one is shown later
-    /// than time 0: the edit list starts the film there.
+    /// If frames are stored in another order than they are shown, the first one is presented later than time 0: the
+    /// edit list starts the film at that time.
     fn edit_list(&self, ticks: u32, duration: u64) -> Option<Edts> {
         let shown = self
             .samples
@@ -209,7 +209,7 @@ impl Fragments {
         Some(Ctts { entries })
     }
 
-    /// How many samples each chunk holds, given where the number changes.
+    /// Number of samples in each chunk, with an entry for every change of the number.
     fn samples_of_chunks(&self) -> Stsc {
         let mut entries: Vec<StscEntry> = Vec::new();
         for (index, chunk) in self.chunks.iter().enumerate() {
@@ -225,7 +225,7 @@ impl Fragments {
     }
 }
 
-/// What fragments leave out.
+/// Defaults for values that fragments omit.
 fn track_defaults(moov: &Moov) -> Result<&Trex, RewriteError> {
     let trex = moov.mvex.as_ref().map_or(&[][..], |mvex| &mvex.trex);
     match trex {
@@ -234,7 +234,7 @@ fn track_defaults(moov: &Moov) -> Result<&Trex, RewriteError> {
     }
 }
 
-/// The samples of a fragment whose `moof` stands at `moof`.
+/// The samples of a fragment; `moof` is the offset of its box.
 fn read_runs(
     traf: &Traf,
     defaults: &Trex,
@@ -244,7 +244,7 @@ fn read_runs(
 ) -> Result<(), RewriteError> {
     let tfhd = &traf.tfhd;
     let base = tfhd.base_data_offset.unwrap_or(moof);
-    // A run without an offset goes on where the one before ended.
+    // A run without an offset starts at the end of the previous one.
     let mut next: Option<u64> = None;
     for run in &traf.trun {
         let offset = match run.data_offset {
