@@ -1,8 +1,7 @@
-//! `vlmscope bench`: what a frame costs, as multiples of the bare picture in the same run.
+//! `vlmscope bench`: costs of frames, as multiples of the bare picture in the same run.
 //!
-//! CPU time of the whole process (user and system, the software renderer's threads included) is the
-//! steady figure on a shared machine; wall time stands beside it. Traces are synthetic, with the
-//! geometry of a real model.
+//! CPU time of the whole process (user and system, with the threads of a software renderer) is the steady figure on a
+//! shared machine; wall time is given beside it. Traces are synthetic, with the geometry of a real model.
 
 mod large;
 mod meter;
@@ -64,7 +63,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What all measurements share.
+/// Inputs of all measurements.
 struct Bench {
     gpu: Arc<Gpu>,
     trace: Trace,
@@ -109,7 +108,7 @@ impl Bench {
     fn run(&self) -> anyhow::Result<Map<String, Value>> {
         let offscreen = RendererOptions::offscreen();
         let mut costs: Vec<(&'static str, Cost)> = Vec::new();
-        // The baseline is measured before and after everything else: a drift of the machine shows.
+        // The baseline is measured before and after everything else, to show a drift of the machine's speed.
         let before = self.baseline()?;
         costs.push(("scrub_layer_head", self.scrub("layer-head", offscreen, layer_head)?));
         costs.push(("scrub_layer_mean", self.scrub("layer-mean", offscreen, layer_mean)?));
@@ -170,7 +169,7 @@ impl Bench {
         self.meter("baseline").run(|_| Ok(renderer.bare_picture(&scene, &target)?))
     }
 
-    /// A frame for each of the states that `change` makes.
+    /// Draws a frame for each state that `change` makes.
     fn scrub(
         &self,
         name: &'static str,
@@ -186,7 +185,7 @@ impl Bench {
         })
     }
 
-    /// A pool of two pages, so that every frame has to upload one.
+    /// Scrubs with a pool of two pages, so that every frame has to upload one.
     fn scrub_token(&self) -> anyhow::Result<Cost> {
         let pool_bytes = Some(2 * self.trace.shape().page_bytes() as u64);
         let options = RendererOptions { pool_bytes, ..RendererOptions::offscreen() };
@@ -197,8 +196,8 @@ impl Bench {
         })
     }
 
-    /// A frame too small to matter, with a fixed range so that no number is looked up on the CPU:
-    /// what is left is folding resident pages, and what every frame costs.
+    /// A small target with a fixed range, so that no number is read on the CPU: the remaining cost is folding resident
+    /// pages, and the overhead of a frame.
     fn reduction(
         &self,
         name: &'static str,
@@ -215,8 +214,8 @@ impl Bench {
         })
     }
 
-    /// What LVLM-Interpret draws when the layer changes: every head's overlay of 336² (jet at
-    /// 50 %, bicubic) and the strip of per-head means, as one matrix.
+    /// The output of LVLM-Interpret for a change of the layer: every head's overlay of 336² (jet at 50 %, bicubic) and
+    /// the strip of per-head means, as one matrix.
     fn lvlm_layer_change(&self) -> anyhow::Result<Cost> {
         const TILE: u32 = 336;
         let heads_count = self.trace.shape().heads as u32;
@@ -237,7 +236,7 @@ impl Bench {
     }
 }
 
-/// One answer token, mean over everything.
+/// One answer token, mean over all layers and heads.
 fn start() -> ViewState {
     let mut state = ViewState::default();
     state.map.queries = Queries::answer(1);

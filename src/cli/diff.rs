@@ -1,8 +1,7 @@
-//! `vlmscope diff`: what changed between two traces.
+//! `vlmscope diff`: differences between two traces.
 //!
-//! Where the answers differ, the second question is scored with the first one's answer, so that
-//! every compared row predicts the same token; --out keeps that scored trace, and `render --view
-//! diff` draws it against the first.
+//! If the answers differ, the second question is scored with the first answer, so that all compared rows predict the
+//! same token. --out keeps that scored trace, and `render --view diff` draws it against the first.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
@@ -102,7 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     print(&first, &second, &words, &found, args.top)
 }
 
-/// The second question with the first one's answer.
+/// The trace of the second question scored with the first answer.
 fn score(first: &Trace, second: &Trace, args: &Args, meter: &Meter) -> anyhow::Result<Trace> {
     let cancel = cancel_on_interrupt();
     let mut engine: Engine = meter.load(&args.model)?;
@@ -191,7 +190,7 @@ fn print(
     Ok(())
 }
 
-/// "The balloon is [-red.-]{+blue.+}", as `git diff --word-diff` writes it.
+/// "The balloon is [-red.-]{+blue.+}", in the notation of `git diff --word-diff`.
 fn marked(words: &[Words]) -> String {
     words
         .iter()

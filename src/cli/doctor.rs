@@ -1,4 +1,4 @@
-//! `vlmscope doctor`: what was found on this machine, what is missing, how to get it.
+//! `vlmscope doctor`: components on this machine, missing ones, and how to install them.
 
 use super::common::{RuntimeFlags, bar, engine_options, human_bytes, print_json};
 use crate::gpu::{Gpu, GpuOptions};
@@ -33,7 +33,7 @@ struct Finding {
     what: &'static str,
     ok: bool,
     found: String,
-    /// How to get it, where it is missing.
+    /// Instructions for a missing component.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
@@ -115,7 +115,7 @@ fn runtime(args: &Args) -> Finding {
     }
 }
 
-/// The built-in model, really loaded, and the provider that really runs it.
+/// The built-in model and its provider, tested by loading the model.
 fn model(args: &Args) -> Finding {
     const WHAT: &str = "built-in model";
     let load = || -> anyhow::Result<String> {
@@ -133,7 +133,7 @@ fn model(args: &Args) -> Finding {
     }
 }
 
-/// The adapters, and whether the best of them can really be opened.
+/// The adapters, tested by opening the best one.
 fn adapters() -> Finding {
     const WHAT: &str = "graphics";
     const FIX: &str = "install your graphics driver with Vulkan, or the software one: apt-get install mesa-vulkan-drivers libvulkan1";
@@ -165,7 +165,7 @@ fn adapters() -> Finding {
     }
 }
 
-/// Who can encode a film.
+/// Encoders of films.
 fn encoders() -> Finding {
     const WHAT: &str = "film encoders";
     let built_in = if cfg!(feature = "h264") { "MP4 by openh264 (built in), " } else { "" };

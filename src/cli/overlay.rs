@@ -1,4 +1,4 @@
-//! The picture of where the model looked that `ask` leaves beside the trace.
+//! The picture of attention that `ask` writes beside the trace.
 //!
 //! Drawn on the CPU, so that it needs no graphics adapter: the mean over heads of the layer that
 //! attends to the picture most, averaged over the spoken answer tokens.
@@ -14,14 +14,14 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use image::{Rgb, RgbImage};
 use std::path::Path;
 
-/// The longer side of the picture that is written.
+/// The longer side of the picture.
 const LONG_SIDE_PIXELS: u32 = 896;
 
-/// What the overlay shows.
+/// An overlay and the numbers of its map.
 pub(crate) struct Overlay {
     /// The picture.
     pub image: RgbImage,
-    /// Which layer it shows.
+    /// Index of the layer.
     pub layer: usize,
     /// Mean share of that layer's attention on the picture.
     pub image_share: f32,

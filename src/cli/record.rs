@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         quality: args.quality,
         encoder: args.encoder,
     };
-    // What is wrong with --out is said before anything that takes long.
+    // Errors of --out are reported before any long work.
     let encoder = format.open(&args.out)?;
     let gpu = Gpu::open(&GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() })?;
     let cancel = cancel_on_interrupt();

@@ -1,5 +1,5 @@
-//! `vlmscope relevancy`: adds relevancy and other methods' maps to a trace, and says what each word
-//! rests on.
+//! `vlmscope relevancy`: adds relevancy and other methods' maps to a trace, and prints shares of relevancy for each
+//! word.
 
 use super::common::{
     MemoryFlag, RuntimeFlags, cancel_on_interrupt, check_writable, engine_options, human_bytes,
@@ -85,12 +85,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             methods.push(*method);
         }
     }
-    // Those of backward passes share them.
+    // Methods of backward passes share those passes.
     let (relevancies, others): (Vec<Method>, Vec<Method>) =
         methods.into_iter().partition(|method| method.is_from_backward_pass());
     let mut request = args.memory.request(&relevancies);
     request.tokens = args.token.iter().map(|&token| AnswerIndex(token)).collect();
-    // Methods that read nothing but the trace work on any trace, also of a model that is not here.
+    // Methods that read only the trace work on any trace, even without its model.
     let needs_model = |method: &Method| !matches!(method.needs(), Needs::Trace);
     let mut engine = if !relevancies.is_empty() || others.iter().any(needs_model) {
         let options = engine_options(args.model.as_deref(), &args.runtime)?;
@@ -150,7 +150,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// What `--json` prints.
+/// The JSON object of `--json`.
 fn as_json(trace: &Trace, methods: &[Method], timings: &RelevancyTimings) -> serde_json::Value {
     let words: Vec<serde_json::Value> = answer_words(trace)
         .into_iter()
@@ -183,7 +183,7 @@ fn as_json(trace: &Trace, methods: &[Method], timings: &RelevancyTimings) -> ser
     })
 }
 
-/// A line a word: its shares, and the question's word that it rests on most.
+/// A line a word: its shares, and the question word with the highest relevancy for it.
 fn print_words(trace: &Trace) -> anyhow::Result<()> {
     let mut out = terminal::stdout();
     let mut lines = Vec::new();

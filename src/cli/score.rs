@@ -1,4 +1,4 @@
-//! `vlmscope score`: whether to believe a map, by asking the model.
+//! `vlmscope score`: tests maps by asking the model again.
 
 mod outcome;
 mod report;
@@ -185,7 +185,7 @@ fn chosen_tokens(trace: &Trace, args: &Args) -> anyhow::Result<(Vec<usize>, Stri
             trace.meta().answer.clone(),
         ));
     }
-    // A token inside a word stands for itself, but the thing is named by its word.
+    // A token inside a word stands for itself, but the whole word names the object.
     let text = words
         .iter()
         .filter(|(_, of_word)| of_word.iter().any(|token| tokens.contains(token)))
@@ -195,7 +195,7 @@ fn chosen_tokens(trace: &Trace, args: &Args) -> anyhow::Result<(Vec<usize>, Stri
     Ok((tokens, text))
 }
 
-/// The thing that is pointed at, with its boxes.
+/// The object of the pointing game, with its boxes.
 fn object(trace: &Trace, args: &Args, text: &str) -> anyhow::Result<Option<(String, Vec<BoxPx>)>> {
     let known: Vec<NamedBox> = match &args.boxes {
         Some(path) => {
@@ -223,7 +223,7 @@ fn object(trace: &Trace, args: &Args, text: &str) -> anyhow::Result<Option<(Stri
     Ok((!boxes.is_empty()).then(|| (text.to_owned(), boxes)))
 }
 
-/// What was asked for, or what makes sense without asking.
+/// Names of the maps to score: the requested ones, else those that need no gradients or are in the trace.
 fn names(trace: &Trace, asked: &[String]) -> anyhow::Result<Vec<String>> {
     let stored = trace.map_names();
     if asked.is_empty() {
@@ -249,9 +249,9 @@ fn names(trace: &Trace, asked: &[String]) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for name in asked.iter().map(|name| name.trim()) {
         let known = match name.parse::<Method>() {
-            // It stands beside the others in any case.
+            // Random maps are scored in any case.
             Ok(method) if method == Method::RANDOM => continue,
-            // What is scored is one map.
+            // Only a single map can be scored.
             Ok(method) => method.as_map().name.to_owned(),
             Err(_) if stored.contains(&name) => name.to_owned(),
             Err(reason) => {

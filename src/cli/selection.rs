@@ -1,4 +1,4 @@
-//! Which numbers a command means: the flags that `render` and `export` share.
+//! Flags for selections of numbers, shared by `render` and `export`.
 
 use super::common::usage;
 use crate::trace::Trace;
@@ -48,19 +48,19 @@ pub(crate) struct Selection {
     pub second_head: Option<AxisFlag>,
 }
 
-/// Layers or heads as a flag names them.
+/// Layers or heads in the notation of flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AxisFlag {
     /// `all`: every one. A figure shows their mean; an array keeps the axis.
     All,
     /// `last`: the last layer.
     Last,
-    /// Some, and how they are reduced.
+    /// A set of indices, and how it is reduced.
     Set(AxisSet),
 }
 
 impl AxisFlag {
-    /// As heads: numbers are indices.
+    /// For heads: numbers are indices.
     fn heads(&self) -> AxisSet {
         match self {
             Self::All | Self::Last => AxisSet::MEAN,
@@ -68,7 +68,7 @@ impl AxisFlag {
         }
     }
 
-    /// As layers, which flags number as the model does.
+    /// For layers, which flags number as the model does.
     fn layers(&self, trace: &Trace) -> Result<AxisSet, ViewError> {
         match self {
             Self::All => Ok(AxisSet::MEAN),
@@ -99,8 +99,8 @@ fn positions(text: &str) -> Result<AxisSet, ViewError> {
 }
 
 impl Selection {
-    /// Lays the flags over a state. `from_file`: the state came from a file, so that what no flag
-    /// says stays as it is there.
+    /// Applies the flags to a state. `from_file`: the state came from a file, so that fields without a flag keep their
+    /// values.
     ///
     /// # Errors
     /// A layer that has no attention.
@@ -128,7 +128,7 @@ impl Selection {
         Ok(())
     }
 
-    /// Whether a flag names a second map.
+    /// Whether a flag describes a second map.
     pub fn names_second(&self) -> bool {
         self.second_trace.is_some()
             || self.second_map.is_some()
@@ -138,7 +138,7 @@ impl Selection {
     }
 
     fn apply_second(&self, state: &mut ViewState, trace: &Trace) -> Result<(), ViewError> {
-        // What is not said of the second map is as in the first: flags name the difference.
+        // Fields of the second map without a flag equal those of the first: flags describe the difference.
         let mut second = state.second.take().unwrap_or_else(|| Second {
             trace: None,
             map: state.map.clone(),
@@ -161,14 +161,14 @@ impl Selection {
     }
 }
 
-/// Replaces a field where a flag says something.
+/// Sets a field if a flag gives a value.
 pub(crate) fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
 }
 
-/// A selection that does not fit a trace, as an error of the command line.
+/// An error of the command line for a selection that does not fit a trace.
 pub(crate) fn refused(path: &std::path::Path, error: &ViewError) -> anyhow::Error {
     usage(format!("{}: {error}", path.display()))
 }

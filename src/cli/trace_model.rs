@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Which model answers.
+/// Flags that name the model of a trace.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
     /// Bundle that made the trace [default: the built-in model].
@@ -46,14 +46,14 @@ impl Meter {
         self.step(&progress.stage.to_string(), progress.done.into(), progress.total.into());
     }
 
-    /// `done` of `total` of what is going on.
+    /// Shows `done` of `total` steps of the present work.
     pub fn step(&self, doing: &str, done: u64, total: u64) {
         self.bar.set_message(doing.to_owned());
         self.bar.set_length(total);
         self.bar.set_position(done);
     }
 
-    /// A sentence above the bar.
+    /// Prints a sentence above the bar.
     pub fn note(&self, note: &str) {
         self.bar.suspend(|| {
             let _ = writeln!(terminal::stderr(), "note: {note}");
@@ -70,7 +70,7 @@ pub(crate) fn head_name(layer: u32, head: u32) -> String {
     format!("layer {layer} · head {head}")
 }
 
-/// The answer tokens of a trace as a reader knows them.
+/// Texts of the answer tokens for a reader.
 pub(crate) fn answer_words(trace: &Trace) -> Vec<String> {
     trace.meta().answer_tokens().iter().map(|token| token.text.replace('▁', " ")).collect()
 }

@@ -1,8 +1,8 @@
 //! `vlmscope ask --batch`: many pictures and questions, resumable.
 //!
-//! A finished trace is its own record: a line is skipped if its trace was made from the same picture,
-//! question, options, model and version of this program, so that an interrupted run goes on where it
-//! stopped and what has changed is answered again.
+//! A finished trace is its own record: a line is skipped if its trace was made from the same picture, question,
+//! options, model and version of this program. An interrupted run therefore goes on at the line where it stopped, and
+//! changed lines are answered again.
 
 use super::args::{Args, options};
 use super::view::{View, as_json, overlay_path, write_overlay};
@@ -20,8 +20,8 @@ use std::fmt;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-/// One line of the batch file. The question files of POPE and LLaVA name the same things
-/// differently, and say more, which is not needed here.
+/// One line of the batch file. The question files of POPE and LLaVA have other names for the same fields, and further
+/// fields, which are ignored.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -39,15 +39,15 @@ struct Line {
     /// Turns before the question, as [question, answer] pairs.
     #[serde(default)]
     turns: Vec<(String, String)>,
-    /// POPE's right answer.
+    /// The right answer in POPE's files.
     #[serde(default, rename = "label")]
     _label: IgnoredAny,
-    /// LLaVA's kind of question.
+    /// The kind of question in LLaVA's files.
     #[serde(default, rename = "category")]
     _category: IgnoredAny,
 }
 
-/// Text, or a number as POPE and LLaVA count.
+/// A text, or a number as in POPE's and LLaVA's files.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Id {
@@ -64,7 +64,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// What became of a line.
+/// Outcome of a line.
 enum LineOutcome {
     Answered,
     Kept,
@@ -182,7 +182,7 @@ fn one(
         Some(trace) => trace,
         None => {
             let trace = view.ask(engine, &request, cancel)?;
-            // An overlay beside a trace is one of that trace, whenever the program is killed.
+            // The overlay of an older trace must never lie beside a new one, even if the program is killed.
             remove(&overlay)?;
             trace.write(path)?;
             trace
@@ -204,7 +204,7 @@ fn one(
     Ok(outcome)
 }
 
-/// The trace at `path`, if it answers this request; else says why it does not.
+/// The trace at `path`, if it answers this request; else prints the reason why not.
 fn there_already(path: &Path, request: &AskRequest, engine: &Engine) -> Option<Trace> {
     if !path.exists() {
         return None;
@@ -223,7 +223,7 @@ fn there_already(path: &Path, request: &AskRequest, engine: &Engine) -> Option<T
     None
 }
 
-/// What decides an answer and is not what it was for this trace.
+/// Inputs of the answer that differ between the request and the trace.
 fn stale(trace: &Trace, request: &AskRequest, bundle_sha: &str) -> Vec<&'static str> {
     let meta = trace.meta();
     let wanted = request.info();

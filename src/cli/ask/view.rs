@@ -14,7 +14,7 @@ use serde_json::json;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Progress on stderr, the answer on stdout as it comes where a person is reading.
+/// Progress on stderr; the answer on stdout, token by token on a terminal.
 pub(super) struct View {
     bar: ProgressBar,
     prints: bool,
@@ -63,7 +63,7 @@ impl View {
         }
     }
 
-    /// What of the answer has not been streamed, and the line end.
+    /// Prints the part of the answer that was not streamed, and a line end.
     pub fn answer(&self, trace: &Trace) -> anyhow::Result<()> {
         if self.prints {
             writeln!(
@@ -82,7 +82,7 @@ impl View {
         show_progress(&self.bar, progress);
     }
 
-    /// Adds the relevancy maps that are wanted and not there yet, and writes the trace again.
+    /// Adds the requested relevancy maps that the trace lacks, and writes the trace again.
     pub fn add_relevancy(
         &self,
         engine: &mut Engine,
@@ -126,12 +126,12 @@ pub(super) fn write_overlay(trace: &Trace, out: &Path) -> anyhow::Result<Option<
     Ok(Some(path))
 }
 
-/// NAME.overlay.png: a name that the picture itself does not have.
+/// NAME.overlay.png: a name that the picture file does not have.
 pub(super) fn overlay_path(trace: &Path) -> PathBuf {
     trace.with_extension("overlay.png")
 }
 
-/// What `--json` prints, as the architecture names it.
+/// The JSON object of `--json`.
 pub(super) fn as_json(trace: &Trace, out: &Path) -> serde_json::Value {
     let meta = trace.meta();
     let tokens: Vec<_> = meta

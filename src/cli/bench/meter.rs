@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::time::Instant;
 
-/// What a frame cost.
+/// CPU and wall time of a frame.
 #[derive(Clone, Debug)]
 pub(super) struct Cost {
     /// User and system time of the whole process.
@@ -19,7 +19,7 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// As it stands in the report.
+    /// The object in the report.
     pub fn json(&self) -> Value {
         json!({
             "cpu_ms": rounded(self.cpu_ms, 3),
@@ -45,9 +45,9 @@ pub(super) struct Meter<'a> {
     frames: u32,
 }
 
-/// Groups of frames; the middle one counts, so that a disturbance does not.
+/// Groups of frames; the median group counts, so that a disturbance has no effect.
 const GROUPS: u32 = 5;
-/// Frames before the first that counts: pipelines, textures and caches.
+/// Frames before the measured ones: they fill pipelines, textures and caches.
 pub(super) const WARM_UP: u32 = 4;
 
 impl<'a> Meter<'a> {
@@ -99,8 +99,8 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// Resident memory of this process: what it owns, and mapped pages of files, which the system may
-/// drop and read again at any time.
+/// Resident memory of this process: its own, and mapped pages of files, which the system may drop and read again at
+/// any time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resident {
     pub own_bytes: u64,
@@ -108,7 +108,7 @@ pub(super) struct Resident {
 }
 
 impl Resident {
-    /// `None` where the system does not tell.
+    /// `None` if the system does not report it.
     pub fn now() -> Option<Self> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let bytes = |field: &str| -> Option<u64> {
@@ -125,7 +125,7 @@ pub(super) fn note(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(terminal::stderr(), "{text}")?)
 }
 
-/// A number with so many decimals.
+/// A number, rounded to so many decimals.
 pub(super) fn rounded(value: f64, decimals: i32) -> Value {
     let scale = 10_f64.powi(decimals);
     json!((value * scale).round() / scale)

@@ -1,7 +1,7 @@
 //! Signals that ask the program to end: Ctrl-C everywhere, SIGTERM and SIGHUP where they exist.
 //!
-//! Work that looks at the token is cancelled by the first and leaves nothing half-written. The
-//! second, or the first where nobody looks, removes temporary files and ends the program at once.
+//! The first signal cancels the token: work that polls it stops and leaves nothing half written. The second signal, or
+//! the first if no work polls the token, removes temporary files and ends the program at once.
 
 use crate::files;
 use crate::job::CancelToken;
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a shell reports for a program that Ctrl-C ended.
+/// Exit status that a shell reports for a program that Ctrl-C ended.
 const EXIT_CODE: i32 = 130;
 
 static TOKEN: OnceLock<CancelToken> = OnceLock::new();
@@ -32,7 +32,7 @@ pub(crate) fn listen_for_signals() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The token that the first signal cancels. Whoever takes it must look at it.
+/// The token that the first signal cancels. A caller must poll it.
 pub(crate) fn cancel_on_interrupt() -> CancelToken {
     IS_WATCHED.store(true, Ordering::SeqCst);
     TOKEN.get_or_init(CancelToken::new).clone()
@@ -50,8 +50,8 @@ fn exit() -> ! {
     std::process::exit(EXIT_CODE)
 }
 
-/// Signals that whoever started the program wants it to ignore: `nohup`, or a shell that runs it in
-/// the background.
+/// Signals that the parent process set to be ignored: by `nohup`, or by a shell that runs the program in the
+/// background.
 struct Ignored {
     #[cfg(unix)]
     signals: Vec<libc::c_int>,

@@ -1,9 +1,9 @@
-//! How much memory relevancy may take.
+//! The memory limit of relevancy.
 
 use crate::analysis::methods::Method;
 use crate::model::RelevancyRequest;
 
-/// How much memory a backward pass may take.
+/// The memory limit of a backward pass.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct MemoryFlag {
     /// Memory limit for relevancy, in GB [default: the free memory]
@@ -21,7 +21,7 @@ fn gigabytes(text: &str) -> Result<u64, String> {
 }
 
 impl MemoryFlag {
-    /// A request within this memory.
+    /// A relevancy request within this limit.
     pub(crate) fn request(self, methods: &[Method]) -> RelevancyRequest {
         let memory_budget = self.memory;
         RelevancyRequest { memory_budget, ..RelevancyRequest::new(methods.iter().copied()) }

@@ -1,9 +1,9 @@
-//! Where a model runs: flags and the options of the engine.
+//! Execution of a model: flags and the options of the engine.
 
 use crate::model::{Device, EngineOptions, builtin};
 use std::path::{Path, PathBuf};
 
-/// Where and with which library a model runs.
+/// Device and library on which a model runs.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Runtime")]
 pub(crate) struct RuntimeFlags {
@@ -40,7 +40,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The engine's options, with the built-in model where no other is named.
+/// The engine's options, with the built-in model unless another is given.
 pub(crate) fn engine_options(
     model: Option<&Path>,
     flags: &RuntimeFlags,
@@ -57,7 +57,7 @@ pub(crate) fn engine_options(
             DeviceFlag::Cpu => Device::Cpu,
             DeviceFlag::Cuda => Device::Cuda,
         },
-        // More threads than cores make nothing faster, and each takes memory.
+        // More threads than cores are not faster, and each takes memory.
         threads: flags.threads.map(|threads| threads.min(cores())),
     })
 }

@@ -1,4 +1,4 @@
-//! A walkthrough as commands are given one.
+//! The walkthrough of a command's argument.
 
 use super::usage::usage;
 use crate::record::{OpenTraces, Unpacked, unpack};
@@ -12,9 +12,9 @@ pub(crate) struct Show {
     pub walkthrough: Walkthrough,
     /// Its traces.
     pub traces: OpenTraces,
-    /// The folder of its file.
+    /// The folder of the walkthrough's file.
     folder: PathBuf,
-    /// Where a pack was unpacked; removed when the show is over.
+    /// Folder of an unpacked pack; removed when it is dropped.
     _unpacked: Option<Unpacked>,
 }
 

@@ -7,10 +7,10 @@ use crate::view::{AxisSet, Bounds, Queries, QueryKind, SourceKind, ViewState};
 use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 
-/// More figures than this at once are a mistake.
+/// A larger number of figures is taken for a mistake.
 const MOST_FIGURES: usize = 100_000;
 
-/// The figures that a pattern stands for: one for each named (or each existing) token, layer, head.
+/// The figures of a pattern: one for each chosen (or each existing) token, layer, head.
 pub(super) fn jobs(state: &ViewState, trace: &Trace, out: &Path) -> anyhow::Result<Vec<Job>> {
     let pattern = out.to_str().ok_or_else(|| usage("--out is not Unicode text"))?;
     check_pattern(pattern, state, trace)?;
@@ -44,10 +44,10 @@ pub(super) fn jobs(state: &ViewState, trace: &Trace, out: &Path) -> anyhow::Resu
     Ok(jobs.into_iter().map(|(state, out)| Job { state, out: PathBuf::from(out) }).collect())
 }
 
-/// What may stand in braces.
+/// Names that are allowed in braces.
 const FIELDS: [&str; 3] = ["token", "layer", "head"];
 
-/// Names in braces must be known, and must make a difference in the view.
+/// Checks that names in braces are known, and make a difference in the view.
 fn check_pattern(pattern: &str, state: &ViewState, trace: &Trace) -> anyhow::Result<()> {
     let named = pattern.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
     for (field, _) in named {
@@ -94,7 +94,7 @@ fn each(
             indices.len()
         )));
     }
-    // Equally long numbers keep files sorted as the figures are.
+    // Numbers of equal length, so that files are sorted in the order of the figures.
     let digits = indices.iter().max().map_or(1, |last| last.to_string().len());
     let one = |(state, out): (ViewState, String)| {
         let choose = &choose;
@@ -107,7 +107,7 @@ fn each(
     Ok(jobs.into_iter().flat_map(one).collect())
 }
 
-/// A bar on stderr, where there is more than one figure and someone to see it.
+/// A progress bar on stderr, if there are several figures and a terminal.
 pub(super) fn progress(count: usize) -> ProgressBar {
     if count < 2 {
         return ProgressBar::hidden();

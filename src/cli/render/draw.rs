@@ -25,7 +25,7 @@ pub(super) struct Drawing<'a> {
     args: &'a Args,
     is_svg: bool,
     device: Option<Device>,
-    /// What was said of characters that no font has.
+    /// Last message about characters that no font has.
     noted: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Drawing<'a> {
         Ok(())
     }
 
-    /// SVG keeps text as text: what draws it chooses the font.
+    /// Not for SVG, which keeps text as text: the viewer chooses its font.
     fn note_missing_glyphs(&mut self) {
         let device = self.device.as_ref().filter(|_| !self.is_svg);
         let missing = device.and_then(|device| device.renderer.missing_glyphs());
@@ -112,7 +112,7 @@ fn print_times(gpu: &Gpu, times: &[PassTime]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a figure came from.
+/// Provenance of a figure.
 fn provenance(scene: &Scene<'_>, ends: ColorLimits) -> anyhow::Result<Provenance> {
     let meta = scene.trace.meta();
     let line = caption(scene.state, meta, scene.second.map(Trace::meta), ends);
@@ -123,7 +123,7 @@ fn provenance(scene: &Scene<'_>, ends: ColorLimits) -> anyhow::Result<Provenance
     })
 }
 
-/// The command that is running, as it may be pasted into a shell.
+/// The command line of this process, quoted for a shell.
 fn command_line() -> String {
     let arguments = std::env::args_os().skip(1).map(|arg| shell_quoted(&arg.to_string_lossy()));
     std::iter::once("vlmscope".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! Flags as sugar for a view state.
+//! Flags that change a view state.
 
 use crate::analysis::methods::Method;
 use crate::cli::common::usage;
@@ -9,7 +9,7 @@ use crate::view::{
     Quantity, Range, Scale, SecondRule, SourceRule, Theme, ViewKind, ViewState,
 };
 
-/// What the figure shows and how.
+/// View and look of the figure.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Flags {
     /// View to draw.
@@ -86,8 +86,8 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// Lays the flags over a state. `from_file`: the state came from a file, so that what no flag
-    /// says stays as it is there.
+    /// Applies the flags to a state. `from_file`: the state came from a file, so that fields without a flag keep their
+    /// values.
     pub(super) fn apply(
         &self,
         state: &mut ViewState,
@@ -130,7 +130,7 @@ impl Flags {
     fn apply_look(&self, state: &mut ViewState) {
         set(&mut state.colormap, self.colormap);
         if let Some(blend) = self.blend {
-            // A strength that nobody chose is the blend mode's own.
+            // An opacity that nobody chose becomes the default of the blend mode.
             if state.opacity == state.blend.default_opacity() {
                 state.opacity = blend.default_opacity();
             }

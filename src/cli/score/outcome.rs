@@ -6,7 +6,7 @@ use crate::model::{BlankFill, Curves};
 
 /// A map that is scored.
 pub(super) struct Scored {
-    /// As the user may name it.
+    /// Name in the notation of `--method`.
     pub name: String,
     pub title: String,
     /// `[N]`, the mean over the chosen tokens.
@@ -14,14 +14,14 @@ pub(super) struct Scored {
     pub fit: Option<Fit>,
 }
 
-/// What comes out.
+/// Result of the command.
 pub(super) struct ScoreOutcome {
     pub tokens: Vec<usize>,
     pub text: String,
-    /// Name of the thing and its boxes.
+    /// Name of the object and its boxes.
     pub object: Option<(String, Vec<BoxPx>)>,
     pub maps: Vec<Scored>,
-    /// How many of `maps`, at the end, are random.
+    /// Number of random maps, the last ones of `maps`.
     pub controls: usize,
     pub curves: Curves,
     pub fills: Vec<BlankFill>,
