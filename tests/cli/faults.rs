@@ -1,4 +1,5 @@
-//! What the program says when it or the machine is at fault: a panic, an adapter that cannot draw, characters without a font.
+//! Messages of the program about faults of its own or of the machine: a panic, an adapter that cannot draw,
+//! characters without a font.
 
 use serde_json::Value;
 use std::path::Path;

@@ -89,7 +89,7 @@ impl Fixture {
         self.ok(&format!("record tour.toml --size 320x240 --fps {FPS} --out {out}"));
     }
 
-    /// What else lies in the folder.
+    /// Names of all files in the folder that are not inputs.
     fn leftovers(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.folder.path())
             .unwrap()
@@ -114,7 +114,7 @@ fn tool(name: &str, arguments: &[&str], input: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// What ffprobe says of the only stream, all frames decoded.
+/// ffprobe's description of the only stream, with all frames decoded.
 fn probe(path: &Path) -> Value {
     let arguments = ["-v", "warning", "-count_frames", "-show_streams", "-show_format"];
     let text = tool("ffprobe", &[&arguments[..], &["-of", "json"]].concat(), path);
@@ -301,7 +301,7 @@ fn a_killed_recording_leaves_a_part_that_plays() {
     let probed: Value = serde_json::from_slice(&text).unwrap();
     let read: u64 = probed["streams"][0]["nb_read_frames"].as_str().unwrap().parse().unwrap();
     assert!(read >= 30, "only {read} frames can be played");
-    // What it left goes when the film is recorded again, and nothing else does.
+    // The next recording removes the part of the killed one, and no other file.
     std::fs::write(fixture.path("film.part.mp4"), "precious").unwrap();
     fixture.record("film.mp4");
     assert_eq!(fixture.leftovers(), ["film.mp4", "film.part.mp4"]);

@@ -1,4 +1,4 @@
-//! What the program does with files and folders from strangers.
+//! Commands on files and folders from strangers.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! What a picture of attention must look like, whatever the device.
+//! Properties of every picture of attention, on any device.
 
 use crate::common::{SCALE, Shape, draw, gradient, plain_state, renderer};
 use half::f16;
@@ -38,7 +38,7 @@ fn brightest(picture: &RgbaImage) -> [f64; 2] {
     [mean(&|pixel| pixel.0), mean(&|pixel| pixel.1)]
 }
 
-/// Where a point of the preprocessed picture lies on the target.
+/// Position on the target of a point of the preprocessed picture.
 fn on_target(renderer: &Renderer, shape: &Shape, form: ImageForm, point: [f64; 2]) -> [f64; 2] {
     let (point, size) = match form {
         ImageForm::Preprocessed => (point, shape.side),

@@ -1,9 +1,8 @@
-//! What selections leave behind: nothing.
+//! Changing the selection must not leak memory.
 //!
-//! lavapipe (Mesa 22.3) compiles a shader that branches on uniforms alone anew for every dispatch or
-//! draw, and keeps code and a copy of the shader until the pipeline goes: a long film then grows by
-//! a quarter of a megabyte with every selection. Each compilation maps a page of code or more,
-//! which can be counted.
+//! lavapipe (Mesa 22.3) compiles a shader that branches on uniforms alone again for every dispatch or draw, and keeps
+//! the code and a copy of the shader until the pipeline is dropped: a long film would then grow by a quarter of a megabyte
+//! with every selection. Each compilation maps a page of code or more, which can be counted.
 
 use crate::common::{Shape, gpu, plain_state};
 use std::process::Command;
@@ -14,7 +13,7 @@ use vlmscope::view::{
     ViewKind, ViewState,
 };
 
-/// Set for the process that counts: beside other tests, their code would be counted too.
+/// Set in the child process that counts: code of other tests in the same process would be counted, too.
 const ALONE: &str = "VLMSCOPE_TEST_ALONE";
 const NAME: &str = "memory::selections_leave_no_machine_code_behind";
 
@@ -29,15 +28,15 @@ fn selections_leave_no_machine_code_behind() {
         assert!(output.status.success() && said.contains("1 passed"), "{said}");
         return;
     }
-    // None is dropped on the way, for what it gives back would hide what another one takes.
+    // No renderer is dropped in the loop: memory that it frees would hide memory that another one takes.
     let mut renderers = Vec::new();
-    // What the driver gains by it, and so whether it does it, depends on the number of patches.
+    // Whether the driver compiles again depends on the number of patches.
     for side in [4, 8, 9, 24] {
         let grids = vec![[side, side]];
         let trace = Shape { layers: 6, heads: 6, answer: 6, grids, ..Shape::default() };
         let trace = trace.random_trace(3);
         for (name, look) in looks() {
-            // It is decided at the first use of a pipeline: each look comes first once.
+            // The driver decides at the first use of a pipeline, so each look is the first one in a renderer of its own.
             let options =
                 RendererOptions { pool_bytes: Some(1 << 20), ..RendererOptions::offscreen() };
             let mut renderer = Renderer::new(gpu(), options).unwrap();

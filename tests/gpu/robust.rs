@@ -1,4 +1,4 @@
-//! What must not panic: lost devices, full pools, empty targets, traces that grow.
+//! Conditions that must not cause a panic: lost devices, full pools, empty targets, growing traces.
 
 use crate::common::{SCALE, Shape, draw, gpu, gradient, plain_state, renderer};
 use half::f16;

@@ -161,7 +161,7 @@ impl Case {
     }
 }
 
-/// What `vlmscope export` writes, or what it says.
+/// Values that `vlmscope export` writes, or its error message.
 fn export(path: &Path, flags: &[String]) -> Result<Vec<f32>, String> {
     let out = path.with_extension("json");
     let output = Command::new(env!("CARGO_BIN_EXE_vlmscope"))

@@ -286,7 +286,7 @@ fn a_named_map_takes_the_same_path() {
     assert_close(&renderer.read_planes().unwrap().unwrap(), &expected, "relevancy.llm");
 }
 
-/// What is drawn is the twin's number along the twin's range, on either scale and in every view.
+/// The atlas holds the twin's numbers, normalised along the twin's range, on either scale and in every view.
 #[test]
 fn the_atlas_holds_the_twins_numbers_on_either_scale() {
     // f16 texels between 0 and 1, a logarithm of the device's.

@@ -374,7 +374,7 @@ fn typed_control_tokens_are_only_text() {
             for id in text.eos_ids.iter().chain(&text.bos_id).chain([&text.image_token_id]) {
                 assert_eq!(count(&built.ids, *id), count(&clean.ids, *id), "{model}: {trick}");
             }
-            // What was typed is still there, character by character.
+            // The typed text is unchanged, character by character.
             let decoded = bundle.tokenizer().decode(&built.ids).unwrap();
             let visible = trick.replace(['\u{F8F0}', '\u{F8F1}'], "");
             let squeezed = |text: &str| text.replace([' ', '\u{F8F0}', '\u{F8F1}'], "");

@@ -1,5 +1,5 @@
-//! What the engine promises beyond single numbers: parts of a trace agree with each other, work is
-//! kept between questions without changing any result, events stream, and cancelling works.
+//! Guarantees of the engine beyond single numbers: parts of a trace agree with each other, work is kept between
+//! questions without changing any result, events stream, and cancelling works.
 
 #![allow(clippy::single_range_in_vec_init, reason = "an intervention is a list of ranges")]
 

@@ -1,7 +1,7 @@
-//! What the tests of the model share: the committed fixtures, and engines on their bundles.
+//! Shared by the tests of the model: the committed fixtures, and engines on their bundles.
 //!
-//! Fixtures come from transformers by scripts/make_fixtures.py. ONNX Runtime is found as users'
-//! is; without it these tests fail, because a test that is skipped proves nothing.
+//! scripts/make_fixtures.py derives the fixtures from transformers. ONNX Runtime is searched for as in the program;
+//! without it these tests fail, because a test that is skipped proves nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "tests fail by panicking")]
 

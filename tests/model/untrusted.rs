@@ -183,7 +183,7 @@ fn a_trace_with_other_spans_than_its_model_is_not_given_to_it() {
     }
 }
 
-/// What is appended to a graph: Protocol Buffers joins messages that follow each other.
+/// Messages that are appended to a graph: Protocol Buffers joins messages in sequence.
 #[derive(Clone, PartialEq, Message)]
 struct MoreModel {
     #[prost(message, optional, tag = "7")]
@@ -284,7 +284,7 @@ struct Entry {
     value: String,
 }
 
-/// How an output is spoiled.
+/// Damage to an output.
 #[derive(Clone, Copy)]
 enum Spoil {
     /// Twice as long along an axis.
@@ -292,8 +292,8 @@ enum Spoil {
     NotANumber,
 }
 
-/// A bundle whose graph returns something else as `output`: what it was is renamed, and new
-/// operators make the output from it.
+/// A bundle whose graph returns another `output`: the original one is renamed, and new operators compute the
+/// output from it.
 fn spoiled(graph: &str, output: &str, spoil: Spoil) -> BundleCopy {
     let copy = BundleCopy::new();
     let path = copy.path(&format!("{graph}.onnx"));

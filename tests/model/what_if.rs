@@ -1,4 +1,4 @@
-//! What-if questions: asking again from a trace, interventions against PyTorch hooks, differences.
+//! Tests of what-if questions: asking again from a trace, interventions against PyTorch hooks, differences.
 
 use crate::support::{Fixture, MODELS, ask, numbers, parity, picture, request, text};
 use serde_json::Value;

@@ -58,7 +58,7 @@ fn a_typed_question_is_answered_and_kept() {
     assert_eq!(window.state().docs.len(), before + 1);
 }
 
-/// What the built-in model says while it answers, to be told again event by event.
+/// Events of the built-in model for one answer, recorded to be replayed one by one.
 fn recorded(window: &Window) -> Vec<ModelEvent> {
     let picture = window.state().chat.picture.clone();
     let worker = ModelWorker::spawn(EngineOptions {

@@ -1,5 +1,5 @@
-//! What the window does when something fails that should not: a panic in a task, a file that another program changes, answers
-//! of a window that ended by a fault.
+//! The window after failures that should not happen: a panic in a task, a file that another program changes,
+//! unsaved answers of a window that an internal error closed.
 
 use crate::support::{Window, empty_window, open_with, settle, trace, until};
 use egui_kittest::kittest::Queryable as _;
@@ -59,7 +59,7 @@ fn a_file_that_another_program_changes_is_read_again_on_request() {
     assert!(window.state().notices.is_empty(), "it is offered once: {:?}", window.state().notices);
 }
 
-/// What `vlmscope relevancy` does to a file that is open in the window.
+/// Adds a map to a file that is open in the window, as `vlmscope relevancy` does.
 fn add_map(path: &Path, name: &str) {
     let trace = Trace::open(path).unwrap();
     let shape = [trace.shape().generated, trace.meta().patches()];

@@ -1,4 +1,4 @@
-//! How the window looks, as a few small pictures: run with UPDATE_SNAPSHOTS=1 to take them anew, and look at them.
+//! The look of the window in a few small pictures: run with UPDATE_SNAPSHOTS=1 to take them again, then look at them.
 
 use crate::support::{open, settle, until};
 use egui_kittest::SnapshotOptions;

@@ -249,7 +249,7 @@ fn a_step_is_brought_to_the_stage_changed_there_and_put_back() {
     assert_eq!((more.steps.len(), editor(&window).selected()), (count + 1, Stop::Step(3)));
     assert_eq!(more.steps[3].state.view, vlmscope::view::ViewKind::Heads);
     shot(&mut window, "editor-view");
-    // What a key does to the walkthrough is seen, and undone by the usual one.
+    // A key that changes the walkthrough shows its preview, and the usual undo key reverts the change.
     press(&mut window, Key::Delete);
     assert!(editor(&window).is_previewing);
     assert_eq!(walkthrough(&window).steps.len(), count);
@@ -375,7 +375,7 @@ fn what_is_not_saved_is_asked_about() {
     answer_path(&mut window, &folder.path().join("kept.toml"));
     until(&mut window, |app| app.host.contains(&HostRequest::Quit));
     assert!(Walkthrough::open(&folder.path().join("kept.toml")).is_ok());
-    // What is saved is closed without a word.
+    // A saved walkthrough is closed without a question.
     perform(&mut window, UiCommand::CloseWalkthrough);
     assert!(window.state().editor.is_none() && window.state().confirm.is_none());
 }

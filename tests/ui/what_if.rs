@@ -1,4 +1,4 @@
-//! What if, in the window, with the real built-in model: edit, ask again, compare, cover, cut.
+//! Tests of what-if questions in the window with the built-in model: edit, ask again, compare, cover, cut.
 
 use crate::support::{Window, open, settle, until};
 use egui::{Key, Modifiers, PointerButton, Pos2};
@@ -40,7 +40,7 @@ fn turned(hue: f64) -> Step {
     turned_from([222, 36, 40], hue)
 }
 
-/// What has about this colour around the balloon, turned by some degrees of hue.
+/// The area around the balloon with about this colour, turned by some degrees of hue.
 fn turned_from(color: [u8; 3], hue: f64) -> Step {
     let rect = Rect { x: 370.0, y: 16.0, width: 142.0, height: 204.0 };
     let like = Some(LikeColor { color, tolerance: 25.0 });

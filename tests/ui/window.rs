@@ -153,7 +153,7 @@ fn a_held_key_leaves_no_backlog() {
     window.key_press(Key::Home);
     settle(&mut window);
     let before = window.state().counters;
-    // What waits when a frame begins, as after a stall of the machine.
+    // Events that wait when a frame begins, as after a stall of the machine.
     let press = egui::Event::Key {
         key: Key::ArrowDown,
         physical_key: None,
