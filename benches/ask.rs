@@ -1,4 +1,4 @@
-//! What a question costs: process CPU seconds and peak memory above the loaded model, as JSON.
+//! Costs of a question: process CPU seconds and peak memory above the loaded model, as JSON.
 //!
 //!     cargo bench --bench ask -- --bundle out/geometry
 //!     cargo bench --bench ask -- --bundle out/geometry --checkpoint out/geometry-torch \
@@ -29,7 +29,7 @@ const NEW_TOKENS: u32 = 16;
 const PARTS: [&str; 7] =
     ["ask", "ask_all_rows", "second_question", "score", "start", "cancel", "program"];
 const BASELINES: [&str; 2] = ["eager", "eager_without_output"];
-/// How far into a question it is cancelled.
+/// Time from the start of a question until it is cancelled.
 const CANCELLED_AFTER: Duration = Duration::from_millis(500);
 
 struct Arguments {
@@ -201,7 +201,7 @@ fn program(bundle: &std::path::Path) -> anyhow::Result<Value> {
     Ok(result)
 }
 
-/// How long a question goes on after it was cancelled, in the middle of a graph.
+/// Time from the cancellation of a question, in the middle of a graph, until the engine returns.
 fn cancel(engine: &mut Engine, asked: &AskRequest) -> anyhow::Result<Value> {
     let token = CancelToken::new();
     let stop = token.clone();

@@ -1,4 +1,4 @@
-//! What relevancy costs: process CPU seconds and peak memory above the loaded model, as JSON.
+//! Costs of relevancy: process CPU seconds and peak memory above the loaded model, as JSON.
 //!
 //!     cargo bench --bench relevancy
 //!     cargo bench --bench relevancy -- --bundle out/geometry --checkpoint out/geometry-torch \

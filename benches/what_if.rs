@@ -1,4 +1,4 @@
-//! What "what if" costs, in plain forwards: process CPU seconds, as JSON.
+//! Costs of what-if questions in units of one plain forward pass: process CPU seconds, as JSON.
 //!
 //!     cargo bench --bench what_if                              the built-in model
 //!     cargo bench --bench what_if -- --bundle out/geometry --rounds 1

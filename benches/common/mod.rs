@@ -1,4 +1,4 @@
-//! What the benches share: parts run in processes of their own, medians over rounds, memory and CPU time of a process.
+//! Shared by the benches: parts run in processes of their own, medians over rounds, memory and CPU time of a process.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! Changing the selection must not leak memory.
 //!
 //! lavapipe (Mesa 22.3) compiles a shader that branches on uniforms alone again for every dispatch or draw, and keeps
-//! the code and a copy of the shader until the pipeline is dropped: a long film would then grow by a quarter of a megabyte
-//! with every selection. Each compilation maps a page of code or more, which can be counted.
+//! the code and a copy of the shader until the pipeline is dropped: a long film would then grow by a quarter of a
+//! megabyte with every selection. Each compilation maps a page of code or more, which can be counted.
 
 use crate::common::{Shape, gpu, plain_state};
 use std::process::Command;
@@ -36,7 +36,7 @@ fn selections_leave_no_machine_code_behind() {
         let trace = Shape { layers: 6, heads: 6, answer: 6, grids, ..Shape::default() };
         let trace = trace.random_trace(3);
         for (name, look) in looks() {
-            // The driver decides at the first use of a pipeline, so each look is the first one in a renderer of its own.
+            // The driver decides at the first use of a pipeline, so each look comes first in a renderer of its own.
             let options =
                 RendererOptions { pool_bytes: Some(1 << 20), ..RendererOptions::offscreen() };
             let mut renderer = Renderer::new(gpu(), options).unwrap();
