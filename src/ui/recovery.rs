@@ -1,4 +1,5 @@
-//! Answers that were not saved when an internal error closed the window: kept in a folder, and offered at the next start.
+//! Answers that were not saved when an internal error closed the window: they are kept in a folder, and offered at the
+//! next start.
 
 use super::document::Document;
 use crate::job;
