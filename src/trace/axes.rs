@@ -1,4 +1,4 @@
-//! Newtypes for the axes of attention, so that a layer is never passed where a head belongs.
+//! Newtypes for the axes of attention, so that a layer is never passed where a head belongs, and their sizes.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,3 +44,30 @@ axis!(
     /// An answer token, counted from 0. Its attention is the row of query `P − 1 + i`.
     AnswerIndex
 );
+
+/// Sizes of the axes of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// R: query rows that were kept.
+    pub rows: usize,
+    /// L: decoder layers that have attention.
+    pub layers: usize,
+    /// H: query heads.
+    pub heads: usize,
+    /// T = P + G − 1: attention positions.
+    pub positions: usize,
+    /// G: generated ids, the stop id included.
+    pub generated: usize,
+}
+
+impl Shape {
+    /// Weights in one page ([L, H, T]).
+    pub const fn page_len(&self) -> usize {
+        self.layers * self.heads * self.positions
+    }
+
+    /// Bytes of one page as f16.
+    pub const fn page_bytes(&self) -> usize {
+        self.page_len() * 2
+    }
+}

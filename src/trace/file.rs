@@ -6,7 +6,8 @@
 use super::format;
 use super::source::TraceFile;
 use super::tensor::{Tensor, TensorBytes, TraceId, cast};
-use super::{ModelInfo, Rect, STAT_COUNT, Shape, Trace, TraceError, TraceMeta};
+use super::tensor_rules::check_tensor;
+use super::{ModelInfo, Rect, Shape, Trace, TraceError, TraceMeta};
 use crate::files::Replacement;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -132,44 +133,8 @@ impl Trace {
             ));
         }
         for (name, tensor) in &tensors {
-            if let Some((dtype, expected)) = expected_tensor(name, &meta, &shape) {
-                let fits = tensor.dtype == dtype
-                    && tensor.shape.len() == expected.len()
-                    && tensor
-                        .shape
-                        .iter()
-                        .zip(&expected)
-                        .all(|(&found, want)| want.is_none_or(|want| want == found));
-                if !fits {
-                    let expected: Vec<String> = expected
-                        .iter()
-                        .map(|axis| axis.map_or("_".into(), |axis| axis.to_string()))
-                        .collect();
-                    return Err(bad(
-                        name,
-                        format!(
-                            "has type {:?} and shape {:?}, not {dtype:?} [{}]",
-                            tensor.dtype,
-                            tensor.shape,
-                            expected.join(", ")
-                        ),
-                    ));
-                }
-            }
-        }
-        for (name, tensor) in tensors.iter().filter(|(name, _)| name.starts_with("relevancy.")) {
-            let wide = [shape.positions, meta.patches()];
-            let fits = tensor.dtype == Dtype::F32
-                && matches!(tensor.shape[..], [tokens, width] if tokens == shape.generated && wide.contains(&width));
-            if !fits {
-                return Err(bad(
-                    name,
-                    format!(
-                        "has type {:?} and shape {:?}, not F32 [{}, {} positions or {} patches]",
-                        tensor.dtype, tensor.shape, shape.generated, wide[0], wide[1]
-                    ),
-                ));
-            }
+            check_tensor(name, tensor.dtype, &tensor.shape, &meta, &shape)
+                .map_err(|reason| bad(name, reason))?;
         }
         for name in ["attention.weights", "answer.ids"] {
             if !tensors.contains_key(name) {
@@ -470,50 +435,4 @@ fn check_spans(meta: &TraceMeta) -> Result<(), String> {
             Err(format!("its image spans at positions {} and {} overlap", pair[0].0, pair[1].0))
         }
     }
-}
-
-/// Type and shape (`None`: any size) of the tensors that this version knows.
-fn expected_tensor(
-    name: &str,
-    meta: &TraceMeta,
-    shape: &Shape,
-) -> Option<(Dtype, Vec<Option<usize>>)> {
-    let (rows, layers, heads) = (Some(shape.rows), Some(shape.layers), Some(shape.heads));
-    let (positions, generated) = (Some(shape.positions), Some(shape.generated));
-    Some(match name {
-        "attention.weights" => (Dtype::F16, vec![rows, layers, heads, positions]),
-        "attention.stats" => (Dtype::F32, vec![rows, layers, heads, Some(STAT_COUNT)]),
-        "attention.span_stats" => {
-            (Dtype::F32, vec![rows, layers, heads, Some(meta.spans.len()), Some(STAT_COUNT)])
-        }
-        "attention.head_mean" => (Dtype::F16, vec![layers, positions, positions]),
-        "attention.last_layer" => (Dtype::F16, vec![heads, positions, positions]),
-        "attention.vision" => (
-            Dtype::F16,
-            vec![
-                Some(meta.model.vision_layers as usize),
-                Some(meta.model.vision_heads as usize),
-                None,
-                None,
-            ],
-        ),
-        "answer.ids" => (Dtype::I32, vec![generated]),
-        "answer.logprob" => (Dtype::F32, vec![generated]),
-        "answer.topk_ids" => (Dtype::I32, vec![generated, None]),
-        "answer.topk_logprob" => (Dtype::F32, vec![generated, None]),
-        "relevancy.llm" | "relevancy.llm_own" => (Dtype::F32, vec![generated, positions]),
-        "relevancy.vit" | "relevancy.all" => (Dtype::F32, vec![generated, Some(meta.patches())]),
-        _ if name.starts_with("map.") => (Dtype::F32, vec![generated, Some(meta.patches())]),
-        _ if name.starts_with("picture.") && name.ends_with(".preprocessed") => {
-            (Dtype::U8, vec![None, None, Some(3)])
-        }
-        _ if name.starts_with("canvas.") && name.ends_with(".pixels") => {
-            let index = name.strip_prefix("canvas.")?.strip_suffix(".pixels")?;
-            let info = meta.preprocess.get(index.parse::<usize>().ok()?)?;
-            let [width, height] = info.preprocessed_size.map(|side| Some(side as usize));
-            (Dtype::U8, vec![height, width, Some(3)])
-        }
-        _ if name.starts_with("picture.") && name.ends_with(".original") => (Dtype::U8, vec![None]),
-        _ => return None,
-    })
 }

@@ -4,7 +4,8 @@
 //! are read; views are the same for both.
 
 use super::source::{FileStamp, TraceFile};
-use super::{AnswerIndex, Layer, Query, RowStats, TraceError, TraceMeta};
+use super::tensor_rules::check_tensor;
+use super::{AnswerIndex, Layer, Query, RowStats, Shape, TraceError, TraceMeta};
 use half::f16;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,33 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use safetensors::Dtype;
-
-/// Sizes of the axes of a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// R: query rows that were kept.
-    pub rows: usize,
-    /// L: decoder layers that have attention.
-    pub layers: usize,
-    /// H: query heads.
-    pub heads: usize,
-    /// T = P + G − 1: attention positions.
-    pub positions: usize,
-    /// G: generated ids, the stop id included.
-    pub generated: usize,
-}
-
-impl Shape {
-    /// Weights in one page ([L, H, T]).
-    pub const fn page_len(&self) -> usize {
-        self.layers * self.heads * self.positions
-    }
-
-    /// Bytes of one page as f16.
-    pub const fn page_bytes(&self) -> usize {
-        self.page_len() * 2
-    }
-}
 
 /// The largest file that is read into memory: an answer about one picture by a 7 B model has 90 MB.
 const READ_AHEAD_BYTES: u64 = 100 << 20;
@@ -441,7 +415,8 @@ impl Trace {
     /// The same trace with one more f32 tensor (or a replaced one); [`Self::write`] keeps it.
     ///
     /// # Errors
-    /// If the values do not fill the shape, or the name is one that only answering can write.
+    /// If the shape is not the one that [`Self::open`] expects of that name, if the values do not fill it, or if the name
+    /// is one that only answering can write.
     pub fn with_map(
         &self,
         name: &str,
@@ -452,17 +427,11 @@ impl Trace {
             let reason = format!("`{name}` is not a name for a map; use map.NAME");
             return Err(TraceError::Inconsistent { reason });
         }
-        let widths = [self.shape.positions, self.meta.patches()];
-        let fits = matches!(*shape, [tokens, width]
-            if tokens == self.shape.generated && widths.contains(&width) && tokens * width == values.len());
-        if !fits {
-            let reason = format!(
-                "map `{name}` has {} values for shape {shape:?}; it needs [{} answer tokens, {} positions or {} patches]",
-                values.len(),
-                self.shape.generated,
-                widths[0],
-                widths[1]
-            );
+        check_tensor(name, Dtype::F32, shape, &self.meta, &self.shape).map_err(|reason| {
+            TraceError::Inconsistent { reason: format!("map `{name}` {reason}") }
+        })?;
+        if shape.iter().product::<usize>() != values.len() {
+            let reason = format!("map `{name}` has {} values for shape {shape:?}", values.len());
             return Err(TraceError::Inconsistent { reason });
         }
         let mut trace = self.clone();

@@ -156,6 +156,44 @@ fn a_map_is_added_while_the_old_file_is_still_open() {
     assert!(old.with_map("map.random", &[2, 6], &values).is_err());
 }
 
+/// A map that a trace accepts in memory can be written and opened; one that opening refuses is refused at once.
+#[test]
+fn a_map_is_accepted_as_it_is_when_the_file_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.vlmtrace");
+    let trace = trace();
+    let (answers, patches, positions) = (3, 4, 10);
+    for (name, widths) in [
+        ("map.random", &[patches][..]),
+        ("relevancy.llm", &[positions]),
+        ("relevancy.llm_own", &[positions]),
+        ("relevancy.vit", &[patches]),
+        ("relevancy.all", &[patches]),
+        ("relevancy.other", &[patches, positions]),
+    ] {
+        for width in [1, patches, positions, positions + 1] {
+            let values = vec![0.5; answers * width];
+            let found = trace.with_map(name, &[answers, width], &values);
+            assert_eq!(found.is_ok(), widths.contains(&width), "{name} [{answers}, {width}]");
+            match found {
+                Ok(found) => {
+                    found.write(&path).unwrap();
+                    assert!(Trace::open(&path).unwrap().map_keys(name).is_some());
+                }
+                Err(error) => {
+                    let said = error.to_string();
+                    let shape = format!("[{answers}, {width}]");
+                    assert!(said.contains(name) && said.contains(&shape), "{said}");
+                }
+            }
+        }
+        let width = widths[0];
+        assert!(trace.with_map(name, &[answers, width], &[0.5]).is_err(), "too few values");
+        let one_too_many = vec![0.5; (answers + 1) * width];
+        assert!(trace.with_map(name, &[answers + 1, width], &one_too_many).is_err());
+    }
+}
+
 #[test]
 fn a_cut_file_is_named_as_damaged_wherever_it_is_cut() {
     let folder = tempfile::tempdir().unwrap();
