@@ -13,7 +13,6 @@ use super::notices::Notice;
 use super::present::options::PresentOptions;
 use super::samples::Sample;
 use super::score::Scores;
-use super::shortcuts::UiCommand;
 use super::stage::StageRenderer;
 use super::task_result::PathPurpose;
 use super::tasks::Tasks;
@@ -107,7 +106,7 @@ pub struct App {
     pub preview: Option<Command>,
     /// The drawn view: the document's view with the preview applied.
     pub shown: ViewState,
-    /// Position in the ranking from which [`UiCommand::NextBestHead`] goes on.
+    /// Position in the ranking from which [`NextBestHead`](super::shortcuts::UiCommand::NextBestHead) goes on.
     pub rank: usize,
     /// Whether heads are ranked over all open traces of the model.
     pub rank_over_all: bool,
@@ -218,21 +217,6 @@ impl App {
     pub fn doc_mut(&mut self) -> Option<&mut Document> {
         let current = self.current?;
         self.docs.iter_mut().find(|doc| doc.id == current)
-    }
-
-    /// Sends an intent.
-    pub fn send(&self, intent: Intent) {
-        self.intents.send(intent);
-    }
-
-    /// Sends a change of the view.
-    pub fn command(&self, command: Command) {
-        self.intents.send(Intent::Command(command));
-    }
-
-    /// Sends an action.
-    pub fn act(&self, act: UiCommand) {
-        self.intents.send(Intent::Ui(act));
     }
 
     /// Shows a message.

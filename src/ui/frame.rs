@@ -86,7 +86,7 @@ fn read_keys(app: &App, ctx: &egui::Context) {
         return;
     }
     for command in pressed.into_iter().filter(|command| is_meant(app, *command, focus)) {
-        app.act(command);
+        app.intents.act(command);
     }
 }
 

@@ -161,7 +161,7 @@ pub fn new_app(
     let HeadlessOptions { settings, settings_path, recovery, .. } = options;
     let Prepared { chat, intents, preview } = prepared;
     let mut app = App::new(stage, chat, settings, settings_path, wake(ctx));
-    intents.into_iter().for_each(|intent| app.send(intent));
+    intents.into_iter().for_each(|intent| app.intents.send(intent));
     app.asks_in_window = std::env::var_os("VLMSCOPE_DIALOGS").is_some_and(|how| how == "window");
     if let Some(picture) = preview {
         app.exports.preview(picture);

@@ -174,6 +174,16 @@ impl IntentSender {
         self.0.borrow_mut().push(intent);
     }
 
+    /// Sends a change of the view.
+    pub fn command(&self, command: Command) {
+        self.send(Intent::Command(command));
+    }
+
+    /// Sends a command of the table.
+    pub fn act(&self, act: UiCommand) {
+        self.send(Intent::Ui(act));
+    }
+
     /// Intents since the last call, in order.
     pub fn take(&self) -> Vec<Intent> {
         self.0.take()

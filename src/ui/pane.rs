@@ -7,12 +7,11 @@ use super::chat::Chat;
 use super::dialogs::Prompt;
 use super::document::Document;
 use super::film::{FilmDialog, FilmOptions};
-use super::intent::{Intent, IntentSender};
+use super::intent::IntentSender;
 use super::layout::Overlay;
 use super::notices::Notice;
 use super::samples::Sample;
 use super::score::Scores;
-use super::shortcuts::UiCommand;
 use super::stage::StageRenderer;
 use super::tasks::Task;
 use super::transport::Transport;
@@ -113,21 +112,6 @@ impl PassOutput {
 }
 
 impl<'a> PaneContext<'a> {
-    /// Sends an intent.
-    pub fn send(&self, intent: Intent) {
-        self.intents.send(intent);
-    }
-
-    /// Sends a change of the view.
-    pub fn command(&self, command: Command) {
-        self.intents.send(Intent::Command(command));
-    }
-
-    /// Sends a command of the table.
-    pub fn act(&self, act: UiCommand) {
-        self.intents.send(Intent::Ui(act));
-    }
-
     /// Previews a command while the pointer stays.
     pub fn preview(&self, command: Command) {
         self.output.preview.replace(Some(command));

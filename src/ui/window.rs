@@ -399,7 +399,7 @@ impl ApplicationHandler<Wakeup> for Program {
             WindowEvent::RedrawRequested => self.draw(event_loop),
             // Unsaved work makes the command ask first.
             WindowEvent::CloseRequested => {
-                open.host.app.act(UiCommand::Quit);
+                open.host.app.intents.act(UiCommand::Quit);
                 self.wants_frame(Instant::now());
             }
             _ if answer.repaint => self.wants_frame(Instant::now()),

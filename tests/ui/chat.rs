@@ -94,7 +94,7 @@ fn attention_grows_on_the_stage_with_every_token() {
     let feed = Feed::recorded("recorded".into(), receive, std::sync::Arc::new(|| ())).unwrap();
     window.state_mut().chat.feed = Some(feed);
     let question = window.state().chat.suggestions.last().unwrap().clone();
-    window.state_mut().send(Intent::Ask(question));
+    window.state().intents.send(Intent::Ask(question));
     window.step();
     let docs = window.state().docs.len();
     let (mut lengths, mut texts, mut frames) = (Vec::new(), Vec::new(), Vec::new());
@@ -134,7 +134,7 @@ fn a_stop_in_mid_answer_keeps_what_was_said() {
     let (send, receive) = crossbeam_channel::unbounded();
     let feed = Feed::recorded("recorded".into(), receive, std::sync::Arc::new(|| ())).unwrap();
     window.state_mut().chat.feed = Some(feed);
-    window.state_mut().send(Intent::Ask("Describe the picture.".into()));
+    window.state().intents.send(Intent::Ask("Describe the picture.".into()));
     window.step();
     let before = window.state().docs.len();
     let mut rest = events.into_iter();
@@ -164,7 +164,7 @@ fn a_sample_picture_is_one_click_and_answers() {
     let mut window = first_start();
     until(&mut window, |app| app.samples.is_some());
     assert!(window.query_all_by_label_contains("Sample: ").count() > 3);
-    window.state_mut().send(Intent::UseSample(1));
+    window.state().intents.send(Intent::UseSample(1));
     until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
     let names: Vec<String> =
         window.state().docs.iter().map(|doc| doc.meta().preprocess[0].file_name.clone()).collect();
@@ -177,7 +177,7 @@ fn a_follow_up_keeps_the_conversation() {
     let mut window = first_start();
     window.get_by_label("follow-up").click();
     settle(&mut window);
-    window.state_mut().send(Intent::Ask("What colour is the balloon?".into()));
+    window.state().intents.send(Intent::Ask("What colour is the balloon?".into()));
     until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
     let app = window.state();
     let doc = app.doc().unwrap();
@@ -205,14 +205,14 @@ fn a_task_with_the_model_runs_on_its_thread() {
 fn a_stopped_answer_stops_at_once_and_the_next_one_works() {
     let mut window = first_start();
     let question = window.state().chat.suggestions.last().unwrap().clone();
-    window.state_mut().send(Intent::Ask(question.clone()));
+    window.state().intents.send(Intent::Ask(question.clone()));
     window.step();
     window.key_press(Key::Escape);
     window.step();
     assert!(window.state().chat.asking.is_none(), "it stops in the frame in which one asks");
     assert!(window.state().docs.iter().all(|doc| !doc.live));
     let before = window.state().docs.len();
-    window.state_mut().send(Intent::Ask(question));
+    window.state().intents.send(Intent::Ask(question));
     until(&mut window, |app| app.docs.len() > before && app.chat.asking.is_none());
     assert!(window.state().chat.error.is_none());
 }
@@ -221,7 +221,7 @@ fn a_stopped_answer_stops_at_once_and_the_next_one_works() {
 fn another_answer_is_scored_below_the_models_own() {
     let mut window = first_start();
     let own = window.state().doc().unwrap().clone();
-    window.state_mut().send(Intent::Score("purple nonsense".into()));
+    window.state().intents.send(Intent::Score("purple nonsense".into()));
     until(&mut window, |app| app.chat.asking.is_none() && app.docs.len() > 1);
     let app = window.state();
     assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
@@ -236,7 +236,7 @@ fn another_answer_is_scored_below_the_models_own() {
 fn a_greedy_answer_again_is_the_same_answer() {
     let mut window = first_start();
     let first = window.state().doc().unwrap().meta().answer.clone();
-    window.state_mut().act(UiCommand::Regenerate);
+    window.state().intents.act(UiCommand::Regenerate);
     until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
     assert_eq!(window.state().doc().unwrap().meta().answer, first);
 }
@@ -245,12 +245,12 @@ fn a_greedy_answer_again_is_the_same_answer() {
 fn a_folder_that_is_no_model_says_what_to_do() {
     let mut window = first_start();
     let folder = tempfile::tempdir().unwrap();
-    window.state_mut().send(Intent::Open(folder.path().to_owned()));
+    window.state().intents.send(Intent::Open(folder.path().to_owned()));
     until(&mut window, |app| app.notices.iter().any(|notice| notice.is_error));
     let text = window.state().notices.iter().find(|n| n.is_error).unwrap().text.clone();
     assert!(text.contains("manifest.json"), "{text}");
     std::fs::write(folder.path().join("manifest.json"), "{}").unwrap();
-    window.state_mut().send(Intent::UseBundle(folder.path().to_owned()));
+    window.state().intents.send(Intent::UseBundle(folder.path().to_owned()));
     until(&mut window, |app| app.chat.error.is_some());
     assert!(window.state().doc().is_some(), "what was seen stays");
     assert!(window.query_all_by_label("Copy").count() > 0, "the message can be copied");
@@ -263,7 +263,7 @@ fn a_saved_trace_opens_again() {
     let path = folder.path().join("saved.vlmtrace");
     let trace = std::sync::Arc::clone(&window.state().doc().unwrap().trace);
     trace.write(&path).unwrap();
-    window.state_mut().send(Intent::Open(path));
+    window.state().intents.send(Intent::Open(path));
     until(&mut window, |app| app.docs.len() == 2);
     let app = window.state();
     assert_eq!(app.docs[0].meta().answer, app.docs[1].meta().answer);

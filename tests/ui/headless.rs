@@ -107,9 +107,9 @@ fn layout_size_of_type_and_bookmarks_outlive_a_session() {
     let path = folder.path().join("settings.toml");
     let mut screen = Screen::open(crate::support::gpu(), Some(path.clone()));
     screen.settle();
-    screen.host.app.act(vlmscope::ui::shortcuts::UiCommand::LargerType);
-    screen.host.app.act(vlmscope::ui::shortcuts::UiCommand::Bookmark);
-    screen.host.app.send(Intent::ShowPanel(Pane::Bookmarks));
+    screen.host.app.intents.act(vlmscope::ui::shortcuts::UiCommand::LargerType);
+    screen.host.app.intents.act(vlmscope::ui::shortcuts::UiCommand::Bookmark);
+    screen.host.app.intents.send(Intent::ShowPanel(Pane::Bookmarks));
     screen.settle();
     // An edge between two panels is dragged.
     let edge = screen.host.app.stage_rect.left_center() - vec2(0.5, 0.0);

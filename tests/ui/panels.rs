@@ -19,7 +19,7 @@ fn state(window: &Window) -> ViewState {
 }
 
 fn show(window: &mut Window, pane: Pane) {
-    window.state_mut().send(Intent::ShowPanel(pane));
+    window.state().intents.send(Intent::ShowPanel(pane));
     settle(window);
 }
 
@@ -51,7 +51,7 @@ fn every_panel_comes_to_the_front_and_draws() {
 #[test]
 fn a_hidden_side_opens_for_its_panel() {
     let mut window = window();
-    window.state_mut().act(UiCommand::ToggleInspector);
+    window.state().intents.act(UiCommand::ToggleInspector);
     settle(&mut window);
     assert!(window.query_by_label("Layer 0").is_none());
     show(&mut window, Pane::Matrix);
@@ -110,7 +110,7 @@ fn a_drag_over_the_matrix_scrubs_and_is_one_step() {
     let last = (doc.extent.layers - 1, doc.extent.heads - 1);
     let map = state(&window).map;
     assert_eq!((map.layers.only(), map.heads.only()), (Some(last.0), Some(last.1)));
-    window.state_mut().act(UiCommand::Undo);
+    window.state().intents.act(UiCommand::Undo);
     settle(&mut window);
     assert_eq!(state(&window).map, before.map, "a drag is one step of undo");
 }
@@ -277,7 +277,7 @@ fn the_copied_command_line_renders_the_same_figure() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a trace.vlmtrace");
     window.state().doc().unwrap().trace.write(&path).unwrap();
-    window.state_mut().send(Intent::Open(path));
+    window.state().intents.send(Intent::Open(path));
     until(&mut window, |app| app.docs.len() == 2);
     for command in [
         Command::SetQueries(Queries::answer(1)),
@@ -286,10 +286,10 @@ fn the_copied_command_line_renders_the_same_figure() {
         Command::SetColormap(vlmscope::view::ColorMap::Viridis),
         Command::ZoomBy { factor: 1.5, about: [0.3, 0.6] },
     ] {
-        window.state_mut().command(command);
+        window.state().intents.command(command);
         settle(&mut window);
     }
-    window.state_mut().act(UiCommand::CopyCommandLine);
+    window.state().intents.act(UiCommand::CopyCommandLine);
     let line = copied(&mut window);
     assert!(line.starts_with("vlmscope render '"), "{line}");
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_vlmscope")).parent().unwrap();
@@ -330,7 +330,7 @@ fn a_folder_of_traces_opens_them_all() {
         window.state().doc().unwrap().trace.write(&folder.path().join(name)).unwrap();
     }
     std::fs::write(folder.path().join("c.vlmtrace"), "damaged").unwrap();
-    window.state_mut().send(Intent::Open(folder.path().to_owned()));
+    window.state().intents.send(Intent::Open(folder.path().to_owned()));
     until(&mut window, |app| app.docs.len() == 3);
     let errors: Vec<_> = window.state().notices.iter().filter(|notice| notice.is_error).collect();
     assert!(errors.len() == 1 && errors[0].text.contains("c.vlmtrace"), "{errors:?}");

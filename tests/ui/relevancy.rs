@@ -16,7 +16,7 @@ fn with_panel(size: [f32; 2]) -> Window {
         assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
         app.chat.asking.is_none() && app.doc().is_some_and(|doc| !doc.live)
     });
-    window.state_mut().send(Intent::ShowPanel(Pane::Relevancy));
+    window.state().intents.send(Intent::ShowPanel(Pane::Relevancy));
     settle(&mut window);
     window
 }
@@ -79,7 +79,7 @@ fn the_trace_file_gets_the_maps() {
     let path = folder.path().join("a.vlmtrace");
     let mut window = with_panel([1600.0, 900.0]);
     window.state().doc().unwrap().trace.write(&path).unwrap();
-    window.state_mut().send(Intent::Open(path.clone()));
+    window.state().intents.send(Intent::Open(path.clone()));
     until(&mut window, |app| app.doc().is_some_and(|doc| doc.path.is_some()));
     compute(&mut window, "Compute relevancy", "relevancy.llm");
     let saved = vlmscope::trace::Trace::open(&path).unwrap();
@@ -90,12 +90,12 @@ fn the_trace_file_gets_the_maps() {
 #[test]
 fn the_palette_computes_what_is_missing_once() {
     let mut window = with_panel([1280.0, 720.0]);
-    window.state_mut().act(UiCommand::ComputeEveryRelevancy);
+    window.state().intents.act(UiCommand::ComputeEveryRelevancy);
     until(&mut window, |app| {
         app.doc().is_some_and(|doc| doc.trace.map_names().contains(&"relevancy.all"))
     });
     let names = window.state().doc().unwrap().trace.map_names().len();
-    window.state_mut().act(UiCommand::ComputeRelevancy);
+    window.state().intents.act(UiCommand::ComputeRelevancy);
     settle(&mut window);
     assert_eq!(window.state().doc().unwrap().trace.map_names().len(), names);
     assert!(window.state().notices.iter().any(|notice| notice.text.contains("already")));

@@ -9,7 +9,7 @@ use vlmscope::ui::layout::Pane;
 fn answered() -> Window {
     let mut window = open([1600.0, 1000.0], 1.0, Start::BuiltIn, None);
     until(&mut window, |app| app.chat.asking.is_none() && app.doc().is_some_and(|doc| !doc.live));
-    window.state_mut().send(Intent::ShowPanel(Pane::Score));
+    window.state().intents.send(Intent::ShowPanel(Pane::Score));
     settle(&mut window);
     window
 }
@@ -48,7 +48,7 @@ fn a_test_can_be_stopped() {
     window.step();
     until(&mut window, |app| !app.tasks.running().is_empty());
     let id = window.state().tasks.running()[0].id;
-    window.state_mut().send(Intent::CancelTask(id));
+    window.state().intents.send(Intent::CancelTask(id));
     until(&mut window, |app| app.tasks.running().is_empty());
     settle(&mut window);
     assert!(window.query_by_label("Test this map").is_some(), "it can be started again");

@@ -18,7 +18,7 @@ fn the_window_looks_as_it_did() {
     let options =
         SnapshotOptions::new().output_path("tests/snapshots").max_failed_pixels(MAY_DIFFER);
     for (name, act) in [("stage", UiCommand::ShowStage), ("wall", UiCommand::ShowWall)] {
-        window.state_mut().act(act);
+        window.state().intents.act(act);
         settle(&mut window);
         settle(&mut window);
         window.snapshot_options(name, &options);

@@ -24,8 +24,8 @@ fn state(window: &Window) -> ViewState {
 }
 
 fn perform(window: &mut Window, act: UiCommand) {
-    window.state_mut().act(act);
-    window.state_mut().send(Intent::Settle);
+    window.state().intents.act(act);
+    window.state().intents.send(Intent::Settle);
     window.step();
 }
 
@@ -69,10 +69,10 @@ fn a_drag_is_one_step() {
     let start = state(&window);
     for step in 0..10 {
         let opacity = 0.9 - 0.05 * f64::from(step);
-        window.state_mut().command(vlmscope::view::Command::SetOpacity(opacity));
+        window.state().intents.command(vlmscope::view::Command::SetOpacity(opacity));
         window.step();
     }
-    window.state_mut().send(Intent::Settle);
+    window.state().intents.send(Intent::Settle);
     window.step();
     assert_ne!(state(&window), start);
     perform(&mut window, UiCommand::Undo);

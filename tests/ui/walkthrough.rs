@@ -34,12 +34,12 @@ fn editing() -> Window {
 }
 
 fn perform(window: &mut Window, act: UiCommand) {
-    window.state_mut().act(act);
+    window.state().intents.act(act);
     settle(window);
 }
 
 fn send(window: &mut Window, command: WalkthroughCommand) {
-    window.state_mut().send(Intent::Walkthrough(command));
+    window.state().intents.send(Intent::Walkthrough(command));
     settle(window);
 }
 
@@ -236,7 +236,7 @@ fn a_step_is_brought_to_the_stage_changed_there_and_put_back() {
     assert!(!editor(&window).is_previewing);
     let step = walkthrough(&window).steps[2].state.clone();
     assert_eq!(window.state().doc().unwrap().state().map, step.map);
-    window.state_mut().command(Command::SetLayers(AxisSet::single(3)));
+    window.state().intents.command(Command::SetLayers(AxisSet::single(3)));
     settle(&mut window);
     press(&mut window, Key::U);
     let now = walkthrough(&window).steps[2].state.clone();
@@ -283,7 +283,7 @@ fn it_is_saved_with_its_answer_and_opens_again() {
     assert_eq!(files, 2, "a walkthrough and one trace");
 
     let mut other = empty_window();
-    other.state_mut().send(Intent::Open(out.clone()));
+    other.state().intents.send(Intent::Open(out.clone()));
     until(&mut other, |app| app.editor.is_some());
     assert_eq!(walkthrough(&other).steps[0].caption, "said anew");
     assert_eq!(walkthrough(&other).steps.len(), walkthrough(&window).steps.len());
@@ -297,7 +297,7 @@ fn it_is_saved_with_its_answer_and_opens_again() {
 #[test]
 fn what_is_done_becomes_a_walkthrough() {
     let mut window = window();
-    window.state_mut().act(UiCommand::RecordTake);
+    window.state().intents.act(UiCommand::RecordTake);
     // The harness' clock moves a quarter of a second a step.
     let rest = |window: &mut Window| {
         for _ in 0..8 {
@@ -310,7 +310,7 @@ fn what_is_done_becomes_a_walkthrough() {
         window.key_press(key);
         rest(&mut window);
     }
-    window.state_mut().act(UiCommand::RecordTake);
+    window.state().intents.act(UiCommand::RecordTake);
     settle(&mut window);
     let steps = walkthrough(&window).steps;
     assert_eq!(steps.len(), 4, "the first view and three more");
@@ -320,12 +320,12 @@ fn what_is_done_becomes_a_walkthrough() {
     assert!(even, "as long as each was looked at: {times:?}");
 
     // While a walkthrough is open, what is done is added to it: neither is lost.
-    window.state_mut().act(UiCommand::RecordTake);
+    window.state().intents.act(UiCommand::RecordTake);
     rest(&mut window);
     press(&mut window, Key::W);
     rest(&mut window);
     send(&mut window, WalkthroughCommand::Select(Stop::Step(1)));
-    window.state_mut().act(UiCommand::RecordTake);
+    window.state().intents.act(UiCommand::RecordTake);
     settle(&mut window);
     assert!(window.state().confirm.is_none(), "nothing is to be given up");
     let more = walkthrough(&window).steps;
@@ -402,7 +402,7 @@ fn a_broken_walkthrough_is_named_with_its_line_and_a_pack_opens() {
         ("not.zip", "no archive", "not.zip"),
     ] {
         let path = write(name, text);
-        window.state_mut().send(Intent::Open(path));
+        window.state().intents.send(Intent::Open(path));
         until(&mut window, |app| app.notices.iter().any(|notice| notice.text.contains(says)));
         assert!(window.state().editor.is_none());
         window.state_mut().notices.clear();
@@ -412,7 +412,7 @@ fn a_broken_walkthrough_is_named_with_its_line_and_a_pack_opens() {
     let traces = vlmscope::record::OpenTraces::open(&walkthrough_in, "good").unwrap();
     let pack = folder.path().join("good.zip");
     vlmscope::record::pack(&walkthrough_in, &traces, &pack).unwrap();
-    window.state_mut().send(Intent::Open(pack));
+    window.state().intents.send(Intent::Open(pack));
     until(&mut window, |app| app.editor.is_some());
     assert_eq!(walkthrough(&window).steps[0].caption, "one");
     // A pack is not written to; what is saved has a place of its own, with its trace.
@@ -434,7 +434,7 @@ fn opening_and_looking_at_a_walkthrough_changes_nothing() {
     let file = folder.path().join("long.toml");
     std::fs::write(&file, format!("trace = \"a.vlmtrace\"\n{steps}")).unwrap();
     let mut window = window();
-    window.state_mut().send(Intent::Open(file.clone()));
+    window.state().intents.send(Intent::Open(file.clone()));
     until(&mut window, |app| app.editor.is_some());
     for step in 0..3 {
         send(&mut window, WalkthroughCommand::Select(Stop::Step(step)));
@@ -463,7 +463,7 @@ fn what_was_added_to_a_saved_answer_is_saved_with_the_walkthrough() {
     let file = folder.path().join("a.vlmtrace");
     crate::support::trace().write(&file).unwrap();
     let mut window = window();
-    window.state_mut().send(Intent::Open(file.clone()));
+    window.state().intents.send(Intent::Open(file.clone()));
     until(&mut window, |app| app.docs.len() == 2);
     let doc = window.state_mut().doc_mut().unwrap();
     let shape = [doc.trace.shape().generated, doc.trace.meta().patches()];
@@ -539,7 +539,7 @@ fn a_film_under_way_is_not_lost_by_a_key() {
     let mut window = editing();
     let app = window.state_mut();
     app.film_options.container = Container::PngSequence;
-    app.act(UiCommand::RecordFilm);
+    app.intents.act(UiCommand::RecordFilm);
     settle(&mut window);
     window.get_by_label("Record…").click();
     settle(&mut window);
@@ -549,7 +549,7 @@ fn a_film_under_way_is_not_lost_by_a_key() {
     window.step();
     assert_eq!(window.state().tasks.running().len(), 1, "Escape does not stop a film");
     window.state_mut().editor = None;
-    window.state_mut().act(UiCommand::Quit);
+    window.state().intents.act(UiCommand::Quit);
     window.step();
     window.step();
     assert!(window.state().confirm.is_some() && window.state().host.is_empty());
@@ -566,14 +566,14 @@ fn what_is_changed_is_seen_and_a_pack_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut window = editing();
     // A click into the matrix changes the view, so the view is seen.
-    window.state_mut().command(Command::SetLayerHead(1, 1));
+    window.state().intents.command(Command::SetLayerHead(1, 1));
     settle(&mut window);
     assert!(!editor(&window).is_previewing);
     perform(&mut window, UiCommand::PackWalkthrough);
     let pack = folder.path().join("tour.zip");
     answer_path(&mut window, &pack);
     until(&mut window, |app| app.notices.iter().any(|notice| notice.text.starts_with("Packed")));
-    window.state_mut().send(Intent::Open(pack));
+    window.state().intents.send(Intent::Open(pack));
     until(&mut window, |app| app.confirm.is_some());
     window.get_by_label("Discard").click();
     settle(&mut window);

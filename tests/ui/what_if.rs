@@ -18,7 +18,7 @@ const QUESTION: &str = "What colour is the balloon?";
 fn answered() -> Window {
     let mut window = open([1280.0, 800.0], 1.0, Start::BuiltIn, None);
     until(&mut window, |app| app.chat.asking.is_none() && app.doc().is_some());
-    window.state_mut().send(Intent::Ask(QUESTION.into()));
+    window.state().intents.send(Intent::Ask(QUESTION.into()));
     until(&mut window, |app| {
         app.chat.asking.is_none() && app.doc().is_some_and(|doc| doc.meta().question == QUESTION)
     });
@@ -49,7 +49,7 @@ fn turned_from(color: [u8; 3], hue: f64) -> Step {
 }
 
 fn send(window: &mut Window, command: WhatIfCommand) {
-    window.state_mut().send(Intent::WhatIf(command));
+    window.state().intents.send(Intent::WhatIf(command));
     window.step();
     until(window, idle);
 }
@@ -88,25 +88,25 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
     assert!(both.difference.delta_logprob.iter().sum::<f32>() < -1.0);
     assert!(both.words.iter().any(|run| run.text.contains("blue")));
     assert!(!app.what_if.session.as_ref().unwrap().stale);
-    window.state_mut().send(Intent::ShowPanel(Pane::WhatIf));
+    window.state().intents.send(Intent::ShowPanel(Pane::WhatIf));
     settle(&mut window);
     window.get_by_label_contains("not red");
 
     // A second edit replaces the answer of the first; undo asks again, and again.
     send(&mut window, WhatIfCommand::Step(turned(120.0)));
     let documents = window.state().docs.len();
-    window.state_mut().act(UiCommand::Undo);
+    window.state().intents.act(UiCommand::Undo);
     window.step();
     until(&mut window, idle);
     assert_eq!(answer(window.state()), "The balloon is blue.");
     assert_eq!(window.state().docs.len(), documents, "one document for all edits");
-    window.state_mut().act(UiCommand::Undo);
+    window.state().intents.act(UiCommand::Undo);
     window.step();
     until(&mut window, idle);
     assert_eq!(window.state().current, original);
     assert_eq!(answer(window.state()), "The balloon is red.");
     assert!(window.state().what_if.comparison.is_none());
-    window.state_mut().act(UiCommand::Redo);
+    window.state().intents.act(UiCommand::Redo);
     window.step();
     until(&mut window, idle);
     assert_eq!(answer(window.state()), "The balloon is blue.");
@@ -115,10 +115,10 @@ fn an_edit_is_asked_about_at_once_and_undo_brings_the_first_answer_back() {
 #[test]
 fn of_edits_in_a_row_the_last_is_answered() {
     let mut window = answered();
-    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Colors))));
+    window.state().intents.send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Colors))));
     let (yellow, green) = ([222, 222, 40], [40, 222, 40]);
     for step in [turned(60.0), turned_from(yellow, 60.0), turned_from(green, 120.0)] {
-        window.state_mut().send(Intent::WhatIf(WhatIfCommand::Step(step)));
+        window.state().intents.send(Intent::WhatIf(WhatIfCommand::Step(step)));
         window.step();
     }
     until(&mut window, idle);
@@ -133,7 +133,7 @@ fn every_tool_works_under_the_pointer_and_each_stroke_is_a_step() {
     settle(&mut window);
     let mut steps = 0;
     for (tool, name, _) in Tool::ALL {
-        window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
+        window.state().intents.send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
         settle(&mut window);
         let stage = window.state().stage_rect;
         let middle = stage.center();
@@ -165,11 +165,11 @@ fn every_tool_works_under_the_pointer_and_each_stroke_is_a_step() {
 #[test]
 fn two_answers_are_seen_together_under_one_view() {
     let mut window = answered();
-    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Brush))));
+    window.state().intents.send(Intent::WhatIf(WhatIfCommand::Tool(Some(Tool::Brush))));
     send(&mut window, WhatIfCommand::Step(turned(240.0)));
     let first = window.state().what_if.comparison.as_ref().unwrap().first;
     for how in [Compare::SideBySide, Compare::Swipe, Compare::Flicker, Compare::Difference] {
-        window.state_mut().send(Intent::WhatIf(WhatIfCommand::Compare(how)));
+        window.state().intents.send(Intent::WhatIf(WhatIfCommand::Compare(how)));
         for _ in 0..6 {
             window.step();
         }
@@ -186,7 +186,7 @@ fn two_answers_are_seen_together_under_one_view() {
             assert_ne!(own, other, "{how:?}: the edited picture lies beneath the second");
         }
     }
-    window.state_mut().send(Intent::WhatIf(WhatIfCommand::Compare(Compare::Off)));
+    window.state().intents.send(Intent::WhatIf(WhatIfCommand::Compare(Compare::Off)));
     settle(&mut window);
     assert!(window.state().what_if.seen_together(window.state().current).is_none());
 }
@@ -194,14 +194,14 @@ fn two_answers_are_seen_together_under_one_view() {
 #[test]
 fn an_answer_held_against_itself_shows_no_difference() {
     let mut window = answered();
-    window.state_mut().send(Intent::Ask(QUESTION.into()));
+    window.state().intents.send(Intent::Ask(QUESTION.into()));
     let before = window.state().docs.len();
     until(&mut window, |app| app.docs.len() > before && app.chat.asking.is_none());
     let other = window.state().docs[before - 1].id;
     send(&mut window, WhatIfCommand::CompareWith(other));
     let both = window.state().what_if.comparison.as_ref().unwrap();
     assert!(both.difference.is_neutral());
-    window.state_mut().send(Intent::ShowPanel(Pane::WhatIf));
+    window.state().intents.send(Intent::ShowPanel(Pane::WhatIf));
     settle(&mut window);
     window.get_by_label_contains("No difference");
 }
@@ -210,7 +210,7 @@ fn an_answer_held_against_itself_shows_no_difference() {
 fn an_occlusion_map_grows_on_the_stage() {
     let mut window = answered();
     let draws = window.state().counters.stage_draws;
-    window.state_mut().act(UiCommand::OcclusionMap);
+    window.state().intents.act(UiCommand::OcclusionMap);
     window.step();
     let mut shares = Vec::new();
     let start = std::time::Instant::now();
@@ -233,7 +233,7 @@ fn an_occlusion_map_grows_on_the_stage() {
 #[test]
 fn heads_and_patches_are_switched_off_from_the_window() {
     let mut window = answered();
-    window.state_mut().act(UiCommand::EachHeadOff);
+    window.state().intents.act(UiCommand::EachHeadOff);
     window.step();
     until(&mut window, idle);
     let heads = window.state().what_if.heads.as_ref().unwrap();
@@ -243,21 +243,21 @@ fn heads_and_patches_are_switched_off_from_the_window() {
         .unwrap();
     let expected = heads.totals[strongest].unwrap();
     let (layer, head) = (strongest as u32 / 8, strongest as u32 % 8);
-    window.state_mut().command(Command::SetLayerHead(layer, head));
-    window.state_mut().act(UiCommand::HeadOff);
+    window.state().intents.command(Command::SetLayerHead(layer, head));
+    window.state().intents.act(UiCommand::HeadOff);
     window.step();
     until(&mut window, idle);
     let done = window.state().what_if.intervened.as_ref().unwrap();
     assert!((done.effect.total() - expected).abs() < 1e-3);
 
-    window.state_mut().act(UiCommand::KnockOutPatches);
+    window.state().intents.act(UiCommand::KnockOutPatches);
     settle(&mut window);
     assert!(window.state().notices.iter().any(|notice| notice.text.contains("Choose patches")));
     let all: Vec<PatchRef> =
         (0..144).map(|index| PatchRef { span: 0, row: index / 12, column: index % 12 }).collect();
-    window.state_mut().command(Command::SelectPatches(all));
+    window.state().intents.command(Command::SelectPatches(all));
     window.state_mut().what_if.from = vlmscope::model::KnockFrom::Text;
-    window.state_mut().act(UiCommand::KnockOutPatches);
+    window.state().intents.act(UiCommand::KnockOutPatches);
     window.step();
     until(&mut window, |app| app.tasks.running().is_empty());
     let done = window.state().what_if.intervened.as_ref().unwrap();

@@ -226,7 +226,7 @@ fn a_damaged_trace_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cut.vlmtrace");
     std::fs::write(&path, [7_u8; 40]).unwrap();
-    window.state_mut().send(Intent::Open(path));
+    window.state().intents.send(Intent::Open(path));
     crate::support::until(&mut window, |app| !app.notices.is_empty());
     assert!(window.state().notices[0].text.contains("cut.vlmtrace"));
 }
@@ -256,7 +256,7 @@ fn a_bookmark_brings_the_view_back() {
     window.key_press(Key::W);
     settle(&mut window);
     assert_ne!(state(&window), kept);
-    window.state_mut().send(Intent::Bookmark(BookmarkCommand::GoTo(0)));
+    window.state().intents.send(Intent::Bookmark(BookmarkCommand::GoTo(0)));
     settle(&mut window);
     assert_eq!(state(&window), kept);
 }
@@ -265,7 +265,7 @@ fn a_bookmark_brings_the_view_back() {
 fn every_quantity_and_every_look_draws() {
     let mut window = window();
     for &quantity in Quantity::ALL {
-        window.state_mut().command(Command::SetQuantity(quantity));
+        window.state().intents.command(Command::SetQuantity(quantity));
         settle(&mut window);
     }
     for key in [Key::C, Key::V, Key::I, Key::K, Key::G, Key::O, Key::P, Key::E] {
@@ -312,7 +312,7 @@ fn both_themes_and_two_densities_draw() {
     for (size, scale) in [([1280.0, 720.0], 1.0), ([960.0, 540.0], 2.0)] {
         let mut window = window_with(size, scale);
         for _ in 0..2 {
-            window.state_mut().act(vlmscope::ui::shortcuts::UiCommand::ToggleTheme);
+            window.state().intents.act(vlmscope::ui::shortcuts::UiCommand::ToggleTheme);
             settle(&mut window);
             let image = window.render().unwrap();
             let mean = image.pixels().map(|p| u64::from(p.0[0])).sum::<u64>()

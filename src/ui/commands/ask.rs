@@ -38,7 +38,7 @@ pub fn open_model(app: &mut App) {
 /// Uses the built-in model.
 pub fn use_built_in_model(app: &mut App) {
     match crate::model::builtin::bundle_folder() {
-        Ok(bundle) => app.send(Intent::UseBundle(bundle)),
+        Ok(bundle) => app.intents.send(Intent::UseBundle(bundle)),
         Err(error) => app.notify(error.to_string(), true),
     }
 }

@@ -45,5 +45,5 @@ fn go_to(app: &mut App, index: usize) {
         (None, Some(path)) => files::open(app, path),
         (None, None) => {}
     }
-    app.send(Intent::Command(Command::Replace(Box::new(bookmark.state))));
+    app.intents.send(Intent::Command(Command::Replace(Box::new(bookmark.state))));
 }

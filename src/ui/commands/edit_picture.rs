@@ -50,7 +50,7 @@ pub fn take_up(app: &mut App, tool: Option<Tool>) {
     app.what_if.compare = Compare::Off;
     // The settings of a tool are in the what-if panel, which on a narrow window would cover the stage.
     if app.what_if.tool.is_none() && !app.is_narrow {
-        app.send(Intent::ShowPanel(Pane::WhatIf));
+        app.intents.send(Intent::ShowPanel(Pane::WhatIf));
     }
     app.what_if.tool = tool;
     // Further edits continue from the edited picture, so its answer is shown.

@@ -55,7 +55,7 @@ pub fn copy_command_line(app: &mut App, ctx: &egui::Context) {
     let Some(job) = job(app, ctx) else { return };
     match command_line(&job) {
         Ok(text) => {
-            app.send(Intent::Copy(text, "Command line"));
+            app.intents.send(Intent::Copy(text, "Command line"));
             if job.path.is_none() {
                 let text = "Save the trace (Ctrl+S) and put its file in place of TRACE.vlmtrace.";
                 app.notify(text, false);
@@ -116,7 +116,7 @@ fn file_stem(doc: &Document) -> String {
 pub fn open(app: &mut App, path: &Path) {
     if path.is_dir() {
         if path.join(crate::model::MANIFEST_FILE).is_file() {
-            app.send(Intent::UseBundle(path.to_owned()));
+            app.intents.send(Intent::UseBundle(path.to_owned()));
         } else {
             app.exports.open_folder(path);
         }
@@ -137,7 +137,7 @@ pub fn open(app: &mut App, path: &Path) {
 pub fn read_drops(app: &mut App, ctx: &egui::Context) {
     let dropped = ctx.input(|input| input.raw.dropped_files.clone());
     for file in dropped {
-        app.send(Intent::Open(file.path().to_owned()));
+        app.intents.send(Intent::Open(file.path().to_owned()));
     }
 }
 
@@ -152,7 +152,7 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
             egui::Event::Paste(text) => {
                 let path = Path::new(text.trim().trim_start_matches("file://")).to_owned();
                 if path.exists() {
-                    app.send(Intent::Open(path));
+                    app.intents.send(Intent::Open(path));
                 } else {
                     app.notify("The clipboard contains neither a picture nor a file.", false);
                 }

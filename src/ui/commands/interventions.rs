@@ -77,10 +77,10 @@ pub fn show_map(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
     if is_new && app.current == Some(id) {
         let source = MapSource::Named(OCCLUSION_MAP.into());
         if app.doc().is_some_and(|doc| doc.state().map.queries.kind == QueryKind::Position) {
-            app.command(Command::SetQueries(Queries::answer(0)));
+            app.intents.command(Command::SetQueries(Queries::answer(0)));
         }
-        app.command(Command::SetView(ViewKind::Overlay));
-        app.command(Command::SetSource(source));
+        app.intents.command(Command::SetView(ViewKind::Overlay));
+        app.intents.command(Command::SetSource(source));
     }
 }
 
@@ -139,5 +139,5 @@ pub fn intervene(app: &mut App, change: Intervention, what: String) {
 /// Shows the effect of an intervention.
 pub fn show_effect(app: &mut App, done: Intervened) {
     app.what_if.intervened = Some(done);
-    app.send(Intent::ShowPanel(Pane::WhatIf));
+    app.intents.send(Intent::ShowPanel(Pane::WhatIf));
 }

@@ -18,7 +18,7 @@ pub fn compute_missing(app: &mut App, every: bool) {
     let Some(missing) = app.doc().filter(|doc| !doc.live).map(|doc| missing(doc, every)) else {
         return;
     };
-    app.send(Intent::ShowPanel(Pane::Relevancy));
+    app.intents.send(Intent::ShowPanel(Pane::Relevancy));
     if missing.is_empty() {
         return app.notify("These relevancy maps are already computed.", false);
     }
@@ -52,13 +52,13 @@ pub fn show(app: &mut App, of: DocumentId, trace: Arc<Trace>, methods: &[Method]
     let Some(doc) = app.doc().filter(|shown| shown.id == of) else { return };
     let first = methods.first().copied();
     if first == Some(Method::GRADIENT_ATTENTION) {
-        return app.command(show_pages(doc));
+        return app.intents.command(show_pages(doc));
     }
-    app.send(Intent::ShowPanel(Pane::WhyWord));
+    app.intents.send(Intent::ShowPanel(Pane::WhyWord));
     // A relevancy map on the stage stays if several were computed.
     let is_map = MAPS.iter().find(|(method, ..)| Some(*method) == first);
     let asked_for_one = methods.len() == 1 || doc.state().map.source == MapSource::Attention;
     if let (Some((method, ..)), true) = (is_map, asked_for_one) {
-        app.command(show_map(doc, *method));
+        app.intents.command(show_map(doc, *method));
     }
 }

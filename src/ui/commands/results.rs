@@ -79,7 +79,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             ctx.copy_image(image);
             app.notify("Image copied.", false);
         }
-        TaskResult::Text(text, name) => app.send(Intent::Copy(text, name)),
+        TaskResult::Text(text, name) => app.intents.send(Intent::Copy(text, name)),
         TaskResult::Relevancy { of, trace, methods } => relevancy::show(app, of, trace, &methods),
         TaskResult::Occlusion(of, trace) => interventions::show_map(app, of, trace),
         TaskResult::Curves(of, curves) => score::grow(app, of, curves),
@@ -118,12 +118,12 @@ pub fn accept_path(app: &mut App) {
 /// Carries out the purpose of the chosen paths.
 fn chosen(app: &mut App, purpose: PathPurpose, paths: Vec<PathBuf>) {
     if matches!(purpose, PathPurpose::Open) {
-        return paths.into_iter().for_each(|path| app.send(Intent::Open(path)));
+        return paths.into_iter().for_each(|path| app.intents.send(Intent::Open(path)));
     }
     let Some(path) = paths.into_iter().next() else { return };
     match purpose {
         PathPurpose::Open => {}
-        PathPurpose::UseBundle => app.send(Intent::UseBundle(path)),
+        PathPurpose::UseBundle => app.intents.send(Intent::UseBundle(path)),
         PathPurpose::SaveTrace(document, trace) => app.exports.write_trace(document, trace, path),
         PathPurpose::SaveFigure(kind, job) => app.exports.write_figure(kind, *job, path),
         PathPurpose::SaveBytes(bytes) => app.exports.write_bytes(bytes, path),

@@ -187,5 +187,5 @@ fn show_view(app: &mut App, at: usize) {
     }
     let state =
         ViewState { trace: None, text_scale: app.look.text_scale, theme: app.look.theme, ..state };
-    app.send(Intent::Command(Command::Replace(Box::new(state))));
+    app.intents.send(Intent::Command(Command::Replace(Box::new(state))));
 }

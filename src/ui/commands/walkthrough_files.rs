@@ -124,7 +124,7 @@ fn carry_out(app: &mut App, then: AfterConfirm) {
             app.transport.stop();
             // On a narrow window the panel would cover the preview.
             if !app.is_narrow {
-                app.send(Intent::ShowPanel(Pane::Walkthrough));
+                app.intents.send(Intent::ShowPanel(Pane::Walkthrough));
             }
         }
         AfterConfirm::Quit => {

@@ -84,6 +84,6 @@ pub fn escape(app: &mut App) {
     } else if !app.notices.is_empty() {
         app.notices.clear();
     } else {
-        app.act(UiCommand::ResetSelection);
+        app.intents.act(UiCommand::ResetSelection);
     }
 }

@@ -16,12 +16,12 @@ impl PaneUi for Bookmarks {
         let bookmarks = &cx.settings.bookmarks;
         ui.horizontal(|ui| {
             if ui.button("Bookmark this view").on_hover_text(UiCommand::Bookmark.hint()).clicked() {
-                cx.act(UiCommand::Bookmark);
+                cx.intents.act(UiCommand::Bookmark);
             }
             let any = !bookmarks.is_empty();
             let make = ui.add_enabled(any, egui::Button::new("Make a walkthrough"));
             if make.on_hover_text(UiCommand::WalkthroughOfBookmarks.name()).clicked() {
-                cx.act(UiCommand::WalkthroughOfBookmarks);
+                cx.intents.act(UiCommand::WalkthroughOfBookmarks);
             }
         });
         if bookmarks.is_empty() {
@@ -37,7 +37,7 @@ impl PaneUi for Bookmarks {
 }
 
 fn send(cx: &PaneContext<'_>, command: BookmarkCommand) {
-    cx.send(Intent::Bookmark(command));
+    cx.intents.send(Intent::Bookmark(command));
 }
 
 fn row(cx: &PaneContext<'_>, ui: &mut Ui, index: usize, bookmark: &Bookmark) {

@@ -67,20 +67,20 @@ fn file_name(path: &std::path::Path) -> String {
 
 fn models(cx: &PaneContext<'_>, ui: &mut Ui) {
     if ui.button("Built-in").clicked() {
-        cx.act(UiCommand::BuiltInModel);
+        cx.intents.act(UiCommand::BuiltInModel);
         ui.close();
     }
     let recent: Vec<PathBuf> = cx.settings.recent_bundles.clone();
     for bundle in recent {
         let button = ui.button(file_name(&bundle)).on_hover_text(bundle.display().to_string());
         if button.clicked() {
-            cx.send(Intent::UseBundle(bundle));
+            cx.intents.send(Intent::UseBundle(bundle));
             ui.close();
         }
     }
     ui.separator();
     if ui.button("Open a model folder…").clicked() {
-        cx.act(UiCommand::OpenModel);
+        cx.intents.act(UiCommand::OpenModel);
         ui.close();
     }
 }
@@ -90,7 +90,7 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
     let picture = cx.chat.picture.as_ref().map(|picture| picture.name.clone());
     heading(ui, picture.as_deref().unwrap_or("No picture yet"), |ui| {
         if ui.small_button("Open…").on_hover_text(UiCommand::OpenFile.hint()).clicked() {
-            cx.act(UiCommand::OpenFile);
+            cx.intents.act(UiCommand::OpenFile);
         }
     });
     let hint = match picture {
@@ -114,10 +114,10 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
     let response = ui.add(edit).accessible_name("Question");
     if cx.chat.focus_question {
         response.request_focus();
-        cx.send(Intent::Chat(ChatCommand::QuestionFocused));
+        cx.intents.send(Intent::Chat(ChatCommand::QuestionFocused));
     }
     if response.changed() {
-        cx.send(Intent::Chat(ChatCommand::Question(text.clone())));
+        cx.intents.send(Intent::Chat(ChatCommand::Question(text.clone())));
     }
     ui.horizontal(|ui| {
         let mut follow_up = cx.chat.follow_up;
@@ -125,24 +125,24 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
             "Continues the conversation: the model sees the previous question and answer.",
         );
         if response.changed() {
-            cx.send(Intent::Chat(ChatCommand::FollowUp(follow_up)));
+            cx.intents.send(Intent::Chat(ChatCommand::FollowUp(follow_up)));
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             if cx.chat.asking.is_some() {
                 if primary_button(ui, "Stop", true).on_hover_text(UiCommand::Stop.hint()).clicked()
                 {
-                    cx.act(UiCommand::Stop);
+                    cx.intents.act(UiCommand::Stop);
                 }
             } else {
                 let ready = !text.trim().is_empty() && cx.chat.picture.is_some();
                 if primary_button(ui, "Ask", ready).clicked() {
-                    cx.send(Intent::Ask(text.clone()));
+                    cx.intents.send(Intent::Ask(text.clone()));
                 }
             }
         });
     });
     if enter && !text.trim().is_empty() {
-        cx.send(Intent::Ask(text));
+        cx.intents.send(Intent::Ask(text));
     }
 }
 
@@ -157,8 +157,8 @@ fn suggestions(cx: &PaneContext<'_>, ui: &mut Ui) {
             let label = egui::RichText::new(&suggestion).size(theme::SMALL).color(ink.text);
             let button = egui::Button::new(label).fill(ink.raised).corner_radius(12.0);
             if ui.add(button).clicked() {
-                cx.send(Intent::Chat(ChatCommand::Question(suggestion.clone())));
-                cx.send(Intent::Ask(suggestion));
+                cx.intents.send(Intent::Chat(ChatCommand::Question(suggestion.clone())));
+                cx.intents.send(Intent::Ask(suggestion));
             }
         }
     });
@@ -173,10 +173,10 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
         ui.label(egui::RichText::new(&error).color(ink.error));
         ui.horizontal(|ui| {
             if ui.button("Copy").clicked() {
-                cx.send(Intent::Copy(error, "Message"));
+                cx.intents.send(Intent::Copy(error, "Message"));
             }
             if ui.button("Dismiss").clicked() {
-                cx.send(Intent::Chat(ChatCommand::DismissError));
+                cx.intents.send(Intent::Chat(ChatCommand::DismissError));
             }
         });
     }
@@ -221,7 +221,7 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
                 "Another answer, with the next seed"
             };
             if ui.small_button("Again").on_hover_text(hint).clicked() {
-                cx.act(UiCommand::Regenerate);
+                cx.intents.act(UiCommand::Regenerate);
             }
         });
     });
@@ -246,7 +246,7 @@ fn why_not(cx: &PaneContext<'_>, ui: &mut Ui, other_answer: &mut String) {
             .on_hover_text("How probable would this answer have been?")
             .clicked();
         if can && (clicked || enter) {
-            cx.send(Intent::Score(other_answer.clone()));
+            cx.intents.send(Intent::Score(other_answer.clone()));
         }
     });
 }
@@ -273,7 +273,7 @@ fn history(cx: &PaneContext<'_>, ui: &mut Ui) {
         }
     }
     if let Some(id) = close {
-        cx.send(Intent::Close(id));
+        cx.intents.send(Intent::Close(id));
     }
 }
 
@@ -332,7 +332,7 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
         text_in(ui, inner, Align2::RIGHT_CENTER, &text, theme::plain(11.0), ink.muted);
     }
     if response.clicked() && !close {
-        cx.send(Intent::Show(doc.id));
+        cx.intents.send(Intent::Show(doc.id));
     }
     close
 }
@@ -376,10 +376,10 @@ fn sampling(cx: &PaneContext<'_>, ui: &mut Ui) {
             ui.end_row();
         });
         if sampling != cx.settings.sampling {
-            cx.send(Intent::Settings(SettingsChange::Sampling(sampling)));
+            cx.intents.send(Intent::Settings(SettingsChange::Sampling(sampling)));
         }
         if mode != cx.settings.preprocess {
-            cx.send(Intent::Settings(SettingsChange::Preprocess(mode)));
+            cx.intents.send(Intent::Settings(SettingsChange::Preprocess(mode)));
         }
     });
 }
@@ -397,7 +397,7 @@ fn samples(cx: &PaneContext<'_>, ui: &mut Ui) {
     let header = egui::CollapsingHeader::new("Sample pictures").id_salt("samples");
     header.default_open(true).show_unindented(ui, |ui| {
         let Some(samples) = cx.samples else {
-            cx.send(Intent::DrawSamples);
+            cx.intents.send(Intent::DrawSamples);
             return;
         };
         let samples: Vec<(egui::TextureId, String)> =
@@ -417,7 +417,7 @@ fn samples(cx: &PaneContext<'_>, ui: &mut Ui) {
                     ui.painter().rect_stroke(rect, 4.0, stroke, egui::StrokeKind::Inside);
                 }
                 if response.on_hover_text(title).clicked() {
-                    cx.send(Intent::UseSample(index));
+                    cx.intents.send(Intent::UseSample(index));
                 }
             }
         });
@@ -432,7 +432,7 @@ fn recent(cx: &PaneContext<'_>, ui: &mut Ui) {
         for path in cx.settings.recent_files.clone() {
             let button = egui::Button::new(file_name(&path)).frame(false);
             if ui.add(button).on_hover_text(path.display().to_string()).clicked() {
-                cx.send(Intent::Open(path));
+                cx.intents.send(Intent::Open(path));
             }
         }
     });

@@ -112,7 +112,7 @@ pub fn line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
     }
     if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
         let share = ((at.x - rect.left()) / rect.width()).clamp(0.0, 1.0);
-        cx.send(Intent::WhatIf(WhatIfCommand::Swipe(share)));
+        cx.intents.send(Intent::WhatIf(WhatIfCommand::Swipe(share)));
     }
     let color = if response.dragged() { ink(ui).accent } else { Color32::WHITE };
     ui.painter().vline(x, rect.y_range(), Stroke::new(3.0, Color32::from_black_alpha(140)));

@@ -34,7 +34,7 @@ pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) -> Rect {
     let ui_bar = &mut ui_bar;
     let choices = Tool::ALL.map(|(tool, name, hint)| (tool, name, hint.to_owned()));
     if let Some(tool) = segments(ui_bar, tool, &choices) {
-        cx.send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
+        cx.intents.send(Intent::WhatIf(WhatIfCommand::Tool(Some(tool))));
     }
     ui_bar.spacing_mut().item_spacing.x = 6.0;
     let (can_undo, can_redo, stale) =
@@ -45,12 +45,12 @@ pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) -> Rect {
     ui_bar.with_layout(Layout::right_to_left(Align::Center), |ui| {
         ui.spacing_mut().item_spacing.x = 6.0;
         if ui.button("Done").on_hover_text(UiCommand::EditPicture.hint()).clicked() {
-            cx.send(Intent::WhatIf(WhatIfCommand::Tool(None)));
+            cx.intents.send(Intent::WhatIf(WhatIfCommand::Tool(None)));
         }
         if !cx.what_if.live {
             let ask = primary_button(ui, "Ask again", stale);
             if ask.on_hover_text(UiCommand::AskEdited.hint()).clicked() {
-                cx.send(Intent::WhatIf(WhatIfCommand::AskAgain));
+                cx.intents.send(Intent::WhatIf(WhatIfCommand::AskAgain));
             }
         }
         for (name, enabled, hint, command) in [
@@ -59,7 +59,7 @@ pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) -> Rect {
         ] {
             let button = ui.add_enabled(enabled, egui::Button::new(name));
             if button.on_hover_text(hint).clicked() {
-                cx.send(Intent::WhatIf(command));
+                cx.intents.send(Intent::WhatIf(command));
             }
         }
     });
@@ -159,7 +159,7 @@ pub fn pointer(
 }
 
 fn send_gesture(cx: &PaneContext<'_>, points: Vec<[f64; 2]>) {
-    cx.send(Intent::WhatIf(WhatIfCommand::Gesture(points)));
+    cx.intents.send(Intent::WhatIf(WhatIfCommand::Gesture(points)));
 }
 
 fn primary_drag(response: &Response) -> bool {
@@ -214,7 +214,7 @@ fn stroke(
             Tool::Brush => Step::Stroke { points, brush, color: cx.what_if.settings.color },
             _ => Step::Erase { points, brush },
         };
-        cx.send(Intent::WhatIf(WhatIfCommand::Step(step)));
+        cx.intents.send(Intent::WhatIf(WhatIfCommand::Step(step)));
     }
 }
 
@@ -262,7 +262,7 @@ fn area(
             Step::Adjust { area, by: settings.adjust }
         }
     };
-    cx.send(Intent::WhatIf(WhatIfCommand::Step(step)));
+    cx.intents.send(Intent::WhatIf(WhatIfCommand::Step(step)));
 }
 
 /// Selects patches while the pointer is dragged, and blanks them when it is released.
@@ -282,7 +282,7 @@ fn patches(cx: &PaneContext<'_>, response: &Response, patch: Option<PatchRef>, d
             row: row as u32,
             column: column as u32,
         });
-        cx.send(Intent::Scrub(Command::SelectPatches(chosen.collect())));
+        cx.intents.send(Intent::Scrub(Command::SelectPatches(chosen.collect())));
     }
     if (response.drag_stopped() || response.clicked()) && !gesture.is_empty() {
         let patches: Vec<[u32; 2]> =
@@ -306,8 +306,8 @@ fn patches(cx: &PaneContext<'_>, response: &Response, patch: Option<PatchRef>, d
                 PictureRect { x, y, width: right + crop[0] - x, height: bottom + crop[1] - y }
             })
             .collect();
-        cx.send(Intent::Scrub(Command::SelectPatches(Vec::new())));
+        cx.intents.send(Intent::Scrub(Command::SelectPatches(Vec::new())));
         let grid = [span.rows, span.columns];
-        cx.send(Intent::WhatIf(WhatIfCommand::Step(Step::Blank { patches, grid, rects })));
+        cx.intents.send(Intent::WhatIf(WhatIfCommand::Step(Step::Blank { patches, grid, rects })));
     }
 }

@@ -42,12 +42,12 @@ impl PaneUi for FilmPane {
             });
         });
         if changed != *options {
-            cx.send(Intent::Film(FilmCommand::Options(changed)));
+            cx.intents.send(Intent::Film(FilmCommand::Options(changed)));
         }
         if records {
-            cx.send(Intent::Film(FilmCommand::Record));
+            cx.intents.send(Intent::Film(FilmCommand::Record));
         } else if closes || modal.should_close() {
-            cx.send(Intent::Film(FilmCommand::Cancel));
+            cx.intents.send(Intent::Film(FilmCommand::Cancel));
         }
     }
 }

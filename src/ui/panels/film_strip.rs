@@ -42,7 +42,7 @@ impl PaneUi for FilmStrip {
 }
 
 fn send(cx: &PaneContext<'_>, command: WalkthroughCommand) {
-    cx.send(Intent::Walkthrough(command));
+    cx.intents.send(Intent::Walkthrough(command));
 }
 
 fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
@@ -58,9 +58,9 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
     if icon_button(&mut left, icon, name, editor.is_playing()).clicked() {
         // `Play` is a command of the stage; it plays the walkthrough only while that is previewed.
         if !editor.is_previewing {
-            cx.act(UiCommand::PreviewWalkthrough);
+            cx.intents.act(UiCommand::PreviewWalkthrough);
         }
-        cx.act(UiCommand::Play);
+        cx.intents.act(UiCommand::Play);
     }
     let total = Timeline::new(editor.walkthrough()).seconds();
     let clock = format!("{} / {}", clock(editor.at_secs()), clock(total));
@@ -74,7 +74,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
         (false, "View", UiCommand::PreviewWalkthrough.hint()),
     ];
     if segments(&mut left, editor.is_previewing, &shown).is_some() {
-        cx.act(UiCommand::PreviewWalkthrough);
+        cx.intents.act(UiCommand::PreviewWalkthrough);
     }
     left.spacing_mut().item_spacing.x = 8.0;
     for (act, text) in [(UiCommand::AddView, "Add view"), (UiCommand::UseView, "Use view")] {
@@ -82,7 +82,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
         let button = left.add_enabled(enabled, egui::Button::new(text));
         let why = format!("{}: switch to the view first (J)", act.name());
         if button.on_hover_text(act.hint()).on_disabled_hover_text(why).clicked() {
-            cx.act(act);
+            cx.intents.act(act);
         }
     }
     if is_wide {
@@ -94,7 +94,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
         ui.new_child(UiBuilder::new().max_rect(rest).layout(Layout::right_to_left(Align::Center)));
     right.set_clip_rect(rest);
     if icon_button(&mut right, Icon::Close, UiCommand::CloseWalkthrough.name(), false).clicked() {
-        cx.act(UiCommand::CloseWalkthrough);
+        cx.intents.act(UiCommand::CloseWalkthrough);
     }
     more(cx, &mut right, editor);
     let save = right.add_enabled(editor.is_unsaved(), egui::Button::new("Save"));
@@ -104,7 +104,7 @@ fn controls(cx: &PaneContext<'_>, ui: &mut Ui, bar: Rect, editor: &Editor) {
         UiCommand::SaveWalkthrough.keys_text()
     };
     if save.on_hover_text(format!("Save the walkthrough ({hint})")).clicked() {
-        cx.act(UiCommand::SaveWalkthrough);
+        cx.intents.act(UiCommand::SaveWalkthrough);
     }
     let [can_undo, can_redo] = editor.can_undo_redo();
     for (text, can, what) in
@@ -132,7 +132,7 @@ fn film_size(cx: &PaneContext<'_>, ui: &mut Ui) {
         .show_ui(ui, |ui| {
             for (offered, _) in SIZES {
                 if ui.selectable_label(*offered == now, size_name(*offered)).clicked() {
-                    cx.send(Intent::Film(FilmCommand::Size(*offered)));
+                    cx.intents.send(Intent::Film(FilmCommand::Size(*offered)));
                 }
             }
         })
@@ -174,7 +174,7 @@ fn more(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
                 };
                 let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
                 if ui.add_enabled(!is_there, button).clicked() {
-                    cx.act(act);
+                    cx.intents.act(act);
                     ui.close();
                 }
             }
@@ -554,7 +554,7 @@ pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
         };
         let button = egui::Button::new(text).min_size(vec2(200.0, 28.0));
         if ui.add(button).on_hover_text(act.hint()).clicked() {
-            cx.act(act);
+            cx.intents.act(act);
         }
     }
 }

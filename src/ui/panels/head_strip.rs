@@ -92,9 +92,9 @@ impl PaneUi for HeadStrip {
         let Some(head) = hovered else { return };
         let command = Command::SetHeads(AxisSet::single(head as u32));
         if response.clicked() {
-            cx.command(command);
+            cx.intents.command(command);
         } else if response.dragged() {
-            cx.send(Intent::Scrub(command));
+            cx.intents.send(Intent::Scrub(command));
         } else if response.hovered() {
             cx.preview(command);
             let value = number(f64::from(values[head]), f64::from(highest));
@@ -103,7 +103,7 @@ impl PaneUi for HeadStrip {
             text_in(ui, at, Align2::RIGHT_TOP, &text, theme::plain(theme::SMALL), ink.text);
         }
         if response.drag_stopped() {
-            cx.send(Intent::Settle);
+            cx.intents.send(Intent::Settle);
         }
     }
 }

@@ -27,7 +27,7 @@ impl PaneUi for Help {
                 ui.label(theme::strong_text("Keyboard", theme::TITLE));
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     if icon_button(ui, Icon::Close, "Close", false).clicked() {
-                        cx.send(Intent::CloseHelp);
+                        cx.intents.send(Intent::CloseHelp);
                     }
                 });
             });
@@ -50,7 +50,7 @@ impl PaneUi for Help {
             );
         });
         if modal.should_close() {
-            cx.send(Intent::CloseHelp);
+            cx.intents.send(Intent::CloseHelp);
         }
     }
 }

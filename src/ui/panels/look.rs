@@ -74,7 +74,7 @@ impl PaneUi for Look {
                     .on_hover_text(UiCommand::ToggleBos.hint())
                     .changed()
                 {
-                    cx.command(Command::SetRemoveBos(remove));
+                    cx.intents.command(Command::SetRemoveBos(remove));
                 }
             });
             figure(cx, ui, &state);
@@ -97,11 +97,11 @@ fn row<R>(ui: &mut Ui, label: &str, add: impl FnOnce(&mut Ui) -> R) -> R {
 fn presets(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.horizontal(|ui| {
         if ui.button("Default").clicked() {
-            cx.act(UiCommand::DefaultLook);
+            cx.intents.act(UiCommand::DefaultLook);
         }
         let hint = "Jet at 50 % over the preprocessed picture, each map on its own range";
         if ui.button("LVLM-Interpret").on_hover_text(hint).clicked() {
-            cx.act(UiCommand::LvlmInterpretLook);
+            cx.intents.act(UiCommand::LvlmInterpretLook);
         }
     });
 }
@@ -122,7 +122,7 @@ fn map_source(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
             for source in sources {
                 let on = source == state.map.source;
                 if ui.selectable_label(on, source.name()).clicked() {
-                    cx.command(Command::SetSource(source));
+                    cx.intents.command(Command::SetSource(source));
                 }
             }
         });
@@ -151,7 +151,7 @@ fn choice<T: Copy + PartialEq>(
         combo(ui, name, text(current).to_owned(), |ui| {
             for &one in all {
                 if ui.selectable_label(one == current, text(one)).clicked() {
-                    cx.command(command(one));
+                    cx.intents.command(command(one));
                 }
             }
         });
@@ -166,7 +166,7 @@ fn colormap(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
                     let (rect, _) = ui.allocate_exact_size(vec2(56.0, 12.0), Sense::hover());
                     ramp(ui, map, rect);
                     if ui.selectable_label(map == state.colormap, map.name()).clicked() {
-                        cx.command(Command::SetColormap(map));
+                        cx.intents.command(Command::SetColormap(map));
                         ui.close();
                     }
                 });
@@ -188,10 +188,10 @@ fn opacity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         let slider = Slider::new(&mut opacity, 0.0..=1.0).fixed_decimals(2);
         let response = ui.add(slider).accessible_name("Opacity");
         if response.changed() {
-            cx.command(Command::SetOpacity(opacity));
+            cx.intents.command(Command::SetOpacity(opacity));
         }
         if response.drag_stopped() {
-            cx.send(Intent::Settle);
+            cx.intents.send(Intent::Settle);
         }
     });
 }
@@ -201,7 +201,7 @@ fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Compare", |ui| {
         let text = if state.second.is_some() { "Unpin the other map" } else { "Pin this map" };
         if ui.button(text).on_hover_text(UiCommand::PinMap.hint()).clicked() {
-            cx.act(UiCommand::PinMap);
+            cx.intents.act(UiCommand::PinMap);
         }
     });
 }
@@ -226,7 +226,7 @@ fn normalisation(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
                 if ui.selectable_label(range_name(range) == name, name).clicked() {
                     let range =
                         if matches!(other, Range::Fixed { .. }) { fixed(cx) } else { other };
-                    cx.command(Command::SetNormalise(Normalise { range, scale }));
+                    cx.intents.command(Command::SetNormalise(Normalise { range, scale }));
                 }
             }
         });
@@ -250,7 +250,7 @@ fn normalisation(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
                 Range::Fixed { .. } => Range::Fixed { min: low, max: high },
                 _ => Range::Percentile { low: low.max(0.0), high: high.min(100.0) },
             };
-            cx.command(Command::SetNormalise(Normalise { range, scale }));
+            cx.intents.command(Command::SetNormalise(Normalise { range, scale }));
         }
     }
     choice(cx, ui, "Scale", scale, Scale::ALL, Scale::name, |scale| {
@@ -270,11 +270,11 @@ fn figure(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     row(ui, "Figure", |ui| {
         let mut caption = state.caption.show;
         if ui.checkbox(&mut caption, "caption").changed() {
-            cx.command(Command::ShowCaption(caption));
+            cx.intents.command(Command::ShowCaption(caption));
         }
         let mut legend = state.legend;
         if ui.checkbox(&mut legend, "legend").changed() {
-            cx.command(Command::ShowLegend(legend));
+            cx.intents.command(Command::ShowLegend(legend));
         }
     });
 }
@@ -292,7 +292,7 @@ fn window(cx: &PaneContext<'_>, ui: &mut Ui) {
         combo(ui, "Theme", name(current).into(), |ui| {
             for theme in [None, Some(Theme::Dark), Some(Theme::Light)] {
                 if ui.selectable_label(theme == current, name(theme)).clicked() {
-                    cx.send(Intent::Settings(SettingsChange::Theme(theme)));
+                    cx.intents.send(Intent::Settings(SettingsChange::Theme(theme)));
                 }
             }
         });
@@ -300,17 +300,17 @@ fn window(cx: &PaneContext<'_>, ui: &mut Ui) {
     row(ui, "Text size", |ui| {
         let hint = UiCommand::SmallerType.hint();
         if ui.button("−").on_hover_text(hint).clicked() {
-            cx.act(UiCommand::SmallerType);
+            cx.intents.act(UiCommand::SmallerType);
         }
         ui.label(format!("{:.0} %", cx.settings.font_scale * 100.0));
         if ui.button("+").on_hover_text(UiCommand::LargerType.hint()).clicked() {
-            cx.act(UiCommand::LargerType);
+            cx.intents.act(UiCommand::LargerType);
         }
     });
     row(ui, "Motion", |ui| {
         let mut animate = cx.settings.animate;
         if ui.checkbox(&mut animate, "cross-fade between views").changed() {
-            cx.send(Intent::Settings(SettingsChange::Animate(animate)));
+            cx.intents.send(Intent::Settings(SettingsChange::Animate(animate)));
         }
     });
 }

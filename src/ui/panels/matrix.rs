@@ -69,7 +69,7 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matri
                 for &quantity in Quantity::ALL {
                     let on = quantity == state.quantity;
                     if ui.selectable_label(on, quantity_name(quantity)).clicked() {
-                        cx.command(Command::SetQuantity(quantity));
+                        cx.intents.command(Command::SetQuantity(quantity));
                     }
                 }
             })
@@ -286,7 +286,7 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
 
 fn header_response(cx: &PaneContext<'_>, response: &egui::Response, command: Command) {
     if response.clicked() {
-        cx.command(command);
+        cx.intents.command(command);
     } else if response.hovered() {
         cx.preview(command);
     }
@@ -302,7 +302,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     response.context_menu(|ui| {
         for act in [UiCommand::HeadOff, UiCommand::EachHeadOff] {
             if ui.button(act.name()).clicked() {
-                cx.act(act);
+                cx.intents.act(act);
                 ui.close();
             }
         }
@@ -335,15 +335,15 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     let command = Command::SetLayerHead(layer, head);
     // The menu belongs to the head that it was opened on.
     if response.clicked() || response.secondary_clicked() {
-        cx.command(command);
+        cx.intents.command(command);
     } else if response.dragged() {
-        cx.send(Intent::Scrub(command));
+        cx.intents.send(Intent::Scrub(command));
     } else if response.hovered() {
         ui.painter().rect_stroke(hovered, 1.0, Stroke::new(1.5, ink.hover), StrokeKind::Outside);
         cx.preview(command);
     }
     if response.drag_stopped() {
-        cx.send(Intent::Settle);
+        cx.intents.send(Intent::Settle);
     }
 }
 

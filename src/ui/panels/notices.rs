@@ -83,7 +83,7 @@ fn tasks(cx: &PaneContext<'_>, ui: &mut Ui) {
         progress_line(ui, Rect::from_min_size(line.min, line.size()), task.share);
     }
     if let Some(id) = cancelled {
-        cx.send(Intent::CancelTask(id));
+        cx.intents.send(Intent::CancelTask(id));
     }
 }
 
@@ -100,16 +100,16 @@ fn one(cx: &PaneContext<'_>, ui: &mut Ui, notice: &Notice) {
             ui.add(egui::Label::new(&notice.text).wrap());
         });
         if notice.is_error && ui.button("Copy").clicked() {
-            cx.send(Intent::Copy(notice.text.clone(), "Message"));
+            cx.intents.send(Intent::Copy(notice.text.clone(), "Message"));
         }
         for (words, intent) in &notice.offers {
             if ui.button(*words).clicked() {
-                cx.send(intent.clone());
-                cx.send(Intent::Dismiss(notice.id));
+                cx.intents.send(intent.clone());
+                cx.intents.send(Intent::Dismiss(notice.id));
             }
         }
         if icon_button(ui, Icon::Close, "Dismiss", false).clicked() {
-            cx.send(Intent::Dismiss(notice.id));
+            cx.intents.send(Intent::Dismiss(notice.id));
         }
     });
 }

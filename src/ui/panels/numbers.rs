@@ -38,7 +38,7 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         ui.small_button("Copy CSV").on_hover_text(UiCommand::CopyNumbers.name()).clicked()
     });
     if copy {
-        cx.act(UiCommand::CopyNumbers);
+        cx.intents.act(UiCommand::CopyNumbers);
     }
     let shown = cx.shown;
     let values = cx.values.map(doc, shown);
@@ -91,9 +91,9 @@ fn patch_row(
     let text = number(f64::from(value), f64::from(high));
     let response = bar_row(ui, &name, &text, share, on, hovered);
     if response.clicked() {
-        cx.command(Command::SelectPatches(vec![patch]));
+        cx.intents.command(Command::SelectPatches(vec![patch]));
     } else if response.hovered() && cx.shown.hovered != Some(patch) {
-        cx.command(Command::Hover(Some(patch)));
+        cx.intents.command(Command::Hover(Some(patch)));
     }
 }
 
@@ -157,7 +157,7 @@ fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     });
     if copy {
         let text = alternatives_csv(cx, trace, ids, logprobs);
-        cx.send(Intent::Copy(text, "Alternatives"));
+        cx.intents.send(Intent::Copy(text, "Alternatives"));
     }
     let chosen = trace.answer_ids().get(answer as usize).copied();
     for (id, logprob) in ids.iter().zip(logprobs) {

@@ -108,7 +108,7 @@ impl PaneUi for CommandPalette {
         let path = typed_path(&self.query);
         let keys = Keys::read(ui);
         if keys.closes && !fresh {
-            cx.send(Intent::ShowPalette(false));
+            cx.intents.send(Intent::ShowPalette(false));
             return;
         }
         self.move_selection(&keys, found.len());
@@ -120,10 +120,10 @@ impl PaneUi for CommandPalette {
                     && input.pointer.interact_pos().is_some_and(|at| !list.contains(at))
             });
         if outside || chosen.is_some() {
-            cx.send(Intent::ShowPalette(false));
+            cx.intents.send(Intent::ShowPalette(false));
         }
         if let Some(intent) = chosen {
-            cx.send(intent);
+            cx.intents.send(intent);
         }
     }
 }

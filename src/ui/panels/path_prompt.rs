@@ -98,12 +98,12 @@ impl PathPrompt {
             });
         });
         if typed.text != prompt.text {
-            cx.send(Intent::Path(PathCommand::Type(typed.text)));
+            cx.intents.send(Intent::Path(PathCommand::Type(typed.text)));
         }
         if accepts {
-            cx.send(Intent::Path(PathCommand::Accept));
+            cx.intents.send(Intent::Path(PathCommand::Accept));
         } else if closes || modal.should_close() {
-            cx.send(Intent::Path(PathCommand::Cancel));
+            cx.intents.send(Intent::Path(PathCommand::Cancel));
         }
     }
 }
@@ -181,6 +181,6 @@ fn unsaved(cx: &PaneContext<'_>, ui: &Ui) {
         answer = Some(Answer::Cancel);
     }
     if let Some(answer) = answer {
-        cx.send(Intent::Confirm(answer));
+        cx.intents.send(Intent::Confirm(answer));
     }
 }

@@ -25,10 +25,10 @@ impl PaneUi for Ranking {
         let answers = comparable(cx.docs, doc).len();
         ui.horizontal(|ui| {
             if ui.button("Best head").on_hover_text(UiCommand::BestHead.hint()).clicked() {
-                cx.act(UiCommand::BestHead);
+                cx.intents.act(UiCommand::BestHead);
             }
             if ui.button("Next").on_hover_text(UiCommand::NextBestHead.hint()).clicked() {
-                cx.act(UiCommand::NextBestHead);
+                cx.intents.act(UiCommand::NextBestHead);
             }
             ui.add_enabled_ui(answers > 1, |ui| {
                 let text = match answers {
@@ -38,7 +38,7 @@ impl PaneUi for Ranking {
                 let mut over_all = cx.rank_over_all;
                 let response = ui.checkbox(&mut over_all, text);
                 if response.changed() {
-                    cx.send(Intent::RankOverAll(over_all));
+                    cx.intents.send(Intent::RankOverAll(over_all));
                 }
                 response
                     .on_hover_text(
@@ -103,7 +103,7 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranked: &Ranked, best: f32) {
         ink.muted,
     );
     if response.clicked() {
-        cx.command(Command::SetLayerHead(layer, head));
+        cx.intents.command(Command::SetLayerHead(layer, head));
     } else if response.hovered() {
         cx.preview(Command::SetLayerHead(layer, head));
     }

@@ -112,7 +112,7 @@ impl PaneUi for WhyWord {
 }
 
 fn compute(cx: &PaneContext<'_>, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
-    cx.send(Intent::ComputeRelevancy(methods, tokens));
+    cx.intents.send(Intent::ComputeRelevancy(methods, tokens));
 }
 
 fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
@@ -134,7 +134,7 @@ fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     ui.horizontal_wrapped(|ui| {
         let attention = state.map.source == MapSource::Attention;
         if ui.selectable_label(attention, "Attention").clicked() {
-            cx.command(Command::SetSource(MapSource::Attention));
+            cx.intents.command(Command::SetSource(MapSource::Attention));
         }
         for (method, name, hint) in MAPS {
             let there = is_there(&doc.trace, method, &chosen);
@@ -150,7 +150,7 @@ fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
             };
             if ui.selectable_label(on, text).on_hover_text(hint).clicked() {
                 if there {
-                    cx.command(show_map(doc, method));
+                    cx.intents.command(show_map(doc, method));
                 } else {
                     compute(cx, vec![method], chosen.clone());
                 }
@@ -239,7 +239,7 @@ fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord
     text_in(ui, column(0.84, 1.0), Align2::RIGHT_CENTER, &percent(picture), font, ink.text);
     if response.clicked() {
         if let Some(command) = choose(doc, word.queries()) {
-            cx.command(command);
+            cx.intents.command(command);
         }
     } else if response.hovered() {
         cx.preview(Command::SetQueries(word.queries()));
@@ -292,7 +292,7 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
             }
             let set = AxisSet::new(Aggregate::Mean, kept);
             next.map.queries = Queries { kind: QueryKind::Position, set };
-            cx.command(Command::Replace(Box::new(next)));
+            cx.intents.command(Command::Replace(Box::new(next)));
         }
     }
     let sum = format!(

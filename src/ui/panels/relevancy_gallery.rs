@@ -95,7 +95,7 @@ fn tile(
     text_in(ui, label, Align2::CENTER_CENTER, &word.text, font, color);
     if response.clicked() {
         if let Some(command) = choose(doc, word.queries()) {
-            cx.command(command);
+            cx.intents.command(command);
         }
     } else if response.hovered() {
         cx.preview(Command::SetQueries(word.queries()));

@@ -37,7 +37,7 @@ impl PaneUi for Score {
             })
             .inner;
         if asked {
-            cx.send(Intent::TestMaps);
+            cx.intents.send(Intent::TestMaps);
         }
         let Some(scores) = cx.scores.filter(|scores| scores.on == doc.id) else {
             muted(
@@ -202,6 +202,6 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, scores: &Scores, index: usize) {
             )
             .clicked()
     {
-        cx.command(Command::SetSource(source));
+        cx.intents.command(Command::SetSource(source));
     }
 }

@@ -84,14 +84,14 @@ fn menu(cx: &PaneContext<'_>, response: &Response, doc: &Document) {
         for act in [UiCommand::KnockOutPatches, UiCommand::KeepOnlyPatches] {
             let button = ui.add_enabled(chosen, egui::Button::new(act.name()));
             if button.on_disabled_hover_text("Choose patches first").clicked() {
-                cx.act(act);
+                cx.intents.act(act);
                 ui.close();
             }
         }
         ui.separator();
         for act in [UiCommand::EditPicture, UiCommand::OcclusionMap] {
             if ui.button(act.name()).clicked() {
-                cx.act(act);
+                cx.intents.act(act);
                 ui.close();
             }
         }
@@ -154,14 +154,14 @@ fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
     );
     ui.add_space(16.0);
     if primary_button(&mut ui, "Open…", true).clicked() {
-        cx.act(UiCommand::OpenFile);
+        cx.intents.act(UiCommand::OpenFile);
     }
     if let Some(error) = cx.chat.error.clone() {
         ui.add_space(16.0);
         hairline(&mut ui);
         ui.label(egui::RichText::new(&error).color(ink.error));
         if ui.button("Copy").clicked() {
-            cx.send(Intent::Copy(error, "Message"));
+            cx.intents.send(Intent::Copy(error, "Message"));
         }
     }
 }
@@ -197,17 +197,17 @@ impl OnStage<'_> {
             let size = self.on_screen(self.figure.content).size();
             let zoom = self.doc.state().camera.zoom as f32;
             let by = response.drag_delta() / size * zoom;
-            cx.send(Intent::Scrub(Command::PanBy([f64::from(by.x), f64::from(by.y)])));
+            cx.intents.send(Intent::Scrub(Command::PanBy([f64::from(by.x), f64::from(by.y)])));
         }
         let Some(at) = response.hover_pos() else { return };
         let (scroll, pinch) = ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
         let factor = f64::from((scroll / 240.0).exp()) * f64::from(pinch);
         if (factor - 1.0).abs() > 1e-4 {
             let about = self.unit(at, self.figure.content);
-            cx.send(Intent::Scrub(Command::ZoomBy { factor, about }));
+            cx.intents.send(Intent::Scrub(Command::ZoomBy { factor, about }));
         }
         if response.double_clicked_by(egui::PointerButton::Middle) {
-            cx.command(Command::SetCamera(Default::default()));
+            cx.intents.command(Command::SetCamera(Default::default()));
         }
     }
 
@@ -249,7 +249,7 @@ impl OnStage<'_> {
             return;
         }
         if self.doc.state().hovered != patch {
-            cx.command(Command::Hover(patch));
+            cx.intents.command(Command::Hover(patch));
         }
         let Some(patch) = patch else { return };
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
@@ -267,10 +267,10 @@ impl OnStage<'_> {
             } else {
                 Command::SelectPatches(one)
             };
-            cx.send(Intent::Scrub(command));
+            cx.intents.send(Intent::Scrub(command));
         }
         if response.drag_stopped() {
-            cx.send(Intent::Settle);
+            cx.intents.send(Intent::Settle);
         }
         self.value_beside_pointer(cx, ui, response, patch);
     }
@@ -318,12 +318,12 @@ impl OnStage<'_> {
         ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
         let patch = self.patch_at(at, place);
         if self.doc.state().hovered != patch {
-            cx.command(Command::Hover(patch));
+            cx.intents.command(Command::Hover(patch));
         }
         if response.double_clicked() {
-            cx.command(Command::SetView(ViewKind::Overlay));
+            cx.intents.command(Command::SetView(ViewKind::Overlay));
         } else if response.clicked() {
-            cx.command(Command::SetHeads(AxisSet::single(head)));
+            cx.intents.command(Command::SetHeads(AxisSet::single(head)));
         }
     }
 
@@ -343,12 +343,12 @@ impl OnStage<'_> {
         ui.painter().rect_stroke(cell, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
         let command = Command::SetLayerHead(layer, head);
         if response.double_clicked() {
-            cx.command(command);
-            cx.command(Command::SetView(ViewKind::Overlay));
+            cx.intents.command(command);
+            cx.intents.command(Command::SetView(ViewKind::Overlay));
         } else if response.clicked() {
-            cx.command(command);
+            cx.intents.command(command);
         } else if response.dragged_by(egui::PointerButton::Primary) {
-            cx.send(Intent::Scrub(command));
+            cx.intents.send(Intent::Scrub(command));
         } else if response.hovered() {
             let state = self.doc.state();
             let matrix = cx.values.matrix(self.doc, state);
@@ -359,7 +359,7 @@ impl OnStage<'_> {
             beside(ui, self.rect, at, &format!("layer {layer} · head {head}"), &text);
         }
         if response.drag_stopped() {
-            cx.send(Intent::Settle);
+            cx.intents.send(Intent::Settle);
         }
     }
 
@@ -401,7 +401,7 @@ impl OnStage<'_> {
                 Some(answer) if answer < self.doc.extent.answers => Queries::answer(answer),
                 _ => Queries { kind: QueryKind::Position, set: AxisSet::single(query) },
             };
-            cx.command(Command::SetQueries(queries));
+            cx.intents.command(Command::SetQueries(queries));
         }
     }
 

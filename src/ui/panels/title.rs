@@ -39,13 +39,13 @@ fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if narrow {
         let on = cx.overlay == Some(Overlay::Chat);
         if icon_button(ui, Icon::Sidebar, "Ask", on).clicked() {
-            cx.send(Intent::ShowOverlay((!on).then_some(Overlay::Chat)));
+            cx.intents.send(Intent::ShowOverlay((!on).then_some(Overlay::Chat)));
         }
         return;
     }
     let on = cx.settings.show_chat;
     if icon_button(ui, Icon::Sidebar, &UiCommand::ToggleChat.hint(), on).clicked() {
-        cx.act(UiCommand::ToggleChat);
+        cx.intents.act(UiCommand::ToggleChat);
     }
     let ink = ink(ui);
     let Some(doc) = cx.current else {
@@ -92,7 +92,7 @@ fn view_tabs(cx: &PaneContext<'_>, ui: &mut Ui, _narrow: bool) {
     if let Some(view) = segments(ui, current, &choices)
         && let Some((_, _, act)) = VIEWS.iter().find(|(other, ..)| *other == view)
     {
-        cx.act(*act);
+        cx.intents.act(*act);
     }
 }
 
@@ -100,12 +100,12 @@ fn tools(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if narrow {
         let on = cx.overlay == Some(Overlay::Inspector);
         if icon_button(ui, Icon::Panel, "Inspector", on).clicked() {
-            cx.send(Intent::ShowOverlay((!on).then_some(Overlay::Inspector)));
+            cx.intents.send(Intent::ShowOverlay((!on).then_some(Overlay::Inspector)));
         }
     } else {
         let on = cx.settings.show_inspector;
         if icon_button(ui, Icon::Panel, &UiCommand::ToggleInspector.hint(), on).clicked() {
-            cx.act(UiCommand::ToggleInspector);
+            cx.intents.act(UiCommand::ToggleInspector);
         }
     }
     menu(cx, ui);
@@ -131,7 +131,7 @@ fn show_others(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
         };
         let response = sign_button(ui, Icon::Record, &text, ink.error);
         if response.on_hover_text("End the recording and open it as a walkthrough").clicked() {
-            cx.act(UiCommand::RecordTake);
+            cx.intents.act(UiCommand::RecordTake);
         }
         ui.ctx().request_repaint_after(std::time::Duration::from_secs(1));
     } else {
@@ -149,7 +149,7 @@ fn show_others(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
         sign_button(ui, Icon::Present, "Present", ink.text).on_hover_text(hint)
     };
     if response.clicked() {
-        cx.act(UiCommand::Present);
+        cx.intents.act(UiCommand::Present);
     }
 }
 
@@ -164,7 +164,7 @@ fn record_menu(cx: &PaneContext<'_>, response: &Response) {
         for act in acts {
             let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
             if ui.add(button).clicked() {
-                cx.act(act);
+                cx.intents.act(act);
                 ui.close();
             }
         }
@@ -199,7 +199,7 @@ fn menu(cx: &PaneContext<'_>, ui: &mut Ui) {
             for &act in *group {
                 let button = egui::Button::new(act.name()).shortcut_text(act.keys_text());
                 if ui.add(button).clicked() {
-                    cx.act(act);
+                    cx.intents.act(act);
                     ui.close();
                 }
             }
@@ -211,7 +211,7 @@ fn menu(cx: &PaneContext<'_>, ui: &mut Ui) {
 fn search(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if narrow {
         if icon_button(ui, Icon::Search, &UiCommand::Palette.hint(), false).clicked() {
-            cx.act(UiCommand::Palette);
+            cx.intents.act(UiCommand::Palette);
         }
         return;
     }
@@ -228,12 +228,12 @@ fn search(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     let keys = UiCommand::Palette.keys_text();
     if width < 150.0 {
         if response.clicked() {
-            cx.act(UiCommand::Palette);
+            cx.intents.act(UiCommand::Palette);
         }
         return;
     }
     text_in(ui, inner, Align2::RIGHT_CENTER, &keys, theme::plain(theme::SMALL), ink.muted);
     if response.clicked() {
-        cx.act(UiCommand::Palette);
+        cx.intents.act(UiCommand::Palette);
     }
 }

@@ -91,7 +91,7 @@ fn advice(cx: &PaneContext<'_>, ui: &mut Ui) {
         let text = "Hover over a word, drag across the matrix, or press W for every head at once.";
         ui.label(egui::RichText::new(text).color(ink(ui).accent));
         if ui.small_button("Got it").clicked() {
-            cx.send(Intent::Settings(SettingsChange::AdviceSeen));
+            cx.intents.send(Intent::Settings(SettingsChange::AdviceSeen));
         }
     });
 }
@@ -248,7 +248,7 @@ fn act_on(
 ) {
     if word.kind == TokenKind::Image {
         if response.clicked() {
-            cx.command(Command::SetQueries(Queries {
+            cx.intents.command(Command::SetQueries(Queries {
                 kind: QueryKind::Answer,
                 set: AxisSet::MEAN,
             }));
@@ -265,7 +265,7 @@ fn act_on(
     if response.clicked() {
         let adds = ui.input(|input| input.modifiers.shift);
         let chosen = if adds { joined(&doc.state().map.queries, &queries) } else { queries };
-        cx.command(Command::SetQueries(chosen));
+        cx.intents.command(Command::SetQueries(chosen));
     } else if response.hovered() && !response.dragged() {
         cx.preview(Command::SetQueries(queries));
         hover_text(cx, doc, word, is_answer, response);
@@ -345,7 +345,8 @@ fn drag(cx: &PaneContext<'_>, ui: &Ui, doc: &Document, under: Option<Range<u32>>
     let kept: Vec<u32> = range.filter(|&index| row_of(doc, index + prompt).is_some()).collect();
     if !kept.is_empty() {
         let set = AxisSet::new(Aggregate::Mean, kept);
-        cx.send(Intent::Scrub(Command::SetQueries(Queries { kind: QueryKind::Answer, set })));
+        cx.intents
+            .send(Intent::Scrub(Command::SetQueries(Queries { kind: QueryKind::Answer, set })));
     }
 }
 

@@ -18,19 +18,19 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
         if icon_button(ui, Icon::Previous, &previous.hint(), false).clicked() {
-            cx.act(previous);
+            cx.intents.act(previous);
         }
         let playing = cx.transport.playing;
         let icon = if playing { Icon::Pause } else { Icon::Play };
         if icon_button(ui, icon, &UiCommand::Play.hint(), playing).clicked() {
-            cx.act(UiCommand::Play);
+            cx.intents.act(UiCommand::Play);
         }
         if icon_button(ui, Icon::Next, &next.hint(), false).clicked() {
-            cx.act(next);
+            cx.intents.act(next);
         }
         if icon_button(ui, Icon::Loop, &UiCommand::ToggleLoop.hint(), cx.transport.repeat).clicked()
         {
-            cx.act(UiCommand::ToggleLoop);
+            cx.intents.act(UiCommand::ToggleLoop);
         }
         ui.spacing_mut().item_spacing.x = 8.0;
         axis(cx, ui);
@@ -46,7 +46,7 @@ fn axis(cx: &PaneContext<'_>, ui: &mut Ui) {
         .show_ui(ui, |ui| {
             for axis in PlayAxis::ALL {
                 if ui.selectable_label(axis == cx.transport.axis, axis.name()).clicked() {
-                    cx.send(Intent::Transport(TransportCommand::Axis(axis)));
+                    cx.intents.send(Intent::Transport(TransportCommand::Axis(axis)));
                 }
             }
         })
@@ -62,7 +62,7 @@ fn speed(cx: &PaneContext<'_>, ui: &mut Ui) {
             for speed in SPEEDS {
                 let on = speed == cx.transport.speed;
                 if ui.selectable_label(on, format!("{speed} / s")).clicked() {
-                    cx.send(Intent::Transport(TransportCommand::Speed(speed)));
+                    cx.intents.send(Intent::Transport(TransportCommand::Speed(speed)));
                 }
             }
         })
@@ -99,10 +99,10 @@ fn bar(cx: &PaneContext<'_>, ui: &mut Ui) {
     if let Some(point) = response.interact_pointer_pos().filter(|_| len > 0) {
         let share = ((point.x - track.left()) / track.width().max(1.0)).clamp(0.0, 1.0);
         let to = (share * last).round() as u32;
-        cx.send(Intent::Scrub(axis.command(to.min(len - 1))));
+        cx.intents.send(Intent::Scrub(axis.command(to.min(len - 1))));
     }
     if response.drag_stopped() {
-        cx.send(Intent::Settle);
+        cx.intents.send(Intent::Settle);
     }
     let (label, _) = ui.allocate_exact_size(vec2(60.0, 28.0), Sense::hover());
     let text = if len == 0 { String::new() } else { format!("{at} / {}", len - 1) };

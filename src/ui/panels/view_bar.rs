@@ -44,7 +44,7 @@ fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         .map(|&order| (order, name(order).0, name(order).1.to_owned()))
         .collect();
     if let Some(order) = segments(ui, state.head_order, &choices) {
-        cx.command(Command::SetHeadOrder(order));
+        cx.intents.command(Command::SetHeadOrder(order));
     }
 }
 
@@ -54,7 +54,7 @@ fn quantity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         .map(|&quantity| (quantity, quantity_name(quantity), UiCommand::NextQuantity.hint()))
         .collect();
     if let Some(quantity) = segments(ui, state.quantity, &choices) {
-        cx.command(Command::SetQuantity(quantity));
+        cx.intents.command(Command::SetQuantity(quantity));
     }
 }
 
@@ -69,7 +69,7 @@ fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     let choices =
         [(0, "Swipe", hint.clone()), (1, "Cross-fade", hint.clone()), (2, "Difference", hint)];
     if let Some(kind) = segments(ui, kind, &choices) {
-        cx.command(Command::SetMix(match kind {
+        cx.intents.command(Command::SetMix(match kind {
             0 => Mix::Swipe { position: 0.5 },
             1 => Mix::CrossFade { amount: 0.5 },
             _ => Mix::Difference,
@@ -92,13 +92,13 @@ fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     };
     if let Some((response, mix)) = moved {
         if response.changed() {
-            cx.send(Intent::Scrub(Command::SetMix(mix)));
+            cx.intents.send(Intent::Scrub(Command::SetMix(mix)));
         }
         if response.drag_stopped() {
-            cx.send(Intent::Settle);
+            cx.intents.send(Intent::Settle);
         }
     }
     if ui.button("Unpin").on_hover_text(UiCommand::PinMap.hint()).clicked() {
-        cx.act(UiCommand::PinMap);
+        cx.intents.act(UiCommand::PinMap);
     }
 }

@@ -48,7 +48,7 @@ impl PaneUi for WalkthroughPane {
 }
 
 fn edit(cx: &PaneContext<'_>, edit: Edit) {
-    cx.send(Intent::Walkthrough(WalkthroughCommand::Edit(edit)));
+    cx.intents.send(Intent::Walkthrough(WalkthroughCommand::Edit(edit)));
 }
 
 /// A text of several lines. Every key makes a change; leaving the field ends the undo step.
@@ -73,7 +73,7 @@ fn text(
         edit(cx, of(text));
     }
     if response.lost_focus() {
-        cx.send(Intent::Walkthrough(WalkthroughCommand::Settle));
+        cx.intents.send(Intent::Walkthrough(WalkthroughCommand::Settle));
     }
     ui.add_space(4.0);
 }
@@ -104,7 +104,7 @@ fn seconds(
         edit(cx, of(value));
     }
     if response.drag_stopped() || response.lost_focus() {
-        cx.send(Intent::Walkthrough(WalkthroughCommand::Settle));
+        cx.intents.send(Intent::Walkthrough(WalkthroughCommand::Settle));
     }
 }
 
@@ -162,13 +162,13 @@ fn step_fields(cx: &PaneContext<'_>, ui: &mut Ui, at: usize, step: &Step) {
         let hint = "Shows the view of this step on the stage. Change it there, then press \
             \u{201c}Use view\u{201d} (U).";
         if change.on_hover_text(hint).clicked() {
-            cx.send(Intent::Walkthrough(WalkthroughCommand::ShowView(at)));
+            cx.intents.send(Intent::Walkthrough(WalkthroughCommand::ShowView(at)));
         }
         for (act, text) in
             [(UiCommand::DuplicateStep, "Duplicate"), (UiCommand::RemoveStep, "Remove")]
         {
             if ui.button(text).on_hover_text(act.hint()).clicked() {
-                cx.act(act);
+                cx.intents.act(act);
             }
         }
     });
@@ -215,14 +215,14 @@ fn whole(cx: &PaneContext<'_>, ui: &mut Ui, editor: &Editor) {
             (UiCommand::AddEnd, "End card", walkthrough.end.is_some()),
         ] {
             if !is_there && ui.button(text).on_hover_text(act.hint()).clicked() {
-                cx.act(act);
+                cx.intents.act(act);
             }
         }
         for (act, text) in
             [(UiCommand::TrimBefore, "Trim before"), (UiCommand::TrimAfter, "Trim after")]
         {
             if ui.button(text).on_hover_text(act.hint()).clicked() {
-                cx.act(act);
+                cx.intents.act(act);
             }
         }
     });
@@ -233,7 +233,7 @@ pub fn stage(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> bool {
     let Some(editor) = cx.editor.filter(|editor| editor.is_previewing) else { return false };
     // Nothing of the view is under the pointer.
     if cx.current.is_some_and(|doc| doc.state().hovered.is_some()) {
-        cx.command(Command::Hover(None));
+        cx.intents.command(Command::Hover(None));
     }
     let [width, height] = cx.film_options.size.map(|side| side as f32);
     let room = rect.shrink(12.0);
@@ -250,7 +250,7 @@ pub fn stage(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> bool {
     let name = format!("Preview: {}", film_strip::selected_name(editor));
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
     if response.clicked() {
-        cx.act(UiCommand::Play);
+        cx.intents.act(UiCommand::Play);
     }
     true
 }

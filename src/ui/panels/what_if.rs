@@ -44,7 +44,7 @@ impl PaneUi for WhatIfPane {
 }
 
 fn send(cx: &PaneContext<'_>, command: WhatIfCommand) {
-    cx.send(Intent::WhatIf(command));
+    cx.intents.send(Intent::WhatIf(command));
 }
 
 fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
@@ -52,7 +52,7 @@ fn edits(cx: &PaneContext<'_>, ui: &mut Ui) {
     heading(ui, "Picture", |ui| {
         let text = if tool.is_some() { "Done" } else { "Edit" };
         if ui.button(text).on_hover_text(UiCommand::EditPicture.hint()).clicked() {
-            cx.act(UiCommand::EditPicture);
+            cx.intents.act(UiCommand::EditPicture);
         }
     });
     match tool {
@@ -226,7 +226,7 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         let button = ui.add(egui::Button::new(text).frame(false));
         if button.on_hover_text("½ Σ |first − second| over the patches; click to see it").clicked()
         {
-            cx.command(Command::SetLayerHead(head.layer, head.head));
+            cx.intents.command(Command::SetLayerHead(head.layer, head.head));
         }
     }
 }
@@ -318,7 +318,7 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
             let name = format!("{text} {chosen} patches");
             let button = ui.add_enabled(can, egui::Button::new(name));
             if button.on_hover_text(act.hint()).on_disabled_hover_text(hint).clicked() {
-                cx.act(act);
+                cx.intents.act(act);
             }
         }
         let text = head.map_or_else(
@@ -328,7 +328,7 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         let button = ui.add_enabled(head.is_some(), egui::Button::new(text));
         let hint = "Choose one layer and one head in the matrix";
         if button.on_hover_text(UiCommand::HeadOff.hint()).on_disabled_hover_text(hint).clicked() {
-            cx.act(UiCommand::HeadOff);
+            cx.intents.act(UiCommand::HeadOff);
         }
     });
     if let Some(done) = cx.what_if.intervened.as_ref().filter(|done| done.on == doc.id) {
@@ -343,10 +343,10 @@ fn maps(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     heading(ui, "Effect of each part", |_| ());
     ui.horizontal_wrapped(|ui| {
         if ui.button("Occlusion map").on_hover_text(UiCommand::OcclusionMap.hint()).clicked() {
-            cx.act(UiCommand::OcclusionMap);
+            cx.intents.act(UiCommand::OcclusionMap);
         }
         if ui.button("Each head off").on_hover_text(UiCommand::EachHeadOff.hint()).clicked() {
-            cx.act(UiCommand::EachHeadOff);
+            cx.intents.act(UiCommand::EachHeadOff);
         }
     });
     effects(cx, ui, doc);
@@ -458,7 +458,7 @@ impl Grid {
         let stroke = Stroke::new(1.5, ink.hover);
         ui.painter().rect_stroke(cell(layer, head), 1.0, stroke, StrokeKind::Outside);
         if response.clicked() {
-            cx.command(Command::SetLayerHead(layer, head));
+            cx.intents.command(Command::SetLayerHead(layer, head));
         }
         Some((layer, head))
     }
