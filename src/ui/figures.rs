@@ -48,16 +48,30 @@ pub struct FigureJob {
     pub state: ViewState,
     /// Trace of the view.
     pub trace: Arc<Trace>,
+    /// Trace of the second map, if it is another one.
+    pub second: Option<Arc<Trace>>,
     /// File of the trace; `None` if it was not saved.
     pub path: Option<PathBuf>,
     /// Width and height in pixels.
     pub size: [u32; 2],
 }
 
+impl FigureJob {
+    fn scene(&self) -> Scene<'_> {
+        Scene { second: self.second.as_deref(), ..Scene::new(&self.state, &self.trace) }
+    }
+
+    /// What the figure shows, without the numeric range where that is not known yet.
+    fn caption(&self, ends: impl Into<ColorLimits>) -> String {
+        let second = self.second.as_ref().map(|trace| trace.meta());
+        text_of(&caption(&self.state, self.trace.meta(), second, ends))
+    }
+}
+
 fn render(job: &FigureJob) -> anyhow::Result<DrawnFrame> {
     let mut renderer = Renderer::new(Arc::clone(&job.gpu), RendererOptions::offscreen())?;
     let target = Target::offscreen(&job.gpu, job.size)?;
-    let stats = renderer.frame(&Scene::new(&job.state, &job.trace), &target)?;
+    let stats = renderer.frame(&job.scene(), &target)?;
     let figure = renderer.figure().cloned().context("no frame was drawn")?;
     Ok(DrawnFrame { pixels: target.read(&job.gpu)?, figure, ends: stats.ends })
 }
@@ -71,9 +85,8 @@ pub fn draw(job: &FigureJob) -> anyhow::Result<RgbaImage> {
 }
 
 fn provenance(job: &FigureJob, ends: ColorLimits) -> anyhow::Result<Provenance> {
-    let line = caption(&job.state, job.trace.meta(), None, ends);
     let state = job.state.to_toml()?;
-    Ok(Provenance { command: command_line(job)?, state, caption: text_of(&line) })
+    Ok(Provenance { command: command_line(job)?, state, caption: job.caption(ends) })
 }
 
 /// A figure as a PNG file that says where it came from.
@@ -91,8 +104,7 @@ pub fn png(job: &FigureJob) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// As [`draw`].
 pub fn svg(job: &FigureJob) -> anyhow::Result<String> {
-    let scene = Scene::new(&job.state, &job.trace);
-    figure_svg(&scene, job.size, || render(job), |ends| provenance(job, ends))
+    figure_svg(&job.scene(), job.size, || render(job), |ends| provenance(job, ends))
 }
 
 /// The numbers of a figure as CSV: patches, cells of the matrix, or weights of the token matrix.
@@ -101,12 +113,11 @@ pub fn svg(job: &FigureJob) -> anyhow::Result<String> {
 /// If the view has no numbers.
 pub fn numbers_csv(job: &FigureJob) -> anyhow::Result<String> {
     let FigureJob { state, trace, .. } = job;
-    let title = text_of(&caption(state, trace.meta(), None, None));
-    let mut text = format!("# {}\n", title.replace(['\n', '\r'], " "));
+    let mut text = format!("# {}\n", job.caption(None).replace(['\n', '\r'], " "));
     match state.view.spec().parts {
         Parts::QueriesKeys => token_matrix(&mut text, state, trace)?,
         Parts::LayersHeads => matrix(&mut text, state, trace)?,
-        Parts::Patches | Parts::Heads => patches(&mut text, state, trace)?,
+        Parts::Patches | Parts::Heads => patches(&mut text, job)?,
     }
     Ok(text)
 }
@@ -115,8 +126,9 @@ fn document(state: &ViewState, trace: &Arc<Trace>) -> super::document::Document 
     super::document::Document::new(Arc::clone(trace), state)
 }
 
-fn patches(text: &mut String, state: &ViewState, trace: &Arc<Trace>) -> anyhow::Result<()> {
-    let values = ValueCache::default().map(&document(state, trace), state);
+fn patches(text: &mut String, job: &FigureJob) -> anyhow::Result<()> {
+    let FigureJob { state, trace, second, .. } = job;
+    let values = ValueCache::default().map(&document(state, trace), state, second.as_deref());
     anyhow::ensure!(!values.is_empty(), "this view has no patches to write");
     text.push_str("span,row,column,value\n");
     for (index, value) in values.iter().enumerate() {
@@ -151,7 +163,8 @@ fn token_matrix(text: &mut String, state: &ViewState, trace: &Trace) -> anyhow::
     Ok(())
 }
 
-/// The command line that draws this figure: it holds the whole state.
+/// The command line that draws this figure: it holds the whole state. A trace that was not saved is TRACE.vlmtrace, the
+/// trace of the second map SECOND.vlmtrace.
 ///
 /// # Errors
 /// If the state holds a path that is not Unicode.
@@ -161,7 +174,11 @@ pub fn command_line(job: &FigureJob) -> anyhow::Result<String> {
         Some(path) => shell_quoted(&path.to_string_lossy()),
         None => "TRACE.vlmtrace".into(),
     };
-    let state = ViewState { trace: None, hovered: None, ..job.state.clone() }.to_toml()?;
+    let mut state = ViewState { trace: None, hovered: None, ..job.state.clone() };
+    if let (Some(second), Some(_)) = (&mut state.second, &job.second) {
+        second.trace = Some("SECOND.vlmtrace".into());
+    }
+    let state = state.to_toml()?;
     Ok(format!(
         "vlmscope render {trace} --state /dev/stdin --size {width}x{height} --out figure.png <<'EOF'\n{state}EOF\n"
     ))

@@ -365,8 +365,9 @@ fn finish(app: &mut App, ctx: &egui::Context) {
 fn draw_stages(app: &mut App, ctx: &egui::Context, state: &mut ViewState) {
     let trace = app.doc().map(|doc| Arc::clone(&doc.trace));
     let scale = ctx.pixels_per_point();
+    let subtracted = app.what_if.subtract_second(app.current, state);
     let second = app.what_if.draw_second(app.current, state, &app.stage, scale);
-    let drawn = app.stage.draw(state, trace.as_ref(), second.trace.as_ref(), scale);
+    let drawn = app.stage.draw(state, trace.as_ref(), subtracted.as_ref(), scale);
     if second.pending || drawn.pending {
         ctx.request_repaint();
     }

@@ -122,6 +122,14 @@ impl<'a> PaneContext<'a> {
         self.editor.is_none_or(|editor| !editor.is_previewing)
     }
 
+    /// The numbers of the map on the stage, see [`ValueCache::map`]: in a comparison's difference, the first answer's minus
+    /// the second's.
+    pub fn map(&self, doc: &Document) -> Arc<Vec<f32>> {
+        let mut drawn = self.shown.clone();
+        let second = self.what_if.subtract_second(Some(doc.id), &mut drawn);
+        self.values.map(doc, &drawn, second.as_deref())
+    }
+
     /// The patches whose attention colours the token strip.
     pub fn active_patches(&self) -> Vec<PatchRef> {
         active_patches(self.shown)

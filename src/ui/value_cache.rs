@@ -77,8 +77,8 @@ impl<K: PartialEq, V> CachedValue<K, V> {
 
 type StripKey = (TraceId, AxisSet, Queries, Vec<PatchRef>, bool);
 
-/// Key of the map: the trace, the first map, the second if it is subtracted, and whether BOS is left out.
-type MapKey = (TraceId, MapChoice, Option<Second>, bool);
+/// Key of the map: the trace, the first map, the second and its trace if it is subtracted, and whether BOS is left out.
+type MapKey = (TraceId, MapChoice, Option<(Second, Option<TraceId>)>, bool);
 
 /// Key of the attention on the chosen patches: trace, layers, heads, patches, and whether BOS is left out.
 type LookKey = (TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool);
@@ -133,11 +133,13 @@ impl ValueCache {
     }
 
     /// The map on the stage: N patches, unscaled; the difference if the view shows one. Views of many maps get the one
-    /// that their selection of layers and heads reduces to. Empty if there is none.
-    pub fn map(&self, doc: &Document, state: &ViewState) -> Arc<Vec<f32>> {
-        let second = state.second.clone().filter(|_| state.is_difference());
-        let key = (doc.trace.id(), state.map.clone(), second, state.remove_bos);
-        self.map.get(key, || map(&doc.trace, state).unwrap_or_default())
+    /// that their selection of layers and heads reduces to. `second` is the trace of the second map, if it is another
+    /// one. Empty if there is no map.
+    pub fn map(&self, doc: &Document, state: &ViewState, second: Option<&Trace>) -> Arc<Vec<f32>> {
+        let subtracted = state.second.clone().filter(|_| state.is_difference());
+        let subtracted = subtracted.map(|other| (other, second.map(Trace::id)));
+        let key = (doc.trace.id(), state.map.clone(), subtracted, state.remove_bos);
+        self.map.get(key, || map(&doc.trace, state, second).unwrap_or_default())
     }
 
     /// For each kept row the mean attention on some patches, over the chosen layers and heads.
@@ -244,7 +246,7 @@ fn mean_ranking(traces: &[Arc<Trace>]) -> Vec<Ranked> {
     all
 }
 
-fn map(trace: &Trace, state: &ViewState) -> Option<Vec<f32>> {
+fn map(trace: &Trace, state: &ViewState, second: Option<&Trace>) -> Option<Vec<f32>> {
     let mut one = state.clone();
     if !state.is_difference() {
         one.second = None;
@@ -252,7 +254,7 @@ fn map(trace: &Trace, state: &ViewState) -> Option<Vec<f32>> {
     if state.view.spec().needs_pages() {
         one.view = ViewKind::Overlay;
     }
-    one.values(trace, None).ok()
+    one.values(trace, second).ok()
 }
 
 fn keys_of(trace: &Trace, patches: &[PatchRef]) -> Vec<u32> {

@@ -208,7 +208,7 @@ fn export_hover_figure_and_legend_agree() {
 
         let twin = state.values(&trace, None);
         let doc = Document::new(Arc::new(trace.clone()), &state);
-        let hovered = ValueCache::default().map(&doc, &state);
+        let hovered = ValueCache::default().map(&doc, &state, None);
         let (exported, twin) = match (exported, twin) {
             (Ok(exported), Ok(twin)) => (exported, twin),
             // Nothing of the selection was computed: nobody has numbers for it.

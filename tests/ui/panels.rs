@@ -201,7 +201,7 @@ fn numbers_are_copied_as_csv() {
     assert_eq!(lines.count(), patches);
     // A value is the one that the panel reads.
     let doc = window.state().doc().unwrap().clone();
-    let values = window.state_mut().value_cache.map(&doc, doc.state());
+    let values = window.state_mut().value_cache.map(&doc, doc.state(), None);
     let last: f32 = text.lines().last().unwrap().rsplit(',').next().unwrap().parse().unwrap();
     assert_eq!(last, *values.last().unwrap());
 }
@@ -310,6 +310,7 @@ fn the_copied_command_line_renders_the_same_figure() {
         gpu: app.stage.gpu(),
         state: ViewState { hovered: None, ..doc.state().clone() },
         trace: Arc::clone(&doc.trace),
+        second: None,
         path: doc.path.clone(),
         size: app.stage.figure_size(),
     };

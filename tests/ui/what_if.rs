@@ -1,16 +1,17 @@
 //! Tests of what-if questions in the window with the built-in model: edit, ask again, compare, cover, cut.
 
-use crate::support::{Window, open, settle, until};
+use crate::support::{Window, copied, open, settle, until};
 use egui::{Key, Modifiers, PointerButton, Pos2};
 use egui_kittest::kittest::Queryable as _;
 use vlmscope::edit::{Adjust, Area, LikeColor, Outline, Step};
-use vlmscope::trace::{PatchRef, Rect};
+use vlmscope::trace::{AnswerIndex, PatchRef, Rect, Trace};
 use vlmscope::ui::app::App;
 use vlmscope::ui::intent::Intent;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::what_if::{Compare, Tool, WhatIfCommand};
 use vlmscope::ui::{Start, layout::Pane};
-use vlmscope::view::{Command, MapSource};
+use vlmscope::view::figure::number;
+use vlmscope::view::{Command, MapSource, Queries};
 
 const QUESTION: &str = "What colour is the balloon?";
 
@@ -189,6 +190,54 @@ fn two_answers_are_seen_together_under_one_view() {
     window.state().intents.send(Intent::WhatIf(WhatIfCommand::Compare(Compare::Off)));
     settle(&mut window);
     assert!(window.state().what_if.seen_together(window.state().current).is_none());
+}
+
+/// The numbers of the hovered patch and of the exported table were those of the first answer alone.
+#[test]
+fn a_difference_is_hovered_and_exported_as_it_is_drawn() {
+    let mut window = answered();
+    window.state().intents.send(Intent::ShowPanel(Pane::Numbers));
+    send(&mut window, WhatIfCommand::Step(turned(240.0)));
+    send(&mut window, WhatIfCommand::Compare(Compare::Difference));
+    window.state().intents.command(Command::SetQueries(Queries::answer(3)));
+    window.state().intents.command(Command::SetLayerHead(4, 2));
+    settle(&mut window);
+    let app = window.state();
+    let (first, both) = (&app.doc().unwrap().trace, app.what_if.comparison.as_ref().unwrap());
+    let weights = |trace: &Trace| {
+        let row = trace.row_of_answer(AnswerIndex(3)).unwrap();
+        trace.weights(row, 4, 2).unwrap()[trace.meta().spans[0].extent()].to_vec()
+    };
+    let [first, second] = [weights(first), weights(&both.scored)];
+    let expected: Vec<f32> = first.iter().zip(&second).map(|(a, b)| a - b).collect();
+    let [high, largest] = [
+        expected.iter().copied().fold(0.0, f32::max),
+        expected.iter().map(|value| value.abs()).fold(0.0, f32::max),
+    ]
+    .map(f64::from);
+    assert!(largest > 1e-3, "the answers look at the same patches: {largest}");
+    let caption = app.stage.caption();
+    assert!(caption.contains(&number(largest, largest)), "{largest} is not in: {caption}");
+
+    window.hover_at(window.state().stage_rect.center());
+    settle(&mut window);
+    let patch = window.state().shown.hovered.expect("a patch under the pointer");
+    let value = expected[(patch.row * 12 + patch.column) as usize];
+    let shown = number(f64::from(value), high);
+    window.get_by_label(&format!("row {}, column {}: {shown}", patch.row, patch.column));
+
+    window.state().intents.act(UiCommand::CopyNumbers);
+    let text = copied(&mut window);
+    let exported: Vec<f32> = text
+        .lines()
+        .skip(2)
+        .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(exported, expected, "{text}");
+    assert!(text.starts_with("# ") && text.contains("the second"), "{text}");
+    window.state().intents.act(UiCommand::CopyCommandLine);
+    let line = copied(&mut window);
+    assert!(line.contains("trace = \"SECOND.vlmtrace\""), "{line}");
 }
 
 #[test]

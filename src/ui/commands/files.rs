@@ -60,6 +60,10 @@ pub fn copy_command_line(app: &mut App, ctx: &egui::Context) {
                 let text = "Save the trace (Ctrl+S) and put its file in place of TRACE.vlmtrace.";
                 app.notify(text, false);
             }
+            if job.second.is_some() {
+                let text = "SECOND.vlmtrace is the second answer's picture, scored with the first answer: save both traces, and `vlmscope diff FIRST OTHER --out SECOND.vlmtrace` writes it.";
+                app.notify(text, false);
+            }
         }
         Err(error) => app.notify(format!("{error:#}"), true),
     }
@@ -75,10 +79,12 @@ fn job(app: &App, ctx: &egui::Context) -> Option<FigureJob> {
     } else {
         crate::view::Theme::Light
     };
+    let second = app.what_if.subtract_second(app.current, &mut state);
     Some(FigureJob {
         gpu: app.stage.gpu(),
         state,
         trace: Arc::clone(&doc.trace),
+        second,
         path: doc.path.clone(),
         size: app.stage.figure_size(),
     })

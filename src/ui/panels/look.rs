@@ -261,7 +261,7 @@ fn normalisation(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
 /// The present range as a fixed one.
 fn fixed(cx: &PaneContext<'_>) -> Range {
     let Some(doc) = cx.current else { return Range::Fixed { min: 0.0, max: 1.0 } };
-    let [min, max] = range_of(&cx.values.map(doc, cx.shown)).map(f64::from);
+    let [min, max] = range_of(&cx.map(doc)).map(f64::from);
     Range::Fixed { min, max: max.max(min + 1e-6) }
 }
 

@@ -41,7 +41,7 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         cx.intents.act(UiCommand::CopyNumbers);
     }
     let shown = cx.shown;
-    let values = cx.values.map(doc, shown);
+    let values = cx.map(doc);
     if values.is_empty() {
         muted(ui, "This trace has no picture.");
         return;

@@ -293,7 +293,7 @@ impl OnStage<'_> {
         patch: PatchRef,
     ) {
         let Some(at) = response.hover_pos() else { return };
-        let values = cx.values.map(self.doc, cx.shown);
+        let values = cx.map(self.doc);
         let Some(&value) = index_of(&self.doc.trace, patch).and_then(|index| values.get(index))
         else {
             return;
@@ -301,7 +301,8 @@ impl OnStage<'_> {
         let total: f32 = values.iter().sum();
         let high = values.iter().copied().fold(0.0, f32::max);
         let mut text = number(f64::from(value), f64::from(high));
-        if total > 0.0 {
+        // Numbers of two signs have no shares.
+        if total > 0.0 && values.iter().all(|value| *value >= 0.0) {
             text = format!("{text}  ·  {:.1} % of the picture", value / total * 100.0);
         }
         let place = format!("row {}, column {}", patch.row, patch.column);

@@ -252,8 +252,6 @@ impl WhatIf {
 /// The result of drawing the second answer.
 #[derive(Default)]
 pub struct SecondDrawn {
-    /// The second trace of a difference, which the first stage draws.
-    pub trace: Option<Arc<Trace>>,
     /// Whether the drawing is not complete yet.
     pub pending: bool,
     /// The error, reported once.
@@ -261,28 +259,38 @@ pub struct SecondDrawn {
 }
 
 impl WhatIf {
-    /// Draws the second answer under the view of the first; for a difference, puts it into the view.
+    /// Puts the map of the second answer into the view of the first, where their difference is shown, and returns the
+    /// trace of that map. What is drawn, hovered and exported is this view.
+    pub fn subtract_second(
+        &self,
+        current: Option<DocumentId>,
+        state: &mut ViewState,
+    ) -> Option<Arc<Trace>> {
+        let both = self.seen_together(current).filter(|_| self.compare == Compare::Difference)?;
+        state.second = Some(Second {
+            // The caption of the figure names it by this text.
+            trace: Some(match both.difference.alignment {
+                Alignment::Scored => "the second, scored with this answer".into(),
+                _ => "the second".into(),
+            }),
+            map: state.map.clone(),
+            mix: Mix::Difference,
+        });
+        Some(Arc::clone(&both.scored))
+    }
+
+    /// Draws the second answer under the view of the first on a stage of its own; nothing for a difference, which the
+    /// first stage draws.
     pub(super) fn draw_second(
         &mut self,
         current: Option<DocumentId>,
-        state: &mut ViewState,
+        state: &ViewState,
         stage: &StageRenderer,
         scale: f32,
     ) -> SecondDrawn {
-        let Some(both) = self.seen_together(current) else { return SecondDrawn::default() };
+        let both = self.seen_together(current).filter(|_| self.compare != Compare::Difference);
+        let Some(both) = both else { return SecondDrawn::default() };
         let trace = Arc::clone(&both.scored);
-        if self.compare == Compare::Difference {
-            state.second = Some(Second {
-                // The caption of the figure names it by this text.
-                trace: Some(match both.difference.alignment {
-                    Alignment::Scored => "the second, scored with this answer".into(),
-                    _ => "the second".into(),
-                }),
-                map: state.map.clone(),
-                mix: Mix::Difference,
-            });
-            return SecondDrawn { trace: Some(trace), ..SecondDrawn::default() };
-        }
         if self.second_stage.is_none() {
             match stage.sibling() {
                 // The stage gets its rectangle in the next frame.
@@ -290,14 +298,14 @@ impl WhatIf {
                 Err(error) => {
                     self.compare = Compare::Off;
                     let error = Some(error.to_string());
-                    return SecondDrawn { error, ..SecondDrawn::default() };
+                    return SecondDrawn { pending: false, error };
                 }
             }
-            return SecondDrawn { pending: true, ..SecondDrawn::default() };
+            return SecondDrawn { pending: true, error: None };
         }
         let Some(second) = &mut self.second_stage else { return SecondDrawn::default() };
         let drawn = second.draw(state, Some(&trace), None, scale);
-        SecondDrawn { trace: None, pending: drawn.pending, error: drawn.error }
+        SecondDrawn { pending: drawn.pending, error: drawn.error }
     }
 
     /// Drops textures and stages of a device that was lost.
