@@ -12,7 +12,7 @@ use crate::view::{
 pub const MAPS: [(Method, &str, &str); 3] = [
     (Method::LLM, "Language model", "Through the language model: LVLM-Interpret's `llama`"),
     (Method::VIT, "Vision tower", "Through the vision tower alone"),
-    (Method::ALL_LAYERS, "Both", "The language model's relevancy carried on through the tower"),
+    (Method::ALL_LAYERS, "Both", "The vision tower's row, propagated through the language model"),
 ];
 
 /// An answer word.

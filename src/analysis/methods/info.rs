@@ -75,7 +75,7 @@ pub enum Computation {
     /// From a backward pass for each token through the language model: one row of the map. A row
     /// that is shorter than the layout ends in zeros.
     OwnGradients(fn(&OwnGradients<'_>) -> Vec<f32>),
-    /// The same, and on through the vision tower.
+    /// The same, from a backward pass that goes on through the vision tower.
     TowerGradients(fn(&OwnGradients<'_>, &Tower) -> Vec<f32>),
     /// Pages that the backward pass through the answer's rows returns as they are.
     GradientPages,

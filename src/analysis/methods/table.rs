@@ -165,7 +165,7 @@ methods! {
         tensor: "relevancy.vit",
         title: "relevancy, vision tower",
         summary: "relevancy through the vision tower alone; one backward pass per word",
-        definition: "relevancy through the vision tower alone",
+        definition: "the class token's row of R_vision, the product through the vision tower's layers",
         source: "arXiv 2103.15679, LVLM-Interpret",
         layout: Layout::Patches,
         signed: false,
@@ -177,9 +177,10 @@ methods! {
         aliases: &["relevancy-all"],
         tensor: "relevancy.all",
         title: "relevancy, both",
-        summary: "relevancy through the language model and the vision tower; one backward pass \
-            per word",
-        definition: "relevancy through the vision tower and the language model",
+        summary: "relevancy through the vision tower and on through the language model; one \
+            backward pass per word",
+        definition: "the class token's row of R_vision · R_llm: `vit` placed at the picture's \
+            positions and propagated through the language model",
         source: "arXiv 2103.15679, LVLM-Interpret",
         layout: Layout::Patches,
         signed: false,
