@@ -7,6 +7,9 @@ use crate::view::{
 };
 use std::path::PathBuf;
 
+const ANSWERS: &str = "answer tokens";
+const POSITIONS: &str = "positions";
+
 /// Flags for a selection of numbers. They have one meaning in every command: [`Self::apply`] writes
 /// them into a view state.
 #[derive(Debug, Default, clap::Args)]
@@ -16,11 +19,11 @@ pub(crate) struct Selection {
     #[arg(long)]
     pub map: Option<String>,
     /// Answer tokens: 3; 2-4 or 2,5 (their mean); max:2-4; all [default: all that carry text]
-    #[arg(long, value_name = "I[,J]", value_parser = answers, conflicts_with = "query", allow_negative_numbers = true)]
-    pub token: Option<AxisSet>,
+    #[arg(long, value_name = "I[,J]", value_parser = |text: &str| text_of(ANSWERS, text), conflicts_with = "query", allow_negative_numbers = true)]
+    pub token: Vec<String>,
     /// Query positions instead of answer tokens.
-    #[arg(long, value_name = "POS", value_parser = positions, allow_negative_numbers = true)]
-    pub query: Option<AxisSet>,
+    #[arg(long, value_name = "POS", value_parser = |text: &str| text_of(POSITIONS, text), allow_negative_numbers = true)]
+    pub query: Vec<String>,
     /// Layers: a number from 0, `last`, mean, max, or a set such as max:8-15 [default: mean]
     #[arg(long, value_parser = layers, allow_negative_numbers = true)]
     pub layer: Option<AxisFlag>,
@@ -91,11 +94,20 @@ fn axis(what: &'static str, text: &str) -> Result<AxisFlag, ViewError> {
 }
 
 fn answers(text: &str) -> Result<AxisSet, ViewError> {
-    AxisSet::parse("answer tokens", text)
+    AxisSet::parse(ANSWERS, text)
 }
 
-fn positions(text: &str) -> Result<AxisSet, ViewError> {
-    AxisSet::parse("positions", text)
+/// Checks a set of which [`joined`] needs the text.
+fn text_of(what: &'static str, text: &str) -> Result<String, ViewError> {
+    AxisSet::parse(what, text).map(|_| text.to_owned())
+}
+
+/// A flag that is given more than once is one list: `--token 3 --token 4` is `--token 3,4`.
+fn joined(what: &'static str, texts: &[String]) -> Result<Option<AxisSet>, ViewError> {
+    match texts {
+        [] => Ok(None),
+        texts => AxisSet::parse(what, &texts.join(",")).map(Some),
+    }
 }
 
 impl Selection {
@@ -103,7 +115,7 @@ impl Selection {
     /// values.
     ///
     /// # Errors
-    /// A layer that has no attention.
+    /// A layer that has no attention, or a flag that is given twice with sets that are no list together.
     pub fn apply(
         &self,
         state: &mut ViewState,
@@ -114,10 +126,10 @@ impl Selection {
         set(&mut map.source, self.map.clone().map(MapSource::from));
         set(&mut map.layers, self.layer.as_ref().map(|layer| layer.layers(trace)).transpose()?);
         set(&mut map.heads, self.head.as_ref().map(AxisFlag::heads));
-        if let Some(positions) = &self.query {
-            map.queries = Queries { kind: QueryKind::Position, set: positions.clone() };
-        } else if let Some(answers) = &self.token {
-            map.queries = Queries { kind: QueryKind::Answer, set: answers.clone() };
+        if let Some(set) = joined(POSITIONS, &self.query)? {
+            map.queries = Queries { kind: QueryKind::Position, set };
+        } else if let Some(set) = joined(ANSWERS, &self.token)? {
+            map.queries = Queries { kind: QueryKind::Answer, set };
         } else if !from_file {
             map.queries = Queries::answers(&trace.meta().spoken_answers());
         }
@@ -191,12 +203,28 @@ pub(crate) fn kept(rows: &[u32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     #[test]
     fn positions_are_listed_as_ranges() {
         assert_eq!(kept(&[4, 5, 6, 9, 11, 12]), "4–6, 9, 11–12");
         assert_eq!(kept(&[]), "");
+    }
+
+    #[test]
+    fn a_flag_that_is_given_twice_names_the_members_of_both() {
+        let together = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+            joined(ANSWERS, &texts)
+        };
+        assert_eq!(together(&[]).ok(), Some(None));
+        assert_eq!(together(&["3", "4", "1-2"]).ok(), Some(answers("1-4").ok()));
+        assert_eq!(together(&["max:3", "4"]).ok(), Some(answers("max:3,4").ok()));
+        for refused in [["3", "max:4"], ["all", "4"]] {
+            let error = together(&refused).unwrap_err().to_string();
+            assert!(error.contains(&refused.join(",")), "{error}");
+        }
     }
 
     #[test]

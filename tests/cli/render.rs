@@ -156,6 +156,10 @@ fn export_takes_the_selections_of_render_and_refuses_what_says_nothing() {
         values.unwrap()
     };
     assert_eq!(values("--token 1-2"), values("--token 1,2"));
+    // A flag that is given twice names the members of both, as in earlier versions.
+    assert_eq!(values("--token 1 --token 2"), values("--token 1,2"));
+    assert_eq!(values("--query 70 --query 71"), values("--query 70,71"));
+    assert_ne!(values("--query 70 --query 71"), values("--query 71"));
     assert_eq!(values("--layer 3"), values("--layer last"));
     assert_ne!(values("--token max:1-2 --layer max:0-2 --head 1,3"), values("--token 1-2"));
     assert_ne!(values("--remove-bos"), values(""));
@@ -173,6 +177,7 @@ fn export_takes_the_selections_of_render_and_refuses_what_says_nothing() {
         ("--layer 1 --second-layer all", ["--second-layer all", "write mean"]),
         ("--layer max:1-", ["--layer", "max:1-"]),
         ("--token 9", ["a.vlmtrace", "answer token 9"]),
+        ("--token 1 --token max:2", ["`1,max:2`", "not a set of answer tokens"]),
     ] {
         let (values, code, said) = export(arguments);
         assert_eq!(code, 2, "{arguments}: {said}");
