@@ -8,7 +8,7 @@ use super::common::{
     usage,
 };
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
-use crate::analysis::methods::{Computation, Method, compute, sinks};
+use crate::analysis::methods::{Computation, Method, compute_mean, sinks};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
 use crate::files;
@@ -115,8 +115,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         maps.push(Scored { name, title, map, fit: None });
     }
     for control in 0..args.controls {
-        let numbers = compute(&trace, Method::RANDOM, args.seed.wrapping_add(control))?;
-        let map = mean_of_tokens(&numbers, trace.meta().patches(), &tokens);
+        let seed = args.seed.wrapping_add(control);
+        let map = compute_mean(&trace, Method::RANDOM, seed, &tokens)?;
         let (name, title) = (Method::RANDOM.name.to_owned(), Method::RANDOM.title.to_owned());
         maps.push(Scored { name, title, map, fit: None });
     }
@@ -293,14 +293,4 @@ fn chosen_map(
     };
     let map = choice.resolve(&with_map, Keep::One, false)?.values();
     Ok((name, title, map))
-}
-
-/// [G, N] → `[N]`.
-fn mean_of_tokens(numbers: &[f32], patches: usize, tokens: &[usize]) -> Vec<f32> {
-    let mut mean = vec![0.0; patches];
-    for &token in tokens {
-        let row = &numbers[token * patches..(token + 1) * patches];
-        mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value / tokens.len() as f32);
-    }
-    mean
 }

@@ -2,7 +2,7 @@
 
 use super::document::{Document, DocumentId};
 use crate::analysis::boxes::{answer_words, boxes_of_word};
-use crate::analysis::methods::{Method, compute};
+use crate::analysis::methods::{Method, compute_mean};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{Fit, fit};
 use crate::model::{Curves, builtin};
@@ -101,23 +101,17 @@ pub fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>,
         );
         add(shown, Some(MapSource::Attention), map);
     }
-    let mean = compute(trace, Method::ATTENTION, 0).map_err(|error| error.to_string())?;
-    let patches = trace.meta().patches();
-    let over_tokens = |maps: &[f32]| -> Vec<f32> {
-        let value = |patch: usize| {
-            tokens.iter().map(|&token| maps[token * patches + patch]).sum::<f32>()
-                / tokens.len() as f32
-        };
-        (0..patches).map(value).collect()
+    let mean = |method: Method, seed: u64| {
+        compute_mean(trace, method, seed, tokens).map_err(|error| error.to_string())
     };
-    add(Method::ATTENTION.title.to_owned(), Some(MapSource::Attention), over_tokens(&mean));
+    let attention = mean(Method::ATTENTION, 0)?;
+    add(Method::ATTENTION.title.to_owned(), Some(MapSource::Attention), attention);
     for name in trace.map_names().into_iter().filter(|name| *name != Method::RANDOM.tensor) {
         let source = MapSource::Named(name.to_owned());
         if let Ok(map) = values(&source) {
             add(title(name), Some(source), map);
         }
     }
-    let random = compute(trace, Method::RANDOM, SEED).map_err(|error| error.to_string())?;
-    add(Method::RANDOM.title.to_owned(), None, over_tokens(&random));
+    add(Method::RANDOM.title.to_owned(), None, mean(Method::RANDOM, SEED)?);
     Ok((lines, maps))
 }

@@ -4,8 +4,8 @@ use half::f16;
 use std::sync::Arc;
 use vlmscope::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
 use vlmscope::analysis::methods::{
-    Method, MethodError, MethodInfo, Needs, SINK_FACTOR, chosen_heads, compute, rollout_rows,
-    sinks, spatial_entropy,
+    Method, MethodError, MethodInfo, Needs, SINK_FACTOR, chosen_heads, compute, compute_mean,
+    rollout_rows, sinks, spatial_entropy,
 };
 use vlmscope::analysis::score::{area, counts, fit, importance_order, probability};
 use vlmscope::trace::{
@@ -334,6 +334,23 @@ fn the_table_of_methods_is_in_the_docs() {
         return;
     }
     assert_eq!(&text[start..end], table, "run this test with UPDATE_DOCS=1 to write the table");
+}
+
+#[test]
+fn a_map_at_some_tokens_is_the_mean_of_their_rows() {
+    use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    let small = Geometry::named("small").unwrap();
+    let trace = Synthetic::new(small, RowsKept::Text, 1).unwrap().trace().unwrap();
+    let patches = trace.meta().patches();
+    let all = compute(&trace, Method::RANDOM, 7).unwrap();
+    let row = |token: usize| &all[token * patches..][..patches];
+    assert_eq!(compute_mean(&trace, Method::RANDOM, 7, &[2]).unwrap(), row(2));
+    let mean = compute_mean(&trace, Method::RANDOM, 7, &[1, 3]).unwrap();
+    assert_eq!(mean.len(), patches);
+    for (patch, value) in mean.iter().enumerate() {
+        let expected = (row(1)[patch] + row(3)[patch]) / 2.0;
+        assert!((value - expected).abs() < 1e-6, "patch {patch}: {value}, {expected}");
+    }
 }
 
 #[test]

@@ -49,3 +49,23 @@ pub fn compute(trace: &Trace, method: Method, seed: u64) -> Result<Vec<f32>, Met
     };
     Err(MethodError::NeedsModel { method, command })
 }
+
+/// The same at some answer tokens (indices into the answer): their mean, `[N]`.
+///
+/// # Errors
+/// As [`compute`].
+pub fn compute_mean(
+    trace: &Trace,
+    method: Method,
+    seed: u64,
+    tokens: &[usize],
+) -> Result<Vec<f32>, MethodError> {
+    let numbers = compute(trace, method, seed)?;
+    let patches = patch_keys(trace).len();
+    let rows: Vec<&[f32]> = numbers.chunks_exact(patches).collect();
+    let mut mean = vec![0.0; patches];
+    for row in tokens.iter().filter_map(|&token| rows.get(token)) {
+        mean.iter_mut().zip(*row).for_each(|(sum, value)| *sum += value / tokens.len() as f32);
+    }
+    Ok(mean)
+}
