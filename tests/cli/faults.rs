@@ -1,28 +1,9 @@
 //! Messages of the program about faults of its own or of the machine: a panic, an adapter that cannot draw,
 //! characters without a font.
 
+use crate::support::{Folder, stderr};
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Output};
-use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn vlmscope(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vlmscope"));
-    command.args(arguments).current_dir(folder);
-    command
-}
-
-fn folder_with_trace() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let small = Geometry::named("small").unwrap();
-    let trace = Synthetic::new(small, RowsKept::Text, 3).unwrap();
-    trace.write(&folder.path().join("a.vlmtrace")).unwrap();
-    folder
-}
+use std::process::Command;
 
 #[test]
 #[ignore = "it panics for the test below, in a process of its own"]
@@ -36,12 +17,12 @@ fn a_process_that_panics() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_panic_is_logged_and_leaves_a_report_that_quotes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let run = |report: &str| {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "faults::a_process_that_panics", "--ignored", "--nocapture"])
             .arg("--test-threads=1")
-            .env("XDG_DATA_HOME", folder.path())
+            .env("XDG_DATA_HOME", folder.root())
             .env("VLMSCOPE_CRASH_REPORT", report)
             .output()
             .unwrap();
@@ -53,7 +34,7 @@ fn a_panic_is_logged_and_leaves_a_report_that_quotes_nothing() {
         told.contains("panic: no place for `…` in the table, at tests/cli/faults.rs:"),
         "{told}"
     );
-    let reports = folder.path().join("vlmscope").join("crashes");
+    let reports = folder.path("vlmscope").join("crashes");
     let report = std::fs::read_dir(&reports).unwrap().next().unwrap().unwrap().path();
     let text = std::fs::read_to_string(&report).unwrap();
     for part in ["panic: no place for `…` in the table", "a line before the panic", "backtrace:"]
@@ -66,9 +47,9 @@ fn a_panic_is_logged_and_leaves_a_report_that_quotes_nothing() {
 
 #[test]
 fn doctor_and_render_agree_on_adapters_without_vulkan() {
-    let folder = folder_with_trace();
+    let folder = Folder::with_trace();
     let without_vulkan = |arguments: &[&str]| {
-        vlmscope(folder.path(), arguments).env("VK_ICD_FILENAMES", "/dev/null").output().unwrap()
+        folder.command(arguments).env("VK_ICD_FILENAMES", "/dev/null").output().unwrap()
     };
     let told: Value =
         serde_json::from_slice(&without_vulkan(&["doctor", "--json"]).stdout).unwrap();
@@ -84,12 +65,11 @@ fn doctor_and_render_agree_on_adapters_without_vulkan() {
 
 #[test]
 fn characters_that_no_font_has_are_named() {
-    let folder = folder_with_trace();
+    let folder = Folder::with_trace();
     let render = |caption: &str, out: &str| {
         let arguments =
             ["render", "a.vlmtrace", "--view", "overlay", "--size", "400x300", "--out", out];
-        let output =
-            vlmscope(folder.path(), &arguments).args(["--caption", caption]).output().unwrap();
+        let output = folder.command(&arguments).args(["--caption", caption]).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
     };
@@ -104,12 +84,12 @@ fn characters_that_no_font_has_are_named() {
 
 #[test]
 fn a_panorama_of_which_most_is_cut_away_is_told() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let wide = image::RgbImage::from_fn(4000, 100, |x, _| image::Rgb([(x % 251) as u8; 3]));
-    wide.save(folder.path().join("pan.png")).unwrap();
+    wide.save(folder.path("pan.png")).unwrap();
     let ask = |mode: &str| {
         let arguments = ["ask", "pan.png", "What is this?", "--no-overlay", "--preprocess", mode];
-        let output = vlmscope(folder.path(), &arguments).output().unwrap();
+        let output = folder.command(&arguments).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         stderr(&output)
     };

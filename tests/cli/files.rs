@@ -1,61 +1,38 @@
 //! Files of the user: never lost, never half-written, never opened where they are none.
 
+use crate::support::{Folder, PROGRAM, names, stderr, stdout, write_trace};
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::ops::Deref;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use vlmscope::model::builtin;
 use vlmscope::trace::Trace;
-use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_vlmscope");
 
 /// A folder with a sample picture as a.png.
-struct Fixture {
-    folder: tempfile::TempDir,
+struct Fixture(Folder);
+
+impl Deref for Fixture {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
 }
 
 impl Fixture {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let fixture = Self { folder };
+        let fixture = Self(Folder::new());
         fixture.picture("a.png", 0);
         fixture
     }
 
     fn picture(&self, name: &str, sample: usize) {
         let sample = &builtin::samples().unwrap()[sample];
-        std::fs::write(self.path(name), builtin::sample_picture(&sample.file).unwrap()).unwrap();
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command.current_dir(self.folder.path()).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn good(&self, args: &[&str]) -> Output {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-        output
+        self.write(name, builtin::sample_picture(&sample.file).unwrap());
     }
 
     fn bad(&self, args: &[&str], words: &[&str]) {
-        let output = self.run(args);
-        let text = stderr(&output);
-        assert!(!output.status.success(), "{args:?} succeeded");
+        let text = self.fails(args);
         for word in words {
             assert!(text.contains(word), "{args:?}: {word:?} is not in: {text}");
         }
@@ -63,28 +40,8 @@ impl Fixture {
 
     /// Asks about a.png and writes s.vlmtrace.
     fn ask(&self) {
-        self.good(&["ask", "a.png", "Where is the balloon?", "--out", "s", "--no-overlay"]);
+        self.ok(&["ask", "a.png", "Where is the balloon?", "--out", "s", "--no-overlay"]);
     }
-
-    fn names(&self) -> Vec<String> {
-        names(self.folder.path())
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = folder.read_dir().unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 #[test]
@@ -116,13 +73,13 @@ fn permissions_links_and_protection_are_respected() {
     let script = "umask 077; exec \"$0\" ask a.png 'Where is the balloon?' --out s";
     let asked = Command::new("bash")
         .args(["-c", script, PROGRAM])
-        .current_dir(fixture.folder.path())
+        .current_dir(fixture.root())
         .output()
         .unwrap();
     assert!(asked.status.success(), "{}", stderr(&asked));
     assert_eq!([mode("s.vlmtrace"), mode("s.overlay.png")], [0o600; 2]);
     symlink("s.vlmtrace", fixture.path("link.vlmtrace")).unwrap();
-    fixture.good(&["relevancy", "link.vlmtrace", "--methods", "rollout"]);
+    fixture.ok(&["relevancy", "link.vlmtrace", "--methods", "rollout"]);
     assert!(fixture.path("link.vlmtrace").is_symlink());
     assert_eq!(mode("s.vlmtrace"), 0o600);
     let trace = Trace::open(&fixture.path("s.vlmtrace")).unwrap();
@@ -139,7 +96,7 @@ fn a_batch_answers_again_what_has_changed() {
     };
     fixture.write("q.jsonl", &line(""));
     let base = ["ask", "--batch", "q.jsonl", "--out", "t"];
-    let run = |extra: &[&str]| stderr(&fixture.good(&[&base, extra].concat()));
+    let run = |extra: &[&str]| stderr(&fixture.ok(&[&base, extra].concat()));
     let answered = |said: String, why: &str| {
         assert!(said.contains("1 answered, 0 already there"), "{said}");
         assert!(said.contains(why), "{why}: {said}");
@@ -175,7 +132,7 @@ fn batches_from_windows_and_from_pope_and_llava_are_read() {
         r#"{"picture": "a.png", "question": "What is this?\tA\nline"}"#,
     ];
     fixture.write("q.jsonl", &format!("\u{feff}{}\r\n", lines.join("\r\n")));
-    let output = fixture.good(&["ask", "--batch", "q.jsonl", "--out", "t", "--no-overlay"]);
+    let output = fixture.ok(&["ask", "--batch", "q.jsonl", "--out", "t", "--no-overlay"]);
     assert_eq!(names(&fixture.path("t")), ["0003-a.vlmtrace", "7.vlmtrace", "x.vlmtrace"]);
     let text = stdout(&output);
     assert_eq!(text.lines().count(), 3, "{text}");
@@ -197,9 +154,8 @@ fn a_batch_folder_has_one_writer() {
 /// A hostile trace: control sequences wherever a text is.
 fn hostile(fixture: &Fixture) {
     const TEXT: &str = "\u{1b}[31mred\u{9b}2J\u{7}";
-    let geometry = Geometry::named("small").unwrap();
     let path = fixture.path("h.vlmtrace");
-    Synthetic::new(geometry, RowsKept::Text, 3).unwrap().write(&path).unwrap();
+    write_trace(&path);
     let bytes = std::fs::read(&path).unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
@@ -276,7 +232,7 @@ fn a_closed_pipe_is_no_error() {
         let output = Command::new("bash")
             .args(["-c", script, "bash", PROGRAM])
             .args(command)
-            .current_dir(fixture.folder.path())
+            .current_dir(fixture.root())
             .output()
             .unwrap();
         assert!(output.status.success(), "{command:?}: {}", stderr(&output));
@@ -325,17 +281,7 @@ fn what_is_no_file_is_not_opened() {
 #[test]
 fn an_answer_may_begin_with_a_minus_and_threads_end_at_the_cores() {
     let fixture = Fixture::new();
-    fixture.good(&[
-        "ask",
-        "a.png",
-        "How many?",
-        "--answer",
-        "-5",
-        "--threads",
-        "1024",
-        "--out",
-        "m",
-    ]);
+    fixture.ok(&["ask", "a.png", "How many?", "--answer", "-5", "--threads", "1024", "--out", "m"]);
     let trace = Trace::open(&fixture.path("m.vlmtrace")).unwrap();
     assert!(trace.meta().answer.contains('5'), "{}", trace.meta().answer);
 }

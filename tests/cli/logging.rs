@@ -1,11 +1,11 @@
 //! The log: on stderr only, silent unless it is asked for.
 
+use crate::support::{PROGRAM, stderr, write_trace};
 use std::path::Path;
 use std::process::{Command, Output};
-use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 
 fn inspect(trace: &Path, filter: Option<&str>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vlmscope"));
+    let mut command = Command::new(PROGRAM);
     command.args(["inspect", "--json"]).arg(trace).env_remove("RUST_LOG");
     if let Some(filter) = filter {
         command.env("RUST_LOG", filter);
@@ -19,11 +19,10 @@ fn inspect(trace: &Path, filter: Option<&str>) -> Output {
 fn the_log_goes_to_stderr_when_rust_log_asks_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a\tb.vlmtrace");
-    let geometry = Geometry::named("small").unwrap();
-    Synthetic::new(geometry, RowsKept::Text, 1).unwrap().write(&path).unwrap();
+    write_trace(&path);
 
     let silent = inspect(&path, None);
-    assert_eq!(String::from_utf8_lossy(&silent.stderr), "");
+    assert_eq!(stderr(&silent), "");
 
     let logged = inspect(&path, Some("vlmscope=info"));
     let log = String::from_utf8(logged.stderr).unwrap();
@@ -33,5 +32,5 @@ fn the_log_goes_to_stderr_when_rust_log_asks_for_it() {
     assert!(opened.contains("a\\tb.vlmtrace"), "control characters are escaped: {opened:?}");
 
     let other = inspect(&path, Some("vlmscope::gpu=debug"));
-    assert_eq!(String::from_utf8_lossy(&other.stderr), "");
+    assert_eq!(stderr(&other), "");
 }

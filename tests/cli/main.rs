@@ -13,5 +13,9 @@ mod program;
 mod record;
 mod render;
 mod score;
+mod support;
+#[cfg(target_os = "linux")]
+#[path = "../shared/trap_library.rs"]
+mod trap_library;
 mod untrusted;
 mod what_if;

@@ -1,56 +1,21 @@
 //! The program as a user runs it: the built-in model answers, files appear, errors say what to do.
 
+use crate::support::{Folder, PROGRAM, stderr, stdout};
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use vlmscope::model::builtin;
 use vlmscope::trace::{AnswerIndex, Trace};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_vlmscope");
-
-fn vlmscope(folder: &Path, args: &[&str]) -> Output {
-    Command::new(PROGRAM).current_dir(folder).args(args).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Runs and expects success.
-fn good(folder: &Path, args: &[&str]) -> String {
-    let output = vlmscope(folder, args);
-    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-    stdout(&output)
-}
-
-/// Runs and expects an exit code and words of the message; no file may be left.
+/// Runs in a folder of damaged files and expects an exit code and words of the message; no file may be left.
 fn bad(args: &[&str], code: i32, words: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("note.txt"), "not a picture").unwrap();
-    std::fs::write(folder.path().join("empty.jsonl"), "").unwrap();
-    std::fs::write(folder.path().join("broken.jsonl"), "{\"question\": 1}\n").unwrap();
-    std::fs::write(folder.path().join("cut.vlmtrace"), [8, 0, 0, 0]).unwrap();
-    let before = names(folder.path());
-    let output = vlmscope(folder.path(), args);
-    let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
-    for word in words {
-        assert!(message.contains(word), "{args:?}: {word:?} is not in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-    assert_eq!(names(folder.path()), before, "{args:?} left a file");
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
+    let folder = Folder::new();
+    folder.write("note.txt", "not a picture");
+    folder.write("empty.jsonl", "");
+    folder.write("broken.jsonl", "{\"question\": 1}\n");
+    folder.write("cut.vlmtrace", [8, 0, 0, 0]);
+    let before = folder.names();
+    folder.refused(args, code, words);
+    assert_eq!(folder.names(), before, "{args:?} left a file");
 }
 
 /// Shape and numbers of a .npy file, read by the format's description.
@@ -78,14 +43,14 @@ fn first_question() -> (String, String) {
 
 #[test]
 fn every_suggested_question_is_answered_as_promised() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let samples = builtin::samples().unwrap();
     assert!(samples.len() >= 8, "there are only {} sample pictures", samples.len());
     let mut lines = String::new();
     let mut expected = Vec::new();
     for sample in &samples {
         let bytes = builtin::sample_picture(&sample.file).unwrap();
-        std::fs::write(folder.path().join(&sample.file), bytes).unwrap();
+        std::fs::write(folder.path(&sample.file), bytes).unwrap();
         for question in &sample.questions {
             let id = format!("q{}", expected.len());
             lines +=
@@ -95,56 +60,55 @@ fn every_suggested_question_is_answered_as_promised() {
             expected.push((id, question.text.clone(), question.answer.clone()));
         }
     }
-    std::fs::write(folder.path().join("all.jsonl"), lines).unwrap();
-    good(folder.path(), &["ask", "--batch", "all.jsonl", "--out", "traces", "--no-overlay"]);
+    folder.write("all.jsonl", lines);
+    folder.prints(&["ask", "--batch", "all.jsonl", "--out", "traces", "--no-overlay"]);
     for (id, question, answer) in expected {
-        let trace = Trace::open(&folder.path().join(format!("traces/{id}.vlmtrace"))).unwrap();
+        let trace = Trace::open(&folder.path(format!("traces/{id}.vlmtrace"))).unwrap();
         assert_eq!(trace.meta().answer, answer, "{question}");
     }
 }
 
 #[test]
 fn a_question_leaves_answer_trace_and_overlay() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let (question, answer) = first_question();
-    let printed = good(folder.path(), &["ask", "sample:1", &question]);
+    let printed = folder.prints(&["ask", "sample:1", &question]);
     assert_eq!(printed.trim_end(), answer);
-    let files = names(folder.path());
+    let files = folder.names();
     assert_eq!(files.len(), 2, "{files:?}");
     let trace_name = files.iter().find(|name| name.ends_with(".vlmtrace")).unwrap();
-    let overlay = folder.path().join(trace_name).with_extension("overlay.png");
+    let overlay = folder.path(trace_name).with_extension("overlay.png");
     let overlay = image::open(overlay).unwrap();
     assert_eq!(overlay.width().max(overlay.height()), 896);
     // Asked again without --out, the first answer stays.
-    good(folder.path(), &["ask", "sample:1", &question, "--no-overlay"]);
-    assert_eq!(names(folder.path()).len(), 3);
+    folder.prints(&["ask", "sample:1", &question, "--no-overlay"]);
+    assert_eq!(folder.names().len(), 3);
 
-    let info: Value =
-        serde_json::from_str(&good(folder.path(), &["inspect", trace_name, "--json"])).unwrap();
+    let info: Value = folder.json(&["inspect", trace_name, "--json"]);
     assert_eq!(info["answer"], answer);
-    assert!(good(folder.path(), &["inspect", trace_name]).contains("most on the picture"));
+    assert!(folder.prints(&["inspect", trace_name]).contains("most on the picture"));
 }
 
 #[cfg(unix)]
 #[test]
 fn a_library_may_be_named_from_where_one_stands() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let found = vlmscope::model::runtime_candidates(None);
     let good_one = found.iter().find(|candidate| candidate.version.is_ok()).unwrap();
-    std::os::unix::fs::symlink(&good_one.path, folder.path().join("libgood.so")).unwrap();
+    std::os::unix::fs::symlink(&good_one.path, folder.path("libgood.so")).unwrap();
     let (question, answer) = first_question();
     let args = ["ask", "sample:1", &question, "--no-overlay", "--ort-lib", "libgood.so"];
-    assert_eq!(good(folder.path(), &args).trim_end(), answer);
+    assert_eq!(folder.prints(&args).trim_end(), answer);
 }
 
 #[test]
 fn questions_asked_at_the_same_time_keep_all_their_answers() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let (question, _) = first_question();
     let running: Vec<_> = (0..4)
         .map(|_| {
             Command::new(PROGRAM)
-                .current_dir(folder.path())
+                .current_dir(folder.root())
                 .args(["ask", "sample:1", &question, "--no-overlay", "--threads", "1"])
                 .stdout(std::process::Stdio::null())
                 .stderr(std::process::Stdio::null())
@@ -155,32 +119,32 @@ fn questions_asked_at_the_same_time_keep_all_their_answers() {
     for mut child in running {
         assert!(child.wait().unwrap().success());
     }
-    let files = names(folder.path());
+    let files = folder.names();
     assert_eq!(files.len(), 4, "{files:?}");
     for file in files {
-        Trace::open(&folder.path().join(file)).unwrap();
+        Trace::open(&folder.path(file)).unwrap();
     }
 }
 
 #[test]
 fn a_picture_is_never_written_over() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let sample = &builtin::samples().unwrap()[0];
     let bytes = builtin::sample_picture(&sample.file).unwrap();
-    std::fs::write(folder.path().join("a.png"), bytes).unwrap();
-    good(folder.path(), &["ask", "a.png", &sample.questions[0].text]);
-    assert_eq!(std::fs::read(folder.path().join("a.png")).unwrap(), bytes);
-    assert_eq!(names(folder.path()), ["a.overlay.png", "a.png", "a.vlmtrace"]);
+    folder.write("a.png", bytes);
+    folder.prints(&["ask", "a.png", &sample.questions[0].text]);
+    assert_eq!(folder.read("a.png"), bytes);
+    assert_eq!(folder.names(), ["a.overlay.png", "a.png", "a.vlmtrace"]);
 }
 
 #[test]
 fn json_names_every_token_and_a_scored_answer_has_the_same_log_probabilities() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let (question, answer) = first_question();
     let ask = |out: &str, extra: &[&str]| -> Value {
         let mut args = vec!["ask", "sample:1", &question, "--json", "--no-overlay", "--out", out];
         args.extend(extra);
-        serde_json::from_str(&good(folder.path(), &args)).unwrap()
+        folder.json(&args)
     };
     let generated = ask("a.vlmtrace", &[]);
     let scored = ask("b.vlmtrace", &["--answer", &answer]);
@@ -208,9 +172,9 @@ fn json_names_every_token_and_a_scored_answer_has_the_same_log_probabilities() {
 
 #[test]
 fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let (question, answer) = first_question();
-    let run = |args: &[&str]| good(folder.path(), args);
+    let run = |args: &[&str]| folder.prints(args);
     run(&["ask", "sample:1", &question, "--no-overlay", "--out", "a"]);
     run(&[
         "ask",
@@ -246,7 +210,7 @@ fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
         assert!(json["timings_s"][field].as_f64().unwrap() > 0.0, "{field}");
     }
     // Right after the question or from the file: the same maps.
-    let (a, b) = (folder.path().join("a.vlmtrace"), folder.path().join("b.vlmtrace"));
+    let (a, b) = (folder.path("a.vlmtrace"), folder.path("b.vlmtrace"));
     let (a, b) = (Trace::open(&a).unwrap(), Trace::open(&b).unwrap());
     for map in ["relevancy.llm", "relevancy.vit", "relevancy.all"] {
         let (left, right) =
@@ -260,12 +224,12 @@ fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
 
     let every = ["--token", "1", "--layer", "all", "--head", "all", "--out", "g.npy"];
     run(&[&["export", "a.vlmtrace", "--map", "gradient_attention"][..], &every].concat());
-    let bytes = std::fs::read(folder.path().join("g.npy")).unwrap();
+    let bytes = folder.read("g.npy");
     let (axes_read, values) = read_npy(&bytes);
     let (shape, span) = (a.shape(), a.meta().spans[0].clone());
     let axes = [shape.layers, shape.heads, span.rows as usize, span.columns as usize];
     assert_eq!(axes_read, axes);
-    let gradients = Trace::open(&folder.path().join("a.vlmtrace")).unwrap();
+    let gradients = Trace::open(&folder.path("a.vlmtrace")).unwrap();
     let gradients = gradients.pages_as_attention("gradient_attention").unwrap();
     let row = gradients.row_of_answer(AnswerIndex(1)).unwrap();
     let last = gradients.weights(row, shape.layers - 1, shape.heads - 1).unwrap();
@@ -286,45 +250,44 @@ fn relevancy_is_added_to_a_trace_printed_drawn_and_exported() {
                 "--out",
                 out,
             ]);
-            image::open(folder.path().join(out)).unwrap().to_rgb8()
+            image::open(folder.path(out)).unwrap().to_rgb8()
         };
         let (gradient, attention) =
             (draw("gradient_attention", "g.png"), draw("attention", "h.png"));
         assert!(gradient != attention, "{view}");
     }
 
-    let old = std::fs::read(folder.path().join("b.vlmtrace")).unwrap();
-    let refused = vlmscope(folder.path(), &["relevancy", "b.vlmtrace", "--memory", "0.000001"]);
+    let old = folder.read("b.vlmtrace");
+    let refused = folder.run(&["relevancy", "b.vlmtrace", "--memory", "0.000001"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("needs about"), "{}", stderr(&refused));
-    let refused = vlmscope(folder.path(), &["relevancy", "b.vlmtrace", "--token", "77"]);
+    let refused = folder.run(&["relevancy", "b.vlmtrace", "--token", "77"]);
     assert_eq!(refused.status.code(), Some(2));
     let other = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bundles/gqa");
-    let refused = vlmscope(folder.path(), &["relevancy", "b.vlmtrace", "--model", other]);
+    let refused = folder.run(&["relevancy", "b.vlmtrace", "--model", other]);
     assert!(stderr(&refused).contains("was made with the model"), "{}", stderr(&refused));
-    assert!(std::fs::read(folder.path().join("b.vlmtrace")).unwrap() == old, "the file stays");
+    assert!(folder.read("b.vlmtrace") == old, "the file stays");
 }
 
 #[test]
 fn exported_numbers_are_those_of_the_trace() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let (question, _) = first_question();
-    good(folder.path(), &["ask", "sample:1", &question, "--no-overlay", "--out", "a"]);
+    folder.prints(&["ask", "sample:1", &question, "--no-overlay", "--out", "a"]);
     let export = |extra: &[&str]| {
         let mut args = vec!["export", "a.vlmtrace", "--token", "2"];
         args.extend(extra);
-        good(folder.path(), &args)
+        folder.prints(&args)
     };
     export(&["--layer", "1", "--head", "3", "--out", "one.json"]);
     export(&["--layer", "all", "--head", "all", "--keys", "all", "--out", "all.npy"]);
     let csv = export(&["--layer", "1", "--head", "3", "--out", "-"]);
 
-    let trace = Trace::open(&folder.path().join("a.vlmtrace")).unwrap();
+    let trace = Trace::open(&folder.path("a.vlmtrace")).unwrap();
     let row = trace.row_of_answer(AnswerIndex(2)).unwrap();
     let span = &trace.meta().spans[0];
     let weights = trace.weights(row, 1, 3).unwrap();
-    let json: Value =
-        serde_json::from_slice(&std::fs::read(folder.path().join("one.json")).unwrap()).unwrap();
+    let json: Value = serde_json::from_slice(&folder.read("one.json")).unwrap();
     let exported: Vec<f32> = serde_json::from_value(json["values"].clone()).unwrap();
     assert_eq!(exported, weights[span.extent()]);
     assert_eq!(json["shape"], serde_json::json!([span.rows, span.columns]));
@@ -332,7 +295,7 @@ fn exported_numbers_are_those_of_the_trace() {
     assert_eq!(last, weights[span.extent().end - 1]);
     assert_eq!(csv.lines().count(), span.patches() + 1);
 
-    let bytes = std::fs::read(folder.path().join("all.npy")).unwrap();
+    let bytes = folder.read("all.npy");
     let (axes_read, values) = read_npy(&bytes);
     let shape = trace.shape();
     assert_eq!(axes_read, [shape.layers, shape.heads, shape.positions]);
@@ -342,19 +305,18 @@ fn exported_numbers_are_those_of_the_trace() {
 
 #[test]
 fn a_batch_goes_on_where_it_stopped_and_names_what_failed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let (question, answer) = first_question();
     let sample = &builtin::samples().unwrap()[0];
-    std::fs::write(folder.path().join("a.png"), builtin::sample_picture(&sample.file).unwrap())
-        .unwrap();
-    std::fs::write(folder.path().join("bad.png"), "not a picture").unwrap();
+    folder.write("a.png", builtin::sample_picture(&sample.file).unwrap());
+    folder.write("bad.png", "not a picture");
     let line = |id: &str, picture: &str| {
         serde_json::json!({"picture": picture, "question": question, "id": id}).to_string()
     };
     let batch = [line("one", "a.png"), line("broken", "bad.png"), line("two", "a.png")].join("\n");
-    std::fs::write(folder.path().join("q.jsonl"), batch).unwrap();
+    folder.write("q.jsonl", batch);
     let args = ["ask", "--batch", "q.jsonl", "--out", "t", "--json", "--no-overlay"];
-    let first = vlmscope(folder.path(), &args);
+    let first = folder.run(&args);
     assert_eq!(first.status.code(), Some(1));
     assert!(
         stderr(&first).contains("bad.png")
@@ -366,8 +328,8 @@ fn a_batch_goes_on_where_it_stopped_and_names_what_failed() {
         stdout(&first).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), 2);
     assert!(answers.iter().all(|line| line["answer"] == answer));
-    std::fs::remove_file(folder.path().join("t/two.vlmtrace")).unwrap();
-    let again = vlmscope(folder.path(), &args);
+    std::fs::remove_file(folder.path("t/two.vlmtrace")).unwrap();
+    let again = folder.run(&args);
     assert!(stderr(&again).contains("1 answered, 1 already there, 1 failed"), "{}", stderr(&again));
 }
 
@@ -404,12 +366,12 @@ fn wrong_usage_is_code_2_and_failure_code_1() {
 
 #[test]
 fn export_names_what_does_not_exist() {
-    let folder = tempfile::tempdir().unwrap();
-    good(folder.path(), &["ask", "sample:1", &first_question().0, "--no-overlay", "--out", "a"]);
+    let folder = Folder::new();
+    folder.prints(&["ask", "sample:1", &first_question().0, "--no-overlay", "--out", "a"]);
     let fails = |extra: &[&str], words: &[&str]| {
         let mut args = vec!["export", "a.vlmtrace"];
         args.extend(extra);
-        let output = vlmscope(folder.path(), &args);
+        let output = folder.run(&args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
         assert!(
             words.iter().all(|word| stderr(&output).contains(word)),
@@ -423,20 +385,20 @@ fn export_names_what_does_not_exist() {
     fails(&["--query", "0", "--out", "a.npy"], &["position 0 was not kept", "--rows all"]);
     fails(&["--map", "relevancy.llm", "--out", "a.npy"], &["a.vlmtrace", "no map `relevancy.llm`"]);
     fails(&["--out", "a.xyz"], &["a.xyz", ".npy"]);
-    assert_eq!(names(folder.path()), ["a.vlmtrace"]);
+    assert_eq!(folder.names(), ["a.vlmtrace"]);
 }
 
 /// A full disk: the limit on a file's size lets the write fail half-way, as a full disk does.
 #[cfg(unix)]
 #[test]
 fn a_write_that_fails_half_way_leaves_the_old_trace() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = Folder::new();
     let (question, _) = first_question();
-    good(folder.path(), &["ask", "sample:1", &question, "--no-overlay", "--out", "a"]);
-    let before = std::fs::read(folder.path().join("a.vlmtrace")).unwrap();
+    folder.prints(&["ask", "sample:1", &question, "--no-overlay", "--out", "a"]);
+    let before = folder.read("a.vlmtrace");
     let script = "trap '' XFSZ; ulimit -f 100; exec \"$0\" ask sample:1 \"$1\" --no-overlay --rows all --out a";
     let output = Command::new("bash")
-        .current_dir(folder.path())
+        .current_dir(folder.root())
         .args(["-c", script, PROGRAM, &question])
         .output()
         .unwrap();
@@ -447,14 +409,14 @@ fn a_write_that_fails_half_way_leaves_the_old_trace() {
             && message.contains("bytes are needed"),
         "{message}"
     );
-    assert_eq!(names(folder.path()), ["a.vlmtrace"]);
-    assert_eq!(std::fs::read(folder.path().join("a.vlmtrace")).unwrap(), before);
+    assert_eq!(folder.names(), ["a.vlmtrace"]);
+    assert_eq!(folder.read("a.vlmtrace"), before);
 }
 
 #[test]
 fn doctor_finds_what_the_other_tests_need() {
-    let folder = tempfile::tempdir().unwrap();
-    let report: Value = serde_json::from_str(&good(folder.path(), &["doctor", "--json"])).unwrap();
+    let folder = Folder::new();
+    let report = folder.json(&["doctor", "--json"]);
     let findings = report["findings"].as_array().unwrap();
     assert!(
         findings.len() >= 4 && findings.iter().all(|finding| finding["ok"] == true),

@@ -1,9 +1,11 @@
 //! `vlmscope record`, `walkthrough` and `pack` as a user runs them, judged by ffprobe and ffmpeg:
 //! a film that only we can read is none.
 
+use crate::support::{Folder, PROGRAM, stderr};
 use serde_json::Value;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use vlmscope::trace::Trace;
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
@@ -46,43 +48,21 @@ const FPS: u64 = 24;
 const FRAMES: u64 = 84;
 
 /// A folder with a small trace and a tour in it.
-struct Fixture {
-    folder: tempfile::TempDir,
+struct Fixture(Folder);
+
+impl Deref for Fixture {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
 }
 
 impl Fixture {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let geometry = Geometry::named("small").unwrap();
-        let synthetic = Synthetic::new(geometry, RowsKept::Text, 3).unwrap();
-        synthetic.write(&folder.path().join("a.vlmtrace")).unwrap();
-        std::fs::write(folder.path().join("tour.toml"), TOUR).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vlmscope"));
-        command.args(arguments.split_whitespace()).current_dir(self.folder.path());
-        command
-    }
-
-    fn ok(&self, arguments: &str) -> Output {
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
-        output
-    }
-
-    /// The one paragraph that a failed command says.
-    fn fails(&self, arguments: &str) -> String {
-        let output = self.command(arguments).output().unwrap();
-        let text = stderr(&output);
-        assert!(!output.status.success(), "{arguments} succeeded");
-        assert!(!text.contains("panicked"), "{arguments}: {text}");
-        text
+        let folder = Folder::with_trace();
+        folder.write("tour.toml", TOUR);
+        Self(folder)
     }
 
     fn record(&self, out: &str) {
@@ -91,18 +71,10 @@ impl Fixture {
 
     /// Names of all files in the folder that are not inputs.
     fn leftovers(&self) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .filter(|name| name != "a.vlmtrace" && !name.ends_with(".toml"))
-            .collect();
-        names.sort();
+        let mut names = self.names();
+        names.retain(|name| name != "a.vlmtrace" && !name.ends_with(".toml"));
         names
     }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn tool(name: &str, arguments: &[&str], input: &Path) -> Vec<u8> {
@@ -255,7 +227,7 @@ fn two_runs_give_the_same_frames() {
 /// A tour that takes long enough to be interrupted.
 fn long(fixture: &Fixture) {
     let text = TOUR.replace("seconds = 0.3", "seconds = 40");
-    std::fs::write(fixture.path("long.toml"), text).unwrap();
+    fixture.write("long.toml", text);
 }
 
 /// The unfinished film.
@@ -302,7 +274,7 @@ fn a_killed_recording_leaves_a_part_that_plays() {
     let read: u64 = probed["streams"][0]["nb_read_frames"].as_str().unwrap().parse().unwrap();
     assert!(read >= 30, "only {read} frames can be played");
     // The next recording removes the part of the killed one, and no other file.
-    std::fs::write(fixture.path("film.part.mp4"), "precious").unwrap();
+    fixture.write("film.part.mp4", "precious");
     fixture.record("film.mp4");
     assert_eq!(fixture.leftovers(), ["film.mp4", "film.part.mp4"]);
 }
@@ -331,8 +303,8 @@ fn a_recording_touches_nothing_of_others() {
     let fixture = Fixture::new();
     // Names that earlier versions wrote to.
     std::fs::create_dir(fixture.path("frames.part")).unwrap();
-    std::fs::write(fixture.path("frames.part/thesis.txt"), "precious").unwrap();
-    std::fs::write(fixture.path("precious.txt"), "precious").unwrap();
+    fixture.write("frames.part/thesis.txt", "precious");
+    fixture.write("precious.txt", "precious");
     std::os::unix::fs::symlink("precious.txt", fixture.path("film.part.mp4")).unwrap();
     fixture.ok("record tour.toml --size 320x240 --fps 2 --out frames");
     fixture.ok("record tour.toml --size 320x240 --fps 2 --out film.mp4");
@@ -340,7 +312,7 @@ fn a_recording_touches_nothing_of_others() {
         assert_eq!(std::fs::read_to_string(fixture.path(file)).unwrap(), "precious", "{file}");
     }
     // A file that a folder of frames would replace is seen before anything is drawn.
-    std::fs::write(fixture.path("taken"), "precious").unwrap();
+    fixture.write("taken", "precious");
     let error = fixture.fails("record tour.toml --size 320x240 --adapter none --out taken");
     assert!(error.contains("taken is a file"), "{error}");
 }
@@ -430,9 +402,9 @@ fn a_full_disk_is_said_and_leaves_nothing() {
         let fixture = Fixture::new();
         let script = "trap '' XFSZ; ulimit -f 4; exec \"$@\"";
         let output = Command::new("bash")
-            .args(["-c", script, "bash", env!("CARGO_BIN_EXE_vlmscope")])
+            .args(["-c", script, "bash", PROGRAM])
             .args(["record", "tour.toml", "--size", "320x240", "--out", out])
-            .current_dir(fixture.folder.path())
+            .current_dir(fixture.root())
             .output()
             .unwrap();
         let error = stderr(&output);
@@ -457,16 +429,16 @@ fn what_cannot_be_recorded_is_said_before_anything_is_drawn() {
     fails("record a.png --out a.mp4", "is not a trace");
     fails("record missing.toml --out a.mp4", "missing.toml");
     fails("record a.zip --out a.mp4", "cannot open the pack");
-    let before = std::fs::read(fixture.path("a.vlmtrace")).unwrap();
+    let before = fixture.read("a.vlmtrace");
     fails("pack tour.toml --out a.vlmtrace", "does not end in .zip");
     fails("walkthrough new a.vlmtrace --out a.vlmtrace --force", "does not end in .toml");
     std::fs::copy(fixture.path("a.vlmtrace"), fixture.path("own.zip")).unwrap();
     fails("pack own.zip --out own.zip", "choose another name");
     std::fs::remove_file(fixture.path("own.zip")).unwrap();
-    assert!(std::fs::read(fixture.path("a.vlmtrace")).unwrap() == before);
-    std::fs::write(fixture.path("layer.toml"), TOUR.replace("\"2\"", "\"9\"")).unwrap();
+    assert!(fixture.read("a.vlmtrace") == before);
+    fixture.write("layer.toml", TOUR.replace("\"2\"", "\"9\""));
     fails("record layer.toml --out a.mp4", "layer.toml, line 16: step 2: layer 9 does not exist");
-    std::fs::write(fixture.path("gone.toml"), TOUR.replace("a.vlm", "b.vlm")).unwrap();
+    fixture.write("gone.toml", TOUR.replace("a.vlm", "b.vlm"));
     fails("walkthrough check gone.toml", "b.vlmtrace");
     assert_eq!(fixture.leftovers(), Vec::<String>::new());
 }

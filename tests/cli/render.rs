@@ -1,58 +1,12 @@
 //! `vlmscope render` and `bench` as a user runs them, good input and bad.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use crate::support::{Folder, stderr};
+use std::path::Path;
 use vlmscope::view::ViewState;
 
-/// A folder with a small trace in it.
-struct Fixture {
-    folder: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let geometry = Geometry::named("small").unwrap();
-        let synthetic = Synthetic::new(geometry, RowsKept::Text, 3).unwrap();
-        synthetic.write(&folder.path().join("a.vlmtrace")).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Runs `vlmscope render a.vlmtrace …` in the folder.
-    fn render(&self, arguments: &str) -> Output {
-        self.run(&format!("render a.vlmtrace {arguments}"))
-    }
-
-    fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_vlmscope"))
-            .args(arguments.split_whitespace())
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap()
-    }
-
-    fn ok(&self, arguments: &str) {
-        let output = self.render(arguments);
-        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
-    }
-
-    /// The one paragraph that a failed command says, and its exit code.
-    fn fails(&self, arguments: &str) -> (String, i32) {
-        let output = self.render(arguments);
-        let text = stderr(&output);
-        assert!(!output.status.success(), "{arguments} succeeded");
-        assert!(!text.contains("panicked"), "{arguments}: {text}");
-        (text, output.status.code().unwrap())
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// Draws figures of a.vlmtrace.
+fn draw(folder: &Folder, arguments: &str) {
+    folder.ok(&format!("render a.vlmtrace {arguments}"));
 }
 
 fn pixels(path: &Path) -> image::RgbImage {
@@ -71,14 +25,10 @@ fn texts(path: &Path) -> Vec<(String, String)> {
 
 #[test]
 fn bad_input_is_named_with_what_to_do() {
-    let fixture = Fixture::new();
+    let folder = Folder::with_trace();
     let says = |arguments: &str, code: i32, parts: &[&str]| {
-        let (text, exit) = fixture.fails(arguments);
-        assert_eq!(exit, code, "{arguments}: {text}");
-        for part in parts {
-            assert!(text.contains(part), "{arguments} should say {part:?}: {text}");
-        }
-        assert!(!fixture.path("o.png").exists(), "{arguments} left a file");
+        folder.refused(&format!("render a.vlmtrace {arguments}"), code, parts);
+        assert!(!folder.path("o.png").exists(), "{arguments} left a file");
     };
     says("--layer 40 --out o.png", 2, &["layer 40", "numbered 0 to 3"]);
     says("--head 6 --out o.png", 2, &["head 6", "numbered 0 to 5"]);
@@ -103,9 +53,9 @@ fn bad_input_is_named_with_what_to_do() {
     says("--svg --out o.png", 2, &["--svg"]);
     says("--state none.toml --out o.png", 1, &["none.toml"]);
     says("--second-trace none.vlmtrace --out o.png", 1, &["none.vlmtrace"]);
-    std::fs::write(fixture.path("bad.toml"), "view = \"wall\"\nopcity = 1\n").unwrap();
+    folder.write("bad.toml", "view = \"wall\"\nopcity = 1\n");
     says("--state bad.toml --out o.png", 1, &["bad.toml", "line 2", "opcity"]);
-    std::fs::write(fixture.path("new.toml"), "version = 7\n").unwrap();
+    folder.write("new.toml", "version = 7\n");
     says("--state new.toml --out o.png", 1, &["new.toml", "newer than this reader"]);
     says("--adapter nosuchgpu --out o.png", 1, &["nosuchgpu", "mesa-vulkan-drivers"]);
     says("--out missing/folder/o.png --size 64x64", 1, &["missing/folder/o.png"]);
@@ -114,40 +64,42 @@ fn bad_input_is_named_with_what_to_do() {
 /// The legend's upper end was 0.540 and the exported maximum 0.319: tokens were reduced before heads.
 #[test]
 fn the_exported_maximum_is_the_upper_end_of_the_legend() {
-    let fixture = Fixture::new();
-    let run = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_vlmscope"))
-            .args(arguments)
-            .current_dir(fixture.folder.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-    };
-    run(&["ask", "sample:1", "What is on the left?", "--no-overlay", "--out", "left.vlmtrace"]);
+    let folder = Folder::with_trace();
+    folder.ok(&[
+        "ask",
+        "sample:1",
+        "What is on the left?",
+        "--no-overlay",
+        "--out",
+        "left.vlmtrace",
+    ]);
     let selection = ["--token", "1-4", "--layer", "max", "--head", "max"];
-    run(&[&["export", "left.vlmtrace", "--out", "o.json"][..], &selection].concat());
-    run(&[&["render", "left.vlmtrace", "--size", "320x240", "--out", "o.png"][..], &selection]
-        .concat());
-    let json = std::fs::read(fixture.path("o.json")).unwrap();
+    folder.ok(&[&["export", "left.vlmtrace", "--out", "o.json"][..], &selection].concat());
+    folder.ok(&[
+        &["render", "left.vlmtrace", "--size", "320x240", "--out", "o.png"][..],
+        &selection,
+    ]
+    .concat());
+    let json = folder.read("o.json");
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let exported: Vec<f32> = serde_json::from_value(json["values"].clone()).unwrap();
     let largest = exported.iter().copied().fold(0.0, f32::max);
     assert!((largest - 0.540).abs() < 0.0005, "{largest}");
-    let caption = texts(&fixture.path("o.png"));
+    let caption = texts(&folder.path("o.png"));
     let says = |(_, text): &(String, String)| text.contains("–0.540");
     assert!(caption.iter().any(says), "{caption:?}");
 }
 
 #[test]
 fn export_takes_the_selections_of_render_and_refuses_what_says_nothing() {
-    let fixture = Fixture::new();
+    let folder = Folder::with_trace();
     let export = |arguments: &str| {
-        let output = fixture.run(&format!("export a.vlmtrace --out o.json {arguments}"));
-        let values = std::fs::read(fixture.path("o.json")).ok().map(|json| {
+        let output = folder.run(&format!("export a.vlmtrace --out o.json {arguments}"));
+        let values = std::fs::read(folder.path("o.json")).ok().map(|json| {
             let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
             serde_json::from_value::<Vec<f32>>(json["values"].clone()).unwrap()
         });
-        let _ = std::fs::remove_file(fixture.path("o.json"));
+        let _ = std::fs::remove_file(folder.path("o.json"));
         (values, output.status.code().unwrap(), stderr(&output))
     };
     let values = |arguments: &str| {
@@ -188,23 +140,23 @@ fn export_takes_the_selections_of_render_and_refuses_what_says_nothing() {
 
 #[test]
 fn a_trace_that_is_missing_or_cut_is_named() {
-    let fixture = Fixture::new();
-    let output = fixture.run("render none.vlmtrace --out o.png");
+    let folder = Folder::with_trace();
+    let output = folder.run("render none.vlmtrace --out o.png");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("none.vlmtrace"), "{}", stderr(&output));
-    let whole = std::fs::read(fixture.path("a.vlmtrace")).unwrap();
-    std::fs::write(fixture.path("cut.vlmtrace"), &whole[..whole.len() / 2]).unwrap();
-    let output = fixture.run("render cut.vlmtrace --out o.png");
+    let whole = folder.read("a.vlmtrace");
+    folder.write("cut.vlmtrace", &whole[..whole.len() / 2]);
+    let output = folder.run("render cut.vlmtrace --out o.png");
     assert!(stderr(&output).contains("cut.vlmtrace"), "{}", stderr(&output));
-    let output = fixture.run("render --out o.png");
+    let output = folder.run("render --out o.png");
     assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
 fn a_figure_holds_what_it_takes_to_make_it_again() {
-    let fixture = Fixture::new();
-    fixture.ok("--token 2 --layer 2 --head 3 --colormap viridis --size 400x300 --out a.png");
-    let texts = texts(&fixture.path("a.png"));
+    let folder = Folder::with_trace();
+    draw(&folder, "--token 2 --layer 2 --head 3 --colormap viridis --size 400x300 --out a.png");
+    let texts = texts(&folder.path("a.png"));
     let text = |key: &str| texts.iter().find(|(k, _)| k == key).map(|(_, text)| text.as_str());
     let command = text("vlmscope command").unwrap();
     assert!(command.starts_with("vlmscope render a.vlmtrace --token 2"), "{command}");
@@ -212,15 +164,15 @@ fn a_figure_holds_what_it_takes_to_make_it_again() {
     assert!(caption.starts_with("attention · answer token 2 triangle · layer 2 · head 3 · image"));
     let state = text("vlmscope state").unwrap();
     ViewState::from_toml(state).unwrap();
-    std::fs::write(fixture.path("again.toml"), state).unwrap();
-    let output = fixture.run("render --state again.toml --size 400x300 --out b.png");
+    folder.write("again.toml", state);
+    let output = folder.run("render --state again.toml --size 400x300 --out b.png");
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(pixels(&fixture.path("a.png")), pixels(&fixture.path("b.png")));
+    assert_eq!(pixels(&folder.path("a.png")), pixels(&folder.path("b.png")));
 }
 
 #[test]
 fn every_view_is_drawn_at_the_size_that_was_asked_for() {
-    let fixture = Fixture::new();
+    let folder = Folder::with_trace();
     for (view, extra) in [
         ("overlay", "--blend contours"),
         ("heads", "--sort entropy"),
@@ -230,8 +182,8 @@ fn every_view_is_drawn_at_the_size_that_was_asked_for() {
         ("relevancy", "--original"),
         ("diff", "--second-head 2"),
     ] {
-        fixture.ok(&format!("--view {view} {extra} --token 1 --size 500x400 --out {view}.png"));
-        let picture = pixels(&fixture.path(&format!("{view}.png")));
+        draw(&folder, &format!("--view {view} {extra} --token 1 --size 500x400 --out {view}.png"));
+        let picture = pixels(&folder.path(&format!("{view}.png")));
         assert_eq!(picture.dimensions(), (500, 400));
         let first = picture.get_pixel(0, 0);
         let drawn = picture.pixels().filter(|pixel| *pixel != first).count();
@@ -241,22 +193,22 @@ fn every_view_is_drawn_at_the_size_that_was_asked_for() {
 
 #[test]
 fn a_pattern_draws_one_figure_for_each_token_layer_and_head() {
-    let fixture = Fixture::new();
-    fixture.ok("--token 1-2 --layer 3 --head max --size 64x64 --out t{token}-l{layer}.png");
+    let folder = Folder::with_trace();
+    draw(&folder, "--token 1-2 --layer 3 --head max --size 64x64 --out t{token}-l{layer}.png");
     for name in ["t1-l3.png", "t2-l3.png"] {
-        assert!(fixture.path(name).exists(), "{name}");
+        assert!(folder.path(name).exists(), "{name}");
     }
-    assert_ne!(pixels(&fixture.path("t1-l3.png")), pixels(&fixture.path("t2-l3.png")));
-    fixture.ok("--token 1 --layer 0 --size 64x64 --out h{head}.png");
-    assert_eq!((0..6).filter(|h| fixture.path(&format!("h{h}.png")).exists()).count(), 6);
+    assert_ne!(pixels(&folder.path("t1-l3.png")), pixels(&folder.path("t2-l3.png")));
+    draw(&folder, "--token 1 --layer 0 --size 64x64 --out h{head}.png");
+    assert_eq!((0..6).filter(|h| folder.path(&format!("h{h}.png")).exists()).count(), 6);
 }
 
 #[test]
 fn matrices_are_vectors_and_pictures_are_embedded() {
-    let fixture = Fixture::new();
+    let folder = Folder::with_trace();
     let svg = |arguments: &str, name: &str| {
-        fixture.ok(&format!("{arguments} --token 1 --size 800x600 --out {name}"));
-        std::fs::read_to_string(fixture.path(name)).unwrap()
+        draw(&folder, &format!("{arguments} --token 1 --size 800x600 --out {name}"));
+        std::fs::read_to_string(folder.path(name)).unwrap()
     };
     let matrix = svg("--view layer-head", "m.svg");
     assert_eq!(matrix.matches("<title>").count(), 1 + 4 * 6);
@@ -268,15 +220,15 @@ fn matrices_are_vectors_and_pictures_are_embedded() {
     let heads = svg("--view heads --layer 1", "h.svg");
     assert_eq!(heads.matches("<image").count(), 6);
     // Text is escaped: the stop token's name is markup otherwise.
-    fixture.ok("--view layer-head --token 4 --size 800x600 --out stop.svg");
-    let stop = std::fs::read_to_string(fixture.path("stop.svg")).unwrap();
+    draw(&folder, "--view layer-head --token 4 --size 800x600 --out stop.svg");
+    let stop = std::fs::read_to_string(folder.path("stop.svg")).unwrap();
     assert!(stop.contains("&lt;/s&gt;") && !stop.contains("</s>"));
 }
 
 #[test]
 fn the_bench_reports_numbers_and_ratios() {
-    let fixture = Fixture::new();
-    let output = fixture.run("bench --geometry small --size 160x120 --frames 5 --json");
+    let folder = Folder::with_trace();
+    let output = folder.run("bench --geometry small --size 160x120 --frames 5 --json");
     assert!(output.status.success(), "{}", stderr(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["baseline_ms"].as_f64().unwrap() > 0.0);
@@ -287,36 +239,32 @@ fn the_bench_reports_numbers_and_ratios() {
     }
     assert_eq!(report["frames"]["scrub_layer_head"]["page_uploads"], 0.0);
     assert_eq!(report["frames"]["scrub_token"]["page_uploads"], 1.0);
-    let output = fixture.run("bench --geometry none");
+    let output = folder.run("bench --geometry none");
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("llava-1.5-7b"));
 }
 
 /// The traces of format 2.0 in a folder of their own.
-fn captured() -> Fixture {
-    let fixture = Fixture { folder: tempfile::tempdir().unwrap() };
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2");
+fn captured() -> Folder {
+    let folder = Folder::new();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/folders/traces2");
     for name in ["tiles", "frames", "hybrid", "unplaced"] {
         let name = format!("{name}.vlmtrace");
-        std::fs::copy(from.join(&name), fixture.path(&name)).unwrap();
+        std::fs::copy(from.join(&name), folder.path(&name)).unwrap();
     }
-    fixture
+    folder
 }
 
 #[test]
 fn one_view_a_later_picture_and_a_layer_by_its_number_are_drawn() {
-    let fixture = captured();
-    let ok = |arguments: &str| {
-        let output = fixture.run(arguments);
-        assert!(output.status.success(), "{arguments}: {}", stderr(&output));
-    };
-    ok("render tiles.vlmtrace --out tiles.png");
-    ok("render tiles.vlmtrace --span 2 --out thumbnail.png");
-    ok("render frames.vlmtrace --out first.png");
-    ok("render frames.vlmtrace --picture 2 --out third.png");
-    ok("render hybrid.vlmtrace --layer 3 --out layer.png");
+    let folder = captured();
+    folder.ok("render tiles.vlmtrace --out tiles.png");
+    folder.ok("render tiles.vlmtrace --span 2 --out thumbnail.png");
+    folder.ok("render frames.vlmtrace --out first.png");
+    folder.ok("render frames.vlmtrace --picture 2 --out third.png");
+    folder.ok("render hybrid.vlmtrace --layer 3 --out layer.png");
     let differ = |one: &str, other: &str| {
-        assert_ne!(pixels(&fixture.path(one)), pixels(&fixture.path(other)), "{one}, {other}");
+        assert_ne!(pixels(&folder.path(one)), pixels(&folder.path(other)), "{one}, {other}");
     };
     differ("tiles.png", "thumbnail.png");
     differ("first.png", "third.png");
@@ -328,7 +276,7 @@ fn one_view_a_later_picture_and_a_layer_by_its_number_are_drawn() {
         ("export hybrid.vlmtrace --layer 2", "Layers with attention: 1,3"),
         ("render unplaced.vlmtrace", "latents of a resampler"),
     ] {
-        let output = fixture.run(&format!("{arguments} --out no.png"));
+        let output = folder.run(&format!("{arguments} --out no.png"));
         let error = stderr(&output);
         assert!(!output.status.success() && error.contains(expected), "{arguments}: {error}");
     }
@@ -336,10 +284,10 @@ fn one_view_a_later_picture_and_a_layer_by_its_number_are_drawn() {
 
 #[test]
 fn methods_that_need_no_model_work_on_traces_of_other_models() {
-    let fixture = captured();
+    let folder = captured();
     for name in ["tiles", "hybrid"] {
-        let trace = fixture.path(&format!("{name}.vlmtrace"));
-        let output = fixture
+        let trace = folder.path(&format!("{name}.vlmtrace"));
+        let output = folder
             .run(&format!("relevancy {} --methods attention,no-bos,heads,random", trace.display()));
         assert!(output.status.success(), "{name}: {}", stderr(&output));
         let maps = vlmscope::trace::Trace::open(&trace).unwrap();

@@ -1,60 +1,35 @@
 //! `vlmscope relevancy` and `vlmscope score` as a user runs them, with the built-in model.
 
+use crate::support::Folder;
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Output};
 use vlmscope::trace::{AnswerIndex, Trace};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_vlmscope");
-
-fn vlmscope(folder: &Path, args: &[&str]) -> Output {
-    Command::new(PROGRAM).current_dir(folder).args(args).output().unwrap()
-}
-
-fn good(folder: &Path, args: &[&str]) -> String {
-    let output = vlmscope(folder, args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn bad(folder: &Path, args: &[&str], code: i32, words: &[&str]) {
-    let output = vlmscope(folder, args);
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
-    for word in words {
-        assert!(message.contains(word), "{args:?}: {word:?} is not in: {message}");
-    }
-    assert!(!message.contains("panicked") && output.stdout.is_empty(), "{message}");
-}
-
-fn asked(folder: &Path) {
-    let question = ["ask", "sample:1", "What is on the left?", "--out", "fox", "--no-overlay"];
-    good(folder, &question);
+/// A folder with an answered question as fox.vlmtrace.
+fn asked() -> Folder {
+    let folder = Folder::new();
+    folder.ok(&["ask", "sample:1", "What is on the left?", "--out", "fox", "--no-overlay"]);
+    folder
 }
 
 #[test]
 fn good_maps_are_told_from_random_ones() {
-    let folder = tempfile::tempdir().unwrap();
-    asked(folder.path());
+    let folder = asked();
     let methods = "attention,heads,rollout,relative,random,attention";
-    let printed = good(
-        folder.path(),
-        &[
-            "score",
-            "fox.vlmtrace",
-            "--method",
-            methods,
-            "--word",
-            "fox",
-            "--controls",
-            "3",
-            "--fill",
-            "both",
-            "--steps",
-            "12",
-            "--json",
-        ],
-    );
+    let printed = folder.prints(&[
+        "score",
+        "fox.vlmtrace",
+        "--method",
+        methods,
+        "--word",
+        "fox",
+        "--controls",
+        "3",
+        "--fill",
+        "both",
+        "--steps",
+        "12",
+        "--json",
+    ]);
     let scores: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(scores["tokens"], serde_json::json!([3]));
     let methods = scores["methods"].as_array().unwrap();
@@ -92,21 +67,17 @@ fn good_maps_are_told_from_random_ones() {
 
 #[test]
 fn a_table_names_the_word_the_methods_and_the_control() {
-    let folder = tempfile::tempdir().unwrap();
-    asked(folder.path());
-    let printed = good(
-        folder.path(),
-        &[
-            "score",
-            "fox.vlmtrace",
-            "--word",
-            "fox",
-            "--steps",
-            "2",
-            "--method",
-            "attention,no-sinks",
-        ],
-    );
+    let folder = asked();
+    let printed = folder.prints(&[
+        "score",
+        "fox.vlmtrace",
+        "--word",
+        "fox",
+        "--steps",
+        "2",
+        "--method",
+        "attention,no-sinks",
+    ]);
     for word in [
         "“fox”",
         "token 3",
@@ -119,37 +90,39 @@ fn a_table_names_the_word_the_methods_and_the_control() {
         assert!(printed.contains(word), "{word} is not in\n{printed}");
     }
     // The whole answer names no single thing: no pointing.
-    let whole = good(
-        folder.path(),
-        &["score", "fox.vlmtrace", "--steps", "1", "--method", "attention", "--controls", "0"],
-    );
+    let whole = folder.prints(&[
+        "score",
+        "fox.vlmtrace",
+        "--steps",
+        "1",
+        "--method",
+        "attention",
+        "--controls",
+        "0",
+    ]);
     assert!(!whole.contains("pointing") && !whole.contains("random"), "{whole}");
 }
 
 #[test]
 fn maps_are_added_to_the_trace_and_scored_from_there() {
-    let folder = tempfile::tempdir().unwrap();
-    asked(folder.path());
-    let before = std::fs::read(folder.path().join("fox.vlmtrace")).unwrap();
-    let printed = good(
-        folder.path(),
-        &[
-            "relevancy",
-            "fox.vlmtrace",
-            "--methods",
-            "rollout,relative,no-sinks,random",
-            "--seed",
-            "7",
-            "--out",
-            "maps.vlmtrace",
-            "--json",
-        ],
-    );
+    let folder = asked();
+    let before = folder.read("fox.vlmtrace");
+    let printed = folder.prints(&[
+        "relevancy",
+        "fox.vlmtrace",
+        "--methods",
+        "rollout,relative,no-sinks,random",
+        "--seed",
+        "7",
+        "--out",
+        "maps.vlmtrace",
+        "--json",
+    ]);
     let printed: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(printed["maps"][2], "map.relative");
     assert_eq!(printed["sinks"][0]["position"], 0);
-    assert_eq!(std::fs::read(folder.path().join("fox.vlmtrace")).unwrap(), before);
-    let trace = Trace::open(&folder.path().join("maps.vlmtrace")).unwrap();
+    assert_eq!(folder.read("fox.vlmtrace"), before);
+    let trace = Trace::open(&folder.path("maps.vlmtrace")).unwrap();
     let names = ["map.no-sinks", "map.random", "map.relative", "map.rollout"];
     assert_eq!(trace.map_names(), names);
     for name in names {
@@ -157,31 +130,34 @@ fn maps_are_added_to_the_trace_and_scored_from_there() {
         assert!(row.len() == 144 && row.iter().all(|value| value.is_finite()), "{name}");
         assert!(row.iter().any(|value| *value != row[0]), "{name} is not even");
     }
-    let scores: Value = serde_json::from_str(&good(
-        folder.path(),
-        &[
-            "score",
-            "maps.vlmtrace",
-            "--method",
-            "map.rollout",
-            "--token",
-            "3",
-            "--steps",
-            "2",
-            "--json",
-        ],
-    ))
+    let scores: Value = serde_json::from_str(&folder.prints(&[
+        "score",
+        "maps.vlmtrace",
+        "--method",
+        "map.rollout",
+        "--token",
+        "3",
+        "--steps",
+        "2",
+        "--json",
+    ]))
     .unwrap();
     assert_eq!(scores["methods"][0]["method"], "rollout");
-    let exported = good(
-        folder.path(),
-        &["export", "maps.vlmtrace", "--map", "map.rollout", "--token", "3", "--out", "-"],
-    );
+    let exported = folder.prints(&[
+        "export",
+        "maps.vlmtrace",
+        "--map",
+        "map.rollout",
+        "--token",
+        "3",
+        "--out",
+        "-",
+    ]);
     assert_eq!(exported.lines().count(), 145);
     // In place, too, and beside relevancy.
     let methods = "heads,llm,grad-attention";
-    good(folder.path(), &["relevancy", "fox.vlmtrace", "--methods", methods]);
-    let trace = Trace::open(&folder.path().join("fox.vlmtrace")).unwrap();
+    folder.prints(&["relevancy", "fox.vlmtrace", "--methods", methods]);
+    let trace = Trace::open(&folder.path("fox.vlmtrace")).unwrap();
     assert_eq!(trace.map_names(), ["map.grad-attention", "map.heads", "relevancy.llm"]);
     let pages = trace.pages_as_attention("gradient_attention").unwrap();
     let row = pages.row_of_answer(AnswerIndex(3)).unwrap();
@@ -195,9 +171,8 @@ fn maps_are_added_to_the_trace_and_scored_from_there() {
 
 #[test]
 fn bad_requests_say_what_would_be_right() {
-    let folder = tempfile::tempdir().unwrap();
-    asked(folder.path());
-    std::fs::write(folder.path().join("bad.json"), "7").unwrap();
+    let folder = asked();
+    folder.write("bad.json", "7");
     let trace = "fox.vlmtrace";
     for (args, code, words) in [
         (vec!["score", trace, "--method", "saliency"], 2, vec!["saliency", "rollout"]),
@@ -210,11 +185,10 @@ fn bad_requests_say_what_would_be_right() {
         (vec!["score", "none.vlmtrace"], 1, vec!["none.vlmtrace"]),
         (vec!["relevancy", trace, "--methods", "saliency"], 2, vec!["saliency", "rollout"]),
     ] {
-        bad(folder.path(), &args, code, &words);
+        folder.refused(&args, code, &words);
     }
     let other = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bundles/gqa");
-    bad(
-        folder.path(),
+    folder.refused(
         &["score", trace, "--model", other, "--method", "attention"],
         1,
         &["--model", "was made with"],

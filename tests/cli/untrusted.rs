@@ -1,56 +1,20 @@
 //! Commands on files and folders from strangers.
 
+use crate::support::{command, refused, stderr};
+#[cfg(target_os = "linux")]
+use crate::trap_library;
 use std::path::Path;
-use std::process::{Command, Output};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_vlmscope");
+use std::process::Output;
 
 fn run(folder: &Path, args: &[&str], variables: &[(&str, &Path)]) -> Output {
-    let mut command = Command::new(PROGRAM);
-    command.current_dir(folder).args(args);
-    for (name, value) in variables {
-        command.env(name, value);
-    }
-    command.output().unwrap()
+    command(folder, args).envs(variables.iter().copied()).output().unwrap()
 }
 
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Runs and expects an exit code and words of the message.
-fn refused(folder: &Path, args: &[&str], code: i32, words: &[&str]) {
-    let output = run(folder, args, &[]);
-    let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
-    for word in words {
-        assert!(message.contains(word), "{args:?}: {word:?} is not in: {message}");
-    }
-}
-
-/// A library that says it is ONNX Runtime and writes `was-loaded` when it is.
+/// Two virtual environments in `folder` with a library that must not be loaded.
 #[cfg(target_os = "linux")]
 fn trap(folder: &Path) {
     let packages = "lib/python3.11/site-packages/onnxruntime/capi";
-    let (source, script) = (folder.join("trap.c"), folder.join("trap.map"));
-    let marker = folder.join("was-loaded");
-    let code = format!(
-        "#include <stdio.h>\n\
-         static const char padding[2 << 20] = {{1}};\n\
-         const char *use(void) {{ return padding; }}\n\
-         __attribute__((constructor)) static void start(void) {{ FILE *f = fopen({marker:?}, \"w\"); if (f) fclose(f); }}\n\
-         const void *OrtGetApiBase(void) {{ return 0; }}\n"
-    );
-    std::fs::write(&source, code).unwrap();
-    std::fs::write(&script, "VERS_1.99.0 { global: OrtGetApiBase; use; };\n").unwrap();
-    let library = folder.join("libonnxruntime.so.1.99.0");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .arg(format!("-Wl,--version-script={}", script.display()))
-        .status()
-        .unwrap();
-    assert!(compiled.success());
+    let library = trap_library::build(folder, "1.99.0");
     for name in [".venv", "venv"] {
         let capi = folder.join(name).join(packages);
         std::fs::create_dir_all(&capi).unwrap();
@@ -66,7 +30,7 @@ fn trap(folder: &Path) {
 fn nothing_is_loaded_from_the_current_folder() {
     let folder = tempfile::tempdir().unwrap();
     trap(folder.path());
-    let marker = folder.path().join("was-loaded");
+    let marker = folder.path().join(trap_library::MARKER);
     let doctor = run(folder.path(), &["doctor", "--json"], &[]);
     assert!(!marker.exists(), "doctor loaded it");
     let report = String::from_utf8_lossy(&doctor.stdout).into_owned();
@@ -120,7 +84,7 @@ fn a_bad_library_does_not_hide_a_good_one() {
     ];
     let output = run(folder.path(), &["doctor", "--json"], &variables);
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!folder.path().join("was-loaded").exists(), "{report}");
+    assert!(!folder.path().join(trap_library::MARKER).exists(), "{report}");
     assert!(report.contains("every user may write it"), "{report}");
     assert!(
         report.contains(&format!("{} (", capi.join("libonnxruntime.so.1.32.0").display())),

@@ -18,5 +18,8 @@ mod support;
 mod trace_file;
 mod trace_format_2;
 mod trace_fuzz;
+#[cfg(target_os = "linux")]
+#[path = "../shared/trap_library.rs"]
+mod trap_library;
 mod untrusted;
 mod what_if;

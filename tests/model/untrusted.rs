@@ -1,6 +1,8 @@
 //! Files from strangers: what they ask for is refused with an error that names it, or is small.
 
 use crate::support::{BundleCopy, Fixture, ask, engine, explains, picture, request};
+#[cfg(target_os = "linux")]
+use crate::trap_library;
 use prost::Message;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -8,7 +10,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{LazyLock, Once};
-use tempfile::TempDir;
 use vlmscope::analysis::diff::difference;
 use vlmscope::analysis::methods::Method;
 use vlmscope::job::CancelToken;
@@ -613,38 +614,12 @@ fn a_damaged_copy_of_the_built_in_model_is_unpacked_anew() {
     engine(private.path());
 }
 
-/// A library that says it is ONNX Runtime of this version and writes a file when it is loaded.
-#[cfg(target_os = "linux")]
-fn library(folder: &TempDir, version: &str) -> PathBuf {
-    let (source, script) = (folder.path().join("a.c"), folder.path().join("a.map"));
-    let library = folder.path().join(format!("libonnxruntime.so.{version}"));
-    let marker = folder.path().join("was-loaded");
-    let code = format!(
-        "#include <stdio.h>\n\
-         static const char padding[2 << 20] = {{1}};\n\
-         const char *use(void) {{ return padding; }}\n\
-         __attribute__((constructor)) static void start(void) {{ FILE *f = fopen({marker:?}, \"w\"); if (f) fclose(f); }}\n\
-         const void *OrtGetApiBase(void) {{ return 0; }}\n"
-    );
-    std::fs::write(&source, code).unwrap();
-    std::fs::write(&script, format!("VERS_{version} {{ global: OrtGetApiBase; use; }};\n"))
-        .unwrap();
-    let compiled = std::process::Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .arg(format!("-Wl,--version-script={}", script.display()))
-        .status()
-        .unwrap();
-    assert!(compiled.success());
-    library
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn looking_at_a_library_does_not_load_it() {
     let folder = tempfile::tempdir().unwrap();
-    let new = library(&folder, "1.99.0");
-    let old = library(&folder, "1.16.0");
+    let new = trap_library::build(folder.path(), "1.99.0");
+    let old = trap_library::build(folder.path(), "1.16.0");
     let candidate = |path: &PathBuf| vlmscope::model::runtime_candidates(Some(path)).remove(0);
     assert_eq!(candidate(&new).version.unwrap(), "1.99.0");
     let problem = candidate(&old).version.unwrap_err();
@@ -653,6 +628,6 @@ fn looking_at_a_library_does_not_load_it() {
     {
         assert!(problem.contains(words), "{words:?} is missing in: {problem}");
     }
-    let marker = folder.path().join("was-loaded");
+    let marker = folder.path().join(trap_library::MARKER);
     assert!(!marker.exists(), "a library was loaded");
 }

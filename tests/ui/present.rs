@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use vlmscope::record::OpenTraces;
 use vlmscope::trace::Trace;
-use vlmscope::ui::painting::painter;
 use vlmscope::ui::present::draw::{View, draw};
 use vlmscope::ui::present::playback::Playback;
+use vlmscope::ui::stage::Painter;
 use vlmscope::ui::theme;
 use vlmscope::view::timeline::tour;
 use vlmscope::view::{AxisSet, ViewKind};
@@ -20,7 +20,7 @@ struct Show {
     view: View,
     pixels: [u32; 2],
     now: f64,
-    egui: vlmscope::ui::stage::Painter,
+    egui: Painter,
 }
 
 type Window = Harness<'static, Show>;
@@ -33,17 +33,7 @@ fn open(pixels: [u32; 2], view: View, loops: bool) -> Window {
 /// The same with notes of all steps.
 fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Window {
     let gpu = crate::support::gpu();
-    let format = wgpu::TextureFormat::Rgba8Unorm;
-    let egui = painter(&gpu, format);
-    let render_state = egui_wgpu::RenderState {
-        adapter: gpu.adapter.clone(),
-        available_adapters: vec![gpu.adapter.clone()],
-        instance: gpu.instance.clone(),
-        device: gpu.device.clone(),
-        queue: gpu.queue.clone(),
-        target_format: format,
-        renderer: Arc::clone(&egui),
-    };
+    let (egui, renderer) = crate::support::offscreen(&gpu);
     let path = Path::new("a.vlmtrace");
     let trace: &Trace = &crate::support::trace();
     let mut traces = OpenTraces::default();
@@ -57,7 +47,7 @@ fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Windo
         .with_size(pixels.map(|side| side as f32))
         .with_max_steps(4)
         .with_context_setup(theme::install)
-        .renderer(egui_kittest::wgpu::WgpuTestRenderer::from_render_state(render_state))
+        .renderer(renderer)
         .build_ui_state(
             |ui, show: &mut Show| draw(&mut show.playback, show.view, ui, show.pixels, show.now),
             Show { playback, view, pixels, now: 0.0, egui },

@@ -9,6 +9,7 @@
 )]
 
 use egui_kittest::Harness;
+use egui_kittest::wgpu::WgpuTestRenderer;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use vlmscope::gpu::{Gpu, GpuOptions};
@@ -18,6 +19,7 @@ use vlmscope::ui::document::Document;
 use vlmscope::ui::headless::{HeadlessOptions, new_app, prepare};
 use vlmscope::ui::painting::painter;
 use vlmscope::ui::panels::Panes;
+use vlmscope::ui::stage::Painter;
 use vlmscope::ui::{App, Start, frame, theme};
 use vlmscope::view::ViewState;
 
@@ -55,6 +57,22 @@ pub fn gpu() -> Arc<Gpu> {
     Arc::clone(GPU.get_or_init(open))
 }
 
+/// A painter of egui on a device, and a harness's renderer that draws with it.
+pub fn offscreen(gpu: &Gpu) -> (Painter, WgpuTestRenderer) {
+    let format = wgpu::TextureFormat::Rgba8Unorm;
+    let painter = painter(gpu, format);
+    let renderer = WgpuTestRenderer::from_render_state(egui_wgpu::RenderState {
+        adapter: gpu.adapter.clone(),
+        available_adapters: vec![gpu.adapter.clone()],
+        instance: gpu.instance.clone(),
+        device: gpu.device.clone(),
+        queue: gpu.queue.clone(),
+        target_format: format,
+        renderer: Arc::clone(&painter),
+    });
+    (painter, renderer)
+}
+
 /// An app that shows nothing yet.
 pub fn empty_window() -> Window {
     open([1280.0, 720.0], 1.0, Start::Empty, None)
@@ -84,17 +102,7 @@ pub fn open_with(
     trace: Option<Arc<Trace>>,
 ) -> Window {
     let gpu = gpu();
-    let format = wgpu::TextureFormat::Rgba8Unorm;
-    let painter = painter(&gpu, format);
-    let render_state = egui_wgpu::RenderState {
-        adapter: gpu.adapter.clone(),
-        available_adapters: vec![gpu.adapter.clone()],
-        instance: gpu.instance.clone(),
-        device: gpu.device.clone(),
-        queue: gpu.queue.clone(),
-        target_format: format,
-        renderer: Arc::clone(&painter),
-    };
+    let (painter, renderer) = offscreen(&gpu);
     // The app is woken through egui's context, which the harness makes: it polls instead.
     let waker = egui::Context::default();
     let prepared = prepare(&waker, &options);
@@ -108,7 +116,7 @@ pub fn open_with(
         .with_pixels_per_point(scale)
         .with_max_steps(40)
         .with_context_setup(theme::install)
-        .renderer(egui_kittest::wgpu::WgpuTestRenderer::from_render_state(render_state))
+        .renderer(renderer)
         .build_ui_state(
             |ui, screen: &mut Screen| frame::pass(&mut screen.app, &mut screen.panes, ui),
             Screen { app, panes: Panes::default() },
