@@ -4,6 +4,7 @@
 use super::chat::Chat;
 use super::dialogs::Prompt;
 use super::document::{Document, DocumentId};
+use super::documents::Documents;
 use super::exports::Exports;
 use super::film::{FilmDialog, FilmOptions};
 use super::intent::{Intent, IntentSender};
@@ -59,7 +60,7 @@ pub struct App {
     /// File of the settings; `None` writes none.
     pub settings_path: Option<PathBuf>,
     /// The answered questions, the oldest first.
-    pub docs: Vec<Document>,
+    pub docs: Documents,
     /// The conversation before each document's question.
     pub turns: HashMap<DocumentId, Vec<Turn>>,
     /// The picture that each document's question was about.
@@ -160,7 +161,7 @@ impl App {
             saved: settings.clone(),
             settings,
             settings_path,
-            docs: Vec::new(),
+            docs: Documents::default(),
             turns: HashMap::new(),
             pictures: HashMap::new(),
             current: None,
@@ -209,14 +210,12 @@ impl App {
 
     /// The document that is looked at.
     pub fn doc(&self) -> Option<&Document> {
-        let current = self.current?;
-        self.docs.iter().find(|doc| doc.id == current)
+        self.docs.get(self.current?)
     }
 
     /// The document that is looked at, mutable.
     pub fn doc_mut(&mut self) -> Option<&mut Document> {
-        let current = self.current?;
-        self.docs.iter_mut().find(|doc| doc.id == current)
+        self.docs.get_mut(self.current?)
     }
 
     /// Shows a message.
@@ -309,8 +308,7 @@ impl App {
 
     /// Adds a document and shows it.
     pub fn add_document(&mut self, doc: Document) -> DocumentId {
-        let id = doc.id;
-        self.docs.push(doc);
+        let id = self.docs.add(doc);
         self.show_document(id);
         id
     }

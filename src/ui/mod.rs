@@ -25,6 +25,7 @@ mod command_table;
 pub mod commands;
 pub mod dialogs;
 pub mod document;
+pub mod documents;
 pub mod exports;
 pub mod figures;
 pub mod film;

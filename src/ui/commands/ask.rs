@@ -125,7 +125,7 @@ fn drop_unfinished(app: &mut App) {
 /// Stops at once. The tokens that came stay as a document.
 pub fn stop(app: &mut App) {
     let Some(asking) = app.chat.stop() else { return };
-    if let Some(doc) = asking.document.and_then(|id| app.docs.iter_mut().find(|doc| doc.id == id)) {
+    if let Some(doc) = asking.document.and_then(|id| app.docs.get_mut(id)) {
         doc.live = false;
         doc.follow = false;
     }
@@ -194,13 +194,11 @@ pub fn close(app: &mut App, id: DocumentId) {
     if app.chat.asking.as_ref().is_some_and(|asking| asking.document == Some(id)) {
         app.chat.stop();
     }
-    let Some(at) = app.docs.iter().position(|doc| doc.id == id) else { return };
-    app.docs.remove(at);
+    let next = app.docs.remove(id);
     app.turns.remove(&id);
     app.pictures.remove(&id);
     app.what_if.forget(id);
     if app.current == Some(id) {
-        let next = app.docs.get(at).or_else(|| app.docs.last()).map(|doc| doc.id);
         app.current = None;
         if let Some(next) = next {
             app.show_document(next);
@@ -251,8 +249,9 @@ fn read(app: &mut App, request: u64, news: News) {
         }
         News::Failed(error) => {
             let asking = app.chat.asking.take();
-            if let Some(id) = asking.and_then(|asking| asking.document) {
-                app.docs.iter_mut().filter(|doc| doc.id == id).for_each(|doc| doc.live = false);
+            let known = asking.and_then(|asking| asking.document);
+            if let Some(doc) = known.and_then(|id| app.docs.get_mut(id)) {
+                doc.live = false;
             }
             let text = error.to_string();
             if !chat_is_seen(app) {
@@ -272,7 +271,7 @@ fn chat_is_seen(app: &App) -> bool {
 fn grow(app: &mut App, trace: Arc<Trace>, live: bool) {
     let Some(asking) = &app.chat.asking else { return };
     let known = asking.document;
-    if let Some(doc) = known.and_then(|id| app.docs.iter_mut().find(|doc| doc.id == id)) {
+    if let Some(doc) = known.and_then(|id| app.docs.get_mut(id)) {
         doc.replace(trace, live);
         return;
     }

@@ -140,7 +140,7 @@ fn cancel(app: &mut App) {
 pub fn ask_again(app: &mut App) {
     cancel(app);
     let Some(session) = &app.what_if.session else { return };
-    let Some(original) = app.docs.iter().find(|doc| doc.id == session.original) else { return };
+    let Some(original) = app.docs.get(session.original) else { return };
     let (first, mut edits) = (Arc::clone(&original.trace), session.edits.clone());
     let (picture, name) = (Arc::clone(&session.picture), session.name.clone());
     let turns = app.turns.get(&session.original).cloned().unwrap_or_default();
@@ -196,25 +196,19 @@ pub fn show(app: &mut App, answered: EditAnswered) {
     app.what_if.task = None;
     let Some(session) = &mut app.what_if.session else { return };
     let first = session.original;
-    let look = app
-        .docs
-        .iter()
-        .find(|doc| doc.id == first)
-        .map_or_else(|| app.look.clone(), |doc| doc.state().clone());
+    let look = app.docs.get(first).map_or_else(|| app.look.clone(), |doc| doc.state().clone());
     session.stale = session.edits.steps() != answered.steps;
     session.asked_crop = answered.crop;
     let known = session.edited;
-    let before = app.docs.iter().find(|doc| doc.id == first).map(|doc| doc.meta().answer.clone());
+    let before = app.docs.get(first).map(|doc| doc.meta().answer.clone());
     let words = words(&before.unwrap_or_default(), &answered.trace.meta().answer);
-    let second = match app.docs.iter_mut().find(|doc| Some(doc.id) == known) {
+    let second = match known.and_then(|id| app.docs.get_mut(id)) {
         Some(doc) => {
             doc.replace(answered.trace, false);
             doc.id
         }
         None => {
-            let doc = Document::new(answered.trace, &look);
-            let id = doc.id;
-            app.docs.push(doc);
+            let id = app.docs.add(Document::new(answered.trace, &look));
             if let Some(turns) = app.turns.get(&first).cloned() {
                 app.turns.insert(id, turns);
             }

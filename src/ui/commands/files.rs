@@ -226,7 +226,7 @@ fn read_ahead(app: &mut App, trace: &Arc<Trace>) {
 
 /// Reads the file of a document again.
 pub fn reload(app: &mut App, id: DocumentId) {
-    let path = app.docs.iter().find(|doc| doc.id == id).and_then(|doc| doc.path.clone());
+    let path = app.docs.get(id).and_then(|doc| doc.path.clone());
     if let Some(path) = path {
         app.exports
             .run("open", move || Ok(TaskResult::Reloaded(id, Arc::new(Trace::open(&path)?))));
@@ -236,7 +236,7 @@ pub fn reload(app: &mut App, id: DocumentId) {
 /// Puts a trace that was read again in place of the old one; the view stays.
 pub fn show_reloaded(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
     read_ahead(app, &trace);
-    if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == id) {
+    if let Some(doc) = app.docs.get_mut(id) {
         doc.in_file = Some(trace.id());
         doc.stamp = trace.stamp();
         doc.replace(trace, false);

@@ -25,7 +25,7 @@ const SHOWN_EVERY: Duration = Duration::from_millis(80);
 /// Compares the present answer with another document's.
 pub fn compare_with(app: &mut App, other: DocumentId) {
     let Some(first) = app.doc().cloned() else { return };
-    let Some(second) = app.docs.iter().find(|doc| doc.id == other).cloned() else { return };
+    let Some(second) = app.docs.get(other).cloned() else { return };
     if let Err(error) = crate::analysis::diff::check_geometry(first.meta(), second.meta()) {
         app.notify(error.to_string(), true);
         return;
@@ -71,7 +71,7 @@ pub fn occlusion_map(app: &mut App) {
 
 /// Puts the present state of the map into the document; the first one is also shown on the stage.
 pub fn show_map(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
-    let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == id) else { return };
+    let Some(doc) = app.docs.get_mut(id) else { return };
     let is_new = !doc.trace.map_names().contains(&OCCLUSION_MAP);
     doc.replace(trace, false);
     if is_new && app.current == Some(id) {

@@ -45,7 +45,7 @@ pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
 
 /// Puts maps into their document, and shows the first if the document is on the stage.
 pub fn show(app: &mut App, of: DocumentId, trace: Arc<Trace>, methods: &[Method]) {
-    let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == of) else { return };
+    let Some(doc) = app.docs.get_mut(of) else { return };
     let path = doc.path.take();
     doc.replace(trace, false);
     doc.path = path.or(doc.path.take());

@@ -69,7 +69,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
         TaskResult::Saved(path) => app.notify(format!("Saved {}.", path.display()), false),
         TaskResult::TraceSaved(path, document, contents) => {
             app.settings.remember_file(&path);
-            if let Some(doc) = app.docs.iter_mut().find(|doc| doc.id == document) {
+            if let Some(doc) = app.docs.get_mut(document) {
                 (doc.path, doc.in_file) = (Some(path.clone()), Some(contents));
                 doc.stamp = FileStamp::read(&path);
             }

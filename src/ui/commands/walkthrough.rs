@@ -167,7 +167,7 @@ fn show_view(app: &mut App, at: usize) {
     }
     let Some(name) = state.trace.clone() else { return };
     let open = editor.trace_set.document_of(&name);
-    let open = open.filter(|id| app.docs.iter().any(|doc| doc.id == *id));
+    let open = open.filter(|id| app.docs.get(*id).is_some());
     let same_file =
         || app.docs.iter().find(|doc| doc.path.as_ref() == Some(&name)).map(|doc| doc.id);
     let id = match open.or_else(same_file) {
