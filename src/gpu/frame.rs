@@ -5,13 +5,14 @@
 
 use super::context::{Context, linear_color, lut_row};
 use super::geometry::{grid, outline};
-use super::maps::{MapSlot, Work};
+use super::maps::MapSlot;
 use super::numbers::{Matrix, Tokens};
 use super::pages::PageKey;
 use super::passes::{Passes, rects, text};
 use super::pictures::Pictures;
 use super::pipeline::{Corners, Draw};
 use super::resources::Resources;
+use super::work::Work;
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
 use crate::view::figure::{Figure, PixelRect, ThemeColors};
