@@ -1,7 +1,7 @@
-//! `vlmscope ablate`: change the model while it answers, and see what the answer was worth.
+//! `vlmscope ablate`: interventions in the model, and their effect on the answer.
 //!
-//! Without a change named, every head is switched off in turn; with one, the answer is scored and
-//! generated again under it.
+//! Without an intervention every head is switched off in turn; with one, the answer is scored and generated again
+//! under it.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// The effect on the trace's own answer, and the answer that is given instead.
+/// The effect on the trace's own answer, and the answer that the changed model gives.
 fn one(
     engine: &mut Engine,
     trace: &Trace,

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         write_unused(&trace, out)?
     };
-    // The answer is safe before anything that takes long or may fail.
+    // The answer is written before any work that takes long or may fail.
     let trace = view.add_relevancy(&mut engine, trace, &out, args, &cancel)?;
     let drawn = if args.no_overlay { None } else { write_overlay(&trace, &out)? };
     if args.json {

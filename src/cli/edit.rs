@@ -1,7 +1,7 @@
 //! `vlmscope edit`: a stack of edits becomes a picture file.
 //!
-//! `vlmscope ask --edit` asks about the edited picture at once; this writes it, for other programs
-//! and for looking at.
+//! `vlmscope ask --edit` asks about the edited picture at once; this command writes it, for other programs and for
+//! viewing.
 
 use super::common::{check_writable, edited, read_picture, replace, usage};
 use crate::edit::Edits;

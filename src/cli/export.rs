@@ -67,13 +67,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         check_geometry(trace.meta(), other.meta()).map_err(|error| usage(error.to_string()))?;
     }
     let array = array(args, &state, &trace, other.as_ref())?;
-    // A page that could not be read is no number.
+    // Pages that could not be read must not be exported as numbers.
     trace.check()?;
     other.as_ref().map_or(Ok(()), Trace::check)?;
     write(&array, &args.out)
 }
 
-/// Refuses flags that say nothing about the numbers that are written.
+/// Refuses flags that do not affect the exported numbers.
 fn check_flags(
     args: &Args,
     state: &ViewState,
@@ -121,7 +121,7 @@ fn array(
     other: Option<&Trace>,
 ) -> anyhow::Result<Array> {
     let shape = trace.shape();
-    // A kept axis is one selection after another.
+    // An axis that is kept is exported as one selection for each index.
     let kept = |axis: &Option<AxisFlag>, len: usize| match axis {
         Some(AxisFlag::All) => (0..len as u32).map(|at| Some(AxisSet::single(at))).collect(),
         _ => vec![None],
@@ -225,7 +225,7 @@ fn npy(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {
     super::npy::write(out, &shape, &array.values)
 }
 
-/// One line a value, with a column for each axis: it loads into anything.
+/// One line a value, with a column for each axis: a table that any program can load.
 fn csv(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {
     let names: Vec<&str> = array.axes.iter().map(|(name, _)| *name).collect();
     writeln!(out, "{},value", names.join(","))?;

@@ -1,4 +1,4 @@
-//! `vlmscope inspect`: what is in a trace or a bundle, without running anything.
+//! `vlmscope inspect`: the contents of a trace or a bundle, read without running a model.
 
 use super::common::{human_bytes, print_json};
 use super::selection;
@@ -195,7 +195,7 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// "32 layers", or which of them have attention.
+/// "32 layers", or the layers that have attention.
 fn layers_text(model: &ModelInfo) -> String {
     let numbers = model.layer_numbers();
     let layers = model.layers;
@@ -205,7 +205,7 @@ fn layers_text(model: &ModelInfo) -> String {
     format!("{} of {layers} layers have attention ({})", numbers.len(), selection::kept(&numbers))
 }
 
-/// Per answer token: probability, and the layer and head that look at the picture most.
+/// Per answer token: probability, and the layer and head that attend most to the picture.
 fn answer_table(out: &mut impl std::io::Write, trace: &Trace) -> anyhow::Result<()> {
     let shape = trace.shape();
     writeln!(

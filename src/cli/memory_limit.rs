@@ -1,7 +1,7 @@
 //! The program's allocator: the system's, with a limit that a process can set for itself.
 //!
-//! Systems limit a process's memory each in their own way, or (macOS) not at all; here it is the
-//! same everywhere. Where no limit is set, an allocation costs one more load of a constant.
+//! Operating systems limit a process's memory in different ways, or (macOS) not at all; this limit is the same
+//! everywhere. Without a limit, an allocation costs one more load of a constant.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
@@ -14,8 +14,8 @@ static LEFT_BYTES: AtomicIsize = AtomicIsize::new(0);
 
 struct Limited;
 
-/// From now on the process may allocate so many bytes more; the allocation that goes past them
-/// fails, which ends the process.
+/// Allows the process to allocate so many more bytes from now on; the allocation that exceeds them fails, which ends
+/// the process.
 pub(super) fn set(bytes: usize) {
     LEFT_BYTES.store(isize::try_from(bytes).unwrap_or(isize::MAX), Ordering::SeqCst);
     IS_SET.store(true, Ordering::SeqCst);

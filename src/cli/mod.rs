@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand.
 //!
-//! stdout carries results and nothing else, stderr progress and errors, so that every command
-//! can stand in a pipe. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! stdout carries only results, stderr carries progress and errors, so that every command can be used in a pipe.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod ablate;
 mod ask;

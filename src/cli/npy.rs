@@ -43,7 +43,7 @@ mod tests {
         bytes
     }
 
-    /// As numpy.save writes it.
+    /// The bytes equal those of numpy.save.
     #[test]
     fn a_matrix_is_what_numpy_writes() {
         let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";

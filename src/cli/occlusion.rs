@@ -1,4 +1,4 @@
-//! `vlmscope occlusion`: cover the picture part by part, and see what each part was worth.
+//! `vlmscope occlusion`: covers the picture part by part, and measures the effect of each part on the answer.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, shown};
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     check_writable(&out)?;
     let options = OcclusionOptions {
-        // A map is printed when it is finished; the coarse round is for those who watch.
+        // The map is printed when it is finished; only the window shows the coarse round.
         rounds: vec![args.windows],
         fill: match args.fill {
             FillFlag::Mean => BlankFill::Mean,

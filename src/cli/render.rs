@@ -1,7 +1,6 @@
 //! `vlmscope render`: any view as PNG or SVG, up to 8K, one figure or many.
 //!
-//! The flags are sugar for a view state; whatever they say ends up in one, is checked against the
-//! trace, and is written into the figure.
+//! Flags change a view state. That state is checked against the trace, and is written into the figure.
 
 mod args;
 mod batch;
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let traces = Traces { first, second };
     let is_svg = is_svg(args)?;
-    // Everything that can be wrong is found before the first figure is drawn.
+    // All input errors are found before the first figure is drawn.
     let jobs = batch::jobs(&state, &traces.first, &args.out)?;
     for job in &jobs {
         traces.check(&job.state)?;

@@ -1,7 +1,6 @@
 //! `vlmscope render-templates`: the process in which chat templates are rendered.
 //!
-//! Not for users: the program starts itself with this command. What it limits is written in
-//! docs/security.md.
+//! Not for users: the program starts itself with this command. docs/security.md describes the limits of that process.
 
 use super::memory_limit;
 use crate::{model, terminal};
@@ -18,7 +17,7 @@ pub(super) fn use_own_process() {
     }
 }
 
-/// This program. Linux keeps it even where its file was replaced meanwhile.
+/// Path of this program. On Linux it stays valid even if the file was replaced meanwhile.
 fn program() -> Option<PathBuf> {
     let kept = PathBuf::from("/proc/self/exe");
     if cfg!(target_os = "linux") && kept.exists() {

@@ -1,4 +1,4 @@
-//! A matrix view as numbers, without a device: what a vector figure draws.
+//! A matrix view as numbers, without a device: the content of a vector figure.
 
 use super::numbers::{Matrix, Tokens};
 use super::renderer::lay_out;
@@ -11,7 +11,7 @@ use crate::view::figure::{ColorLimits, Content, Figure};
 pub struct MatrixCells {
     /// The layout: the matrix fills `figure.content`.
     pub figure: Figure,
-    /// The ends of the colour map.
+    /// Limits of the colour map.
     pub ends: ColorLimits,
     /// The names of rows and columns.
     pub axes: [&'static str; 2],
@@ -23,7 +23,7 @@ pub struct MatrixCells {
     pub first_row: u32,
     /// The numbers; `None` is a gap.
     pub numbers: Vec<Option<f32>>,
-    /// The same along the colour map, 0–1.
+    /// The numbers normalised to 0–1, for the colour map.
     pub shades: Vec<Option<f32>>,
 }
 

@@ -1,8 +1,8 @@
-//! Pages to pixels.
+//! The renderer: from pages of attention to pixels.
 //!
-//! The decision that shapes the rest: **scrubbing changes a uniform.** A page of attention, once
-//! uploaded, holds every layer and head of its query; choosing among them is a small compute pass,
-//! and colours are looked up per output pixel, so that opacity and colour map touch one pass only.
+//! The decision that shapes the rest: **scrubbing changes a uniform.** An uploaded page of attention holds every layer
+//! and head of its query. A small compute pass chooses among them, and colours are looked up per output pixel, so that
+//! a change of opacity or colour map runs one pass only.
 
 mod cells;
 pub mod colormap;

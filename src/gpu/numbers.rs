@@ -1,7 +1,7 @@
-//! The numbers behind a frame, on the CPU: what the legend, the caption and a hovered patch say.
+//! The numbers behind a frame, on the CPU: for the legend, the caption and the value of a hovered patch.
 //!
-//! They come from the CPU twins and not from a read-back, so that a frame never waits for the
-//! device; they are computed when the choice of weights changes, not when a frame is drawn.
+//! The CPU twins compute them, so that a frame never waits for a read-back; they are computed when the choice of
+//! weights changes, not in every frame.
 
 use super::{Context, GpuError, Scene};
 use crate::analysis::gather::{Members, QueryKey, query_key};
@@ -11,18 +11,18 @@ use crate::view::{HeadNumbersKey, Numbers, NumbersKey};
 use half::f16;
 use wgpu::util::DeviceExt as _;
 
-/// The maps that were computed last.
+/// The maps that were computed most recently.
 #[derive(Debug, Default)]
 pub(super) struct ComputedMaps {
     key: Option<(NumbersKey, Option<NumbersKey>)>,
     values: Vec<f32>,
     patches: usize,
-    /// Of every map, as they were last asked for; a frame asks for two kinds at most.
+    /// Ranges of all maps for recent scalings; a frame needs two scalings at most.
     ranges: Vec<(Scaling, Vec<[f32; 2]>)>,
 }
 
 impl ComputedMaps {
-    /// Computes the planes of `numbers` (minus those of `minus`), [planes, N], where they changed.
+    /// Computes the planes of `numbers` (minus those of `minus`), [planes, N], if the choice changed.
     pub fn update(
         &mut self,
         numbers: &Numbers<'_>,
@@ -41,7 +41,7 @@ impl ComputedMaps {
         Ok(())
     }
 
-    /// Forgets them: what is seen needs no numbers.
+    /// Drops the maps: the view needs no numbers.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -57,7 +57,7 @@ impl ComputedMaps {
         found
     }
 
-    /// The values of the contour lines, where one map was computed.
+    /// The values of the contour lines, if exactly one map was computed.
     pub fn contours(&self) -> Option<[f64; 4]> {
         let one = !self.values.is_empty() && self.values.len() == self.patches;
         one.then(|| CONTOUR_PERCENTILES.map(|p| f64::from(percentile(&self.values, p))))
@@ -72,7 +72,7 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    /// Computes them where the choice changed.
+    /// Computes the numbers if the choice changed.
     pub fn update(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
         let state = scene.state;
         let numbers = state.map.resolve_heads(scene.trace, state.quantity, state.remove_bos)?;
@@ -88,7 +88,7 @@ impl Matrix {
         &self.values
     }
 
-    /// The numbers that become 0 and 1.
+    /// The range of the colour map: the numbers that are normalised to 0 and 1.
     pub fn range(&self, scaling: &Scaling) -> [f64; 2] {
         let ranges = scaling.ranges(&self.values, self.values.len());
         ranges.first().copied().unwrap_or([0.0, 0.0]).map(f64::from)
@@ -100,12 +100,12 @@ impl Matrix {
 pub(super) struct Tokens {
     key: Option<(TraceId, Members)>,
     gathered: Option<QueryKey>,
-    /// The texture of `gathered`, and how many positions one texel holds.
+    /// The texture of `gathered`, and the number of positions in a texel.
     texture: Option<(wgpu::TextureView, usize)>,
 }
 
 impl Tokens {
-    /// Gathers the matrix where the choice changed.
+    /// Gathers the matrix if the choice changed.
     pub fn gather(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
         let members = scene.state.map.members(scene.trace);
         let key = (scene.trace.id(), members);
@@ -124,7 +124,7 @@ impl Tokens {
         self.gathered.as_ref()
     }
 
-    /// The numbers that become 0 and 1.
+    /// The range of the colour map: the numbers that are normalised to 0 and 1.
     pub fn range(&self, scene: &Scene<'_>) -> [f64; 2] {
         let scaling = scene.scaling();
         let remove_bos = scene.state.removes_bos(scene.trace);
@@ -140,7 +140,7 @@ impl Tokens {
         range.map(f64::from)
     }
 
-    /// The texture; made and uploaded on first use. Its view, positions a texel, bytes uploaded.
+    /// The texture, made and uploaded on first use: its view, positions a texel, bytes uploaded.
     pub fn texture(
         &mut self,
         context: &Context,
@@ -153,7 +153,7 @@ impl Tokens {
         let limit = context.gpu.limits().max_texture_dimension_2d as usize;
         let pooled = matrix.keys.max(matrix.queries).div_ceil(limit).max(1);
         let (columns, rows, weights) = matrix.pooled(pooled);
-        // Kept times the trace's scale: small weights would fall below f16's range.
+        // Stored with the trace's scale factor: small weights would fall below f16's range.
         let scale = scene.trace.meta().attention_scale;
         let texels: Vec<f16> = weights
             .iter()

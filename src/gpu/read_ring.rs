@@ -1,9 +1,8 @@
-//! Frames on their way to memory, several at once.
+//! Copies of frames to memory, several at once.
 //!
-//! The copy of a frame is started right after it was drawn and waited for only when others are
-//! under way, so that device and encoder work at the same time. Whoever gets the pixels reads them
-//! where the device put them; when he drops them, their buffer is used again. The number of
-//! buffers bounds the memory and holds the renderer back when the encoder is slower.
+//! The copy of a frame starts right after drawing and is awaited only when other copies are under way, so that device
+//! and encoder work at the same time. The receiver reads the pixels in the mapped buffer; when it drops them, the
+//! buffer is used again. The number of buffers limits the memory, and makes the renderer wait if the encoder is slower.
 
 use super::{Gpu, GpuError, Target};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Buffers that take turns.
+/// Read-back buffers that are used in turn.
 #[derive(Debug)]
 pub struct ReadRing {
     gpu: Arc<Gpu>,
@@ -61,7 +60,7 @@ impl ReadRing {
                     mapped_at_creation: false,
                 })
             })?;
-            // The receiver is in our hand.
+            // The receiver is owned by this function and open.
             let _ = give_back.send(buffer);
         }
         Ok(Self { gpu: Arc::clone(gpu), size, stride, free, give_back })
@@ -156,7 +155,7 @@ impl Pixels {
         self.size
     }
 
-    /// Hands the bytes to `read`, with the number of bytes from one row to the next.
+    /// Calls `read` with the bytes, and with the number of bytes from one row to the next.
     ///
     /// # Errors
     /// If the device was lost meanwhile.
@@ -173,7 +172,7 @@ impl Drop for Pixels {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
             buffer.unmap();
-            // The ring may be gone already.
+            // The ring may have been dropped already.
             let _ = self.give_back.send(buffer);
         }
     }
@@ -181,7 +180,7 @@ impl Drop for Pixels {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // Given up: the buffer is still being mapped and cannot be used again.
+        // A copy that was given up: its buffer is still being mapped and cannot be used again.
         drop(self.buffer.take());
     }
 }

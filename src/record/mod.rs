@@ -1,8 +1,8 @@
 //! Frames to files: figures and films, without a window.
 //!
-//! A saved figure says where it came from: the command line, the view state and the caption stand
-//! in its metadata, so that any figure can be made again. A film is drawn at a fixed time step,
-//! however long a frame takes: the same walkthrough gives the same frames on any day.
+//! The metadata of a saved figure hold its provenance: the command line, the view state and the caption, so that any
+//! figure can be made again. A film is drawn at a fixed time step, however long a frame takes: the same walkthrough
+//! always gives the same frames.
 
 pub mod encoder;
 mod film;

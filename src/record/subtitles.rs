@@ -4,7 +4,7 @@ use crate::terminal;
 use crate::view::timeline::{Timeline, caption_runs};
 use std::fmt::Write as _;
 
-/// The captions of a walkthrough as SubRip; equal neighbours are one.
+/// The captions of a walkthrough as SubRip; neighbouring equal captions are joined.
 pub fn subtitles(timeline: &Timeline<'_>) -> String {
     let mut cues: Vec<(String, [f64; 2])> = Vec::new();
     for (step, [start, end]) in timeline.captions() {

@@ -108,7 +108,7 @@ fn unit_interval(text: &str) -> Result<f32, String> {
     }
 }
 
-/// A share that is not nothing.
+/// A probability above 0.
 fn probability(text: &str) -> Result<f32, String> {
     unit_interval(text).and_then(|value| {
         if value > 0.0 { Ok(value) } else { Err("0 keeps no token; use more than 0".into()) }
@@ -135,7 +135,7 @@ pub(super) fn options(args: &Args, answer: Option<String>) -> AskOptions {
     }
 }
 
-/// A method that backward passes give.
+/// Parses a method that needs backward passes.
 fn backward_method(text: &str) -> Result<Method, String> {
     let method: Method = text.parse()?;
     if method.is_from_backward_pass() {

@@ -1,4 +1,4 @@
-//! Traces that are larger than anyone wants in memory.
+//! Traces that are larger than memory should be.
 
 use super::meter::{Resident, note, rounded};
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
@@ -17,7 +17,7 @@ const SPARSE_POOL_BYTES: u64 = 64 << 20;
 /// Frames that are scrubbed through the sparse trace.
 const SCRUBS: u32 = 60;
 
-/// Opens and scrubs both; the files are removed again.
+/// Opens and scrubs both traces; their files are removed afterwards.
 pub(super) fn run(gpu: &Arc<Gpu>, scratch: &Path, size: [u32; 2]) -> anyhow::Result<Value> {
     let folder = tempfile::tempdir_in(scratch)
         .with_context(|| format!("cannot write to {}; choose --scratch", scratch.display()))?;

@@ -1,4 +1,4 @@
-//! `vlmscope bench --record`: what a recorded frame costs beyond drawing it and encoding it.
+//! `vlmscope bench --record`: the cost of a recorded frame beyond drawing and encoding it.
 //!
 //! One run measures the recorder as it is, then the same frames one after the other: each drawn
 //! (and waited for), then copied and encoded. Run with LP_NUM_THREADS=1 to see on a software
@@ -79,12 +79,12 @@ pub(super) fn run(
     }))
 }
 
-/// The first ten seconds of the tour, without its cards, and never at rest for long.
+/// The first ten seconds of the tour, without its cards and long pauses.
 fn shorten(walkthrough: &mut Walkthrough) -> anyhow::Result<()> {
     (walkthrough.title, walkthrough.end) = (None, None);
     let steps = walkthrough.steps.len().max(1) as f64;
     for step in &mut walkthrough.steps {
-        // The first step has no way to it.
+        // The first step has no transition.
         step.transition_secs = 0.8 * SECONDS / steps;
         step.seconds = Some(0.2 * SECONDS / steps);
     }
@@ -188,7 +188,7 @@ impl Bench<'_> {
         Ok((render, encode))
     }
 
-    /// Resident memory along a long film: own and mapped, where the system tells.
+    /// Resident memory during a long recording: own and mapped, if the system reports it.
     fn memory(&self, walkthrough: &Walkthrough) -> anyhow::Result<Value> {
         let frames = Timeline::new(walkthrough).frames(FPS);
         let encoder = self.format(frames).open(&self.out)?;

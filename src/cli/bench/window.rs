@@ -1,4 +1,4 @@
-//! `vlmscope bench --window`: what an input event costs in the real window.
+//! `vlmscope bench --window`: the cost of an input event in the real window.
 
 use crate::cli::common::print_json;
 use crate::gpu::Gpu;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::sync::Arc;
 
-/// Events that are replayed: five seconds of a hand at 60 a second.
+/// Replayed events: five seconds of input at 60 events a second.
 const EVENTS: usize = 300;
 
 pub(super) fn run(

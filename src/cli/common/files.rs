@@ -11,14 +11,14 @@ pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
     files::check_writable(path).map_err(|error| cannot_write(path, &error.into()))
 }
 
-/// Names the file, the cause and what helps.
+/// An error that names the file, the cause and the remedy.
 fn cannot_write(path: &Path, error: &anyhow::Error) -> anyhow::Error {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     let hint = io.map_or_else(String::new, |error| files::write_hint(error, None));
     anyhow::anyhow!("cannot write {}: {}. {hint}", path.display(), error_text(error))
 }
 
-/// Writes a file in place of an older one; the error names the file and what helps.
+/// Writes a file in place of an older one; the error names the file and the remedy.
 pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,

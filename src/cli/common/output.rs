@@ -9,13 +9,13 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(writeln!(terminal::stdout(), "{text}")?)
 }
 
-/// Something that the user should know, on stderr.
+/// Prints a note for the user on stderr.
 pub(crate) fn note(text: &str) {
-    // A closed stderr is nobody who wants to know.
+    // A closed stderr is no error: nobody reads the note.
     let _ = writeln!(terminal::stderr(), "note: {text}");
 }
 
-/// Bytes as a person reads them.
+/// A number of bytes in units for a reader.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut value = bytes as f64;

@@ -1,4 +1,4 @@
-//! The picture that a command is given.
+//! The picture of a command's argument.
 
 use super::usage::usage;
 use crate::edit::Edits;
@@ -27,7 +27,7 @@ pub(crate) fn read_picture(path: &Path) -> anyhow::Result<Picture> {
     Ok(Picture { name: sample.file.clone(), bytes: bytes.into() })
 }
 
-/// The picture after the edits, as a file that loses nothing.
+/// The edited picture as a file without loss.
 pub(crate) fn edited(picture: &Picture, edits: &mut Edits) -> anyhow::Result<Picture> {
     let original: Arc<RgbImage> = Arc::new(upright(picture)?);
     let flat = edits.flatten(&original)?;

@@ -3,7 +3,7 @@
 use crate::model::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on stderr that says what goes on.
+/// A bar on stderr that names the present step.
 pub(crate) fn progress_bar() -> ProgressBar {
     bar("{msg} {bar:24} {pos}/{len}", 1)
 }
@@ -17,7 +17,7 @@ pub(crate) fn bar(template: &str, length: u64) -> ProgressBar {
     bar
 }
 
-/// Moves a bar.
+/// Updates a bar.
 pub(crate) fn show_progress(bar: &ProgressBar, progress: Progress) {
     bar.set_message(progress.stage.to_string());
     bar.set_length(u64::from(progress.total));

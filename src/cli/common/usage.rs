@@ -1,6 +1,6 @@
 //! Wrong usage of a command, as opposed to a command that failed.
 
-/// A request that makes no sense as it stands (exit code 2), as opposed to one that failed.
+/// A request that cannot be carried out as given (exit code 2), as opposed to one that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(pub String);

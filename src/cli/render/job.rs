@@ -8,7 +8,7 @@ use crate::view::{Bounds, Mix, SecondRule, ViewState};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// The traces that a figure needs.
+/// The traces of a figure.
 pub(super) struct Traces {
     pub first: Trace,
     pub second: Option<Trace>,
@@ -27,7 +27,7 @@ impl Traces {
         Ok(())
     }
 
-    /// A word where the rows of a difference predict different tokens.
+    /// Prints a note if the rows of a difference predict different tokens.
     pub fn note(&self, state: &ViewState) {
         let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) else { return };
         if second.answer_ids() != self.first.answer_ids() {
@@ -44,7 +44,7 @@ impl Traces {
     }
 }
 
-/// Whether the first map minus that of another trace is drawn.
+/// Whether the figure shows the first map minus a map of another trace.
 fn subtracts(state: &ViewState) -> bool {
     let subtracts = state.view.spec().second == SecondRule::Subtracted;
     state.second.as_ref().is_some_and(|second| {

@@ -1,4 +1,4 @@
-//! Two finished frames, mixed: from one view to another, from a card to the first step.
+//! Mixes two finished frames: in the transition between two views, or from a card to the first step.
 
 use super::super::GpuError;
 use super::super::context::{Context, group, layout, texture};
@@ -15,7 +15,7 @@ pub const SOURCE: Source = source!("cross_fade", GLOBALS);
 pub struct Instance {
     /// On the target, in pixels.
     pub rect: Corners,
-    /// 0 shows the frame that leaves, 1 the one that comes.
+    /// 0 shows the first frame, 1 the second.
     pub mix: f32,
 }
 

@@ -1,4 +1,4 @@
-//! A cell a number: the layer × head matrix and the strip of one layer.
+//! The layer × head matrix and the strip of one layer: one cell a number.
 
 use super::super::GpuError;
 use super::super::context::{Context, layout, uniform};
@@ -19,7 +19,7 @@ pub struct Style {
     pub unused: u32,
     /// Unused.
     pub padding: [u32; 2],
-    /// Shown where there is no number; linear.
+    /// Colour of gaps; linear.
     pub gap: [f32; 4],
 }
 
@@ -39,7 +39,7 @@ const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
 /// The pass.
 #[derive(Debug)]
 pub(in crate::gpu) struct Matrix {
-    /// Of a group with the style.
+    /// Layout of the group with the style.
     pub style_layout: wgpu::BindGroupLayout,
     pub quads: Quads,
 }

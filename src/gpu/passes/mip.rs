@@ -1,4 +1,4 @@
-//! The smaller levels of a picture, so that it does not flicker when it is made smaller.
+//! Mip levels of a picture, so that it does not flicker when it is drawn smaller.
 
 use super::super::GpuError;
 use super::super::context::{Context, group, layout, sampler, texture};

@@ -23,7 +23,7 @@ use super::shader::Source;
 
 macro_rules! passes {
     ($($name:ident: $pass:ident),+ $(,)?) => {
-        /// Every pass with what it keeps between frames.
+        /// All passes with their state between frames.
         #[derive(Debug)]
         pub(in crate::gpu) struct Passes {
             $(pub $name: $name::$pass,)+
@@ -43,8 +43,8 @@ macro_rules! passes {
         /// Every shader.
         pub const SOURCES: &[Source] = &[$($name::SOURCE,)+ mip::SOURCE];
 
-        /// Names of all passes, as they stand in labels, errors and timings. `figure` is the pass
-        /// onto the target, which draws those of quads.
+        /// Names of all passes in labels, errors and timings. `figure` is the pass onto the target, which includes
+        /// the draws of all quads.
         pub const NAMES: &[&str] = &[$(stringify!($name),)+ "mip", "text", "figure"];
     };
 }

@@ -1,4 +1,4 @@
-//! The numbers that become 0 and 1, and contour levels. Twin: [`crate::analysis::normalise`].
+//! Ranges of the colour map, and contour levels. Twin: [`crate::analysis::normalise`].
 
 use super::super::context::{Context, group, layout, parameters, storage, window};
 use super::super::pipeline::{PipelineCache, compute};
@@ -61,7 +61,7 @@ pub(in crate::gpu) const fn range_pairs(planes: usize) -> usize {
     planes * 3 + 1
 }
 
-/// The pipelines; made on first use, for most views need the first alone.
+/// The pipelines; made on first use, because most views need only the first.
 #[derive(Debug)]
 pub(in crate::gpu) struct Normalise {
     layout: wgpu::BindGroupLayout,

@@ -1,4 +1,4 @@
-//! The bare picture: the yardstick of every other pass, and what lies where no patch is.
+//! The bare picture: the baseline of `bench`, and the background of picture areas without patches.
 
 use super::super::GpuError;
 use super::super::context::{Context, layout, texture};
@@ -22,10 +22,10 @@ pub struct Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4];
 
-/// The pass; its mode says whether the picture is drawn smaller than it is.
+/// The pass; its mode is whether the picture is drawn at less than its own size.
 #[derive(Debug)]
 pub(in crate::gpu) struct Picture {
-    /// Of a group that holds one picture.
+    /// Layout of the group with the picture.
     pub layout: wgpu::BindGroupLayout,
     pub quads: Quads<bool>,
 }

@@ -13,15 +13,15 @@ pub const SOURCE: Source = source!("token_matrix", GLOBALS, NORMALISED);
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct Style {
-    /// The numbers that become 0 and 1.
+    /// Range of the colour map: the numbers that are normalised to 0 and 1.
     pub range: [f32; 2],
     /// Row of the colour map.
     pub lut_row: u32,
     /// 1: key 0 is left out.
     pub flags: u32,
-    /// Shown where a row was not kept; linear.
+    /// Colour of rows that were not stored; linear.
     pub gap: [f32; 4],
-    /// Shown where a query cannot see; linear.
+    /// Colour of keys that a query cannot see; linear.
     pub unseen: [f32; 4],
     /// First key and first query of the texture.
     pub first: [f32; 2],
@@ -44,12 +44,12 @@ pub struct Instance {
 const ATTRIBUTES: [wgpu::VertexAttribute; 2] =
     wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4];
 
-/// The pass; its mode says whether numbers are shown along a logarithmic scale.
+/// The pass; its mode is whether the scale is logarithmic.
 #[derive(Debug)]
 pub(in crate::gpu) struct TokenMatrix {
-    /// Of a group with the style.
+    /// Layout of the group with the style.
     pub style_layout: wgpu::BindGroupLayout,
-    /// Of a group with the gathered weights.
+    /// Layout of the group with the gathered weights.
     pub weights_layout: wgpu::BindGroupLayout,
     pub quads: Quads<bool>,
 }

@@ -1,9 +1,9 @@
 //! Frames to a film: MP4, GIF, PNG sequence.
 //!
-//! The decision here: a film is written under a name that says it is not whole
-//! (NAME.part-RANDOM.mp4) and renamed when it is. Cancelling or failing removes it; a killed program
-//! leaves a part that can be played as far as it goes, until the same film is recorded again. An MP4
-//! is written in fragments for that, and rewritten as a progressive file when it is complete.
+//! A film is written under the name of an unfinished one (NAME.part-RANDOM.mp4) and renamed when it is complete.
+//! Cancelling or failing removes that file. A killed program leaves it: it can be played up to its last fragment, and
+//! is removed when the same film is recorded again. An MP4 is therefore written in fragments, and rewritten as a
+//! progressive file when it is complete.
 
 mod ffmpeg;
 mod format;
@@ -38,7 +38,7 @@ impl FilmFormat {
         }
     }
 
-    /// Colours are halved in both directions; levels end at 4K.
+    /// H.264 halves the resolution of colours, so sides must be even; levels end at 4K.
     fn check_h264(&self) -> Result<(), EncodeError> {
         let [width, height] = self.size;
         let refuse = |reason: String| Err(EncodeError::Unsuitable { reason });

@@ -16,9 +16,9 @@ use openh264::encoder::{
 use openh264::formats::YUVSlices;
 use std::path::Path;
 
-/// Seconds between frames that need no other: the grain of seeking, and of what a kill loses.
+/// Seconds between sync frames: the step of seeking, and the most that is lost if the program is killed.
 const FRAGMENT_SECONDS: u64 = 2;
-/// Ticks a frame: a whole number at any frame rate.
+/// Ticks of a frame: a whole number at any frame rate.
 const TICKS_A_FRAME: u64 = 512;
 /// NAL unit types (H.264, table 7-1).
 const SPS: u8 = 7;
@@ -39,7 +39,7 @@ impl Mp4 {
         let fps = format.fps as f32;
         let period = format.fps * FRAGMENT_SECONDS as u32;
         let [width, height] = format.size;
-        // A ceiling that the quantiser below never reaches, but that the level may depend on.
+        // Upper limit that the constant quantiser below never reaches, but that the encoder may choose the level by.
         let bits = f64::from(width) * f64::from(height) * f64::from(format.fps) * 0.25;
         let config = EncoderConfig::new()
             .bitrate(BitRate::from_bps(bits.clamp(1e6, 2.0e8) as u32))
@@ -80,7 +80,7 @@ impl Mp4 {
                 let unit = without_start_code(unit);
                 match unit.first().map(|byte| byte & 31) {
                     None => {}
-                    // Parameters stand in the film's head.
+                    // Parameter sets are written to the header of the film.
                     Some(SPS) => sps = unit.to_vec(),
                     Some(PPS) => pps = unit.to_vec(),
                     Some(_) => {
@@ -117,8 +117,8 @@ impl Mp4 {
             self.part.append(&head)?;
             self.muxer = Some(muxer);
         }
-        // The duration of a fragment's last frame is guessed from the one before it: the film's
-        // last frame must not be alone.
+        // The muxer guesses the duration of a fragment's last frame from the one before it: the film's last frame
+        // must not be alone in a fragment.
         let is_last = self.written + 1 == self.format.frames;
         if is_key && self.in_fragment > 1 && !is_last {
             self.flush()?;
@@ -155,7 +155,7 @@ impl Encoder for Mp4 {
     }
 }
 
-/// The quantiser is constant: still scenes stay sharp, and size follows motion.
+/// The quantiser is constant: still scenes stay sharp, and the size of the file depends on motion.
 const fn quantiser(quality: Quality) -> QpRange {
     match quality {
         Quality::Draft => QpRange::new(33, 33),

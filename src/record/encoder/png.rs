@@ -1,4 +1,4 @@
-//! A folder of PNG files, one a frame: for editors, and for sizes that no video holds.
+//! A folder of PNG files, one a frame: for editing programs, and for sizes that video codecs do not support.
 
 use super::part::claim;
 use super::{EncodeError, Encoder, FilmFormat};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct PngSequence {
     size: [u32; 2],
     out: PathBuf,
-    /// The folder stands under its unfinished name.
+    /// The folder under its unfinished name.
     claim: Claim,
     digits: usize,
     written: u64,
@@ -71,7 +71,7 @@ impl PngSequence {
     }
 }
 
-/// The encoder's error as the system said it: a full disk is told by its kind.
+/// The system's error behind the encoder's error: its kind tells whether the disk is full.
 fn cause(error: png::EncodingError) -> io::Error {
     match error {
         png::EncodingError::IoError(error) => error,
@@ -88,7 +88,7 @@ impl Encoder for PngSequence {
 
     fn again(&mut self) -> Result<(), EncodeError> {
         let (from, to) = (self.name(self.written.saturating_sub(1)), self.name(self.written));
-        // The same bytes need no room twice where the file system can link.
+        // A hard link avoids storing equal bytes twice, if the file system supports links.
         std::fs::hard_link(&from, &to)
             .or_else(|_| std::fs::copy(&from, &to).map(|_| ()))
             .map_err(|source| self.failed(source))?;

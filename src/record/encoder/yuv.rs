@@ -1,4 +1,4 @@
-//! RGBA → planar 4:2:0 in BT.709, limited range: what every player expects of an MP4.
+//! RGBA → planar 4:2:0 in BT.709, limited range, as every player expects in an MP4.
 
 use super::EncodeError;
 use yuv::{
