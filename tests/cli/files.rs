@@ -227,7 +227,7 @@ fn a_closed_pipe_is_no_error() {
         &["ask", "--batch", "q.jsonl", "--out", "t", "--no-overlay"],
     ];
     for command in commands {
-        // A pipe that nobody reads: `head -c 0` has ended before the first byte comes.
+        // A pipe without a reader: `head -c 0` has ended before the first byte is written.
         let script = "set -o pipefail; \"$@\" | head -c 0";
         let output = Command::new("bash")
             .args(["-c", script, "bash", PROGRAM])

@@ -1,4 +1,4 @@
-//! The program as a user runs it: the built-in model answers, files appear, errors say what to do.
+//! The program as a user runs it: the built-in model answers, files are written, errors name the remedy.
 
 use crate::support::{Folder, PROGRAM, stderr, stdout};
 use serde_json::Value;

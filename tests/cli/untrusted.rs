@@ -47,7 +47,7 @@ fn nothing_is_loaded_from_the_current_folder() {
     ];
     let output = run(folder.path(), &question, &variables);
     assert!(!marker.exists(), "ask loaded it: {}", stderr(&output));
-    // A virtual environment that is named in full is meant, and what is in it is loaded.
+    // A virtual environment that is given by its full path is used, and the library in it is loaded.
     let named = folder.path().join(".venv");
     let variables = [
         ("XDG_DATA_HOME", Path::new("/none")),

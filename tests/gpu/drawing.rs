@@ -505,7 +505,7 @@ fn the_token_matrix_shows_gaps_and_what_cannot_be_seen() {
         |query, _, _, key| f16::from_f32(if key == query { 0.5 * SCALE } else { 0.1 * SCALE }),
         black,
     );
-    // A row far before the others: what lies between was not kept.
+    // A row far before the others: the rows between were not kept.
     let early = prompt - 4;
     let keys = early as usize + 1;
     let page = vec![f16::from_f32(0.1 * SCALE); 4 * keys];

@@ -211,7 +211,7 @@ fn export_hover_figure_and_legend_agree() {
         let hovered = ValueCache::default().map(&doc, &state, None);
         let (exported, twin) = match (exported, twin) {
             (Ok(exported), Ok(twin)) => (exported, twin),
-            // Nothing of the selection was computed: nobody has numbers for it.
+            // The selection was not computed for this trace: all sources must say so.
             (Err(said), Err(error)) => {
                 prop_assert!(said.contains(&error.to_string()), "{said} is not {error}");
                 prop_assert!(error.to_string().contains("was not computed"), "{error}");

@@ -248,7 +248,7 @@ fn pictures_that_are_none_are_named() {
     explains(Picture::read(large.path()), &["512 MB", "limit"]);
     let fixture = Fixture::of("gqa");
     let mut engine = fixture.engine();
-    // Pillow refuses a cut JPEG too; other decoders fill what is missing with grey.
+    // Pillow refuses a truncated JPEG too; other decoders fill the missing part with grey.
     let mut jpeg = Vec::new();
     image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, 7]))
         .write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut jpeg))

@@ -152,7 +152,7 @@ fn the_generated_answer_scores_as_it_was_generated() {
             let bound = if model.ends_with("f16") { 2e-2 } else { 1e-4 };
             assert!((left[index] - right[index]).abs() <= bound, "{model}, token {index}");
         }
-        // Its attention, too, is that of the generated answer.
+        // The attention of both traces is the same, too.
         for index in 0..same.min(scored.shape().generated - 1) {
             let row = |trace: &Trace| trace.row_of_answer(AnswerIndex(index as u32)).unwrap();
             let (generated_row, scored_row) = (row(&generated), row(&scored));
@@ -545,7 +545,7 @@ fn a_spot_of_the_picture_is_found_again_through_its_patch_map() {
             let picture = square_at(corner, side, size);
             let seen = preprocess(&picture, mode, bundle.manifest()).unwrap();
             let what = format!("{size:?}, {mode:?}");
-            // The centre of light in what the model saw; the bars of `pad` are not as bright.
+            // The centre of light in the model's input picture; the bars of `pad` are not as bright.
             let mut light = [0.0_f64; 3];
             for (index, pixel) in seen.rgb.chunks_exact(3).enumerate() {
                 let value = f64::from(pixel[0].saturating_sub(128));

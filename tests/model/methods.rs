@@ -276,7 +276,7 @@ fn methods_are_known_by_their_names_and_say_what_they_need() {
     }
     assert_eq!("relevancy-llm".parse(), Ok(Method::LLM));
     assert_eq!("llm_own".parse(), Ok(Method::LLM_OWN));
-    // One spelling names one thing; what takes a map takes the mean of the pages.
+    // Spellings with - and _ name the same method; a method of pages also serves as a map, by its mean.
     assert_eq!("gradient_attention".parse(), Ok(Method::GRADIENT_ATTENTION));
     assert_eq!("gradient-attention".parse(), Ok(Method::GRADIENT_ATTENTION));
     assert_eq!("grad-attention".parse(), Ok(Method::GRAD_ATTENTION));
@@ -383,7 +383,7 @@ fn pointing_and_energy_know_the_boxes_in_the_original() {
     let found = fit(&map, &spans, &[upper_right]);
     assert!(found.hit);
     assert!((found.energy - 0.75).abs() < 1e-9 && (found.chance - 0.25).abs() < 1e-9, "{found:?}");
-    // Half of the upper left patch and the whole lower left one; what is negative has no mass.
+    // Half of the upper left patch and the whole lower left one; negative values have no mass.
     let left = [[5.0, 0.0, 15.0, 20.0], [5.0, 20.0, 25.0, 40.0]];
     let found = fit(&map, &spans, &left);
     assert!(!found.hit);

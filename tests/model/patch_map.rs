@@ -1,7 +1,7 @@
 //! Patch ↔ preprocessed pixel ↔ original pixel, for every way to prepare a picture and odd sizes.
 //!
-//! The pictures say where they are: red grows with x and green with y, so that what the model saw
-//! at the centre of a patch must be the colour of the original at the point that the map names.
+//! Colours in the pictures encode positions: red grows with x and green with y, so that the input picture's colour at
+//! the centre of a patch must equal that of the original at the point that the map names.
 
 use crate::support::Fixture;
 use proptest::prelude::*;
@@ -65,7 +65,7 @@ fn check(bundle: &Bundle, mode: PreprocessMode, size: [u32; 2]) -> Result<usize,
                     *sum += f64::from(byte) / f64::from((x1 - x0) * (y1 - y0));
                 }
             }
-            // Pixels near an edge are filtered with what lies beyond it.
+            // Filtering mixes pixels near an edge with pixels beyond it.
             let corner = span.original_from_preprocessed([rect.x, rect.y]);
             let far = span.original_from_preprocessed([rect.x + rect.width, rect.y + rect.height]);
             let inside = (0..2).all(|axis| {

@@ -1,4 +1,4 @@
-//! Relevancy against torch autograd of the same definitions, and what the engine promises around it.
+//! Relevancy against torch autograd of the same definitions, and the engine's guarantees around it.
 //!
 //! Tolerances are those of the project: relative to the largest entry of a row, 1e-4 where the model
 //! computes in f32 and 1 % in f16. Fixtures hold rows of R − I; a trace keeps them divided by
@@ -150,7 +150,7 @@ fn pages(trace: &Trace) -> &Trace {
     trace.pages_as_attention(GRADIENT_ATTENTION).unwrap()
 }
 
-/// The mean over heads of the pages is Ā itself; its last predicting row is what `llm` starts from.
+/// The mean over heads of the pages is Ā itself; the row that predicts the last token is the start of `llm`.
 #[test]
 fn gradient_attention_pages_fold_to_the_rows_of_rule_5() {
     for model in MODELS {

@@ -1,5 +1,5 @@
-//! Scoring an answer again: nothing changed gives the trace's own numbers, sharing and batching
-//! change none, and a change of the model does what asking under that change does.
+//! Scoring an answer again: without changes it gives the trace's own numbers, sharing and batching change none, and
+//! an intervention gives the same numbers as asking under that intervention.
 
 #![allow(clippy::single_range_in_vec_init, reason = "an intervention is a list of ranges")]
 
@@ -122,7 +122,7 @@ fn an_intervention_scores_as_asking_under_it_does() {
         let mut engine = fixture.engine();
         let text = engine.bundle().manifest().text.clone();
         let mut asked = question();
-        // The random models say what does not encode to itself: all are given a sentence.
+        // Answers of the random models do not encode to the same tokens again: all models are given a sentence.
         asked.options.answer = Some("There is a fox on the left.".to_owned());
         let trace = ask(&mut engine, &asked);
         let meta = trace.meta();
@@ -182,7 +182,7 @@ fn work_is_counted_and_shared() {
     assert_eq!(done.vision_runs - pictures.vision_runs, 1, "its own picture is looked at once");
     assert_eq!(done.prefill_positions, before.prefill_positions, "questions are counted apart");
 
-    // The engine goes on answering as if nothing had been.
+    // Rescoring leaves the engine's state unchanged.
     let again = ask(&mut engine, &question());
     assert_eq!(again.answer_logprobs(), trace.answer_logprobs());
 }

@@ -124,7 +124,7 @@ pub fn ask_with_events(engine: &mut Engine, request: &AskRequest) -> (Trace, Vec
     (trace, events)
 }
 
-/// The largest |found − expected| in units of what is allowed: absolute + relative · expected.
+/// The largest |found − expected| in units of the tolerance: absolute + relative · expected.
 pub fn excess(found: &[f32], expected: &[f32], [absolute, relative]: [f32; 2]) -> f32 {
     assert_eq!(found.len(), expected.len());
     found

@@ -1,4 +1,4 @@
-//! The trace file: what is written is what is read, damage is named, versions are honoured.
+//! The trace file: a written trace is read back unchanged, errors name the damage, versions are honoured.
 
 use half::f16;
 use std::path::Path;

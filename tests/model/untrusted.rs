@@ -1,4 +1,4 @@
-//! Files from strangers: what they ask for is refused with an error that names it, or is small.
+//! Files from strangers: a harmful request is refused with an error that names it, or costs little.
 
 use crate::support::{BundleCopy, Fixture, ask, engine, explains, picture, request};
 #[cfg(target_os = "linux")]

@@ -226,7 +226,7 @@ fn an_occlusion_map_grows_coarse_first_and_ends_with_every_patch() {
     let strongest = map.iter().copied().fold(0.0, f32::max);
     assert!(strongest > 0.1, "some patch matters: {strongest}");
 
-    // The map is what scoring the answer on a picture blanked by hand gives.
+    // The map equals scores of the answer on pictures that are blanked by hand.
     let row = 1;
     let best = (0..patches)
         .max_by(|&a, &b| map[row * patches + a].total_cmp(&map[row * patches + b]))

@@ -1,5 +1,5 @@
-//! The window's host without a window: a device that is lost in the middle, and what is kept
-//! between two sessions.
+//! The window's host without a window: a device that is lost in the middle, and settings that are kept between two
+//! sessions.
 
 use egui::{Event, Key, Modifiers, Pos2, RawInput, Rect, vec2};
 use image::RgbaImage;
@@ -95,7 +95,7 @@ fn a_lost_device_is_replaced_and_every_pixel_comes_back() {
     assert_eq!(screen.host.app.doc().unwrap().state(), &state);
     let differing = before.pixels().zip(after.pixels()).filter(|(a, b)| a != b).count();
     assert!(differing * 1000 < before.pixels().len(), "{differing} pixels differ");
-    // And it goes on from there.
+    // The window goes on working on the new device.
     screen.press(Key::W);
     assert_ne!(screen.settle(), after);
     assert_eq!(screen.host.app.doc().unwrap().state().view, ViewKind::Wall);

@@ -1,4 +1,4 @@
-//! A presentation on an offscreen stage: what keys and clickers do, and what the audience sees.
+//! A presentation on an offscreen stage: commands of keys and clickers, and the audience's picture.
 //!
 //! VLMSCOPE_SHOTS=FOLDER keeps the frames, to be looked at.
 
@@ -153,7 +153,7 @@ fn exploring_changes_the_view_and_returns_to_the_tour() {
     shot(&mut window, "explore");
     press(&mut window, Key::Escape);
     assert!(window.state().playback.explored().is_none() && !window.state().playback.is_over);
-    // Of a card, what comes after it can be explored.
+    // On a card, exploring opens the view of the next step.
     press(&mut window, Key::Home);
     press(&mut window, Key::E);
     assert!(window.state().playback.explored().is_some());

@@ -62,7 +62,7 @@ fn maps_are_computed_shown_and_a_click_on_a_bar_chooses_its_word() {
     if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
         window.render().unwrap().save(std::path::Path::new(&folder).join("relevancy.png")).unwrap();
     }
-    // A word of the question: what it looked at.
+    // A click on a question word shows the attention of that word.
     window.get_by_label("Relevancy of question word left").click();
     settle(&mut window);
     let state = window.state().doc().unwrap().state().clone();

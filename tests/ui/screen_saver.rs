@@ -51,7 +51,7 @@ enum Call {
     UnInhibit(u32),
 }
 
-/// A desktop's screen saver that tells what it is asked.
+/// A desktop's screen saver that reports the calls it receives.
 struct Saver(Sender<Call>);
 
 #[zbus::interface(name = "org.freedesktop.ScreenSaver")]

@@ -319,7 +319,7 @@ fn what_is_done_becomes_a_walkthrough() {
     let even = times.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 0.3);
     assert!(even, "as long as each was looked at: {times:?}");
 
-    // While a walkthrough is open, what is done is added to it: neither is lost.
+    // While a walkthrough is open, recorded views are added to it: neither is lost.
     window.state().intents.act(UiCommand::RecordTake);
     rest(&mut window);
     press(&mut window, Key::W);
@@ -415,7 +415,7 @@ fn a_broken_walkthrough_is_named_with_its_line_and_a_pack_opens() {
     window.state().intents.send(Intent::Open(pack));
     until(&mut window, |app| app.editor.is_some());
     assert_eq!(walkthrough(&window).steps[0].caption, "one");
-    // A pack is not written to; what is saved has a place of its own, with its trace.
+    // Nothing is written to a pack: a walkthrough from it is saved elsewhere, with its trace.
     let out = folder.path().join("copy/again.toml");
     std::fs::create_dir(folder.path().join("copy")).unwrap();
     perform(&mut window, UiCommand::SaveWalkthroughAs);
