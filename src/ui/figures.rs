@@ -61,7 +61,7 @@ impl FigureJob {
         Scene { second: self.second.as_deref(), ..Scene::new(&self.state, &self.trace) }
     }
 
-    /// What the figure shows, without the numeric range where that is not known yet.
+    /// The caption of the figure; without the numeric range as long as that is unknown.
     fn caption(&self, ends: impl Into<ColorLimits>) -> String {
         let second = self.second.as_ref().map(|trace| trace.meta());
         text_of(&caption(&self.state, self.trace.meta(), second, ends))
