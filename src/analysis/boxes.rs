@@ -1,4 +1,4 @@
-//! Where the things in a picture are, and which of them a word of the answer names.
+//! Boxes of named objects in the picture, and the boxes that a word of the answer names.
 //!
 //! Boxes come from a file or from the built-in samples, always in pixels of the original picture:
 //! left, top, right, bottom.
@@ -7,16 +7,17 @@ use super::score::BoxPx;
 use crate::trace::{TokenKind, Trace};
 use serde::Deserialize;
 
-/// A thing in the picture.
+/// An object in the picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedBox {
-    /// What it is called.
+    /// The noun that names the object, such as "fox".
     pub noun: String,
     /// Left, top, right, bottom in pixels of the original picture.
     pub rect: BoxPx,
 }
 
-/// Two shapes of file: the boxes, or an object with them and the size of the picture they lie in.
+/// The two forms of a boxes file: a list of boxes, or an object with the boxes and the size of the picture that they
+/// are measured in.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum BoxFile {
@@ -39,7 +40,7 @@ struct Loose {
 /// `height`.
 ///
 /// # Errors
-/// What is wrong with the text, without the file's name.
+/// A description of the fault in the text, without the file's name.
 pub fn parse_boxes(text: &str, trace: &Trace) -> Result<Vec<NamedBox>, String> {
     let file: BoxFile = serde_json::from_str(text).map_err(|error| {
         format!(
@@ -75,7 +76,7 @@ pub fn parse_boxes(text: &str, trace: &Trace) -> Result<Vec<NamedBox>, String> {
 }
 
 /// The answer tokens of each word, in order, with the word as written but without punctuation.
-/// Control tokens belong to none.
+/// Control tokens belong to no word.
 pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<usize>)> {
     let plain = |text: &str| text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
     let words = trace.meta().answer_words().into_iter();

@@ -1,10 +1,10 @@
-//! Two traces against each other: which answer tokens belong together, which words changed, which
-//! heads attend to other patches.
+//! The differences between two traces: which answer tokens correspond, which words changed, and which heads attend to
+//! other patches.
 //!
 //! The decision here: rows are compared only where they predict the *same* token. Where the answers
-//! differ, the second question is first scored with the first one's answer (the caller does that,
-//! it needs the model); without a model, only the tokens that both answers share are compared, and
-//! [`Alignment`] says which of both was done.
+//! differ, the second question is first scored with the first trace's answer (the caller does that, because it needs
+//! the model); without a model, only the tokens that both answers share are compared, and [`Alignment`] says which of
+//! the two was done.
 
 use super::reduce::sound;
 use crate::trace::{AnswerIndex, Trace, TraceMeta};
@@ -12,7 +12,7 @@ use half::f16;
 use serde::Serialize;
 use similar::{Algorithm, ChangeTag, TextDiff, capture_diff_slices};
 
-/// Why two traces cannot be compared.
+/// The reason why two traces cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
     /// The models or the pictures do not have the same shape.
@@ -22,11 +22,11 @@ pub enum DiffError {
         same grid of patches."
     )]
     Geometry {
-        /// "the number of layers", …
+        /// The property that differs, such as "the number of layers".
         what: &'static str,
-        /// In the first trace.
+        /// Its value in the first trace.
         first: String,
-        /// In the second trace.
+        /// Its value in the second trace.
         second: String,
     },
     /// The answers have no token in common.
@@ -37,20 +37,20 @@ pub enum DiffError {
     NothingShared {
         /// The first answer.
         first: String,
-        /// The second.
+        /// The second answer.
         second: String,
     },
-    /// The rows of the answers were not kept.
+    /// A trace holds no attention row for an answer token that is to be compared.
     #[error("the attention of answer token {token} was not kept in the {which} trace; ask again.")]
     RowMissing {
-        /// Which answer token.
+        /// Index of the answer token, from 0.
         token: u32,
-        /// "first" or "second".
+        /// The trace without the row: "first" or "second".
         which: &'static str,
     },
 }
 
-/// How the tokens of two answers were brought together.
+/// The rule that paired the tokens of two answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Alignment {
@@ -62,28 +62,28 @@ pub enum Alignment {
     Shared,
 }
 
-/// A run of words that stayed, went or came.
+/// A run of words with the same [`Change`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Words {
-    /// What happened to them.
+    /// The change of these words.
     pub change: Change,
     /// The text, with its spaces.
     pub text: String,
 }
 
-/// What happened to words.
+/// Presence of words in the two answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// In both answers.
     Same,
-    /// In the first alone.
+    /// Only in the first.
     Removed,
-    /// In the second alone.
+    /// Only in the second.
     Added,
 }
 
-/// How much one head's attention on the picture differs.
+/// The difference of one head's attention on the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct HeadDifference {
     /// The layer.
@@ -95,14 +95,14 @@ pub struct HeadDifference {
     pub moved: f32,
     /// Attention on all patches in the first, mean over the compared tokens.
     pub image_share_first: f32,
-    /// The same in the second.
+    /// Attention on all patches in the second, mean over the compared tokens.
     pub image_share_second: f32,
 }
 
-/// What differs between two traces.
+/// The differences between two traces.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TraceDifference {
-    /// How tokens were brought together.
+    /// The rule that paired the tokens.
     pub alignment: Alignment,
     /// Index of each compared answer token in the first and in the second trace.
     pub tokens: Vec<[u32; 2]>,
@@ -113,7 +113,7 @@ pub struct TraceDifference {
 }
 
 impl TraceDifference {
-    /// The heads that changed most, first.
+    /// The heads, largest change first.
     pub fn ranked(&self) -> Vec<HeadDifference> {
         let mut ranked = self.heads.clone();
         ranked.sort_by(|a, b| b.moved.total_cmp(&a.moved));
@@ -149,11 +149,11 @@ pub fn check_geometry(first: &TraceMeta, second: &TraceMeta) -> Result<(), DiffE
     same("the grid of patches", grids(first), grids(second))
 }
 
-/// What differs between two traces. `scored`: the second holds the first one's answer because it
-/// was scored with it.
+/// The differences between two traces. `scored`: the second trace holds the first one's answer because that answer was
+/// scored under the second question.
 ///
 /// # Errors
-/// Traces of another geometry, or answers that have nothing in common.
+/// Traces of different geometry, or answers that have no token in common.
 pub fn difference(
     first: &Trace,
     second: &Trace,
@@ -232,7 +232,8 @@ fn heads(
     Ok(heads.collect())
 }
 
-/// Moved attention (unscaled), and both sums (times their scale), of one head on all patches.
+/// For one head over all patches: ½ Σ |first − second| of unscaled attention, then the sums of the stored weights `a`
+/// and `b`.
 fn on_patches(first: &TraceMeta, second: &TraceMeta, a: &[f16], b: &[f16]) -> [f64; 3] {
     let scales = [1.0 / first.attention_scale, 1.0 / second.attention_scale];
     let mut sums = [0.0_f64; 3];
@@ -247,7 +248,7 @@ fn on_patches(first: &TraceMeta, second: &TraceMeta, a: &[f16], b: &[f16]) -> [f
     sums
 }
 
-/// The words that stayed, went and came from one answer to another.
+/// The words of both answers, in runs that are the same, removed or added.
 pub fn words(first: &str, second: &str) -> Vec<Words> {
     let mut runs: Vec<Words> = Vec::new();
     for change in TextDiff::from_words(first, second).iter_all_changes() {

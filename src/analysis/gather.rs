@@ -5,33 +5,33 @@ use crate::trace::{Layer, Trace};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
-/// Query × key from the first kept position to the last.
+/// Query × key, from the first kept query position to the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueryKey {
     /// Position of the first row.
     pub first_query: usize,
-    /// Rows, those that were not kept included.
+    /// Number of rows, including those that were not kept.
     pub queries: usize,
-    /// T.
+    /// T, the number of positions.
     pub keys: usize,
     /// [queries, keys] unscaled; a row that was not kept holds −1.
     pub weights: Vec<f32>,
 }
 
-/// Which layers and heads are folded; the lists may not be empty.
+/// The layers and heads that are folded, and how; the lists may not be empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Members {
-    /// Layers.
+    /// Indices of the layers.
     pub layers: Vec<u32>,
-    /// Heads.
+    /// Indices of the heads.
     pub heads: Vec<u32>,
-    /// How layers are folded, after the heads.
+    /// The fold over layers; it runs after the fold over heads.
     pub layer_fold: Fold,
-    /// How heads are folded, first.
+    /// The fold over heads; it runs first.
     pub head_fold: Fold,
 }
 
-/// Gathers the matrix. `None` if a member is outside of the trace or it kept no row.
+/// Gathers the matrix. `None` if a layer or head is not in the trace, or if the trace kept no row.
 pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
     let shape = trace.shape();
     let (&first, &last) = (trace.rows().first()?, trace.rows().last()?);
@@ -83,8 +83,8 @@ fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
 }
 
 impl QueryKey {
-    /// The weights that a query can see, row by row; without key 0 where BOS is left out, and
-    /// without the rows that were not kept.
+    /// The weights that a query can see, row by row; without key 0 if `remove_bos`, and without the rows that were not
+    /// kept.
     pub fn seen(&self, remove_bos: bool) -> impl Iterator<Item = f32> + '_ {
         let rows = self.weights.chunks_exact(self.keys.max(1)).enumerate();
         rows.flat_map(move |(row, weights)| {
@@ -94,7 +94,7 @@ impl QueryKey {
         .filter(|weight| *weight >= 0.0)
     }
 
-    /// Smallest and largest of them.
+    /// The smallest and the largest weight of [`Self::seen`].
     pub fn range(&self, remove_bos: bool) -> [f32; 2] {
         let range = self
             .seen(remove_bos)

@@ -1,7 +1,7 @@
 //! Methods on a trace, on the CPU: reductions, recursions over rows, statistics.
 //!
-//! What the GPU also computes has its twin here, written so that its loops mirror the shader's: the
-//! twin is what captions and exports print and what the shader is tested against.
+//! Each computation on the GPU has a CPU twin here, whose loops mirror the shader's: captions and exports print the
+//! twin's numbers, and the shader is tested against it.
 
 pub mod boxes;
 pub mod diff;

@@ -1,6 +1,6 @@
 //! From numbers to 0–1: the CPU twin of `shaders/normalise.wgsl` and `shared/normalised.wgsl`.
 
-/// The numbers that become 0 and 1.
+/// The values that are mapped to 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RangeRule {
     /// Smallest and largest value of each map.
@@ -9,24 +9,24 @@ pub enum RangeRule {
     Shared,
     /// Given numbers.
     Fixed {
-        /// Becomes 0.
+        /// The value that becomes 0.
         low: f32,
-        /// Becomes 1.
+        /// The value that becomes 1.
         high: f32,
     },
-    /// Percentiles of each map (0–100); what lies outside is clipped.
+    /// Percentiles of each map (0–100); values outside are clipped.
     Percentile {
-        /// Becomes 0.
+        /// The percentile that becomes 0.
         low: f32,
-        /// Becomes 1.
+        /// The percentile that becomes 1.
         high: f32,
     },
 }
 
-/// How numbers become 0–1.
+/// The mapping of numbers to 0–1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scaling {
-    /// The ends.
+    /// The values that become 0 and 1.
     pub rule: RangeRule,
     /// Logarithmic over four decades below the upper end.
     pub logarithmic: bool,
@@ -41,7 +41,7 @@ pub const LOG_FLOOR: f32 = 1e-4;
 pub const CONTOUR_PERCENTILES: [f32; 4] = [50.0, 75.0, 90.0, 97.0];
 
 impl Scaling {
-    /// The range of every map in [maps, `patches`]; all the same where one range is shared.
+    /// The range of every map in [maps, `patches`]; with a shared range, all are equal.
     pub fn ranges(&self, maps: &[f32], patches: usize) -> Vec<[f32; 2]> {
         let own: Vec<[f32; 2]> =
             maps.chunks_exact(patches.max(1)).map(|map| self.own_range(map)).collect();
@@ -65,7 +65,7 @@ impl Scaling {
             RangeRule::PerMap | RangeRule::Shared => extremes(map),
         };
         if self.symmetric {
-            // Never empty, so that 0 lies in the middle of a difference of equals.
+            // Never empty, so that 0 is in the middle if the two maps are equal.
             let reach = low.abs().max(high.abs()).max(1e-30);
             [-reach, reach]
         } else {
@@ -73,7 +73,7 @@ impl Scaling {
         }
     }
 
-    /// One number along a range, 0–1.
+    /// A value as a fraction of the range, 0–1.
     pub fn apply(&self, value: f32, [low, high]: [f32; 2]) -> f32 {
         if self.is_logarithmic() {
             let low = low.max(high * LOG_FLOOR);
@@ -86,15 +86,16 @@ impl Scaling {
         if span > 0.0 { ((value - low) / span).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// Whether the way between the ends is logarithmic.
+    /// Whether the scale between the ends is logarithmic.
     pub const fn is_logarithmic(&self) -> bool {
         self.logarithmic && !self.symmetric
     }
 }
 
-/// The smallest and the largest value; [0, 0] of none.
+/// The smallest and the largest value; [0, 0] for an empty map.
 fn extremes(map: &[f32]) -> [f32; 2] {
-    /// Independent of each other, so that a wall's half a million numbers do not wait in one row.
+    /// Independent minima and maxima, so that half a million numbers of a wall do not form one chain of dependent
+    /// steps.
     const LANES: usize = 8;
     let first = map.first().copied().unwrap_or(0.0);
     let (mut lows, mut highs) = ([first; LANES], [first; LANES]);
@@ -111,7 +112,7 @@ fn extremes(map: &[f32]) -> [f32; 2] {
     [low, high]
 }
 
-/// The rank (counted from 0) of a percentile among `count` values: the nearest.
+/// The rank (from 0) of a percentile among `count` values, rounded to the nearest.
 pub fn rank_of_percentile(count: usize, percentile: f32) -> u32 {
     let last = count.saturating_sub(1) as f32;
     (percentile.clamp(0.0, 100.0) / 100.0 * last).round() as u32

@@ -1,10 +1,10 @@
-//! One number for each layer and head, from `attention.stats` and without touching the pages
-//! (unless BOS is left out, which needs one weight of each row).
+//! One number for each layer and head, from `attention.stats`, without reading the pages (unless BOS is left out, which
+//! needs one weight of each row).
 
 use super::reduce::{Fold, sound};
 use crate::trace::{STAT_COUNT, Stat, Trace};
 
-/// What a layer × head matrix shows.
+/// The quantity in a layer × head matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeadNumber {
     /// Mean attention on a patch (LVLM-Interpret's Image-to-Answer).
@@ -19,7 +19,7 @@ pub enum HeadNumber {
 
 /// The number of every layer and head, folded over rows: [L, H]. `None` if a row does not exist.
 ///
-/// Without BOS every row is renormalised to sum 1, which the entropy does not notice.
+/// Without BOS every row is renormalised to sum 1; this does not change the entropy.
 pub fn layer_head(
     trace: &Trace,
     number: HeadNumber,

@@ -1,7 +1,7 @@
-//! From pages of attention to maps over patches: the CPU twin of `shaders/reduce.wgsl`.
+//! Reduction of attention pages to maps over patches: the CPU twin of `shaders/reduce.wgsl`.
 //!
-//! The loops stand in the shader's order (heads, then layers, then queries), so that both give the
-//! same numbers but for rounding; captions, hovers and exports read these, pixels read the others.
+//! The loops have the shader's order (heads, then layers, then queries), so that both give the same numbers except for
+//! rounding. Captions, hover texts and exports read these numbers; pixels read the shader's.
 //!
 //! One rule for numbers that are not finite. A *damaged* number (NaN or infinity in a page, or beside
 //! finite numbers in a row of a named map) counts as 0. A row of a named map that was *not computed*
@@ -11,7 +11,7 @@ use crate::trace::{AnswerIndex, ImageSpan, MapKeys, TokenKind, Trace};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
-/// How several maps become one.
+/// The rule that folds several maps into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fold {
     /// The arithmetic mean.
@@ -21,7 +21,7 @@ pub enum Fold {
 }
 
 impl Fold {
-    /// Attention is not negative, so that 0 starts a maximum as well as a sum.
+    /// Attention is never negative, so 0 is a valid start for a maximum as well as for a sum.
     pub(super) fn step(self, sums: &mut [f32], values: &[f32]) {
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum = match self {
@@ -38,7 +38,7 @@ impl Fold {
     }
 }
 
-/// Which axes are kept, that is, how many maps come out.
+/// The axes that are kept: they determine the number of maps in the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Keep {
     /// One map: layers, heads and queries are folded.
@@ -49,35 +49,34 @@ pub enum Keep {
     LayersHeads = 2,
 }
 
-/// Which weights are read and how they are folded. Members are indices; none of the lists may be
-/// empty.
+/// The weights that are read and how they are folded. The lists hold indices; none may be empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reduction {
     /// Indices of the kept query rows (not positions).
     pub rows: Vec<u32>,
-    /// Layers.
+    /// Indices of the layers.
     pub layers: Vec<u32>,
-    /// Heads.
+    /// Indices of the heads.
     pub heads: Vec<u32>,
-    /// How queries are folded, last.
+    /// The fold over queries; it runs last.
     pub row_fold: Fold,
-    /// How layers are folded, after the heads.
+    /// The fold over layers; it runs after the fold over heads.
     pub layer_fold: Fold,
-    /// How heads are folded, first.
+    /// The fold over heads; it runs first.
     pub head_fold: Fold,
-    /// Which axes are kept.
+    /// The axes that are kept.
     pub keep: Keep,
     /// Key 0 is dropped and each row renormalised to sum 1.
     pub remove_bos: bool,
 }
 
 impl Reduction {
-    /// Number of maps that come out.
+    /// Number of maps in the result.
     pub fn planes(&self) -> usize {
         self.kept().iter().product::<u32>() as usize
     }
 
-    /// Heads and layers that are kept apart.
+    /// Number of heads and of layers in the result; 1 where the axis is folded.
     pub const fn kept(&self) -> [u32; 2] {
         let (layers, heads) = (self.layers.len() as u32, self.heads.len() as u32);
         match self.keep {
@@ -87,7 +86,7 @@ impl Reduction {
         }
     }
 
-    /// The positions in `layers` and in `heads` that plane `plane` folds.
+    /// The indices into `layers` and into `heads` that are folded into plane `plane`.
     fn members(&self, plane: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let (layers, heads) = (self.layers.len(), self.heads.len());
         match self.keep {
@@ -111,12 +110,12 @@ pub fn has_bos(trace: &Trace) -> bool {
     trace.meta().tokens.first().is_some_and(|token| token.kind != TokenKind::Image)
 }
 
-/// Damage (infinity, NaN) counts as 0.
+/// Replaces a damaged number (infinity or NaN) by 0.
 pub(crate) fn sound(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// Unscaled weight.
+/// The weight without its scale.
 fn weight(stored: f32, scale: f32) -> f32 {
     sound(stored) * scale
 }
@@ -135,7 +134,7 @@ fn runs(keys: &[u32]) -> Vec<(usize, usize, usize)> {
 
 /// The maps of a reduction: [planes, `keys.len()`], unscaled attention.
 ///
-/// `None` if a member is outside of the trace.
+/// `None` if a row, layer or head is not in the trace.
 pub fn reduce(trace: &Trace, reduction: &Reduction, keys: &[u32]) -> Option<Vec<f32>> {
     let shape = trace.shape();
     let outside = |members: &[u32], len: usize| members.iter().any(|&at| at as usize >= len);
@@ -204,14 +203,14 @@ impl Reader<'_> {
     }
 }
 
-/// First planes minus second planes. Twin of `shaders/difference.wgsl`.
+/// Subtracts the second planes from the first. Twin of `shaders/difference.wgsl`.
 pub fn difference(first: &mut [f32], second: &[f32]) {
     first.iter_mut().zip(second).for_each(|(first, second)| *first -= second);
 }
 
-/// A named map at `keys`, folded over answer tokens: `[keys.len()]`. A map over the patches knows only
-/// their keys; one over all positions (such as `relevancy.llm`) knows every key. Tokens that the map
-/// was not computed for are left out.
+/// A named map at `keys`, folded over answer tokens: `[keys.len()]`. A map over the patches has values for their keys
+/// only; a map over all positions (such as `relevancy.llm`) has values for every key. Tokens without a computed row are
+/// left out.
 ///
 /// `None` if there is no such map, token or key, or if it was computed for none of the tokens.
 pub fn named_map(

@@ -1,17 +1,16 @@
-//! Relevancy as rows: what Chefer et al. (arXiv 2103.15679, rules 5 and 6) say with matrices, at the
-//! cost of the rows that are looked at.
+//! Relevancy row by row: rules 5 and 6 of Chefer et al. (arXiv 2103.15679), computed only for the rows that are needed.
 //!
 //! Rule 6 multiplies matrices, R = (I + Ā_L) … (I + Ā_1) with Ā_l = mean over heads of
 //! (gradient ⊙ attention)⁺, but a map is one row of R. That row satisfies r ← r + r Ā_l from the
 //! *last* layer to the first, starting from the unit vector of its position: exact, and O(L·T²)
 //! where the product costs O(L·T³). Rows of several answer tokens do not depend on each other, so
-//! they are one matrix product a layer, and threads share them out.
+//! they are one matrix product a layer, divided among threads.
 
 use super::reduce::{Fold, named_map, patch_keys};
 use crate::trace::{AnswerIndex, MapKeys, TokenKind, Trace, Word, words};
 use std::ops::Range;
 
-/// Consecutive rows of one layer's Ā, row by row.
+/// Consecutive rows of Ā of one layer, row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct AbarRows<'a> {
     /// Position of the first row.
@@ -22,7 +21,7 @@ pub struct AbarRows<'a> {
     pub values: &'a [f32],
 }
 
-/// Which entries of Ā can differ from 0.
+/// The entries of Ā that can differ from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
     /// Only those up to the diagonal: a language model.
@@ -31,19 +30,18 @@ pub enum Mask {
     Full,
 }
 
-/// Rows of Ā that are multiplied at once where the mask is causal: few enough to leave out most of
-/// the zeros, many enough for a matrix product to be fast.
+/// Rows of Ā that are multiplied at once if the mask is causal: few enough to skip most of the zeros, many enough for a
+/// fast matrix product.
 const PANEL_ROWS: usize = 128;
 /// Fewer rows of R than this are not worth a thread.
 const ROWS_PER_THREAD: usize = 8;
 
-/// Carries rows of R from the last layer down to the first, r ← r + r Ā_l, and returns r minus what
-/// it started from.
+/// Propagates rows of R from the last layer down to the first, r ← r + r Ā_l, and returns r minus its start.
 ///
-/// `starts` is [n, `positions`]: unit vectors, or any combination of them. They are kept apart from
-/// what is added to them, because a faint relevancy beside a 1 would lose its last digits. `layers`
-/// holds each layer's rows of Ā, first layer first, in ascending order of position; rows that no
-/// block covers are 0. `threads` share the n rows out.
+/// `starts` is [n, `positions`]: unit vectors, or any combination of them. The starts are kept apart from the sums that
+/// are added to them, because a small relevancy would lose its last digits beside a 1. `layers` holds each layer's rows
+/// of Ā, first layer first, in ascending order of position; rows that no block covers are 0. The n rows are divided
+/// among `threads`.
 pub fn propagate(
     layers: &[Vec<AbarRows<'_>>],
     mask: Mask,
@@ -80,7 +78,7 @@ fn propagate_share(
     let mut whole = Vec::new();
     for blocks in layers.iter().rev() {
         if mask == Mask::Full {
-            // Every row of Ā changes every entry: all are read before any is written.
+            // Every row of Ā changes every entry, so all entries are read before any is written.
             entries(starts, rows, positions, 0..positions, &mut whole);
         }
         for block in blocks {
@@ -89,8 +87,8 @@ fn propagate_share(
             let mut panel = Vec::new();
             for first in (block.first..last).step_by(step) {
                 let end = (first + step).min(last);
-                // A causal row changes entries up to its own position only; going upwards, all
-                // of them but the panel's own have been read already.
+                // A causal row changes entries up to its own position only. Panels run in ascending order, so these
+                // entries have been read already, except the panel's own, which `entries` copies.
                 let (factors, columns) = match mask {
                     Mask::Causal => {
                         entries(starts, rows, positions, first..end, &mut panel);
@@ -109,7 +107,7 @@ fn propagate_share(
     }
 }
 
-/// Columns of R: what the rows started from and what was added.
+/// Columns of R: the sum of the starts and of the added rows.
 fn entries(
     starts: &[f32],
     rows: &[f32],
@@ -131,8 +129,7 @@ struct Factors<'a> {
     stride: usize,
 }
 
-/// rows[:, ..columns] += factors [n, k] × values [k, columns], the latter with `values_stride`
-/// between rows.
+/// rows[:, ..columns] += factors [n, k] × values [k, columns]; rows of `values` are `values_stride` apart.
 fn add_product(
     factors: Factors<'_>,
     values: &[f32],
@@ -183,7 +180,7 @@ pub enum Start {
 }
 
 impl Start {
-    /// The row before any layer.
+    /// The row of R before any layer.
     pub fn row(self, positions: usize) -> Vec<f32> {
         let mut row = vec![0.0; positions];
         match self {
@@ -194,30 +191,30 @@ impl Start {
     }
 }
 
-/// What was added to a row of R, as it is kept in a trace: divided by its sum (equations 8 and 9 of
-/// the paper, whose residual is added back only to multiply on), so that an entry is a *share* of
-/// the token's relevancy. A row without any stays 0.
+/// Divides the added part of a row of R by its sum, as traces store it (equations 8 and 9 of the paper, which add the
+/// residual back only for further products), so that an entry is a *share* of the token's relevancy. A row of zeros
+/// stays 0.
 pub fn normalise_row(row: &mut [f32]) {
     let sum: f64 = row.iter().map(|&value| f64::from(value)).sum();
     let factor = if sum > 0.0 { (1.0 / sum) as f32 } else { 0.0 };
     row.iter_mut().for_each(|value| *value *= factor);
 }
 
-/// What an answer token rests on: shares of its relevancy that sum to 1 (or are all 0).
+/// Shares of an answer token's relevancy by source; they sum to 1 (or are all 0).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reliance {
-    /// The patches.
+    /// Share of the patches.
     pub picture: f32,
-    /// The words of the question.
+    /// Share of the words of the question.
     pub question: f32,
-    /// The answer before this token, and answers of earlier turns.
+    /// Share of the answer before this token, and of the answers of earlier turns.
     pub answer: f32,
-    /// The system prompt, the template's own words and control tokens.
+    /// Share of the system prompt, the template's own words and control tokens.
     pub other: f32,
 }
 
 impl Reliance {
-    /// Of one row of relevancy.llm, `[T]`.
+    /// Computes the shares of one row of relevancy.llm, `[T]`.
     pub fn from_row(row: &[f32], trace: &Trace) -> Self {
         let mut shares = Self::default();
         let mut sum = 0.0;
@@ -242,18 +239,18 @@ impl Reliance {
 /// A word of the last question with its relevancy for some answer tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WordRelevancy {
-    /// Its pieces, joined.
+    /// The text of its tokens, joined.
     pub text: String,
     /// Positions of its tokens.
     pub keys: Vec<usize>,
-    /// Mean over its tokens.
+    /// Mean relevancy of its tokens.
     pub value: f32,
 }
 
 /// The question's words and the picture in one relevancy row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TextRelevancy {
-    /// In the order of the question.
+    /// The words in the order of the question.
     pub words: Vec<WordRelevancy>,
     /// Largest relevancy of a patch (LVLM-Interpret's "max_img").
     pub patch_max: f32,
@@ -262,7 +259,7 @@ pub struct TextRelevancy {
 }
 
 impl TextRelevancy {
-    /// Of one row over all positions, `[T]`: relevancy.llm of a token, or a mean of several.
+    /// Computes it from one row over all positions, `[T]`: relevancy.llm of a token, or a mean of several.
     pub fn from_row(row: &[f32], trace: &Trace) -> Self {
         let meta = trace.meta();
         let range = question_positions(trace);
@@ -283,8 +280,8 @@ impl TextRelevancy {
     }
 }
 
-/// Positions of the question as it was typed, the template's words around it left out (all text after
-/// the picture where it cannot be found among the tokens).
+/// Positions of the question as it was typed, without the template's words around it. If the question cannot be found
+/// among the tokens, all text after the picture.
 pub fn question_positions(trace: &Trace) -> Range<usize> {
     let meta = trace.meta();
     let keys = meta.question_range();
@@ -304,7 +301,7 @@ pub fn question_positions(trace: &Trace) -> Range<usize> {
     keys.start + first..(keys.start + last + 1).min(keys.end)
 }
 
-/// The answer's words: each its text and its tokens. A token without a word stands alone.
+/// The words of the answer, each as its text and its tokens. A token that belongs to no word forms an entry alone.
 pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<AnswerIndex>)> {
     let tokens = |word: Word| {
         let tokens = word.tokens.map(|token| AnswerIndex(token as u32)).collect();
@@ -313,9 +310,9 @@ pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<AnswerIndex>)> {
     trace.meta().answer_words().into_iter().map(tokens).collect()
 }
 
-/// Mean of a map's rows over answer tokens: LVLM-Interpret's way from tokens to words. `[T]` or `[N]`, as
-/// the map is; tokens that it was not computed for are left out. `None` where the trace has no such
-/// map, a token does not exist, or the map was computed for none of them.
+/// Mean of a map's rows over answer tokens, as LVLM-Interpret goes from tokens to words: `[T]` or `[N]`, like the map.
+/// Tokens without a computed row are left out. `None` if the trace has no such map, a token does not exist, or the map
+/// was computed for none of them.
 pub fn mean_row(trace: &Trace, map: &str, tokens: &[AnswerIndex]) -> Option<Vec<f32>> {
     let answers: Vec<u32> = tokens.iter().map(|token| token.0).collect();
     let keys = match trace.map_keys(map)? {
@@ -339,7 +336,7 @@ mod tests {
         Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap()
     }
 
-    /// R by rule 6 itself, in f64: R ← R + Ā R from the first layer to the last.
+    /// R by rule 6 as a matrix recursion, in f64: R ← R + Ā R from the first layer to the last.
     fn by_matrices(layers: &[Vec<f32>], side: usize) -> Vec<f64> {
         let mut relevance = vec![0.0_f64; side * side];
         (0..side).for_each(|i| relevance[i * side + i] = 1.0);
@@ -408,7 +405,7 @@ mod tests {
                     close(row, &minus(&relevance[p * side..(p + 1) * side], start));
                 }
             }
-            // The recursion is linear in where it starts.
+            // The recursion is linear in its start.
             let start = Start::Mean.row(side);
             let mean = propagate(&blocks(1), mask, &start, side, 1);
             let expected: Vec<f64> = (0..side)

@@ -1,18 +1,17 @@
-//! Whether to believe a map: deletion and insertion curves, the pointing game, the energy in a box.
+//! Measures of a map's faithfulness: deletion and insertion curves, the pointing game, the energy in a box.
 //!
-//! Deletion and insertion (Petsiuk et al., RISE, arXiv 1806.07421) ask the model: blank the patches
-//! that the map calls most important first, and a map that is right makes the answer unlikely soon;
-//! show them first on a blank picture, and it makes the answer likely soon. The other two ask where
-//! the object is (Zhang et al., arXiv 1608.00507; Wang et al., Score-CAM, arXiv 1910.01279). Here is
-//! the arithmetic; the model runs elsewhere.
+//! Deletion and insertion (Petsiuk et al., RISE, arXiv 1806.07421) query the model: if the patches that a correct map
+//! ranks highest are blanked first, the answer becomes unlikely soon; if they are shown first on a blank picture, the
+//! answer becomes likely soon. The other two measures compare the map with the place of the object (Zhang et al., arXiv
+//! 1608.00507; Wang et al., Score-CAM, arXiv 1910.01279). This module holds the arithmetic; the model runs elsewhere.
 
 use crate::trace::{Affine, ImageSpan};
 
 /// A curve has at most this many steps.
 pub const MAX_STEPS: usize = 24;
 
-/// The patches in the order in which a map calls them important: largest first, of equals the one
-/// that stands first in the picture. What is not a number comes last.
+/// The patches by descending importance in a map; of equal patches, the first in the picture comes first. NaN comes
+/// last.
 pub fn importance_order(map: &[f32]) -> Vec<u32> {
     let value = |patch: u32| {
         let value = map[patch as usize];
@@ -23,15 +22,15 @@ pub fn importance_order(map: &[f32]) -> Vec<u32> {
     order
 }
 
-/// How many of `patches` are changed at each point of a curve with `steps` steps: 0, …, `patches`.
-/// There are never more steps than patches.
+/// The number of changed patches, of `patches`, at each point of a curve with `steps` steps: 0, …, `patches`. There are
+/// never more steps than patches.
 pub fn counts(patches: usize, steps: usize) -> Vec<usize> {
     let steps = steps.clamp(1, MAX_STEPS).min(patches.max(1));
     (0..=steps).map(|step| (step * patches + steps / 2) / steps).collect()
 }
 
-/// The area under a curve over the fraction of changed patches (trapezoids): ∫ p d(fraction), between
-/// the smallest and the largest p. Points are (changed patches, p), the first at 0, the last at all.
+/// The area under a curve over the fraction of changed patches (trapezoids): ∫ p d(fraction), between the smallest and
+/// the largest p. Points are (changed patches, p): the first has 0 changed patches, the last all of them.
 pub fn area(points: &[(usize, f64)]) -> f64 {
     let all = points.last().map_or(0, |&(count, _)| count).max(1) as f64;
     let trapezoid = |pair: &[(usize, f64)]| {
@@ -40,8 +39,8 @@ pub fn area(points: &[(usize, f64)]) -> f64 {
     points.windows(2).map(trapezoid).sum()
 }
 
-/// The probability that a curve follows: the geometric mean over the chosen tokens, so that an answer
-/// of many tokens has the scale of a single one.
+/// The probability on a curve's vertical axis: the geometric mean over the chosen tokens, so that answers of one and of
+/// many tokens have the same scale.
 pub fn probability(logprobs: &[f32], tokens: &[usize]) -> f64 {
     let chosen = tokens.iter().filter_map(|&token| logprobs.get(token));
     let sum: f64 = chosen.map(|&logprob| f64::from(logprob)).sum();
@@ -51,15 +50,15 @@ pub fn probability(logprobs: &[f32], tokens: &[usize]) -> f64 {
 /// A rectangle in pixels of the original picture: left, top, right, bottom.
 pub type BoxPx = [f64; 4];
 
-/// How a map fits boxes.
+/// The agreement of a map with boxes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fit {
     /// The centre of the largest patch lies in a box (the pointing game).
     pub hit: bool,
-    /// Share of the map's mass (its positive part) in the boxes, patches cut by an edge counted by
-    /// the part that lies inside; NaN where the map has no mass.
+    /// Share of the map's mass (its positive part) in the boxes; a patch that an edge cuts counts by its part inside.
+    /// NaN if the map has no mass.
     pub energy: f64,
-    /// Share of the picture's patches in the boxes: the energy of a map that knows nothing.
+    /// Share of the picture's patches in the boxes: the energy of a uniform map.
     pub chance: f64,
 }
 
@@ -91,10 +90,10 @@ pub fn fit(map: &[f32], spans: &[ImageSpan], boxes: &[BoxPx]) -> Fit {
     }
 }
 
-/// Points a side at which a patch is tested against boxes that may overlap.
+/// Sample points per side of a patch; sampling counts an area that several boxes cover only once.
 const SAMPLES: u32 = 8;
 
-/// For every patch of a span the part of it that lies in at least one box.
+/// For every patch of a span, the part that lies in at least one box.
 fn coverage(span: &ImageSpan, boxes: &[BoxPx]) -> Vec<f64> {
     let map: &Affine = &span.original_from_preprocessed;
     let part = |row: u32, column: u32| {

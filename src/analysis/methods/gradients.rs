@@ -1,8 +1,7 @@
 //! Methods that read gradients: relevancy (Chefer et al., arXiv 2103.15679, rules 5 and 6) and the
 //! mean of gradient × attention.
 //!
-//! The engine runs the backward passes; what they return is described here, and each method is a
-//! function of it.
+//! The engine runs the backward passes; `inputs.rs` describes their results, and each method is a function of these.
 
 use super::super::reduce::patch_keys;
 use super::super::relevancy::{AbarRows, Mask, Start, normalise_row, propagate};
@@ -35,7 +34,7 @@ pub(super) fn llm(run: &AnswerGradients<'_>) -> Vec<f32> {
     maps
 }
 
-/// Of one token: `[q + 1]`.
+/// Relevancy of one token from its own gradient: `[q + 1]`.
 pub(super) fn llm_own(run: &OwnGradients<'_>) -> Vec<f32> {
     let positions = run.query + 1;
     let layers: Vec<Vec<AbarRows<'_>>> = run
@@ -54,14 +53,14 @@ pub(super) fn vit(run: &OwnGradients<'_>, tower: &Tower) -> Vec<f32> {
     patches_of(tower.added.clone(), run.patches)
 }
 
-/// The tower's row laid on the image tokens and carried on through the language model: the row of
-/// R_vision · R_llm, where R_llm is cut to the picture and the class token stays out of it. `[N]`.
+/// The tower's row placed on the image tokens and propagated through the language model: the row of R_vision · R_llm,
+/// where R_llm is restricted to the picture and the class token is left out. `[N]`.
 pub(super) fn all(run: &OwnGradients<'_>, tower: &Tower) -> Vec<f32> {
-    // What the language model gets: without the class token, unless that is a feature, too.
+    // The language model receives the tower's tokens without the class token, unless the class token is a feature, too.
     let dropped = tower.added.len() - run.image.len();
     let positions = run.query + 1;
     let end = run.image.end;
-    // The picture's rows see nothing behind the picture.
+    // The picture's rows attend to no position after the picture.
     let layers: Vec<Vec<AbarRows<'_>>> = run
         .abar
         .iter()

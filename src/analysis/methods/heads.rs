@@ -1,5 +1,5 @@
-//! Localisation heads: the few heads that look at the picture, and at one place in it (Kang et al.,
-//! arXiv 2503.06287).
+//! Localisation heads: the few heads that attend to the picture, and to one place in it (Kang et al., arXiv
+//! 2503.06287).
 //!
 //! A head qualifies by its share of attention on the picture and is ranked by the spatial entropy of
 //! its map. The paper chooses heads once over a thousand pictures and cuts the share at the bend of
@@ -11,10 +11,10 @@ use super::inputs::Missing;
 use super::rows::{each_answer, tensor};
 use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, Trace};
 
-/// The paper found that three suffice.
+/// The paper finds that three heads suffice.
 const CHOSEN: usize = 3;
 
-/// A head that was chosen.
+/// A chosen head.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadChoice {
     /// Its layer.
@@ -27,8 +27,8 @@ pub struct HeadChoice {
     pub entropy: f32,
 }
 
-/// The (up to) three heads of lowest spatial entropy among those that look at the picture more than
-/// the average head; of equals the one with the larger share. `None` if the token's row was not kept.
+/// The (up to) three heads of lowest spatial entropy among those whose attention on the picture is above the average;
+/// the larger share wins a tie. `None` if the token's row was not kept.
 pub fn chosen_heads(trace: &Trace, answer: AnswerIndex) -> Option<Vec<HeadChoice>> {
     let row = trace.row_of_answer(answer)?;
     let stats = trace.stats(row)?;
@@ -93,7 +93,7 @@ fn entropy_of(masses: &[f32]) -> f32 {
     if total > 0.0 { masses.iter().map(part).sum() } else { f32::INFINITY }
 }
 
-/// The mass of each connected component of what lies above the mean.
+/// The mass of each connected component of the patches above the mean.
 fn components(map: &[f32], span: &ImageSpan) -> Vec<f32> {
     let columns = span.columns as usize;
     let mean = map.iter().sum::<f32>() / map.len().max(1) as f32;

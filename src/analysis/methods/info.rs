@@ -1,11 +1,11 @@
-//! What a method is: a row of the table with its names, what it takes, and how it is computed.
+//! The description of a method: a row of the table with its names, the inputs it needs and its computation.
 
 use super::inputs::{AnswerGradients, Missing, OwnGradients, Tower};
 use crate::trace::Trace;
 use std::fmt;
 use std::ops::Deref;
 
-/// A method: a row of the table in `table.rs`. Two are equal if their names are.
+/// A method: a row of the table in `table.rs`. Two methods are equal if their names are.
 #[derive(Clone, Copy)]
 pub struct Method(pub(super) &'static MethodInfo);
 
@@ -27,13 +27,13 @@ pub struct MethodInfo {
     pub summary: &'static str,
     /// The definition, in Markdown, for docs/methods.md.
     pub definition: &'static str,
-    /// Where it was published; empty for our own.
+    /// The publication; empty for our own methods.
     pub source: &'static str,
     /// The shape of its values.
     pub layout: Layout,
     /// Whether its values have two signs about a 0 that means "no effect".
     pub signed: bool,
-    /// How it is computed.
+    /// The computation.
     pub run: Computation,
 }
 
@@ -51,7 +51,7 @@ pub enum Layout {
     },
 }
 
-/// What computing a method takes.
+/// The input that a method needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// The trace alone.
@@ -62,7 +62,7 @@ pub enum Needs {
     Gradients,
 }
 
-/// How a method is computed. The functions return [G, N] unless the variant says otherwise.
+/// The computation of a method. The functions return [G, N] unless the variant says otherwise.
 #[derive(Clone, Copy, Debug)]
 pub enum Computation {
     /// From the trace; the second argument is a seed.
@@ -75,7 +75,7 @@ pub enum Computation {
     /// From a backward pass for each token through the language model: one row of the map. A row
     /// that is shorter than the layout ends in zeros.
     OwnGradients(fn(&OwnGradients<'_>) -> Vec<f32>),
-    /// The same, from a backward pass that goes on through the vision tower.
+    /// As `OwnGradients`, with the backward pass continued through the vision tower.
     TowerGradients(fn(&OwnGradients<'_>, &Tower) -> Vec<f32>),
     /// Pages that the backward pass through the answer's rows returns as they are.
     GradientPages,
@@ -90,42 +90,42 @@ pub enum Computation {
 pub struct Forward {
     /// The other question.
     pub question: &'static str,
-    /// Which layer is read, given the number of layers.
+    /// The index of the layer that is read, from the number of layers.
     pub layer: fn(usize) -> usize,
-    /// The map, from the trace and the attention of the other question's last position on the
-    /// patches at that layer, mean over heads: `[N]`.
+    /// The map `[N]`, from the trace and the attention `[N]` of the other question's last position on the patches at
+    /// that layer, mean over heads.
     pub map: fn(&Trace, &[f32]) -> Result<Vec<f32>, Missing>,
 }
 
-/// Why a map cannot be computed from a trace.
+/// The reason why a map cannot be computed from a trace.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MethodError {
-    /// There is nothing to draw a map on.
+    /// The trace has no picture, so there are no patches to map.
     #[error("this trace has no picture, so no map can be drawn on it")]
     NoPicture,
-    /// The trace lacks a tensor.
+    /// The trace lacks a tensor that the method reads.
     #[error(
         "the trace lacks {what}, which the method `{method}` needs; ask the question again with this version to get it"
     )]
     Missing {
         /// The method.
         method: Method,
-        /// What is missing.
+        /// The missing part of the trace.
         what: String,
     },
-    /// It takes more than the trace.
+    /// The method needs the model, not only the trace.
     #[error("the method `{method}` needs the model; `vlmscope {command}` computes it")]
     NeedsModel {
         /// The method.
         method: Method,
-        /// The subcommand.
+        /// The subcommand that computes it.
         command: &'static str,
     },
 }
 
 impl MethodInfo {
-    /// What computing it takes.
+    /// The input that the method needs.
     pub const fn needs(&self) -> Needs {
         match self.run {
             Computation::Trace(_) => Needs::Trace,
@@ -138,8 +138,8 @@ impl MethodInfo {
         }
     }
 
-    /// Whether backward passes give it, without a step after them. Such methods share their passes
-    /// when they are asked for together.
+    /// Whether a backward pass gives the map directly, without a later step. Such methods share their passes when they
+    /// are asked for together.
     pub const fn is_from_backward_pass(&self) -> bool {
         match self.run {
             Computation::AnswerGradients(_)
@@ -158,7 +158,7 @@ impl MethodInfo {
         matches!(self.run, Computation::OwnGradients(_) | Computation::TowerGradients(_))
     }
 
-    /// Numbers in a row of its map.
+    /// Number of values in a row of the method's map.
     pub fn columns(&self, trace: &Trace) -> usize {
         match self.layout {
             Layout::Patches => trace.meta().patches(),
@@ -169,7 +169,7 @@ impl MethodInfo {
 }
 
 impl Method {
-    /// Its row of the table; for constants, which cannot dereference.
+    /// The method's row of the table; for constants, which cannot dereference.
     pub const fn info(self) -> &'static MethodInfo {
         self.0
     }

@@ -1,19 +1,19 @@
-//! What methods are computed from, beside the trace, and what they say where something is missing.
+//! The inputs of methods other than the trace, and the error for an input that the trace lacks.
 
 use std::ops::Range;
 
-/// What a trace lacks.
+/// The part that a trace lacks, mostly the name of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing(pub String);
 
 /// Two backward passes for a whole answer. Ā is the mean over heads of (gradient ⊙ attention)⁺.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerGradients<'a> {
-    /// P.
+    /// P, the number of prompt positions.
     pub prompt_len: usize,
-    /// T.
+    /// T, the number of all positions.
     pub positions: usize,
-    /// G.
+    /// G, the number of answer tokens.
     pub answers: usize,
     /// Threads that may be used.
     pub threads: usize,
@@ -26,9 +26,9 @@ pub struct AnswerGradients<'a> {
 /// One backward pass through the language model from the score of one token.
 #[derive(Clone, Debug)]
 pub struct OwnGradients<'a> {
-    /// q = P − 1 + i.
+    /// The predicting position q = P − 1 + i of answer token i.
     pub query: usize,
-    /// N.
+    /// N, the number of patches.
     pub patches: usize,
     /// Positions of the image tokens; empty without a picture.
     pub image: Range<usize>,
@@ -39,8 +39,8 @@ pub struct OwnGradients<'a> {
 /// A row of R through the vision tower's layers: `[tokens of the tower]`.
 #[derive(Clone, Debug)]
 pub struct Tower {
-    /// What it started from: the class token's unit vector, or the mean of all.
+    /// The row before any layer: the class token's unit vector, or the mean of all unit vectors.
     pub start: Vec<f32>,
-    /// What the layers added.
+    /// The sum that the layers added to the row.
     pub added: Vec<f32>,
 }

@@ -1,8 +1,8 @@
 //! The methods that turn an answered question into one map over the patches for each answer token.
 //!
-//! [`Method`] is a row of one table: commands, files and figures know a method by it, whoever
-//! computes the map. Those that need no more than the trace are computed here ([`compute`]); for the
-//! others the engine runs the model and hands its attention and gradients to their functions.
+//! [`Method`] is a row of one table: commands, files and figures refer to a method by it, whichever module computes the
+//! map. Methods that need only the trace are computed here ([`compute`]); for the others the engine runs the model and
+//! passes its attention and gradients to their functions.
 
 mod attention;
 mod gradients;
@@ -26,8 +26,7 @@ pub use sinks::{SINK_FACTOR, Sink, sinks};
 use super::reduce::patch_keys;
 use crate::trace::Trace;
 
-/// The map of a method that needs no more than the trace: [G, N], not normalised. `seed` is for
-/// [`Method::RANDOM`] only.
+/// The map of a method that needs only the trace: [G, N], not normalised. `seed` is for [`Method::RANDOM`] only.
 ///
 /// # Errors
 /// A trace without a picture, one that lacks what the method reads, or a method that needs the model.

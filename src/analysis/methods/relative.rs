@@ -12,7 +12,7 @@ use crate::trace::{ImageSpan, Trace};
 pub const GENERAL_QUESTION: &str = "Write a general description of the image.";
 /// The paper takes layer 14 of the 32 of LLaVA-1.5-7B; other depths take the same fraction.
 const PAPER_LAYER: (usize, usize) = (14, 32);
-/// Attention below this counts as this, so that a patch that nobody looks at gives no huge ratio.
+/// Smaller attention counts as this value, so that a patch with almost no attention gives no huge ratio.
 const LEAST_ATTENTION: f32 = 1e-6;
 
 /// The layer that is read in a model of `layers` layers.
@@ -34,7 +34,7 @@ pub(super) fn map(trace: &Trace, general: &[f32]) -> Result<Vec<f32>, Missing> {
     })
 }
 
-/// `[T]` of one layer.
+/// Attention of one row at one layer, mean over heads: `[T]`.
 fn mean_over_heads(trace: &Trace, row: usize, layer: usize) -> Option<Vec<f32>> {
     let shape = trace.shape();
     let mut mean = vec![0.0; shape.positions];

@@ -1,7 +1,7 @@
 //! Attention rollout: attention as a flow through the layers (Abnar and Zuidema, arXiv 2005.00928).
 //!
-//! Â_l = rownorm(mean_h A_l + I) and R = Â_L … Â_1. Only rows of answers are wanted, and a row obeys
-//! r ← r Â_l from the last layer to the first, so that no matrix is ever multiplied by another.
+//! Â_l = rownorm(mean_h A_l + I) and R = Â_L … Â_1. Only the rows of answer tokens are needed, and a row satisfies r ←
+//! r Â_l from the last layer to the first, so no two matrices are multiplied.
 
 use super::super::reduce::patch_keys;
 use super::inputs::Missing;
@@ -21,7 +21,7 @@ pub fn rollout_rows(trace: &Trace, queries: &[usize]) -> Option<Vec<f32>> {
     let mut attention = vec![0.0; positions];
     for layer in (0..trace.shape().layers).rev() {
         let mean = trace.head_mean(Layer(layer as u32))?;
-        // Stored weights are times a scale, which the row's own sum takes out again.
+        // Stored weights are scaled by `attention_scale`; dividing by the row's sum removes the scale.
         let one = trace.meta().attention_scale;
         let mut next = vec![0.0; rows.len()];
         for query in 0..positions {

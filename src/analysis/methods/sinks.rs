@@ -1,9 +1,9 @@
-//! Attention sinks: positions that nearly every query looks at, whatever it asks.
+//! Attention sinks: positions that nearly every query attends to, whatever its content.
 //!
 //! VisAttnSink (ICLR 2025) finds sinks among the patches by massive activations in dimensions that
-//! are known for a few models only. A trace has no hidden states, so we look at what makes a sink a
-//! sink: the attention that it *receives*. An object is looked at by the few queries that are about
-//! it, a sink by all; the median over queries tells them apart where a mean would not.
+//! are known for a few models only. A trace has no hidden states, so this module uses the defining property of a sink:
+//! the attention that it *receives*. Only the few queries about an object attend to it, but all queries attend to a
+//! sink; the median over queries tells the two apart where a mean would not.
 
 use super::super::reduce::{has_bos, patch_keys};
 use super::inputs::Missing;
@@ -11,18 +11,17 @@ use super::rows::{each_answer, tensor};
 use crate::trace::{ImageSpan, Key, Layer, TokenKind, Trace};
 use half::slice::HalfFloatSliceExt as _;
 
-/// A position is a sink if half of the queries give it at least this many times the weight that
-/// attention spread evenly would.
+/// A position is a sink if half of the queries give it at least this many times the weight of evenly spread attention.
 pub const SINK_FACTOR: f32 = 10.0;
 /// Sinks form in the first layers and stay (VisAttnSink): those layers are left out.
 const FIRST_LAYER: usize = 2;
 
-/// A position that was found to be a sink.
+/// A sink.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sink {
     /// The position.
     pub position: u32,
-    /// Its patch, counted over all spans, where it is one.
+    /// Index of its patch, counted over all spans, if it is a patch.
     pub patch: Option<u32>,
     /// Median over the queries that see it of its attention, in units of 1 / (number of keys that
     /// the query sees); the attention is the mean over heads and layers.
@@ -75,8 +74,8 @@ pub(super) fn map(trace: &Trace, _seed: u64) -> Result<Vec<f32>, Missing> {
     })
 }
 
-/// Mean over layers and heads of one row at the patches after the keys `removed` were dropped and each
-/// row renormalised; 0 at removed patches. `None` if the row does not exist.
+/// Mean over layers and heads of one row's attention on the patches, after the keys `removed` were dropped and each row
+/// renormalised; 0 at removed patches. `None` if the row does not exist.
 fn mean_without(trace: &Trace, row: usize, removed: &[u32], keys: &[u32]) -> Option<Vec<f32>> {
     let shape = trace.shape();
     let mut weights = vec![0.0; shape.page_len()];

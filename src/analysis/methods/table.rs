@@ -1,6 +1,6 @@
 //! The table of all methods, in the order in which they are listed for people.
 //!
-//! `--help` and the table of docs/methods.md are made from it; a test compares the latter.
+//! `--help` and the table of docs/methods.md are generated from it; a test checks the table.
 
 use super::info::{Computation, Forward, Layout, Method, MethodInfo};
 use super::{attention, gradients, heads, random, relative, rollout, sinks};
@@ -58,7 +58,7 @@ methods! {
         signed: false,
         run: Computation::Trace(sinks::map),
     };
-    /// The mean of the heads that look most sharply at the picture.
+    /// The mean over the heads of lowest spatial entropy.
     HEADS = MethodInfo {
         name: "heads",
         aliases: &[],
@@ -85,7 +85,7 @@ methods! {
         signed: false,
         run: Computation::Trace(rollout::map),
     };
-    /// Attention relative to that under a general question.
+    /// Attention divided by the attention under a general question.
     RELATIVE = MethodInfo {
         name: "relative",
         aliases: &[],
@@ -144,7 +144,7 @@ methods! {
         signed: false,
         run: Computation::AnswerGradients(gradients::llm),
     };
-    /// Relevancy through the language model, every row from the token's own gradient.
+    /// Relevancy through the language model, each row from the token's own gradient.
     LLM_OWN = MethodInfo {
         name: "llm-own",
         aliases: &["relevancy-llm-own"],
@@ -215,7 +215,7 @@ methods! {
 }
 
 impl Method {
-    /// The method that writes a tensor or pages.
+    /// The method that writes the tensor or pages of this name.
     pub fn of_tensor(tensor: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|method| method.tensor == tensor)
     }
@@ -223,7 +223,7 @@ impl Method {
     /// Maps for the relevancy view, the best first.
     const RELEVANCY_VIEW: [Self; 3] = [Self::LLM, Self::ALL_LAYERS, Self::VIT];
 
-    /// The best relevancy map that a trace holds.
+    /// The first method of `RELEVANCY_VIEW` whose map the trace holds.
     pub fn best_relevancy(trace: &Trace) -> Option<Self> {
         let names = trace.map_names();
         Self::RELEVANCY_VIEW.into_iter().find(|method| names.contains(&method.tensor))
