@@ -1,4 +1,4 @@
-//! Newtypes for the axes of attention, so that a layer is never passed where a head belongs, and their sizes.
+//! Newtypes for the axes of attention, so that the compiler rejects a layer where a head is expected, and their sizes.
 
 use serde::{Deserialize, Serialize};
 

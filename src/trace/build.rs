@@ -1,7 +1,7 @@
 //! A trace under construction: rows and tokens arrive while the answer is generated.
 //!
-//! A page is stored with as many keys as there were when it was computed; only [`TraceBuilder::finish`]
-//! knows T and pads the keys that a query could not see with zeros.
+//! A page is stored with the number of keys at the time it was computed; only [`TraceBuilder::finish`] has T and fills
+//! the keys that a query could not see with zeros.
 
 use super::tensor::{Tensor, TensorBytes, owned};
 use super::{ModelInfo, Query, RequestInfo, STAT_COUNT, TokenInfo, Trace, TraceError, TraceMeta};
@@ -10,10 +10,10 @@ use safetensors::Dtype;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One generated id.
+/// One generated token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnswerToken {
-    /// Its place in the vocabulary and in the text.
+    /// Its vocabulary id and its text.
     pub token: TokenInfo,
     /// Log-probability under the model, before temperature.
     pub logprob: f32,
@@ -53,12 +53,12 @@ impl TraceBuilder {
         }
     }
 
-    /// The metadata so far.
+    /// The metadata of the trace under construction.
     pub fn meta(&self) -> &TraceMeta {
         &self.meta
     }
 
-    /// The answer so far.
+    /// The tokens generated so far.
     pub fn answer(&self) -> &[AnswerToken] {
         &self.answer
     }
@@ -160,20 +160,20 @@ impl TraceBuilder {
         Ok(())
     }
 
-    /// Notes what was asked for.
+    /// Records the request.
     pub fn set_request(&mut self, request: RequestInfo) {
         self.meta.provenance.request = Some(request);
     }
 
-    /// Adds the next generated id.
+    /// Adds the next generated token.
     pub fn push_token(&mut self, token: AnswerToken) {
         self.answer.push(token);
     }
 
-    /// The trace so far (at least one generated id).
+    /// The trace so far (at least one generated token).
     ///
     /// # Errors
-    /// If nothing was generated, or parts do not fit together.
+    /// If no token was generated, or parts do not fit together.
     pub fn snapshot(&self, answer_text: &str) -> Result<Trace, TraceError> {
         // The rows themselves are shared.
         self.clone().into_trace(answer_text)
@@ -194,8 +194,8 @@ impl TraceBuilder {
         self.into_trace(answer_text)
     }
 
-    /// Gives every row T keys. Each row is let go as soon as it is copied, so that rows and
-    /// tensors are never there in full at the same time.
+    /// Gives every row T keys. Each row is freed as soon as it is copied, so the rows and the tensors are never in
+    /// memory in full at the same time.
     fn into_trace(self, answer_text: &str) -> Result<Trace, TraceError> {
         let Self { mut meta, pages, head_mean, last_layer, answer, mut tensors } = self;
         meta.answer = answer_text.to_owned();
@@ -263,7 +263,7 @@ fn ids(shape: &[usize], values: &[i32]) -> Tensor {
     owned(Dtype::I32, shape, bytemuck::cast_slice(values))
 }
 
-/// The tensors answer.*; all tokens get as many alternatives as the one with the fewest.
+/// The tensors answer.*; every token gets as many alternatives as the token with the fewest.
 fn insert_answer(tensors: &mut BTreeMap<String, Tensor>, answer: &[AnswerToken]) {
     let generated = answer.len();
     let answer_ids: Vec<i32> = answer.iter().map(|answer| answer.token.id as i32).collect();

@@ -1,10 +1,10 @@
-//! Errors of reading and writing traces. Each names the file, the cause and what to do.
+//! Errors of reading and writing traces. Each message names the file, the cause and the remedy.
 
 use crate::files::write_hint;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-/// Why a trace could not be read or written.
+/// The reason why a trace could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceError {
@@ -13,7 +13,7 @@ pub enum TraceError {
     Read {
         /// The trace file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The file is not a complete vlmscope trace.
@@ -21,7 +21,7 @@ pub enum TraceError {
     Damaged {
         /// The trace file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault that was found.
         reason: String,
     },
     /// The trace has a newer major version than this reader.
@@ -31,35 +31,35 @@ pub enum TraceError {
         path: PathBuf,
         /// The version in the file.
         found: String,
-        /// The newest version that this reader knows.
+        /// The newest version that this reader supports.
         supported: String,
     },
-    /// A tensor is missing, or has another shape or type than the metadata promises.
+    /// A tensor is missing, or has another shape or type than the metadata states.
     #[error("{path}: the tensor `{tensor}` {reason}. The trace does not fit its own metadata; write it again with `vlmscope ask`.", path = path.display())]
     Tensor {
         /// The trace file.
         path: PathBuf,
         /// The tensor's name.
         tensor: String,
-        /// What is wrong with it.
+        /// The fault that was found.
         reason: String,
     },
     /// The trace could not be written; the old file, if any, is untouched.
     #[error("cannot write the trace {path}: {source}. Nothing was left behind. {hint}", path = path.display(), hint = write_hint(source, Some(*needed_bytes)))]
     Write {
-        /// Where it should have gone.
+        /// The destination path.
         path: PathBuf,
-        /// How large the file is.
+        /// Size of the trace file in bytes.
         needed_bytes: u64,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The lock of the trace's file could not be had.
+    /// The lock of the trace's file could not be taken.
     #[error("cannot write the trace {path}: {source}. {hint}", path = path.display(), hint = write_hint(source, None))]
     Lock {
         /// The trace file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The file holds another answer than when it was opened.
@@ -68,22 +68,22 @@ pub enum TraceError {
         /// The trace file.
         path: PathBuf,
     },
-    /// The file was changed in place while it was looked at.
+    /// The file was changed in place while the trace was open.
     #[error("{path} was changed or cut by another program while it was open. Nothing was written from it; open it again, or write it again with `vlmscope ask`.", path = path.display())]
     ChangedOnDisk {
         /// The trace file.
         path: PathBuf,
     },
-    /// What was put into a trace under construction does not fit together.
+    /// Parts of a trace under construction do not fit together.
     #[error("the trace is inconsistent: {reason}")]
     Inconsistent {
-        /// Which parts disagree.
+        /// The parts that do not fit together.
         reason: String,
     },
 }
 
 impl TraceError {
-    /// Whether a file of this name was there already.
+    /// Whether the error is that a file of this name already exists.
     pub fn is_taken(&self) -> bool {
         matches!(self, Self::Write { source, .. } if source.kind() == ErrorKind::AlreadyExists)
     }

@@ -1,7 +1,7 @@
 //! NAME.vlmtrace: a safetensors file with the metadata as JSON under `__metadata__["vlmtrace"]`.
 //!
-//! Writing goes to a temporary file in the same folder which is then renamed, so a reader never
-//! sees half a trace and whoever has the old file open still reads the old one.
+//! Writing goes to a temporary file in the same folder, which is then renamed: a reader never sees an incomplete trace,
+//! and a program that has the old file open continues to read the old file.
 
 use super::format;
 use super::source::TraceFile;
@@ -20,13 +20,13 @@ use std::sync::Arc;
 pub const FORMAT_MAJOR: u32 = 2;
 /// The minor version: additions that an older reader may ignore.
 pub const FORMAT_MINOR: u32 = 0;
-/// The version of a trace that needs nothing of 2.0: what this program's own models leave behind.
+/// The version of a trace that uses nothing of 2.0, which is every trace of this program's own models.
 pub const FORMAT_OF_ONE_CANVAS: &str = "1.0";
 
 const META_KEY: &str = "vlmtrace";
-/// The metadata names each position; megabytes are the longest contexts.
+/// The metadata describes each position; the longest contexts need megabytes.
 const MAX_META_BYTES: usize = 64 << 20;
-/// Layers × heads of a model, the vision tower included: ten times those of the largest models.
+/// Layers × heads of a model, including the vision tower: ten times the number of the largest models.
 const MAX_MAPS: u64 = 1 << 18;
 /// Views of one question, and canvases: pictures, tiles, frames.
 const MAX_SPANS: usize = 4096;
@@ -35,15 +35,15 @@ const MAX_PAGE_WITHOUT_ROWS: usize = 1 << 26;
 const HEADER_LENGTH_BYTES: usize = 8;
 /// The longest header of a safetensors file.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
-/// Tensors that are not attention, but no smaller than this, stay in the file, too.
+/// Other tensors of at least this size also stay in the file, as attention does.
 const LARGE_TENSOR_BYTES: usize = 64 << 20;
 
 impl Trace {
-    /// Opens a trace file and checks that its tensors fit its metadata. Pictures, answers and maps are read; attention is
-    /// read where it is looked at.
+    /// Opens a trace file and checks that its tensors fit its metadata. Pictures, answers and maps are read at once;
+    /// attention is read page by page on demand.
     ///
     /// # Errors
-    /// A file that is missing, cut, of a newer major version, or whose tensors do not fit.
+    /// A file that is missing, truncated, of a newer major version, or with tensors that do not fit.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let read = |source| TraceError::Read { path: path.to_owned(), source };
         let file = Arc::new(TraceFile::open(path).map_err(read)?);
@@ -77,7 +77,7 @@ impl Trace {
         Ok(trace)
     }
 
-    /// The same without looking for pages: pages hold none themselves.
+    /// As [`Self::assemble`], but without the search for pages: a trace of pages contains no further pages.
     pub(super) fn assemble_attention(
         path: Option<&Path>,
         meta: TraceMeta,
@@ -115,7 +115,7 @@ impl Trace {
             positions: meta.positions(),
             generated: meta.generated(),
         };
-        // Each row that is kept fills a page; without any, nothing in the file bounds its size.
+        // Each kept row fills a page; if no row is kept, nothing in the file limits the size of a page.
         if rows.is_empty() && shape.page_len() > MAX_PAGE_WITHOUT_ROWS {
             return Err(bad(
                 "attention.rows",
@@ -171,13 +171,13 @@ impl Trace {
     /// Writes the trace in place of the file at `path`, see [`crate::files`].
     ///
     /// # Errors
-    /// When the disk is full or the folder cannot be written; the old file, if any, is untouched.
+    /// If the disk is full or the folder cannot be written to; the old file, if any, is untouched.
     pub fn write(&self, path: &Path) -> Result<(), TraceError> {
         let _lock = super::update::lock(path)?;
         self.write_unlocked(path)
     }
 
-    /// As [`Self::write`], by the holder of the file's lock.
+    /// As [`Self::write`], for a caller that holds the file's lock.
     pub(super) fn write_unlocked(&self, path: &Path) -> Result<(), TraceError> {
         self.write_and(path, Replacement::keep)
     }
@@ -186,7 +186,7 @@ impl Trace {
     /// at the same time.
     ///
     /// # Errors
-    /// As [`Self::write`]; [`TraceError::is_taken`] tells a name that is taken from the rest.
+    /// As [`Self::write`]; [`TraceError::is_taken`] identifies the error of a name that is taken.
     pub fn write_new(&self, path: &Path) -> Result<(), TraceError> {
         self.write_and(path, Replacement::keep_new)
     }
@@ -212,7 +212,7 @@ impl Trace {
             keep(new)
         };
         let written = write();
-        // A file that was overwritten meanwhile is the cause, whatever the writer met.
+        // A file that was overwritten meanwhile is the cause, whatever error the writer returned.
         self.check()?;
         written.map_err(|source| TraceError::Write { path: path.to_owned(), needed_bytes, source })
     }
@@ -255,7 +255,7 @@ impl Trace {
     }
 }
 
-/// The header of a safetensors file, and where its data begin.
+/// The header of a safetensors file, and the offset of its data.
 fn read_header(path: &Path, file: &TraceFile) -> Result<(Metadata, u64), TraceError> {
     let read = |source| TraceError::Read { path: path.to_owned(), source };
     let damaged = |reason: String| TraceError::Damaged { path: path.to_owned(), reason };
@@ -281,7 +281,7 @@ fn read_header(path: &Path, file: &TraceFile) -> Result<(Metadata, u64), TraceEr
     Ok((metadata, first))
 }
 
-/// Whether a tensor is read only where it is looked at: attention and its like, query first.
+/// Whether a tensor is read only on demand: attention and other tensors with the query as first axis.
 fn stays_in_file(name: &str, info: &TensorInfo) -> bool {
     let is_picture = name.starts_with("picture.") || name.starts_with("canvas.");
     (info.shape.len() > 2 && !is_picture)
@@ -299,7 +299,7 @@ fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError>
             "its metadata has {bytes} bytes; at most {MAX_META_BYTES} can be read"
         )));
     }
-    // The version is looked at before anything else, so that a newer file is named as such.
+    // The version is checked first, so that the error for a newer file names the version.
     let loose: serde_json::Value = serde_json::from_str(text)
         .map_err(|error| damaged(format!("its metadata is not JSON ({error})")))?;
     let given = loose.get("format_version");
@@ -319,7 +319,7 @@ fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError>
     meta.map_err(|error| damaged(format!("its metadata does not fit format {version} ({error})")))
 }
 
-/// What the metadata must satisfy before any tensor is looked at.
+/// Checks the metadata before any tensor is read.
 fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
     let damaged = |reason: String| Err(TraceError::Damaged { path: path.to_owned(), reason });
     let model = &meta.model;
@@ -358,7 +358,7 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
     }
     for (index, info) in meta.preprocess.iter().enumerate() {
         let is_empty = [info.preprocessed_size, info.original_size].concat().contains(&0);
-        // 1.0 may hold pictures without a size that nothing is drawn on.
+        // Format 1.0 allows pictures of size 0, on which nothing is drawn.
         if info.original_from_preprocessed.inverse().is_none()
             || (is_empty && format::major(meta) > 1)
         {
@@ -370,7 +370,7 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
     check_spans(meta).or_else(damaged)
 }
 
-/// Whether the layers that have pages are layers of the model; the reason where they are not.
+/// Checks that the layers with pages are layers of the model; the error is the reason.
 fn check_layers(model: &ModelInfo) -> Result<(), String> {
     let ModelInfo { layers, heads, layer_kinds, attention_layers, heads_of_layer, .. } = model;
     if !layer_kinds.is_empty() && layer_kinds.len() != *layers as usize {
@@ -393,7 +393,7 @@ fn check_layers(model: &ModelInfo) -> Result<(), String> {
     if fits { Ok(()) } else { Err("its `heads_of_layer` do not fit its layers and heads".into()) }
 }
 
-/// Whether the views lie in the prompt, on their canvases and beside each other; the reason where they do not.
+/// Checks that the views are inside the prompt and their canvases and do not overlap; the error is the reason.
 fn check_spans(meta: &TraceMeta) -> Result<(), String> {
     let prompt = u64::from(meta.prompt_len);
     for span in &meta.spans {
@@ -420,7 +420,8 @@ fn check_spans(meta: &TraceMeta) -> Result<(), String> {
             ));
         }
     }
-    // Spans may lie between each other's rows, so keys are compared, not ends; there are at most P of them.
+    // The rows of one span may lie between the rows of another, so keys are compared, not ends; there are at most P
+    // keys.
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for span in &meta.spans {
         if runs.len() as u64 + u64::from(span.rows) > prompt {

@@ -1,6 +1,6 @@
-//! The metadata as files hold it. Views and canvases have another form in format 1.0, where each picture has one
-//! canvas of the same number, than in 2.0; in memory there is one. A trace is written in the version that it was read
-//! or built in.
+//! The metadata in the form of the file. Format 1.0, where each picture has one canvas of the same number, stores views
+//! and canvases in another form than 2.0; in memory there is one form. A trace is written in the version that it was
+//! read or built in.
 
 use super::{Affine, CanvasMode, FrameInfo, ImageAttention, ImageSpan, PreprocessInfo, Rect};
 use super::{TraceMeta, ViewOf};
@@ -9,56 +9,56 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// A view as files hold it.
+/// A view in the form of the file.
 #[derive(Serialize, Deserialize)]
 struct SpanRecord {
-    /// 1.0.
+    /// Only in 1.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     picture: Option<u32>,
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     canvas: Option<u32>,
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<ViewOf>,
     first: u32,
     rows: u32,
     columns: u32,
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     row_stride: Option<u32>,
     preprocessed_rect: Rect,
-    /// 1.0.
+    /// Only in 1.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original_from_preprocessed: Option<Affine>,
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tile: Option<[u32; 2]>,
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     frame: Option<FrameInfo>,
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cells: Option<Vec<[f64; 4]>>,
 }
 
-/// A canvas as files hold it.
+/// A canvas in the form of the file.
 #[derive(Serialize, Deserialize)]
 struct CanvasRecord {
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     picture: Option<u32>,
     mode: CanvasMode,
     original_size: [u32; 2],
     preprocessed_size: [u32; 2],
-    /// 2.0.
+    /// Only in 2.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original_from_preprocessed: Option<Affine>,
     #[serde(default)]
     file_name: String,
 }
 
-/// The metadata of a file of major version `major`; the reason where it does not fit.
+/// Reads the metadata of a file of major version `major`; the error is the reason why it does not fit.
 pub(super) fn read(mut loose: Value, major: u32) -> Result<TraceMeta, String> {
     let canvases: Vec<CanvasRecord> = take(&mut loose, "preprocess")?;
     let spans: Vec<SpanRecord> = take(&mut loose, "spans")?;
@@ -115,7 +115,7 @@ fn read_1(
             canvas(record, picture, affine)
         })
         .collect();
-    // These mean nothing in 1.0, see docs/trace-format.md.
+    // These fields have no meaning in 1.0, see docs/trace-format.md.
     let model = &mut meta.model;
     model.attention_layers.clear();
     model.heads_of_layer.clear();
@@ -170,7 +170,7 @@ fn read_2(
                 first: record.first,
                 rows: record.rows,
                 columns: record.columns,
-                // One form for rows without a gap, so that equal views are equal.
+                // Rows without a gap have only one representation, so that equal views compare equal.
                 row_stride: record.row_stride.filter(|&s| s != record.columns).unwrap_or(0),
                 preprocessed_rect: record.preprocessed_rect,
                 original_from_preprocessed: on.original_from_preprocessed,
@@ -203,13 +203,13 @@ fn canvas(record: CanvasRecord, picture: u32, affine: Affine) -> PreprocessInfo 
     }
 }
 
-/// The major version that the metadata says; 1 where it says none.
+/// The major version in the metadata; 1 if there is none.
 pub(super) fn major(meta: &TraceMeta) -> u32 {
     let major = meta.format_version.split('.').next().and_then(|major| major.parse().ok());
     major.unwrap_or(1)
 }
 
-/// The metadata as a file of its version holds it.
+/// The metadata in the form of its file version.
 pub(super) fn write(meta: &TraceMeta) -> serde_json::Result<String> {
     let is_2 = major(meta) >= 2;
     let canvases = meta.preprocess.iter().map(|info| CanvasRecord {

@@ -14,22 +14,22 @@ pub struct TraceMeta {
     pub question: String,
     /// The last answer, detokenised, without the stop token.
     pub answer: String,
-    /// How the answer was chosen.
+    /// The sampling settings of the answer.
     pub sampling: Sampling,
     /// Every position of the expanded prompt, then every generated id (the stop id included).
     pub tokens: Vec<TokenInfo>,
     /// P: positions of the expanded prompt.
     pub prompt_len: u32,
-    /// Positions 0 … `virtual_len` − 1 stand for keys of cross-attention layers, not for tokens; they are never queries.
+    /// Positions 0 … `virtual_len` − 1 represent keys of cross-attention layers, not tokens; they are never queries.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub virtual_len: u32,
-    /// Why image tokens have no place in a picture; there are no spans then.
+    /// The reason why image tokens have no place in a picture; there are no spans then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unplaced: Option<String>,
-    /// Where the patches are: the views, in the order of their keys. The file's form is in `super::format`.
+    /// The views, in the order of their keys: grids of patches. The file's form is in `super::format`.
     #[serde(skip)]
     pub spans: Vec<ImageSpan>,
-    /// The canvases: how each picture became what the model saw.
+    /// The canvases: the pixels that the model saw of each picture, and their preprocessing.
     #[serde(skip)]
     pub preprocess: Vec<PreprocessInfo>,
     /// The inputs of the vision tower whose attention was kept, `vision.V.attention`.
@@ -37,7 +37,7 @@ pub struct TraceMeta {
     pub vision: Vec<VisionInput>,
     /// Stored weights are attention × this (a power of two).
     pub attention_scale: f32,
-    /// How long each step took.
+    /// Wall-clock time of each step.
     #[serde(default)]
     pub timings: Timings,
     /// The program, device and request that made the file.
@@ -50,12 +50,12 @@ pub struct TraceMeta {
 pub struct ModelInfo {
     /// The bundle's name.
     pub name: String,
-    /// SHA-256 over the bundle's manifest: tells two exports apart. Empty where no bundle answered.
+    /// SHA-256 of the bundle's manifest: distinguishes two exports. Empty if no bundle was used.
     #[serde(default)]
     pub bundle_sha: String,
-    /// All decoder layers, those without attention included.
+    /// Number of all decoder layers, including those without attention.
     pub layers: u32,
-    /// Query heads (H), of the layer that has most.
+    /// H: number of query heads, of the layer with the most.
     pub heads: u32,
     /// Key/value heads.
     pub kv_heads: u32,
@@ -65,29 +65,29 @@ pub struct ModelInfo {
     /// Heads of the vision tower.
     #[serde(default)]
     pub vision_heads: u32,
-    /// Class in transformers; empty where another program answered.
+    /// Class in transformers; empty if another program answered.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model_class: String,
-    /// What each decoder layer attends to; empty: all layers attend to all keys before.
+    /// Type of each decoder layer; empty: every layer attends to all earlier keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layer_kinds: Vec<LayerKind>,
-    /// Numbers of the layers that have pages, ascending: index l of an axis L is this decoder layer. Empty: all that
-    /// have attention. See [`Self::layer_numbers`].
+    /// Numbers of the decoder layers that have pages, ascending: index l on an axis L is layer `attention_layers[l]`.
+    /// Empty: all layers with attention. See [`Self::layer_numbers`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attention_layers: Vec<u32>,
-    /// Query heads of each layer that has pages; empty: H each.
+    /// Number of query heads of each layer that has pages; empty: H each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heads_of_layer: Vec<u32>,
-    /// Whether rows of the prompt see later keys.
+    /// Whether prompt positions attend to later keys.
     #[serde(default, skip_serializing_if = "ImageAttention::is_causal")]
     pub image_attention: ImageAttention,
 }
 
-/// What a decoder layer attends to.
+/// The keys that a decoder layer attends to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerKind {
-    /// All keys before.
+    /// All earlier keys.
     #[default]
     Full,
     /// A window of keys.
@@ -103,12 +103,12 @@ pub enum LayerKind {
 }
 
 impl LayerKind {
-    /// Whether such a layer has attention weights.
+    /// Whether layers of this type have attention weights.
     pub const fn has_attention(self) -> bool {
         !matches!(self, Self::Linear | Self::Conv)
     }
 
-    /// As files and messages name it.
+    /// The name in files and messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -121,26 +121,26 @@ impl LayerKind {
     }
 }
 
-/// Which keys a row of the prompt sees.
+/// The keys that prompt positions attend to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageAttention {
-    /// Its own and those before.
+    /// Only the position's own key and earlier keys.
     #[default]
     Causal,
-    /// Patches, or the whole prompt, see later keys.
+    /// Patches, or the whole prompt, also attend to later keys.
     Bidirectional,
 }
 
 impl ImageAttention {
-    /// Whether no row sees a later key.
+    /// Whether no position attends to a later key.
     pub const fn is_causal(&self) -> bool {
         matches!(self, Self::Causal)
     }
 }
 
 impl ModelInfo {
-    /// The decoder layer of each index of an axis L.
+    /// The decoder layer number of each index on an axis L.
     pub fn layer_numbers(&self) -> Vec<u32> {
         if !self.attention_layers.is_empty() {
             return self.attention_layers.clone();
@@ -149,7 +149,7 @@ impl ModelInfo {
         (0..self.layers).filter(|&layer| kind(layer).has_attention()).collect()
     }
 
-    /// The decoder layer of one index of an axis L; an index that does not exist stays as it is.
+    /// The decoder layer number of one index on an axis L; an index that does not exist is returned unchanged.
     pub fn layer_number(&self, index: u32) -> u32 {
         if self.attention_layers.is_empty() && self.layer_kinds.is_empty() {
             return index;
@@ -157,7 +157,7 @@ impl ModelInfo {
         self.layer_numbers().get(index as usize).copied().unwrap_or(index)
     }
 
-    /// The index on an axis L of a decoder layer; `None` if it has no pages.
+    /// The index of a decoder layer on an axis L; `None` if the layer has no pages.
     pub fn layer_index(&self, number: u32) -> Option<u32> {
         self.layer_numbers().binary_search(&number).ok().map(|index| index as u32)
     }
@@ -166,17 +166,17 @@ impl ModelInfo {
 /// One input of the vision tower whose attention was kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VisionInput {
-    /// Which canvas.
+    /// Index of the canvas.
     pub canvas: u32,
-    /// Which part of it, in canvas pixels.
+    /// The part of the canvas that the tower saw, in canvas pixels.
     pub rect: Rect,
     /// Rows of the tower's patches.
     pub rows: u32,
     /// Columns of the tower's patches.
     pub columns: u32,
-    /// Tokens before the patches.
+    /// Number of tokens before the patches.
     pub class_tokens: u32,
-    /// Layers that were kept.
+    /// Layers whose attention was kept.
     pub layers: Vec<u32>,
 }
 
@@ -185,14 +185,14 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// How the next token was chosen.
+/// The settings by which the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampling {
-    /// 0 (up to 0.001) is greedy.
+    /// A temperature of at most 0.001 means greedy decoding.
     pub temperature: f32,
-    /// Nucleus: the smallest set of tokens whose probability reaches this; 1 keeps all.
+    /// Nucleus sampling: the smallest set of tokens whose probability reaches this; 1 keeps all.
     pub top_p: f32,
-    /// At most this many tokens.
+    /// Limit of generated tokens.
     pub max_new_tokens: u32,
     /// Seed of the random numbers.
     pub seed: u64,
@@ -222,27 +222,27 @@ pub enum TokenKind {
     System,
     /// A patch.
     Image,
-    /// Text of a question (every turn), template words around it included.
+    /// Text of a question (in every turn), including the template's words around it.
     Question,
-    /// Text of an answer (earlier turns too).
+    /// Text of an answer (including earlier turns).
     Answer,
     /// BOS, EOS and other control tokens.
     Special,
-    /// A position between the patches of one picture, or behind them, that the model put there: row ends, tile ends,
-    /// time stamps, class tokens. It is neither picture nor question.
+    /// A position that the model inserts between or after the patches of one picture: row ends, tile ends, time stamps,
+    /// class tokens. It belongs neither to the picture nor to the question.
     Separator,
 }
 
-/// One position.
+/// One position of the sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenInfo {
     /// Vocabulary id.
     pub id: u32,
     /// The vocabulary's piece, `▁` marking a word start.
     pub text: String,
-    /// What it belongs to.
+    /// The part of the prompt or answer that the token belongs to.
     pub kind: TokenKind,
-    /// Which question-answer turn, from 0.
+    /// Index of the question-answer turn, from 0.
     #[serde(default)]
     pub turn: u32,
     /// Tokens of one word share this number; `None` for patches, separators and control tokens.
@@ -250,7 +250,7 @@ pub struct TokenInfo {
     pub word: Option<u32>,
 }
 
-/// How a picture that is not square is made to fit.
+/// The rule that fits a picture to the model's canvas if it is not square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PreprocessMode {
@@ -259,17 +259,17 @@ pub enum PreprocessMode {
     Default,
     /// Squash to the model's size.
     Resize,
-    /// Expand to a square on grey-ish (122, 116, 104).
+    /// Expand to a square with a grey border (122, 116, 104).
     Pad,
 }
 
-/// How a canvas was made, as a trace says it: words that this program does not know are kept.
+/// The rule of a canvas as stored in a trace; values that this program does not support are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum CanvasMode {
     /// A rule that this program can apply.
     Rule(PreprocessMode),
-    /// Another word.
+    /// Any other value.
     Other(String),
 }
 
@@ -282,7 +282,7 @@ impl CanvasMode {
         }
     }
 
-    /// As files name it.
+    /// The name in files.
     pub fn name(&self) -> &str {
         match self {
             Self::Rule(PreprocessMode::Default) => "default",
@@ -305,12 +305,12 @@ impl From<PreprocessMode> for CanvasMode {
     }
 }
 
-/// A canvas: one rectangle of pixels that the vision tower saw, and how it was made.
+/// A canvas: one rectangle of pixels that the vision tower saw, and the preprocessing that produced it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PreprocessInfo {
-    /// Which picture, an index into the trace's `picture.K.original`.
+    /// Index of the picture, as in the trace's `picture.K.original`.
     pub picture: u32,
-    /// The rule used.
+    /// The preprocessing rule.
     pub mode: CanvasMode,
     /// Width and height of the upright original.
     pub original_size: [u32; 2],
@@ -328,17 +328,17 @@ pub struct PreprocessInfo {
 pub struct Timings {
     /// Decoding and resizing the picture.
     pub preprocess: f64,
-    /// The vision tower (0 where its features were kept from the question before).
+    /// The vision tower (0 if its features were cached by the question before).
     pub vision: f64,
-    /// The prompt.
+    /// Prefill of the prompt.
     pub prefill: f64,
     /// All decode steps.
     pub decode: f64,
-    /// Relevancy, where it was computed.
+    /// Relevancy, if it was computed.
     pub relevancy: f64,
 }
 
-/// What wrote the file.
+/// The program, model runtime, device and request that the file comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Provenance {
@@ -346,77 +346,79 @@ pub struct Provenance {
     pub writer: String,
     /// Seconds since 1970, UTC.
     pub created_unix: u64,
-    /// The execution provider that really ran, or the device.
+    /// The execution provider that ran, or the device.
     pub provider: String,
-    /// Names and versions of what ran the model.
+    /// Names and versions of the software that ran the model.
     pub runtime: String,
-    /// How the weights were had: by the exported graph, beside the model's own attention, or by the model.
+    /// Source of the attention weights: the exported graph, a computation beside the model's own attention, or the
+    /// model.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub attention: String,
     /// Number format of the model's weights.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub dtype: String,
-    /// Where the model ran.
+    /// The device that the model ran on.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub device: String,
-    /// Result of the test that the patches lie where the trace says.
+    /// Result of the test that the patches are at the positions that the trace states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position_check: Option<PositionCheck>,
     /// Whether heads were switched off or attention was cut while the model answered.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub model_changed: bool,
-    /// What was asked for; `None` in traces of older versions, and of questions asked again.
+    /// The request; `None` in traces of older versions, and for questions asked again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestInfo>,
 }
 
-/// Result of the painting test: cells of a picture are painted, and the tokens that change must be theirs.
+/// Result of the painting test: cells of a picture are painted, and the tokens of these cells must be the ones that
+/// change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PositionCheck {
     /// `passed`, `failed` or `unplaced`.
     pub status: String,
-    /// Cells that were painted.
+    /// Number of painted cells.
     pub cells: u32,
-    /// Cells whose own token changed most.
+    /// Number of cells whose own token changed most.
     pub hits: u32,
-    /// The others, in words.
+    /// The other cells, described in words.
     pub misses: Vec<String>,
-    /// Whether painting one picture leaves the others alone.
+    /// Whether painting one picture leaves the tokens of the others unchanged.
     pub pictures_apart: Option<bool>,
-    /// Whether painting one frame leaves the others alone.
+    /// Whether painting one frame leaves the tokens of the others unchanged.
     pub frames_apart: Option<bool>,
     /// Class of the model that was tested.
     pub model_class: String,
     /// Family whose rules were tested.
     pub family: String,
-    /// Why it was not tested, or failed.
+    /// The reason why the test failed or was not run.
     pub reason: Option<String>,
     /// Seconds since 1970, UTC.
     pub created_unix: u64,
 }
 
-/// What decides an answer beside the model, the question and the sampling: tells whether a trace
-/// answers a request.
+/// The parameters of an answer other than the model, the question and the sampling: a trace answers a request if they
+/// are equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RequestInfo {
     /// SHA-256 of the picture's file, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture_sha256: Option<String>,
-    /// Question and answer of each turn before.
+    /// Question and answer of each earlier turn.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub turns: Vec<(String, String)>,
     /// The answer that was scored, as given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// How a picture that is not square was made to fit.
+    /// The rule that fitted a picture that is not square.
     pub preprocess: PreprocessMode,
-    /// Whether all rows were kept, not those of text and answer alone.
+    /// Whether all rows were kept, not only those of text and answer.
     pub all_rows: bool,
     /// Whether the attention of the vision tower was kept.
     pub vision_attention: bool,
-    /// Alternatives kept for each token.
+    /// Number of alternatives kept for each token.
     pub topk: usize,
     /// Whether patches were blanked or the model was changed.
     pub is_altered: bool,
@@ -458,7 +460,7 @@ impl TraceMeta {
         super::Query(self.prompt_len.saturating_add(answer.0).saturating_sub(1))
     }
 
-    /// The prompt behind the last patch, separators included; without a picture, behind the virtual positions.
+    /// The prompt positions after the last patch, including separators; without a picture, after the virtual positions.
     pub fn question_range(&self) -> std::ops::Range<usize> {
         let last = self.spans.iter().map(|span| span.extent().end).max();
         let first = last.unwrap_or(self.virtual_len as usize);

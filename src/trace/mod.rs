@@ -1,8 +1,8 @@
-//! What one answered question left behind: the immutable data model and its file format.
+//! The record of one answered question: the immutable data model and its file format.
 //!
-//! The decision that shapes everything else: attention is stored **query first**. One row of
-//! `attention.weights` holds all layers and heads of one query position, so it is exactly one
-//! page of the GPU pool: scrubbing layers and heads moves nothing, scrubbing tokens moves one page.
+//! The decision with the most consequences: attention is stored **query first**. One row of `attention.weights` holds
+//! all layers and heads of one query position, so it is exactly one page of the GPU pool: another layer or head needs
+//! no upload, another token needs one page.
 
 mod axes;
 mod build;

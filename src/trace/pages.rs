@@ -1,9 +1,8 @@
-//! Pages beside the attention: other numbers a query row, layer, head and key, which every view of
-//! attention can show.
+//! Pages beside the attention: other values per query row, layer, head and key, which every view of attention can show.
 //!
-//! They are stored like attention (query first, f16 times a power of two), under their own name. To
-//! be looked at they are handed out as a *trace of their own*, whose attention they are: what draws,
-//! folds, exports or prints attention then works on them without knowing of them.
+//! They are stored like attention (query first, f16 times a power of two), under their own name. To be shown they are
+//! wrapped as the attention of a *trace of their own*: code that draws, folds, exports or prints attention then works
+//! on them unchanged.
 
 use super::tensor::{Tensor, TensorBytes, cast, owned};
 use super::{STAT_COUNT, Trace, TraceError, TraceId};
@@ -17,9 +16,9 @@ pub const GRADIENT_ATTENTION: &str = "gradient_attention";
 /// The parts of a set of pages, as suffixes of its name.
 const PARTS: [&str; 3] = ["rows", "weights", "stats"];
 const SCALE: &str = "scale";
-/// One for each method that keeps pages; each costs a copy of the metadata.
+/// One set for each method that keeps pages; each set costs a copy of the metadata.
 const MAX_PAGE_SETS: usize = 16;
-/// Attention that has no counterpart among other pages.
+/// Attention tensors without a counterpart in other pages.
 const ATTENTION_ONLY: [&str; 5] = [
     "attention.head_mean",
     "attention.last_layer",
@@ -34,18 +33,18 @@ impl Trace {
         self.own_pages.iter().chain(self.pages.keys()).map(String::as_str).collect()
     }
 
-    /// The trace whose attention is what the source `name` shows: pages of that name, else itself.
+    /// The trace whose attention is shown for the source `name`: the pages of that name, or this trace itself.
     pub fn shown_by(&self, name: &str) -> &Self {
         self.pages_as_attention(name).unwrap_or(self)
     }
 
-    /// The pages `name` as the attention of a trace of their own; everything else in it is the same.
+    /// The pages `name` as the attention of a trace of their own; everything else in that trace is the same.
     pub fn pages_as_attention(&self, name: &str) -> Option<&Self> {
         self.pages.get(name).map(|trace| &**trace)
     }
 
-    /// The same trace with pages of the query positions `rows` (ascending): one [L, H, T] of f16 a
-    /// row, times `scale`, and stats [rows, L, H, 5].
+    /// A copy of the trace with pages of the query positions `rows` (ascending): [L, H, T] of f16 per row, times
+    /// `scale`, and stats [rows, L, H, 5].
     ///
     /// # Errors
     /// If sizes do not fit.

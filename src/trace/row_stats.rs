@@ -1,12 +1,12 @@
-//! Overview numbers of one attention row: enough for every matrix and chart without its page.
+//! Overview numbers of one attention row: matrices and charts need these, not the page.
 
 use super::ImageSpan;
 use half::f16;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Value and value · ln(value) of every non-negative f16, by its bits: the entropy of every head
-/// and row would otherwise take a tenth of the model's own time.
+/// Value and value · ln(value) of every non-negative f16, indexed by its bits: without the table, the entropy of every
+/// head and row would take a tenth of the model's own time.
 static TABLE: LazyLock<Vec<[f32; 2]>> = LazyLock::new(|| {
     (0..f16::INFINITY.to_bits())
         .map(|bits| {
@@ -28,14 +28,14 @@ pub enum Stat {
     ImageMax = 2,
     /// Entropy, in nats, of the attention on the patches normalised to sum 1.
     ImageEntropy = 3,
-    /// Which patch (index over all spans) holds the maximum.
+    /// Index over all spans of the patch with the maximum.
     ImageArgmax = 4,
 }
 
 /// Length of the last axis of `attention.stats`.
 pub const STAT_COUNT: usize = 5;
 
-/// Where to look in a row.
+/// The keys of the patches and of the question in a row, for [`Self::measure`].
 #[derive(Clone, Debug)]
 pub struct RowStats {
     images: Vec<Range<usize>>,
@@ -44,8 +44,8 @@ pub struct RowStats {
 }
 
 impl RowStats {
-    /// For rows whose patches stand in `spans` and whose question stands at the keys `question`; weights
-    /// are attention × `scale`.
+    /// For rows with patches at the keys of `spans` and the question at the keys `question`; weights are attention ×
+    /// `scale`.
     pub fn new(spans: &[ImageSpan], question: impl IntoIterator<Item = usize>, scale: f32) -> Self {
         let mut runs: Vec<Range<usize>> = Vec::new();
         for key in question {
@@ -57,15 +57,14 @@ impl RowStats {
         Self { images: spans.iter().flat_map(ImageSpan::runs).collect(), question: runs, scale }
     }
 
-    /// Weights are attention times this.
+    /// The factor: weights are attention × this.
     pub fn scale(&self) -> f32 {
         self.scale
     }
 
-    /// The numbers of one row of weights, in the order of [`crate::trace::Stat`]: image sum,
-    /// question sum, image maximum, image entropy in nats (of the attention on the patches scaled
-    /// to sum 1; 0 where there is none) and the patch, counted over all spans, with the maximum.
-    /// Keys past the end of the row are 0.
+    /// The numbers of one row of weights, in the order of [`crate::trace::Stat`]: image sum, question sum, image
+    /// maximum, image entropy in nats (of the attention on the patches scaled to sum 1; 0 if there is no such
+    /// attention) and the index over all spans of the patch with the maximum. Keys past the end of the row are 0.
     pub fn measure(&self, weights: &[f16]) -> [f32; STAT_COUNT] {
         let table = TABLE.as_slice();
         let clip = |range: &Range<usize>| {
@@ -83,7 +82,7 @@ impl RowStats {
                     if let Some([value, product]) = table.get(usize::from(bits)) {
                         block_sums[0] += value;
                         block_sums[1] += product;
-                        // Non-negative halves order like their bits.
+                        // Non-negative f16 values have the same order as their bits.
                         if bits > best {
                             best = bits;
                             best_patch = first_patch + block_index * BLOCK + index;

@@ -1,8 +1,9 @@
-//! A trace file that stays open while it is looked at.
+//! A trace file that stays open and is read on demand.
 //!
-//! Other programs may overwrite or cut the file in place (`cp`, `scp` and `rsync --inplace` do). So it is never mapped: what
-//! is looked at is read, and each read is checked against the size and the time of change that the file had when it was
-//! opened. A window reads a file of moderate size into memory soon after, and is independent of it from then on.
+//! Other programs may overwrite or truncate the file in place (`cp`, `scp` and `rsync --inplace` do). So it is never
+//! memory-mapped: parts are read on demand, and each read is checked against the size and modification time that the
+//! file had when it was opened. Soon after opening, a window reads a file of moderate size into memory and then no
+//! longer depends on the file.
 
 use crate::files;
 use std::fs::{File, Metadata};
@@ -13,7 +14,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-/// Size and time of change of a file: where they differ, it has other contents.
+/// Size and modification time of a file; if they differ, the file has other contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp {
     length_bytes: u64,
@@ -21,7 +22,7 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// Of the file at `path` now; `None` where there is none.
+    /// The stamp of the file at `path` now; `None` if there is no file.
     pub fn read(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
     }
@@ -40,7 +41,7 @@ pub(super) struct TraceFile {
     path: PathBuf,
     stamp: FileStamp,
     has_changed: AtomicBool,
-    /// All of the file, once it was read.
+    /// The whole file, once it was read.
     memory: OnceLock<Vec<u8>>,
 }
 
@@ -66,7 +67,7 @@ impl TraceFile {
         self.stamp
     }
 
-    /// Whether a read found that the file is another one than when it was opened.
+    /// Whether a read found that the file is not the one that was opened.
     pub fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Relaxed)
     }
@@ -83,7 +84,7 @@ impl TraceFile {
     pub fn read_ahead(&self, limit: u64) -> io::Result<()> {
         let length = self.length_bytes();
         if length <= limit && self.memory.get().is_none() {
-            // Whoever was first has the same bytes.
+            // Another thread that was first has stored the same bytes.
             let _ = self.memory.set(self.read(0..length)?);
         }
         Ok(())
@@ -108,7 +109,7 @@ impl TraceFile {
     /// As [`Self::read`].
     pub fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         let read = read_at(&self.file, bytes, offset);
-        // Looked at afterwards: what was changed before the read has changed the stamp by now.
+        // Checked after the read: a change before the read has changed the stamp by now.
         let is_same = FileStamp::from(&self.file.metadata()?) == self.stamp;
         if !is_same || matches!(&read, Err(error) if error.kind() == ErrorKind::UnexpectedEof) {
             if !self.has_changed.swap(true, Ordering::Relaxed) {
@@ -152,7 +153,7 @@ mod tests {
         write(b"0123456789");
         let open = TraceFile::open(&path).unwrap();
         assert_eq!(open.read(2..5).unwrap(), b"234");
-        // Another file of that name: the open one stays what it was.
+        // Another file of that name: the open file is unchanged.
         std::fs::write(folder.path().join("b"), b"another").unwrap();
         std::fs::rename(folder.path().join("b"), &path).unwrap();
         assert_eq!(open.read(7..10).unwrap(), b"789");

@@ -1,5 +1,5 @@
-//! Where the patches of a view sit: in the token sequence, in the preprocessed picture and,
-//! through an affine map, in the original picture.
+//! Positions of the patches of a view: in the token sequence, in the preprocessed picture and, by an affine map, in the
+//! original picture.
 
 use super::Key;
 use glam::{DAffine2, DVec2};
@@ -21,12 +21,12 @@ pub struct Rect {
 }
 
 impl Rect {
-    /// Whether a point lies inside: the left and upper edges belong to it.
+    /// Whether a point is inside; the left and upper edges count as inside.
     pub fn contains(&self, [x, y]: [f64; 2]) -> bool {
         (self.x..self.x + self.width).contains(&x) && (self.y..self.y + self.height).contains(&y)
     }
 
-    /// Whether it has an area, and all numbers are finite.
+    /// Whether it has a positive area and finite numbers.
     pub fn has_area(&self) -> bool {
         let Self { x, y, width, height } = *self;
         [x, y, width, height].into_iter().all(f64::is_finite) && width > 0.0 && height > 0.0
@@ -70,7 +70,7 @@ impl From<Affine> for Coefficients {
 }
 
 impl Affine {
-    /// The map that changes nothing.
+    /// The identity map.
     pub const IDENTITY: Self = Self(DAffine2::IDENTITY);
 
     /// A scale per axis followed by an offset.
@@ -83,32 +83,32 @@ impl Affine {
         self.0.transform_point2(point.into()).into()
     }
 
-    /// `self` after `first`.
+    /// The composition: `first`, then `self`.
     #[must_use]
     pub fn after(&self, first: &Self) -> Self {
         Self(self.0 * first.0)
     }
 
-    /// The inverse map, or `None` where the map collapses an axis.
+    /// The inverse map, or `None` if the map is singular.
     pub fn inverse(&self) -> Option<Self> {
         self.0.matrix2.determinant().is_normal().then(|| Self(self.0.inverse()))
     }
 }
 
-/// What a view shows of its picture.
+/// The part of its picture that a view shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ViewOf {
     /// The only view of the picture.
     #[default]
     Whole,
-    /// The whole picture, coarse, before its tiles.
+    /// The whole picture at low resolution, before its tiles.
     Base,
     /// All tiles as one grid.
     Tiles,
     /// One tile.
     Tile,
-    /// The whole picture, coarse, after its tiles.
+    /// The whole picture at low resolution, after its tiles.
     Thumbnail,
     /// A part of the picture.
     Crop,
@@ -117,7 +117,7 @@ pub enum ViewOf {
 }
 
 impl ViewOf {
-    /// As files and captions name it.
+    /// The name in files and captions.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -131,28 +131,28 @@ impl ViewOf {
     }
 }
 
-/// Which frame of a video a view shows.
+/// The video frame that a view shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FrameInfo {
-    /// Which video, from 0.
+    /// Index of the video, from 0.
     #[serde(default)]
     pub video: u32,
-    /// In the order of the prompt.
+    /// Index of the frame in the order of the prompt.
     pub index: u32,
     /// Time in the video, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
 }
 
-/// A view: a grid of patches of one canvas. Its patches are image positions of the sequence, and cells of a
-/// rectangle of the preprocessed pixels, row by row.
+/// A view: a grid of patches of one canvas. Each patch is an image position of the sequence and a cell of
+/// `preprocessed_rect`, row by row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ImageSpan {
-    /// Which picture, an index into the trace's `picture.K.original`.
+    /// Index of the picture, as in the trace's `picture.K.original`.
     pub picture: u32,
-    /// The pixels that it is a grid of, an index into [`super::TraceMeta::preprocess`].
+    /// Index of the canvas in [`super::TraceMeta::preprocess`].
     pub canvas: u32,
-    /// What it shows of the picture.
+    /// The part of the picture that the view shows.
     pub kind: ViewOf,
     /// First image position in the expanded prompt.
     pub first: u32,
@@ -162,17 +162,17 @@ pub struct ImageSpan {
     pub columns: u32,
     /// Positions from one row to the next; 0 stands for `columns`. See [`Self::stride`].
     pub row_stride: u32,
-    /// What the patches cover, in pixels of the canvas.
+    /// The rectangle that the patches cover, in pixels of the canvas.
     pub preprocessed_rect: Rect,
     /// From pixels of the canvas to pixels of the (upright) original.
     pub original_from_preprocessed: Affine,
     /// Row and column of a tile among the tiles of its canvas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tile: Option<[u32; 2]>,
-    /// Present where the view is a frame of a video.
+    /// The video frame, if the view is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<FrameInfo>,
-    /// The cell of each patch in pixels of the canvas, row by row, where cells are no equal parts of
+    /// The cell of each patch in pixels of the canvas, row by row, if the cells are not equal parts of
     /// `preprocessed_rect`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cells: Option<Arc<[Rect]>>,
@@ -200,7 +200,7 @@ impl ImageSpan {
         if self.row_stride == 0 { self.columns } else { self.row_stride }
     }
 
-    /// From the first key position to the one after the last; separators between rows lie in it, too.
+    /// From the first key position to one past the last; separators between rows are included.
     pub const fn extent(&self) -> Range<usize> {
         let first = self.first as usize;
         if self.rows == 0 {
@@ -210,7 +210,7 @@ impl ImageSpan {
         first..first + last_row + self.columns as usize
     }
 
-    /// The key positions of the patches, row by row: as few runs of neighbours as there are.
+    /// The key positions of the patches, row by row, as the fewest runs of consecutive keys.
     pub fn runs(&self) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
         let (first, columns, stride) =
             (self.first as usize, self.columns as usize, self.stride() as usize);
@@ -224,7 +224,7 @@ impl ImageSpan {
         self.runs().flatten()
     }
 
-    /// The values of the patches in a row over all positions, row by row; positions past its end are left out.
+    /// The values of the patches, row by row, from a row over all positions; positions past its end are left out.
     pub fn values_of<'a, T: Copy>(&self, row: &'a [T]) -> impl Iterator<Item = T> + use<'a, T> {
         self.keys().filter_map(|key| row.get(key).copied())
     }
@@ -238,7 +238,7 @@ impl ImageSpan {
         }
     }
 
-    /// What the view is, for captions and lists: "tile 0,1", "frame 3 at 2.5 s", "thumbnail".
+    /// The name of the view for captions and lists: "tile 0,1", "frame 3 at 2.5 s", "thumbnail".
     pub fn name(&self) -> String {
         match (self.kind, self.tile, self.frame) {
             (ViewOf::Tile, Some([row, column]), _) => format!("tile {row},{column}"),
@@ -283,7 +283,7 @@ impl ImageSpan {
         Some((row, column))
     }
 
-    /// A point of the preprocessed picture in pixels of the original.
+    /// Converts a point from pixels of the canvas to pixels of the original picture.
     pub fn original_from_preprocessed(&self, point: [f64; 2]) -> [f64; 2] {
         self.original_from_preprocessed.apply(point)
     }

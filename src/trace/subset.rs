@@ -1,4 +1,4 @@
-//! A trace with fewer rows, to be handed on.
+//! A copy of a trace with fewer rows, to share with others.
 
 use super::tensor::{Tensor, TensorBytes, owned};
 use super::{Trace, TraceError};
@@ -6,11 +6,11 @@ use safetensors::Dtype;
 use std::sync::Arc;
 
 impl Trace {
-    /// The same trace with only those of its rows whose query positions are named; everything
-    /// else (pictures, words, maps) stays.
+    /// A copy of the trace with only the rows of the given query positions; everything else (pictures, words, maps)
+    /// stays.
     ///
     /// # Errors
-    /// If none of its rows is named.
+    /// If the trace has none of these rows.
     pub fn with_rows(&self, queries: &[u32]) -> Result<Self, TraceError> {
         let kept: Vec<usize> =
             (0..self.rows().len()).filter(|&row| queries.contains(&self.rows()[row])).collect();
@@ -32,7 +32,7 @@ impl Trace {
     }
 }
 
-/// The rows of a tensor whose first axis counts rows.
+/// Keeps the given rows of a tensor whose first axis is the rows.
 fn cut(tensor: &Tensor, kept: &[usize]) -> Tensor {
     let parts: Vec<Arc<[u8]>> =
         kept.iter().filter_map(|&row| tensor.part(row)).map(|part| Arc::from(&*part)).collect();

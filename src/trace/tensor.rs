@@ -1,7 +1,7 @@
 //! An opened trace: metadata plus views of its tensors.
 //!
-//! The bytes are in memory (a question just answered) or stay in their file, of which only the pages that are looked at
-//! are read; views are the same for both.
+//! The bytes are in memory (a question just answered) or stay in their file, from which pages are read on demand; the
+//! views are the same for both.
 
 use super::source::{FileStamp, TraceFile};
 use super::tensor_rules::check_tensor;
@@ -19,13 +19,13 @@ pub use safetensors::Dtype;
 
 /// The largest file that is read into memory: an answer about one picture by a 7 B model has 90 MB.
 const READ_AHEAD_BYTES: u64 = 100 << 20;
-/// Bytes that are copied from file to file at once.
+/// Number of bytes that are copied from file to file at once.
 const COPIED_AT_ONCE: u64 = 4 << 20;
 
-/// Where the bytes of a tensor are.
+/// The storage of a tensor's bytes.
 #[derive(Clone, Debug)]
 pub(super) enum TensorBytes {
-    /// Part of a file that is read where it is looked at, or in memory.
+    /// A range of a file that is read on demand or is in memory.
     File(Arc<TraceFile>, Range<u64>),
     Owned(Arc<[u8]>),
     /// Equal parts along the first axis: the pages of a question just answered.
@@ -49,7 +49,7 @@ impl Tensor {
         }
     }
 
-    /// Whether both are the same bytes in the same place.
+    /// Whether both share the same storage.
     pub fn is_shared_with(&self, other: &Self) -> bool {
         match (&self.bytes, &other.bytes) {
             (TensorBytes::File(one, range), TensorBytes::File(other, place)) => {
@@ -64,7 +64,7 @@ impl Tensor {
         }
     }
 
-    /// All bytes, if they are in memory in one piece.
+    /// All bytes, if they are in memory and contiguous.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.bytes {
             TensorBytes::File(file, range) => file.in_memory(range),
@@ -88,7 +88,7 @@ impl Tensor {
         }))
     }
 
-    /// Writes all bytes; those of a file are not all held in memory for it.
+    /// Writes all bytes; bytes of a file are copied in parts, not held in memory at once.
     ///
     /// # Errors
     /// If they cannot be read from the file, or not be written.
@@ -139,12 +139,12 @@ impl Tensor {
         }
         let TensorBytes::File(file, range) = &self.bytes else { return None };
         let start = range.start + start as u64;
-        // The file remembers why; see `Trace::check`.
+        // The file keeps the reason; see `Trace::check`.
         file.read(start..start + length as u64).ok().map(Cow::Owned)
     }
 }
 
-/// A tensor by name: for methods and tools that the trace module knows nothing about.
+/// A tensor by name: for methods and tools that read tensors without an accessor of their own.
 #[derive(Clone, Debug)]
 pub struct TensorView<'a> {
     /// Element type.
@@ -155,7 +155,7 @@ pub struct TensorView<'a> {
     pub bytes: Cow<'a, [u8]>,
 }
 
-/// The picture that the model saw, 8 bits a channel, row by row.
+/// The picture that the model saw, 8 bits per channel, row by row.
 #[derive(Clone, Copy, Debug)]
 pub struct PictureView<'a> {
     /// Width in pixels.
@@ -166,7 +166,7 @@ pub struct PictureView<'a> {
     pub rgb: &'a [u8],
 }
 
-/// The keys that the values in a row of a named map belong to.
+/// The axis of a named map's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKeys {
     /// The N patches, spans one after another.
@@ -175,7 +175,7 @@ pub enum MapKeys {
     Positions,
 }
 
-/// Tells the contents of traces apart within this process: a cache is valid for one id.
+/// Distinguishes the contents of traces within this process: a cache is valid for one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId(u64);
 
@@ -191,20 +191,20 @@ impl TraceId {
 pub struct Trace {
     pub(super) id: TraceId,
     pub(super) path: Option<PathBuf>,
-    /// What the file was when it was read.
+    /// The file's stamp when it was read.
     pub(super) stamp: Option<FileStamp>,
     pub(super) meta: TraceMeta,
     pub(super) shape: Shape,
     pub(super) rows: Vec<u32>,
     pub(super) tensors: BTreeMap<String, Tensor>,
-    /// Pages beside the attention, each as a trace whose attention they are.
+    /// Pages beside the attention, each as the attention of a trace of its own.
     pub(super) pages: BTreeMap<String, Arc<Trace>>,
-    /// Which pages the attention of this trace is, where it is not the attention.
+    /// If this trace holds pages as its attention: the name of these pages.
     pub(super) own_pages: Option<String>,
 }
 
 impl Trace {
-    /// Which contents these are: clones share it, a trace with another map does not.
+    /// The identity of the contents: clones have the same id, a trace with other maps has another.
     pub fn id(&self) -> TraceId {
         self.id
     }
@@ -224,12 +224,12 @@ impl Trace {
         self.path.as_deref()
     }
 
-    /// What the file was when it was read; `None` for a trace that was read from none.
+    /// The file's stamp when it was read; `None` if the trace was not read from a file.
     pub fn stamp(&self) -> Option<FileStamp> {
         self.stamp
     }
 
-    /// Reads a file of at most 100 MiB into memory: what happens to the file then changes nothing here.
+    /// Reads a file of at most 100 MiB into memory: later changes of the file then have no effect on the trace.
     ///
     /// # Errors
     /// If the file was changed since it was opened, or there is no memory for it.
@@ -248,8 +248,8 @@ impl Trace {
         Ok(())
     }
 
-    /// Checks that all that was looked at so far was there. To be asked before anything that came of this trace is kept:
-    /// where its file was overwritten, a page is missing, and what was drawn or computed is worth nothing.
+    /// Checks that all reads so far succeeded. Call it before a result of this trace is kept: if its file was
+    /// overwritten, pages are missing, and everything drawn or computed from them is invalid.
     ///
     /// # Errors
     /// If the file was changed or cut while it was open.
@@ -302,7 +302,7 @@ impl Trace {
         Some(cast::<f16>(&bytes).iter().map(|weight| weight.to_f32() * scale).collect())
     }
 
-    /// Overview numbers of a row: [L, H, 5] f32, see [`super::Stat`]; computed from its page where the file has none.
+    /// Overview numbers of a row: [L, H, 5] f32, see [`super::Stat`]; computed from its page if the file has none.
     pub fn stats(&self, row: usize) -> Option<Cow<'_, [f32]>> {
         let Some(stored) = self.tensors.get("attention.stats") else {
             let of = self.row_stats();
@@ -313,7 +313,7 @@ impl Trace {
         Some(numbers(stored.part(row)?))
     }
 
-    /// What computes the overview numbers of this trace's rows.
+    /// The computation of the overview numbers of this trace's rows.
     pub fn row_stats(&self) -> RowStats {
         let meta = &self.meta;
         RowStats::new(&meta.spans, meta.question_keys(), meta.attention_scale)
@@ -339,7 +339,7 @@ impl Trace {
         self.numbers("answer.ids")
     }
 
-    /// Log-probability of each generated id under the model, before temperature: `[G]`; NaN where it is not known.
+    /// Log-probability of each generated id under the model, before temperature: `[G]`; NaN if it is not known.
     pub fn answer_logprobs(&self) -> Cow<'_, [f32]> {
         if !self.tensors.contains_key("answer.logprob") {
             return Cow::Owned(vec![f32::NAN; self.shape.generated]);
@@ -347,7 +347,7 @@ impl Trace {
         self.numbers("answer.logprob")
     }
 
-    /// The K most likely ids at each step and their log-probabilities: two times [G, K], and K.
+    /// The K most likely ids at each step and their log-probabilities, each [G, K], and K.
     pub fn answer_topk(&self) -> (Cow<'_, [i32]>, Cow<'_, [f32]>, usize) {
         let k = self.tensors.get("answer.topk_ids").map_or(0, |tensor| tensor.shape[1]);
         (self.numbers("answer.topk_ids"), self.numbers("answer.topk_logprob"), k)
@@ -372,7 +372,7 @@ impl Trace {
         self.tensors.keys().filter(is_map).map(String::as_str).collect()
     }
 
-    /// What a map has a value for; `None` if the trace has no f32 map [G, N] or [G, T] of that name.
+    /// The axis of a map's rows; `None` if the trace has no f32 map [G, N] or [G, T] of that name.
     pub fn map_keys(&self, name: &str) -> Option<MapKeys> {
         let tensor = self.tensors.get(name).filter(|tensor| tensor.dtype == Dtype::F32)?;
         match *tensor.shape.as_slice() {
@@ -383,8 +383,8 @@ impl Trace {
         }
     }
 
-    /// Whether the map `name` was computed for an answer token. A row that was not holds NaN; older
-    /// files hold zeros in the rows of `relevancy.*`.
+    /// Whether the map `name` was computed for an answer token. A row that was not computed holds NaN; in older files
+    /// such rows of `relevancy.*` hold zeros.
     pub fn has_map_row(&self, name: &str, answer: AnswerIndex) -> bool {
         let zero_is_missing = name.starts_with("relevancy.");
         self.map_row(name, answer).is_some_and(|row| {
@@ -412,11 +412,11 @@ impl Trace {
         })
     }
 
-    /// The same trace with one more f32 tensor (or a replaced one); [`Self::write`] keeps it.
+    /// A copy of the trace with one more f32 tensor (or a replaced one); [`Self::write`] saves it.
     ///
     /// # Errors
     /// If the shape is not the one that [`Self::open`] expects of that name, if the values do not fill it, or if the name
-    /// is one that only answering can write.
+    /// belongs to a tensor that only answering may write.
     pub fn with_map(
         &self,
         name: &str,
@@ -443,7 +443,7 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Adds time that was spent on relevancy.
+    /// Adds the time that relevancy took.
     pub(crate) fn add_relevancy_time(&mut self, seconds: f64) {
         self.meta.timings.relevancy += seconds;
     }
@@ -461,7 +461,7 @@ pub(super) fn owned(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Tensor {
     Tensor { dtype, shape: shape.to_vec(), bytes: TensorBytes::Owned(Arc::from(bytes)) }
 }
 
-/// Bytes as numbers, borrowed where they are.
+/// Bytes as numbers, borrowed if the bytes are.
 fn numbers<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(bytes: Cow<'_, [u8]>) -> Cow<'_, [T]> {
     match bytes {
         Cow::Borrowed(bytes) => cast(bytes),
@@ -469,7 +469,7 @@ fn numbers<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(bytes: Cow<'_, [u8]>
     }
 }
 
-/// Bytes as numbers; copied only where a foreign writer left them misaligned.
+/// Bytes as numbers; copied only if another program wrote them misaligned.
 pub(super) fn cast<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(numbers) => Cow::Borrowed(numbers),

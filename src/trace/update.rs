@@ -1,7 +1,7 @@
-//! New maps for a trace that others may be adding maps to at the same time.
+//! Adding maps to a trace file that other processes may be adding maps to at the same time.
 //!
-//! What is added goes over what the file holds when it is written, not over what it held when the
-//! work began, and a lock keeps two writers from doing this at once.
+//! New maps are added to the content of the file at the time of writing, not at the time when the work began; a lock
+//! prevents two writers from doing this at once.
 
 use super::tensor::Tensor;
 use super::{Trace, TraceError};
@@ -9,12 +9,12 @@ use crate::files::FileLock;
 use std::io;
 use std::path::Path;
 
-/// Tensors that tell one answer from another; the weights follow from them.
+/// Tensors that identify an answer; its weights are then the same, too.
 const IDENTITY: [&str; 4] = ["answer.ids", "answer.logprob", "attention.rows", "attention.stats"];
 
 impl Trace {
-    /// Writes this trace, which is `base` with new maps. Where `path` is the file of `base`, the new
-    /// maps are added to what it holds by now; elsewhere it is written as it is.
+    /// Writes this trace, which is `base` with new maps. If `path` is the file of `base`, the new maps are added to the
+    /// file's present content; otherwise the whole trace is written.
     ///
     /// # Errors
     /// [`TraceError::Replaced`] if the file now holds another answer; else as [`Self::write`].
@@ -23,8 +23,8 @@ impl Trace {
         if is_in_place { self.add_maps(base, path) } else { self.write(path) }
     }
 
-    /// Adds what this trace has beyond `base` to the file at `path`, which `base` was written to or
-    /// read from.
+    /// Adds the maps that this trace has and `base` lacks to the file at `path`, which `base` was read from or written
+    /// to.
     ///
     /// # Errors
     /// As [`Self::write_maps`].
@@ -50,7 +50,7 @@ impl Trace {
         Self::assemble(Some(path), meta, tensors)?.write_unlocked(path)
     }
 
-    /// Whether both hold the same answer to the same question, whatever maps they have.
+    /// Whether both hold the same answer to the same question; their maps may differ.
     fn has_same_answer(&self, other: &Self) -> io::Result<bool> {
         let (ours, theirs) = (&self.meta, &other.meta);
         if ours.model != theirs.model
@@ -144,7 +144,7 @@ mod tests {
         let path = folder.path().join("a.vlmtrace");
         let base = written(&path, 1);
         with(&base, "map.one", 1.0).write_maps(&base, &path).unwrap();
-        // `base` is older than the file by now.
+        // The file is newer than `base` by now.
         with(&base, "map.two", 2.0).write_maps(&base, &path).unwrap();
         let first = Trace::open(&path).unwrap();
         with(&first, "map.one", 3.0).write_maps(&first, &path).unwrap();

@@ -1,20 +1,20 @@
-//! Tokens → words: the only grouping. Everything that shows, counts or picks words starts here.
+//! Grouping of tokens into words, the only one: all code that shows, counts or picks words uses it.
 
 use super::{AnswerIndex, TokenInfo, TokenKind, TraceMeta};
 use std::ops::Range;
 
-/// A run of tokens that spell one word, or that stand for one picture or system prompt.
+/// A run of tokens that spell one word, or that belong to one picture or system prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Which tokens, as indices into the list that was grouped.
+    /// The tokens, as indices into the grouped list.
     pub tokens: Range<usize>,
-    /// The vocabulary's pieces, joined: `▁` and the like still mark where a word starts.
+    /// The vocabulary's pieces, joined: marks such as `▁` still show the start of a word.
     pub text: String,
-    /// What the word belongs to.
+    /// The part of the prompt or answer that the word belongs to.
     pub kind: TokenKind,
-    /// Which question-answer turn, from 0.
+    /// Index of the question-answer turn, from 0.
     pub turn: u32,
-    /// Whether the tokens carry the number of a word: not so for separators and control tokens.
+    /// Whether the tokens have a word number; separators and control tokens have none.
     pub is_numbered: bool,
 }
 
@@ -25,9 +25,8 @@ impl Word {
     }
 }
 
-/// Groups tokens into words. Neighbours of one kind and turn that share a word's number are one word;
-/// neighbouring patches are one word, and so are neighbours of the system prompt. Any other token
-/// stands alone.
+/// Groups tokens into words. Adjacent tokens of one kind and turn with the same word number are one word; adjacent
+/// patches are one word, and so are adjacent tokens of the system prompt. Any other token is a word of its own.
 pub fn words(tokens: &[TokenInfo]) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut last: Option<&TokenInfo> = None;
@@ -68,7 +67,7 @@ impl TraceMeta {
         words(self.answer_tokens())
     }
 
-    /// The answer tokens that carry text, ascending; all of them where none does.
+    /// The answer tokens with text, ascending; if none has text, all answer tokens.
     pub fn spoken_answers(&self) -> Vec<AnswerIndex> {
         let tokens = self.answer_tokens();
         let all = || (0_u32..).map(AnswerIndex).zip(tokens);

@@ -1,4 +1,4 @@
-//! Attention with the structure that trained models show, without a model.
+//! Synthetic attention with the structure of trained models, computed without a model.
 
 use super::super::STAT_COUNT;
 use super::geometry::{Geometry, SCALE};
@@ -8,17 +8,17 @@ use half::slice::HalfFloatSliceExt as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-/// What one head likes, as shares of a row's mass.
+/// The preferences of one head, as shares of a row's mass.
 struct Head {
-    /// BOS.
+    /// Share on BOS.
     sink: f32,
-    /// The patches.
+    /// Share on the patches.
     image: f32,
-    /// The last text tokens.
+    /// Share on the latest text tokens.
     local: f32,
-    /// How many tokens back "last" reaches.
+    /// Decay length of the `local` share, in tokens before the query.
     reach: f32,
-    /// Over the patches, one for each object, summing to 1: [objects, N].
+    /// Distributions over the patches, one for each object, each of sum 1: [objects, N].
     maps: Vec<f32>,
 }
 
@@ -29,12 +29,12 @@ pub(super) struct Model {
     heads: Vec<Head>,
 }
 
-/// Share of a patch's neighbourhood that a diffuse head spreads over.
+/// Number of waves in the noise pattern of a head.
 const NOISE_WAVES: usize = 4;
 
 impl Model {
     pub fn new(geometry: &Geometry, seed: u64) -> Self {
-        // One patch draws attention in every head, whatever is on it (a register).
+        // One patch attracts attention in every head, whatever it shows (a register).
         let register = (geometry.patches() as usize * 5 / 7).saturating_sub(1);
         let heads = (0..geometry.layers * geometry.heads)
             .map(|index| {
@@ -77,7 +77,7 @@ impl Model {
         let query_at = query as usize;
         let look = &self.heads[head];
         row.fill(0.0);
-        // A little life from query to query.
+        // A small variation between queries.
         let pulse = 1.0 + 0.25 * (query as f32 * 1.7 + head as f32 * 0.61).sin();
         let (image, rest) = (look.image * pulse, (1.0 - look.sink - look.image).max(0.01));
         row[0] += look.sink;
@@ -87,7 +87,7 @@ impl Model {
         }
         let is_text = |key: usize| key < first || key >= first + patches;
         let spread = rest * (1.0 - look.local) / (query_at + 1) as f32;
-        // Beyond eight times the reach nothing is left of the exponential.
+        // Beyond eight times the reach the exponential is negligible.
         let near = query_at.saturating_sub((look.reach * 8.0) as usize);
         for (key, weight) in row.iter_mut().enumerate().take(query_at + 1) {
             if is_text(key) {
@@ -136,7 +136,7 @@ impl Model {
             mean.iter_mut().zip(&row).for_each(|(mean, weight)| *mean += weight);
         }
         mean.iter_mut().for_each(|mean| *mean /= chosen.len() as f32);
-        // BOS is no word: relevancy does not keep its sink.
+        // BOS is not a word: its attention sink is removed from relevancy.
         mean[0] = 0.0;
         mean
     }

@@ -16,7 +16,7 @@ pub struct Geometry {
     pub rows: u32,
     /// Columns of patches.
     pub columns: u32,
-    /// Pixels a patch and side.
+    /// Side of a square patch in pixels.
     pub patch_px: u32,
     /// Positions before the picture, BOS included.
     pub system_len: u32,
@@ -27,7 +27,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Names that [`Self::named`] knows.
+    /// The names that [`Self::named`] accepts.
     pub const NAMES: &[&str] = &["llava-1.5-7b", "llava-1.5-13b", "long-context", "small"];
 
     /// A model's geometry by name; T is 640 for the LLaVA models, 4096 for `long-context`.
@@ -53,17 +53,17 @@ impl Geometry {
         })
     }
 
-    /// N.
+    /// N, the number of patches.
     pub const fn patches(&self) -> u32 {
         self.rows * self.columns
     }
 
-    /// P.
+    /// P, the number of prompt positions.
     pub const fn prompt_len(&self) -> u32 {
         self.system_len + self.patches() + self.question_len
     }
 
-    /// T.
+    /// T, the number of attention positions.
     pub const fn positions(&self) -> u32 {
         (self.prompt_len() + self.answer_len).saturating_sub(1)
     }

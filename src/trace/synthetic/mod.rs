@@ -2,8 +2,8 @@
 //! structure of real attention (a sink on BOS, a register patch, local text, heads that look at
 //! objects).
 //!
-//! They say so in their metadata. Large ones are written page by page, so that making a file of
-//! many gigabytes needs the memory of one page; a sparse one has data in its answer rows only.
+//! Their metadata says that they are synthetic. Large ones are written page by page, so that writing a file of many
+//! gigabytes needs the memory of one page; a sparse one has data in its answer rows only.
 
 mod attention;
 mod geometry;
@@ -20,17 +20,17 @@ use super::{
 use geometry::SCALE;
 use std::sync::Arc;
 
-/// Which query rows are kept.
+/// The query rows that are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowsKept {
     /// The text and answer positions after the picture.
     #[default]
     Text,
-    /// All.
+    /// All positions.
     All,
 }
 
-/// A trace to be made.
+/// The description of a synthetic trace, from which it is generated.
 #[derive(Clone, Debug)]
 pub struct Synthetic {
     geometry: Geometry,
@@ -43,7 +43,7 @@ pub struct Synthetic {
 const TOP_K: u32 = 3;
 
 impl Synthetic {
-    /// A trace over a picture drawn for the purpose.
+    /// A trace over a generated picture.
     ///
     /// # Errors
     /// If the geometry has an axis of length 0.
@@ -100,7 +100,7 @@ impl Synthetic {
         )
     }
 
-    /// [G, T] and [G, N].
+    /// The maps `relevancy.llm` [G, T] and `map.synthetic` [G, N].
     fn maps(&self, model: &attention::Model) -> (Vec<f32>, Vec<f32>) {
         let first = self.geometry.prompt_len() - 1;
         let queries = || (0..self.geometry.answer_len).map(|answer| first + answer);
@@ -201,7 +201,7 @@ impl Synthetic {
                 };
                 let kind = if stop { TokenKind::Special } else { TokenKind::Answer };
                 let word = (!stop).then_some(10_000 + index);
-                // Some tokens are sure and some are not, so that probabilities are worth showing.
+                // Some tokens are certain and some are not, so that the display of probabilities has something to show.
                 let logprob = -0.02 - 0.9 * (index % 4) as f32;
                 let id = if stop { 2 } else { 500 + index };
                 let topk = (0..TOP_K).map(|k| (id + k * 1000, logprob - k as f32)).collect();

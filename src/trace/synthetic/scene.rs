@@ -1,17 +1,16 @@
-//! The picture of a synthetic trace: three shapes under a sky, so that attention has something to
-//! be about.
+//! The picture of a synthetic trace: three shapes under a sky, as objects for the attention.
 
 use super::super::{Affine, PreprocessMode, TraceError};
 use image::{ImageFormat, RgbImage};
 use std::io::Cursor;
 
-/// Places in [`OBJECTS`].
+/// Indices into [`OBJECTS`].
 pub(super) const CIRCLE: usize = 0;
 pub(super) const TRIANGLE: usize = 1;
-/// Centres of the shapes in shares of the picture: a circle, a triangle, a square.
+/// Centres of the shapes as fractions of the picture: a circle, a triangle, a square.
 pub(super) const OBJECTS: [[f32; 2]; 3] = [[0.68, 0.60], [0.27, 0.66], [0.48, 0.28]];
 
-/// A picture as the model saw it.
+/// A picture and the pixels that the model saw of it.
 #[derive(Clone, Debug)]
 pub struct SyntheticPicture {
     /// The encoded file.
@@ -20,11 +19,11 @@ pub struct SyntheticPicture {
     pub original_size: [u32; 2],
     /// Width and height of `rgb`.
     pub size: [u32; 2],
-    /// 8 bits a channel.
+    /// RGB, 8 bits per channel.
     pub rgb: Vec<u8>,
     /// From pixels of `rgb` to pixels of the original.
     pub original_from_preprocessed: Affine,
-    /// How one became the other.
+    /// The preprocessing rule from the original to `rgb`.
     pub mode: PreprocessMode,
 }
 
@@ -54,7 +53,7 @@ fn color([u, v]: [f32; 2]) -> [u8; 3] {
     let (tx, ty) = ((u - triangle[0]).abs(), v - triangle[1] + 0.10);
     let inside_triangle = (0.0..0.24).contains(&ty) && tx < ty * 0.58;
     let inside_square = (u - square[0]).abs() < 0.085 && (v - square[1]).abs() < 0.085;
-    // Grain keeps flat areas from looking like gaps in the picture.
+    // Grain distinguishes flat areas from gaps in the picture.
     let grain = ((u * 311.7).sin() * (v * 197.3).cos() * 4.0) as i16;
     let shade = |rgb: [u8; 3], light: f32| {
         rgb.map(|c| ((f32::from(c) * light) as i16 + grain).clamp(0, 255) as u8)

@@ -1,4 +1,4 @@
-//! Synthetic traces straight to a file, a page at a time.
+//! Writing synthetic traces directly to a file, one page at a time.
 
 use super::super::{Trace, TraceError};
 use super::{ANSWER, Synthetic, attention::Model, provenance};
@@ -29,8 +29,8 @@ impl TensorEntry {
 }
 
 impl Synthetic {
-    /// Writes the trace to a temporary file beside `path`, then renames it. Needs the memory of
-    /// one page, however large the file.
+    /// Writes the trace to a temporary file beside `path`, then renames it. Needs the memory of one page, whatever the
+    /// size of the file.
     ///
     /// # Errors
     /// If the disk is full or the folder cannot be written.
@@ -38,8 +38,8 @@ impl Synthetic {
         self.write_rows(path, self.kept())
     }
 
-    /// The same, with data in the answer rows only; all other pages are holes, which read as zeros
-    /// and take no room on file systems that know holes.
+    /// As [`Self::write`], with data in the answer rows only; all other pages are holes, which read as zeros and take
+    /// no disk space on file systems with sparse files.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -65,7 +65,7 @@ impl Synthetic {
             needed_bytes,
             source,
         })?;
-        // What was written by hand is checked by the reader's own rules.
+        // The reader checks the file, because this function writes its format itself.
         Trace::open(path).map(|_| ())
     }
 
