@@ -1,4 +1,4 @@
-//! Which pixels a step touches, and how much: coverage masks.
+//! Coverage masks: the pixels that a step touches, and how strongly.
 
 use super::color::hue_and_saturation;
 use crate::trace::Rect;
@@ -14,7 +14,7 @@ const LEAST_SATURATION: f32 = 0.12;
 pub struct Brush {
     /// Diameter in pixels of the picture.
     pub size: f64,
-    /// 1 has a sharp edge (one pixel wide), 0 fades from the middle outwards.
+    /// At 1 the edge is sharp (one pixel wide), at 0 the brush fades from the middle outwards.
     #[serde(default = "one")]
     pub hardness: f64,
 }
@@ -31,22 +31,22 @@ pub enum Outline {
     All,
     /// A rectangle.
     Rectangle {
-        /// Where.
+        /// The rectangle.
         rect: Rect,
     },
     /// The ellipse inside a rectangle.
     Ellipse {
-        /// Where.
+        /// The enclosing rectangle.
         rect: Rect,
     },
-    /// A closed line drawn by hand (even-odd rule).
+    /// A closed polyline drawn by hand (even-odd rule).
     Lasso {
         /// Its corners.
         points: Vec<[f64; 2]>,
     },
 }
 
-/// Keeps only pixels whose hue is near that of a colour.
+/// Keeps only pixels whose hue is near the hue of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LikeColor {
@@ -63,7 +63,7 @@ pub struct LikeColor {
 pub struct Area {
     /// Its outline.
     pub outline: Outline,
-    /// Only pixels of about this hue: an object within a rectangle.
+    /// Keeps only pixels of about this hue, to select an object within a rectangle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub like: Option<LikeColor>,
 }
@@ -80,18 +80,18 @@ impl Area {
     }
 }
 
-/// How much each pixel of a part of the picture is touched, 0–255.
+/// The coverage of each pixel in a part of the picture, 0–255.
 #[derive(Clone, Debug)]
 pub(super) struct Mask {
-    /// Column and row of its first pixel.
+    /// Column and row of its first pixel in the picture.
     pub origin: [u32; 2],
     /// The coverage.
     pub coverage: GrayImage,
 }
 
 impl Mask {
-    /// A mask over the pixels that `rect` meets, filled by `coverage` of a pixel's centre, 0–1.
-    /// `None` where the picture has no such pixels.
+    /// A mask over the pixels that overlap `rect`; `coverage` returns 0–1 for the centre of a pixel. `None` if no pixel
+    /// of the picture overlaps `rect`.
     fn fill(rect: Rect, size: [u32; 2], mut coverage: impl FnMut([f64; 2]) -> f64) -> Option<Self> {
         let edge = |value: f64, limit: u32| value.clamp(0.0, f64::from(limit)) as u32;
         let origin = [edge(rect.x.floor(), size[0]), edge(rect.y.floor(), size[1])];
@@ -109,7 +109,7 @@ impl Mask {
         Some(Self { origin, coverage })
     }
 
-    /// The mask of a selection; `picture` is what `like` compares with.
+    /// The mask of a selection; `like` compares with the pixels of `picture`.
     pub fn of_area(area: &Area, picture: &RgbImage) -> Option<Self> {
         let size = [picture.width(), picture.height()];
         let mut mask = match &area.outline {
@@ -155,8 +155,8 @@ impl Mask {
         Some(whole)
     }
 
-    /// Lightens the pixels that a brush reaches on its way along a segment; the larger coverage
-    /// counts, so that a stroke that crosses itself does not darken.
+    /// Adds the coverage of a brush along a segment. A pixel keeps the larger of its old and its new coverage, so that
+    /// a stroke that crosses itself does not become darker.
     fn draw_segment(&mut self, segment: [[f64; 2]; 2], radius: f64, hardness: f64) {
         let [from, to] = segment;
         let reach = radius + 1.0;
@@ -183,7 +183,7 @@ impl Mask {
         }
     }
 
-    /// Pixels that are touched, with their coverage 0–1.
+    /// Column, row and coverage (0–1) of the pixels with a coverage above 0.
     pub fn pixels(&self) -> impl Iterator<Item = (u32, u32, f32)> {
         let [left, top] = self.origin;
         self.coverage
@@ -193,31 +193,31 @@ impl Mask {
     }
 }
 
-/// How many pixels a mask of `area` looks at in a picture of this size, about.
+/// Approximate number of pixels that a mask of `area` visits in a picture of this size.
 pub(super) fn area_work(area: &Area, size: [u32; 2]) -> f64 {
     match &area.outline {
         Outline::All => f64::from(size[0]) * f64::from(size[1]),
         Outline::Rectangle { rect } | Outline::Ellipse { rect } => rect_work(rect, size),
-        // Each row looks at every point once.
+        // Each row visits every point once.
         Outline::Lasso { points } => bounds(points, 0.0).map_or(0.0, |rect| {
             rect_work(&rect, size) + points.len() as f64 * rect.height.min(f64::from(size[1]))
         }),
     }
 }
 
-/// The same for a rectangle.
+/// As [`area_work`], for a rectangle.
 pub(super) fn rect_work(rect: &Rect, size: [u32; 2]) -> f64 {
     rect.width.min(f64::from(size[0])) * rect.height.min(f64::from(size[1]))
 }
 
-/// The same for a brush drawn along a line.
+/// As [`area_work`], for a brush along a line.
 pub(super) fn stroke_work(points: &[[f64; 2]], brush: &Brush, size: [u32; 2]) -> f64 {
     let [width, height] = size.map(f64::from);
     let reach = brush.size + 2.0;
     let segment = |pair: &[[f64; 2]]| {
         let along = [pair[0][0] - pair[1][0], pair[0][1] - pair[1][1]].map(f64::abs);
         let rows = (along[1] + reach).min(height);
-        // Of each row, what lies under the brush while it crosses the row.
+        // In each row, the pixels that the brush covers while it crosses the row.
         let slope = if along[1] > 0.0 { along[0] / along[1] } else { f64::INFINITY };
         rows * (along[0].min(slope * reach) + reach).min(width)
     };
@@ -225,7 +225,7 @@ pub(super) fn stroke_work(points: &[[f64; 2]], brush: &Brush, size: [u32; 2]) ->
     whole + points.windows(2).map(segment).sum::<f64>()
 }
 
-/// How much of a pixel lies in a rectangle.
+/// The area of the part of a pixel that is inside a rectangle, 0–1.
 fn overlap(rect: &Rect, [x, y]: [f64; 2]) -> f64 {
     let along = |centre: f64, start: f64, length: f64| {
         ((centre + 0.5).min(start + length) - (centre - 0.5).max(start)).max(0.0)
@@ -244,7 +244,7 @@ fn in_ellipse(rect: &Rect, [x, y]: [f64; 2]) -> f64 {
     (1.0 - from_middle) * radii[0].min(radii[1]) + 0.5
 }
 
-/// Where a closed line crosses the row of pixels that is being filled.
+/// The columns where a closed polyline crosses the current row of pixels.
 struct Crossings<'a> {
     points: &'a [[f64; 2]],
     row: f64,
@@ -257,7 +257,7 @@ impl<'a> Crossings<'a> {
         Self { points, row: f64::NAN, columns: Vec::new() }
     }
 
-    /// 1 inside the line by the even-odd rule, 0 outside. Quick for points that come row by row.
+    /// 1 inside the polyline by the even-odd rule, 0 outside. Fast if the points come row by row.
     fn inside(&mut self, [x, y]: [f64; 2]) -> f64 {
         if y != self.row {
             let ends = self.points.iter().cycle().skip(1);
@@ -273,8 +273,8 @@ impl<'a> Crossings<'a> {
     }
 }
 
-/// The columns between which a row can hold points closer than `reach` to a segment: those of the
-/// part of the segment that lies within `reach` of the row, `reach` wider on both sides.
+/// The first and last column at which a point of the row can be closer than `reach` to a segment: the part of the
+/// segment within `reach` of the row, extended by `reach` on both sides.
 fn columns_near([from, to]: [[f64; 2]; 2], y: f64, reach: f64) -> [f64; 2] {
     let rise = to[1] - from[1];
     let at = |row: f64| ((row - from[1]) / rise).clamp(0.0, 1.0);
@@ -295,8 +295,8 @@ fn distance_to_segment(point: [f64; 2], from: [f64; 2], to: [f64; 2]) -> f64 {
     (offset[0] - t * along[0]).hypot(offset[1] - t * along[1])
 }
 
-/// Coverage at a distance from the middle of a brush: 1 within hardness × radius, then a smooth
-/// step to 0 at the radius, at least a pixel wide.
+/// Coverage at a distance from the middle of a brush: 1 within hardness × radius, then a smooth step to 0 at the
+/// radius. The step is at least a pixel wide.
 fn fall_off(distance: f64, radius: f64, hardness: f64) -> f64 {
     let start = (radius * hardness).min(radius - 0.5);
     let end = (radius + 0.5).min(start + (radius - start).max(0.5) + 0.5);
@@ -304,7 +304,7 @@ fn fall_off(distance: f64, radius: f64, hardness: f64) -> f64 {
     1.0 - t * t * (3.0 - 2.0 * t)
 }
 
-/// The rectangle around points, `margin` wider on each side; `None` without points.
+/// The bounding rectangle of points, extended by `margin` on each side; `None` without points.
 fn bounds(points: &[[f64; 2]], margin: f64) -> Option<Rect> {
     let first = *points.first()?;
     let (mut low, mut high) = (first, first);

@@ -8,8 +8,8 @@ pub(super) fn hue_and_saturation(rgb: [u8; 3]) -> (f32, f32) {
     (hsv.hue.into_positive_degrees(), hsv.saturation)
 }
 
-/// Hue turned by `degrees`, saturation times `saturation`: what painters' programs do, and what
-/// keeps a shaded red balloon a shaded balloon in another paint.
+/// The colour with its hue turned by `degrees` and its saturation multiplied by `saturation`, as in graphics editors.
+/// The value stays, so shading is preserved.
 pub(super) fn turned(rgb: [f32; 3], degrees: f32, saturation: f32) -> [f32; 3] {
     let [red, green, blue] = rgb.map(|value| value / 255.0);
     let mut hsv = Hsv::from_color(Srgb::new(red, green, blue));
@@ -19,7 +19,7 @@ pub(super) fn turned(rgb: [f32; 3], degrees: f32, saturation: f32) -> [f32; 3] {
     [turned.red, turned.green, turned.blue].map(|value| value * 255.0)
 }
 
-/// Spread about the middle grey, then lifted; both as a share of the whole range.
+/// Contrast is spread about middle grey, then brightness is added; both as a share of the whole range.
 pub(super) fn spread(value: f32, brightness: f32, contrast: f32) -> f32 {
     ((value - 127.5) * (1.0 + contrast) + 127.5 + brightness * 255.0).clamp(0.0, 255.0)
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why edits cannot be read or carried out.
+/// The reason why edits cannot be read or applied.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     /// The file could not be read.
@@ -10,7 +10,7 @@ pub enum EditError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The text is not a stack of edits.
@@ -18,7 +18,7 @@ pub enum EditError {
     Parse {
         /// " in FILE", or nothing.
         file: String,
-        /// Where and why, with the line.
+        /// The parser's message, with the line.
         reason: String,
     },
     /// The text was written by a newer version.
@@ -28,7 +28,7 @@ pub enum EditError {
     Newer {
         /// The version in the text.
         found: u32,
-        /// The newest version that this reader knows.
+        /// The newest version that this reader supports.
         supported: u32,
     },
     /// The edits were made for a picture of other proportions.
@@ -40,11 +40,11 @@ pub enum EditError {
     OtherPicture {
         /// Width of the picture that the edits name.
         made_for_width: u32,
-        /// Its height.
+        /// Height of the picture that the edits name.
         made_for_height: u32,
         /// Width of the picture at hand.
         width: u32,
-        /// Its height.
+        /// Height of the picture at hand.
         height: u32,
     },
     /// The steps would take too long.
@@ -54,43 +54,43 @@ pub enum EditError {
         smaller picture.", pixels / 1e6
     )]
     TooMuch {
-        /// The first step that is too much, from 0.
+        /// Index, from 0, of the first step that exceeds a limit.
         index: usize,
-        /// Its tool.
+        /// Name of the step's tool.
         tool: &'static str,
-        /// The limit of steps.
+        /// The limit on the number of steps.
         steps: usize,
-        /// The limit of pixels that they look at.
+        /// The limit on the pixels that all steps visit together.
         pixels: f64,
     },
-    /// A number is outside what it can be.
+    /// A number is out of bounds.
     #[error("step {index} ({tool}): {field} is {value}; it must be {bounds}.")]
     Value {
-        /// Which step, from 0.
+        /// Index of the step, from 0.
         index: usize,
-        /// Its tool.
+        /// Name of the step's tool.
         tool: &'static str,
         /// The field in the TOML.
         field: &'static str,
-        /// What was given.
+        /// The value that was given.
         value: f64,
-        /// What it may be.
+        /// The permitted values, in words.
         bounds: &'static str,
     },
-    /// A step touches nothing of the picture.
+    /// A step changes no pixel of the picture.
     #[error("step {index} ({tool}) {reason}")]
     Empty {
-        /// Which step, from 0.
+        /// Index of the step, from 0.
         index: usize,
-        /// Its tool.
+        /// Name of the step's tool.
         tool: &'static str,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
     /// The edited picture could not be encoded.
     #[error("the edited picture cannot be written as PNG: {source}")]
     Encode {
-        /// What the encoder said.
+        /// The encoder's error.
         source: image::ImageError,
     },
 }

@@ -1,10 +1,9 @@
 //! Edits of a picture: a stack of steps that is applied to the original.
 //!
-//! The decision here: nothing is ever painted into the picture. A stack is a list of steps in the
-//! picture's own pixels, flattening replays it on the untouched original, and undo takes the last
-//! step off. So an eraser can bring the original back, a stack is a small text file that repeats an
-//! experiment, and steps that name patches can be carried out exactly at the patches' edges, on
-//! what the model sees, where resampling would smear them.
+//! The decision here: pixels of the original are never overwritten. A stack is a list of steps in the pixel coordinates
+//! of the picture; flattening applies it to the original, and undo removes the last step. So an eraser can restore the
+//! original, a stack is a small text file that repeats an experiment, and steps that name patches can be applied
+//! exactly at the edges of the patches, to the pixels that the model sees, where resampling would blur them.
 
 mod area;
 mod color;

@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 /// Version of the text; a reader refuses a larger one.
 pub const EDIT_VERSION: u32 = 1;
-/// Steps of a stack.
+/// Limit on the number of steps in a stack.
 const MOST_STEPS: usize = 10_000;
-/// Pixels that all steps may look at: two dozen adjustments of a picture of 100 megapixels, thirty
+/// Limit on the pixels that all steps visit together: two dozen adjustments of a picture of 100 megapixels, or thirty
 /// thousand dabs of a brush of 300 pixels.
 const MOST_WORK: f64 = 3e9;
-/// How much the proportions of a picture may differ from those that the edits name.
+/// Largest relative difference between the proportions of a picture and of the size that the edits name.
 const PROPORTION_TOLERANCE: f64 = 0.01;
 
 /// Edits of one picture, in order.
@@ -28,14 +28,14 @@ pub struct Edits {
     size: [u32; 2],
     #[serde(default, rename = "step")]
     steps: Vec<Step>,
-    /// Steps that were taken back, the next to be done again last.
+    /// Undone steps; the last one is the next to redo.
     #[serde(skip)]
     undone: Vec<Step>,
     #[serde(skip)]
     flattened: Flattened,
 }
 
-/// Cached result of the last flattening, so that a new step is applied alone.
+/// Cached result of the last flattening, so that only a new step has to be applied.
 #[derive(Clone, Debug, Default)]
 struct Flattened {
     kept: Option<FlattenedSteps>,
@@ -43,14 +43,14 @@ struct Flattened {
 
 #[derive(Clone, Debug)]
 struct FlattenedSteps {
-    /// What the steps were carried out on.
+    /// The picture that the steps were applied to.
     original: Arc<RgbImage>,
     steps: Vec<Step>,
-    /// The picture after them, before any crop.
+    /// The picture after these steps, before any crop.
     picture: Arc<RgbImage>,
 }
 
-/// A cache is no part of what a stack is.
+/// The cache does not count in a comparison of two stacks.
 impl PartialEq for Flattened {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -58,7 +58,7 @@ impl PartialEq for Flattened {
 }
 
 impl Edits {
-    /// No edits of a picture of this width and height.
+    /// An empty stack for a picture of this width and height.
     pub fn new(size: [u32; 2]) -> Self {
         Self { version: EDIT_VERSION, size, ..Self::default() }
     }
@@ -73,15 +73,15 @@ impl Edits {
         &self.steps
     }
 
-    /// Whether the picture is untouched.
+    /// Whether the stack has no steps.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Adds a step; what was undone before is gone.
+    /// Adds a step and discards the undone steps.
     ///
     /// # Errors
-    /// A step with a number that makes no sense; the stack is then as it was.
+    /// A step with an invalid number; the stack is then unchanged.
     pub fn push(&mut self, step: Step) -> Result<(), EditError> {
         step.check(self.steps.len())?;
         check_work(self.steps.iter().chain([&step]), self.size)?;
@@ -90,7 +90,7 @@ impl Edits {
         Ok(())
     }
 
-    /// Takes the last step back. Says whether there was one.
+    /// Undoes the last step. Returns whether there was one.
     pub fn undo(&mut self) -> bool {
         let step = self.steps.pop();
         let had = step.is_some();
@@ -98,7 +98,7 @@ impl Edits {
         had
     }
 
-    /// Does the step again that was taken back last. Says whether there was one.
+    /// Redoes the step that was undone last. Returns whether there was one.
     pub fn redo(&mut self) -> bool {
         let step = self.undone.pop();
         let had = step.is_some();
@@ -106,12 +106,12 @@ impl Edits {
         had
     }
 
-    /// Whether [`Self::redo`] would do something.
+    /// Whether there is a step to redo.
     pub fn can_redo(&self) -> bool {
         !self.undone.is_empty()
     }
 
-    /// The rectangle that is left of the picture: x, y, width and height in its pixels.
+    /// The part of the picture that remains after cropping: x, y, width and height in pixels of the picture.
     pub fn crop(&self) -> Option<[u32; 4]> {
         self.steps.iter().rev().find_map(|step| match step {
             Step::Crop { rect } => crop_pixels(rect, self.size),
@@ -119,7 +119,7 @@ impl Edits {
         })
     }
 
-    /// Row and column of the patches to blank, with the grid that they are counted in.
+    /// Row and column of each blanked patch, with the rows and columns of its grid.
     pub fn blanked(&self) -> impl Iterator<Item = ([u32; 2], [u32; 2])> {
         self.steps
             .iter()
@@ -134,7 +134,7 @@ impl Edits {
     /// were made on, in the same proportions.
     ///
     /// # Errors
-    /// A picture of other proportions, or a step that touches nothing of it.
+    /// A picture of other proportions, or a step that changes none of its pixels.
     pub fn flatten(&mut self, original: &Arc<RgbImage>) -> Result<Arc<RgbImage>, EditError> {
         let whole = self.before_crop(original)?;
         let size = [original.width(), original.height()];
@@ -150,7 +150,7 @@ impl Edits {
         })
     }
 
-    /// The edited picture with nothing cut off.
+    /// The edited picture without cropping.
     ///
     /// # Errors
     /// As [`Self::flatten`].
@@ -192,7 +192,7 @@ impl Edits {
     /// Reads edits from TOML.
     ///
     /// # Errors
-    /// Text that is not TOML, has unknown or senseless fields, or is of a newer version.
+    /// Text that is not TOML, has unknown or invalid fields, or is of a newer version.
     pub fn from_toml(text: &str) -> Result<Self, EditError> {
         Self::parse(text, "")
     }
@@ -202,7 +202,7 @@ impl Edits {
         struct Version {
             version: Option<u32>,
         }
-        // Looked at first, so that a newer file is named as such rather than by an odd field.
+        // The version is checked first, so that the error for a newer file names the version, not an unknown field.
         if let Ok(Version { version: Some(found) }) = toml::from_str(text)
             && found > EDIT_VERSION
         {
@@ -254,10 +254,10 @@ fn check_work<'a>(steps: impl Iterator<Item = &'a Step>, size: [u32; 2]) -> Resu
     Ok(())
 }
 
-/// A picture as a PNG file: nothing is lost, and encoding is quick rather than small.
+/// A picture as a PNG file: lossless, with fast rather than strong compression.
 ///
 /// # Errors
-/// If the encoder fails, which it does for pictures without pixels alone.
+/// If the encoder fails, which it does only for pictures without pixels.
 pub fn png(picture: &RgbImage) -> Result<Vec<u8>, EditError> {
     let mut bytes = Vec::new();
     let encoder =

@@ -1,4 +1,4 @@
-//! One edit, and what it does to pixels.
+//! One edit and its effect on pixels.
 
 use super::EditError;
 use super::area::{Area, Brush, Mask, Outline, area_work, rect_work, stroke_work};
@@ -7,10 +7,10 @@ use crate::trace::Rect;
 use image::{Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
-/// How wide the ring is whose colour fills an erased object, as a share of the area's long edge.
+/// Width of the ring whose mean colour fills an erased object, as a share of the area's long edge.
 const RING: f64 = 0.12;
 
-/// How often a blur looks at each pixel.
+/// Number of times that a blur visits each pixel.
 const BLUR_WORK: f64 = 6.0;
 
 /// The fill of an area.
@@ -26,7 +26,7 @@ pub enum Fill {
     },
     /// The mean colour of the picture.
     Mean,
-    /// The mean colour of what lies around the area: an object erased from a plain ground.
+    /// The mean colour around the area: erases an object from a plain background.
     Surroundings,
     /// The picture itself, blurred.
     Blur {
@@ -43,9 +43,9 @@ pub struct Adjust {
     pub hue: f64,
     /// Factor on the saturation.
     pub saturation: f64,
-    /// Added, −1–1 of the whole range.
+    /// Added to each channel, as a share of the whole range, −1–1.
     pub brightness: f64,
-    /// Spreads about middle grey: −1 is grey, 1 doubles.
+    /// Contrast about middle grey: −1 makes everything grey, 1 doubles the contrast.
     pub contrast: f64,
 }
 
@@ -69,7 +69,7 @@ pub enum Step {
         #[serde(alias = "colour")]
         color: [u8; 3],
     },
-    /// Bring the original back along a line.
+    /// Restore the original along a line.
     Erase {
         /// The line.
         points: Vec<[f64; 2]>,
@@ -78,31 +78,32 @@ pub enum Step {
     },
     /// Fill an area.
     Fill {
-        /// Where.
+        /// The area.
         area: Area,
-        /// With what.
+        /// The fill.
         with: Fill,
     },
     /// Change the colours of an area.
     Adjust {
-        /// Where.
+        /// The area.
         area: Area,
-        /// How.
+        /// The changes of colour.
         by: Adjust,
     },
-    /// Blank patches of what the model sees, exact at their edges. On the picture itself the
-    /// rectangles show where they are.
+    /// Blank patches of the pixels that the model sees, exactly at their edges. On the picture itself, the rectangles
+    /// show their positions.
     Blank {
         /// Row and column of each patch.
         patches: Vec<[u32; 2]>,
-        /// Rows and columns of the grid that they are counted in.
+        /// Rows and columns of the grid of these patches.
         grid: [u32; 2],
-        /// The same patches in pixels of the picture, `patches` long.
+        /// The rectangle of each patch in pixels of the picture, in the order of `patches`.
         rects: Vec<Rect>,
     },
-    /// Keep only a rectangle. It is cut out last, whatever comes after it; the last one counts.
+    /// Keep only a rectangle. The crop is applied after all other steps; if there are several crops, the last one
+    /// counts.
     Crop {
-        /// What stays.
+        /// The rectangle that is kept.
         rect: Rect,
     },
 }
@@ -120,7 +121,7 @@ impl Step {
         }
     }
 
-    /// Carries the step out on `picture`; `original` is what an eraser restores.
+    /// Applies the step to `picture`; an eraser restores pixels of `original`.
     pub(super) fn apply(
         &self,
         picture: &mut RgbImage,
@@ -162,7 +163,7 @@ impl Step {
         Ok(())
     }
 
-    /// The same step on a picture `scale` times as large.
+    /// The same step for a picture that is `scale` times as large.
     pub(super) fn scaled(&self, scale: [f64; 2]) -> Self {
         let line = |points: &[[f64; 2]]| -> Vec<[f64; 2]> {
             points.iter().map(|point| [point[0] * scale[0], point[1] * scale[1]]).collect()
@@ -202,7 +203,7 @@ impl Step {
         }
     }
 
-    /// How many pixels the step looks at in a picture of this size, about.
+    /// Approximate number of pixels that the step visits in a picture of this size.
     pub(super) fn work(&self, size: [u32; 2]) -> f64 {
         match self {
             Self::Stroke { points, brush, .. } | Self::Erase { points, brush } => {
@@ -213,7 +214,7 @@ impl Step {
                 area_work(area, size)
                     + match with {
                         Fill::Color { .. } => 0.0,
-                        // What lies around the area is looked at, too.
+                        // The pixels around the area are visited, too.
                         Fill::Mean | Fill::Surroundings => width * height,
                         Fill::Blur { .. } => BLUR_WORK * width * height,
                     }
@@ -227,7 +228,7 @@ impl Step {
         }
     }
 
-    /// Checks the numbers of step `index`.
+    /// Checks the numbers of the step at `index`.
     pub(super) fn check(&self, index: usize) -> Result<(), EditError> {
         let tool = self.tool();
         let within = |field, value: f64, low: f64, high: f64, bounds| {
@@ -321,7 +322,7 @@ fn scaled(rect: &Rect, scale: [f64; 2]) -> Rect {
     }
 }
 
-/// Lays `paint` (column, row, old colour → new colour) over the masked pixels.
+/// Replaces the colour of the masked pixels by `paint` (column, row, old colour → new colour), weighted by coverage.
 fn blend(
     picture: &mut RgbImage,
     mask: &Mask,
@@ -353,7 +354,7 @@ fn fill(picture: &mut RgbImage, mask: &Mask, with: Fill) {
             blend(picture, mask, |_, _, _| paint);
         }
         Fill::Blur { sigma } => {
-            // Only the part that can reach into the mask is blurred.
+            // Only the part that can influence the mask is blurred.
             let margin = (3.0 * sigma).ceil() as u32;
             let [left, top] = mask.origin.map(|edge| edge.saturating_sub(margin));
             let right = (mask.origin[0] + mask.coverage.width() + margin).min(picture.width());
