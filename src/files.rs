@@ -1,11 +1,11 @@
-//! Files of the user: how they are replaced, read and locked.
+//! Files of the user: replacing, reading and locking them.
 //!
 //! A file is replaced, never changed: new content goes to a temporary file in the same folder,
 //! which is then renamed. A reader sees the old file or the new one, and a full disk, a signal or a
 //! crash leaves the old one. Every writer in this crate goes through [`replace()`] or [`Replacement`].
 //!
-//! The name of a temporary file tells the machine and the process that made it, and its maker holds
-//! a lock on it. The next writer in the folder removes what a process left that no longer runs.
+//! The name of a temporary file contains the machine and the process that created it, and this process holds a lock on
+//! it. The next writer in the folder removes the files of processes that no longer run.
 
 mod lock;
 mod place;
@@ -21,8 +21,8 @@ pub use temporary::{TemporaryFolder, remove_temporary};
 
 use std::io::{Error, ErrorKind};
 
-/// What helps when a file cannot be written: one sentence or two. `needed_bytes` is the size of the
-/// file, where it is known.
+/// Advice for a file that cannot be written: one sentence or two. `needed_bytes` is the size of the file, if it is
+/// known.
 pub fn write_hint(error: &Error, needed_bytes: Option<u64>) -> String {
     match error.kind() {
         ErrorKind::NotFound => "Create the folder first, or choose another path.".into(),

@@ -1,8 +1,8 @@
-//! One writer at a time: locks that the system releases when their owner dies.
+//! Locks that allow one writer at a time; the system releases a lock when its owner ends.
 //!
-//! The lock on NAME is an advisory lock on `.vlmscope-NAME.lock` in the same folder. The file names
-//! its holder, a line each time, and goes when the lock is released. After a kill the file stays but
-//! the lock does not: the next holder finds in it what the killed process was writing.
+//! The lock on NAME is an advisory lock on `.vlmscope-NAME.lock` in the same folder. The file has a line for each
+//! holder and is removed when the lock is released. After a kill the file remains but the lock does not: from the file,
+//! the next holder learns which part the killed process was writing.
 
 use super::place::{folder_of, follow_links};
 use super::replace::{copy_permissions, replaceable};
@@ -23,22 +23,22 @@ use std::sync::{Mutex, PoisonError};
 const LONGEST_NAME_BYTES: usize = 200;
 const PREFIX: &str = ".vlmscope-";
 const SUFFIX: &str = ".lock";
-/// Folders in which this process has looked for what others left.
+/// Folders that this process has already searched for lock files of killed processes.
 #[cfg(unix)]
 static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-/// More is not read of a lock file.
+/// Only this much of a lock file is read.
 const MOST_HOLDER_BYTES: u64 = 4096;
 
-/// A lock cannot be had.
+/// The lock could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process holds it.
     #[error(
         "{path} is being written by another vlmscope (process {pid} on {host}). Wait until it is done, end it, or choose another name.",
         path = path.display()
     )]
     Held {
-        /// What is locked.
+        /// The locked file or folder.
         path: PathBuf,
         /// The number of the process.
         pid: u32,
@@ -71,16 +71,16 @@ impl Holder {
 pub struct FileLock {
     path: PathBuf,
     file: File,
-    /// What killed holders wrote, who did not release the lock.
+    /// Lines of killed holders that did not release the lock.
     left: Vec<Holder>,
     _registered: Registered,
 }
 
 impl FileLock {
-    /// Takes the lock, or says who has it.
+    /// Takes the lock; if another process holds it, the error names the holder.
     ///
     /// # Errors
-    /// If it is held, or the folder of `target` cannot be written to.
+    /// If the lock is held, or the folder of `target` cannot be written to.
     pub fn acquire(target: &Path) -> Result<Self, LockError> {
         Self::take(target, |file| match file.try_lock() {
             Ok(()) => Ok(true),
@@ -89,7 +89,7 @@ impl FileLock {
         })
     }
 
-    /// Takes the lock, and waits for it if need be.
+    /// Takes the lock, after waiting for other holders.
     ///
     /// # Errors
     /// If the folder of `target` cannot be written to.
@@ -112,14 +112,14 @@ impl FileLock {
                 let Holder { pid, host, .. } = holder;
                 return Err(LockError::Held { path: target, pid, host });
             }
-            // Its holder may have removed the file after it was opened here.
+            // The holder may have removed the file after it was opened here.
             if !is_at(&file, &path)? {
                 continue;
             }
             let left = read_holders(&mut file);
             let registered = Registered::new(&path);
             let mut taken = Self { path, file, left, _registered: registered };
-            // What the lines before name is needed until it is removed.
+            // The earlier lines stay until the parts that they name are removed.
             taken.append(&Holder::this())?;
             sweep(folder_of(&target));
             return Ok(taken);
@@ -128,7 +128,7 @@ impl FileLock {
 
     fn append(&mut self, holder: &Holder) -> io::Result<()> {
         self.file.seek(SeekFrom::End(0))?;
-        // A kill may have cut the line before.
+        // The line before may be incomplete after a kill.
         self.file.write_all(format!("\n{}\n", serde_json::to_string(holder)?).as_bytes())
     }
 
@@ -140,7 +140,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Elsewhere a file that another process has open cannot be removed; it is empty of meaning.
+        // On other systems a file that another process has open cannot be removed; it is emptied instead.
         if cfg!(unix) {
             let _ = std::fs::remove_file(&self.path);
         } else {
@@ -149,9 +149,8 @@ impl Drop for FileLock {
     }
 }
 
-/// The right to write a file or folder that takes long, under a name of its own beside it:
-/// `NAME.part-RANDOM.EXT`. What an earlier writer left that was killed is removed when the next one
-/// starts.
+/// The right to write a file or folder over a long time, under a temporary name beside it: `NAME.part-RANDOM.EXT`. The
+/// part of an earlier writer that was killed is removed when the next writer starts.
 #[derive(Debug)]
 pub struct Claim {
     target: PathBuf,
@@ -161,10 +160,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Claims `out`. Nothing is made yet; a link is followed.
+    /// Claims `out`. Nothing is created yet; a link is followed.
     ///
     /// # Errors
-    /// If another process writes it, or its folder cannot be written to.
+    /// If another process is writing it, or its folder cannot be written to.
     pub fn new(out: &Path) -> Result<Self, LockError> {
         let target = follow_links(out)?;
         let mut lock = FileLock::acquire(&target)?;
@@ -174,14 +173,14 @@ impl Claim {
         }
         let name = part_name(&target);
         let part = folder.join(&name);
-        // Named before it is made, so that it can be found after a kill at any moment.
+        // The name is recorded before the part is created, so that it can be found after a kill at any moment.
         let name = name.to_str().map(str::to_owned);
         lock.rewrite(&Holder { part: name, ..Holder::this() })?;
         let registered = Registered::new(&part);
         Ok(Self { target, part, _registered: registered, _lock: lock })
     }
 
-    /// What is claimed, with links followed.
+    /// The claimed path, with links followed.
     pub fn target(&self) -> &Path {
         &self.target
     }
@@ -191,25 +190,25 @@ impl Claim {
         &self.part
     }
 
-    /// Makes the file to write to.
+    /// Creates the file to write to.
     ///
     /// # Errors
-    /// If it cannot be made, or the file that it is to replace is protected.
+    /// If it cannot be created, or if the file that it will replace is protected.
     pub fn create_file(&self) -> io::Result<File> {
         replaceable(&self.target)?;
         unless_ending(|| File::options().read(true).write(true).create_new(true).open(&self.part))
     }
 
-    /// Makes the folder to write to.
+    /// Creates the folder to write to.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn create_folder(&self) -> io::Result<()> {
         unless_ending(|| std::fs::create_dir(&self.part))
     }
 
-    /// Gives a file, written under [`Self::part`] or another temporary name, the name that was
-    /// claimed, with the permissions of the file that it replaces.
+    /// Renames a file that was written under [`Self::part`] or another temporary name to the claimed name. It gets the
+    /// permissions of the file that it replaces.
     ///
     /// # Errors
     /// If it cannot be renamed.
@@ -221,8 +220,8 @@ impl Claim {
     }
 }
 
-/// Removes lock files in `folder` that killed processes left, once for each folder. One that names a
-/// part stays until the next writer of the same file has removed that part.
+/// Removes lock files of killed processes in `folder`, once for each folder. A lock file that names a part stays until
+/// the next writer of the same file has removed the part.
 #[cfg(unix)]
 fn sweep(folder: &Path) {
     let Ok(whole) = folder.canonicalize() else { return };
@@ -239,7 +238,7 @@ fn sweep(folder: &Path) {
             continue;
         }
         let Ok(mut file) = File::options().read(true).write(true).open(&path) else { continue };
-        // Whoever waits for it finds it gone and makes another, as after a release.
+        // A process that waits for the file finds it removed and creates another, as after a release.
         let is_free = file.try_lock().is_ok() && is_at(&file, &path).is_ok_and(|is_at| is_at);
         if is_free && read_holders(&mut file).iter().all(|holder| holder.part.is_none()) {
             let _ = std::fs::remove_file(&path);
@@ -250,7 +249,7 @@ fn sweep(folder: &Path) {
 #[cfg(not(unix))]
 fn sweep(_folder: &Path) {}
 
-/// A file system without locks lets everybody write.
+/// On a file system without locks every writer is admitted.
 fn unless_unknown(error: Error) -> io::Result<bool> {
     if error.kind() == ErrorKind::Unsupported { Ok(true) } else { Err(error) }
 }
@@ -269,10 +268,10 @@ fn lock_path(target: &Path) -> PathBuf {
     target.with_file_name(file_name)
 }
 
-/// Those who wrote into a lock file, oldest first.
+/// The holders in a lock file, oldest first.
 fn read_holders(file: &mut File) -> Vec<Holder> {
     let mut bytes = Vec::new();
-    // What cannot be read names nobody.
+    // An unreadable lock file names no holder.
     if file.rewind().is_err()
         || io::Read::take(&*file, MOST_HOLDER_BYTES).read_to_end(&mut bytes).is_err()
     {
@@ -284,7 +283,7 @@ fn read_holders(file: &mut File) -> Vec<Holder> {
         .collect()
 }
 
-/// Whether `path` is this file, and no link to it.
+/// Whether the path refers to this file itself, not to a link to it.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
@@ -306,7 +305,7 @@ fn is_at(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// NAME.part-
+/// The prefix `NAME.part-`.
 fn part_prefix(target: &Path) -> OsString {
     let mut prefix = target.file_stem().unwrap_or_default().to_owned();
     prefix.push(".part-");
@@ -315,7 +314,7 @@ fn part_prefix(target: &Path) -> OsString {
 
 fn part_name(target: &Path) -> OsString {
     let mut name = part_prefix(target);
-    // Each `RandomState` has keys of its own from the system's random numbers.
+    // Each `RandomState` has its own keys, from the system's random numbers.
     name.push(format!("{:016x}", RandomState::new().hash_one(())));
     if let Some(extension) = target.extension() {
         name.push(".");
@@ -324,7 +323,7 @@ fn part_name(target: &Path) -> OsString {
     name
 }
 
-/// Removes the part that a killed writer of `target` left.
+/// Removes the part of a killed writer of `target`.
 fn remove_part(target: &Path, part: &Path) {
     let prefix = part_prefix(target);
     let name = part.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
@@ -334,7 +333,7 @@ fn remove_part(target: &Path, part: &Path) {
     if !is_ours || found.is_symlink() {
         return;
     }
-    // What cannot be removed stays; the new part has another name.
+    // A part that cannot be removed stays; the new part has another name.
     let _ = if found.is_dir() { std::fs::remove_dir_all(part) } else { std::fs::remove_file(part) };
 }
 
@@ -450,14 +449,14 @@ mod tests {
         let lock_file = at(".vlmscope-film.mp4.lock");
         let text = std::fs::read_to_string(&lock_file).unwrap();
         drop(claim);
-        // As after a kill: the lock file is there, and nobody holds the lock.
+        // As after a kill: the lock file exists, and no process holds the lock.
         std::fs::write(&lock_file, text).unwrap();
         let claim = Claim::new(&target).unwrap();
         assert!(!left.exists());
         assert_ne!(claim.part(), left);
         drop(claim);
         drop(claim_after_two_kills(&target));
-        // A lock file that names something else removes nothing.
+        // A lock file that names anything other than a part of its target removes nothing.
         for name in ["thesis.txt", "../thesis.txt", "film.part.mp4"] {
             std::fs::write(&lock_file, format!(r#"{{"pid":1,"host":"h","part":"{name}"}}"#))
                 .unwrap();

@@ -1,16 +1,16 @@
-//! Reading files that may be anything: what they are is looked at before they are opened, and how
-//! large they are before memory is taken.
+//! Reading files of any origin: their type is checked before they are opened, and their size before memory is
+//! allocated.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Error, ErrorKind, Read as _};
 use std::path::Path;
 
-/// Most bytes of a file that people write: settings, views, edits, walkthroughs.
+/// Limit on the bytes of a file that users write: settings, views, edits, walkthroughs.
 pub const MOST_TEXT_BYTES: u64 = 64 << 20;
-/// Where the system shows files that this process has open already.
+/// Paths under which the system shows files that this process already has open.
 const OPEN_ALREADY: [&str; 3] = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"];
 
-/// Opens a file to read. A pipe or a device would wait or never end: it is refused, and not opened.
+/// Opens a file for reading. A pipe or a device could block or never end, so it is refused without being opened.
 ///
 /// # Errors
 /// If it does not exist, may not be read, or is not a regular file.
@@ -21,7 +21,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
-        // It may have become a pipe since.
+        // The file may have become a pipe since the check.
         options.custom_flags(libc::O_NONBLOCK);
     }
     let file = options.open(path)?;
@@ -29,8 +29,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The bytes of a file that has at most `most_bytes`. What is open already, as `/dev/stdin` is, may
-/// be a pipe.
+/// The bytes of a file that has at most `most_bytes`. A file that is already open, such as `/dev/stdin`, may be a pipe.
 ///
 /// # Errors
 /// As [`open_regular`], or [`ErrorKind::FileTooLarge`].
@@ -43,13 +42,12 @@ pub fn read(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
         return Err(too_large(most_bytes));
     }
     let mut bytes = Vec::with_capacity(size as usize);
-    // It may have grown since.
+    // The file may have grown since the check.
     file.take(most_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most_bytes { Err(too_large(most_bytes)) } else { Ok(bytes) }
 }
 
-/// The text of a file that people write, of at most [`MOST_TEXT_BYTES`]. A byte-order mark is not
-/// part of it.
+/// The text of a file that users write, of at most [`MOST_TEXT_BYTES`], without a byte-order mark.
 ///
 /// # Errors
 /// As [`read`], or if it is not UTF-8.

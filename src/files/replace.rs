@@ -1,4 +1,4 @@
-//! One file in place of another.
+//! Replacing a file by a new one.
 
 use super::place::{folder_of, follow_links};
 use super::temporary::Temporary;
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A file that is being written to take the place of another. Dropping it leaves the old file.
+/// A new file that will replace another. Dropping it leaves the old file unchanged.
 #[derive(Debug)]
 pub struct Replacement {
-    /// Links are followed: this is the file, not the link.
+    /// The target of the link if the path was a link.
     target: PathBuf,
     temporary: Temporary,
     old: Option<Metadata>,
@@ -26,22 +26,22 @@ impl Replacement {
     pub fn begin(path: &Path) -> io::Result<Self> {
         let target = follow_links(path)?;
         let old = replaceable(&target)?;
-        // Until it has the old file's permissions, nobody else reads it.
+        // Until it has the old file's permissions, no other user can read it.
         let temporary = Temporary::new_in(folder_of(&target), old.is_some())?;
         Ok(Self { target, temporary, old })
     }
 
-    /// The file to write to.
+    /// The temporary file to write to.
     pub fn file(&self) -> &File {
         self.temporary.file.as_file()
     }
 
-    /// Its temporary name, for another program or library that opens it itself.
+    /// The temporary path, for another program or library that opens the file itself.
     pub fn temporary_path(&self) -> &Path {
         self.temporary.file.path()
     }
 
-    /// Waits until the content is on the disk, not only in the cache of the system.
+    /// Waits until the content is on the disk, not only in the system's cache.
     ///
     /// # Errors
     /// If the disk is full or fails.
@@ -49,11 +49,11 @@ impl Replacement {
         self.file().sync_all()
     }
 
-    /// Gives the file its name, in place of an older one. It keeps the permissions of that one; a
-    /// new file gets those that the umask allows.
+    /// Renames the temporary file to its final name, replacing an older file. It gets the older file's permissions; a
+    /// new file gets the permissions that the umask allows.
     ///
     /// # Errors
-    /// If it cannot be renamed; then the old file is still there.
+    /// If it cannot be renamed; the old file is then still there.
     pub fn keep(self) -> io::Result<()> {
         if let Some(old) = &self.old {
             copy_permissions(self.file(), old)?;
@@ -62,11 +62,11 @@ impl Replacement {
         file.persist(&self.target).map(|_| ()).map_err(|error| error.error)
     }
 
-    /// As [`Self::keep`], but only where there is no file yet, even if another program makes one at
-    /// the same time.
+    /// As [`Self::keep`], but only if no file of that name exists, even if another program creates one at the same
+    /// time.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`] if the name is taken; else as [`Self::keep`].
+    /// [`ErrorKind::AlreadyExists`] if the name is taken; otherwise as [`Self::keep`].
     pub fn keep_new(self) -> io::Result<()> {
         let Temporary { file, registered: _registered } = self.temporary;
         match file.persist_noclobber(&self.target) {
@@ -81,14 +81,14 @@ impl Replacement {
     }
 }
 
-/// Gives a new file the owner and the permissions of the one that it replaces.
+/// Gives a new file the owner and the permissions of the file that it replaces.
 pub(super) fn copy_permissions(new: &File, old: &Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
         let now = new.metadata()?;
         if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
-            // Only root may give files away; for others the new file is theirs.
+            // Only root may change the owner; for other users the new file belongs to the user.
             let _ = std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()));
         }
         let mode = old.permissions().mode() & 0o777;
@@ -98,11 +98,11 @@ pub(super) fn copy_permissions(new: &File, old: &Metadata) -> io::Result<()> {
     new.set_permissions(old.permissions())
 }
 
-/// Writes a file beside its place and renames it. The writer is buffered.
+/// Writes to a temporary file in the same folder and renames it. The writer is buffered.
 ///
 /// # Errors
-/// What `write` fails with, or as [`Replacement::begin`] and [`Replacement::keep`]; the old file, if
-/// any, is then untouched.
+/// The error of `write`, or as [`Replacement::begin`] and [`Replacement::keep`]; the old file, if any, is then
+/// untouched.
 pub fn replace<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
@@ -115,7 +115,7 @@ pub fn replace<E: From<Error>>(
     Ok(new.keep()?)
 }
 
-/// As [`replace`], with all bytes at hand.
+/// As [`replace`], for bytes in memory.
 ///
 /// # Errors
 /// As [`replace`].
@@ -123,7 +123,7 @@ pub fn replace_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, |out| out.write_all(bytes))
 }
 
-/// Fails where [`replace`] would, before long work.
+/// Fails if [`replace`] would fail, to be called before long work.
 ///
 /// # Errors
 /// As [`Replacement::begin`].
@@ -131,8 +131,8 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
     Replacement::begin(path).map(drop)
 }
 
-/// The file that is there now. One that its owner protected must not be replaced, although its
-/// folder would allow it.
+/// The metadata of the existing file. A file that its owner protected must not be replaced, even if its folder allows
+/// it.
 pub(super) fn replaceable(target: &Path) -> io::Result<Option<Metadata>> {
     let old = match target.symlink_metadata() {
         Ok(old) => old,
@@ -198,7 +198,7 @@ mod tests {
         fn permissions_are_those_of_the_old_file_or_of_any_new_one() {
             let folder = tempfile::tempdir().unwrap();
             let (path, plain) = (folder.path().join("x"), folder.path().join("plain"));
-            // What the umask allows, as the system itself applies it.
+            // The permissions that the umask allows, applied by the system itself.
             std::fs::write(&plain, "x").unwrap();
             replace_bytes(&path, b"x").unwrap();
             assert_eq!(mode(&path), mode(&plain));

@@ -1,5 +1,5 @@
-//! Temporary files and folders that are removed whatever happens: on drop, by the signal handler,
-//! and after a kill by the next process that writes into the same folder.
+//! Temporary files and folders that are always removed: on drop, by the signal handler, or, after a kill, by the next
+//! process that writes into the same folder.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
@@ -15,25 +15,25 @@ const RANDOM_CHARACTERS: usize = 12;
 
 /// Temporary files and folders of this process.
 static OWN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-/// Folders in which this process has looked for what others left.
+/// Folders that this process has already searched for files of dead processes.
 static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Removes all temporary files and folders of this process: for a signal handler that ends the
-/// program, because no destructor runs then.
+/// Removes all temporary files and folders of this process. A signal handler that ends the program calls it, because no
+/// destructor runs then.
 pub fn remove_temporary() {
     let own = lock(&OWN);
-    // Locks last: they name what is there, should the program be killed before it is removed.
+    // Locks last: they name the other files, in case the program is killed before those are removed.
     let is_lock = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "lock");
     let (locks, rest): (Vec<_>, Vec<_>) = own.iter().partition(is_lock);
     for path in rest.into_iter().chain(locks) {
-        // Nothing more can be done about one that cannot be removed.
+        // A file that cannot be removed stays.
         let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
     }
-    // No other thread makes one before the program ends.
+    // No other thread creates a temporary file before the program ends.
     std::mem::forget(own);
 }
 
-/// Makes something temporary, but not while [`remove_temporary`] runs or after it.
+/// Creates a temporary file or folder, but not during or after [`remove_temporary`].
 pub(super) fn unless_ending<T>(make: impl FnOnce() -> T) -> T {
     let _own = lock(&OWN);
     make()
@@ -43,7 +43,7 @@ pub(super) fn unless_ending<T>(make: impl FnOnce() -> T) -> T {
 #[derive(Debug)]
 pub struct TemporaryFolder {
     folder: TempDir,
-    /// Keeps the lock.
+    /// Holds the lock.
     _handle: Option<File>,
     _registered: Registered,
 }
@@ -65,10 +65,10 @@ impl TemporaryFolder {
         Ok(Self { folder, _handle: handle, _registered: registered })
     }
 
-    /// Makes a folder among the temporary files of the system.
+    /// Creates a folder in the system's folder for temporary files.
     ///
     /// # Errors
-    /// If that place cannot be written to.
+    /// If that folder cannot be written to.
     pub fn new() -> io::Result<Self> {
         Self::new_in(&std::env::temp_dir())
     }
@@ -102,7 +102,7 @@ impl Temporary {
         let file = builder.tempfile_in(folder)?;
         let registered = Registered::among(&mut own, file.path());
         drop(own);
-        // Where the file system has no locks, the number of the process must do.
+        // On a file system without locks, the process number is the only criterion.
         #[cfg(unix)]
         let _ = file.as_file().try_lock();
         if let Ok(metadata) = file.as_file().metadata() {
@@ -112,7 +112,7 @@ impl Temporary {
     }
 }
 
-/// A path that the signal handler removes, until this is dropped.
+/// A path that the signal handler removes; dropping this removes it from the list.
 #[derive(Debug)]
 pub(super) struct Registered(PathBuf);
 
@@ -143,7 +143,7 @@ fn builder(prefix: &str) -> tempfile::Builder<'_, '_> {
     builder
 }
 
-/// `.vlmscope-HOST-PID-`, HOST as a hash.
+/// `.vlmscope-HOST-PID-`; HOST is a hash.
 fn prefix() -> String {
     format!("{PREFIX}{}-{}-", host_hash(), std::process::id())
 }
@@ -162,8 +162,8 @@ pub(super) fn host_name() -> String {
     sysinfo::System::host_name().unwrap_or_default()
 }
 
-/// Removes what dead processes of this machine left in `folder`. `own` is the metadata of a file
-/// that this process has just made there: it tells whose files may be removed.
+/// Removes the temporary files of dead processes of this machine in `folder`. `own` is the metadata of a file that this
+/// process has just created there; only files of the same owner are removed.
 fn sweep(folder: &Path, own: &Metadata) {
     let Ok(whole) = folder.canonicalize() else { return };
     if !lock(&SWEPT).insert(whole) {
@@ -180,7 +180,7 @@ fn sweep(folder: &Path, own: &Metadata) {
     }
 }
 
-/// The number of the process on this machine that made a temporary file of this name.
+/// The number of the process on this machine that created a temporary file of this name.
 fn maker(name: &str) -> Option<u32> {
     let rest = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.strip_prefix(host_hash())?;
     let (pid, random) = rest.strip_prefix('-')?.split_once('-')?;
@@ -191,25 +191,25 @@ fn maker(name: &str) -> Option<u32> {
 
 fn is_abandoned(path: &Path, pid: u32, own: &Metadata) -> bool {
     if pid == std::process::id() {
-        // By name: one folder has many paths.
+        // Compared by name, because one folder has many paths.
         return !lock(&OWN).iter().any(|own| own.file_name() == path.file_name());
     }
     let Ok(found) = path.symlink_metadata() else { return false };
     if found.is_symlink() || !same_owner(&found, own) || is_running(pid) {
         return false;
     }
-    // A process in another container has a number of its own, but the lock is the same.
+    // A process in another container is not visible by its number, but its lock is.
     #[cfg(unix)]
     return File::open(path).is_ok_and(|file| file.try_lock().is_ok());
     #[cfg(not(unix))]
     true
 }
 
-/// Whether a process of this number runs.
+/// Whether a process with this number exists.
 pub(super) fn is_running(pid: u32) -> bool {
     use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
     let pid = Pid::from_u32(pid);
-    // Where this cannot be found out, nothing is removed.
+    // If this cannot be determined, the process counts as running, so that nothing is removed.
     let Ok(mut system) = System::new() else { return true };
     let refresh = ProcessRefreshKind::nothing();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, refresh) > 0
