@@ -1,8 +1,8 @@
 //! Reports of faults in the program itself.
 //!
-//! A panic writes a report into the data folder before anything else happens: where it was, the version, the adapter and the
-//! latest log lines. It holds no picture, question or answer: quoted parts of the panic's message are left out unless the
-//! user sets `VLMSCOPE_CRASH_REPORT=full`.
+//! A panic first of all writes a report into the data folder: the place of the panic, the version, the adapter and the
+//! latest log lines. It holds no picture, question or answer: quoted parts of the panic's message are left out unless
+//! the user sets `VLMSCOPE_CRASH_REPORT=full`.
 
 use crate::job::{self, Panicked};
 use crate::{gpu, logging, terminal};
@@ -14,21 +14,21 @@ use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Set to "full", reports keep what the panic's message quotes.
+/// If it is set to "full", reports include the quoted parts of the panic's message.
 const CONSENT: &str = "VLMSCOPE_CRASH_REPORT";
-/// Reports that are kept; the oldest go.
+/// Number of reports that are kept; the oldest are removed.
 const KEPT: usize = 20;
 /// Longest message in a report, in characters.
 const MESSAGE_CHARS: usize = 400;
 const PREFIX: &str = "crash-";
 
-/// Where reports are written; `None` where the system has no data folder.
+/// The folder of the reports; `None` if the system has no data folder.
 pub fn folder() -> Option<PathBuf> {
     Some(dirs::data_dir()?.join("vlmscope").join("crashes"))
 }
 
-/// Writes a report of every panic from now on. On the main thread the panic ends the program: the user is told in one
-/// paragraph. On other threads [`job::guard`] hands it on as an error.
+/// Writes a report of every panic from now on. On the main thread a panic ends the program, and the user gets one
+/// paragraph on stderr. On other threads [`job::guard`] returns it as an error.
 pub fn install() {
     std::panic::set_hook(Box::new(|info| {
         if job::is_contained() {
@@ -38,7 +38,7 @@ pub fn install() {
         let report = folder().and_then(|folder| write(&folder, &report(&message)).ok());
         let is_main = std::thread::current().name() == Some("main");
         if is_main {
-            // A closed stderr is nobody who wants to know.
+            // If stderr is closed, nobody can read the message.
             let _ = writeln!(terminal::stderr(), "{}", farewell(&message, report.as_deref()));
         }
         log::error!("panic: {message}");
@@ -46,7 +46,7 @@ pub fn install() {
     }));
 }
 
-/// What a command says that ends by a fault of the program.
+/// The last words of a command that a fault of the program ends.
 fn farewell(message: &str, report: Option<&Path>) -> String {
     let report = report.map_or_else(
         || "No report could be written; please send this line to the authors.".to_owned(),
@@ -64,7 +64,7 @@ fn farewell(message: &str, report: Option<&Path>) -> String {
     )
 }
 
-/// One line: what happened and where.
+/// The message and the place of a panic in one line.
 fn message(info: &PanicHookInfo<'_>, is_full: bool) -> String {
     let text = job::message_of(info.payload());
     let text = if is_full { text.replace('\n', " ") } else { without_quotes(&text) };
@@ -75,7 +75,7 @@ fn message(info: &PanicHookInfo<'_>, is_full: bool) -> String {
     }
 }
 
-/// The first line of a panic's message without what it quotes: that may be a question. Names of functions stay.
+/// The first line of a panic's message without quoted parts, which may contain a question. Names of functions stay.
 fn without_quotes(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let mut kept = String::new();
@@ -113,7 +113,7 @@ fn report(message: &str) -> String {
     text
 }
 
-/// Writes a report under a name of its own.
+/// Writes a report under a unique name.
 fn write(folder: &Path, text: &str) -> io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     forget_old(folder);
@@ -133,7 +133,7 @@ fn write(folder: &Path, text: &str) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Makes room for one more report.
+/// Removes the oldest reports, so that one more can be kept.
 fn forget_old(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     let is_report = |path: &PathBuf| {
@@ -143,7 +143,7 @@ fn forget_old(folder: &Path) {
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_report).collect();
     reports.sort_by_key(|path| path.metadata().and_then(|metadata| metadata.modified()).ok());
     for old in reports.iter().rev().skip(KEPT - 1) {
-        // One that cannot be removed stays.
+        // A report that cannot be removed stays.
         let _ = std::fs::remove_file(old);
     }
 }

@@ -1,8 +1,8 @@
 //! vlmscope: a native microscope for vision-language models.
 //!
 //! Data flows one way: picture + question → model → trace → GPU pages → reduced map →
-//! composited frame → window, file or video. The modules below stand in dependency order; which
-//! may use which is written in ARCHITECTURE.md and held by `scripts/check_arrows.py`.
+//! composited frame → window, file or video. The modules below are in dependency order; ARCHITECTURE.md lists the
+//! allowed dependencies, and `scripts/check_arrows.py` checks them.
 
 pub mod analysis;
 pub mod cli;

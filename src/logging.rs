@@ -1,4 +1,4 @@
-//! The log: `RUST_LOG` selects what goes to stderr, and the latest lines are kept for crash reports.
+//! The log: `RUST_LOG` selects the lines for stderr, and the latest lines are kept for crash reports.
 //!
 //! Log lines hold file names, sizes, numbers and causes of errors. They never hold a question, an answer or a
 //! picture, because a crash report contains them.
@@ -14,19 +14,19 @@ use std::time::Instant;
 pub const RECENT_LINES: usize = 200;
 /// Longest line that is kept, in bytes.
 const LINE_BYTES: usize = 1000;
-/// What stderr shows where `RUST_LOG` is not set. The graphics and window crates warn about drivers that work.
+/// The filter for stderr if `RUST_LOG` is not set. The graphics and window crates warn about drivers that work.
 const DEFAULT_FILTER: &str = "error,vlmscope=warn";
 
 static RECENT: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 static STARTED: OnceLock<Instant> = OnceLock::new();
 
-/// Writes to stderr what `RUST_LOG` asks for and keeps the latest lines.
+/// Writes the lines that `RUST_LOG` selects to stderr, and keeps the latest lines.
 struct Logger {
     stderr: env_logger::Logger,
 }
 
 impl Logger {
-    /// Kept whatever stderr shows: our own lines from `info` up, warnings of other crates.
+    /// Lines that are kept whatever the filter for stderr: our own from `info` up, and warnings of other crates.
     fn keeps(metadata: &Metadata<'_>) -> bool {
         let own = metadata.target().split("::").next() == Some("vlmscope");
         metadata.level() <= if own { Level::Info } else { Level::Warn }
@@ -54,7 +54,7 @@ impl Log for Logger {
     }
 }
 
-/// Reports a state that no input can cause: a debug build stops, a release build logs it and goes on.
+/// Reports a state that no input can cause: a debug build panics, a release build logs it and continues.
 macro_rules! bug {
     ($($message:tt)+) => {{
         log::error!("bug in vlmscope: {}", format_args!($($message)+));
@@ -90,7 +90,7 @@ fn keep(line: String) {
     recent.push_back(line);
 }
 
-/// Seconds since the start, level, place and message as one line without control characters.
+/// Seconds since the start, level, target and message as one line without control characters.
 fn line(record: &Record<'_>) -> String {
     let seconds = STARTED.get_or_init(Instant::now).elapsed().as_secs_f64();
     let message = record.args().to_string();

@@ -1,7 +1,6 @@
 //! Settings that are saved between runs: looks, layout, recent files, bookmarks.
 //!
-//! A damaged or newer file never stops the program: it is kept beside the new one and defaults are
-//! used.
+//! A damaged or newer file never stops the program: it is kept under another name, and defaults are used.
 
 use crate::files;
 use crate::trace::{PreprocessMode, Sampling};
@@ -9,27 +8,27 @@ use crate::view::{Theme, ViewState};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Version of the file.
+/// Version of the settings file.
 pub const SETTINGS_VERSION: u32 = 1;
 const MAX_RECENT: usize = 12;
 
 /// A view with a note.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bookmark {
-    /// What the user wrote.
+    /// The user's text.
     pub note: String,
-    /// The trace's file; `None` where it was never saved.
+    /// The trace's file; `None` if the trace was never saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<PathBuf>,
     /// The view.
     pub state: ViewState,
-    /// The number of the answer that it was made of, while the program runs: an answer that is in
-    /// no file can be found by nothing else.
+    /// The number of the answer that the bookmark refers to, valid while the program runs: an unsaved answer can only
+    /// be found by it.
     #[serde(skip)]
     pub document: Option<u64>,
 }
 
-/// Everything that is remembered.
+/// The saved settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
@@ -52,19 +51,19 @@ pub struct Settings {
     pub show_inspector: bool,
     /// Whether the token strip is shown.
     pub show_tokens: bool,
-    /// How answers are sampled.
+    /// The sampling settings of questions.
     pub sampling: Sampling,
-    /// How pictures that are not square are made to fit.
+    /// The rule that fits a picture that is not square.
     pub preprocess: PreprocessMode,
-    /// The model of the last session; `None` is the built-in one.
+    /// The model of the last run; `None` is the built-in one.
     pub bundle: Option<PathBuf>,
     /// Model folders, latest first.
     pub recent_bundles: Vec<PathBuf>,
     /// Traces and pictures, latest first.
     pub recent_files: Vec<PathBuf>,
-    /// Views that were kept.
+    /// Saved views.
     pub bookmarks: Vec<Bookmark>,
-    /// Whether the line of advice of the first start was closed.
+    /// Whether the advice of the first start was closed.
     pub advice_seen: bool,
 }
 
@@ -91,10 +90,10 @@ impl Default for Settings {
     }
 }
 
-/// Why settings could not be read or written.
+/// The reason why settings could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The text is not settings of this version.
+    /// The text is not valid settings of this version.
     #[error(
         "the settings in {path} cannot be read ({reason}); defaults are used and the old file is kept as {kept}.",
         path = path.display(), kept = kept.display()
@@ -102,9 +101,9 @@ pub enum SettingsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Where it was moved to.
+        /// The path that the file was moved to.
         kept: PathBuf,
-        /// What is wrong with it.
+        /// The fault that was found.
         reason: String,
     },
     /// The file could not be written.
@@ -112,20 +111,20 @@ pub enum SettingsError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }
 
 impl Settings {
-    /// Where settings are kept: `VLMSCOPE_SETTINGS`, or the user's configuration folder.
+    /// The path of the settings file: `VLMSCOPE_SETTINGS`, or a file in the user's configuration folder.
     pub fn path() -> Option<PathBuf> {
         std::env::var_os("VLMSCOPE_SETTINGS")
             .map(PathBuf::from)
             .or_else(|| Some(dirs::config_dir()?.join("vlmscope").join("settings.toml")))
     }
 
-    /// Reads settings; what went wrong comes back beside the defaults. A missing file is no error.
+    /// Reads settings; on an error, returns the defaults and the error. A missing file is not an error.
     pub fn load(path: &Path) -> (Self, Option<SettingsError>) {
         let text = match files::read_text(path) {
             Ok(text) => text,
@@ -152,14 +151,14 @@ impl Settings {
 
     fn set_aside(path: &Path, reason: String) -> (Self, Option<SettingsError>) {
         let kept = path.with_extension("toml.old");
-        // Where even this fails, the file stays as it is until settings are saved again.
+        // If this fails as well, the file stays as it is until settings are saved again.
         if let Err(error) = std::fs::rename(path, &kept) {
             log::warn!("cannot rename {} to {}: {error}", path.display(), kept.display());
         }
         (Self::default(), Some(SettingsError::Unreadable { path: path.to_owned(), kept, reason }))
     }
 
-    /// Numbers that a hand-edited file may have put out of bounds.
+    /// Limits numbers that a hand-edited file may have set out of bounds.
     fn checked(mut self) -> Self {
         self.version = SETTINGS_VERSION;
         self.font_scale =
@@ -173,10 +172,10 @@ impl Settings {
         self
     }
 
-    /// Writes settings in place of the old ones.
+    /// Writes the settings file, replacing the old one.
     ///
     /// # Errors
-    /// If the folder cannot be made or written to.
+    /// If the folder cannot be created or written to.
     pub fn save(&self, path: &Path) -> Result<(), SettingsError> {
         let failed = |source| SettingsError::Write { path: path.to_owned(), source };
         let text = toml::to_string_pretty(self)
@@ -196,7 +195,7 @@ impl Settings {
     }
 }
 
-/// TOML has no null: "system" stands for none.
+/// TOML has no null, so "system" represents `None`.
 mod theme_choice {
     use crate::view::Theme;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};

@@ -1,13 +1,13 @@
-//! Standard output and standard error, for texts that come from anywhere.
+//! Standard output and standard error, for texts of any origin.
 //!
-//! Questions, answers and names of files may hold control characters, which a terminal obeys: they
-//! are written by their number. A reader that closes the pipe (`vlmscope inspect … | head`) has
-//! what it wants: what is written after that is dropped, and no error.
+//! Questions, answers and names of files may contain control characters, which a terminal would execute; they are
+//! replaced by their code. If a reader closes the pipe (`vlmscope inspect … | head`), further output is discarded
+//! without an error.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, IsTerminal as _, StderrLock, StdoutLock, Write};
 
-/// The first byte of U+0080 to U+009F in UTF-8, control characters all of them.
+/// The first byte of U+0080 to U+009F in UTF-8, which are all control characters.
 const C1_LEAD: u8 = 0xC2;
 
 /// Standard output.
@@ -20,12 +20,12 @@ pub fn stderr() -> Plain<StderrLock<'static>> {
     Plain::new(io::stderr().lock())
 }
 
-/// Whether a person reads standard output.
+/// Whether standard output is a terminal.
 pub fn is_interactive() -> bool {
     io::stdout().is_terminal()
 }
 
-/// The text without control characters but line ends and tabs: others are written as `<U+001B>`.
+/// The text with control characters, except line ends and tabs, replaced by their code: `<U+001B>`.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
@@ -40,12 +40,12 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
-/// As [`plain`], on one line and without tabs: a field of a table.
+/// As [`plain`], on one line and without tabs, for a field of a table.
 pub fn field(text: &str) -> String {
     plain(text).replace(['\n', '\t'], " ")
 }
 
-/// A value as JSON in which no character is a control character but line ends.
+/// A value as JSON without control characters except line ends.
 ///
 /// # Errors
 /// If the value cannot be written as JSON.
@@ -55,7 +55,7 @@ pub fn json(value: &impl serde::Serialize, is_pretty: bool) -> serde_json::Resul
     if !text.contains(is_obeyed) {
         return Ok(text);
     }
-    // Those below U+0020 are escaped already; these stand in strings only.
+    // Characters below U+0020 are already escaped; the others occur only in strings.
     let escape = |character| format!("\\u{:04x}", u32::from(character));
     Ok(text
         .chars()
@@ -72,13 +72,13 @@ fn number(character: char) -> String {
     format!("<U+{:04X}>", u32::from(character))
 }
 
-/// A writer that passes text on as [`plain`] shows it.
+/// A writer that passes text through [`plain`].
 #[derive(Debug)]
 pub struct Plain<W: Write> {
     inner: W,
-    /// The last write ended in the middle of a character that may be a control character.
+    /// The last write ended with the first byte of a possible control character.
     has_lead: bool,
-    /// Nobody reads any more.
+    /// The reader has closed the pipe.
     is_closed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A flag that stops work, with hooks for work that cannot look at a flag.
+//! A cancellation flag, with hooks for work that cannot poll a flag.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ impl Shared {
     }
 }
 
-/// Asks running work to stop. Clones share the flag; it is never taken back.
+/// Asks running work to stop. Clones share the flag, and it is never reset.
 #[derive(Clone, Default)]
 pub struct CancelToken {
     shared: Arc<Shared>,
@@ -31,7 +31,7 @@ impl std::fmt::Debug for CancelToken {
 }
 
 impl CancelToken {
-    /// A token that nobody has cancelled.
+    /// A token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }

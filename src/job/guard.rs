@@ -1,16 +1,16 @@
-//! A panic in a worker becomes an error that can be shown.
+//! Turning a panic in a worker into an error that can be displayed.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-/// Work that ended by a panic: a fault of the program, never of a file or a question.
+/// A panic in the work: always a fault of the program, never of a file or a question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an internal error stopped this task ({message}). Saved files are not affected: try \
     again.{}", sent(.report.as_ref()))]
 pub struct Panicked {
-    /// What the panic said, and where.
+    /// The message and the place of the panic.
     pub message: String,
     /// The crash report, where one could be written.
     pub report: Option<PathBuf>,
@@ -30,7 +30,7 @@ thread_local! {
     static NOTED: RefCell<Option<Panicked>> = const { RefCell::new(None) };
 }
 
-/// Keeps what the panic hook knows of the panic of this thread for [`guard`].
+/// Stores the panic hook's description of a panic on this thread for [`guard`].
 pub fn note(panicked: Panicked) {
     NOTED.set(Some(panicked));
 }
@@ -40,8 +40,8 @@ pub fn unwinding() -> Option<Panicked> {
     std::thread::panicking().then(|| NOTED.with_borrow(Clone::clone).unwrap_or_else(unknown))
 }
 
-/// Runs `work` and catches its panic. State that the work has changed by halves must not be used
-/// any more: make it anew.
+/// Runs `work` and catches a panic. State that the work may have left half changed must not be used any more: create it
+/// again.
 ///
 /// # Errors
 /// If it panicked.
@@ -56,12 +56,11 @@ pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// Runs another's code on a file from anywhere and catches its panic. A damaged file is no fault of
-/// the program: no report is written. State that the work has changed by halves must not be used any
-/// more.
+/// Runs code of another library on a file of any origin and catches a panic. A damaged file is not a fault of the
+/// program, so no report is written. State that the work may have left half changed must not be used any more.
 ///
 /// # Errors
-/// If it panicked: what the panic said.
+/// The message of the panic, if it panicked.
 pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = IS_CONTAINED.replace(true);
     let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -73,7 +72,7 @@ pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Whether a panic of this thread is one that [`contain`] catches.
+/// Whether this thread is inside [`contain`], which catches its panics.
 pub fn is_contained() -> bool {
     IS_CONTAINED.get()
 }

@@ -1,7 +1,7 @@
 //! Background work: named threads, a request slot in which the latest request wins, and cancelling.
 //!
-//! The decision here: a new request does not wait for the old one, it *cancels* it. Whoever scrubs
-//! or asks again wants the newest answer, so at most one request runs and at most one waits.
+//! The decision here: a new request *cancels* the running one instead of waiting for it. A user who scrubs or asks
+//! again wants the newest answer, so at most one request runs and at most one waits.
 //! A request that panics is reported, and the next one is handled with fresh state.
 
 mod cancel;

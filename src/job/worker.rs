@@ -38,18 +38,18 @@ impl<R> Slot<R> {
     }
 }
 
-/// A thread with room for one waiting request. Dropping it cancels what runs and joins the thread.
+/// A thread with a queue of one request. Dropping it cancels the running request and joins the thread.
 pub struct Worker<R> {
     slot: Arc<Slot<R>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl<R: Send + 'static> Worker<R> {
-    /// Starts the thread `name`. `start` makes what handles one request after the other, with the
-    /// state that it keeps; after a panic `failed` is told and `start` makes it anew.
+    /// Starts the thread `name`. `start` creates the handler of requests, with its state; after a panic, `failed` is
+    /// called and `start` creates the handler again.
     ///
     /// # Errors
-    /// If the system starts no more threads.
+    /// If the system cannot start another thread.
     pub fn spawn<H: FnMut(R, &CancelToken)>(
         name: &str,
         mut start: impl FnMut() -> H + Send + 'static,
@@ -67,7 +67,7 @@ impl<R: Send + 'static> Worker<R> {
                 if let Err(panicked) = guard(|| handle(request, &token)) {
                     log::error!("the {name} thread starts anew: {panicked}");
                     let broken = std::mem::replace(&mut handle, start());
-                    // Half-changed state may panic once more while it is dropped.
+                    // Dropping half-changed state may panic again.
                     let _ = guard(|| drop(broken));
                     failed(panicked, &token);
                 }
@@ -76,7 +76,7 @@ impl<R: Send + 'static> Worker<R> {
         Ok(Self { slot, thread: Some(thread) })
     }
 
-    /// Makes `request` the next one: what waits is replaced, what runs is cancelled.
+    /// Makes `request` the next one: it replaces the waiting request and cancels the running one.
     pub fn submit(&self, request: R) -> CancelToken {
         let token = CancelToken::new();
         let mut state = self.slot.state();
@@ -90,7 +90,7 @@ impl<R: Send + 'static> Worker<R> {
         token
     }
 
-    /// Cancels what runs and drops what waits.
+    /// Cancels the running request and discards the waiting one.
     pub fn cancel(&self) {
         let mut state = self.slot.state();
         let running = state.running.clone();
@@ -119,7 +119,7 @@ impl<R> Drop for Worker<R> {
         }
         self.slot.wake.notify_one();
         if let Some(thread) = self.thread.take() {
-            // `failed` itself panicked: nobody is left to be told.
+            // If `failed` itself panicked, there is no receiver left for the error.
             let _ = thread.join();
         }
     }
@@ -155,7 +155,7 @@ mod tests {
         let replaced = worker.submit(1);
         let finished = is_done.recv().unwrap();
         assert_eq!(finished, (0, true), "the running request is cancelled");
-        // Request 1 may have started already; whatever the order, request 2 is the last to run.
+        // Request 1 may have started already; in either case request 2 is the last to run.
         worker.submit(2);
         let last = is_done.iter().find(|&(request, _)| request == 2).unwrap();
         assert_eq!(last, (2, false));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_reported_and_the_next_request_finds_fresh_state() {
-        /// State that cannot even be dropped once it is broken.
+        /// State whose drop panics once it is broken.
         struct State {
             handled: u32,
         }
