@@ -1,8 +1,7 @@
-//! Every head switched off in turn: what each is worth for the answer.
+//! Ablation of each head in turn: its effect on the answer's log-probability.
 //!
-//! Zero ablation: the head's output is multiplied by 0 at every position, the answer is scored
-//! again. The number is log p(answer | head off) − log p(answer), so that a head that the answer
-//! needs is negative, like every other effect here.
+//! Zero ablation: the head's output is multiplied by 0 at every position, and the answer is scored again. The effect is
+//! log p(answer | head off) − log p(answer), so a head that the answer needs has a negative effect.
 
 use super::engine::Engine;
 use super::error::Result;
@@ -15,9 +14,9 @@ use crate::trace::{Head, Layer, Trace};
 /// The answer under one intervention.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effect {
-    /// log p after − log p before, of each answer token: `[G]`.
+    /// log p with the intervention − log p without it, of each answer token: `[G]`.
     pub delta_logprob: Vec<f32>,
-    /// Whether greedy decoding would have left the answer at some token.
+    /// Whether greedy decoding would choose another token at some place of the answer.
     pub changes_answer: bool,
 }
 
@@ -30,14 +29,14 @@ impl Effect {
         }
     }
 
-    /// Of the whole answer.
+    /// The effect on the whole answer: the sum over its tokens.
     pub fn total(&self) -> f32 {
         self.delta_logprob.iter().sum()
     }
 }
 
-/// The effect of each intervention on the answer of a trace, in order; `each` gets them with their
-/// number as they come.
+/// The effect of each intervention on the answer of a trace, in order; `each` receives each effect with its index as
+/// soon as it is computed.
 ///
 /// # Errors
 /// A trace of another model, a failure of ONNX Runtime, or

@@ -1,8 +1,8 @@
 //! Turns the attention outputs of one decoder call into pages.
 //!
-//! Outputs come one layer at a time for all rows; a page is one row for all layers. Pages are
-//! allocated zeroed, so that the system hands out their memory as layers fill them while the
-//! outputs of the layers before are already freed: both are never there in full.
+//! Outputs arrive one layer at a time for all rows; a page is one row for all layers. Pages are allocated as zeroed
+//! memory, which the system provides only as layers fill it. The outputs of earlier layers are freed by then, so the
+//! outputs and the pages are never in memory in full at the same time.
 
 use super::error::Result;
 use super::event::Page;
@@ -13,37 +13,37 @@ use half::f16;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How far the attention of a query may be from 1 in all.
+/// Permitted deviation from 1 of a query's sum of attention.
 const ROW_SUM_TOLERANCE: f32 = 1e-2;
 
-/// Collects one call.
+/// Collects the attention of one decoder call.
 pub(super) struct Collector<'a> {
     stats_of: &'a RowStats,
     layers: usize,
     heads: usize,
     keys: usize,
-    /// Queries that get a page.
+    /// The queries that get a page, with weights and stats.
     pages: Vec<(u32, Rows, Vec<f32>)>,
-    /// The sum of the last page row of a head that is farthest from 1, still scaled.
+    /// Of the sums over keys of the last page row, one per layer and head, the sum farthest from 1, still scaled.
     scaled_row_sum: Option<f32>,
-    /// Queries of the mean over heads and of the last layer.
+    /// Queries for which the mean over heads and the last layer are kept.
     head_mean: Vec<(u32, Rows)>,
     last_layer: Vec<(u32, Rows)>,
 }
 
-/// Weights that are being filled: maps × keys.
+/// Weights that are being filled: [maps, keys].
 struct Rows(Arc<[f16]>);
 
 impl Rows {
     fn zeroed(len: usize) -> Self {
-        // SAFETY: f16 is two bytes of which every pattern is a number; zeros are 0.0.
+        // SAFETY: f16 is two bytes, and every bit pattern is a number; zeros are 0.0.
         Self(unsafe { Arc::<[f16]>::new_zeroed_slice(len).assume_init() })
     }
 
-    /// Copies `row` to the place of map `map`.
+    /// Copies `row` to map `map`.
     fn fill(&mut self, map: usize, row: &[f16]) {
         let start = map * row.len();
-        // The arc is not shared before it is finished.
+        // The arc is not shared before it is finished, so `get_mut` succeeds.
         if let Some(place) =
             Arc::get_mut(&mut self.0).and_then(|all| all.get_mut(start..start + row.len()))
         {
@@ -53,7 +53,7 @@ impl Rows {
 }
 
 impl<'a> Collector<'a> {
-    /// For a call after which there are `keys` positions, `queries` being the new ones; those in
+    /// For a call with the new positions `queries`, after which there are `keys` positions; the queries in
     /// `page_queries` get a page.
     pub fn new(
         stats_of: &'a RowStats,
@@ -78,7 +78,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Takes one output of the decoder.
+    /// Stores one output of the decoder.
     pub fn take(&mut self, part: AttentionPart<'_>) {
         let (heads, keys) = (self.heads, self.keys);
         match part {
@@ -90,7 +90,7 @@ impl<'a> Collector<'a> {
                     self.note_sum(row.iter().map(|weight| weight.to_f32()).sum());
                 }
                 for (index, (_, page, stats)) in self.pages.iter_mut().enumerate() {
-                    // The graph returns layers in any order; stats are put where they belong.
+                    // The graph returns layers in any order, so stats are stored by the index of their map.
                     stats.resize(self.layers * heads * STAT_COUNT, 0.0);
                     for head in 0..heads {
                         let start = (head * count + index) * keys;
@@ -121,21 +121,21 @@ impl<'a> Collector<'a> {
 
     fn note_sum(&mut self, sum: f32) {
         let off = |sum: f32| (sum / self.stats_of.scale() - 1.0).abs();
-        // total_cmp puts what is no number behind everything: as far as can be.
+        // total_cmp orders NaN after all numbers, so NaN counts as the largest deviation.
         if self.scaled_row_sum.is_none_or(|worst| off(sum).total_cmp(&off(worst)).is_gt()) {
             self.scaled_row_sum = Some(sum);
         }
     }
 
-    /// Where attention does not add up to 1: what its worst row adds up to under the scale that
-    /// the manifest names. Every row comes from a softmax; f16 loses 1e-3 of it.
+    /// The worst row sum under the manifest's scale, if it is not close to 1. Every row is the output of a softmax; f16
+    /// rounding changes the sum by up to 1e-3.
     pub fn wrong_row_sum(&self) -> Option<f32> {
         let sum = self.scaled_row_sum? / self.stats_of.scale();
         let close = (1.0 - ROW_SUM_TOLERANCE)..=(1.0 + ROW_SUM_TOLERANCE);
         (!close.contains(&sum)).then_some(sum)
     }
 
-    /// Puts everything into the trace and returns the pages.
+    /// Adds the collected rows to the trace and returns the pages.
     pub fn finish(self, builder: &mut TraceBuilder) -> Result<Vec<Page>> {
         for (query, Rows(weights)) in self.head_mean {
             builder.push_head_mean(Query(query), self.keys, weights)?;

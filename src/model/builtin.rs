@@ -1,7 +1,7 @@
-//! The built-in model and its sample pictures, carried inside the program.
+//! The built-in model and its sample pictures, embedded in the program.
 //!
-//! ONNX Runtime maps weights from files, so the bundle is unpacked once into the user's cache
-//! folder, under a name that holds its hash: two versions of the program never share a folder.
+//! ONNX Runtime memory-maps weights from files, so the bundle is unpacked once into the user's cache folder, under a
+//! name that contains its hash: two versions of the program never share a folder.
 
 use crate::analysis::boxes::NamedBox;
 use crate::files;
@@ -17,7 +17,7 @@ include!(concat!(env!("OUT_DIR"), "/builtin_files.rs"));
 const SAMPLES: &str = "samples/";
 const COMPARED_BLOCK_BYTES: usize = 1 << 18;
 
-/// Why the built-in model cannot be used.
+/// The reason why the built-in model cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuiltinError {
@@ -34,20 +34,20 @@ pub enum BuiltinError {
     Unpack {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The list of samples is broken.
+    /// The list of samples is invalid.
     #[error(
         "the list of sample pictures in this program cannot be read: {reason}. Build it again."
     )]
     Samples {
-        /// What is wrong with it.
+        /// The parser's message.
         reason: String,
     },
 }
 
-/// A sample picture with questions that the built-in model answers rightly.
+/// A sample picture with questions that the built-in model answers correctly.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Sample {
     /// File name.
@@ -56,7 +56,7 @@ pub struct Sample {
     pub title: String,
     /// Suggested questions.
     pub questions: Vec<SampleQuestion>,
-    /// Where the things are, in pixels of the picture.
+    /// The objects in the picture, with boxes in pixels of the picture.
     #[serde(default)]
     pub boxes: Vec<SampleBox>,
 }
@@ -66,15 +66,15 @@ pub struct Sample {
 pub struct SampleQuestion {
     /// The question.
     pub text: String,
-    /// What the model answers.
+    /// The model's answer.
     #[serde(alias = "expected", alias = "expected_answer")]
     pub answer: String,
 }
 
-/// Where a thing is.
+/// A named object with its box.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SampleBox {
-    /// What it is called.
+    /// The noun that names the object.
     pub noun: String,
     /// Left, top, right, bottom in pixels of the picture.
     #[serde(rename = "box")]
@@ -91,8 +91,7 @@ pub fn samples() -> Result<Vec<Sample>, BuiltinError> {
         .map_err(|error| BuiltinError::Samples { reason: error.to_string() })
 }
 
-/// Where the things in the picture of a trace are, if it is one of the samples (its file name and
-/// size tell).
+/// The boxes of the objects in a trace's picture, if it is one of the samples (identified by its file name and size).
 pub fn boxes_of(trace: &Trace) -> Vec<NamedBox> {
     let Some(info) = trace.meta().preprocess.first() else { return Vec::new() };
     let samples = samples().unwrap_or_else(|error| {
@@ -120,7 +119,7 @@ pub fn sample_picture(name: &str) -> Option<&'static [u8]> {
 /// The built-in bundle's folder, unpacked if it is not there yet.
 ///
 /// # Errors
-/// If the program was built without it, or there is no room to unpack it.
+/// If the program was built without it, or if the disk is full.
 pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
     let manifest = file("manifest.json").ok_or(BuiltinError::Absent)?;
     let digest: String =
@@ -131,10 +130,10 @@ pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
     Ok(folder)
 }
 
-/// Unpacks the built-in bundle to a folder: what is missing there or differs.
+/// Unpacks the built-in bundle to a folder; only files that are missing there or differ are written.
 ///
 /// # Errors
-/// If there is no room, or the folder cannot be written.
+/// If the disk is full, or the folder cannot be written to.
 pub fn unpack_to(folder: &Path) -> Result<(), BuiltinError> {
     let unpack = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
@@ -146,8 +145,8 @@ pub fn unpack_to(folder: &Path) -> Result<(), BuiltinError> {
     unpack().map_err(|source| BuiltinError::Unpack { path: folder.to_owned(), source })
 }
 
-/// Every byte is compared, which takes a few milliseconds: a disk that was full or a hand that
-/// slipped leaves files of the right size, and a model that answers wrongly without an error.
+/// Every byte is compared, which takes a few milliseconds: a full disk or a wrong edit can leave files of the right
+/// size and a model that gives wrong answers without an error.
 fn write_unless_same(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     let path = folder.join(name);
     if holds(&path, bytes).unwrap_or(false) {

@@ -1,8 +1,7 @@
 //! A bundle: the folder that the exporter writes, opened and checked.
 //!
-//! Opening hashes the graphs and the tokenizer (small, and what decides the meaning of the
-//! weights) and checks the weights by size only, so that a 14 GB model opens at once;
-//! [`Bundle::verify`] hashes everything.
+//! Opening hashes the graphs and the tokenizer (which are small and determine the meaning of the weights) and checks
+//! only the size of the weights, so that a 14 GB model opens at once; [`Bundle::verify`] hashes all files.
 
 use super::error::{ModelError, Result};
 use super::external_data;
@@ -15,7 +14,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 const HASH_BLOCK_BYTES: usize = 1 << 20;
-/// A graph names its operators; the weights lie in files of their own.
+/// A graph contains the operators; its weights are in separate files.
 const MAX_GRAPH_BYTES: u64 = 256 << 20;
 /// Twice the largest tokenizer.json of the models that can be exported.
 const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
@@ -30,12 +29,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads the manifest and checks it, the files' sizes, the hashes of graphs and tokenizer, and
-    /// that graphs read no file but the listed ones, and that the tokenizer fits the vocabulary. ONNX
-    /// Runtime is not needed.
+    /// Reads the manifest and checks it, the files' sizes, the hashes of graphs and tokenizer, that graphs read only
+    /// the listed files, and that the tokenizer fits the vocabulary. ONNX Runtime is not needed.
     ///
     /// # Errors
-    /// Each names the file, the field, the cause and the fix.
+    /// Each error names the file, the field, the cause and the remedy.
     pub fn open(folder: &Path) -> Result<Self> {
         let not_a_bundle =
             |reason: String| ModelError::NotABundle { folder: folder.to_owned(), reason };
@@ -57,7 +55,7 @@ impl Bundle {
             let file = resolve(folder, &path, name)?;
             check_size(&file, entry)?;
             let bytes = match entry.role {
-                // Their size is all that is looked at before a question is asked.
+                // Only the size of weights is checked before a question is asked.
                 Role::Weights => continue,
                 Role::Graph => read(&file, entry, MAX_GRAPH_BYTES)?,
                 Role::Tokenizer => read(&file, entry, MAX_TOKENIZER_BYTES)?,
@@ -75,7 +73,7 @@ impl Bundle {
         Ok(Self { folder: folder.to_owned(), manifest, manifest_sha256, tokenizer })
     }
 
-    /// Hashes every file, the weights too; `progress` gets the bytes done and the bytes in all.
+    /// Hashes every file, including the weights; `progress` receives the bytes done and the total.
     ///
     /// # Errors
     /// The first file that cannot be read or has changed.
@@ -114,7 +112,7 @@ impl Bundle {
         &self.manifest
     }
 
-    /// Where the manifest is.
+    /// The path of the manifest.
     pub fn manifest_path(&self) -> PathBuf {
         self.folder.join(MANIFEST_FILE)
     }
@@ -129,7 +127,7 @@ impl Bundle {
         &self.tokenizer
     }
 
-    /// What a trace says about the model.
+    /// The model's description for a trace.
     pub fn model_info(&self) -> ModelInfo {
         let (text, vision) = (&self.manifest.text, &self.manifest.vision);
         ModelInfo {
@@ -145,7 +143,7 @@ impl Bundle {
     }
 }
 
-/// The file behind a name of the manifest, which must stay in the folder even through links.
+/// The path of a file named in the manifest; it must be inside the folder even if links are followed.
 fn resolve(folder: &Path, manifest: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     let unreadable = |source| ModelError::BundleFile { path: path.clone(), source };
@@ -162,7 +160,7 @@ fn resolve(folder: &Path, manifest: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Reads a file whose size was compared with its entry.
+/// Reads a file whose size was already compared with its entry.
 fn read(path: &Path, entry: &FileEntry, most: u64) -> Result<Vec<u8>> {
     if entry.bytes > most {
         let (path, found) = (path.to_owned(), entry.bytes);
@@ -172,8 +170,8 @@ fn read(path: &Path, entry: &FileEntry, most: u64) -> Result<Vec<u8>> {
         .map_err(|source| ModelError::BundleFile { path: path.to_owned(), source })
 }
 
-/// ONNX Runtime opens the files that a graph names: only those may be named that the manifest lists
-/// as weights of this graph.
+/// ONNX Runtime opens every file that a graph names, so a graph may name only files that the manifest lists as its
+/// weights.
 fn check_external_data(path: &Path, file: &str, bytes: &[u8], manifest: &Manifest) -> Result<()> {
     let locations = external_data::locations(bytes)
         .map_err(|reason| ModelError::NotAGraph { path: path.to_owned(), reason })?;

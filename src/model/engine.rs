@@ -1,9 +1,8 @@
-//! A loaded model: questions in, traces out, with what can be kept between questions kept.
+//! A loaded model: it answers questions with traces and keeps results that the next question can reuse.
 //!
-//! What is kept after a question is the picture's features, the keys and values of every position
-//! and the trace itself. A next question on the same picture starts behind the longest common
-//! prefix of ids; the attention rows of that prefix, which cannot depend on what comes after them,
-//! are read from the trace before.
+//! After a question, the engine keeps the picture's features, the keys and values of every position, and the trace. The
+//! next question on the same picture starts after the longest common prefix of ids. The attention rows of that prefix
+//! do not depend on later positions, so they are read from the earlier trace.
 
 use super::bundle::Bundle;
 use super::engine_info::EngineInfo;
@@ -29,16 +28,16 @@ pub const WRITER: &str = concat!("vlmscope ", env!("CARGO_PKG_VERSION"));
 /// A sink for events.
 pub type Sink<'a> = dyn FnMut(AskEvent) + 'a;
 
-/// How much work was done since the model was loaded.
+/// Amount of work since the model was loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Runs of the vision tower for features.
     pub vision_runs: u64,
-    /// Prompt positions that went through the decoder (scored answers included).
+    /// Prompt positions that went through the decoder (including scored answers).
     pub prefill_positions: u64,
-    /// Prompt positions that were kept from the question before.
+    /// Prompt positions that were reused from the question before.
     pub reused_positions: u64,
-    /// Steps of one token.
+    /// Decode steps of one token.
     pub decode_steps: u64,
     /// Answers that were scored again under a changed picture or model, see [`super::Rescorer`].
     pub rescored: u64,
@@ -49,7 +48,7 @@ pub(super) struct KeptPicture {
     /// SHA-256 of the pixel values.
     key: [u8; 32],
     pub features: Arc<Vec<f32>>,
-    /// [Lv, Hv, tokens, tokens], if it was asked for.
+    /// [Lv, Hv, tokens, tokens], if it was requested.
     attention: Option<Arc<Vec<f16>>>,
 }
 
@@ -77,8 +76,8 @@ impl Engine {
     /// Opens a bundle, finds ONNX Runtime and loads the graphs. `progress` gets [`AskStage::Load`].
     ///
     /// # Errors
-    /// A bundle that is damaged or does not fit its graphs, ONNX Runtime missing or unusable, a
-    /// device that cannot be used.
+    /// A bundle that is damaged or does not fit its graphs, an ONNX Runtime that is missing or unusable, or a device
+    /// that cannot be used.
     pub fn load(options: &EngineOptions, progress: &mut dyn FnMut(Progress)) -> Result<Self> {
         let bundle = Bundle::open(&options.bundle)?;
         let runtime = Runtime::load(options.runtime.as_deref())?;
@@ -114,7 +113,7 @@ impl Engine {
         &self.bundle
     }
 
-    /// What runs where.
+    /// A description of the model, its device and its runtime.
     pub fn info(&self) -> EngineInfo {
         EngineInfo {
             model: self.bundle.model_info(),
@@ -126,19 +125,19 @@ impl Engine {
         }
     }
 
-    /// How much work was done so far.
+    /// Amount of work so far.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Forgets what was kept from earlier questions.
+    /// Discards the results kept from earlier questions.
     pub fn forget(&mut self) {
         self.picture = None;
         self.prefix = None;
     }
 
-    /// Answers a question, or scores a given answer. Events go to `sink` in the order of
-    /// [`AskEvent`]; what the next question on the same picture can use is kept.
+    /// Answers a question, or scores a given answer. Events go to `sink` in the order of [`AskEvent`]; results that the
+    /// next question on the same picture can reuse are kept.
     ///
     /// # Errors
     /// A picture, question or option that cannot be used, a failure of ONNX Runtime, or
@@ -244,7 +243,7 @@ impl Engine {
         Err(ModelError::PromptTooLong { positions, what, max_positions })
     }
 
-    /// Runs the vision tower unless it has just seen the same picture. Returns the picture's key.
+    /// Runs the vision tower unless the picture is the one it encoded last. Returns the picture's key.
     pub(super) fn encode_image(
         &mut self,
         seen: &mut Preprocessed,
@@ -275,16 +274,16 @@ impl Engine {
             }
             return Ok(key);
         }
-        // The features always come from the same graph, so that a trace does not depend on
-        // whether the tower's attention was asked for.
+        // The features always come from the same graph, so that a trace does not depend on whether the tower's
+        // attention was requested.
         let features = Arc::new(self.sessions.vision(pixels, side, cancel)?);
         self.counters.vision_runs += 1;
         self.picture = Some(KeptPicture { key, features, attention: weights });
         Ok(key)
     }
 
-    /// Key and features of a picture that was already resized, cropped and normalised; the vision
-    /// tower runs unless it has just seen it.
+    /// Key and features of a picture that was already resized, cropped and normalised; the vision tower runs unless the
+    /// picture is the one it encoded last.
     pub(super) fn features_of(
         &mut self,
         pixel_values: &[f32],

@@ -10,12 +10,12 @@ pub struct EngineInfo {
     pub model: ModelInfo,
     /// The bundle's folder.
     pub bundle: PathBuf,
-    /// The execution provider that really runs.
+    /// The execution provider that is in use.
     pub provider: String,
     /// Version of ONNX Runtime.
     pub runtime_version: String,
-    /// Its library.
+    /// Path of ONNX Runtime's library.
     pub runtime_path: PathBuf,
-    /// What the user should know, as sentences (why CUDA is not used, say).
+    /// Notes for the user, as sentences (for example, the reason why CUDA is not used).
     pub notes: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! What can go wrong between a bundle, a picture, a question and a trace. Each message is one
-//! paragraph that names the file, the cause and what to do.
+//! Errors between a bundle, a picture, a question and a trace. Each message is one paragraph that names the file, the
+//! cause and the remedy.
 
 use crate::job::Panicked;
 use crate::trace::TraceError;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 const EXPORT_AGAIN: &str = "Export the model again (`python onnx/export.py --model … --out …`), or fetch the bundle again.";
 
-/// Why a question could not be answered.
+/// The reason why a question could not be answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -16,7 +16,7 @@ pub enum ModelError {
     NotABundle {
         /// The folder that was given.
         folder: PathBuf,
-        /// What is missing.
+        /// The missing part.
         reason: String,
     },
     /// A file of the bundle could not be read.
@@ -24,17 +24,17 @@ pub enum ModelError {
     BundleFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The manifest is no JSON, or one of its fields makes no sense.
+    /// The manifest is not JSON, or one of its fields is invalid.
     #[error("{path}: the field `{field}` {reason}. {EXPORT_AGAIN}", path = path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
         /// The field, dotted.
         field: String,
-        /// What is wrong with it.
+        /// The fault in the field.
         reason: String,
     },
     /// The manifest has a newer major version than this program.
@@ -47,19 +47,19 @@ pub enum ModelError {
         /// The newest version that can be read.
         supported: String,
     },
-    /// A file name in the manifest leads out of the bundle.
+    /// A file name in the manifest refers to a file outside the bundle.
     #[error("{path}: the field `{field}` names {name:?}, which {reason}; a bundle may only use files in its own folder. It was tampered with or badly repacked: do not use it, get it again from a source that you trust.", path = path.display())]
     OutsideBundle {
         /// The manifest.
         path: PathBuf,
         /// The field.
         field: String,
-        /// The name that was found there.
+        /// The file name.
         name: String,
-        /// How it leaves the folder.
+        /// The way in which the name leaves the folder.
         reason: String,
     },
-    /// A file has another size than the manifest says: the copy was cut or is another version.
+    /// A file has another size than the manifest states: the copy is incomplete or of another version.
     #[error("{path} has {found} bytes, but the manifest says {expected}: the copy was cut or belongs to another export. Copy the bundle again. {EXPORT_AGAIN}", path = path.display())]
     Size {
         /// The file.
@@ -69,7 +69,7 @@ pub enum ModelError {
         /// Size on the disk.
         found: u64,
     },
-    /// A graph or tokenizer is larger than any is.
+    /// A graph or tokenizer exceeds the size limit.
     #[error("{path} has {found} bytes, but a file of its kind has at most {most}; only weights are larger. {EXPORT_AGAIN}", path = path.display())]
     TooLarge {
         /// The file.
@@ -79,12 +79,12 @@ pub enum ModelError {
         /// The limit.
         most: u64,
     },
-    /// A graph's file holds no graph.
+    /// A graph's file is not an ONNX graph.
     #[error("{path} is not an ONNX graph: {reason}. {EXPORT_AGAIN}", path = path.display())]
     NotAGraph {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The decoder's message.
         reason: String,
     },
     /// A graph reads a file that the manifest does not list.
@@ -95,10 +95,10 @@ pub enum ModelError {
         path: PathBuf,
         /// The graph's name.
         graph: String,
-        /// What it reads.
+        /// The file that the graph reads.
         location: String,
     },
-    /// A file has another content than the manifest says.
+    /// A file has another content than the manifest states.
     #[error("{path} has changed since it was exported: its SHA-256 is {found}, the manifest says {expected}. Copy the bundle again. {EXPORT_AGAIN}", path = path.display())]
     Changed {
         /// The file.
@@ -108,52 +108,52 @@ pub enum ModelError {
         /// Hash of the file.
         found: String,
     },
-    /// A graph has other inputs or outputs than the manifest says.
+    /// A graph has other inputs or outputs than the manifest states.
     #[error("{path}: {field} {reason}. The graph does not fit its manifest. {EXPORT_AGAIN}", path = path.display())]
     Graph {
         /// The graph's file.
         path: PathBuf,
-        /// Which input or output.
+        /// The name of the input or output.
         field: String,
-        /// What is wrong with it.
+        /// The difference from the manifest.
         reason: String,
     },
-    /// A graph returned something else than its manifest promises.
+    /// A graph returned another output than its manifest states.
     #[error("{path}: the output `{output}` of the {graph} graph {problem}. The graph does not fit its manifest. {EXPORT_AGAIN}", path = path.display())]
     Output {
         /// The graph's file.
         path: PathBuf,
         /// The graph's name in the manifest.
         graph: String,
-        /// The output.
+        /// The name of the output.
         output: String,
-        /// What was found and what was expected.
+        /// The value that was found and the value that was expected.
         problem: String,
     },
-    /// The tokenizer could not be read or disagrees with the model.
+    /// The tokenizer could not be read, or it does not fit the model.
     #[error("{path}: {reason}. {EXPORT_AGAIN}", path = path.display())]
     Tokenizer {
         /// The tokenizer's file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault that was found.
         reason: String,
     },
-    /// ONNX Runtime was found nowhere.
+    /// ONNX Runtime was not found.
     #[error("ONNX Runtime was not found. {fix} Looked at: {looked}")]
     RuntimeMissing {
-        /// The command that helps.
+        /// The command that installs it.
         fix: String,
-        /// Where it was looked for.
+        /// The places that were searched.
         looked: String,
     },
-    /// The file given as ONNX Runtime is no such library.
+    /// The file given as ONNX Runtime is not such a library.
     #[error("{path} is not the ONNX Runtime library: {reason}. {fix}", path = path.display())]
     RuntimeNotALibrary {
         /// The file.
         path: PathBuf,
-        /// What the loader said.
+        /// The loader's message.
         reason: String,
-        /// The command that helps.
+        /// The command that installs it.
         fix: String,
     },
     /// The library is older than the interface that this program was built for.
@@ -165,17 +165,17 @@ pub enum ModelError {
         found: String,
         /// The oldest version that works.
         needed: String,
-        /// The command that helps.
+        /// The command that installs a newer version.
         fix: String,
     },
-    /// The device that was asked for cannot be used.
+    /// The requested device cannot be used.
     #[error(
         "the device `{device}` cannot be used: {reason}. Install onnxruntime-gpu with its CUDA and cuDNN libraries and point --ort-lib at its libonnxruntime, or use --device cpu."
     )]
     Device {
         /// "cuda".
         device: String,
-        /// What ONNX Runtime said.
+        /// ONNX Runtime's message.
         reason: String,
     },
     /// ONNX Runtime reported an error.
@@ -183,9 +183,9 @@ pub enum ModelError {
     Runtime {
         /// The graph's file.
         path: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         doing: String,
-        /// What ONNX Runtime said.
+        /// ONNX Runtime's message.
         reason: String,
     },
     /// The picture's file could not be read.
@@ -193,7 +193,7 @@ pub enum ModelError {
     PictureFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The picture could not be decoded.
@@ -203,10 +203,10 @@ pub enum ModelError {
     Picture {
         /// The picture's name.
         name: String,
-        /// What the decoder said.
+        /// The decoder's message.
         reason: String,
     },
-    /// The picture has more pixels than is reasonable to decode.
+    /// The picture has more pixels than the limit.
     #[error(
         "{name} has {width} × {height} pixels, more than the limit of {limit_megapixels} megapixels. The model sees a few hundred pixels a side: reduce the picture first."
     )]
@@ -225,44 +225,44 @@ pub enum ModelError {
     Template {
         /// The manifest.
         path: PathBuf,
-        /// What the template engine said.
+        /// The template engine's message.
         reason: String,
     },
-    /// The prompt has not exactly one place for the picture.
+    /// The number of image tokens in the prompt is not the number of pictures.
     #[error("{path}: the chat template left {found} places for {expected} pictures (it must write `{image_token}` once for each). Repair `prompt.chat_template`, or set it to null to use LLaVA-1.5's prompt.", path = path.display())]
     ImageSlots {
         /// The manifest.
         path: PathBuf,
-        /// The text that stands for a picture.
+        /// The image token's text.
         image_token: String,
-        /// How many were found.
+        /// Number of image tokens that were found.
         found: usize,
-        /// How many pictures there are.
+        /// Number of pictures.
         expected: usize,
     },
-    /// There is no question.
+    /// The question is empty.
     #[error(
         "the question is empty. Write what you want to know about the picture, for example \"What is on the left?\"."
     )]
     EmptyQuestion,
-    /// There is no answer to score.
+    /// The answer to score is empty.
     #[error(
         "the answer to score is empty. Write it after --answer, or leave --answer out to let the model answer."
     )]
     EmptyAnswer,
-    /// The prompt is longer than the model can take.
+    /// The prompt is longer than the model's limit.
     #[error(
         "the prompt has {positions} positions ({what}), but the model takes at most {max_positions}. Shorten the question or start a new conversation."
     )]
     PromptTooLong {
-        /// Positions of the expanded prompt, and the answer to score where there is one.
+        /// Number of positions of the expanded prompt, and of the answer to score if there is one.
         positions: usize,
-        /// What they consist of.
+        /// A description of the parts of the prompt.
         what: String,
         /// The model's limit.
         max_positions: usize,
     },
-    /// A trace was made with another model, so that its numbers could not be compared.
+    /// The trace was made with another model, so its numbers could not be compared.
     #[error(
         "the trace was made with the model {name} ({made_with}), but the bundle that is open is {open}. Name the trace's own bundle with --model, or ask the question again with this one."
     )]
@@ -274,7 +274,7 @@ pub enum ModelError {
         /// Name and hash of the bundle that is open.
         open: String,
     },
-    /// The bundle was exported without the graphs that go backward.
+    /// The bundle was exported without backward graphs.
     #[error("the bundle {folder} has no graph `{graph}`, so relevancy cannot be computed with it. {EXPORT_AGAIN}", folder = folder.display())]
     NoRelevancy {
         /// The bundle's folder.
@@ -287,22 +287,22 @@ pub enum ModelError {
         "relevancy over {positions} positions needs about {} of memory, but {} may be used. Close other programs, allow more with --memory, ask a shorter question, or compute fewer methods (`llm` needs the least).", gigabytes(*.needed_bytes), gigabytes(*.budget_bytes)
     )]
     Memory {
-        /// T.
+        /// T, the number of positions.
         positions: usize,
-        /// The estimate.
+        /// Estimate of the memory that is needed.
         needed_bytes: u64,
-        /// What is free, or what was allowed.
+        /// The free memory, or the memory that was allowed.
         budget_bytes: u64,
     },
     /// A request does not fit the model.
     #[error("{what} {reason}")]
     Request {
-        /// Which option.
+        /// The option.
         what: String,
-        /// What is wrong, and what would be right.
+        /// The fault, and the values that are allowed.
         reason: String,
     },
-    /// The trace could not be put together or written.
+    /// The trace could not be built or written.
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// The engine panicked; the next request loads the model again.
@@ -317,5 +317,5 @@ fn gigabytes(bytes: u64) -> String {
     format!("{:.2} GB", bytes as f64 / 1e9)
 }
 
-/// What the functions of this module return.
+/// The result type of this module.
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;

@@ -5,7 +5,7 @@ use crate::trace::{AnswerToken, Query, Trace, TraceBuilder};
 use half::f16;
 use std::sync::Arc;
 
-/// A step that takes long enough to be shown.
+/// A step that takes long enough for its progress to be displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskStage {
     /// Opening the graphs of the bundle.
@@ -14,9 +14,9 @@ pub enum AskStage {
     Preprocess,
     /// The vision tower.
     Vision,
-    /// The prompt, or prompt and answer where one is scored.
+    /// The prompt, or the prompt and the answer if an answer is scored.
     Prefill,
-    /// One token after the other.
+    /// Decoding, one token after the other.
     Decode,
     /// Backward passes for relevancy.
     Relevancy,
@@ -35,23 +35,23 @@ impl std::fmt::Display for AskStage {
     }
 }
 
-/// How far a stage is. A stage reports 0 of `total` when it begins.
+/// Progress of a stage. A stage reports 0 of `total` when it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The stage.
     pub stage: AskStage,
     /// Steps done.
     pub done: u32,
-    /// Steps in all (for [`AskStage::Decode`] the most that it can take).
+    /// Total number of steps (for [`AskStage::Decode`] the maximum).
     pub total: u32,
 }
 
-/// The attention of one query position: what becomes a row of `attention.weights`.
+/// The attention of one query position, which becomes a row of `attention.weights`.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Whose attention it is.
+    /// The query position.
     pub query: Query,
-    /// Keys that there were (the innermost axis).
+    /// Number of keys (the innermost axis).
     pub keys: usize,
     /// [L, H, `keys`] weights times the attention scale.
     pub weights: Arc<[f16]>,
@@ -59,28 +59,28 @@ pub struct Page {
     pub stats: Arc<[f32]>,
 }
 
-/// An answer token with the attention that led to it.
+/// An answer token with the attention row that predicted it.
 #[derive(Clone, Debug)]
 pub struct TokenEvent {
-    /// Which answer token, from 0.
+    /// Index of the answer token, from 0.
     pub index: u32,
     /// The token.
     pub token: AnswerToken,
     /// The answer so far, in whole characters.
     pub text: String,
-    /// The page of the query that predicted it.
+    /// The page of the query that predicted the token.
     pub page: Page,
 }
 
 /// Events while a question is answered, in this order.
 #[derive(Clone, Debug)]
 pub enum AskEvent {
-    /// A stage began or went on.
+    /// A stage began or made progress.
     Progress(Progress),
-    /// Something was changed or left out that the user should know, as a sentence.
+    /// A change or omission that the user should know, as a sentence.
     Notice(String),
-    /// The prompt is known: its tokens, pictures and where the patches are. Tokens and pages that
-    /// follow can be put into it, for a trace that grows.
+    /// The prompt is known: its tokens, pictures and patch positions. The tokens and pages that follow can be added to
+    /// it, for a trace that grows.
     Prompt(Box<TraceBuilder>),
     /// The next answer token.
     Token(Box<TokenEvent>),
@@ -89,30 +89,30 @@ pub enum AskEvent {
 /// Events that [`super::ModelWorker`] sends.
 #[derive(Debug)]
 pub enum ModelEvent {
-    /// The model is being loaded, or a question answered.
+    /// Progress of loading the model or of answering a question.
     Ask {
-        /// The request that it belongs to.
+        /// The request that the event belongs to.
         request: u64,
-        /// What happened.
+        /// The event.
         event: AskEvent,
     },
     /// The model was loaded.
     Loaded {
-        /// What it is and where it runs.
+        /// The description of the model and its device.
         info: super::EngineInfo,
     },
     /// A question was answered.
     Done {
         /// The request.
         request: u64,
-        /// What is left of it.
+        /// The finished trace.
         trace: Arc<Trace>,
     },
     /// A request failed or was cancelled, or the model could not be loaded.
     Failed {
         /// The request.
         request: u64,
-        /// Why.
+        /// The reason.
         error: ModelError,
     },
 }

@@ -1,13 +1,13 @@
-//! Which files a graph reads its weights from.
+//! The files that a graph reads its weights from.
 //!
-//! ONNX Runtime opens every file that a tensor of the graph names as its external data. The names
-//! are read here before the graph is loaded, so that no file is read that the manifest does not
-//! list. Only the fields on the way to those names are declared: everything else is skipped.
+//! ONNX Runtime opens every file that a tensor of the graph names as its external data. This module reads the names
+//! before the graph is loaded, so that no file is read that the manifest does not list. Only the protobuf fields on the
+//! path to those names are declared; all others are skipped.
 
 use prost::Message;
 use std::collections::BTreeSet;
 
-/// The key under which a tensor names its file.
+/// The key of the entry in which a tensor names its file.
 const LOCATION: &str = "location";
 
 #[derive(Clone, PartialEq, Message)]
@@ -90,10 +90,10 @@ struct Entry {
     value: String,
 }
 
-/// The names of the files that the graph in `bytes` reads beside its own.
+/// The names of the other files that the graph in `bytes` reads.
 ///
 /// # Errors
-/// If the bytes are no ONNX graph.
+/// If the bytes are not an ONNX graph.
 pub(super) fn locations(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
     let model = Model::decode(bytes).map_err(|error| error.to_string())?;
     let Some(graph) = &model.graph else { return Err("it holds no graph".to_owned()) };

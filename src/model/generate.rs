@@ -1,7 +1,7 @@
 //! Prefill and decode: from a built prompt to a finished trace.
 //!
-//! One forward of prompt and answer gives the same rows as a prefill and steps of one token, so a
-//! given answer is scored in one call; the last id is never fed back in either case.
+//! One forward pass over prompt and answer gives the same rows as a prefill and steps of one token, so a given answer
+//! is scored in one call; in both cases the last id is never fed back.
 
 use super::attention_collector::Collector;
 use super::engine::{AnswerContext, Engine, KeptPrefix, begin};
@@ -19,11 +19,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// On a CPU a prefill in parts computes little more than the causal half of the attention, in
-/// blocks that stay in the cache: a third less time than all at once, and less memory.
+/// On a CPU, a prefill in parts computes little more than the causal half of the attention, in blocks that fit in the
+/// cache: it takes a third less time than one call, and less memory.
 const CPU_PREFILL_PART: usize = 128;
 
-/// An answer that is being written.
+/// An answer that is being generated.
 struct Answering<'a, 'sink> {
     run: &'a AnswerContext<'a>,
     builder: TraceBuilder,
@@ -84,7 +84,7 @@ impl Engine {
         timings.decode = if forced.is_some() { 0.0 } else { start.elapsed().as_secs_f64() };
         let Answering { builder, text, ids, cache, .. } = answering;
         if let Err(error) = result {
-            // Asking again should not read the picture again: keep what was computed.
+            // After a cancellation, the next question should not compute the prompt again: keep the results.
             if matches!(error, ModelError::Cancelled)
                 && let Ok(trace) = builder.snapshot("")
             {
@@ -104,8 +104,8 @@ impl Engine {
         self.prefix = Some(KeptPrefix { picture: run.key, interventions, ids, cache, trace });
     }
 
-    /// The cache of the longest prefix that the question before left behind; its attention rows
-    /// are put into the trace. Empty where nothing fits.
+    /// The cache of the longest prefix in common with the question before; the attention rows of this prefix are added
+    /// to the trace. Empty if there is no such prefix.
     fn past(
         &mut self,
         run: &AnswerContext<'_>,
@@ -115,8 +115,8 @@ impl Engine {
         let reused = self.prefix.as_ref().map_or(0, |kept| {
             let same = kept.picture == run.key && kept.interventions == run.options.interventions;
             let equal = kept.ids.iter().zip(sequence).take_while(|(kept, new)| kept == new);
-            // At least two new positions: a single row takes another path through the matrix
-            // products, and its last digits would depend on what was asked before.
+            // At least two new positions: for a single row, the matrix products use another code path, and the last
+            // digits of the result would depend on the question before.
             let common = equal.count().min(run.prompt_len.saturating_sub(2));
             let rows_are_kept = run
                 .page_queries(builder, 0..common)
@@ -125,7 +125,7 @@ impl Engine {
             if same && rows_are_kept { common } else { 0 }
         });
         let Some(kept) = self.prefix.as_ref().filter(|_| reused > 0) else {
-            // What does not fit only takes memory.
+            // A prefix that cannot be reused only occupies memory.
             self.prefix = None;
             return self.sessions.empty_cache(1);
         };
@@ -135,8 +135,8 @@ impl Engine {
         Ok(cache)
     }
 
-    /// Runs the decoder on what the cache does not hold yet, a part after the other: the queries of
-    /// a part are never held against keys that only a later part brings.
+    /// Runs the decoder on the positions that the cache does not hold yet, one part after the other: the queries of a
+    /// part are never compared with keys of a later part.
     fn prefill(
         &mut self,
         answering: &mut Answering<'_, '_>,
@@ -162,11 +162,11 @@ impl Engine {
         Ok(all)
     }
 
-    /// About how many positions go through the decoder at once.
+    /// Approximate number of positions that go through the decoder at once.
     fn prefill_part(&self) -> usize {
         match self.sessions.provider() {
             Provider::Cpu => CPU_PREFILL_PART,
-            // A GPU computes the causal half that is thrown away faster than it starts more kernels.
+            // A GPU computes the causal half that is discarded faster than it launches more kernels.
             Provider::Cuda => usize::MAX,
         }
     }
@@ -227,7 +227,7 @@ impl Engine {
         Ok(CallOutput { logits, pages })
     }
 
-    /// Embeddings of the next ids; the picture's features go to the image tokens among them.
+    /// Embeddings of the next ids; the image tokens among them get the picture's features.
     fn embed(
         &mut self,
         answering: &Answering<'_, '_>,
@@ -250,7 +250,7 @@ impl Engine {
         self.sessions.embed(ids, 1, features, hidden, answering.cancel)
     }
 
-    /// Chooses token after token until a stop id or the limit.
+    /// Chooses tokens until a stop id or the limit is reached.
     fn generate(
         &mut self,
         answering: &mut Answering<'_, '_>,
@@ -259,7 +259,7 @@ impl Engine {
         let sampling = answering.run.options.sampling;
         let mut sampler = Sampler::new(sampling);
         let max_positions = self.bundle.manifest().text.max_positions;
-        // The last id takes no position.
+        // The last id needs no position.
         let room = max_positions - answering.run.prompt_len + 1;
         let limit = (sampling.max_new_tokens as usize).min(room);
         let eos_ids = self.bundle.manifest().text.eos_ids.clone();
@@ -283,7 +283,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads off the log-probabilities of a given answer.
+    /// Reads the log-probabilities of a given answer from the logits.
     fn score(
         &mut self,
         answering: &mut Answering<'_, '_>,
@@ -300,7 +300,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Adds an answer token to the trace and tells it.
+    /// Adds an answer token to the trace and sends the event.
     fn accept(
         &mut self,
         answering: &mut Answering<'_, '_>,
@@ -326,7 +326,7 @@ impl Engine {
 }
 
 impl AnswerContext<'_> {
-    /// Which of the positions `queries` get a page.
+    /// The positions of `queries` that get a page.
     fn page_queries(&self, builder: &TraceBuilder, queries: Range<usize>) -> Vec<u32> {
         let first = match self.options.rows {
             Rows::All => 0,
@@ -338,15 +338,15 @@ impl AnswerContext<'_> {
     }
 }
 
-/// Splits `positions` into parts of about `part`, none of a single position: one row takes another
-/// path through the matrix products, and its last digits would depend on the split.
+/// Splits `positions` into parts of about `part`, none of a single position: for one row, the matrix products use
+/// another code path, and the last digits of the result would depend on the split.
 fn prefill_parts(positions: Range<usize>, part: usize) -> impl Iterator<Item = Range<usize>> {
     let count = positions.len().div_ceil(part).max(1);
     let bound = move |index: usize| positions.start + positions.len() * index / count;
     (0..count).map(move |index| bound(index)..bound(index + 1))
 }
 
-/// The inputs for interventions on the positions `queries`; nothing where nothing is given.
+/// The decoder's inputs for interventions on the positions `queries`; without interventions, no inputs.
 pub(super) fn interventions(given: &Interventions, layers: usize, queries: Range<u32>) -> Call {
     let mut call = Call { head_scale: given.head_scale.clone(), ..Call::default() };
     if !given.knock_layers.is_empty() {
@@ -375,7 +375,7 @@ fn copy_rows(
         what: "the trace of the question before".into(),
         reason: "lacks rows of attention.".into(),
     };
-    // Keys past a query are zero, so each row is kept as long as the prefix.
+    // Keys past a query are zero, so the row is cut to the length of the prefix.
     let cut = |maps: &[f16]| -> Vec<f16> {
         maps.chunks_exact(shape.positions).flat_map(|map| &map[..positions]).copied().collect()
     };

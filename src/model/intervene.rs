@@ -1,20 +1,20 @@
-//! Interventions by what they mean: a head switched off, patches or words out of sight.
+//! Interventions by their meaning: a head switched off, patches or words hidden.
 //!
-//! Positions and rows are worked out here from the trace, so that the command line and the window
-//! cannot disagree about which queries "the answer" has.
+//! Positions and rows are derived here from the trace, so that the command line and the window agree on the queries of
+//! "the answer".
 
 use super::request::Interventions;
 use crate::trace::{Head, ImageSpan, Layer, TraceMeta};
 use std::ops::Range;
 
-/// Whose attention is cut.
+/// The queries whose attention is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KnockFrom {
-    /// The rows that predict the answer: the last prompt position and the answer's own.
+    /// The rows that predict the answer: the last prompt position and the positions of the answer.
     #[default]
     Answer,
-    /// Every position behind the last picture: the question cannot carry on what the answer
-    /// must not see.
+    /// Every position after the last picture: otherwise the question's positions could pass on information that must
+    /// not reach the answer.
     Text,
 }
 
@@ -23,29 +23,29 @@ pub enum KnockFrom {
 pub enum Intervention {
     /// Zero the output of these heads (zero ablation).
     AblateHeads(Vec<(Layer, Head)>),
-    /// No attention to these key positions in the given layers (empty: all), attention knockout
-    /// (Geva et al. 2023, arXiv 2304.14767).
+    /// No attention to these key positions in the given layers (empty: all): attention knockout (Geva et al. 2023,
+    /// arXiv 2304.14767).
     Knock {
         /// Key positions.
         keys: Vec<u32>,
-        /// Whose attention is cut.
+        /// The queries whose attention is cut.
         from: KnockFrom,
-        /// In which layers; empty means all.
+        /// The layers; empty means all.
         layers: Vec<u32>,
     },
     /// No attention to any patch but these key positions.
     KeepPatches {
-        /// Key positions of the patches that stay in sight.
+        /// Key positions of the patches that stay visible.
         keys: Vec<u32>,
-        /// Whose attention is cut.
+        /// The queries whose attention is cut.
         from: KnockFrom,
-        /// In which layers; empty means all.
+        /// The layers; empty means all.
         layers: Vec<u32>,
     },
 }
 
 impl Intervention {
-    /// The decoder's inputs for it on the question of a trace.
+    /// The decoder's inputs for this intervention on the question of a trace.
     pub fn on(&self, meta: &TraceMeta) -> Interventions {
         match self {
             Self::AblateHeads(heads) => {
@@ -81,7 +81,7 @@ fn knock(
     };
     let knock_layers =
         if layers.is_empty() { (0..meta.model.layers).collect() } else { layers.to_vec() };
-    // Open-ended, so that a longer answer is cut as well.
+    // The range has no end, so that a longer answer is cut as well.
     let knock_queries = std::iter::once(first..u32::MAX).collect();
     Interventions { knock_layers, knock_queries, knock_keys, ..Interventions::default() }
 }

@@ -1,4 +1,4 @@
-//! The map of any method, whatever it takes: from the trace, by a forward, or by gradients.
+//! The map of any method: from the trace, by a forward pass, or by gradients.
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
@@ -8,8 +8,8 @@ use crate::job::CancelToken;
 use crate::trace::{AnswerIndex, Trace};
 
 impl Engine {
-    /// The trace with the map of `method` under its tensor, at least for `tokens` (empty: all);
-    /// the trace itself where it has that already. `seed` is for [`Method::RANDOM`].
+    /// A copy of the trace with the map of `method` under its tensor's name, at least for `tokens` (empty: all); the
+    /// trace itself if it already has that map. `seed` is for [`Method::RANDOM`].
     ///
     /// # Errors
     /// A trace of another model or without a picture, one that lacks what the method reads, a
@@ -53,7 +53,7 @@ impl Engine {
     }
 }
 
-/// As [`Engine::with_method`] for a method that needs no more than the trace: any trace, whatever model made it.
+/// As [`Engine::with_method`] for a method that needs only the trace, which may come from any model.
 ///
 /// # Errors
 /// A trace without a picture, one that lacks what the method reads, or a method that needs the model.

@@ -1,9 +1,9 @@
 //! From a bundle, a picture and a question to a trace.
 //!
-//! A bundle is opened and distrusted once ([`Bundle`]), an [`Engine`] holds the loaded graphs, and
-//! [`Engine::ask`] turns one [`AskRequest`] into one [`crate::trace::Trace`] while it streams
-//! [`AskEvent`]s. The decision that shapes the module: nothing here knows a model's dimensions.
-//! They come from the manifest, which is checked against the graphs when they are loaded.
+//! A [`Bundle`] is checked once when it is opened, an [`Engine`] holds the loaded graphs, and [`Engine::ask`] turns one
+//! [`AskRequest`] into one [`crate::trace::Trace`] while it streams [`AskEvent`]s. The main decision: no code here
+//! contains a model's dimensions. They come from the manifest, which is checked against the graphs when they are
+//! loaded.
 
 mod ablate;
 mod attention_collector;

@@ -1,16 +1,15 @@
-//! Parts of a picture out of sight: patches painted over, exact at their edges.
+//! Hiding parts of a picture: patches are painted over, exactly at their edges.
 //!
-//! What replaces a patch is a choice that changes the result: the mean colour takes everything
-//! away but adds edges, a blur leaves the coarse colours and adds none. So the replacement picture
-//! is made once, and blanking copies pixels from it.
+//! The choice of the fill changes the result: the mean colour removes all information but adds edges, a blur keeps the
+//! coarse colours and adds no edges. So the replacement picture is computed once, and blanking copies pixels from it.
 
 use super::error::{ModelError, Result};
 use crate::trace::{ImageSpan, PictureView};
 use image::RgbImage;
 use std::sync::Arc;
 
-/// Standard deviation of the blur, as a share of the picture's long edge: nothing smaller than a
-/// fifth of the picture is left to be recognised.
+/// Standard deviation of the blur, as a share of the picture's long edge: details smaller than a fifth of the picture
+/// can no longer be recognised.
 const BLUR: f32 = 0.07;
 
 /// The fill of a blanked patch.
@@ -23,21 +22,21 @@ pub enum BlankFill {
     Blur,
 }
 
-/// A picture and what replaces its patches.
+/// A picture and the replacement of its pixels.
 #[derive(Clone, Debug)]
 pub struct Occluder {
     /// [height, width, 3].
     rgb: Arc<[u8]>,
-    /// The same with everything replaced.
+    /// The replacement of every pixel, [height, width, 3].
     filled: Vec<u8>,
     width: usize,
 }
 
 impl Occluder {
-    /// Prepares the replacement of what the model saw.
+    /// Prepares the replacement for a picture that the model saw.
     ///
     /// # Errors
-    /// A picture whose bytes do not fill its size.
+    /// A picture whose number of bytes does not fit its size.
     pub fn new(picture: &PictureView<'_>, fill: BlankFill) -> Result<Self> {
         let width = picture.width as usize;
         let filled = match fill {
@@ -55,7 +54,7 @@ impl Occluder {
         Ok(Self { rgb: Arc::from(picture.rgb), filled, width })
     }
 
-    /// The picture without these patches (row, column) of a span: RGB bytes [height, width, 3].
+    /// The picture with these patches (row, column) of a span replaced: RGB bytes [height, width, 3].
     pub fn without(&self, span: &ImageSpan, patches: &[[u32; 2]]) -> Arc<[u8]> {
         let mut rgb = self.rgb.to_vec();
         for &[row, column] in patches {

@@ -1,10 +1,10 @@
-//! Occlusion: cover a part of the picture, score the answer again, and see what it was worth.
+//! Occlusion: cover a part of the picture, score the answer again, and record the difference.
 //!
 //! Sliding-window occlusion (Zeiler and Fergus 2014, arXiv 1311.2901) with windows on the grid of
 //! patches: value = log p(answer token | picture) − log p(answer token | picture with the window
-//! blanked). Positive: the window speaks for the token. A coarse round comes first, so that there
-//! is a whole map after a few dozen forwards; the fine round overwrites it window by window, and a
-//! finished map holds the numbers of one round alone.
+//! blanked). A positive value means that the window supports the token. A coarse round comes first, so that a whole map
+//! exists after a few dozen forward passes; the fine round overwrites it window by window, and a finished map holds
+//! only numbers of one round.
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
@@ -19,17 +19,17 @@ use crate::trace::{ImageSpan, Trace};
 pub const OCCLUSION_MAP: &str = Method::OCCLUSION.info().tensor;
 /// Windows along an edge in the first round.
 pub const COARSE_WINDOWS: u32 = 6;
-/// Most windows along an edge in the last round, where nothing else is asked for: one for each
-/// patch of the built-in model, a few hundred forwards at most for others.
+/// Default limit of windows along an edge in the last round: one for each patch of the built-in model, a few hundred
+/// forward passes at most for others.
 pub const FINE_WINDOWS: u32 = 12;
 
-/// How a picture is covered.
+/// The windows and the fill of an occlusion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OcclusionOptions {
-    /// Windows along an edge in each round, ascending; more than there are patches means one patch
-    /// a window.
+    /// Windows along an edge in each round, ascending; if there are more windows than patches, each window is one
+    /// patch.
     pub rounds: Vec<u32>,
-    /// What covers them.
+    /// The fill of covered patches.
     pub fill: BlankFill,
 }
 
@@ -39,22 +39,22 @@ impl Default for OcclusionOptions {
     }
 }
 
-/// How far it is.
+/// Progress of an occlusion, with the map so far.
 #[derive(Clone, Debug)]
 pub struct OcclusionProgress {
     /// Windows scored.
     pub done: u32,
     /// Windows in all rounds.
     pub total: u32,
-    /// The map as it stands: [G, N].
+    /// The map so far: [G, N].
     pub map: Vec<f32>,
 }
 
 /// One window: its patches as row and column.
 type Window = Vec<[u32; 2]>;
 
-/// Computes the occlusion map of a trace: [G, N], rows by answer token (the stop id included).
-/// `each` gets the map after every window.
+/// Computes the occlusion map of a trace: [G, N], one row per answer token (including the stop id).
+/// `each` receives the map after every window.
 ///
 /// # Errors
 /// A trace without a picture or of another model, a failure of ONNX Runtime, or
@@ -77,7 +77,7 @@ pub fn occlusion(
         options.rounds.iter().map(|&windows| windows_of(span, windows)).collect();
     let total = rounds.iter().map(Vec::len).sum::<usize>() as u32;
     let mut scorer = Rescorer::new(engine, trace)?;
-    // Scored the same way as the variants, so that a window without effect is worth 0.
+    // Scored in the same way as the variants, so that a window without effect gets exactly 0.
     let base = scorer.score(engine, [Variant::default()], cancel, &mut |_, _| {})?;
     let base = base.first().map(|scored| scored.logprobs.clone()).unwrap_or_else(|| {
         bug!("one variant was scored, but no result came");
@@ -103,12 +103,12 @@ pub fn occlusion(
     Ok(map)
 }
 
-/// How many windows the rounds have together.
+/// Number of windows in all rounds together.
 pub fn window_count(span: &ImageSpan, rounds: &[u32]) -> usize {
     rounds.iter().map(|&windows| windows_of(span, windows).len()).sum()
 }
 
-/// The grid cut into `windows` × `windows` parts that differ by at most a patch.
+/// The grid divided into `windows` × `windows` parts whose sizes differ by at most one patch.
 fn windows_of(span: &ImageSpan, windows: u32) -> Vec<Window> {
     let parts = |patches: u32| {
         let count = windows.clamp(1, patches);

@@ -1,4 +1,4 @@
-//! The attention of a trace's picture under another question: one prefill, whose last row is read.
+//! The attention on a trace's picture under another question: one prefill, of which the last row is read.
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};

@@ -1,8 +1,7 @@
-//! From a conversation to ids, with every position labelled: what it belongs to, which turn,
-//! which word.
+//! Turns a conversation into ids and labels every position with its part of the prompt, its turn and its word.
 //!
-//! The whole text is encoded at once, because a tokenizer's choice depends on what stands before
-//! and after; the labels are found afterwards from where each message lies in the rendered text.
+//! The whole text is encoded at once, because a tokenizer's choice depends on the text before and after; the labels are
+//! then derived from the range of each message in the rendered text.
 
 use super::bundle::Bundle;
 use super::error::{ModelError, Result};
@@ -25,24 +24,24 @@ const CLOSE: char = '\u{F8F1}';
 pub struct BuiltPrompt {
     /// The text that was encoded.
     pub text: String,
-    /// Ids of all positions; the image token stands once for each feature of the picture.
+    /// Ids of all positions; the image token is repeated for each feature of the picture.
     pub ids: Vec<u32>,
-    /// The same with labels.
+    /// As `ids`, with labels.
     pub tokens: Vec<TokenInfo>,
-    /// For each picture the position of its first patch.
+    /// Position of the first patch of each picture.
     pub first_patches: Vec<u32>,
-    /// The question that was used: cut where it was too long.
+    /// The question that was used, truncated if it was too long.
     pub question: String,
-    /// What the user should know.
+    /// Notices for the user.
     pub notices: Vec<String>,
-    /// Labels the answer that follows.
+    /// Labels the tokens of the answer.
     pub labeller: Labeller,
 }
 
 /// Builds the prompt of `question` after `turns`, with `pictures` pictures in the first message.
 ///
 /// # Errors
-/// An empty question, a template that fails or has no place for the picture.
+/// An empty question, or a template that fails or has no place for the picture.
 pub fn build(
     bundle: &Bundle,
     turns: &[Turn],
@@ -114,15 +113,15 @@ enum Author {
     Assistant,
 }
 
-/// A rendered text with the place of each message in it.
+/// A rendered text with the range of each message.
 struct Rendered {
     text: String,
     messages: Vec<(Author, Range<usize>)>,
 }
 
-/// Finds the messages in `text`. `marked` is the same rendering with marks around each message;
-/// where a template changes what it is given (it trims, say) the marks get in its way, and the
-/// messages are searched for one after the other.
+/// Finds the messages in `text`. `marked` is the same rendering with marks around each message; if a template changes
+/// its input (trims it, for example), the marks change the rendering, and the messages are searched for one after the
+/// other.
 fn locate(text: String, marked: &str, messages: &[(Author, String)]) -> Rendered {
     let mut plain = String::with_capacity(text.len());
     let (mut ranges, mut open) = (Vec::new(), 0);
@@ -150,7 +149,7 @@ fn locate(text: String, marked: &str, messages: &[(Author, String)]) -> Rendered
     Rendered { text, messages: authors.zip(ranges).collect() }
 }
 
-/// LLaVA-1.5's prompt, as LVLM-Interpret writes it for models without a template.
+/// LLaVA-1.5's prompt, which LVLM-Interpret uses for models without a template.
 fn fallback(prompt: &Prompt, messages: &[(Author, String)], pictures: usize) -> Rendered {
     let mut text = prompt.fallback_system.clone();
     let mut ranges = Vec::new();
@@ -175,7 +174,7 @@ fn fallback(prompt: &Prompt, messages: &[(Author, String)], pictures: usize) -> 
     Rendered { text, messages: ranges }
 }
 
-/// The variables of the chat template; `open` and `close` are put around each message's text.
+/// The variables of the chat template; `open` and `close` are inserted around each message's text.
 fn variables(
     prompt: &Prompt,
     messages: &[(Author, String)],
@@ -217,8 +216,8 @@ fn variables(
     })
 }
 
-/// transformers marks the assistant's words with `{% generation %}`, a tag that no other Jinja
-/// knows; a condition that always holds renders the same.
+/// transformers marks the assistant's words with `{% generation %}`, a tag that other Jinja engines do not support; a
+/// condition that is always true renders the same text.
 fn plain_jinja(template: &str) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
@@ -256,7 +255,7 @@ fn expand(
     let mut tokens = Vec::new();
     let mut first_patches = Vec::new();
     for token in encoded {
-        // A token of the tokenizer itself (BOS) has no text and belongs where it stands.
+        // A token that the tokenizer itself adds (BOS) has no text and counts as part of the text at its place.
         let at = if token.end > token.start { token.start } else { 0 };
         let answers = rendered.messages.iter().filter(|(author, _)| *author == Author::Assistant);
         let turn =
@@ -305,7 +304,7 @@ pub struct Labeller {
 }
 
 impl Labeller {
-    /// A labeller that goes on behind tokens that were labelled before.
+    /// A labeller that continues after tokens that were labelled before.
     pub fn after(tokens: &[TokenInfo]) -> Self {
         let words = tokens.iter().filter_map(|token| token.word);
         let last = tokens.last();
@@ -362,7 +361,7 @@ pub fn answer_ids(bundle: &Bundle, text: &str, answer: &str) -> Result<Vec<u32>>
     };
     let prompt = ids(text)?;
     let answer = tokenizer.neutralise(answer);
-    // After "ASSISTANT:" comes a space; after a line break or a space nothing does.
+    // The template's text ends in "ASSISTANT:", followed by a space; after a line break or a space, none follows.
     let space = if text.ends_with(char::is_whitespace) { "" } else { " " };
     for space in [space, ""] {
         let whole = ids(&format!("{text}{space}{answer}"))?;
@@ -370,6 +369,6 @@ pub fn answer_ids(bundle: &Bundle, text: &str, answer: &str) -> Result<Vec<u32>>
             return Ok(rest.to_vec());
         }
     }
-    // Prompt and answer melt into one token: encode the answer by itself.
+    // If the end of the prompt and the start of the answer merge into one token, encode the answer by itself.
     Ok(tokenizer.encode(&answer, false)?.iter().map(|token| token.id).collect())
 }

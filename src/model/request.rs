@@ -11,10 +11,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Larger files are refused before they are read: four bytes for each pixel that is allowed.
+/// Larger files are refused before they are read: four bytes per permitted pixel.
 pub const MAX_PICTURE_BYTES: u64 = 512 << 20;
 
-/// A picture as it was given: an encoded file.
+/// A picture as an encoded file.
 #[derive(Clone, Debug)]
 pub struct Picture {
     /// Name for errors and for the trace, without its folder.
@@ -27,7 +27,7 @@ impl Picture {
     /// Reads a file; it is decoded later.
     ///
     /// # Errors
-    /// If the file cannot be read, is no regular file (a device has no end), or is larger than
+    /// If the file cannot be read, is not a regular file (a device has no end), or is larger than
     /// [`MAX_PICTURE_BYTES`].
     pub fn read(path: &Path) -> Result<Self> {
         let unreadable = |source| ModelError::PictureFile { path: path.to_owned(), source };
@@ -46,40 +46,40 @@ impl Picture {
     }
 }
 
-/// A question that was answered before, in the same conversation.
+/// An earlier question of the conversation with its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// What was asked.
+    /// The question.
     pub question: String,
-    /// What was answered.
+    /// The answer.
     pub answer: String,
 }
 
-/// Which query rows are kept as pages.
+/// The query rows that are kept as pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rows {
-    /// Text and answer positions after the first picture; all where there is no picture.
+    /// Text and answer positions after the first picture; all positions if there is no picture.
     #[default]
     Text,
     /// Every position.
     All,
 }
 
-/// Changes to the model while it answers; the default changes nothing, bit for bit.
+/// Changes inside the model during an answer; the default changes nothing, bit for bit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interventions {
     /// Factor on each head's output, [L, H] row by row; empty means 1 everywhere.
     pub head_scale: Vec<f32>,
-    /// Layers in which the pairs below are masked.
+    /// Layers in which the query–key pairs below are masked.
     pub knock_layers: Vec<u32>,
-    /// Query positions that lose sight …
+    /// Query positions that must not attend to `knock_keys`.
     pub knock_queries: Vec<Range<u32>>,
-    /// … of these key positions. Ranges may reach past the end; a position always sees itself.
+    /// Key positions that are masked. Ranges may go past the end; a position always attends to itself.
     pub knock_keys: Vec<Range<u32>>,
 }
 
 impl Interventions {
-    /// Whether nothing is changed.
+    /// Whether no change is made.
     pub fn is_neutral(&self) -> bool {
         let knocks = !self.knock_layers.is_empty()
             && !self.knock_queries.is_empty()
@@ -118,23 +118,23 @@ impl Interventions {
     }
 }
 
-/// How a question is answered.
+/// Options of a question.
 #[derive(Clone, Debug)]
 pub struct AskOptions {
-    /// How the next token is chosen.
+    /// The settings by which the next token is chosen.
     pub sampling: Sampling,
     /// Score this answer instead of generating one.
     pub answer: Option<String>,
-    /// Which rows of attention are kept.
+    /// The rows of attention that are kept.
     pub rows: Rows,
     /// Also keep the attention of the vision tower.
     pub vision_attention: bool,
-    /// How a picture that is not square is made to fit.
+    /// The rule that fits a picture that is not square.
     pub preprocess: PreprocessMode,
-    /// Patches of what the model sees that are painted with its mean colour, exact at their edges:
-    /// row and column, and the rows and columns of the grid that they are counted in.
+    /// Patches that are painted with the mean colour of the pixels that the model sees, exactly at their edges: row and
+    /// column, and the rows and columns of their grid.
     pub blanked: Vec<([u32; 2], [u32; 2])>,
-    /// Likely alternatives that are kept for each token (K).
+    /// Number of likely alternatives that are kept for each token (K).
     pub topk: usize,
     /// Changes to the model.
     pub interventions: Interventions,
@@ -155,21 +155,21 @@ impl Default for AskOptions {
     }
 }
 
-/// A question.
+/// A question with its picture, conversation and options.
 #[derive(Clone, Debug, Default)]
 pub struct AskRequest {
     /// The picture, if there is one.
     pub picture: Option<Picture>,
-    /// The conversation before the question.
+    /// The turns before the question.
     pub turns: Vec<Turn>,
     /// The question.
     pub question: String,
-    /// How to answer it.
+    /// The options.
     pub options: AskOptions,
 }
 
 impl AskRequest {
-    /// What a trace says about the request that it answers.
+    /// The record of the request in its trace.
     pub fn info(&self) -> RequestInfo {
         let AskOptions {
             sampling: _,
@@ -198,26 +198,26 @@ impl AskRequest {
     }
 }
 
-/// Where the model runs.
+/// The device that the model runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
-    /// CUDA if it works, else the CPU.
+    /// CUDA if it works, otherwise the CPU.
     #[default]
     Auto,
     /// The CPU.
     Cpu,
-    /// CUDA or an error.
+    /// CUDA; an error if it does not work.
     Cuda,
 }
 
-/// How a model is loaded.
+/// Options for loading a model.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
     /// The bundle's folder.
     pub bundle: PathBuf,
-    /// ONNX Runtime's library; `None` looks for it.
+    /// Path of ONNX Runtime's library; `None` searches for it.
     pub runtime: Option<PathBuf>,
-    /// Where to run.
+    /// The device.
     pub device: Device,
     /// Threads for one operator; `None` uses all cores.
     pub threads: Option<usize>,

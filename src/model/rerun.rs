@@ -1,9 +1,8 @@
-//! The question of a trace once more, with something changed: another answer to score, heads
-//! switched off, patches out of sight.
+//! Asks the question of a trace again with a change: another answer to score, heads switched off, patches hidden.
 //!
-//! The decision here: nothing is rendered, tokenised or resized again. The ids and the picture's
-//! bytes come from the trace, so that what differs in the new trace differs because of the change
-//! and of nothing else, and a trace whose picture file is long gone can still be asked.
+//! The decision here: nothing is rendered, tokenised or resized again. The ids and the picture's pixels come from the
+//! trace, so that every difference in the new trace is caused by the change, and a trace can be asked again without its
+//! picture file.
 
 use super::engine::{AnswerContext, Engine, Sink};
 use super::error::{ModelError, Result};
@@ -19,12 +18,11 @@ use std::time::Instant;
 /// Changes to a trace's question before it is asked again.
 #[derive(Clone, Debug, Default)]
 pub struct Rerun {
-    /// Score these ids instead of generating an answer: those of another trace, the stop id
-    /// included.
+    /// Score these ids instead of generating an answer: the ids of another trace's answer, including the stop id.
     pub answer: Option<Vec<u32>>,
     /// Changes to the model.
     pub interventions: Interventions,
-    /// Which rows of attention are kept.
+    /// The rows of attention that are kept.
     pub rows: Rows,
 }
 
@@ -32,7 +30,7 @@ impl Engine {
     /// Asks the question of `trace` again with the same ids, picture, sampling and seed.
     ///
     /// # Errors
-    /// A trace of another model, ids that the model does not know, or as [`Self::ask`].
+    /// A trace of another model, ids that are not in the vocabulary, or as [`Self::ask`].
     pub fn again(
         &mut self,
         trace: &Trace,
@@ -91,7 +89,7 @@ impl Engine {
         self.answer(&run, built, change.answer.clone(), builder, timings, cancel, sink)
     }
 
-    /// What the model saw, as the trace kept it.
+    /// The picture that the model saw, from the trace.
     fn seen(&self, trace: &Trace, replay: &TraceInputs) -> Option<Preprocessed> {
         let (rgb, span) = replay.rgb.as_ref().zip(trace.meta().spans.first())?;
         let picture = span.picture as usize;
@@ -108,7 +106,7 @@ impl Engine {
     }
 }
 
-/// The prompt of a trace, as [`super::prompt::build`] made it.
+/// The prompt of a trace, equal to the one that [`super::prompt::build`] made.
 fn built_prompt(meta: &TraceMeta) -> Result<BuiltPrompt> {
     let tokens = meta.tokens.get(..meta.prompt_len()).unwrap_or_default().to_vec();
     if tokens.is_empty() {

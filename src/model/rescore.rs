@@ -1,14 +1,12 @@
-//! The same answer under many variants of the picture or of the model: what would its
-//! log-probability have been?
+//! Scores the same answer under many variants of the picture or of the model.
 //!
-//! Everything that asks "what if" rests on this: occlusion maps, deletion and insertion curves,
-//! ablated heads, knocked-out attention. No attention leaves the model here, and three things make
-//! a variant cheaper than a plain forward without changing its numbers but for rounding. Keys and
-//! values of the positions that a variant cannot touch are computed once: those before the picture
-//! where the picture changes, those before the first blinded query where attention is knocked out.
-//! Variants of the picture go through the model a few at a time. And the prompt is fed in parts of
-//! equal length: a query never sees the keys after it, so that with n parts only (n + 1) / 2n of
-//! all scores are computed, while a part of a whole batch still fills the matrix products.
+//! Occlusion maps, deletion and insertion curves, head ablation and attention knockout use this module. The model
+//! returns no attention here, and three measures make a variant cheaper than a plain forward pass; they change its
+//! numbers only by rounding. First, keys and values of the positions that a variant cannot change are computed once:
+//! the positions before the picture if the picture changes, the positions before the first masked query if attention is
+//! knocked out. Second, variants of the picture go through the model a few at a time. Third, the prompt is fed in parts
+//! of equal length: a query never attends to later keys, so with n parts only (n + 1) / 2n of all scores are computed,
+//! and a part of a whole batch still uses the matrix products well.
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
@@ -22,19 +20,18 @@ use crate::job::CancelToken;
 use crate::trace::Trace;
 use std::sync::Arc;
 
-/// More at a time is slower on a CPU, see docs/performance.md.
+/// A larger batch is slower on a CPU, see docs/performance.md.
 const BATCH: usize = 3;
-/// Shorter parts lose more in the matrix products than they save in scores.
+/// With shorter parts, the matrix products lose more time than is saved on scores.
 const LEAST_PART: usize = 40;
 const MOST_PARTS: usize = 4;
-/// What the keys, values and scores of a batch may take.
+/// Memory limit of the keys, values and scores of a batch, in bytes.
 const BATCH_BYTES: usize = 512 << 20;
 
-/// One "what if".
+/// One variant of the picture or of the model.
 #[derive(Clone, Debug, Default)]
 pub struct Variant {
-    /// Another picture: RGB bytes [height, width, 3] of the size that the model sees. `None` leaves
-    /// the picture as it was.
+    /// Another picture: RGB bytes [height, width, 3] of the size that the model sees. `None` keeps the picture.
     pub rgb: Option<Arc<[u8]>>,
     /// Changes to the model.
     pub interventions: Interventions,
@@ -55,11 +52,11 @@ impl Variant {
 /// The answer under one variant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rescored {
-    /// Natural logarithm of the probability of each id of the answer, given those before it: `[G]`,
-    /// the stop id included.
+    /// Natural logarithm of the probability of each id of the answer, given the ids before it: `[G]`, including the
+    /// stop id.
     pub logprobs: Vec<f32>,
-    /// The most likely id at each of these places: `[G]`. Where it differs from the answer's, greedy
-    /// decoding would have said something else.
+    /// The most likely id at each of these places: `[G]`. If it differs from the answer's id, greedy decoding would
+    /// have chosen another token.
     pub top_ids: Vec<u32>,
 }
 
@@ -70,9 +67,8 @@ impl Rescored {
     }
 }
 
-/// Scores the answer of one trace under variants. It holds what variants share, so that a second
-/// round (a finer occlusion map, say) starts where the first ended; the engine may answer questions
-/// in between.
+/// Scores the answer of one trace under variants. It keeps the results that variants share, so that a second round (a
+/// finer occlusion map, for example) does not compute them again; the engine may answer questions in between.
 #[derive(Debug)]
 pub struct Rescorer {
     replay: TraceInputs,
@@ -80,9 +76,9 @@ pub struct Rescorer {
     plain: bool,
     /// [features, D] of the trace's own picture.
     features: Option<Vec<f32>>,
-    /// Keys and values of the first positions under no change, as far as they were needed.
+    /// Keys and values of the first positions without changes, as far as they were needed.
     base: Option<KvCache>,
-    /// Copies of its first positions for a batch.
+    /// Copies of the first positions of `base` for a batch.
     shared: Option<Shared>,
 }
 
@@ -93,7 +89,7 @@ struct Shared {
     cache: KvCache,
 }
 
-/// Variants that go through the model together: of one kind, with the same interventions.
+/// Variants that go through the model together: all with a new picture or all without one, with the same interventions.
 struct Group {
     first: usize,
     pictures: Vec<Arc<[u8]>>,
@@ -101,7 +97,7 @@ struct Group {
 }
 
 impl Rescorer {
-    /// Prepares to score the answer of `trace`; nothing runs yet.
+    /// Prepares to score the answer of `trace`; the model does not run yet.
     ///
     /// # Errors
     /// A trace of another model, or a damaged one, see [`TraceInputs::from_trace`].
@@ -112,7 +108,7 @@ impl Rescorer {
         Ok(Self { replay, batch, plain: false, features: None, base: None, shared: None })
     }
 
-    /// At most `batch` variants at a time.
+    /// Limits the number of variants at a time to `batch`.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
@@ -120,20 +116,20 @@ impl Rescorer {
         self
     }
 
-    /// One variant at a time, every position in one call, nothing shared: what a variant costs
-    /// without this module, for measurements and tests.
+    /// Scores one variant at a time, every position in one call, nothing shared: the cost of a variant without this
+    /// module, for measurements and tests.
     #[must_use]
     pub fn plain(mut self) -> Self {
         (self.batch, self.plain) = (1, true);
         self
     }
 
-    /// Scores the answer under each variant, in order. `each` gets every result with its number as
-    /// soon as it is there; variants are taken from the iterator a batch at a time.
+    /// Scores the answer under each variant, in order. `each` receives every result with its index as soon as it is
+    /// computed; variants are taken from the iterator one batch at a time.
     ///
     /// # Errors
     /// A variant that does not fit the model, a failure of ONNX Runtime, or
-    /// [`ModelError::Cancelled`]; what was given to `each` stays valid.
+    /// [`ModelError::Cancelled`]; results that `each` received stay valid.
     pub fn score(
         &mut self,
         engine: &mut Engine,
@@ -185,7 +181,7 @@ impl Rescorer {
         Ok(())
     }
 
-    /// Scores the members of a group: its pictures, or the trace's own where it has none.
+    /// Scores the members of a group: its pictures, or the trace's own picture if it has none.
     fn run(
         &mut self,
         engine: &mut Engine,
@@ -218,7 +214,7 @@ impl Rescorer {
         Ok(self.read(engine, &logits))
     }
 
-    /// Positions from the start whose keys and values are those of the trace.
+    /// Number of positions from the start whose keys and values are the same as in the trace.
     fn untouched(&self, group: &Group) -> usize {
         let Interventions { head_scale, knock_layers, knock_queries, knock_keys } =
             &group.interventions;
@@ -238,7 +234,7 @@ impl Rescorer {
         untouched
     }
 
-    /// Makes `self.shared` hold `positions` for a batch.
+    /// Fills `self.shared` with the first `positions` positions, copied for a batch.
     fn share(
         &mut self,
         engine: &mut Engine,
@@ -278,7 +274,7 @@ impl Rescorer {
         Ok(())
     }
 
-    /// Into how many calls `positions` are divided. A GPU prefers one large call.
+    /// Number of calls that `positions` are divided into. A GPU prefers one large call.
     fn parts(&self, engine: &Engine, positions: usize) -> usize {
         if self.plain || engine.sessions.provider() != Provider::Cpu {
             return 1;
@@ -316,21 +312,21 @@ impl Rescorer {
 
 /// Positions that go through the decoder.
 struct Feed<'a> {
-    /// From position 0 to the last one that is fed.
+    /// Ids from position 0 to the last position that is fed.
     ids: &'a [u32],
-    /// How many of them the cache holds.
+    /// Number of these positions that the cache already holds.
     from: usize,
-    /// [batch, features, D]; may be empty where no image token is fed.
+    /// [batch, features, D]; may be empty if no image token is fed.
     features: &'a [f32],
     batch: usize,
     interventions: &'a Interventions,
-    /// The first position whose logits are wanted.
+    /// The first position whose logits are requested.
     logits_from: Option<usize>,
     parts: usize,
 }
 
 impl Feed<'_> {
-    /// Returns logits [batch, wanted, V] and, where no logits are wanted, the cache of all positions.
+    /// Returns logits [batch, wanted, V] and, if no logits are requested, the cache of all positions.
     fn run(
         &self,
         engine: &mut Engine,
@@ -341,7 +337,7 @@ impl Feed<'_> {
         let fed = &self.ids[self.from..];
         let features = self.features_of(engine, text.hidden);
         let embeddings = engine.sessions.embed(fed, self.batch, &features, text.hidden, cancel)?;
-        // The part with the wanted logits must hold all of them.
+        // The last part must contain all positions whose logits are requested.
         let last_cut = self.logits_from.unwrap_or(self.ids.len()).saturating_sub(self.from);
         let mut cuts: Vec<usize> = (1..self.parts)
             .map(|part| part * fed.len() / self.parts)
@@ -404,8 +400,7 @@ fn look(engine: &mut Engine, pictures: &[Arc<[u8]>], cancel: &CancelToken) -> Re
     Ok(features)
 }
 
-/// What one member of a batch takes: keys and values before and after a call, and a few copies of
-/// one layer's scores.
+/// Bytes for one member of a batch: keys and values before and after a call, and a few copies of one layer's scores.
 fn bytes_per_member(engine: &Engine, positions: usize) -> usize {
     let manifest = engine.bundle.manifest();
     let text = &manifest.text;

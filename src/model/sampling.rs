@@ -1,7 +1,7 @@
-//! Which token comes next: greedy, or drawn with temperature and top-p from a seeded generator.
+//! Choice of the next token: greedy, or drawn with temperature and top-p from a seeded generator.
 //!
-//! The order is that of transformers: temperature first, then the nucleus. Log-probabilities are
-//! always those of the model itself, before temperature.
+//! The order is the same as in transformers: temperature first, then the nucleus. Log-probabilities are always those of
+//! the model itself, before temperature.
 
 use crate::logging::bug;
 use crate::trace::Sampling;
@@ -27,7 +27,7 @@ impl Sampler {
             return argmax(logits);
         }
         let candidates = nucleus(logits, self.sampling.temperature, self.sampling.top_p);
-        // 53 bits, as a fraction of 1.
+        // 53 random bits as a fraction of 1.
         let mut left = (self.random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         for &(id, probability) in &candidates {
             left -= probability;
@@ -35,12 +35,12 @@ impl Sampler {
                 return id;
             }
         }
-        // Rounding may leave a last crumb: it belongs to the most likely.
+        // If rounding leaves a remainder, the most likely token is chosen.
         candidates.first().map_or_else(|| argmax(logits), |&(id, _)| id)
     }
 }
 
-/// The largest logit; the first of equals, as in torch.
+/// The index of the largest logit; the first one if several are equal, as in torch.
 pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (index, &logit) in logits.iter().enumerate() {
@@ -51,9 +51,9 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best as u32
 }
 
-/// The ids that may be drawn with their probabilities, most likely first: softmax(logits / τ) cut
-/// to the smallest set whose probability reaches `top_p`, and scaled to sum 1
-/// (`TemperatureLogitsWarper`, then `TopPLogitsWarper` of transformers; Holtzman et al. 2019).
+/// The ids that may be drawn with their probabilities, most likely first: softmax(logits / τ), restricted to the
+/// smallest set whose probability reaches `top_p`, and scaled to sum 1 (`TemperatureLogitsWarper`, then
+/// `TopPLogitsWarper` of transformers; Holtzman et al. 2019).
 pub fn nucleus(logits: &[f32], temperature: f32, top_p: f32) -> Vec<(u32, f64)> {
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let temperature = f64::from(temperature.max(f32::MIN_POSITIVE));
@@ -68,7 +68,7 @@ pub fn nucleus(logits: &[f32], temperature: f32, top_p: f32) -> Vec<(u32, f64)> 
         right.total_cmp(left).then(left_id.cmp(right_id))
     });
     if top_p < 1.0 {
-        // A token stays while those before it have not reached top_p yet; the first always stays.
+        // A token stays as long as the tokens before it have not reached top_p; the first always stays.
         let mut before = 0.0;
         let kept = candidates.iter().take_while(|(_, weight)| {
             let stays = before < f64::from(top_p);

@@ -1,7 +1,7 @@
-//! Deletion and insertion curves of maps, by really running the model on blanked pictures.
+//! Deletion and insertion curves of maps: the model runs on blanked pictures.
 //!
-//! All curves of a request share their ends (nothing blanked, everything blanked), and a curve's
-//! points arrive one by one, so that a window can draw it while it grows.
+//! All curves of a request share their end points (nothing blanked, everything blanked), and a curve's points arrive
+//! one by one, so that a window can draw the curve while it grows.
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
@@ -18,7 +18,7 @@ pub struct ScoreRequest {
     pub maps: Vec<(String, Vec<f32>)>,
     /// Indices of the answer tokens whose probability the curves follow.
     pub tokens: Vec<usize>,
-    /// What stands in blanked patches; every map gets curves for each.
+    /// The fills of blanked patches; every map gets curves for each fill.
     pub fills: Vec<BlankFill>,
     /// Steps of a curve, at most [`crate::analysis::score::MAX_STEPS`].
     pub steps: usize,
@@ -27,12 +27,12 @@ pub struct ScoreRequest {
 /// p of the chosen tokens over the number of changed patches.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
-    /// (patches that were blanked or shown, p), ascending; all of them when it is complete.
+    /// (number of patches blanked or shown, p), ascending; all points once the curve is complete.
     pub points: Vec<(usize, f64)>,
 }
 
 impl Curve {
-    /// Area under it over the fraction of patches, see [`area`].
+    /// Area under the curve over the fraction of patches, see [`area`].
     pub fn area(&self) -> f64 {
         area(&self.points)
     }
@@ -48,11 +48,11 @@ impl Curve {
 pub struct MapCurves {
     /// Index of the map in the request.
     pub map: usize,
-    /// What stood in blanked patches.
+    /// The fill of blanked patches.
     pub fill: BlankFill,
-    /// Blanking the most important patches first: a good map has a small area.
+    /// The curve for blanking the most important patches first: a good map has a small area.
     pub deletion: Curve,
-    /// Showing them first on a blank picture: a good map has a large area.
+    /// The curve for showing them first on a blank picture: a good map has a large area.
     pub insertion: Curve,
 }
 
@@ -61,13 +61,13 @@ pub struct MapCurves {
 pub struct Curves {
     /// One for each map and fill, maps first.
     pub curves: Vec<MapCurves>,
-    /// Forwards that are done.
+    /// Number of forward passes done.
     pub done: usize,
-    /// Forwards in all.
+    /// Total number of forward passes.
     pub total: usize,
 }
 
-/// Which points a forward gives.
+/// The points of curves that a forward pass computes.
 enum CurvePoint {
     /// Nothing is blanked: the start of every deletion, the end of every insertion.
     Whole,
@@ -75,12 +75,12 @@ enum CurvePoint {
     Blank(BlankFill),
     /// A point of the deletion curve at this place of [`Curves::curves`].
     Deletion(usize, usize),
-    /// The same for the insertion curve.
+    /// A point of the insertion curve at this place of [`Curves::curves`].
     Insertion(usize, usize),
 }
 
 impl Engine {
-    /// Draws the curves of `request` for the answer of `trace`; `each` gets them as they grow.
+    /// Computes the curves of `request` for the answer of `trace`; `each` receives the curves as they grow.
     ///
     /// # Errors
     /// Maps or tokens that do not fit the trace, a trace of another model, a failure of ONNX Runtime,
@@ -146,7 +146,7 @@ impl Engine {
     }
 }
 
-/// The picture and its span, if the request fits the trace.
+/// The picture and its span, after a check that the request fits the trace.
 fn check<'a>(trace: &'a Trace, request: &ScoreRequest) -> Result<(PictureView<'a>, &'a ImageSpan)> {
     let bad = |what: &str, reason: String| ModelError::Request { what: what.into(), reason };
     let (patches, generated) = (trace.meta().patches(), trace.shape().generated);

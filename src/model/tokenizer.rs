@@ -1,8 +1,7 @@
-//! The tokenizer of a bundle: text ↔ ids, and text while it is still being generated.
+//! The tokenizer of a bundle: text ↔ ids, and the text of a growing answer.
 //!
-//! What a user types can never become a control token: where it contains the text of one (a
-//! literal `<image>`, `</s>`, …) an invisible character keeps the tokenizer from recognising it,
-//! and the tokens of that character are dropped again.
+//! User input can never become a control token: if it contains the text of one (a literal `<image>`, `</s>`, …), an
+//! invisible character prevents the tokenizer from recognising it, and the tokens of that character are then dropped.
 
 use super::error::{ModelError, Result};
 use super::manifest::Manifest;
@@ -13,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::DecoderWrapper;
 
-/// Word joiner: no vocabulary has it, and it shows nothing where it does get through.
+/// Word joiner: it is in no vocabulary, and it is invisible if it does get through.
 const BREAK: char = '\u{2060}';
-/// What a tokenizer returns for bytes that are no complete character yet.
+/// The tokenizer's output for bytes that are not yet a complete character.
 const INCOMPLETE: char = '\u{FFFD}';
 
 /// One token of an encoded text.
@@ -23,9 +22,9 @@ const INCOMPLETE: char = '\u{FFFD}';
 pub struct Encoded {
     /// Vocabulary id.
     pub id: u32,
-    /// Bytes of the text that it stands for; empty where the tokenizer added it.
+    /// First byte of its range in the text; the range is empty if the tokenizer added the token.
     pub start: usize,
-    /// End of these bytes.
+    /// End of this range.
     pub end: usize,
 }
 
@@ -34,7 +33,7 @@ pub struct Encoded {
 pub struct Tokenizer {
     path: PathBuf,
     inner: Arc<tokenizers::Tokenizer>,
-    /// Control tokens by id: their text, the image token included.
+    /// Text of the control tokens by id, including the image token.
     special: Arc<BTreeMap<u32, String>>,
     image_token_id: u32,
     byte_level: bool,
@@ -44,17 +43,17 @@ impl Tokenizer {
     /// Parses tokenizer.json and checks it against the manifest; `path` names it in errors.
     ///
     /// # Errors
-    /// No tokenizer, or one of another model.
+    /// If the file is not a tokenizer, or belongs to another model.
     pub fn from_bytes(path: &Path, bytes: &[u8], manifest: &Manifest) -> Result<Self> {
         let error = |reason: String| ModelError::Tokenizer { path: path.to_owned(), reason };
         let json = std::str::from_utf8(bytes)
             .map_err(|cause| error(format!("it is not a tokenizer.json ({cause})")))?;
         tokenizer_limits::check(json).map_err(&error)?;
-        // Parsed through `FromStr`, which is compiled in the library, not here.
+        // Parsed through `FromStr`, because that is compiled in the library, not here.
         let parse = || json.parse().map_err(|cause| format!("{cause}"));
         let mut inner: tokenizers::Tokenizer = contained(parse)
             .map_err(|cause| error(format!("it is not a tokenizer.json ({cause})")))?;
-        // A prompt is neither filled up nor cut, whatever the tokenizer was used for before.
+        // A prompt is neither padded nor truncated, whatever the file's settings are.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|cause| error(cause.to_string()))?;
         let (text, image_token) = (&manifest.text, &manifest.prompt.image_token);
@@ -106,7 +105,7 @@ impl Tokenizer {
         })
     }
 
-    /// Makes `text` unable to contain a control token; unchanged where it contains none.
+    /// Changes `text` so that it contains no control token; unchanged if it contains none.
     pub fn neutralise(&self, text: &str) -> String {
         let mut safe = text.to_owned();
         for token in self.special.values() {
@@ -175,12 +174,12 @@ impl Tokenizer {
         self.special.contains_key(&id)
     }
 
-    /// Whether an id stands for a picture.
+    /// Whether an id is the image token.
     pub fn is_image(&self, id: u32) -> bool {
         id == self.image_token_id
     }
 
-    /// Whether a token separates words: nothing of it can be seen.
+    /// Whether a token separates words: it has no visible character.
     pub fn is_separator(&self, id: u32) -> bool {
         match self.decoded(&[id], true) {
             Ok(text) => {
@@ -191,7 +190,7 @@ impl Tokenizer {
     }
 }
 
-/// Runs the library's code on a file that may be damaged in ways that it does not expect.
+/// Runs the library's code on a file that may be damaged in ways that the library does not handle.
 fn contained<T>(
     run: impl FnOnce() -> std::result::Result<T, String>,
 ) -> std::result::Result<T, String> {
@@ -206,7 +205,7 @@ fn is_byte_level(decoder: &DecoderWrapper) -> bool {
     }
 }
 
-/// The text of an answer that grows by one id at a time.
+/// The text of an answer that grows one id at a time.
 #[derive(Clone, Debug, Default)]
 pub struct StreamDecoder {
     ids: Vec<u32>,
@@ -214,8 +213,8 @@ pub struct StreamDecoder {
 }
 
 impl StreamDecoder {
-    /// Adds an id and returns the text so far. A character of which bytes are missing is held
-    /// back, so that the text only ever grows by whole characters.
+    /// Adds an id and returns the text so far. An incomplete character is held back, so that the text grows only by
+    /// whole characters.
     ///
     /// # Errors
     /// If the tokenizer fails.
@@ -233,7 +232,7 @@ impl StreamDecoder {
         &self.ids
     }
 
-    /// The whole answer without surrounding space; bytes that never became a character show as �.
+    /// The whole answer without surrounding space; bytes that form no character are shown as �.
     ///
     /// # Errors
     /// If the tokenizer fails.

@@ -1,26 +1,26 @@
-//! What a tokenizer.json may ask for: nothing that makes a short text long, and nothing that the
-//! library that carries it out cannot take.
+//! Limits on a tokenizer.json: no step may make a short text very long, and none may exceed what the library can
+//! handle.
 //!
-//! A tokenizer is a pipeline that stands in its file in full, so its worst case can be worked out
-//! before any text goes through it: how much longer each part can make a text is multiplied along
-//! the pipeline. (A chat template is a program, whose worst case cannot be worked out.)
+//! A tokenizer is a pipeline that is fully described in its file, so its worst case can be computed before any text
+//! goes through it: the growth factors of its parts are multiplied along the pipeline. (A chat template is a program;
+//! its worst case cannot be computed.)
 
 use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How many times longer normalizers, or decoders, may make a text. The tokenizers of the models
-/// that can be exported reach 3: a space becomes `▁`.
+/// Largest factor by which normalizers, or decoders, may lengthen a text. The tokenizers of the models that can be
+/// exported reach 3: a space becomes `▁`.
 const MAX_GROWTH: f64 = 64.0;
-/// Characters that are put before or after a text or a token.
+/// Limit on the characters that are added before or after a text or a token.
 const MAX_AFFIX_CHARACTERS: usize = 1024;
-/// Parts of a pipeline, and how deep they may be nested.
+/// Limits on the parts of a pipeline and on their nesting.
 const MAX_PARTS: usize = 256;
 const MAX_DEPTH: usize = 16;
-/// Positions that a decoder may cut from each end of a token.
+/// Limit on the positions that a decoder may cut from each end of a token.
 const MAX_CUT: u64 = 64;
 
-/// The parts of tokenizer.json that carry out something; the vocabulary is skipped.
+/// The active parts of tokenizer.json; the vocabulary is skipped.
 #[derive(Deserialize)]
 struct Pipeline {
     #[serde(default)]
@@ -33,10 +33,10 @@ struct Pipeline {
     post_processor: Value,
 }
 
-/// Looks at a tokenizer.json before it is loaded.
+/// Checks a tokenizer.json before it is loaded.
 ///
 /// # Errors
-/// The part that is refused, with the reason.
+/// The part that is refused, and the reason.
 pub(super) fn check(json: &str) -> Result<(), String> {
     let pipeline: Pipeline = serde_json::from_str(json).map_err(|error| error.to_string())?;
     for (name, part) in [
@@ -61,7 +61,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// How many times longer a part can make a text.
+    /// The largest factor by which a part can lengthen a text.
     fn growth(&mut self, part: &Value, depth: usize) -> Result<f64, String> {
         self.parts += 1;
         if self.parts > MAX_PARTS || depth > MAX_DEPTH {
@@ -119,8 +119,8 @@ fn affix(what: &str, text: &str) -> Result<(), String> {
     Err(format!("has a {what} of {characters} characters; at most {MAX_AFFIX_CHARACTERS}"))
 }
 
-/// SentencePiece's table of replacements: the length of a trie in bytes, the trie, and the texts
-/// that it points into, which end with NUL.
+/// SentencePiece's table of replacements: the length of a trie in bytes, the trie, and the texts that it refers to,
+/// which end with NUL.
 fn precompiled(base64: &str) -> Result<f64, String> {
     const DAMAGED: &str = "holds a damaged precompiled_charsmap";
     let bytes = base64::engine::general_purpose::STANDARD
@@ -145,12 +145,12 @@ fn precompiled(base64: &str) -> Result<f64, String> {
     if longest > MAX_AFFIX_CHARACTERS {
         return Err(format!("replaces a character by {longest} bytes"));
     }
-    // Bytes of a text of which every character is the one with the longest replacement; such tables
-    // hold a few (one Arabic ligature becomes 18 letters), which is no reason to refuse them.
+    // Measured against the bytes of a text in which every character has the longest replacement. Real tables contain a
+    // few long ones (one Arabic ligature becomes 18 letters), which must not be refused.
     Ok((longest as f64 / 33.0).max(1.0))
 }
 
-/// Walks the whole double array as a search could, so that no text leads out of it.
+/// Visits the whole double array as a search could, so that no text can lead to an index outside it.
 fn damage_of_trie(units: &[u32], texts: &str) -> Option<&'static str> {
     const OUT: &str = "its trie points out of itself";
     let offset = |unit: u32| ((unit >> 10) << ((unit & (1 << 9)) >> 6)) as usize;

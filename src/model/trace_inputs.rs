@@ -1,8 +1,8 @@
-//! The inputs that the model had when a trace was made, so that it can be run on them again.
+//! The inputs of the model when a trace was made, so that the model can run on them again.
 //!
-//! A trace holds everything: the ids of prompt and answer, and the picture as the model saw it
-//! (after resizing and cropping, before normalisation), so that nothing has to be tokenized or
-//! resampled a second time and the same numbers come out.
+//! A trace holds all inputs: the ids of prompt and answer, and the picture that the model saw (after resizing and
+//! cropping, before normalisation). Nothing has to be tokenised or resampled again, and the model gives the same
+//! numbers.
 
 use super::bundle::Bundle;
 use super::error::{ModelError, Result};
@@ -10,16 +10,16 @@ use super::preprocess::pixel_values;
 use crate::trace::Trace;
 use std::sync::Arc;
 
-/// Characters of a hash that tell two bundles apart in a message.
+/// Number of characters of a hash that distinguish two bundles in a message.
 const SHORT_HASH: usize = 12;
 
 /// The inputs of an answered question.
 #[derive(Clone, Debug)]
 pub struct TraceInputs {
-    /// Ids of the P prompt positions (the image token once for each feature), then the G generated
-    /// ids, the stop id included.
+    /// Ids of the P prompt positions (the image token repeated for each feature), then the G generated ids, including
+    /// the stop id.
     pub ids: Vec<u32>,
-    /// P.
+    /// P, the number of prompt positions.
     pub prompt_len: usize,
     /// Position of the first image token; `None` without a picture.
     pub first_image: Option<usize>,
@@ -31,8 +31,8 @@ impl TraceInputs {
     /// Reads the inputs of `trace` for the model of `bundle`.
     ///
     /// # Errors
-    /// [`ModelError::OtherModel`] where the trace was made with another bundle, and
-    /// [`ModelError::Request`] where its ids or its picture do not fit the model (a damaged file).
+    /// [`ModelError::OtherModel`] if the trace was made with another bundle, and [`ModelError::Request`] if its ids or
+    /// its picture do not fit the model (a damaged file).
     pub fn from_trace(trace: &Trace, bundle: &Bundle) -> Result<Self> {
         let (meta, manifest) = (trace.meta(), bundle.manifest());
         if meta.model.bundle_sha != bundle.sha256() {
@@ -69,7 +69,7 @@ impl TraceInputs {
             rgb = Some(Arc::from(seen.rgb));
         }
         let first_image = ids.iter().position(image).filter(|_| pictures == 1);
-        // A class token that is kept as a feature stands before the patches.
+        // A class token that is kept as a feature comes before the patches.
         let first_patch =
             first_image.map(|first| first + manifest.vision.features - manifest.vision.patches);
         let spans: Vec<_> = meta
@@ -89,12 +89,12 @@ impl TraceInputs {
         Ok(Self { ids, prompt_len, first_image, rgb })
     }
 
-    /// G ids, the stop id included.
+    /// The G answer ids, including the stop id.
     pub fn answer_ids(&self) -> &[u32] {
         &self.ids[self.prompt_len..]
     }
 
-    /// The T = P + G − 1 ids that go into the model: the last one is never fed back.
+    /// The T = P + G − 1 ids that the model reads: the last id is never fed back.
     pub fn fed_ids(&self) -> &[u32] {
         &self.ids[..self.ids.len() - 1]
     }

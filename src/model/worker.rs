@@ -1,4 +1,4 @@
-//! A model on its own thread, for a window that must not wait.
+//! A model on its own thread, so that a window does not have to wait.
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Events that may wait: enough for a stall of the window, little enough to bound the pages held.
+/// Capacity of the event channel: enough for a short stall of the window, few enough to limit the pages in memory.
 const WAITING_EVENTS: usize = 64;
 const SEND_PATIENCE: Duration = Duration::from_millis(20);
 
-/// Work with the loaded model that is no question: relevancy, interventions, scores. It gets the
-/// error where the model could not be loaded; where a later request replaces it, it is dropped.
+/// Work with the loaded model other than a question: relevancy, interventions, scores. It receives the error if the
+/// model could not be loaded; if a later request replaces it, it is dropped.
 pub type EngineTask = Box<dyn FnOnce(Result<&mut Engine>, &CancelToken) + Send>;
 
 enum Job {
@@ -31,7 +31,7 @@ impl Job {
     }
 }
 
-/// Answers the latest question. Dropping it cancels what runs.
+/// Answers the latest question. Dropping it cancels the running question.
 pub struct ModelWorker {
     worker: Worker<Job>,
     events: Receiver<ModelEvent>,
@@ -39,11 +39,10 @@ pub struct ModelWorker {
 }
 
 impl ModelWorker {
-    /// Starts the thread; the model is loaded when the first question comes, or at once by
-    /// [`Self::ask`]ing. Events come out of [`Self::events`].
+    /// Starts the thread; the model is loaded for the first request. [`Self::events`] returns the events.
     ///
     /// # Errors
-    /// If the system starts no more threads.
+    /// If the system cannot start another thread.
     pub fn spawn(options: EngineOptions) -> Result<Self> {
         let (sender, events) = bounded(WAITING_EVENTS);
         let current = Arc::new(AtomicU64::new(0));
@@ -57,7 +56,7 @@ impl ModelWorker {
                 handle(job, &mut loaded, &options, cancel, &sender);
             }
         };
-        // The engine is loaded anew for the next request: the panic may have left it half changed.
+        // The engine is loaded again for the next request, because the panic may have left it half changed.
         let failed = move |panicked: Panicked, _: &CancelToken| {
             let request = running.load(Ordering::Relaxed);
             tell_failure(&failed_sender, request, panicked.into());
@@ -70,30 +69,30 @@ impl ModelWorker {
         Ok(Self { worker, events, next_request: AtomicU64::new(0) })
     }
 
-    /// Asks; a question that still runs is cancelled. Returns the number that its events carry.
+    /// Asks a question and cancels the running one. Returns the request number that its events have.
     pub fn ask(&self, ask: AskRequest) -> u64 {
         let request = self.next_request.fetch_add(1, Ordering::Relaxed);
         self.worker.submit(Job::Ask { request, ask: Box::new(ask) });
         request
     }
 
-    /// Runs a task with the loaded model; what still runs is cancelled. Returns what cancels it.
+    /// Runs a task with the loaded model and cancels running work. Returns the token that cancels the task.
     pub fn run(&self, task: EngineTask) -> CancelToken {
         let request = self.next_request.fetch_add(1, Ordering::Relaxed);
         self.worker.submit(Job::Task { request, task })
     }
 
-    /// Cancels the question that runs.
+    /// Cancels the running question.
     pub fn cancel(&self) {
         self.worker.cancel();
     }
 
-    /// Whether a question runs or waits.
+    /// Whether a question is running or waiting.
     pub fn is_busy(&self) -> bool {
         self.worker.is_busy()
     }
 
-    /// What happens, in order. Read it often: a full channel makes the model wait.
+    /// The channel of events, in order. Read it often: a full channel makes the model wait.
     pub fn events(&self) -> &Receiver<ModelEvent> {
         &self.events
     }
@@ -119,18 +118,18 @@ fn handle(
 }
 
 fn tell_failure(sender: &Sender<ModelEvent>, request: u64, error: ModelError) {
-    // A receiver that is gone needs no error.
+    // If the receiver is gone, nobody needs the error.
     let _ = sender.send_timeout(ModelEvent::Failed { request, error }, Duration::from_secs(1));
 }
 
-/// The model, and whether its [`ModelEvent::Loaded`] got through: the question that made it load
-/// may have been cancelled meanwhile.
+/// The model, and whether its [`ModelEvent::Loaded`] was delivered: the question that loaded the model may have been
+/// cancelled meanwhile.
 struct Loaded {
     engine: Option<Engine>,
     announced: bool,
 }
 
-/// The model, loaded if it was not yet.
+/// The model; it is loaded if it was not yet.
 fn load<'a>(
     loaded: &'a mut Loaded,
     options: &EngineOptions,
@@ -168,8 +167,8 @@ fn answer(
     Ok(())
 }
 
-/// Waits for room in the channel, but not longer than anybody wants the answer. Returns whether
-/// the event was sent.
+/// Waits for space in the channel until the event is sent or the request is cancelled. Returns whether the event was
+/// sent.
 fn send(sender: &Sender<ModelEvent>, mut event: ModelEvent, cancel: &CancelToken) -> bool {
     while !cancel.is_cancelled() {
         match sender.send_timeout(event, SEND_PATIENCE) {

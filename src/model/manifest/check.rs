@@ -1,16 +1,16 @@
-//! Whether the numbers of a manifest make sense, agree with each other and stay in the folder.
+//! Checks that the numbers of a manifest are valid and consistent, and that its files are inside the folder.
 
 use super::{AxisLength, ElementType, Manifest, Resize, Role, Text};
 use crate::model::error::{ModelError, Result};
 use std::path::{Component, Path};
 
-/// Sanity limit of counts, so that products of them cannot overflow.
+/// Upper limit of counts, so that products of them cannot overflow.
 const MAX_COUNT: usize = 1 << 24;
-/// Sanity limit of layers: each has names of its own in the graphs.
+/// Upper limit of layers: each layer has its own names in the graphs.
 const MAX_LAYERS: usize = 1 << 12;
 
 impl Manifest {
-    /// Numbers that must hold by themselves or with each other.
+    /// Checks each number by itself and against the others.
     pub(super) fn check(&self, error: &dyn Fn(&str, String) -> ModelError) -> Result<()> {
         let text = &self.text;
         let vision = &self.vision;
@@ -49,7 +49,7 @@ impl Manifest {
                 format!("is {}, which does not divide the {} heads", text.kv_heads, text.heads);
             return Err(error("text.kv_heads", reason));
         }
-        // A rest at the right and lower edge is not seen.
+        // A remainder at the right and lower edge is not seen.
         let side = vision.image_size / vision.patch_size;
         if vision.grid != [side; 2] {
             let reason = format!(
@@ -120,7 +120,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// File names stay in the folder, and every graph's files are listed.
+    /// Checks that file names stay in the folder and that every graph's files are listed.
     pub(super) fn check_files(&self, path: &Path) -> Result<()> {
         let listed = self.files.keys().map(|name| (format!("files.{name}"), name, None));
         let of_graphs = self.graphs.iter().flat_map(|(graph, entry)| {
@@ -147,14 +147,14 @@ impl Manifest {
             let Some(entry) = self.files.get(name) else {
                 return Err(error(format!("names {name:?}, which `files` does not list")));
             };
-            // What a file is decides whether it is hashed when the bundle is opened.
+            // The role of a file determines whether it is hashed when the bundle is opened.
             if let Some(role) = role.filter(|role| *role != entry.role) {
                 let (found, role) = (entry.role.name(), role.name());
                 return Err(error(format!(
                     "names {name:?}, which has the role {found}, not {role}"
                 )));
             }
-            // ONNX Runtime tells other formats by their ending.
+            // ONNX Runtime recognises other formats by their file name extension.
             if role == Some(Role::Graph) && !name.ends_with(".onnx") {
                 return Err(error(format!("names {name:?}, which does not end in .onnx")));
             }
@@ -174,11 +174,11 @@ impl Manifest {
         Ok(())
     }
 
-    /// The graphs have the inputs and outputs that this program uses, with the shapes that the
-    /// other sections promise. (That the files really have them is checked when they are loaded.)
+    /// Checks that the graphs have the inputs and outputs that this program uses, with the shapes that the other
+    /// sections imply. (When the files are loaded, they are compared with the manifest.)
     pub(super) fn check_graphs(&self, error: &dyn Fn(&str, String) -> ModelError) -> Result<()> {
         for (graph, expected) in self.expected_ports() {
-            // Bundles without the graphs for relevancy are good for everything else.
+            // Bundles without relevancy graphs can do everything else.
             let Some(entry) = self.graphs.get(graph) else { continue };
             for port in expected {
                 let (side, ports) = if port.output {
@@ -213,7 +213,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// The contract between exporter and runtime, with this model's numbers.
+    /// The contract between exporter and runtime, in the dimensions of this model.
     fn expected_ports(&self) -> Vec<(&'static str, Vec<ExpectedPort>)> {
         use ElementType::{F16, F32, I64};
         let Text { layers, heads, kv_heads, head_dim, hidden, vocab, .. } = self.text;
@@ -316,7 +316,7 @@ impl Manifest {
 struct ExpectedPort {
     name: String,
     dtype: ElementType,
-    /// `None`: varies.
+    /// Length of each axis; `None`: it varies.
     shape: Vec<Option<usize>>,
     output: bool,
 }
@@ -332,7 +332,7 @@ impl ExpectedPort {
     }
 }
 
-/// Axes as the manifest writes them.
+/// Axes in the notation of the manifest.
 pub(in crate::model) fn show_axes(axes: &[AxisLength]) -> String {
     let axes: Vec<String> = axes
         .iter()
@@ -344,7 +344,7 @@ pub(in crate::model) fn show_axes(axes: &[AxisLength]) -> String {
     format!("[{}]", axes.join(", "))
 }
 
-/// How a file name would leave the bundle's folder, if it would.
+/// The way in which a file name leaves the bundle's folder, if it does.
 fn leaves_folder(name: &str) -> Option<&'static str> {
     let path = Path::new(name);
     if path.is_absolute() || name.starts_with(['/', '\\']) || name.contains(':') {

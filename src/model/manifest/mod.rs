@@ -1,8 +1,8 @@
-//! manifest.json of a bundle: what the runtime must know beside the graphs.
+//! manifest.json of a bundle: the description of the graphs that the runtime needs.
 //!
-//! Everything is parsed and judged here, once; the rest of the program trusts these numbers, and
-//! no model dimension is written anywhere else. Unknown fields are ignored, so that a newer minor
-//! version still opens; onnx/manifest.schema.json is the reference.
+//! Everything is parsed and checked here, once; the rest of the program relies on these numbers, and no model dimension
+//! is defined anywhere else. Unknown fields are ignored, so that a newer minor version still opens;
+//! onnx/manifest.schema.json is the reference.
 
 mod check;
 
@@ -19,7 +19,7 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 const FORMAT_MAJOR: u32 = 1;
 const SUPPORTED: &str = "1.0";
 const FORMAT: &str = "vlmscope-bundle";
-/// A manifest lists a few names per layer; one larger than this is no manifest.
+/// A manifest lists a few names per layer; a larger file is not a manifest.
 const MAX_BYTES: usize = 16 << 20;
 
 /// The whole manifest.
@@ -33,7 +33,7 @@ pub struct Manifest {
     pub source: String,
     /// Type of the weights and of the KV cache.
     pub dtype: ElementType,
-    /// Every file but the manifest, by name.
+    /// Every file except the manifest, by name.
     pub files: BTreeMap<String, FileEntry>,
     /// The graphs.
     pub graphs: Graphs,
@@ -41,13 +41,13 @@ pub struct Manifest {
     pub text: Text,
     /// The vision tower.
     pub vision: Vision,
-    /// How a picture becomes pixel values.
+    /// The rule that turns a picture into pixel values.
     pub preprocess: Preprocess,
-    /// How a question becomes ids.
+    /// The rule that turns a question into ids.
     pub prompt: Prompt,
-    /// How attention leaves the graphs.
+    /// Format of the attention outputs.
     pub attention: Attention,
-    /// What the graphs can do.
+    /// Optional features of the graphs.
     #[serde(default)]
     pub capabilities: Vec<String>,
 }
@@ -77,11 +77,11 @@ impl std::fmt::Display for ElementType {
 /// One file of the bundle.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FileEntry {
-    /// Size.
+    /// Size in bytes.
     pub bytes: u64,
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
-    /// What it holds.
+    /// The type of its content.
     pub role: Role,
 }
 
@@ -98,7 +98,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// As the manifest writes it.
+    /// The name in the manifest.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Graph => "graph",
@@ -113,19 +113,19 @@ impl Role {
 pub struct Graphs {
     /// pixel_values → image_features.
     pub vision: Graph,
-    /// The same with attention outputs.
+    /// As `vision`, with attention outputs.
     pub vision_attention: Graph,
     /// input_ids, image_features → inputs_embeds.
     pub embed: Graph,
     /// inputs_embeds, past keys and values → logits, presents, attention.
     pub decoder: Graph,
-    /// inputs_embeds, one seed → every row of Ā, gradient at the inputs.
+    /// inputs_embeds, one seed → every row of Ā, gradient with respect to the inputs.
     #[serde(default)]
     pub relevancy: Option<Graph>,
     /// inputs_embeds, past keys and values → each row of Ā from its own score.
     #[serde(default)]
     pub relevancy_rows: Option<Graph>,
-    /// pixel_values, gradient at the features → Ā of the vision tower.
+    /// pixel_values, gradient with respect to the features → Ā of the vision tower.
     #[serde(default)]
     pub relevancy_vision: Option<Graph>,
 }
@@ -161,7 +161,7 @@ impl Graphs {
 pub struct Graph {
     /// Its file.
     pub file: String,
-    /// The weight files that it reads.
+    /// The weight files that the graph reads.
     pub data: Vec<String>,
     /// Inputs in order.
     pub inputs: Vec<Port>,
@@ -178,7 +178,7 @@ pub struct Port {
     pub dtype: ElementType,
     /// Axes, outermost first.
     pub shape: Vec<AxisLength>,
-    /// It has a neutral default and may be left out.
+    /// Whether it has a neutral default and may be omitted.
     #[serde(default)]
     pub optional: bool,
 }
@@ -189,7 +189,7 @@ pub struct Port {
 pub enum AxisLength {
     /// Always this long.
     Fixed(u64),
-    /// As long as the inputs make it.
+    /// Depends on the inputs.
     Symbol(String),
 }
 
@@ -205,9 +205,9 @@ pub struct Text {
     pub heads: usize,
     /// Key and value heads.
     pub kv_heads: usize,
-    /// Length of a head's vectors.
+    /// Dimension of a head's vectors.
     pub head_dim: usize,
-    /// Length of a position's vector (D).
+    /// Dimension of a position's vector (D).
     pub hidden: usize,
     /// Size of the vocabulary (V).
     pub vocab: usize,
@@ -219,7 +219,7 @@ pub struct Text {
     pub eos_ids: Vec<u32>,
     /// Id of padding.
     pub pad_id: Option<u32>,
-    /// Id that stands for a picture's features.
+    /// Id of the image token, which is replaced by the picture's features.
     pub image_token_id: u32,
 }
 
@@ -229,11 +229,11 @@ pub struct Vision {
     /// "clip" or "siglip".
     #[serde(rename = "type")]
     pub family: String,
-    /// Its layers (Lv).
+    /// Number of its layers (Lv).
     pub layers: usize,
-    /// Its heads (Hv).
+    /// Number of its heads (Hv).
     pub heads: usize,
-    /// Length of its vectors.
+    /// Dimension of its vectors.
     pub hidden: usize,
     /// Side of the square picture in pixels.
     pub image_size: usize,
@@ -241,27 +241,27 @@ pub struct Vision {
     pub patch_size: usize,
     /// Rows and columns of patches.
     pub grid: [usize; 2],
-    /// Position 0 of the tower is a class token.
+    /// Whether position 0 of the tower is a class token.
     pub has_cls: bool,
-    /// Which hidden state is read; negative counts from the end.
+    /// Index of the hidden state that is read; negative counts from the end.
     pub feature_layer: i32,
     /// "default" drops the class token, "full" keeps it.
     pub select: String,
     /// Patches (N).
     pub patches: usize,
-    /// Image tokens a picture: the patches, plus the class token where it is kept.
+    /// Number of image tokens per picture: the patches, plus the class token if it is kept.
     #[serde(default)]
     pub features: usize,
-    /// Layers that feed the language model.
+    /// Number of layers that feed the language model.
     pub layers_with_gradient: usize,
 }
 
-/// How a picture becomes pixel values; names as in transformers' image processors.
+/// The rule that turns a picture into pixel values; names as in transformers' image processors.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Preprocess {
     /// Whether it is resized.
     pub do_resize: bool,
-    /// To what.
+    /// The target size.
     pub resize: Resize,
     /// PIL's filter.
     pub resample: Resample,
@@ -281,11 +281,11 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
-/// The size that a picture is resized to.
+/// The target size of a picture.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Resize {
-    /// The short edge gets this length, the long edge follows.
+    /// The short edge gets this length; the long edge keeps the proportions.
     ShortestEdge {
         /// In pixels.
         shortest_edge: u32,
@@ -317,15 +317,15 @@ pub enum Resample {
     Lanczos,
 }
 
-/// How a question becomes ids.
+/// The rule that turns a question into ids.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Prompt {
-    /// Jinja; `None` means LLaVA-1.5's prompt.
+    /// The chat template in Jinja; `None` means LLaVA-1.5's prompt.
     pub chat_template: Option<String>,
-    /// What the template expects as a message's content.
+    /// The type of a message's content in the template.
     #[serde(default)]
     pub message_content: MessageContent,
-    /// The text that stands for a picture.
+    /// The image token's text.
     pub image_token: String,
     /// Whether the tokenizer adds BOS to the rendered template.
     pub add_special_tokens: bool,
@@ -341,7 +341,7 @@ pub struct Prompt {
     /// Text of the unknown token for the template.
     #[serde(default)]
     pub unk_token: Option<String>,
-    /// System prompt where there is no template.
+    /// System prompt if there is no template.
     #[serde(default)]
     pub fallback_system: String,
 }
@@ -357,7 +357,7 @@ pub enum MessageContent {
     String,
 }
 
-/// How attention leaves the graphs.
+/// Format of the attention outputs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Attention {
     /// Outputs are attention × this.
@@ -370,7 +370,7 @@ impl Manifest {
     /// Parses and checks a manifest; `path` names it in errors.
     ///
     /// # Errors
-    /// Another kind of file, a newer version, or a field that makes no sense.
+    /// Another kind of file, a newer version, or an invalid field.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
         let field = |field: &str, reason: String| ModelError::Manifest {
             path: path.to_owned(),
@@ -383,7 +383,7 @@ impl Manifest {
                 format!("has {} bytes, which no manifest has", bytes.len()),
             ));
         }
-        // The version is looked at before anything else, so that a newer bundle is named as such.
+        // The version is checked first, so that the error for a newer bundle names the version.
         let loose: serde_json::Value = serde_json::from_slice(bytes)
             .map_err(|error| field("(file)", format!("is not JSON ({error})")))?;
         if loose.get("format").and_then(serde_json::Value::as_str) != Some(FORMAT) {
@@ -427,7 +427,7 @@ impl Manifest {
         files.find(|(_, entry)| entry.role == Role::Tokenizer).map(|(name, _)| name.as_str())
     }
 
-    /// Whether the exporter built `capability` into the graphs.
+    /// Whether the exported graphs have `capability`.
     pub fn can(&self, capability: &str) -> bool {
         self.capabilities.iter().any(|known| known == capability)
     }

@@ -1,4 +1,4 @@
-//! From an encoded file to upright pixels, and back to a file without private metadata.
+//! Decoding an encoded file to upright pixels, and encoding them again without private metadata.
 
 use super::resize::Rgb;
 use crate::model::error::{ModelError, Result};
@@ -10,12 +10,12 @@ use std::io::Cursor;
 
 /// Larger pictures are refused before any pixel is decoded.
 pub const MAX_MEGAPIXELS: u32 = 128;
-/// Room for the decoders: the pixels at 8 bytes each, and as much again for their own tables.
+/// Memory limit of the decoders: the pixels at 8 bytes each, and the same amount for the decoders' own tables.
 const MAX_DECODE_BYTES: u64 = MAX_MEGAPIXELS as u64 * 16 * 1_000_000;
-/// The original is kept for display and for asking again, not as an archive.
+/// The original is kept for display and for asking again; it is not an archive.
 const STORED_LONG_EDGE: u32 = 2048;
 const JPEG_QUALITY: u8 = 92;
-/// What is darker than this in all of a 16-bit picture comes from a detector of 13 bits or less.
+/// If all samples of a 16-bit picture are darker than this, it comes from a detector of 13 bits or less.
 const DARK: u16 = 1 << 13;
 const HEIF: &str = "it is a HEIC (HEIF) picture, as many phones take them, whatever its name \
     says; convert it, for example with heif-convert IN.heic OUT.jpg (Debian and Ubuntu: apt \
@@ -24,7 +24,7 @@ const HEIF: &str = "it is a HEIC (HEIF) picture, as many phones take them, whate
 /// Upright pixels.
 pub(super) struct Decoded {
     pub upright: DynamicImage,
-    /// It came from a format that loses detail anyway.
+    /// Whether the file's format is lossy.
     pub lossy: bool,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODE_BYTES);
     decoder.set_limits(limits).map_err(broken)?;
-    // A file whose orientation cannot be read is shown as it lies.
+    // A picture whose orientation cannot be read is not turned.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err(not_a_picture("the file is truncated: it ends before its end marker".into()));
@@ -78,8 +78,7 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     Ok(Decoded { upright, lossy })
 }
 
-/// Whether a file is HEIF whose pictures are not AVIF: "ftyp", then a brand, a version and the brands that it is
-/// compatible with.
+/// Whether a file is HEIF but not AVIF: "ftyp", then a brand, a version and the compatible brands.
 fn is_heif(bytes: &[u8]) -> bool {
     const BRANDS: [&[u8; 4]; 9] =
         [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"mif1", b"msf1"];
@@ -92,7 +91,7 @@ fn is_heif(bytes: &[u8]) -> bool {
             .any(|brand| BRANDS.iter().any(|known| brand == *known))
 }
 
-/// What to say of a picture of 16 bits a channel that uses only the lowest of them.
+/// The notice for a picture of 16 bits a channel that uses only the lowest of them.
 pub(super) fn dark_notice(picture: &DynamicImage) -> Option<String> {
     let samples = match picture {
         DynamicImage::ImageLuma16(grey) => grey.as_raw(),
@@ -106,15 +105,15 @@ pub(super) fn dark_notice(picture: &DynamicImage) -> Option<String> {
     ))
 }
 
-/// Whether a JPEG reaches its end marker. Decoders fill what is missing of a cut file with grey,
-/// which would be looked at and answered about; Pillow refuses it likewise.
+/// Whether a JPEG reaches its end marker. Decoders fill the missing part of a truncated file with grey, and the model
+/// would answer about the grey area; Pillow refuses such files as well.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const START: u8 = 0xd8;
     const END: u8 = 0xd9;
     const RESTARTS: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
     let mut at = 0;
-    // A segment says how long it is; behind the header of a scan comes data without a length, in
-    // which 0xff is followed by 0x00 or a restart.
+    // A segment states its length; the header of a scan is followed by data without a length, in which 0xff is followed
+    // by 0x00 or a restart marker.
     while let Some(&[first, marker]) = bytes.get(at..at + 2) {
         match marker {
             _ if first != 0xff => at += 1,
@@ -131,9 +130,8 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
     false
 }
 
-/// Colour and grey JPEGs to the bit as libjpeg-turbo decodes them, with which Python reads
-/// pictures; the decoder of `image` is up to 6 steps off. What it cannot read (CMYK, say) is left
-/// to that one.
+/// Decodes colour and grey JPEGs bit for bit as libjpeg-turbo does, which Python uses to read pictures; the decoder of
+/// `image` differs by up to 6 steps. Files that it cannot read (CMYK, for example) are left to the latter.
 fn decode_jpeg(bytes: &[u8]) -> Option<DynamicImage> {
     let decoded =
         libjpeg_turbo_rs::decompress_to(bytes, libjpeg_turbo_rs::PixelFormat::Rgb).ok()?;
@@ -141,7 +139,7 @@ fn decode_jpeg(bytes: &[u8]) -> Option<DynamicImage> {
     image::RgbImage::from_raw(width, height, decoded.data).map(DynamicImage::from)
 }
 
-/// The colours as transformers makes them: 16 bits are cut to their upper 8, transparency is laid
+/// The colours as transformers computes them: 16 bits are reduced to their upper 8, and transparent pixels are composed
 /// over white.
 pub(super) fn to_rgb(picture: &DynamicImage) -> Rgb {
     let size = [picture.width(), picture.height()];
@@ -188,8 +186,8 @@ pub(super) struct Stored {
     pub size: [u32; 2],
 }
 
-/// Encodes the upright picture anew, which leaves all metadata behind: JPEG where it came from a
-/// lossy format, else PNG. A long edge over [`STORED_LONG_EDGE`] is reduced.
+/// Encodes the upright picture again, which removes all metadata: as JPEG if it came from a lossy format, otherwise as
+/// PNG. A long edge over [`STORED_LONG_EDGE`] is reduced.
 pub(super) fn encode_original(name: &str, upright: DynamicImage, lossy: bool) -> Result<Stored> {
     let failed = |reason: String| ModelError::Picture {
         name: name.to_owned(),
@@ -225,7 +223,7 @@ pub(super) fn encode_original(name: &str, upright: DynamicImage, lossy: bool) ->
     Ok(Stored { bytes, size })
 }
 
-/// 8 bits a channel; grey and transparency stay.
+/// The picture with 8 bits a channel; grey and transparency stay.
 fn eight_bits(picture: DynamicImage) -> DynamicImage {
     match picture {
         DynamicImage::ImageLuma8(_)
@@ -272,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_huge_picture_is_refused_from_its_header() {
-        // The header of a 40,000 × 40,000 PNG, and nothing behind it.
+        // The header of a 40,000 × 40,000 PNG, without pixel data.
         let mut bytes = png(&GrayImage::from_raw(1, 1, vec![0]).unwrap().into());
         bytes[16..20].copy_from_slice(&40_000_u32.to_be_bytes());
         bytes[20..24].copy_from_slice(&40_000_u32.to_be_bytes());
@@ -299,7 +297,7 @@ mod tests {
             let text = error(&file(brands));
             assert!(text.contains("it is a HEIC") && text.contains("heif-convert"), "{text}");
         }
-        // A film has the same first box.
+        // A video has the same first box.
         let text = error(&file(b"isommp41"));
         assert!(text.contains("no known format"), "{text}");
         assert!(error(b"\0\0\0\x04ftyp").contains("no known format"));

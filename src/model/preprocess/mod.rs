@@ -1,9 +1,9 @@
-//! A picture becomes pixel values exactly as transformers' image processor makes them, and every
-//! step is recorded as an affine map, so that a patch finds its place in the original again.
+//! Turns a picture into pixel values exactly as transformers' image processor does. Every step is recorded as an affine
+//! map, so that the position of a patch in the original can be computed.
 //!
 //! The decision here: resampling happens on bytes with Pillow's filters (cubic with a = −0.5,
-//! widened when shrinking), because that is what the model was trained on; a resize on floats or
-//! without antialiasing shifts every overlay.
+//! widened when shrinking), because the model was trained on such pictures; a resize on floats or without antialiasing
+//! shifts every overlay.
 
 mod decode;
 mod resize;
@@ -18,7 +18,7 @@ use crate::trace::{Affine, ImageSpan, PictureView, PreprocessInfo, PreprocessMod
 use decode::Decoded;
 use resize::Rgb;
 
-/// LVLM-Interpret reduces pictures whose long edge passes this before anything else.
+/// LVLM-Interpret first reduces pictures whose long edge is longer than this.
 const REDUCED_LONG_EDGE: u32 = 1344;
 /// LLaVA's colour for the bars of [`PreprocessMode::Pad`]: CLIP's mean in bytes.
 const PAD_COLOUR: [u8; 3] = [122, 116, 104];
@@ -30,20 +30,20 @@ pub struct Preprocessed {
     pub pixel_values: Vec<f32>,
     /// [height, width, 3] bytes: the same picture before rescaling and normalisation.
     pub rgb: Vec<u8>,
-    /// Width and height of what the model sees.
+    /// Width and height of the canvas that the model sees.
     pub size: [u32; 2],
-    /// The picture as it was given, upright, encoded anew: no EXIF, XMP or GPS is left in it.
+    /// The given picture, upright and encoded again: it contains no EXIF, XMP or GPS data.
     pub original: Vec<u8>,
     /// From pixels of `rgb` to pixels of `original`.
     pub original_from_preprocessed: Affine,
-    /// What the trace says about it.
+    /// The description of the preprocessing for the trace.
     pub info: PreprocessInfo,
-    /// What the user should know, as sentences.
+    /// Notices for the user, as sentences.
     pub notices: Vec<String>,
 }
 
 impl Preprocessed {
-    /// The span of this picture whose first patch stands at position `first`.
+    /// The span of this picture, whose first patch is at position `first`.
     pub fn span(&self, picture: u32, first: u32, manifest: &Manifest) -> ImageSpan {
         let [rows, columns] = manifest.vision.grid;
         let patch = manifest.vision.patch_size as f64;
@@ -53,7 +53,7 @@ impl Preprocessed {
             first,
             rows: rows as u32,
             columns: columns as u32,
-            // A convolution drops what is left over where the patches do not fill the picture.
+            // If the patches do not fill the picture, a convolution drops the remainder.
             preprocessed_rect: Rect {
                 x: 0.0,
                 y: 0.0,
@@ -67,11 +67,11 @@ impl Preprocessed {
 }
 
 impl Preprocessed {
-    /// Paints patches with the picture's mean colour, exact at their edges. A patch comes with the
-    /// rows and columns of the grid that it is counted in.
+    /// Paints patches with the picture's mean colour, exactly at their edges. Each patch comes with the rows and
+    /// columns of its grid.
     ///
     /// # Errors
-    /// A grid that is not the model's.
+    /// If a grid is not the model's.
     pub fn blank(&mut self, patches: &[([u32; 2], [u32; 2])], manifest: &Manifest) -> Result<()> {
         if patches.is_empty() {
             return Ok(());
@@ -99,7 +99,7 @@ impl Preprocessed {
     }
 }
 
-/// A picture on its way, with the map back to where it began.
+/// A picture between two steps, with the map from its pixels to the original.
 struct Step {
     picture: Rgb,
     original_from_current: Affine,
@@ -118,7 +118,7 @@ impl Step {
         Self { picture, original_from_current: map }
     }
 
-    /// The rectangle at (`left`, `top`), which may reach outside where `fill` is put.
+    /// The rectangle at (`left`, `top`); parts outside the picture are filled with `fill`.
     fn window(self, [left, top]: [i64; 2], size: [u32; 2], fill: [u8; 3]) -> Self {
         let offset = Affine::scale_offset([1.0, 1.0], [left as f64, top as f64]);
         Self {
@@ -131,7 +131,7 @@ impl Step {
 /// Decodes a picture and prepares it for the vision tower of `manifest`.
 ///
 /// # Errors
-/// No picture, or one with too many pixels (checked before any of them is decoded).
+/// If the file is not a picture, or has too many pixels (checked before any pixel is decoded).
 pub fn preprocess(
     picture: &Picture,
     mode: PreprocessMode,
@@ -169,10 +169,10 @@ pub fn preprocess(
     })
 }
 
-/// Less of the picture than this is told: a crop of 16:9 to a square keeps 0.56.
+/// The user is told if less than this share of the picture is seen: a crop of 16:9 to a square keeps 0.56.
 const SEEN_SHARE: f64 = 0.5;
 
-/// What to say where most of the picture is cropped away.
+/// The notice for a picture of which most is cropped away.
 fn crop_notice(original_from_seen: &Affine, seen: [u32; 2], original: [u32; 2]) -> Option<String> {
     let [left, top] = original_from_seen.apply([0.0, 0.0]);
     let [right, bottom] = original_from_seen.apply(seen.map(f64::from));
@@ -191,8 +191,7 @@ fn crop_notice(original_from_seen: &Affine, seen: [u32; 2], original: [u32; 2]) 
     })
 }
 
-/// The picture as it stands upright, in the colours from which [`preprocess`] starts: what edits
-/// are made on.
+/// The upright picture in the colours from which [`preprocess`] starts: edits are made on it.
 ///
 /// # Errors
 /// As [`preprocess`].
@@ -243,7 +242,7 @@ fn fit(step: Step, mode: PreprocessMode, rules: &Preprocess) -> Step {
     step
 }
 
-/// The size of a picture whose long edge is too long, with its proportions kept.
+/// The reduced size of a picture whose long edge is too long, with the same proportions; `None` for smaller pictures.
 fn reduced_size([width, height]: [u32; 2]) -> Option<[u32; 2]> {
     let long = width.max(height);
     if long <= REDUCED_LONG_EDGE {
@@ -256,8 +255,8 @@ fn reduced_size([width, height]: [u32; 2]) -> Option<[u32; 2]> {
     Some([shrink(width), shrink(height)])
 }
 
-/// Height and width that the processor resizes to (`get_resize_output_image_size` of transformers:
-/// the long edge is cut to an integer, not rounded).
+/// Height and width that the processor resizes to (`get_resize_output_image_size` of transformers: the long edge is
+/// truncated to an integer, not rounded).
 fn resize_target(resize: Resize, [width, height]: [u32; 2]) -> [u32; 2] {
     match resize {
         Resize::Exact { height, width } => [height, width],

@@ -1,14 +1,14 @@
 //! 8-bit RGB pictures and Pillow's resampling, to the last bit.
 //!
-//! The libraries that imitate Pillow round its kernels to 16 bits. One grey level more or less in
-//! a patch moves logits in the third digit, and parity with transformers could not be told from a
-//! mistake any more; so this is Pillow's own arithmetic: kernels in f64, rounded to 22 bits,
-//! applied to bytes along rows, then along columns (libImaging/Resample.c).
+//! Libraries that imitate Pillow round its kernels to 16 bits. A difference of one grey level in a patch changes logits
+//! in the third digit, and a deviation from transformers could then not be told from a mistake; so this is Pillow's own
+//! arithmetic: kernels in f64, rounded to 22 bits, applied to bytes along rows, then along columns
+//! (libImaging/Resample.c).
 
 use crate::model::manifest::Resample;
 use std::f64::consts::PI;
 
-/// Bits after the point of a kernel's weights: 32, less 8 of the pixel and 2 against overflow.
+/// Fractional bits of a kernel's weights: 32, less 8 for the pixel and 2 against overflow.
 const PRECISION_BITS: u32 = 22;
 const CHANNELS: usize = 3;
 
@@ -80,7 +80,7 @@ impl Rgb {
     }
 
     fn nearest(&self, width: u32, height: u32) -> Self {
-        // Pillow adds up the step, so that ties fall where its rounding errors put them.
+        // Pillow accumulates the step, so that its rounding errors decide ties.
         let sources = |old: u32, new: u32| -> Vec<usize> {
             let step = f64::from(old) / f64::from(new);
             let centres = std::iter::successors(Some(step * 0.5), |centre| Some(centre + step));
@@ -97,7 +97,7 @@ impl Rgb {
         Self { bytes, size: [width, height] }
     }
 
-    /// The rectangle at (left, top); what lies outside of the picture is `fill`.
+    /// The rectangle at (left, top); parts outside the picture are filled with `fill`.
     pub fn window(&self, [left, top]: [i64; 2], [width, height]: [u32; 2], fill: [u8; 3]) -> Self {
         let [old_width, old_height] = self.size.map(i64::from);
         let mut bytes = fill.repeat(width as usize * height as usize);
@@ -141,7 +141,7 @@ impl Kernels {
         let support = support(filter) * stretch;
         let windows = (0..new).map(|index| {
             let centre = (f64::from(index) + 0.5) * scale;
-            // Casts towards zero, and only then to the picture's edge, as in C.
+            // Truncates towards zero first and then limits to the picture's edge, as in C.
             let first = ((centre - support + 0.5) as i64).max(0);
             let last = ((centre + support + 0.5) as i64).min(i64::from(old));
             let weights: Vec<f64> = (first..last)
@@ -159,7 +159,7 @@ impl Kernels {
     }
 }
 
-/// How far a kernel reaches to each side.
+/// Radius of a kernel in source pixels, before shrinking widens it.
 fn support(filter: Resample) -> f64 {
     match filter {
         Resample::Nearest => 0.0,

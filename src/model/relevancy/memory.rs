@@ -1,9 +1,8 @@
-//! How much memory a backward pass takes, said before it is started.
+//! Estimate of the memory for a backward pass, made before it starts.
 //!
-//! What dominates is known: the attention weights of every layer, which the forward half keeps for
-//! the backward half, and the activations of the feed-forward blocks. The estimate counts these
-//! from the manifest; the factors of what is small or short-lived were fitted to measured peaks
-//! (docs/performance.md), a little above them.
+//! Two parts dominate: the attention weights of every layer, which the forward half keeps for the backward half, and
+//! the activations of the feed-forward blocks. The estimate computes these from the manifest; the factors of small or
+//! short-lived values were fitted to slightly above measured peaks (docs/performance.md).
 
 use super::RelevancyRequest;
 use crate::model::bundle::Bundle;
@@ -12,12 +11,12 @@ use crate::model::trace_inputs::TraceInputs;
 
 /// Bytes of an f32.
 const FLOAT: u64 = 4;
-/// Vectors of the model's width that a block keeps for each position: its input twice normalised,
-/// queries, keys, values, context, residuals.
+/// Vectors of the model's width that a block keeps for each position: its input normalised twice, queries, keys,
+/// values, context, residuals.
 const KEPT_VECTORS: u64 = 8;
-/// Vectors of the feed-forward's width: gate, activation, up.
+/// Vectors of the feed-forward's width that a block keeps: gate, activation, up.
 const KEPT_INNER: u64 = 4;
-/// Attention-sized values that live at once while a block goes backward.
+/// Attention-sized values in memory at once during a block's backward pass.
 const TRANSIENT_MAPS: u64 = 4;
 
 /// Memory that relevancy needs in addition to the loaded model, in bytes.
@@ -30,11 +29,11 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
-    /// Of a request for a trace.
+    /// The estimate for a request on a trace.
     pub(super) fn new(bundle: &Bundle, replay: &TraceInputs, request: &RelevancyRequest) -> Self {
         let manifest = bundle.manifest();
         let answers = replay.answer_ids().len() as u64;
-        // The longest pass: all positions, where a token goes backward on its own.
+        // The longest pass: all positions if a token has a backward pass of its own.
         let longest =
             if request.needs_own() { replay.fed_ids().len() } else { replay.prompt_len } as u64;
         let prompt = text_bytes(manifest, longest, longest);
@@ -45,7 +44,7 @@ impl MemoryEstimate {
             let cache = 2 * text.layers * text.kv_heads * text.head_dim;
             rows = text_bytes(manifest, answers, positions)
                 + (cache as u64) * positions * width(manifest)
-                // Ā of the prompt waits for them.
+                // Ā of the prompt stays in memory during that pass.
                 + (text.layers as u64) * longest * longest * FLOAT;
         }
         let vision = if request.needs_picture() { vision_bytes(manifest) } else { 0 };
@@ -66,13 +65,14 @@ fn width(manifest: &Manifest) -> u64 {
     if manifest.dtype == ElementType::F16 { 2 } else { 4 }
 }
 
-/// Of `queries` positions that go through the language model and back, seeing `keys` positions.
+/// Bytes for `queries` positions that go forward and backward through the language model and attend to `keys`
+/// positions.
 fn text_bytes(manifest: &Manifest, queries: u64, keys: u64) -> u64 {
     let text = &manifest.text;
     let (layers, heads, hidden) = (text.layers as u64, text.heads as u64, text.hidden as u64);
     let width = width(manifest);
     let map = heads * queries * keys;
-    // The weights in f32, and once more in the model's type where that is another.
+    // The weights in f32, and again in the model's type if that is another.
     let kept_map = map * (FLOAT + if width == FLOAT { 0 } else { width });
     let vectors = queries * (KEPT_VECTORS * hidden + KEPT_INNER * inner(manifest)) * width;
     let results = queries * keys * FLOAT;
@@ -81,7 +81,7 @@ fn text_bytes(manifest: &Manifest, queries: u64, keys: u64) -> u64 {
         + queries * text.vocab as u64 * width
 }
 
-/// Width of the feed-forward blocks, from the size of the weights.
+/// Width of the feed-forward blocks, derived from the size of the weights.
 fn inner(manifest: &Manifest) -> u64 {
     let text = &manifest.text;
     let parameters = manifest
@@ -108,7 +108,7 @@ fn vision_bytes(manifest: &Manifest) -> u64 {
     layers * (map * FLOAT + vectors + tokens * tokens * FLOAT) + TRANSIENT_MAPS * map * FLOAT
 }
 
-/// Memory that the system could give now; without limit where it does not say.
+/// Memory that the system can provide now; no limit if the system does not report it.
 pub(super) fn available() -> u64 {
     use sysinfo::{MemoryRefreshKind, RefreshKind, System};
     let memory = MemoryRefreshKind::nothing().with_ram();

@@ -1,11 +1,10 @@
 //! Relevancy of answer tokens, by backward passes in ONNX Runtime.
 //!
-//! The definition is Chefer et al.'s (arXiv 2103.15679, rules 5 and 6) as LVLM-Interpret applies it
-//! to LLaVA. What makes it cheap: all `llm` maps of an answer take *one* backward pass through the
-//! prompt and one through the answer's rows, because with a KV cache the gradient of a later token
-//! reaches only its own row; and a map is a row of a matrix product, not the product
-//! ([`crate::analysis::relevancy`]). Everything is read from a trace, so that it works on an answer
-//! of last week as on one just given.
+//! The definition is by Chefer et al. (arXiv 2103.15679, rules 5 and 6), as LVLM-Interpret applies it to LLaVA. Two
+//! facts reduce the cost. All `llm` maps of an answer need *one* backward pass through the prompt and one through the
+//! answer's rows, because with a KV cache the gradient of a later token reaches only its own row. And a map is a row of
+//! a matrix product, not the product ([`crate::analysis::relevancy`]). All inputs are read from a trace, so an old
+//! answer works like a new one.
 
 mod memory;
 mod own;
@@ -30,7 +29,7 @@ use std::time::Instant;
 /// Pages [G, L, H, T] of (gradient ⊙ attention)⁺ in a trace.
 pub use crate::trace::GRADIENT_ATTENTION;
 
-/// Everything that stays the same while one trace is worked on.
+/// Values that are constant while one trace is processed.
 struct Pass<'a> {
     replay: TraceInputs,
     /// [1, 3, side, side]; empty without a picture.
@@ -39,7 +38,7 @@ struct Pass<'a> {
     /// [T, D].
     embeddings: Vec<f32>,
     hidden: usize,
-    /// 1 over the temperature: LVLM-Interpret differentiates the processed logits.
+    /// 1 / temperature: LVLM-Interpret differentiates the processed logits.
     weight: f32,
     /// Positions of the image tokens; empty without a picture.
     image: Range<usize>,
@@ -68,12 +67,12 @@ impl Steps<'_> {
 }
 
 impl Pass<'_> {
-    /// P.
+    /// P, the number of prompt positions.
     fn prompt_len(&self) -> usize {
         self.replay.prompt_len
     }
 
-    /// T.
+    /// T, the number of positions.
     fn positions(&self) -> usize {
         self.replay.fed_ids().len()
     }
@@ -94,18 +93,17 @@ impl Pass<'_> {
 /// One backward pass from a token's score.
 struct Backward {
     abar: LayerOutputs,
-    /// Gradient at the embeddings, [T of the pass, D]; empty unless it was wanted.
+    /// Gradient with respect to the embeddings, [T of the pass, D]; empty if it was not requested.
     inputs: Vec<f32>,
 }
 
 impl Engine {
-    /// Computes relevancy maps of an answer and returns the trace with them; the trace that was
-    /// given stays as it is. What was computed for other tokens before is kept.
+    /// Computes relevancy maps of an answer and returns a copy of the trace with them. Rows that were computed earlier
+    /// for other tokens are kept.
     ///
     /// # Errors
-    /// A trace of another model or without a picture where one is needed, a bundle without
-    /// backward graphs, too little memory ([`ModelError::Memory`], before anything is run), a
-    /// failure of ONNX Runtime, or [`ModelError::Cancelled`].
+    /// A trace of another model, or without a picture if one is needed, a bundle without backward graphs, too little
+    /// memory ([`ModelError::Memory`], before anything runs), a failure of ONNX Runtime, or [`ModelError::Cancelled`].
     pub fn relevancy(
         &mut self,
         trace: &Trace,
@@ -155,7 +153,7 @@ impl Engine {
         Ok((found, run.timings))
     }
 
-    /// How much memory relevancy of a trace takes, and whether weights could be repacked.
+    /// The memory that relevancy of a trace needs, and whether weights could be repacked.
     ///
     /// # Errors
     /// A trace of another model.
@@ -238,7 +236,7 @@ impl Engine {
         })
     }
 
-    /// A backward pass from the score of one answer token, through the positions up to its own.
+    /// A backward pass from the score of one answer token, through the positions up to its predicting position.
     fn backward(&mut self, run: &mut Pass<'_>, answer: usize, inputs: bool) -> Result<Backward> {
         let start = Instant::now();
         let seed = run.seed(answer);
@@ -250,7 +248,7 @@ impl Engine {
         Ok(Backward { abar, inputs })
     }
 
-    /// Methods that one pass through the answer's rows gives for all tokens.
+    /// Adds the methods that one pass through the answer's rows computes for all tokens.
     fn add_all_rows(
         &mut self,
         run: &mut Pass<'_>,
@@ -297,8 +295,8 @@ impl Engine {
         Ok(found)
     }
 
-    /// Keys and values of the positions before the first predicting one: from the question just
-    /// answered, else by a forward pass.
+    /// Keys and values of the positions before the first predicting position: from the question that was answered last,
+    /// or by a forward pass.
     fn prompt_cache(&mut self, run: &mut Pass<'_>) -> Result<KvCache> {
         let start = Instant::now();
         let wanted = run.prompt_len() - 1;
@@ -327,7 +325,7 @@ impl Engine {
     }
 }
 
-/// Gradient ⊙ attention of all layers, [H, G, T] each, as pages [L, H, T] of what is positive.
+/// Gradient ⊙ attention of all layers, [H, G, T] each, as pages [L, H, T] of the positive part.
 fn add_gradient_pages(run: &Pass<'_>, trace: &Trace, layers: &[&[f32]]) -> Result<Trace> {
     let (positions, answers) = (run.positions(), run.replay.answer_ids().len());
     let largest = layers.iter().flat_map(|layer| layer.iter()).copied().fold(0.0, f32::max);
@@ -353,8 +351,7 @@ fn add_gradient_pages(run: &Pass<'_>, trace: &Trace, layers: &[&[f32]]) -> Resul
     Ok(trace.with_pages(GRADIENT_ATTENTION, &rows, scale, pages, &stats)?)
 }
 
-/// The power of two that brings `largest` just below 2^14: far from f16's subnormals and from its
-/// largest number.
+/// The power of two that scales `largest` to just below 2^14: far from f16's subnormals and from its largest number.
 fn page_scale(largest: f32) -> f32 {
     if !(largest.is_normal() && largest > 0.0) {
         return 1.0;

@@ -1,4 +1,4 @@
-//! Maps that take a backward pass for each token: its own gradient throughout.
+//! Maps that need a backward pass for each token: every row comes from the token's own gradient.
 
 use super::{Backward, Pass, RelevancyRequest};
 use crate::analysis::methods::{Computation, Method, OwnGradients, Tower};
@@ -9,7 +9,7 @@ use crate::model::manifest::Vision;
 use crate::trace::{AnswerIndex, Trace};
 use std::time::Instant;
 
-/// One map that is being filled: the rows of tokens that are not asked for stay as they were.
+/// One map that is being filled: rows of tokens that were not requested keep their values.
 struct Map {
     method: Method,
     columns: usize,
@@ -38,8 +38,8 @@ impl Map {
 }
 
 impl Engine {
-    /// Adds the methods of a request that take a pass a token, of some answer tokens. `first` is the
-    /// pass of token 0, where there was one.
+    /// Adds the requested methods that need a pass per token, for some answer tokens. `first` is the pass of token 0,
+    /// if there was one.
     pub(super) fn add_own(
         &mut self,
         run: &mut Pass<'_>,
@@ -93,7 +93,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// The row of R through the vision tower's layers that a map is read from.
+    /// The row of R through the vision tower's layers from which a map is read.
     fn tower_row(&mut self, run: &mut Pass<'_>, backward: &Backward) -> Result<Tower> {
         let start = Instant::now();
         let vision = &self.bundle.manifest().vision;
@@ -117,7 +117,7 @@ impl Engine {
     }
 }
 
-/// Positions of the tower.
+/// Number of positions in the tower.
 fn tokens(vision: &Vision) -> usize {
     vision.patches + usize::from(vision.has_cls)
 }

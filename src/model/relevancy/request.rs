@@ -5,22 +5,21 @@ use crate::model::error::{ModelError, Result};
 use crate::model::session::BackwardGraph;
 use crate::trace::{AnswerIndex, Trace};
 
-/// Which maps, of which tokens, in how much memory.
+/// The methods, the tokens and the memory limit of a request for relevancy.
 #[derive(Clone, Debug, Default)]
 pub struct RelevancyRequest {
-    /// Methods that backward passes give ([`MethodInfo::is_from_backward_pass`]).
+    /// Methods that backward passes compute ([`MethodInfo::is_from_backward_pass`]).
     ///
     /// [`MethodInfo::is_from_backward_pass`]: crate::analysis::methods::MethodInfo::is_from_backward_pass
     pub methods: Vec<Method>,
-    /// Tokens for the methods that take a pass a token; empty means all. The others give all
-    /// tokens in any case.
+    /// Tokens for the methods that need a pass per token; empty means all. The other methods always compute all tokens.
     pub tokens: Vec<AnswerIndex>,
-    /// Bytes that may be used; `None`: what the system has free.
+    /// Limit of memory in bytes; `None`: the system's free memory.
     pub memory_budget: Option<u64>,
 }
 
 impl RelevancyRequest {
-    /// Methods for all tokens.
+    /// A request for all tokens.
     pub fn new(methods: impl IntoIterator<Item = Method>) -> Self {
         Self { methods: methods.into_iter().collect(), ..Self::default() }
     }
@@ -29,7 +28,7 @@ impl RelevancyRequest {
         self.methods.iter().any(|method| is_wanted(&method.run))
     }
 
-    /// Whether the pages of gradient × attention are wanted.
+    /// Whether the pages of gradient × attention are requested.
     pub(super) fn needs_pages(&self) -> bool {
         self.any(|run| matches!(run, Computation::GradientPages))
     }
@@ -74,10 +73,10 @@ impl RelevancyRequest {
         }
     }
 
-    /// Graph runs that take long.
+    /// Number of long graph runs, for progress.
     pub(super) fn steps(&self, answers: &[usize]) -> u32 {
         let rows = if self.needs_rows() { 3 } else { 0 };
-        // The first token's pass is the prompt's.
+        // The first token's pass is also the prompt's pass.
         let shared = usize::from(self.needs_rows() && answers.first() == Some(&0));
         let own = if self.needs_own() { answers.len() - shared } else { 0 };
         let vision = if self.needs_picture() { answers.len() } else { 0 };
@@ -85,14 +84,14 @@ impl RelevancyRequest {
     }
 }
 
-/// Where the time went, in seconds of the clock.
+/// Wall-clock seconds of each part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct RelevancyTimings {
-    /// Opening the backward graphs (once a model).
+    /// Opening the backward graphs (once per model).
     pub open_s: f64,
     /// Picture features and embeddings.
     pub inputs_s: f64,
-    /// Keys and values of the prompt, where the question was not just answered.
+    /// Keys and values of the prompt, if the question was not the last one answered.
     pub forward_s: f64,
     /// Backward passes through the prompt.
     pub prompt_s: f64,
@@ -102,6 +101,6 @@ pub struct RelevancyTimings {
     pub vision_s: f64,
     /// Row recursions.
     pub recursion_s: f64,
-    /// All of it.
+    /// The whole request.
     pub total_s: f64,
 }

@@ -1,9 +1,8 @@
 //! Checks of a shared library without loading it.
 //!
-//! Loading runs a library's initialisers, so a file that is merely found is read first: whether it
-//! is an ELF library that lies on the disk in full (the system's loader maps what the headers
-//! promise without looking at the file's length, and a cut library ends the process with SIGBUS),
-//! and which version of ONNX Runtime it says it is.
+//! Loading runs a library's initialisers, so a file that was only found by search is read first: whether it is a
+//! complete ELF library (the system's loader maps the sizes in the headers without a check of the file's length, and a
+//! truncated library ends the process with SIGBUS), and which version of ONNX Runtime it states.
 
 use object::elf::{FileHeader64, PT_LOAD, SHT_DYNSYM};
 use object::read::elf::{FileHeader as _, ProgramHeader as _, Sym as _};
@@ -11,17 +10,17 @@ use object::{Endianness, ReadCache, ReadRef};
 use std::fs::File;
 use std::path::Path;
 
-/// The one function that every version of ONNX Runtime exports.
+/// The only function that every version of ONNX Runtime exports.
 pub(super) const ENTRY_POINT: &str = "OrtGetApiBase";
-/// How the version of its symbols begins: VERS_1.32.0.
+/// The prefix of its symbol versions: VERS_1.32.0.
 const VERSION_PREFIX: &str = "VERS_";
 const MAGIC: &[u8] = b"\x7fELF";
 
-/// Reads which version of ONNX Runtime the library at `path` is; `None` where it exports the entry
-/// point without a version.
+/// Reads the version of ONNX Runtime from the library at `path`; `None` if it exports the entry point without a
+/// version.
 ///
 /// # Errors
-/// If it cannot be read, is cut, is no 64-bit ELF library, or is another library.
+/// If the file cannot be read, is truncated, is not a 64-bit ELF library, or is another library.
 pub(super) fn runtime_version(path: &Path) -> Result<Option<String>, String> {
     let unreadable = |error: std::io::Error| format!("it cannot be read ({error})");
     let file = File::open(path).map_err(unreadable)?;
@@ -31,7 +30,7 @@ pub(super) fn runtime_version(path: &Path) -> Result<Option<String>, String> {
     if !data.read_bytes_at(0, MAGIC.len() as u64).is_ok_and(|magic| magic == MAGIC) {
         return Err(format!("its {bytes} bytes are no ELF library"));
     }
-    // Where the headers of a whole library point past its end, it was cut.
+    // If the headers refer to bytes past the end of the file, the file is truncated.
     let cut = |end: u64| {
         if end <= bytes {
             return Ok(());

@@ -15,7 +15,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, TensorElementType, ValueT
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How the outputs with keys and values begin: they stay where the next step wants them.
+/// The prefix of outputs with keys and values: these stay on the device of the next step.
 const PRESENT: &str = "present_";
 
 /// An open graph.
@@ -28,13 +28,13 @@ pub(super) struct GraphSession {
     outputs: Vec<String>,
 }
 
-/// What an output of one run must look like.
+/// The shape of an output of one run, and the entries to check.
 #[derive(Clone, Debug)]
 pub(super) struct Expected {
     /// Its axes, outermost first.
     pub shape: Vec<usize>,
-    /// Entries of the last axis but one before this index came from an earlier run, which checked
-    /// them: only the rest is looked at for numbers that are not finite.
+    /// Entries of the second-to-last axis before this index come from an earlier run, which checked them: only the
+    /// later entries are checked for numbers that are not finite.
     pub first_new: usize,
 }
 
@@ -45,7 +45,7 @@ impl Expected {
     }
 }
 
-/// What the caller expects of an output by its name; `None`: it is not wanted.
+/// The expectation for an output by its name; `None`: the output is not requested.
 pub(super) type Expect<'a> = dyn Fn(&str) -> Option<Expected> + 'a;
 
 impl GraphSession {
@@ -72,10 +72,9 @@ impl GraphSession {
         Ok(Self { name: name.to_owned(), path, session, provider, outputs })
     }
 
-    /// Runs the graph and returns the expected outputs by name, in the graph's order, each with the
-    /// shape that was expected and finite numbers. Outputs that nobody expects are computed, but
-    /// freed as soon as nothing inside the graph needs them. `kept` are inputs that stay with the
-    /// caller; `cancel` stops the graph between two of its operators.
+    /// Runs the graph and returns the expected outputs by name, in the graph's order, each checked for its expected
+    /// shape and for finite numbers. Outputs without an expectation are computed, but freed as soon as no operator
+    /// needs them. `kept` are inputs that the caller continues to own; `cancel` stops the graph between two operators.
     pub fn run(
         &mut self,
         inputs: Vec<(String, DynValue)>,
@@ -99,8 +98,8 @@ impl GraphSession {
         Ok(outputs)
     }
 
-    /// Compares an output with what was expected of it: its shape, and that its numbers are finite
-    /// (values that stay on a GPU are not read back for this).
+    /// Compares an output with its expectation: its shape, and that its numbers are finite (values that stay on a GPU
+    /// are not read back for this check).
     fn check_output(&self, name: &str, value: &DynValue, expected: &Expected) -> Result<()> {
         let wrong = |problem: String| ModelError::Output {
             path: self.path.clone(),
@@ -175,14 +174,14 @@ impl GraphSession {
             binding.bind_input(name, value)?;
         }
         for name in self.outputs.iter().filter(|name| expect(name).is_some()) {
-            // Keys and values stay where the next step wants them.
+            // Keys and values stay on the device of the next step.
             let stays = device.as_ref().filter(|_| name.starts_with(PRESENT));
             binding.bind_output_to_device(name, stays.unwrap_or(&host))?;
         }
         let options = Arc::new(RunOptions::new()?);
         let terminate = Arc::clone(&options);
         let guard = cancel.on_cancel(move || {
-            // Failing to stop early only means that the graph runs to its end.
+            // If the early stop fails, the graph only runs to its end.
             let _ = terminate.terminate();
         });
         let outputs = self.session.run_binding_with_options(&binding, &options)?;
@@ -190,12 +189,12 @@ impl GraphSession {
         Ok(outputs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// Its file.
+    /// The graph's file.
     pub fn path(&self) -> &std::path::Path {
         &self.path
     }
 
-    /// Names this graph in an error of ONNX Runtime.
+    /// Adds the name of this graph to an error of ONNX Runtime.
     pub fn check<T>(&self, result: ort::Result<T>, doing: &str) -> Result<T> {
         result.map_err(|error| self.failed(doing, error.message()))
     }
@@ -225,7 +224,7 @@ impl GraphSession {
 
 /// Whether the new entries of an output are finite.
 fn all_finite<T>(data: &[T], expected: &Expected, is_finite: impl Fn(&T) -> bool) -> bool {
-    // No early exit within a block, so that the comparison runs on vectors.
+    // No early exit within a block, so that the comparison can be vectorised.
     let finite = |data: &[T]| {
         data.chunks(4096)
             .all(|block| block.iter().fold(true, |finite, number| finite & is_finite(number)))
@@ -239,9 +238,8 @@ fn all_finite<T>(data: &[T], expected: &Expected, is_finite: impl Fn(&T) -> bool
     }
 }
 
-/// Shapes vary from call to call, so neither the arena (which never shrinks) nor the memory
-/// pattern (which is planned for one shape) helps; a spinning pool would burn the CPU between the
-/// short operators of a decode step.
+/// Shapes vary from call to call, so neither the arena (which never shrinks) nor the memory pattern (which is planned
+/// for one shape) helps; a spinning thread pool would use CPU time between the short operators of a decode step.
 fn configure(builder: SessionBuilder, options: SessionOptions) -> ort::Result<SessionBuilder> {
     let mut builder = builder
         .with_optimization_level(GraphOptimizationLevel::Level3)?
@@ -278,8 +276,8 @@ fn with_provider(
     })
 }
 
-/// Loads the CUDA libraries that Python wheels put beside onnxruntime, where there are any; what
-/// is missing is then reported by the provider itself.
+/// Loads the CUDA libraries that Python wheels install beside onnxruntime, if there are any; the provider itself then
+/// reports missing ones.
 fn preload_cuda(runtime: &Runtime) {
     // …/site-packages/onnxruntime/capi/libonnxruntime.so → …/site-packages/nvidia/*/lib
     let Some(packages) = runtime.path.ancestors().nth(3) else { return };
@@ -291,13 +289,13 @@ fn preload_cuda(runtime: &Runtime) {
         .collect();
     for library in ep::cuda::CUDA_DYLIBS.iter().chain(ep::cuda::CUDNN_DYLIBS) {
         if let Some(path) = folders.iter().map(|lib| lib.join(library)).find(|path| path.exists()) {
-            // A library that does not load is named by the provider's own error.
+            // The provider's own error names a library that does not load.
             let _ = ort::util::preload_dylib(&path);
         }
     }
 }
 
-/// Compares what the graph has with what the manifest says.
+/// Compares the graph's inputs and outputs with the manifest.
 fn check_ports(path: &std::path::Path, session: &Session, graph: &Graph) -> Result<()> {
     let error =
         |field: String, reason: String| ModelError::Graph { path: path.to_owned(), field, reason };
@@ -358,7 +356,7 @@ fn differs(port: &Port, found: &ValueType) -> Option<String> {
     ))
 }
 
-/// ONNX Runtime's messages go on with stack traces.
+/// The first line: ONNX Runtime's messages continue with stack traces.
 fn first_line(message: &str) -> String {
     let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
     line.trim().trim_end_matches('.').to_owned()

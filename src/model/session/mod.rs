@@ -1,8 +1,8 @@
-//! The graphs of a bundle, running in ONNX Runtime. The only place that knows `ort`.
+//! The graphs of a bundle, running in ONNX Runtime. The only module that uses `ort`.
 //!
-//! Keys and values of a step are handed to the next step as the values that ONNX Runtime returned,
-//! never copied by us; attention leaves one layer at a time, and each output is freed before the
-//! next is looked at, so that a prefill holds its attention once.
+//! Keys and values of a step are passed to the next step as the values that ONNX Runtime returned, without a copy.
+//! Attention is returned one layer at a time, and each output is freed before the next is read, so that a prefill holds
+//! its attention only once.
 
 mod elf;
 mod graph;

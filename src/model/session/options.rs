@@ -1,15 +1,15 @@
-//! Where the graphs of a bundle run.
+//! Options of the sessions in ONNX Runtime, and the execution provider.
 
 use crate::model::request::Device;
 
-/// How the sessions of a bundle are opened.
+/// Options for opening the sessions of a bundle.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions {
-    /// Where to run.
+    /// The device.
     pub device: Device,
     /// Threads for one operator; `None` uses all cores.
     pub threads: Option<usize>,
-    /// Whether ONNX Runtime may repack the weights: faster, for another copy of them in memory.
+    /// Whether ONNX Runtime may repack the weights: this is faster, but needs another copy of them in memory.
     pub prepack: bool,
 }
 

@@ -1,7 +1,7 @@
-//! The backward graphs in ONNX Runtime, each opened when it is first asked for.
+//! The backward graphs in ONNX Runtime, each opened on first use.
 //!
-//! They read the same weight files as the forward graphs, and ONNX Runtime maps these: as long as it
-//! does not repack weights for speed, the system holds each one once, however many graphs use it.
+//! They read the same weight files as the forward graphs, and ONNX Runtime memory-maps these: unless it repacks weights
+//! for speed, the system holds each weight once, however many graphs use it.
 
 use super::graph::{Expected, GraphSession};
 use super::options::SessionOptions;
@@ -34,18 +34,18 @@ impl BackwardGraph {
     }
 }
 
-/// Where a backward pass starts: w · logit of `id` at `position`.
+/// The start of a backward pass: w · logit of `id` at `position`.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
     /// The position that predicts the token.
     pub position: usize,
     /// The token.
     pub id: u32,
-    /// Factor on its logit: 1 over the temperature.
+    /// Factor on its logit: 1 / temperature.
     pub weight: f32,
 }
 
-/// One output a layer, as ONNX Runtime returned it: f32 on the CPU.
+/// One output per layer, as ONNX Runtime returned it: f32 on the CPU.
 #[derive(Debug)]
 pub struct LayerOutputs {
     graph: std::path::PathBuf,
@@ -78,8 +78,8 @@ impl Sessions {
         }
     }
 
-    /// Opens a backward graph unless it is open. `prepack` lets ONNX Runtime repack the weights:
-    /// a quarter faster, for another copy of them in memory.
+    /// Opens a backward graph unless it is already open. `prepack` lets ONNX Runtime repack the weights: this is a
+    /// quarter faster, but needs another copy of them in memory.
     ///
     /// # Errors
     /// If the bundle has no such graph, or it does not load.
@@ -108,8 +108,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// One backward pass through the positions of `embeddings` [S, D] from a seed: every row of Ā,
-    /// [S, S] a layer, and, if wanted, the gradient at the embeddings [S, D].
+    /// One backward pass from a seed through the positions of `embeddings` [S, D]: every row of Ā, [S, S] per layer,
+    /// and, if requested, the gradient with respect to the embeddings [S, D].
     ///
     /// # Errors
     /// If the graph is not open or fails, or the token was cancelled.
@@ -145,9 +145,9 @@ impl Sessions {
         Ok((by_layer(session, layers, "abar_")?, gradient))
     }
 
-    /// Each position of `embeddings` [S, D] after `past` goes backward from the score of its own
-    /// id, every earlier key and value being constant: that row of Ā, [S, C+S] a layer, and, if
-    /// wanted, gradient ⊙ attention with its sign, [H, S, C+S] a layer (else without layers).
+    /// A backward pass for each position of `embeddings` [S, D] after `past`, from the score of its own id, with all
+    /// earlier keys and values constant: the position's row of Ā, [S, C+S] per layer, and, if requested, gradient ⊙
+    /// attention with its sign, [H, S, C+S] per layer (otherwise no layers).
     ///
     /// # Errors
     /// As [`Self::backward_prompt`].
@@ -192,8 +192,8 @@ impl Sessions {
         Ok((abar, by_layer(session, gradients, "grad_attn_")?))
     }
 
-    /// From the gradient at the picture's features [features, D] back through the vision tower: Ā
-    /// [tokens, tokens] of each layer that feeds the language model.
+    /// A backward pass through the vision tower from the gradient with respect to the picture's features [features, D]:
+    /// Ā [tokens, tokens] of each layer that feeds the language model.
     ///
     /// # Errors
     /// As [`Self::backward_prompt`].

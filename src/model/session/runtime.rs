@@ -1,10 +1,9 @@
-//! ONNX Runtime's shared library: found at run time, checked, loaded once per process.
+//! ONNX Runtime's shared library: found at run time, checked, and loaded once per process.
 //!
-//! It is looked for where a user would put it, in an order in which the more deliberate choice
-//! wins; a library that was *named* and does not work is an error, one that was merely *found* and
-//! does not work is remembered and the search goes on. Loading a library runs its code: nothing is
-//! loaded from the current folder, from a file that others could have put there, or before its
-//! headers say that it is ONNX Runtime; and only the library that is used is loaded at all.
+//! It is searched for in the usual places, the more deliberate choice first. A library that was *named* and does not
+//! work is an error; one that was only *found* and does not work is skipped, and the search continues. Loading a
+//! library runs its code: no library is loaded from the current folder, from a file that other users could have
+//! written, or before its headers state that it is ONNX Runtime; and only the library in use is loaded at all.
 
 use super::elf;
 use crate::model::error::{ModelError, Result};
@@ -16,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const NAMED: &str = "--ort-lib";
 const ENVIRONMENT_VARIABLE: &str = "ORT_DYLIB_PATH";
 const FIX: &str = "Fetch it with `pip download --no-deps onnxruntime==1.32.0` and unpack the wheel (`unzip onnxruntime-*.whl`), or run `scripts/run`, which does so; then name the library inside (onnxruntime/capi/libonnxruntime.so.1.32.0) with --ort-lib or ORT_DYLIB_PATH.";
-/// How the library's file name begins and which part it must have, on this system.
+/// Prefix of the library's file name and a part that it must contain, on this system.
 const NAME: (&str, &str) = if cfg!(windows) {
     ("onnxruntime", ".dll")
 } else if cfg!(target_os = "macos") {
@@ -28,7 +27,7 @@ const NAME: (&str, &str) = if cfg!(windows) {
 /// The smallest build of ONNX Runtime has several megabytes.
 const LEAST_BYTES: u64 = 1 << 20;
 
-/// Whether the user named a library or only its place made it a candidate.
+/// Whether the user named a library or it was only found in a usual place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trust {
     Named,
@@ -45,18 +44,18 @@ pub struct Runtime {
     pub(super) environment: Environment,
 }
 
-/// Where the library was looked for and what was found there, told without loading it.
+/// A place that was searched for the library and the result, determined without loading the library.
 #[derive(Clone, Debug)]
 pub struct RuntimeCandidate {
-    /// Why this place was looked at.
+    /// The reason why this place was searched.
     pub source: &'static str,
-    /// The library, or the place where none was.
+    /// The library, or the place without one.
     pub path: PathBuf,
-    /// Its version, or what is wrong with it.
+    /// Its version, or the reason why it cannot be used.
     pub version: std::result::Result<String, String>,
 }
 
-/// What may lie free at the end of the heap before it is given back to the system.
+/// Free bytes at the end of the heap above which the allocator returns memory to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT_FREE_BYTES: i32 = 512 << 20;
 
@@ -64,10 +63,10 @@ const KEPT_FREE_BYTES: i32 = 512 << 20;
 static LOADED: Mutex<Option<Arc<Runtime>>> = Mutex::new(None);
 
 impl Runtime {
-    /// Loads the library that `named` says, or the first that works among the usual places.
+    /// Loads the library `named`, or the first library in the usual places that works.
     ///
     /// # Errors
-    /// Missing, not a library or too old; each says how to get a good one.
+    /// No library, not a library, or too old; each error says how to install a working one.
     pub fn load(named: Option<&Path>) -> Result<Arc<Self>> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = &*loaded {
@@ -86,7 +85,8 @@ impl Runtime {
             .with_telemetry(false)
             .build()
             .map_err(|error| broken(error.to_string()))?;
-        // Warnings (a missing GPU, an odd node) are ours to tell; ONNX Runtime writes to stderr.
+        // This program reports warnings (a missing GPU, an unusual node) itself; ONNX Runtime would write them to
+        // stderr.
         environment.set_log_level(ort::logging::LogLevel::Fatal);
         let runtime = Arc::new(Self { path, version, environment });
         *loaded = Some(Arc::clone(&runtime));
@@ -94,19 +94,19 @@ impl Runtime {
     }
 }
 
-/// Makes the C allocator take large tensors from its heap and keep what is freed of it for the next
-/// layer or token. Left to itself, glibc maps each block of tens of megabytes anew: the pages that
-/// the system then has to clear cost a sixth of the time of a question.
+/// Makes the C allocator take large tensors from its heap and keep freed memory for the next layer or token. By
+/// default, glibc maps each block of tens of megabytes anew: the system must then clear its pages, which costs a sixth
+/// of the time of a question.
 fn reuse_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: mallopt changes settings of the allocator and touches no memory of ours.
+    // SAFETY: mallopt changes settings of the allocator and accesses no memory of ours.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
     }
 }
 
-/// Every place that is looked at, with what is there; for `doctor`.
+/// Every place that is searched, with the library found there; for `doctor`.
 pub fn candidates(named: Option<&Path>) -> Vec<RuntimeCandidate> {
     places(named)
         .into_iter()
@@ -128,7 +128,7 @@ pub fn candidates(named: Option<&Path>) -> Vec<RuntimeCandidate> {
         .collect()
 }
 
-/// A place that the user wrote down, or one of the usual ones.
+/// Named if the user gave the place, otherwise found.
 fn trust(source: &str) -> Trust {
     if [NAMED, ENVIRONMENT_VARIABLE].contains(&source) { Trust::Named } else { Trust::Found }
 }
@@ -137,7 +137,7 @@ fn find(named: Option<&Path>) -> Result<(PathBuf, String)> {
     let from_environment = std::env::var_os(ENVIRONMENT_VARIABLE).filter(|path| !path.is_empty());
     if let Some(deliberate) = named.map(Path::to_owned).or(from_environment.map(PathBuf::from)) {
         let path = libraries_at(&deliberate).into_iter().next().unwrap_or(deliberate);
-        // The loader looks for a bare name in the system's folders instead of this one.
+        // For a bare name, the loader would search the system's folders instead of the current one.
         let path = std::path::absolute(&path).unwrap_or(path);
         let version = load_and_check(&path, Trust::Named)?;
         return Ok((path, version));
@@ -164,7 +164,7 @@ fn find(named: Option<&Path>) -> Result<(PathBuf, String)> {
     Err(first_problem.unwrap_or(missing))
 }
 
-/// Places in the order in which they are tried.
+/// Places in the order of the search.
 fn places(named: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
     let mut places = Vec::new();
     places.extend(named.map(|path| (NAMED, path.to_owned())));
@@ -183,8 +183,8 @@ fn places(named: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
     places
 }
 
-/// Folders of Python packages, without starting Python. Never those of the current folder: whoever
-/// unpacks an archive there would run its libraries. A relative path in a variable means it, too.
+/// Folders of Python packages, found without starting Python. Folders below the current folder are excluded: a user who
+/// unpacks an archive there would run its libraries. This includes relative paths in environment variables.
 fn site_packages() -> Vec<PathBuf> {
     let mut prefixes: Vec<PathBuf> = Vec::new();
     for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
@@ -200,7 +200,7 @@ fn site_packages() -> Vec<PathBuf> {
     if let Some(checkout) = target.and_then(Path::parent) {
         prefixes.extend([".venv", "venv"].map(|name| checkout.join(name)));
     }
-    // The interpreters on the path: links are followed for system Pythons, not for venvs.
+    // The interpreters in PATH: links are followed for system Pythons, not for virtual environments.
     let path = std::env::var_os("PATH");
     for folder in path.iter().flat_map(std::env::split_paths).filter(|path| path.is_absolute()) {
         for name in ["python3", "python"] {
@@ -260,8 +260,8 @@ fn libraries_at(place: &Path) -> Vec<PathBuf> {
     libraries
 }
 
-/// The version of the library at `path`, if this program can use it; it is loaded after what can be
-/// told without loading it is right.
+/// The version of the library at `path`, if this program can use it; the library is loaded only after all checks that
+/// are possible without loading.
 fn load_and_check(path: &Path, trust: Trust) -> Result<String> {
     inspect(path, trust)?;
     let version = read_version(path).map_err(|reason| not_a_library(path, reason))?;
@@ -269,8 +269,7 @@ fn load_and_check(path: &Path, trust: Trust) -> Result<String> {
     Ok(version)
 }
 
-/// The version that the library at `path` carries in its headers, without loading it; `None` where
-/// that cannot be told.
+/// The version in the headers of the library at `path`, without loading it; `None` if the headers do not state one.
 fn inspect(path: &Path, trust: Trust) -> Result<Option<String>> {
     let refused = |reason: String| not_a_library(path, reason);
     let metadata = match std::fs::metadata(path) {
@@ -305,7 +304,7 @@ fn inspect(path: &Path, trust: Trust) -> Result<Option<String>> {
     Ok(version)
 }
 
-/// Why another user could have written the library or its name, if that is so.
+/// The reason why another user could have written the library or its name, if so.
 #[cfg(unix)]
 fn put_there_by_others(path: &Path, file: &std::fs::Metadata) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
@@ -349,9 +348,9 @@ fn check_version(path: &Path, version: &str) -> Result<()> {
     })
 }
 
-/// Asks the library for its version through the one function that every version exports.
+/// Asks the library for its version through the only function that every version exports.
 fn read_version(path: &Path) -> std::result::Result<String, String> {
-    // A bare name would be looked for in the system's folders.
+    // The loader would search the system's folders for a bare name.
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     // SAFETY: loading a library runs its initialisers; the user named this file as ONNX Runtime, or
     // it lies where only the user and the system write and its headers say that it is.
@@ -373,7 +372,7 @@ fn read_version(path: &Path) -> std::result::Result<String, String> {
         }
         CStr::from_ptr(text).to_string_lossy().into_owned()
     };
-    // It stays loaded: unloading it only to load it again costs more than all the rest.
+    // It stays loaded: unloading it and loading it again costs more than all other steps.
     std::mem::forget(library);
     Ok(version)
 }

@@ -39,9 +39,9 @@ pub(super) struct Sizes {
     pub(super) hidden: usize,
     pub(super) vocab: usize,
     pub(super) features: usize,
-    /// Positions of the vision tower.
+    /// Number of positions in the vision tower.
     pub(super) tower: usize,
-    /// Layers of the vision tower that feed the language model.
+    /// Number of layers of the vision tower that feed the language model.
     pub(super) tower_layers: usize,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct RelevancySessions {
 }
 
 impl Sessions {
-    /// Opens the graphs; `progress` gets steps done and steps in all. A note says why CUDA is not
-    /// used where it was only preferred.
+    /// Opens the graphs; `progress` receives the steps done and the total. A note gives the reason why CUDA is not used
+    /// if it was only preferred.
     ///
     /// # Errors
     /// A graph that does not load or does not fit its manifest, or a device that cannot be used.
@@ -164,8 +164,8 @@ impl Sessions {
         Ok(session.output::<f32>(&outputs, "image_features")?.to_vec())
     }
 
-    /// pixel_values [1, 3, side, side] → attention of each layer, [Hv, side, side] one after the
-    /// other. The graph is opened when it is first asked for.
+    /// pixel_values [1, 3, side, side] → attention of all layers, [Hv, side, side] each, concatenated. The graph is
+    /// opened on first use.
     ///
     /// # Errors
     /// As [`Self::vision`].
@@ -232,12 +232,12 @@ impl Sessions {
         Ok(session.output::<f32>(&outputs, "inputs_embeds")?.to_vec())
     }
 
-    /// Runs the decoder on `embeddings` [B, S, D] after `past`, which has the same batch. Attention
-    /// goes to `attention` in the order in which the graph returns it. Returns the logits
-    /// [B, logit_rows, V] and the cache of all positions.
+    /// Runs the decoder on `embeddings` [B, S, D] after `past`, which has the same batch. Attention is passed to
+    /// `attention` in the order in which the graph returns it. Returns the logits [B, logit_rows, V] and the cache of
+    /// all positions.
     ///
     /// # Errors
-    /// If ONNX Runtime fails or the token was cancelled; `past` is then as it was.
+    /// If ONNX Runtime fails or the token was cancelled; `past` is then unchanged.
     pub fn decode(
         &mut self,
         embeddings: Vec<f32>,
@@ -335,8 +335,7 @@ impl Sessions {
         Ok(KvCache { values, positions: 0, batch })
     }
 
-    /// The first `positions` positions of a cache, copied for each of `batch` members; `cache` has
-    /// one.
+    /// The first `positions` positions of a cache, copied for each of `batch` members; `cache` has one member.
     ///
     /// # Errors
     /// If ONNX Runtime fails.
@@ -377,7 +376,7 @@ impl Sessions {
     }
 }
 
-/// Which output of the decoder a name means.
+/// The meaning of a decoder output's name.
 #[derive(Clone, Copy)]
 enum DecoderOutput {
     Logits,
@@ -389,7 +388,7 @@ enum DecoderOutput {
 }
 
 impl DecoderOutput {
-    /// `None` for a name that means nothing in a decoder of `layers` layers.
+    /// `None` if no output of a decoder of `layers` layers has this name.
     fn from_name(name: &str, layers: usize) -> Option<Self> {
         let layer = |text: &str| text.parse().ok().filter(|&layer: &usize| layer < layers);
         match name {
@@ -421,7 +420,7 @@ impl DecoderOutput {
     }
 }
 
-/// Whether the library comes with a CUDA provider, so that its failure is worth a word.
+/// Whether the library comes with a CUDA provider, so that its failure should be reported.
 fn could_have_cuda(runtime: &Runtime) -> bool {
     let name = if cfg!(windows) {
         "onnxruntime_providers_cuda.dll"

@@ -1,4 +1,4 @@
-//! Values that go into the graphs and come out of them.
+//! Inputs and outputs of the graphs.
 
 use half::f16;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
@@ -13,7 +13,7 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Positions that it holds.
+    /// Number of positions in the cache.
     pub fn positions(&self) -> usize {
         self.positions
     }
@@ -22,42 +22,42 @@ impl KvCache {
 /// The positions and outputs of one decoder call. Rows count from the first new position.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
-    /// Rows whose attention is wanted for all layers and heads.
+    /// Rows whose attention is requested for all layers and heads.
     pub rows: Vec<i64>,
-    /// Rows whose logits are wanted.
+    /// Rows whose logits are requested.
     pub logit_rows: Vec<i64>,
-    /// Rows for the mean over heads.
+    /// Rows whose mean over heads is requested.
     pub mean_rows: Vec<i64>,
-    /// Rows of the last layer.
+    /// Rows whose attention in the last layer is requested.
     pub last_rows: Vec<i64>,
-    /// [L, H], or empty.
+    /// Factor on each head's output, [L, H], or empty.
     pub head_scale: Vec<f32>,
-    /// `[L]` 0 or 1, or empty.
+    /// 1 for layers with masked pairs, `[L]`, or empty.
     pub knock_layers: Vec<f32>,
-    /// `[S]` 0 or 1.
+    /// 1 for masked queries, `[S]`.
     pub knock_query: Vec<f32>,
-    /// [C + S] 0 or 1.
+    /// 1 for masked keys, [C + S].
     pub knock_key: Vec<f32>,
 }
 
-/// One attention output of the decoder, as it leaves. Weights are times the attention scale.
+/// One attention output of the decoder. Weights are attention × the attention scale.
 #[derive(Clone, Copy, Debug)]
 pub enum AttentionPart<'a> {
-    /// Of `layer`: [H, rows, keys].
+    /// Attention of `layer`: [H, rows, keys].
     Rows {
         /// The layer.
         layer: usize,
         /// The weights.
         weights: &'a [f16],
     },
-    /// Of `layer`, mean over heads: [mean_rows, keys].
+    /// Attention of `layer`, mean over heads: [mean_rows, keys].
     HeadMean {
         /// The layer.
         layer: usize,
         /// The weights.
         weights: &'a [f16],
     },
-    /// Of the last layer: [H, last_rows, keys].
+    /// Attention of the last layer: [H, last_rows, keys].
     LastLayer {
         /// The weights.
         weights: &'a [f16],

@@ -1,9 +1,9 @@
 //! Chat templates: programs in Jinja that come with a bundle, run within limits.
 //!
-//! The template engine counts steps, but not the bytes of a string or the depth of a value, and a
-//! comparison of nested lists is one step however long it takes. So the program renders in a
-//! process of its own ([`process`]), whose memory and time are limited from outside the engine; a
-//! library that uses this crate renders in its own process until it calls [`set_program`].
+//! The template engine counts steps, but not the bytes of a string or the depth of a value, and a comparison of nested
+//! lists counts as one step, however long it takes. So the program renders in a separate process ([`process`]), whose
+//! memory and time are limited from outside the engine. A library that uses this crate renders in its own process until
+//! it calls [`set_program`].
 
 mod process;
 mod render;

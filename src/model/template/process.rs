@@ -1,10 +1,9 @@
-//! Renders templates in a process of its own: this program, started with a hidden command.
+//! Renders templates in a separate process: this program, started with a hidden command.
 //!
-//! A process is the only bound on memory, depth and time at once that also holds on every system:
-//! the program's allocator refuses to go past a limit, a watch ends the process when it has used
-//! its CPU time, and a stack that overflows ends the process as well. The asking process only sees
-//! that no answer came. One process serves all questions, one JSON object a line, and ends when its
-//! input does.
+//! Only a process limits memory, depth and time at once on every system: the program's allocator refuses to exceed a
+//! limit, a watch thread ends the process when it has used its CPU time, and a stack overflow also ends the process.
+//! The calling process only observes that there is no answer. One process serves all jobs, one JSON object per line,
+//! and ends when its input ends.
 
 use super::render::{Job, render as render_here};
 use cpu_time::ProcessTime;
@@ -17,17 +16,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// CPU time of one answer; a template takes a few milliseconds.
+/// Limit of CPU time for one answer; a template takes a few milliseconds.
 const CPU_LIMIT: Duration = Duration::from_secs(1);
-/// How often it is looked at.
+/// Interval between two checks of the CPU time.
 const WATCH_INTERVAL: Duration = Duration::from_millis(25);
-/// For a machine that is too busy to use the CPU time.
+/// Limit of wall-clock time, for a machine that is too busy to give the process CPU time.
 const WALL_LIMIT: Duration = Duration::from_secs(30);
-/// What a process that used its CPU time ends with.
+/// Exit code of a process that used up its CPU time.
 const OUT_OF_TIME: i32 = 97;
-/// Two renderings of a megabyte, each byte of which JSON may escape.
+/// Two renderings of a megabyte; JSON may escape each byte.
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
-/// Memory of the process that renders.
+/// Memory limit of the process that renders.
 pub const MEMORY_LIMIT_BYTES: usize = 256 << 20;
 
 static PROGRAM: OnceLock<Program> = OnceLock::new();
@@ -39,10 +38,10 @@ struct Program {
     command: &'static str,
 }
 
-/// Says which program, started with which command, calls [`answer`] for each line of its standard input. Templates are rendered there
-/// from now on.
+/// Sets the program and the command that calls [`answer`] for each line of its standard input. From now on templates
+/// are rendered there.
 pub fn set_program(path: PathBuf, command: &'static str) {
-    // The first one stays: there is one program.
+    // A second call has no effect: there is one program.
     let _ = PROGRAM.set(Program { path, command });
 }
 
@@ -59,18 +58,18 @@ struct Running {
 pub enum Answer {
     /// One text for each context.
     Rendered(Vec<String>),
-    /// Why there is none.
+    /// The reason for the failure.
     Failed(String),
 }
 
 /// Renders a template with each of the job's contexts.
 ///
 /// # Errors
-/// What the template engine said, or which limit was reached.
+/// The template engine's message, or the limit that was exceeded.
 pub fn render(job: &Job) -> Result<Vec<String>, String> {
     let Some(program) = PROGRAM.get() else { return render_here(job) };
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    // A process that ended while nobody asked is no fault of this template.
+    // A process that ended between two jobs is not a fault of this template.
     for _ in 0..2 {
         let mut process = match running.take().map_or_else(|| Running::start(program), Ok) {
             Ok(process) => process,
@@ -109,7 +108,7 @@ impl Running {
             _ => return Err(std::io::Error::other("it has no pipes")),
         };
         let (sender, answers) = bounded(1);
-        // Ends with the process, whose output it reads.
+        // The thread ends with the process, whose output it reads.
         std::thread::Builder::new().name("templates".into()).spawn(move || {
             let mut output = BufReader::new(output);
             loop {
@@ -123,7 +122,7 @@ impl Running {
         Ok(Self { child, jobs, answers })
     }
 
-    /// `None`: the process ended, or did not answer in time.
+    /// `None`: the process ended or did not answer in time.
     fn ask(&mut self, job: &Job) -> Option<Answer> {
         let mut line = serde_json::to_vec(job).ok()?;
         line.push(b'\n');
@@ -134,10 +133,10 @@ impl Running {
         }
     }
 
-    /// Ends the process and says why it gave no answer.
+    /// Ends the process and returns the reason why it gave no answer.
     fn end(&mut self) -> String {
         let out_of_time = format!("it took longer than {} s", CPU_LIMIT.as_secs());
-        // Its output has ended: the process is ending, unless it is the wall limit that was reached.
+        // Its output has ended, so the process is ending, unless the wall-clock limit was exceeded.
         for _ in 0..40 {
             match self.child.try_wait() {
                 Ok(Some(status)) if status.code() == Some(OUT_OF_TIME) => return out_of_time,
@@ -158,14 +157,13 @@ fn out_of_memory(status: ExitStatus) -> String {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already; a process that is not waited for stays as a zombie.
+        // It may have ended already; a process without `wait` stays as a zombie.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Renders one job, a line of JSON. The process that calls this has limited its memory and calls
-/// [`watch_time`] first.
+/// Renders one job, a line of JSON. The process that calls this must first limit its memory and call [`watch_time`].
 pub fn answer(line: &str) -> Answer {
     DEADLINE_NANOS.store(used_nanos() + CPU_LIMIT.as_nanos() as u64, Ordering::SeqCst);
     let job: Result<Job, _> = serde_json::from_str(line);
@@ -174,17 +172,17 @@ pub fn answer(line: &str) -> Answer {
     rendered.map_or_else(Answer::Failed, Answer::Rendered)
 }
 
-/// CPU time of the process at which the job that runs is out of time.
+/// CPU time of the process at which the current job exceeds its limit.
 static DEADLINE_NANOS: AtomicU64 = AtomicU64::new(u64::MAX);
 
 fn used_nanos() -> u64 {
     ProcessTime::now().as_duration().as_nanos() as u64
 }
 
-/// Ends the process when a job takes more than its CPU time.
+/// Starts a thread that ends the process when a job exceeds its CPU time.
 ///
 /// # Errors
-/// If the system starts no more threads.
+/// If the system cannot start another thread.
 pub fn watch_time() -> std::io::Result<()> {
     std::thread::Builder::new().name("watch".into()).spawn(|| {
         loop {

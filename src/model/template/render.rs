@@ -5,26 +5,26 @@ use minijinja::{Environment, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 
-/// Steps that a template may take: thousands of times what one needs.
+/// Limit on the steps of a template: thousands of times the usual number.
 const FUEL: u64 = 2_000_000;
-/// A prompt of a megabyte is longer than any model reads.
+/// A prompt of a megabyte is longer than the context of any model.
 const MAX_RENDERED_BYTES: usize = 1 << 20;
-/// Deep values are printed and dropped by recursion.
+/// Deeply nested values are printed and dropped by recursion.
 const STACK_BYTES: usize = 64 << 20;
 
-/// A template and what it is rendered with.
+/// A template and its variables.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
     /// Jinja.
     pub template: String,
-    /// One rendering each: the variables of the template.
+    /// The variables of the template, one entry for each rendering.
     pub contexts: Vec<serde_json::Value>,
 }
 
 /// Renders every context of a job.
 ///
 /// # Errors
-/// What the template engine said.
+/// The template engine's message.
 pub fn render(job: &Job) -> Result<Vec<String>, String> {
     let run = || {
         let render = || job.contexts.iter().map(|context| render_one(&job.template, context));
@@ -61,7 +61,7 @@ fn render_one(template: &str, context: &serde_json::Value) -> Result<String, Err
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }
 
-/// A buffer that refuses to grow past any sensible prompt.
+/// A buffer with a size limit far above any usual prompt.
 struct Capped {
     bytes: Vec<u8>,
 }
