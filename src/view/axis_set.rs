@@ -1,14 +1,14 @@
-//! Sets along an axis, with how they become one map.
+//! Sets of members on an axis, and the rule that reduces them to one map.
 //!
-//! Written as short text ("4", "mean", "max:0-7,12") in TOML and on the command line alike, so that
-//! a state file and the flags of `render` have one vocabulary.
+//! Written as short text ("4", "mean", "max:0-7,12") in TOML and on the command line, so that a state file and the
+//! flags of `render` have the same notation.
 
 use super::ViewError;
 use crate::trace::ModelInfo;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How several maps become one.
+/// The rule that reduces several maps to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Aggregate {
     /// Exactly one map.
@@ -19,7 +19,7 @@ pub enum Aggregate {
     Max,
 }
 
-/// A set of layers, heads or tokens and how it is reduced.
+/// A set of layers, heads or tokens with its reduction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "SetText", into = "String")]
 pub struct AxisSet {
@@ -28,7 +28,7 @@ pub struct AxisSet {
     indices: Option<Vec<u32>>,
 }
 
-/// TOML may say `layers = 4` as well as `layers = "4"`.
+/// TOML may contain `layers = 4` as well as `layers = "4"`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum SetText {
@@ -42,13 +42,13 @@ impl AxisSet {
     /// The maximum over the whole axis.
     pub const MAX: Self = Self { aggregate: Aggregate::Max, indices: None };
 
-    /// One place on the axis.
+    /// One member of the axis.
     pub fn single(index: u32) -> Self {
         Self { aggregate: Aggregate::Single, indices: Some(vec![index]) }
     }
 
-    /// Some places, reduced. One index is the same whatever the aggregate, so it becomes `Single`;
-    /// no index at all means the whole axis.
+    /// Some members with a reduction. A single index gives the same map with every aggregate, so it becomes `Single`;
+    /// an empty list means the whole axis.
     pub fn new(aggregate: Aggregate, mut indices: Vec<u32>) -> Self {
         indices.sort_unstable();
         indices.dedup();
@@ -61,12 +61,12 @@ impl AxisSet {
         }
     }
 
-    /// How the set is reduced.
+    /// The reduction of the set.
     pub const fn aggregate(&self) -> Aggregate {
         self.aggregate
     }
 
-    /// The only member, where there is exactly one.
+    /// The only member, if there is exactly one.
     pub fn only(&self) -> Option<u32> {
         match self.indices.as_deref() {
             Some(&[one]) => Some(one),
@@ -74,17 +74,18 @@ impl AxisSet {
         }
     }
 
-    /// The members that were named; `None` is the whole axis.
+    /// The listed members; `None` is the whole axis.
     pub fn named(&self) -> Option<&[u32]> {
         self.indices.as_deref()
     }
 
-    /// The members on an axis of `len` places.
+    /// The members on an axis of length `len`.
     pub fn members(&self, len: u32) -> Vec<u32> {
         self.indices.clone().unwrap_or_else(|| (0..len).collect())
     }
 
-    /// The same set with other numbers: a model's layers for the indices of those that have attention.
+    /// The same set with other numbers, for example a model's layer numbers instead of the indices of layers with
+    /// attention.
     #[must_use]
     pub fn renumbered(&self, number: impl Fn(u32) -> u32) -> Self {
         match self.named() {
@@ -95,8 +96,8 @@ impl AxisSet {
         }
     }
 
-    /// The indices of a set of layers in the model's own numbers; a layer past the last keeps its number, so that
-    /// [`super::Bounds::check`] names it.
+    /// The set of indices for a set of layers in the model's own numbers; a layer past the last keeps its number, so
+    /// that the error of [`super::Bounds::check`] names it.
     ///
     /// # Errors
     /// [`ViewError::NoAttention`] for a layer that has no attention.
@@ -114,12 +115,12 @@ impl AxisSet {
         Ok(self.renumbered(|layer| model.layer_index(layer).unwrap_or(layer)))
     }
 
-    /// Whether a place belongs to the set.
+    /// Whether an index belongs to the set.
     pub fn contains(&self, index: u32) -> bool {
         self.indices.as_ref().is_none_or(|indices| indices.binary_search(&index).is_ok())
     }
 
-    /// Reads "4", "mean", "max", "mean:0-7,12", "0-7,12" (a mean); `what` names the axis in errors.
+    /// Reads "4", "mean", "max", "mean:0-7,12", "0-7,12" (a mean); `what` is the axis in error messages.
     ///
     /// # Errors
     /// If the text is none of these.
@@ -167,7 +168,7 @@ impl AxisSet {
     }
 }
 
-/// Longer than any axis of a model: a guard against a mistyped range filling the memory.
+/// Longer than any axis of a model; prevents a mistyped range from filling the memory.
 const MAX_RANGE: u32 = 1 << 20;
 
 /// "0-3,7": ascending numbers as ranges.
@@ -219,7 +220,7 @@ impl From<AxisSet> for String {
     }
 }
 
-/// What a query index counts.
+/// The unit that a query index counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueryKind {
     /// Answer tokens: index i is the row q = P − 1 + i that predicts it.
@@ -232,9 +233,9 @@ pub enum QueryKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "SetText", into = "String")]
 pub struct Queries {
-    /// What the indices count.
+    /// The unit of the indices.
     pub kind: QueryKind,
-    /// Which ones, and how they are reduced.
+    /// The indices and their reduction.
     pub set: AxisSet,
 }
 

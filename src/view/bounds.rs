@@ -1,4 +1,4 @@
-//! What a trace has to show: the bounds that a view state is checked against and stepped within.
+//! The axes and maps of a trace: the bounds against which a view state is checked and within which it is stepped.
 
 use super::axis_set::ranges;
 use super::{
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::trace::{AnswerIndex, PatchRef, Query, Trace};
 
-/// Rows and columns of one span's patches, and its picture.
+/// Rows and columns of one span's patches, and the index of its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Index of the picture.
@@ -21,9 +21,9 @@ pub struct Grid {
 /// The bounds of a trace, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub layers: u32,
-    /// Query heads.
+    /// Number of query heads.
     pub heads: u32,
     /// P: positions of the prompt.
     pub prompt_len: u32,
@@ -31,9 +31,9 @@ pub struct Bounds {
     pub answers: u32,
     /// Kept query positions, ascending.
     pub rows: Vec<u32>,
-    /// One grid a span.
+    /// One grid per span.
     pub grids: Vec<Grid>,
-    /// Why image tokens have no place in a picture.
+    /// The reason why image tokens have no place in a picture.
     pub unplaced: Option<String>,
     /// Names of the maps.
     pub maps: Vec<String>,
@@ -63,7 +63,7 @@ impl Bounds {
         }
     }
 
-    /// The views of a picture, as indices over all views of the trace: "0–3, 8".
+    /// The views of a picture as indices over all views of the trace: "0–3, 8".
     fn views(&self, picture: u32) -> String {
         let views = (0_u32..).zip(&self.grids).filter(|(_, grid)| grid.picture == picture);
         ranges(&views.map(|(view, _)| view).collect::<Vec<_>>())
@@ -76,7 +76,7 @@ impl Bounds {
 
     /// The kept query positions of a set of queries, ascending.
     ///
-    /// # Errors
+    /// If a position does not exist or was not kept.
     /// If one does not exist or was not kept.
     pub fn query_rows(&self, queries: &Queries) -> Result<Vec<Query>, ViewError> {
         let positions: Vec<u32> = match queries.kind {
@@ -97,7 +97,7 @@ impl Bounds {
         }
     }
 
-    /// The answer tokens of a set of queries, for named maps (one row an answer token).
+    /// The answer tokens of a set of queries, for named maps (one row per answer token).
     ///
     /// # Errors
     /// If a position predicts no answer token.
@@ -124,17 +124,17 @@ impl Bounds {
         )
     }
 
-    /// Checks that a state can be shown with this trace. `second` bounds the second map's trace,
-    /// `None` if it is the same.
+    /// Checks that a state can be shown with this trace. `second` is the bounds of the second map's trace, `None` if
+    /// both maps come from the same trace.
     ///
     /// # Errors
-    /// The first thing that does not fit, and what there is instead.
+    /// The first part that does not fit, and the values that are available instead.
     pub fn check(&self, state: &ViewState, second: Option<&Self>) -> Result<(), ViewError> {
         check_numbers(state)?;
         let spec = state.view.spec();
         self.check_map(state.view, &state.map)?;
         if let Some(other) = &state.second {
-            // A second map that the view does not show must still be one.
+            // A second map that the view does not show must still be valid.
             let view = state.shown_second().map_or(ViewKind::Overlay, |_| state.view);
             second.unwrap_or(self).check_map(view, &other.map)?;
         }
@@ -185,9 +185,9 @@ impl Bounds {
         Ok(())
     }
 
-    /// What a source holds; `None` if the trace has no such map.
+    /// The kind of a source; `None` if the trace has no such map.
     ///
-    /// Whatever is [`SourceKind::Pages`] fills wall, heads and matrices.
+    /// A source of kind [`SourceKind::Pages`] can be shown in the wall, heads and matrix views.
     pub fn source_kind(&self, source: &MapSource) -> Option<SourceKind> {
         match source {
             MapSource::Attention => Some(SourceKind::Pages),
@@ -196,7 +196,7 @@ impl Bounds {
         }
     }
 
-    /// Whether the layers and heads of a map exist.
+    /// Checks that the layers and heads of a map exist.
     pub(super) fn check_axes(&self, map: &MapChoice) -> Result<(), ViewError> {
         check(&map.layers, "layer", "the model", self.layers)?;
         check(&map.heads, "head", "the model", self.heads)
@@ -224,10 +224,10 @@ impl Bounds {
         ViewError::NoMap { name: name.to_owned(), available: self.map_list(), advice }
     }
 
-    /// Whether a patch exists.
+    /// Checks that a patch exists.
     ///
     /// # Errors
-    /// If it does not, naming the grids.
+    /// If it does not exist; the error names the grids.
     pub fn check_patch(&self, patch: PatchRef) -> Result<(), ViewError> {
         let PatchRef { span, row, column } = patch;
         let inside = self
@@ -264,7 +264,7 @@ fn check(
     }
 }
 
-/// Numbers that no trace can make right.
+/// Checks the numbers whose limits do not depend on a trace.
 fn check_numbers(state: &ViewState) -> Result<(), ViewError> {
     let within = |field, value: f64, low: f64, high: f64, bounds| {
         if (low..=high).contains(&value) {

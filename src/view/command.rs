@@ -1,4 +1,4 @@
-//! Everything that can be done to a view: one enum for buttons, keys, palette, walkthrough and undo.
+//! All changes of a view: one enum for buttons, keys, palette, walkthrough and undo.
 
 use super::{
     AxisSet, Blend, Bounds, Camera, ColorMap, HeadOrder, ImageForm, Interpolation, MapSource, Mix,
@@ -21,7 +21,7 @@ pub enum Command {
     ZoomBy {
         /// More than 1 enlarges.
         factor: f64,
-        /// The point that stays.
+        /// The point whose position stays the same.
         about: [f64; 2],
     },
     /// Sets zoom and pan.
@@ -34,41 +34,41 @@ pub enum Command {
     SetLayerHead(u32, u32),
     /// Chooses query rows.
     SetQueries(Queries),
-    /// To the next or an earlier layer; from a set, to its nearest end.
+    /// Steps to a later or earlier layer; from a set of layers, to its end in that direction.
     StepLayer(i32),
-    /// To the next or an earlier head.
+    /// Steps to a later or earlier head.
     StepHead(i32),
-    /// To the next or an earlier answer token (or kept position).
+    /// Steps to a later or earlier answer token (or kept position).
     StepQuery(i32),
-    /// Attention or a named map.
+    /// Chooses attention or a named map.
     SetSource(MapSource),
-    /// A second map, or none.
+    /// Chooses a second map, or none.
     SetSecond(Option<Box<Second>>),
-    /// How both maps are mixed; nothing happens without a second.
+    /// Chooses how both maps are mixed; without a second map nothing happens.
     SetMix(Mix),
-    /// How numbers become 0–1.
+    /// Chooses how numbers are mapped to 0–1.
     SetNormalise(Normalise),
     /// Leaves BOS out or keeps it.
     SetRemoveBos(bool),
-    /// The colour map.
+    /// Chooses the colour map.
     SetColormap(ColorMap),
-    /// The blend mode.
+    /// Chooses the blend mode.
     SetBlend(Blend),
-    /// The map's strength.
+    /// Chooses the map's opacity.
     SetOpacity(f64),
-    /// How the map is enlarged.
+    /// Chooses how the map is enlarged.
     SetInterpolation(Interpolation),
-    /// The lines between patches.
+    /// Chooses the lines between patches.
     SetGrid(PatchGrid),
-    /// What the layer × head matrix shows.
+    /// Chooses the quantity in the layer × head matrix.
     SetQuantity(Quantity),
-    /// How the heads view is sorted.
+    /// Chooses the order of heads in the heads view.
     SetHeadOrder(HeadOrder),
-    /// The picture beneath: preprocessed or original.
+    /// Chooses the picture beneath: preprocessed or original.
     SetImageForm(ImageForm),
-    /// Which of several pictures.
+    /// Chooses one of several pictures.
     SetPicture(u32),
-    /// The patch under the pointer. Never an undo step.
+    /// Sets the patch under the pointer. Never an undo step.
     Hover(Option<PatchRef>),
     /// Replaces the chosen patches.
     SelectPatches(Vec<PatchRef>),
@@ -76,25 +76,25 @@ pub enum Command {
     AddPatches(Vec<PatchRef>),
     /// Removes from the chosen patches.
     RemovePatches(Vec<PatchRef>),
-    /// Draws the caption, or not.
+    /// Shows or hides the caption.
     ShowCaption(bool),
-    /// Replaces the caption's text; `None` says what is shown.
+    /// Replaces the caption's text; `None` restores the description of the view.
     SetCaptionText(Option<String>),
-    /// Draws the legend, or not.
+    /// Shows or hides the legend.
     ShowLegend(bool),
-    /// Dark or light.
+    /// Chooses dark or light.
     SetTheme(Theme),
-    /// Type size of the figure.
+    /// Sets the type size of the figure.
     SetTextScale(f64),
-    /// LVLM-Interpret's look.
+    /// Applies LVLM-Interpret's look.
     LvlmInterpretLook,
-    /// Replaces everything (a bookmark, a walkthrough step).
+    /// Replaces the whole state (a bookmark, a walkthrough step).
     Replace(Box<ViewState>),
 }
 
 impl Command {
-    /// Commands of one kind that follow each other closely (a dragged slider, a held key) are one
-    /// undo step; others are a step each. `None`: never merged.
+    /// Commands of one kind in close succession (a dragged slider, a held key) are one undo step; other commands are
+    /// one step each. `None`: never merged.
     pub(super) fn merges_as(&self) -> Option<&'static str> {
         match self {
             Self::PanBy(_) | Self::ZoomBy { .. } | Self::SetCamera(_) => Some("camera"),
@@ -133,20 +133,20 @@ impl Command {
         }
     }
 
-    /// Whether the command leaves no trace in the history.
+    /// Whether the command adds nothing to the history.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Hover(_))
     }
 
-    /// The state after the command; `state` is untouched where it does not fit the trace.
+    /// The state after the command; `state` itself is not changed.
     ///
     /// # Errors
     /// If the result cannot be shown with this trace; see [`Bounds::check`].
     pub fn apply(&self, state: &ViewState, extent: &Bounds) -> Result<ViewState, ViewError> {
         let mut next = state.clone();
         self.change(&mut next, extent);
-        // Another trace has other bounds: whoever opens it checks the state against them, as
-        // only they know the bounds of a second trace.
+        // Another trace has other bounds: the code that opens it checks the state, because only that code has the
+        // bounds of a second trace.
         let own_bounds = next.trace == state.trace
             && next.second.as_ref().is_none_or(|second| second.trace.is_none());
         if own_bounds {
@@ -160,11 +160,11 @@ impl Command {
             Self::SetTrace(trace) => next.trace.clone_from(trace),
             Self::SetView(view) => {
                 if next.view != *view {
-                    // The camera's unit square is the picture in one view and the matrix in another.
+                    // The camera's unit square means the picture in one view and the matrix in another.
                     next.camera = Camera::default();
                 }
                 next.view = *view;
-                // Layers and heads are the attention's; a map without them makes room.
+                // Layers and heads belong to attention, so a map without them is replaced by it.
                 if view.spec().needs_pages() && !has_pages(&next.map.source, extent) {
                     next.map.source = MapSource::Attention;
                 }
@@ -230,14 +230,14 @@ impl Command {
         }
     }
 
-    /// Commands that set one field, whatever the trace.
+    /// Commands that set one field, independent of the trace.
     fn change_look(&self, next: &mut ViewState) {
         match self {
             Self::SetNormalise(normalise) => next.normalise = *normalise,
             Self::SetRemoveBos(remove) => next.remove_bos = *remove,
             Self::SetColormap(colormap) => next.colormap = *colormap,
             Self::SetBlend(blend) => {
-                // A strength that nobody chose is the blend mode's own.
+                // If the opacity is the default of the old blend mode, it becomes the default of the new one.
                 if next.opacity == next.blend.default_opacity() {
                     next.opacity = blend.default_opacity();
                 }
@@ -285,14 +285,14 @@ impl Command {
 }
 
 fn has_pages(source: &MapSource, extent: &Bounds) -> bool {
-    // An unknown map is named by the check that follows.
+    // The check that follows reports an unknown map.
     extent.source_kind(source) != Some(SourceKind::Numbers)
 }
 
 const MIN_ZOOM: f64 = 0.5;
 const MAX_ZOOM: f64 = 200.0;
 
-/// One place further; a set first collapses to the end that lies in the direction.
+/// One member further; a set of several first becomes its end in that direction.
 fn step(set: &AxisSet, by: i32, len: u32) -> AxisSet {
     let last = len.saturating_sub(1);
     let at = match (set.only(), set.named(), by > 0) {
@@ -310,7 +310,7 @@ fn step_query(queries: &mut Queries, by: i32, extent: &Bounds) {
         queries.set = step(&queries.set, by, extent.answers);
         return;
     }
-    // Positions step over the rows that were not kept.
+    // Positions step over rows that were not kept.
     let rows = &extent.rows;
     let index_of = |query: u32| rows.partition_point(|&row| row < query) as u32;
     let indices = queries.set.named().map(|named| named.iter().map(|&q| index_of(q)).collect());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a view state cannot be read or shown.
+/// The reason why a view state cannot be read or shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
     /// The file could not be read.
@@ -10,21 +10,21 @@ pub enum ViewError {
     Read {
         /// The state file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The text is not a view state.
     #[error("the view state is not valid TOML for this version: {reason}")]
     Parse {
-        /// Where and why, with the line.
+        /// The parser's message, with the line.
         reason: String,
     },
-    /// The state in a file is not one that can be used.
+    /// The state in a file is invalid.
     #[error("{path}: {source}", path = path.display())]
     InFile {
         /// The state file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in the state.
         source: Box<ViewError>,
     },
     /// The state was written by a newer version.
@@ -34,10 +34,10 @@ pub enum ViewError {
     Newer {
         /// The version in the text.
         found: u32,
-        /// The newest version that this reader knows.
+        /// The newest version that this reader supports.
         supported: u32,
     },
-    /// A set of layers, heads or tokens is not understood.
+    /// The text is not a valid set of layers, heads or tokens.
     #[error(
         "`{text}` is not a set of {what}: {reason}. Write one number (4), or mean, max, mean:0-7,12 or max:0-7."
     )]
@@ -46,19 +46,19 @@ pub enum ViewError {
         what: &'static str,
         /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The fault in the text.
         reason: String,
     },
-    /// A view that the picture does not have.
+    /// A view that is not of the chosen picture.
     #[error(
         "view {view} is not of picture {picture}, which has the views {views}. `vlmscope inspect` lists the views of a trace."
     )]
     NoSuchView {
-        /// What was asked for.
+        /// Index of the requested view.
         view: u32,
         /// Index of the picture.
         picture: u32,
-        /// The views that it has.
+        /// The views of the picture.
         views: String,
     },
     /// A layer of the model that has no pages.
@@ -71,16 +71,16 @@ pub enum ViewError {
         /// The layers that have attention.
         layers: String,
     },
-    /// An index lies outside an axis of the trace.
+    /// An index is outside an axis of the trace.
     #[error("{what} {index} does not exist: {holder} has {count}, numbered 0 to {last}.", last = count.saturating_sub(1))]
     OutOfRange {
         /// "layer", "head", "answer token", "picture".
         what: &'static str,
-        /// What was asked for.
+        /// The index that was requested.
         index: u32,
         /// "the model", "the answer", …
         holder: &'static str,
-        /// How many there are.
+        /// The length of the axis.
         count: u32,
     },
     /// The attention of a position was not kept in the trace.
@@ -88,12 +88,12 @@ pub enum ViewError {
         "the attention of position {query} was not kept: the trace keeps {kept}. Ask again with `--rows all` to keep every position."
     )]
     RowNotKept {
-        /// The position asked for.
+        /// The requested position.
         query: u32,
         /// The positions that were kept, as ranges.
         kept: String,
     },
-    /// A patch lies outside its grid.
+    /// A patch is outside its grid.
     #[error("patch (span {span}, row {row}, column {column}) does not exist: {grids}")]
     NoPatch {
         /// Index of the span.
@@ -102,17 +102,17 @@ pub enum ViewError {
         row: u32,
         /// Column of the patch.
         column: u32,
-        /// The grids that there are.
+        /// The grids of the trace.
         grids: String,
     },
     /// The named map is not in the trace.
     #[error("the trace has no map `{name}`; it has {available}. {advice}")]
     NoMap {
-        /// The map asked for.
+        /// The requested map.
         name: String,
         /// The maps in the trace.
         available: String,
-        /// How to get it.
+        /// Advice for obtaining the map.
         advice: &'static str,
     },
     /// No query row can be read.
@@ -123,15 +123,15 @@ pub enum ViewError {
         "the map `{name}` has the shape {shape:?}; a map is F32 with one row for each of the {answers} answer tokens, and a value for each of {patches} patches or {positions} positions. Write it again, or choose another with --map."
     )]
     MapShape {
-        /// The map asked for.
+        /// The requested map.
         name: String,
         /// Its axes.
         shape: Vec<usize>,
-        /// G.
+        /// G, the number of answer tokens.
         answers: usize,
-        /// N.
+        /// N, the number of patches.
         patches: usize,
-        /// T.
+        /// T, the number of positions.
         positions: usize,
     },
     /// The named map has no row for any of the answer tokens.
@@ -139,7 +139,7 @@ pub enum ViewError {
         "the map `{name}` was not computed for answer token {answers}. Choose another token, or compute it with `vlmscope relevancy TRACE --methods METHOD --token {answers}`."
     )]
     NotComputed {
-        /// The map asked for.
+        /// The requested map.
         name: String,
         /// The answer tokens, separated by commas.
         answers: String,
@@ -151,7 +151,7 @@ pub enum ViewError {
     NoPages {
         /// The view's name.
         view: &'static str,
-        /// The map asked for.
+        /// The requested map.
         name: String,
     },
     /// The view needs a picture, and the trace has none.
@@ -161,23 +161,23 @@ pub enum ViewError {
     NoPicture {
         /// The view's name.
         view: &'static str,
-        /// ": " and why image tokens have no place, or nothing.
+        /// ": " and the reason why image tokens have no place, or nothing.
         reason: String,
     },
-    /// A number is outside what it can be.
+    /// A number is out of bounds.
     #[error("{field} is {value}; it must be {bounds}.")]
     Value {
         /// The field's name in the TOML.
         field: &'static str,
-        /// What was given.
+        /// The value that was given.
         value: f64,
-        /// What it may be.
+        /// The permitted values, in words.
         bounds: &'static str,
     },
-    /// Two fields do not go together.
+    /// Two fields cannot be combined.
     #[error("{reason}")]
     Combination {
-        /// What does not fit and what to write instead.
+        /// The fault, and the text to write instead.
         reason: String,
     },
 }

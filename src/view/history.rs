@@ -1,23 +1,22 @@
 //! Undo and redo as a list of states.
 //!
-//! An undo point is where something came to rest: changes of one kind between two [`Undo::settle`]
-//! calls (a drag, a held key, a word that is typed) are one step.
+//! Changes of one kind between two [`Undo::settle`] calls (a drag, a held key, a typed word) are one undo step.
 
 use super::{Bounds, Command, ViewError, ViewState};
 
-/// How many steps are kept; a state is a few hundred bytes.
+/// Number of undo steps that are kept; a state is a few hundred bytes.
 const MAX_STEPS: usize = 500;
 
-/// What changes that may be one step have in common: their kind, and what they change.
+/// The key of changes that may be merged into one step: their kind, and the index of the changed object.
 pub type MergeKey = (&'static str, usize);
 
-/// A value with what it was before and what was undone.
+/// A value with its earlier and its undone values.
 #[derive(Clone, Debug)]
 pub struct Undo<T> {
     past: Vec<T>,
     present: T,
     future: Vec<T>,
-    /// What the last step is still open for.
+    /// The key of the changes that may still be merged into the last step.
     open: Option<MergeKey>,
     /// Counts the changes of the present value.
     revision: u64,
@@ -34,12 +33,12 @@ impl<T> Undo<T> {
         &self.present
     }
 
-    /// The present value, to be changed without a step.
+    /// The present value, for a change that is not an undo step.
     pub const fn present_mut(&mut self) -> &mut T {
         &mut self.present
     }
 
-    /// Puts a value in place. Neighbours with the same key are one step; without a key each is one.
+    /// Sets a value. Consecutive values with the same key are one step; values without a key are one step each.
     pub fn put(&mut self, next: T, key: Option<MergeKey>) {
         self.revision += 1;
         let before = std::mem::replace(&mut self.present, next);
@@ -55,7 +54,7 @@ impl<T> Undo<T> {
         self.open = None;
     }
 
-    /// Steps back; false at the start.
+    /// Undoes a step; false if there is none.
     pub fn undo(&mut self) -> bool {
         self.open = None;
         let Some(earlier) = self.past.pop() else { return false };
@@ -64,7 +63,7 @@ impl<T> Undo<T> {
         true
     }
 
-    /// Steps forward again; false at the end.
+    /// Redoes a step; false if there is none.
     pub fn redo(&mut self) -> bool {
         self.open = None;
         let Some(later) = self.future.pop() else { return false };
@@ -74,7 +73,7 @@ impl<T> Undo<T> {
         true
     }
 
-    /// Another number whenever the value was put, undone or redone.
+    /// A number that changes whenever a value is set, undone or redone.
     pub const fn revision(&self) -> u64 {
         self.revision
     }
@@ -97,7 +96,7 @@ impl<T> Undo<T> {
     }
 }
 
-/// The present view with what came before and what was undone.
+/// The present view with its earlier and its undone views.
 #[derive(Clone, Debug)]
 pub struct History {
     views: Undo<ViewState>,
@@ -127,7 +126,7 @@ impl History {
             *self.views.present_mut() = next;
             return Ok(true);
         }
-        // What the pointer is over is no part of a step.
+        // The hovered patch is not part of a step.
         self.views.present_mut().hovered = None;
         self.views.put(next, command.merges_as().map(|kind| (kind, 0)));
         Ok(true)
@@ -138,12 +137,12 @@ impl History {
         self.views.settle();
     }
 
-    /// Steps back; false at the start.
+    /// Undoes a step; false if there is none.
     pub fn undo(&mut self) -> bool {
         self.keeping_the_hover(Undo::undo)
     }
 
-    /// Steps forward again; false at the end.
+    /// Redoes a step; false if there is none.
     pub fn redo(&mut self) -> bool {
         self.keeping_the_hover(Undo::redo)
     }

@@ -1,14 +1,14 @@
-//! The way from one state to another, for walkthroughs and recordings.
+//! The transition from one state to another, for walkthroughs and recordings.
 //!
-//! What is a number moves (camera, opacity, a fixed range); what is a choice cannot. Another map of
-//! the same trace becomes a cross-fade of the two *maps*, so that one overlay melts into the other
-//! over an unchanged picture; anything else becomes a cross-fade of two whole frames.
+//! Numbers are interpolated (camera, opacity, a fixed range); choices cannot be. Another map of the same trace becomes
+//! a cross-fade of the two *maps*, so that one overlay blends into the other over an unchanged picture; any other
+//! change becomes a cross-fade of two whole frames.
 
 use super::{Camera, Mix, Range, Second, SecondRule, ViewKind, ViewState};
 use crate::analysis::reduce::Keep;
 use serde::{Deserialize, Serialize};
 
-/// How fast the way is gone.
+/// The speed profile of a transition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Easing {
@@ -19,12 +19,12 @@ pub enum Easing {
     InOut,
     /// Slow at the end.
     Out,
-    /// No way at all: the new state at once.
+    /// No transition: the new state at once.
     Cut,
 }
 
 impl Easing {
-    /// The share of the way after a share of the time; 0 → 0 and 1 → 1 (a cut is there at once).
+    /// The share of the transition after a share of the time; 0 → 0 and 1 → 1 (a cut is complete at once).
     pub fn at(self, t: f64) -> f64 {
         let t = t.clamp(0.0, 1.0);
         match self {
@@ -36,23 +36,23 @@ impl Easing {
     }
 }
 
-/// What to draw on the way.
+/// The state or frames to draw during a transition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Interpolated {
     /// One state.
     One(Box<ViewState>),
     /// Two frames, cross-faded as pictures: (1 − mix) × from + mix × to.
     Two {
-        /// The frame that leaves.
+        /// The old frame.
         from: Box<ViewState>,
-        /// The frame that comes.
+        /// The new frame.
         to: Box<ViewState>,
-        /// 0–1.
+        /// Weight of `to`, 0–1.
         mix: f64,
     },
 }
 
-/// What to draw a share `t` of the way from one state to another; exactly the states at the ends.
+/// The state or frames at a share `t` of the transition; at the ends, exactly the two states.
 pub fn interpolate(from: &ViewState, to: &ViewState, t: f64) -> Interpolated {
     if t <= 0.0 || from == to {
         return Interpolated::One(Box::new(from.clone()));
@@ -71,7 +71,7 @@ pub fn interpolate(from: &ViewState, to: &ViewState, t: f64) -> Interpolated {
         state.second = Some(Second { trace: None, map: to.map.clone(), mix });
         return Interpolated::One(Box::new(state));
     }
-    // The camera of another view or picture means something else: each frame then keeps its own.
+    // In another view or picture the camera has another meaning: each frame then keeps its own.
     let (from, to) = if from.view == to.view && from.trace == to.trace && from.picture == to.picture
     {
         let arriving = ViewState { camera: state.camera, ..with_numbers(to, to, t) };
@@ -82,13 +82,13 @@ pub fn interpolate(from: &ViewState, to: &ViewState, t: f64) -> Interpolated {
     Interpolated::Two { from: Box::new(from), to: Box::new(to), mix: t }
 }
 
-/// Views whose stage is one map over one picture.
+/// Whether the view's stage is one map over one picture.
 fn shows_one_map(view: ViewKind) -> bool {
     let spec = view.spec();
     spec.keep == Some(Keep::One) && spec.second == SecondRule::Mixed
 }
 
-/// `from` with every number on its way to `to`.
+/// `from` with every number interpolated towards `to`.
 fn with_numbers(from: &ViewState, to: &ViewState, t: f64) -> ViewState {
     let mut state = from.clone();
     state.opacity = lerp(from.opacity, to.opacity, t);
@@ -114,7 +114,7 @@ fn with_numbers(from: &ViewState, to: &ViewState, t: f64) -> ViewState {
             (kept, _) => kept,
         };
     }
-    // What is drawn over the map changes hands half way.
+    // Elements drawn over the map switch half-way.
     if t >= 0.5 {
         state.caption.clone_from(&to.caption);
         state.hovered = to.hovered;
@@ -124,7 +124,7 @@ fn with_numbers(from: &ViewState, to: &ViewState, t: f64) -> ViewState {
     state
 }
 
-/// Whether two states differ in nothing but numbers on their way and what is drawn over the map.
+/// Whether two states differ only in numbers that are interpolated and in elements drawn over the map.
 fn same_choices(state: &ViewState, to: &ViewState) -> bool {
     let mut there = ViewState {
         opacity: to.opacity,
@@ -153,11 +153,11 @@ fn lerp(from: f64, to: f64, t: f64) -> f64 {
     from + (to - from) * t
 }
 
-/// Zoom moves by a constant factor, and the visible window's corners move straight: at no moment
-/// does the content fly past faster than at the wider end.
+/// Zoom changes by a constant factor per time, and the corners of the visible window move on straight lines: the
+/// content never moves faster than at the wider end.
 fn eased_camera(from: Camera, to: Camera, t: f64) -> Camera {
     let zoom = from.zoom * (to.zoom / from.zoom).powf(t);
-    // The share of the way that the centre has gone is the share that the window's size has.
+    // The centre has moved by the same share as the size of the window.
     let (from_size, to_size) = (from.zoom.recip(), to.zoom.recip());
     let way = if (from_size - to_size).abs() < 1e-9 {
         t

@@ -1,7 +1,7 @@
-//! What is looked at: one serialisable [`ViewState`], the commands that change it, their history,
-//! and the way from one state to another. Plain data: nothing here draws.
+//! The description of a view: one serialisable [`ViewState`], the commands that change it, their history, and
+//! transitions between states. Plain data: nothing here draws.
 //!
-//! The decision that shapes the rest: **a frame is a function of a `ViewState` and its trace(s)**,
+//! The main decision: **a frame is a function of a `ViewState` and its trace(s)**,
 //! nothing else. The window, `render --state`, the recorder and a bookmark therefore show the same
 //! picture from the same text, and undo is a list of states rather than of inverse commands.
 

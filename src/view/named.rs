@@ -1,4 +1,4 @@
-//! Enums with one name a variant.
+//! Enums with one name per variant.
 
 /// Declares an enum whose variants have one name in TOML, on the command line and in captions.
 macro_rules! named {

@@ -1,9 +1,8 @@
-//! From a selection to numbers: the only path. The figure, its legend and caption, hover values,
-//! panels, scores, `export` and the overlay of `ask` all resolve a [`MapChoice`] here, so that they
-//! cannot differ.
+//! Computes the numbers of a selection. The figure, its legend and caption, hover values, panels, scores, `export` and
+//! the overlay of `ask` all resolve a [`MapChoice`] here, so that they always agree.
 //!
-//! Heads are reduced first, then layers, then queries. BOS is left out only where key 0 is a token
-//! that is not a patch. [`crate::analysis::reduce`] says how damaged and missing numbers count.
+//! Heads are reduced first, then layers, then queries. BOS is left out only if key 0 is a token that is not a patch.
+//! [`crate::analysis::reduce`] defines the treatment of damaged and missing numbers.
 
 use super::{
     Aggregate, AxisSet, Bounds, MapChoice, Quantity, Queries, SourceKind, ViewError, ViewKind,
@@ -14,24 +13,24 @@ use crate::analysis::overview::{HeadNumber, layer_head};
 use crate::analysis::reduce::{Fold, Keep, Reduction, difference, has_bos, named_map, reduce};
 use crate::trace::{AnswerIndex, ImageSpan, MapKeys, Trace, TraceId};
 
-/// Where numbers are read and how they are reduced.
+/// The source of the numbers and their reduction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reads {
-    /// Pages [L, H, T] of attention, or of what is stored like it.
+    /// Pages [L, H, T] of attention, or of values that are stored like attention.
     Pages(Reduction),
     /// Rows of a named map, [G, N] or [G, T].
     Map {
         /// The map's name.
         name: String,
-        /// Answer tokens that it was computed for.
+        /// The answer tokens that are read and that the map was computed for.
         answers: Vec<u32>,
-        /// How answer tokens are reduced.
+        /// The reduction over answer tokens.
         fold: Fold,
     },
 }
 
 impl Reads {
-    /// Number of maps that come out.
+    /// Number of maps in the result.
     pub fn planes(&self) -> usize {
         match self {
             Self::Pages(reduction) => reduction.planes(),
@@ -40,18 +39,18 @@ impl Reads {
     }
 }
 
-/// What numbers depend on: equal keys, equal numbers.
+/// Everything that determines the numbers: equal keys give equal numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NumbersKey {
-    /// The trace that is read: that of the pages, where the source is pages beside the attention.
+    /// The trace that is read: the trace of the pages, if the source is pages beside the attention.
     pub trace: TraceId,
-    /// What is read of it.
+    /// The part that is read, with its reduction.
     pub reads: Reads,
     /// The views whose patches are read; `None`: all of them.
     pub spans: Option<Vec<usize>>,
 }
 
-/// A selection over a trace, checked: its numbers can be computed.
+/// A selection over a trace that was checked, so that its numbers can be computed.
 #[derive(Clone, Debug)]
 pub struct Numbers<'a> {
     trace: &'a Trace,
@@ -68,7 +67,7 @@ impl<'a> Numbers<'a> {
         self.trace
     }
 
-    /// What the numbers depend on.
+    /// The key that determines the numbers.
     pub fn key(&self) -> &NumbersKey {
         &self.key
     }
@@ -78,7 +77,7 @@ impl<'a> Numbers<'a> {
         self.key.reads.planes()
     }
 
-    /// The same numbers, of the patches of some views alone.
+    /// The same numbers, but only for the patches of some views.
     #[must_use]
     pub fn of_views(mut self, spans: Vec<usize>) -> Self {
         self.key.spans = (spans.len() < self.trace.meta().spans.len()).then_some(spans);
@@ -94,17 +93,17 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// The key positions of the patches that are read, views one after another.
+    /// The key positions of the patches that are read, one view after another.
     pub fn keys(&self) -> Vec<u32> {
         self.spans().into_iter().flat_map(ImageSpan::keys).map(|key| key as u32).collect()
     }
 
-    /// N: patches that are read.
+    /// N: number of patches that are read.
     pub fn patches(&self) -> usize {
         self.spans().into_iter().map(ImageSpan::patches).sum()
     }
 
-    /// The maps over the patches: [planes, N], views one after another.
+    /// The maps over the patches: [planes, N], one view after another.
     pub fn values(&self) -> Vec<f32> {
         self.at(&self.keys()).unwrap_or_else(|| {
             log::warn!("the numbers of a selection cannot be read");
@@ -112,8 +111,8 @@ impl<'a> Numbers<'a> {
         })
     }
 
-    /// The maps at some key positions: [planes, `keys.len()`]. `None` for a position that the trace
-    /// does not have, or that is no patch where the map has numbers for patches only.
+    /// The maps at some key positions: [planes, `keys.len()`]. `None` if the trace does not have a position, or if the
+    /// map has numbers for patches only and a position is not a patch.
     pub fn at(&self, keys: &[u32]) -> Option<Vec<f32>> {
         match &self.key.reads {
             Reads::Pages(reduction) => reduce(self.trace, reduction, keys),
@@ -121,7 +120,7 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// The maps at all T positions: [planes, T]. `None` where the map has numbers for patches only.
+    /// The maps at all T positions: [planes, T]. `None` if the map has numbers for patches only.
     pub fn at_positions(&self) -> Option<Vec<f32>> {
         let keys: Vec<u32> = (0..self.trace.shape().positions as u32).collect();
         match &self.key.reads {
@@ -132,7 +131,7 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// The same selection of one query row after another, instead of their reduction.
+    /// One selection per query row, instead of their reduction.
     pub fn each_row(&self) -> Vec<Self> {
         let reads: Vec<Reads> = match &self.key.reads {
             Reads::Pages(reduction) => reduction
@@ -155,7 +154,7 @@ impl<'a> Numbers<'a> {
     /// These maps minus others: [planes, N].
     ///
     /// # Errors
-    /// If the others have another number of maps or patches.
+    /// If the others have a different number of maps or patches.
     pub fn minus(&self, other: &Numbers<'_>) -> Result<Vec<f32>, ViewError> {
         let (mut values, others) = (self.values(), other.values());
         if values.len() != others.len() {
@@ -172,14 +171,14 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// One number a layer and head, checked.
+/// One number per layer and head of a selection that was checked.
 #[derive(Clone, Debug)]
 pub struct HeadNumbers<'a> {
     trace: &'a Trace,
     key: HeadNumbersKey,
 }
 
-/// What the numbers of layers and heads depend on.
+/// Everything that determines the numbers of layers and heads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeadNumbersKey {
     trace: TraceId,
@@ -190,7 +189,7 @@ pub struct HeadNumbersKey {
 }
 
 impl HeadNumbers<'_> {
-    /// What the numbers depend on.
+    /// The key that determines the numbers.
     pub fn key(&self) -> &HeadNumbersKey {
         &self.key
     }
@@ -206,11 +205,11 @@ impl HeadNumbers<'_> {
 }
 
 impl MapChoice {
-    /// The numbers of this selection; `keep`: which axes are not reduced.
+    /// The numbers of this selection; `keep` names the axes that are not reduced.
     ///
     /// # Errors
-    /// A map, layer, head or query row that the trace does not have; a map without layers and heads
-    /// where those are to be kept; a map that was computed for none of the answer tokens.
+    /// A map, layer, head or query row that the trace does not have; a map without layers and heads if these are to be
+    /// kept; a map that was computed for none of the answer tokens.
     pub fn resolve<'a>(
         &self,
         trace: &'a Trace,
@@ -227,7 +226,7 @@ impl MapChoice {
                 Ok(Numbers::new(trace, Reads::Pages(self.reduction(trace, keep, remove_bos)?)))
             }
             Some(SourceKind::Numbers) => {
-                // A map without layers and heads never stands in for one that has them.
+                // A map without layers and heads never replaces one that has them.
                 let view = match keep {
                     Keep::One => None,
                     Keep::Heads => Some(ViewKind::Heads),
@@ -288,7 +287,7 @@ impl MapChoice {
         Ok(Reads::Map { name, answers: computed, fold: self.queries.set.fold() })
     }
 
-    /// One number a layer and head, reduced over the queries.
+    /// One number per layer and head, reduced over the queries.
     ///
     /// # Errors
     /// A source without pages, or a query row that the trace does not have.
@@ -319,7 +318,7 @@ impl MapChoice {
         Ok(HeadNumbers { trace, key })
     }
 
-    /// The layers and heads of this selection and how they are reduced.
+    /// The layers and heads of this selection and their reductions.
     pub fn members(&self, trace: &Trace) -> Members {
         let shape = trace.shape();
         Members {
@@ -332,7 +331,7 @@ impl MapChoice {
 }
 
 impl ViewState {
-    /// The numbers of the first map, as the view shows them.
+    /// The numbers of the first map, with the axes that the view keeps.
     ///
     /// # Errors
     /// As [`MapChoice::resolve`].
@@ -349,8 +348,8 @@ impl ViewState {
         second.map.resolve(trace, self.view.spec().kept(), self.remove_bos).map(Some)
     }
 
-    /// The maps that are seen, [planes, N]: the first, minus the second where a difference is shown.
-    /// `second` is the trace of the second map, where it is another one.
+    /// The visible maps, [planes, N]: the first, minus the second if a difference is shown. `second` is the trace of
+    /// the second map, if it is another one.
     ///
     /// # Errors
     /// As [`MapChoice::resolve`], or maps that cannot be subtracted.
@@ -365,7 +364,7 @@ impl ViewState {
         }
     }
 
-    /// Whether key 0 is left out: where that is asked for and key 0 is not a patch.
+    /// Whether key 0 is left out: if the state asks for it and key 0 is not a patch.
     pub fn removes_bos(&self, trace: &Trace) -> bool {
         self.remove_bos && has_bos(trace)
     }
@@ -375,7 +374,7 @@ impl Queries {
     /// Indices of the kept query rows, ascending.
     ///
     /// # Errors
-    /// If a row does not exist or was not kept, or if there is none.
+    /// If a row does not exist or was not kept, or if there are no rows.
     pub fn rows(&self, trace: &Trace) -> Result<Vec<u32>, ViewError> {
         let queries = Bounds::from_trace(trace).query_rows(self)?;
         let rows: Vec<u32> = queries
@@ -394,7 +393,7 @@ impl Queries {
 }
 
 impl AxisSet {
-    /// How the members are reduced; one member is its own mean.
+    /// The reduction of the members; the mean of one member is itself.
     pub const fn fold(&self) -> Fold {
         match self.aggregate() {
             Aggregate::Single | Aggregate::Mean => Fold::Mean,
@@ -404,7 +403,7 @@ impl AxisSet {
 }
 
 impl Quantity {
-    /// The number of the overview that it names.
+    /// The corresponding number of the overview.
     const fn number(self) -> HeadNumber {
         match self {
             Self::ImageToAnswer => HeadNumber::ImageMean,

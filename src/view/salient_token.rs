@@ -1,8 +1,8 @@
-//! Which word of an answer to look at first.
+//! The answer token that a new view shows first.
 
 use crate::trace::{AnswerIndex, TokenKind, Trace, Word};
 
-/// Words that no object is called: articles, verbs of being, places in the picture.
+/// Words that are not names of objects: articles, forms of "be", positions in the picture.
 const FUNCTION_WORDS: &[&str] = &[
     "a", "an", "and", "are", "at", "behind", "below", "above", "beside", "bottom", "by", "can",
     "centre", "center", "color", "colour", "contains", "describe", "down", "for", "from", "has",
@@ -12,9 +12,9 @@ const FUNCTION_WORDS: &[&str] = &[
     "under", "up", "upper", "was", "were", "what", "which", "with", "yes", "you",
 ];
 
-/// The answer token to look at first: the first piece of the word that names something. That is the
-/// last content word that the question has not said already, else the last content word, else the
-/// last word. The first piece decides which word it will be; later ones only spell it.
+/// The answer token to show first: the first token of the word that names an object. This is the last content word that
+/// is not in the question, otherwise the last content word, otherwise the last word. The first token of a word
+/// determines the word; later tokens only complete its spelling.
 pub fn salient_token(trace: &Trace) -> u32 {
     let meta = trace.meta();
     let tokens = meta.answer_tokens();

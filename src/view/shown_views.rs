@@ -1,13 +1,13 @@
-//! Which views of a picture are drawn, on which canvas.
+//! The views of a picture that are drawn, and their canvas.
 //!
-//! A picture that a model sees several times (tiles and a thumbnail) has views that overlap on it. Views of one canvas
-//! do not: they are drawn together. Where no view is chosen, the canvas with most patches is drawn.
+//! If a model sees a picture several times (tiles and a thumbnail), its views overlap on the picture. Views of one
+//! canvas do not overlap, so they are drawn together. If no view is chosen, the canvas with the most patches is drawn.
 
 use super::PictureChoice;
 use crate::trace::{ImageSpan, TraceMeta};
 
 impl PictureChoice {
-    /// The canvas that is drawn; without patches on the picture, the picture's first canvas.
+    /// The canvas that is drawn; if there are no patches on the picture, the picture's first canvas.
     pub fn canvas(&self, meta: &TraceMeta) -> Option<u32> {
         if let Some(span) = self.view.and_then(|view| meta.spans.get(view as usize)) {
             return Some(span.canvas);
@@ -16,7 +16,7 @@ impl PictureChoice {
         for span in self.on_picture(meta) {
             let same = self.on_picture(meta).filter(|other| other.canvas == span.canvas);
             let patches: usize = same.map(ImageSpan::patches).sum();
-            // The first of equals.
+            // The first of several equal ones.
             if best.is_none_or(|(_, most)| patches > most) {
                 best = Some((span.canvas, patches));
             }
@@ -35,7 +35,7 @@ impl PictureChoice {
         (0..meta.spans.len()).filter(|&at| drawn(&meta.spans[at])).collect()
     }
 
-    /// What is drawn of a picture that has more views, for the caption; `None` where nothing is left out.
+    /// The name of the drawn part of a picture with several views, for the caption; `None` if no view is left out.
     pub fn part(&self, meta: &TraceMeta) -> Option<String> {
         let spans = self.spans(meta);
         let first = meta.spans.get(*spans.first()?)?;

@@ -1,4 +1,4 @@
-//! The views, and what each is: one row a view, which layout, renderer, captions, commands and window ask.
+//! The views and their properties: one row per view, which layout, renderer, captions, commands and window read.
 
 use crate::analysis::reduce::Keep;
 
@@ -23,59 +23,59 @@ named! {
     }
 }
 
-/// What a view shows and needs.
+/// The properties of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViewSpec {
-    /// What draws the stage.
+    /// The drawing on the stage.
     pub drawing: Drawing,
-    /// What the stage is divided into: what the pointer hits, and the rows of a CSV file.
+    /// The parts of the stage: targets of the pointer, and rows of a CSV file.
     pub parts: Parts,
-    /// Which axes keep a map each, where the view draws maps over patches; `None`: it draws numbers.
+    /// The axes that are not reduced, if the view draws maps over patches; `None`: it draws numbers.
     pub keep: Option<Keep>,
-    /// Whether maps lie on the picture, so that blend mode, patch grid and selection are seen.
+    /// Whether maps are drawn over the picture, so that blend mode, patch grid and selection are visible.
     pub over_picture: bool,
-    /// Which axes are shown member by member.
+    /// The axes of which all members are shown.
     pub every: Every,
-    /// What happens with a second map.
+    /// The treatment of a second map.
     pub second: SecondRule,
-    /// Which sources fill it.
+    /// The sources that the view can show.
     pub source: SourceRule,
     /// The controls above the stage.
     pub controls: Controls,
-    /// The tab of the window that stands for it.
+    /// The view whose tab in the window also stands for this view.
     pub tab: ViewKind,
-    /// Whether a trace with a picture may open in it.
+    /// Whether a new trace with a picture may open in this view.
     pub can_open: bool,
 }
 
-/// What draws the stage of a view.
+/// The drawing on the stage of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drawing {
     /// Maps over the picture, once or in tiles.
     Overlays,
-    /// Maps without the picture, one a layer and head.
+    /// Maps without the picture, one per layer and head.
     Wall,
-    /// A cell for each layer and head.
+    /// One cell per layer and head.
     Matrix,
     /// Query × key.
     TokenMatrix,
 }
 
-/// What the stage is divided into.
+/// The parts of the stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {
     /// Patches of one picture.
     Patches,
     /// Tiles of heads, each with the patches of the picture.
     Heads,
-    /// Cells: a layer a row, a head a column.
+    /// Cells: one row per layer, one column per head.
     LayersHeads,
-    /// Cells: a query a row, a key a column.
+    /// Cells: one row per query, one column per key.
     QueriesKeys,
 }
 
 impl Parts {
-    /// The names of rows and columns of cells; `None` where there are patches.
+    /// The names of the rows and columns of cells; `None` if the parts are patches.
     pub const fn axes(self) -> Option<[&'static str; 2]> {
         match self {
             Self::Patches | Self::Heads => None,
@@ -85,7 +85,7 @@ impl Parts {
     }
 }
 
-/// The axes that are shown member by member: choosing one member changes nothing there.
+/// The axes of which all members are shown: on these, the choice of one member changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Every {
     /// Every query position.
@@ -96,21 +96,21 @@ pub struct Every {
     pub heads: bool,
 }
 
-/// What a view does with a second map.
+/// The treatment of a second map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecondRule {
-    /// It is mixed in as the state says.
+    /// The second map is mixed in with [`super::Mix`].
     Mixed,
-    /// There must be one, and it is subtracted.
+    /// A second map is required and is subtracted.
     Subtracted,
-    /// It is not shown.
+    /// The second map is not shown.
     Hidden,
 }
 
-/// Which sources fill a view.
+/// The sources that a view can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceRule {
-    /// Attention, pages and, where layers and heads are folded, named maps.
+    /// Attention, pages and, if layers and heads are folded, named maps.
     Any,
     /// A relevancy map.
     Relevancy,
@@ -121,21 +121,21 @@ pub enum SourceRule {
 pub enum Controls {
     /// None.
     None,
-    /// How two maps are mixed, where there are two.
+    /// The mix of two maps, if there are two.
     Mix,
-    /// How heads are sorted.
+    /// The order of heads.
     HeadOrder,
-    /// Which number is shown.
+    /// The quantity that is shown.
     Quantity,
 }
 
 impl ViewSpec {
-    /// Whether the view shows layers, heads or keys one by one, so that only pages can fill it.
+    /// Whether the view shows individual layers, heads or keys, so that only pages can be its source.
     pub const fn needs_pages(&self) -> bool {
         self.every.tokens || self.every.layers || self.every.heads
     }
 
-    /// The axes that keep a map each; a view of numbers reduces all.
+    /// The axes that are not reduced; a view of numbers reduces all.
     pub const fn kept(&self) -> Keep {
         match self.keep {
             Some(keep) => keep,
@@ -151,7 +151,7 @@ impl ViewSpec {
 
 const NONE: Every = Every { tokens: false, layers: false, heads: false };
 
-/// The view of one map over the picture: what others differ from.
+/// The view of one map over the picture; other views are defined by their differences from it.
 const OVERLAY: ViewSpec = ViewSpec {
     drawing: Drawing::Overlays,
     parts: Parts::Patches,
@@ -166,7 +166,7 @@ const OVERLAY: ViewSpec = ViewSpec {
 };
 
 impl ViewKind {
-    /// What the view shows and needs.
+    /// The properties of the view.
     pub const fn spec(self) -> ViewSpec {
         match self {
             Self::Overlay => OVERLAY,

@@ -1,4 +1,4 @@
-//! The one struct that says everything a frame shows.
+//! The struct that describes everything in a frame.
 
 use super::spec::{SecondRule, ViewKind};
 use super::{AxisSet, Queries, ViewError};
@@ -9,35 +9,35 @@ use glam::DVec2;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Version of the state's text; a reader refuses a larger one.
+/// Version of the state's text; a reader refuses a newer one.
 pub const STATE_VERSION: u32 = 1;
 
-/// Everything a frame shows. Numbers are f64 so that 0.6 is written as 0.6.
+/// The description of everything in a frame. Numbers are f64, so that 0.6 is written as 0.6.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ViewState {
     /// Version of this text.
     pub version: u32,
-    /// The trace, relative to the state's own file; `None` where the caller gives it.
+    /// The trace, relative to the state's own file; `None` if the caller provides it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<PathBuf>,
-    /// Which view.
+    /// The view.
     pub view: ViewKind,
-    /// BOS left out: key 0 dropped and each row renormalised to sum 1.
+    /// Whether BOS is left out: key 0 is dropped and each row renormalised to sum 1.
     pub remove_bos: bool,
     /// The colour map.
     pub colormap: ColorMap,
-    /// How the map is laid on the picture.
+    /// The blend of the map with the picture.
     pub blend: Blend,
-    /// How strong the map is, 0–1.
+    /// Opacity of the map, 0–1.
     pub opacity: f64,
-    /// How the map is enlarged between patch centres.
+    /// The interpolation of the map between patch centres.
     pub interpolation: Interpolation,
     /// The lines between patches.
     pub grid: PatchGrid,
-    /// What the layer × head matrix shows.
+    /// The quantity in the layer × head matrix.
     pub quantity: Quantity,
-    /// How the heads view is sorted.
+    /// The order of heads in the heads view.
     pub head_order: HeadOrder,
     /// Whether the legend with the numeric range is drawn.
     pub legend: bool,
@@ -47,12 +47,12 @@ pub struct ViewState {
     pub text_scale: f64,
     /// The map that is shown.
     pub map: MapChoice,
-    /// A second map and how both are mixed.
+    /// A second map and its mix with the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second: Option<Second>,
-    /// How numbers become 0–1.
+    /// The mapping of numbers to 0–1.
     pub normalise: Normalise,
-    /// Which picture lies beneath, and in which form.
+    /// The picture beneath the map, and its form.
     pub picture: PictureChoice,
     /// Zoom and pan.
     pub camera: Camera,
@@ -96,7 +96,7 @@ impl Default for ViewState {
 }
 
 named! {
-    /// Colour maps. Their tables are baked by the renderer.
+    /// Colour maps. The renderer computes their tables in advance.
     ColorMap {
         /// Perceptual, black to yellow.
         #[default]
@@ -117,7 +117,7 @@ named! {
 }
 
 named! {
-    /// How a map is laid on the picture.
+    /// The blend of a map with the picture.
     Blend {
         /// Opacity follows the value: unattended parts stay untouched.
         #[default]
@@ -126,7 +126,7 @@ named! {
         Flat = "flat",
         /// The picture times the colour.
         Multiply = "multiply",
-        /// What is not attended is dimmed.
+        /// Parts with little attention are dimmed.
         Spotlight = "spotlight",
         /// Lines at quantiles of the map.
         Contours = "contours",
@@ -134,7 +134,7 @@ named! {
 }
 
 named! {
-    /// How a map is enlarged.
+    /// The interpolation of a map.
     Interpolation {
         /// Patches as squares.
         Nearest = "nearest",
@@ -175,7 +175,7 @@ named! {
 }
 
 named! {
-    /// How the heads view is sorted.
+    /// The order of heads in the heads view.
     HeadOrder {
         /// By number.
         #[default]
@@ -201,9 +201,9 @@ named! {
 }
 
 named! {
-    /// Which form of a picture lies beneath.
+    /// The form of the picture beneath the map.
     ImageForm {
-        /// What the model saw.
+        /// The pixels that the model saw.
         #[default]
         Preprocessed = "preprocessed",
         /// The file as it was given.
@@ -212,7 +212,7 @@ named! {
 }
 
 named! {
-    /// From numbers to 0–1 along the range.
+    /// The scale between the ends of the range.
     Scale {
         /// Linear.
         #[default]
@@ -222,29 +222,29 @@ named! {
     }
 }
 
-/// What a source holds, which decides the views that can show it.
+/// The kind of a source, which determines the views that can show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
-    /// Pages [rows, L, H, T]: every layer and head of a query row. Every view shows these.
+    /// Pages [rows, L, H, T]: every layer and head of a query row. Every view can show these.
     Pages,
-    /// One number a patch and answer token, [G, N] or [G, T]: layers and heads are gone already,
-    /// so that no view of them can show it.
+    /// One number per patch or position and answer token, [G, N] or [G, T]: layers and heads are already folded, so
+    /// views of layers or heads cannot show it.
     Numbers,
 }
 
-/// Where the numbers of a map come from: "attention", or a named map of the trace.
+/// The source of a map's numbers: "attention", or a named map of the trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum MapSource {
     /// Attention weights.
     #[default]
     Attention,
-    /// `relevancy.llm`, `map.rollout`, …: one row an answer token.
+    /// `relevancy.llm`, `map.rollout`, …: one row per answer token.
     Named(String),
 }
 
 impl ColorMap {
-    /// Whether the middle of the map is its neutral point: the map for differences.
+    /// Whether the middle of the colour map is neutral, as differences need.
     pub const fn is_diverging(self) -> bool {
         matches!(self, Self::Coolwarm)
     }
@@ -259,8 +259,7 @@ impl MapSource {
         }
     }
 
-    /// Whether its numbers have two signs about a 0 that means "nothing": what a part of the
-    /// picture is worth.
+    /// Whether its numbers have two signs about a 0 that means "no effect".
     pub fn is_signed(&self) -> bool {
         match self {
             Self::Attention => false,
@@ -281,7 +280,7 @@ impl From<MapSource> for String {
     }
 }
 
-/// One map: a source and what is reduced. Named maps have no layers or heads.
+/// One map: a source and its reductions. Named maps have no layers or heads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MapChoice {
@@ -310,16 +309,16 @@ impl Default for MapChoice {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Second {
-    /// Another trace; `None` is the same one.
+    /// Another trace; `None` is the trace of the first map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<PathBuf>,
     /// The map.
     pub map: MapChoice,
-    /// How both become one picture.
+    /// The mix of both maps.
     pub mix: Mix,
 }
 
-/// How two maps are shown together. Each is normalised on its own, except for a difference.
+/// The mix of two maps. Each map is normalised by itself, except for a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Mix {
@@ -330,7 +329,7 @@ pub enum Mix {
     },
     /// The first left of a line, the second right of it.
     Swipe {
-        /// Where the line is, 0–1 of the stage's width.
+        /// Position of the line, 0–1 of the stage's width.
         position: f64,
     },
     /// First − second, of the raw numbers, on a range symmetric about 0.
@@ -343,17 +342,17 @@ impl Default for Mix {
     }
 }
 
-/// How numbers become 0–1.
+/// The mapping of numbers to 0–1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Normalise {
-    /// The numbers that become 0 and 1.
+    /// The values that become 0 and 1.
     pub range: Range,
-    /// The way between them.
+    /// The scale between them.
     pub scale: Scale,
 }
 
-/// The numbers that become 0 and 1.
+/// The values that become 0 and 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Range {
@@ -364,35 +363,34 @@ pub enum Range {
     Shared,
     /// Given numbers.
     Fixed {
-        /// Becomes 0.
+        /// The value that becomes 0.
         min: f64,
-        /// Becomes 1.
+        /// The value that becomes 1.
         max: f64,
     },
-    /// Percentiles of each map; what lies outside is clipped.
+    /// Percentiles of each map; values outside are clipped.
     Percentile {
-        /// Becomes 0, 0–100.
+        /// The percentile that becomes 0, 0–100.
         low: f64,
-        /// Becomes 1, 0–100.
+        /// The percentile that becomes 1, 0–100.
         high: f64,
     },
 }
 
-/// Which picture lies beneath, and in which form.
+/// The picture beneath the map, and its form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PictureChoice {
     /// Index of the picture in the trace.
     pub index: u32,
-    /// The one view of it that is looked at, an index over all views of the trace; without it, the views of the canvas
-    /// with most patches.
+    /// The chosen view, an index over all views of the trace; `None`: the views of the canvas with the most patches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<u32>,
-    /// What the model saw, or the file as given.
+    /// The pixels that the model saw, or the original file.
     pub form: ImageForm,
 }
 
-/// Zoom and pan, in the stage's own units: independent of the size of the target.
+/// Zoom and pan, in units of the stage: independent of the size of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Camera {
@@ -409,16 +407,16 @@ impl Default for Camera {
 }
 
 impl Camera {
-    /// The middle stays near the content.
+    /// Limits of the centre, so that it stays near the content.
     const NEAR: [DVec2; 2] = [DVec2::splat(-0.5), DVec2::splat(1.5)];
 
-    /// Moved by a part of the stage: the content follows the pointer.
+    /// Moves the camera by a part of the stage: the content follows the pointer.
     #[must_use]
     pub fn panned(self, by: [f64; 2]) -> Self {
         self.at(DVec2::from(self.centre) - DVec2::from(by) / self.zoom)
     }
 
-    /// With another zoom, about a point of the content that stays where it is on the stage.
+    /// Changes the zoom; the content's point `about` keeps its position on the stage.
     #[must_use]
     pub fn zoomed(self, zoom: f64, about: [f64; 2]) -> Self {
         let about = DVec2::from(about);
@@ -426,7 +424,7 @@ impl Camera {
         Self { zoom, ..self.at(centre) }
     }
 
-    /// `part` (0–1) of the way of the centre to that of another camera.
+    /// The centre moved by the share `part` (0–1) towards the centre of another camera.
     pub(super) fn centre_towards(self, to: Self, part: f64) -> [f64; 2] {
         DVec2::from(self.centre).lerp(to.centre.into(), part).into()
     }
@@ -441,9 +439,9 @@ impl Camera {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Caption {
-    /// Whether it is drawn.
+    /// Whether the caption is drawn.
     pub show: bool,
-    /// Replaces the text that says what is shown.
+    /// A text that replaces the description of the view.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
@@ -455,7 +453,7 @@ impl Default for Caption {
 }
 
 impl Blend {
-    /// The strength that leaves the picture visible beneath.
+    /// The opacity at which the picture stays visible beneath the map.
     pub const fn default_opacity(self) -> f64 {
         match self {
             Self::Flat | Self::Multiply => 0.5,
@@ -465,8 +463,7 @@ impl Blend {
 }
 
 impl ViewState {
-    /// The second map and how it is mixed in; `None` where the view shows one map only. The diff
-    /// view always subtracts.
+    /// The second map and its mix; `None` if the view shows only one map. The diff view always subtracts.
     pub fn shown_second(&self) -> Option<(&Second, Mix)> {
         let second = self.second.as_ref()?;
         match self.view.spec().second {
@@ -476,12 +473,12 @@ impl ViewState {
         }
     }
 
-    /// Whether the first map minus the second is shown.
+    /// Whether the view shows the first map minus the second.
     pub fn is_difference(&self) -> bool {
         matches!(self.shown_second(), Some((_, Mix::Difference)))
     }
 
-    /// Whether the numbers have two signs: a difference, or a map whose 0 means "nothing".
+    /// Whether the numbers have two signs: a difference, or a map whose 0 means "no effect".
     pub fn is_diverging(&self) -> bool {
         let is_signed = match self.shown_second() {
             Some((second, _)) => self.map.source.is_signed() && second.map.source.is_signed(),
@@ -490,12 +487,12 @@ impl ViewState {
         self.is_difference() || is_signed
     }
 
-    /// Whether the way between the ends is logarithmic; what has two signs never is.
+    /// Whether the scale between the ends is logarithmic; it never is for numbers of two signs.
     pub fn is_logarithmic(&self) -> bool {
         self.normalise.scale == Scale::Log && !self.is_diverging()
     }
 
-    /// The colour map that is seen: two signs need a neutral middle.
+    /// The colour map in use: numbers of two signs need a neutral middle.
     pub fn shown_colormap(&self) -> ColorMap {
         if self.is_diverging() && !self.colormap.is_diverging() {
             ColorMap::Coolwarm
@@ -504,7 +501,7 @@ impl ViewState {
         }
     }
 
-    /// LVLM-Interpret's look: jet at 50 % over the preprocessed picture, each map on its own range.
+    /// Sets LVLM-Interpret's look: jet at 50 % over the preprocessed picture, each map with its own range.
     #[must_use]
     pub fn with_lvlm_interpret_look(mut self) -> Self {
         self.colormap = ColorMap::Jet;
@@ -521,15 +518,14 @@ impl ViewState {
     /// Reads a state from TOML.
     ///
     /// # Errors
-    /// Text that is not TOML, has unknown or ill-typed fields (named with their line), or is of a
-    /// newer version.
+    /// Text that is not TOML, has unknown or wrongly typed fields (named with their line), or is of a newer version.
     pub fn from_toml(text: &str) -> Result<Self, ViewError> {
         #[derive(Deserialize)]
         struct Said {
             version: Option<u32>,
             opacity: Option<f64>,
         }
-        // Looked at first, so that a newer state is named as such rather than by an odd field.
+        // The version is checked first, so that the error for a newer state names the version, not an unknown field.
         let said = toml::from_str::<Said>(text);
         if let Ok(Said { version: Some(found), .. }) = said
             && found > STATE_VERSION

@@ -1,10 +1,9 @@
 //! The texts of a figure: the caption below it, cards before and after.
 //!
-//! Sizes are for what is watched, not for a page. On a stage a capital letter of a caption is a
-//! twenty-sixth of the screen's smaller side high: 46 mm on a screen of 1.2 metres, which at ten
-//! metres is 16 minutes of arc, the least that ISO 9241-303 allows for legible text. A film is
-//! watched from nearer, relative to its size. (The type of a stage is a little larger than that, for
-//! controls may take a strip of it.)
+//! Sizes are for viewing on a screen, not for a page. On a stage, the height of a capital letter in a caption is 1/26
+//! of the screen's smaller side: 46 mm on a screen of 1.2 metres. At ten metres this is 16 minutes of arc, the minimum
+//! for legible text in ISO 9241-303. A film is viewed from a smaller distance, relative to its size. (Type on a stage
+//! is slightly larger than that, because controls may cover a strip of it.)
 
 use super::sizes::scale_of;
 use super::{
@@ -16,31 +15,31 @@ use super::{
 pub const FILM_UNITS: f32 = 42.0;
 /// Type size of captions on a stage, in design units.
 pub const STAGE_UNITS: f32 = 63.0;
-/// From line to line in shares of the type size.
+/// Distance between lines as a share of the type size.
 const LINE: f32 = 1.28;
-/// Between the figure's foot and the caption, and below the caption.
+/// Distance between the foot of the figure and the caption, and below the caption.
 const BAND_PADDING: f32 = 26.0;
 const SIDE_UNITS: f32 = 64.0;
-/// A band takes no more of the frame's height.
+/// Largest share of the frame's height for a band.
 const MOST_OF_HEIGHT: f32 = 1.0 / 3.0;
-/// Lines of a frame that is small.
+/// Frames with fewer lines count as small.
 const SMALL_FRAME: u32 = 540;
-/// Smaller type is no type.
+/// Smallest type size.
 const LEAST_UNITS: f32 = 8.0;
-/// The large line of a card, where it fits, and its subtitle.
+/// Largest type size of the large line of a card.
 pub const CARD_UNITS: f32 = 84.0;
 /// The small line of a card.
 pub const SUBTITLE_UNITS: f32 = 36.0;
 const MOST_CARD_LINES: usize = 3;
-/// Contrast of text that is read from afar (WCAG 2.2, level AAA).
+/// Minimum contrast of text for viewing at a distance (WCAG 2.2, level AAA).
 pub const MIN_CONTRAST: f32 = 7.0;
 
-/// What is drawn around and over a figure.
+/// Shapes and texts around and over a figure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
-    /// Height that the figure leaves free at the bottom of the target.
+    /// Height in pixels that the figure leaves free at the bottom of the target.
     pub reserved_px: u32,
-    /// The figure is on its way to another map: its caption names the nearer one alone.
+    /// The figure is in transition to another map: its caption names only the nearer map.
     pub is_passing: bool,
     /// Rectangles.
     pub fills: Vec<Fill>,
@@ -49,7 +48,7 @@ pub struct Annotations {
 }
 
 impl Figure {
-    /// A figure that is nothing but a dress.
+    /// A figure that consists only of annotations.
     pub fn of_dress(dress: &Annotations, size: [u32; 2]) -> Self {
         let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
         Self {
@@ -65,7 +64,7 @@ impl Figure {
     }
 }
 
-/// The place of captions: as high as the longest of them needs, so that nothing jumps.
+/// The strip for captions: its height fits the longest of them, so that the picture does not move.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Band {
     size: [u32; 2],
@@ -75,7 +74,7 @@ pub struct Band {
 }
 
 impl Band {
-    /// For a target and all captions that will stand there; without any there is no band.
+    /// A band for a target and all its captions; without captions there is no band.
     pub fn new(
         size: [u32; 2],
         type_units: f32,
@@ -88,20 +87,20 @@ impl Band {
         band
     }
 
-    /// Its height: the picture is what the rest is about.
+    /// Height of the band, limited so that most of the frame is left for the picture.
     pub fn height_px(&self) -> u32 {
         if self.lines == 0 {
             return 0;
         }
         let height = height_of(self.lines, self.type_units) * self.scale;
-        // On a small frame type is large already, and needs the room.
+        // On a small frame type is relatively large and needs more height.
         let is_small = self.size[0].min(self.size[1]) < SMALL_FRAME;
         let most = if is_small { 0.5 } else { MOST_OF_HEIGHT };
         height.round().min(self.size[1] as f32 * most) as u32
     }
 
-    /// The lines of a caption with their type size: a caption that is too long for the band is set
-    /// smaller, not cut.
+    /// The lines of a caption and their type size: if a caption is too long for the band, its type becomes smaller; it
+    /// is not cut.
     fn set(&self, runs: &[TextRun]) -> (Vec<Vec<TextRun>>, f32) {
         let room = self.height_px() as f32 / self.scale + 0.5;
         let mut type_units = self.type_units;
@@ -114,12 +113,12 @@ impl Band {
         }
     }
 
-    /// Width of a line in shares of a type size.
+    /// Width of a line, as a multiple of the type size.
     fn columns(&self, type_units: f32) -> f32 {
         (self.size[0] as f32 / self.scale - 2.0 * SIDE_UNITS).max(120.0) / type_units
     }
 
-    /// A caption in the band, 0–1 strong.
+    /// A caption in the band with opacity `strength`, 0–1.
     pub fn dress(&self, runs: &[TextRun], strength: f64, palette: ThemeColors) -> Annotations {
         let height = self.height_px();
         let mut dress = Annotations { reserved_px: height, ..Annotations::default() };
@@ -142,7 +141,7 @@ impl Band {
     }
 }
 
-/// Height of a band of so many lines, in design units.
+/// Height of a band of `lines` lines, in design units.
 fn height_of(lines: usize, type_units: f32) -> f32 {
     LINE * type_units * lines as f32 + 1.5 * BAND_PADDING
 }
@@ -199,7 +198,7 @@ pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: ThemeColors) ->
     dress
 }
 
-/// The colour of marked words: the accent where it reads from afar.
+/// The colour of marked words: the accent if its contrast is sufficient at a distance.
 pub fn emphasis(palette: ThemeColors) -> [u8; 3] {
     if contrast(palette.accent, palette.background) >= MIN_CONTRAST {
         palette.accent
@@ -216,7 +215,7 @@ fn faded(from: [u8; 3], to: [u8; 3], share: f64) -> [u8; 3] {
     })
 }
 
-/// A line of text in the middle: one label a stretch, because a label has one colour.
+/// A centred line of text: one label per run, because a label has one colour.
 fn centred(
     line: &[TextRun],
     width_px: u32,
@@ -241,11 +240,11 @@ fn centred(
         .collect()
 }
 
-/// Lines no wider than `columns` (shares of the type size), about equally long.
+/// Breaks text into lines no wider than `columns` (multiples of the type size) and of about equal length.
 fn wrapped(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
     let words = words(runs);
     let fewest = broken(&words, columns).len();
-    // As narrow as the same number of lines allows: no line of one word.
+    // The narrowest width that needs the same number of lines, so that no line has only one word.
     let (mut low, mut high) = (columns / 3.0, columns);
     for _ in 0..12 {
         let middle = (low + high) / 2.0;
@@ -254,7 +253,7 @@ fn wrapped(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
     broken(&words, high)
 }
 
-/// A word: stretches that no line may part, and whether a space stands before it.
+/// A word: runs that no line break may separate, and whether a space comes before it.
 type Word = (bool, Vec<TextRun>);
 
 fn words(runs: &[TextRun]) -> Vec<Word> {
@@ -267,7 +266,7 @@ fn words(runs: &[TextRun]) -> Vec<Word> {
             if piece.is_empty() {
                 continue;
             }
-            // No line breaks at a no-break space, which is drawn as a space.
+            // A no-break space does not allow a line break; it is drawn as a space.
             let part = TextRun { text: piece.replace('\u{a0}', " "), strong: run.strong };
             match words.last_mut() {
                 Some((_, word)) if !space => word.push(part),
@@ -300,7 +299,7 @@ fn broken(words: &[Word], columns: f32) -> Vec<Vec<TextRun>> {
     lines.into_iter().map(joined).collect()
 }
 
-/// A word that is wider than a line, cut wherever a line ends.
+/// Splits a word that is wider than a line at the ends of lines.
 fn cut(word: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
     let mut lines: Vec<Vec<TextRun>> = vec![Vec::new()];
     let mut width = 0.0;
@@ -321,7 +320,7 @@ fn cut(word: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
     lines
 }
 
-/// Neighbours of one weight as one stretch.
+/// Joins adjacent runs of the same weight.
 fn joined(line: Vec<TextRun>) -> Vec<TextRun> {
     let mut out: Vec<TextRun> = Vec::new();
     for run in line {

@@ -8,13 +8,13 @@ use super::{
 };
 use crate::trace::TokenKind;
 
-/// Thickness of a mark of the selection.
+/// Line width of a selection mark.
 const MARK: f32 = 2.0;
-/// Between labels and what they name.
+/// Distance between labels and the cells that they name.
 const GAP: f32 = 8.0;
 
 fn tick(text: String, baseline: [f32; 2], align: Align, ink: Ink, scale: f32) -> Label {
-    // Dark figures on a bright cell need the weight; so does what is selected.
+    // Dark digits on a bright cell need the heavier weight, and so do selected labels.
     let strong = matches!(ink, Ink::Accent | Ink::OnMap(_));
     let runs = vec![TextRun { strong, text }];
     Label { runs, baseline, align, size_px: TICK * scale, ink }
@@ -24,14 +24,14 @@ fn tick(text: String, baseline: [f32; 2], align: Align, ink: Ink, scale: f32) ->
 pub(super) fn mark(figure: &mut Figure, rect: PixelRect) {
     let t = MARK * figure.scale;
     let (l, r, top, bottom) = (rect.x - t, rect.right() + t, rect.y - t, rect.bottom() + t);
-    // The outline may stand in the gap beside the stage, but not far from it.
+    // The outline may lie in the gap beside the stage, but not far from it.
     let near = PixelRect::from_edges(
         figure.stage.x - t,
         figure.stage.y - t,
         figure.stage.right() + t,
         figure.stage.bottom() + t,
     );
-    // A line of the surface's colour around it: the accent is read beside any map.
+    // A line in the background colour around the outline keeps the accent visible on any map.
     let casing = figure.scale.max(1.0);
     let outer = PixelRect::from_edges(l - casing, top - casing, r + casing, bottom + casing);
     for side in sides(&outer, casing) {
@@ -48,7 +48,7 @@ fn push(figure: &mut Figure, rect: &PixelRect, ink: Ink) {
     }
 }
 
-/// The four sides of a frame that lies just inside a rectangle.
+/// The four sides of a frame just inside a rectangle.
 fn sides(rect: &PixelRect, t: f32) -> [PixelRect; 4] {
     let (l, r, top, bottom) = (rect.x, rect.right(), rect.y, rect.bottom());
     [
@@ -68,7 +68,7 @@ fn step_for(cell_px: f32, min_px: f32) -> u32 {
     step
 }
 
-/// Which members of an axis get a number: the marked ones, and every `step`th between them.
+/// The members of an axis that get a number: the marked ones, and every `step`th between them.
 fn labelled(axis: &AxisMarks, step: u32) -> Vec<u32> {
     let mut chosen: Vec<u32> = Vec::new();
     for &index in axis.marked.iter().filter(|&&index| index < axis.count) {
@@ -82,7 +82,7 @@ fn labelled(axis: &AxisMarks, step: u32) -> Vec<u32> {
     chosen
 }
 
-/// Hairlines between cells, numbers along both edges, and the marks of the selection.
+/// Draws hairlines between cells, numbers along both edges, and the marks of the selection.
 pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks) {
     let s = figure.scale;
     let (stage, content) = (figure.stage, figure.content);
@@ -125,7 +125,7 @@ pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMa
     mark_selection(figure, layers, heads, cell);
 }
 
-/// Hairlines where the cells are wide enough to spare them.
+/// Draws hairlines if the cells are large enough.
 fn rule(figure: &mut Figure, rows: u32, columns: u32, cell: [f32; 2]) {
     const MIN_CELL_PX: f32 = 12.0;
     if cell[0].min(cell[1]) < MIN_CELL_PX {
@@ -150,7 +150,7 @@ fn rule(figure: &mut Figure, rows: u32, columns: u32, cell: [f32; 2]) {
     }
 }
 
-/// One cell, a row, a column or the cells of a set: whatever the selection names.
+/// Marks the selection: one cell, a row, a column or the cells of a set.
 fn mark_selection(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks, cell: [f32; 2]) {
     let content = figure.content;
     let span = |first: u32, count: u32, start: f32, size: f32| {
@@ -184,7 +184,7 @@ fn mark_selection(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks, ce
     }
 }
 
-/// Numbers in the cells of a matrix, where they fit.
+/// Prints numbers in the cells of a matrix if they fit.
 pub(super) fn print_values(
     figure: &mut Figure,
     state: &ViewState,
@@ -218,7 +218,7 @@ pub(super) fn print_values(
     }
 }
 
-/// The upper end of every map's colours in its corner of the wall, where it fits.
+/// Prints the upper end of each map's colour range in its corner of the wall, if it fits.
 pub(super) fn print_peaks(
     figure: &mut Figure,
     layers: &AxisMarks,
@@ -229,7 +229,7 @@ pub(super) fn print_peaks(
     let size = TICK * s;
     let (inset, pad) = (6.0 * s, 4.0 * s);
     let height = size + pad;
-    // All cells are equal: where one has no room, no number has to be written at all.
+    // All cells have the same size: if the text does not fit in one, no number is needed at all.
     if height * 5.0 > figure.content.cell(0, 0, layers.count, heads.count).height {
         return;
     }
@@ -238,7 +238,7 @@ pub(super) fn print_peaks(
         let cell = figure.content.cell(layer, head, layers.count, heads.count);
         let peak = number(f64::from(high), f64::from(high));
         let width = |text: &str| text_width(text, false) * size + 2.0 * pad;
-        // Words where there is room; never more than half of the map's width.
+        // Text with "max" if it fits; never more than half of the map's width.
         let fits = |text: &String| width(text) * 2.0 <= cell.width;
         let Some(text) = [format!("max {peak}"), peak].into_iter().find(fits) else { continue };
         let width = width(&text);
@@ -253,7 +253,7 @@ pub(super) fn print_peaks(
     }
 }
 
-/// A name for a stretch of positions.
+/// The name for a range of positions.
 const fn kind_name(kind: TokenKind) -> &'static str {
     match kind {
         TokenKind::System => "system",
@@ -264,8 +264,8 @@ const fn kind_name(kind: TokenKind) -> &'static str {
     }
 }
 
-/// Query tokens along the left edge, stretches of keys along the top; key tokens too where a
-/// column is wide enough to hold one.
+/// Labels query tokens along the left edge and ranges of keys along the top; also key tokens if a column is wide
+/// enough.
 pub(super) fn label_tokens(
     figure: &mut Figure,
     first_query: u32,
@@ -306,11 +306,11 @@ pub(super) fn label_tokens(
 }
 
 fn figure_left(figure: &Figure) -> f32 {
-    // The stage's own left gutter begins where the figure's margin ends.
+    // The stage's left gutter begins at the figure's margin.
     (figure.stage.x - 132.0 * figure.scale).max(0.0)
 }
 
-/// A hairline and a name over each stretch of keys of one kind.
+/// Draws a hairline and a name over each range of keys of one kind.
 fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
     let s = figure.scale;
     let (stage, content) = (figure.stage, figure.content);
@@ -352,7 +352,7 @@ fn label_keys(figure: &mut Figure, keys: &[AxisToken]) {
     let column_px = content.width / keys.len().max(1) as f32;
     let y = stage.y - 6.0 * s;
     if column_px < MIN_COLUMN * s {
-        // Too narrow for words: positions at round numbers.
+        // Too narrow for names: prints positions at round numbers.
         let widest = text_width(&keys.len().to_string(), false) * TICK * s;
         let step = step_for(column_px, widest + 24.0 * s);
         for index in (0..keys.len()).step_by(step as usize) {

@@ -1,5 +1,5 @@
-//! The line that says what is shown: "attention · answer token 3 fox · layer 4 · head 1 · image,
-//! 0.000–0.184". The same words stand in the window, below a saved figure and in its metadata.
+//! The line that describes the view: "attention · answer token 3 fox · layer 4 · head 1 · image, 0.000–0.184". The same
+//! text is in the window, below a saved figure and in its metadata.
 
 use super::super::{
     Aggregate, AxisSet, Drawing, MapChoice, MapSource, Mix, Parts, Quantity, Queries, QueryKind,
@@ -9,8 +9,7 @@ use super::color_limits::ColorLimits;
 use super::text::TextRun;
 use crate::trace::{TokenInfo, TraceMeta};
 
-/// A token as a reader expects it: word-start marks dropped, spaces as a thin mark, control
-/// characters by name.
+/// A token as readable text: word-start marks removed, spaces as a thin mark, control characters by name.
 pub fn token_text(piece: &str) -> String {
     let piece = match piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')) {
         Some(hex) => match u8::from_str_radix(hex, 16).map(char::from) {
@@ -40,7 +39,7 @@ pub fn token_text(piece: &str) -> String {
     text
 }
 
-/// Tokens put together again as text: pieces joined, word starts as spaces.
+/// Tokens joined to text again: pieces concatenated, word starts as spaces.
 fn words(tokens: &[&TokenInfo]) -> String {
     let mut text = String::new();
     for token in tokens {
@@ -52,8 +51,8 @@ fn words(tokens: &[&TokenInfo]) -> String {
     text
 }
 
-/// What a state shows of a trace, with the numeric range where it is known. `second` describes the
-/// second map's trace, if it is another one.
+/// The description of a view state, with the numeric range if it is known. `second` describes the second map's trace,
+/// if it is another one.
 pub fn caption(
     state: &ViewState,
     meta: &TraceMeta,
@@ -95,7 +94,7 @@ pub fn caption(
     let mut line = joined(parts);
     let range = ends.into().caption(state);
     if !range.is_empty() {
-        // A run of its own: where the line is too long, the legend alone says it.
+        // A separate run: if the line is too long, it is dropped, and only the legend shows the range.
         line.push(TextRun::plain(range));
     }
     line
@@ -120,7 +119,7 @@ fn mixed(
     mix: Mix,
     other_trace: Option<(&std::path::Path, &TraceMeta)>,
 ) -> Vec<Part> {
-    // Only what differs is said twice.
+    // Only parts that differ are written for both maps.
     let common: Vec<Part> = first.iter().filter(|part| then.contains(part)).cloned().collect();
     let own = |parts: Vec<Part>| -> Vec<TextRun> {
         joined(parts.into_iter().filter(|part| !common.contains(part)).collect())
@@ -207,7 +206,7 @@ const fn aggregate_text(aggregate: Aggregate) -> &'static str {
 
 /// "answer token 3 **fox**", "mean of answer tokens 2–4 **a brown fox**".
 fn queries_part(queries: &Queries, meta: &TraceMeta) -> Part {
-    /// More words than this would push the rest of the line away.
+    /// A longer quotation would push the rest of the line away.
     const WORDS: usize = 8;
     let (name, first) = match queries.kind {
         QueryKind::Answer => ("answer token", meta.prompt_len()),

@@ -1,27 +1,27 @@
-//! The numbers at the ends of the colour map, and how legend and caption say them.
+//! The numbers at the ends of the colour map, and their text in legend and caption.
 //!
-//! A map without its scale is no figure, and a scale that holds for one map of many is a wrong one:
-//! [`ColorLimits`] says for how much of the view its numbers hold.
+//! A map without its scale is incomplete, and a scale that is valid for only one of several maps is misleading:
+//! [`ColorLimits`] records the part of the view that its numbers are valid for.
 
 use super::super::{Range, ViewState};
 use super::text::{number, range_text};
 use crate::analysis::normalise::LOG_FLOOR;
 
-/// What became the lower and the upper end of the colour map.
+/// The values at the lower and the upper end of the colour map.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum ColorLimits {
     /// Not known yet.
     #[default]
     Unknown,
-    /// One pair for everything that is seen.
+    /// One pair for everything that is shown.
     One([f64; 2]),
     /// One pair for the first map and one for the second.
     Two([[f64; 2]; 2]),
-    /// A pair for each map: the smallest and the largest of all lower and of all upper ends.
+    /// One pair for each map: the range of all lower ends and the range of all upper ends.
     Each {
-        /// Of the lower ends.
+        /// Smallest and largest lower end.
         lows: [f64; 2],
-        /// Of the upper ends.
+        /// Smallest and largest upper end.
         highs: [f64; 2],
     },
 }
@@ -33,7 +33,7 @@ impl From<Option<[f64; 2]>> for ColorLimits {
 }
 
 impl ColorLimits {
-    /// Of maps that each have a pair of their own; one pair where all are the same.
+    /// The limits of maps with one pair each; a single pair if all are equal.
     pub fn of_each(ranges: &[[f32; 2]]) -> Self {
         let Some((&first, rest)) = ranges.split_first() else { return Self::Unknown };
         if rest.iter().all(|range| *range == first) {
@@ -48,7 +48,7 @@ impl ColorLimits {
         Self::Each { lows: over(0), highs: over(1) }
     }
 
-    /// The pair that holds for everything that is seen.
+    /// The pair that is valid for everything that is shown, if there is one.
     pub const fn one(&self) -> Option<[f64; 2]> {
         match self {
             Self::One(range) => Some(*range),
@@ -56,7 +56,7 @@ impl ColorLimits {
         }
     }
 
-    /// What stands at the low and the high end of the legend.
+    /// The texts at the low and the high end of the legend.
     pub(super) fn legend(&self, state: &ViewState) -> Option<[String; 2]> {
         let [low_mark, high_mark] = marks(state);
         let one = |[low, high]: [f64; 2]| ends_of(state, [low, high]);
@@ -87,7 +87,7 @@ impl ColorLimits {
         }
     }
 
-    /// The closing words of the caption: ", 0.000–0.184"; empty while nothing is known.
+    /// The end of the caption: ", 0.000–0.184"; empty if nothing is known.
     pub(super) fn caption(&self, state: &ViewState) -> String {
         let how = match (state.normalise.range, state.is_logarithmic()) {
             (Range::Percentile { low, high }, log) => {
@@ -109,7 +109,7 @@ impl ColorLimits {
     }
 }
 
-/// What the ends are, where they are not simply the smallest and the largest number.
+/// The meaning of the ends, if they are not simply the smallest and the largest number.
 fn marks(state: &ViewState) -> [String; 2] {
     let log = if state.is_logarithmic() { "log" } else { "" };
     match state.normalise.range {
@@ -121,7 +121,7 @@ fn marks(state: &ViewState) -> [String; 2] {
     }
 }
 
-/// The ends that are in effect: a logarithmic scale begins four decades below its upper end.
+/// The effective ends: a logarithmic scale begins four decades below its upper end.
 fn in_effect(state: &ViewState, [low, high]: [f64; 2]) -> [f64; 2] {
     if state.is_logarithmic() { [low.max(high * f64::from(LOG_FLOOR)), high] } else { [low, high] }
 }
@@ -129,7 +129,7 @@ fn in_effect(state: &ViewState, [low, high]: [f64; 2]) -> [f64; 2] {
 fn ends_of(state: &ViewState, range: [f64; 2]) -> [String; 2] {
     let [low, high] = in_effect(state, range);
     if state.is_logarithmic() {
-        // Decades apart: each end has its own digits.
+        // The ends are decades apart, so each has its own number of digits.
         return [number(low, low), number(high, high)];
     }
     let largest = low.abs().max(high.abs());
@@ -144,21 +144,21 @@ fn pair_text(state: &ViewState, range: [f64; 2]) -> String {
     format!("{low}–{high}")
 }
 
-/// "0.012–0.871", or one number where both are the same.
+/// "0.012–0.871", or one number if both are equal.
 fn span_text(span: [f64; 2]) -> String {
     let largest = span[0].abs().max(span[1].abs());
     let [low, high] = span.map(|end| number(end, largest));
     if low == high {
         low
     } else if low.chars().all(|c| matches!(c, '0' | '.')) {
-        // Seven zeros are no more exact than one.
+        // Several zeros would not make the lower end more precise.
         format!("0–{high}")
     } else {
         range_text(span)
     }
 }
 
-/// Everything that a frame's layout says about its numbers.
+/// The numbers that a frame's layout displays.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readout {
     /// The ends of the colour map.
@@ -168,7 +168,7 @@ pub struct Readout {
 }
 
 impl Readout {
-    /// What is known of the first map alone.
+    /// The part that concerns the first map.
     #[must_use]
     pub const fn of_first(self) -> Self {
         let ends = match self.ends {

@@ -6,19 +6,19 @@ use crate::analysis::reduce::Keep;
 use crate::analysis::relevancy::TextRelevancy;
 use crate::trace::{Rect, STAT_COUNT, Stat, TokenKind, Trace};
 
-/// Layers or heads along an edge.
+/// The layers or heads along an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AxisMarks {
-    /// How many.
+    /// Number of members.
     pub count: u32,
-    /// The members that are marked; empty marks none.
+    /// The marked members; may be empty.
     pub marked: Vec<u32>,
-    /// What stands beside each: the model's own numbers. Empty where they are those from 0.
+    /// The label of each member: the model's own number. Empty if the labels count from 0.
     pub numbers: Vec<u32>,
 }
 
 impl AxisMarks {
-    /// The number that stands beside a member.
+    /// The label of a member.
     pub fn number(&self, member: u32) -> u32 {
         self.numbers.get(member as usize).copied().unwrap_or(member)
     }
@@ -29,18 +29,18 @@ impl AxisMarks {
 pub struct HeadTile {
     /// Its number.
     pub head: u32,
-    /// Its share of attention on the image, mean over the queries and layers.
+    /// Its share of attention on the image, mean over queries and layers.
     pub image_share: f32,
-    /// The ends of its colours, once they are known.
+    /// The ends of its colour range, once they are known.
     pub range: Option<[f32; 2]>,
 }
 
 /// One position on an axis of the token matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AxisToken {
-    /// As a reader expects it; empty for a patch.
+    /// Readable text; empty for a patch.
     pub text: String,
-    /// What it belongs to.
+    /// The part of the prompt or answer that it belongs to.
     pub kind: TokenKind,
 }
 
@@ -51,23 +51,23 @@ pub struct Bar {
     pub label: String,
     /// Its relevancy.
     pub value: f32,
-    /// Whether it stands for the picture.
+    /// Whether it represents the picture.
     pub is_image: bool,
 }
 
-/// What fills the stage.
+/// The content of the stage: one map, small multiples, a wall, a matrix or a picture with bars.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// A picture of this width / height.
+    /// A map over a picture.
     Picture {
         /// Width / height.
         aspect: f32,
     },
-    /// Small multiples of a picture.
+    /// Small multiples of a picture, one per head.
     Heads {
         /// Width / height of a tile.
         aspect: f32,
-        /// In drawing order.
+        /// The heads in drawing order.
         tiles: Vec<HeadTile>,
         /// The marked heads.
         marked: Vec<u32>,
@@ -80,7 +80,7 @@ pub enum Content {
         layers: AxisMarks,
         /// Columns.
         heads: AxisMarks,
-        /// The ends of each map's colours, layer by layer, once they are known.
+        /// The ends of each map's colour range, layer by layer, once they are known.
         ranges: Vec<[f32; 2]>,
     },
     /// Layers × heads of numbers.
@@ -89,14 +89,14 @@ pub enum Content {
         layers: AxisMarks,
         /// Columns.
         heads: AxisMarks,
-        /// Row by row, if they are at hand: printed where the cells are large enough.
+        /// Row-major, if they are available: printed if the cells are large enough.
         values: Option<Vec<f32>>,
     },
     /// Queries × keys.
     TokenMatrix {
         /// Position of the first row.
         first_query: u32,
-        /// From the first kept position to the last; those between that were not kept are gaps.
+        /// From the first kept position to the last; positions between them that were not kept are gaps.
         queries: Vec<AxisToken>,
         /// All positions.
         keys: Vec<AxisToken>,
@@ -105,13 +105,13 @@ pub enum Content {
     Relevancy {
         /// Width / height of the picture.
         aspect: f32,
-        /// Largest first.
+        /// The bars, largest first.
         bars: Vec<Bar>,
     },
 }
 
 impl Content {
-    /// What a state shows of a trace; the state must fit it ([`super::super::Bounds::check`]).
+    /// The content for a state and a trace; the state must fit the trace ([`super::super::Bounds::check`]).
     pub fn new(state: &ViewState, trace: &Trace) -> Self {
         let shape = trace.shape();
         let marked = |set: &super::super::AxisSet| set.named().unwrap_or_default().to_vec();
@@ -164,7 +164,7 @@ impl Content {
     }
 }
 
-/// What the patches that are drawn cover of their canvas: the frame of a map that is drawn without its picture.
+/// The rectangle of the drawn patches on their canvas: the frame of a map that is drawn without its picture.
 pub fn patches_frame(trace: &Trace, state: &ViewState) -> Option<Rect> {
     let (meta, drawn) = (trace.meta(), state.picture.spans(trace.meta()));
     let spans = drawn.into_iter().filter_map(|at| meta.spans.get(at));
@@ -190,7 +190,7 @@ fn picture_aspect(state: &ViewState, trace: &Trace) -> f32 {
     }
 }
 
-/// The heads of the chosen layers in the chosen order, with what they are sorted by.
+/// The heads of the chosen layers in the chosen order, with their image shares.
 fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
     let shape = trace.shape();
     let layers = state.map.layers.members(shape.layers as u32);
@@ -226,8 +226,8 @@ fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
     order.into_iter().map(tile).collect()
 }
 
-/// LVLM-Interpret's text relevancy: the three most relevant question words against the most
-/// relevant patch, where the map has a value for every position.
+/// LVLM-Interpret's text relevancy: the three most relevant question words and the most relevant patch, if the map has
+/// a value for every position.
 fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
     const WORDS: usize = 3;
     let numbers = match &state.map.source {

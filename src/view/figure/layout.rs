@@ -1,4 +1,4 @@
-//! From content to rectangles.
+//! Layout of a figure: from content to rectangles.
 
 use super::super::{Blend, Camera, ColorMap, Mix, ViewState};
 use super::axes::{label_tokens, mark, ruled_axes};
@@ -12,38 +12,38 @@ use super::{number, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
 use glam::{DVec2, Vec2};
 
-/// Below this many pixels across there is no room for text: the stage is everything.
+/// In a smaller target there is no space for text: the stage fills the target.
 const MIN_CHROME_PX: f32 = 160.0;
 
 /// Space around the figure.
 const MARGIN: f32 = 24.0;
-/// Between the stage and what stands below it.
+/// Distance between the stage and the text below it.
 const STAGE_GAP: f32 = 14.0;
 /// Type size of the caption.
 const CAPTION: f32 = 16.0;
-/// One line of caption or legend.
+/// Height of one line of caption or legend.
 const LINE: f32 = 24.0;
 const LEGEND_BAR: [f32; 2] = [208.0, 10.0];
-/// A ramp shorter than this shows no colours.
+/// A shorter colour ramp would not show the colours.
 const LEAST_BAR: f32 = 56.0;
 const LEGEND_GAP: f32 = 8.0;
-/// A contour line in the legend, and the room between two.
+/// Size of a contour line in the legend, and the distance between two.
 const LINE_MARK: [f32; 2] = [18.0, 3.0];
 const LINE_GAP: f32 = 16.0;
-/// Room for the labels of layers and heads.
+/// Space for the labels of layers and heads.
 const AXIS_LEFT: f32 = 52.0;
 const AXIS_TOP: f32 = 40.0;
-/// Room for the labels of the token matrix.
+/// Space for the labels of the token matrix.
 const TOKENS_LEFT: f32 = 132.0;
 const TOKENS_TOP: f32 = 58.0;
-/// Between small multiples, and the line above each.
+/// Distance between small multiples, and height of the line above each.
 const TILE_GAP: f32 = 16.0;
 const TILE_LABEL: f32 = 22.0;
-/// Tiles this wide are labelled in words.
+/// Tiles of at least this width have labels with words.
 const ROOMY_TILE: f32 = 130.0;
 
 impl Figure {
-    /// Lays out a frame. `readout` are the numbers that the colours stand for, once they are known.
+    /// Lays out a frame. `readout` holds the numbers of the colour scale, once they are known.
     pub fn layout(
         state: &ViewState,
         size: [u32; 2],
@@ -66,8 +66,8 @@ impl Figure {
         let has_room = whole.width.min(whole.height) >= MIN_CHROME_PX * state.text_scale as f32;
         let framed = has_room && (state.caption.show || state.legend);
         if framed {
-            // The column of the foot depends on the content and the height of the foot on the
-            // column's width: two passes settle it.
+            // The column of the foot depends on the content, and the height of the foot depends on the column's width:
+            // two passes are enough.
             let mut foot = Foot::new(state, caption, &readout.into(), scale);
             let margin = MARGIN * scale;
             let inner =
@@ -86,7 +86,7 @@ impl Figure {
             }
             let column = figure.column(&inner, zoom, &foot);
             let below = figure.footing(zoom).bottom().max(figure.lowest());
-            // Content that is moved about never slides under the foot.
+            // Panned content must not overlap the foot.
             figure.stage.height = (below - figure.stage.y).clamp(0.0, figure.stage.height);
             foot.place(&mut figure, column, below, lines);
         } else {
@@ -95,7 +95,7 @@ impl Figure {
         figure
     }
 
-    /// The lower edge of labels and bars that stand beside or below the content.
+    /// The lower edge of the labels and bars beside or below the content.
     fn lowest(&self) -> f32 {
         let labels = self.labels.iter().map(|label| label.baseline[1]);
         let fills = self.fills.iter().map(|fill| fill.rect.bottom());
@@ -108,8 +108,8 @@ impl Figure {
         self.labels.clear();
     }
 
-    /// What the content covers when the camera does not pan: the foot stands below it, and does
-    /// not wander when the content is moved about.
+    /// The rectangle of the content without panning: the foot is placed below it and does not move when the content is
+    /// panned.
     fn footing(&self, zoom: f64) -> PixelRect {
         let zoom = zoom as f32;
         let centre = self.stage.centre();
@@ -124,8 +124,8 @@ impl Figure {
         still.intersection(&self.stage)
     }
 
-    /// The horizontal extent of the foot: from the content's left edge, as wide as the content;
-    /// wider where its text needs it even on lines of their own.
+    /// The horizontal extent of the foot: from the content's left edge, as wide as the content; wider if its text needs
+    /// more width even on separate lines.
     fn column(&self, inner: &PixelRect, zoom: f64, foot: &Foot) -> [f32; 2] {
         let below = self.footing(zoom);
         let wanted = below.width.max(foot.widest()).min(inner.width);
@@ -238,7 +238,7 @@ impl Figure {
         let number = TextRun::strong(tile.head.to_string());
         let share = format!("{:.0} %", tile.image_share * 100.0);
         let size_px = TICK * s;
-        // Words where there is room for them, the bare numbers where there is not.
+        // Words if they fit, otherwise only the numbers.
         let roomy = rect.width >= ROOMY_TILE * s;
         let head = if roomy { vec![TextRun::plain("head "), number] } else { vec![number] };
         let head_width: f32 =
@@ -246,7 +246,7 @@ impl Figure {
         let room = rect.width - head_width - 4.0 * s;
         let peak = tile.range.map(|[_, high]| super::number(f64::from(high), f64::from(high)));
         let share = match peak {
-            // The numbers that the colours end at come first; the share has the matrix as well.
+            // The upper end of the colours has priority; the share is also in the matrix.
             Some(peak) => [format!("max {peak} · image {share}"), format!("max {peak}"), peak]
                 .into_iter()
                 .find(|text| text_width(text, false) * size_px <= room - 8.0 * s)
@@ -282,21 +282,21 @@ impl Figure {
     }
 }
 
-/// Where the content lies when the camera looks at it: `fit` is its place at zoom 1.
+/// The rectangle of the content under a camera: `fit` is its rectangle at zoom 1.
 fn seen(stage: &PixelRect, fit: PixelRect, camera: Camera) -> PixelRect {
     let size = Vec2::new(fit.width, fit.height) * camera.zoom as f32;
     let Vec2 { x, y } = Vec2::from(stage.centre()) - DVec2::from(camera.centre).as_vec2() * size;
     PixelRect { x, y, width: size.x, height: size.y }
 }
 
-/// Columns and rows of tiles, and the width of one.
+/// Columns and rows of tiles, and the width of one tile.
 struct Grid {
     columns: usize,
     rows: usize,
     width: f32,
 }
 
-/// The grid that shows `count` tiles largest.
+/// The grid in which `count` tiles are largest.
 fn best_grid(count: usize, aspect: f32, [width, height]: [f32; 2], gap: f32, label: f32) -> Grid {
     let mut best = Grid { columns: 1, rows: count, width: 0.0 };
     for columns in 1..=count {
@@ -311,11 +311,11 @@ fn best_grid(count: usize, aspect: f32, [width, height]: [f32; 2], gap: f32, lab
     Grid { width: best.width.max(1.0), ..best }
 }
 
-/// What explains the colours.
+/// The key to the colours.
 enum Scale {
-    /// A ramp between two numbers.
+    /// A colour ramp between two numbers.
     Ramp { ends: [String; 2], map: ColorMap, bar: f32 },
-    /// Lines of a colour each, at a value each.
+    /// Contour lines, each with its colour and value.
     Lines([String; CONTOURS]),
 }
 
@@ -333,7 +333,7 @@ impl Scale {
             })));
         }
         let ends = readout.ends.legend(state)?;
-        // A spotlight lets light through; no colour map is seen.
+        // A spotlight changes the picture's brightness; no colour map is visible.
         let is_light = state.blend == Blend::Spotlight && state.view.spec().over_picture;
         Some(if is_light && state.is_diverging() {
             let [_, high] = ends;
@@ -345,7 +345,7 @@ impl Scale {
         })
     }
 
-    /// Makes do with a width in design units: a shorter ramp, then fewer words.
+    /// Reduces the key to a width in design units: first a shorter ramp, then fewer words.
     fn fit(&mut self, available: f32) {
         let excess = self.width() - available;
         if excess <= 0.0 {
@@ -389,7 +389,7 @@ impl Scale {
         }
     }
 
-    /// Draws it from `left` on, centred on the line `centre`.
+    /// Draws the key from `left` on, vertically centred on `centre`.
     fn place(&self, figure: &mut Figure, left: f32, centre: f32) {
         let s = figure.scale;
         let baseline = centre + CAP_HEIGHT * LEGEND * s / 2.0;
@@ -430,8 +430,8 @@ impl Scale {
 /// Caption and legend below the stage.
 struct Foot<'a> {
     caption: Option<&'a [TextRun]>,
-    /// The caption without its closing numbers, which the legend says too: half a number would be
-    /// worse than none. A caption that someone wrote has no such part.
+    /// The caption without its closing numbers, which the legend also shows: a number must not be cut. A caption
+    /// written by the user has no such part.
     short: &'a [TextRun],
     legend: Option<Scale>,
     scale: f32,
@@ -468,7 +468,7 @@ impl<'a> Foot<'a> {
         self.caption_width() + gap * self.scale + self.legend_width()
     }
 
-    /// The widest of the lines when each has its own.
+    /// The width of the widest line if caption and legend are on separate lines.
     fn widest(&self) -> f32 {
         self.caption_width().max(self.legend_width())
     }
@@ -478,7 +478,7 @@ impl<'a> Foot<'a> {
         if both && self.one_line_width() > right - left + 0.5 { 2 } else { 1 }
     }
 
-    /// Places `lines` lines under the y of `below`.
+    /// Places `lines` lines below the y coordinate `below`.
     fn place(&self, figure: &mut Figure, column: [f32; 2], below: f32, lines: usize) {
         let s = self.scale;
         let bottom = below + (STAGE_GAP + LINE * lines as f32) * s;
@@ -504,7 +504,7 @@ impl<'a> Foot<'a> {
     }
 }
 
-/// Runs cut to a width in shares of the type size.
+/// Runs cut to a width given as a multiple of the type size.
 fn fitted_runs(runs: &[TextRun], mut available: f32) -> Vec<TextRun> {
     let mut out = Vec::new();
     let rest = |from: usize| -> f32 {
@@ -516,7 +516,7 @@ fn fitted_runs(runs: &[TextRun], mut available: f32) -> Vec<TextRun> {
             break;
         }
         let width = text_width(&run.text, run.strong);
-        // Room for the ellipsis that a later run will need.
+        // Keeps space for the ellipsis that a later run may need.
         if width <= available - 1.0 {
             out.push(run.clone());
             available -= width;

@@ -1,8 +1,8 @@
-//! A figure as plain data: where the stage is, and every label, line and bar around it.
+//! A figure as plain data: the rectangle of the stage, and every label, line and bar around it.
 //!
 //! The GPU's text pass and the SVG writer draw the same [`Figure`], so a saved vector figure and
-//! the frame on screen agree to the pixel. Sizes are designed at 1080 lines and scale with the
-//! target; nothing here knows a GPU or a font file.
+//! the frame on screen are equal to the pixel. Sizes are defined for 1080 lines and scale with the target; no code here
+//! depends on a GPU or a font file.
 
 pub mod annotations;
 mod axes;

@@ -34,14 +34,14 @@ impl PixelRect {
         [self.x + self.width / 2.0, self.y + self.height / 2.0]
     }
 
-    /// The part that lies in both.
+    /// The intersection; empty if the rectangles do not meet.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         let (x, y) = (self.x.max(other.x), self.y.max(other.y));
         Self::from_edges(x, y, self.right().min(other.right()), self.bottom().min(other.bottom()))
     }
 
-    /// Whether another rectangle lies within, up to a thousandth of a pixel.
+    /// Whether another rectangle is inside, with a tolerance of a thousandth of a pixel.
     pub fn contains(&self, other: &Self) -> bool {
         const SLACK: f32 = 1e-3;
         other.x >= self.x - SLACK
@@ -50,13 +50,13 @@ impl PixelRect {
             && other.bottom() <= self.bottom() + SLACK
     }
 
-    /// Whether the rectangles share an area.
+    /// Whether the intersection has an area.
     pub fn overlaps(&self, other: &Self) -> bool {
         let both = self.intersection(other);
         both.width > 1e-3 && both.height > 1e-3
     }
 
-    /// Where a point of the unit square lies when the square is laid on this rectangle.
+    /// Maps a point of the unit square to this rectangle.
     pub fn at(&self, [u, v]: [f32; 2]) -> [f32; 2] {
         [self.x + u * self.width, self.y + v * self.height]
     }

@@ -1,4 +1,4 @@
-//! The bars beside a relevancy map: the most relevant question words against the picture.
+//! The bars beside a relevancy map: the most relevant question words and the picture.
 
 use super::content::Bar;
 use super::sizes::{LEGEND, TICK};
@@ -11,8 +11,8 @@ const ROW: f32 = 52.0;
 const TRACK: f32 = 8.0;
 const TITLE: f32 = 28.0;
 
-/// Lays the bars beside a wide stage or below a tall one; returns what is left of the stage for a
-/// picture of an aspect (width / height).
+/// Places the bars beside a wide stage or below a tall one; returns the remaining part of the stage, for a picture of
+/// the given aspect (width / height).
 pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect {
     if bars.is_empty() {
         return figure.stage;
@@ -22,7 +22,7 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
     let height = (TITLE + ROW * bars.len() as f32) * s;
     let beside = stage.width - (PANEL + GAP) * s >= stage.height * 0.6;
     let (rest, panel) = if beside {
-        // The picture and its bars stand in the middle as one group.
+        // The picture and its bars are centred as one group.
         let picture = (stage.width - (PANEL + GAP) * s).min(stage.height * aspect);
         let group = picture + (PANEL + GAP) * s;
         let left = stage.x + (stage.width - group) / 2.0;
@@ -30,7 +30,7 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
         let top = stage.y + ((stage.height - height) / 2.0).max(0.0);
         (rest, PixelRect { x: rest.right() + GAP * s, y: top, width: PANEL * s, height })
     } else {
-        // As one group here as well, the bars as wide as the picture.
+        // Also centred as one group, with bars as wide as the picture.
         let tallest = (stage.height - height - GAP * s).max(1.0);
         let picture = tallest.min(stage.width / aspect);
         let top = stage.y + ((stage.height - picture - GAP * s - height) / 2.0).max(0.0);

@@ -1,4 +1,4 @@
-//! A figure and the shapes that it consists of.
+//! A figure and its shapes.
 
 use super::super::ColorMap;
 use super::rect::PixelRect;
@@ -6,7 +6,7 @@ use super::text::{TextRun, text_of};
 use super::theme::Ink;
 use super::type_metrics::{CAP_HEIGHT, width as text_width};
 
-/// Which end of a label its point is.
+/// The end of a label at its anchor point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Align {
     /// The text begins at the point.
@@ -20,11 +20,11 @@ pub enum Align {
 /// One line of text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
-    /// What it says.
+    /// The text, in runs of one weight.
     pub runs: Vec<TextRun>,
-    /// A point on the baseline.
+    /// The anchor point, on the baseline.
     pub baseline: [f32; 2],
-    /// Which end of the text the point is.
+    /// The end of the text at the anchor point.
     pub align: Align,
     /// Type size in pixels.
     pub size_px: f32,
@@ -38,7 +38,7 @@ impl Label {
         text_of(&self.runs)
     }
 
-    /// What it covers: its advance width, and its capitals' height.
+    /// The rectangle of the text: advance width × height of capitals.
     pub fn bounds(&self) -> PixelRect {
         let width: f32 = self.runs.iter().map(|run| text_width(&run.text, run.strong)).sum();
         let width = width * self.size_px;
@@ -56,11 +56,11 @@ impl Label {
 /// A rectangle of one colour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
-    /// Where.
+    /// The rectangle.
     pub rect: PixelRect,
     /// Its colour.
     pub ink: Ink,
-    /// 0–1.
+    /// Opacity, 0–1.
     pub alpha: f32,
 }
 
@@ -69,24 +69,24 @@ pub struct Fill {
 pub struct Legend {
     /// The ramp, low end left.
     pub bar: PixelRect,
-    /// Whose colours it shows.
+    /// The colour map of the ramp.
     pub map: ColorMap,
-    /// What stands at the ends.
+    /// The texts at the ends.
     pub ends: [String; 2],
 }
 
-/// Everything around (and the place of) the data.
+/// The layout of a frame: the rectangles of the data, and everything around them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// Width and height of the target in pixels.
     pub size: [u32; 2],
-    /// Pixels a design unit: 1 at 1080 lines.
+    /// Pixels per design unit: 1 at 1080 lines.
     pub scale: f32,
-    /// Where data may be drawn: the scissor of the data passes.
+    /// The scissor rectangle of the data passes.
     pub stage: PixelRect,
-    /// Where the content's unit square lies; reaches beyond the stage when zoomed.
+    /// The rectangle of the content's unit square; extends beyond the stage when zoomed.
     pub content: PixelRect,
-    /// The heads view: which head is drawn where, in drawing order.
+    /// The heads view: the number and the rectangle of each head, in drawing order.
     pub tiles: Vec<(u32, PixelRect)>,
     /// The colour ramp.
     pub legend: Option<Legend>,

@@ -1,6 +1,6 @@
 //! Text of a figure: runs of one weight, and numbers.
 
-/// A stretch of text in one weight.
+/// A run of text in one weight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextRun {
     /// The text.
@@ -26,7 +26,7 @@ pub fn text_of(runs: &[TextRun]) -> String {
     runs.iter().map(|run| run.text.as_str()).collect()
 }
 
-/// A number with three significant digits of the larger end of its range.
+/// A number with three significant digits, counted from the magnitude of `largest`, the larger end of its range.
 pub fn number(value: f64, largest: f64) -> String {
     if !value.is_finite() {
         return value.to_string();
@@ -34,7 +34,7 @@ pub fn number(value: f64, largest: f64) -> String {
     let magnitude = if largest.abs() > 0.0 { largest.abs().log10().floor() } else { 0.0 };
     let text = if (-5.0..4.0).contains(&magnitude) {
         let decimals = (2.0 - magnitude).clamp(0.0, 7.0) as usize;
-        // Attention is read in thousandths: never fewer than three decimals below 1.
+        // Attention is compared in thousandths: never fewer than three decimals below 1.
         let decimals = if magnitude < 0.0 { decimals.max(3) } else { decimals };
         format!("{value:.decimals$}")
     } else if value == 0.0 {
@@ -46,7 +46,7 @@ pub fn number(value: f64, largest: f64) -> String {
     if is_zero { text.replace('-', "") } else { text.replace('-', "−") }
 }
 
-/// "0.000–0.184"; "−0.050 to 0.050" where a sign would meet the dash.
+/// "0.000–0.184"; "−0.050 to 0.050" if a minus sign would be next to the dash.
 pub fn range_text([low, high]: [f64; 2]) -> String {
     let largest = low.abs().max(high.abs());
     let (low, high) = (number(low, largest), number(high, largest));

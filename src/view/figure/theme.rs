@@ -2,7 +2,7 @@
 
 use super::super::Theme;
 
-/// What a colour is for.
+/// The role of a colour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ink {
     /// The surface behind everything.
@@ -11,27 +11,27 @@ pub enum Ink {
     Hairline,
     /// Text.
     Text,
-    /// Text that steps back: axis titles, ticks.
+    /// Less prominent text: axis titles, ticks.
     Muted,
-    /// What is selected.
+    /// The selection.
     Accent,
-    /// What the pointer is over.
+    /// The element under the pointer.
     Hover,
-    /// Text on the colour map at this value (0–1): dark or light, whichever reads better.
+    /// Text on the colour map at this value (0–1): dark or light, whichever has more contrast.
     OnMap(f32),
     /// The colour map at this value (0–1).
     Map(f32),
     /// The contour line of this rank (0 the lowest).
     Contour(usize),
-    /// A colour of its own: text that fades.
+    /// An explicit colour, for text that fades.
     Fixed([u8; 3]),
 }
 
-/// Contour lines of a map.
+/// Number of contour lines of a map.
 pub const CONTOURS: usize = 4;
 
-/// The colour of a contour line: by rank and not by level, for most of a map is low and dark lines
-/// are not read. Light enough to stand out from black; a dark casing does it from white.
+/// The colour of a contour line: by rank, not by level, because most values of a map are low and dark lines are hard to
+/// see. The colours are light enough to contrast with black; a dark casing separates them from white.
 pub fn contour_color(map: impl Fn(f32) -> [u8; 3], rank: usize) -> [u8; 3] {
     const LEAST: f32 = 4.5;
     let color = map(0.4 + 0.18 * rank as f32);
@@ -49,11 +49,11 @@ pub struct ThemeColors {
     pub hairline: [u8; 3],
     /// Text.
     pub text: [u8; 3],
-    /// Text that steps back.
+    /// Less prominent text.
     pub muted: [u8; 3],
-    /// What is selected.
+    /// The selection.
     pub accent: [u8; 3],
-    /// What the pointer is over.
+    /// The element under the pointer.
     pub hover: [u8; 3],
 }
 

@@ -1,8 +1,8 @@
-//! How wide a text is, without a font at hand.
+//! The width of a text, computed without a font.
 //!
-//! The layout is shared by the GPU and by SVG and must be the same everywhere, so it measures with
-//! the advance widths of the bundled typeface (Inter, tabular figures) written down here. The text
-//! pass has a test that holds these to the real, shaped widths.
+//! The GPU and SVG share the layout, which must be the same everywhere, so it uses the advance widths of the bundled
+//! typeface (Inter, tabular figures) that are listed here. A test of the text pass compares these with the real, shaped
+//! widths.
 
 /// Advance widths of U+0020 to U+007E in thousandths of the type size: Inter Regular.
 const REGULAR: [u16; 95] = [
@@ -13,7 +13,7 @@ const REGULAR: [u16; 95] = [
     237, 869, 585, 597, 609, 609, 372, 523, 364, 581, 557, 812, 540, 557, 541, 362, 327, 362, 659,
 ];
 
-/// The same for Inter SemiBold.
+/// As `REGULAR`, for Inter SemiBold.
 const SEMIBOLD: [u16; 95] = [
     248, 309, 396, 643, 649, 844, 663, 213, 393, 393, 543, 673, 291, 466, 290, 379, 670, 670, 670,
     670, 669, 670, 670, 670, 670, 670, 290, 289, 673, 673, 673, 544, 999, 724, 657, 744, 724, 608,
@@ -22,10 +22,10 @@ const SEMIBOLD: [u16; 95] = [
     261, 898, 610, 608, 625, 625, 397, 549, 380, 608, 576, 837, 562, 576, 562, 393, 358, 393, 673,
 ];
 
-/// Height of a capital letter in shares of the type size.
+/// Height of a capital letter as a share of the type size.
 pub const CAP_HEIGHT: f32 = 0.727;
 
-/// Width of one character in shares of the type size; characters of other scripts are guessed.
+/// Width of one character as a share of the type size; characters of other scripts are estimated.
 fn advance(character: char, strong: bool) -> f32 {
     let table = if strong { &SEMIBOLD } else { &REGULAR };
     let thousandths = match character {
@@ -42,13 +42,13 @@ fn advance(character: char, strong: bool) -> f32 {
     f32::from(thousandths) / 1000.0
 }
 
-/// Width of a text in shares of the type size.
+/// Width of a text as a multiple of the type size.
 pub fn width(text: &str, strong: bool) -> f32 {
     text.chars().map(|character| advance(character, strong)).sum()
 }
 
-/// The longest start of a text that fits into a width (in shares of the type size), with an
-/// ellipsis where something was cut.
+/// The longest beginning of a text that fits into a width (a multiple of the type size), with an ellipsis if the text
+/// was cut.
 pub fn fitted(text: &str, strong: bool, available: f32) -> String {
     if width(text, strong) <= available {
         return text.to_owned();

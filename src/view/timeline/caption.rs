@@ -1,8 +1,8 @@
-//! The words below a step: plain text in which `**…**` marks what is pointed at.
+//! The caption of a step: plain text in which `**…**` marks emphasised words.
 
 use crate::view::figure::TextRun;
 
-/// A caption as stretches of text; an unpaired `**` stands for itself.
+/// A caption as runs of text; an unpaired `**` stays as text.
 pub fn caption_runs(caption: &str) -> Vec<TextRun> {
     let parts: Vec<&str> = caption.split("**").collect();
     let paired = parts.len() % 2 == 1;

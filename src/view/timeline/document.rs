@@ -1,7 +1,7 @@
 //! The walkthrough's file: TOML, written by hand, by `walkthrough new` or by the window.
 //!
-//! It is read twice: typed with the place of every step, so that an error names its line; and as
-//! plain tables, in which the shared look lies under the view of each step.
+//! It is read twice: into typed fields with the position of every step, so that an error names its line; and as plain
+//! tables, to merge the view of each step with the shared look.
 
 use super::WalkthroughError;
 use super::caption::caption_text;
@@ -12,57 +12,57 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use toml::{Spanned, Table, Value};
 
-/// Version of the file; a reader refuses a larger one.
+/// Version of the file; a reader refuses a newer one.
 pub const WALKTHROUGH_VERSION: u32 = 1;
 
-/// Reading speed that fixes how long a caption stays: subtitling guidelines allow 17 (Netflix) to
-/// 20 characters a second for what is only read; here there is a picture to look at as well.
+/// Reading speed that determines the duration of a caption: subtitling guidelines allow 17 (Netflix) to 20 characters a
+/// second for text alone; here the viewer also looks at a picture.
 const CHARACTERS_PER_SECOND: f64 = 14.0;
-/// Time to find the caption and to look up again.
+/// Time to find the caption and to look at the picture again.
 const LOOK_SECONDS: f64 = 1.2;
 const SHORTEST_SECONDS: f64 = 2.0;
-/// How long a view without a caption stays.
+/// Duration of a view without a caption.
 const SILENT_SECONDS: f64 = 2.5;
 const CARD_SECONDS: f64 = 2.5;
-/// The way from one step to the next, unless a step says otherwise.
+/// Duration of a transition, unless a step sets it.
 const TRANSITION_SECONDS: f64 = 0.8;
-/// Longer than any talk: a guard against a mistyped number filling the disk.
+/// Longer than any talk; prevents a mistyped number from filling the disk.
 pub const LONGEST_SECONDS: f64 = 3600.0;
 
-/// An hour of steps of half a second; a file with more is no talk, and would take minutes to lay out.
+/// An hour of steps of half a second; a longer file is not a talk and would take minutes to lay out.
 pub const MOST_STEPS: usize = 10_000;
-/// Characters of a caption, of a card and of its subtitle: more than a frame has room for.
+/// Limit on the characters of a caption, of a card and of its subtitle: more than fit in a frame.
 pub const LONGEST_CAPTION: usize = 10_000;
-/// Bytes of a walkthrough's text.
+/// Limit on the bytes of a walkthrough's text.
 const LONGEST_TEXT_BYTES: usize = 16 << 20;
 
-/// Words on an otherwise empty frame.
+/// Text on an otherwise empty frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
     /// The large line.
     pub text: String,
     /// The small line below it.
     pub subtitle: String,
-    /// How long it stays.
+    /// Duration in seconds.
     pub seconds: f64,
 }
 
-/// One stop of a walkthrough.
+/// One step of a walkthrough.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// What is shown; its `trace` is always there.
+    /// The view; its `trace` is always set.
     pub state: ViewState,
-    /// What is said about it; `**…**` marks words.
+    /// The caption; `**…**` marks words.
     pub caption: String,
-    /// What only the presenter sees.
+    /// Notes that only the presenter sees.
     pub notes: String,
-    /// How long it stays after the way to it; `None` follows from the caption's length.
+    /// Duration after the transition to it, in seconds; `None` derives it from the caption's length.
     pub seconds: Option<f64>,
-    /// How long the way to it takes.
+    /// Duration of the transition to it, in seconds.
     pub transition_secs: f64,
-    /// How that way is gone.
+    /// The easing of that transition.
     pub easing: Easing,
-    /// Where it stands in its file, counted from 1.
+    /// Its line in its file, from 1.
     pub line: Option<usize>,
 }
 
@@ -80,7 +80,7 @@ impl Step {
         }
     }
 
-    /// How long the step stays after the way to it.
+    /// Duration of the step after the transition to it, in seconds.
     pub fn hold_secs(&self) -> f64 {
         self.seconds.unwrap_or_else(|| {
             let characters = caption_text(&self.caption).chars().count();
@@ -88,7 +88,7 @@ impl Step {
                 SILENT_SECONDS
             } else {
                 let read = LOOK_SECONDS + characters as f64 / CHARACTERS_PER_SECOND;
-                // The caption is there already while the picture still moves.
+                // The caption is already visible during the transition.
                 (read - self.transition_secs).max(SHORTEST_SECONDS - self.transition_secs).max(0.4)
             }
         })
@@ -98,11 +98,11 @@ impl Step {
 /// An ordered list of steps, with a card before and after.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Walkthrough {
-    /// Shown first.
+    /// The card before the first step.
     pub title: Option<Card>,
-    /// In order; never empty in a file.
+    /// The steps in order; never empty in a file.
     pub steps: Vec<Step>,
-    /// Shown last.
+    /// The card after the last step.
     pub end: Option<Card>,
 }
 
@@ -127,7 +127,7 @@ struct StepText {
     seconds: Option<Spanned<f64>>,
     transition: Option<Spanned<f64>>,
     easing: Option<Easing>,
-    /// Only checked here: what counts is the table laid over the shared look.
+    /// Only checked here: the view itself comes from the table merged with the shared look.
     #[serde(default)]
     #[expect(dead_code, reason = "its types are checked by reading it")]
     view: ViewState,
@@ -148,7 +148,7 @@ struct FileText {
     step: Vec<Spanned<StepText>>,
 }
 
-/// A text and what it is called in errors.
+/// A text and its name in errors.
 struct Source<'a> {
     name: &'a str,
     text: &'a str,
@@ -159,7 +159,7 @@ impl Source<'_> {
         self.line_ends(0..byte) + 1
     }
 
-    /// Line ends in a part of the text.
+    /// Number of line ends in a part of the text.
     fn line_ends(&self, part: std::ops::Range<usize>) -> usize {
         let part = self.text.as_bytes().get(part).unwrap_or_default();
         part.iter().filter(|&&byte| byte == b'\n').count()
@@ -175,7 +175,7 @@ impl Source<'_> {
         self.at(byte, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
-    /// A number of seconds that makes sense.
+    /// A valid number of seconds.
     fn seconds(&self, value: &Spanned<f64>, least: f64) -> Result<f64, WalkthroughError> {
         let seconds = *value.get_ref();
         if (least..=LONGEST_SECONDS).contains(&seconds) {
@@ -186,7 +186,7 @@ impl Source<'_> {
         }
     }
 
-    /// Words that fit a frame.
+    /// Checks that a text is short enough for a frame.
     fn readable(&self, text: &str, what: &str, byte: usize) -> Result<(), WalkthroughError> {
         let characters = text.chars().count();
         if characters <= LONGEST_CAPTION {
@@ -212,10 +212,10 @@ impl Source<'_> {
 }
 
 impl Walkthrough {
-    /// Reads a walkthrough's text; `name` is what errors call it.
+    /// Reads a walkthrough's text; `name` is its name in errors.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its line.
+    /// The first fault, with its line.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, WalkthroughError> {
         #[derive(Deserialize)]
         struct Version {
@@ -253,7 +253,7 @@ impl Walkthrough {
         let (mut line, mut counted) = (1, 0);
         for (index, spanned) in file.step.into_iter().enumerate() {
             let at = spanned.span().start;
-            // Steps stand in the file in their order: lines are counted on from the last one.
+            // Steps are in file order, so lines are counted from the previous step.
             line += source.line_ends(counted..at);
             counted = at;
             let own = step_tables.and_then(|list| list.get(index)).and_then(Value::as_table);
@@ -304,7 +304,7 @@ impl Walkthrough {
         Ok(walkthrough)
     }
 
-    /// The paths of all traces that steps name, second ones included.
+    /// The paths of all traces in the steps, including those of second maps.
     pub fn trace_paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         self.steps.iter_mut().flat_map(|step| {
             let second = step.state.second.as_mut().and_then(|second| second.trace.as_mut());
@@ -312,10 +312,10 @@ impl Walkthrough {
         })
     }
 
-    /// Writes the file, with traces in or below its folder named relative to it.
+    /// Writes the file; traces in or below its folder are named relative to it.
     ///
     /// # Errors
-    /// As [`Self::to_toml`], or if the file cannot be written; then an older one is still there.
+    /// As [`Self::to_toml`], or if the file cannot be written; an older file is then still there.
     pub fn save(&self, path: &Path) -> Result<(), WalkthroughError> {
         let failed = |source| WalkthroughError::Save { path: path.to_owned(), source };
         let whole = std::path::absolute(path).map_err(failed)?;
@@ -335,7 +335,7 @@ impl Walkthrough {
         write().map_err(failed)
     }
 
-    /// The file's text: what most steps share stands once, in front.
+    /// The file's text: settings that all steps share are written once, at the beginning.
     ///
     /// # Errors
     /// If a path in it is not Unicode.
@@ -391,7 +391,7 @@ fn path_value(path: &Path) -> Result<Value, WalkthroughError> {
     Ok(Value::String(text.to_owned()))
 }
 
-/// Milliseconds are as exact as anyone can see.
+/// Seconds rounded to milliseconds, the finest visible difference.
 fn written(seconds: f64) -> Value {
     Value::Float((seconds * 1e3).round() / 1e3)
 }
@@ -443,7 +443,7 @@ fn view_table(of: &Table) -> Table {
     of.get("view").and_then(Value::as_table).cloned().unwrap_or_default()
 }
 
-/// Lays one table over another. A table with a `kind` is one choice and taken whole.
+/// Merges one table over another. A table with a `kind` is one choice and is replaced as a whole.
 fn lay_over(below: &mut Table, above: &Table) {
     for (key, value) in above {
         match (below.get_mut(key), value) {
@@ -457,7 +457,7 @@ fn lay_over(below: &mut Table, above: &Table) {
     }
 }
 
-/// What of `table` differs from `base`.
+/// The part of `table` that differs from `base`.
 fn difference(table: &Table, base: &Table) -> Table {
     let mut out = Table::new();
     for (key, value) in table {

@@ -1,48 +1,47 @@
-//! Changes of a walkthrough: what the editor in the window does to it. Plain data; an edit that
-//! makes no sense changes nothing.
+//! Edits of a walkthrough by the editor in the window. Plain data; an invalid edit changes nothing.
 
 use super::document::{Card, LONGEST_CAPTION, LONGEST_SECONDS, MOST_STEPS, Step, Walkthrough};
 use super::schedule::Timeline;
 use crate::view::{Easing, MergeKey, ViewState};
 
-/// The shortest time that a stop may be given by hand, in seconds.
+/// The shortest duration of a stop that can be set by hand, in seconds.
 pub const SHORTEST_HOLD_SECONDS: f64 = 0.1;
 
 /// A change of a walkthrough. Steps are counted from 0.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edit {
-    /// Puts steps before the step of this number (or at the end).
+    /// Inserts steps before the step of this number (or at the end).
     Add(usize, Vec<Step>),
-    /// Takes a step out.
+    /// Removes a step.
     Remove(usize),
-    /// Puts a copy of a step after it.
+    /// Inserts a copy of a step after it.
     Duplicate(usize),
     /// Moves a step so that it has the second number afterwards.
     Move(usize, usize),
-    /// Shows another view; the trace comes with it.
+    /// Replaces the view of a step, including its trace.
     View(usize, Box<ViewState>),
-    /// Says something else.
+    /// Replaces the caption of a step.
     Caption(usize, String),
-    /// Tells the presenter something else.
+    /// Replaces the presenter's notes of a step.
     Notes(usize, String),
-    /// Stays for so many seconds; `None`: as long as its caption takes to read.
+    /// Sets the duration of a step in seconds; `None`: the reading time of its caption.
     Hold(usize, Option<f64>),
-    /// The way to it takes so many seconds.
+    /// Sets the duration of the transition to a step, in seconds.
     Transition(usize, f64),
-    /// The way to it is gone like this.
+    /// Sets the easing of the transition to a step.
     Easing(usize, Easing),
-    /// The card before the first step.
+    /// Sets the card before the first step.
     Title(Option<Card>),
-    /// The card after the last step.
+    /// Sets the card after the last step.
     End(Option<Card>),
-    /// Keeps what is seen between two times, in seconds of the timeline.
+    /// Keeps the part between two times, in seconds of the timeline.
     Trim([f64; 2]),
-    /// Makes everything faster or slower, so that the whole takes so many seconds.
+    /// Changes all durations by one factor, so that the total is this many seconds.
     Stretch(f64),
 }
 
 impl Edit {
-    /// Typing in one field and dragging one edge are one step of undo.
+    /// Typing in one field and dragging one edge are one undo step each.
     pub const fn merges_as(&self) -> Option<MergeKey> {
         match self {
             Self::Caption(step, _) => Some(("caption", *step)),
@@ -69,14 +68,14 @@ fn seconds_within(seconds: f64, least: f64) -> f64 {
     if seconds.is_finite() { seconds.clamp(least, LONGEST_SECONDS) } else { least }
 }
 
-/// What is written in the file need not have more digits than anyone can see.
+/// Seconds rounded to hundredths; the file needs no finer value.
 fn rounded(seconds: f64) -> f64 {
     (seconds * 100.0).round() / 100.0
 }
 
 impl Walkthrough {
-    /// The walkthrough after an edit; the same one where the edit does not fit it. The last step
-    /// cannot be taken out: a walkthrough without steps is none.
+    /// The walkthrough after an edit; an unchanged copy if the edit does not fit it. The last remaining step cannot be
+    /// removed, because a walkthrough needs at least one.
     #[must_use]
     pub fn edited(&self, edit: &Edit) -> Self {
         let mut next = self.clone();
@@ -116,14 +115,14 @@ impl Walkthrough {
                 }
             }
         }
-        // Lines of a file that it no longer is.
+        // The line numbers are no longer valid after a change.
         if next != *self {
             next.steps.iter_mut().for_each(|step| step.line = None);
         }
         next
     }
 
-    /// Keeps what is seen from one time to another; what is cut through becomes shorter.
+    /// Keeps the part from one time to another; stops at the limits become shorter.
     fn trim(&mut self, [from, to]: [f64; 2]) {
         let timeline = Timeline::new(self);
         // [start, arrival, end] of a stop.
@@ -135,7 +134,7 @@ impl Walkthrough {
         let mut kept: Vec<(usize, Option<f64>)> = Vec::new();
         for stop in 0..timeline.stops() {
             let [_, arrival, end] = times(stop);
-            // A stop of which only the way there would be left goes.
+            // A stop is dropped if only its transition would remain.
             if end <= from || arrival >= to {
                 continue;
             }
@@ -165,10 +164,10 @@ impl Walkthrough {
         *self = next;
     }
 
-    /// Makes everything faster or slower.
+    /// Changes all durations by one factor.
     fn stretch(&mut self, seconds: f64) {
         let timeline = Timeline::new(self);
-        // The way to the card at the end takes its own time.
+        // The transition to the end card has a fixed duration.
         let fixed = if self.end.is_some() {
             timeline.transition_secs(timeline.stops().saturating_sub(1))
         } else {
@@ -181,7 +180,7 @@ impl Walkthrough {
         let wanted = seconds.max(fixed + SHORTEST_HOLD_SECONDS) - fixed;
         let factor = wanted / now;
         for step in &mut self.steps {
-            // Not rounded: a drag stretches again and again.
+            // Not rounded, because a drag applies the factor repeatedly.
             step.seconds = Some(seconds_within(step.hold_secs() * factor, 0.0));
             step.transition_secs = seconds_within(step.transition_secs * factor, 0.0);
         }
@@ -191,7 +190,7 @@ impl Walkthrough {
     }
 }
 
-/// What a file may hold of a text.
+/// The text, truncated to the limit of a file.
 fn readable(text: &str) -> String {
     text.chars().take(LONGEST_CAPTION).collect()
 }
@@ -294,7 +293,8 @@ mod tests {
         let holds: Vec<f64> = cut.steps.iter().map(Step::hold_secs).collect();
         assert_eq!(holds, [1.0, 2.0, 1.5]);
         assert_eq!(Timeline::new(&cut).seconds(), 6.5, "as long as what was kept");
-        // Within the way to a step: the step is there from the start; of the last only the way.
+        // A start within a transition: the step is shown from the beginning; of the last stop only the transition
+        // remains.
         let cut = trim(5.5, 8.5);
         assert_eq!((captions(&cut), Timeline::new(&cut).seconds()), (vec!["two"], 2.0));
         assert_eq!(trim(0.0, 99.0), walkthrough());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a walkthrough cannot be read or shown.
+/// The reason why a walkthrough cannot be read or shown.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkthroughError {
     /// The file could not be read.
@@ -10,7 +10,7 @@ pub enum WalkthroughError {
     Read {
         /// The walkthrough.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The text is not a walkthrough.
@@ -18,9 +18,9 @@ pub enum WalkthroughError {
     Line {
         /// The file's name, or "the walkthrough".
         file: String,
-        /// Counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong and what to write instead.
+        /// The fault, and the text to write instead.
         reason: String,
     },
     /// The walkthrough was written by a newer version.
@@ -32,7 +32,7 @@ pub enum WalkthroughError {
         file: String,
         /// The version in the text.
         found: u32,
-        /// The newest version that this reader knows.
+        /// The newest version that this reader supports.
         supported: u32,
     },
     /// The file could not be written.
@@ -41,13 +41,13 @@ pub enum WalkthroughError {
     Save {
         /// The walkthrough.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A walkthrough that cannot be written as TOML.
+    /// The walkthrough cannot be written as TOML.
     #[error("the walkthrough cannot be written as TOML: {reason}")]
     Write {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

@@ -1,9 +1,9 @@
-//! A walkthrough: an ordered list of steps, and what is to be seen at each moment of it.
+//! A walkthrough: an ordered list of steps, and the content of the frame at each moment.
 //!
-//! Plain data and arithmetic: recorder, presentation and window ask the same [`Timeline`] what to
-//! show at a time in seconds, so that a film is what was rehearsed. The decision here: **a step
-//! says everything that it shows** (over one look that all steps share), never what it changes, so
-//! that steps can be moved, dropped and jumped to.
+//! Plain data and arithmetic: recorder, presentation and window all query the same [`Timeline`] for a time in seconds,
+//! so that a film equals the rehearsal. The decision here: **a step contains everything that it shows** (on top of one
+//! look that all steps share), never a change relative to another step, so that steps can be moved, removed and jumped
+//! to.
 
 mod caption;
 mod document;

@@ -1,57 +1,57 @@
-//! When what is shown: from seconds to frames.
+//! The schedule of a walkthrough: content at a time in seconds, and frames.
 
 use super::document::{Card, Step, Walkthrough};
 use crate::view::{Interpolated, Mix, ViewState, interpolate};
 
-/// Captions fade within this time at most.
+/// Longest duration of a caption's fade.
 const CAPTION_FADE_SECONDS: f64 = 0.3;
 
-/// One picture: a card or a view.
+/// The content of one frame: a card or a view.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shot {
-    /// Words.
+    /// A card.
     Card(Card),
     /// A view of a trace.
     View(Box<ViewState>),
-    /// The background alone: cards come and go through it.
+    /// The background alone: cards fade in and out through it.
     Blank,
 }
 
-/// The pictures of a moment.
+/// The content of a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MomentContent {
-    /// One picture.
+    /// One shot.
     One(Shot),
-    /// Two, cross-faded: (1 − mix) × from + mix × to.
+    /// Two shots, cross-faded: (1 − mix) × from + mix × to.
     Two {
-        /// What leaves.
+        /// The old shot.
         from: Shot,
-        /// What comes.
+        /// The new shot.
         to: Shot,
-        /// 0–1.
+        /// Weight of `to`, 0–1.
         mix: f64,
     },
 }
 
-/// A caption and how strong it is.
+/// A caption and its opacity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Said {
-    /// With its marks; may be empty.
+    /// Text with its marks; may be empty.
     pub caption: String,
-    /// 0–1.
+    /// Opacity, 0–1.
     pub strength: f64,
 }
 
 /// A moment of a walkthrough.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
-    /// The picture.
+    /// The content of the frame.
     pub shown: MomentContent,
-    /// What is said.
+    /// The caption.
     pub said: Said,
-    /// The step, `None` on a card.
+    /// The index of the step, `None` on a card.
     pub step: Option<usize>,
-    /// Whether this is the way from one step to the next, not a step.
+    /// Whether the moment is in a transition between steps.
     pub is_passing: bool,
 }
 
@@ -64,13 +64,13 @@ struct Stop<'a> {
     end: f64,
 }
 
-/// A walkthrough laid out in time.
+/// A walkthrough with the times of its stops.
 pub struct Timeline<'a> {
     stops: Vec<Stop<'a>>,
 }
 
 impl<'a> Timeline<'a> {
-    /// Lays a walkthrough out in time.
+    /// Computes the times of a walkthrough.
     pub fn new(walkthrough: &'a Walkthrough) -> Self {
         let title = walkthrough.title.iter().map(|card| (None, Some(card)));
         let steps = walkthrough.steps.iter().enumerate().map(|step| (Some(step), None));
@@ -78,7 +78,7 @@ impl<'a> Timeline<'a> {
         let mut stops: Vec<Stop<'a>> = Vec::new();
         let mut start = 0.0;
         for (what, card) in title.chain(steps).chain(end) {
-            // Nothing leads to the first one; cards come and go as steps do.
+            // The first stop has no transition; cards have transitions as steps do.
             let transition = match (stops.is_empty(), what) {
                 (true, _) => 0.0,
                 (false, Some((_, step))) => step.transition_secs,
@@ -96,31 +96,31 @@ impl<'a> Timeline<'a> {
         Self { stops }
     }
 
-    /// How long it is.
+    /// Total duration in seconds.
     pub fn seconds(&self) -> f64 {
         self.stops.last().map_or(0.0, |stop| stop.end)
     }
 
-    /// Number of frames at a frame rate: at least two, or it is no film.
+    /// Number of frames at a frame rate; at least two.
     pub fn frames(&self, fps: u32) -> u64 {
         ((self.seconds() * f64::from(fps)).round() as u64).max(2)
     }
 
-    /// The steps with the seconds between which their caption stands.
+    /// The steps with the start and end of their caption in seconds.
     pub fn captions(&self) -> impl Iterator<Item = (&'a Step, [f64; 2])> {
         self.stops
             .iter()
             .filter_map(|stop| stop.what.map(|(_, step)| (step, [stop.start, stop.end])))
     }
 
-    /// What is shown at a time; before the start and after the end the first and last picture.
+    /// The content at a time; the first picture before the start, and the last one after the end.
     pub fn at(&self, seconds: f64) -> Option<Moment> {
         let at = self.stop_at(seconds);
         let since = seconds - self.stops.get(at)?.start;
         self.way(at.checked_sub(1), at, since)
     }
 
-    /// Cards and steps.
+    /// Number of cards and steps.
     pub fn stops(&self) -> usize {
         self.stops.len()
     }
@@ -140,28 +140,28 @@ impl<'a> Timeline<'a> {
         self.stops.get(stop)?.card
     }
 
-    /// When the way to a stop begins.
+    /// Start of the transition to a stop, in seconds.
     pub fn start_secs(&self, stop: usize) -> f64 {
         self.stops.get(stop).map_or(0.0, |stop| stop.start)
     }
 
-    /// The stop that is shown or being gone to at a time.
+    /// The stop that is shown at a time, or that the transition leads to.
     pub fn stop_at(&self, seconds: f64) -> usize {
         self.stops.iter().rposition(|stop| stop.start <= seconds).unwrap_or(0)
     }
 
-    /// How long the way to a stop takes.
+    /// Duration of the transition to a stop, in seconds.
     pub fn transition_secs(&self, stop: usize) -> f64 {
         self.stops.get(stop).map_or(0.0, |stop| stop.transition)
     }
 
-    /// How long a stop stays after the way to it.
+    /// Duration of a stop after its transition, in seconds.
     pub fn hold_secs(&self, stop: usize) -> f64 {
         self.stops.get(stop).map_or(0.0, |stop| stop.end - stop.start - stop.transition)
     }
 
-    /// What is shown `since` seconds after setting out from one stop to another; without a stop to
-    /// come from it is there at once.
+    /// The content `since` seconds after the start of the transition from one stop to another; without a stop to start
+    /// from, the new stop is shown at once.
     pub fn way(&self, from: Option<usize>, to: usize, since: f64) -> Option<Moment> {
         let stop = self.stops.get(to)?;
         let before = from.and_then(|from| self.stops.get(from));
@@ -188,7 +188,7 @@ fn between(before: &Stop<'_>, stop: &Stop<'_>, share: f64) -> MomentContent {
     let easing = stop.what.map_or_else(Default::default, |(_, step)| step.easing);
     let mix = easing.at(share);
     let (Some((_, from)), Some((_, to))) = (before.what, stop.what) else {
-        // Words over a picture read badly: one goes before the other comes.
+        // Text over a picture is hard to read, so the old shot fades out before the new one fades in.
         return if mix < 0.5 {
             MomentContent::Two { from: shot(before), to: Shot::Blank, mix: 2.0 * mix }
         } else {
@@ -208,7 +208,7 @@ fn between(before: &Stop<'_>, stop: &Stop<'_>, share: f64) -> MomentContent {
     }
 }
 
-/// The map that is seen more comes first: legend and caption are the first one's.
+/// The map with the larger weight comes first: legend and caption describe the first map.
 fn nearer_first(state: &mut ViewState) {
     if let Some(second) = &mut state.second
         && let Mix::CrossFade { amount } = &mut second.mix
@@ -219,7 +219,7 @@ fn nearer_first(state: &mut ViewState) {
     }
 }
 
-/// The old caption goes, then the new one comes; the same words stay where they are.
+/// The old caption fades out, then the new one fades in; an equal text stays.
 fn said(before: Option<&Stop<'_>>, stop: &Stop<'_>, since: f64) -> Said {
     let caption =
         |stop: &Stop<'_>| stop.what.map_or("", |(_, step)| step.caption.as_str()).to_owned();
@@ -229,7 +229,7 @@ fn said(before: Option<&Stop<'_>>, stop: &Stop<'_>, since: f64) -> Said {
     if old == new || since >= 2.0 * fade {
         return Said { caption: new, strength: 1.0 };
     }
-    // Captions that point at another word of the same sentence change hands at once.
+    // If only the marked words of a sentence change, there is no fade.
     if super::caption_text(&old) == super::caption_text(&new) {
         let caption = if since < fade { old } else { new };
         return Said { caption, strength: 1.0 };
@@ -277,12 +277,12 @@ mod tests {
         assert!(matches!((from, to), (Shot::Card(_), Shot::Blank)));
         assert!((mix - 0.5).abs() < 1e-9);
         assert_eq!(timeline.at(2.5).unwrap().step, Some(0));
-        // Another layer of the same trace is a cross-fade of the maps, not of the frames.
+        // A change of layer in the same trace is a cross-fade of the maps, not of the frames.
         let MomentContent::One(Shot::View(state)) = timeline.at(4.25).unwrap().shown else {
             unreachable!()
         };
         assert_eq!(state.second.unwrap().mix, Mix::CrossFade { amount: 0.25 });
-        // Past half way the new map comes first.
+        // Past half-way the new map comes first.
         let MomentContent::One(Shot::View(state)) = timeline.at(4.75).unwrap().shown else {
             unreachable!()
         };

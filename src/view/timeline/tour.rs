@@ -1,5 +1,5 @@
-//! A good tour of a trace without anyone's help: the question, the answer token by token, the
-//! layers and heads that look at the picture, all heads at once, relevancy where there is some.
+//! A default tour of a trace: the question, the answer token by token, the layers and heads that attend to the picture,
+//! all heads at once, and relevancy if the trace has it.
 
 use super::document::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
@@ -10,12 +10,12 @@ use crate::view::{
 };
 use std::path::Path;
 
-/// Tokens that are shown one by one; of a longer answer, those that look at the picture most.
+/// Limit on the tokens that are shown one by one; of a longer answer, those with most attention on the picture.
 const MOST_TOKENS: usize = 16;
 const LAYERS: usize = 3;
 const HEADS: usize = 3;
 
-/// How much each layer and head of some rows looks at the picture.
+/// The attention of each layer and head of some rows on the picture.
 struct Looks {
     heads: usize,
     /// [layers × heads], means over the rows.
@@ -63,13 +63,13 @@ fn sorted(values: impl Iterator<Item = f32>) -> Vec<(u32, f32)> {
     list
 }
 
-/// The tour of a trace; `path` is how its steps name it.
+/// The tour of a trace; `path` is the trace's path in its steps.
 pub fn tour(trace: &Trace, path: &Path) -> Walkthrough {
     Tour { trace, path }.walkthrough()
 }
 
-/// The words of an answer, with those of some tokens marked by `**…**`: what a view of these tokens
-/// is about, where nobody said anything else.
+/// The words of an answer, with the words of some tokens marked by `**…**`: the default caption for a view of these
+/// tokens.
 pub fn sentence(trace: &Trace, marked: &[u32]) -> String {
     let mut text = String::new();
     for (index, token) in (0u32..).zip(trace.meta().answer_tokens()) {
@@ -127,7 +127,7 @@ impl Tour<'_> {
         if spoken.is_empty() { all().collect() } else { spoken }
     }
 
-    /// The layer whose attention the tour follows, with its share on the picture.
+    /// The layers with the largest share of attention on the picture, with that share.
     fn best_layers(&self, tokens: &[u32]) -> Vec<(u32, f32)> {
         let mut layers = Looks::from_trace(self.trace, tokens).layers();
         layers.truncate(LAYERS);
@@ -145,7 +145,7 @@ impl Tour<'_> {
             state.map.layers = AxisSet::single(layer);
             state
         };
-        // The picture alone, and what was asked about it.
+        // The picture alone, with the question.
         let mut bare = of(first);
         bare.blend = Blend::Glow;
         bare.opacity = 0.0;
@@ -164,7 +164,8 @@ impl Tour<'_> {
         }
     }
 
-    /// Long enough that the line breaks where the captions of the maps do: nothing jumps.
+    /// Long enough that the line breaks at the same place as in the captions of the maps, so that the picture does not
+    /// move.
     fn picture_words(&self) -> String {
         let meta = self.trace.meta();
         let pixels = meta.preprocess.first().map_or([0, 0], |info| info.preprocessed_size);
@@ -175,7 +176,7 @@ impl Tour<'_> {
         )
     }
 
-    /// All tokens of a short answer; of a long one those that look at the picture most, in order.
+    /// All tokens of a short answer; of a long one, the tokens with most attention on the picture, in order.
     fn most_looking(&self, mut tokens: Vec<u32>) -> Vec<u32> {
         if tokens.len() > MOST_TOKENS {
             let mut shares: Vec<(f32, u32)> =
@@ -192,7 +193,7 @@ impl Tour<'_> {
         Looks::from_trace(self.trace, &[token]).share.iter().sum()
     }
 
-    /// The token to stay with: the word that names something.
+    /// The token for the rest of the tour: the word that names an object.
     fn pointing_token(&self) -> Option<u32> {
         let token = salient_token(self.trace);
         self.trace.row_of_answer(AnswerIndex(token)).map(|_| token)
