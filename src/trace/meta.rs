@@ -398,8 +398,8 @@ pub struct PositionCheck {
     pub created_unix: u64,
 }
 
-/// The parameters of an answer other than the model, the question and the sampling: a trace answers a request if they
-/// are equal.
+/// The inputs of an answer other than the model, the question and the sampling. With these, they decide whether a trace
+/// answers a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RequestInfo {

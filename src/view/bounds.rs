@@ -76,8 +76,8 @@ impl Bounds {
 
     /// The kept query positions of a set of queries, ascending.
     ///
+    /// # Errors
     /// If a position does not exist or was not kept.
-    /// If one does not exist or was not kept.
     pub fn query_rows(&self, queries: &Queries) -> Result<Vec<Query>, ViewError> {
         let positions: Vec<u32> = match queries.kind {
             QueryKind::Answer => {
