@@ -247,7 +247,7 @@ fn the_bench_reports_numbers_and_ratios() {
 /// The traces of format 2.0 in a folder of their own.
 fn captured() -> Folder {
     let folder = Folder::new();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/folders/traces2");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2");
     for name in ["tiles", "frames", "hybrid", "unplaced"] {
         let name = format!("{name}.vlmtrace");
         std::fs::copy(from.join(&name), folder.path(&name)).unwrap();
