@@ -37,23 +37,24 @@ class PageStore:
                 "model cannot be captured."
             )
 
-    def put(self, layer: int, rows: slice, keys: np.ndarray | slice, weights: torch.Tensor) -> None:
-        """Stores attention [H, r, k] of some of the pass's wanted rows at the given key positions; `weights` are used up."""
-        heads = weights.shape[0]
+    def set_heads(self, layer: int, heads: int) -> None:
+        """Notes how many heads a layer has; the others of the page have no attention."""
         if heads > self.heads:
             raise CaptureError(f"layer {layer} has {heads} heads, but the configuration says {self.heads}.")
-        _, pages = self.blocks[-1]
-        place = pages[rows, self.index[layer]]
         self.heads_of_layer[layer] = heads
         if heads < self.heads:
-            place[:, heads:] = np.nan
+            self.blocks[-1][1][:, self.index[layer], heads:] = np.nan
+
+    def put(self, layer: int, rows: slice, heads: slice, keys: np.ndarray | slice, weights: torch.Tensor) -> None:
+        """Stores attention [heads, r, k] of some of the pass's wanted rows at the given key positions; `weights` are used up."""
+        place = self.blocks[-1][1][rows, self.index[layer], heads]
         if isinstance(keys, slice):
             # Converted on the way, so that no copy of the weights is made.
-            target = torch.from_numpy(place)[:, :heads, keys]
+            target = torch.from_numpy(place[..., keys])
             scaled = weights.mul_(ATTENTION_SCALE)
             target.copy_((scaled if scaled.device.type == "cpu" else scaled.half()).transpose(0, 1))
         else:
-            place[:, :heads, keys] = to_stored(weights, ATTENTION_SCALE).transpose(0, 1).numpy()
+            place[..., keys] = to_stored(weights, ATTENTION_SCALE).transpose(0, 1).numpy()
 
     def mark(self, layer: int) -> None:
         """Notes that a layer was called in this pass, also where no row of it was wanted."""

@@ -12,7 +12,7 @@ from ..errors import CaptureError
 from .interface import refuse_keywords
 from .modules import Decoder
 from .pages import PageStore, Squares
-from .rows import Scratch, softmax_rows
+from .rows import Scratch, head_parts, softmax_rows
 
 
 @dataclass
@@ -121,28 +121,37 @@ class Run:
                 "Set config.text_config.output_hidden_states = True on the model (capture does so by itself)."
             )
         if weights is not None:
-            self._keep(layer, local, lambda rows: [(slice(0, len(rows)), weights[0, :, rows.to(weights.device), :keys].float())], places)
+
+            def given(rows, heads=slice(None)):
+                return [(slice(0, len(rows)), weights[0, heads][:, rows.to(weights.device), :keys].float())]
+
+            self._keep(layer, local, given, places, [slice(0, weights.shape[1])])
             return
         causal = keywords.get("is_causal")
         causal = getattr(module, "is_causal", True) if causal is None else causal
         scaling = keywords.get("scaling")
         mask = None if mask is None else mask[0]
         causal = bool(causal) and count > 1
+        share = query.shape[1] // key.shape[1]
 
-        def rows_of(rows):
+        def computed(rows, heads=slice(0, query.shape[1])):
+            groups = slice(heads.start // share, heads.stop // share)
+            part = mask if mask is None or mask.shape[0] == 1 else mask[heads]
             return softmax_rows(
-                query[0], key[0], mask, scaling, causal, rows.to(query.device), scratch=self._scratch
+                query[0, heads], key[0, groups], part, scaling, causal, rows.to(query.device), scratch=self._scratch
             )
 
-        self._keep(layer, local, rows_of, places)
+        self._keep(layer, local, computed, places, head_parts(query.shape[1], share, len(local) * keys))
 
-    def _keep(self, layer: int, local: torch.Tensor, rows_of, places) -> None:
+    def _keep(self, layer: int, local: torch.Tensor, rows_of, places, parts: list[slice]) -> None:
         source, target = places
         wanted = self.wanted
         square = wanted.head_mean or (wanted.last_layer and layer == self.last_attention_layer)
+        self.pages.set_heads(layer, parts[-1].stop)
         if not square:
-            for part, weights in rows_of(local):
-                self.pages.put(layer, part, target, weights if source is None else weights[..., source])
+            for heads in parts:
+                for part, weights in rows_of(local, heads):
+                    self.pages.put(layer, part, heads, target, weights if source is None else weights[..., source])
             return
         chosen = np.full(self.length, -1)
         chosen[local.numpy()] = np.arange(len(local))
@@ -157,7 +166,7 @@ class Run:
             kept = np.flatnonzero(chosen[part] >= 0)
             if len(kept):
                 start = int(chosen[part][kept[0]])
-                self.pages.put(layer, slice(start, start + len(kept)), target, weights[:, kept])
+                self.pages.put(layer, slice(start, start + len(kept)), slice(0, len(weights)), target, weights[:, kept])
 
     def _places(self, layer: int, count: int, keys: int):
         """Which of a layer's keys are kept (None: all) and at which positions of the trace they are."""

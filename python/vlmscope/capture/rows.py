@@ -9,6 +9,14 @@ import torch
 
 #: Scores that are in memory at the same time.
 CHUNK_BYTES = 4 << 20
+#: Scores of one part of the heads: they stay in a core's cache from the product to the half floats.
+CACHE_BYTES = 1 << 20
+
+
+def head_parts(heads: int, share: int, scores: int) -> list[slice]:
+    """Parts of the heads whose `scores` (numbers of one head) fit into the cache; heads that share keys (`share`) stay together."""
+    step = max(1, CACHE_BYTES // (4 * scores * share)) * share
+    return [slice(first, min(first + step, heads)) for first in range(0, heads, step)]
 
 
 class Scratch:
