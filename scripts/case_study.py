@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
+
 from tiny.heldout import examples
 from tiny.make_eval_set import describe
 

@@ -29,7 +29,7 @@ from safetensors.numpy import save_file
 from fixtures import compare, interventions, numbers, pictures, prompts, scenes
 from fixtures.models import CHECKPOINT, REPOSITORY, SMALL_MODELS, SmallModel, export_random
 from fixtures.reference import Reference
-from fixtures_stamp import FIXTURES
+from stamp import FIXTURES
 
 QUESTIONS = ("What is on the left?", "Describe the picture.")
 BUILTIN = REPOSITORY / "onnx" / "tiny"
