@@ -84,6 +84,15 @@ def test_traces_are_read_without_torch():
     assert found.returncode == 0 and found.stdout.startswith("("), found.stderr
 
 
+@pytest.mark.parametrize("call", ["capture(None, None, question='a')", "recording(None, None)", "check(None, None)"])
+def test_what_needs_torch_says_so(call, monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(vlmscope.CaptureError, match=r"torch is missing: pip install"):
+        eval(f"vlmscope.{call}")
+
+
 def test_the_check_of_other_settings_is_not_taken(make, tmp_path, monkeypatch):
     from vlmscope.check import store
 

@@ -7,13 +7,14 @@ import os
 import shutil
 import stat
 import struct
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import vlmscope
-from vlmscope.trace import checks, schema, v1
+from vlmscope.trace import checks, schema, show, v1
 from vlmscope.trace.tensors import Pages
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -288,6 +289,11 @@ def test_a_trace_with_missing_heads_holds_nan():
     assert schema.to_json(replace(meta, model=model))["model"]["heads_of_layer"] == [4, 4, 4, 3]
 
 
+def test_modules_and_program_have_one_version():
+    cargo = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())
+    assert vlmscope.__version__ == cargo["package"]["version"]
+
+
 def test_show_starts_the_program_on_a_saved_trace(tmp_path, monkeypatch):
     program = tmp_path / "vlmscope"
     program.write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/shown\nexec sleep 30\n')
@@ -303,6 +309,24 @@ def test_show_starts_the_program_on_a_saved_trace(tmp_path, monkeypatch):
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_program_of_the_installed_wheel_is_found_without_the_path(tmp_path, monkeypatch):
+    """A wheel's program lies beside the interpreter; an environment that is not active is not on the PATH."""
+    packages, program = tmp_path / "lib" / "site-packages", tmp_path / "bin" / "vlmscope"
+    installed = packages / "vlmscope-0.1.0.dist-info"
+    installed.mkdir(parents=True)
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: vlmscope\nVersion: 0.1.0\n")
+    (installed / "RECORD").write_text("vlmscope/__init__.py,,\n../../bin/vlmscope,,\n")
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("VLMSCOPE_PROGRAM", raising=False)
+    with pytest.raises(vlmscope.ShowError, match="not found"):  # it may not be run
+        show.find_program()
+    program.chmod(0o755)
+    assert show.find_program() == str(program)
 
 
 def test_show_says_what_is_wrong(tmp_path, monkeypatch):

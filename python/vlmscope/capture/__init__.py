@@ -6,6 +6,8 @@ to the CPU layer by layer, as half floats times 4096. Logits and ids are those o
 
 from __future__ import annotations
 
+import importlib.util
+
 from ..errors import CaptureError
 
 
@@ -52,6 +54,7 @@ def capture(
 
     Raises CaptureError for what is not understood: the message names it and says what to do.
     """
+    _need_torch()
     from .ask import capture as run
 
     arguments = dict(locals())
@@ -80,6 +83,7 @@ def recording(
     `with recording(model, processor) as rec: …`, then `rec.trace`. Give `images` and `videos` as they went to the processor, so that
     the trace holds them and tiles can be placed; `processor_options` are the options that the processor was called with. The model is restored when the block ends, also by an exception.
     """
+    _need_torch()
     from .ask import start_recording
 
     return start_recording(
@@ -96,6 +100,12 @@ def recording(
         progress=progress,
         processor_options=processor_options,
     )
+
+
+def _need_torch() -> None:
+    for name in ("torch", "transformers"):
+        if importlib.util.find_spec(name) is None:
+            raise CaptureError(f'{name} is missing: pip install "vlmscope[capture]".')
 
 
 __all__ = ["CaptureError", "capture", "recording"]

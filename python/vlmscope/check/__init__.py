@@ -10,6 +10,9 @@ def check(model, processor, *, save: bool = False, **options):
     with a second picture and with a video on and off. Other options go to the processor. With `save`, later captures of this model
     store the result in their trace.
     """
+    from ..capture import _need_torch
+
+    _need_torch()
     from . import store
     from .painting import run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -14,20 +15,36 @@ from ..errors import ShowError
 STARTUP_SECONDS = 2.0
 
 
+PROGRAM_NAMES = ("vlmscope", "vlmscope.exe")
+
+
 def find_program() -> str:
-    """The program's path: VLMSCOPE_PROGRAM, else `vlmscope` on the PATH."""
+    """The program's path: VLMSCOPE_PROGRAM, else the one of the installed wheel, else `vlmscope` on the PATH."""
     named = os.environ.get("VLMSCOPE_PROGRAM")
     if named:
         if not (os.path.isfile(named) and os.access(named, os.X_OK)):
             raise ShowError(f"VLMSCOPE_PROGRAM names {named}, which is no program that can be run.")
         return named
-    found = shutil.which("vlmscope")
+    found = installed_program() or shutil.which("vlmscope")
     if not found:
         raise ShowError(
-            "the vlmscope program was not found. Build it (scripts/run in the vlmscope repository) and put it on the PATH, "
-            "or set VLMSCOPE_PROGRAM to its path. The trace can be saved with trace.save(PATH) and opened elsewhere."
+            "the vlmscope program was not found. Install the wheel that scripts/wheel builds in the vlmscope repository, or put the "
+            "program on the PATH, or set VLMSCOPE_PROGRAM to its path. The trace can be saved with trace.save(PATH) and opened elsewhere."
         )
     return found
+
+
+def installed_program() -> str | None:
+    """The program that came with this package's wheel; its environment need not be active."""
+    try:
+        files = importlib.metadata.files("vlmscope") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    for file in files:
+        path = Path(str(file.locate()))
+        if file.name in PROGRAM_NAMES and os.access(path, os.X_OK) and path.is_file():
+            return str(path.resolve())
+    return None
 
 
 def start_program(path: Path) -> subprocess.Popen:
