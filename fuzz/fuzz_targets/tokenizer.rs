@@ -7,7 +7,10 @@ use std::sync::{LazyLock, Once};
 use vlmscope::model::{Manifest, Tokenizer};
 
 static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/bundles/gqa/manifest.json"));
+    let path = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/bundles/gqa/manifest.json"
+    ));
     Manifest::parse(path, &std::fs::read(path).expect("the fixture is there")).expect("it is sound")
 });
 

@@ -1,4 +1,4 @@
-//! Any bytes as a trace: opened, read in every place, compared with itself.
+//! Any bytes as a trace: opened, read in every place, compared with itself, cut and written again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,8 +14,25 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(trace) = Trace::open(&path) {
         read_everything(&trace);
+        write_again(&trace);
     }
 });
+
+/// What was read is written, with one row and one map more, and read back.
+fn write_again(trace: &Trace) {
+    let path = std::env::temp_dir().join(format!("fuzz-{}.out.vlmtrace", std::process::id()));
+    let shape = trace.shape();
+    let size = [shape.generated, shape.positions];
+    let Ok(cut) = trace.with_rows(&trace.rows()[..shape.rows.min(1)]) else { return };
+    let Ok(more) = cut.with_map("relevancy.fuzz", &size, &vec![0.5; size[0] * size[1]]) else {
+        return;
+    };
+    if more.write(&path).is_ok() {
+        let back = Trace::open(&path).expect("what was written is read");
+        assert_eq!(back.map_names(), more.map_names());
+        assert_eq!(back.page(0), more.page(0));
+    }
+}
 
 fn read_everything(trace: &Trace) {
     let shape = trace.shape();

@@ -16,7 +16,8 @@ fuzz_target!(|text: &str| {
         let _ = timeline.at(seconds * f64::from(at) / 19.0);
     }
     if let Ok(written) = walkthrough.to_toml() {
-        let back = Walkthrough::from_toml("again.toml", &written).expect("what was written is read");
+        let back =
+            Walkthrough::from_toml("again.toml", &written).expect("what was written is read");
         assert_eq!(back.steps.len(), walkthrough.steps.len());
     }
 });

@@ -1,6 +1,6 @@
 //! The model of a trace, for commands that ask its question again.
 
-use super::common::{RuntimeFlags, engine_options, progress_bar};
+use super::common::{RuntimeFlags, WHOLE_PICTURE, engine_options, progress_bar};
 use crate::model::{AskEvent, Engine, Progress};
 use crate::terminal;
 use crate::trace::Trace;
@@ -37,7 +37,7 @@ impl Meter {
     pub fn event(&self, event: &AskEvent) {
         match event {
             AskEvent::Progress(progress) => self.progress(*progress),
-            AskEvent::Notice(notice) => self.note(notice),
+            AskEvent::Notice(notice) => self.note(&notice.text(WHOLE_PICTURE)),
             AskEvent::Prompt(_) | AskEvent::Token(_) => {}
         }
     }

@@ -3,6 +3,7 @@
 //! ONNX Runtime memory-maps weights from files, so the bundle is unpacked once into the user's cache folder, under a
 //! name that contains its hash: two versions of the program never share a folder.
 
+use super::hex::hex;
 use crate::analysis::boxes::NamedBox;
 use crate::files;
 use crate::logging::bug;
@@ -122,12 +123,16 @@ pub fn sample_picture(name: &str) -> Option<&'static [u8]> {
 /// If the program was built without it, or if the disk is full.
 pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
     let manifest = file("manifest.json").ok_or(BuiltinError::Absent)?;
-    let digest: String =
-        Sha256::digest(manifest).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let cache = dirs::cache_dir().unwrap_or_else(std::env::temp_dir).join("vlmscope");
+    let digest = hex(&Sha256::digest(manifest)[..8]);
+    let cache = cache_folder().unwrap_or_else(|| std::env::temp_dir().join("vlmscope"));
     let folder = cache.join(format!("builtin-{digest}"));
     unpack_to(&folder)?;
     Ok(folder)
+}
+
+/// The user's cache folder of this program; `None` where the system has no such place.
+pub(super) fn cache_folder() -> Option<PathBuf> {
+    dirs::cache_dir().map(|cache| cache.join("vlmscope"))
 }
 
 /// Unpacks the built-in bundle to a folder; only files that are missing there or differ are written.

@@ -1,19 +1,25 @@
 //! A bundle: the folder that the exporter writes, opened and checked.
 //!
 //! Opening hashes the graphs and the tokenizer (which are small and determine the meaning of the weights) and checks
-//! only the size of the weights, so that a 14 GB model opens at once; [`Bundle::verify`] hashes all files.
+//! only the size of the weights. [`Bundle::verify_weights`] hashes the weights before the model is used, those of a
+//! large model only once; [`Bundle::verify`] hashes all files.
 
 use super::error::{ModelError, Result};
 use super::external_data;
+use super::hex::hex;
 use super::manifest::{FileEntry, MANIFEST_FILE, Manifest, Role};
 use super::tokenizer::Tokenizer;
+use super::weights::HashedFiles;
 use crate::files;
 use crate::trace::ModelInfo;
 use sha2::{Digest as _, Sha256};
+use std::fs::Metadata;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 const HASH_BLOCK_BYTES: usize = 1 << 20;
+/// Weights of so many bytes in all are hashed at every start, in less than a tenth of a second.
+const SMALL_WEIGHTS_BYTES: u64 = 64 << 20;
 /// A graph contains the operators; its weights are in separate files.
 const MAX_GRAPH_BYTES: u64 = 256 << 20;
 /// Twice the largest tokenizer.json of the models that can be exported.
@@ -55,7 +61,7 @@ impl Bundle {
             let file = resolve(folder, &path, name)?;
             check_size(&file, entry)?;
             let bytes = match entry.role {
-                // Only the size of weights is checked before a question is asked.
+                // Weights are hashed before the graphs are loaded.
                 Role::Weights => continue,
                 Role::Graph => read(&file, entry, MAX_GRAPH_BYTES)?,
                 Role::Tokenizer => read(&file, entry, MAX_TOKENIZER_BYTES)?,
@@ -78,16 +84,56 @@ impl Bundle {
     /// # Errors
     /// The first file that cannot be read or has changed.
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        let total = self.manifest.files.values().map(|entry| entry.bytes).sum();
+        self.hash(self.manifest.files.iter(), progress, &mut |_, _, _| {})
+    }
+
+    /// Hashes the weights; of a large model only files that have changed since they were hashed on
+    /// this machine. `cache` is the folder where that is noted. `progress` as in [`Self::verify`].
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub fn verify_weights(
+        &self,
+        cache: Option<&Path>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<()> {
+        let weights = self.manifest.files.iter().filter(|(_, entry)| entry.role == Role::Weights);
+        if weights.clone().map(|(_, entry)| entry.bytes).sum::<u64>() <= SMALL_WEIGHTS_BYTES {
+            return self.hash(weights, progress, &mut |_, _, _| {});
+        }
+        let mut known = HashedFiles::read(&self.folder, cache);
+        let unknown: Vec<_> = weights
+            .filter(|(name, entry)| !known.has(name, &self.folder.join(name), &entry.sha256))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        self.hash(unknown.into_iter(), progress, &mut |name, before, sha256| {
+            known.add(name, before, sha256);
+        })?;
+        known.keep();
+        Ok(())
+    }
+
+    /// Compares files with their entries in the manifest; `hashed` gets each name with the file's
+    /// metadata from before it was read and its hash.
+    fn hash<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a String, &'a FileEntry)> + Clone,
+        progress: &mut dyn FnMut(u64, u64),
+        hashed: &mut dyn FnMut(&str, &Metadata, &str),
+    ) -> Result<()> {
+        let total = entries.clone().map(|(_, entry)| entry.bytes).sum();
         let mut done = 0;
-        for (name, entry) in &self.manifest.files {
+        for (name, entry) in entries {
             let path = resolve(&self.folder, &self.manifest_path(), name)?;
             check_size(&path, entry)?;
             let unreadable =
                 |source: std::io::Error| ModelError::BundleFile { path: path.clone(), source };
             let mut file = files::open_regular(&path).map_err(unreadable)?;
+            let before = file.metadata().map_err(unreadable)?;
             let mut hasher = Sha256::new();
-            let mut block = vec![0; HASH_BLOCK_BYTES];
+            let mut block = vec![0; HASH_BLOCK_BYTES.min(entry.bytes as usize).max(1)];
             loop {
                 let count = file.read(&mut block).map_err(unreadable)?;
                 if count == 0 {
@@ -98,6 +144,7 @@ impl Bundle {
                 progress(done, total);
             }
             check_hash(&path, entry, &hex(&hasher.finalize()))?;
+            hashed(name, &before, &entry.sha256);
         }
         Ok(())
     }
@@ -206,9 +253,4 @@ fn check_hash(path: &Path, entry: &FileEntry, found: &str) -> Result<()> {
         expected: entry.sha256.clone(),
         found: found.to_owned(),
     })
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

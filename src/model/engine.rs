@@ -4,10 +4,11 @@
 //! next question on the same picture starts after the longest common prefix of ids. The attention rows of that prefix
 //! do not depend on later positions, so they are read from the earlier trace.
 
+use super::builtin::cache_folder;
 use super::bundle::Bundle;
 use super::engine_info::EngineInfo;
 use super::error::{ModelError, Result};
-use super::event::{AskEvent, AskStage, Progress};
+use super::event::{AskEvent, AskNotice, AskStage, Progress};
 use super::preprocess::{Preprocessed, preprocess};
 use super::prompt::{self, BuiltPrompt};
 use super::request::{AskOptions, AskRequest, EngineOptions, Interventions};
@@ -73,7 +74,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens a bundle, finds ONNX Runtime and loads the graphs. `progress` gets [`AskStage::Load`].
+    /// Opens a bundle, finds ONNX Runtime, hashes the weights and loads the graphs. `progress` gets
+    /// [`AskStage::Verify`] in megabytes, then [`AskStage::Load`].
     ///
     /// # Errors
     /// A bundle that is damaged or does not fit its graphs, an ONNX Runtime that is missing or unusable, or a device
@@ -81,6 +83,10 @@ impl Engine {
     pub fn load(options: &EngineOptions, progress: &mut dyn FnMut(Progress)) -> Result<Self> {
         let bundle = Bundle::open(&options.bundle)?;
         let runtime = Runtime::load(options.runtime.as_deref())?;
+        bundle.verify_weights(cache_folder().as_deref(), &mut |done, total| {
+            let [done, total] = [done, total].map(|bytes| (bytes / 1_000_000) as u32);
+            progress(Progress { stage: AskStage::Verify, done, total });
+        })?;
         let (device, threads) = (options.device, options.threads);
         let session_options = SessionOptions { device, threads, prepack: true };
         let (sessions, notes) =
@@ -155,7 +161,7 @@ impl Engine {
         let forced = self.forced_ids(request, &built)?;
         self.check_length(&built, forced.as_deref())?;
         for notice in &built.notices {
-            sink(AskEvent::Notice(notice.clone()));
+            sink(AskEvent::Notice(AskNotice::Text(notice.clone())));
         }
 
         let start = Instant::now();

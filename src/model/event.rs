@@ -8,6 +8,8 @@ use std::sync::Arc;
 /// A step that takes long enough for its progress to be displayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskStage {
+    /// Hashing weights that were not hashed on this machine before.
+    Verify,
     /// Opening the graphs of the bundle.
     Load,
     /// Decoding and resizing the picture.
@@ -22,9 +24,17 @@ pub enum AskStage {
     Relevancy,
 }
 
+impl AskStage {
+    /// Whether the model is not ready yet.
+    pub const fn is_loading(self) -> bool {
+        matches!(self, Self::Verify | Self::Load)
+    }
+}
+
 impl std::fmt::Display for AskStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Verify => "checking the weights",
             Self::Load => "loading the model",
             Self::Preprocess => "preparing the picture",
             Self::Vision => "encoding the picture",
@@ -72,13 +82,40 @@ pub struct TokenEvent {
     pub page: Page,
 }
 
+/// Something that was changed or left out and that the user should know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AskNotice {
+    /// A sentence.
+    Text(String),
+    /// Most of the picture is cropped away; the share of its area that the model sees, 0–1.
+    Cropped(f64),
+}
+
+impl AskNotice {
+    /// The notice as a sentence; `whole_picture` says how the user shows the model the whole picture,
+    /// which differs between the command line and the window.
+    pub fn text(&self, whole_picture: &str) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Cropped(share) => {
+                let percent = share * 100.0;
+                let digits = usize::from(percent < 10.0);
+                format!(
+                    "the model sees only the middle {percent:.digits$} % of this picture; to show it \
+                    the whole picture, {whole_picture}"
+                )
+            }
+        }
+    }
+}
+
 /// Events while a question is answered, in this order.
 #[derive(Clone, Debug)]
 pub enum AskEvent {
     /// A stage began or made progress.
     Progress(Progress),
-    /// A change or omission that the user should know, as a sentence.
-    Notice(String),
+    /// Something that the user should know.
+    Notice(AskNotice),
     /// The prompt is known: its tokens, pictures and patch positions. The tokens and pages that follow can be added to
     /// it, for a trace that grows.
     Prompt(Box<TraceBuilder>),

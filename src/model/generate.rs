@@ -6,7 +6,7 @@
 use super::attention_collector::Collector;
 use super::engine::{AnswerContext, Engine, KeptPrefix, begin};
 use super::error::{ModelError, Result};
-use super::event::{AskEvent, AskStage, Page, Progress, TokenEvent};
+use super::event::{AskEvent, AskNotice, AskStage, Page, Progress, TokenEvent};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{Interventions, Rows};
 use super::sampling::{Sampler, log_probability, top};
@@ -276,9 +276,9 @@ impl Engine {
             }
         }
         if limit == room {
-            (answering.sink)(AskEvent::Notice(format!(
+            (answering.sink)(AskEvent::Notice(AskNotice::Text(format!(
                 "The answer was stopped at the model's limit of {max_positions} positions."
-            )));
+            ))));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod external_data;
 mod generate;
+mod hex;
 mod intervene;
 mod manifest;
 mod method_maps;
@@ -34,6 +35,7 @@ mod template;
 mod tokenizer;
 mod tokenizer_limits;
 mod trace_inputs;
+mod weights;
 mod worker;
 
 pub use ablate::{Effect, ablation_of_each_head, effects};
@@ -41,7 +43,7 @@ pub use bundle::Bundle;
 pub use engine::{Counters, Engine, Sink, WRITER};
 pub use engine_info::EngineInfo;
 pub use error::{ModelError, Result};
-pub use event::{AskEvent, AskStage, ModelEvent, Page, Progress, TokenEvent};
+pub use event::{AskEvent, AskNotice, AskStage, ModelEvent, Page, Progress, TokenEvent};
 pub use intervene::{Intervention, KnockFrom};
 pub use manifest::{
     AxisLength, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent,

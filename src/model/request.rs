@@ -1,7 +1,7 @@
 //! Requests to the engine and their options.
 
-use super::bundle::hex;
 use super::error::{ModelError, Result};
+use super::hex::hex;
 use super::manifest::Text;
 use crate::files;
 use crate::trace::{PreprocessMode, RequestInfo, Sampling};

@@ -23,7 +23,7 @@ const TRACES: &str = "traces";
 /// More files than any walkthrough refers to.
 const MOST_ENTRIES: usize = 10_000;
 /// A pack may always unpack to this size …
-const ALWAYS_BYTES: u64 = 1_000_000_000;
+const ALWAYS_BYTES: u64 = 100_000_000;
 /// … or to this many times its own size. Attention is compressed by a factor of 2 to 20; a far larger factor is a sign
 /// of a pack that is meant to fill the disk.
 const MOST_RATIO: u64 = 200;
@@ -194,7 +194,23 @@ pub fn unpack(path: &Path) -> Result<Unpacked, PackError> {
     if !walkthrough.is_file() {
         return Err(failed(format!("it holds no {WALKTHROUGH}")));
     }
+    if let Some(outside) = trace_outside(&walkthrough, folder.path())? {
+        let reason = format!(
+            "its walkthrough shows {}, which is not in the pack, but a pack shows its own traces \
+            only; do not use it unless you trust its author",
+            outside.display()
+        );
+        return Err(failed(reason));
+    }
     Ok(Unpacked { walkthrough, _folder: folder })
+}
+
+/// A trace that a walkthrough names and that is not one of the pack in `folder`.
+fn trace_outside(walkthrough: &Path, folder: &Path) -> Result<Option<PathBuf>, WalkthroughError> {
+    let mut walkthrough = Walkthrough::open(walkthrough)?;
+    let is_own = |path: &Path| path.strip_prefix(folder).is_ok_and(belongs);
+    let outside = walkthrough.trace_paths_mut().find(|path| !is_own(path));
+    Ok(outside.map(|path| path.clone()))
 }
 
 /// Refuses a small file that would fill the disk, before anything is unpacked.

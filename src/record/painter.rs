@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Traces that a walkthrough may show: each is an open file, of which a process may have a thousand.
+const MOST_TRACES: usize = 500;
+
 /// The traces of a walkthrough.
 #[derive(Clone, Debug, Default)]
 pub struct OpenTraces {
@@ -48,6 +51,10 @@ impl OpenTraces {
             };
             for path in paths(&step.state) {
                 if !open.traces.contains_key(path) {
+                    if open.traces.len() == MOST_TRACES {
+                        let reason = format!("at most {MOST_TRACES} traces can be shown");
+                        return Err(at(format!("{reason}. Split the walkthrough")).into());
+                    }
                     let trace = Trace::open(path).map_err(|error| at(error.to_string()))?;
                     open.traces.insert(path.to_owned(), trace);
                 }
@@ -55,6 +62,17 @@ impl OpenTraces {
             open.check(&step.state).map_err(&at)?;
         }
         Ok(open)
+    }
+
+    /// The traces that lie neither in `folder` (empty: the current one) nor below it, links followed.
+    pub fn outside(&self, folder: &Path) -> Vec<&Path> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let folder = folder.canonicalize().ok();
+        let is_inside = |path: &Path| {
+            let real = folder.as_deref().zip(path.canonicalize().ok());
+            real.is_some_and(|(folder, path)| path.starts_with(folder))
+        };
+        self.traces.keys().map(PathBuf::as_path).filter(|path| !is_inside(path)).collect()
     }
 
     /// Adds a trace that is open already.

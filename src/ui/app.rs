@@ -139,6 +139,8 @@ pub struct App {
     pub counters: Counters,
     pub(super) transition: Option<Transition>,
     next_notice: u64,
+    /// Messages about characters that no font has; each is told once.
+    pub(super) told_glyphs: Vec<String>,
     pub(super) drawing_samples: bool,
     /// Whether a text was being typed in when the last pass ended.
     pub(super) had_text_focus: bool,
@@ -202,6 +204,7 @@ impl App {
             counters: Counters::default(),
             transition: None,
             next_notice: 0,
+            told_glyphs: Vec::new(),
             drawing_samples: false,
             had_text_focus: false,
             clock: 0.0,

@@ -3,7 +3,7 @@
 use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
 use crate::model::{AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn};
-use crate::trace::Trace;
+use crate::trace::{PreprocessMode, Trace};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -153,6 +153,24 @@ impl Asking {
         // The length of an answer is not known in advance, and the longest possible answer is no measure of it.
         (total > 1 && stage != AskStage::Decode).then(|| done as f32 / total as f32)
     }
+}
+
+/// The name in the window of a way to fit a picture.
+pub const fn preprocess_name(mode: PreprocessMode) -> &'static str {
+    match mode {
+        PreprocessMode::Default => "crop the centre",
+        PreprocessMode::Resize => "squash",
+        PreprocessMode::Pad => "pad to a square",
+    }
+}
+
+/// How the window shows the model the whole picture, see [`crate::model::AskNotice::text`].
+pub fn whole_picture_hint() -> String {
+    format!(
+        "choose \"{}\" under Sampling, Preprocess, and ask again (\"{}\" distorts it)",
+        preprocess_name(PreprocessMode::Pad),
+        preprocess_name(PreprocessMode::Resize)
+    )
 }
 
 /// The conversation that a trace ends: each question with its answer.

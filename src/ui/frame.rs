@@ -7,10 +7,12 @@
 
 use super::app::App;
 use super::commands;
+use super::intent::Intent;
 use super::layout::{NARROW, Overlay, Pane, PanePlacement, Seen};
 use super::pane::{PaneContext, PaneUi, PassOutput};
 use super::panels::{FILM_STRIP_HEIGHT, Panes};
 use super::shortcuts::{self, Focus, UiCommand};
+use super::walkthrough::editor::Editor;
 use super::{theme, widgets};
 use crate::view::{Theme, ViewState};
 use egui::{Frame, Margin, Rect, Ui, pos2, vec2};
@@ -359,7 +361,22 @@ fn finish(app: &mut App, ctx: &egui::Context) {
         }
     }
     draw_stages(app, ctx, &mut state);
+    tell_missing_glyphs(app);
     app.keep_settings(false);
+}
+
+/// Says once which characters of the stage, or of the walkthrough's preview, are drawn as boxes. A
+/// list with more characters takes the place of the shorter one.
+fn tell_missing_glyphs(app: &mut App) {
+    let of_preview = app.editor.as_ref().and_then(Editor::missing_glyphs);
+    for text in [app.stage.missing_glyphs(), of_preview].into_iter().flatten() {
+        if !app.told_glyphs.contains(&text) {
+            app.notices.retain(|notice| !app.told_glyphs.contains(&notice.text));
+            let copy = Intent::Copy(text.clone(), "Message");
+            app.offer(text.clone(), vec![("Copy", copy)]);
+            app.told_glyphs.push(text);
+        }
+    }
 }
 
 fn draw_stages(app: &mut App, ctx: &egui::Context, state: &mut ViewState) {

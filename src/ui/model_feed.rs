@@ -6,8 +6,8 @@
 
 use crate::job::CancelToken;
 use crate::model::{
-    AskEvent, AskRequest, Bundle, Device, EngineInfo, EngineOptions, EngineTask, ModelError,
-    ModelEvent, ModelWorker, Progress,
+    AskEvent, AskNotice, AskRequest, Bundle, Device, EngineInfo, EngineOptions, EngineTask,
+    ModelError, ModelEvent, ModelWorker, Progress,
 };
 use crate::trace::{Trace, TraceBuilder};
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
@@ -25,7 +25,7 @@ pub enum News {
     /// Progress of the request.
     Progress(Progress),
     /// Something the user should know.
-    Notice(String),
+    Notice(AskNotice),
     /// The answer has one more token.
     Growing(Arc<Trace>),
     /// The answer is complete.

@@ -40,6 +40,11 @@ impl PreviewTexture {
         self.shown.as_ref().map(|shown| shown.texture)
     }
 
+    /// Says which characters no font has; see [`Painter::missing_glyphs`].
+    pub fn missing_glyphs(&self) -> Option<String> {
+        self.shown.as_ref().and_then(|shown| shown.painter.missing_glyphs())
+    }
+
     /// The target of the last moment that was drawn, for tests.
     pub fn target(&self) -> Option<&Target> {
         self.shown.as_ref().map(|shown| &shown.target)

@@ -162,6 +162,11 @@ impl StageRenderer {
         self.renderer.figure().filter(|_| self.shown.is_some())
     }
 
+    /// Says which characters of the stage no font has; see [`Renderer::missing_glyphs`].
+    pub fn missing_glyphs(&self) -> Option<String> {
+        self.renderer.missing_glyphs()
+    }
+
     /// The caption of the last picture.
     pub fn caption(&self) -> &str {
         &self.caption

@@ -115,6 +115,19 @@ impl AxisSet {
         Ok(self.renumbered(|layer| model.layer_index(layer).unwrap_or(layer)))
     }
 
+    /// About as many members as a text names, without making the set; for a text that is none, at most
+    /// as many as it has commas and one.
+    pub(super) fn count(text: &str) -> u64 {
+        let list = text.rsplit([':', ' ']).next().unwrap_or(text);
+        let count = |part: &str| {
+            let range = part.split_once('-').and_then(|(first, last)| {
+                Some((first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?))
+            });
+            range.map_or(1, |(first, last)| u64::from(last.saturating_sub(first)) + 1)
+        };
+        list.split(',').map(count).fold(0, u64::saturating_add)
+    }
+
     /// Whether an index belongs to the set.
     pub fn contains(&self, index: u32) -> bool {
         self.indices.as_ref().is_none_or(|indices| indices.binary_search(&index).is_ok())
@@ -156,8 +169,11 @@ impl AxisSet {
             };
             if let Some((first, last)) = part.split_once('-') {
                 let (first, last) = (number(first)?, number(last)?);
-                if first > last || last - first > MAX_RANGE {
+                if first > last {
                     return Err(bad(&format!("`{part}` is not an ascending range")));
+                }
+                if indices.len() as u64 + u64::from(last - first) >= MOST_MEMBERS {
+                    return Err(bad(&format!("it has more than {MOST_MEMBERS} members")));
                 }
                 indices.extend(first..=last);
             } else {
@@ -168,8 +184,8 @@ impl AxisSet {
     }
 }
 
-/// Longer than any axis of a model; prevents a mistyped range from filling the memory.
-const MAX_RANGE: u32 = 1 << 20;
+/// More than any axis of a model has: a guard against a mistyped range filling the memory.
+const MOST_MEMBERS: u64 = 1 << 20;
 
 /// "0-3,7": ascending numbers as ranges.
 pub(super) fn ranges(indices: &[u32]) -> String {
@@ -293,5 +309,31 @@ impl TryFrom<SetText> for Queries {
 impl From<Queries> for String {
     fn from(queries: Queries) -> Self {
         queries.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_set_has_no_more_members_than_an_axis_can_have() {
+        let members = |text: &str| AxisSet::parse("layers", text).map(|set| set.members(0).len());
+        assert_eq!(members("0-1048575").unwrap(), 1 << 20);
+        for text in ["0-1048576".to_owned(), "0-4294967295".into(), "0-1048570,".repeat(1000) + "7"]
+        {
+            let error = members(&text).unwrap_err().to_string();
+            assert!(error.contains("more than 1048576 members"), "{error}");
+        }
+        for (text, count) in [
+            ("4", 1),
+            ("mean:0-7,12", 9),
+            ("answer 0-99", 100),
+            ("0-4294967295", 1 << 32),
+            ("x, y", 2),
+        ] {
+            assert_eq!(AxisSet::count(text), count, "{text}");
+        }
     }
 }

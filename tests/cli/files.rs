@@ -261,20 +261,55 @@ fn what_is_no_file_is_not_opened() {
         &["score", "s.vlmtrace", "--boxes", "pipe.toml"],
     ];
     for command in commands {
-        let mut child =
-            fixture.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let start = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            if start.elapsed() > Duration::from_secs(30) {
-                child.kill().unwrap();
-                panic!("{command:?} waits for ever");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let output = child.wait_with_output().unwrap();
-        assert!(!output.status.success(), "{command:?}");
-        let text = stderr(&output);
+        let text = is_refused_soon(&fixture, command);
         assert!(text.contains("pipe") && text.contains("not a file"), "{command:?}: {text}");
+    }
+}
+
+/// The error of a command, which must come within 30 seconds.
+#[cfg(unix)]
+fn is_refused_soon(fixture: &Fixture, command: &[&str]) -> String {
+    let mut child =
+        fixture.command(command).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > Duration::from_secs(30) {
+            child.kill().unwrap();
+            panic!("{command:?} waits for ever");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success(), "{command:?}");
+    stderr(&output)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_a_bundle_that_is_a_pipe_is_not_opened() {
+    const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let gqa = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bundles/gqa");
+    let fixture = Fixture::new();
+    for name in ["manifest.json", "tokenizer.json", "decoder.onnx", "decoder.data"] {
+        let bundle = fixture.path("bundle");
+        std::fs::create_dir(&bundle).unwrap();
+        for file in names(&gqa).iter().filter(|file| *file != name) {
+            std::fs::copy(gqa.join(file), bundle.join(file)).unwrap();
+        }
+        // A pipe has 0 bytes, as its manifest may well say.
+        let manifest = bundle.join("manifest.json");
+        if name != "manifest.json" {
+            let mut fields: Value =
+                serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+            fields["files"][name]["bytes"] = 0.into();
+            fields["files"][name]["sha256"] = EMPTY_SHA256.into();
+            std::fs::write(&manifest, fields.to_string()).unwrap();
+        }
+        assert!(Command::new("mkfifo").arg(bundle.join(name)).status().unwrap().success());
+        let ask = ["ask", "a.png", "What?", "--model", "bundle", "--out", "x"];
+        let text = is_refused_soon(&fixture, &ask);
+        assert!(text.contains(name) && text.contains("not a file"), "{name}: {text}");
+        std::fs::remove_dir_all(&bundle).unwrap();
     }
 }
 

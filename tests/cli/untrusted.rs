@@ -133,6 +133,15 @@ fn edits_that_would_take_minutes_are_refused() {
     }
 }
 
+/// A pack with this walkthrough and no trace.
+fn zip_of(path: &Path, walkthrough: &str) {
+    use std::io::Write as _;
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    zip.start_file("walkthrough.toml", zip::write::SimpleFileOptions::default()).unwrap();
+    zip.write_all(walkthrough.as_bytes()).unwrap();
+    zip.finish().unwrap();
+}
+
 #[test]
 fn a_pack_carries_no_trace_from_elsewhere_unless_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -167,6 +176,18 @@ fn a_pack_carries_no_trace_from_elsewhere_unless_told() {
     ] {
         let output = run(&talk, args, &[]);
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    }
+    // A pack that somebody made by hand shows nothing but its own traces.
+    for (name, trace) in
+        [("absolute.zip", absolute.to_str().unwrap()), ("up.zip", "../../mine/private.vlmtrace")]
+    {
+        let text = format!("version = 1\ntrace = {trace:?}\n[[step]]\n");
+        zip_of(&talk.join(name), &text);
+        let words = [name, "private.vlmtrace", "is not in the pack"];
+        refused(&talk, &["walkthrough", "check", name], 1, &words);
+        refused(&talk, &["record", name, "--out", "a.gif"], 1, &words);
+        let pack = ["pack", name, "--out", "b.zip", "--allow-outside"];
+        refused(&talk, &pack, 1, &words);
     }
     // A pack is packed again from where it was unpacked.
     let output = run(&talk, &["pack", "own.zip", "--out", "again.zip"], &[]);

@@ -53,10 +53,38 @@ fn cut_and_changed_files_are_named() {
         flip(&copy, name);
         explains(copy.open(), &[name, "has changed", "SHA-256"]);
     }
-    // Weights are hashed only when asked to.
-    let copy = BundleCopy::new();
-    flip(&copy, "decoder.data");
-    explains(copy.open().unwrap().verify(&mut |_, _| {}), &["decoder.data", "has changed"]);
+    // Weights are hashed before the graphs that read them are loaded.
+    for name in ["decoder.data", "vision.data", "embed.data"] {
+        let copy = BundleCopy::new();
+        flip(&copy, name);
+        explains(copy.open().unwrap().verify(&mut |_, _| {}), &[name, "has changed"]);
+        explains(copy.load(), &[name, "has changed"]);
+    }
+}
+
+#[test]
+fn weights_of_a_large_model_are_hashed_once_and_again_when_they_change() {
+    // Further weights of 70 MB.
+    const BYTES: usize = 70 << 20;
+    let copy = BundleCopy::new().replace("more.data", &vec![0; BYTES]).edit(|manifest| {
+        manifest["files"]["more.data"]["role"] = json!("weights");
+    });
+    let bundle = copy.open().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let hashed = || {
+        let mut bytes = 0;
+        let verified = bundle.verify_weights(Some(cache.path()), &mut |done, _| bytes = done);
+        verified.map(|()| bytes)
+    };
+    assert!(hashed().unwrap() > BYTES as u64);
+    assert_eq!(hashed().unwrap(), 0);
+    let mut bytes = vec![0; BYTES];
+    bytes[BYTES / 2] = 1;
+    std::fs::write(copy.path("more.data"), bytes).unwrap();
+    explains(hashed(), &["more.data", "has changed"]);
+    explains(hashed(), &["more.data", "has changed"]);
+    std::fs::write(copy.path("more.data"), vec![0; BYTES]).unwrap();
+    assert_eq!(hashed().unwrap(), BYTES as u64, "the other weights are as they were");
 }
 
 #[test]
@@ -289,7 +317,7 @@ fn questions_and_options_that_cannot_be_used_are_named() {
         let mut notices = Vec::new();
         let result = engine.ask(asked, &CancelToken::new(), &mut |event| {
             if let vlmscope::model::AskEvent::Notice(notice) = event {
-                notices.push(notice);
+                notices.push(notice.text("pad it"));
             }
         });
         (result, notices)

@@ -58,6 +58,27 @@ fn a_typed_question_is_answered_and_kept() {
     assert_eq!(window.state().docs.len(), before + 1);
 }
 
+#[test]
+fn a_panorama_of_which_most_is_cut_away_is_told_in_the_words_of_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pan.png");
+    image::RgbImage::from_fn(4000, 100, |x, _| image::Rgb([(x % 251) as u8; 3]))
+        .save(&path)
+        .unwrap();
+    let mut window = first_start();
+    let before = window.state().docs.len();
+    window.state_mut().send(Intent::Open(path));
+    until(&mut window, |app| {
+        app.chat.picture.as_ref().is_some_and(|picture| picture.name == "pan.png")
+    });
+    window.state_mut().send(Intent::Ask("What is this?".into()));
+    until(&mut window, |app| app.docs.len() == before + 1 && app.chat.asking.is_none());
+    let told = window.state().chat.notices.join(" ");
+    assert!(told.contains("only the middle 2.5 % of this picture"), "{told}");
+    assert!(told.contains("\"pad to a square\"") && !told.contains("--"), "{told}");
+    assert!(window.query_by_label_contains("only the middle 2.5 %").is_some(), "it is in sight");
+}
+
 /// Events of the built-in model for one answer, recorded to be replayed one by one.
 fn recorded(window: &Window) -> Vec<ModelEvent> {
     let picture = window.state().chat.picture.clone();

@@ -94,3 +94,18 @@ fn answers_of_a_window_that_ended_by_a_fault_are_offered() {
     settle(&mut window);
     assert!(recovery::waiting(&root).is_empty() && window.state().docs.is_empty());
 }
+
+#[test]
+fn characters_of_the_stage_that_no_font_has_are_named_once() {
+    let mut state = ViewState::default();
+    state.caption.text = Some("a private character: \u{10fffd}".into());
+    let mut window = empty_window();
+    window.state_mut().add_document(Document::new(trace(), &state));
+    until_said(&mut window, "no installed font has the characters \u{10fffd}");
+    assert!(window.query_by_label_contains("apt install").is_some(), "it is in sight");
+    window.state_mut().notices.clear();
+    for _ in 0..10 {
+        window.step();
+    }
+    assert!(window.state().notices.is_empty(), "{:?}", window.state().notices);
+}

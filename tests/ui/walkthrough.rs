@@ -582,6 +582,27 @@ fn what_is_changed_is_seen_and_a_pack_is_written() {
 }
 
 #[test]
+fn traces_outside_the_folder_of_a_walkthrough_are_packed_when_the_user_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("talk")).unwrap();
+    crate::support::trace().write(&path("private.vlmtrace")).unwrap();
+    std::fs::write(path("talk/tour.toml"), "trace = \"../private.vlmtrace\"\n[[step]]\n").unwrap();
+    let mut window = window();
+    window.state_mut().send(Intent::Open(path("talk/tour.toml")));
+    until(&mut window, |app| app.editor.is_some());
+    perform(&mut window, UiCommand::PackWalkthrough);
+    assert!(window.state().prompt.is_none(), "it asks before it asks where");
+    let told = window.state().notices.last().unwrap().text.clone();
+    assert!(told.contains("private.vlmtrace") && told.contains("outside its folder"), "{told}");
+    window.get_by_label("Pack them too").click();
+    settle(&mut window);
+    answer_path(&mut window, &path("talk/tour.zip"));
+    until(&mut window, |app| app.notices.iter().any(|notice| notice.text.starts_with("Packed")));
+    assert!(path("talk/tour.zip").is_file());
+}
+
+#[test]
 fn a_film_is_recorded_beside_the_window_with_its_options() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("tour.gif");

@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use crate::analysis::methods::Method;
-use crate::cli::common::{engine_options, progress_bar, show_progress};
+use crate::cli::common::{WHOLE_PICTURE, engine_options, progress_bar, show_progress};
 use crate::cli::overlay;
 use crate::job::CancelToken;
 use crate::model::{AskEvent, AskRequest, AskStage, Engine, Progress};
@@ -49,7 +49,7 @@ impl View {
         match event {
             AskEvent::Progress(progress) => self.progress(*progress),
             AskEvent::Notice(notice) => self.bar.suspend(|| {
-                let _ = writeln!(terminal::stderr(), "note: {notice}");
+                let _ = writeln!(terminal::stderr(), "note: {}", notice.text(WHOLE_PICTURE));
             }),
             AskEvent::Prompt(_) => {}
             AskEvent::Token(token) if self.streams => {

@@ -8,6 +8,9 @@ use image::RgbImage;
 use std::path::Path;
 use std::sync::Arc;
 
+/// How the command line shows the model the whole picture, see [`crate::model::AskNotice::text`].
+pub(crate) const WHOLE_PICTURE: &str = "use --preprocess pad (or resize, which distorts it)";
+
 /// `sample:N` (from 1) or a file.
 pub(crate) fn read_picture(path: &Path) -> anyhow::Result<Picture> {
     let Some(number) = path.to_str().and_then(|text| text.strip_prefix("sample:")) else {

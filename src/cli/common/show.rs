@@ -43,15 +43,8 @@ impl Show {
         Ok(Self { walkthrough, traces, folder, _unpacked: unpacked })
     }
 
-    /// The traces that lie neither in the walkthrough's folder nor below it, links followed.
+    /// The traces that lie neither in the walkthrough's folder nor below it.
     pub fn traces_outside(&self) -> Vec<&Path> {
-        let own = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
-        let own = own.canonicalize().ok();
-        let is_inside = |path: &Path| {
-            own.as_deref()
-                .zip(path.canonicalize().ok())
-                .is_some_and(|(own, path)| path.starts_with(own))
-        };
-        self.traces.iter().map(|(path, _)| path).filter(|path| !is_inside(path)).collect()
+        self.traces.outside(&self.folder)
     }
 }

@@ -11,6 +11,7 @@ mod resize;
 pub use decode::MAX_MEGAPIXELS;
 
 use super::error::{ModelError, Result};
+use super::event::AskNotice;
 use super::manifest::{Manifest, Preprocess, Resample, Resize};
 use super::occluder::{BlankFill, Occluder};
 use super::request::Picture;
@@ -38,8 +39,8 @@ pub struct Preprocessed {
     pub original_from_preprocessed: Affine,
     /// The description of the preprocessing for the trace.
     pub info: PreprocessInfo,
-    /// Notices for the user, as sentences.
-    pub notices: Vec<String>,
+    /// What the user should know.
+    pub notices: Vec<AskNotice>,
 }
 
 impl Preprocessed {
@@ -140,7 +141,7 @@ pub fn preprocess(
     let decoded = decode::decode(&picture.name, &picture.bytes)?;
     let Decoded { upright, lossy } = decoded;
     let rgb = decode::to_rgb(&upright);
-    let mut notices: Vec<String> = decode::dark_notice(&upright).into_iter().collect();
+    let dark = decode::dark_notice(&upright).map(AskNotice::Text);
     let stored = decode::encode_original(&picture.name, upright, lossy)?;
     let stored_from_upright = [
         f64::from(stored.size[0]) / f64::from(rgb.size[0]),
@@ -149,7 +150,7 @@ pub fn preprocess(
     let start = Affine::scale_offset(stored_from_upright, [0.0, 0.0]);
     let step = Step { picture: rgb, original_from_current: start };
     let Step { picture: seen, original_from_current } = fit(step, mode, &manifest.preprocess);
-    notices.extend(crop_notice(&original_from_current, seen.size, stored.size));
+    let cropped = crop_notice(&original_from_current, seen.size, stored.size);
     let info = PreprocessInfo {
         picture: 0,
         mode: mode.into(),
@@ -165,15 +166,19 @@ pub fn preprocess(
         original: stored.bytes,
         original_from_preprocessed: original_from_current,
         info,
-        notices,
+        notices: dark.into_iter().chain(cropped).collect(),
     })
 }
 
 /// The user is told if less than this share of the picture is seen: a crop of 16:9 to a square keeps 0.56.
 const SEEN_SHARE: f64 = 0.5;
 
-/// The notice for a picture of which most is cropped away.
-fn crop_notice(original_from_seen: &Affine, seen: [u32; 2], original: [u32; 2]) -> Option<String> {
+/// A notice where most of the picture is cropped away.
+fn crop_notice(
+    original_from_seen: &Affine,
+    seen: [u32; 2],
+    original: [u32; 2],
+) -> Option<AskNotice> {
     let [left, top] = original_from_seen.apply([0.0, 0.0]);
     let [right, bottom] = original_from_seen.apply(seen.map(f64::from));
     let covered = |from: f64, to: f64, length: u32| {
@@ -181,14 +186,7 @@ fn crop_notice(original_from_seen: &Affine, seen: [u32; 2], original: [u32; 2]) 
         (to.min(length) - from.max(0.0)).max(0.0) / length
     };
     let share = covered(left, right, original[0]) * covered(top, bottom, original[1]);
-    (share < SEEN_SHARE).then(|| {
-        let percent = share * 100.0;
-        let digits = usize::from(percent < 10.0);
-        format!(
-            "the model sees only the middle {percent:.digits$} % of this picture; to show it the \
-            whole picture, use --preprocess pad (or resize, which distorts it)"
-        )
-    })
+    (share < SEEN_SHARE).then_some(AskNotice::Cropped(share))
 }
 
 /// The upright picture in the colours from which [`preprocess`] starts: edits are made on it.
@@ -363,10 +361,11 @@ mod tests {
         let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
         let notice = |width, height, mode| {
             let Step { picture, original_from_current } = fit(plain(width, height), mode, &rules);
-            crop_notice(&original_from_current, picture.size, [width, height])
+            let notice = crop_notice(&original_from_current, picture.size, [width, height]);
+            notice.map(|notice| notice.text("pad it"))
         };
         let text = notice(800, 20, PreprocessMode::Default).unwrap_or_default();
-        assert!(text.contains("the middle 2.5 %") && text.contains("--preprocess pad"), "{text}");
+        assert!(text.contains("the middle 2.5 %") && text.ends_with("pad it"), "{text}");
         let text = notice(60, 180, PreprocessMode::Default).unwrap_or_default();
         assert!(text.contains("the middle 33 %"), "{text}");
         assert_eq!(notice(160, 90, PreprocessMode::Default), None);

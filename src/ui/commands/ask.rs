@@ -2,10 +2,10 @@
 
 use super::dialogs;
 use super::tasks::start_on_model;
-use crate::model::{AskOptions, AskStage, Picture, Turn};
+use crate::model::{AskOptions, Picture, Turn};
 use crate::trace::Trace;
 use crate::ui::app::App;
-use crate::ui::chat::turns_of;
+use crate::ui::chat::{turns_of, whole_picture_hint};
 use crate::ui::dialogs::{Dialog, Want};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
@@ -225,7 +225,7 @@ fn read(app: &mut App, request: u64, news: News) {
         return;
     }
     if let News::Progress(progress) = &news
-        && progress.stage == AskStage::Load
+        && progress.stage.is_loading()
     {
         app.tasks.model_progress(&progress.stage.to_string(), progress.done, progress.total);
     }
@@ -237,11 +237,11 @@ fn read(app: &mut App, request: u64, news: News) {
         News::Loaded(..) => {}
         News::Progress(progress) => {
             asking.progress = Some(progress);
-            if progress.stage != AskStage::Load {
+            if !progress.stage.is_loading() {
                 app.chat.error = None;
             }
         }
-        News::Notice(notice) => app.chat.notices.push(notice),
+        News::Notice(notice) => app.chat.notices.push(notice.text(&whole_picture_hint())),
         News::Growing(trace) => grow(app, trace, true),
         News::Done(trace) => {
             grow(app, trace, false);

@@ -91,7 +91,7 @@ pub fn record_to(
         };
         let start = Instant::now();
         let mut told = 0;
-        film.record(&gpu, encoder, cancel, &mut |Progress { done, frames }| {
+        let summary = film.record(&gpu, encoder, cancel, &mut |Progress { done, frames }| {
             let seconds = start.elapsed().as_secs();
             reporter.progress(done as usize, frames as usize);
             // Once a second is often enough for a reader.
@@ -107,7 +107,9 @@ pub fn record_to(
             write_bytes(subtitles(&timeline).as_bytes(), &srt)?;
             beside = format!(" and {}", srt.display());
         }
-        Ok(TaskResult::Said(format!("Recorded {}{beside}.", out.display())))
+        let glyphs =
+            summary.missing_glyphs.map_or_else(String::new, |text| format!(" Note: {text}."));
+        Ok(TaskResult::Said(format!("Recorded {}{beside}.{glyphs}", out.display())))
     });
 }
 

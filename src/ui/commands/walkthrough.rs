@@ -28,6 +28,10 @@ pub fn apply(app: &mut App, command: WalkthroughCommand) {
         WalkthroughCommand::Undo => editor.undo(),
         WalkthroughCommand::Redo => editor.redo(),
         WalkthroughCommand::ShowView(_) => {}
+        WalkthroughCommand::PackOutside => {
+            editor.allow_outside();
+            super::walkthrough_files::pack(app);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::task_result::{PathPurpose, TaskResult, WalkthroughSaved};
 use crate::ui::walkthrough::confirm::{AfterConfirm, Answer, Confirm, Lost};
-use crate::ui::walkthrough::editor::{Editor, NewWalkthrough};
+use crate::ui::walkthrough::editor::{Editor, NewWalkthrough, WalkthroughCommand};
 use crate::ui::walkthrough::make::{of_bookmarks as steps_of, read, tour_of};
 use crate::ui::walkthrough::trace_set::TraceSet;
 use crate::view::timeline::Walkthrough;
@@ -225,12 +225,24 @@ pub fn saved(app: &mut App, saved: WalkthroughSaved) {
     }
 }
 
-/// Packs the walkthrough with its traces where the user says.
+/// Packs the walkthrough with its traces where the user says; first asks about traces outside the
+/// folder of its file.
 pub fn pack(app: &mut App) {
     if !is_open(app) {
         return;
     }
     let Some(editor) = &app.editor else { return };
+    let outside = editor.outside();
+    if !outside.is_empty() {
+        let names: Vec<String> = outside.iter().map(|path| path.display().to_string()).collect();
+        let text = format!(
+            "{} shows traces that lie outside its folder, and a pack would carry them along: {}.",
+            editor.name(),
+            names.join(", ")
+        );
+        let pack = Intent::Walkthrough(WalkthroughCommand::PackOutside);
+        return app.offer(text, vec![("Pack them too", pack)]);
+    }
     let (walkthrough, traces) = (editor.walkthrough().clone(), editor.trace_set.traces.clone());
     let stem = editor.name().trim_end_matches(".toml").replace(' ', "-");
     let filters = &[("Pack", &["zip"] as &[&str])];

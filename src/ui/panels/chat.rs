@@ -1,7 +1,7 @@
 //! The chat: picture, question, growing answer, earlier answers, model.
 
 use crate::trace::PreprocessMode;
-use crate::ui::chat::{answer_logprob, logprob_text};
+use crate::ui::chat::{answer_logprob, logprob_text, preprocess_name};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::{ChatCommand, Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
@@ -382,14 +382,6 @@ fn sampling(cx: &PaneContext<'_>, ui: &mut Ui) {
             cx.intents.send(Intent::Settings(SettingsChange::Preprocess(mode)));
         }
     });
-}
-
-const fn preprocess_name(mode: PreprocessMode) -> &'static str {
-    match mode {
-        PreprocessMode::Default => "crop the centre",
-        PreprocessMode::Resize => "squash",
-        PreprocessMode::Pad => "pad to a square",
-    }
 }
 
 /// The built-in pictures; a click opens one and asks about it.

@@ -9,7 +9,8 @@ use crate::ui::stage;
 use crate::view::timeline::{Card, Edit, Moment, Step, Timeline, Walkthrough};
 use crate::view::{Undo, ViewState};
 use egui::{Rect, TextureId};
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,6 +45,8 @@ pub enum WalkthroughCommand {
     Zoom(f32),
     /// Brings a step's view to the stage, to be changed there.
     ShowView(usize),
+    /// Packs it with the traces that lie outside the folder of its file.
+    PackOutside,
     /// Undoes the last change of the walkthrough.
     Undo,
     /// Redoes it.
@@ -61,6 +64,8 @@ pub struct NewWalkthrough {
     pub is_of_file: bool,
     /// The file that it is saved to.
     pub path: Option<PathBuf>,
+    /// Traces that the file names and that lie outside its folder.
+    pub outside: BTreeSet<PathBuf>,
     /// Folder of an opened pack; removed when it is dropped.
     pub unpacked: Option<Unpacked>,
 }
@@ -68,7 +73,8 @@ pub struct NewWalkthrough {
 impl NewWalkthrough {
     /// A walkthrough without a file.
     pub const fn unsaved(walkthrough: Walkthrough, trace_set: TraceSet) -> Self {
-        Self { walkthrough, trace_set, is_of_file: false, path: None, unpacked: None }
+        let outside = BTreeSet::new();
+        Self { walkthrough, trace_set, is_of_file: false, path: None, outside, unpacked: None }
     }
 }
 
@@ -83,6 +89,8 @@ pub struct Editor {
     pub path: Option<PathBuf>,
     /// Its traces.
     pub trace_set: TraceSet,
+    /// Traces outside the folder of its file that nobody has allowed to be packed.
+    outside: BTreeSet<PathBuf>,
     /// Folder of an opened pack; removed when it is dropped.
     _unpacked: Option<Unpacked>,
     selected: Stop,
@@ -101,7 +109,7 @@ impl Editor {
     /// Starts editing a walkthrough; `painter` draws the window on the device.
     pub fn new(new: NewWalkthrough, gpu: Arc<Gpu>, painter: stage::Painter) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let NewWalkthrough { walkthrough, trace_set, is_of_file, path, unpacked } = new;
+        let NewWalkthrough { walkthrough, trace_set, is_of_file, path, outside, unpacked } = new;
         // A walkthrough that was read from a file counts as saved, even if it will not be written there (a pack).
         let saved = is_of_file.then(|| walkthrough.clone());
         let mut editor = Self {
@@ -110,6 +118,7 @@ impl Editor {
             saved,
             path,
             trace_set,
+            outside,
             _unpacked: unpacked,
             selected: Stop::Step(0),
             at_secs: 0.0,
@@ -130,6 +139,25 @@ impl Editor {
     /// The walkthrough.
     pub const fn walkthrough(&self) -> &Walkthrough {
         self.draft.present()
+    }
+
+    /// The traces that steps show, that the file named, and that lie outside its folder: whoever wrote
+    /// the file may have meant the private ones of whoever opens it.
+    pub fn outside(&self) -> Vec<&Path> {
+        let is_shown = |path: &&PathBuf| {
+            let mut steps = self.walkthrough().steps.iter().map(|step| &step.state);
+            let is_it = |other: Option<&PathBuf>| other == Some(*path);
+            steps.any(|state| {
+                let second = state.second.as_ref().and_then(|second| second.trace.as_ref());
+                is_it(state.trace.as_ref()) || is_it(second)
+            })
+        };
+        self.outside.iter().filter(is_shown).map(PathBuf::as_path).collect()
+    }
+
+    /// They may be packed.
+    pub fn allow_outside(&mut self) {
+        self.outside.clear();
     }
 
     /// Whether the file holds something else, or there is none.
@@ -407,6 +435,11 @@ impl Editor {
             at_secs: self.at_secs,
         };
         self.preview.draw(&self.draft, &self.trace_set.traces, seen)
+    }
+
+    /// Says which characters of the preview no font has.
+    pub fn missing_glyphs(&self) -> Option<String> {
+        self.preview.missing_glyphs()
     }
 
     /// Reads the preview back, for tests.

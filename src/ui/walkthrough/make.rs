@@ -82,11 +82,12 @@ pub fn read(path: &Path) -> anyhow::Result<NewWalkthrough> {
         *trace = std::path::absolute(&*trace)?;
     }
     let traces = OpenTraces::open(&walkthrough, &path.display().to_string())?;
+    let outside = traces.outside(folder).into_iter().map(Path::to_owned).collect();
     walkthrough.steps.iter_mut().for_each(|step| step.line = None);
     // Traces of a pack are deleted with its temporary folder, so they do not count as saved.
     let trace_set = TraceSet::of_files(traces, |trace| !is_pack || !trace.starts_with(folder));
     let own = (!is_pack).then(|| path.to_owned());
-    Ok(NewWalkthrough { walkthrough, trace_set, is_of_file: true, path: own, unpacked })
+    Ok(NewWalkthrough { walkthrough, trace_set, is_of_file: true, path: own, outside, unpacked })
 }
 
 #[cfg(test)]

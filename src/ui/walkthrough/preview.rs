@@ -112,6 +112,11 @@ impl Preview {
         half.map(|half| half.texture).or(self.canvas.texture())
     }
 
+    /// Says which characters of the preview no font has.
+    pub fn missing_glyphs(&self) -> Option<String> {
+        self.canvas.missing_glyphs()
+    }
+
     /// The small picture of a step, the part of it to show, and the ratio of width to height of that part.
     pub fn small_picture(&self, step: usize) -> Option<(TextureId, Rect, f32)> {
         let place = (*self.small_of_step.1.get(step)?)?;

@@ -5,6 +5,7 @@
 
 use super::WalkthroughError;
 use super::caption::caption_text;
+use super::cost;
 use crate::files::{self, Replacement};
 use crate::view::{Easing, ViewState};
 use serde::{Deserialize, Serialize};
@@ -236,8 +237,18 @@ impl Walkthrough {
                 supported: WALKTHROUGH_VERSION,
             });
         }
-        let file: FileText = toml::from_str(text).map_err(|error| source.toml(&error))?;
         let tables: Table = toml::from_str(text).map_err(|error| source.toml(&error))?;
+        let too_many = cost::first_step_too_many(&tables);
+        if let Some(step) = too_many {
+            let reason = format!(
+                "with step {}, the views take more than {} MB of memory. Name fewer layers, heads \
+                and tokens, or split the file",
+                step + 1,
+                cost::MOST_VIEW_BYTES >> 20
+            );
+            return Err(source.at(0, reason));
+        }
+        let file: FileText = toml::from_str(text).map_err(|error| source.toml(&error))?;
         if file.step.is_empty() {
             return Err(source.at(0, "it has no steps; begin one with [[step]]"));
         }

@@ -6,6 +6,7 @@
 //! to.
 
 mod caption;
+mod cost;
 mod document;
 mod edit;
 mod error;
