@@ -61,4 +61,13 @@ mod tests {
         );
         assert_eq!(clock(3725.0405), "01:02:05,041");
     }
+
+    #[test]
+    fn control_characters_are_written_by_their_number() {
+        let step =
+            Step { seconds: Some(2.0), ..Step::new(ViewState::default(), "a\u{1b}[31m\u{9b}b") };
+        let walkthrough = Walkthrough { title: None, steps: vec![step], end: None };
+        let text = subtitles(&Timeline::new(&walkthrough));
+        assert!(text.ends_with("\na<U+001B>[31m<U+009B>b\n\n"), "{text:?}");
+    }
 }

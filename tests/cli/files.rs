@@ -218,7 +218,11 @@ fn a_closed_pipe_is_no_error() {
     let fixture = Fixture::new();
     fixture.ask();
     fixture.write("q.jsonl", r#"{"picture": "a.png", "question": "What?"}"#);
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 10] = [
+        &["ask", "a.png", "What?", "--json", "--no-overlay", "--out", "w"],
+        &["occlusion", "s.vlmtrace", "--windows", "2", "--json"],
+        &["score", "s.vlmtrace", "--method", "rollout", "--steps", "2", "--json"],
+        &["export", "s.vlmtrace", "--out", "-"],
         &["inspect", "s.vlmtrace", "--json"],
         &["inspect", "s.vlmtrace"],
         &["diff", "s.vlmtrace", "s.vlmtrace", "--json"],

@@ -426,6 +426,9 @@ fn what_cannot_be_recorded_is_said_before_anything_is_drawn() {
     fails("record tour.toml --out a.webm", "neither .mp4 nor .gif");
     fails("record tour.toml --fps 60 --out a.gif", "at most 50");
     fails("record tour.toml --out nowhere/a.mp4", "folder does not exist");
+    std::fs::write(fixture.path("film"), "mine").unwrap();
+    fails("record tour.toml --out film", "film is a file, but PNG files are written to a folder");
+    std::fs::remove_file(fixture.path("film")).unwrap();
     fails("record a.png --out a.mp4", "is not a trace");
     fails("record missing.toml --out a.mp4", "missing.toml");
     fails("record a.zip --out a.mp4", "cannot open the pack");

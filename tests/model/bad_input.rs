@@ -63,6 +63,18 @@ fn cut_and_changed_files_are_named() {
 }
 
 #[test]
+fn graphs_and_tokenizers_that_are_too_large_are_refused_before_they_are_read() {
+    // Sparse files: their size costs nothing.
+    for (name, bytes) in [("decoder.onnx", 6_u64 << 30), ("tokenizer.json", 65 << 20)] {
+        let copy =
+            BundleCopy::new().edit(|manifest| manifest["files"][name]["bytes"] = json!(bytes));
+        let file = std::fs::File::options().write(true).open(copy.path(name)).unwrap();
+        file.set_len(bytes).unwrap();
+        explains(copy.open(), &[name, &bytes.to_string(), "a file of its kind has at most"]);
+    }
+}
+
+#[test]
 fn weights_of_a_large_model_are_hashed_once_and_again_when_they_change() {
     // Further weights of 70 MB.
     const BYTES: usize = 70 << 20;
