@@ -118,10 +118,12 @@ impl AxisSet {
     /// About as many members as a text names, without making the set; for a text that is none, at most
     /// as many as it has commas and one.
     pub(super) fn count(text: &str) -> u64 {
-        let list = text.rsplit([':', ' ']).next().unwrap_or(text);
+        let list = text.rsplit(':').next().unwrap_or(text);
         let count = |part: &str| {
             let range = part.split_once('-').and_then(|(first, last)| {
-                Some((first.trim().parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?))
+                // Words may stand before the first number.
+                let first = first.trim().rsplit(' ').next()?;
+                Some((first.parse::<u32>().ok()?, last.trim().parse::<u32>().ok()?))
             });
             range.map_or(1, |(first, last)| u64::from(last.saturating_sub(first)) + 1)
         };
@@ -327,6 +329,7 @@ mod tests {
             assert!(error.contains("more than 1048576 members"), "{error}");
         }
         for (text, count) in [
+            ("position max: 0 - 7, 12", 9),
             ("4", 1),
             ("mean:0-7,12", 9),
             ("answer 0-99", 100),
