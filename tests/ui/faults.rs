@@ -9,7 +9,7 @@ use vlmscope::trace::Trace;
 use vlmscope::ui::document::Document;
 use vlmscope::ui::task_result::TaskResult;
 use vlmscope::ui::{HeadlessOptions, recovery};
-use vlmscope::view::ViewState;
+use vlmscope::view::{Command, ViewState};
 
 fn until_said(window: &mut Window, part: &str) {
     until(window, |app| app.notices.iter().any(|notice| notice.text.contains(part)));
@@ -97,11 +97,11 @@ fn answers_of_a_window_that_ended_by_a_fault_are_offered() {
 
 #[test]
 fn characters_of_the_stage_that_no_font_has_are_named_once() {
-    let mut state = ViewState::default();
-    state.caption.text = Some("a private character: \u{10fffd}".into());
     let mut window = empty_window();
-    window.state_mut().add_document(Document::new(trace(), &state));
-    until_said(&mut window, "no installed font has the characters \u{10fffd}");
+    window.state_mut().add_document(Document::new(trace(), &ViewState::default()));
+    let caption = Command::SetCaptionText(Some("a private character: \u{10fffd}".into()));
+    window.state_mut().command(caption);
+    until_said(&mut window, "no installed font has the characters U+10FFFD");
     assert!(window.query_by_label_contains("apt install").is_some(), "it is in sight");
     window.state_mut().notices.clear();
     for _ in 0..10 {

@@ -43,6 +43,13 @@ impl std::ops::DerefMut for Screen {
     }
 }
 
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // The device of all tests is never closed: what it still draws when the process ends is drawn into memory that is gone.
+        let _ = gpu().wait();
+    }
+}
+
 pub type Window = Harness<'static, Screen>;
 
 /// One device for all tests: opening one takes longer than most of them.

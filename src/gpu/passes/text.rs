@@ -159,7 +159,9 @@ pub fn missing_glyphs(characters: &BTreeSet<char>) -> Option<String> {
     };
     let packages: BTreeSet<&str> = characters.iter().copied().map(package).collect();
     let packages = packages.into_iter().collect::<Vec<_>>().join(" ");
-    let named: Vec<String> = characters.iter().take(NAMED).map(char::to_string).collect();
+    // By number: where this is read, they may be boxes as well.
+    let number = |character: &char| format!("U+{:04X}", u32::from(*character));
+    let named: Vec<String> = characters.iter().take(NAMED).map(number).collect();
     let more = match characters.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -375,7 +377,10 @@ mod tests {
         let hint = |text: &str| missing_glyphs(&text.chars().collect());
         assert_eq!(hint(""), None);
         let text = hint("एक").unwrap_or_default();
-        assert!(text.contains("characters ए क;") && text.contains("fonts-noto-core"), "{text}");
+        assert!(
+            text.contains("characters U+090F U+0915;") && text.contains("fonts-noto-core"),
+            "{text}"
+        );
         let text = hint("气🎈").unwrap_or_default();
         assert!(text.contains("fonts-noto-cjk fonts-noto-color-emoji"), "{text}");
         let many: String = ('\u{0900}'..'\u{0920}').collect();
