@@ -3,6 +3,7 @@
 use crate::support::{Folder, PROGRAM, names, stderr, stdout, write_trace};
 use serde_json::Value;
 use std::ops::Deref;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use vlmscope::model::builtin;

@@ -67,11 +67,11 @@ fn a_panorama_of_which_most_is_cut_away_is_told_in_the_words_of_the_window() {
         .unwrap();
     let mut window = first_start();
     let before = window.state().docs.len();
-    window.state_mut().send(Intent::Open(path));
+    window.state().intents.send(Intent::Open(path));
     until(&mut window, |app| {
         app.chat.picture.as_ref().is_some_and(|picture| picture.name == "pan.png")
     });
-    window.state_mut().send(Intent::Ask("What is this?".into()));
+    window.state().intents.send(Intent::Ask("What is this?".into()));
     until(&mut window, |app| app.docs.len() == before + 1 && app.chat.asking.is_none());
     let told = window.state().chat.notices.join(" ");
     assert!(told.contains("only the middle 2.5 % of this picture"), "{told}");

@@ -100,7 +100,7 @@ fn characters_of_the_stage_that_no_font_has_are_named_once() {
     let mut window = empty_window();
     window.state_mut().add_document(Document::new(trace(), &ViewState::default()));
     let caption = Command::SetCaptionText(Some("a private character: \u{10fffd}".into()));
-    window.state_mut().command(caption);
+    window.state().intents.command(caption);
     until_said(&mut window, "no installed font has the characters U+10FFFD");
     assert!(window.query_by_label_contains("apt install").is_some(), "it is in sight");
     window.state_mut().notices.clear();

@@ -589,7 +589,7 @@ fn traces_outside_the_folder_of_a_walkthrough_are_packed_when_the_user_agrees() 
     crate::support::trace().write(&path("private.vlmtrace")).unwrap();
     std::fs::write(path("talk/tour.toml"), "trace = \"../private.vlmtrace\"\n[[step]]\n").unwrap();
     let mut window = window();
-    window.state_mut().send(Intent::Open(path("talk/tour.toml")));
+    window.state().intents.send(Intent::Open(path("talk/tour.toml")));
     until(&mut window, |app| app.editor.is_some());
     perform(&mut window, UiCommand::PackWalkthrough);
     assert!(window.state().prompt.is_none(), "it asks before it asks where");
