@@ -223,7 +223,7 @@ fn heads(
         [f64::from(first.meta().attention_scale), f64::from(second.meta().attention_scale)];
     let tokens = tokens.len().max(1) as f64;
     let heads = sums.iter().enumerate().map(|(index, [moved, share_a, share_b])| HeadDifference {
-        layer: (index / shape.heads) as u32,
+        layer: first.meta().model.layer_number((index / shape.heads) as u32),
         head: (index % shape.heads) as u32,
         moved: (moved / tokens) as f32,
         image_share_first: (share_a / tokens / scales[0]) as f32,

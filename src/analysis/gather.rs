@@ -14,6 +14,8 @@ pub struct QueryKey {
     pub queries: usize,
     /// T, the number of positions.
     pub keys: usize,
+    /// Whether rows of the prompt see later keys.
+    pub sees_later: bool,
     /// [queries, keys] unscaled; a row that was not kept holds −1.
     pub weights: Vec<f32>,
 }
@@ -72,7 +74,8 @@ pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
         let start = (query - first) as usize * keys;
         weights[start..start + keys].copy_from_slice(&over_layers);
     }
-    Some(QueryKey { first_query: first as usize, queries, keys, weights })
+    let sees_later = !trace.meta().model.image_attention.is_causal();
+    Some(QueryKey { first_query: first as usize, queries, keys, sees_later, weights })
 }
 
 fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
@@ -83,12 +86,18 @@ fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
 }
 
 impl QueryKey {
+    /// How many keys the query of a row sees.
+    pub fn seen_keys(&self, row: usize) -> usize {
+        let before = (self.first_query + row + 1).min(self.keys);
+        if self.sees_later { self.keys } else { before }
+    }
+
     /// The weights that a query can see, row by row; without key 0 if `remove_bos`, and without the rows that were not
     /// kept.
     pub fn seen(&self, remove_bos: bool) -> impl Iterator<Item = f32> + '_ {
         let rows = self.weights.chunks_exact(self.keys.max(1)).enumerate();
         rows.flat_map(move |(row, weights)| {
-            let seen = (self.first_query + row + 1).min(self.keys);
+            let seen = self.seen_keys(row);
             weights[usize::from(remove_bos).min(seen)..seen].iter().copied()
         })
         .filter(|weight| *weight >= 0.0)

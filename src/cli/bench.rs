@@ -124,7 +124,7 @@ impl Bench {
         let after = self.baseline()?;
         let baseline = (before.cpu_ms + after.cpu_ms) / 2.0;
         let one_head = self.reduction("one-head", |state| {
-            state.map.layers = AxisSet::single(0);
+            state.map.layers = layer(&self.trace, 0);
             state.map.heads = AxisSet::single(0);
         })?;
         let all_heads = self.reduction("all-heads", |_| {})?;
@@ -191,7 +191,7 @@ impl Bench {
         let options = RendererOptions { pool_bytes, ..RendererOptions::offscreen() };
         self.scrub("token", options, |state, trace, index| {
             state.map.queries = query(trace, index);
-            state.map.layers = AxisSet::single(trace.shape().layers as u32 / 2);
+            state.map.layers = layer(trace, trace.shape().layers as u32 / 2);
             state.map.heads = AxisSet::single(1);
         })
     }
@@ -250,15 +250,20 @@ fn query(trace: &Trace, index: u32) -> Queries {
     Queries::position(rows[index as usize % rows.len().min(meter::WARM_UP as usize)])
 }
 
+/// One of the layers that have attention.
+fn layer(trace: &Trace, index: u32) -> AxisSet {
+    AxisSet::single(trace.meta().model.layer_number(index))
+}
+
 fn layer_head(state: &mut ViewState, trace: &Trace, index: u32) {
     let shape = trace.shape();
     // Steps that are coprime to the sizes visit every layer and head.
-    state.map.layers = AxisSet::single(index * 7 % shape.layers as u32);
+    state.map.layers = layer(trace, index * 7 % shape.layers as u32);
     state.map.heads = AxisSet::single(index * 5 % shape.heads as u32);
 }
 
 fn layer_mean(state: &mut ViewState, trace: &Trace, index: u32) {
-    state.map.layers = AxisSet::single(index * 7 % trace.shape().layers as u32);
+    state.map.layers = layer(trace, index * 7 % trace.shape().layers as u32);
 }
 
 fn opacity(state: &mut ViewState, _: &Trace, index: u32) {

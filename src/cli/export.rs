@@ -1,12 +1,14 @@
 //! `vlmscope export`: the numbers behind a figure, as NumPy, CSV or JSON.
 
 use super::common::{replace, usage};
-use super::selection::{AxisFlag, Selection, refused};
+use super::selection::{AxisFlag, Selection, kept, refused};
 use crate::analysis::diff::check_geometry;
 use crate::analysis::reduce::Keep;
 use crate::terminal;
 use crate::trace::Trace;
-use crate::view::{AxisSet, Bounds, MapChoice, Numbers, SourceKind, ViewError, ViewState};
+use crate::view::{
+    AxisSet, Bounds, MapChoice, Numbers, Shown, SourceKind, ViewError, ViewState, pictures,
+};
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,8 @@ use std::path::{Path, PathBuf};
 /// The flags have the same meaning as in `render`, and the numbers are those of its figure. Heads
 /// are reduced first, then layers, then answer tokens. `--layer all` and `--head all` keep the axis
 /// in the result. With a second map, the result is the first minus the second. The last two axes
-/// are the rows and columns of the picture's patches.
+/// are the rows and columns of the picture's patches. Where the model saw the picture several times
+/// (tiles and a thumbnail), they are the cells of one grid over all views; --span chooses one view.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,6 +28,8 @@ Examples:
   vlmscope export cat.vlmtrace --token 3,4 --layer all --head all --out every_head.npy
   vlmscope export cat.vlmtrace --token 3 --keys all --layer 2 --head 5 --out row.json
   vlmscope export cat.vlmtrace --token 3 --layer 2 --second-layer 5 --out difference.npy
+  vlmscope export tiles.vlmtrace --token 3 --span 2 --out thumbnail.npy
+  vlmscope export video.vlmtrace --token 3 --frame 5 --out frame.npy
   vlmscope export cat.vlmtrace --map relevancy.llm --token 3 --out relevancy.npy
   vlmscope export cat.vlmtrace --map gradient_attention --token 3 --head all --out gradients.npy")]
 pub(crate) struct Args {
@@ -32,7 +37,7 @@ pub(crate) struct Args {
     trace: PathBuf,
     #[command(flatten)]
     selection: Selection,
-    /// Keys to export: the patches only, or every position.
+    /// Keys to export.
     #[arg(long, value_enum, default_value_t = Keys::Image)]
     keys: Keys,
     /// FILE.npy, FILE.csv or FILE.json; - for CSV on standard output.
@@ -42,13 +47,19 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Keys {
+    /// The grid of one picture.
     Image,
+    /// Every patch of every view, one after another.
+    Patches,
+    /// Every position.
     All,
 }
 
 /// Numbers with named axes, outermost first.
 struct Array {
     axes: Vec<(&'static str, usize)>,
+    /// The model's own numbers along the axis "layer".
+    layers: Vec<u32>,
     values: Vec<f32>,
 }
 
@@ -63,6 +74,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => None,
     };
     check_flags(args, &state, &trace, other.as_ref())?;
+    Bounds::from_trace(&trace)
+        .check_picture(state.picture)
+        .map_err(|error| refused(&args.trace, &error))?;
     if let Some(other) = &other {
         check_geometry(trace.meta(), other.meta()).map_err(|error| usage(error.to_string()))?;
     }
@@ -122,13 +136,14 @@ fn array(
 ) -> anyhow::Result<Array> {
     let shape = trace.shape();
     // An axis that is kept is exported as one selection for each index.
-    let kept = |axis: &Option<AxisFlag>, len: usize| match axis {
-        Some(AxisFlag::All) => (0..len as u32).map(|at| Some(AxisSet::single(at))).collect(),
+    let members = |axis: &Option<AxisFlag>, numbers: &[u32]| match axis {
+        Some(AxisFlag::All) => numbers.iter().map(|&at| Some(AxisSet::single(at))).collect(),
         _ => vec![None],
     };
     let flags = &args.selection;
-    let layers = kept(&flags.layer, shape.layers);
-    let heads = kept(&flags.head, shape.heads);
+    let numbers_of_layers = trace.meta().model.layer_numbers();
+    let layers = members(&flags.layer, &numbers_of_layers);
+    let heads = members(&flags.head, &(0..shape.heads as u32).collect::<Vec<_>>());
     let mut axes = Vec::new();
     if flags.layer == Some(AxisFlag::All) {
         axes.push(("layer", layers.len()));
@@ -136,7 +151,7 @@ fn array(
     if flags.head == Some(AxisFlag::All) {
         axes.push(("head", heads.len()));
     }
-    axes.extend(key_axes(trace, args.keys)?);
+    axes.extend(key_axes(args, state, trace)?);
     let mut values = Vec::new();
     for (layer, head) in layers.iter().flat_map(|layer| heads.iter().map(move |head| (layer, head)))
     {
@@ -148,14 +163,14 @@ fn array(
         };
         let first = numbers(&chosen(&state.map, true, true), trace, state.remove_bos)
             .map_err(|error| refused(&args.trace, &error))?;
-        let mut map = at_keys(&first, args.keys)?;
+        let mut map = at_keys(first, args.keys, state)?;
         if let Some(second) = &state.second {
             let path = flags.second_trace.as_ref().unwrap_or(&args.trace);
             let choice =
                 chosen(&second.map, flags.second_layer.is_none(), flags.second_head.is_none());
             let second = numbers(&choice, other.unwrap_or(trace), state.remove_bos)
                 .map_err(|error| refused(path, &error))?;
-            let second = at_keys(&second, args.keys)?;
+            let second = at_keys(second, args.keys, state)?;
             if map.len() != second.len() {
                 return Err(usage(format!(
                     "{} and {} have {} and {} positions, so that they cannot be subtracted; leave out --keys all",
@@ -169,7 +184,7 @@ fn array(
         }
         values.extend(map);
     }
-    Ok(Array { axes, values })
+    Ok(Array { axes, layers: numbers_of_layers, values })
 }
 
 fn numbers<'a>(
@@ -180,25 +195,52 @@ fn numbers<'a>(
     choice.resolve(trace, Keep::One, remove_bos)
 }
 
-fn at_keys(numbers: &Numbers<'_>, keys: Keys) -> anyhow::Result<Vec<f32>> {
+fn at_keys(numbers: Numbers<'_>, keys: Keys, state: &ViewState) -> anyhow::Result<Vec<f32>> {
     match keys {
-        Keys::Image => Ok(numbers.values()),
+        Keys::Image => {
+            let shown = Shown::new(state, numbers.trace());
+            Ok(numbers.as_shown(&shown).values())
+        }
+        Keys::Patches => Ok(numbers.values()),
         Keys::All => numbers.at_positions().ok_or_else(|| {
             usage("this map has numbers for the patches only; leave out --keys all")
         }),
     }
 }
 
-/// [row, column] for one picture, `[patch]` for several, `[key]` for every position.
-fn key_axes(trace: &Trace, keys: Keys) -> anyhow::Result<Vec<(&'static str, usize)>> {
-    match (keys, trace.meta().spans.as_slice()) {
-        (Keys::All, _) => Ok(vec![("key", trace.shape().positions)]),
-        (Keys::Image, []) => Err(usage("this trace has no picture; use --keys all")),
-        (Keys::Image, [span]) => {
-            Ok(vec![("row", span.rows as usize), ("column", span.columns as usize)])
+/// [row, column] of the grid of one picture, `[patch]` for every patch, `[key]` for every position.
+fn key_axes(
+    args: &Args,
+    state: &ViewState,
+    trace: &Trace,
+) -> anyhow::Result<Vec<(&'static str, usize)>> {
+    let meta = trace.meta();
+    match args.keys {
+        Keys::All => return Ok(vec![("key", trace.shape().positions)]),
+        Keys::Image | Keys::Patches if meta.spans.is_empty() => {
+            return Err(usage("this trace has no picture; use --keys all"));
         }
-        (Keys::Image, _) => Ok(vec![("patch", trace.meta().patches())]),
+        Keys::Patches => return Ok(vec![("patch", meta.patches())]),
+        Keys::Image => {}
     }
+    let pictures = pictures(meta);
+    if pictures.len() > 1 && !args.selection.picture.are_given() {
+        let has_frames = meta.spans.iter().any(|span| span.frame.is_some());
+        return Err(usage(format!(
+            "this trace has {} pictures ({}); choose one with --picture{}, or write all their patches with --keys patches",
+            pictures.len(),
+            kept(&pictures),
+            if has_frames { " or --frame" } else { "" }
+        )));
+    }
+    let shown = Shown::new(state, trace);
+    let grid = shown.grids.first().ok_or_else(|| {
+        usage(format!(
+            "picture {} has no patches; choose another with --picture",
+            state.picture.index
+        ))
+    })?;
+    Ok(vec![("row", grid.rows as usize), ("column", grid.columns as usize)])
 }
 
 fn write(array: &Array, path: &Path) -> anyhow::Result<()> {
@@ -236,8 +278,11 @@ fn csv(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {
             place.push(rest % len);
             rest /= len;
         }
-        for axis in place.iter().rev() {
-            write!(out, "{axis},")?;
+        for (name, at) in names.iter().zip(place.iter().rev()) {
+            match array.layers.get(*at).filter(|_| *name == "layer") {
+                Some(number) => write!(out, "{number},")?,
+                None => write!(out, "{at},")?,
+            }
         }
         writeln!(out, "{value}")?;
     }
@@ -247,10 +292,11 @@ fn csv(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {
 fn json(array: &Array, out: &mut dyn Write) -> anyhow::Result<()> {
     let names: Vec<&str> = array.axes.iter().map(|(name, _)| *name).collect();
     let shape: Vec<usize> = array.axes.iter().map(|(_, len)| *len).collect();
-    serde_json::to_writer(
-        &mut *out,
-        &json!({"axes": names, "shape": shape, "values": array.values}),
-    )?;
+    let mut object = json!({"axes": names, "shape": shape, "values": array.values});
+    if names.contains(&"layer") {
+        object["layers"] = json!(array.layers);
+    }
+    serde_json::to_writer(&mut *out, &object)?;
     writeln!(out)?;
     Ok(())
 }

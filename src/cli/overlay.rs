@@ -34,7 +34,7 @@ pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
     let answers = trace.meta().spoken_answers();
     let mut choice = MapChoice { queries: Queries::answers(&answers), ..MapChoice::default() };
     let (layer, image_share) = most_attending_layer(trace, &choice)?;
-    choice.layers = AxisSet::single(layer as u32);
+    choice.layers = AxisSet::single(trace.meta().model.layer_number(layer as u32));
     let map = choice.resolve(trace, Keep::One, false)?.values();
     let map = stretched(map.get(..span.patches()).context("the map is smaller than the picture")?);
 

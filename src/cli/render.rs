@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     traces.note(&state);
     if let Some(path) = &args.write_state {
-        let text = state.to_toml()?;
+        let text = state.named_from(path)?.to_toml()?;
         replace(path, |out| Ok(out.write_all(text.as_bytes())?))?;
     }
     let mut drawing = draw::Drawing::new(args, is_svg);

@@ -1,9 +1,10 @@
 //! Flags for selections of numbers, shared by `render` and `export`.
 
 use super::common::usage;
-use crate::trace::Trace;
+use crate::trace::{ImageSpan, Trace};
 use crate::view::{
-    AxisSet, MapSource, Mix, Queries, QueryKind, Second, SecondRule, ViewError, ViewState,
+    AxisSet, MapSource, Mix, PictureChoice, Queries, QueryKind, Second, SecondRule, ViewError,
+    ViewState,
 };
 use std::path::PathBuf;
 
@@ -34,6 +35,9 @@ pub(crate) struct Selection {
     #[arg(long)]
     pub remove_bos: bool,
 
+    #[command(flatten)]
+    pub picture: PictureFlags,
+
     /// Second map: another trace.
     #[arg(long, value_name = "TRACE", help_heading = "Two maps")]
     pub second_trace: Option<PathBuf>,
@@ -49,6 +53,53 @@ pub(crate) struct Selection {
     /// Second map: its heads.
     #[arg(long, value_name = "HEAD", value_parser = heads, help_heading = "Two maps")]
     pub second_head: Option<AxisFlag>,
+}
+
+/// Which of several pictures, frames and views.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct PictureFlags {
+    /// Picture, if there are several, counted from 0.
+    #[arg(long, help_heading = "Pictures")]
+    pub picture: Option<u32>,
+    /// Frame of a video, as `vlmscope inspect` numbers them.
+    #[arg(long, value_name = "N", conflicts_with = "picture", help_heading = "Pictures")]
+    pub frame: Option<u32>,
+    /// One view of a picture that the model saw several times (a tile, the thumbnail), as `vlmscope inspect` numbers
+    /// them [default: all views of the picture together].
+    #[arg(long, value_name = "N", help_heading = "Pictures")]
+    pub span: Option<u32>,
+}
+
+impl PictureFlags {
+    /// Whether a flag is given.
+    pub fn are_given(&self) -> bool {
+        self.picture.is_some() || self.frame.is_some() || self.span.is_some()
+    }
+
+    /// Lays the flags over a choice.
+    ///
+    /// # Errors
+    /// A frame that does not exist.
+    pub fn apply(&self, choice: &mut PictureChoice, trace: &Trace) -> Result<(), ViewError> {
+        let spans = &trace.meta().spans;
+        if let Some(index) = self.frame {
+            let frame = |span: &&ImageSpan| span.frame.is_some_and(|frame| frame.index == index);
+            let Some(span) = spans.iter().find(frame) else {
+                return Err(ViewError::NoFrame { index, frames: frames(spans) });
+            };
+            (choice.index, choice.view) = (span.picture, None);
+        } else if let Some(index) = self.picture {
+            (choice.index, choice.view) = (index, None);
+        }
+        if let Some(view) = self.span {
+            choice.view = Some(view);
+            let is_said = self.picture.is_some() || self.frame.is_some();
+            if let Some(span) = spans.get(view as usize).filter(|_| !is_said) {
+                choice.index = span.picture;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Layers or heads in the notation of flags.
@@ -71,12 +122,15 @@ impl AxisFlag {
         }
     }
 
-    /// For layers, which flags number as the model does.
-    fn layers(&self, trace: &Trace) -> Result<AxisSet, ViewError> {
+    /// As layers, which have the model's own numbers.
+    fn layers(&self, trace: &Trace) -> AxisSet {
         match self {
-            Self::All => Ok(AxisSet::MEAN),
-            Self::Last => Ok(AxisSet::single((trace.shape().layers as u32).saturating_sub(1))),
-            Self::Set(set) => set.from_layer_numbers(&trace.meta().model),
+            Self::All => AxisSet::MEAN,
+            Self::Last => {
+                let numbers = trace.meta().model.layer_numbers();
+                AxisSet::single(numbers.last().copied().unwrap_or(0))
+            }
+            Self::Set(set) => set.clone(),
         }
     }
 }
@@ -115,7 +169,7 @@ impl Selection {
     /// values.
     ///
     /// # Errors
-    /// A layer that has no attention, or a flag that is given twice with sets that are no list together.
+    /// A frame that does not exist.
     pub fn apply(
         &self,
         state: &mut ViewState,
@@ -124,7 +178,7 @@ impl Selection {
     ) -> Result<(), ViewError> {
         let map = &mut state.map;
         set(&mut map.source, self.map.clone().map(MapSource::from));
-        set(&mut map.layers, self.layer.as_ref().map(|layer| layer.layers(trace)).transpose()?);
+        set(&mut map.layers, self.layer.as_ref().map(|layer| layer.layers(trace)));
         set(&mut map.heads, self.head.as_ref().map(AxisFlag::heads));
         if let Some(set) = joined(POSITIONS, &self.query)? {
             map.queries = Queries { kind: QueryKind::Position, set };
@@ -134,6 +188,7 @@ impl Selection {
             map.queries = Queries::answers(&trace.meta().spoken_answers());
         }
         state.remove_bos |= self.remove_bos;
+        self.picture.apply(&mut state.picture, trace)?;
         if self.names_second() {
             self.apply_second(state, trace)?;
         }
@@ -162,8 +217,7 @@ impl Selection {
         second.trace = self.second_trace.clone().or(second.trace);
         let map = &mut second.map;
         set(&mut map.source, self.second_map.clone().map(MapSource::from));
-        let layers = self.second_layer.as_ref().map(|layer| layer.layers(trace));
-        set(&mut map.layers, layers.transpose()?);
+        set(&mut map.layers, self.second_layer.as_ref().map(|layer| layer.layers(trace)));
         set(&mut map.heads, self.second_head.as_ref().map(AxisFlag::heads));
         if let Some(answers) = &self.second_token {
             map.queries = Queries { kind: QueryKind::Answer, set: answers.clone() };
@@ -171,6 +225,12 @@ impl Selection {
         state.second = Some(second);
         Ok(())
     }
+}
+
+/// The frames that there are, for messages.
+fn frames(spans: &[ImageSpan]) -> String {
+    let numbers: Vec<u32> = spans.iter().filter_map(|span| Some(span.frame?.index)).collect();
+    if numbers.is_empty() { "no frames".into() } else { format!("frames {}", kept(&numbers)) }
 }
 
 /// Sets a field if a flag gives a value.

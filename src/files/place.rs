@@ -11,6 +11,16 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
+/// How a file names another: relative to its own folder where the other lies in or below it, else whole.
+///
+/// # Errors
+/// If the current folder is needed and cannot be found.
+pub fn name_from(file: &Path, other: &Path) -> Result<PathBuf, Error> {
+    let (whole, other) = (std::path::absolute(file)?, std::path::absolute(other)?);
+    let folder = whole.parent().unwrap_or_else(|| Path::new("/"));
+    Ok(other.strip_prefix(folder).map_or_else(|_| other.clone(), Path::to_owned))
+}
+
 /// The path at the end of a chain of links, whether a file exists there or not.
 pub(super) fn follow_links(path: &Path) -> Result<PathBuf, Error> {
     let mut target = path.to_owned();

@@ -4,7 +4,7 @@
 //! that the target is cleared and drawn once, whatever the view.
 
 use super::context::{Context, linear_color, lut_row};
-use super::geometry::{grid, outline};
+use super::geometry::{grid_lines, outline};
 use super::maps::MapSlot;
 use super::numbers::{Matrix, Tokens};
 use super::pages::PageKey;
@@ -16,7 +16,7 @@ use super::work::Work;
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
 use crate::view::figure::{Figure, PixelRect, ThemeColors};
-use crate::view::{ColorMap, Numbers, PatchGrid, Reads};
+use crate::view::{ColorMap, Numbers, PatchGrid, Reads, ShownGrid};
 
 /// Outlines of patches, in design units.
 const OUTLINE: f32 = 1.5;
@@ -87,9 +87,9 @@ impl<'a> Frame<'a> {
         }
         if complete {
             let atlas = scene.atlas(&first);
-            maps.first.draw(&mut self.work, passes, scene.trace, &atlas)?;
+            maps.first.draw(&mut self.work, passes, &atlas)?;
             if second.is_some() && minus.is_none() {
-                maps.second.draw(&mut self.work, passes, scene.second_trace(), &atlas)?;
+                maps.second.draw(&mut self.work, passes, &atlas)?;
             }
             self.prefetch(&first)?;
         }
@@ -131,11 +131,13 @@ impl<'a> Frame<'a> {
         let palette = state.theme.palette();
         let mut list = Vec::new();
         if state.view.spec().over_picture {
-            for (_, place) in Self::places(scene, figure) {
-                hairlines(scene, figure, &place, &mut list);
+            let shown = scene.shown();
+            for place in Self::places(scene, figure) {
+                let Some(grid) = shown.grids.get(place.grid) else { continue };
+                hairlines(scene, figure, grid, &place.rect, &mut list);
                 let width = (OUTLINE * figure.scale).max(1.0);
                 let mut mark = |patches: &[_], color: [u8; 3]| {
-                    let lines = outline(scene.trace, state, patches, &place, width);
+                    let lines = outline(scene.trace.meta(), grid, patches, &place.rect, width);
                     let color = linear_color(color, 1.0);
                     list.extend(lines.into_iter().map(|l| rects::Instance::plain(l, color)));
                 };
@@ -314,6 +316,7 @@ pub(super) fn fills(
 fn hairlines(
     scene: &Scene<'_>,
     figure: &Figure,
+    grid: &ShownGrid,
     place: &PixelRect,
     list: &mut Vec<rects::Instance>,
 ) {
@@ -322,19 +325,16 @@ fn hairlines(
         return;
     }
     let palette = state.theme.palette();
-    for at in scene.spans() {
-        let span = &scene.trace.meta().spans[at];
-        let width = figure.scale.max(1.0);
-        let (lines, patch) = grid(scene.trace, state, span, place, width);
-        let size = patch / figure.scale;
-        let strength = match state.grid {
-            PatchGrid::On => 1.0,
-            _ => ((size - GRID_FROM) / (GRID_FULL - GRID_FROM)).clamp(0.0, 1.0),
-        };
-        if strength > 0.0 {
-            let color = linear_color(palette.hover, GRID_ALPHA * strength);
-            list.extend(lines.into_iter().map(|line| rects::Instance::plain(line, color)));
-        }
+    let width = figure.scale.max(1.0);
+    let (lines, cell) = grid_lines(scene.trace.meta(), grid, place, width);
+    let size = cell / figure.scale;
+    let strength = match state.grid {
+        PatchGrid::On => 1.0,
+        _ => ((size - GRID_FROM) / (GRID_FULL - GRID_FROM)).clamp(0.0, 1.0),
+    };
+    if strength > 0.0 {
+        let color = linear_color(palette.hover, GRID_ALPHA * strength);
+        list.extend(lines.into_iter().map(|line| rects::Instance::plain(line, color)));
     }
 }
 

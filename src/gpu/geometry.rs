@@ -4,9 +4,10 @@
 //! coordinates, so that no pixel has to ask whether it is inside.
 
 use super::pipeline::Corners;
-use crate::trace::{ImageSpan, PatchRef, Trace};
+use crate::analysis::density::Frame;
+use crate::trace::{ImageSpan, PatchRef, Rect, TraceMeta};
+use crate::view::ShownGrid;
 use crate::view::figure::PixelRect;
-use crate::view::{ImageForm, ViewState};
 use glam::{DVec2, Vec2};
 use std::collections::BTreeSet;
 
@@ -55,43 +56,32 @@ impl OnPicture {
     }
 }
 
-/// A rectangle of patches of a span on the picture that is shown: [row, column, rows, columns].
-/// The picture's form decides between the preprocessed frame and the original one.
-pub(super) fn patches_on_picture(
-    trace: &Trace,
-    state: &ViewState,
-    span: &ImageSpan,
-    [row, column, rows, columns]: [u32; 4],
-) -> OnPicture {
-    let first = span.preprocessed_from_patch(row, column);
-    let last = span.preprocessed_from_patch(row + rows - 1, column + columns - 1);
-    let (from, to) = ([first.x, first.y], [last.x + last.width, last.y + last.height]);
-    let info = trace.meta().preprocess.get(span.canvas as usize);
-    let pixels = |[width, height]: [u32; 2]| DVec2::new(width.max(1).into(), height.max(1).into());
-    let (a, b, size) = match (state.picture.form, info) {
-        (ImageForm::Original, Some(info)) => (
-            span.original_from_preprocessed(from),
-            span.original_from_preprocessed(to),
-            pixels(info.original_size),
-        ),
-        (_, Some(info)) => (from, to, pixels(info.preprocessed_size)),
-        (_, None) => {
-            (from, to, DVec2::new(span.preprocessed_rect.width, span.preprocessed_rect.height))
-        }
-    };
-    let (a, b) = (DVec2::from(a), DVec2::from(b));
-    OnPicture { min: a.min(b) / size, max: a.max(b) / size }
+/// A rectangle of pixels of a frame.
+fn on_frame(meta: &TraceMeta, frame: Frame, rect: Rect) -> OnPicture {
+    let (min, size) = (DVec2::new(rect.x, rect.y), DVec2::new(rect.width, rect.height));
+    let whole = DVec2::from(frame.size(meta));
+    OnPicture { min: min / whole, max: (min + size) / whole }
 }
 
-/// A whole span on the picture that is shown.
-pub(super) fn span_on_picture(trace: &Trace, state: &ViewState, span: &ImageSpan) -> OnPicture {
-    patches_on_picture(trace, state, span, [0, 0, span.rows, span.columns])
+/// A patch on what lies beneath a grid.
+fn patch_on_picture(
+    meta: &TraceMeta,
+    frame: Frame,
+    span: &ImageSpan,
+    [row, column]: [u32; 2],
+) -> OnPicture {
+    on_frame(meta, frame, frame.rect(meta, span, span.preprocessed_from_patch(row, column)))
+}
+
+/// A grid of numbers on what lies beneath it.
+pub(super) fn grid_on_picture(meta: &TraceMeta, grid: &ShownGrid) -> OnPicture {
+    on_frame(meta, grid.frame, grid.rect(meta))
 }
 
 /// Lines around the union of patches, in pixels: each side that no other patch of the set shares.
 pub(super) fn outline(
-    trace: &Trace,
-    state: &ViewState,
+    meta: &TraceMeta,
+    grid: &ShownGrid,
     patches: &[PatchRef],
     content: &PixelRect,
     width: f32,
@@ -99,16 +89,15 @@ pub(super) fn outline(
     let set: BTreeSet<PatchRef> = patches.iter().copied().collect();
     let mut lines = Vec::new();
     for patch in &set {
-        let Some(span) = trace.meta().spans.get(patch.span as usize) else { continue };
+        let Some(span) = meta.spans.get(patch.span as usize) else { continue };
         // In the frame of one canvas, patches of another canvas are not shown.
-        let is_seen = match state.picture.form {
-            ImageForm::Preprocessed => Some(span.canvas) == state.picture.canvas(trace.meta()),
-            ImageForm::Original => span.picture == state.picture.index,
-        };
-        if !is_seen {
+        let is_seen = grid.view.is_none()
+            || matches!(grid.frame, Frame::Original(_))
+            || grid.frame == Frame::Canvas(span.canvas);
+        if !is_seen || span.picture != grid.picture {
             continue;
         }
-        let place = patches_on_picture(trace, state, span, [patch.row, patch.column, 1, 1]);
+        let place = patch_on_picture(meta, grid.frame, span, [patch.row, patch.column]);
         let [x0, y0, x1, y1] = place.on(content);
         let half = width / 2.0;
         let open = |row: i64, column: i64| {
@@ -135,27 +124,27 @@ pub(super) fn outline(
     lines
 }
 
-/// The lines between the patches of a span, in pixels, and the smaller side of a patch.
-pub(super) fn grid(
-    trace: &Trace,
-    state: &ViewState,
-    span: &ImageSpan,
+/// The lines between the cells of a grid, in pixels, and the smaller side of a cell.
+pub(super) fn grid_lines(
+    meta: &TraceMeta,
+    grid: &ShownGrid,
     content: &PixelRect,
     width: f32,
 ) -> (Vec<Corners>, f32) {
-    let [x0, y0, x1, y1] = span_on_picture(trace, state, span).clipped().on(content);
-    let whole = span_on_picture(trace, state, span).on(content);
+    let place = grid_on_picture(meta, grid);
+    let [x0, y0, x1, y1] = place.clipped().on(content);
+    let whole = place.on(content);
     let step =
-        [(whole[2] - whole[0]) / span.columns as f32, (whole[3] - whole[1]) / span.rows as f32];
+        [(whole[2] - whole[0]) / grid.columns as f32, (whole[3] - whole[1]) / grid.rows as f32];
     let half = width / 2.0;
     let mut lines = Vec::new();
-    for column in 0..=span.columns {
+    for column in 0..=grid.columns {
         let x = whole[0] + step[0] * column as f32;
         if x >= x0 - 0.5 && x <= x1 + 0.5 {
             lines.push([x - half, y0, x + half, y1]);
         }
     }
-    for row in 0..=span.rows {
+    for row in 0..=grid.rows {
         let y = whole[1] + step[1] * row as f32;
         if y >= y0 - 0.5 && y <= y1 + 0.5 {
             lines.push([x0, y - half, x1, y + half]);

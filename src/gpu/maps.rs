@@ -6,17 +6,19 @@
 
 use super::context::CachedBuffer;
 use super::pages::PageKey;
-use super::passes::{Passes, difference, fill_atlas, normalise, reduce};
+use super::passes::{Passes, density, difference, fill_atlas, normalise, reduce};
 use super::work::Work;
 use super::{Gpu, GpuError};
+use crate::analysis::density::{Density, Part};
 use crate::analysis::normalise::Scaling;
 use crate::analysis::reduce::Reduction;
 use crate::logging::bug;
-use crate::trace::Trace;
-use crate::view::{Numbers, NumbersKey, Reads};
+use crate::trace::{Trace, TraceId};
+use crate::view::{Numbers, NumbersKey, Reads, Shown};
 #[cfg(feature = "testing")]
 use half::f16;
 use std::sync::Arc;
+use wgpu::util::DeviceExt as _;
 
 /// Parameters of the textures of an atlas.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +26,8 @@ pub(super) struct AtlasKey {
     pub scaling: Scaling,
     /// Columns and rows of cells.
     pub cells: [u32; 2],
-    /// Spans of the trace, each an atlas of its own.
-    pub spans: Vec<usize>,
+    /// Columns and rows of each grid of numbers, every one an atlas of its own.
+    pub grids: Vec<[u32; 2]>,
     pub bicubic: bool,
     /// Contour levels are wanted.
     pub levels: bool,
@@ -38,7 +40,8 @@ pub type Texels = ([u32; 2], Vec<f32>);
 /// A texture of an atlas.
 #[derive(Clone, Debug)]
 pub(super) struct Tile {
-    pub span: usize,
+    /// Which grid of [`crate::view::Shown`].
+    pub grid_index: usize,
     pub first_cell: [u32; 2],
     pub cells: [u32; 2],
     /// Columns and rows of patches in a cell.
@@ -103,6 +106,8 @@ pub(super) struct MapSlot {
     planes: Option<wgpu::Buffer>,
     ranges: Option<wgpu::Buffer>,
     patches: usize,
+    /// How patches spread over cells, where they do.
+    spread: Option<Spread>,
     /// Numbers, subtracted numbers and parameters that the tiles were drawn for.
     shown: Option<(NumbersKey, Option<NumbersKey>, AtlasKey)>,
     tiles: Arc<Vec<Tile>>,
@@ -121,6 +126,7 @@ impl MapSlot {
             planes: None,
             ranges: None,
             patches: 0,
+            spread: None,
             shown: None,
             tiles: Arc::new(Vec::new()),
         }
@@ -131,10 +137,24 @@ impl MapSlot {
         Arc::clone(&self.tiles)
     }
 
-    /// The planes [planes, N] and the ranges, for tests and read-back.
+    /// The planes over patches [planes, N] and the ranges, for tests and read-back.
     #[cfg(feature = "testing")]
     pub fn buffers(&self) -> Option<(&wgpu::Buffer, &wgpu::Buffer)> {
         self.planes.as_ref().zip(self.ranges.as_ref())
+    }
+
+    /// The planes over the cells of a density, for tests.
+    #[cfg(feature = "testing")]
+    pub fn cells(&self) -> Option<&wgpu::Buffer> {
+        self.spread.as_ref().map(|spread| &spread.cells)
+    }
+
+    /// The numbers that are drawn, and how many of them a map has.
+    fn drawn(&self) -> Option<(&wgpu::Buffer, usize)> {
+        match &self.spread {
+            Some(spread) => Some((&spread.cells, spread.count)),
+            None => self.planes.as_ref().map(|planes| (planes, self.patches)),
+        }
     }
 
     fn rows(&self) -> usize {
@@ -168,7 +188,7 @@ impl MapSlot {
                 self.fold_pages(work, passes, trace, reduction)?;
             }
             Reads::Map { .. } if !self.is_folded() => {
-                let values = numbers.values();
+                let values = numbers.of_patches();
                 if let Some(planes) = &self.planes {
                     work.gpu.queue.write_buffer(planes, 0, bytemuck::cast_slice(&values));
                     work.stats.map_bytes += values.len() as u64 * 4;
@@ -207,6 +227,17 @@ impl MapSlot {
         let ranges_bytes = (normalise::range_pairs(planes) * 8) as u64;
         grow(work.gpu, &mut self.planes, "reduce.planes", bytes)?;
         grow(work.gpu, &mut self.ranges, "normalise.ranges", ranges_bytes)?;
+        let wanted = key.spread.as_ref().map(|shown| (key.trace, shown, planes));
+        let kept = self
+            .spread
+            .as_ref()
+            .map(|Spread { of: (trace, shown, planes), .. }| (*trace, shown, *planes));
+        if wanted != kept {
+            self.spread = match numbers.density() {
+                Some(density) => Some(Spread::new(work.gpu, &density, numbers)?),
+                None => None,
+            };
+        }
         self.patches = keys.len();
         self.folded = 0;
         self.subtracted = None;
@@ -338,12 +369,41 @@ impl MapSlot {
         Ok(())
     }
 
+    /// Spreads complete planes over the cells of a density, where there is one.
+    fn spread(
+        &self,
+        work: &mut Work<'_>,
+        passes: &mut Passes,
+        planes: u32,
+    ) -> Result<(), GpuError> {
+        let (Some(spread), Some(read)) = (&self.spread, &self.planes) else { return Ok(()) };
+        let pipeline = passes.density.pipeline(work.gpu)?;
+        work.reserve(1);
+        let (cells, patches) = (spread.count as u32, self.patches as u32);
+        let params = density::Params { cells, patches, planes, padding: 0 };
+        let offset = work.ring.push(&params);
+        let buffers = density::Buffers {
+            uniforms: &work.ring.buffer,
+            planes: read,
+            starts: &spread.starts,
+            parts: &spread.parts,
+            cells: &spread.cells,
+        };
+        let mut pass = work.encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("density"),
+            timestamp_writes: work.timer.compute("density"),
+        });
+        passes.density.encode(work.gpu, &mut pass, &pipeline, &buffers, offset, &params);
+        drop(pass);
+        work.stats.ran("density");
+        Ok(())
+    }
+
     /// Updates the textures from complete planes.
     pub fn draw(
         &mut self,
         work: &mut Work<'_>,
         passes: &mut Passes,
-        trace: &Trace,
         key: &AtlasKey,
     ) -> Result<(), GpuError> {
         let Some(wanted) = self.wanted.clone() else { return Ok(()) };
@@ -351,13 +411,14 @@ impl MapSlot {
         if self.shown.as_ref() == Some(&shown) || !self.is_folded() {
             return Ok(());
         }
-        let (Some(planes), Some(ranges)) = (&self.planes, &self.ranges) else {
+        let count = shown.0.reads.planes();
+        self.spread(work, passes, count as u32)?;
+        let (Some((planes, places)), Some(ranges)) = (self.drawn(), &self.ranges) else {
             bug!("a map is complete, but it has no buffers");
             return Ok(());
         };
-        let count = shown.0.reads.planes();
-        let tiles = self.layout(work.gpu, trace, key, (ranges, count))?;
-        let params = normalise::Params::new(&key.scaling, self.patches, count);
+        let tiles = self.layout(work.gpu, key, (ranges, count))?;
+        let params = normalise::Params::new(&key.scaling, places, count);
         let steps = passes.normalise.steps(work.gpu, &params, key.levels)?;
         work.reserve(1);
         let offset = work.ring.push(&params);
@@ -380,7 +441,7 @@ impl MapSlot {
                 first_cell: tile.first_cell,
                 grid: tile.grid,
                 texels: tile.texels,
-                patches: self.patches as u32,
+                patches: places as u32,
                 first_patch: tile.first_patch,
                 planes: count as u32,
                 flags: params.flags >> 2 & 1,
@@ -427,22 +488,15 @@ impl MapSlot {
     fn layout(
         &self,
         gpu: &Gpu,
-        trace: &Trace,
         key: &AtlasKey,
         (ranges, planes): (&wgpu::Buffer, usize),
     ) -> Result<Vec<Tile>, GpuError> {
         let limit = gpu.limits().max_texture_dimension_2d;
         let mut tiles = Vec::new();
-        let spans = &trace.meta().spans;
         let mut next_patch = 0;
-        for &index in &key.spans {
-            let Some(span) = spans.get(index) else {
-                bug!("image span {index} of {} is asked for", spans.len());
-                continue;
-            };
+        for (grid_index, &grid) in key.grids.iter().enumerate() {
             let first_patch = next_patch;
-            next_patch += span.patches() as u32;
-            let grid = [span.columns, span.rows];
+            next_patch += grid[0] * grid[1];
             let texels = if key.bicubic { bicubic_texels(grid, key.cells, limit) } else { 1 };
             let most = grid.map(|side| (limit / (side * texels).max(1)).max(1));
             for y in (0..key.cells[1]).step_by(most[1] as usize) {
@@ -459,7 +513,7 @@ impl MapSlot {
                         None => texture(gpu, size)?,
                     };
                     tiles.push(Tile {
-                        span: index,
+                        grid_index,
                         first_cell: [x, y],
                         cells,
                         grid,
@@ -474,6 +528,66 @@ impl MapSlot {
             }
         }
         Ok(tiles)
+    }
+}
+
+/// How patches spread over the cells of a density, on the device.
+#[derive(Debug)]
+struct Spread {
+    /// What it depends on: trace, grids, number of planes.
+    of: (TraceId, Shown, usize),
+    /// Cells in a map.
+    count: usize,
+    starts: wgpu::Buffer,
+    parts: wgpu::Buffer,
+    /// [planes, count].
+    cells: wgpu::Buffer,
+}
+
+impl Spread {
+    fn new(gpu: &Gpu, density: &Density, numbers: &Numbers<'_>) -> Result<Self, GpuError> {
+        let (count, planes, key) = (density.cells(), numbers.planes(), numbers.key());
+        let of = (key.trace, key.spread.clone().unwrap_or_default(), planes);
+        let cells_bytes = (planes * count * 4) as u64;
+        let limits = gpu.limits();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let most =
+            cells_bytes.max(density.parts().len() as u64 * size_of::<density::Part>() as u64);
+        if most > limit {
+            return Err(GpuError::TooLarge {
+                what: format!("{planes} maps of {count} cells"),
+                needed: most,
+                limit,
+                adapter: gpu.info().name.clone(),
+                advice: "Choose fewer layers or heads, or one view (--span).",
+            });
+        }
+        let part = |part: &Part| density::Part { patch_index: part.patch, share: part.share };
+        let mut parts: Vec<density::Part> = density.parts().iter().map(part).collect();
+        if parts.is_empty() {
+            // No buffer may be empty.
+            parts.push(density::Part { patch_index: 0, share: 0.0 });
+        }
+        let mut cells = None;
+        grow(gpu, &mut cells, "density.cells", cells_bytes)?;
+        let (starts, parts) = gpu.scoped("density", |device| {
+            let buffer = |label, contents: &[u8]| {
+                let descriptor = wgpu::util::BufferInitDescriptor {
+                    label: Some(label),
+                    contents,
+                    usage: STORAGE,
+                };
+                device.create_buffer_init(&descriptor)
+            };
+            (
+                buffer("density.starts", bytemuck::cast_slice(density.starts())),
+                buffer("density.parts", bytemuck::cast_slice(&parts)),
+            )
+        })?;
+        let Some(cells) = cells else {
+            return Err(GpuError::Missing { reason: "it has no picture".into() });
+        };
+        Ok(Self { of, count, starts, parts, cells })
     }
 }
 

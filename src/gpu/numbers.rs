@@ -34,11 +34,16 @@ impl ComputedMaps {
                 Some(minus) => numbers.minus(minus)?,
                 None => numbers.values(),
             };
-            self.patches = numbers.patches();
+            self.patches = numbers.places();
             self.ranges.clear();
             self.key = Some(wanted);
         }
         Ok(())
+    }
+
+    /// [planes, places]; empty where nothing was computed.
+    pub fn values(&self) -> &[f32] {
+        &self.values
     }
 
     /// Drops the maps: the view needs no numbers.
@@ -91,7 +96,12 @@ impl Matrix {
     /// The range of the colour map: the numbers that are normalised to 0 and 1.
     pub fn range(&self, scaling: &Scaling) -> [f64; 2] {
         let ranges = scaling.ranges(&self.values, self.values.len());
-        ranges.first().copied().unwrap_or([0.0, 0.0]).map(f64::from)
+        let [low, high] = ranges.first().copied().unwrap_or([0.0, 0.0]);
+        // Weights are kept as half floats: numbers that differ by less are equal.
+        let is_own = matches!(scaling.rule, RangeRule::PerMap | RangeRule::Shared);
+        let rounding = f16::EPSILON.to_f32() * high.abs();
+        let ends = if is_own && high - low <= rounding { [low, low] } else { [low, high] };
+        ends.map(f64::from)
     }
 }
 

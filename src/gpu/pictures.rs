@@ -3,15 +3,14 @@
 use super::context::Context;
 use super::passes::mip;
 use super::{FORMAT, GpuError};
+use crate::analysis::density::Frame;
 use crate::trace::{Trace, TraceId};
-use crate::view::ImageForm;
 
 /// Key of a picture on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PictureKey {
     pub trace: TraceId,
-    pub index: u32,
-    pub form: ImageForm,
+    pub frame: Frame,
 }
 
 /// A picture on the device.
@@ -21,6 +20,7 @@ pub(super) struct Loaded {
     pub view: wgpu::TextureView,
     /// Width of the texture.
     pub texture_width: u32,
+    bytes: u64,
 }
 
 /// The pictures that were shown most recently.
@@ -30,8 +30,10 @@ pub(super) struct Pictures {
     loaded: Vec<Loaded>,
 }
 
-/// Pictures that are kept: two traces in two forms.
-const MOST: usize = 4;
+/// Pictures that are kept whatever their size: two traces in two forms.
+const FEWEST: usize = 4;
+/// More are kept within these bytes: the frames of a video.
+const MOST_BYTES: u64 = 256 << 20;
 
 impl Pictures {
     /// The picture; decoded and uploaded on first use.
@@ -39,17 +41,17 @@ impl Pictures {
         &mut self,
         context: &Context,
         trace: &Trace,
-        index: u32,
-        form: ImageForm,
+        frame: Frame,
     ) -> Result<Loaded, GpuError> {
-        let key = PictureKey { trace: trace.id(), index, form };
+        let key = PictureKey { trace: trace.id(), frame };
         let found = self.loaded.iter().position(|loaded| loaded.key == key);
         let loaded = match found {
             Some(at) => self.loaded.remove(at),
             None => load(context, trace, key)?,
         };
         self.loaded.push(loaded.clone());
-        if self.loaded.len() > MOST {
+        let bytes = |loaded: &[Loaded]| loaded.iter().map(|one| one.bytes).sum::<u64>();
+        while self.loaded.len() > FEWEST && bytes(&self.loaded) > MOST_BYTES {
             self.loaded.remove(0);
         }
         Ok(loaded)
@@ -57,18 +59,19 @@ impl Pictures {
 }
 
 fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, GpuError> {
-    let advice = match key.form {
-        ImageForm::Preprocessed => {
-            "The original picture may still work (--original, or picture form `original`)."
+    let (index, advice) = match key.frame {
+        Frame::Canvas(index) => {
+            (index, "The original picture may still work (--original, or picture form `original`).")
         }
-        ImageForm::Original => {
-            "What the model saw may still work (picture form `preprocessed`, without --original)."
-        }
+        Frame::Original(index) => (
+            index,
+            "What the model saw may still work (picture form `preprocessed`, without --original).",
+        ),
     };
-    let failed = |reason: String| GpuError::Picture { picture: key.index, reason, advice };
-    let index = key.index as usize;
-    let mut pixels = match key.form {
-        ImageForm::Preprocessed => {
+    let failed = |reason: String| GpuError::Picture { picture: index, reason, advice };
+    let index = index as usize;
+    let mut pixels = match key.frame {
+        Frame::Canvas(_) => {
             let picture =
                 trace.canvas(index).ok_or_else(|| failed("the trace does not hold it".into()))?;
             let rgb =
@@ -76,7 +79,7 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
                     .ok_or_else(|| failed("its pixels do not fill its size".into()))?;
             image::DynamicImage::from(rgb).into_rgba8()
         }
-        ImageForm::Original => {
+        Frame::Original(_) => {
             let bytes = trace
                 .picture_original(index)
                 .ok_or_else(|| failed("the trace does not hold the original file".into()))?;
@@ -122,5 +125,7 @@ fn load(context: &Context, trace: &Trace, key: PictureKey) -> Result<Loaded, Gpu
     })?;
     mip::fill(context, &texture)?;
     let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-    Ok(Loaded { key, view, texture_width: width })
+    // A third more for the smaller levels.
+    let bytes = u64::from(width) * u64::from(height) * 16 / 3;
+    Ok(Loaded { key, view, texture_width: width, bytes })
 }

@@ -5,7 +5,9 @@ use super::maps::AtlasKey;
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::analysis::reduce::Keep;
 use crate::trace::Trace;
-use crate::view::{Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, ViewState};
+use crate::view::{
+    Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, Shown, ViewState,
+};
 
 /// Input of a frame: a view state and the traces that it shows.
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +83,9 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The spans of patches that are drawn.
-    pub fn spans(&self) -> Vec<usize> {
-        self.state.picture.spans(self.trace.meta())
+    /// What is drawn of the trace's pictures.
+    pub fn shown(&self) -> Shown {
+        Shown::new(self.state, self.trace)
     }
 
     /// Checks that the state fits the traces.
@@ -95,17 +97,17 @@ impl<'a> Scene<'a> {
 
     /// The numbers of the first map.
     pub(super) fn first(&self) -> Result<Numbers<'a>, GpuError> {
-        Ok(self.state.resolve(self.trace)?.of_views(self.spans()))
+        Ok(self.state.resolve(self.trace)?.as_shown(&self.shown()))
     }
 
     /// The numbers of the second map, if the view shows one.
     pub(super) fn second_numbers(&self) -> Result<Option<Numbers<'a>>, GpuError> {
         let trace = self.second_trace();
         let numbers = self.state.resolve_second(trace)?;
-        Ok(numbers.map(|numbers| numbers.of_views(self.state.picture.spans(trace.meta()))))
+        Ok(numbers.map(|numbers| numbers.as_shown(&Shown::new(self.state, trace))))
     }
 
-    /// The atlas of maps: cells, spans and how they are enlarged.
+    /// The atlas of maps: cells, grids and how they are enlarged.
     pub(super) fn atlas(&self, numbers: &Numbers<'_>) -> AtlasKey {
         let planes = numbers.planes() as u32;
         let shape = self.trace.shape();
@@ -120,7 +122,7 @@ impl<'a> Scene<'a> {
         AtlasKey {
             scaling: self.scaling(),
             cells,
-            spans: self.spans(),
+            grids: self.shown().grids.iter().map(|grid| [grid.columns, grid.rows]).collect(),
             bicubic: self.state.interpolation == Interpolation::Bicubic,
             levels: self.state.blend == Blend::Contours,
         }

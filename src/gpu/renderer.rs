@@ -16,7 +16,7 @@ use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::logging::bug;
 use crate::view::figure::annotations::Annotations;
 use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
-use crate::view::{Blend, ColorMap, Drawing, Mix, Parts, Theme, ViewState};
+use crate::view::{Blend, ColorMap, Drawing, Mix, Parts, PictureRule, Theme, ViewState};
 use std::sync::Arc;
 
 /// Everything on the device that outlives a frame.
@@ -258,7 +258,8 @@ impl Renderer {
             .into());
         }
         let contours = scene.state.blend == Blend::Contours && scene.state.view.spec().over_picture;
-        if let (RangeRule::Fixed { low, high }, false) = (scaling.rule, contours) {
+        let sums = scene.state.view.spec().pictures == PictureRule::All;
+        if let (RangeRule::Fixed { low, high }, false) = (scaling.rule, contours || sums) {
             // The limits are given: no numbers have to be read.
             self.shown.clear();
             return Ok(ColorLimits::One([f64::from(low), f64::from(high)]).into());
@@ -311,6 +312,14 @@ impl Renderer {
                     tile.range = ranges.get(tile.head as usize).copied();
                 }
             }
+            Content::Pictures { tiles, .. } => {
+                let mut rest = self.shown.values();
+                for (tile, grid) in tiles.iter_mut().zip(&scene.shown().grids) {
+                    let (own, others) = rest.split_at(grid.cells().min(rest.len()));
+                    tile.sum = (!own.is_empty()).then(|| own.iter().sum());
+                    rest = others;
+                }
+            }
             Content::Picture { .. } | Content::TokenMatrix { .. } | Content::Relevancy { .. } => {}
         }
         content
@@ -324,6 +333,17 @@ impl Renderer {
     pub fn read_planes(&self) -> Result<Option<Vec<f32>>, GpuError> {
         let Some((planes, _)) = self.maps.first.buffers() else { return Ok(None) };
         let bytes = super::readback::read_buffer(&self.resources.gpu, planes, 0, planes.size())?;
+        Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
+    }
+
+    /// Reads the cells of a density back: [planes, cells], for tests; `None` where each patch is a cell.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    #[cfg(feature = "testing")]
+    pub fn read_cells(&self) -> Result<Option<Vec<f32>>, GpuError> {
+        let Some(cells) = self.maps.first.cells() else { return Ok(None) };
+        let bytes = super::readback::read_buffer(&self.resources.gpu, cells, 0, cells.size())?;
         Ok(Some(bytemuck::pod_collect_to_vec(&bytes)))
     }
 

@@ -2,7 +2,7 @@
 
 use super::context::{group, linear_color, lut_row, window};
 use super::frame::{Frame, corners};
-use super::geometry::{OnPicture, span_on_picture};
+use super::geometry::{OnPicture, grid_on_picture};
 use super::maps::Tile;
 use super::passes::{composite, matrix, picture, token_matrix, wall};
 use super::pictures::Loaded;
@@ -11,30 +11,46 @@ use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
 use crate::analysis::reduce::Keep;
 use crate::logging::bug;
-use crate::view::figure::{Figure, PixelRect, contour_color, patches_frame};
-use crate::view::{Blend, ImageForm, Interpolation, Mix};
-use glam::DVec2;
+use crate::view::figure::{Figure, PixelRect, contour_color};
+use crate::view::{Blend, Interpolation, Mix, PictureRule, Shown};
 
 /// Contour lines, in design units.
 const CONTOUR: f32 = 2.5;
 
+/// Where a grid of numbers lies on the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Which grid of the scene.
+    pub grid: usize,
+    /// Which map.
+    pub plane: u32,
+    /// The whole picture, in pixels.
+    pub rect: PixelRect,
+}
+
 impl Frame<'_> {
-    fn load(&mut self, scene: &Scene<'_>, second: bool) -> Result<Loaded, GpuError> {
+    /// What lies beneath a grid; without patches, the chosen picture.
+    fn load(&mut self, scene: &Scene<'_>, grid: usize, second: bool) -> Result<Loaded, GpuError> {
         let trace = if second { scene.second_trace() } else { scene.trace };
-        let choice = scene.state.picture;
-        let index = match choice.form {
-            ImageForm::Preprocessed => choice.canvas(trace.meta()).unwrap_or(choice.index),
-            ImageForm::Original => choice.index,
+        let shown = Shown::new(scene.state, trace);
+        let frame = match shown.grids.get(grid) {
+            Some(grid) => grid.frame,
+            None => scene.state.picture.frame(trace),
         };
-        self.pictures.get(self.context, trace, index, choice.form)
+        self.pictures.get(self.context, trace, frame)
     }
 
-    /// Rectangles of the whole picture, each with its plane in the atlas: the content, or every tile of the heads view.
-    pub(super) fn places(scene: &Scene<'_>, figure: &Figure) -> Vec<(u32, PixelRect)> {
-        match scene.state.view.spec().keep {
-            Some(Keep::Heads) => figure.tiles.clone(),
-            Some(Keep::One | Keep::LayersHeads) | None => vec![(0, figure.content)],
+    /// Where pictures lie: the content, every tile of the heads view with its place in the atlas, or every picture.
+    pub(super) fn places(scene: &Scene<'_>, figure: &Figure) -> Vec<Place> {
+        let spec = scene.state.view.spec();
+        let place = |(at, rect): &(u32, PixelRect)| match spec.pictures {
+            PictureRule::All => Place { grid: *at as usize, plane: 0, rect: *rect },
+            PictureRule::Chosen => Place { grid: 0, plane: *at, rect: *rect },
+        };
+        if spec.has_tiles() {
+            return figure.tiles.iter().map(place).collect();
         }
+        vec![Place { grid: 0, plane: 0, rect: figure.content }]
     }
 
     /// The picture alone, at its places in the view.
@@ -43,41 +59,42 @@ impl Frame<'_> {
         scene: &Scene<'_>,
         figure: &Figure,
     ) -> Result<Vec<Draw>, GpuError> {
-        let loaded = self.load(scene, false)?;
-        let places = Self::places(scene, figure);
-        let minified = is_minified(&places, &loaded);
-        let instances: Vec<_> = places
-            .iter()
-            .map(|(_, rect)| picture::Instance {
-                rect: corners(rect),
-                uv: OnPicture::WHOLE.corners(),
-            })
-            .collect();
-        let pass = &mut self.passes.picture;
-        let bound = group(
-            &self.work.gpu.device,
-            "picture",
-            &pass.layout,
-            &[wgpu::BindingResource::TextureView(&loaded.view)],
-        );
-        let mode = (self.format, minified);
-        Ok(vec![pass.quads.draw(self.context, mode, vec![(bound, None)], &instances)?])
+        let mut places = Self::places(scene, figure);
+        places.sort_by_key(|place| place.grid);
+        let instance = |place: &Place| picture::Instance {
+            rect: corners(&place.rect),
+            uv: OnPicture::WHOLE.corners(),
+        };
+        let instances: Vec<_> = places.iter().map(instance).collect();
+        self.passes.picture.quads.set(self.work.gpu, &instances)?;
+        let mut draws = Vec::new();
+        let mut from = 0;
+        for places in places.chunk_by(|a, b| a.grid == b.grid) {
+            let loaded = self.load(scene, places[0].grid, false)?;
+            let pass = &mut self.passes.picture;
+            let bound = group(
+                &self.work.gpu.device,
+                "picture",
+                &pass.layout,
+                &[wgpu::BindingResource::TextureView(&loaded.view)],
+            );
+            let mode = (self.format, is_minified(places, &loaded));
+            let range = from..from + places.len() as u32;
+            from = range.end;
+            draws.push(pass.quads.part(self.context, mode, vec![(bound, None)], range)?);
+        }
+        Ok(draws)
     }
 
-    /// Picture and map: overlay, relevancy, difference, heads.
+    /// Picture and map: overlay, relevancy, difference, heads, pictures side by side.
     pub fn overlays(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
         let state = scene.state;
         let tiles = self.maps.first.tiles();
-        let spans: Vec<OnPicture> = scene
-            .trace
-            .meta()
-            .spans
-            .iter()
-            .map(|span| span_on_picture(scene.trace, state, span))
-            .collect();
+        let shown = scene.shown();
+        let grid = |grid| grid_on_picture(scene.trace.meta(), grid);
+        let grids: Vec<OnPicture> = shown.grids.iter().map(grid).collect();
         let drawn = state.opacity > 0.0 && !tiles.is_empty();
-        let covered =
-            drawn && tiles.iter().any(|t| spans.get(t.span).is_some_and(OnPicture::covers_all));
+        let covered = drawn && !grids.is_empty() && grids.iter().all(OnPicture::covers_all);
         let mut draws = if covered { Vec::new() } else { self.bare_picture(scene, figure)? };
         if drawn {
             let places = Self::places(scene, figure);
@@ -85,9 +102,11 @@ impl Frame<'_> {
             let mut instances = Vec::new();
             let mut parts = Vec::new();
             for (at, tile) in tiles.iter().enumerate() {
-                let Some(span) = spans.get(tile.span) else { continue };
+                let Some(grid) = grids.get(tile.grid_index) else { continue };
+                let of_tile = |place: &&Place| place.grid == tile.grid_index;
+                let places: Vec<Place> = places.iter().filter(of_tile).copied().collect();
                 let from = instances.len() as u32;
-                instances.extend(quads(scene, &places, tile, span));
+                instances.extend(quads(scene, &places, tile, grid));
                 if instances.len() as u32 > from {
                     let (mode, groups) = self.composite(scene, &places, (at, tile), style)?;
                     parts.push((from..instances.len() as u32, mode, groups));
@@ -126,16 +145,16 @@ impl Frame<'_> {
     fn composite(
         &mut self,
         scene: &Scene<'_>,
-        places: &[(u32, PixelRect)],
+        places: &[Place],
         (at, tile): (usize, &Tile),
         style: u32,
     ) -> Result<(composite::Mode, Groups), GpuError> {
-        let base = self.load(scene, false)?;
+        let base = self.load(scene, tile.grid_index, false)?;
         let second_tiles = self.maps.second.tiles();
         let (mixed, second_tile) = second_of(scene, &second_tiles, (at, tile));
         let over = match mixed {
             composite::SecondMap::None => base.clone(),
-            _ => self.load(scene, true)?,
+            _ => self.load(scene, tile.grid_index, true)?,
         };
         let mode = composite::Mode {
             blend: match scene.state.blend {
@@ -198,19 +217,16 @@ impl Frame<'_> {
         let second_tiles = self.maps.second.tiles();
         for (at, tile) in tiles.iter().enumerate() {
             let from = instances.len() as u32;
-            let Some(share) = share_of_frame(scene, tile.span) else { continue };
             for layer in 0..layers {
                 for head in 0..heads {
                     let cell = figure.content.cell(layer, head, layers, heads);
                     let Some((uv, bounds)) = tile.cell([head, layer]) else { continue };
-                    let [x0, y0, x1, y1] = share.on(&cell);
-                    let place = PixelRect::from_edges(x0, y0, x1, y1);
-                    if !place.overlaps(&figure.stage) {
+                    if !cell.overlaps(&figure.stage) {
                         continue;
                     }
                     let texels = (tile.grid[0] * tile.texels) as f32;
-                    densest = densest.max(texels / place.width.max(1.0));
-                    instances.push(wall::Instance { rect: corners(&place), uv, bounds });
+                    densest = densest.max(texels / cell.width.max(1.0));
+                    instances.push(wall::Instance { rect: corners(&cell), uv, bounds });
                 }
             }
             let (mixed, second) = second_of(scene, &second_tiles, (at, tile));
@@ -369,23 +385,14 @@ fn second_of<'a>(
     }
 }
 
-/// Rectangle of a span within the frame that all patches of its picture cover, 0–1.
-fn share_of_frame(scene: &Scene<'_>, span: usize) -> Option<OnPicture> {
-    let frame = patches_frame(scene.trace, scene.state)?;
-    let rect = scene.trace.meta().spans.get(span)?.preprocessed_rect;
-    let size = DVec2::new(frame.width, frame.height);
-    let min = DVec2::new(rect.x - frame.x, rect.y - frame.y) / size;
-    Some(OnPicture { min, max: min + DVec2::new(rect.width, rect.height) / size })
-}
-
-/// Quads of one tile of the atlas over one span of the picture, at every place.
+/// One tile of the atlas over one grid on its picture, at every place.
 fn quads(
     scene: &Scene<'_>,
-    places: &[(u32, PixelRect)],
+    places: &[Place],
     tile: &Tile,
-    span: &OnPicture,
+    grid: &OnPicture,
 ) -> Vec<composite::Instance> {
-    let clipped = span.clipped();
+    let clipped = grid.clipped();
     if clipped.is_empty() {
         return Vec::new();
     }
@@ -393,12 +400,12 @@ fn quads(
         Some(Keep::Heads) => atlas_columns(scene.trace.shape().heads as u32),
         Some(Keep::One | Keep::LayersHeads) | None => 1,
     };
-    let inner = span.share(&clipped);
-    let quad = |(plane, place): &(u32, PixelRect)| {
+    let inner = grid.share(&clipped);
+    let quad = |Place { plane, rect, .. }: &Place| {
         let (cell, bounds) = tile.cell([plane % columns, plane / columns])?;
         let within = |low: f32, high: f32, share: f64| low + (high - low) * share as f32;
         Some(composite::Instance {
-            rect: clipped.on(place),
+            rect: clipped.on(rect),
             picture_uv: clipped.corners(),
             map_uv: [
                 within(cell[0], cell[2], inner.min.x),
@@ -414,7 +421,7 @@ fn quads(
 }
 
 /// Whether the picture is drawn at less than its own size.
-fn is_minified(places: &[(u32, PixelRect)], picture: &Loaded) -> bool {
-    let narrowest = places.iter().map(|(_, place)| place.width).fold(f32::INFINITY, f32::min);
+fn is_minified(places: &[Place], picture: &Loaded) -> bool {
+    let narrowest = places.iter().map(|place| place.rect.width).fold(f32::INFINITY, f32::min);
     narrowest < picture.texture_width as f32 * 0.95
 }

@@ -83,6 +83,16 @@ impl Affine {
         self.0.transform_point2(point.into()).into()
     }
 
+    /// The smallest upright rectangle around a rectangle that is mapped.
+    pub fn apply_rect(&self, rect: Rect) -> Rect {
+        let (right, bottom) = (rect.x + rect.width, rect.y + rect.height);
+        let corners = [[rect.x, rect.y], [right, rect.y], [rect.x, bottom], [right, bottom]];
+        let corners = corners.map(|corner| DVec2::from(self.apply(corner)));
+        let min = corners.into_iter().fold(DVec2::INFINITY, DVec2::min);
+        let size = corners.into_iter().fold(DVec2::NEG_INFINITY, DVec2::max) - min;
+        Rect { x: min.x, y: min.y, width: size.x, height: size.y }
+    }
+
     /// The composition: `first`, then `self`.
     #[must_use]
     pub fn after(&self, first: &Self) -> Self {

@@ -25,6 +25,8 @@ macro_rules! ui_commands {
                     => |app, _| view::show(app, ViewKind::LayerHead),
                 ShowTokenMatrix "Token matrix of the head" [NONE T]
                     => |app, _| view::show(app, ViewKind::TokenMatrix),
+                ShowPictures "Pictures: every picture or video frame side by side" [SHIFT P]
+                    => |app, _| view::show(app, ViewKind::Pictures),
                 ShowRelevancy "Relevancy" [SHIFT R]
                     => |app, _| view::change(app, view::relevancy),
                 ZoomIn "Zoom in" [NONE Equals] [NONE Plus]
@@ -61,6 +63,10 @@ macro_rules! ui_commands {
                     => |app, _| view::apply(app, &Command::StepHead(1)),
                 PreviousHead "Previous head" [NONE OpenBracket]
                     => |app, _| view::apply(app, &Command::StepHead(-1)),
+                NextFrame "Next picture or video frame" [SHIFT ArrowRight]
+                    => |app, _| view::apply(app, &Command::StepPicture(1)),
+                PreviousFrame "Previous picture or video frame" [SHIFT ArrowLeft]
+                    => |app, _| view::apply(app, &Command::StepPicture(-1)),
                 Mean "Mean of all layers and heads" [NONE M]
                     => |app, _| view::change(app, |state, _| {
                         with_axes(state, AxisSet::MEAN, AxisSet::MEAN)
@@ -90,6 +96,8 @@ macro_rules! ui_commands {
                     => |app, _| playing::through(app, PlayAxis::Layers),
                 PlayHeads "Play through the heads" [NONE Num3]
                     => |app, _| playing::through(app, PlayAxis::Heads),
+                PlayFrames "Play through the pictures or video frames" [NONE Num4]
+                    => |app, _| playing::through(app, PlayAxis::Frames),
                 Faster "Play faster" [NONE Period] => |app, _| app.transport.change_speed(1),
                 Slower "Play slower" [NONE Comma] => |app, _| app.transport.change_speed(-1),
                 ToggleLoop "Loop playback on or off" [SHIFT L]

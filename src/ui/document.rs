@@ -165,17 +165,24 @@ fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
     state.selected.clear();
     state.camera = crate::view::Camera::default();
     state.caption.text = None;
-    (state.picture.index, state.picture.view) = (0, None);
+    let first = extent.picture_numbers().first().copied().unwrap_or(0);
+    (state.picture.index, state.picture.view) = (first, None);
     state.map.source = crate::view::MapSource::Attention;
     state.map.queries = Queries::answer(salient_token(trace));
-    let fits = |set: &AxisSet, len: u32| {
-        set.named().is_none_or(|named| named.iter().all(|&index| index < len))
+    let fits = |set: &AxisSet, has: &dyn Fn(u32) -> bool| {
+        set.named().is_none_or(|named| named.iter().all(|&number| has(number)))
     };
-    if !fits(&state.map.layers, extent.layers) || !fits(&state.map.heads, extent.heads) {
+    let has_layer = |layer: u32| extent.model.layer_index(layer).is_some();
+    let has_head = |head: u32| head < extent.heads;
+    if !fits(&state.map.layers, &has_layer) || !fits(&state.map.heads, &has_head) {
         (state.map.layers, state.map.heads) = (AxisSet::MEAN, AxisSet::MEAN);
     }
     if extent.grids.is_empty() {
         state.view = ViewKind::TokenMatrix;
+    } else if extent.picture_numbers().len() > 1
+        && matches!(state.view, ViewKind::Overlay | ViewKind::Pictures)
+    {
+        state.view = ViewKind::Pictures;
     } else if !state.view.spec().can_open {
         state.view = ViewKind::Overlay;
     }

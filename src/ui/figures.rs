@@ -144,7 +144,8 @@ fn matrix(text: &mut String, state: &ViewState, trace: &Arc<Trace>) -> anyhow::R
     let matrix = ValueCache::default().matrix(&doc, state);
     writeln!(text, "layer,head,{}", state.quantity.name())?;
     for (index, value) in matrix.values.iter().enumerate() {
-        writeln!(text, "{},{},{value}", index / matrix.heads, index % matrix.heads)?;
+        let layer = matrix.layer((index / matrix.heads) as u32);
+        writeln!(text, "{layer},{},{value}", index % matrix.heads)?;
     }
     Ok(())
 }
@@ -155,7 +156,7 @@ fn token_matrix(text: &mut String, state: &ViewState, trace: &Trace) -> anyhow::
     text.push_str("query,key,value\n");
     for &query in trace.rows() {
         let row = query as usize - matrix.first_query;
-        let weights = &matrix.weights[row * matrix.keys..][..=query as usize];
+        let weights = &matrix.weights[row * matrix.keys..][..matrix.seen_keys(row)];
         for (key, value) in weights.iter().enumerate() {
             writeln!(text, "{query},{key},{value}")?;
         }

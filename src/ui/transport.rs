@@ -1,4 +1,4 @@
-//! Playing through tokens, layers or heads like a film.
+//! Playing through tokens, layers, heads or video frames like a film.
 //!
 //! Steps are due at fixed times, and a frame that comes late takes only the newest one: a slow
 //! machine shows fewer pictures, not a slower film.
@@ -16,11 +16,13 @@ pub enum PlayAxis {
     Layers,
     /// Heads.
     Heads,
+    /// Frames of a video, or several pictures.
+    Frames,
 }
 
 impl PlayAxis {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Tokens, Self::Layers, Self::Heads];
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::Layers, Self::Heads, Self::Frames];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl PlayAxis {
             Self::Tokens => "Tokens",
             Self::Layers => "Layers",
             Self::Heads => "Heads",
+            Self::Frames => "Frames",
         }
     }
 
@@ -40,17 +43,29 @@ impl PlayAxis {
                 (at(&map.queries.set), doc.extent.answers)
             }
             Self::Tokens => (0, doc.extent.answers),
-            Self::Layers => (at(&map.layers), doc.extent.layers),
+            Self::Layers => {
+                let model = &doc.extent.model;
+                (model.layer_index(at(&map.layers)).unwrap_or(0), doc.extent.layers)
+            }
             Self::Heads => (at(&map.heads), doc.extent.heads),
+            Self::Frames => {
+                let numbers = doc.extent.picture_numbers();
+                let at = numbers.iter().position(|&number| number == doc.state().picture.index);
+                (at.unwrap_or(0) as u32, numbers.len() as u32)
+            }
         }
     }
 
-    /// The command that shows an index of this axis.
-    pub fn command(self, at: u32) -> Command {
+    /// The command that shows a place on this axis of a document.
+    pub fn command(self, doc: &Document, at: u32) -> Command {
         match self {
             Self::Tokens => Command::SetQueries(Queries::answer(at)),
-            Self::Layers => Command::SetLayers(AxisSet::single(at)),
+            Self::Layers => Command::SetLayers(AxisSet::single(doc.extent.model.layer_number(at))),
             Self::Heads => Command::SetHeads(AxisSet::single(at)),
+            Self::Frames => {
+                let numbers = doc.extent.picture_numbers();
+                Command::SetPicture(numbers.get(at as usize).copied().unwrap_or(at))
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Matrix {
     pub layers: usize,
     /// Columns.
     pub heads: usize,
+    /// The model's own number of each row's layer.
+    pub numbers: Vec<u32>,
     /// [L, H].
     pub values: Vec<f32>,
     /// Smallest and largest.
@@ -29,16 +31,26 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// One cell.
-    pub fn at(&self, layer: u32, head: u32) -> Option<f32> {
-        self.values.get(layer as usize * self.heads + head as usize).copied()
+    /// One cell, by row and column.
+    pub fn at(&self, row: u32, head: u32) -> Option<f32> {
+        self.values.get(row as usize * self.heads + head as usize).copied()
+    }
+
+    /// The number of the layer of a row.
+    pub fn layer(&self, row: u32) -> u32 {
+        self.numbers.get(row as usize).copied().unwrap_or(row)
+    }
+
+    /// The row of a layer.
+    pub fn row(&self, layer: u32) -> Option<u32> {
+        self.numbers.iter().position(|&number| number == layer).map(|row| row as u32)
     }
 }
 
 /// A head with the numbers of its rank.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
-    /// The layer.
+    /// The layer, in the model's own numbers.
     pub layer: u32,
     /// The head.
     pub head: u32,
@@ -132,9 +144,9 @@ impl ValueCache {
         }
     }
 
-    /// The map on the stage: N patches, unscaled; the difference if the view shows one. Views of many maps get the one
-    /// that their selection of layers and heads reduces to. `second` is the trace of the second map, if it is another
-    /// one. Empty if there is no map.
+    /// The map on the stage at every patch of the trace, unscaled; the difference if the view shows one. Views of many
+    /// maps get the one that their selection of layers and heads reduces to. `second` is the trace of the second map,
+    /// if it is another one. Empty if there is no map.
     pub fn map(&self, doc: &Document, state: &ViewState, second: Option<&Trace>) -> Arc<Vec<f32>> {
         let subtracted = state.second.clone().filter(|_| state.is_difference());
         let subtracted = subtracted.map(|other| (other, second.map(Trace::id)));
@@ -189,7 +201,8 @@ fn matrix(trace: &Trace, choice: &MapChoice, (quantity, remove_bos): (Quantity, 
     let numbers = choice.resolve_heads(trace, quantity, remove_bos);
     let values = numbers.map_or_else(|_| Vec::new(), |numbers| numbers.values());
     let range = range_of(&values);
-    Matrix { layers: shape.layers, heads: shape.heads, values, range }
+    let numbers = trace.meta().model.layer_numbers();
+    Matrix { layers: shape.layers, heads: shape.heads, numbers, values, range }
 }
 
 /// Smallest and largest finite value; zeros where there is none.
@@ -215,7 +228,8 @@ fn ranking(trace: &Trace, queries: &Queries) -> Vec<Ranked> {
         .enumerate()
         .map(|(index, (image_share, entropy))| {
             let score = image_share * (1.0 - entropy / most).max(0.0);
-            let (layer, head) = ((index / heads) as u32, (index % heads) as u32);
+            let layer = trace.meta().model.layer_number((index / heads) as u32);
+            let head = (index % heads) as u32;
             Ranked { layer, head, image_share, entropy, score }
         })
         .collect();
@@ -254,7 +268,7 @@ fn map(trace: &Trace, state: &ViewState, second: Option<&Trace>) -> Option<Vec<f
     if state.view.spec().needs_pages() {
         one.view = ViewKind::Overlay;
     }
-    one.values(trace, second).ok()
+    one.patch_values(trace, second).ok()
 }
 
 fn keys_of(trace: &Trace, patches: &[PatchRef]) -> Vec<u32> {
@@ -280,7 +294,7 @@ fn looking(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
 fn strip(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
     let shape = trace.shape();
     if patches.is_empty() {
-        let layers = state.map.layers.members(shape.layers as u32);
+        let layers = state.map.layers.layer_indices(&trace.meta().model);
         let choice = MapChoice { source: MapSource::Attention, ..state.map.clone() };
         let matrix = matrix(trace, &choice, (Quantity::ImageToAnswer, state.remove_bos));
         let of_head = |head: usize| {

@@ -84,35 +84,13 @@ impl AxisSet {
         self.indices.clone().unwrap_or_else(|| (0..len).collect())
     }
 
-    /// The same set with other numbers, for example a model's layer numbers instead of the indices of layers with
-    /// attention.
-    #[must_use]
-    pub fn renumbered(&self, number: impl Fn(u32) -> u32) -> Self {
+    /// The indices along an axis L of a set of layers, which has the model's own numbers; layers without pages are
+    /// left out.
+    pub fn layer_indices(&self, model: &ModelInfo) -> Vec<u32> {
         match self.named() {
-            Some(named) => {
-                Self::new(self.aggregate(), named.iter().map(|&index| number(index)).collect())
-            }
-            None => self.clone(),
+            Some(named) => named.iter().filter_map(|&layer| model.layer_index(layer)).collect(),
+            None => (0..model.layer_numbers().len() as u32).collect(),
         }
-    }
-
-    /// The set of indices for a set of layers in the model's own numbers; a layer past the last keeps its number, so
-    /// that the error of [`super::Bounds::check`] names it.
-    ///
-    /// # Errors
-    /// [`ViewError::NoAttention`] for a layer that has no attention.
-    pub fn from_layer_numbers(&self, model: &ModelInfo) -> Result<Self, ViewError> {
-        for &layer in self.named().unwrap_or_default() {
-            if layer < model.layers && model.layer_index(layer).is_none() {
-                let kind = model.layer_kinds.get(layer as usize);
-                return Err(ViewError::NoAttention {
-                    layer,
-                    kind: kind.map_or_else(String::new, |kind| format!(" ({})", kind.name())),
-                    layers: ranges(&model.layer_numbers()),
-                });
-            }
-        }
-        Ok(self.renumbered(|layer| model.layer_index(layer).unwrap_or(layer)))
     }
 
     /// About as many members as a text names, without making the set; for a text that is none, at most

@@ -2,10 +2,10 @@
 
 use super::axis_set::ranges;
 use super::{
-    AxisSet, Camera, MapChoice, MapSource, Mix, Queries, QueryKind, Range, SecondRule, SourceKind,
-    SourceRule, ViewError, ViewKind, ViewState,
+    AxisSet, Camera, MapChoice, MapSource, Mix, PictureChoice, Queries, QueryKind, Range,
+    SecondRule, SourceKind, SourceRule, ViewError, ViewKind, ViewState,
 };
-use crate::trace::{AnswerIndex, PatchRef, Query, Trace};
+use crate::trace::{AnswerIndex, ModelInfo, PatchRef, Query, Trace};
 
 /// Rows and columns of one span's patches, and the index of its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,10 @@ pub struct Grid {
 /// The bounds of a trace, as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Number of decoder layers.
+    /// Decoder layers that have pages.
     pub layers: u32,
+    /// What the model calls its layers.
+    pub model: ModelInfo,
     /// Number of query heads.
     pub heads: u32,
     /// P: positions of the prompt.
@@ -52,6 +54,7 @@ impl Bounds {
         };
         Self {
             layers: shape.layers as u32,
+            model: meta.model.clone(),
             heads: shape.heads as u32,
             prompt_len: meta.prompt_len,
             answers: shape.generated as u32,
@@ -67,6 +70,14 @@ impl Bounds {
     fn views(&self, picture: u32) -> String {
         let views = (0_u32..).zip(&self.grids).filter(|(_, grid)| grid.picture == picture);
         ranges(&views.map(|(view, _)| view).collect::<Vec<_>>())
+    }
+
+    /// The pictures that have patches, ascending.
+    pub fn picture_numbers(&self) -> Vec<u32> {
+        let mut numbers: Vec<u32> = self.grids.iter().map(|grid| grid.picture).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
     }
 
     /// Number of pictures.
@@ -144,24 +155,7 @@ impl Bounds {
                 reason: self.unplaced.as_ref().map_or_else(String::new, |why| format!(": {why}")),
             });
         }
-        if !self.grids.is_empty() && state.picture.index >= self.pictures() {
-            return Err(ViewError::OutOfRange {
-                what: "picture",
-                index: state.picture.index,
-                holder: "the trace",
-                count: self.pictures(),
-            });
-        }
-        if let Some(view) = state.picture.view {
-            let on_picture = |grid: &Grid| grid.picture == state.picture.index;
-            if !self.grids.get(view as usize).is_some_and(on_picture) {
-                return Err(ViewError::NoSuchView {
-                    view,
-                    picture: state.picture.index,
-                    views: self.views(state.picture.index),
-                });
-            }
-        }
+        self.check_picture(state.picture)?;
         state
             .hovered
             .iter()
@@ -196,10 +190,48 @@ impl Bounds {
         }
     }
 
+    /// Whether a picture and a view of it exist.
+    ///
+    /// # Errors
+    /// If one does not, and what there is instead.
+    pub fn check_picture(
+        &self,
+        PictureChoice { index, view, .. }: PictureChoice,
+    ) -> Result<(), ViewError> {
+        if !self.grids.is_empty() && index >= self.pictures() {
+            let (what, holder, count) = ("picture", "the trace", self.pictures());
+            return Err(ViewError::OutOfRange { what, index, holder, count });
+        }
+        let on_picture = |grid: &Grid| grid.picture == index;
+        match view {
+            Some(view) if !self.grids.get(view as usize).is_some_and(on_picture) => {
+                Err(ViewError::NoSuchView { view, picture: index, views: self.views(index) })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that the layers and heads of a map exist.
     pub(super) fn check_axes(&self, map: &MapChoice) -> Result<(), ViewError> {
-        check(&map.layers, "layer", "the model", self.layers)?;
+        self.check_layers(&map.layers)?;
         check(&map.heads, "head", "the model", self.heads)
+    }
+
+    fn check_layers(&self, layers: &AxisSet) -> Result<(), ViewError> {
+        let model = &self.model;
+        check(layers, "layer", "the model", model.layers)?;
+        let without = |layer: &&u32| model.layer_index(**layer).is_none();
+        match layers.named().and_then(|named| named.iter().find(without)) {
+            Some(&layer) => {
+                let kind = model.layer_kinds.get(layer as usize);
+                Err(ViewError::NoAttention {
+                    layer,
+                    kind: kind.map_or_else(String::new, |kind| format!(" ({})", kind.name())),
+                    layers: ranges(&model.layer_numbers()),
+                })
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_map(&self, view: ViewKind, map: &MapChoice) -> Result<(), ViewError> {

@@ -68,6 +68,10 @@ pub enum Command {
     SetImageForm(ImageForm),
     /// Chooses one of several pictures.
     SetPicture(u32),
+    /// To the next or an earlier picture or video frame.
+    StepPicture(i32),
+    /// One view of the picture alone, an index over all views of the trace; `None`: all of them.
+    SetPictureView(Option<u32>),
     /// Sets the patch under the pointer. Never an undo step.
     Hover(Option<PatchRef>),
     /// Replaces the chosen patches.
@@ -104,6 +108,7 @@ impl Command {
             | Self::StepLayer(_)
             | Self::StepHead(_) => Some("layer-head"),
             Self::SetQueries(_) | Self::StepQuery(_) => Some("query"),
+            Self::SetPicture(_) | Self::StepPicture(_) => Some("picture"),
             Self::SetMix(_) => Some("mix"),
             Self::SetNormalise(_) => Some("normalise"),
             Self::SetOpacity(_) => Some("opacity"),
@@ -122,7 +127,7 @@ impl Command {
             | Self::SetQuantity(_)
             | Self::SetHeadOrder(_)
             | Self::SetImageForm(_)
-            | Self::SetPicture(_)
+            | Self::SetPictureView(_)
             | Self::Hover(_)
             | Self::SelectPatches(_)
             | Self::ShowCaption(_)
@@ -186,9 +191,15 @@ impl Command {
                 next.map.heads = AxisSet::single(*head);
             }
             Self::SetQueries(queries) => next.map.queries = queries.clone(),
-            Self::StepLayer(by) => next.map.layers = step(&next.map.layers, *by, extent.layers),
+            Self::StepLayer(by) => next.map.layers = step_layer(&next.map.layers, *by, extent),
             Self::StepHead(by) => next.map.heads = step(&next.map.heads, *by, extent.heads),
             Self::StepQuery(by) => step_query(&mut next.map.queries, *by, extent),
+            Self::StepPicture(by) => {
+                let now = AxisSet::single(next.picture.index);
+                if let Some(index) = step_among(&now, *by, &extent.picture_numbers()).only() {
+                    (next.picture.index, next.picture.view) = (index, None);
+                }
+            }
             Self::SetSource(source) => {
                 next.map.source = source.clone();
                 if next.view.spec().needs_pages() && !has_pages(source, extent) {
@@ -221,6 +232,7 @@ impl Command {
             | Self::SetHeadOrder(_)
             | Self::SetImageForm(_)
             | Self::SetPicture(_)
+            | Self::SetPictureView(_)
             | Self::Hover(_)
             | Self::ShowCaption(_)
             | Self::SetCaptionText(_)
@@ -252,6 +264,7 @@ impl Command {
             Self::SetPicture(index) => {
                 (next.picture.index, next.picture.view) = (*index, None);
             }
+            Self::SetPictureView(view) => next.picture.view = *view,
             Self::Hover(patch) => next.hovered = *patch,
             Self::ShowCaption(show) => next.caption.show = *show,
             Self::SetCaptionText(text) => next.caption.text.clone_from(text),
@@ -270,6 +283,7 @@ impl Command {
             | Self::StepLayer(_)
             | Self::StepHead(_)
             | Self::StepQuery(_)
+            | Self::StepPicture(_)
             | Self::SetSource(_)
             | Self::SetSecond(_)
             | Self::SetMix(_)
@@ -311,15 +325,21 @@ fn step_query(queries: &mut Queries, by: i32, extent: &Bounds) {
         return;
     }
     // Positions step over rows that were not kept.
-    let rows = &extent.rows;
-    let index_of = |query: u32| rows.partition_point(|&row| row < query) as u32;
-    let indices = queries.set.named().map(|named| named.iter().map(|&q| index_of(q)).collect());
-    let set =
-        indices.map_or(AxisSet::MEAN, |indices| AxisSet::new(queries.set.aggregate(), indices));
-    let at = step(&set, by, rows.len() as u32).only().unwrap_or(0);
-    if let Some(&query) = rows.get(at as usize) {
-        queries.set = AxisSet::single(query);
-    }
+    queries.set = step_among(&queries.set, by, &extent.rows);
+}
+
+/// Layers step over those without attention.
+fn step_layer(layers: &AxisSet, by: i32, extent: &Bounds) -> AxisSet {
+    step_among(layers, by, &extent.model.layer_numbers())
+}
+
+/// As [`step`], along an axis whose places have these numbers, ascending.
+fn step_among(set: &AxisSet, by: i32, numbers: &[u32]) -> AxisSet {
+    let index_of = |number: u32| numbers.partition_point(|&other| other < number) as u32;
+    let indices = set.named().map(|named| named.iter().map(|&at| index_of(at)).collect());
+    let indices = indices.map_or(AxisSet::MEAN, |indices| AxisSet::new(set.aggregate(), indices));
+    let at = step(&indices, by, numbers.len() as u32).only().unwrap_or(0);
+    numbers.get(at as usize).map_or_else(|| set.clone(), |&number| AxisSet::single(number))
 }
 
 fn set_of(mut patches: Vec<PatchRef>) -> Vec<PatchRef> {

@@ -61,6 +61,14 @@ pub enum ViewError {
         /// The views of the picture.
         views: String,
     },
+    /// A frame of a video that the trace does not have.
+    #[error("frame {index} does not exist: the trace has {frames}.")]
+    NoFrame {
+        /// What was asked for.
+        index: u32,
+        /// Those that there are.
+        frames: String,
+    },
     /// A layer of the model that has no pages.
     #[error("layer {layer} of this model has no attention{kind}. Layers with attention: {layers}.")]
     NoAttention {

@@ -30,7 +30,10 @@ pub use history::{History, MergeKey, Undo};
 pub use interpolate::{Easing, Interpolated, interpolate};
 pub use resolve::{HeadNumbers, HeadNumbersKey, Numbers, NumbersKey, Reads};
 pub use salient_token::salient_token;
-pub use spec::{Controls, Drawing, Every, Parts, SecondRule, SourceRule, ViewKind, ViewSpec};
+pub use shown_views::{Shown, ShownGrid, patch_name, picture_name, pictures};
+pub use spec::{
+    Controls, Drawing, Every, Parts, PictureRule, SecondRule, SourceRule, ViewKind, ViewSpec,
+};
 pub use state::{
     Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,
     Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second,

@@ -5,9 +5,10 @@
 //! [`crate::analysis::reduce`] defines the treatment of damaged and missing numbers.
 
 use super::{
-    Aggregate, AxisSet, Bounds, MapChoice, Quantity, Queries, SourceKind, ViewError, ViewKind,
-    ViewState,
+    Aggregate, AxisSet, Bounds, MapChoice, Quantity, Queries, Shown, SourceKind, ViewError,
+    ViewKind, ViewState,
 };
+use crate::analysis::density::Density;
 use crate::analysis::gather::Members;
 use crate::analysis::overview::{HeadNumber, layer_head};
 use crate::analysis::reduce::{Fold, Keep, Reduction, difference, has_bos, named_map, reduce};
@@ -48,6 +49,8 @@ pub struct NumbersKey {
     pub reads: Reads,
     /// The views whose patches are read; `None`: all of them.
     pub spans: Option<Vec<usize>>,
+    /// What the patches are spread over; `None`: each patch has its own number.
+    pub spread: Option<Shown>,
 }
 
 /// A selection over a trace that was checked, so that its numbers can be computed.
@@ -59,7 +62,7 @@ pub struct Numbers<'a> {
 
 impl<'a> Numbers<'a> {
     fn new(trace: &'a Trace, reads: Reads) -> Self {
-        Self { trace, key: NumbersKey { trace: trace.id(), reads, spans: None } }
+        Self { trace, key: NumbersKey { trace: trace.id(), reads, spans: None, spread: None } }
     }
 
     /// The trace that is read.
@@ -80,8 +83,23 @@ impl<'a> Numbers<'a> {
     /// The same numbers, but only for the patches of some views.
     #[must_use]
     pub fn of_views(mut self, spans: Vec<usize>) -> Self {
-        self.key.spans = (spans.len() < self.trace.meta().spans.len()).then_some(spans);
+        let all = 0..self.trace.meta().spans.len();
+        self.key.spans = (!spans.iter().copied().eq(all)).then_some(spans);
         self
+    }
+
+    /// The same numbers, as they are drawn: of the views that are shown, and spread over the cells of a density where
+    /// there is one.
+    #[must_use]
+    pub fn as_shown(self, shown: &Shown) -> Self {
+        let mut numbers = self.of_views(shown.views.clone());
+        numbers.key.spread = shown.is_density().then(|| shown.clone());
+        numbers
+    }
+
+    /// How the patches that are read spread over the cells of a density; `None` where each has its own number.
+    pub fn density(&self) -> Option<Density> {
+        self.key.spread.as_ref()?.density(self.trace.meta())
     }
 
     /// The views whose patches are read.
@@ -103,8 +121,22 @@ impl<'a> Numbers<'a> {
         self.spans().into_iter().map(ImageSpan::patches).sum()
     }
 
-    /// The maps over the patches: [planes, N], one view after another.
+    /// Numbers in one map: patches that are read, or cells of a density.
+    pub fn places(&self) -> usize {
+        self.key.spread.as_ref().map_or_else(|| self.patches(), Shown::cells)
+    }
+
+    /// The maps over the patches or the cells: [planes, `places()`], views or grids one after another.
     pub fn values(&self) -> Vec<f32> {
+        let values = self.of_patches();
+        match self.density().filter(|_| !values.is_empty()) {
+            Some(density) => density.apply(&values),
+            None => values,
+        }
+    }
+
+    /// The maps over the patches that are read, before they are spread over cells: [planes, N].
+    pub fn of_patches(&self) -> Vec<f32> {
         self.at(&self.keys()).unwrap_or_else(|| {
             log::warn!("the numbers of a selection cannot be read");
             Vec::new()
@@ -322,7 +354,7 @@ impl MapChoice {
     pub fn members(&self, trace: &Trace) -> Members {
         let shape = trace.shape();
         Members {
-            layers: self.layers.members(shape.layers as u32),
+            layers: self.layers.layer_indices(&trace.meta().model),
             heads: self.heads.members(shape.heads as u32),
             layer_fold: self.layers.fold(),
             head_fold: self.heads.fold(),
@@ -348,18 +380,41 @@ impl ViewState {
         second.map.resolve(trace, self.view.spec().kept(), self.remove_bos).map(Some)
     }
 
-    /// The visible maps, [planes, N]: the first, minus the second if a difference is shown. `second` is the trace of
-    /// the second map, if it is another one.
+    /// The maps as they are drawn, [planes, places]: the first, minus the second where a difference is shown, of the
+    /// views that are shown, on the cells of a density where there is one. `second` is the trace of the second map,
+    /// where it is another one.
     ///
     /// # Errors
     /// As [`MapChoice::resolve`], or maps that cannot be subtracted.
     pub fn values(&self, trace: &Trace, second: Option<&Trace>) -> Result<Vec<f32>, ViewError> {
-        let first = self.resolve(trace)?;
+        self.values_of(trace, second, |numbers, trace| numbers.as_shown(&Shown::new(self, trace)))
+    }
+
+    /// The maps at every patch of the trace, [planes, N], views one after another.
+    ///
+    /// # Errors
+    /// As [`Self::values`].
+    pub fn patch_values(
+        &self,
+        trace: &Trace,
+        second: Option<&Trace>,
+    ) -> Result<Vec<f32>, ViewError> {
+        self.values_of(trace, second, |numbers, _| numbers)
+    }
+
+    fn values_of<'a>(
+        &self,
+        trace: &'a Trace,
+        second: Option<&'a Trace>,
+        of: impl Fn(Numbers<'a>, &Trace) -> Numbers<'a>,
+    ) -> Result<Vec<f32>, ViewError> {
+        let first = of(self.resolve(trace)?, trace);
         if !self.is_difference() {
             return Ok(first.values());
         }
-        match self.resolve_second(second.unwrap_or(trace))? {
-            Some(second) => first.minus(&second),
+        let other = second.unwrap_or(trace);
+        match self.resolve_second(other)? {
+            Some(second) => first.minus(&of(second, other)),
             None => Ok(first.values()),
         }
     }

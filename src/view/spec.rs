@@ -20,6 +20,8 @@ named! {
         Relevancy = "relevancy",
         /// The first map minus the second over the picture.
         Diff = "diff",
+        /// The map over every picture or video frame, side by side, with its share.
+        Pictures = "pictures",
     }
 }
 
@@ -34,6 +36,8 @@ pub struct ViewSpec {
     pub keep: Option<Keep>,
     /// Whether maps are drawn over the picture, so that blend mode, patch grid and selection are visible.
     pub over_picture: bool,
+    /// Which pictures are shown.
+    pub pictures: PictureRule,
     /// The axes of which all members are shown.
     pub every: Every,
     /// The treatment of a second map.
@@ -64,7 +68,7 @@ pub enum Drawing {
 /// The parts of the stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parts {
-    /// Patches of one picture.
+    /// Patches of pictures.
     Patches,
     /// Tiles of heads, each with the patches of the picture.
     Heads,
@@ -94,6 +98,15 @@ pub struct Every {
     pub layers: bool,
     /// Every head.
     pub heads: bool,
+}
+
+/// Which of several pictures a view shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureRule {
+    /// The chosen one.
+    Chosen,
+    /// All of them, side by side.
+    All,
 }
 
 /// The treatment of a second map.
@@ -143,6 +156,11 @@ impl ViewSpec {
         }
     }
 
+    /// Whether the stage is divided into tiles, each with a picture.
+    pub const fn has_tiles(&self) -> bool {
+        matches!(self.parts, Parts::Heads) || matches!(self.pictures, PictureRule::All)
+    }
+
     /// Whether the view draws maps over patches, so that the trace needs a picture.
     pub const fn has_maps(&self) -> bool {
         self.keep.is_some()
@@ -157,6 +175,7 @@ const OVERLAY: ViewSpec = ViewSpec {
     parts: Parts::Patches,
     keep: Some(Keep::One),
     over_picture: true,
+    pictures: PictureRule::Chosen,
     every: NONE,
     second: SecondRule::Mixed,
     source: SourceRule::Any,
@@ -217,6 +236,9 @@ impl ViewKind {
                 can_open: false,
                 ..OVERLAY
             },
+            Self::Pictures => {
+                ViewSpec { pictures: PictureRule::All, tab: self, can_open: false, ..OVERLAY }
+            }
             Self::Diff => ViewSpec {
                 second: SecondRule::Subtracted,
                 controls: Controls::None,

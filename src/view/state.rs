@@ -548,6 +548,19 @@ impl ViewState {
         toml::to_string(self).map_err(|error| ViewError::Parse { reason: error.to_string() })
     }
 
+    /// The state as `path` is to hold it: its traces named as that file finds them again.
+    ///
+    /// # Errors
+    /// If the current folder is needed and cannot be found.
+    pub fn named_from(&self, path: &Path) -> std::io::Result<Self> {
+        let mut state = self.clone();
+        let second = state.second.as_mut().and_then(|second| second.trace.as_mut());
+        for trace in state.trace.iter_mut().chain(second) {
+            *trace = files::name_from(path, trace)?;
+        }
+        Ok(state)
+    }
+
     /// Reads a state from a file; the traces in it are relative to the file's folder.
     ///
     /// # Errors

@@ -317,17 +317,17 @@ fn the_wall_shows_every_head_in_its_place() {
 
 #[test]
 fn the_wall_shows_every_span_in_its_place() {
-    // 40 layers × 40 heads as in a 13B model, grids that are not square, two spans side by side.
+    // 40 layers × 40 heads as in a 13B model, grids that are not square, two tiles side by side.
     let shape = Shape {
         layers: 40,
         heads: 40,
-        grids: vec![[2, 3], [4, 2]],
+        grids: vec![[4, 2], [4, 2]],
         side: [96, 64],
         original: [96, 64],
         answer: 1,
         ..Shape::default()
     };
-    // Layer l, head h look at patch (l + h) mod 14 of both spans.
+    // Layer l, head h look at patch (l + h) mod 16 of both tiles.
     let hot = |layer: u32, head: u32| (layer + head) % shape.patches();
     let trace = shape.trace_of(
         |_, layer, head, key| {
@@ -348,12 +348,8 @@ fn the_wall_shows_every_span_in_its_place() {
     for (layer, head) in [(0, 0), (0, 39), (39, 0), (39, 39), (17, 23), (5, 9), (20, 2)] {
         let cell = content.cell(layer, head, 40, 40);
         let halves = [cell.cell(0, 0, 1, 2), cell.cell(0, 1, 1, 2)];
-        for patch in 0..14 {
-            let place = if patch < 6 {
-                halves[0].cell(patch / 3, patch % 3, 2, 3)
-            } else {
-                halves[1].cell((patch - 6) / 2, patch % 2, 4, 2)
-            };
+        for patch in 0..16 {
+            let place = halves[patch as usize / 8].cell(patch % 8 / 2, patch % 2, 4, 2);
             let [x, y] = place.centre();
             let pixel = drawn.get_pixel(x as u32, y as u32);
             let value = if patch == hot(layer, head) { 1.0 } else { 0.0 };
@@ -635,6 +631,43 @@ fn several_spans_lie_side_by_side() {
         (found[0] - expected[0]).abs() < 1.5 && (found[1] - expected[1]).abs() < 1.5,
         "{found:?} {expected:?}"
     );
+}
+
+/// Tiles are one map: what is drawn of them is what is drawn of one grid, to the last pixel at their border.
+#[test]
+fn tiles_have_no_seam() {
+    let whole =
+        Shape { grids: vec![[4, 8]], side: [128, 64], original: [128, 64], ..Shape::default() };
+    let tiles = Shape { grids: vec![[4, 4], [4, 4]], ..whole.clone() };
+    // A slope in both directions, so that a border would be seen wherever it lies.
+    let weight = |row: u32, column: u32| {
+        f16::from_f32((0.002 + 0.004 * column as f32 + 0.003 * row as f32) * SCALE)
+    };
+    let of_key = |shape: &Shape, key: u32, wide: u32| {
+        let patch = key.checked_sub(shape.before).filter(|&patch| patch < 32)?;
+        let (tile, patch) = (patch / (4 * wide), patch % (4 * wide));
+        Some((patch / wide, tile * wide + patch % wide))
+    };
+    let trace = |shape: &Shape, wide: u32| {
+        let value = |key| of_key(shape, key, wide).map_or(f16::ZERO, |(row, at)| weight(row, at));
+        shape.trace_of(|_, _, _, key| value(key), black)
+    };
+    let mut renderer = renderer();
+    for interpolation in [Interpolation::Bicubic, Interpolation::Bilinear, Interpolation::Nearest] {
+        for form in [ImageForm::Preprocessed, ImageForm::Original] {
+            let mut state = plain_state();
+            state.interpolation = interpolation;
+            state.blend = Blend::Flat;
+            state.picture.form = form;
+            let (one, _) = draw(&mut renderer, &state, &trace(&whole, 8), [384, 192]);
+            let (tiled, _) = draw(&mut renderer, &state, &trace(&tiles, 4), [384, 192]);
+            let pairs = one.pixels().zip(tiled.pixels());
+            let most =
+                pairs.flat_map(|(a, b)| a.0.into_iter().zip(b.0).map(|(a, b)| a.abs_diff(b)));
+            let most = most.max().unwrap();
+            assert!(most <= 1, "{interpolation} {form}: {most}");
+        }
+    }
 }
 
 #[test]

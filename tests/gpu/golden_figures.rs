@@ -9,8 +9,8 @@ use image::RgbImage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vlmscope::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
-use vlmscope::trace::PatchRef;
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use vlmscope::trace::{PatchRef, Trace};
 use vlmscope::view::*;
 
 const SIZE: [u32; 2] = [480, 360];
@@ -64,6 +64,21 @@ fn states() -> Vec<(&'static str, ViewState)> {
     ]
 }
 
+/// Pictures that the model saw in several views, several pictures, a video: by the name of their fixture.
+fn tiled() -> Vec<(&'static str, &'static str, ViewState)> {
+    let mut state = ViewState::default();
+    state.map.queries = Queries::answer(1);
+    let pictures = ViewState { view: ViewKind::Pictures, ..state.clone() };
+    let wall = ViewState { view: ViewKind::Wall, ..state.clone() };
+    vec![
+        ("tiles", "tiles", state.clone()),
+        ("base_and_tiles", "stride", ViewState { blend: Blend::Flat, opacity: 0.5, ..state }),
+        ("tiles_wall", "tiles", wall),
+        ("pictures", "two_pictures", pictures.clone()),
+        ("film_strip", "frames", pictures),
+    ]
+}
+
 fn compare(name: &str, found: &RgbImage, thresholds: &Thresholds) -> Result<(), String> {
     let path = folder().join(format!("{name}.png"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -99,6 +114,13 @@ fn figures_look_as_they_did() {
     let target = Target::offscreen(&gpu, SIZE).unwrap();
     let mut wrong = Vec::new();
     for (name, state) in states() {
+        renderer.frame(&Scene::new(&state, &trace), &target).unwrap();
+        let found = image::DynamicImage::from(target.read(&gpu).unwrap()).into_rgb8();
+        wrong.extend(compare(name, &found, &thresholds).err());
+    }
+    for (name, fixture, state) in tiled() {
+        let path = format!("tests/fixtures/traces2/{fixture}.vlmtrace");
+        let trace = Trace::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
         renderer.frame(&Scene::new(&state, &trace), &target).unwrap();
         let found = image::DynamicImage::from(target.read(&gpu).unwrap()).into_rgb8();
         wrong.extend(compare(name, &found, &thresholds).err());

@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 use vlmscope::gpu::passes::{
-    NAMES, SOURCES, composite, difference, fill_atlas, matrix, normalise, picture, reduce,
+    NAMES, SOURCES, composite, density, difference, fill_atlas, matrix, normalise, picture, reduce,
     token_matrix, wall,
 };
 use vlmscope::gpu::{Globals, shader};
@@ -78,6 +78,8 @@ fn structs_lie_the_same_way_on_both_sides() {
         }
     );
     same_layout!(difference::SOURCE, "Difference", difference::Params { count, row, padding });
+    same_layout!(density::SOURCE, "Density", density::Params { cells, patches, planes, padding });
+    same_layout!(density::SOURCE, "Part", density::Part { patch_index, share });
     same_layout!(
         normalise::SOURCE,
         "Normalise",

@@ -11,8 +11,8 @@ use vlmscope::analysis::reduce::{Fold, Keep, Reduction, difference, patch_keys, 
 use vlmscope::gpu::Renderer;
 use vlmscope::trace::Trace;
 use vlmscope::view::{
-    Aggregate, AxisSet, Blend, Interpolation, MapChoice, MapSource, Mix, Normalise, Queries,
-    QueryKind, Range, Scale, Second, ViewKind, ViewState,
+    Aggregate, AxisSet, Blend, ImageForm, Interpolation, MapChoice, MapSource, Mix, Normalise,
+    Queries, QueryKind, Range, Scale, Second, Shown, ViewKind, ViewState,
 };
 
 const RELATIVE: f32 = 1e-5;
@@ -45,6 +45,15 @@ fn check(
     let keys = patch_keys(trace);
     let cpu = reduce(trace, reduction, &keys).unwrap();
     assert_close(&renderer.read_planes().unwrap().unwrap(), &cpu, what);
+    let shown = Shown::new(state, trace);
+    let (cpu, places) = match shown.density(trace.meta()) {
+        None => (cpu, keys.len()),
+        Some(density) => {
+            let cells = density.apply(&cpu);
+            assert_close(&renderer.read_cells().unwrap().unwrap(), &cells, what);
+            (cells, density.cells())
+        }
+    };
 
     let scaling = scaling_of(state);
     let own = Scaling {
@@ -54,9 +63,9 @@ fn check(
     let ranges = renderer.read_ranges().unwrap().unwrap();
     let planes = reduction.planes();
     let flat = |ranges: &[[f32; 2]]| ranges.iter().flatten().copied().collect::<Vec<_>>();
-    assert_close(&flat(&ranges), &flat(&own.ranges(&cpu, keys.len())), what);
+    assert_close(&flat(&ranges), &flat(&own.ranges(&cpu, places)), what);
     if scaling.rule == RangeRule::Shared {
-        let shared = scaling.ranges(&cpu, keys.len())[0];
+        let shared = scaling.ranges(&cpu, places)[0];
         assert_close(&ranges[planes], &shared, what);
     }
 }
@@ -164,6 +173,36 @@ fn a_grid_that_is_not_square() {
 fn several_spans() {
     let shape = Shape { grids: vec![[4, 6], [1, 1], [7, 2]], ..Shape::default() };
     check_all(&mut renderer(), &shape, &shape.random_trace(15));
+}
+
+#[test]
+fn views_that_overlap_are_spread_over_cells() {
+    // A coarse view and tiles, padding at the edge, a grid with separators, tiles of cross-attention.
+    for name in ["tiles", "stride", "cross"] {
+        let path = format!("{}/tests/fixtures/traces2/{name}.vlmtrace", env!("CARGO_MANIFEST_DIR"));
+        let trace = Trace::open(path.as_ref()).unwrap();
+        let mut renderer = renderer();
+        for view in [ViewKind::Overlay, ViewKind::Heads, ViewKind::Wall, ViewKind::Pictures] {
+            for form in [ImageForm::Preprocessed, ImageForm::Original] {
+                let mut state = ViewState { view, ..plain_state() };
+                state.picture.form = form;
+                (state.map.layers, state.map.heads) = (AxisSet::MEAN, AxisSet::MAX);
+                draw(&mut renderer, &state, &trace, [64, 48]);
+                let cells = renderer.read_cells().unwrap().expect("a density");
+                let twin = state.values(&trace, None).unwrap();
+                assert_close(&cells, &twin, &format!("{name} {view}"));
+                let shown = Shown::new(&state, &trace);
+                assert_eq!(twin.len() % shown.cells(), 0);
+                // What lies on the picture of the patches' sum is in the cells.
+                let patches = state.patch_values(&trace, None).unwrap();
+                let (sum, whole) = (twin.iter().sum::<f32>(), patches.iter().sum::<f32>());
+                // The canvas of `cross` is padded by more than half; `tiles` has no padding.
+                let least = if name == "tiles" { 0.9999 } else { 0.4 };
+                let fits = sum <= whole * 1.0001 && sum > whole * least;
+                assert!(fits, "{name} {view}: {sum} of {whole}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Properties of the view state: text round trip, bounds, undo, and the way between two states.
 
 use proptest::prelude::*;
-use vlmscope::trace::PatchRef;
+use vlmscope::trace::{ModelInfo, PatchRef};
 use vlmscope::view::*;
 
 fn extent() -> Bounds {
     Bounds {
         layers: 32,
+        model: ModelInfo { layers: 32, ..ModelInfo::default() },
         heads: 16,
         prompt_len: 600,
         answers: 9,

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 use std::path::PathBuf;
+use vlmscope::analysis::density::{DensityBuilder, Frame};
 use vlmscope::trace::{AnswerIndex, STAT_COUNT, Stat, TokenKind, Trace, TraceError};
-use vlmscope::view::PictureChoice;
+use vlmscope::view::{PictureChoice, Queries, Shown, ViewKind, ViewState};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2")
@@ -190,32 +191,77 @@ fn views_and_layers_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn of_overlapping_views_those_of_the_finest_canvas_are_drawn() {
-    let cases: [(&str, PictureChoice, &[usize], Option<&str>); 7] = [
+fn all_views_of_a_picture_are_drawn_and_the_caption_says_so() {
+    let one = |view| PictureChoice { view: Some(view), ..Default::default() };
+    let frame = PictureChoice { index: 1, ..Default::default() };
+    let cases: [(&str, PictureChoice, &[usize], Option<&str>); 8] = [
         ("dynamic_grid", PictureChoice::default(), &[0], None),
-        ("tiles", PictureChoice::default(), &[0, 1], Some("2 tiles")),
-        ("tiles", PictureChoice { view: Some(2), ..Default::default() }, &[2], Some("thumbnail")),
-        ("stride", PictureChoice::default(), &[1], Some("tiles")),
-        ("cross", PictureChoice::default(), &[0, 1, 2, 3], None),
-        (
-            "frames",
-            PictureChoice { index: 1, ..Default::default() },
-            &[1],
-            Some("frame 1 at 2.5 s"),
-        ),
+        ("tiles", PictureChoice::default(), &[0, 1, 2], Some("3 views added")),
+        ("tiles", one(2), &[2], Some("thumbnail only")),
+        ("stride", PictureChoice::default(), &[0, 1], Some("2 views added")),
+        ("two_pictures", PictureChoice::default(), &[0], Some("picture 0 only")),
+        ("cross", PictureChoice::default(), &[0, 1, 2, 3], Some("4 views added")),
+        ("frames", frame, &[1], Some("frame 1 at 2.5 s only")),
         ("unplaced", PictureChoice::default(), &[], None),
     ];
-    for (name, choice, spans, part) in cases {
+    for (name, choice, views, part) in cases {
         let trace = open(name);
-        assert_eq!(choice.spans(trace.meta()), spans, "{name}");
+        assert_eq!(choice.views(trace.meta()), views, "{name}");
         assert_eq!(choice.part(trace.meta()).as_deref(), part, "{name}");
+        let shown = Shown::new(&ViewState { picture: choice, ..ViewState::default() }, &trace);
+        assert_eq!(shown.views, views, "{name}");
+        assert_eq!(shown.is_density(), views.len() > 1, "{name}");
+        let pictures = ViewState { view: ViewKind::Pictures, ..ViewState::default() };
+        let all: Vec<usize> = (0..trace.meta().spans.len()).collect();
+        assert_eq!(Shown::new(&pictures, &trace).views, all, "{name}");
     }
+}
+
+#[test]
+fn a_density_is_the_one_that_python_computes() {
+    let mut compared = 0;
+    for (name, what) in &expected() {
+        let trace = open(name);
+        let meta = trace.meta();
+        let mut state = ViewState::default();
+        state.map.queries = Queries::answer(what["token"].as_u64().unwrap() as u32);
+        let weights = state.patch_values(&trace, None).unwrap_or_default();
+        for (picture, found) in (0_u32..).zip(what["pictures"].as_array().unwrap()) {
+            let mut first = 0;
+            let mut placed = Vec::new();
+            for span in &meta.spans {
+                placed.extend((span.picture == picture).then_some((first, span)));
+                first += span.patches();
+            }
+            let mut builder = DensityBuilder::default();
+            builder.add(meta, Frame::Original(picture), [12, 8], placed.clone());
+            let cells = builder.finish(first).apply(&weights);
+            let rows = found["density_12x8"].as_array().unwrap().iter();
+            let wanted = rows.flat_map(|row| row.as_array().unwrap()).map(|v| v.as_f64().unwrap());
+            for (at, (cell, wanted)) in cells.iter().zip(wanted).enumerate() {
+                let density = f64::from(*cell) * 96.0;
+                let close = (density - wanted).abs() < 2e-5 * wanted.abs().max(1.0);
+                assert!(close, "{name}, picture {picture}, cell {at}: {density}, not {wanted}");
+                compared += 1;
+            }
+            let whole: f32 = placed
+                .iter()
+                .map(|(first, span)| weights[*first..][..span.patches()].iter().sum::<f32>())
+                .sum();
+            let outside = f64::from(whole - cells.iter().sum::<f32>());
+            assert!(
+                (outside - found["outside"].as_f64().unwrap()).abs() < 1e-5,
+                "{name}: {outside}"
+            );
+        }
+    }
+    assert_eq!(compared, 96 * 12);
 }
 
 #[test]
 fn numbers_of_some_views_are_those_of_their_patches() {
     let trace = open("tiles");
-    let state = vlmscope::view::ViewState::default();
+    let state = ViewState::default();
     let all = state.resolve(&trace).unwrap();
     let (whole, tiles) = (all.values(), all.clone().of_views(vec![0, 1]));
     assert_eq!(tiles.patches(), 32);

@@ -106,7 +106,7 @@ pub enum MethodError {
     NoPicture,
     /// The trace lacks a tensor that the method reads.
     #[error(
-        "the trace lacks {what}, which the method `{method}` needs; ask the question again with this version to get it"
+        "the trace lacks {what}, which the method `{method}` needs; ask the question again to get it"
     )]
     Missing {
         /// The method.

@@ -5,12 +5,11 @@
 
 use super::super::reduce::patch_keys;
 use super::inputs::Missing;
-use super::rows::tensor;
-use crate::trace::{AnswerIndex, Layer, Trace};
-use half::slice::HalfFloatSliceExt as _;
+use super::rows::{head_mean, no_head_mean};
+use crate::trace::{AnswerIndex, Trace};
 
-/// The rows of R at `queries`: [queries, T], each of sum 1. `None` if the trace has no
-/// `attention.head_mean` or a query is outside of it.
+/// The rows of R at `queries`: [queries, T], each of sum 1. `None` if the trace has neither
+/// `attention.head_mean` nor all rows, or a query is outside of it.
 pub fn rollout_rows(trace: &Trace, queries: &[usize]) -> Option<Vec<f32>> {
     let positions = trace.shape().positions;
     let mut rows = vec![0.0; queries.len() * positions];
@@ -20,14 +19,13 @@ pub fn rollout_rows(trace: &Trace, queries: &[usize]) -> Option<Vec<f32>> {
     let is_causal = trace.meta().model.image_attention.is_causal();
     let mut attention = vec![0.0; positions];
     for layer in (0..trace.shape().layers).rev() {
-        let mean = trace.head_mean(Layer(layer as u32))?;
+        let mean = head_mean(trace, layer)?;
         // Stored weights are scaled by `attention_scale`; dividing by the row's sum removes the scale.
         let one = trace.meta().attention_scale;
         let mut next = vec![0.0; rows.len()];
         for query in 0..positions {
             let seen = if is_causal { query + 1 } else { positions };
-            mean[query * positions..query * positions + seen]
-                .convert_to_f32_slice(&mut attention[..seen]);
+            attention[..seen].copy_from_slice(&mean[query * positions..query * positions + seen]);
             for weight in &mut attention[..seen] {
                 *weight = if weight.is_finite() { *weight } else { 0.0 };
             }
@@ -52,7 +50,7 @@ pub(super) fn map(trace: &Trace, _seed: u64) -> Result<Vec<f32>, Missing> {
     let answers = (0..trace.shape().generated as u32).map(AnswerIndex);
     let queries: Vec<usize> =
         answers.map(|answer| trace.meta().query_of_answer(answer).index()).collect();
-    let rows = rollout_rows(trace, &queries).ok_or_else(|| tensor("attention.head_mean"))?;
+    let rows = rollout_rows(trace, &queries).ok_or_else(no_head_mean)?;
     let rows = rows.chunks_exact(trace.shape().positions);
     Ok(rows.flat_map(|row| keys.iter().map(|&key| row[key as usize])).collect())
 }

@@ -1,7 +1,9 @@
 //! The rows of answer tokens, for methods that read the attention of a trace.
 
+use super::super::reduce::sound;
 use super::inputs::Missing;
-use crate::trace::{AnswerIndex, Trace};
+use crate::trace::{AnswerIndex, Layer, Trace};
+use half::slice::HalfFloatSliceExt as _;
 
 /// The map [G, …] whose rows `of_row` computes from the index of an answer token's row.
 pub(super) fn each_answer(
@@ -17,6 +19,41 @@ pub(super) fn each_answer(
         map.extend(of_row(answer, row)?);
     }
     Ok(map)
+}
+
+/// The mean over heads of one layer, times the trace's scale: [T, T], query by key. `None` if the trace holds neither
+/// `attention.head_mean` nor the rows of all positions, which give the same.
+pub(super) fn head_mean(trace: &Trace, layer: usize) -> Option<Vec<f32>> {
+    let positions = trace.shape().positions;
+    if let Some(stored) = trace.head_mean(Layer(layer as u32)) {
+        let mut mean = vec![0.0; stored.len()];
+        stored.convert_to_f32_slice(&mut mean);
+        return Some(mean);
+    }
+    if trace.rows().len() != positions {
+        return None;
+    }
+    let model = &trace.meta().model;
+    let heads =
+        model.heads_of_layer.get(layer).map_or(trace.shape().heads, |&heads| heads as usize);
+    let scale = trace.meta().attention_scale / heads.max(1) as f32;
+    let mut mean = vec![0.0; positions * positions];
+    for (row, mean) in mean.chunks_exact_mut(positions.max(1)).enumerate() {
+        for head in 0..heads {
+            let weights = trace.weights(row, layer, head)?;
+            mean.iter_mut().zip(&weights).for_each(|(sum, &weight)| *sum += sound(weight) * scale);
+        }
+    }
+    Some(mean)
+}
+
+/// What [`head_mean`] needs, and how to have it.
+pub(super) fn no_head_mean() -> Missing {
+    Missing(
+        "the mean over heads of every position (capture with head_mean=True or rows=\"all\" in Python, `vlmscope ask \
+         --rows all` otherwise)"
+            .into(),
+    )
 }
 
 /// A tensor that the trace lacks.

@@ -7,8 +7,8 @@
 
 use super::super::reduce::{has_bos, patch_keys};
 use super::inputs::Missing;
-use super::rows::{each_answer, tensor};
-use crate::trace::{ImageSpan, Key, Layer, TokenKind, Trace};
+use super::rows::{each_answer, head_mean, no_head_mean, tensor};
+use crate::trace::{ImageSpan, Key, TokenKind, Trace};
 use half::slice::HalfFloatSliceExt as _;
 
 /// A position is a sink if half of the queries give it at least this many times the weight of evenly spread attention.
@@ -29,7 +29,7 @@ pub struct Sink {
 }
 
 /// BOS (always, where there is one) and the sinks among the patches, by position. `None` if the trace
-/// has no `attention.head_mean`.
+/// has neither `attention.head_mean` nor all rows.
 ///
 /// received_j = median over q > j of (q + 1) · mean over l ≥ 2, h of A[l, h, q, j].
 pub fn sinks(trace: &Trace) -> Option<Vec<Sink>> {
@@ -37,9 +37,8 @@ pub fn sinks(trace: &Trace) -> Option<Vec<Sink>> {
     let positions = shape.positions;
     let first = FIRST_LAYER.min(shape.layers - 1);
     let mut mean = vec![0.0_f32; positions * positions];
-    let mut stored = vec![0.0; positions * positions];
     for layer in first..shape.layers {
-        trace.head_mean(Layer(layer as u32))?.convert_to_f32_slice(&mut stored);
+        let stored = head_mean(trace, layer)?;
         mean.iter_mut().zip(&stored).for_each(|(sum, weight)| *sum += weight);
     }
     let scale = 1.0 / (meta.attention_scale * (shape.layers - first) as f32);
@@ -67,7 +66,7 @@ pub fn sinks(trace: &Trace) -> Option<Vec<Sink>> {
 /// The mean attention without BOS and sinks: [G, N].
 pub(super) fn map(trace: &Trace, _seed: u64) -> Result<Vec<f32>, Missing> {
     let keys = patch_keys(trace);
-    let sinks = sinks(trace).ok_or_else(|| tensor("attention.head_mean"))?;
+    let sinks = sinks(trace).ok_or_else(no_head_mean)?;
     let removed: Vec<u32> = sinks.iter().map(|sink| sink.position).collect();
     each_answer(trace, |_, row| {
         mean_without(trace, row, &removed, &keys).ok_or_else(|| tensor("attention.weights"))

@@ -30,7 +30,8 @@ pub(super) fn jobs(state: &ViewState, trace: &Trace, out: &Path) -> anyhow::Resu
         })?;
     }
     if pattern.contains("{layer}") {
-        let layers = state.map.layers.members(shape.layers as u32);
+        let numbers = trace.meta().model.layer_numbers();
+        let layers = state.map.layers.named().map_or(numbers, <[u32]>::to_vec);
         jobs = each(jobs, "{layer}", &layers, |state, index| {
             state.map.layers = AxisSet::single(index);
         })?;

@@ -52,13 +52,6 @@ pub(crate) struct Flags {
     /// Show the original picture instead of the preprocessed one.
     #[arg(long, help_heading = "Look")]
     original: bool,
-    /// Picture to show if there are several, counted from 0.
-    #[arg(long, help_heading = "Look")]
-    picture: Option<u32>,
-    /// One view of a picture that the model saw several times (a tile, the thumbnail), as `vlmscope inspect` numbers
-    /// them [default: the views of the canvas with most patches].
-    #[arg(long, value_name = "N", help_heading = "Look")]
-    span: Option<u32>,
     /// Enlarge the content; 1 fits it.
     #[arg(long, help_heading = "Look")]
     zoom: Option<f64>,
@@ -106,16 +99,6 @@ impl Flags {
             second.mix = mix;
         }
         self.apply_look(state);
-        if let Some(span) = self.span {
-            state.picture.view = Some(span);
-            if self.picture.is_none()
-                && let Some(span) = trace.meta().spans.get(span as usize)
-            {
-                state.picture.index = span.picture;
-            }
-        } else if self.picture.is_some() {
-            state.picture.view = None;
-        }
         let spec = state.view.spec();
         let is_relevancy = spec.source == SourceRule::Relevancy;
         if self.view.is_some() && is_relevancy && self.selection.map.is_none() {
@@ -142,7 +125,6 @@ impl Flags {
         set(&mut state.normalise.range, self.normalise);
         set(&mut state.quantity, self.quantity);
         set(&mut state.head_order, self.sort);
-        set(&mut state.picture.index, self.picture);
         set(&mut state.theme, self.theme);
         set(&mut state.text_scale, self.text_scale);
         if self.log {

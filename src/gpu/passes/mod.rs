@@ -5,6 +5,7 @@
 
 pub mod composite;
 pub mod cross_fade;
+pub mod density;
 pub mod difference;
 pub mod fill_atlas;
 pub mod matrix;
@@ -52,6 +53,7 @@ macro_rules! passes {
 passes! {
     reduce: Reduce,
     difference: Difference,
+    density: Density,
     normalise: Normalise,
     fill_atlas: FillAtlas,
     picture: Picture,

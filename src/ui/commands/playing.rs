@@ -1,4 +1,4 @@
-//! Playing through tokens, layers or heads.
+//! Playing through tokens, layers, heads or video frames.
 
 use crate::ui::app::App;
 use crate::ui::intent::TransportCommand;
@@ -38,10 +38,12 @@ pub fn tick(app: &mut App, ctx: &egui::Context) {
     let now = app.now();
     if let Some(next) = app.transport.tick(now, at, len) {
         // Playback behaves like a scrub: it does not cross-fade.
-        let command = app.transport.axis.command(next);
-        if let Some(doc) = app.doc_mut()
-            && let Err(error) = doc.apply(&command)
-        {
+        let axis = app.transport.axis;
+        let failed = app.doc_mut().and_then(|doc| {
+            let command = axis.command(doc, next);
+            doc.apply(&command).err()
+        });
+        if let Some(error) = failed {
             app.notify(error.to_string(), true);
             app.transport.stop();
         }

@@ -215,9 +215,10 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
         );
         let id = ui.scope_id().with(("layer", layer));
         let response = ui.interact(rect, id, Sense::click());
-        let on = state.map.layers.named().is_some_and(|set| set.contains(&(layer as u32)));
-        response
-            .widget_info(|| WidgetInfo::selected(Role::Button, true, on, format!("Layer {layer}")));
+        let number = matrix.layer(layer as u32);
+        let on = state.map.layers.named().is_some_and(|set| set.contains(&number));
+        let name = || format!("Layer {number}");
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, name()));
         let color = if response.hovered() {
             ink.hover
         } else if on {
@@ -230,15 +231,15 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
                 ui,
                 rect.shrink2(vec2(4.0, 0.0)),
                 Align2::RIGHT_CENTER,
-                &layer.to_string(),
+                &number.to_string(),
                 font.clone(),
                 color,
             );
         }
-        let command = with_axes(state, AxisSet::single(layer as u32), over.clone());
+        let command = with_axes(state, AxisSet::single(number), over.clone());
         header_response(
             cx,
-            &response.on_hover_text(format!("Layer {layer}, {how} of its heads (Shift: maximum)")),
+            &response.on_hover_text(format!("Layer {number}, {how} of its heads (Shift: maximum)")),
             command,
         );
     }
@@ -309,7 +310,8 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     });
     let map = &state.map;
     // The selection: a row, a column, or one cell.
-    let rows = map.layers.named().map(|set| (set.first().copied(), set.last().copied()));
+    let row = |layer: Option<&u32>| layer.and_then(|&layer| matrix.row(layer));
+    let rows = map.layers.named().map(|set| (row(set.first()), row(set.last())));
     let columns = map.heads.named().map(|set| (set.first().copied(), set.last().copied()));
     let all = |len: usize| (0, len.saturating_sub(1) as u32);
     let span = |named: Option<(Option<u32>, Option<u32>)>, len: usize| match named {
@@ -332,7 +334,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     let Some(point) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
     let (layer, head) = at(cells, matrix, point);
     let hovered = cell(cells, matrix, layer, head);
-    let command = Command::SetLayerHead(layer, head);
+    let command = Command::SetLayerHead(matrix.layer(layer), head);
     // The menu belongs to the head that it was opened on.
     if response.clicked() || response.secondary_clicked() {
         cx.intents.command(command);
@@ -351,12 +353,14 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
 fn reading(cx: &PaneContext<'_>, ui: &mut Ui, matrix: &Matrix, quantity: Quantity) {
     let map = &cx.shown.map;
     let text = match (map.layers.only(), map.heads.only()) {
-        (Some(layer), Some(head)) => matrix.at(layer, head).map(|value| {
-            let largest = matrix.range[1].abs().max(matrix.range[0].abs());
-            let value = number(f64::from(value), f64::from(largest));
-            let unit = if quantity == Quantity::Entropy { " nats" } else { "" };
-            format!("layer {layer} · head {head} · {value}{unit}")
-        }),
+        (Some(layer), Some(head)) => {
+            matrix.row(layer).and_then(|row| matrix.at(row, head)).map(|value| {
+                let largest = matrix.range[1].abs().max(matrix.range[0].abs());
+                let value = number(f64::from(value), f64::from(largest));
+                let unit = if quantity == Quantity::Entropy { " nats" } else { "" };
+                format!("layer {layer} · head {head} · {value}{unit}")
+            })
+        }
         _ => Some(format!(
             "{} layers × {} heads · {}",
             matrix.layers,

@@ -9,7 +9,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::{index_of, patch_at, range_of};
 use crate::ui::widgets::{heading, ink, muted, text_in};
 use crate::view::figure::{number, token_text};
-use crate::view::{Command, QueryKind};
+use crate::view::{Command, QueryKind, Shown, patch_name};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 const TOP_PATCHES: usize = 8;
@@ -46,8 +46,20 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         muted(ui, "This trace has no picture.");
         return;
     }
-    let total: f32 = values.iter().sum();
-    let [low, high] = range_of(&values).map(f64::from);
+    // Of the views that are shown; indices count over all views.
+    let views = Shown::new(shown, &doc.trace).views;
+    let mut order: Vec<usize> = Vec::new();
+    let mut first = 0;
+    for (view, span) in doc.meta().spans.iter().enumerate() {
+        let end = (first + span.patches()).min(values.len());
+        if views.contains(&view) {
+            order.extend(first..end);
+        }
+        first = end;
+    }
+    let total: f32 = order.iter().map(|&index| values[index]).sum();
+    let seen: Vec<f32> = order.iter().map(|&index| values[index]).collect();
+    let [low, high] = range_of(&seen).map(f64::from);
     muted(
         ui,
         format!(
@@ -55,15 +67,14 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
             number(low, high),
             number(high, high),
             number(f64::from(total), f64::from(total)),
-            values.len()
+            order.len()
         ),
     );
     if let Some(index) = shown.hovered.and_then(|patch| index_of(&doc.trace, patch))
         && let (Some(value), Some(patch)) = (values.get(index), shown.hovered)
     {
-        patch_row(cx, ui, patch, *value, high as f32, true);
+        patch_row(cx, ui, doc, (patch, *value), high as f32, true);
     }
-    let mut order: Vec<usize> = (0..values.len()).collect();
     let count = TOP_PATCHES.min(order.len());
     if count < order.len() {
         order.select_nth_unstable_by(count, |&a, &b| values[b].total_cmp(&values[a]));
@@ -72,7 +83,7 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
     for index in order {
         if let Some(patch) = patch_at(&doc.trace, index) {
-            patch_row(cx, ui, patch, values[index], high as f32, false);
+            patch_row(cx, ui, doc, (patch, values[index]), high as f32, false);
         }
     }
 }
@@ -80,12 +91,12 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
 fn patch_row(
     cx: &PaneContext<'_>,
     ui: &mut Ui,
-    patch: PatchRef,
-    value: f32,
+    doc: &Document,
+    (patch, value): (PatchRef, f32),
     high: f32,
     hovered: bool,
 ) {
-    let name = format!("row {}, column {}", patch.row, patch.column);
+    let name = patch_name(doc.meta(), patch);
     let on = cx.shown.selected.contains(&patch);
     let share = if high > 0.0 { value / high } else { 0.0 };
     let text = number(f64::from(value), f64::from(high));

@@ -5,7 +5,7 @@
 
 use super::edit_stage;
 use crate::analysis::reduce::Keep;
-use crate::trace::PatchRef;
+use crate::trace::{ImageSpan, PatchRef};
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
@@ -14,7 +14,10 @@ use crate::ui::theme;
 use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, progress_line};
 use crate::view::figure::{Figure, PixelRect, number};
-use crate::view::{AxisSet, Command, ImageForm, MapChoice, Parts, Queries, QueryKind, ViewKind};
+use crate::view::{
+    AxisSet, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
+    ViewKind, patch_name,
+};
 use egui::{
     Color32, CursorIcon, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
     vec2,
@@ -211,39 +214,55 @@ impl OnStage<'_> {
         }
     }
 
-    /// The patch under a point of a picture that is laid on `place`.
-    fn patch_at(&self, at: egui::Pos2, place: PixelRect) -> Option<PatchRef> {
+    /// Where the picture under a point lies, and which of the shown grids it has.
+    fn picture_at(&self, at: egui::Pos2, shown: &Shown) -> Option<(PixelRect, ShownGrid)> {
+        let (index, place) = match self.doc.state().view.spec().pictures {
+            PictureRule::Chosen => (0, self.figure.content),
+            PictureRule::All => {
+                let under = |(_, rect): &&(u32, PixelRect)| self.on_screen(*rect).contains(at);
+                self.figure
+                    .tiles
+                    .iter()
+                    .find(under)
+                    .map(|(index, rect)| (*index as usize, *rect))?
+            }
+        };
+        Some((place, *shown.grids.get(index)?))
+    }
+
+    /// The patch under a point of a picture that is laid on `place`: of several views that lie there, the finest.
+    fn patch_at(
+        &self,
+        at: egui::Pos2,
+        place: PixelRect,
+        grid: &ShownGrid,
+        shown: &Shown,
+    ) -> Option<PatchRef> {
+        let meta = self.doc.meta();
+        let [width, height] = grid.frame.size(meta);
         let [u, v] = self.unit(at, place);
-        let (meta, picture) = (self.doc.meta(), self.doc.state().picture);
-        let info = meta.preprocess.get(picture.canvas(meta)? as usize)?;
-        let drawn = picture.spans(meta);
-        (0_u32..).zip(&meta.spans).filter(|(at, _)| drawn.contains(&(*at as usize))).find_map(
-            |(index, span)| {
-                let point = match picture.form {
-                    ImageForm::Preprocessed => {
-                        let [width, height] = info.preprocessed_size;
-                        [u * f64::from(width), v * f64::from(height)]
-                    }
-                    ImageForm::Original => {
-                        let [width, height] = info.original_size;
-                        let original = [u * f64::from(width), v * f64::from(height)];
-                        span.original_from_preprocessed.inverse()?.apply(original)
-                    }
-                };
-                let (row, column) = span.patch_from_preprocessed(point)?;
-                Some(PatchRef { span: index, row, column })
-            },
-        )
+        let point = [u * width, v * height];
+        let found = shown.views.iter().filter_map(|&view| {
+            let span = meta.spans.get(view).filter(|span| span.picture == grid.picture)?;
+            let point = grid.frame.from_view(meta, span).inverse()?.apply(point);
+            let (row, column) = span.patch_from_preprocessed(point)?;
+            let cell = grid.frame.rect(meta, span, span.preprocessed_from_patch(row, column));
+            Some((cell.width * cell.height, PatchRef { span: view as u32, row, column }))
+        });
+        found.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, patch)| patch)
     }
 
     /// Hover shows a patch's number, a click or brush chooses patches.
     fn patches(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
         let inside = |at: &egui::Pos2| self.on_screen(self.figure.visible()).contains(*at);
-        let patch = response
-            .hover_pos()
-            .or(response.interact_pointer_pos())
-            .filter(inside)
-            .and_then(|at| self.patch_at(at, self.figure.content));
+        let shown = Shown::new(self.doc.state(), &self.doc.trace);
+        let patch =
+            response.hover_pos().or(response.interact_pointer_pos()).filter(inside).and_then(
+                |at| {
+                    let (place, grid) = self.picture_at(at, &shown)?;
+                    self.patch_at(at, place, &grid, &shown)
+                },
+            );
         if cx.what_if.tool.is_some() {
             self.edit(cx, ui, response, patch);
             return;
@@ -252,6 +271,17 @@ impl OnStage<'_> {
             cx.intents.command(Command::Hover(patch));
         }
         let Some(patch) = patch else { return };
+        let picture = self.doc.meta().spans.get(patch.span as usize).map(|span| span.picture);
+        if let Some(picture) = picture.filter(|&one| one != self.doc.state().picture.index)
+            && response.clicked()
+        {
+            cx.intents.command(Command::SetPicture(picture));
+        }
+        let is_tile = self.doc.state().view.spec().pictures == PictureRule::All;
+        if is_tile && response.double_clicked() {
+            cx.intents.command(Command::SetView(ViewKind::Overlay));
+            return;
+        }
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
         let (shift, alt) = ui.input(|input| (input.modifiers.shift, input.modifiers.alt));
         let brush = response.dragged_by(egui::PointerButton::Primary);
@@ -298,14 +328,23 @@ impl OnStage<'_> {
         else {
             return;
         };
-        let total: f32 = values.iter().sum();
+        let meta = self.doc.meta();
+        let picture = meta.spans.get(patch.span as usize).map(|span| span.picture);
+        let own = |span: &ImageSpan| Some(span.picture) == picture;
+        let mut rest = values.as_slice();
+        let mut total = 0.0;
+        for span in &meta.spans {
+            let (here, others) = rest.split_at(span.patches().min(rest.len()));
+            total += if own(span) { here.iter().sum::<f32>() } else { 0.0 };
+            rest = others;
+        }
         let high = values.iter().copied().fold(0.0, f32::max);
         let mut text = number(f64::from(value), f64::from(high));
         // Numbers of two signs have no shares.
         if total > 0.0 && values.iter().all(|value| *value >= 0.0) {
             text = format!("{text}  ·  {:.1} % of the picture", value / total * 100.0);
         }
-        let place = format!("row {}, column {}", patch.row, patch.column);
+        let place = patch_name(meta, patch);
         beside(ui, self.rect, at, &text, &place);
     }
 
@@ -317,7 +356,9 @@ impl OnStage<'_> {
         let rect = self.on_screen(place);
         ui.painter().rect_stroke(rect, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
         ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
-        let patch = self.patch_at(at, place);
+        let shown = Shown::new(self.doc.state(), &self.doc.trace);
+        let grid = shown.grids.first();
+        let patch = grid.and_then(|grid| self.patch_at(at, place, grid, &shown));
         if self.doc.state().hovered != patch {
             cx.intents.command(Command::Hover(patch));
         }
@@ -342,7 +383,8 @@ impl OnStage<'_> {
         let (layer, head) = (index(v, layers), index(u, heads));
         let cell = self.on_screen(self.figure.content.cell(layer, head, layers, heads));
         ui.painter().rect_stroke(cell, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
-        let command = Command::SetLayerHead(layer, head);
+        let named = self.doc.meta().model.layer_number(layer);
+        let command = Command::SetLayerHead(named, head);
         if response.double_clicked() {
             cx.intents.command(command);
             cx.intents.command(Command::SetView(ViewKind::Overlay));
@@ -357,7 +399,7 @@ impl OnStage<'_> {
             let value = matrix.at(layer, head).map(|value| number(f64::from(value), high));
             let what = super::matrix::quantity_name(state.quantity).to_lowercase();
             let text = format!("{what} {}", value.unwrap_or_default());
-            beside(ui, self.rect, at, &format!("layer {layer} · head {head}"), &text);
+            beside(ui, self.rect, at, &format!("layer {named} · head {head}"), &text);
         }
         if response.drag_stopped() {
             cx.intents.send(Intent::Settle);

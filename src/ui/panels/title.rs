@@ -1,5 +1,6 @@
 //! The title bar: the present document and view, and buttons for everything else.
 
+use crate::ui::document::Document;
 use crate::ui::film::duration;
 use crate::ui::intent::Intent;
 use crate::ui::layout::{NARROW, Overlay};
@@ -18,7 +19,7 @@ impl PaneUi for Title {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let whole = ui.max_rect();
         let narrow = whole.width() < NARROW - 24.0;
-        let views = view_tabs_width(narrow);
+        let views = view_tabs_width(narrow, cx.current.is_some_and(has_pictures));
         let middle = Rect::from_center_size(whole.center(), vec2(views, whole.height()));
         let left = Rect::from_min_max(whole.min, pos2(middle.left() - 8.0, whole.bottom()));
         let right = Rect::from_min_max(pos2(middle.right() + 8.0, whole.top()), whole.max);
@@ -72,23 +73,32 @@ fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     ui.add(egui::Label::new(job).selectable(false));
 }
 
-const VIEWS: [(ViewKind, &str, UiCommand); 5] = [
+const VIEWS: [(ViewKind, &str, UiCommand); 6] = [
     (ViewKind::Overlay, "Stage", UiCommand::ShowStage),
+    (ViewKind::Pictures, "Pictures", UiCommand::ShowPictures),
     (ViewKind::Heads, "Heads", UiCommand::ShowHeads),
     (ViewKind::Wall, "Wall", UiCommand::ShowWall),
     (ViewKind::LayerHead, "Matrix", UiCommand::ShowMatrix),
     (ViewKind::TokenMatrix, "Tokens", UiCommand::ShowTokenMatrix),
 ];
 
-fn view_tabs_width(narrow: bool) -> f32 {
-    if narrow { 300.0 } else { 356.0 }
+fn view_tabs_width(narrow: bool, pictures: bool) -> f32 {
+    let tab = if pictures { 76.0 } else { 0.0 };
+    tab + if narrow { 300.0 } else { 356.0 }
+}
+
+/// Whether there are several pictures to show side by side.
+fn has_pictures(doc: &Document) -> bool {
+    doc.extent.picture_numbers().len() > 1
 }
 
 fn view_tabs(cx: &PaneContext<'_>, ui: &mut Ui, _narrow: bool) {
     let Some(doc) = cx.current else { return };
     let current = doc.state().view.spec().tab;
+    let offered =
+        VIEWS.iter().filter(|(view, ..)| *view != ViewKind::Pictures || has_pictures(doc));
     let choices: Vec<(ViewKind, &str, String)> =
-        VIEWS.iter().map(|(view, name, act)| (*view, *name, act.hint())).collect();
+        offered.map(|(view, name, act)| (*view, *name, act.hint())).collect();
     if let Some(view) = segments(ui, current, &choices)
         && let Some((_, _, act)) = VIEWS.iter().find(|(other, ..)| *other == view)
     {

@@ -1,5 +1,6 @@
 //! Play, speed, loop and the scrub bar.
 
+use crate::ui::document::Document;
 use crate::ui::intent::{Intent, TransportCommand};
 use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
@@ -14,6 +15,7 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui) {
         PlayAxis::Tokens => (UiCommand::PreviousToken, UiCommand::NextToken),
         PlayAxis::Layers => (UiCommand::PreviousLayer, UiCommand::NextLayer),
         PlayAxis::Heads => (UiCommand::PreviousHead, UiCommand::NextHead),
+        PlayAxis::Frames => (UiCommand::PreviousFrame, UiCommand::NextFrame),
     };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
@@ -44,7 +46,11 @@ fn axis(cx: &PaneContext<'_>, ui: &mut Ui) {
         .width(72.0)
         .selected_text(cx.transport.axis.name())
         .show_ui(ui, |ui| {
+            let several = |doc: &Document| doc.extent.picture_numbers().len() > 1;
             for axis in PlayAxis::ALL {
+                if axis == PlayAxis::Frames && !cx.current.is_some_and(several) {
+                    continue;
+                }
                 if ui.selectable_label(axis == cx.transport.axis, axis.name()).clicked() {
                     cx.intents.send(Intent::Transport(TransportCommand::Axis(axis)));
                 }
@@ -96,10 +102,11 @@ fn bar(cx: &PaneContext<'_>, ui: &mut Ui) {
         let radius = if hot { 7.0 } else { 6.0 };
         ui.painter().circle_filled(pos2(x(at as f32), track.center().y), radius, ink.accent);
     }
-    if let Some(point) = response.interact_pointer_pos().filter(|_| len > 0) {
+    if let Some((doc, point)) = cx.current.zip(response.interact_pointer_pos()).filter(|_| len > 0)
+    {
         let share = ((point.x - track.left()) / track.width().max(1.0)).clamp(0.0, 1.0);
         let to = (share * last).round() as u32;
-        cx.intents.send(Intent::Scrub(axis.command(to.min(len - 1))));
+        cx.intents.send(Intent::Scrub(axis.command(doc, to.min(len - 1))));
     }
     if response.drag_stopped() {
         cx.intents.send(Intent::Settle);

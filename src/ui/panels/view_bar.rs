@@ -1,34 +1,113 @@
-//! One line above the stage with controls that belong to the present view only: the order of the heads, the
-//! quantity of the matrix, the comparison of two maps.
+//! One line above the stage with what belongs to the view that is shown, and to no other: the order
+//! of the heads, the quantity of the matrix, how two maps are compared, which of several pictures and views is seen.
 
 use super::matrix::quantity_name;
+use crate::trace::ImageSpan;
+use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
-use crate::ui::widgets::{hairline_below, ink, muted, segments};
-use crate::view::{Command, Controls, HeadOrder, Mix, Quantity, ViewState};
-use egui::{Align, Layout, Rect, Slider, Ui, UiBuilder, vec2};
+use crate::ui::widgets::{Icon, hairline_below, icon_button, ink, muted, segments};
+use crate::view::{
+    Command, Controls, HeadOrder, Mix, PictureRule, Quantity, ViewState, picture_name,
+};
+use egui::{Align, Layout, Rect, Role, Slider, Ui, UiBuilder, WidgetInfo, vec2};
 
 const HEIGHT: f32 = 36.0;
 
 /// Draws the line along the upper edge of `rect`, and returns the rest of `rect` for the stage.
 pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
-    let controls = match state.view.spec().controls {
-        Controls::None => return rect,
-        Controls::Mix if state.second.is_none() => return rect,
-        Controls::Mix => compare,
-        Controls::HeadOrder => head_order,
-        Controls::Quantity => quantity,
+    type Show = fn(&PaneContext<'_>, &mut Ui, &ViewState);
+    let controls: Option<Show> = match state.view.spec().controls {
+        Controls::None => None,
+        Controls::Mix if state.second.is_none() => None,
+        Controls::Mix => Some(compare),
+        Controls::HeadOrder => Some(head_order),
+        Controls::Quantity => Some(quantity),
     };
+    let several = cx.current.filter(|doc| has_choice(doc, state));
+    if controls.is_none() && several.is_none() {
+        return rect;
+    }
     let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
     ui.painter().rect_filled(bar, 0.0, ink(ui).stage);
     let layout = Layout::left_to_right(Align::Center);
     let inner = bar.shrink2(vec2(12.0, 0.0));
     let mut child = ui.new_child(UiBuilder::new().max_rect(inner).layout(layout));
     child.set_clip_rect(bar);
-    controls(cx, &mut child, state);
+    if let Some(controls) = controls {
+        controls(cx, &mut child, state);
+    }
+    if let Some(doc) = several {
+        pictures(cx, &mut child, doc, state);
+    }
     hairline_below(ui, bar);
     rest
+}
+
+/// Whether there are several pictures, or several views of the picture, to choose among.
+fn has_choice(doc: &Document, state: &ViewState) -> bool {
+    let spec = state.view.spec();
+    let is_one = spec.pictures == PictureRule::Chosen;
+    let several = doc.extent.picture_numbers().len() > 1 || views_of(doc, state).len() > 1;
+    spec.has_maps() && is_one && several
+}
+
+/// The views of the chosen picture, as indices over all views of the trace.
+fn views_of(doc: &Document, state: &ViewState) -> Vec<u32> {
+    let spans = (0_u32..).zip(&doc.meta().spans);
+    spans.filter(|(_, span)| span.picture == state.picture.index).map(|(at, _)| at).collect()
+}
+
+/// Which picture or frame, and which of the views that the model saw of it.
+fn pictures(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, state: &ViewState) {
+    let (meta, numbers) = (doc.meta(), doc.extent.picture_numbers());
+    if numbers.len() > 1 {
+        if icon_button(ui, Icon::Previous, &UiCommand::PreviousFrame.hint(), false).clicked() {
+            cx.intents.act(UiCommand::PreviousFrame);
+        }
+        let names: Vec<(u32, String)> =
+            numbers.iter().map(|&number| (number, picture_name(meta, number))).collect();
+        if let Some(number) = choice(ui, "Picture or frame", state.picture.index, &names) {
+            cx.intents.command(Command::SetPicture(number));
+        }
+        if icon_button(ui, Icon::Next, &UiCommand::NextFrame.hint(), false).clicked() {
+            cx.intents.act(UiCommand::NextFrame);
+        }
+    }
+    let views = views_of(doc, state);
+    if views.len() > 1 {
+        let mut names = vec![(None, format!("All {} views", views.len()))];
+        let name = |view: u32| meta.spans.get(view as usize).map(ImageSpan::name);
+        names.extend(views.iter().map(|&view| (Some(view), name(view).unwrap_or_default())));
+        if let Some(view) = choice(ui, "Views of the picture", state.picture.view, &names) {
+            cx.intents.command(Command::SetPictureView(view));
+        }
+    }
+}
+
+/// A list to choose from; what was chosen, if anything.
+fn choice<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    label: &str,
+    now: T,
+    names: &[(T, String)],
+) -> Option<T> {
+    let shown = names.iter().find(|(value, _)| *value == now);
+    let mut chosen = None;
+    egui::ComboBox::from_id_salt(label)
+        .width(132.0)
+        .selected_text(shown.map_or("", |(_, name)| name.as_str()))
+        .show_ui(ui, |ui| {
+            for (value, name) in names {
+                if ui.selectable_label(*value == now, name).clicked() {
+                    chosen = Some(*value);
+                }
+            }
+        })
+        .response
+        .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, label));
+    chosen
 }
 
 fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {

@@ -3,6 +3,7 @@
 use crate::analysis::diff::{Alignment, Change, HeadDifference, Words};
 use crate::edit::Fill;
 use crate::model::KnockFrom;
+use crate::trace::ModelInfo;
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
@@ -357,6 +358,7 @@ fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let Some(heads) = cx.what_if.heads.as_ref().filter(|heads| heads.on == doc.id) else { return };
     let grid = Grid {
         size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
+        model: &doc.extent.model,
         values: heads.totals.clone(),
         marked: heads.changed.clone(),
         is_signed: true,
@@ -369,6 +371,7 @@ fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
             let total = grid.values.get(index).copied().flatten();
             let text = total.map_or_else(|| "not computed yet".into(), signed);
             let flips = if grid.marked.get(index) == Some(&true) { ", another answer" } else { "" };
+            let layer = grid.model.layer_number(layer);
             muted(ui, format!("layer {layer} · head {head} off: Δ log p {text}{flips}"));
         }
         None => {
@@ -382,6 +385,7 @@ fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
 fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDifference]) {
     let grid = Grid {
         size: [doc.extent.layers.max(1), doc.extent.heads.max(1)],
+        model: &doc.extent.model,
         values: heads.iter().map(|head| Some(head.moved)).collect(),
         marked: Vec::new(),
         is_signed: false,
@@ -392,6 +396,7 @@ fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDiffere
             let Some(found) = heads.get((layer * grid.size[1] + head) as usize) else { return };
             let (first, second) = (found.image_share_first, found.image_share_second);
             let text = format!("{:.3} moved, image share {first:.2} → {second:.2}", found.moved);
+            let layer = grid.model.layer_number(layer);
             muted(ui, format!("layer {layer} · head {head}: {text}"));
         }
         None => {
@@ -402,9 +407,11 @@ fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDiffere
 }
 
 /// One cell for each head.
-struct Grid {
+struct Grid<'a> {
     /// Layers and heads.
     size: [u32; 2],
+    /// What the model calls its layers.
+    model: &'a ModelInfo,
     /// [L, H]; `None` for heads without a result so far.
     values: Vec<Option<f32>>,
     /// Cells with a dot.
@@ -414,7 +421,7 @@ struct Grid {
     name: &'static str,
 }
 
-impl Grid {
+impl Grid<'_> {
     /// The largest absolute value.
     fn high(&self) -> f32 {
         self.values.iter().flatten().fold(0.0, |high: f32, value| high.max(value.abs()))
@@ -458,7 +465,7 @@ impl Grid {
         let stroke = Stroke::new(1.5, ink.hover);
         ui.painter().rect_stroke(cell(layer, head), 1.0, stroke, StrokeKind::Outside);
         if response.clicked() {
-            cx.intents.command(Command::SetLayerHead(layer, head));
+            cx.intents.command(Command::SetLayerHead(self.model.layer_number(layer), head));
         }
         Some((layer, head))
     }

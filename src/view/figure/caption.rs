@@ -2,8 +2,8 @@
 //! text is in the window, below a saved figure and in its metadata.
 
 use super::super::{
-    Aggregate, AxisSet, Drawing, MapChoice, MapSource, Mix, Parts, Quantity, Queries, QueryKind,
-    ViewState,
+    Aggregate, AxisSet, Drawing, MapChoice, MapSource, Mix, Parts, PictureRule, Quantity, Queries,
+    QueryKind, ViewState, pictures,
 };
 use super::color_limits::ColorLimits;
 use super::text::TextRun;
@@ -86,8 +86,12 @@ pub fn caption(
     } else {
         ""
     };
-    let unit = match state.picture.part(meta).filter(|_| spec.has_maps()) {
-        Some(part) => format!("{unit}, {part} only"),
+    let part = match spec.pictures {
+        PictureRule::All => Some(all_pictures(meta)),
+        PictureRule::Chosen => state.picture.part(meta),
+    };
+    let unit = match part.filter(|_| spec.has_maps()) {
+        Some(part) => format!("{unit}, {part}"),
         None => unit.to_owned(),
     };
     parts.push(vec![TextRun::plain(format!("{unit}{bos}"))]);
@@ -98,6 +102,14 @@ pub fn caption(
         line.push(TextRun::plain(range));
     }
     line
+}
+
+/// "2 pictures", "16 frames".
+fn all_pictures(meta: &TraceMeta) -> String {
+    let pictures = pictures(meta);
+    let is_frames = meta.spans.iter().all(|span| span.frame.is_some());
+    let what = if is_frames { "frame" } else { "picture" };
+    format!("{} {what}{}", pictures.len(), if pictures.len() == 1 { "" } else { "s" })
 }
 
 type Part = Vec<TextRun>;
@@ -177,8 +189,7 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     let axis = |every: bool, set: &AxisSet, name: &str, count: u32| {
         if every { format!("{count} {name}s") } else { set_text(set, name, count) }
     };
-    let named = map.layers.renumbered(|index| meta.model.layer_number(index));
-    parts.push(vec![TextRun::plain(axis(spec.every.layers, &named, "layer", layers))]);
+    parts.push(vec![TextRun::plain(axis(spec.every.layers, &map.layers, "layer", layers))]);
     parts.push(vec![TextRun::plain(axis(spec.every.heads, &map.heads, "head", heads))]);
     parts
 }

@@ -1,10 +1,12 @@
 //! The content of a figure, gathered from a view state and a trace.
 
-use super::super::{HeadOrder, ImageForm, MapSource, ViewKind, ViewState};
+use super::super::shown_views::picture_name;
+use super::super::{HeadOrder, MapSource, Shown, ShownGrid, ViewKind, ViewState};
 use super::caption::token_text;
+use crate::analysis::density::Frame;
 use crate::analysis::reduce::Keep;
 use crate::analysis::relevancy::TextRelevancy;
-use crate::trace::{Rect, STAT_COUNT, Stat, TokenKind, Trace};
+use crate::trace::{STAT_COUNT, Stat, TokenKind, Trace};
 
 /// The layers or heads along an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,17 @@ pub struct HeadTile {
     pub image_share: f32,
     /// The ends of its colour range, once they are known.
     pub range: Option<[f32; 2]>,
+}
+
+/// One of several pictures side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PictureTile {
+    /// Width / height.
+    pub aspect: f32,
+    /// What it is: "picture 1", "frame 3 at 2.5 s".
+    pub label: String,
+    /// The sum of the map over it, once it is known.
+    pub sum: Option<f32>,
 }
 
 /// One position on an axis of the token matrix.
@@ -71,6 +84,15 @@ pub enum Content {
         tiles: Vec<HeadTile>,
         /// The marked heads.
         marked: Vec<u32>,
+    },
+    /// Pictures side by side.
+    Pictures {
+        /// In the order of the trace.
+        tiles: Vec<PictureTile>,
+        /// Which of them is chosen.
+        chosen: Option<usize>,
+        /// Whether sums are shares of attention.
+        is_share: bool,
     },
     /// Layers × heads of maps.
     Wall {
@@ -117,7 +139,11 @@ impl Content {
         let marked = |set: &super::super::AxisSet| set.named().unwrap_or_default().to_vec();
         let layers = || AxisMarks {
             count: shape.layers as u32,
-            marked: marked(&state.map.layers),
+            marked: if state.map.layers.named().is_some() {
+                state.map.layers.layer_indices(&trace.meta().model)
+            } else {
+                Vec::new()
+            },
             numbers: trace.meta().model.layer_numbers(),
         };
         let heads = || AxisMarks {
@@ -134,8 +160,10 @@ impl Content {
                 tiles: head_tiles(state, trace),
                 marked: marked(&state.map.heads),
             },
+            ViewKind::Pictures => Self::pictures(state, trace),
             ViewKind::Wall => {
-                let frame = patches_frame(trace, state);
+                let grid = Shown::new(state, trace).grids.first().copied();
+                let frame = grid.map(|grid| grid.rect(trace.meta()));
                 let aspect = frame.map_or(1.0, |frame| (frame.width / frame.height) as f32);
                 Self::Wall { aspect, layers: layers(), heads: heads(), ranges: Vec::new() }
             }
@@ -162,38 +190,36 @@ impl Content {
             }
         }
     }
-}
 
-/// The rectangle of the drawn patches on their canvas: the frame of a map that is drawn without its picture.
-pub fn patches_frame(trace: &Trace, state: &ViewState) -> Option<Rect> {
-    let (meta, drawn) = (trace.meta(), state.picture.spans(trace.meta()));
-    let spans = drawn.into_iter().filter_map(|at| meta.spans.get(at));
-    spans.map(|span| span.preprocessed_rect).reduce(|a, b| {
-        let (x, y) = (a.x.min(b.x), a.y.min(b.y));
-        let right = (a.x + a.width).max(b.x + b.width);
-        let bottom = (a.y + a.height).max(b.y + b.height);
-        Rect { x, y, width: right - x, height: bottom - y }
-    })
+    fn pictures(state: &ViewState, trace: &Trace) -> Self {
+        let (meta, shown) = (trace.meta(), Shown::new(state, trace));
+        let tile = |grid: &ShownGrid| PictureTile {
+            aspect: aspect(grid.frame, trace),
+            label: picture_name(meta, grid.picture),
+            sum: None,
+        };
+        Self::Pictures {
+            tiles: shown.grids.iter().map(tile).collect(),
+            chosen: shown.grids.iter().position(|grid| grid.picture == state.picture.index),
+            is_share: state.map.source == MapSource::Attention && !state.is_difference(),
+        }
+    }
 }
 
 /// Width / height of the picture under the map.
 fn picture_aspect(state: &ViewState, trace: &Trace) -> f32 {
-    let info = state.picture.canvas(trace.meta());
-    let info = info.and_then(|canvas| trace.meta().preprocess.get(canvas as usize));
-    let size = info.map(|info| match state.picture.form {
-        ImageForm::Preprocessed => info.preprocessed_size,
-        ImageForm::Original => info.original_size,
-    });
-    match size {
-        Some([width, height]) if width > 0 && height > 0 => width as f32 / height as f32,
-        _ => 1.0,
-    }
+    aspect(state.picture.frame(trace), trace)
+}
+
+fn aspect(frame: Frame, trace: &Trace) -> f32 {
+    let [width, height] = frame.size(trace.meta());
+    (width / height) as f32
 }
 
 /// The heads of the chosen layers in the chosen order, with their image shares.
 fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
     let shape = trace.shape();
-    let layers = state.map.layers.members(shape.layers as u32);
+    let layers = state.map.layers.layer_indices(&trace.meta().model);
     let rows = state.map.queries.rows(trace).unwrap_or_default();
     let mut sums = vec![[0.0_f32; STAT_COUNT]; shape.heads];
     for &row in &rows {

@@ -2,7 +2,7 @@
 
 use super::super::{Blend, Camera, ColorMap, Mix, ViewState};
 use super::axes::{label_tokens, mark, ruled_axes};
-use super::content::{AxisMarks, Content, HeadTile};
+use super::content::{AxisMarks, Content, HeadTile, PictureTile};
 use super::sizes::{LEGEND, TICK, scale_of};
 use super::{
     Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, TextRun,
@@ -39,6 +39,8 @@ const TOKENS_TOP: f32 = 58.0;
 /// Distance between small multiples, and height of the line above each.
 const TILE_GAP: f32 = 16.0;
 const TILE_LABEL: f32 = 22.0;
+/// The bar below each of several pictures.
+const SHARE_BAR: f32 = 5.0;
 /// Tiles of at least this width have labels with words.
 const ROOMY_TILE: f32 = 130.0;
 
@@ -148,6 +150,9 @@ impl Figure {
             Content::Heads { aspect, tiles, marked } => {
                 self.place_tiles(*aspect, tiles, marked, state.camera);
             }
+            Content::Pictures { tiles, chosen, is_share } => {
+                self.place_pictures(tiles, *chosen, *is_share, state.camera);
+            }
             Content::Wall { aspect, layers, heads, ranges } => {
                 let whole = *aspect * heads.count as f32 / layers.count.max(1) as f32;
                 self.place_layers_heads(whole, layers, heads, state.camera);
@@ -232,6 +237,95 @@ impl Figure {
         }
     }
 
+    /// Pictures side by side: above each what it is and how much of the map lies on it, below it the same as a bar.
+    fn place_pictures(
+        &mut self,
+        tiles: &[PictureTile],
+        chosen: Option<usize>,
+        is_share: bool,
+        camera: Camera,
+    ) {
+        let s = self.scale;
+        let bar = SHARE_BAR * s;
+        let aspects: Vec<f32> = tiles.iter().map(|tile| tile.aspect).collect();
+        let room = [self.stage.width, self.stage.height];
+        let (size, places) = rows_of(&aspects, room, TILE_GAP * s, [TILE_LABEL * s, 2.0 * bar]);
+        let [cx, cy] = self.stage.centre();
+        let fit = PixelRect {
+            x: cx - size[0] / 2.0,
+            y: cy - size[1] / 2.0,
+            width: size[0],
+            height: size[1],
+        };
+        self.content = seen(&self.stage, fit, camera);
+        let zoom = self.content.width / fit.width.max(1.0);
+        let sums = || tiles.iter().filter_map(|tile| tile.sum);
+        let most = sums().map(f32::abs).fold(0.0, f32::max);
+        for (index, (tile, place)) in tiles.iter().zip(places).enumerate() {
+            let rect = PixelRect {
+                x: self.content.x + place.x * zoom,
+                y: self.content.y + place.y * zoom,
+                width: place.width * zoom,
+                height: place.height * zoom,
+            };
+            self.tiles.push((index as u32, rect));
+            if !rect.overlaps(&self.stage) {
+                continue;
+            }
+            let is_chosen = tiles.len() > 1 && chosen == Some(index);
+            if is_chosen {
+                mark(self, rect);
+            }
+            self.label_picture(
+                tile,
+                rect,
+                is_share,
+                if is_chosen { Ink::Accent } else { Ink::Text },
+            );
+            if let Some(sum) = tile.sum.filter(|_| most > 0.0) {
+                let track = PixelRect { y: rect.bottom() + bar, height: bar, ..rect };
+                let part = PixelRect { width: track.width * (sum.abs() / most), ..track };
+                self.fills.push(Fill { rect: track, ink: Ink::Hairline, alpha: 1.0 });
+                self.fills.push(Fill { rect: part, ink: Ink::Accent, alpha: 1.0 });
+            }
+        }
+    }
+
+    fn label_picture(&mut self, tile: &PictureTile, rect: PixelRect, is_share: bool, ink: Ink) {
+        let s = self.scale;
+        let (y, size_px) = (rect.y - 6.0 * s, TICK * s);
+        if y - size_px < self.stage.y - s || y > self.stage.bottom() {
+            return;
+        }
+        let sum = tile.sum.map(|sum| match is_share {
+            true => format!("{:.1} %", sum * 100.0),
+            false => number(f64::from(sum), f64::from(sum.abs())),
+        });
+        let sum = sum.unwrap_or_default();
+        let width = |text: &str, strong| text_width(text, strong) * size_px;
+        let room = rect.width - width(&sum, true) - 8.0 * s;
+        // The number comes first where there is no room for both.
+        let label = fitted(&tile.label, false, room.max(0.0) / size_px);
+        if room > 2.0 * size_px {
+            self.labels.push(Label {
+                runs: vec![TextRun::plain(label)],
+                baseline: [rect.x, y],
+                align: Align::Start,
+                size_px,
+                ink,
+            });
+        }
+        if !sum.is_empty() && width(&sum, true) <= rect.width {
+            self.labels.push(Label {
+                runs: vec![TextRun::strong(sum)],
+                baseline: [rect.right(), y],
+                align: Align::End,
+                size_px,
+                ink: Ink::Text,
+            });
+        }
+    }
+
     fn label_tile(&mut self, tile: &HeadTile, rect: PixelRect, selected: bool) {
         let s = self.scale;
         let y = rect.y - 6.0 * s;
@@ -309,6 +403,43 @@ fn best_grid(count: usize, aspect: f32, [width, height]: [f32; 2], gap: f32, lab
         }
     }
     Grid { width: best.width.max(1.0), ..best }
+}
+
+/// Rows of pictures of one height, as large as they fit into `room`, with space for `label` above and below each: the
+/// size of all together, and where each lies in it.
+fn rows_of(
+    aspects: &[f32],
+    room: [f32; 2],
+    gap: f32,
+    label: [f32; 2],
+) -> ([f32; 2], Vec<PixelRect>) {
+    let around: f32 = label.iter().sum();
+    let mut best = (aspects.len().max(1), 0.0);
+    for columns in 1..=aspects.len() {
+        let rows = aspects.len().div_ceil(columns);
+        let by_height = (room[1] - gap * (rows - 1) as f32) / rows as f32 - around;
+        let by_width = aspects
+            .chunks(columns)
+            .map(|row| (room[0] - gap * (row.len() - 1) as f32) / row.iter().sum::<f32>());
+        let height = by_width.fold(by_height, f32::min);
+        if height > best.1 {
+            best = (columns, height);
+        }
+    }
+    let (columns, height) = (best.0, best.1.max(1.0));
+    let mut size = [0.0_f32; 2];
+    let mut places = Vec::new();
+    for row in aspects.chunks(columns) {
+        let y = if places.is_empty() { 0.0 } else { size[1] + gap };
+        let mut x = 0.0;
+        for aspect in row {
+            let width = height * aspect;
+            places.push(PixelRect { x, y: y + label[0], width, height });
+            x += width + gap;
+        }
+        size = [size[0].max(x - gap), y + around + height];
+    }
+    (size, places)
 }
 
 /// The key to the colours.

@@ -20,7 +20,7 @@ mod type_metrics;
 
 pub use caption::{caption, token_text};
 pub use color_limits::{ColorLimits, Readout};
-pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, patches_frame};
+pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile};
 pub use rect::PixelRect;
 pub use shapes::{Align, Figure, Fill, Label, Legend};
 pub use sizes::{DESIGN_LINES, scale_of};

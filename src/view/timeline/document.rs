@@ -329,12 +329,9 @@ impl Walkthrough {
     /// As [`Self::to_toml`], or if the file cannot be written; an older file is then still there.
     pub fn save(&self, path: &Path) -> Result<(), WalkthroughError> {
         let failed = |source| WalkthroughError::Save { path: path.to_owned(), source };
-        let whole = std::path::absolute(path).map_err(failed)?;
-        let folder = whole.parent().unwrap_or_else(|| Path::new("/"));
         let mut named = self.clone();
         for trace in named.trace_paths_mut() {
-            let from = std::path::absolute(&*trace).map_err(failed)?;
-            *trace = from.strip_prefix(folder).map_or_else(|_| from.clone(), Path::to_owned);
+            *trace = files::name_from(path, trace).map_err(failed)?;
         }
         let text = named.to_toml()?;
         let write = || {

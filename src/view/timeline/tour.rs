@@ -18,6 +18,8 @@ const HEADS: usize = 3;
 /// The attention of each layer and head of some rows on the picture.
 struct Looks {
     heads: usize,
+    /// The model's own number of each layer.
+    numbers: Vec<u32>,
     /// [layers × heads], means over the rows.
     share: Vec<f32>,
     peak: Vec<f32>,
@@ -38,13 +40,20 @@ impl Looks {
             }
         }
         let mean = |values: Vec<f32>| values.into_iter().map(|v| v / count.max(1.0)).collect();
-        Self { heads: shape.heads, share: mean(share), peak: mean(peak) }
+        let numbers = trace.meta().model.layer_numbers();
+        Self { heads: shape.heads, numbers, share: mean(share), peak: mean(peak) }
     }
 
     /// Layers by their mean share of attention on the picture, largest first.
     fn layers(&self) -> Vec<(u32, f32)> {
         let mean = |heads: &[f32]| heads.iter().sum::<f32>() / heads.len().max(1) as f32;
-        sorted(self.share.chunks_exact(self.heads.max(1)).map(mean))
+        let sorted = sorted(self.share.chunks_exact(self.heads.max(1)).map(mean));
+        sorted.into_iter().map(|(row, share)| (self.number(row), share)).collect()
+    }
+
+    /// The model's own number of a layer.
+    fn number(&self, row: u32) -> u32 {
+        self.numbers.get(row as usize).copied().unwrap_or(row)
     }
 
     /// Layers and heads by their strongest patch, largest first.
@@ -52,7 +61,7 @@ impl Looks {
         let heads = self.heads.max(1) as u32;
         sorted(self.peak.iter().copied())
             .into_iter()
-            .map(|(cell, _)| ([cell / heads, cell % heads], self.share[cell as usize]))
+            .map(|(cell, _)| ([self.number(cell / heads), cell % heads], self.share[cell as usize]))
             .collect()
     }
 }

@@ -1,0 +1,259 @@
+//! A map over all views of a picture as one grid: the CPU twin of `shaders/density.wgsl`.
+//!
+//! A model may see a picture several times: coarse as a whole and fine in tiles. Each patch spreads its weight evenly
+//! over the area that it covers, and views add up, so that a cell holds the attention on its part of the picture: the
+//! sum over the cells is the sum over the patches, less what lies outside of the frame (padding).
+
+use crate::trace::{Affine, ImageSpan, Rect, TraceMeta};
+
+/// What lies beneath a map: the pixels that its places are measured in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Frame {
+    /// A picture as it was given, by its index.
+    Original(u32),
+    /// What the model saw, by the index of its canvas.
+    Canvas(u32),
+}
+
+impl Frame {
+    /// Width and height in pixels; where the trace does not say, of what its views cover.
+    pub fn size(self, meta: &TraceMeta) -> [f64; 2] {
+        let info = match self {
+            Self::Original(picture) => meta
+                .preprocess
+                .iter()
+                .find(|info| info.picture == picture)
+                .map(|info| info.original_size),
+            Self::Canvas(canvas) => {
+                meta.preprocess.get(canvas as usize).map(|info| info.preprocessed_size)
+            }
+        };
+        if let Some(size) = info.filter(|size| !size.contains(&0)) {
+            return size.map(f64::from);
+        }
+        let lies_here = |span: &&ImageSpan| match self {
+            Self::Original(picture) => span.picture == picture,
+            Self::Canvas(canvas) => span.canvas == canvas,
+        };
+        let rects = meta
+            .spans
+            .iter()
+            .filter(lies_here)
+            .map(|span| self.rect(meta, span, span.preprocessed_rect));
+        rects.fold([1.0; 2], |[right, bottom], rect| {
+            [right.max(rect.x + rect.width), bottom.max(rect.y + rect.height)]
+        })
+    }
+
+    /// From pixels of a view's canvas to pixels of the frame.
+    pub fn from_view(self, meta: &TraceMeta, span: &ImageSpan) -> Affine {
+        match self {
+            Self::Original(_) => span.original_from_preprocessed,
+            Self::Canvas(canvas) if canvas == span.canvas => Affine::IDENTITY,
+            Self::Canvas(canvas) => {
+                let info = meta.preprocess.get(canvas as usize);
+                let back = info.and_then(|info| info.original_from_preprocessed.inverse());
+                back.unwrap_or_default().after(&span.original_from_preprocessed)
+            }
+        }
+    }
+
+    /// A rectangle of a view's canvas in pixels of the frame.
+    pub fn rect(self, meta: &TraceMeta, span: &ImageSpan, rect: Rect) -> Rect {
+        self.from_view(meta, span).apply_rect(rect)
+    }
+}
+
+/// A share of a patch that lies on a cell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// Index of the patch among those that are read.
+    pub patch: u32,
+    /// Part of the patch's area, 0–1.
+    pub share: f32,
+}
+
+/// How the patches of some views spread over the cells of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Density {
+    patches: usize,
+    /// Where the parts of each cell begin, and where those of the last one end.
+    starts: Vec<u32>,
+    parts: Vec<Part>,
+}
+
+/// Shares that are nothing but rounding.
+const ROUNDING: f64 = 1e-7;
+
+/// A density that is being put together: grids one after another.
+#[derive(Debug, Default)]
+pub struct DensityBuilder {
+    cells: Vec<Vec<Part>>,
+}
+
+impl DensityBuilder {
+    /// Adds a grid of `columns` × `rows` cells over the whole `frame`, on which the views of `spans` lie; each comes
+    /// with the index of its first patch among those that are read.
+    pub fn add<'a>(
+        &mut self,
+        meta: &TraceMeta,
+        frame: Frame,
+        [columns, rows]: [u32; 2],
+        spans: impl IntoIterator<Item = (usize, &'a ImageSpan)>,
+    ) {
+        let [width, height] = frame.size(meta);
+        let cell = [width / f64::from(columns), height / f64::from(rows)];
+        let first = self.cells.len();
+        self.cells.resize_with(first + columns as usize * rows as usize, Vec::new);
+        let cells = &mut self.cells[first..];
+        for (first_patch, span) in spans {
+            let map = frame.from_view(meta, span);
+            for index in 0..span.patches() {
+                let (row, column) = (index as u32 / span.columns, index as u32 % span.columns);
+                let rect = map.apply_rect(span.preprocessed_from_patch(row, column));
+                let x = overlaps(rect.x / cell[0], rect.width / cell[0], columns);
+                for (at_y, share_y) in overlaps(rect.y / cell[1], rect.height / cell[1], rows) {
+                    for (at_x, share_x) in x.clone() {
+                        let share = share_x * share_y;
+                        if share > ROUNDING {
+                            let share = if share > 1.0 - ROUNDING { 1.0 } else { share };
+                            let patch = (first_patch + index) as u32;
+                            cells[at_y * columns as usize + at_x]
+                                .push(Part { patch, share: share as f32 });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a grid whose cells are patches as they are, from the index of the first one on.
+    pub fn add_patches(&mut self, first_patch: usize, count: usize) {
+        let one = |patch: usize| vec![Part { patch: patch as u32, share: 1.0 }];
+        self.cells.extend((first_patch..first_patch + count).map(one));
+    }
+
+    /// The density over all grids, of so many patches.
+    pub fn finish(self, patches: usize) -> Density {
+        let mut starts = Vec::with_capacity(self.cells.len() + 1);
+        let mut parts = Vec::new();
+        starts.push(0);
+        for cell in self.cells {
+            parts.extend(cell);
+            starts.push(parts.len() as u32);
+        }
+        Density { patches, starts, parts }
+    }
+}
+
+/// Which share of [start, start + length) lies on each of the unit intervals 0 … `count`, where any does.
+fn overlaps(start: f64, length: f64, count: u32) -> impl Iterator<Item = (usize, f64)> + Clone {
+    let end = start + length;
+    let first = start.floor().clamp(0.0, f64::from(count)) as u32;
+    let last = end.ceil().clamp(0.0, f64::from(count)) as u32;
+    (first..last).map(move |at| {
+        let (low, high) = (f64::from(at), f64::from(at) + 1.0);
+        (at as usize, (end.min(high) - start.max(low)).max(0.0) / length)
+    })
+}
+
+impl Density {
+    /// Number of cells.
+    pub fn cells(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Number of patches that are read.
+    pub fn patches(&self) -> usize {
+        self.patches
+    }
+
+    /// Where the parts of each cell begin, and where those of the last one end: [cells + 1].
+    pub fn starts(&self) -> &[u32] {
+        &self.starts
+    }
+
+    /// The parts of all cells.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// From maps over patches [planes, N] to maps over cells [planes, cells].
+    pub fn apply(&self, planes: &[f32]) -> Vec<f32> {
+        let of_cell = |plane: &[f32], bounds: &[u32]| {
+            let parts = &self.parts[bounds[0] as usize..bounds[1] as usize];
+            parts.iter().map(|part| plane[part.patch as usize] * part.share).sum::<f32>()
+        };
+        let of_plane = |plane| self.starts.windows(2).map(move |bounds| of_cell(plane, bounds));
+        planes.chunks_exact(self.patches.max(1)).flat_map(of_plane).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::PreprocessInfo;
+    use proptest::prelude::*;
+
+    fn meta(size: [u32; 2]) -> TraceMeta {
+        TraceMeta {
+            preprocess: vec![PreprocessInfo {
+                original_size: size,
+                preprocessed_size: size,
+                ..PreprocessInfo::default()
+            }],
+            ..TraceMeta::default()
+        }
+    }
+
+    fn view(rows: u32, columns: u32, [x, y, width, height]: [f64; 4]) -> ImageSpan {
+        ImageSpan {
+            rows,
+            columns,
+            preprocessed_rect: Rect { x, y, width, height },
+            ..ImageSpan::default()
+        }
+    }
+
+    fn density(size: [u32; 2], grid: [u32; 2], views: &[ImageSpan]) -> Density {
+        let mut builder = DensityBuilder::default();
+        let mut first = 0;
+        let mut placed = Vec::new();
+        for span in views {
+            placed.push((first, span));
+            first += span.patches();
+        }
+        builder.add(&meta(size), Frame::Canvas(0), grid, placed);
+        builder.finish(first)
+    }
+
+    #[test]
+    fn tiles_of_equal_patches_are_one_grid() {
+        let views = [view(2, 2, [0.0, 0.0, 20.0, 20.0]), view(2, 2, [20.0, 0.0, 20.0, 20.0])];
+        let weights = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        let found = density([40, 20], [4, 2], &views).apply(&weights);
+        assert_eq!(found, [1.0, 2.0, 5.0, 6.0, 3.0, 4.0, 7.0, 8.0]);
+    }
+
+    #[test]
+    fn a_coarse_view_spreads_and_padding_is_left_out() {
+        let views = [view(1, 1, [0.0, 0.0, 40.0, 20.0]), view(1, 1, [30.0, 0.0, 20.0, 20.0])];
+        let found = density([40, 20], [4, 1], &views).apply(&[4.0, 1.0]);
+        assert_eq!(found, [1.0, 1.0, 1.0, 1.5]);
+    }
+
+    proptest! {
+        #[test]
+        fn masses_stay(
+            (rows, columns, grid) in (1_u32..9, 1_u32..9, [1_u32..13, 1_u32..13]),
+            (x, y, width, height) in (0.0_f64..30.0, 0.0_f64..30.0, 1.0_f64..30.0, 1.0_f64..30.0),
+        ) {
+            let views = [view(rows, columns, [x, y, width, height]), view(3, 2, [0.0, 0.0, 60.0, 60.0])];
+            let count = views.iter().map(ImageSpan::patches).sum::<usize>();
+            let weights: Vec<f32> = (0..count).map(|at| 1.0 + (at % 7) as f32).collect();
+            let found = density([60, 60], grid, &views).apply(&weights);
+            let (sum, whole) = (found.iter().sum::<f32>(), weights.iter().sum::<f32>());
+            prop_assert!((sum - whole).abs() < 1e-3 * whole, "{sum} of {whole}");
+        }
+    }
+}
