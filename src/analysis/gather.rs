@@ -126,3 +126,18 @@ impl QueryKey {
         (columns, rows, pooled)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_keys_count_where_the_prompt_sees_them() {
+        let weights = vec![0.1, 0.2, 0.9, 0.3, 0.2, 0.8];
+        let causal = QueryKey { first_query: 0, queries: 2, keys: 3, sees_later: false, weights };
+        assert_eq!(causal.range(false), [0.1, 0.3]);
+        let both = QueryKey { sees_later: true, ..causal };
+        assert_eq!(both.range(false), [0.1, 0.9]);
+        assert_eq!([both.seen_keys(0), both.seen_keys(1)], [3, 3]);
+    }
+}

@@ -4,6 +4,7 @@
 //! under it.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
+use super::selection::kept;
 use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
 use crate::analysis::diff::words;
 use crate::job::CancelToken;
@@ -11,7 +12,7 @@ use crate::model::{
     Effect, Engine, Intervention, KnockFrom, Rerun, Rows, ablation_of_each_head, effects,
 };
 use crate::terminal;
-use crate::trace::{Head, Layer, TokenKind, Trace, TraceMeta, words as words_of};
+use crate::trace::{Head, ImageSpan, Layer, TokenKind, Trace, TraceMeta, words as words_of};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ pub(crate) struct Args {
     /// Block attention to these patches: ROW,COLUMN or ranges of both, several separated by `;`.
     #[arg(long, value_name = "ROWS,COLUMNS", group = "change")]
     knock_patches: Option<String>,
+    /// View that the patches are counted in, as `vlmscope inspect` numbers them; needed where there are several.
+    #[arg(long, value_name = "N")]
+    span: Option<u32>,
     /// Block attention to all patches except these.
     #[arg(long, value_name = "ROWS,COLUMNS", group = "change")]
     keep_patches: Option<String>,
@@ -132,6 +136,8 @@ fn change(args: &Args, meta: &TraceMeta) -> anyhow::Result<Option<Intervention>>
         Some(text) => numbers(text, "layer", meta.model.layers)?,
         None => Vec::new(),
     };
+    let heads_of = args.head.iter().map(|&[layer, _]| layer).filter(|&at| at < meta.model.layers);
+    layers.iter().copied().chain(heads_of).try_for_each(|layer| has_attention(layer, meta))?;
     let knock = |keys: Vec<u32>| Intervention::Knock { keys, from, layers: layers.clone() };
     if !args.head.is_empty() {
         for &[layer, head] in &args.head {
@@ -147,10 +153,10 @@ fn change(args: &Args, meta: &TraceMeta) -> anyhow::Result<Option<Intervention>>
         return Ok(Some(Intervention::AblateHeads(heads)));
     }
     if let Some(text) = &args.knock_patches {
-        return Ok(Some(knock(patch_keys(text, meta)?)));
+        return Ok(Some(knock(patch_keys(text, view(args.span, meta)?)?)));
     }
     if let Some(text) = &args.keep_patches {
-        let keys = patch_keys(text, meta)?;
+        let keys = patch_keys(text, view(args.span, meta)?)?;
         return Ok(Some(Intervention::KeepPatches { keys, from, layers }));
     }
     if !args.knock_words.is_empty() {
@@ -196,12 +202,35 @@ fn numbers(text: &str, what: &str, count: u32) -> anyhow::Result<Vec<u32>> {
     Ok(all)
 }
 
-/// Key positions of "ROWS,COLUMNS;ROWS,COLUMNS" in the first picture.
-fn patch_keys(text: &str, meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
-    let span = meta
-        .spans
-        .first()
-        .ok_or_else(|| usage("this trace has no picture, so it has no patches"))?;
+/// Refuses a layer without attention, in which there is nothing to change.
+fn has_attention(layer: u32, meta: &TraceMeta) -> anyhow::Result<()> {
+    if meta.model.layer_index(layer).is_some() {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "layer {layer} of this model has no attention; layers with attention: {}",
+        kept(&meta.model.layer_numbers())
+    )))
+}
+
+/// The view that patches are counted in.
+fn view(wanted: Option<u32>, meta: &TraceMeta) -> anyhow::Result<&ImageSpan> {
+    let views = meta.spans.len();
+    match (wanted, meta.spans.as_slice()) {
+        (_, []) => Err(usage("this trace has no picture, so it has no patches")),
+        (None, [span]) => Ok(span),
+        (None, _) => Err(usage(format!(
+            "this trace has {views} views, each with patches of its own; choose one with --span 0 to {}",
+            views - 1
+        ))),
+        (Some(view), spans) => spans.get(view as usize).ok_or_else(|| {
+            usage(format!("view {view} does not exist: there are views 0 to {}", views - 1))
+        }),
+    }
+}
+
+/// Key positions of "ROWS,COLUMNS;ROWS,COLUMNS" in a view.
+fn patch_keys(text: &str, span: &ImageSpan) -> anyhow::Result<Vec<u32>> {
     let mut keys = Vec::new();
     for part in text.split(';') {
         let (rows, columns) = part.split_once(',').ok_or_else(|| {
@@ -277,7 +306,9 @@ fn print_matrix(trace: &Trace, effects: &[Effect], args: &Args) -> anyhow::Resul
     let heads = trace.meta().model.heads.max(1);
     let mut ranked: Vec<(u32, u32, &Effect)> = (0_u32..)
         .zip(effects)
-        .map(|(index, effect)| (index / heads, index % heads, effect))
+        .map(|(index, effect)| {
+            (trace.meta().model.layer_number(index / heads), index % heads, effect)
+        })
         .collect();
     ranked.sort_by(|a, b| b.2.total().abs().total_cmp(&a.2.total().abs()));
     if args.json {

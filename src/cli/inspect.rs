@@ -2,10 +2,12 @@
 
 use super::common::{human_bytes, print_json};
 use super::selection;
+use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
-use crate::trace::{ModelInfo, Stat, TokenKind, Trace, ViewOf};
+use crate::trace::{ImageSpan, ModelInfo, Stat, TokenKind, Trace, ViewOf};
+use crate::view::{MapChoice, Queries};
 use serde_json::json;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -106,6 +108,7 @@ fn as_json(trace: &Trace) -> serde_json::Value {
         "tokens": meta.tokens,
         "logprobs": &trace.answer_logprobs()[..],
         "spans": meta.spans,
+        "span_shares": shares(trace),
         "preprocess": meta.preprocess,
         "attention_scale": meta.attention_scale,
         "maps": trace.map_names(),
@@ -139,6 +142,7 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
         shape.positions,
         selection::kept(trace.rows())
     )?;
+    let shares = shares(trace);
     let has_views = (0..).zip(&meta.spans).any(|(at, span)| span.picture != at);
     for (view, span) in meta.spans.iter().enumerate() {
         let size = meta.preprocess.get(span.canvas as usize).map_or_else(String::new, |info| {
@@ -159,12 +163,15 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
         };
         writeln!(
             out,
-            "picture {}  {name}{} × {} patches at positions {}–{}{size}",
+            "picture {}  {name}{} × {} patches at positions {}–{}{size}{}",
             span.picture,
             span.rows,
             span.columns,
             span.first,
-            span.extent().end - 1
+            span.extent().end - 1,
+            shares.get(view).map_or_else(String::new, |share| {
+                format!(" · {:.1} % of the answer's attention", share * 100.0)
+            })
         )?;
     }
     if let Some(reason) = &meta.unplaced {
@@ -193,6 +200,24 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// The share of each view in the attention of the answer: mean over its tokens, all layers and heads. Empty where no
+/// row of the answer was kept.
+fn shares(trace: &Trace) -> Vec<f32> {
+    let choice = MapChoice {
+        queries: Queries::answers(&trace.meta().spoken_answers()),
+        ..MapChoice::default()
+    };
+    let Ok(numbers) = choice.resolve(trace, Keep::One, false) else { return Vec::new() };
+    let values = numbers.values();
+    let mut rest = values.as_slice();
+    let share = |span: &ImageSpan| {
+        let (own, others) = rest.split_at(span.patches().min(rest.len()));
+        rest = others;
+        own.iter().sum()
+    };
+    trace.meta().spans.iter().map(share).collect()
 }
 
 /// "32 layers", or the layers that have attention.

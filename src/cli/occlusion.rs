@@ -2,7 +2,9 @@
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::trace_model::{Meter, ModelFlags, answer_words, shown};
-use crate::model::{BlankFill, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, occlusion};
+use crate::model::{
+    BlankFill, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, occlusion, only_view,
+};
 use crate::terminal;
 use crate::trace::Trace;
 use serde_json::json;
@@ -51,11 +53,8 @@ enum FillFlag {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
-    let span = trace
-        .meta()
-        .spans
-        .first()
-        .ok_or_else(|| usage(format!("{} has no picture to cover", shown(&args.trace))))?;
+    let span = only_view(&trace, "covered")
+        .map_err(|error| usage(format!("{}: {error}", shown(&args.trace))))?;
     let out = match &args.out {
         Some(out) => with_trace_extension(out)?,
         None => args.trace.clone(),

@@ -4,10 +4,12 @@
 //! attends to the picture most, averaged over the spoken answer tokens.
 
 use super::common::replace;
-use crate::analysis::reduce::Keep;
+use crate::analysis::density::Frame;
 use crate::gpu::colormap;
 use crate::trace::Trace;
-use crate::view::{AxisSet, ColorMap, MapChoice, Quantity, Queries};
+use crate::view::{
+    AxisSet, ColorMap, MapChoice, Quantity, Queries, Shown, ShownGrid, ViewKind, ViewState,
+};
 use anyhow::Context as _;
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -21,38 +23,90 @@ const LONG_SIDE_PIXELS: u32 = 896;
 pub(crate) struct Overlay {
     /// The picture.
     pub image: RgbImage,
-    /// Index of the layer.
-    pub layer: usize,
+    /// Which layer it shows, in the model's own numbers.
+    pub layer: u32,
     /// Mean share of that layer's attention on the picture.
     pub image_share: f32,
 }
 
-/// Draws the overlay, or returns `None` for a trace without a picture.
+/// Draws the overlay, or returns `None` for a trace without a picture. Several pictures stand side by side.
 pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
-    let Some(span) = trace.meta().spans.first() else { return Ok(None) };
-    let Some(picture) = trace.canvas(span.canvas as usize) else { return Ok(None) };
     let answers = trace.meta().spoken_answers();
-    let mut choice = MapChoice { queries: Queries::answers(&answers), ..MapChoice::default() };
-    let (layer, image_share) = most_attending_layer(trace, &choice)?;
-    choice.layers = AxisSet::single(trace.meta().model.layer_number(layer as u32));
-    let map = choice.resolve(trace, Keep::One, false)?.values();
-    let map = stretched(map.get(..span.patches()).context("the map is smaller than the picture")?);
+    let mut state = ViewState { view: ViewKind::Pictures, ..ViewState::default() };
+    state.map.queries = Queries::answers(&answers);
+    let shown = Shown::new(&state, trace);
+    if shown.grids.is_empty() {
+        return Ok(None);
+    }
+    let (layer, image_share) = most_attending_layer(trace, &state.map)?;
+    let layer = trace.meta().model.layer_number(layer);
+    state.map.layers = AxisSet::single(layer);
+    let map = stretched(&state.values(trace, None)?);
+    let mut images = Vec::new();
+    let mut rest = map.as_slice();
+    for grid in &shown.grids {
+        let own = rest.get(..grid.cells()).context("the map is smaller than the picture")?;
+        rest = &rest[grid.cells()..];
+        let Some(picture) = pixels(trace, grid.frame)? else { return Ok(None) };
+        images.push(over(&picture, own, grid, trace)?);
+    }
+    Ok(Some(Overlay { image: side_by_side(&images), layer, image_share }))
+}
 
-    let scale = f64::from(LONG_SIDE_PIXELS) / f64::from(picture.width.max(picture.height));
-    let size = [picture.width, picture.height].map(|side| (f64::from(side) * scale).round() as u32);
-    let base =
-        Image::from_vec_u8(picture.width, picture.height, picture.rgb.to_vec(), PixelType::U8x3)?;
+/// What lies beneath a map; `None` if the trace does not hold it.
+fn pixels(trace: &Trace, frame: Frame) -> anyhow::Result<Option<RgbImage>> {
+    match frame {
+        Frame::Canvas(canvas) => Ok(trace.canvas(canvas as usize).and_then(|canvas| {
+            RgbImage::from_raw(canvas.width, canvas.height, canvas.rgb.to_vec())
+        })),
+        Frame::Original(picture) => match trace.picture_original(picture as usize) {
+            Some(bytes) => Ok(Some(image::load_from_memory(bytes)?.into_rgb8())),
+            None => Ok(None),
+        },
+    }
+}
+
+/// A map of 0–1 over its picture, enlarged.
+fn over(
+    picture: &RgbImage,
+    map: &[f32],
+    grid: &ShownGrid,
+    trace: &Trace,
+) -> anyhow::Result<RgbImage> {
+    let scale = f64::from(LONG_SIDE_PIXELS) / f64::from(picture.width().max(picture.height()));
+    let size =
+        [picture.width(), picture.height()].map(|side| (f64::from(side) * scale).round() as u32);
+    let bytes = picture.as_raw().clone();
+    let base = Image::from_vec_u8(picture.width(), picture.height(), bytes, PixelType::U8x3)?;
     let base = resize(&base, size, PixelType::U8x3)?;
     let bytes: Vec<u8> = map.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let map = Image::from_vec_u8(span.columns, span.rows, bytes, PixelType::F32)?;
-    let rect = span.preprocessed_rect;
-    let covered = [rect.width, rect.height].map(|side| ((side * scale).round() as u32).max(1));
+    let map = Image::from_vec_u8(grid.columns, grid.rows, bytes, PixelType::F32)?;
+    let (rect, frame) = (grid.rect(trace.meta()), grid.frame.size(trace.meta()));
+    let scale = [f64::from(size[0]) / frame[0], f64::from(size[1]) / frame[1]];
+    let side = |side: f64, scale: f64| ((side * scale).round() as u32).max(1);
+    let covered = [side(rect.width, scale[0]), side(rect.height, scale[1])];
     let map = resize(&map, covered, PixelType::F32)?;
-    let origin = [rect.x, rect.y].map(|edge| (edge * scale).round() as u32);
+    let origin = [rect.x * scale[0], rect.y * scale[1]].map(|edge| edge.round() as i64);
     let mut image = RgbImage::from_raw(size[0], size[1], base.into_vec())
         .context("the resized picture has another size")?;
     glow(&mut image, &map, origin);
-    Ok(Some(Overlay { image, layer, image_share }))
+    Ok(image)
+}
+
+/// Pictures in one row, with a gap between them.
+fn side_by_side(images: &[RgbImage]) -> RgbImage {
+    const GAP_PIXELS: u32 = 16;
+    let gaps = GAP_PIXELS * (images.len() as u32).saturating_sub(1);
+    let width = images.iter().map(RgbImage::width).sum::<u32>() + gaps;
+    let height = images.iter().map(RgbImage::height).max().unwrap_or(0);
+    let mut row = RgbImage::new(width, height);
+    let mut left = 0;
+    for image in images {
+        let top = (height - image.height()) / 2;
+        image::imageops::replace(&mut row, image, left.into(), top.into());
+        left += image.width() + GAP_PIXELS;
+    }
+    row
 }
 
 /// Writes the overlay as PNG.
@@ -64,13 +118,11 @@ pub(crate) fn write(overlay: &Overlay, path: &Path) -> anyhow::Result<()> {
 }
 
 /// The layer with the largest mean share of attention on the picture, and that share.
-fn most_attending_layer(trace: &Trace, choice: &MapChoice) -> anyhow::Result<(usize, f32)> {
+fn most_attending_layer(trace: &Trace, choice: &MapChoice) -> anyhow::Result<(u32, f32)> {
     let heads = trace.shape().heads.max(1);
     let shares = choice.resolve_heads(trace, Quantity::ImageShare, false)?.values();
-    Ok(shares
-        .chunks_exact(heads)
-        .map(|layer| layer.iter().sum::<f32>() / heads as f32)
-        .enumerate()
+    Ok((0_u32..)
+        .zip(shares.chunks_exact(heads).map(|layer| layer.iter().sum::<f32>() / heads as f32))
         .max_by(|left, right| left.1.total_cmp(&right.1))
         .unwrap_or((0, 0.0)))
 }
@@ -95,13 +147,15 @@ fn resize(
 }
 
 /// Blends the colour over the picture in linear light, as opaque as the value is large.
-fn glow(image: &mut RgbImage, map: &Image<'_>, [left, top]: [u32; 2]) {
+fn glow(image: &mut RgbImage, map: &Image<'_>, [left, top]: [i64; 2]) {
     let values = map
         .buffer()
         .chunks_exact(4)
         .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     for (index, value) in (0u32..).zip(values) {
-        let (x, y) = (left + index % map.width(), top + index / map.width());
+        let at = [left + i64::from(index % map.width()), top + i64::from(index / map.width())];
+        // A grid may stick out of its picture.
+        let [Ok(x), Ok(y)] = at.map(u32::try_from) else { continue };
         if let Some(Rgb(pixel)) = image.get_pixel_mut_checked(x, y) {
             let value = value.clamp(0.0, 1.0);
             let color = colormap::color(ColorMap::Inferno, value);

@@ -1,11 +1,13 @@
 //! `vlmscope record`: a walkthrough as a film.
 
 use super::common::{Show, bar, cancel_on_interrupt, note, print_json, replace, size, usage};
+use super::selection::PictureFlags;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::record::encoder::{FilmFormat, Quality, VideoEncoder};
-use crate::record::{Film, Progress, subtitles};
+use crate::record::{Film, OpenTraces, Progress, subtitles};
 use crate::terminal;
-use crate::view::timeline::Timeline;
+use crate::view::timeline::{Timeline, Walkthrough};
+use crate::view::{Bounds, PictureRule, ViewKind};
 use serde_json::json;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,8 @@ pub(crate) struct Args {
     /// Write captions to an .srt file beside the film instead of drawing them.
     #[arg(long)]
     srt: bool,
+    #[command(flatten)]
+    picture: PictureFlags,
     /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
@@ -52,7 +56,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let Show { walkthrough, traces, .. } = &Show::open(&args.walkthrough)?;
+    let mut show = Show::open(&args.walkthrough)?;
+    choose_picture(&args.picture, &mut show.walkthrough, &show.traces)?;
+    let Show { walkthrough, traces, .. } = &show;
     let timeline = Timeline::new(walkthrough);
     if args.size.iter().any(|&side| side < 64) {
         let [width, height] = args.size;
@@ -96,6 +102,29 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut out = terminal::stdout();
     for path in std::iter::once(&args.out).chain(&srt) {
         writeln!(out, "{}", path.display())?;
+    }
+    Ok(())
+}
+
+/// Shows the picture, frame or view of the flags in every step.
+fn choose_picture(
+    flags: &PictureFlags,
+    walkthrough: &mut Walkthrough,
+    traces: &OpenTraces,
+) -> anyhow::Result<()> {
+    if !flags.are_given() {
+        return Ok(());
+    }
+    for step in &mut walkthrough.steps {
+        let state = &mut step.state;
+        let Some(trace) = state.trace.as_ref().and_then(|path| traces.get(path)) else { continue };
+        // A view of all pictures would not show the chosen one alone.
+        if state.view.spec().pictures == PictureRule::All {
+            state.view = ViewKind::Overlay;
+        }
+        let chosen = flags.apply(&mut state.picture, trace);
+        let checked = chosen.and_then(|()| Bounds::from_trace(trace).check_picture(state.picture));
+        checked.map_err(|error| usage(error.to_string()))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
 use crate::files;
 use crate::job::CancelToken;
-use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin};
+use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin, only_view};
 use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::{MapChoice, MapSource, Queries};
@@ -99,6 +99,9 @@ impl FillFlag {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
+    // Said before the model is loaded.
+    only_view(&trace, "blanked")
+        .map_err(|error| usage(format!("{}: {error}", args.trace.display())))?;
     let (tokens, text) = chosen_tokens(&trace, args)?;
     let object = object(&trace, args, &text)?;
     let names = names(&trace, &args.methods)?;

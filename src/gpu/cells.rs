@@ -19,8 +19,8 @@ pub struct MatrixCells {
     pub rows: u32,
     /// Heads or keys.
     pub columns: u32,
-    /// Position of the first row (0 for layers).
-    pub first_row: u32,
+    /// What stands beside each row: the layer in the model's own numbers, or the position.
+    pub row_numbers: Vec<u32>,
     /// The numbers; `None` is a gap.
     pub numbers: Vec<Option<f32>>,
     /// The numbers normalised to 0–1, for the colour map.
@@ -38,7 +38,7 @@ impl MatrixCells {
         let (shape, spec) = (scene.trace.shape(), scene.state.view.spec());
         let Some(axes) = spec.parts.axes().filter(|_| !spec.has_maps()) else { return Ok(None) };
         let mut content = Content::new(scene.state, scene.trace);
-        let (rows, columns, first_row, numbers, range): (_, _, _, Vec<Option<f32>>, _);
+        let (rows, columns, row_numbers, numbers, range): (_, _, _, Vec<Option<f32>>, _);
         match spec.parts {
             Parts::LayersHeads => {
                 let mut matrix = Matrix::default();
@@ -46,7 +46,8 @@ impl MatrixCells {
                 if let Content::Matrix { values, .. } = &mut content {
                     *values = Some(matrix.values().to_vec());
                 }
-                (rows, columns, first_row) = (shape.layers, shape.heads, 0);
+                (rows, columns) = (shape.layers, shape.heads);
+                row_numbers = scene.trace.meta().model.layer_numbers();
                 numbers = matrix.values().iter().copied().map(Some).collect();
                 range = matrix.range(&scene.scaling());
             }
@@ -63,7 +64,9 @@ impl MatrixCells {
                 let mut tokens = Tokens::default();
                 tokens.gather(scene)?;
                 let Some(matrix) = tokens.gathered() else { return Ok(None) };
-                (rows, columns, first_row) = (matrix.queries, matrix.keys, matrix.first_query);
+                (rows, columns) = (matrix.queries, matrix.keys);
+                let first = matrix.first_query as u32;
+                row_numbers = (first..).take(rows).collect();
                 let weight = |&weight: &f32| (weight >= 0.0).then_some(weight);
                 numbers = matrix.weights.iter().map(weight).collect();
                 range = tokens.range(scene);
@@ -82,7 +85,7 @@ impl MatrixCells {
             axes,
             rows: rows as u32,
             columns: columns as u32,
-            first_row: first_row as u32,
+            row_numbers,
             shades: numbers.iter().map(shade).collect(),
             numbers,
         }))

@@ -53,7 +53,7 @@ pub use method_maps::with_trace_method;
 pub use occluder::{BlankFill, Occluder};
 pub use occlusion::{
     COARSE_WINDOWS, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, OcclusionProgress, occlusion,
-    window_count,
+    only_view, window_count,
 };
 pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};

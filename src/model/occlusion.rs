@@ -66,12 +66,11 @@ pub fn occlusion(
     cancel: &CancelToken,
     each: &mut dyn FnMut(OcclusionProgress),
 ) -> Result<Vec<f32>> {
-    let lacks = |what: &str| ModelError::Request {
+    let span = only_view(trace, "covered")?;
+    let picture = trace.canvas(span.canvas as usize).ok_or_else(|| ModelError::Request {
         what: "the trace".into(),
-        reason: format!("has no {what}, so nothing can be covered."),
-    };
-    let span = trace.meta().spans.first().ok_or_else(|| lacks("picture"))?;
-    let picture = trace.canvas(span.canvas as usize).ok_or_else(|| lacks("picture bytes"))?;
+        reason: "does not hold the picture that the model saw, so nothing can be covered.".into(),
+    })?;
     let blanker = Occluder::new(&picture, options.fill)?;
     let rounds: Vec<Vec<Window>> =
         options.rounds.iter().map(|&windows| windows_of(span, windows)).collect();
@@ -101,6 +100,23 @@ pub fn occlusion(
         })?;
     }
     Ok(map)
+}
+
+/// The one view of the one picture of a trace. Patches are covered in the pixels that the model saw, and the model is
+/// run again on those: that is possible where they are one rectangle.
+///
+/// # Errors
+/// [`ModelError::Request`] for a trace without a picture, with several, or with several views.
+pub fn only_view<'a>(trace: &'a Trace, what: &str) -> Result<&'a ImageSpan> {
+    let refused = |reason: String| Err(ModelError::Request { what: "the trace".into(), reason });
+    match trace.meta().spans.as_slice() {
+        [span] => Ok(span),
+        [] => refused(format!("has no picture, so nothing can be {what}.")),
+        several => refused(format!(
+            "has {} views of its pictures; patches can be {what} only where the model saw one picture in one view.",
+            several.len()
+        )),
+    }
 }
 
 /// Number of windows in all rounds together.

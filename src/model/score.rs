@@ -6,6 +6,7 @@
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::occluder::{BlankFill, Occluder};
+use super::occlusion::only_view;
 use super::rescore::{Rescored, Rescorer, Variant};
 use crate::analysis::score::{area, counts, importance_order, probability};
 use crate::job::CancelToken;
@@ -150,9 +151,7 @@ impl Engine {
 fn check<'a>(trace: &'a Trace, request: &ScoreRequest) -> Result<(PictureView<'a>, &'a ImageSpan)> {
     let bad = |what: &str, reason: String| ModelError::Request { what: what.into(), reason };
     let (patches, generated) = (trace.meta().patches(), trace.shape().generated);
-    let [span] = &trace.meta().spans[..] else {
-        return Err(bad("this trace", "has not one picture, so there is nothing to blank.".into()));
-    };
+    let span = only_view(trace, "blanked")?;
     let seen = trace
         .canvas(span.canvas as usize)
         .ok_or_else(|| bad("this trace", "lacks the picture that the model saw.".into()))?;

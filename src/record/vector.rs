@@ -48,7 +48,8 @@ fn cells(matrix: &MatrixCells) -> Cells {
     let title = |(index, value): (usize, &Option<f32>)| {
         let (row, column) = (index as u32 / matrix.columns, index as u32 % matrix.columns);
         let value = value.map_or("not kept".into(), |v| number(f64::from(v), f64::from(largest)));
-        format!("{row_name} {}, {column_name} {column}: {value}", row + matrix.first_row)
+        let row = matrix.row_numbers.get(row as usize).copied().unwrap_or(row);
+        format!("{row_name} {row}, {column_name} {column}: {value}")
     };
     Cells {
         rect: matrix.figure.content,

@@ -78,6 +78,30 @@ impl Shown {
         self.grids.iter().map(ShownGrid::cells).sum()
     }
 
+    /// The numbers of the cells from a row over all positions, or over all patches of the trace.
+    pub fn values_of(&self, trace: &Trace, row: &[f32]) -> Vec<f32> {
+        let meta = trace.meta();
+        let is_positions = row.len() == trace.shape().positions;
+        let mut firsts = vec![0];
+        firsts.extend(meta.spans.iter().scan(0, |end, span| {
+            *end += span.patches();
+            Some(*end)
+        }));
+        let of_view = |&view: &usize| -> Vec<f32> {
+            let Some(span) = meta.spans.get(view) else { return Vec::new() };
+            if is_positions {
+                span.values_of(row).collect()
+            } else {
+                row.get(firsts[view]..firsts[view + 1]).unwrap_or_default().to_vec()
+            }
+        };
+        let patches: Vec<f32> = self.views.iter().flat_map(of_view).collect();
+        match self.density(meta).filter(|density| density.patches() == patches.len()) {
+            Some(density) => density.apply(&patches),
+            None => patches,
+        }
+    }
+
     /// How the patches of the views that are read spread over the cells; `None` where each patch is a cell.
     pub fn density(&self, meta: &TraceMeta) -> Option<Density> {
         if !self.is_density() {

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod captured;
 mod faults;
 mod files;
 mod logging;

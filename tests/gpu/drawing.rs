@@ -492,6 +492,34 @@ fn a_matrix_shows_its_numbers() {
     }
 }
 
+/// Weights are kept as half floats: what differs by their rounding is drawn as equal.
+#[test]
+fn a_matrix_of_equal_numbers_has_one_color() {
+    let shape = Shape { layers: 2, heads: 3, ..Shape::default() };
+    let trace = shape.trace_of(
+        |_, layer, head, key| {
+            let is_last = (layer, head, key) == (1, 2, shape.before);
+            f16::from_bits(f16::from_f32(0.01 * SCALE).to_bits() + u16::from(is_last))
+        },
+        black,
+    );
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.view = ViewKind::LayerHead;
+    state.quantity = Quantity::ImageToAnswer;
+    state.colormap = ColorMap::Grey;
+    let (drawn, stats) = draw(&mut renderer, &state, &trace, [400, 300]);
+    let [low, high] = stats.range.unwrap();
+    assert_eq!(low, high);
+    let content = renderer.figure().unwrap().content;
+    for at in 0..6_u32 {
+        let cell = content.cell(at / 3, at % 3, 2, 3);
+        let pixel = drawn
+            .get_pixel((cell.x + cell.width * 0.15) as u32, (cell.y + cell.height * 0.15) as u32);
+        assert_eq!(pixel.0[..3], [0; 3], "cell {at}");
+    }
+}
+
 #[test]
 fn the_token_matrix_shows_gaps_and_what_cannot_be_seen() {
     let shape = Shape { layers: 2, heads: 2, grids: vec![[2, 2]], answer: 5, ..Shape::default() };

@@ -3,6 +3,7 @@
 //! All coordinates are pixels of the original, so that a step means the same at any zoom and in both forms of the
 //! picture (as given, as preprocessed).
 
+use crate::analysis::density::Frame;
 use crate::edit::{Area, LikeColor, Outline, Step};
 use crate::trace::{Affine, PatchRef, Rect as PictureRect};
 use crate::ui::document::Document;
@@ -11,7 +12,7 @@ use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::what_if::{Tool, WhatIfCommand};
 use crate::ui::widgets::{hairline_below, ink, primary_button, segments};
-use crate::view::{Command, ImageForm};
+use crate::view::Command;
 use egui::{
     Align, Color32, CursorIcon, Layout, Pos2, Rect, Response, Stroke, StrokeKind, Ui, UiBuilder,
     pos2, vec2,
@@ -78,18 +79,14 @@ impl Mapping {
     /// For a document whose picture lies on `content`.
     pub fn new(cx: &PaneContext<'_>, doc: &Document, content: Rect) -> Option<Self> {
         let meta = doc.meta();
-        let info = meta.preprocess.first()?;
-        let unit = match doc.state().picture.form {
-            ImageForm::Preprocessed => {
-                let [width, height] = info.preprocessed_size.map(f64::from);
-                let span = meta.spans.first()?;
-                span.original_from_preprocessed
-                    .after(&Affine::scale_offset([width, height], [0.0, 0.0]))
+        let frame = doc.state().picture.frame(&doc.trace);
+        let pixels = Affine::scale_offset(frame.size(meta), [0.0, 0.0]);
+        let unit = match frame {
+            Frame::Canvas(canvas) => {
+                let info = meta.preprocess.get(canvas as usize)?;
+                info.original_from_preprocessed.after(&pixels)
             }
-            ImageForm::Original => {
-                let [width, height] = info.original_size.map(f64::from);
-                Affine::scale_offset([width, height], [0.0, 0.0])
-            }
+            Frame::Original(_) => pixels,
         };
         // A cropped picture starts at the crop's corner in the original.
         let session = cx.what_if.session.as_ref()?;
@@ -267,7 +264,8 @@ fn area(
 
 /// Selects patches while the pointer is dragged, and blanks them when it is released.
 fn patches(cx: &PaneContext<'_>, response: &Response, patch: Option<PatchRef>, doc: &Document) {
-    let Some(span) = doc.meta().spans.first() else { return };
+    // Edits blank patches in the pixels that the model saw: of one picture, in one view.
+    let [span] = doc.meta().spans.as_slice() else { return };
     let mut gesture = cx.what_if.gesture.clone();
     if (primary_drag(response) || response.clicked())
         && let Some(patch) = patch

@@ -4,14 +4,15 @@
 //! picture. The textures are made once a trace and method.
 
 use super::matrix::color_of;
+use crate::analysis::density::Frame;
 use crate::analysis::relevancy::mean_row;
-use crate::trace::{ImageSpan, Trace, TraceId};
+use crate::trace::{Trace, TraceId};
 use crate::ui::document::Document;
 use crate::ui::pane::PaneContext;
 use crate::ui::relevancy::{AnswerWord, choose};
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::{ColorMap, Command, MapSource};
+use crate::view::{ColorMap, Command, MapSource, PictureChoice, Shown, ViewState};
 use egui::{
     Align2, Color32, ColorImage, Rect, Role, Sense, TextureHandle, TextureOptions, Ui, WidgetInfo,
     pos2, vec2,
@@ -28,6 +29,7 @@ struct Gallery {
     trace: TraceId,
     map: String,
     colormap: ColorMap,
+    choice: PictureChoice,
     picture: TextureHandle,
     /// Width / height of the picture.
     aspect: f32,
@@ -123,31 +125,34 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
         && kept.trace == doc.trace.id()
         && kept.map == map
         && kept.colormap == colormap
+        && kept.choice == doc.state().picture
     {
         return Some(kept);
     }
     let trace = &doc.trace;
-    let span = trace.meta().spans.first()?;
-    let (picture, [width, height]) = small_picture(trace, span.canvas as usize)?;
+    let state = ViewState { picture: doc.state().picture, ..ViewState::default() };
+    let shown = Shown::new(&state, trace);
+    let grid = *shown.grids.first()?;
+    let (picture, [width, height]) = small_picture(trace, grid.frame)?;
     let load = |name: String, image| ui.ctx().load_texture(name, image, TextureOptions::LINEAR);
     let maps = words
         .iter()
         .map(|word| {
             let row = mean_row(trace, map, &word.tokens)?;
-            let image = glow(&row, trace, span, colormap)?;
+            let values = shown.values_of(trace, &row);
+            let image = glow(&values, [grid.columns, grid.rows], colormap)?;
             Some(load(format!("relevancy of {}", word.text), image))
         })
         .collect();
-    let rect = span.preprocessed_rect;
-    let share = |value: f64, whole: u32| value as f32 / whole as f32;
-    let place = Rect::from_min_max(
-        pos2(share(rect.x, width), share(rect.y, height)),
-        pos2(share(rect.x + rect.width, width), share(rect.y + rect.height, height)),
-    );
+    let (rect, whole) = (grid.rect(trace.meta()), grid.frame.size(trace.meta()));
+    let at = |x: f64, y: f64| pos2((x / whole[0]) as f32, (y / whole[1]) as f32);
+    let place =
+        Rect::from_min_max(at(rect.x, rect.y), at(rect.x + rect.width, rect.y + rect.height));
     let gallery = Arc::new(Gallery {
         trace: trace.id(),
         map: map.to_owned(),
         colormap,
+        choice: doc.state().picture,
         picture: load("relevancy picture".into(), picture),
         aspect: width as f32 / height as f32,
         place,
@@ -157,30 +162,35 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
     Some(gallery)
 }
 
-/// The model's input picture, subsampled, and its full size in pixels.
-fn small_picture(trace: &Trace, canvas: usize) -> Option<(ColorImage, [u32; 2])> {
-    let view = trace.canvas(canvas)?;
-    let step = (view.width.max(view.height) as usize).div_ceil(PICTURE_PX).max(1);
-    let [width, height] = [view.width as usize, view.height as usize];
-    let size = [width.div_ceil(step), height.div_ceil(step)];
-    let mut rgb = Vec::with_capacity(size[0] * size[1] * 3);
+/// What lies beneath a map, every few pixels, and its size.
+fn small_picture(trace: &Trace, frame: Frame) -> Option<(ColorImage, [u32; 2])> {
+    let original;
+    let (size, rgb): ([u32; 2], &[u8]) = match frame {
+        Frame::Canvas(canvas) => {
+            let view = trace.canvas(canvas as usize)?;
+            ([view.width, view.height], view.rgb)
+        }
+        Frame::Original(picture) => {
+            let bytes = trace.picture_original(picture as usize)?;
+            original = image::load_from_memory(bytes).ok()?.into_rgb8();
+            ([original.width(), original.height()], original.as_raw())
+        }
+    };
+    let [width, height] = size.map(|side| side as usize);
+    let step = width.max(height).div_ceil(PICTURE_PX).max(1);
+    let mut pixels = Vec::new();
     for y in (0..height).step_by(step) {
         for x in (0..width).step_by(step) {
-            rgb.extend_from_slice(&view.rgb[(y * width + x) * 3..][..3]);
+            pixels.extend_from_slice(rgb.get((y * width + x) * 3..)?.get(..3)?);
         }
     }
-    Some((ColorImage::from_rgb(size, &rgb), [view.width, view.height]))
+    Some((ColorImage::from_rgb([width.div_ceil(step), height.div_ceil(step)], &pixels), size))
 }
 
 /// A map whose opacity follows its value; `None` if it has no positive value.
-fn glow(row: &[f32], trace: &Trace, span: &ImageSpan, colormap: ColorMap) -> Option<ColorImage> {
-    let values: Vec<f32> = if row.len() == trace.shape().positions {
-        span.values_of(row).collect()
-    } else {
-        row.get(..span.patches())?.to_vec()
-    };
+fn glow(values: &[f32], [columns, rows]: [u32; 2], colormap: ColorMap) -> Option<ColorImage> {
     let largest = values.iter().copied().fold(0.0, f32::max);
-    if largest <= 0.0 {
+    if largest <= 0.0 || values.len() != columns as usize * rows as usize {
         return None;
     }
     let pixels = values
@@ -190,5 +200,5 @@ fn glow(row: &[f32], trace: &Trace, span: &ImageSpan, colormap: ColorMap) -> Opt
             color_of(colormap, share).gamma_multiply(share)
         })
         .collect();
-    Some(ColorImage::new([span.columns as usize, span.rows as usize], pixels))
+    Some(ColorImage::new([columns as usize, rows as usize], pixels))
 }

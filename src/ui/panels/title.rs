@@ -54,7 +54,9 @@ fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
         return;
     };
     let meta = doc.meta();
-    let picture = meta.preprocess.first().map(|info| info.file_name.clone()).unwrap_or_default();
+    let chosen = doc.state().picture.index;
+    let picture = meta.preprocess.iter().find(|info| info.picture == chosen);
+    let picture = picture.map(|info| info.file_name.clone()).unwrap_or_default();
     let mut job = egui::text::LayoutJob::default();
     let mut add = |text: &str, font: egui::FontId, color: egui::Color32| {
         job.append(text, 0.0, egui::TextFormat::simple(font, color));

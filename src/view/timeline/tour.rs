@@ -3,15 +3,18 @@
 
 use super::document::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
-use crate::trace::{AnswerIndex, STAT_COUNT, Stat, TokenInfo, TokenKind, Trace};
+use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenInfo, TokenKind, Trace};
 use crate::view::figure::token_text;
 use crate::view::{
-    AxisSet, Blend, HeadOrder, MapSource, Queries, ViewKind, ViewState, salient_token,
+    AxisSet, Blend, HeadOrder, MapSource, Queries, Range, Shown, ViewKind, ViewState, pictures,
+    salient_token,
 };
 use std::path::Path;
 
 /// Limit on the tokens that are shown one by one; of a longer answer, those with most attention on the picture.
 const MOST_TOKENS: usize = 16;
+/// Frames of a video that are shown one by one.
+const MOST_FRAMES: usize = 24;
 const LAYERS: usize = 3;
 const HEADS: usize = 3;
 
@@ -124,7 +127,44 @@ impl Tour<'_> {
     }
 
     fn look(&self) -> ViewState {
-        ViewState { trace: Some(self.path.to_owned()), text_scale: 1.25, ..ViewState::default() }
+        let mut state = ViewState {
+            trace: Some(self.path.to_owned()),
+            text_scale: 1.25,
+            ..ViewState::default()
+        };
+        state.picture.index = self.most_seen_picture();
+        state
+    }
+
+    /// The view of one map: over all pictures, where there are several.
+    fn map_view(&self) -> ViewKind {
+        if pictures(self.trace.meta()).len() > 1 { ViewKind::Pictures } else { ViewKind::Overlay }
+    }
+
+    /// The picture that the answer looks at most: what a view of one picture shows.
+    fn most_seen_picture(&self) -> u32 {
+        let meta = self.trace.meta();
+        let pictures = pictures(meta);
+        let mut state = ViewState { view: ViewKind::Pictures, ..ViewState::default() };
+        let spoken: Vec<AnswerIndex> = self.spoken().into_iter().map(AnswerIndex).collect();
+        state.map.queries = Queries::answers(&spoken);
+        let grids = Shown::new(&state, self.trace).grids;
+        let values = if grids.len() > 1 {
+            state.values(self.trace, None).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let mut rest = values.as_slice();
+        let mut best = (pictures.first().copied().unwrap_or(0), f32::NEG_INFINITY);
+        for grid in grids {
+            let (own, others) = rest.split_at(grid.cells().min(rest.len()));
+            let sum = own.iter().sum::<f32>();
+            if sum > best.1 {
+                best = (grid.picture, sum);
+            }
+            rest = others;
+        }
+        best.0
     }
 
     fn spoken(&self) -> Vec<u32> {
@@ -150,6 +190,7 @@ impl Tour<'_> {
         let layer = self.best_layers(&spoken).first().map_or(0, |&(layer, _)| layer);
         let of = |token: u32| {
             let mut state = self.look();
+            state.view = self.map_view();
             state.map.queries = Queries::answer(token);
             state.map.layers = AxisSet::single(layer);
             state
@@ -171,15 +212,64 @@ impl Tour<'_> {
                 ..Step::new(of(token), sentence(self.trace, &[token]))
             });
         }
+        self.frames(steps, layer);
+    }
+
+    /// A video frame by frame, at the word that names something.
+    fn frames(&self, steps: &mut Vec<Step>, layer: u32) {
+        let meta = self.trace.meta();
+        let frames: Vec<&ImageSpan> =
+            meta.spans.iter().filter(|span| span.frame.is_some()).collect();
+        let Some(token) = self.pointing_token().filter(|_| frames.len() > 1) else { return };
+        let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
+        let word = word.unwrap_or_default();
+        // Of a long video as many as there is time for, evenly.
+        let count = frames.len().min(MOST_FRAMES);
+        for frame in (0..count).map(|at| frames[at * frames.len() / count]) {
+            let mut state = self.look();
+            state.map.queries = Queries::answer(token);
+            state.map.layers = AxisSet::single(layer);
+            state.picture.index = frame.picture;
+            // One scale, so that frames can be compared.
+            state.normalise.range = self.range_over_frames(&state);
+            steps.push(Step {
+                seconds: Some(0.9),
+                transition_secs: 0.3,
+                notes: "One frame of the video, on the scale of all of them.".into(),
+                ..Step::new(state, format!("At **{word}**, {}", frame.name()))
+            });
+        }
+    }
+
+    /// From the smallest to the largest number of a map over all frames.
+    fn range_over_frames(&self, state: &ViewState) -> Range {
+        let all = ViewState { view: ViewKind::Pictures, ..state.clone() };
+        let values = all.values(self.trace, None).unwrap_or_default();
+        let [min, max] =
+            values.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &v| {
+                [low.min(v.into()), high.max(v.into())]
+            });
+        if min < max { Range::Fixed { min, max } } else { Range::PerMap }
     }
 
     /// Long enough that the line breaks at the same place as in the captions of the maps, so that the picture does not
     /// move.
     fn picture_words(&self) -> String {
         let meta = self.trace.meta();
-        let pixels = meta.preprocess.first().map_or([0, 0], |info| info.preprocessed_size);
-        let [rows, columns] = meta.spans.first().map_or([0, 0], |span| [span.rows, span.columns]);
-        let [width, height] = pixels;
+        let pictures = pictures(meta).len();
+        let [span] = meta.spans.as_slice() else {
+            let (views, patches) = (meta.spans.len(), meta.patches());
+            return if pictures > 1 {
+                let is_video = meta.spans.iter().all(|span| span.frame.is_some());
+                let what = if is_video { "frames of the video" } else { "pictures" };
+                format!("the {pictures} {what} as the model saw them: {patches} patches")
+            } else {
+                format!("the picture, which the model saw in {views} views: {patches} patches")
+            };
+        };
+        let info = meta.preprocess.get(span.canvas as usize);
+        let [width, height] = info.map_or([0, 0], |info| info.preprocessed_size);
+        let (rows, columns) = (span.rows, span.columns);
         format!(
             "the picture as the model saw it: {width} × {height} pixels in {rows} × {columns} patches"
         )
@@ -231,7 +321,8 @@ impl Tour<'_> {
             } else {
                 format!("At **{word}**, layer\u{a0}{layer}: {share}")
             };
-            let state = of(AxisSet::single(layer), AxisSet::MEAN);
+            let mut state = of(AxisSet::single(layer), AxisSet::MEAN);
+            state.view = self.map_view();
             steps.push(Step { notes: "Mean over heads.".into(), ..Step::new(state, caption) });
         }
         if let Some(&(layer, _)) = layers.first() {
@@ -248,7 +339,8 @@ impl Tour<'_> {
                 "At **{word}**, layer\u{a0}{layer}, head\u{a0}{head}: {} on the picture",
                 percent(share)
             );
-            let state = of(AxisSet::single(layer), AxisSet::single(head));
+            let mut state = of(AxisSet::single(layer), AxisSet::single(head));
+            state.view = self.map_view();
             steps.push(Step { notes: "A single head.".into(), ..Step::new(state, caption) });
         }
         let shape = self.trace.shape();
