@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 ///
 /// The flags have the same meaning as in `render`, and the numbers are those of its figure. Heads
 /// are reduced first, then layers, then answer tokens. `--layer all` and `--head all` keep the axis
-/// in the result. With a second map, the result is the first minus the second. The last two axes
+/// in the result. With a second map, the result is the first minus the second, as `render --mix
+/// difference` draws it. The last two axes
 /// are the rows and columns of the picture's patches. Where the model saw the picture several times
 /// (tiles and a thumbnail), they are the cells of one grid over all views; --span chooses one view.
 #[derive(Debug, clap::Args)]
@@ -108,6 +109,18 @@ fn check_flags(
     let second = state.second.as_ref().map(|second| {
         (second, has_layers(&other.map_or_else(|| first.clone(), Bounds::from_trace), &second.map))
     });
+    let has_rows = has_layers(&first, &state.map) || second.as_ref().is_some_and(|(_, has)| *has);
+    if flags.remove_bos && !has_rows {
+        let name = state.map.source.name();
+        return Err(usage(format!(
+            "--remove-bos does not apply to `{name}`: it has no rows of attention that could be renormalised. Leave out --remove-bos, or export the attention (--map attention)."
+        )));
+    }
+    if args.keys != Keys::Image && flags.picture.are_given() {
+        return Err(usage(
+            "--picture, --frame and --span choose the grid of one picture; leave them out, or leave out --keys",
+        ));
+    }
     for (flag, own, seconds) in
         [("layer", &flags.layer, &flags.second_layer), ("head", &flags.head, &flags.second_head)]
     {
@@ -218,7 +231,11 @@ fn key_axes(
     match args.keys {
         Keys::All => return Ok(vec![("key", trace.shape().positions)]),
         Keys::Image | Keys::Patches if meta.spans.is_empty() => {
-            return Err(usage("this trace has no picture; use --keys all"));
+            let what = match &meta.unplaced {
+                Some(why) => format!("no patches with a place in a picture: {why}"),
+                None => "no picture".to_owned(),
+            };
+            return Err(usage(format!("this trace has {what}; use --keys all")));
         }
         Keys::Patches => return Ok(vec![("patch", meta.patches())]),
         Keys::Image => {}

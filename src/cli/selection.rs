@@ -45,13 +45,13 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "MAP", help_heading = "Two maps")]
     pub second_map: Option<String>,
     /// Second map: its answer tokens (as --token).
-    #[arg(long, value_name = "I[,J]", value_parser = answers, help_heading = "Two maps")]
+    #[arg(long, value_name = "I[,J]", value_parser = answers, allow_negative_numbers = true, help_heading = "Two maps")]
     pub second_token: Option<AxisSet>,
     /// Second map: its layers.
-    #[arg(long, value_name = "LAYER", value_parser = layers, help_heading = "Two maps")]
+    #[arg(long, value_name = "LAYER", value_parser = layers, allow_negative_numbers = true, help_heading = "Two maps")]
     pub second_layer: Option<AxisFlag>,
     /// Second map: its heads.
-    #[arg(long, value_name = "HEAD", value_parser = heads, help_heading = "Two maps")]
+    #[arg(long, value_name = "HEAD", value_parser = heads, allow_negative_numbers = true, help_heading = "Two maps")]
     pub second_head: Option<AxisFlag>,
 }
 

@@ -250,6 +250,8 @@ impl Bounds {
     pub(super) fn no_map(&self, name: &str) -> ViewError {
         let advice = if name.starts_with("relevancy.") {
             "`vlmscope relevancy TRACE` adds relevancy maps to a trace."
+        } else if self.maps.is_empty() && self.pages.is_empty() {
+            "Choose the attention (--map attention), or add maps with `vlmscope relevancy TRACE`."
         } else {
             "Choose one of these with --map, or the attention (--map attention)."
         };

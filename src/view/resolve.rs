@@ -180,7 +180,8 @@ impl<'a> Numbers<'a> {
                 })
                 .collect(),
         };
-        reads.into_iter().map(|reads| Self::new(self.trace, reads)).collect()
+        let of = |reads| Self { trace: self.trace, key: NumbersKey { reads, ..self.key.clone() } };
+        reads.into_iter().map(of).collect()
     }
 
     /// These maps minus others: [planes, N].

@@ -154,7 +154,8 @@ impl Case {
                 flag("--second-head", second.heads.to_string());
             }
         }
-        if self.remove_bos {
+        // The flag is refused if no map has rows that could be renormalised.
+        if self.remove_bos && (is_attention(&self.map) || self.second.iter().any(is_attention)) {
             flags.push("--remove-bos".into());
         }
         flags
