@@ -196,9 +196,11 @@ fn two_answers_are_seen_together_under_one_view() {
 #[test]
 fn a_difference_is_hovered_and_exported_as_it_is_drawn() {
     let mut window = answered();
-    window.state().intents.send(Intent::ShowPanel(Pane::Numbers));
+    send(&mut window, WhatIfCommand::Tool(Some(Tool::Brush)));
     send(&mut window, WhatIfCommand::Step(turned(240.0)));
+    send(&mut window, WhatIfCommand::Tool(None));
     send(&mut window, WhatIfCommand::Compare(Compare::Difference));
+    window.state().intents.send(Intent::ShowPanel(Pane::Numbers));
     window.state().intents.command(Command::SetQueries(Queries::answer(3)));
     window.state().intents.command(Command::SetLayerHead(4, 2));
     settle(&mut window);
@@ -219,12 +221,22 @@ fn a_difference_is_hovered_and_exported_as_it_is_drawn() {
     let caption = app.stage.caption();
     assert!(caption.contains(&number(largest, largest)), "{largest} is not in: {caption}");
 
-    window.hover_at(window.state().stage_rect.center());
+    // The pointer over the patch that lost most: its number is negative, and in no list of the strongest.
+    let least = (0..expected.len()).min_by(|&a, &b| expected[a].total_cmp(&expected[b])).unwrap();
+    let (row, column) = (least as u32 / 12, least as u32 % 12);
+    let content = app.stage.figure().unwrap().content;
+    let share = |index: u32| (index as f32 + 0.5) / 12.0;
+    let inside = egui::vec2(
+        content.x + share(column) * content.width,
+        content.y + share(row) * content.height,
+    );
+    window.hover_at(window.state().stage_rect.min + inside);
     settle(&mut window);
     let patch = window.state().shown.hovered.expect("a patch under the pointer");
-    let value = expected[(patch.row * 12 + patch.column) as usize];
-    let shown = number(f64::from(value), high);
-    window.get_by_label(&format!("row {}, column {}: {shown}", patch.row, patch.column));
+    assert_eq!((patch.row, patch.column), (row, column));
+    let shown = number(f64::from(expected[least]), high);
+    assert!(shown.starts_with('−'), "{shown}");
+    window.get_by_label(&format!("row {row}, column {column}: {shown}"));
 
     window.state().intents.act(UiCommand::CopyNumbers);
     let text = copied(&mut window);

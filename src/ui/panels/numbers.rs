@@ -8,7 +8,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::{index_of, patch_at, range_of};
 use crate::ui::widgets::{heading, ink, muted, text_in};
-use crate::view::figure::{number, token_text};
+use crate::view::figure::{number, range_text, token_text};
 use crate::view::{Command, QueryKind, Shown, patch_name};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -63,9 +63,8 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     muted(
         ui,
         format!(
-            "{}–{} · sum {} · {} patches",
-            number(low, high),
-            number(high, high),
+            "{} · sum {} · {} patches",
+            range_text([low, high]),
             number(f64::from(total), f64::from(total)),
             order.len()
         ),
