@@ -1,119 +1,32 @@
-//! The walkthrough's file: TOML, written by hand, by `walkthrough new` or by the window.
+//! Reading the walkthrough's file: TOML, written by hand, by `walkthrough new` or by the window.
 //!
 //! It is read twice: into typed fields with the position of every step, so that an error names its line; and as plain
 //! tables, to merge the view of each step with the shared look.
 
 use super::WalkthroughError;
-use super::caption::caption_text;
 use super::cost;
-use crate::files::{self, Replacement};
+use super::tables::{merge_into, view_table};
+use super::walkthrough::{
+    CARD_SECONDS, Card, LONGEST_CAPTION, LONGEST_SECONDS, MOST_STEPS, Step, TRANSITION_SECONDS,
+    Walkthrough,
+};
+use crate::files;
 use crate::view::{Easing, ViewState};
-use serde::{Deserialize, Serialize};
-use std::io::Write as _;
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use toml::{Spanned, Table, Value};
 
 /// Version of the file; a reader refuses a newer one.
 pub const WALKTHROUGH_VERSION: u32 = 1;
-
-/// Reading speed that determines the duration of a caption: subtitling guidelines allow 17 (Netflix) to 20 characters a
-/// second for text alone; here the viewer also looks at a picture.
-const CHARACTERS_PER_SECOND: f64 = 14.0;
-/// Time to find the caption and to look at the picture again.
-const LOOK_SECONDS: f64 = 1.2;
-const SHORTEST_SECONDS: f64 = 2.0;
-/// Duration of a view without a caption.
-const SILENT_SECONDS: f64 = 2.5;
-const CARD_SECONDS: f64 = 2.5;
-/// Duration of a transition, unless a step sets it.
-const TRANSITION_SECONDS: f64 = 0.8;
-/// Longer than any talk; prevents a mistyped number from filling the disk.
-pub const LONGEST_SECONDS: f64 = 3600.0;
-
-/// An hour of steps of half a second; a longer file is not a talk and would take minutes to lay out.
-pub const MOST_STEPS: usize = 10_000;
-/// Limit on the characters of a caption, of a card and of its subtitle: more than fit in a frame.
-pub const LONGEST_CAPTION: usize = 10_000;
 /// Limit on the bytes of a walkthrough's text.
 const LONGEST_TEXT_BYTES: usize = 16 << 20;
 
-/// Text on an otherwise empty frame.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Card {
-    /// The large line.
-    pub text: String,
-    /// The small line below it.
-    pub subtitle: String,
-    /// Duration in seconds.
-    pub seconds: f64,
-}
-
-/// One step of a walkthrough.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The view; its `trace` is always set.
-    pub state: ViewState,
-    /// The caption; `**…**` marks words.
-    pub caption: String,
-    /// Notes that only the presenter sees.
-    pub notes: String,
-    /// Duration after the transition to it, in seconds; `None` derives it from the caption's length.
-    pub seconds: Option<f64>,
-    /// Duration of the transition to it, in seconds.
-    pub transition_secs: f64,
-    /// The easing of that transition.
-    pub easing: Easing,
-    /// Its line in its file, from 1.
-    pub line: Option<usize>,
-}
-
-impl Step {
-    /// A step with the usual timing.
-    pub fn new(state: ViewState, caption: impl Into<String>) -> Self {
-        Self {
-            state,
-            caption: caption.into(),
-            notes: String::new(),
-            seconds: None,
-            transition_secs: TRANSITION_SECONDS,
-            easing: Easing::default(),
-            line: None,
-        }
-    }
-
-    /// Duration of the step after the transition to it, in seconds.
-    pub fn hold_secs(&self) -> f64 {
-        self.seconds.unwrap_or_else(|| {
-            let characters = caption_text(&self.caption).chars().count();
-            if characters == 0 {
-                SILENT_SECONDS
-            } else {
-                let read = LOOK_SECONDS + characters as f64 / CHARACTERS_PER_SECOND;
-                // The caption is already visible during the transition.
-                (read - self.transition_secs).max(SHORTEST_SECONDS - self.transition_secs).max(0.4)
-            }
-        })
-    }
-}
-
-/// An ordered list of steps, with a card before and after.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Walkthrough {
-    /// The card before the first step.
-    pub title: Option<Card>,
-    /// The steps in order; never empty in a file.
-    pub steps: Vec<Step>,
-    /// The card after the last step.
-    pub end: Option<Card>,
-}
-
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct CardText {
     text: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     subtitle: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     seconds: Option<Spanned<f64>>,
 }
 
@@ -270,7 +183,7 @@ impl Walkthrough {
             let own = step_tables.and_then(|list| list.get(index)).and_then(Value::as_table);
             let mut merged = shared.clone();
             if let Some(own) = own {
-                lay_over(&mut merged, &view_table(own));
+                merge_into(&mut merged, &view_table(own));
             }
             let mut state: ViewState = Value::Table(merged)
                 .try_into()
@@ -314,183 +227,6 @@ impl Walkthrough {
         }
         Ok(walkthrough)
     }
-
-    /// The paths of all traces in the steps, including those of second maps.
-    pub fn trace_paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        self.steps.iter_mut().flat_map(|step| {
-            let second = step.state.second.as_mut().and_then(|second| second.trace.as_mut());
-            step.state.trace.iter_mut().chain(second)
-        })
-    }
-
-    /// Writes the file; traces in or below its folder are named relative to it.
-    ///
-    /// # Errors
-    /// As [`Self::to_toml`], or if the file cannot be written; an older file is then still there.
-    pub fn save(&self, path: &Path) -> Result<(), WalkthroughError> {
-        let failed = |source| WalkthroughError::Save { path: path.to_owned(), source };
-        let mut named = self.clone();
-        for trace in named.trace_paths_mut() {
-            *trace = files::name_from(path, trace).map_err(failed)?;
-        }
-        let text = named.to_toml()?;
-        let write = || {
-            let new = Replacement::begin(path)?;
-            new.file().write_all(text.as_bytes())?;
-            new.sync()?;
-            new.keep()
-        };
-        write().map_err(failed)
-    }
-
-    /// The file's text: settings that all steps share are written once, at the beginning.
-    ///
-    /// # Errors
-    /// If a path in it is not Unicode.
-    pub fn to_toml(&self) -> Result<String, WalkthroughError> {
-        let failed = |reason: String| WalkthroughError::Write { reason };
-        let table =
-            |state: &ViewState| Table::try_from(state).map_err(|error| failed(error.to_string()));
-        let plain = table(&ViewState::default())?;
-        let views: Vec<Table> =
-            self.steps.iter().map(|step| table(&step.state)).collect::<Result<_, _>>()?;
-        let first_trace = self.steps.first().and_then(|step| step.state.trace.clone());
-        let mut shared = shared_by_all(&views);
-        for own in ["trace", "second", "hovered", "selected", "map", "version"] {
-            shared.remove(own);
-        }
-        let mut base = plain.clone();
-        lay_over(&mut base, &shared);
-        let shared = difference(&base, &plain);
-
-        let mut out = format!("version = {WALKTHROUGH_VERSION}\n");
-        let mut put = |text: &str| out.push_str(text);
-        let text =
-            |value: &Table| toml::to_string(value).map_err(|error| failed(error.to_string()));
-        if let Some(trace) = &first_trace {
-            put(&text(&Table::from_iter([("trace".into(), path_value(trace)?)]))?);
-        }
-        for (name, card) in [("title", &self.title), ("end", &self.end)] {
-            if let Some(card) = card {
-                let inner = text(&card_table(card))?;
-                put(&format!("\n[{name}]\n{inner}"));
-            }
-        }
-        if !shared.is_empty() {
-            let wrapped = Table::from_iter([("view".to_owned(), Value::Table(shared))]);
-            put(&format!("\n{}", text(&wrapped)?));
-        }
-        for (step, view) in self.steps.iter().zip(&views) {
-            let mut own = difference(view, &base);
-            own.remove("trace");
-            let step = step_table(step, first_trace.as_deref(), own)?;
-            let list = Value::Array(vec![Value::Table(step)]);
-            let wrapped = Table::from_iter([("step".to_owned(), list)]);
-            put(&format!("\n{}", text(&wrapped)?));
-        }
-        Ok(out)
-    }
-}
-
-fn path_value(path: &Path) -> Result<Value, WalkthroughError> {
-    let text = path.to_str().ok_or_else(|| WalkthroughError::Write {
-        reason: format!("{} is not Unicode text", path.display()),
-    })?;
-    Ok(Value::String(text.to_owned()))
-}
-
-/// Seconds rounded to milliseconds, the finest visible difference.
-fn written(seconds: f64) -> Value {
-    Value::Float((seconds * 1e3).round() / 1e3)
-}
-
-fn card_table(card: &Card) -> Table {
-    let mut table = Table::new();
-    table.insert("text".into(), Value::String(card.text.clone()));
-    if !card.subtitle.is_empty() {
-        table.insert("subtitle".into(), Value::String(card.subtitle.clone()));
-    }
-    if card.seconds != CARD_SECONDS {
-        table.insert("seconds".into(), written(card.seconds));
-    }
-    table
-}
-
-fn step_table(
-    step: &Step,
-    first_trace: Option<&Path>,
-    view: Table,
-) -> Result<Table, WalkthroughError> {
-    let mut table = Table::new();
-    if let Some(trace) = step.state.trace.as_deref().filter(|trace| Some(*trace) != first_trace) {
-        table.insert("trace".into(), path_value(trace)?);
-    }
-    for (name, text) in [("caption", &step.caption), ("notes", &step.notes)] {
-        if !text.is_empty() {
-            table.insert(name.into(), Value::String(text.clone()));
-        }
-    }
-    if let Some(seconds) = step.seconds {
-        table.insert("seconds".into(), written(seconds));
-    }
-    if step.transition_secs != TRANSITION_SECONDS {
-        table.insert("transition".into(), written(step.transition_secs));
-    }
-    if step.easing != Easing::default() {
-        let easing = Value::try_from(step.easing)
-            .map_err(|error| WalkthroughError::Write { reason: error.to_string() })?;
-        table.insert("easing".into(), easing);
-    }
-    if !view.is_empty() {
-        table.insert("view".into(), Value::Table(view));
-    }
-    Ok(table)
-}
-
-fn view_table(of: &Table) -> Table {
-    of.get("view").and_then(Value::as_table).cloned().unwrap_or_default()
-}
-
-/// Merges one table over another. A table with a `kind` is one choice and is replaced as a whole.
-fn lay_over(below: &mut Table, above: &Table) {
-    for (key, value) in above {
-        match (below.get_mut(key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if !above.contains_key("kind") => {
-                lay_over(below, above);
-            }
-            _ => {
-                below.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-/// The part of `table` that differs from `base`.
-fn difference(table: &Table, base: &Table) -> Table {
-    let mut out = Table::new();
-    for (key, value) in table {
-        match (value, base.get(key)) {
-            (value, Some(same)) if value == same => {}
-            (Value::Table(inner), Some(Value::Table(below))) if !inner.contains_key("kind") => {
-                out.insert(key.clone(), Value::Table(difference(inner, below)));
-            }
-            _ => {
-                out.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    out
-}
-
-/// The keys whose value is the same in every table.
-fn shared_by_all(tables: &[Table]) -> Table {
-    let Some((first, rest)) = tables.split_first() else { return Table::new() };
-    let same = |key: &String, value: &Value| rest.iter().all(|table| table.get(key) == Some(value));
-    first
-        .iter()
-        .filter(|(key, value)| same(key, value))
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect()
 }
 
 #[cfg(test)]
@@ -614,15 +350,5 @@ view = { view = "wall", normalise.range = { kind = "shared" } }
         at("trace = \"a\"\n", 1, "no steps");
         at("trace = \"a\"\n[[step]]\ncaption = 3", 3, "string");
         assert!(error("version = 2\n").contains("newer than this reader"));
-    }
-
-    #[test]
-    fn a_caption_stays_as_long_as_it_takes_to_read() {
-        let step = |caption: &str| Step::new(ViewState::default(), caption);
-        let short = step("A fox.").hold_secs();
-        let long = step("A fox that looks at a balloon over green hills, far away.").hold_secs();
-        assert!(long > short + 2.0, "{short} {long}");
-        assert!(short + TRANSITION_SECONDS >= SHORTEST_SECONDS);
-        assert_eq!(Step { seconds: Some(0.5), ..step("A fox.") }.hold_secs(), 0.5);
     }
 }

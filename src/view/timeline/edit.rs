@@ -1,7 +1,7 @@
 //! Edits of a walkthrough by the editor in the window. Plain data; an invalid edit changes nothing.
 
-use super::document::{Card, LONGEST_CAPTION, LONGEST_SECONDS, MOST_STEPS, Step, Walkthrough};
 use super::schedule::Timeline;
+use super::walkthrough::{Card, LONGEST_CAPTION, LONGEST_SECONDS, MOST_STEPS, Step, Walkthrough};
 use crate::view::{Easing, MergeKey, ViewState};
 
 /// The shortest duration of a stop that can be set by hand, in seconds.

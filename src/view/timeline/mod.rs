@@ -11,11 +11,15 @@ mod document;
 mod edit;
 mod error;
 mod schedule;
+mod tables;
 mod tour;
+mod walkthrough;
+mod write;
 
 pub use caption::{caption_runs, caption_text};
-pub use document::{Card, LONGEST_SECONDS, Step, WALKTHROUGH_VERSION, Walkthrough};
+pub use document::WALKTHROUGH_VERSION;
 pub use edit::{Edit, SHORTEST_HOLD_SECONDS};
 pub use error::WalkthroughError;
 pub use schedule::{Moment, MomentContent, Said, Shot, Timeline};
 pub use tour::{sentence, tour};
+pub use walkthrough::{Card, LONGEST_SECONDS, Step, Walkthrough};

@@ -1,6 +1,6 @@
 //! The schedule of a walkthrough: content at a time in seconds, and frames.
 
-use super::document::{Card, Step, Walkthrough};
+use super::walkthrough::{Card, Step, Walkthrough};
 use crate::view::{Interpolated, Mix, ViewState, interpolate};
 
 /// Longest duration of a caption's fade.

@@ -1,7 +1,7 @@
 //! A default tour of a trace: the question, the answer token by token, the layers and heads that attend to the picture,
 //! all heads at once, and relevancy if the trace has it.
 
-use super::document::{Card, Step, Walkthrough};
+use super::walkthrough::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
 use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenInfo, TokenKind, Trace};
 use crate::view::figure::token_text;
