@@ -26,7 +26,7 @@ Examples:
 pub(crate) struct Args {
     /// A picture file, or sample:N for a built-in one.
     picture: PathBuf,
-    /// The edits.
+    /// TOML file with the edits.
     edits: PathBuf,
     /// PNG file to write.
     #[arg(long, value_name = "FILE.png")]

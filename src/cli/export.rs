@@ -186,7 +186,7 @@ fn array(
             let second = at_keys(second, args.keys, state)?;
             if map.len() != second.len() {
                 return Err(usage(format!(
-                    "{} and {} have {} and {} positions, so that they cannot be subtracted; leave out --keys all",
+                    "{} and {} have {} and {} positions, so they cannot be subtracted; leave out --keys all",
                     args.trace.display(),
                     path.display(),
                     map.len(),

@@ -18,7 +18,7 @@ Example:
 pub(crate) struct Args {
     /// A walkthrough, or a trace to pack its tour.
     walkthrough: PathBuf,
-    /// FILE.zip
+    /// ZIP file to write.
     #[arg(long, value_name = "FILE.zip")]
     out: PathBuf,
     /// Also pack traces that lie outside the walkthrough's folder.

@@ -38,19 +38,19 @@ pub(crate) struct Selection {
     #[command(flatten)]
     pub picture: PictureFlags,
 
-    /// Second map: another trace.
+    /// Trace of the second map [default: the first trace].
     #[arg(long, value_name = "TRACE", help_heading = "Two maps")]
     pub second_trace: Option<PathBuf>,
-    /// Second map: its source (as --map).
+    /// Source of the second map, as --map [default: the source of the first].
     #[arg(long, value_name = "MAP", help_heading = "Two maps")]
     pub second_map: Option<String>,
-    /// Second map: its answer tokens (as --token).
+    /// Answer tokens of the second map, as --token [default: those of the first].
     #[arg(long, value_name = "I[,J]", value_parser = answers, allow_negative_numbers = true, help_heading = "Two maps")]
     pub second_token: Option<AxisSet>,
-    /// Second map: its layers.
+    /// Layers of the second map, as --layer [default: those of the first].
     #[arg(long, value_name = "LAYER", value_parser = layers, allow_negative_numbers = true, help_heading = "Two maps")]
     pub second_layer: Option<AxisFlag>,
-    /// Second map: its heads.
+    /// Heads of the second map, as --head [default: those of the first].
     #[arg(long, value_name = "HEAD", value_parser = heads, allow_negative_numbers = true, help_heading = "Two maps")]
     pub second_head: Option<AxisFlag>,
 }

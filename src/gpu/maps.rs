@@ -341,7 +341,7 @@ impl MapSlot {
         if numbers(self) != numbers(second) {
             return Err(GpuError::Missing {
                 reason: format!(
-                    "the maps have {} and {} numbers, so that they cannot be subtracted; both must come from the same model and picture size",
+                    "the maps have {} and {} numbers, so they cannot be subtracted; both must come from the same model and picture size",
                     numbers(self),
                     numbers(second)
                 ),

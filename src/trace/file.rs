@@ -374,7 +374,7 @@ fn check_meta(path: &Path, meta: &TraceMeta) -> Result<(), TraceError> {
 fn check_layers(model: &ModelInfo) -> Result<(), String> {
     let ModelInfo { layers, heads, layer_kinds, attention_layers, heads_of_layer, .. } = model;
     if !layer_kinds.is_empty() && layer_kinds.len() != *layers as usize {
-        return Err(format!("it says the kind of {} of {layers} layers", layer_kinds.len()));
+        return Err(format!("it states the kind of {} of its {layers} layers", layer_kinds.len()));
     }
     let has_attention = |&layer: &u32| {
         layer < *layers && layer_kinds.get(layer as usize).is_none_or(|kind| kind.has_attention())

@@ -123,7 +123,7 @@ impl Bounds {
                 || ViewError::Combination {
                     reason: format!(
                         "position {query} predicts no answer token (these are {first} to {}), and maps \
-                         other than attention have one row an answer token; choose --token.",
+                         other than attention have one row for each answer token; choose --token.",
                         first + self.answers.saturating_sub(1)
                     ),
                 },
@@ -311,8 +311,8 @@ fn check_numbers(state: &ViewState) -> Result<(), ViewError> {
     within("text-scale", state.text_scale, 0.25, 8.0, "between 0.25 and 8")?;
     let Camera { centre: [x, y], zoom } = state.camera;
     within("camera.zoom", zoom, 0.05, 1000.0, "between 0.05 and 1000")?;
-    within("camera.centre", x, -10.0, 11.0, "near the content, which is 0 to 1")?;
-    within("camera.centre", y, -10.0, 11.0, "near the content, which is 0 to 1")?;
+    within("camera.centre", x, -10.0, 11.0, "between -10 and 11 (the content is 0 to 1)")?;
+    within("camera.centre", y, -10.0, 11.0, "between -10 and 11 (the content is 0 to 1)")?;
     match state.normalise.range {
         Range::PerMap | Range::Shared => {}
         Range::Fixed { min, max } => {

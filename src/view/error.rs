@@ -51,7 +51,7 @@ pub enum ViewError {
     },
     /// A view that is not of the chosen picture.
     #[error(
-        "view {view} is not of picture {picture}, which has the views {views}. `vlmscope inspect` lists the views of a trace."
+        "view {view} does not belong to picture {picture}, which has the views {views}. `vlmscope inspect` lists the views of a trace."
     )]
     NoSuchView {
         /// Index of the requested view.

@@ -193,7 +193,7 @@ impl<'a> Numbers<'a> {
         if values.len() != others.len() {
             return Err(ViewError::Combination {
                 reason: format!(
-                    "the maps have {} and {} numbers, so that they cannot be subtracted; both must come from the same model and picture size.",
+                    "the maps have {} and {} numbers, so they cannot be subtracted; both must come from the same model and picture size.",
                     values.len(),
                     others.len()
                 ),

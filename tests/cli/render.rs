@@ -273,7 +273,10 @@ fn one_view_a_later_picture_and_a_layer_by_its_number_are_drawn() {
     differ("tiles.png", "thumbnail.png");
     differ("first.png", "third.png");
     for (arguments, expected) in [
-        ("render tiles.vlmtrace --span 7", "view 7 is not of picture 0, which has the views 0-2"),
+        (
+            "render tiles.vlmtrace --span 7",
+            "view 7 does not belong to picture 0, which has the views 0-2",
+        ),
         ("render frames.vlmtrace --picture 3", "picture 3 does not exist"),
         ("render hybrid.vlmtrace --layer 2", "layer 2 of this model has no attention (linear)"),
         ("render hybrid.vlmtrace --layer 4", "layer 4 does not exist"),

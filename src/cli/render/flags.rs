@@ -18,7 +18,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     selection: Selection,
 
-    /// cross-fade[:0-1], swipe[:0-1] or difference (first − second).
+    /// How both maps are shown: cross-fade[:0-1], swipe[:0-1] or difference (first − second).
     #[arg(long, value_parser = mix, help_heading = "Two maps")]
     mix: Option<Mix>,
 

@@ -29,10 +29,10 @@ pub trait Encoder: Send {
 pub enum Quality {
     /// Small files: a preview.
     Draft,
-    /// No loss that is seen in motion.
+    /// No visible loss in motion.
     #[default]
     Standard,
-    /// No loss that is seen in a still.
+    /// No visible loss in single frames.
     High,
 }
 

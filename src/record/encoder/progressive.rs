@@ -142,7 +142,7 @@ impl Fragments {
         let mut moov = self.moov.clone();
         moov.mvex = None;
         let [track] = moov.trak.as_mut_slice() else {
-            return Err(format("it has other than one track"));
+            return Err(format("it does not have exactly one track"));
         };
         let timescale = track.mdia.mdhd.timescale;
         let ticks = timescale / fps.max(1);
@@ -230,7 +230,7 @@ fn track_defaults(moov: &Moov) -> Result<&Trex, RewriteError> {
     let trex = moov.mvex.as_ref().map_or(&[][..], |mvex| &mvex.trex);
     match trex {
         [only] => Ok(only),
-        _ => Err(format("it has other than one track")),
+        _ => Err(format("it does not have exactly one track")),
     }
 }
 

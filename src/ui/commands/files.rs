@@ -207,11 +207,8 @@ pub fn look_for_changes(app: &mut App) {
     }
     let (id, has_more) = (doc.id, doc.in_file != Some(doc.trace.id()));
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let lost = if has_more {
-        " What was computed here since and not saved is lost by reloading."
-    } else {
-        ""
-    };
+    let lost =
+        if has_more { " Reloading discards what was computed here and not saved." } else { "" };
     app.offer(format!("{name} was changed on disk.{lost}"), vec![("Reload", Intent::Reload(id))]);
 }
 

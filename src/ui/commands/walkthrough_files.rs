@@ -236,7 +236,7 @@ pub fn pack(app: &mut App) {
     if !outside.is_empty() {
         let names: Vec<String> = outside.iter().map(|path| path.display().to_string()).collect();
         let text = format!(
-            "{} shows traces that lie outside its folder, and a pack would carry them along: {}.",
+            "{} shows traces that lie outside its folder, and a pack would include them: {}.",
             editor.name(),
             names.join(", ")
         );
