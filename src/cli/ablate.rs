@@ -5,7 +5,7 @@
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::selection::kept;
-use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
+use super::trace_model::{Meter, ModelFlags, answer_token_texts, head_name, shown};
 use crate::analysis::diff::words;
 use crate::job::CancelToken;
 use crate::model::{
@@ -290,7 +290,8 @@ fn print_one(trace: &Trace, effect: &Effect, again: &Trace, as_json: bool) -> an
     let mut out = terminal::stdout();
     writeln!(out, "before  {before}\nafter   {after}")?;
     writeln!(out, "Δ log-probability of the original answer: {:+.3}", effect.total())?;
-    for (index, (word, delta)) in answer_words(trace).iter().zip(&effect.delta_logprob).enumerate()
+    for (index, (word, delta)) in
+        answer_token_texts(trace).iter().zip(&effect.delta_logprob).enumerate()
     {
         writeln!(out, "  {index:>3} {word:<16} {delta:+8.3}")?;
     }
@@ -298,7 +299,7 @@ fn print_one(trace: &Trace, effect: &Effect, again: &Trace, as_json: bool) -> an
 }
 
 fn tokens(trace: &Trace, effect: &Effect) -> Vec<Value> {
-    let told = answer_words(trace).into_iter().zip(&effect.delta_logprob);
+    let told = answer_token_texts(trace).into_iter().zip(&effect.delta_logprob);
     told.map(|(text, delta)| json!({"text": text, "delta_logprob": delta})).collect()
 }
 

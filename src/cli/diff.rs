@@ -4,7 +4,7 @@
 //! same token. --out keeps that scored trace, and `render --view diff` draws it against the first.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
-use super::trace_model::{Meter, ModelFlags, answer_words, head_name, shown};
+use super::trace_model::{Meter, ModelFlags, answer_token_texts, head_name, shown};
 use crate::analysis::diff::{
     Alignment, Change, TraceDifference, Words, check_geometry, difference, words,
 };
@@ -128,7 +128,7 @@ fn about(trace: &Trace, path: &std::path::Path) -> serde_json::Value {
 }
 
 fn tokens(first: &Trace, found: &TraceDifference) -> Vec<serde_json::Value> {
-    let words = answer_words(first);
+    let words = answer_token_texts(first);
     let logprobs = first.answer_logprobs();
     let told = found.tokens.iter().zip(&found.delta_logprob).map(|(&[a, b], delta)| {
         json!({
@@ -168,7 +168,7 @@ fn print(
     }
     let total: f32 = found.delta_logprob.iter().sum();
     writeln!(out, "Δ log-probability of the first answer: {total:+.3}")?;
-    let text = answer_words(first);
+    let text = answer_token_texts(first);
     for (&[a, _], delta) in found.tokens.iter().zip(&found.delta_logprob) {
         let word = text.get(a as usize).map(String::as_str).unwrap_or_default();
         writeln!(out, "  {a:>3} {word:<16} {delta:+8.3}")?;

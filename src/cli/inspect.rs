@@ -6,7 +6,7 @@ use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
-use crate::trace::{ImageSpan, ModelInfo, Stat, TokenKind, Trace, ViewOf};
+use crate::trace::{ImageSpan, ModelInfo, Stat, TokenKind, Trace, ViewOf, WORD_MARKS};
 use crate::view::{MapChoice, Queries};
 use serde_json::json;
 use std::io::Write as _;
@@ -272,7 +272,7 @@ fn most_image_attending(stats: &[f32]) -> Option<(usize, f32)> {
 fn shown(text: &str) -> String {
     text.chars()
         .map(|letter| match letter {
-            '▁' => "·".to_owned(),
+            letter if WORD_MARKS.contains(&letter) => "·".to_owned(),
             '\n' => "⏎".to_owned(),
             letter if letter.is_control() => format!("<{:02X}>", u32::from(letter)),
             letter => letter.to_string(),

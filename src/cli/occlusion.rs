@@ -1,7 +1,7 @@
 //! `vlmscope occlusion`: covers the picture part by part, and measures the effect of each part on the answer.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
-use super::trace_model::{Meter, ModelFlags, answer_words, shown};
+use super::trace_model::{Meter, ModelFlags, answer_token_texts, shown};
 use crate::model::{
     BlankFill, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, occlusion, only_view,
 };
@@ -89,14 +89,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             "map": OCCLUSION_MAP,
             "windows": windows,
             "grid": [span.rows, span.columns],
-            "tokens": answer_words(&trace),
+            "tokens": answer_token_texts(&trace),
             "values": rows,
             "seconds": seconds,
         }));
     }
     let mut stdout = terminal::stdout();
     writeln!(stdout, "drop in log-probability when the strongest patch is covered")?;
-    for (word, row) in answer_words(&trace).iter().zip(map.chunks_exact(patches)) {
+    for (word, row) in answer_token_texts(&trace).iter().zip(map.chunks_exact(patches)) {
         let best = (0..patches).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
         let (r, c) = (best as u32 / span.columns, best as u32 % span.columns);
         writeln!(stdout, "  {word:<16} {:+8.3}  at row {r}, column {c}", row[best])?;

@@ -3,7 +3,7 @@
 use super::common::{RuntimeFlags, WHOLE_PICTURE, engine_options, progress_bar};
 use crate::model::{AskEvent, Engine, Progress};
 use crate::terminal;
-use crate::trace::Trace;
+use crate::trace::{Trace, WORD_MARKS};
 use indicatif::ProgressBar;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -71,8 +71,8 @@ pub(crate) fn head_name(layer: u32, head: u32) -> String {
 }
 
 /// Texts of the answer tokens for a reader.
-pub(crate) fn answer_words(trace: &Trace) -> Vec<String> {
-    trace.meta().answer_tokens().iter().map(|token| token.text.replace('▁', " ")).collect()
+pub(crate) fn answer_token_texts(trace: &Trace) -> Vec<String> {
+    trace.meta().answer_tokens().iter().map(|token| token.text.replace(WORD_MARKS, " ")).collect()
 }
 
 /// A file name for messages.

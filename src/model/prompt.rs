@@ -9,7 +9,7 @@ use super::manifest::{MessageContent, Prompt};
 use super::request::Turn;
 use super::template;
 use super::tokenizer::{Encoded, Tokenizer};
-use crate::trace::{TokenInfo, TokenKind};
+use crate::trace::{TokenInfo, TokenKind, WORD_MARKS};
 use serde_json::{Value, json};
 use std::ops::Range;
 
@@ -333,7 +333,7 @@ impl Labeller {
             let goes_on = self
                 .open
                 .filter(|&(_, open_kind, open_turn)| open_kind == kind && open_turn == turn)
-                .filter(|_| !text.starts_with(['▁', 'Ġ']));
+                .filter(|_| !text.starts_with(WORD_MARKS));
             let word = goes_on.map_or(self.next_word, |(word, ..)| word);
             self.next_word = self.next_word.max(word + 1);
             self.open = Some((word, kind, turn));

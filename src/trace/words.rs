@@ -3,6 +3,9 @@
 use super::{AnswerIndex, TokenInfo, TokenKind, TraceMeta};
 use std::ops::Range;
 
+/// Marks of a word start in the pieces of a vocabulary: of SentencePiece and of byte-level BPE.
+pub const WORD_MARKS: [char; 2] = ['▁', 'Ġ'];
+
 /// A run of tokens that spell one word, or that belong to one picture or system prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
@@ -21,7 +24,7 @@ pub struct Word {
 impl Word {
     /// The text without word marks.
     pub fn plain(&self) -> String {
-        self.text.replace(['▁', 'Ġ'], "")
+        self.text.replace(WORD_MARKS, "")
     }
 }
 
@@ -59,6 +62,13 @@ fn joins(last: &TokenInfo, token: &TokenInfo) -> bool {
                 token.word.is_some() && last.word == token.word
             }
         }
+}
+
+impl TokenInfo {
+    /// Whether the token starts a word after a space.
+    pub fn begins_word(&self) -> bool {
+        self.text.starts_with(WORD_MARKS) || self.text.starts_with(' ')
+    }
 }
 
 impl TraceMeta {

@@ -43,7 +43,7 @@ pub fn token_text(piece: &str) -> String {
 fn words(tokens: &[&TokenInfo]) -> String {
     let mut text = String::new();
     for token in tokens {
-        if token.text.starts_with(['▁', 'Ġ', ' ']) && !text.is_empty() {
+        if token.begins_word() && !text.is_empty() {
             text.push(' ');
         }
         text.push_str(&token_text(&token.text));

@@ -3,7 +3,7 @@
 
 use super::walkthrough::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
-use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenInfo, TokenKind, Trace};
+use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace};
 use crate::view::figure::token_text;
 use crate::view::{
     AxisSet, Blend, HeadOrder, MapSource, Queries, Range, Shown, ViewKind, ViewState, pictures,
@@ -88,7 +88,7 @@ pub fn sentence(trace: &Trace, marked: &[u32]) -> String {
         if token.kind == TokenKind::Special {
             continue;
         }
-        if begins_word(token) && !text.is_empty() {
+        if token.begins_word() && !text.is_empty() {
             text.push(' ');
         }
         let word = token_text(&token.text);
@@ -380,10 +380,6 @@ impl Tour<'_> {
             steps.push(Step { seconds: Some(3.0), ..Step::new(state, caption) });
         }
     }
-}
-
-fn begins_word(token: &TokenInfo) -> bool {
-    token.text.starts_with(['▁', 'Ġ', ' '])
 }
 
 fn percent(share: f32) -> String {
