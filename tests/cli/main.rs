@@ -9,6 +9,8 @@
 mod captured;
 mod faults;
 mod files;
+#[cfg(target_os = "linux")]
+mod installed;
 mod logging;
 mod program;
 mod record;

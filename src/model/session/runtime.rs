@@ -174,13 +174,27 @@ fn places(named: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
         places.push(("beside the program", folder.to_owned()));
         places.push(("beside the program", folder.join("lib")));
     }
+    let library_of = |packages: PathBuf| packages.join("onnxruntime").join("capi");
+    for packages in own_site_packages() {
+        places.push(("the program's Python environment", library_of(packages)));
+    }
     if let Some(data) = dirs::data_dir() {
         places.push(("the user's data folder", data.join("vlmscope").join("onnxruntime")));
     }
-    for packages in site_packages() {
-        places.push(("a Python package", packages.join("onnxruntime").join("capi")));
+    for place in site_packages().into_iter().map(library_of) {
+        if places.iter().all(|(_, known)| *known != place) {
+            places.push(("a Python package", place));
+        }
     }
     places
+}
+
+/// Package folders of the Python environment that pip installed the program into: the program is PREFIX/bin/vlmscope,
+/// and its wheel depends on ONNX Runtime's. The environment need not be active.
+fn own_site_packages() -> Vec<PathBuf> {
+    let program = std::env::current_exe().ok();
+    let prefix = program.as_deref().and_then(Path::parent).and_then(Path::parent);
+    prefix.map(packages_of).unwrap_or_default()
 }
 
 /// Folders of Python packages, found without starting Python. Folders below the current folder are excluded: a user who
@@ -218,22 +232,25 @@ fn site_packages() -> Vec<PathBuf> {
     }
     prefixes.extend(["/usr/local", "/usr"].map(PathBuf::from));
     let mut found = Vec::new();
-    for prefix in prefixes {
-        let windows = prefix.join("Lib").join("site-packages");
-        let unix = children(&prefix.join("lib")).into_iter().filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("python3")
-        });
-        let packages = unix
-            .flat_map(|lib| [lib.join("site-packages"), lib.join("dist-packages")])
-            .chain([windows]);
-        for folder in packages {
-            if folder.is_dir() && !found.contains(&folder) {
-                found.push(folder);
-            }
+    for folder in prefixes.iter().flat_map(|prefix| packages_of(prefix)) {
+        if !found.contains(&folder) {
+            found.push(folder);
         }
     }
     found
+}
+
+/// The package folders of a Python installation or virtual environment.
+fn packages_of(prefix: &Path) -> Vec<PathBuf> {
+    let windows = prefix.join("Lib").join("site-packages");
+    let unix = children(&prefix.join("lib")).into_iter().filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("python3")
+    });
+    unix.flat_map(|lib| [lib.join("site-packages"), lib.join("dist-packages")])
+        .chain([windows])
+        .filter(|folder| folder.is_dir())
+        .collect()
 }
 
 fn children(folder: &Path) -> Vec<PathBuf> {
