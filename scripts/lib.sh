@@ -103,6 +103,16 @@ PY
     [ -f "$folder/libonnxruntime.so.$ORT_VERSION" ] || fail "the ONNX Runtime wheel did not hold libonnxruntime.so.$ORT_VERSION"
 }
 
+# Names in INSTALLED the vlmscope on the PATH, if a wheel of this checkout's version put it there.
+installed_vlmscope() {
+    local version prefix
+    version="$(sed -n 's/^version = "\(.*\)"$/\1/p' "$ROOT/Cargo.toml" | head -n 1)"
+    INSTALLED="$(command -v vlmscope)" && INSTALLED="$(readlink -f "$INSTALLED")" || return 1
+    prefix="$(dirname "$(dirname "$INSTALLED")")"
+    compgen -G "$prefix/lib/python3*/*-packages/vlmscope-$version.dist-info" >/dev/null || return 1
+    [ "$("$INSTALLED" --version 2>/dev/null)" = "vlmscope $version" ]
+}
+
 # lavapipe needs a runtime folder that exists.
 need_runtime_folder() {
     if [ -z "${XDG_RUNTIME_DIR:-}" ] || [ ! -d "$XDG_RUNTIME_DIR" ]; then
