@@ -1,5 +1,6 @@
 //! The program as a wheel installs it: PREFIX/bin/vlmscope beside PREFIX/lib/python3…/site-packages.
 
+use crate::support::PROGRAM;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,9 +19,8 @@ impl Environment {
         for new in [&bin, &capi] {
             std::fs::create_dir_all(new).unwrap();
         }
-        let program = env!("CARGO_BIN_EXE_vlmscope");
-        if std::fs::hard_link(program, bin.join("vlmscope")).is_err() {
-            std::fs::copy(program, bin.join("vlmscope")).unwrap();
+        if std::fs::hard_link(PROGRAM, bin.join("vlmscope")).is_err() {
+            std::fs::copy(PROGRAM, bin.join("vlmscope")).unwrap();
         }
         let usable = vlmscope::model::runtime_candidates(None);
         let usable = usable.into_iter().find(|candidate| candidate.version.is_ok()).unwrap();

@@ -7,6 +7,7 @@
 )]
 
 mod captured;
+mod captured_commands;
 mod faults;
 mod files;
 #[cfg(target_os = "linux")]

@@ -1,0 +1,99 @@
+//! The commands that read a trace, on the traces that the Python package wrote, one for each kind of layout.
+
+use crate::support::{Folder, stderr};
+use std::path::Path;
+
+/// The name of the trace that each test copies into its folder.
+const TRACE: &str = "a.vlmtrace";
+
+/// A folder with one trace of tests/fixtures/traces2, and what expected.json says of it.
+fn captured(name: &str) -> (Folder, serde_json::Value) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2");
+    let folder = Folder::new();
+    std::fs::copy(from.join(format!("{name}.vlmtrace")), folder.path(TRACE)).unwrap();
+    let expected = std::fs::read_to_string(from.join("expected.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    (folder, expected[name].clone())
+}
+
+fn inspected(folder: &Folder, expected: &serde_json::Value) {
+    let found = folder.json(&format!("inspect {TRACE} --json"));
+    assert_eq!(found["positions"], expected["positions"], "{found}");
+}
+
+fn figure(folder: &Folder, name: &str, arguments: &str) {
+    folder.ok(&format!("render {TRACE} --size 320x180 --token 1 {arguments} --out {name}.png"));
+}
+
+/// `inspect`, every view of `render`, a method that needs no model, a tour and its film.
+fn every_command_works_on(name: &str) {
+    let (folder, expected) = captured(name);
+    inspected(&folder, &expected);
+    let views = ["overlay", "heads", "wall", "layer-head", "token-matrix"];
+    for view in views {
+        figure(&folder, view, &format!("--view {view}"));
+    }
+    let several = ["frames", "two_pictures"].contains(&name);
+    let several = if several { vec!["pictures"] } else { vec![] };
+    for view in &several {
+        figure(&folder, view, &format!("--view {view}"));
+    }
+    figure(&folder, "diff", "--view diff --second-token 0");
+    folder.ok(&format!("relevancy {TRACE} --methods heads,random"));
+    figure(&folder, "relevancy", "--view relevancy --map map.random");
+    let mut drawn: Vec<Vec<u8>> = views
+        .iter()
+        .chain(&["diff", "relevancy"])
+        .chain(&several)
+        .map(|view| image::open(folder.path(format!("{view}.png"))).unwrap().into_bytes())
+        .collect();
+    drawn.sort();
+    drawn.dedup();
+    let figures = views.len() + 2 + several.len();
+    assert_eq!(drawn.len(), figures, "two views of {name} are the same figure");
+    film(&folder);
+}
+
+fn film(folder: &Folder) {
+    folder.ok(&format!("walkthrough new {TRACE} --out tour.toml"));
+    folder.ok("walkthrough check tour.toml");
+    folder.ok("record tour.toml --size 160x90 --fps 1 --out film");
+    assert!(folder.path("film").read_dir().unwrap().count() > 5);
+}
+
+macro_rules! every_command {
+    ($($name:ident),*) => {
+        $(#[test]
+        fn $name() {
+            every_command_works_on(stringify!($name));
+        })*
+
+        #[test]
+        fn every_kind_has_its_test() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces2");
+            let mut named = vec![$(stringify!($name)),*, "unplaced"];
+            let mut there: Vec<String> = crate::support::names(&folder)
+                .iter()
+                .filter_map(|name| Some(name.strip_suffix(".vlmtrace")?.to_owned()))
+                .collect();
+            named.sort_unstable();
+            there.sort_unstable();
+            assert_eq!(there, named);
+        }
+    };
+}
+
+every_command!(crops, cross, dynamic_grid, frames, hybrid, row_breaks, stride, tiles, two_pictures);
+
+#[test]
+fn a_trace_without_places_has_numbers_words_and_a_film_but_no_map() {
+    let (folder, expected) = captured("unplaced");
+    inspected(&folder, &expected);
+    figure(&folder, "token-matrix", "--view token-matrix");
+    for view in ["overlay", "heads", "wall"] {
+        let drawn = folder.run(&format!("render {TRACE} --view {view} --token 1 --out no.png"));
+        let error = stderr(&drawn);
+        assert!(!drawn.status.success() && error.contains("latents of a resampler"), "{error}");
+    }
+    film(&folder);
+}
