@@ -16,7 +16,7 @@ def _table() -> np.ndarray:
     values = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float64)
     with np.errstate(all="ignore"):
         products = np.where(values > 0, values * np.log(values), 0.0)
-    return np.stack([values, products], 0).astype(np.float32)
+        return np.stack([values, products], 0).astype(np.float32)
 
 
 def stats_of_page(meta: Meta, page: np.ndarray, image_keys: np.ndarray, question_keys: np.ndarray) -> np.ndarray:
