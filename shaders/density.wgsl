@@ -16,7 +16,7 @@ struct Part {
 
 @group(1) @binding(0) var<storage, read> params: Density;
 @group(1) @binding(1) var<storage, read> planes: array<f32>;
-// Where the parts of each cell begin, and where those of the last one end.
+// The index of the first part of each cell, then the number of all parts.
 @group(1) @binding(2) var<storage, read> starts: array<u32>;
 @group(1) @binding(3) var<storage, read> parts: array<Part>;
 @group(1) @binding(4) var<storage, read_write> cells: array<f32>;

@@ -6,12 +6,12 @@
 
 use crate::trace::{Affine, ImageSpan, Rect, TraceMeta};
 
-/// What lies beneath a map: the pixels that its places are measured in.
+/// The picture beneath a map, in whose pixels places are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Frame {
     /// A picture as it was given, by its index.
     Original(u32),
-    /// What the model saw, by the index of its canvas.
+    /// The preprocessed picture, by the index of its canvas.
     Canvas(u32),
 }
 
@@ -73,11 +73,11 @@ pub struct Part {
     pub share: f32,
 }
 
-/// How the patches of some views spread over the cells of a grid.
+/// The weights with which the patches of some views are added to the cells of a grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Density {
     patches: usize,
-    /// Where the parts of each cell begin, and where those of the last one end.
+    /// The index of the first part of each cell, then the number of all parts.
     starts: Vec<u32>,
     parts: Vec<Part>,
 }
@@ -146,7 +146,7 @@ impl DensityBuilder {
     }
 }
 
-/// Which share of [start, start + length) lies on each of the unit intervals 0 … `count`, where any does.
+/// The share of [start, start + length) on each of the unit intervals 0 … `count` that it touches.
 fn overlaps(start: f64, length: f64, count: u32) -> impl Iterator<Item = (usize, f64)> + Clone {
     let end = start + length;
     let first = start.floor().clamp(0.0, f64::from(count)) as u32;
@@ -168,7 +168,7 @@ impl Density {
         self.patches
     }
 
-    /// Where the parts of each cell begin, and where those of the last one end: [cells + 1].
+    /// The index of the first part of each cell, then the number of all parts: [cells + 1].
     pub fn starts(&self) -> &[u32] {
         &self.starts
     }

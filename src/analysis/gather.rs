@@ -86,7 +86,7 @@ fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
 }
 
 impl QueryKey {
-    /// How many keys the query of a row sees.
+    /// Number of keys that the query of a row sees.
     pub fn seen_keys(&self, row: usize) -> usize {
         let before = (self.first_query + row + 1).min(self.keys);
         if self.sees_later { self.keys } else { before }

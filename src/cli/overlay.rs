@@ -23,7 +23,7 @@ const LONG_SIDE_PIXELS: u32 = 896;
 pub(crate) struct Overlay {
     /// The picture.
     pub image: RgbImage,
-    /// Which layer it shows, in the model's own numbers.
+    /// The layer that it shows, in the model's own numbers.
     pub layer: u32,
     /// Mean share of that layer's attention on the picture.
     pub image_share: f32,
@@ -53,7 +53,7 @@ pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
     Ok(Some(Overlay { image: side_by_side(&images), layer, image_share }))
 }
 
-/// What lies beneath a map; `None` if the trace does not hold it.
+/// The picture beneath a map; `None` if the trace does not hold it.
 fn pixels(trace: &Trace, frame: Frame) -> anyhow::Result<Option<RgbImage>> {
     match frame {
         Frame::Canvas(canvas) => Ok(trace.canvas(canvas as usize).and_then(|canvas| {

@@ -55,7 +55,7 @@ pub(crate) struct Selection {
     pub second_head: Option<AxisFlag>,
 }
 
-/// Which of several pictures, frames and views.
+/// The choice among several pictures, frames and views.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct PictureFlags {
     /// Picture, if there are several, counted from 0.

@@ -11,7 +11,7 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// How a file names another: relative to its own folder where the other lies in or below it, else whole.
+/// The path by which a file names another: relative if the other lies in or below its folder, else absolute.
 ///
 /// # Errors
 /// If the current folder is needed and cannot be found.

@@ -19,7 +19,7 @@ pub struct MatrixCells {
     pub rows: u32,
     /// Heads or keys.
     pub columns: u32,
-    /// What stands beside each row: the layer in the model's own numbers, or the position.
+    /// The number beside each row: the layer in the model's own numbers, or the position.
     pub row_numbers: Vec<u32>,
     /// The numbers; `None` is a gap.
     pub numbers: Vec<Option<f32>>,

@@ -40,7 +40,7 @@ pub type Texels = ([u32; 2], Vec<f32>);
 /// A texture of an atlas.
 #[derive(Clone, Debug)]
 pub(super) struct Tile {
-    /// Which grid of [`crate::view::Shown`].
+    /// Index of the grid in [`crate::view::Shown`].
     pub grid_index: usize,
     pub first_cell: [u32; 2],
     pub cells: [u32; 2],
@@ -106,7 +106,7 @@ pub(super) struct MapSlot {
     planes: Option<wgpu::Buffer>,
     ranges: Option<wgpu::Buffer>,
     patches: usize,
-    /// How patches spread over cells, where they do.
+    /// The weights of patches in cells, if a density is drawn.
     spread: Option<Spread>,
     /// Numbers, subtracted numbers and parameters that the tiles were drawn for.
     shown: Option<(NumbersKey, Option<NumbersKey>, AtlasKey)>,
@@ -531,10 +531,10 @@ impl MapSlot {
     }
 }
 
-/// How patches spread over the cells of a density, on the device.
+/// The weights of patches in the cells of a density, on the device.
 #[derive(Debug)]
 struct Spread {
-    /// What it depends on: trace, grids, number of planes.
+    /// The key: trace, grids, number of planes.
     of: (TraceId, Shown, usize),
     /// Cells in a map.
     count: usize,

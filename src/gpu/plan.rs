@@ -83,7 +83,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// What is drawn of the trace's pictures.
+    /// The grids and views of the trace's pictures that are drawn.
     pub fn shown(&self) -> Shown {
         Shown::new(self.state, self.trace)
     }

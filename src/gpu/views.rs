@@ -17,19 +17,19 @@ use crate::view::{Blend, Interpolation, Mix, PictureRule, Shown};
 /// Contour lines, in design units.
 const CONTOUR: f32 = 2.5;
 
-/// Where a grid of numbers lies on the target.
+/// The place of a grid of numbers on the target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    /// Which grid of the scene.
+    /// Index of the grid in the scene.
     pub grid: usize,
-    /// Which map.
+    /// Index of the map.
     pub plane: u32,
     /// The whole picture, in pixels.
     pub rect: PixelRect,
 }
 
 impl Frame<'_> {
-    /// What lies beneath a grid; without patches, the chosen picture.
+    /// The picture beneath a grid; without patches, the chosen picture.
     fn load(&mut self, scene: &Scene<'_>, grid: usize, second: bool) -> Result<Loaded, GpuError> {
         let trace = if second { scene.second_trace() } else { scene.trace };
         let shown = Shown::new(scene.state, trace);
@@ -40,7 +40,7 @@ impl Frame<'_> {
         self.pictures.get(self.context, trace, frame)
     }
 
-    /// Where pictures lie: the content, every tile of the heads view with its place in the atlas, or every picture.
+    /// The places of pictures: the content, every tile of the heads view with its place in the atlas, or every picture.
     pub(super) fn places(scene: &Scene<'_>, figure: &Figure) -> Vec<Place> {
         let spec = scene.state.view.spec();
         let place = |(at, rect): &(u32, PixelRect)| match spec.pictures {

@@ -1,4 +1,4 @@
-//! Which weights were hashed on this machine already.
+//! The weights that were already hashed on this machine.
 //!
 //! Weights of a large model take many seconds to hash, too long for every start. So what was compared with its manifest is
 //! noted in the user's cache folder with all that the file system says about the file, and hashed again when any of it differs.
@@ -15,8 +15,8 @@ use std::time::UNIX_EPOCH;
 /// Bytes of the note on one bundle; it has a line for each file.
 const MOST_NOTE_BYTES: u64 = 1 << 20;
 
-/// What the file system says about a file. Whoever writes to it changes one of these, and the time of
-/// the last change of its entry cannot be set back.
+/// The metadata of a file. A write changes one of the fields, and the time of the last change of the
+/// entry cannot be set back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     bytes: u64,

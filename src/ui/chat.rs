@@ -164,7 +164,7 @@ pub const fn preprocess_name(mode: PreprocessMode) -> &'static str {
     }
 }
 
-/// How the window shows the model the whole picture, see [`crate::model::AskNotice::text`].
+/// Advice in the window for showing the model the whole picture, see [`crate::model::AskNotice::text`].
 pub fn whole_picture_hint() -> String {
     format!(
         "choose \"{}\" under Sampling, Preprocess, and ask again (\"{}\" distorts it)",

@@ -23,7 +23,7 @@ pub struct Grid {
 pub struct Bounds {
     /// Decoder layers that have pages.
     pub layers: u32,
-    /// What the model calls its layers.
+    /// The model, which numbers its layers.
     pub model: ModelInfo,
     /// Number of query heads.
     pub heads: u32,

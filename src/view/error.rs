@@ -64,9 +64,9 @@ pub enum ViewError {
     /// A frame of a video that the trace does not have.
     #[error("frame {index} does not exist: the trace has {frames}.")]
     NoFrame {
-        /// What was asked for.
+        /// The requested frame.
         index: u32,
-        /// Those that there are.
+        /// The frames of the trace.
         frames: String,
     },
     /// A layer of the model that has no pages.

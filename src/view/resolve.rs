@@ -49,7 +49,7 @@ pub struct NumbersKey {
     pub reads: Reads,
     /// The views whose patches are read; `None`: all of them.
     pub spans: Option<Vec<usize>>,
-    /// What the patches are spread over; `None`: each patch has its own number.
+    /// The grids of a density over which the patches are spread; `None`: each patch has its own number.
     pub spread: Option<Shown>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Numbers<'a> {
         numbers
     }
 
-    /// How the patches that are read spread over the cells of a density; `None` where each has its own number.
+    /// The weights of the patches in the cells of a density; `None` if each patch has its own number.
     pub fn density(&self) -> Option<Density> {
         self.key.spread.as_ref()?.density(self.trace.meta())
     }

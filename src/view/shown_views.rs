@@ -1,4 +1,4 @@
-//! What is drawn of a trace's pictures: one grid of numbers a picture, and what lies beneath it.
+//! The drawn part of a trace's pictures: for each picture a grid of numbers and the frame beneath it.
 //!
 //! A picture that the model saw once has the grid of its patches. One that it saw several times (tiles and a
 //! thumbnail), or whose patches are no equal parts, has a density: all views together on one grid, about as fine as the
@@ -13,7 +13,7 @@ use crate::trace::{ImageSpan, PatchRef, Rect, Trace, TraceMeta, ViewOf};
 pub struct ShownGrid {
     /// Index of the picture.
     pub picture: u32,
-    /// What lies beneath.
+    /// The pixels beneath the grid.
     pub frame: Frame,
     /// The view whose patches are the cells; `None`: a density over the whole frame.
     pub view: Option<usize>,
@@ -29,7 +29,7 @@ impl ShownGrid {
         self.columns as usize * self.rows as usize
     }
 
-    /// What the cells cover, in pixels of the frame.
+    /// The rectangle that the cells cover, in pixels of the frame.
     pub fn rect(&self, meta: &TraceMeta) -> Rect {
         match self.view.and_then(|view| meta.spans.get(view)) {
             Some(span) => self.frame.rect(meta, span, span.preprocessed_rect),
@@ -41,7 +41,7 @@ impl ShownGrid {
     }
 }
 
-/// What a state draws of the pictures of a trace.
+/// The grids and views of a trace that a state draws.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shown {
     /// One a picture, pictures in ascending order.
@@ -54,7 +54,7 @@ pub struct Shown {
 const MOST_CELLS: u32 = 512;
 
 impl Shown {
-    /// What a state draws of a trace.
+    /// The grids and views of a trace that a state draws.
     pub fn new(state: &ViewState, trace: &Trace) -> Self {
         let meta = trace.meta();
         let mut shown = Self::default();
@@ -102,7 +102,7 @@ impl Shown {
         }
     }
 
-    /// How the patches of the views that are read spread over the cells; `None` where each patch is a cell.
+    /// The weights of the patches in the cells of a density; `None` if each patch is a cell.
     pub fn density(&self, meta: &TraceMeta) -> Option<Density> {
         if !self.is_density() {
             return None;
@@ -146,7 +146,7 @@ pub fn pictures(meta: &TraceMeta) -> Vec<u32> {
     pictures
 }
 
-/// What a picture is called: "picture 1", "frame 3 at 2.5 s".
+/// The name of a picture: "picture 1", "frame 3 at 2.5 s".
 pub fn picture_name(meta: &TraceMeta, picture: u32) -> String {
     match meta.spans.iter().find(|span| span.picture == picture) {
         Some(span) if span.frame.is_some() => span.name(),
@@ -154,7 +154,7 @@ pub fn picture_name(meta: &TraceMeta, picture: u32) -> String {
     }
 }
 
-/// What a patch is called: "row 2, column 3", after the view or the picture where there are several.
+/// The name of a patch: "row 2, column 3", after the view or the picture where there are several.
 pub fn patch_name(meta: &TraceMeta, patch: PatchRef) -> String {
     let place = format!("row {}, column {}", patch.row, patch.column);
     match meta.spans.get(patch.span as usize).filter(|_| meta.spans.len() > 1) {
@@ -186,8 +186,8 @@ impl PictureChoice {
         }
     }
 
-    /// What lies beneath the map. Views of several canvases have the original in common; a form that the trace does
-    /// not hold makes way for the one that it holds.
+    /// The pixels beneath the map. Views of several canvases have only the original in common. If the trace does not
+    /// hold the chosen form, the other form is used.
     pub fn frame(&self, trace: &Trace) -> Frame {
         let meta = trace.meta();
         let views = self.views(meta);
@@ -228,8 +228,8 @@ impl PictureChoice {
         }
     }
 
-    /// What of the trace is drawn where there is more, or how it was put together, for the caption; `None` where the
-    /// one view of the one picture is drawn.
+    /// The drawn part of a trace with several pictures or views, for the caption; `None` if the trace has one view of
+    /// one picture.
     pub fn part(&self, meta: &TraceMeta) -> Option<String> {
         let views = self.views(meta);
         let first = meta.spans.get(*views.first()?)?;

@@ -36,7 +36,7 @@ pub struct ViewSpec {
     pub keep: Option<Keep>,
     /// Whether maps are drawn over the picture, so that blend mode, patch grid and selection are visible.
     pub over_picture: bool,
-    /// Which pictures are shown.
+    /// The pictures that are shown.
     pub pictures: PictureRule,
     /// The axes of which all members are shown.
     pub every: Every,
@@ -100,7 +100,7 @@ pub struct Every {
     pub heads: bool,
 }
 
-/// Which of several pictures a view shows.
+/// The pictures that a view shows if there are several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PictureRule {
     /// The chosen one.

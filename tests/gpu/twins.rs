@@ -193,7 +193,7 @@ fn views_that_overlap_are_spread_over_cells() {
                 assert_close(&cells, &twin, &format!("{name} {view}"));
                 let shown = Shown::new(&state, &trace);
                 assert_eq!(twin.len() % shown.cells(), 0);
-                // What lies on the picture of the patches' sum is in the cells.
+                // The cells hold the part of the patches' sum that lies on the picture.
                 let patches = state.patch_values(&trace, None).unwrap();
                 let (sum, whole) = (twin.iter().sum::<f32>(), patches.iter().sum::<f32>());
                 // The canvas of `cross` is padded by more than half; `tiles` has no padding.

@@ -47,7 +47,7 @@ pub(super) fn head_mean(trace: &Trace, layer: usize) -> Option<Vec<f32>> {
     Some(mean)
 }
 
-/// What [`head_mean`] needs, and how to have it.
+/// The error for a trace without the rows that [`head_mean`] needs.
 pub(super) fn no_head_mean() -> Missing {
     Missing(
         "the mean over heads of every position (capture with head_mean=True or rows=\"all\" in Python, `vlmscope ask \

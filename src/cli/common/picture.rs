@@ -8,7 +8,7 @@ use image::RgbImage;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How the command line shows the model the whole picture, see [`crate::model::AskNotice::text`].
+/// Advice on the command line for showing the model the whole picture, see [`crate::model::AskNotice::text`].
 pub(crate) const WHOLE_PICTURE: &str = "use --preprocess pad (or resize, which distorts it)";
 
 /// `sample:N` (from 1) or a file.

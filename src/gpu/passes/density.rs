@@ -27,15 +27,15 @@ pub struct Params {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Part {
-    /// Which patch.
+    /// Index of the patch.
     pub patch_index: u32,
-    /// How much of it.
+    /// Share of the patch in the cell, 0–1.
     pub share: f32,
 }
 
 const LANES: u32 = 64;
 
-/// What the pass reads and writes.
+/// The buffers that the pass reads and writes.
 #[derive(Debug)]
 pub(in crate::gpu) struct Buffers<'a> {
     pub uniforms: &'a wgpu::Buffer,

@@ -39,7 +39,7 @@ pub struct Preprocessed {
     pub original_from_preprocessed: Affine,
     /// The description of the preprocessing for the trace.
     pub info: PreprocessInfo,
-    /// What the user should know.
+    /// Notices for the user.
     pub notices: Vec<AskNotice>,
 }
 

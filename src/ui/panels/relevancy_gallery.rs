@@ -162,7 +162,7 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
     Some(gallery)
 }
 
-/// What lies beneath a map, every few pixels, and its size.
+/// The picture beneath a map, reduced to every few pixels, and its full size.
 fn small_picture(trace: &Trace, frame: Frame) -> Option<(ColorImage, [u32; 2])> {
     let original;
     let (size, rgb): ([u32; 2], &[u8]) = match frame {

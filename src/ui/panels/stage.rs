@@ -214,7 +214,7 @@ impl OnStage<'_> {
         }
     }
 
-    /// Where the picture under a point lies, and which of the shown grids it has.
+    /// The rectangle of the picture under a point, and its grid.
     fn picture_at(&self, at: egui::Pos2, shown: &Shown) -> Option<(PixelRect, ShownGrid)> {
         let (index, place) = match self.doc.state().view.spec().pictures {
             PictureRule::Chosen => (0, self.figure.content),

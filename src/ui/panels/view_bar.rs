@@ -59,7 +59,7 @@ fn views_of(doc: &Document, state: &ViewState) -> Vec<u32> {
     spans.filter(|(_, span)| span.picture == state.picture.index).map(|(at, _)| at).collect()
 }
 
-/// Which picture or frame, and which of the views that the model saw of it.
+/// The choice of a picture or frame, and of one of its views.
 fn pictures(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, state: &ViewState) {
     let (meta, numbers) = (doc.meta(), doc.extent.picture_numbers());
     if numbers.len() > 1 {

@@ -410,7 +410,7 @@ fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDiffere
 struct Grid<'a> {
     /// Layers and heads.
     size: [u32; 2],
-    /// What the model calls its layers.
+    /// The model, which numbers its layers.
     model: &'a ModelInfo,
     /// [L, H]; `None` for heads without a result so far.
     values: Vec<Option<f32>>,

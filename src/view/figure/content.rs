@@ -42,7 +42,7 @@ pub struct HeadTile {
 pub struct PictureTile {
     /// Width / height.
     pub aspect: f32,
-    /// What it is: "picture 1", "frame 3 at 2.5 s".
+    /// Its name: "picture 1", "frame 3 at 2.5 s".
     pub label: String,
     /// The sum of the map over it, once it is known.
     pub sum: Option<f32>,
@@ -89,7 +89,7 @@ pub enum Content {
     Pictures {
         /// In the order of the trace.
         tiles: Vec<PictureTile>,
-        /// Which of them is chosen.
+        /// Index of the chosen one.
         chosen: Option<usize>,
         /// Whether sums are shares of attention.
         is_share: bool,

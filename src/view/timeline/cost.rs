@@ -1,5 +1,5 @@
-//! How much memory the views of a walkthrough take, from its text: `layers = "0-1000000"` is short, and under each step lies
-//! the shared look.
+//! The memory that the views of a walkthrough need, estimated from its text: `layers = "0-1000000"` is short but names a
+//! million layers, and each step holds a copy of the shared look.
 
 use crate::view::AxisSet;
 use toml::{Table, Value};
