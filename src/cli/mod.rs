@@ -63,7 +63,7 @@ enum Command {
     Ask(Box<ask::Args>),
     Inspect(inspect::Args),
     Relevancy(Box<relevancy::Args>),
-    Export(export::Args),
+    Export(Box<export::Args>),
     Doctor(doctor::Args),
     Edit(edit::Args),
     Ablate(Box<ablate::Args>),

@@ -4,6 +4,7 @@
 //! and head of its query. A small compute pass chooses among them, and colours are looked up per output pixel, so that
 //! a change of opacity or colour map runs one pass only.
 
+mod atlas;
 mod cells;
 pub mod colormap;
 mod context;

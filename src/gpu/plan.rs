@@ -1,7 +1,7 @@
 //! From a view state to the computations of a frame: numbers, cells, scale.
 
 use super::GpuError;
-use super::maps::AtlasKey;
+use super::atlas::AtlasKey;
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::analysis::reduce::Keep;
 use crate::trace::Trace;

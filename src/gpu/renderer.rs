@@ -3,10 +3,10 @@
 //! The window, `render`, the recorder and the tests call [`Renderer::frame`] and nothing else. A frame compares its
 //! inputs with those of the last one; only passes whose inputs changed run again.
 
+#[cfg(feature = "testing")]
+use super::atlas::Texels;
 use super::frame::{Frame, Maps, fills};
 use super::maps::MapSlot;
-#[cfg(feature = "testing")]
-use super::maps::Texels;
 use super::numbers::ComputedMaps;
 use super::passes::{NAMES, Passes, cross_fade, text};
 use super::pipeline::Draw;

@@ -1,9 +1,9 @@
 //! The draw calls of each view on the stage: quads with their pipelines and groups.
 
+use super::atlas::Tile;
 use super::context::{group, linear_color, lut_row, window};
 use super::frame::{Frame, corners};
 use super::geometry::{OnPicture, grid_on_picture};
-use super::maps::Tile;
 use super::passes::{composite, matrix, picture, token_matrix, wall};
 use super::pictures::Loaded;
 use super::pipeline::{Draw, Groups};
