@@ -95,7 +95,7 @@ fn a_batch_answers_again_what_has_changed() {
     let line = |extra: &str| {
         format!(r#"{{"picture": "a.png", "question": "Where is the balloon?", "id": "a"{extra}}}"#)
     };
-    fixture.write("q.jsonl", &line(""));
+    fixture.write("q.jsonl", line(""));
     let base = ["ask", "--batch", "q.jsonl", "--out", "t"];
     let run = |extra: &[&str]| stderr(&fixture.ok(&[&base, extra].concat()));
     let answered = |said: String, why: &str| {
@@ -111,9 +111,9 @@ fn a_batch_answers_again_what_has_changed() {
     answered(run(&["--preprocess", "pad"]), "--preprocess changed");
     answered(run(&["--vision-attention"]), "--vision-attention");
     answered(run(&["--seed", "5"]), "the sampling");
-    fixture.write("q.jsonl", &line(r#", "turns": [["What is this?", "A picture."]]"#));
+    fixture.write("q.jsonl", line(r#", "turns": [["What is this?", "A picture."]]"#));
     answered(run(&[]), "the earlier turns");
-    fixture.write("q.jsonl", &line(r#", "answer": "It is left.""#));
+    fixture.write("q.jsonl", line(r#", "answer": "It is left.""#));
     answered(run(&[]), "the given answer");
     assert!(run(&[]).contains("1 already there"));
     // A trace that was cut, or has lost its overlay.
@@ -132,7 +132,7 @@ fn batches_from_windows_and_from_pope_and_llava_are_read() {
         r#"{"question_id": "x", "image": "a.png", "text": "Is there a cat?", "category": "conv"}"#,
         r#"{"picture": "a.png", "question": "What is this?\tA\nline"}"#,
     ];
-    fixture.write("q.jsonl", &format!("\u{feff}{}\r\n", lines.join("\r\n")));
+    fixture.write("q.jsonl", format!("\u{feff}{}\r\n", lines.join("\r\n")));
     let output = fixture.ok(&["ask", "--batch", "q.jsonl", "--out", "t", "--no-overlay"]);
     assert_eq!(names(&fixture.path("t")), ["0003-a.vlmtrace", "7.vlmtrace", "x.vlmtrace"]);
     let text = stdout(&output);

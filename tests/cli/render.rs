@@ -187,7 +187,7 @@ fn every_view_is_drawn_at_the_size_that_was_asked_for() {
         ("diff", "--second-head 2"),
     ] {
         draw(&folder, &format!("--view {view} {extra} --token 1 --size 500x400 --out {view}.png"));
-        let picture = pixels(&folder.path(&format!("{view}.png")));
+        let picture = pixels(&folder.path(format!("{view}.png")));
         assert_eq!(picture.dimensions(), (500, 400));
         let first = picture.get_pixel(0, 0);
         let drawn = picture.pixels().filter(|pixel| *pixel != first).count();
@@ -204,7 +204,7 @@ fn a_pattern_draws_one_figure_for_each_token_layer_and_head() {
     }
     assert_ne!(pixels(&folder.path("t1-l3.png")), pixels(&folder.path("t2-l3.png")));
     draw(&folder, "--token 1 --layer 0 --size 64x64 --out h{head}.png");
-    assert_eq!((0..6).filter(|h| folder.path(&format!("h{h}.png")).exists()).count(), 6);
+    assert_eq!((0..6).filter(|h| folder.path(format!("h{h}.png")).exists()).count(), 6);
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn one_view_a_later_picture_and_a_layer_by_its_number_are_drawn() {
 fn methods_that_need_no_model_work_on_traces_of_other_models() {
     let folder = captured();
     for name in ["tiles", "hybrid"] {
-        let trace = folder.path(&format!("{name}.vlmtrace"));
+        let trace = folder.path(format!("{name}.vlmtrace"));
         let output = folder
             .run(&format!("relevancy {} --methods attention,no-bos,heads,random", trace.display()));
         assert!(output.status.success(), "{name}: {}", stderr(&output));

@@ -181,7 +181,7 @@ fn an_occlusion_map_becomes_part_of_the_trace() {
 fn bad_input_says_what_to_do() {
     let folder = Folder::new();
     folder.write("bad.toml", "version = 1\nsize = [5, 5]\n[[step]]\ntool = \"brush\"");
-    folder.write("other.toml", &BLUE.replace("[640, 480]", "[640, 300]"));
+    folder.write("other.toml", BLUE.replace("[640, 480]", "[640, 300]"));
     let bad = ["edit", "sample:1", "bad.toml", "--out", "x.png"];
     folder.refused(&bad, 1, &["bad.toml"]);
     let other = ["edit", "sample:1", "other.toml", "--out", "x.png"];
