@@ -30,7 +30,10 @@ pub struct AxisSet {
 
 /// TOML may contain `layers = 4` as well as `layers = "4"`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a set is one number (4) or a text such as \"mean\" or \"max:0-7,12\""
+)]
 enum SetText {
     Number(u32),
     Text(String),

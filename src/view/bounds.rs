@@ -147,7 +147,10 @@ impl Bounds {
         if let Some(other) = &state.second {
             // A second map that the view does not show must still be valid.
             let view = state.shown_second().map_or(ViewKind::Overlay, |_| state.view);
-            second.unwrap_or(self).check_map(view, &other.map)?;
+            second
+                .unwrap_or(self)
+                .check_map(view, &other.map)
+                .map_err(|error| ViewError::SecondMap { source: Box::new(error) })?;
         }
         if self.grids.is_empty() && spec.has_maps() {
             return Err(ViewError::NoPicture {

@@ -27,6 +27,12 @@ pub enum ViewError {
         /// The fault in the state.
         source: Box<ViewError>,
     },
+    /// The second map cannot be shown.
+    #[error("the second map: {source}")]
+    SecondMap {
+        /// The fault of its selection.
+        source: Box<ViewError>,
+    },
     /// The state was written by a newer version.
     #[error(
         "the view state has version {found}, which is newer than this reader (it reads up to {supported}). Update vlmscope."

@@ -30,7 +30,8 @@ fn bad_input_is_named_with_what_to_do() {
         folder.refused(&format!("render a.vlmtrace {arguments}"), code, parts);
         assert!(!folder.path("o.png").exists(), "{arguments} left a file");
     };
-    says("--layer 40 --out o.png", 2, &["layer 40", "numbered 0 to 3"]);
+    says("--layer 40 --out o.png", 2, &["a.vlmtrace: layer 40", "numbered 0 to 3"]);
+    says("--second-layer 40 --out o.png", 2, &["a.vlmtrace: the second map: layer 40"]);
     says("--head 6 --out o.png", 2, &["head 6", "numbered 0 to 5"]);
     says("--token 9 --out o.png", 2, &["answer token 9"]);
     says("--query 0 --out o.png", 2, &["position 0 was not kept", "--rows all"]);
@@ -55,6 +56,8 @@ fn bad_input_is_named_with_what_to_do() {
     says("--second-trace none.vlmtrace --out o.png", 1, &["none.vlmtrace"]);
     folder.write("bad.toml", "view = \"wall\"\nopcity = 1\n");
     says("--state bad.toml --out o.png", 1, &["bad.toml", "line 2", "opcity"]);
+    folder.write("set.toml", "map = { layers = -1 }\n");
+    says("--state set.toml --out o.png", 1, &["set.toml", "line 1", "such as \"mean\""]);
     folder.write("new.toml", "version = 7\n");
     says("--state new.toml --out o.png", 1, &["new.toml", "newer than this reader"]);
     says("--adapter nosuchgpu --out o.png", 1, &["nosuchgpu", "mesa-vulkan-drivers"]);

@@ -1,5 +1,6 @@
 //! Flags that change a view state.
 
+use super::job::does_not_fit;
 use crate::analysis::methods::Method;
 use crate::cli::common::usage;
 use crate::cli::selection::{Selection, set};
@@ -91,7 +92,8 @@ impl Flags {
             *state = std::mem::take(state).with_lvlm_interpret_look();
         }
         set(&mut state.view, self.view);
-        self.selection.apply(state, trace, from_file).map_err(|error| usage(error.to_string()))?;
+        let applied = self.selection.apply(state, trace, from_file);
+        applied.map_err(|error| does_not_fit(state, &error))?;
         if let Some(mix) = self.mix {
             let second = state.second.as_mut().ok_or_else(|| {
                 usage("--mix needs a second map: add --second-trace, --second-map, --second-token, --second-layer or --second-head")

@@ -2,9 +2,10 @@
 
 use crate::analysis::diff::check_geometry;
 use crate::cli::common::usage;
+use crate::cli::selection::refused;
 use crate::terminal;
 use crate::trace::Trace;
-use crate::view::{Bounds, Mix, SecondRule, ViewState};
+use crate::view::{Bounds, Mix, SecondRule, ViewError, ViewState};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ impl Traces {
         let second = self.second.as_ref().map(Bounds::from_trace);
         Bounds::from_trace(&self.first)
             .check(state, second.as_ref())
-            .map_err(|error| usage(error.to_string()))?;
+            .map_err(|error| does_not_fit(state, &error))?;
         if let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) {
             check_geometry(self.first.meta(), second.meta())
                 .map_err(|error| usage(error.to_string()))?;
@@ -41,6 +42,21 @@ impl Traces {
                 second.meta().answer
             );
         }
+    }
+}
+
+/// An error of the command line; it names the trace, unless the state is wrong for every trace.
+pub(super) fn does_not_fit(state: &ViewState, error: &ViewError) -> anyhow::Error {
+    let second = state.second.as_ref().and_then(|second| second.trace.as_ref());
+    let path = match error {
+        ViewError::SecondMap { .. } => second.or(state.trace.as_ref()),
+        _ => state.trace.as_ref(),
+    };
+    match (error, path) {
+        (ViewError::Value { .. } | ViewError::Combination { .. }, _) | (_, None) => {
+            usage(error.to_string())
+        }
+        (_, Some(path)) => refused(path, error),
     }
 }
 
