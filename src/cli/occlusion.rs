@@ -27,7 +27,7 @@ Examples:
 pub(crate) struct Args {
     /// The trace; the map is added to this file unless --out names another.
     trace: PathBuf,
-    /// Windows along each edge of the map; as many windows as patches cover each patch alone.
+    /// Windows along each edge of the picture; with as many as patches, each window covers one patch.
     #[arg(long, value_name = "N", default_value_t = FINE_WINDOWS, value_parser = clap::value_parser!(u32).range(1..=256))]
     windows: u32,
     /// Fill of covered windows.

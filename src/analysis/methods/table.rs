@@ -51,7 +51,7 @@ methods! {
         aliases: &[],
         tensor: "map.no-sinks",
         title: "attention without sinks",
-        summary: "attention without the BOS key and all attention sinks, each row renormalised",
+        summary: "attention without BOS and all attention sinks, each row renormalised",
         definition: "BOS and all sinks dropped and each row renormalised, then the mean; the command says which tokens were removed",
         source: "sinks: VisAttnSink (ICLR 2025), found here by the attention that they receive",
         layout: Layout::Patches,
@@ -135,8 +135,7 @@ methods! {
         aliases: &["relevancy-llm"],
         tensor: "relevancy.llm",
         title: "relevancy, language model",
-        summary: "relevancy through the language model; two backward passes for all words, as in \
-            LVLM-Interpret",
+        summary: "relevancy through the language model; two backward passes for all words",
         definition: "relevancy by rules 5 and 6 through the language model; the prompt's rows use \
             the gradient of the first token's score, as in LVLM-Interpret",
         source: "arXiv 2103.15679",
@@ -150,8 +149,7 @@ methods! {
         aliases: &["relevancy-llm-own"],
         tensor: "relevancy.llm_own",
         title: "relevancy, own gradients",
-        summary: "relevancy through the language model with each word's own gradient in every \
-            row; one backward pass per word",
+        summary: "llm with each word's own gradient in every row; one backward pass per word",
         definition: "relevancy.llm with the token's own gradient in every row",
         source: "arXiv 2103.15679",
         layout: Layout::Positions,
@@ -177,8 +175,7 @@ methods! {
         aliases: &["relevancy-all"],
         tensor: "relevancy.all",
         title: "relevancy, both",
-        summary: "relevancy through the vision tower and on through the language model; one \
-            backward pass per word",
+        summary: "relevancy through tower and language model; one backward pass per word",
         definition: "the class token's row of R_vision · R_llm: `vit` placed at the picture's \
             positions and propagated through the language model",
         source: "arXiv 2103.15679, LVLM-Interpret",
