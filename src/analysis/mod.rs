@@ -4,6 +4,7 @@
 //! twin's numbers, and the shader is tested against it.
 
 pub mod boxes;
+pub mod causal;
 pub mod density;
 pub mod diff;
 pub mod gather;

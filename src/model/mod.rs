@@ -18,6 +18,7 @@ mod generate;
 mod hex;
 mod intervene;
 mod manifest;
+mod mask_test;
 mod method_maps;
 mod occluder;
 mod occlusion;
@@ -49,6 +50,7 @@ pub use manifest::{
     AxisLength, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent,
     Port, Resample, Resize, Role,
 };
+pub use mask_test::{Mask, MaskRequest, mask_test};
 pub use method_maps::with_trace_method;
 pub use occluder::{BlankFill, Occluder};
 pub use occlusion::{

@@ -329,6 +329,19 @@ impl Trace {
         Some(numbers(self.tensors.get("attention.last_layer")?.part(head.index())?))
     }
 
+    /// Attention of one query in one head of the last layer, unscaled: T weights.
+    pub fn last_layer_row(&self, head: super::Head, query: Query) -> Option<Vec<f32>> {
+        let positions = self.shape.positions;
+        if query.index() >= positions {
+            return None;
+        }
+        let heads = self.tensors.get("attention.last_layer")?;
+        let start = query.index() * positions * 2;
+        let bytes = heads.part_of_part(head.index(), start, positions * 2)?;
+        let scale = 1.0 / self.meta.attention_scale;
+        Some(cast::<f16>(&bytes).iter().map(|weight| weight.to_f32() * scale).collect())
+    }
+
     /// One layer of the vision tower: [Hv, N+1, N+1] f16, times `attention_scale`.
     pub fn vision_attention(&self, layer: Layer) -> Option<Cow<'_, [f16]>> {
         Some(numbers(self.tensors.get("attention.vision")?.part(layer.index())?))
@@ -443,6 +456,21 @@ impl Trace {
         Ok(trace)
     }
 
+    /// The same trace with the causal graphs of an answer token as JSON, `causal.TOKEN`; [`Self::write`]
+    /// keeps it.
+    #[must_use]
+    pub fn with_causal(&self, answer: AnswerIndex, json: &[u8]) -> Self {
+        let mut trace = self.clone();
+        trace.id = TraceId::next();
+        trace.tensors.insert(causal_name(answer), owned(Dtype::U8, &[json.len()], json));
+        trace
+    }
+
+    /// The causal graphs of an answer token as JSON.
+    pub fn causal(&self, answer: AnswerIndex) -> Option<Cow<'_, [u8]>> {
+        self.tensors.get(&causal_name(answer))?.read().ok()
+    }
+
     /// Adds the time that relevancy took.
     pub(crate) fn add_relevancy_time(&mut self, seconds: f64) {
         self.meta.timings.relevancy += seconds;
@@ -454,6 +482,10 @@ impl Trace {
             .and_then(|tensor| tensor.read().ok())
             .map_or_else(|| Cow::Borrowed(&[][..]), numbers)
     }
+}
+
+fn causal_name(answer: AnswerIndex) -> String {
+    format!("causal.{answer}")
 }
 
 /// An owned tensor.

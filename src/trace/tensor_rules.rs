@@ -85,6 +85,9 @@ fn expected_tensor(
             (Dtype::U8, vec![height, width, Some(3)])
         }
         _ if name.starts_with("picture.") && name.ends_with(".original") => (Dtype::U8, vec![None]),
+        _ if name.strip_prefix("causal.").is_some_and(|token| token.parse::<u32>().is_ok()) => {
+            (Dtype::U8, vec![None])
+        }
         _ => return None,
     })
 }

@@ -1,0 +1,80 @@
+//! Why no causal graph can be learned.
+
+use super::node_set::MAX_NODES;
+
+/// Why no causal graph can be learned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CausalError {
+    /// A parameter outside of its range.
+    #[error("the {name} must be {range}")]
+    Parameter {
+        /// Which one.
+        name: &'static str,
+        /// What it may be.
+        range: String,
+    },
+    /// Too few or too many nodes.
+    #[error(
+        "a causal graph has 2 to {MAX_NODES} nodes; here are {nodes}. Another attention threshold gives another number"
+    )]
+    NodeCount {
+        /// How many.
+        nodes: usize,
+    },
+    /// Numbers that do not fill the matrix.
+    #[error("{values} values do not fill {nodes} rows of {keys}")]
+    Rows {
+        /// Values given.
+        values: usize,
+        /// Rows.
+        nodes: usize,
+        /// Values in a row.
+        keys: usize,
+    },
+    /// A row whose direction is not defined.
+    #[error(
+        "the attention of row {row} is empty (its norm is below 1e-8), so that it has no correlation with others"
+    )]
+    EmptyRow {
+        /// Row of the matrix, or position in the sequence.
+        row: usize,
+    },
+    /// NaN, infinity, or a value outside of its range.
+    #[error("row {row} has a value that is not finite or not a correlation")]
+    BadValue {
+        /// Row of the matrix, or position in the sequence.
+        row: usize,
+    },
+    /// A token that the answer does not have.
+    #[error("answer token {token} does not exist: the answer has tokens 0 to {last}")]
+    NoToken {
+        /// Which one.
+        token: u32,
+        /// The last one.
+        last: u32,
+    },
+    /// A head that the layer does not have.
+    #[error("head {head} does not exist: the last layer with attention has heads 0 to {last}")]
+    NoHead {
+        /// Which one.
+        head: u32,
+        /// The last one.
+        last: u32,
+    },
+    /// A row of attention that the trace lacks.
+    #[error(
+        "the trace lacks the attention row of position {position} in the last layer; ask the question again with `--rows all`"
+    )]
+    MissingRow {
+        /// Position in the sequence.
+        position: u32,
+    },
+    /// The result in the trace cannot be read.
+    #[error(
+        "the causal graph in the trace cannot be read ({0}); compute it again with `vlmscope causal`"
+    )]
+    Stored(String),
+    /// Stopped from outside.
+    #[error("cancelled")]
+    Stopped,
+}

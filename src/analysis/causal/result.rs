@@ -1,0 +1,269 @@
+//! What is known of one answer token, as it is printed and kept in the trace.
+
+use super::error::CausalError;
+use super::graph::Mark;
+use super::node_set::MAX_NODES;
+use super::parameters::Parameters;
+use super::pds_tree::PdsTree;
+use crate::trace::{AnswerIndex, Trace};
+use serde::{Deserialize, Serialize};
+
+/// The causal graphs of one answer token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CausalResult {
+    /// The answer token.
+    pub token: u32,
+    /// The decoder layer whose attention was used.
+    pub layer: u32,
+    /// Parameters of the search.
+    pub parameters: Parameters,
+    /// Runs that the shares of edges and nodes are taken over; 0 where stability was not tested.
+    pub runs: u32,
+    /// One entry for each head that was looked at.
+    pub heads: Vec<HeadResult>,
+}
+
+/// One head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadResult {
+    /// Its number in the layer.
+    pub head: u32,
+    /// Largest attention on a patch over the largest on the text behind the picture; `None` where the
+    /// text gets none.
+    pub importance: Option<f64>,
+    /// Its graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<HeadGraph>,
+    /// Why it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What masking the explanation did to the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masking: Option<MaskingResult>,
+}
+
+/// The explanation, its parts and its controls masked in the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaskingResult {
+    /// How tokens were masked: `knock-answer`, `knock-text`, `blank-mean`, `blank-blur`.
+    pub mask: String,
+    /// log p of the answer token with nothing masked.
+    pub logprob: f32,
+    /// The masked sets.
+    pub sets: Vec<MaskedSet>,
+    /// Parts of the explanation that were tried.
+    pub tried: usize,
+    /// Whether all parts up to the size of the smallest were tried.
+    pub is_complete: bool,
+}
+
+/// One masked set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaskedSet {
+    /// Where it comes from.
+    pub kind: SetKind,
+    /// Depth of the explanation that has its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Positions in the sequence.
+    pub positions: Vec<u32>,
+    /// The target's attention to all of them.
+    pub attention: f32,
+    /// log p of the answer token with the set masked − without.
+    pub delta_logprob: f32,
+    /// Whether another token is the most likely one then.
+    pub changes_token: bool,
+}
+
+/// Where a masked set comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetKind {
+    /// The explanation up to a depth.
+    Explanation,
+    /// Those of the target's largest attention in this head.
+    TopAttention,
+    /// Those of the token's largest relevancy.
+    TopRelevancy,
+    /// Random ones of about equal attention.
+    EqualAttention,
+    /// Random ones.
+    Random,
+    /// The smallest parts of the explanation that change the token.
+    Smallest,
+}
+
+/// The causal graph of one head, and the explanation of its last node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadGraph {
+    /// The nodes, in causal order; the last is the target.
+    pub nodes: Vec<NodeResult>,
+    /// The edges.
+    pub edges: Vec<EdgeResult>,
+    /// Edges that only other runs have: positions and share of runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_edges: Vec<(u32, u32, f32)>,
+    /// The tree of possible d-separators around the target, root first: the explanation by depth.
+    pub tree: Vec<TreePlace>,
+    /// Size of the largest conditioning sets that were all tried.
+    pub searched_to: usize,
+    /// Whether no larger one was left.
+    pub is_exhaustive: bool,
+    /// Independence tests.
+    pub tests: u64,
+}
+
+/// One node.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeResult {
+    /// Position in the sequence.
+    pub position: u32,
+    /// The target's attention to it.
+    pub attention: f32,
+    /// Share of runs in whose explanation it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f32>,
+}
+
+/// One edge; `a` stands before `b`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EdgeResult {
+    /// Position of the earlier node.
+    pub a: u32,
+    /// Position of the later node.
+    pub b: u32,
+    /// Mark at `a`.
+    pub mark_a: Mark,
+    /// Mark at `b`.
+    pub mark_b: Mark,
+    /// p of the pair without a condition.
+    pub p: f64,
+    /// Share of runs that have this edge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f32>,
+}
+
+impl EdgeResult {
+    /// As it is written: `3 o→ 7`, `3 → 7`, `3 ↔ 7`.
+    pub fn arrow(&self) -> &'static str {
+        match (self.mark_a, self.mark_b) {
+            (Mark::Circle, Mark::Head) => "o→",
+            (Mark::Tail, Mark::Head) => "→",
+            (Mark::Head, Mark::Head) => "↔",
+            (Mark::Circle, Mark::Circle) => "o–o",
+            (Mark::Circle, Mark::Tail) => "o–",
+            (Mark::Tail, Mark::Circle) => "–o",
+            (Mark::Head, Mark::Circle) => "←o",
+            (Mark::Head, Mark::Tail) => "←",
+            (Mark::Tail, Mark::Tail) => "–",
+        }
+    }
+}
+
+/// A place in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreePlace {
+    /// Position in the sequence.
+    pub position: u32,
+    /// Index of the place above; the root's is 0.
+    pub parent: usize,
+    /// Distance from the target.
+    pub depth: usize,
+}
+
+/// A pair of nodes that a test found independent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Separated {
+    /// Position of the earlier node.
+    pub a: u32,
+    /// Position of the later node.
+    pub b: u32,
+    /// Positions of the conditioning set.
+    pub given: Vec<u32>,
+    /// p of the test.
+    pub p: f64,
+}
+
+impl HeadGraph {
+    /// The target's position.
+    pub fn target(&self) -> Option<u32> {
+        self.nodes.last().map(|node| node.position)
+    }
+
+    /// The explanation up to a depth: positions, ascending.
+    pub fn explanation(&self, depth: usize) -> Vec<u32> {
+        let near = self.tree.iter().filter(|place| (1..=depth).contains(&place.depth));
+        let mut positions: Vec<u32> = near.map(|place| place.position).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        positions
+    }
+
+    /// The parts of the explanation of `size` nodes that hang together with the target, the nearest
+    /// first. `None` if there are more than a million.
+    pub fn explanation_sets(&self, size: usize) -> Option<Vec<Vec<u32>>> {
+        let node = |position: u32| self.nodes.iter().position(|node| node.position == position);
+        let places: Option<Vec<(usize, usize)>> =
+            self.tree.iter().map(|place| Some((node(place.position)?, place.parent))).collect();
+        let sets = PdsTree::from_places(&places?).legal_subsets(size)?;
+        let positions =
+            |set: super::NodeSet| set.iter().map(|node| self.nodes[node].position).collect();
+        Some(sets.into_iter().map(positions).collect())
+    }
+
+    /// The reason why it cannot be one that [`super::explain`] made.
+    fn fault(&self, positions: usize) -> Option<&'static str> {
+        let is_node = |position: u32| self.nodes.iter().any(|node| node.position == position);
+        let ascending = self.nodes.windows(2).all(|pair| pair[0].position < pair[1].position);
+        let target = self.nodes.last().map_or(0, |node| node.position as usize);
+        if !(2..=MAX_NODES).contains(&self.nodes.len()) || !ascending || target >= positions {
+            return Some("its nodes are not 2 to 256 ascending positions of the trace");
+        }
+        let joins = |edge: &EdgeResult| edge.a < edge.b && is_node(edge.a) && is_node(edge.b);
+        if !self.edges.iter().all(joins) {
+            return Some("an edge does not join two nodes");
+        }
+        let hangs = |(index, place): (usize, &TreePlace)| match index {
+            0 => place.parent == 0 && place.depth == 0 && Some(place.position) == self.target(),
+            _ => {
+                place.parent < index
+                    && is_node(place.position)
+                    && place.depth == self.tree[place.parent].depth + 1
+            }
+        };
+        if self.tree.is_empty() || !self.tree.iter().enumerate().all(hangs) {
+            return Some("its tree does not hang together");
+        }
+        None
+    }
+}
+
+impl CausalResult {
+    /// The head whose attention is most on the picture, by [`HeadResult::importance`]; of equals the
+    /// first. `None` if no head has a graph.
+    pub fn most_important(&self) -> Option<&HeadResult> {
+        let with_graph = self.heads.iter().filter(|head| head.graph.is_some());
+        let value = |head: &HeadResult| head.importance.unwrap_or(0.0);
+        with_graph.reduce(|best, head| if value(head) > value(best) { head } else { best })
+    }
+
+    /// What the trace holds for a token; `None` if nothing was computed.
+    ///
+    /// # Errors
+    /// [`CausalError::Stored`] for anything that [`super::explain`] cannot have made.
+    pub fn stored(trace: &Trace, answer: AnswerIndex) -> Result<Option<Self>, CausalError> {
+        let Some(json) = trace.causal(answer) else { return Ok(None) };
+        let bad = |reason: String| CausalError::Stored(reason);
+        let found: Self = serde_json::from_slice(&json).map_err(|error| bad(error.to_string()))?;
+        if found.token != answer.0 {
+            return Err(bad(format!("it is about answer token {}", found.token)));
+        }
+        for head in &found.heads {
+            let fault = head.graph.as_ref().and_then(|graph| graph.fault(trace.shape().positions));
+            if let Some(fault) = fault {
+                return Err(bad(format!("head {}: {fault}", head.head)));
+            }
+        }
+        Ok(Some(found))
+    }
+}

@@ -1,0 +1,246 @@
+//! Whether an answer token depends on patches and words that an explanation names: they are masked,
+//! and the token is scored again.
+//!
+//! The smallest parts of the explanation that change the token are what was asked for. An equally
+//! large set of other tokens often changes it, too, so that each set stands beside controls: as many
+//! random tokens, as many with about the same attention, and those that attention and relevancy rank
+//! first.
+
+use super::engine::Engine;
+use super::error::{ModelError, Result};
+use super::intervene::{Intervention, KnockFrom};
+use super::occluder::{BlankFill, Occluder};
+use super::rescore::{Rescored, Rescorer, Variant};
+use crate::analysis::causal::{Candidates, HeadResult, MaskedSet, MaskingResult, SetKind};
+use crate::analysis::methods::Method;
+use crate::job::CancelToken;
+use crate::logging::bug;
+use crate::trace::{AnswerIndex, Trace};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha12Rng;
+
+/// How patches and words are masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mask {
+    /// No row of the text sees them, see [`KnockFrom`].
+    Knock(KnockFrom),
+    /// Patches are painted over before the vision tower sees them; words, which cannot be, are knocked
+    /// out of all text after the picture.
+    Blank(BlankFill),
+}
+
+impl Mask {
+    /// As files and commands name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Knock(KnockFrom::Answer) => "knock-answer",
+            Self::Knock(KnockFrom::Text) => "knock-text",
+            Self::Blank(BlankFill::Mean) => "blank-mean",
+            Self::Blank(BlankFill::Blur) => "blank-blur",
+        }
+    }
+}
+
+/// What is tested.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskRequest {
+    /// How tokens are masked.
+    pub mask: Mask,
+    /// Random sets of each kind and size.
+    pub draws: usize,
+    /// Parts of the explanation that are tried at most, to find the smallest that change the token.
+    pub max_sets: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+/// Masks sets of positions and scores one answer token.
+struct Masker<'a> {
+    trace: &'a Trace,
+    answer: AnswerIndex,
+    mask: Mask,
+    occluder: Option<Occluder>,
+    scorer: Rescorer,
+    plain: Rescored,
+}
+
+/// Masks the explanation of one head of a trace, parts of it, and its controls. `each` is told how
+/// many sets are done.
+///
+/// # Errors
+/// A head without a graph, a trace of another model, a failure of ONNX Runtime, or
+/// [`ModelError::Cancelled`].
+pub fn mask_test(
+    engine: &mut Engine,
+    trace: &Trace,
+    answer: AnswerIndex,
+    head: &HeadResult,
+    request: &MaskRequest,
+    cancel: &CancelToken,
+    each: &mut dyn FnMut(usize),
+) -> Result<MaskingResult> {
+    let bad = |reason: String| ModelError::Request { what: format!("head {}", head.head), reason };
+    let graph = head.graph.as_ref().ok_or_else(|| bad("has no causal graph.".into()))?;
+    let candidates = Candidates::of(trace, answer, head.head)
+        .map_err(|error| bad(format!("has no rows: {error}.")))?;
+    let mut masker = Masker::new(engine, trace, answer, request.mask, cancel)?;
+    let mut random = ChaCha12Rng::seed_from_u64(request.seed);
+    let relevancy = trace.map_row(Method::LLM.tensor, answer);
+    let relevancy = relevancy.filter(|_| trace.has_map_row(Method::LLM.tensor, answer));
+    let mut sets: Vec<(SetKind, Option<usize>, Vec<u32>)> = Vec::new();
+    let deepest = graph.tree.iter().map(|place| place.depth).max().unwrap_or(0);
+    for depth in 1..=deepest {
+        let explanation = graph.explanation(depth);
+        let size = explanation.len();
+        sets.push((SetKind::TopAttention, Some(depth), candidates.top_attention(size)));
+        if let Some(row) = &relevancy {
+            sets.push((SetKind::TopRelevancy, Some(depth), candidates.top_of_row(row, size)));
+        }
+        for _ in 0..request.draws {
+            let others = candidates.equal_attention(&explanation, &mut random);
+            sets.push((SetKind::EqualAttention, Some(depth), others));
+            sets.push((SetKind::Random, Some(depth), candidates.random(size, &mut random)));
+        }
+        sets.push((SetKind::Explanation, Some(depth), explanation));
+    }
+    let mut done = 0;
+    let mut tell = || {
+        done += 1;
+        each(done);
+    };
+    let positions: Vec<&[u32]> = sets.iter().map(|(_, _, set)| set.as_slice()).collect();
+    let effects = masker.effects(engine, &positions, cancel, &mut tell)?;
+    let mut sets: Vec<MaskedSet> = sets
+        .into_iter()
+        .zip(effects)
+        .map(|((kind, depth, positions), effect)| {
+            let attention = candidates.attention(&positions);
+            effect.of(kind, depth, positions, attention)
+        })
+        .collect();
+    let mut tried = 0;
+    let mut is_complete = true;
+    for size in 1..=graph.explanation(deepest).len() {
+        let listed = graph.explanation_sets(size);
+        is_complete &= listed.is_some();
+        let mut parts = listed.unwrap_or_default();
+        is_complete &= parts.len() <= request.max_sets - tried;
+        parts.truncate(request.max_sets - tried);
+        tried += parts.len();
+        let positions: Vec<&[u32]> = parts.iter().map(Vec::as_slice).collect();
+        let effects = masker.effects(engine, &positions, cancel, &mut tell)?;
+        let before = sets.len();
+        for (part, effect) in
+            parts.into_iter().zip(effects).filter(|(_, effect)| effect.changes_token)
+        {
+            let attention = candidates.attention(&part);
+            sets.push(effect.of(SetKind::Smallest, None, part, attention));
+        }
+        if sets.len() > before || !is_complete {
+            break;
+        }
+    }
+    Ok(MaskingResult {
+        mask: request.mask.name().to_owned(),
+        logprob: masker.plain.logprobs.get(answer.index()).copied().unwrap_or(f32::NAN),
+        sets,
+        tried,
+        is_complete,
+    })
+}
+
+/// What masking a set did to the token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct MaskEffect {
+    delta_logprob: f32,
+    changes_token: bool,
+}
+
+impl MaskEffect {
+    fn of(
+        self,
+        kind: SetKind,
+        depth: Option<usize>,
+        positions: Vec<u32>,
+        attention: f32,
+    ) -> MaskedSet {
+        let Self { delta_logprob, changes_token } = self;
+        MaskedSet { kind, depth, positions, attention, delta_logprob, changes_token }
+    }
+}
+
+impl<'a> Masker<'a> {
+    fn new(
+        engine: &mut Engine,
+        trace: &'a Trace,
+        answer: AnswerIndex,
+        mask: Mask,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
+        let occluder = match (mask, trace.meta().spans.first()) {
+            (Mask::Blank(fill), Some(span)) => {
+                let seen = trace.canvas(span.canvas as usize);
+                let seen = seen.ok_or_else(|| ModelError::Request {
+                    what: "the trace".into(),
+                    reason: "has no picture bytes, so no patch can be blanked.".into(),
+                })?;
+                Some(Occluder::new(&seen, fill)?)
+            }
+            _ => None,
+        };
+        let mut scorer = Rescorer::new(engine, trace)?;
+        let plain = scorer.score(engine, [Variant::default()], cancel, &mut |_, _| {})?;
+        let plain = plain.into_iter().next().unwrap_or_else(|| {
+            bug!("one variant was scored, but no result came");
+            Rescored { logprobs: Vec::new(), top_ids: Vec::new() }
+        });
+        Ok(Self { trace, answer, mask, occluder, scorer, plain })
+    }
+
+    fn effects(
+        &mut self,
+        engine: &mut Engine,
+        sets: &[&[u32]],
+        cancel: &CancelToken,
+        tell: &mut dyn FnMut(),
+    ) -> Result<Vec<MaskEffect>> {
+        let variants: Vec<Variant> = sets.iter().map(|set| self.variant(set)).collect();
+        let scored = self.scorer.score(engine, variants, cancel, &mut |_, _| tell())?;
+        let index = self.answer.index();
+        let effect = |scored: &Rescored| {
+            let logprob = |of: &Rescored| of.logprobs.get(index).copied().unwrap_or(f32::NAN);
+            MaskEffect {
+                delta_logprob: logprob(scored) - logprob(&self.plain),
+                changes_token: scored.top_ids.get(index) != self.plain.top_ids.get(index),
+            }
+        };
+        Ok(scored.iter().map(effect).collect())
+    }
+
+    fn variant(&self, set: &[u32]) -> Variant {
+        let knock = |keys: Vec<u32>, from: KnockFrom| {
+            Intervention::Knock { keys, from, layers: Vec::new() }.on(self.trace.meta())
+        };
+        let span = self.trace.meta().spans.first();
+        let (Mask::Blank(_), Some(span), Some(occluder)) = (self.mask, span, &self.occluder) else {
+            let from = match self.mask {
+                Mask::Knock(from) => from,
+                Mask::Blank(_) => KnockFrom::Text,
+            };
+            return Variant::of_model(knock(set.to_vec(), from));
+        };
+        let (mut patches, mut words) = (Vec::new(), Vec::new());
+        for &position in set {
+            match span.keys().position(|key| key == position as usize) {
+                Some(patch) => {
+                    patches.push([patch as u32 / span.columns, patch as u32 % span.columns]);
+                }
+                None => words.push(position),
+            }
+        }
+        Variant {
+            rgb: (!patches.is_empty()).then(|| occluder.without(span, &patches)),
+            interventions: knock(words, KnockFrom::Text),
+        }
+    }
+}
