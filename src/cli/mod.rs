@@ -6,6 +6,7 @@
 mod ablate;
 mod ask;
 mod bench;
+mod causal;
 mod common;
 mod diff;
 mod doctor;
@@ -68,6 +69,7 @@ enum Command {
     Edit(edit::Args),
     Ablate(Box<ablate::Args>),
     Occlusion(occlusion::Args),
+    Causal(Box<causal::Args>),
     Diff(diff::Args),
     Render(Box<render::Args>),
     Score(Box<score::Args>),
@@ -109,6 +111,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Edit(args)) => edit::run(args),
         Some(Command::Ablate(args)) => ablate::run(args),
         Some(Command::Occlusion(args)) => occlusion::run(args),
+        Some(Command::Causal(args)) => causal::run(args),
         Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Relevancy(args)) => relevancy::run(args),

@@ -34,6 +34,7 @@ pub use node_set::{MAX_NODES, NodeSet};
 pub use nodes::{HeadNodes, head_count, nodes_of_head, target_row, text_before};
 pub use orient::SeparatingSets;
 pub use parameters::Parameters;
+pub use pds_tree::MAX_SUBSETS;
 pub use result::{
     CausalResult, EdgeResult, HeadGraph, HeadResult, MaskedSet, MaskingResult, NodeResult,
     Separated, SetKind, TreePlace,

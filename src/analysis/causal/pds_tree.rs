@@ -6,7 +6,7 @@ use super::node_set::NodeSet;
 use std::collections::VecDeque;
 
 /// More sets than this are not listed for one node and size.
-pub const MAX_SUBSETS: usize = 1 << 20;
+pub const MAX_SUBSETS: usize = 1 << 18;
 
 /// A place in the tree. A node may have several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,10 +159,13 @@ impl Listing {
     fn can_be_legal(&self, set: NodeSet, last: usize, missing: usize) -> bool {
         let passed = NodeSet::first(last + 1);
         self.taken.iter().all(|&index| {
-            self.members[index].ways.iter().any(|way| {
-                let lacking = *way - set;
-                lacking.len() <= missing && (lacking & passed).is_empty()
-            })
+            let member = &self.members[index];
+            // A neighbour of the root needs no other.
+            member.depth == 1
+                || member.ways.iter().any(|way| {
+                    let lacking = *way - set;
+                    lacking.len() <= missing && (lacking & passed).is_empty()
+                })
         })
     }
 }

@@ -200,7 +200,7 @@ impl HeadGraph {
     }
 
     /// The parts of the explanation of `size` nodes that hang together with the target, the nearest
-    /// first. `None` if there are more than a million.
+    /// first. `None` if there are more than [`super::MAX_SUBSETS`].
     pub fn explanation_sets(&self, size: usize) -> Option<Vec<Vec<u32>>> {
         let node = |position: u32| self.nodes.iter().position(|node| node.position == position);
         let places: Option<Vec<(usize, usize)>> =

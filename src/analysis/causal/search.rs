@@ -22,7 +22,7 @@ use super::pds_tree::PdsTree;
 /// Tests for one graph. Python, an order of magnitude slower, would take an hour for them.
 const MAX_TESTS: u64 = 20_000_000;
 /// Tests between two looks at whether to stop.
-const TESTS_PER_LOOK: u64 = 1 << 14;
+const TESTS_PER_LOOK: u64 = 1 << 10;
 
 /// A graph that was learned. Nodes are numbered in the causal order.
 #[derive(Clone, Debug)]

@@ -36,6 +36,13 @@ fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+impl RuntimeFlags {
+    /// Threads for work outside of the model.
+    pub(crate) fn worker_threads(&self) -> usize {
+        self.threads.unwrap_or(usize::MAX).min(cores())
+    }
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -1,0 +1,328 @@
+//! What `vlmscope causal` prints.
+
+use super::super::common::print_json;
+use super::super::trace_model::{answer_words, shown};
+use crate::analysis::causal::{
+    CausalResult, HeadGraph, HeadResult, MaskedSet, MaskingResult, Parameters, Separated, SetKind,
+};
+use crate::terminal;
+use crate::trace::{TokenKind, Trace, TraceMeta};
+use crate::view::figure::token_text;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Nodes named in one line of the table.
+const NAMED: usize = 6;
+
+/// `--json` for a matrix.
+pub(super) fn matrix_json(
+    path: &Path,
+    parameters: &Parameters,
+    graph: &HeadGraph,
+    separated: &[Separated],
+) -> anyhow::Result<()> {
+    print_json(&json!({
+        "matrix": path,
+        "parameters": parameters,
+        "graph": with_explanation(graph, parameters.range)?,
+        "separated": separated,
+    }))
+}
+
+/// Edges, separations, explanation and tree of a matrix.
+pub(super) fn matrix_text(
+    graph: &HeadGraph,
+    separated: &[Separated],
+    range: usize,
+) -> anyhow::Result<()> {
+    let mut out = terminal::stdout();
+    let name = |row: u32| row.to_string();
+    edges(&mut out, graph, &name)?;
+    writeln!(out, "\nindependent")?;
+    for pair in separated {
+        let given: Vec<String> = pair.given.iter().map(u32::to_string).collect();
+        let given =
+            if given.is_empty() { String::new() } else { format!(" given {}", given.join(", ")) };
+        writeln!(out, "  {} and {}{given}   p = {:e}", pair.a, pair.b, pair.p)?;
+    }
+    writeln!(out)?;
+    explanation(&mut out, graph, range, &name)
+}
+
+/// `--json` for a trace.
+pub(super) fn trace_json(
+    trace: &Trace,
+    out: &Path,
+    result: &CausalResult,
+    seconds: f64,
+) -> anyhow::Result<()> {
+    let mut value = serde_json::to_value(result)?;
+    let mut names = BTreeMap::new();
+    for (head, entry) in
+        result.heads.iter().zip(value["heads"].as_array_mut().into_iter().flatten())
+    {
+        let Some(graph) = &head.graph else { continue };
+        entry["graph"] = with_explanation(graph, result.parameters.range)?;
+        let positions = graph.nodes.iter().map(|node| node.position);
+        names.extend(positions.map(|position| (position, node_name(trace.meta(), position))));
+        let masked = head.masking.iter().flat_map(|masking| &masking.sets);
+        let positions = masked.flat_map(|set| &set.positions);
+        names.extend(positions.map(|&position| (position, node_name(trace.meta(), position))));
+    }
+    value["trace"] = json!(out);
+    value["question"] = json!(trace.meta().question);
+    value["answer"] = json!(trace.meta().answer);
+    value["word"] = json!(word(trace, result.token));
+    value["names"] = json!(names);
+    value["seconds"] = json!(seconds);
+    print_json(&value)
+}
+
+/// A graph with its explanation at each depth.
+fn with_explanation(graph: &HeadGraph, range: usize) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(graph)?;
+    let depths: Vec<Vec<u32>> = (1..=range).map(|depth| graph.explanation(depth)).collect();
+    value["explanation"] = json!(depths);
+    Ok(value)
+}
+
+/// A line for each head; edges and tree if there is one.
+pub(super) fn trace_text(
+    trace: &Trace,
+    path: &Path,
+    result: &CausalResult,
+    seconds: f64,
+) -> anyhow::Result<()> {
+    let mut out = terminal::stdout();
+    let meta = trace.meta();
+    let name = |position: u32| node_name(meta, position);
+    writeln!(
+        out,
+        "{}  →  {}\nanswer token {} `{}`, layer {}",
+        meta.question,
+        meta.answer,
+        result.token,
+        word(trace, result.token).trim(),
+        result.layer
+    )?;
+    match &result.heads[..] {
+        [head] => one_head(&mut out, head, result, &name)?,
+        heads => {
+            writeln!(
+                out,
+                "head  importance  nodes  edges  stable  explanation within {}",
+                result.parameters.range
+            )?;
+            for head in heads {
+                line(&mut out, head, result, &name)?;
+            }
+        }
+    }
+    for head in &result.heads {
+        if let Some(masking) = &head.masking {
+            masked(&mut out, head.head, masking, &name)?;
+        }
+    }
+    let runs =
+        if result.runs > 0 { format!(", {} graphs each", result.runs) } else { String::new() };
+    let _ = writeln!(
+        terminal::stderr(),
+        "{} heads{runs} in {seconds:.2} s · causal.{} is in {}",
+        result.heads.len(),
+        result.token,
+        shown(path)
+    );
+    Ok(())
+}
+
+fn line(
+    out: &mut impl Write,
+    head: &HeadResult,
+    result: &CausalResult,
+    name: &dyn Fn(u32) -> String,
+) -> anyhow::Result<()> {
+    let Some(graph) = &head.graph else {
+        let error = head.error.as_deref().unwrap_or_default();
+        writeln!(out, "{:>4}  {:>10}  {error}", head.head, importance(head))?;
+        return Ok(());
+    };
+    let found = graph.explanation(result.parameters.range);
+    let mut names: Vec<String> = found.iter().take(NAMED).map(|&position| name(position)).collect();
+    if found.len() > NAMED {
+        names.push(format!("and {} more", found.len() - NAMED));
+    }
+    let always = graph.edges.iter().filter(|edge| edge.share == Some(1.0)).count();
+    let stable = if result.runs > 0 { always.to_string() } else { "–".to_owned() };
+    writeln!(
+        out,
+        "{:>4}  {:>10}  {:>5}  {:>5}  {stable:>6}  {}",
+        head.head,
+        importance(head),
+        graph.nodes.len(),
+        graph.edges.len(),
+        names.join(" · ")
+    )?;
+    Ok(())
+}
+
+fn importance(head: &HeadResult) -> String {
+    head.importance.map_or_else(|| "–".to_owned(), |importance| format!("{importance:.2}"))
+}
+
+fn one_head(
+    out: &mut impl Write,
+    head: &HeadResult,
+    result: &CausalResult,
+    name: &dyn Fn(u32) -> String,
+) -> anyhow::Result<()> {
+    let Some(graph) = &head.graph else {
+        anyhow::bail!("head {}: {}", head.head, head.error.as_deref().unwrap_or_default());
+    };
+    writeln!(
+        out,
+        "head {}, image importance {}, {} nodes, {} tests with conditions of up to {} nodes{}\n",
+        head.head,
+        importance(head),
+        graph.nodes.len(),
+        graph.tests,
+        graph.searched_to,
+        if graph.is_exhaustive { "" } else { " (stopped there: too many sets)" }
+    )?;
+    edges(out, graph, name)?;
+    writeln!(out)?;
+    explanation(out, graph, result.parameters.range, name)
+}
+
+fn edges(
+    out: &mut impl Write,
+    graph: &HeadGraph,
+    name: &dyn Fn(u32) -> String,
+) -> anyhow::Result<()> {
+    let mut edges = graph.edges.clone();
+    edges.sort_by_key(|edge| (edge.a, edge.b));
+    writeln!(out, "edges")?;
+    for edge in &edges {
+        let drawn = format!("{} {} {}", name(edge.a), edge.arrow(), name(edge.b));
+        let share = edge
+            .share
+            .map_or_else(String::new, |share| format!("   in {:.0} % of runs", share * 100.0));
+        writeln!(out, "  {drawn:<44} p = {:e}{share}", edge.p)?;
+    }
+    Ok(())
+}
+
+/// The explanation at each depth, and the tree.
+fn explanation(
+    out: &mut impl Write,
+    graph: &HeadGraph,
+    range: usize,
+    name: &dyn Fn(u32) -> String,
+) -> anyhow::Result<()> {
+    let Some(target) = graph.target() else { return Ok(()) };
+    writeln!(out, "explanation of {}", name(target))?;
+    for depth in 1..=range {
+        let names: Vec<String> = graph.explanation(depth).into_iter().map(name).collect();
+        writeln!(out, "  within {depth}: {}", names.join(" · "))?;
+    }
+    writeln!(out, "\ntree")?;
+    // Depth first, as it is read.
+    let mut open = vec![0];
+    while let Some(index) = open.pop() {
+        let place = graph.tree[index];
+        writeln!(out, "  {}{}", "  ".repeat(place.depth), name(place.position))?;
+        let children = (1..graph.tree.len()).filter(|&child| graph.tree[child].parent == index);
+        open.extend(children.collect::<Vec<_>>().into_iter().rev());
+    }
+    Ok(())
+}
+
+/// What masking did: a line for each depth and kind, then the smallest parts.
+fn masked(
+    out: &mut impl Write,
+    head: u32,
+    masking: &MaskingResult,
+    name: &dyn Fn(u32) -> String,
+) -> anyhow::Result<()> {
+    writeln!(
+        out,
+        "\nmasked ({}), head {head}: log p of the token is {:.3} with nothing masked",
+        masking.mask, masking.logprob
+    )?;
+    writeln!(out, "within  set               tokens  attention   Δ log p  token changes")?;
+    let deepest = masking.sets.iter().filter_map(|set| set.depth).max().unwrap_or(0);
+    for depth in 1..=deepest {
+        for (kind, title) in [
+            (SetKind::Explanation, "explanation"),
+            (SetKind::TopAttention, "top attention"),
+            (SetKind::TopRelevancy, "top relevancy"),
+            (SetKind::EqualAttention, "equal attention"),
+            (SetKind::Random, "random"),
+        ] {
+            let of_kind = |set: &&MaskedSet| set.kind == kind && set.depth == Some(depth);
+            let sets: Vec<&MaskedSet> = masking.sets.iter().filter(of_kind).collect();
+            let Some(first) = sets.first() else { continue };
+            let mean = |value: &dyn Fn(&MaskedSet) -> f32| {
+                sets.iter().map(|set| value(set)).sum::<f32>() / sets.len() as f32
+            };
+            let changed = sets.iter().filter(|set| set.changes_token).count();
+            writeln!(
+                out,
+                "{depth:>6}  {title:<16}  {:>6}  {:>9.3}  {:>+8.3}  {}",
+                first.positions.len(),
+                mean(&|set| set.attention),
+                mean(&|set| set.delta_logprob),
+                if sets.len() == 1 {
+                    if changed == 1 { "yes" } else { "no" }.to_owned()
+                } else {
+                    format!("{changed} of {}", sets.len())
+                }
+            )?;
+        }
+    }
+    let smallest: Vec<&MaskedSet> =
+        masking.sets.iter().filter(|set| set.kind == SetKind::Smallest).collect();
+    let limit = if masking.is_complete { "" } else { " (not all could be tried)" };
+    let Some(first) = smallest.first() else {
+        writeln!(
+            out,
+            "no part of the explanation changes the token; {} tried{limit}",
+            masking.tried
+        )?;
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "smallest parts that change the token: {} of size {}, {} tried{limit}",
+        smallest.len(),
+        first.positions.len(),
+        masking.tried
+    )?;
+    for set in smallest {
+        let names: Vec<String> = set.positions.iter().map(|&position| name(position)).collect();
+        writeln!(out, "  {}   {:+.3}", names.join(" · "), set.delta_logprob)?;
+    }
+    Ok(())
+}
+
+fn word(trace: &Trace, token: u32) -> String {
+    answer_words(trace).get(token as usize).cloned().unwrap_or_default()
+}
+
+/// A position as a reader knows it: a patch by row and column, a word by its text.
+fn node_name(meta: &TraceMeta, position: u32) -> String {
+    for (index, span) in meta.spans.iter().enumerate() {
+        let columns = span.columns.max(1);
+        if let Some(patch) = span.keys().position(|key| key == position as usize) {
+            let (row, column) = (patch as u32 / columns, patch as u32 % columns);
+            let view = if meta.spans.len() > 1 { format!("view {index} ") } else { String::new() };
+            return format!("{view}patch {row},{column}");
+        }
+    }
+    match meta.tokens.get(position as usize) {
+        Some(token) if token.kind == TokenKind::Special => format!("{} @{position}", token.text),
+        Some(token) => format!("`{}` @{position}", token_text(&token.text)),
+        None => format!("@{position}"),
+    }
+}
