@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod causal;
 mod edit;
 mod engine;
 mod methods;

@@ -260,8 +260,8 @@ fn equal_rows_stay_joined_and_empty_rows_are_refused() {
 
 /// Where everything causes everything, the search would not end for years.
 #[test]
-fn a_search_without_end_is_cut_off_and_says_so() {
-    let nodes = 40;
+fn a_dense_graph_is_searched_as_far_as_it_is_asked_for_or_stopped() {
+    let nodes = 24;
     let pairs = (1..nodes).flat_map(|effect| (0..effect).map(move |cause| (cause, effect, 0.7)));
     let causes: Vec<(usize, usize, f64)> = pairs.collect();
     let all: Vec<usize> = (0..nodes).collect();
@@ -269,8 +269,6 @@ fn a_search_without_end_is_cut_off_and_says_so() {
     let capped = Parameters { max_condition: Some(2), ..Parameters::default() };
     let found = learn(&correlations, &capped, &never).unwrap();
     assert!(found.is_exhaustive && found.searched_to == 2);
-    let endless = learn(&correlations, &Parameters::default(), &never).unwrap();
-    assert!(!endless.is_exhaustive && endless.searched_to > 2);
     let stopped = learn(&correlations, &Parameters::default(), &|| true);
     assert_eq!(stopped.err(), Some(CausalError::Stopped));
 }
