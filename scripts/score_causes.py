@@ -63,9 +63,11 @@ def masked(args: argparse.Namespace, trace: Path, scene: dict[str, Any], seed: s
         *[args.vlmscope, "causal", str(trace), "--token", str(token), f"--test={args.mask}", "--draws", str(args.draws)],
         *["--max-sets", str(args.max_sets), "--stability", "0", "--seed", seed, "--threads", "1", "--json"],
     )
-    head = next(head for head in found["heads"] if "masking" in head)
+    head = next((head for head in found["heads"] if "masking" in head), None)
+    if head is None:
+        return {"right": True, "explained": False}
     graph = {"nodes": len(head["graph"]["nodes"]), "edges": len(head["graph"]["edges"])}
-    return {"right": True, "range": found["parameters"]["range"], "head": head["head"], "graph": graph, **head["masking"]}
+    return {"right": True, "explained": True, "range": found["parameters"]["range"], "head": head["head"], "graph": graph, **head["masking"]}
 
 
 def results(args: argparse.Namespace, chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -89,8 +91,9 @@ def results(args: argparse.Namespace, chosen: dict[str, dict[str, Any]]) -> list
     return found
 
 
-def table(found: list[dict[str, Any]]) -> str:
+def table(all_scenes: list[dict[str, Any]]) -> str:
     """Markdown: for each distance a line for each kind of set."""
+    found = [scene for scene in all_scenes if scene["explained"]]
     head = ["within", "masked", "tokens", "attention", "answer token changes", "Δ log p (mean)"]
     lines = [head, ["---:", "---", "---:", "---:", "---:", "---:"]]
     for depth in range(1, found[0]["range"] + 1):
@@ -120,7 +123,8 @@ def table(found: list[dict[str, Any]]) -> str:
     complete = sum(scene["is_complete"] for scene in found)
     one = sum(size == 1 for size in sizes)
     about = (
-        f"{len(found)} scenes, masked by `{found[0]['mask']}`; mean ± half of the 95 % interval over scenes. Graphs have "
+        f"{len(found)} of {len(all_scenes)} scenes, those in which some head has an explanation, masked by `{found[0]['mask']}`; "
+        "mean ± half of the 95 % interval over scenes. Graphs have "
         f"{np.mean([scene['graph']['nodes'] for scene in found]):.0f} nodes and "
         f"{np.mean([scene['graph']['edges'] for scene in found]):.0f} edges on average. In {len(sizes)} scenes a part of the explanation "
         f"that hangs together changes the token: a single token in {one}, "

@@ -96,7 +96,7 @@ struct SearchFlags {
 #[command(next_help_heading = "Masking")]
 struct MaskingFlags {
     /// Mask the explanation and its controls in the model and score the token again. With `--head
-    /// all`, that of the head with the highest image importance.
+    /// all`, that of the head with the highest image importance among those that have one.
     #[arg(long, value_name = "MASK", value_enum, num_args = 0..=1, require_equals = true,
         default_missing_value = "knock-text")]
     test: Option<MaskFlag>,
@@ -267,7 +267,8 @@ fn test(
     meter: &Meter,
 ) -> anyhow::Result<()> {
     let Some(head) = result.most_important().map(|head| head.head) else {
-        return Err(usage("no head has a causal graph, so there is nothing to mask"));
+        meter.note("no head has an explanation, so that there is nothing to mask");
+        return Ok(());
     };
     let mut engine = meter.load(&args.model)?;
     let request = MaskRequest {

@@ -8,6 +8,7 @@
 
 mod captured;
 mod captured_commands;
+mod causal;
 mod faults;
 mod files;
 #[cfg(target_os = "linux")]

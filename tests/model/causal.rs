@@ -176,7 +176,7 @@ fn masking_has_the_effect_of_knocking_the_same_positions_out() {
     let trace = answered(&mut engine);
     let relevancy = RelevancyRequest::new([Method::LLM]);
     let cancel = CancelToken::new();
-    let trace = engine.relevancy(&trace, &relevancy, &cancel, &mut |_| {}).unwrap();
+    let (trace, _) = engine.relevancy(&trace, &relevancy, &cancel, &mut |_| {}).unwrap();
     // The noun of "The … is on the left."
     let answer = AnswerIndex(1);
     let found = explained(&trace, &asked(answer.0));

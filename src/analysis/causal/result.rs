@@ -239,12 +239,13 @@ impl HeadGraph {
 }
 
 impl CausalResult {
-    /// The head whose attention is most on the picture, by [`HeadResult::importance`]; of equals the
-    /// first. `None` if no head has a graph.
+    /// Of the heads that have an explanation, the one whose attention is most on the picture, by
+    /// [`HeadResult::importance`]; of equals the first.
     pub fn most_important(&self) -> Option<&HeadResult> {
-        let with_graph = self.heads.iter().filter(|head| head.graph.is_some());
+        let explains = |graph: &HeadGraph| graph.tree.len() > 1;
+        let explained = self.heads.iter().filter(|head| head.graph.as_ref().is_some_and(explains));
         let value = |head: &HeadResult| head.importance.unwrap_or(0.0);
-        with_graph.reduce(|best, head| if value(head) > value(best) { head } else { best })
+        explained.reduce(|best, head| if value(head) > value(best) { head } else { best })
     }
 
     /// What the trace holds for a token; `None` if nothing was computed.

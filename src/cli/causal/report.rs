@@ -1,7 +1,7 @@
 //! What `vlmscope causal` prints.
 
 use super::super::common::print_json;
-use super::super::trace_model::{answer_words, shown};
+use super::super::trace_model::{answer_token_texts, shown};
 use crate::analysis::causal::{
     CausalResult, HeadGraph, HeadResult, MaskedSet, MaskingResult, Parameters, Separated, SetKind,
 };
@@ -95,6 +95,9 @@ pub(super) fn trace_text(
     result: &CausalResult,
     seconds: f64,
 ) -> anyhow::Result<()> {
+    if let [HeadResult { head, graph: None, error, .. }] = &result.heads[..] {
+        anyhow::bail!("head {head}: {}", error.as_deref().unwrap_or_default());
+    }
     let mut out = terminal::stdout();
     let meta = trace.meta();
     let name = |position: u32| node_name(meta, position);
@@ -177,9 +180,7 @@ fn one_head(
     result: &CausalResult,
     name: &dyn Fn(u32) -> String,
 ) -> anyhow::Result<()> {
-    let Some(graph) = &head.graph else {
-        anyhow::bail!("head {}: {}", head.head, head.error.as_deref().unwrap_or_default());
-    };
+    let Some(graph) = &head.graph else { return Ok(()) };
     writeln!(
         out,
         "head {}, image importance {}, {} nodes, {} tests with conditions of up to {} nodes{}\n",
@@ -307,7 +308,7 @@ fn masked(
 }
 
 fn word(trace: &Trace, token: u32) -> String {
-    answer_words(trace).get(token as usize).cloned().unwrap_or_default()
+    answer_token_texts(trace).get(token as usize).cloned().unwrap_or_default()
 }
 
 /// A position as a reader knows it: a patch by row and column, a word by its text.
