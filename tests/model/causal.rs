@@ -92,7 +92,9 @@ fn every_head_has_a_graph_and_the_trace_keeps_them() {
     let json = serde_json::to_vec(&found).unwrap();
     base.with_causal(answer, &json).write_maps(&base, &path).unwrap();
     let read = Trace::open(&path).unwrap();
-    assert_eq!(CausalResult::stored(&read, answer), Ok(Some(found.clone())));
+    // What JSON holds: the last digit of a number may differ.
+    let expected: CausalResult = serde_json::from_slice(&json).unwrap();
+    assert_eq!(CausalResult::stored(&read, answer), Ok(Some(expected)));
     assert_eq!(CausalResult::stored(&read, AnswerIndex(0)), Ok(None));
     assert_eq!(read.answer_ids(), trace.answer_ids());
 
