@@ -20,7 +20,7 @@ use std::path::PathBuf;
 ///
 /// Compare an edited picture with the original, one question with another, or one model with
 /// another of the same geometry. Where the answers differ, the second question is scored with the
-/// first answer, which needs the model that made the second trace.
+/// first answer, which needs the model that made the second trace (`--model`).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -246,5 +246,13 @@ mod tests {
             let error = replace_bytes(Path::new("/dev/null"), b"x").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
+
+        #[test]
+        fn an_error_does_not_name_the_temporary_file() {
+            let folder = tempfile::tempdir().unwrap();
+            let error = replace_bytes(&folder.path().join("none/file"), b"x").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            assert!(!error.to_string().contains("vlmscope"), "{error}");
+        }
     }
 }

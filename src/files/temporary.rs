@@ -55,7 +55,7 @@ impl TemporaryFolder {
     /// If `parent` does not exist or cannot be written to.
     pub fn new_in(parent: &Path) -> io::Result<Self> {
         let mut own = lock(&OWN);
-        let folder = builder(&prefix()).tempdir_in(parent)?;
+        let folder = builder(&prefix()).tempdir_in(parent).map_err(without_path)?;
         let registered = Registered::among(&mut own, folder.path());
         drop(own);
         let handle = locked(folder.path());
@@ -99,7 +99,7 @@ impl Temporary {
         #[cfg(not(unix))]
         let _ = is_private;
         let mut own = lock(&OWN);
-        let file = builder.tempfile_in(folder)?;
+        let file = builder.tempfile_in(folder).map_err(without_path)?;
         let registered = Registered::among(&mut own, file.path());
         drop(own);
         // On a file system without locks, the process number is the only criterion.
@@ -131,6 +131,16 @@ impl Drop for Registered {
     fn drop(&mut self) {
         lock(&OWN).remove(&self.0);
     }
+}
+
+/// The system's error alone. tempfile adds the name of the temporary file, which means nothing to the user.
+fn without_path(error: io::Error) -> io::Error {
+    let system = error
+        .get_ref()
+        .and_then(std::error::Error::source)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .and_then(io::Error::raw_os_error);
+    system.map_or(error, io::Error::from_raw_os_error)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -159,7 +159,7 @@ impl Asking {
 pub const fn preprocess_name(mode: PreprocessMode) -> &'static str {
     match mode {
         PreprocessMode::Default => "crop the centre",
-        PreprocessMode::Resize => "squash",
+        PreprocessMode::Resize => "stretch",
         PreprocessMode::Pad => "pad to a square",
     }
 }

@@ -83,14 +83,9 @@ impl Prompt {
         Self { dialog, text, replaces: None }
     }
 
-    /// The path that is typed; `~` is the user's folder.
+    /// The path that is typed, see [`path_from_text`].
     pub fn path(&self) -> PathBuf {
-        let text = self.text.trim().trim_start_matches("file://");
-        let path = match (text.strip_prefix("~/"), dirs::home_dir()) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => PathBuf::from(text),
-        };
-        self.dialog.completed(path)
+        self.dialog.completed(path_from_text(&self.text))
     }
 
     /// Error text for the present path; `None` if the path is fine.
@@ -158,6 +153,20 @@ impl Prompt {
     }
 }
 
+/// The path in a text that was typed or pasted: a path, a path from the user's folder (`~/`), or a `file://` address as
+/// file managers copy it, in which special characters are percent-encoded.
+pub fn path_from_text(text: &str) -> PathBuf {
+    let text = text.trim();
+    if let Some(address) = text.strip_prefix("file://") {
+        let path = address.strip_prefix("localhost").unwrap_or(address);
+        return PathBuf::from(&*percent_encoding::percent_decode_str(path).decode_utf8_lossy());
+    }
+    match (text.strip_prefix("~/"), dirs::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(text),
+    }
+}
+
 fn home() -> PathBuf {
     std::env::current_dir().ok().or_else(dirs::home_dir).unwrap_or_default()
 }
@@ -221,6 +230,14 @@ mod tests {
         let mut prompt = Prompt::new(dialog);
         prompt.text = text.into();
         prompt
+    }
+
+    #[test]
+    fn an_address_of_a_file_is_decoded() {
+        let path = |text| path_from_text(text).display().to_string();
+        assert_eq!(path(" file:///home/ann/two%20cats%C3%A9.png\n"), "/home/ann/two catsé.png");
+        assert_eq!(path("file://localhost/a.png"), "/a.png");
+        assert_eq!(path("/home/ann/50%20.png"), "/home/ann/50%20.png");
     }
 
     #[test]

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn squashing_maps_corners_to_corners() {
+    fn stretching_maps_corners_to_corners() {
         let rules = rules([56, 56], Resize::ShortestEdge { shortest_edge: 56 });
         let step = fit(plain(101, 67), PreprocessMode::Resize, &rules);
         assert!(close(step.original_from_current.apply([56.0, 56.0]), [101.0, 67.0]));

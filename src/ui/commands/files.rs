@@ -4,7 +4,7 @@ use super::{dialogs, walkthrough_files};
 use crate::model::Picture;
 use crate::trace::{FileStamp, Trace};
 use crate::ui::app::App;
-use crate::ui::dialogs::{Dialog, Filters, TRACES, Want};
+use crate::ui::dialogs::{Dialog, Filters, TRACES, Want, path_from_text};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::figures::{FigureJob, FigureKind, command_line};
 use crate::ui::intent::Intent;
@@ -156,7 +156,7 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
         match event {
             egui::Event::PasteImage(pixels) => app.exports.read_pixels((*pixels).clone()),
             egui::Event::Paste(text) => {
-                let path = Path::new(text.trim().trim_start_matches("file://")).to_owned();
+                let path = path_from_text(&text);
                 if path.exists() {
                     app.intents.send(Intent::Open(path));
                 } else {
