@@ -17,6 +17,8 @@ pub(super) struct ComputedMaps {
     key: Option<(NumbersKey, Option<NumbersKey>)>,
     values: Vec<f32>,
     patches: usize,
+    /// The sum that no cell of a density has, of one map.
+    outside: Option<f32>,
     /// Ranges of all maps for recent scalings; a frame needs two scalings at most.
     ranges: Vec<(Scaling, Vec<[f32; 2]>)>,
 }
@@ -35,10 +37,20 @@ impl ComputedMaps {
                 None => numbers.values(),
             };
             self.patches = numbers.places();
+            let density = numbers.density().filter(|_| minus.is_none() && numbers.planes() == 1);
+            self.outside = density.map(|_| {
+                let whole: f32 = numbers.of_patches().iter().sum();
+                whole - self.values.iter().sum::<f32>()
+            });
             self.ranges.clear();
             self.key = Some(wanted);
         }
         Ok(())
+    }
+
+    /// The sum of one map that lies on padding; `None` where each patch is a cell.
+    pub fn outside(&self) -> Option<f32> {
+        self.outside
     }
 
     /// [planes, places]; empty where nothing was computed.

@@ -15,8 +15,8 @@ use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::logging::bug;
 use crate::view::figure::annotations::Annotations;
-use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
-use crate::view::{Blend, ColorMap, Drawing, Mix, Parts, PictureRule, Theme, ViewState};
+use crate::view::figure::{ColorLimits, Content, Figure, Readout, TextRun, caption};
+use crate::view::{Blend, ColorMap, Drawing, MapSource, Mix, Parts, PictureRule, Theme, ViewState};
 use std::sync::Arc;
 
 /// Everything on the device that outlives a frame.
@@ -269,7 +269,9 @@ impl Renderer {
         let is_difference = scene.is_difference();
         self.shown.update(&first, other.as_ref().filter(|_| is_difference))?;
         let ranges = self.shown.ranges(&scaling);
+        let is_attention = scene.state.map.source == MapSource::Attention;
         let mut readout = Readout {
+            outside: self.shown.outside().filter(|_| is_attention),
             ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
         };
@@ -390,10 +392,22 @@ pub(super) fn lay_out(
     readout: Readout,
 ) -> Figure {
     let second = scene.second.map(|trace| trace.meta());
-    let line = if scene.state.caption.show {
+    let mut line = if scene.state.caption.show {
         caption(scene.state, scene.trace.meta(), second, readout.ends)
     } else {
         Vec::new()
     };
+    // What rounds to nothing is not worth a word.
+    let outside = readout.outside.filter(|&sum| sum >= 5e-4 && scene.state.caption.text.is_none());
+    if let Some(sum) = outside.filter(|_| !line.is_empty()) {
+        // The numeric range stays last: it is left out where there is no room.
+        let at =
+            line.len() - usize::from(line.last().is_some_and(|run| run.text.starts_with(", ")));
+        let text = format!(", {:.1} % of the attention on padding", sum * 100.0);
+        match at.checked_sub(1).and_then(|before| line.get_mut(before)).filter(|run| !run.strong) {
+            Some(run) => run.text.push_str(&text),
+            None => line.insert(at, TextRun::plain(text)),
+        }
+    }
     Figure::layout(scene.state, size, content, &line, readout)
 }

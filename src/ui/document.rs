@@ -6,7 +6,9 @@
 use crate::settings::Bookmark;
 use crate::trace::{FileStamp, Trace, TraceId, TraceMeta};
 use crate::view::figure::{caption, text_of};
-use crate::view::{AxisSet, Bounds, Command, History, Queries, ViewKind, ViewState, salient_token};
+use crate::view::{
+    AxisSet, Bounds, Command, History, Quantity, Queries, ViewKind, ViewState, salient_token,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -178,6 +180,7 @@ fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
         (state.map.layers, state.map.heads) = (AxisSet::MEAN, AxisSet::MEAN);
     }
     if extent.grids.is_empty() {
+        state.quantity = Quantity::QuestionToAnswer;
         state.view = ViewKind::TokenMatrix;
     } else if extent.picture_numbers().len() > 1
         && matches!(state.view, ViewKind::Overlay | ViewKind::Pictures)

@@ -2,8 +2,8 @@
 
 use super::axis_set::ranges;
 use super::{
-    AxisSet, Camera, MapChoice, MapSource, Mix, PictureChoice, Queries, QueryKind, Range,
-    SecondRule, SourceKind, SourceRule, ViewError, ViewKind, ViewState,
+    AxisSet, Camera, Drawing, MapChoice, MapSource, Mix, PictureChoice, Quantity, Queries,
+    QueryKind, Range, SecondRule, SourceKind, SourceRule, ViewError, ViewKind, ViewState,
 };
 use crate::trace::{AnswerIndex, ModelInfo, PatchRef, Query, Trace};
 
@@ -156,6 +156,15 @@ impl Bounds {
             return Err(ViewError::NoPicture {
                 view: state.view.name(),
                 reason: self.unplaced.as_ref().map_or_else(String::new, |why| format!(": {why}")),
+            });
+        }
+        let of_patches = state.quantity != Quantity::QuestionToAnswer;
+        if self.grids.is_empty() && spec.drawing == Drawing::Matrix && of_patches {
+            return Err(ViewError::Combination {
+                reason: format!(
+                    "`{}` is a number of patches, and this trace has none; choose --quantity question-to-answer.",
+                    state.quantity.name()
+                ),
             });
         }
         self.check_picture(state.picture)?;

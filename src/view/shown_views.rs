@@ -186,8 +186,8 @@ impl PictureChoice {
         }
     }
 
-    /// The pixels beneath the map. Views of several canvases have only the original in common. If the trace does not
-    /// hold the chosen form, the other form is used.
+    /// What lies beneath the map. Several views have the original in common; a form that the trace does
+    /// not hold makes way for the one that it holds.
     pub fn frame(&self, trace: &Trace) -> Frame {
         let meta = trace.meta();
         let views = self.views(meta);
@@ -218,7 +218,8 @@ impl PictureChoice {
         let has_original = trace.picture_original(picture as usize).is_some();
         match self.form {
             ImageForm::Original => original,
-            ImageForm::Preprocessed if has_original && canvases.len() > 1 => original,
+            // Views are put together on the picture itself, without the padding around it.
+            ImageForm::Preprocessed if has_original && self.is_density(meta) => original,
             ImageForm::Preprocessed => match canvas {
                 Frame::Canvas(index) if has_original && trace.canvas(index as usize).is_none() => {
                     original

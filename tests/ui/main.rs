@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod captured;
 mod chat;
 mod faults;
 mod headless;

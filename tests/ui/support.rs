@@ -114,11 +114,15 @@ pub fn open_with(
     let waker = egui::Context::default();
     let prepared = prepare(&waker, &options);
     let mut app = new_app(&waker, prepared, gpu, painter, options).unwrap();
+    // The answer of a model may hold any character; the words of the program must all be drawn.
+    let is_plain = trace.as_ref().is_none_or(|trace| trace.meta().answer.is_ascii());
     if let Some(trace) = trace {
         let look = ViewState::default();
         app.add_document(Document::new(trace, &look));
     }
-    let mut window = Harness::builder()
+    let builder = Harness::builder();
+    let builder = if is_plain { builder } else { builder.allow_missing_glyphs() };
+    let mut window = builder
         .with_size(size)
         .with_pixels_per_point(scale)
         .with_max_steps(40)

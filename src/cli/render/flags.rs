@@ -101,6 +101,9 @@ impl Flags {
             second.mix = mix;
         }
         self.apply_look(state);
+        if trace.meta().spans.is_empty() && self.quantity.is_none() && !from_file {
+            state.quantity = Quantity::QuestionToAnswer;
+        }
         let spec = state.view.spec();
         let is_relevancy = spec.source == SourceRule::Relevancy;
         if self.view.is_some() && is_relevancy && self.selection.map.is_none() {

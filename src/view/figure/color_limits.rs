@@ -165,6 +165,8 @@ pub struct Readout {
     pub ends: ColorLimits,
     /// The values of the contour lines of the first and of the second map.
     pub contours: [Option<[f64; 4]>; 2],
+    /// The sum of a density's map that lies beside its picture, on padding, where that is known.
+    pub outside: Option<f32>,
 }
 
 impl Readout {
@@ -175,13 +177,13 @@ impl Readout {
             ColorLimits::Two([first, _]) => ColorLimits::One(first),
             other => other,
         };
-        Self { ends, contours: [self.contours[0], None] }
+        Self { ends, contours: [self.contours[0], None], outside: self.outside }
     }
 }
 
 impl From<ColorLimits> for Readout {
     fn from(ends: ColorLimits) -> Self {
-        Self { ends, contours: [None; 2] }
+        Self { ends, contours: [None; 2], outside: None }
     }
 }
 

@@ -246,7 +246,8 @@ impl Figure {
         camera: Camera,
     ) {
         let s = self.scale;
-        let bar = SHARE_BAR * s;
+        // The bars compare pictures: one alone needs none.
+        let bar = if tiles.len() > 1 { SHARE_BAR * s } else { 0.0 };
         let aspects: Vec<f32> = tiles.iter().map(|tile| tile.aspect).collect();
         let room = [self.stage.width, self.stage.height];
         let (size, places) = rows_of(&aspects, room, TILE_GAP * s, [TILE_LABEL * s, 2.0 * bar]);
@@ -282,7 +283,7 @@ impl Figure {
                 is_share,
                 if is_chosen { Ink::Accent } else { Ink::Text },
             );
-            if let Some(sum) = tile.sum.filter(|_| most > 0.0) {
+            if let Some(sum) = tile.sum.filter(|_| most > 0.0 && bar > 0.0) {
                 let track = PixelRect { y: rect.bottom() + bar, height: bar, ..rect };
                 let part = PixelRect { width: track.width * (sum.abs() / most), ..track };
                 self.fills.push(Fill { rect: track, ink: Ink::Hairline, alpha: 1.0 });

@@ -6,8 +6,8 @@ use crate::analysis::methods::Method;
 use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace};
 use crate::view::figure::token_text;
 use crate::view::{
-    AxisSet, Blend, HeadOrder, MapSource, Queries, Range, Shown, ViewKind, ViewState, pictures,
-    salient_token,
+    AxisSet, Blend, HeadOrder, MapSource, Quantity, Queries, Range, Shown, ViewKind, ViewState,
+    pictures, salient_token,
 };
 use std::path::Path;
 
@@ -376,6 +376,7 @@ impl Tour<'_> {
         ] {
             let mut state = self.look();
             state.view = view;
+            state.quantity = Quantity::QuestionToAnswer;
             state.map.queries = Queries::answer(self.spoken().first().copied().unwrap_or(0));
             steps.push(Step { seconds: Some(3.0), ..Step::new(state, caption) });
         }

@@ -1,0 +1,122 @@
+//! Traces of other models in the window: several pictures, video frames, several views, layers without attention.
+
+use crate::support::{Window, click, open, settle};
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+use std::path::Path;
+use std::sync::Arc;
+use vlmscope::trace::Trace;
+use vlmscope::ui::Start;
+use vlmscope::ui::intent::{Intent, TransportCommand};
+use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::ui::transport::PlayAxis;
+use vlmscope::view::{Command, ViewKind, ViewState};
+
+fn window(name: &str) -> Window {
+    let path = format!("{}/tests/fixtures/traces2/{name}.vlmtrace", env!("CARGO_MANIFEST_DIR"));
+    let trace = Trace::open(Path::new(&path)).unwrap();
+    open([1280.0, 720.0], 1.0, Start::Empty, Some(Arc::new(trace)))
+}
+
+/// A picture of the window, to be looked at: in the folder that an environment variable names.
+fn shoot(window: &mut Window, name: &str) {
+    if let Some(folder) = std::env::var_os("VLMSCOPE_SHOTS") {
+        let image = window.render().unwrap();
+        image.save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
+    }
+}
+
+fn state(window: &Window) -> ViewState {
+    window.state().doc().unwrap().state().clone()
+}
+
+fn act(window: &mut Window, act: UiCommand) {
+    window.state().intents.act(act);
+    settle(window);
+}
+
+#[test]
+fn several_pictures_open_side_by_side_and_a_click_chooses_one() {
+    let mut window = window("two_pictures");
+    assert_eq!(state(&window).view, ViewKind::Pictures);
+    assert!(window.query_by_label("Pictures").is_some(), "a tab stands for the view");
+    let stage = window.state().stage_rect;
+    let figure = window.state().stage.figure().unwrap().clone();
+    assert_eq!(figure.tiles.len(), 2);
+    shoot(&mut window, "two_pictures");
+    let [x, y] = figure.tiles[1].1.centre();
+    click(&mut window, stage.min + egui::vec2(x, y), Modifiers::NONE);
+    assert_eq!(state(&window).picture.index, 1);
+    assert_eq!(state(&window).selected[0].span, 1, "the patch of the second picture");
+    act(&mut window, UiCommand::ShowStage);
+    assert_eq!((state(&window).view, state(&window).picture.index), (ViewKind::Overlay, 1));
+    assert!(window.state().stage.caption().contains("picture 1 only"));
+    window.key_press_modifiers(Modifiers::SHIFT, Key::ArrowLeft);
+    settle(&mut window);
+    assert_eq!(state(&window).picture.index, 0);
+}
+
+#[test]
+fn a_video_is_scrubbed_and_played_through_its_frames() {
+    let mut window = window("frames");
+    window.state().intents.send(Intent::Transport(TransportCommand::Axis(PlayAxis::Frames)));
+    act(&mut window, UiCommand::ShowStage);
+    let bar = window.get_by_label("Scrub bar").rect();
+    click(&mut window, bar.right_center() - egui::vec2(7.0, 0.0), Modifiers::NONE);
+    assert_eq!(state(&window).picture.index, 2);
+    assert!(window.state().stage.caption().contains("frame 2 at 4.5 s only"));
+    click(&mut window, bar.left_center() + egui::vec2(7.0, 0.0), Modifiers::NONE);
+    assert_eq!(state(&window).picture.index, 0);
+    act(&mut window, UiCommand::NextFrame);
+    assert_eq!(state(&window).picture.index, 1);
+    shoot(&mut window, "frame");
+    act(&mut window, UiCommand::PlayFrames);
+    assert!(window.state().transport.playing);
+    assert_eq!(window.state().transport.axis, PlayAxis::Frames);
+}
+
+#[test]
+fn views_of_a_picture_are_chosen_above_the_stage() {
+    let mut window = window("tiles");
+    assert!(window.state().stage.caption().contains("3 views added"));
+    assert!(window.query_by_label("Views of the picture").is_some());
+    window.hover_at(window.state().stage_rect.center());
+    settle(&mut window);
+    shoot(&mut window, "tiles");
+    window.state().intents.command(Command::SetPictureView(Some(2)));
+    settle(&mut window);
+    assert!(window.state().stage.caption().contains("thumbnail only"));
+    // Pictures that the model saw once leave no bar.
+    let one = self::window("dynamic_grid");
+    assert!(one.query_by_label("Views of the picture").is_none());
+    assert!(one.query_by_label("Pictures").is_none(), "there is nothing to put side by side");
+}
+
+#[test]
+fn layers_are_named_as_the_model_numbers_them() {
+    let mut window = window("hybrid");
+    for (label, is_there) in [("Layer 1", true), ("Layer 3", true), ("Layer 0", false)] {
+        assert_eq!(window.query_by_label(label).is_some(), is_there, "{label}");
+    }
+    let header = window.get_by_label("Layer 3").rect();
+    click(&mut window, header.center(), Modifiers::NONE);
+    assert_eq!(state(&window).map.layers.only(), Some(3));
+    assert!(window.state().stage.caption().contains("layer 3"));
+    // Steps go over the layers without attention.
+    act(&mut window, UiCommand::PreviousLayer);
+    assert_eq!(state(&window).map.layers.only(), Some(1));
+    act(&mut window, UiCommand::NextLayer);
+    assert_eq!(state(&window).map.layers.only(), Some(3));
+    act(&mut window, UiCommand::BestHead);
+    shoot(&mut window, "hybrid");
+    let layer = state(&window).map.layers.only();
+    assert!(matches!(layer, Some(1 | 3)), "{layer:?}");
+}
+
+#[test]
+fn a_trace_without_places_opens_in_its_tokens() {
+    let mut window = window("unplaced");
+    shoot(&mut window, "unplaced");
+    assert_eq!(state(&window).view, ViewKind::TokenMatrix);
+    assert!(window.state().stage.figure().is_some(), "it is drawn");
+}
