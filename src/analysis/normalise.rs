@@ -112,6 +112,13 @@ fn extremes(map: &[f32]) -> [f32; 2] {
     [low, high]
 }
 
+/// A range of numbers that come from stored weights: a point if they differ by no more than half floats are rounded,
+/// because such differences mean nothing.
+pub fn beyond_rounding([low, high]: [f32; 2]) -> [f32; 2] {
+    let rounding = half::f16::EPSILON.to_f32() * high.abs();
+    if high - low <= rounding { [low, low] } else { [low, high] }
+}
+
 /// The rank (from 0) of a percentile among `count` values, rounded to the nearest.
 pub fn rank_of_percentile(count: usize, percentile: f32) -> u32 {
     let last = count.saturating_sub(1) as f32;

@@ -5,7 +5,9 @@
 
 use super::{Context, GpuError, Scene};
 use crate::analysis::gather::{Members, QueryKey, query_key};
-use crate::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, percentile};
+use crate::analysis::normalise::{
+    CONTOUR_PERCENTILES, RangeRule, Scaling, beyond_rounding, percentile,
+};
 use crate::trace::TraceId;
 use crate::view::{HeadNumbersKey, Numbers, NumbersKey};
 use half::f16;
@@ -108,12 +110,9 @@ impl Matrix {
     /// The range of the colour map: the numbers that are normalised to 0 and 1.
     pub fn range(&self, scaling: &Scaling) -> [f64; 2] {
         let ranges = scaling.ranges(&self.values, self.values.len());
-        let [low, high] = ranges.first().copied().unwrap_or([0.0, 0.0]);
-        // Weights are kept as half floats: numbers that differ by less are equal.
+        let ends = ranges.first().copied().unwrap_or([0.0, 0.0]);
         let is_own = matches!(scaling.rule, RangeRule::PerMap | RangeRule::Shared);
-        let rounding = f16::EPSILON.to_f32() * high.abs();
-        let ends = if is_own && high - low <= rounding { [low, low] } else { [low, high] };
-        ends.map(f64::from)
+        if is_own { beyond_rounding(ends) } else { ends }.map(f64::from)
     }
 }
 

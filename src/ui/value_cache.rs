@@ -5,6 +5,7 @@
 //! changed nothing is computed.
 
 use super::document::Document;
+use crate::analysis::normalise::beyond_rounding;
 use crate::analysis::reduce::{Fold, Keep};
 use crate::trace::{AnswerIndex, PatchRef, Trace, TraceId};
 use crate::view::{
@@ -200,7 +201,7 @@ fn matrix(trace: &Trace, choice: &MapChoice, (quantity, remove_bos): (Quantity, 
     let shape = trace.shape();
     let numbers = choice.resolve_heads(trace, quantity, remove_bos);
     let values = numbers.map_or_else(|_| Vec::new(), |numbers| numbers.values());
-    let range = range_of(&values);
+    let range = beyond_rounding(range_of(&values));
     let numbers = trace.meta().model.layer_numbers();
     Matrix { layers: shape.layers, heads: shape.heads, numbers, values, range }
 }

@@ -54,6 +54,11 @@ fn several_pictures_open_side_by_side_and_a_click_chooses_one() {
     window.key_press_modifiers(Modifiers::SHIFT, Key::ArrowLeft);
     settle(&mut window);
     assert_eq!(state(&window).picture.index, 0);
+    // Each picture has a chip with its share.
+    let chip = window.get_by_label("Choose picture 1").rect();
+    click(&mut window, chip.center(), Modifiers::NONE);
+    assert_eq!(state(&window).picture.index, 1);
+    shoot(&mut window, "second");
 }
 
 #[test]

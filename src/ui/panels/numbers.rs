@@ -99,7 +99,7 @@ fn patch_row(
     let on = cx.shown.selected.contains(&patch);
     let share = if high > 0.0 { value / high } else { 0.0 };
     let text = number(f64::from(value), f64::from(high));
-    let response = bar_row(ui, &name, &text, share, on, hovered);
+    let response = bar_row(ui, &name, &text, share, on, hovered).on_hover_text(&name);
     if response.clicked() {
         cx.intents.command(Command::SelectPatches(vec![patch]));
     } else if response.hovered() && cx.shown.hovered != Some(patch) {
@@ -134,8 +134,10 @@ fn bar_row(
         let x = |share: f32| rect.left() + 4.0 + share * (rect.width() - 8.0);
         Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
     };
-    text_in(ui, column(0.0, 0.42), Align2::LEFT_CENTER, name, theme::plain(theme::SMALL), color);
-    let bar = column(0.44, 0.78).shrink2(vec2(0.0, 8.0));
+    // Names that say the picture or view take more room.
+    let split = if name.chars().count() > 18 { 0.62 } else { 0.42 };
+    text_in(ui, column(0.0, split), Align2::LEFT_CENTER, name, theme::plain(theme::SMALL), color);
+    let bar = column(split + 0.02, 0.78).shrink2(vec2(0.0, 8.0));
     ui.painter().rect_filled(bar, 1.0, ink.hairline);
     let filled =
         Rect::from_min_size(bar.min, vec2(bar.width() * share.clamp(0.0, 1.0), bar.height()));

@@ -5,7 +5,7 @@
 
 use super::matrix::{color_of, within};
 use super::transport;
-use crate::trace::{TokenInfo, TokenKind};
+use crate::trace::{TokenInfo, TokenKind, TraceMeta};
 use crate::ui::document::Document;
 use crate::ui::intent::{Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
@@ -13,8 +13,11 @@ use crate::ui::theme;
 use crate::ui::value_cache::range_of;
 use crate::ui::widgets::{Chip, ink, muted};
 use crate::view::figure::{contrast, number, token_text};
-use crate::view::{Aggregate, AxisSet, ColorMap, Command, Queries, QueryKind};
+use crate::view::{
+    Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, picture_name, pictures,
+};
 use egui::{Color32, Response, Ui};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Neighbouring tokens that are shown as one chip.
@@ -28,29 +31,65 @@ pub struct Word {
     pub kind: TokenKind,
     /// Index of the question-answer turn.
     pub turn: u32,
+    /// Index of the picture, for patches that have a place in one.
+    pub picture: Option<u32>,
 }
 
-/// Groups tokens into words; the patches of a picture and the system prompt become one each.
-pub fn words(tokens: &[TokenInfo]) -> Vec<Word> {
-    let spelled = |word: &crate::trace::Word| -> String {
-        tokens[word.tokens.clone()].iter().map(|token| token_text(&token.text)).collect()
-    };
-    crate::trace::words(tokens)
-        .into_iter()
-        .map(|word| Word {
-            text: match word.kind {
-                TokenKind::Image => "picture".into(),
-                TokenKind::System => "system prompt".into(),
-                TokenKind::Question
-                | TokenKind::Answer
-                | TokenKind::Special
-                | TokenKind::Separator => spelled(&word),
-            },
-            positions: word.tokens.start as u32..word.tokens.end as u32,
-            kind: word.kind,
-            turn: word.turn,
-        })
-        .collect()
+/// Groups tokens into words; the system prompt and the patches of each picture become one each, with the separators
+/// between them. Other separators that follow each other, such as the time of a frame, are one, too.
+pub fn words(meta: &TraceMeta) -> Vec<Word> {
+    let tokens = &meta.tokens;
+    let is_one = pictures(meta).len() < 2;
+    let mut words: Vec<Word> = Vec::new();
+    for word in crate::trace::words(tokens) {
+        let positions = word.tokens.start as u32..word.tokens.end as u32;
+        let picture = (word.kind == TokenKind::Image).then(|| picture_at(meta, word.tokens.start));
+        let picture = picture.flatten();
+        let before = words.iter().rposition(|word| word.kind != TokenKind::Separator);
+        match before.and_then(|at| words.get_mut(at)) {
+            Some(first) if picture.is_some() && first.picture == picture => {
+                first.positions.end = positions.end;
+                words.truncate(before.map_or(0, |at| at + 1));
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(last) = words
+            .last_mut()
+            .filter(|last| word.kind == TokenKind::Separator && last.kind == TokenKind::Separator)
+        {
+            last.positions.end = positions.end;
+            last.text = separators(&tokens[last.positions.start as usize..word.tokens.end]);
+            continue;
+        }
+        let spelled = || tokens[word.tokens.clone()].iter().map(|token| token_text(&token.text));
+        let text = match (word.kind, picture) {
+            (TokenKind::Image, Some(picture)) if !is_one => picture_name(meta, picture),
+            (TokenKind::Image, _) => "picture".into(),
+            (TokenKind::System, _) => "system prompt".into(),
+            _ => spelled().collect(),
+        };
+        words.push(Word { positions, text, kind: word.kind, turn: word.turn, picture });
+    }
+    words
+}
+
+/// The picture that a position shows a patch of.
+fn picture_at(meta: &TraceMeta, position: usize) -> Option<u32> {
+    meta.spans.iter().find(|span| span.extent().contains(&position)).map(|span| span.picture)
+}
+
+/// Separators as one short text.
+fn separators(tokens: &[TokenInfo]) -> String {
+    /// Longer texts say nothing more.
+    const MOST_CHARACTERS: usize = 20;
+    let piece = |token: &TokenInfo| token.text.replace(['▁', 'Ġ'], " ");
+    let text: String = tokens.iter().map(piece).collect();
+    let text = text.trim();
+    if text.chars().count() <= MOST_CHARACTERS {
+        return text.to_owned();
+    }
+    format!("{}…", text.chars().take(MOST_CHARACTERS).collect::<String>())
 }
 
 /// The token strip and the transport.
@@ -118,7 +157,8 @@ fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let pointer = ui.input(|input| input.pointer.interact_pos());
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = egui::vec2(3.0, 3.0);
-        for word in words(&doc.meta().tokens) {
+        let shares = shares(cx, doc);
+        for word in words(doc.meta()) {
             let is_answer = word.positions.start >= prompt;
             if is_answer && !was_answer {
                 ui.add_space(8.0);
@@ -127,7 +167,8 @@ fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
                 ui.add_space(8.0);
             }
             was_answer = is_answer;
-            let response = chip(ui, doc, &word, &coloring, is_answer);
+            let share = word.picture.and_then(|picture| shares.get(&picture)).copied();
+            let response = chip(ui, doc, (&word, share), &coloring, is_answer);
             if is_answer && pointer.is_some_and(|at| response.rect.contains(at)) {
                 dragged = Some(word.positions.clone());
             }
@@ -135,6 +176,23 @@ fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         }
     });
     drag(cx, ui, doc, dragged);
+}
+
+/// The share of each picture in the attention on the stage; empty if there is one picture only, or another map.
+fn shares(cx: &PaneContext<'_>, doc: &Document) -> BTreeMap<u32, f32> {
+    let mut shares = BTreeMap::new();
+    let is_attention = cx.shown.map.source == MapSource::Attention && !cx.shown.is_difference();
+    if doc.extent.picture_numbers().len() < 2 || !is_attention {
+        return shares;
+    }
+    let values = cx.map(doc);
+    let mut rest = values.as_slice();
+    for span in &doc.meta().spans {
+        let (own, others) = rest.split_at(span.patches().min(rest.len()));
+        *shares.entry(span.picture).or_insert(0.0) += own.iter().sum::<f32>();
+        rest = others;
+    }
+    shares
 }
 
 /// The range over the spoken answer tokens, so that their colours can be compared.
@@ -160,7 +218,7 @@ fn row_of(doc: &Document, position: u32) -> Option<usize> {
 fn chip(
     ui: &mut Ui,
     doc: &Document,
-    word: &Word,
+    (word, share): (&Word, Option<f32>),
     coloring: &Coloring,
     is_answer: bool,
 ) -> Response {
@@ -176,7 +234,12 @@ fn chip(
             _ => false,
         }
     });
-    let mut chip = Chip { selected, ..Chip::new(&word.text) };
+    let text = match share {
+        Some(share) => format!("{} · {:.0} %", word.text, share * 100.0),
+        None => word.text.clone(),
+    };
+    let is_chosen = share.is_some() && word.picture == Some(state.picture.index);
+    let mut chip = Chip { selected: selected || is_chosen, ..Chip::new(&text) };
     let spoken = matches!(word.kind, TokenKind::Question | TokenKind::Answer);
     if !spoken {
         chip.color = Some(ink.muted);
@@ -199,6 +262,7 @@ fn chip(
         chip.meter = Some(probability(doc, word));
     }
     let name = match word.kind {
+        TokenKind::Image if share.is_some() => format!("Choose {}", word.text),
         TokenKind::Image => format!("Picture, {} patches", word.positions.len()),
         TokenKind::Answer => format!("Answer word {}", word.text),
         TokenKind::Question => format!("Question word {}", word.text),
@@ -246,6 +310,16 @@ fn act_on(
     is_answer: bool,
     response: &Response,
 ) {
+    let several = doc.extent.picture_numbers().len() > 1;
+    if let Some(picture) = word.picture.filter(|_| several) {
+        if response.clicked() {
+            cx.intents.command(Command::SetPicture(picture));
+        } else if response.hovered() {
+            cx.preview(Command::SetPicture(picture));
+        }
+        response.clone().on_hover_text("Its share of the map; click to choose it");
+        return;
+    }
     if word.kind == TokenKind::Image {
         if response.clicked() {
             cx.intents.command(Command::SetQueries(Queries {
@@ -353,6 +427,7 @@ fn drag(cx: &PaneContext<'_>, ui: &Ui, doc: &Document, under: Option<Range<u32>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::ImageSpan;
 
     fn token(text: &str, kind: TokenKind, word: Option<u32>) -> TokenInfo {
         TokenInfo { id: 0, text: text.into(), kind, turn: 0, word }
@@ -373,11 +448,47 @@ mod tests {
             token("▁", TokenKind::Answer, None),
             token("</s>", TokenKind::Special, None),
         ];
-        let words = words(&tokens);
+        let words = words(&TraceMeta { tokens: tokens.into(), ..TraceMeta::default() });
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, ["<s>", "system prompt", "picture", "what", "penguin", "space", "</s>"]);
         assert_eq!(words[4].positions, 6..9);
         assert_eq!(words.last().map(|word| word.positions.end), Some(11));
+    }
+
+    #[test]
+    fn a_picture_with_row_ends_is_one_chip_and_its_neighbour_another() {
+        let image = || token("<image>", TokenKind::Image, None);
+        let end = |text: &str| token(text, TokenKind::Separator, None);
+        let tokens = [
+            [image(), image(), end("<row>"), image(), image(), end("<row>")].as_slice(),
+            &[
+                end("▁2"),
+                end(".5"),
+                end("▁seconds"),
+                image(),
+                token("▁what", TokenKind::Question, Some(0)),
+            ],
+        ]
+        .concat();
+        let span = |picture, first, rows, columns| ImageSpan {
+            picture,
+            first,
+            rows,
+            columns,
+            row_stride: 3,
+            ..ImageSpan::default()
+        };
+        let spans = vec![span(0, 0, 2, 2), span(1, 9, 1, 1)];
+        let words = words(&TraceMeta { tokens, spans, ..TraceMeta::default() });
+        let told: Vec<_> =
+            words.iter().map(|word| (word.text.as_str(), word.positions.clone())).collect();
+        let expected = [
+            ("picture 0", 0..5),
+            ("<row> 2.5 seconds", 5..9),
+            ("picture 1", 9..10),
+            ("what", 10..11),
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]
