@@ -353,7 +353,8 @@ fn every_view_and_every_scale_has_its_legend() {
     for (view, content) in contents(1.0, 8, 8) {
         for &blend in Blend::ALL {
             let state = ViewState { view, blend, ..ViewState::default() };
-            let readout = Readout { ends, contours: [Some([0.1, 0.2, 0.3, 0.4]), None] };
+            let contours = [Some([0.1, 0.2, 0.3, 0.4]), None];
+            let readout = Readout { ends, contours, ..Readout::default() };
             let figure = Figure::layout(&state, [1280, 720], &content, &line(), readout);
             let says = |text: &str| figure.labels.iter().any(|label| label.text().contains(text));
             if blend == Blend::Contours && view.spec().over_picture {
