@@ -67,6 +67,7 @@ class Half:
 
 
 def counts(path: Path) -> bool:
-    """Whether a file is neither prose nor left behind by a tool."""
-    hidden = (part.startswith((".", "__pycache__")) for part in path.relative_to(REPOSITORY).parts)
-    return path.suffix != ".md" and not any(hidden)
+    """Whether a file is neither prose nor left behind by a tool (pip leaves python/build and an .egg-info folder)."""
+    parts = path.relative_to(REPOSITORY).parts
+    left = (part.startswith((".", "__pycache__")) or part.endswith(".egg-info") or part == "build" for part in parts)
+    return path.suffix != ".md" and not any(left)
