@@ -37,7 +37,7 @@ WALKTHROUGH = [
     "pack {} --out x.zip",
     "record {} --out x.gif --size 160x120 --fps 1",
 ]
-PICTURE = ["ask {} What? --out x.vlmtrace", "ask {} What? --preprocess pad --out x.vlmtrace"]
+PICTURE = "ask {} What? --out x.vlmtrace"
 
 
 def zeros(count: int, form: int = zlib.MAX_WBITS) -> bytes:
@@ -52,7 +52,7 @@ def png(side: int, depth: int, kind: int, samples: int) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", side, side, depth, kind, 0, 0, 0)
-    pixels = zeros(side * (1 + side * samples * depth // 8))
+    pixels = zeros(side * (1 + (side * samples * depth + 7) // 8))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
@@ -326,12 +326,13 @@ def cases(folder: Path, root: Path) -> list[str]:
     commands = []
     for name, make in pictures.items():
         (folder / name).write_bytes(make())
-        commands += [command.format(name) for command in PICTURE]
+        commands.append(PICTURE.format(name))
+    commands += [f"{PICTURE} --preprocess {mode}".format("rgb16.png") for mode in ("pad", "resize")]
     color = f"color=gray:s={SIDE}x{SIDE}"
     jpeg = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", color, "-frames:v", "1", "-q:v", "31", "solid.jpg"]
     if shutil.which("ffmpeg"):
         subprocess.run(jpeg, cwd=folder, check=True)
-        commands += [command.format("solid.jpg") for command in PICTURE]
+        commands.append(PICTURE.format("solid.jpg"))
     for ending, files, templates in kinds:
         for name, make in files:
             file = f"{name}.{ending}"

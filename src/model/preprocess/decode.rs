@@ -10,8 +10,10 @@ use std::io::Cursor;
 
 /// Larger pictures are refused before any pixel is decoded.
 pub const MAX_MEGAPIXELS: u32 = 128;
-/// Memory limit of the decoders: the pixels at 8 bytes each, and the same amount for the decoders' own tables.
-const MAX_DECODE_BYTES: u64 = MAX_MEGAPIXELS as u64 * 16 * 1_000_000;
+/// Largest decoded picture: three channels of 16 bits. While a picture is turned upright, it is in memory twice.
+const MAX_DECODED_BYTES: u64 = MAX_MEGAPIXELS as u64 * 6 * 1_000_000;
+/// Memory limit of the decoders: the pixels, and the same amount for the decoders' own tables.
+const MAX_DECODE_BYTES: u64 = 2 * MAX_DECODED_BYTES;
 /// The original is kept for display and for asking again; it is not an archive.
 const STORED_LONG_EDGE: u32 = 2048;
 const JPEG_QUALITY: u8 = 92;
@@ -59,6 +61,13 @@ pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Decoded> {
     }
     if pixels == 0 {
         return Err(not_a_picture("it has no pixels".into()));
+    }
+    if decoder.total_bytes() > MAX_DECODED_BYTES {
+        let [found, most] =
+            [decoder.total_bytes(), MAX_DECODED_BYTES].map(|bytes| bytes / 1_000_000);
+        return Err(not_a_picture(format!(
+            "it has {found} MB when it is decoded, more than {most} MB; reduce it, or save it with 8 bits a channel"
+        )));
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODE_BYTES);
@@ -188,7 +197,12 @@ pub(super) struct Stored {
 
 /// Encodes the upright picture again, which removes all metadata: as JPEG if it came from a lossy format, otherwise as
 /// PNG. A long edge over [`STORED_LONG_EDGE`] is reduced.
-pub(super) fn encode_original(name: &str, upright: DynamicImage, lossy: bool) -> Result<Stored> {
+pub(super) fn encode_original(
+    name: &str,
+    upright: DynamicImage,
+    rgb: &Rgb,
+    lossy: bool,
+) -> Result<Stored> {
     let failed = |reason: String| ModelError::Picture {
         name: name.to_owned(),
         reason: format!("encoding it for the trace failed ({reason})"),
@@ -200,7 +214,8 @@ pub(super) fn encode_original(name: &str, upright: DynamicImage, lossy: bool) ->
             let edge = u64::from(edge) * u64::from(STORED_LONG_EDGE) / u64::from(long);
             (edge as u32).max(1)
         };
-        let small = to_rgb(&upright).resized(shrink(width), shrink(height), Resample::Bicubic);
+        drop(upright);
+        let small = rgb.resized(shrink(width), shrink(height), Resample::Bicubic);
         let [width, height] = small.size;
         image::RgbImage::from_raw(width, height, small.bytes)
             .map(DynamicImage::ImageRgb8)
@@ -280,6 +295,15 @@ mod tests {
             ModelError::PictureTooLarge { width: 40_000, height: 40_000, .. } => {}
             other => panic!("{other}"),
         }
+        // 127.7 megapixels of four channels of 16 bits.
+        for at in [16, 20] {
+            bytes[at..at + 4].copy_from_slice(&11_300_u32.to_be_bytes());
+        }
+        bytes[24..26].copy_from_slice(&[16, 6]);
+        let checksum = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        let error = decode("deep.png", &bytes).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("1021 MB") && error.contains("more than 768 MB"), "{error}");
     }
 
     #[test]

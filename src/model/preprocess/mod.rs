@@ -142,7 +142,7 @@ pub fn preprocess(
     let Decoded { upright, lossy } = decoded;
     let rgb = decode::to_rgb(&upright);
     let dark = decode::dark_notice(&upright).map(AskNotice::Text);
-    let stored = decode::encode_original(&picture.name, upright, lossy)?;
+    let stored = decode::encode_original(&picture.name, upright, &rgb, lossy)?;
     let stored_from_upright = [
         f64::from(stored.size[0]) / f64::from(rgb.size[0]),
         f64::from(stored.size[1]) / f64::from(rgb.size[1]),
