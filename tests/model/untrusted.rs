@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Once};
 use vlmscope::analysis::diff::difference;
 use vlmscope::analysis::methods::Method;
@@ -17,6 +17,7 @@ use vlmscope::model::{
     Bundle, Engine, ModelError, RelevancyRequest, build_prompt, builtin, set_template_program,
 };
 use vlmscope::trace::Trace;
+use vlmscope::view::timeline::{Walkthrough, tour};
 
 /// A trace file in parts that a test may spoil.
 #[derive(Clone)]
@@ -161,6 +162,20 @@ fn image_spans_do_not_overlap_and_are_few() {
     parts.is_refused(&["image spans", "overlap"]);
     parts.meta["spans"] = json!(vec![span; 100_000]);
     parts.is_refused(&["100000 image spans", "at most 4096"]);
+}
+
+#[test]
+fn the_tour_of_a_trace_with_endless_texts_can_be_read_back() {
+    let mut parts = ASKED.clone();
+    parts.meta["question"] = json!("why ".repeat(40_000));
+    parts.meta["answer"] = json!("so ".repeat(40_000));
+    parts.meta["model"]["name"] = json!("m".repeat(100_000));
+    for token in parts.meta["tokens"].as_array_mut().unwrap() {
+        token["text"] = json!("w".repeat(20_000));
+    }
+    let trace = parts.open().unwrap();
+    let written = tour(&trace, Path::new("a.vlmtrace")).to_toml().unwrap();
+    Walkthrough::from_toml("tour.toml", &written).unwrap();
 }
 
 #[test]

@@ -191,7 +191,7 @@ impl Walkthrough {
 }
 
 /// The text, truncated to the limit of a file.
-fn readable(text: &str) -> String {
+pub(super) fn readable(text: &str) -> String {
     text.chars().take(LONGEST_CAPTION).collect()
 }
 

@@ -1,6 +1,7 @@
 //! A default tour of a trace: the question, the answer token by token, the layers and heads that attend to the picture,
 //! all heads at once, and relevancy if the trace has it.
 
+use super::edit::readable;
 use super::walkthrough::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
 use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace};
@@ -123,7 +124,13 @@ impl Tour<'_> {
             self.layers_and_heads(&mut steps);
             self.relevancy(&mut steps);
         }
-        Walkthrough { title: Some(title), steps, end: Some(end) }
+        let mut tour = Walkthrough { title: Some(title), steps, end: Some(end) };
+        // A question or an answer may be longer than a walkthrough may say.
+        let cards = tour.title.iter_mut().chain(&mut tour.end);
+        let cards = cards.flat_map(|card| [&mut card.text, &mut card.subtitle]);
+        let captions = tour.steps.iter_mut().map(|step| &mut step.caption);
+        cards.chain(captions).for_each(|text| *text = readable(text));
+        tour
     }
 
     fn look(&self) -> ViewState {
