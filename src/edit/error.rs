@@ -51,7 +51,7 @@ pub enum EditError {
     #[error(
         "the edits are too expensive at step {index} ({tool}): at most {steps} steps can be \
         applied, over {:.0} million pixels in all. Use fewer points, a smaller brush or a \
-        smaller picture.", pixels / 1e6
+        smaller picture; a picture of more than {:.0} million pixels cannot be blurred.", pixels / 1e6, blurred / 1e6
     )]
     TooMuch {
         /// Index, from 0, of the first step that exceeds a limit.
@@ -62,6 +62,8 @@ pub enum EditError {
         steps: usize,
         /// The limit on the pixels that all steps visit together.
         pixels: f64,
+        /// The limit on the pixels of a picture that is blurred.
+        blurred: f64,
     },
     /// A number is out of bounds.
     #[error("step {index} ({tool}): {field} is {value}; it must be {bounds}.")]

@@ -1,7 +1,7 @@
 //! The stack: push, undo, redo, flatten, and its text.
 
 use super::EditError;
-use super::step::{Step, crop_pixels};
+use super::step::{MOST_BLURRED_PIXELS, Step, crop_pixels};
 use crate::files;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{RgbImage, imageops};
@@ -248,7 +248,8 @@ fn check_work<'a>(steps: impl Iterator<Item = &'a Step>, size: [u32; 2]) -> Resu
         work += step.work(size);
         if work > MOST_WORK || index >= MOST_STEPS {
             let tool = step.tool();
-            return Err(EditError::TooMuch { index, tool, steps: MOST_STEPS, pixels: MOST_WORK });
+            let (steps, pixels, blurred) = (MOST_STEPS, MOST_WORK, MOST_BLURRED_PIXELS);
+            return Err(EditError::TooMuch { index, tool, steps, pixels, blurred });
         }
     }
     Ok(())

@@ -12,6 +12,8 @@ const RING: f64 = 0.12;
 
 /// Number of times that a blur visits each pixel.
 const BLUR_WORK: f64 = 6.0;
+/// Largest picture that can be blurred: a blur takes three more copies of it.
+pub(super) const MOST_BLURRED_PIXELS: f64 = 64e6;
 
 /// The fill of an area.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -216,6 +218,7 @@ impl Step {
                         Fill::Color { .. } => 0.0,
                         // The pixels around the area are visited, too.
                         Fill::Mean | Fill::Surroundings => width * height,
+                        Fill::Blur { .. } if width * height > MOST_BLURRED_PIXELS => f64::INFINITY,
                         Fill::Blur { .. } => BLUR_WORK * width * height,
                     }
             }

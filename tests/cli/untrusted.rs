@@ -5,6 +5,7 @@ use crate::support::{command, refused, stderr};
 use crate::trap_library;
 use std::path::Path;
 use std::process::Output;
+use vlmscope::edit::Edits;
 
 fn run(folder: &Path, args: &[&str], variables: &[(&str, &Path)]) -> Output {
     command(folder, args).envs(variables.iter().copied()).output().unwrap()
@@ -109,6 +110,18 @@ fn a_walkthrough_with_too_much_in_it_is_refused_with_its_line() {
         1,
         &["caption.toml, line 3", "1000000 characters"],
     );
+}
+
+#[test]
+fn a_blur_of_a_huge_picture_is_refused() {
+    let area = "area = { outline = { shape = 'rectangle', rect = { x = 0.0, y = 0.0, width = 9.0, height = 9.0 } } }";
+    let edits = |side: u32| {
+        let step = format!("tool = 'fill'\n{area}\nwith = {{ kind = 'blur', sigma = 2.0 }}");
+        Edits::from_toml(&format!("version = 1\nsize = [{side}, {side}]\n[[step]]\n{step}\n"))
+    };
+    edits(8_000).unwrap();
+    let error = edits(8_001).unwrap_err().to_string();
+    assert!(error.contains("more than 64 million pixels cannot be blurred"), "{error}");
 }
 
 #[test]
