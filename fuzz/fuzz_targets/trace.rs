@@ -30,7 +30,11 @@ fn write_again(trace: &Trace) {
     if more.write(&path).is_ok() {
         let back = Trace::open(&path).expect("what was written is read");
         assert_eq!(back.map_names(), more.map_names());
-        assert_eq!(back.page(0), more.page(0));
+        // Bits: damaged weights are not equal to themselves.
+        let bits = |trace: &Trace| {
+            trace.page(0).map(|page| page.iter().map(|weight| weight.to_bits()).collect::<Vec<_>>())
+        };
+        assert_eq!(bits(&back), bits(&more));
     }
 }
 
