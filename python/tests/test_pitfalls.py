@@ -265,12 +265,15 @@ def test_recordings_may_be_nested(make):
     check_restored(model, inputs)
 
 
-def test_head_mean_and_last_layer_are_those_of_all_rows(make):
-    model, processor = make("gemma3")
+@pytest.mark.parametrize("name", ["gemma3", "mllama"])
+def test_head_mean_and_last_layer_are_those_of_all_rows(make, name):
+    """Also where a layer's keys are scattered (cross-attention)."""
+    model, processor = make(name)
     trace = vlmscope.capture(model, processor, images=[image()], rows="all", head_mean=True, last_layer=True, **ASKED)
     pages = trace.attention_of_all_rows()
-    mean = trace.tensor("attention.head_mean").astype(np.float32) / 4096
-    last = trace.tensor("attention.last_layer").astype(np.float32) / 4096
+    # Cross keys are positions without a query: their rows are empty.
+    mean = trace.tensor("attention.head_mean").astype(np.float32)[:, trace.rows] / 4096
+    last = trace.tensor("attention.last_layer").astype(np.float32)[:, trace.rows] / 4096
     assert np.abs(mean - pages.mean(2).transpose(1, 0, 2)).max() < 5e-4
     assert np.array_equal(last, pages[:, -1].transpose(1, 0, 2))
     few = vlmscope.capture(model, processor, images=[image()], head_mean=True, **ASKED)

@@ -34,7 +34,7 @@ def test_the_trace_of_every_family_works_in_the_program(make, name, program, tmp
     def run(*arguments: str, fails_with: str = "") -> str:
         done = subprocess.run([program, *arguments], capture_output=True, text=True, cwd=tmp_path)
         if fails_with:
-            assert done.returncode == 1 and fails_with in done.stderr, (arguments, done.stderr)
+            assert done.returncode == 2 and fails_with in done.stderr, (arguments, done.stderr)
         else:
             assert done.returncode == 0, (arguments, done.stderr)
         return done.stdout

@@ -87,5 +87,6 @@ class Squares:
         for index, blocks in self.blocks.items():
             for first, weights, keys in blocks:
                 inside = weights[: max(0, positions - first)]
-                out[index, first : first + len(inside), keys] = inside
+                # Two steps: a number and an array of keys in one index would put the keys first.
+                out[index][first : first + len(inside), keys] = inside
         return out
