@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from score_methods import ask, interval, make_scenes
 
 ROOT = Path(__file__).resolve().parent.parent
