@@ -146,8 +146,9 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
     let has_views = (0..).zip(&meta.spans).any(|(at, span)| span.picture != at);
     for (view, span) in meta.spans.iter().enumerate() {
         let size = meta.preprocess.get(span.canvas as usize).map_or_else(String::new, |info| {
+            let name = if info.file_name.is_empty() { "" } else { " " };
             format!(
-                " · {} {} × {} → {} × {} ({})",
+                " ·{name}{} {} × {} → {} × {} ({})",
                 info.file_name,
                 info.original_size[0],
                 info.original_size[1],

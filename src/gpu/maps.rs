@@ -11,7 +11,7 @@ use super::passes::{Passes, density, difference, fill_atlas, normalise, reduce};
 use super::work::Work;
 use super::{Gpu, GpuError};
 use crate::analysis::density::{Density, Part};
-use crate::analysis::reduce::Reduction;
+use crate::analysis::reduce::{Keep, Reduction};
 use crate::logging::bug;
 use crate::trace::{Trace, TraceId};
 use crate::view::{Numbers, NumbersKey, Reads, Shown};
@@ -141,7 +141,7 @@ impl MapSlot {
                 needed: bytes,
                 limit,
                 adapter: work.gpu.info().name.clone(),
-                advice: "Choose fewer layers or heads.",
+                advice: advice(&key.reads),
             });
         }
         self.keys.set(work.gpu, &keys)?;
@@ -438,7 +438,7 @@ impl Spread {
                 needed: most,
                 limit,
                 adapter: gpu.info().name.clone(),
-                advice: "Choose fewer layers or heads, or one view (--span).",
+                advice: advice(&key.reads),
             });
         }
         let part = |part: &Part| density::Part { patch_index: part.patch, share: part.share };
@@ -488,4 +488,14 @@ fn grow(
         })?);
     }
     Ok(())
+}
+
+/// How to make the maps of a view fewer or smaller.
+fn advice(reads: &Reads) -> &'static str {
+    match reads {
+        Reads::Pages(reduction) if reduction.keep == Keep::LayersHeads => {
+            "Choose one view of the picture (--span), or the heads view of one layer."
+        }
+        _ => "Choose one view of the picture (--span), or one head.",
+    }
 }

@@ -21,6 +21,8 @@ pub(super) struct ComputedMaps {
     patches: usize,
     /// The sum that no cell of a density has, of one map.
     outside: Option<f32>,
+    /// The sum of one map.
+    sum: Option<f32>,
     /// Ranges of all maps for recent scalings; a frame needs two scalings at most.
     ranges: Vec<(Scaling, Vec<[f32; 2]>)>,
 }
@@ -39,10 +41,12 @@ impl ComputedMaps {
                 None => numbers.values(),
             };
             self.patches = numbers.places();
-            let density = numbers.density().filter(|_| minus.is_none() && numbers.planes() == 1);
-            self.outside = density.map(|_| {
+            let is_one = minus.is_none() && numbers.planes() == 1;
+            self.sum = is_one.then(|| self.values.iter().sum());
+            let is_density = numbers.key().spread.is_some();
+            self.outside = self.sum.filter(|_| is_density).map(|sum| {
                 let whole: f32 = numbers.of_patches().iter().sum();
-                whole - self.values.iter().sum::<f32>()
+                whole - sum
             });
             self.ranges.clear();
             self.key = Some(wanted);
@@ -53,6 +57,11 @@ impl ComputedMaps {
     /// The sum of one map that lies on padding; `None` where each patch is a cell.
     pub fn outside(&self) -> Option<f32> {
         self.outside
+    }
+
+    /// The sum of one map that was computed; `None` for several maps and differences.
+    pub fn sum(&self) -> Option<f32> {
+        self.sum
     }
 
     /// [planes, places]; empty where nothing was computed.

@@ -16,7 +16,9 @@ use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::logging::bug;
 use crate::view::figure::annotations::Annotations;
 use crate::view::figure::{ColorLimits, Content, Figure, Readout, TextRun, caption};
-use crate::view::{Blend, ColorMap, Drawing, MapSource, Mix, Parts, PictureRule, Theme, ViewState};
+use crate::view::{
+    Blend, ColorMap, Drawing, MapSource, Mix, Parts, PictureRule, Theme, ViewState, pictures,
+};
 use std::sync::Arc;
 
 /// Everything on the device that outlives a frame.
@@ -270,8 +272,11 @@ impl Renderer {
         self.shown.update(&first, other.as_ref().filter(|_| is_difference))?;
         let ranges = self.shown.ranges(&scaling);
         let is_attention = scene.state.map.source == MapSource::Attention;
+        let is_one_of_several = scene.state.view.spec().pictures == PictureRule::Chosen
+            && pictures(scene.trace.meta()).len() > 1;
         let mut readout = Readout {
             outside: self.shown.outside().filter(|_| is_attention),
+            share: self.shown.sum().filter(|_| is_attention && is_one_of_several),
             ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
         };
@@ -397,16 +402,14 @@ pub(super) fn lay_out(
     } else {
         Vec::new()
     };
-    // What rounds to nothing is not worth a word.
-    let outside = readout.outside.filter(|&sum| sum >= 5e-4 && scene.state.caption.text.is_none());
-    if let Some(sum) = outside.filter(|_| !line.is_empty()) {
-        // The numeric range stays last: it is left out where there is no room.
+    let notes = readout.notes();
+    if !notes.is_empty() && !line.is_empty() && scene.state.caption.text.is_none() {
+        // The numeric range stays last: it is left out if there is no room.
         let at =
             line.len() - usize::from(line.last().is_some_and(|run| run.text.starts_with(", ")));
-        let text = format!(", {:.1} % of the attention on padding", sum * 100.0);
         match at.checked_sub(1).and_then(|before| line.get_mut(before)).filter(|run| !run.strong) {
-            Some(run) => run.text.push_str(&text),
-            None => line.insert(at, TextRun::plain(text)),
+            Some(run) => run.text.push_str(&notes),
+            None => line.insert(at, TextRun::plain(notes)),
         }
     }
     Figure::layout(scene.state, size, content, &line, readout)

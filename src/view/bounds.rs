@@ -210,7 +210,7 @@ impl Bounds {
         &self,
         PictureChoice { index, view, .. }: PictureChoice,
     ) -> Result<(), ViewError> {
-        if !self.grids.is_empty() && index >= self.pictures() {
+        if !self.grids.is_empty() && !self.picture_numbers().contains(&index) {
             let (what, holder, count) = ("picture", "the trace", self.pictures());
             return Err(ViewError::OutOfRange { what, index, holder, count });
         }

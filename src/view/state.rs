@@ -383,7 +383,7 @@ pub enum Range {
 pub struct PictureChoice {
     /// Index of the picture in the trace.
     pub index: u32,
-    /// The chosen view, an index over all views of the trace; `None`: the views of the canvas with the most patches.
+    /// The chosen view, an index over all views of the trace; `None`: all views of the picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<u32>,
     /// The pixels that the model saw, or the original file.

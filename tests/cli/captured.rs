@@ -127,6 +127,9 @@ fn fault_4_every_picture_and_frame_can_be_chosen() {
         &["frame 7 does not exist: the trace has frames 0–2"],
     );
     folder.refuses("render tiles.vlmtrace --frame 0 --out no.png", &["the trace has no frames"]);
+    folder.ok("walkthrough new frames.vlmtrace --out tour.toml");
+    folder.ok("record tour.toml --frame 1 --size 160x120 --fps 1 --out film.gif");
+    folder.refuses("record tour.toml --frame 9 --out no.gif", &["frame 9 does not exist"]);
     for name in ["two_pictures", "frames"] {
         folder.ok(&format!("render {name}.vlmtrace --view pictures --out {name}.png"));
     }

@@ -304,6 +304,30 @@ fn a_wall_wider_than_a_texture_is_tiled() {
     }
 }
 
+/// The limits of a device are an error that says what fits: fault 13 of captured traces.
+#[test]
+fn a_wall_beyond_the_device_says_what_fits() {
+    let shape =
+        Shape { layers: 80, heads: 64, grids: vec![[82, 80]], answer: 1, ..Shape::default() };
+    let trace = shape.trace_of(|_, _, _, _| f16::ZERO, gradient);
+    let mut renderer = renderer();
+    let mut state = plain_state();
+    state.view = ViewKind::Wall;
+    let target = Target::offscreen(renderer.gpu(), [64, 48]).unwrap();
+    let needed = u64::from(shape.layers * shape.heads * shape.patches()) * 4;
+    let drawn = renderer.frame(&Scene::new(&state, &trace), &target);
+    if renderer.gpu().limits().max_storage_buffer_binding_size < needed {
+        let error = drawn.unwrap_err().to_string();
+        let parts = ["5120 maps of 6560 patches", "--span", "heads view of one layer"];
+        assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    } else {
+        drawn.unwrap();
+    }
+    // What the advice names works.
+    state.view = ViewKind::Heads;
+    assert!(renderer.frame(&Scene::new(&state, &trace), &target).unwrap().is_complete());
+}
+
 #[test]
 fn a_frame_that_failed_leaves_nothing_behind() {
     let shape = Shape { answer: 3, ..Shape::default() };

@@ -3,7 +3,9 @@
 use crate::ui::app::App;
 use crate::ui::document::Document;
 use crate::ui::transition::Transition;
-use crate::view::{Command, MapSource, Mix, Normalise, Range, Scale, Second, ViewKind, ViewState};
+use crate::view::{
+    Command, MapSource, Mix, Normalise, PictureChoice, Range, Scale, Second, ViewKind, ViewState,
+};
 
 /// Applies a command to the document that is looked at.
 pub fn apply(app: &mut App, command: &Command) {
@@ -94,7 +96,7 @@ pub fn default_look(state: &ViewState, _: &Document) -> Command {
         normalise: plain.normalise,
         grid: plain.grid,
         remove_bos: plain.remove_bos,
-        picture: plain.picture,
+        picture: PictureChoice { form: plain.picture.form, ..state.picture },
         hovered: None,
         ..state.clone()
     }))

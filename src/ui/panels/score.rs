@@ -22,6 +22,16 @@ pub struct Score;
 
 impl PaneUi for Score {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
+        if let Some(several) = cx.current.map(|doc| doc.meta().spans.len()).filter(|&n| n > 1) {
+            muted(
+                ui,
+                format!(
+                    "The model saw {several} views of the pictures. Patches can be blanked only \
+                    where it saw one picture in one view."
+                ),
+            );
+            return;
+        }
         let Some(doc) = cx.current.filter(|doc| !doc.live && doc.meta().spans.len() == 1) else {
             muted(ui, "Ask about a picture first, then test its maps here.");
             return;

@@ -167,6 +167,8 @@ pub struct Readout {
     pub contours: [Option<[f64; 4]>; 2],
     /// The sum of a density's map that lies beside its picture, on padding, where that is known.
     pub outside: Option<f32>,
+    /// The sum of the map, if it is the share of one picture of several.
+    pub share: Option<f32>,
 }
 
 impl Readout {
@@ -177,13 +179,28 @@ impl Readout {
             ColorLimits::Two([first, _]) => ColorLimits::One(first),
             other => other,
         };
-        Self { ends, contours: [self.contours[0], None], outside: self.outside }
+        Self { ends, contours: [self.contours[0], None], ..self }
+    }
+
+    /// What the caption says of sums: the share of one picture of several, and what lies on padding. Empty for a share
+    /// that rounds to nothing.
+    pub fn notes(&self) -> String {
+        let percent = |sum: f32| format!("{:.1} %", sum * 100.0);
+        let outside = self.outside.filter(|&sum| sum >= 5e-4);
+        match (self.share, outside) {
+            (Some(share), None) => format!(", {} of the attention", percent(share)),
+            (Some(share), Some(outside)) => {
+                format!(", {} of the attention, {} on padding", percent(share), percent(outside))
+            }
+            (None, Some(outside)) => format!(", {} of the attention on padding", percent(outside)),
+            (None, None) => String::new(),
+        }
     }
 }
 
 impl From<ColorLimits> for Readout {
     fn from(ends: ColorLimits) -> Self {
-        Self { ends, contours: [None; 2], outside: None }
+        Self { ends, contours: [None; 2], outside: None, share: None }
     }
 }
 
@@ -224,6 +241,16 @@ mod tests {
         assert_eq!(two.legend(&linear), Some(["0.000 | 0.000".into(), "0.100 | 0.250".into()]));
         assert_eq!(ColorLimits::Unknown.legend(&linear), None);
         assert_eq!(ColorLimits::of_each(&[[0.0, 0.5]; 3]), ColorLimits::One([0.0, 0.5]));
+    }
+
+    #[test]
+    fn a_caption_says_the_share_of_a_picture_and_of_padding() {
+        let readout = |share, outside| Readout { share, outside, ..Readout::default() };
+        assert_eq!(readout(None, Some(0.0001)).notes(), "");
+        assert_eq!(readout(Some(0.209), None).notes(), ", 20.9 % of the attention");
+        assert_eq!(readout(None, Some(0.178)).notes(), ", 17.8 % of the attention on padding");
+        let both = readout(Some(0.2), Some(0.05)).notes();
+        assert_eq!(both, ", 20.0 % of the attention, 5.0 % on padding");
     }
 
     #[test]
