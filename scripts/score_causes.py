@@ -51,29 +51,30 @@ def run_json(*command: str) -> dict[str, Any]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def masked(args: argparse.Namespace, trace: Path, scene: dict[str, Any], seed: str) -> dict[str, Any]:
-    """What masking did in one scene; `right` is false where the answer is wrong."""
+def masked(args: argparse.Namespace, mask: str, trace: Path, scene: dict[str, Any], seed: str) -> dict[str, Any]:
+    """What masking did in one scene; `right` is false where the answer is wrong, `explained` where no head has an explanation."""
     shown = run_json(args.vlmscope, "inspect", str(trace), "--json")
     token = token_of(shown, scene["noun"])
     if shown["answer"] != scene["question"]["answer"] or token is None:
         return {"right": False}
-    subprocess.run(
-        [args.vlmscope, "relevancy", str(trace), "--methods", "llm", "--threads", "1"], check=True, capture_output=True
-    )
+    if "relevancy.llm" not in shown["maps"]:
+        command = [args.vlmscope, "relevancy", str(trace), "--methods", "llm", "--threads", "1"]
+        subprocess.run(command, check=True, capture_output=True)
     found = run_json(
-        *[args.vlmscope, "causal", str(trace), "--token", str(token), f"--test={args.mask}", "--draws", str(args.draws)],
+        *[args.vlmscope, "causal", str(trace), "--token", str(token), f"--test={mask}", "--draws", str(args.draws)],
         *["--max-sets", str(args.max_sets), "--stability", "0", "--seed", seed, "--threads", "1", "--json"],
     )
     head = next((head for head in found["heads"] if "masking" in head), None)
     if head is None:
         return {"right": True, "explained": False}
     graph = {"nodes": len(head["graph"]["nodes"]), "edges": len(head["graph"]["edges"])}
-    return {"right": True, "explained": True, "range": found["parameters"]["range"], "head": head["head"], "graph": graph, **head["masking"]}
+    about = {"right": True, "explained": True, "range": found["parameters"]["range"], "head": head["head"], "graph": graph}
+    return {**about, **head["masking"]}
 
 
-def results(args: argparse.Namespace, chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def results(args: argparse.Namespace, mask: str, chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Results of the first `count` right answers; fewer when the time is up."""
-    folder, stop = args.work / f"masked-{args.mask}", time.monotonic() + args.seconds
+    folder, stop = args.work / f"masked-{mask}", time.monotonic() + args.seconds
     folder.mkdir(exist_ok=True)
     found: list[dict[str, Any]] = []
     for name, scene in chosen.items():
@@ -84,7 +85,7 @@ def results(args: argparse.Namespace, chosen: dict[str, dict[str, Any]]) -> list
             if time.monotonic() > stop:
                 break
             part = file.with_suffix(".part")
-            part.write_text(json.dumps(masked(args, trace, scene, name.lstrip("0") or "0")))
+            part.write_text(json.dumps(masked(args, mask, trace, scene, name.lstrip("0") or "0")))
             part.replace(file)
         content = json.loads(file.read_text())
         if content["right"]:
@@ -128,9 +129,8 @@ def table(all_scenes: list[dict[str, Any]]) -> str:
         "mean ± half of the 95 % interval over scenes. Graphs have "
         f"{np.mean([scene['graph']['nodes'] for scene in found]):.0f} nodes and "
         f"{np.mean([scene['graph']['edges'] for scene in found]):.0f} edges on average. In {len(sizes)} scenes a part of the explanation "
-        f"that hangs together changes the token: a single token in {one}, "
-        f"{np.median(sizes) if sizes else 0:.0f} tokens in the median. All parts up to the smallest, or up to the whole explanation, could "
-        f"be tried in {complete} scenes ({np.mean([scene['tried'] for scene in found]):.0f} on average)."
+        f"that hangs together changes the token ({one} by a single token). All parts up to the smallest that does, or up to the whole "
+        f"explanation, could be tried in {complete} scenes; {np.mean([scene['tried'] for scene in found]):.0f} parts were tried on average."
     )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n\n" + about
 
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where scenes, traces and results are kept")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--mask", default="knock-text", choices=["knock-text", "knock-answer", "blank-mean", "blank-blur"])
+    parser.add_argument("--masks", default="knock-text,blank-mean", help="ways to mask, separated by commas; a table each")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--max-sets", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop starting new scenes after this long")
@@ -151,13 +151,17 @@ def main() -> None:
     args.vlmscope = str(Path(args.vlmscope).resolve())
     args.work.mkdir(parents=True, exist_ok=True)
     chosen = ask(args, make_scenes(args.work, args.seed, args.count))
-    found = results(args, chosen)
-    print(f"{len(found)} of {args.count} scenes are masked")
-    if len(found) < args.count and not (args.partial and found):
-        raise SystemExit("run it again to go on")
+    tables = []
+    for mask in args.masks.split(","):
+        found = results(args, mask, chosen)
+        print(f"{mask}: {len(found)} of {args.count} scenes are masked")
+        if len(found) < args.count and not (args.partial and found):
+            raise SystemExit("run it again to go on")
+        tables.append(table(found))
     before, rest = args.out.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    args.out.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{after}")
+    written = "\n\n".join(tables)
+    args.out.write_text(f"{before}{BEGIN}\n{written}\n{END}{after}")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ Examples:
   vlmscope causal fox.vlmtrace --token 3 --test           mask the explanation of the head that looks
                                                           at the picture most
   vlmscope causal fox.vlmtrace --token 3 --head 5 --test=blank-mean --json
+  vlmscope causal fox.vlmtrace --token 3 --stored         what the trace holds
   vlmscope causal --matrix attention.npy                  rows of one attention matrix, the last explained")]
 pub(crate) struct Args {
     /// The trace; the graphs are added to this file unless --out names another.
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// row is a node.
     #[arg(long, value_name = "FILE.npy", conflicts_with_all = ["trace", "token", "head", "test", "out"])]
     matrix: Option<PathBuf>,
+    /// Print the graphs that the trace holds, without computing anything.
+    #[arg(long, conflicts_with_all = ["matrix", "test", "out"])]
+    stored: bool,
     #[command(flatten)]
     search: SearchFlags,
     /// Orders of visiting the nodes in which the graph is learned again, beside other values of
@@ -169,7 +173,35 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let (Some(path), Some(token)) = (&args.trace, args.token) else {
         return Err(usage("name a trace and an answer token, or a matrix"));
     };
+    if args.stored {
+        return of_stored(args, path, AnswerIndex(token));
+    }
     of_trace(args, path, AnswerIndex(token), stability, &cancel)
+}
+
+/// What an earlier run left in the trace.
+fn of_stored(args: &Args, path: &Path, answer: AnswerIndex) -> anyhow::Result<()> {
+    let trace = Trace::open(path)?;
+    let found = CausalResult::stored(&trace, answer)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", shown(path)))?;
+    let mut result = found.ok_or_else(|| {
+        usage(format!(
+            "{} holds no causal graph of answer token {answer}; leave --stored out to learn it",
+            shown(path)
+        ))
+    })?;
+    if let HeadFlag::One(head) = args.head {
+        result.heads.retain(|entry| entry.head == head);
+        if result.heads.is_empty() {
+            return Err(usage(format!("{} holds no causal graph of head {head}", shown(path))));
+        }
+    }
+    trace.check()?;
+    if args.json {
+        report::trace_json(&trace, path, &result, None)
+    } else {
+        report::trace_text(&trace, path, &result, None)
+    }
 }
 
 fn of_matrix(
@@ -247,12 +279,15 @@ fn of_trace(
         tested?;
     }
     meter.finish();
-    let json = serde_json::to_vec(&result)?;
+    // What cannot be read is replaced.
+    let kept = CausalResult::stored(&trace, answer).ok().flatten();
+    let all = kept.map_or_else(|| result.clone(), |older| result.clone().over(older));
+    let json = serde_json::to_vec(&all)?;
     trace.with_causal(answer, &json).write_maps(&trace, &out)?;
     if args.json {
-        report::trace_json(&trace, &out, &result, seconds)
+        report::trace_json(&trace, &out, &result, Some(seconds))
     } else {
-        report::trace_text(&trace, &out, &result, seconds)
+        report::trace_text(&trace, &out, &result, Some(seconds))
     }
 }
 

@@ -11,7 +11,9 @@ use super::error::{ModelError, Result};
 use super::intervene::{Intervention, KnockFrom};
 use super::occluder::{BlankFill, Occluder};
 use super::rescore::{Rescored, Rescorer, Variant};
-use crate::analysis::causal::{Candidates, HeadResult, MaskedSet, MaskingResult, SetKind};
+use crate::analysis::causal::{
+    Candidates, HeadGraph, HeadResult, MaskedSet, MaskingResult, SetKind,
+};
 use crate::analysis::methods::Method;
 use crate::job::CancelToken;
 use crate::logging::bug;
@@ -84,69 +86,71 @@ pub fn mask_test(
     let candidates = Candidates::of(trace, answer, head.head)
         .map_err(|error| bad(format!("has no rows: {error}.")))?;
     let mut masker = Masker::new(engine, trace, answer, request.mask, cancel)?;
-    let mut random = ChaCha12Rng::seed_from_u64(request.seed);
     let relevancy = trace.map_row(Method::LLM.tensor, answer);
     let relevancy = relevancy.filter(|_| trace.has_map_row(Method::LLM.tensor, answer));
-    let mut sets: Vec<(SetKind, Option<usize>, Vec<u32>)> = Vec::new();
-    let deepest = graph.tree.iter().map(|place| place.depth).max().unwrap_or(0);
-    for depth in 1..=deepest {
-        let explanation = graph.explanation(depth);
-        let size = explanation.len();
-        sets.push((SetKind::TopAttention, Some(depth), candidates.top_attention(size)));
-        if let Some(row) = &relevancy {
-            sets.push((SetKind::TopRelevancy, Some(depth), candidates.top_of_row(row, size)));
-        }
-        for _ in 0..request.draws {
-            let others = candidates.equal_attention(&explanation, &mut random);
-            sets.push((SetKind::EqualAttention, Some(depth), others));
-            sets.push((SetKind::Random, Some(depth), candidates.random(size, &mut random)));
-        }
-        sets.push((SetKind::Explanation, Some(depth), explanation));
-    }
+    let compared = compared(graph, &candidates, relevancy.as_deref(), request);
     let mut done = 0;
     let mut tell = || {
         done += 1;
         each(done);
     };
-    let positions: Vec<&[u32]> = sets.iter().map(|(_, _, set)| set.as_slice()).collect();
+    let positions: Vec<&[u32]> = compared.iter().map(|(_, _, set)| set.as_slice()).collect();
     let effects = masker.effects(engine, &positions, cancel, &mut tell)?;
-    let mut sets: Vec<MaskedSet> = sets
-        .into_iter()
-        .zip(effects)
+    let masked = compared.into_iter().zip(effects);
+    let mut sets: Vec<MaskedSet> = masked
         .map(|((kind, depth, positions), effect)| {
             let attention = candidates.attention(&positions);
-            effect.of(kind, depth, positions, attention)
+            effect.of(kind, Some(depth), positions, attention)
         })
         .collect();
-    let mut tried = 0;
-    let mut is_complete = true;
-    for size in 1..=graph.explanation(deepest).len() {
-        let listed = graph.explanation_sets(size);
-        is_complete &= listed.is_some();
-        let mut parts = listed.unwrap_or_default();
-        is_complete &= parts.len() <= request.max_sets - tried;
-        parts.truncate(request.max_sets - tried);
-        tried += parts.len();
-        let positions: Vec<&[u32]> = parts.iter().map(Vec::as_slice).collect();
-        let effects = masker.effects(engine, &positions, cancel, &mut tell)?;
-        let before = sets.len();
-        for (part, effect) in
-            parts.into_iter().zip(effects).filter(|(_, effect)| effect.changes_token)
-        {
-            let attention = candidates.attention(&part);
-            sets.push(effect.of(SetKind::Smallest, None, part, attention));
-        }
-        if sets.len() > before || !is_complete {
-            break;
-        }
-    }
+    let smallest = masker.smallest(engine, graph, request.max_sets, cancel, &mut tell)?;
+    sets.extend(smallest.parts.into_iter().map(|(part, effect)| {
+        let attention = candidates.attention(&part);
+        effect.of(SetKind::Smallest, None, part, attention)
+    }));
     Ok(MaskingResult {
         mask: request.mask.name().to_owned(),
         logprob: masker.plain.logprobs.get(answer.index()).copied().unwrap_or(f32::NAN),
         sets,
-        tried,
-        is_complete,
+        tried: smallest.tried,
+        is_complete: smallest.is_complete,
     })
+}
+
+/// The explanation within each distance, and the sets that it is compared with.
+fn compared(
+    graph: &HeadGraph,
+    candidates: &Candidates,
+    relevancy: Option<&[f32]>,
+    request: &MaskRequest,
+) -> Vec<(SetKind, usize, Vec<u32>)> {
+    let mut random = ChaCha12Rng::seed_from_u64(request.seed);
+    let mut sets = Vec::new();
+    for depth in 1..=graph.deepest() {
+        let explanation = graph.explanation(depth);
+        let size = explanation.len();
+        sets.push((SetKind::TopAttention, depth, candidates.top_attention(size)));
+        if let Some(row) = relevancy {
+            sets.push((SetKind::TopRelevancy, depth, candidates.top_of_row(row, size)));
+        }
+        for _ in 0..request.draws {
+            let others = candidates.equal_attention(&explanation, &mut random);
+            sets.push((SetKind::EqualAttention, depth, others));
+            sets.push((SetKind::Random, depth, candidates.random(size, &mut random)));
+        }
+        sets.push((SetKind::Explanation, depth, explanation));
+    }
+    sets
+}
+
+/// The smallest parts of an explanation that change the token.
+struct Smallest {
+    /// Positions and effect.
+    parts: Vec<(Vec<u32>, MaskEffect)>,
+    /// Parts that were tried.
+    tried: usize,
+    /// Whether all parts of these sizes were.
+    is_complete: bool,
 }
 
 /// What masking a set did to the token.
@@ -195,6 +199,35 @@ impl<'a> Masker<'a> {
             Rescored { logprobs: Vec::new(), top_ids: Vec::new() }
         });
         Ok(Self { trace, answer, mask, occluder, scorer, plain })
+    }
+
+    /// Tries the parts of the explanation that hang together, small ones first, at most `most` of them.
+    fn smallest(
+        &mut self,
+        engine: &mut Engine,
+        graph: &HeadGraph,
+        most: usize,
+        cancel: &CancelToken,
+        tell: &mut dyn FnMut(),
+    ) -> Result<Smallest> {
+        let mut found = Smallest { parts: Vec::new(), tried: 0, is_complete: true };
+        for size in 1..=graph.explanation(graph.deepest()).len() {
+            let listed = graph.explanation_sets(size);
+            found.is_complete = listed.is_some();
+            let mut parts = listed.unwrap_or_default();
+            let left = most - found.tried;
+            found.is_complete &= parts.len() <= left;
+            parts.truncate(left);
+            found.tried += parts.len();
+            let positions: Vec<&[u32]> = parts.iter().map(Vec::as_slice).collect();
+            let effects = self.effects(engine, &positions, cancel, tell)?;
+            let tried = parts.into_iter().zip(effects);
+            found.parts.extend(tried.filter(|(_, effect)| effect.changes_token));
+            if !found.parts.is_empty() || !found.is_complete {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     fn effects(

@@ -128,7 +128,15 @@ fn heads_are_explained_tested_and_kept_in_the_trace() {
     assert!(found["names"][target.to_string()].as_str().unwrap().contains(&format!("@{target}")));
     let table = folder.prints("causal a.vlmtrace --token 1");
     assert!(table.contains("importance") && table.contains("patch "), "{table}");
+    assert_eq!(folder.prints("causal a.vlmtrace --token 1 --stored"), table);
+    folder.refused(
+        "causal a.vlmtrace --token 0 --stored",
+        2,
+        &["no causal graph of answer token 0"],
+    );
     let one = folder.prints("causal a.vlmtrace --token 1 --head 3");
+    assert_eq!(folder.prints("causal a.vlmtrace --token 1 --head 3 --stored"), one);
+    assert_eq!(folder.prints("causal a.vlmtrace --token 1 --stored"), table, "other heads stay");
     assert!(one.contains("edges") && one.contains("tree") && one.contains("% of runs"), "{one}");
 
     let flags = "causal a.vlmtrace --token 1 --test=knock-answer --draws 2 --max-sets 20";
@@ -148,6 +156,7 @@ fn heads_are_explained_tested_and_kept_in_the_trace() {
     assert!(other.unwrap().unwrap().heads.iter().any(|head| head.masking.is_some()));
     // The graphs of another token stand beside them.
     folder.prints("causal a.vlmtrace --token 0 --head 0 --stability 0");
+    folder.refused("causal a.vlmtrace --token 0 --head 4 --stored", 2, &["head 4"]);
     let both = Trace::open(&folder.path("a.vlmtrace")).unwrap();
     assert!(both.causal(AnswerIndex(0)).is_some() && both.causal(AnswerIndex(1)).is_some());
 }

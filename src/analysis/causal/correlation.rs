@@ -52,10 +52,11 @@ impl Correlations {
         Ok(Self { nodes, values })
     }
 
-    /// From given correlations: [n, n], in the causal order.
+    /// For tests, from given correlations: [n, n], in the causal order.
     ///
     /// # Errors
     /// Fewer than two nodes or more than [`MAX_NODES`], or values that are no correlations.
+    #[cfg(test)]
     pub fn from_values(nodes: usize, values: Vec<f64>) -> Result<Self, CausalError> {
         check_count(nodes)?;
         if values.len() != nodes * nodes {

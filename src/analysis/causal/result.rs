@@ -190,6 +190,11 @@ impl HeadGraph {
         self.nodes.last().map(|node| node.position)
     }
 
+    /// The largest distance of the explanation from the target; 0 where nothing explains it.
+    pub fn deepest(&self) -> usize {
+        self.tree.iter().map(|place| place.depth).max().unwrap_or(0)
+    }
+
     /// The explanation up to a depth: positions, ascending.
     pub fn explanation(&self, depth: usize) -> Vec<u32> {
         let near = self.tree.iter().filter(|place| (1..=depth).contains(&place.depth));
@@ -242,10 +247,25 @@ impl CausalResult {
     /// Of the heads that have an explanation, the one whose attention is most on the picture, by
     /// [`HeadResult::importance`]; of equals the first.
     pub fn most_important(&self) -> Option<&HeadResult> {
-        let explains = |graph: &HeadGraph| graph.tree.len() > 1;
+        let explains = |graph: &HeadGraph| graph.deepest() > 0;
         let explained = self.heads.iter().filter(|head| head.graph.as_ref().is_some_and(explains));
         let value = |head: &HeadResult| head.importance.unwrap_or(0.0);
         explained.reduce(|best, head| if value(head) > value(best) { head } else { best })
+    }
+
+    /// With the heads that only `older` has, if it was learned in the same way.
+    #[must_use]
+    pub fn over(mut self, older: Self) -> Self {
+        let same = (self.token, self.layer, self.runs) == (older.token, older.layer, older.runs)
+            && self.parameters == older.parameters;
+        if same {
+            let is_new = |head: &HeadResult| self.heads.iter().any(|own| own.head == head.head);
+            let kept: Vec<HeadResult> =
+                older.heads.into_iter().filter(|head| !is_new(head)).collect();
+            self.heads.extend(kept);
+            self.heads.sort_by_key(|head| head.head);
+        }
+        self
     }
 
     /// What the trace holds for a token; `None` if nothing was computed.

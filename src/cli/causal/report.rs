@@ -56,7 +56,7 @@ pub(super) fn trace_json(
     trace: &Trace,
     out: &Path,
     result: &CausalResult,
-    seconds: f64,
+    seconds: Option<f64>,
 ) -> anyhow::Result<()> {
     let mut value = serde_json::to_value(result)?;
     let mut names = BTreeMap::new();
@@ -93,7 +93,7 @@ pub(super) fn trace_text(
     trace: &Trace,
     path: &Path,
     result: &CausalResult,
-    seconds: f64,
+    seconds: Option<f64>,
 ) -> anyhow::Result<()> {
     if let [HeadResult { head, graph: None, error, .. }] = &result.heads[..] {
         anyhow::bail!("head {head}: {}", error.as_deref().unwrap_or_default());
@@ -130,6 +130,7 @@ pub(super) fn trace_text(
     }
     let runs =
         if result.runs > 0 { format!(", {} graphs each", result.runs) } else { String::new() };
+    let Some(seconds) = seconds else { return Ok(()) };
     let _ = writeln!(
         terminal::stderr(),
         "{} heads{runs} in {seconds:.2} s · causal.{} is in {}",
