@@ -45,7 +45,7 @@ pub(super) fn matrix_text(
         let given: Vec<String> = pair.given.iter().map(u32::to_string).collect();
         let given =
             if given.is_empty() { String::new() } else { format!(" given {}", given.join(", ")) };
-        writeln!(out, "  {} and {}{given}   p = {:e}", pair.a, pair.b, pair.p)?;
+        writeln!(out, "  {} and {}{given}   p = {:.3e}", pair.a, pair.b, pair.p)?;
     }
     writeln!(out)?;
     explanation(&mut out, graph, range, &name)
@@ -210,7 +210,7 @@ fn edges(
         let share = edge
             .share
             .map_or_else(String::new, |share| format!("   in {:.0} % of runs", share * 100.0));
-        writeln!(out, "  {drawn:<44} p = {:e}{share}", edge.p)?;
+        writeln!(out, "  {drawn:<44} p = {:.3e}{share}", edge.p)?;
     }
     Ok(())
 }
