@@ -185,7 +185,7 @@ def walkthroughs() -> Iterator[tuple[str, Make]]:
     yield "look", text(f"[view.caption]\ntext = '{'w ' * 400_000}'\n" + "[[step]]\n" * 10_000)
     # Thousands of names of one trace.
     spellings = (f"{number:013b}".replace("0", "./").replace("1", "/") for number in range(6_000))
-    names = [f"[[step]]\nseconds = 0.1\nview = {{ trace = '.{way}/small.vlmtrace' }}\n" for way in spellings]
+    names = [f"[[step]]\nseconds = 0.1\ntrace = './{way}small.vlmtrace'\n" for way in spellings]
     yield "names", text("".join(names))
     yield "steps", text("[[step]]\ncaption = 'one'\nseconds = 0.1\n" * 10_000)
     yield "captions", text(f"[[step]]\nseconds = 0.1\ncaption = '{'word **x** ' * 900}'\n" * 90)
@@ -279,7 +279,7 @@ def tokenizers(bundle: Path) -> Iterator[tuple[str, dict[str, object]]]:
         "deep": deep,
         "shared": shared,
     }.items():
-        yield name, {"chat_template": template + "<image>{{ messages[0]['content'] }}"}
+        yield name, {"chat_template": template + "{{ messages[0]['content'] }}"}
 
 
 def make_bundle(bundle: Path, out: Path, fields: dict[str, object]) -> None:

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// Characters of a line of an error.
+const LONGEST_ERROR_LINE: usize = 2_000;
+
 enum Message {
     Progress(Option<f32>, Option<String>),
     Show(TaskResult),
@@ -68,7 +71,16 @@ pub fn error_text(error: &anyhow::Error) -> String {
             text = format!("{}: {cause}", text.trim_end_matches('.'));
         }
     }
-    text
+    // Errors quote lines of files, which may have a megabyte.
+    let lines: Vec<String> = text.lines().map(shortened).collect();
+    lines.join("\n")
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(LONGEST_ERROR_LINE) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// The channel by which a task reports. Dropping it before it has reported an end means that the task was
@@ -271,5 +283,13 @@ mod tests {
         assert_eq!(error_text(&named), "cannot write a: no room. Make room.");
         let other = anyhow::anyhow!("no room").context("cannot write a");
         assert_eq!(error_text(&other), "cannot write a: no room");
+    }
+
+    #[test]
+    fn a_line_that_is_quoted_from_a_file_is_cut() {
+        let error = anyhow::anyhow!("line 1:\nlayers = {}\nask again", "é".repeat(1_000_000));
+        let text = error_text(&error);
+        assert!(text.starts_with("line 1:\nlayers = é") && text.ends_with("é …\nask again"));
+        assert!(text.chars().count() < LONGEST_ERROR_LINE + 40);
     }
 }
