@@ -257,7 +257,6 @@ def batches() -> Iterator[tuple[str, Make]]:
     yield "question", lines(picture | {"question": "why " * 200_000})
     yield "turns", lines(picture | {"question": "why?", "turns": [["why?", "so."]] * 40_000})
     yield "answer", lines(picture | {"question": "why?", "answer": "so " * 250_000})
-    yield "bomb", lines({"picture": "png.png", "question": "why?"})
 
 
 def tokenizers(bundle: Path) -> Iterator[tuple[str, dict[str, object]]]:
@@ -297,8 +296,8 @@ def make_bundle(bundle: Path, out: Path, fields: dict[str, object]) -> None:
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 
-def cases(folder: Path, root: Path) -> list[str]:
-    """Makes the files in `folder` and returns the commands, as one line each."""
+def cases(folder: Path, root: Path, with_pictures: bool) -> list[str]:
+    """Makes the files in `folder` and returns the commands, as one line each. Pictures of 128 megapixels take long."""
     fixture = root / "tests/fixtures/traces/format-1.0.vlmtrace"
     shutil.copyfile(fixture, folder / "small.vlmtrace")
     shutil.copyfile(root / "onnx/tiny/samples/shapes.png", folder / "sample.png")
@@ -306,7 +305,6 @@ def cases(folder: Path, root: Path) -> list[str]:
         ("vlmtrace", traces(fixture), TRACE),
         ("toml", walkthroughs(), WALKTHROUGH),
         ("zip", packs(fixture), WALKTHROUGH),
-        ("edits.toml", edits(), ["edit grey.png {} --out x.png", "ask grey.png What? --edit {} --out x.vlmtrace"]),
         ("state.toml", states(), ["render small.vlmtrace --state {} --size 640x360 --out x.png"]),
         ("jsonl", batches(), ["ask --batch {} --out batch --no-overlay"]),
     ]
@@ -323,14 +321,18 @@ def cases(folder: Path, root: Path) -> list[str]:
         "run.bmp": bmp,
         "frames.gif": gif,
     }
+    if with_pictures:
+        edit = ["edit grey.png {} --out x.png", "ask grey.png What? --edit {} --out x.vlmtrace"]
+        kinds.append(("edits.toml", edits(), edit))
     commands = []
-    for name, make in pictures.items():
+    for name, make in pictures.items() if with_pictures else ():
         (folder / name).write_bytes(make())
         commands.append(PICTURE.format(name))
-    commands += [f"{PICTURE} --preprocess {mode}".format("rgb16.png") for mode in ("pad", "resize")]
+    if with_pictures:
+        commands += [f"{PICTURE} --preprocess {mode}".format("rgb16.png") for mode in ("pad", "resize")]
     color = f"color=gray:s={SIDE}x{SIDE}"
     jpeg = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", color, "-frames:v", "1", "-q:v", "31", "solid.jpg"]
-    if shutil.which("ffmpeg"):
+    if with_pictures and shutil.which("ffmpeg"):
         subprocess.run(jpeg, cwd=folder, check=True)
         commands.append(PICTURE.format("solid.jpg"))
     for ending, files, templates in kinds:
