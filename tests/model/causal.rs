@@ -105,8 +105,10 @@ fn every_head_has_a_graph_and_the_trace_keeps_them() {
         let json = serde_json::to_vec(&spoiled).unwrap();
         CausalResult::stored(&trace.with_causal(answer, &json), answer).unwrap_err()
     };
-    let graph = |found: &mut CausalResult| found.heads[0].graph.take().unwrap();
-    let with = |found: &mut CausalResult, graph: HeadGraph| found.heads[0].graph = Some(graph);
+    let explains = |head: &HeadResult| head.graph.as_ref().is_some_and(|graph| graph.deepest() > 0);
+    let at = found.heads.iter().position(explains).unwrap();
+    let graph = |found: &mut CausalResult| found.heads[at].graph.take().unwrap();
+    let with = |found: &mut CausalResult, graph: HeadGraph| found.heads[at].graph = Some(graph);
     for error in [
         spoiled(&|found| found.token = 0),
         spoiled(&|found| {
