@@ -78,9 +78,11 @@ impl Candidates {
     /// As many others as there are in `set`, each drawn among those whose attention is closest to
     /// that of one of the set. Fewer where the others do not suffice.
     pub fn equal_attention(&self, set: &[u32], random: &mut ChaCha12Rng) -> Vec<u32> {
-        let (of_set, mut others): (Vec<(u32, f32)>, Vec<(u32, f32)>) =
-            self.all.iter().copied().partition(|(position, _)| set.contains(position));
-        let mut wanted: Vec<f32> = of_set.into_iter().map(|(_, attention)| attention).collect();
+        let is_member = |(position, _): &&(u32, f32)| set.contains(position);
+        let members = self.all.iter().filter(is_member);
+        let mut wanted: Vec<f32> = members.map(|&(_, attention)| attention).collect();
+        let mut others: Vec<(u32, f32)> =
+            self.all.iter().filter(|candidate| !is_member(candidate)).copied().collect();
         // No member has the first choice in every draw.
         wanted.shuffle(random);
         let mut drawn = Vec::with_capacity(wanted.len());
