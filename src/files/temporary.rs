@@ -133,14 +133,13 @@ impl Drop for Registered {
     }
 }
 
-/// The system's error alone. tempfile adds the name of the temporary file, which means nothing to the user.
+/// The system's error alone. tempfile appends the name of the temporary file, which means nothing to the user.
 fn without_path(error: io::Error) -> io::Error {
-    let system = error
-        .get_ref()
-        .and_then(std::error::Error::source)
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .and_then(io::Error::raw_os_error);
-    system.map_or(error, io::Error::from_raw_os_error)
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((system, _)) => io::Error::new(error.kind(), system),
+        None => error,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
