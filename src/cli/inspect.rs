@@ -6,7 +6,7 @@ use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
-use crate::trace::{ImageSpan, ModelInfo, Stat, TokenKind, Trace, ViewOf, WORD_MARKS};
+use crate::trace::{ImageSpan, ModelInfo, STAT_COUNT, Stat, TokenKind, Trace, ViewOf, WORD_MARKS};
 use crate::view::{MapChoice, Queries};
 use serde_json::json;
 use std::io::Write as _;
@@ -206,10 +206,20 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
 /// The share of each view in the attention of the answer: mean over its tokens, all layers and heads. Empty where no
 /// row of the answer was kept.
 fn shares(trace: &Trace) -> Vec<f32> {
-    let choice = MapChoice {
-        queries: Queries::answers(&trace.meta().spoken_answers()),
-        ..MapChoice::default()
-    };
+    let spoken = trace.meta().spoken_answers();
+    if let [_] = trace.meta().spans.as_slice() {
+        // The overview numbers of a row hold this share; its page is a hundred times as large.
+        let rows = spoken.iter().map(|answer| trace.row_of_answer(*answer));
+        let stats: Option<Vec<_>> = rows.map(|row| trace.stats(row?)).collect();
+        let stats = stats.unwrap_or_default();
+        let heads = || stats.iter().flat_map(|row| row.chunks_exact(STAT_COUNT));
+        let sum: f32 = heads().map(|head| head[Stat::ImageSum as usize]).sum();
+        return match heads().count() {
+            0 => Vec::new(),
+            count => vec![sum / count as f32],
+        };
+    }
+    let choice = MapChoice { queries: Queries::answers(&spoken), ..MapChoice::default() };
     let Ok(numbers) = choice.resolve(trace, Keep::One, false) else { return Vec::new() };
     let values = numbers.values();
     let mut rest = values.as_slice();
@@ -263,7 +273,7 @@ fn answer_table(out: &mut impl std::io::Write, trace: &Trace) -> anyhow::Result<
 /// (layer × heads + head, image sum) of the head that attends most to the picture.
 fn most_image_attending(stats: &[f32]) -> Option<(usize, f32)> {
     stats
-        .chunks_exact(crate::trace::STAT_COUNT)
+        .chunks_exact(STAT_COUNT)
         .map(|head| head[Stat::ImageSum as usize])
         .enumerate()
         .max_by(|left, right| left.1.total_cmp(&right.1))
