@@ -40,6 +40,7 @@ pub mod pane;
 pub mod panels;
 pub mod present;
 pub mod preview_texture;
+pub mod python_line;
 pub mod recovery;
 pub mod relevancy;
 pub mod samples;

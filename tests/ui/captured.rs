@@ -5,9 +5,11 @@ use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable as _;
 use std::path::Path;
 use std::sync::Arc;
+use vlmscope::analysis::methods::Method;
 use vlmscope::trace::Trace;
 use vlmscope::ui::Start;
 use vlmscope::ui::intent::{Intent, TransportCommand};
+use vlmscope::ui::notices::Notice;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::transport::PlayAxis;
 use vlmscope::view::{Command, ViewKind, ViewState};
@@ -124,4 +126,28 @@ fn a_trace_without_places_opens_in_its_tokens() {
     shoot(&mut window, "unplaced");
     assert_eq!(state(&window).view, ViewKind::TokenMatrix);
     assert!(window.state().stage.figure().is_some(), "it is drawn");
+}
+
+#[test]
+fn what_needs_the_model_of_a_captured_trace_offers_the_python_line() {
+    let mut window = window("dynamic_grid");
+    window.state().intents.send(Intent::ComputeRelevancy(vec![Method::LLM], Vec::new()));
+    settle(&mut window);
+    assert!(window.state().tasks.running().is_empty());
+    let notice = window.state().notices.last().unwrap().clone();
+    let line = "trace = vlmscope.capture(model, processor, images=[\"picture-1.png\"], question=\"Is it a fox?\", \
+        max_new_tokens=3, relevancy=(\"llm\",))";
+    assert!(notice.text.contains("Qwen2_5_VLForConditionalGeneration"), "{}", notice.text);
+    assert!(notice.text.ends_with(line), "{}", notice.text);
+    shoot(&mut window, "python_line");
+    window.get_by_label("Copy the line").click();
+    settle(&mut window);
+    let copied = |notice: &Notice| notice.text == "The Python line copied.";
+    assert!(window.state().notices.iter().any(copied), "{:?}", window.state().notices);
+    // What the package cannot compute either is said, without a line.
+    window.state().intents.send(Intent::TestMaps);
+    settle(&mut window);
+    let said = window.state().notices.last().unwrap();
+    assert!(said.text.contains("cannot compute this either") && said.offers.is_empty());
+    assert!(window.state().tasks.running().is_empty() && window.state().scores.is_none());
 }

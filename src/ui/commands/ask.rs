@@ -1,7 +1,7 @@
 //! The chat: ask, stop, ask again, score, another model.
 
 use super::dialogs;
-use super::tasks::start_on_model;
+use super::tasks::{is_for_python, start_on_model};
 use crate::model::{AskOptions, Picture, Turn};
 use crate::trace::Trace;
 use crate::ui::app::App;
@@ -11,6 +11,7 @@ use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Overlay;
 use crate::ui::model_feed::News;
+use crate::ui::python_line::quoted;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,6 +97,11 @@ pub fn regenerate(app: &mut App) {
     let Some(doc) = app.doc() else { return };
     let question = doc.meta().question.clone();
     let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
+    let trace = Arc::clone(&doc.trace);
+    let next = [("seed", trace.meta().sampling.seed.wrapping_add(1).to_string())];
+    if is_for_python(app, "Another answer", trace.meta(), Some(&next)) {
+        return;
+    }
     let sampling = app.settings.sampling;
     app.settings.sampling.seed =
         if sampling.is_greedy() { sampling.seed } else { sampling.seed.wrapping_add(1) };
@@ -110,6 +116,11 @@ pub fn score(app: &mut App, answer: String) {
     let Some(doc) = app.doc().filter(|_| !answer.is_empty()) else { return };
     let question = doc.meta().question.clone();
     let turns = app.turns.get(&doc.id).cloned().unwrap_or_default();
+    let trace = Arc::clone(&doc.trace);
+    let given = [("answer", quoted(&answer))];
+    if is_for_python(app, "Scoring an answer", trace.meta(), Some(&given)) {
+        return;
+    }
     let options = AskOptions { answer: Some(answer), ..options(app) };
     drop_unfinished(app);
     app.chat.ask(question, turns, options);

@@ -1,7 +1,7 @@
 //! Editing the picture: tools, steps, and asking about the edited picture.
 
 use super::dialogs;
-use super::tasks::start_on_model;
+use super::tasks::{is_for_python, start_on_model};
 use crate::analysis::diff::{difference, words};
 use crate::edit::{Edits, Step, png};
 use crate::job::CancelToken;
@@ -145,6 +145,11 @@ pub fn ask_again(app: &mut App) {
     let (picture, name) = (Arc::clone(&session.picture), session.name.clone());
     let turns = app.turns.get(&session.original).cloned().unwrap_or_default();
     let title = "Asking about the edited picture";
+    // The line names a file that the user saves.
+    let edited = [("images", "[\"edited.png\"]".to_owned())];
+    if is_for_python(app, title, first.meta(), Some(&edited)) {
+        return;
+    }
     app.what_if.task = start_on_model(app, title, move |engine, _, cancel| {
         let flat = edits.flatten(&picture)?;
         let picture = Picture { name, bytes: png(&flat)?.into() };

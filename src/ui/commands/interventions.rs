@@ -2,7 +2,7 @@
 //! thread.
 
 use super::edit_picture::held_against;
-use super::tasks::start_on_model;
+use super::tasks::{is_for_python, start_on_model};
 use crate::analysis::diff::words;
 use crate::model::{
     BlankFill, Intervention, OCCLUSION_MAP, OcclusionOptions, Rerun, ablation_of_each_head,
@@ -13,6 +13,7 @@ use crate::ui::app::App;
 use crate::ui::document::DocumentId;
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
+use crate::ui::python_line::quoted;
 use crate::ui::task_result::TaskResult;
 use crate::ui::what_if::{Comparison, HeadEffects, Intervened};
 use crate::view::{Command, MapSource, Queries, QueryKind, ViewKind};
@@ -28,6 +29,12 @@ pub fn compare_with(app: &mut App, other: DocumentId) {
     let Some(second) = app.docs.get(other).cloned() else { return };
     if let Err(error) = crate::analysis::diff::check_geometry(first.meta(), second.meta()) {
         app.notify(error.to_string(), true);
+        return;
+    }
+    let given = [("answer", quoted(&first.meta().answer))];
+    if first.meta().answer != second.meta().answer
+        && is_for_python(app, "Comparing two answers", second.meta(), Some(&given))
+    {
         return;
     }
     start_on_model(app, "Comparing two answers", move |engine, _, cancel| {
@@ -50,6 +57,9 @@ pub fn occlusion_map(app: &mut App) {
         return;
     }
     let (id, trace) = (doc.id, Arc::clone(&doc.trace));
+    if is_for_python(app, "Covering the picture", trace.meta(), None) {
+        return;
+    }
     let options = OcclusionOptions { fill: BlankFill::Mean, ..OcclusionOptions::default() };
     start_on_model(app, "Covering the picture", move |engine, reporter, cancel| {
         let shape = [trace.shape().generated, trace.meta().patches()];
@@ -91,6 +101,9 @@ pub fn each_head(app: &mut App) {
         return;
     };
     let (id, trace) = (doc.id, Arc::clone(&doc.trace));
+    if is_for_python(app, "Switching each head off", trace.meta(), None) {
+        return;
+    }
     let changes = ablation_of_each_head(&trace);
     let count = changes.len();
     app.what_if.heads =
@@ -123,6 +136,9 @@ pub fn intervene(app: &mut App, change: Intervention, what: String) {
         return;
     };
     let (on, trace) = (doc.id, Arc::clone(&doc.trace));
+    if is_for_python(app, "Changing the model", trace.meta(), None) {
+        return;
+    }
     start_on_model(app, "Changing the model", move |engine, _, cancel| {
         let interventions = change.on(trace.meta());
         let found = effects(engine, &trace, &[change], cancel, &mut |_, _| {})?;

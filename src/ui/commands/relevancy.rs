@@ -1,6 +1,6 @@
 //! Computing relevancy maps.
 
-use super::tasks::start_on_model;
+use super::tasks::{is_for_python, start_on_model};
 use crate::analysis::methods::Method;
 use crate::model::RelevancyRequest;
 use crate::trace::{AnswerIndex, Trace};
@@ -29,6 +29,10 @@ pub fn compute_missing(app: &mut App, every: bool) {
 pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
     let Some(doc) = app.doc() else { return };
     let (trace, of) = (Arc::clone(&doc.trace), doc.id);
+    let llm = [("relevancy", "(\"llm\",)".to_owned())];
+    if is_for_python(app, "Relevancy", trace.meta(), Some(&llm)) {
+        return;
+    }
     let request = RelevancyRequest { tokens, ..RelevancyRequest::new(methods.iter().copied()) };
     start_on_model(app, "Relevancy", move |engine, reporter, cancel| {
         let (found, _) = engine.relevancy(&trace, &request, cancel, &mut |progress| {

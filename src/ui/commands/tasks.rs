@@ -2,7 +2,10 @@
 
 use crate::job::CancelToken;
 use crate::model::Engine;
+use crate::trace::TraceMeta;
 use crate::ui::app::App;
+use crate::ui::intent::Intent;
+use crate::ui::python_line::python_line;
 use crate::ui::task_result::TaskResult;
 use crate::ui::tasks::Reporter;
 
@@ -52,4 +55,30 @@ pub fn start_on_model(
         return None;
     };
     Some(app.tasks.start_on_model(feed, title, work))
+}
+
+/// Says that `title` needs the running model of a captured trace, and offers the Python line that computes it; the
+/// keywords of `more` have Python source as values. False if one of our bundles made the trace: the task may start.
+pub fn is_for_python(
+    app: &mut App,
+    title: &str,
+    meta: &TraceMeta,
+    more: Option<&[(&str, String)]>,
+) -> bool {
+    let Some(line) = python_line(meta, more.unwrap_or_default()) else { return false };
+    let reason = format!(
+        "{title} needs the running model. This trace was captured in Python from {}, which the window cannot run.",
+        meta.model.model_class
+    );
+    if more.is_none() {
+        let text = format!("{reason} The Python package cannot compute this either.");
+        app.notify(text, false);
+        return true;
+    }
+    let text = format!("{reason} Run this line there and open the trace that it makes:\n{line}");
+    if !app.notices.iter().any(|notice| notice.text == text) {
+        let copy = Intent::Copy(line, "The Python line");
+        app.offer(text, vec![("Copy the line", copy)]);
+    }
+    true
 }
