@@ -4,7 +4,7 @@
 //! Two attention rows are taken to be as dependent as they are alike ([`Correlations`]). Tests of
 //! conditional independence remove edges from the complete graph over the patches and words that an
 //! answer token attends to ([`learn`]), marks at the ends of the others follow from what separated
-//! what, and the token's explanation are the nodes around it ([`explain`]). What the method cannot
+//! what, and the token's explanation are the nodes around it ([`explain()`]). What the method cannot
 //! say is whether the answer depends on them: the model has to be asked, see [`crate::model`].
 
 #[cfg(test)]

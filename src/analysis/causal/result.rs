@@ -216,7 +216,7 @@ impl HeadGraph {
         Some(sets.into_iter().map(positions).collect())
     }
 
-    /// The reason why it cannot be one that [`super::explain`] made.
+    /// The reason why it cannot be one that [`super::explain()`] made.
     fn fault(&self, positions: usize) -> Option<&'static str> {
         let is_node = |position: u32| self.nodes.iter().any(|node| node.position == position);
         let ascending = self.nodes.windows(2).all(|pair| pair[0].position < pair[1].position);
@@ -271,7 +271,7 @@ impl CausalResult {
     /// What the trace holds for a token; `None` if nothing was computed.
     ///
     /// # Errors
-    /// [`CausalError::Stored`] for anything that [`super::explain`] cannot have made.
+    /// [`CausalError::Stored`] for anything that [`super::explain()`] cannot have made.
     pub fn stored(trace: &Trace, answer: AnswerIndex) -> Result<Option<Self>, CausalError> {
         let Some(json) = trace.causal(answer) else { return Ok(None) };
         let bad = |reason: String| CausalError::Stored(reason);
