@@ -1,4 +1,4 @@
-//! What causal graphs cost: process CPU seconds for all heads of a layer, as JSON.
+//! Cost of causal graphs: process CPU seconds for all heads of a layer, as JSON.
 //!
 //!     cargo bench --bench causal
 //!

@@ -59,7 +59,7 @@ fn fs(in: Varying) -> @location(0) vec4f {
     let position = (vec2f(vec2i(low.x, high.y)) + style.first) * style.pooled;
     let dropped = (style.flags & 1u) != 0u && high.x == 0 && style.first.x == 0.0;
     let later = position.x > position.y + style.pooled - 1.0;
-    // Where the prompt is seen both ways, later keys without weight are not seen either.
+    // If prompt positions attend in both directions, later keys without weight are not seen either.
     if dropped || (later && ((style.flags & 2u) == 0u || largest == 0.0)) {
         return vec4f(style.unseen.rgb, 1.0);
     }

@@ -179,7 +179,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     of_trace(args, path, AnswerIndex(token), stability, &cancel)
 }
 
-/// What an earlier run left in the trace.
+/// Prints the result that an earlier run stored in the trace.
 fn of_stored(args: &Args, path: &Path, answer: AnswerIndex) -> anyhow::Result<()> {
     let trace = Trace::open(path)?;
     let found = CausalResult::stored(&trace, answer)
@@ -279,7 +279,7 @@ fn of_trace(
         tested?;
     }
     meter.finish();
-    // What cannot be read is replaced.
+    // A stored result that cannot be read is replaced.
     let kept = CausalResult::stored(&trace, answer).ok().flatten();
     let all = kept.map_or_else(|| result.clone(), |older| result.clone().over(older));
     let json = serde_json::to_vec(&all)?;

@@ -490,7 +490,7 @@ fn grow(
     Ok(())
 }
 
-/// How to make the maps of a view fewer or smaller.
+/// Advice that makes the maps of a view fewer or smaller.
 fn advice(reads: &Reads) -> &'static str {
     match reads {
         Reads::Pages(reduction) if reduction.keep == Keep::LayersHeads => {

@@ -21,7 +21,7 @@ use crate::trace::{AnswerIndex, Trace};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha12Rng;
 
-/// How patches and words are masked.
+/// A way to mask patches and words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
     /// No row of the text sees them, see [`KnockFrom`].
@@ -43,10 +43,10 @@ impl Mask {
     }
 }
 
-/// What is tested.
+/// A request for the masking test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MaskRequest {
-    /// How tokens are masked.
+    /// The way to mask tokens.
     pub mask: Mask,
     /// Random sets of each kind and size.
     pub draws: usize,
@@ -153,7 +153,7 @@ struct Smallest {
     is_complete: bool,
 }
 
-/// What masking a set did to the token.
+/// The effect on the answer token of masking a set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct MaskEffect {
     delta_logprob: f32,

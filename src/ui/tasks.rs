@@ -94,7 +94,7 @@ pub struct Reporter {
 
 impl Reporter {
     fn send(&self, message: Message) {
-        // Nobody reads the news of a window that is closed.
+        // If the window is closed, no receiver is left and the message is dropped.
         let _ = self.sender.send((self.id, message));
         (self.wake)();
     }

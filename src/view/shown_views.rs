@@ -186,8 +186,8 @@ impl PictureChoice {
         }
     }
 
-    /// What lies beneath the map. Several views have the original in common; a form that the trace does
-    /// not hold makes way for the one that it holds.
+    /// The picture beneath the map. Several views share the original. If the trace does not hold the chosen form of the
+    /// picture, the other form is used.
     pub fn frame(&self, trace: &Trace) -> Frame {
         let meta = trace.meta();
         let views = self.views(meta);

@@ -88,7 +88,7 @@ fn fault_1_no_view_hides_another() {
         let map = folder.export(&format!("{name}.vlmtrace --token 1"));
         assert_eq!(map["axes"], serde_json::json!(["row", "column"]), "{name}");
         assert_eq!(map["shape"], serde_json::json!(shape), "{name}");
-        // What lies on padding is not on the picture.
+        // Attention on padding is not on the picture.
         let on_picture = mass(&expected, 0) - expected["pictures"][0]["outside"].as_f64().unwrap();
         assert!((sum(&map["values"]) - on_picture).abs() < 1e-4, "{name}: {}", sum(&map["values"]));
         // Each view can still be looked at alone.

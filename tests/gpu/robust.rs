@@ -323,7 +323,7 @@ fn a_wall_beyond_the_device_says_what_fits() {
     } else {
         drawn.unwrap();
     }
-    // What the advice names works.
+    // The view that the advice names works.
     state.view = ViewKind::Heads;
     assert!(renderer.frame(&Scene::new(&state, &trace), &target).unwrap().is_complete());
 }

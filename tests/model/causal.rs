@@ -92,7 +92,7 @@ fn every_head_has_a_graph_and_the_trace_keeps_them() {
     let json = serde_json::to_vec(&found).unwrap();
     base.with_causal(answer, &json).write_maps(&base, &path).unwrap();
     let read = Trace::open(&path).unwrap();
-    // What JSON holds: the last digit of a number may differ.
+    // The result as JSON holds it: the last digit of a number may differ.
     let expected: CausalResult = serde_json::from_slice(&json).unwrap();
     assert_eq!(CausalResult::stored(&read, answer), Ok(Some(expected)));
     assert_eq!(CausalResult::stored(&read, AnswerIndex(0)), Ok(None));

@@ -144,7 +144,7 @@ fn what_needs_the_model_of_a_captured_trace_offers_the_python_line() {
     settle(&mut window);
     let copied = |notice: &Notice| notice.text == "The Python line copied.";
     assert!(window.state().notices.iter().any(copied), "{:?}", window.state().notices);
-    // What the package cannot compute either is said, without a line.
+    // If the package cannot compute it either, the notice says so and offers no line.
     window.state().intents.send(Intent::TestMaps);
     settle(&mut window);
     let said = window.state().notices.last().unwrap();

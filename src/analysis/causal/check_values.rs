@@ -104,7 +104,7 @@ fn p_values_are_the_reference_ones() {
         let found = test.p_value(x, y, given);
         assert!(close(found, expected), "p({x}, {y} | {given:?}) = {found}");
     }
-    // What was separated says by what, and how surely.
+    // Every separated pair names its separating set and the p-value of the test.
     let (_, separated) = explained(6, 7);
     let pair = separated.iter().find(|pair| (pair.a, pair.b) == (2, 4)).unwrap();
     assert_eq!(pair.given, [3]);
@@ -224,8 +224,7 @@ fn relabelled_nodes_have_the_same_graph() {
     assert_eq!(visited.graph, learn(&correlations, &parameters, &never).unwrap().graph);
 }
 
-/// Where separating sets are ambiguous, another order of visiting gives another graph: this is what
-/// stability measures.
+/// Another order of visiting gives another graph if several sets separate a pair. Stability measures this.
 #[test]
 fn the_order_of_visiting_matters_where_several_sets_separate() {
     let values = attention(20, 1, 8.0);
@@ -258,7 +257,7 @@ fn equal_rows_stay_joined_and_empty_rows_are_refused() {
     assert!(matches!(wide, Err(CausalError::Rows { nodes: 16, .. })));
 }
 
-/// Where everything causes everything, the search would not end for years.
+/// The search of a dense graph takes years without a limit, because every subset of its nodes is tried.
 #[test]
 fn a_dense_graph_is_searched_as_far_as_it_is_asked_for_or_stopped() {
     let nodes = 24;

@@ -1,4 +1,4 @@
-//! What an explanation is compared with: other sets of as many patches and words.
+//! Controls of an explanation: other sets with the same number of patches and words.
 
 use super::error::CausalError;
 use super::nodes::{target_row, text_before};
@@ -34,7 +34,7 @@ impl Candidates {
         Ok(Self { all: keys.into_iter().map(|key| (key, weight(key))).collect() })
     }
 
-    /// How many there are.
+    /// Number of tokens.
     pub fn len(&self) -> usize {
         self.all.len()
     }

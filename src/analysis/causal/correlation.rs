@@ -1,4 +1,4 @@
-//! How alike attention rows are: ρ = C_ij / √(C_ii C_jj) with C = A Aᵀ, not centred, which is the
+//! Correlation of attention rows: ρ = C_ij / √(C_ii C_jj) with C = A Aᵀ. The rows are not centred, so ρ is the
 //! cosine of two rows.
 
 use super::error::CausalError;

@@ -8,9 +8,9 @@ pub enum CausalError {
     /// A parameter outside of its range.
     #[error("the {name} must be {range}")]
     Parameter {
-        /// Which one.
+        /// Name of the parameter.
         name: &'static str,
-        /// What it may be.
+        /// The values that it may have, as text.
         range: String,
     },
     /// Too few or too many nodes.
@@ -18,7 +18,7 @@ pub enum CausalError {
         "a causal graph has 2 to {MAX_NODES} nodes; here are {nodes}. Another attention threshold gives another number"
     )]
     NodeCount {
-        /// How many.
+        /// Number of nodes.
         nodes: usize,
     },
     /// Numbers that do not fill the matrix.
@@ -48,7 +48,7 @@ pub enum CausalError {
     /// A token that the answer does not have.
     #[error("answer token {token} does not exist: the answer has tokens 0 to {last}")]
     NoToken {
-        /// Which one.
+        /// Index of the token.
         token: u32,
         /// The last one.
         last: u32,
@@ -56,7 +56,7 @@ pub enum CausalError {
     /// A head that the layer does not have.
     #[error("head {head} does not exist: the last layer with attention has heads 0 to {last}")]
     NoHead {
-        /// Which one.
+        /// Index of the head.
         head: u32,
         /// The last one.
         last: u32,

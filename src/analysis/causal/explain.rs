@@ -16,7 +16,7 @@ use crate::trace::{AnswerIndex, Trace};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What is asked about an answer token.
+/// A request for the causal graphs of one answer token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CausalRequest {
     /// The answer token.
@@ -25,7 +25,7 @@ pub struct CausalRequest {
     pub heads: Vec<u32>,
     /// Parameters of the search.
     pub parameters: Parameters,
-    /// Which other runs show how stable the edges are; `None` for no others.
+    /// The additional runs that measure how stable the edges are; `None` for no such runs.
     pub stability: Option<StabilityOptions>,
     /// Threads that share the heads out.
     pub threads: usize,
@@ -47,7 +47,7 @@ pub fn explain(
         true => (0..head_count(trace)).collect(),
         false => request.heads.clone(),
     };
-    // What is wrong with the request is wrong for every head.
+    // An error of the request is reported once, before the heads are shared out.
     for &head in &heads {
         target_row(trace, request.answer, head)?;
     }

@@ -8,7 +8,7 @@ use super::parameters::Parameters;
 use crate::analysis::reduce::{patch_keys, sound};
 use crate::trace::{AnswerIndex, Head, Layer, Query, TokenKind, Trace};
 
-/// What a graph is learned from.
+/// The nodes of one head's graph, the target row's attention to them, and the correlations of their rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadNodes {
     /// Position of each node in the sequence, ascending; the last is the row that predicts the

@@ -21,7 +21,7 @@ impl SeparatingSets {
         Self { nodes, sets: vec![NodeSet::EMPTY; nodes * nodes] }
     }
 
-    /// What separated two nodes.
+    /// The set that separated two nodes.
     pub fn of(&self, a: usize, b: usize) -> NodeSet {
         self.sets[a * self.nodes + b]
     }

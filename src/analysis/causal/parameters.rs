@@ -1,4 +1,4 @@
-//! What a causal graph is learned with.
+//! Parameters of the search for a causal graph.
 
 use super::error::CausalError;
 use super::node_set::MAX_NODES;

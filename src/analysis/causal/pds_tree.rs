@@ -11,7 +11,7 @@ pub const MAX_SUBSETS: usize = 1 << 18;
 /// A place in the tree. A node may have several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Which node stands here.
+    /// Index of the node at this place.
     pub node: usize,
     /// Index of the place above; the root's is its own.
     pub parent: usize,

@@ -1,4 +1,4 @@
-//! What is known of one answer token, as it is printed and kept in the trace.
+//! The causal results of one answer token, as they are printed and stored in the trace.
 
 use super::error::CausalError;
 use super::graph::Mark;
@@ -37,7 +37,7 @@ pub struct HeadResult {
     /// Why it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What masking the explanation did to the answer.
+    /// The effect on the answer of masking the explanation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masking: Option<MaskingResult>,
 }
@@ -45,7 +45,7 @@ pub struct HeadResult {
 /// The explanation, its parts and its controls masked in the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MaskingResult {
-    /// How tokens were masked: `knock-answer`, `knock-text`, `blank-mean`, `blank-blur`.
+    /// Name of the mask: `knock-answer`, `knock-text`, `blank-mean`, `blank-blur`.
     pub mask: String,
     /// log p of the answer token with nothing masked.
     pub logprob: f32,
@@ -60,7 +60,7 @@ pub struct MaskingResult {
 /// One masked set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MaskedSet {
-    /// Where it comes from.
+    /// Origin of the set.
     pub kind: SetKind,
     /// Depth of the explanation that has its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct MaskedSet {
     pub changes_token: bool,
 }
 
-/// Where a masked set comes from.
+/// The origin of a masked set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SetKind {
@@ -268,7 +268,7 @@ impl CausalResult {
         self
     }
 
-    /// What the trace holds for a token; `None` if nothing was computed.
+    /// The result that the trace holds for a token; `None` if nothing was computed.
     ///
     /// # Errors
     /// [`CausalError::Stored`] for anything that [`super::explain()`] cannot have made.

@@ -6,7 +6,7 @@
 //! Selection Bias" (NeurIPS 2021), with a known causal order as in "Causal Interpretation of
 //! Self-Attention in Pre-Trained Transformers" (NeurIPS 2023, arXiv 2310.20307).
 //!
-//! Where several sets separate two nodes, the first one found is kept, so that the result depends on
+//! If several sets separate two nodes, the first one found is kept, so that the result depends on
 //! the order in which nodes are visited. It is ascending here; [`learn_visiting`] takes another one,
 //! with the causal order as it was, to show which edges depend on it.
 
@@ -29,7 +29,7 @@ const TESTS_PER_LOOK: u64 = 1 << 10;
 pub struct Learned {
     /// The graph.
     pub graph: Graph,
-    /// What separated the pairs that are not adjacent.
+    /// The separating sets of the pairs that are not adjacent.
     pub separating: SeparatingSets,
     /// Size of the largest conditioning sets that were all tried.
     pub searched_to: usize,

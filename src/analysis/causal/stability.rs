@@ -1,5 +1,5 @@
-//! How far a graph depends on choices that nobody knows the right value of: the order in which
-//! nodes are visited, α, and the number of records that the correlations are taken to rest on.
+//! Stability of a graph: its dependence on three choices that have no known right value. They are the order in which
+//! nodes are visited, α, and the number of records that the independence test assumes.
 
 use super::correlation::Correlations;
 use super::error::CausalError;
@@ -17,7 +17,7 @@ const ALPHAS: [f64; 2] = [10.0, 0.1];
 /// between it and the same distance above.
 const RECORDS: [f64; 4] = [0.632, 0.8, 1.25, 1.582];
 
-/// Which other graphs are learned.
+/// The additional graphs that are learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StabilityOptions {
     /// Orders of visiting, beside the ascending one.

@@ -1,4 +1,4 @@
-//! What `vlmscope causal` prints.
+//! The output of `vlmscope causal`.
 
 use super::super::common::print_json;
 use super::super::trace_model::{answer_token_texts, shown};
@@ -240,7 +240,7 @@ fn explanation(
     Ok(())
 }
 
-/// What masking did: a line for each depth and kind, then the smallest parts.
+/// Prints the masking test: a line for each depth and kind of set, then the smallest parts that change the token.
 fn masked(
     out: &mut impl Write,
     head: u32,

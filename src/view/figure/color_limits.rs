@@ -182,7 +182,7 @@ impl Readout {
         Self { ends, contours: [self.contours[0], None], ..self }
     }
 
-    /// What the caption says of sums: the share of one picture of several, and what lies on padding. Empty for a share
+    /// The sums in the caption: the share of one picture of several, and the share on padding. Empty for a share
     /// that rounds to nothing.
     pub fn notes(&self) -> String {
         let percent = |sum: f32| format!("{:.1} %", sum * 100.0);
