@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// Version of the settings file.
 pub const SETTINGS_VERSION: u32 = 1;
 const MAX_RECENT: usize = 12;
+const DEFAULT_SESSION_LIMIT_MB: u64 = 2048;
+/// Larger numbers would not fit into TOML's integers as bytes.
+const MAX_SESSION_LIMIT_MB: u64 = 1 << 40;
 
 /// A view with a note.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,9 +25,8 @@ pub struct Bookmark {
     pub trace: Option<PathBuf>,
     /// The view.
     pub state: ViewState,
-    /// The number of the answer that the bookmark refers to, valid while the program runs: an unsaved answer can only
-    /// be found by it.
-    #[serde(skip)]
+    /// The number of the answer that the bookmark refers to: an unsaved answer can only be found by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<u64>,
 }
 
@@ -65,6 +67,8 @@ pub struct Settings {
     pub bookmarks: Vec<Bookmark>,
     /// Whether the advice of the first start was closed.
     pub advice_seen: bool,
+    /// Most megabytes of unsaved answers that are kept for the next start.
+    pub session_limit_mb: u64,
 }
 
 impl Default for Settings {
@@ -86,6 +90,7 @@ impl Default for Settings {
             recent_files: Vec::new(),
             bookmarks: Vec::new(),
             advice_seen: false,
+            session_limit_mb: DEFAULT_SESSION_LIMIT_MB,
         }
     }
 }
@@ -168,6 +173,7 @@ impl Settings {
             .filter(|size| size.iter().all(|side| (200.0..=20_000.0).contains(side)));
         self.sampling.temperature = clamp(self.sampling.temperature, 0.0, 2.0);
         self.sampling.top_p = clamp(self.sampling.top_p, 0.01, 1.0);
+        self.session_limit_mb = self.session_limit_mb.min(MAX_SESSION_LIMIT_MB);
         self.sampling.max_new_tokens = self.sampling.max_new_tokens.clamp(1, 4096);
         self
     }
@@ -184,6 +190,21 @@ impl Settings {
         files::replace_bytes(path, text.as_bytes()).map_err(failed)
     }
 
+    /// As [`Self::save`], with the bookmarks that another window has added or removed since `before` was read or written.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_changes(&mut self, before: &Self, path: &Path) -> Result<(), SettingsError> {
+        let failed = |source| SettingsError::Write { path: path.to_owned(), source };
+        std::fs::create_dir_all(files::folder_of(path)).map_err(failed)?;
+        let _lock = files::FileLock::wait(path).map_err(failed)?;
+        let text = files::read_text(path).ok();
+        if let Some(theirs) = text.and_then(|text| toml::from_str::<Self>(&text).ok()) {
+            self.bookmarks = merged(&before.bookmarks, &self.bookmarks, theirs.bookmarks);
+        }
+        self.save(path)
+    }
+
     /// Puts a trace or picture at the head of the recent files.
     pub fn remember_file(&mut self, path: &Path) {
         remember(&mut self.recent_files, path);
@@ -193,6 +214,21 @@ impl Settings {
     pub fn remember_bundle(&mut self, path: &Path) {
         remember(&mut self.recent_bundles, path);
     }
+}
+
+/// The bookmarks of this window with the changes that another one has made to `before`.
+fn merged(before: &[Bookmark], mine: &[Bookmark], theirs: Vec<Bookmark>) -> Vec<Bookmark> {
+    if mine == before || theirs == before {
+        return if mine == before { theirs } else { mine.to_vec() };
+    }
+    let is_kept = |one: &&Bookmark| theirs.contains(one) || !before.contains(one);
+    let mut all: Vec<Bookmark> = mine.iter().filter(is_kept).cloned().collect();
+    for added in theirs.iter().filter(|one| !before.contains(one)) {
+        if !all.contains(added) {
+            all.push(added.clone());
+        }
+    }
+    all
 }
 
 /// TOML has no null, so "system" represents `None`.
@@ -254,6 +290,39 @@ mod tests {
         assert_eq!(read, settings);
         assert_eq!(read.recent_files[0], Path::new("/tmp/a.vlmtrace"));
         assert_eq!(read.recent_files.len(), 2);
+    }
+
+    #[test]
+    fn two_windows_keep_the_bookmarks_of_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        let bookmark = |note: &str| Bookmark {
+            note: note.into(),
+            trace: None,
+            state: ViewState::default(),
+            document: None,
+        };
+        let notes = |settings: &Settings| {
+            settings.bookmarks.iter().map(|one| one.note.clone()).collect::<Vec<_>>()
+        };
+        let mut first = Settings::default();
+        first.bookmarks = vec![bookmark("old"), bookmark("gone")];
+        first.save(&path).unwrap();
+        let (mut second, _) = Settings::load(&path);
+        let before = first.clone();
+        first.bookmarks.push(bookmark("of the first"));
+        first.bookmarks.remove(1);
+        first.save_changes(&before, &path).unwrap();
+        let read = second.clone();
+        second.bookmarks.push(bookmark("of the second"));
+        second.save_changes(&read, &path).unwrap();
+        assert_eq!(notes(&second), ["old", "of the second", "of the first"]);
+        assert_eq!(notes(&Settings::load(&path).0), notes(&second));
+        // A change of another setting brings the second window's bookmark to the first one.
+        let before = first.clone();
+        first.font_scale = 1.5;
+        first.save_changes(&before, &path).unwrap();
+        assert_eq!(notes(&first), notes(&second));
     }
 
     #[test]

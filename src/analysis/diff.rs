@@ -9,7 +9,7 @@
 use super::reduce::sound;
 use crate::trace::{AnswerIndex, Trace, TraceMeta};
 use half::f16;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use similar::{Algorithm, ChangeTag, TextDiff, capture_diff_slices};
 
 /// The reason why two traces cannot be compared.
@@ -63,7 +63,7 @@ pub enum Alignment {
 }
 
 /// A run of words with the same [`Change`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words {
     /// The change of these words.
     pub change: Change,
@@ -72,7 +72,7 @@ pub struct Words {
 }
 
 /// Presence of words in the two answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// In both answers.

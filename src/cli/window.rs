@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
-    /// Start with default settings, and save none.
+    /// Start with default settings and without the last session, and save neither.
     #[arg(long)]
     fresh: bool,
     /// Print start-up timings to stderr.
@@ -39,8 +39,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         writeln!(terminal::stderr(), "vlmscope: {problem}")?;
     }
     let start = args.file.clone().map_or(Start::BuiltIn, Start::File);
-    let recovery = if args.fresh { None } else { ui::recovery_folder() };
-    let options = HeadlessOptions { start, settings, settings_path: path, recovery };
+    let sessions = if args.fresh { None } else { ui::session_folder() };
+    let options = HeadlessOptions { start, settings, settings_path: path, sessions };
     let gpu = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
     ui::run(options, gpu, args.timings)
 }

@@ -100,7 +100,11 @@ impl OpenTraces {
         Some(Scene { state, trace, second })
     }
 
-    fn check(&self, state: &ViewState) -> Result<(), String> {
+    /// Whether a step's view fits the traces.
+    ///
+    /// # Errors
+    /// The reason why it cannot be shown.
+    pub fn check(&self, state: &ViewState) -> Result<(), String> {
         let scene = self.scene(state).ok_or("it names no trace")?;
         let second = scene.second.map(Bounds::from_trace);
         Bounds::from_trace(scene.trace)

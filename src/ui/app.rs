@@ -2,6 +2,7 @@
 //! and when; [`super::commands`] carries out commands.
 
 use super::chat::Chat;
+use super::closed::Closed;
 use super::dialogs::Prompt;
 use super::document::{Document, DocumentId};
 use super::documents::Documents;
@@ -14,6 +15,7 @@ use super::notices::Notice;
 use super::present::options::PresentOptions;
 use super::samples::Sample;
 use super::score::Scores;
+use super::session::{Found, Keeper};
 use super::stage::StageRenderer;
 use super::task_result::PathPurpose;
 use super::tasks::Tasks;
@@ -30,6 +32,11 @@ use crate::view::{Command, ViewState};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Seconds that a message without buttons is shown.
+const NOTICE_SECONDS: f64 = 4.0;
+/// Seconds that an offer to undo something is shown.
+const OFFER_SECONDS: f64 = 12.0;
 
 /// Requests that only the host window can carry out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +138,16 @@ pub struct App {
     pub asks_in_window: bool,
     /// The next presentation for the window to open.
     pub presents: Option<Box<PresentOptions>>,
-    /// Folder of answers that were saved when an internal error closed a window; `None` keeps and offers none.
-    pub recovery: Option<PathBuf>,
+    /// The autosave of the session; `None` keeps none.
+    pub keeper: Option<Keeper>,
+    /// Sessions of windows that have ended, which the user may still open.
+    pub waiting: Vec<Found>,
+    /// What was closed and can be brought back, the latest last.
+    pub closed: Vec<Closed>,
+    /// Whether the last action closed something: undo then brings it back.
+    pub(super) closed_last: bool,
+    /// The answer to the question that the program asked by itself.
+    pub(super) automatic: Option<DocumentId>,
     /// When files of documents were last looked at, in seconds of the program's clock.
     pub(super) looked_at_files: f64,
     /// Counters that tests of performance rules read.
@@ -199,7 +214,11 @@ impl App {
             prompt_purpose: None,
             asks_in_window: false,
             presents: None,
-            recovery: None,
+            keeper: None,
+            waiting: Vec::new(),
+            closed: Vec::new(),
+            closed_last: false,
+            automatic: None,
             looked_at_files: 0.0,
             counters: Counters::default(),
             transition: None,
@@ -230,18 +249,30 @@ impl App {
         if is_error {
             log::error!("{text}");
         }
-        self.add_notice(text, is_error, Vec::new());
+        let seconds = (!is_error).then_some(NOTICE_SECONDS);
+        self.add_notice(text, is_error, Vec::new(), seconds);
     }
 
     /// Shows a message with buttons.
     pub fn offer(&mut self, text: String, offers: Vec<(&'static str, Intent)>) {
-        self.add_notice(text, false, offers);
+        self.add_notice(text, false, offers, None);
     }
 
-    fn add_notice(&mut self, text: String, is_error: bool, offers: Vec<(&'static str, Intent)>) {
+    /// Shows a message with buttons for a while.
+    pub fn offer_briefly(&mut self, text: String, offers: Vec<(&'static str, Intent)>) {
+        self.add_notice(text, false, offers, Some(OFFER_SECONDS));
+    }
+
+    fn add_notice(
+        &mut self,
+        text: String,
+        is_error: bool,
+        offers: Vec<(&'static str, Intent)>,
+        seconds: Option<f64>,
+    ) {
         self.next_notice += 1;
         let (id, since) = (self.next_notice, self.clock);
-        self.notices.push(Notice { id, text, is_error, offers, since });
+        self.notices.push(Notice { id, text, is_error, offers, since, seconds });
     }
 
     /// Whether an open question covers the window.
@@ -268,12 +299,12 @@ impl App {
         if self.settings == self.saved {
             return;
         }
-        self.saved = self.settings.clone();
-        if let Some(path) = &self.settings_path
-            && let Err(error) = self.settings.save(path)
+        if let Some(path) = self.settings_path.clone()
+            && let Err(error) = self.settings.save_changes(&self.saved, &path)
         {
             self.notify(error.to_string(), true);
         }
+        self.saved = self.settings.clone();
     }
 
     /// Drops textures of a device that was lost.

@@ -22,6 +22,8 @@ pub struct Asking {
     pub turns: Vec<Turn>,
     /// Whether a given answer is scored.
     pub scored: bool,
+    /// Whether the program asked by itself, at its start.
+    pub is_automatic: bool,
 }
 
 /// The chat.
@@ -121,8 +123,15 @@ impl Chat {
             question: question.clone(),
             options,
         });
-        self.asking =
-            Some(Asking { request, question, progress: None, document: None, turns, scored });
+        self.asking = Some(Asking {
+            request,
+            question,
+            progress: None,
+            document: None,
+            turns,
+            scored,
+            is_automatic: false,
+        });
     }
 
     /// Stops; tokens that arrive later are dropped.

@@ -256,6 +256,10 @@ macro_rules! ui_commands {
                 SmallerType "Smaller text" [CTRL Minus]
                     => |app, _| window::scale_type(app, -0.1),
                 ToggleAnimation "Cross-fade between views" => |app, _| window::toggle_animation(app),
+                Reopen "Bring back the answer or bookmark that was closed last" [CTRL_SHIFT T]
+                    => |app, _| close::reopen(app),
+                StartFresh "Start fresh: close every answer and the walkthrough"
+                    => |app, _| close::start_fresh(app),
                 ResetLayout "Reset the layout" => |app, _| window::reset_layout(app),
                 Quit "Quit" [CTRL Q] => |app, _| walkthrough_files::quit(app),
             }

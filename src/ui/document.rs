@@ -9,18 +9,28 @@ use crate::view::figure::{caption, text_of};
 use crate::view::{
     AxisSet, Bounds, Command, History, Quantity, Queries, ViewKind, ViewState, salient_token,
 };
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Distinguishes documents for as long as the program runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Distinguishes documents, also those of other windows and of earlier sessions: bookmarks and sessions name an answer
+/// without a file by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentId(u64);
 
 impl DocumentId {
+    /// Numbers are shortened so that TOML, whose integers have a sign, can hold them.
+    const BITS: u32 = 48;
+
     fn fresh() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        // Each `RandomState` has its own keys, from the system's random numbers.
+        Self(RandomState::new().hash_one(()) >> (u64::BITS - Self::BITS))
+    }
+
+    /// The identity of a number that [`Self::number`] returned.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
     }
 
     /// As a number, for modules that may not use documents.
@@ -52,6 +62,8 @@ pub struct Document {
     pub live: bool,
     /// Whether the view follows the newest token.
     pub follow: bool,
+    /// Whether the picture was edited in the window before the question was asked.
+    pub is_edited: bool,
 }
 
 impl Document {
@@ -70,6 +82,7 @@ impl Document {
             history: Arc::new(History::new(state)),
             live: false,
             follow: false,
+            is_edited: false,
         }
     }
 
@@ -99,10 +112,16 @@ impl Document {
         text_of(&caption(state, self.meta(), None, None))
     }
 
+    /// Shows a view of an earlier session, if it fits the trace.
+    pub fn show(&mut self, state: ViewState) {
+        if self.extent.check(&state, None).is_ok() {
+            self.history = Arc::new(History::new(state));
+        }
+    }
+
     /// Replaces the trace by a longer one of the same answer; the view stays, or follows the newest token.
     pub fn replace(&mut self, trace: Arc<Trace>, live: bool) {
         self.extent = Arc::new(Bounds::from_trace(&trace));
-        self.path = trace.path().map(std::path::Path::to_owned);
         self.trace = trace;
         self.live = live;
         self.version += 1;

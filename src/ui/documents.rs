@@ -14,6 +14,11 @@ impl Documents {
         self.0.iter().find(|doc| doc.id == id)
     }
 
+    /// The one at a place.
+    pub fn get_at(&self, at: usize) -> Option<&Document> {
+        self.0.get(at)
+    }
+
     /// One of them, to be changed.
     pub fn get_mut(&mut self, id: DocumentId) -> Option<&mut Document> {
         self.0.iter_mut().find(|doc| doc.id == id)
@@ -26,11 +31,15 @@ impl Documents {
         id
     }
 
-    /// Removes one; returns the one that is seen in its place, the next or else the last.
-    pub fn remove(&mut self, id: DocumentId) -> Option<DocumentId> {
+    /// Puts one back at its place.
+    pub fn insert(&mut self, at: usize, doc: Document) {
+        self.0.insert(at.min(self.0.len()), doc);
+    }
+
+    /// Removes one; returns its place with it.
+    pub fn remove(&mut self, id: DocumentId) -> Option<(usize, Document)> {
         let at = self.0.iter().position(|doc| doc.id == id)?;
-        self.0.remove(at);
-        self.0.get(at).or_else(|| self.0.last()).map(|doc| doc.id)
+        Some((at, self.0.remove(at)))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::files;
 use crate::job::guard;
 use crate::model::{Picture, upright};
 use crate::trace::Trace;
+use crate::view::ViewState;
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::{Path, PathBuf};
@@ -93,12 +94,12 @@ impl Exports {
         }
     }
 
-    /// Opens a trace.
-    pub fn open_trace(&mut self, path: &Path) {
+    /// Opens a trace, under a view if one is given.
+    pub fn open_trace(&mut self, path: &Path, view: Option<Box<ViewState>>) {
         let path = path.to_owned();
         self.run("open", move || {
             let trace = Trace::open(&path)?;
-            Ok(TaskResult::Opened(Arc::new(trace), path))
+            Ok(TaskResult::Opened(Arc::new(trace), path, view))
         });
     }
 

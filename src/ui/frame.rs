@@ -21,7 +21,6 @@ use std::time::Duration;
 
 const TITLE_HEIGHT: f32 = 44.0;
 const NARROW_TOKENS: f32 = 116.0;
-const NOTICE_SECONDS: f64 = 4.0;
 
 /// One pass of one frame.
 pub fn pass(app: &mut App, panes: &mut Panes, ui: &mut Ui) {
@@ -68,8 +67,8 @@ fn begin(app: &mut App, ctx: &egui::Context) {
         doc.settle();
     }
     let clock = app.clock;
-    app.notices.retain(|notice| notice.stays() || clock - notice.since < NOTICE_SECONDS);
-    if app.notices.iter().any(|notice| !notice.stays()) {
+    app.notices.retain(|notice| !notice.is_over(clock));
+    if app.notices.iter().any(|notice| notice.seconds.is_some()) {
         ctx.request_repaint_after(Duration::from_millis(500));
     }
     commands::draw_pictures(app, ctx);
@@ -363,6 +362,7 @@ fn finish(app: &mut App, ctx: &egui::Context) {
     draw_stages(app, ctx, &mut state);
     tell_missing_glyphs(app);
     app.keep_settings(false);
+    commands::keep_session(app, ctx);
 }
 
 /// Says once which characters of the stage, or of the walkthrough's preview, are drawn as boxes. A

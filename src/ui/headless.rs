@@ -4,15 +4,15 @@
 //! input and the target of the pixels.
 
 use super::app::App;
-use super::frame;
 use super::intent::Intent;
 use super::model_feed::Wake;
 use super::painting::{Frame, new_context, paint, painter, skip};
 use super::panels::Panes;
-use super::recovery;
+use super::session::{Found, Keeper};
 use super::stage::{Painter, StageRenderer};
 use super::start::{self, Prepared, Start};
 use super::theme;
+use super::{commands, frame};
 use crate::gpu::Gpu;
 use crate::settings::Settings;
 use crate::view::Theme;
@@ -29,8 +29,8 @@ pub struct HeadlessOptions {
     pub settings: Settings,
     /// File of the settings; `None` writes none.
     pub settings_path: Option<PathBuf>,
-    /// Folder of answers that were saved when an internal error closed a window; `None` keeps and offers none.
-    pub recovery: Option<PathBuf>,
+    /// Folder of all sessions; `None` keeps and opens none.
+    pub sessions: Option<PathBuf>,
 }
 
 /// egui, the app and the painter.
@@ -138,7 +138,7 @@ impl Headless {
 
 /// Starts what needs no device: the model, and the first question.
 pub fn prepare(ctx: &Context, options: &HeadlessOptions) -> Prepared {
-    start::prepare(&options.start, &options.settings, wake(ctx))
+    start::prepare(&options.start, &options.settings, options.sessions.as_deref(), wake(ctx))
 }
 
 fn wake(ctx: &Context) -> Wake {
@@ -158,25 +158,25 @@ pub fn new_app(
     options: HeadlessOptions,
 ) -> anyhow::Result<App> {
     let stage = StageRenderer::new(gpu, painter)?;
-    let HeadlessOptions { settings, settings_path, recovery, .. } = options;
-    let Prepared { chat, intents, preview } = prepared;
+    let HeadlessOptions { settings, settings_path, sessions, .. } = options;
+    let Prepared { chat, intents, preview, continues, waiting, problems } = prepared;
     let mut app = App::new(stage, chat, settings, settings_path, wake(ctx));
     intents.into_iter().for_each(|intent| app.intents.send(intent));
     app.asks_in_window = std::env::var_os("VLMSCOPE_DIALOGS").is_some_and(|how| how == "window");
     if let Some(picture) = preview {
         app.exports.preview(picture);
     }
-    let waiting = recovery.as_deref().map_or(0, |root| recovery::waiting(root).len());
-    app.recovery = recovery;
-    if waiting > 0 {
-        let answers =
-            if waiting == 1 { "1 answer".to_owned() } else { format!("{waiting} answers") };
-        app.offer(
-            format!(
-                "The last window was closed by an internal error; {answers} that had not been saved can be opened."
-            ),
-            vec![("Open", Intent::OpenRecovered), ("Discard", Intent::DiscardRecovered)],
-        );
+    app.keeper = sessions.map(|root| Keeper::new(root, wake(ctx)));
+    problems.into_iter().for_each(|problem| app.notify(problem, true));
+    if let Some(found) = continues {
+        commands::open_session(&mut app, found);
     }
+    if !waiting.is_empty() {
+        let content: Vec<String> = waiting.iter().map(Found::content).collect();
+        let text = format!("An earlier window ended with {}.", content.join("; another with "));
+        let offers = vec![("Open", Intent::OpenSessions), ("Discard", Intent::DiscardSessions)];
+        app.offer(text, offers);
+    }
+    app.waiting = waiting;
     Ok(app)
 }

@@ -30,10 +30,14 @@ pub enum Intent {
     Open(PathBuf),
     /// Reads the file of an answered question again.
     Reload(DocumentId),
-    /// Opens the answers of a window that an internal error closed.
-    OpenRecovered,
-    /// Deletes the recovered answers.
-    DiscardRecovered,
+    /// Opens the sessions of windows that have ended.
+    OpenSessions,
+    /// Deletes them.
+    DiscardSessions,
+    /// Closes everything and asks the first question again.
+    StartFresh,
+    /// Brings back what was closed last.
+    Reopen,
     /// Asks a question.
     Ask(String),
     /// Scores another answer to the question that is shown.

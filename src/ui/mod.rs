@@ -21,6 +21,7 @@
 
 pub mod app;
 pub mod chat;
+pub mod closed;
 mod command_table;
 pub mod commands;
 pub mod dialogs;
@@ -41,10 +42,10 @@ pub mod panels;
 pub mod present;
 pub mod preview_texture;
 pub mod python_line;
-pub mod recovery;
 pub mod relevancy;
 pub mod samples;
 pub mod score;
+pub mod session;
 pub mod shortcuts;
 pub mod stage;
 pub mod start;
@@ -65,6 +66,6 @@ pub mod window_bench;
 
 pub use app::App;
 pub use headless::{Headless, HeadlessOptions};
-pub use recovery::folder as recovery_folder;
+pub use session::folder as session_folder;
 pub use start::Start;
 pub use window::run;

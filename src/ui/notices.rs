@@ -15,11 +15,18 @@ pub struct Notice {
     pub offers: Vec<(&'static str, Intent)>,
     /// Time of its creation, in seconds of the program's clock.
     pub since: f64,
+    /// Seconds after which it goes; `None` if it stays until the user closes it.
+    pub seconds: Option<f64>,
 }
 
 impl Notice {
-    /// Whether the message stays until the user closes it.
-    pub fn stays(&self) -> bool {
+    /// Whether it has buttons or must be read.
+    pub fn has_buttons(&self) -> bool {
         self.is_error || !self.offers.is_empty()
+    }
+
+    /// Whether its time is over.
+    pub fn is_over(&self, clock: f64) -> bool {
+        self.seconds.is_some_and(|seconds| clock - self.since >= seconds)
     }
 }

@@ -8,9 +8,10 @@ use super::chat::Chat;
 use super::intent::Intent;
 use super::model_feed::Wake;
 use super::samples;
+use super::session::{Found, find};
 use crate::model::{AskOptions, Picture, builtin};
 use crate::settings::Settings;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Content of the window at the start.
 #[derive(Clone, Debug, Default)]
@@ -32,11 +33,26 @@ pub struct Prepared {
     pub(super) intents: Vec<Intent>,
     /// The picture of the first question, shown until there is an answer.
     pub(super) preview: Option<Picture>,
+    /// The session that this window continues.
+    pub(super) continues: Option<Found>,
+    /// Other sessions of windows that have ended.
+    pub(super) waiting: Vec<Found>,
+    /// Messages about sessions that cannot be read.
+    pub(super) problems: Vec<String>,
 }
 
-/// Starts the model and asks the first question.
-pub fn prepare(start: &Start, settings: &Settings, wake: Wake) -> Prepared {
-    let mut prepared = Prepared { chat: Chat::new(wake), intents: Vec::new(), preview: None };
+/// Starts the model; continues the last session in `sessions`, or asks the first question.
+pub fn prepare(
+    start: &Start,
+    settings: &Settings,
+    sessions: Option<&Path>,
+    wake: Wake,
+) -> Prepared {
+    let (mut waiting, problems) = sessions.map(find).unwrap_or_default();
+    let may_continue = matches!(start, Start::BuiltIn) && !waiting.is_empty();
+    let continues = may_continue.then(|| waiting.remove(0));
+    let (chat, intents) = (Chat::new(wake), Vec::new());
+    let mut prepared = Prepared { chat, intents, preview: None, continues, waiting, problems };
     match start {
         Start::Empty => {}
         Start::File(path) => {
@@ -45,8 +61,13 @@ pub fn prepare(start: &Start, settings: &Settings, wake: Wake) -> Prepared {
         }
         Start::BuiltIn => {
             open_model(&mut prepared.chat, settings);
-            if let Err(error) = first_sample(&mut prepared, settings) {
-                prepared.chat.error = Some(format!("{error:#}"));
+            if prepared.continues.is_none() {
+                match ask_first_question(&mut prepared.chat, settings) {
+                    Ok(first) => {
+                        (prepared.preview, prepared.intents) = (first.preview, first.intents);
+                    }
+                    Err(error) => prepared.chat.error = Some(format!("{error:#}")),
+                }
             }
         }
     }
@@ -68,17 +89,30 @@ fn open_model(chat: &mut Chat, settings: &Settings) {
     }
 }
 
-fn first_sample(prepared: &mut Prepared, settings: &Settings) -> anyhow::Result<()> {
-    let Some(sample) = samples::samples()?.into_iter().next() else { return Ok(()) };
+/// The question that the program asks by itself.
+#[derive(Default)]
+pub struct FirstQuestion {
+    /// Its picture, shown until there is an answer.
+    pub preview: Option<Picture>,
+    /// What the app is to do.
+    pub intents: Vec<Intent>,
+}
+
+/// Asks the first question about the first sample. The user's model may be large and slow to load: the question then
+/// waits for the user.
+///
+/// # Errors
+/// If the samples cannot be read.
+pub fn ask_first_question(chat: &mut Chat, settings: &Settings) -> anyhow::Result<FirstQuestion> {
+    let mut first = FirstQuestion::default();
+    let Some(sample) = samples::samples()?.into_iter().next() else { return Ok(first) };
     let picture = Picture { name: sample.file, bytes: sample.bytes.into() };
-    let chat = &mut prepared.chat;
     chat.picture = Some(picture.clone());
-    prepared.preview = Some(picture);
+    first.preview = Some(picture);
     let question = sample.questions.first().cloned();
     chat.suggestions = sample.questions;
-    // The user's model may be large and slow to load: the sample's question then waits for the user.
     if settings.bundle.is_some() {
-        prepared.intents.push(Intent::LoadModel);
+        first.intents.push(Intent::LoadModel);
     }
     if let Some(question) = question.filter(|_| settings.bundle.is_none() && chat.feed.is_some()) {
         chat.question.clone_from(&question);
@@ -89,6 +123,9 @@ fn first_sample(prepared: &mut Prepared, settings: &Settings) -> anyhow::Result<
             Vec::new(),
             AskOptions { sampling, preprocess, ..AskOptions::default() },
         );
+        if let Some(asking) = &mut chat.asking {
+            asking.is_automatic = true;
+        }
     }
-    Ok(())
+    Ok(first)
 }

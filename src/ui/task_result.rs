@@ -6,6 +6,7 @@ use super::document::DocumentId;
 use super::figures::{FigureJob, FigureKind};
 use super::film::FilmOptions;
 use super::samples::Sample;
+use super::session::Restored;
 use super::walkthrough::confirm::AfterConfirm;
 use super::walkthrough::editor::NewWalkthrough;
 use super::walkthrough::trace_set::Written;
@@ -15,7 +16,8 @@ use crate::analysis::methods::Method;
 use crate::edit::Step;
 use crate::model::{Curves, Picture};
 use crate::record::OpenTraces;
-use crate::trace::{Trace, TraceId};
+use crate::trace::{FileStamp, Trace, TraceId};
+use crate::view::ViewState;
 use crate::view::timeline::Walkthrough;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,12 +27,14 @@ use std::sync::Arc;
 pub enum TaskResult {
     /// Nothing that changes the window.
     Nothing,
+    /// A session was read.
+    Session(Box<Restored>),
     /// A message.
     Said(String),
     /// An error message.
     Failed(String),
-    /// A trace was opened from a file.
-    Opened(Arc<Trace>, PathBuf),
+    /// A trace was opened from a file, to be shown under a view if there is one.
+    Opened(Arc<Trace>, PathBuf, Option<Box<ViewState>>),
     /// The file of a document was read again.
     Reloaded(DocumentId, Arc<Trace>),
     /// Traces of a folder were opened; with the errors of those that could not be read.
@@ -60,8 +64,8 @@ pub enum TaskResult {
     Relevancy {
         /// The document.
         of: DocumentId,
-        /// Its trace with the maps.
-        trace: Arc<Trace>,
+        /// The maps.
+        found: ComputedMaps,
         /// The requested methods; the first one is to be shown.
         methods: Vec<Method>,
     },
@@ -102,6 +106,17 @@ pub enum TaskResult {
     /// The path must be asked for in the window: the desktop has no dialogs, or it asked about
     /// another file than the one that would be replaced.
     AskInWindow(Box<PathQuestion>),
+}
+
+/// Maps that were added to a trace.
+#[derive(Debug)]
+pub struct ComputedMaps {
+    /// The trace that they were computed from.
+    pub base: TraceId,
+    /// The trace with the maps.
+    pub trace: Arc<Trace>,
+    /// Stamp of the user's file that the maps were written to; `None` if there is none.
+    pub written: Option<FileStamp>,
 }
 
 /// The answer about an edited picture.

@@ -4,12 +4,12 @@
 //! window costs nothing and a held key leaves no backlog: all events that wait become one frame.
 
 use super::app::{App, HostRequest};
+use super::commands;
 use super::headless::{Headless, HeadlessOptions, prepare};
 use super::painting::new_context;
 use super::present::draw::View;
 use super::present::options::PresentOptions;
 use super::present::window::PresentationWindows;
-use super::recovery;
 use super::shortcuts::UiCommand;
 use super::surface::configuration;
 use crate::gpu::{Gpu, GpuOptions};
@@ -194,30 +194,25 @@ impl Program {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// Saves unsaved answers before the window ends by an error; returns a message about the outcome.
+    /// Saves the session before the window ends by an error; returns a message about the outcome.
     fn rescue(&mut self) -> Option<String> {
         let app = &mut self.open.as_mut()?.host.app;
         // The app itself may be what failed.
         let _ = job::guard(|| app.keep_settings(true));
-        let root = app.recovery.clone()?;
-        let kept = match job::guard(|| recovery::keep(&app.docs, &root)) {
-            Ok(Ok(kept)) => kept,
+        app.keeper.as_ref()?;
+        let saved = match job::guard(|| commands::keep_session_now(app)) {
+            Ok(Ok(saved)) => saved,
             Ok(Err(error)) => {
-                return Some(format!(
-                    "Answers that had not been saved are lost: {} cannot be written ({error}).",
-                    root.display()
-                ));
+                return Some(format!("Answers that had not been saved are lost: {error}"));
             }
             Err(panicked) => return Some(format!("Its answers are lost ({}).", panicked.message)),
         };
-        let mut text = match kept.answers {
+        let mut text = match saved.answers {
             0 => String::new(),
-            1 => "1 answer that had not been saved is kept; the next start offers it.".into(),
-            many => format!(
-                "{many} answers that had not been saved are kept; the next start offers them."
-            ),
+            1 => "1 answer is kept; the next start opens it.".into(),
+            many => format!("{many} answers are kept; the next start opens them."),
         };
-        for reason in kept.failed {
+        for reason in saved.failed {
             text.push_str(&format!(" Another is lost: {reason}."));
         }
         Some(text)
@@ -412,6 +407,9 @@ impl ApplicationHandler<Wakeup> for Program {
         self.presentation = None;
         let Some(mut open) = self.open.take() else { return };
         open.host.app.keep_settings(true);
+        if let Err(error) = commands::keep_session_now(&mut open.host.app) {
+            let _ = writeln!(terminal::stderr(), "vlmscope: {error}");
+        }
         open.host.app.tasks.end(FAREWELL);
         open.host.app.exports.end(WRITTEN);
         // Loading a model cannot be interrupted: the wait for it is limited.

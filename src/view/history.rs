@@ -147,6 +147,11 @@ impl History {
         self.keeping_the_hover(Undo::redo)
     }
 
+    /// A number that changes whenever a step is made, undone or redone.
+    pub const fn revision(&self) -> u64 {
+        self.views.revision()
+    }
+
     /// Whether there is something to undo.
     pub const fn can_undo(&self) -> bool {
         self.views.can_undo()

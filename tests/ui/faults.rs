@@ -1,14 +1,12 @@
-//! The window after failures that should not happen: a panic in a task, a file that another program changes,
-//! unsaved answers of a window that an internal error closed.
+//! The window after failures that should not happen: a panic in a task, a file that another program changes.
 
-use crate::support::{Window, empty_window, open_with, settle, trace, until};
+use crate::support::{Window, empty_window, trace, until};
 use egui_kittest::kittest::Queryable as _;
 use std::path::Path;
 use std::sync::Arc;
 use vlmscope::trace::Trace;
 use vlmscope::ui::document::Document;
 use vlmscope::ui::task_result::TaskResult;
-use vlmscope::ui::{HeadlessOptions, recovery};
 use vlmscope::view::{Command, ViewState};
 
 fn until_said(window: &mut Window, part: &str) {
@@ -65,34 +63,6 @@ fn add_map(path: &Path, name: &str) {
     let shape = [trace.shape().generated, trace.meta().patches()];
     let values = vec![0.5; shape[0] * shape[1]];
     trace.with_map(name, &shape, &values).unwrap().write(path).unwrap();
-}
-
-#[test]
-fn answers_of_a_window_that_ended_by_a_fault_are_offered() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("recovered");
-    let lost = [Document::new(trace(), &ViewState::default())];
-    assert_eq!(recovery::keep(&lost, &root).unwrap().answers, 1);
-
-    let options = HeadlessOptions { recovery: Some(root.clone()), ..HeadlessOptions::default() };
-    let start = || {
-        let options = HeadlessOptions { start: vlmscope::ui::Start::Empty, ..options.clone() };
-        open_with([1280.0, 720.0], 1.0, options, None)
-    };
-    let mut window = start();
-    until_said(&mut window, "1 answer that had not been saved can be opened");
-    window.get_by_label("Open").click();
-    until(&mut window, |app| app.doc().is_some());
-    settle(&mut window);
-    assert_eq!(window.state().doc().unwrap().meta().answer, trace().meta().answer);
-    assert!(window.state().notices.is_empty());
-    assert!(start().state().notices.is_empty(), "they are offered once");
-
-    recovery::keep(&lost, &root).unwrap();
-    let mut window = start();
-    window.get_by_label("Discard").click();
-    settle(&mut window);
-    assert!(recovery::waiting(&root).is_empty() && window.state().docs.is_empty());
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Screen {
         });
         let settings = Settings { advice_seen: true, animate: false, ..settings };
         let options =
-            HeadlessOptions { start: Start::Empty, settings, settings_path, recovery: None };
+            HeadlessOptions { start: Start::Empty, settings, settings_path, sessions: None };
         let target = Target::offscreen(&gpu, SIZE).unwrap();
         let format = wgpu::TextureFormat::Rgba8Unorm;
         let mut host = Headless::new(gpu, format, options).unwrap();

@@ -15,6 +15,7 @@ mod present;
 mod relevancy;
 mod score;
 mod screen_saver;
+mod session;
 mod snapshots;
 mod support;
 mod undo;

@@ -200,23 +200,6 @@ pub fn use_sample(app: &mut App, index: usize) {
     }
 }
 
-/// Forgets an answered question; its neighbour is shown.
-pub fn close(app: &mut App, id: DocumentId) {
-    if app.chat.asking.as_ref().is_some_and(|asking| asking.document == Some(id)) {
-        app.chat.stop();
-    }
-    let next = app.docs.remove(id);
-    app.turns.remove(&id);
-    app.pictures.remove(&id);
-    app.what_if.forget(id);
-    if app.current == Some(id) {
-        app.current = None;
-        if let Some(next) = next {
-            app.show_document(next);
-        }
-    }
-}
-
 /// Reads what the model said since the last frame.
 pub fn read_news(app: &mut App) {
     let Some(feed) = &app.chat.feed else { return };
@@ -286,10 +269,13 @@ fn grow(app: &mut App, trace: Arc<Trace>, live: bool) {
         doc.replace(trace, live);
         return;
     }
-    let turns = asking.turns.clone();
+    let (turns, is_automatic) = (asking.turns.clone(), asking.is_automatic);
     let doc = if live { Document::live(trace, &app.look) } else { Document::new(trace, &app.look) };
     let picture = app.chat.picture.clone();
     let id = app.add_document(doc);
+    if is_automatic {
+        app.automatic = Some(id);
+    }
     if let Some(picture) = picture {
         app.pictures.insert(id, picture);
     }

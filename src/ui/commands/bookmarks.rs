@@ -1,9 +1,9 @@
 //! Bookmarks: adding, showing, removing and sorting them.
 
-use super::files;
+use super::close;
 use crate::settings::Bookmark;
 use crate::ui::app::App;
-use crate::ui::intent::{BookmarkCommand, Intent};
+use crate::ui::intent::BookmarkCommand;
 use crate::view::{Command, ViewState};
 
 /// Shows or changes a bookmark.
@@ -11,9 +11,7 @@ pub fn apply(app: &mut App, command: BookmarkCommand) {
     let bookmarks = &mut app.settings.bookmarks;
     match command {
         BookmarkCommand::GoTo(index) => go_to(app, index),
-        BookmarkCommand::Remove(index) if index < bookmarks.len() => {
-            bookmarks.remove(index);
-        }
+        BookmarkCommand::Remove(index) if index < bookmarks.len() => close::bookmark(app, index),
         BookmarkCommand::Swap(a, b) if a.max(b) < bookmarks.len() => bookmarks.swap(a, b),
         BookmarkCommand::Note(index, note) => {
             if let Some(bookmark) = bookmarks.get_mut(index) {
@@ -40,10 +38,16 @@ pub fn add(app: &mut App) {
 fn go_to(app: &mut App, index: usize) {
     let Some(bookmark) = app.settings.bookmarks.get(index).cloned() else { return };
     let open = app.docs.iter().find(|doc| doc.is_of(&bookmark)).map(|doc| doc.id);
+    let view = Box::new(bookmark.state);
     match (open, &bookmark.trace) {
-        (Some(id), _) => app.show_document(id),
-        (None, Some(path)) => files::open(app, path),
-        (None, None) => {}
+        (Some(id), _) => {
+            app.show_document(id);
+            app.intents.command(Command::Replace(view));
+        }
+        (None, Some(path)) => app.exports.open_trace(path, Some(view)),
+        (None, None) => {
+            let text = "The answer of this bookmark was closed and is in no file.";
+            app.notify(text, false);
+        }
     }
-    app.intents.send(Intent::Command(Command::Replace(Box::new(bookmark.state))));
 }

@@ -13,6 +13,7 @@ use crate::ui::document::Document;
 use crate::ui::figures::FigureKind;
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
+use crate::ui::session::picture_of;
 use crate::ui::task_result::{EditAnswered, PathPurpose, TaskResult};
 use crate::ui::what_if::session::Session;
 use crate::ui::what_if::{Compare, Comparison, Tool};
@@ -70,10 +71,7 @@ fn open(app: &mut App) -> bool {
         app.notify("This question was asked without a picture.", false);
         return false;
     };
-    let kept = doc.trace.picture_original(0).map(|bytes| Picture {
-        name: meta.preprocess.first().map(|info| info.file_name.clone()).unwrap_or_default(),
-        bytes: bytes.into(),
-    });
+    let kept = picture_of(&doc.trace);
     // The original file is preferred to the copy in the trace.
     let Some(picture) = app.pictures.get(&id).cloned().or(kept) else {
         app.notify("The trace does not contain its picture.", true);
@@ -116,6 +114,7 @@ pub fn change(app: &mut App, change: impl FnOnce(&mut Edits) -> bool) {
 
 /// After a step: marks the answer as outdated; in live mode asks the model at once.
 fn stepped(app: &mut App) {
+    app.closed_last = false;
     let Some(session) = &mut app.what_if.session else { return };
     session.stale = true;
     if session.edits.is_empty() {
@@ -213,7 +212,8 @@ pub fn show(app: &mut App, answered: EditAnswered) {
             doc.id
         }
         None => {
-            let id = app.docs.add(Document::new(answered.trace, &look));
+            let doc = Document { is_edited: true, ..Document::new(answered.trace, &look) };
+            let id = app.docs.add(doc);
             if let Some(turns) = app.turns.get(&first).cloned() {
                 app.turns.insert(id, turns);
             }

@@ -1,14 +1,13 @@
 //! Files: open, save, copy.
 
 use super::{dialogs, walkthrough_files};
-use crate::model::Picture;
 use crate::trace::{FileStamp, Trace};
 use crate::ui::app::App;
 use crate::ui::dialogs::{Dialog, Filters, TRACES, Want, path_from_text};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::figures::{FigureJob, FigureKind, command_line};
 use crate::ui::intent::Intent;
-use crate::ui::recovery;
+use crate::ui::session::picture_of;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use std::path::Path;
 use std::sync::Arc;
@@ -133,7 +132,7 @@ pub fn open(app: &mut App, path: &Path) {
     }
     let is_trace = path.extension().is_some_and(|end| end == "vlmtrace" || end == "safetensors");
     if is_trace {
-        app.exports.open_trace(path);
+        app.exports.open_trace(path, None);
     } else {
         app.exports.open_picture(path);
     }
@@ -170,15 +169,7 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
 
 /// Shows a trace, and lets the next question be about its picture.
 pub fn show_trace(app: &mut App, trace: Arc<Trace>) {
-    let picture = trace.picture_original(0).map(|bytes| Picture {
-        name: trace
-            .meta()
-            .preprocess
-            .first()
-            .map(|info| info.file_name.clone())
-            .unwrap_or_default(),
-        bytes: bytes.into(),
-    });
+    let picture = picture_of(&trace);
     read_ahead(app, &trace);
     let doc = Document::new(trace, &app.look);
     if let Some(picture) = picture {
@@ -237,22 +228,5 @@ pub fn show_reloaded(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
         doc.in_file = Some(trace.id());
         doc.stamp = trace.stamp();
         doc.replace(trace, false);
-    }
-}
-
-/// Opens the answers of a window that an internal error closed.
-pub fn open_recovered(app: &mut App) {
-    let Some(root) = app.recovery.clone() else { return };
-    match recovery::take(&root) {
-        Ok(traces) => traces.iter().for_each(|path| app.exports.open_trace(path)),
-        Err(error) => app.notify(format!("cannot open {}: {error}", root.display()), true),
-    }
-}
-
-/// Deletes the recovered answers.
-pub fn discard_recovered(app: &mut App) {
-    let Some(root) = app.recovery.clone() else { return };
-    if let Err(error) = recovery::discard(&root) {
-        app.notify(format!("cannot empty {}: {error}", root.display()), true);
     }
 }

@@ -3,6 +3,7 @@
 
 mod ask;
 mod bookmarks;
+mod close;
 mod dialogs;
 mod edit_picture;
 mod files;
@@ -11,6 +12,7 @@ mod playing;
 mod relevancy;
 mod results;
 mod score;
+mod session;
 mod settings;
 mod show;
 pub mod tasks;
@@ -78,6 +80,24 @@ pub fn draw_pictures(app: &mut App, ctx: &egui::Context) {
     app.stage.load_picture(ctx);
 }
 
+/// Saves the session when it is time.
+pub fn keep_session(app: &mut App, ctx: &egui::Context) {
+    session::keep(app, ctx);
+}
+
+/// Saves the session at once, for the end of the window.
+///
+/// # Errors
+/// A sentence, if it cannot be saved.
+pub fn keep_session_now(app: &mut App) -> Result<super::session::Saved, String> {
+    session::keep_now(app)
+}
+
+/// Opens the session that this window continues.
+pub fn open_session(app: &mut App, found: super::session::Found) {
+    session::open(app, found);
+}
+
 /// Records the present view, while recording is on.
 pub fn note(app: &mut App) {
     show::note(app);
@@ -116,8 +136,10 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Ui(command) => run(app, ctx, command),
         Intent::Open(path) => files::open(app, &path),
         Intent::Reload(id) => files::reload(app, id),
-        Intent::OpenRecovered => files::open_recovered(app),
-        Intent::DiscardRecovered => files::discard_recovered(app),
+        Intent::OpenSessions => session::open_waiting(app),
+        Intent::DiscardSessions => session::discard_waiting(app),
+        Intent::StartFresh => close::start_fresh(app),
+        Intent::Reopen => close::reopen(app),
         Intent::Ask(question) => ask::ask(app, question, None),
         Intent::Score(answer) => ask::score(app, answer),
         Intent::Chat(command) => apply_chat(app, command),
@@ -125,7 +147,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::DrawSamples => ask::draw_samples(app),
         Intent::LoadModel => ask::load_model(app),
         Intent::Show(id) => app.show_document(id),
-        Intent::Close(id) => ask::close(app, id),
+        Intent::Close(id) => close::answer(app, id),
         Intent::UseBundle(bundle) => ask::use_bundle(app, bundle),
         Intent::Bookmark(command) => bookmarks::apply(app, command),
         Intent::CancelTask(id) => app.tasks.cancel(id),

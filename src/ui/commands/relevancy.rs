@@ -3,13 +3,13 @@
 use super::tasks::{is_for_python, start_on_model};
 use crate::analysis::methods::Method;
 use crate::model::RelevancyRequest;
-use crate::trace::{AnswerIndex, Trace};
+use crate::trace::{AnswerIndex, FileStamp};
 use crate::ui::app::App;
 use crate::ui::document::DocumentId;
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::relevancy::{MAPS, missing, show_map, show_pages};
-use crate::ui::task_result::TaskResult;
+use crate::ui::task_result::{ComputedMaps, TaskResult};
 use crate::view::MapSource;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub fn compute_missing(app: &mut App, every: bool) {
 /// Computes maps on the model's thread and shows the first of them; no tokens mean all tokens.
 pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
     let Some(doc) = app.doc() else { return };
-    let (trace, of) = (Arc::clone(&doc.trace), doc.id);
+    let (trace, of, path) = (Arc::clone(&doc.trace), doc.id, doc.path.clone());
     let llm = [("relevancy", "(\"llm\",)".to_owned())];
     if is_for_python(app, "Relevancy", trace.meta(), Some(&llm)) {
         return;
@@ -40,19 +40,29 @@ pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
             reporter.progress(progress.done as usize, progress.total as usize);
         })?;
         // If the answer has a file, the maps are written to it.
-        if let Some(path) = found.path() {
-            found.write_maps(&trace, path)?;
+        let mut written = None;
+        if let Some(path) = path.filter(|path| path.exists()) {
+            found.add_maps(&trace, &path)?;
+            written = FileStamp::read(&path);
         }
-        Ok(TaskResult::Relevancy { of, trace: Arc::new(found), methods })
+        let base = trace.id();
+        let found = ComputedMaps { base, trace: Arc::new(found), written };
+        Ok(TaskResult::Relevancy { of, found, methods })
     });
 }
 
 /// Puts maps into their document, and shows the first if the document is on the stage.
-pub fn show(app: &mut App, of: DocumentId, trace: Arc<Trace>, methods: &[Method]) {
+pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps, methods: &[Method]) {
     let Some(doc) = app.docs.get_mut(of) else { return };
-    let path = doc.path.take();
+    let ComputedMaps { base, trace, written } = found;
+    if let Some(stamp) = written {
+        doc.stamp = Some(stamp);
+        // The file holds all maps of the answer if it held all before.
+        if doc.in_file == Some(base) {
+            doc.in_file = Some(trace.id());
+        }
+    }
     doc.replace(trace, false);
-    doc.path = path.or(doc.path.take());
     let Some(doc) = app.doc().filter(|shown| shown.id == of) else { return };
     let first = methods.first().copied();
     if first == Some(Method::GRADIENT_ATTENTION) {

@@ -1,7 +1,8 @@
 //! Applies the results of background work to the window.
 
 use super::{
-    ask, dialogs, edit_picture, files, interventions, relevancy, score, show, walkthrough_files,
+    ask, dialogs, edit_picture, files, interventions, relevancy, score, session, show,
+    walkthrough_files,
 };
 use crate::trace::FileStamp;
 use crate::ui::app::App;
@@ -9,6 +10,7 @@ use crate::ui::intent::Intent;
 use crate::ui::samples::general_questions;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::tasks::TaskNews;
+use crate::view::Command;
 use std::path::PathBuf;
 
 /// Number of errors that are shown if files of a folder could not be opened.
@@ -31,11 +33,15 @@ pub fn read(app: &mut App, ctx: &egui::Context) {
 fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
     match result {
         TaskResult::Nothing => {}
+        TaskResult::Session(restored) => session::show(app, *restored),
         TaskResult::Said(text) => app.notify(text, false),
         TaskResult::Failed(text) => app.notify(text, true),
-        TaskResult::Opened(trace, path) => {
+        TaskResult::Opened(trace, path, view) => {
             app.settings.remember_file(&path);
             files::show_trace(app, trace);
+            if let Some(view) = view {
+                app.intents.command(Command::Replace(view));
+            }
         }
         TaskResult::Reloaded(id, trace) => files::show_reloaded(app, id, trace),
         TaskResult::OpenedFolder(traces, failed) => {
@@ -80,7 +86,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             app.notify("Image copied.", false);
         }
         TaskResult::Text(text, name) => app.intents.send(Intent::Copy(text, name)),
-        TaskResult::Relevancy { of, trace, methods } => relevancy::show(app, of, trace, &methods),
+        TaskResult::Relevancy { of, found, methods } => relevancy::show(app, of, found, &methods),
         TaskResult::Occlusion(of, trace) => interventions::show_map(app, of, trace),
         TaskResult::Curves(of, curves) => score::grow(app, of, curves),
         TaskResult::HeadEffect { of, index, total, changes_answer } => {

@@ -1,11 +1,15 @@
-//! Undo and redo: of edits of the picture while a tool is in use, else of the view. While a walkthrough is previewed
+//! Undo and redo: of closing something, if that was the last action; of edits of the picture while a tool is in use;
+//! else of the view. While a walkthrough is previewed
 //! the keys belong to it; see [`super::walkthrough::takes`].
 
-use super::edit_picture;
+use super::{close, edit_picture};
 use crate::ui::app::App;
 
 /// Undoes the last change.
 pub fn undo(app: &mut App) {
+    if app.closed_last {
+        return close::reopen(app);
+    }
     if app.what_if.tool.is_some() {
         return edit_picture::change(app, |edits| edits.undo());
     }

@@ -16,6 +16,8 @@ pub fn apply(app: &mut App, command: &Command) {
     match doc.apply(command) {
         Ok(false) => {}
         Ok(true) => {
+            app.closed_last &= command.is_transient();
+            let Some(doc) = app.doc() else { return };
             let after = doc.state().clone();
             let on_stage = after.view == ViewKind::Overlay && after.second.is_none();
             if animate && on_stage && is_jump(command) && before.map != after.map {

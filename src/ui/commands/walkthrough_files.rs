@@ -140,10 +140,16 @@ fn carry_out(app: &mut App, then: AfterConfirm) {
 
 /// Goes on according to the answer.
 pub fn answer(app: &mut App, answer: Answer) {
-    let Some(Confirm { then, .. }) = app.confirm.take() else { return };
+    let Some(Confirm { of, then }) = app.confirm.take() else { return };
     match answer {
         Answer::Save => save_then(app, Some(then)),
-        Answer::Discard => carry_out(app, then),
+        Answer::Discard => {
+            if of == Lost::Walkthrough {
+                // The session would bring it back at the next start.
+                app.editor = None;
+            }
+            carry_out(app, then);
+        }
         Answer::Cancel => {}
     }
 }

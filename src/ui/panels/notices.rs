@@ -45,7 +45,7 @@ impl PaneUi for Notices {
                         let font = theme::plain(theme::BODY);
                         let text = notice.text.clone();
                         let line = ui.painter().layout_no_wrap(text, font, ink.text).size().x;
-                        let own = if notice.stays() { width } else { line.ceil().min(width) };
+                        let own = if notice.has_buttons() { width } else { line.ceil().min(width) };
                         ui.allocate_ui(vec2(own + FRAME, 0.0), |ui| {
                             frame.show(ui, |ui| {
                                 ui.set_width(own);
@@ -89,7 +89,7 @@ fn tasks(cx: &PaneContext<'_>, ui: &mut Ui) {
 
 fn one(cx: &PaneContext<'_>, ui: &mut Ui, notice: &Notice) {
     ui.horizontal_top(|ui| {
-        if !notice.stays() {
+        if !notice.has_buttons() {
             ui.add(egui::Label::new(&notice.text).wrap());
             return;
         }

@@ -5,6 +5,7 @@ use super::trace_set::TraceSet;
 use crate::gpu::Gpu;
 use crate::record::Unpacked;
 use crate::ui::document::Document;
+use crate::ui::session::WalkthroughRecord;
 use crate::ui::stage;
 use crate::view::timeline::{Card, Edit, Moment, Step, Timeline, Walkthrough};
 use crate::view::{Undo, ViewState};
@@ -139,6 +140,22 @@ impl Editor {
     /// The walkthrough.
     pub const fn walkthrough(&self) -> &Walkthrough {
         self.draft.present()
+    }
+
+    /// A number that changes whenever the walkthrough does.
+    pub const fn revision(&self) -> u64 {
+        self.draft.revision()
+    }
+
+    /// Its file and its state, for the session; without traces.
+    pub fn record(&self) -> WalkthroughRecord {
+        WalkthroughRecord {
+            path: self.path.clone(),
+            is_saved: !self.is_unsaved(),
+            is_previewing: self.is_previewing,
+            outside: self.outside.iter().cloned().collect(),
+            traces: Vec::new(),
+        }
     }
 
     /// The traces that steps show, that the file named, and that lie outside its folder: whoever wrote

@@ -76,6 +76,20 @@ impl TraceSet {
         name
     }
 
+    /// Traces that were read again: names that are files of the user, and the names of documents.
+    pub fn restored(
+        traces: OpenTraces,
+        of_user: &[PathBuf],
+        documents: Vec<(DocumentId, PathBuf)>,
+    ) -> Self {
+        Self { documents, ..Self::of_files(traces, |path| of_user.iter().any(|own| own == path)) }
+    }
+
+    /// The trace of a name, the file that holds it, and the document that shows it.
+    pub fn entry(&self, name: &Path) -> (Option<&Trace>, Option<&Path>, Option<DocumentId>) {
+        (self.traces.get(name), self.file_of(name), self.document_of(name))
+    }
+
     /// Whether a trace of this document is among them.
     pub fn shows(&self, id: DocumentId) -> bool {
         self.documents.iter().any(|(known, _)| *known == id)

@@ -124,6 +124,18 @@ pub struct HeadEffects {
     pub changed: Vec<bool>,
 }
 
+/// The measurements of a document that was closed.
+pub struct Forgotten {
+    id: DocumentId,
+    comparison: Option<Comparison>,
+    intervened: Option<Intervened>,
+    heads: Option<HeadEffects>,
+    /// The edits of its picture.
+    session: Option<Session>,
+    /// The document whose edited picture it was about.
+    session_of: Option<DocumentId>,
+}
+
 /// The whole state of editing, comparing and intervening.
 pub struct WhatIf {
     /// The tool in use; `None` for none.
@@ -231,20 +243,35 @@ impl WhatIf {
         true
     }
 
-    /// Drops all measurements of a document that was closed.
-    pub fn forget(&mut self, id: DocumentId) {
-        self.comparison.take_if(|both| both.first == id || both.second == id);
-        self.intervened.take_if(|done| done.on == id);
-        self.heads.take_if(|heads| heads.on == id);
-        if let Some(session) = self.session.take_if(|session| session.original == id) {
-            drop(session);
+    /// Takes out all measurements of a document that is closed.
+    pub fn forget(&mut self, id: DocumentId) -> Forgotten {
+        let comparison = self.comparison.take_if(|both| both.first == id || both.second == id);
+        let intervened = self.intervened.take_if(|done| done.on == id);
+        let heads = self.heads.take_if(|heads| heads.on == id);
+        let session = self.session.take_if(|session| session.original == id);
+        if session.is_some() {
             self.tool = None;
         }
-        if let Some(session) = &mut self.session {
-            session.edited.take_if(|edited| *edited == id);
-        }
+        let session_of = self.session.as_mut().and_then(|session| {
+            session.edited.take_if(|edited| *edited == id).map(|_| session.original)
+        });
         if self.comparison.is_none() {
             self.compare = Compare::Off;
+        }
+        Forgotten { id, comparison, intervened, heads, session, session_of }
+    }
+
+    /// Puts the measurements of a document back, where no others have taken their place.
+    pub fn bring_back(&mut self, forgotten: Forgotten) {
+        let Forgotten { id, comparison, intervened, heads, session, session_of } = forgotten;
+        self.comparison = self.comparison.take().or(comparison);
+        self.intervened = self.intervened.take().or(intervened);
+        self.heads = self.heads.take().or(heads);
+        self.session = self.session.take().or(session);
+        if let Some(session) = &mut self.session
+            && session_of == Some(session.original)
+        {
+            session.edited.get_or_insert(id);
         }
     }
 }

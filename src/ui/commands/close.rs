@@ -1,0 +1,130 @@
+//! Closing an answer, a bookmark or everything; and bringing it back.
+
+use super::ask;
+use crate::settings::Bookmark;
+use crate::ui::app::App;
+use crate::ui::closed::{Closed, ClosedAnswer, ClosedWindow, MOST_CLOSED};
+use crate::ui::document::DocumentId;
+use crate::ui::intent::Intent;
+use crate::ui::start;
+
+/// Longest quoted text of a message, in characters.
+const LONGEST_QUOTE: usize = 48;
+
+/// Closes an answered question; its neighbour is shown.
+pub fn answer(app: &mut App, id: DocumentId) {
+    if app.chat.asking.as_ref().is_some_and(|asking| asking.document == Some(id)) {
+        ask::stop(app);
+    }
+    let Some((at, doc)) = app.docs.remove(id) else { return };
+    let text = doc.meta().answer.trim().to_owned();
+    let turns = app.turns.remove(&id);
+    let picture = app.pictures.remove(&id);
+    let forgotten = app.what_if.forget(id);
+    if app.current == Some(id) {
+        app.current = None;
+        let next = app.docs.get_at(at).or_else(|| app.docs.last()).map(|doc| doc.id);
+        if let Some(next) = next {
+            app.show_document(next);
+        }
+    }
+    let closed = ClosedAnswer { at, doc, turns, picture, forgotten };
+    remember(app, Closed::Answer(Box::new(closed)), &quoted("the answer", &text));
+}
+
+/// Deletes a bookmark.
+pub fn bookmark(app: &mut App, index: usize) {
+    let bookmark: Bookmark = app.settings.bookmarks.remove(index);
+    let text = quoted("the bookmark", &bookmark.note);
+    remember(app, Closed::Bookmark(index, Box::new(bookmark)), &text);
+}
+
+/// Closes everything and asks the first question again, as at the first start.
+pub fn start_fresh(app: &mut App) {
+    ask::stop(app);
+    let count = app.docs.len();
+    let closed = ClosedWindow {
+        docs: std::mem::take(&mut app.docs),
+        turns: std::mem::take(&mut app.turns),
+        pictures: std::mem::take(&mut app.pictures),
+        current: app.current.take(),
+        what_if: std::mem::take(&mut app.what_if),
+        scores: app.scores.take(),
+        editor: app.editor.take(),
+    };
+    let text = if count == 1 { "1 answer".to_owned() } else { format!("{count} answers") };
+    remember(app, Closed::Everything(Box::new(closed)), &text);
+    match start::ask_first_question(&mut app.chat, &app.settings) {
+        Ok(first) => {
+            if let Some(picture) = first.preview {
+                app.exports.preview(picture);
+            }
+            first.intents.into_iter().for_each(|intent| app.intents.send(intent));
+        }
+        Err(error) => app.notify(format!("{error:#}"), true),
+    }
+}
+
+/// Brings back what was closed last.
+pub fn reopen(app: &mut App) {
+    app.closed_last = false;
+    app.notices
+        .retain(|notice| !notice.offers.iter().any(|(_, intent)| matches!(intent, Intent::Reopen)));
+    match app.closed.pop() {
+        None => app.notify("Nothing was closed.", false),
+        Some(Closed::Bookmark(at, bookmark)) => {
+            let bookmarks = &mut app.settings.bookmarks;
+            bookmarks.insert(at.min(bookmarks.len()), *bookmark);
+        }
+        Some(Closed::Answer(closed)) => {
+            let ClosedAnswer { at, doc, turns, picture, forgotten } = *closed;
+            let id = doc.id;
+            app.docs.insert(at, doc);
+            app.turns.extend(turns.map(|turns| (id, turns)));
+            app.pictures.extend(picture.map(|picture| (id, picture)));
+            app.what_if.bring_back(forgotten);
+            app.show_document(id);
+        }
+        Some(Closed::Everything(closed)) => everything(app, *closed),
+    }
+}
+
+/// Puts all answers before those that were added since.
+fn everything(app: &mut App, closed: ClosedWindow) {
+    for (at, doc) in closed.docs.iter().enumerate() {
+        app.docs.insert(at, doc.clone());
+    }
+    app.turns.extend(closed.turns);
+    app.pictures.extend(closed.pictures);
+    app.what_if = closed.what_if;
+    app.what_if.second_stage = None;
+    app.scores = closed.scores;
+    app.editor = app.editor.take().or(closed.editor);
+    if let Some(current) = closed.current {
+        app.show_document(current);
+    }
+}
+
+fn remember(app: &mut App, closed: Closed, text: &str) {
+    if app.closed.len() == MOST_CLOSED {
+        app.closed.remove(0);
+    }
+    app.closed.push(closed);
+    app.closed_last = true;
+    // Only the last closing is undone by the button: an older message must not seem to offer another.
+    app.notices
+        .retain(|notice| !notice.offers.iter().any(|(_, intent)| matches!(intent, Intent::Reopen)));
+    app.offer_briefly(format!("Closed {text}."), vec![("Undo", Intent::Reopen)]);
+}
+
+fn quoted(what: &str, text: &str) -> String {
+    let mut short: String = text.chars().take(LONGEST_QUOTE).collect();
+    if short.len() < text.len() {
+        short = format!("{} …", short.trim_end());
+    }
+    if short.is_empty() {
+        what.to_owned()
+    } else {
+        format!("{what} \"{}\"", short.trim_end_matches('.'))
+    }
+}

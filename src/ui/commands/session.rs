@@ -1,0 +1,322 @@
+//! The session: what is saved of the window, and how a saved one is opened.
+
+use crate::analysis::diff::{check_geometry, difference, words};
+use crate::edit::Edits;
+use crate::model::{Effect, Turn};
+use crate::ui::app::App;
+use crate::ui::document::{Document, DocumentId};
+use crate::ui::intent::Intent;
+use crate::ui::samples::general_questions;
+use crate::ui::session::{
+    AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Restored,
+    RestoredAnswer, RestoredWalkthrough, Saved, Snapshot, Told, WalkthroughToKeep, content,
+};
+use crate::ui::task_result::TaskResult;
+use crate::ui::walkthrough::editor::{Editor, NewWalkthrough};
+use crate::ui::walkthrough::trace_set::TraceSet;
+use crate::ui::what_if::session::Session;
+use crate::ui::what_if::{Comparison, HeadEffects, Intervened};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Saves the session when it is time.
+pub fn keep(app: &mut App, ctx: &egui::Context) {
+    let Some(mut keeper) = app.keeper.take() else { return };
+    for told in keeper.news(app.now()) {
+        match told {
+            Told::Error(text) => app.notify(text, true),
+            Told::Note(text) => {
+                app.offer(text.clone(), vec![("Copy", Intent::Copy(text, "Message"))])
+            }
+        }
+    }
+    let wait = keeper.tick(app.now(), fingerprint(app), || snapshot(app));
+    if let Some(seconds) = wait {
+        ctx.request_repaint_after(Duration::from_secs_f64(seconds));
+    }
+    app.keeper = Some(keeper);
+}
+
+/// Saves it at once.
+///
+/// # Errors
+/// A sentence, if it cannot be saved.
+pub fn keep_now(app: &mut App) -> Result<Saved, String> {
+    let Some(mut keeper) = app.keeper.take() else { return Ok(Saved::default()) };
+    let saved = keeper.save_now(&snapshot(app));
+    app.keeper = Some(keeper);
+    saved
+}
+
+/// Whether the window holds more than the answer to the question that the program asked by itself.
+fn is_worth_keeping(app: &App) -> bool {
+    let is_plain = |doc: &Document| {
+        app.automatic == Some(doc.id)
+            && doc.trace.map_names().is_empty()
+            && doc.trace.page_names().is_empty()
+            && app.settings.bookmarks.iter().all(|bookmark| !doc.is_of(bookmark))
+    };
+    let what_if = &app.what_if;
+    app.editor.is_some()
+        || what_if.session.as_ref().is_some_and(|session| !session.edits.is_empty())
+        || what_if.intervened.is_some()
+        || what_if.heads.is_some()
+        || !app.docs.iter().all(is_plain)
+}
+
+/// A number that differs whenever something else is to be saved.
+fn fingerprint(app: &App) -> u64 {
+    let mut hash = DefaultHasher::new();
+    is_worth_keeping(app).hash(&mut hash);
+    for doc in app.docs.iter() {
+        (doc.id, doc.trace.id(), doc.history.revision(), doc.in_file, &doc.path).hash(&mut hash);
+        app.turns.get(&doc.id).map(Vec::len).hash(&mut hash);
+    }
+    (app.current, &app.chat.question, app.chat.follow_up).hash(&mut hash);
+    app.chat.picture.as_ref().map(|picture| picture.bytes.as_ptr()).hash(&mut hash);
+    if let Some(editor) = &app.editor {
+        (editor.id(), editor.revision(), editor.is_unsaved(), &editor.path).hash(&mut hash);
+        editor.is_previewing.hash(&mut hash);
+    }
+    let what_if = &app.what_if;
+    if let Some(session) = &what_if.session {
+        let steps = session.edits.steps().len();
+        (session.original, session.edited, steps, session.stale).hash(&mut hash);
+    }
+    if let Some(both) = &what_if.comparison {
+        (both.first, both.second, both.scored.id()).hash(&mut hash);
+    }
+    if let Some(heads) = &what_if.heads {
+        (heads.on, heads.totals.iter().flatten().count()).hash(&mut hash);
+    }
+    what_if.intervened.as_ref().map(|done| (done.on, &done.what)).hash(&mut hash);
+    app.settings.session_limit_mb.hash(&mut hash);
+    hash.finish()
+}
+
+fn snapshot(app: &App) -> Snapshot {
+    if !is_worth_keeping(app) {
+        return Snapshot::default();
+    }
+    let answer = |doc: &Document| AnswerToKeep {
+        doc: doc.clone(),
+        turns: app.turns.get(&doc.id).cloned().unwrap_or_default(),
+        picture: app.pictures.get(&doc.id).cloned(),
+    };
+    let what_if = &app.what_if;
+    let walkthrough = |editor: &Editor| WalkthroughToKeep {
+        walkthrough: editor.walkthrough().clone(),
+        trace_set: editor.trace_set.clone(),
+        record: editor.record(),
+    };
+    let of_steps = |editor: &&Editor| !editor.walkthrough().steps.is_empty();
+    let edit = what_if.session.as_ref().map(|session| EditRecord {
+        original: session.original.number(),
+        edited: session.edited.map(DocumentId::number),
+        is_stale: session.stale,
+        asked_crop: session.asked_crop,
+        edits: session.edits.clone(),
+    });
+    let comparison = what_if.comparison.as_ref();
+    Snapshot {
+        answers: app.docs.iter().map(answer).collect(),
+        current: app.current,
+        question: app.chat.question.clone(),
+        follow_up: app.chat.follow_up,
+        picture: app.chat.picture.clone().filter(|_| app.current.is_none()),
+        walkthrough: app.editor.as_ref().filter(of_steps).map(walkthrough),
+        edit,
+        comparison: comparison.map(|both| (both.first, both.second, Arc::clone(&both.scored))),
+        heads: what_if.heads.as_ref().map(effects),
+        intervention: what_if.intervened.as_ref().map(|done| InterventionRecord {
+            on: done.on.number(),
+            what: done.what.clone(),
+            delta_logprob: done.effect.delta_logprob.clone(),
+            changes_answer: done.effect.changes_answer,
+            words: done.words.clone(),
+        }),
+        limit_bytes: app.settings.session_limit_mb.saturating_mul(1_000_000),
+    }
+}
+
+fn effects(heads: &HeadEffects) -> HeadEffectsRecord {
+    let pairs = heads.totals.iter().zip(&heads.changed).enumerate();
+    let measured = pairs.filter_map(|(index, (total, changed))| Some((index, (*total)?, *changed)));
+    HeadEffectsRecord {
+        on: heads.on.number(),
+        count: heads.totals.len(),
+        effects: measured.collect(),
+    }
+}
+
+/// Opens a session that was found.
+pub fn open(app: &mut App, found: Found) {
+    if let Some(keeper) = &mut app.keeper {
+        keeper.is_restoring = true;
+    }
+    app.exports.run("open", move || Ok(TaskResult::Session(Box::new(found.load()))));
+}
+
+/// Opens the sessions that wait.
+pub fn open_waiting(app: &mut App) {
+    for found in std::mem::take(&mut app.waiting) {
+        open(app, found);
+    }
+}
+
+/// Deletes the sessions that wait.
+pub fn discard_waiting(app: &mut App) {
+    app.waiting.drain(..).for_each(Found::discard);
+}
+
+/// Shows a session that was read.
+pub fn show(app: &mut App, restored: Restored) {
+    let Restored { found, traces, answers, picture, walkthrough, edited_picture, scored, problems } =
+        restored;
+    let record = found.record.clone();
+    let held_none = app.docs.is_empty();
+    let count = answers.len();
+    // A session may be opened beside answers with the same numbers only after a copy of its folder.
+    let mut ids = BTreeMap::new();
+    for answer in answers {
+        let number = answer.record.id;
+        ids.insert(number, add(app, answer));
+    }
+    let id = |number: u64| ids.get(&number).copied();
+    let current = record.current.and_then(id).or_else(|| ids.values().next_back().copied());
+    if let Some(current) = current {
+        app.show_document(current);
+    }
+    if held_none {
+        app.chat.question.clone_from(&record.question);
+        app.chat.follow_up = record.follow_up;
+        app.chat.suggestions = general_questions();
+        if let Some(picture) = picture {
+            app.exports.preview(picture.clone());
+            app.chat.picture = Some(picture);
+            app.current = None;
+        }
+    }
+    if let Some((both, scored)) = scored {
+        compare(app, id(both.first), id(both.second), scored);
+    }
+    if app.what_if.session.is_none()
+        && let (Some(edit), Some((pixels, name))) = (&record.edit, edited_picture)
+        && let Some(original) = id(edit.original)
+    {
+        let mut session = Session::new(original, edit.edits.size(), pixels, name);
+        session.edits = Edits::clone(&edit.edits);
+        session.edited = edit.edited.and_then(id);
+        session.stale = edit.is_stale;
+        session.asked_crop = edit.asked_crop;
+        app.what_if.session = Some(session);
+    }
+    if let Some(heads) = &record.heads
+        && let Some(on) = id(heads.on)
+    {
+        let mut all =
+            HeadEffects { on, totals: vec![None; heads.count], changed: vec![false; heads.count] };
+        for &(index, total, changed) in &heads.effects {
+            if let (Some(own), Some(flag)) = (all.totals.get_mut(index), all.changed.get_mut(index))
+            {
+                (*own, *flag) = (Some(total), changed);
+            }
+        }
+        app.what_if.heads = Some(all);
+    }
+    if let Some(done) = record.intervention
+        && let Some(on) = id(done.on)
+    {
+        let InterventionRecord { what, delta_logprob, changes_answer, words, .. } = done;
+        let effect = Effect { delta_logprob, changes_answer };
+        app.what_if.intervened = Some(Intervened { on, what, effect, words });
+    }
+    let has_walkthrough = walkthrough.is_some();
+    if let Some(walkthrough) = walkthrough {
+        edit_again(app, walkthrough, &ids);
+    }
+    if let Some(keeper) = &mut app.keeper {
+        keeper.take_over(found, traces);
+    }
+    problems.into_iter().for_each(|problem| app.notify(problem, true));
+    match content(count, has_walkthrough) {
+        nothing if nothing.is_empty() => app.intents.send(Intent::StartFresh),
+        what => app.offer(
+            format!("The last session is open again: {what}."),
+            vec![("Start fresh", Intent::StartFresh)],
+        ),
+    }
+}
+
+/// Adds an answer that was read.
+fn add(app: &mut App, answer: RestoredAnswer) -> DocumentId {
+    let RestoredAnswer { record, trace, is_in_file, picture, turns } = answer;
+    let mut doc = Document::new(trace, &record.view);
+    let number = DocumentId::from_number(record.id);
+    if app.docs.get(number).is_none() {
+        doc.id = number;
+    }
+    if !is_in_file {
+        // The trace was read from the session's own file, which is none of the user.
+        (doc.path, doc.in_file, doc.stamp) = (record.file, None, None);
+    }
+    doc.is_edited = record.is_edited;
+    doc.show(record.view);
+    let id = app.docs.add(doc);
+    app.pictures.extend(picture.map(|picture| (id, picture)));
+    if !turns.is_empty() {
+        let turns: Vec<Turn> = turns;
+        app.turns.insert(id, turns);
+    }
+    id
+}
+
+/// Compares two answers again, with the scored trace that was kept.
+fn compare(
+    app: &mut App,
+    first: Option<DocumentId>,
+    second: Option<DocumentId>,
+    scored: Arc<crate::trace::Trace>,
+) {
+    let pair = first.zip(second);
+    let docs = pair.and_then(|(first, second)| Some((app.docs.get(first)?, app.docs.get(second)?)));
+    let Some((first, second)) = docs else { return };
+    let differ = first.trace.answer_ids() != second.trace.answer_ids();
+    let found = check_geometry(first.meta(), scored.meta())
+        .and_then(|()| difference(&first.trace, &scored, differ));
+    match found {
+        Ok(difference) => {
+            let words = words(&first.meta().answer, &second.meta().answer);
+            let (first, second) = (first.id, second.id);
+            app.what_if.comparison = Some(Comparison { first, second, scored, words, difference });
+        }
+        Err(error) => app.notify(error.to_string(), true),
+    }
+}
+
+/// Opens a walkthrough that was read.
+fn edit_again(app: &mut App, restored: RestoredWalkthrough, ids: &BTreeMap<u64, DocumentId>) {
+    if app.editor.is_some() {
+        return app.notify(
+            "The walkthrough of the other session is left out: one is open already.",
+            false,
+        );
+    }
+    let RestoredWalkthrough { walkthrough, traces, of_user, documents, record } = restored;
+    let documents = documents.into_iter();
+    let documents = documents.filter_map(|(name, number)| Some((*ids.get(&number)?, name)));
+    let trace_set = TraceSet::restored(traces, &of_user, documents.collect());
+    let new = NewWalkthrough {
+        walkthrough,
+        trace_set,
+        is_of_file: record.is_saved,
+        path: record.path,
+        outside: record.outside.into_iter().collect(),
+        unpacked: None,
+    };
+    let mut editor = Editor::new(new, app.stage.gpu(), app.stage.painter());
+    editor.is_previewing = record.is_previewing;
+    app.editor = Some(editor);
+}

@@ -1,0 +1,312 @@
+//! Finds sessions of windows that have ended, and reads them.
+
+use super::record::{
+    AnswerRecord, ComparisonRecord, PictureRecord, Record, WalkthroughRecord, WalkthroughTrace,
+};
+use super::{DAMAGED, RECORD_FILE, SESSION, WALKTHROUGH_FILE};
+use crate::files::{self, FileLock, LockError};
+use crate::model::{MAX_PICTURE_BYTES, Picture, Turn, upright};
+use crate::record::OpenTraces;
+use crate::trace::{Trace, TraceId};
+use crate::view::timeline::Walkthrough;
+use anyhow::Context as _;
+use image::RgbImage;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// A session of a window that has ended, locked by this one.
+#[derive(Debug)]
+pub struct Found {
+    folder: PathBuf,
+    /// What it holds.
+    pub record: Record,
+    lock: FileLock,
+}
+
+/// The sessions in `root` of windows that have ended, the latest first; and messages about those that cannot be read,
+/// which are renamed and never found again.
+pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    let entries = root.read_dir().into_iter().flatten().flatten();
+    let is_session = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SESSION))
+    };
+    for folder in entries.map(|entry| entry.path()).filter(is_session) {
+        let lock = match FileLock::acquire(&folder) {
+            Ok(lock) => lock,
+            // Another window shows it.
+            Err(LockError::Held { .. }) => continue,
+            Err(LockError::Io(error)) => {
+                problems.push(format!("A session cannot be read: {}: {error}.", folder.display()));
+                continue;
+            }
+        };
+        let path = folder.join(RECORD_FILE);
+        // The window ended before its first save was complete, or another window is removing the folder.
+        if !path.exists() {
+            let _ = std::fs::remove_dir_all(&folder);
+            continue;
+        }
+        let saved = path.metadata().and_then(|data| data.modified());
+        let text = files::read_text(&path).map_err(|error| error.to_string());
+        match text.and_then(|text| Record::parse(&text)) {
+            Ok(record) => {
+                let saved = saved.unwrap_or(SystemTime::UNIX_EPOCH);
+                found.push((saved, Found { folder, record, lock }));
+            }
+            Err(reason) => problems.push(set_aside(&folder, &reason)),
+        }
+    }
+    found.sort_by_key(|(saved, _)| std::cmp::Reverse(*saved));
+    (found.into_iter().map(|(_, found)| found).collect(), problems)
+}
+
+/// Renames a session that cannot be read; its traces can still be opened one by one.
+fn set_aside(folder: &Path, reason: &str) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let kept = folder.with_file_name(format!("{DAMAGED}{}", name.trim_start_matches(SESSION)));
+    let now = std::fs::rename(folder, &kept).map_or(folder, |()| &kept);
+    format!(
+        "The last session cannot be read ({reason}). Its answers are kept in {}: open the folder (Ctrl+O, or drop it on the window).",
+        now.display()
+    )
+}
+
+/// An answer that was read.
+#[derive(Debug)]
+pub struct RestoredAnswer {
+    /// Its number, files and view.
+    pub record: AnswerRecord,
+    /// Its trace.
+    pub trace: Arc<Trace>,
+    /// Whether the trace was read from the file of the user.
+    pub is_in_file: bool,
+    /// The picture as it was given.
+    pub picture: Option<Picture>,
+    /// The conversation before it.
+    pub turns: Vec<Turn>,
+}
+
+/// A walkthrough that was read.
+#[derive(Debug)]
+pub struct RestoredWalkthrough {
+    /// Its steps.
+    pub walkthrough: Walkthrough,
+    /// Its traces under their names in steps.
+    pub traces: OpenTraces,
+    /// Names of traces that are files of the user.
+    pub of_user: Vec<PathBuf>,
+    /// Names of traces that a document shows, with its number.
+    pub documents: Vec<(PathBuf, u64)>,
+    /// Its file and its state.
+    pub record: WalkthroughRecord,
+}
+
+/// A session that was read.
+#[derive(Debug)]
+pub struct Restored {
+    /// Where it was found.
+    pub found: Found,
+    /// The files of traces in its folder.
+    pub traces: BTreeMap<TraceId, PathBuf>,
+    /// The answers, the oldest first.
+    pub answers: Vec<RestoredAnswer>,
+    /// The picture that the next question is about.
+    pub picture: Option<Picture>,
+    /// The walkthrough.
+    pub walkthrough: Option<RestoredWalkthrough>,
+    /// The upright picture that is edited.
+    pub edited_picture: Option<(RgbImage, String)>,
+    /// The second question scored with the first answer.
+    pub scored: Option<(ComparisonRecord, Arc<Trace>)>,
+    /// What could not be read, in sentences.
+    pub problems: Vec<String>,
+}
+
+impl Found {
+    /// The folder with its lock.
+    pub fn into_folder(self) -> (PathBuf, FileLock) {
+        (self.folder, self.lock)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Content in words: "3 answers, a walkthrough".
+    pub fn content(&self) -> String {
+        content(self.record.answers.len(), self.record.walkthrough.is_some())
+    }
+
+    /// Removes the session.
+    pub fn discard(self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            log::warn!("cannot remove {}: {error}", self.folder.display());
+        }
+    }
+
+    /// Reads its traces and pictures. What cannot be read is left out and named.
+    pub fn load(self) -> Restored {
+        let record = &self.record;
+        let mut reader =
+            Reader { folder: &self.folder, traces: BTreeMap::new(), files: BTreeMap::new() };
+        let (mut answers, mut problems) = (Vec::new(), Vec::new());
+        for answer in &record.answers {
+            match reader.answer(answer) {
+                Ok(restored) => answers.push(restored),
+                Err(error) => {
+                    problems.push(format!("An answer of the last session is left out: {error:#}"))
+                }
+            }
+        }
+        let mut note = |what: &str, error: anyhow::Error| {
+            problems.push(format!("{what} of the last session is left out: {error:#}"));
+        };
+        let picture = record.picture.as_ref().and_then(|picture| {
+            reader.picture(picture).map_err(|error| note("The picture", error)).ok()
+        });
+        let is_there = |id: u64| answers.iter().any(|answer| answer.record.id == id);
+        let both = record.comparison.clone();
+        let scored = both.filter(|both| is_there(both.first) && is_there(both.second));
+        let scored = scored.and_then(|both| {
+            let trace = reader.trace(&both.scored);
+            trace.map(|trace| (both, trace)).map_err(|error| note("The comparison", error)).ok()
+        });
+        let edit = record.edit.as_ref().filter(|edit| is_there(edit.original));
+        let edited_picture = edit.and_then(|edit| {
+            let answer = answers.iter().find(|answer| answer.record.id == edit.original)?;
+            let picture = answer.picture.clone()?;
+            let flat = upright(&picture).map_err(|error| note("The edited picture", error.into()));
+            Some((flat.ok()?, picture.name))
+        });
+        let walkthrough = record.walkthrough.as_ref().and_then(|walkthrough| {
+            match reader.walkthrough(walkthrough) {
+                Ok((restored, lost)) => {
+                    if lost > 0 {
+                        let steps =
+                            if lost == 1 { "1 step".into() } else { format!("{lost} steps") };
+                        let text = "of the restored walkthrough cannot be shown and were left out";
+                        note("Part of the walkthrough", anyhow::anyhow!("{steps} {text}"));
+                    }
+                    Some(restored)
+                }
+                Err(error) => {
+                    note("The walkthrough", error);
+                    None
+                }
+            }
+        });
+        let traces = reader.files;
+        Restored {
+            traces,
+            answers,
+            picture,
+            walkthrough,
+            edited_picture,
+            scored,
+            problems,
+            found: self,
+        }
+    }
+}
+
+/// "3 answers, a walkthrough".
+pub fn content(answers: usize, has_walkthrough: bool) -> String {
+    let answers = match answers {
+        0 => None,
+        1 => Some("1 answer".to_owned()),
+        many => Some(format!("{many} answers")),
+    };
+    let walkthrough = has_walkthrough.then(|| "a walkthrough".to_owned());
+    answers.into_iter().chain(walkthrough).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads files of a session; each trace is opened once.
+struct Reader<'a> {
+    folder: &'a Path,
+    traces: BTreeMap<PathBuf, Arc<Trace>>,
+    /// The files of those traces that lie in the folder.
+    files: BTreeMap<TraceId, PathBuf>,
+}
+
+impl Reader<'_> {
+    fn trace(&mut self, name: &Path) -> anyhow::Result<Arc<Trace>> {
+        if let Some(trace) = self.traces.get(name) {
+            return Ok(Arc::clone(trace));
+        }
+        let trace = Arc::new(Trace::open(&self.folder.join(name))?);
+        if name.is_relative() {
+            self.files.insert(trace.id(), name.to_owned());
+        }
+        self.traces.insert(name.to_owned(), Arc::clone(&trace));
+        Ok(trace)
+    }
+
+    fn picture(&self, picture: &PictureRecord) -> anyhow::Result<Picture> {
+        let path = self.folder.join(&picture.file);
+        let bytes = files::read(&path, MAX_PICTURE_BYTES)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        Ok(Picture { name: picture.name.clone(), bytes: bytes.into() })
+    }
+
+    fn answer(&mut self, record: &AnswerRecord) -> anyhow::Result<RestoredAnswer> {
+        let trace = self.trace(&record.trace)?;
+        let picture = match &record.picture {
+            Some(picture) => Some(self.picture(picture)?),
+            None => picture_of(&trace),
+        };
+        let turn = |(question, answer): &(String, String)| Turn {
+            question: question.clone(),
+            answer: answer.clone(),
+        };
+        Ok(RestoredAnswer {
+            is_in_file: record.file.as_ref() == Some(&record.trace),
+            turns: record.turns.iter().map(turn).collect(),
+            record: record.clone(),
+            trace,
+            picture,
+        })
+    }
+
+    /// The walkthrough, and the number of steps that cannot be shown.
+    fn walkthrough(
+        &mut self,
+        record: &WalkthroughRecord,
+    ) -> anyhow::Result<(RestoredWalkthrough, usize)> {
+        let mut walkthrough = Walkthrough::open(&self.folder.join(WALKTHROUGH_FILE))?;
+        let mut traces = OpenTraces::default();
+        let (mut of_user, mut documents) = (Vec::new(), Vec::new());
+        let mut reason = None;
+        for WalkthroughTrace { trace: name, is_of_user, document } in &record.traces {
+            let path = self.folder.join(name);
+            match self.trace(name) {
+                Ok(trace) => traces.insert(path.clone(), (*trace).clone()),
+                Err(error) => {
+                    reason = Some(error);
+                    continue;
+                }
+            }
+            of_user.extend(is_of_user.then(|| path.clone()));
+            documents.extend(document.map(|document| (path, document)));
+        }
+        let count = walkthrough.steps.len();
+        walkthrough.steps.retain(|step| traces.check(&step.state).is_ok());
+        walkthrough.steps.iter_mut().for_each(|step| step.line = None);
+        if walkthrough.steps.is_empty() {
+            return Err(reason.unwrap_or_else(|| anyhow::anyhow!("it has no steps")));
+        }
+        let lost = count - walkthrough.steps.len();
+        let record = record.clone();
+        Ok((RestoredWalkthrough { walkthrough, traces, of_user, documents, record }, lost))
+    }
+}
+
+/// The picture that a trace holds.
+pub fn picture_of(trace: &Trace) -> Option<Picture> {
+    let name = trace.meta().preprocess.first().map(|info| info.file_name.clone());
+    let bytes = trace.picture_original(0)?.into();
+    Some(Picture { name: name.unwrap_or_default(), bytes })
+}

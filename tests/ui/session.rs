@@ -1,0 +1,384 @@
+//! The session: everything returns after the window has ended, however it ended.
+
+use crate::support::{Window, empty_window, open_with, settle, trace, until, window};
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::Queryable as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use vlmscope::edit::{Area, Fill, Step};
+use vlmscope::model::Turn;
+use vlmscope::settings::Settings;
+use vlmscope::trace::{Rect, Trace};
+use vlmscope::ui::document::Document;
+use vlmscope::ui::intent::{BookmarkCommand, Intent};
+use vlmscope::ui::session::{RECORD_FILE, Record, find};
+use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::ui::what_if::session::Session;
+use vlmscope::ui::what_if::{Comparison, HeadEffects};
+use vlmscope::ui::{HeadlessOptions, Start};
+use vlmscope::view::{Command, ViewState};
+
+/// Names the folder for [`the_window_that_is_killed`].
+const FOLDER: &str = "VLMSCOPE_TEST_SESSION";
+
+fn start(root: &Path, settings: &Path) -> Window {
+    let (read, _) = Settings::load(settings);
+    let options = HeadlessOptions {
+        start: Start::Empty,
+        settings: Settings { advice_seen: true, animate: false, ..read },
+        settings_path: Some(settings.to_owned()),
+        sessions: Some(root.join("sessions")),
+    };
+    open_with([1280.0, 720.0], 1.0, options, None)
+}
+
+fn map(trace: &Trace, name: &str) -> Arc<Trace> {
+    let shape = [trace.shape().generated, trace.meta().patches()];
+    let values = vec![0.25; shape[0] * shape[1]];
+    Arc::new(trace.with_map(name, &shape, &values).unwrap())
+}
+
+/// Fills a window with everything that a session holds: an answer in no file with a computed map, one of a file, edits
+/// of a picture, a comparison, effects of heads, a walkthrough, a bookmark, a conversation, a typed question.
+fn fill(window: &mut Window, root: &Path) {
+    let file = root.join("saved.vlmtrace");
+    trace().write(&file).unwrap();
+    let of_file = Document::new(Arc::new(Trace::open(&file).unwrap()), &ViewState::default());
+    let unsaved = Document::new(map(&trace(), "map.mine"), &ViewState::default());
+    let (first, second) = (unsaved.id, of_file.id);
+    let app = window.state_mut();
+    app.add_document(unsaved);
+    app.add_document(of_file);
+    app.show_document(first);
+    let turn = Turn { question: "What is it?".into(), answer: "A fox.".into() };
+    app.turns.insert(first, vec![turn]);
+    let size = trace().meta().preprocess[0].original_size;
+    let pixels = image::RgbImage::new(size[0], size[1]);
+    let mut edit = Session::new(first, size, pixels, "fox.png".into());
+    let area = Area::rectangle(Rect { x: 0.0, y: 0.0, width: 8.0, height: 8.0 });
+    let fill = Step::Fill { area, with: Fill::Color { color: [255, 0, 0] } };
+    edit.edits.push(fill).unwrap();
+    edit.edited = Some(second);
+    app.what_if.session = Some(edit);
+    let scored = map(&trace(), "map.scored");
+    let difference = vlmscope::analysis::diff::difference(&trace(), &scored, false).unwrap();
+    app.what_if.comparison =
+        Some(Comparison { first, second, scored, words: Vec::new(), difference });
+    app.what_if.heads = Some(HeadEffects {
+        on: first,
+        totals: vec![None, Some(-0.5), None],
+        changed: vec![false, true, false],
+    });
+    app.intents.act(UiCommand::EditWalkthrough);
+    app.intents.act(UiCommand::Bookmark);
+    app.chat.question = "And the cat?".into();
+    settle(window);
+    window.state_mut().show_view();
+    window.state().intents.command(Command::StepLayer(1));
+    settle(window);
+}
+
+/// Steps until the session on disk holds `answers`.
+fn until_kept(window: &mut Window, root: &Path, answers: usize) -> Record {
+    let begin = Instant::now();
+    loop {
+        window.step();
+        let folder = window.state().keeper.as_ref().unwrap().folder();
+        let text = folder.and_then(|folder| std::fs::read_to_string(folder.join(RECORD_FILE)).ok());
+        if let Some(record) = text.map(|text| Record::parse(&text).unwrap())
+            && record.answers.len() == answers
+        {
+            return record;
+        }
+        let notices = &window.state().notices;
+        assert!(begin.elapsed() < Duration::from_secs(60), "{}: {notices:?}", root.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Opens the session that is offered, and checks that it is the one of [`fill`].
+fn check_restored(root: &Path, settings: &Path) -> Window {
+    let mut window = start(root, settings);
+    assert!(window.state().notices[0].text.contains("2 answers, a walkthrough"));
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 2 && app.editor.is_some());
+    let app = window.state();
+    let doc = app.doc().unwrap();
+    assert!(doc.trace.map_names().contains(&"map.mine") && doc.path.is_none());
+    assert_eq!(doc.state().map.layers.only(), Some(0), "the view");
+    assert_eq!(app.turns[&doc.id][0].answer, "A fox.");
+    let saved = &app.docs[1];
+    assert_eq!(saved.path.as_deref(), Some(&*root.join("saved.vlmtrace")));
+    assert_eq!(saved.in_file, Some(saved.trace.id()), "an answer of a file counts as saved");
+    let edit = app.what_if.session.as_ref().unwrap();
+    assert_eq!((edit.edits.steps().len(), edit.original, edit.edited), (1, doc.id, Some(saved.id)));
+    let both = app.what_if.comparison.as_ref().unwrap();
+    assert!((both.first, both.second) == (doc.id, saved.id));
+    assert!(both.scored.map_names().contains(&"map.scored"));
+    let heads = app.what_if.heads.as_ref().unwrap();
+    assert_eq!((heads.totals[1], heads.changed[1], heads.totals.len()), (Some(-0.5), true, 3));
+    let editor = app.editor.as_ref().unwrap();
+    assert!(editor.is_unsaved() && editor.walkthrough().steps.len() > 1);
+    assert!(editor.trace_set.shows(doc.id), "its steps show the answer that is open");
+    assert_eq!(app.settings.bookmarks.len(), 1);
+    assert!(doc.is_of(&app.settings.bookmarks[0]), "the bookmark finds its answer");
+    assert_eq!(app.chat.question, "And the cat?");
+    window
+}
+
+#[test]
+fn everything_returns_after_the_window_was_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let mut window = start(root, &settings);
+    fill(&mut window, root);
+    until_kept(&mut window, root, 2);
+    window.state_mut().keep_settings(true);
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    drop(window);
+    let mut window = check_restored(root, &settings);
+
+    // The restored answer has no file of the user: maps that are computed now are kept, too.
+    let doc = window.state_mut().doc_mut().unwrap();
+    let more = map(&doc.trace, "map.later");
+    doc.replace(more, false);
+    settle(&mut window);
+    let begin = Instant::now();
+    let kept = || find(&root.join("sessions")).0.len();
+    assert_eq!(kept(), 0, "the folder belongs to the open window");
+    while begin.elapsed() < Duration::from_secs(3) {
+        window.step();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(window);
+    let restored = find(&root.join("sessions")).0.remove(0).load();
+    assert!(restored.problems.is_empty(), "{:?}", restored.problems);
+    assert!(restored.answers[0].trace.map_names().contains(&"map.later"));
+    drop(restored);
+
+    // Start fresh, with an undo; then nothing is left for the next start.
+    let mut window = check_restored(root, &settings);
+    window.state().intents.send(Intent::StartFresh);
+    settle(&mut window);
+    assert!(window.state().docs.is_empty() && window.state().editor.is_none());
+    window.get_by_label("Undo").click();
+    settle(&mut window);
+    assert!(window.state().docs.len() == 2 && window.state().editor.is_some());
+    window.state().intents.send(Intent::StartFresh);
+    settle(&mut window);
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    drop(window);
+    assert!(start(root, &settings).state().waiting.is_empty());
+}
+
+/// The other process of [`everything_returns_after_a_kill`].
+#[test]
+fn the_window_that_is_killed() {
+    let Some(root) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let mut window = start(&root, &root.join("settings.toml"));
+    fill(&mut window, &root);
+    until_kept(&mut window, &root, 2);
+    // The last change is saved, too.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(4) {
+        window.step();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::write(root.join("ready"), "").unwrap();
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+#[test]
+#[cfg(unix)]
+fn everything_returns_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut child = Process::new(std::env::current_exe().unwrap())
+        .args(["--exact", "session::the_window_that_is_killed", "--nocapture"])
+        .env(FOLDER, root)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    while !root.join("ready").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(120));
+        assert!(child.try_wait().unwrap().is_none(), "the window ended by itself");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(find(&root.join("sessions")).0.is_empty(), "another process holds the session");
+    // SIGKILL.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    check_restored(root, &root.join("settings.toml"));
+}
+
+#[test]
+fn a_damaged_session_is_named_and_never_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let mut window = start(root, &settings);
+    fill(&mut window, root);
+    until_kept(&mut window, root, 2);
+    let kept = window.state().keeper.as_ref().unwrap().folder().unwrap();
+    drop(window);
+    let record = kept.join(RECORD_FILE);
+    let whole = std::fs::read_to_string(&record).unwrap();
+
+    // A trace that is damaged: the other answer returns.
+    let trace = std::fs::read_dir(&kept).unwrap().flatten().map(|entry| entry.path());
+    let traces: Vec<PathBuf> =
+        trace.filter(|path| path.extension().is_some_and(|end| end == "vlmtrace")).collect();
+    for path in &traces {
+        std::fs::write(path, "not a trace").unwrap();
+    }
+    let mut window = start(root, &settings);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 1);
+    let texts: Vec<String> = window.state().notices.iter().map(|one| one.text.clone()).collect();
+    assert!(
+        texts.iter().any(|text| text.contains("An answer of the last session is left out")),
+        "{texts:?}"
+    );
+    drop(window);
+
+    for text in [&whole[..whole.len() / 2], "\u{0}\u{1}", "", "version = 99\n"] {
+        let damaged = root.join("sessions/session-1-1-0");
+        std::fs::create_dir_all(&damaged).unwrap();
+        std::fs::write(damaged.join(RECORD_FILE), text).unwrap();
+        let window = start(root, &settings);
+        let texts: Vec<String> =
+            window.state().notices.iter().map(|one| one.text.clone()).collect();
+        let told = texts.iter().find(|text| text.contains("cannot be read"));
+        let told = told.unwrap_or_else(|| panic!("{text:?}: {texts:?}"));
+        assert!(told.contains("damaged-1-1-0"), "{told}");
+        assert!(!damaged.exists());
+        std::fs::remove_dir_all(root.join("sessions/damaged-1-1-0")).unwrap();
+    }
+}
+
+#[test]
+fn two_windows_keep_a_session_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let one = || {
+        let mut window = start(root, &settings);
+        assert!(window.state().waiting.is_empty(), "the session of an open window is not offered");
+        window.state_mut().add_document(Document::new(trace(), &ViewState::default()));
+        until_kept(&mut window, root, 1);
+        window
+    };
+    let (first, second) = (one(), one());
+    drop((first, second));
+    let mut window = start(root, &settings);
+    assert_eq!(window.state().waiting.len(), 2);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 2);
+    until_kept(&mut window, root, 2);
+    drop(window);
+    let (found, problems) = find(&root.join("sessions"));
+    assert_eq!((found.len(), problems.len()), (1, 0), "both are one session now");
+    assert_eq!(found[0].record.answers.len(), 2);
+}
+
+#[test]
+fn a_session_stays_below_its_limit_and_says_what_it_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let bytes = trace().data_bytes();
+    let mut window = start(root, &settings);
+    // Room for one of the two answers.
+    window.state_mut().settings.session_limit_mb = (bytes * 3 / 2).div_ceil(1_000_000);
+    let most = window.state().settings.session_limit_mb * 1_000_000;
+    let count = (most / bytes) as usize;
+    for _ in 0..count + 2 {
+        let copy = map(&trace(), "map.mine");
+        window.state_mut().add_document(Document::new(copy, &ViewState::default()));
+    }
+    until(&mut window, |app| {
+        app.notices.iter().any(|notice| notice.text.contains("The session is full"))
+    });
+    let kept = window.state().keeper.as_ref().unwrap().folder().unwrap();
+    let size: u64 = std::fs::read_dir(&kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(size < most + 1_000_000, "{size} of {most}");
+    let record = Record::parse(&std::fs::read_to_string(kept.join(RECORD_FILE)).unwrap()).unwrap();
+    assert!(!record.answers.is_empty() && record.answers.len() < count + 2);
+    let current = window.state().current.unwrap().number();
+    assert_eq!(record.current, Some(current), "the answer that is looked at is kept first");
+}
+
+#[test]
+fn the_answer_of_the_first_start_is_no_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = start(folder.path(), &folder.path().join("settings.toml"));
+    for _ in 0..80 {
+        window.step();
+    }
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    assert!(!folder.path().join("sessions").exists());
+}
+
+#[test]
+fn a_closed_answer_comes_back_in_its_place() {
+    let mut window = window();
+    let first = window.state().current.unwrap();
+    window.state_mut().add_document(Document::new(trace(), &ViewState::default()));
+    let ids = |window: &Window| window.state().docs.iter().map(|doc| doc.id).collect::<Vec<_>>();
+    let before = ids(&window);
+    window.state().intents.send(Intent::Close(first));
+    settle(&mut window);
+    assert_eq!(window.state().docs.len(), 1);
+    window.get_by_label("Undo").click();
+    settle(&mut window);
+    assert_eq!((ids(&window), window.state().current), (before.clone(), Some(first)));
+    assert!(window.state().notices.is_empty());
+
+    // The key undoes the closing where that was the last action, else the view's last change.
+    window.state().intents.send(Intent::Close(first));
+    settle(&mut window);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    settle(&mut window);
+    assert_eq!(ids(&window), before);
+    window.state().intents.send(Intent::Close(first));
+    settle(&mut window);
+    window.state().intents.command(Command::StepLayer(1));
+    settle(&mut window);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    settle(&mut window);
+    assert_eq!(window.state().docs.len(), 1, "the view was undone");
+    window.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::T);
+    settle(&mut window);
+    assert_eq!(ids(&window), before);
+}
+
+#[test]
+fn a_deleted_bookmark_comes_back_and_shows_its_own_answer_only() {
+    let mut window = window();
+    for _ in 0..2 {
+        window.state().intents.act(UiCommand::Bookmark);
+        window.state().intents.command(Command::StepLayer(1));
+        settle(&mut window);
+    }
+    let before = window.state().settings.bookmarks.clone();
+    window.state().intents.send(Intent::Bookmark(BookmarkCommand::Remove(0)));
+    settle(&mut window);
+    assert_eq!(window.state().settings.bookmarks.len(), 1);
+    window.get_by_label("Undo").click();
+    settle(&mut window);
+    assert_eq!(window.state().settings.bookmarks, before);
+
+    let bookmarks = before;
+    let mut other = empty_window();
+    other.state_mut().settings.bookmarks = bookmarks;
+    other.state_mut().add_document(Document::new(trace(), &ViewState::default()));
+    let view = other.state().doc().unwrap().state().clone();
+    other.state().intents.send(Intent::Bookmark(BookmarkCommand::GoTo(1)));
+    settle(&mut other);
+    assert_eq!(*other.state().doc().unwrap().state(), view);
+    assert!(other.state().notices[0].text.contains("was closed and is in no file"));
+}
