@@ -24,6 +24,7 @@ mod readback;
 mod renderer;
 mod resources;
 pub mod shader;
+pub mod system_fonts;
 mod target;
 mod timing;
 mod views;

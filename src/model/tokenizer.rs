@@ -158,15 +158,20 @@ impl Tokenizer {
         contained(|| self.inner.decode(ids, without_special).map_err(|cause| format!("{cause}")))
     }
 
-    /// The vocabulary's piece, `▁` marking a word start.
+    /// The vocabulary's piece, `▁` marking a word start. Bytes that are not a whole character are `<0xE7>`, in
+    /// vocabularies of every kind.
     pub fn piece(&self, id: u32) -> String {
+        let piece = self.inner.id_to_token(id);
         if self.byte_level
             && !self.special.contains_key(&id)
             && let Ok(text) = self.decoded(&[id], false)
         {
+            let bytes =
+                piece.as_deref().filter(|_| text.contains(INCOMPLETE)).and_then(piece_bytes);
+            let text = bytes.map_or(text, |bytes| marked_bytes(&bytes));
             return text.strip_prefix(' ').map_or(text.clone(), |rest| format!("▁{rest}"));
         }
-        self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>"))
+        piece.unwrap_or_else(|| format!("<{id}>"))
     }
 
     /// Whether an id is a control token (the image token is one).
@@ -195,6 +200,28 @@ fn contained<T>(
     run: impl FnOnce() -> std::result::Result<T, String>,
 ) -> std::result::Result<T, String> {
     job::contain(run).unwrap_or_else(|panic| Err(format!("the tokenizer is damaged: {panic}")))
+}
+
+/// The bytes of a piece of a byte-level vocabulary, which writes each byte as one printable character: those that are
+/// printable in Latin-1 as themselves, the others as U+0100 and the following. `None` for any other character.
+fn piece_bytes(piece: &str) -> Option<Vec<u8>> {
+    let is_printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let shifted: Vec<u8> = (0..=u8::MAX).filter(|&byte| !is_printable(byte)).collect();
+    let byte = |character: char| match u8::try_from(character) {
+        Ok(byte) => is_printable(byte).then_some(byte),
+        Err(_) => shifted.get(u32::from(character) as usize - 0x100).copied(),
+    };
+    piece.chars().map(byte).collect()
+}
+
+/// Text whose bytes that form no character are written as `<0xE7>`.
+fn marked_bytes(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("<0x{byte:02X}>")));
+    }
+    text
 }
 
 fn is_byte_level(decoder: &DecoderWrapper) -> bool {
@@ -238,5 +265,20 @@ impl StreamDecoder {
     /// If the tokenizer fails.
     pub fn finish(self, tokenizer: &Tokenizer) -> Result<String> {
         Ok(tokenizer.decode(&self.ids)?.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_byte_level_vocabularies_name_their_bytes() {
+        // "狐" is E7 8B 90; the two last bytes are not printable in Latin-1.
+        assert_eq!(piece_bytes("çĭĲ"), Some("狐".as_bytes().to_vec()));
+        assert_eq!(piece_bytes("Ġa"), Some(b" a".to_vec()));
+        assert_eq!(piece_bytes("狐"), None);
+        assert_eq!(marked_bytes(b" the\xe7"), " the<0xE7>");
+        assert_eq!(marked_bytes("狐".as_bytes()), "狐");
     }
 }

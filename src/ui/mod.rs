@@ -50,6 +50,7 @@ pub mod shortcuts;
 pub mod stage;
 pub mod start;
 pub mod surface;
+pub mod system_fonts;
 pub mod task_result;
 pub mod tasks;
 pub mod theme;

@@ -1,7 +1,7 @@
 //! From egui's output to pixels: contexts, painters, frames.
 
 use super::stage::Painter;
-use super::theme;
+use super::{system_fonts, theme};
 use crate::gpu::Gpu;
 use egui::mutex::RwLock;
 use egui::{Context, FullOutput, TexturesDelta};
@@ -92,5 +92,6 @@ pub(super) fn skip(gpu: &Gpu, painter: &Painter, mut frame: Frame) {
 pub fn new_context() -> Context {
     let ctx = Context::default();
     theme::install(&ctx);
+    system_fonts::install(&ctx);
     ctx
 }

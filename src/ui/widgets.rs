@@ -1,6 +1,8 @@
 //! Small widgets that panels share.
 
+use super::system_fonts::readable;
 use super::theme::{self, Ink};
+use egui::emath::GuiRounding as _;
 use egui::{
     Align2, Color32, CornerRadius, FontId, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui,
     Vec2, WidgetInfo, pos2, vec2,
@@ -323,9 +325,15 @@ pub fn progress_line(ui: &Ui, rect: Rect, share: Option<f32>) {
     ui.painter().rect_filled(filled, 0.0, ink.accent);
 }
 
+/// A rectangle whose edges lie on whole pixels: a texture of its size loses no row or column there.
+pub fn on_pixels(ui: &Ui, rect: Rect) -> Rect {
+    rect.round_to_pixels(ui.ctx().pixels_per_point())
+}
+
 /// One line of text in a rectangle, cut with an ellipsis.
 pub fn text_in(ui: &Ui, rect: Rect, align: Align2, text: &str, font: FontId, color: Color32) {
-    let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
+    let text = readable(text, &font).into_owned();
+    let mut job = egui::text::LayoutJob::simple_singleline(text, font, color);
     job.wrap.max_width = rect.width();
     job.wrap.max_rows = 1;
     job.wrap.break_anywhere = true;

@@ -20,12 +20,14 @@ class Pieces:
         self._known: dict[int, str] = {}
 
     def piece(self, token: int) -> str:
-        """The vocabulary's piece, `▁` marking a word start."""
+        """The vocabulary's piece, `▁` marking a word start; bytes that are not a whole character as `<0xE7>`."""
         if token not in self._known:
             piece = self.tokenizer.convert_ids_to_tokens(int(token))
             piece = f"<{token}>" if piece is None else str(piece)
             if self._byte_level and token not in self.special:
                 text = self.tokenizer.decode([int(token)], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+                if "\ufffd" in text:
+                    text = _marked_bytes(piece) or text
                 piece = "▁" + text[1:] if text.startswith(" ") else text
             self._known[token] = piece
         return self._known[token]
@@ -38,6 +40,24 @@ class Pieces:
 def _is_byte_level(tokenizer) -> bool:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return backend is not None and "ByteLevel" in str(getattr(backend, "decoder", ""))
+
+
+def _byte_of_character() -> dict[str, int]:
+    """A byte-level vocabulary writes the bytes that Latin-1 can print as themselves, the others as U+0100 and so on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}
+
+
+_BYTES = _byte_of_character()
+
+
+def _marked_bytes(piece: str) -> str | None:
+    """The text of a byte-level piece, with bytes that form no character as `<0xE7>`."""
+    if any(character not in _BYTES for character in piece):
+        return None
+    text = bytes(_BYTES[character] for character in piece).decode("utf-8", "surrogateescape")
+    return "".join(f"<0x{ord(c) - 0xDC00:02X}>" if "\udc80" <= c <= "\udcff" else c for c in text)
 
 
 class Labeller:

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 const INTER_REGULAR: &[u8] = include_bytes!("../../../assets/fonts/Inter-Regular.otf");
 const INTER_SEMIBOLD: &[u8] = include_bytes!("../../../assets/fonts/Inter-SemiBold.otf");
-const FAMILY: &str = "Inter";
+/// Name of the bundled typeface.
+pub const FAMILY: &str = "Inter";
 /// Number of shaped labels that are cached; a full wall and its caption are about 100. Every map has new numbers in
 /// its legend, and a shaped label takes about 10 kB, so this bounds the memory of a long film.
 const MAX_SHAPED: usize = 512;
@@ -66,14 +67,19 @@ struct Type {
     frame: u64,
 }
 
+/// The bundled typeface.
+pub fn database() -> fontdb::Database {
+    let mut db = fontdb::Database::new();
+    for font in [INTER_REGULAR, INTER_SEMIBOLD] {
+        db.load_font_source(fontdb::Source::Binary(Arc::new(font)));
+    }
+    db
+}
+
 impl Type {
     fn new() -> Self {
-        let mut db = fontdb::Database::new();
-        for font in [INTER_REGULAR, INTER_SEMIBOLD] {
-            db.load_font_source(fontdb::Source::Binary(Arc::new(font)));
-        }
         Self {
-            fonts: FontSystem::new_with_locale_and_db("en-US".into(), db),
+            fonts: FontSystem::new_with_locale_and_db("en-US".into(), database()),
             has_system_fonts: false,
             missing: BTreeSet::new(),
             shaped: HashMap::new(),
@@ -385,6 +391,39 @@ mod tests {
         assert!(text.contains("fonts-noto-cjk fonts-noto-color-emoji"), "{text}");
         let many: String = ('\u{0900}'..'\u{0920}').collect();
         assert!(hint(&many).is_some_and(|text| text.contains("and 20 more")));
+    }
+
+    /// Sum of the coverage of a glyph's pixels.
+    fn coverage(kind: &mut Type, swash: &mut SwashCache, key: glyphon::CacheKey) -> f32 {
+        let image = swash.get_image_uncached(&mut kind.fonts, key);
+        image.map_or(0.0, |image| image.data.iter().map(|&byte| f32::from(byte) / 255.0).sum())
+    }
+
+    #[test]
+    fn a_glyph_is_whole_at_every_position() {
+        let (mut kind, mut swash) = (Type::new(), SwashCache::new());
+        let text: String = ('!'..='~').chain("−–·…→↓×".chars()).collect();
+        let mut cut = Vec::new();
+        for (strong, size) in
+            (20..70).flat_map(|size| [false, true].map(|strong| (strong, size as f32 * 0.537)))
+        {
+            let shaped = Label { size_px: size, ..label(&text, strong) };
+            let key = kind.shape(&shaped);
+            let runs = kind.shaped[&key].buffer.layout_runs();
+            let glyphs: Vec<_> = runs.flat_map(|run| run.glyphs.to_vec()).collect();
+            for glyph in glyphs {
+                let areas = [0.0, 0.25, 0.5, 0.75].map(|x| {
+                    let key = glyph.physical((x - glyph.x, 0.0), 1.0).cache_key;
+                    coverage(&mut kind, &mut swash, key)
+                });
+                let least = areas.into_iter().fold(f32::INFINITY, f32::min);
+                let most = areas.into_iter().fold(0.0, f32::max);
+                if most - least > 0.03 * most + 0.1 {
+                    cut.push((&text[glyph.start..glyph.end], strong, size, areas));
+                }
+            }
+        }
+        assert!(cut.is_empty(), "{} of {cut:?}", cut.len());
     }
 
     #[test]

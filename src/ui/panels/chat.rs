@@ -6,6 +6,7 @@ use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::{ChatCommand, Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
+use crate::ui::system_fonts::{readable, wrapped_text};
 use crate::ui::theme;
 use crate::ui::widgets::{
     Icon, hairline, heading, icon_button, ink, muted, primary_button, text_in,
@@ -154,7 +155,8 @@ fn suggestions(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
         for suggestion in cx.chat.suggestions.clone() {
-            let label = egui::RichText::new(&suggestion).size(theme::SMALL).color(ink.text);
+            let text = readable(&suggestion, &theme::plain(theme::SMALL)).into_owned();
+            let label = egui::RichText::new(text).size(theme::SMALL).color(ink.text);
             let button = egui::Button::new(label).fill(ink.raised).corner_radius(12.0);
             if ui.add(button).clicked() {
                 cx.intents.send(Intent::Chat(ChatCommand::Question(suggestion.clone())));
@@ -187,17 +189,17 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
         .map(|asking| (asking.question.clone(), asking.line(), asking.document));
     if let Some((question, line, None)) = &waiting {
         hairline(ui);
-        ui.label(theme::strong_text(question, theme::BODY));
+        words(ui, question, &theme::strong(theme::BODY));
         muted(ui, format!("{line} …"));
         return;
     }
     let Some(doc) = cx.current else { return };
     hairline(ui);
     let meta = doc.meta();
-    ui.add(egui::Label::new(theme::strong_text(&meta.question, theme::BODY)).wrap());
+    words(ui, &meta.question, &theme::strong(theme::BODY));
     let text = if meta.answer.trim().is_empty() { "(empty answer)" } else { meta.answer.trim() };
     let text = if doc.live { format!("{text} …") } else { text.to_owned() };
-    ui.add(egui::Label::new(egui::RichText::new(text).size(theme::LARGE)).wrap());
+    words(ui, &text, &theme::plain(theme::LARGE));
     for notice in cx.chat.notices.clone() {
         muted(ui, notice);
     }
@@ -225,6 +227,12 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
             }
         });
     });
+}
+
+/// The model's or the user's words, in as many lines as they need.
+fn words(ui: &mut Ui, text: &str, font: &egui::FontId) {
+    let text = wrapped_text(ui, text, font);
+    ui.add(egui::Label::new(egui::RichText::new(text).font(font.clone())).wrap());
 }
 
 /// Scores another answer to the same question.

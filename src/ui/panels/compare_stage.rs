@@ -7,7 +7,7 @@ use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
 use crate::ui::what_if::{Compare, WhatIfCommand};
-use crate::ui::widgets::ink;
+use crate::ui::widgets::{ink, on_pixels};
 use egui::{
     Align2, Color32, CursorIcon, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2, vec2,
 };
@@ -33,7 +33,9 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
     let (first, second) = match how {
         Compare::SideBySide => {
             let (left, right) = rect.split_left_right_at_x(rect.center().x);
-            (left.with_max_x(left.right() - 1.0), Some(right.with_min_x(right.left() + 1.0)))
+            let [left, right] =
+                [left.with_max_x(left.right() - 1.0), right.with_min_x(right.left() + 1.0)];
+            (on_pixels(ui, left), Some(on_pixels(ui, right)))
         }
         _ => (rect, None),
     };
@@ -46,31 +48,25 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         other = stage.texture();
     }
     let own = cx.stage.texture();
-    let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     match (how, other) {
         (Compare::SideBySide, Some(other)) => {
-            draw(ui, own, first, whole);
-            draw(ui, Some(other), second.unwrap_or(rect), whole);
+            draw(ui, own, first);
+            draw(ui, Some(other), second.unwrap_or(rect));
         }
         (Compare::Flicker, Some(other)) => {
             let time = ui.input(|input| input.time);
             let is_second = (time / FLICKER.as_secs_f64()) as u64 % 2 == 1;
-            draw(ui, if is_second { Some(other) } else { own }, rect, whole);
+            draw(ui, if is_second { Some(other) } else { own }, rect);
             label(ui, rect, if is_second { "second" } else { "first" }, Align2::LEFT_TOP);
             ui.request_repaint_after(FLICKER);
         }
         (Compare::Swipe, Some(other)) => {
             let share = cx.what_if.swipe;
             let x = rect.left() + share * rect.width();
-            draw(ui, own, rect.with_max_x(x), Rect::from_min_max(whole.min, pos2(share, 1.0)));
-            draw(
-                ui,
-                Some(other),
-                rect.with_min_x(x),
-                Rect::from_min_max(pos2(share, 0.0), whole.max),
-            );
+            draw_within(ui, own, rect, rect.with_max_x(x));
+            draw_within(ui, Some(other), rect, rect.with_min_x(x));
         }
-        _ => draw(ui, own, first, whole),
+        _ => draw(ui, own, first),
     }
     if matches!(how, Compare::SideBySide | Compare::Swipe) {
         label(ui, first, "first", Align2::LEFT_TOP);
@@ -81,9 +77,16 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
     Places { first, second }
 }
 
-fn draw(ui: &Ui, texture: Option<TextureId>, place: Rect, uv: Rect) {
+fn draw(ui: &Ui, texture: Option<TextureId>, place: Rect) {
+    draw_within(ui, texture, place, place);
+}
+
+/// Draws the part of a stage that lies in `part`; the whole stage fills `place`.
+fn draw_within(ui: &Ui, texture: Option<TextureId>, place: Rect, part: Rect) {
     if let Some(texture) = texture {
-        ui.painter().image(texture, place, uv, Color32::WHITE);
+        let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        let painter = ui.painter().with_clip_rect(part.intersect(ui.clip_rect()));
+        painter.image(texture, place, uv, Color32::WHITE);
     }
 }
 

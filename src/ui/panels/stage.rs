@@ -12,7 +12,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
-use crate::ui::widgets::{hairline, ink, muted, primary_button, progress_line};
+use crate::ui::widgets::{hairline, ink, muted, on_pixels, primary_button, progress_line};
 use crate::view::figure::{Figure, PixelRect, number};
 use crate::view::{
     AxisSet, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
@@ -43,6 +43,7 @@ impl PaneUi for StagePane {
         let state = doc.state().clone();
         let rect = super::view_bar::show(cx, ui, rect, &state);
         let rect = edit_stage::bar(cx, ui, rect);
+        let rect = on_pixels(ui, rect);
         cx.output.stage_rect.set(Some(rect));
         let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
         let caption = cx.stage.caption().to_owned();

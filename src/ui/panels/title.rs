@@ -6,6 +6,7 @@ use crate::ui::intent::Intent;
 use crate::ui::layout::{NARROW, Overlay};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
+use crate::ui::system_fonts::readable;
 use crate::ui::theme;
 use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, sign_button, text_in};
 use crate::view::ViewKind;
@@ -66,7 +67,8 @@ fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
         add(&picture, theme::plain(theme::BODY), ink.muted);
         add(separator, theme::plain(theme::BODY), ink.muted);
     }
-    add(&meta.question, theme::strong(theme::BODY), ink.text);
+    let font = theme::strong(theme::BODY);
+    add(&readable(&meta.question, &font), font, ink.text);
     add(separator, theme::plain(theme::BODY), ink.muted);
     add(&meta.model.name, theme::plain(theme::BODY), ink.muted);
     job.wrap.max_width = ui.available_width();

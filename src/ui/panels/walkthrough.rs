@@ -6,7 +6,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::walkthrough::editor::{Editor, Stop, WalkthroughCommand};
-use crate::ui::widgets::{hairline, ink, muted};
+use crate::ui::widgets::{hairline, ink, muted, on_pixels};
 use crate::view::timeline::{Card, Edit, SHORTEST_HOLD_SECONDS, Step, Timeline};
 use crate::view::{Command, Easing};
 use egui::{Color32, DragValue, Rect, Role, Sense, TextEdit, Ui, WidgetInfo, pos2, vec2};
@@ -239,6 +239,7 @@ pub fn stage(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> bool {
     let room = rect.shrink(12.0);
     let scale = (room.width() / width).min(room.height() / height);
     let place = Rect::from_center_size(room.center(), vec2(width, height) * scale);
+    let place = on_pixels(ui, place);
     ui.painter().rect_filled(rect, 0.0, ink(ui).panel);
     let pixels = (place.size() * ui.ctx().pixels_per_point()).round();
     cx.output.walkthrough_preview.set(Some([pixels.x as u32, pixels.y as u32]));
