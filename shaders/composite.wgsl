@@ -43,6 +43,8 @@ struct Varying {
     // Half a texel inside the cell: filtering never reaches the neighbouring head.
     @location(2) @interpolate(flat) map_bounds: vec4f,
     @location(3) @interpolate(flat) plane: u32,
+    // Strength of the glow of each map, 0–1.
+    @location(4) @interpolate(flat) strength: vec2f,
 }
 
 @vertex
@@ -53,6 +55,7 @@ fn vs(
     @location(2) map_uv: vec4f,
     @location(3) map_bounds: vec4f,
     @location(4) plane: u32,
+    @location(5) strength: vec2f,
 ) -> Varying {
     return Varying(
         clip_from_px(corner(rect, vertex)),
@@ -60,6 +63,7 @@ fn vs(
         corner(map_uv, vertex),
         map_bounds,
         plane,
+        strength,
     );
 }
 
@@ -103,14 +107,17 @@ fn fs(in: Varying) -> @location(0) vec4f {
     let uv = clamp(in.map_uv, in.map_bounds.xy, in.map_bounds.zw);
     var base = picture_color(picture, in.picture_uv);
     var value = map_value(first_map, uv);
+    var strength = in.strength.x;
     if second == 1u {
         base = mix(base, picture_color(second_picture, in.picture_uv), style.mix_at);
         value = mix(value, map_value(second_map, uv), style.mix_at);
+        strength = mix(strength, in.strength.y, style.mix_at);
     }
     if second == 2u {
         let right = in.position.x >= style.mix_at;
         base = select(base, picture_color(second_picture, in.picture_uv), right);
         value = select(value, map_value(second_map, uv), right);
+        strength = select(strength, in.strength.y, right);
     }
     if blend == 4u {
         let at = style.first_level + in.plane * 2u;
@@ -123,9 +130,9 @@ fn fs(in: Varying) -> @location(0) vec4f {
         }
         return vec4f(contours(base, value, fwidth(value), steps), 1.0);
     }
-    let strength = select(value, abs(value * 2.0 - 1.0), style.diverging == 1u);
+    let distance = select(value, abs(value * 2.0 - 1.0), style.diverging == 1u);
     if blend == 3u {
-        return vec4f(base * mix(1.0, mix(DIM, 1.0, strength), style.opacity), 1.0);
+        return vec4f(base * mix(1.0, mix(DIM, 1.0, distance), style.opacity), 1.0);
     }
     let color = lut_color(value, style.lut_row);
     if blend == 2u {
@@ -135,6 +142,6 @@ fn fs(in: Varying) -> @location(0) vec4f {
         return vec4f(mix(base, color, style.opacity), 1.0);
     }
     // Steeper in the middle: the dark end of a colour map must not lie on the picture as smoke.
-    let glow = strength * strength * (3.0 - 2.0 * strength);
+    let glow = distance * distance * (3.0 - 2.0 * distance) * strength;
     return vec4f(mix(base, color, style.opacity * glow), 1.0);
 }

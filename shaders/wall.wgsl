@@ -24,6 +24,8 @@ struct Varying {
     @location(0) uv: vec2f,
     // Half a texel inside the cell: filtering never reaches the neighbouring head.
     @location(1) @interpolate(flat) bounds: vec4f,
+    // Strength of each map, 0–1.
+    @location(2) @interpolate(flat) strength: vec2f,
 }
 
 @vertex
@@ -32,8 +34,9 @@ fn vs(
     @location(0) rect: vec4f,
     @location(1) uv: vec4f,
     @location(2) bounds: vec4f,
+    @location(3) strength: vec2f,
 ) -> Varying {
-    return Varying(clip_from_px(corner(rect, vertex)), corner(uv, vertex), bounds);
+    return Varying(clip_from_px(corner(rect, vertex)), corner(uv, vertex), bounds, strength);
 }
 
 fn sample(map: texture_2d<f32>, uv: vec2f) -> f32 {
@@ -44,13 +47,13 @@ fn sample(map: texture_2d<f32>, uv: vec2f) -> f32 {
 }
 
 // `share` of the second map.
-fn value(uv: vec2f, bounds: vec4f, share: f32) -> f32 {
+fn value(uv: vec2f, bounds: vec4f, strength: vec2f, share: f32) -> f32 {
     let at = clamp(uv, bounds.xy, bounds.zw);
-    let first = sample(atlas, at);
+    let first = sample(atlas, at) * strength.x;
     if second == 0u {
         return first;
     }
-    return mix(first, sample(second_atlas, at), share);
+    return mix(first, sample(second_atlas, at) * strength.y, share);
 }
 
 @fragment
@@ -59,14 +62,15 @@ fn fs(in: Varying) -> @location(0) vec4f {
     let share = select(right, style.mix_at, second == 1u);
     var sum = 0.0;
     if taps == 1u {
-        sum = value(in.uv, in.bounds, share);
+        sum = value(in.uv, in.bounds, in.strength, share);
     } else {
         let across = dpdx(in.uv);
         let down = dpdy(in.uv);
         for (var y = 0u; y < taps; y++) {
             for (var x = 0u; x < taps; x++) {
                 let offset = (vec2f(vec2u(x, y)) + 0.5) / f32(taps) - 0.5;
-                sum += value(in.uv + offset.x * across + offset.y * down, in.bounds, share);
+                let at = in.uv + offset.x * across + offset.y * down;
+                sum += value(at, in.bounds, in.strength, share);
             }
         }
         sum = sum / f32(taps * taps);

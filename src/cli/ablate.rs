@@ -13,6 +13,7 @@ use crate::model::{
 };
 use crate::terminal;
 use crate::trace::{Head, ImageSpan, Layer, TokenKind, Trace, TraceMeta, words as words_of};
+use crate::view::figure::signed;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -289,7 +290,11 @@ fn print_one(trace: &Trace, effect: &Effect, again: &Trace, as_json: bool) -> an
     }
     let mut out = terminal::stdout();
     writeln!(out, "before  {before}\nafter   {after}")?;
-    writeln!(out, "Δ log-probability of the original answer: {:+.3}", effect.total())?;
+    writeln!(
+        out,
+        "Δ log-probability of the original answer: {}",
+        signed(f64::from(effect.total()), 3)
+    )?;
     for (index, (word, delta)) in
         answer_token_texts(trace).iter().zip(&effect.delta_logprob).enumerate()
     {

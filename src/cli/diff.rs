@@ -11,6 +11,7 @@ use crate::analysis::diff::{
 use crate::model::{Engine, Rerun};
 use crate::terminal;
 use crate::trace::Trace;
+use crate::view::figure::signed;
 use anyhow::Context as _;
 use serde_json::json;
 use std::io::Write as _;
@@ -167,7 +168,7 @@ fn print(
         return Ok(());
     }
     let total: f32 = found.delta_logprob.iter().sum();
-    writeln!(out, "Δ log-probability of the first answer: {total:+.3}")?;
+    writeln!(out, "Δ log-probability of the first answer: {}", signed(f64::from(total), 3))?;
     let text = answer_token_texts(first);
     for (&[a, _], delta) in found.tokens.iter().zip(&found.delta_logprob) {
         let word = text.get(a as usize).map(String::as_str).unwrap_or_default();

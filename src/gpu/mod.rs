@@ -36,7 +36,7 @@ pub use context::{Globals, linear_color, linear_from_srgb};
 pub use device::{Gpu, GpuOptions, opened_adapter};
 pub use error::GpuError;
 pub use pages::PoolStats;
-pub use plan::Scene;
+pub use plan::{Beside, Scene};
 pub use read_ring::{Pending, Pixels, ReadRing};
 pub use renderer::Renderer;
 pub use resources::RendererOptions;

@@ -64,6 +64,11 @@ impl ComputedMaps {
         self.sum
     }
 
+    /// The sum of each map.
+    pub fn sums(&self) -> Vec<f32> {
+        self.values.chunks(self.patches.max(1)).map(|map| map.iter().sum()).collect()
+    }
+
     /// [planes, places]; empty where nothing was computed.
     pub fn values(&self) -> &[f32] {
         &self.values

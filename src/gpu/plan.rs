@@ -5,6 +5,7 @@ use super::atlas::AtlasKey;
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::analysis::reduce::Keep;
 use crate::trace::Trace;
+use crate::view::figure::Readout;
 use crate::view::{
     Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, Shown, ViewState,
 };
@@ -18,12 +19,23 @@ pub struct Scene<'a> {
     pub trace: &'a Trace,
     /// The trace of the second map, if that differs from the first.
     pub second: Option<&'a Trace>,
+    /// The numbers of another frame that is seen together with this one: legend and caption name both.
+    pub beside: Option<Beside>,
+}
+
+/// The numbers of the other one of two frames.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Beside {
+    /// The other frame is the first of the two.
+    First(Readout),
+    /// The other frame is the second of the two.
+    Second(Readout),
 }
 
 impl<'a> Scene<'a> {
     /// A state over one trace.
     pub const fn new(state: &'a ViewState, trace: &'a Trace) -> Self {
-        Self { state, trace, second: None }
+        Self { state, trace, second: None, beside: None }
     }
 
     /// The trace that the second map comes from.

@@ -11,14 +11,13 @@ use super::numbers::ComputedMaps;
 use super::passes::{NAMES, Passes, cross_fade, text};
 use super::pipeline::Draw;
 use super::resources::{RendererOptions, Resources};
-use super::{FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
+use super::views::Strengths;
+use super::{Beside, FrameStats, Gpu, GpuError, PoolStats, Scene, Target};
 use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::logging::bug;
 use crate::view::figure::annotations::Annotations;
-use crate::view::figure::{ColorLimits, Content, Figure, Readout, TextRun, caption};
-use crate::view::{
-    Blend, ColorMap, Drawing, MapSource, Mix, Parts, PictureRule, Theme, ViewState, pictures,
-};
+use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
+use crate::view::{Blend, ColorMap, Drawing, MapChoice, Mix, Parts, PictureRule, Theme, ViewState};
 use std::sync::Arc;
 
 /// Everything on the device that outlives a frame.
@@ -220,7 +219,13 @@ impl Renderer {
         dress: &Annotations,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
-        let readout = self.readout(scene)?;
+        let own = self.readout_of(scene)?;
+        let readout = match scene.beside {
+            None => own,
+            Some(Beside::First(first)) => first.with_second(own),
+            Some(Beside::Second(second)) => own.with_second(second),
+        };
+        let strengths = self.strengths(scene);
         let content = self.content(scene);
         let [width, height] = target.size();
         let room = [width, height.saturating_sub(dress.reserved_px).max(1)];
@@ -232,14 +237,14 @@ impl Renderer {
         figure.fills.extend_from_slice(&dress.fills);
         figure.labels.extend_from_slice(&dress.labels);
         let mut frame = self.begin(target);
-        frame.work.stats.range = readout.ends.one();
-        frame.work.stats.ends = readout.ends;
+        frame.work.stats.range = own.ends.one();
+        frame.work.stats.readout = readout;
         if scene.has_maps() {
             frame.update_maps(scene)?;
         }
         let draws = match scene.state.view.spec().drawing {
-            Drawing::Overlays => frame.overlays(scene, &figure)?,
-            Drawing::Wall => frame.wall(scene, &figure)?,
+            Drawing::Overlays => frame.overlays(scene, &figure, &strengths)?,
+            Drawing::Wall => frame.wall(scene, &figure, &strengths)?,
             Drawing::Matrix => frame.matrix(scene, &figure)?,
             Drawing::TokenMatrix => frame.token_matrix(scene, &figure)?,
         };
@@ -248,8 +253,33 @@ impl Renderer {
         Ok(stats)
     }
 
-    /// Limits of the colour map and contour levels of the view.
-    fn readout(&mut self, scene: &Scene<'_>) -> Result<Readout, GpuError> {
+    /// The numbers of the colour scale and the shares of a view, without drawing it.
+    ///
+    /// # Errors
+    /// If the state does not fit the trace.
+    pub fn readout(&mut self, scene: &Scene<'_>) -> Result<Readout, GpuError> {
+        let scene = &scene.with_pages();
+        scene.check()?;
+        self.readout_of(scene)
+    }
+
+    /// The strength of the glow of each map, from the same sums that the caption names.
+    fn strengths(&self, scene: &Scene<'_>) -> Strengths {
+        let state = scene.state;
+        if !scene.has_maps() || scene.is_difference() {
+            return Strengths::default();
+        }
+        let of = |map, sums: Vec<f32>| -> Vec<f32> {
+            sums.into_iter().map(|sum| state.glow_strength(map, sum)).collect()
+        };
+        let second = state.shown_second().map(|(second, _)| &second.map);
+        Strengths {
+            first: of(&state.map, self.shown.sums()),
+            second: second.map_or_else(Vec::new, |map| of(map, self.shown_second.sums())),
+        }
+    }
+
+    fn readout_of(&mut self, scene: &Scene<'_>) -> Result<Readout, GpuError> {
         let scaling = scene.scaling();
         if !scene.has_maps() {
             let range = self.numbers_of_matrix(scene)?;
@@ -261,36 +291,34 @@ impl Renderer {
         }
         let contours = scene.state.blend == Blend::Contours && scene.state.view.spec().over_picture;
         let sums = scene.state.view.spec().pictures == PictureRule::All;
-        if let (RangeRule::Fixed { low, high }, false) = (scaling.rule, contours || sums) {
-            // The limits are given: no numbers have to be read.
+        let first = scene.first()?;
+        let of_one_map = first.planes() == 1;
+        if let (RangeRule::Fixed { low, high }, false) =
+            (scaling.rule, contours || sums || of_one_map)
+        {
+            // The limits are given, and a caption names no share of many maps: no numbers have to be read.
             self.shown.clear();
             return Ok(ColorLimits::One([f64::from(low), f64::from(high)]).into());
         }
-        let first = scene.first()?;
         let other = scene.second_numbers()?;
         let is_difference = scene.is_difference();
         self.shown.update(&first, other.as_ref().filter(|_| is_difference))?;
         let ranges = self.shown.ranges(&scaling);
-        let is_attention = scene.state.map.source == MapSource::Attention;
-        let is_one_of_several = scene.state.view.spec().pictures == PictureRule::Chosen
-            && pictures(scene.trace.meta()).len() > 1;
+        let has_shares = scene.state.map.has_shares();
         let mut readout = Readout {
-            outside: self.shown.outside().filter(|_| is_attention),
-            share: self.shown.sum().filter(|_| is_attention && is_one_of_several),
+            outside: self.shown.outside().filter(|_| has_shares),
+            shares: [self.shown.sum().filter(|_| has_shares), None],
             ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
         };
         if let Some(other) = other.filter(|_| !is_difference) {
             self.shown_second.update(&other, None)?;
             let others = self.shown_second.ranges(&scaling);
+            let second = scene.state.shown_second().map(|(second, _)| &second.map);
+            let has_shares = second.is_some_and(MapChoice::has_shares);
             readout.contours[1] = self.shown_second.contours().filter(|_| contours);
-            readout.ends = match (readout.ends, ColorLimits::of_each(&others)) {
-                (first, second) if first == second => first,
-                (ColorLimits::One(first), ColorLimits::One(second)) => {
-                    ColorLimits::Two([first, second])
-                }
-                _ => ColorLimits::of_each(&[ranges.as_slice(), others.as_slice()].concat()),
-            };
+            readout.shares[1] = self.shown_second.sum().filter(|_| has_shares);
+            readout.ends = readout.ends.with_second(ColorLimits::of_each(&others));
         }
         Ok(readout)
     }
@@ -397,20 +425,10 @@ pub(super) fn lay_out(
     readout: Readout,
 ) -> Figure {
     let second = scene.second.map(|trace| trace.meta());
-    let mut line = if scene.state.caption.show {
-        caption(scene.state, scene.trace.meta(), second, readout.ends)
+    let line = if scene.state.caption.show {
+        caption(scene.state, scene.trace.meta(), second, readout)
     } else {
         Vec::new()
     };
-    let notes = readout.notes();
-    if !notes.is_empty() && !line.is_empty() && scene.state.caption.text.is_none() {
-        // The numeric range stays last: it is left out if there is no room.
-        let at =
-            line.len() - usize::from(line.last().is_some_and(|run| run.text.starts_with(", ")));
-        match at.checked_sub(1).and_then(|before| line.get_mut(before)).filter(|run| !run.strong) {
-            Some(run) => run.text.push_str(&notes),
-            None => line.insert(at, TextRun::plain(notes)),
-        }
-    }
     Figure::layout(scene.state, size, content, &line, readout)
 }

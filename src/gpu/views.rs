@@ -17,6 +17,21 @@ use crate::view::{Blend, Interpolation, Mix, PictureRule, Shown};
 /// Contour lines, in design units.
 const CONTOUR: f32 = 2.5;
 
+/// The strength of the glow of each map, 0–1; a map that is not listed has 1.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Strengths {
+    /// Of the first maps.
+    pub first: Vec<f32>,
+    /// Of the second maps.
+    pub second: Vec<f32>,
+}
+
+impl Strengths {
+    fn of(&self, plane: u32) -> [f32; 2] {
+        [&self.first, &self.second].map(|all| all.get(plane as usize).copied().unwrap_or(1.0))
+    }
+}
+
 /// The place of a grid of numbers on the target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
@@ -87,7 +102,12 @@ impl Frame<'_> {
     }
 
     /// Picture and map: overlay, relevancy, difference, heads, pictures side by side.
-    pub fn overlays(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
+    pub fn overlays(
+        &mut self,
+        scene: &Scene<'_>,
+        figure: &Figure,
+        strengths: &Strengths,
+    ) -> Result<Vec<Draw>, GpuError> {
         let state = scene.state;
         let tiles = self.maps.first.tiles();
         let shown = scene.shown();
@@ -106,7 +126,7 @@ impl Frame<'_> {
                 let of_tile = |place: &&Place| place.grid == tile.grid_index;
                 let places: Vec<Place> = places.iter().filter(of_tile).copied().collect();
                 let from = instances.len() as u32;
-                instances.extend(quads(scene, &places, tile, grid));
+                instances.extend(quads(scene, &places, (tile, grid), strengths));
                 if instances.len() as u32 > from {
                     let (mode, groups) = self.composite(scene, &places, (at, tile), style)?;
                     parts.push((from..instances.len() as u32, mode, groups));
@@ -207,7 +227,12 @@ impl Frame<'_> {
     }
 
     /// Maps of every layer and head.
-    pub fn wall(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
+    pub fn wall(
+        &mut self,
+        scene: &Scene<'_>,
+        figure: &Figure,
+        strengths: &Strengths,
+    ) -> Result<Vec<Draw>, GpuError> {
         let shape = scene.trace.shape();
         let (layers, heads) = (shape.layers as u32, shape.heads as u32);
         let tiles = self.maps.first.tiles();
@@ -226,7 +251,8 @@ impl Frame<'_> {
                     }
                     let texels = (tile.grid[0] * tile.texels) as f32;
                     densest = densest.max(texels / cell.width.max(1.0));
-                    instances.push(wall::Instance { rect: corners(&cell), uv, bounds });
+                    let strength = strengths.of(layer * heads + head);
+                    instances.push(wall::Instance { rect: corners(&cell), uv, bounds, strength });
                 }
             }
             let (mixed, second) = second_of(scene, &second_tiles, (at, tile));
@@ -389,8 +415,8 @@ fn second_of<'a>(
 fn quads(
     scene: &Scene<'_>,
     places: &[Place],
-    tile: &Tile,
-    grid: &OnPicture,
+    (tile, grid): (&Tile, &OnPicture),
+    strengths: &Strengths,
 ) -> Vec<composite::Instance> {
     let clipped = grid.clipped();
     if clipped.is_empty() {
@@ -415,6 +441,7 @@ fn quads(
             ],
             map_bounds: bounds,
             plane: *plane,
+            strength: strengths.of(*plane),
         })
     };
     places.iter().filter_map(quad).collect()

@@ -6,7 +6,7 @@ use super::pages::PagePool;
 use super::pictures::Pictures;
 use super::resources::Resources;
 use super::timing::Timer;
-use crate::view::figure::ColorLimits;
+use crate::view::figure::Readout;
 
 /// Counters and results of a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,8 +25,8 @@ pub struct FrameStats {
     pub pending_pages: u32,
     /// Limits of the colour map, if one pair holds for the whole view.
     pub range: Option<[f64; 2]>,
-    /// Limits of the colour map, for the whole view or for its parts.
-    pub ends: ColorLimits,
+    /// The numbers that legend and caption show.
+    pub readout: Readout,
     /// Time on the device of every pass (only with timestamps).
     pub times: Vec<super::PassTime>,
 }

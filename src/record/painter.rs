@@ -97,7 +97,7 @@ impl OpenTraces {
             Some(path) => Some(self.traces.get(path)?),
             None => None,
         };
-        Some(Scene { state, trace, second })
+        Some(Scene { second, ..Scene::new(state, trace) })
     }
 
     /// Whether a step's view fits the traces.

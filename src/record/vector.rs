@@ -3,7 +3,7 @@
 use super::svg::{Cells, Raster, svg};
 use super::{Provenance, StillError, png_bytes};
 use crate::gpu::{GpuError, MatrixCells, Scene};
-use crate::view::figure::{ColorLimits, Figure, PixelRect, number};
+use crate::view::figure::{Figure, PixelRect, Readout, number};
 use image::RgbaImage;
 
 /// Largest number of cells that are drawn as vectors; more are embedded as pixels.
@@ -16,8 +16,8 @@ pub struct DrawnFrame {
     pub pixels: RgbaImage,
     /// Its layout.
     pub figure: Figure,
-    /// Limits of its colour map.
-    pub ends: ColorLimits,
+    /// The numbers of its legend and caption.
+    pub readout: Readout,
 }
 
 /// The SVG document of a figure of `size`. `draw` is called only where pixels are needed.
@@ -28,18 +28,18 @@ pub fn figure_svg<E: From<GpuError> + From<StillError>>(
     scene: &Scene<'_>,
     size: [u32; 2],
     draw: impl FnOnce() -> Result<DrawnFrame, E>,
-    provenance: impl FnOnce(ColorLimits) -> Result<Provenance, E>,
+    provenance: impl FnOnce(Readout) -> Result<Provenance, E>,
 ) -> Result<String, E> {
     let palette = scene.state.theme.palette();
     let map = scene.colormap();
     if let Some(matrix) = MatrixCells::new(scene, size, MOST_CELLS)? {
         let cells = cells(&matrix);
-        let provenance = provenance(matrix.ends)?;
+        let provenance = provenance(matrix.ends.into())?;
         return Ok(svg(&matrix.figure, palette, map, &[], Some(&cells), &provenance));
     }
-    let DrawnFrame { pixels, figure, ends } = draw()?;
+    let DrawnFrame { pixels, figure, readout } = draw()?;
     let rasters = rasters(&figure, &pixels)?;
-    Ok(svg(&figure, palette, map, &rasters, None, &provenance(ends)?))
+    Ok(svg(&figure, palette, map, &rasters, None, &provenance(readout)?))
 }
 
 fn cells(matrix: &MatrixCells) -> Cells {

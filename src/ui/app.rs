@@ -112,6 +112,8 @@ pub struct App {
     pub intents: IntentSender,
     /// Change of view that a click at the pointer would make, previewed while the pointer stays.
     pub preview: Option<Command>,
+    /// Whether a key was pressed since the pointer moved last: until it moves again, nothing is previewed.
+    pub(super) is_preview_over: bool,
     /// The drawn view: the document's view with the preview applied.
     pub shown: ViewState,
     /// Position in the ranking from which [`NextBestHead`](super::shortcuts::UiCommand::NextBestHead) goes on.
@@ -201,6 +203,7 @@ impl App {
             look: ViewState::default(),
             intents: IntentSender::default(),
             preview: None,
+            is_preview_over: false,
             shown: ViewState::default(),
             rank: 0,
             rank_over_all: false,

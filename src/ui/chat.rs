@@ -4,6 +4,7 @@ use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
 use crate::model::{AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn};
 use crate::trace::{PreprocessMode, Trace};
+use crate::view::figure::decimal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -190,10 +191,9 @@ pub fn turns_of(trace: &Trace, earlier: &[Turn]) -> Vec<Turn> {
     turns
 }
 
-/// A log-probability as text; what rounds to 0 has no sign.
+/// A log-probability as text.
 pub fn logprob_text(logprob: f32) -> String {
-    let text = format!("{logprob:.2}");
-    if text == "-0.00" { "0.00".into() } else { text.replace('-', "−") }
+    decimal(f64::from(logprob), 2)
 }
 
 /// Log-probability of a whole answer, natural logarithm.

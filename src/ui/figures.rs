@@ -9,7 +9,7 @@ use crate::analysis::gather::query_key;
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
 use crate::trace::Trace;
-use crate::view::figure::{ColorLimits, caption, text_of};
+use crate::view::figure::{Readout, caption, text_of};
 use crate::view::{Parts, ViewState};
 use anyhow::Context as _;
 use image::RgbaImage;
@@ -62,9 +62,9 @@ impl FigureJob {
     }
 
     /// The caption of the figure; without the numeric range as long as that is unknown.
-    fn caption(&self, ends: impl Into<ColorLimits>) -> String {
+    fn caption(&self, readout: impl Into<Readout>) -> String {
         let second = self.second.as_ref().map(|trace| trace.meta());
-        text_of(&caption(&self.state, self.trace.meta(), second, ends))
+        text_of(&caption(&self.state, self.trace.meta(), second, readout))
     }
 }
 
@@ -73,7 +73,7 @@ fn render(job: &FigureJob) -> anyhow::Result<DrawnFrame> {
     let target = Target::offscreen(&job.gpu, job.size)?;
     let stats = renderer.frame(&job.scene(), &target)?;
     let figure = renderer.figure().cloned().context("no frame was drawn")?;
-    Ok(DrawnFrame { pixels: target.read(&job.gpu)?, figure, ends: stats.ends })
+    Ok(DrawnFrame { pixels: target.read(&job.gpu)?, figure, readout: stats.readout })
 }
 
 /// Draws a figure.
@@ -84,9 +84,9 @@ pub fn draw(job: &FigureJob) -> anyhow::Result<RgbaImage> {
     Ok(render(job)?.pixels)
 }
 
-fn provenance(job: &FigureJob, ends: ColorLimits) -> anyhow::Result<Provenance> {
+fn provenance(job: &FigureJob, readout: Readout) -> anyhow::Result<Provenance> {
     let state = job.state.to_toml()?;
-    Ok(Provenance { command: command_line(job)?, state, caption: job.caption(ends) })
+    Ok(Provenance { command: command_line(job)?, state, caption: job.caption(readout) })
 }
 
 /// A figure as a PNG file that says where it came from.
@@ -95,7 +95,7 @@ fn provenance(job: &FigureJob, ends: ColorLimits) -> anyhow::Result<Provenance> 
 /// As [`draw`].
 pub fn png(job: &FigureJob) -> anyhow::Result<Vec<u8>> {
     let drawn = render(job)?;
-    Ok(png_bytes(&drawn.pixels, &provenance(job, drawn.ends)?)?)
+    Ok(png_bytes(&drawn.pixels, &provenance(job, drawn.readout)?)?)
 }
 
 /// A figure as SVG: text, lines and the cells of matrices as vectors, pictures and larger matrices
@@ -104,7 +104,7 @@ pub fn png(job: &FigureJob) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// As [`draw`].
 pub fn svg(job: &FigureJob) -> anyhow::Result<String> {
-    figure_svg(&job.scene(), job.size, || render(job), |ends| provenance(job, ends))
+    figure_svg(&job.scene(), job.size, || render(job), |readout| provenance(job, readout))
 }
 
 /// The numbers of a figure as CSV: patches, cells of the matrix, or weights of the token matrix.

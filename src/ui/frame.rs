@@ -12,8 +12,10 @@ use super::layout::{NARROW, Overlay, Pane, PanePlacement, Seen};
 use super::pane::{PaneContext, PaneUi, PassOutput};
 use super::panels::{FILM_STRIP_HEIGHT, Panes};
 use super::shortcuts::{self, Focus, UiCommand};
+use super::stage::StageTraces;
 use super::walkthrough::editor::Editor;
 use super::{theme, widgets};
+use crate::gpu::Beside;
 use crate::view::{Theme, ViewState};
 use egui::{Frame, Margin, Rect, Ui, pos2, vec2};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ pub fn pass(app: &mut App, panes: &mut Panes, ui: &mut Ui) {
     let output = PassOutput::default();
     draw(app, panes, &output, ui);
     take(app, &output, &ctx);
-    app.preview = output.preview();
+    app.preview = output.preview().filter(|_| !app.is_preview_over);
     commands::apply_all(app, &ctx);
     let seen = app.seen();
     if seen != app.shown {
@@ -75,7 +77,12 @@ fn begin(app: &mut App, ctx: &egui::Context) {
     app.shown = app.seen();
 }
 
-fn read_keys(app: &App, ctx: &egui::Context) {
+/// Sends the commands of pressed keys. What a key changes must be seen, so it ends the preview of what is under a
+/// pointer that rests.
+fn read_keys(app: &mut App, ctx: &egui::Context) {
+    if ctx.input(|input| input.pointer.delta() != egui::Vec2::ZERO) {
+        app.is_preview_over = false;
+    }
     let focus = match (ctx.text_edit_focused(), ctx.egui_wants_keyboard_input()) {
         (true, _) => Focus::Text,
         (false, true) => Focus::Widget,
@@ -86,8 +93,12 @@ fn read_keys(app: &App, ctx: &egui::Context) {
     if app.palette_open || egui::Popup::is_any_open(ctx) {
         return;
     }
-    for command in pressed.into_iter().filter(|command| is_meant(app, *command, focus)) {
+    let meant: Vec<UiCommand> =
+        pressed.into_iter().filter(|command| is_meant(app, *command, focus)).collect();
+    for command in meant {
         app.intents.act(command);
+        app.is_preview_over = true;
+        app.preview = None;
     }
 }
 
@@ -383,8 +394,17 @@ fn draw_stages(app: &mut App, ctx: &egui::Context, state: &mut ViewState) {
     let trace = app.doc().map(|doc| Arc::clone(&doc.trace));
     let scale = ctx.pixels_per_point();
     let subtracted = app.what_if.subtract_second(app.current, state);
-    let second = app.what_if.draw_second(app.current, state, &app.stage, scale);
-    let drawn = app.stage.draw(state, trace.as_ref(), subtracted.as_ref(), scale);
+    let readouts = match &trace {
+        Some(trace) => app.what_if.readouts_of_both(app.current, state, &mut app.stage, trace),
+        None => None,
+    };
+    let [first_beside, second_beside] = match readouts {
+        Some([first, second]) => [Some(Beside::Second(second)), Some(Beside::First(first))],
+        None => [None, None],
+    };
+    let second = app.what_if.draw_second(app.current, state, &app.stage, second_beside, scale);
+    let traces = StageTraces { second: subtracted.as_ref(), beside: first_beside };
+    let drawn = app.stage.draw(state, trace.as_ref(), traces, scale);
     if second.pending || drawn.pending {
         ctx.request_repaint();
     }

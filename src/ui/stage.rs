@@ -3,10 +3,10 @@
 //! The texture keeps its identity while its contents change, so a panel can place it before the frame's final state
 //! is known.
 
-use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
+use crate::gpu::{Beside, Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceId};
 use crate::view::ViewState;
-use crate::view::figure::{Figure, caption, scale_of, text_of};
+use crate::view::figure::{Figure, Readout, caption, scale_of, text_of};
 use egui::mutex::RwLock;
 use egui::{ColorImage, Context, Rect, TextureHandle, TextureId, TextureOptions, Vec2};
 use std::sync::Arc;
@@ -30,12 +30,22 @@ pub struct Drawn {
     pub error: Option<String>,
 }
 
+/// What a stage shows beside its own trace.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StageTraces<'a> {
+    /// The trace of the second map, where it is another one.
+    pub second: Option<&'a Arc<Trace>>,
+    /// The numbers of another stage that is seen together with this one.
+    pub beside: Option<Beside>,
+}
+
 /// The view that the texture shows.
 #[derive(Clone, Debug, PartialEq)]
 struct DrawnView {
     state: ViewState,
     trace: TraceId,
     second: Option<TraceId>,
+    beside: Option<Beside>,
     size: [u32; 2],
 }
 
@@ -182,13 +192,20 @@ impl StageRenderer {
         [width, height].map(|side| ((side as f32 * factor).round() as u32).min(7680))
     }
 
+    /// The numbers of a view of one trace, without drawing it.
+    ///
+    /// # Errors
+    /// If the view does not fit the trace.
+    pub fn readout(&mut self, state: &ViewState, trace: &Trace) -> Result<Readout, GpuError> {
+        self.renderer.readout(&Scene::new(state, trace))
+    }
+
     /// Renders the view, unless the texture shows it already.
-    /// `second` is the trace of the second map, where it is another one.
     pub fn draw(
         &mut self,
         state: &ViewState,
         trace: Option<&Arc<Trace>>,
-        second: Option<&Arc<Trace>>,
+        StageTraces { second, beside }: StageTraces<'_>,
         scale: f32,
     ) -> Drawn {
         let mut drawn = Drawn { error: self.last_error.take(), ..Drawn::default() };
@@ -203,20 +220,21 @@ impl StageRenderer {
         // One design unit of the figure is one point of the window.
         let text_scale = state.text_scale * f64::from(scale / scale_of(size, 1.0));
         state.text_scale = text_scale.clamp(0.25, 8.0);
-        let now =
-            DrawnView { state, trace: trace.id(), second: second.map(|trace| trace.id()), size };
+        let second_id = second.map(|trace| trace.id());
+        let now = DrawnView { state, trace: trace.id(), second: second_id, beside, size };
         if self.shown.as_ref() == Some(&now) {
             return drawn;
         }
         let start = cpu_time::ProcessTime::now();
-        let scene = Scene { second: second.map(|trace| &**trace), ..Scene::new(&now.state, trace) };
+        let second_trace = second.map(|trace| &**trace);
+        let scene = Scene { second: second_trace, beside, ..Scene::new(&now.state, trace) };
         match self.renderer.frame(&scene, &self.target) {
             Ok(stats) => {
                 drawn.drew = true;
                 drawn.page_uploads = stats.page_uploads;
                 drawn.pending = !stats.is_complete();
                 let second = second.map(|trace| trace.meta());
-                self.caption = text_of(&caption(&now.state, trace.meta(), second, stats.ends));
+                self.caption = text_of(&caption(&now.state, trace.meta(), second, stats.readout));
                 self.shown = stats.is_complete().then_some(now);
             }
             Err(error) => {

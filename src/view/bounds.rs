@@ -320,6 +320,7 @@ fn check_numbers(state: &ViewState) -> Result<(), ViewError> {
         }
     };
     within("opacity", state.opacity, 0.0, 1.0, "between 0 and 1")?;
+    within("fade-below", state.fade_below, 0.0, 1.0, "a share between 0 and 1")?;
     within("text-scale", state.text_scale, 0.25, 8.0, "between 0.25 and 8")?;
     let Camera { centre: [x, y], zoom } = state.camera;
     within("camera.zoom", zoom, 0.05, 1000.0, "between 0.05 and 1000")?;

@@ -56,6 +56,8 @@ pub enum Command {
     SetBlend(Blend),
     /// Chooses the map's opacity.
     SetOpacity(f64),
+    /// Sets the share of the attention below which a glow fades.
+    SetFadeBelow(f64),
     /// Chooses how the map is enlarged.
     SetInterpolation(Interpolation),
     /// Chooses the lines between patches.
@@ -112,6 +114,7 @@ impl Command {
             Self::SetMix(_) => Some("mix"),
             Self::SetNormalise(_) => Some("normalise"),
             Self::SetOpacity(_) => Some("opacity"),
+            Self::SetFadeBelow(_) => Some("fade"),
             Self::SetTextScale(_) => Some("text-scale"),
             Self::AddPatches(_) | Self::RemovePatches(_) => Some("patches"),
             Self::SetCaptionText(_) => Some("caption"),
@@ -226,6 +229,7 @@ impl Command {
             | Self::SetColormap(_)
             | Self::SetBlend(_)
             | Self::SetOpacity(_)
+            | Self::SetFadeBelow(_)
             | Self::SetInterpolation(_)
             | Self::SetGrid(_)
             | Self::SetQuantity(_)
@@ -256,6 +260,7 @@ impl Command {
                 next.blend = *blend;
             }
             Self::SetOpacity(opacity) => next.opacity = *opacity,
+            Self::SetFadeBelow(share) => next.fade_below = *share,
             Self::SetInterpolation(interpolation) => next.interpolation = *interpolation,
             Self::SetGrid(grid) => next.grid = *grid,
             Self::SetQuantity(quantity) => next.quantity = *quantity,

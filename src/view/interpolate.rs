@@ -92,6 +92,7 @@ fn shows_one_map(view: ViewKind) -> bool {
 fn with_numbers(from: &ViewState, to: &ViewState, t: f64) -> ViewState {
     let mut state = from.clone();
     state.opacity = lerp(from.opacity, to.opacity, t);
+    state.fade_below = lerp(from.fade_below, to.fade_below, t);
     state.text_scale = lerp(from.text_scale, to.text_scale, t);
     state.camera = eased_camera(from.camera, to.camera, t);
     state.normalise.range = match (from.normalise.range, to.normalise.range) {
@@ -128,6 +129,7 @@ fn with_numbers(from: &ViewState, to: &ViewState, t: f64) -> ViewState {
 fn same_choices(state: &ViewState, to: &ViewState) -> bool {
     let mut there = ViewState {
         opacity: to.opacity,
+        fade_below: to.fade_below,
         text_scale: to.text_scale,
         camera: to.camera,
         caption: to.caption.clone(),

@@ -1,7 +1,7 @@
 //! The struct that describes everything in a frame.
 
 use super::spec::{SecondRule, ViewKind};
-use super::{AxisSet, Queries, ViewError};
+use super::{Aggregate, AxisSet, Queries, ViewError};
 use crate::analysis::methods::Method;
 use crate::files;
 use crate::trace::PatchRef;
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Version of the state's text; a reader refuses a newer one.
 pub const STATE_VERSION: u32 = 1;
+/// Default of [`ViewState::fade_below`].
+pub const FADE_BELOW: f64 = 0.01;
 
 /// The description of everything in a frame. Numbers are f64, so that 0.6 is written as 0.6.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ pub struct ViewState {
     pub blend: Blend,
     /// Opacity of the map, 0–1.
     pub opacity: f64,
+    /// The share of the attention on the picture below which its glow fades, 0–1; 0 fades none.
+    pub fade_below: f64,
     /// The interpolation of the map between patch centres.
     pub interpolation: Interpolation,
     /// The lines between patches.
@@ -76,6 +80,7 @@ impl Default for ViewState {
             colormap: ColorMap::default(),
             blend: Blend::default(),
             opacity: 1.0,
+            fade_below: FADE_BELOW,
             interpolation: Interpolation::default(),
             grid: PatchGrid::default(),
             quantity: Quantity::default(),
@@ -462,7 +467,25 @@ impl Blend {
     }
 }
 
+impl MapChoice {
+    /// Whether the numbers of a map are shares of the attention: weights, of which no maximum was taken.
+    pub fn has_shares(&self) -> bool {
+        let is_max = |set: &AxisSet| set.aggregate() == Aggregate::Max;
+        self.source == MapSource::Attention
+            && ![&self.layers, &self.heads, &self.queries.set].into_iter().any(is_max)
+    }
+}
+
 impl ViewState {
+    /// The strength of the glow of a map that puts `share` of its attention on the picture, 0–1. Given ends of the colour
+    /// map already show how strong a map is.
+    pub fn glow_strength(&self, map: &MapChoice, share: f32) -> f32 {
+        let fades = self.fade_below > 0.0
+            && map.has_shares()
+            && !matches!(self.normalise.range, Range::Fixed { .. });
+        if fades { (share / self.fade_below as f32).clamp(0.0, 1.0) } else { 1.0 }
+    }
+
     /// The second map and its mix; `None` if the view shows only one map. The diff view always subtracts.
     pub fn shown_second(&self) -> Option<(&Second, Mix)> {
         let second = self.second.as_ref()?;
@@ -507,6 +530,7 @@ impl ViewState {
         self.colormap = ColorMap::Jet;
         self.blend = Blend::Flat;
         self.opacity = 0.5;
+        self.fade_below = 0.0;
         self.interpolation = Interpolation::Bicubic;
         self.normalise = Normalise::default();
         self.remove_bos = false;

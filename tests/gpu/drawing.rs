@@ -731,3 +731,53 @@ fn opening_names_the_adapter() {
     let adapters = Gpu::adapters();
     assert!(adapters.first().is_some_and(|(_, is_usable)| *is_usable));
 }
+
+/// A map with 0.05 % of its attention on the picture looked like one with 50 %.
+#[test]
+fn the_glow_fades_with_the_share_that_the_caption_names() {
+    let shape = Shape { grids: vec![[6, 6]], ..Shape::default() };
+    let of_weight = |weight: f32| {
+        let hot = shape.before + 2 * 6 + 3;
+        let at = move |key| f16::from_f32(if key == hot { SCALE * weight } else { 0.0 });
+        shape.trace_of(|_, _, _, key| at(key), black)
+    };
+    let (strong, weak) = (of_weight(0.5), of_weight(0.0005));
+    let mut renderer = renderer();
+    let mut brightness = |state: &ViewState, trace: &Trace| {
+        let (drawn, stats) = draw(&mut renderer, state, trace, [240, 240]);
+        (drawn.pixels().map(|pixel| f64::from(light(pixel))).sum::<f64>(), stats.readout)
+    };
+    for view in [ViewKind::Overlay, ViewKind::Wall] {
+        let state = |fade_below| ViewState {
+            view,
+            fade_below,
+            interpolation: Interpolation::Nearest,
+            ..plain_state()
+        };
+        let (all, readout) = brightness(&state(0.0), &strong);
+        assert_eq!(brightness(&state(0.0), &weak).0, all, "{view:?}: nothing fades");
+        assert_eq!(brightness(&state(0.01), &strong).0, all, "{view:?}: above the threshold");
+        let (faint, weak_readout) = brightness(&state(0.01), &weak);
+        // Labels and outlines stay.
+        let none = brightness(&state(1.0), &weak).0;
+        assert!(faint - none < 0.5 * (all - none), "{view:?}: {faint} of {all}, {none} without");
+        if view == ViewKind::Overlay {
+            assert!((readout.shares[0].unwrap() - 0.5).abs() < 1e-3);
+            let share = weak_readout.shares[0].unwrap();
+            assert!((share - 0.0005).abs() < 1e-5, "{share}");
+            // The strength on the device is the named share over the threshold: below it, the same picture.
+            let same = state(f64::from(share) / 0.5);
+            let half = brightness(&ViewState { fade_below: 1.0, ..state(0.0) }, &strong).0;
+            let other = brightness(&same, &weak).0;
+            assert!((half - other).abs() < 0.02 * half, "{half} {other}");
+        }
+        // The ends are given: the colour itself says how strong the map is.
+        let mut fixed = state(0.01);
+        fixed.normalise.range = Range::Fixed { min: 0.0, max: 0.0005 };
+        assert_eq!(brightness(&fixed, &weak).0, all, "{view:?}");
+    }
+    let most = ViewState { fade_below: 0.01, ..plain_state() };
+    let mut max = most.clone();
+    max.map.heads = AxisSet::MAX;
+    assert_eq!(brightness(&max, &weak).1.shares, [None; 2], "a maximum is no share");
+}

@@ -100,6 +100,40 @@ fn a_hovered_cell_of_the_matrix_is_a_preview_and_a_click_stays() {
     assert_eq!(state(&window).map.layers, AxisSet::single(0));
 }
 
+/// The pointer rests on a cell, a word or a row: what a key changes was hidden behind the preview.
+#[test]
+fn a_key_ends_the_preview_until_the_pointer_moves() {
+    let mut window = window_with([1600.0, 1000.0], 1.0);
+    show(&mut window, Pane::Ranking);
+    show(&mut window, Pane::Matrix);
+    let word = window.state().doc().unwrap().meta().answer_tokens()[0].text.clone();
+    let word = word.trim_start_matches('▁').to_owned();
+    let places: Vec<egui::Pos2> = vec![
+        window.get_by_label_contains("Layer and head: click").rect().max - egui::vec2(5.0, 5.0),
+        window.query_all_by_label_contains(&word).last().unwrap().rect().center(),
+    ];
+    for place in places {
+        for key in [Key::ArrowDown, Key::CloseBracket, Key::B, Key::N] {
+            window.hover_at(place + egui::vec2(1.0, 0.0));
+            settle(&mut window);
+            assert_ne!(window.state().shown.map, state(&window).map, "{place:?}: a preview");
+            let before = state(&window);
+            window.key_press(key);
+            settle(&mut window);
+            let now = state(&window);
+            assert!(now.map != before.map || key == Key::B, "{key:?} changes the view");
+            assert_eq!(window.state().shown.map, now.map, "{key:?} at {place:?} is seen");
+            for _ in 0..5 {
+                window.step();
+            }
+            assert_eq!(window.state().shown.map, now.map, "it stays while the pointer rests");
+            window.hover_at(place);
+            settle(&mut window);
+            assert_ne!(window.state().shown.map, now.map, "the pointer moved: a preview again");
+        }
+    }
+}
+
 #[test]
 fn a_drag_over_the_matrix_scrubs_and_is_one_step() {
     let mut window = window();

@@ -8,6 +8,7 @@ use vlmscope::trace::{AnswerIndex, PatchRef, Rect, Trace};
 use vlmscope::ui::app::App;
 use vlmscope::ui::intent::Intent;
 use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::ui::stage::StageRenderer;
 use vlmscope::ui::what_if::{Compare, Tool, WhatIfCommand};
 use vlmscope::ui::{Start, layout::Pane};
 use vlmscope::view::figure::number;
@@ -185,6 +186,20 @@ fn two_answers_are_seen_together_under_one_view() {
             let other = app.what_if.second_stage.as_ref().unwrap().read().unwrap();
             assert_eq!(own.dimensions(), other.dimensions(), "{how:?}");
             assert_ne!(own, other, "{how:?}: the edited picture lies beneath the second");
+            let second = app.what_if.second_stage.as_ref().unwrap();
+            let ends = |stage: &StageRenderer| stage.figure().unwrap().legend.clone().unwrap().ends;
+            let (first_ends, second_ends) = (ends(&app.stage), ends(second));
+            if how == Compare::SideBySide {
+                assert_ne!(first_ends, second_ends, "each has its own legend");
+            } else {
+                // One legend that names both maps: the line of the swipe may cut it anywhere.
+                assert_eq!(first_ends, second_ends, "{how:?}");
+                assert!(first_ends[1].contains(" | "), "{how:?}: {first_ends:?}");
+                assert_eq!(app.stage.caption(), second.caption());
+                let caption = app.stage.caption();
+                assert_eq!(caption.matches(" | ").count(), 2, "range and share: {caption}");
+                assert!(caption.contains("% on the picture"), "{caption}");
+            }
         }
     }
     window.state().intents.send(Intent::WhatIf(WhatIfCommand::Compare(Compare::Off)));

@@ -7,7 +7,7 @@ use crate::analysis::causal::{
 };
 use crate::terminal;
 use crate::trace::{TokenKind, Trace, TraceMeta};
-use crate::view::figure::token_text;
+use crate::view::figure::{signed, token_text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -303,7 +303,7 @@ fn masked(
     )?;
     for set in smallest {
         let names: Vec<String> = set.positions.iter().map(|&position| name(position)).collect();
-        writeln!(out, "  {}   {:+.3}", names.join(" · "), set.delta_logprob)?;
+        writeln!(out, "  {}   {}", names.join(" · "), signed(f64::from(set.delta_logprob), 3))?;
     }
     Ok(())
 }

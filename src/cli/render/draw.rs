@@ -7,7 +7,7 @@ use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOption
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
 use crate::terminal;
 use crate::trace::Trace;
-use crate::view::figure::{ColorLimits, caption, text_of};
+use crate::view::figure::{Readout, caption, text_of};
 use anyhow::Context as _;
 use image::RgbaImage;
 use std::io::Write as _;
@@ -37,13 +37,13 @@ impl<'a> Drawing<'a> {
     /// Draws and writes one figure.
     pub fn draw(&mut self, traces: &Traces, job: &Job) -> anyhow::Result<()> {
         let scene =
-            Scene { state: &job.state, trace: &traces.first, second: traces.second.as_ref() };
+            Scene { second: traces.second.as_ref(), ..Scene::new(&job.state, &traces.first) };
         let scene = scene.with_pages();
         let bytes = if self.is_svg {
             self.svg(&scene)?.into_bytes()
         } else {
             let (frame, stats) = self.frame(&scene)?;
-            png_bytes(&frame, &provenance(&scene, stats.ends)?)?
+            png_bytes(&frame, &provenance(&scene, stats.readout)?)?
         };
         for trace in std::iter::once(&traces.first).chain(&traces.second) {
             trace.check()?;
@@ -81,9 +81,9 @@ impl<'a> Drawing<'a> {
             let (pixels, stats) = self.frame(scene)?;
             let figure = self.device.as_ref().and_then(|device| device.renderer.figure());
             let figure = figure.cloned().context("no frame was drawn")?;
-            Ok(DrawnFrame { pixels, figure, ends: stats.ends })
+            Ok(DrawnFrame { pixels, figure, readout: stats.readout })
         };
-        figure_svg(scene, size, draw, |ends| provenance(scene, ends))
+        figure_svg(scene, size, draw, |readout| provenance(scene, readout))
     }
 }
 
@@ -113,9 +113,9 @@ fn print_times(gpu: &Gpu, times: &[PassTime]) -> anyhow::Result<()> {
 }
 
 /// Provenance of a figure.
-fn provenance(scene: &Scene<'_>, ends: ColorLimits) -> anyhow::Result<Provenance> {
+fn provenance(scene: &Scene<'_>, readout: Readout) -> anyhow::Result<Provenance> {
     let meta = scene.trace.meta();
-    let line = caption(scene.state, meta, scene.second.map(Trace::meta), ends);
+    let line = caption(scene.state, meta, scene.second.map(Trace::meta), readout);
     Ok(Provenance {
         command: command_line(),
         state: scene.state.to_toml()?,

@@ -32,6 +32,10 @@ pub(crate) struct Flags {
     /// Opacity of the map, 0–1 [default: 1; 0.5 for flat and multiply].
     #[arg(long, help_heading = "Look")]
     opacity: Option<f64>,
+    /// Share of the attention on the picture, 0–1, below which the glow and the cells of the wall fade; 0: never
+    /// [default: 0.01; 0 with --lvlm-interpret].
+    #[arg(long, value_name = "SHARE", help_heading = "Look")]
+    fade_below: Option<f64>,
     /// How the map is interpolated between patches.
     #[arg(long, value_enum, help_heading = "Look")]
     interpolation: Option<Interpolation>,
@@ -125,6 +129,7 @@ impl Flags {
             state.blend = blend;
         }
         set(&mut state.opacity, self.opacity);
+        set(&mut state.fade_below, self.fade_below);
         set(&mut state.interpolation, self.interpolation);
         set(&mut state.grid, self.grid);
         set(&mut state.normalise.range, self.normalise);

@@ -50,10 +50,12 @@ pub struct Instance {
     pub map_bounds: Corners,
     /// Index of the plane.
     pub plane: u32,
+    /// Strength of the glow of the first and of the second map, 0–1.
+    pub strength: [f32; 2],
 }
 
-const ATTRIBUTES: [wgpu::VertexAttribute; 5] = wgpu::vertex_attr_array![
-    0 => Float32x4, 1 => Float32x4, 2 => Float32x4, 3 => Float32x4, 4 => Uint32
+const ATTRIBUTES: [wgpu::VertexAttribute; 6] = wgpu::vertex_attr_array![
+    0 => Float32x4, 1 => Float32x4, 2 => Float32x4, 3 => Float32x4, 4 => Uint32, 5 => Float32x2
 ];
 
 /// Mix of the first and the second map.

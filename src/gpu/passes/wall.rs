@@ -32,10 +32,12 @@ pub struct Instance {
     pub uv: Corners,
     /// Rectangle in which the atlas may be sampled: half a texel inside the cell.
     pub bounds: Corners,
+    /// Strength of the first and of the second map, 0–1.
+    pub strength: [f32; 2],
 }
 
-const ATTRIBUTES: [wgpu::VertexAttribute; 3] =
-    wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Float32x4];
+const ATTRIBUTES: [wgpu::VertexAttribute; 4] =
+    wgpu::vertex_attr_array![0 => Float32x4, 1 => Float32x4, 2 => Float32x4, 3 => Float32x2];
 
 /// Constants of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -94,6 +94,7 @@ pub fn default_look(state: &ViewState, _: &Document) -> Command {
         colormap: plain.colormap,
         blend: plain.blend,
         opacity: plain.opacity,
+        fade_below: plain.fade_below,
         interpolation: plain.interpolation,
         normalise: plain.normalise,
         grid: plain.grid,

@@ -3,14 +3,17 @@
 //! Both are complete pictures of two renderers under one view, so that the pictures below the maps (one is edited)
 //! are compared as well.
 
+use crate::trace::Trace;
 use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
 use crate::ui::what_if::{Compare, WhatIfCommand};
 use crate::ui::widgets::{ink, on_pixels};
 use egui::{
-    Align2, Color32, CursorIcon, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2, vec2,
+    Align2, Color32, CursorIcon, Pos2, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2,
+    vec2,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Time that each answer is shown for in flicker mode.
@@ -54,8 +57,7 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
             draw(ui, Some(other), second.unwrap_or(rect));
         }
         (Compare::Flicker, Some(other)) => {
-            let time = ui.input(|input| input.time);
-            let is_second = (time / FLICKER.as_secs_f64()) as u64 % 2 == 1;
+            let is_second = is_second_turn(ui.input(|input| input.time));
             draw(ui, if is_second { Some(other) } else { own }, rect);
             label(ui, rect, if is_second { "second" } else { "first" }, Align2::LEFT_TOP);
             ui.request_repaint_after(FLICKER);
@@ -98,6 +100,23 @@ fn label(ui: &Ui, place: Rect, text: &str, corner: Align2) {
     let rect = corner.align_size_within_rect(galley.size() + vec2(12.0, 6.0), room);
     ui.painter().rect_filled(rect, 4.0, ink.panel.gamma_multiply(0.85));
     ui.painter().galley(rect.min + vec2(6.0, 3.0), galley, ink.muted);
+}
+
+/// The trace of the second answer, where that is under the pointer; `first` is the place of the first answer.
+pub fn second_at(cx: &PaneContext<'_>, first: Rect, at: Pos2) -> Option<Arc<Trace>> {
+    let both = cx.what_if.seen_together(cx.current.map(|doc| doc.id))?;
+    let is_second = match cx.what_if.compare {
+        Compare::Swipe => at.x >= first.left() + cx.what_if.swipe * first.width(),
+        Compare::SideBySide => at.x > first.right(),
+        Compare::Flicker => is_second_turn(cx.now),
+        Compare::Off | Compare::Difference => false,
+    };
+    is_second.then(|| Arc::clone(&both.scored))
+}
+
+/// Whether flicker mode shows the second answer at a time in seconds.
+fn is_second_turn(now_secs: f64) -> bool {
+    (now_secs / FLICKER.as_secs_f64()) as u64 % 2 == 1
 }
 
 /// The line of a swipe, to be dragged. Above everything else on the stage.

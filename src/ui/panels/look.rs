@@ -29,6 +29,7 @@ impl PaneUi for Look {
             colormap(cx, ui, &state);
             choice(cx, ui, "Blend", state.blend, Blend::ALL, Blend::name, Command::SetBlend);
             opacity(cx, ui, &state);
+            fade(cx, ui, &state);
             choice(
                 cx,
                 ui,
@@ -189,6 +190,28 @@ fn opacity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         let response = ui.add(slider).accessible_name("Opacity");
         if response.changed() {
             cx.intents.command(Command::SetOpacity(opacity));
+        }
+        if response.drag_stopped() {
+            cx.intents.send(Intent::Settle);
+        }
+    });
+}
+
+/// The share of the attention below which a glow fades.
+fn fade(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
+    row(ui, "Fade below", |ui| {
+        let mut percent = state.fade_below * 100.0;
+        let slider = Slider::new(&mut percent, 0.0..=100.0)
+            .logarithmic(true)
+            .smallest_positive(0.1)
+            .max_decimals(1)
+            .suffix(" %");
+        let response = ui.add(slider).accessible_name("Fade below");
+        let response = response.on_hover_text(
+            "A map that puts less than this share of its attention on the picture glows less; 0 shows all alike",
+        );
+        if response.changed() {
+            cx.intents.command(Command::SetFadeBelow(percent / 100.0));
         }
         if response.drag_stopped() {
             cx.intents.send(Intent::Settle);

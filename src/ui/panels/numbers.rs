@@ -8,7 +8,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::{index_of, patch_at, range_of};
 use crate::ui::widgets::{heading, ink, muted, text_in};
-use crate::view::figure::{number, range_text, token_text};
+use crate::view::figure::{decimal, number, percent, range_text, token_text};
 use crate::view::{Command, QueryKind, Shown, patch_name};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -175,7 +175,7 @@ fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     for (id, logprob) in ids.iter().zip(logprobs) {
         let probability = logprob.exp();
         let text = piece(cx, trace, *id as u32);
-        let value = format!("{:.1} %", probability * 100.0);
+        let value = percent(f64::from(probability), 1);
         bar_row(ui, &text, &value, probability, Some(*id) == chosen, false);
     }
     if chosen.is_some_and(|id| !ids.contains(&id))
@@ -183,11 +183,18 @@ fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     {
         let text =
             doc.meta().answer_tokens().get(answer as usize).map(|token| token_text(&token.text));
-        let value = format!("{:.1} %", logprob.exp() * 100.0);
+        let value = percent(f64::from(logprob.exp()), 1);
         bar_row(ui, &text.unwrap_or_default(), &value, logprob.exp(), true, false);
     }
     let logprob = trace.answer_logprobs().get(answer as usize).copied().unwrap_or(0.0);
-    muted(ui, format!("log-probability {logprob:.3} · token {}", AnswerIndex(answer)));
+    muted(
+        ui,
+        format!(
+            "log-probability {} · token {}",
+            decimal(f64::from(logprob), 3),
+            AnswerIndex(answer)
+        ),
+    );
 }
 
 fn alternatives_csv(cx: &PaneContext<'_>, trace: &Trace, ids: &[i32], logprobs: &[f32]) -> String {

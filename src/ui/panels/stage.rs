@@ -3,7 +3,7 @@
 //! The renderer draws the picture into a texture; this panel places it and maps pixels back to patches, heads and
 //! tokens with the figure layout of that picture.
 
-use super::edit_stage;
+use super::{compare_stage, edit_stage};
 use crate::analysis::reduce::Keep;
 use crate::trace::{ImageSpan, PatchRef};
 use crate::ui::document::Document;
@@ -13,7 +13,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{hairline, ink, muted, on_pixels, primary_button, progress_line};
-use crate::view::figure::{Figure, PixelRect, number};
+use crate::view::figure::{Figure, PixelRect, number, percent};
 use crate::view::{
     AxisSet, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
     ViewKind, patch_name,
@@ -49,7 +49,7 @@ impl PaneUi for StagePane {
         let caption = cx.stage.caption().to_owned();
         response
             .widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Stage: {caption}")));
-        let places = super::compare_stage::paint(cx, ui, rect);
+        let places = compare_stage::paint(cx, ui, rect);
         // The pointer is on one of two stages that show one view.
         let on_second = places.second.filter(|place| {
             response
@@ -63,7 +63,13 @@ impl PaneUi for StagePane {
         };
         if let Some(figure) = figure {
             let rect = on_second.unwrap_or(places.first);
-            let on_stage = OnStage { rect, scale: ui.ctx().pixels_per_point(), figure, doc };
+            let at = response.hover_pos();
+            let second = at.and_then(|at| compare_stage::second_at(cx, places.first, at));
+            // Both have the same geometry and the same view.
+            let second = second.map(|trace| Document { trace, ..doc.clone() });
+            let numbers = second.as_ref().unwrap_or(doc);
+            let scale = ui.ctx().pixels_per_point();
+            let on_stage = OnStage { rect, scale, figure, doc, numbers };
             on_stage.camera(cx, ui, &response);
             match doc.state().view.spec().parts {
                 Parts::Patches => on_stage.patches(cx, ui, &response),
@@ -72,7 +78,7 @@ impl PaneUi for StagePane {
                 Parts::QueriesKeys => on_stage.token_matrix(cx, ui, &response),
             }
         }
-        super::compare_stage::line(cx, ui, rect);
+        compare_stage::line(cx, ui, rect);
         menu(cx, &response, doc);
         busy_line(cx, ui, rect);
     }
@@ -178,6 +184,8 @@ struct OnStage<'a> {
     scale: f32,
     figure: Figure,
     doc: &'a Document,
+    /// The document whose numbers are under the pointer: of two answers on one stage, perhaps the second.
+    numbers: &'a Document,
 }
 
 impl OnStage<'_> {
@@ -324,7 +332,7 @@ impl OnStage<'_> {
         patch: PatchRef,
     ) {
         let Some(at) = response.hover_pos() else { return };
-        let values = cx.map(self.doc);
+        let values = cx.map(self.numbers);
         let Some(&value) = index_of(&self.doc.trace, patch).and_then(|index| values.get(index))
         else {
             return;
@@ -342,8 +350,10 @@ impl OnStage<'_> {
         let high = values.iter().copied().fold(0.0, f32::max);
         let mut text = number(f64::from(value), f64::from(high));
         // Numbers of two signs have no shares.
-        if total > 0.0 && values.iter().all(|value| *value >= 0.0) {
-            text = format!("{text}  ·  {:.1} % of the picture", value / total * 100.0);
+        let is_signed = cx.shown.is_diverging() || values.iter().any(|value| *value < 0.0);
+        if total > 0.0 && !is_signed {
+            let share = percent(f64::from(value / total), 1);
+            text = format!("{text}  ·  {share} of the picture");
         }
         let place = patch_name(meta, patch);
         beside(ui, self.rect, at, &text, &place);
@@ -395,7 +405,7 @@ impl OnStage<'_> {
             cx.intents.send(Intent::Scrub(command));
         } else if response.hovered() {
             let state = self.doc.state();
-            let matrix = cx.values.matrix(self.doc, state);
+            let matrix = cx.values.matrix(self.numbers, state);
             let high = f64::from(matrix.range[1]);
             let value = matrix.at(layer, head).map(|value| number(f64::from(value), high));
             let what = super::matrix::quantity_name(state.quantity).to_lowercase();
@@ -453,7 +463,8 @@ impl OnStage<'_> {
     fn weight(&self, query: u32, key: usize) -> Option<f32> {
         let state = self.doc.state();
         let choice = MapChoice { queries: Queries::position(query), ..state.map.clone() };
-        let numbers = choice.resolve(&self.doc.trace, Keep::One, state.remove_bos).ok()?;
+        let trace = &self.numbers.trace;
+        let numbers = choice.resolve(trace, Keep::One, state.remove_bos).ok()?;
         numbers.at(&[key as u32])?.first().copied()
     }
 }

@@ -11,6 +11,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::what_if::{Compare, Tool, ToolSettings, WhatIfCommand};
 use crate::ui::widgets::{hairline, heading, ink, muted, segments};
+use crate::view::figure::signed;
 use crate::view::{ColorMap, Command};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Rect, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
@@ -286,13 +287,8 @@ fn word_diff(ui: &mut Ui, words: &[Words]) {
 }
 
 fn delta_line(ui: &mut Ui, total: f32, of: &str) {
-    let text = format!("Δ log p {} {of}", signed(total));
+    let text = format!("Δ log p {} {of}", signed(f64::from(total), 2));
     ui.label(theme::strong_text(&text, theme::BODY));
-}
-
-fn signed(value: f32) -> String {
-    let text = format!("{value:+.2}").replace('-', "−");
-    if text == "−0.00" || text == "+0.00" { "0.00".into() } else { text }
 }
 
 fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
@@ -369,7 +365,8 @@ fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         Some((layer, head)) => {
             let index = (layer * grid.size[1] + head) as usize;
             let total = grid.values.get(index).copied().flatten();
-            let text = total.map_or_else(|| "not computed yet".into(), signed);
+            let text = total
+                .map_or_else(|| "not computed yet".into(), |total| signed(f64::from(total), 2));
             let flips = if grid.marked.get(index) == Some(&true) { ", another answer" } else { "" };
             let layer = grid.model.layer_number(layer);
             muted(ui, format!("layer {layer} · head {head} off: Δ log p {text}{flips}"));

@@ -6,11 +6,13 @@
 pub mod session;
 
 use super::document::DocumentId;
-use super::stage::StageRenderer;
+use super::stage::{StageRenderer, StageTraces};
 use crate::analysis::diff::{Alignment, TraceDifference, Words};
 use crate::edit::{Adjust, Brush, Fill, Step};
+use crate::gpu::Beside;
 use crate::model::{Effect, KnockFrom};
 use crate::trace::Trace;
+use crate::view::figure::Readout;
 use crate::view::{Mix, Second, ViewState};
 use session::Session;
 use std::sync::Arc;
@@ -306,6 +308,24 @@ impl WhatIf {
         Some(Arc::clone(&both.scored))
     }
 
+    /// The numbers of both answers, where they share one legend: left and right of a line, or in turn.
+    pub(super) fn readouts_of_both(
+        &mut self,
+        current: Option<DocumentId>,
+        state: &ViewState,
+        stage: &mut StageRenderer,
+        trace: &Trace,
+    ) -> Option<[Readout; 2]> {
+        let scored = Arc::clone(&self.seen_together(current)?.scored);
+        if !matches!(self.compare, Compare::Swipe | Compare::Flicker) {
+            return None;
+        }
+        // A view that does not fit is reported when it is drawn.
+        let first = stage.readout(state, trace).ok()?;
+        let second = self.second_stage.as_mut()?.readout(state, &scored).ok()?;
+        Some([first, second])
+    }
+
     /// Draws the second answer under the view of the first on a stage of its own; nothing for a difference, which the
     /// first stage draws.
     pub(super) fn draw_second(
@@ -313,6 +333,7 @@ impl WhatIf {
         current: Option<DocumentId>,
         state: &ViewState,
         stage: &StageRenderer,
+        beside: Option<Beside>,
         scale: f32,
     ) -> SecondDrawn {
         let both = self.seen_together(current).filter(|_| self.compare != Compare::Difference);
@@ -331,7 +352,7 @@ impl WhatIf {
             return SecondDrawn { pending: true, error: None };
         }
         let Some(second) = &mut self.second_stage else { return SecondDrawn::default() };
-        let drawn = second.draw(state, Some(&trace), None, scale);
+        let drawn = second.draw(state, Some(&trace), StageTraces { second: None, beside }, scale);
         SecondDrawn { pending: drawn.pending, error: drawn.error }
     }
 

@@ -5,7 +5,7 @@ use super::super::{
     Aggregate, AxisSet, Drawing, MapChoice, MapSource, Mix, Parts, PictureRule, Quantity, Queries,
     QueryKind, ViewState, pictures,
 };
-use super::color_limits::ColorLimits;
+use super::color_limits::Readout;
 use super::text::TextRun;
 use crate::trace::{TokenInfo, TraceMeta};
 
@@ -51,13 +51,13 @@ fn words(tokens: &[&TokenInfo]) -> String {
     text
 }
 
-/// The description of a view state, with the numeric range if it is known. `second` describes the second map's trace,
+/// The description of a view state, with the numbers of its colour scale if they are known. `second` describes the second map's trace,
 /// if it is another one.
 pub fn caption(
     state: &ViewState,
     meta: &TraceMeta,
     second: Option<&TraceMeta>,
-    ends: impl Into<ColorLimits>,
+    readout: impl Into<Readout>,
 ) -> Vec<TextRun> {
     if let Some(text) = &state.caption.text {
         return vec![TextRun::plain(text)];
@@ -94,9 +94,10 @@ pub fn caption(
         Some(part) => format!("{unit}, {part}"),
         None => unit.to_owned(),
     };
-    parts.push(vec![TextRun::plain(format!("{unit}{bos}"))]);
+    let readout = readout.into();
+    parts.push(vec![TextRun::plain(format!("{unit}{bos}{}", readout.notes()))]);
     let mut line = joined(parts);
-    let range = ends.into().caption(state);
+    let range = readout.ends.caption(state);
     if !range.is_empty() {
         // A separate run: if the line is too long, it is dropped, and only the legend shows the range.
         line.push(TextRun::plain(range));

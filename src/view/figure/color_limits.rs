@@ -4,7 +4,7 @@
 //! [`ColorLimits`] records the part of the view that its numbers are valid for.
 
 use super::super::{Range, ViewState};
-use super::text::{number, range_text};
+use super::text::{number, percent, range_text};
 use crate::analysis::normalise::LOG_FLOOR;
 
 /// The values at the lower and the upper end of the colour map.
@@ -46,6 +46,29 @@ impl ColorLimits {
             [f64::from(low), f64::from(high)]
         };
         Self::Each { lows: over(0), highs: over(1) }
+    }
+
+    /// The limits of two maps that are shown together.
+    #[must_use]
+    pub fn with_second(self, second: Self) -> Self {
+        let each = |limits: Self| match limits {
+            Self::One([low, high]) => Some([[low; 2], [high; 2]]),
+            Self::Each { lows, highs } => Some([lows, highs]),
+            Self::Two(_) | Self::Unknown => None,
+        };
+        match (self, second) {
+            (first, second) if first == second => first,
+            (Self::One(first), Self::One(second)) => Self::Two([first, second]),
+            (first, second) => match each(first).zip(each(second)) {
+                Some(([lows, highs], [other_lows, other_highs])) => {
+                    let over = |[low, high]: [f64; 2], [other_low, other_high]: [f64; 2]| {
+                        [low.min(other_low), high.max(other_high)]
+                    };
+                    Self::Each { lows: over(lows, other_lows), highs: over(highs, other_highs) }
+                }
+                None => first,
+            },
+        }
     }
 
     /// The pair that is valid for everything that is shown, if there is one.
@@ -167,8 +190,9 @@ pub struct Readout {
     pub contours: [Option<[f64; 4]>; 2],
     /// The sum of a density's map that lies beside its picture, on padding, where that is known.
     pub outside: Option<f32>,
-    /// The sum of the map, if it is the share of one picture of several.
-    pub share: Option<f32>,
+    /// The share of the attention of the first and of the second map on what is shown of the pictures, where the map has
+    /// one.
+    pub shares: [Option<f32>; 2],
 }
 
 impl Readout {
@@ -179,28 +203,40 @@ impl Readout {
             ColorLimits::Two([first, _]) => ColorLimits::One(first),
             other => other,
         };
-        Self { ends, contours: [self.contours[0], None], ..self }
+        let (contours, shares) = ([self.contours[0], None], [self.shares[0], None]);
+        Self { ends, contours, shares, ..self }
     }
 
-    /// The sums in the caption: the share of one picture of several, and the share on padding. Empty for a share
-    /// that rounds to nothing.
-    pub fn notes(&self) -> String {
-        let percent = |sum: f32| format!("{:.1} %", sum * 100.0);
-        let outside = self.outside.filter(|&sum| sum >= 5e-4);
-        match (self.share, outside) {
-            (Some(share), None) => format!(", {} of the attention", percent(share)),
-            (Some(share), Some(outside)) => {
-                format!(", {} of the attention, {} on padding", percent(share), percent(outside))
-            }
-            (None, Some(outside)) => format!(", {} of the attention on padding", percent(outside)),
-            (None, None) => String::new(),
+    /// The numbers of two frames of one map each that are shown together.
+    #[must_use]
+    pub fn with_second(self, second: Self) -> Self {
+        Self {
+            ends: self.ends.with_second(second.ends),
+            contours: [self.contours[0], second.contours[0]],
+            shares: [self.shares[0], second.shares[0]],
+            outside: self.outside.filter(|_| second.outside.is_some()),
         }
+    }
+
+    /// The shares in the caption: of the attention on the picture, and on padding where that does not round to nothing.
+    pub(super) fn notes(&self) -> String {
+        let share = |share: f32| percent(f64::from(share), 1);
+        let on_picture = match self.shares.map(|one| one.map(share)) {
+            [Some(first), Some(second)] if first != second => {
+                format!(", {first} | {second} on the picture")
+            }
+            [Some(one), _] | [None, Some(one)] => format!(", {one} on the picture"),
+            [None, None] => String::new(),
+        };
+        let outside = self.outside.filter(|&sum| sum >= 5e-4);
+        let outside = outside.map(|sum| format!(", {} on padding", share(sum)));
+        on_picture + &outside.unwrap_or_default()
     }
 }
 
 impl From<ColorLimits> for Readout {
     fn from(ends: ColorLimits) -> Self {
-        Self { ends, contours: [None; 2], outside: None, share: None }
+        Self { ends, contours: [None; 2], outside: None, shares: [None; 2] }
     }
 }
 
@@ -245,12 +281,20 @@ mod tests {
 
     #[test]
     fn a_caption_says_the_share_of_a_picture_and_of_padding() {
-        let readout = |share, outside| Readout { share, outside, ..Readout::default() };
-        assert_eq!(readout(None, Some(0.0001)).notes(), "");
-        assert_eq!(readout(Some(0.209), None).notes(), ", 20.9 % of the attention");
-        assert_eq!(readout(None, Some(0.178)).notes(), ", 17.8 % of the attention on padding");
-        let both = readout(Some(0.2), Some(0.05)).notes();
-        assert_eq!(both, ", 20.0 % of the attention, 5.0 % on padding");
+        let readout = |first, second, outside| Readout {
+            shares: [first, second],
+            outside,
+            ..Readout::default()
+        };
+        assert_eq!(readout(None, None, Some(0.0001)).notes(), "");
+        assert_eq!(readout(Some(0.209), None, None).notes(), ", 20.9 % on the picture");
+        assert_eq!(readout(Some(0.0004), None, None).notes(), ", < 0.1 % on the picture");
+        assert_eq!(readout(None, None, Some(0.178)).notes(), ", 17.8 % on padding");
+        let both = readout(Some(0.2), None, Some(0.05)).notes();
+        assert_eq!(both, ", 20.0 % on the picture, 5.0 % on padding");
+        let two = readout(Some(0.2), Some(0.001), None).notes();
+        assert_eq!(two, ", 20.0 % | 0.1 % on the picture");
+        assert_eq!(readout(Some(0.2), Some(0.2), None).notes(), ", 20.0 % on the picture");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, TextRun,
     fitted, relevancy,
 };
-use super::{number, text_width};
+use super::{number, percent, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
 use glam::{DVec2, Vec2};
 
@@ -299,7 +299,7 @@ impl Figure {
             return;
         }
         let sum = tile.sum.map(|sum| match is_share {
-            true => format!("{:.1} %", sum * 100.0),
+            true => percent(f64::from(sum), 1),
             false => number(f64::from(sum), f64::from(sum.abs())),
         });
         let sum = sum.unwrap_or_default();
@@ -331,7 +331,7 @@ impl Figure {
         let s = self.scale;
         let y = rect.y - 6.0 * s;
         let number = TextRun::strong(tile.head.to_string());
-        let share = format!("{:.0} %", tile.image_share * 100.0);
+        let share = percent(f64::from(tile.image_share), 0);
         let size_px = TICK * s;
         // Words if they fit, otherwise only the numbers.
         let roomy = rect.width >= ROOMY_TILE * s;

@@ -46,6 +46,30 @@ pub fn number(value: f64, largest: f64) -> String {
     if is_zero { text.replace('-', "") } else { text.replace('-', "−") }
 }
 
+/// A number with so many decimals and a true minus sign; what rounds to 0 has no sign.
+pub fn decimal(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let is_zero = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
+    text.replace('-', if is_zero { "" } else { "−" })
+}
+
+/// A change: as [`decimal`], with a plus sign where it is positive.
+pub fn signed(value: f64, decimals: usize) -> String {
+    let text = decimal(value, decimals);
+    let is_positive = text.chars().any(|c| matches!(c, '1'..='9')) && !text.starts_with('−');
+    if is_positive { format!("+{text}") } else { text }
+}
+
+/// A share as a percentage. What rounds to 0 has no sign, and a positive share is never "0 %".
+pub fn percent(share: f64, decimals: usize) -> String {
+    let text = decimal(share * 100.0, decimals);
+    if share > 0.0 && text.chars().all(|c| matches!(c, '0' | '.')) {
+        let least = 0.1_f64.powi(decimals as i32);
+        return format!("< {least:.decimals$} %");
+    }
+    format!("{text} %")
+}
+
 /// "0.000–0.184"; "−0.050 to 0.050" if a minus sign would be next to the dash.
 pub fn range_text([low, high]: [f64; 2]) -> String {
     let largest = low.abs().max(high.abs());
@@ -69,5 +93,24 @@ mod tests {
         assert_eq!(range_text([0.0, 6.3561]), "0.00–6.36");
         assert_eq!(range_text([0.0, 3.0e-8]), "0–3.00e−8");
         assert_eq!(number(-0.0001, 5.0), "0.00");
+    }
+
+    #[test]
+    fn a_percentage_has_no_sign_at_zero_and_hides_no_share() {
+        for (share, decimals, text) in [
+            (0.123, 1, "12.3 %"),
+            (0.0, 1, "0.0 %"),
+            (-0.0, 1, "0.0 %"),
+            (-1e-9, 0, "0 %"),
+            (-0.25, 0, "−25 %"),
+            (1e-5, 1, "< 0.1 %"),
+            (0.004, 0, "< 1 %"),
+        ] {
+            assert_eq!(percent(share, decimals), text);
+        }
+        for (value, text) in [(-0.001, "0.00"), (0.001, "0.00"), (-0.25, "−0.25"), (2.0, "+2.00")]
+        {
+            assert_eq!(signed(value, 2), text);
+        }
     }
 }
