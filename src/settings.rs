@@ -53,6 +53,8 @@ pub struct Settings {
     pub show_inspector: bool,
     /// Whether the token strip is shown.
     pub show_tokens: bool,
+    /// Whether the token strip shows the whole prompt.
+    pub prompt_open: bool,
     /// The sampling settings of questions.
     pub sampling: Sampling,
     /// The rule that fits a picture that is not square.
@@ -83,6 +85,7 @@ impl Default for Settings {
             show_chat: true,
             show_inspector: true,
             show_tokens: true,
+            prompt_open: false,
             sampling: Sampling::default(),
             preprocess: PreprocessMode::default(),
             bundle: None,

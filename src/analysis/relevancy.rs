@@ -7,7 +7,7 @@
 //! they are one matrix product a layer, divided among threads.
 
 use super::reduce::{Fold, named_map, patch_keys};
-use crate::trace::{AnswerIndex, MapKeys, TokenKind, Trace, Word, words};
+use crate::trace::{AnswerIndex, MapKeys, TokenKind, Trace, Word, characters, spelled, words};
 use std::ops::Range;
 
 /// Consecutive rows of Ā of one layer, row-major.
@@ -288,17 +288,20 @@ pub fn question_positions(trace: &Trace) -> Range<usize> {
     let letters = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
     let asked = letters(&meta.question);
     let mut text = String::new();
-    let ends: Vec<usize> = meta.tokens[keys.clone()]
+    let tokens = &meta.tokens[keys.clone()];
+    let runs = characters(tokens);
+    let ends: Vec<usize> = runs
         .iter()
-        .map(|token| {
-            text.push_str(&letters(&token.text));
+        .map(|run| {
+            text.push_str(&letters(&spelled(&tokens[run.clone()])));
             text.len()
         })
         .collect();
     let Some(start) = text.rfind(&asked).filter(|_| !asked.is_empty()) else { return keys };
     let first = ends.partition_point(|&end| end <= start);
     let last = ends.partition_point(|&end| end < start + asked.len());
-    keys.start + first..(keys.start + last + 1).min(keys.end)
+    let (Some(first), Some(last)) = (runs.get(first), runs.get(last)) else { return keys };
+    keys.start + first.start..keys.start + last.end
 }
 
 /// The words of the answer, each as its text and its tokens. A token that belongs to no word forms an entry alone.

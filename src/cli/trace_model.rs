@@ -3,7 +3,8 @@
 use super::common::{RuntimeFlags, WHOLE_PICTURE, engine_options, progress_bar};
 use crate::model::{AskEvent, Engine, Progress};
 use crate::terminal;
-use crate::trace::{Trace, WORD_MARKS};
+use crate::trace::{TokenInfo, Trace, WORD_MARKS};
+use crate::view::figure::token_names;
 use indicatif::ProgressBar;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -72,7 +73,12 @@ pub(crate) fn head_name(layer: u32, head: u32) -> String {
 
 /// Texts of the answer tokens for a reader.
 pub(crate) fn answer_token_texts(trace: &Trace) -> Vec<String> {
-    trace.meta().answer_tokens().iter().map(|token| token.text.replace(WORD_MARKS, " ")).collect()
+    let tokens = trace.meta().answer_tokens();
+    let text = |(token, name): (&TokenInfo, String)| match token.text.contains("<0x") {
+        true => name,
+        false => token.text.replace(WORD_MARKS, " "),
+    };
+    tokens.iter().zip(token_names(tokens)).map(text).collect()
 }
 
 /// A file name for messages.

@@ -35,4 +35,4 @@ pub use row_stats::{RowStats, STAT_COUNT, Stat};
 pub use source::FileStamp;
 pub use span::{Affine, FrameInfo, ImageSpan, PatchRef, Rect, ViewOf};
 pub use tensor::{Dtype, MapKeys, PictureView, TensorView, Trace, TraceId};
-pub use words::{WORD_MARKS, Word, spelled, words};
+pub use words::{WORD_MARKS, Word, characters, spelled, words};

@@ -81,7 +81,7 @@ fn joins(last: &TokenInfo, token: &TokenInfo) -> bool {
 }
 
 /// Runs of tokens that spell whole characters: one token each, but all tokens whose bytes form one character together.
-fn characters(tokens: &[TokenInfo]) -> Vec<Range<usize>> {
+pub fn characters(tokens: &[TokenInfo]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     let mut next = 0;
     while let Some(first) = tokens.get(next) {

@@ -102,6 +102,8 @@ pub struct App {
     pub is_narrow: bool,
     /// Rectangle of the stage in points.
     pub stage_rect: egui::Rect,
+    /// Height that the token strip needs, in points.
+    pub tokens_height: f32,
     /// Messages.
     pub notices: Vec<Notice>,
     /// The built-in pictures with a small copy each, once they are drawn.
@@ -198,6 +200,7 @@ impl App {
             overlay: None,
             is_narrow: false,
             stage_rect: egui::Rect::ZERO,
+            tokens_height: 0.0,
             notices: Vec::new(),
             samples: None,
             look: ViewState::default(),

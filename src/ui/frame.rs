@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const TITLE_HEIGHT: f32 = 44.0;
-const NARROW_TOKENS: f32 = 116.0;
+/// Space around the panels, in points.
+const PANEL_MARGIN: f32 = 3.0 * theme::GRID;
 
 /// One pass of one frame.
 pub fn pass(app: &mut App, panes: &mut Panes, ui: &mut Ui) {
@@ -183,12 +184,13 @@ fn draw(app: &mut App, panes: &mut Panes, output: &PassOutput, ui: &mut Ui) {
     egui::CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
         ui.spacing_mut().item_spacing = egui::Vec2::ZERO;
         if app.is_narrow {
-            narrow_panels(&cx, panes, ui);
+            narrow_panels(&cx, panes, ui, app.tokens_height);
         } else {
             let seen = Seen {
                 chat: cx.settings.show_chat,
                 inspector: cx.settings.show_inspector,
                 tokens: cx.settings.show_tokens,
+                tokens_height: app.tokens_height + 2.0 * PANEL_MARGIN,
                 is_view: cx.is_view(),
             };
             layout.show(ui, seen, &mut |pane, ui| tile(&cx, panes, pane, ui));
@@ -223,7 +225,7 @@ fn fill(cx: &PaneContext<'_>, pane: Pane, ui: &Ui, rect: Rect) {
 fn tile(cx: &PaneContext<'_>, panes: &mut Panes, pane: Pane, ui: &mut Ui) {
     let rect = ui.max_rect();
     fill(cx, pane, ui, rect);
-    let margin = if pane == Pane::Stage { 0.0 } else { 3.0 * theme::GRID };
+    let margin = if pane == Pane::Stage { 0.0 } else { PANEL_MARGIN };
     let inner = rect.shrink(margin);
     let builder =
         egui::UiBuilder::new().max_rect(inner).layout(egui::Layout::top_down(egui::Align::Min));
@@ -233,10 +235,11 @@ fn tile(cx: &PaneContext<'_>, panes: &mut Panes, pane: Pane, ui: &mut Ui) {
 }
 
 /// A narrow window: the stage with the token strip below it.
-fn narrow_panels(cx: &PaneContext<'_>, panes: &mut Panes, ui: &mut Ui) {
+fn narrow_panels(cx: &PaneContext<'_>, panes: &mut Panes, ui: &mut Ui, tokens_height: f32) {
     let whole = ui.max_rect();
     let shows_tokens = cx.settings.show_tokens && cx.is_view();
-    let tokens = if shows_tokens { NARROW_TOKENS.min(whole.height() * 0.4) } else { 0.0 };
+    let wanted = tokens_height + 16.0;
+    let tokens = if shows_tokens { wanted.min(whole.height() * 0.4) } else { 0.0 };
     let split = whole.bottom() - tokens;
     let parts = [
         (Pane::Stage, Rect::from_min_max(whole.min, pos2(whole.right(), split - 1.0)), 0.0),
@@ -327,6 +330,12 @@ fn take(app: &mut App, output: &PassOutput, ctx: &egui::Context) {
     let scale = ctx.pixels_per_point();
     if let Some(rect) = output.stage_rect.get() {
         app.stage_rect = rect;
+    }
+    if let Some(height) = output.tokens_height.get()
+        && (height - app.tokens_height).abs() > 0.5
+    {
+        app.tokens_height = height;
+        ctx.request_discard("the token strip needs another height");
     }
     let stages = [
         (Some(&mut app.stage), &output.first_stage),

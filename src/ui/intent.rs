@@ -164,6 +164,8 @@ pub enum SettingsChange {
     Theme(Option<Theme>),
     /// Whether jumps cross-fade.
     Animate(bool),
+    /// Whether the token strip shows the whole prompt.
+    PromptOpen(bool),
     /// The advice of the first start was read.
     AdviceSeen,
 }

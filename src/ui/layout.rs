@@ -3,7 +3,11 @@
 //! Shares of the docking library are relative; as long as nobody moved an edge they follow the
 //! window's size, so that the side panels keep their width and the stage takes the rest.
 
-use egui::{Color32, Stroke, Ui, Visuals, WidgetText};
+use super::theme;
+use egui::text::{LayoutJob, TextWrapping};
+use egui::{
+    Color32, FontId, Rect, Response, Role, Sense, Stroke, Ui, Visuals, WidgetInfo, WidgetText, vec2,
+};
 use egui_tiles::{
     Behavior, Container, EditAction, Linear, LinearDir, SimplificationOptions, TabState, Tabs,
     Tile, TileId, Tiles, Tree, UiResponse,
@@ -115,14 +119,17 @@ pub struct Seen {
     pub inspector: bool,
     /// The token strip.
     pub tokens: bool,
+    /// Height that the token strip needs, in points.
+    pub tokens_height: f32,
     /// Whether the stage shows the view, not the preview of a walkthrough.
     pub is_view: bool,
 }
 
 /// Widths of the side panels: the first where the window is narrow, the second where it is wide.
-const CHAT_WIDTH: [f32; 2] = [264.0, 320.0];
-const INSPECTOR_WIDTH: [f32; 2] = [304.0, 360.0];
-const TOKENS_HEIGHT: f32 = 128.0;
+const CHAT_WIDTH: [f32; 2] = [256.0, 320.0];
+const INSPECTOR_WIDTH: [f32; 2] = [336.0, 360.0];
+/// Least height of the token strip.
+const TOKENS_HEIGHT: f32 = 112.0;
 /// Height of the inspector under which three rows of panels are one too many.
 const LEAST_HEIGHT: f32 = 440.0;
 
@@ -205,21 +212,26 @@ impl Layout {
 
     /// Draws the panels that are seen; `draw` draws one into its tile.
     pub fn show(&mut self, ui: &mut Ui, seen: Seen, draw: &mut dyn FnMut(Pane, &mut Ui)) {
-        self.fit(ui.available_size());
+        let tokens_height = seen.tokens_height.max(TOKENS_HEIGHT);
+        self.fit(ui.available_size(), tokens_height);
         self.tree.set_visible(self.chat, seen.chat);
         self.tree.set_visible(self.inspector, seen.inspector);
         // The token strip and the heads' bars belong to the view, not to the walkthrough.
         let is_view = seen.is_view;
         self.tree.set_visible(self.tokens, seen.tokens && is_view);
         // On a low window the matrix takes the height of the heads' bars.
-        let tokens = if seen.tokens && is_view { TOKENS_HEIGHT } else { 0.0 };
+        let tokens = if seen.tokens && is_view { tokens_height } else { 0.0 };
         let has_room = ui.available_height() - tokens >= LEAST_HEIGHT;
         if let Some(heads) = self.alone(Pane::HeadStrip) {
             self.tree.set_visible(heads, is_view && (has_room || self.touched));
         }
-        let mut dock = Dock { draw, edited: false };
+        let rows = rows_of_tabs(&self.tree.tiles);
+        let mut dock = Dock { draw, edited: false, rows };
         self.tree.ui(&mut dock, ui);
         self.touched |= dock.edited;
+        if dock.rows != rows_of_tabs(&self.tree.tiles) {
+            ui.ctx().request_discard("rows of tabs have another width");
+        }
     }
 
     /// The tabs of a panel, where no other panel is in them.
@@ -232,7 +244,7 @@ impl Layout {
     }
 
     /// Keeps the side panels at their width while nobody moved an edge.
-    fn fit(&mut self, size: egui::Vec2) {
+    fn fit(&mut self, size: egui::Vec2, tokens_height: f32) {
         if self.touched {
             return;
         }
@@ -245,7 +257,7 @@ impl Layout {
             (self.inspector, inspector),
         ];
         let heights =
-            [(self.columns, (size.y - TOKENS_HEIGHT).max(100.0)), (self.tokens, TOKENS_HEIGHT)];
+            [(self.columns, (size.y - tokens_height).max(100.0)), (self.tokens, tokens_height)];
         for (parent, shares) in [(self.columns, &widths[..]), (self.root, &heights[..])] {
             if let Some(Tile::Container(Container::Linear(linear))) =
                 self.tree.tiles.get_mut(parent)
@@ -258,9 +270,70 @@ impl Layout {
     }
 }
 
+/// Type size, margin and largest width of the titles in a row of tabs.
+struct TabFit {
+    size: f32,
+    margin: f32,
+    most: f32,
+}
+
+impl TabFit {
+    const ROOMY: Self = Self { size: theme::BODY, margin: 8.0, most: f32::INFINITY };
+
+    /// For titles in a row of `width` points.
+    fn new(ui: &Ui, titles: &[&str], width: f32) -> Self {
+        let widths = |size: f32| -> Vec<f32> {
+            let width = |title: &&str| {
+                let font = FontId::proportional(size);
+                ui.painter().layout_no_wrap((*title).to_owned(), font, Color32::WHITE).size().x
+            };
+            titles.iter().map(width).collect()
+        };
+        let room = |margin: f32| width - 2.0 * margin * titles.len() as f32 - 2.0;
+        if widths(Self::ROOMY.size).iter().sum::<f32>() <= room(Self::ROOMY.margin) {
+            return Self::ROOMY;
+        }
+        let margin = 5.0;
+        let most = largest_width(&widths(theme::SMALL), room(margin));
+        Self { size: theme::SMALL, margin, most }
+    }
+}
+
+/// The titles in each row of tabs and its width in the last pass. The docking library takes a container out of its list
+/// while it draws it, so that a tab cannot ask for them.
+fn rows_of_tabs(tiles: &Tiles<Pane>) -> Vec<(Vec<TileId>, Vec<&'static str>, f32)> {
+    let tabs = tiles.iter().filter_map(|(id, tile)| match tile {
+        Tile::Container(container @ Container::Tabs(_)) => Some((*id, container)),
+        _ => None,
+    });
+    tabs.map(|(id, container)| {
+        let children = container.children().filter(|&&child| tiles.is_visible_in_layout(child));
+        let panes = children.filter_map(|&child| Some((child, tiles.get_pane(&child)?.title())));
+        let (ids, titles) = panes.unzip();
+        (ids, titles, tiles.rect(id).map_or(f32::INFINITY, |rect| rect.width()))
+    })
+    .collect()
+}
+
+/// The width to which the longest of several widths must be cut for their sum to fit into `room`.
+fn largest_width(widths: &[f32], room: f32) -> f32 {
+    let mut sorted = widths.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let mut left = room;
+    for (index, width) in sorted.iter().enumerate() {
+        let share = left / (sorted.len() - index) as f32;
+        if share < *width {
+            return share.max(0.0);
+        }
+        left -= width;
+    }
+    f32::INFINITY
+}
+
 struct Dock<'a> {
     draw: &'a mut dyn FnMut(Pane, &mut Ui),
     edited: bool,
+    rows: Vec<(Vec<TileId>, Vec<&'static str>, f32)>,
 }
 
 impl Behavior<Pane> for Dock<'_> {
@@ -279,6 +352,47 @@ impl Behavior<Pane> for Dock<'_> {
 
     fn tab_bar_height(&self, _style: &egui::Style) -> f32 {
         30.0
+    }
+
+    /// A tab that is never out of sight: where the titles do not fit side by side, all are smaller, and the longest are
+    /// cut.
+    fn tab_ui(
+        &mut self,
+        tiles: &mut Tiles<Pane>,
+        ui: &mut Ui,
+        id: egui::Id,
+        tile_id: TileId,
+        state: &TabState,
+    ) -> Response {
+        let title = tiles.get_pane(&tile_id).map_or("Panels", |pane| pane.title());
+        let row = self.rows.iter().find(|(tabs, ..)| tabs.contains(&tile_id));
+        let fit = row.map_or(TabFit::ROOMY, |(_, titles, width)| TabFit::new(ui, titles, *width));
+        let color = self.tab_text_color(ui.visuals(), tiles, tile_id, state);
+        let font = FontId::proportional(fit.size);
+        let mut job = LayoutJob::simple_singleline(title.to_owned(), font, color);
+        job.wrap = TextWrapping::truncate_at_width(fit.most + 0.5);
+        let galley = ui.painter().layout_job(job);
+        let size = vec2(galley.size().x + 2.0 * fit.margin, ui.available_height());
+        let (_, rect) = ui.allocate_space(size);
+        let is_draggable = self.is_tile_draggable(tiles, tile_id);
+        let sense = if is_draggable { Sense::click_and_drag() } else { Sense::click() };
+        let response = ui.interact(rect, id, sense);
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, state.active, title));
+        if !state.is_being_dragged {
+            let ink = super::widgets::ink(ui);
+            if state.active {
+                let line = Rect::from_x_y_ranges(
+                    rect.left() + fit.margin..=rect.right() - fit.margin,
+                    rect.bottom() - 2.0..=rect.bottom(),
+                );
+                ui.painter().rect_filled(line, 1.0, ink.accent);
+            }
+            let color = if response.hovered() { ink.text } else { color };
+            let at = rect.center() - galley.size() / 2.0;
+            ui.painter().galley_with_override_text_color(at, galley.clone(), color);
+        }
+        let response = if galley.elided { response.on_hover_text(title) } else { response };
+        self.on_tab_button(tiles, tile_id, response)
     }
 
     fn gap_width(&self, _style: &egui::Style) -> f32 {
@@ -363,6 +477,15 @@ impl Behavior<Pane> for Dock<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
+
+    #[test]
+    fn only_the_longest_titles_are_cut() {
+        assert_eq!(largest_width(&[40.0, 150.0, 60.0], 300.0), f32::INFINITY);
+        assert_eq!(largest_width(&[40.0, 150.0, 60.0], 200.0), 100.0);
+        assert_eq!(largest_width(&[40.0, 150.0, 60.0], 130.0), 45.0);
+        assert_eq!(largest_width(&[40.0, 150.0], -10.0), 0.0);
+        assert_eq!(largest_width(&[], 10.0), f32::INFINITY);
+    }
 
     #[test]
     fn a_layout_survives_its_text_and_damage_gives_the_default() {

@@ -100,6 +100,8 @@ pub struct PassOutput {
     pub first_stage: Cell<Option<Rect>>,
     /// Rectangle of the second answer, in points.
     pub second_stage: Cell<Option<Rect>>,
+    /// Height that the token strip needs, in points.
+    pub tokens_height: Cell<Option<f32>>,
     /// Size of the walkthrough's preview in pixels.
     pub walkthrough_preview: Cell<Option<[u32; 2]>>,
 }

@@ -56,6 +56,26 @@ impl PlayAxis {
         }
     }
 
+    /// The place on this axis among all places: "4 of 9"; "all 9" for a mean, "3 of 9, together" for a choice of some.
+    pub fn place_text(self, doc: &Document) -> String {
+        let (at, len) = self.position(doc);
+        let map = &doc.state().map;
+        let set = match self {
+            Self::Tokens if map.queries.kind != QueryKind::Answer => {
+                return format!("{len} tokens");
+            }
+            Self::Tokens => &map.queries.set,
+            Self::Layers => &map.layers,
+            Self::Heads => &map.heads,
+            Self::Frames => return format!("{} of {len}", at + 1),
+        };
+        match (set.only(), set.named()) {
+            (Some(_), _) => format!("{} of {len}", at + 1),
+            (None, Some(some)) => format!("{} of {len}, together", some.len()),
+            (None, None) => format!("all {len}"),
+        }
+    }
+
     /// The command that shows a place on this axis of a document.
     pub fn command(self, doc: &Document, at: u32) -> Command {
         match self {

@@ -91,8 +91,16 @@ impl<'a> Chip<'a> {
 /// A heading above a group, with room for something at its right end.
 pub fn heading<R>(ui: &mut Ui, text: &str, right: impl FnOnce(&mut Ui) -> R) -> R {
     ui.horizontal(|ui| {
-        ui.label(theme::strong_text(text, theme::BODY));
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), right).inner
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let shown = right(ui);
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                let text = readable(text, &theme::strong(theme::BODY)).into_owned();
+                let label = egui::Label::new(theme::strong_text(text, theme::BODY));
+                ui.add(label.truncate());
+            });
+            shown
+        })
+        .inner
     })
     .inner
 }

@@ -7,7 +7,7 @@ use crate::analysis::causal::{
 };
 use crate::terminal;
 use crate::trace::{TokenKind, Trace, TraceMeta};
-use crate::view::figure::{signed, token_text};
+use crate::view::figure::{signed, token_name};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -324,7 +324,10 @@ fn node_name(meta: &TraceMeta, position: u32) -> String {
     }
     match meta.tokens.get(position as usize) {
         Some(token) if token.kind == TokenKind::Special => format!("{} @{position}", token.text),
-        Some(token) => format!("`{}` @{position}", token_text(&token.text)),
+        Some(_) => {
+            let name = token_name(&meta.tokens, position as usize);
+            format!("`{}` @{position}", name.unwrap_or_default())
+        }
         None => format!("@{position}"),
     }
 }

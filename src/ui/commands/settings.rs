@@ -11,6 +11,7 @@ pub fn apply(app: &mut App, change: SettingsChange) {
         SettingsChange::Preprocess(mode) => settings.preprocess = mode,
         SettingsChange::Theme(theme) => settings.theme = theme,
         SettingsChange::Animate(animate) => settings.animate = animate,
+        SettingsChange::PromptOpen(is_open) => settings.prompt_open = is_open,
         SettingsChange::AdviceSeen => settings.advice_seen = true,
     }
 }

@@ -15,6 +15,11 @@ use crate::view::figure::number;
 use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::path::PathBuf;
 
+/// Largest height of the question's field, in points: six lines.
+const FIELD: f32 = 116.0;
+/// Lines of the question that stand above the answer.
+const QUESTION_LINES: usize = 3;
+
 /// Picture, question, answers, model.
 #[derive(Default)]
 pub struct ChatPane {
@@ -28,6 +33,7 @@ impl PaneUi for ChatPane {
         hairline(ui);
         egui::ScrollArea::vertical().id_salt("chat").auto_shrink([false, false]).show(ui, |ui| {
             question(cx, ui);
+            error(cx, ui);
             suggestions(cx, ui);
             answer(cx, ui);
             why_not(cx, ui, &mut self.other_answer);
@@ -112,7 +118,9 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui) {
         .desired_rows(2)
         .desired_width(f32::INFINITY)
         .margin(vec2(8.0, 6.0));
-    let response = ui.add(edit).accessible_name("Question");
+    // A pasted text of many lines scrolls within its field.
+    let field = egui::ScrollArea::vertical().id_salt("question").max_height(FIELD);
+    let response = field.show(ui, |ui| ui.add(edit)).inner.accessible_name("Question");
     if cx.chat.focus_question {
         response.request_focus();
         cx.intents.send(Intent::Chat(ChatCommand::QuestionFocused));
@@ -167,12 +175,10 @@ fn suggestions(cx: &PaneContext<'_>, ui: &mut Ui) {
     ui.add_space(theme::GRID);
 }
 
-/// The answer that is looked at, or that is coming.
-fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
-    let ink = ink(ui);
+/// The error of the last question, below its field.
+fn error(cx: &PaneContext<'_>, ui: &mut Ui) {
     if let Some(error) = cx.chat.error.clone() {
-        hairline(ui);
-        ui.label(egui::RichText::new(&error).color(ink.error));
+        ui.label(egui::RichText::new(&error).color(ink(ui).error));
         ui.horizontal(|ui| {
             if ui.button("Copy").clicked() {
                 cx.intents.send(Intent::Copy(error, "Message"));
@@ -181,7 +187,12 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
                 cx.intents.send(Intent::Chat(ChatCommand::DismissError));
             }
         });
+        ui.add_space(theme::GRID);
     }
+}
+
+/// The answer that is looked at, or that is coming.
+fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
     let waiting = cx
         .chat
         .asking
@@ -189,14 +200,14 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
         .map(|asking| (asking.question.clone(), asking.line(), asking.document));
     if let Some((question, line, None)) = &waiting {
         hairline(ui);
-        words(ui, question, &theme::strong(theme::BODY));
+        asked(ui, question);
         muted(ui, format!("{line} …"));
         return;
     }
     let Some(doc) = cx.current else { return };
     hairline(ui);
     let meta = doc.meta();
-    words(ui, &meta.question, &theme::strong(theme::BODY));
+    asked(ui, &meta.question);
     let text = if meta.answer.trim().is_empty() { "(empty answer)" } else { meta.answer.trim() };
     let text = if doc.live { format!("{text} …") } else { text.to_owned() };
     words(ui, &text, &theme::plain(theme::LARGE));
@@ -227,6 +238,29 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
             }
         });
     });
+}
+
+/// The question above its answer: the first lines of a long one, until it is clicked.
+fn asked(ui: &mut Ui, question: &str) {
+    let font = theme::strong(theme::BODY);
+    let text = wrapped_text(ui, question, &font);
+    let id = ui.scope_id().with("whole question");
+    let is_whole = ui.data(|data| data.get_temp::<String>(id)).as_deref() == Some(question);
+    let color = ink(ui).text;
+    let mut job = egui::text::LayoutJob::simple(text, font, color, ui.available_width());
+    job.wrap.max_rows = if is_whole { usize::MAX } else { QUESTION_LINES };
+    let galley = ui.painter().layout_job(job);
+    let is_cut = galley.elided;
+    let sense = if is_cut || is_whole { Sense::click() } else { Sense::hover() };
+    let response = ui.add(egui::Label::new(galley).sense(sense));
+    if is_cut && response.clicked() {
+        ui.data_mut(|data| data.insert_temp(id, question.to_owned()));
+    } else if is_whole && response.clicked() {
+        ui.data_mut(|data| data.remove::<String>(id));
+    }
+    if is_cut {
+        response.on_hover_text("Show the whole question");
+    }
 }
 
 /// The model's or the user's words, in as many lines as they need.

@@ -5,7 +5,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::range_of;
 use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::figure::number;
+use crate::view::figure::{labelled, number, step_for};
 use crate::view::{AxisSet, Command};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -54,8 +54,8 @@ impl PaneUi for HeadStrip {
         let hovered = response.hover_pos().or(response.interact_pointer_pos()).map(|point| {
             (((point.x - plot.left()) / width).max(0.0) as usize).min(values.len() - 1)
         });
-        let step =
-            [1, 2, 4, 8, 16, 32].into_iter().find(|&s| width * s as f32 >= 20.0).unwrap_or(64);
+        let marked = shown.map.heads.named().unwrap_or_default();
+        let labelled = labelled(values.len() as u32, marked, step_for(width, 20.0));
         ui.painter().hline(plot.x_range(), plot.bottom(), egui::Stroke::new(1.0, ink.hairline));
         for (head, value) in values.iter().enumerate() {
             let share = if highest > 0.0 { value / highest } else { 0.0 };
@@ -74,7 +74,7 @@ impl PaneUi for HeadStrip {
                 ink.muted.gamma_multiply(0.7)
             };
             ui.painter().rect_filled(bar, 1.0, color);
-            if head % step == 0 || on {
+            if labelled.contains(&(head as u32)) {
                 let label = Rect::from_min_max(
                     pos2(left + width / 2.0 - 16.0, plot.bottom() + 2.0),
                     pos2(left + width / 2.0 + 16.0, whole.bottom()),

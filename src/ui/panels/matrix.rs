@@ -8,7 +8,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::view_changes::with_axes;
 use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::figure::{number, range_text};
+use crate::view::figure::{labelled, number, range_text, step_for};
 use crate::view::{AxisSet, ColorMap, Command, Quantity, ViewState};
 use egui::{
     Align2, Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, TextureId,
@@ -194,19 +194,18 @@ fn at(cells: Rect, matrix: &Matrix, point: egui::Pos2) -> (u32, u32) {
     (index(share.y, matrix.layers), index(share.x, matrix.heads))
 }
 
-/// Step between the numbers that are written, so that they do not touch.
-fn step_for(room: f32, wanted: f32) -> usize {
-    [1, 2, 4, 8, 16, 32, 64].into_iter().find(|&step| room * step as f32 >= wanted).unwrap_or(128)
-}
-
 fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
     let ink = ink(ui);
     let shift = ui.input(|input| input.modifiers.shift);
     let over = if shift { AxisSet::MAX } else { AxisSet::MEAN };
     let (font, how) = (theme::plain(11.0), if shift { "maximum" } else { "mean" });
     let cell_size = cell(cells, matrix, 0, 0).size();
-    let rows = step_for(cell_size.y, 13.0);
-    let columns = step_for(cell_size.x, 18.0);
+    let rows = |number: u32| matrix.row(number);
+    let marked: Vec<u32> =
+        state.map.layers.named().into_iter().flatten().filter_map(|&layer| rows(layer)).collect();
+    let rows = labelled(matrix.layers as u32, &marked, step_for(cell_size.y, 13.0));
+    let marked = state.map.heads.named().unwrap_or_default();
+    let columns = labelled(matrix.heads as u32, marked, step_for(cell_size.x, 18.0));
     for layer in 0..matrix.layers {
         let row = cell(cells, matrix, layer as u32, 0);
         let rect = Rect::from_min_max(
@@ -226,7 +225,7 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
         } else {
             ink.muted
         };
-        if layer % rows == 0 || response.hovered() || on {
+        if rows.contains(&(layer as u32)) {
             text_in(
                 ui,
                 rect.shrink2(vec2(4.0, 0.0)),
@@ -261,7 +260,7 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
         } else {
             ink.muted
         };
-        if head % columns == 0 || response.hovered() || on {
+        if columns.contains(&(head as u32)) {
             let wide = rect.expand2(vec2(12.0, 0.0));
             text_in(ui, wide, Align2::CENTER_CENTER, &head.to_string(), font.clone(), color);
         }

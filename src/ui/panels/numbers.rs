@@ -8,7 +8,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::{index_of, patch_at, range_of};
 use crate::ui::widgets::{heading, ink, muted, text_in};
-use crate::view::figure::{decimal, number, percent, range_text, token_text};
+use crate::view::figure::{decimal, number, percent, range_text, token_name, token_text};
 use crate::view::{Command, QueryKind, Shown, patch_name};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -181,8 +181,7 @@ fn alternatives(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     if chosen.is_some_and(|id| !ids.contains(&id))
         && let Some(logprob) = trace.answer_logprobs().get(answer as usize)
     {
-        let text =
-            doc.meta().answer_tokens().get(answer as usize).map(|token| token_text(&token.text));
+        let text = token_name(doc.meta().answer_tokens(), answer as usize);
         let value = percent(f64::from(logprob.exp()), 1);
         bar_row(ui, &text.unwrap_or_default(), &value, logprob.exp(), true, false);
     }

@@ -13,7 +13,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{hairline, ink, muted, on_pixels, primary_button, progress_line};
-use crate::view::figure::{Figure, PixelRect, number, percent};
+use crate::view::figure::{Figure, PixelRect, number, percent, token_name};
 use crate::view::{
     AxisSet, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
     ViewKind, patch_name,
@@ -435,7 +435,10 @@ impl OnStage<'_> {
         let name = |position: usize| {
             meta.tokens.get(position).map(|token| match token.kind {
                 crate::trace::TokenKind::Image => format!("patch at {position}"),
-                _ => format!("{position} {}", crate::view::figure::token_text(&token.text)),
+                _ => {
+                    let name = token_name(&meta.tokens, position);
+                    format!("{position} {}", name.unwrap_or_default())
+                }
             })
         };
         let line = format!(

@@ -71,10 +71,7 @@ fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     add(&readable(&meta.question, &font), font, ink.text);
     add(separator, theme::plain(theme::BODY), ink.muted);
     add(&meta.model.name, theme::plain(theme::BODY), ink.muted);
-    job.wrap.max_width = ui.available_width();
-    job.wrap.max_rows = 1;
-    job.wrap.break_anywhere = true;
-    ui.add(egui::Label::new(job).selectable(false));
+    ui.add(egui::Label::new(job).selectable(false).truncate());
 }
 
 const VIEWS: [(ViewKind, &str, UiCommand); 6] = [

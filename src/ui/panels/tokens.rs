@@ -1,4 +1,5 @@
-//! The token strip: question and answer as chips of whole words, the picture as one chip.
+//! The token strip: question and answer as chips of whole words, the picture as one chip. The answer has a line of its
+//! own, which a long prompt cannot push away: the prompt is folded to one line.
 //!
 //! The colour of a word is its attention on the hovered or chosen patches; without any, a line below an answer word
 //! shows its probability.
@@ -33,6 +34,8 @@ pub struct Word {
     pub turn: u32,
     /// Index of the picture, for patches that have a place in one.
     pub picture: Option<u32>,
+    /// Positions whose maps stand for the word, see [`crate::trace::Word::map_tokens`].
+    pub map_positions: Vec<u32>,
 }
 
 /// Groups tokens into words; the system prompt and the patches of each picture become one each, with the separators
@@ -62,14 +65,21 @@ pub fn words(meta: &TraceMeta) -> Vec<Word> {
             last.text = separators(&tokens[last.positions.start as usize..word.tokens.end]);
             continue;
         }
-        let spelled = || tokens[word.tokens.clone()].iter().map(|token| token_text(&token.text));
         let text = match (word.kind, picture) {
             (TokenKind::Image, Some(picture)) if !is_one => picture_name(meta, picture),
             (TokenKind::Image, _) => "picture".into(),
             (TokenKind::System, _) => "system prompt".into(),
-            _ => spelled().collect(),
+            _ => token_text(&word.text),
         };
-        words.push(Word { positions, text, kind: word.kind, turn: word.turn, picture });
+        let map_positions = word.map_tokens.iter().map(|&token| token as u32).collect();
+        words.push(Word {
+            positions,
+            text,
+            kind: word.kind,
+            turn: word.turn,
+            picture,
+            map_positions,
+        });
     }
     words
 }
@@ -94,7 +104,27 @@ fn separators(tokens: &[TokenInfo]) -> String {
 
 /// The token strip and the transport.
 #[derive(Default)]
-pub struct Tokens;
+pub struct Tokens {
+    /// Heights of the chips of prompt and answer in the last pass, in points.
+    prompt_height: f32,
+    answer_height: f32,
+    /// The queries that the answer's line was scrolled to.
+    followed: Option<Queries>,
+}
+
+/// Height of a line of chips.
+const LINE: f32 = 26.0;
+/// Distance between lines of chips, and between chips.
+const GAP: f32 = 3.0;
+/// Height of the transport with the gap above it.
+const TRANSPORT: f32 = 34.0;
+/// Width of the names of both lines.
+const NAMES: f32 = 76.0;
+
+/// Height of so many lines of chips.
+const fn lines(count: f32) -> f32 {
+    count * (LINE + GAP) - GAP
+}
 
 impl PaneUi for Tokens {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
@@ -106,17 +136,95 @@ impl PaneUi for Tokens {
             );
             return;
         };
-        let height = (ui.available_height() - 32.0).max(26.0);
-        egui::ScrollArea::vertical()
-            .id_salt("tokens")
-            .max_height(height)
-            .min_scrolled_height(height)
-            .auto_shrink([false, false])
-            .show(ui, |ui| {
-                chips(cx, ui, doc);
-                advice(cx, ui);
-            });
+        ui.spacing_mut().item_spacing.y = GAP;
+        let is_open = cx.settings.prompt_open;
+        let words = words(doc.meta());
+        let prompt = doc.meta().prompt_len;
+        let (asked, said) = words.split_at(words.partition_point(|w| w.positions.start < prompt));
+        let advice_height = if cx.settings.advice_seen { 0.0 } else { LINE };
+        // An open prompt leaves the answer its line; the answer takes what is left.
+        let room = ui.available_height() - TRANSPORT - advice_height;
+        let most = (room - 2.0 * LINE - GAP).max(LINE);
+        let prompt_room = if is_open { self.prompt_height.clamp(LINE, most) } else { LINE };
+        let answer_room = (room - prompt_room - GAP).max(LINE);
+        let coloring = Coloring::new(cx, doc);
+        let mut strip = Strip { cx, doc, coloring: &coloring, follow: false };
+        self.prompt_height = named_line(
+            ui,
+            prompt_room,
+            |ui| fold_button(cx, ui),
+            |ui| {
+                if is_open {
+                    scroll(ui, "prompt", |ui| strip.wrapped(ui, asked))
+                } else {
+                    strip.one_line(ui, asked);
+                    LINE
+                }
+            },
+        );
+        let queries = &cx.shown.map.queries;
+        strip.follow =
+            self.followed.as_ref() != Some(queries) && !ui.input(|i| i.pointer.any_down());
+        self.followed = Some(queries.clone());
+        self.answer_height = named_line(
+            ui,
+            answer_room,
+            |ui| {
+                muted(ui, "Answer");
+            },
+            |ui| scroll(ui, "answer", |ui| strip.wrapped(ui, said)),
+        );
+        advice(cx, ui);
         transport::show(cx, ui);
+        let wanted_prompt = if is_open { self.prompt_height.min(lines(5.0)) } else { LINE };
+        let wanted = wanted_prompt + GAP + self.answer_height.clamp(LINE, lines(3.0));
+        cx.output.tokens_height.set(Some(wanted + GAP + TRANSPORT + advice_height));
+    }
+}
+
+/// A name at the left and a line of chips beside it; returns the height that `chips` returns.
+fn named_line(
+    ui: &mut Ui,
+    height: f32,
+    name: impl FnOnce(&mut Ui),
+    chips: impl FnOnce(&mut Ui) -> f32,
+) -> f32 {
+    let (rect, _) =
+        ui.allocate_exact_size(egui::vec2(ui.available_width(), height), egui::Sense::hover());
+    let part = |ui: &mut Ui, rect: egui::Rect, layout: egui::Layout| {
+        let mut child = ui.new_child(egui::UiBuilder::new().max_rect(rect).layout(layout));
+        child.set_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
+        child
+    };
+    let centred = egui::Layout::left_to_right(egui::Align::Center);
+    let first_line = egui::Rect::from_min_size(rect.min, egui::vec2(NAMES, LINE));
+    name(&mut part(ui, first_line, centred));
+    let rest = rect.with_min_x(rect.left() + NAMES);
+    chips(&mut part(ui, rest, egui::Layout::top_down(egui::Align::Min)))
+}
+
+/// Chips that scroll if they need more height than there is; returns the height that they need.
+fn scroll(ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui)) -> f32 {
+    let area = egui::ScrollArea::vertical().id_salt(name).auto_shrink([false, false]);
+    area.show(ui, |ui| {
+        ui.spacing_mut().item_spacing = egui::vec2(GAP, GAP);
+        ui.horizontal_wrapped(add);
+        ui.min_rect().height()
+    })
+    .inner
+}
+
+/// The button that folds the prompt.
+fn fold_button(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let is_open = cx.settings.prompt_open;
+    let ink = ink(ui);
+    let text = if is_open { "Prompt ▾" } else { "Prompt ▸" };
+    let text = egui::RichText::new(text).size(theme::SMALL).color(ink.muted);
+    let response = ui.add(egui::Button::new(text).frame(false));
+    let name = if is_open { "Fold the prompt" } else { "Show the whole prompt" };
+    response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, is_open, name));
+    if response.on_hover_text(name).clicked() {
+        cx.intents.send(Intent::Settings(SettingsChange::PromptOpen(!is_open)));
     }
 }
 
@@ -125,8 +233,8 @@ fn advice(cx: &PaneContext<'_>, ui: &mut Ui) {
     if cx.settings.advice_seen {
         return;
     }
-    ui.add_space(2.0);
     ui.horizontal(|ui| {
+        ui.set_height(LINE - GAP);
         let text = "Hover over a word, drag across the matrix, or press W for every head at once.";
         ui.label(egui::RichText::new(text).color(ink(ui).accent));
         if ui.small_button("Got it").clicked() {
@@ -142,40 +250,62 @@ struct Coloring {
     range: [f32; 2],
 }
 
-fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
-    let patches = cx.active_patches();
-    let shown = cx.shown;
-    let looking = if patches.is_empty() {
-        Default::default()
-    } else {
-        cx.values.looking(doc, shown, &patches)
-    };
-    let coloring = Coloring { range: answer_range(doc, &looking), looking };
-    let prompt = doc.meta().prompt_len;
-    let mut was_answer = false;
-    let mut dragged: Option<Range<u32>> = None;
-    let pointer = ui.input(|input| input.pointer.interact_pos());
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = egui::vec2(3.0, 3.0);
+impl Coloring {
+    fn new(cx: &PaneContext<'_>, doc: &Document) -> Self {
+        let patches = cx.active_patches();
+        let looking = if patches.is_empty() {
+            Default::default()
+        } else {
+            cx.values.looking(doc, cx.shown, &patches)
+        };
+        Self { range: answer_range(doc, &looking), looking }
+    }
+}
+
+/// A line of chips.
+struct Strip<'a> {
+    cx: &'a PaneContext<'a>,
+    doc: &'a Document,
+    coloring: &'a Coloring,
+    /// Whether the line scrolls to the selected word.
+    follow: bool,
+}
+
+impl Strip<'_> {
+    /// Chips in one line, which is cut at the right.
+    fn one_line(&self, ui: &mut Ui, words: &[Word]) {
+        let area =
+            egui::ScrollArea::horizontal().id_salt("prompt line").auto_shrink([false, false]);
+        area.show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing = egui::vec2(GAP, 0.0);
+                self.wrapped(ui, words);
+            });
+        });
+    }
+
+    fn wrapped(&self, ui: &mut Ui, words: &[Word]) {
+        let Self { cx, doc, .. } = *self;
+        let prompt = doc.meta().prompt_len;
+        let mut dragged: Option<Range<u32>> = None;
+        let pointer = ui.input(|input| input.pointer.interact_pos());
         let shares = shares(cx, doc);
-        for word in words(doc.meta()) {
+        for word in words {
             let is_answer = word.positions.start >= prompt;
-            if is_answer && !was_answer {
-                ui.add_space(8.0);
-                let (rect, _) = ui.allocate_exact_size(egui::vec2(1.0, 26.0), egui::Sense::hover());
-                ui.painter().rect_filled(rect, 0.0, ink(ui).hairline);
-                ui.add_space(8.0);
-            }
-            was_answer = is_answer;
             let share = word.picture.and_then(|picture| shares.get(&picture)).copied();
-            let response = chip(ui, doc, (&word, share), &coloring, is_answer);
+            let (response, selected) = chip(ui, doc, (word, share), self.coloring, is_answer);
             if is_answer && pointer.is_some_and(|at| response.rect.contains(at)) {
                 dragged = Some(word.positions.clone());
             }
-            act_on(cx, ui, doc, &word, is_answer, &response);
+            if self.follow && selected && is_answer {
+                response.scroll_to_me(None);
+            }
+            act_on(cx, ui, doc, word, is_answer, &response);
         }
-    });
-    drag(cx, ui, doc, dragged);
+        if words.first().is_some_and(|word| word.positions.start >= prompt) {
+            drag(cx, ui, doc, dragged);
+        }
+    }
 }
 
 /// The share of each picture in the attention on the stage; empty if there is one picture only, or another map.
@@ -221,7 +351,7 @@ fn chip(
     (word, share): (&Word, Option<f32>),
     coloring: &Coloring,
     is_answer: bool,
-) -> Response {
+) -> (Response, bool) {
     let ink = ink(ui);
     let state = doc.state();
     let selected = word.positions.clone().any(|position| {
@@ -269,7 +399,7 @@ fn chip(
         TokenKind::System | TokenKind::Special | TokenKind::Separator => word.text.clone(),
     };
     chip.name = &name;
-    chip.show(ui)
+    (chip.show(ui), selected)
 }
 
 fn readable_on(fill: Color32) -> Color32 {
@@ -292,9 +422,9 @@ fn queries_of(doc: &Document, word: &Word, is_answer: bool) -> Option<Queries> {
     let (kind, offset) =
         if is_answer { (QueryKind::Answer, prompt) } else { (QueryKind::Position, 0) };
     let kept: Vec<u32> = word
-        .positions
-        .clone()
-        .filter(|&position| row_of(doc, position).is_some())
+        .map_positions
+        .iter()
+        .filter(|&&position| row_of(doc, position).is_some())
         .map(|position| position - offset)
         .collect();
     let has_map = matches!(word.kind, TokenKind::Question | TokenKind::Answer | TokenKind::Special);
@@ -336,6 +466,7 @@ fn act_on(
         }
         return;
     };
+    map_menu(cx, doc, word, is_answer, response);
     if response.clicked() {
         let adds = ui.input(|input| input.modifiers.shift);
         let chosen = if adds { joined(&doc.state().map.queries, &queries) } else { queries };
@@ -344,6 +475,42 @@ fn act_on(
         cx.preview(Command::SetQueries(queries));
         hover_text(cx, doc, word, is_answer, response);
     }
+}
+
+/// Menu of a word of several tokens: the map of each, or the mean of all.
+fn map_menu(
+    cx: &PaneContext<'_>,
+    doc: &Document,
+    word: &Word,
+    is_answer: bool,
+    response: &Response,
+) {
+    if word.positions.len() < 2 {
+        return;
+    }
+    response.context_menu(|ui| {
+        let mut choose = |text: String, positions: Vec<u32>| {
+            let one = Word { map_positions: positions, ..word.clone() };
+            if let Some(queries) = queries_of(doc, &one, is_answer)
+                && ui.button(text).clicked()
+            {
+                cx.intents.command(Command::SetQueries(queries));
+                ui.close();
+            }
+        };
+        for position in word.positions.clone() {
+            let piece = &doc.meta().tokens[position as usize].text;
+            choose(format!("Map of token {}", piece_name(piece)), vec![position]);
+        }
+        let all = word.positions.clone().collect();
+        choose(format!("Mean of its {} tokens", word.positions.len()), all);
+    });
+}
+
+/// A token as it is in the vocabulary: a byte by its number, anything else by its text.
+fn piece_name(piece: &str) -> String {
+    let bytes = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+    bytes.map_or_else(|| token_text(piece), str::to_owned)
 }
 
 fn hover_text(
@@ -361,6 +528,11 @@ fn hover_text(
     if is_answer {
         let probability = f64::from(probability(doc, word)) * 100.0;
         text = format!("{text} · p = {} %", number(probability, 100.0));
+    }
+    if word.positions.len() > 1 {
+        let tokens = &doc.meta().tokens[word.positions.start as usize..word.positions.end as usize];
+        let pieces: Vec<String> = tokens.iter().map(|token| piece_name(&token.text)).collect();
+        text = format!("{text} · tokens {}", pieces.join(" "));
     }
     if cx.active_patches().is_empty() {
         response.clone().on_hover_text(text);

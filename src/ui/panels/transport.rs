@@ -81,7 +81,7 @@ fn bar(cx: &PaneContext<'_>, ui: &mut Ui) {
     let axis = cx.transport.axis;
     let (at, len) = cx.current.map_or((0, 0), |doc| axis.position(doc));
     let ink = ink(ui);
-    let width = (ui.available_width() - 72.0).max(40.0);
+    let width = (ui.available_width() - 108.0).max(40.0);
     let (rect, response) = ui.allocate_exact_size(vec2(width, 28.0), Sense::click_and_drag());
     response.widget_info(|| WidgetInfo::slider(true, f64::from(at), "Scrub bar"));
     let track = Rect::from_center_size(rect.center(), vec2(rect.width() - 12.0, 4.0));
@@ -111,7 +111,7 @@ fn bar(cx: &PaneContext<'_>, ui: &mut Ui) {
     if response.drag_stopped() {
         cx.intents.send(Intent::Settle);
     }
-    let (label, _) = ui.allocate_exact_size(vec2(60.0, 28.0), Sense::hover());
-    let text = if len == 0 { String::new() } else { format!("{at} / {}", len - 1) };
+    let (label, _) = ui.allocate_exact_size(vec2(96.0, 28.0), Sense::hover());
+    let text = cx.current.map_or_else(String::new, |doc| axis.place_text(doc));
     text_in(ui, label, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink.muted);
 }

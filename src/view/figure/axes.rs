@@ -60,7 +60,7 @@ fn sides(rect: &PixelRect, t: f32) -> [PixelRect; 4] {
 }
 
 /// The smallest power of two whose multiples are at least `min_px` apart.
-fn step_for(cell_px: f32, min_px: f32) -> u32 {
+pub fn step_for(cell_px: f32, min_px: f32) -> u32 {
     let mut step = 1;
     while (step as f32) * cell_px < min_px && step < 1 << 20 {
         step *= 2;
@@ -68,17 +68,18 @@ fn step_for(cell_px: f32, min_px: f32) -> u32 {
     step
 }
 
-/// The members of an axis that get a number: the marked ones, and every `step`th between them.
-fn labelled(axis: &AxisMarks, step: u32) -> Vec<u32> {
+/// The members of an axis of `count` that get a number, at least `step` apart: the marked ones (ascending) first, then
+/// every `step`th.
+pub fn labelled(count: u32, marked: &[u32], step: u32) -> Vec<u32> {
     let mut chosen: Vec<u32> = Vec::new();
-    for &index in axis.marked.iter().filter(|&&index| index < axis.count) {
+    for &index in marked.iter().filter(|&&index| index < count) {
         if chosen.last().is_none_or(|last| index - last >= step) {
             chosen.push(index);
         }
     }
     let marked = chosen.clone();
     let apart = |index: &u32| marked.iter().all(|other| other.abs_diff(*index) >= step);
-    chosen.extend((0..axis.count).step_by(step as usize).filter(apart));
+    chosen.extend((0..count).step_by(step.max(1) as usize).filter(apart));
     chosen
 }
 
@@ -94,7 +95,7 @@ pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMa
     let centred = CAP_HEIGHT * TICK * s / 2.0;
     let (left, top) = (visible.x - GAP * s, visible.y - GAP * s);
     let step = step_for(cell[1], TICK * 1.5 * s);
-    for layer in labelled(layers, step) {
+    for layer in labelled(layers.count, &layers.marked, step) {
         let y = content.y + (layer as f32 + 0.5) * cell[1];
         if y < stage.y || y > stage.bottom() {
             continue;
@@ -110,7 +111,7 @@ pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMa
     }
     let widest = text_width(&heads.count.saturating_sub(1).to_string(), true) * TICK * s;
     let step = step_for(cell[0], widest + 6.0 * s);
-    for head in labelled(heads, step) {
+    for head in labelled(heads.count, &heads.marked, step) {
         let x = content.x + (head as f32 + 0.5) * cell[0];
         if x < stage.x || x > stage.right() {
             continue;
@@ -218,7 +219,8 @@ pub(super) fn print_values(
     }
 }
 
-/// Prints the upper end of each map's colour range in its corner of the wall, if it fits.
+/// Prints the upper end of each map's colour range in its corner of the wall: in every cell, or in none if one of the
+/// numbers does not fit.
 pub(super) fn print_peaks(
     figure: &mut Figure,
     layers: &AxisMarks,
@@ -229,18 +231,22 @@ pub(super) fn print_peaks(
     let size = TICK * s;
     let (inset, pad) = (6.0 * s, 4.0 * s);
     let height = size + pad;
-    // All cells have the same size: if the text does not fit in one, no number is needed at all.
-    if height * 5.0 > figure.content.cell(0, 0, layers.count, heads.count).height {
+    let cell = figure.content.cell(0, 0, layers.count, heads.count);
+    if height * 5.0 > cell.height {
         return;
     }
-    for (index, &[_, high]) in ranges.iter().enumerate() {
+    let width = |text: &str| text_width(text, false) * size + 2.0 * pad;
+    // Never more than half of the map's width.
+    let fit = |texts: &Vec<String>| texts.iter().all(|text| width(text) * 2.0 <= cell.width);
+    let written = |write: fn(f64) -> String| -> Vec<String> {
+        ranges.iter().map(|&[_, high]| write(f64::from(high))).collect()
+    };
+    let ways: [fn(f64) -> String; 3] =
+        [|high| format!("max {}", number(high, high)), |high| number(high, high), two_digits];
+    let Some(texts) = ways.into_iter().map(written).find(fit) else { return };
+    for (index, text) in texts.into_iter().enumerate() {
         let (layer, head) = (index as u32 / heads.count, index as u32 % heads.count);
         let cell = figure.content.cell(layer, head, layers.count, heads.count);
-        let peak = number(f64::from(high), f64::from(high));
-        let width = |text: &str| text_width(text, false) * size + 2.0 * pad;
-        // Text with "max" if it fits; never more than half of the map's width.
-        let fits = |text: &String| width(text) * 2.0 <= cell.width;
-        let Some(text) = [format!("max {peak}"), peak].into_iter().find(fits) else { continue };
         let width = width(&text);
         let (x, y) = (cell.right() - inset - width, cell.bottom() - inset - height);
         let plate = PixelRect { x, y, width, height };
@@ -251,6 +257,15 @@ pub(super) fn print_peaks(
         let y = plate.y + plate.height / 2.0 + CAP_HEIGHT * size / 2.0;
         figure.labels.push(tick(text, [plate.x + pad, y], Align::Start, Ink::Text, s));
     }
+}
+
+/// A number between 0 and 1 in little space: ".28", "9e−5".
+fn two_digits(value: f64) -> String {
+    if value >= 0.01 {
+        let text = format!("{value:.2}");
+        return text.strip_prefix('0').map_or(text.clone(), str::to_owned);
+    }
+    if value > 0.0 { format!("{value:.0e}").replace('-', "−") } else { "0".into() }
 }
 
 /// The name for a range of positions.

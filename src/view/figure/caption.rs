@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::color_limits::Readout;
 use super::text::TextRun;
-use crate::trace::{TokenInfo, TraceMeta};
+use crate::trace::{TokenInfo, TraceMeta, characters, spelled};
 
 /// A token as readable text: word-start marks removed, spaces as a thin mark, control characters by name.
 pub fn token_text(piece: &str) -> String {
@@ -39,14 +39,46 @@ pub fn token_text(piece: &str) -> String {
     text
 }
 
+/// The readable text of each of these tokens. Of several that spell one character with bytes, each has the character
+/// and its own number: "狐 1/3".
+pub fn token_names(tokens: &[TokenInfo]) -> Vec<String> {
+    let mut names = Vec::with_capacity(tokens.len());
+    for run in characters(tokens) {
+        let count = run.len();
+        match &tokens[run] {
+            [token] => names.push(token_text(&token.text)),
+            run => {
+                let text = token_text(&spelled(run));
+                names.extend((1..=count).map(|number| format!("{text} {number}/{count}")));
+            }
+        }
+    }
+    names
+}
+
+/// The readable text of one token among its neighbours, see [`token_names`].
+pub fn token_name(tokens: &[TokenInfo], index: usize) -> Option<String> {
+    /// No character is spelled by more tokens.
+    const MOST_BYTES: usize = 4;
+    let token = tokens.get(index)?;
+    if !token.text.contains("<0x") {
+        return Some(token_text(&token.text));
+    }
+    // A character may begin before these neighbours, but none of its tokens is further away.
+    let first = index.saturating_sub(2 * MOST_BYTES);
+    let near = &tokens[first..tokens.len().min(index + 2 * MOST_BYTES)];
+    token_names(near).into_iter().nth(index - first)
+}
+
 /// Tokens joined to text again: pieces concatenated, word starts as spaces.
 fn words(tokens: &[&TokenInfo]) -> String {
+    let tokens: Vec<TokenInfo> = tokens.iter().map(|&token| token.clone()).collect();
     let mut text = String::new();
-    for token in tokens {
-        if token.begins_word() && !text.is_empty() {
+    for run in characters(&tokens) {
+        if tokens[run.start].begins_word() && !text.is_empty() {
             text.push(' ');
         }
-        text.push_str(&token_text(&token.text));
+        text.push_str(&token_text(&spelled(&tokens[run])));
     }
     text
 }
@@ -227,9 +259,9 @@ fn queries_part(queries: &Queries, meta: &TraceMeta) -> Part {
     let token = |index: u32| meta.tokens.get(first + index as usize);
     if let Some(one) = queries.set.only() {
         let mut runs = vec![TextRun::plain(format!("{name} {one}"))];
-        if let Some(token) = token(one) {
+        if let Some(name) = token_name(&meta.tokens, first + one as usize) {
             runs.push(TextRun::plain(" "));
-            runs.push(TextRun::strong(token_text(&token.text)));
+            runs.push(TextRun::strong(name));
         }
         return runs;
     }
@@ -263,5 +295,23 @@ mod tests {
         assert_eq!(token_text("▁"), "space");
         assert_eq!(token_text("a▁b"), "a·b");
         assert_eq!(token_text("</s>"), "</s>");
+    }
+
+    #[test]
+    fn bytes_of_a_character_are_named_by_it() {
+        let token = |text: &str| TokenInfo {
+            id: 0,
+            text: text.into(),
+            kind: crate::trace::TokenKind::Answer,
+            turn: 0,
+            word: Some(0),
+        };
+        let tokens = ["▁a", "<0xE7>", "<0x8B>", "<0x90>", "b", "<0xE7>"].map(token);
+        let names = ["a", "狐 1/3", "狐 2/3", "狐 3/3", "b", "<0xE7>"];
+        assert_eq!(token_names(&tokens), names);
+        for (index, name) in names.into_iter().enumerate() {
+            assert_eq!(token_name(&tokens, index).as_deref(), Some(name));
+        }
+        assert_eq!(words(&tokens[..4].iter().collect::<Vec<_>>()), "a狐");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::shown_views::picture_name;
 use super::super::{HeadOrder, MapSource, Shown, ShownGrid, ViewKind, ViewState};
-use super::caption::token_text;
+use super::caption::{token_names, token_text};
 use crate::analysis::density::Frame;
 use crate::analysis::reduce::Keep;
 use crate::analysis::relevancy::TextRelevancy;
@@ -171,17 +171,11 @@ impl Content {
             ViewKind::TokenMatrix => {
                 let first_query = trace.rows().first().copied().unwrap_or(0);
                 let end = trace.rows().last().map_or(0, |&row| row as usize + 1);
-                let tokens: Vec<AxisToken> = trace
-                    .meta()
-                    .tokens
-                    .iter()
+                let named = trace.meta().tokens.iter().zip(token_names(&trace.meta().tokens));
+                let tokens: Vec<AxisToken> = named
                     .take(shape.positions)
-                    .map(|token| AxisToken {
-                        text: if token.kind == TokenKind::Image {
-                            String::new()
-                        } else {
-                            token_text(&token.text)
-                        },
+                    .map(|(token, name)| AxisToken {
+                        text: if token.kind == TokenKind::Image { String::new() } else { name },
                         kind: token.kind,
                     })
                     .collect();

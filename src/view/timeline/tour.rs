@@ -4,8 +4,10 @@
 use super::edit::readable;
 use super::walkthrough::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
-use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace};
-use crate::view::figure::token_text;
+use crate::trace::{
+    AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace, characters, spelled,
+};
+use crate::view::figure::{token_name, token_text};
 use crate::view::{
     AxisSet, Blend, HeadOrder, MapSource, Quantity, Queries, Range, Shown, ViewKind, ViewState,
     pictures, salient_token,
@@ -84,16 +86,19 @@ pub fn tour(trace: &Trace, path: &Path) -> Walkthrough {
 /// The words of an answer, with the words of some tokens marked by `**…**`: the default caption for a view of these
 /// tokens.
 pub fn sentence(trace: &Trace, marked: &[u32]) -> String {
+    let tokens = trace.meta().answer_tokens();
     let mut text = String::new();
-    for (index, token) in (0u32..).zip(trace.meta().answer_tokens()) {
-        if token.kind == TokenKind::Special {
+    for run in characters(tokens) {
+        let first = &tokens[run.start];
+        if first.kind == TokenKind::Special {
             continue;
         }
-        if token.begins_word() && !text.is_empty() {
+        if first.begins_word() && !text.is_empty() {
             text.push(' ');
         }
-        let word = token_text(&token.text);
-        text.push_str(&if marked.contains(&index) { format!("**{word}**") } else { word });
+        let word = token_text(&spelled(&tokens[run.clone()]));
+        let is_marked = run.into_iter().any(|index| marked.contains(&(index as u32)));
+        text.push_str(&if is_marked { format!("**{word}**") } else { word });
     }
     text
 }
@@ -228,7 +233,7 @@ impl Tour<'_> {
         let frames: Vec<&ImageSpan> =
             meta.spans.iter().filter(|span| span.frame.is_some()).collect();
         let Some(token) = self.pointing_token().filter(|_| frames.len() > 1) else { return };
-        let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
+        let word = token_name(meta.answer_tokens(), token as usize);
         let word = word.unwrap_or_default();
         // Of a long video as many as there is time for, evenly.
         let count = frames.len().min(MOST_FRAMES);
@@ -308,7 +313,7 @@ impl Tour<'_> {
     fn layers_and_heads(&self, steps: &mut Vec<Step>) {
         let Some(token) = self.pointing_token() else { return };
         let meta = self.trace.meta();
-        let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
+        let word = token_name(meta.answer_tokens(), token as usize);
         let word = word.unwrap_or_default();
         let looks = Looks::from_trace(self.trace, &[token]);
         let of = |layers: AxisSet, heads: AxisSet| {
@@ -364,7 +369,7 @@ impl Tour<'_> {
         let Some(token) = self.pointing_token() else { return };
         let Some(method) = Method::best_relevancy(self.trace) else { return };
         let meta = self.trace.meta();
-        let word = meta.answer_tokens().get(token as usize).map(|token| token_text(&token.text));
+        let word = token_name(meta.answer_tokens(), token as usize);
         let mut state = self.look();
         state.view = ViewKind::Relevancy;
         state.map.queries = Queries::answer(token);
