@@ -163,7 +163,7 @@ macro_rules! ui_commands {
                     => |app, _| edit_picture::ask_again(app),
                 OcclusionMap "Occlusion map: cover the picture part by part"
                     => |app, _| interventions::occlusion_map(app),
-                EachHeadOff "Switch each head off in turn"
+                EachHeadOff "Switch off every head, one at a time"
                     => |app, _| interventions::each_head(app),
                 HeadOff "Switch off the selected head"
                     => |app, _| what_if::shown_head_off(app),
@@ -199,7 +199,7 @@ macro_rules! ui_commands {
             Show {
                 Present "Present on a large screen" [NONE F5] => |app, _| show::present(app),
                 RecordFilm "Record a film…" [CTRL_SHIFT R] => |app, _| show::ask_for_film(app),
-                RecordTake "Start or stop recording my actions as a walkthrough" [SHIFT N]
+                RecordTake "Record my steps as a walkthrough, or stop" [SHIFT N]
                     => |app, _| show::toggle_take(app),
                 EditWalkthrough "Make a walkthrough of this answer" [CTRL W]
                     => |app, _| walkthrough_files::of_answer(app),

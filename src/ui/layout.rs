@@ -73,18 +73,18 @@ panes! {
     /// One bar for each head of the layer.
     HeadStrip Middle "Heads of the layer",
     /// Exact values.
-    Numbers Lower "Numbers",
+    Numbers Lower "Values",
     /// Question words that an answer word depends on, and a map for each answer word.
-    WhyWord Lower "Why this word",
+    WhyWord Lower "What this word depends on",
     /// Controls for drawing the map.
-    Look Lower "Look",
+    Look Lower "Display",
     /// Bookmarks.
     Bookmarks Lower "Bookmarks",
     /// Edits, comparisons, changes to the model.
     #[serde(alias = "Probe")]
     WhatIf Lower "What if",
     /// Deletion and insertion curves of the shown map.
-    Score Lower "Trust",
+    Score Lower "Faithfulness",
 }
 
 impl Pane {

@@ -46,7 +46,7 @@ impl Section {
             Self::Views => "Views",
             Self::Scrub => "Tokens, layers, heads",
             Self::Play => "Play",
-            Self::Look => "Look",
+            Self::Look => "Display",
             Self::Ask => "Ask",
             Self::Files => "Files and figures",
             Self::Show => "Walkthroughs and films",

@@ -140,6 +140,10 @@ pub enum Icon {
     Panel,
     Present,
     Record,
+    /// A triangle to the right: more can be shown.
+    Folded,
+    /// A triangle down: more is shown.
+    Unfolded,
 }
 
 /// A square button with a sign.
@@ -223,6 +227,19 @@ pub fn paint_icon(ui: &Ui, icon: Icon, rect: Rect, color: Color32) {
             let screen = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - 3.0));
             painter.rect_stroke(screen, 1.0, stroke, StrokeKind::Middle);
             painter.hline(rect.left() + 3.0..=rect.right() - 3.0, rect.bottom(), stroke);
+        }
+        Icon::Folded | Icon::Unfolded => {
+            let half = rect.width() * 0.3;
+            let [tip, side] = match icon {
+                Icon::Folded => [vec2(half, 0.0), vec2(0.0, half)],
+                _ => [vec2(0.0, half), vec2(half, 0.0)],
+            };
+            let (centre, base) = (rect.center(), rect.center() - tip * 0.7);
+            painter.add(egui::Shape::convex_polygon(
+                vec![centre + tip, base + side, base - side],
+                color,
+                Stroke::NONE,
+            ));
         }
         Icon::Record => {
             painter.circle_filled(rect.center(), rect.width() * 0.42, color);

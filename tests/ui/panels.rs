@@ -80,7 +80,7 @@ fn the_matrix_view_has_its_quantities_in_its_own_line() {
     let mut window = window();
     window.key_press(Key::L);
     settle(&mut window);
-    window.get_by_label("Image share").click();
+    window.get_by_label("Attention to picture").click();
     settle(&mut window);
     assert_eq!(state(&window).quantity, Quantity::ImageShare);
 }

@@ -101,14 +101,14 @@ pub fn each_head(app: &mut App) {
         return;
     };
     let (id, trace) = (doc.id, Arc::clone(&doc.trace));
-    if is_for_python(app, "Switching each head off", trace.meta(), None) {
+    if is_for_python(app, "Switching off every head", trace.meta(), None) {
         return;
     }
     let changes = ablation_of_each_head(&trace);
     let count = changes.len();
     app.what_if.heads =
         Some(HeadEffects { on: id, totals: vec![None; count], changed: vec![false; count] });
-    start_on_model(app, "Switching each head off", move |engine, reporter, cancel| {
+    start_on_model(app, "Switching off every head", move |engine, reporter, cancel| {
         effects(engine, &trace, &changes, cancel, &mut |index, effect| {
             reporter.progress(index + 1, count);
             let (total, changes_answer) = (effect.total(), effect.changes_answer);

@@ -5,6 +5,7 @@ use crate::model::Intervention;
 use crate::trace::{Head, Layer};
 use crate::ui::app::App;
 use crate::ui::what_if::{Compare, WhatIfCommand};
+use crate::view::figure::head_name;
 
 /// Carries out a command.
 pub fn apply(app: &mut App, command: WhatIfCommand) {
@@ -42,7 +43,7 @@ pub fn shown_head_off(app: &mut App) {
         return app.notify("Choose one layer and one head first.", false);
     };
     let change = Intervention::AblateHeads(vec![(Layer(layer), Head(head))]);
-    interventions::intervene(app, change, format!("layer {layer} · head {head} off"));
+    interventions::intervene(app, change, format!("{} off", head_name(layer, head)));
 }
 
 /// Cuts the attention to the chosen patches, or to all others.

@@ -32,6 +32,7 @@ pub struct Places {
 /// Places both stages in `rect` and paints them.
 pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
     let seen = cx.what_if.seen_together(cx.current.map(|doc| doc.id)).is_some();
+    let names = cx.what_if.names();
     let how = if seen { cx.what_if.compare } else { Compare::Off };
     let (first, second) = match how {
         Compare::SideBySide => {
@@ -59,7 +60,7 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         (Compare::Flicker, Some(other)) => {
             let is_second = is_second_turn(ui.input(|input| input.time));
             draw(ui, if is_second { Some(other) } else { own }, rect);
-            label(ui, rect, if is_second { "second" } else { "first" }, Align2::LEFT_TOP);
+            label(ui, rect, if is_second { names[1] } else { names[0] }, Align2::LEFT_TOP);
             ui.request_repaint_after(FLICKER);
         }
         (Compare::Swipe, Some(other)) => {
@@ -71,10 +72,12 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         _ => draw(ui, own, first),
     }
     if matches!(how, Compare::SideBySide | Compare::Swipe) {
-        label(ui, first, "first", Align2::LEFT_TOP);
+        label(ui, first, names[0], Align2::LEFT_TOP);
         let place = second.unwrap_or(rect);
         let corner = if second.is_some() { Align2::LEFT_TOP } else { Align2::RIGHT_TOP };
-        label(ui, place, "second, scored with the first answer", corner);
+        let text =
+            format!("{}, scored with the answer of the {}", names[1], names[0].to_lowercase());
+        label(ui, place, &text, corner);
     }
     Places { first, second }
 }

@@ -547,8 +547,8 @@ pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
     ] {
         let text = match act {
             UiCommand::EditWalkthrough => "Tour of this answer",
-            UiCommand::RecordTake if cx.recorder.is_some() => "Stop recording my actions",
-            UiCommand::RecordTake => "Record my actions",
+            UiCommand::RecordTake if cx.recorder.is_some() => "Stop recording my steps",
+            UiCommand::RecordTake => "Record my steps",
             UiCommand::WalkthroughOfBookmarks => "From the bookmarks",
             _ => "Open a walkthrough…",
         };

@@ -8,7 +8,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::view_changes::with_axes;
 use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::figure::{labelled, number, range_text, step_for};
+use crate::view::figure::{head_name, labelled, number, range_text, step_for};
 use crate::view::{AxisSet, ColorMap, Command, Quantity, ViewState};
 use egui::{
     Align2, Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, TextureId,
@@ -24,7 +24,7 @@ pub const fn quantity_name(quantity: Quantity) -> &'static str {
     match quantity {
         Quantity::ImageToAnswer => "Image to answer",
         Quantity::QuestionToAnswer => "Question to answer",
-        Quantity::ImageShare => "Image share",
+        Quantity::ImageShare => "Attention to picture",
         Quantity::Entropy => "Entropy",
     }
 }
@@ -357,7 +357,7 @@ fn reading(cx: &PaneContext<'_>, ui: &mut Ui, matrix: &Matrix, quantity: Quantit
                 let largest = matrix.range[1].abs().max(matrix.range[0].abs());
                 let value = number(f64::from(value), f64::from(largest));
                 let unit = if quantity == Quantity::Entropy { " nats" } else { "" };
-                format!("layer {layer} · head {head} · {value}{unit}")
+                format!("{} · {value}{unit}", head_name(layer, head))
             })
         }
         _ => Some(format!(

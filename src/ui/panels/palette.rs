@@ -1,11 +1,20 @@
-//! The list of all commands, filtered while one types. A path that is typed here is opened.
+//! The list of all commands, filtered while one types, and the places that can be jumped to: heads ("L12 H5", "12.5"),
+//! words of the answer, colour maps, settings, open answers, recent files. A path that is typed here is opened.
 
-use crate::ui::intent::Intent;
+use super::matrix::quantity_name;
+use super::tokens::answer_words;
+use crate::trace::PreprocessMode;
+use crate::ui::chat::preprocess_name;
+use crate::ui::document::Document;
+use crate::ui::intent::{BookmarkCommand, Intent, SettingsChange};
 use crate::ui::layout::Pane;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::ENTRIES;
 use crate::ui::theme;
+use crate::ui::view_changes::with_axes;
 use crate::ui::widgets::{ink, muted, text_in};
+use crate::view::figure::head_name;
+use crate::view::{AxisSet, Blend, ColorMap, Command, Interpolation, Quantity, Theme};
 use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::path::PathBuf;
 
@@ -60,7 +69,7 @@ pub struct Item {
     pub intent: Intent,
 }
 
-/// All items: the commands, then the panels.
+/// The items of every window: the commands, then the panels.
 fn items() -> impl Iterator<Item = Item> {
     let acts = ENTRIES.iter().map(|entry| Item {
         name: entry.name.to_owned(),
@@ -75,12 +84,128 @@ fn items() -> impl Iterator<Item = Item> {
     acts.chain(panels)
 }
 
-/// The items that match, the best first.
-pub fn matches(query: &str) -> Vec<Item> {
+/// The items that match, the best first; `jumps` are places of the present window.
+pub fn matches(query: &str, jumps: Vec<Item>) -> Vec<Item> {
     let mut found: Vec<(u32, Item)> =
-        items().filter_map(|item| Some((score(&item.name, query)?, item))).collect();
+        items().chain(jumps).filter_map(|item| Some((score(&item.name, query)?, item))).collect();
     found.sort_by_key(|(score, _)| *score);
     found.into_iter().map(|(_, item)| item).collect()
+}
+
+/// A layer and a head as they are typed: "L12 H5", "l12h5", "12.5", "layer 12 head 5"; one of them alone with its letter.
+pub fn typed_head(query: &str) -> Option<(Option<u32>, Option<u32>)> {
+    let query = query.trim().to_lowercase().replace("layer", "l").replace("head", "h");
+    let query: String = query.chars().filter(|c| !matches!(c, ' ' | ',' | '·')).collect();
+    let number = |text: &str| text.parse::<u32>().ok();
+    if let Some((layer, head)) = query.split_once('.') {
+        return Some((Some(number(layer)?), Some(number(head)?)));
+    }
+    match (query.strip_prefix('l'), query.strip_prefix('h')) {
+        (Some(rest), _) => match rest.split_once('h') {
+            Some((layer, head)) => Some((Some(number(layer)?), Some(number(head)?))),
+            None => Some((Some(number(rest)?), None)),
+        },
+        (None, Some(head)) => Some((None, Some(number(head)?))),
+        (None, None) => None,
+    }
+}
+
+/// The typed head, layer or column of heads; the error says which there are.
+fn head_jump(doc: &Document, query: &str) -> Option<Result<Item, String>> {
+    let (layer, head) = typed_head(query)?;
+    let extent = &doc.extent;
+    let is_there = layer.is_none_or(|layer| extent.model.layer_index(layer).is_some())
+        && head.is_none_or(|head| head < extent.heads);
+    if !is_there {
+        let (first, last) =
+            (extent.model.layer_number(0), extent.model.layer_number(extent.layers.max(1) - 1));
+        let heads = extent.heads.saturating_sub(1);
+        return Some(Err(format!("This model has layers {first}–{last} and heads 0–{heads}.")));
+    }
+    let state = doc.state();
+    let (name, command) = match (layer, head) {
+        (Some(layer), Some(head)) => (head_name(layer, head), Command::SetLayerHead(layer, head)),
+        (Some(layer), None) => (
+            format!("L{layer}: mean of its heads"),
+            with_axes(state, AxisSet::single(layer), AxisSet::MEAN),
+        ),
+        (None, Some(head)) => (
+            format!("H{head}: mean of the layers"),
+            with_axes(state, AxisSet::MEAN, AxisSet::single(head)),
+        ),
+        (None, None) => return None,
+    };
+    Some(Ok(Item { name, keys: String::new(), intent: Intent::Command(command) }))
+}
+
+/// Places of this window that a query can name.
+fn jumps(cx: &PaneContext<'_>) -> Vec<Item> {
+    let item = |name: String, keys: &str, intent: Intent| Item { name, keys: keys.into(), intent };
+    let mut jumps = Vec::new();
+    if let Some(doc) = cx.current {
+        for (text, queries) in answer_words(doc) {
+            let intent = Intent::Command(Command::SetQueries(queries));
+            jumps.push(item(format!("Word: {text}"), "", intent));
+        }
+        let looks = [
+            of_all("Colour map", ColorMap::ALL, ColorMap::name, Command::SetColormap),
+            of_all("Blend", Blend::ALL, Blend::name, Command::SetBlend),
+            of_all(
+                "Interpolation",
+                Interpolation::ALL,
+                Interpolation::name,
+                Command::SetInterpolation,
+            ),
+            of_all("Matrix", Quantity::ALL, quantity_name, Command::SetQuantity),
+        ];
+        jumps.extend(looks.into_iter().flatten());
+    }
+    for doc in cx.docs {
+        let name = format!("Answer: {} → {}", doc.meta().question, doc.meta().answer.trim());
+        jumps.push(item(name, "", Intent::Show(doc.id)));
+    }
+    for (index, bookmark) in cx.settings.bookmarks.iter().enumerate() {
+        let intent = Intent::Bookmark(BookmarkCommand::GoTo(index));
+        jumps.push(item(format!("Bookmark: {}", bookmark.note), "", intent));
+    }
+    for path in &cx.settings.recent_files {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = format!("Open {}", name.unwrap_or_else(|| path.display().to_string()));
+        jumps.push(item(name, "recent file", Intent::Open(path.clone())));
+    }
+    let themes = [("dark", Some(Theme::Dark)), ("light", Some(Theme::Light)), ("system", None)];
+    let setting = |name: String, change| item(name, "setting", Intent::Settings(change));
+    for (name, theme) in themes {
+        jumps.push(setting(format!("Theme: {name}"), SettingsChange::Theme(theme)));
+    }
+    for (name, is_on) in [("on", true), ("off", false)] {
+        jumps.push(setting(
+            format!("Cross-fade between views: {name}"),
+            SettingsChange::Animate(is_on),
+        ));
+        let change = SettingsChange::PromptOpen(is_on);
+        jumps.push(setting(format!("Whole prompt in the token strip: {name}"), change));
+    }
+    for mode in [PreprocessMode::Default, PreprocessMode::Resize, PreprocessMode::Pad] {
+        let name = format!("Fit of pictures: {}", preprocess_name(mode));
+        jumps.push(setting(name, SettingsChange::Preprocess(mode)));
+    }
+    jumps
+}
+
+/// One item for each variant of a choice.
+fn of_all<T: Copy>(
+    title: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+    command: impl Fn(T) -> Command,
+) -> Vec<Item> {
+    let item = |&value: &T| Item {
+        name: format!("{title}: {}", name(value)),
+        keys: String::new(),
+        intent: Intent::Command(command(value)),
+    };
+    all.iter().map(item).collect()
 }
 
 fn typed_path(query: &str) -> Option<PathBuf> {
@@ -104,8 +229,15 @@ impl PaneUi for CommandPalette {
             self.query.clear();
             self.selected = 0;
         }
-        let found = matches(&self.query);
+        let typed = !self.query.trim().is_empty();
+        let mut found = matches(&self.query, if typed { jumps(cx) } else { Vec::new() });
         let path = typed_path(&self.query);
+        let mut hint = None;
+        match cx.current.and_then(|doc| head_jump(doc, &self.query)) {
+            Some(Ok(item)) => found.insert(0, item),
+            Some(Err(text)) => hint = Some(text),
+            None => {}
+        }
         let keys = Keys::read(ui);
         if keys.closes && !fresh {
             cx.intents.send(Intent::ShowPalette(false));
@@ -113,7 +245,7 @@ impl PaneUi for CommandPalette {
         }
         self.move_selection(&keys, found.len());
         let mut chosen = None;
-        let list = self.list(ui, &found, path, &keys, &mut chosen);
+        let list = self.list(ui, (&found, hint), path, &keys, &mut chosen);
         let outside = !fresh
             && ui.input(|input| {
                 input.pointer.any_pressed()
@@ -169,7 +301,7 @@ impl CommandPalette {
     fn list(
         &mut self,
         ui: &Ui,
-        found: &[Item],
+        (found, hint): (&[Item], Option<String>),
         path: Option<PathBuf>,
         keys: &Keys,
         chosen: &mut Option<Intent>,
@@ -193,8 +325,10 @@ impl CommandPalette {
                         if clicked || keys.enter {
                             *chosen = Some(Intent::Open(path.clone()));
                         }
+                    } else if let Some(hint) = &hint {
+                        muted(ui, hint);
                     } else if found.is_empty() {
-                        muted(ui, "No command or file matches.");
+                        muted(ui, "No command, place or file matches.");
                     }
                     let height = ROW * ROWS as f32;
                     egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
@@ -213,7 +347,7 @@ impl CommandPalette {
 
     fn edit(&mut self, ui: &mut Ui) {
         let edit = egui::TextEdit::singleline(&mut self.query)
-            .hint_text("Type a command, or a path to open")
+            .hint_text("A command, a head (L4 H1), a word, a file …")
             .font(theme::plain(theme::LARGE))
             .desired_width(f32::INFINITY)
             .margin(vec2(8.0, 8.0));
@@ -251,6 +385,7 @@ mod tests {
 
     #[test]
     fn the_best_fit_comes_first() {
+        let matches = |query: &str| matches(query, Vec::new());
         let first = |query: &str| match matches(query)[0].intent {
             Intent::Ui(act) => Some(act),
             _ => None,
@@ -259,8 +394,21 @@ mod tests {
         assert_eq!(first("svg"), Some(UiCommand::SaveSvg));
         assert_eq!(first("lvlm"), Some(UiCommand::LvlmInterpretLook));
         assert!(matches("").len() > ENTRIES.len(), "panels are there too");
-        assert!(matches!(matches("panel: look")[0].intent, Intent::ShowPanel(Pane::Look)));
+        assert!(matches!(matches("panel: display")[0].intent, Intent::ShowPanel(Pane::Look)));
         assert!(matches("zzzz").is_empty());
         assert!(score("Next layer", "nl").unwrap() > score("Next layer", "layer").unwrap());
+    }
+
+    #[test]
+    fn heads_are_typed_in_several_ways() {
+        for text in ["L12 H5", "l12h5", " 12.5 ", "layer 12 head 5", "Layer 12, head 5", "L12·H5"]
+        {
+            assert_eq!(typed_head(text), Some((Some(12), Some(5))), "{text}");
+        }
+        assert_eq!(typed_head("L3"), Some((Some(3), None)));
+        assert_eq!(typed_head("h7"), Some((None, Some(7))));
+        for text in ["", "12", "look", "heads", "1.2.3", "l", "-1.5", "99999999999.1", "fox"] {
+            assert_eq!(typed_head(text), None, "{text}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::{Ranked, comparable};
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::Command;
+use crate::view::figure::head_name;
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 const ROW: f32 = 24.0;
@@ -52,7 +53,7 @@ impl PaneUi for Ranking {
             });
         });
         let ranking = cx.ranking(doc);
-        muted(ui, "image share × (1 − entropy / ln N)");
+        muted(ui, "attention to picture × (1 − entropy / ln N)");
         let best = ranking.first().map_or(1.0, |first| first.score).max(f32::MIN_POSITIVE);
         egui::ScrollArea::vertical().id_salt("ranking").show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
@@ -67,7 +68,7 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranked: &Ranked, best: f32) {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let Ranked { layer, head, image_share, entropy, score } = *ranked;
-    let name = format!("Layer {layer}, head {head}");
+    let name = head_name(layer, head);
     let map = &cx.shown.map;
     let on = map.layers.only() == Some(layer) && map.heads.only() == Some(head);
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));

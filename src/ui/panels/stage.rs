@@ -13,7 +13,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{hairline, ink, muted, on_pixels, primary_button, progress_line};
-use crate::view::figure::{Figure, PixelRect, number, percent, token_name};
+use crate::view::figure::{Figure, PixelRect, head_name, number, percent, token_name};
 use crate::view::{
     AxisSet, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
     ViewKind, patch_name,
@@ -410,7 +410,7 @@ impl OnStage<'_> {
             let value = matrix.at(layer, head).map(|value| number(f64::from(value), high));
             let what = super::matrix::quantity_name(state.quantity).to_lowercase();
             let text = format!("{what} {}", value.unwrap_or_default());
-            beside(ui, self.rect, at, &format!("layer {named} · head {head}"), &text);
+            beside(ui, self.rect, at, &head_name(named, head), &text);
         }
         if response.drag_stopped() {
             cx.intents.send(Intent::Settle);

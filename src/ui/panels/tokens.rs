@@ -12,7 +12,7 @@ use crate::ui::intent::{Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::range_of;
-use crate::ui::widgets::{Chip, ink, muted};
+use crate::ui::widgets::{Chip, Icon, ink, muted, paint_icon};
 use crate::view::figure::{contrast, number, token_text};
 use crate::view::{
     Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, picture_name, pictures,
@@ -217,12 +217,18 @@ fn scroll(ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui)) -> f32 {
 /// The button that folds the prompt.
 fn fold_button(cx: &PaneContext<'_>, ui: &mut Ui) {
     let is_open = cx.settings.prompt_open;
-    let ink = ink(ui);
-    let text = if is_open { "Prompt ▾" } else { "Prompt ▸" };
-    let text = egui::RichText::new(text).size(theme::SMALL).color(ink.muted);
-    let response = ui.add(egui::Button::new(text).frame(false));
     let name = if is_open { "Fold the prompt" } else { "Show the whole prompt" };
+    let (rect, response) =
+        ui.allocate_exact_size(egui::vec2(NAMES - 8.0, LINE), egui::Sense::click());
     response.widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, is_open, name));
+    let ink = ink(ui);
+    let color = if response.hovered() || response.has_focus() { ink.text } else { ink.muted };
+    let font = theme::plain(theme::SMALL);
+    let drawn =
+        ui.painter().text(rect.left_center(), egui::Align2::LEFT_CENTER, "Prompt", font, color);
+    let icon = if is_open { Icon::Unfolded } else { Icon::Folded };
+    let place = egui::pos2(drawn.right() + 10.0, rect.center().y);
+    paint_icon(ui, icon, egui::Rect::from_center_size(place, egui::Vec2::splat(12.0)), color);
     if response.on_hover_text(name).clicked() {
         cx.intents.send(Intent::Settings(SettingsChange::PromptOpen(!is_open)));
     }
@@ -537,6 +543,13 @@ fn hover_text(
     if cx.active_patches().is_empty() {
         response.clone().on_hover_text(text);
     }
+}
+
+/// The words of the answer with their queries, for jumps.
+pub fn answer_words(doc: &Document) -> Vec<(String, Queries)> {
+    let prompt = doc.meta().prompt_len;
+    let said = words(doc.meta()).into_iter().filter(|word| word.positions.start >= prompt);
+    said.filter_map(|word| Some((word.text.clone(), queries_of(doc, &word, true)?))).collect()
 }
 
 /// Adds words to the chosen ones; words of the other kind replace them. Words that are

@@ -114,7 +114,9 @@ fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     muted(ui, "Sorted by");
     let name = |order| match order {
         HeadOrder::Index => ("Number", "By number"),
-        HeadOrder::ImageShare => ("Image share", "Largest share of attention on the picture first"),
+        HeadOrder::ImageShare => {
+            ("Attention to picture", "Largest share of attention on the picture first")
+        }
         HeadOrder::Peak => ("Peak", "Largest attention on a single patch first"),
         HeadOrder::Entropy => ("Focus", "Lowest entropy over the patches first"),
     };

@@ -11,7 +11,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::what_if::{Compare, Tool, ToolSettings, WhatIfCommand};
 use crate::ui::widgets::{hairline, heading, ink, muted, segments};
-use crate::view::figure::signed;
+use crate::view::figure::{head_name, signed};
 use crate::view::{ColorMap, Command};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Rect, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
@@ -192,23 +192,27 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let (heads, ranked) = (both.difference.heads.clone(), both.difference.ranked());
     let neutral = both.difference.is_neutral();
     word_diff(ui, &words);
-    delta_line(ui, total, "of the first answer");
+    let [first, second] = cx.what_if.names().map(str::to_lowercase);
+    delta_line(ui, total, &format!("of the {first} answer"));
     muted(
         ui,
         match aligned {
-            Alignment::Same => "Both answers are the same, token by token.",
+            Alignment::Same => "Both answers are the same, token by token.".to_owned(),
             Alignment::Scored => {
-                "The second was scored with the first answer, so that tokens align."
+                format!("The {second} was scored with the {first} answer, so that tokens align.")
             }
-            Alignment::Shared => "Only the tokens that both answers share are compared.",
+            Alignment::Shared => "Only the tokens that both answers share are compared.".to_owned(),
         },
     );
+    let swipe = format!("The {first} left of a line, the {second} right of it");
+    let difference =
+        format!("The {first} minus the {second} map, on a range that is symmetric about 0");
     let choices = [
         (Compare::Off, "One", "One answer alone"),
         (Compare::SideBySide, "Side by side", "Both stages, with one selection for both"),
         (Compare::Flicker, "Flicker", "Alternates between the two, which makes changes visible"),
-        (Compare::Swipe, "Swipe", "The first left of a line, the second right of it"),
-        (Compare::Difference, "Difference", "First − second, on a range that is symmetric about 0"),
+        (Compare::Swipe, "Swipe", swipe.as_str()),
+        (Compare::Difference, "Difference", difference.as_str()),
     ]
     .map(|(how, name, hint)| (how, name, hint.to_owned()));
     let chosen = ui.horizontal_wrapped(|ui| segments(ui, cx.what_if.compare, &choices)).inner;
@@ -222,12 +226,14 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     moved(cx, ui, doc, &heads);
     for head in ranked.iter().take(LISTED) {
         let text = format!(
-            "layer {} · head {}    {:.3}    {:.2} → {:.2} image",
-            head.layer, head.head, head.moved, head.image_share_first, head.image_share_second
+            "{}    {:.3}    {:.2} → {:.2} to picture",
+            head_name(head.layer, head.head),
+            head.moved,
+            head.image_share_first,
+            head.image_share_second
         );
         let button = ui.add(egui::Button::new(text).frame(false));
-        if button.on_hover_text("½ Σ |first − second| over the patches; click to see it").clicked()
-        {
+        if button.on_hover_text("½ Σ |difference| over the patches; click to see it").clicked() {
             cx.intents.command(Command::SetLayerHead(head.layer, head.head));
         }
     }
@@ -319,8 +325,8 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
             }
         }
         let text = head.map_or_else(
-            || "Switch a head off".into(),
-            |(layer, head)| format!("Switch off {layer} · {head}"),
+            || "Switch off a head".into(),
+            |(layer, head)| format!("Switch off {}", head_name(layer, head)),
         );
         let button = ui.add_enabled(head.is_some(), egui::Button::new(text));
         let hint = "Choose one layer and one head in the matrix";
@@ -342,7 +348,8 @@ fn maps(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         if ui.button("Occlusion map").on_hover_text(UiCommand::OcclusionMap.hint()).clicked() {
             cx.intents.act(UiCommand::OcclusionMap);
         }
-        if ui.button("Each head off").on_hover_text(UiCommand::EachHeadOff.hint()).clicked() {
+        if ui.button("Switch off every head").on_hover_text(UiCommand::EachHeadOff.hint()).clicked()
+        {
             cx.intents.act(UiCommand::EachHeadOff);
         }
     });
@@ -369,7 +376,7 @@ fn effects(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
                 .map_or_else(|| "not computed yet".into(), |total| signed(f64::from(total), 2));
             let flips = if grid.marked.get(index) == Some(&true) { ", another answer" } else { "" };
             let layer = grid.model.layer_number(layer);
-            muted(ui, format!("layer {layer} · head {head} off: Δ log p {text}{flips}"));
+            muted(ui, format!("{} off: Δ log p {text}{flips}", head_name(layer, head)));
         }
         None => {
             let range = format!("±{:.2}", grid.high());
@@ -392,9 +399,10 @@ fn moved(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, heads: &[HeadDiffere
         Some((layer, head)) => {
             let Some(found) = heads.get((layer * grid.size[1] + head) as usize) else { return };
             let (first, second) = (found.image_share_first, found.image_share_second);
-            let text = format!("{:.3} moved, image share {first:.2} → {second:.2}", found.moved);
+            let text =
+                format!("{:.3} moved, attention to picture {first:.2} → {second:.2}", found.moved);
             let layer = grid.model.layer_number(layer);
-            muted(ui, format!("layer {layer} · head {head}: {text}"));
+            muted(ui, format!("{}: {text}", head_name(layer, head)));
         }
         None => {
             let high = grid.high();

@@ -224,6 +224,18 @@ pub enum WhatIfCommand {
 }
 
 impl WhatIf {
+    /// Names of the two answers that are compared.
+    pub fn names(&self) -> [&'static str; 2] {
+        let is_edit = |comparison: &Comparison, session: &Session| {
+            comparison.first == session.original && Some(comparison.second) == session.edited
+        };
+        match (&self.comparison, &self.session) {
+            (Some(comparison), Some(session)) if !is_edit(comparison, session) => ["This", "Other"],
+            (Some(_), None) => ["This", "Other"],
+            _ => ["Original", "Edited"],
+        }
+    }
+
     /// The comparison, if it is shown in place of `current`.
     pub fn seen_together(&self, current: Option<DocumentId>) -> Option<&Comparison> {
         let comparison = self.comparison.as_ref()?;

@@ -25,6 +25,6 @@ pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile};
 pub use rect::PixelRect;
 pub use shapes::{Align, Figure, Fill, Label, Legend};
 pub use sizes::{DESIGN_LINES, scale_of};
-pub use text::{TextRun, decimal, number, percent, range_text, signed, text_of};
+pub use text::{TextRun, decimal, head_name, number, percent, range_text, signed, text_of};
 pub use theme::{CONTOURS, Ink, ThemeColors, contour_color, contrast, luminance};
 pub use type_metrics::{CAP_HEIGHT, fitted, width as text_width};

@@ -26,6 +26,11 @@ pub fn text_of(runs: &[TextRun]) -> String {
     runs.iter().map(|run| run.text.as_str()).collect()
 }
 
+/// A head in short: "L1 H6" is head 6 of layer 1, both counted from 0.
+pub fn head_name(layer: u32, head: u32) -> String {
+    format!("L{layer} H{head}")
+}
+
 /// A number with three significant digits, counted from the magnitude of `largest`, the larger end of its range.
 pub fn number(value: f64, largest: f64) -> String {
     if !value.is_finite() {
