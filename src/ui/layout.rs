@@ -21,7 +21,7 @@ pub enum PanePlacement {
     Bare,
     /// In the upper tabs of the inspector.
     Upper,
-    /// In the middle tabs.
+    /// In the middle tabs, which are the lowest while they show the bars of the heads.
     Middle,
     /// In the lower tabs.
     Lower,
@@ -75,7 +75,7 @@ panes! {
     /// Exact values.
     Numbers Lower "Values",
     /// Question words that an answer word depends on, and a map for each answer word.
-    WhyWord Lower "What this word depends on",
+    WhyWord Middle "What this word depends on",
     /// Controls for drawing the map.
     Look Lower "Display",
     /// Bookmarks.
@@ -219,12 +219,11 @@ impl Layout {
         // The token strip and the heads' bars belong to the view, not to the walkthrough.
         let is_view = seen.is_view;
         self.tree.set_visible(self.tokens, seen.tokens && is_view);
-        // On a low window the matrix takes the height of the heads' bars.
-        let tokens = if seen.tokens && is_view { tokens_height } else { 0.0 };
-        let has_room = ui.available_height() - tokens >= LEAST_HEIGHT;
-        if let Some(heads) = self.alone(Pane::HeadStrip) {
-            self.tree.set_visible(heads, is_view && (has_room || self.touched));
+        if let Some(heads) = self.tree.tiles.find_pane(&Pane::HeadStrip) {
+            self.tree.set_visible(heads, is_view);
         }
+        let tokens = if seen.tokens && is_view { tokens_height } else { 0.0 };
+        self.fit_inspector(ui.available_height() - tokens);
         let rows = rows_of_tabs(&self.tree.tiles);
         let mut dock = Dock { draw, edited: false, rows };
         self.tree.ui(&mut dock, ui);
@@ -234,12 +233,27 @@ impl Layout {
         }
     }
 
-    /// The tabs of a panel, where no other panel is in them.
-    fn alone(&self, pane: Pane) -> Option<TileId> {
-        let tabs = self.tree.tiles.parent_of(self.tree.tiles.find_pane(&pane)?)?;
-        match self.tree.tiles.get(tabs) {
-            Some(Tile::Container(container)) if container.num_children() == 1 => Some(tabs),
-            _ => None,
+    /// Shares the height of the inspector out while nobody moved an edge: the bars of the heads need little, the list of
+    /// words beside them more, and on a low window the bars give their height to the matrix.
+    fn fit_inspector(&mut self, height: f32) {
+        let tiles = &self.tree.tiles;
+        let Some(heads) = tiles.find_pane(&Pane::HeadStrip).filter(|_| !self.touched) else {
+            return;
+        };
+        let Some(middle) = tiles.parent_of(heads) else { return };
+        let shows_bars = match tiles.get(middle) {
+            Some(Tile::Container(Container::Tabs(tabs))) => tabs.next_active(tiles) == Some(heads),
+            _ => return,
+        };
+        let share = match (shows_bars, height >= LEAST_HEIGHT) {
+            (true, true) => 0.65,
+            (true, false) => 0.1,
+            (false, _) => 1.2,
+        };
+        if let Some(Tile::Container(Container::Linear(side))) =
+            self.tree.tiles.get_mut(self.inspector)
+        {
+            side.shares.set_share(middle, share);
         }
     }
 

@@ -18,6 +18,7 @@ mod screen_saver;
 mod session;
 mod snapshots;
 mod support;
+mod text;
 mod undo;
 mod walkthrough;
 mod what_if;

@@ -12,6 +12,7 @@ use vlmscope::ui::layout::Pane;
 use vlmscope::ui::pane::active_patches;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::task_result::TaskResult;
+use vlmscope::view::figure::head_name;
 use vlmscope::view::{AxisSet, Command, HeadOrder, Mix, Quantity, Queries, ViewKind, ViewState};
 
 fn state(window: &Window) -> ViewState {
@@ -192,13 +193,12 @@ fn a_hovered_patch_colours_the_answer_words() {
 fn a_row_of_the_ranking_jumps_to_its_head() {
     let mut window = window();
     show(&mut window, Pane::Ranking);
-    let row = window.get_all_by_label_contains(", head ").next().expect("a ranking");
+    let row = window.get_all_by_label_contains(" H").next().expect("a ranking");
     let name = row.accesskit_node().label().unwrap();
     row.click();
     settle(&mut window);
     let map = state(&window).map;
-    let chosen =
-        format!("Layer {}, head {}", map.layers.only().unwrap(), map.heads.only().unwrap());
+    let chosen = head_name(map.layers.only().unwrap(), map.heads.only().unwrap());
     assert_eq!(chosen, name);
 }
 

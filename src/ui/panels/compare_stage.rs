@@ -8,7 +8,7 @@ use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
 use crate::ui::what_if::{Compare, WhatIfCommand};
-use crate::ui::widgets::{ink, on_pixels};
+use crate::ui::widgets::ink;
 use egui::{
     Align2, Color32, CursorIcon, Pos2, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2,
     vec2,
@@ -36,10 +36,11 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
     let how = if seen { cx.what_if.compare } else { Compare::Off };
     let (first, second) = match how {
         Compare::SideBySide => {
-            let (left, right) = rect.split_left_right_at_x(rect.center().x);
-            let [left, right] =
-                [left.with_max_x(left.right() - 1.0), right.with_min_x(right.left() + 1.0)];
-            (on_pixels(ui, left), Some(on_pixels(ui, right)))
+            // Both are equally wide, in whole pixels, with a gap of two points between them.
+            let scale = ui.ctx().pixels_per_point();
+            let width = ((rect.width() / 2.0 - 1.0) * scale).floor() / scale;
+            let left = rect.with_max_x(rect.left() + width);
+            (left, Some(rect.with_min_x(rect.right() - width)))
         }
         _ => (rect, None),
     };
