@@ -245,15 +245,21 @@ impl Layout {
             Some(Tile::Container(Container::Tabs(tabs))) => tabs.next_active(tiles) == Some(heads),
             _ => return,
         };
-        let share = match (shows_bars, height >= LEAST_HEIGHT) {
-            (true, true) => 0.65,
-            (true, false) => 0.1,
-            (false, _) => 1.2,
+        // The upper edge of the tabs does not depend on which of them is shown.
+        let shares = match (shows_bars, height >= LEAST_HEIGHT) {
+            (true, true) => [1.2, 0.65, 1.15],
+            (false, true) => [1.2, 1.1, 0.7],
+            (true, false) => [1.6, 0.25, 1.15],
+            (false, false) => [1.6, 0.8, 0.6],
         };
-        if let Some(Tile::Container(Container::Linear(side))) =
+        let Some(Tile::Container(Container::Linear(side))) =
             self.tree.tiles.get_mut(self.inspector)
-        {
-            side.shares.set_share(middle, share);
+        else {
+            return;
+        };
+        let rows: Vec<TileId> = side.children.clone();
+        if rows.len() == shares.len() && rows[1] == middle {
+            rows.into_iter().zip(shares).for_each(|(row, share)| side.shares.set_share(row, share));
         }
     }
 
