@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "terminal": set(),
     "trace": {"files"},
     "analysis": {"trace"},
-    "edit": {"trace", "files"},
+    "edit": {"trace", "analysis", "files"},
     "job": set(),
     "logging": set(),
     "crash": {"job", "gpu", "terminal"},
@@ -30,7 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "gpu": {"trace", "analysis", "view"},
     "record": {"gpu", "view", "job", "trace", "files", "terminal"},
     "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings", "files", "terminal", "crash"},
-    "settings": {"view", "model", "trace", "files"},
+    "settings": {"view", "analysis", "model", "trace", "files"},
     "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings", "files", "terminal", "crash"},
 }
 

@@ -21,7 +21,9 @@ struct Reduce {
     query_count: u32,
     // 1 / attention_scale.
     scale: f32,
-    padding: vec2u,
+    // 1: single heads; the head at index i belongs to the layer at index i.
+    pairs: u32,
+    padding: u32,
 }
 
 @group(1) @binding(0) var<storage, read> params: Reduce;
@@ -68,8 +70,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     var over_layers = 0.0;
     for (var l = layers.x; l < layers.y; l++) {
         let layer_start = axes[l] * params.heads;
+        var own = heads;
+        if params.pairs != 0u {
+            own = vec2u(l, l + 1u);
+        }
         var over_heads = 0.0;
-        for (var h = heads.x; h < heads.y; h++) {
+        for (var h = own.x; h < own.y; h++) {
             let start = (layer_start + axes[params.layer_count + h]) * params.positions;
             var weight = weight_at(start + key);
             if without_bos {
@@ -83,7 +89,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
             over_heads = fold(over_heads, weight, head_max);
         }
         if !head_max {
-            over_heads = over_heads / f32(heads.y - heads.x);
+            over_heads = over_heads / f32(own.y - own.x);
         }
         over_layers = fold(over_layers, over_heads, layer_max);
     }

@@ -2,9 +2,10 @@
 //!
 //! A damaged or newer file never stops the program: it is kept under another name, and defaults are used.
 
+use crate::analysis::verdict::Thresholds;
 use crate::files;
 use crate::trace::{PreprocessMode, Sampling};
-use crate::view::{Theme, ViewState};
+use crate::view::{HeadSet, Theme, ViewState};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,17 @@ pub struct Bookmark {
     /// The number of the answer that the bookmark refers to: an unsaved answer can only be found by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<u64>,
+}
+
+/// A set of heads with a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedHeads {
+    /// The user's name.
+    pub name: String,
+    /// The model: the hash of its bundle, or its name.
+    pub model: String,
+    /// The heads.
+    pub heads: HeadSet,
 }
 
 /// The saved settings.
@@ -67,6 +79,10 @@ pub struct Settings {
     pub recent_files: Vec<PathBuf>,
     /// Saved views.
     pub bookmarks: Vec<Bookmark>,
+    /// The limits of the verdict about each word.
+    pub verdict: Thresholds,
+    /// Named sets of heads.
+    pub head_sets: Vec<NamedHeads>,
     /// Whether the advice of the first start was closed.
     pub advice_seen: bool,
     /// Most megabytes of unsaved answers that are kept for the next start.
@@ -92,6 +108,8 @@ impl Default for Settings {
             recent_bundles: Vec::new(),
             recent_files: Vec::new(),
             bookmarks: Vec::new(),
+            verdict: Thresholds::default(),
+            head_sets: Vec::new(),
             advice_seen: false,
             session_limit_mb: DEFAULT_SESSION_LIMIT_MB,
         }
@@ -177,6 +195,7 @@ impl Settings {
         self.sampling.temperature = clamp(self.sampling.temperature, 0.0, 2.0);
         self.sampling.top_p = clamp(self.sampling.top_p, 0.01, 1.0);
         self.session_limit_mb = self.session_limit_mb.min(MAX_SESSION_LIMIT_MB);
+        self.verdict = self.verdict.checked();
         self.sampling.max_new_tokens = self.sampling.max_new_tokens.clamp(1, 4096);
         self
     }

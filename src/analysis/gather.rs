@@ -31,6 +31,8 @@ pub struct Members {
     pub layer_fold: Fold,
     /// The fold over heads; it runs first.
     pub head_fold: Fold,
+    /// The lists name single heads: the head at index i belongs to the layer at index i.
+    pub pairs: bool,
 }
 
 /// Gathers the matrix. `None` if a layer or head is not in the trace, or if the trace kept no row.
@@ -46,7 +48,8 @@ pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
     let mut weights = vec![-1.0; queries * keys];
     let scale = 1.0 / trace.meta().attention_scale;
     // The mean over all heads is kept for every layer: one read instead of H.
-    let all_heads = members.head_fold == Fold::Mean && members.heads.len() == shape.heads;
+    let all_heads =
+        members.head_fold == Fold::Mean && members.heads.len() == shape.heads && !members.pairs;
     let head_means: Option<Vec<_>> = (all_heads && shape.heads > 1)
         .then(|| members.layers.iter().map(|&layer| trace.head_mean(Layer(layer))).collect())
         .flatten();
@@ -62,12 +65,13 @@ pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
                 continue;
             }
             let mut over_heads = vec![0.0; keys];
-            for &head in &members.heads {
+            let heads = if members.pairs { &members.heads[at..=at] } else { &members.heads[..] };
+            for &head in heads {
                 let start = (layer as usize * shape.heads + head as usize) * keys;
                 read(page.as_ref()?.get(start..start + keys)?, scale, &mut stored);
                 members.head_fold.step(&mut over_heads, &stored);
             }
-            members.head_fold.finish(&mut over_heads, members.heads.len());
+            members.head_fold.finish(&mut over_heads, heads.len());
             members.layer_fold.step(&mut over_layers, &over_heads);
         }
         members.layer_fold.finish(&mut over_layers, members.layers.len());

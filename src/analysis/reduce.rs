@@ -66,6 +66,8 @@ pub struct Reduction {
     pub head_fold: Fold,
     /// The axes that are kept.
     pub keep: Keep,
+    /// The lists name single heads: the head at index i belongs to the layer at index i. Only with [`Keep::One`].
+    pub pairs: bool,
     /// Key 0 is dropped and each row renormalised to sum 1.
     pub remove_bos: bool,
 }
@@ -159,7 +161,8 @@ pub fn reduce(trace: &Trace, reduction: &Reduction, keys: &[u32]) -> Option<Vec<
         for (plane, out) in planes.chunks_exact_mut(patches.max(1)).enumerate() {
             let (layers, heads) = reduction.members(plane);
             over_layers.fill(0.0);
-            for &layer in &reduction.layers[layers.clone()] {
+            for (at, &layer) in layers.clone().zip(&reduction.layers[layers.clone()]) {
+                let heads = if reduction.pairs { at..at + 1 } else { heads.clone() };
                 over_heads.fill(0.0);
                 for &head in &reduction.heads[heads.clone()] {
                     let map = layer as usize * shape.heads + head as usize;

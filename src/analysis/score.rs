@@ -5,7 +5,9 @@
 //! answer becomes likely soon. The other two measures compare the map with the place of the object (Zhang et al., arXiv
 //! 1608.00507; Wang et al., Score-CAM, arXiv 1910.01279). This module holds the arithmetic; the model runs elsewhere.
 
-use crate::trace::{Affine, ImageSpan};
+use super::inside::Inside;
+use super::outline::{Outline, RegionPart, contains};
+use crate::trace::{ImageSpan, Rect};
 
 /// A curve has at most this many steps.
 pub const MAX_STEPS: usize = 24;
@@ -62,56 +64,30 @@ pub struct Fit {
     pub chance: f64,
 }
 
-/// Compares a map `[N]` with boxes; `spans` as in the trace.
-pub fn fit(map: &[f32], spans: &[ImageSpan], boxes: &[BoxPx]) -> Fit {
-    let inside: Vec<f64> = spans.iter().flat_map(|span| coverage(span, boxes)).collect();
-    let mass = |value: f32| f64::from(if value.is_finite() { value.max(0.0) } else { 0.0 });
-    let total: f64 = map.iter().map(|&value| mass(value)).sum();
-    let energy: f64 = map.iter().zip(&inside).map(|(&value, part)| mass(value) * part).sum();
+/// Boxes as one region.
+pub fn region_of_boxes(boxes: &[BoxPx]) -> Vec<RegionPart> {
+    let part = |&[left, top, right, bottom]: &BoxPx| {
+        let rect = Rect { x: left, y: top, width: right - left, height: bottom - top };
+        RegionPart::new(Outline::Rectangle { rect })
+    };
+    boxes.iter().map(part).collect()
+}
+
+/// Compares a map `[N]` with a region in pixels of the original picture; `picture` as in [`Inside::new`], `spans` as in
+/// the trace.
+pub fn fit(map: &[f32], spans: &[ImageSpan], picture: Option<u32>, region: &[RegionPart]) -> Fit {
+    let inside = Inside::new(spans, picture, region);
     let largest = importance_order(map).first().copied().unwrap_or(0) as usize;
     let mut first = 0;
     let hit = spans.iter().any(|span| {
         let here = first..first + span.patches();
         first = here.end;
-        here.contains(&largest) && {
+        here.contains(&largest) && picture.is_none_or(|picture| picture == span.picture) && {
             let index = (largest - here.start) as u32;
             let rect = span.preprocessed_from_patch(index / span.columns, index % span.columns);
             let centre = [rect.x + rect.width / 2.0, rect.y + rect.height / 2.0];
-            let [x, y] = span.original_from_preprocessed(centre);
-            boxes.iter().any(|&[left, top, right, bottom]| {
-                (left..=right).contains(&x) && (top..=bottom).contains(&y)
-            })
+            contains(region, span.original_from_preprocessed(centre))
         }
     });
-    Fit {
-        hit,
-        energy: energy / total,
-        chance: inside.iter().sum::<f64>() / inside.len().max(1) as f64,
-    }
-}
-
-/// Sample points per side of a patch; sampling counts an area that several boxes cover only once.
-const SAMPLES: u32 = 8;
-
-/// For every patch of a span, the part that lies in at least one box.
-fn coverage(span: &ImageSpan, boxes: &[BoxPx]) -> Vec<f64> {
-    let map: &Affine = &span.original_from_preprocessed;
-    let part = |row: u32, column: u32| {
-        let rect = span.preprocessed_from_patch(row, column);
-        let mut inside = 0;
-        for sample in 0..SAMPLES * SAMPLES {
-            let at = |index: u32| (f64::from(index) + 0.5) / f64::from(SAMPLES);
-            let (u, v) = (at(sample % SAMPLES), at(sample / SAMPLES));
-            let [x, y] = map.apply([rect.x + u * rect.width, rect.y + v * rect.height]);
-            let within = |&[left, top, right, bottom]: &BoxPx| {
-                (left..right).contains(&x) && (top..bottom).contains(&y)
-            };
-            inside += u32::from(boxes.iter().any(within));
-        }
-        f64::from(inside) / f64::from(SAMPLES * SAMPLES)
-    };
-    (0..span.rows)
-        .flat_map(|row| (0..span.columns).map(move |column| (row, column)))
-        .map(|(row, column)| part(row, column))
-        .collect()
+    Fit { hit, energy: inside.share(map), chance: inside.chance() }
 }

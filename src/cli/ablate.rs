@@ -10,6 +10,7 @@ use crate::analysis::diff::words;
 use crate::job::CancelToken;
 use crate::model::{
     Effect, Engine, Intervention, KnockFrom, Rerun, Rows, ablation_of_each_head, effects,
+    effects_of_tokens,
 };
 use crate::terminal;
 use crate::trace::{Head, ImageSpan, Layer, TokenKind, Trace, TraceMeta, words as words_of};
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   vlmscope ablate fox.vlmtrace                          each head in turn, the strongest effect first
+  vlmscope ablate fox.vlmtrace --save                   … and keep the effects in the trace
   vlmscope ablate fox.vlmtrace --head 4.1               layer 4, head 1 (repeat for more)
   vlmscope ablate fox.vlmtrace --knock-patches 2-4,3-6  block patches: rows 2-4, columns 3-6
   vlmscope ablate fox.vlmtrace --keep-patches 2-4,3-6 --from text
@@ -61,6 +63,9 @@ pub(crate) struct Args {
     /// Write a trace of the answer that the changed model gives.
     #[arg(long, value_name = "FILE", requires = "change")]
     out: Option<PathBuf>,
+    /// Add the effect of each head to the trace, as the quantity `effect` of `render` and `export` shows it.
+    #[arg(long, conflicts_with = "change")]
+    save: bool,
     /// Number of heads to list.
     #[arg(long, default_value_t = 10)]
     top: usize,
@@ -82,6 +87,9 @@ enum FromFlag {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
     let change = change(args, trace.meta())?;
+    if args.save {
+        check_writable(&args.trace)?;
+    }
     let out = args.out.as_deref().map(with_trace_extension).transpose()?;
     if let Some(out) = &out {
         check_writable(out)?;
@@ -107,7 +115,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 meter.step("switching heads off", index as u64 + 1, total);
             });
             meter.finish();
-            print_matrix(&trace, &found?, args)
+            let found = found?;
+            if args.save {
+                let with = trace.with_head_effects(&effects_of_tokens(&trace, &found))?;
+                with.write_maps(&trace, &args.trace)?;
+                let _ = writeln!(terminal::stderr(), "added to {}", shown(&args.trace));
+            }
+            print_matrix(&trace, &found, args)
         }
     }
 }

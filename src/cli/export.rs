@@ -7,7 +7,8 @@ use crate::analysis::reduce::Keep;
 use crate::terminal;
 use crate::trace::Trace;
 use crate::view::{
-    AxisSet, Bounds, MapChoice, Numbers, Shown, SourceKind, ViewError, ViewState, pictures,
+    AxisSet, Bounds, MapChoice, Numbers, Quantity, Shown, SourceKind, ViewError, ViewState,
+    pictures,
 };
 use serde_json::json;
 use std::io::Write;
@@ -31,6 +32,9 @@ Examples:
   vlmscope export cat.vlmtrace --token 3 --layer 2 --second-layer 5 --out difference.npy
   vlmscope export tiles.vlmtrace --token 3 --span 2 --out thumbnail.npy
   vlmscope export video.vlmtrace --token 3 --frame 5 --out frame.npy
+  vlmscope export cat.vlmtrace --token 3 --quantity focus --out heads.csv
+  vlmscope export cat.vlmtrace --token 3 --quantity inside --box 40,20,200,160 --out object.csv
+  vlmscope export cat.vlmtrace --token 3 --head-set 4.1,7.0 --out mean.npy
   vlmscope export cat.vlmtrace --map relevancy.llm --token 3 --out relevancy.npy
   vlmscope export cat.vlmtrace --map gradient_attention --token 3 --head all --out gradients.npy")]
 pub(crate) struct Args {
@@ -41,6 +45,9 @@ pub(crate) struct Args {
     /// Keys to export.
     #[arg(long, value_enum, default_value_t = Keys::Image)]
     keys: Keys,
+    /// Export one number for each layer and head instead of a map: what `render --view layer-head` draws.
+    #[arg(long, value_enum, conflicts_with_all = ["keys", "layer", "head", "head_set"])]
+    quantity: Option<Quantity>,
     /// FILE.npy, FILE.csv or FILE.json; - for CSV on standard output.
     #[arg(long)]
     out: PathBuf,
@@ -74,6 +81,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(path) => Some(Trace::open(path)?),
         None => None,
     };
+    if let Some(quantity) = args.quantity {
+        state.quantity = quantity;
+        let array = of_heads(args, &state, &trace, other.as_ref())?;
+        trace.check()?;
+        other.as_ref().map_or(Ok(()), Trace::check)?;
+        return write(&array, &args.out);
+    }
     check_flags(args, &state, &trace, other.as_ref())?;
     Bounds::from_trace(&trace)
         .check_picture(state.picture)
@@ -139,6 +153,23 @@ fn check_flags(
         }
     }
     Ok(())
+}
+
+/// One number for each layer and head: [layer, head].
+fn of_heads(
+    args: &Args,
+    state: &ViewState,
+    trace: &Trace,
+    other: Option<&Trace>,
+) -> anyhow::Result<Array> {
+    let numbers =
+        state.resolve_heads(trace, other).map_err(|error| refused(&args.trace, &error))?;
+    let shape = trace.shape();
+    Ok(Array {
+        axes: vec![("layer", shape.layers), ("head", shape.heads)],
+        layers: trace.meta().model.layer_numbers(),
+        values: numbers.values(),
+    })
 }
 
 fn array(

@@ -5,11 +5,10 @@
 
 use super::common::replace;
 use crate::analysis::density::Frame;
+use crate::analysis::overview::HeadNumber;
 use crate::gpu::colormap;
 use crate::trace::Trace;
-use crate::view::{
-    AxisSet, ColorMap, MapChoice, Quantity, Queries, Shown, ShownGrid, ViewKind, ViewState,
-};
+use crate::view::{AxisSet, ColorMap, MapChoice, Queries, Shown, ShownGrid, ViewKind, ViewState};
 use anyhow::Context as _;
 use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -120,7 +119,7 @@ pub(crate) fn write(overlay: &Overlay, path: &Path) -> anyhow::Result<()> {
 /// The layer with the largest mean share of attention on the picture, and that share.
 fn most_attending_layer(trace: &Trace, choice: &MapChoice) -> anyhow::Result<(u32, f32)> {
     let heads = trace.shape().heads.max(1);
-    let shares = choice.resolve_heads(trace, Quantity::ImageShare, false)?.values();
+    let shares = choice.resolve_heads(trace, HeadNumber::ImageShare, false)?.values();
     Ok((0_u32..)
         .zip(shares.chunks_exact(heads).map(|layer| layer.iter().sum::<f32>() / heads as f32))
         .max_by(|left, right| left.1.total_cmp(&right.1))

@@ -10,7 +10,7 @@ use super::common::{
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
 use crate::analysis::methods::{Computation, Method, compute_mean, sinks};
 use crate::analysis::reduce::Keep;
-use crate::analysis::score::{BoxPx, MAX_STEPS, fit};
+use crate::analysis::score::{BoxPx, MAX_STEPS, fit, region_of_boxes};
 use crate::files;
 use crate::job::CancelToken;
 use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin, only_view};
@@ -124,8 +124,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         maps.push(Scored { name, title, map, fit: None });
     }
     if let Some((_, boxes)) = &object {
+        let region = region_of_boxes(boxes);
         for scored in &mut maps {
-            scored.fit = Some(fit(&scored.map, &trace.meta().spans, boxes));
+            scored.fit = Some(fit(&scored.map, &trace.meta().spans, None, &region));
         }
     }
     let request = ScoreRequest {

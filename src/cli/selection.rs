@@ -1,10 +1,11 @@
 //! Flags for selections of numbers, shared by `render` and `export`.
 
 use super::common::usage;
-use crate::trace::{ImageSpan, Trace};
+use crate::analysis::outline::{Outline, RegionPart};
+use crate::trace::{ImageSpan, Rect, Trace};
 use crate::view::{
-    AxisSet, MapSource, Mix, PictureChoice, Queries, QueryKind, Second, SecondRule, ViewError,
-    ViewState,
+    AxisSet, HeadSet, MapSource, MarkedObject, Mix, PictureChoice, Quantity, Queries, QueryKind,
+    Second, SecondRule, ViewError, ViewState,
 };
 use std::path::PathBuf;
 
@@ -31,9 +32,15 @@ pub(crate) struct Selection {
     /// Heads: a number from 0, mean, max, or a set such as mean:0-7 [default: mean]
     #[arg(long, value_parser = heads, allow_negative_numbers = true)]
     pub head: Option<AxisFlag>,
+    /// Mean of single heads of several layers, instead of --layer and --head: LAYER.HEAD, such as 4.1,7.0.
+    #[arg(long, value_name = "L.H[,L.H]", value_parser = HeadSet::parse, conflicts_with_all = ["layer", "head"])]
+    pub head_set: Option<HeadSet>,
     /// Leave out the BOS key and renormalise each row.
     #[arg(long)]
     pub remove_bos: bool,
+
+    #[command(flatten)]
+    pub object: ObjectFlags,
 
     #[command(flatten)]
     pub picture: PictureFlags,
@@ -53,6 +60,59 @@ pub(crate) struct Selection {
     /// Heads of the second map, as --head [default: those of the first].
     #[arg(long, value_name = "HEAD", value_parser = heads, allow_negative_numbers = true, help_heading = "Two maps")]
     pub second_head: Option<AxisFlag>,
+}
+
+/// The object that is asked about.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct ObjectFlags {
+    /// Mark a box as an object, in pixels of the original picture; the matrix shows what lies inside.
+    #[arg(long = "box", value_name = "LEFT,TOP,RIGHT,BOTTOM", value_parser = box_of, allow_hyphen_values = true, help_heading = "Objects")]
+    pub corners: Option<Rect>,
+    /// Choose the object of this name, which the state file marks.
+    #[arg(long, value_name = "NAME", conflicts_with = "corners", help_heading = "Objects")]
+    pub object: Option<String>,
+}
+
+impl ObjectFlags {
+    /// Marks or chooses the object.
+    ///
+    /// # Errors
+    /// A name that the state does not have.
+    pub fn apply(&self, state: &mut ViewState) -> Result<(), ViewError> {
+        if let Some(rect) = self.corners {
+            let part = RegionPart::new(Outline::Rectangle { rect });
+            let picture = state.picture.index;
+            let object = MarkedObject { name: "box".into(), picture, parts: vec![part] };
+            state.objects.push(object);
+            state.object = Some(state.objects.len() as u32 - 1);
+            state.set_quantity(Quantity::Inside);
+            return Ok(());
+        }
+        let Some(name) = &self.object else { return Ok(()) };
+        let found = state.objects.iter().position(|object| object.name == *name);
+        let Some(found) = found else {
+            let names: Vec<&str> = state.objects.iter().map(|object| &*object.name).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let reason = format!("no object is named `{name}`; the state marks {names}.");
+            return Err(ViewError::Combination { reason });
+        };
+        state.object = Some(found as u32);
+        state.set_quantity(Quantity::Inside);
+        Ok(())
+    }
+}
+
+fn box_of(text: &str) -> Result<Rect, String> {
+    let wrong = || format!("`{text}` is not LEFT,TOP,RIGHT,BOTTOM, such as 40,20,200,160");
+    let numbers: Vec<f64> = text
+        .split(',')
+        .map(|part| part.trim().parse().map_err(|_| wrong()))
+        .collect::<Result<_, _>>()?;
+    let &[left, top, right, bottom] = numbers.as_slice() else { return Err(wrong()) };
+    if !(right > left && bottom > top) {
+        return Err(format!("`{text}` has no area: RIGHT must exceed LEFT, and BOTTOM TOP"));
+    }
+    Ok(Rect { x: left, y: top, width: right - left, height: bottom - top })
 }
 
 /// The choice among several pictures, frames and views.
@@ -187,8 +247,14 @@ impl Selection {
         } else if !from_file {
             map.queries = Queries::answers(&trace.meta().spoken_answers());
         }
+        if let Some(heads) = &self.head_set {
+            map.choose_heads(heads.heads().to_vec());
+        } else if self.layer.is_some() || self.head.is_some() {
+            map.head_set = None;
+        }
         state.remove_bos |= self.remove_bos;
         self.picture.apply(&mut state.picture, trace)?;
+        self.object.apply(state)?;
         if self.names_second() {
             self.apply_second(state, trace)?;
         }

@@ -1,6 +1,8 @@
 //! Coverage masks: the pixels that a step touches, and how strongly.
 
 use super::color::hue_and_saturation;
+pub use crate::analysis::outline::Outline;
+use crate::analysis::outline::{bounds, crossings};
 use crate::trace::Rect;
 use image::{GrayImage, Luma, RgbImage};
 use serde::{Deserialize, Serialize};
@@ -21,29 +23,6 @@ pub struct Brush {
 
 fn one() -> f64 {
     1.0
-}
-
-/// The outline of a selection, in pixels of the picture.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "shape", deny_unknown_fields, rename_all = "kebab-case")]
-pub enum Outline {
-    /// Everything.
-    All,
-    /// A rectangle.
-    Rectangle {
-        /// The rectangle.
-        rect: Rect,
-    },
-    /// The ellipse inside a rectangle.
-    Ellipse {
-        /// The enclosing rectangle.
-        rect: Rect,
-    },
-    /// A closed polyline drawn by hand (even-odd rule).
-    Lasso {
-        /// Its corners.
-        points: Vec<[f64; 2]>,
-    },
 }
 
 /// Keeps only pixels whose hue is near the hue of a colour.
@@ -122,6 +101,9 @@ impl Mask {
             Outline::Lasso { points } => {
                 let mut crossings = Crossings::new(points);
                 Self::fill(bounds(points, 0.0)?, size, |centre| crossings.inside(centre))
+            }
+            Outline::Stroke { points, size: brush } => {
+                Self::of_stroke(points, &Brush { size: *brush, hardness: 1.0 }, size)
             }
         }?;
         if let Some(like) = &area.like {
@@ -202,6 +184,9 @@ pub(super) fn area_work(area: &Area, size: [u32; 2]) -> f64 {
         Outline::Lasso { points } => bounds(points, 0.0).map_or(0.0, |rect| {
             rect_work(&rect, size) + points.len() as f64 * rect.height.min(f64::from(size[1]))
         }),
+        Outline::Stroke { points, size: brush } => {
+            stroke_work(points, &Brush { size: *brush, hardness: 1.0 }, size)
+        }
     }
 }
 
@@ -260,12 +245,7 @@ impl<'a> Crossings<'a> {
     /// 1 inside the polyline by the even-odd rule, 0 outside. Fast if the points come row by row.
     fn inside(&mut self, [x, y]: [f64; 2]) -> f64 {
         if y != self.row {
-            let ends = self.points.iter().cycle().skip(1);
-            let crossed = self.points.iter().zip(ends).filter(|(a, b)| (a[1] > y) != (b[1] > y));
-            let column =
-                |(a, b): (&[f64; 2], &[f64; 2])| (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0];
-            self.columns = crossed.map(column).collect();
-            self.columns.sort_by(f64::total_cmp);
+            self.columns = crossings(self.points, y);
             self.row = y;
         }
         let right_of_x = self.columns.len() - self.columns.partition_point(|&column| column <= x);
@@ -302,24 +282,6 @@ fn fall_off(distance: f64, radius: f64, hardness: f64) -> f64 {
     let end = (radius + 0.5).min(start + (radius - start).max(0.5) + 0.5);
     let t = ((distance - start) / (end - start).max(1e-9)).clamp(0.0, 1.0);
     1.0 - t * t * (3.0 - 2.0 * t)
-}
-
-/// The bounding rectangle of points, extended by `margin` on each side; `None` without points.
-fn bounds(points: &[[f64; 2]], margin: f64) -> Option<Rect> {
-    let first = *points.first()?;
-    let (mut low, mut high) = (first, first);
-    for point in points {
-        for axis in 0..2 {
-            low[axis] = low[axis].min(point[axis]);
-            high[axis] = high[axis].max(point[axis]);
-        }
-    }
-    Some(Rect {
-        x: low[0] - margin,
-        y: low[1] - margin,
-        width: high[0] - low[0] + 2.0 * margin,
-        height: high[1] - low[1] + 2.0 * margin,
-    })
 }
 
 #[cfg(test)]

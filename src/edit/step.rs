@@ -178,6 +178,9 @@ impl Step {
                 Outline::Rectangle { rect } => Outline::Rectangle { rect: scaled(rect, scale) },
                 Outline::Ellipse { rect } => Outline::Ellipse { rect: scaled(rect, scale) },
                 Outline::Lasso { points } => Outline::Lasso { points: line(points) },
+                Outline::Stroke { points, size } => {
+                    Outline::Stroke { points: line(points), size: size * mean }
+                }
             },
             like: area.like,
         };
@@ -256,14 +259,13 @@ impl Step {
             within(field, rect.width.min(rect.height), 1e-6, 1e6, "larger than 0 on both sides")
         };
         let area = |area: &Area| {
-            match &area.outline {
-                Outline::All => {}
-                Outline::Rectangle { rect: sides } | Outline::Ellipse { rect: sides } => {
-                    rect("area.outline.rect", sides)?;
-                }
-                Outline::Lasso { points } => {
-                    finite("area.outline.points", points.as_flattened())?;
-                }
+            if let Some((what, value, bounds)) = area.outline.fault() {
+                let field = match what {
+                    "points" => "area.outline.points",
+                    "size" => "area.outline.size",
+                    _ => "area.outline.rect",
+                };
+                return Err(EditError::Value { index, tool, field, value, bounds });
             }
             area.like.map_or(Ok(()), |like| {
                 within("area.like.tolerance", like.tolerance, 0.0, 180.0, "between 0 and 180")

@@ -7,10 +7,12 @@ use super::context::{Context, linear_color, lut_row};
 use super::geometry::{grid_lines, outline};
 use super::maps::MapSlot;
 use super::numbers::{Matrix, Tokens};
+use super::objects::outlines;
 use super::pages::PageKey;
 use super::passes::{Passes, rects, text};
 use super::pictures::Pictures;
 use super::pipeline::{Corners, Draw};
+use super::places::places;
 use super::resources::Resources;
 use super::work::Work;
 use super::{FrameStats, GpuError, Scene, Target};
@@ -132,7 +134,7 @@ impl<'a> Frame<'a> {
         let mut list = Vec::new();
         if state.view.spec().over_picture {
             let shown = scene.shown();
-            for place in Self::places(scene, figure) {
+            for place in places(scene, figure) {
                 let Some(grid) = shown.grids.get(place.grid) else { continue };
                 hairlines(scene, figure, grid, &place.rect, &mut list);
                 let width = (OUTLINE * figure.scale).max(1.0);
@@ -164,10 +166,15 @@ impl<'a> Frame<'a> {
         scene: &Scene<'_>,
         target: &Target,
         figure: &Figure,
-        draws: Vec<Draw>,
+        mut draws: Vec<Draw>,
     ) -> Result<FrameStats, GpuError> {
         let rects = Self::rects(scene, figure);
         let look = (scene.state.theme.palette(), scene.colormap());
+        let outlines = outlines(scene, figure);
+        if !outlines.is_empty() {
+            let quads = &mut self.passes.lines.quads;
+            draws.push(quads.draw(self.context, (self.format, ()), Vec::new(), &outlines)?);
+        }
         self.finish_with(target, figure, draws, rects, look)
     }
 

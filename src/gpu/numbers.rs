@@ -107,8 +107,8 @@ pub(super) struct Matrix {
 impl Matrix {
     /// Computes the numbers if the choice changed.
     pub fn update(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
-        let state = scene.state;
-        let numbers = state.map.resolve_heads(scene.trace, state.quantity, state.remove_bos)?;
+        let second = scene.second_trace();
+        let numbers = scene.state.resolve_heads(scene.trace, Some(second))?;
         if self.key.as_ref() != Some(numbers.key()) {
             self.values = numbers.values();
             self.key = Some(numbers.key().clone());

@@ -7,7 +7,7 @@ use crate::analysis::reduce::Keep;
 use crate::trace::Trace;
 use crate::view::figure::Readout;
 use crate::view::{
-    Blend, Bounds, ColorMap, Interpolation, Mix, Numbers, Range, Scale, Shown, ViewState,
+    Blend, Bounds, ColorMap, Drawing, Interpolation, Mix, Numbers, Range, Scale, Shown, ViewState,
 };
 
 /// Input of a frame: a view state and the traces that it shows.
@@ -80,7 +80,13 @@ impl<'a> Scene<'a> {
     /// Rule for normalising numbers to 0–1.
     pub fn scaling(&self) -> Scaling {
         let number = |value: f64| value as f32;
-        let rule = match self.state.normalise.range {
+        let matrix_range =
+            self.state.matrix_range.filter(|_| self.state.view.spec().drawing == Drawing::Matrix);
+        let range = match matrix_range {
+            Some([min, max]) => Range::Fixed { min, max },
+            None => self.state.normalise.range,
+        };
+        let rule = match range {
             Range::PerMap => RangeRule::PerMap,
             Range::Shared => RangeRule::Shared,
             Range::Fixed { min, max } => RangeRule::Fixed { low: number(min), high: number(max) },

@@ -8,6 +8,7 @@ use super::atlas::Texels;
 use super::frame::{Frame, Maps, fills};
 use super::maps::MapSlot;
 use super::numbers::ComputedMaps;
+use super::objects::add_names;
 use super::passes::{NAMES, Passes, cross_fade, text};
 use super::pipeline::Draw;
 use super::resources::{RendererOptions, Resources};
@@ -234,6 +235,7 @@ impl Renderer {
         let said = if dress.is_passing { readout.of_first() } else { readout };
         let mut figure = lay_out(&laid_out, room, &content, said);
         figure.size = target.size();
+        add_names(&laid_out, &mut figure);
         figure.fills.extend_from_slice(&dress.fills);
         figure.labels.extend_from_slice(&dress.labels);
         let mut frame = self.begin(target);

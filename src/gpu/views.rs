@@ -7,12 +7,13 @@ use super::geometry::{OnPicture, grid_on_picture};
 use super::passes::{composite, matrix, picture, token_matrix, wall};
 use super::pictures::Loaded;
 use super::pipeline::{Draw, Groups};
+use super::places::{Place, places};
 use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
 use crate::analysis::reduce::Keep;
 use crate::logging::bug;
-use crate::view::figure::{Figure, PixelRect, contour_color};
-use crate::view::{Blend, Interpolation, Mix, PictureRule, Shown};
+use crate::view::figure::{Figure, contour_color};
+use crate::view::{Blend, Interpolation, Mix, Shown};
 
 /// Contour lines, in design units.
 const CONTOUR: f32 = 2.5;
@@ -32,17 +33,6 @@ impl Strengths {
     }
 }
 
-/// The place of a grid of numbers on the target.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// Index of the grid in the scene.
-    pub grid: usize,
-    /// Index of the map.
-    pub plane: u32,
-    /// The whole picture, in pixels.
-    pub rect: PixelRect,
-}
-
 impl Frame<'_> {
     /// The picture beneath a grid; without patches, the chosen picture.
     fn load(&mut self, scene: &Scene<'_>, grid: usize, second: bool) -> Result<Loaded, GpuError> {
@@ -55,26 +45,13 @@ impl Frame<'_> {
         self.pictures.get(self.context, trace, frame)
     }
 
-    /// The places of pictures: the content, every tile of the heads view with its place in the atlas, or every picture.
-    pub(super) fn places(scene: &Scene<'_>, figure: &Figure) -> Vec<Place> {
-        let spec = scene.state.view.spec();
-        let place = |(at, rect): &(u32, PixelRect)| match spec.pictures {
-            PictureRule::All => Place { grid: *at as usize, plane: 0, rect: *rect },
-            PictureRule::Chosen => Place { grid: 0, plane: *at, rect: *rect },
-        };
-        if spec.has_tiles() {
-            return figure.tiles.iter().map(place).collect();
-        }
-        vec![Place { grid: 0, plane: 0, rect: figure.content }]
-    }
-
     /// The picture alone, at its places in the view.
     pub fn bare_picture(
         &mut self,
         scene: &Scene<'_>,
         figure: &Figure,
     ) -> Result<Vec<Draw>, GpuError> {
-        let mut places = Self::places(scene, figure);
+        let mut places = places(scene, figure);
         places.sort_by_key(|place| place.grid);
         let instance = |place: &Place| picture::Instance {
             rect: corners(&place.rect),
@@ -117,7 +94,7 @@ impl Frame<'_> {
         let covered = drawn && !grids.is_empty() && grids.iter().all(OnPicture::covers_all);
         let mut draws = if covered { Vec::new() } else { self.bare_picture(scene, figure)? };
         if drawn {
-            let places = Self::places(scene, figure);
+            let places = places(scene, figure);
             let style = self.composite_style(scene, figure);
             let mut instances = Vec::new();
             let mut parts = Vec::new();

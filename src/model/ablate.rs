@@ -67,3 +67,18 @@ pub fn ablation_of_each_head(trace: &Trace) -> Vec<Intervention> {
     let heads = (0..model.layers).flat_map(|layer| (0..model.heads).map(move |head| (layer, head)));
     heads.map(|(layer, head)| Intervention::AblateHeads(vec![(Layer(layer), Head(head))])).collect()
 }
+
+/// The effects of [`ablation_of_each_head`] as a trace keeps them: [G, L, H], only of layers that have attention.
+pub fn effects_of_tokens(trace: &Trace, effects: &[Effect]) -> Vec<f32> {
+    let (model, shape) = (&trace.meta().model, trace.shape());
+    let heads = model.heads as usize;
+    let of_layer = |token: usize, layer: u32| {
+        let first = layer as usize * heads;
+        let own = effects.get(first..first + heads).unwrap_or_default();
+        own.iter().map(move |effect| effect.delta_logprob.get(token).copied().unwrap_or(f32::NAN))
+    };
+    let layers = model.layer_numbers();
+    (0..shape.generated)
+        .flat_map(|token| layers.iter().flat_map(move |&layer| of_layer(token, layer)))
+        .collect()
+}

@@ -7,6 +7,7 @@
 
 mod ablate;
 mod attention_collector;
+mod blank;
 pub mod builtin;
 mod bundle;
 mod engine;
@@ -39,7 +40,8 @@ mod trace_inputs;
 mod weights;
 mod worker;
 
-pub use ablate::{Effect, ablation_of_each_head, effects};
+pub use ablate::{Effect, ablation_of_each_head, effects, effects_of_tokens};
+pub use blank::blank_logprobs;
 pub use bundle::Bundle;
 pub use engine::{Counters, Engine, Sink, WRITER};
 pub use engine_info::EngineInfo;

@@ -54,6 +54,11 @@ impl Occluder {
         Ok(Self { rgb: Arc::from(picture.rgb), filled, width })
     }
 
+    /// The whole picture replaced: RGB bytes [height, width, 3].
+    pub fn blank(&self) -> Arc<[u8]> {
+        self.filled.as_slice().into()
+    }
+
     /// The picture with these patches (row, column) of a span replaced: RGB bytes [height, width, 3].
     pub fn without(&self, span: &ImageSpan, patches: &[[u32; 2]]) -> Arc<[u8]> {
         let mut rgb = self.rgb.to_vec();

@@ -7,6 +7,7 @@
 mod axes;
 mod build;
 mod error;
+mod experiments;
 mod file;
 mod format;
 mod meta;

@@ -3,6 +3,11 @@
 use super::{STAT_COUNT, Shape, TraceMeta};
 use safetensors::Dtype;
 
+/// The change of each answer token's log-probability with one head switched off: [G, L, H] f32.
+pub(super) const HEAD_EFFECTS: &str = "ablation.heads";
+/// The log-probability of each answer token with every patch replaced by the picture's mean colour: [G] f32.
+pub(super) const BLANK_LOGPROBS: &str = "blank.logprob";
+
 /// Checks type and shape of a tensor with a known name; any other tensor is accepted.
 ///
 /// # Errors
@@ -68,6 +73,8 @@ fn expected_tensor(
                 None,
             ],
         ),
+        HEAD_EFFECTS => (Dtype::F32, vec![generated, layers, heads]),
+        BLANK_LOGPROBS => (Dtype::F32, vec![generated]),
         "answer.ids" => (Dtype::I32, vec![generated]),
         "answer.logprob" => (Dtype::F32, vec![generated]),
         "answer.topk_ids" => (Dtype::I32, vec![generated, None]),

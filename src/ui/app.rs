@@ -10,6 +10,7 @@ use super::exports::Exports;
 use super::film::{FilmDialog, FilmOptions};
 use super::intent::{Intent, IntentSender};
 use super::layout::{Layout, Overlay};
+use super::marking::Marking;
 use super::model_feed::Wake;
 use super::notices::Notice;
 use super::present::options::PresentOptions;
@@ -90,6 +91,8 @@ pub struct App {
     pub tasks: Tasks,
     /// Edits, comparisons and interventions.
     pub what_if: WhatIf,
+    /// The tool that marks objects.
+    pub marking: Marking,
     /// Curves of the deletion and insertion test.
     pub scores: Option<Scores>,
     /// The docked panels; `None` only while they are drawn.
@@ -189,6 +192,7 @@ impl App {
             exports: Exports::new(Arc::clone(&wake)),
             tasks: Tasks::new(wake),
             what_if: WhatIf::default(),
+            marking: Marking::default(),
             scores: None,
             chat,
             stage,
@@ -347,7 +351,11 @@ impl App {
     }
 
     /// Adds a document and shows it.
-    pub fn add_document(&mut self, doc: Document) -> DocumentId {
+    pub fn add_document(&mut self, mut doc: Document) -> DocumentId {
+        // Objects stay with their picture: another question about it asks about the same objects.
+        if let Some(shown) = self.doc().filter(|shown| shown.has_same_picture(&doc)) {
+            doc.mark_objects_of(shown.state());
+        }
         let id = self.docs.add(doc);
         self.show_document(id);
         id

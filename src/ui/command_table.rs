@@ -83,6 +83,15 @@ macro_rules! ui_commands {
                     => |app, _| view::best_head(app, false),
                 NextBestHead "Next best head" [NONE N]
                     => |app, _| view::best_head(app, true),
+                MarkObject "Mark an object in the picture: which head looks at it?" [NONE Y]
+                    => |app, _| marking::toggle(app),
+                NextObject "Choose the next marked object, or none" [SHIFT Y]
+                    => |app, _| marking::next(app),
+                RenameObject "Rename the chosen object" => |app, _| marking::rename(app),
+                DeleteObject "Delete the chosen object" [NONE Backspace]
+                    => |app, _| marking::delete(app),
+                KeepHeads "Keep the chosen heads as a named set"
+                    => |app, _| heads::keep(app),
                 ResetSelection "Clear the selected patches" [NONE R]
                     => |app, _| view::apply(app, &Command::SelectPatches(Vec::new())),
                 Undo "Undo" [CTRL Z] => |app, _| undo::undo(app),
@@ -121,8 +130,9 @@ macro_rules! ui_commands {
                         Command::SetNormalise(view::next_normalisation(state.normalise))
                     }),
                 NextQuantity "Next quantity of the matrix" [NONE Q]
-                    => |app, _| view::change(app, |state, _| {
-                        Command::SetQuantity(next_of(Quantity::ALL, state.quantity))
+                    => |app, _| view::change(app, |state, doc| {
+                        let shown = doc.extent.quantities(state);
+                        Command::SetQuantity(next_of(&shown, state.quantity))
                     }),
                 NextHeadOrder "Next order of the heads" [NONE E]
                     => |app, _| view::change(app, |state, _| {
@@ -163,10 +173,12 @@ macro_rules! ui_commands {
                     => |app, _| edit_picture::ask_again(app),
                 OcclusionMap "Occlusion map: cover the picture part by part"
                     => |app, _| interventions::occlusion_map(app),
+                CheckWords "Check every word: does it need the picture?"
+                    => |app, _| grounding::check_words(app),
                 EachHeadOff "Switch off every head, one at a time"
                     => |app, _| interventions::each_head(app),
-                HeadOff "Switch off the selected head"
-                    => |app, _| what_if::shown_head_off(app),
+                HeadOff "Switch off the selected heads"
+                    => |app, _| what_if::shown_heads_off(app),
                 KnockOutPatches "Block attention to the selected patches"
                     => |app, _| what_if::cut_patches(app, false),
                 KeepOnlyPatches "Block attention to all but the selected patches"

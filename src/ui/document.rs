@@ -6,9 +6,7 @@
 use crate::settings::Bookmark;
 use crate::trace::{FileStamp, Trace, TraceId, TraceMeta};
 use crate::view::figure::{caption, text_of};
-use crate::view::{
-    AxisSet, Bounds, Command, History, Quantity, Queries, ViewKind, ViewState, salient_token,
-};
+use crate::view::{AxisSet, Bounds, Command, History, Queries, ViewKind, ViewState, salient_token};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::path::PathBuf;
@@ -102,6 +100,35 @@ impl Document {
         self.history.state()
     }
 
+    /// The text by which sets of heads find their model.
+    pub fn model_key(&self) -> String {
+        let model = &self.meta().model;
+        let sha = &model.bundle_sha;
+        if sha.is_empty() { model.name.clone() } else { sha.clone() }
+    }
+
+    /// Whether both are about the same pictures.
+    pub fn has_same_picture(&self, other: &Self) -> bool {
+        let first = self.trace.picture_original(0);
+        let is_same = first.is_some() && first == other.trace.picture_original(0);
+        is_same && self.extent.pictures() == other.extent.pictures()
+    }
+
+    /// Marks the objects of another view, without an undo step.
+    pub fn mark_objects_of(&mut self, other: &ViewState) {
+        if other.objects.is_empty() {
+            return;
+        }
+        let mut state = self.state().clone();
+        (state.objects, state.object) = (other.objects.clone(), other.object);
+        if other.object.is_some() {
+            state.set_quantity(other.quantity);
+        }
+        if self.extent.check(&state, None).is_ok() {
+            self.history = Arc::new(History::new(state));
+        }
+    }
+
     /// The metadata.
     pub fn meta(&self) -> &TraceMeta {
         self.trace.meta()
@@ -184,6 +211,18 @@ fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
     state.second = None;
     state.hovered = None;
     state.selected.clear();
+    state.objects.clear();
+    state.object = None;
+    state.matrix_range = None;
+    state.map.head_set = state.map.head_set.filter(|set| {
+        set.heads()
+            .iter()
+            .all(|&[layer, head]| extent.model.layer_index(layer).is_some() && head < extent.heads)
+    });
+    if extent.lacks(&state, state.quantity).is_some() {
+        let shown = extent.quantities(&state).first().copied();
+        state.set_quantity(shown.unwrap_or_default());
+    }
     state.camera = crate::view::Camera::default();
     state.caption.text = None;
     let first = extent.picture_numbers().first().copied().unwrap_or(0);
@@ -199,7 +238,6 @@ fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
         (state.map.layers, state.map.heads) = (AxisSet::MEAN, AxisSet::MEAN);
     }
     if extent.grids.is_empty() {
-        state.quantity = Quantity::QuestionToAnswer;
         state.view = ViewKind::TokenMatrix;
     } else if extent.picture_numbers().len() > 1
         && matches!(state.view, ViewKind::Overlay | ViewKind::Pictures)

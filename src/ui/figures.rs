@@ -116,7 +116,7 @@ pub fn numbers_csv(job: &FigureJob) -> anyhow::Result<String> {
     let mut text = format!("# {}\n", job.caption(None).replace(['\n', '\r'], " "));
     match state.view.spec().parts {
         Parts::QueriesKeys => token_matrix(&mut text, state, trace)?,
-        Parts::LayersHeads => matrix(&mut text, state, trace)?,
+        Parts::LayersHeads => matrix(&mut text, job)?,
         Parts::Patches | Parts::Heads => patches(&mut text, job)?,
     }
     Ok(text)
@@ -139,9 +139,13 @@ fn patches(text: &mut String, job: &FigureJob) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn matrix(text: &mut String, state: &ViewState, trace: &Arc<Trace>) -> anyhow::Result<()> {
+fn matrix(text: &mut String, job: &FigureJob) -> anyhow::Result<()> {
+    let FigureJob { state, trace, second, .. } = job;
     let doc = document(state, trace);
-    let matrix = ValueCache::default().matrix(&doc, state);
+    let matrix = ValueCache::default().matrix(&doc, state, second.as_deref());
+    if let Some(reason) = &matrix.lacks {
+        anyhow::bail!("{reason}");
+    }
     writeln!(text, "layer,head,{}", state.quantity.name())?;
     for (index, value) in matrix.values.iter().enumerate() {
         let layer = matrix.layer((index / matrix.heads) as u32);

@@ -16,7 +16,7 @@ use super::stage::StageTraces;
 use super::walkthrough::editor::Editor;
 use super::{theme, widgets};
 use crate::gpu::Beside;
-use crate::view::{Theme, ViewState};
+use crate::view::{Quantity, Theme, ViewState};
 use egui::{Frame, Margin, Rect, Ui, pos2, vec2};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +142,7 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         settings: &app.settings,
         transport: &app.transport,
         what_if: &app.what_if,
+        marking: &app.marking,
         editor: app.editor.as_ref(),
         recorder: app.take.as_ref(),
         scores: app.scores.as_ref(),
@@ -402,7 +403,14 @@ fn tell_missing_glyphs(app: &mut App) {
 fn draw_stages(app: &mut App, ctx: &egui::Context, state: &mut ViewState) {
     let trace = app.doc().map(|doc| Arc::clone(&doc.trace));
     let scale = ctx.pixels_per_point();
-    let subtracted = app.what_if.subtract_second(app.current, state);
+    let mut subtracted = app.what_if.subtract_second(app.current, state);
+    if let Some(current) = app.current.filter(|_| subtracted.is_none()) {
+        subtracted = app.what_if.second_of_matrix(current, state);
+    }
+    if state.quantity == Quantity::Change && state.second.is_none() {
+        // The comparison was closed.
+        state.set_quantity(Quantity::ImageShare);
+    }
     let readouts = match &trace {
         Some(trace) => app.what_if.readouts_of_both(app.current, state, &mut app.stage, trace),
         None => None,

@@ -4,12 +4,14 @@
 use super::document::DocumentId;
 use super::film::FilmOptions;
 use super::layout::{Overlay, Pane};
+use super::marking::MarkCommand;
 use super::shortcuts::UiCommand;
 use super::transport::PlayAxis;
 use super::walkthrough::confirm::Answer;
 use super::walkthrough::editor::WalkthroughCommand;
 use super::what_if::WhatIfCommand;
 use crate::analysis::methods::Method;
+use crate::analysis::verdict::Thresholds;
 use crate::trace::{AnswerIndex, PreprocessMode, Sampling};
 use crate::view::{Command, Theme};
 use std::cell::RefCell;
@@ -62,6 +64,8 @@ pub enum Intent {
     CancelTask(u64),
     /// Edits, compares, changes the model.
     WhatIf(WhatIfCommand),
+    /// Marks objects.
+    Mark(MarkCommand),
     /// Changes the walkthrough that is being made.
     Walkthrough(WalkthroughCommand),
     /// Sets how a film is recorded, or records it.
@@ -80,6 +84,8 @@ pub enum Intent {
     Settings(SettingsChange),
     /// Ranks heads over all open answers of the model, or over this one.
     RankOverAll(bool),
+    /// Changes a named set of heads.
+    Heads(HeadsCommand),
     /// Brings a panel to the front.
     ShowPanel(Pane),
     /// Opens or closes a panel that stands over a narrow window.
@@ -118,6 +124,15 @@ pub enum BookmarkCommand {
     Swap(usize, usize),
     /// Changes the note of a bookmark.
     Note(usize, String),
+}
+
+/// Commands for named sets of heads, which are counted from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadsCommand {
+    /// Deletes a set.
+    Remove(usize),
+    /// Changes the name of a set.
+    Rename(usize, String),
 }
 
 /// Commands for films.
@@ -160,6 +175,8 @@ pub enum SettingsChange {
     Sampling(Sampling),
     /// Fit of pictures that are not square.
     Preprocess(PreprocessMode),
+    /// The limits of the verdict about each word.
+    Verdict(Thresholds),
     /// The window's theme; `None` follows the system.
     Theme(Option<Theme>),
     /// Whether jumps cross-fade.

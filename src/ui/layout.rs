@@ -83,6 +83,8 @@ panes! {
     /// Edits, comparisons, changes to the model.
     #[serde(alias = "Probe")]
     WhatIf Lower "What if",
+    /// The chosen head in every open answer.
+    Answers Lower "All answers",
     /// Deletion and insertion curves of the shown map.
     Score Lower "Faithfulness",
 }

@@ -9,17 +9,19 @@ use super::document::Document;
 use super::film::{FilmDialog, FilmOptions};
 use super::intent::IntentSender;
 use super::layout::Overlay;
+use super::marking::Marking;
 use super::notices::Notice;
 use super::samples::Sample;
 use super::score::Scores;
 use super::stage::StageRenderer;
 use super::tasks::Task;
 use super::transport::Transport;
-use super::value_cache::{Ranked, ValueCache};
+use super::value_cache::{Matrix, Ranked, ValueCache};
 use super::view_recorder::ViewRecorder;
 use super::walkthrough::confirm::Lost;
 use super::walkthrough::editor::Editor;
 use super::what_if::WhatIf;
+use crate::analysis::verdict::Verdict;
 use crate::settings::Settings;
 use crate::trace::PatchRef;
 use crate::view::{Command, ViewState};
@@ -51,6 +53,8 @@ pub struct PaneContext<'a> {
     pub transport: &'a Transport,
     /// Edits, comparisons, changes of the model.
     pub what_if: &'a WhatIf,
+    /// The tool that marks objects.
+    pub marking: &'a Marking,
     /// The walkthrough that is being made.
     pub editor: Option<&'a Editor>,
     /// The recorder of visited views, while it runs.
@@ -139,7 +143,25 @@ impl<'a> PaneContext<'a> {
 
     /// The ranking of heads that is in use.
     pub fn ranking(&self, doc: &Document) -> Arc<Vec<Ranked>> {
-        self.values.ranking_in_use(self.docs, doc, self.rank_over_all)
+        self.values.ranking_in_use(self.docs, doc, self.shown, self.rank_over_all)
+    }
+
+    /// The verdict about the word of an answer token, once it was measured.
+    pub fn verdict(&self, doc: &Document, token: u32) -> Option<Verdict> {
+        if doc.trace.blank_logprobs().is_none() {
+            return None;
+        }
+        let words = self.values.evidence(doc, doc.state());
+        let word = words.iter().find(|word| word.tokens.iter().any(|own| own.0 == token))?;
+        word.evidence.verdict(&self.settings.verdict)
+    }
+
+    /// The layer × head matrix of a view of a document. The change of a comparison is measured against its second
+    /// answer, unless another map is pinned.
+    pub fn matrix(&self, doc: &Document, state: &ViewState) -> Arc<Matrix> {
+        let mut state = state.clone();
+        let second = self.what_if.second_of_matrix(doc.id, &mut state);
+        self.values.matrix(doc, &state, second.as_deref())
     }
 }
 

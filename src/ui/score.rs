@@ -4,7 +4,7 @@ use super::document::{Document, DocumentId};
 use crate::analysis::boxes::{answer_words, boxes_of_word};
 use crate::analysis::methods::{Method, compute_mean};
 use crate::analysis::reduce::Keep;
-use crate::analysis::score::{Fit, fit};
+use crate::analysis::score::{Fit, fit, region_of_boxes};
 use crate::model::{Curves, builtin};
 use crate::trace::{AnswerIndex, TokenKind, Trace};
 use crate::view::{AxisSet, MapChoice, MapSource, Queries, QueryKind, ViewError, ViewState};
@@ -21,7 +21,7 @@ pub struct Line {
     pub title: String,
     /// Source of the map in the trace; `None` for the control.
     pub source: Option<MapSource>,
-    /// Agreement of the map with the boxes of the object; `None` without boxes.
+    /// Agreement of the map with the place of the object; `None` if it is not known.
     pub fit: Option<Fit>,
 }
 
@@ -78,11 +78,15 @@ pub fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>,
         };
         Ok::<_, ViewError>(choice.resolve(trace, Keep::One, state.remove_bos)?.values())
     };
-    let boxes = boxes_of_word(&builtin::boxes_of(trace), text);
+    // The place of the object: what the user marked, or else the box of a built-in picture.
+    let (picture, region) = match state.chosen_object() {
+        Some(object) => (Some(object.picture), object.parts.clone()),
+        None => (None, region_of_boxes(&boxes_of_word(&builtin::boxes_of(trace), text))),
+    };
     let mut lines = Vec::new();
     let mut maps: Maps = Vec::new();
     let mut add = |title: String, source: Option<MapSource>, map: Vec<f32>| {
-        let fit = (!boxes.is_empty()).then(|| fit(&map, &trace.meta().spans, &boxes));
+        let fit = (!region.is_empty()).then(|| fit(&map, &trace.meta().spans, picture, &region));
         maps.push((title.clone(), map));
         lines.push(Line { title, source, fit });
     };

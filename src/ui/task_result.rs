@@ -69,6 +69,20 @@ pub enum TaskResult {
         /// The requested methods; the first one is to be shown.
         methods: Vec<Method>,
     },
+    /// Measurements for the verdict about each word were added to the trace of a document.
+    Measured {
+        /// The document.
+        of: DocumentId,
+        /// Its trace with the measurements.
+        found: ComputedMaps,
+    },
+    /// The effect of every head was added to the trace of a document.
+    HeadEffects {
+        /// The document.
+        of: DocumentId,
+        /// Its trace with the effects.
+        found: ComputedMaps,
+    },
     /// The occlusion map of a document, complete or in progress.
     Occlusion(DocumentId, Arc<Trace>),
     /// The deletion and insertion curves of a document, complete or in progress.

@@ -4,13 +4,18 @@
 //! The GPU draws the stage; panels need exact numbers for hovers, chips and tables. In a frame in which nothing
 //! changed nothing is computed.
 
-use super::document::Document;
+use super::document::{Document, DocumentId};
+use super::verdicts::WordEvidence;
 use crate::analysis::normalise::beyond_rounding;
-use crate::analysis::reduce::{Fold, Keep};
-use crate::trace::{AnswerIndex, PatchRef, Trace, TraceId};
+use crate::analysis::overview::HeadNumber;
+use crate::analysis::reduce::{Fold, Keep, patch_keys};
+use crate::analysis::relevancy::answer_words;
+use crate::analysis::verdict::Evidence;
+use crate::trace::{AnswerIndex, PatchRef, TokenKind, Trace, TraceId};
+use crate::view::figure::token_text;
 use crate::view::{
-    Aggregate, AxisSet, MapChoice, MapSource, Quantity, Queries, QueryKind, Second, ViewKind,
-    ViewState,
+    Aggregate, AxisSet, HeadSet, MapChoice, MapSource, MarkedObject, Quantity, Queries, QueryKind,
+    Second, ViewKind, ViewState,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,8 +32,10 @@ pub struct Matrix {
     pub numbers: Vec<u32>,
     /// [L, H].
     pub values: Vec<f32>,
-    /// Smallest and largest.
+    /// Smallest and largest; symmetric about 0 for numbers of two signs.
     pub range: [f32; 2],
+    /// The reason why there are no numbers.
+    pub lacks: Option<String>,
 }
 
 impl Matrix {
@@ -59,7 +66,9 @@ pub struct Ranked {
     pub image_share: f32,
     /// Entropy of its attention over the patches of the picture, nats.
     pub entropy: f32,
-    /// Score that heads are sorted by: image share × (1 − entropy / ln N).
+    /// Share of its attention inside the chosen object, 0–1; `None` if no object is chosen.
+    pub inside: Option<f32>,
+    /// Score that heads are sorted by: the share inside the object, or else the focus on the picture.
     pub score: f32,
 }
 
@@ -88,61 +97,128 @@ impl<K: PartialEq, V> CachedValue<K, V> {
     }
 }
 
-type StripKey = (TraceId, AxisSet, Queries, Vec<PatchRef>, bool);
+type StripKey = (TraceId, AxisSet, Queries, Vec<PatchRef>, bool, Option<MarkedObject>);
+
+/// Everything that determines a matrix.
+#[derive(Debug, PartialEq)]
+struct MatrixKey {
+    trace: TraceId,
+    second: Option<TraceId>,
+    source: MapSource,
+    queries: Queries,
+    /// The second map, if the quantity reads one.
+    other: Option<MapChoice>,
+    quantity: Quantity,
+    remove_bos: bool,
+    /// The object, if the quantity depends on it.
+    object: Option<MarkedObject>,
+}
 
 /// Key of the map: the trace, the first map, the second and its trace if it is subtracted, and whether BOS is left out.
 type MapKey = (TraceId, MapChoice, Option<(Second, Option<TraceId>)>, bool);
 
-/// Key of the attention on the chosen patches: trace, layers, heads, patches, and whether BOS is left out.
-type LookKey = (TraceId, AxisSet, AxisSet, Vec<PatchRef>, bool);
+/// Key of the attention on the chosen patches or object: trace, layers and heads, patches, object, and whether BOS is
+/// left out.
+type LookKey = (TraceId, MapChoice, Vec<PatchRef>, Option<MarkedObject>, bool);
 
 /// All cached numbers of the present document.
 #[derive(Debug, Default)]
 pub struct ValueCache {
-    matrix: CachedValue<(TraceId, Queries, (Quantity, bool)), Matrix>,
-    ranking: CachedValue<(TraceId, Queries), Vec<Ranked>>,
-    ranking_over: CachedValue<Vec<TraceId>, Vec<Ranked>>,
+    matrix: CachedValue<MatrixKey, Matrix>,
+    ranking: CachedValue<(TraceId, Queries, Option<MarkedObject>), Vec<Ranked>>,
+    ranking_over: CachedValue<Vec<(TraceId, Option<MarkedObject>)>, Vec<Ranked>>,
+    evidence: CachedValue<(TraceId, Option<MarkedObject>), Vec<WordEvidence>>,
+    answers: CachedValue<AnswersKey, Vec<AnswerNumbers>>,
     map: CachedValue<MapKey, Vec<f32>>,
     looking: CachedValue<LookKey, Vec<f32>>,
     strip: CachedValue<StripKey, Vec<f32>>,
 }
 
 impl ValueCache {
-    /// The layer × head matrix of the state's quantity, folded over its queries.
-    pub fn matrix(&self, doc: &Document, state: &ViewState) -> Arc<Matrix> {
-        let choice = of_pages(&doc.trace, &state.map);
-        let trace = doc.trace.shown_by(choice.source.name());
-        let key = (state.quantity, state.remove_bos);
-        self.matrix
-            .get((trace.id(), choice.queries.clone(), key), || matrix(&doc.trace, &choice, key))
+    /// The layer × head matrix of the state's quantity, folded over its queries. `second` is the trace of the second
+    /// map, if it is another one.
+    pub fn matrix(&self, doc: &Document, state: &ViewState, second: Option<&Trace>) -> Arc<Matrix> {
+        let map = of_pages(&doc.trace, &state.map);
+        let state = ViewState { map, ..state.clone() };
+        let is_change = state.quantity == Quantity::Change;
+        let other = state.second.as_ref().filter(|_| is_change);
+        let key = MatrixKey {
+            trace: doc.trace.shown_by(state.map.source.name()).id(),
+            second: second.filter(|_| is_change).map(Trace::id),
+            source: state.map.source.clone(),
+            queries: state.map.queries.clone(),
+            other: other.map(|other| other.map.clone()),
+            quantity: state.quantity,
+            remove_bos: state.remove_bos,
+            object: state.chosen_object().filter(|_| state.quantity == Quantity::Inside).cloned(),
+        };
+        self.matrix.get(key, || matrix(&doc.trace, &state, second))
     }
 
-    /// Heads, the most telling first: a high share on the picture, on few patches of it.
-    pub fn ranking(&self, doc: &Document, queries: &Queries) -> Arc<Vec<Ranked>> {
-        self.ranking.get((doc.trace.id(), queries.clone()), || ranking(&doc.trace, queries))
+    /// Heads, the most telling first: those that look at the chosen object, or else those with a high share on the
+    /// picture, on few patches of it.
+    pub fn ranking(&self, doc: &Document, state: &ViewState) -> Arc<Vec<Ranked>> {
+        let (queries, object) = (&state.map.queries, state.chosen_object());
+        let key = (doc.trace.id(), queries.clone(), object.cloned());
+        self.ranking.get(key, || ranking(&doc.trace, queries, object))
     }
 
-    /// The mean ranking over several answers of one model, over all of their answer tokens: one
-    /// answer proves little.
-    pub fn ranking_over(&self, traces: &[Arc<Trace>]) -> Arc<Vec<Ranked>> {
-        let ids = traces.iter().map(|trace| trace.id()).collect();
-        self.ranking_over.get(ids, || mean_ranking(traces))
+    /// The mean ranking over several answers of one model, each with its object if one is asked about, over all of
+    /// their answer tokens: one answer proves little.
+    pub fn ranking_over(&self, traces: &[(Arc<Trace>, Option<MarkedObject>)]) -> Arc<Vec<Ranked>> {
+        let key = traces.iter().map(|(trace, object)| (trace.id(), object.clone())).collect();
+        self.ranking_over.get(key, || mean_ranking(traces))
     }
 
-    /// The ranking that is in use: over the chosen tokens of this answer, or over all finished
-    /// answers of its model that are open.
+    /// The ranking that is in use under a view of `doc`: over the chosen tokens of this answer, or over all answers of
+    /// its model that [`compared`] lists.
     pub fn ranking_in_use(
         &self,
         docs: &[Document],
         doc: &Document,
+        state: &ViewState,
         over_all: bool,
     ) -> Arc<Vec<Ranked>> {
-        let traces = if over_all { comparable(docs, doc) } else { Vec::new() };
-        if traces.len() > 1 {
-            self.ranking_over(&traces)
-        } else {
-            self.ranking(doc, &doc.state().map.queries)
-        }
+        let traces = if over_all { compared(docs, doc, state) } else { Vec::new() };
+        if traces.len() > 1 { self.ranking_over(&traces) } else { self.ranking(doc, state) }
+    }
+
+    /// The words of the answer that carry text, with what was measured about each.
+    pub fn evidence(&self, doc: &Document, state: &ViewState) -> Arc<Vec<WordEvidence>> {
+        let object = state.chosen_object();
+        self.evidence.get((doc.trace.id(), object.cloned()), || evidence(&doc.trace, object))
+    }
+
+    /// The chosen heads of the state in every open answer of the document's model that has no other heads; each with
+    /// the object of the same name, if one is chosen. Heads are averaged, and so are the tokens that carry text.
+    pub fn answers(
+        &self,
+        docs: &[Document],
+        doc: &Document,
+        state: &ViewState,
+    ) -> Arc<Vec<AnswerNumbers>> {
+        let fits = |other: &&Document| {
+            let same = |of: &Document| (of.extent.layers, of.extent.heads);
+            same(other) == same(doc)
+                && !other.live
+                && !other.extent.grids.is_empty()
+                && other.meta().model.name == doc.meta().model.name
+        };
+        let object_of = |other: &Document| {
+            let chosen = state.chosen_object()?;
+            let own = if other.id == doc.id { &state.objects } else { &other.state().objects };
+            own.iter().find(|object| object.name == chosen.name).cloned()
+        };
+        let shown: Vec<&Document> = docs.iter().filter(fits).collect();
+        let key = AnswersKey {
+            answers: shown.iter().map(|one| (one.id, one.trace.id(), object_of(one))).collect(),
+            heads: HeadsOf::new(&state.map),
+            remove_bos: state.remove_bos,
+        };
+        self.answers.get(key, || {
+            let of = |one: &&Document| answer_numbers(one, state, object_of(one).as_ref());
+            shown.iter().filter_map(of).collect()
+        })
     }
 
     /// The map on the stage at every patch of the trace, unscaled; the difference if the view shows one. Views of many
@@ -155,21 +231,30 @@ impl ValueCache {
         self.map.get(key, || map(&doc.trace, state, second).unwrap_or_default())
     }
 
-    /// For each kept row the mean attention on some patches, over the chosen layers and heads.
+    /// For each kept row the mean attention on some patches (without patches: the share inside the chosen object), over
+    /// the chosen layers and heads. Empty without patches and object.
     pub fn looking(
         &self,
         doc: &Document,
         state: &ViewState,
         patches: &[PatchRef],
     ) -> Arc<Vec<f32>> {
-        let MapChoice { layers, heads, .. } = &state.map;
+        let queries = Queries { kind: QueryKind::Position, set: AxisSet::MEAN };
+        let choice = MapChoice { source: MapSource::Attention, queries, ..state.map.clone() };
+        let object = state.chosen_object().filter(|_| patches.is_empty());
         let key =
-            (doc.trace.id(), layers.clone(), heads.clone(), patches.to_vec(), state.remove_bos);
-        self.looking.get(key, || looking(&doc.trace, state, patches))
+            (doc.trace.id(), choice.clone(), patches.to_vec(), object.cloned(), state.remove_bos);
+        self.looking.get(key, || {
+            let weights = match object {
+                Some(_) => weights_inside(&doc.trace, state),
+                None => weights_of(&doc.trace, patches),
+            };
+            looking(&doc.trace, &choice, state.remove_bos, &weights)
+        })
     }
 
-    /// One number for each head of the chosen layers: the mean attention of the queries on the
-    /// picture, or of all answer tokens on the patches where some are given.
+    /// One number for each head of the chosen layers: the share of the queries' attention on the picture, or inside the
+    /// chosen object, or the mean attention of all answer tokens on the patches where some are given.
     pub fn strip(&self, doc: &Document, state: &ViewState, patches: &[PatchRef]) -> Arc<Vec<f32>> {
         let map = &state.map;
         let key = (
@@ -178,16 +263,131 @@ impl ValueCache {
             map.queries.clone(),
             patches.to_vec(),
             state.remove_bos,
+            state.chosen_object().filter(|_| patches.is_empty()).cloned(),
         );
         self.strip.get(key, || strip(&doc.trace, state, patches))
     }
 }
 
-/// The finished answers of a document's model that are open.
-pub fn comparable(docs: &[Document], doc: &Document) -> Vec<Arc<Trace>> {
+fn evidence(trace: &Trace, object: Option<&MarkedObject>) -> Vec<WordEvidence> {
+    let inside = object.map(|object| object.inside(trace));
+    let tokens = trace.meta().answer_tokens();
+    let is_spoken = |word: &[AnswerIndex]| {
+        let mut kinds = word.iter().filter_map(|token| tokens.get(token.index()));
+        kinds.any(|token| token.kind != TokenKind::Special)
+    };
+    answer_words(trace)
+        .into_iter()
+        .filter(|(_, tokens)| is_spoken(tokens))
+        .map(|(text, tokens)| {
+            let evidence = Evidence::of_word(trace, &tokens, inside.as_ref());
+            WordEvidence { text: token_text(&text), tokens, evidence }
+        })
+        .collect()
+}
+
+/// The layers and heads of a selection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadsOf {
+    layers: AxisSet,
+    heads: AxisSet,
+    set: Option<HeadSet>,
+}
+
+impl HeadsOf {
+    fn new(map: &MapChoice) -> Self {
+        Self { layers: map.layers.clone(), heads: map.heads.clone(), set: map.head_set.clone() }
+    }
+}
+
+/// Everything that determines the numbers of a head in several answers.
+#[derive(Debug, PartialEq)]
+struct AnswersKey {
+    answers: Vec<(DocumentId, TraceId, Option<MarkedObject>)>,
+    heads: HeadsOf,
+    remove_bos: bool,
+}
+
+/// A head (or the mean of several) in one answer, mean over the tokens that carry text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnswerNumbers {
+    /// The answer.
+    pub of: DocumentId,
+    /// The share of its attention on the picture, 0–1.
+    pub image_share: f32,
+    /// The focus on the picture: image share × (1 − entropy / ln N), 0–1.
+    pub focus: f32,
+    /// The share inside the object, 0–1; `None` if the answer has no object of the chosen name.
+    pub inside: Option<f32>,
+    /// The map at every patch of the trace, [N].
+    pub map: Vec<f32>,
+}
+
+fn answer_numbers(
+    doc: &Document,
+    state: &ViewState,
+    object: Option<&MarkedObject>,
+) -> Option<AnswerNumbers> {
+    let trace = &doc.trace;
+    let queries = spoken(trace);
+    let choice =
+        MapChoice { source: MapSource::Attention, queries: queries.clone(), ..state.map.clone() };
+    let map = choice.resolve(trace, Keep::One, state.remove_bos).ok()?.values();
+    let members = choice.members(trace);
+    let heads = trace.shape().heads;
+    let mean_of = |number: HeadNumber| {
+        let values = head_numbers(trace, &queries, number, state.remove_bos);
+        let cell = |layer: u32, head: u32| values.get(layer as usize * heads + head as usize);
+        let chosen: Vec<f32> = if members.pairs {
+            let pairs = members.layers.iter().zip(&members.heads);
+            pairs.filter_map(|(&layer, &head)| cell(layer, head).copied()).collect()
+        } else {
+            let all = |&layer: &u32| {
+                members.heads.iter().filter_map(move |&head| cell(layer, head).copied())
+            };
+            members.layers.iter().flat_map(all).collect()
+        };
+        chosen.iter().sum::<f32>() / chosen.len().max(1) as f32
+    };
+    Some(AnswerNumbers {
+        of: doc.id,
+        image_share: mean_of(HeadNumber::ImageShare),
+        focus: mean_of(HeadNumber::Focus),
+        inside: object.map(|object| mean_of(HeadNumber::Inside(object.inside(trace)))),
+        map,
+    })
+}
+
+/// Mean and sample standard deviation; the deviation of one number is not known.
+pub fn mean_and_deviation(values: &[f32]) -> (f32, Option<f32>) {
+    let count = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / count.max(1.0);
+    let squares: f32 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    (mean, (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()))
+}
+
+/// The answers that a ranking over all answers reads: the finished ones of the document's model. If an object is chosen,
+/// only those in which an object of the same name is marked, each with its own.
+pub fn compared(
+    docs: &[Document],
+    doc: &Document,
+    state: &ViewState,
+) -> Vec<(Arc<Trace>, Option<MarkedObject>)> {
     let sha = &doc.meta().model.bundle_sha;
     let same = |other: &&Document| other.meta().model.bundle_sha == *sha && !other.live;
-    docs.iter().filter(same).map(|other| Arc::clone(&other.trace)).collect()
+    let chosen = state.chosen_object();
+    let with_object = |other: &Document| {
+        let object = match chosen {
+            None => None,
+            Some(chosen) if other.id == doc.id => Some(chosen.clone()),
+            Some(chosen) => {
+                let objects = &other.state().objects;
+                Some(objects.iter().find(|object| object.name == chosen.name)?.clone())
+            }
+        };
+        Some((Arc::clone(&other.trace), object))
+    };
+    docs.iter().filter(same).filter_map(with_object).collect()
 }
 
 /// The selection itself if its source are pages, else the same selection of the attention.
@@ -197,13 +397,20 @@ fn of_pages(trace: &Trace, map: &MapChoice) -> MapChoice {
     MapChoice { source, ..map.clone() }
 }
 
-fn matrix(trace: &Trace, choice: &MapChoice, (quantity, remove_bos): (Quantity, bool)) -> Matrix {
+fn matrix(trace: &Trace, state: &ViewState, second: Option<&Trace>) -> Matrix {
     let shape = trace.shape();
-    let numbers = choice.resolve_heads(trace, quantity, remove_bos);
-    let values = numbers.map_or_else(|_| Vec::new(), |numbers| numbers.values());
-    let range = beyond_rounding(range_of(&values));
+    let found = state.resolve_heads(trace, second);
+    let (values, lacks) = match found {
+        Ok(numbers) => (numbers.values(), None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let mut range = beyond_rounding(range_of(&values));
+    if state.quantity.is_signed() {
+        let most = range[0].abs().max(range[1].abs());
+        range = [-most, most];
+    }
     let numbers = trace.meta().model.layer_numbers();
-    Matrix { layers: shape.layers, heads: shape.heads, numbers, values, range }
+    Matrix { layers: shape.layers, heads: shape.heads, numbers, values, range, lacks }
 }
 
 /// Smallest and largest finite value; zeros where there is none.
@@ -215,37 +422,56 @@ pub fn range_of(values: &[f32]) -> [f32; 2] {
     if range[0] <= range[1] { range } else { [0.0, 0.0] }
 }
 
-fn ranking(trace: &Trace, queries: &Queries) -> Vec<Ranked> {
+/// One number for each layer and head of the attention; empty if it cannot be read.
+fn head_numbers(
+    trace: &Trace,
+    queries: &Queries,
+    number: HeadNumber,
+    remove_bos: bool,
+) -> Vec<f32> {
+    let choice = MapChoice { queries: queries.clone(), ..MapChoice::default() };
+    let numbers = choice.resolve_heads(trace, number, remove_bos);
+    numbers.map_or_else(|_| Vec::new(), |numbers| numbers.values())
+}
+
+fn ranking(trace: &Trace, queries: &Queries, object: Option<&MarkedObject>) -> Vec<Ranked> {
     let heads = trace.shape().heads.max(1);
-    let most = (trace.meta().patches().max(2) as f32).ln();
     let named = queries.set.named().unwrap_or_default().to_vec();
     let queries = Queries { kind: queries.kind, set: AxisSet::new(Aggregate::Mean, named) };
-    let choice = MapChoice { queries, ..MapChoice::default() };
-    let mean = |quantity| matrix(trace, &choice, (quantity, false)).values;
-    let (shares, entropies) = (mean(Quantity::ImageShare), mean(Quantity::Entropy));
+    let mean = |number| head_numbers(trace, &queries, number, false);
+    let (shares, entropies) = (mean(HeadNumber::ImageShare), mean(HeadNumber::ImageEntropy));
+    let inside = object.map(|object| mean(HeadNumber::Inside(object.inside(trace))));
+    let scores = inside.clone().unwrap_or_else(|| mean(HeadNumber::Focus));
     let mut ranked: Vec<Ranked> = shares
         .into_iter()
         .zip(entropies)
+        .zip(scores)
         .enumerate()
-        .map(|(index, (image_share, entropy))| {
-            let score = image_share * (1.0 - entropy / most).max(0.0);
+        .map(|(index, ((image_share, entropy), score))| {
             let layer = trace.meta().model.layer_number((index / heads) as u32);
-            let head = (index % heads) as u32;
-            Ranked { layer, head, image_share, entropy, score }
+            let inside = inside.as_ref().and_then(|inside| inside.get(index)).copied();
+            Ranked { layer, head: (index % heads) as u32, image_share, entropy, inside, score }
         })
         .collect();
     ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
     ranked
 }
 
-fn mean_ranking(traces: &[Arc<Trace>]) -> Vec<Ranked> {
+fn mean_ranking(traces: &[(Arc<Trace>, Option<MarkedObject>)]) -> Vec<Ranked> {
     let mut sums: BTreeMap<(u32, u32), Ranked> = BTreeMap::new();
-    for trace in traces {
-        for one in ranking(trace, &spoken(trace)) {
-            let zero = Ranked { image_share: 0.0, entropy: 0.0, score: 0.0, ..one };
+    for (trace, object) in traces {
+        for one in ranking(trace, &spoken(trace), object.as_ref()) {
+            let zero = Ranked {
+                image_share: 0.0,
+                entropy: 0.0,
+                inside: one.inside.map(|_| 0.0),
+                score: 0.0,
+                ..one
+            };
             let sum = sums.entry((one.layer, one.head)).or_insert(zero);
             sum.image_share += one.image_share;
             sum.entropy += one.entropy;
+            sum.inside = sum.inside.zip(one.inside).map(|(sum, inside)| sum + inside);
             sum.score += one.score;
         }
     }
@@ -253,6 +479,7 @@ fn mean_ranking(traces: &[Arc<Trace>]) -> Vec<Ranked> {
     let mean = |sum: Ranked| Ranked {
         image_share: sum.image_share / count,
         entropy: sum.entropy / count,
+        inside: sum.inside.map(|inside| inside / count),
         score: sum.score / count,
         ..sum
     };
@@ -272,23 +499,42 @@ fn map(trace: &Trace, state: &ViewState, second: Option<&Trace>) -> Option<Vec<f
     one.patch_values(trace, second).ok()
 }
 
-fn keys_of(trace: &Trace, patches: &[PatchRef]) -> Vec<u32> {
-    patches.iter().filter_map(|patch| Some(trace.meta().key_of_patch(*patch)?.0)).collect()
+/// Key positions with the weights of their values in a sum.
+struct Weights {
+    keys: Vec<u32>,
+    weights: Vec<f32>,
 }
 
-fn mean(values: &[f32]) -> f32 {
-    values.iter().sum::<f32>() / values.len().max(1) as f32
+/// Weights of the mean over patches.
+fn weights_of(trace: &Trace, patches: &[PatchRef]) -> Weights {
+    let key = |patch: &PatchRef| Some(trace.meta().key_of_patch(*patch)?.0);
+    let keys: Vec<u32> = patches.iter().filter_map(key).collect();
+    let weights = vec![1.0 / keys.len().max(1) as f32; keys.len()];
+    Weights { keys, weights }
 }
 
-fn looking(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
-    let keys = keys_of(trace, patches);
-    if keys.is_empty() {
+/// Weights of the sum inside the chosen object.
+fn weights_inside(trace: &Trace, state: &ViewState) -> Weights {
+    let (keys, inside) = (patch_keys(trace), state.inside(trace).unwrap_or_default());
+    let pair = |(patch, part): (usize, f32)| Some((*keys.get(patch)?, part));
+    let (keys, weights) = inside.patches().filter_map(pair).unzip();
+    Weights { keys, weights }
+}
+
+impl Weights {
+    fn sum(&self, values: &[f32]) -> f32 {
+        values.iter().zip(&self.weights).map(|(value, weight)| value * weight).sum()
+    }
+}
+
+fn looking(trace: &Trace, choice: &MapChoice, remove_bos: bool, weights: &Weights) -> Vec<f32> {
+    if weights.keys.is_empty() {
         return Vec::new();
     }
-    let queries = Queries { kind: QueryKind::Position, set: AxisSet::MEAN };
-    let choice = MapChoice { source: MapSource::Attention, queries, ..state.map.clone() };
-    let Ok(numbers) = choice.resolve(trace, Keep::One, state.remove_bos) else { return Vec::new() };
-    let of_row = |row: &crate::view::Numbers<'_>| row.at(&keys).map_or(0.0, |plane| mean(&plane));
+    let Ok(numbers) = choice.resolve(trace, Keep::One, remove_bos) else { return Vec::new() };
+    let of_row = |row: &crate::view::Numbers<'_>| {
+        row.at(&weights.keys).map_or(0.0, |plane| weights.sum(&plane))
+    };
     numbers.each_row().iter().map(of_row).collect()
 }
 
@@ -296,10 +542,15 @@ fn strip(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
     let shape = trace.shape();
     if patches.is_empty() {
         let layers = state.map.layers.layer_indices(&trace.meta().model);
-        let choice = MapChoice { source: MapSource::Attention, ..state.map.clone() };
-        let matrix = matrix(trace, &choice, (Quantity::ImageToAnswer, state.remove_bos));
+        let number = match state.inside(trace) {
+            Some(inside) => HeadNumber::Inside(inside),
+            None => HeadNumber::ImageShare,
+        };
+        let values = head_numbers(trace, &state.map.queries, number, state.remove_bos);
         let of_head = |head: usize| {
-            let cells = layers.iter().filter_map(|&layer| matrix.at(layer, head as u32));
+            let cells = layers
+                .iter()
+                .filter_map(|&layer| values.get(layer as usize * shape.heads + head).copied());
             match state.map.layers.fold() {
                 Fold::Mean => cells.sum::<f32>() / layers.len().max(1) as f32,
                 Fold::Max => cells.fold(0.0, f32::max),
@@ -307,12 +558,16 @@ fn strip(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
         };
         return (0..shape.heads).map(of_head).collect();
     }
-    let keys = keys_of(trace, patches);
-    let choice =
-        MapChoice { source: MapSource::Attention, queries: spoken(trace), ..state.map.clone() };
+    let weights = weights_of(trace, patches);
+    let choice = MapChoice {
+        source: MapSource::Attention,
+        queries: spoken(trace),
+        head_set: None,
+        ..state.map.clone()
+    };
     let numbers = choice.resolve(trace, Keep::Heads, state.remove_bos);
-    let planes = numbers.ok().and_then(|numbers| numbers.at(&keys)).unwrap_or_default();
-    planes.chunks_exact(keys.len().max(1)).map(mean).collect()
+    let planes = numbers.ok().and_then(|numbers| numbers.at(&weights.keys)).unwrap_or_default();
+    planes.chunks_exact(weights.keys.len().max(1)).map(|plane| weights.sum(plane)).collect()
 }
 
 /// The mean over the answer tokens that carry text and whose attention was stored.

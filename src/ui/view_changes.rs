@@ -7,6 +7,7 @@ pub fn with_axes(state: &ViewState, layers: AxisSet, heads: AxisSet) -> Command 
     let mut next = state.clone();
     next.map.layers = layers;
     next.map.heads = heads;
+    next.map.head_set = None;
     next.map.source = MapSource::Attention;
     next.hovered = None;
     Command::Replace(Box::new(next))

@@ -32,6 +32,8 @@ pub struct Chip<'a> {
     pub color: Option<Color32>,
     /// A line along the lower edge, 0–1 of the width.
     pub meter: Option<f32>,
+    /// The colour of the line; `None` for the usual.
+    pub meter_color: Option<Color32>,
     /// Outlined as under the pointer.
     pub hot: bool,
 }
@@ -39,7 +41,16 @@ pub struct Chip<'a> {
 impl<'a> Chip<'a> {
     /// A plain chip.
     pub const fn new(text: &'a str) -> Self {
-        Self { text, name: "", selected: false, fill: None, color: None, meter: None, hot: false }
+        Self {
+            text,
+            name: "",
+            selected: false,
+            fill: None,
+            color: None,
+            meter: None,
+            meter_color: None,
+            hot: false,
+        }
     }
 
     /// Draws it.
@@ -71,7 +82,7 @@ impl<'a> Chip<'a> {
                 track.min,
                 vec2(track.width() * meter.clamp(0.0, 1.0), track.height()),
             );
-            ui.painter().rect_filled(filled, 1.0, ink.muted);
+            ui.painter().rect_filled(filled, 1.0, self.meter_color.unwrap_or(ink.muted));
         }
         let stroke = if self.selected {
             Stroke::new(1.5, ink.accent)

@@ -2,7 +2,7 @@
 
 use super::axis_set::ranges;
 use super::{
-    AxisSet, Camera, Drawing, MapChoice, MapSource, Mix, PictureChoice, Quantity, Queries,
+    AxisSet, Camera, Drawing, HeadSet, MapChoice, MapSource, Mix, PictureChoice, Quantity, Queries,
     QueryKind, Range, SecondRule, SourceKind, SourceRule, ViewError, ViewKind, ViewState,
 };
 use crate::trace::{AnswerIndex, ModelInfo, PatchRef, Query, Trace};
@@ -41,6 +41,8 @@ pub struct Bounds {
     pub maps: Vec<String>,
     /// Names of pages beside the attention.
     pub pages: Vec<String>,
+    /// Whether the effect of each head was measured.
+    pub has_head_effects: bool,
 }
 
 impl Bounds {
@@ -63,6 +65,7 @@ impl Bounds {
             unplaced: meta.unplaced.clone(),
             maps: trace.map_names().into_iter().map(str::to_owned).collect(),
             pages: trace.page_names().into_iter().map(str::to_owned).collect(),
+            has_head_effects: trace.has_head_effects(),
         }
     }
 
@@ -158,15 +161,14 @@ impl Bounds {
                 reason: self.unplaced.as_ref().map_or_else(String::new, |why| format!(": {why}")),
             });
         }
-        let of_patches = state.quantity != Quantity::QuestionToAnswer;
-        if self.grids.is_empty() && spec.drawing == Drawing::Matrix && of_patches {
-            return Err(ViewError::Combination {
-                reason: format!(
-                    "`{}` is a number of patches, and this trace has none; choose --quantity question-to-answer.",
-                    state.quantity.name()
-                ),
-            });
+        // The second map of a change may be that of a comparison, which the state does not name.
+        if spec.drawing == Drawing::Matrix
+            && state.quantity != Quantity::Change
+            && let Some(reason) = self.lacks(state, state.quantity)
+        {
+            return Err(ViewError::Combination { reason });
         }
+        state.check_objects()?;
         self.check_picture(state.picture)?;
         state
             .hovered
@@ -189,6 +191,34 @@ impl Bounds {
             return Err(self.no_map("relevancy.llm"));
         }
         Ok(())
+    }
+
+    /// The reason why a quantity of layers and heads cannot be shown; `None` if it can.
+    pub fn lacks(&self, state: &ViewState, quantity: Quantity) -> Option<String> {
+        let name = quantity.name();
+        if self.grids.is_empty() && quantity.needs_patches() {
+            return Some(format!(
+                "`{name}` is a number of patches, and this trace has none; choose --quantity question-share."
+            ));
+        }
+        match quantity {
+            Quantity::Inside if state.chosen_object().is_none() => Some(format!(
+                "`{name}` needs an object: mark one in the picture (Y), or name a box with --box LEFT,TOP,RIGHT,BOTTOM."
+            )),
+            Quantity::Change if state.second.is_none() => Some(format!(
+                "`{name}` needs a second map: compare two answers or pin a map (X), or name what differs with --second-trace, --second-token, --second-layer or --second-head."
+            )),
+            Quantity::Effect if !self.has_head_effects => Some(format!(
+                "`{name}` was not measured yet: switch each head off in turn (What if), or run `vlmscope ablate TRACE --save`."
+            )),
+            _ => None,
+        }
+    }
+
+    /// The quantities that can be shown.
+    pub fn quantities(&self, state: &ViewState) -> Vec<Quantity> {
+        let all = Quantity::ALL.iter().copied();
+        all.filter(|quantity| self.lacks(state, *quantity).is_none()).collect()
     }
 
     /// The kind of a source; `None` if the trace has no such map.
@@ -226,7 +256,12 @@ impl Bounds {
     /// Checks that the layers and heads of a map exist.
     pub(super) fn check_axes(&self, map: &MapChoice) -> Result<(), ViewError> {
         self.check_layers(&map.layers)?;
-        check(&map.heads, "head", "the model", self.heads)
+        check(&map.heads, "head", "the model", self.heads)?;
+        for &[layer, head] in map.head_set.iter().flat_map(HeadSet::heads) {
+            self.check_layers(&AxisSet::single(layer))?;
+            check(&AxisSet::single(head), "head", "the model", self.heads)?;
+        }
+        Ok(())
     }
 
     fn check_layers(&self, layers: &AxisSet) -> Result<(), ViewError> {
@@ -326,6 +361,15 @@ fn check_numbers(state: &ViewState) -> Result<(), ViewError> {
     within("camera.zoom", zoom, 0.05, 1000.0, "between 0.05 and 1000")?;
     within("camera.centre", x, -10.0, 11.0, "between -10 and 11 (the content is 0 to 1)")?;
     within("camera.centre", y, -10.0, 11.0, "between -10 and 11 (the content is 0 to 1)")?;
+    if let Some([low, high]) = state.matrix_range {
+        for value in [low, high] {
+            within("matrix-range", value, f64::MIN, f64::MAX, "a finite number")?;
+        }
+        if low >= high {
+            let bounds = "larger than its lower end";
+            return Err(ViewError::Value { field: "matrix-range", value: high, bounds });
+        }
+    }
     match state.normalise.range {
         Range::PerMap | Range::Shared => {}
         Range::Fixed { min, max } => {

@@ -1,9 +1,9 @@
 //! All changes of a view: one enum for buttons, keys, palette, walkthrough and undo.
 
 use super::{
-    AxisSet, Blend, Bounds, Camera, ColorMap, HeadOrder, ImageForm, Interpolation, MapSource, Mix,
-    Normalise, PatchGrid, Quantity, Queries, QueryKind, Second, SourceKind, Theme, ViewError,
-    ViewKind, ViewState,
+    AxisSet, Blend, Bounds, Camera, ColorMap, Drawing, HeadOrder, ImageForm, Interpolation,
+    LayerHead, MapSource, MarkedObject, Mix, Normalise, PatchGrid, Quantity, Queries, QueryKind,
+    Second, SourceKind, Theme, ViewError, ViewKind, ViewState,
 };
 use crate::trace::PatchRef;
 use std::path::PathBuf;
@@ -32,6 +32,8 @@ pub enum Command {
     SetHeads(AxisSet),
     /// Chooses one layer and one head (a click in the matrix or on the wall).
     SetLayerHead(u32, u32),
+    /// Chooses single heads: none is the mean of all, one is a layer and a head, several are a set.
+    SetHeadSet(Vec<LayerHead>),
     /// Chooses query rows.
     SetQueries(Queries),
     /// Steps to a later or earlier layer; from a set of layers, to its end in that direction.
@@ -64,6 +66,8 @@ pub enum Command {
     SetGrid(PatchGrid),
     /// Chooses the quantity in the layer × head matrix.
     SetQuantity(Quantity),
+    /// Sets the values at the ends of the matrix's colours; `None`: its smallest and largest value.
+    SetMatrixRange(Option<[f64; 2]>),
     /// Chooses the order of heads in the heads view.
     SetHeadOrder(HeadOrder),
     /// Chooses the picture beneath: preprocessed or original.
@@ -82,6 +86,12 @@ pub enum Command {
     AddPatches(Vec<PatchRef>),
     /// Removes from the chosen patches.
     RemovePatches(Vec<PatchRef>),
+    /// Marks an object or changes it, and chooses it; the first index after the last adds one.
+    SetObject(u32, Box<MarkedObject>),
+    /// Deletes an object.
+    RemoveObject(u32),
+    /// Chooses an object, or none.
+    ChooseObject(Option<u32>),
     /// Shows or hides the caption.
     ShowCaption(bool),
     /// Replaces the caption's text; `None` restores the description of the view.
@@ -107,8 +117,11 @@ impl Command {
             Self::SetLayers(_)
             | Self::SetHeads(_)
             | Self::SetLayerHead(..)
+            | Self::SetHeadSet(_)
             | Self::StepLayer(_)
             | Self::StepHead(_) => Some("layer-head"),
+            Self::SetMatrixRange(_) => Some("matrix-range"),
+            Self::SetObject(..) => Some("object"),
             Self::SetQueries(_) | Self::StepQuery(_) => Some("query"),
             Self::SetPicture(_) | Self::StepPicture(_) => Some("picture"),
             Self::SetMix(_) => Some("mix"),
@@ -133,6 +146,8 @@ impl Command {
             | Self::SetPictureView(_)
             | Self::Hover(_)
             | Self::SelectPatches(_)
+            | Self::RemoveObject(_)
+            | Self::ChooseObject(_)
             | Self::ShowCaption(_)
             | Self::ShowLegend(_)
             | Self::SetTheme(_)
@@ -172,6 +187,12 @@ impl Command {
                     next.camera = Camera::default();
                 }
                 next.view = *view;
+                if view.spec().drawing == Drawing::Matrix
+                    && extent.lacks(next, next.quantity).is_some()
+                {
+                    let shown = extent.quantities(next).first().copied();
+                    next.set_quantity(shown.unwrap_or_default());
+                }
                 // Layers and heads belong to attention, so a map without them is replaced by it.
                 if view.spec().needs_pages() && !has_pages(&next.map.source, extent) {
                     next.map.source = MapSource::Attention;
@@ -187,15 +208,21 @@ impl Command {
                 next.camera = next.camera.zoomed(zoom, *about);
             }
             Self::SetCamera(camera) => next.camera = *camera,
-            Self::SetLayers(layers) => next.map.layers = layers.clone(),
-            Self::SetHeads(heads) => next.map.heads = heads.clone(),
-            Self::SetLayerHead(layer, head) => {
-                next.map.layers = AxisSet::single(*layer);
-                next.map.heads = AxisSet::single(*head);
+            Self::SetLayers(layers) => {
+                (next.map.layers, next.map.head_set) = (layers.clone(), None);
             }
+            Self::SetHeads(heads) => (next.map.heads, next.map.head_set) = (heads.clone(), None),
+            Self::SetLayerHead(layer, head) => next.map.choose_heads(vec![[*layer, *head]]),
+            Self::SetHeadSet(heads) => next.map.choose_heads(heads.clone()),
             Self::SetQueries(queries) => next.map.queries = queries.clone(),
-            Self::StepLayer(by) => next.map.layers = step_layer(&next.map.layers, *by, extent),
-            Self::StepHead(by) => next.map.heads = step(&next.map.heads, *by, extent.heads),
+            Self::StepLayer(by) => {
+                next.map.layers = step_layer(&next.map.layers, *by, extent);
+                next.map.head_set = None;
+            }
+            Self::StepHead(by) => {
+                next.map.heads = step(&next.map.heads, *by, extent.heads);
+                next.map.head_set = None;
+            }
             Self::StepQuery(by) => step_query(&mut next.map.queries, *by, extent),
             Self::StepPicture(by) => {
                 let now = AxisSet::single(next.picture.index);
@@ -210,7 +237,12 @@ impl Command {
                     next.camera = Camera::default();
                 }
             }
-            Self::SetSecond(second) => next.second = second.as_deref().cloned(),
+            Self::SetSecond(second) => {
+                next.second = second.as_deref().cloned();
+                if next.second.is_none() && next.quantity == Quantity::Change {
+                    next.set_quantity(Quantity::default());
+                }
+            }
             Self::SetMix(mix) => {
                 if let Some(second) = &mut next.second {
                     second.mix = *mix;
@@ -222,6 +254,16 @@ impl Command {
                 next.selected = set_of(std::mem::take(&mut next.selected));
             }
             Self::RemovePatches(patches) => next.selected.retain(|patch| !patches.contains(patch)),
+            Self::SetObject(index, object) => set_object(next, *index, object),
+            Self::RemoveObject(index) => {
+                if (*index as usize) < next.objects.len() {
+                    next.objects.remove(*index as usize);
+                    let chosen = next.object.filter(|chosen| chosen != index);
+                    let moved = chosen.map(|chosen| chosen - u32::from(chosen > *index));
+                    choose_object(next, moved);
+                }
+            }
+            Self::ChooseObject(index) => choose_object(next, *index),
             Self::LvlmInterpretLook => *next = next.clone().with_lvlm_interpret_look(),
             Self::Replace(state) => next.clone_from(state),
             Self::SetNormalise(_)
@@ -233,6 +275,7 @@ impl Command {
             | Self::SetInterpolation(_)
             | Self::SetGrid(_)
             | Self::SetQuantity(_)
+            | Self::SetMatrixRange(_)
             | Self::SetHeadOrder(_)
             | Self::SetImageForm(_)
             | Self::SetPicture(_)
@@ -263,7 +306,8 @@ impl Command {
             Self::SetFadeBelow(share) => next.fade_below = *share,
             Self::SetInterpolation(interpolation) => next.interpolation = *interpolation,
             Self::SetGrid(grid) => next.grid = *grid,
-            Self::SetQuantity(quantity) => next.quantity = *quantity,
+            Self::SetQuantity(quantity) => next.set_quantity(*quantity),
+            Self::SetMatrixRange(range) => next.matrix_range = *range,
             Self::SetHeadOrder(order) => next.head_order = *order,
             Self::SetImageForm(form) => next.picture.form = *form,
             Self::SetPicture(index) => {
@@ -284,6 +328,7 @@ impl Command {
             | Self::SetLayers(_)
             | Self::SetHeads(_)
             | Self::SetLayerHead(..)
+            | Self::SetHeadSet(_)
             | Self::SetQueries(_)
             | Self::StepLayer(_)
             | Self::StepHead(_)
@@ -295,11 +340,38 @@ impl Command {
             | Self::SelectPatches(_)
             | Self::AddPatches(_)
             | Self::RemovePatches(_)
+            | Self::SetObject(..)
+            | Self::RemoveObject(_)
+            | Self::ChooseObject(_)
             | Self::LvlmInterpretLook
             | Self::Replace(_) => {
                 debug_assert!(false, "{self:?} is no command of the look");
             }
         }
+    }
+}
+
+fn set_object(next: &mut ViewState, index: u32, object: &MarkedObject) {
+    let is_chosen = next.object == Some(index);
+    match next.objects.get_mut(index as usize) {
+        Some(place) => place.clone_from(object),
+        None => next.objects.push(object.clone()),
+    }
+    if !is_chosen {
+        choose_object(next, Some(index.min(next.objects.len().saturating_sub(1) as u32)));
+    }
+}
+
+/// The matrix shows what lies inside the object that is chosen.
+fn choose_object(next: &mut ViewState, index: Option<u32>) {
+    next.object = index;
+    match index {
+        Some(_) => next.set_quantity(Quantity::Inside),
+        None if next.quantity == Quantity::Inside => next.set_quantity(Quantity::default()),
+        None => {}
+    }
+    if index.is_none() && next.head_order == HeadOrder::Inside {
+        next.head_order = HeadOrder::default();
     }
 }
 

@@ -55,6 +55,16 @@ pub enum ViewError {
         /// The fault in the text.
         reason: String,
     },
+    /// The text is not a valid set of single heads.
+    #[error(
+        "`{text}` is not a set of heads: {reason}. Write LAYER.HEAD, separated by commas, such as 4.1,7.0."
+    )]
+    HeadSet {
+        /// The text.
+        text: String,
+        /// The fault in the text.
+        reason: String,
+    },
     /// A view that is not of the chosen picture.
     #[error(
         "view {view} does not belong to picture {picture}, which has the views {views}. `vlmscope inspect` lists the views of a trace."

@@ -10,11 +10,15 @@ mod named;
 
 mod axis_set;
 mod bounds;
+mod chosen;
 mod command;
 mod error;
 pub mod figure;
+mod head_set;
 mod history;
 mod interpolate;
+mod objects;
+mod quantity;
 mod resolve;
 mod salient_token;
 mod shown_views;
@@ -26,8 +30,11 @@ pub use axis_set::{Aggregate, AxisSet, Queries, QueryKind};
 pub use bounds::{Bounds, Grid};
 pub use command::Command;
 pub use error::ViewError;
+pub use head_set::{HeadSet, LayerHead};
 pub use history::{History, MergeKey, Undo};
 pub use interpolate::{Easing, Interpolated, interpolate};
+pub use objects::MarkedObject;
+pub use quantity::{Quantity, Unit};
 pub use resolve::{HeadNumbers, HeadNumbersKey, Numbers, NumbersKey, Reads};
 pub use salient_token::salient_token;
 pub use shown_views::{Shown, ShownGrid, patch_name, picture_name, pictures};
@@ -36,6 +43,6 @@ pub use spec::{
 };
 pub use state::{
     Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,
-    Mix, Normalise, PatchGrid, PictureChoice, Quantity, Range, STATE_VERSION, Scale, Second,
-    SourceKind, Theme, ViewState,
+    Mix, Normalise, PatchGrid, PictureChoice, Range, STATE_VERSION, Scale, Second, SourceKind,
+    Theme, ViewState,
 };

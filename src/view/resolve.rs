@@ -5,8 +5,8 @@
 //! [`crate::analysis::reduce`] defines the treatment of damaged and missing numbers.
 
 use super::{
-    Aggregate, AxisSet, Bounds, MapChoice, Quantity, Queries, Shown, SourceKind, ViewError,
-    ViewKind, ViewState,
+    Aggregate, AxisSet, Bounds, LayerHead, MapChoice, Quantity, Queries, Shown, SourceKind,
+    ViewError, ViewKind, ViewState,
 };
 use crate::analysis::density::Density;
 use crate::analysis::gather::Members;
@@ -208,6 +208,7 @@ impl<'a> Numbers<'a> {
 #[derive(Clone, Debug)]
 pub struct HeadNumbers<'a> {
     trace: &'a Trace,
+    second: Option<&'a Trace>,
     key: HeadNumbersKey,
 }
 
@@ -219,6 +220,8 @@ pub struct HeadNumbersKey {
     rows: Vec<u32>,
     fold: Fold,
     remove_bos: bool,
+    /// The numbers that are subtracted.
+    minus: Option<Box<Self>>,
 }
 
 impl HeadNumbers<'_> {
@@ -229,8 +232,18 @@ impl HeadNumbers<'_> {
 
     /// [L, H].
     pub fn values(&self) -> Vec<f32> {
-        let HeadNumbersKey { number, rows, fold, remove_bos, .. } = &self.key;
-        layer_head(self.trace, *number, rows, *fold, *remove_bos).unwrap_or_else(|| {
+        let mut values = self.key.values(self.trace);
+        if let (Some(minus), Some(second)) = (&self.key.minus, self.second) {
+            difference(&mut values, &minus.values(second));
+        }
+        values
+    }
+}
+
+impl HeadNumbersKey {
+    fn values(&self, trace: &Trace) -> Vec<f32> {
+        let Self { number, rows, fold, remove_bos, .. } = self;
+        layer_head(trace, number, rows, *fold, *remove_bos).unwrap_or_else(|| {
             log::warn!("the numbers of layers and heads cannot be read");
             Vec::new()
         })
@@ -281,7 +294,9 @@ impl MapChoice {
         remove_bos: bool,
     ) -> Result<Reduction, ViewError> {
         let shape = trace.shape();
-        let Members { layers, heads, layer_fold, head_fold } = self.members(trace);
+        let kept_axes = keep != Keep::One;
+        let Members { layers, heads, layer_fold, head_fold, pairs } =
+            if kept_axes { self.axis_members(trace) } else { self.members(trace) };
         let all = |len: usize| (0..len as u32).collect::<Vec<_>>();
         Ok(Reduction {
             rows: self.queries.rows(trace)?,
@@ -291,6 +306,7 @@ impl MapChoice {
             layer_fold,
             head_fold,
             keep,
+            pairs,
             remove_bos: remove_bos && has_bos(trace),
         })
     }
@@ -327,7 +343,7 @@ impl MapChoice {
     pub fn resolve_heads<'a>(
         &self,
         trace: &'a Trace,
-        quantity: Quantity,
+        number: HeadNumber,
         remove_bos: bool,
     ) -> Result<HeadNumbers<'a>, ViewError> {
         let bounds = Bounds::from_trace(trace);
@@ -343,22 +359,39 @@ impl MapChoice {
         let trace = trace.shown_by(name);
         let key = HeadNumbersKey {
             trace: trace.id(),
-            number: quantity.number(),
+            number,
             rows: self.queries.rows(trace)?,
             fold: self.queries.set.fold(),
             remove_bos: remove_bos && has_bos(trace),
+            minus: None,
         };
-        Ok(HeadNumbers { trace, key })
+        Ok(HeadNumbers { trace, second: None, key })
     }
 
     /// The layers and heads of this selection and their reductions.
     pub fn members(&self, trace: &Trace) -> Members {
+        let Some(set) = &self.head_set else { return self.axis_members(trace) };
+        let model = &trace.meta().model;
+        let known = |[layer, head]: &LayerHead| Some([model.layer_index(*layer)?, *head]);
+        let pairs: Vec<LayerHead> = set.heads().iter().filter_map(known).collect();
+        Members {
+            layers: pairs.iter().map(|[layer, _]| *layer).collect(),
+            heads: pairs.iter().map(|[_, head]| *head).collect(),
+            layer_fold: Fold::Mean,
+            head_fold: Fold::Mean,
+            pairs: true,
+        }
+    }
+
+    /// As [`Self::members`], without regard to a set of single heads.
+    fn axis_members(&self, trace: &Trace) -> Members {
         let shape = trace.shape();
         Members {
             layers: self.layers.layer_indices(&trace.meta().model),
             heads: self.heads.members(shape.heads as u32),
             layer_fold: self.layers.fold(),
             head_fold: self.heads.fold(),
+            pairs: false,
         }
     }
 }
@@ -370,6 +403,53 @@ impl ViewState {
     /// As [`MapChoice::resolve`].
     pub fn resolve<'a>(&self, trace: &'a Trace) -> Result<Numbers<'a>, ViewError> {
         self.map.resolve(trace, self.view.spec().kept(), self.remove_bos)
+    }
+
+    /// One number per layer and head: the state's quantity. `second` is the trace of the second map, if it is another
+    /// one; only [`Quantity::Change`] reads it.
+    ///
+    /// # Errors
+    /// As [`MapChoice::resolve_heads`]; a quantity that needs an object, a second map or a measurement that is missing;
+    /// traces whose models differ.
+    pub fn resolve_heads<'a>(
+        &self,
+        trace: &'a Trace,
+        second: Option<&'a Trace>,
+    ) -> Result<HeadNumbers<'a>, ViewError> {
+        if let Some(reason) = Bounds::from_trace(trace).lacks(self, self.quantity) {
+            return Err(ViewError::Combination { reason });
+        }
+        let number = match self.quantity {
+            Quantity::Focus => HeadNumber::Focus,
+            Quantity::ImageShare | Quantity::Change => HeadNumber::ImageShare,
+            Quantity::Peak => HeadNumber::Peak,
+            Quantity::Entropy => HeadNumber::ImageEntropy,
+            Quantity::Inside => HeadNumber::Inside(self.inside(trace).unwrap_or_default()),
+            Quantity::QuestionShare => HeadNumber::QuestionShare,
+            Quantity::Effect => HeadNumber::Effect,
+            Quantity::ImageToAnswer => HeadNumber::ImageMean,
+            Quantity::QuestionToAnswer => HeadNumber::QuestionMean,
+        };
+        let first = self.map.resolve_heads(trace, number.clone(), self.remove_bos)?;
+        let (Quantity::Change, Some(other)) = (self.quantity, &self.second) else {
+            return Ok(first);
+        };
+        let subtracted =
+            other.map.resolve_heads(second.unwrap_or(trace), number, self.remove_bos)?;
+        let [own, others] = [first.trace, subtracted.trace].map(|trace| {
+            let shape = trace.shape();
+            [shape.layers, shape.heads]
+        });
+        if own != others {
+            return Err(ViewError::Combination {
+                reason: format!(
+                    "the models have {} × {} and {} × {} layers and heads, so they cannot be compared head by head.",
+                    own[0], own[1], others[0], others[1]
+                ),
+            });
+        }
+        let key = HeadNumbersKey { minus: Some(Box::new(subtracted.key)), ..first.key };
+        Ok(HeadNumbers { trace: first.trace, second: Some(subtracted.trace), key })
     }
 
     /// The numbers of the second map, which is read from `trace`; `None` if the view shows one map.
@@ -454,18 +534,6 @@ impl AxisSet {
         match self.aggregate() {
             Aggregate::Single | Aggregate::Mean => Fold::Mean,
             Aggregate::Max => Fold::Max,
-        }
-    }
-}
-
-impl Quantity {
-    /// The corresponding number of the overview.
-    const fn number(self) -> HeadNumber {
-        match self {
-            Self::ImageToAnswer => HeadNumber::ImageMean,
-            Self::QuestionToAnswer => HeadNumber::QuestionMean,
-            Self::ImageShare => HeadNumber::ImageShare,
-            Self::Entropy => HeadNumber::ImageEntropy,
         }
     }
 }

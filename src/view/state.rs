@@ -1,7 +1,7 @@
 //! The struct that describes everything in a frame.
 
-use super::spec::{SecondRule, ViewKind};
-use super::{Aggregate, AxisSet, Queries, ViewError};
+use super::spec::{Drawing, SecondRule, ViewKind};
+use super::{Aggregate, AxisSet, HeadSet, MarkedObject, Quantity, Queries, ViewError};
 use crate::analysis::methods::Method;
 use crate::files;
 use crate::trace::PatchRef;
@@ -68,6 +68,15 @@ pub struct ViewState {
     /// The chosen patches, ascending.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selected: Vec<PatchRef>,
+    /// The chosen one of the marked objects, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<u32>,
+    /// The values at the ends of the colours of the layer × head matrix; `None`: its smallest and largest value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matrix_range: Option<[f64; 2]>,
+    /// Marked objects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<MarkedObject>,
 }
 
 impl Default for ViewState {
@@ -96,6 +105,9 @@ impl Default for ViewState {
             caption: Caption::default(),
             hovered: None,
             selected: Vec::new(),
+            object: None,
+            matrix_range: None,
+            objects: Vec::new(),
         }
     }
 }
@@ -165,21 +177,6 @@ named! {
 }
 
 named! {
-    /// One number for each layer and head, averaged over the chosen queries.
-    Quantity {
-        /// Mean attention on a patch.
-        #[default]
-        ImageToAnswer = "image-to-answer",
-        /// Mean attention on a question position.
-        QuestionToAnswer = "question-to-answer",
-        /// Sum of the attention on all patches.
-        ImageShare = "image-share",
-        /// Entropy in nats of the attention on the patches, normalised to sum 1.
-        Entropy = "entropy",
-    }
-}
-
-named! {
     /// The order of heads in the heads view.
     HeadOrder {
         /// By number.
@@ -191,6 +188,8 @@ named! {
         Peak = "peak",
         /// Lowest entropy (the most focused) first.
         Entropy = "entropy",
+        /// Largest share of attention inside the chosen object first.
+        Inside = "inside",
     }
 }
 
@@ -295,6 +294,9 @@ pub struct MapChoice {
     pub layers: AxisSet,
     /// Heads.
     pub heads: AxisSet,
+    /// Single heads of several layers, whose mean is shown in place of `layers` and `heads` by views of one map.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_set: Option<HeadSet>,
     /// Query rows.
     pub queries: Queries,
 }
@@ -305,6 +307,7 @@ impl Default for MapChoice {
             source: MapSource::Attention,
             layers: AxisSet::MEAN,
             heads: AxisSet::MEAN,
+            head_set: None,
             queries: Queries::answer(0),
         }
     }
@@ -503,6 +506,9 @@ impl ViewState {
 
     /// Whether the numbers have two signs: a difference, or a map whose 0 means "no effect".
     pub fn is_diverging(&self) -> bool {
+        if self.view.spec().drawing == Drawing::Matrix {
+            return self.quantity.is_signed();
+        }
         let is_signed = match self.shown_second() {
             Some((second, _)) => self.map.source.is_signed() && second.map.source.is_signed(),
             None => self.map.source.is_signed() && self.view.spec().has_maps(),
@@ -536,7 +542,16 @@ impl ViewState {
         self.remove_bos = false;
         self.grid = PatchGrid::Off;
         self.picture.form = ImageForm::Preprocessed;
+        self.set_quantity(Quantity::ImageToAnswer);
         self
+    }
+
+    /// Chooses the quantity of the matrix. Another quantity has another range.
+    pub fn set_quantity(&mut self, quantity: Quantity) {
+        if self.quantity != quantity {
+            self.quantity = quantity;
+            self.matrix_range = None;
+        }
     }
 
     /// Reads a state from TOML.

@@ -269,6 +269,7 @@ pub fn plain_state() -> ViewState {
             source: MapSource::Attention,
             layers: AxisSet::single(1),
             heads: AxisSet::single(2),
+            head_set: None,
             queries: Queries::answer(0),
         },
         ..ViewState::default()

@@ -134,6 +134,7 @@ fn a_selection_larger_than_the_pool_is_folded_in_turns() {
         layer_fold: Fold::Mean,
         head_fold: Fold::Mean,
         keep: Keep::One,
+        pairs: false,
         remove_bos: false,
     };
     let cpu = reduce(&trace, &reduction, &patch_keys(&trace)).unwrap();

@@ -53,8 +53,15 @@ fn queries(shape: &Shape) -> impl Strategy<Value = Queries> + use<> {
 fn choice(shape: &Shape) -> impl Strategy<Value = MapChoice> + use<> {
     let sources = ["attention", "attention", "map.test", "relevancy.llm"];
     let source = select(sources.map(|name| MapSource::from(name.to_owned())).to_vec());
-    (source, axis_set(shape.layers), axis_set(shape.heads), queries(shape))
-        .prop_map(|(source, layers, heads, queries)| MapChoice { source, layers, heads, queries })
+    (source, axis_set(shape.layers), axis_set(shape.heads), queries(shape)).prop_map(
+        |(source, layers, heads, queries)| MapChoice {
+            source,
+            layers,
+            heads,
+            head_set: None,
+            queries,
+        },
+    )
 }
 
 fn shape() -> impl Strategy<Value = Shape> {

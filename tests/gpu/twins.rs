@@ -109,6 +109,7 @@ fn check_all(renderer: &mut Renderer, shape: &Shape, trace: &Trace) {
                 layer_fold: fold,
                 head_fold: folds[1 - number],
                 keep,
+                pairs: false,
                 remove_bos: number == 1,
             };
             let mut state = plain_state();
@@ -161,6 +162,35 @@ fn one_patch_and_one_head() {
     // An odd number of weights in the whole page: the last word is half a pair.
     assert_eq!(shape.positions() % 2, 1);
     check_all(&mut renderer(), &shape, &shape.random_trace(13));
+}
+
+#[test]
+fn a_set_of_single_heads() {
+    let shape = Shape { grids: vec![[5, 7]], ..Shape::default() };
+    let trace = shape.random_trace(17);
+    let mut renderer = renderer();
+    for remove_bos in [false, true] {
+        let mut state = plain_state();
+        state.remove_bos = remove_bos;
+        state.map.choose_heads(vec![[0, 1], [1, 0], [1, 3], [2, 2]]);
+        let reduction = Reduction {
+            layers: vec![0, 1, 1, 2],
+            heads: vec![1, 0, 3, 2],
+            pairs: true,
+            ..single(remove_bos)
+        };
+        check(&mut renderer, &trace, &state, &reduction, "a set");
+        // By hand: the mean over the four heads.
+        let weights = |layer: usize, head: usize| trace.weights(0, layer, head).unwrap();
+        let heads = [weights(0, 1), weights(1, 0), weights(1, 3), weights(2, 2)];
+        let rest = |row: &[f32]| if remove_bos { 1.0 - row[0] } else { 1.0 };
+        let values = state.values(&trace, None).unwrap();
+        for (patch, value) in values.iter().enumerate() {
+            let key = shape.before as usize + patch;
+            let mean: f32 = heads.iter().map(|row| row[key] / rest(row)).sum::<f32>() / 4.0;
+            assert!((value - mean).abs() < 1e-6, "patch {patch}: {value} {mean}");
+        }
+    }
 }
 
 #[test]
@@ -225,6 +255,7 @@ fn single(remove_bos: bool) -> Reduction {
         layer_fold: Fold::Mean,
         head_fold: Fold::Mean,
         keep: Keep::One,
+        pairs: false,
         remove_bos,
     }
 }

@@ -1,7 +1,9 @@
 //! Properties of the view state: text round trip, bounds, undo, and the way between two states.
 
 use proptest::prelude::*;
-use vlmscope::trace::{ModelInfo, PatchRef};
+use proptest::sample::Index;
+use vlmscope::analysis::outline::{Outline, RegionPart};
+use vlmscope::trace::{ModelInfo, PatchRef, Rect};
 use vlmscope::view::*;
 
 fn extent() -> Bounds {
@@ -19,6 +21,7 @@ fn extent() -> Bounds {
         pages: Vec::new(),
         unplaced: None,
         maps: vec!["map.rollout".into(), "relevancy.llm".into()],
+        has_head_effects: false,
     }
 }
 
@@ -44,12 +47,12 @@ fn map() -> impl Strategy<Value = MapChoice> {
         layers,
         ..MapChoice::default()
     });
-    let attention = (set(32), set(16), queries()).prop_map(|(layers, heads, queries)| MapChoice {
-        source: MapSource::Attention,
-        layers,
-        heads,
-        queries,
-    });
+    let single = prop::collection::vec((0_u32..32, 0_u32..16), 0..4)
+        .prop_map(|heads| HeadSet::new(heads.into_iter().map(|(l, h)| [l, h]).collect()));
+    let attention =
+        (set(32), set(16), single, queries()).prop_map(|(layers, heads, head_set, queries)| {
+            MapChoice { source: MapSource::Attention, layers, heads, head_set, queries }
+        });
     prop_oneof![3 => attention, 1 => named]
 }
 
@@ -74,6 +77,24 @@ fn patch() -> impl Strategy<Value = PatchRef> {
     (0_u32..24, 0_u32..24).prop_map(|(row, column)| PatchRef { span: 0, row, column })
 }
 
+fn object() -> impl Strategy<Value = MarkedObject> {
+    let points = || prop::collection::vec([0.0..640.0, 0.0..480.0_f64], 1..6);
+    let rect = (0.0..300.0, 0.0..200.0, 1.0..300.0, 1.0..200.0)
+        .prop_map(|(x, y, width, height)| Rect { x, y, width, height });
+    let outline = prop_oneof![
+        rect.clone().prop_map(|rect| Outline::Rectangle { rect }),
+        rect.prop_map(|rect| Outline::Ellipse { rect }),
+        points().prop_map(|points| Outline::Lasso { points }),
+        (points(), 1.0..60.0).prop_map(|(points, size)| Outline::Stroke { points, size }),
+    ];
+    let part = (outline, any::<bool>()).prop_map(|(outline, cut)| RegionPart { outline, cut });
+    (".{0,12}", prop::collection::vec(part, 1..4)).prop_map(|(name, parts)| MarkedObject {
+        name,
+        picture: 0,
+        parts,
+    })
+}
+
 fn of<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
     prop::sample::select(all)
 }
@@ -88,11 +109,14 @@ fn state() -> impl Strategy<Value = ViewState> {
         prop::collection::btree_set(patch(), 0..4),
         prop::option::of(".{0,30}"),
         0.0..1.0,
+        (prop::collection::vec(object(), 0..3), any::<Index>()),
+        prop::option::of((-1.0..0.4, 0.5..1.0)),
     );
     (map(), look, rest, extra).prop_map(|(map, look, rest, extra)| {
         let (view, colormap, blend, opacity, grid) = look;
         let (range, scale, zoom, [remove_bos, legend, show], form) = rest;
-        let (mut second, hovered, selected, text, x) = extra;
+        let (mut second, hovered, selected, text, x, (objects, chosen), matrix_range) = extra;
+        let object = (!objects.is_empty()).then(|| chosen.index(objects.len()) as u32);
         let mut map = map;
         if view.spec().needs_pages() {
             // Maps without layers and heads are refused there.
@@ -118,6 +142,9 @@ fn state() -> impl Strategy<Value = ViewState> {
             camera: Camera { centre: [x, 1.0 - x], zoom },
             caption: Caption { show, text },
             picture: PictureChoice { form, ..PictureChoice::default() },
+            object,
+            objects,
+            matrix_range: matrix_range.map(|(low, high)| [low, high]),
             ..ViewState::default()
         }
     })
@@ -145,6 +172,12 @@ fn command() -> impl Strategy<Value = Command> {
         prop::collection::vec(patch(), 0..4).prop_map(Command::RemovePatches),
         state().prop_map(|state| Command::Replace(Box::new(state))),
         Just(Command::LvlmInterpretLook),
+        (0_u32..4, object()).prop_map(|(at, object)| Command::SetObject(at, Box::new(object))),
+        (0_u32..4).prop_map(Command::RemoveObject),
+        prop::option::of(0_u32..4).prop_map(Command::ChooseObject),
+        of(Quantity::ALL).prop_map(Command::SetQuantity),
+        prop::option::of([-0.5..0.5, 0.0..1.0]).prop_map(Command::SetMatrixRange),
+        prop::collection::vec([0_u32..40, 0_u32..20], 0..4).prop_map(Command::SetHeadSet),
     ]
 }
 

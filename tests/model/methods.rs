@@ -7,7 +7,9 @@ use vlmscope::analysis::methods::{
     Method, MethodError, MethodInfo, Needs, SINK_FACTOR, chosen_heads, compute, compute_mean,
     rollout_rows, sinks, spatial_entropy,
 };
-use vlmscope::analysis::score::{area, counts, fit, importance_order, probability};
+use vlmscope::analysis::score::{
+    BoxPx, area, counts, fit, importance_order, probability, region_of_boxes,
+};
 use vlmscope::trace::{
     Affine, AnswerIndex, AnswerToken, ImageAttention, ImageSpan, ModelInfo, PreprocessInfo,
     PreprocessMode, Provenance, Query, Rect, RowStats, Sampling, Timings, TokenInfo, TokenKind,
@@ -376,6 +378,9 @@ fn areas_and_probabilities_are_as_by_hand() {
 
 #[test]
 fn pointing_and_energy_know_the_boxes_in_the_original() {
+    let fit = |map: &[f32], spans: &[ImageSpan], boxes: &[BoxPx]| {
+        fit(map, spans, None, &region_of_boxes(boxes))
+    };
     // Four patches of 2 × 2 pixels; in the original 20 × 20 each, from x = 5.
     let spans = [span(2, 2)];
     let map = [0.0, 3.0, 1.0, -2.0];

@@ -10,6 +10,7 @@ mod captured;
 mod chat;
 mod faults;
 mod headless;
+mod objects;
 mod panels;
 mod present;
 mod relevancy;

@@ -81,6 +81,8 @@ fn the_matrix_view_has_its_quantities_in_its_own_line() {
     let mut window = window();
     window.key_press(Key::L);
     settle(&mut window);
+    window.get_all_by_label("Quantity").last().unwrap().click();
+    settle(&mut window);
     window.get_by_label("Attention to picture").click();
     settle(&mut window);
     assert_eq!(state(&window).quantity, Quantity::ImageShare);
@@ -153,7 +155,7 @@ fn a_drag_over_the_matrix_scrubs_and_is_one_step() {
 #[test]
 fn a_brush_on_the_stage_selects_and_the_strip_turns_around() {
     let mut window = window();
-    assert!(window.query_by_label_contains("tokens → image").is_some());
+    assert!(window.query_by_label_contains("words → picture").is_some());
     let stage = window.get_by_label_contains("Stage:").rect();
     let figure = window.state().stage.figure().expect("a figure").clone();
     let visible = figure.visible();
@@ -215,8 +217,8 @@ fn a_ranking_over_several_answers_is_their_mean() {
     assert!(window.state().rank_over_all);
     let value_cache = &mut window.state_mut().value_cache;
     let (once, twice) = (
-        value_cache.ranking_over(&[Arc::clone(&trace)]),
-        value_cache.ranking_over(&[Arc::clone(&trace), trace]),
+        value_cache.ranking_over(&[(Arc::clone(&trace), None)]),
+        value_cache.ranking_over(&[(Arc::clone(&trace), None), (trace, None)]),
     );
     assert_eq!(once.len(), twice.len());
     assert!(once.iter().zip(twice.iter()).all(|(a, b)| (a.score - b.score).abs() < 1e-6));

@@ -24,6 +24,7 @@ fn map(trace: &Trace, remove_bos: bool) -> Result<Vec<f32>, Missing> {
             layer_fold: Fold::Mean,
             head_fold: Fold::Mean,
             keep: Keep::One,
+            pairs: false,
             remove_bos,
         };
         reduce(trace, &reduction, &keys).ok_or_else(|| tensor("attention.weights"))

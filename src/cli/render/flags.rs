@@ -106,7 +106,7 @@ impl Flags {
         }
         self.apply_look(state);
         if trace.meta().spans.is_empty() && self.quantity.is_none() && !from_file {
-            state.quantity = Quantity::QuestionToAnswer;
+            state.quantity = Quantity::QuestionShare;
         }
         let spec = state.view.spec();
         let is_relevancy = spec.source == SourceRule::Relevancy;

@@ -8,6 +8,7 @@ pub mod cross_fade;
 pub mod density;
 pub mod difference;
 pub mod fill_atlas;
+pub mod lines;
 pub mod matrix;
 pub(super) mod mip;
 pub mod normalise;
@@ -61,6 +62,7 @@ passes! {
     wall: Wall,
     matrix: Matrix,
     token_matrix: TokenMatrix,
+    lines: Lines,
     rects: Rects,
     cross_fade: CrossFade,
 }

@@ -35,8 +35,10 @@ pub struct Params {
     pub query_count: u32,
     /// 1 / attention_scale.
     pub scale: f32,
+    /// 1: the head at index i belongs to the layer at index i.
+    pub pairs: u32,
     /// Unused.
-    pub padding: [u32; 2],
+    pub padding: u32,
 }
 
 impl Params {
@@ -63,7 +65,8 @@ impl Params {
             flags: u32::from(page == 0) | u32::from(page + 1 == pages) << 1,
             query_count: pages as u32,
             scale: 1.0 / attention_scale,
-            padding: [0; 2],
+            pairs: u32::from(reduction.pairs),
+            padding: 0,
         }
     }
 }

@@ -49,6 +49,7 @@ pub fn take_up(app: &mut App, tool: Option<Tool>) {
         return;
     }
     app.what_if.compare = Compare::Off;
+    app.marking.tool = None;
     // The settings of a tool are in the what-if panel, which on a narrow window would cover the stage.
     if app.what_if.tool.is_none() && !app.is_narrow {
         app.intents.send(Intent::ShowPanel(Pane::WhatIf));

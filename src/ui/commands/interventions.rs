@@ -2,21 +2,22 @@
 //! thread.
 
 use super::edit_picture::held_against;
+use super::relevancy::keep_maps;
 use super::tasks::{is_for_python, start_on_model};
 use crate::analysis::diff::words;
 use crate::model::{
     BlankFill, Intervention, OCCLUSION_MAP, OcclusionOptions, Rerun, ablation_of_each_head,
-    effects, occlusion,
+    effects, effects_of_tokens, occlusion,
 };
-use crate::trace::Trace;
+use crate::trace::{FileStamp, Trace};
 use crate::ui::app::App;
 use crate::ui::document::DocumentId;
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::python_line::quoted;
-use crate::ui::task_result::TaskResult;
+use crate::ui::task_result::{ComputedMaps, TaskResult};
 use crate::ui::what_if::{Comparison, HeadEffects, Intervened};
-use crate::view::{Command, MapSource, Queries, QueryKind, ViewKind};
+use crate::view::{Command, MapSource, Quantity, Queries, QueryKind, ViewKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,7 +101,7 @@ pub fn each_head(app: &mut App) {
         app.notify("Ask a question first.", false);
         return;
     };
-    let (id, trace) = (doc.id, Arc::clone(&doc.trace));
+    let (id, trace, path) = (doc.id, Arc::clone(&doc.trace), doc.path.clone());
     if is_for_python(app, "Switching off every head", trace.meta(), None) {
         return;
     }
@@ -109,13 +110,30 @@ pub fn each_head(app: &mut App) {
     app.what_if.heads =
         Some(HeadEffects { on: id, totals: vec![None; count], changed: vec![false; count] });
     start_on_model(app, "Switching off every head", move |engine, reporter, cancel| {
-        effects(engine, &trace, &changes, cancel, &mut |index, effect| {
+        let all = effects(engine, &trace, &changes, cancel, &mut |index, effect| {
             reporter.progress(index + 1, count);
             let (total, changes_answer) = (effect.total(), effect.changes_answer);
             reporter.show(TaskResult::HeadEffect { of: id, index, total, changes_answer });
         })?;
-        Ok(TaskResult::Nothing)
+        let found = trace.with_head_effects(&effects_of_tokens(&trace, &all))?;
+        let mut written = None;
+        if let Some(path) = path.filter(|path| path.exists()) {
+            found.add_maps(&trace, &path)?;
+            written = FileStamp::read(&path);
+        }
+        let found = ComputedMaps { base: trace.id(), trace: Arc::new(found), written };
+        Ok(TaskResult::HeadEffects { of: id, found })
     });
+}
+
+/// Puts the effects into the trace of their document; the matrix shows them.
+pub fn keep_effects(app: &mut App, of: DocumentId, found: ComputedMaps) {
+    if let Some(doc) = app.docs.get_mut(of) {
+        keep_maps(doc, found);
+        if app.current == Some(of) {
+            app.intents.command(Command::SetQuantity(Quantity::Effect));
+        }
+    }
 }
 
 /// Stores the effect of a head.

@@ -7,7 +7,10 @@ mod close;
 mod dialogs;
 mod edit_picture;
 mod files;
+mod grounding;
+mod heads;
 mod interventions;
+mod marking;
 mod playing;
 mod relevancy;
 mod results;
@@ -34,7 +37,7 @@ use super::walkthrough::editor::Editor;
 use crate::view::timeline::Edit;
 use crate::view::{
     AxisSet, Blend, Camera, ColorMap, Command, HeadOrder, ImageForm, Interpolation, PatchGrid,
-    Quantity, Queries, QueryKind, ViewKind,
+    Queries, QueryKind, ViewKind,
 };
 
 /// The function of a row of the command table.
@@ -154,6 +157,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::TestMaps => score::start(app),
         Intent::ComputeRelevancy(methods, tokens) => relevancy::compute(app, methods, tokens),
         Intent::WhatIf(command) => what_if::apply(app, command),
+        Intent::Mark(command) => marking::apply(app, command),
         Intent::Walkthrough(command) => walkthrough::apply(app, command),
         Intent::Film(command) => apply_film(app, command),
         Intent::Confirm(answer) => walkthrough_files::answer(app, answer),
@@ -165,6 +169,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Transport(command) => playing::apply(app, command),
         Intent::Settings(change) => settings::apply(app, change),
         Intent::RankOverAll(over_all) => app.rank_over_all = over_all,
+        Intent::Heads(command) => heads::apply(app, command),
         Intent::ShowPanel(pane) => window::show_panel(app, pane),
         Intent::ShowOverlay(overlay) => app.overlay = overlay,
         Intent::ShowPalette(open) => app.palette_open = open,

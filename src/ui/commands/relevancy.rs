@@ -5,7 +5,7 @@ use crate::analysis::methods::Method;
 use crate::model::RelevancyRequest;
 use crate::trace::{AnswerIndex, FileStamp};
 use crate::ui::app::App;
-use crate::ui::document::DocumentId;
+use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::relevancy::{MAPS, missing, show_map, show_pages};
@@ -51,9 +51,8 @@ pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
     });
 }
 
-/// Puts maps into their document, and shows the first if the document is on the stage.
-pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps, methods: &[Method]) {
-    let Some(doc) = app.docs.get_mut(of) else { return };
+/// Puts maps and measurements into their document.
+pub fn keep_maps(doc: &mut Document, found: ComputedMaps) {
     let ComputedMaps { base, trace, written } = found;
     if let Some(stamp) = written {
         doc.stamp = Some(stamp);
@@ -63,6 +62,12 @@ pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps, methods: &[Metho
         }
     }
     doc.replace(trace, false);
+}
+
+/// Puts maps into their document, and shows the first if the document is on the stage.
+pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps, methods: &[Method]) {
+    let Some(doc) = app.docs.get_mut(of) else { return };
+    keep_maps(doc, found);
     let Some(doc) = app.doc().filter(|shown| shown.id == of) else { return };
     let first = methods.first().copied();
     if first == Some(Method::GRADIENT_ATTENTION) {

@@ -1,7 +1,7 @@
 //! Applies the results of background work to the window.
 
 use super::{
-    ask, dialogs, edit_picture, files, interventions, relevancy, score, session, show,
+    ask, dialogs, edit_picture, files, grounding, interventions, relevancy, score, session, show,
     walkthrough_files,
 };
 use crate::trace::FileStamp;
@@ -86,6 +86,8 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             app.notify("Image copied.", false);
         }
         TaskResult::Text(text, name) => app.intents.send(Intent::Copy(text, name)),
+        TaskResult::Measured { of, found } => grounding::show(app, of, found),
+        TaskResult::HeadEffects { of, found } => interventions::keep_effects(app, of, found),
         TaskResult::Relevancy { of, found, methods } => relevancy::show(app, of, found, &methods),
         TaskResult::Occlusion(of, trace) => interventions::show_map(app, of, trace),
         TaskResult::Curves(of, curves) => score::grow(app, of, curves),

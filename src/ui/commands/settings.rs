@@ -9,6 +9,7 @@ pub fn apply(app: &mut App, change: SettingsChange) {
     match change {
         SettingsChange::Sampling(sampling) => settings.sampling = sampling,
         SettingsChange::Preprocess(mode) => settings.preprocess = mode,
+        SettingsChange::Verdict(limits) => settings.verdict = limits.checked(),
         SettingsChange::Theme(theme) => settings.theme = theme,
         SettingsChange::Animate(animate) => settings.animate = animate,
         SettingsChange::PromptOpen(is_open) => settings.prompt_open = is_open,

@@ -45,6 +45,7 @@ const fn is_jump(command: &Command) -> bool {
 /// New documents start with the look that was used last.
 fn keep_look(app: &mut App, state: &ViewState) {
     app.look = ViewState { hovered: None, selected: Vec::new(), ..state.clone() };
+    (app.look.object, app.look.objects) = (None, Vec::new());
 }
 
 /// Applies the change that follows from the view and its document. It is applied at once, so that the next key of the
@@ -129,7 +130,7 @@ pub fn next_normalisation(now: Normalise) -> Normalise {
 /// Jumps to the head that ranks first, or the one after the last that was jumped to.
 pub fn best_head(app: &mut App, next: bool) {
     let Some(doc) = app.doc() else { return };
-    let ranking = app.value_cache.ranking_in_use(&app.docs, doc, app.rank_over_all);
+    let ranking = app.value_cache.ranking_in_use(&app.docs, doc, doc.state(), app.rank_over_all);
     app.rank = if next { (app.rank + 1) % ranking.len().max(1) } else { 0 };
     if let Some(best) = ranking.get(app.rank) {
         apply(app, &Command::SetLayerHead(best.layer, best.head));

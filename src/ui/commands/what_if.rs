@@ -32,18 +32,22 @@ pub fn apply(app: &mut App, command: WhatIfCommand) {
     }
 }
 
-fn shown_head(app: &App) -> Option<(u32, u32)> {
-    let map = &app.doc()?.state().map;
-    Some((map.layers.only()?, map.heads.only()?))
-}
-
-/// Switches off the head that is shown.
-pub fn shown_head_off(app: &mut App) {
-    let Some((layer, head)) = shown_head(app) else {
-        return app.notify("Choose one layer and one head first.", false);
+/// Switches off the heads that are chosen one by one.
+pub fn shown_heads_off(app: &mut App) {
+    let heads = app.doc().map(|doc| doc.state().map.chosen_heads()).unwrap_or_default();
+    let what = match heads.as_slice() {
+        [] => {
+            return app
+                .notify("Choose one layer and one head first, or several heads (Ctrl).", false);
+        }
+        few if few.len() <= 4 => {
+            let names: Vec<String> = few.iter().map(|&[l, h]| head_name(l, h)).collect();
+            format!("{} off", names.join(", "))
+        }
+        many => format!("{} heads off", many.len()),
     };
-    let change = Intervention::AblateHeads(vec![(Layer(layer), Head(head))]);
-    interventions::intervene(app, change, format!("{} off", head_name(layer, head)));
+    let off = heads.iter().map(|&[layer, head]| (Layer(layer), Head(head))).collect();
+    interventions::intervene(app, Intervention::AblateHeads(off), what);
 }
 
 /// Cuts the attention to the chosen patches, or to all others.

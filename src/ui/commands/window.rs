@@ -80,7 +80,7 @@ pub fn escape(app: &mut App) {
     } else if app.tasks.cancel_newest() {
     } else if app.transport.playing {
         app.transport.stop();
-    } else if walkthrough::put_down(app) || app.what_if.put_down() {
+    } else if walkthrough::put_down(app) || app.marking.put_down() || app.what_if.put_down() {
     } else if !app.notices.is_empty() {
         app.notices.clear();
     } else {

@@ -1,5 +1,6 @@
 //! The chat: picture, question, growing answer, earlier answers, model.
 
+use crate::analysis::verdict::Evidence;
 use crate::trace::PreprocessMode;
 use crate::ui::chat::{answer_logprob, logprob_text, preprocess_name};
 use crate::ui::document::{Document, DocumentId};
@@ -8,6 +9,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::system_fonts::{readable, wrapped_text};
 use crate::ui::theme;
+use crate::ui::verdicts::colored_answer;
 use crate::ui::widgets::{
     Icon, hairline, heading, icon_button, ink, muted, primary_button, text_in,
 };
@@ -210,7 +212,17 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
     asked(ui, &meta.question);
     let text = if meta.answer.trim().is_empty() { "(empty answer)" } else { meta.answer.trim() };
     let text = if doc.live { format!("{text} …") } else { text.to_owned() };
-    words(ui, &text, &theme::plain(theme::LARGE));
+    if doc.live || doc.trace.blank_logprobs().is_none() {
+        words(ui, &text, &theme::plain(theme::LARGE));
+    } else {
+        let measured = cx.values.evidence(doc, doc.state());
+        let verdict = |evidence: &Evidence| evidence.verdict(&cx.settings.verdict);
+        let font = theme::plain(theme::LARGE);
+        let job = colored_answer(ui, &text, &measured, verdict, font);
+        ui.add(egui::Label::new(job).wrap()).on_hover_text(
+            "Green: grounded in the picture. Yellow: in part. Red: as probable without the picture.",
+        );
+    }
     for notice in cx.chat.notices.clone() {
         muted(ui, notice);
     }

@@ -76,23 +76,29 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// For a document whose picture lies on `content`.
-    pub fn new(cx: &PaneContext<'_>, doc: &Document, content: Rect) -> Option<Self> {
+    /// For a frame of a picture that lies on `content`.
+    pub fn of_frame(doc: &Document, frame: Frame, content: Rect) -> Option<Self> {
         let meta = doc.meta();
-        let frame = doc.state().picture.frame(&doc.trace);
         let pixels = Affine::scale_offset(frame.size(meta), [0.0, 0.0]);
-        let unit = match frame {
+        let original_from_unit = match frame {
             Frame::Canvas(canvas) => {
                 let info = meta.preprocess.get(canvas as usize)?;
                 info.original_from_preprocessed.after(&pixels)
             }
             Frame::Original(_) => pixels,
         };
+        Some(Self { content, original_from_unit })
+    }
+
+    /// For a document whose picture lies on `content` and is being edited.
+    pub fn new(cx: &PaneContext<'_>, doc: &Document, content: Rect) -> Option<Self> {
+        let frame = doc.state().picture.frame(&doc.trace);
+        let plain = Self::of_frame(doc, frame, content)?;
         // A cropped picture starts at the crop's corner in the original.
         let session = cx.what_if.session.as_ref()?;
         let crop = if session.edited == Some(doc.id) { session.asked_crop } else { [0, 0] };
         let shift = Affine::scale_offset([1.0, 1.0], crop.map(f64::from));
-        Some(Self { content, original_from_unit: shift.after(&unit) })
+        Some(Self { content, original_from_unit: shift.after(&plain.original_from_unit) })
     }
 
     /// Pixels of the original under a point on screen.
@@ -102,13 +108,13 @@ impl Mapping {
     }
 
     /// Point on screen of a pixel of the original.
-    fn screen(&self, point: [f64; 2]) -> Pos2 {
+    pub fn screen(&self, point: [f64; 2]) -> Pos2 {
         let unit = self.original_from_unit.inverse().map_or([0.0; 2], |map| map.apply(point));
         self.content.min + vec2(unit[0] as f32, unit[1] as f32) * self.content.size()
     }
 
     /// Points on screen for a pixel of the original.
-    fn scale(&self) -> f32 {
+    pub fn scale(&self) -> f32 {
         let (left, right) = (self.screen([0.0, 0.0]), self.screen([1.0, 0.0]));
         (right.x - left.x).abs()
     }

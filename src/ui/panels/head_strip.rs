@@ -1,12 +1,14 @@
 //! One bar for each head of the layer: tokens → image, or the chosen patches → answer.
 
+use crate::ui::document::Document;
+use crate::ui::head_choice;
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::range_of;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::figure::{labelled, number, step_for};
-use crate::view::{AxisSet, Command};
+use crate::view::{AxisSet, Command, MapChoice};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 const LABELS: f32 = 16.0;
@@ -25,15 +27,22 @@ impl PaneUi for HeadStrip {
         let patches = cx.active_patches();
         let values = cx.values.strip(doc, shown, &patches);
         let [_, highest] = range_of(&values);
-        let what = if patches.is_empty() {
-            "tokens → image, mean of the patches"
-        } else {
-            "patches → answer, mean of the tokens"
+        // Shares are written in percent, the mean attention on patches is not.
+        let factor = if patches.is_empty() { 100.0 } else { 1.0 };
+        let unit = if patches.is_empty() { " %" } else { "" };
+        let text = |value: f32| {
+            let [value, highest] = [value, highest].map(|value| f64::from(value) * factor);
+            format!("{}{unit}", number(value, highest))
+        };
+        let what = match (patches.is_empty(), shown.chosen_object()) {
+            (true, Some(object)) => format!("words → inside “{}”", object.name),
+            (true, None) => "words → picture".to_owned(),
+            (false, _) => "patches → answer, mean of the tokens".to_owned(),
         };
         ui.horizontal(|ui| {
             muted(ui, what);
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                muted(ui, format!("0–{}", number(f64::from(highest), f64::from(highest))));
+                muted(ui, format!("0–{}", text(highest)));
             });
         });
         let size = ui.available_size();
@@ -65,7 +74,7 @@ impl PaneUi for HeadStrip {
                 pos2(left + gap, plot.bottom() - share * plot.height()),
                 pos2(left + width - gap, plot.bottom()),
             );
-            let on = shown.map.heads.named().is_some_and(|set| set.contains(&(head as u32)));
+            let on = is_on(&shown.map, head as u32);
             let color = if hovered == Some(head) {
                 ink.hover
             } else if on {
@@ -92,18 +101,40 @@ impl PaneUi for HeadStrip {
         let Some(head) = hovered else { return };
         let command = Command::SetHeads(AxisSet::single(head as u32));
         if response.clicked() {
-            cx.intents.command(command);
-        } else if response.dragged() {
+            cx.intents.command(clicked(ui, doc, head as u32));
+        } else if response.dragged() && !head_choice::adds(ui) {
             cx.intents.send(Intent::Scrub(command));
         } else if response.hovered() {
             cx.preview(command);
-            let value = number(f64::from(values[head]), f64::from(highest));
-            let text = format!("head {head} · {value}");
+            let text = format!("head {head} · {}", text(values[head]));
             let at = Rect::from_min_size(plot.min, vec2(plot.width(), 16.0));
             text_in(ui, at, Align2::RIGHT_TOP, &text, theme::plain(theme::SMALL), ink.text);
         }
         if response.drag_stopped() {
             cx.intents.send(Intent::Settle);
         }
+    }
+}
+
+/// Whether a head of the shown layers is chosen.
+fn is_on(map: &MapChoice, head: u32) -> bool {
+    match &map.head_set {
+        Some(set) => set.heads().iter().any(|[_, of_set]| *of_set == head),
+        None => map.heads.named().is_some_and(|set| set.contains(&head)),
+    }
+}
+
+/// A click chooses the head in the chosen layers. With Shift or Ctrl it adds a head of the only layer (or, of several
+/// layers, of the first).
+fn clicked(ui: &Ui, doc: &Document, head: u32) -> Command {
+    let state = doc.state();
+    let layers = state.map.layers.layer_indices(&doc.meta().model);
+    let in_set = state.map.chosen_heads().last().map(|[layer, _]| *layer);
+    let first = layers.first().map(|&index| doc.meta().model.layer_number(index));
+    match in_set.or(first).filter(|_| head_choice::adds(ui)) {
+        Some(layer) => head_choice::click(ui, state, [layer, head], |anchor| {
+            head_choice::rectangle(&[layer], [layer, anchor[1]], [layer, head])
+        }),
+        None => Command::SetHeads(AxisSet::single(head)),
     }
 }

@@ -1,6 +1,6 @@
 //! Controls for drawing the map: every setting of the renderer, with presets.
 
-use super::matrix::ramp;
+use super::colors::ramp;
 use crate::ui::intent::{Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;

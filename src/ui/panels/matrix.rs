@@ -1,6 +1,8 @@
 //! The layer × head matrix: click jumps, hover previews, drag scrubs; headers choose means.
 
-use crate::gpu::colormap;
+use super::colors::{color_of, within};
+use super::{color_bar, quantity};
+use crate::ui::head_choice;
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
@@ -8,8 +10,8 @@ use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::view_changes::with_axes;
 use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::figure::{head_name, labelled, number, range_text, step_for};
-use crate::view::{AxisSet, ColorMap, Command, Quantity, ViewState};
+use crate::view::figure::{head_name, labelled, step_for};
+use crate::view::{AxisSet, ColorMap, Command, LayerHead, MapChoice, Quantity, ViewState};
 use egui::{
     Align2, Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, TextureId,
     TextureOptions, Ui, WidgetInfo, pos2, vec2,
@@ -18,16 +20,8 @@ use egui::{
 /// Space for the numbers of layers and heads.
 const LEFT: f32 = 28.0;
 const TOP: f32 = 20.0;
-
-/// The name of a quantity.
-pub const fn quantity_name(quantity: Quantity) -> &'static str {
-    match quantity {
-        Quantity::ImageToAnswer => "Image to answer",
-        Quantity::QuestionToAnswer => "Question to answer",
-        Quantity::ImageShare => "Attention to picture",
-        Quantity::Entropy => "Entropy",
-    }
-}
+/// Least width of the list of quantities beside the value of a cell.
+const LEAST_LIST: f32 = 110.0;
 
 /// The layer × head matrix.
 #[derive(Default)]
@@ -43,91 +37,48 @@ impl PaneUi for MatrixPane {
             return;
         };
         let state = doc.state().clone();
-        let matrix = cx.values.matrix(doc, cx.shown);
+        let matrix = cx.matrix(doc, cx.shown);
         top_line(cx, ui, &state, &matrix);
-        let available = ui.available_size() - vec2(0.0, 24.0);
+        if matrix.lacks.is_some() {
+            quantity::missing(cx, ui, doc, state.quantity);
+            return;
+        }
+        let available = ui.available_size() - vec2(0.0, color_bar::HEIGHT + theme::GRID);
         if available.x < 60.0 || available.y < 60.0 || matrix.values.is_empty() {
             return;
         }
-        let (whole, _) = ui.allocate_exact_size(available, Sense::hover());
-        let cells = cells_rect(whole, &matrix);
-        let colors = self.colors_of(ui, &matrix, state.colormap, doc.version);
+        let place = Rect::from_min_size(ui.cursor().min, available);
+        let cells = cells_rect(place, &matrix);
+        // The colours stand directly below the cells.
+        ui.allocate_exact_size(
+            vec2(available.x, cells.bottom() - place.top() + theme::GRID),
+            Sense::hover(),
+        );
+        let colors = self.colors_of(ui, &matrix, &state, doc.version);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(colors, cells, uv, Color32::WHITE);
         headers(cx, ui, cells, &matrix, &state);
         body(cx, ui, cells, &matrix, &state);
-        reading(cx, ui, &matrix, state.quantity);
+        color_bar::show(cx, ui, &state, &matrix);
     }
 }
 
+/// The quantity, and the exact value of the shown cell.
 fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
     ui.horizontal(|ui| {
-        egui::ComboBox::from_id_salt("quantity")
-            .width(150.0)
-            .selected_text(quantity_name(state.quantity))
-            .show_ui(ui, |ui| {
-                for &quantity in Quantity::ALL {
-                    let on = quantity == state.quantity;
-                    if ui.selectable_label(on, quantity_name(quantity)).clicked() {
-                        cx.intents.command(Command::SetQuantity(quantity));
-                    }
-                }
-            })
-            .response
-            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Quantity"));
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            legend(ui, state.colormap, matrix.range);
-        });
+        ui.spacing_mut().item_spacing.x = 6.0;
+        let text = reading(cx, matrix, state.quantity);
+        let font = theme::plain(theme::SMALL);
+        let galley = ui.painter().layout_no_wrap(text, font, ink(ui).muted);
+        let room = ui.available_width() - galley.size().x - 10.0;
+        let has_room = room > LEAST_LIST;
+        quantity::choose(cx, ui, state, if has_room { room } else { f32::INFINITY });
+        if has_room {
+            let layout = egui::Layout::right_to_left(egui::Align::Center);
+            ui.with_layout(layout, |ui| ui.label(galley));
+        }
     });
     ui.add_space(theme::GRID);
-}
-
-/// A colour ramp between its two numbers.
-pub fn legend(ui: &mut Ui, map: ColorMap, range: [f32; 2]) {
-    let ink = ink(ui);
-    let [low, high] = range.map(f64::from);
-    let text = |value: f64| number(value, high.abs().max(low.abs()));
-    let label = |ui: &mut Ui, text: String| {
-        ui.label(egui::RichText::new(text).size(theme::SMALL).color(ink.muted));
-    };
-    label(ui, text(high));
-    // In a narrow panel only the upper number and the ramp fit.
-    let has_room = ui.available_width() > 116.0;
-    let width = if has_room { 64.0 } else { 40.0 };
-    let (rect, _) = ui.allocate_exact_size(vec2(width, 8.0), Sense::hover());
-    ramp(ui, map, rect);
-    if has_room {
-        label(ui, text(low));
-    }
-}
-
-/// Paints a colour map from left to right.
-pub fn ramp(ui: &Ui, map: ColorMap, rect: Rect) {
-    const STEPS: usize = 32;
-    let mut mesh = egui::Mesh::default();
-    for step in 0..=STEPS {
-        let t = step as f32 / STEPS as f32;
-        let x = rect.left() + t * rect.width();
-        let color = color_of(map, t);
-        mesh.colored_vertex(pos2(x, rect.top()), color);
-        mesh.colored_vertex(pos2(x, rect.bottom()), color);
-        if step > 0 {
-            let at = (step * 2) as u32;
-            mesh.add_triangle(at - 2, at - 1, at);
-            mesh.add_triangle(at - 1, at, at + 1);
-        }
-    }
-    ui.painter().add(mesh);
-}
-
-/// The colour of a value of 0–1.
-pub fn color_of(map: ColorMap, value: f32) -> Color32 {
-    theme::color(colormap::color(map, value))
-}
-
-/// 0–1 within a range; 0 where the range is a point.
-pub fn within(value: f32, [low, high]: [f32; 2]) -> f32 {
-    if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 /// The cells' place: as large as fits, cells not more than twice as wide as high.
@@ -145,6 +96,7 @@ fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
 /// The texture of the cells.
 struct Colors {
     values: Vec<f32>,
+    range: [f32; 2],
     map: ColorMap,
     version: u64,
     texture: TextureHandle,
@@ -157,15 +109,23 @@ impl MatrixPane {
     }
 
     /// One texel a cell, made anew only when a value changes.
-    fn colors_of(&mut self, ui: &Ui, matrix: &Matrix, map: ColorMap, version: u64) -> TextureId {
+    fn colors_of(
+        &mut self,
+        ui: &Ui,
+        matrix: &Matrix,
+        state: &ViewState,
+        version: u64,
+    ) -> TextureId {
+        let (map, range) = (color_bar::colormap(state), color_bar::range_in_use(state, matrix));
         if let Some(kept) = &self.colors
             && kept.version == version
             && kept.map == map
+            && kept.range == range
             && kept.values == matrix.values
         {
             return kept.texture.id();
         }
-        let color = |value: &f32| color_of(map, within(*value, matrix.range));
+        let color = |value: &f32| color_of(map, within(*value, range));
         let pixels: Vec<Color32> = matrix.values.iter().map(color).collect();
         let image = ColorImage::new([matrix.heads, matrix.layers], pixels);
         let texture = match self.colors.take() {
@@ -176,7 +136,8 @@ impl MatrixPane {
             None => ui.ctx().load_texture("matrix", image, TextureOptions::NEAREST),
         };
         let id = texture.id();
-        self.colors = Some(Colors { values: matrix.values.clone(), map, version, texture });
+        let values = matrix.values.clone();
+        self.colors = Some(Colors { values, range, map, version, texture });
         id
     }
 }
@@ -300,7 +261,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
         WidgetInfo::labeled(Role::Unknown, true, name)
     });
     response.context_menu(|ui| {
-        for act in [UiCommand::HeadOff, UiCommand::EachHeadOff] {
+        for act in [UiCommand::HeadOff, UiCommand::EachHeadOff, UiCommand::KeepHeads] {
             if ui.button(act.name()).clicked() {
                 cx.intents.act(act);
                 ui.close();
@@ -308,36 +269,25 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
         }
     });
     let map = &state.map;
-    // The selection: a row, a column, or one cell.
-    let row = |layer: Option<&u32>| layer.and_then(|&layer| matrix.row(layer));
-    let rows = map.layers.named().map(|set| (row(set.first()), row(set.last())));
-    let columns = map.heads.named().map(|set| (set.first().copied(), set.last().copied()));
-    let all = |len: usize| (0, len.saturating_sub(1) as u32);
-    let span = |named: Option<(Option<u32>, Option<u32>)>, len: usize| match named {
-        Some((Some(first), Some(last))) => (first, last),
-        _ => all(len),
-    };
-    if rows.is_some() || columns.is_some() {
-        let (first_layer, last_layer) = span(rows, matrix.layers);
-        let (first_head, last_head) = span(columns, matrix.heads);
-        let marked = cell(cells, matrix, first_layer, first_head)
-            .union(cell(cells, matrix, last_layer, last_head));
-        ui.painter().rect_stroke(
-            marked,
-            1.0,
-            Stroke::new(3.0, Color32::from_black_alpha(140)),
-            StrokeKind::Outside,
-        );
+    for marked in selected(cells, matrix, map) {
+        let casing = Stroke::new(3.0, Color32::from_black_alpha(140));
+        ui.painter().rect_stroke(marked, 1.0, casing, StrokeKind::Outside);
         ui.painter().rect_stroke(marked, 1.0, Stroke::new(1.5, ink.accent), StrokeKind::Outside);
     }
     let Some(point) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
     let (layer, head) = at(cells, matrix, point);
     let hovered = cell(cells, matrix, layer, head);
-    let command = Command::SetLayerHead(matrix.layer(layer), head);
-    // The menu belongs to the head that it was opened on.
-    if response.clicked() || response.secondary_clicked() {
-        cx.intents.command(command);
-    } else if response.dragged() {
+    let this = [matrix.layer(layer), head];
+    let command = Command::SetLayerHead(this[0], this[1]);
+    // The menu belongs to the head that it was opened on, or to the set that it is in.
+    if response.secondary_clicked() {
+        if !map.chosen_heads().contains(&this) {
+            cx.intents.command(command);
+        }
+    } else if response.clicked() {
+        let range = |anchor| head_choice::rectangle(&matrix.numbers, anchor, this);
+        cx.intents.command(head_choice::click(ui, state, this, range));
+    } else if response.dragged() && !head_choice::adds(ui) {
         cx.intents.send(Intent::Scrub(command));
     } else if response.hovered() {
         ui.painter().rect_stroke(hovered, 1.0, Stroke::new(1.5, ink.hover), StrokeKind::Outside);
@@ -348,24 +298,46 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     }
 }
 
-/// The exact value of the shown cell.
-fn reading(cx: &PaneContext<'_>, ui: &mut Ui, matrix: &Matrix, quantity: Quantity) {
-    let map = &cx.shown.map;
-    let text = match (map.layers.only(), map.heads.only()) {
-        (Some(layer), Some(head)) => {
-            matrix.row(layer).and_then(|row| matrix.at(row, head)).map(|value| {
-                let largest = matrix.range[1].abs().max(matrix.range[0].abs());
-                let value = number(f64::from(value), f64::from(largest));
-                let unit = if quantity == Quantity::Entropy { " nats" } else { "" };
-                format!("{} · {value}{unit}", head_name(layer, head))
-            })
-        }
-        _ => Some(format!(
-            "{} layers × {} heads · {}",
-            matrix.layers,
-            matrix.heads,
-            range_text(matrix.range.map(f64::from))
-        )),
+/// The rectangles of the selection: the cells of a set; else a row, a column or one cell.
+fn selected(cells: Rect, matrix: &Matrix, map: &MapChoice) -> Vec<Rect> {
+    if let Some(set) = &map.head_set {
+        let one = |[layer, head]: &LayerHead| Some(cell(cells, matrix, matrix.row(*layer)?, *head));
+        return set.heads().iter().filter_map(one).collect();
+    }
+    let row = |layer: Option<&u32>| layer.and_then(|&layer| matrix.row(layer));
+    let rows = map.layers.named().map(|set| (row(set.first()), row(set.last())));
+    let columns = map.heads.named().map(|set| (set.first().copied(), set.last().copied()));
+    let all = |len: usize| (0, len.saturating_sub(1) as u32);
+    let span = |named: Option<(Option<u32>, Option<u32>)>, len: usize| match named {
+        Some((Some(first), Some(last))) => (first, last),
+        _ => all(len),
     };
-    muted(ui, text.unwrap_or_default());
+    if rows.is_none() && columns.is_none() {
+        return Vec::new();
+    }
+    let (first_layer, last_layer) = span(rows, matrix.layers);
+    let (first_head, last_head) = span(columns, matrix.heads);
+    let first = cell(cells, matrix, first_layer, first_head);
+    vec![first.union(cell(cells, matrix, last_layer, last_head))]
+}
+
+/// The exact value of the shown cell.
+fn reading(cx: &PaneContext<'_>, matrix: &Matrix, quantity: Quantity) -> String {
+    let map = &cx.shown.map;
+    let largest = matrix.range[1].abs().max(matrix.range[0].abs());
+    let of = |[layer, head]: &LayerHead| matrix.row(*layer).and_then(|row| matrix.at(row, *head));
+    let chosen = map.chosen_heads();
+    let text = match chosen.as_slice() {
+        [one] => of(one).map(|value| {
+            let [layer, head] = one;
+            format!("{} · {}", head_name(*layer, *head), quantity.text(value, largest))
+        }),
+        [] => Some(format!("{} × {} heads", matrix.layers, matrix.heads)),
+        several => {
+            let values: Vec<f32> = several.iter().filter_map(of).collect();
+            let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
+            Some(format!("{} heads · mean {}", several.len(), quantity.text(mean, largest)))
+        }
+    };
+    text.unwrap_or_default()
 }

@@ -1,8 +1,11 @@
 //! One file a panel. A panel reads a [`super::pane::PaneContext`] and sends intents; its own fields hold only
 //! state that no other panel needs.
 
+mod answers;
 mod bookmarks;
 mod chat;
+mod color_bar;
+mod colors;
 mod compare_stage;
 mod edit_stage;
 mod film;
@@ -10,15 +13,18 @@ mod film_strip;
 mod head_strip;
 mod help;
 mod look;
+mod mark_stage;
 mod matrix;
 mod notices;
 mod numbers;
 mod palette;
 mod path_prompt;
+mod quantity;
 mod ranking;
 mod relevancy;
 mod relevancy_gallery;
 mod score;
+mod small_map;
 mod stage;
 mod title;
 mod tokens;
@@ -45,6 +51,7 @@ pub struct Panes {
 /// The panels that are docked.
 #[derive(Default)]
 struct Docked {
+    answers: answers::Answers,
     bookmarks: bookmarks::Bookmarks,
     chat: chat::ChatPane,
     head_strip: head_strip::HeadStrip,
@@ -76,6 +83,7 @@ impl Panes {
     pub fn docked(&mut self, pane: Pane) -> &mut dyn PaneUi {
         let docked = &mut self.docked;
         match pane {
+            Pane::Answers => &mut docked.answers,
             Pane::Chat => &mut docked.chat,
             Pane::Stage => &mut docked.stage,
             Pane::Tokens => &mut docked.tokens,
@@ -102,6 +110,7 @@ impl Panes {
     /// Drops textures of a device that was lost.
     pub fn forget_textures(&mut self, ctx: &egui::Context) {
         self.docked.matrix.forget_texture();
+        self.docked.answers.forget_textures();
         relevancy_gallery::forget_textures(ctx);
     }
 }

@@ -1,7 +1,7 @@
 //! The list of all commands, filtered while one types, and the places that can be jumped to: heads ("L12 H5", "12.5"),
 //! words of the answer, colour maps, settings, open answers, recent files. A path that is typed here is opened.
 
-use super::matrix::quantity_name;
+use super::quantity::title;
 use super::tokens::answer_words;
 use crate::trace::PreprocessMode;
 use crate::ui::chat::preprocess_name;
@@ -156,7 +156,7 @@ fn jumps(cx: &PaneContext<'_>) -> Vec<Item> {
                 Interpolation::name,
                 Command::SetInterpolation,
             ),
-            of_all("Matrix", Quantity::ALL, quantity_name, Command::SetQuantity),
+            of_all("Matrix", Quantity::ALL, title, Command::SetQuantity),
         ];
         jumps.extend(looks.into_iter().flatten());
     }

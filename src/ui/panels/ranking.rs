@@ -1,21 +1,26 @@
 //! Ranking of heads by their attention on the picture and on few patches of it.
 
-use crate::ui::intent::Intent;
+use crate::ui::document::Document;
+use crate::ui::head_choice;
+use crate::ui::intent::{HeadsCommand, Intent};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::value_cache::{Ranked, comparable};
-use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::Command;
+use crate::ui::value_cache::{Ranked, compared};
+use crate::ui::widgets::{Icon, hairline, icon_button, ink, muted, text_in};
 use crate::view::figure::head_name;
+use crate::view::{Command, LayerHead};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 const ROW: f32 = 24.0;
 const SHOWN: usize = 40;
 
-/// The heads, the most focused on the picture first.
+/// The heads, the most focused on the picture first, and the named sets of heads.
 #[derive(Default)]
-pub struct Ranking;
+pub struct Ranking {
+    /// The set whose name is being typed.
+    renamed: Option<(usize, String)>,
+}
 
 impl PaneUi for Ranking {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
@@ -23,7 +28,8 @@ impl PaneUi for Ranking {
             muted(ui, "The heads that attend to the picture, the most focused first.");
             return;
         };
-        let answers = comparable(cx.docs, doc).len();
+        let answers = compared(cx.docs, doc, cx.shown).len();
+        let object = cx.shown.chosen_object();
         ui.horizontal(|ui| {
             if ui.button("Best head").on_hover_text(UiCommand::BestHead.hint()).clicked() {
                 cx.intents.act(UiCommand::BestHead);
@@ -32,9 +38,12 @@ impl PaneUi for Ranking {
                 cx.intents.act(UiCommand::NextBestHead);
             }
             ui.add_enabled_ui(answers > 1, |ui| {
-                let text = match answers {
-                    0 | 1 => "over all answers".to_owned(),
-                    several => format!("over {several} answers"),
+                let text = match (answers, object) {
+                    (0 | 1, _) => "over all answers".to_owned(),
+                    (several, None) => format!("over {several} answers"),
+                    (several, Some(object)) => {
+                        format!("over {several} answers with “{}”", object.name)
+                    }
                 };
                 let mut over_all = cx.rank_over_all;
                 let response = ui.checkbox(&mut over_all, text);
@@ -48,29 +57,110 @@ impl PaneUi for Ranking {
                     )
                     .on_disabled_hover_text(
                         "A single answer is weak evidence. Ask more questions, open several \
-                        traces, or drop a folder of them to see the mean over all answers.",
+                        traces, or drop a folder of them to see the mean over all answers. If an \
+                        object is chosen: mark it under the same name in the other answers.",
                     );
             });
         });
         let ranking = cx.ranking(doc);
-        muted(ui, "attention to picture × (1 − entropy / ln N)");
+        match object {
+            Some(object) => {
+                muted(ui, format!("Share of the attention inside “{}”", object.name));
+            }
+            None => {
+                muted(ui, "Focus: attention to picture × (1 − entropy / ln N)");
+            }
+        }
+        self.chosen(cx, ui, doc);
         let best = ranking.first().map_or(1.0, |first| first.score).max(f32::MIN_POSITIVE);
         egui::ScrollArea::vertical().id_salt("ranking").show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
-            for ranked in ranking.iter().take(SHOWN) {
-                row(cx, ui, ranked, best);
+            self.sets(cx, ui, doc);
+            for index in 0..ranking.len().min(SHOWN) {
+                row(cx, ui, &ranking, index, best);
             }
         });
     }
 }
 
-fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranked: &Ranked, best: f32) {
+impl Ranking {
+    /// The heads that are chosen one by one, if there are several.
+    fn chosen(&self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+        let map = &doc.state().map;
+        let Some(set) = &map.head_set else { return };
+        ui.horizontal_wrapped(|ui| {
+            let count = set.heads().len();
+            ui.label(theme::strong_text(&format!("{count} heads"), theme::SMALL))
+                .on_hover_text(set.names());
+            let buttons = [
+                (UiCommand::KeepHeads, "Keep", "Keep these heads under a name"),
+                (UiCommand::HeadOff, "Switch off", "Answer again without these heads"),
+            ];
+            for (act, label, hint) in buttons {
+                if ui.small_button(label).on_hover_text(hint).clicked() {
+                    cx.intents.act(act);
+                }
+            }
+            if ui.small_button("Clear").on_hover_text("The mean of all heads").clicked() {
+                cx.intents.command(Command::SetHeadSet(Vec::new()));
+            }
+        });
+    }
+
+    /// The named sets of this model.
+    fn sets(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+        let model = doc.model_key();
+        let own = cx.settings.head_sets.iter().enumerate().filter(|(_, set)| set.model == model);
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
+            return;
+        }
+        for (index, set) in own {
+            ui.horizontal(|ui| {
+                if let Some((_, name)) = self.renamed.as_mut().filter(|(of, _)| *of == index) {
+                    let edit = egui::TextEdit::singleline(name).desired_width(120.0).char_limit(60);
+                    let response = ui.add(edit).accessible_name("Name of the set");
+                    if response.lost_focus() {
+                        let name = name.trim().to_owned();
+                        self.renamed = None;
+                        if !name.is_empty() {
+                            cx.intents.send(Intent::Heads(HeadsCommand::Rename(index, name)));
+                        }
+                    } else if !response.has_focus() {
+                        response.request_focus();
+                    }
+                } else {
+                    let on = doc.state().map.head_set.as_ref() == Some(&set.heads);
+                    let label = ui.selectable_label(on, &set.name).on_hover_text(format!(
+                        "{}. Click to show their mean, double-click to rename.",
+                        set.heads.names()
+                    ));
+                    if label.double_clicked() {
+                        self.renamed = Some((index, set.name.clone()));
+                    } else if label.clicked() {
+                        let heads = set.heads.heads().to_vec();
+                        cx.intents.command(Command::SetHeadSet(heads));
+                    }
+                }
+                muted(ui, format!("{} heads", set.heads.heads().len()));
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    if icon_button(ui, Icon::Close, "Delete this set", false).clicked() {
+                        cx.intents.send(Intent::Heads(HeadsCommand::Remove(index)));
+                    }
+                });
+            });
+        }
+        hairline(ui);
+    }
+}
+
+fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranking: &[Ranked], index: usize, best: f32) {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
-    let Ranked { layer, head, image_share, entropy, score } = *ranked;
+    let Ranked { layer, head, image_share, entropy, inside, score } = ranking[index];
     let name = head_name(layer, head);
     let map = &cx.shown.map;
-    let on = map.layers.only() == Some(layer) && map.heads.only() == Some(head);
+    let on = map.chosen_heads().contains(&[layer, head]);
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));
     if !ui.is_rect_visible(rect) {
         return;
@@ -93,18 +183,25 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranked: &Ranked, best: f32) {
         vec2(bar.width() * (score / best).clamp(0.0, 1.0), bar.height()),
     );
     ui.painter().rect_filled(filled, 1.0, color);
-    let share = format!("{:.0} % image", image_share * 100.0);
-    text_in(ui, column(0.52, 0.77), Align2::RIGHT_CENTER, &share, font(), ink.muted);
-    text_in(
-        ui,
-        column(0.78, 1.0),
-        Align2::RIGHT_CENTER,
-        &format!("{entropy:.2} nats"),
-        font(),
-        ink.muted,
-    );
+    let texts = match inside {
+        Some(inside) => {
+            let of = if image_share > 0.0 { inside / image_share * 100.0 } else { 0.0 };
+            [format!("{:.1} % inside", inside * 100.0), format!("{of:.0} % of image")]
+        }
+        None => [format!("{:.0} % image", image_share * 100.0), format!("{entropy:.2} nats")],
+    };
+    for (text, [from, to]) in texts.iter().zip([[0.5, 0.76], [0.76, 1.0]]) {
+        text_in(ui, column(from, to), Align2::RIGHT_CENTER, text, font(), ink.muted);
+    }
     if response.clicked() {
-        cx.intents.command(Command::SetLayerHead(layer, head));
+        // A range goes along the list.
+        let range = |anchor: LayerHead| {
+            let at = ranking.iter().position(|one| [one.layer, one.head] == anchor);
+            let at = at.unwrap_or(index);
+            let between = &ranking[at.min(index)..=at.max(index)];
+            between.iter().map(|one| [one.layer, one.head]).collect()
+        };
+        cx.intents.command(head_choice::click(ui, cx.shown, [layer, head], range));
     } else if response.hovered() {
         cx.preview(Command::SetLayerHead(layer, head));
     }

@@ -5,17 +5,20 @@
 //! chosen words, and shows a map for every word. Missing maps are computed on the model's thread, as a task with
 //! progress and a cancel button.
 
-use super::matrix::color_of;
+use super::colors::color_of;
 use super::relevancy_gallery;
 use crate::analysis::methods::Method;
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
+use crate::analysis::verdict::Evidence;
 use crate::trace::{AnswerIndex, TokenKind, Trace, TraceId};
 use crate::ui::document::Document;
-use crate::ui::intent::Intent;
+use crate::ui::intent::{Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::relevancy::{AnswerWord, MAPS, choose, chosen_answers, is_there, missing, show_map};
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
+use crate::ui::verdicts::{WordEvidence, color as verdict_color, paint_sign};
+use crate::ui::widgets::{hairline, heading, ink, muted, primary_button, text_in};
 use crate::view::figure::{number, token_text};
 use crate::view::{
     Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, SourceRule, ViewKind,
@@ -79,9 +82,11 @@ impl PaneUi for Relevancy {
             let words = answer(ui, &doc.trace);
             hairline(ui);
             legend(ui);
-            for word in words.iter() {
-                word_row(cx, ui, doc, word);
+            let evidence = cx.values.evidence(doc, doc.state());
+            for (word, measured) in words.iter().zip(evidence.iter()) {
+                word_row(cx, ui, doc, word, &measured.evidence);
             }
+            verdicts(cx, ui, doc, &evidence);
         });
     }
 }
@@ -115,6 +120,68 @@ fn compute(cx: &PaneContext<'_>, methods: Vec<Method>, tokens: Vec<AnswerIndex>)
     cx.intents.send(Intent::ComputeRelevancy(methods, tokens));
 }
 
+/// The verdict about the chosen word in a sentence, the limits of the rule, and the experiment that it needs.
+fn verdicts(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[WordEvidence]) {
+    hairline(ui);
+    let limits = cx.settings.verdict;
+    let chosen = chosen_answers(doc);
+    let is_chosen = |word: &&WordEvidence| word.tokens.iter().any(|token| chosen.contains(token));
+    heading(ui, "Is it grounded in the picture?", |ui| check_button(cx, ui, doc));
+    let mut shown = words.iter().filter(is_chosen);
+    if let (Some(word), None) = (shown.next(), shown.next()) {
+        let color = match word.evidence.verdict(&limits) {
+            Some(verdict) => verdict_color(ui, verdict),
+            None => ink(ui).text,
+        };
+        let text = format!("“{}”: {}", word.text, word.evidence.sentence(&limits));
+        ui.label(egui::RichText::new(text).color(color));
+    }
+    let mut new = limits;
+    egui::CollapsingHeader::new("Limits").id_salt("verdict limits").show(ui, |ui| {
+        muted(
+            ui,
+            "Without the picture: every patch has the mean colour, and the same answer is scored \
+            again.",
+        );
+        for (value, text, hint) in [
+            (
+                &mut new.needs_picture,
+                "grounded: keeps at most",
+                "The part of its probability that a grounded word keeps without the picture",
+            ),
+            (
+                &mut new.picture_share,
+                "grounded: relevancy at least",
+                "The share of its relevancy on the picture that a grounded word has",
+            ),
+            (
+                &mut new.keeps_probability,
+                "not grounded: keeps at least",
+                "A word that keeps this part of its probability does not need the picture",
+            ),
+        ] {
+            ui.horizontal(|ui| {
+                let drag = egui::DragValue::new(value).range(0.0..=1.0).speed(0.005);
+                ui.add(drag.max_decimals(2)).accessible_name(text).on_hover_text(hint);
+                muted(ui, text);
+            });
+        }
+    });
+    if new != limits {
+        cx.intents.send(Intent::Settings(SettingsChange::Verdict(new)));
+    }
+}
+
+fn check_button(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+    let is_known = doc.trace.blank_logprobs().is_some() && missing(doc, false).is_empty();
+    let button = egui::Button::new(if is_known { "Checked" } else { "Check every word" }).small();
+    let hint = "Scores the answer again without the picture, and computes relevancy where it is \
+        missing";
+    if ui.add_enabled(!is_known && !doc.live, button).on_hover_text(hint).clicked() {
+        cx.intents.act(UiCommand::CheckWords);
+    }
+}
+
 fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     muted(
         ui,
@@ -125,6 +192,8 @@ fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     if primary_button(ui, "Compute relevancy", !doc.live).clicked() {
         compute(cx, vec![Method::LLM], Vec::new());
     }
+    let evidence = cx.values.evidence(doc, doc.state());
+    verdicts(cx, ui, doc, &evidence);
 }
 
 /// Choice of the map on the stage, and buttons that compute missing maps.
@@ -197,7 +266,13 @@ fn legend(ui: &mut Ui) {
 }
 
 /// A word, shaded by its picture share, and its shares.
-fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord) {
+fn word_row(
+    cx: &PaneContext<'_>,
+    ui: &mut Ui,
+    doc: &Document,
+    word: &AnswerWord,
+    evidence: &Evidence,
+) {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let on = word.is_chosen(&doc.state().map.queries);
@@ -214,7 +289,11 @@ fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord
         Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
     };
     let Reliance { picture, question, answer, other } = word.reliance;
-    let place = column(0.0, 0.32);
+    let limits = &cx.settings.verdict;
+    let verdict = evidence.verdict(limits);
+    // With a verdict, its two probabilities and its sign stand at the right.
+    let ends = if verdict.is_some() { [0.28, 0.56, 0.69] } else { [0.32, 0.84, 1.0] };
+    let place = column(0.0, ends[0]);
     let shade = Rect::from_min_max(
         place.min + vec2(-4.0, 2.0),
         pos2(place.right() - 4.0, place.bottom() - 2.0),
@@ -225,7 +304,7 @@ fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord
         ui.painter().rect_stroke(shade, 3.0, stroke, egui::StrokeKind::Inside);
     }
     text_in(ui, place, Align2::LEFT_CENTER, &word.text, theme::strong(theme::SMALL), ink.text);
-    let track = column(0.34, 0.84).shrink2(vec2(0.0, 8.0));
+    let track = column(ends[0] + 0.02, ends[1]).shrink2(vec2(0.0, 8.0));
     ui.painter().rect_filled(track, 1.0, ink.hairline);
     let mut left = track.left();
     for (share, color) in [picture, question, answer].into_iter().zip(share_colors(ui)) {
@@ -236,7 +315,15 @@ fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord
     }
     let percent = |share: f32| format!("{:.0} %", share * 100.0);
     let font = theme::plain(theme::SMALL);
-    text_in(ui, column(0.84, 1.0), Align2::RIGHT_CENTER, &percent(picture), font, ink.text);
+    let shown = column(ends[1], ends[2]);
+    text_in(ui, shown, Align2::RIGHT_CENTER, &percent(picture), font.clone(), ink.text);
+    if let (Some(verdict), Some(before), Some(blank)) =
+        (verdict, evidence.probability, evidence.blank_probability)
+    {
+        let text = format!("{before:.2} → {blank:.2}");
+        text_in(ui, column(0.7, 0.92), Align2::RIGHT_CENTER, &text, font, ink.muted);
+        paint_sign(ui, verdict, column(0.93, 1.0).center(), 4.5);
+    }
     if response.clicked() {
         if let Some(command) = choose(doc, word.queries()) {
             cx.intents.command(command);
@@ -245,7 +332,8 @@ fn word_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, word: &AnswerWord
         cx.preview(Command::SetQueries(word.queries()));
     }
     response.on_hover_text(format!(
-        "picture {} · question {} · answer before {} · template and system {}",
+        "{}\npicture {} · question {} · answer before {} · template and system {}",
+        evidence.sentence(limits),
         percent(picture),
         percent(question),
         percent(answer),

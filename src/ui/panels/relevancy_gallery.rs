@@ -3,26 +3,20 @@
 //! A map of some hundred patches is a texture of as many texels, which the painter enlarges linearly over one small
 //! picture. The textures are made once a trace and method.
 
-use super::matrix::color_of;
-use crate::analysis::density::Frame;
+use super::small_map::{SmallPicture, map_texture};
 use crate::analysis::relevancy::mean_row;
-use crate::trace::{Trace, TraceId};
+use crate::trace::TraceId;
 use crate::ui::document::Document;
 use crate::ui::pane::PaneContext;
 use crate::ui::relevancy::{AnswerWord, choose};
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, text_in};
 use crate::view::{ColorMap, Command, MapSource, PictureChoice, Shown, ViewState};
-use egui::{
-    Align2, Color32, ColorImage, Rect, Role, Sense, TextureHandle, TextureOptions, Ui, WidgetInfo,
-    pos2, vec2,
-};
+use egui::{Align2, Rect, Role, Sense, TextureHandle, Ui, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
 
 const TILE: f32 = 96.0;
 const LABEL: f32 = 18.0;
-/// Longest side of the small picture.
-const PICTURE_PX: usize = 192;
 
 /// Textures of the gallery, and the trace, map and colours that they were made from.
 struct Gallery {
@@ -30,11 +24,7 @@ struct Gallery {
     map: String,
     colormap: ColorMap,
     choice: PictureChoice,
-    picture: TextureHandle,
-    /// Width / height of the picture.
-    aspect: f32,
-    /// Rectangle of the patches on the picture, 0–1.
-    place: Rect,
+    picture: SmallPicture,
     maps: Vec<Option<TextureHandle>>,
 }
 
@@ -49,7 +39,7 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
         return;
     };
     ui.label(theme::strong_text("Every word", theme::SMALL));
-    let size = vec2(TILE, TILE / gallery.aspect.max(0.25) + LABEL);
+    let size = vec2(TILE, TILE / gallery.picture.aspect.max(0.25) + LABEL);
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(6.0, 6.0);
         for (word, texture) in words.iter().zip(&gallery.maps) {
@@ -75,14 +65,7 @@ fn tile(
         return;
     }
     let picture = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - LABEL));
-    let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-    let dim = Color32::from_gray(if texture.is_some() { 255 } else { 90 });
-    ui.painter().image(gallery.picture.id(), picture, whole, dim);
-    if let Some(texture) = texture {
-        let at = |point: egui::Pos2| picture.min + point.to_vec2() * picture.size();
-        let patches = Rect::from_min_max(at(gallery.place.min), at(gallery.place.max));
-        ui.painter().image(texture.id(), patches, whole, Color32::WHITE);
-    }
+    gallery.picture.paint(ui, picture, texture);
     let stroke = if on {
         egui::Stroke::new(1.5, ink.accent)
     } else if response.hovered() {
@@ -132,73 +115,22 @@ fn gallery(ui: &Ui, doc: &Document, words: &[AnswerWord], map: &str) -> Option<A
     let trace = &doc.trace;
     let state = ViewState { picture: doc.state().picture, ..ViewState::default() };
     let shown = Shown::new(&state, trace);
-    let grid = *shown.grids.first()?;
-    let (picture, [width, height]) = small_picture(trace, grid.frame)?;
-    let load = |name: String, image| ui.ctx().load_texture(name, image, TextureOptions::LINEAR);
+    let picture = SmallPicture::new(ui.ctx(), trace, shown.grids.first()?)?;
     let maps = words
         .iter()
         .map(|word| {
             let row = mean_row(trace, map, &word.tokens)?;
-            let values = shown.values_of(trace, &row);
-            let image = glow(&values, [grid.columns, grid.rows], colormap)?;
-            Some(load(format!("relevancy of {}", word.text), image))
+            map_texture(ui.ctx(), trace, &shown, &row, colormap)
         })
         .collect();
-    let (rect, whole) = (grid.rect(trace.meta()), grid.frame.size(trace.meta()));
-    let at = |x: f64, y: f64| pos2((x / whole[0]) as f32, (y / whole[1]) as f32);
-    let place =
-        Rect::from_min_max(at(rect.x, rect.y), at(rect.x + rect.width, rect.y + rect.height));
     let gallery = Arc::new(Gallery {
         trace: trace.id(),
         map: map.to_owned(),
         colormap,
         choice: doc.state().picture,
-        picture: load("relevancy picture".into(), picture),
-        aspect: width as f32 / height as f32,
-        place,
+        picture,
         maps,
     });
     ui.data_mut(|data| data.insert_temp(id, Arc::clone(&gallery)));
     Some(gallery)
-}
-
-/// The picture beneath a map, reduced to every few pixels, and its full size.
-fn small_picture(trace: &Trace, frame: Frame) -> Option<(ColorImage, [u32; 2])> {
-    let original;
-    let (size, rgb): ([u32; 2], &[u8]) = match frame {
-        Frame::Canvas(canvas) => {
-            let view = trace.canvas(canvas as usize)?;
-            ([view.width, view.height], view.rgb)
-        }
-        Frame::Original(picture) => {
-            let bytes = trace.picture_original(picture as usize)?;
-            original = image::load_from_memory(bytes).ok()?.into_rgb8();
-            ([original.width(), original.height()], original.as_raw())
-        }
-    };
-    let [width, height] = size.map(|side| side as usize);
-    let step = width.max(height).div_ceil(PICTURE_PX).max(1);
-    let mut pixels = Vec::new();
-    for y in (0..height).step_by(step) {
-        for x in (0..width).step_by(step) {
-            pixels.extend_from_slice(rgb.get((y * width + x) * 3..)?.get(..3)?);
-        }
-    }
-    Some((ColorImage::from_rgb([width.div_ceil(step), height.div_ceil(step)], &pixels), size))
-}
-
-/// A map whose opacity follows its value; `None` if it has no positive value.
-fn glow(values: &[f32], [columns, rows]: [u32; 2], colormap: ColorMap) -> Option<ColorImage> {
-    let largest = values.iter().copied().fold(0.0, f32::max);
-    if largest <= 0.0 || values.len() != columns as usize * rows as usize {
-        return None;
-    }
-    let pixels = values
-        .iter()
-        .map(|value| {
-            let share = (value / largest).clamp(0.0, 1.0);
-            color_of(colormap, share).gamma_multiply(share)
-        })
-        .collect();
-    Some(ColorImage::new([columns as usize, rows as usize], pixels))
 }

@@ -3,10 +3,11 @@
 //! The renderer draws the picture into a texture; this panel places it and maps pixels back to patches, heads and
 //! tokens with the figure layout of that picture.
 
-use super::{compare_stage, edit_stage};
+use super::{compare_stage, edit_stage, mark_stage};
 use crate::analysis::reduce::Keep;
 use crate::trace::{ImageSpan, PatchRef};
 use crate::ui::document::Document;
+use crate::ui::head_choice;
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
@@ -43,6 +44,7 @@ impl PaneUi for StagePane {
         let state = doc.state().clone();
         let rect = super::view_bar::show(cx, ui, rect, &state);
         let rect = edit_stage::bar(cx, ui, rect);
+        let rect = mark_stage::bar(cx, ui, rect, doc);
         let rect = on_pixels(ui, rect);
         cx.output.stage_rect.set(Some(rect));
         let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
@@ -78,6 +80,7 @@ impl PaneUi for StagePane {
                 Parts::QueriesKeys => on_stage.token_matrix(cx, ui, &response),
             }
         }
+        mark_stage::readout(cx, ui, rect, doc);
         compare_stage::line(cx, ui, rect);
         menu(cx, &response, doc);
         busy_line(cx, ui, rect);
@@ -99,7 +102,7 @@ fn menu(cx: &PaneContext<'_>, response: &Response, doc: &Document) {
             }
         }
         ui.separator();
-        for act in [UiCommand::EditPicture, UiCommand::OcclusionMap] {
+        for act in [UiCommand::MarkObject, UiCommand::EditPicture, UiCommand::OcclusionMap] {
             if ui.button(act.name()).clicked() {
                 cx.intents.act(act);
                 ui.close();
@@ -276,6 +279,10 @@ impl OnStage<'_> {
             self.edit(cx, ui, response, patch);
             return;
         }
+        if cx.marking.tool.is_some() {
+            self.mark(cx, ui, response, &shown);
+            return;
+        }
         if self.doc.state().hovered != patch {
             cx.intents.command(Command::Hover(patch));
         }
@@ -312,6 +319,38 @@ impl OnStage<'_> {
             cx.intents.send(Intent::Settle);
         }
         self.value_beside_pointer(cx, ui, response, patch);
+    }
+
+    /// While a tool is in use the pointer marks objects.
+    fn mark(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response, shown: &Shown) {
+        if self.doc.state().hovered.is_some() {
+            cx.intents.command(Command::Hover(None));
+        }
+        let pointer = response.interact_pointer_pos().or(response.hover_pos());
+        // A gesture belongs to the picture that it began on.
+        let begun = cx.marking.gesture.as_ref().map(|gesture| gesture.before.picture);
+        let found = match (begun, pointer) {
+            (Some(picture), _) => {
+                let at = shown.grids.iter().position(|grid| grid.picture == picture);
+                at.and_then(|at| {
+                    let place = match self.doc.state().view.spec().pictures {
+                        PictureRule::Chosen => self.figure.content,
+                        PictureRule::All => self.figure.tiles.get(at)?.1,
+                    };
+                    Some((place, *shown.grids.get(at)?))
+                })
+            }
+            (None, Some(at)) => self.picture_at(at, shown),
+            (None, None) => None,
+        };
+        let Some((place, grid)) = found else { return };
+        let content = self.on_screen(place);
+        let Some(mapping) = edit_stage::Mapping::of_frame(self.doc, grid.frame, content) else {
+            return;
+        };
+        let visible = self.on_screen(self.figure.visible());
+        let picture = (grid.picture, &mapping);
+        mark_stage::pointer(cx, ui, response, visible, picture, self.doc);
     }
 
     /// While a tool is in use the pointer edits.
@@ -400,15 +439,18 @@ impl OnStage<'_> {
             cx.intents.command(command);
             cx.intents.command(Command::SetView(ViewKind::Overlay));
         } else if response.clicked() {
+            let numbers = self.doc.meta().model.layer_numbers();
+            let range = |anchor| head_choice::rectangle(&numbers, anchor, [named, head]);
+            let command = head_choice::click(ui, self.doc.state(), [named, head], range);
             cx.intents.command(command);
-        } else if response.dragged_by(egui::PointerButton::Primary) {
+        } else if response.dragged_by(egui::PointerButton::Primary) && !head_choice::adds(ui) {
             cx.intents.send(Intent::Scrub(command));
         } else if response.hovered() {
             let state = self.doc.state();
-            let matrix = cx.values.matrix(self.numbers, state);
-            let high = f64::from(matrix.range[1]);
-            let value = matrix.at(layer, head).map(|value| number(f64::from(value), high));
-            let what = super::matrix::quantity_name(state.quantity).to_lowercase();
+            let matrix = cx.matrix(self.numbers, state);
+            let value = matrix.at(layer, head);
+            let value = value.map(|value| state.quantity.text(value, matrix.range[1]));
+            let what = super::quantity::name(state.quantity, state).to_lowercase();
             let text = format!("{what} {}", value.unwrap_or_default());
             beside(ui, self.rect, at, &head_name(named, head), &text);
         }

@@ -4,14 +4,16 @@
 //! The colour of a word is its attention on the hovered or chosen patches; without any, a line below an answer word
 //! shows its probability.
 
-use super::matrix::{color_of, within};
+use super::colors::{color_of, within};
 use super::transport;
+use crate::analysis::verdict::Verdict;
 use crate::trace::{TokenInfo, TokenKind, TraceMeta};
 use crate::ui::document::Document;
 use crate::ui::intent::{Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::range_of;
+use crate::ui::verdicts::color;
 use crate::ui::widgets::{Chip, Icon, ink, muted, paint_icon};
 use crate::view::figure::{contrast, number, token_text};
 use crate::view::{
@@ -259,7 +261,7 @@ struct Coloring {
 impl Coloring {
     fn new(cx: &PaneContext<'_>, doc: &Document) -> Self {
         let patches = cx.active_patches();
-        let looking = if patches.is_empty() {
+        let looking = if patches.is_empty() && cx.shown.chosen_object().is_none() {
             Default::default()
         } else {
             cx.values.looking(doc, cx.shown, &patches)
@@ -299,7 +301,10 @@ impl Strip<'_> {
         for word in words {
             let is_answer = word.positions.start >= prompt;
             let share = word.picture.and_then(|picture| shares.get(&picture)).copied();
-            let (response, selected) = chip(ui, doc, (word, share), self.coloring, is_answer);
+            let token = word.positions.start.checked_sub(prompt);
+            let verdict = token.and_then(|token| cx.verdict(doc, token));
+            let chance = (is_answer, verdict);
+            let (response, selected) = chip(ui, doc, (word, share), self.coloring, chance);
             if is_answer && pointer.is_some_and(|at| response.rect.contains(at)) {
                 dragged = Some(word.positions.clone());
             }
@@ -356,7 +361,7 @@ fn chip(
     doc: &Document,
     (word, share): (&Word, Option<f32>),
     coloring: &Coloring,
-    is_answer: bool,
+    (is_answer, verdict): (bool, Option<Verdict>),
 ) -> (Response, bool) {
     let ink = ink(ui);
     let state = doc.state();
@@ -396,6 +401,7 @@ fn chip(
         }
     } else if is_answer && spoken {
         chip.meter = Some(probability(doc, word));
+        chip.meter_color = verdict.map(|verdict| color(ui, verdict));
     }
     let name = match word.kind {
         TokenKind::Image if share.is_some() => format!("Choose {}", word.text),

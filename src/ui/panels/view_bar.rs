@@ -1,16 +1,13 @@
 //! One line above the stage with what belongs to the view that is shown, and to no other: the order
 //! of the heads, the quantity of the matrix, how two maps are compared, which of several pictures and views is seen.
 
-use super::matrix::quantity_name;
 use crate::trace::ImageSpan;
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::widgets::{Icon, hairline_below, icon_button, ink, muted, segments};
-use crate::view::{
-    Command, Controls, HeadOrder, Mix, PictureRule, Quantity, ViewState, picture_name,
-};
+use crate::view::{Command, Controls, HeadOrder, Mix, PictureRule, ViewState, picture_name};
 use egui::{Align, Layout, Rect, Role, Slider, Ui, UiBuilder, WidgetInfo, vec2};
 
 const HEIGHT: f32 = 36.0;
@@ -119,9 +116,14 @@ fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         }
         HeadOrder::Peak => ("Peak", "Largest attention on a single patch first"),
         HeadOrder::Entropy => ("Focus", "Lowest entropy over the patches first"),
+        HeadOrder::Inside => {
+            ("Object", "Largest share of attention inside the marked object first")
+        }
     };
+    let can = |order: &&HeadOrder| **order != HeadOrder::Inside || state.chosen_object().is_some();
     let choices: Vec<_> = HeadOrder::ALL
         .iter()
+        .filter(can)
         .map(|&order| (order, name(order).0, name(order).1.to_owned()))
         .collect();
     if let Some(order) = segments(ui, state.head_order, &choices) {
@@ -130,13 +132,7 @@ fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
 }
 
 fn quantity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
-    let choices: Vec<_> = Quantity::ALL
-        .iter()
-        .map(|&quantity| (quantity, quantity_name(quantity), UiCommand::NextQuantity.hint()))
-        .collect();
-    if let Some(quantity) = segments(ui, state.quantity, &choices) {
-        cx.intents.command(Command::SetQuantity(quantity));
-    }
+    super::quantity::choose(cx, ui, state, f32::INFINITY);
 }
 
 fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {

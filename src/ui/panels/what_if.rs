@@ -436,9 +436,9 @@ impl Grid<'_> {
         let Some(value) = value else { return unknown };
         let share = if high > 0.0 { value / high } else { 0.0 };
         if self.is_signed {
-            super::matrix::color_of(ColorMap::Coolwarm, 0.5 + 0.5 * share)
+            super::colors::color_of(ColorMap::Coolwarm, 0.5 + 0.5 * share)
         } else {
-            super::matrix::color_of(ColorMap::Inferno, share)
+            super::colors::color_of(ColorMap::Inferno, share)
         }
     }
 

@@ -13,7 +13,7 @@ use crate::gpu::Beside;
 use crate::model::{Effect, KnockFrom};
 use crate::trace::Trace;
 use crate::view::figure::Readout;
-use crate::view::{Mix, Second, ViewState};
+use crate::view::{Mix, Quantity, Second, ViewState};
 use session::Session;
 use std::sync::Arc;
 
@@ -308,16 +308,7 @@ impl WhatIf {
         state: &mut ViewState,
     ) -> Option<Arc<Trace>> {
         let both = self.seen_together(current).filter(|_| self.compare == Compare::Difference)?;
-        state.second = Some(Second {
-            // The caption of the figure names it by this text.
-            trace: Some(match both.difference.alignment {
-                Alignment::Scored => "the second, scored with this answer".into(),
-                _ => "the second".into(),
-            }),
-            map: state.map.clone(),
-            mix: Mix::Difference,
-        });
-        Some(Arc::clone(&both.scored))
+        Some(subtract(both, state))
     }
 
     /// The numbers of both answers, where they share one legend: left and right of a line, or in turn.
@@ -338,6 +329,34 @@ impl WhatIf {
         Some([first, second])
     }
 
+    /// As [`Self::subtract_second`], for the change in the layer × head matrix: however both answers are shown, and
+    /// only if no map is pinned.
+    pub fn second_of_matrix(
+        &self,
+        current: DocumentId,
+        state: &mut ViewState,
+    ) -> Option<Arc<Trace>> {
+        let is_asked = state.quantity == Quantity::Change && state.second.is_none();
+        let both = self.comparison.as_ref().filter(|both| is_asked && both.first == current)?;
+        Some(subtract(both, state))
+    }
+}
+
+/// Puts the map of the second answer into a view of the first; returns its trace.
+fn subtract(both: &Comparison, state: &mut ViewState) -> Arc<Trace> {
+    state.second = Some(Second {
+        // The caption of the figure names it by this text.
+        trace: Some(match both.difference.alignment {
+            Alignment::Scored => "the second, scored with this answer".into(),
+            _ => "the second".into(),
+        }),
+        map: state.map.clone(),
+        mix: Mix::Difference,
+    });
+    Arc::clone(&both.scored)
+}
+
+impl WhatIf {
     /// Draws the second answer under the view of the first on a stage of its own; nothing for a difference, which the
     /// first stage draws.
     pub(super) fn draw_second(

@@ -1,6 +1,6 @@
 //! Labels along edges: layers and heads by number, tokens by text.
 
-use super::super::{Range, ViewState};
+use super::super::{HeadSet, Range, ViewState};
 use super::content::{AxisMarks, AxisToken};
 use super::sizes::TICK;
 use super::{
@@ -185,6 +185,24 @@ fn mark_selection(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks, ce
     }
 }
 
+/// Marks the cells of a set of single heads.
+pub(super) fn mark_heads(
+    figure: &mut Figure,
+    set: Option<&HeadSet>,
+    layers: &AxisMarks,
+    heads: &AxisMarks,
+) {
+    for &[layer, head] in set.into_iter().flat_map(HeadSet::heads) {
+        let Some(row) = (0..layers.count).find(|&row| layers.number(row) == layer) else {
+            continue;
+        };
+        let rect = figure.content.cell(row, head, layers.count, heads.count);
+        if rect.overlaps(&figure.stage) {
+            mark(figure, rect);
+        }
+    }
+}
+
 /// Prints numbers in the cells of a matrix if they fit.
 pub(super) fn print_values(
     figure: &mut Figure,
@@ -194,14 +212,19 @@ pub(super) fn print_values(
     values: &[f32],
 ) {
     let s = figure.scale;
-    let largest = values.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
-    let smallest = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let (low, high) = match state.normalise.range {
-        Range::Fixed { min, max } => (min as f32, max as f32),
-        _ => (smallest, values.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
+    let factor = state.quantity.unit().factor();
+    let over = |start: f32, fold: fn(f32, f32) -> f32| values.iter().copied().fold(start, fold);
+    let (smallest, biggest) = (over(f32::INFINITY, f32::min), over(f32::NEG_INFINITY, f32::max));
+    let largest = f64::from(smallest.abs().max(biggest.abs())) * factor;
+    let bound = smallest.abs().max(biggest.abs());
+    let (low, high) = match (state.matrix_range, state.normalise.range) {
+        (Some([low, high]), _) => (low as f32, high as f32),
+        (None, Range::Fixed { min, max }) => (min as f32, max as f32),
+        _ if state.quantity.is_signed() => (-bound, bound),
+        _ => (smallest, biggest),
     };
     let cell = figure.content.cell(0, 0, layers.count, heads.count);
-    let sample = number(f64::from(largest), f64::from(largest));
+    let sample = number(largest, largest);
     if text_width(&sample, false) * TICK * s > cell.width - 12.0 * s || cell.height < 24.0 * s {
         return;
     }
@@ -213,7 +236,7 @@ pub(super) fn print_values(
         }
         let at = if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
         let [x, y] = rect.centre();
-        let text = number(f64::from(value), f64::from(largest));
+        let text = number(f64::from(value) * factor, largest);
         let y = y + CAP_HEIGHT * TICK * s / 2.0;
         figure.labels.push(tick(text, [x, y], Align::Centre, Ink::OnMap(at), s));
     }

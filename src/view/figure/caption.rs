@@ -2,8 +2,8 @@
 //! text is in the window, below a saved figure and in its metadata.
 
 use super::super::{
-    Aggregate, AxisSet, Drawing, MapChoice, MapSource, Mix, Parts, PictureRule, Quantity, Queries,
-    QueryKind, ViewState, pictures,
+    Aggregate, AxisSet, Drawing, HeadSet, MapChoice, MapSource, Mix, Parts, PictureRule, Quantity,
+    Queries, QueryKind, ViewState, pictures,
 };
 use super::color_limits::Readout;
 use super::text::TextRun;
@@ -106,12 +106,13 @@ pub fn caption(
     let unit = match (spec.has_maps(), spec.parts) {
         (true, _) => "image",
         (false, Parts::QueriesKeys) => "all positions",
-        (false, Parts::LayersHeads | Parts::Heads | Parts::Patches) => match state.quantity {
-            Quantity::ImageToAnswer => "mean per patch",
-            Quantity::QuestionToAnswer => "mean per question token",
-            Quantity::ImageShare => "sum over the image",
-            Quantity::Entropy => "nats",
-        },
+        (false, Parts::LayersHeads | Parts::Heads | Parts::Patches) => state.quantity.description(),
+    };
+    let object = state.chosen_object().filter(|_| state.quantity == Quantity::Inside);
+    let named = object.map(|object| format!("share inside {}", object.name));
+    let unit = match &named {
+        Some(named) if spec.drawing == Drawing::Matrix => named.as_str(),
+        _ => unit,
     };
     let bos = if state.remove_bos && state.map.source == MapSource::Attention {
         " without BOS"
@@ -219,12 +220,39 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
         parts.push(vec![TextRun::plain(format!("{layers} layers × {heads} heads"))]);
         return parts;
     }
+    if let Some(set) = map.head_set.as_ref().filter(|_| !spec.every.heads) {
+        parts.push(vec![TextRun::plain(head_set_text(set))]);
+        return parts;
+    }
     let axis = |every: bool, set: &AxisSet, name: &str, count: u32| {
         if every { format!("{count} {name}s") } else { set_text(set, name, count) }
     };
     parts.push(vec![TextRun::plain(axis(spec.every.layers, &map.layers, "layer", layers))]);
     parts.push(vec![TextRun::plain(axis(spec.every.heads, &map.heads, "head", heads))]);
     parts
+}
+
+/// The name of the heads that a selection averages: "layer 4 · head 1", "mean of L4 H1, L7 H0".
+pub fn caption_of_heads(map: &MapChoice, meta: &TraceMeta) -> String {
+    let count = meta.model.layer_numbers().len() as u32;
+    match &map.head_set {
+        Some(set) => head_set_text(set),
+        None => format!(
+            "{} · {}",
+            set_text(&map.layers, "layer", count),
+            set_text(&map.heads, "head", meta.model.heads)
+        ),
+    }
+}
+
+/// "mean of L4 H1, L7 H0", "mean of 12 heads".
+fn head_set_text(set: &HeadSet) -> String {
+    /// More heads are counted, not named.
+    const NAMED: usize = 4;
+    match set.heads().len() {
+        few if few <= NAMED => format!("mean of {}", set.names()),
+        many => format!("mean of {many} heads"),
+    }
 }
 
 /// "layer 4", "mean of 32 layers", "max of layers 0-7".

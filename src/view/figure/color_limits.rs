@@ -3,7 +3,7 @@
 //! A map without its scale is incomplete, and a scale that is valid for only one of several maps is misleading:
 //! [`ColorLimits`] records the part of the view that its numbers are valid for.
 
-use super::super::{Range, ViewState};
+use super::super::{Drawing, Range, Unit, ViewState};
 use super::text::{number, percent, range_text};
 use crate::analysis::normalise::LOG_FLOOR;
 
@@ -149,19 +149,28 @@ fn in_effect(state: &ViewState, [low, high]: [f64; 2]) -> [f64; 2] {
     if state.is_logarithmic() { [low.max(high * f64::from(LOG_FLOOR)), high] } else { [low, high] }
 }
 
+/// The unit of the numbers.
+fn unit(state: &ViewState) -> Unit {
+    if state.view.spec().drawing == Drawing::Matrix { state.quantity.unit() } else { Unit::One }
+}
+
 fn ends_of(state: &ViewState, range: [f64; 2]) -> [String; 2] {
-    let [low, high] = in_effect(state, range);
+    let unit = unit(state);
+    let [low, high] = in_effect(state, range.map(|end| end * unit.factor()));
+    let text = |value: f64, largest: f64| format!("{}{}", number(value, largest), unit.suffix());
     if state.is_logarithmic() {
         // The ends are decades apart, so each has its own number of digits.
-        return [number(low, low), number(high, high)];
+        return [text(low, low), text(high, high)];
     }
     let largest = low.abs().max(high.abs());
-    [number(low, largest), number(high, largest)]
+    [text(low, largest), text(high, largest)]
 }
 
 fn pair_text(state: &ViewState, range: [f64; 2]) -> String {
     if !state.is_logarithmic() {
-        return range_text(range);
+        let unit = unit(state);
+        let text = range_text(range.map(|end| end * unit.factor()));
+        return format!("{text}{}", unit.suffix());
     }
     let [low, high] = ends_of(state, range);
     format!("{low}–{high}")

@@ -4,6 +4,7 @@ use super::super::shown_views::picture_name;
 use super::super::{HeadOrder, MapSource, Shown, ShownGrid, ViewKind, ViewState};
 use super::caption::{token_names, token_text};
 use crate::analysis::density::Frame;
+use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::Keep;
 use crate::analysis::relevancy::TextRelevancy;
 use crate::trace::{STAT_COUNT, Stat, TokenKind, Trace};
@@ -139,7 +140,7 @@ impl Content {
         let marked = |set: &super::super::AxisSet| set.named().unwrap_or_default().to_vec();
         let layers = || AxisMarks {
             count: shape.layers as u32,
-            marked: if state.map.layers.named().is_some() {
+            marked: if state.map.layers.named().is_some() && state.map.head_set.is_none() {
                 state.map.layers.layer_indices(&trace.meta().model)
             } else {
                 Vec::new()
@@ -148,7 +149,10 @@ impl Content {
         };
         let heads = || AxisMarks {
             count: shape.heads as u32,
-            marked: marked(&state.map.heads),
+            marked: match state.map.head_set {
+                Some(_) => Vec::new(),
+                None => marked(&state.map.heads),
+            },
             numbers: Vec::new(),
         };
         let aspect = picture_aspect(state, trace);
@@ -233,6 +237,12 @@ fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
         HeadOrder::ImageShare => Some((Stat::ImageSum, -1.0)),
         HeadOrder::Peak => Some((Stat::ImageMax, -1.0)),
         HeadOrder::Entropy => Some((Stat::ImageEntropy, 1.0)),
+        HeadOrder::Inside => {
+            if let Some(inside) = inside_of_heads(state, trace) {
+                order.sort_by(|&a, &b| inside[b].total_cmp(&inside[a]));
+            }
+            None
+        }
     };
     if let Some((stat, sign)) = sorted_by {
         let key = |head: usize| sums[head][stat as usize] * sign;
@@ -244,6 +254,19 @@ fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
         range: None,
     };
     order.into_iter().map(tile).collect()
+}
+
+/// The share of each head inside the chosen object, mean over the chosen layers: [H].
+fn inside_of_heads(state: &ViewState, trace: &Trace) -> Option<Vec<f32>> {
+    let number = HeadNumber::Inside(state.inside(trace)?);
+    let values = state.map.resolve_heads(trace, number, state.remove_bos).ok()?.values();
+    let heads = trace.shape().heads;
+    let mut sums = vec![0.0; heads];
+    for layer in state.map.layers.layer_indices(&trace.meta().model) {
+        let own = values.get(layer as usize * heads..(layer as usize + 1) * heads)?;
+        sums.iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
+    }
+    Some(sums)
 }
 
 /// LVLM-Interpret's text relevancy: the three most relevant question words and the most relevant patch, if the map has

@@ -1,7 +1,7 @@
 //! Layout of a figure: from content to rectangles.
 
 use super::super::{Blend, Camera, ColorMap, Mix, ViewState};
-use super::axes::{label_tokens, mark, ruled_axes};
+use super::axes::{label_tokens, mark, mark_heads, ruled_axes};
 use super::content::{AxisMarks, Content, HeadTile, PictureTile};
 use super::sizes::{LEGEND, TICK, scale_of};
 use super::{
@@ -155,12 +155,12 @@ impl Figure {
             }
             Content::Wall { aspect, layers, heads, ranges } => {
                 let whole = *aspect * heads.count as f32 / layers.count.max(1) as f32;
-                self.place_layers_heads(whole, layers, heads, state.camera);
+                self.place_layers_heads(whole, layers, heads, state);
                 super::axes::print_peaks(self, layers, heads, ranges);
             }
             Content::Matrix { layers, heads, values } => {
                 let whole = heads.count as f32 / layers.count.max(1) as f32;
-                self.place_layers_heads(whole, layers, heads, state.camera);
+                self.place_layers_heads(whole, layers, heads, state);
                 if let Some(values) = values {
                     super::axes::print_values(self, state, layers, heads, values);
                 }
@@ -189,7 +189,7 @@ impl Figure {
         aspect: f32,
         layers: &AxisMarks,
         heads: &AxisMarks,
-        camera: Camera,
+        state: &ViewState,
     ) {
         let s = self.scale;
         self.stage = PixelRect::from_edges(
@@ -198,8 +198,9 @@ impl Figure {
             self.stage.right(),
             self.stage.bottom(),
         );
-        self.content = seen(&self.stage, self.stage.fit(aspect), camera);
+        self.content = seen(&self.stage, self.stage.fit(aspect), state.camera);
         ruled_axes(self, layers, heads);
+        mark_heads(self, state.map.head_set.as_ref(), layers, heads);
     }
 
     fn place_tiles(&mut self, aspect: f32, tiles: &[HeadTile], marked: &[u32], camera: Camera) {

@@ -19,7 +19,7 @@ mod theme;
 mod type_metrics;
 
 pub use axes::{labelled, step_for};
-pub use caption::{caption, token_name, token_names, token_text};
+pub use caption::{caption, caption_of_heads, token_name, token_names, token_text};
 pub use color_limits::{ColorLimits, Readout};
 pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile};
 pub use rect::PixelRect;

@@ -388,7 +388,7 @@ impl Tour<'_> {
         ] {
             let mut state = self.look();
             state.view = view;
-            state.quantity = Quantity::QuestionToAnswer;
+            state.quantity = Quantity::QuestionShare;
             state.map.queries = Queries::answer(self.spoken().first().copied().unwrap_or(0));
             steps.push(Step { seconds: Some(3.0), ..Step::new(state, caption) });
         }

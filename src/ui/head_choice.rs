@@ -1,0 +1,56 @@
+//! Choosing single heads with Shift and Ctrl, in the same way in every panel that shows heads.
+
+use crate::view::{Command, LayerHead, ViewState};
+use egui::{Id, Ui};
+
+/// The head that was clicked last, from which a range starts.
+fn anchor_id() -> Id {
+    Id::unique("the head that was clicked last")
+}
+
+/// The command of a click on a head: alone it chooses the head; with Ctrl it adds the head to the chosen ones or takes
+/// it out; with Shift it adds all heads from the one that was clicked last to this one, which `range` lists.
+pub fn click(
+    ui: &Ui,
+    state: &ViewState,
+    head: LayerHead,
+    range: impl FnOnce(LayerHead) -> Vec<LayerHead>,
+) -> Command {
+    let modifiers = ui.input(|input| input.modifiers);
+    let chosen = state.map.chosen_heads();
+    let anchor = ui.data(|data| data.get_temp::<LayerHead>(anchor_id()));
+    if !modifiers.shift {
+        ui.data_mut(|data| data.insert_temp(anchor_id(), head));
+    }
+    if modifiers.shift {
+        let anchor = anchor.or_else(|| chosen.last().copied()).unwrap_or(head);
+        let added = range(anchor);
+        return Command::SetHeadSet([chosen, added].concat());
+    }
+    if modifiers.command {
+        return Command::SetHeadSet(if chosen.contains(&head) {
+            chosen.into_iter().filter(|other| *other != head).collect()
+        } else {
+            [chosen, vec![head]].concat()
+        });
+    }
+    Command::SetLayerHead(head[0], head[1])
+}
+
+/// Whether a modifier makes a click add to the chosen heads.
+pub fn adds(ui: &Ui) -> bool {
+    ui.input(|input| input.modifiers.shift || input.modifiers.command)
+}
+
+/// The heads of a rectangle of layers and heads between two corners; `layers` are the numbers of all rows.
+pub fn rectangle(layers: &[u32], from: LayerHead, to: LayerHead) -> Vec<LayerHead> {
+    let ordered = |a: u32, b: u32| (a.min(b), a.max(b));
+    let (first_layer, last_layer) = ordered(from[0], to[0]);
+    let (first_head, last_head) = ordered(from[1], to[1]);
+    layers
+        .iter()
+        .copied()
+        .filter(|layer| (first_layer..=last_layer).contains(layer))
+        .flat_map(|layer| (first_head..=last_head).map(move |head| [layer, head]))
+        .collect()
+}

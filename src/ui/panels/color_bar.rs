@@ -1,0 +1,202 @@
+//! The colours of the layer × head matrix with ticks; its ends can be dragged.
+
+use super::colors::{color_of, ramp};
+use crate::ui::intent::Intent;
+use crate::ui::pane::PaneContext;
+use crate::ui::theme;
+use crate::ui::value_cache::Matrix;
+use crate::ui::widgets::{ink, text_in};
+use crate::view::figure::number;
+use crate::view::{ColorMap, Command, Quantity, ViewState};
+use egui::{Align2, CursorIcon, Id, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
+
+/// Height of the bar with its ticks.
+pub const HEIGHT: f32 = 34.0;
+const RAMP: f32 = 8.0;
+const MOST_TICKS: f64 = 6.0;
+/// Room for the number at an end.
+const SIDE: f32 = 16.0;
+
+/// The values at the ends of the colours: those that were set, or the smallest and the largest.
+pub fn range_in_use(state: &ViewState, matrix: &Matrix) -> [f32; 2] {
+    state.matrix_range.map_or(matrix.range, |range| range.map(|end| end as f32))
+}
+
+/// The colour map in use: numbers of two signs need a neutral middle.
+pub fn colormap(state: &ViewState) -> ColorMap {
+    match state.quantity.is_signed() && !state.colormap.is_diverging() {
+        true => ColorMap::Coolwarm,
+        false => state.colormap,
+    }
+}
+
+/// Draws the bar; a drag moves the nearer end, a double click resets both.
+pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
+    let (whole, response) =
+        ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::click_and_drag());
+    let quantity = state.quantity;
+    let range = range_in_use(state, matrix);
+    response.widget_info(|| {
+        let [low, high] = range.map(|end| quantity.text(end, range[1]));
+        let name = format!("Colours from {low} to {high}: drag an end, double-click to reset");
+        WidgetInfo::labeled(Role::Slider, true, name)
+    });
+    let track = Rect::from_min_size(
+        pos2(whole.left() + SIDE, whole.top() + 6.0),
+        vec2((whole.width() - 2.0 * SIDE).max(8.0), RAMP),
+    );
+    let scale =
+        Axis { track, low: range[0].min(matrix.range[0]), high: range[1].max(matrix.range[1]) };
+    paint(ui, &scale, state, range, response.hovered() || response.dragged());
+    act(cx, ui, &response, &scale, quantity, range);
+}
+
+/// Values along the bar.
+struct Axis {
+    track: Rect,
+    low: f32,
+    high: f32,
+}
+
+impl Axis {
+    fn x(&self, value: f32) -> f32 {
+        let share = (value - self.low) / (self.high - self.low).max(f32::MIN_POSITIVE);
+        self.track.left() + share.clamp(0.0, 1.0) * self.track.width()
+    }
+
+    fn value(&self, x: f32) -> f32 {
+        let share = ((x - self.track.left()) / self.track.width()).clamp(0.0, 1.0);
+        self.low + share * (self.high - self.low)
+    }
+}
+
+fn paint(ui: &Ui, axis: &Axis, state: &ViewState, [low, high]: [f32; 2], hot: bool) {
+    let ink = ink(ui);
+    let map = colormap(state);
+    let (left, right) = (axis.x(low), axis.x(high));
+    let part = |from: f32, to: f32| Rect::from_x_y_ranges(from..=to, axis.track.y_range());
+    ui.painter().rect_filled(part(axis.track.left(), left), 0.0, color_of(map, 0.0));
+    ui.painter().rect_filled(part(right, axis.track.right()), 0.0, color_of(map, 1.0));
+    ramp(ui, map, part(left, right));
+    let color = if hot { ink.hover } else { ink.muted };
+    for x in [left, right] {
+        let top = axis.track.top() - 1.0;
+        let corners = vec![pos2(x - 4.0, top - 5.0), pos2(x + 4.0, top - 5.0), pos2(x, top)];
+        ui.painter().add(Shape::convex_polygon(corners, color, Stroke::NONE));
+        ui.painter().vline(x, axis.track.y_range(), Stroke::new(1.0, color));
+    }
+    let unit = state.quantity.unit();
+    let shown = [axis.low, axis.high].map(|end| f64::from(end) * unit.factor());
+    let largest = shown[0].abs().max(shown[1].abs());
+    let ticks = ticks(shown);
+    let last = ticks.len().saturating_sub(1);
+    for (index, tick) in ticks.into_iter().enumerate() {
+        let x = axis.x((tick / unit.factor()) as f32);
+        ui.painter().vline(
+            x,
+            axis.track.bottom()..=axis.track.bottom() + 3.0,
+            Stroke::new(1.0, ink.muted),
+        );
+        let mut text = short(number(tick, largest));
+        if index == last {
+            text.push_str(unit.suffix());
+        }
+        let place = Rect::from_center_size(
+            pos2(x, axis.track.bottom() + 11.0),
+            vec2(if index == last { 84.0 } else { 44.0 }, 14.0),
+        );
+        // The last number must not leave the panel.
+        let over = (place.right() - (axis.track.right() + SIDE)).max(0.0);
+        let is_long = index == last && !unit.suffix().is_empty();
+        let (place, align) = match is_long && over > 0.0 {
+            true => (place.translate(vec2(-over, 0.0)), Align2::RIGHT_CENTER),
+            false => (place, Align2::CENTER_CENTER),
+        };
+        text_in(ui, place, align, &text, theme::plain(11.0), ink.muted);
+    }
+}
+
+/// A number without zeros that say nothing: "0.100" is "0.1".
+fn short(text: String) -> String {
+    if !text.contains('.') || text.contains('e') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Round numbers within a range, at most about [`MOST_TICKS`].
+fn ticks([low, high]: [f64; 2]) -> Vec<f64> {
+    let width = high - low;
+    if !width.is_finite() || width <= 0.0 {
+        return vec![low];
+    }
+    let rough = width / (MOST_TICKS - 1.0);
+    let power = 10.0_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+    let step = step.into_iter().find(|step| *step >= rough).unwrap_or(rough);
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    (first..=last).map(|at| at as f64 * step).collect()
+}
+
+fn act(
+    cx: &PaneContext<'_>,
+    ui: &Ui,
+    response: &egui::Response,
+    axis: &Axis,
+    quantity: Quantity,
+    [low, high]: [f32; 2],
+) {
+    let end_id = Id::unique("end of the colour bar");
+    if response.hovered() || response.dragged() {
+        ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
+    }
+    if response.double_clicked() {
+        cx.intents.command(Command::SetMatrixRange(None));
+        return;
+    }
+    if response.drag_started() {
+        let from = ui.input(|input| input.pointer.press_origin()).map_or(0.0, |at| at.x);
+        let is_high = (from - axis.x(high)).abs() <= (from - axis.x(low)).abs();
+        ui.data_mut(|data| data.insert_temp(end_id, is_high));
+    }
+    if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
+        let is_high = ui.data(|data| data.get_temp::<bool>(end_id)).unwrap_or(true);
+        let value = axis.value(at.x);
+        let least = (axis.high - axis.low) * 1e-3;
+        let range = match (quantity.is_signed(), is_high) {
+            // 0 stays in the middle of the colours.
+            (true, _) => {
+                let most = value.abs().max(least);
+                [-most, most]
+            }
+            (false, true) => [low, value.max(low + least)],
+            (false, false) => [value.min(high - least), high],
+        };
+        if range[0] < range[1] {
+            let range = Some(range.map(f64::from));
+            cx.intents.send(Intent::Scrub(Command::SetMatrixRange(range)));
+        }
+    }
+    if response.drag_stopped() {
+        cx.intents.send(Intent::Settle);
+    }
+    let text = "Drag an end to change the range of the colours; double-click to reset it.";
+    response.clone().on_hover_text(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_within_the_range() {
+        assert_eq!(ticks([0.0, 0.99]).len(), 5);
+        assert_eq!(ticks([0.0, 100.0]), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(ticks([0.0, 80.0]), [0.0, 20.0, 40.0, 60.0, 80.0]);
+        assert_eq!(ticks([-0.3, 0.3]).len(), 3);
+        assert_eq!(ticks([2.0, 2.0]), [2.0]);
+        assert_eq!(short("0.500".into()), "0.5");
+        assert_eq!(short("100".into()), "100");
+    }
+}

@@ -1,0 +1,238 @@
+//! Marking objects on the stage: the bar above it, the pointer while a tool is in use, and the head that looks at the
+//! chosen object.
+//!
+//! Outlines are in pixels of the original, so that an object means the same in every view of its picture.
+
+use super::edit_stage::Mapping;
+use crate::analysis::outline::contains;
+use crate::ui::document::Document;
+use crate::ui::intent::Intent;
+use crate::ui::marking::{MarkAction, MarkCommand, MarkGesture, MarkTool};
+use crate::ui::pane::PaneContext;
+use crate::ui::shortcuts::UiCommand;
+use crate::ui::theme;
+use crate::ui::widgets::{hairline_below, ink, muted, segments};
+use crate::view::{Command, Parts, ViewState};
+use egui::{
+    Align, Color32, CursorIcon, Key, Layout, PointerButton, Pos2, Rect, Response, Slider, Stroke,
+    Ui, UiBuilder, vec2,
+};
+
+const HEIGHT: f32 = 36.0;
+/// Shorter drags count as clicks, in points.
+const SLIP: f32 = 4.0;
+/// Points of a gesture are at least this far apart, in points on screen.
+const STEP: f32 = 2.0;
+
+/// Whether the view shows pictures that can be marked.
+fn can_mark(state: &ViewState) -> bool {
+    state.view.spec().parts == Parts::Patches
+}
+
+/// Diameter of the brush in pixels of the original.
+fn brush_of(cx: &PaneContext<'_>, doc: &Document) -> f64 {
+    let side = doc.meta().preprocess.iter().flat_map(|info| info.original_size).max();
+    cx.marking.brush.unwrap_or_else(|| (f64::from(side.unwrap_or(512)) / 12.0).max(2.0))
+}
+
+/// Draws the tools and the objects along the upper edge of `rect`, and returns what is left for the stage.
+pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, doc: &Document) -> Rect {
+    let Some(tool) = cx.marking.tool else { return rect };
+    let (bar, rest) = rect.split_top_bottom_at_y(rect.top() + HEIGHT);
+    ui.painter().rect_filled(bar, 0.0, ink(ui).stage);
+    let inner = bar.shrink2(vec2(12.0, 0.0));
+    let builder = UiBuilder::new().max_rect(inner).layout(Layout::right_to_left(Align::Center));
+    let mut child = ui.new_child(builder);
+    child.set_clip_rect(bar);
+    let ui = &mut child;
+    ui.spacing_mut().item_spacing.x = 6.0;
+    let send = |command| cx.intents.send(Intent::Mark(command));
+    let state = doc.state();
+    if ui.button("Done").on_hover_text(UiCommand::MarkObject.hint()).clicked() {
+        send(MarkCommand::Tool(None));
+    }
+    if state.object.is_some() {
+        if ui.button("Delete").on_hover_text("Delete the chosen object").clicked() {
+            cx.intents.act(UiCommand::DeleteObject);
+        }
+        if cx.marking.renaming.is_none()
+            && ui.button("Rename").on_hover_text("Rename the chosen object").clicked()
+        {
+            cx.intents.act(UiCommand::RenameObject);
+        }
+    }
+    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        let choices = MarkTool::ALL.map(|(tool, name, hint)| (tool, name, hint.to_owned()));
+        if let Some(tool) = segments(ui, tool, &choices) {
+            send(MarkCommand::Tool(Some(tool)));
+        }
+        ui.spacing_mut().item_spacing.x = 6.0;
+        if tool == MarkTool::Brush {
+            let mut brush = brush_of(cx, doc);
+            let slider = Slider::new(&mut brush, 2.0..=400.0).show_value(false).logarithmic(true);
+            if ui.add(slider).accessible_name("Brush, pixels").changed() {
+                send(MarkCommand::Brush(brush));
+            }
+        }
+        ui.add_space(6.0);
+        objects(cx, ui, state);
+    });
+    hairline_below(ui, bar);
+    rest
+}
+
+/// The objects as chips; the chosen one may be renamed in place.
+fn objects(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
+    if state.objects.is_empty() {
+        muted(ui, "Shift adds to an object, Alt cuts from it");
+        return;
+    }
+    egui::ScrollArea::horizontal().id_salt("objects").show(ui, |ui| {
+        for (index, object) in (0_u32..).zip(&state.objects) {
+            let on = state.object == Some(index);
+            if on && cx.marking.renaming.is_some() {
+                rename(cx, ui, state, index);
+                continue;
+            }
+            let label = ui.selectable_label(on, &object.name);
+            let hint = "Click to choose it, or to choose none; double-click to rename it";
+            let label = label.on_hover_text(hint);
+            if label.double_clicked() {
+                cx.intents.command(Command::ChooseObject(Some(index)));
+                let name = Some(object.name.clone());
+                cx.intents.send(Intent::Mark(MarkCommand::Rename(name)));
+            } else if label.clicked() {
+                cx.intents.command(Command::ChooseObject((!on).then_some(index)));
+            }
+        }
+    });
+}
+
+fn rename(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, index: u32) {
+    let Some(mut name) = cx.marking.renaming.clone() else { return };
+    let edit = egui::TextEdit::singleline(&mut name).desired_width(110.0).char_limit(60);
+    let response = ui.add(edit).accessible_name("Name of the object");
+    let enter = ui.input(|input| input.key_pressed(Key::Enter));
+    if response.lost_focus() {
+        let typed = name.trim();
+        if let Some(object) = state.objects.get(index as usize)
+            && (enter || typed != object.name)
+            && !typed.is_empty()
+        {
+            let mut object = object.clone();
+            object.name = typed.to_owned();
+            cx.intents.command(Command::SetObject(index, Box::new(object)));
+        }
+        cx.intents.send(Intent::Settle);
+        cx.intents.send(Intent::Mark(MarkCommand::Rename(None)));
+        return;
+    }
+    if !response.has_focus() {
+        response.request_focus();
+    }
+    if response.changed() {
+        cx.intents.send(Intent::Mark(MarkCommand::Rename(Some(name))));
+    }
+}
+
+/// Handles the pointer with the tool in use; `picture` lies under the pointer with this mapping.
+pub fn pointer(
+    cx: &PaneContext<'_>,
+    ui: &Ui,
+    response: &Response,
+    visible: Rect,
+    (picture, mapping): (u32, &Mapping),
+    doc: &Document,
+) {
+    let Some(tool) = cx.marking.tool.filter(|_| can_mark(doc.state())) else { return };
+    let Some(at) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
+    let inside = visible.contains(at);
+    let (shift, alt) = ui.input(|input| (input.modifiers.shift, input.modifiers.alt));
+    if inside {
+        ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
+    }
+    let brush = brush_of(cx, doc);
+    if inside && tool == MarkTool::Brush {
+        ring(ui, at, brush as f32 * mapping.scale() / 2.0);
+    }
+    let action = match (shift, alt) {
+        (_, true) => MarkAction::Cut,
+        (true, false) => MarkAction::Add,
+        (false, false) => MarkAction::New,
+    };
+    let primary = PointerButton::Primary;
+    let mut gesture = cx.marking.gesture.clone();
+    let starts = response.drag_started_by(primary)
+        || (tool == MarkTool::Brush && response.clicked_by(primary));
+    if starts && inside {
+        let from = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
+        // The brush goes on with the chosen object; a new one begins outside of all objects.
+        let action = match (tool, action, doc.state().object) {
+            (MarkTool::Brush, MarkAction::New, Some(_)) => MarkAction::Add,
+            _ => action,
+        };
+        gesture = Some(MarkGesture::new(doc.state(), picture, action, mapping.original(from)));
+    } else if response.clicked_by(primary) {
+        choose_at(cx, mapping.original(at), picture, doc.state());
+        return;
+    }
+    let Some(mut gesture) = gesture else { return };
+    let far = |last: &[f64; 2]| (mapping.screen(*last) - at).length() >= STEP;
+    if gesture.points.last().is_none_or(far) {
+        gesture.points.push(mapping.original(at));
+    }
+    let least = f64::from(SLIP / mapping.scale().max(1e-6));
+    if let Some(command) = gesture.command(tool, brush, least) {
+        cx.intents.send(Intent::Scrub(command));
+    }
+    let ends = response.drag_stopped() || response.clicked_by(primary);
+    if ends {
+        cx.intents.send(Intent::Settle);
+    }
+    cx.intents.send(Intent::Mark(MarkCommand::Gesture((!ends).then_some(gesture))));
+}
+
+/// A click chooses the object under the pointer, the last one first, or none.
+fn choose_at(cx: &PaneContext<'_>, point: [f64; 2], picture: u32, state: &ViewState) {
+    let found = (0_u32..)
+        .zip(&state.objects)
+        .filter(|(_, object)| object.picture == picture && contains(&object.parts, point))
+        .map(|(index, _)| index)
+        .last();
+    if found != state.object {
+        cx.intents.command(Command::ChooseObject(found));
+    }
+}
+
+fn ring(ui: &Ui, at: Pos2, radius: f32) {
+    let dark = Color32::from_black_alpha(160);
+    ui.painter().circle_stroke(at, radius + 1.0, Stroke::new(1.0, dark));
+    ui.painter().circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
+}
+
+/// The answer to "which head looks at this?", in the upper right corner of the stage.
+pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
+    let Some(object) = cx.shown.chosen_object().filter(|_| can_mark(cx.shown)) else { return };
+    let ranking = cx.ranking(doc);
+    let Some(best) = ranking.first() else { return };
+    let (Some(inside), color) = (best.inside, ink(ui)) else { return };
+    let chance = object.inside(&doc.trace).chance();
+    let line = format!(
+        "“{}”: layer {} · head {} looks at it most, {:.1} %",
+        object.name,
+        best.layer,
+        best.head,
+        inside * 100.0
+    );
+    let of = format!("the object covers {:.1} % of the patches · B shows the head", chance * 100.0);
+    let painter = ui.painter();
+    let line = painter.layout_no_wrap(line, theme::strong(theme::SMALL), color.text);
+    let of = painter.layout_no_wrap(of, theme::plain(theme::SMALL), color.muted);
+    let size = vec2(line.size().x.max(of.size().x) + 16.0, line.size().y + of.size().y + 12.0);
+    let place = Rect::from_min_size(rect.right_top() + vec2(-size.x - 10.0, 10.0), size);
+    painter.rect_filled(place, 4.0, color.panel.gamma_multiply(0.94));
+    let below = line.size().y + 2.0;
+    painter.galley(place.min + vec2(8.0, 5.0), line, color.text);
+    painter.galley(place.min + vec2(8.0, 5.0 + below), of, color.muted);
+}
