@@ -70,6 +70,8 @@ panes! {
     Walkthrough Upper "Walkthrough",
     /// Heads ranked by their attention on the picture.
     Ranking Upper "Best heads",
+    /// The chosen head in every open answer.
+    Answers Upper "All answers",
     /// One bar for each head of the layer.
     HeadStrip Middle "Heads of the layer",
     /// Exact values.
@@ -83,8 +85,6 @@ panes! {
     /// Edits, comparisons, changes to the model.
     #[serde(alias = "Probe")]
     WhatIf Lower "What if",
-    /// The chosen head in every open answer.
-    Answers Lower "All answers",
     /// Deletion and insertion curves of the shown map.
     Score Lower "Faithfulness",
 }

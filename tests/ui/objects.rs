@@ -329,7 +329,7 @@ fn best_heads_and_bars_add_heads_too() {
     let mut window = window_with([1400.0, 900.0], 1.0);
     show(&mut window, Pane::Ranking);
     let rows: Vec<egui::Rect> =
-        window.get_all_by_label_contains(", head ").map(|node| node.rect()).collect();
+        window.get_all_by_label_contains(" H").map(|node| node.rect()).collect();
     click(&mut window, rows[0].center(), Modifiers::NONE);
     click(&mut window, rows[2].center(), Modifiers::SHIFT);
     let chosen = state(&window).map.chosen_heads();
