@@ -18,6 +18,9 @@ include!(concat!(env!("OUT_DIR"), "/builtin_files.rs"));
 const SAMPLES: &str = "samples/";
 const COMPARED_BLOCK_BYTES: usize = 1 << 18;
 
+/// Prefix of the name of its folder, before eight bytes of the hash of its manifest.
+const FOLDER_PREFIX: &str = "builtin-";
+
 /// The reason why the built-in model cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -117,6 +120,17 @@ pub fn sample_picture(name: &str) -> Option<&'static [u8]> {
     file(&format!("{SAMPLES}{name}"))
 }
 
+/// Whether a folder is that of a built-in bundle, of this version or of another.
+pub fn is_builtin(folder: &Path) -> bool {
+    let is_named = |name: &std::ffi::OsStr| {
+        let digest = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX));
+        digest.is_some_and(|digest| {
+            digest.len() == 16 && digest.chars().all(|c| c.is_ascii_hexdigit())
+        })
+    };
+    folder.file_name().is_some_and(is_named)
+}
+
 /// The built-in bundle's folder, unpacked if it is not there yet.
 ///
 /// # Errors
@@ -125,7 +139,7 @@ pub fn bundle_folder() -> Result<PathBuf, BuiltinError> {
     let manifest = file("manifest.json").ok_or(BuiltinError::Absent)?;
     let digest = hex(&Sha256::digest(manifest)[..8]);
     let cache = cache_folder().unwrap_or_else(|| std::env::temp_dir().join("vlmscope"));
-    let folder = cache.join(format!("builtin-{digest}"));
+    let folder = cache.join(format!("{FOLDER_PREFIX}{digest}"));
     unpack_to(&folder)?;
     Ok(folder)
 }

@@ -27,6 +27,7 @@ use super::view_recorder::ViewRecorder;
 use super::walkthrough::confirm::Confirm;
 use super::walkthrough::editor::Editor;
 use super::what_if::WhatIf;
+use super::wording::in_window;
 use crate::model::{Picture, Turn};
 use crate::settings::Settings;
 use crate::view::{Command, ViewState};
@@ -250,17 +251,17 @@ impl App {
         self.docs.get_mut(self.current?)
     }
 
-    /// Shows a message.
+    /// Shows a message, in the words of the window and with its buttons, see [`in_window`].
     pub fn notify(&mut self, text: impl Into<String>, is_error: bool) {
-        let text = text.into();
+        let (text, offers) = in_window(&text.into());
         if self.notices.iter().any(|notice| notice.text == text) {
             return;
         }
         if is_error {
             log::error!("{text}");
         }
-        let seconds = (!is_error).then_some(NOTICE_SECONDS);
-        self.add_notice(text, is_error, Vec::new(), seconds);
+        let seconds = (!is_error && offers.is_empty()).then_some(NOTICE_SECONDS);
+        self.add_notice(text, is_error, offers, seconds);
     }
 
     /// Shows a message with buttons.

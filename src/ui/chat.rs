@@ -2,6 +2,7 @@
 
 use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
+use super::wording::in_window;
 use crate::model::{AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn};
 use crate::trace::{PreprocessMode, Trace};
 use crate::view::figure::decimal;
@@ -133,6 +134,11 @@ impl Chat {
             scored,
             is_automatic: false,
         });
+    }
+
+    /// Says why a question failed, in the words of the window.
+    pub fn fail(&mut self, error: &str) {
+        self.error = Some(in_window(error).0);
     }
 
     /// Stops; tokens that arrive later are dropped.

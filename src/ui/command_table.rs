@@ -28,7 +28,7 @@ macro_rules! ui_commands {
                 ShowPictures "Pictures: every picture or video frame side by side" [SHIFT P]
                     => |app, _| view::show(app, ViewKind::Pictures),
                 ShowRelevancy "Relevancy" [SHIFT R]
-                    => |app, _| view::change(app, view::relevancy),
+                    => |app, _| relevancy::show_view(app),
                 ZoomIn "Zoom in" [NONE Equals] [NONE Plus]
                     => |app, _| view::change(app, |state, _| Command::ZoomBy {
                         factor: 1.25, about: state.camera.centre,

@@ -20,6 +20,7 @@
 //! - a longer trace of the same answer (a map was added): [`document::Document::replace`].
 
 pub mod app;
+pub mod badges;
 pub mod chat;
 pub mod closed;
 mod command_table;
@@ -67,6 +68,7 @@ pub mod what_if;
 mod widgets;
 mod window;
 pub mod window_bench;
+pub mod wording;
 
 pub use app::App;
 pub use headless::{Headless, HeadlessOptions};

@@ -5,7 +5,7 @@ use crate::analysis::boxes::{answer_words, boxes_of_word};
 use crate::analysis::methods::{Method, compute_mean};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{Fit, fit, region_of_boxes};
-use crate::model::{Curves, builtin};
+use crate::model::{Curves, MapCurves, builtin};
 use crate::trace::{AnswerIndex, TokenKind, Trace};
 use crate::view::{AxisSet, MapChoice, MapSource, Queries, QueryKind, ViewError, ViewState};
 
@@ -36,6 +36,45 @@ pub struct Scores {
     pub lines: Vec<Line>,
     /// The curves so far.
     pub curves: Curves,
+}
+
+/// Smallest difference between two areas that counts.
+const AREA_THAT_COUNTS: f64 = 0.02;
+
+impl Scores {
+    /// What the curves of the first map say beside those of the random one, in one sentence; `None` before they are
+    /// complete.
+    pub fn meaning(&self) -> Option<String> {
+        let Curves { curves, done, total } = &self.curves;
+        let random = self.lines.len().checked_sub(1).filter(|&last| last > 0)?;
+        let of = |map: usize| curves.iter().find(|curves| curves.map == map);
+        let (own, random) = (of(0)?, of(random)?);
+        if done < total {
+            return None;
+        }
+        let areas = |curves: &MapCurves| [curves.deletion.area(), curves.insertion.area()];
+        let ([own_del, own_ins], [random_del, random_ins]) = (areas(own), areas(random));
+        let falls = random_del - own_del > AREA_THAT_COUNTS;
+        let rises = own_ins - random_ins > AREA_THAT_COUNTS;
+        let verdict = match (falls, rises) {
+            (true, true) => {
+                "the answer depends on what this map shows: without these patches it falls sooner than with random ones, and with them alone it rises sooner"
+            }
+            (true, false) => {
+                "the answer needs what this map shows, but these patches alone do not bring it back sooner than random ones"
+            }
+            (false, true) => {
+                "what this map shows is enough for the answer, but without these patches it does not fall sooner than with random ones"
+            }
+            (false, false) => {
+                "this map does no better than a random one: it does not show what the answer depends on"
+            }
+        };
+        Some(format!(
+            "For “{}”, {verdict} (deletion {own_del:.2} against {random_del:.2}, insertion {own_ins:.2} against {random_ins:.2}).",
+            self.text
+        ))
+    }
 }
 
 /// The answer tokens that the view selects (all tokens that carry text if it selects positions), and their text.
@@ -118,4 +157,49 @@ pub fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>,
     }
     add(Method::RANDOM.title.to_owned(), None, mean(Method::RANDOM, SEED)?);
     Ok((lines, maps))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use crate::model::{BlankFill, Curve};
+    use crate::trace::Trace;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    use crate::view::ViewState;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_curves_are_read_in_one_sentence() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace: Trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        let doc = Document::new(Arc::new(trace), &ViewState::default());
+        let curve = |from: f64, to: f64| Curve { points: vec![(0, from), (10, to)] };
+        let map = |map, deletion, insertion| MapCurves {
+            map,
+            fill: BlankFill::Mean,
+            deletion: curve(deletion, 0.0),
+            insertion: curve(0.0, insertion),
+        };
+        let line = |title: &str| Line { title: title.into(), source: None, fit: None };
+        let meaning = |own: [f64; 2], done| {
+            let curves = vec![map(0, own[0], own[1]), map(1, 0.6, 0.6)];
+            let curves = Curves { curves, done, total: 4 };
+            let lines = vec![line("shown"), line("random control")];
+            Scores { on: doc.id, text: "fox".into(), lines, curves }.meaning()
+        };
+        assert_eq!(meaning([0.2, 0.9], 3), None, "incomplete");
+        let good = meaning([0.2, 0.9], 4).unwrap();
+        assert!(good.contains("“fox”, the answer depends on what this map shows"), "{good}");
+        assert!(good.contains("deletion 0.10 against 0.30, insertion 0.45 against 0.30"), "{good}");
+        for (own, words) in [
+            ([0.2, 0.6], "needs what this map shows"),
+            ([0.6, 0.9], "is enough for the answer"),
+            ([0.61, 0.59], "no better than a random one"),
+            ([0.9, 0.2], "no better than a random one"),
+        ] {
+            let text = meaning(own, 4).unwrap();
+            assert!(text.contains(words) && text.matches(". ").count() == 0, "{text}");
+        }
+    }
 }

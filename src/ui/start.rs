@@ -66,7 +66,7 @@ pub fn prepare(
                     Ok(first) => {
                         (prepared.preview, prepared.intents) = (first.preview, first.intents);
                     }
-                    Err(error) => prepared.chat.error = Some(format!("{error:#}")),
+                    Err(error) => prepared.chat.fail(&format!("{error:#}")),
                 }
             }
         }
@@ -80,12 +80,12 @@ fn open_model(chat: &mut Chat, settings: &Settings) {
     let bundle = match kept.map_or_else(builtin::bundle_folder, Ok) {
         Ok(bundle) => bundle,
         Err(error) => {
-            chat.error = Some(error.to_string());
+            chat.fail(&error.to_string());
             return;
         }
     };
     if let Err(error) = chat.use_bundle(bundle) {
-        chat.error = Some(error.to_string());
+        chat.fail(&error.to_string());
     }
 }
 

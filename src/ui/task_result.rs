@@ -68,6 +68,8 @@ pub enum TaskResult {
         found: ComputedMaps,
         /// The requested methods; the first one is to be shown.
         methods: Vec<Method>,
+        /// What is to be shown.
+        opens: Opens,
     },
     /// Measurements for the verdict about each word were added to the trace of a document.
     Measured {
@@ -120,6 +122,15 @@ pub enum TaskResult {
     /// The path must be asked for in the window: the desktop has no dialogs, or it asked about
     /// another file than the one that would be replaced.
     AskInWindow(Box<PathQuestion>),
+}
+
+/// What computed relevancy opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// The map, in the present view if that can show it.
+    Map,
+    /// The relevancy view.
+    View,
 }
 
 /// Maps that were added to a trace.

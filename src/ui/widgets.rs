@@ -336,6 +336,25 @@ pub fn question(
     })
 }
 
+/// A list to choose from in a [`question`]. A press on the dialog and the opening of the list may fall into one frame,
+/// after which egui keeps the older order of both: the list is bound to lie above its dialog.
+pub fn list_in_question(
+    ui: &mut Ui,
+    name: &'static str,
+    width: f32,
+    selected: String,
+    items: impl FnOnce(&mut Ui),
+) {
+    let id = ui.make_persistent_id(egui::IdSalt::new(name));
+    let list =
+        egui::ComboBox::from_id_salt(name).width(width).selected_text(selected).show_ui(ui, items);
+    list.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, name));
+    if egui::ComboBox::is_open(ui.ctx(), id) {
+        let layer = egui::LayerId::new(egui::Order::Foreground, id.with("popup"));
+        ui.ctx().set_sublayer(ui.layer_id(), layer);
+    }
+}
+
 /// A button in the accent: the one thing to do next.
 pub fn primary_button(ui: &mut Ui, text: &str, enabled: bool) -> Response {
     let ink = ink(ui);
@@ -364,6 +383,15 @@ pub fn progress_line(ui: &Ui, rect: Rect, share: Option<f32>) {
 /// A rectangle whose edges lie on whole pixels: a texture of its size loses no row or column there.
 pub fn on_pixels(ui: &Ui, rect: Rect) -> Rect {
     rect.round_to_pixels(ui.ctx().pixels_per_point())
+}
+
+/// A frame around a rectangle, between two dark lines: it is seen on pale and on dark colours of data.
+pub fn frame_over_data(ui: &Ui, rect: Rect, color: Color32) {
+    const LINE: f32 = 1.5;
+    const CASING: f32 = 1.0;
+    let dark = Stroke::new(LINE + 2.0 * CASING, Color32::from_black_alpha(200));
+    ui.painter().rect_stroke(rect.shrink(CASING), 1.0, dark, StrokeKind::Outside);
+    ui.painter().rect_stroke(rect, 1.0, Stroke::new(LINE, color), StrokeKind::Outside);
 }
 
 /// One line of text in a rectangle, cut with an ellipsis.

@@ -82,6 +82,20 @@ pub fn run(options: HeadlessOptions, gpu: GpuOptions, timings: bool) -> anyhow::
     }
 }
 
+/// Width and height in points of the screen on which the window opens; `None` if the system does not tell.
+fn screen_size(event_loop: &ActiveEventLoop) -> Option<[f32; 2]> {
+    let monitor =
+        event_loop.primary_monitor().or_else(|| event_loop.available_monitors().next())?;
+    let size = monitor.size().to_logical::<f32>(monitor.scale_factor());
+    Some([size.width, size.height]).filter(|size| size.iter().all(|&side| side > 0.0))
+}
+
+/// A window size that is no larger than the screen: the remembered one may be that of another.
+fn fitted(wanted: [f32; 2], screen: Option<[f32; 2]>) -> [f32; 2] {
+    let Some(screen) = screen else { return wanted };
+    [wanted[0].min(screen[0]), wanted[1].min(screen[1])]
+}
+
 struct Program {
     proxy: EventLoopProxy<Wakeup>,
     gpu: GpuOptions,
@@ -140,7 +154,8 @@ impl Program {
         let Some(options) = self.options.take() else { return Ok(()) };
         let ctx = new_context();
         let prepared = prepare(&ctx, &options);
-        let [width, height] = options.settings.window_size.unwrap_or(DEFAULT_SIZE);
+        let wanted = options.settings.window_size.unwrap_or(DEFAULT_SIZE);
+        let [width, height] = fitted(wanted, screen_size(event_loop));
         let attributes = Window::default_attributes()
             .with_title("vlmscope")
             // Assistive technology must be told before the window is seen.
@@ -444,5 +459,18 @@ impl ApplicationHandler<Wakeup> for Program {
             (flow, None) => flow,
         };
         event_loop.set_control_flow(flow);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_was_larger_than_this_screen_fits_it() {
+        assert_eq!(fitted([3840.0, 2160.0], Some([1280.0, 800.0])), [1280.0, 800.0]);
+        assert_eq!(fitted([1600.0, 960.0], Some([1920.0, 900.0])), [1600.0, 900.0]);
+        assert_eq!(fitted([1600.0, 960.0], Some([1920.0, 1080.0])), [1600.0, 960.0]);
+        assert_eq!(fitted([3840.0, 2160.0], None), [3840.0, 2160.0]);
     }
 }

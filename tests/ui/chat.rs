@@ -292,3 +292,35 @@ fn a_saved_trace_opens_again() {
     settle(&mut window);
     assert!(window.state().settings.bookmarks[0].trace.is_some(), "a bookmark knows its file");
 }
+
+#[test]
+fn an_answer_that_is_no_plain_answer_of_the_open_model_says_so() {
+    use vlmscope::ui::badges::{Badge, badges};
+    let mut window = first_start();
+    let of = |window: &Window| {
+        let app = window.state();
+        let (doc, open) = (app.doc().unwrap(), app.chat.vocabulary.as_ref());
+        badges(doc.meta(), doc.is_edited, open.map(|open| open.sha256()))
+    };
+    assert_eq!(of(&window), []);
+    window.state().intents.send(Intent::Score("There is a cat.".into()));
+    until(&mut window, |app| app.docs.len() == 2 && app.chat.asking.is_none());
+    assert_eq!(of(&window), [Badge::Scored]);
+    // Beside the answer, and in the list.
+    assert!(window.query_by_label("scored").is_some());
+    assert!(window.query_by_label_contains("There is a cat., scored").is_some());
+    let first = window.state().docs[0].id;
+    window.state().intents.send(Intent::Show(first));
+    window.state_mut().chat.follow_up = true;
+    window.state().intents.send(Intent::Ask("Where is the balloon?".into()));
+    until(&mut window, |app| app.docs.len() == 3 && app.chat.asking.is_none());
+    assert_eq!(of(&window), [Badge::FollowUp]);
+    // An answer of another model, of which heads were off, about an edited picture.
+    let mut meta = window.state().doc().unwrap().meta().clone();
+    let open = meta.model.bundle_sha.clone();
+    meta.model.bundle_sha = "another".into();
+    meta.provenance.model_changed = true;
+    let all = [Badge::Edited, Badge::Ablated, Badge::FollowUp, Badge::OtherModel];
+    assert_eq!(badges(&meta, true, Some(&open)), all);
+    assert!(!badges(&meta, true, None).contains(&Badge::OtherModel), "no model is open yet");
+}

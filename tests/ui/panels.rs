@@ -427,3 +427,86 @@ fn a_failed_task_says_why() {
     assert_eq!(window.state().notices[0].text, "Trying: the well is dry");
     assert!(window.state().notices[0].is_error);
 }
+
+/// A press and a release, seen by one frame: a slow machine draws no frame between them.
+fn click_in_one_frame(window: &mut Window, at: egui::Pos2) {
+    let button = |pressed| egui::Event::PointerButton {
+        pos: at,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    window.input_mut().events.push(egui::Event::PointerMoved(at));
+    window.step();
+    window.input_mut().events.extend([button(true), button(false)]);
+    window.step();
+    settle(window);
+}
+
+/// The second time, the list of sizes opened behind the dialog.
+#[test]
+fn the_sizes_of_a_film_can_be_chosen_each_time_the_dialog_is_open() {
+    let mut window = window();
+    window.state().intents.act(UiCommand::EditWalkthrough);
+    settle(&mut window);
+    let chosen = [("3840 × 2160  4K", [3840, 2160]), ("1280 × 720  720p", [1280, 720])];
+    for (name, size) in chosen.into_iter().chain(chosen) {
+        window.state().intents.act(UiCommand::RecordFilm);
+        settle(&mut window);
+        let list = window.query_all_by_label("Size").last().expect("a list of sizes");
+        let place = list.rect().center();
+        click_in_one_frame(&mut window, place);
+        let item = window.query_all_by_label(name).last().expect("the list is open");
+        let place = item.rect().center();
+        click_in_one_frame(&mut window, place);
+        let dialog = window.state().film_dialog.as_ref().expect("the dialog is open");
+        assert_eq!(dialog.options.size, size);
+        window.key_press(Key::Escape);
+        settle(&mut window);
+        assert!(window.state().film_dialog.is_none());
+    }
+}
+
+#[test]
+fn a_fourth_error_leaves_the_first_in_reach() {
+    let mut window = window();
+    for number in 1..=5 {
+        window.state_mut().notify(format!("Error number {number}."), true);
+    }
+    settle(&mut window);
+    assert!(window.query_by_label("Error number 1.").is_none());
+    assert!(window.query_by_label("Error number 5.").is_some());
+    assert!(window.query_by_label("2 earlier messages, 2 of them errors").is_some());
+    window.get_by_label("Show all").click();
+    settle(&mut window);
+    for number in 1..=5 {
+        assert!(window.query_by_label(&format!("Error number {number}.")).is_some(), "{number}");
+    }
+    window.get_by_label("Dismiss all").click();
+    settle(&mut window);
+    assert!(window.state().notices.is_empty());
+}
+
+/// The text beside the pointer lay over the context menu.
+#[test]
+fn a_menu_hides_the_number_beside_the_pointer() {
+    let mut window = window();
+    let stage = window.get_by_label_contains("Stage:").rect();
+    window.hover_at(stage.center());
+    settle(&mut window);
+    let layer = egui::LayerId::new(egui::Order::Tooltip, egui::Id::unique("beside"));
+    let is_drawn = |window: &Window| {
+        let shapes = &window.output().shapes;
+        shapes.iter().any(|shape| matches!(&shape.shape, egui::Shape::Text(text) if text.galley.text().contains("of the picture")))
+    };
+    assert!(is_drawn(&window), "{layer:?}");
+    let modifiers = Modifiers::NONE;
+    for pressed in [true, false] {
+        let button = egui::PointerButton::Secondary;
+        let pos = stage.center();
+        window.event(egui::Event::PointerButton { pos, button, pressed, modifiers });
+    }
+    settle(&mut window);
+    assert!(window.query_by_label_contains("Block attention to the selected").is_some());
+    assert!(!is_drawn(&window), "the menu is not covered");
+}

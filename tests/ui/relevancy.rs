@@ -1,13 +1,14 @@
 //! The relevancy panel with the real built-in model: maps are computed, shown, scrubbed and clicked.
 
 use crate::support::{Window, open, settle, until};
-use egui_kittest::kittest::Queryable as _;
+use egui::{Key, Modifiers};
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use vlmscope::trace::AnswerIndex;
 use vlmscope::ui::Start;
 use vlmscope::ui::intent::Intent;
 use vlmscope::ui::layout::Pane;
 use vlmscope::ui::shortcuts::UiCommand;
-use vlmscope::view::{MapSource, QueryKind, ViewKind};
+use vlmscope::view::{Command, MapSource, QueryKind, ViewKind};
 
 /// The window as it starts for the first time, with its question answered and the panel open.
 fn with_panel(size: [f32; 2]) -> Window {
@@ -63,7 +64,22 @@ fn maps_are_computed_shown_and_a_click_on_a_bar_chooses_its_word() {
         window.render().unwrap().save(std::path::Path::new(&folder).join("relevancy.png")).unwrap();
     }
     // A click on a question word shows the attention of that word.
-    window.get_by_label("Relevancy of question word left").click();
+    // Sums come first, and the words add up to the question's share.
+    let share = |window: &Window, part: &str| -> f64 {
+        let node = window.query_all_by_label_contains(part).next().unwrap();
+        // The text of a label is its value.
+        let node = node.accesskit_node();
+        let label = node.label().or_else(|| node.value()).unwrap();
+        let text = label.rsplit(": ").next().unwrap().trim_start_matches("< ").to_owned();
+        text.trim_end_matches(" %").parse().unwrap()
+    };
+    let parts = ["picture as a whole", "question", "answer before", "template"];
+    let sums: Vec<f64> =
+        parts.iter().map(|part| share(&window, &format!("Share of relevancy, {part}"))).collect();
+    assert!((sums.iter().sum::<f64>() - 100.0).abs() < 2.0, "{sums:?}");
+    assert!(share(&window, "strongest patch") <= sums[0] + 0.5);
+    assert!(share(&window, "Relevancy of question word left") <= sums[1] + 0.5);
+    window.get_by_label_contains("Relevancy of question word left").click();
     settle(&mut window);
     let state = window.state().doc().unwrap().state().clone();
     assert_eq!(
@@ -99,4 +115,30 @@ fn the_palette_computes_what_is_missing_once() {
     settle(&mut window);
     assert_eq!(window.state().doc().unwrap().trace.map_names().len(), names);
     assert!(window.state().notices.iter().any(|notice| notice.text.contains("already")));
+}
+
+#[test]
+fn the_key_of_the_relevancy_view_computes_what_it_shows() {
+    let mut window = with_panel([1280.0, 720.0]);
+    window.key_press_modifiers(Modifiers::SHIFT, Key::R);
+    settle(&mut window);
+    until(&mut window, |app| {
+        app.notices.iter().for_each(|notice| assert!(!notice.is_error, "{}", notice.text));
+        app.doc().is_some_and(|doc| doc.state().view == ViewKind::Relevancy)
+    });
+    assert_eq!(source(&window), MapSource::Named("relevancy.llm".into()));
+    assert!(window.state().notices.is_empty(), "{:?}", window.state().notices);
+    // From a map that is none of relevancy, too.
+    let doc = window.state().doc().unwrap();
+    let shape = [doc.trace.shape().generated, doc.trace.meta().patches()];
+    let values = vec![0.5; shape[0] * shape[1]];
+    let other = doc.trace.with_map("map.other", &shape, &values).unwrap();
+    window.state_mut().doc_mut().unwrap().replace(std::sync::Arc::new(other), false);
+    window.state().intents.command(Command::SetView(ViewKind::Overlay));
+    window.state().intents.command(Command::SetSource(MapSource::Named("map.other".into())));
+    settle(&mut window);
+    window.key_press_modifiers(Modifiers::SHIFT, Key::R);
+    settle(&mut window);
+    assert_eq!(source(&window), MapSource::Named("relevancy.llm".into()));
+    assert!(window.state().notices.is_empty(), "{:?}", window.state().notices);
 }

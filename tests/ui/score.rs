@@ -36,6 +36,10 @@ fn a_map_is_tested_beside_a_random_one() {
         format!("deletion {:.2}, insertion {:.2}", shown.deletion.area(), shown.insertion.area());
     assert!(window.query_all_by_label_contains(&text).count() > 0, "{text} is shown");
     assert!(window.query_all_by_label_contains("random control").count() > 0);
+    settle(&mut window);
+    let meaning = window.state().scores.as_ref().unwrap().meaning().unwrap();
+    assert!(meaning.contains("the answer depends on what this map shows"), "{meaning}");
+    assert!(window.query_by_label(&meaning).is_some(), "{meaning}");
     if let Ok(folder) = std::env::var("VLMSCOPE_SHOTS") {
         window.render().unwrap().save(format!("{folder}/score.png")).unwrap();
     }

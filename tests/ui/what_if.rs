@@ -9,6 +9,7 @@ use vlmscope::ui::app::App;
 use vlmscope::ui::intent::Intent;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::stage::StageRenderer;
+use vlmscope::ui::task_result::TaskResult;
 use vlmscope::ui::what_if::{Compare, Tool, WhatIfCommand};
 use vlmscope::ui::{Start, layout::Pane};
 use vlmscope::view::figure::number;
@@ -360,4 +361,45 @@ fn the_menus_offer_what_can_be_done_here() {
     window.step();
     until(&mut window, idle);
     assert_eq!(window.state().doc().unwrap().trace.map_names(), ["map.occlusion"]);
+}
+
+/// An occlusion map that was asked for while the difference was shown was an error about a map that the other lacks.
+#[test]
+fn a_map_that_only_one_answer_has_ends_the_comparison() {
+    let mut window = answered();
+    send(&mut window, WhatIfCommand::Tool(Some(Tool::Brush)));
+    send(&mut window, WhatIfCommand::Step(turned(240.0)));
+    send(&mut window, WhatIfCommand::Tool(None));
+    for how in [Compare::Difference, Compare::Swipe] {
+        send(&mut window, WhatIfCommand::Compare(how));
+        let trace = std::sync::Arc::clone(&window.state().doc().unwrap().trace);
+        let shape = [trace.shape().generated, trace.meta().patches()];
+        let values = vec![0.5; shape[0] * shape[1]];
+        let found = std::sync::Arc::new(trace.with_map("map.occlusion", &shape, &values).unwrap());
+        let id = window.state().current.unwrap();
+        let tasks = &mut window.state_mut().tasks;
+        tasks.start("Covering", move |_, _| Ok(TaskResult::Occlusion(id, found))).unwrap();
+        until(&mut window, |app| app.doc().unwrap().trace.map_names().contains(&"map.occlusion"));
+        window
+            .state()
+            .intents
+            .command(Command::SetSource(MapSource::Named("map.occlusion".into())));
+        settle(&mut window);
+        let app = window.state();
+        assert_eq!(app.what_if.compare, Compare::Off, "{how:?}");
+        assert!(app.notices.iter().all(|notice| !notice.is_error), "{how:?}: {:?}", app.notices);
+        assert!(
+            app.notices.iter().any(|notice| notice.text.contains("has no map `map.occlusion`"))
+        );
+        assert_eq!(app.doc().unwrap().state().map.source.name(), "map.occlusion");
+        assert!(app.stage.caption().contains("occlusion"), "{}", app.stage.caption());
+        // To compare again is to compare what both have.
+        send(&mut window, WhatIfCommand::Compare(how));
+        settle(&mut window);
+        let app = window.state();
+        assert_eq!(app.what_if.compare, how);
+        assert_eq!(app.doc().unwrap().state().map.source, MapSource::Attention);
+        assert!(app.notices.iter().all(|notice| !notice.is_error), "{:?}", app.notices);
+        window.state_mut().notices.clear();
+    }
 }

@@ -251,7 +251,7 @@ fn read(app: &mut App, request: u64, news: News) {
             if !chat_is_seen(app) {
                 app.notify(text.clone(), true);
             }
-            app.chat.error = Some(text);
+            app.chat.fail(&text);
         }
     }
 }

@@ -211,6 +211,7 @@ fn changes_view(app: &mut App, command: &Command) {
         app.show_view();
     }
     view::apply(app, command);
+    what_if::leave_without_map(app);
 }
 
 fn run(app: &mut App, ctx: &egui::Context, command: UiCommand) {

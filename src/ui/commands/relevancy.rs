@@ -1,6 +1,7 @@
 //! Computing relevancy maps.
 
 use super::tasks::{is_for_python, start_on_model};
+use super::view;
 use crate::analysis::methods::Method;
 use crate::model::RelevancyRequest;
 use crate::trace::{AnswerIndex, FileStamp};
@@ -9,9 +10,21 @@ use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::relevancy::{MAPS, missing, show_map, show_pages};
-use crate::ui::task_result::{ComputedMaps, TaskResult};
+use crate::ui::task_result::{ComputedMaps, Opens, TaskResult};
 use crate::view::MapSource;
 use std::sync::Arc;
+
+/// Shows the relevancy view; the map of every word is computed first where the answer has none.
+pub fn show_view(app: &mut App) {
+    let Some(doc) = app.doc() else { return };
+    if doc.extent.maps.iter().any(|map| map.starts_with("relevancy.")) {
+        return view::change(app, view::relevancy);
+    }
+    if doc.live {
+        return app.notify("Relevancy can be computed when the answer is complete.", false);
+    }
+    start(app, missing(doc, false), Vec::new(), Opens::View);
+}
 
 /// Computes the missing maps: the language model's, or every one.
 pub fn compute_missing(app: &mut App, every: bool) {
@@ -27,6 +40,10 @@ pub fn compute_missing(app: &mut App, every: bool) {
 
 /// Computes maps on the model's thread and shows the first of them; no tokens mean all tokens.
 pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
+    start(app, methods, tokens, Opens::Map);
+}
+
+fn start(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>, opens: Opens) {
     let Some(doc) = app.doc() else { return };
     let (trace, of, path) = (Arc::clone(&doc.trace), doc.id, doc.path.clone());
     let llm = [("relevancy", "(\"llm\",)".to_owned())];
@@ -47,7 +64,7 @@ pub fn compute(app: &mut App, methods: Vec<Method>, tokens: Vec<AnswerIndex>) {
         }
         let base = trace.id();
         let found = ComputedMaps { base, trace: Arc::new(found), written };
-        Ok(TaskResult::Relevancy { of, found, methods })
+        Ok(TaskResult::Relevancy { of, found, methods, opens })
     });
 }
 
@@ -65,10 +82,13 @@ pub fn keep_maps(doc: &mut Document, found: ComputedMaps) {
 }
 
 /// Puts maps into their document, and shows the first if the document is on the stage.
-pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps, methods: &[Method]) {
+pub fn show(app: &mut App, of: DocumentId, found: ComputedMaps, methods: &[Method], opens: Opens) {
     let Some(doc) = app.docs.get_mut(of) else { return };
     keep_maps(doc, found);
     let Some(doc) = app.doc().filter(|shown| shown.id == of) else { return };
+    if opens == Opens::View {
+        return view::change(app, view::relevancy);
+    }
     let first = methods.first().copied();
     if first == Some(Method::GRADIENT_ATTENTION) {
         return app.intents.command(show_pages(doc));

@@ -88,7 +88,9 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
         TaskResult::Text(text, name) => app.intents.send(Intent::Copy(text, name)),
         TaskResult::Measured { of, found } => grounding::show(app, of, found),
         TaskResult::HeadEffects { of, found } => interventions::keep_effects(app, of, found),
-        TaskResult::Relevancy { of, found, methods } => relevancy::show(app, of, found, &methods),
+        TaskResult::Relevancy { of, found, methods, opens } => {
+            relevancy::show(app, of, found, &methods, opens);
+        }
         TaskResult::Occlusion(of, trace) => interventions::show_map(app, of, trace),
         TaskResult::Curves(of, curves) => score::grow(app, of, curves),
         TaskResult::HeadEffect { of, index, total, changes_answer } => {

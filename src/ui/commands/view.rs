@@ -67,7 +67,7 @@ pub fn relevancy(state: &ViewState, doc: &Document) -> Command {
     next.view = ViewKind::Relevancy;
     let first = doc.extent.maps.iter().find(|map| map.starts_with("relevancy."));
     let name = first.cloned().unwrap_or_else(|| "relevancy.llm".into());
-    if matches!(next.map.source, MapSource::Attention) {
+    if !next.map.source.name().starts_with("relevancy.") {
         next.map.source = MapSource::Named(name);
     }
     Command::Replace(Box::new(next))

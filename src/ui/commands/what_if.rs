@@ -6,6 +6,7 @@ use crate::trace::{Head, Layer};
 use crate::ui::app::App;
 use crate::ui::what_if::{Compare, WhatIfCommand};
 use crate::view::figure::head_name;
+use crate::view::{Command, MapSource};
 
 /// Carries out a command.
 pub fn apply(app: &mut App, command: WhatIfCommand) {
@@ -73,6 +74,26 @@ pub fn cut_patches(app: &mut App, keep: bool) {
     interventions::intervene(app, change, what);
 }
 
+/// Whether the second answer lacks the map that is shown.
+fn lacks_map(app: &App) -> Option<String> {
+    let scored = &app.what_if.comparison.as_ref()?.scored;
+    let MapSource::Named(name) = &app.doc()?.state().map.source else { return None };
+    let is_there = |names: Vec<&str>| names.contains(&name.as_str());
+    (!is_there(scored.map_names()) && !is_there(scored.page_names())).then(|| name.clone())
+}
+
+/// Shows one answer again, where the other has no map of the kind that was chosen.
+pub fn leave_without_map(app: &mut App) {
+    if app.what_if.seen_together(app.current).is_none() {
+        return;
+    }
+    if let Some(name) = lacks_map(app) {
+        app.what_if.compare = Compare::Off;
+        let text = format!("The other answer has no map `{name}`, so this one is shown alone.");
+        app.notify(text, false);
+    }
+}
+
 /// Shows both answers, or only one again.
 fn show_both(app: &mut App, how: Compare) {
     let Some(first) = app.what_if.comparison.as_ref().map(|comparison| comparison.first) else {
@@ -84,5 +105,10 @@ fn show_both(app: &mut App, how: Compare) {
     if how != Compare::Off {
         app.show_document(first);
         edit_picture::take_up(app, None);
+        if let Some(name) = lacks_map(app) {
+            app.intents.command(Command::SetSource(MapSource::Attention));
+            let text = format!("The other answer has no map `{name}`: both attentions are shown.");
+            app.notify(text, false);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The chat: picture, question, growing answer, earlier answers, model.
 
 use crate::analysis::verdict::Evidence;
+use crate::model::builtin::is_builtin;
 use crate::trace::PreprocessMode;
+use crate::ui::badges::{Badge, badges};
 use crate::ui::chat::{answer_logprob, logprob_text, preprocess_name};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::{ChatCommand, Intent, SettingsChange};
@@ -14,7 +16,9 @@ use crate::ui::widgets::{
     Icon, hairline, heading, icon_button, ink, muted, primary_button, text_in,
 };
 use crate::view::figure::number;
-use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, Key, Modifiers, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+};
 use std::path::PathBuf;
 
 /// Largest height of the question's field, in points: six lines.
@@ -51,7 +55,7 @@ impl PaneUi for ChatPane {
 fn model(cx: &PaneContext<'_>, ui: &mut Ui) {
     let name = match (&cx.chat.model_name, cx.chat.bundle()) {
         (Some(name), _) => name.clone(),
-        (None, Some(bundle)) => file_name(bundle),
+        (None, Some(bundle)) => model_name(bundle),
         (None, None) => "no model".into(),
     };
     ui.horizontal(|ui| {
@@ -74,13 +78,18 @@ fn file_name(path: &std::path::Path) -> String {
         .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
+/// A model before its own name is known.
+fn model_name(bundle: &std::path::Path) -> String {
+    if is_builtin(bundle) { "Built-in".into() } else { file_name(bundle) }
+}
+
 fn models(cx: &PaneContext<'_>, ui: &mut Ui) {
     if ui.button("Built-in").clicked() {
         cx.intents.act(UiCommand::BuiltInModel);
         ui.close();
     }
-    let recent: Vec<PathBuf> = cx.settings.recent_bundles.clone();
-    for bundle in recent {
+    let recent = cx.settings.recent_bundles.iter().filter(|bundle| !is_builtin(bundle));
+    for bundle in recent.cloned().collect::<Vec<PathBuf>>() {
         let button = ui.button(file_name(&bundle)).on_hover_text(bundle.display().to_string());
         if button.clicked() {
             cx.intents.send(Intent::UseBundle(bundle));
@@ -223,6 +232,19 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
             "Green: grounded in the picture. Yellow: in part. Red: as probable without the picture.",
         );
     }
+    let marks = badges_of(cx, doc);
+    if !marks.is_empty() {
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
+            for badge in marks {
+                let (rect, response) =
+                    ui.allocate_exact_size(badge_size(ui, badge), Sense::hover());
+                response.widget_info(|| WidgetInfo::labeled(Role::Label, true, badge.text()));
+                paint_badge(ui, rect, badge);
+                response.on_hover_text(badge.hint(meta));
+            }
+        });
+    }
     for notice in cx.chat.notices.clone() {
         muted(ui, notice);
     }
@@ -279,6 +301,26 @@ fn asked(ui: &mut Ui, question: &str) {
 fn words(ui: &mut Ui, text: &str, font: &egui::FontId) {
     let text = wrapped_text(ui, text, font);
     ui.add(egui::Label::new(egui::RichText::new(text).font(font.clone())).wrap());
+}
+
+const BADGE_HEIGHT: f32 = 16.0;
+
+fn badges_of(cx: &PaneContext<'_>, doc: &Document) -> Vec<Badge> {
+    let open = cx.chat.vocabulary.as_ref().map(|bundle| bundle.sha256());
+    badges(doc.meta(), doc.is_edited, open.as_deref())
+}
+
+fn badge_size(ui: &Ui, badge: Badge) -> Vec2 {
+    let font = theme::plain(11.0);
+    let galley = ui.painter().layout_no_wrap(badge.text().to_owned(), font, ink(ui).muted);
+    vec2(galley.size().x + 10.0, BADGE_HEIGHT)
+}
+
+fn paint_badge(ui: &Ui, rect: Rect, badge: Badge) {
+    let ink = ink(ui);
+    let stroke = Stroke::new(1.0, ink.hairline);
+    ui.painter().rect(rect, 8.0, ink.raised, stroke, StrokeKind::Inside);
+    text_in(ui, rect, Align2::CENTER_CENTER, badge.text(), theme::plain(11.0), ink.muted);
 }
 
 /// Scores another answer to the same question.
@@ -342,7 +384,11 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 40.0), Sense::click());
     let meta = doc.meta();
     let on = cx.current.is_some_and(|current| current.id == doc.id);
-    let name = format!("{} {}", meta.question, meta.answer);
+    let marks = badges_of(cx, doc);
+    let mut name = format!("{} {}", meta.question, meta.answer);
+    for badge in &marks {
+        name.push_str(&format!(", {}", badge.text()));
+    }
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, &name));
     let hovered = ui.rect_contains_pointer(rect);
     if on || hovered {
@@ -358,22 +404,40 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
     }
     let inner = rect.shrink2(vec2(10.0, 3.0));
     let right = inner.right() - if hovered { 28.0 } else { 64.0 };
-    let line = |top: f32| {
+    let line = |top: f32, right: f32| {
         Rect::from_min_max(
             pos2(inner.left(), inner.top() + top),
             pos2(right, inner.top() + top + 17.0),
         )
     };
+    // At the right end of the question, which gets the rest of the line.
+    let mut free = inner.right() - if hovered { 28.0 } else { 0.0 };
+    for &badge in marks.iter().rev() {
+        let size = badge_size(ui, badge);
+        let place = Rect::from_min_size(pos2(free - size.x, inner.top()), size);
+        if place.left() < inner.left() + 60.0 {
+            break;
+        }
+        paint_badge(ui, place, badge);
+        free = place.left() - 4.0;
+    }
     text_in(
         ui,
-        line(0.0),
+        line(0.0, free),
         Align2::LEFT_CENTER,
         &meta.question,
         theme::plain(theme::SMALL),
         ink.muted,
     );
     let answer = meta.answer.trim();
-    text_in(ui, line(17.0), Align2::LEFT_CENTER, answer, theme::plain(theme::BODY), ink.text);
+    text_in(
+        ui,
+        line(17.0, right),
+        Align2::LEFT_CENTER,
+        answer,
+        theme::plain(theme::BODY),
+        ink.text,
+    );
     let mut close = false;
     if hovered {
         let at = Rect::from_min_size(pos2(rect.right() - 32.0, rect.top() + 6.0), vec2(28.0, 28.0));
@@ -383,7 +447,8 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
         let logprob = answer_logprob(&doc.trace);
         let text =
             if doc.live { "…".to_owned() } else { format!("log p {}", logprob_text(logprob)) };
-        text_in(ui, inner, Align2::RIGHT_CENTER, &text, theme::plain(11.0), ink.muted);
+        let place = line(17.0, inner.right());
+        text_in(ui, place, Align2::RIGHT_CENTER, &text, theme::plain(11.0), ink.muted);
     }
     if response.clicked() && !close {
         cx.intents.send(Intent::Show(doc.id));
@@ -459,8 +524,8 @@ fn samples(cx: &PaneContext<'_>, ui: &mut Ui) {
                 let image = egui::epaint::RectShape::filled(rect, 4.0, egui::Color32::WHITE);
                 ui.painter().add(image.with_texture(texture, uv));
                 if response.hovered() || response.has_focus() {
-                    let stroke = egui::Stroke::new(1.5, ink(ui).hover);
-                    ui.painter().rect_stroke(rect, 4.0, stroke, egui::StrokeKind::Inside);
+                    let stroke = Stroke::new(1.5, ink(ui).hover);
+                    ui.painter().rect_stroke(rect, 4.0, stroke, StrokeKind::Inside);
                 }
                 if response.on_hover_text(title).clicked() {
                     cx.intents.send(Intent::UseSample(index));

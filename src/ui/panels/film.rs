@@ -5,8 +5,8 @@ use crate::ui::film::{CaptionPlace, FilmDialog, FilmOptions, RATES, SIZES, durat
 use crate::ui::intent::{FilmCommand, Intent};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
-use crate::ui::widgets::{muted, primary_button, question, segments};
-use egui::{Align, Layout, Role, Ui, WidgetInfo};
+use crate::ui::widgets::{list_in_question, muted, primary_button, question, segments};
+use egui::{Align, Layout, Ui};
 
 const WIDTH: f32 = 480.0;
 const LABEL: f32 = 96.0;
@@ -69,16 +69,11 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
         );
     });
     row(ui, "Size", |ui| {
-        egui::ComboBox::from_id_salt("size")
-            .width(176.0)
-            .selected_text(size_name(options.size))
-            .show_ui(ui, |ui| {
-                for (size, _) in SIZES {
-                    ui.selectable_value(&mut options.size, *size, size_name(*size));
-                }
-            })
-            .response
-            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Size"));
+        list_in_question(ui, "Size", 176.0, size_name(options.size), |ui| {
+            for (size, _) in SIZES {
+                ui.selectable_value(&mut options.size, *size, size_name(*size));
+            }
+        });
         let [width, height] = &mut options.size;
         for (side, name) in [(width, "Width in pixels"), (height, "Height in pixels")] {
             let drag = egui::DragValue::new(side).range(64..=8192).speed(2.0);
@@ -86,16 +81,11 @@ fn rows(ui: &mut Ui, options: &mut FilmOptions) {
         }
     });
     row(ui, "Frames per second", |ui| {
-        egui::ComboBox::from_id_salt("fps")
-            .width(72.0)
-            .selected_text(options.fps.to_string())
-            .show_ui(ui, |ui| {
-                for fps in RATES {
-                    ui.selectable_value(&mut options.fps, *fps, fps.to_string());
-                }
-            })
-            .response
-            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Frames per second"));
+        list_in_question(ui, "Frames per second", 72.0, options.fps.to_string(), |ui| {
+            for fps in RATES {
+                ui.selectable_value(&mut options.fps, *fps, fps.to_string());
+            }
+        });
     });
     row(ui, "Captions", |ui| {
         pick(

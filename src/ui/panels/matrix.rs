@@ -9,12 +9,12 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::view_changes::with_axes;
-use crate::ui::widgets::{ink, muted, text_in};
+use crate::ui::widgets::{frame_over_data, ink, muted, text_in};
 use crate::view::figure::{head_name, labelled, step_for};
 use crate::view::{AxisSet, ColorMap, Command, LayerHead, MapChoice, Quantity, ViewState};
 use egui::{
-    Align2, Color32, ColorImage, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, TextureId,
-    TextureOptions, Ui, WidgetInfo, pos2, vec2,
+    Align2, Color32, ColorImage, Rect, Role, Sense, TextureHandle, TextureId, TextureOptions, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
 /// Space for the numbers of layers and heads.
@@ -270,9 +270,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     });
     let map = &state.map;
     for marked in selected(cells, matrix, map) {
-        let casing = Stroke::new(3.0, Color32::from_black_alpha(140));
-        ui.painter().rect_stroke(marked, 1.0, casing, StrokeKind::Outside);
-        ui.painter().rect_stroke(marked, 1.0, Stroke::new(1.5, ink.accent), StrokeKind::Outside);
+        frame_over_data(ui, marked, ink.accent);
     }
     let Some(point) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
     let (layer, head) = at(cells, matrix, point);
@@ -290,7 +288,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     } else if response.dragged() && !head_choice::adds(ui) {
         cx.intents.send(Intent::Scrub(command));
     } else if response.hovered() {
-        ui.painter().rect_stroke(hovered, 1.0, Stroke::new(1.5, ink.hover), StrokeKind::Outside);
+        frame_over_data(ui, hovered, ink.hover);
         cx.preview(command);
     }
     if response.drag_stopped() {

@@ -9,12 +9,17 @@ use crate::ui::widgets::{Icon, icon_button, ink, muted, progress_line};
 use egui::{Align2, Frame, Rect, Sense, Ui, pos2, vec2};
 
 const WIDTH: f32 = 560.0;
+/// Messages that are in sight; earlier ones are counted.
+const SHOWN: usize = 3;
 /// Margins and outline of a frame, both sides.
 const FRAME: f32 = 26.0;
 
 /// Messages and tasks.
 #[derive(Default)]
-pub struct Notices;
+pub struct Notices {
+    /// Whether messages beyond the last ones are listed.
+    lists_all: bool,
+}
 
 impl PaneUi for Notices {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
@@ -24,7 +29,11 @@ impl PaneUi for Notices {
         let ink = ink(ui);
         let stage = cx.stage_rect.intersect(ui.ctx().content_rect());
         let width = (stage.width() - 32.0).clamp(200.0, WIDTH);
-        let shown: Vec<Notice> = cx.notices.iter().rev().take(3).rev().cloned().collect();
+        let hidden = cx.notices.len().saturating_sub(SHOWN);
+        self.lists_all &= hidden > 0;
+        let first = if self.lists_all { 0 } else { hidden };
+        let shown: Vec<Notice> = cx.notices.iter().skip(first).cloned().collect();
+        let height = (stage.height() * 0.7).max(120.0);
         egui::Area::new(egui::Id::unique("notices"))
             .order(egui::Order::Foreground)
             .pivot(Align2::CENTER_TOP)
@@ -38,29 +47,77 @@ impl PaneUi for Notices {
                 };
                 let (quiet, loud) = (frame(ink.hairline), frame(ink.error));
                 ui.set_width(width + FRAME);
-                ui.vertical_centered(|ui| {
-                    for notice in shown {
-                        let frame = if notice.is_error { loud } else { quiet };
-                        // As wide as the text, so that centred frames are aligned below each other.
-                        let font = theme::plain(theme::BODY);
-                        let text = notice.text.clone();
-                        let line = ui.painter().layout_no_wrap(text, font, ink.text).size().x;
-                        let own = if notice.has_buttons() { width } else { line.ceil().min(width) };
-                        ui.allocate_ui(vec2(own + FRAME, 0.0), |ui| {
-                            frame.show(ui, |ui| {
-                                ui.set_width(own);
-                                one(cx, ui, &notice);
+                if hidden > 0 {
+                    quiet.show(ui, |ui| {
+                        ui.set_width(width);
+                        self.earlier(cx, ui, hidden);
+                    });
+                }
+                let list = |ui: &mut Ui| {
+                    ui.vertical_centered(|ui| {
+                        for notice in shown {
+                            framed(
+                                cx,
+                                ui,
+                                &notice,
+                                width,
+                                if notice.is_error { loud } else { quiet },
+                            );
+                        }
+                        if !cx.tasks.is_empty() {
+                            quiet.show(ui, |ui| {
+                                ui.set_width(width);
+                                tasks(cx, ui);
                             });
-                        });
-                    }
-                    if !cx.tasks.is_empty() {
-                        quiet.show(ui, |ui| {
-                            ui.set_width(width);
-                            tasks(cx, ui);
-                        });
-                    }
-                });
+                        }
+                    });
+                };
+                if self.lists_all {
+                    let scroll = egui::ScrollArea::vertical().id_salt("notices");
+                    scroll.max_height(height).show(ui, list);
+                } else {
+                    list(ui);
+                }
             });
+    }
+}
+
+/// A message in its frame, as wide as its text, so that centred frames are aligned below each other.
+fn framed(cx: &PaneContext<'_>, ui: &mut Ui, notice: &Notice, width: f32, frame: Frame) {
+    let font = theme::plain(theme::BODY);
+    let line = ui.painter().layout_no_wrap(notice.text.clone(), font, ink(ui).text).size().x;
+    let own = if notice.has_buttons() { width } else { line.ceil().min(width) };
+    ui.allocate_ui(vec2(own + FRAME, 0.0), |ui| {
+        frame.show(ui, |ui| {
+            ui.set_width(own);
+            one(cx, ui, notice);
+        });
+    });
+}
+
+impl Notices {
+    /// The number of messages that are not in sight, and a button that lists them.
+    fn earlier(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, hidden: usize) {
+        ui.horizontal(|ui| {
+            let errors = cx.notices.iter().take(hidden).filter(|notice| notice.is_error).count();
+            let what = match (hidden, errors) {
+                (1, _) => "1 earlier message".to_owned(),
+                (all, 0) => format!("{all} earlier messages"),
+                (all, errors) => format!("{all} earlier messages, {errors} of them errors"),
+            };
+            muted(ui, what);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if ui.button("Dismiss all").clicked() {
+                    for notice in cx.notices {
+                        cx.intents.send(Intent::Dismiss(notice.id));
+                    }
+                }
+                let text = if self.lists_all { "Show the last" } else { "Show all" };
+                if ui.button(text).clicked() {
+                    self.lists_all ^= true;
+                }
+            });
+        });
     }
 }
 

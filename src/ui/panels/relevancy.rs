@@ -19,7 +19,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::verdicts::{WordEvidence, color as verdict_color, paint_sign};
 use crate::ui::widgets::{hairline, heading, ink, muted, primary_button, text_in};
-use crate::view::figure::{number, token_text};
+use crate::view::figure::{percent, token_text};
 use crate::view::{
     Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, SourceRule, ViewKind,
 };
@@ -313,7 +313,7 @@ fn word_row(
         ui.painter().rect_filled(part, 0.0, color);
         left += width;
     }
-    let percent = |share: f32| format!("{:.0} %", share * 100.0);
+    let percent = |share: f32| percent(f64::from(share), 0);
     let font = theme::plain(theme::SMALL);
     let shown = column(ends[1], ends[2]);
     text_in(ui, shown, Align2::RIGHT_CENTER, &percent(picture), font.clone(), ink.text);
@@ -357,14 +357,31 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
         words.iter().filter(|word| word.is_chosen(&shown)).map(|word| word.text.as_str()).collect();
     let of = if chosen.len() == words.len() { "the answer".into() } else { chosen.join(" ") };
     ui.label(theme::strong_text(format!("What “{of}” depends on"), theme::SMALL));
+    sums(ui, &Reliance::from_row(&row, &doc.trace));
     let text = TextRelevancy::from_row(&row, &doc.trace);
-    let largest = text.words.iter().map(|word| word.value).fold(text.patch_max, f32::max);
-    bar(ui, "picture, strongest patch", text.patch_max, largest, true);
-    let mut order: Vec<usize> = (0..text.words.len()).collect();
-    order.sort_by(|&a, &b| text.words[b].value.total_cmp(&text.words[a].value));
-    for &index in order.iter().take(SHOWN) {
+    let total: f32 = row.iter().sum();
+    let share = |sum: f32| if total > 0.0 { sum / total } else { 0.0 };
+    // A word is the sum over its tokens, as the picture is the sum over its patches.
+    let mut order: Vec<(usize, f32)> = text
+        .words
+        .iter()
+        .map(|word| share(word.value * word.keys.len() as f32))
+        .enumerate()
+        .collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let strongest = share(text.patch_max);
+    let largest = order.first().map_or(strongest, |first| first.1.max(strongest));
+    ui.add_space(theme::GRID);
+    muted(ui, "In detail")
+        .on_hover_text("Shares of the same total as above; these bars have their own scale");
+    let one = "strongest patch of the picture";
+    let place = Bar { value: strongest, largest, is_image: true, is_button: false };
+    bar(ui, one, &format!("Relevancy of the {one}"), place);
+    for &(index, value) in order.iter().take(SHOWN) {
         let word = &text.words[index];
-        let response = bar(ui, &token_text(&word.text), word.value, largest, false);
+        let shown = token_text(&word.text);
+        let place = Bar { value, largest, is_image: false, is_button: true };
+        let response = bar(ui, &shown, &format!("Relevancy of question word {shown}"), place);
         let kept: Vec<u32> = word
             .keys
             .iter()
@@ -383,26 +400,47 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
             cx.intents.command(Command::Replace(Box::new(next)));
         }
     }
-    let sum = format!(
-        "all patches together {} · all question words {}",
-        number(f64::from(text.patch_sum), 1.0),
-        number(
-            f64::from(text.words.iter().map(|w| w.value * w.keys.len() as f32).sum::<f32>()),
-            1.0
-        ),
-    );
-    muted(ui, sum);
 }
 
-fn bar(ui: &mut Ui, name: &str, value: f32, largest: f32, is_image: bool) -> egui::Response {
+/// The shares of picture, question, earlier answer and everything else, which add up to the whole.
+fn sums(ui: &mut Ui, reliance: &Reliance) {
+    let Reliance { picture, question, answer, other } = *reliance;
+    let parts = [
+        ("picture as a whole", picture),
+        ("question", question),
+        ("answer before", answer),
+        ("template, system, BOS", other),
+    ];
+    for (name, value) in parts {
+        let is_image = name.starts_with("picture");
+        let place = Bar { value, largest: 1.0, is_image, is_button: false };
+        bar(ui, name, &format!("Share of relevancy, {name}"), place);
+    }
+}
+
+/// What a bar shows.
+struct Bar {
+    /// A share of the whole relevancy, 0–1.
+    value: f32,
+    /// The share that fills the bar.
+    largest: f32,
+    /// Whether it concerns the picture.
+    is_image: bool,
+    /// Whether a click does something.
+    is_button: bool,
+}
+
+fn bar(ui: &mut Ui, name: &str, label: &str, place: Bar) -> egui::Response {
+    let Bar { value, largest, is_image, is_button } = place;
     let ink = ink(ui);
-    let sense = if is_image { Sense::hover() } else { Sense::click() };
+    let sense = if is_button { Sense::click() } else { Sense::hover() };
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW - 4.0), sense);
-    let label = format!("Relevancy of question word {name}");
+    let text = percent(f64::from(value), if value < 0.1 { 1 } else { 0 });
+    let label = format!("{label}: {text}");
     response.widget_info(|| {
-        WidgetInfo::labeled(if is_image { Role::Label } else { Role::Button }, true, &label)
+        WidgetInfo::labeled(if is_button { Role::Button } else { Role::Label }, true, &label)
     });
-    if response.hovered() && !is_image {
+    if response.hovered() && is_button {
         ui.painter().rect_filled(rect, 4.0, ink.raised);
     }
     let x = |share: f32| rect.left() + 4.0 + share * (rect.width() - 8.0);
@@ -417,7 +455,6 @@ fn bar(ui: &mut Ui, name: &str, value: f32, largest: f32, is_image: bool) -> egu
     let share = if largest > 0.0 { (value / largest).clamp(0.0, 1.0) } else { 0.0 };
     let filled = Rect::from_min_size(track.min, vec2(track.width() * share, track.height()));
     ui.painter().rect_filled(filled, 1.0, color);
-    let text = number(f64::from(value), f64::from(largest));
     text_in(ui, column(0.84, 1.0), Align2::RIGHT_CENTER, &text, font, ink.muted);
     response
 }

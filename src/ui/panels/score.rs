@@ -59,6 +59,10 @@ impl PaneUi for Score {
             return;
         };
         egui::ScrollArea::vertical().id_salt("scores").show(ui, |ui| {
+            if let Some(meaning) = scores.meaning() {
+                ui.add(egui::Label::new(theme::strong_text(&meaning, theme::SMALL)).wrap());
+                ui.add_space(theme::GRID);
+            }
             charts(ui, scores);
             muted(
                 ui,

@@ -13,7 +13,9 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
-use crate::ui::widgets::{hairline, ink, muted, on_pixels, primary_button, progress_line};
+use crate::ui::widgets::{
+    frame_over_data, hairline, ink, muted, on_pixels, primary_button, progress_line,
+};
 use crate::view::figure::{Figure, PixelRect, head_name, number, percent, token_name};
 use crate::view::{
     AxisSet, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
@@ -404,7 +406,7 @@ impl OnStage<'_> {
         let tile = self.figure.tiles.iter().find(|(_, rect)| self.on_screen(*rect).contains(at));
         let Some(&(head, place)) = tile else { return };
         let rect = self.on_screen(place);
-        ui.painter().rect_stroke(rect, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
+        frame_over_data(ui, rect, ink(ui).hover);
         ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
         let shown = Shown::new(self.doc.state(), &self.doc.trace);
         let grid = shown.grids.first();
@@ -432,7 +434,7 @@ impl OnStage<'_> {
         };
         let (layer, head) = (index(v, layers), index(u, heads));
         let cell = self.on_screen(self.figure.content.cell(layer, head, layers, heads));
-        ui.painter().rect_stroke(cell, 0.0, Stroke::new(1.5, ink(ui).hover), StrokeKind::Outside);
+        frame_over_data(ui, cell, ink(ui).hover);
         let named = self.doc.meta().model.layer_number(layer);
         let command = Command::SetLayerHead(named, head);
         if response.double_clicked() {
@@ -516,6 +518,10 @@ impl OnStage<'_> {
 
 /// Two lines beside the pointer, kept within `room`.
 fn beside(ui: &Ui, room: Rect, at: egui::Pos2, first: &str, second: &str) {
+    // The text would lie over a menu that is open.
+    if egui::Popup::is_any_open(ui.ctx()) {
+        return;
+    }
     let ink = ink(ui);
     let painter = ui
         .ctx()

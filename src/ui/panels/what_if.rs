@@ -10,11 +10,11 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::what_if::{Compare, Tool, ToolSettings, WhatIfCommand};
-use crate::ui::widgets::{hairline, heading, ink, muted, segments};
+use crate::ui::widgets::{frame_over_data, hairline, heading, ink, muted, segments};
 use crate::view::figure::{head_name, signed};
 use crate::view::{ColorMap, Command};
 use egui::text::{LayoutJob, TextFormat};
-use egui::{Color32, Rect, Role, Sense, Slider, Stroke, StrokeKind, Ui, WidgetInfo, vec2};
+use egui::{Color32, Rect, Role, Sense, Slider, Stroke, Ui, WidgetInfo, vec2};
 
 const LISTED: usize = 5;
 
@@ -467,8 +467,7 @@ impl Grid<'_> {
         let index =
             |share: f32, count: u32| ((share * count as f32).max(0.0) as u32).min(count - 1);
         let (layer, head) = (index(share.y, layers), index(share.x, heads));
-        let stroke = Stroke::new(1.5, ink.hover);
-        ui.painter().rect_stroke(cell(layer, head), 1.0, stroke, StrokeKind::Outside);
+        frame_over_data(ui, cell(layer, head), ink.hover);
         if response.clicked() {
             cx.intents.command(Command::SetLayerHead(self.model.layer_number(layer), head));
         }

@@ -6,6 +6,7 @@ use crate::gpu::{Gpu, GpuError};
 use crate::record::{Captions, OpenTraces};
 use crate::ui::preview_texture::PreviewTexture;
 use crate::ui::stage;
+use crate::ui::wording::in_window;
 use crate::view::timeline::{
     Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough, sentence,
 };
@@ -143,7 +144,7 @@ impl Playback {
         let Some(trace) = trace else { return };
         match command.apply(state, &Bounds::from_trace(trace)) {
             Ok(next) => **state = next,
-            Err(error) => self.error = Some(error.to_string()),
+            Err(error) => self.error = Some(in_window(&error.to_string()).0),
         }
     }
 
@@ -191,7 +192,7 @@ impl Playback {
         if let Some(moment) = self.moment(now)
             && let Err(error) = self.paint_moment(moment, pixels)
         {
-            self.error = Some(error.to_string());
+            self.error = Some(in_window(&error.to_string()).0);
         }
         self.canvas.texture()
     }

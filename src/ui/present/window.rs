@@ -11,6 +11,7 @@ use super::sleep_inhibitor::SleepInhibitor;
 use crate::gpu::Gpu;
 use crate::terminal;
 use crate::ui::surface::configuration;
+use crate::ui::wording::in_window;
 use crate::ui::{painting, stage};
 use anyhow::Context as _;
 use std::io::Write as _;
@@ -201,7 +202,7 @@ impl PresentationWindows {
                 if self.playback.gpu().is_lost()
                     && let Err(error) = self.recover()
                 {
-                    self.playback.error = Some(format!("{error:#}"));
+                    self.playback.error = Some(in_window(&format!("{error:#}")).0);
                     return true;
                 }
                 let Some(screen) = self.screens.iter_mut().find(|s| s.view == view) else {
@@ -211,7 +212,7 @@ impl PresentationWindows {
                 let before = self.playback.asked();
                 // The stage keeps its last picture; the presenter is told.
                 if let Err(error) = screen.draw(&mut self.playback, now) {
-                    self.playback.error = Some(format!("{error:#}"));
+                    self.playback.error = Some(in_window(&format!("{error:#}")).0);
                 }
                 // Only a window that is on screen can be raised above the stage.
                 if view == View::Presenter && std::mem::take(&mut self.must_raise) {

@@ -1,0 +1,67 @@
+//! Marks on answers that are no plain answers of the open model to the picture as it was given.
+
+use crate::trace::TraceMeta;
+
+/// What is particular about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Badge {
+    /// Its picture was edited, or patches were blanked.
+    Edited,
+    /// It was given and only scored.
+    Scored,
+    /// Heads were switched off, or attention was cut, while the model answered.
+    Ablated,
+    /// It continues a conversation.
+    FollowUp,
+    /// Another model than the open one gave it.
+    OtherModel,
+}
+
+impl Badge {
+    /// Its text.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Edited => "edited",
+            Self::Scored => "scored",
+            Self::Ablated => "ablated",
+            Self::FollowUp => "follow-up",
+            Self::OtherModel => "other model",
+        }
+    }
+
+    /// What it means.
+    pub fn hint(self, meta: &TraceMeta) -> String {
+        match self {
+            Self::Edited => {
+                "The picture was edited, or patches were blanked, before the question was asked."
+                    .into()
+            }
+            Self::Scored => "This answer was given; the model only scored it.".into(),
+            Self::Ablated => {
+                "Heads were switched off, or attention was cut, while the model answered.".into()
+            }
+            Self::FollowUp => {
+                "The model saw the earlier questions and answers of the conversation.".into()
+            }
+            Self::OtherModel => {
+                format!("{} gave this answer, not the model that is open.", meta.model.name)
+            }
+        }
+    }
+}
+
+/// The badges of an answer. `is_edited`: its picture was edited in the window; `open_sha`: the hash of the open model.
+pub fn badges(meta: &TraceMeta, is_edited: bool, open_sha: Option<&str>) -> Vec<Badge> {
+    let request = meta.provenance.request.as_ref();
+    let is_ablated = meta.provenance.model_changed;
+    let is_blanked = request.is_some_and(|request| request.is_altered) && !is_ablated;
+    let is_follow_up = meta.tokens.last().is_some_and(|token| token.turn > 0);
+    let all = [
+        (is_edited || is_blanked, Badge::Edited),
+        (meta.sampling.forced, Badge::Scored),
+        (is_ablated, Badge::Ablated),
+        (is_follow_up, Badge::FollowUp),
+        (open_sha.is_some_and(|open| open != meta.model.bundle_sha), Badge::OtherModel),
+    ];
+    all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, badge)| badge).collect()
+}
