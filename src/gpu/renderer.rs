@@ -18,7 +18,7 @@ use crate::analysis::normalise::{RangeRule, Scaling};
 use crate::logging::bug;
 use crate::view::figure::annotations::Annotations;
 use crate::view::figure::{ColorLimits, Content, Figure, Readout, caption};
-use crate::view::{Blend, ColorMap, Drawing, MapChoice, Mix, Parts, PictureRule, Theme, ViewState};
+use crate::view::{Blend, ColorMap, Drawing, Mix, Parts, PictureRule, Theme, ViewState};
 use std::sync::Arc;
 
 /// Everything on the device that outlives a frame.
@@ -306,7 +306,7 @@ impl Renderer {
         let is_difference = scene.is_difference();
         self.shown.update(&first, other.as_ref().filter(|_| is_difference))?;
         let ranges = self.shown.ranges(&scaling);
-        let has_shares = scene.state.map.has_shares();
+        let has_shares = scene.state.has_shares(&scene.state.map);
         let mut readout = Readout {
             outside: self.shown.outside().filter(|_| has_shares),
             shares: [self.shown.sum().filter(|_| has_shares), None],
@@ -317,7 +317,7 @@ impl Renderer {
             self.shown_second.update(&other, None)?;
             let others = self.shown_second.ranges(&scaling);
             let second = scene.state.shown_second().map(|(second, _)| &second.map);
-            let has_shares = second.is_some_and(MapChoice::has_shares);
+            let has_shares = second.is_some_and(|map| scene.state.has_shares(map));
             readout.contours[1] = self.shown_second.contours().filter(|_| contours);
             readout.shares[1] = self.shown_second.sum().filter(|_| has_shares);
             readout.ends = readout.ends.with_second(ColorLimits::of_each(&others));

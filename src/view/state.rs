@@ -3,6 +3,7 @@
 use super::spec::{Drawing, SecondRule, ViewKind};
 use super::{Aggregate, AxisSet, HeadSet, MarkedObject, Quantity, Queries, ViewError};
 use crate::analysis::methods::Method;
+use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::trace::PatchRef;
 use glam::DVec2;
@@ -470,21 +471,26 @@ impl Blend {
     }
 }
 
-impl MapChoice {
-    /// Whether the numbers of a map are shares of the attention: weights, of which no maximum was taken.
-    pub fn has_shares(&self) -> bool {
-        let is_max = |set: &AxisSet| set.aggregate() == Aggregate::Max;
-        self.source == MapSource::Attention
-            && ![&self.layers, &self.heads, &self.queries.set].into_iter().any(is_max)
-    }
-}
-
 impl ViewState {
+    /// Whether the numbers of each map that the view draws are shares of the attention: weights, of which no maximum was
+    /// taken. Axes that the view keeps are not reduced.
+    pub fn has_shares(&self, map: &MapChoice) -> bool {
+        let is_max = |set: &AxisSet| set.aggregate() == Aggregate::Max;
+        let is_reduced_to_max = match self.view.spec().keep {
+            Some(Keep::LayersHeads) => false,
+            Some(Keep::Heads) => is_max(&map.layers),
+            Some(Keep::One) | None => {
+                map.head_set.is_none() && (is_max(&map.layers) || is_max(&map.heads))
+            }
+        };
+        map.source == MapSource::Attention && !is_reduced_to_max && !is_max(&map.queries.set)
+    }
+
     /// The strength of the glow of a map that puts `share` of its attention on the picture, 0–1. Given ends of the colour
     /// map already show how strong a map is.
     pub fn glow_strength(&self, map: &MapChoice, share: f32) -> f32 {
         let fades = self.fade_below > 0.0
-            && map.has_shares()
+            && self.has_shares(map)
             && !matches!(self.normalise.range, Range::Fixed { .. });
         if fades { (share / self.fade_below as f32).clamp(0.0, 1.0) } else { 1.0 }
     }

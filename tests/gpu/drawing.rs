@@ -780,4 +780,8 @@ fn the_glow_fades_with_the_share_that_the_caption_names() {
     let mut max = most.clone();
     max.map.heads = AxisSet::MAX;
     assert_eq!(brightness(&max, &weak).1.shares, [None; 2], "a maximum is no share");
+    // The wall keeps every head: what the other views reduce does not matter there.
+    let wall = ViewState { view: ViewKind::Wall, ..max };
+    let unfaded = ViewState { fade_below: 0.0, ..wall.clone() };
+    assert!(brightness(&wall, &weak).0 < brightness(&unfaded, &weak).0);
 }

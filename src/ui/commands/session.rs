@@ -56,6 +56,9 @@ fn is_worth_keeping(app: &App) -> bool {
         app.automatic == Some(doc.id)
             && doc.trace.map_names().is_empty()
             && doc.trace.page_names().is_empty()
+            && !doc.trace.has_head_effects()
+            && doc.trace.blank_logprobs().is_none()
+            && doc.state().objects.is_empty()
             && app.settings.bookmarks.iter().all(|bookmark| !doc.is_of(bookmark))
     };
     let what_if = &app.what_if;

@@ -19,6 +19,7 @@ pub use record::{
 };
 pub use store::{AnswerToKeep, Saved, Snapshot, Store, WalkthroughToKeep};
 
+use crate::files;
 use std::path::PathBuf;
 
 /// File name of the record in a session's folder.
@@ -29,7 +30,13 @@ const WALKTHROUGH_FILE: &str = "walkthrough.toml";
 const SESSION: &str = "session-";
 const DAMAGED: &str = "damaged-";
 
-/// The folder of all sessions; `None` if the system has no data folder.
+/// The folder of all sessions: beside the settings, where `VLMSCOPE_SETTINGS` names their file, else in the user's data
+/// folder. `None` if the system has no such folder.
 pub fn folder() -> Option<PathBuf> {
-    Some(dirs::data_dir()?.join("vlmscope").join("sessions"))
+    let settings = std::env::var_os("VLMSCOPE_SETTINGS").map(PathBuf::from);
+    let folder = match &settings {
+        Some(settings) => files::folder_of(settings).to_owned(),
+        None => dirs::data_dir()?.join("vlmscope"),
+    };
+    Some(folder.join("sessions"))
 }
