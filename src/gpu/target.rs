@@ -25,8 +25,20 @@ impl Target {
     /// # Errors
     /// If it is larger than the adapter allows, or its memory is full.
     pub fn offscreen(gpu: &Gpu, size: [u32; 2]) -> Result<Self, GpuError> {
-        let texture = if size.contains(&0) { None } else { Some(create(gpu, size)?) };
-        let mut target = Self { size, format: FORMAT, texture, gamma: None };
+        Self::offscreen_in(gpu, size, FORMAT)
+    }
+
+    /// The same in an sRGB format: that of a window, so that the bytes can be copied to it.
+    ///
+    /// # Errors
+    /// As [`Self::offscreen`].
+    pub fn offscreen_in(
+        gpu: &Gpu,
+        size: [u32; 2],
+        format: wgpu::TextureFormat,
+    ) -> Result<Self, GpuError> {
+        let texture = if size.contains(&0) { None } else { Some(create(gpu, size, format)?) };
+        let mut target = Self { size, format, texture, gamma: None };
         target.gamma = target.gamma_view();
         Ok(target)
     }
@@ -88,7 +100,7 @@ impl Target {
     /// As [`Self::offscreen`].
     pub fn resize(&mut self, gpu: &Gpu, size: [u32; 2]) -> Result<(), GpuError> {
         if size != self.size {
-            *self = Self::offscreen(gpu, size)?;
+            *self = Self::offscreen_in(gpu, size, self.format)?;
         }
         Ok(())
     }
@@ -119,7 +131,11 @@ impl Target {
     }
 }
 
-fn create(gpu: &Gpu, size: [u32; 2]) -> Result<(wgpu::Texture, wgpu::TextureView), GpuError> {
+fn create(
+    gpu: &Gpu,
+    size: [u32; 2],
+    format: wgpu::TextureFormat,
+) -> Result<(wgpu::Texture, wgpu::TextureView), GpuError> {
     let [width, height] = size;
     let limit = gpu.limits().max_texture_dimension_2d;
     if width.max(height) > limit {
@@ -138,11 +154,11 @@ fn create(gpu: &Gpu, size: [u32; 2]) -> Result<(wgpu::Texture, wgpu::TextureView
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: FORMAT,
+            format,
             usage: wgpu::TextureUsages::RENDER_ATTACHMENT
                 | wgpu::TextureUsages::COPY_SRC
                 | wgpu::TextureUsages::TEXTURE_BINDING,
-            view_formats: &[FORMAT.remove_srgb_suffix()],
+            view_formats: &[format.remove_srgb_suffix()],
         });
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         (texture, view)

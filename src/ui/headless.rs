@@ -6,12 +6,13 @@
 use super::app::App;
 use super::intent::Intent;
 use super::model_feed::Wake;
-use super::painting::{Frame, new_context, paint, painter, skip};
+use super::painting::{Canvas, Frame, new_context};
 use super::panels::Panes;
 use super::session::{Found, Keeper};
-use super::stage::{Painter, StageRenderer};
+use super::stage::StageRenderer;
 use super::start::{self, Prepared, Start};
 use super::theme;
+use super::window_painter::WindowPainter;
 use super::{commands, frame};
 use crate::gpu::Gpu;
 use crate::settings::Settings;
@@ -41,7 +42,8 @@ pub struct Headless {
     pub app: App,
     panes: Panes,
     gpu: Arc<Gpu>,
-    painter: Painter,
+    painter: WindowPainter,
+    canvas: Canvas,
     format: wgpu::TextureFormat,
     /// Largest side of egui's own textures.
     texture_side: usize,
@@ -49,11 +51,10 @@ pub struct Headless {
 
 /// The colour between the panels, which is that of hairlines. The target stores bytes without sRGB
 /// encoding, so the colour is not decoded.
-fn clear_color(ctx: &Context) -> wgpu::Color {
+fn clear_color(ctx: &Context) -> egui::Color32 {
     let dark = ctx.theme() == egui::Theme::Dark;
     let hairline = theme::ink(if dark { Theme::Dark } else { Theme::Light }).hairline;
-    let [r, g, b] = [hairline.r(), hairline.g(), hairline.b()].map(|c| f64::from(c) / 255.0);
-    wgpu::Color { r, g, b, a: 1.0 }
+    hairline.to_opaque()
 }
 
 impl Headless {
@@ -82,10 +83,11 @@ impl Headless {
         format: wgpu::TextureFormat,
         options: HeadlessOptions,
     ) -> anyhow::Result<Self> {
-        let painter = painter(&gpu, format);
-        let app = new_app(&ctx, prepared, Arc::clone(&gpu), Arc::clone(&painter), options)?;
+        let painter = WindowPainter::new(&gpu, format);
+        let app = new_app(&ctx, prepared, Arc::clone(&gpu), painter.clone(), options)?;
         let texture_side = gpu.limits().max_texture_dimension_2d as usize;
-        Ok(Self { ctx, app, panes: Panes::default(), gpu, painter, format, texture_side })
+        let (panes, canvas) = (Panes::default(), Canvas::default());
+        Ok(Self { ctx, app, panes, gpu, painter, canvas, format, texture_side })
     }
 
     /// The device.
@@ -101,14 +103,24 @@ impl Headless {
         Frame::new(&self.ctx, output)
     }
 
-    /// Paints a frame.
-    pub fn paint(&self, frame: Frame, view: &wgpu::TextureView, size: [u32; 2]) {
-        paint(&self.gpu, &self.painter, frame, view, size, clear_color(&self.ctx));
+    /// Paints what a frame changes, and copies the whole window of `size` pixels to `view`.
+    pub fn paint(&mut self, frame: Frame, view: &wgpu::TextureView, size: [u32; 2]) {
+        self.canvas.paint(&self.gpu, &self.painter, frame, view, size, clear_color(&self.ctx));
+    }
+
+    /// Paints all of the last frame again, without use of the pixels that are there.
+    pub fn paint_again(&mut self, view: &wgpu::TextureView) {
+        self.canvas.paint_again(&self.gpu, &self.painter, view);
+    }
+
+    /// Share of the window that the last frame painted, from 0 to 1.
+    pub const fn painted_share(&self) -> f32 {
+        self.canvas.share()
     }
 
     /// Takes a frame that is not painted: its textures are kept for the next one.
-    pub fn skip(&self, frame: Frame) {
-        skip(&self.gpu, &self.painter, frame);
+    pub fn skip(&mut self, frame: Frame) {
+        self.canvas.skip(&self.gpu, &self.painter, frame);
     }
 
     /// Goes on with another device, after this one was lost; everything that is seen stays.
@@ -120,13 +132,14 @@ impl Headless {
     /// # Errors
     /// If the renderer cannot be built on the new device.
     pub fn rebuild(&mut self, gpu: Arc<Gpu>) -> anyhow::Result<()> {
-        let painter = painter(&gpu, self.format);
-        self.app.stage.rebuild(Arc::clone(&gpu), Arc::clone(&painter))?;
+        let painter = WindowPainter::new(&gpu, self.format);
+        self.canvas.forget();
+        self.app.stage.rebuild(Arc::clone(&gpu), painter.clone())?;
         self.panes.forget_textures(&self.ctx);
         self.app.forget_textures();
         self.app.what_if.forget_device();
         if let Some(editor) = &mut self.app.editor {
-            editor.rebuild(Arc::clone(&gpu), Arc::clone(&painter));
+            editor.rebuild(Arc::clone(&gpu), painter.clone());
         }
         let most = gpu.limits().max_texture_dimension_2d as usize;
         self.texture_side = if self.texture_side == most { most / 2 } else { most };
@@ -154,7 +167,7 @@ pub fn new_app(
     ctx: &Context,
     prepared: Prepared,
     gpu: Arc<Gpu>,
-    painter: Painter,
+    painter: WindowPainter,
     options: HeadlessOptions,
 ) -> anyhow::Result<App> {
     let stage = StageRenderer::new(gpu, painter)?;

@@ -25,6 +25,7 @@ pub mod chat;
 pub mod closed;
 mod command_table;
 pub mod commands;
+mod damage;
 pub mod dialogs;
 pub mod document;
 pub mod documents;
@@ -68,6 +69,7 @@ pub mod what_if;
 mod widgets;
 mod window;
 pub mod window_bench;
+pub mod window_painter;
 pub mod wording;
 
 pub use app::App;

@@ -1,6 +1,6 @@
 //! One moment of a walkthrough as an egui texture: for the stage and the editor.
 
-use super::stage;
+use super::window_painter::WindowPainter;
 use crate::gpu::{Gpu, GpuError, Target};
 use crate::record::{Captions, OpenTraces, Painter};
 use crate::view::timeline::{Moment, Walkthrough};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Draws moments when they change.
 pub struct PreviewTexture {
     gpu: Arc<Gpu>,
-    egui: stage::Painter,
+    egui: WindowPainter,
     captions: Captions,
     /// egui's filter for drawing the texture at another size.
     filter: wgpu::FilterMode,
@@ -28,7 +28,7 @@ impl PreviewTexture {
     /// Nothing is drawn yet.
     pub const fn new(
         gpu: Arc<Gpu>,
-        egui: stage::Painter,
+        egui: WindowPainter,
         captions: Captions,
         filter: wgpu::FilterMode,
     ) -> Self {
@@ -69,13 +69,7 @@ impl PreviewTexture {
                 if shown.target.size() != size {
                     shown.target.resize(&self.gpu, size)?;
                     shown.drawn = None;
-                    let view = shown.target.gamma_view();
-                    if let Some(view) = view {
-                        let filter = self.filter;
-                        let (device, id) = (&self.gpu.device, shown.texture);
-                        let mut egui = self.egui.write();
-                        egui.update_egui_texture_from_wgpu_texture(device, &view, filter, id);
-                    }
+                    self.egui.show(&self.gpu, &shown.target, self.filter, Some(shown.texture));
                 }
                 if shown.painter.follow(size, walkthrough) {
                     shown.drawn = None;
@@ -84,11 +78,11 @@ impl PreviewTexture {
             }
             None => {
                 let painter = Painter::new(&self.gpu, size, walkthrough, self.captions)?;
-                let target = Target::offscreen(&self.gpu, size)?;
-                let Some(view) = target.gamma_view() else { return Ok(false) };
-                let filter = self.filter;
-                let mut egui = self.egui.write();
-                let texture = egui.register_native_texture(&self.gpu.device, &view, filter);
+                let format = self.egui.target_format();
+                let target = Target::offscreen_in(&self.gpu, size, format)?;
+                let Some(texture) = self.egui.show(&self.gpu, &target, self.filter, None) else {
+                    return Ok(false);
+                };
                 self.shown.insert(DrawnPreview { painter, target, texture, drawn: None })
             }
         };
@@ -96,6 +90,7 @@ impl PreviewTexture {
             return Ok(false);
         }
         shown.painter.paint(&moment, traces, &shown.target)?;
+        self.egui.redrawn(shown.texture);
         shown.drawn = Some(moment);
         Ok(true)
     }
@@ -104,7 +99,7 @@ impl PreviewTexture {
 impl Drop for PreviewTexture {
     fn drop(&mut self) {
         if let Some(shown) = &self.shown {
-            self.egui.write().free_texture(&shown.texture);
+            self.egui.free(shown.texture);
         }
     }
 }

@@ -3,16 +3,13 @@
 //! The texture keeps its identity while its contents change, so a panel can place it before the frame's final state
 //! is known.
 
+use super::window_painter::WindowPainter;
 use crate::gpu::{Beside, Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceId};
 use crate::view::ViewState;
 use crate::view::figure::{Figure, Readout, caption, scale_of, text_of};
-use egui::mutex::RwLock;
 use egui::{ColorImage, Context, Rect, TextureHandle, TextureId, TextureOptions, Vec2};
 use std::sync::Arc;
-
-/// The painter of the window, shared with whoever draws the window itself.
-pub type Painter = Arc<RwLock<egui_wgpu::Renderer>>;
 
 /// Figures are saved with at least this many lines.
 const FIGURE_LINES: u32 = 1080;
@@ -54,7 +51,7 @@ pub struct StageRenderer {
     gpu: Arc<Gpu>,
     renderer: Renderer,
     target: Target,
-    painter: Painter,
+    painter: WindowPainter,
     texture: Option<TextureId>,
     wanted: [u32; 2],
     shown: Option<DrawnView>,
@@ -78,9 +75,9 @@ impl StageRenderer {
     ///
     /// # Errors
     /// If a pass cannot be built.
-    pub fn new(gpu: Arc<Gpu>, painter: Painter) -> Result<Self, GpuError> {
+    pub fn new(gpu: Arc<Gpu>, painter: WindowPainter) -> Result<Self, GpuError> {
         let renderer = Renderer::new(Arc::clone(&gpu), RendererOptions::interactive())?;
-        let target = Target::offscreen(&gpu, [0, 0])?;
+        let target = Target::offscreen_in(&gpu, [0, 0], painter.target_format())?;
         Ok(Self {
             gpu,
             renderer,
@@ -101,9 +98,9 @@ impl StageRenderer {
     ///
     /// # Errors
     /// If a pass cannot be built.
-    pub fn rebuild(&mut self, gpu: Arc<Gpu>, painter: Painter) -> Result<(), GpuError> {
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, painter: WindowPainter) -> Result<(), GpuError> {
         self.renderer.rebuild(Arc::clone(&gpu))?;
-        self.target = Target::offscreen(&gpu, [0, 0])?;
+        self.target = Target::offscreen_in(&gpu, [0, 0], painter.target_format())?;
         (self.gpu, self.painter) = (gpu, painter);
         (self.texture, self.shown) = (None, None);
         if let Some(Picture::Loaded(_, pixels)) =
@@ -120,8 +117,8 @@ impl StageRenderer {
     }
 
     /// The painter of the window.
-    pub fn painter(&self) -> Painter {
-        Arc::clone(&self.painter)
+    pub fn painter(&self) -> WindowPainter {
+        self.painter.clone()
     }
 
     /// Another stage on the same device and painter.
@@ -129,7 +126,7 @@ impl StageRenderer {
     /// # Errors
     /// If a pass cannot be built.
     pub fn sibling(&self) -> Result<Self, GpuError> {
-        Self::new(Arc::clone(&self.gpu), Arc::clone(&self.painter))
+        Self::new(Arc::clone(&self.gpu), self.painter.clone())
     }
 
     /// The adapter's name.
@@ -153,13 +150,9 @@ impl StageRenderer {
 
     fn register(&mut self) {
         self.shown = None;
-        let Some(view) = self.target.gamma_view() else { return };
-        let (device, filter) = (&self.gpu.device, wgpu::FilterMode::Nearest);
-        let mut painter = self.painter.write();
-        match self.texture {
-            Some(id) => painter.update_egui_texture_from_wgpu_texture(device, &view, filter, id),
-            None => self.texture = Some(painter.register_native_texture(device, &view, filter)),
-        }
+        let filter = wgpu::FilterMode::Nearest;
+        let shown = self.painter.show(&self.gpu, &self.target, filter, self.texture);
+        self.texture = shown.or(self.texture);
     }
 
     /// The texture to show; `None` before the stage has a size.
@@ -231,6 +224,7 @@ impl StageRenderer {
         match self.renderer.frame(&scene, &self.target) {
             Ok(stats) => {
                 drawn.drew = true;
+                self.texture.iter().for_each(|texture| self.painter.redrawn(*texture));
                 drawn.page_uploads = stats.page_uploads;
                 drawn.pending = !stats.is_complete();
                 let second = second.map(|trace| trace.meta());

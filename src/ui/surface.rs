@@ -18,11 +18,13 @@ pub(super) fn configuration(
         .get_default_config(&gpu.adapter, size.width.max(1), size.height.max(1))
         .context("the adapter cannot draw to this window; choose another with --adapter")?;
     // egui blends in gamma space: the surface must store the bytes as they are.
-    let formats = surface.get_capabilities(&gpu.adapter).formats;
-    let plain = formats.iter().copied().find(|format| {
+    let capabilities = surface.get_capabilities(&gpu.adapter);
+    let plain = capabilities.formats.iter().copied().find(|format| {
         matches!(format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Rgba8Unorm)
     });
     config.format = plain.unwrap_or(config.format);
+    // Copying the retained picture costs less than drawing it, where the surface allows it.
+    config.usage |= capabilities.usages & wgpu::TextureUsages::COPY_DST;
     config.present_mode = wgpu::PresentMode::AutoVsync;
     config.desired_maximum_frame_latency = 1;
     Ok(config)

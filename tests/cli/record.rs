@@ -446,6 +446,29 @@ fn what_cannot_be_recorded_is_said_before_anything_is_drawn() {
     assert_eq!(fixture.leftovers(), Vec::<String>::new());
 }
 
+/// A walkthrough with one step for each of so many traces.
+fn of_traces(fixture: &Fixture, count: usize) -> String {
+    (0..count)
+        .map(|number| {
+            let name = format!("{number}.vlmtrace");
+            if !fixture.path(&name).exists() {
+                std::fs::hard_link(fixture.path("a.vlmtrace"), fixture.path(&name)).unwrap();
+            }
+            format!("[[step]]\ntrace = \"{name}\"\ncaption = \"{number}\"\n")
+        })
+        .collect()
+}
+
+#[test]
+fn a_walkthrough_shows_five_hundred_traces_and_not_one_more() {
+    let fixture = Fixture::new();
+    fixture.write("most.toml", of_traces(&fixture, 500));
+    fixture.ok("walkthrough check most.toml");
+    fixture.write("more.toml", of_traces(&fixture, 501));
+    let words = ["more.toml", "step 501", "at most 500 traces", "Split the walkthrough"];
+    fixture.refused("walkthrough check more.toml", 1, &words);
+}
+
 #[test]
 fn a_trace_that_is_cut_while_it_is_recorded_is_an_error_that_leaves_nothing() {
     for geometry in ["small", "llava-1.5-7b"] {

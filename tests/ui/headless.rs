@@ -3,6 +3,7 @@
 
 use egui::{Event, Key, Modifiers, Pos2, RawInput, Rect, vec2};
 use image::RgbaImage;
+use rand::{RngExt as _, SeedableRng as _};
 use std::sync::Arc;
 use vlmscope::gpu::{Gpu, GpuOptions, Target};
 use vlmscope::settings::Settings;
@@ -99,6 +100,88 @@ fn a_lost_device_is_replaced_and_every_pixel_comes_back() {
     screen.press(Key::W);
     assert_ne!(screen.settle(), after);
     assert_eq!(screen.host.app.doc().unwrap().state().view, ViewKind::Wall);
+}
+
+/// One event of a session: keys, the pointer anywhere, buttons, the wheel.
+fn random_event(random: &mut rand_chacha::ChaCha8Rng) -> Vec<Event> {
+    const KEYS: [Key; 18] = [
+        Key::ArrowDown,
+        Key::ArrowUp,
+        Key::ArrowLeft,
+        Key::ArrowRight,
+        Key::OpenBracket,
+        Key::CloseBracket,
+        Key::B,
+        Key::C,
+        Key::M,
+        Key::N,
+        Key::S,
+        Key::W,
+        Key::H,
+        Key::T,
+        Key::D,
+        Key::G,
+        Key::P,
+        Key::Escape,
+    ];
+    let [width, height] = SIZE.map(|side| side as f32);
+    let pos = egui::pos2(random.random_range(0.0..width), random.random_range(0.0..height));
+    let modifiers = Modifiers::NONE;
+    match random.random_range(0..10) {
+        0..=4 => {
+            let key = KEYS[random.random_range(0..KEYS.len())];
+            let event =
+                |pressed| Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
+            vec![event(true), event(false)]
+        }
+        5..=7 => vec![Event::PointerMoved(pos)],
+        8 => {
+            let button = |pressed| Event::PointerButton {
+                pos,
+                button: egui::PointerButton::Primary,
+                pressed,
+                modifiers,
+            };
+            vec![Event::PointerMoved(pos), button(true), button(false)]
+        }
+        _ => vec![
+            Event::PointerMoved(pos),
+            Event::MouseWheel {
+                unit: egui::MouseWheelUnit::Line,
+                source: egui::MouseWheelSource::Wheel,
+                delta: vec2(0.0, if random.random() { 1.0 } else { -1.0 }),
+                phase: egui::TouchPhase::Move,
+                modifiers,
+            },
+        ],
+    }
+}
+
+#[test]
+fn painting_what_changed_gives_the_pixels_of_painting_everything() {
+    let gpu = crate::support::gpu();
+    for font_scale in [1.0, 1.25] {
+        let mut screen = Screen::open(Arc::clone(&gpu), None);
+        screen.host.app.settings.font_scale = font_scale;
+        let whole = Target::offscreen(&gpu, SIZE).unwrap();
+        let view = whole.gamma_view().unwrap();
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(11);
+        let mut partial = 0;
+        for step in 0..60 {
+            let events = random_event(&mut random);
+            let said = format!("{events:?}");
+            screen.frame(events);
+            let share = screen.host.painted_share();
+            partial += usize::from(share < 0.9);
+            let painted = screen.target.read(&gpu).unwrap();
+            screen.host.paint_again(&view);
+            let again = whole.read(&gpu).unwrap();
+            let differing =
+                painted.enumerate_pixels().zip(again.pixels()).find(|((_, _, a), b)| a != b);
+            assert!(differing.is_none(), "step {step}, {said}, {share} painted: {differing:?}");
+        }
+        assert!(partial > 20, "only {partial} frames painted a part of the window");
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@ use vlmscope::record::OpenTraces;
 use vlmscope::trace::Trace;
 use vlmscope::ui::present::draw::{View, draw};
 use vlmscope::ui::present::playback::Playback;
-use vlmscope::ui::stage::Painter;
 use vlmscope::ui::theme;
+use vlmscope::ui::window_painter::WindowPainter;
 use vlmscope::view::timeline::tour;
 use vlmscope::view::{AxisSet, ViewKind};
 
@@ -20,7 +20,7 @@ struct Show {
     view: View,
     pixels: [u32; 2],
     now: f64,
-    egui: Painter,
+    egui: WindowPainter,
 }
 
 type Window = Harness<'static, Show>;
@@ -42,7 +42,7 @@ fn show(pixels: [u32; 2], view: View, loops: bool, notes: Option<&str>) -> Windo
     for step in &mut tour.steps {
         step.notes = notes.map_or_else(|| step.notes.clone(), str::to_owned);
     }
-    let playback = Playback::new(tour, traces, gpu, Arc::clone(&egui), loops);
+    let playback = Playback::new(tour, traces, gpu, egui.clone(), loops);
     Harness::builder()
         .with_size(pixels.map(|side| side as f32))
         .with_max_steps(4)

@@ -17,9 +17,8 @@ use vlmscope::settings::Settings;
 use vlmscope::trace::Trace;
 use vlmscope::ui::document::Document;
 use vlmscope::ui::headless::{HeadlessOptions, new_app, prepare};
-use vlmscope::ui::painting::painter;
 use vlmscope::ui::panels::Panes;
-use vlmscope::ui::stage::Painter;
+use vlmscope::ui::window_painter::WindowPainter;
 use vlmscope::ui::{App, Start, frame, theme};
 use vlmscope::view::ViewState;
 
@@ -65,9 +64,9 @@ pub fn gpu() -> Arc<Gpu> {
 }
 
 /// A painter of egui on a device, and a harness's renderer that draws with it.
-pub fn offscreen(gpu: &Gpu) -> (Painter, WgpuTestRenderer) {
+pub fn offscreen(gpu: &Gpu) -> (WindowPainter, WgpuTestRenderer) {
     let format = wgpu::TextureFormat::Rgba8Unorm;
-    let painter = painter(gpu, format);
+    let painter = WindowPainter::new(gpu, format);
     let renderer = WgpuTestRenderer::from_render_state(egui_wgpu::RenderState {
         adapter: gpu.adapter.clone(),
         available_adapters: vec![gpu.adapter.clone()],
@@ -75,7 +74,7 @@ pub fn offscreen(gpu: &Gpu) -> (Painter, WgpuTestRenderer) {
         device: gpu.device.clone(),
         queue: gpu.queue.clone(),
         target_format: format,
-        renderer: Arc::clone(&painter),
+        renderer: painter.renderer(),
     });
     (painter, renderer)
 }

@@ -5,7 +5,7 @@ use super::presentation::{Presentation, PresenterCommand};
 use crate::gpu::{Gpu, GpuError};
 use crate::record::{Captions, OpenTraces};
 use crate::ui::preview_texture::PreviewTexture;
-use crate::ui::stage;
+use crate::ui::window_painter::WindowPainter;
 use crate::ui::wording::in_window;
 use crate::view::timeline::{
     Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough, sentence,
@@ -55,7 +55,7 @@ impl Playback {
         mut walkthrough: Walkthrough,
         traces: OpenTraces,
         gpu: Arc<Gpu>,
-        egui: stage::Painter,
+        egui: WindowPainter,
         loops: bool,
     ) -> Self {
         for step in &mut walkthrough.steps {
@@ -84,7 +84,7 @@ impl Playback {
     }
 
     /// Draws with another device, after the old one was lost.
-    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: WindowPainter) {
         self.canvas =
             PreviewTexture::new(Arc::clone(&gpu), egui, Captions::Stage, wgpu::FilterMode::Nearest);
         self.gpu = gpu;

@@ -10,9 +10,10 @@ use super::playback::Playback;
 use super::sleep_inhibitor::SleepInhibitor;
 use crate::gpu::Gpu;
 use crate::terminal;
+use crate::ui::painting::{self, Canvas};
 use crate::ui::surface::configuration;
+use crate::ui::window_painter::WindowPainter;
 use crate::ui::wording::in_window;
-use crate::ui::{painting, stage};
 use anyhow::Context as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -88,7 +89,8 @@ struct Screen {
     config: wgpu::SurfaceConfiguration,
     ctx: egui::Context,
     input: egui_winit::State,
-    painter: stage::Painter,
+    painter: WindowPainter,
+    canvas: Canvas,
     /// Largest side of egui's own textures.
     texture_side: usize,
     /// When the next frame is wanted. Each window has its own: the presenter's clock must not make
@@ -125,7 +127,7 @@ impl PresentationWindows {
         )?;
         let gpu = Gpu::open_with(instance, Some(&surface), &options.gpu)?;
         let stage = Screen::new(&wake, &gpu, event_loop, View::Stage, window, surface)?;
-        let painter = Arc::clone(&stage.painter);
+        let painter = stage.painter.clone();
         let mut screens = vec![stage];
         if places.other().is_some() || options.presenter {
             let [width, height] = PRESENTER_SIZE;
@@ -246,7 +248,7 @@ impl PresentationWindows {
             screen.rebuild(&gpu)?;
         }
         if let Some(stage) = self.screens.first() {
-            self.playback.rebuild(gpu, Arc::clone(&stage.painter));
+            self.playback.rebuild(gpu, stage.painter.clone());
         }
         self.wants_frames();
         Ok(())
@@ -335,9 +337,10 @@ impl Screen {
             Some(winit::window::Theme::Dark),
             Some(texture_side),
         );
-        let painter = painting::painter(gpu, config.format);
+        let painter = WindowPainter::new(gpu, config.format);
         let next = Some(Instant::now());
-        Ok(Self { view, window, surface, config, ctx, input, painter, texture_side, next })
+        let canvas = Canvas::default();
+        Ok(Self { view, window, surface, config, ctx, input, painter, canvas, texture_side, next })
     }
 
     fn wants_frame(&mut self, at: Instant) {
@@ -348,7 +351,8 @@ impl Screen {
     fn rebuild(&mut self, gpu: &Arc<Gpu>) -> anyhow::Result<()> {
         self.surface = gpu.instance.create_surface(Arc::clone(&self.window))?;
         self.surface.configure(&gpu.device, &self.config);
-        self.painter = painting::painter(gpu, self.config.format);
+        self.painter = WindowPainter::new(gpu, self.config.format);
+        self.canvas.forget();
         // egui uploads its glyphs once; a different limit makes it upload them again.
         let most = gpu.limits().max_texture_dimension_2d as usize;
         self.texture_side = if self.texture_side == most { most / 2 } else { most };
@@ -382,7 +386,7 @@ impl Screen {
         self.input.handle_platform_output(&self.window, frame.platform.clone());
         let gpu = Arc::clone(playback.gpu());
         if size.contains(&0) {
-            painting::skip(&gpu, &self.painter, frame);
+            self.canvas.skip(&gpu, &self.painter, frame);
             return Ok(());
         }
         if self.view == View::Stage {
@@ -396,18 +400,18 @@ impl Screen {
         match self.surface.get_current_texture() {
             Current::Success(texture) | Current::Suboptimal(texture) => {
                 let view = texture.texture.create_view(&wgpu::TextureViewDescriptor::default());
-                painting::paint(&gpu, &self.painter, frame, &view, size, wgpu::Color::BLACK);
+                self.canvas.paint(&gpu, &self.painter, frame, &view, size, egui::Color32::BLACK);
                 self.window.pre_present_notify();
                 gpu.queue.present(texture);
             }
             Current::Outdated | Current::Lost => {
-                painting::skip(&gpu, &self.painter, frame);
+                self.canvas.skip(&gpu, &self.painter, frame);
                 self.surface.configure(&gpu.device, &self.config);
                 self.window.request_redraw();
             }
-            Current::Timeout | Current::Occluded => painting::skip(&gpu, &self.painter, frame),
+            Current::Timeout | Current::Occluded => self.canvas.skip(&gpu, &self.painter, frame),
             Current::Validation => {
-                painting::skip(&gpu, &self.painter, frame);
+                self.canvas.skip(&gpu, &self.painter, frame);
                 gpu.check()?;
                 anyhow::bail!("the window's surface was refused by the driver");
             }

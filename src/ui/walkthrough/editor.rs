@@ -6,7 +6,7 @@ use crate::gpu::Gpu;
 use crate::record::Unpacked;
 use crate::ui::document::Document;
 use crate::ui::session::WalkthroughRecord;
-use crate::ui::stage;
+use crate::ui::window_painter::WindowPainter;
 use crate::view::timeline::{Card, Edit, Moment, Step, Timeline, Walkthrough};
 use crate::view::{Undo, ViewState};
 use egui::{Rect, TextureId};
@@ -108,7 +108,7 @@ pub struct Editor {
 
 impl Editor {
     /// Starts editing a walkthrough; `painter` draws the window on the device.
-    pub fn new(new: NewWalkthrough, gpu: Arc<Gpu>, painter: stage::Painter) -> Self {
+    pub fn new(new: NewWalkthrough, gpu: Arc<Gpu>, painter: WindowPainter) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let NewWalkthrough { walkthrough, trace_set, is_of_file, path, outside, unpacked } = new;
         // A walkthrough that was read from a file counts as saved, even if it will not be written there (a pack).
@@ -469,7 +469,7 @@ impl Editor {
     }
 
     /// Starts again on another device, after the old one was lost.
-    pub fn rebuild(&mut self, gpu: Arc<Gpu>, painter: stage::Painter) {
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, painter: WindowPainter) {
         self.preview.rebuild(gpu, painter);
     }
 }

@@ -4,7 +4,7 @@
 use crate::gpu::{Gpu, GpuError, Target};
 use crate::record::{Captions, OpenTraces, Painter};
 use crate::ui::preview_texture::PreviewTexture;
-use crate::ui::stage;
+use crate::ui::window_painter::WindowPainter;
 use crate::view::figure::DESIGN_LINES;
 use crate::view::timeline::{Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough};
 use crate::view::{Undo, ViewState};
@@ -30,7 +30,7 @@ pub struct Seen {
 /// The textures of the editor: the preview and a small picture of each step.
 pub struct Preview {
     gpu: Arc<Gpu>,
-    egui: stage::Painter,
+    egui: WindowPainter,
     canvas: PreviewTexture,
     /// The preview at half size, for a stage that is much smaller than the film.
     half: Option<Half>,
@@ -49,9 +49,9 @@ pub struct Preview {
 }
 
 /// The preview is drawn at the film's size and shown smaller, so that lines break as in the film.
-fn canvas(gpu: &Arc<Gpu>, egui: &stage::Painter) -> PreviewTexture {
+fn canvas(gpu: &Arc<Gpu>, egui: &WindowPainter) -> PreviewTexture {
     let filter = wgpu::FilterMode::Linear;
-    PreviewTexture::new(Arc::clone(gpu), Arc::clone(egui), Captions::Film, filter)
+    PreviewTexture::new(Arc::clone(gpu), egui.clone(), Captions::Film, filter)
 }
 
 /// The size at which a film of `size` is previewed: no larger than the layout needs, because above a certain number of
@@ -82,7 +82,7 @@ struct Small {
 
 impl Preview {
     /// Nothing is drawn yet.
-    pub fn new(gpu: Arc<Gpu>, egui: stage::Painter) -> Self {
+    pub fn new(gpu: Arc<Gpu>, egui: WindowPainter) -> Self {
         let canvas = canvas(&gpu, &egui);
         let (wanted, small) = ([0, 0], Vec::new());
         Self {
@@ -193,7 +193,7 @@ impl Preview {
     }
 
     /// Starts again on another device, after the old one was lost.
-    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: stage::Painter) {
+    pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: WindowPainter) {
         self.canvas = canvas(&gpu, &egui);
         // The textures of the previous painter are dropped with it.
         self.half = None;
@@ -228,9 +228,10 @@ impl Preview {
                 )
             },
         );
-        let Some(view) = target.gamma_view() else { return Ok(()) };
         let filter = wgpu::FilterMode::Linear;
-        let texture = self.egui.write().register_native_texture(&self.gpu.device, &view, filter);
+        let Some(texture) = self.egui.show(&self.gpu, &target, filter, None) else {
+            return Ok(());
+        };
         self.small.push(Small { state: state.clone(), texture, _target: target, part });
         Ok(())
     }
@@ -249,15 +250,17 @@ impl Preview {
         let device = &self.gpu.device;
         let is_stale = self.half.as_ref().is_none_or(|half| half.target.size() != size);
         if is_stale {
-            let target = Target::offscreen(&self.gpu, size)?;
-            let Some((view, format)) = target.text_view() else { return Ok(()) };
+            let target = Target::offscreen_in(&self.gpu, size, self.egui.target_format())?;
+            let Some((_, format)) = target.text_view() else { return Ok(()) };
             let blitter = wgpu::util::TextureBlitterBuilder::new(device, format)
                 .sample_type(wgpu::FilterMode::Linear)
                 .build();
-            let mut egui = self.egui.write();
-            let texture = egui.register_native_texture(device, view, wgpu::FilterMode::Linear);
+            let filter = wgpu::FilterMode::Linear;
+            let Some(texture) = self.egui.show(&self.gpu, &target, filter, None) else {
+                return Ok(());
+            };
             if let Some(old) = self.half.replace(Half { target, texture, blitter }) {
-                egui.free_texture(&old.texture);
+                self.egui.free(old.texture);
             }
         }
         if let Some(half) = self.half.as_ref().filter(|_| is_stale || is_new || !was_shown)
@@ -267,6 +270,7 @@ impl Preview {
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("half") });
             half.blitter.copy(device, &mut encoder, from, to);
             self.gpu.queue.submit([encoder.finish()]);
+            self.egui.redrawn(half.texture);
         }
         Ok(())
     }
@@ -288,7 +292,7 @@ impl Preview {
         self.small.retain(|small| {
             let is_shown = walkthrough.steps.iter().any(|step| step.state == small.state);
             if !is_shown {
-                egui.write().free_texture(&small.texture);
+                egui.free(small.texture);
             }
             is_shown
         });
@@ -297,10 +301,9 @@ impl Preview {
 
 impl Drop for Preview {
     fn drop(&mut self) {
-        let mut egui = self.egui.write();
-        let half = self.half.iter().map(|half| &half.texture);
-        for texture in self.small.iter().map(|small| &small.texture).chain(half) {
-            egui.free_texture(texture);
+        let half = self.half.iter().map(|half| half.texture);
+        for texture in self.small.iter().map(|small| small.texture).chain(half) {
+            self.egui.free(texture);
         }
     }
 }
