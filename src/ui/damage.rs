@@ -255,9 +255,12 @@ fn copied(
     let is_aligned = (exact.min - area.min).abs().max_elem() < ALIGNED
         && (exact.max - area.max).abs().max_elem() < ALIGNED;
     let window = Rect::from_min_max(Pos2::ZERO, pos2(width as f32, height as f32));
+    // The painter rounds clip rectangles to pixels, too.
+    let clip = clipped.clip_rect;
+    let clip = Rect::from_min_max((clip.min * scale).round(), (clip.max * scale).round());
     let fits = area.size() == vec2(size[0] as f32, size[1] as f32)
         && window.contains_rect(area)
-        && clipped.clip_rect.expand(ALIGNED).contains_rect(bounds);
+        && clip.contains_rect(area);
     let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
     (is_plain && texels == whole && is_aligned && fits).then_some((area, mesh.texture_id))
 }
