@@ -409,6 +409,36 @@ fn a_caption_that_someone_wrote_is_not_cut_at_its_comma() {
     assert!(!shown.contains("0.0"), "{shown}");
 }
 
+/// In a narrow window the share was cut in the middle of its number.
+#[test]
+fn the_share_is_whole_at_every_width() {
+    let state = ViewState::default();
+    let trace = trace();
+    let readout = Readout {
+        ends: ColorLimits::One([0.0013, 0.0803]),
+        shares: [Some(0.863), None],
+        ..Readout::default()
+    };
+    let line = caption(&state, trace.meta(), None, readout);
+    assert!(text_of(&line).contains("image, 86.3 % on the picture, 0.0"), "{}", text_of(&line));
+    let content = Content::Picture { aspect: 1.0 };
+    let (mut beside, mut within) = (0, 0);
+    for width in (440..1400).step_by(20) {
+        let figure = Figure::layout(&state, [width, 420], &content, &line, readout);
+        let texts: Vec<String> = figure.labels.iter().map(|label| label.text()).collect();
+        let whole = |text: &&String| text.contains("86.3 % on the picture");
+        assert_eq!(texts.iter().filter(whole).count(), 1, "{width}: {texts:?}");
+        match texts.iter().any(|text| text == "86.3 % on the picture") {
+            true => beside += 1,
+            false => within += 1,
+        }
+        for label in &figure.labels {
+            assert!(label.bounds().right() <= width as f32 + 1.0, "{width}: {}", label.text());
+        }
+    }
+    assert!(beside > 5 && within > 5, "{beside} beside the legend, {within} in the caption");
+}
+
 #[test]
 fn contour_lines_differ_and_stand_out_from_black() {
     for &map in ColorMap::ALL {

@@ -196,6 +196,7 @@ pub fn show(app: &mut App, restored: Restored) {
         app.chat.question.clone_from(&record.question);
         app.chat.follow_up = record.follow_up;
         app.chat.suggestions = general_questions();
+        app.intents.send(Intent::LoadModel);
         if let Some(picture) = picture {
             app.exports.preview(picture.clone());
             app.chat.picture = Some(picture);
@@ -246,7 +247,7 @@ pub fn show(app: &mut App, restored: Restored) {
     problems.into_iter().for_each(|problem| app.notify(problem, true));
     match content(count, has_walkthrough) {
         nothing if nothing.is_empty() => app.intents.send(Intent::StartFresh),
-        what => app.offer(
+        what => app.offer_briefly(
             format!("The last session is open again: {what}."),
             vec![("Start fresh", Intent::StartFresh)],
         ),

@@ -128,8 +128,13 @@ pub fn caption(
         None => unit.to_owned(),
     };
     let readout = readout.into();
-    parts.push(vec![TextRun::plain(format!("{unit}{bos}{}", readout.notes()))]);
+    parts.push(vec![TextRun::plain(format!("{unit}{bos}"))]);
     let mut line = joined(parts);
+    let notes = readout.notes();
+    if !notes.is_empty() {
+        // A separate run: if the line is too long, the notes are beside the legend.
+        line.push(TextRun::plain(notes));
+    }
     let range = readout.ends.caption(state);
     if !range.is_empty() {
         // A separate run: if the line is too long, it is dropped, and only the legend shows the range.

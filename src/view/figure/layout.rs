@@ -566,30 +566,40 @@ struct Foot<'a> {
     /// The caption without its closing numbers, which the legend also shows: a number must not be cut. A caption
     /// written by the user has no such part.
     short: &'a [TextRun],
+    /// The caption also without its shares, which are then beside the legend.
+    bare: &'a [TextRun],
+    /// The shares.
+    notes: String,
     legend: Option<Scale>,
     scale: f32,
 }
 
 impl<'a> Foot<'a> {
     fn new(state: &ViewState, caption: &'a [TextRun], readout: &Readout, scale: f32) -> Self {
-        let short = match caption.split_last() {
-            Some((last, rest)) if state.caption.text.is_none() && last.text.starts_with(", ") => {
-                rest
-            }
-            _ => caption,
+        let notes = readout.notes();
+        let without = |runs: &'a [TextRun], is_it: &dyn Fn(&str) -> bool| match runs.split_last() {
+            Some((last, rest)) if state.caption.text.is_none() && is_it(&last.text) => rest,
+            _ => runs,
         };
+        let short = without(caption, &|text| text.starts_with(", ") && text != notes);
+        let bare = without(short, &|text| text == notes && !notes.is_empty());
         Self {
             caption: (state.caption.show && !caption.is_empty()).then_some(caption),
             short,
+            bare,
+            notes,
             legend: Scale::from_state(state, readout).filter(|_| state.legend),
             scale,
         }
     }
 
-    fn caption_width(&self) -> f32 {
+    fn width_of(&self, runs: &[TextRun]) -> f32 {
         let width = |run: &TextRun| text_width(&run.text, run.strong);
-        let ems: f32 = self.caption.unwrap_or_default().iter().map(width).sum();
-        ems * CAPTION * self.scale
+        runs.iter().map(width).sum::<f32>() * CAPTION * self.scale
+    }
+
+    fn caption_width(&self) -> f32 {
+        self.width_of(self.caption.unwrap_or_default())
     }
 
     fn legend_width(&self) -> f32 {
@@ -616,11 +626,21 @@ impl<'a> Foot<'a> {
         let s = self.scale;
         let bottom = below + (STAGE_GAP + LINE * lines as f32) * s;
         let line = |from_below: usize| bottom - LINE * s * (from_below as f32 + 0.5);
+        let mut beside_legend = "";
         if let Some(caption) = self.caption {
             let y = line(lines - 1) + CAP_HEIGHT * CAPTION * s / 2.0;
             let width = column[1] - column[0] + 0.5;
-            let too_long = self.legend.is_some() && self.caption_width() > width;
-            let shown = if too_long { self.short } else { caption };
+            let fits = |runs: &[TextRun]| self.width_of(runs) <= width;
+            let shown = if self.legend.is_none() || fits(caption) {
+                caption
+            } else if fits(self.short) {
+                self.short
+            } else {
+                self.bare
+            };
+            if shown.len() < self.short.len() {
+                beside_legend = self.notes.trim_start_matches(", ");
+            }
             figure.labels.push(Label {
                 runs: fitted_runs(shown, width / (CAPTION * s)),
                 baseline: [column[0], y],
@@ -633,6 +653,17 @@ impl<'a> Foot<'a> {
             let beside = lines == 1 && self.caption.is_some();
             let left = if beside { column[1] - self.legend_width() } else { column[0] };
             legend.place(figure, left, line(0));
+            let end = left + self.legend_width() + 16.0 * s;
+            if !beside_legend.is_empty() && end < column[1] {
+                let text = fitted(beside_legend, false, (column[1] - end) / (TICK * s));
+                figure.labels.push(Label {
+                    runs: vec![TextRun::plain(text)],
+                    baseline: [end, line(0) + CAP_HEIGHT * TICK * s / 2.0],
+                    align: Align::Start,
+                    size_px: TICK * s,
+                    ink: Ink::Muted,
+                });
+            }
         }
     }
 }
