@@ -131,7 +131,7 @@ impl Renderer {
         let gpu = Arc::clone(&self.resources.gpu);
         in_frame(&gpu, || {
             let content = Content::new(scene.state, scene.trace);
-            let mut figure = lay_out(scene, target.size(), &content, Readout::default());
+            let mut figure = lay_out(scene, target.size(), &content, Readout::default(), None);
             figure.fills.clear();
             figure.labels.clear();
             figure.legend = None;
@@ -229,11 +229,14 @@ impl Renderer {
         let strengths = self.strengths(scene);
         let content = self.content(scene);
         let [width, height] = target.size();
-        let room = [width, height.saturating_sub(dress.reserved_px).max(1)];
+        let room = [
+            width.saturating_sub(dress.reserved_right_px).max(1),
+            height.saturating_sub(dress.reserved_px).max(1),
+        ];
         let nearer = dress.is_passing.then(|| nearer_alone(scene.state));
         let laid_out = Scene { state: nearer.as_ref().unwrap_or(scene.state), ..*scene };
         let said = if dress.is_passing { readout.of_first() } else { readout };
-        let mut figure = lay_out(&laid_out, room, &content, said);
+        let mut figure = lay_out(&laid_out, room, &content, said, dress.margin);
         figure.size = target.size();
         add_names(&laid_out, &mut figure);
         figure.fills.extend_from_slice(&dress.fills);
@@ -425,6 +428,7 @@ pub(super) fn lay_out(
     size: [u32; 2],
     content: &Content,
     readout: Readout,
+    margin: Option<f32>,
 ) -> Figure {
     let second = scene.second.map(|trace| trace.meta());
     let line = if scene.state.caption.show {
@@ -432,5 +436,8 @@ pub(super) fn lay_out(
     } else {
         Vec::new()
     };
-    Figure::layout(scene.state, size, content, &line, readout)
+    match margin {
+        Some(margin) => Figure::layout_within(scene.state, size, content, &line, readout, margin),
+        None => Figure::layout(scene.state, size, content, &line, readout),
+    }
 }

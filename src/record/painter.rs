@@ -2,8 +2,10 @@
 
 use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceError};
-use crate::view::figure::annotations::{Annotations, Band, FILM_UNITS, STAGE_UNITS, card};
-use crate::view::figure::{Figure, PixelRect};
+use crate::view::figure::annotations::{
+    Annotations, Band, FILM_UNITS, SLIDE_MARGIN, STAGE_UNITS, card,
+};
+use crate::view::figure::{Figure, PixelRect, content_aspect};
 use crate::view::timeline::{
     Moment, MomentContent, Said, Shot, Walkthrough, WalkthroughError, caption_runs,
 };
@@ -100,6 +102,16 @@ impl OpenTraces {
         Some(Scene { second, ..Scene::new(state, trace) })
     }
 
+    /// Mean width / height of what the steps of a walkthrough show; 1 without a picture.
+    pub fn aspect(&self, walkthrough: &Walkthrough) -> f32 {
+        let aspects: Vec<f32> = walkthrough
+            .steps
+            .iter()
+            .filter_map(|step| content_aspect(&step.state, self.scene(&step.state)?.trace))
+            .collect();
+        if aspects.is_empty() { 1.0 } else { aspects.iter().sum::<f32>() / aspects.len() as f32 }
+    }
+
     /// Whether a step's view fits the traces.
     ///
     /// # Errors
@@ -134,6 +146,8 @@ pub struct Painter {
     band: Band,
     /// The captions that the band was laid out for.
     words: Vec<String>,
+    /// Width / height of the pictures that the band was laid out for.
+    aspect: f32,
     captions: Captions,
 }
 
@@ -150,11 +164,22 @@ pub enum Captions {
 
 impl Captions {
     /// The band that fits all captions of a walkthrough.
-    fn band(self, size: [u32; 2], walkthrough: &Walkthrough) -> Band {
-        let type_units = if self == Self::Stage { STAGE_UNITS } else { FILM_UNITS };
+    /// `aspect` is width / height of the pictures.
+    fn band(self, size: [u32; 2], walkthrough: &Walkthrough, aspect: f32) -> Band {
         let said = walkthrough.steps.iter().filter(|_| self != Self::Beside);
-        Band::new(size, type_units, said.map(|step| caption_runs(&step.caption)))
+        let said = said.map(|step| caption_runs(&step.caption));
+        match self {
+            Self::Stage => Band::of_slides(size, STAGE_UNITS, said, aspect),
+            Self::Film | Self::Beside => Band::new(size, FILM_UNITS, said),
+        }
     }
+}
+
+/// A view as it is drawn on a slide: without the line below the figure.
+fn slide_of(state: &ViewState) -> ViewState {
+    let mut slide = state.clone();
+    slide.caption.show = false;
+    slide
 }
 
 fn words_of(walkthrough: &Walkthrough) -> Vec<String> {
@@ -181,7 +206,8 @@ impl Painter {
             layers: None,
             size,
             theme: theme_of(walkthrough),
-            band: captions.band(size, walkthrough),
+            band: captions.band(size, walkthrough, 1.0),
+            aspect: 1.0,
             words: words_of(walkthrough),
             captions,
         })
@@ -197,18 +223,33 @@ impl Painter {
         self.renderer.figure().map(Figure::visible)
     }
 
+    /// The layout of the last view.
+    pub fn figure(&self) -> Option<&Figure> {
+        self.renderer.figure()
+    }
+
     /// Adapts to frames of another size, or to a walkthrough that was edited. Returns whether earlier pictures are
     /// out of date.
-    pub fn follow(&mut self, size: [u32; 2], walkthrough: &Walkthrough) -> bool {
+    pub fn follow(
+        &mut self,
+        size: [u32; 2],
+        walkthrough: &Walkthrough,
+        traces: &OpenTraces,
+    ) -> bool {
         let theme = theme_of(walkthrough);
-        let same = (size, theme) == (self.size, self.theme);
+        let aspect = match self.captions {
+            Captions::Stage => traces.aspect(walkthrough),
+            Captions::Film | Captions::Beside => 1.0,
+        };
+        let same = (size, theme, aspect) == (self.size, self.theme, self.aspect);
         // Line breaks are computed again only for changed captions: this runs in every frame.
         let words = walkthrough.steps.iter().map(|step| &step.caption);
         if same && words.eq(&self.words) {
             return false;
         }
-        let band = self.captions.band(size, walkthrough);
+        let band = self.captions.band(size, walkthrough, aspect);
         self.words = words_of(walkthrough);
+        self.aspect = aspect;
         if same && band == self.band {
             return false;
         }
@@ -242,8 +283,7 @@ impl Painter {
                 if layers[1].drawn.as_ref() == Some(from) {
                     layers.swap(0, 1);
                 }
-                let silent =
-                    Annotations { reserved_px: self.band.height_px(), ..Annotations::default() };
+                let silent = self.framed(self.band.space());
                 for (layer, shot) in layers.iter_mut().zip([from, to]) {
                     if layer.drawn.as_ref() != Some(shot) {
                         layer.drawn = None;
@@ -267,7 +307,14 @@ impl Painter {
         if self.captions == Captions::Beside {
             return Annotations::default();
         }
-        self.band.dress(&caption_runs(&said.caption), said.strength, self.theme.palette())
+        let runs = caption_runs(&said.caption);
+        self.framed(self.band.dress(&runs, said.strength, self.theme.palette()))
+    }
+
+    /// On a slide, the picture takes the margin too.
+    fn framed(&self, dress: Annotations) -> Annotations {
+        let margin = (self.captions == Captions::Stage).then_some(SLIDE_MARGIN);
+        Annotations { margin, ..dress }
     }
 
     fn shot(
@@ -286,6 +333,14 @@ impl Painter {
             }
             Shot::Blank => self.renderer.card(dress, self.theme, target).map(|_| ()),
             Shot::View(state) => {
+                let slide;
+                let state = if self.captions == Captions::Stage {
+                    // The small line below the figure cannot be read from afar; the caption says what is shown.
+                    slide = slide_of(state);
+                    &slide
+                } else {
+                    state
+                };
                 let scene = traces.scene(state).ok_or_else(|| GpuError::Missing {
                     reason: "one of its traces is not open".into(),
                 })?;

@@ -20,6 +20,7 @@ use super::session::{Found, Keeper};
 use super::stage::StageRenderer;
 use super::task_result::PathPurpose;
 use super::tasks::Tasks;
+use super::thumbnails::Thumbnail;
 use super::transition::Transition;
 use super::transport::Transport;
 use super::value_cache::ValueCache;
@@ -112,6 +113,8 @@ pub struct App {
     pub notices: Vec<Notice>,
     /// The built-in pictures with a small copy each, once they are drawn.
     pub samples: Option<Vec<(egui::TextureHandle, Sample)>>,
+    /// The pictures of bookmarked views, those that were asked for.
+    pub thumbnails: Vec<Thumbnail>,
     /// The look that new documents start with.
     pub look: ViewState,
     /// Intents that are not carried out yet.
@@ -208,6 +211,7 @@ impl App {
             tokens_height: 0.0,
             notices: Vec::new(),
             samples: None,
+            thumbnails: Vec::new(),
             look: ViewState::default(),
             intents: IntentSender::default(),
             preview: None,
@@ -321,6 +325,7 @@ impl App {
     /// Drops textures of a device that was lost.
     pub fn forget_textures(&mut self) {
         self.samples = None;
+        self.thumbnails.clear();
         self.drawing_samples = false;
     }
 

@@ -10,6 +10,7 @@ use super::tasks::error_text;
 use crate::files;
 use crate::job::guard;
 use crate::model::{Picture, upright};
+use crate::settings::Bookmark;
 use crate::trace::Trace;
 use crate::view::ViewState;
 use anyhow::Context as _;
@@ -146,6 +147,16 @@ impl Exports {
                 Some((sample, egui::ColorImage::from_rgba_unmultiplied(size, small.as_raw())))
             };
             Ok(TaskResult::Samples(samples::samples()?.into_iter().filter_map(small).collect()))
+        });
+    }
+
+    /// Draws the small picture of a bookmark.
+    pub fn draw_thumbnail(&mut self, job: FigureJob, bookmark: Bookmark) {
+        self.run("thumbnail", move || {
+            let pixels = figures::draw(&job)?;
+            let size = job.size.map(|side| side as usize);
+            let image = egui::ColorImage::from_rgba_unmultiplied(size, pixels.as_raw());
+            Ok(TaskResult::Thumbnail(Box::new(bookmark), image))
         });
     }
 

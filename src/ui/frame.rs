@@ -147,6 +147,7 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         recorder: app.take.as_ref(),
         scores: app.scores.as_ref(),
         samples: app.samples.as_deref(),
+        thumbnails: &app.thumbnails,
         stage: &app.stage,
         stage_rect: output.stage_rect.get().unwrap_or(app.stage_rect),
         notices: &app.notices,

@@ -122,6 +122,8 @@ pub enum BookmarkCommand {
     Remove(usize),
     /// Exchanges two bookmarks.
     Swap(usize, usize),
+    /// Draws the small picture of a bookmark, once.
+    Draw(usize),
     /// Changes the note of a bookmark.
     Note(usize, String),
 }

@@ -58,6 +58,7 @@ pub mod system_fonts;
 pub mod task_result;
 pub mod tasks;
 pub mod theme;
+pub mod thumbnails;
 pub mod transition;
 pub mod transport;
 pub mod value_cache;

@@ -15,6 +15,7 @@ use super::samples::Sample;
 use super::score::Scores;
 use super::stage::StageRenderer;
 use super::tasks::Task;
+use super::thumbnails::Thumbnail;
 use super::transport::Transport;
 use super::value_cache::{Matrix, Ranked, ValueCache};
 use super::view_recorder::ViewRecorder;
@@ -63,6 +64,8 @@ pub struct PaneContext<'a> {
     pub scores: Option<&'a Scores>,
     /// The samples with their small pictures, once they are drawn.
     pub samples: Option<&'a [(egui::TextureHandle, Sample)]>,
+    /// The pictures of bookmarked views, those that were asked for.
+    pub thumbnails: &'a [Thumbnail],
     /// The rendered view.
     pub stage: &'a StageRenderer,
     /// Rectangle of the stage in the last pass, in points.

@@ -3,6 +3,7 @@
 use super::window_painter::WindowPainter;
 use crate::gpu::{Gpu, GpuError, Target};
 use crate::record::{Captions, OpenTraces, Painter};
+use crate::view::figure::Figure;
 use crate::view::timeline::{Moment, Walkthrough};
 use egui::TextureId;
 use std::sync::Arc;
@@ -40,6 +41,11 @@ impl PreviewTexture {
         self.shown.as_ref().map(|shown| shown.texture)
     }
 
+    /// The layout of the last view.
+    pub fn figure(&self) -> Option<&Figure> {
+        self.shown.as_ref().and_then(|shown| shown.painter.figure())
+    }
+
     /// Says which characters no font has; see [`Painter::missing_glyphs`].
     pub fn missing_glyphs(&self) -> Option<String> {
         self.shown.as_ref().and_then(|shown| shown.painter.missing_glyphs())
@@ -71,13 +77,14 @@ impl PreviewTexture {
                     shown.drawn = None;
                     self.egui.show(&self.gpu, &shown.target, self.filter, Some(shown.texture));
                 }
-                if shown.painter.follow(size, walkthrough) {
+                if shown.painter.follow(size, walkthrough, traces) {
                     shown.drawn = None;
                 }
                 shown
             }
             None => {
-                let painter = Painter::new(&self.gpu, size, walkthrough, self.captions)?;
+                let mut painter = Painter::new(&self.gpu, size, walkthrough, self.captions)?;
+                painter.follow(size, walkthrough, traces);
                 let format = self.egui.target_format();
                 let target = Target::offscreen_in(&self.gpu, size, format)?;
                 let Some(texture) = self.egui.show(&self.gpu, &target, self.filter, None) else {

@@ -16,6 +16,7 @@ use crate::analysis::methods::Method;
 use crate::edit::Step;
 use crate::model::{Curves, Picture};
 use crate::record::OpenTraces;
+use crate::settings::Bookmark;
 use crate::trace::{FileStamp, Trace, TraceId};
 use crate::view::ViewState;
 use crate::view::timeline::Walkthrough;
@@ -56,6 +57,8 @@ pub enum TaskResult {
     Saved(PathBuf),
     /// The trace of a document was written, in the version with this identity.
     TraceSaved(PathBuf, DocumentId, TraceId),
+    /// The small picture of the bookmarked view.
+    Thumbnail(Box<Bookmark>, egui::ColorImage),
     /// A figure for the clipboard.
     Image(egui::ColorImage),
     /// A text for the clipboard, and its name in messages.

@@ -283,3 +283,69 @@ fn every_size_of_stage_is_filled() {
         assert_eq!(window.state().playback.error, None);
     }
 }
+
+#[test]
+fn keys_explore_without_the_pointer() {
+    let mut window = open([1280, 720], View::Stage, false);
+    press(&mut window, Key::Num3);
+    press(&mut window, Key::Enter);
+    press(&mut window, Key::E);
+    let start = window.state().playback.explored().unwrap().clone();
+    let explored = |window: &Window| window.state().playback.explored().unwrap().clone();
+    press(&mut window, Key::ArrowRight);
+    assert_ne!(explored(&window).map.queries, start.map.queries, "the next word");
+    press(&mut window, Key::ArrowDown);
+    let layer = explored(&window).map.layers.only().expect("one layer");
+    press(&mut window, Key::ArrowUp);
+    assert_ne!(explored(&window).map.layers.only(), Some(layer));
+    press(&mut window, Key::CloseBracket);
+    assert!(explored(&window).map.heads.only().is_some());
+    press(&mut window, Key::M);
+    assert_eq!(explored(&window).map.heads, AxisSet::MEAN);
+    for (key, view) in
+        [(Key::W, ViewKind::Wall), (Key::H, ViewKind::Heads), (Key::S, ViewKind::Overlay)]
+    {
+        press(&mut window, key);
+        assert_eq!(explored(&window).view, view);
+    }
+    // A clicker still leaves to the next step, and the arrows belong to the tour again.
+    let before = at(&window);
+    press(&mut window, Key::PageDown);
+    assert!(window.state().playback.explored().is_none());
+    assert_eq!(at(&window), before + 1);
+    press(&mut window, Key::ArrowRight);
+    assert_eq!(at(&window), before + 2);
+}
+
+#[test]
+fn a_slide_shows_its_picture_on_nine_tenths_of_the_height() {
+    for pixels in [[1280, 720], [1920, 1080]] {
+        let mut window = open(pixels, View::Stage, false);
+        press(&mut window, Key::Num3);
+        press(&mut window, Key::Enter);
+        wait(&mut window, 5.0);
+        let content = window.state().playback.figure().expect("a figure").content;
+        let share = content.height / pixels[1] as f32;
+        assert!(share >= 0.9, "{pixels:?}: {share:.3}");
+    }
+}
+
+#[test]
+fn the_loupe_shows_the_head_of_the_keys_and_of_the_pointer() {
+    let mut window = open([1280, 720], View::Stage, false);
+    press(&mut window, Key::Num3);
+    press(&mut window, Key::Enter);
+    for key in [Key::E, Key::W, Key::ArrowDown, Key::CloseBracket] {
+        press(&mut window, key);
+    }
+    let map = window.state().playback.explored().unwrap().map.clone();
+    let chosen = (map.layers.only().unwrap(), map.heads.only().unwrap());
+    let playback = &mut window.state_mut().playback;
+    assert_eq!(playback.head_at(None), Some(chosen));
+    let cell = playback.cell_of((1, 2)).unwrap();
+    assert_eq!(playback.head_at(Some(cell.centre())), Some((1, 2)));
+    assert_eq!(playback.head_at(Some([-5.0, -5.0])), Some(chosen), "outside");
+    let (_, aspect, name) = playback.magnified((1, 2), 120).expect("a picture");
+    assert!(name.starts_with("L1 H2 · ") && aspect > 0.0, "{name}");
+    assert!(playback.error.is_none(), "{:?}", playback.error);
+}

@@ -110,3 +110,21 @@ fn places_are_counted_from_one() {
     let text = window.state().transport.axis.place_text(doc);
     assert_eq!(text, format!("4 of {}", doc.extent.answers));
 }
+
+#[test]
+fn bookmarks_say_what_tells_them_apart_and_show_it() {
+    let mut window = window();
+    window.state().intents.send(vlmscope::ui::intent::Intent::ShowPanel(Pane::Bookmarks));
+    for head in [1, 3] {
+        window.state().intents.command(Command::SetLayerHead(2, head));
+        settle(&mut window);
+        window.state().intents.act(UiCommand::Bookmark);
+        settle(&mut window);
+    }
+    for name in ["Show bookmark 1: L2 H1", "Show bookmark 2: L2 H3"] {
+        assert!(window.query_by_label(name).is_some(), "{name}");
+    }
+    crate::support::until(&mut window, |app| {
+        app.thumbnails.len() == 2 && app.thumbnails.iter().all(|own| own.texture.is_some())
+    });
+}

@@ -4,6 +4,7 @@ use super::close;
 use crate::settings::Bookmark;
 use crate::ui::app::App;
 use crate::ui::intent::BookmarkCommand;
+use crate::ui::thumbnails::{self, Thumbnail};
 use crate::view::{Command, ViewState};
 
 /// Shows or changes a bookmark.
@@ -11,6 +12,7 @@ pub fn apply(app: &mut App, command: BookmarkCommand) {
     let bookmarks = &mut app.settings.bookmarks;
     match command {
         BookmarkCommand::GoTo(index) => go_to(app, index),
+        BookmarkCommand::Draw(index) => draw(app, index),
         BookmarkCommand::Remove(index) if index < bookmarks.len() => close::bookmark(app, index),
         BookmarkCommand::Swap(a, b) if a.max(b) < bookmarks.len() => bookmarks.swap(a, b),
         BookmarkCommand::Note(index, note) => {
@@ -21,6 +23,20 @@ pub fn apply(app: &mut App, command: BookmarkCommand) {
         // It was removed in the same pass.
         BookmarkCommand::Remove(_) | BookmarkCommand::Swap(..) => {}
     }
+}
+
+/// Draws the small picture of a bookmark whose answer is open; once.
+fn draw(app: &mut App, index: usize) {
+    let Some(bookmark) = app.settings.bookmarks.get(index).cloned() else { return };
+    if app.thumbnails.iter().any(|own| own.is_of(&bookmark)) {
+        return;
+    }
+    let Some(doc) = app.docs.iter().find(|doc| doc.is_of(&bookmark)) else { return };
+    let job = thumbnails::job(app.stage.gpu(), &bookmark, doc);
+    let kept = app.settings.bookmarks.clone();
+    app.thumbnails.retain(|own| kept.iter().any(|bookmark| own.is_of(bookmark)));
+    app.thumbnails.push(Thumbnail::new(&bookmark));
+    app.exports.draw_thumbnail(job, bookmark);
 }
 
 /// Adds the view to the bookmarks.

@@ -58,6 +58,12 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             };
             app.samples = Some(samples.into_iter().map(load).collect());
         }
+        TaskResult::Thumbnail(bookmark, pixels) => {
+            let texture = ctx.load_texture("thumbnail", pixels, egui::TextureOptions::LINEAR);
+            if let Some(own) = app.thumbnails.iter_mut().find(|own| own.is_of(&bookmark)) {
+                own.texture = Some(texture);
+            }
+        }
         TaskResult::Picture { picture, preview, path } => {
             if let Some(path) = path {
                 app.settings.remember_file(&path);

@@ -59,20 +59,24 @@ pub fn show(playback: &mut Playback, ui: &mut Ui, whole: Rect, now: f64) {
 
 fn button(ui: &mut Ui, text: &str, is_on: bool, height: f32) -> bool {
     let text = RichText::new(text).font(theme::plain(0.5 * height));
-    ui.add(egui::Button::new(text).selected(is_on).min_size(vec2(height, height))).clicked()
+    // Keys belong to the view: a focused button would take Space and the arrows.
+    let button = egui::Button::new(text).selected(is_on).min_size(vec2(height, height));
+    let response = ui.add(button);
+    response.surrender_focus();
+    response.clicked()
 }
 
 /// The offered commands: label, whether the view is in that state already, and the command.
 fn offered(state: &ViewState) -> Vec<(String, bool, Command)> {
     let step = |text: &str, command| (text.to_owned(), false, command);
     let mut list = vec![
-        step("‹ word", Command::StepQuery(-1)),
-        step("word ›", Command::StepQuery(1)),
-        step("‹ layer", Command::StepLayer(-1)),
-        step("layer ›", Command::StepLayer(1)),
+        step("← word", Command::StepQuery(-1)),
+        step("word →", Command::StepQuery(1)),
+        step("↑ layer", Command::StepLayer(-1)),
+        step("layer ↓", Command::StepLayer(1)),
         ("all layers".into(), state.map.layers == AxisSet::MEAN, Command::SetLayers(AxisSet::MEAN)),
-        step("‹ head", Command::StepHead(-1)),
-        step("head ›", Command::StepHead(1)),
+        step("[ head", Command::StepHead(-1)),
+        step("head ]", Command::StepHead(1)),
         ("all heads".into(), state.map.heads == AxisSet::MEAN, Command::SetHeads(AxisSet::MEAN)),
     ];
     for (text, view) in

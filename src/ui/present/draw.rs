@@ -1,10 +1,13 @@
 //! Drawing the two windows of a presentation.
 
-use super::playback::{POINTER_SECONDS, Playback, PlaybackCommand, command_of};
+use super::playback::{POINTER_SECONDS, Playback, PlaybackCommand, command_of, explored_by};
 use super::presentation::PresenterCommand;
 use super::{controls, presenter};
+use crate::ui::theme;
+use crate::view::figure::PixelRect;
 use crate::view::timeline::Timeline;
-use egui::{Color32, Pos2, Rect, Ui, pos2};
+use crate::view::{Command, Theme};
+use egui::{Color32, Pos2, Rect, Stroke, StrokeKind, Ui, pos2, vec2};
 use std::time::Duration;
 
 /// Radius of the spotlight in shares of the smaller side.
@@ -23,8 +26,11 @@ pub enum View {
 /// Draws one of the windows of `pixels` at `now`: seconds since the presentation began, the same
 /// clock for both.
 pub fn draw(playback: &mut Playback, view: View, ui: &mut Ui, pixels: [u32; 2], now: f64) {
-    for ask in commands(ui) {
-        playback.ask(ask, now);
+    for asked in commands(ui, playback.explored().is_some()) {
+        match asked {
+            Asked::Playback(ask) => playback.ask(ask, now),
+            Asked::Look(command) => playback.explore(&command),
+        }
     }
     playback.tick(now);
     match view {
@@ -59,6 +65,7 @@ fn stage(playback: &mut Playback, ui: &mut Ui, pixels: [u32; 2], now: f64) {
         let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
         let place = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - strip));
         painter.image(texture, place, uv, Color32::WHITE);
+        loupe(playback, &painter, place, here, pixels);
     }
     if playback.presentation().has_spotlight
         && let Some(at) = here
@@ -70,8 +77,64 @@ fn stage(playback: &mut Playback, ui: &mut Ui, pixels: [u32; 2], now: f64) {
     }
 }
 
+/// A head of the explored wall, enlarged beside its cell: the one under the pointer, else the chosen one.
+fn loupe(
+    playback: &mut Playback,
+    painter: &egui::Painter,
+    place: Rect,
+    here: Option<Pos2>,
+    pixels: [u32; 2],
+) {
+    /// Height of the loupe in shares of the smaller side.
+    const SIDE: f32 = 0.34;
+    /// Height of a large cell in shares of the loupe.
+    const LARGE_CELL: f32 = 0.25;
+    let scale = pixels[0] as f32 / place.width().max(1.0);
+    let point = here.filter(|at| place.contains(*at)).map(|at| (at - place.min) * scale);
+    let Some(head) = playback.head_at(point.map(|point| [point.x, point.y])) else { return };
+    let side = place.width().min(place.height()) * SIDE;
+    // Cells that are large enough to be read need none.
+    let is_small = |cell: &PixelRect| cell.height < LARGE_CELL * side * scale;
+    let Some(cell) = playback.cell_of(head).filter(is_small) else { return };
+    let Some((texture, aspect, name)) = playback.magnified(head, (side * scale).round() as u32)
+    else {
+        return;
+    };
+    let ink = theme::ink(Theme::Dark);
+    let on_screen = |x: f32, y: f32| place.min + vec2(x, y) / scale;
+    let cell =
+        Rect::from_min_max(on_screen(cell.x, cell.y), on_screen(cell.right(), cell.bottom()));
+    let galley = painter.layout_no_wrap(name, theme::strong(side * 0.1), ink.text);
+    let size =
+        vec2((side * aspect).max(galley.size().x), side + galley.size().y) + vec2(16.0, 20.0);
+    // Beside the cell, on the side with more room.
+    let left = if cell.center().x < place.center().x {
+        cell.right() + 12.0
+    } else {
+        cell.left() - 12.0 - size.x
+    };
+    let top = (cell.center().y - size.y / 2.0)
+        .clamp(place.top(), (place.bottom() - size.y).max(place.top()));
+    let left = left.clamp(place.left(), (place.right() - size.x).max(place.left()));
+    let frame = Rect::from_min_size(pos2(left, top), size);
+    painter.rect_filled(frame, 6.0, ink.panel);
+    painter.rect_stroke(frame, 6.0, Stroke::new(2.0, ink.accent), StrokeKind::Outside);
+    painter.rect_stroke(cell, 0.0, Stroke::new(2.0, ink.accent), StrokeKind::Outside);
+    let map = Rect::from_min_size(frame.min + vec2(8.0, 8.0), vec2(side * aspect, side));
+    let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+    painter.image(texture, map, uv, Color32::WHITE);
+    painter.galley(pos2(map.left(), map.bottom() + 4.0), galley, ink.text);
+}
+
+/// What a key asks for.
+enum Asked {
+    Playback(PlaybackCommand),
+    /// A change of the explored view.
+    Look(Command),
+}
+
 /// Commands of the keys of a frame. Clickers send page keys, F5, B or a full stop.
-fn commands(ui: &Ui) -> Vec<PlaybackCommand> {
+fn commands(ui: &Ui, explores: bool) -> Vec<Asked> {
     ui.input(|input| {
         let pressed = input.events.iter().filter_map(|event| match event {
             egui::Event::Key { key, pressed: true, modifiers, repeat, .. }
@@ -81,15 +144,22 @@ fn commands(ui: &Ui) -> Vec<PlaybackCommand> {
             }
             _ => None,
         });
-        let asked = pressed.filter_map(|(key, repeat)| Some((command_of(key)?, repeat)));
+        let asked = pressed.filter_map(|(key, repeat)| {
+            let look = explored_by(key).filter(|_| explores);
+            let asked = look.map(Asked::Look).or_else(|| command_of(key).map(Asked::Playback));
+            Some((asked?, repeat))
+        });
         // A held key must not leave twice (Escape) or flicker (B).
-        let may_repeat = |ask| {
+        let may_repeat = |asked: &Asked| {
             matches!(
-                ask,
-                PlaybackCommand::Present(PresenterCommand::Next | PresenterCommand::Previous)
+                asked,
+                Asked::Look(_)
+                    | Asked::Playback(PlaybackCommand::Present(
+                        PresenterCommand::Next | PresenterCommand::Previous
+                    ))
             )
         };
-        asked.filter(|(ask, repeat)| !repeat || may_repeat(*ask)).map(|(ask, _)| ask).collect()
+        asked.filter(|(ask, repeat)| !repeat || may_repeat(ask)).map(|(ask, _)| ask).collect()
     })
 }
 

@@ -7,10 +7,11 @@ use crate::record::{Captions, OpenTraces};
 use crate::ui::preview_texture::PreviewTexture;
 use crate::ui::window_painter::WindowPainter;
 use crate::ui::wording::in_window;
+use crate::view::figure::{Figure, head_name, percent};
 use crate::view::timeline::{
-    Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough, sentence,
+    Moment, MomentContent, Said, Shot, Step, Timeline, Walkthrough, image_share, spoken,
 };
-use crate::view::{Bounds, Command, QueryKind, ViewState};
+use crate::view::{AxisSet, Bounds, Camera, Command, Queries, QueryKind, ViewKind, ViewState};
 use egui::{Key, Pos2, TextureId};
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct Playback {
     presentation: Presentation,
     gpu: Arc<Gpu>,
     canvas: PreviewTexture,
+    /// The head under the loupe on the wall.
+    loupe: PreviewTexture,
     /// The view that is being explored.
     explored: Option<Box<ViewState>>,
     /// Text of the last error; the presenter sees it.
@@ -66,14 +69,20 @@ impl Playback {
             }
         }
         let presentation = Presentation::new(&Timeline::new(&walkthrough), loops, 0.0);
-        let canvas =
-            PreviewTexture::new(Arc::clone(&gpu), egui, Captions::Stage, wgpu::FilterMode::Nearest);
+        let canvas = PreviewTexture::new(
+            Arc::clone(&gpu),
+            egui.clone(),
+            Captions::Stage,
+            wgpu::FilterMode::Nearest,
+        );
+        let loupe = loupe(&gpu, egui);
         Self {
             walkthrough,
             traces,
             presentation,
             gpu,
             canvas,
+            loupe,
             explored: None,
             error: None,
             is_over: false,
@@ -85,8 +94,13 @@ impl Playback {
 
     /// Draws with another device, after the old one was lost.
     pub fn rebuild(&mut self, gpu: Arc<Gpu>, egui: WindowPainter) {
-        self.canvas =
-            PreviewTexture::new(Arc::clone(&gpu), egui, Captions::Stage, wgpu::FilterMode::Nearest);
+        self.canvas = PreviewTexture::new(
+            Arc::clone(&gpu),
+            egui.clone(),
+            Captions::Stage,
+            wgpu::FilterMode::Nearest,
+        );
+        self.loupe = loupe(&gpu, egui);
         self.gpu = gpu;
     }
 
@@ -197,6 +211,68 @@ impl Playback {
         self.canvas.texture()
     }
 
+    /// The layout of the picture that was drawn last.
+    pub fn figure(&self) -> Option<&Figure> {
+        self.canvas.figure()
+    }
+
+    /// The layer (by number) and head of the explored wall under a point of the picture in pixels, else the chosen ones.
+    pub fn head_at(&self, point_px: Option<[f32; 2]>) -> Option<(u32, u32)> {
+        let state = self.explored.as_ref().filter(|state| state.view == ViewKind::Wall)?;
+        let trace = self.traces.get(state.trace.as_ref()?)?;
+        let (shape, model) = (trace.shape(), &trace.meta().model);
+        let content = self.figure()?.content;
+        let under = point_px.and_then(|[x, y]| {
+            let share = [(x - content.x) / content.width, (y - content.y) / content.height];
+            let is_inside = share.iter().all(|share| (0.0..1.0).contains(share));
+            is_inside.then(|| {
+                let row = (share[1] * shape.layers as f32) as u32;
+                (model.layer_number(row), (share[0] * shape.heads as f32) as u32)
+            })
+        });
+        under.or_else(|| Some((state.map.layers.only()?, state.map.heads.only()?)))
+    }
+
+    /// Place of a head on the explored wall, in pixels of the picture.
+    pub fn cell_of(&self, (layer, head): (u32, u32)) -> Option<crate::view::figure::PixelRect> {
+        let state = self.explored.as_ref()?;
+        let trace = self.traces.get(state.trace.as_ref()?)?;
+        let row = trace.meta().model.layer_index(layer)?;
+        let shape = trace.shape();
+        let content = self.figure()?.content;
+        Some(content.cell(row, head, shape.layers as u32, shape.heads as u32))
+    }
+
+    /// Draws the map of one head of the explored wall, `side` pixels high: its texture, its width / height and its name
+    /// with its share.
+    pub fn magnified(
+        &mut self,
+        (layer, head): (u32, u32),
+        side: u32,
+    ) -> Option<(TextureId, f32, String)> {
+        let wall = self.explored.as_ref()?;
+        let mut state = (**wall).clone();
+        state.view = ViewKind::Overlay;
+        state.map.layers = AxisSet::single(layer);
+        state.map.heads = AxisSet::single(head);
+        state.camera = Camera::default();
+        (state.legend, state.caption.show) = (false, false);
+        let trace = self.traces.get(state.trace.as_ref()?)?;
+        let share = image_share(&state, trace);
+        let step = Step::new(state.clone(), String::new());
+        let walkthrough = Walkthrough { title: None, steps: vec![step], end: None };
+        let aspect = self.traces.aspect(&walkthrough);
+        let size = [(side as f32 * aspect).round().max(1.0) as u32, side];
+        let shown = MomentContent::One(Shot::View(Box::new(state)));
+        let moment = Moment { shown, said: Said::default(), step: None, is_passing: false };
+        if let Err(error) = self.loupe.paint(moment, &walkthrough, &self.traces, size) {
+            self.error = Some(error.to_string());
+        }
+        let name = head_name(layer, head);
+        let share = share.map(|share| format!(" · {}", percent(f64::from(share), 0)));
+        Some((self.loupe.texture()?, aspect, format!("{name}{}", share.unwrap_or_default())))
+    }
+
     fn paint_moment(&mut self, moment: Moment, pixels: [u32; 2]) -> Result<(), GpuError> {
         let explored = self.explored.as_ref().map(|state| {
             // The explored view becomes a step with its own caption, so that the figure leaves space for it.
@@ -208,16 +284,36 @@ impl Playback {
     }
 }
 
-/// The words of the answer that a view selects.
+fn loupe(gpu: &Arc<Gpu>, egui: WindowPainter) -> PreviewTexture {
+    PreviewTexture::new(Arc::clone(gpu), egui, Captions::Beside, wgpu::FilterMode::Linear)
+}
+
+/// What a view shows, for the audience.
 fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
     let trace = state.trace.as_ref().and_then(|path| traces.get(path));
-    let queries = &state.map.queries;
-    match (trace, queries.kind) {
-        (Some(trace), QueryKind::Answer) => {
-            sentence(trace, queries.set.named().unwrap_or_default())
-        }
-        _ => String::new(),
-    }
+    trace.map_or_else(String::new, |trace| spoken(state, trace))
+}
+
+/// The change of the explored view that a key makes: the keys of the window.
+pub fn explored_by(key: Key) -> Option<Command> {
+    Some(match key {
+        Key::ArrowRight => Command::StepQuery(1),
+        Key::ArrowLeft => Command::StepQuery(-1),
+        Key::ArrowDown => Command::StepLayer(1),
+        Key::ArrowUp => Command::StepLayer(-1),
+        Key::CloseBracket => Command::StepHead(1),
+        Key::OpenBracket => Command::StepHead(-1),
+        Key::A => Command::SetQueries(Queries { kind: QueryKind::Answer, set: AxisSet::MEAN }),
+        Key::L => Command::SetLayers(AxisSet::MEAN),
+        Key::M => Command::SetHeads(AxisSet::MEAN),
+        Key::S => Command::SetView(ViewKind::Overlay),
+        Key::H => Command::SetView(ViewKind::Heads),
+        Key::W => Command::SetView(ViewKind::Wall),
+        Key::Num0 => Command::SetCamera(Camera::default()),
+        Key::Plus | Key::Equals => Command::ZoomBy { factor: 1.25, about: [0.5, 0.5] },
+        Key::Minus => Command::ZoomBy { factor: 0.8, about: [0.5, 0.5] },
+        _ => return None,
+    })
 }
 
 /// The command of a key.

@@ -39,6 +39,10 @@ pub const MIN_CONTRAST: f32 = 7.0;
 pub struct Annotations {
     /// Height in pixels that the figure leaves free at the bottom of the target.
     pub reserved_px: u32,
+    /// Width in pixels that the figure leaves free at the right of the target.
+    pub reserved_right_px: u32,
+    /// Space around the figure in design units; the usual one if `None`.
+    pub margin: Option<f32>,
     /// The figure is in transition to another map: its caption names only the nearer map.
     pub is_passing: bool,
     /// Rectangles.
@@ -64,14 +68,24 @@ impl Figure {
     }
 }
 
-/// The strip for captions: its height fits the longest of them, so that the picture does not move.
+/// The strip for captions, below the picture or at its right: it fits the longest of them, so that the picture does not
+/// move.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Band {
     size: [u32; 2],
     scale: f32,
     type_units: f32,
     lines: usize,
+    /// Width of a strip at the right; 0 for one below.
+    column_px: u32,
 }
+
+/// Space around the picture of a slide, in design units.
+pub const SLIDE_MARGIN: f32 = 6.0;
+/// Space around the text in a column, in design units.
+const COLUMN_MARGIN: f32 = 28.0;
+/// Least and largest width of a column beside the picture, as a share of the target's width.
+const COLUMN: [f32; 2] = [0.27, 0.45];
 
 impl Band {
     /// A band for a target and all its captions; without captions there is no band.
@@ -81,15 +95,46 @@ impl Band {
         captions: impl IntoIterator<Item = Vec<TextRun>>,
     ) -> Self {
         let scale = scale_of(size, 1.0);
-        let mut band = Self { size, scale, type_units, lines: 0 };
+        let mut band = Self { size, scale, type_units, lines: 0, column_px: 0 };
         let lines = |runs: Vec<TextRun>| wrapped(&runs, band.columns(type_units)).len();
         band.lines = captions.into_iter().map(lines).max().unwrap_or(0);
         band
     }
 
-    /// Height of the band, limited so that most of the frame is left for the picture.
+    /// A band for slides, at the side of the target that leaves the larger picture: `aspect` is its width / height.
+    pub fn of_slides(
+        size: [u32; 2],
+        type_units: f32,
+        captions: impl IntoIterator<Item = Vec<TextRun>>,
+        aspect: f32,
+    ) -> Self {
+        let below = Self::new(size, type_units, captions);
+        if below.lines == 0 {
+            return below;
+        }
+        let [width, height] = size.map(|side| side as f32);
+        let [least, most] = COLUMN.map(|share| share * width);
+        let column = (width - height * aspect).clamp(least, most).round();
+        let picture = |width: f32, height: f32| height.min(width / aspect.max(0.01));
+        let beside = picture(width - column, height);
+        if beside <= picture(width, height - below.height_px() as f32) {
+            return below;
+        }
+        Self { column_px: column as u32, ..below }
+    }
+
+    /// The space that the band takes from the figure, without a caption.
+    pub fn space(&self) -> Annotations {
+        Annotations {
+            reserved_px: self.height_px(),
+            reserved_right_px: self.column_px,
+            ..Annotations::default()
+        }
+    }
+
+    /// Height of the band below the picture, limited so that most of the frame is left for the picture.
     pub fn height_px(&self) -> u32 {
-        if self.lines == 0 {
+        if self.lines == 0 || self.column_px > 0 {
             return 0;
         }
         let height = height_of(self.lines, self.type_units) * self.scale;
@@ -102,11 +147,21 @@ impl Band {
     /// The lines of a caption and their type size: if a caption is too long for the band, its type becomes smaller; it
     /// is not cut.
     fn set(&self, runs: &[TextRun]) -> (Vec<Vec<TextRun>>, f32) {
-        let room = self.height_px() as f32 / self.scale + 0.5;
+        let room = match self.column_px {
+            0 => self.height_px() as f32 / self.scale + 0.5,
+            _ => self.size[1] as f32 / self.scale * 0.9,
+        };
         let mut type_units = self.type_units;
         loop {
             let lines = wrapped(runs, self.columns(type_units));
-            if height_of(lines.len(), type_units) <= room || type_units < LEAST_UNITS {
+            // In a column, type also becomes smaller for a word that is wider.
+            let width = |line: &Vec<TextRun>| -> f32 {
+                line.iter().map(|run| text_width(&run.text, run.strong)).sum()
+            };
+            let is_whole = self.column_px == 0
+                || words(runs).iter().all(|(_, word)| width(word) <= self.columns(type_units));
+            let fits = height_of(lines.len(), type_units) <= room && is_whole;
+            if fits || type_units < LEAST_UNITS {
                 return (lines, type_units);
             }
             type_units *= 0.94;
@@ -115,27 +170,39 @@ impl Band {
 
     /// Width of a line, as a multiple of the type size.
     fn columns(&self, type_units: f32) -> f32 {
-        (self.size[0] as f32 / self.scale - 2.0 * SIDE_UNITS).max(120.0) / type_units
+        let (width, side) = match self.column_px {
+            0 => (self.size[0], SIDE_UNITS),
+            column => (column, COLUMN_MARGIN),
+        };
+        (width as f32 / self.scale - 2.0 * side).max(120.0) / type_units
     }
 
     /// A caption in the band with opacity `strength`, 0–1.
     pub fn dress(&self, runs: &[TextRun], strength: f64, palette: ThemeColors) -> Annotations {
         let height = self.height_px();
-        let mut dress = Annotations { reserved_px: height, ..Annotations::default() };
+        let mut dress = self.space();
         if strength <= 0.0 {
             return dress;
         }
         let s = self.scale;
         let (lines, type_units) = self.set(runs);
         let line_units = LINE * type_units;
-        let top = self.size[1] as f32 - height as f32 + BAND_PADDING * 0.5 * s;
+        let top = match self.column_px {
+            0 => self.size[1] as f32 - height as f32 + BAND_PADDING * 0.5 * s,
+            _ => (self.size[1] as f32 - line_units * s * lines.len() as f32) / 2.0,
+        };
+        let ink = |strong| {
+            let ink = if strong { emphasis(palette) } else { palette.text };
+            Ink::Fixed(faded(palette.background, ink, strength))
+        };
         for (index, line) in lines.into_iter().enumerate() {
             let middle = top + line_units * s * (index as f32 + 0.5);
             let baseline = middle + CAP_HEIGHT * type_units * s / 2.0;
-            dress.labels.extend(centred(&line, self.size[0], baseline, type_units * s, |strong| {
-                let ink = if strong { emphasis(palette) } else { palette.text };
-                Ink::Fixed(faded(palette.background, ink, strength))
-            }));
+            let left = match self.column_px {
+                0 => left_of_centred(&line, self.size[0], type_units * s),
+                column => (self.size[0] - column) as f32 + COLUMN_MARGIN * s,
+            };
+            dress.labels.extend(labels(&line, [left, baseline], type_units * s, ink));
         }
         dress
     }
@@ -149,7 +216,7 @@ fn height_of(lines: usize, type_units: f32) -> f32 {
 /// A card: a large line and a small one, in the middle of the target.
 pub fn card(size: [u32; 2], text: &str, subtitle: &str, palette: ThemeColors) -> Annotations {
     let scale = scale_of(size, 1.0);
-    let band = Band { size, scale, type_units: CARD_UNITS, lines: 0 };
+    let band = Band { size, scale, type_units: CARD_UNITS, lines: 0, column_px: 0 };
     let runs = [TextRun::strong(text)];
     let mut type_units = CARD_UNITS;
     let lines = loop {
@@ -223,8 +290,24 @@ fn centred(
     size_px: f32,
     ink: impl Fn(bool) -> Ink,
 ) -> Vec<Label> {
+    labels(line, [left_of_centred(line, width_px, size_px), baseline], size_px, ink)
+}
+
+/// The left edge of a centred line.
+fn left_of_centred(line: &[TextRun], width_px: u32, size_px: f32) -> f32 {
     let width = |run: &TextRun| text_width(&run.text, run.strong) * size_px;
-    let mut x = (width_px as f32 - line.iter().map(width).sum::<f32>()) / 2.0;
+    (width_px as f32 - line.iter().map(width).sum::<f32>()) / 2.0
+}
+
+/// A line of text from its left edge.
+fn labels(
+    line: &[TextRun],
+    [left, baseline]: [f32; 2],
+    size_px: f32,
+    ink: impl Fn(bool) -> Ink,
+) -> Vec<Label> {
+    let width = |run: &TextRun| text_width(&run.text, run.strong) * size_px;
+    let mut x = left;
     line.iter()
         .map(|run| {
             let label = Label {
@@ -387,6 +470,35 @@ mod tests {
             }
             assert_eq!(dress.reserved_px, band.height_px());
         }
+    }
+
+    #[test]
+    fn a_slide_gives_its_picture_nine_tenths_of_the_height() {
+        let runs = vec![
+            TextRun::plain("When it says "),
+            TextRun::strong("butterfly"),
+            TextRun::plain(", layer 4 puts 99 % of its attention on the picture"),
+        ];
+        for size in [[1280, 720], [1920, 1080], [3840, 2160]] {
+            let band = Band::of_slides(size, STAGE_UNITS, [runs.clone()], 1.0);
+            let dress = band.dress(&runs, 1.0, Theme::Dark.palette());
+            assert_eq!(dress.reserved_px, 0, "{size:?}: beside");
+            assert!(size[0] - dress.reserved_right_px >= size[1], "{size:?}");
+            let column = PixelRect::from_edges(
+                (size[0] - dress.reserved_right_px) as f32,
+                0.0,
+                size[0] as f32,
+                size[1] as f32,
+            );
+            assert!(dress.labels.iter().all(|label| column.contains(&label.bounds())), "{size:?}");
+        }
+        // A portrait screen and a wide picture have the caption below.
+        for (size, aspect) in [([1080, 1920], 1.0), ([1920, 1080], 2.2)] {
+            let dress = Band::of_slides(size, STAGE_UNITS, [runs.clone()], aspect).space();
+            assert!(dress.reserved_px > 0 && dress.reserved_right_px == 0, "{size:?}");
+        }
+        let silent = Band::of_slides([1920, 1080], STAGE_UNITS, [], 1.0).space();
+        assert_eq!((silent.reserved_px, silent.reserved_right_px), (0, 0));
     }
 
     #[test]

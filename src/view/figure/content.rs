@@ -204,6 +204,19 @@ impl Content {
     }
 }
 
+/// Width / height of what a view shows, without axes; `None` for a view that fills any shape.
+pub fn content_aspect(state: &ViewState, trace: &Trace) -> Option<f32> {
+    let shape = trace.shape();
+    let grid = shape.heads as f32 / shape.layers.max(1) as f32;
+    match state.view {
+        ViewKind::TokenMatrix | ViewKind::Heads | ViewKind::Pictures => None,
+        ViewKind::LayerHead => Some(grid),
+        ViewKind::Wall => Some(picture_aspect(state, trace) * grid),
+        _ => Some(picture_aspect(state, trace)),
+    }
+    .filter(|aspect| aspect.is_finite() && *aspect > 0.0)
+}
+
 /// Width / height of the picture under the map.
 fn picture_aspect(state: &ViewState, trace: &Trace) -> f32 {
     aspect(state.picture.frame(trace), trace)

@@ -53,6 +53,18 @@ impl Figure {
         caption: &[TextRun],
         readout: impl Into<Readout>,
     ) -> Self {
+        Self::layout_within(state, size, content, caption, readout, MARGIN)
+    }
+
+    /// The same with another margin, in design units.
+    pub fn layout_within(
+        state: &ViewState,
+        size: [u32; 2],
+        content: &Content,
+        caption: &[TextRun],
+        readout: impl Into<Readout>,
+        margin: f32,
+    ) -> Self {
         let scale = scale_of(size, state.text_scale);
         let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
         let mut figure = Self {
@@ -71,7 +83,7 @@ impl Figure {
             // The column of the foot depends on the content, and the height of the foot depends on the column's width:
             // two passes are enough.
             let mut foot = Foot::new(state, caption, &readout.into(), scale);
-            let margin = MARGIN * scale;
+            let margin = margin * scale;
             let inner =
                 PixelRect::from_edges(margin, margin, whole.width - margin, whole.height - margin);
             if let Some(legend) = &mut foot.legend {

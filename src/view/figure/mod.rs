@@ -21,7 +21,7 @@ mod type_metrics;
 pub use axes::{labelled, step_for};
 pub use caption::{caption, caption_of_heads, token_name, token_names, token_text};
 pub use color_limits::{ColorLimits, Readout};
-pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile};
+pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile, content_aspect};
 pub use rect::PixelRect;
 pub use shapes::{Align, Figure, Fill, Label, Legend};
 pub use sizes::{DESIGN_LINES, scale_of};

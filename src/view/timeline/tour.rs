@@ -2,12 +2,11 @@
 //! all heads at once, and relevancy if the trace has it.
 
 use super::edit::readable;
+use super::spoken::{attends, sentence, when};
 use super::walkthrough::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
-use crate::trace::{
-    AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace, characters, spelled,
-};
-use crate::view::figure::{token_name, token_text};
+use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace};
+use crate::view::figure::token_name;
 use crate::view::{
     AxisSet, Blend, HeadOrder, MapSource, Quantity, Queries, Range, Shown, ViewKind, ViewState,
     pictures, salient_token,
@@ -81,26 +80,6 @@ fn sorted(values: impl Iterator<Item = f32>) -> Vec<(u32, f32)> {
 /// The tour of a trace; `path` is the trace's path in its steps.
 pub fn tour(trace: &Trace, path: &Path) -> Walkthrough {
     Tour { trace, path }.walkthrough()
-}
-
-/// The words of an answer, with the words of some tokens marked by `**…**`: the default caption for a view of these
-/// tokens.
-pub fn sentence(trace: &Trace, marked: &[u32]) -> String {
-    let tokens = trace.meta().answer_tokens();
-    let mut text = String::new();
-    for run in characters(tokens) {
-        let first = &tokens[run.start];
-        if first.kind == TokenKind::Special {
-            continue;
-        }
-        if first.begins_word() && !text.is_empty() {
-            text.push(' ');
-        }
-        let word = token_text(&spelled(&tokens[run.clone()]));
-        let is_marked = run.into_iter().any(|index| marked.contains(&(index as u32)));
-        text.push_str(&if is_marked { format!("**{word}**") } else { word });
-    }
-    text
 }
 
 struct Tour<'a> {
@@ -248,7 +227,7 @@ impl Tour<'_> {
                 seconds: Some(0.9),
                 transition_secs: 0.3,
                 notes: "One frame of the video, on the scale of all of them.".into(),
-                ..Step::new(state, format!("At **{word}**, {}", frame.name()))
+                ..Step::new(state, format!("{}: {}", when(&word), frame.name()))
             });
         }
     }
@@ -325,14 +304,8 @@ impl Tour<'_> {
         let mut layers = looks.layers();
         layers.truncate(LAYERS);
         for (rank, &(layer, share)) in layers.iter().enumerate() {
-            let share = percent(share);
-            let caption = if rank == 0 {
-                format!(
-                    "At **{word}**, layer\u{a0}{layer} looks at the picture most: {share} of its attention"
-                )
-            } else {
-                format!("At **{word}**, layer\u{a0}{layer}: {share}")
-            };
+            let attends = attends(&when(&word), &format!("layer\u{a0}{layer}"), share);
+            let caption = if rank == 0 { format!("{attends}, the most of all") } else { attends };
             let mut state = of(AxisSet::single(layer), AxisSet::MEAN);
             state.view = self.map_view();
             steps.push(Step { notes: "Mean over heads.".into(), ..Step::new(state, caption) });
@@ -347,10 +320,8 @@ impl Tour<'_> {
             steps.push(Step::new(state, caption));
         }
         for ([layer, head], share) in looks.cells().into_iter().take(HEADS) {
-            let caption = format!(
-                "At **{word}**, layer\u{a0}{layer}, head\u{a0}{head}: {} on the picture",
-                percent(share)
-            );
+            let who = format!("head\u{a0}{head} of layer\u{a0}{layer}");
+            let caption = attends(&when(&word), &who, share);
             let mut state = of(AxisSet::single(layer), AxisSet::single(head));
             state.view = self.map_view();
             steps.push(Step { notes: "A single head.".into(), ..Step::new(state, caption) });
@@ -359,8 +330,10 @@ impl Tour<'_> {
         let mut state = of(AxisSet::MEAN, AxisSet::MEAN);
         state.view = ViewKind::Wall;
         let caption = format!(
-            "Every head at **{word}**: {}\u{a0}layers down, {}\u{a0}heads across",
-            shape.layers, shape.heads
+            "{}: {}\u{a0}layers down, {}\u{a0}heads across",
+            when(&word),
+            shape.layers,
+            shape.heads
         );
         steps.push(Step { seconds: Some(3.0), ..Step::new(state, caption) });
     }
@@ -393,8 +366,4 @@ impl Tour<'_> {
             steps.push(Step { seconds: Some(3.0), ..Step::new(state, caption) });
         }
     }
-}
-
-fn percent(share: f32) -> String {
-    format!("{:.0}\u{a0}%", share * 100.0)
 }
