@@ -129,7 +129,7 @@ pub struct Seen {
 
 /// Widths of the side panels: the first where the window is narrow, the second where it is wide.
 const CHAT_WIDTH: [f32; 2] = [256.0, 320.0];
-const INSPECTOR_WIDTH: [f32; 2] = [336.0, 360.0];
+const INSPECTOR_WIDTH: [f32; 2] = [348.0, 364.0];
 /// Least height of the token strip.
 const TOKENS_HEIGHT: f32 = 112.0;
 /// Height of the inspector under which three rows of panels are one too many.
@@ -301,6 +301,8 @@ struct TabFit {
 
 impl TabFit {
     const ROOMY: Self = Self { size: theme::BODY, margin: 8.0, most: f32::INFINITY };
+    const SMALL: Self = Self { size: theme::SMALL, margin: 5.0, ..Self::ROOMY };
+    const TIGHT: Self = Self { size: 11.0, margin: 3.0, ..Self::ROOMY };
 
     /// For titles in a row of `width` points.
     fn new(ui: &Ui, titles: &[&str], width: f32) -> Self {
@@ -312,12 +314,13 @@ impl TabFit {
             titles.iter().map(width).collect()
         };
         let room = |margin: f32| width - 2.0 * margin * titles.len() as f32 - 2.0;
-        if widths(Self::ROOMY.size).iter().sum::<f32>() <= room(Self::ROOMY.margin) {
-            return Self::ROOMY;
+        for fit in [Self::ROOMY, Self::SMALL] {
+            if widths(fit.size).iter().sum::<f32>() <= room(fit.margin) {
+                return fit;
+            }
         }
-        let margin = 5.0;
-        let most = largest_width(&widths(theme::SMALL), room(margin));
-        Self { size: theme::SMALL, margin, most }
+        let most = largest_width(&widths(Self::TIGHT.size), room(Self::TIGHT.margin));
+        Self { most, ..Self::TIGHT }
     }
 }
 

@@ -363,7 +363,7 @@ fn one_head_over_all_answers_has_mean_and_spread() {
     window.state().intents.command(Command::SetLayerHead(1, 2));
     show(&mut window, Pane::Answers);
     assert!(window.query_by_label_contains("(2 answers)").is_some());
-    window.get_all_by_label("Copy CSV").last().unwrap().click();
+    window.get_all_by_label("Copy CSV").next().unwrap().click();
     let text = copied(&mut window);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "heads,question,answer,picture,image_share,focus,inside");

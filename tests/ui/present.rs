@@ -138,7 +138,7 @@ fn exploring_changes_the_view_and_returns_to_the_tour() {
     press(&mut window, Key::E);
     let explored = window.state().playback.explored().unwrap().clone();
     use egui_kittest::kittest::Queryable as _;
-    window.get_by_label("layer ›").click();
+    window.get_by_label("layer ↓").click();
     window.step();
     window.step();
     let changed = window.state().playback.explored().unwrap().clone();
