@@ -266,7 +266,7 @@ impl Playback {
         let shown = MomentContent::One(Shot::View(Box::new(state)));
         let moment = Moment { shown, said: Said::default(), step: None, is_passing: false };
         if let Err(error) = self.loupe.paint(moment, &walkthrough, &self.traces, size) {
-            self.error = Some(error.to_string());
+            self.error = Some(in_window(&error.to_string()).0);
         }
         let name = head_name(layer, head);
         let share = share.map(|share| format!(" · {}", percent(f64::from(share), 0)));
