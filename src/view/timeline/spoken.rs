@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_view_is_told_as_a_sentence() {
         let geometry = Geometry::named("small").unwrap();
-        let trace = Synthetic::new(geometry, RowsKept::Answer, 1).unwrap().trace().unwrap();
+        let trace = Synthetic::new(geometry, RowsKept::All, 1).unwrap().trace().unwrap();
         let mut state = ViewState::default();
         state.map.queries = Queries::answer(1);
         let word = trace.meta().answer_words()[1].plain();
