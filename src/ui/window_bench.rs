@@ -7,10 +7,12 @@
 use super::Start;
 use super::document::Document;
 use super::headless::{Headless, HeadlessOptions};
+use super::shortcuts::UiCommand;
 use crate::gpu::Gpu;
 use crate::settings::Settings;
 use crate::trace::Trace;
-use crate::view::ViewState;
+use crate::view::{Command, Queries, ViewKind, ViewState};
+use anyhow::Context as _;
 use cpu_time::ProcessTime;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, pos2, vec2};
 use std::sync::Arc;
@@ -59,6 +61,11 @@ pub struct WindowBench {
     pub max_page_uploads: u64,
     /// Stage draws of the most expensive event.
     pub max_stage_draws: u64,
+    /// CPU time of a whole frame while a rectangle is dragged around an object: outline, matrix, bars and best head
+    /// follow.
+    pub mark_ms: Percentiles,
+    /// CPU time of the numbers alone: the share of every head inside the object, for one answer token.
+    pub inside_ms: Percentiles,
 }
 
 /// Replays `count` events over a trace in a window of `size` pixels.
@@ -86,6 +93,8 @@ pub fn replay(
         uploads = uploads.max(after.page_uploads - before.page_uploads);
         draws = draws.max(after.stage_draws - before.stage_draws);
     }
+    let marking = bench.mark()?;
+    let inside = bench.inside()?;
     let of = |pick: fn(&Cost) -> f64| Percentiles::from_values(costs.iter().map(pick).collect());
     Ok(WindowBench {
         events: costs.len(),
@@ -95,6 +104,8 @@ pub fn replay(
         frame_ms: of(|cost| cost.ui + cost.stage + cost.paint),
         max_page_uploads: uploads,
         max_stage_draws: draws,
+        mark_ms: Percentiles::from_values(marking),
+        inside_ms: Percentiles::from_values(inside),
     })
 }
 
@@ -133,6 +144,44 @@ impl Bench {
         });
         let target = texture.create_view(&wgpu::TextureViewDescriptor::default());
         Ok(Self { host, target, size, time: 0.0 })
+    }
+
+    /// Drags a rectangle over the middle of the stage; the cost of each frame of the drag.
+    fn mark(&mut self) -> anyhow::Result<Vec<f64>> {
+        const FRAMES: usize = 60;
+        self.host.app.intents.command(Command::SetView(ViewKind::Overlay));
+        self.host.app.intents.act(UiCommand::MarkObject);
+        for _ in 0..2 {
+            self.frame(Vec::new())?;
+        }
+        let rect = self.host.app.stage_rect;
+        let at = |t: f32| rect.lerp_inside(vec2(0.4 + 0.2 * t, 0.35 + 0.25 * t));
+        self.frame(vec![Event::PointerMoved(at(0.0)), button(at(0.0), true)])?;
+        let mut costs = Vec::with_capacity(FRAMES);
+        for step in 1..=FRAMES {
+            let to = at(step as f32 / FRAMES as f32);
+            let cost = self.frame(vec![Event::PointerMoved(to)])?;
+            costs.push(cost.ui + cost.stage + cost.paint);
+        }
+        self.frame(vec![button(at(1.0), false)])?;
+        Ok(costs)
+    }
+
+    /// Computes the share of every head inside the marked object.
+    fn inside(&self) -> anyhow::Result<Vec<f64>> {
+        const ROUNDS: usize = 20;
+        let doc = self.host.app.doc().context("no document is open")?;
+        let mut state = doc.state().clone();
+        anyhow::ensure!(state.chosen_object().is_some(), "the drag marked no object");
+        state.map.queries = Queries::answer(0);
+        let mut costs = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            let start = ProcessTime::now();
+            let values = state.resolve_heads(&doc.trace, None)?.values();
+            costs.push(milliseconds(start));
+            anyhow::ensure!(!values.is_empty(), "the heads have no numbers");
+        }
+        Ok(costs)
     }
 
     fn frame(&mut self, events: Vec<Event>) -> anyhow::Result<Cost> {

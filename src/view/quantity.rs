@@ -89,14 +89,14 @@ impl Quantity {
     /// The description in a caption.
     pub const fn description(self) -> &'static str {
         match self {
-            Self::Focus => "focus: share of the image × (1 − entropy / ln N)",
-            Self::ImageShare => "share of the image",
-            Self::Peak => "strongest patch",
-            Self::Entropy => "entropy over the patches, nats",
+            Self::Focus => "share of the image × (1 − entropy / ln N)",
+            Self::ImageShare => "sum over the image",
+            Self::Peak => "largest patch",
+            Self::Entropy => "over the patches",
             Self::Inside => "share inside the object",
-            Self::QuestionShare => "share of the question",
-            Self::Change => "change of the image's share, first − second",
-            Self::Effect => "Δ log p of the answer with the head switched off",
+            Self::QuestionShare => "sum over the question",
+            Self::Change => "share of the image, first − second",
+            Self::Effect => "Δ log p with the head off",
             Self::ImageToAnswer => "mean per patch",
             Self::QuestionToAnswer => "mean per question token",
         }

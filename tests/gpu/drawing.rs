@@ -3,12 +3,13 @@
 use crate::common::{SCALE, Shape, draw, gradient, plain_state, renderer};
 use half::f16;
 use image::RgbaImage;
+use vlmscope::analysis::outline::{Outline, RegionPart};
 use vlmscope::gpu::{Gpu, Renderer, Scene, Target, colormap};
-use vlmscope::trace::{PatchRef, PreprocessMode, Trace};
+use vlmscope::trace::{PatchRef, PreprocessMode, Rect, Trace};
 use vlmscope::view::figure::contrast;
 use vlmscope::view::{
-    AxisSet, Blend, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, Mix, Normalise,
-    PatchGrid, Quantity, Queries, Range, Scale, Second, ViewKind, ViewState,
+    AxisSet, Blend, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MarkedObject, Mix,
+    Normalise, PatchGrid, Quantity, Queries, Range, Scale, Second, ViewKind, ViewState,
 };
 
 fn black(_: u32, _: u32) -> [u8; 3] {
@@ -784,4 +785,48 @@ fn the_glow_fades_with_the_share_that_the_caption_names() {
     let wall = ViewState { view: ViewKind::Wall, ..max };
     let unfaded = ViewState { fade_below: 0.0, ..wall.clone() };
     assert!(brightness(&wall, &weak).0 < brightness(&unfaded, &weak).0);
+}
+
+/// The outline of an object is as wide at any zoom, and lies where the object does.
+#[test]
+fn an_object_has_a_crisp_outline_at_every_zoom() {
+    let shape = Shape::default();
+    let trace = shape.trace_of(|_, _, _, _| f16::ZERO, |_, _| [90, 90, 90]);
+    let mut renderer = renderer();
+    let meta = trace.meta();
+    let [width, height] = meta.preprocess[0].original_size.map(f64::from);
+    let rect = Rect { x: width * 0.25, y: height * 0.25, width: width * 0.5, height: height * 0.5 };
+    let part = RegionPart::new(Outline::Rectangle { rect });
+    let mut state = plain_state();
+    let plain = state.clone();
+    state.objects = vec![MarkedObject { name: String::new(), picture: 0, parts: vec![part] }];
+    state.object = Some(0);
+    for zoom in [1.0, 3.0] {
+        state.camera.zoom = zoom;
+        // The upper left corner stays in sight.
+        state.camera.centre = if zoom > 1.0 { [0.25, 0.25] } else { [0.5, 0.5] };
+        let (drawn, _) = draw(&mut renderer, &state, &trace, [400, 400]);
+        let (bare, _) = draw(
+            &mut renderer,
+            &ViewState { camera: state.camera, ..plain.clone() },
+            &trace,
+            [400, 400],
+        );
+        // The accent is much more blue than red, also where it is smoothed; picture and edge are grey.
+        let is_accent =
+            |pixel: &image::Rgba<u8>| i32::from(pixel.0[2]) > i32::from(pixel.0[0]) + 60;
+        let content = renderer.figure().unwrap().content;
+        let left = content.x + 0.25 * content.width;
+        // Across the left edge, well below the corner: one run of the accent, about as wide as the line.
+        let y = (content.y + 0.4 * content.height) as u32;
+        let hits: Vec<u32> = (0..400)
+            .filter(|&x| is_accent(drawn.get_pixel(x, y)))
+            .filter(|&x| (x as f32) < left + 40.0)
+            .collect();
+        assert!((1..=4).contains(&hits.len()), "zoom {zoom}: {hits:?}");
+        assert!((hits[0] as f32 - left).abs() < 3.0, "zoom {zoom}: {hits:?} {left}");
+        // Inside nothing is tinted.
+        let inside = [(left + 30.0) as u32, y];
+        assert_eq!(drawn.get_pixel(inside[0], inside[1]), bare.get_pixel(inside[0], inside[1]));
+    }
 }

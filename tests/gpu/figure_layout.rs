@@ -252,7 +252,7 @@ fn the_caption_says_what_is_shown() {
             state.view = ViewKind::LayerHead;
             state.quantity = Quantity::Entropy;
         }),
-        "entropy · answer token 2 triangle · 4 layers × 6 heads · nats, 0.000–0.184"
+        "entropy · answer token 2 triangle · 4 layers × 6 heads · over the patches, 0.000–0.184 nats"
     );
     assert_eq!(text(&|state| state.caption.text = Some("mine".into())), "mine");
 }

@@ -74,6 +74,7 @@ fn structs_lie_the_same_way_on_both_sides() {
             flags,
             query_count,
             scale,
+            pairs,
             padding,
         }
     );

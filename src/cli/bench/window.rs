@@ -44,12 +44,14 @@ pub(super) fn run(
     Ok(())
 }
 
-fn rows(replay: &WindowBench) -> [(&'static str, Percentiles); 4] {
+fn rows(replay: &WindowBench) -> [(&'static str, Percentiles); 6] {
     [
         ("panels", replay.ui_ms),
         ("renderer (stage)", replay.stage_ms),
         ("renderer (stage and window)", replay.renderer_ms),
         ("frame", replay.frame_ms),
+        ("frame, marking an object", replay.mark_ms),
+        ("heads inside an object", replay.inside_ms),
     ]
 }
 
@@ -65,6 +67,8 @@ fn report(gpu: &Gpu, model: &str, size: [u32; 2], replay: &WindowBench) -> Value
             "stage": three(replay.stage_ms),
             "renderer": three(replay.renderer_ms),
             "frame": three(replay.frame_ms),
+            "mark": three(replay.mark_ms),
+            "inside": three(replay.inside_ms),
         },
         "max_page_uploads_an_event": replay.max_page_uploads,
         "max_stage_draws_an_event": replay.max_stage_draws,
