@@ -125,6 +125,8 @@ type LookKey = (TraceId, MapChoice, Vec<PatchRef>, Option<MarkedObject>, bool);
 #[derive(Debug, Default)]
 pub struct ValueCache {
     matrix: CachedValue<MatrixKey, Matrix>,
+    /// The share of every head inside an object: matrix, ranking and bars read the same numbers.
+    inside: CachedValue<(TraceId, Queries, MarkedObject, bool), Vec<f32>>,
     ranking: CachedValue<(TraceId, Queries, Option<MarkedObject>), Vec<Ranked>>,
     ranking_over: CachedValue<Vec<(TraceId, Option<MarkedObject>)>, Vec<Ranked>>,
     evidence: CachedValue<(TraceId, Option<MarkedObject>), Vec<WordEvidence>>,
@@ -152,7 +154,33 @@ impl ValueCache {
             remove_bos: state.remove_bos,
             object: state.chosen_object().filter(|_| state.quantity == Quantity::Inside).cloned(),
         };
-        self.matrix.get(key, || matrix(&doc.trace, &state, second))
+        self.matrix.get(key, || {
+            let is_attention = state.map.source == MapSource::Attention;
+            let object = state.chosen_object();
+            match object.filter(|_| is_attention && state.quantity == Quantity::Inside) {
+                Some(object) => {
+                    let (queries, remove_bos) = (&state.map.queries, state.remove_bos);
+                    let values = self.inside(&doc.trace, queries, object, remove_bos);
+                    matrix_of(&doc.trace, Quantity::Inside, Ok(values.to_vec()))
+                }
+                None => matrix(&doc.trace, &state, second),
+            }
+        })
+    }
+
+    /// The share of every head inside an object: [L, H]; empty if a row is missing.
+    fn inside(
+        &self,
+        trace: &Trace,
+        queries: &Queries,
+        object: &MarkedObject,
+        remove_bos: bool,
+    ) -> Arc<Vec<f32>> {
+        let key = (trace.id(), queries.clone(), object.clone(), remove_bos);
+        self.inside.get(key, || {
+            let number = HeadNumber::Inside(object.inside(trace));
+            head_numbers(trace, queries, number, remove_bos)
+        })
     }
 
     /// Heads, the most telling first: those that look at the chosen object, or else those with a high share on the
@@ -160,7 +188,13 @@ impl ValueCache {
     pub fn ranking(&self, doc: &Document, state: &ViewState) -> Arc<Vec<Ranked>> {
         let (queries, object) = (&state.map.queries, state.chosen_object());
         let key = (doc.trace.id(), queries.clone(), object.cloned());
-        self.ranking.get(key, || ranking(&doc.trace, queries, object))
+        self.ranking.get(key, || {
+            let inside = object.map(|object| {
+                let queries = averaged(queries);
+                self.inside(&doc.trace, &queries, object, false).to_vec()
+            });
+            ranking(&doc.trace, queries, inside)
+        })
     }
 
     /// The mean ranking over several answers of one model, each with its object if one is asked about, over all of
@@ -231,8 +265,8 @@ impl ValueCache {
         self.map.get(key, || map(&doc.trace, state, second).unwrap_or_default())
     }
 
-    /// For each kept row the mean attention on some patches (without patches: the share inside the chosen object), over
-    /// the chosen layers and heads. Empty without patches and object.
+    /// For each kept row of the answer the mean attention on some patches (without patches: the share inside the chosen
+    /// object), over the chosen layers and heads; 0 for rows of the prompt. Empty without patches and object.
     pub fn looking(
         &self,
         doc: &Document,
@@ -265,7 +299,13 @@ impl ValueCache {
             state.remove_bos,
             state.chosen_object().filter(|_| patches.is_empty()).cloned(),
         );
-        self.strip.get(key, || strip(&doc.trace, state, patches))
+        self.strip.get(key, || {
+            let object = state.chosen_object().filter(|_| patches.is_empty());
+            let inside = object.map(|object| {
+                self.inside(&doc.trace, &state.map.queries, object, state.remove_bos)
+            });
+            strip(&doc.trace, state, patches, inside)
+        })
     }
 }
 
@@ -398,14 +438,18 @@ fn of_pages(trace: &Trace, map: &MapChoice) -> MapChoice {
 }
 
 fn matrix(trace: &Trace, state: &ViewState, second: Option<&Trace>) -> Matrix {
+    let found = state.resolve_heads(trace, second).map(|numbers| numbers.values());
+    matrix_of(trace, state.quantity, found.map_err(|error| error.to_string()))
+}
+
+fn matrix_of(trace: &Trace, quantity: Quantity, found: Result<Vec<f32>, String>) -> Matrix {
     let shape = trace.shape();
-    let found = state.resolve_heads(trace, second);
     let (values, lacks) = match found {
-        Ok(numbers) => (numbers.values(), None),
-        Err(error) => (Vec::new(), Some(error.to_string())),
+        Ok(values) => (values, None),
+        Err(reason) => (Vec::new(), Some(reason)),
     };
     let mut range = beyond_rounding(range_of(&values));
-    if state.quantity.is_signed() {
+    if quantity.is_signed() {
         let most = range[0].abs().max(range[1].abs());
         range = [-most, most];
     }
@@ -434,13 +478,18 @@ fn head_numbers(
     numbers.map_or_else(|_| Vec::new(), |numbers| numbers.values())
 }
 
-fn ranking(trace: &Trace, queries: &Queries, object: Option<&MarkedObject>) -> Vec<Ranked> {
-    let heads = trace.shape().heads.max(1);
+/// The mean over the same queries.
+fn averaged(queries: &Queries) -> Queries {
     let named = queries.set.named().unwrap_or_default().to_vec();
-    let queries = Queries { kind: queries.kind, set: AxisSet::new(Aggregate::Mean, named) };
+    Queries { kind: queries.kind, set: AxisSet::new(Aggregate::Mean, named) }
+}
+
+/// The heads by what lies inside an object, `inside` [L, H], or else by their focus on the picture.
+fn ranking(trace: &Trace, queries: &Queries, inside: Option<Vec<f32>>) -> Vec<Ranked> {
+    let heads = trace.shape().heads.max(1);
+    let queries = averaged(queries);
     let mean = |number| head_numbers(trace, &queries, number, false);
     let (shares, entropies) = (mean(HeadNumber::ImageShare), mean(HeadNumber::ImageEntropy));
-    let inside = object.map(|object| mean(HeadNumber::Inside(object.inside(trace))));
     let scores = inside.clone().unwrap_or_else(|| mean(HeadNumber::Focus));
     let mut ranked: Vec<Ranked> = shares
         .into_iter()
@@ -460,7 +509,11 @@ fn ranking(trace: &Trace, queries: &Queries, object: Option<&MarkedObject>) -> V
 fn mean_ranking(traces: &[(Arc<Trace>, Option<MarkedObject>)]) -> Vec<Ranked> {
     let mut sums: BTreeMap<(u32, u32), Ranked> = BTreeMap::new();
     for (trace, object) in traces {
-        for one in ranking(trace, &spoken(trace), object.as_ref()) {
+        let queries = spoken(trace);
+        let inside = object.as_ref().map(|object| {
+            head_numbers(trace, &queries, HeadNumber::Inside(object.inside(trace)), false)
+        });
+        for one in ranking(trace, &queries, inside) {
             let zero = Ranked {
                 image_share: 0.0,
                 entropy: 0.0,
@@ -532,21 +585,29 @@ fn looking(trace: &Trace, choice: &MapChoice, remove_bos: bool, weights: &Weight
         return Vec::new();
     }
     let Ok(numbers) = choice.resolve(trace, Keep::One, remove_bos) else { return Vec::new() };
-    let of_row = |row: &crate::view::Numbers<'_>| {
-        row.at(&weights.keys).map_or(0.0, |plane| weights.sum(&plane))
+    let first = trace.meta().prompt_len.saturating_sub(1);
+    // Only words of the answer are coloured: rows of the prompt stay 0.
+    let of_row = |(row, query): (&crate::view::Numbers<'_>, &u32)| match *query >= first {
+        true => row.at(&weights.keys).map_or(0.0, |plane| weights.sum(&plane)),
+        false => 0.0,
     };
-    numbers.each_row().iter().map(of_row).collect()
+    numbers.each_row().iter().zip(trace.rows()).map(of_row).collect()
 }
 
-fn strip(trace: &Trace, state: &ViewState, patches: &[PatchRef]) -> Vec<f32> {
+fn strip(
+    trace: &Trace,
+    state: &ViewState,
+    patches: &[PatchRef],
+    inside: Option<Arc<Vec<f32>>>,
+) -> Vec<f32> {
     let shape = trace.shape();
     if patches.is_empty() {
         let layers = state.map.layers.layer_indices(&trace.meta().model);
-        let number = match state.inside(trace) {
-            Some(inside) => HeadNumber::Inside(inside),
-            None => HeadNumber::ImageShare,
+        let share = HeadNumber::ImageShare;
+        let values = match &inside {
+            Some(inside) => inside.to_vec(),
+            None => head_numbers(trace, &state.map.queries, share, state.remove_bos),
         };
-        let values = head_numbers(trace, &state.map.queries, number, state.remove_bos);
         let of_head = |head: usize| {
             let cells = layers
                 .iter()

@@ -261,7 +261,9 @@ struct Coloring {
 impl Coloring {
     fn new(cx: &PaneContext<'_>, doc: &Document) -> Self {
         let patches = cx.active_patches();
-        let looking = if patches.is_empty() && cx.shown.chosen_object().is_none() {
+        // While an object is being drawn the words wait: every row of the answer would be read in every frame.
+        let has_object = cx.shown.chosen_object().is_some() && cx.marking.gesture.is_none();
+        let looking = if patches.is_empty() && !has_object {
             Default::default()
         } else {
             cx.values.looking(doc, cx.shown, &patches)
