@@ -129,6 +129,8 @@ pub struct App {
     pub rank: usize,
     /// Whether heads are ranked over all open traces of the model.
     pub rank_over_all: bool,
+    /// Whether the chosen head is shown in every open answer, in place of the ranking.
+    pub shows_answers: bool,
     /// Requests to the host window.
     pub host: Vec<HostRequest>,
     /// The recorder of visited views, while it runs.
@@ -219,6 +221,7 @@ impl App {
             shown: ViewState::default(),
             rank: 0,
             rank_over_all: false,
+            shows_answers: false,
             host: Vec::new(),
             take: None,
             editor: None,

@@ -90,6 +90,8 @@ macro_rules! ui_commands {
                 RenameObject "Rename the chosen object" => |app, _| marking::rename(app),
                 DeleteObject "Delete the chosen object" [NONE Backspace]
                     => |app, _| marking::delete(app),
+                HeadInAnswers "The chosen head in every open answer"
+                    => |app, _| heads::in_answers(app),
                 KeepHeads "Keep the chosen heads as a named set"
                     => |app, _| heads::keep(app),
                 ResetSelection "Clear the selected patches" [NONE R]

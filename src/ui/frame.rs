@@ -159,6 +159,7 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         palette_open: app.palette_open,
         overlay: app.overlay,
         rank_over_all: app.rank_over_all,
+        shows_answers: app.shows_answers,
         now: app.clock,
         intents: &app.intents,
         output,

@@ -84,6 +84,8 @@ pub enum Intent {
     Settings(SettingsChange),
     /// Ranks heads over all open answers of the model, or over this one.
     RankOverAll(bool),
+    /// Shows the chosen head in every open answer, or the ranking.
+    ShowAnswers(bool),
     /// Changes a named set of heads.
     Heads(HeadsCommand),
     /// Brings a panel to the front.

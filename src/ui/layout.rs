@@ -70,8 +70,6 @@ panes! {
     Walkthrough Upper "Walkthrough",
     /// Heads ranked by their attention on the picture.
     Ranking Upper "Best heads",
-    /// The chosen head in every open answer.
-    Answers Upper "All answers",
     /// One bar for each head of the layer.
     HeadStrip Middle "Heads of the layer",
     /// Exact values.

@@ -88,6 +88,8 @@ pub struct PaneContext<'a> {
     pub overlay: Option<Overlay>,
     /// Whether heads are ranked over all open answers of the model.
     pub rank_over_all: bool,
+    /// Whether the chosen head is shown in every open answer, in place of the ranking.
+    pub shows_answers: bool,
     /// Seconds of the program's clock.
     pub now: f64,
     /// Receiver of the user's intents.

@@ -361,7 +361,7 @@ fn one_head_over_all_answers_has_mean_and_spread() {
     let doc = Document::new(Arc::clone(&trace()), &ViewState::default());
     window.state_mut().add_document(doc);
     window.state().intents.command(Command::SetLayerHead(1, 2));
-    show(&mut window, Pane::Answers);
+    act(&mut window, UiCommand::HeadInAnswers);
     assert!(window.query_by_label_contains("(2 answers)").is_some());
     window.get_all_by_label("Copy CSV").next().unwrap().click();
     let text = copied(&mut window);

@@ -17,6 +17,13 @@ pub fn keep(app: &mut App) {
     let names = (app.settings.head_sets.len() + 1..).map(|number| format!("set {number}"));
     let name = names.take(1000).find(is_free).unwrap_or_default();
     app.settings.head_sets.push(NamedHeads { name, model, heads });
+    app.shows_answers = false;
+    app.intents.send(Intent::ShowPanel(Pane::Ranking));
+}
+
+/// Shows the chosen head in every open answer.
+pub fn in_answers(app: &mut App) {
+    app.shows_answers = true;
     app.intents.send(Intent::ShowPanel(Pane::Ranking));
 }
 

@@ -169,6 +169,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Transport(command) => playing::apply(app, command),
         Intent::Settings(change) => settings::apply(app, change),
         Intent::RankOverAll(over_all) => app.rank_over_all = over_all,
+        Intent::ShowAnswers(shows) => app.shows_answers = shows,
         Intent::Heads(command) => heads::apply(app, command),
         Intent::ShowPanel(pane) => window::show_panel(app, pane),
         Intent::ShowOverlay(overlay) => app.overlay = overlay,

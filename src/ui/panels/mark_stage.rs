@@ -211,7 +211,7 @@ fn ring(ui: &Ui, at: Pos2, radius: f32) {
     ui.painter().circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
 }
 
-/// The answer to "which head looks at this?", in the upper right corner of the stage.
+/// The answer to "which head looks at this?", in the upper left corner of the stage.
 pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
     let Some(object) = cx.shown.chosen_object().filter(|_| can_mark(cx.shown)) else { return };
     let ranking = cx.ranking(doc);
@@ -230,7 +230,7 @@ pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
     let line = painter.layout_no_wrap(line, theme::strong(theme::SMALL), color.text);
     let of = painter.layout_no_wrap(of, theme::plain(theme::SMALL), color.muted);
     let size = vec2(line.size().x.max(of.size().x) + 16.0, line.size().y + of.size().y + 12.0);
-    let place = Rect::from_min_size(rect.right_top() + vec2(-size.x - 10.0, 10.0), size);
+    let place = Rect::from_min_size(rect.min + vec2(10.0, 10.0), size);
     painter.rect_filled(place, 4.0, color.panel.gamma_multiply(0.94));
     let below = line.size().y + 2.0;
     painter.galley(place.min + vec2(8.0, 5.0), line, color.text);

@@ -51,7 +51,6 @@ pub struct Panes {
 /// The panels that are docked.
 #[derive(Default)]
 struct Docked {
-    answers: answers::Answers,
     bookmarks: bookmarks::Bookmarks,
     chat: chat::ChatPane,
     head_strip: head_strip::HeadStrip,
@@ -83,7 +82,6 @@ impl Panes {
     pub fn docked(&mut self, pane: Pane) -> &mut dyn PaneUi {
         let docked = &mut self.docked;
         match pane {
-            Pane::Answers => &mut docked.answers,
             Pane::Chat => &mut docked.chat,
             Pane::Stage => &mut docked.stage,
             Pane::Tokens => &mut docked.tokens,
@@ -110,7 +108,7 @@ impl Panes {
     /// Drops textures of a device that was lost.
     pub fn forget_textures(&mut self, ctx: &egui::Context) {
         self.docked.matrix.forget_texture();
-        self.docked.answers.forget_textures();
+        self.docked.ranking.forget_textures();
         relevancy_gallery::forget_textures(ctx);
     }
 }

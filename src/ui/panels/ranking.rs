@@ -1,5 +1,6 @@
 //! Ranking of heads by their attention on the picture and on few patches of it.
 
+use super::answers::Answers;
 use crate::ui::document::Document;
 use crate::ui::head_choice;
 use crate::ui::intent::{HeadsCommand, Intent};
@@ -7,7 +8,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::{Ranked, compared};
-use crate::ui::widgets::{Icon, hairline, icon_button, ink, muted, text_in};
+use crate::ui::widgets::{Icon, hairline, icon_button, ink, muted, segments, text_in};
 use crate::view::figure::head_name;
 use crate::view::{Command, LayerHead};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
@@ -20,6 +21,8 @@ const SHOWN: usize = 40;
 pub struct Ranking {
     /// The set whose name is being typed.
     renamed: Option<(usize, String)>,
+    /// The chosen head in every open answer.
+    answers: Answers,
 }
 
 impl PaneUi for Ranking {
@@ -28,6 +31,18 @@ impl PaneUi for Ranking {
             muted(ui, "The heads that attend to the picture, the most focused first.");
             return;
         };
+        let choices = [
+            (false, "Ranking", "The heads of this answer, the most telling first".to_owned()),
+            (true, "In every answer", UiCommand::HeadInAnswers.hint()),
+        ];
+        let shown = ui.horizontal(|ui| segments(ui, cx.shows_answers, &choices)).inner;
+        if let Some(shows) = shown {
+            cx.intents.send(Intent::ShowAnswers(shows));
+        }
+        if cx.shows_answers {
+            self.answers.ui(cx, ui);
+            return;
+        }
         let answers = compared(cx.docs, doc, cx.shown).len();
         let object = cx.shown.chosen_object();
         ui.horizontal(|ui| {
@@ -84,6 +99,11 @@ impl PaneUi for Ranking {
 }
 
 impl Ranking {
+    /// Drops the textures of a device that was lost.
+    pub fn forget_textures(&mut self) {
+        self.answers.forget_textures();
+    }
+
     /// The heads that are chosen one by one, if there are several.
     fn chosen(&self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         let map = &doc.state().map;
