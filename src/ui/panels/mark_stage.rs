@@ -12,6 +12,7 @@ use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{hairline_below, ink, muted, segments};
+use crate::view::figure::head_name;
 use crate::view::{Command, Parts, ViewState};
 use egui::{
     Align, Color32, CursorIcon, Key, Layout, PointerButton, Pos2, Rect, Response, Slider, Stroke,
@@ -219,10 +220,9 @@ pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
     let (Some(inside), color) = (best.inside, ink(ui)) else { return };
     let chance = object.inside(&doc.trace).chance();
     let line = format!(
-        "“{}”: layer {} · head {} looks at it most, {:.1} %",
+        "“{}”: {} looks at it most, {:.1} %",
         object.name,
-        best.layer,
-        best.head,
+        head_name(best.layer, best.head),
         inside * 100.0
     );
     let of = format!("the object covers {:.1} % of the patches · B shows the head", chance * 100.0);

@@ -160,6 +160,7 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
     let shift = ui.input(|input| input.modifiers.shift);
     let over = if shift { AxisSet::MAX } else { AxisSet::MEAN };
     let (font, how) = (theme::plain(11.0), if shift { "maximum" } else { "mean" });
+    let chosen = chosen_axes(&state.map);
     let cell_size = cell(cells, matrix, 0, 0).size();
     let rows = |number: u32| matrix.row(number);
     let marked: Vec<u32> =
@@ -176,7 +177,7 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
         let id = ui.scope_id().with(("layer", layer));
         let response = ui.interact(rect, id, Sense::click());
         let number = matrix.layer(layer as u32);
-        let on = state.map.layers.named().is_some_and(|set| set.contains(&number));
+        let on = chosen.0.contains(&number);
         let name = || format!("Layer {number}");
         response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, name()));
         let color = if response.hovered() {
@@ -211,7 +212,7 @@ fn headers(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, stat
         );
         let id = ui.scope_id().with(("head", head));
         let response = ui.interact(rect, id, Sense::click());
-        let on = state.map.heads.named().is_some_and(|set| set.contains(&(head as u32)));
+        let on = chosen.1.contains(&(head as u32));
         response
             .widget_info(|| WidgetInfo::selected(Role::Button, true, on, format!("Head {head}")));
         let color = if response.hovered() {
@@ -293,6 +294,15 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     }
     if response.drag_stopped() {
         cx.intents.send(Intent::Settle);
+    }
+}
+
+/// The layers and heads whose numbers are marked: those of a set, or those that are chosen on each axis.
+fn chosen_axes(map: &MapChoice) -> (Vec<u32>, Vec<u32>) {
+    let named = |set: &AxisSet| set.named().unwrap_or_default().to_vec();
+    match &map.head_set {
+        Some(set) => set.heads().iter().map(|[layer, head]| (*layer, *head)).unzip(),
+        None => (named(&map.layers), named(&map.heads)),
     }
 }
 

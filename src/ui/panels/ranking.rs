@@ -194,8 +194,7 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranking: &[Ranked], index: usize, best
         Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
     };
     let font = || theme::plain(theme::SMALL);
-    let place = format!("{layer} · {head}");
-    text_in(ui, column(0.0, 0.2), Align2::LEFT_CENTER, &place, theme::strong(theme::SMALL), color);
+    text_in(ui, column(0.0, 0.2), Align2::LEFT_CENTER, &name, theme::strong(theme::SMALL), color);
     let bar = column(0.2, 0.5).shrink2(vec2(0.0, 9.0));
     ui.painter().rect_filled(bar, 1.0, ink.hairline);
     let filled = Rect::from_min_size(
@@ -206,7 +205,7 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranking: &[Ranked], index: usize, best
     let texts = match inside {
         Some(inside) => {
             let of = if image_share > 0.0 { inside / image_share * 100.0 } else { 0.0 };
-            [format!("{:.1} % inside", inside * 100.0), format!("{of:.0} % of image")]
+            [format!("{:.1} %", inside * 100.0), format!("{of:.0} % of image")]
         }
         None => [format!("{:.0} % image", image_share * 100.0), format!("{entropy:.2} nats")],
     };

@@ -18,7 +18,7 @@ use crate::ui::relevancy::{AnswerWord, MAPS, choose, chosen_answers, is_there, m
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::verdicts::{WordEvidence, color as verdict_color, paint_sign};
-use crate::ui::widgets::{hairline, heading, ink, muted, primary_button, text_in};
+use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
 use crate::view::figure::{percent, token_text};
 use crate::view::{
     Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, SourceRule, ViewKind,
@@ -80,13 +80,14 @@ impl PaneUi for Relevancy {
             }
             sources(cx, ui, doc);
             let words = answer(ui, &doc.trace);
+            let evidence = cx.values.evidence(doc, doc.state());
+            sentence(cx, ui, doc, &evidence);
             hairline(ui);
             legend(ui);
-            let evidence = cx.values.evidence(doc, doc.state());
             for (word, measured) in words.iter().zip(evidence.iter()) {
                 word_row(cx, ui, doc, word, &measured.evidence);
             }
-            verdicts(cx, ui, doc, &evidence);
+            limits(cx, ui);
         });
     }
 }
@@ -120,24 +121,27 @@ fn compute(cx: &PaneContext<'_>, methods: Vec<Method>, tokens: Vec<AnswerIndex>)
     cx.intents.send(Intent::ComputeRelevancy(methods, tokens));
 }
 
-/// The verdict about the chosen word in a sentence, the limits of the rule, and the experiment that it needs.
-fn verdicts(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[WordEvidence]) {
-    hairline(ui);
-    let limits = cx.settings.verdict;
+/// The verdict about the chosen word in a sentence.
+fn sentence(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[WordEvidence]) {
+    let limits = &cx.settings.verdict;
     let chosen = chosen_answers(doc);
     let is_chosen = |word: &&WordEvidence| word.tokens.iter().any(|token| chosen.contains(token));
-    heading(ui, "Is it grounded in the picture?", |ui| check_button(cx, ui, doc));
     let mut shown = words.iter().filter(is_chosen);
     if let (Some(word), None) = (shown.next(), shown.next()) {
-        let color = match word.evidence.verdict(&limits) {
+        let color = match word.evidence.verdict(limits) {
             Some(verdict) => verdict_color(ui, verdict),
-            None => ink(ui).text,
+            None => ink(ui).muted,
         };
-        let text = format!("“{}”: {}", word.text, word.evidence.sentence(&limits));
-        ui.label(egui::RichText::new(text).color(color));
+        let text = format!("“{}”: {}", word.text, word.evidence.sentence(limits));
+        ui.label(egui::RichText::new(text).size(theme::SMALL).color(color));
     }
-    let mut new = limits;
-    egui::CollapsingHeader::new("Limits").id_salt("verdict limits").show(ui, |ui| {
+}
+
+/// The limits of the rule.
+fn limits(cx: &PaneContext<'_>, ui: &mut Ui) {
+    let mut new = cx.settings.verdict;
+    hairline(ui);
+    egui::CollapsingHeader::new("Limits of the verdicts").id_salt("verdict limits").show(ui, |ui| {
         muted(
             ui,
             "Without the picture: every patch has the mean colour, and the same answer is scored \
@@ -167,14 +171,14 @@ fn verdicts(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[WordEvid
             });
         }
     });
-    if new != limits {
+    if new != cx.settings.verdict {
         cx.intents.send(Intent::Settings(SettingsChange::Verdict(new)));
     }
 }
 
 fn check_button(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let is_known = doc.trace.blank_logprobs().is_some() && missing(doc, false).is_empty();
-    let button = egui::Button::new(if is_known { "Checked" } else { "Check every word" }).small();
+    let button = egui::Button::new(if is_known { "Checked" } else { "Check every word" });
     let hint = "Scores the answer again without the picture, and computes relevancy where it is \
         missing";
     if ui.add_enabled(!is_known && !doc.live, button).on_hover_text(hint).clicked() {
@@ -192,8 +196,14 @@ fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     if primary_button(ui, "Compute relevancy", !doc.live).clicked() {
         compute(cx, vec![Method::LLM], Vec::new());
     }
-    let evidence = cx.values.evidence(doc, doc.state());
-    verdicts(cx, ui, doc, &evidence);
+    ui.add_space(theme::GRID);
+    muted(
+        ui,
+        "Whether a word is grounded in the picture, say relevancy and an experiment together: the \
+        answer is scored again without the picture.",
+    );
+    ui.add_space(theme::GRID);
+    check_button(cx, ui, doc);
 }
 
 /// Choice of the map on the stage, and buttons that compute missing maps.
@@ -241,6 +251,7 @@ fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         if ui.add_enabled(enabled, button).on_hover_text(hint).clicked() {
             compute(cx, vec![Method::GRADIENT_ATTENTION], Vec::new());
         }
+        check_button(cx, ui, doc);
     });
 }
 
