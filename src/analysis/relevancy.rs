@@ -214,6 +214,16 @@ pub struct Reliance {
 }
 
 impl Reliance {
+    /// The shares with their names, in the order in which they are listed.
+    pub const fn named(&self) -> [(&'static str, f32); 4] {
+        [
+            ("picture as a whole", self.picture),
+            ("question", self.question),
+            ("answer before", self.answer),
+            ("template, system, BOS", self.other),
+        ]
+    }
+
     /// Computes the shares of one row of relevancy.llm, `[T]`.
     pub fn from_row(row: &[f32], trace: &Trace) -> Self {
         let mut shares = Self::default();
@@ -256,6 +266,8 @@ pub struct TextRelevancy {
     pub patch_max: f32,
     /// Sum over all patches.
     pub patch_sum: f32,
+    /// Sum over all positions.
+    pub total: f32,
 }
 
 impl TextRelevancy {
@@ -276,7 +288,22 @@ impl TextRelevancy {
             words: typed.map(relevancy).collect(),
             patch_max: patches().fold(0.0, f32::max),
             patch_sum: patches().sum(),
+            total: row.iter().sum(),
         }
+    }
+
+    /// A sum as a share of the whole row, as in [`Reliance`].
+    pub fn share(&self, sum: f32) -> f32 {
+        if self.total > 0.0 { sum / self.total } else { 0.0 }
+    }
+
+    /// Index and share of each word, largest first: the sum over its tokens, as the picture's share is that over its
+    /// patches.
+    pub fn words_by_share(&self) -> Vec<(usize, f32)> {
+        let share = |word: &WordRelevancy| self.share(word.value * word.keys.len() as f32);
+        let mut order: Vec<(usize, f32)> = self.words.iter().map(share).enumerate().collect();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1));
+        order
     }
 }
 

@@ -23,8 +23,14 @@ fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {
     keys.extend((0..12).map(|_| token("question", TokenKind::Question)));
     keys.extend((0..6).map(|_| token("answer", TokenKind::Answer)));
     let queries = keys[202..].to_vec();
-    let bar = |label: &str, value, is_image| Bar { label: label.into(), value, is_image };
-    let bars = vec![bar("circle", 0.4, false), bar("image", 0.2, true), bar("what", 0.1, false)];
+    let bar =
+        |label: &str, value, is_image, is_sum| Bar { label: label.into(), value, is_image, is_sum };
+    let bars = vec![
+        bar("picture as a whole", 0.6, true, true),
+        bar("question", 0.4, false, true),
+        bar("circle", 0.1, false, false),
+        bar("strongest patch", 0.05, true, false),
+    ];
     vec![
         (ViewKind::Overlay, Content::Picture { aspect }),
         (ViewKind::Relevancy, Content::Relevancy { aspect, bars }),
@@ -277,15 +283,22 @@ fn heads_are_sorted_by_what_was_asked_for() {
 }
 
 #[test]
-fn relevancy_stands_question_words_against_the_picture() {
+fn relevancy_shows_the_parts_of_the_whole_before_its_details() {
     let trace = trace();
     let mut state = ViewState { view: ViewKind::Relevancy, ..ViewState::default() };
     state.map.source = MapSource::Named("relevancy.llm".into());
     state.map.queries = Queries::answer(1);
     let Content::Relevancy { bars, .. } = Content::new(&state, &trace) else { panic!() };
-    assert_eq!(bars.len(), 4);
-    assert_eq!(bars.iter().filter(|bar| bar.is_image).count(), 1);
-    assert!(bars.windows(2).all(|pair| pair[0].value >= pair[1].value));
+    let (sums, details) = bars.split_at(4);
+    assert!(sums.iter().all(|bar| bar.is_sum) && sums[0].label == "picture as a whole");
+    let whole: f32 = sums.iter().map(|bar| bar.value).sum();
+    assert!((whole - 1.0).abs() < 1e-4, "{sums:?}");
+    assert!(details.len() == 4 && details.iter().all(|bar| !bar.is_sum), "{details:?}");
+    assert!(details.windows(2).all(|pair| pair[0].value >= pair[1].value));
+    // No detail contradicts the part that it belongs to.
+    let (patch, words): (Vec<&Bar>, Vec<&Bar>) = details.iter().partition(|bar| bar.is_image);
+    assert!(patch.len() == 1 && patch[0].value <= sums[0].value);
+    assert!(words.iter().map(|bar| bar.value).sum::<f32>() <= sums[1].value + 1e-6);
 }
 
 #[test]
@@ -301,8 +314,9 @@ fn damage_in_a_relevancy_map_leaves_its_bars() {
     state.map.source = MapSource::Named("relevancy.llm".into());
     state.map.queries = Queries::answer(1);
     let Content::Relevancy { bars, .. } = Content::new(&state, &trace) else { panic!() };
-    assert_eq!(bars.len(), 4);
-    assert!(bars.iter().all(|bar| bar.value.is_finite()) && bars[0].value == 0.25, "{bars:?}");
+    assert_eq!(bars.len(), 8);
+    assert!(bars.iter().all(|bar| bar.value.is_finite()), "{bars:?}");
+    assert!((bars[..4].iter().map(|bar| bar.value).sum::<f32>() - 1.0).abs() < 1e-4);
 }
 
 #[test]
@@ -462,7 +476,7 @@ fn bars_stand_close_to_the_picture_on_a_tall_figure() {
     let title = figure
         .labels
         .iter()
-        .find(|label| label.runs[0].text.starts_with("question words"))
+        .find(|label| label.runs[0].text.starts_with("share of the relevancy"))
         .unwrap();
     let picture = figure.content;
     let below = title.baseline[1] - picture.bottom();

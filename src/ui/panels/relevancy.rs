@@ -370,17 +370,8 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
     ui.label(theme::strong_text(format!("What “{of}” depends on"), theme::SMALL));
     sums(ui, &Reliance::from_row(&row, &doc.trace));
     let text = TextRelevancy::from_row(&row, &doc.trace);
-    let total: f32 = row.iter().sum();
-    let share = |sum: f32| if total > 0.0 { sum / total } else { 0.0 };
-    // A word is the sum over its tokens, as the picture is the sum over its patches.
-    let mut order: Vec<(usize, f32)> = text
-        .words
-        .iter()
-        .map(|word| share(word.value * word.keys.len() as f32))
-        .enumerate()
-        .collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let strongest = share(text.patch_max);
+    let order = text.words_by_share();
+    let strongest = text.share(text.patch_max);
     let largest = order.first().map_or(strongest, |first| first.1.max(strongest));
     ui.add_space(theme::GRID);
     muted(ui, "In detail")
@@ -415,15 +406,8 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
 
 /// The shares of picture, question, earlier answer and everything else, which add up to the whole.
 fn sums(ui: &mut Ui, reliance: &Reliance) {
-    let Reliance { picture, question, answer, other } = *reliance;
-    let parts = [
-        ("picture as a whole", picture),
-        ("question", question),
-        ("answer before", answer),
-        ("template, system, BOS", other),
-    ];
-    for (name, value) in parts {
-        let is_image = name.starts_with("picture");
+    for (index, (name, value)) in reliance.named().into_iter().enumerate() {
+        let is_image = index == 0;
         let place = Bar { value, largest: 1.0, is_image, is_button: false };
         bar(ui, name, &format!("Share of relevancy, {name}"), place);
     }

@@ -6,7 +6,7 @@ use super::caption::{token_names, token_text};
 use crate::analysis::density::Frame;
 use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::Keep;
-use crate::analysis::relevancy::TextRelevancy;
+use crate::analysis::relevancy::{Reliance, TextRelevancy};
 use crate::trace::{STAT_COUNT, Stat, TokenKind, Trace};
 
 /// The layers or heads along an edge.
@@ -61,12 +61,14 @@ pub struct AxisToken {
 /// One bar of the relevancy view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// The word, or "image".
+    /// The word, or the name of a part of the prompt.
     pub label: String,
-    /// Its relevancy.
+    /// Its share of the relevancy, 0–1.
     pub value: f32,
     /// Whether it represents the picture.
     pub is_image: bool,
+    /// Whether it is one of the parts that add up to the whole.
+    pub is_sum: bool,
 }
 
 /// The content of the stage: one map, small multiples, a wall, a matrix or a picture with bars.
@@ -128,7 +130,7 @@ pub enum Content {
     Relevancy {
         /// Width / height of the picture.
         aspect: f32,
-        /// The bars, largest first.
+        /// The bars: the parts that add up to the whole, then details, largest first.
         bars: Vec<Bar>,
     },
 }
@@ -282,8 +284,9 @@ fn inside_of_heads(state: &ViewState, trace: &Trace) -> Option<Vec<f32>> {
     Some(sums)
 }
 
-/// LVLM-Interpret's text relevancy: the three most relevant question words and the most relevant patch, if the map has
-/// a value for every position.
+/// Shares of the relevancy of the chosen words, if the map has a value for every position: picture, question, earlier
+/// answer and the rest, which add up to the whole; then the strongest patch and the question words with the largest
+/// shares.
 fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
     const WORDS: usize = 3;
     let numbers = match &state.map.source {
@@ -291,16 +294,23 @@ fn relevancy_bars(state: &ViewState, trace: &Trace) -> Vec<Bar> {
         MapSource::Attention => None,
     };
     let Some(row) = numbers.and_then(|numbers| numbers.at_positions()) else { return Vec::new() };
+    let sums = Reliance::from_row(&row, trace).named();
+    let sums = sums.into_iter().enumerate().map(|(index, (name, value))| Bar {
+        label: name.into(),
+        value,
+        is_image: index == 0,
+        is_sum: true,
+    });
     let text = TextRelevancy::from_row(&row, trace);
-    let image = text.patch_max;
-    let mut words: Vec<Bar> = text
-        .words
-        .into_iter()
-        .map(|word| Bar { label: token_text(&word.text), value: word.value, is_image: false })
-        .collect();
-    words.sort_by(|a, b| b.value.total_cmp(&a.value));
-    words.truncate(WORDS);
-    words.push(Bar { label: "image, strongest patch".into(), value: image, is_image: true });
-    words.sort_by(|a, b| b.value.total_cmp(&a.value));
-    words
+    let strongest = text.share(text.patch_max);
+    let words = text.words_by_share().into_iter().take(WORDS);
+    let words = words.filter_map(|(index, value)| {
+        let label = token_text(&text.words.get(index)?.text);
+        Some(Bar { label, value, is_image: false, is_sum: false })
+    });
+    let label = "strongest patch".to_owned();
+    let mut details: Vec<Bar> =
+        words.chain([Bar { label, value: strongest, is_image: true, is_sum: false }]).collect();
+    details.sort_by(|a, b| b.value.total_cmp(&a.value));
+    sums.chain(details).collect()
 }

@@ -1,15 +1,23 @@
-//! The bars beside a relevancy map: the most relevant question words and the picture.
+//! The bars beside a relevancy map: what the word depends on as parts of the whole, then the strongest patch and words.
 
 use super::content::Bar;
 use super::sizes::{LEGEND, TICK};
-use super::{Align, Figure, Fill, Ink, Label, PixelRect, TextRun, fitted, number, text_width};
+use super::{Align, Figure, Fill, Ink, Label, PixelRect, TextRun, fitted, percent, text_width};
 
 /// Width of the panel beside the stage, and height of one bar with its label.
 const PANEL: f32 = 320.0;
 const GAP: f32 = 32.0;
-const ROW: f32 = 52.0;
-const TRACK: f32 = 8.0;
+const ROW: f32 = 36.0;
+const TRACK: f32 = 6.0;
 const TITLE: f32 = 28.0;
+/// Space above the second title.
+const BREAK: f32 = 12.0;
+
+/// Height of both groups, in design units.
+fn height_of(sums: usize, details: usize) -> f32 {
+    let second = if details > 0 { BREAK + TITLE + ROW * details as f32 } else { 0.0 };
+    TITLE + ROW * sums as f32 + second
+}
 
 /// Places the bars beside a wide stage or below a tall one; returns the remaining part of the stage, for a picture of
 /// the given aspect (width / height).
@@ -19,7 +27,12 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
     }
     let s = figure.scale;
     let stage = figure.stage;
-    let height = (TITLE + ROW * bars.len() as f32) * s;
+    let (sums, mut details): (Vec<&Bar>, Vec<&Bar>) = bars.iter().partition(|bar| bar.is_sum);
+    // On a small stage the details are left out, from the smallest on.
+    while !details.is_empty() && height_of(sums.len(), details.len()) * s > stage.height {
+        details.pop();
+    }
+    let height = height_of(sums.len(), details.len()) * s;
     let beside = stage.width - (PANEL + GAP) * s >= stage.height * 0.6;
     let (rest, panel) = if beside {
         // The picture and its bars are centred as one group.
@@ -39,27 +52,42 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
         let x = stage.x + (stage.width - width) / 2.0;
         (rest, PixelRect { x, y: rest.bottom() + GAP * s, width, height })
     };
-    figure.labels.push(Label {
-        runs: vec![TextRun::plain("question words against the picture")],
-        baseline: [panel.x, panel.y + TICK * s],
-        align: Align::Start,
-        size_px: TICK * s,
-        ink: Ink::Muted,
-    });
-    let largest = bars.iter().map(|bar| bar.value).fold(0.0, f32::max);
-    for (index, bar) in bars.iter().enumerate() {
-        let top = panel.y + (TITLE + ROW * index as f32) * s;
-        place_bar(figure, bar, largest, PixelRect { y: top, height: ROW * s, ..panel });
+    let mut top = title(figure, "share of the relevancy", panel, panel.y);
+    for bar in sums {
+        place_bar(figure, bar, 1.0, PixelRect { y: top, height: ROW * s, ..panel });
+        top += ROW * s;
+    }
+    if !details.is_empty() {
+        // The scale of these bars is their own: a word is small beside the whole picture.
+        top = title(figure, "strongest patch and words, enlarged", panel, top + BREAK * s);
+        let largest = details.iter().map(|bar| bar.value).fold(0.0, f32::max);
+        for bar in details {
+            place_bar(figure, bar, largest, PixelRect { y: top, height: ROW * s, ..panel });
+            top += ROW * s;
+        }
     }
     rest
 }
 
+/// A title at `top`; returns the place below it.
+fn title(figure: &mut Figure, text: &str, panel: PixelRect, top: f32) -> f32 {
+    let s = figure.scale;
+    figure.labels.push(Label {
+        runs: vec![TextRun::plain(text)],
+        baseline: [panel.x, top + TICK * s],
+        align: Align::Start,
+        size_px: TICK * s,
+        ink: Ink::Muted,
+    });
+    top + TITLE * s
+}
+
 fn place_bar(figure: &mut Figure, bar: &Bar, largest: f32, row: PixelRect) {
     let s = figure.scale;
-    let value = number(f64::from(bar.value), f64::from(largest));
-    let baseline = row.y + 20.0 * s;
+    let value = percent(f64::from(bar.value), if bar.value < 0.1 { 1 } else { 0 });
+    let baseline = row.y + 16.0 * s;
     let room = row.width / (LEGEND * s) - text_width(&value, false) - 1.0;
-    let strong = !bar.is_image;
+    let strong = !bar.is_image && !bar.is_sum;
     figure.labels.push(Label {
         runs: vec![TextRun { text: fitted(&bar.label, strong, room), strong }],
         baseline: [row.x, baseline],
@@ -74,7 +102,7 @@ fn place_bar(figure: &mut Figure, bar: &Bar, largest: f32, row: PixelRect) {
         size_px: LEGEND * s,
         ink: Ink::Muted,
     });
-    let track = PixelRect { x: row.x, y: baseline + 8.0 * s, width: row.width, height: TRACK * s };
+    let track = PixelRect { x: row.x, y: baseline + 6.0 * s, width: row.width, height: TRACK * s };
     figure.fills.push(Fill { rect: track, ink: Ink::Hairline, alpha: 1.0 });
     let share = if largest > 0.0 { (bar.value / largest).clamp(0.0, 1.0) } else { 0.0 };
     let filled = PixelRect { width: track.width * share, ..track };
