@@ -4,6 +4,7 @@ use super::reduce::{Fold, sound};
 use crate::trace::{Layer, Trace};
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
+use std::ops::Range;
 
 /// Query × key, from the first kept query position to the last.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +13,10 @@ pub struct QueryKey {
     pub first_query: usize,
     /// Number of rows, including those that were not kept.
     pub queries: usize,
-    /// T, the number of positions.
+    /// Number of columns: T, the number of positions, unless they are [folded](Self::folded).
     pub keys: usize,
+    /// Whether a column may be the sum over several keys; a key that a query cannot see holds −2 then.
+    pub is_folded: bool,
     /// Whether rows of the prompt see later keys.
     pub sees_later: bool,
     /// [queries, keys] unscaled; a row that was not kept holds −1.
@@ -79,7 +82,8 @@ pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
         weights[start..start + keys].copy_from_slice(&over_layers);
     }
     let sees_later = !trace.meta().model.image_attention.is_causal();
-    Some(QueryKey { first_query: first as usize, queries, keys, sees_later, weights })
+    let first_query = first as usize;
+    Some(QueryKey { first_query, queries, keys, is_folded: false, sees_later, weights })
 }
 
 fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
@@ -89,7 +93,29 @@ fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
     }
 }
 
+/// In place of the weight of a row that was not kept, and of a key that a query cannot see.
+const NOT_KEPT: f32 = -1.0;
+const UNSEEN: f32 = -2.0;
+
 impl QueryKey {
+    /// The same with sums over ranges of keys as columns; `self` has one column for each key.
+    #[must_use]
+    pub fn folded(&self, columns: &[Range<usize>]) -> Self {
+        let mut weights = Vec::with_capacity(self.queries * columns.len());
+        for (row, of_row) in self.weights.chunks_exact(self.keys.max(1)).enumerate() {
+            let seen = self.seen_keys(row);
+            weights.extend(columns.iter().map(|column| {
+                let keys = of_row.get(column.start..column.end.min(seen)).unwrap_or_default();
+                match (keys.first(), of_row.first()) {
+                    (_, Some(&first)) if first < 0.0 => NOT_KEPT,
+                    (None, _) => UNSEEN,
+                    _ => keys.iter().sum(),
+                }
+            }));
+        }
+        Self { keys: columns.len(), is_folded: true, weights, ..*self }
+    }
+
     /// Number of keys that the query of a row sees.
     pub fn seen_keys(&self, row: usize) -> usize {
         let before = (self.first_query + row + 1).min(self.keys);
@@ -101,7 +127,7 @@ impl QueryKey {
     pub fn seen(&self, remove_bos: bool) -> impl Iterator<Item = f32> + '_ {
         let rows = self.weights.chunks_exact(self.keys.max(1)).enumerate();
         rows.flat_map(move |(row, weights)| {
-            let seen = self.seen_keys(row);
+            let seen = if self.is_folded { self.keys } else { self.seen_keys(row) };
             weights[usize::from(remove_bos).min(seen)..seen].iter().copied()
         })
         .filter(|weight| *weight >= 0.0)
@@ -120,7 +146,7 @@ impl QueryKey {
     /// Pools `factor` × `factor` weights into their largest: (columns, rows, weights).
     pub fn pooled(&self, factor: usize) -> (usize, usize, Vec<f32>) {
         let (columns, rows) = (self.keys.div_ceil(factor), self.queries.div_ceil(factor));
-        let mut pooled = vec![-1.0_f32; columns * rows];
+        let mut pooled = vec![UNSEEN; columns * rows];
         for (row, weights) in self.weights.chunks_exact(self.keys.max(1)).enumerate() {
             let line = &mut pooled[row / factor * columns..][..columns];
             for (key, weight) in weights.iter().enumerate() {
@@ -138,10 +164,37 @@ mod tests {
     #[test]
     fn later_keys_count_where_the_prompt_sees_them() {
         let weights = vec![0.1, 0.2, 0.9, 0.3, 0.2, 0.8];
-        let causal = QueryKey { first_query: 0, queries: 2, keys: 3, sees_later: false, weights };
+        let causal = QueryKey {
+            first_query: 0,
+            queries: 2,
+            keys: 3,
+            is_folded: false,
+            sees_later: false,
+            weights,
+        };
         assert_eq!(causal.range(false), [0.1, 0.3]);
         let both = QueryKey { sees_later: true, ..causal };
         assert_eq!(both.range(false), [0.1, 0.9]);
         assert_eq!([both.seen_keys(0), both.seen_keys(1)], [3, 3]);
+    }
+
+    #[test]
+    fn columns_are_sums_of_what_is_seen() {
+        let weights = vec![0.5, 0.25, 0.125, 0.0, -1.0, -1.0, -1.0, -1.0, 0.5, 0.25, 0.125, 0.125];
+        let matrix = QueryKey {
+            first_query: 1,
+            queries: 3,
+            keys: 4,
+            is_folded: false,
+            sees_later: false,
+            weights,
+        };
+        let folded = matrix.folded(&[0..1, 1..3, 3..4]);
+        assert_eq!(folded.keys, 3);
+        let expected = [0.5, 0.25, UNSEEN, NOT_KEPT, NOT_KEPT, NOT_KEPT, 0.5, 0.375, 0.125];
+        assert_eq!(folded.weights, expected);
+        assert_eq!(folded.range(false), [0.125, 0.5]);
+        assert_eq!(folded.range(true), [0.125, 0.375], "without key 0");
+        assert_eq!(folded.pooled(2), (2, 2, vec![0.5, UNSEEN, 0.5, 0.125]));
     }
 }

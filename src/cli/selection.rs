@@ -38,6 +38,9 @@ pub(crate) struct Selection {
     /// Leave out the BOS key and renormalise each row.
     #[arg(long)]
     pub remove_bos: bool,
+    /// Token matrix with a column for every patch [default: one for each picture].
+    #[arg(long)]
+    pub every_patch: bool,
 
     #[command(flatten)]
     pub object: ObjectFlags,
@@ -253,6 +256,7 @@ impl Selection {
             map.head_set = None;
         }
         state.remove_bos |= self.remove_bos;
+        state.every_patch |= self.every_patch;
         self.picture.apply(&mut state.picture, trace)?;
         self.object.apply(state)?;
         if self.names_second() {

@@ -8,6 +8,7 @@ use crate::analysis::gather::{Members, QueryKey, query_key};
 use crate::analysis::normalise::{
     CONTOUR_PERCENTILES, RangeRule, Scaling, beyond_rounding, percentile,
 };
+use crate::analysis::reduce::has_bos;
 use crate::trace::TraceId;
 use crate::view::{HeadNumbersKey, Numbers, NumbersKey};
 use half::f16;
@@ -133,7 +134,7 @@ impl Matrix {
 /// The query × key matrix as numbers and as a texture.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
-    key: Option<(TraceId, Members)>,
+    key: Option<(TraceId, Members, bool)>,
     gathered: Option<QueryKey>,
     /// The texture of `gathered`, and the number of positions in a texel.
     texture: Option<(wgpu::TextureView, usize)>,
@@ -143,12 +144,15 @@ impl Tokens {
     /// Gathers the matrix if the choice changed.
     pub fn gather(&mut self, scene: &Scene<'_>) -> Result<(), GpuError> {
         let members = scene.state.map.members(scene.trace);
-        let key = (scene.trace.id(), members);
+        let every_patch = scene.state.every_patch;
+        let key = (scene.trace.id(), members, every_patch);
         if self.key.as_ref() != Some(&key) {
             let gathered = query_key(scene.trace, &key.1).ok_or_else(|| GpuError::Missing {
                 reason: "it kept no row of attention".into(),
             })?;
-            self.gathered = Some(gathered);
+            let columns = scene.trace.meta().key_columns(gathered.keys, every_patch);
+            let is_folded = columns.len() < gathered.keys;
+            self.gathered = Some(if is_folded { gathered.folded(&columns) } else { gathered });
             self.texture = None;
             self.key = Some(key);
         }
@@ -162,7 +166,8 @@ impl Tokens {
     /// The range of the colour map: the numbers that are normalised to 0 and 1.
     pub fn range(&self, scene: &Scene<'_>) -> [f64; 2] {
         let scaling = scene.scaling();
-        let remove_bos = scene.state.removes_bos(scene.trace);
+        // Every row puts much on the first key, which carries no meaning: it would darken all others.
+        let remove_bos = has_bos(scene.trace);
         let range = match (scaling.rule, &self.gathered) {
             (RangeRule::Fixed { low, high }, _) => [low, high],
             (_, None) => [0.0, 0.0],
@@ -192,7 +197,7 @@ impl Tokens {
         let scale = scene.trace.meta().attention_scale;
         let texels: Vec<f16> = weights
             .iter()
-            .map(|&weight| f16::from_f32(if weight < 0.0 { -1.0 } else { weight * scale }))
+            .map(|&weight| f16::from_f32(if weight < 0.0 { weight } else { weight * scale }))
             .collect();
         let view = context.gpu.scoped("token_matrix", |device| {
             let texture = device.create_texture_with_data(

@@ -196,6 +196,26 @@ impl TraceMeta {
         words(self.answer_tokens())
     }
 
+    /// The columns of a query × key matrix over the first `positions` keys: one for each key, or with `every_patch` off
+    /// one for all keys of a picture with the separators between them.
+    pub fn key_columns(&self, positions: usize, every_patch: bool) -> Vec<Range<usize>> {
+        let picture_of = |key: usize| {
+            let span = self.spans.iter().find(|span| span.extent().contains(&key));
+            span.filter(|_| !every_patch).map(|span| span.picture)
+        };
+        let mut columns: Vec<Range<usize>> = Vec::new();
+        let mut open = None;
+        for key in 0..positions {
+            let picture = picture_of(key);
+            match columns.last_mut().filter(|_| picture.is_some() && picture == open) {
+                Some(column) => column.end = key + 1,
+                None => columns.push(key..key + 1),
+            }
+            open = picture;
+        }
+        columns
+    }
+
     /// The answer tokens with text, ascending; if none has text, all answer tokens.
     pub fn spoken_answers(&self) -> Vec<AnswerIndex> {
         let tokens = self.answer_tokens();

@@ -148,6 +148,10 @@ macro_rules! ui_commands {
                     => |app, _| view::change(app, |state, _| {
                         Command::SetRemoveBos(!state.remove_bos)
                     }),
+                ToggleEveryPatch "Token matrix: every patch, or each picture as one column"
+                    => |app, _| view::change(app, |state, _| {
+                        Command::SetEveryPatch(!state.every_patch)
+                    }),
                 PinMap "Pin this map and compare others with it" [NONE X]
                     => |app, _| view::change(app, view::pin),
                 NextMix "Next comparison mode for the pinned map" [SHIFT X]

@@ -52,6 +52,8 @@ pub enum Command {
     SetNormalise(Normalise),
     /// Leaves BOS out or keeps it.
     SetRemoveBos(bool),
+    /// Gives every patch a column in the token matrix, or each picture one.
+    SetEveryPatch(bool),
     /// Chooses the colour map.
     SetColormap(ColorMap),
     /// Chooses the blend mode.
@@ -136,6 +138,7 @@ impl Command {
             | Self::SetSource(_)
             | Self::SetSecond(_)
             | Self::SetRemoveBos(_)
+            | Self::SetEveryPatch(_)
             | Self::SetColormap(_)
             | Self::SetBlend(_)
             | Self::SetInterpolation(_)
@@ -268,6 +271,7 @@ impl Command {
             Self::Replace(state) => next.clone_from(state),
             Self::SetNormalise(_)
             | Self::SetRemoveBos(_)
+            | Self::SetEveryPatch(_)
             | Self::SetColormap(_)
             | Self::SetBlend(_)
             | Self::SetOpacity(_)
@@ -294,6 +298,7 @@ impl Command {
         match self {
             Self::SetNormalise(normalise) => next.normalise = *normalise,
             Self::SetRemoveBos(remove) => next.remove_bos = *remove,
+            Self::SetEveryPatch(every) => next.every_patch = *every,
             Self::SetColormap(colormap) => next.colormap = *colormap,
             Self::SetBlend(blend) => {
                 // If the opacity is the default of the old blend mode, it becomes the default of the new one.

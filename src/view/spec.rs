@@ -140,6 +140,8 @@ pub enum Controls {
     HeadOrder,
     /// The quantity that is shown.
     Quantity,
+    /// The columns of pictures in the token matrix.
+    Columns,
 }
 
 impl ViewSpec {
@@ -225,7 +227,7 @@ impl ViewKind {
                 over_picture: false,
                 every: Every { tokens: true, ..NONE },
                 second: SecondRule::Hidden,
-                controls: Controls::None,
+                controls: Controls::Columns,
                 tab: self,
                 can_open: false,
                 ..OVERLAY

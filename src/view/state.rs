@@ -28,6 +28,8 @@ pub struct ViewState {
     pub view: ViewKind,
     /// Whether BOS is left out: key 0 is dropped and each row renormalised to sum 1.
     pub remove_bos: bool,
+    /// Whether the token matrix has a column for every patch; if not, one for each picture.
+    pub every_patch: bool,
     /// The colour map.
     pub colormap: ColorMap,
     /// The blend of the map with the picture.
@@ -87,6 +89,7 @@ impl Default for ViewState {
             trace: None,
             view: ViewKind::default(),
             remove_bos: false,
+            every_patch: false,
             colormap: ColorMap::default(),
             blend: Blend::default(),
             opacity: 1.0,

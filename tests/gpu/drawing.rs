@@ -544,28 +544,35 @@ fn the_token_matrix_shows_gaps_and_what_cannot_be_seen() {
     state.colormap = ColorMap::Grey;
     state.normalise.range = Range::Fixed { min: 0.0, max: 0.5 };
     let mut renderer = renderer();
-    let (drawn, _) = draw(&mut renderer, &state, &trace, [900, 700]);
-    let content = renderer.figure().unwrap().content;
     let rows = prompt - 1 + 5 - early;
-    let palette = state.theme.palette();
-    for row in 0..rows {
-        for key in 0..positions {
-            let [x, y] = content.cell(row, key, rows, positions).centre();
+    for every_patch in [true, false] {
+        state.every_patch = every_patch;
+        let (drawn, _) = draw(&mut renderer, &state, &trace, [900, 700]);
+        let content = renderer.figure().unwrap().content;
+        let palette = state.theme.palette();
+        let columns = trace.meta().key_columns(positions as usize, every_patch);
+        // The four patches are one column, whose weight is their sum.
+        assert_eq!(columns.len() as u32, positions - if every_patch { 0 } else { 3 });
+        let count = columns.len() as u32;
+        for (row, (column, keys)) in
+            (0..rows).flat_map(|row| (0..count).zip(&columns).map(move |cell| (row, cell)))
+        {
+            let [x, y] = content.cell(row, column, rows, count).centre();
             let pixel = drawn.get_pixel(x as u32, y as u32);
             let query = early + row;
             let kept = query == early || query >= prompt - 1;
+            let weight = |key: u32| if key == query && query != early { 0.5 } else { 0.1 };
+            let seen = keys.clone().map(|key| key as u32).filter(|key| *key <= query);
+            let sum: f32 = seen.clone().map(weight).sum();
             let expected = if !kept {
                 palette.hairline
-            } else if key > query {
+            } else if seen.count() == 0 {
                 palette.background
             } else {
-                colormap::color(
-                    ColorMap::Grey,
-                    if key == query && query != early { 1.0 } else { 0.2 },
-                )
+                colormap::color(ColorMap::Grey, (sum / 0.5).min(1.0))
             };
             let near = pixel.0.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= 1);
-            assert!(near, "query {query} key {key}: {pixel:?}, not {expected:?}");
+            assert!(near, "query {query} keys {keys:?}: {pixel:?}, not {expected:?}");
         }
     }
 }

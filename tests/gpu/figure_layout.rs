@@ -7,7 +7,7 @@ use vlmscope::view::figure::*;
 use vlmscope::view::*;
 
 fn token(text: &str, kind: TokenKind) -> AxisToken {
-    AxisToken { text: text.into(), kind }
+    AxisToken { text: text.into(), kind, position: 0 }
 }
 
 fn axis(count: u32, marked: &[u32]) -> AxisMarks {

@@ -17,7 +17,7 @@ pub struct Style {
     pub range: [f32; 2],
     /// Row of the colour map.
     pub lut_row: u32,
-    /// 1: key 0 is left out.
+    /// 1: key 0 is left out; 2: queries see later keys; 4: a column may be the sum over several keys.
     pub flags: u32,
     /// Colour of rows that were not stored; linear.
     pub gap: [f32; 4],

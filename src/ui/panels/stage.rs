@@ -473,9 +473,10 @@ impl OnStage<'_> {
         let (Some(&first), Some(&last)) = (rows.first(), rows.last()) else { return };
         let count = f64::from(last - first + 1);
         let query = first + ((v * count).max(0.0) as u32).min(last - first);
-        let key =
-            ((u * shape.positions as f64).max(0.0) as usize).min(shape.positions.saturating_sub(1));
         let meta = self.doc.meta();
+        let columns = meta.key_columns(shape.positions, self.doc.state().every_patch);
+        let column = ((u * columns.len() as f64).max(0.0) as usize).min(columns.len().max(1) - 1);
+        let Some(keys) = columns.get(column).cloned() else { return };
         let name = |position: usize| {
             meta.tokens.get(position).map(|token| match token.kind {
                 crate::trace::TokenKind::Image => format!("patch at {position}"),
@@ -485,12 +486,12 @@ impl OnStage<'_> {
                 }
             })
         };
-        let line = format!(
-            "{} → {}",
-            name(query as usize).unwrap_or_default(),
-            name(key).unwrap_or_default()
-        );
-        let value = self.weight(query, key);
+        let key = match keys.len() {
+            1 => name(keys.start).unwrap_or_default(),
+            count => format!("picture, {count} keys from {}", keys.start),
+        };
+        let line = format!("{} → {key}", name(query as usize).unwrap_or_default());
+        let value = self.weight(query, &keys);
         let text = value.map_or_else(
             || "this position was not kept".into(),
             |value| format!("attention {}", number(f64::from(value), f64::from(value.max(1e-3)))),
@@ -506,13 +507,14 @@ impl OnStage<'_> {
         }
     }
 
-    /// One weight, over the chosen layers and heads.
-    fn weight(&self, query: u32, key: usize) -> Option<f32> {
+    /// The weight of one column, over the chosen layers and heads.
+    fn weight(&self, query: u32, keys: &std::ops::Range<usize>) -> Option<f32> {
         let state = self.doc.state();
         let choice = MapChoice { queries: Queries::position(query), ..state.map.clone() };
         let trace = &self.numbers.trace;
         let numbers = choice.resolve(trace, Keep::One, state.remove_bos).ok()?;
-        numbers.at(&[key as u32])?.first().copied()
+        let keys: Vec<u32> = keys.clone().map(|key| key as u32).collect();
+        Some(numbers.at(&keys)?.iter().sum())
     }
 }
 

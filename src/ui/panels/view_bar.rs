@@ -21,6 +21,7 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, state: &ViewState) ->
         Controls::Mix => Some(compare),
         Controls::HeadOrder => Some(head_order),
         Controls::Quantity => Some(quantity),
+        Controls::Columns => Some(columns),
     };
     let several = cx.current.filter(|doc| has_choice(doc, state));
     if controls.is_none() && several.is_none() {
@@ -128,6 +129,17 @@ fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         .collect();
     if let Some(order) = segments(ui, state.head_order, &choices) {
         cx.intents.command(Command::SetHeadOrder(order));
+    }
+}
+
+/// Whether a picture is one column of the token matrix.
+fn columns(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
+    muted(ui, "Picture");
+    let hint = UiCommand::ToggleEveryPatch.hint();
+    let choices =
+        [(false, "One column", "The sum over its patches".to_owned()), (true, "Every patch", hint)];
+    if let Some(every_patch) = segments(ui, state.every_patch, &choices) {
+        cx.intents.command(Command::SetEveryPatch(every_patch));
     }
 }
 

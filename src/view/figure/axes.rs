@@ -282,10 +282,11 @@ pub(super) fn print_peaks(
     }
 }
 
-/// A number between 0 and 1 in little space: ".28", "9e−5".
+/// A number between 0 and 1 in little space: ".28", ".004", "9e−5".
 fn two_digits(value: f64) -> String {
-    if value >= 0.01 {
-        let text = format!("{value:.2}");
+    if value >= 0.001 {
+        let decimals = if value >= 0.1 { 2 } else { 3 };
+        let text = format!("{value:.decimals$}");
         return text.strip_prefix('0').map_or(text.clone(), str::to_owned);
     }
     if value > 0.0 { format!("{value:.0e}").replace('-', "−") } else { "0".into() }
@@ -355,7 +356,10 @@ fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
     let column_px = content.width / keys.len().max(1) as f32;
     let mut start = 0;
     for (index, key) in keys.iter().enumerate() {
-        let ends = keys.get(index + 1).is_none_or(|next| next.kind != key.kind);
+        let is_picture = |key: &AxisToken| key.kind == TokenKind::Image && !key.text.is_empty();
+        let ends = keys
+            .get(index + 1)
+            .is_none_or(|next| next.kind != key.kind || is_picture(next) || is_picture(key));
         if !ends {
             continue;
         }
@@ -363,6 +367,16 @@ fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
         let right = (content.x + (index + 1) as f32 * column_px).min(stage.right());
         start = index + 1;
         let name = kind_name(key.kind);
+        // A picture in one column is named although it is narrow, in the line above.
+        if key.kind == TokenKind::Image && !key.text.is_empty() && right > left {
+            let y = stage.y - (TICK + 8.0) * s;
+            let rect = PixelRect { x: left, y, width: right - left, height: 2.0 * s };
+            figure.fills.push(Fill { rect, ink: Ink::Text, alpha: 1.0 });
+            let title = text_width("key →", false) * TICK * s + 12.0 * s;
+            let at = [left.max(stage.x + title), y - (TICK + 6.0) * s];
+            figure.labels.push(tick(key.text.clone(), at, Align::Start, Ink::Text, s));
+            continue;
+        }
         if right - left < 4.0 * s || name.is_empty() {
             continue;
         }
@@ -391,20 +405,22 @@ fn label_keys(figure: &mut Figure, keys: &[AxisToken]) {
     let y = stage.y - 6.0 * s;
     if column_px < MIN_COLUMN * s {
         // Too narrow for names: prints positions at round numbers.
-        let widest = text_width(&keys.len().to_string(), false) * TICK * s;
+        let largest = keys.last().map_or(0, |key| key.position);
+        let widest = text_width(&largest.to_string(), false) * TICK * s;
         let step = step_for(column_px, widest + 24.0 * s);
-        for index in (0..keys.len()).step_by(step as usize) {
+        for (index, key) in keys.iter().enumerate().step_by(step as usize) {
             let x = content.x + (index as f32 + 0.5) * column_px;
             if x >= stage.x && x <= stage.right() - widest {
                 let at = [x, y];
-                figure.labels.push(tick(index.to_string(), at, Align::Centre, Ink::Muted, s));
+                let text = key.position.to_string();
+                figure.labels.push(tick(text, at, Align::Centre, Ink::Muted, s));
             }
         }
         return;
     }
     for (index, key) in keys.iter().enumerate() {
         let x = content.x + (index as f32 + 0.5) * column_px;
-        let text = if key.text.is_empty() { index.to_string() } else { key.text.clone() };
+        let text = if key.text.is_empty() { key.position.to_string() } else { key.text.clone() };
         let text = fitted(&text, false, (column_px - 6.0 * s) / (TICK * s));
         let half = text_width(&text, false) * TICK * s / 2.0;
         if x - half >= stage.x && x + half <= stage.right() && !text.is_empty() {

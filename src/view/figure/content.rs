@@ -8,6 +8,7 @@ use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::Keep;
 use crate::analysis::relevancy::{Reliance, TextRelevancy};
 use crate::trace::{STAT_COUNT, Stat, TokenKind, Trace};
+use std::ops::Range;
 
 /// The layers or heads along an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct AxisToken {
     pub text: String,
     /// The part of the prompt or answer that it belongs to.
     pub kind: TokenKind,
+    /// Its position in the sequence; of several keys in one column, the first.
+    pub position: u32,
 }
 
 /// One bar of the relevancy view.
@@ -123,7 +126,7 @@ pub enum Content {
         first_query: u32,
         /// From the first kept position to the last; positions between them that were not kept are gaps.
         queries: Vec<AxisToken>,
-        /// All positions.
+        /// All positions; a picture may be one column.
         keys: Vec<AxisToken>,
     },
     /// A picture and bars beside it.
@@ -177,16 +180,31 @@ impl Content {
             ViewKind::TokenMatrix => {
                 let first_query = trace.rows().first().copied().unwrap_or(0);
                 let end = trace.rows().last().map_or(0, |&row| row as usize + 1);
-                let named = trace.meta().tokens.iter().zip(token_names(&trace.meta().tokens));
-                let tokens: Vec<AxisToken> = named
-                    .take(shape.positions)
-                    .map(|(token, name)| AxisToken {
-                        text: if token.kind == TokenKind::Image { String::new() } else { name },
-                        kind: token.kind,
+                let meta = trace.meta();
+                let names = token_names(&meta.tokens);
+                let token = |position: usize| {
+                    let token = meta.tokens.get(position)?;
+                    let is_patch = token.kind == TokenKind::Image;
+                    let text = if is_patch { String::new() } else { names[position].clone() };
+                    Some(AxisToken { text, kind: token.kind, position: position as u32 })
+                };
+                let queries = (first_query as usize..end).filter_map(token).collect();
+                let column = |keys: Range<usize>| {
+                    let first = token(keys.start)?;
+                    let picture =
+                        meta.spans.iter().find(|span| span.extent().contains(&keys.start));
+                    Some(match picture.filter(|_| keys.len() > 1) {
+                        Some(span) => AxisToken {
+                            text: picture_name(meta, span.picture),
+                            kind: TokenKind::Image,
+                            ..first
+                        },
+                        None => first,
                     })
-                    .collect();
-                let queries = tokens.get(first_query as usize..end).unwrap_or_default().to_vec();
-                Self::TokenMatrix { first_query, queries, keys: tokens }
+                };
+                let columns = meta.key_columns(shape.positions, state.every_patch);
+                let keys = columns.into_iter().filter_map(column).collect();
+                Self::TokenMatrix { first_query, queries, keys }
             }
         }
     }
