@@ -150,10 +150,19 @@ fn one(cx: &PaneContext<'_>, ui: &mut Ui, notice: &Notice) {
             ui.add(egui::Label::new(&notice.text).wrap());
             return;
         }
-        let buttons = notice.offers.len().max(1) as f32;
-        let room = ui.available_width() - 24.0 - 80.0 * buttons;
+        let spacing = ui.spacing().item_spacing.x;
+        let padding = 2.0 * ui.spacing().button_padding.x;
+        let width_of = |text: &str| {
+            let font = theme::plain(theme::BODY);
+            let color = ink(ui).text;
+            ui.painter().layout_no_wrap(text.to_owned(), font, color).size().x + padding + spacing
+        };
+        let copy = if notice.is_error { width_of("Copy") } else { 0.0 };
+        let offers: f32 = notice.offers.iter().map(|(words, _)| width_of(words)).sum();
+        let close = 32.0;
+        let room = (ui.available_width() - copy - offers - close - spacing).max(80.0);
         ui.vertical(|ui| {
-            ui.set_max_width(room);
+            ui.set_width(room);
             ui.add(egui::Label::new(&notice.text).wrap());
         });
         if notice.is_error && ui.button("Copy").clicked() {

@@ -667,7 +667,14 @@ impl<'a> Foot<'a> {
             legend.place(figure, left, line(0));
             let end = left + self.legend_width() + 16.0 * s;
             if !beside_legend.is_empty() && end < column[1] {
-                let text = fitted(beside_legend, false, (column[1] - end) / (TICK * s));
+                let room = (column[1] - end) / (TICK * s);
+                // Where the words do not fit, the numbers stay whole.
+                let numbers = beside_legend.rsplit_once(" %").map(|(text, _)| format!("{text} %"));
+                let text = match numbers {
+                    Some(numbers) if text_width(beside_legend, false) > room => numbers,
+                    _ => beside_legend.to_owned(),
+                };
+                let text = fitted(&text, false, room);
                 figure.labels.push(Label {
                     runs: vec![TextRun::plain(text)],
                     baseline: [end, line(0) + CAP_HEIGHT * TICK * s / 2.0],

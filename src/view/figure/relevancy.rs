@@ -10,6 +10,8 @@ const GAP: f32 = 32.0;
 const ROW: f32 = 36.0;
 const TRACK: f32 = 6.0;
 const TITLE: f32 = 28.0;
+/// The part of a tall stage that the picture keeps where there are details to leave out.
+const PICTURE: f32 = 0.5;
 /// Space above the second title.
 const BREAK: f32 = 12.0;
 
@@ -28,12 +30,17 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
     let s = figure.scale;
     let stage = figure.stage;
     let (sums, mut details): (Vec<&Bar>, Vec<&Bar>) = bars.iter().partition(|bar| bar.is_sum);
-    // On a small stage the details are left out, from the smallest on.
-    while !details.is_empty() && height_of(sums.len(), details.len()) * s > stage.height {
-        details.pop();
-    }
-    let height = height_of(sums.len(), details.len()) * s;
-    let beside = stage.width - (PANEL + GAP) * s >= stage.height * 0.6;
+    // The number of details, and the height of the picture, beside the bars and above them. On a small stage details are
+    // left out, from the smallest on.
+    let heights = |count: usize| height_of(sums.len(), count) * s;
+    let most = |room: f32| (0..=details.len()).rev().find(|&count| heights(count) <= room);
+    let beside_count = most(stage.height).unwrap_or(0);
+    let below_count = most(stage.height * (1.0 - PICTURE) - GAP * s).unwrap_or(0);
+    let beside_picture = ((stage.width - (PANEL + GAP) * s) / aspect).min(stage.height);
+    let below_picture = (stage.height - heights(below_count) - GAP * s).min(stage.width / aspect);
+    let beside = beside_picture >= below_picture;
+    details.truncate(if beside { beside_count } else { below_count });
+    let height = heights(details.len());
     let (rest, panel) = if beside {
         // The picture and its bars are centred as one group.
         let picture = (stage.width - (PANEL + GAP) * s).min(stage.height * aspect);
