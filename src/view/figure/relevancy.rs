@@ -38,7 +38,7 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
     let below_count = most(stage.height * (1.0 - PICTURE) - GAP * s).unwrap_or(0);
     let beside_picture = ((stage.width - (PANEL + GAP) * s) / aspect).min(stage.height);
     let below_picture = (stage.height - heights(below_count) - GAP * s).min(stage.width / aspect);
-    let beside = beside_picture >= below_picture;
+    let beside = beside_picture > 0.0 && beside_picture >= below_picture;
     details.truncate(if beside { beside_count } else { below_count });
     let height = heights(details.len());
     let (rest, panel) = if beside {
