@@ -11,7 +11,8 @@ use std::path::PathBuf;
 /// Present walkthroughs full screen, with notes and a clock in a window on another display.
 ///
 /// →, space or Page down: next. ← or Page up: back. A number and Enter: that step. B: blank. S:
-/// spotlight. E: explore, and return. P: play automatically. Escape: end.
+/// spotlight. E: explore with the keys of the window (arrows, [ ], A, L, M, S, H, W), and return. P: play
+/// automatically. Escape: end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
