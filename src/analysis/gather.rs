@@ -15,8 +15,9 @@ pub struct QueryKey {
     pub queries: usize,
     /// Number of columns: T, the number of positions, unless they are [folded](Self::folded).
     pub keys: usize,
-    /// Whether a column may be the sum over several keys; a key that a query cannot see holds −2 then.
-    pub is_folded: bool,
+    /// Number of keys that each column is the sum over; empty unless they are [folded](Self::folded). A column of which
+    /// a query sees no key holds −2 then.
+    pub folded: Vec<usize>,
     /// Whether rows of the prompt see later keys.
     pub sees_later: bool,
     /// [queries, keys] unscaled; a row that was not kept holds −1.
@@ -83,7 +84,7 @@ pub fn query_key(trace: &Trace, members: &Members) -> Option<QueryKey> {
     }
     let sees_later = !trace.meta().model.image_attention.is_causal();
     let first_query = first as usize;
-    Some(QueryKey { first_query, queries, keys, is_folded: false, sees_later, weights })
+    Some(QueryKey { first_query, queries, keys, folded: Vec::new(), sees_later, weights })
 }
 
 fn read(stored: &[f16], scale: f32, out: &mut [f32]) {
@@ -113,7 +114,8 @@ impl QueryKey {
                 }
             }));
         }
-        Self { keys: columns.len(), is_folded: true, weights, ..*self }
+        let folded = columns.iter().map(ExactSizeIterator::len).collect();
+        Self { keys: columns.len(), folded, weights, ..*self }
     }
 
     /// Number of keys that the query of a row sees.
@@ -122,13 +124,15 @@ impl QueryKey {
         if self.sees_later { self.keys } else { before }
     }
 
-    /// The weights that a query can see, row by row; without key 0 if `remove_bos`, and without the rows that were not
-    /// kept.
+    /// The weights of single keys that a query can see, row by row; without key 0 if `remove_bos`, and without the rows
+    /// that were not kept.
     pub fn seen(&self, remove_bos: bool) -> impl Iterator<Item = f32> + '_ {
         let rows = self.weights.chunks_exact(self.keys.max(1)).enumerate();
         rows.flat_map(move |(row, weights)| {
-            let seen = if self.is_folded { self.keys } else { self.seen_keys(row) };
-            weights[usize::from(remove_bos).min(seen)..seen].iter().copied()
+            let seen = if self.folded.is_empty() { self.seen_keys(row) } else { self.keys };
+            let is_single = |at: usize| self.folded.get(at).is_none_or(|&keys| keys == 1);
+            let first = usize::from(remove_bos).min(seen);
+            (first..seen).filter(move |at| is_single(*at)).map(|at| weights[at])
         })
         .filter(|weight| *weight >= 0.0)
     }
@@ -168,7 +172,7 @@ mod tests {
             first_query: 0,
             queries: 2,
             keys: 3,
-            is_folded: false,
+            folded: Vec::new(),
             sees_later: false,
             weights,
         };
@@ -185,7 +189,7 @@ mod tests {
             first_query: 1,
             queries: 3,
             keys: 4,
-            is_folded: false,
+            folded: Vec::new(),
             sees_later: false,
             weights,
         };
@@ -193,8 +197,9 @@ mod tests {
         assert_eq!(folded.keys, 3);
         let expected = [0.5, 0.25, UNSEEN, NOT_KEPT, NOT_KEPT, NOT_KEPT, 0.5, 0.375, 0.125];
         assert_eq!(folded.weights, expected);
+        // The sums of the second column do not count: they would darken the single keys.
         assert_eq!(folded.range(false), [0.125, 0.5]);
-        assert_eq!(folded.range(true), [0.125, 0.375], "without key 0");
+        assert_eq!(folded.range(true), [0.125, 0.125], "without key 0");
         assert_eq!(folded.pooled(2), (2, 2, vec![0.5, UNSEEN, 0.5, 0.125]));
     }
 }

@@ -333,7 +333,7 @@ impl Frame<'_> {
             lut_row: lut_row(scene.colormap()),
             flags: u32::from(remove_bos)
                 | u32::from(sees_later) << 1
-                | u32::from(gathered.is_folded) << 2,
+                | u32::from(!gathered.folded.is_empty()) << 2,
             gap: linear_color(palette.hairline, 1.0),
             unseen: linear_color(palette.background, 1.0),
             first: [0.0, gathered.first_query as f32 / pooled as f32],

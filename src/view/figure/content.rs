@@ -1,6 +1,6 @@
 //! The content of a figure, gathered from a view state and a trace.
 
-use super::super::shown_views::picture_name;
+use super::super::shown_views::{picture_name, pictures};
 use super::super::{HeadOrder, MapSource, Shown, ShownGrid, ViewKind, ViewState};
 use super::caption::{token_names, token_text};
 use crate::analysis::density::Frame;
@@ -195,7 +195,10 @@ impl Content {
                         meta.spans.iter().find(|span| span.extent().contains(&keys.start));
                     Some(match picture.filter(|_| keys.len() > 1) {
                         Some(span) => AxisToken {
-                            text: picture_name(meta, span.picture),
+                            text: match pictures(meta).len() {
+                                1 => "picture".into(),
+                                _ => picture_name(meta, span.picture),
+                            },
                             kind: TokenKind::Image,
                             ..first
                         },
