@@ -200,6 +200,6 @@ mod tests {
         // The sums of the second column do not count: they would darken the single keys.
         assert_eq!(folded.range(false), [0.125, 0.5]);
         assert_eq!(folded.range(true), [0.125, 0.125], "without key 0");
-        assert_eq!(folded.pooled(2), (2, 2, vec![0.5, UNSEEN, 0.5, 0.125]));
+        assert_eq!(folded.pooled(2), (2, 2, vec![0.5, NOT_KEPT, 0.5, 0.125]));
     }
 }
