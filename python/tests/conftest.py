@@ -36,3 +36,16 @@ def picture(size: tuple[int, int], seed: int = 0) -> Image.Image:
     rng = np.random.default_rng(seed)
     small = rng.integers(0, 255, (max(2, size[1] // 24), max(2, size[0] // 24), 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def film(path: Path, count: int, rate: int) -> None:
+    """A video file of grey frames: frame n has the level 2n."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 240, 160, "yuv420p", 4_000_000
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(np.full((160, 240, 3), 2 * number, np.uint8), format="rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 import vlmscope
-from conftest import picture
+from conftest import film, picture
+from PIL import Image
 from random_models import BUILDERS
 from reference import STEPS, eager, inputs_of, largest_excess, plain
 from vlmscope.families import family_of
@@ -139,6 +141,56 @@ def test_frames_of_a_video_are_pictures_in_time(make, name):
     pictures = {trace.meta.canvases[view.canvas].picture for view in trace.meta.spans}
     assert pictures == set(range(len(given) + len(seen)))
     assert all(f"picture.{number}.original" in trace.tensors for number in pictures)
+
+
+@pytest.mark.parametrize("name", VIDEO)
+def test_frames_of_a_video_file_are_sampled_and_keep_their_time(make, name, tmp_path):
+    """Of 100 frames, 20 a second, only as many are taken as the processor's own rule says; frame n has the grey level 2n."""
+    film(tmp_path / "a.mp4", 100, 20)
+    model, processor = make(name)
+    trace = vlmscope.capture(model, processor, videos=[tmp_path / "a.mp4"], question="What happens?", max_new_tokens=2)
+    frames = trace.meta.spans
+    assert 4 <= len(frames) <= 10 and trace.meta.unplaced is None
+    merged = 2 if len(frames) == 5 and name != "minicpm" else 1
+    for view in frames:
+        number = trace.meta.canvases[view.canvas].picture
+        grey = np.asarray(Image.open(io.BytesIO(bytes(trace.tensor(f"picture.{number}.original"))))).mean()
+        # The picture of merged frames is the first of them, and their time is the mean.
+        late = view.frame.seconds - grey / 2 / 20
+        assert -0.1 < late < (0.1 if merged == 1 else 0.4), (name, view.frame, grey)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "count"), [("qwen2_5_vl", {"fps": 1}, 2), ("qwen3_vl", {"num_frames": 4}, 2), ("minicpm", {"max_num_frames": 3}, 3)]
+)
+def test_options_of_the_processor_say_how_many_frames_of_a_file_are_taken(make, name, options, count, tmp_path):
+    """Five seconds; Qwen merges two frames."""
+    film(tmp_path / "a.mp4", 100, 20)
+    model, processor = make(name)
+    asked = {"videos": [tmp_path / "a.mp4"], "question": "What?", "max_new_tokens": 1}
+    assert len(vlmscope.capture(model, processor, **asked, processor_options=options).meta.spans) == count
+
+
+def test_all_frames_of_a_file_are_taken_where_the_options_say_so(make, tmp_path):
+    film(tmp_path / "a.mp4", 12, 20)
+    model, processor = make("qwen2_5_vl")
+    asked = {"videos": [tmp_path / "a.mp4"], "question": "What?", "max_new_tokens": 1}
+    trace = vlmscope.capture(model, processor, **asked, processor_options={"do_sample_frames": False})
+    assert [view.frame.seconds for view in trace.meta.spans] == pytest.approx([(2 * pair + 0.5) / 20 for pair in range(6)])
+    with pytest.raises(vlmscope.CaptureError, match="no such file"):
+        vlmscope.capture(model, processor, videos=[tmp_path / "b.mp4"], question="What?")
+
+
+@pytest.mark.parametrize("name", [name for name in BUILDERS if not name.startswith("paligemma")])
+def test_questions_without_a_picture_are_recorded(make, name, tmp_path):
+    """PaliGemma's processor refuses them itself."""
+    model, processor = make(name)
+    trace = vlmscope.capture(model, processor, question="What is a fox?", max_new_tokens=3)
+    assert not trace.meta.spans and trace.meta.unplaced is None and trace.meta.virtual_len == 0
+    read = vlmscope.open(trace.save(tmp_path / "a.vlmtrace"))
+    own = [index for index, layer in enumerate(read.meta.model.attention_layers) if read.meta.model.layer_kinds[layer] != "cross"]
+    assert np.allclose(read.attention()[:, own].sum(-1), 1, atol=2e-3)
+    assert read.meta.model.name == type(model).__name__, "a model that came from no folder is named by its class"
 
 
 def test_tokens_of_a_resampler_have_no_place_and_the_trace_says_why(make):

@@ -11,7 +11,7 @@ from ..errors import CaptureError
 from ..families import family_of
 from ..relevancy import add_relevancy
 from ..trace import Trace
-from .media import load_picture, load_video
+from .media import frame_sampler, load_picture, load_video
 from .refuse import check_generation, check_inputs
 from .session import Context, Options, Recording
 
@@ -19,8 +19,9 @@ from .session import Context, Options, Recording
 def start_recording(model, processor, *, images, videos, question, processor_options, **options) -> Recording:
     """See `vlmscope.recording`."""
     pictures = None if images is None else [load_picture(image) for image in _listed(images)]
-    films = None if videos is None else [load_video(video) for video in _listed_videos(videos)]
-    context = Context(question=question, pictures=pictures, videos=films, processor_options=processor_options or {})
+    given = processor_options or {}
+    films = None if videos is None else [load_video(video, frame_sampler(processor, given)) for video in _listed_videos(videos)]
+    context = Context(question=question, pictures=pictures, videos=films, processor_options=given)
     return Recording(model, processor, Options(**options), context)
 
 
@@ -55,10 +56,11 @@ def capture(
     check_generation(model, generate_options)
     started = time.perf_counter()
     pictures = [load_picture(image) for image in _listed(images)]
-    films = [load_video(video) for video in _listed_videos(videos)]
+    given = processor_options or {}
+    films = [load_video(video, frame_sampler(processor, given)) for video in _listed_videos(videos)]
     family = family_of(model)
     messages, text = _text(family, processor, question, prompt, messages, pictures, films)
-    inputs = _inputs(model, processor, text, pictures, films, processor_options or {})
+    inputs = _inputs(model, processor, text, pictures, films, given)
     check_inputs(inputs)
     sampling = {
         "temperature": float(temperature),
@@ -74,7 +76,7 @@ def capture(
         messages=messages,
         pictures=pictures,
         videos=films,
-        processor_options=processor_options or {},
+        processor_options=given,
         sampling=sampling,
         timings={"preprocess": time.perf_counter() - started},
     )

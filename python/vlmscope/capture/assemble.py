@@ -165,10 +165,11 @@ def first_of(config, *names: str) -> int:
 
 
 def model_name(model) -> str:
-    """The repository or folder that the model came from, without the folder's path."""
+    """The repository or folder that the model came from, without the folder's path; the class of a model that came from none."""
     path = getattr(model, "name_or_path", "") or ""
     name = path.rstrip("/")
-    return name.split("/")[-1] if name.startswith(("/", ".")) or name.count("/") != 1 else name
+    short = name.split("/")[-1] if name.startswith(("/", ".")) or name.count("/") != 1 else name
+    return short or type(model).__name__
 
 
 def provenance_of(model, run: Run, implementation: str) -> dict:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from ..errors import CaptureError
 
 JPEG_QUALITY = 92
 LONGEST_EDGE = 4096
+#: frames a second of a video file where the model's video processor does not say how many it takes
+DEFAULT_FPS = 2.0
 
 
 @dataclass
@@ -73,30 +76,57 @@ def load_picture(source) -> Picture:
     raise CaptureError(f"a picture is a path, a PIL image or an array [H, W, 3] of uint8, not {type(source).__name__}.")
 
 
-def load_video(source, fps: float | None = None) -> Video:
-    """A path (read with torchvision or PyAV through transformers), a sequence of pictures, or an array [F, H, W, 3] u8."""
+def load_video(source, sample: Callable | None = None) -> Video:
+    """A path (read through transformers), a sequence of pictures, or an array [F, H, W, 3] u8.
+
+    `sample` chooses frames of a file: metadata → indices (see `frame_sampler`); without it all are read. Frames that are given
+    are taken as they are, one a second.
+    """
     if isinstance(source, Video):
         return source
     if isinstance(source, (str, Path)):
-        return _read_video(Path(source))
+        return _read_video(Path(source), sample)
     if isinstance(source, (Sequence, np.ndarray)) and len(source):
         frames = [load_picture(frame) for frame in source]
-        rate = fps or 1.0
-        seconds = [index / rate for index in range(len(frames))]
         array = np.stack([np.asarray(frame.image) for frame in frames])
-        metadata = {"total_num_frames": len(frames), "fps": rate, "frames_indices": list(range(len(frames)))}
-        return Video(frames, seconds, source=array, metadata=metadata)
+        return _video(frames, array, range(len(frames)), len(frames), 1.0)
     raise CaptureError("a video is a path, a list of pictures or an array [frames, H, W, 3] of uint8.")
 
 
-def _read_video(path: Path) -> Video:
+def frame_sampler(processor, options: dict) -> Callable | None:
+    """Which frames of a video file a processor takes: metadata → indices; None where the options ask for all frames.
+
+    The processor's own rule, with those of the options that it knows (`fps`, `num_frames`).
+    """
+    own = getattr(processor, "video_processor", None)
+    if options.get("do_sample_frames") is False or not hasattr(own, "sample_frames"):
+        return None
+    known = inspect.signature(own.sample_frames).parameters
+    given = {name: value for name, value in options.items() if name in known and value is not None}
+    limits = ("fps", "num_frames", "max_fps", "max_num_frames")
+    if not given and all(getattr(own, name, None) is None for name in limits):
+        given["fps"] = DEFAULT_FPS
+
+    def sample(metadata, **_):
+        found = own.sample_frames(metadata=metadata, **given)
+        return np.unique(np.asarray(found).astype(np.int64))
+
+    return sample
+
+
+def _read_video(path: Path, sample: Callable | None) -> Video:
     from transformers.video_utils import load_video as read
 
+    if not path.is_file():
+        raise CaptureError(f"cannot read the video {path}: there is no such file.")
     errors = []
     for backend in ("torchcodec", "pyav", "opencv", "decord", "torchvision"):
         try:
-            array, metadata = read(str(path), backend=backend)
-        except (ImportError, ValueError, OSError, RuntimeError, AttributeError, KeyError) as error:
+            array, metadata = read(str(path), backend=backend, sample_indices_fn=sample)
+        except ImportError:
+            errors.append(f"{backend} is not installed")
+            continue
+        except (ValueError, OSError, RuntimeError, AttributeError, KeyError, IndexError, TypeError) as error:
             errors.append(f"{backend}: {error}")
             continue
         array = np.asarray(array)
@@ -104,6 +134,13 @@ def _read_video(path: Path) -> Video:
             array = array.transpose(0, 2, 3, 1)
         rate = float(getattr(metadata, "fps", None) or 1.0)
         frames = [Picture(Image.fromarray(frame), lossy=True) for frame in array]
-        given = {"total_num_frames": len(frames), "fps": rate, "frames_indices": list(range(len(frames)))}
-        return Video(frames, [index / rate for index in range(len(frames))], path.name, array, given)
-    raise CaptureError(f"cannot read the video {path}; give its frames as pictures, or install PyAV. Tried {'; '.join(errors)}")
+        indices = range(len(frames)) if sample is None else [int(index) for index in metadata.frames_indices]
+        return _video(frames, array, indices[: len(frames)], metadata.total_num_frames or len(frames), rate, path.name)
+    raise CaptureError(f"cannot read the video {path}; pip install av, or give its frames as pictures. Tried: {'; '.join(errors)}.")
+
+
+def _video(frames: list[Picture], array: np.ndarray, indices: Sequence[int], total: int, rate: float, name: str = "") -> Video:
+    """Frames with their indices among the `total` frames of a video that has `rate` a second."""
+    seconds = [index / rate for index in indices]
+    metadata = {"total_num_frames": total, "fps": rate, "frames_indices": list(indices)}
+    return Video(frames, seconds, name, array, metadata)

@@ -87,6 +87,10 @@ class Run:
         rows = np.union1d(inside, answers).astype(np.int64)
         self._local = torch.from_numpy(rows - first)
         self.pages.begin(rows + wanted.virtual, end + wanted.virtual)
+        if not wanted.virtual:
+            for layer, kind in enumerate(self.decoder.kinds):
+                if kind == "cross":
+                    self.pages.mark(layer)  # skipped without a picture: its rows stay 0
         self._started = time.perf_counter()
 
     def end_pass(self) -> None:

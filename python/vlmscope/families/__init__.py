@@ -36,6 +36,9 @@ def family_of(model) -> Family:
 
 def layout_of(family: Family, request: Request) -> Layout:
     """The layout of a prompt; where the family cannot place the pictures, one without views that says why."""
+    pixels = ("pixel_values", "pixel_values_videos")
+    if not len(request.positions(*family.image_token_ids(request.config))) and all(request.inputs.get(name) is None for name in pixels):
+        return Layout(request)  # a question without a picture
     try:
         layout = family.layout(request)
     except Unplaced as reason:
