@@ -232,7 +232,9 @@ fn has_attention(layer: u32, meta: &TraceMeta) -> anyhow::Result<()> {
 fn view(wanted: Option<u32>, meta: &TraceMeta) -> anyhow::Result<&ImageSpan> {
     let views = meta.spans.len();
     match (wanted, meta.spans.as_slice()) {
-        (_, []) => Err(usage("this trace has no picture, so it has no patches")),
+        (_, []) => {
+            Err(usage(format!("this trace {}, so no patch can be named", meta.why_no_patches())))
+        }
         (None, [span]) => Ok(span),
         (None, _) => Err(usage(format!(
             "this trace has {views} views, each with patches of its own; choose one with --span 0 to {}",

@@ -175,6 +175,9 @@ fn as_text(trace: &Trace) -> anyhow::Result<()> {
             })
         )?;
     }
+    if let Some(found) = meta.provenance.position_check.as_ref().and_then(|check| check.summary()) {
+        writeln!(out, "patches    {found}")?;
+    }
     if let Some(reason) = &meta.unplaced {
         writeln!(out, "picture    its tokens have no place: {reason}")?;
     }

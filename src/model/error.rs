@@ -274,6 +274,14 @@ pub enum ModelError {
         /// Name and hash of the bundle that is open.
         open: String,
     },
+    /// The trace was captured in Python from a model that is in no bundle.
+    #[error(
+        "the answer was captured in Python from {name}, which vlmscope cannot run. Relevancy: capture the answer again with relevancy=(\"llm\",), or choose methods that need no model (rollout, heads, no-bos). Occlusion, ablation and scores need an exported bundle and its own answer."
+    )]
+    Captured {
+        /// The model's name in the trace.
+        name: String,
+    },
     /// The bundle was exported without backward graphs.
     #[error("the bundle {folder} has no graph `{graph}`, so relevancy cannot be computed with it. {EXPORT_AGAIN}", folder = folder.display())]
     NoRelevancy {

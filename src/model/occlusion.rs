@@ -111,7 +111,7 @@ pub fn only_view<'a>(trace: &'a Trace, what: &str) -> Result<&'a ImageSpan> {
     let refused = |reason: String| Err(ModelError::Request { what: "the trace".into(), reason });
     match trace.meta().spans.as_slice() {
         [span] => Ok(span),
-        [] => refused(format!("has no picture, so nothing can be {what}.")),
+        [] => refused(format!("{}, so nothing can be {what}.", trace.meta().why_no_patches())),
         several => refused(format!(
             "has {} views of its pictures; patches can be {what} only where the model saw one picture in one view.",
             several.len()

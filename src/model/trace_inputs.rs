@@ -31,10 +31,13 @@ impl TraceInputs {
     /// Reads the inputs of `trace` for the model of `bundle`.
     ///
     /// # Errors
-    /// [`ModelError::OtherModel`] if the trace was made with another bundle, and [`ModelError::Request`] if its ids or
-    /// its picture do not fit the model (a damaged file).
+    /// [`ModelError::Captured`] if no bundle made the trace, [`ModelError::OtherModel`] if another one did, and
+    /// [`ModelError::Request`] if its ids or its picture do not fit the model (a damaged file).
     pub fn from_trace(trace: &Trace, bundle: &Bundle) -> Result<Self> {
         let (meta, manifest) = (trace.meta(), bundle.manifest());
+        if meta.model.bundle_sha.is_empty() {
+            return Err(ModelError::Captured { name: meta.model.name.clone() });
+        }
         if meta.model.bundle_sha != bundle.sha256() {
             let short = |hash: &str| hash.chars().take(SHORT_HASH).collect::<String>();
             return Err(ModelError::OtherModel {

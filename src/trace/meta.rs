@@ -398,6 +398,29 @@ pub struct PositionCheck {
     pub created_unix: u64,
 }
 
+impl PositionCheck {
+    /// Whether maps may lie in the wrong place.
+    pub fn has_failed(&self) -> bool {
+        self.status == "failed"
+    }
+
+    /// The result as a sentence; `None` if the tokens have no place that could be tested.
+    pub fn summary(&self) -> Option<String> {
+        let (hits, cells) = (self.hits, self.cells);
+        let found = format!("the painting test found {hits} of {cells} cells at their place");
+        let mixed: String = [(self.pictures_apart, "pictures"), (self.frames_apart, "frames")]
+            .iter()
+            .filter(|(apart, _)| *apart == Some(false))
+            .map(|(_, what)| format!("; it could not tell {what} apart"))
+            .collect();
+        match self.status.as_str() {
+            "passed" => Some(format!("{found}{mixed}")),
+            "failed" => Some(format!("{found}{mixed}: maps may lie in the wrong place")),
+            _ => None,
+        }
+    }
+}
+
 /// The inputs of an answer other than the model, the question and the sampling. With these, they decide whether a trace
 /// answers a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -458,6 +481,14 @@ impl TraceMeta {
     /// The query row that predicts answer token `i`: q = P − 1 + i.
     pub fn query_of_answer(&self, answer: super::AnswerIndex) -> super::Query {
         super::Query(self.prompt_len.saturating_add(answer.0).saturating_sub(1))
+    }
+
+    /// The reason why there are no patches, to follow "the trace": there is no picture, or its tokens have no place in it.
+    pub fn why_no_patches(&self) -> String {
+        self.unplaced.as_ref().map_or_else(
+            || "has no picture".into(),
+            |reason| format!("has no patches with a place in a picture ({reason})"),
+        )
     }
 
     /// The prompt positions after the last patch, including separators; without a picture, after the virtual positions.

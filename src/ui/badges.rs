@@ -1,6 +1,6 @@
 //! Marks on answers that are no plain answers of the open model to the picture as it was given.
 
-use crate::trace::TraceMeta;
+use crate::trace::{PositionCheck, TraceMeta};
 
 /// What is particular about an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Badge {
     FollowUp,
     /// Another model than the open one gave it.
     OtherModel,
+    /// Its patches may not lie where the maps are drawn.
+    Misplaced,
 }
 
 impl Badge {
@@ -26,6 +28,7 @@ impl Badge {
             Self::Ablated => "ablated",
             Self::FollowUp => "follow-up",
             Self::OtherModel => "other model",
+            Self::Misplaced => "places uncertain",
         }
     }
 
@@ -46,6 +49,11 @@ impl Badge {
             Self::OtherModel => {
                 format!("{} gave this answer, not the model that is open.", meta.model.name)
             }
+            Self::Misplaced => {
+                let check = meta.provenance.position_check.as_ref();
+                let found = check.and_then(PositionCheck::summary).unwrap_or_default();
+                format!("Of this model, {found}.")
+            }
         }
     }
 }
@@ -56,12 +64,45 @@ pub fn badges(meta: &TraceMeta, is_edited: bool, open_sha: Option<&str>) -> Vec<
     let is_ablated = meta.provenance.model_changed;
     let is_blanked = request.is_some_and(|request| request.is_altered) && !is_ablated;
     let is_follow_up = meta.tokens.last().is_some_and(|token| token.turn > 0);
+    let check = meta.provenance.position_check.as_ref();
+    let is_misplaced = check.is_some_and(PositionCheck::has_failed);
     let all = [
         (is_edited || is_blanked, Badge::Edited),
         (meta.sampling.forced, Badge::Scored),
         (is_ablated, Badge::Ablated),
         (is_follow_up, Badge::FollowUp),
         (open_sha.is_some_and(|open| open != meta.model.bundle_sha), Badge::OtherModel),
+        (is_misplaced, Badge::Misplaced),
     ];
     all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, badge)| badge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_painting_test_that_failed_is_a_badge() {
+        let mut meta = TraceMeta::default();
+        let mut check = PositionCheck {
+            status: "passed".into(),
+            cells: 8,
+            hits: 8,
+            ..PositionCheck::default()
+        };
+        meta.provenance.position_check = Some(check.clone());
+        assert!(badges(&meta, false, None).is_empty());
+        assert_eq!(check.summary().unwrap(), "the painting test found 8 of 8 cells at their place");
+        (check.status, check.hits, check.pictures_apart) = ("failed".into(), 3, Some(false));
+        meta.provenance.position_check = Some(check);
+        assert_eq!(badges(&meta, false, None), [Badge::Misplaced]);
+        assert_eq!(
+            Badge::Misplaced.hint(&meta),
+            "Of this model, the painting test found 3 of 8 cells at their place; it could not tell pictures apart: \
+             maps may lie in the wrong place."
+        );
+        meta.provenance.position_check.as_mut().unwrap().status = "unplaced".into();
+        assert!(badges(&meta, false, None).is_empty());
+    }
 }

@@ -162,6 +162,37 @@ fn fault_6_methods_that_need_no_model_need_none() {
 }
 
 #[test]
+fn what_needs_the_model_of_a_captured_trace_says_how_to_get_it() {
+    let folder = Folder::new();
+    for arguments in
+        ["relevancy hybrid.vlmtrace", "occlusion hybrid.vlmtrace", "ablate hybrid.vlmtrace"]
+    {
+        folder.refuses(
+            arguments,
+            &["captured in Python from random qwen3_5", "relevancy=(\"llm\",)", "rollout, heads"],
+        );
+    }
+    // Rows that are missing are kept in Python by another keyword.
+    let text = folder.ok("causal hybrid.vlmtrace --token 1");
+    assert!(text.contains("or capture it again with rows=\"all\" in Python"), "{text}");
+    assert!(text.contains("answer token 1 `U+000C`, layer 3"), "{text}");
+}
+
+#[test]
+fn commands_say_why_tokens_of_a_resampler_have_no_map() {
+    let folder = Folder::new();
+    for arguments in [
+        "relevancy unplaced.vlmtrace --methods heads",
+        "occlusion unplaced.vlmtrace",
+        "score unplaced.vlmtrace",
+        "ablate unplaced.vlmtrace --knock-patches 0,0",
+        "render unplaced.vlmtrace --out no.png",
+    ] {
+        folder.refuses(arguments, &["with a place in a picture", "latents of a resampler"]);
+    }
+}
+
+#[test]
 fn fault_7_no_command_reads_the_first_view_alone() {
     let folder = Folder::new();
     for (arguments, parts) in [

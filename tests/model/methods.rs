@@ -47,6 +47,20 @@ fn trace_of(
     answer: &[TokenInfo],
     attention: &[Vec<Vec<f32>>],
 ) -> Trace {
+    let model = ModelInfo { image_attention, ..ModelInfo::default() };
+    build(model, span, answer, attention, 0, 0)
+}
+
+/// The first `virtual_len` positions are keys of cross-attention. Rows are kept from `first_row` on, and their means over
+/// heads where this is 0.
+fn build(
+    model: ModelInfo,
+    span: ImageSpan,
+    answer: &[TokenInfo],
+    attention: &[Vec<Vec<f32>>],
+    virtual_len: u32,
+    first_row: usize,
+) -> Trace {
     let patches = span.patches();
     let mut tokens = vec![token("<s>", TokenKind::Special, None)];
     tokens.extend((0..patches).map(|_| token("<image>", TokenKind::Image, None)));
@@ -55,12 +69,8 @@ fn trace_of(
     let (width, height) = (span.columns * 2, span.rows * 2);
     let meta = TraceMeta {
         format_version: "1.0".into(),
-        model: ModelInfo {
-            layers: layers as u32,
-            heads: heads as u32,
-            image_attention,
-            ..ModelInfo::default()
-        },
+        model: ModelInfo { layers: layers as u32, heads: heads as u32, ..model },
+        virtual_len,
         question: String::new(),
         answer: String::new(),
         sampling: Sampling::default(),
@@ -82,7 +92,7 @@ fn trace_of(
     let rgb: Vec<u8> = (0..width * height).flat_map(|pixel| [pixel as u8, 100, 200]).collect();
     let mut builder = TraceBuilder::new(meta);
     builder.add_picture(0, &[1], [width, height], &rgb).unwrap();
-    for query in 0..positions {
+    for query in first_row..positions {
         let row = |map: &Vec<f32>| -> Vec<f16> {
             let row = &map[query * positions..(query + 1) * positions];
             row.iter().map(|weight| f16::from_f32(weight * SCALE)).collect()
@@ -102,7 +112,9 @@ fn trace_of(
         let mean: Vec<f16> = attention.iter().flat_map(of_layer).collect();
         let position = Query(query as u32);
         builder.push_page(position, positions, page.into(), stats.into()).unwrap();
-        builder.push_head_mean(position, positions, Arc::from(mean)).unwrap();
+        if first_row == 0 {
+            builder.push_head_mean(position, positions, Arc::from(mean)).unwrap();
+        }
     }
     for answer in answer {
         builder.push_token(AnswerToken { token: answer.clone(), logprob: 0.0, topk: vec![] });
@@ -173,6 +185,18 @@ fn rollout_counts_the_later_keys_that_patches_see() {
     let both_ways = rollout(ImageAttention::Bidirectional);
     assert_close(&both_ways, &[0.125, 0.5625, 0.0625, 0.25], "both ways");
     assert_eq!(rollout(ImageAttention::Causal)[2], 0.0, "a causal row ends at its own key");
+}
+
+#[test]
+fn rows_of_all_positions_that_ask_are_enough_for_rollout() {
+    let expected = rollout_rows(&trace(span(1, 2), &one_word(), &two_layers()), &[3]).unwrap();
+    let from_rows = |virtual_len| {
+        let model = ModelInfo::default();
+        build(model, span(1, 2), &one_word(), &two_layers(), virtual_len, 1)
+    };
+    // Keys of cross-attention never ask, so that they have no row; position 0 attends to nothing but itself here.
+    assert_close(&rollout_rows(&from_rows(1), &[3]).unwrap(), &expected, "without a virtual row");
+    assert_eq!(rollout_rows(&from_rows(0), &[3]), None, "the row of position 0 is missing");
 }
 
 #[test]

@@ -56,8 +56,14 @@ fn several_pictures_open_side_by_side_and_a_click_chooses_one() {
     window.key_press_modifiers(Modifiers::SHIFT, Key::ArrowLeft);
     settle(&mut window);
     assert_eq!(state(&window).picture.index, 0);
-    // Each picture has a chip with its share.
+    // Each picture has a chip with its share, which hovering explains.
     let chip = window.get_by_label("Choose picture 1").rect();
+    window.hover_at(chip.center());
+    settle(&mut window);
+    window.step();
+    shoot(&mut window, "chip");
+    assert!(window.query_by_label("Its share of the map; click to choose it").is_some());
+    assert_eq!(state(&window).picture.index, 0, "hovering chooses nothing");
     click(&mut window, chip.center(), Modifiers::NONE);
     assert_eq!(state(&window).picture.index, 1);
     shoot(&mut window, "second");

@@ -63,7 +63,7 @@ pub enum CausalError {
     },
     /// A row of attention that the trace lacks.
     #[error(
-        "the trace lacks the attention row of position {position} in the last layer; ask the question again with `--rows all`"
+        "the trace lacks the attention row of position {position} in the last layer; ask the question again with `--rows all`, or capture it again with rows=\"all\" in Python"
     )]
     MissingRow {
         /// Position in the sequence.

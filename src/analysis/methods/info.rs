@@ -101,9 +101,9 @@ pub struct Forward {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MethodError {
-    /// The trace has no picture, so there are no patches to map.
-    #[error("this trace has no picture, so no map can be drawn on it")]
-    NoPicture,
+    /// The trace has no patches to map; the text says why.
+    #[error("this trace {0}, so no map can be drawn on it")]
+    NoPatches(String),
     /// The trace lacks a tensor that the method reads.
     #[error(
         "the trace lacks {what}, which the method `{method}` needs; ask the question again to get it"

@@ -32,7 +32,7 @@ use crate::trace::Trace;
 /// A trace without a picture, one that lacks what the method reads, or a method that needs the model.
 pub fn compute(trace: &Trace, method: Method, seed: u64) -> Result<Vec<f32>, MethodError> {
     if patch_keys(trace).is_empty() {
-        return Err(MethodError::NoPicture);
+        return Err(MethodError::NoPatches(trace.meta().why_no_patches()));
     }
     let command = match method.run {
         Computation::Trace(map) => {

@@ -30,7 +30,9 @@ pub(super) fn head_mean(trace: &Trace, layer: usize) -> Option<Vec<f32>> {
         stored.convert_to_f32_slice(&mut mean);
         return Some(mean);
     }
-    if trace.rows().len() != positions {
+    // Virtual positions are keys only: no row of them exists.
+    let first = trace.meta().virtual_len as usize;
+    if first + trace.rows().len() != positions {
         return None;
     }
     let model = &trace.meta().model;
@@ -38,7 +40,7 @@ pub(super) fn head_mean(trace: &Trace, layer: usize) -> Option<Vec<f32>> {
         model.heads_of_layer.get(layer).map_or(trace.shape().heads, |&heads| heads as usize);
     let scale = trace.meta().attention_scale / heads.max(1) as f32;
     let mut mean = vec![0.0; positions * positions];
-    for (row, mean) in mean.chunks_exact_mut(positions.max(1)).enumerate() {
+    for (row, mean) in mean.chunks_exact_mut(positions.max(1)).skip(first).enumerate() {
         for head in 0..heads {
             let weights = trace.weights(row, layer, head)?;
             mean.iter_mut().zip(&weights).for_each(|(sum, &weight)| *sum += sound(weight) * scale);

@@ -7,7 +7,7 @@ use crate::analysis::causal::{
 };
 use crate::terminal;
 use crate::trace::{TokenKind, Trace, TraceMeta};
-use crate::view::figure::{signed, token_name};
+use crate::view::figure::{signed, token_name, token_text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -107,7 +107,7 @@ pub(super) fn trace_text(
         meta.question,
         meta.answer,
         result.token,
-        word(trace, result.token).trim(),
+        token_text(word(trace, result.token).trim_matches(' ')),
         result.layer
     )?;
     match &result.heads[..] {

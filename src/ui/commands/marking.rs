@@ -23,7 +23,8 @@ pub fn apply(app: &mut App, command: MarkCommand) {
                     .notify("Ask about a picture first; then objects in it can be marked.", false);
             };
             if doc.extent.grids.is_empty() {
-                return app.notify("This trace has no picture.", false);
+                let why = doc.meta().why_no_patches();
+                return app.notify(format!("This trace {why}."), false);
             }
             if doc.state().view.spec().parts != Parts::Patches {
                 view::show(app, ViewKind::Overlay);

@@ -43,7 +43,7 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let shown = cx.shown;
     let values = cx.map(doc);
     if values.is_empty() {
-        muted(ui, "This trace has no picture.");
+        muted(ui, format!("This trace {}.", doc.meta().why_no_patches()));
         return;
     }
     // Of the views that are shown; indices count over all views.

@@ -35,7 +35,7 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
         _ => "relevancy.llm".to_owned(),
     };
     let Some(gallery) = gallery(ui, doc, words, &map) else {
-        muted(ui, "The trace has no picture.");
+        muted(ui, format!("The trace {}.", doc.meta().why_no_patches()));
         return;
     };
     ui.label(theme::strong_text("Every word", theme::SMALL));
