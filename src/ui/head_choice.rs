@@ -1,6 +1,7 @@
 //! Choosing single heads with Shift and Ctrl, in the same way in every panel that shows heads.
 
-use crate::view::{Command, LayerHead, ViewState};
+use crate::trace::ModelInfo;
+use crate::view::{AxisSet, Command, LayerHead, ViewState};
 use egui::{Id, Ui};
 
 /// The head that was clicked last, from which a range starts.
@@ -35,6 +36,22 @@ pub fn click(
         });
     }
     Command::SetLayerHead(head[0], head[1])
+}
+
+/// A click on a head of the chosen layers chooses it in all of them. With Shift or Ctrl it adds the head of one layer: of
+/// the head that was chosen last, or else of the first chosen layer.
+pub fn click_in_layers(ui: &Ui, state: &ViewState, model: &ModelInfo, head: u32) -> Command {
+    let last = state.map.chosen_heads().last().map(|[layer, _]| *layer);
+    let first = || {
+        let index = *state.map.layers.layer_indices(model).first()?;
+        Some(model.layer_number(index))
+    };
+    match last.or_else(first).filter(|_| adds(ui)) {
+        Some(layer) => click(ui, state, [layer, head], |anchor| {
+            rectangle(&[layer], [layer, anchor[1]], [layer, head])
+        }),
+        None => Command::SetHeads(AxisSet::single(head)),
+    }
 }
 
 /// Whether a modifier makes a click add to the chosen heads.

@@ -145,6 +145,59 @@ fn export_takes_the_selections_of_render_and_refuses_what_says_nothing() {
     }
 }
 
+/// `render --view layer-head` and `export --quantity` have one source, and so have boxes and objects of a state file.
+#[test]
+fn quantities_objects_and_sets_are_drawn_and_exported_alike() {
+    let folder = Folder::with_trace();
+    let export = |arguments: &str| {
+        folder.ok(&format!("export a.vlmtrace --token 1 --out o.json {arguments}"));
+        let json: serde_json::Value = serde_json::from_slice(&folder.read("o.json")).unwrap();
+        serde_json::from_value::<Vec<f32>>(json["values"].clone()).unwrap()
+    };
+    let [share, entropy, focus] =
+        ["image-share", "entropy", "focus"].map(|name| export(&format!("--quantity {name}")));
+    assert_eq!(share.len(), 4 * 6);
+    let most = 64.0_f32.ln();
+    for ((share, entropy), focus) in share.iter().zip(&entropy).zip(&focus) {
+        assert!((focus - share * (1.0 - entropy / most)).abs() < 1e-5);
+    }
+    let largest = focus.iter().copied().fold(0.0, f32::max);
+    draw(&folder, "--view layer-head --token 1 --out focus.png");
+    let caption = texts(&folder.path("focus.png"));
+    let end = vlmscope::view::figure::number(f64::from(largest), f64::from(largest));
+    assert!(caption.iter().any(|(_, text)| text.contains(&format!("–{end}"))), "{caption:?}");
+    // A box is an object; the same object of a state file has the same numbers.
+    let inside = export("--quantity inside --box 10,10,60,50");
+    assert!(inside.iter().zip(&share).all(|(inside, share)| *inside <= share + 1e-6));
+    assert!(inside.iter().sum::<f32>() > 0.0);
+    let state = "quantity = \"inside\"\nview = \"layer-head\"\n[[objects]]\nname = \"it\"\n\
+        parts = [{ outline = { shape = \"rectangle\", rect = { x = 10.0, y = 10.0, width = 50.0, height = 40.0 } } }]\n";
+    folder.write("state.toml", state);
+    draw(&folder, "--state state.toml --object it --token 1 --out inside.png");
+    let caption = texts(&folder.path("inside.png"));
+    let largest = f64::from(inside.iter().copied().fold(0.0, f32::max)) * 100.0;
+    let end = vlmscope::view::figure::number(largest, largest);
+    assert!(caption.iter().any(|(_, text)| text.contains(&format!("–{end} %"))), "{caption:?}");
+    assert!(caption.iter().any(|(_, text)| text.contains("inside it")), "{caption:?}");
+    // The mean of single heads.
+    let [set, first, second] =
+        ["--head-set 2.1,0.3", "--layer 2 --head 1", "--layer 0 --head 3"].map(export);
+    for ((mean, first), second) in set.iter().zip(&first).zip(&second) {
+        assert!((mean - (first + second) / 2.0).abs() < 1e-6);
+    }
+    for (arguments, parts) in [
+        ("export a.vlmtrace --quantity inside --out x.csv", ["needs an object", "--box"]),
+        ("export a.vlmtrace --quantity effect --out x.csv", ["not measured", "--save"]),
+        ("export a.vlmtrace --quantity change --out x.csv", ["second map", "--second-token"]),
+        ("export a.vlmtrace --box 10,10,5,50 --out x.csv", ["no area", "RIGHT must exceed LEFT"]),
+        ("export a.vlmtrace --head-set 2 --out x.csv", ["--head-set", "LAYER.HEAD"]),
+        ("export a.vlmtrace --head-set 2.9 --out x.csv", ["head 9", "numbered 0 to 5"]),
+        ("render a.vlmtrace --object fox --out x.png", ["no object is named `fox`", "none"]),
+    ] {
+        folder.refused(arguments, 2, &parts);
+    }
+}
+
 #[test]
 fn a_trace_that_is_missing_or_cut_is_named() {
     let folder = Folder::with_trace();

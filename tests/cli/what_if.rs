@@ -133,6 +133,18 @@ fn heads_and_patches_are_taken_from_the_model() {
     let (one, all) =
         (one["delta_logprob"].as_f64().unwrap(), strongest["delta_logprob"].as_f64().unwrap());
     assert!((one - all).abs() < 1e-3, "{one} {all}");
+    // Kept in the trace, the effects are a quantity of the matrix.
+    folder.prints(&["ablate", "a.vlmtrace", "--save"]);
+    let answer = ["--token", "0-8", "--quantity", "effect", "--out", "e.json"];
+    folder.ok(&[&["export", "a.vlmtrace"][..], &answer].concat());
+    let kept: Value = serde_json::from_slice(&folder.read("e.json")).unwrap();
+    let strongest_kept = kept["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|value| value.as_f64().unwrap())
+        .max_by(|a, b| a.abs().total_cmp(&b.abs()));
+    assert!((strongest_kept.unwrap() - all).abs() < 1e-3, "{strongest_kept:?} {all}");
     let all_patches = ["ablate", "a.vlmtrace", "--knock-patches", "0-11,0-11", "--from", "text"];
     let blind = folder.json(&[&all_patches[..], &["--json", "--out", "blind.vlmtrace"]].concat());
     assert!(blind["delta_logprob"].as_f64().unwrap() < -1.0, "{blind}");

@@ -15,7 +15,7 @@ use vlmscope::ui::intent::{HeadsCommand, Intent};
 use vlmscope::ui::layout::Pane;
 use vlmscope::ui::marking::MarkTool;
 use vlmscope::ui::shortcuts::UiCommand;
-use vlmscope::view::{AxisSet, Command, Quantity, ViewKind, ViewState};
+use vlmscope::view::{AxisSet, Command, Quantity, Queries, ViewKind, ViewState};
 
 fn state(window: &Window) -> ViewState {
     window.state().doc().expect("a document").state().clone()
@@ -266,6 +266,36 @@ fn quantities_that_are_not_there_say_what_to_do() {
     );
 }
 
+#[test]
+fn the_change_is_the_first_share_minus_the_second() {
+    let mut window = window();
+    window.state().intents.command(Command::SetQueries(Queries::answer(1)));
+    act(&mut window, UiCommand::PinMap);
+    window.state().intents.command(Command::SetQueries(Queries::answer(2)));
+    window.state().intents.command(Command::SetQuantity(Quantity::Change));
+    settle(&mut window);
+    let now = state(&window);
+    let doc = window.state().doc().unwrap();
+    let of = |token: u32, quantity: Quantity| {
+        let mut state = ViewState { quantity, ..now.clone() };
+        state.map.queries = Queries::answer(token);
+        window.state().value_cache.matrix(doc, &state, None)
+    };
+    let (first, second) = (of(2, Quantity::ImageShare), of(1, Quantity::ImageShare));
+    let change = of(2, Quantity::Change);
+    for ((change, first), second) in change.values.iter().zip(&first.values).zip(&second.values) {
+        assert!((change - (first - second)).abs() < 1e-6);
+    }
+    assert_eq!(change.range[0], -change.range[1], "0 is in the middle of the colours");
+    // The stage draws the same, and without the pinned map another quantity.
+    window.key_press(Key::L);
+    settle(&mut window);
+    assert!(window.query_by_label_contains("first − second").is_some());
+    act(&mut window, UiCommand::PinMap);
+    assert_eq!((state(&window).second, state(&window).quantity), (None, Quantity::Focus));
+    assert!(window.state().notices.is_empty(), "{:?}", window.state().notices);
+}
+
 fn cell(window: &Window, layer: u32, head: u32) -> Pos2 {
     let cells = window.get_by_label_contains("Layer and head: click").rect();
     let doc = window.state().doc().unwrap();
@@ -415,7 +445,7 @@ fn a_verdict_needs_both_measurements_and_shows_them() {
     assert_eq!(judged, Some(Verdict::NotGrounded), "{balloon:?}");
     // The chosen word's sentence is in the panel.
     let token = words.iter().find(|word| word.text.starts_with("red")).unwrap().tokens[0].0;
-    window.state().intents.command(Command::SetQueries(vlmscope::view::Queries::answer(token)));
+    window.state().intents.command(Command::SetQueries(Queries::answer(token)));
     settle(&mut window);
     assert!(window.query_by_label_contains("→ grounded").is_some());
     // Other limits, other verdicts.
@@ -438,10 +468,7 @@ fn the_effect_of_each_head_is_kept_and_a_set_is_switched_off() {
     let doc = window.state().doc().unwrap();
     let whole = ViewState {
         map: vlmscope::view::MapChoice {
-            queries: vlmscope::view::Queries {
-                kind: vlmscope::view::QueryKind::Answer,
-                set: AxisSet::MEAN,
-            },
+            queries: Queries { kind: vlmscope::view::QueryKind::Answer, set: AxisSet::MEAN },
             ..state(&window).map
         },
         ..state(&window)

@@ -1,6 +1,5 @@
 //! One bar for each head of the layer: tokens → image, or the chosen patches → answer.
 
-use crate::ui::document::Document;
 use crate::ui::head_choice;
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
@@ -101,7 +100,12 @@ impl PaneUi for HeadStrip {
         let Some(head) = hovered else { return };
         let command = Command::SetHeads(AxisSet::single(head as u32));
         if response.clicked() {
-            cx.intents.command(clicked(ui, doc, head as u32));
+            cx.intents.command(head_choice::click_in_layers(
+                ui,
+                doc.state(),
+                &doc.meta().model,
+                head as u32,
+            ));
         } else if response.dragged() && !head_choice::adds(ui) {
             cx.intents.send(Intent::Scrub(command));
         } else if response.hovered() {
@@ -121,20 +125,5 @@ fn is_on(map: &MapChoice, head: u32) -> bool {
     match &map.head_set {
         Some(set) => set.heads().iter().any(|[_, of_set]| *of_set == head),
         None => map.heads.named().is_some_and(|set| set.contains(&head)),
-    }
-}
-
-/// A click chooses the head in the chosen layers. With Shift or Ctrl it adds a head of the only layer (or, of several
-/// layers, of the first).
-fn clicked(ui: &Ui, doc: &Document, head: u32) -> Command {
-    let state = doc.state();
-    let layers = state.map.layers.layer_indices(&doc.meta().model);
-    let in_set = state.map.chosen_heads().last().map(|[layer, _]| *layer);
-    let first = layers.first().map(|&index| doc.meta().model.layer_number(index));
-    match in_set.or(first).filter(|_| head_choice::adds(ui)) {
-        Some(layer) => head_choice::click(ui, state, [layer, head], |anchor| {
-            head_choice::rectangle(&[layer], [layer, anchor[1]], [layer, head])
-        }),
-        None => Command::SetHeads(AxisSet::single(head)),
     }
 }

@@ -417,7 +417,8 @@ impl OnStage<'_> {
         if response.double_clicked() {
             cx.intents.command(Command::SetView(ViewKind::Overlay));
         } else if response.clicked() {
-            cx.intents.command(Command::SetHeads(AxisSet::single(head)));
+            let (state, model) = (self.doc.state(), &self.doc.meta().model);
+            cx.intents.command(head_choice::click_in_layers(ui, state, model, head));
         }
     }
 
