@@ -173,7 +173,8 @@ pub fn pointer(
             (MarkTool::Brush, MarkAction::New, Some(_)) => MarkAction::Add,
             _ => action,
         };
-        gesture = Some(MarkGesture::new(doc.state(), picture, action, mapping.original(from)));
+        let from = on_picture(doc, picture, mapping.original(from));
+        gesture = Some(MarkGesture::new(doc.state(), picture, action, from));
     } else if response.clicked_by(primary) {
         choose_at(cx, mapping.original(at), picture, doc.state());
         return;
@@ -181,7 +182,7 @@ pub fn pointer(
     let Some(mut gesture) = gesture else { return };
     let far = |last: &[f64; 2]| (mapping.screen(*last) - at).length() >= STEP;
     if gesture.points.last().is_none_or(far) {
-        gesture.points.push(mapping.original(at));
+        gesture.points.push(on_picture(doc, picture, mapping.original(at)));
     }
     let least = f64::from(SLIP / mapping.scale().max(1e-6));
     if let Some(command) = gesture.command(tool, brush, least) {
@@ -192,6 +193,15 @@ pub fn pointer(
         cx.intents.send(Intent::Settle);
     }
     cx.intents.send(Intent::Mark(MarkCommand::Gesture((!ends).then_some(gesture))));
+}
+
+/// The nearest point of the picture: an object ends where its picture does.
+fn on_picture(doc: &Document, picture: u32, [x, y]: [f64; 2]) -> [f64; 2] {
+    let info = doc.meta().preprocess.iter().find(|info| info.picture == picture);
+    let Some([width, height]) = info.map(|info| info.original_size.map(f64::from)) else {
+        return [x, y];
+    };
+    [x.clamp(0.0, width.max(1.0)), y.clamp(0.0, height.max(1.0))]
 }
 
 /// A click chooses the object under the pointer, the last one first, or none.
