@@ -309,3 +309,12 @@ def test_turns_and_earlier_answers_are_named(make):
     answer = "".join(token.text for token in trace.meta.tokens[: trace.meta.prompt_len] if token.kind == "answer")
     assert answer.replace("▁", " ").strip() == "A fox." and trace.meta.question == "Where?"
     assert trace.meta.tokens[-1].turn == 1
+
+
+def test_pieces_of_byte_level_vocabularies_name_their_bytes():
+    """The character 狐 is E7 8B 90; bytes of a cut character are named, as by the program."""
+    from vlmscope.capture.tokens import _marked_bytes
+
+    assert _marked_bytes("çĭĲ") == "狐"
+    assert _marked_bytes("Ġtheç") == " the<0xE7>"
+    assert _marked_bytes("狐") is None

@@ -67,3 +67,68 @@ pub fn wrapped_text(ui: &Ui, text: &str, font: &FontId) -> String {
     let width = Some(ui.available_width() * ROUNDING);
     SystemFonts::shared().visual_lines(text, strong, font.size, width).join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::painting::new_context;
+    use egui::{Event, FontFamily, Key, Modifiers, RawInput};
+
+    const SAMPLES: [&str; 6] =
+        ["狐は左", "여우", "أين البالون؟", "यह क्या है?", "🎈 👨\u{200d}👩", "שלום (12)"];
+
+    #[test]
+    fn the_window_has_every_character_that_the_system_has() {
+        let ctx = new_context();
+        let _ = ctx.run_ui(RawInput::default(), |_| ());
+        for character in SAMPLES.concat().chars().filter(|c| c.is_alphabetic()) {
+            let has = SystemFonts::shared().outline_font(&character.to_string(), false).is_some();
+            let font = FontId::new(14.0, FontFamily::Proportional);
+            assert_eq!(
+                ctx.fonts_mut(|fonts| fonts.has_glyph(&font, character)),
+                has,
+                "{character}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_script_can_be_typed_selected_and_deleted() {
+        for sample in SAMPLES {
+            let ctx = new_context();
+            let mut text = String::new();
+            let key = |key, modifiers| Event::Key {
+                key,
+                physical_key: None,
+                pressed: true,
+                repeat: false,
+                modifiers,
+            };
+            let mut events = vec![vec![], vec![Event::Text(sample.into())]];
+            for moved in [Key::ArrowLeft, Key::ArrowLeft, Key::Home, Key::ArrowRight, Key::End] {
+                events.push(vec![key(moved, Modifiers::NONE), key(moved, Modifiers::SHIFT)]);
+            }
+            events.push(vec![Event::Text("x".into()), key(Key::Backspace, Modifiers::NONE)]);
+            events.push(vec![key(Key::A, Modifiers::COMMAND), key(Key::Delete, Modifiers::NONE)]);
+            for (at, events) in events.into_iter().enumerate() {
+                let input = RawInput { events, ..RawInput::default() };
+                let output = ctx.run_ui(input, |ui| {
+                    ui.text_edit_multiline(&mut text).request_focus();
+                    ui.label(wrapped_text(ui, sample, &FontId::proportional(14.0)));
+                });
+                let _ = ctx.tessellate(output.shapes, output.pixels_per_point);
+                if at == 1 {
+                    assert_eq!(text, sample);
+                }
+            }
+            assert_eq!(text, "", "{sample}");
+        }
+    }
+
+    #[test]
+    fn text_without_right_to_left_words_is_left_alone() {
+        let font = FontId::proportional(14.0);
+        assert!(matches!(readable("Where is 狐 (1)?", &font), Cow::Borrowed(_)));
+        assert_eq!(readable("אחת שתיים", &font), "שתיים אחת");
+    }
+}

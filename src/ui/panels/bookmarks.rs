@@ -1,5 +1,6 @@
 //! Bookmarks with a small picture, what tells them from the others, and their notes. Their order is the order of a walkthrough.
 
+use super::title::tab_name;
 use crate::settings::Bookmark;
 use crate::ui::document::Document;
 use crate::ui::intent::{BookmarkCommand, Intent};
@@ -102,7 +103,7 @@ fn parts(bookmark: &Bookmark, doc: Option<&Document>) -> Vec<String> {
         (None, None) => "an answer that was not saved".into(),
     };
     let look = state.colormap.name().to_owned();
-    vec![word, head, state.view.name().into(), source, compared.into(), look, answer]
+    vec![word, head, tab_name(state.view).into(), source, compared.into(), look, answer]
 }
 
 /// Height of a row and of its picture.

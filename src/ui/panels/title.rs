@@ -83,6 +83,13 @@ const VIEWS: [(ViewKind, &str, UiCommand); 6] = [
     (ViewKind::TokenMatrix, "Tokens", UiCommand::ShowTokenMatrix),
 ];
 
+/// The name of the tab of a view.
+pub fn tab_name(view: ViewKind) -> &'static str {
+    let tab = view.spec().tab;
+    let own = VIEWS.iter().find(|(other, ..)| *other == view);
+    own.or_else(|| VIEWS.iter().find(|(other, ..)| *other == tab)).map_or("", |(_, name, _)| *name)
+}
+
 fn view_tabs_width(narrow: bool, pictures: bool) -> f32 {
     let tab = if pictures { 76.0 } else { 0.0 };
     tab + if narrow { 300.0 } else { 356.0 }
