@@ -129,7 +129,7 @@ fn model(args: &Args) -> Finding {
     };
     match load() {
         Ok(found) => Finding::good(WHAT, found),
-        Err(error) => Finding::bad(WHAT, crate::ui::tasks::error_text(&error), ""),
+        Err(error) => Finding::bad(WHAT, crate::ui::error_text::error_text(&error), ""),
     }
 }
 

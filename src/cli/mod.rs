@@ -30,7 +30,7 @@ mod walkthrough;
 mod window;
 
 use crate::terminal;
-use crate::ui::tasks::error_text;
+use crate::ui::error_text::error_text;
 use crate::{crash, logging};
 use clap::{Parser, Subcommand};
 use common::{UsageError, listen_for_signals};

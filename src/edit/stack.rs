@@ -212,13 +212,21 @@ impl Edits {
             file: file.to_owned(),
             reason: error.to_string(),
         })?;
-        if edits.size.contains(&0) {
+        edits.check(file)?;
+        Ok(edits)
+    }
+
+    /// Checks edits that were read as part of another text; `file` is its description in errors, or empty.
+    ///
+    /// # Errors
+    /// A size of 0, a step with an invalid number, or steps that would take too long.
+    pub fn check(&self, file: &str) -> Result<(), EditError> {
+        if self.size.contains(&0) {
             let reason = "`size` is the width and height of the picture, neither of them 0".into();
             return Err(EditError::Parse { file: file.to_owned(), reason });
         }
-        edits.steps.iter().enumerate().try_for_each(|(index, step)| step.check(index))?;
-        check_work(edits.steps.iter(), edits.size)?;
-        Ok(edits)
+        self.steps.iter().enumerate().try_for_each(|(index, step)| step.check(index))?;
+        check_work(self.steps.iter(), self.size)
     }
 
     /// The edits as TOML; [`Self::from_toml`] reads them back unchanged.

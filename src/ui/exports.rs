@@ -2,11 +2,11 @@
 //! open dialog never stops the window.
 
 use super::document::DocumentId;
+use super::error_text::error_text;
 use super::figures::{self, FigureJob, FigureKind};
 use super::model_feed::Wake;
 use super::samples;
 use super::task_result::TaskResult;
-use super::tasks::error_text;
 use crate::files;
 use crate::job::guard;
 use crate::model::{Picture, upright};

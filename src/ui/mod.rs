@@ -29,6 +29,7 @@ mod damage;
 pub mod dialogs;
 pub mod document;
 pub mod documents;
+pub mod error_text;
 pub mod exports;
 pub mod figures;
 pub mod film;

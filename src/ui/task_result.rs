@@ -6,7 +6,7 @@ use super::document::DocumentId;
 use super::figures::{FigureJob, FigureKind};
 use super::film::FilmOptions;
 use super::samples::Sample;
-use super::session::Restored;
+use super::session::{Restored, Restoring};
 use super::walkthrough::confirm::AfterConfirm;
 use super::walkthrough::editor::NewWalkthrough;
 use super::walkthrough::trace_set::Written;
@@ -28,8 +28,8 @@ use std::sync::Arc;
 pub enum TaskResult {
     /// Nothing that changes the window.
     Nothing,
-    /// A session was read.
-    Session(Box<Restored>),
+    /// A session was read. Saving waits until it is shown.
+    Session(Box<Restored>, Option<Restoring>),
     /// A message.
     Said(String),
     /// An error message.

@@ -4,6 +4,7 @@
 //! ([`Tasks::start_on_model`]). What it has found comes back as a [`TaskResult`]; whatever it is, it
 //! has a line with its progress and a cancel.
 
+use super::error_text::error_text;
 use super::model_feed::{Feed, Wake};
 use super::task_result::TaskResult;
 use crate::job::{self, CancelToken};
@@ -12,9 +13,6 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Characters of a line of an error.
-const LONGEST_ERROR_LINE: usize = 2_000;
 
 enum Message {
     Progress(Option<f32>, Option<String>),
@@ -59,28 +57,6 @@ pub struct Tasks {
     wake: Wake,
     next: u64,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// An error with its causes, less those that it has named already.
-pub fn error_text(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{}: {cause}", text.trim_end_matches('.'));
-        }
-    }
-    // Errors quote lines of files, which may have a megabyte.
-    let lines: Vec<String> = text.lines().map(shortened).collect();
-    lines.join("\n")
-}
-
-fn shortened(line: &str) -> String {
-    match line.char_indices().nth(LONGEST_ERROR_LINE) {
-        Some((end, _)) => format!("{} …", &line[..end]),
-        None => line.to_owned(),
-    }
 }
 
 /// The channel by which a task reports. Dropping it before it has reported an end means that the task was
@@ -269,27 +245,5 @@ impl Tasks {
     fn add(&mut self, title: &str, id: u64, cancel: CancelToken, on_model: bool) {
         let (title, line) = (title.to_owned(), String::new());
         self.running.push(Task { id, title, line, share: None, cancel, on_model, writes: None });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_named_once() {
-        let inner = std::io::Error::other("no room");
-        let named = anyhow::Error::from(inner).context("cannot write a: no room. Make room.");
-        assert_eq!(error_text(&named), "cannot write a: no room. Make room.");
-        let other = anyhow::anyhow!("no room").context("cannot write a");
-        assert_eq!(error_text(&other), "cannot write a: no room");
-    }
-
-    #[test]
-    fn a_line_that_is_quoted_from_a_file_is_cut() {
-        let error = anyhow::anyhow!("line 1:\nlayers = {}\nask again", "é".repeat(1_000_000));
-        let text = error_text(&error);
-        assert!(text.starts_with("line 1:\nlayers = é") && text.ends_with("é …\nask again"));
-        assert!(text.chars().count() < LONGEST_ERROR_LINE + 40);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vlmscope::edit::{Area, Fill, Step};
+use vlmscope::edit::{Area, Edits, Fill, Step};
 use vlmscope::model::Turn;
 use vlmscope::settings::Settings;
 use vlmscope::trace::{Rect, Trace};
@@ -257,6 +257,51 @@ fn a_damaged_session_is_named_and_never_stops_the_start() {
         assert!(!damaged.exists());
         std::fs::remove_dir_all(root.join("sessions/damaged-1-1-0")).unwrap();
     }
+}
+
+#[test]
+fn what_a_session_says_is_checked_and_what_cannot_be_read_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let mut window = start(root, &settings);
+    fill(&mut window, root);
+    let mut record = until_kept(&mut window, root, 2);
+    let kept = window.state().keeper.as_ref().unwrap().folder().unwrap();
+    drop(window);
+    record.heads.as_mut().unwrap().count = usize::MAX >> 8;
+    record.edit.as_mut().unwrap().edits = Edits::new([0, 0]);
+    let damaged = record.answers[0].trace.clone();
+    let lost = "is_edited = false\npicture = { name = 'x.png', file = 'picture-lost' }\n";
+    let text = toml::to_string(&record).unwrap().replacen("is_edited = false\n", lost, 1);
+    std::fs::write(kept.join(RECORD_FILE), text).unwrap();
+    std::fs::write(kept.join("notes.txt"), "of the user").unwrap();
+
+    let mut window = start(root, &settings);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 2);
+    let app = window.state();
+    let shape = trace().shape();
+    let heads = app.what_if.heads.as_ref().unwrap();
+    assert_eq!((heads.totals.len(), heads.totals[1]), (shape.layers * shape.heads, Some(-0.5)));
+    assert!(app.what_if.session.is_none(), "edits of a picture without pixels");
+    let texts: Vec<String> = app.notices.iter().map(|one| one.text.clone()).collect();
+    for part in ["The edited picture of the last session is left out", "The picture of an answer"] {
+        assert!(texts.iter().any(|text| text.contains(part)), "{part}: {texts:?}");
+    }
+    until_kept(&mut window, root, 2);
+    drop(window);
+
+    std::fs::write(kept.join(&damaged), "not a trace").unwrap();
+    let mut window = start(root, &settings);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 1);
+    until_kept(&mut window, root, 1);
+    let name = kept.file_name().unwrap().to_str().unwrap().replace("session-", "damaged-");
+    let aside = root.join("sessions").join(name).join(&damaged);
+    assert_eq!(std::fs::read(&aside).unwrap(), b"not a trace");
+    let texts: Vec<String> = window.state().notices.iter().map(|one| one.text.clone()).collect();
+    assert!(texts.iter().any(|text| text.contains("are kept in")), "{texts:?}");
+    assert_eq!(std::fs::read(kept.join("notes.txt")).unwrap(), b"of the user");
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, batch: &Path, cancel: &CancelToken) -> anyhow::Re
                 let _ = writeln!(
                     terminal::stderr(),
                     "{name}: {}",
-                    crate::ui::tasks::error_text(&error)
+                    crate::ui::error_text::error_text(&error)
                 );
             }
         }

@@ -2,7 +2,7 @@
 
 use super::usage::usage;
 use crate::files;
-use crate::ui::tasks::error_text;
+use crate::ui::error_text::error_text;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

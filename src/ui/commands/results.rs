@@ -33,7 +33,10 @@ pub fn read(app: &mut App, ctx: &egui::Context) {
 fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
     match result {
         TaskResult::Nothing => {}
-        TaskResult::Session(restored) => session::show(app, *restored),
+        TaskResult::Session(restored, restoring) => {
+            session::show(app, *restored);
+            drop(restoring);
+        }
         TaskResult::Said(text) => app.notify(text, false),
         TaskResult::Failed(text) => app.notify(text, true),
         TaskResult::Opened(trace, path, view) => {

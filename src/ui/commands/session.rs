@@ -8,7 +8,7 @@ use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::samples::general_questions;
 use crate::ui::session::{
-    AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Restored,
+    AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, Restored,
     RestoredAnswer, RestoredWalkthrough, Saved, Snapshot, Told, WalkthroughToKeep, content,
 };
 use crate::ui::task_result::TaskResult;
@@ -156,10 +156,8 @@ fn effects(heads: &HeadEffects) -> HeadEffectsRecord {
 
 /// Opens a session that was found.
 pub fn open(app: &mut App, found: Found) {
-    if let Some(keeper) = &mut app.keeper {
-        keeper.is_restoring = true;
-    }
-    app.exports.run("open", move || Ok(TaskResult::Session(Box::new(found.load()))));
+    let restoring = app.keeper.as_ref().map(Keeper::restoring);
+    app.exports.run("open", move || Ok(TaskResult::Session(Box::new(found.load()), restoring)));
 }
 
 /// Opens the sessions that wait.
@@ -220,8 +218,11 @@ pub fn show(app: &mut App, restored: Restored) {
     if let Some(heads) = &record.heads
         && let Some(on) = id(heads.on)
     {
-        let mut all =
-            HeadEffects { on, totals: vec![None; heads.count], changed: vec![false; heads.count] };
+        // The count is that of a file; the trace says how many heads there can be.
+        let most =
+            app.docs.get(on).map_or(0, |doc| doc.trace.shape().layers * doc.trace.shape().heads);
+        let count = heads.count.min(most);
+        let mut all = HeadEffects { on, totals: vec![None; count], changed: vec![false; count] };
         for &(index, total, changed) in &heads.effects {
             if let (Some(own), Some(flag)) = (all.totals.get_mut(index), all.changed.get_mut(index))
             {

@@ -7,10 +7,12 @@ use super::load::Found;
 use super::store::{Saved, Snapshot, Store};
 use crate::job;
 use crate::trace::TraceId;
+use crate::ui::error_text::error_text;
 use crate::ui::model_feed::Wake;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,16 @@ pub enum Told {
     Note(String),
 }
 
+/// A session is being read. It is dropped when the session is shown, and also when reading it fails or panics.
+#[derive(Debug)]
+pub struct Restoring(Arc<AtomicUsize>);
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The autosave of one window.
 pub struct Keeper {
     store: Arc<Mutex<Store>>,
@@ -37,8 +49,8 @@ pub struct Keeper {
     outcomes: Receiver<Outcome>,
     wake: Wake,
     is_saving: bool,
-    /// Whether a session is being read: nothing is saved until it is shown.
-    pub is_restoring: bool,
+    /// Sessions that are being read: nothing is saved until they are shown.
+    restoring: Arc<AtomicUsize>,
     /// The fingerprint of what was saved last.
     saved: Option<u64>,
     /// When the window was first seen to hold something else, in seconds of the program's clock.
@@ -59,7 +71,7 @@ impl Keeper {
             outcomes,
             wake,
             is_saving: false,
-            is_restoring: false,
+            restoring: Arc::default(),
             saved: None,
             changed_secs: None,
             rest_until_secs: 0.0,
@@ -71,10 +83,19 @@ impl Keeper {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing is saved while the result exists: for the time in which a session is read and shown.
+    pub fn restoring(&self) -> Restoring {
+        self.restoring.fetch_add(1, Ordering::Relaxed);
+        Restoring(Arc::clone(&self.restoring))
+    }
+
+    fn is_restoring(&self) -> bool {
+        self.restoring.load(Ordering::Relaxed) > 0
+    }
+
     /// Continues a restored session, see [`Store::take_over`].
     pub fn take_over(&mut self, found: Found, traces: BTreeMap<TraceId, PathBuf>) {
         self.store().take_over(found, traces);
-        self.is_restoring = false;
     }
 
     /// The folder of the session; `None` before the first save.
@@ -112,7 +133,7 @@ impl Keeper {
         }
         let changed = *self.changed_secs.get_or_insert(now_secs);
         // The end of the running save asks for a frame.
-        if self.is_saving || self.is_restoring {
+        if self.is_saving || self.is_restoring() {
             return None;
         }
         let due = (changed + DELAY_SECONDS).max(self.rest_until_secs);
@@ -143,7 +164,7 @@ impl Keeper {
     /// # Errors
     /// A sentence, if the session cannot be saved.
     pub fn save_now(&mut self, snapshot: &Snapshot) -> Result<Saved, String> {
-        if self.is_restoring {
+        if self.is_restoring() {
             // What was not shown yet is still in its folder.
             return Ok(Saved::default());
         }
@@ -154,7 +175,10 @@ impl Keeper {
 fn save(store: &mut Store, snapshot: &Snapshot) -> Result<Saved, String> {
     match job::guard(|| store.save(snapshot)) {
         Ok(Ok(saved)) => Ok(saved),
-        Ok(Err(error)) => Err(format!("{error:#}. Save answers yourself (Ctrl+S).")),
+        Ok(Err(error)) => Err(format!(
+            "{}. Save answers yourself (Ctrl+S).",
+            error_text(&error).trim_end_matches('.')
+        )),
         Err(panicked) => Err(panicked.to_string()),
     }
 }
@@ -177,4 +201,23 @@ fn messages(saved: &Saved) -> Vec<Told> {
         )));
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_session_that_cannot_be_read_does_not_end_saving() {
+        let mut keeper = Keeper::new("nowhere".into(), Arc::new(|| {}));
+        let (first, second) = (keeper.restoring(), keeper.restoring());
+        drop(first);
+        assert_eq!(keeper.tick(0.0, 1, Snapshot::default), None, "the other one is being read");
+        let _ = job::guard(move || {
+            let _second = second;
+            panic!("it cannot be read")
+        });
+        assert!(keeper.tick(0.0, 1, Snapshot::default).is_some(), "a save is due");
+    }
 }

@@ -3,15 +3,16 @@
 use super::record::{
     AnswerRecord, ComparisonRecord, PictureRecord, Record, WalkthroughRecord, WalkthroughTrace,
 };
-use super::{DAMAGED, RECORD_FILE, SESSION, WALKTHROUGH_FILE};
+use super::{RECORD_FILE, SESSION, WALKTHROUGH_FILE, damaged_folder, remove};
 use crate::files::{self, FileLock, LockError};
 use crate::model::{MAX_PICTURE_BYTES, Picture, Turn, upright};
 use crate::record::OpenTraces;
 use crate::trace::{Trace, TraceId};
+use crate::ui::error_text::error_text;
 use crate::view::timeline::Walkthrough;
 use anyhow::Context as _;
 use image::RgbImage;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -45,8 +46,8 @@ pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
         };
         let path = folder.join(RECORD_FILE);
         // The window ended before its first save was complete, or another window is removing the folder.
-        if !path.exists() {
-            let _ = std::fs::remove_dir_all(&folder);
+        if matches!(path.try_exists(), Ok(false)) {
+            let _ = remove(&folder);
             continue;
         }
         let saved = path.metadata().and_then(|data| data.modified());
@@ -65,8 +66,7 @@ pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
 
 /// Renames a session that cannot be read; its traces can still be opened one by one.
 fn set_aside(folder: &Path, reason: &str) -> String {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let kept = folder.with_file_name(format!("{DAMAGED}{}", name.trim_start_matches(SESSION)));
+    let kept = damaged_folder(folder);
     let now = std::fs::rename(folder, &kept).map_or(folder, |()| &kept);
     format!(
         "The last session cannot be read ({reason}). Its answers are kept in {}: open the folder (Ctrl+O, or drop it on the window).",
@@ -143,27 +143,29 @@ impl Found {
 
     /// Removes the session.
     pub fn discard(self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+        if let Err(error) = remove(&self.folder) {
             log::warn!("cannot remove {}: {error}", self.folder.display());
         }
     }
 
-    /// Reads its traces and pictures. What cannot be read is left out and named.
+    /// Reads its traces and pictures. What cannot be read is left out and named, and its files are kept beside the
+    /// session, which removes files that it does not name.
     pub fn load(self) -> Restored {
         let record = &self.record;
-        let mut reader =
-            Reader { folder: &self.folder, traces: BTreeMap::new(), files: BTreeMap::new() };
+        let mut reader = Reader::new(&self.folder);
         let (mut answers, mut problems) = (Vec::new(), Vec::new());
         for answer in &record.answers {
             match reader.answer(answer) {
                 Ok(restored) => answers.push(restored),
-                Err(error) => {
-                    problems.push(format!("An answer of the last session is left out: {error:#}"))
-                }
+                Err(error) => problems.push(format!(
+                    "An answer of the last session is left out: {}",
+                    error_text(&error)
+                )),
             }
         }
         let mut note = |what: &str, error: anyhow::Error| {
-            problems.push(format!("{what} of the last session is left out: {error:#}"));
+            problems
+                .push(format!("{what} of the last session is left out: {}", error_text(&error)));
         };
         let picture = record.picture.as_ref().and_then(|picture| {
             reader.picture(picture).map_err(|error| note("The picture", error)).ok()
@@ -177,6 +179,8 @@ impl Found {
         });
         let edit = record.edit.as_ref().filter(|edit| is_there(edit.original));
         let edited_picture = edit.and_then(|edit| {
+            let checked = edit.edits.check("");
+            checked.map_err(|error| note("The edited picture", error.into())).ok()?;
             let answer = answers.iter().find(|answer| answer.record.id == edit.original)?;
             let picture = answer.picture.clone()?;
             let flat = upright(&picture).map_err(|error| note("The edited picture", error.into()));
@@ -199,6 +203,8 @@ impl Found {
                 }
             }
         });
+        problems.append(&mut reader.problems);
+        problems.extend(keep_unread(&self.folder, &reader.unread));
         let traces = reader.files;
         Restored {
             traces,
@@ -230,14 +236,54 @@ struct Reader<'a> {
     traces: BTreeMap<PathBuf, Arc<Trace>>,
     /// The files of those traces that lie in the folder.
     files: BTreeMap<TraceId, PathBuf>,
+    /// Files that could not be read.
+    unread: BTreeSet<PathBuf>,
+    /// What is left out of answers that were read, in sentences.
+    problems: Vec<String>,
 }
 
-impl Reader<'_> {
+/// Moves files of the session that could not be read to a folder beside it; returns a message about them.
+fn keep_unread(folder: &Path, unread: &BTreeSet<PathBuf>) -> Option<String> {
+    let is_own = |name: &&PathBuf| name.parent() == Some(Path::new(""));
+    let names: Vec<&PathBuf> =
+        unread.iter().filter(is_own).filter(|name| folder.join(name).is_file()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let kept = damaged_folder(folder);
+    let move_to = |kept: &Path| -> std::io::Result<()> {
+        std::fs::create_dir_all(kept)?;
+        names.iter().try_for_each(|name| std::fs::rename(folder.join(name), kept.join(name)))
+    };
+    Some(match move_to(&kept) {
+        Ok(()) => format!("Files that cannot be read are kept in {}.", kept.display()),
+        Err(error) => format!(
+            "Files that cannot be read were not moved to {} ({error}). Copy them from {} now.",
+            kept.display(),
+            folder.display()
+        ),
+    })
+}
+
+impl<'a> Reader<'a> {
+    const fn new(folder: &'a Path) -> Self {
+        Self {
+            folder,
+            traces: BTreeMap::new(),
+            files: BTreeMap::new(),
+            unread: BTreeSet::new(),
+            problems: Vec::new(),
+        }
+    }
+
     fn trace(&mut self, name: &Path) -> anyhow::Result<Arc<Trace>> {
         if let Some(trace) = self.traces.get(name) {
             return Ok(Arc::clone(trace));
         }
-        let trace = Arc::new(Trace::open(&self.folder.join(name))?);
+        let trace = Trace::open(&self.folder.join(name)).inspect_err(|_| {
+            self.unread.insert(name.to_owned());
+        })?;
+        let trace = Arc::new(trace);
         if name.is_relative() {
             self.files.insert(trace.id(), name.to_owned());
         }
@@ -245,9 +291,12 @@ impl Reader<'_> {
         Ok(trace)
     }
 
-    fn picture(&self, picture: &PictureRecord) -> anyhow::Result<Picture> {
+    fn picture(&mut self, picture: &PictureRecord) -> anyhow::Result<Picture> {
         let path = self.folder.join(&picture.file);
         let bytes = files::read(&path, MAX_PICTURE_BYTES)
+            .inspect_err(|_| {
+                self.unread.insert(picture.file.clone());
+            })
             .with_context(|| format!("{} cannot be read", path.display()))?;
         Ok(Picture { name: picture.name.clone(), bytes: bytes.into() })
     }
@@ -255,7 +304,17 @@ impl Reader<'_> {
     fn answer(&mut self, record: &AnswerRecord) -> anyhow::Result<RestoredAnswer> {
         let trace = self.trace(&record.trace)?;
         let picture = match &record.picture {
-            Some(picture) => Some(self.picture(picture)?),
+            // The answer can be looked at without it.
+            Some(picture) => match self.picture(picture) {
+                Ok(picture) => Some(picture),
+                Err(error) => {
+                    self.problems.push(format!(
+                        "The picture of an answer is replaced by the one in its trace: {}",
+                        error_text(&error)
+                    ));
+                    picture_of(&trace)
+                }
+            },
             None => picture_of(&trace),
         };
         let turn = |(question, answer): &(String, String)| Turn {
@@ -276,7 +335,10 @@ impl Reader<'_> {
         &mut self,
         record: &WalkthroughRecord,
     ) -> anyhow::Result<(RestoredWalkthrough, usize)> {
-        let mut walkthrough = Walkthrough::open(&self.folder.join(WALKTHROUGH_FILE))?;
+        let mut walkthrough =
+            Walkthrough::open(&self.folder.join(WALKTHROUGH_FILE)).inspect_err(|_| {
+                self.unread.insert(WALKTHROUGH_FILE.into());
+            })?;
         let mut traces = OpenTraces::default();
         let (mut of_user, mut documents) = (Vec::new(), Vec::new());
         let mut reason = None;

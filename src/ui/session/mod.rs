@@ -11,7 +11,7 @@ mod load;
 mod record;
 mod store;
 
-pub use keeper::{Keeper, Told};
+pub use keeper::{Keeper, Restoring, Told};
 pub use load::{Found, Restored, RestoredAnswer, RestoredWalkthrough, content, find, picture_of};
 pub use record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord, Record,
@@ -20,7 +20,9 @@ pub use record::{
 pub use store::{AnswerToKeep, Saved, Snapshot, Store, WalkthroughToKeep};
 
 use crate::files;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// File name of the record in a session's folder.
 pub const RECORD_FILE: &str = "session.toml";
@@ -29,6 +31,36 @@ const WALKTHROUGH_FILE: &str = "walkthrough.toml";
 /// Prefixes of folders: of a session, and of one whose record could not be read.
 const SESSION: &str = "session-";
 const DAMAGED: &str = "damaged-";
+
+/// Whether a session writes files of this name. Other files in its folder are left alone.
+fn is_own_name(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let is_trace = name.starts_with("trace-") && name.ends_with(".vlmtrace");
+    let is_temporary = name.starts_with(".vlmscope-");
+    name == RECORD_FILE
+        || name == WALKTHROUGH_FILE
+        || is_trace
+        || is_temporary
+        || name.starts_with("picture-")
+}
+
+/// Removes a session. Files of others in its folder stay, and so does the folder then.
+fn remove(folder: &Path) -> io::Result<()> {
+    // The record goes first: without it, nothing refers to files that are gone.
+    let _ = std::fs::remove_file(folder.join(RECORD_FILE));
+    for entry in folder.read_dir()?.flatten() {
+        if is_own_name(&entry.file_name()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    std::fs::remove_dir(folder)
+}
+
+/// The folder beside a session for files of it that cannot be read.
+fn damaged_folder(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{DAMAGED}{}", name.trim_start_matches(SESSION)))
+}
 
 /// The folder of all sessions: beside the settings, where `VLMSCOPE_SETTINGS` names their file, else in the user's data
 /// folder. `None` if the system has no such folder.
@@ -39,4 +71,25 @@ pub fn folder() -> Option<PathBuf> {
         None => dirs::data_dir()?.join("vlmscope"),
     };
     Some(folder.join("sessions"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn files_of_others_in_a_folder_of_sessions_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let (theirs, empty) = (root.path().join("session-2026"), root.path().join("session-1-1-0"));
+        for folder in [&theirs, &empty] {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::write(folder.join("trace-1.vlmtrace"), "cut").unwrap();
+        }
+        std::fs::write(theirs.join("thesis.txt"), "precious").unwrap();
+        let (found, problems) = find(root.path());
+        assert!(found.is_empty() && problems.is_empty(), "{problems:?}");
+        assert_eq!(std::fs::read(theirs.join("thesis.txt")).unwrap(), b"precious");
+        assert!(!empty.exists());
+    }
 }

@@ -4,12 +4,13 @@ use super::record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord,
     PictureRecord, Record, SESSION_VERSION, WalkthroughRecord, WalkthroughTrace,
 };
-use super::{Found, RECORD_FILE, SESSION, WALKTHROUGH_FILE};
+use super::{Found, RECORD_FILE, SESSION, WALKTHROUGH_FILE, is_own_name, remove};
 use crate::files::{self, FileLock};
 use crate::job;
 use crate::model::{Picture, Turn};
 use crate::trace::{Trace, TraceId};
 use crate::ui::document::{Document, DocumentId};
+use crate::ui::error_text::error_text;
 use crate::ui::walkthrough::trace_set::TraceSet;
 use crate::view::timeline::Walkthrough;
 use anyhow::Context as _;
@@ -178,7 +179,7 @@ impl Store {
             }
             match self.keep_answer(&folder, answer) {
                 Ok(kept) => record.answers.push(kept),
-                Err(error) => saved.failed.push(format!("{error:#}")),
+                Err(error) => saved.failed.push(error_text(&error)),
             }
         }
         saved.answers = record.answers.len();
@@ -194,19 +195,19 @@ impl Store {
                     let (first, second) = (first.number(), second.number());
                     record.comparison = Some(ComparisonRecord { first, second, scored });
                 }
-                Err(error) => saved.failed.push(format!("{error:#}")),
+                Err(error) => saved.failed.push(error_text(&error)),
             }
         }
         if let Some(picture) = &snapshot.picture {
             match keep_picture(&folder, picture) {
                 Ok(kept) => record.picture = Some(kept),
-                Err(error) => saved.failed.push(format!("{error:#}")),
+                Err(error) => saved.failed.push(error_text(&error)),
             }
         }
         if let Some(walkthrough) = &snapshot.walkthrough {
             match self.keep_walkthrough(&folder, walkthrough, &mut room) {
                 Ok(kept) => record.walkthrough = Some(kept),
-                Err(error) => saved.failed.push(format!("{error:#}")),
+                Err(error) => saved.failed.push(error_text(&error)),
             }
         }
         let text = toml::to_string(&record).context("the session cannot be written as text")?;
@@ -228,7 +229,7 @@ impl Store {
         }
         if let Some(own) = self.own.take() {
             // A folder that cannot be removed is offered by the next start.
-            if let Err(error) = std::fs::remove_dir_all(&own.folder) {
+            if let Err(error) = remove(&own.folder) {
                 log::warn!("cannot remove {}: {error}", own.folder.display());
             }
         }
@@ -332,7 +333,7 @@ impl Store {
         Ok(WalkthroughRecord { traces: traces.into_values().collect(), ..kept.record.clone() })
     }
 
-    /// Removes files that the record does not name. A file that another program has open stays until the next save.
+    /// Removes files of the session that the record does not name. A file that another program has open stays until the next save.
     fn tidy(&mut self, folder: &Path, record: &Record) {
         let mut named: BTreeSet<PathBuf> = BTreeSet::new();
         named.insert(RECORD_FILE.into());
@@ -348,7 +349,8 @@ impl Store {
         self.traces.retain(|_, name| named.contains(name));
         let Ok(entries) = folder.read_dir() else { return };
         for entry in entries.flatten() {
-            if !named.contains(Path::new(&entry.file_name())) {
+            let name = entry.file_name();
+            if is_own_name(&name) && !named.contains(Path::new(&name)) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
