@@ -299,6 +299,7 @@ fn what_a_session_says_is_checked_and_what_cannot_be_read_is_kept() {
     let name = kept.file_name().unwrap().to_str().unwrap().replace("session-", "damaged-");
     let aside = root.join("sessions").join(name).join(&damaged);
     assert_eq!(std::fs::read(&aside).unwrap(), b"not a trace");
+    assert!(aside.with_file_name("walkthrough.toml").is_file(), "its steps show that trace");
     let texts: Vec<String> = window.state().notices.iter().map(|one| one.text.clone()).collect();
     assert!(texts.iter().any(|text| text.contains("are kept in")), "{texts:?}");
     assert_eq!(std::fs::read(kept.join("notes.txt")).unwrap(), b"of the user");

@@ -3,7 +3,7 @@
 use super::record::{
     AnswerRecord, ComparisonRecord, PictureRecord, Record, WalkthroughRecord, WalkthroughTrace,
 };
-use super::{RECORD_FILE, SESSION, WALKTHROUGH_FILE, damaged_folder, remove};
+use super::{RECORD_FILE, WALKTHROUGH_FILE, damaged_folder, is_session_name, remove};
 use crate::files::{self, FileLock, LockError};
 use crate::model::{MAX_PICTURE_BYTES, Picture, Turn, upright};
 use crate::record::OpenTraces;
@@ -13,6 +13,7 @@ use crate::view::timeline::Walkthrough;
 use anyhow::Context as _;
 use image::RgbImage;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,10 +32,10 @@ pub struct Found {
 pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
     let entries = root.read_dir().into_iter().flatten().flatten();
-    let is_session = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SESSION))
+    let is_session = |entry: &DirEntry| {
+        is_session_name(&entry.file_name()) && entry.file_type().is_ok_and(|kind| kind.is_dir())
     };
-    for folder in entries.map(|entry| entry.path()).filter(is_session) {
+    for folder in entries.filter(is_session).map(|entry| entry.path()) {
         let lock = match FileLock::acquire(&folder) {
             Ok(lock) => lock,
             // Another window shows it.
@@ -256,7 +257,10 @@ fn keep_unread(folder: &Path, unread: &BTreeSet<PathBuf>) -> Option<String> {
         names.iter().try_for_each(|name| std::fs::rename(folder.join(name), kept.join(name)))
     };
     Some(match move_to(&kept) {
-        Ok(()) => format!("Files that cannot be read are kept in {}.", kept.display()),
+        Ok(()) => format!(
+            "Files of the last session that cannot be read or shown are kept in {}.",
+            kept.display()
+        ),
         Err(error) => format!(
             "Files that cannot be read were not moved to {} ({error}). Copy them from {} now.",
             kept.display(),
@@ -357,6 +361,9 @@ impl<'a> Reader<'a> {
         let count = walkthrough.steps.len();
         walkthrough.steps.retain(|step| traces.check(&step.state).is_ok());
         walkthrough.steps.iter_mut().for_each(|step| step.line = None);
+        if walkthrough.steps.len() < count {
+            self.unread.insert(WALKTHROUGH_FILE.into());
+        }
         if walkthrough.steps.is_empty() {
             return Err(reason.unwrap_or_else(|| anyhow::anyhow!("it has no steps")));
         }

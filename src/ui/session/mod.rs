@@ -32,20 +32,35 @@ const WALKTHROUGH_FILE: &str = "walkthrough.toml";
 const SESSION: &str = "session-";
 const DAMAGED: &str = "damaged-";
 
+/// Whether a folder has the name of a session: `session-SECONDS-PROCESS-NUMBER`.
+fn is_session_name(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.strip_prefix(SESSION));
+    parts.is_some_and(|parts| parts.split('-').count() == 3 && parts.split('-').all(is_number))
+}
+
 /// Whether a session writes files of this name. Other files in its folder are left alone.
 fn is_own_name(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
-    let is_trace = name.starts_with("trace-") && name.ends_with(".vlmtrace");
-    let is_temporary = name.starts_with(".vlmscope-");
+    let between =
+        |start: &str, end: &str| name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+    let is_hash =
+        |hash: &str| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     name == RECORD_FILE
         || name == WALKTHROUGH_FILE
-        || is_trace
-        || is_temporary
-        || name.starts_with("picture-")
+        || between("trace-", ".vlmtrace").is_some_and(is_number)
+        || between("picture-", "").is_some_and(is_hash)
+        || name.starts_with(".vlmscope-")
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Removes a session. Files of others in its folder stay, and so does the folder then.
 fn remove(folder: &Path) -> io::Result<()> {
+    if folder.is_symlink() {
+        return std::fs::remove_file(folder);
+    }
     // The record goes first: without it, nothing refers to files that are gone.
     let _ = std::fs::remove_file(folder.join(RECORD_FILE));
     for entry in folder.read_dir()?.flatten() {
@@ -56,10 +71,15 @@ fn remove(folder: &Path) -> io::Result<()> {
     std::fs::remove_dir(folder)
 }
 
-/// The folder beside a session for files of it that cannot be read.
+/// A new folder beside a session for files of it that cannot be read.
 fn damaged_folder(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!("{DAMAGED}{}", name.trim_start_matches(SESSION)))
+    let stem = format!("{DAMAGED}{}", name.trim_start_matches(SESSION));
+    let numbered = (1..1_000).map(|number| format!("{stem}-{number}"));
+    let mut paths =
+        std::iter::once(stem.clone()).chain(numbered).map(|name| folder.with_file_name(name));
+    let free = paths.find(|path| !path.exists());
+    free.unwrap_or_else(|| folder.with_file_name(&stem))
 }
 
 /// The folder of all sessions: beside the settings, where `VLMSCOPE_SETTINGS` names their file, else in the user's data
@@ -81,15 +101,34 @@ mod tests {
     #[test]
     fn files_of_others_in_a_folder_of_sessions_stay() {
         let root = tempfile::tempdir().unwrap();
-        let (theirs, empty) = (root.path().join("session-2026"), root.path().join("session-1-1-0"));
-        for folder in [&theirs, &empty] {
+        let at = |name: &str| root.path().join(name);
+        let names = ["session-2026", "session-1-2-0", "session-1-1-0"];
+        let [theirs, mixed, own] = names.map(at);
+        for folder in [&theirs, &mixed, &own] {
             std::fs::create_dir(folder).unwrap();
             std::fs::write(folder.join("trace-1.vlmtrace"), "cut").unwrap();
         }
-        std::fs::write(theirs.join("thesis.txt"), "precious").unwrap();
+        std::fs::write(mixed.join("picture-of-mine.png"), "precious").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&theirs, at("session-1-3-0")).unwrap();
         let (found, problems) = find(root.path());
         assert!(found.is_empty() && problems.is_empty(), "{problems:?}");
-        assert_eq!(std::fs::read(theirs.join("thesis.txt")).unwrap(), b"precious");
-        assert!(!empty.exists());
+        assert!(theirs.join("trace-1.vlmtrace").exists());
+        assert_eq!(std::fs::read(mixed.join("picture-of-mine.png")).unwrap(), b"precious");
+        assert!(!own.exists() && !mixed.join("trace-1.vlmtrace").exists());
+    }
+
+    #[test]
+    fn a_session_knows_the_names_of_its_files() {
+        let hash = "f828d6b708616d62e9bb0e0c82de4be2";
+        for own in [RECORD_FILE, WALKTHROUGH_FILE, "trace-12.vlmtrace", &format!("picture-{hash}")]
+        {
+            assert!(is_own_name(own.as_ref()), "{own}");
+        }
+        for other in
+            ["trace-.vlmtrace", "trace-a.vlmtrace", "picture-1.png", "picture-", "notes.txt"]
+        {
+            assert!(!is_own_name(other.as_ref()), "{other}");
+        }
     }
 }

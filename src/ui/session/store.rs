@@ -333,7 +333,8 @@ impl Store {
         Ok(WalkthroughRecord { traces: traces.into_values().collect(), ..kept.record.clone() })
     }
 
-    /// Removes files of the session that the record does not name. A file that another program has open stays until the next save.
+    /// Removes files of the session that the record does not name. A file that another program has open stays until
+    /// the next save.
     fn tidy(&mut self, folder: &Path, record: &Record) {
         let mut named: BTreeSet<PathBuf> = BTreeSet::new();
         named.insert(RECORD_FILE.into());
