@@ -327,8 +327,8 @@ mod tests {
         let notes = |settings: &Settings| {
             settings.bookmarks.iter().map(|one| one.note.clone()).collect::<Vec<_>>()
         };
-        let mut first = Settings::default();
-        first.bookmarks = vec![bookmark("old"), bookmark("gone")];
+        let bookmarks = vec![bookmark("old"), bookmark("gone")];
+        let mut first = Settings { bookmarks, ..Settings::default() };
         first.save(&path).unwrap();
         let (mut second, _) = Settings::load(&path);
         let before = first.clone();

@@ -307,7 +307,7 @@ const BADGE_HEIGHT: f32 = 16.0;
 
 fn badges_of(cx: &PaneContext<'_>, doc: &Document) -> Vec<Badge> {
     let open = cx.chat.vocabulary.as_ref().map(|bundle| bundle.sha256());
-    badges(doc.meta(), doc.is_edited, open.as_deref())
+    badges(doc.meta(), doc.is_edited, open)
 }
 
 fn badge_size(ui: &Ui, badge: Badge) -> Vec2 {
