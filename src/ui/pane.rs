@@ -153,9 +153,7 @@ impl<'a> PaneContext<'a> {
 
     /// The verdict about the word of an answer token, once it was measured.
     pub fn verdict(&self, doc: &Document, token: u32) -> Option<Verdict> {
-        if doc.trace.blank_logprobs().is_none() {
-            return None;
-        }
+        doc.trace.blank_logprobs()?;
         let words = self.values.evidence(doc, doc.state());
         let word = words.iter().find(|word| word.tokens.iter().any(|own| own.0 == token))?;
         word.evidence.verdict(&self.settings.verdict)

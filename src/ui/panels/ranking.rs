@@ -110,7 +110,7 @@ impl Ranking {
         let Some(set) = &map.head_set else { return };
         ui.horizontal_wrapped(|ui| {
             let count = set.heads().len();
-            ui.label(theme::strong_text(&format!("{count} heads"), theme::SMALL))
+            ui.label(theme::strong_text(format!("{count} heads"), theme::SMALL))
                 .on_hover_text(set.names());
             let buttons = [
                 (UiCommand::KeepHeads, "Keep", "Keep these heads under a name"),
