@@ -311,7 +311,7 @@ fn traced(region: &[RegionPart]) -> Vec<Segment> {
     let on_line = |row: usize, column: usize| {
         let (from, to) = (x(column), x(column + 1));
         let ends = lines[row].as_flattened().iter().copied();
-        let at = ends.filter(|end| (from..=to).contains(end)).next_back();
+        let at = ends.rev().find(|end| (from..=to).contains(end));
         [at.unwrap_or(f64::midpoint(from, to)), y(row)]
     };
     // Between two lines of the grid: found by halving.

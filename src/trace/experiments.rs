@@ -52,6 +52,11 @@ impl Trace {
         self.tensor(HEAD_EFFECTS).is_some()
     }
 
+    /// Whether the answer was scored without the picture.
+    pub fn has_blank_logprobs(&self) -> bool {
+        self.tensor(BLANK_LOGPROBS).is_some()
+    }
+
     /// The log-probability of each answer token without the picture; `None` before it was measured.
     pub fn blank_logprobs(&self) -> Option<Vec<f32>> {
         self.numbers_of(BLANK_LOGPROBS)

@@ -153,7 +153,9 @@ impl<'a> PaneContext<'a> {
 
     /// The verdict about the word of an answer token, once it was measured.
     pub fn verdict(&self, doc: &Document, token: u32) -> Option<Verdict> {
-        doc.trace.blank_logprobs()?;
+        if !doc.trace.has_blank_logprobs() {
+            return None;
+        }
         let words = self.values.evidence(doc, doc.state());
         let word = words.iter().find(|word| word.tokens.iter().any(|own| own.0 == token))?;
         word.evidence.verdict(&self.settings.verdict)

@@ -221,7 +221,7 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
     asked(ui, &meta.question);
     let text = if meta.answer.trim().is_empty() { "(empty answer)" } else { meta.answer.trim() };
     let text = if doc.live { format!("{text} …") } else { text.to_owned() };
-    if doc.live || doc.trace.blank_logprobs().is_none() {
+    if doc.live || !doc.trace.has_blank_logprobs() {
         words(ui, &text, &theme::plain(theme::LARGE));
     } else {
         let measured = cx.values.evidence(doc, doc.state());
