@@ -128,3 +128,16 @@ fn bookmarks_say_what_tells_them_apart_and_show_it() {
         app.thumbnails.len() == 2 && app.thumbnails.iter().all(|own| own.texture.is_some())
     });
 }
+
+#[test]
+fn a_pasted_question_scrolls_in_its_field_and_its_error_is_in_sight() {
+    let mut window = window();
+    let short = window.get_by_label("Question").rect().height();
+    let lines = "a line that is long enough to be wrapped in the panel\n".repeat(40);
+    window.state_mut().chat.question = lines;
+    window.state_mut().chat.error = Some("The question is too long.".into());
+    settle(&mut window);
+    let error = window.get_by_label_contains("The question is too long").rect();
+    assert!(error.max.y < 420.0, "{error}, below a field of {short} points");
+    assert!(window.get_by_label("Ask").rect().max.y < error.min.y);
+}
