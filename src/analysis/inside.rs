@@ -14,7 +14,7 @@ const LINES: u32 = 32;
 /// For every patch, the part of its area that lies inside a region.
 #[derive(Clone, Debug, Default)]
 pub struct Inside {
-    /// [N], views one after another, 0–1.
+    /// `[N]`, views one after another, 0–1.
     parts: Arc<[f32]>,
 }
 
@@ -47,7 +47,7 @@ impl Inside {
         Self { parts: spans.iter().flat_map(of_span).collect() }
     }
 
-    /// The part of each patch inside: [N].
+    /// The part of each patch inside: `[N]`.
     pub fn parts(&self) -> &[f32] {
         &self.parts
     }
@@ -63,7 +63,7 @@ impl Inside {
         sum / self.parts.len().max(1) as f64
     }
 
-    /// The sum of a map [N] inside; damaged and negative numbers count as 0.
+    /// The sum of a map `[N]` inside; damaged and negative numbers count as 0.
     pub fn sum(&self, map: &[f32]) -> f64 {
         let pairs = map.iter().zip(self.parts.iter());
         pairs.map(|(&value, &part)| mass(value) * f64::from(part)).sum()

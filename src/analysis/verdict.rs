@@ -46,7 +46,7 @@ impl Thresholds {
     }
 }
 
-/// What was measured about a word.
+/// Measurements of a word.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
     /// Share of its relevancy on the picture, 0–1.

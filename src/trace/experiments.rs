@@ -16,7 +16,7 @@ impl Trace {
         self.with_numbers(HEAD_EFFECTS, &[shape.generated, shape.layers, shape.heads], values)
     }
 
-    /// A copy of the trace with the log-probability of each answer token without the picture: [G].
+    /// A copy of the trace with the log-probability of each answer token without the picture: `[G]`.
     ///
     /// # Errors
     /// If the number of values does not fit.

@@ -5,7 +5,7 @@ use safetensors::Dtype;
 
 /// The change of each answer token's log-probability with one head switched off: [G, L, H] f32.
 pub(super) const HEAD_EFFECTS: &str = "ablation.heads";
-/// The log-probability of each answer token with every patch replaced by the picture's mean colour: [G] f32.
+/// The log-probability of each answer token with every patch replaced by the picture's mean colour: `[G]` f32.
 pub(super) const BLANK_LOGPROBS: &str = "blank.logprob";
 
 /// Checks type and shape of a tensor with a known name; any other tensor is accepted.

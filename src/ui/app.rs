@@ -155,7 +155,7 @@ pub struct App {
     pub keeper: Option<Keeper>,
     /// Sessions of windows that have ended, which the user may still open.
     pub waiting: Vec<Found>,
-    /// What was closed and can be brought back, the latest last.
+    /// Closed items that can be brought back, the latest last.
     pub closed: Vec<Closed>,
     /// Whether the last action closed something: undo then brings it back.
     pub(super) closed_last: bool,

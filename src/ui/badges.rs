@@ -2,7 +2,7 @@
 
 use crate::trace::{PositionCheck, TraceMeta};
 
-/// What is particular about an answer.
+/// A property that sets an answer apart from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Badge {
     /// Its picture was edited, or patches were blanked.
@@ -32,7 +32,7 @@ impl Badge {
         }
     }
 
-    /// What it means.
+    /// Its meaning.
     pub fn hint(self, meta: &TraceMeta) -> String {
         match self {
             Self::Edited => {

@@ -1,4 +1,4 @@
-//! What was closed and can be brought back.
+//! Closed answers and bookmarks that can be brought back.
 
 use super::document::{Document, DocumentId};
 use super::documents::Documents;
@@ -32,7 +32,7 @@ pub struct ClosedAnswer {
     pub turns: Option<Vec<Turn>>,
     /// Its picture.
     pub picture: Option<Picture>,
-    /// What was measured on it.
+    /// Measurements of it.
     pub forgotten: Forgotten,
 }
 

@@ -73,7 +73,7 @@ pub(super) fn in_points(area: Rect, scale: f32) -> Rect {
     Rect::from_min_max(area.min / scale, area.max / scale)
 }
 
-/// What differs between two frames.
+/// The difference between two frames.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Damage {
     /// So much that the whole window is to be painted.

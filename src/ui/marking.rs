@@ -26,7 +26,7 @@ impl MarkTool {
     ];
 }
 
-/// What a gesture does with what it encloses.
+/// The effect of a gesture on the area that it encloses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkAction {
     /// A new object.
@@ -46,7 +46,7 @@ pub struct MarkGesture {
     pub index: u32,
     /// The object before the gesture.
     pub before: MarkedObject,
-    /// What the gesture does.
+    /// The effect of the gesture.
     pub action: MarkAction,
 }
 

@@ -1,6 +1,6 @@
 //! From egui's output to pixels: contexts, frames, and the retained picture of a window.
 //!
-//! A window keeps what it painted last and paints only the rectangles in which a frame differs ([`super::damage`]): on a
+//! A window keeps what it painted last and paints only the rectangles in which a frame differs (`damage.rs`): on a
 //! software adapter, painting a whole window costs several times as much as everything else in a frame.
 
 use super::damage::{self, Damage, PlacedShape};
@@ -36,7 +36,7 @@ impl Frame {
     }
 }
 
-/// What a window shows: its pixels, and the shapes that they were painted from.
+/// The picture of a window: its pixels, and the shapes that they were painted from.
 #[derive(Default)]
 pub struct Canvas {
     painted: Option<Painted>,

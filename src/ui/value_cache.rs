@@ -359,7 +359,7 @@ pub struct AnswerNumbers {
     pub focus: f32,
     /// The share inside the object, 0–1; `None` if the answer has no object of the chosen name.
     pub inside: Option<f32>,
-    /// The map at every patch of the trace, [N].
+    /// The map at every patch of the trace, `[N]`.
     pub map: Vec<f32>,
 }
 

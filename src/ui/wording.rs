@@ -42,13 +42,13 @@ const WORDS: &[Words] = &[
     ),
     offer(
         "Choose the attention (--map attention), or add maps with `vlmscope relevancy TRACE`.",
-        "Choose the attention as the map (under Look), or compute relevancy.",
+        "Choose the attention as the map (under Display), or compute relevancy.",
         COMPUTE,
         UiCommand::ComputeRelevancy,
     ),
     words(
         "Choose one of these with --map, or the attention (--map attention).",
-        "Choose one of these, or the attention, as the map (under Look).",
+        "Choose one of these, or the attention, as the map (under Display).",
     ),
     offer(
         "or compute it with `vlmscope relevancy TRACE --methods METHOD --token ",
@@ -58,15 +58,21 @@ const WORDS: &[Words] = &[
     ),
     words(
         "or take the attention (--map attention).",
-        "or choose the attention as the map (under Look).",
+        "or choose the attention as the map (under Display).",
     ),
-    words("; choose --map ", "; choose, under Look, the map "),
-    words("or choose another with --map.", "or choose another map under Look."),
-    words("; choose --token.", "; choose an answer token."),
+    words("; choose --map ", "; choose, under Display, the map "),
+    words("or choose another with --map.", "or choose another map under Display."),
     words(
-        "; choose --quantity question-to-answer.",
-        "; choose the attention to the question as the quantity of the matrix.",
+        "; choose --quantity question-share.",
+        "; choose the question share as the quantity of the matrix.",
     ),
+    words("(Y), or name a box with --box LEFT,TOP,RIGHT,BOTTOM.", "(Y)."),
+    words(
+        "(X), or name what differs with --second-trace, --second-token, --second-layer or --second-head.",
+        "(X).",
+    ),
+    words("(What if), or run `vlmscope ablate TRACE --save`.", "(What if)."),
+    words("; choose --token.", "; choose an answer token."),
     offer(
         "name what differs with --second-trace, --second-map, --second-token, --second-layer or --second-head (in a state file: a [second] table).",
         "pin a map, then choose another one to compare it with.",
@@ -84,10 +90,10 @@ const WORDS: &[Words] = &[
         "The bar above the stage lists the views.",
     ),
     words("one view of the picture (--span)", "one view of the picture (above the stage)"),
-    words("(--original, or picture form `original`)", "(Picture: original, under Look)"),
+    words("(--original, or picture form `original`)", "(Picture: original, under Display)"),
     words(
         "(picture form `preprocessed`, without --original)",
-        "(Picture: preprocessed, under Look)",
+        "(Picture: preprocessed, under Display)",
     ),
     words(
         "Ask again with `--rows all` to keep every position.",

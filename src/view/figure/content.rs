@@ -292,7 +292,7 @@ fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
     order.into_iter().map(tile).collect()
 }
 
-/// The share of each head inside the chosen object, mean over the chosen layers: [H].
+/// The share of each head inside the chosen object, mean over the chosen layers: `[H]`.
 fn inside_of_heads(state: &ViewState, trace: &Trace) -> Option<Vec<f32>> {
     let number = HeadNumber::Inside(state.inside(trace)?);
     let values = state.map.resolve_heads(trace, number, state.remove_bos).ok()?.values();
