@@ -49,7 +49,9 @@ pub fn prepare(
     wake: Wake,
 ) -> Prepared {
     let (mut waiting, problems) = sessions.map(find).unwrap_or_default();
-    let may_continue = matches!(start, Start::BuiltIn) && !waiting.is_empty();
+    // A session that ended a window while it was opened might do so again: it is only offered.
+    let may_continue = matches!(start, Start::BuiltIn)
+        && waiting.first().is_some_and(|last| !last.ended_while_opening());
     let continues = may_continue.then(|| waiting.remove(0));
     let (chat, intents) = (Chat::new(wake), Vec::new());
     let mut prepared = Prepared { chat, intents, preview: None, continues, waiting, problems };

@@ -4,7 +4,6 @@
 //! window costs nothing and a held key leaves no backlog: all events that wait become one frame.
 
 use super::app::{App, HostRequest};
-use super::commands;
 use super::headless::{Headless, HeadlessOptions, prepare};
 use super::painting::new_context;
 use super::present::draw::View;
@@ -12,6 +11,7 @@ use super::present::options::PresentOptions;
 use super::present::window::PresentationWindows;
 use super::shortcuts::UiCommand;
 use super::surface::configuration;
+use super::{commands, session};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::job;
 use crate::terminal;
@@ -214,7 +214,8 @@ impl Program {
         let app = &mut self.open.as_mut()?.host.app;
         // The app itself may be what failed.
         let _ = job::guard(|| app.keep_settings(true));
-        app.keeper.as_ref()?;
+        let folder = app.keeper.as_ref()?.folder();
+        let opening = folder.filter(|folder| session::is_opening(folder));
         let saved = match job::guard(|| commands::keep_session_now(app)) {
             Ok(Ok(saved)) => saved,
             Ok(Err(error)) => {
@@ -222,10 +223,12 @@ impl Program {
             }
             Err(panicked) => return Some(format!("Its answers are lost ({}).", panicked.message)),
         };
+        // The error came while the session was opened: this save must not hide it from the next start.
+        opening.iter().for_each(|folder| session::mark_opening(folder));
         let mut text = match saved.answers {
             0 => String::new(),
-            1 => "1 answer is kept; the next start opens it.".into(),
-            many => format!("{many} answers are kept; the next start opens them."),
+            1 => "1 answer is kept for the next start.".into(),
+            many => format!("{many} answers are kept for the next start."),
         };
         for reason in saved.failed {
             text.push_str(&format!(" Another is lost: {reason}."));

@@ -13,7 +13,7 @@ use vlmscope::settings::Settings;
 use vlmscope::trace::{Rect, Trace};
 use vlmscope::ui::document::Document;
 use vlmscope::ui::intent::{BookmarkCommand, Intent};
-use vlmscope::ui::session::{RECORD_FILE, Record, find};
+use vlmscope::ui::session::{RECORD_FILE, Record, find, is_opening, mark_opening};
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::what_if::session::Session;
 use vlmscope::ui::what_if::{Comparison, HeadEffects};
@@ -303,6 +303,51 @@ fn what_a_session_says_is_checked_and_what_cannot_be_read_is_kept() {
     let texts: Vec<String> = window.state().notices.iter().map(|one| one.text.clone()).collect();
     assert!(texts.iter().any(|text| text.contains("are kept in")), "{texts:?}");
     assert_eq!(std::fs::read(kept.join("notes.txt")).unwrap(), b"of the user");
+}
+
+#[test]
+fn a_session_that_ended_the_window_while_it_was_opened_is_only_offered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, settings) = (folder.path(), folder.path().join("settings.toml"));
+    let mut window = start(root, &settings);
+    fill(&mut window, root);
+    until_kept(&mut window, root, 2);
+    drop(window);
+    // A window that is gone may still be reading: its lock lasts until then.
+    let last = || {
+        let begin = Instant::now();
+        loop {
+            if let Some(found) = find(&root.join("sessions")).0.pop() {
+                return found;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    assert!(!last().ended_while_opening());
+    let kept = last().folder().to_owned();
+    // The window that opens it ends before it could show it.
+    let mut window = start(root, &settings);
+    window.get_by_label("Open").click();
+    window.step();
+    assert!(is_opening(&kept));
+    drop(window);
+    let found = last();
+    mark_opening(&kept);
+    drop(found);
+    assert!(last().ended_while_opening());
+    // Shown and saved once, it is a session like any other.
+    let mut window = start(root, &settings);
+    window.get_by_label("Open").click();
+    until(&mut window, |app| app.docs.len() == 2);
+    let begin = Instant::now();
+    while is_opening(&kept) {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        window.step();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(window);
+    assert!(!last().ended_while_opening());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::ui::samples::general_questions;
 use crate::ui::session::{
     AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, Restored,
     RestoredAnswer, RestoredWalkthrough, Saved, Snapshot, Told, WalkthroughToKeep, content,
+    mark_opening,
 };
 use crate::ui::task_result::TaskResult;
 use crate::ui::walkthrough::editor::{Editor, NewWalkthrough};
@@ -157,6 +158,7 @@ fn effects(heads: &HeadEffects) -> HeadEffectsRecord {
 /// Opens a session that was found.
 pub fn open(app: &mut App, found: Found) {
     let restoring = app.keeper.as_ref().map(Keeper::restoring);
+    mark_opening(found.folder());
     app.exports.run("open", move || Ok(TaskResult::Session(Box::new(found.load()), restoring)));
 }
 

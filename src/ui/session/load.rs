@@ -3,7 +3,7 @@
 use super::record::{
     AnswerRecord, ComparisonRecord, PictureRecord, Record, WalkthroughRecord, WalkthroughTrace,
 };
-use super::{RECORD_FILE, WALKTHROUGH_FILE, damaged_folder, is_session_name, remove};
+use super::{RECORD_FILE, WALKTHROUGH_FILE, damaged_folder, is_opening, is_session_name, remove};
 use crate::files::{self, FileLock, LockError};
 use crate::model::{MAX_PICTURE_BYTES, Picture, Turn, upright};
 use crate::record::OpenTraces;
@@ -25,6 +25,7 @@ pub struct Found {
     /// What it holds.
     pub record: Record,
     lock: FileLock,
+    was_opening: bool,
 }
 
 /// The sessions in `root` of windows that have ended, the latest first; and messages about those that cannot be read,
@@ -56,7 +57,8 @@ pub fn find(root: &Path) -> (Vec<Found>, Vec<String>) {
         match text.and_then(|text| Record::parse(&text)) {
             Ok(record) => {
                 let saved = saved.unwrap_or(SystemTime::UNIX_EPOCH);
-                found.push((saved, Found { folder, record, lock }));
+                let was_opening = is_opening(&folder);
+                found.push((saved, Found { folder, record, lock, was_opening }));
             }
             Err(reason) => problems.push(set_aside(&folder, &reason)),
         }
@@ -135,6 +137,11 @@ impl Found {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Whether the window that opened it last ended before it could show it.
+    pub const fn ended_while_opening(&self) -> bool {
+        self.was_opening
     }
 
     /// Content in words: "3 answers, a walkthrough".

@@ -28,6 +28,9 @@ use std::path::{Path, PathBuf};
 pub const RECORD_FILE: &str = "session.toml";
 /// File name of the walkthrough in a session's folder.
 const WALKTHROUGH_FILE: &str = "walkthrough.toml";
+/// An empty file in a session's folder from the moment it is opened to its first save. Where it is found at a start, the
+/// window ended before it could show the session.
+const OPENING_FILE: &str = "opening";
 /// Prefixes of folders: of a session, and of one whose record could not be read.
 const SESSION: &str = "session-";
 const DAMAGED: &str = "damaged-";
@@ -47,6 +50,7 @@ fn is_own_name(name: &OsStr) -> bool {
         |hash: &str| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     name == RECORD_FILE
         || name == WALKTHROUGH_FILE
+        || name == OPENING_FILE
         || between("trace-", ".vlmtrace").is_some_and(is_number)
         || between("picture-", "").is_some_and(is_hash)
         || name.starts_with(".vlmscope-")
@@ -69,6 +73,18 @@ fn remove(folder: &Path) -> io::Result<()> {
         }
     }
     std::fs::remove_dir(folder)
+}
+
+/// Whether a session has been opened, and not been saved since.
+pub fn is_opening(folder: &Path) -> bool {
+    folder.join(OPENING_FILE).exists()
+}
+
+/// Notes that a session is being opened: should the window end before the next save, the next start only offers it.
+pub fn mark_opening(folder: &Path) {
+    if let Err(error) = std::fs::write(folder.join(OPENING_FILE), []) {
+        log::warn!("cannot write into {}: {error}", folder.display());
+    }
 }
 
 /// A new folder beside a session for files of it that cannot be read.
@@ -121,8 +137,13 @@ mod tests {
     #[test]
     fn a_session_knows_the_names_of_its_files() {
         let hash = "f828d6b708616d62e9bb0e0c82de4be2";
-        for own in [RECORD_FILE, WALKTHROUGH_FILE, "trace-12.vlmtrace", &format!("picture-{hash}")]
-        {
+        for own in [
+            RECORD_FILE,
+            WALKTHROUGH_FILE,
+            OPENING_FILE,
+            "trace-12.vlmtrace",
+            &format!("picture-{hash}"),
+        ] {
             assert!(is_own_name(own.as_ref()), "{own}");
         }
         for other in
