@@ -3,7 +3,7 @@
 
 use super::document::DocumentId;
 use super::error_text::error_text;
-use super::figures::{self, FigureJob, FigureKind};
+use super::figures::{self, FigureJob, FigureKind, FigureRenderer};
 use super::model_feed::Wake;
 use super::samples;
 use super::task_result::TaskResult;
@@ -34,13 +34,15 @@ pub struct Exports {
     running: usize,
     /// Jobs that write files.
     writing: Vec<JoinHandle<()>>,
+    renderer: FigureRenderer,
 }
 
 impl Exports {
     /// No jobs.
     pub fn new(wake: Wake) -> Self {
         let (sender, finished) = unbounded();
-        Self { sender, finished, wake, running: 0, writing: Vec::new() }
+        let (writing, renderer) = (Vec::new(), FigureRenderer::default());
+        Self { sender, finished, wake, running: 0, writing, renderer }
     }
 
     /// Whether something is being read or written.
@@ -152,8 +154,9 @@ impl Exports {
 
     /// Draws the small picture of a bookmark.
     pub fn draw_thumbnail(&mut self, job: FigureJob, bookmark: Bookmark) {
+        let renderer = self.renderer.clone();
         self.run("thumbnail", move || {
-            let pixels = figures::draw(&job)?;
+            let pixels = figures::draw(&job, &renderer)?;
             let size = job.size.map(|side| side as usize);
             let image = egui::ColorImage::from_rgba_unmultiplied(size, pixels.as_raw());
             Ok(TaskResult::Thumbnail(Box::new(bookmark), image))
@@ -204,8 +207,9 @@ impl Exports {
 
     /// Saves a figure or its numbers.
     pub fn write_figure(&mut self, kind: FigureKind, job: FigureJob, path: PathBuf) {
+        let renderer = self.renderer.clone();
         self.run(WRITES, move || {
-            write_figure(kind, &job, &path)?;
+            write_figure(kind, &job, &renderer, &path)?;
             Ok(TaskResult::Saved(path))
         });
     }
@@ -220,8 +224,9 @@ impl Exports {
 
     /// Draws a figure for the clipboard.
     pub fn copy_image(&mut self, job: FigureJob) {
+        let renderer = self.renderer.clone();
         self.run("copy", move || {
-            let image = figures::draw(&job)?;
+            let image = figures::draw(&job, &renderer)?;
             let size = [image.width() as usize, image.height() as usize];
             let pixels = egui::ColorImage::from_rgba_unmultiplied(size, image.as_raw());
             Ok(TaskResult::Image(pixels))
@@ -234,10 +239,15 @@ impl Exports {
     }
 }
 
-fn write_figure(kind: FigureKind, job: &FigureJob, path: &Path) -> anyhow::Result<()> {
+fn write_figure(
+    kind: FigureKind,
+    job: &FigureJob,
+    renderer: &FigureRenderer,
+    path: &Path,
+) -> anyhow::Result<()> {
     let bytes = match kind {
-        FigureKind::Png => figures::png(job)?,
-        FigureKind::Svg => figures::svg(job)?.into_bytes(),
+        FigureKind::Png => figures::png(job, renderer)?,
+        FigureKind::Svg => figures::svg(job, renderer)?.into_bytes(),
         FigureKind::Csv => figures::numbers_csv(job)?.into_bytes(),
     };
     write_bytes(&bytes, path)

@@ -1,7 +1,8 @@
 //! Figures and numbers of the view on the stage, made on any thread.
 //!
-//! A figure has a renderer of its own: the window's goes on meanwhile, and a saved figure equals the one of
-//! `vlmscope render`.
+//! Figures have a renderer of their own: the window's goes on meanwhile, and a saved figure equals the one of
+//! `vlmscope render`. All figures of a window share it: a new renderer compiles its pipelines anew, and a software adapter
+//! keeps the old ones.
 
 use super::dialogs::Filters;
 use super::value_cache::ValueCache;
@@ -15,7 +16,7 @@ use anyhow::Context as _;
 use image::RgbaImage;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A kind of file that shows a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,20 +69,33 @@ impl FigureJob {
     }
 }
 
-fn render(job: &FigureJob) -> anyhow::Result<DrawnFrame> {
-    let mut renderer = Renderer::new(Arc::clone(&job.gpu), RendererOptions::offscreen())?;
-    let target = Target::offscreen(&job.gpu, job.size)?;
-    let stats = renderer.frame(&job.scene(), &target)?;
-    let figure = renderer.figure().cloned().context("no frame was drawn")?;
-    Ok(DrawnFrame { pixels: target.read(&job.gpu)?, figure, readout: stats.readout })
+/// The renderer of all figures, made for the first one. It draws one figure at a time.
+#[derive(Clone, Default)]
+pub struct FigureRenderer(Arc<Mutex<Option<Renderer>>>);
+
+impl FigureRenderer {
+    fn render(&self, job: &FigureJob) -> anyhow::Result<DrawnFrame> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that failed, or that belongs to a lost device, is not used again.
+        let mut renderer = match kept.take().filter(|kept| Arc::ptr_eq(kept.gpu(), &job.gpu)) {
+            Some(renderer) => renderer,
+            None => Renderer::new(Arc::clone(&job.gpu), RendererOptions::offscreen())?,
+        };
+        let target = Target::offscreen(&job.gpu, job.size)?;
+        let stats = renderer.frame(&job.scene(), &target)?;
+        let figure = renderer.figure().cloned().context("no frame was drawn")?;
+        let pixels = target.read(&job.gpu)?;
+        *kept = Some(renderer);
+        Ok(DrawnFrame { pixels, figure, readout: stats.readout })
+    }
 }
 
 /// Draws a figure.
 ///
 /// # Errors
 /// If the device fails.
-pub fn draw(job: &FigureJob) -> anyhow::Result<RgbaImage> {
-    Ok(render(job)?.pixels)
+pub fn draw(job: &FigureJob, renderer: &FigureRenderer) -> anyhow::Result<RgbaImage> {
+    Ok(renderer.render(job)?.pixels)
 }
 
 fn provenance(job: &FigureJob, readout: Readout) -> anyhow::Result<Provenance> {
@@ -93,8 +107,8 @@ fn provenance(job: &FigureJob, readout: Readout) -> anyhow::Result<Provenance> {
 ///
 /// # Errors
 /// As [`draw`].
-pub fn png(job: &FigureJob) -> anyhow::Result<Vec<u8>> {
-    let drawn = render(job)?;
+pub fn png(job: &FigureJob, renderer: &FigureRenderer) -> anyhow::Result<Vec<u8>> {
+    let drawn = renderer.render(job)?;
     Ok(png_bytes(&drawn.pixels, &provenance(job, drawn.readout)?)?)
 }
 
@@ -103,8 +117,9 @@ pub fn png(job: &FigureJob) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`draw`].
-pub fn svg(job: &FigureJob) -> anyhow::Result<String> {
-    figure_svg(&job.scene(), job.size, || render(job), |readout| provenance(job, readout))
+pub fn svg(job: &FigureJob, renderer: &FigureRenderer) -> anyhow::Result<String> {
+    let draw = || renderer.render(job);
+    figure_svg(&job.scene(), job.size, draw, |readout| provenance(job, readout))
 }
 
 /// The numbers of a figure as CSV: patches, cells of the matrix, or weights of the token matrix.
