@@ -42,7 +42,7 @@ pub struct Scores {
 const AREA_THAT_COUNTS: f64 = 0.02;
 
 impl Scores {
-    /// What the curves of the first map say beside those of the random one, in one sentence; `None` before they are
+    /// One sentence about the curves of the first map beside those of the random one; `None` before they are
     /// complete.
     pub fn meaning(&self) -> Option<String> {
         let Curves { curves, done, total } = &self.curves;

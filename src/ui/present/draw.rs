@@ -126,7 +126,7 @@ fn loupe(
     painter.galley(pos2(map.left(), map.bottom() + 4.0), galley, ink.text);
 }
 
-/// What a key asks for.
+/// The action of a key.
 enum Asked {
     Playback(PlaybackCommand),
     /// A change of the explored view.

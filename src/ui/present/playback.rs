@@ -288,7 +288,7 @@ fn loupe(gpu: &Arc<Gpu>, egui: WindowPainter) -> PreviewTexture {
     PreviewTexture::new(Arc::clone(gpu), egui, Captions::Beside, wgpu::FilterMode::Linear)
 }
 
-/// What a view shows, for the audience.
+/// The content of a view, in words for the audience.
 fn words_of(state: &ViewState, traces: &OpenTraces) -> String {
     let trace = state.trace.as_ref().and_then(|path| traces.get(path));
     trace.map_or_else(String::new, |trace| spoken(state, trace))

@@ -165,7 +165,7 @@ impl Keeper {
     /// A sentence, if the session cannot be saved.
     pub fn save_now(&mut self, snapshot: &Snapshot) -> Result<Saved, String> {
         if self.is_restoring() {
-            // What was not shown yet is still in its folder.
+            // Answers that were not shown yet are still in their folder.
             return Ok(Saved::default());
         }
         save(&mut self.store(), snapshot)

@@ -22,7 +22,7 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub struct Found {
     folder: PathBuf,
-    /// What it holds.
+    /// Its content.
     pub record: Record,
     lock: FileLock,
     was_opening: bool,
@@ -110,7 +110,7 @@ pub struct RestoredWalkthrough {
 /// A session that was read.
 #[derive(Debug)]
 pub struct Restored {
-    /// Where it was found.
+    /// The folder in which it was found.
     pub found: Found,
     /// The files of traces in its folder.
     pub traces: BTreeMap<TraceId, PathBuf>,
@@ -124,7 +124,7 @@ pub struct Restored {
     pub edited_picture: Option<(RgbImage, String)>,
     /// The second question scored with the first answer.
     pub scored: Option<(ComparisonRecord, Arc<Trace>)>,
-    /// What could not be read, in sentences.
+    /// Parts that could not be read, in sentences.
     pub problems: Vec<String>,
 }
 
