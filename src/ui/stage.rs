@@ -27,7 +27,7 @@ pub struct Drawn {
     pub error: Option<String>,
 }
 
-/// What a stage shows beside its own trace.
+/// Traces and numbers that a stage shows beside its own trace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StageTraces<'a> {
     /// The trace of the second map, where it is another one.

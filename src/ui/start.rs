@@ -96,7 +96,7 @@ fn open_model(chat: &mut Chat, settings: &Settings) {
 pub struct FirstQuestion {
     /// Its picture, shown until there is an answer.
     pub preview: Option<Picture>,
-    /// What the app is to do.
+    /// Intents for the app.
     pub intents: Vec<Intent>,
 }
 

@@ -71,7 +71,7 @@ pub enum TaskResult {
         found: ComputedMaps,
         /// The requested methods; the first one is to be shown.
         methods: Vec<Method>,
-        /// What is to be shown.
+        /// The content to be shown.
         opens: Opens,
     },
     /// Measurements for the verdict about each word were added to the trace of a document.
@@ -127,7 +127,7 @@ pub enum TaskResult {
     AskInWindow(Box<PathQuestion>),
 }
 
-/// What computed relevancy opens.
+/// The view that computed relevancy opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opens {
     /// The map, in the present view if that can show it.

@@ -1,4 +1,4 @@
-//! What a state chooses among heads and marked objects.
+//! The heads and marked objects that a state chooses.
 
 use super::{AxisSet, HeadSet, LayerHead, MapChoice, MarkedObject, ViewError, ViewState};
 use crate::analysis::inside::Inside;

@@ -51,7 +51,7 @@ fn doc_of<'a>(cx: &PaneContext<'a>, bookmark: &Bookmark) -> Option<&'a Document>
     cx.docs.iter().find(|doc| doc.is_of(bookmark))
 }
 
-/// What each bookmark shows: only what is not the same in all of them.
+/// The differences of each bookmark from the others: text that all of them share is left out.
 fn titles(cx: &PaneContext<'_>) -> Vec<String> {
     let bookmarks = &cx.settings.bookmarks;
     let all: Vec<Vec<String>> =

@@ -86,7 +86,7 @@ pub fn choose(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, room: f32) {
         .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Quantity"));
 }
 
-/// What to do for a quantity that cannot be shown.
+/// Advice for a quantity that cannot be shown.
 pub fn missing(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, quantity: Quantity) {
     let (text, act) = match quantity {
         Quantity::Inside => (

@@ -413,7 +413,7 @@ fn sums(ui: &mut Ui, reliance: &Reliance) {
     }
 }
 
-/// What a bar shows.
+/// The quantity that a bar shows.
 struct Bar {
     /// A share of the whole relevancy, 0–1.
     value: f32,

@@ -246,7 +246,7 @@ struct Reader<'a> {
     files: BTreeMap<TraceId, PathBuf>,
     /// Files that could not be read.
     unread: BTreeSet<PathBuf>,
-    /// What is left out of answers that were read, in sentences.
+    /// Parts that are missing from answers that were read, in sentences.
     problems: Vec<String>,
 }
 

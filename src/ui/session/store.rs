@@ -43,7 +43,7 @@ pub struct WalkthroughToKeep {
     pub record: WalkthroughRecord,
 }
 
-/// What a window holds at one moment.
+/// The content of a window at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The answers, the oldest first.
