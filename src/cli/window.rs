@@ -1,4 +1,4 @@
-//! `vlmscope [FILE]`: the window.
+//! `vlmscope [FILES]`: the window.
 
 use super::common::usage;
 use crate::gpu::GpuOptions;
@@ -11,10 +11,10 @@ use std::path::PathBuf;
 /// Open the window.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// A picture, a .vlmtrace file, a walkthrough (.toml, .zip) or a model folder [default: the
-    /// built-in model and a sample picture].
-    #[arg(value_name = "FILE")]
-    file: Option<PathBuf>,
+    /// Pictures, .vlmtrace files, folders of traces, a walkthrough (.toml, .zip) or a model folder
+    /// [default: the built-in model and a sample picture].
+    #[arg(value_name = "FILES")]
+    files: Vec<PathBuf>,
     /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    if let Some(file) = args.file.as_ref().filter(|file| !file.exists()) {
+    if let Some(file) = args.files.iter().find(|file| !file.exists()) {
         return Err(usage(format!(
             "{} is neither a file nor a command; `vlmscope --help` lists the commands",
             file.display()
@@ -38,7 +38,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(problem) = problem {
         writeln!(terminal::stderr(), "vlmscope: {problem}")?;
     }
-    let start = args.file.clone().map_or(Start::BuiltIn, Start::File);
+    let start = match args.files.as_slice() {
+        [] => Start::BuiltIn,
+        files => Start::Files(files.to_vec()),
+    };
     let sessions = if args.fresh { None } else { ui::session_folder() };
     let options = HeadlessOptions { start, settings, settings_path: path, sessions };
     let gpu = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };

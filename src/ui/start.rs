@@ -19,8 +19,8 @@ pub enum Start {
     /// The built-in model, its first sample and question.
     #[default]
     BuiltIn,
-    /// A trace, a picture or a model folder.
-    File(PathBuf),
+    /// Traces, pictures, folders of traces, walkthroughs or a model folder.
+    Files(Vec<PathBuf>),
     /// Nothing: for tests of the empty state.
     Empty,
 }
@@ -57,9 +57,9 @@ pub fn prepare(
     let mut prepared = Prepared { chat, intents, preview: None, continues, waiting, problems };
     match start {
         Start::Empty => {}
-        Start::File(path) => {
+        Start::Files(paths) => {
             open_model(&mut prepared.chat, settings);
-            prepared.intents.push(Intent::Open(path.clone()));
+            prepared.intents.extend(paths.iter().cloned().map(Intent::Open));
         }
         Start::BuiltIn => {
             open_model(&mut prepared.chat, settings);

@@ -143,6 +143,23 @@ fn batches_from_windows_and_from_pope_and_llava_are_read() {
 }
 
 #[test]
+fn a_batch_takes_sample_pictures() {
+    let fixture = Fixture::new();
+    fixture.write("q.jsonl", r#"{"picture": "sample:7", "question": "What is this?"}"#);
+    fixture.ok(&["ask", "--batch", "q.jsonl", "--out", "t", "--no-overlay"]);
+    let meta = Trace::open(&fixture.path("t/0001-sample-7.vlmtrace")).unwrap().meta().clone();
+    assert_eq!(meta.question, "What is this?");
+    fixture.write("q.jsonl", r#"{"picture": "sample:700", "question": "What is this?"}"#);
+    fixture.bad(&["ask", "--batch", "q.jsonl", "--out", "t"], &["sample:700", "failed"]);
+}
+
+#[test]
+fn the_window_takes_several_files_and_names_the_one_that_is_missing() {
+    let fixture = Fixture::new();
+    fixture.bad(&["a.png", "b.vlmtrace"], &["b.vlmtrace is neither a file nor a command"]);
+}
+
+#[test]
 fn a_batch_folder_has_one_writer() {
     let fixture = Fixture::new();
     std::fs::create_dir(fixture.path("t")).unwrap();

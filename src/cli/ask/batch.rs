@@ -6,10 +6,10 @@
 
 use super::args::{Args, options};
 use super::view::{View, as_json, overlay_path, write_overlay};
-use crate::cli::common::usage;
+use crate::cli::common::{read_picture_beside, usage};
 use crate::files::{self, FileLock};
 use crate::job::CancelToken;
-use crate::model::{AskRequest, Engine, Picture, Turn, WRITER};
+use crate::model::{AskRequest, Engine, Turn, WRITER};
 use crate::terminal;
 use crate::trace::Trace;
 use anyhow::{Context as _, bail};
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    /// A picture, relative to the batch file.
+    /// A picture, relative to the batch file, or `sample:N`.
     #[serde(alias = "image")]
     picture: PathBuf,
     #[serde(alias = "text")]
@@ -130,7 +130,7 @@ fn read(batch: &Path) -> anyhow::Result<Vec<(String, Line)>> {
         let stem = line
             .picture
             .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned())
+            .map(|stem| stem.to_string_lossy().replace(':', "-"))
             .unwrap_or_default();
         let name = format!(
             "{}.vlmtrace",
@@ -166,7 +166,7 @@ fn one(
     cancel: &CancelToken,
 ) -> anyhow::Result<LineOutcome> {
     let request = AskRequest {
-        picture: Some(Picture::read(&base.join(&line.picture))?),
+        picture: Some(read_picture_beside(base, &line.picture)?),
         turns: line
             .turns
             .iter()

@@ -11,9 +11,12 @@ use std::sync::Arc;
 /// Advice on the command line for showing the model the whole picture, see [`crate::model::AskNotice::text`].
 pub(crate) const WHOLE_PICTURE: &str = "use --preprocess pad (or resize, which distorts it)";
 
+/// Start of a sample's name.
+const SAMPLE: &str = "sample:";
+
 /// `sample:N` (from 1) or a file.
 pub(crate) fn read_picture(path: &Path) -> anyhow::Result<Picture> {
-    let Some(number) = path.to_str().and_then(|text| text.strip_prefix("sample:")) else {
+    let Some(number) = path.to_str().and_then(|text| text.strip_prefix(SAMPLE)) else {
         return Ok(Picture::read(path)?);
     };
     let samples = builtin::samples()?;
@@ -28,6 +31,12 @@ pub(crate) fn read_picture(path: &Path) -> anyhow::Result<Picture> {
     let bytes = builtin::sample_picture(&sample.file)
         .context("the sample picture is missing from this program")?;
     Ok(Picture { name: sample.file.clone(), bytes: bytes.into() })
+}
+
+/// `sample:N`, or a file relative to the folder `base`.
+pub(crate) fn read_picture_beside(base: &Path, path: &Path) -> anyhow::Result<Picture> {
+    let is_sample = path.to_str().is_some_and(|text| text.starts_with(SAMPLE));
+    if is_sample { read_picture(path) } else { read_picture(&base.join(path)) }
 }
 
 /// The edited picture as a file without loss.
