@@ -13,6 +13,7 @@ from conftest import film, picture
 from PIL import Image
 from random_models import BUILDERS
 from reference import STEPS, eager, inputs_of, largest_excess, plain
+from vlmscope.capture.load import terminal_progress
 from vlmscope.families import family_of
 from vlmscope.trace import checks
 
@@ -126,6 +127,26 @@ def score_ids(model, processor, asked, ids):
     """Scores ids (bytes of a random model's answer are seldom text)."""
     with mock.patch("vlmscope.capture.ask.answer_ids", return_value=ids):
         return vlmscope.capture(model, processor, **asked, answer="x")
+
+
+def test_a_given_answer_is_one_pass_with_masked_pictures_too(make, capsys):
+    model, processor = make("qwen3_vl")
+    asked = {"images": images()[:1], "question": "Is it a fox?", "answer": "No."}
+    said = []
+    scored = vlmscope.capture(model, processor, **asked, progress=lambda *step: said.append(step))
+    assert {stage for stage, *_ in said} == {"answer"} and said[-1] == ("answer", scored.meta.positions, scored.meta.positions)
+    terminal_progress()(*said[-1])
+    assert "one forward pass over prompt and answer" in capsys.readouterr().err
+    masked = vlmscope.capture(model, processor, **asked, blank=True)
+    assert [token.id for token in masked.meta.tokens] == [token.id for token in scored.meta.tokens]
+    assert masked.meta.provenance["request"]["is_altered"] and "request" not in scored.meta.provenance
+    pixels = np.asarray(Image.open(io.BytesIO(masked.tensor("picture.0.original").tobytes())))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) == 1
+    mean = np.asarray(asked["images"][0]).reshape(-1, 3).mean(0)
+    assert np.abs(pixels[0, 0] - mean).max() <= 0.5
+    assert not np.allclose(masked.tensor("answer.logprob"), scored.tensor("answer.logprob"), atol=1e-6)
+    with pytest.raises(vlmscope.CaptureError, match="needs a picture"):
+        vlmscope.capture(model, processor, question="Is it a fox?", blank=True)
 
 
 @pytest.mark.parametrize("name", VIDEO)

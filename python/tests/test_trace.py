@@ -110,6 +110,14 @@ def test_stats_count_patches_and_question_without_separators():
     assert np.allclose(spans[..., 1, 2], image[..., 16:].max(-1), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_question_holds_no_token_of_a_picture(name):
+    meta = opened(name).meta
+    kinds = {meta.tokens[key].kind for key in meta.question_keys()}
+    assert "question" in kinds and not kinds & {"image", "separator"}
+    assert meta.question_keys().tolist() == EXPECTED[name]["question_keys"]
+
+
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name != "unplaced"])
 def test_a_density_keeps_its_mass(name):
     trace = opened(name)

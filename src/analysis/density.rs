@@ -11,8 +11,22 @@ use crate::trace::{Affine, ImageSpan, Rect, TraceMeta};
 pub enum Frame {
     /// A picture as it was given, by its index.
     Original(u32),
-    /// The preprocessed picture, by the index of its canvas.
+    /// The preprocessed picture, by the index of its canvas. A canvas onto which the picture was squashed is stretched
+    /// to the aspect of the original.
     Canvas(u32),
+}
+
+/// Canvases whose pixels are this close to squares on the original are not stretched: processors round sizes.
+const SQUARE: f64 = 0.01;
+
+/// Pixels of the frame for each pixel of a canvas, horizontally and vertically: at least 1, and 1 where the picture was
+/// not squashed.
+fn stretch(meta: &TraceMeta, canvas: u32) -> [f64; 2] {
+    let info = meta.preprocess.get(canvas as usize);
+    let scale = info.and_then(|info| info.original_from_preprocessed.scale());
+    let aspect = scale.map_or(1.0, |[x, y]| (x / y).abs());
+    let is_squashed = aspect.is_finite() && aspect > 0.0 && aspect.ln().abs() >= SQUARE;
+    if is_squashed { [aspect.max(1.0), aspect.recip().max(1.0)] } else { [1.0; 2] }
 }
 
 impl Frame {
@@ -29,7 +43,8 @@ impl Frame {
             }
         };
         if let Some(size) = info.filter(|size| !size.contains(&0)) {
-            return size.map(f64::from);
+            let [x, y] = self.stretch(meta);
+            return [f64::from(size[0]) * x, f64::from(size[1]) * y];
         }
         let lies_here = |span: &&ImageSpan| match self {
             Self::Original(picture) => span.picture == picture,
@@ -45,15 +60,35 @@ impl Frame {
         })
     }
 
+    /// See [`stretch`]; 1 on an original.
+    fn stretch(self, meta: &TraceMeta) -> [f64; 2] {
+        match self {
+            Self::Original(_) => [1.0; 2],
+            Self::Canvas(canvas) => stretch(meta, canvas),
+        }
+    }
+
+    /// From pixels of the original to pixels of the frame; `None` if the trace does not say where its canvas lies.
+    pub fn from_original(self, meta: &TraceMeta) -> Option<Affine> {
+        match self {
+            Self::Original(_) => Some(Affine::IDENTITY),
+            Self::Canvas(canvas) => {
+                let info = meta.preprocess.get(canvas as usize)?;
+                let back = info.original_from_preprocessed.inverse()?;
+                Some(Affine::scale_offset(self.stretch(meta), [0.0; 2]).after(&back))
+            }
+        }
+    }
+
     /// From pixels of a view's canvas to pixels of the frame.
     pub fn from_view(self, meta: &TraceMeta, span: &ImageSpan) -> Affine {
         match self {
-            Self::Original(_) => span.original_from_preprocessed,
-            Self::Canvas(canvas) if canvas == span.canvas => Affine::IDENTITY,
-            Self::Canvas(canvas) => {
-                let info = meta.preprocess.get(canvas as usize);
-                let back = info.and_then(|info| info.original_from_preprocessed.inverse());
-                back.unwrap_or_default().after(&span.original_from_preprocessed)
+            Self::Canvas(canvas) if canvas == span.canvas => {
+                Affine::scale_offset(self.stretch(meta), [0.0; 2])
+            }
+            Self::Original(_) | Self::Canvas(_) => {
+                let back = self.from_original(meta).unwrap_or_default();
+                back.after(&span.original_from_preprocessed)
             }
         }
     }
@@ -191,6 +226,7 @@ impl Density {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
     use crate::trace::PreprocessInfo;
     use proptest::prelude::*;
@@ -233,6 +269,30 @@ mod tests {
         let weights = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
         let found = density([40, 20], [4, 2], &views).apply(&weights);
         assert_eq!(found, [1.0, 2.0, 5.0, 6.0, 3.0, 4.0, 7.0, 8.0]);
+    }
+
+    #[test]
+    fn a_squashed_canvas_has_the_aspect_of_the_original() {
+        let mut meta = meta([90, 90]);
+        meta.preprocess[0].original_size = [180, 60];
+        meta.preprocess[0].original_from_preprocessed =
+            Affine::scale_offset([2.0, 60.0 / 90.0], [0.0; 2]);
+        let frame = Frame::Canvas(0);
+        assert_eq!(frame.size(&meta), [270.0, 90.0]);
+        let span = ImageSpan {
+            original_from_preprocessed: meta.preprocess[0].original_from_preprocessed,
+            ..view(3, 3, [0.0, 0.0, 90.0, 90.0])
+        };
+        let cell = span.preprocessed_from_patch(1, 2);
+        let on_frame = frame.rect(&meta, &span, cell);
+        assert_eq!([on_frame.x, on_frame.width, on_frame.y], [180.0, 90.0, 30.0]);
+        // The same corner by way of the original.
+        let original = span.original_from_preprocessed([cell.x, cell.y]);
+        let [x, y] = frame.from_original(&meta).unwrap().apply(original);
+        assert!((x - on_frame.x).abs() < 1e-9 && (y - on_frame.y).abs() < 1e-9, "{x} {y}");
+        // Sizes that a processor rounded are left alone.
+        meta.preprocess[0].original_from_preprocessed = Affine::scale_offset([2.0, 2.01], [0.0; 2]);
+        assert_eq!(frame.size(&meta), [90.0, 90.0]);
     }
 
     #[test]

@@ -73,15 +73,14 @@ fn over(
     grid: &ShownGrid,
     trace: &Trace,
 ) -> anyhow::Result<RgbImage> {
-    let scale = f64::from(LONG_SIDE_PIXELS) / f64::from(picture.width().max(picture.height()));
-    let size =
-        [picture.width(), picture.height()].map(|side| (f64::from(side) * scale).round() as u32);
+    let (rect, frame) = (grid.rect(trace.meta()), grid.frame.size(trace.meta()));
+    let scale = f64::from(LONG_SIDE_PIXELS) / frame[0].max(frame[1]);
+    let size = frame.map(|side| ((side * scale).round() as u32).max(1));
     let bytes = picture.as_raw().clone();
     let base = Image::from_vec_u8(picture.width(), picture.height(), bytes, PixelType::U8x3)?;
     let base = resize(&base, size, PixelType::U8x3)?;
     let bytes: Vec<u8> = map.iter().flat_map(|value| value.to_le_bytes()).collect();
     let map = Image::from_vec_u8(grid.columns, grid.rows, bytes, PixelType::F32)?;
-    let (rect, frame) = (grid.rect(trace.meta()), grid.frame.size(trace.meta()));
     let scale = [f64::from(size[0]) / frame[0], f64::from(size[1]) / frame[1]];
     let side = |side: f64, scale: f64| ((side * scale).round() as u32).max(1);
     let covered = [side(rect.width, scale[0]), side(rect.height, scale[1])];

@@ -56,13 +56,7 @@ fn on_target(meta: &TraceMeta, frame: PictureFrame, rect: &PixelRect) -> Option<
     let scale = [f64::from(rect.width) / width, f64::from(rect.height) / height];
     let offset = [f64::from(rect.x), f64::from(rect.y)];
     let target_from_frame = Affine::scale_offset(scale, offset);
-    match frame {
-        PictureFrame::Original(_) => Some(target_from_frame),
-        PictureFrame::Canvas(canvas) => {
-            let info = meta.preprocess.get(canvas as usize)?;
-            Some(target_from_frame.after(&info.original_from_preprocessed.inverse()?))
-        }
-    }
+    Some(target_from_frame.after(&frame.from_original(meta)?))
 }
 
 /// The outlines of the objects, all dark edges first.

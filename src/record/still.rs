@@ -21,6 +21,8 @@ pub struct Provenance {
     pub state: String,
     /// Caption of the figure.
     pub caption: String,
+    /// Shares of the attention on the picture and on padding, see [`crate::view::figure::Readout::shares_as_lines`].
+    pub shares: String,
 }
 
 /// An argument, quoted for a shell.
@@ -54,6 +56,7 @@ pub fn png_bytes(frame: &RgbaImage, provenance: &Provenance) -> Result<Vec<u8>, 
         ("Description", &provenance.caption),
         ("vlmscope command", &provenance.command),
         ("vlmscope state", &provenance.state),
+        ("vlmscope shares", &provenance.shares),
     ] {
         if !text.is_empty() {
             encoder.add_itxt_chunk(key.into(), text.clone())?;

@@ -48,7 +48,9 @@ pub fn svg(
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Inter, 'Noto Sans', sans-serif" font-variant-numeric="tabular-nums">"#
     ));
     out.line(format_args!("<title>{}</title>", escaped(&provenance.caption)));
-    let origin = format!("{}\n\n{}", provenance.command, provenance.state);
+    let Provenance { command, shares, state, .. } = provenance;
+    let parts = [command, shares, state].map(|part| part.trim_end());
+    let origin = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
     out.line(format_args!("<metadata>{}</metadata>", escaped(&origin)));
     let background = hex(palette.background);
     out.line(format_args!(r#"<rect width="{width}" height="{height}" fill="{background}"/>"#));

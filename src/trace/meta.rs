@@ -491,10 +491,15 @@ impl TraceMeta {
         )
     }
 
-    /// The prompt positions after the last patch, including separators; without a picture, after the virtual positions.
+    /// The prompt positions after the last patch, including separators; without views, after the last token of kind
+    /// `image` (the latents of a resampler) and the virtual positions.
     pub fn question_range(&self) -> std::ops::Range<usize> {
-        let last = self.spans.iter().map(|span| span.extent().end).max();
-        let first = last.unwrap_or(self.virtual_len as usize);
+        let last_patch = self.spans.iter().map(|span| span.extent().end).max();
+        let first = last_patch.unwrap_or_else(|| {
+            let prompt = self.tokens.get(..self.prompt_len()).unwrap_or(&self.tokens);
+            let last_latent = prompt.iter().rposition(|token| token.kind == TokenKind::Image);
+            last_latent.map_or(0, |at| at + 1).max(self.virtual_len as usize)
+        });
         first.min(self.prompt_len())..self.prompt_len()
     }
 

@@ -93,6 +93,12 @@ impl Affine {
         Rect { x: min.x, y: min.y, width: size.x, height: size.y }
     }
 
+    /// Horizontal and vertical scale of a map without rotation and shear; `None` for any other map.
+    pub fn scale(&self) -> Option<[f64; 2]> {
+        let [xx, yx, xy, yy, ..] = self.0.to_cols_array();
+        (yx == 0.0 && xy == 0.0).then_some([xx, yy])
+    }
+
     /// The composition: `first`, then `self`.
     #[must_use]
     pub fn after(&self, first: &Self) -> Self {

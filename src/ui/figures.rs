@@ -100,7 +100,8 @@ pub fn draw(job: &FigureJob, renderer: &FigureRenderer) -> anyhow::Result<RgbaIm
 
 fn provenance(job: &FigureJob, readout: Readout) -> anyhow::Result<Provenance> {
     let state = job.state.to_toml()?;
-    Ok(Provenance { command: command_line(job)?, state, caption: job.caption(readout) })
+    let shares = readout.shares_as_lines();
+    Ok(Provenance { command: command_line(job)?, state, caption: job.caption(readout), shares })
 }
 
 /// A figure as a PNG file that says where it came from.

@@ -39,6 +39,8 @@ fn every_kind_of_trace_is_read_as_python_wrote_it() {
         assert_eq!(meta.format_version, what["format_version"], "{name}");
         assert_eq!(trace.shape().positions as u64, what["positions"], "{name}");
         assert_eq!(meta.question_keys(), numbers(&what["question_keys"]), "{name}");
+        let is_latent = |key: &usize| meta.tokens[*key].kind == TokenKind::Image;
+        assert!(!meta.question_keys().iter().any(is_latent), "{name}: pictures are no question");
         let separators: Vec<usize> = (0..meta.tokens.len())
             .filter(|&at| meta.tokens[at].kind == TokenKind::Separator)
             .collect();

@@ -150,9 +150,14 @@ fn what_needs_the_model_of_a_captured_trace_offers_the_python_line() {
     settle(&mut window);
     let copied = |notice: &Notice| notice.text == "The Python line copied.";
     assert!(window.state().notices.iter().any(copied), "{:?}", window.state().notices);
-    // If the package cannot compute it either, the notice says so and offers no line.
+    // The package cannot cover parts of the picture, but it masks all of it.
     window.state().intents.send(Intent::TestMaps);
     settle(&mut window);
+    let said = window.state().notices.last().unwrap();
+    assert!(said.text.ends_with(", blank=True)") && said.text.contains(", answer=\""), "{}", said.text);
+    assert_eq!(said.offers.len(), 1);
+    // If the package cannot compute anything of it, the notice says so and offers no line.
+    act(&mut window, UiCommand::EachHeadOff);
     let said = window.state().notices.last().unwrap();
     assert!(said.text.contains("cannot compute this either") && said.offers.is_empty());
     assert!(window.state().tasks.running().is_empty() && window.state().scores.is_none());

@@ -31,6 +31,7 @@ def capture(
     seed: int = 0,
     topk: int = 10,
     relevancy=(),
+    blank: bool = False,
     check=None,
     progress=None,
     processor_options: dict | None = None,
@@ -46,6 +47,9 @@ def capture(
     first picture and of the answer, `rows="all"` every position. `vision` also keeps the tower's attention, `head_mean` and
     `last_layer` what rollout and sink removal need; the last two compute every row, which costs as much as eager attention.
     `relevancy=("llm",)` adds relevancy of the language model by autograd.
+
+    `blank=True` masks the pictures: each, and each frame of a video, is replaced by its mean colour. With `answer=`, the trace says how
+    probable every word of that answer is without the picture.
 
     `check=True` runs the painting test first (`vlmscope.check`) and stores its result; a `Report` or, by default, the last
     stored result of this model is stored as well.

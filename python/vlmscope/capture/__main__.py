@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--head-mean", action="store_true", help="also keep the mean over heads of every row (slow)")
     parser.add_argument("--last-layer", action="store_true", help="also keep every row of the last layer (slow)")
     parser.add_argument("--relevancy", action="append", default=[], choices=("llm",), help="also compute relevancy (gradients)")
+    parser.add_argument("--blank", action="store_true", help="replace every picture and frame by its mean colour")
     parser.add_argument("--max-new-tokens", type=int, default=32)
     parser.add_argument("--temperature", type=float, default=0.0, help="0 (default) is greedy")
     parser.add_argument("--top-p", type=float, default=1.0)
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             head_mean=options.head_mean,
             last_layer=options.last_layer,
             relevancy=options.relevancy,
+            blank=options.blank,
             max_new_tokens=options.max_new_tokens,
             temperature=options.temperature,
             top_p=options.top_p,

@@ -45,6 +45,7 @@ def capture(
     seed,
     topk,
     relevancy,
+    blank,
     check,
     progress,
     processor_options,
@@ -58,6 +59,10 @@ def capture(
     pictures = [load_picture(image) for image in _listed(images)]
     given = processor_options or {}
     films = [load_video(video, frame_sampler(processor, given)) for video in _listed_videos(videos)]
+    if blank:
+        if not pictures and not films:
+            raise CaptureError("blank=True needs a picture or a video to blank.")
+        pictures, films = [picture.blank() for picture in pictures], [film.blank() for film in films]
     family = family_of(model)
     messages, text = _text(family, processor, question, prompt, messages, pictures, films)
     inputs = _inputs(model, processor, text, pictures, films, given)
@@ -70,7 +75,7 @@ def capture(
         "forced": answer is not None,
     }
     context = Context(
-        provenance=_position_check(model, processor, check, progress),
+        provenance=_position_check(model, processor, check, progress) | ({"request": {"is_altered": True}} if blank else {}),
         question=question if question is not None else _last_question(prompt, messages),
         text=text,
         messages=messages,

@@ -56,13 +56,18 @@ def load(name: str, options: argparse.Namespace):
     return model, processor
 
 
+#: Stages whose name alone does not say what runs.
+STAGES = {"answer": "one forward pass over prompt and answer"}
+
+
 def terminal_progress():
     """A progress line on stderr that is rewritten on a terminal; elsewhere a line a stage."""
     last = {"stage": ""}
     live = sys.stderr.isatty()
 
     def show(stage: str, done: int, total: int) -> None:
-        text = f"{stage}: {done} of {total}" if total else f"{stage}: {done}"
+        name = STAGES.get(stage, stage)
+        text = f"{name}: {done} of {total}" if total else f"{name}: {done}"
         if live:
             new = "" if last["stage"] in ("", stage) else "\n"
             print(f"{new}\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,13 @@ class Picture:
     image: Image.Image
     name: str = ""
     lossy: bool = False
+
+    def blank(self) -> Picture:
+        """A picture of the same size in the mean colour of this one."""
+        pixels = np.asarray(self.image, np.float64).reshape(-1, 3)
+        # Halves are rounded up, as by the window's own masks.
+        colour = tuple(int(channel) for channel in np.floor(pixels.mean(0) + 0.5))
+        return Picture(Image.new("RGB", self.image.size, colour), self.name)
 
     def encoded(self) -> tuple[np.ndarray, tuple[int, int]]:
         """An encoded file without metadata (JPEG where it came from one, else PNG) as bytes [n], and its (width, height).
@@ -54,6 +61,11 @@ class Video:
     #: what the processor gets
     source: object = None
     metadata: dict | None = field(default=None)
+
+    def blank(self) -> Video:
+        """The same frames in time, each in its mean colour."""
+        frames = [frame.blank() for frame in self.frames]
+        return replace(self, frames=frames, source=np.stack([np.asarray(frame.image) for frame in frames]))
 
 
 def load_picture(source) -> Picture:

@@ -23,7 +23,8 @@ from .vision import VisionRecorder
 
 ROWS = ("text", "all")
 
-#: Called with a stage ("prefill", "decode", "answer"), what is done of it, and the total (0: unknown).
+#: Called with a stage, what is done of it, and the total (0: unknown). Stages: "prefill" (positions of the prompt), "decode" (tokens of
+#: the answer), "answer" (positions of prompt and given answer, which take one forward pass together).
 Progress = Callable[[str, int, int], None]
 
 
@@ -252,6 +253,13 @@ class Recording:
         if embeds.shape[0] != 1:
             raise CaptureError("only a batch of one can be captured: no beams, one sequence, one question at a time.")
         self._run.begin_pass(embeds.shape[1])
+        if self._is_scored and self.options.progress is not None:
+            self.options.progress("answer", 0, self._run.seen + embeds.shape[1])
+
+    @property
+    def _is_scored(self) -> bool:
+        """Whether the answer is given, so that prompt and answer are one forward pass."""
+        return bool(self.context.sampling.get("forced"))
 
     def _after_decoder(self, module, args, output) -> None:
         run = self._run
@@ -261,7 +269,9 @@ class Recording:
         if self.options.progress is not None:
             prompt = run.wanted.prompt_len
             done = run.seen - prompt
-            if done <= 0:
+            if self._is_scored:
+                self.options.progress("answer", run.seen, run.seen)
+            elif done <= 0:
                 self.options.progress("prefill", run.seen, prompt)
             else:
                 self.options.progress("decode", done, int(self.context.sampling.get("max_new_tokens", 0)))

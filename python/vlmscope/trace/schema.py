@@ -204,8 +204,10 @@ class Meta:
         return np.concatenate([view.keys().ravel() for view in self.spans] or [np.zeros(0, np.int64)])
 
     def question_keys(self) -> np.ndarray:
-        """Prompt positions after the last patch that are no separators."""
-        first = max((view.last + 1 for view in self.spans), default=self.virtual_len)
+        """Prompt positions after the last patch (without views: the last latent of a resampler) that are no separators."""
+        latents = (p + 1 for p in range(self.prompt_len) if self.tokens[p].kind == "image")
+        ends = [view.last + 1 for view in self.spans] or [self.virtual_len, *latents]
+        first = max(ends)
         kept = [p for p in range(first, self.prompt_len) if self.tokens[p].kind != "separator"]
         return np.array(kept, np.int64)
 

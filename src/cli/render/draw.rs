@@ -120,6 +120,7 @@ fn provenance(scene: &Scene<'_>, readout: Readout) -> anyhow::Result<Provenance>
         command: command_line(),
         state: scene.state.to_toml()?,
         caption: text_of(&line),
+        shares: readout.shares_as_lines(),
     })
 }
 

@@ -31,10 +31,9 @@ pub fn check_words(app: &mut App) {
         app.intents.send(Intent::ShowPanel(Pane::Relevancy));
         return app.notify("Every word was already checked.", false);
     }
-    // The same answer scored on a picture of one colour.
     let line = [
-        ("images", "[\"blank.png\"]".to_owned()),
         ("answer", quoted(&trace.meta().answer)),
+        ("blank", "True".to_owned()),
         ("relevancy", "(\"llm\",)".to_owned()),
     ];
     if is_for_python(app, TASK, trace.meta(), Some(&line)) {

@@ -3,7 +3,7 @@
 
 use super::edit_picture::held_against;
 use super::relevancy::keep_maps;
-use super::tasks::{is_for_python, start_on_model};
+use super::tasks::{is_for_python, is_for_python_masked, start_on_model};
 use crate::analysis::diff::words;
 use crate::model::{
     BlankFill, Intervention, OCCLUSION_MAP, OcclusionOptions, Rerun, ablation_of_each_head,
@@ -58,7 +58,7 @@ pub fn occlusion_map(app: &mut App) {
         return;
     }
     let (id, trace) = (doc.id, Arc::clone(&doc.trace));
-    if is_for_python(app, "Covering the picture", trace.meta(), None) {
+    if is_for_python_masked(app, "Covering the picture", trace.meta()) {
         return;
     }
     let options = OcclusionOptions { fill: BlankFill::Mean, ..OcclusionOptions::default() };

@@ -1,6 +1,6 @@
 //! The deletion and insertion test of the map that is shown.
 
-use super::tasks::{is_for_python, start_on_model};
+use super::tasks::{is_for_python_masked, start_on_model};
 use crate::model::{BlankFill, Curves, ScoreRequest};
 use crate::ui::app::App;
 use crate::ui::document::DocumentId;
@@ -14,7 +14,7 @@ const STEPS: usize = 12;
 /// Starts scoring the present view.
 pub fn start(app: &mut App) {
     let Some(doc) = app.doc().cloned().filter(|doc| !doc.live) else { return };
-    if is_for_python(app, TASK, doc.meta(), None) {
+    if is_for_python_masked(app, TASK, doc.meta()) {
         return;
     }
     let (tokens, text) = chosen(&doc.trace, doc.state());

@@ -5,7 +5,7 @@ use crate::model::Engine;
 use crate::trace::TraceMeta;
 use crate::ui::app::App;
 use crate::ui::intent::Intent;
-use crate::ui::python_line::python_line;
+use crate::ui::python_line::{python_line, quoted};
 use crate::ui::task_result::TaskResult;
 use crate::ui::tasks::Reporter;
 
@@ -66,19 +66,44 @@ pub fn is_for_python(
     more: Option<&[(&str, String)]>,
 ) -> bool {
     let Some(line) = python_line(meta, more.unwrap_or_default()) else { return false };
-    let reason = format!(
-        "{title} needs the running model. This trace was captured in Python from {}, which the window cannot run.",
-        meta.model.model_class
-    );
+    let reason = needs_model(title, meta);
     if more.is_none() {
-        let text = format!("{reason} The Python package cannot compute this either.");
+        let text = format!(
+            "{reason} The Python package cannot compute this either: it needs a bundle of the model, which \
+            onnx/export.py makes for LLaVA-1.5 and its relatives."
+        );
         app.notify(text, false);
         return true;
     }
     let text = format!("{reason} Run this line there and open the trace that it makes:\n{line}");
+    offer_line(app, text, line);
+    true
+}
+
+/// As [`is_for_python`] for what covers the picture in parts, which the Python package cannot do: offers the line that
+/// scores the same answer with the whole picture masked.
+pub fn is_for_python_masked(app: &mut App, title: &str, meta: &TraceMeta) -> bool {
+    let masked = [("answer", quoted(&meta.answer)), ("blank", "True".to_owned())];
+    let Some(line) = python_line(meta, &masked) else { return false };
+    let reason = needs_model(title, meta);
+    let text = format!(
+        "{reason} The Python package cannot cover parts of a picture, but this line scores the same answer with \
+        all of it masked:\n{line}"
+    );
+    offer_line(app, text, line);
+    true
+}
+
+fn needs_model(title: &str, meta: &TraceMeta) -> String {
+    format!(
+        "{title} needs the running model. This trace was captured in Python from {}, which the window cannot run.",
+        meta.model.model_class
+    )
+}
+
+fn offer_line(app: &mut App, text: String, line: String) {
     if !app.notices.iter().any(|notice| notice.text == text) {
         let copy = Intent::Copy(line, "The Python line");
         app.offer(text, vec![("Copy the line", copy)]);
     }
-    true
 }

@@ -80,13 +80,7 @@ impl Mapping {
     pub fn of_frame(doc: &Document, frame: Frame, content: Rect) -> Option<Self> {
         let meta = doc.meta();
         let pixels = Affine::scale_offset(frame.size(meta), [0.0, 0.0]);
-        let original_from_unit = match frame {
-            Frame::Canvas(canvas) => {
-                let info = meta.preprocess.get(canvas as usize)?;
-                info.original_from_preprocessed.after(&pixels)
-            }
-            Frame::Original(_) => pixels,
-        };
+        let original_from_unit = frame.from_original(meta)?.inverse()?.after(&pixels);
         Some(Self { content, original_from_unit })
     }
 

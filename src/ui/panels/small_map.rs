@@ -21,13 +21,13 @@ pub struct SmallPicture {
 impl SmallPicture {
     /// The picture of a grid of numbers.
     pub fn new(ctx: &Context, trace: &Trace, grid: &ShownGrid) -> Option<Self> {
-        let (picture, [width, height]) = small_picture(trace, grid.frame)?;
+        let picture = small_picture(trace, grid.frame)?;
         let (rect, whole) = (grid.rect(trace.meta()), grid.frame.size(trace.meta()));
         let at = |x: f64, y: f64| pos2((x / whole[0]) as f32, (y / whole[1]) as f32);
         let place =
             Rect::from_min_max(at(rect.x, rect.y), at(rect.x + rect.width, rect.y + rect.height));
         let texture = ctx.load_texture("small picture", picture, TextureOptions::LINEAR);
-        Some(Self { texture, aspect: width as f32 / height as f32, place })
+        Some(Self { texture, aspect: (whole[0] / whole[1]) as f32, place })
     }
 
     /// Paints the picture into `rect`, and a map over it; without a map the picture is dimmed.
@@ -58,8 +58,8 @@ pub fn map_texture(
     Some(ctx.load_texture("small map", image, TextureOptions::LINEAR))
 }
 
-/// The picture beneath a map, reduced to every few pixels, and its full size.
-fn small_picture(trace: &Trace, frame: Frame) -> Option<(ColorImage, [u32; 2])> {
+/// The picture beneath a map, reduced to every few pixels.
+fn small_picture(trace: &Trace, frame: Frame) -> Option<ColorImage> {
     let original;
     let (size, rgb): ([u32; 2], &[u8]) = match frame {
         Frame::Canvas(canvas) => {
@@ -80,7 +80,7 @@ fn small_picture(trace: &Trace, frame: Frame) -> Option<(ColorImage, [u32; 2])> 
             pixels.extend_from_slice(rgb.get((y * width + x) * 3..)?.get(..3)?);
         }
     }
-    Some((ColorImage::from_rgb([width.div_ceil(step), height.div_ceil(step)], &pixels), size))
+    Some(ColorImage::from_rgb([width.div_ceil(step), height.div_ceil(step)], &pixels))
 }
 
 /// A map whose opacity follows its value; `None` if it has no positive value.

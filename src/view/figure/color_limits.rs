@@ -227,6 +227,17 @@ impl Readout {
         }
     }
 
+    /// The shares as lines `name = number` for the metadata of a figure, 0–1; empty where none is known.
+    pub fn shares_as_lines(&self) -> String {
+        let named = [
+            ("picture_share", self.shares[0]),
+            ("second_picture_share", self.shares[1]),
+            ("padding_share", self.outside),
+        ];
+        let line = |(name, share): (&str, Option<f32>)| Some(format!("{name} = {:.6}\n", share?));
+        named.into_iter().filter_map(line).collect()
+    }
+
     /// The shares in the caption: of the attention on the picture, and on padding where that does not round to nothing.
     pub(super) fn notes(&self) -> String {
         let share = |share: f32| percent(f64::from(share), 1);
