@@ -6,7 +6,7 @@ use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
-use crate::trace::{ImageSpan, ModelInfo, STAT_COUNT, Stat, TokenKind, Trace, ViewOf, WORD_MARKS};
+use crate::trace::{ModelInfo, STAT_COUNT, Stat, TokenKind, Trace, ViewOf, WORD_MARKS};
 use crate::view::{MapChoice, Queries};
 use serde_json::json;
 use std::io::Write as _;
@@ -224,14 +224,7 @@ fn shares(trace: &Trace) -> Vec<f32> {
     }
     let choice = MapChoice { queries: Queries::answers(&spoken), ..MapChoice::default() };
     let Ok(numbers) = choice.resolve(trace, Keep::One, false) else { return Vec::new() };
-    let values = numbers.values();
-    let mut rest = values.as_slice();
-    let share = |span: &ImageSpan| {
-        let (own, others) = rest.split_at(span.patches().min(rest.len()));
-        rest = others;
-        own.iter().sum()
-    };
-    trace.meta().spans.iter().map(share).collect()
+    trace.meta().view_sums(&numbers.values())
 }
 
 /// "32 layers", or the layers that have attention.

@@ -4,7 +4,7 @@ mod outcome;
 mod report;
 
 use super::common::{
-    RuntimeFlags, cancel_on_interrupt, engine_options, print_json, progress_bar, show_progress,
+    RuntimeFlags, cancel_on_interrupt, engine_options, note, print_json, progress_bar, show_progress,
     usage,
 };
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
@@ -13,7 +13,9 @@ use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit, region_of_boxes};
 use crate::files;
 use crate::job::CancelToken;
-use crate::model::{BlankFill, Curves, Engine, ScoreRequest, builtin, only_view};
+use crate::model::{
+    BlankFill, Curves, Engine, ScoreRequest, builtin, only_view, with_trace_method,
+};
 use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::{MapChoice, MapSource, Queries};
@@ -28,7 +30,8 @@ use std::time::Instant;
 /// improbable, the better the map (a small area under the curve). Insertion reveals them first on a
 /// blank picture (a large area is better). If the object that a word names has a box, the pointing
 /// game tests whether the map's peak lies in it, and the energy is the share of the map inside it.
-/// Random maps are scored as a control.
+/// Random maps are scored as a control. Traces that were captured in Python have no model here: their maps are compared
+/// with boxes alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -99,22 +102,41 @@ impl FillFlag {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::open(&args.trace)?;
+    let is_captured = trace.meta().model.is_captured() && trace.meta().patches() > 0;
     // Said before the model is loaded.
-    only_view(&trace, "blanked")
-        .map_err(|error| usage(format!("{}: {error}", args.trace.display())))?;
+    if !is_captured {
+        only_view(&trace, "blanked")
+            .map_err(|error| usage(format!("{}: {error}", args.trace.display())))?;
+    }
     let (tokens, text) = chosen_tokens(&trace, args)?;
     let object = object(&trace, args, &text)?;
+    if is_captured && object.is_none() {
+        return Err(needs_object(&trace, args));
+    }
     let names = names(&trace, &args.methods)?;
     let cancel = cancel_on_interrupt();
     let start = Instant::now();
     let bar = progress_bar();
-    let options = engine_options(args.model.as_deref(), &args.runtime)?;
-    let mut engine = Engine::load(&options, &mut |progress| show_progress(&bar, progress))?;
+    let mut engine = match is_captured {
+        true => None,
+        false => {
+            let options = engine_options(args.model.as_deref(), &args.runtime)?;
+            Some(Engine::load(&options, &mut |progress| show_progress(&bar, progress))?)
+        }
+    };
     let mut maps = Vec::new();
     for name in names {
         // Names of maps come from the trace.
         bar.set_message(format!("computing {}", terminal::plain(&name)));
-        let (name, title, map) = chosen_map(&mut engine, &trace, name, &tokens, &cancel)?;
+        let found = chosen_map(engine.as_mut(), &trace, name.clone(), &tokens, &cancel);
+        let (name, title, map) = match found {
+            // Maps that were not asked for are left out where the trace lacks what they read.
+            Err(error) if is_captured && args.methods.is_empty() => {
+                bar.suspend(|| note(&format!("left out {}: {error}", terminal::plain(&name))));
+                continue;
+            }
+            found => found?,
+        };
         maps.push(Scored { name, title, map, fit: None });
     }
     for control in 0..args.controls {
@@ -129,17 +151,26 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             scored.fit = Some(fit(&scored.map, &trace.meta().spans, None, &region));
         }
     }
-    let request = ScoreRequest {
-        maps: maps.iter().map(|scored| (scored.name.clone(), scored.map.clone())).collect(),
-        tokens: tokens.clone(),
-        fills: args.fill.fills(),
-        steps: args.steps as usize,
+    let (fills, curves) = match &mut engine {
+        None => {
+            bar.suspend(|| note(NO_CURVES));
+            (Vec::new(), Ok(Curves::default()))
+        }
+        Some(engine) => {
+            let request = ScoreRequest {
+                maps: maps.iter().map(|scored| (scored.name.clone(), scored.map.clone())).collect(),
+                tokens: tokens.clone(),
+                fills: args.fill.fills(),
+                steps: args.steps as usize,
+            };
+            bar.set_message("scoring the answer");
+            let curves = engine.score_maps(&trace, &request, &cancel, &mut |curves: &Curves| {
+                bar.set_length(curves.total as u64);
+                bar.set_position(curves.done as u64);
+            });
+            (request.fills, curves)
+        }
     };
-    bar.set_message("scoring the answer");
-    let curves = engine.score_maps(&trace, &request, &cancel, &mut |curves: &Curves| {
-        bar.set_length(curves.total as u64);
-        bar.set_position(curves.done as u64);
-    });
     bar.finish_and_clear();
     let removed = maps.iter().any(|scored| scored.name == Method::NO_SINKS.name);
     let sinks = if removed { sinks(&trace).unwrap_or_default() } else { Vec::new() };
@@ -150,7 +181,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         maps,
         controls: args.controls as usize,
         curves: curves?,
-        fills: request.fills,
+        fills,
         sinks,
         seconds: start.elapsed().as_secs_f64(),
     };
@@ -159,6 +190,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         report::as_text(&trace, &outcome)
     }
+}
+
+/// What is missing for a captured trace.
+const NO_CURVES: &str = "the trace was captured in Python: deletion and insertion ask the model again, which needs a \
+    bundle of it; only pointing and energy are measured";
+
+/// The way out for a captured trace without an object.
+fn needs_object(trace: &Trace, args: &Args) -> anyhow::Error {
+    usage(format!(
+        "{}: the trace was captured in Python from {}. Deletion and insertion blank patches and ask the model again, \
+        which needs a bundle of it. Without the model, maps can be compared with an object: give --word WORD (or \
+        --object NOUN) and --boxes FILE.json. The whole picture is masked by \
+        vlmscope.capture(…, answer=…, blank=True).",
+        args.trace.display(),
+        trace.meta().model.model_class
+    ))
 }
 
 /// Token indices and the text that they spell.
@@ -274,9 +321,9 @@ fn names(trace: &Trace, asked: &[String]) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Name, title and values `[N]` of a map at the chosen tokens.
+/// Name, title and values `[N]` of a map at the chosen tokens; without an engine, of one that needs no model.
 fn chosen_map(
-    engine: &mut Engine,
+    engine: Option<&mut Engine>,
     trace: &Trace,
     name: String,
     tokens: &[usize],
@@ -285,7 +332,10 @@ fn chosen_map(
     let answers: Vec<AnswerIndex> = tokens.iter().map(|&token| AnswerIndex(token as u32)).collect();
     let (tensor, title, with_map) = match name.parse::<Method>() {
         Ok(method) => {
-            let with_map = engine.with_method(trace, method, &answers, 0, cancel)?;
+            let with_map = match engine {
+                Some(engine) => engine.with_method(trace, method, &answers, 0, cancel)?,
+                None => with_trace_method(trace, method, &answers, 0)?,
+            };
             (method.tensor.to_owned(), method.title.to_owned(), with_map)
         }
         Err(_) => (name.clone(), name.clone(), trace.clone()),

@@ -2,6 +2,7 @@
 
 use super::{Affine, ImageSpan, Key, PatchRef, Rect};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Everything about an answered question that is not a tensor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -140,6 +141,11 @@ impl ImageAttention {
 }
 
 impl ModelInfo {
+    /// Whether the Python package captured the answer: no bundle of ours can run the model again.
+    pub const fn is_captured(&self) -> bool {
+        !self.model_class.is_empty() && self.bundle_sha.is_empty()
+    }
+
     /// The decoder layer number of each index on an axis L.
     pub fn layer_numbers(&self) -> Vec<u32> {
         if !self.attention_layers.is_empty() {
@@ -466,6 +472,26 @@ impl TraceMeta {
     /// N: patches over all spans.
     pub fn patches(&self) -> usize {
         self.spans.iter().map(ImageSpan::patches).sum()
+    }
+
+    /// The sum of a map `[N]` over the patches of each view; a map that is too short counts as 0 where it ends.
+    pub fn view_sums(&self, map: &[f32]) -> Vec<f32> {
+        let mut rest = map;
+        let sum = |span: &ImageSpan| {
+            let (own, others) = rest.split_at(span.patches().min(rest.len()));
+            rest = others;
+            own.iter().sum()
+        };
+        self.spans.iter().map(sum).collect()
+    }
+
+    /// The sum of a map `[N]` over the patches of each picture: of all its views.
+    pub fn picture_sums(&self, map: &[f32]) -> BTreeMap<u32, f32> {
+        let mut sums = BTreeMap::new();
+        for (span, sum) in self.spans.iter().zip(self.view_sums(map)) {
+            *sums.entry(span.picture).or_insert(0.0) += sum;
+        }
+        sums
     }
 
     /// The key position of a patch; `None` if there is no such patch.

@@ -13,6 +13,7 @@ use super::layout::{Layout, Overlay};
 use super::marking::Marking;
 use super::model_feed::Wake;
 use super::notices::Notice;
+use super::picture_strip::PictureStrips;
 use super::present::options::PresentOptions;
 use super::samples::Sample;
 use super::score::Scores;
@@ -115,6 +116,8 @@ pub struct App {
     pub samples: Option<Vec<(egui::TextureHandle, Sample)>>,
     /// The pictures of bookmarked views, those that were asked for.
     pub thumbnails: Vec<Thumbnail>,
+    /// The small pictures of answers with several pictures.
+    pub picture_strips: PictureStrips,
     /// The look that new documents start with.
     pub look: ViewState,
     /// Intents that are not carried out yet.
@@ -214,6 +217,7 @@ impl App {
             notices: Vec::new(),
             samples: None,
             thumbnails: Vec::new(),
+            picture_strips: PictureStrips::default(),
             look: ViewState::default(),
             intents: IntentSender::default(),
             preview: None,
@@ -329,6 +333,7 @@ impl App {
     pub fn forget_textures(&mut self) {
         self.samples = None;
         self.thumbnails.clear();
+        self.picture_strips.clear();
         self.drawing_samples = false;
     }
 

@@ -5,6 +5,7 @@ use super::document::DocumentId;
 use super::error_text::error_text;
 use super::figures::{self, FigureJob, FigureKind, FigureRenderer};
 use super::model_feed::Wake;
+use super::picture_strip::small_pictures;
 use super::samples;
 use super::task_result::TaskResult;
 use crate::files;
@@ -149,6 +150,13 @@ impl Exports {
                 Some((sample, egui::ColorImage::from_rgba_unmultiplied(size, small.as_raw())))
             };
             Ok(TaskResult::Samples(samples::samples()?.into_iter().filter_map(small).collect()))
+        });
+    }
+
+    /// Draws the small pictures of the strip below the stage.
+    pub fn draw_picture_strip(&mut self, of: DocumentId, trace: Arc<Trace>, numbers: Vec<u32>) {
+        self.run("picture strip", move || {
+            Ok(TaskResult::PictureStrip(of, small_pictures(&trace, &numbers)))
         });
     }
 

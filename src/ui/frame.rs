@@ -148,6 +148,7 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         scores: app.scores.as_ref(),
         samples: app.samples.as_deref(),
         thumbnails: &app.thumbnails,
+        picture_strips: &app.picture_strips,
         stage: &app.stage,
         stage_rect: output.stage_rect.get().unwrap_or(app.stage_rect),
         notices: &app.notices,
@@ -324,7 +325,7 @@ fn drop_hint(ui: &Ui) {
         egui::StrokeKind::Inside,
     );
     let font = theme::strong(theme::TITLE);
-    let text = "Drop to open: a picture, a trace, a walkthrough or a model folder";
+    let text = "Drop to open: a picture, a trace, a folder of traces, a walkthrough or a model folder";
     painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, font, ink.text);
 }
 

@@ -50,6 +50,8 @@ pub enum Intent {
     UseSample(usize),
     /// Makes the small pictures of the samples; once.
     DrawSamples,
+    /// Draw the small pictures of the strip below the stage.
+    DrawPictureStrip(DocumentId),
     /// Loads the model, so that the first answer need not wait for it.
     LoadModel,
     /// Shows another answered question.

@@ -44,6 +44,7 @@ pub mod notices;
 pub mod painting;
 pub mod pane;
 pub mod panels;
+pub mod picture_strip;
 pub mod present;
 pub mod preview_texture;
 pub mod python_line;

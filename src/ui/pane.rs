@@ -11,6 +11,7 @@ use super::intent::IntentSender;
 use super::layout::Overlay;
 use super::marking::Marking;
 use super::notices::Notice;
+use super::picture_strip::PictureStrips;
 use super::samples::Sample;
 use super::score::Scores;
 use super::stage::StageRenderer;
@@ -25,9 +26,10 @@ use super::what_if::WhatIf;
 use crate::analysis::verdict::Verdict;
 use crate::settings::Settings;
 use crate::trace::PatchRef;
-use crate::view::{Command, ViewState};
+use crate::view::{Command, MapSource, ViewState};
 use egui::{Rect, Ui};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything that a panel may see.
@@ -66,6 +68,8 @@ pub struct PaneContext<'a> {
     pub samples: Option<&'a [(egui::TextureHandle, Sample)]>,
     /// The pictures of bookmarked views, those that were asked for.
     pub thumbnails: &'a [Thumbnail],
+    /// The small pictures of answers with several pictures.
+    pub picture_strips: &'a PictureStrips,
     /// The rendered view.
     pub stage: &'a StageRenderer,
     /// Rectangle of the stage in the last pass, in points.
@@ -139,6 +143,16 @@ impl<'a> PaneContext<'a> {
         let mut drawn = self.shown.clone();
         let second = self.what_if.subtract_second(Some(doc.id), &mut drawn);
         self.values.map(doc, &drawn, second.as_deref())
+    }
+
+    /// The share of each picture in the attention on the stage; empty if there is one picture only, or another map.
+    pub fn picture_shares(&self, doc: &Document) -> BTreeMap<u32, f32> {
+        let is_attention =
+            self.shown.map.source == MapSource::Attention && !self.shown.is_difference();
+        if doc.extent.picture_numbers().len() < 2 || !is_attention {
+            return BTreeMap::new();
+        }
+        doc.meta().picture_sums(&self.map(doc))
     }
 
     /// The patches whose attention colours the token strip.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 /// The call of `vlmscope.capture` that answers the trace's question about its pictures, with the sampling of the trace
 /// and the keywords of `more`, whose values are Python source. `None` if one of our bundles made the trace.
 pub fn python_line(meta: &TraceMeta, more: &[(&str, String)]) -> Option<String> {
-    if meta.model.model_class.is_empty() || !meta.model.bundle_sha.is_empty() {
+    if !meta.model.is_captured() {
         return None;
     }
     let mut line = "trace = vlmscope.capture(model, processor".to_owned();

@@ -57,6 +57,8 @@ pub enum TaskResult {
     Saved(PathBuf),
     /// The trace of a document was written, in the version with this identity.
     TraceSaved(PathBuf, DocumentId, TraceId),
+    /// The small pictures of the pictures of a document, by their number.
+    PictureStrip(DocumentId, Vec<(u32, egui::ColorImage)>),
     /// The small picture of the bookmarked view.
     Thumbnail(Box<Bookmark>, egui::ColorImage),
     /// A figure for the clipboard.

@@ -196,7 +196,7 @@ fn commands_say_why_tokens_of_a_resampler_have_no_map() {
 fn fault_7_no_command_reads_the_first_view_alone() {
     let folder = Folder::new();
     for (arguments, parts) in [
-        ("score tiles.vlmtrace", ["3 views", "blanked only where"]),
+        ("score tiles.vlmtrace", ["captured in Python", "--boxes FILE.json"]),
         ("occlusion tiles.vlmtrace", ["3 views", "covered only where"]),
         ("ablate tiles.vlmtrace --knock-patches 0,0", ["3 views", "--span 0 to 2"]),
         ("ablate tiles.vlmtrace --span 9 --knock-patches 0,0", ["view 9", "views 0 to 2"]),
@@ -215,6 +215,53 @@ fn fault_7_no_command_reads_the_first_view_alone() {
     }
     let steps = std::fs::read_to_string(folder.path("frames.toml")).unwrap();
     assert!(steps.contains("frame 2 at 4.5 s"), "a film steps through the frames: {steps}");
+}
+
+#[test]
+fn figures_hold_the_shares_of_picture_and_padding() {
+    let folder = Folder::new();
+    let expected = folder.expected("stride");
+    folder.ok("render stride.vlmtrace --token 1 --out a.png");
+    folder.ok("render stride.vlmtrace --token 1 --out a.svg");
+    let texts = crate::render::texts(&folder.path("a.png"));
+    let shares = &texts.iter().find(|(key, _)| key == "vlmscope shares").unwrap().1;
+    let share = |name: &str| -> f64 {
+        let line = shares.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
+        line.unwrap_or_else(|| panic!("{name} in {shares}")).parse().unwrap()
+    };
+    let outside = expected["pictures"][0]["outside"].as_f64().unwrap();
+    assert!((share("padding_share") - outside).abs() < 2e-4, "{shares}");
+    let on_patches = mass(&expected, 0) + mass(&expected, 1);
+    assert!((share("picture_share") + outside - on_patches).abs() < 2e-4, "{shares}");
+    let svg = std::fs::read_to_string(folder.path("a.svg")).unwrap();
+    let metadata = svg.split("<metadata>").nth(1).unwrap().split("</metadata>").next().unwrap();
+    assert!(metadata.contains(shares.trim_end()), "{metadata}");
+}
+
+#[test]
+fn captured_maps_are_compared_with_boxes_over_all_views() {
+    let folder = Folder::new();
+    let boxes = r#"[{"noun": "left", "box": [0, 0, 84, 84]}, {"noun": "all", "box": [0, 0, 168, 84]}]"#;
+    std::fs::write(folder.path("boxes.json"), boxes).unwrap();
+    let score = |object: &str| -> Value {
+        let line = format!(
+            "score tiles.vlmtrace --boxes boxes.json --object {object} --token 1 --controls 0 --method attention --json"
+        );
+        serde_json::from_str(&folder.ok(&line)).unwrap()
+    };
+    let (left, all) = (score("left"), score("all"));
+    let pointing = |found: &Value, what: &str| found["methods"][0]["pointing"][what].clone();
+    assert_eq!(pointing(&all, "energy_in_box"), 1.0);
+    assert_eq!(pointing(&all, "hit"), true);
+    // The left half: tile 0 wholly, tile 1 not at all, the left half of the thumbnail.
+    let [chance, energy] =
+        ["chance", "energy_in_box"].map(|what| pointing(&left, what).as_f64().unwrap());
+    assert!((chance - 0.5).abs() < 1e-6 && energy > 0.2 && energy < 0.8, "{energy}");
+    let views = folder.expected("tiles")["views"].as_array().unwrap().clone();
+    let mass = |view: usize| views[view]["mass"].as_f64().unwrap();
+    let total: f64 = (0..3).map(mass).sum();
+    assert!(energy * total >= mass(0) && energy * total <= mass(0) + mass(2), "{energy}");
+    assert!(left["p"].as_f64().unwrap() > 0.0 && left["methods"][0]["curves"] == serde_json::json!([]));
 }
 
 #[test]

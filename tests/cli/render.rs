@@ -14,7 +14,7 @@ fn pixels(path: &Path) -> image::RgbImage {
 }
 
 /// The text chunks of a PNG.
-fn texts(path: &Path) -> Vec<(String, String)> {
+pub(crate) fn texts(path: &Path) -> Vec<(String, String)> {
     let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
     let mut reader = png::Decoder::new(file).read_info().unwrap();
     let mut buffer = vec![0; reader.output_buffer_size().unwrap()];

@@ -2,7 +2,7 @@
 
 use crate::support::{Window, click, open, settle};
 use egui::{Key, Modifiers};
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use std::path::Path;
 use std::sync::Arc;
 use vlmscope::analysis::methods::Method;
@@ -15,9 +15,13 @@ use vlmscope::ui::transport::PlayAxis;
 use vlmscope::view::{Command, ViewKind, ViewState};
 
 fn window(name: &str) -> Window {
+    window_of(name, [1280.0, 720.0])
+}
+
+fn window_of(name: &str, size: [f32; 2]) -> Window {
     let path = format!("{}/tests/fixtures/traces2/{name}.vlmtrace", env!("CARGO_MANIFEST_DIR"));
     let trace = Trace::open(Path::new(&path)).unwrap();
-    open([1280.0, 720.0], 1.0, Start::Empty, Some(Arc::new(trace)))
+    open(size, 1.0, Start::Empty, Some(Arc::new(trace)))
 }
 
 /// A picture of the window, to be looked at: in the folder that an environment variable names.
@@ -67,6 +71,90 @@ fn several_pictures_open_side_by_side_and_a_click_chooses_one() {
     click(&mut window, chip.center(), Modifiers::NONE);
     assert_eq!(state(&window).picture.index, 1);
     shoot(&mut window, "second");
+}
+
+/// The names of the cells of the strip below the stage, from left to right.
+fn strip(window: &Window) -> Vec<String> {
+    let cells = window.query_all_by_label_contains("% of the attention");
+    cells.map(|cell| cell.accesskit_node().label().unwrap_or_default()).collect()
+}
+
+#[test]
+fn the_strip_below_the_stage_shows_the_share_of_every_frame_and_chooses_one() {
+    let mut window = window("frames");
+    assert!(strip(&window).is_empty(), "the view of all pictures shows their shares itself");
+    act(&mut window, UiCommand::ShowStage);
+    crate::support::until(&mut window, |app| {
+        let of = app.doc().unwrap().id;
+        app.picture_strips.get(of).is_some_and(|pictures| pictures.len() == 3)
+    });
+    settle(&mut window);
+    let stage = window.state().stage_rect;
+    assert!(stage.bottom() < 640.0, "the strip takes room from the stage: {stage}");
+    let names = strip(&window);
+    assert_eq!(names.len(), 3);
+    assert!(names[2].starts_with("Choose frame 2 at 4.5 s, "), "{names:?}");
+    // The shares are those of `inspect` where the selection is the same.
+    let doc = window.state().doc().unwrap();
+    let map = vlmscope::view::MapChoice { ..doc.state().map.clone() };
+    let values = map.resolve(&doc.trace, vlmscope::analysis::reduce::Keep::One, false).unwrap();
+    let shares = doc.meta().view_sums(&values.values());
+    for (name, share) in names.iter().zip(shares) {
+        let text = vlmscope::view::figure::percent(f64::from(share), 1);
+        assert!(name.contains(&format!(", {text} of the attention")), "{name}: {text}");
+    }
+    shoot(&mut window, "strip_frames");
+    let third = window.get_by_label(&names[2]).rect();
+    click(&mut window, third.center(), Modifiers::NONE);
+    assert_eq!(state(&window).picture.index, 2);
+    window.key_press_modifiers(Modifiers::SHIFT, Key::ArrowLeft);
+    settle(&mut window);
+    assert_eq!(state(&window).picture.index, 1);
+    // Another head: other shares.
+    let before = strip(&window);
+    act(&mut window, UiCommand::NextHead);
+    assert_ne!(strip(&window), before);
+    // A map that is no attention has no share of it.
+    act(&mut window, UiCommand::ShowWall);
+    shoot(&mut window, "strip_wall");
+    let one = self::window("dynamic_grid");
+    assert!(strip(&one).is_empty(), "one picture needs no strip");
+}
+
+#[test]
+fn the_strip_fits_small_and_large_windows() {
+    for (name, size) in [("small", [900.0, 560.0]), ("large", [1920.0, 1080.0]), ("low", [1280.0, 420.0])] {
+        for trace in ["frames", "two_pictures"] {
+            let mut window = window_of(trace, size);
+            act(&mut window, UiCommand::ShowStage);
+            crate::support::until(&mut window, |app| {
+                let of = app.doc().unwrap().id;
+                name == "low" || app.picture_strips.get(of).is_some_and(|pictures| pictures.len() > 1)
+            });
+            settle(&mut window);
+            shoot(&mut window, &format!("strip_{name}_{trace}"));
+            assert!(window.state().stage_rect.height() > 120.0, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_captured_traces_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = format!("{}/tests/fixtures/traces2", env!("CARGO_MANIFEST_DIR"));
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    std::fs::write(folder.path().join("cut.vlmtrace"), [7_u8; 40]).unwrap();
+    let mut window = window("tiles");
+    window.input_mut().dropped_files.push(Arc::new(crate::window::Dropped(folder.path().into())));
+    crate::support::until(&mut window, |app| app.docs.len() == 11);
+    settle(&mut window);
+    let said: Vec<&str> = window.state().notices.iter().map(|one| one.text.as_str()).collect();
+    assert!(said.contains(&"Opened 10 traces."), "{said:?}");
+    assert!(said.iter().any(|text| text.contains("cut.vlmtrace")), "{said:?}");
+    shoot(&mut window, "folder");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use vlmscope::ui::intent::{BookmarkCommand, Intent};
 use vlmscope::view::{AxisSet, Command, Quantity, ViewKind};
 
 #[derive(Debug)]
-struct Dropped(std::path::PathBuf);
+pub struct Dropped(pub std::path::PathBuf);
 
 impl egui::DroppedFile for Dropped {
     fn path(&self) -> &std::path::Path {

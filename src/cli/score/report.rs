@@ -1,6 +1,7 @@
 //! The scores as a table and as JSON.
 
 use super::outcome::{ScoreOutcome, Scored};
+use crate::analysis::score::probability;
 use crate::cli::common::{sink_json, sinks_text};
 use crate::model::{BlankFill, MapCurves};
 use crate::terminal;
@@ -37,12 +38,15 @@ fn areas(outcome: &ScoreOutcome, members: std::ops::Range<usize>, fill: usize) -
 }
 
 /// The probability with nothing blanked, and with everything blanked under each fill.
-fn ends(outcome: &ScoreOutcome) -> (f64, Vec<f64>) {
+fn ends(trace: &Trace, outcome: &ScoreOutcome) -> (f64, Vec<f64>) {
     let first = |curves: Option<&MapCurves>, at: usize| {
         let points = curves.map(|curves| curves.deletion.points.as_slice()).unwrap_or_default();
         let point = if at == 0 { points.first() } else { points.last() };
         point.map_or(f64::NAN, |&(_, p)| p)
     };
+    if outcome.curves.curves.is_empty() {
+        return (probability(&trace.answer_logprobs(), &outcome.tokens), Vec::new());
+    }
     let blank = outcome
         .fills
         .iter()
@@ -77,7 +81,7 @@ pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &ScoreOutcome) -> Val
             "pointing": pointing,
         })
     };
-    let (whole, blank) = ends(outcome);
+    let (whole, blank) = ends(trace, outcome);
     let blank: Vec<Value> = outcome
         .fills
         .iter()
@@ -102,7 +106,7 @@ pub(super) fn as_json(trace: &Trace, path: &Path, outcome: &ScoreOutcome) -> Val
 
 pub(super) fn as_text(trace: &Trace, outcome: &ScoreOutcome) -> anyhow::Result<()> {
     let out = &mut terminal::stdout();
-    let (whole, blank) = ends(outcome);
+    let (whole, blank) = ends(trace, outcome);
     let numbers: Vec<String> = outcome.tokens.iter().map(usize::to_string).collect();
     let tokens = if numbers.len() == 1 { "token" } else { "tokens" };
     writeln!(out, "“{}” (answer {tokens} {}), p = {whole:.3}", outcome.text, numbers.join(", "))?;

@@ -9,7 +9,7 @@ use crate::ui::figures::{FigureJob, FigureKind, command_line};
 use crate::ui::intent::Intent;
 use crate::ui::session::picture_of;
 use crate::ui::task_result::{PathPurpose, TaskResult};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Kinds of files that can be opened.
@@ -169,8 +169,41 @@ pub fn read_pastes(app: &mut App, ctx: &egui::Context) {
 
 /// Shows a trace, and lets the next question be about its picture.
 pub fn show_trace(app: &mut App, trace: Arc<Trace>) {
-    let picture = picture_of(&trace);
     read_ahead(app, &trace);
+    add_trace(app, trace);
+}
+
+/// Bytes of the traces of one folder that are read into memory: of the first ones.
+const MOST_FOLDER_BYTES: u64 = 1 << 30;
+
+/// Shows the traces of a folder, the last one on the stage.
+pub fn show_folder(app: &mut App, traces: Vec<(Arc<Trace>, PathBuf)>) {
+    let count = traces.len();
+    let mut bytes = 0;
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let first: Vec<Arc<Trace>> = traces
+        .iter()
+        .take_while(|(_, path)| {
+            bytes += size(path);
+            bytes <= MOST_FOLDER_BYTES
+        })
+        .map(|(trace, _)| Arc::clone(trace))
+        .collect();
+    // One after another: a thread for each would compete for the disk.
+    app.exports.run("read", move || {
+        first.iter().try_for_each(|trace| trace.read_ahead())?;
+        Ok(TaskResult::Nothing)
+    });
+    for (trace, path) in traces {
+        app.settings.remember_file(&path);
+        add_trace(app, trace);
+    }
+    let traces = if count == 1 { "trace" } else { "traces" };
+    app.notify(format!("Opened {count} {traces}."), false);
+}
+
+fn add_trace(app: &mut App, trace: Arc<Trace>) {
+    let picture = picture_of(&trace);
     let doc = Document::new(trace, &app.look);
     if let Some(picture) = picture {
         app.pictures.insert(doc.id, picture);
@@ -229,4 +262,5 @@ pub fn show_reloaded(app: &mut App, id: DocumentId, trace: Arc<Trace>) {
         doc.stamp = trace.stamp();
         doc.replace(trace, false);
     }
+    app.picture_strips.forget(id);
 }

@@ -28,6 +28,7 @@ mod window;
 
 use super::app::{App, HostRequest};
 use super::command_table::ui_commands;
+use super::document::DocumentId;
 use super::figures::FigureKind;
 use super::intent::{ChatCommand, FilmCommand, Intent, PathCommand};
 use super::shortcuts::UiCommand;
@@ -39,6 +40,7 @@ use crate::view::{
     AxisSet, Blend, Camera, ColorMap, Command, HeadOrder, ImageForm, Interpolation, PatchGrid,
     Queries, QueryKind, ViewKind,
 };
+use std::sync::Arc;
 
 /// The function of a row of the command table.
 type Body = fn(&mut App, &egui::Context);
@@ -83,6 +85,17 @@ pub fn draw_pictures(app: &mut App, ctx: &egui::Context) {
     app.stage.load_picture(ctx);
 }
 
+/// Draws the small pictures of a document's strip; once.
+fn draw_picture_strip(app: &mut App, of: DocumentId) {
+    if !app.picture_strips.begin(of, &app.docs) {
+        return;
+    }
+    if let Some(doc) = app.docs.get(of) {
+        let numbers = doc.extent.picture_numbers();
+        app.exports.draw_picture_strip(of, Arc::clone(&doc.trace), numbers);
+    }
+}
+
 /// Saves the session when it is time.
 pub fn keep_session(app: &mut App, ctx: &egui::Context) {
     session::keep(app, ctx);
@@ -113,7 +126,11 @@ pub fn apply_all(app: &mut App, ctx: &egui::Context) {
             // A change of the view draws this pass again; any other change asks for another frame.
             let is_of_view = matches!(
                 intent,
-                Intent::Command(_) | Intent::Scrub(_) | Intent::Settle | Intent::DrawSamples
+                Intent::Command(_)
+                    | Intent::Scrub(_)
+                    | Intent::Settle
+                    | Intent::DrawSamples
+                    | Intent::DrawPictureStrip(_)
             );
             if !is_of_view {
                 ctx.request_repaint();
@@ -148,6 +165,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Chat(command) => apply_chat(app, command),
         Intent::UseSample(index) => ask::use_sample(app, index),
         Intent::DrawSamples => ask::draw_samples(app),
+        Intent::DrawPictureStrip(of) => draw_picture_strip(app, of),
         Intent::LoadModel => ask::load_model(app),
         Intent::Show(id) => app.show_document(id),
         Intent::Close(id) => close::answer(app, id),

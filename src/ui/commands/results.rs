@@ -48,9 +48,8 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
         }
         TaskResult::Reloaded(id, trace) => files::show_reloaded(app, id, trace),
         TaskResult::OpenedFolder(traces, failed) => {
-            for (trace, path) in traces {
-                app.settings.remember_file(&path);
-                files::show_trace(app, trace);
+            if !traces.is_empty() {
+                files::show_folder(app, traces);
             }
             say_reasons(app, failed);
         }
@@ -61,6 +60,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             };
             app.samples = Some(samples.into_iter().map(load).collect());
         }
+        TaskResult::PictureStrip(of, drawn) => app.picture_strips.keep(ctx, of, drawn),
         TaskResult::Thumbnail(bookmark, pixels) => {
             let texture = ctx.load_texture("thumbnail", pixels, egui::TextureOptions::LINEAR);
             if let Some(own) = app.thumbnails.iter_mut().find(|own| own.is_of(&bookmark)) {

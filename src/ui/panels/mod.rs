@@ -19,6 +19,7 @@ mod notices;
 mod numbers;
 mod palette;
 mod path_prompt;
+mod picture_strip;
 mod quantity;
 mod ranking;
 mod relevancy;

@@ -3,9 +3,9 @@
 //! The renderer draws the picture into a texture; this panel places it and maps pixels back to patches, heads and
 //! tokens with the figure layout of that picture.
 
-use super::{compare_stage, edit_stage, mark_stage};
+use super::{compare_stage, edit_stage, mark_stage, picture_strip};
 use crate::analysis::reduce::Keep;
-use crate::trace::{ImageSpan, PatchRef};
+use crate::trace::PatchRef;
 use crate::ui::document::Document;
 use crate::ui::head_choice;
 use crate::ui::intent::Intent;
@@ -47,6 +47,7 @@ impl PaneUi for StagePane {
         let rect = super::view_bar::show(cx, ui, rect, &state);
         let rect = edit_stage::bar(cx, ui, rect);
         let rect = mark_stage::bar(cx, ui, rect, doc);
+        let rect = picture_strip::show(cx, ui, rect, doc);
         let rect = on_pixels(ui, rect);
         cx.output.stage_rect.set(Some(rect));
         let response = ui.interact(rect, ui.scope_id().with("stage"), Sense::click_and_drag());
@@ -165,7 +166,7 @@ fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
     ui.add_space(8.0);
     muted(
         &mut ui,
-        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file, a walkthrough, or a model folder.",
+        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file or a folder of them, a walkthrough, or a model folder.",
     );
     ui.add_space(16.0);
     if primary_button(&mut ui, "Open…", true).clicked() {
@@ -380,14 +381,8 @@ impl OnStage<'_> {
         };
         let meta = self.doc.meta();
         let picture = meta.spans.get(patch.span as usize).map(|span| span.picture);
-        let own = |span: &ImageSpan| Some(span.picture) == picture;
-        let mut rest = values.as_slice();
-        let mut total = 0.0;
-        for span in &meta.spans {
-            let (here, others) = rest.split_at(span.patches().min(rest.len()));
-            total += if own(span) { here.iter().sum::<f32>() } else { 0.0 };
-            rest = others;
-        }
+        let total =
+            picture.and_then(|picture| meta.picture_sums(&values).remove(&picture)).unwrap_or(0.0);
         let high = values.iter().copied().fold(0.0, f32::max);
         let mut text = number(f64::from(value), f64::from(high));
         // Numbers of two signs have no shares.

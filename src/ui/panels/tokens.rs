@@ -17,10 +17,9 @@ use crate::ui::verdicts::color;
 use crate::ui::widgets::{Chip, Icon, ink, muted, paint_icon};
 use crate::view::figure::{contrast, number, token_text};
 use crate::view::{
-    Aggregate, AxisSet, ColorMap, Command, MapSource, Queries, QueryKind, picture_name, pictures,
+    Aggregate, AxisSet, ColorMap, Command, Queries, QueryKind, picture_name, pictures,
 };
 use egui::{Color32, Response, Ui};
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Neighbouring tokens that are shown as one chip.
@@ -299,7 +298,7 @@ impl Strip<'_> {
         let prompt = doc.meta().prompt_len;
         let mut dragged: Option<Range<u32>> = None;
         let pointer = ui.input(|input| input.pointer.interact_pos());
-        let shares = shares(cx, doc);
+        let shares = cx.picture_shares(doc);
         for word in words {
             let is_answer = word.positions.start >= prompt;
             let share = word.picture.and_then(|picture| shares.get(&picture)).copied();
@@ -319,23 +318,6 @@ impl Strip<'_> {
             drag(cx, ui, doc, dragged);
         }
     }
-}
-
-/// The share of each picture in the attention on the stage; empty if there is one picture only, or another map.
-fn shares(cx: &PaneContext<'_>, doc: &Document) -> BTreeMap<u32, f32> {
-    let mut shares = BTreeMap::new();
-    let is_attention = cx.shown.map.source == MapSource::Attention && !cx.shown.is_difference();
-    if doc.extent.picture_numbers().len() < 2 || !is_attention {
-        return shares;
-    }
-    let values = cx.map(doc);
-    let mut rest = values.as_slice();
-    for span in &doc.meta().spans {
-        let (own, others) = rest.split_at(span.patches().min(rest.len()));
-        *shares.entry(span.picture).or_insert(0.0) += own.iter().sum::<f32>();
-        rest = others;
-    }
-    shares
 }
 
 /// The range over the spoken answer tokens, so that their colours can be compared.
