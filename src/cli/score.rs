@@ -4,8 +4,8 @@ mod outcome;
 mod report;
 
 use super::common::{
-    RuntimeFlags, cancel_on_interrupt, engine_options, note, print_json, progress_bar, show_progress,
-    usage,
+    RuntimeFlags, cancel_on_interrupt, engine_options, note, print_json, progress_bar,
+    show_progress, usage,
 };
 use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
 use crate::analysis::methods::{Computation, Method, compute_mean, sinks};

@@ -325,7 +325,8 @@ fn drop_hint(ui: &Ui) {
         egui::StrokeKind::Inside,
     );
     let font = theme::strong(theme::TITLE);
-    let text = "Drop to open: a picture, a trace, a folder of traces, a walkthrough or a model folder";
+    let text =
+        "Drop to open: a picture, a trace, a folder of traces, a walkthrough or a model folder";
     painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, font, ink.text);
 }
 

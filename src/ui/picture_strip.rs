@@ -71,8 +71,7 @@ fn small_picture(trace: &Trace, number: u32) -> Option<ColorImage> {
             (picture, size)
         }
         None => {
-            let choice =
-                PictureChoice { index: number, view: None, form: ImageForm::Preprocessed };
+            let choice = PictureChoice { index: number, view: None, form: ImageForm::Preprocessed };
             let frame = choice.frame(trace);
             let Frame::Canvas(canvas) = frame else { return None };
             let seen = trace.canvas(canvas as usize)?;

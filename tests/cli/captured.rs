@@ -241,7 +241,8 @@ fn figures_hold_the_shares_of_picture_and_padding() {
 #[test]
 fn captured_maps_are_compared_with_boxes_over_all_views() {
     let folder = Folder::new();
-    let boxes = r#"[{"noun": "left", "box": [0, 0, 84, 84]}, {"noun": "all", "box": [0, 0, 168, 84]}]"#;
+    let boxes =
+        r#"[{"noun": "left", "box": [0, 0, 84, 84]}, {"noun": "all", "box": [0, 0, 168, 84]}]"#;
     std::fs::write(folder.path("boxes.json"), boxes).unwrap();
     let score = |object: &str| -> Value {
         let line = format!(
@@ -261,7 +262,9 @@ fn captured_maps_are_compared_with_boxes_over_all_views() {
     let mass = |view: usize| views[view]["mass"].as_f64().unwrap();
     let total: f64 = (0..3).map(mass).sum();
     assert!(energy * total >= mass(0) && energy * total <= mass(0) + mass(2), "{energy}");
-    assert!(left["p"].as_f64().unwrap() > 0.0 && left["methods"][0]["curves"] == serde_json::json!([]));
+    assert!(
+        left["p"].as_f64().unwrap() > 0.0 && left["methods"][0]["curves"] == serde_json::json!([])
+    );
 }
 
 #[test]

@@ -102,9 +102,7 @@ impl Cell {
             Some(share) => format!("Choose {name}, {share} of the attention"),
             None => format!("Choose {name}"),
         };
-        response.widget_info(|| {
-            WidgetInfo::selected(egui::Role::Button, true, is_chosen, &label)
-        });
+        response.widget_info(|| WidgetInfo::selected(egui::Role::Button, true, is_chosen, &label));
         let top = Rect::from_min_size(rect.min, vec2(rect.width(), self.height));
         let place = Rect::from_center_size(top.center(), vec2(width, width / aspect));
         let place = on_pixels(ui, place);
@@ -124,7 +122,12 @@ impl Cell {
                 Stroke::NONE
             };
             ui.painter().rect_stroke(place.expand(1.0), 1.0, stroke, StrokeKind::Outside);
-            self.below(ui, Rect::from_min_max(pos2(rect.left(), top.bottom()), rect.max), doc, is_chosen);
+            self.below(
+                ui,
+                Rect::from_min_max(pos2(rect.left(), top.bottom()), rect.max),
+                doc,
+                is_chosen,
+            );
         }
         if response.clicked() {
             cx.intents.command(Command::SetPicture(self.number));
@@ -148,7 +151,8 @@ impl Cell {
         let font = theme::plain(theme::SMALL);
         if let Some(share) = self.share {
             ui.painter().rect_filled(bar, 1.5, ink.hairline);
-            let part = if self.largest > 0.0 { (share / self.largest).clamp(0.0, 1.0) } else { 0.0 };
+            let part =
+                if self.largest > 0.0 { (share / self.largest).clamp(0.0, 1.0) } else { 0.0 };
             let filled = Rect::from_min_size(bar.min, vec2(bar.width() * part, bar.height()));
             ui.painter().rect_filled(filled, 1.5, if is_chosen { ink.accent } else { ink.muted });
             let text = percent(f64::from(share), 1);
