@@ -17,13 +17,13 @@ from .embed import write_embed
 from .errors import ExportError
 from .graph import Graph, WeightFile
 from .manifest import manifest
-from .relevancy import PromptRelevancy, RowsRelevancy
+from .relevancy import Attribution, PromptRelevancy, RowsRelevancy
 from .relevancy_vision import VisionRelevancy
 from .spec import Source
 from .vision import Vision
 
 MANIFEST = "manifest.json"
-GRAPHS = ("vision", "vision_attention", "relevancy_vision", "embed", "decoder", "relevancy", "relevancy_rows")
+GRAPHS = ("vision", "vision_attention", "relevancy_vision", "embed", "decoder", "relevancy", "relevancy_rows", "attribution")
 BYTES_OF_DTYPE = {"f32": 4, "f16": 2}
 
 
@@ -63,7 +63,8 @@ class Bundle:
         embed_weights = WeightFile(self.folder, "embed.data", advance)
         self._save("embed", write_embed(self.source, self.dtype, embed_weights, self.image_feature_scale))
         decoder_weights = WeightFile(self.folder, "decoder.data", advance)
-        for name, writer in (("decoder", Decoder), ("relevancy", PromptRelevancy), ("relevancy_rows", RowsRelevancy)):
+        writers = {"decoder": Decoder, "relevancy": PromptRelevancy, "relevancy_rows": RowsRelevancy, "attribution": Attribution}
+        for name, writer in writers.items():
             self._save(name, writer(self.source, self.dtype, decoder_weights, embed_weights).write())
         self._close(embed_weights)
         self._close(decoder_weights)

@@ -3,6 +3,10 @@
 Interventions (head_scale, knock_*) are inputs with neutral defaults and cost next to nothing: one multiplication of each head's
 output and one addition on the [S, C+S] mask a layer. The mask is added, never selected, so that neutral values leave every
 bit as it was. Attention outputs are gathered before they are scaled and cast, so that rows nobody asked for cost nothing.
+
+Activation patching: patch_* inputs overwrite rows of the residual stream, of the heads' outputs and of the MLPs' outputs, and
+state_rows reads them. A scatter of no rows leaves its input in place, so that a call without patches pays for one empty operator
+a site. Each member of a batch may have its own patches, in its own layers.
 """
 
 from __future__ import annotations
@@ -17,6 +21,10 @@ from .text import TextGraph
 
 # Added to the scores of knocked-out pairs: exp() of it is exactly 0, and 0 times it is 0 where an infinity would make NaN.
 KNOCKED = -1e30
+
+# The sites of a layer at which activations are read and overwritten: the residual stream at its input, the heads' outputs before
+# the output projection, the output of its MLP.
+SITES = ("residual", "heads", "mlp")
 
 
 class Decoder(TextGraph):
@@ -34,6 +42,8 @@ class Decoder(TextGraph):
             self.mean_wanted = g.op("Greater", g.op("Size", "mean_rows"), g.const(0, "i64"))
             scales = g.reshape("head_scale", self.spec.layers, 1, self.spec.heads, 1, 1)
             self.head_scales = g.to_model_dtype(scales)
+            self.bias_query = g.op("Unsqueeze", "bias_query", g.ints(1))
+            self.patches = {site: self._patches(site) for site in SITES}
             x = self.first_hidden()
         for index, layer in enumerate(self.source.language_model.layers):
             with g.scope(f"layer{index}"):
@@ -57,6 +67,14 @@ class Decoder(TextGraph):
         g.input("knock_layers", "f32", [s.layers], default=np.zeros(s.layers))
         g.input("knock_query", "f32", ["kq"], default=np.zeros(1))
         g.input("knock_key", "f32", ["kk"], default=np.zeros(1))
+        g.input("attention_bias", "f32", [s.layers, "bh", "bk"], default=np.zeros((s.layers, 1, 1)))
+        g.input("bias_query", "f32", ["bq"], default=np.ones(1))
+        g.input("state_rows", "i64", ["w"], default=np.zeros(0))
+        for site in SITES:
+            place, width = (3, s.head_dim) if site == "heads" else (1, s.hidden)
+            g.input(f"patch_{site}_counts", "i64", [s.layers], default=np.zeros(s.layers))
+            g.input(f"patch_{site}_at", "i64", [f"p_{site}", place], default=np.zeros((0, place)))
+            g.input(f"patch_{site}", "f32", [f"p_{site}", width], default=np.zeros((0, width)))
 
     def _declare_outputs(self) -> None:
         g, s = self.g, self.spec
@@ -69,6 +87,29 @@ class Decoder(TextGraph):
         for layer in range(s.layers):
             g.output(f"head_mean_{layer}", "f16", ["B", "m", "C+S"])
         g.output("last_layer", "f16", ["B", s.heads, "z", "C+S"])
+        for site in SITES:
+            for layer in range(s.layers):
+                g.output(f"{site}_{layer}", "f32", ["w", s.heads * s.head_dim if site == "heads" else s.hidden])
+
+    def _patches(self, site: str) -> tuple[list[str], list[str]]:
+        """Places and values of the patches of each layer; the inputs hold them one layer after the other."""
+        g, layers = self.g, self.spec.layers
+        counts = f"patch_{site}_counts"
+        values = g.to_model_dtype(f"patch_{site}")
+        split = [g.op("Split", value, counts, count=layers, axis=0) for value in (f"patch_{site}_at", values)]
+        return tuple([pieces] if layers == 1 else pieces for pieces in split)
+
+    def _patched(self, site: str, layer: int, x: str) -> str:
+        """x with the rows of this layer's patches overwritten."""
+        places, values = self.patches[site]
+        return self.g.op("ScatterND", x, places[layer], values[layer])
+
+    def _state(self, site: str, layer: int, rows: str) -> None:
+        """The wanted rows of a site, [w, features] in f32; they feed an output only."""
+        g = self.g
+        read = g.op("Gather", rows, "state_rows", axis=0, out=f"{site}_{layer}" if g.dtype == "f32" else None)
+        if g.dtype != "f32":
+            g.cast(read, "f32", out=f"{site}_{layer}")
 
     def _knockout_mask(self) -> None:
         """What a knocked-out layer adds to the causal mask, [S, C+S]: 0 or KNOCKED, the diagonal spared."""
@@ -80,14 +121,21 @@ class Decoder(TextGraph):
 
     def _layer(self, index: int, layer, x: str) -> str:
         g, s, w = self.g, self.spec, self.weights.at(f"layers.{index}")
+        x = self._patched("residual", index, x)
+        residual = x
         h = w.rms_norm("input_norm", x, layer.input_layernorm, s.norm_eps, self.plus_one)
-        x = g.op("Add", x, self._attention(index, layer.self_attn, w, h))
+        attended, heads = self._attention(index, layer.self_attn, w, h)
+        x = g.op("Add", x, attended)
         h = w.rms_norm("mlp_norm", x, layer.post_attention_layernorm, s.norm_eps, self.plus_one)
         gate = activation(g, s.activation, w.linear("gate", h, layer.mlp.gate_proj))
         up = w.linear("up", h, layer.mlp.up_proj)
-        return g.op("Add", x, w.linear("down", g.op("Mul", gate, up), layer.mlp.down_proj))
+        mlp = self._patched("mlp", index, w.linear("down", g.op("Mul", gate, up), layer.mlp.down_proj))
+        g.leaf(lambda: [self._state(*site) for site in (("residual", index, residual), ("heads", index, heads), ("mlp", index, mlp))])
+        return g.op("Add", x, mlp)
 
-    def _attention(self, index: int, module, w: Weights, h: str) -> str:
+    def _attention(self, index: int, module, w: Weights, h: str) -> tuple[str, str]:
+        """What attention adds to the residual stream, and the heads' outputs, [B·S, H·dh], from which the output projection
+        computes it."""
         g, s = self.g, self.spec
         # Scaling the queries is cheaper than scaling the scores, which are S times as many.
         query = g.op("Mul", w.linear("q", h, module.q_proj), g.const(s.attention_scaling, g.dtype))
@@ -100,13 +148,22 @@ class Decoder(TextGraph):
         scores = self.grouped_matmul(query, s.head_dim, g.op("Transpose", key, perm=[0, 1, 3, 2]), self.total)
         knock = g.op("Gather", "knock_layers", g.const(index, "i64"))
         mask = g.op("Add", self.causal, g.op("Mul", self.knocked, knock))
+        mask = g.hint(g.op("Add", mask, self._bias(index)), ["bh", self.symbols.new, self.symbols.total], "f32")
         weights = self.attention_weights(scores, mask)
         g.leaf(lambda: self._attention_leaves(index, weights))
 
         context = self.grouped_matmul(g.to_model_dtype(weights), self.total, value, s.head_dim)
         scale = g.op("Gather", self.head_scales, g.const(index, "i64"), axis=0)
-        context = g.op("Mul", context, scale)
-        return w.linear("o", self.merged(context), module.o_proj)
+        context = self._patched("heads", index, g.op("Mul", context, scale))
+        merged = self.merged(context)
+        return w.linear("o", merged, module.o_proj), merged
+
+    def _bias(self, index: int) -> str:
+        """The bias of a layer's scores, [H, S, C+S] or, in the neutral case, [1, 1, 1]: a mask [S, C+S] stays small until a bias
+        that differs between heads is asked for."""
+        g = self.g
+        bias = g.op("Unsqueeze", g.op("Gather", "attention_bias", g.const(index, "i64"), axis=0), g.ints(1))
+        return g.op("Mul", bias, self.bias_query)
 
     def _attention_leaves(self, index: int, weights: str) -> None:
         """Scaled f16 copies of the rows asked for; they feed outputs only."""

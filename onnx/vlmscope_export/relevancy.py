@@ -1,7 +1,7 @@
 """Relevancy of the language model: the decoder's blocks with their backward pass, on the decoder's own weights.
 
 Chefer et al. (arXiv 2103.15679), rules 5 and 6, need per layer Ā = mean over heads of (∇_A y ⊙ A)⁺, where y is the score of an
-answer token. Two graphs give them all:
+answer token. Two graphs give them all, and a third has the gradients of activations:
 
 - relevancy.onnx runs a whole prompt and one backward from Σ_k w_k · logit[pos_k, ids_k]: every row of Ā, and the gradient that
   reaches the inputs, which the vision tower continues.
@@ -84,7 +84,9 @@ class TextRelevancy(TextGraph):
         y, o_back = linear(w, "o", self.merged(context), module.o_proj)
 
         def back(dy: str) -> str:
-            d_context = self.heads(o_back(dy), s.heads, rotate=False)
+            d_merged = o_back(dy)
+            self.emit_heads(index, d_merged)
+            d_context = self.heads(d_merged, s.heads, rotate=False)
             d_weights = self.grouped_matmul(d_context, dh, g.op("Transpose", value, perm=[0, 1, 3, 2]), total)
             product, d_scores = softmax_backward(g, weights, d_weights, context, d_context)
             self.emit(index, product)
@@ -126,6 +128,9 @@ class TextRelevancy(TextGraph):
     def emit(self, index: int, product: str) -> None:
         raise NotImplementedError
 
+    def emit_heads(self, index: int, gradient: str) -> None:
+        """Receives the gradient with respect to the heads' outputs, [S, H·dh]."""
+
 
 class PromptRelevancy(TextRelevancy):
     """Writes relevancy.onnx: inputs_embeds [1, T, D], pos, ids, w [K] → logits [K, V], d_inputs [1, T, D], abar_l [T, T]."""
@@ -145,8 +150,7 @@ class PromptRelevancy(TextRelevancy):
         with g.scope("score"):
             logits, dx = self.score(g.op("Gather", x, "pos", axis=0))
             g.f32_output(logits, -1, s.vocab, out="logits")
-            seeded = g.op("Equal", self.query_positions, g.op("Unsqueeze", "pos", g.ints(0)))
-            dx = g.hint(g.op("MatMul", g.cast(seeded, g.dtype), dx), ["T", s.hidden])
+            dx = self.spread(dx)
         for back in reversed(backward):
             dx = back(dx)
         dx = g.reshape(dx, 1, -1, s.hidden)
@@ -156,6 +160,12 @@ class PromptRelevancy(TextRelevancy):
         for layer in range(s.layers):
             g.output(f"abar_{layer}", "f32", ["T", "T"])
         return g
+
+    def spread(self, dx: str) -> str:
+        """The gradient at the positions `pos`, [K, D], as a gradient at all positions, [T, D]."""
+        g = self.g
+        seeded = g.op("Equal", self.query_positions, g.op("Unsqueeze", "pos", g.ints(0)))
+        return g.hint(g.op("MatMul", g.cast(seeded, g.dtype), dx), ["T", self.spec.hidden])
 
     def cached(self, index: int, key: str, value: str) -> tuple[str, str]:
         return key, value
@@ -236,3 +246,63 @@ class RowsRelevancy(TextRelevancy):
             mean_positive(g, scaled, s.heads, self.new, 1.0, f"abar_{index}")
 
         g.leaf(leaves)
+
+
+class Attribution(PromptRelevancy):
+    """Writes attribution.onnx: inputs_embeds [1, T, D], pos, ids, w [K] → logits [K, V], d_residual_l [T, D] for l from 0 to L,
+    d_heads_l [T, H·dh].
+
+    The backward pass starts from Σ_k w_k · log p(ids_k) at pos_k, a log-probability where relevancy takes a logit. d_residual_l is
+    the gradient with respect to the residual stream at the input of layer l (L: the last layer's output); because the MLP of a
+    layer is added to its output, d_residual_{l+1} is also the gradient with respect to that MLP's output. d_heads_l belongs to the
+    heads' outputs before the output projection.
+    """
+
+    def __init__(self, source: Source, dtype: str, file: WeightFile, embed_file: WeightFile):
+        TextRelevancy.__init__(self, "attribution", source, dtype, file, embed_file)
+
+    def write(self) -> Graph:
+        g, s = self.g, self.spec
+        g.input("inputs_embeds", "f32", [1, "T", s.hidden])
+        for name, dtype in (("pos", "i64"), ("ids", "i64"), ("w", "f32")):
+            g.input(name, dtype, ["K"])
+        self.prepare(None)
+        x, backward = self.run_blocks()
+        with g.scope("score"):
+            logits, dx = self.score(g.op("Gather", x, "pos", axis=0))
+            g.f32_output(logits, -1, s.vocab, out="logits")
+            dx = self.spread(dx)
+        self._gradient(dx, f"d_residual_{s.layers}")
+        for layer in reversed(range(s.layers)):
+            dx = backward[layer](dx)
+            self._gradient(dx, f"d_residual_{layer}")
+        g.output("logits", "f32", ["K", s.vocab])
+        for layer in range(s.layers + 1):
+            g.output(f"d_residual_{layer}", "f32", ["T", s.hidden])
+        for layer in range(s.layers):
+            g.output(f"d_heads_{layer}", "f32", ["T", s.heads * s.head_dim])
+        return g
+
+    def score(self, x: str) -> tuple[str, str]:
+        """Logits [K, V] of hidden states x [K, D] and the gradient of Σ w · log p(ids): that of the token's own logit minus the mean
+        over the vocabulary, weighted by probability."""
+        g, s = self.g, self.spec
+        h, norm = rms_norm(self.weights, "norm", x, self.source.language_model.norm, s.norm_eps, self.plus_one)
+        head = self.head_weight()
+        logits = g.op("Gemm", h, head, transB=1)
+        w = g.op("Unsqueeze", g.op("Mul", "w", g.const(self.loss_scale, "f32")), g.ints(1))
+        probabilities = g.to_model_dtype(g.op("Softmax", g.to_f32(logits), axis=-1))
+        expected = g.to_f32(g.op("MatMul", probabilities, head))
+        own = g.to_f32(g.op("Gather", head, "ids", axis=0))
+        return logits, norm(g.to_model_dtype(g.op("Mul", g.op("Sub", own, expected), w)))
+
+    def _gradient(self, dx: str, out: str) -> None:
+        """A graph output of a gradient, with the loss scale undone."""
+        g = self.g
+        g.leaf(lambda: g.op("Mul", g.to_f32(dx), g.const(1 / self.loss_scale, "f32"), out=out))
+
+    def emit(self, index: int, product: str) -> None:
+        """Attention's gradients are no output here."""
+
+    def emit_heads(self, index: int, gradient: str) -> None:
+        self._gradient(gradient, f"d_heads_{index}")

@@ -16,6 +16,7 @@ import onnxruntime as ort
 import torch
 
 from . import ATTENTION_SCALE
+from .decoder import SITES
 from .errors import ExportError
 from .spec import Source
 
@@ -129,6 +130,59 @@ def knocked_out(source: Source, layers: np.ndarray, query: np.ndarray, key: np.n
         yield
 
 
+@contextmanager
+def overwritten(source: Source, patches: list[tuple[str, int, tuple, np.ndarray]]):
+    """Overwrites activations: (site, layer, index, values), the index into what the site's module reads or returns, [B, S, features]."""
+
+    def replaced(value, index, values):
+        value = value.clone()
+        value[index] = torch.from_numpy(values).to(value.dtype)
+        return value
+
+    with ExitStack() as stack:
+        for site, layer, index, values in patches:
+            module = source.language_model.layers[layer]
+            if site == "mlp":
+                handle = module.mlp.register_forward_hook(lambda _m, _a, out, i=index, v=values: replaced(out, i, v))
+            else:
+                target = module if site == "residual" else module.self_attn.o_proj
+                handle = target.register_forward_pre_hook(lambda _m, a, i=index, v=values: (replaced(a[0], i, v), *a[1:]))
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def biased(source: Source, bias: np.ndarray, query: np.ndarray):
+    """Adds bias [L, H, keys] to the scores of the queries marked 1."""
+
+    with ExitStack() as stack:
+        for layer, module in enumerate(source.language_model.layers):
+            added = torch.from_numpy(bias[layer][None, :, None, :] * query[None, None, :, None])
+
+            def hook(_module, args, kwargs, added=added):
+                mask = kwargs["attention_mask"]
+                return args, kwargs | {"attention_mask": mask + added.to(mask.dtype)}
+
+            stack.callback(module.self_attn.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        yield
+
+
+@contextmanager
+def activations(source: Source, found: dict):
+    """Keeps what enters each layer ("residual", l) and each output projection ("heads", l), and what each MLP returns ("mlp", l)."""
+    with ExitStack() as stack:
+        for layer, module in enumerate(source.language_model.layers):
+            reads = {"residual": module, "heads": module.self_attn.o_proj}
+            for site, target in reads.items():
+                handle = target.register_forward_pre_hook(
+                    lambda _m, a, key=(site, layer): found.update({key: a[0]})
+                )
+                stack.callback(handle.remove)
+            handle = module.mlp.register_forward_hook(lambda _m, _a, out, key=("mlp", layer): found.update({key: out}))
+            stack.callback(handle.remove)
+        yield
+
+
 class SelfCheck:
     """Collects the comparisons of one bundle."""
 
@@ -161,8 +215,11 @@ class SelfCheck:
             self._embed()
             self._decoder()
             self._interventions()
+            self._steering()
             self._batch()
+            self._patching()
         self._text_relevancy()
+        self._attribution()
         self._vision_relevancy()
         return self.results
 
@@ -276,8 +333,76 @@ class SelfCheck:
             knock_key=np.zeros(total, np.float32),
             mean_rows=np.zeros(0, np.int64),
             last_rows=np.zeros(0, np.int64),
+            attention_bias=np.zeros((spec.layers, spec.heads, total), np.float32),
+            bias_query=np.ones(total, np.float32),
+            state_rows=np.zeros(0, np.int64),
+            **{f"patch_{site}_counts": np.zeros(spec.layers, np.int64) for site in SITES},
         )
         self.identical("neutral inputs are bit-identical", neutral, absent)
+
+    def _steering(self) -> None:
+        spec, total = self.source.text, self.embeds.shape[1]
+        bias = self.rng.uniform(-2, 2, (spec.layers, spec.heads, total)).astype(np.float32)
+        bias[:, 0] = 0
+        query = np.zeros(total, np.float32)
+        query[total - TEXT_AFTER :] = 1
+        with biased(self.source, bias, query):
+            want, hidden = self._reference(self.embeds)
+        out, _ = self.runner.decode(self.embeds, attention_bias=bias, bias_query=query)
+        self.compare("attention_bias: logits", out["logits"], want)
+        self.compare("attention_bias: attention", self.runner.attention(out), torch.stack(hidden.attentions), "attention")
+
+    def _patching(self) -> None:
+        """Reads the activations of one sequence and writes them into a batch of another one, each member at another site."""
+        spec, total = self.source.text, self.embeds.shape[1]
+        batch = np.roll(self.embeds, 3, axis=1).repeat(len(SITES), axis=0)
+        rows, layer = np.array([1, total // 2, total - 2]), spec.layers // 2
+        found = {}
+        with activations(self.source, found):
+            self._reference(self.embeds)
+        out, _ = self.runner.decode(self.embeds, state_rows=rows)
+        for site in SITES:
+            for at in range(spec.layers):
+                self.compare(f"{site} of layer {at}", out[f"{site}_{at}"], found[site, at][0, rows].float())
+
+        inputs, patches = {}, []
+        for member, site in enumerate(SITES):
+            places, values, index = member * total + rows[:, None], out[f"{site}_{layer}"], (member, rows)
+            if site == "heads":
+                head = slice((spec.heads - 1) * spec.head_dim, spec.heads * spec.head_dim)
+                places = np.array([[member, spec.heads - 1, row] for row in rows])
+                values, index = values[:, head], (member, rows, head)
+            inputs[f"patch_{site}_counts"] = np.eye(spec.layers, dtype=np.int64)[layer] * len(rows)
+            inputs[f"patch_{site}_at"], inputs[f"patch_{site}"] = places, values
+            patches.append((site, layer, index, values))
+        with overwritten(self.source, patches):
+            want, _ = self._reference(batch)
+        out, _ = self.runner.decode(batch, rows=[], **inputs)
+        self.compare("patched activations: logits", out["logits"], want)
+
+    def _attribution(self) -> None:
+        """Gradients of a log-probability with respect to activations, against autograd."""
+        source, layers = self.source, self.source.text.layers
+        embeds = torch.from_numpy(self.embeds).to(source.model.dtype).requires_grad_(True)
+        found = {}
+        with activations(source, found):
+            out = source.language_model(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
+        logits = source.model.lm_head(out.last_hidden_state)[0].float()
+        pos, w = np.array([logits.shape[0] - 2]), np.ones(1, np.float32)
+        ids = logits[pos].argmin(-1).numpy()
+        score = logits[pos].log_softmax(-1)[0, ids[0]]
+        points = [found[site, layer] for site in SITES for layer in range(layers)]
+        want = [g[0].float() for g in torch.autograd.grad(score, points)]
+        got = self.runner.run("attribution", inputs_embeds=self.embeds, pos=pos, ids=ids, w=w)
+        names = [
+            *(f"d_residual_{layer}" for layer in range(layers)),
+            *(f"d_heads_{layer}" for layer in range(layers)),
+            *(f"d_residual_{layer + 1}" for layer in range(layers)),
+        ]
+        self.compare("attribution: logits", got["logits"], logits[pos].detach())
+        for site, first in zip(SITES, range(0, len(names), layers), strict=True):
+            part = slice(first, first + layers)
+            self._relevancy_errors(f"attribution: {site}", [got[name] for name in names[part]], want[part])
 
     def _batch(self) -> None:
         other = np.roll(self.embeds, 3, axis=1)
