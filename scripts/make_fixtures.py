@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from fixtures import compare, interventions, numbers, pictures, prompts, scenes
+from fixtures import compare, interventions, numbers, patching, pictures, prompts, scenes
 from fixtures.models import CHECKPOINT, REPOSITORY, SMALL_MODELS, SmallModel, export_random
 from fixtures.reference import Reference
 from stamp import FIXTURES
@@ -93,6 +93,7 @@ def _tiny(parity: Path, checkpoint: Path, names: list[str], asked: list) -> None
     }
     _write(parity, "tiny", content, tensors)
     _write_text(parity, "interventions-tiny", interventions.intervention_fixtures(reference, first, question))
+    _write_text(parity, "patching-tiny", patching.patching_fixtures(reference, (first, second), question))
 
 
 def _small(out: Path, small: SmallModel, checkpoint: Path, names: list[str]) -> None:
@@ -131,6 +132,8 @@ def _small(out: Path, small: SmallModel, checkpoint: Path, names: list[str]) -> 
         f"interventions-{small.name}",
         interventions.intervention_fixtures(reference, picture, QUESTIONS[0]),
     )
+    pair = (picture, parity / "pictures" / "rgba.png")
+    _write_text(parity, f"patching-{small.name}", patching.patching_fixtures(reference, pair, QUESTIONS[0]))
 
 
 def _write_text(parity: Path, name: str, content: dict) -> None:
