@@ -13,6 +13,7 @@ pub mod methods;
 pub mod normalise;
 pub mod outline;
 pub mod overview;
+pub mod patching;
 pub mod reduce;
 pub mod relevancy;
 pub mod score;

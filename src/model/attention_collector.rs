@@ -6,7 +6,7 @@
 
 use super::error::Result;
 use super::event::Page;
-use super::session::AttentionPart;
+use super::session::DecoderPart;
 use crate::trace::RowStats;
 use crate::trace::{Query, STAT_COUNT, TraceBuilder};
 use half::f16;
@@ -79,10 +79,10 @@ impl<'a> Collector<'a> {
     }
 
     /// Stores one output of the decoder.
-    pub fn take(&mut self, part: AttentionPart<'_>) {
+    pub fn take(&mut self, part: DecoderPart<'_>) {
         let (heads, keys) = (self.heads, self.keys);
         match part {
-            AttentionPart::Rows { layer, weights } => {
+            DecoderPart::Rows { layer, weights } => {
                 let count = self.pages.len();
                 for row in
                     weights.chunks_exact(keys).skip(count.saturating_sub(1)).step_by(count.max(1))
@@ -102,12 +102,12 @@ impl<'a> Collector<'a> {
                     }
                 }
             }
-            AttentionPart::HeadMean { layer, weights } => {
+            DecoderPart::HeadMean { layer, weights } => {
                 for ((_, rows), row) in self.head_mean.iter_mut().zip(weights.chunks_exact(keys)) {
                     rows.fill(layer, row);
                 }
             }
-            AttentionPart::LastLayer { weights } => {
+            DecoderPart::LastLayer { weights } => {
                 let count = self.last_layer.len();
                 for (index, (_, rows)) in self.last_layer.iter_mut().enumerate() {
                     for head in 0..heads {
@@ -116,6 +116,7 @@ impl<'a> Collector<'a> {
                     }
                 }
             }
+            DecoderPart::States { .. } => {}
         }
     }
 

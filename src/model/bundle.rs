@@ -159,6 +159,17 @@ impl Bundle {
         &self.manifest
     }
 
+    /// Refuses a bundle whose graphs lack a capability; `feature` names in words what needs it.
+    ///
+    /// # Errors
+    /// [`ModelError::NoCapability`].
+    pub fn require(&self, capability: &str, feature: &'static str) -> Result<()> {
+        if self.manifest.can(capability) {
+            return Ok(());
+        }
+        Err(ModelError::NoCapability { folder: self.folder.clone(), feature })
+    }
+
     /// The path of the manifest.
     pub fn manifest_path(&self) -> PathBuf {
         self.folder.join(MANIFEST_FILE)

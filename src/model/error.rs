@@ -290,6 +290,14 @@ pub enum ModelError {
         /// The graph's name.
         graph: &'static str,
     },
+    /// The bundle was exported without the inputs that a feature needs.
+    #[error("the bundle {folder} was exported without the inputs for {feature}. {EXPORT_AGAIN}", folder = folder.display())]
+    NoCapability {
+        /// The bundle's folder.
+        folder: PathBuf,
+        /// The feature, as "activation patching".
+        feature: &'static str,
+    },
     /// There is not enough memory for a backward pass.
     #[error(
         "relevancy over {positions} positions needs about {} of memory, but {} may be used. Close other programs, allow more with --memory, ask a shorter question, or compute fewer methods (`llm` needs the least).", gigabytes(*.needed_bytes), gigabytes(*.budget_bytes)

@@ -15,6 +15,7 @@ mod engine_info;
 mod error;
 mod event;
 mod external_data;
+mod feed;
 mod generate;
 mod hex;
 mod intervene;
@@ -24,6 +25,7 @@ mod method_maps;
 mod occluder;
 mod occlusion;
 mod other_question;
+mod patch;
 mod preprocess;
 mod prompt;
 mod relevancy;
@@ -59,6 +61,7 @@ pub use occlusion::{
     COARSE_WINDOWS, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, OcclusionProgress, occlusion,
     only_view, window_count,
 };
+pub use patch::{PatchRequest, Patcher, patch};
 pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
 pub use relevancy::{GRADIENT_ATTENTION, MemoryEstimate, RelevancyRequest, RelevancyTimings};

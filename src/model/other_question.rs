@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::prompt;
-use super::session::{AttentionPart, Call};
+use super::session::{DecoderPart, Call};
 use super::trace_inputs::{TraceInputs, normalised};
 use crate::analysis::methods::Forward;
 use crate::job::CancelToken;
@@ -43,7 +43,7 @@ impl Engine {
         let scale = manifest.attention.scale * text.heads as f32;
         let past = self.sessions.empty_cache(1)?;
         self.sessions.decode(embeddings, text.hidden, &past, call, cancel, &mut |part| {
-            if let AttentionPart::Rows { layer, weights } = part
+            if let DecoderPart::Rows { layer, weights } = part
                 && layer == wanted
             {
                 for head in weights.chunks_exact(keys) {

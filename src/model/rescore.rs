@@ -10,23 +10,18 @@
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
+use super::feed::{Feed, fitting_batch, look, no_parts, parts};
 use super::generate::interventions;
-use super::manifest::ElementType;
 use super::request::Interventions;
 use super::sampling::{argmax, log_probability};
-use super::session::{Call, KvCache, Provider};
-use super::trace_inputs::{TraceInputs, normalised};
+use super::session::{Call, KvCache};
+use super::trace_inputs::TraceInputs;
 use crate::job::CancelToken;
 use crate::trace::Trace;
 use std::sync::Arc;
 
 /// A larger batch is slower on a CPU, see docs/performance.md.
 const BATCH: usize = 3;
-/// With shorter parts, the matrix products lose more time than is saved on scores.
-const LEAST_PART: usize = 40;
-const MOST_PARTS: usize = 4;
-/// Memory limit of the keys, values and scores of a batch, in bytes.
-const BATCH_BYTES: usize = 512 << 20;
 
 /// One variant of the picture or of the model.
 #[derive(Clone, Debug, Default)]
@@ -103,8 +98,7 @@ impl Rescorer {
     /// A trace of another model, or a damaged one, see [`TraceInputs::from_trace`].
     pub fn new(engine: &Engine, trace: &Trace) -> Result<Self> {
         let replay = TraceInputs::from_trace(trace, engine.bundle())?;
-        let batch =
-            (BATCH_BYTES / bytes_per_member(engine, replay.fed_ids().len())).clamp(1, BATCH);
+        let batch = fitting_batch(engine, replay.fed_ids().len(), BATCH);
         Ok(Self { replay, batch, plain: false, features: None, base: None, shared: None })
     }
 
@@ -197,6 +191,7 @@ impl Rescorer {
         let shared = self.untouched(group);
         self.share(engine, shared, batch, cancel)?;
         let ids = self.replay.fed_ids();
+        let layers = engine.bundle.manifest().text.layers;
         let cache = match &self.shared {
             Some(held) if shared > 0 => &held.cache,
             _ => &engine.sessions.empty_cache(batch)?,
@@ -206,11 +201,11 @@ impl Rescorer {
             from: shared,
             features: &features,
             batch,
-            interventions: &group.interventions,
+            calls: &|positions| interventions(&group.interventions, layers, positions),
             logits_from: Some(self.replay.prompt_len - 1),
             parts: self.parts(engine, ids.len() - shared),
         };
-        let (logits, _) = feed.run(engine, cache, cancel)?;
+        let (logits, _) = feed.run(engine, cache, &mut no_parts, cancel)?;
         Ok(self.read(engine, &logits))
     }
 
@@ -261,11 +256,11 @@ impl Rescorer {
                 from: done,
                 features: &features,
                 batch: 1,
-                interventions: &Interventions::default(),
+                calls: &|_| Call::default(),
                 logits_from: None,
                 parts: self.parts(engine, positions - done),
             };
-            self.base = feed.run(engine, &past, cancel)?.1;
+            self.base = feed.run(engine, &past, &mut no_parts, cancel)?.1;
         }
         if let Some(base) = &self.base {
             let cache = engine.sessions.cache_prefix(base, positions, batch)?;
@@ -274,12 +269,9 @@ impl Rescorer {
         Ok(())
     }
 
-    /// Number of calls that `positions` are divided into. A GPU prefers one large call.
+    /// Number of calls that `positions` are divided into.
     fn parts(&self, engine: &Engine, positions: usize) -> usize {
-        if self.plain || engine.sessions.provider() != Provider::Cpu {
-            return 1;
-        }
-        (positions / LEAST_PART).clamp(1, MOST_PARTS)
+        if self.plain { 1 } else { parts(engine, positions) }
     }
 
     /// [features, D] of the trace's picture; empty without one.
@@ -308,104 +300,4 @@ impl Rescorer {
         };
         logits.chunks_exact(vocabulary * ids.len()).map(member).collect()
     }
-}
-
-/// Positions that go through the decoder.
-struct Feed<'a> {
-    /// Ids from position 0 to the last position that is fed.
-    ids: &'a [u32],
-    /// Number of these positions that the cache already holds.
-    from: usize,
-    /// [batch, features, D]; may be empty if no image token is fed.
-    features: &'a [f32],
-    batch: usize,
-    interventions: &'a Interventions,
-    /// The first position whose logits are requested.
-    logits_from: Option<usize>,
-    parts: usize,
-}
-
-impl Feed<'_> {
-    /// Returns logits [batch, wanted, V] and, if no logits are requested, the cache of all positions.
-    fn run(
-        &self,
-        engine: &mut Engine,
-        past: &KvCache,
-        cancel: &CancelToken,
-    ) -> Result<(Vec<f32>, Option<KvCache>)> {
-        let text = engine.bundle.manifest().text.clone();
-        let fed = &self.ids[self.from..];
-        let features = self.features_of(engine, text.hidden);
-        let embeddings = engine.sessions.embed(fed, self.batch, &features, text.hidden, cancel)?;
-        // The last part must contain all positions whose logits are requested.
-        let last_cut = self.logits_from.unwrap_or(self.ids.len()).saturating_sub(self.from);
-        let mut cuts: Vec<usize> = (1..self.parts)
-            .map(|part| part * fed.len() / self.parts)
-            .filter(|&cut| cut > 1 && cut <= last_cut && cut + 1 < fed.len())
-            .collect();
-        cuts.push(fed.len());
-        let (mut start, mut cache) = (0, None::<KvCache>);
-        let mut logits = Vec::new();
-        for cut in cuts {
-            let positions = (self.from + start) as u32..(self.from + cut) as u32;
-            let wanted = self.logits_from.map_or(positions.end, |first| first as u32);
-            let call = Call {
-                logit_rows: (wanted.max(positions.start)..positions.end)
-                    .map(|position| i64::from(position - positions.start))
-                    .collect(),
-                ..interventions(self.interventions, text.layers, positions)
-            };
-            let part = cut_out(&embeddings, fed.len(), text.hidden, start..cut);
-            let past = cache.as_ref().unwrap_or(past);
-            let (found, next) =
-                engine.sessions.decode(part, text.hidden, past, call, cancel, &mut |_| Ok(()))?;
-            (logits, cache, start) = (found, Some(next), cut);
-        }
-        Ok((logits, cache.filter(|_| self.logits_from.is_none())))
-    }
-
-    /// The features of the image tokens that are fed: [batch, n, D].
-    fn features_of(&self, engine: &Engine, hidden: usize) -> Vec<f32> {
-        let image = |id: &&u32| engine.bundle.tokenizer().is_image(**id);
-        let before = self.ids[..self.from].iter().filter(image).count();
-        let here = self.ids[self.from..].iter().filter(image).count();
-        if here == 0 || self.batch == 0 {
-            return Vec::new();
-        }
-        cut_out(
-            self.features,
-            self.features.len() / (self.batch * hidden),
-            hidden,
-            before..before + here,
-        )
-    }
-}
-
-/// [B, `rows`, D] → [B, `wanted` rows, D].
-fn cut_out(values: &[f32], rows: usize, hidden: usize, wanted: std::ops::Range<usize>) -> Vec<f32> {
-    if wanted == (0..rows) {
-        return values.to_vec();
-    }
-    let wanted = wanted.start * hidden..wanted.end * hidden;
-    let members = values.chunks_exact(rows * hidden);
-    members.flat_map(|member| &member[wanted.clone()]).copied().collect()
-}
-
-/// Pictures [H, W, 3] → features [B, features, D].
-fn look(engine: &mut Engine, pictures: &[Arc<[u8]>], cancel: &CancelToken) -> Result<Vec<f32>> {
-    let side = engine.bundle.manifest().vision.image_size;
-    let pixels = pictures.iter().flat_map(|rgb| normalised(rgb, &engine.bundle)).collect();
-    let features = engine.sessions.vision(pixels, side, cancel)?;
-    engine.counters.vision_runs += pictures.len() as u64;
-    Ok(features)
-}
-
-/// Bytes for one member of a batch: keys and values before and after a call, and a few copies of one layer's scores.
-fn bytes_per_member(engine: &Engine, positions: usize) -> usize {
-    let manifest = engine.bundle.manifest();
-    let text = &manifest.text;
-    let element = if manifest.dtype == ElementType::F16 { 2 } else { 4 };
-    let cache = 2 * text.layers * text.kv_heads * text.head_dim * positions * element;
-    let scores = text.heads * positions.div_ceil(MOST_PARTS) * positions * 4;
-    (2 * cache + 4 * scores).max(1)
 }

@@ -471,6 +471,20 @@ impl Trace {
         self.tensors.get(&causal_name(answer))?.read().ok()
     }
 
+    /// The same trace with a result of activation patching as JSON, `patch.SITE.TOKEN`; [`Self::write`] keeps it.
+    #[must_use]
+    pub fn with_patching(&self, site: &str, answer: AnswerIndex, json: &[u8]) -> Self {
+        let mut trace = self.clone();
+        trace.id = TraceId::next();
+        trace.tensors.insert(patching_name(site, answer), owned(Dtype::U8, &[json.len()], json));
+        trace
+    }
+
+    /// The result of activation patching at a site for an answer token as JSON.
+    pub fn patching(&self, site: &str, answer: AnswerIndex) -> Option<Cow<'_, [u8]>> {
+        self.tensors.get(&patching_name(site, answer))?.read().ok()
+    }
+
     /// Adds the time that relevancy took.
     pub(crate) fn add_relevancy_time(&mut self, seconds: f64) {
         self.meta.timings.relevancy += seconds;
@@ -482,6 +496,10 @@ impl Trace {
             .and_then(|tensor| tensor.read().ok())
             .map_or_else(|| Cow::Borrowed(&[][..]), numbers)
     }
+}
+
+fn patching_name(site: &str, answer: AnswerIndex) -> String {
+    format!("patch.{site}.{answer}")
 }
 
 fn causal_name(answer: AnswerIndex) -> String {

@@ -92,9 +92,14 @@ fn expected_tensor(
             (Dtype::U8, vec![height, width, Some(3)])
         }
         _ if name.starts_with("picture.") && name.ends_with(".original") => (Dtype::U8, vec![None]),
-        _ if name.strip_prefix("causal.").is_some_and(|token| token.parse::<u32>().is_ok()) => {
-            (Dtype::U8, vec![None])
-        }
+        _ if is_json(name) => (Dtype::U8, vec![None]),
         _ => return None,
     })
+}
+
+/// Whether a name is that of a JSON document about one answer token: `causal.TOKEN`, `patch.SITE.TOKEN`.
+fn is_json(name: &str) -> bool {
+    let Some((kind, token)) = name.rsplit_once('.') else { return false };
+    let known = kind == "causal" || kind.strip_prefix("patch.").is_some_and(|site| !site.contains('.'));
+    known && token.parse::<u32>().is_ok()
 }

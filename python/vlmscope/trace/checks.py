@@ -119,7 +119,7 @@ def expected(name: str, meta: Meta, rows: int) -> tuple[type, tuple] | None:
         return np.float32, (generated, patches)
     if re.fullmatch(r"canvas\.\d+\.pixels|picture\.\d+\.preprocessed", name):
         return np.uint8, (None, None, 3)
-    if re.fullmatch(r"picture\.\d+\.original|causal\.\d+", name):
+    if re.fullmatch(r"picture\.\d+\.original|causal\.\d+|patch\.[^.]+\.\d+", name):
         return np.uint8, (None,)
     if re.fullmatch(r"vision\.\d+\.attention", name):
         return np.float16, (None, None, None, None)

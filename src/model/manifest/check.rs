@@ -1,6 +1,7 @@
 //! Checks that the numbers of a manifest are valid and consistent, and that its files are inside the folder.
 
-use super::{AxisLength, ElementType, Manifest, Resize, Role, Text};
+use super::{AxisLength, ElementType, Manifest, PATCHING, Resize, Role, STEERING, Text};
+use crate::analysis::patching::Site;
 use crate::model::error::{ModelError, Result};
 use std::path::{Component, Path};
 
@@ -261,6 +262,41 @@ impl Manifest {
             decoder.push(output(&format!("attn_{layer}"), F16, &[None, Some(heads), None, None]));
             decoder.push(output(&format!("head_mean_{layer}"), F16, &[None, None, None]));
         }
+        if self.can(PATCHING) {
+            decoder.push(input("state_rows", I64, &[None]));
+            for site in Site::ALL {
+                let (name, place, width) = match site {
+                    Site::Heads => (site.name(), 3, head_dim),
+                    Site::Residual | Site::Mlp => (site.name(), 1, hidden),
+                };
+                let features = if site == Site::Heads { heads * head_dim } else { hidden };
+                decoder.extend([
+                    input(&format!("patch_{name}_counts"), I64, &[Some(layers)]),
+                    input(&format!("patch_{name}_at"), I64, &[None, Some(place)]),
+                    input(&format!("patch_{name}"), F32, &[None, Some(width)]),
+                ]);
+                decoder.extend((0..layers).map(|layer| {
+                    output(&format!("{name}_{layer}"), F32, &[None, Some(features)])
+                }));
+            }
+        }
+        if self.can(STEERING) {
+            decoder.push(input("attention_bias", F32, &[Some(layers), None, None]));
+            decoder.push(input("bias_query", F32, &[None]));
+        }
+        let mut attribution = vec![
+            input("inputs_embeds", F32, &[Some(1), None, Some(hidden)]),
+            input("pos", I64, &[None]),
+            input("ids", I64, &[None]),
+            input("w", F32, &[None]),
+            output("logits", F32, &[None, Some(vocab)]),
+            output(&format!("d_residual_{layers}"), F32, &[None, Some(hidden)]),
+        ];
+        for layer in 0..layers {
+            attribution.push(output(&format!("d_residual_{layer}"), F32, &[None, Some(hidden)]));
+            let features = [None, Some(heads * head_dim)];
+            attribution.push(output(&format!("d_heads_{layer}"), F32, &features));
+        }
         let mut relevancy = vec![
             input("inputs_embeds", F32, &[Some(1), None, Some(hidden)]),
             input("pos", I64, &[None]),
@@ -308,6 +344,7 @@ impl Manifest {
             ("relevancy", relevancy),
             ("relevancy_rows", relevancy_rows),
             ("relevancy_vision", relevancy_vision),
+            ("attribution", attribution),
         ]
     }
 }

@@ -22,6 +22,11 @@ const FORMAT: &str = "vlmscope-bundle";
 /// A manifest lists a few names per layer; a larger file is not a manifest.
 const MAX_BYTES: usize = 16 << 20;
 
+/// The capability of a bundle whose decoder reads and overwrites activations and that has the graph `attribution`.
+pub const PATCHING: &str = "patching";
+/// The capability of a bundle whose decoder adds a bias to attention scores.
+pub const STEERING: &str = "steering";
+
 /// The whole manifest.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Manifest {
@@ -128,6 +133,9 @@ pub struct Graphs {
     /// pixel_values, gradient with respect to the features → Ā of the vision tower.
     #[serde(default)]
     pub relevancy_vision: Option<Graph>,
+    /// inputs_embeds, one seed → gradients with respect to the activations.
+    #[serde(default)]
+    pub attribution: Option<Graph>,
 }
 
 impl Graphs {
@@ -143,6 +151,7 @@ impl Graphs {
             ("relevancy", &self.relevancy),
             ("relevancy_rows", &self.relevancy_rows),
             ("relevancy_vision", &self.relevancy_vision),
+            ("attribution", &self.attribution),
         ];
         let relevancy = relevancy.into_iter();
         always

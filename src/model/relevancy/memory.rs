@@ -60,6 +60,11 @@ impl MemoryEstimate {
     }
 }
 
+/// Memory for one forward and backward pass through `positions` of the language model.
+pub(in crate::model) fn of_pass(bundle: &Bundle, positions: usize) -> u64 {
+    text_bytes(bundle.manifest(), positions as u64, positions as u64)
+}
+
 /// Bytes of a weight or activation.
 fn width(manifest: &Manifest) -> u64 {
     if manifest.dtype == ElementType::F16 { 2 } else { 4 }
@@ -109,7 +114,7 @@ fn vision_bytes(manifest: &Manifest) -> u64 {
 }
 
 /// Memory that the system can provide now; no limit if the system does not report it.
-pub(super) fn available() -> u64 {
+pub(in crate::model) fn available() -> u64 {
     use sysinfo::{MemoryRefreshKind, RefreshKind, System};
     let memory = MemoryRefreshKind::nothing().with_ram();
     let Ok(system) = System::new_with_specifics(RefreshKind::nothing().with_memory(memory)) else {

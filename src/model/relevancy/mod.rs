@@ -6,7 +6,7 @@
 //! a matrix product, not the product ([`crate::analysis::relevancy`]). All inputs are read from a trace, so an old
 //! answer works like a new one.
 
-mod memory;
+pub(super) mod memory;
 mod own;
 mod request;
 
@@ -312,7 +312,7 @@ impl Engine {
                 let empty = self.sessions.empty_cache(1)?;
                 let embeddings = run.embeddings(0..wanted);
                 let call = Call::default();
-                let nothing = &mut |_: super::session::AttentionPart<'_>| Ok(());
+                let nothing = &mut |_: super::session::DecoderPart<'_>| Ok(());
                 let (_, cache) = self
                     .sessions
                     .decode(embeddings, run.hidden, &empty, call, run.cancel, nothing)?;

@@ -16,4 +16,4 @@ pub use options::{Provider, SessionOptions};
 pub use relevancy::{BackwardGraph, LayerOutputs, Seed};
 pub use runtime::{Runtime, RuntimeCandidate, candidates};
 pub use sessions::Sessions;
-pub use values::{AttentionPart, Call, KvCache};
+pub use values::{Bias, Call, DecoderPart, KvCache, Patches};

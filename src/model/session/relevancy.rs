@@ -7,6 +7,7 @@ use super::graph::{Expected, GraphSession};
 use super::options::SessionOptions;
 use super::sessions::Sessions;
 use super::values::{KvCache, cache_name, tensor};
+use crate::analysis::patching::Site;
 use crate::job::CancelToken;
 use crate::model::bundle::Bundle;
 use crate::model::error::{ModelError, Result};
@@ -21,6 +22,8 @@ pub enum BackwardGraph {
     Rows,
     /// The vision tower.
     Vision,
+    /// A whole prompt and one log-probability: gradients of activations.
+    Attribution,
 }
 
 impl BackwardGraph {
@@ -30,6 +33,7 @@ impl BackwardGraph {
             Self::Prompt => "relevancy",
             Self::Rows => "relevancy_rows",
             Self::Vision => "relevancy_vision",
+            Self::Attribution => "attribution",
         }
     }
 }
@@ -75,6 +79,7 @@ impl Sessions {
             BackwardGraph::Prompt => self.relevancy.prompt.is_some(),
             BackwardGraph::Rows => self.relevancy.rows.is_some(),
             BackwardGraph::Vision => self.relevancy.vision.is_some(),
+            BackwardGraph::Attribution => self.relevancy.attribution.is_some(),
         }
     }
 
@@ -104,6 +109,7 @@ impl Sessions {
             BackwardGraph::Prompt => self.relevancy.prompt = Some(session),
             BackwardGraph::Rows => self.relevancy.rows = Some(session),
             BackwardGraph::Vision => self.relevancy.vision = Some(session),
+            BackwardGraph::Attribution => self.relevancy.attribution = Some(session),
         }
         Ok(())
     }
@@ -143,6 +149,44 @@ impl Sessions {
             false => Vec::new(),
         };
         Ok((by_layer(session, layers, "abar_")?, gradient))
+    }
+
+    /// One backward pass from weight · log p of a seed's id through the positions of `embeddings` [S, D]: the gradient with
+    /// respect to the activations of a site, [S, features] per layer.
+    ///
+    /// # Errors
+    /// As [`Self::backward_prompt`].
+    pub fn backward_activations(
+        &mut self,
+        embeddings: Vec<f32>,
+        hidden: usize,
+        seed: Seed,
+        site: Site,
+        cancel: &CancelToken,
+    ) -> Result<LayerOutputs> {
+        let (layers, sizes, head_dim) = (self.layers, self.sizes, self.head_dim);
+        let session = opened(&mut self.relevancy.attribution, BackwardGraph::Attribution)?;
+        let positions = embeddings.len() / hidden;
+        let inputs = vec![
+            ("inputs_embeds", tensor([1, positions, hidden], embeddings)),
+            ("pos", tensor([1], vec![seed.position as i64])),
+            ("ids", tensor([1], vec![i64::from(seed.id)])),
+            ("w", tensor([1], vec![seed.weight])),
+        ];
+        let inputs = built(session, inputs)?;
+        // An MLP's output is added to the residual stream that the next layer reads: both have one gradient.
+        let (prefix, wanted) = match site {
+            Site::Residual => ("d_residual_", 0..layers),
+            Site::Heads => ("d_heads_", 0..layers),
+            Site::Mlp => ("d_residual_", 1..layers + 1),
+        };
+        let expect = |name: &str| {
+            let layer = layer_of(name, prefix, layers + 1)?;
+            let shape = [positions, sizes.features_of(site, head_dim)];
+            wanted.contains(&layer).then(|| Expected::new(shape))
+        };
+        let outputs = session.run(inputs, &[], &expect, cancel)?;
+        by_layer(session, outputs, prefix)
     }
 
     /// A backward pass for each position of `embeddings` [S, D] after `past`, from the score of its own id, with all

@@ -3,7 +3,8 @@
 use super::graph::{Expected, GraphSession};
 use super::options::{Provider, SessionOptions};
 use super::runtime::Runtime;
-use super::values::{AttentionPart, Call, KvCache, cache_name, tensor};
+use super::values::{Bias, Call, DecoderPart, KvCache, Patches, cache_name, tensor};
+use crate::analysis::patching::Site;
 use crate::job::CancelToken;
 use crate::model::bundle::Bundle;
 use crate::model::error::{ModelError, Result};
@@ -51,6 +52,7 @@ pub(super) struct RelevancySessions {
     pub(super) prompt: Option<GraphSession>,
     pub(super) rows: Option<GraphSession>,
     pub(super) vision: Option<GraphSession>,
+    pub(super) attribution: Option<GraphSession>,
 }
 
 impl Sessions {
@@ -232,8 +234,8 @@ impl Sessions {
         Ok(session.output::<f32>(&outputs, "inputs_embeds")?.to_vec())
     }
 
-    /// Runs the decoder on `embeddings` [B, S, D] after `past`, which has the same batch. Attention is passed to
-    /// `attention` in the order in which the graph returns it. Returns the logits [B, logit_rows, V] and the cache of
+    /// Runs the decoder on `embeddings` [B, S, D] after `past`, which has the same batch. Attention and activations are
+    /// passed to `parts` in the order in which the graph returns them. Returns the logits [B, logit_rows, V] and the cache of
     /// all positions.
     ///
     /// # Errors
@@ -245,16 +247,18 @@ impl Sessions {
         past: &KvCache,
         call: Call,
         cancel: &CancelToken,
-        attention: &mut dyn FnMut(AttentionPart<'_>) -> Result<()>,
+        parts: &mut dyn FnMut(DecoderPart<'_>) -> Result<()>,
     ) -> Result<(Vec<f32>, KvCache)> {
         let session = &mut self.decoder;
         let batch = past.batch;
         let new = embeddings.len() / (hidden * batch);
         let positions = past.positions + new;
         let sizes = self.sizes;
-        let [rows, logit_rows, mean_rows, last_rows] =
-            [&call.rows, &call.logit_rows, &call.mean_rows, &call.last_rows].map(Vec::len);
+        let [rows, logit_rows, mean_rows, last_rows, state_rows] =
+            [&call.rows, &call.logit_rows, &call.mean_rows, &call.last_rows, &call.state_rows]
+                .map(Vec::len);
         let (heads, kv_heads, head_dim) = (sizes.heads, self.kv_heads, self.head_dim);
+        let state_site = call.state_site;
         let expect = |name: &str| match DecoderOutput::from_name(name, self.layers)? {
             DecoderOutput::Logits => Some(Expected::new([batch, logit_rows, sizes.vocab])),
             DecoderOutput::Present(_) => Some(Expected {
@@ -264,35 +268,15 @@ impl Sessions {
             DecoderOutput::Rows(_) => Some(Expected::new([batch, heads, rows, positions])),
             DecoderOutput::HeadMean(_) => Some(Expected::new([batch, mean_rows, positions])),
             DecoderOutput::LastLayer => Some(Expected::new([batch, heads, last_rows, positions])),
+            DecoderOutput::States(site, _) => (state_site == Some(site))
+                .then(|| Expected::new([state_rows, sizes.features_of(site, head_dim)])),
         };
-        let doing = "building its inputs";
-        let mut inputs = Vec::with_capacity(9 + past.values.len());
-        let mut push = |name: &str, value: ort::Result<DynValue>| -> Result<()> {
-            inputs.push((name.to_owned(), session.check(value, doing)?));
-            Ok(())
-        };
-        push("inputs_embeds", tensor([batch, new, hidden], embeddings))?;
-        for (name, rows) in [
-            ("rows", call.rows),
-            ("logit_rows", call.logit_rows),
-            ("mean_rows", call.mean_rows),
-            ("last_rows", call.last_rows),
-        ] {
-            push(name, tensor([rows.len()], rows))?;
-        }
-        if !call.head_scale.is_empty() {
-            let shape = [self.layers, call.head_scale.len() / self.layers];
-            push("head_scale", tensor(shape, call.head_scale))?;
-        }
-        if !call.knock_layers.is_empty() {
-            for (name, values) in [
-                ("knock_layers", call.knock_layers),
-                ("knock_query", call.knock_query),
-                ("knock_key", call.knock_key),
-            ] {
-                push(name, tensor([values.len()], values))?;
-            }
-        }
+        let mut inputs = vec![("inputs_embeds".to_owned(), tensor([batch, new, hidden], embeddings))];
+        inputs.extend(optional_inputs(call, self.layers));
+        let inputs = inputs
+            .into_iter()
+            .map(|(name, value)| Ok((name, session.check(value, "building its inputs")?)))
+            .collect::<Result<Vec<_>>>()?;
         let kept =
             past.values.iter().enumerate().map(|(index, value)| (cache_name("past", index), value));
         let kept: Vec<(String, &DynValue)> = kept.collect();
@@ -310,12 +294,16 @@ impl Sessions {
                 DecoderOutput::Present(index) => values[index] = Some(value),
                 DecoderOutput::Rows(_) | DecoderOutput::HeadMean(_) | DecoderOutput::LastLayer => {
                     let (_, weights) = session.check(value.try_extract_tensor::<f16>(), doing)?;
-                    attention(kind.part(weights))?;
+                    parts(kind.part(weights))?;
+                }
+                DecoderOutput::States(_, layer) => {
+                    let (_, values) = session.check(value.try_extract_tensor::<f32>(), doing)?;
+                    parts(DecoderPart::States { layer, values })?;
                 }
             }
         }
         let values: Option<Vec<DynValue>> = values.into_iter().collect();
-        let values = values.ok_or_else(|| session.failed(doing, "a present output is missing"))?;
+        let values = values.ok_or_else(|| session.failed("reading its outputs", "a present output is missing"))?;
         Ok((logits, KvCache { values, positions, batch }))
     }
 
@@ -385,6 +373,60 @@ enum DecoderOutput {
     Rows(usize),
     HeadMean(usize),
     LastLayer,
+    /// Activations of a layer.
+    States(Site, usize),
+}
+
+impl Sizes {
+    /// Number of features of one position at a site.
+    pub(super) fn features_of(&self, site: Site, head_dim: usize) -> usize {
+        if site == Site::Heads { self.heads * head_dim } else { self.hidden }
+    }
+}
+
+/// The inputs of a call beside embeddings and cache. Inputs that change nothing are left out: the graph has neutral
+/// defaults, and the graphs of earlier exporters lack some of them.
+fn optional_inputs(call: Call, layers: usize) -> Vec<(String, ort::Result<DynValue>)> {
+    let mut inputs = Vec::new();
+    let mut push = |name: &str, value| inputs.push((name.to_owned(), value));
+    for (name, rows) in [
+        ("rows", call.rows),
+        ("logit_rows", call.logit_rows),
+        ("mean_rows", call.mean_rows),
+        ("last_rows", call.last_rows),
+    ] {
+        push(name, tensor([rows.len()], rows));
+    }
+    if !call.head_scale.is_empty() {
+        let shape = [layers, call.head_scale.len() / layers];
+        push("head_scale", tensor(shape, call.head_scale));
+    }
+    if !call.knock_layers.is_empty() {
+        for (name, values) in [
+            ("knock_layers", call.knock_layers),
+            ("knock_query", call.knock_query),
+            ("knock_key", call.knock_key),
+        ] {
+            push(name, tensor([values.len()], values));
+        }
+    }
+    if let Some(Bias { heads, keys, values, queries }) = call.bias {
+        push("attention_bias", tensor([layers, heads, keys], values));
+        push("bias_query", tensor([queries.len()], queries));
+    }
+    if !call.state_rows.is_empty() {
+        push("state_rows", tensor([call.state_rows.len()], call.state_rows));
+    }
+    if let Some(Patches { site, counts, places, values }) = call.patches {
+        let name = site.name();
+        let place = if site == Site::Heads { 3 } else { 1 };
+        let count = places.len() / place;
+        let width = values.len() / count.max(1);
+        push(&format!("patch_{name}_counts"), tensor([layers], counts));
+        push(&format!("patch_{name}_at"), tensor([count, place], places));
+        push(&format!("patch_{name}"), tensor([count, width], values));
+    }
+    inputs
 }
 
 impl DecoderOutput {
@@ -402,6 +444,11 @@ impl DecoderOutput {
         if let Some(text) = name.strip_prefix("head_mean_") {
             return layer(text).map(Self::HeadMean);
         }
+        for site in Site::ALL {
+            if let Some(text) = name.strip_prefix(site.name()).and_then(|end| end.strip_prefix('_')) {
+                return layer(text).map(|layer| Self::States(site, layer));
+            }
+        }
         let (kind, text) = name.strip_prefix("present_")?.split_once('_')?;
         let first = 2 * layer(text)?;
         match kind {
@@ -411,11 +458,11 @@ impl DecoderOutput {
         }
     }
 
-    fn part(self, weights: &[f16]) -> AttentionPart<'_> {
+    fn part(self, weights: &[f16]) -> DecoderPart<'_> {
         match self {
-            Self::Rows(layer) => AttentionPart::Rows { layer, weights },
-            Self::HeadMean(layer) => AttentionPart::HeadMean { layer, weights },
-            _ => AttentionPart::LastLayer { weights },
+            Self::Rows(layer) => DecoderPart::Rows { layer, weights },
+            Self::HeadMean(layer) => DecoderPart::HeadMean { layer, weights },
+            _ => DecoderPart::LastLayer { weights },
         }
     }
 }

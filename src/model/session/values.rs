@@ -1,5 +1,6 @@
 //! Inputs and outputs of the graphs.
 
+use crate::analysis::patching::Site;
 use half::f16;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
@@ -38,11 +39,47 @@ pub struct Call {
     pub knock_query: Vec<f32>,
     /// 1 for masked keys, [C + S].
     pub knock_key: Vec<f32>,
+    /// Bias of attention scores.
+    pub bias: Option<Bias>,
+    /// The activations that are read, at `state_rows`.
+    pub state_site: Option<Site>,
+    /// Rows whose activations are requested. They count over the batch: member × S + row.
+    pub state_rows: Vec<i64>,
+    /// Activations that are overwritten.
+    pub patches: Option<Patches>,
 }
 
-/// One attention output of the decoder. Weights are attention × the attention scale.
+/// Numbers that are added to attention scores before the softmax.
+#[derive(Clone, Debug)]
+pub struct Bias {
+    /// H, the number of heads.
+    pub heads: usize,
+    /// C + S, the number of keys.
+    pub keys: usize,
+    /// [L, H, C + S].
+    pub values: Vec<f32>,
+    /// Factor on the bias in each query, `[S]`.
+    pub queries: Vec<f32>,
+}
+
+/// Activations of one site that a call overwrites, layer by layer. Bundles with the capability [`PATCHING`] accept them.
+///
+/// [`PATCHING`]: crate::model::manifest::PATCHING
+#[derive(Clone, Debug)]
+pub struct Patches {
+    /// The site.
+    pub site: Site,
+    /// Number of overwritten rows in each layer, `[L]`.
+    pub counts: Vec<i64>,
+    /// Their places: member × S + row, or for [`Site::Heads`] member, head and row.
+    pub places: Vec<i64>,
+    /// Their values: [rows, D], or for [`Site::Heads`] [rows, head_dim].
+    pub values: Vec<f32>,
+}
+
+/// One output of the decoder beside logits and cache. Weights are attention × the attention scale.
 #[derive(Clone, Copy, Debug)]
-pub enum AttentionPart<'a> {
+pub enum DecoderPart<'a> {
     /// Attention of `layer`: [H, rows, keys].
     Rows {
         /// The layer.
@@ -61,6 +98,13 @@ pub enum AttentionPart<'a> {
     LastLayer {
         /// The weights.
         weights: &'a [f16],
+    },
+    /// Activations of `layer` at the requested rows: [state_rows, features].
+    States {
+        /// The layer.
+        layer: usize,
+        /// The activations.
+        values: &'a [f32],
     },
 }
 
