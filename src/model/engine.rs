@@ -10,6 +10,7 @@ use super::engine_info::EngineInfo;
 use super::error::{ModelError, Result};
 use super::event::{AskEvent, AskNotice, AskStage, Progress};
 use super::preprocess::{Preprocessed, preprocess};
+use super::manifest::STEERING;
 use super::prompt::{self, BuiltPrompt};
 use super::request::{AskOptions, AskRequest, EngineOptions, Interventions};
 use super::session::{KvCache, Runtime, SessionOptions, Sessions};
@@ -217,7 +218,15 @@ impl Engine {
         if max_new_tokens == 0 && options.answer.is_none() {
             return Err(error("the number of new tokens", "is 0; use 1 or more.".into()));
         }
-        options.interventions.check(&self.bundle.manifest().text)
+        self.check_interventions(&options.interventions)
+    }
+
+    /// Compares interventions with the model and with what its graphs can do.
+    pub(super) fn check_interventions(&self, given: &Interventions) -> Result<()> {
+        if given.steering.is_some() {
+            self.bundle.require(STEERING, "steering attention")?;
+        }
+        given.check(&self.bundle.manifest().text)
     }
 
     /// The ids of a given answer, the stop id included.

@@ -10,7 +10,7 @@ use super::event::{AskEvent, AskNotice, AskStage, Page, Progress, TokenEvent};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{Interventions, Rows};
 use super::sampling::{Sampler, log_probability, top};
-use super::session::{Call, KvCache, Provider};
+use super::session::{Bias, Call, KvCache, Provider};
 use super::tokenizer::StreamDecoder;
 use crate::job::CancelToken;
 use crate::trace::{AnswerToken, Head, Layer, Query, Timings, Trace, TraceBuilder};
@@ -191,7 +191,11 @@ impl Engine {
             logit_rows: logit_rows.map(|row| row as i64).collect(),
             mean_rows: all.clone(),
             last_rows: all,
-            ..interventions(&answering.run.options.interventions, text.layers, queries.clone())
+            ..interventions(
+                &answering.run.options.interventions,
+                [text.layers, text.heads],
+                queries.clone(),
+            )
         };
         let mut collector = Collector::new(
             &answering.run.row_stats,
@@ -347,20 +351,42 @@ fn prefill_parts(positions: Range<usize>, part: usize) -> impl Iterator<Item = R
 }
 
 /// The decoder's inputs for interventions on the positions `queries`; without interventions, no inputs.
-pub(super) fn interventions(given: &Interventions, layers: usize, queries: Range<u32>) -> Call {
+pub(super) fn interventions(
+    given: &Interventions,
+    [layers, heads]: [usize; 2],
+    queries: Range<u32>,
+) -> Call {
     let mut call = Call { head_scale: given.head_scale.clone(), ..Call::default() };
     if !given.knock_layers.is_empty() {
-        let marks = |positions: Range<u32>, ranges: &[Range<u32>]| -> Vec<f32> {
-            let marked = |position| ranges.iter().any(|range| range.contains(&position));
-            positions.map(|position| f32::from(u8::from(marked(position)))).collect()
-        };
         let layers = 0..layers as u32;
         call.knock_layers =
             layers.map(|layer| f32::from(u8::from(given.knock_layers.contains(&layer)))).collect();
         call.knock_key = marks(0..queries.end, &given.knock_keys);
-        call.knock_query = marks(queries, &given.knock_queries);
+        call.knock_query = marks(queries.clone(), &given.knock_queries);
+    }
+    if let Some(steering) = given.steering.as_ref().filter(|steering| !steering.is_neutral()) {
+        let keys: Vec<f32> = marks(0..queries.end, &steering.keys);
+        let strength = |layer: usize, head: usize| {
+            let steered = |pair: &[u32; 2]| pair.map(|at| at as usize) == [layer, head];
+            let all = steering.heads.is_empty();
+            if all || steering.heads.iter().any(steered) { steering.strength } else { 0.0 }
+        };
+        let strengths =
+            (0..layers).flat_map(|layer| (0..heads).map(move |head| strength(layer, head)));
+        call.bias = Some(Bias {
+            heads,
+            keys: keys.len(),
+            values: strengths.flat_map(|by| keys.iter().map(move |key| by * key)).collect(),
+            queries: marks(queries, &steering.queries),
+        });
     }
     call
+}
+
+/// 1 for each position inside of a range, 0 for the others.
+fn marks(positions: Range<u32>, ranges: &[Range<u32>]) -> Vec<f32> {
+    let marked = |position| ranges.iter().any(|range| range.contains(&position));
+    positions.map(|position| f32::from(u8::from(marked(position)))).collect()
 }
 
 /// Copies the attention of the first `positions` queries from the trace of the question before.

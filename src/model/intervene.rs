@@ -3,7 +3,7 @@
 //! Positions and rows are derived here from the trace, so that the command line and the window agree on the queries of
 //! "the answer".
 
-use super::request::Interventions;
+use super::request::{Interventions, Steering};
 use crate::trace::{Head, ImageSpan, Layer, TraceMeta};
 use std::ops::Range;
 
@@ -44,6 +44,42 @@ pub enum Intervention {
     },
 }
 
+/// Steering by its meaning: attention of some heads is turned towards some keys, or away from them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steer {
+    /// Key positions.
+    pub keys: Vec<u32>,
+    /// The heads; empty means all.
+    pub heads: Vec<(Layer, Head)>,
+    /// Added to the scores.
+    pub strength: f32,
+    /// The queries whose scores are changed.
+    pub from: KnockFrom,
+}
+
+impl Steer {
+    /// The decoder's inputs on the question of a trace.
+    pub fn on(&self, meta: &TraceMeta) -> Interventions {
+        let steering = Steering {
+            strength: self.strength,
+            heads: self.heads.iter().map(|(layer, head)| [layer.0, head.0]).collect(),
+            queries: std::iter::once(self.from.first_query(meta)..u32::MAX).collect(),
+            keys: ranges(&self.keys),
+        };
+        Interventions { steering: Some(steering), ..Interventions::default() }
+    }
+}
+
+impl KnockFrom {
+    /// The first of the queries; the range has no end, so that a longer answer is changed as well.
+    fn first_query(self, meta: &TraceMeta) -> u32 {
+        match self {
+            Self::Answer => meta.prompt_len.saturating_sub(1),
+            Self::Text => meta.question_range().start as u32,
+        }
+    }
+}
+
 impl Intervention {
     /// The decoder's inputs for this intervention on the question of a trace.
     pub fn on(&self, meta: &TraceMeta) -> Interventions {
@@ -75,14 +111,9 @@ fn knock(
     from: KnockFrom,
     layers: &[u32],
 ) -> Interventions {
-    let first = match from {
-        KnockFrom::Answer => meta.prompt_len.saturating_sub(1),
-        KnockFrom::Text => meta.question_range().start as u32,
-    };
     let knock_layers =
         if layers.is_empty() { (0..meta.model.layers).collect() } else { layers.to_vec() };
-    // The range has no end, so that a longer answer is cut as well.
-    let knock_queries = std::iter::once(first..u32::MAX).collect();
+    let knock_queries = std::iter::once(from.first_query(meta)..u32::MAX).collect();
     Interventions { knock_layers, knock_queries, knock_keys, ..Interventions::default() }
 }
 

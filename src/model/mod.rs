@@ -49,7 +49,7 @@ pub use engine::{Counters, Engine, Sink, WRITER};
 pub use engine_info::EngineInfo;
 pub use error::{ModelError, Result};
 pub use event::{AskEvent, AskNotice, AskStage, ModelEvent, Page, Progress, TokenEvent};
-pub use intervene::{Intervention, KnockFrom};
+pub use intervene::{Intervention, KnockFrom, Steer};
 pub use manifest::{
     AxisLength, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent,
     Port, Resample, Resize, Role,
@@ -66,8 +66,8 @@ pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
 pub use relevancy::{GRADIENT_ATTENTION, MemoryEstimate, RelevancyRequest, RelevancyTimings};
 pub use request::{
-    AskOptions, AskRequest, Device, EngineOptions, Interventions, MAX_PICTURE_BYTES, Picture, Rows,
-    Turn,
+    AskOptions, AskRequest, Device, EngineOptions, Interventions, MAX_PICTURE_BYTES, MAX_STRENGTH,
+    Picture, Rows, Steering, Turn,
 };
 pub use rerun::Rerun;
 pub use rescore::{Rescored, Rescorer, Variant};

@@ -76,6 +76,56 @@ pub struct Interventions {
     pub knock_queries: Vec<Range<u32>>,
     /// Key positions that are masked. Ranges may go past the end; a position always attends to itself.
     pub knock_keys: Vec<Range<u32>>,
+    /// Bias of attention scores; `None`: no bias.
+    pub steering: Option<Steering>,
+}
+
+/// A number added to attention scores before the softmax: attention to a key is multiplied by e^strength, before the
+/// weights of a query are scaled to sum 1 again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steering {
+    /// The number; 0 changes nothing, negative numbers turn attention away.
+    pub strength: f32,
+    /// Layer and head of each steered head; empty means all.
+    pub heads: Vec<[u32; 2]>,
+    /// Query positions whose scores are changed. Ranges may go past the end.
+    pub queries: Vec<Range<u32>>,
+    /// Key positions whose scores are changed.
+    pub keys: Vec<Range<u32>>,
+}
+
+/// Larger strengths would not change any weight further: e^−60 of a weight is 0 beside the others.
+pub const MAX_STRENGTH: f32 = 60.0;
+
+impl Steering {
+    /// Whether no score changes.
+    pub fn is_neutral(&self) -> bool {
+        self.strength == 0.0 || self.queries.is_empty() || self.keys.is_empty()
+    }
+
+    fn check(&self, text: &Text) -> Result<()> {
+        let bad = |what: String, reason: String| Err(ModelError::Request { what, reason });
+        if !(self.strength.abs() <= MAX_STRENGTH) {
+            return bad(
+                "the strength of steering".into(),
+                format!("is {}; use −{MAX_STRENGTH} to {MAX_STRENGTH}.", self.strength),
+            );
+        }
+        let unknown = |&&[layer, head]: &&[u32; 2]| {
+            layer as usize >= text.layers || head as usize >= text.heads
+        };
+        match self.heads.iter().find(unknown) {
+            Some([layer, head]) => bad(
+                format!("head {layer}.{head}"),
+                format!(
+                    "does not exist: this model has layers 0 to {} and heads 0 to {}.",
+                    text.layers - 1,
+                    text.heads - 1
+                ),
+            ),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Interventions {
@@ -84,7 +134,8 @@ impl Interventions {
         let knocks = !self.knock_layers.is_empty()
             && !self.knock_queries.is_empty()
             && !self.knock_keys.is_empty();
-        !knocks && self.head_scale.iter().all(|&scale| scale == 1.0)
+        let steers = self.steering.as_ref().is_some_and(|steering| !steering.is_neutral());
+        !knocks && !steers && self.head_scale.iter().all(|&scale| scale == 1.0)
     }
 
     /// Checks the sizes against the model.
@@ -92,6 +143,7 @@ impl Interventions {
     /// # Errors
     /// If a layer or the number of factors does not fit.
     pub fn check(&self, text: &Text) -> Result<()> {
+        self.steering.iter().try_for_each(|steering| steering.check(text))?;
         let wanted = text.layers * text.heads;
         if !self.head_scale.is_empty() && self.head_scale.len() != wanted {
             return Err(ModelError::Request {

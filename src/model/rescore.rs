@@ -18,6 +18,7 @@ use super::session::{Call, KvCache};
 use super::trace_inputs::TraceInputs;
 use crate::job::CancelToken;
 use crate::trace::Trace;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A larger batch is slower on a CPU, see docs/performance.md.
@@ -159,7 +160,7 @@ impl Rescorer {
     }
 
     fn check(&self, engine: &Engine, variant: &Variant) -> Result<()> {
-        variant.interventions.check(&engine.bundle.manifest().text)?;
+        engine.check_interventions(&variant.interventions)?;
         let (given, own) = (variant.rgb.as_ref(), self.replay.rgb.as_ref());
         if let Some(given) = given
             && own.is_none_or(|own| own.len() != given.len())
@@ -191,7 +192,8 @@ impl Rescorer {
         let shared = self.untouched(group);
         self.share(engine, shared, batch, cancel)?;
         let ids = self.replay.fed_ids();
-        let layers = engine.bundle.manifest().text.layers;
+        let text = &engine.bundle.manifest().text;
+        let size = [text.layers, text.heads];
         let cache = match &self.shared {
             Some(held) if shared > 0 => &held.cache,
             _ => &engine.sessions.empty_cache(batch)?,
@@ -201,7 +203,7 @@ impl Rescorer {
             from: shared,
             features: &features,
             batch,
-            calls: &|positions| interventions(&group.interventions, layers, positions),
+            calls: &|positions| interventions(&group.interventions, size, positions),
             logits_from: Some(self.replay.prompt_len - 1),
             parts: self.parts(engine, ids.len() - shared),
         };
@@ -211,17 +213,22 @@ impl Rescorer {
 
     /// Number of positions from the start whose keys and values are the same as in the trace.
     fn untouched(&self, group: &Group) -> usize {
-        let Interventions { head_scale, knock_layers, knock_queries, knock_keys } =
+        let Interventions { head_scale, knock_layers, knock_queries, knock_keys, steering } =
             &group.interventions;
         if self.plain || head_scale.iter().any(|&scale| scale != 1.0) {
             return 0;
         }
         // At least two new positions, see `Engine::past`; the first logits are those of P − 1.
         let mut untouched = self.replay.prompt_len.saturating_sub(2);
+        let first = |queries: &[Range<u32>]| {
+            let changed = queries.iter().filter(|range| !range.is_empty());
+            changed.map(|range| range.start as usize).min().unwrap_or(usize::MAX)
+        };
         if !knock_layers.is_empty() && !knock_keys.is_empty() {
-            let blind = knock_queries.iter().filter(|range| !range.is_empty());
-            let first = blind.map(|range| range.start as usize).min();
-            untouched = untouched.min(first.unwrap_or(usize::MAX));
+            untouched = untouched.min(first(knock_queries));
+        }
+        if let Some(steering) = steering.as_ref().filter(|steering| !steering.is_neutral()) {
+            untouched = untouched.min(first(&steering.queries));
         }
         if !group.pictures.is_empty() {
             untouched = untouched.min(self.replay.first_image.unwrap_or(0));
