@@ -13,6 +13,7 @@ mod engine;
 mod methods;
 mod parity;
 mod patch_map;
+mod patching;
 mod relevancy;
 mod rescore;
 mod support;
