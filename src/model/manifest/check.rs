@@ -289,7 +289,6 @@ impl Manifest {
             input("pos", I64, &[None]),
             input("ids", I64, &[None]),
             input("w", F32, &[None]),
-            output("logits", F32, &[None, Some(vocab)]),
             output(&format!("d_residual_{layers}"), F32, &[None, Some(hidden)]),
         ];
         for layer in 0..layers {
