@@ -104,7 +104,9 @@ impl PatchResult {
     /// The index of a cell; `None` outside of the table.
     pub fn cell(&self, group: usize, layer: u32, head: u32) -> Option<usize> {
         let inside = group < self.groups.len() && layer < self.layers && head < self.heads;
-        inside.then_some((group * self.layers as usize + layer as usize) * self.heads as usize + head as usize)
+        inside.then_some(
+            (group * self.layers as usize + layer as usize) * self.heads as usize + head as usize,
+        )
     }
 
     /// Group, layer and head of a cell.
@@ -140,7 +142,9 @@ impl PatchResult {
     /// fewer than three, or if one side is constant.
     pub fn correlation(&self) -> Option<f64> {
         let pairs: Vec<(f64, f64)> = (0..self.patched.len())
-            .filter_map(|cell| Some((f64::from(self.estimated(cell)?), f64::from(self.restored(cell)?))))
+            .filter_map(|cell| {
+                Some((f64::from(self.estimated(cell)?), f64::from(self.restored(cell)?)))
+            })
             .collect();
         if pairs.len() < 3 {
             return None;
@@ -162,7 +166,11 @@ impl PatchResult {
     ///
     /// # Errors
     /// [`StoredError`] for anything that cannot belong to the trace.
-    pub fn stored(trace: &Trace, answer: AnswerIndex, site: Site) -> Result<Option<Self>, StoredError> {
+    pub fn stored(
+        trace: &Trace,
+        answer: AnswerIndex,
+        site: Site,
+    ) -> Result<Option<Self>, StoredError> {
         let Some(json) = trace.patching(site.name(), answer) else { return Ok(None) };
         let found: Self =
             serde_json::from_slice(&json).map_err(|error| StoredError(error.to_string()))?;
@@ -190,7 +198,8 @@ impl PatchResult {
             let ascending = group.positions.windows(2).all(|pair| pair[0] < pair[1]);
             ascending && group.positions.last().is_some_and(|&last| last < end)
         };
-        (!self.groups.iter().all(fits)).then_some("a group has positions that the trace does not have")
+        (!self.groups.iter().all(fits))
+            .then_some("a group has positions that the trace does not have")
     }
 }
 
@@ -200,10 +209,15 @@ pub type ObjectPatches<'a> = (&'a str, &'a [f32]);
 /// The groups of positions of an answer token: the patches of each object (at least half of their area inside; of the
 /// first where they overlap), the other patches, each word of the text after the picture, and the position that
 /// predicts the token. Positions of chat templates between the words are one group, `other text`.
-pub fn position_groups(trace: &Trace, answer: AnswerIndex, objects: &[ObjectPatches<'_>]) -> Vec<PositionGroup> {
+pub fn position_groups(
+    trace: &Trace,
+    answer: AnswerIndex,
+    objects: &[ObjectPatches<'_>],
+) -> Vec<PositionGroup> {
     let meta = trace.meta();
     let last = meta.query_of_answer(answer).0;
-    let keys: Vec<u32> = meta.spans.iter().flat_map(ImageSpan::keys).map(|key| key as u32).collect();
+    let keys: Vec<u32> =
+        meta.spans.iter().flat_map(ImageSpan::keys).map(|key| key as u32).collect();
     let object_of = |patch: usize| {
         objects.iter().position(|(_, inside)| inside.get(patch).is_some_and(|&part| part >= 0.5))
     };
@@ -229,7 +243,9 @@ pub fn position_groups(trace: &Trace, answer: AnswerIndex, objects: &[ObjectPatc
     for word in words(meta.tokens.get(first..end).unwrap_or_default()) {
         let positions = word.tokens.clone().map(|token| (first + token) as u32).collect();
         match word.kind {
-            TokenKind::Question | TokenKind::Answer if word.is_numbered => push(word.plain().trim(), positions),
+            TokenKind::Question | TokenKind::Answer if word.is_numbered => {
+                push(word.plain().trim(), positions)
+            }
             _ => rest.extend(positions),
         }
     }

@@ -103,7 +103,11 @@ fn cut_out(values: &[f32], rows: usize, hidden: usize, wanted: Range<usize>) -> 
 }
 
 /// Pictures [H, W, 3] → features [B, features, D].
-pub(super) fn look(engine: &mut Engine, pictures: &[Arc<[u8]>], cancel: &CancelToken) -> Result<Vec<f32>> {
+pub(super) fn look(
+    engine: &mut Engine,
+    pictures: &[Arc<[u8]>],
+    cancel: &CancelToken,
+) -> Result<Vec<f32>> {
     let side = engine.bundle.manifest().vision.image_size;
     let pixels = pictures.iter().flat_map(|rgb| normalised(rgb, &engine.bundle)).collect();
     let features = engine.sessions.vision(pixels, side, cancel)?;

@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::prompt;
-use super::session::{DecoderPart, Call};
+use super::session::{Call, DecoderPart};
 use super::trace_inputs::{TraceInputs, normalised};
 use crate::analysis::methods::Forward;
 use crate::job::CancelToken;

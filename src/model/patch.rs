@@ -331,7 +331,10 @@ fn check(replay: &TraceInputs, request: &PatchRequest) -> Result<()> {
         );
     }
     let Some(own) = replay.rgb.as_ref() else {
-        return bad("this trace".into(), "has no picture whose activations could be copied.".into());
+        return bad(
+            "this trace".into(),
+            "has no picture whose activations could be copied.".into(),
+        );
     };
     if own.len() != request.other.len() {
         return bad(

@@ -100,6 +100,7 @@ fn expected_tensor(
 /// Whether a name is that of a JSON document about one answer token: `causal.TOKEN`, `patch.SITE.TOKEN`.
 fn is_json(name: &str) -> bool {
     let Some((kind, token)) = name.rsplit_once('.') else { return false };
-    let known = kind == "causal" || kind.strip_prefix("patch.").is_some_and(|site| !site.contains('.'));
+    let known =
+        kind == "causal" || kind.strip_prefix("patch.").is_some_and(|site| !site.contains('.'));
     known && token.parse::<u32>().is_ok()
 }

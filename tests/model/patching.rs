@@ -106,9 +106,9 @@ fn patched_activations_have_the_numbers_of_hooks_in_pytorch() {
                 let name = &found.groups[group].name;
                 let of = |kind: &str| -> f32 {
                     match site {
-                        Site::Heads => numbers_of(
-                            &pair.content["heads"][kind][layer as usize][head as usize],
-                        ),
+                        Site::Heads => {
+                            numbers_of(&pair.content["heads"][kind][layer as usize][head as usize])
+                        }
                         _ => numbers_of(&pair.content[site.name()][name][kind][layer as usize]),
                     }
                 };
@@ -154,7 +154,10 @@ fn objects_take_the_patches_that_lie_inside_and_the_first_wins() {
     let (fox, cat) = (inside(&[3, 4]), inside(&[4, 7]));
     let groups = position_groups(&pair.trace, AnswerIndex(0), &[("fox", &fox), ("cat", &cat)]);
     let first = pair.trace.meta().spans[0].keys().next().unwrap() as u32;
-    assert_eq!(groups[0], PositionGroup { name: "fox".into(), positions: vec![first + 3, first + 4] });
+    assert_eq!(
+        groups[0],
+        PositionGroup { name: "fox".into(), positions: vec![first + 3, first + 4] }
+    );
     assert_eq!(groups[1], PositionGroup { name: "cat".into(), positions: vec![first + 7] });
     assert_eq!((&*groups[2].name, groups[2].positions.len()), ("other patches", patches - 3));
 }
@@ -275,7 +278,8 @@ fn a_strength_of_zero_changes_no_bit_and_a_bad_one_is_refused() {
     let neutral = with(steering(0.0).on(&meta)).unwrap();
     assert!(!neutral.meta().provenance.model_changed);
     // The bias is an input of the graph here, but adds zeros: the steered queries come after the sequence.
-    let late = Steering { strength: 2.0, queries: vec![5000..5001], keys: vec![1..9], heads: vec![] };
+    let late =
+        Steering { strength: 2.0, queries: vec![5000..5001], keys: vec![1..9], heads: vec![] };
     let late = with(Interventions { steering: Some(late), ..Interventions::default() }).unwrap();
     for other in [&neutral, &late] {
         assert_eq!(other.answer_logprobs(), plain.answer_logprobs());

@@ -275,9 +275,11 @@ impl Manifest {
                     input(&format!("patch_{name}_at"), I64, &[None, Some(place)]),
                     input(&format!("patch_{name}"), F32, &[None, Some(width)]),
                 ]);
-                decoder.extend((0..layers).map(|layer| {
-                    output(&format!("{name}_{layer}"), F32, &[None, Some(features)])
-                }));
+                decoder.extend(
+                    (0..layers).map(|layer| {
+                        output(&format!("{name}_{layer}"), F32, &[None, Some(features)])
+                    }),
+                );
             }
         }
         if self.can(STEERING) {

@@ -271,7 +271,8 @@ impl Sessions {
             DecoderOutput::States(site, _) => (state_site == Some(site))
                 .then(|| Expected::new([state_rows, sizes.features_of(site, head_dim)])),
         };
-        let mut inputs = vec![("inputs_embeds".to_owned(), tensor([batch, new, hidden], embeddings))];
+        let mut inputs =
+            vec![("inputs_embeds".to_owned(), tensor([batch, new, hidden], embeddings))];
         inputs.extend(optional_inputs(call, self.layers));
         let inputs = inputs
             .into_iter()
@@ -303,7 +304,8 @@ impl Sessions {
             }
         }
         let values: Option<Vec<DynValue>> = values.into_iter().collect();
-        let values = values.ok_or_else(|| session.failed("reading its outputs", "a present output is missing"))?;
+        let values = values
+            .ok_or_else(|| session.failed("reading its outputs", "a present output is missing"))?;
         Ok((logits, KvCache { values, positions, batch }))
     }
 
@@ -445,7 +447,8 @@ impl DecoderOutput {
             return layer(text).map(Self::HeadMean);
         }
         for site in Site::ALL {
-            if let Some(text) = name.strip_prefix(site.name()).and_then(|end| end.strip_prefix('_')) {
+            if let Some(text) = name.strip_prefix(site.name()).and_then(|end| end.strip_prefix('_'))
+            {
                 return layer(text).map(|layer| Self::States(site, layer));
             }
         }
