@@ -1,4 +1,4 @@
-// Straight lines with round ends, smoothed over one pixel: outlines of marked objects.
+// Straight lines with round ends, smoothed over one pixel: outlines of marked objects, edges of graphs.
 
 struct Varying {
     @builtin(position) position: vec4f,

@@ -53,7 +53,7 @@ pub(crate) struct Args {
     search: SearchFlags,
     /// Orders of visiting the nodes in which the graph is learned again, beside other values of
     /// alpha and of the records; 0: no other graphs.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    #[arg(long, value_name = "N", default_value_t = StabilityOptions::default().orders as u64, value_parser = clap::value_parser!(u64).range(0..=1000))]
     stability: u64,
     /// Seed of the orders and of the random sets.
     #[arg(long, default_value_t = 0)]
@@ -279,11 +279,7 @@ fn of_trace(
         tested?;
     }
     meter.finish();
-    // A stored result that cannot be read is replaced.
-    let kept = CausalResult::stored(&trace, answer).ok().flatten();
-    let all = kept.map_or_else(|| result.clone(), |older| result.clone().over(older));
-    let json = serde_json::to_vec(&all)?;
-    trace.with_causal(answer, &json).write_maps(&trace, &out)?;
+    result.clone().kept_in(&trace)?.write_maps(&trace, &out)?;
     if args.json {
         report::trace_json(&trace, &out, &result, Some(seconds))
     } else {

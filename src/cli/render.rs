@@ -4,6 +4,7 @@
 
 mod args;
 mod batch;
+mod causal;
 mod draw;
 mod flags;
 mod job;
@@ -31,13 +32,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(path) => Some(Trace::open(path)?),
         None => None,
     };
-    let traces = Traces { first, second };
+    let mut traces = Traces { first, second };
     let is_svg = is_svg(args)?;
     // All input errors are found before the first figure is drawn.
     let jobs = batch::jobs(&state, &traces.first, &args.out)?;
     for job in &jobs {
         traces.check(&job.state)?;
     }
+    causal::learn_missing(&mut traces.first, &jobs)?;
     traces.note(&state);
     if let Some(path) = &args.write_state {
         let text = state.named_from(path)?.to_toml()?;

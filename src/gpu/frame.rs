@@ -6,10 +6,10 @@
 use super::context::{Context, linear_color, lut_row};
 use super::geometry::{grid_lines, outline};
 use super::maps::MapSlot;
-use super::numbers::{Matrix, Tokens};
+use super::numbers::{Causal, Matrix, Tokens};
 use super::objects::outlines;
 use super::pages::PageKey;
-use super::passes::{Passes, rects, text};
+use super::passes::{Passes, lines, rects, text};
 use super::pictures::Pictures;
 use super::pipeline::{Corners, Draw};
 use super::places::places;
@@ -17,7 +17,7 @@ use super::resources::Resources;
 use super::work::Work;
 use super::{FrameStats, GpuError, Scene, Target};
 use crate::trace::TraceId;
-use crate::view::figure::{Figure, PixelRect, ThemeColors};
+use crate::view::figure::{Figure, PixelRect, Stroke, ThemeColors, mixed};
 use crate::view::{ColorMap, Numbers, PatchGrid, Reads, ShownGrid};
 
 /// Outlines of patches, in design units.
@@ -34,6 +34,7 @@ pub(super) struct Maps {
     pub second: MapSlot,
     pub head_numbers: Matrix,
     pub tokens: Tokens,
+    pub causal: Causal,
     /// The row that was shown last, and the step towards it.
     scrub: Option<(TraceId, u32, i64)>,
 }
@@ -45,6 +46,7 @@ impl Maps {
             second: MapSlot::new(),
             head_numbers: Matrix::default(),
             tokens: Tokens::default(),
+            causal: Causal::default(),
             scrub: None,
         }
     }
@@ -170,10 +172,16 @@ impl<'a> Frame<'a> {
     ) -> Result<FrameStats, GpuError> {
         let rects = Self::rects(scene, figure);
         let look = (scene.state.theme.palette(), scene.colormap());
-        let outlines = outlines(scene, figure);
-        if !outlines.is_empty() {
+        let mut lines = strokes(figure, look.0, look.1);
+        let below = lines.len() as u32;
+        lines.extend(outlines(scene, figure));
+        if !lines.is_empty() {
             let quads = &mut self.passes.lines.quads;
-            draws.push(quads.draw(self.context, (self.format, ()), Vec::new(), &outlines)?);
+            quads.set(self.work.gpu, &lines)?;
+            let mut part = |range| quads.part(self.context, (self.format, ()), Vec::new(), range);
+            let all = lines.len() as u32;
+            draws.insert(0, part(0..below)?);
+            draws.push(part(below..all)?);
         }
         self.finish_with(target, figure, draws, rects, look)
     }
@@ -317,6 +325,21 @@ pub(super) fn fills(
         let color = palette.color(fill.ink, |at| super::colormap::color(map, at));
         rects::Instance::plain(corners(&fill.rect), linear_color(color, fill.alpha))
     })
+}
+
+/// The lines of a figure, opaque.
+fn strokes(figure: &Figure, palette: ThemeColors, map: ColorMap) -> Vec<lines::Instance> {
+    let line = |stroke: &Stroke| {
+        let color = palette.color(stroke.ink, |at| super::colormap::color(map, at));
+        let color = mixed(palette.background, color, f64::from(stroke.alpha));
+        let ([x0, y0], [x1, y1]) = (stroke.from, stroke.to);
+        lines::Instance {
+            ends: [x0, y0, x1, y1],
+            color: linear_color(color, 1.0),
+            half_width: stroke.width / 2.0,
+        }
+    };
+    figure.strokes.iter().map(line).collect()
 }
 
 /// Hairlines between patches; they fade in with the size of a patch.

@@ -4,13 +4,14 @@
 //! weights changes, not in every frame.
 
 use super::{Context, GpuError, Scene};
+use crate::analysis::causal::{CausalError, CausalResult};
 use crate::analysis::gather::{Members, QueryKey, query_key};
 use crate::analysis::normalise::{
     CONTOUR_PERCENTILES, RangeRule, Scaling, beyond_rounding, percentile,
 };
 use crate::analysis::reduce::has_bos;
-use crate::trace::TraceId;
-use crate::view::{HeadNumbersKey, Numbers, NumbersKey};
+use crate::trace::{AnswerIndex, TraceId};
+use crate::view::{Bounds, CausalTree, HeadNumbersKey, Numbers, NumbersKey};
 use half::f16;
 use wgpu::util::DeviceExt as _;
 
@@ -128,6 +129,35 @@ impl Matrix {
         let ends = ranges.first().copied().unwrap_or([0.0, 0.0]);
         let is_own = matches!(scaling.rule, RangeRule::PerMap | RangeRule::Shared);
         if is_own { beyond_rounding(ends) } else { ends }.map(f64::from)
+    }
+}
+
+/// The causal graphs of the answer token that was shown last, as the trace holds them.
+#[derive(Debug, Default)]
+pub(super) struct Causal {
+    read: Option<((TraceId, AnswerIndex), Result<CausalResult, CausalError>)>,
+}
+
+impl Causal {
+    /// The tree of a scene.
+    ///
+    /// # Errors
+    /// A token without a graph in the trace, or as [`CausalTree::new`].
+    pub fn tree(&mut self, scene: &Scene<'_>) -> Result<CausalTree, CausalError> {
+        let (state, trace) = (scene.state, scene.trace);
+        let answer = Bounds::from_trace(trace).causal_answer(&state.map.queries);
+        let answer = answer.map_err(|error| CausalError::Stored(error.to_string()))?;
+        let key = (trace.id(), answer);
+        if self.read.as_ref().is_none_or(|(of, _)| *of != key) {
+            let missing = CausalError::NotLearned { token: answer.0 };
+            let found = CausalResult::stored(trace, answer).and_then(|found| found.ok_or(missing));
+            self.read = Some((key, found));
+        }
+        match &self.read {
+            Some((_, Ok(result))) => CausalTree::new(state, trace, result),
+            Some((_, Err(error))) => Err(error.clone()),
+            None => Err(CausalError::NotLearned { token: answer.0 }),
+        }
     }
 }
 

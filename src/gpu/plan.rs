@@ -46,6 +46,10 @@ impl<'a> Scene<'a> {
     /// The same scene over traces whose attention is replaced by the pages that its sources name (gradient × attention
     /// and others).
     pub fn with_pages(&self) -> Self {
+        if self.state.view.spec().drawing == Drawing::Tree {
+            // Pages beside the attention have no causal graphs.
+            return *self;
+        }
         let trace = self.trace.shown_by(self.state.map.source.name());
         let second = match &self.state.second {
             Some(second) => {

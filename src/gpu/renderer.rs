@@ -252,6 +252,7 @@ impl Renderer {
             Drawing::Wall => frame.wall(scene, &figure, &strengths)?,
             Drawing::Matrix => frame.matrix(scene, &figure)?,
             Drawing::TokenMatrix => frame.token_matrix(scene, &figure)?,
+            Drawing::Tree => frame.crops(scene, &figure)?,
         };
         let stats = frame.finish(scene, target, &figure, draws)?;
         self.figure = Some(figure);
@@ -286,6 +287,10 @@ impl Renderer {
 
     fn readout_of(&mut self, scene: &Scene<'_>) -> Result<Readout, GpuError> {
         let scaling = scene.scaling();
+        if scene.state.view.spec().drawing == Drawing::Tree {
+            let causal = self.maps.causal.tree(scene).ok().map(|tree| tree.numbers());
+            return Ok(Readout { causal, ..Readout::default() });
+        }
         if !scene.has_maps() {
             let range = self.numbers_of_matrix(scene)?;
             return Ok(match scaling.rule {
@@ -315,6 +320,7 @@ impl Renderer {
             shares: [self.shown.sum().filter(|_| has_shares), None],
             ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
+            causal: None,
         };
         if let Some(other) = other.filter(|_| !is_difference) {
             self.shown_second.update(&other, None)?;
@@ -359,6 +365,10 @@ impl Renderer {
                     tile.sum = (!own.is_empty()).then(|| own.iter().sum());
                     rest = others;
                 }
+            }
+            Content::Causal { tree, .. } => {
+                let found = self.maps.causal.tree(scene).map(Box::new);
+                *tree = found.map_err(|error| error.in_short());
             }
             Content::Picture { .. } | Content::TokenMatrix { .. } | Content::Relevancy { .. } => {}
         }

@@ -4,7 +4,7 @@ use super::atlas::Tile;
 use super::context::{group, linear_color, lut_row, window};
 use super::frame::{Frame, corners};
 use super::geometry::{OnPicture, grid_on_picture};
-use super::passes::{composite, matrix, picture, token_matrix, wall};
+use super::passes::{composite, crop, matrix, picture, token_matrix, wall};
 use super::pictures::Loaded;
 use super::pipeline::{Draw, Groups};
 use super::places::{Place, places};
@@ -12,8 +12,11 @@ use super::plan::atlas_columns;
 use super::{GpuError, Scene, colormap};
 use crate::analysis::reduce::Keep;
 use crate::logging::bug;
-use crate::view::figure::{Figure, contour_color};
+use crate::view::figure::{Crop, Figure, contour_color};
 use crate::view::{Blend, Interpolation, Mix, Shown};
+
+/// The share of the background in dimmed parts of a picture, in linear light.
+const DIMMED: f32 = 0.72;
 
 /// Contour lines, in design units.
 const CONTOUR: f32 = 2.5;
@@ -201,6 +204,42 @@ impl Frame<'_> {
             ],
         );
         vec![(style_group, Some(style)), (pictures, None), (maps, None)]
+    }
+
+    /// Parts of pictures with borders, in the order of the figure.
+    pub fn crops(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
+        let (palette, map) = (scene.state.theme.palette(), scene.colormap());
+        let [dim_r, dim_g, dim_b, _] = linear_color(palette.background, 1.0);
+        let instance = |one: &Crop| {
+            let border = palette.color(one.border, |at| colormap::color(map, at));
+            let [r, g, b, _] = linear_color(border, 1.0);
+            crop::Instance {
+                rect: corners(&one.rect),
+                uv: one.uv,
+                lit: one.lit,
+                border: [r, g, b, one.border_px],
+                dim: [dim_r, dim_g, dim_b, DIMMED],
+            }
+        };
+        let instances: Vec<_> = figure.crops.iter().map(instance).collect();
+        self.passes.crop.quads.set(self.work.gpu, &instances)?;
+        let mut draws = Vec::new();
+        let mut from = 0;
+        for crops in figure.crops.chunk_by(|a, b| a.frame == b.frame) {
+            let loaded = self.pictures.get(self.context, scene.trace, crops[0].frame)?;
+            let pass = &mut self.passes.crop;
+            let bound = group(
+                &self.work.gpu.device,
+                "crop",
+                &pass.layout,
+                &[wgpu::BindingResource::TextureView(&loaded.view)],
+            );
+            let range = from..from + crops.len() as u32;
+            from = range.end;
+            let groups = vec![(bound, None)];
+            draws.push(pass.quads.part(self.context, (self.format, ()), groups, range)?);
+        }
+        Ok(draws)
     }
 
     /// Maps of every layer and head.

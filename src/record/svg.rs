@@ -3,7 +3,7 @@
 use super::Provenance;
 use crate::gpu::colormap;
 use crate::view::ColorMap;
-use crate::view::figure::{Align, Figure, Fill, Label, PixelRect, ThemeColors};
+use crate::view::figure::{Align, Figure, Fill, Label, PixelRect, Stroke, ThemeColors, mixed};
 use base64::Engine as _;
 use std::fmt::Write as _;
 
@@ -60,6 +60,9 @@ pub fn svg(
         rect_attributes(&stage)
     ));
     out.line(format_args!(r#"<g clip-path="url(#stage)">"#));
+    for stroke in &figure.strokes {
+        out.stroke(stroke);
+    }
     for raster in rasters {
         out.raster(raster);
     }
@@ -95,6 +98,23 @@ impl Writer {
 
     fn color(&self, ink: crate::view::figure::Ink) -> String {
         hex(self.palette.color(ink, |value| colormap::color(self.map, value)))
+    }
+
+    fn stroke(&mut self, stroke: &Stroke) {
+        let map = self.map;
+        let color = self.palette.color(stroke.ink, |value| colormap::color(map, value));
+        let color = hex(mixed(self.palette.background, color, f64::from(stroke.alpha)));
+        let ([x0, y0], [x1, y1], width) = (stroke.from, stroke.to, stroke.width);
+        if stroke.from == stroke.to {
+            let radius = width / 2.0;
+            self.line(format_args!(
+                r#"<circle cx="{x0:.2}" cy="{y0:.2}" r="{radius:.2}" fill="{color}"/>"#
+            ));
+        } else {
+            self.line(format_args!(
+                r#"<line x1="{x0:.2}" y1="{y0:.2}" x2="{x1:.2}" y2="{y1:.2}" stroke="{color}" stroke-width="{width:.2}" stroke-linecap="round"/>"#
+            ));
+        }
     }
 
     fn raster(&mut self, raster: &Raster) {

@@ -499,6 +499,15 @@ impl TraceMeta {
         self.spans.get(patch.span as usize)?.key(patch.row, patch.column)
     }
 
+    /// The patch at a key position; `None` for a position that is no patch.
+    pub fn patch_of_key(&self, position: u32) -> Option<PatchRef> {
+        (0_u32..).zip(&self.spans).find_map(|(span, of)| {
+            let offset = position.checked_sub(of.first)?;
+            let (row, column) = (offset / of.stride().max(1), offset % of.stride().max(1));
+            of.key(row, column).map(|_| PatchRef { span, row, column })
+        })
+    }
+
     /// The tokens of the answer.
     pub fn answer_tokens(&self) -> &[TokenInfo] {
         self.tokens.get(self.prompt_len()..).unwrap_or_default()

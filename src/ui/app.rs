@@ -1,6 +1,7 @@
 //! The window's state, and the few changes that all commands share. [`super::frame`] decides what is drawn
 //! and when; [`super::commands`] carries out commands.
 
+use super::causes::Causes;
 use super::chat::Chat;
 use super::closed::Closed;
 use super::dialogs::Prompt;
@@ -98,6 +99,8 @@ pub struct App {
     pub marking: Marking,
     /// Curves of the deletion and insertion test.
     pub scores: Option<Scores>,
+    /// Causal graphs that were asked for.
+    pub causes: Causes,
     /// The docked panels; `None` only while they are drawn.
     pub layout: Option<Layout>,
     /// Whether the help is open.
@@ -203,6 +206,7 @@ impl App {
             what_if: WhatIf::default(),
             marking: Marking::default(),
             scores: None,
+            causes: Causes::default(),
             chat,
             stage,
             value_cache: ValueCache::default(),

@@ -29,6 +29,8 @@ macro_rules! ui_commands {
                     => |app, _| view::show(app, ViewKind::Pictures),
                 ShowRelevancy "Relevancy" [SHIFT R]
                     => |app, _| relevancy::show_view(app),
+                ShowCauses "Causes: the causal graph of the answer token" [SHIFT C]
+                    => |app, _| causes::show_view(app),
                 ZoomIn "Zoom in" [NONE Equals] [NONE Plus]
                     => |app, _| view::change(app, |state, _| Command::ZoomBy {
                         factor: 1.25, about: state.camera.centre,

@@ -1,6 +1,7 @@
 //! Requests of the user as plain data: sent by panels, keys and the palette, carried out by
 //! [`super::commands`].
 
+use super::causes::CausesCommand;
 use super::document::DocumentId;
 use super::film::FilmOptions;
 use super::layout::{Overlay, Pane};
@@ -64,6 +65,8 @@ pub enum Intent {
     Bookmark(BookmarkCommand),
     /// Stops a task.
     CancelTask(u64),
+    /// Learns or tests causal graphs.
+    Causes(CausesCommand),
     /// Edits, compares, changes the model.
     WhatIf(WhatIfCommand),
     /// Marks objects.

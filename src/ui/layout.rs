@@ -70,6 +70,8 @@ panes! {
     Walkthrough Upper "Walkthrough",
     /// Heads ranked by their attention on the picture.
     Ranking Upper "Best heads",
+    /// Causal graphs of an answer token.
+    Causes Upper "Causes",
     /// One bar for each head of the layer.
     HeadStrip Middle "Heads of the layer",
     /// Exact values.

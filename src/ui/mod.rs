@@ -21,6 +21,7 @@
 
 pub mod app;
 pub mod badges;
+pub mod causes;
 pub mod chat;
 pub mod closed;
 mod command_table;

@@ -1,6 +1,7 @@
 //! Results of background work as data: sent by tasks, exports and dialogs, and applied to the window between
 //! two frames.
 
+use super::causes::FoundCauses;
 use super::dialogs::Dialog;
 use super::document::DocumentId;
 use super::figures::{FigureJob, FigureKind};
@@ -89,6 +90,13 @@ pub enum TaskResult {
         of: DocumentId,
         /// Its trace with the effects.
         found: ComputedMaps,
+    },
+    /// Causal graphs of an answer token of a document.
+    Causes {
+        /// The document.
+        of: DocumentId,
+        /// The graphs.
+        found: Box<FoundCauses>,
     },
     /// The occlusion map of a document, complete or in progress.
     Occlusion(DocumentId, Arc<Trace>),

@@ -6,6 +6,7 @@
 
 use super::document::{Document, DocumentId};
 use super::verdicts::WordEvidence;
+use crate::analysis::causal::{CausalError, CausalResult};
 use crate::analysis::normalise::beyond_rounding;
 use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::{Fold, Keep, patch_keys};
@@ -134,6 +135,7 @@ pub struct ValueCache {
     map: CachedValue<MapKey, Vec<f32>>,
     looking: CachedValue<LookKey, Vec<f32>>,
     strip: CachedValue<StripKey, Vec<f32>>,
+    causal: CachedValue<(TraceId, AnswerIndex), Result<Option<Arc<CausalResult>>, CausalError>>,
 }
 
 impl ValueCache {
@@ -195,6 +197,27 @@ impl ValueCache {
             });
             ranking(&doc.trace, queries, inside)
         })
+    }
+
+    /// The causal graphs of the chosen answer token that the trace holds.
+    ///
+    /// # Errors
+    /// A stored result that cannot be read.
+    pub fn stored_causal(
+        &self,
+        doc: &Document,
+        state: &ViewState,
+    ) -> Result<Option<Arc<CausalResult>>, CausalError> {
+        let Ok(answer) = doc.extent.causal_answer(&state.map.queries) else { return Ok(None) };
+        let found = self.causal.get((doc.trace.id(), answer), || {
+            CausalResult::stored(&doc.trace, answer).map(|found| found.map(Arc::new))
+        });
+        (*found).clone()
+    }
+
+    /// As [`Self::stored_causal`]; `None` also for a result that cannot be read.
+    pub fn causal(&self, doc: &Document, state: &ViewState) -> Option<Arc<CausalResult>> {
+        self.stored_causal(doc, state).ok().flatten()
     }
 
     /// The mean ranking over several answers of one model, each with its object if one is asked about, over all of

@@ -138,6 +138,15 @@ impl Bounds {
         )
     }
 
+    /// The answer token whose causal graph is shown: the first of the chosen ones.
+    ///
+    /// # Errors
+    /// A position that predicts no answer token, or a token that does not exist.
+    pub fn causal_answer(&self, queries: &Queries) -> Result<AnswerIndex, ViewError> {
+        let answers = self.query_answers(queries)?;
+        answers.first().copied().ok_or(ViewError::NoRows)
+    }
+
     /// Checks that a state can be shown with this trace. `second` is the bounds of the second map's trace, `None` if
     /// both maps come from the same trace.
     ///
@@ -167,6 +176,9 @@ impl Bounds {
             && let Some(reason) = self.lacks(state, state.quantity)
         {
             return Err(ViewError::Combination { reason });
+        }
+        if spec.drawing == Drawing::Tree {
+            self.causal_answer(&state.map.queries)?;
         }
         state.check_objects()?;
         self.check_picture(state.picture)?;
@@ -361,6 +373,9 @@ fn check_numbers(state: &ViewState) -> Result<(), ViewError> {
     within("camera.zoom", zoom, 0.05, 1000.0, "between 0.05 and 1000")?;
     within("camera.centre", x, -10.0, 11.0, "between -10 and 11 (the content is 0 to 1)")?;
     within("camera.centre", y, -10.0, 11.0, "between -10 and 11 (the content is 0 to 1)")?;
+    if let Some(radius) = state.radius {
+        within("radius", f64::from(radius), 1.0, f64::from(u32::MAX), "a distance from 1")?;
+    }
     if let Some([low, high]) = state.matrix_range {
         for value in [low, high] {
             within("matrix-range", value, f64::MIN, f64::MAX, "a finite number")?;

@@ -106,6 +106,8 @@ pub enum Command {
     SetTextScale(f64),
     /// Applies LVLM-Interpret's look.
     LvlmInterpretLook,
+    /// Sets the largest distance that the causal view shows; `None`: all that the graph has.
+    SetRadius(Option<u32>),
     /// Replaces the whole state (a bookmark, a walkthrough step).
     Replace(Box<ViewState>),
 }
@@ -133,6 +135,7 @@ impl Command {
             Self::SetTextScale(_) => Some("text-scale"),
             Self::AddPatches(_) | Self::RemovePatches(_) => Some("patches"),
             Self::SetCaptionText(_) => Some("caption"),
+            Self::SetRadius(_) => Some("radius"),
             Self::SetTrace(_)
             | Self::SetView(_)
             | Self::SetSource(_)
@@ -195,6 +198,11 @@ impl Command {
                 {
                     let shown = extent.quantities(next).first().copied();
                     next.set_quantity(shown.unwrap_or_default());
+                }
+                if view.spec().drawing == Drawing::Tree
+                    && extent.causal_answer(&next.map.queries).is_err()
+                {
+                    next.map.queries = Queries::answer(0);
                 }
                 // Layers and heads belong to attention, so a map without them is replaced by it.
                 if view.spec().needs_pages() && !has_pages(&next.map.source, extent) {
@@ -289,7 +297,8 @@ impl Command {
             | Self::SetCaptionText(_)
             | Self::ShowLegend(_)
             | Self::SetTheme(_)
-            | Self::SetTextScale(_) => self.change_look(next),
+            | Self::SetTextScale(_)
+            | Self::SetRadius(_) => self.change_look(next),
         }
     }
 
@@ -325,6 +334,7 @@ impl Command {
             Self::ShowLegend(show) => next.legend = *show,
             Self::SetTheme(theme) => next.theme = *theme,
             Self::SetTextScale(scale) => next.text_scale = *scale,
+            Self::SetRadius(radius) => next.radius = *radius,
             Self::SetTrace(_)
             | Self::SetView(_)
             | Self::PanBy(_)

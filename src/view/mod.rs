@@ -10,6 +10,7 @@ mod named;
 
 mod axis_set;
 mod bounds;
+mod causal;
 mod chosen;
 mod command;
 mod error;
@@ -28,6 +29,7 @@ pub mod timeline;
 
 pub use axis_set::{Aggregate, AxisSet, Queries, QueryKind};
 pub use bounds::{Bounds, Grid};
+pub use causal::{Backdrop, CausalTree, NodeFace, PatchCrop, TreeEdge, TreeNode};
 pub use command::Command;
 pub use error::ViewError;
 pub use head_set::{HeadSet, LayerHead};

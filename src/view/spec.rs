@@ -22,6 +22,8 @@ named! {
         Diff = "diff",
         /// The map over every picture or video frame, side by side, with its share.
         Pictures = "pictures",
+        /// The causal graph of an answer token: a tree around it, and its patches on the picture.
+        Causal = "causal",
     }
 }
 
@@ -63,6 +65,8 @@ pub enum Drawing {
     Matrix,
     /// Query × key.
     TokenMatrix,
+    /// Nodes and edges beside the picture.
+    Tree,
 }
 
 /// The parts of the stage.
@@ -142,6 +146,8 @@ pub enum Controls {
     Quantity,
     /// The columns of pictures in the token matrix.
     Columns,
+    /// Head and distance of the causal graph.
+    Causal,
 }
 
 impl ViewSpec {
@@ -158,9 +164,11 @@ impl ViewSpec {
         }
     }
 
-    /// Whether the stage is divided into tiles, each with a picture.
+    /// Whether pictures are drawn in tiles of the stage, and not on all of it.
     pub const fn has_tiles(&self) -> bool {
-        matches!(self.parts, Parts::Heads) || matches!(self.pictures, PictureRule::All)
+        matches!(self.parts, Parts::Heads)
+            || matches!(self.pictures, PictureRule::All)
+            || matches!(self.drawing, Drawing::Tree)
     }
 
     /// Whether the view draws maps over patches, so that the trace needs a picture.
@@ -241,6 +249,15 @@ impl ViewKind {
             Self::Pictures => {
                 ViewSpec { pictures: PictureRule::All, tab: self, can_open: false, ..OVERLAY }
             }
+            Self::Causal => ViewSpec {
+                drawing: Drawing::Tree,
+                keep: None,
+                second: SecondRule::Hidden,
+                controls: Controls::Causal,
+                tab: self,
+                can_open: false,
+                ..OVERLAY
+            },
             Self::Diff => ViewSpec {
                 second: SecondRule::Subtracted,
                 controls: Controls::None,

@@ -80,6 +80,9 @@ pub struct ViewState {
     /// Marked objects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<MarkedObject>,
+    /// The largest distance from the answer token that the causal view shows, from 1; `None`: all that the graph has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub radius: Option<u32>,
 }
 
 impl Default for ViewState {
@@ -112,6 +115,7 @@ impl Default for ViewState {
             object: None,
             matrix_range: None,
             objects: Vec::new(),
+            radius: None,
         }
     }
 }

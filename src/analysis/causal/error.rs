@@ -69,6 +69,47 @@ pub enum CausalError {
         /// Position in the sequence.
         position: u32,
     },
+    /// No head of the result has a graph.
+    #[error("no head has a causal graph")]
+    NoGraph,
+    /// A head that the stored result lacks.
+    #[error(
+        "the trace holds no causal graph of head {head}; compute it with `vlmscope causal TRACE --token {token}`"
+    )]
+    HeadNotLearned {
+        /// Index of the head.
+        head: u32,
+        /// The answer token.
+        token: u32,
+    },
+    /// A head for which no graph could be learned.
+    #[error("head {head} has no causal graph: {reason}")]
+    NoGraphOfHead {
+        /// Index of the head.
+        head: u32,
+        /// The reason.
+        reason: String,
+    },
+    /// A distance that the graph was not learned for.
+    #[error(
+        "the causal graph in the trace reaches distance {range}, not {radius}; compute it again with `vlmscope causal TRACE --token {token} --range {radius}`"
+    )]
+    Radius {
+        /// The requested distance.
+        radius: usize,
+        /// The distance of the explanation.
+        range: usize,
+        /// The answer token.
+        token: u32,
+    },
+    /// No result for an answer token in the trace.
+    #[error(
+        "the trace holds no causal graph of answer token {token}; compute it with `vlmscope causal TRACE --token {token}`"
+    )]
+    NotLearned {
+        /// The answer token.
+        token: u32,
+    },
     /// The result in the trace cannot be read.
     #[error(
         "the causal graph in the trace cannot be read ({0}); compute it again with `vlmscope causal`"
@@ -77,4 +118,18 @@ pub enum CausalError {
     /// Stopped from outside.
     #[error("cancelled")]
     Stopped,
+}
+
+impl CausalError {
+    /// The reason in a few words, without advice, for a figure.
+    pub fn in_short(&self) -> String {
+        match self {
+            Self::NotLearned { .. } => "No causal graph of this token yet".into(),
+            Self::HeadNotLearned { head, .. } => format!("No causal graph of head {head} yet"),
+            Self::NoGraphOfHead { head, .. } => format!("Head {head} has no causal graph"),
+            Self::Radius { range, .. } => format!("This graph reaches distance {range}"),
+            Self::Stored(_) => "The causal graph in the trace cannot be read".into(),
+            other => other.to_string(),
+        }
+    }
 }

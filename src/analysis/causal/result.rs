@@ -268,6 +268,20 @@ impl CausalResult {
         self
     }
 
+    /// The same trace with this result, which takes the place of stored heads that were learned again.
+    ///
+    /// # Errors
+    /// [`CausalError::Stored`] if it cannot be written as JSON.
+    pub fn kept_in(self, trace: &Trace) -> Result<Trace, CausalError> {
+        let answer = AnswerIndex(self.token);
+        // A stored result that cannot be read is replaced.
+        let kept = Self::stored(trace, answer).ok().flatten();
+        let all = kept.map_or_else(|| self.clone(), |older| self.clone().over(older));
+        let json = serde_json::to_vec(&all);
+        let json = json.map_err(|error| CausalError::Stored(error.to_string()))?;
+        Ok(trace.with_causal(answer, &json))
+    }
+
     /// The result that the trace holds for a token; `None` if nothing was computed.
     ///
     /// # Errors

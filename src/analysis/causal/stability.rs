@@ -26,6 +26,12 @@ pub struct StabilityOptions {
     pub seed: u64,
 }
 
+impl Default for StabilityOptions {
+    fn default() -> Self {
+        Self { orders: 8, seed: 0 }
+    }
+}
+
 impl StabilityOptions {
     /// Runs in all, the one with the given parameters included.
     pub fn runs(&self, parameters: &Parameters) -> u32 {

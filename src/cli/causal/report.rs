@@ -314,13 +314,10 @@ fn word(trace: &Trace, token: u32) -> String {
 
 /// A position as a reader knows it: a patch by row and column, a word by its text.
 fn node_name(meta: &TraceMeta, position: u32) -> String {
-    for (index, span) in meta.spans.iter().enumerate() {
-        let columns = span.columns.max(1);
-        if let Some(patch) = span.keys().position(|key| key == position as usize) {
-            let (row, column) = (patch as u32 / columns, patch as u32 % columns);
-            let view = if meta.spans.len() > 1 { format!("view {index} ") } else { String::new() };
-            return format!("{view}patch {row},{column}");
-        }
+    if let Some(patch) = meta.patch_of_key(position) {
+        let view =
+            if meta.spans.len() > 1 { format!("view {} ", patch.span) } else { String::new() };
+        return format!("{view}patch {},{}", patch.row, patch.column);
     }
     match meta.tokens.get(position as usize) {
         Some(token) if token.kind == TokenKind::Special => format!("{} @{position}", token.text),

@@ -15,6 +15,7 @@ Examples:
   vlmscope render cat.vlmtrace --token 3 --layer 14 --head 7 --out fig.png
   vlmscope render cat.vlmtrace --view wall --token 3 --size 3840x2160 --out wall.png
   vlmscope render cat.vlmtrace --view layer-head --quantity image-share --out matrix.svg
+  vlmscope render cat.vlmtrace --view causal --token 3 --out causes.svg
   vlmscope render cat.vlmtrace --layer 14 --out 'token-{token}.png'
   vlmscope render cat.vlmtrace --state view.toml --out fig.png")]
 pub(crate) struct Args {

@@ -51,6 +51,9 @@ pub(crate) struct Flags {
     /// Quantity that the layer × head matrix shows.
     #[arg(long, value_enum, help_heading = "Look")]
     quantity: Option<Quantity>,
+    /// Largest distance from the token that the causal view shows [default: all that its graph has].
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Look")]
+    radius: Option<u32>,
     /// Order of the heads view.
     #[arg(long, value_enum, help_heading = "Look")]
     sort: Option<HeadOrder>,
@@ -135,6 +138,9 @@ impl Flags {
         set(&mut state.normalise.range, self.normalise);
         set(&mut state.quantity, self.quantity);
         set(&mut state.head_order, self.sort);
+        if self.radius.is_some() {
+            state.radius = self.radius;
+        }
         set(&mut state.theme, self.theme);
         set(&mut state.text_scale, self.text_scale);
         if self.log {

@@ -1,4 +1,4 @@
-//! Straight lines of any direction: outlines of marked objects.
+//! Straight lines of any direction: outlines of marked objects, edges of graphs.
 
 use super::super::GpuError;
 use super::super::context::Context;

@@ -4,6 +4,7 @@
 //! new pass is registered here: a module and a line of `passes!`.
 
 pub mod composite;
+pub mod crop;
 pub mod cross_fade;
 pub mod density;
 pub mod difference;
@@ -62,6 +63,7 @@ passes! {
     wall: Wall,
     matrix: Matrix,
     token_matrix: TokenMatrix,
+    crop: Crop,
     lines: Lines,
     rects: Rects,
     cross_fade: CrossFade,

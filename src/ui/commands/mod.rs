@@ -3,6 +3,7 @@
 
 mod ask;
 mod bookmarks;
+mod causes;
 mod close;
 mod dialogs;
 mod edit_picture;
@@ -76,6 +77,7 @@ pub fn read_input(app: &mut App, ctx: &egui::Context) {
 pub fn tick(app: &mut App, ctx: &egui::Context) {
     files::look_for_changes(app);
     playing::tick(app, ctx);
+    causes::tick(app);
     walkthrough::tick(app, ctx);
 }
 
@@ -174,6 +176,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::CancelTask(id) => app.tasks.cancel(id),
         Intent::TestMaps => score::start(app),
         Intent::ComputeRelevancy(methods, tokens) => relevancy::compute(app, methods, tokens),
+        Intent::Causes(command) => causes::apply(app, command),
         Intent::WhatIf(command) => what_if::apply(app, command),
         Intent::Mark(command) => marking::apply(app, command),
         Intent::Walkthrough(command) => walkthrough::apply(app, command),

@@ -1,7 +1,7 @@
 //! Applies the results of background work to the window.
 
 use super::{
-    ask, dialogs, edit_picture, files, grounding, interventions, relevancy, score, session, show,
+    ask, causes, dialogs, edit_picture, files, grounding, interventions, relevancy, score, session, show,
     walkthrough_files,
 };
 use crate::trace::FileStamp;
@@ -100,6 +100,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
         TaskResult::Relevancy { of, found, methods, opens } => {
             relevancy::show(app, of, found, &methods, opens);
         }
+        TaskResult::Causes { of, found } => causes::keep(app, of, *found),
         TaskResult::Occlusion(of, trace) => interventions::show_map(app, of, trace),
         TaskResult::Curves(of, curves) => score::grow(app, of, curves),
         TaskResult::HeadEffect { of, index, total, changes_answer } => {

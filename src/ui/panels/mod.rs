@@ -3,6 +3,7 @@
 
 mod answers;
 mod bookmarks;
+mod causes;
 mod chat;
 mod color_bar;
 mod colors;
@@ -53,6 +54,7 @@ pub struct Panes {
 #[derive(Default)]
 struct Docked {
     bookmarks: bookmarks::Bookmarks,
+    causes: causes::CausesPane,
     chat: chat::ChatPane,
     head_strip: head_strip::HeadStrip,
     look: look::Look,
@@ -97,6 +99,7 @@ impl Panes {
             Pane::Bookmarks => &mut docked.bookmarks,
             Pane::WhatIf => &mut docked.what_if,
             Pane::Score => &mut docked.score,
+            Pane::Causes => &mut docked.causes,
         }
     }
 

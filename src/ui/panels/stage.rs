@@ -3,7 +3,7 @@
 //! The renderer draws the picture into a texture; this panel places it and maps pixels back to patches, heads and
 //! tokens with the figure layout of that picture.
 
-use super::{compare_stage, edit_stage, mark_stage, picture_strip};
+use super::{causes, compare_stage, edit_stage, mark_stage, picture_strip};
 use crate::analysis::reduce::Keep;
 use crate::trace::PatchRef;
 use crate::ui::document::Document;
@@ -18,7 +18,7 @@ use crate::ui::widgets::{
 };
 use crate::view::figure::{Figure, PixelRect, head_name, number, percent, token_name};
 use crate::view::{
-    AxisSet, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
+    AxisSet, CausalTree, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown, ShownGrid,
     ViewKind, patch_name,
 };
 use egui::{
@@ -231,9 +231,10 @@ impl OnStage<'_> {
 
     /// The rectangle of the picture under a point, and its grid.
     fn picture_at(&self, at: egui::Pos2, shown: &Shown) -> Option<(PixelRect, ShownGrid)> {
-        let (index, place) = match self.doc.state().view.spec().pictures {
-            PictureRule::Chosen => (0, self.figure.content),
-            PictureRule::All => {
+        let spec = self.doc.state().view.spec();
+        let (index, place) = match spec.has_tiles() {
+            false => (0, self.figure.content),
+            true => {
                 let under = |(_, rect): &&(u32, PixelRect)| self.on_screen(*rect).contains(at);
                 self.figure
                     .tiles
@@ -274,6 +275,9 @@ impl OnStage<'_> {
         let patch =
             response.hover_pos().or(response.interact_pointer_pos()).filter(inside).and_then(
                 |at| {
+                    if let Some(position) = self.node_at(at) {
+                        return self.doc.meta().patch_of_key(position);
+                    }
                     let (place, grid) = self.picture_at(at, &shown)?;
                     self.patch_at(at, place, &grid, &shown)
                 },
@@ -288,6 +292,9 @@ impl OnStage<'_> {
         }
         if self.doc.state().hovered != patch {
             cx.intents.command(Command::Hover(patch));
+        }
+        if !self.figure.nodes.is_empty() {
+            self.node_beside_pointer(cx, ui, response, patch);
         }
         let Some(patch) = patch else { return };
         let picture = self.doc.meta().spans.get(patch.span as usize).map(|span| span.picture);
@@ -321,7 +328,40 @@ impl OnStage<'_> {
         if response.drag_stopped() {
             cx.intents.send(Intent::Settle);
         }
-        self.value_beside_pointer(cx, ui, response, patch);
+        if self.figure.nodes.is_empty() {
+            self.value_beside_pointer(cx, ui, response, patch);
+        }
+    }
+
+    /// The position of the node under a point.
+    fn node_at(&self, at: egui::Pos2) -> Option<u32> {
+        let under = |(_, rect): &&(u32, PixelRect)| self.on_screen(*rect).contains(at);
+        self.figure.nodes.iter().rev().find(under).map(|(position, _)| *position)
+    }
+
+    /// Name and numbers of the node under the pointer, or of the patch's node.
+    fn node_beside_pointer(
+        &self,
+        cx: &PaneContext<'_>,
+        ui: &Ui,
+        response: &Response,
+        patch: Option<PatchRef>,
+    ) {
+        let Some(at) = response.hover_pos() else { return };
+        let Some(result) = cx.values.causal(self.doc, cx.shown) else { return };
+        let Ok(tree) = CausalTree::new(cx.shown, &self.doc.trace, &result) else { return };
+        let node = match self.node_at(at) {
+            Some(position) => tree.node_at(position),
+            None => patch.and_then(|patch| tree.node_of(patch)),
+        };
+        let Some(node) = node else { return };
+        let name = causes::node_name(self.doc.meta(), node);
+        if node.depth == 0 {
+            beside(ui, self.rect, at, &name, "the token that is explained");
+        } else {
+            let text = format!("distance {} · {}", node.depth, causes::facts(node));
+            beside(ui, self.rect, at, &name, &text);
+        }
     }
 
     /// While a tool is in use the pointer marks objects.
@@ -336,9 +376,9 @@ impl OnStage<'_> {
             (Some(picture), _) => {
                 let at = shown.grids.iter().position(|grid| grid.picture == picture);
                 at.and_then(|at| {
-                    let place = match self.doc.state().view.spec().pictures {
-                        PictureRule::Chosen => self.figure.content,
-                        PictureRule::All => self.figure.tiles.get(at)?.1,
+                    let place = match self.doc.state().view.spec().has_tiles() {
+                        false => self.figure.content,
+                        true => self.figure.tiles.get(at)?.1,
                     };
                     Some((place, *shown.grids.get(at)?))
                 })

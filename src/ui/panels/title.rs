@@ -74,13 +74,14 @@ fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     ui.add(egui::Label::new(job).selectable(false).truncate());
 }
 
-const VIEWS: [(ViewKind, &str, UiCommand); 6] = [
+const VIEWS: [(ViewKind, &str, UiCommand); 7] = [
     (ViewKind::Overlay, "Stage", UiCommand::ShowStage),
     (ViewKind::Pictures, "Pictures", UiCommand::ShowPictures),
     (ViewKind::Heads, "Heads", UiCommand::ShowHeads),
     (ViewKind::Wall, "Wall", UiCommand::ShowWall),
     (ViewKind::LayerHead, "Matrix", UiCommand::ShowMatrix),
     (ViewKind::TokenMatrix, "Tokens", UiCommand::ShowTokenMatrix),
+    (ViewKind::Causal, "Causes", UiCommand::ShowCauses),
 ];
 
 /// The name of the tab of a view.
@@ -92,7 +93,7 @@ pub fn tab_name(view: ViewKind) -> &'static str {
 
 fn view_tabs_width(narrow: bool, pictures: bool) -> f32 {
     let tab = if pictures { 76.0 } else { 0.0 };
-    tab + if narrow { 300.0 } else { 356.0 }
+    tab + if narrow { 356.0 } else { 422.0 }
 }
 
 /// Whether there are several pictures to show side by side.

@@ -22,6 +22,7 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, state: &ViewState) ->
         Controls::HeadOrder => Some(head_order),
         Controls::Quantity => Some(quantity),
         Controls::Columns => Some(columns),
+        Controls::Causal => Some(causal),
     };
     let several = cx.current.filter(|doc| has_choice(doc, state));
     if controls.is_none() && several.is_none() {
@@ -145,6 +146,16 @@ fn columns(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
 
 fn quantity(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     super::quantity::choose(cx, ui, state, f32::INFINITY);
+}
+
+/// Distance and head of the causal graph.
+fn causal(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
+    let Some(result) = cx.current.and_then(|doc| cx.values.causal(doc, state)) else {
+        muted(ui, "Causal graph");
+        return;
+    };
+    super::causes::distance(cx, ui, state, &result);
+    super::causes::head(cx, ui, state, &result);
 }
 
 fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {

@@ -7,7 +7,7 @@
 
 use super::sizes::scale_of;
 use super::{
-    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, ThemeColors, contrast,
+    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, ThemeColors, contrast, mixed,
     text_width,
 };
 
@@ -54,16 +54,10 @@ pub struct Annotations {
 impl Figure {
     /// A figure that consists only of annotations.
     pub fn of_dress(dress: &Annotations, size: [u32; 2]) -> Self {
-        let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
         Self {
-            size,
-            scale: scale_of(size, 1.0),
-            stage: whole,
-            content: whole,
-            tiles: Vec::new(),
-            legend: None,
             fills: dress.fills.clone(),
             labels: dress.labels.clone(),
+            ..Self::empty(size, scale_of(size, 1.0))
         }
     }
 }
@@ -193,7 +187,7 @@ impl Band {
         };
         let ink = |strong| {
             let ink = if strong { emphasis(palette) } else { palette.text };
-            Ink::Fixed(faded(palette.background, ink, strength))
+            Ink::Fixed(mixed(palette.background, ink, strength))
         };
         for (index, line) in lines.into_iter().enumerate() {
             let middle = top + line_units * s * (index as f32 + 0.5);
@@ -272,14 +266,6 @@ pub fn emphasis(palette: ThemeColors) -> [u8; 3] {
     } else {
         palette.text
     }
-}
-
-fn faded(from: [u8; 3], to: [u8; 3], share: f64) -> [u8; 3] {
-    let share = share.clamp(0.0, 1.0);
-    [0, 1, 2].map(|at| {
-        let [from, to] = [f64::from(from[at]), f64::from(to[at])];
-        (from + (to - from) * share).round() as u8
-    })
 }
 
 /// A centred line of text: one label per run, because a label has one colour.

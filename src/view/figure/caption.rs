@@ -5,7 +5,7 @@ use super::super::{
     Aggregate, AxisSet, Drawing, HeadSet, MapChoice, MapSource, Mix, Parts, PictureRule, Quantity,
     Queries, QueryKind, ViewState, pictures,
 };
-use super::color_limits::Readout;
+use super::color_limits::{CausalNumbers, Readout};
 use super::text::TextRun;
 use crate::trace::{TokenInfo, TraceMeta, characters, spelled};
 
@@ -94,6 +94,10 @@ pub fn caption(
     if let Some(text) = &state.caption.text {
         return vec![TextRun::plain(text)];
     }
+    let readout = readout.into();
+    if state.view.spec().drawing == Drawing::Tree {
+        return joined(causal_parts(state, meta, readout));
+    }
     let mut parts = match state.shown_second() {
         None => map_parts(state, &state.map, meta),
         Some((other, mix)) => {
@@ -127,7 +131,6 @@ pub fn caption(
         Some(part) => format!("{unit}, {part}"),
         None => unit.to_owned(),
     };
-    let readout = readout.into();
     parts.push(vec![TextRun::plain(format!("{unit}{bos}"))]);
     let mut line = joined(parts);
     let notes = readout.notes();
@@ -141,6 +144,29 @@ pub fn caption(
         line.push(TextRun::plain(range));
     }
     line
+}
+
+/// The causal graph of a token: "causal graph · answer token 3 fox · layer 5 · head 2 · 6 of 12 nodes within distance 3".
+fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Part> {
+    let queries = &state.map.queries;
+    let first = match queries.kind {
+        QueryKind::Answer => queries.set.named().map_or(Some(0), |named| named.first().copied()),
+        QueryKind::Position => None,
+    };
+    let token = first.map_or_else(|| queries.clone(), Queries::answer);
+    let mut parts = vec![vec![TextRun::plain("causal graph")], queries_part(&token, meta)];
+    match readout.causal {
+        Some(CausalNumbers { layer, head, shown, nodes, radius }) => {
+            parts.push(vec![TextRun::plain(format!("layer {layer}"))]);
+            parts.push(vec![TextRun::plain(format!("head {head}"))]);
+            let text = format!("{shown} of {nodes} nodes within distance {radius}");
+            parts.push(vec![TextRun::plain(text)]);
+        }
+        None => parts.extend(
+            state.map.heads.only().map(|head| vec![TextRun::plain(format!("head {head}"))]),
+        ),
+    }
+    parts
 }
 
 /// "2 pictures", "16 frames".

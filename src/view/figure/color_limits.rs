@@ -202,6 +202,23 @@ pub struct Readout {
     /// The share of the attention of the first and of the second map on what is shown of the pictures, where the map has
     /// one.
     pub shares: [Option<f32>; 2],
+    /// The causal graph, in the view of it.
+    pub causal: Option<CausalNumbers>,
+}
+
+/// The numbers of a causal graph in its caption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CausalNumbers {
+    /// The layer in the model's own numbers.
+    pub layer: u32,
+    /// The head.
+    pub head: u32,
+    /// Nodes that are shown, without the answer token.
+    pub shown: usize,
+    /// Nodes of the graph, without the answer token.
+    pub nodes: usize,
+    /// The largest distance that is shown.
+    pub radius: usize,
 }
 
 impl Readout {
@@ -224,6 +241,7 @@ impl Readout {
             contours: [self.contours[0], second.contours[0]],
             shares: [self.shares[0], second.shares[0]],
             outside: self.outside.filter(|_| second.outside.is_some()),
+            causal: self.causal,
         }
     }
 
@@ -256,7 +274,7 @@ impl Readout {
 
 impl From<ColorLimits> for Readout {
     fn from(ends: ColorLimits) -> Self {
-        Self { ends, contours: [None; 2], outside: None, shares: [None; 2] }
+        Self { ends, ..Self::default() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The content of a figure, gathered from a view state and a trace.
 
 use super::super::shown_views::{picture_name, pictures};
-use super::super::{HeadOrder, MapSource, Shown, ShownGrid, ViewKind, ViewState};
+use super::super::{Backdrop, CausalTree, HeadOrder, MapSource, Shown, ShownGrid, ViewKind, ViewState};
 use super::caption::{token_names, token_text};
 use crate::analysis::density::Frame;
 use crate::analysis::overview::HeadNumber;
@@ -136,6 +136,13 @@ pub enum Content {
         /// The bars: the parts that add up to the whole, then details, largest first.
         bars: Vec<Bar>,
     },
+    /// A causal graph beside the picture.
+    Causal {
+        /// The picture; `None` without patches.
+        picture: Option<Backdrop>,
+        /// The tree, or the reason why there is none; an empty one until the tree was read.
+        tree: Result<Box<CausalTree>, String>,
+    },
 }
 
 impl Content {
@@ -170,6 +177,9 @@ impl Content {
                 marked: marked(&state.map.heads),
             },
             ViewKind::Pictures => Self::pictures(state, trace),
+            ViewKind::Causal => {
+                Self::Causal { picture: state.backdrop(trace), tree: Err(String::new()) }
+            }
             ViewKind::Wall => {
                 let grid = Shown::new(state, trace).grids.first().copied();
                 let frame = grid.map(|grid| grid.rect(trace.meta()));
@@ -232,7 +242,7 @@ pub fn content_aspect(state: &ViewState, trace: &Trace) -> Option<f32> {
     let shape = trace.shape();
     let grid = shape.heads as f32 / shape.layers.max(1) as f32;
     match state.view {
-        ViewKind::TokenMatrix | ViewKind::Heads | ViewKind::Pictures => None,
+        ViewKind::TokenMatrix | ViewKind::Heads | ViewKind::Pictures | ViewKind::Causal => None,
         ViewKind::LayerHead => Some(grid),
         ViewKind::Wall => Some(picture_aspect(state, trace) * grid),
         _ => Some(picture_aspect(state, trace)),

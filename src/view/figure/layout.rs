@@ -1,12 +1,12 @@
 //! Layout of a figure: from content to rectangles.
 
-use super::super::{Blend, Camera, ColorMap, Mix, ViewState};
+use super::super::{Blend, Camera, ColorMap, Drawing, Mix, ViewState};
 use super::axes::{label_tokens, mark, mark_heads, ruled_axes};
 use super::content::{AxisMarks, Content, HeadTile, PictureTile};
 use super::sizes::{LEGEND, TICK, scale_of};
 use super::{
     Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, TextRun,
-    fitted, relevancy,
+    causal, fitted, relevancy,
 };
 use super::{number, percent, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
@@ -66,17 +66,8 @@ impl Figure {
         margin: f32,
     ) -> Self {
         let scale = scale_of(size, state.text_scale);
-        let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
-        let mut figure = Self {
-            size,
-            scale,
-            stage: whole,
-            content: whole,
-            tiles: Vec::new(),
-            legend: None,
-            fills: Vec::new(),
-            labels: Vec::new(),
-        };
+        let mut figure = Self::empty(size, scale);
+        let whole = figure.stage;
         let has_room = whole.width.min(whole.height) >= MIN_CHROME_PX * state.text_scale as f32;
         let framed = has_room && (state.caption.show || state.legend);
         if framed {
@@ -120,6 +111,9 @@ impl Figure {
         self.tiles.clear();
         self.fills.clear();
         self.labels.clear();
+        self.strokes.clear();
+        self.crops.clear();
+        self.nodes.clear();
     }
 
     /// The rectangle of the content without panning: the foot is placed below it and does not move when the content is
@@ -165,6 +159,7 @@ impl Figure {
             Content::Pictures { tiles, chosen, is_share } => {
                 self.place_pictures(tiles, *chosen, *is_share, state.camera);
             }
+            Content::Causal { picture, tree } => causal::place(self, state, *picture, tree),
             Content::Wall { aspect, layers, heads, ranges } => {
                 let whole = *aspect * heads.count as f32 / layers.count.max(1) as f32;
                 self.place_layers_heads(whole, layers, heads, state);
@@ -391,7 +386,7 @@ impl Figure {
 }
 
 /// The rectangle of the content under a camera: `fit` is its rectangle at zoom 1.
-fn seen(stage: &PixelRect, fit: PixelRect, camera: Camera) -> PixelRect {
+pub(super) fn seen(stage: &PixelRect, fit: PixelRect, camera: Camera) -> PixelRect {
     let size = Vec2::new(fit.width, fit.height) * camera.zoom as f32;
     let Vec2 { x, y } = Vec2::from(stage.centre()) - DVec2::from(camera.centre).as_vec2() * size;
     PixelRect { x, y, width: size.x, height: size.y }
@@ -466,6 +461,9 @@ enum Scale {
 
 impl Scale {
     fn from_state(state: &ViewState, readout: &Readout) -> Option<Self> {
+        if state.view.spec().drawing == Drawing::Tree {
+            return None;
+        }
         if state.blend == Blend::Contours && state.view.spec().over_picture {
             return Some(Self::Lines(std::array::from_fn(|rank| {
                 let percentile = CONTOUR_PERCENTILES[rank];

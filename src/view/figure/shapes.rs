@@ -5,6 +5,7 @@ use super::rect::PixelRect;
 use super::text::{TextRun, text_of};
 use super::theme::Ink;
 use super::type_metrics::{CAP_HEIGHT, width as text_width};
+use crate::analysis::density::Frame;
 
 /// The end of a label at its anchor point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +65,39 @@ pub struct Fill {
     pub alpha: f32,
 }
 
+/// A straight line with round ends; a disc if both ends are equal. It is opaque: `alpha` mixes its colour with the
+/// background, so that lines that cross or touch show no darker spots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stroke {
+    /// One end.
+    pub from: [f32; 2],
+    /// The other end.
+    pub to: [f32; 2],
+    /// Width in pixels; the diameter of a disc.
+    pub width: f32,
+    /// Its colour.
+    pub ink: Ink,
+    /// The share of the ink in its mix with the background, 0–1.
+    pub alpha: f32,
+}
+
+/// A part of a picture, dimmed but for a rectangle. Rectangles on the picture are left, upper, right and lower edge, 0–1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crop {
+    /// The rectangle on the target.
+    pub rect: PixelRect,
+    /// The picture.
+    pub frame: Frame,
+    /// The part of the picture.
+    pub uv: [f32; 4],
+    /// The part that is not dimmed.
+    pub lit: [f32; 4],
+    /// Colour of the border.
+    pub border: Ink,
+    /// Its width in pixels; 0 for none.
+    pub border_px: f32,
+}
+
 /// The colour map with the numbers at its ends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Legend {
@@ -94,9 +128,33 @@ pub struct Figure {
     pub fills: Vec<Fill>,
     /// All text.
     pub labels: Vec<Label>,
+    /// Lines below the crops.
+    pub strokes: Vec<Stroke>,
+    /// Parts of pictures, the lowest first.
+    pub crops: Vec<Crop>,
+    /// The causal view: position in the sequence and rectangle of each node.
+    pub nodes: Vec<(u32, PixelRect)>,
 }
 
 impl Figure {
+    /// A figure whose stage fills the target, without any shape.
+    pub fn empty(size: [u32; 2], scale: f32) -> Self {
+        let whole = PixelRect { x: 0.0, y: 0.0, width: size[0] as f32, height: size[1] as f32 };
+        Self {
+            size,
+            scale,
+            stage: whole,
+            content: whole,
+            tiles: Vec::new(),
+            legend: None,
+            fills: Vec::new(),
+            labels: Vec::new(),
+            strokes: Vec::new(),
+            crops: Vec::new(),
+            nodes: Vec::new(),
+        }
+    }
+
     /// The part of the content that is on the stage.
     pub fn visible(&self) -> PixelRect {
         self.content.intersection(&self.stage)

@@ -85,6 +85,15 @@ impl Theme {
     }
 }
 
+/// A colour between two sRGB colours: at `share` 0 the first, at 1 the second.
+pub fn mixed(from: [u8; 3], to: [u8; 3], share: f64) -> [u8; 3] {
+    let share = share.clamp(0.0, 1.0);
+    [0, 1, 2].map(|at| {
+        let [from, to] = [f64::from(from[at]), f64::from(to[at])];
+        (from + (to - from) * share).round() as u8
+    })
+}
+
 /// Relative luminance of an sRGB colour, 0–1 (WCAG 2.2).
 pub fn luminance(rgb: [u8; 3]) -> f32 {
     let linear = |byte: u8| {

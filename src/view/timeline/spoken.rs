@@ -35,6 +35,7 @@ pub fn spoken(state: &ViewState, trace: &Trace) -> String {
         ViewKind::Heads if is_plain && layer.is_some() => {
             format!("{clause}: the heads of layer\u{a0}{}", layer.unwrap_or_default())
         }
+        ViewKind::Causal => format!("{clause}: the causal graph of its attention"),
         ViewKind::Overlay | ViewKind::Pictures if is_plain => {
             let Some(share) = image_share(state, trace) else {
                 return sentence(trace, queries.set.named().unwrap_or_default());

@@ -1,0 +1,600 @@
+//! The causal view: the picture with the patches of the explanation, and the radial tree around the answer token.
+
+use super::super::{Backdrop, CausalTree, NodeFace, TreeEdge, TreeNode, ViewState};
+use super::layout::seen;
+use super::sizes::LEGEND;
+use super::tree_layout::{TreeLayout, TreeShape};
+use super::{
+    Align, CAP_HEIGHT, CONTOURS, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun, fitted,
+    text_width,
+};
+use crate::analysis::causal::Mark;
+use std::f32::consts::TAU;
+
+/// Sides of a node with a crop, and height of a node with a word, in units of the tree.
+const CROP: f32 = 54.0;
+const WORD_HEIGHT: f32 = 30.0;
+/// Type sizes of words and of the answer token.
+const WORD: f32 = 17.0;
+const TOKEN: f32 = 20.0;
+/// Longest word before it is cut.
+const MOST_WORD: f32 = 108.0;
+const PADDING: f32 = 9.0;
+/// Largest enlargement of a small tree.
+const LARGEST: f32 = 1.9;
+/// The part of a wide stage that the picture takes at most, and of a tall one.
+const PICTURE_WIDTH: f32 = 0.4;
+const PICTURE_HEIGHT: f32 = 0.36;
+const GAP: f32 = 36.0;
+/// Widths of edges between distances and of other edges.
+const BRANCH: f32 = 2.0;
+const OTHER: f32 = 1.1;
+/// An edge of few runs is still visible.
+const LEAST_ALPHA: f32 = 0.18;
+/// Distance of an edge from its node.
+const CLEARANCE: f32 = 4.0;
+/// Number of lines that draw a ring.
+const RING_PARTS: usize = 72;
+/// Type size and line height of the key.
+const KEY: f32 = 13.0;
+const KEY_LINE: f32 = 22.0;
+
+/// Everything that is drawn at zoom 1.
+#[derive(Default)]
+struct Pieces {
+    strokes: Vec<Stroke>,
+    crops: Vec<Crop>,
+    /// Rectangles and text that are left out together where one is not on the stage.
+    plates: Vec<(PixelRect, Vec<Fill>, Vec<Label>)>,
+    nodes: Vec<(u32, PixelRect)>,
+    picture: Option<PixelRect>,
+}
+
+/// Places the picture and the tree on the stage of a figure.
+pub(super) fn place(
+    figure: &mut Figure,
+    state: &ViewState,
+    picture: Option<Backdrop>,
+    tree: &Result<Box<CausalTree>, String>,
+) {
+    let s = figure.scale;
+    let whole = figure.stage;
+    let tree_of = tree.as_ref().ok().map(|tree| (&**tree, Sized::new(tree)));
+    let natural = tree_of.as_ref().map(|(_, sized)| sized.bounds());
+    let key = match tree {
+        Ok(tree) if state.legend => key_lines(tree),
+        _ => Vec::new(),
+    };
+    let places = Places::new(whole, picture.map(|one| one.aspect), natural, key.len(), s);
+    let mut pieces = Pieces::default();
+    if let (Some(backdrop), Some(rect)) = (picture, places.picture) {
+        pieces.picture = Some(rect);
+        pieces.add_picture(state, backdrop, rect, tree.as_ref().ok().map(|tree| &**tree), s);
+    }
+    match (&tree_of, tree) {
+        (Some((tree, sized)), _) => pieces.add_tree(state, tree, sized, &places),
+        (None, Err(reason)) => pieces.add_reason(reason, places.tree, s),
+        (None, Ok(_)) => {}
+    }
+    if let Some(at) = places.key {
+        pieces.add_key(&key, at, s);
+    }
+    figure.content = seen(&whole, places.all, state.camera);
+    pieces.put_on(figure, places.all);
+}
+
+/// The rectangles of the parts.
+struct Places {
+    picture: Option<PixelRect>,
+    tree: PixelRect,
+    /// Upper left corner.
+    key: Option<[f32; 2]>,
+    all: PixelRect,
+    /// Pixels per unit of the tree.
+    scale: f32,
+}
+
+impl Places {
+    /// Beside each other on a wide stage, below each other on a tall one; centred as one group.
+    fn new(
+        stage: PixelRect,
+        aspect: Option<f32>,
+        natural: Option<PixelRect>,
+        key_lines: usize,
+        s: f32,
+    ) -> Self {
+        let key_height = if key_lines > 0 { (KEY_LINE * key_lines as f32 + 14.0) * s } else { 0.0 };
+        let scale_in = |room: [f32; 2]| {
+            natural.map_or(s, |natural| {
+                let [width, height] = [natural.width.max(1.0), natural.height.max(1.0)];
+                (room[0] / width).min(room[1] / height).min(LARGEST * s)
+            })
+        };
+        let size_at = |scale: f32, room: [f32; 2]| {
+            natural.map_or(room, |natural| [natural.width * scale, natural.height * scale])
+        };
+        let Some(aspect) = aspect else {
+            let room = [stage.width, (stage.height - key_height).max(1.0)];
+            let scale = scale_in(room);
+            let [width, height] = size_at(scale, room);
+            let area = PixelRect { height: room[1], ..stage };
+            let tree = centred(area, width, height);
+            let key = (key_lines > 0).then(|| [stage.x, stage.bottom() - key_height + 8.0 * s]);
+            return Self { picture: None, tree, key, all: stage, scale };
+        };
+        let gap = GAP * s;
+        if stage.width >= 1.2 * stage.height {
+            let picture_height = stage.height - key_height;
+            let width = (stage.width * PICTURE_WIDTH).min(picture_height * aspect).max(1.0);
+            let room = [(stage.width - width - gap).max(1.0), stage.height];
+            let scale = scale_in(room);
+            let [tree_width, tree_height] = size_at(scale, room);
+            let left = stage.x + (stage.width - width - gap - tree_width).max(0.0) / 2.0;
+            let height = width / aspect;
+            let group = (height + key_height).min(stage.height);
+            let top = stage.y + (stage.height - group) / 2.0;
+            let picture = PixelRect { x: left, y: top, width, height };
+            let area = PixelRect { x: picture.right() + gap, width: tree_width, ..stage };
+            let tree = centred(area, tree_width, tree_height);
+            let key = (key_lines > 0).then(|| [left, picture.bottom() + 14.0 * s]);
+            return Self { picture: Some(picture), tree, key, all: stage, scale };
+        }
+        let height = (stage.height * PICTURE_HEIGHT).min(stage.width / aspect).max(1.0);
+        let picture = centred(PixelRect { height, ..stage }, height * aspect, height);
+        let area = PixelRect::from_edges(
+            stage.x,
+            picture.bottom() + gap,
+            stage.right(),
+            stage.bottom() - key_height,
+        );
+        let scale = scale_in([area.width, area.height]);
+        let [width, height] = size_at(scale, [area.width, area.height]);
+        let tree = centred(area, width, height);
+        let key = (key_lines > 0).then(|| [stage.x, stage.bottom() - key_height + 8.0 * s]);
+        Self { picture: Some(picture), tree, key, all: stage, scale }
+    }
+}
+
+fn centred(area: PixelRect, width: f32, height: f32) -> PixelRect {
+    let [x, y] = area.centre();
+    PixelRect { x: x - width / 2.0, y: y - height / 2.0, width, height }
+}
+
+/// A tree with the sizes of its nodes, in units of the tree.
+struct Sized {
+    shapes: Vec<TreeShape>,
+    layout: TreeLayout,
+}
+
+impl Sized {
+    fn new(tree: &CausalTree) -> Self {
+        let shape = |node: &TreeNode| TreeShape {
+            parent: node.parent,
+            depth: node.depth,
+            size: match &node.face {
+                NodeFace::Patch(_) => [CROP, CROP],
+                NodeFace::Word(_) => [word_width(node) + 2.0 * PADDING, WORD_HEIGHT],
+            },
+        };
+        let shapes: Vec<TreeShape> = tree.nodes.iter().map(shape).collect();
+        let layout = TreeLayout::new(&shapes);
+        Self { shapes, layout }
+    }
+
+    fn bounds(&self) -> PixelRect {
+        self.layout.bounds(&self.shapes)
+    }
+}
+
+/// Text and type size of a word; empty for a patch.
+fn word_of(node: &TreeNode) -> (String, f32) {
+    match &node.face {
+        NodeFace::Patch(_) => (String::new(), WORD),
+        NodeFace::Word(text) => {
+            let size = if node.depth == 0 { TOKEN } else { WORD };
+            (fitted(text, true, MOST_WORD / size), size)
+        }
+    }
+}
+
+fn word_width(node: &TreeNode) -> f32 {
+    let (text, size) = word_of(node);
+    (text_width(&text, true) * size).max(12.0)
+}
+
+/// The rank of a distance among the colours of contour lines: the nearest is the brightest.
+pub const fn causal_depth_rank(depth: usize) -> usize {
+    (CONTOURS - 1).saturating_sub(depth.saturating_sub(1))
+}
+
+fn ink_of(depth: usize) -> Ink {
+    Ink::Contour(causal_depth_rank(depth))
+}
+
+/// The colour of a node's border.
+fn border_of(state: &ViewState, node: &TreeNode) -> Ink {
+    let patch = node.face.patch();
+    if patch.is_some() && patch == state.hovered {
+        Ink::Hover
+    } else if patch.is_some_and(|patch| state.selected.contains(&patch)) || node.depth == 0 {
+        Ink::Accent
+    } else {
+        ink_of(node.depth)
+    }
+}
+
+impl Pieces {
+    /// The picture, dimmed but for the patches of the explanation.
+    fn add_picture(
+        &mut self,
+        state: &ViewState,
+        backdrop: Backdrop,
+        rect: PixelRect,
+        tree: Option<&CausalTree>,
+        s: f32,
+    ) {
+        let whole = [0.0, 0.0, 1.0, 1.0];
+        let nodes = tree.map_or(&[][..], |tree| &tree.nodes);
+        let is_dimmed = tree.is_some_and(|tree| tree.deepest > 0);
+        let base = Crop {
+            rect,
+            frame: backdrop.frame,
+            uv: whole,
+            lit: if is_dimmed { [0.0; 4] } else { whole },
+            border: Ink::Hairline,
+            border_px: 0.0,
+        };
+        self.crops.push(base);
+        for node in nodes {
+            let NodeFace::Patch(crop) = &node.face else { continue };
+            let Some(uv) = crop.on_picture else { continue };
+            let ([x0, y0], [x1, y1]) = (rect.at([uv[0], uv[1]]), rect.at([uv[2], uv[3]]));
+            self.crops.push(Crop {
+                rect: PixelRect::from_edges(x0, y0, x1, y1),
+                uv,
+                lit: uv,
+                border: border_of(state, node),
+                border_px: (2.0 * s).max(1.5),
+                ..base
+            });
+        }
+    }
+
+    fn add_tree(&mut self, state: &ViewState, tree: &CausalTree, sized: &Sized, places: &Places) {
+        let k = places.scale;
+        let bounds = sized.bounds();
+        let at = |[x, y]: [f32; 2]| {
+            [places.tree.x + (x - bounds.x) * k, places.tree.y + (y - bounds.y) * k]
+        };
+        for &radius in sized.layout.radii.iter().skip(1) {
+            self.add_ring(at([0.0; 2]), radius * k);
+        }
+        let rects: Vec<PixelRect> = (0..tree.nodes.len())
+            .map(|index| {
+                let rect = sized.layout.rect(&sized.shapes, index);
+                let [x, y] = at([rect.x, rect.y]);
+                PixelRect { x, y, width: rect.width * k, height: rect.height * k }
+            })
+            .collect();
+        // The edges of the tree are above the others.
+        let mut edges: Vec<&TreeEdge> = tree.edges.iter().collect();
+        edges.sort_by(|a, b| {
+            let key = |edge: &TreeEdge| (edge.is_branch, edge.share.unwrap_or(1.0));
+            let ((a, a_share), (b, b_share)) = (key(a), key(b));
+            a.cmp(&b).then(a_share.total_cmp(&b_share))
+        });
+        for edge in edges {
+            self.add_edge(edge, edge.ends.map(|end| rects[end]), k);
+        }
+        for (node, rect) in tree.nodes.iter().zip(rects) {
+            self.nodes.push((node.position, rect));
+            let border_px = (if node.depth == 0 { 3.0 } else { 2.5 } * k).max(1.5);
+            match &node.face {
+                NodeFace::Patch(crop) => self.crops.push(Crop {
+                    rect,
+                    frame: crop.frame,
+                    uv: crop.around,
+                    lit: crop.lit,
+                    border: border_of(state, node),
+                    border_px,
+                }),
+                NodeFace::Word(_) => self.add_word(node, rect, border_of(state, node), k),
+            }
+        }
+    }
+
+    fn add_word(&mut self, node: &TreeNode, rect: PixelRect, border: Ink, k: f32) {
+        let (text, size) = word_of(node);
+        let size_px = size * k;
+        let width = (2.0 * k).max(1.0);
+        let inner = PixelRect::from_edges(
+            rect.x + width,
+            rect.y + width,
+            rect.right() - width,
+            rect.bottom() - width,
+        );
+        let [x, y] = rect.centre();
+        let label = Label {
+            runs: vec![TextRun::strong(text)],
+            baseline: [x, y + CAP_HEIGHT * size_px / 2.0],
+            align: Align::Centre,
+            size_px,
+            ink: if node.depth == 0 { Ink::Accent } else { Ink::Text },
+        };
+        let fills = vec![
+            Fill { rect, ink: border, alpha: 1.0 },
+            Fill { rect: inner, ink: Ink::Background, alpha: 1.0 },
+        ];
+        self.plates.push((rect, fills, vec![label]));
+    }
+
+    fn add_ring(&mut self, [x, y]: [f32; 2], radius: f32) {
+        let point = |part: usize| {
+            let angle = part as f32 / RING_PARTS as f32 * TAU;
+            [x + radius * angle.cos(), y + radius * angle.sin()]
+        };
+        self.strokes.extend((0..RING_PARTS).map(|part| Stroke {
+            from: point(part),
+            to: point(part + 1),
+            width: 1.0,
+            ink: Ink::Hairline,
+            alpha: 0.7,
+        }));
+    }
+
+    /// A line from one node to another with a mark at each end.
+    fn add_edge(&mut self, edge: &TreeEdge, [a, b]: [PixelRect; 2], k: f32) {
+        let (from, to) = (a.centre(), b.centre());
+        let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+        let length = dx.hypot(dy);
+        if length < 1.0 {
+            return;
+        }
+        let along = [dx / length, dy / length];
+        let out = |rect: &PixelRect| {
+            let half = [rect.width / 2.0 + CLEARANCE * k, rect.height / 2.0 + CLEARANCE * k];
+            let reach = |axis: usize| half[axis] / along[axis].abs().max(1e-6);
+            reach(0).min(reach(1))
+        };
+        let (start, end) = (out(&a), length - out(&b));
+        if end - start < 4.0 * k {
+            return;
+        }
+        let at = |distance: f32| [from[0] + along[0] * distance, from[1] + along[1] * distance];
+        let (width, ink) =
+            if edge.is_branch { (BRANCH, Ink::Text) } else { (OTHER, Ink::Muted) };
+        let look = Look {
+            width: (width * k).max(1.0),
+            ink,
+            alpha: edge.share.map_or(1.0, |share| share.max(LEAST_ALPHA)),
+            k: if edge.is_branch { k } else { 0.8 * k },
+        };
+        let back = along.map(|one| -one);
+        let (start, end) = (
+            start + look.inset(edge.marks[0]),
+            end - look.inset(edge.marks[1]),
+        );
+        self.strokes.push(look.line(at(start), at(end)));
+        look.add_mark(&mut self.strokes, edge.marks[0], at(start - look.inset(edge.marks[0])), back);
+        look.add_mark(&mut self.strokes, edge.marks[1], at(end + look.inset(edge.marks[1])), along);
+    }
+
+    /// The reason why there is no tree, in lines.
+    fn add_reason(&mut self, reason: &str, area: PixelRect, s: f32) {
+        let columns = (area.width / (LEGEND * s)).clamp(8.0, 34.0);
+        let mut lines: Vec<String> = Vec::new();
+        for word in reason.split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if text_width(line, false) + text_width(word, false) < columns => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        let [x, y] = area.centre();
+        let top = y - KEY_LINE * s * lines.len() as f32 / 2.0;
+        for (index, line) in lines.into_iter().enumerate() {
+            let label = Label {
+                runs: vec![TextRun::plain(fitted(&line, false, columns))],
+                baseline: [x, top + KEY_LINE * s * (index as f32 + 0.7)],
+                align: Align::Centre,
+                size_px: LEGEND * s,
+                ink: Ink::Muted,
+            };
+            self.plates.push((label.bounds(), Vec::new(), vec![label]));
+        }
+    }
+
+    fn add_key(&mut self, lines: &[KeyLine], [left, top]: [f32; 2], s: f32) {
+        for (index, line) in lines.iter().enumerate() {
+            let middle = top + KEY_LINE * s * (index as f32 + 0.5);
+            match line {
+                KeyLine::Depths(depths) => self.add_depths(*depths, [left, middle], s),
+                KeyLine::Mark(mark, text) => {
+                    let look = Look { width: BRANCH * s, ink: Ink::Text, alpha: 1.0, k: s };
+                    let end = left + 30.0 * s;
+                    self.strokes.push(look.line([left, middle], [end - look.inset(*mark), middle]));
+                    look.add_mark(&mut self.strokes, *mark, [end, middle], [1.0, 0.0]);
+                    self.add_note(text, [end + 12.0 * s, middle], s);
+                }
+                KeyLine::Text(text) => {
+                    self.add_note(text, [left, middle], s);
+                }
+            }
+        }
+    }
+
+    /// "Distance" and the colour of each.
+    fn add_depths(&mut self, depths: usize, [left, middle]: [f32; 2], s: f32) {
+        let mut x = self.add_note("Distance", [left, middle], s) + 14.0 * s;
+        for depth in 1..=depths {
+            let side = 12.0 * s;
+            let rect = PixelRect { x, y: middle - side / 2.0, width: side, height: side };
+            let fill = Fill { rect, ink: ink_of(depth), alpha: 1.0 };
+            self.plates.push((rect, vec![fill], Vec::new()));
+            x = self.add_note(&depth.to_string(), [x + side + 6.0 * s, middle], s) + 14.0 * s;
+        }
+    }
+
+    /// A line of small text; returns its right end.
+    fn add_note(&mut self, text: &str, [left, middle]: [f32; 2], s: f32) -> f32 {
+        let size_px = KEY * s;
+        let label = Label {
+            runs: vec![TextRun::plain(text)],
+            baseline: [left, middle + CAP_HEIGHT * size_px / 2.0],
+            align: Align::Start,
+            size_px,
+            ink: Ink::Muted,
+        };
+        let bounds = label.bounds();
+        self.plates.push((bounds, Vec::new(), vec![label]));
+        bounds.right()
+    }
+
+    /// Moves everything to where the camera shows it; `fit` is the stage at zoom 1.
+    fn put_on(self, figure: &mut Figure, fit: PixelRect) {
+        let content = figure.content;
+        let zoom = content.width / fit.width.max(1.0);
+        let point = |[x, y]: [f32; 2]| {
+            [content.x + (x - fit.x) * zoom, content.y + (y - fit.y) * zoom]
+        };
+        let moved = |rect: PixelRect| {
+            let [x, y] = point([rect.x, rect.y]);
+            PixelRect { x, y, width: rect.width * zoom, height: rect.height * zoom }
+        };
+        let stage = figure.stage;
+        figure.tiles.extend(self.picture.map(|rect| (0, moved(rect))));
+        let strokes = self.strokes.into_iter().map(|stroke| Stroke {
+            from: point(stroke.from),
+            to: point(stroke.to),
+            width: stroke.width * zoom,
+            ..stroke
+        });
+        figure.strokes.extend(strokes.filter(|stroke| {
+            let (from, to, half) = (stroke.from, stroke.to, stroke.width / 2.0);
+            PixelRect::from_edges(
+                from[0].min(to[0]) - half,
+                from[1].min(to[1]) - half,
+                from[0].max(to[0]) + half,
+                from[1].max(to[1]) + half,
+            )
+            .overlaps(&stage)
+        }));
+        let crops = self.crops.into_iter().map(|crop| Crop {
+            rect: moved(crop.rect),
+            border_px: crop.border_px * zoom.min(2.0),
+            ..crop
+        });
+        figure.crops.extend(crops.filter(|crop| crop.rect.overlaps(&stage)));
+        figure.nodes.extend(self.nodes.into_iter().map(|(at, rect)| (at, moved(rect))));
+        // Text and plates are not cut at the edge of the stage.
+        let edge = PixelRect::from_edges(
+            stage.x - 1.0,
+            stage.y - 1.0,
+            stage.right() + 1.0,
+            stage.bottom() + 1.0,
+        );
+        for (around, fills, labels) in self.plates {
+            if !edge.contains(&moved(around)) {
+                continue;
+            }
+            let fills = fills.into_iter().map(|fill| Fill { rect: moved(fill.rect), ..fill });
+            figure.fills.extend(fills);
+            figure.labels.extend(labels.into_iter().map(|label| Label {
+                baseline: point(label.baseline),
+                size_px: label.size_px * zoom,
+                ..label
+            }));
+        }
+    }
+}
+
+/// The look of an edge.
+#[derive(Clone, Copy)]
+struct Look {
+    width: f32,
+    ink: Ink,
+    alpha: f32,
+    /// Pixels per unit of a mark.
+    k: f32,
+}
+
+impl Look {
+    /// Radius of a circle, length and half width of an arrow, half length of a bar, in units.
+    const CIRCLE: f32 = 4.5;
+    const ARROW: [f32; 2] = [10.0, 5.0];
+    const BAR: f32 = 6.0;
+
+    fn line(&self, from: [f32; 2], to: [f32; 2]) -> Stroke {
+        Stroke { from, to, width: self.width, ink: self.ink, alpha: self.alpha }
+    }
+
+    /// The length at the end of an edge that its mark takes up.
+    fn inset(&self, mark: Mark) -> f32 {
+        match mark {
+            Mark::Circle => 2.0 * Self::CIRCLE * self.k,
+            Mark::Head => self.width,
+            Mark::Tail => 0.0,
+        }
+    }
+
+    /// The mark at an end of an edge that runs in direction `along`.
+    fn add_mark(&self, strokes: &mut Vec<Stroke>, mark: Mark, end: [f32; 2], along: [f32; 2]) {
+        let at = |back: f32, side: f32| {
+            let [back, side] = [back * self.k, side * self.k];
+            [
+                end[0] - along[0] * back - along[1] * side,
+                end[1] - along[1] * back + along[0] * side,
+            ]
+        };
+        match mark {
+            Mark::Head => {
+                let [length, half] = Self::ARROW;
+                let tip = [end[0] - along[0] * self.width, end[1] - along[1] * self.width];
+                strokes.push(self.line(tip, at(length, half)));
+                strokes.push(self.line(tip, at(length, -half)));
+            }
+            Mark::Tail => strokes.push(self.line(at(0.0, Self::BAR), at(0.0, -Self::BAR))),
+            Mark::Circle => {
+                let centre = at(Self::CIRCLE, 0.0);
+                let outer = 2.0 * Self::CIRCLE * self.k;
+                let disc = self.line(centre, centre);
+                strokes.push(Stroke { width: outer, ..disc });
+                let inner = (outer - 2.0 * self.width).max(1.0);
+                strokes.push(Stroke { width: inner, ink: Ink::Background, alpha: 1.0, ..disc });
+            }
+        }
+    }
+}
+
+/// A line of the key.
+enum KeyLine {
+    /// The colours of distances from 1 to this.
+    Depths(usize),
+    /// A mark and its meaning.
+    Mark(Mark, &'static str),
+    /// A sentence.
+    Text(String),
+}
+
+fn key_lines(tree: &CausalTree) -> Vec<KeyLine> {
+    let mut lines = vec![KeyLine::Depths(tree.radius)];
+    let has = |mark: Mark| tree.edges.iter().any(|edge| edge.marks.contains(&mark));
+    let meanings = [
+        (Mark::Head, "this end is no cause of the other"),
+        (Mark::Tail, "this end is a cause of the other"),
+        (Mark::Circle, "not decided"),
+    ];
+    lines.extend(
+        meanings.into_iter().filter(|(mark, _)| has(*mark)).map(|(mark, text)| KeyLine::Mark(mark, text)),
+    );
+    if tree.runs > 0 && !tree.edges.is_empty() {
+        let text = format!("Opacity of an edge: share of {} graphs that have it", tree.runs);
+        lines.push(KeyLine::Text(text));
+    }
+    if tree.deepest == 0 {
+        lines.push(KeyLine::Text("Nothing in this head explains the token".into()));
+    }
+    lines
+}
