@@ -1,5 +1,8 @@
 // Parts of pictures, dimmed but for a rectangle, with a border.
 
+// Width of the line between border and picture, in pixels.
+const CASING: f32 = 1.0;
+
 @group(1) @binding(0) var picture: texture_2d<f32>;
 
 struct Varying {
@@ -30,7 +33,11 @@ fn fs(in: Varying) -> @location(0) vec4f {
     let is_lit = all(in.uv >= in.lit.xy) && all(in.uv <= in.lit.zw);
     let dimmed = mix(color, in.dim.rgb, in.dim.a);
     let inside = min(in.position.xy - in.rect.xy, in.rect.zw - in.position.xy);
-    let is_border = min(inside.x, inside.y) < in.border.a;
-    let shown = select(dimmed, color, is_lit);
-    return vec4f(select(shown, in.border.rgb, is_border), 1.0);
+    let edge = min(inside.x, inside.y);
+    var shown = select(dimmed, color, is_lit);
+    // A thin line inside the border sets it off from a picture of the same colour.
+    if in.border.a > 0.0 && edge < in.border.a + CASING {
+        shown = select(in.dim.rgb, in.border.rgb, edge < in.border.a);
+    }
+    return vec4f(shown, 1.0);
 }

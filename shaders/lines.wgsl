@@ -16,8 +16,10 @@ fn vs(
     @location(2) half_width: f32,
 ) -> Varying {
     let along = ends.zw - ends.xy;
-    let length = max(length(along), 1e-6);
-    let forward = along / length * (half_width + 1.0);
+    // A line without a length is a disc.
+    let length = length(along);
+    let direction = select(vec2f(1.0, 0.0), along / max(length, 1e-6), length > 1e-6);
+    let forward = direction * (half_width + 1.0);
     let side = vec2f(-forward.y, forward.x);
     let start = ends.xy - forward;
     let end = ends.zw + forward;

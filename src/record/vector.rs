@@ -66,11 +66,8 @@ fn rasters(figure: &Figure, frame: &RgbaImage) -> Result<Vec<Raster>, StillError
     let is_crop = |rect: &PixelRect| figure.crops.iter().any(|crop| crop.rect == *rect);
     let tiles = figure.tiles.iter().map(|(_, rect)| *rect).chain(nodes.filter(is_crop));
     let tiles: Vec<PixelRect> = tiles.map(|rect| rect.intersection(&figure.stage)).collect();
-    let places: Vec<PixelRect> = if tiles.is_empty() && figure.nodes.is_empty() {
-        vec![figure.visible()]
-    } else {
-        tiles
-    };
+    let places: Vec<PixelRect> =
+        if tiles.is_empty() && figure.nodes.is_empty() { vec![figure.visible()] } else { tiles };
     let mut rasters = Vec::new();
     for place in places {
         let edge = |value: f32, most: u32| (value.round().max(0.0) as u32).min(most);

@@ -99,6 +99,22 @@ const WORDS: &[Words] = &[
         "Ask again with `--rows all` to keep every position.",
         "Choose a token of the question or of the answer.",
     ),
+    // Causal graphs.
+    words(
+        "ask the question again with `--rows all`, or capture it again",
+        "ask the question again, or capture it again",
+    ),
+    offer(
+        "; compute it with `vlmscope causal TRACE --token",
+        "; Causes computes it for token",
+        "Show causes",
+        UiCommand::ShowCauses,
+    ),
+    words(
+        ", or compute it again with `vlmscope causal TRACE --range",
+        ": only the command line computes distance",
+    ),
+    words("compute it again with `vlmscope causal`", "compute it again (Causes)"),
     // Traces.
     words(
         "write it again with `vlmscope ask`.",
@@ -183,8 +199,6 @@ mod tests {
             "the window offers no method that needs these rows",
         ),
         ("`vlmscope occlusion`", "the table of methods is no message"),
-        ("ask the question again with `--rows all`", "the window computes no causal graphs"),
-        ("compute it again with `vlmscope causal`", "the window computes no causal graphs"),
         ("leave out --adapter.", "without an adapter there is no window"),
         ("choose another one with --adapter.", "without an adapter there is no window"),
         ("choose another with --adapter", "without a surface there is no window"),

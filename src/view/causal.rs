@@ -140,7 +140,7 @@ impl CausalTree {
         let range = result.parameters.range;
         let radius = state.radius.map_or(range, |radius| radius as usize);
         if radius > range {
-            return Err(CausalError::Radius { radius, range, token: result.token });
+            return Err(CausalError::Radius { radius, range });
         }
         let (nodes, index_of) = nodes(state, trace, graph, AnswerIndex(result.token), radius);
         let deepest = graph.deepest();
@@ -209,9 +209,10 @@ fn nodes(
         let Some(node) = graph.nodes.iter().find(|node| node.position == place.position) else {
             continue;
         };
-        let parent = graph.tree.get(place.parent).map_or(0, |above| {
-            index_of.get(&above.position).copied().unwrap_or(0)
-        });
+        let parent = graph
+            .tree
+            .get(place.parent)
+            .map_or(0, |above| index_of.get(&above.position).copied().unwrap_or(0));
         let face = match crop(state, trace, place.position).filter(|_| place.depth > 0) {
             Some(crop) => NodeFace::Patch(crop),
             // The row of the root predicts the answer token, which is what the tree explains.
@@ -235,7 +236,8 @@ fn nodes(
 fn edges(graph: &HeadGraph, index_of: &HashMap<u32, usize>, radius: usize) -> Vec<TreeEdge> {
     let is_branch = |a: u32, b: u32| {
         let shown = graph.tree.iter().filter(|place| (1..=radius).contains(&place.depth));
-        shown.filter_map(|place| Some((place.position, graph.tree.get(place.parent)?.position)))
+        shown
+            .filter_map(|place| Some((place.position, graph.tree.get(place.parent)?.position)))
             .any(|pair| pair == (a, b) || pair == (b, a))
     };
     let shown = |edge: &crate::analysis::causal::EdgeResult| {
@@ -273,7 +275,8 @@ fn crop(state: &ViewState, trace: &Trace, position: u32) -> Option<PatchCrop> {
     let around = surroundings(rect, [width, height]);
     let on_picture = Shown::new(state, trace).grids.first().and_then(|grid| {
         let is_there = span.picture == grid.picture
-            && (matches!(grid.frame, Frame::Original(_)) || grid.frame == Frame::Canvas(span.canvas));
+            && (matches!(grid.frame, Frame::Original(_))
+                || grid.frame == Frame::Canvas(span.canvas));
         let rect = patch_rect(meta, grid.frame, span, patch);
         is_there.then(|| shares(rect, grid.frame.size(meta)))
     });
@@ -313,4 +316,126 @@ fn shares(rect: Rect, [width, height]: [f64; 2]) -> [f32; 4] {
         (rect.y + rect.height) / height,
     ]
     .map(|edge| edge as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::super::{AxisSet, Queries, ViewKind};
+    use super::*;
+    use crate::analysis::causal::{EdgeResult, NodeResult, Parameters, TreePlace};
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+
+    fn trace() -> Trace {
+        let geometry = Geometry::named("small").unwrap();
+        Synthetic::new(geometry, RowsKept::Text, 3).unwrap().trace().unwrap()
+    }
+
+    /// The target, a patch and a word near it, a patch behind both; that patch stands twice in the tree.
+    fn result(trace: &Trace) -> (CausalResult, [u32; 4]) {
+        let meta = trace.meta();
+        let patch = |row, column| meta.key_of_patch(PatchRef { span: 0, row, column }).unwrap().0;
+        let target = meta.query_of_answer(AnswerIndex(1)).0;
+        let word = meta.question_keys()[0] as u32;
+        let [near, far] = [patch(2, 3), patch(0, 0)];
+        let edge = |a: u32, b: u32, share| EdgeResult {
+            a: a.min(b),
+            b: a.max(b),
+            mark_a: Mark::Tail,
+            mark_b: Mark::Head,
+            p: 0.0,
+            share: Some(share),
+        };
+        let place = |position, parent, depth| TreePlace { position, parent, depth };
+        let node = |position| NodeResult { position, attention: 0.2, share: None };
+        let mut positions = [near, far, word, target];
+        positions.sort_unstable();
+        let graph = HeadGraph {
+            nodes: positions.map(node).to_vec(),
+            edges: vec![
+                edge(near, target, 1.0),
+                edge(word, target, 0.5),
+                edge(far, near, 0.8),
+                edge(far, word, 0.2),
+                edge(near, word, 0.1),
+            ],
+            other_edges: Vec::new(),
+            tree: vec![
+                place(target, 0, 0),
+                place(near, 0, 1),
+                place(word, 0, 1),
+                place(far, 1, 2),
+                place(far, 2, 2),
+            ],
+            searched_to: 1,
+            is_exhaustive: true,
+            tests: 9,
+        };
+        let head = |head, importance, graph, error: Option<&str>| HeadResult {
+            head,
+            importance: Some(importance),
+            graph,
+            error: error.map(str::to_owned),
+            masking: None,
+        };
+        let heads = vec![
+            head(0, 9.0, None, Some("a row is empty")),
+            head(1, 2.0, Some(graph.clone()), None),
+            head(2, 1.0, Some(graph), None),
+        ];
+        let parameters = Parameters::default();
+        let result = CausalResult { token: 1, layer: 3, parameters, runs: 15, heads };
+        (result, [target, near, word, far])
+    }
+
+    fn state(head: Option<u32>, radius: Option<u32>) -> ViewState {
+        let mut state = ViewState { view: ViewKind::Causal, radius, ..ViewState::default() };
+        state.map.queries = Queries::answer(1);
+        state.map.heads = head.map_or(AxisSet::MEAN, AxisSet::single);
+        state
+    }
+
+    #[test]
+    fn nodes_stand_once_at_their_least_distance_and_edges_know_their_branch() {
+        let trace = trace();
+        let (result, [target, near, word, far]) = result(&trace);
+        let tree = CausalTree::new(&state(None, None), &trace, &result).unwrap();
+        assert!(tree.is_most_important && tree.head == 1, "head 0 has no graph");
+        let found: Vec<_> =
+            tree.nodes.iter().map(|node| (node.position, node.depth, node.parent)).collect();
+        assert_eq!(found, [(target, 0, 0), (near, 1, 0), (word, 1, 0), (far, 2, 1)]);
+        let branches: Vec<bool> = tree.edges.iter().map(|edge| edge.is_branch).collect();
+        assert_eq!(branches, [true, true, true, true, false]);
+        assert!(tree.edges.iter().all(|edge| {
+            let [a, b] = edge.ends.map(|end| tree.nodes[end].position);
+            a < b && edge.marks == [Mark::Tail, Mark::Head]
+        }));
+        // The root is drawn as the token that its row predicts, not as the token in its row.
+        let predicted = token_name(&trace.meta().tokens, target as usize + 1).unwrap();
+        assert_eq!(tree.nodes[0].face, NodeFace::Word(predicted));
+        let NodeFace::Patch(crop) = &tree.nodes[3].face else { unreachable!("a patch") };
+        assert_eq!(crop.patch, PatchRef { span: 0, row: 0, column: 0 });
+        assert_eq!(crop.on_picture, Some(crop.lit), "the picture is the patch's own");
+        assert_eq!(crop.around[..2], [0.0, 0.0], "moved onto the picture");
+        let width = |edges: [f32; 4]| edges[2] - edges[0];
+        assert!((width(crop.around) / width(crop.lit) - CROP_PATCHES as f32).abs() < 1e-3);
+        assert_eq!(tree.node_of(crop.patch).map(|node| node.position), Some(far));
+        let numbers = tree.numbers();
+        assert_eq!((numbers.shown, numbers.nodes, numbers.radius), (3, 3, 2));
+    }
+
+    #[test]
+    fn a_radius_cuts_the_tree_and_a_head_is_the_chosen_one() {
+        let trace = trace();
+        let (result, _) = result(&trace);
+        let near = CausalTree::new(&state(Some(2), Some(1)), &trace, &result).unwrap();
+        assert_eq!((near.head, near.nodes.len(), near.edges.len()), (2, 3, 3));
+        assert!(!near.is_most_important && near.deepest == 2 && near.radius == 1);
+        let error = |head, radius| {
+            CausalTree::new(&state(head, radius), &trace, &result).unwrap_err().to_string()
+        };
+        assert!(error(Some(0), None).contains("head 0") && error(Some(0), None).contains("empty"));
+        assert!(error(Some(7), None).contains("no causal graph of head 7"));
+        assert!(error(None, Some(4)).contains("reaches distance 3, not 4"));
+    }
 }

@@ -1,8 +1,10 @@
 //! Properties of figure layouts: everything on the target, nothing on top of something else.
 
 use proptest::prelude::*;
+use vlmscope::analysis::causal::Mark;
+use vlmscope::analysis::density::Frame;
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
-use vlmscope::trace::{TokenKind, Trace};
+use vlmscope::trace::{PatchRef, TokenKind, Trace};
 use vlmscope::view::figure::*;
 use vlmscope::view::*;
 
@@ -485,4 +487,109 @@ fn bars_stand_close_to_the_picture_on_a_tall_figure() {
     let lowest = figure.fills.iter().map(|fill| fill.rect.bottom()).fold(0.0, f32::max);
     let (over, under) = (picture.y, 1920.0 - lowest);
     assert!(over > 100.0 && under > 100.0, "in the middle: {over} px above, {under} px below");
+}
+
+/// A causal tree of up to 50 nodes; patches and words, some of them long.
+fn causal_trees() -> impl Strategy<Value = CausalTree> {
+    let node = (any::<proptest::sample::Index>(), any::<bool>(), 1_usize..30, 0.0_f32..1.0);
+    proptest::collection::vec(node, 0..50).prop_map(|drawn| {
+        let node = |depth, parent, face, share| TreeNode {
+            position: 0,
+            depth,
+            parent,
+            attention: 0.1,
+            share: Some(share),
+            face,
+        };
+        let mut nodes = vec![node(0, 0, NodeFace::Word("fox".into()), 1.0)];
+        let mut edges = Vec::new();
+        for (above, is_patch, letters, share) in drawn {
+            let last = nodes.last().map_or(0, |node| node.depth);
+            let parents: Vec<usize> = (0..nodes.len())
+                .filter(|&index| nodes[index].depth + 1 >= last && nodes[index].depth < 4)
+                .collect();
+            let parent = parents[above.index(parents.len())];
+            let face = if is_patch {
+                let patch = PatchRef { span: 0, row: letters as u32 % 5, column: 3 };
+                let lit = [0.2, 0.2, 0.3, 0.3];
+                let around = [0.1, 0.1, 0.4, 0.4];
+                let frame = Frame::Canvas(0);
+                NodeFace::Patch(PatchCrop { patch, frame, around, lit, on_picture: Some(lit) })
+            } else {
+                NodeFace::Word("w".repeat(letters))
+            };
+            edges.push(TreeEdge {
+                ends: [parent, nodes.len()],
+                marks: [[Mark::Circle, Mark::Tail, Mark::Head][letters % 3], Mark::Head],
+                share: Some(share),
+                is_branch: true,
+            });
+            nodes.push(node(nodes[parent].depth + 1, parent, face, share));
+        }
+        let deepest = nodes.iter().map(|node| node.depth).max().unwrap_or(0);
+        CausalTree {
+            layer: 5,
+            head: 2,
+            is_most_important: true,
+            radius: deepest.max(1),
+            deepest,
+            graph_nodes: nodes.len(),
+            graph_edges: edges.len(),
+            runs: 15,
+            nodes,
+            edges,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn nodes_of_a_causal_tree_stand_apart_beside_the_picture(
+        tree in causal_trees(), width in 640_u32..4000, height in 480_u32..2400,
+        aspect in 0.5_f32..2.0, has_picture in any::<bool>(),
+    ) {
+        let picture = has_picture.then_some(Backdrop { frame: Frame::Canvas(0), aspect });
+        let content = Content::Causal { picture, tree: Ok(Box::new(tree.clone())) };
+        let figure = lay_out(ViewKind::Causal, &content, [width, height]);
+        prop_assert_eq!(figure.nodes.len(), tree.nodes.len());
+        prop_assert_eq!(figure.tiles.len(), usize::from(has_picture));
+        for (at, (_, rect)) in figure.nodes.iter().enumerate() {
+            prop_assert!(figure.stage.contains(rect), "{rect:?} {:?}", figure.stage);
+            for (_, other) in figure.tiles.iter() {
+                prop_assert!(!rect.overlaps(other), "{rect:?} lies on the picture");
+            }
+            for (_, other) in &figure.nodes[at + 1..] {
+                prop_assert!(!rect.overlaps(other), "{rect:?} {other:?}");
+            }
+        }
+        let words = tree.nodes.iter().filter(|node| node.face.patch().is_none()).count();
+        prop_assert!(figure.labels.len() >= words, "every word is written");
+        prop_assert!(figure.legend.is_none());
+        for label in &figure.labels {
+            prop_assert!(whole(&figure).contains(&label.bounds()), "{}", label.text());
+        }
+        let touching = collisions(&figure);
+        prop_assert!(touching.is_empty(), "{width}x{height}: {touching:?}");
+    }
+
+    #[test]
+    fn a_causal_tree_is_laid_out_for_any_target_and_camera(
+        tree in causal_trees(), width in 1_u32..9000, height in 1_u32..9000,
+        zoom in 0.05_f64..100.0, x in -1.0_f64..2.0, text_scale in 0.25_f64..8.0,
+    ) {
+        let picture = Some(Backdrop { frame: Frame::Canvas(0), aspect: 1.3 });
+        let camera = Camera { centre: [x, 0.4], zoom };
+        let state = ViewState { view: ViewKind::Causal, camera, text_scale, ..ViewState::default() };
+        for tree in [Ok(Box::new(tree)), Err("No causal graph of this token yet".into())] {
+            let content = Content::Causal { picture, tree };
+            let figure = Figure::layout(&state, [width, height], &content, &line(), None);
+            let finite = |rect: &PixelRect| [rect.x, rect.y, rect.width, rect.height].iter().all(|n| n.is_finite());
+            prop_assert!(figure.nodes.iter().all(|(_, rect)| finite(rect)));
+            prop_assert!(figure.crops.iter().all(|crop| finite(&crop.rect)));
+            let numbers = figure.strokes.iter().flat_map(|stroke| [stroke.from, stroke.to].concat());
+            prop_assert!(numbers.into_iter().all(f32::is_finite));
+        }
+    }
 }

@@ -8,9 +8,12 @@
 use image::RgbImage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vlmscope::analysis::causal::{
+    CausalResult, EdgeResult, HeadGraph, HeadResult, Mark, NodeResult, Parameters, TreePlace,
+};
 use vlmscope::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
-use vlmscope::trace::{PatchRef, Trace};
+use vlmscope::trace::{AnswerIndex, PatchRef, Trace};
 use vlmscope::view::*;
 
 const SIZE: [u32; 2] = [480, 360];
@@ -64,6 +67,67 @@ fn states() -> Vec<(&'static str, ViewState)> {
     ]
 }
 
+/// A trace with a causal graph of answer token 2: patches and words, edges with all marks, on three distances.
+fn explained(trace: &Trace) -> Trace {
+    let meta = trace.meta();
+    let patch = |row, column| meta.key_of_patch(PatchRef { span: 0, row, column }).unwrap().0;
+    let target = meta.query_of_answer(AnswerIndex(2)).0;
+    let words: Vec<u32> = meta.question_keys().into_iter().map(|key| key as u32).collect();
+    let near = [patch(1, 2), patch(4, 2), words[1]];
+    let far = [patch(0, 0), patch(1, 3), patch(5, 5), words[2]];
+    let mut positions: Vec<u32> = near.iter().chain(&far).copied().chain([target]).collect();
+    positions.sort_unstable();
+    let node = |&position: &u32| NodeResult { position, attention: 0.1, share: Some(0.8) };
+    let edge = |one: u32, other: u32, [mark_a, mark_b]: [Mark; 2], share| EdgeResult {
+        a: one.min(other),
+        b: one.max(other),
+        mark_a,
+        mark_b,
+        p: 1e-9,
+        share: Some(share),
+    };
+    let edges = vec![
+        edge(near[0], target, [Mark::Tail, Mark::Head], 1.0),
+        edge(near[1], target, [Mark::Circle, Mark::Head], 0.6),
+        edge(near[2], target, [Mark::Head, Mark::Head], 0.3),
+        edge(far[0], near[0], [Mark::Circle, Mark::Head], 1.0),
+        edge(far[1], near[0], [Mark::Tail, Mark::Head], 0.9),
+        edge(far[2], near[1], [Mark::Head, Mark::Head], 1.0),
+        edge(far[3], near[2], [Mark::Head, Mark::Head], 1.0),
+        edge(far[0], far[1], [Mark::Head, Mark::Head], 0.5),
+    ];
+    let place = |position, parent, depth| TreePlace { position, parent, depth };
+    let tree = vec![
+        place(target, 0, 0),
+        place(near[0], 0, 1),
+        place(near[1], 0, 1),
+        place(near[2], 0, 1),
+        place(far[0], 1, 2),
+        place(far[1], 1, 2),
+        place(far[2], 2, 2),
+        place(far[3], 3, 2),
+    ];
+    let graph = HeadGraph {
+        nodes: positions.iter().map(node).collect(),
+        edges,
+        other_edges: Vec::new(),
+        tree,
+        searched_to: 3,
+        is_exhaustive: true,
+        tests: 100,
+    };
+    let head = HeadResult {
+        head: 1,
+        importance: Some(2.0),
+        graph: Some(graph),
+        error: None,
+        masking: None,
+    };
+    let parameters = Parameters::default();
+    let result = CausalResult { token: 2, layer: 3, parameters, runs: 15, heads: vec![head] };
+    result.kept_in(trace).unwrap()
+}
+
 /// Pictures that the model saw in several views, several pictures, a video: by the name of their fixture.
 fn tiled() -> Vec<(&'static str, &'static str, ViewState)> {
     let mut state = ViewState::default();
@@ -114,6 +178,16 @@ fn figures_look_as_they_did() {
     let target = Target::offscreen(&gpu, SIZE).unwrap();
     let mut wrong = Vec::new();
     for (name, state) in states() {
+        renderer.frame(&Scene::new(&state, &trace), &target).unwrap();
+        let found = image::DynamicImage::from(target.read(&gpu).unwrap()).into_rgb8();
+        wrong.extend(compare(name, &found, &thresholds).err());
+    }
+    let trace = explained(&trace);
+    let mut causal = ViewState { view: ViewKind::Causal, ..ViewState::default() };
+    causal.map.queries = Queries::answer(2);
+    for (name, theme) in [("causal", Theme::Dark), ("causal_light", Theme::Light)] {
+        let state = ViewState { theme, ..causal.clone() };
+        let target = Target::offscreen(&gpu, [960, 540]).unwrap();
         renderer.frame(&Scene::new(&state, &trace), &target).unwrap();
         let found = image::DynamicImage::from(target.read(&gpu).unwrap()).into_rgb8();
         wrong.extend(compare(name, &found, &thresholds).err());

@@ -74,7 +74,7 @@ pub enum CausalError {
     NoGraph,
     /// A head that the stored result lacks.
     #[error(
-        "the trace holds no causal graph of head {head}; compute it with `vlmscope causal TRACE --token {token}`"
+        "the trace holds no causal graph of head {head}; compute it with `vlmscope causal TRACE --token {token}`."
     )]
     HeadNotLearned {
         /// Index of the head.
@@ -92,19 +92,17 @@ pub enum CausalError {
     },
     /// A distance that the graph was not learned for.
     #[error(
-        "the causal graph in the trace reaches distance {range}, not {radius}; compute it again with `vlmscope causal TRACE --token {token} --range {radius}`"
+        "the causal graph in the trace reaches distance {range}, not {radius}; choose a smaller one, or compute it again with `vlmscope causal TRACE --range {radius}`."
     )]
     Radius {
         /// The requested distance.
         radius: usize,
         /// The distance of the explanation.
         range: usize,
-        /// The answer token.
-        token: u32,
     },
     /// No result for an answer token in the trace.
     #[error(
-        "the trace holds no causal graph of answer token {token}; compute it with `vlmscope causal TRACE --token {token}`"
+        "the trace holds no causal graph of answer token {token}; compute it with `vlmscope causal TRACE --token {token}`."
     )]
     NotLearned {
         /// The answer token.

@@ -100,8 +100,7 @@ fn test(app: &mut App, mask: Mask) {
         let request = MaskRequest { mask, draws: DRAWS, max_sets: MOST_SETS, seed: 0 };
         for entry in result.heads.iter_mut().filter(|entry| entry.head == head) {
             let tell = &mut |done: usize| reporter.say(format!("{done} sets masked"));
-            entry.masking =
-                Some(mask_test(engine, &trace, answer, entry, &request, cancel, tell)?);
+            entry.masking = Some(mask_test(engine, &trace, answer, entry, &request, cancel, tell)?);
         }
         let written = write(&trace, &result, path)?;
         let found = Box::new(FoundCauses { result, written });

@@ -1,8 +1,8 @@
 //! Applies the results of background work to the window.
 
 use super::{
-    ask, causes, dialogs, edit_picture, files, grounding, interventions, relevancy, score, session, show,
-    walkthrough_files,
+    ask, causes, dialogs, edit_picture, files, grounding, interventions, relevancy, score, session,
+    show, walkthrough_files,
 };
 use crate::trace::FileStamp;
 use crate::ui::app::App;

@@ -13,11 +13,9 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
 use crate::ui::wording::in_window;
-use crate::view::figure::{
-    causal_depth_rank, contour_color, labelled, number, percent, signed, step_for, token_name,
-};
+use crate::view::figure::{causal_ink, labelled, number, percent, signed, step_for, token_name};
 use crate::view::{
-    AxisSet, CausalTree, Command, Drawing, NodeFace, TreeNode, ViewState, patch_name,
+    AxisSet, CausalTree, Command, Drawing, NodeFace, Theme, TreeNode, ViewState, patch_name,
 };
 use egui::{Align2, Color32, Rect, Role, Sense, Slider, Ui, WidgetInfo, pos2, vec2};
 
@@ -168,7 +166,8 @@ impl CausesPane {
                 .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Mask"));
             let title = if running { "Masking…" } else { "Mask and score" };
             let button = ui.add_enabled(!running, egui::Button::new(title));
-            let hint = "Masks the explanation, and as many other tokens, and scores the token again";
+            let hint =
+                "Masks the explanation, and as many other tokens, and scores the token again";
             if button.on_hover_text(hint).clicked() {
                 cx.intents.send(Intent::Causes(CausesCommand::Test(self.mask)));
             }
@@ -216,8 +215,7 @@ pub fn head(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, result: &Causa
 
 /// One bar for each head: its importance. A click chooses the head.
 fn bars(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &CausalResult) {
-    let values: Vec<f64> =
-        result.heads.iter().map(|head| head.importance.unwrap_or(0.0)).collect();
+    let values: Vec<f64> = result.heads.iter().map(|head| head.importance.unwrap_or(0.0)).collect();
     let highest = values.iter().copied().fold(0.0, f64::max);
     let hint = "Largest attention on a patch over the largest on the text behind the picture";
     ui.horizontal(|ui| {
@@ -236,9 +234,9 @@ fn bars(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &CausalResult
     let ink = ink(ui);
     let plot = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - BAR_LABELS));
     let width = plot.width() / values.len() as f32;
-    let hovered = response.hover_pos().map(|at| {
-        (((at.x - plot.left()) / width).max(0.0) as usize).min(values.len() - 1)
-    });
+    let hovered = response
+        .hover_pos()
+        .map(|at| (((at.x - plot.left()) / width).max(0.0) as usize).min(values.len() - 1));
     let shown = doc.state().causal_head(result).map(|head| head.head).ok();
     let marked: Vec<u32> = shown.into_iter().collect();
     let labels = labelled(values.len() as u32, &marked, step_for(width, 20.0));
@@ -289,7 +287,8 @@ fn bars(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &CausalResult
 fn sentence(ui: &mut Ui, tree: &CausalTree, head: &HeadResult) {
     let stable = head.graph.iter().flat_map(|graph| &graph.edges);
     let stable = stable.filter(|edge| edge.share == Some(1.0)).count();
-    let why = if tree.is_most_important { ", the most important one with an explanation" } else { "" };
+    let why =
+        if tree.is_most_important { ", the most important one with an explanation" } else { "" };
     let text = if tree.deepest == 0 {
         format!("Head {}: nothing in this head explains the token.", tree.head)
     } else {
@@ -306,9 +305,11 @@ fn sentence(ui: &mut Ui, tree: &CausalTree, head: &HeadResult) {
 
 /// The nodes by distance; the patch of the hovered row is marked on the stage.
 fn explanation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, tree: &CausalTree) {
-    let map = cx.shown.colormap;
+    let of = if ui.visuals().dark_mode { Theme::Dark } else { Theme::Light };
+    let map = cx.shown.shown_colormap();
     for node in tree.nodes.iter().skip(1) {
-        let color = contour_color(|at| crate::gpu::colormap::color(map, at), causal_depth_rank(node.depth));
+        let ink = causal_ink(of, node.depth);
+        let color = of.palette().color(ink, |at| crate::gpu::colormap::color(map, at));
         node_row(cx, ui, doc, node, theme::color(color));
     }
 }
@@ -352,9 +353,9 @@ fn node_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, node: &TreeNode, 
 /// The numbers of a node: "attention 0.031 · in 80 % of the graphs".
 pub fn facts(node: &TreeNode) -> String {
     let attention = number(f64::from(node.attention), f64::from(node.attention.max(1e-3)));
-    let share = node.share.map(|share| {
-        format!(" · explains it in {} of the graphs", percent(f64::from(share), 0))
-    });
+    let share = node
+        .share
+        .map(|share| format!(" · explains it in {} of the graphs", percent(f64::from(share), 0)));
     format!("attention {attention}{}", share.unwrap_or_default())
 }
 

@@ -1,12 +1,12 @@
 //! The causal view: the picture with the patches of the explanation, and the radial tree around the answer token.
 
-use super::super::{Backdrop, CausalTree, NodeFace, TreeEdge, TreeNode, ViewState};
+use super::super::{Backdrop, CausalTree, NodeFace, Theme, TreeEdge, TreeNode, ViewState};
 use super::layout::seen;
 use super::sizes::LEGEND;
 use super::tree_layout::{TreeLayout, TreeShape};
 use super::{
-    Align, CAP_HEIGHT, CONTOURS, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun, fitted,
-    text_width,
+    Align, CAP_HEIGHT, CONTOURS, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun,
+    fitted, text_width,
 };
 use crate::analysis::causal::Mark;
 use std::f32::consts::TAU;
@@ -31,12 +31,14 @@ const BRANCH: f32 = 2.0;
 const OTHER: f32 = 1.1;
 /// An edge of few runs is still visible.
 const LEAST_ALPHA: f32 = 0.18;
+/// Length of an edge at which its marks have their full size, in units.
+const SHORTEST: f32 = 26.0;
 /// Distance of an edge from its node.
 const CLEARANCE: f32 = 4.0;
 /// Number of lines that draw a ring.
 const RING_PARTS: usize = 72;
 /// Type size and line height of the key.
-const KEY: f32 = 13.0;
+const KEY: f32 = 14.0;
 const KEY_LINE: f32 = 22.0;
 
 /// Everything that is drawn at zoom 1.
@@ -62,7 +64,7 @@ pub(super) fn place(
     let tree_of = tree.as_ref().ok().map(|tree| (&**tree, Sized::new(tree)));
     let natural = tree_of.as_ref().map(|(_, sized)| sized.bounds());
     let key = match tree {
-        Ok(tree) if state.legend => key_lines(tree),
+        Ok(tree) if state.legend => key_lines(tree, state.theme),
         _ => Vec::new(),
     };
     let places = Places::new(whole, picture.map(|one| one.aspect), natural, key.len(), s);
@@ -202,13 +204,14 @@ fn word_width(node: &TreeNode) -> f32 {
     (text_width(&text, true) * size).max(12.0)
 }
 
-/// The rank of a distance among the colours of contour lines: the nearest is the brightest.
-pub const fn causal_depth_rank(depth: usize) -> usize {
-    (CONTOURS - 1).saturating_sub(depth.saturating_sub(1))
-}
-
-fn ink_of(depth: usize) -> Ink {
-    Ink::Contour(causal_depth_rank(depth))
+/// The colour of a distance: the nearest has the most contrast with the surroundings.
+pub fn causal_ink(theme: Theme, depth: usize) -> Ink {
+    const ON_LIGHT: [f32; CONTOURS] = [0.3, 0.48, 0.62, 0.74];
+    let step = depth.saturating_sub(1).min(CONTOURS - 1);
+    match theme {
+        Theme::Dark => Ink::Contour(CONTOURS - 1 - step),
+        Theme::Light => Ink::Map(ON_LIGHT[step]),
+    }
 }
 
 /// The colour of a node's border.
@@ -219,7 +222,7 @@ fn border_of(state: &ViewState, node: &TreeNode) -> Ink {
     } else if patch.is_some_and(|patch| state.selected.contains(&patch)) || node.depth == 0 {
         Ink::Accent
     } else {
-        ink_of(node.depth)
+        causal_ink(state.theme, node.depth)
     }
 }
 
@@ -254,7 +257,7 @@ impl Pieces {
                 uv,
                 lit: uv,
                 border: border_of(state, node),
-                border_px: (2.0 * s).max(1.5),
+                border_px: (3.0 * s).max(2.0),
                 ..base
             });
         }
@@ -361,21 +364,23 @@ impl Pieces {
             return;
         }
         let at = |distance: f32| [from[0] + along[0] * distance, from[1] + along[1] * distance];
-        let (width, ink) =
-            if edge.is_branch { (BRANCH, Ink::Text) } else { (OTHER, Ink::Muted) };
+        let (width, ink) = if edge.is_branch { (BRANCH, Ink::Text) } else { (OTHER, Ink::Muted) };
         let look = Look {
             width: (width * k).max(1.0),
             ink,
             alpha: edge.share.map_or(1.0, |share| share.max(LEAST_ALPHA)),
-            k: if edge.is_branch { k } else { 0.8 * k },
+            // Marks of a short edge do not touch each other.
+            k: if edge.is_branch { k } else { 0.8 * k }.min((end - start) / SHORTEST),
         };
         let back = along.map(|one| -one);
-        let (start, end) = (
-            start + look.inset(edge.marks[0]),
-            end - look.inset(edge.marks[1]),
-        );
+        let (start, end) = (start + look.inset(edge.marks[0]), end - look.inset(edge.marks[1]));
         self.strokes.push(look.line(at(start), at(end)));
-        look.add_mark(&mut self.strokes, edge.marks[0], at(start - look.inset(edge.marks[0])), back);
+        look.add_mark(
+            &mut self.strokes,
+            edge.marks[0],
+            at(start - look.inset(edge.marks[0])),
+            back,
+        );
         look.add_mark(&mut self.strokes, edge.marks[1], at(end + look.inset(edge.marks[1])), along);
     }
 
@@ -410,7 +415,9 @@ impl Pieces {
         for (index, line) in lines.iter().enumerate() {
             let middle = top + KEY_LINE * s * (index as f32 + 0.5);
             match line {
-                KeyLine::Depths(depths) => self.add_depths(*depths, [left, middle], s),
+                KeyLine::Depths(theme, depths) => {
+                    self.add_depths(*theme, *depths, [left, middle], s);
+                }
                 KeyLine::Mark(mark, text) => {
                     let look = Look { width: BRANCH * s, ink: Ink::Text, alpha: 1.0, k: s };
                     let end = left + 30.0 * s;
@@ -426,12 +433,12 @@ impl Pieces {
     }
 
     /// "Distance" and the colour of each.
-    fn add_depths(&mut self, depths: usize, [left, middle]: [f32; 2], s: f32) {
+    fn add_depths(&mut self, theme: Theme, depths: usize, [left, middle]: [f32; 2], s: f32) {
         let mut x = self.add_note("Distance", [left, middle], s) + 14.0 * s;
         for depth in 1..=depths {
             let side = 12.0 * s;
             let rect = PixelRect { x, y: middle - side / 2.0, width: side, height: side };
-            let fill = Fill { rect, ink: ink_of(depth), alpha: 1.0 };
+            let fill = Fill { rect, ink: causal_ink(theme, depth), alpha: 1.0 };
             self.plates.push((rect, vec![fill], Vec::new()));
             x = self.add_note(&depth.to_string(), [x + side + 6.0 * s, middle], s) + 14.0 * s;
         }
@@ -456,9 +463,8 @@ impl Pieces {
     fn put_on(self, figure: &mut Figure, fit: PixelRect) {
         let content = figure.content;
         let zoom = content.width / fit.width.max(1.0);
-        let point = |[x, y]: [f32; 2]| {
-            [content.x + (x - fit.x) * zoom, content.y + (y - fit.y) * zoom]
-        };
+        let point =
+            |[x, y]: [f32; 2]| [content.x + (x - fit.x) * zoom, content.y + (y - fit.y) * zoom];
         let moved = |rect: PixelRect| {
             let [x, y] = point([rect.x, rect.y]);
             PixelRect { x, y, width: rect.width * zoom, height: rect.height * zoom }
@@ -543,10 +549,7 @@ impl Look {
     fn add_mark(&self, strokes: &mut Vec<Stroke>, mark: Mark, end: [f32; 2], along: [f32; 2]) {
         let at = |back: f32, side: f32| {
             let [back, side] = [back * self.k, side * self.k];
-            [
-                end[0] - along[0] * back - along[1] * side,
-                end[1] - along[1] * back + along[0] * side,
-            ]
+            [end[0] - along[0] * back - along[1] * side, end[1] - along[1] * back + along[0] * side]
         };
         match mark {
             Mark::Head => {
@@ -571,15 +574,15 @@ impl Look {
 /// A line of the key.
 enum KeyLine {
     /// The colours of distances from 1 to this.
-    Depths(usize),
+    Depths(Theme, usize),
     /// A mark and its meaning.
     Mark(Mark, &'static str),
     /// A sentence.
     Text(String),
 }
 
-fn key_lines(tree: &CausalTree) -> Vec<KeyLine> {
-    let mut lines = vec![KeyLine::Depths(tree.radius)];
+fn key_lines(tree: &CausalTree, theme: Theme) -> Vec<KeyLine> {
+    let mut lines = vec![KeyLine::Depths(theme, tree.radius)];
     let has = |mark: Mark| tree.edges.iter().any(|edge| edge.marks.contains(&mark));
     let meanings = [
         (Mark::Head, "this end is no cause of the other"),
@@ -587,7 +590,10 @@ fn key_lines(tree: &CausalTree) -> Vec<KeyLine> {
         (Mark::Circle, "not decided"),
     ];
     lines.extend(
-        meanings.into_iter().filter(|(mark, _)| has(*mark)).map(|(mark, text)| KeyLine::Mark(mark, text)),
+        meanings
+            .into_iter()
+            .filter(|(mark, _)| has(*mark))
+            .map(|(mark, text)| KeyLine::Mark(mark, text)),
     );
     if tree.runs > 0 && !tree.edges.is_empty() {
         let text = format!("Opacity of an edge: share of {} graphs that have it", tree.runs);

@@ -22,7 +22,7 @@ mod type_metrics;
 
 pub use axes::{labelled, step_for};
 pub use caption::{caption, caption_of_heads, token_name, token_names, token_text};
-pub use causal::causal_depth_rank;
+pub use causal::causal_ink;
 pub use color_limits::{CausalNumbers, ColorLimits, Readout};
 pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile, content_aspect};
 pub use rect::PixelRect;

@@ -7,9 +7,10 @@ use super::PixelRect;
 use std::f32::consts::{FRAC_PI_2, TAU};
 
 /// Distance between two rings, in units of the layout.
-const RING: f32 = 78.0;
-/// Least distance between two nodes.
+const RING: f32 = 100.0;
+/// Least distance between two nodes, and between a node and the one above, whose edge needs room for its marks.
 const GAP: f32 = 9.0;
+const EDGE: f32 = 34.0;
 /// Growth of a ring on which nodes overlap.
 const GROWTH: f32 = 1.04;
 /// Far more rounds than trees of 256 nodes need.
@@ -65,14 +66,14 @@ impl TreeLayout {
         rect(self.centres[index], nodes[index].size)
     }
 
-    /// The rectangle around all nodes.
+    /// The rectangle around all rings and nodes, with the root in its centre.
     pub fn bounds(&self, nodes: &[TreeShape]) -> PixelRect {
-        let rects = (0..nodes.len()).map(|index| self.rect(nodes, index));
-        rects.reduce(|a, b| {
-            let (right, bottom) = (a.right().max(b.right()), a.bottom().max(b.bottom()));
-            PixelRect::from_edges(a.x.min(b.x), a.y.min(b.y), right, bottom)
-        })
-        .unwrap_or_default()
+        let ring = self.radii.iter().copied().fold(0.0, f32::max);
+        let half = (0..nodes.len()).fold([ring; 2], |[x, y], index| {
+            let rect = self.rect(nodes, index);
+            [x.max(rect.right()).max(-rect.x), y.max(rect.bottom()).max(-rect.y)]
+        });
+        rect([0.0; 2], half.map(|side| 2.0 * side))
     }
 }
 
@@ -125,8 +126,9 @@ fn crowded(nodes: &[TreeShape], centres: &[[f32; 2]], deepest: usize) -> Vec<boo
     let mut rings = vec![false; deepest + 1];
     for (b, node) in nodes.iter().enumerate() {
         for (a, other) in nodes[..b].iter().enumerate() {
+            let gap = if node.parent == a { EDGE } else { GAP };
             let apart = |axis: usize| {
-                let least = (node.size[axis] + other.size[axis]) / 2.0 + GAP;
+                let least = (node.size[axis] + other.size[axis]) / 2.0 + gap;
                 (centres[a][axis] - centres[b][axis]).abs() >= least
             };
             if !apart(0) && !apart(1) {
