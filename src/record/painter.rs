@@ -9,7 +9,7 @@ use crate::view::figure::{Figure, PixelRect, content_aspect};
 use crate::view::timeline::{
     Moment, MomentContent, Said, Shot, Walkthrough, WalkthroughError, caption_runs,
 };
-use crate::view::{Bounds, Theme, ViewState};
+use crate::view::{Bounds, CausalTree, Drawing, Theme, ViewState};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,7 +121,11 @@ impl OpenTraces {
         let second = scene.second.map(Bounds::from_trace);
         Bounds::from_trace(scene.trace)
             .check(state, second.as_ref())
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        if state.view.spec().drawing == Drawing::Tree {
+            CausalTree::of_trace(state, scene.trace).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
 

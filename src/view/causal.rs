@@ -2,7 +2,7 @@
 //! edges between them.
 
 use super::figure::{CausalNumbers, token_name};
-use super::{Shown, ViewState};
+use super::{Bounds, Shown, ViewState};
 use crate::analysis::causal::{CausalError, CausalResult, HeadGraph, HeadResult, Mark};
 use crate::analysis::density::Frame;
 use crate::trace::{AnswerIndex, ImageSpan, PatchRef, Rect, Trace, TraceMeta};
@@ -156,6 +156,17 @@ impl CausalTree {
             edges: edges(graph, &index_of, radius),
             nodes,
         })
+    }
+
+    /// The tree of a state, from the graphs that the trace holds.
+    ///
+    /// # Errors
+    /// A token without graphs in the trace, or as [`Self::new`].
+    pub fn of_trace(state: &ViewState, trace: &Trace) -> Result<Self, CausalError> {
+        let answer = Bounds::from_trace(trace).causal_answer(&state.map.queries);
+        let answer = answer.map_err(|error| CausalError::Stored(error.to_string()))?;
+        let found = CausalResult::stored(trace, answer)?;
+        Self::new(state, trace, &found.ok_or(CausalError::NotLearned { token: answer.0 })?)
     }
 
     /// The numbers of its caption.

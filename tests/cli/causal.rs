@@ -160,3 +160,69 @@ fn heads_are_explained_tested_and_kept_in_the_trace() {
     let both = Trace::open(&folder.path("a.vlmtrace")).unwrap();
     assert!(both.causal(AnswerIndex(0)).is_some() && both.causal(AnswerIndex(1)).is_some());
 }
+
+#[test]
+fn a_causal_graph_is_drawn_from_a_trace_that_has_none_yet() {
+    let folder = Folder::new();
+    let ask = ["ask", "sample:1", "What is on the left?", "--no-overlay", "--out", "a.vlmtrace"];
+    folder.prints(&ask);
+    let before = folder.read("a.vlmtrace");
+    folder.ok("render a.vlmtrace --view causal --token 1 --size 640x480 --out a.png");
+    folder.ok("render a.vlmtrace --view causal --token 1 --size 640x480 --out a.svg");
+    folder.ok("render a.vlmtrace --view causal --token 1 --size 640x480 --head 3 --radius 1 --theme light --out b.png");
+    assert_eq!(folder.read("a.vlmtrace"), before, "a figure changes no trace");
+    let svg = String::from_utf8(folder.read("a.svg")).unwrap();
+    assert!(svg.contains("causal graph · answer token 1") && svg.contains("within distance"));
+    // Edges and words are vectors, the picture and the crops are embedded.
+    assert!(svg.contains("<line") && svg.matches("<image").count() > 1, "{}", svg.len());
+    let size = |name: &str| image::load_from_memory(&folder.read(name)).unwrap().to_rgb8();
+    assert_eq!(size("a.png").dimensions(), (640, 480));
+    assert_ne!(size("a.png"), size("b.png"));
+
+    // The stored graphs give the same figure, and a state file keeps head and distance.
+    folder.prints("causal a.vlmtrace --token 1");
+    folder.ok("render a.vlmtrace --view causal --token 1 --size 640x480 --out stored.png");
+    assert_eq!(size("a.png"), size("stored.png"));
+    folder.ok("render a.vlmtrace --view causal --token 1 --head 3 --radius 1 --theme light --size 640x480 --write-state s.toml --out c.png");
+    folder.ok("render --state s.toml --size 640x480 --out d.png");
+    assert_eq!(size("b.png"), size("d.png"));
+    let text = String::from_utf8(folder.read("s.toml")).unwrap();
+    assert!(text.contains("view = \"causal\"") && text.contains("radius = 1"), "{text}");
+
+    let render = "render a.vlmtrace --view causal --size 640x480 --out e.png";
+    folder.refused(&format!("{render} --token 1 --head 9"), 2, &["head 9"]);
+    folder.refused(&format!("{render} --token 40"), 2, &["answer token 40"]);
+    folder.refused(&format!("{render} --token 1 --radius 0"), 2, &["--radius", "0"]);
+    folder.refused(
+        &format!("{render} --token 1 --radius 5"),
+        2,
+        &["distance 3, not 5", "--range 5"],
+    );
+    folder.prints("causal a.vlmtrace --token 2 --head 1 --stability 0");
+    folder.refused(
+        &format!("{render} --token 2 --head 4"),
+        1,
+        &["a.vlmtrace", "no causal graph of head 4", "vlmscope causal"],
+    );
+    // A film shows the graphs that its trace holds.
+    let step = "[[step]]\nseconds = 0.2\nview = { view = \"causal\", radius = 2, map.queries = \"answer 1\" }\n";
+    folder.write("tour.toml", format!("trace = \"a.vlmtrace\"\n{step}"));
+    folder.ok("record tour.toml --size 320x240 --fps 5 --out tour.gif");
+    assert!(folder.read("tour.gif").len() > 1000);
+    let other = step.replace("answer 1", "answer 3");
+    folder.write("other.toml", format!("trace = \"a.vlmtrace\"\n{step}{other}"));
+    folder.refused(
+        "record other.toml --size 320x240 --fps 5 --out other.gif",
+        1,
+        &["other.toml, line 5: step 2", "no causal graph of answer token 3", "vlmscope causal"],
+    );
+
+    // This trace has rows for text only.
+    let text = Folder::with_trace();
+    text.refused(
+        "render a.vlmtrace --view causal --token 1 --out e.png",
+        1,
+        &["a.vlmtrace", "no causal graph", "--rows all"],
+    );
+    assert!(!text.names().contains(&"e.png".to_owned()));
+}

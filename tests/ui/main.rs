@@ -7,6 +7,7 @@
 )]
 
 mod captured;
+mod causes;
 mod chat;
 mod faults;
 mod headless;
