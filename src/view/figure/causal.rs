@@ -1,7 +1,7 @@
 //! The causal view: the picture with the patches of the explanation, and the radial tree around the answer token.
 
 use super::super::{Backdrop, CausalTree, NodeFace, Theme, TreeEdge, TreeNode, ViewState};
-use super::layout::seen;
+use super::rect::seen;
 use super::sizes::LEGEND;
 use super::tree_layout::{TreeLayout, TreeShape};
 use super::{

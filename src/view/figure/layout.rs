@@ -3,6 +3,7 @@
 use super::super::{Blend, Camera, ColorMap, Drawing, Mix, ViewState};
 use super::axes::{label_tokens, mark, mark_heads, ruled_axes};
 use super::content::{AxisMarks, Content, HeadTile, PictureTile};
+use super::rect::seen;
 use super::sizes::{LEGEND, TICK, scale_of};
 use super::{
     Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, TextRun,
@@ -10,7 +11,6 @@ use super::{
 };
 use super::{number, percent, text_width};
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
-use glam::{DVec2, Vec2};
 
 /// In a smaller target there is no space for text: the stage fills the target.
 const MIN_CHROME_PX: f32 = 160.0;
@@ -383,13 +383,6 @@ impl Figure {
             });
         }
     }
-}
-
-/// The rectangle of the content under a camera: `fit` is its rectangle at zoom 1.
-pub(super) fn seen(stage: &PixelRect, fit: PixelRect, camera: Camera) -> PixelRect {
-    let size = Vec2::new(fit.width, fit.height) * camera.zoom as f32;
-    let Vec2 { x, y } = Vec2::from(stage.centre()) - DVec2::from(camera.centre).as_vec2() * size;
-    PixelRect { x, y, width: size.x, height: size.y }
 }
 
 /// Columns and rows of tiles, and the width of one tile.

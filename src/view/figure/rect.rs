@@ -1,5 +1,8 @@
 //! Rectangles in pixels.
 
+use super::super::Camera;
+use glam::{DVec2, Vec2};
+
 /// A rectangle in pixels of the target; the origin is the upper left corner.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PixelRect {
@@ -83,4 +86,11 @@ impl PixelRect {
             edge(row + 1, rows, self.y, self.height),
         )
     }
+}
+
+/// The rectangle of the content under a camera: `fit` is its rectangle at zoom 1.
+pub(super) fn seen(stage: &PixelRect, fit: PixelRect, camera: Camera) -> PixelRect {
+    let size = Vec2::new(fit.width, fit.height) * camera.zoom as f32;
+    let Vec2 { x, y } = Vec2::from(stage.centre()) - DVec2::from(camera.centre).as_vec2() * size;
+    PixelRect { x, y, width: size.x, height: size.y }
 }
