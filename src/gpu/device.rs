@@ -4,6 +4,7 @@
 //! the renderer can use it (larger pages, larger figures, timestamps).
 
 use super::GpuError;
+use super::shared_pipelines::Pipelines;
 #[cfg(feature = "testing")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -53,6 +54,8 @@ pub struct Gpu {
     lose_at_submit: AtomicBool,
     /// Names of all passes: a frame's error message is searched for them.
     pass_names: OnceLock<&'static [&'static str]>,
+    /// The compiled passes of all renderers.
+    pub(super) pipelines: Pipelines,
 }
 
 impl Gpu {
@@ -131,6 +134,7 @@ impl Gpu {
             #[cfg(feature = "testing")]
             lose_at_submit: AtomicBool::new(false),
             pass_names: OnceLock::new(),
+            pipelines: Pipelines::default(),
         }))
     }
 
@@ -181,6 +185,12 @@ impl Gpu {
     /// Whether the device was lost.
     pub fn is_lost(&self) -> bool {
         lock(&self.reports.lost).is_some()
+    }
+
+    /// Number of pipelines that were compiled.
+    #[cfg(feature = "testing")]
+    pub fn compiled_pipelines(&self) -> usize {
+        self.pipelines.len()
     }
 
     /// Loses the device, as a driver reset would: for tests of the recovery.

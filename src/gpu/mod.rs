@@ -26,6 +26,7 @@ mod readback;
 mod renderer;
 mod resources;
 pub mod shader;
+mod shared_pipelines;
 pub mod system_fonts;
 mod target;
 mod timing;

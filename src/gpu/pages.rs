@@ -63,8 +63,9 @@ pub(super) struct PagePool {
 
 /// Positions are rounded up to this many, so that an answer can grow within its slots.
 const POSITION_STEP: usize = 64;
-/// A chunk is about this large, so that a small trace does not take the whole budget.
+/// A chunk is at most about this large, and has at most so many pages: a small trace takes no more than it needs.
 const CHUNK_BYTES: u64 = 32 << 20;
+const CHUNK_PAGES: u64 = 64;
 
 /// The default size of a pool in bytes: a share that leaves memory for everything else.
 pub(super) fn default_budget(gpu: &Gpu) -> u64 {
@@ -138,7 +139,8 @@ impl PagePool {
             return Ok(());
         }
         self.slot_bytes = needed;
-        let chunk = CHUNK_BYTES.min(self.budget).max(needed).min(limit);
+        let most = CHUNK_BYTES.min(CHUNK_PAGES.saturating_mul(needed));
+        let chunk = most.min(self.budget).max(needed).min(limit);
         self.slots_per_chunk = (chunk / needed) as usize;
         // Two at least, so that a neighbour can be fetched while a page is shown.
         self.most_slots = ((self.budget / needed) as usize).max(2);

@@ -2,6 +2,7 @@
 
 use super::context::{CachedBuffer, Context};
 use super::shader::Source;
+use super::shared_pipelines::PipelineKey;
 use super::{Gpu, GpuError};
 use std::collections::HashMap;
 use std::fmt;
@@ -145,6 +146,17 @@ fn drawing(
     context: &Context,
     shape: &QuadShape,
     layouts: &[wgpu::BindGroupLayout],
+    constants: &[(&'static str, f64)],
+    format: wgpu::TextureFormat,
+) -> Result<wgpu::RenderPipeline, GpuError> {
+    let key = PipelineKey::new(shape.source.name, "fs", Some(format), constants);
+    context.gpu.pipelines.drawing(key, || build_drawing(context, shape, layouts, constants, format))
+}
+
+fn build_drawing(
+    context: &Context,
+    shape: &QuadShape,
+    layouts: &[wgpu::BindGroupLayout],
     constants: &[(&str, f64)],
     format: wgpu::TextureFormat,
 ) -> Result<wgpu::RenderPipeline, GpuError> {
@@ -196,6 +208,17 @@ fn drawing(
 
 /// A compute pipeline with one group of its own (number 1).
 pub(super) fn compute(
+    gpu: &Gpu,
+    source: Source,
+    entry: &'static str,
+    layout: &wgpu::BindGroupLayout,
+    constants: &[(&'static str, f64)],
+) -> Result<wgpu::ComputePipeline, GpuError> {
+    let key = PipelineKey::new(source.name, entry, None, constants);
+    gpu.pipelines.compute(key, || build_compute(gpu, source, entry, layout, constants))
+}
+
+fn build_compute(
     gpu: &Gpu,
     source: Source,
     entry: &str,

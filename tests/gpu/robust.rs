@@ -40,6 +40,20 @@ fn an_empty_target_draws_nothing() {
 }
 
 #[test]
+fn renderers_of_one_device_share_their_pipelines() {
+    let trace = Shape::default().random_trace(1);
+    let gpu = Gpu::open(&GpuOptions::default()).unwrap();
+    let frame = || {
+        let mut renderer = Renderer::new(gpu.clone(), RendererOptions::offscreen()).unwrap();
+        draw(&mut renderer, &plain_state(), &trace, [96, 96]);
+        gpu.compiled_pipelines()
+    };
+    let first = frame();
+    assert!(first > 0);
+    assert_eq!([frame(), frame()], [first; 2]);
+}
+
+#[test]
 fn a_target_beyond_the_device_is_an_error() {
     let error = Target::offscreen(&gpu(), [8193, 16]).unwrap_err();
     assert!(matches!(error, GpuError::TooLarge { .. }), "{error}");

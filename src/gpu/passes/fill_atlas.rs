@@ -7,6 +7,7 @@
 use super::super::context::{Context, group, layout, storage, uniform, window};
 use super::super::pipeline::PipelineCache;
 use super::super::shader::{Source, source};
+use super::super::shared_pipelines::PipelineKey;
 use super::super::{Gpu, GpuError};
 use bytemuck::{Pod, Zeroable};
 
@@ -49,11 +50,20 @@ pub struct Mode {
     pub logarithmic: bool,
 }
 
+impl Mode {
+    const fn entry(self) -> &'static str {
+        if self.bicubic { "fs_bicubic" } else { "fs_patch" }
+    }
+
+    fn constants(self) -> [(&'static str, f64); 1] {
+        [("logarithmic", f64::from(u8::from(self.logarithmic)))]
+    }
+}
+
 /// The pipelines.
 #[derive(Debug)]
 pub(in crate::gpu) struct FillAtlas {
     layout: wgpu::BindGroupLayout,
-    module: wgpu::ShaderModule,
     pipelines: PipelineCache<Mode>,
 }
 
@@ -71,14 +81,16 @@ impl FillAtlas {
                 ],
             )
         })?;
-        let module = SOURCE.module(&context.gpu)?;
-        Ok(Self { layout, module, pipelines: PipelineCache::new() })
+        Ok(Self { layout, pipelines: PipelineCache::new() })
     }
 
     /// The pipeline of a mode; made on first use.
     pub fn pipeline(&mut self, gpu: &Gpu, mode: Mode) -> Result<wgpu::RenderPipeline, GpuError> {
-        let (layout, module) = (&self.layout, &self.module);
-        self.pipelines.get(mode, || build(gpu, layout, module, mode))
+        let layout = &self.layout;
+        self.pipelines.get(mode, || {
+            let key = PipelineKey::new(SOURCE.name, mode.entry(), Some(FORMAT), &mode.constants());
+            gpu.pipelines.drawing(key, || build(gpu, layout, mode))
+        })
     }
 
     pub fn encode(
@@ -109,10 +121,10 @@ impl FillAtlas {
 fn build(
     gpu: &Gpu,
     layout: &wgpu::BindGroupLayout,
-    module: &wgpu::ShaderModule,
     mode: Mode,
 ) -> Result<wgpu::RenderPipeline, GpuError> {
-    let constants = [("logarithmic", f64::from(u8::from(mode.logarithmic)))];
+    let module = &SOURCE.module(gpu)?;
+    let constants = mode.constants();
     let options = wgpu::PipelineCompilationOptions {
         constants: &constants,
         ..wgpu::PipelineCompilationOptions::default()
@@ -137,7 +149,7 @@ fn build(
             multisample: wgpu::MultisampleState::default(),
             fragment: Some(wgpu::FragmentState {
                 module,
-                entry_point: Some(if mode.bicubic { "fs_bicubic" } else { "fs_patch" }),
+                entry_point: Some(mode.entry()),
                 compilation_options: options,
                 targets: &[Some(FORMAT.into())],
             }),

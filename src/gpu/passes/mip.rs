@@ -1,44 +1,24 @@
 //! Mip levels of a picture, so that it does not flicker when it is drawn smaller.
 
-use super::super::GpuError;
 use super::super::context::{Context, group, layout, sampler, texture};
 use super::super::shader::{Source, source};
+use super::super::shared_pipelines::PipelineKey;
+use super::super::{Gpu, GpuError};
 
 /// `shaders/mip.wgsl`.
 pub const SOURCE: Source = source!("mip");
 
 /// Fills the levels of `picture` below the first.
 pub(in crate::gpu) fn fill(context: &Context, picture: &wgpu::Texture) -> Result<(), GpuError> {
-    let module = SOURCE.module(&context.gpu)?;
-    context.gpu.scoped("mip", |device| {
+    let gpu = &context.gpu;
+    let layout = gpu.scoped("mip", |device| {
         let stage = wgpu::ShaderStages::FRAGMENT;
-        let layout = layout(device, "mip", &[(stage, texture(true)), (stage, sampler(true))]);
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("mip"),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("mip"),
-            layout: Some(&pipeline_layout),
-            vertex: wgpu::VertexState {
-                module: &module,
-                entry_point: Some("vs"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                buffers: &[],
-            },
-            primitive: wgpu::PrimitiveState::default(),
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &module,
-                entry_point: Some("fs"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                targets: &[Some(picture.format().into())],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
+        layout(device, "mip", &[(stage, texture(true)), (stage, sampler(true))])
+    })?;
+    let format = picture.format();
+    let key = PipelineKey::new(SOURCE.name, "fs", Some(format), &[]);
+    let pipeline = gpu.pipelines.drawing(key, || build(gpu, &layout, format))?;
+    gpu.scoped("mip", |device| {
         let level = |level| {
             picture.create_view(&wgpu::TextureViewDescriptor {
                 label: Some("mip"),
@@ -73,6 +53,42 @@ pub(in crate::gpu) fn fill(context: &Context, picture: &wgpu::Texture) -> Result
             pass.set_bind_group(0, &bound, &[]);
             pass.draw(0..3, 0..1);
         }
-        context.gpu.queue.submit([encoder.finish()]);
+        gpu.queue.submit([encoder.finish()]);
+    })
+}
+
+fn build(
+    gpu: &Gpu,
+    layout: &wgpu::BindGroupLayout,
+    format: wgpu::TextureFormat,
+) -> Result<wgpu::RenderPipeline, GpuError> {
+    let module = SOURCE.module(gpu)?;
+    gpu.scoped("mip", |device| {
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("mip"),
+            bind_group_layouts: &[Some(layout)],
+            immediate_size: 0,
+        });
+        device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some("mip"),
+            layout: Some(&pipeline_layout),
+            vertex: wgpu::VertexState {
+                module: &module,
+                entry_point: Some("vs"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                buffers: &[],
+            },
+            primitive: wgpu::PrimitiveState::default(),
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            fragment: Some(wgpu::FragmentState {
+                module: &module,
+                entry_point: Some("fs"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                targets: &[Some(format.into())],
+            }),
+            multiview_mask: None,
+            cache: None,
+        })
     })
 }
