@@ -23,7 +23,16 @@ from .spec import Source
 from .vision import Vision
 
 MANIFEST = "manifest.json"
-GRAPHS = ("vision", "vision_attention", "relevancy_vision", "embed", "decoder", "relevancy", "relevancy_rows", "attribution")
+GRAPHS = (
+    "vision",
+    "vision_attention",
+    "relevancy_vision",
+    "embed",
+    "decoder",
+    "relevancy",
+    "relevancy_rows",
+    "attribution",
+)
 BYTES_OF_DTYPE = {"f32": 4, "f16": 2}
 
 
@@ -63,7 +72,12 @@ class Bundle:
         embed_weights = WeightFile(self.folder, "embed.data", advance)
         self._save("embed", write_embed(self.source, self.dtype, embed_weights, self.image_feature_scale))
         decoder_weights = WeightFile(self.folder, "decoder.data", advance)
-        writers = {"decoder": Decoder, "relevancy": PromptRelevancy, "relevancy_rows": RowsRelevancy, "attribution": Attribution}
+        writers = {
+            "decoder": Decoder,
+            "relevancy": PromptRelevancy,
+            "relevancy_rows": RowsRelevancy,
+            "attribution": Attribution,
+        }
         for name, writer in writers.items():
             self._save(name, writer(self.source, self.dtype, decoder_weights, embed_weights).write())
         self._close(embed_weights)

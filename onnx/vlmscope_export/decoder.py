@@ -104,12 +104,13 @@ class Decoder(TextGraph):
         places, values = self.patches[site]
         return self.g.op("ScatterND", x, places[layer], values[layer])
 
-    def _state(self, site: str, layer: int, rows: str) -> None:
-        """The wanted rows of a site, [w, features] in f32; they feed an output only."""
+    def _states(self, layer: int, values: tuple[str, str, str]) -> None:
+        """The wanted rows of each site, [w, features] in f32; they feed outputs only."""
         g = self.g
-        read = g.op("Gather", rows, "state_rows", axis=0, out=f"{site}_{layer}" if g.dtype == "f32" else None)
-        if g.dtype != "f32":
-            g.cast(read, "f32", out=f"{site}_{layer}")
+        for site, rows in zip(SITES, values, strict=True):
+            read = g.op("Gather", rows, "state_rows", axis=0, out=f"{site}_{layer}" if g.dtype == "f32" else None)
+            if g.dtype != "f32":
+                g.cast(read, "f32", out=f"{site}_{layer}")
 
     def _knockout_mask(self) -> None:
         """What a knocked-out layer adds to the causal mask, [S, C+S]: 0 or KNOCKED, the diagonal spared."""
@@ -130,7 +131,7 @@ class Decoder(TextGraph):
         gate = activation(g, s.activation, w.linear("gate", h, layer.mlp.gate_proj))
         up = w.linear("up", h, layer.mlp.up_proj)
         mlp = self._patched("mlp", index, w.linear("down", g.op("Mul", gate, up), layer.mlp.down_proj))
-        g.leaf(lambda: [self._state(*site) for site in (("residual", index, residual), ("heads", index, heads), ("mlp", index, mlp))])
+        g.leaf(lambda: self._states(index, (residual, heads, mlp)))
         return g.op("Add", x, mlp)
 
     def _attention(self, index: int, module, w: Weights, h: str) -> tuple[str, str]:

@@ -19,7 +19,17 @@ FALLBACK_SYSTEM = (
 # A tag that only transformers' Jinja knows: it marks the assistant's words for training masks and renders as its content.
 GENERATION_TAG = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
-CAPABILITIES = ["attention", "vision_attention", "head_mean", "last_layer", "head_scale", "knockout", "relevancy", "patching", "steering"]
+CAPABILITIES = [
+    "attention",
+    "vision_attention",
+    "head_mean",
+    "last_layer",
+    "head_scale",
+    "knockout",
+    "relevancy",
+    "patching",
+    "steering",
+]
 
 
 def manifest(source: Source, name: str, dtype: str, graphs: dict, files: dict, image_feature_scale: float) -> dict:

@@ -146,7 +146,9 @@ def overwritten(source: Source, patches: list[tuple[str, int, tuple, np.ndarray]
                 handle = module.mlp.register_forward_hook(lambda _m, _a, out, i=index, v=values: replaced(out, i, v))
             else:
                 target = module if site == "residual" else module.self_attn.o_proj
-                handle = target.register_forward_pre_hook(lambda _m, a, i=index, v=values: (replaced(a[0], i, v), *a[1:]))
+                handle = target.register_forward_pre_hook(
+                    lambda _m, a, i=index, v=values: (replaced(a[0], i, v), *a[1:])
+                )
             stack.callback(handle.remove)
         yield
 
@@ -174,9 +176,7 @@ def activations(source: Source, found: dict):
         for layer, module in enumerate(source.language_model.layers):
             reads = {"residual": module, "heads": module.self_attn.o_proj}
             for site, target in reads.items():
-                handle = target.register_forward_pre_hook(
-                    lambda _m, a, key=(site, layer): found.update({key: a[0]})
-                )
+                handle = target.register_forward_pre_hook(lambda _m, a, key=(site, layer): found.update({key: a[0]}))
                 stack.callback(handle.remove)
             handle = module.mlp.register_forward_hook(lambda _m, _a, out, key=("mlp", layer): found.update({key: out}))
             stack.callback(handle.remove)
@@ -350,7 +350,9 @@ class SelfCheck:
             want, hidden = self._reference(self.embeds)
         out, _ = self.runner.decode(self.embeds, attention_bias=bias, bias_query=query)
         self.compare("attention_bias: logits", out["logits"], want)
-        self.compare("attention_bias: attention", self.runner.attention(out), torch.stack(hidden.attentions), "attention")
+        self.compare(
+            "attention_bias: attention", self.runner.attention(out), torch.stack(hidden.attentions), "attention"
+        )
 
     def _patching(self) -> None:
         """Reads the activations of one sequence and writes them into a batch of another one, each member at another site."""
