@@ -8,7 +8,7 @@ use crate::trace::{AnswerIndex, ImageSpan, TokenKind, Trace, words};
 use serde::{Deserialize, Serialize};
 
 /// Differences between A's and B's log-probability below this are not divided by: nothing is lost that could return.
-pub const LEAST_DIFFERENCE: f32 = 1e-3;
+pub const LEAST_DIFFERENCE: f32 = 1e-2;
 
 /// The activations that are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! under it.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
+use super::places::{head, numbers, patch_keys, view, word_keys};
 use super::selection::kept;
 use super::trace_model::{Meter, ModelFlags, answer_token_texts, head_name, shown};
 use crate::analysis::diff::words;
@@ -13,7 +14,7 @@ use crate::model::{
     effects_of_tokens,
 };
 use crate::terminal;
-use crate::trace::{Head, ImageSpan, Layer, TokenKind, Trace, TraceMeta, words as words_of};
+use crate::trace::{Head, Layer, Trace, TraceMeta};
 use crate::view::figure::signed;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -189,34 +190,6 @@ fn change(args: &Args, meta: &TraceMeta) -> anyhow::Result<Option<Intervention>>
     Ok(None)
 }
 
-/// "4.1".
-fn head(text: &str) -> Result<[u32; 2], String> {
-    let numbers = text
-        .split_once('.')
-        .and_then(|(layer, head)| Some([layer.trim().parse().ok()?, head.trim().parse().ok()?]));
-    numbers.ok_or_else(|| format!("`{text}` is not LAYER.HEAD, such as 4.1"))
-}
-
-/// "3" or "2-5" or "2-5,9", all below `count`.
-fn numbers(text: &str, what: &str, count: u32) -> anyhow::Result<Vec<u32>> {
-    let mut all = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let parsed = first.trim().parse::<u32>().ok().zip(last.trim().parse::<u32>().ok());
-        let (first, last) = parsed
-            .filter(|(first, last)| first <= last)
-            .ok_or_else(|| usage(format!("`{part}` is not a {what} or a range such as 2-5")))?;
-        if last >= count {
-            return Err(usage(format!(
-                "{what} {last} does not exist: there are {what}s 0 to {}",
-                count.saturating_sub(1)
-            )));
-        }
-        all.extend(first..=last);
-    }
-    Ok(all)
-}
-
 /// Refuses a layer without attention, in which there is nothing to change.
 fn has_attention(layer: u32, meta: &TraceMeta) -> anyhow::Result<()> {
     if meta.model.layer_index(layer).is_some() {
@@ -226,70 +199,6 @@ fn has_attention(layer: u32, meta: &TraceMeta) -> anyhow::Result<()> {
         "layer {layer} of this model has no attention; layers with attention: {}",
         kept(&meta.model.layer_numbers())
     )))
-}
-
-/// The view that patches are counted in.
-fn view(wanted: Option<u32>, meta: &TraceMeta) -> anyhow::Result<&ImageSpan> {
-    let views = meta.spans.len();
-    match (wanted, meta.spans.as_slice()) {
-        (_, []) => {
-            Err(usage(format!("this trace {}, so no patch can be named", meta.why_no_patches())))
-        }
-        (None, [span]) => Ok(span),
-        (None, _) => Err(usage(format!(
-            "this trace has {views} views, each with patches of its own; choose one with --span 0 to {}",
-            views - 1
-        ))),
-        (Some(view), spans) => spans.get(view as usize).ok_or_else(|| {
-            usage(format!("view {view} does not exist: there are views 0 to {}", views - 1))
-        }),
-    }
-}
-
-/// Key positions of "ROWS,COLUMNS;ROWS,COLUMNS" in a view.
-fn patch_keys(text: &str, span: &ImageSpan) -> anyhow::Result<Vec<u32>> {
-    let mut keys = Vec::new();
-    for part in text.split(';') {
-        let (rows, columns) = part.split_once(',').ok_or_else(|| {
-            usage(format!("`{part}` is not ROWS,COLUMNS, such as 3,4 or 2-4,3-6"))
-        })?;
-        for row in numbers(rows, "row", span.rows)? {
-            for column in numbers(columns, "column", span.columns)? {
-                keys.extend(span.key(row, column).map(|key| key.0));
-            }
-        }
-    }
-    Ok(keys)
-}
-
-/// Key positions of words of the question, whatever their case and punctuation.
-fn word_keys(wanted: &[String], meta: &TraceMeta) -> anyhow::Result<Vec<u32>> {
-    let plain = |text: &str| -> String {
-        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
-    let question = meta.question_range();
-    let words: Vec<(String, Vec<u32>)> = words_of(&meta.tokens[question.clone()])
-        .into_iter()
-        .filter(|word| word.kind == TokenKind::Question && word.is_numbered)
-        .map(|word| {
-            let keys = word.tokens.map(|token| (question.start + token) as u32).collect();
-            (plain(&word.text), keys)
-        })
-        .collect();
-    let mut keys = Vec::new();
-    for word in wanted {
-        let found = words.iter().filter(|(text, _)| *text == plain(word));
-        let before = keys.len();
-        keys.extend(found.flat_map(|(_, keys)| keys));
-        if keys.len() == before {
-            let known: Vec<&str> = words.iter().map(|(text, _)| text.as_str()).collect();
-            return Err(usage(format!(
-                "the question has no word `{word}`; its words are {}",
-                known.join(", ")
-            )));
-        }
-    }
-    Ok(keys)
 }
 
 fn print_one(trace: &Trace, effect: &Effect, again: &Trace, as_json: bool) -> anyhow::Result<()> {
@@ -370,18 +279,4 @@ fn print_matrix(trace: &Trace, effects: &[Effect], args: &Args) -> anyhow::Resul
     let flips = effects.iter().filter(|effect| effect.changes_answer).count();
     writeln!(out, "{flips} of {} heads change the answer when switched off", effects.len())?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-    use super::*;
-
-    #[test]
-    fn ranges_and_heads_are_read_or_refused() {
-        assert_eq!(numbers("2-4,7", "layer", 8).unwrap(), [2, 3, 4, 7]);
-        assert!(numbers("4-2", "layer", 8).is_err() && numbers("8", "layer", 8).is_err());
-        assert_eq!(head("4.1"), Ok([4, 1]));
-        assert!(head("4").is_err() && head("a.b").is_err());
-    }
 }

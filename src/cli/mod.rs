@@ -18,12 +18,15 @@ mod npy;
 mod occlusion;
 mod overlay;
 mod pack;
+mod patch;
+mod places;
 mod present;
 mod record;
 mod relevancy;
 mod render;
 mod score;
 mod selection;
+mod steer;
 mod template;
 mod trace_model;
 mod walkthrough;
@@ -70,6 +73,8 @@ enum Command {
     Ablate(Box<ablate::Args>),
     Occlusion(occlusion::Args),
     Causal(Box<causal::Args>),
+    Patch(Box<patch::Args>),
+    Steer(Box<steer::Args>),
     Diff(diff::Args),
     Render(Box<render::Args>),
     Score(Box<score::Args>),
@@ -112,6 +117,8 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Ablate(args)) => ablate::run(args),
         Some(Command::Occlusion(args)) => occlusion::run(args),
         Some(Command::Causal(args)) => causal::run(args),
+        Some(Command::Patch(args)) => patch::run(args),
+        Some(Command::Steer(args)) => steer::run(args),
         Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Relevancy(args)) => relevancy::run(args),

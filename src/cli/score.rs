@@ -7,19 +7,16 @@ use super::common::{
     RuntimeFlags, cancel_on_interrupt, engine_options, note, print_json, progress_bar,
     show_progress, usage,
 };
-use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
+use super::places::{boxes_of_object, known_boxes};
+use crate::analysis::boxes::{answer_words, boxes_of_word};
 use crate::analysis::methods::{Computation, Method, compute_mean, sinks};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{BoxPx, MAX_STEPS, fit, region_of_boxes};
-use crate::files;
 use crate::job::CancelToken;
-use crate::model::{
-    BlankFill, Curves, Engine, ScoreRequest, builtin, only_view, with_trace_method,
-};
+use crate::model::{BlankFill, Curves, Engine, ScoreRequest, only_view, with_trace_method};
 use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::{MapChoice, MapSource, Queries};
-use anyhow::Context as _;
 use outcome::{ScoreOutcome, Scored};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -248,27 +245,9 @@ fn chosen_tokens(trace: &Trace, args: &Args) -> anyhow::Result<(Vec<usize>, Stri
 
 /// The object of the pointing game, with its boxes.
 fn object(trace: &Trace, args: &Args, text: &str) -> anyhow::Result<Option<(String, Vec<BoxPx>)>> {
-    let known: Vec<NamedBox> = match &args.boxes {
-        Some(path) => {
-            let read = files::read_text(path)
-                .with_context(|| format!("cannot read the boxes in {}", path.display()))?;
-            parse_boxes(&read, trace)
-                .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))?
-        }
-        None => builtin::boxes_of(trace),
-    };
+    let known = known_boxes(args.boxes.as_deref(), trace)?;
     if let Some(object) = &args.object {
-        let boxes = boxes_of_word(&known, object);
-        if boxes.is_empty() {
-            let nouns: Vec<&str> = known.iter().map(|known| known.noun.as_str()).collect();
-            let nouns = if nouns.is_empty() {
-                "none; give --boxes FILE.json".to_owned()
-            } else {
-                nouns.join(", ")
-            };
-            return Err(usage(format!("no box is named `{object}`; there are {nouns}")));
-        }
-        return Ok(Some((object.clone(), boxes)));
+        return Ok(Some((object.clone(), boxes_of_object(&known, object)?)));
     }
     let boxes = boxes_of_word(&known, text);
     Ok((!boxes.is_empty()).then(|| (text.to_owned(), boxes)))

@@ -105,7 +105,7 @@ impl ObjectFlags {
     }
 }
 
-fn box_of(text: &str) -> Result<Rect, String> {
+pub(super) fn box_of(text: &str) -> Result<Rect, String> {
     let wrong = || format!("`{text}` is not LEFT,TOP,RIGHT,BOTTOM, such as 40,20,200,160");
     let numbers: Vec<f64> = text
         .split(',')

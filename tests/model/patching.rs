@@ -145,6 +145,17 @@ fn all_patches_of_a_at_the_first_layer_give_the_answer_of_a() {
 }
 
 #[test]
+fn patches_in_one_part_of_the_prompt_leave_the_other_parts_alone() {
+    let mut pair = Pair::of("tiny");
+    let first = pair.trace.meta().spans[0].keys().next().unwrap() as u32;
+    let corner = PositionGroup { name: "corner".into(), positions: vec![first, first + 1] };
+    let found = pair.patch(pair.request(Site::Residual, vec![corner])).unwrap();
+    assert!(found.patched.iter().all(|patched| patched.is_some_and(f32::is_finite)));
+    let changes = |cell: &Option<f32>| (cell.unwrap() - found.logprob_b).abs() > 1e-4;
+    assert!(found.patched.iter().any(changes), "{:?}", found.patched);
+}
+
+#[test]
 fn objects_take_the_patches_that_lie_inside_and_the_first_wins() {
     let pair = Pair::of("tiny");
     let patches = pair.trace.meta().patches();

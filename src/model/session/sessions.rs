@@ -419,7 +419,9 @@ fn optional_inputs(call: Call, layers: usize) -> Vec<(String, ort::Result<DynVal
     if !call.state_rows.is_empty() {
         push("state_rows", tensor([call.state_rows.len()], call.state_rows));
     }
-    if let Some(Patches { site, counts, places, values }) = call.patches {
+    // A part of the prompt may be without patched positions.
+    let patches = call.patches.filter(|patches| !patches.places.is_empty());
+    if let Some(Patches { site, counts, places, values }) = patches {
         let name = site.name();
         let place = if site == Site::Heads { 3 } else { 1 };
         let count = places.len() / place;
