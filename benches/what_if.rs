@@ -2,9 +2,12 @@
 //!
 //!     cargo bench --bench what_if                              the built-in model
 //!     cargo bench --bench what_if -- --bundle out/geometry --rounds 1
+//!     cargo bench --bench what_if -- --bundle out/geometry --rounds 1 --only patching
 //!
 //! The unit is one plain forward: the same graphs and the same T, vision included, no attention
-//! outputs ([`Rescorer::plain`]). One thread; rounds interleave what is compared, so that a busy
+//! outputs ([`Rescorer::plain`]). Activation patching is compared with as many plain forwards of the
+//! positions that each patch changes ([`Patcher::plain`]): every layer, eight groups of positions, both
+//! runs whose activations are read included. One thread; rounds interleave what is compared, so that a busy
 //! machine hits both alike; medians, and ratios within a round.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its result")]
@@ -14,17 +17,20 @@ use cpu_time::ProcessTime;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
+use vlmscope::analysis::patching::{PositionGroup, Site, position_groups};
 use vlmscope::edit::{Brush, Edits, Step, png};
 use vlmscope::job::CancelToken;
 use vlmscope::model::{
-    AskOptions, AskRequest, Device, Engine, EngineOptions, Intervention, KnockFrom,
-    OcclusionOptions, Picture, Rerun, Rescorer, Variant, ablation_of_each_head, builtin, effects,
-    occlusion, upright,
+    AskOptions, AskRequest, BlankFill, Device, Engine, EngineOptions, Intervention, KnockFrom,
+    Occluder, OcclusionOptions, PatchRequest, Patcher, Picture, Rerun, Rescorer, Variant,
+    ablation_of_each_head, builtin, effects, occlusion, upright,
 };
-use vlmscope::trace::{Head, Layer, Trace};
+use vlmscope::trace::{AnswerIndex, Head, Layer, Trace};
 
 const QUESTION: &str = "What colour is the balloon?";
 const FORWARDS: usize = 5;
+/// Groups of positions that are patched.
+const GROUPS: usize = 8;
 
 struct Bench {
     engine: Engine,
@@ -34,7 +40,7 @@ struct Bench {
 }
 
 fn main() -> anyhow::Result<()> {
-    let (bundle, rounds) = parse()?;
+    let Options { bundle, rounds, only_patching } = parse()?;
     let options =
         EngineOptions { bundle, device: Device::Cpu, threads: Some(1), ..EngineOptions::default() };
     let mut engine = Engine::load(&options, &mut |_| {})?;
@@ -45,6 +51,11 @@ fn main() -> anyhow::Result<()> {
     let trace = engine.ask(&request(&picture), &cancel, &mut |_| {})?;
     let mut bench = Bench { engine, trace, picture, cancel };
     bench.forward()?;
+    let patching = bench.patching(rounds)?;
+    if only_patching {
+        println!("{:#}", json!({ "bundle": options.bundle, "patching": patching }));
+        return Ok(());
+    }
     let mut found: [Vec<f64>; 8] = Default::default();
     for _ in 0..rounds {
         let forward = bench.forward()?;
@@ -89,25 +100,36 @@ fn main() -> anyhow::Result<()> {
             "every_head_in_forwards": { "heads": heads, "forwards": all_heads },
             "stroke_to_answer_cpu_ms": edit * 1e3,
             "stroke_to_answer_in_forwards": edit_ratio,
+            "patching": patching,
         })
     );
     Ok(())
 }
 
-fn parse() -> anyhow::Result<(PathBuf, usize)> {
+struct Options {
+    bundle: PathBuf,
+    rounds: usize,
+    only_patching: bool,
+}
+
+fn parse() -> anyhow::Result<Options> {
     let mut bundle = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/tiny"));
-    let mut rounds = 5;
+    let (mut rounds, mut only_patching) = (5, false);
     let mut given = std::env::args().skip(1).filter(|name| name != "--bench");
     while let Some(name) = given.next() {
         let value = given.next().with_context(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--bundle" => bundle = value.into(),
             "--rounds" => rounds = value.parse()?,
+            "--only" => {
+                ensure!(value == "patching", "--only knows `patching`, not `{value}`");
+                only_patching = true;
+            }
             _ => bail!("unknown option {name}"),
         }
     }
     ensure!(rounds > 0, "--rounds must be at least 1");
-    Ok((bundle, rounds))
+    Ok(Options { bundle, rounds, only_patching })
 }
 
 fn request(picture: &Picture) -> AskRequest {
@@ -165,6 +187,55 @@ impl Bench {
         seconds(|| Ok(effects(engine, trace, &changes, cancel, &mut |_, _| {})?))
     }
 
+    /// The residual stream of every layer at eight groups of positions, picture B blank.
+    fn patching(&mut self, rounds: usize) -> anyhow::Result<serde_json::Value> {
+        let seen = self.trace.canvas(0).context("no picture")?;
+        let other = Occluder::new(&seen, BlankFill::Mean)?.blank();
+        let logprobs = vlmscope::model::blank_logprobs(&mut self.engine, &self.trace, &self.cancel)?;
+        let own = self.trace.answer_logprobs();
+        let lost = own.iter().zip(&logprobs).map(|(own, blank)| (own - blank).abs());
+        let token = lost.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(token, _)| token);
+        let answer = AnswerIndex(token as u32);
+        let request = PatchRequest {
+            answer,
+            site: Site::Residual,
+            groups: eight_groups(&self.trace, answer)?,
+            other,
+            name: "blank".into(),
+            estimates: false,
+            exact: true,
+        };
+        let Self { engine, trace, cancel, .. } = self;
+        let mut run = |plain: bool| {
+            let mut places = 0;
+            let spent = seconds(|| {
+                let patcher = Patcher::new(engine, trace, request.clone(), cancel)?;
+                let mut patcher = if plain { patcher.plain() } else { patcher };
+                patcher.run(engine, cancel, &mut |_| {})?;
+                places = patcher.result().done();
+                Ok(())
+            });
+            spent.map(|spent| (spent, places))
+        };
+        let (mut patched, mut ratios, mut places) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..rounds {
+            let (spent, count) = run(false)?;
+            let (plain, _) = run(true)?;
+            places = count;
+            patched.push(spent);
+            ratios.push(spent / plain);
+        }
+        let median = |mut all: Vec<f64>| {
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        };
+        Ok(json!({
+            "places": places,
+            "cpu_s": median(patched),
+            "to_plain_forwards_of_the_suffix": median(ratios),
+        }))
+    }
+
     /// From the end of a stroke to a new answer with its attention, and the old answer scored.
     fn edit(&mut self) -> anyhow::Result<f64> {
         let original = Arc::new(upright(&self.picture)?);
@@ -182,4 +253,18 @@ impl Bench {
             Ok(engine.again(&answered, &change, cancel, &mut |_| {})?)
         })
     }
+}
+
+/// The patches of the middle rows as an object, the other patches, five words and the last position.
+fn eight_groups(trace: &Trace, answer: AnswerIndex) -> anyhow::Result<Vec<PositionGroup>> {
+    let patches = trace.meta().patches();
+    let middle = patches / 3..2 * patches / 3;
+    let inside: Vec<f32> =
+        (0..patches).map(|patch| f32::from(u8::from(middle.contains(&patch)))).collect();
+    let mut groups = position_groups(trace, answer, &[("object", &inside)]);
+    let last = groups.pop().context("no group")?;
+    groups.truncate(GROUPS - 1);
+    groups.push(last);
+    ensure!(groups.len() == GROUPS, "the question is too short for {GROUPS} groups");
+    Ok(groups)
 }
