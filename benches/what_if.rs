@@ -191,10 +191,12 @@ impl Bench {
     fn patching(&mut self, rounds: usize) -> anyhow::Result<serde_json::Value> {
         let seen = self.trace.canvas(0).context("no picture")?;
         let other = Occluder::new(&seen, BlankFill::Mean)?.blank();
-        let logprobs = vlmscope::model::blank_logprobs(&mut self.engine, &self.trace, &self.cancel)?;
+        let logprobs =
+            vlmscope::model::blank_logprobs(&mut self.engine, &self.trace, &self.cancel)?;
         let own = self.trace.answer_logprobs();
         let lost = own.iter().zip(&logprobs).map(|(own, blank)| (own - blank).abs());
-        let token = lost.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(token, _)| token);
+        let token =
+            lost.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(token, _)| token);
         let answer = AnswerIndex(token as u32);
         let request = PatchRequest {
             answer,
