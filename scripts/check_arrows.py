@@ -27,11 +27,12 @@ ARROWS: dict[str, set[str]] = {
     "crash": {"job", "gpu", "terminal"},
     "model": {"trace", "analysis", "job", "files"},
     "view": {"trace", "analysis", "files"},
+    "table": {"trace", "analysis", "view", "files"},
     "gpu": {"trace", "analysis", "view"},
     "record": {"gpu", "view", "job", "trace", "files", "terminal"},
     "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings", "files", "terminal", "crash"},
     "settings": {"view", "analysis", "model", "trace", "files"},
-    "cli": {"trace", "analysis", "edit", "job", "model", "view", "gpu", "record", "ui", "settings", "files", "terminal", "crash"},
+    "cli": {"trace", "analysis", "edit", "job", "model", "view", "table", "gpu", "record", "ui", "settings", "files", "terminal", "crash"},
 }
 
 # Every module may use these.
@@ -41,6 +42,7 @@ UTILITIES = {"logging"}
 ONLY_IN: dict[str, tuple[str, ...]] = {
     r"\bort::": ("model/session",),
     r"\btokenizers::": ("model/tokenizer",),
+    r"\b(arrow_\w+|parquet|csv|tar|zstd)::": ("table/",),
     r"\begui(_\w+)?::": ("ui/",),
     r"\bwinit::": ("ui/", "gpu/target"),
     r"\bwgpu::": ("gpu/", "ui/", "cli/doctor"),

@@ -15,6 +15,7 @@ pub mod logging;
 pub mod model;
 pub mod record;
 pub mod settings;
+pub mod table;
 pub mod terminal;
 pub mod trace;
 pub mod ui;

@@ -22,6 +22,8 @@ pub enum HeadNumber {
     Focus,
     /// Largest attention on a patch.
     Peak,
+    /// Attention on the first position, where heads put what they do not use.
+    First,
     /// Sum of the attention on the patches inside a region.
     Inside(Inside),
     /// Change of the log-probability of the answer tokens that the rows predict with the head switched off. It is the
@@ -43,6 +45,7 @@ pub fn layer_head(
     match number {
         HeadNumber::Effect => effects(trace, rows),
         HeadNumber::Inside(inside) => sums_inside(trace, inside, rows, fold, remove_bos),
+        HeadNumber::First => first_weights(trace, rows, fold),
         _ => from_stats(trace, number, rows, fold, remove_bos),
     }
 }
@@ -70,7 +73,7 @@ fn from_stats(
                 stat(Stat::ImageSum) * (1.0 - stat(Stat::ImageEntropy) / most).max(0.0)
             }
             HeadNumber::Peak => stat(Stat::ImageMax),
-            HeadNumber::Inside(_) | HeadNumber::Effect => 0.0,
+            HeadNumber::Inside(_) | HeadNumber::Effect | HeadNumber::First => 0.0,
         }
     };
     let renormalised = remove_bos && *number != HeadNumber::ImageEntropy;
@@ -118,6 +121,20 @@ fn sums_inside(
                 value = without_bos(value, sound(weights[0].to_f32()) * scale);
             }
             add(sum, value, fold, rows.len());
+        }
+    }
+    Some(folded)
+}
+
+/// The weight of the first key.
+fn first_weights(trace: &Trace, rows: &[u32], fold: Fold) -> Option<Vec<f32>> {
+    let shape = trace.shape();
+    let scale = 1.0 / trace.meta().attention_scale;
+    let mut folded = vec![0.0_f32; shape.layers * shape.heads];
+    for &row in rows {
+        let page = trace.page(row as usize)?;
+        for (sum, weights) in folded.iter_mut().zip(page.chunks_exact(shape.positions.max(1))) {
+            add(sum, sound(weights[0].to_f32()) * scale, fold, rows.len());
         }
     }
     Some(folded)
@@ -205,6 +222,24 @@ mod tests {
                 trace.weights(rows[0] as usize, at / shape.heads, at % shape.heads).unwrap();
             let expected: f32 = keys.iter().map(|key| weights[key.index()]).sum();
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_has_the_weight_that_is_renormalised_away() {
+        let trace = a_trace();
+        let rows = [answer_rows(&trace)[0]];
+        let of = |number: HeadNumber, remove_bos: bool| {
+            layer_head(&trace, &number, &rows, Fold::Mean, remove_bos).unwrap()
+        };
+        let (first, with, without) = (
+            of(HeadNumber::First, false),
+            of(HeadNumber::ImageShare, false),
+            of(HeadNumber::ImageShare, true),
+        );
+        assert!(first.iter().any(|&weight| weight > 0.05), "the synthetic sink");
+        for ((first, with), without) in first.iter().zip(&with).zip(&without) {
+            assert!((with / (1.0 - first) - without).abs() < 1e-4);
         }
     }
 

@@ -6,6 +6,7 @@
 mod large;
 mod meter;
 mod record;
+mod table;
 mod window;
 
 use super::common::{print_json, size, usage};
@@ -52,6 +53,9 @@ pub(crate) struct Args {
     /// Measure the cost of a film frame: the recorder compared with drawing and encoding alone.
     #[arg(long, conflicts_with_all = ["large", "window"])]
     record: bool,
+    /// Measure a table of this many rows: writing, opening, and reading one head of it.
+    #[arg(long, value_name = "ROWS", conflicts_with_all = ["large", "window", "record"])]
+    table: Option<usize>,
     /// Record this many minutes instead, and report resident memory during the recording.
     #[arg(long, value_name = "MINUTES", requires = "record")]
     minutes: Option<f64>,
@@ -83,6 +87,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.write_trace {
         synthetic.write(path)?;
         return note(&format!("wrote {}", path.display()));
+    }
+    if let Some(rows) = args.table {
+        let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        return print_json(&table::run(&synthetic.trace()?, &scratch, rows)?);
     }
     let options = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
     let gpu = Gpu::open(&options)?;

@@ -27,6 +27,7 @@ mod render;
 mod score;
 mod selection;
 mod steer;
+mod table;
 mod template;
 mod trace_model;
 mod walkthrough;
@@ -78,6 +79,7 @@ enum Command {
     Diff(diff::Args),
     Render(Box<render::Args>),
     Score(Box<score::Args>),
+    Table(table::Args),
     Bench(bench::Args),
     Record(record::Args),
     Walkthrough(walkthrough::Args),
@@ -125,6 +127,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Export(args)) => export::run(args),
         Some(Command::Render(args)) => render::run(args),
         Some(Command::Score(args)) => score::run(args),
+        Some(Command::Table(args)) => table::run(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Walkthrough(args)) => walkthrough::run(args),

@@ -49,6 +49,7 @@ pub use engine::{Counters, Engine, Sink, WRITER};
 pub use engine_info::EngineInfo;
 pub use error::{ModelError, Result};
 pub use event::{AskEvent, AskNotice, AskStage, ModelEvent, Page, Progress, TokenEvent};
+pub use hex::hex;
 pub use intervene::{Intervention, KnockFrom, Steer};
 pub use manifest::{
     AxisLength, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent,

@@ -494,6 +494,19 @@ impl TraceMeta {
         sums
     }
 
+    /// The patch at an index over all views in order, row by row.
+    pub fn patch_at(&self, index: usize) -> Option<PatchRef> {
+        let mut rest = index;
+        for (span, of_span) in (0_u32..).zip(&self.spans) {
+            if rest < of_span.patches() {
+                let (columns, rest) = (of_span.columns.max(1), rest as u32);
+                return Some(PatchRef { span, row: rest / columns, column: rest % columns });
+            }
+            rest -= of_span.patches();
+        }
+        None
+    }
+
     /// The key position of a patch; `None` if there is no such patch.
     pub fn key_of_patch(&self, patch: PatchRef) -> Option<Key> {
         self.spans.get(patch.span as usize)?.key(patch.row, patch.column)

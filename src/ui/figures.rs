@@ -148,8 +148,7 @@ fn patches(text: &mut String, job: &FigureJob) -> anyhow::Result<()> {
     anyhow::ensure!(!values.is_empty(), "this view has no patches to write");
     text.push_str("span,row,column,value\n");
     for (index, value) in values.iter().enumerate() {
-        let patch =
-            super::value_cache::patch_at(trace, index).context("a patch outside its span")?;
+        let patch = trace.meta().patch_at(index).context("a patch outside its span")?;
         writeln!(text, "{},{},{},{value}", patch.span, patch.row, patch.column)?;
     }
     Ok(())

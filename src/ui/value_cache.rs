@@ -661,20 +661,6 @@ fn spoken(trace: &Trace) -> Queries {
     Queries::answers(&answers)
 }
 
-/// The patch at an index over all spans.
-pub fn patch_at(trace: &Trace, index: usize) -> Option<PatchRef> {
-    let mut rest = index;
-    for (span, spans) in (0_u32..).zip(&trace.meta().spans) {
-        if rest < spans.patches() {
-            let columns = spans.columns.max(1);
-            let rest = rest as u32;
-            return Some(PatchRef { span, row: rest / columns, column: rest % columns });
-        }
-        rest -= spans.patches();
-    }
-    None
-}
-
 /// The index over all spans of a patch.
 pub fn index_of(trace: &Trace, patch: PatchRef) -> Option<usize> {
     let spans = &trace.meta().spans;

@@ -20,6 +20,7 @@ mod record;
 mod render;
 mod score;
 mod support;
+mod table;
 #[cfg(target_os = "linux")]
 #[path = "../shared/trap_library.rs"]
 mod trap_library;

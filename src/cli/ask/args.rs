@@ -3,8 +3,10 @@
 use crate::analysis::methods::Method;
 use crate::cli::common::{MemoryFlag, RuntimeFlags};
 use crate::model::{AskOptions, Rows};
+use crate::table::{Expected, Rule};
 use crate::trace::{PreprocessMode, Sampling};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Ask a model about a picture: print the answer, write the trace and an attention overlay.
 #[derive(Debug, clap::Args)]
@@ -15,6 +17,8 @@ Examples:
   vlmscope ask cat.jpg \"Describe the picture.\" --model llava-7b --rows all --json
   vlmscope ask --batch questions.jsonl --out traces
       one line each: {\"picture\": \"cat.jpg\", \"question\": \"…\", \"answer\": \"… (optional)\", \"id\": \"… (optional)\"}
+  vlmscope ask --batch pope.jsonl --pictures val2014 --table pope.parquet --verdict --out wrong --keep wrong
+  vlmscope ask --batch pope.parquet --columns expected=answer --table pope.parquet --shard 3/16
 
 A sample to try: vlmscope ask sample:1 \"Where is the balloon?\"")]
 pub(crate) struct Args {
@@ -24,9 +28,10 @@ pub(crate) struct Args {
     /// The question.
     #[arg(required_unless_present = "batch")]
     pub(super) question: Option<String>,
-    /// Answer many questions from a JSON Lines file; --out then names a folder. Run the same
-    /// command again to resume.
-    #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["picture", "question", "answer"], requires = "out")]
+    /// Answer a data set: JSON Lines, CSV, Parquet, WebDataset shards, or a folder of `datasets`.
+    /// Give --table, --out (a folder for the traces), or both; run the same command again to
+    /// resume.
+    #[arg(long, value_name = "DATA", conflicts_with_all = ["picture", "question", "answer"])]
     pub(super) batch: Option<PathBuf>,
     /// Model bundle written by onnx/export.py [default: the built-in model].
     #[arg(long, value_name = "DIR")]
@@ -61,9 +66,107 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
+    pub(super) data: DataFlags,
+    #[command(flatten)]
     pub(super) sampling: SamplingFlags,
     #[command(flatten)]
     pub(super) runtime: RuntimeFlags,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "With --batch")]
+pub(super) struct DataFlags {
+    /// Write a table: FILE.parquet with a row for each head at each answer token,
+    /// FILE.samples.parquet with a row for each sample (docs/tables.md).
+    #[arg(long, value_name = "FILE.parquet", requires = "batch")]
+    pub(super) table: Option<PathBuf>,
+    /// Traces to keep in --out: all, wrong (answers that are not the expected one), none, or the
+    /// first N [default: all].
+    #[arg(long, value_name = "all|wrong|none|N", requires = "batch")]
+    pub(super) keep: Option<Keep>,
+    /// Answer only the rows of one shard, I of N (from 1); the table gets the shard's name.
+    #[arg(long, value_name = "I/N", requires = "batch")]
+    pub(super) shard: Option<Shard>,
+    /// Name of a field in the data set, such as expected=answer; may be given several times.
+    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', requires = "batch")]
+    pub(super) columns: Vec<String>,
+    /// Comparison with the expected answer: exact, yes-no or contains [default: yes-no where yes or
+    /// no is expected, else contains].
+    #[arg(long, value_name = "RULE", requires = "batch")]
+    pub(super) rule: Option<Rule>,
+    /// Folder of the pictures that the data set names [default: the folder of the data set].
+    #[arg(long, value_name = "DIR", requires = "batch")]
+    pub(super) pictures: Option<PathBuf>,
+    /// Also measure the verdict about each answer: share of its relevancy on the picture, and its
+    /// probability with a blank picture (docs/grounding.md).
+    #[arg(long, requires = "batch")]
+    pub(super) verdict: bool,
+}
+
+/// The traces that stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    All,
+    Wrong,
+    None,
+    /// Those of the first rows of the data set.
+    First(u64),
+}
+
+impl Keep {
+    /// Whether the trace of a row stays, by its number from 1.
+    pub(super) fn keeps(self, number: u64, expected: Option<&Expected>, answer: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Wrong => expected.is_some_and(|expected| !expected.accepts(answer)),
+            Self::None => false,
+            Self::First(count) => number <= count,
+        }
+    }
+}
+
+impl FromStr for Keep {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "wrong" => Ok(Self::Wrong),
+            "none" => Ok(Self::None),
+            count => count
+                .parse()
+                .map(Self::First)
+                .map_err(|_| format!("`{text}` is not all, wrong, none or a number")),
+        }
+    }
+}
+
+/// A part of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shard {
+    /// From 1.
+    pub(super) index: u64,
+    pub(super) count: u64,
+}
+
+impl Shard {
+    /// Whether a row belongs to the shard, by its number from 1.
+    pub(super) const fn has(self, number: u64) -> bool {
+        (number - 1) % self.count == self.index - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(index, count)| {
+            Some(Self { index: index.parse().ok()?, count: count.parse().ok()? })
+        });
+        numbers
+            .filter(|shard| (1..=shard.count).contains(&shard.index))
+            .ok_or_else(|| format!("`{text}` is not I/N with I from 1 to N, such as 3/16"))
+    }
 }
 
 #[derive(Debug, clap::Args)]

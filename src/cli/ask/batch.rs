@@ -1,209 +1,423 @@
-//! `vlmscope ask --batch`: many pictures and questions, resumable.
+//! `vlmscope ask --batch`: a data set of questions, resumable, as traces and as a table.
 //!
-//! A finished trace is its own record: a line is skipped if its trace was made from the same picture, question,
-//! options, model and version of this program. An interrupted run therefore goes on at the line where it stopped, and
-//! changed lines are answered again.
+//! What was answered is its own record: a row is skipped if its trace, or its row of the table, was made from the same
+//! picture, question, options, model and version of this program. An interrupted run therefore goes on at the row where
+//! it stopped, and changed rows are answered again.
 
-use super::args::{Args, options};
+use super::args::{Args, Keep, options};
 use super::view::{View, as_json, overlay_path, write_overlay};
-use crate::cli::common::{read_picture_beside, usage};
-use crate::files::{self, FileLock};
+use crate::analysis::boxes::parse_boxes;
+use crate::analysis::methods::Method;
+use crate::cli::common::{note, read_picture, usage};
+use crate::cli::table::{Objects, table_path};
+use crate::files::FileLock;
 use crate::job::CancelToken;
-use crate::model::{AskRequest, Engine, Turn, WRITER};
+use crate::model::{
+    AskRequest, Engine, Picture, RelevancyRequest, Turn, WRITER, blank_logprobs, builtin, hex,
+};
+use crate::table::input::{InputError, InputPicture, InputRow, Names, Read, read_rows};
+use crate::table::{Expected, Given, SampleRow, TableError, TableStore};
 use crate::terminal;
 use crate::trace::Trace;
-use anyhow::{Context as _, bail};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use std::collections::HashSet;
-use std::fmt;
-use std::io::{ErrorKind, Write as _};
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-/// One line of the batch file. The question files of POPE and LLaVA have other names for the same fields, and further
-/// fields, which are ignored.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    /// A picture, relative to the batch file, or `sample:N`.
-    #[serde(alias = "image")]
-    picture: PathBuf,
-    #[serde(alias = "text")]
-    question: String,
-    /// Score this answer instead of generating one.
-    #[serde(default)]
-    answer: Option<String>,
-    /// Name of the trace (default: line number and picture).
-    #[serde(default, alias = "question_id")]
-    id: Option<Id>,
-    /// Turns before the question, as [question, answer] pairs.
-    #[serde(default)]
-    turns: Vec<(String, String)>,
-    /// The right answer in POPE's files.
-    #[serde(default, rename = "label")]
-    _label: IgnoredAny,
-    /// The kind of question in LLaVA's files.
-    #[serde(default, rename = "category")]
-    _category: IgnoredAny,
-}
+/// Missing pictures that are listed at the end.
+const MOST_LISTED: usize = 20;
 
-/// A text, or a number as in POPE's and LLaVA's files.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Text(String),
-    Number(u64),
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Number(number) => write!(f, "{number}"),
-        }
-    }
-}
-
-/// Outcome of a line.
-enum LineOutcome {
+/// Outcome of a row.
+enum Outcome {
     Answered,
     Kept,
 }
 
-pub(super) fn run(args: &Args, batch: &Path, cancel: &CancelToken) -> anyhow::Result<()> {
-    let lines = read(batch)?;
-    let out = args.out.as_deref().ok_or_else(|| usage("--batch needs --out DIR"))?;
-    std::fs::create_dir_all(out)
-        .with_context(|| format!("cannot make the folder {}", out.display()))?;
-    let _lock = FileLock::acquire(&out.join("batch"))?;
-    let base = batch.parent().unwrap_or_else(|| Path::new(""));
-    let mut view = View::new(true);
-    let mut engine = view.load(args)?;
-    let (mut answered, mut kept, mut failed) = (0_usize, 0_usize, 0_usize);
-    for (number, (name, line)) in lines.iter().enumerate() {
-        if cancel.is_cancelled() {
-            bail!(
-                "cancelled after {number} of {} lines; run the same command again to resume",
-                lines.len()
-            );
+pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Result<()> {
+    let names = Names::new(&args.data.columns, args.data.rule).map_err(usage)?;
+    let keep = match (args.data.keep, &args.out) {
+        (Some(Keep::None), _) | (None, None) => Keep::None,
+        (Some(_), None) => return Err(usage("--keep needs --out DIR for the traces")),
+        (keep, Some(_)) => keep.unwrap_or(Keep::All),
+    };
+    if args.out.is_none() && args.data.table.is_none() {
+        return Err(usage("--batch needs --table FILE.parquet, --out DIR for the traces, or both"));
+    }
+    let mut locks = Vec::new();
+    if let Some(out) = &args.out {
+        std::fs::create_dir_all(out)
+            .with_context(|| format!("cannot make the folder {}", out.display()))?;
+        locks.push(FileLock::acquire(&out.join("batch"))?);
+    }
+    let store = match &args.data.table {
+        Some(table) => Some(TableStore::open(&shard_path(&table_path(table)?, args))?),
+        None => None,
+    };
+    let mut batch = Batch {
+        args,
+        keep,
+        cancel,
+        view: View::new(true),
+        engine: None,
+        store,
+        seen: HashMap::new(),
+        rows: 0,
+        counts: [0; 3],
+        missing: Vec::new(),
+    };
+    let unread = read_rows(input, &names, args.data.pictures.as_deref(), &mut |read| {
+        batch.row(read).map_err(Stopped)
+    });
+    match unread {
+        Ok(unread) if !unread.is_empty() => {
+            note(&format!(
+                "fields of {} that are not read: {}",
+                input.display(),
+                unread.join(", ")
+            ));
         }
-        match one(args, &mut view, &mut engine, base, &out.join(name), line, cancel) {
-            Ok(LineOutcome::Answered) => answered += 1,
-            Ok(LineOutcome::Kept) => kept += 1,
-            Err(error) if cancel.is_cancelled() => return Err(error),
+        Ok(_) => {}
+        Err(Stopped(error)) => {
+            // What was answered stays, whatever ended the run.
+            batch.keep_what_is_there();
+            return Err(error);
+        }
+    }
+    if batch.rows == 0 {
+        return Err(usage(format!("{} has no lines", input.display())));
+    }
+    batch.finish()
+}
+
+/// The end of a run before its last row.
+struct Stopped(anyhow::Error);
+
+impl From<InputError> for Stopped {
+    fn from(error: InputError) -> Self {
+        Self(error.into())
+    }
+}
+
+/// FILE-00003-of-00016.parquet for the shard 3 of 16.
+fn shard_path(table: &Path, args: &Args) -> PathBuf {
+    let Some(shard) = &args.data.shard else { return table.to_owned() };
+    let stem = table.file_stem().unwrap_or_default().to_string_lossy();
+    table.with_file_name(format!("{stem}-{:05}-of-{:05}.parquet", shard.index, shard.count))
+}
+
+/// A run over a data set.
+struct Batch<'a> {
+    args: &'a Args,
+    keep: Keep,
+    cancel: &'a CancelToken,
+    view: View,
+    /// Loaded for the first question.
+    engine: Option<Engine>,
+    store: Option<TableStore>,
+    /// The samples of the input with what their rows of the table say beside the answer.
+    seen: HashMap<String, (Option<Expected>, Option<String>)>,
+    rows: u64,
+    /// Rows that were answered, that were there already, and that failed.
+    counts: [u64; 3],
+    missing: Vec<String>,
+}
+
+impl Batch<'_> {
+    /// One row of the input.
+    fn row(&mut self, Read { number, place, row }: Read) -> anyhow::Result<()> {
+        if self.cancel.is_cancelled() {
+            bail!("cancelled before {place}; run the same command again to resume");
+        }
+        self.rows += 1;
+        if self.args.data.shard.as_ref().is_some_and(|shard| !shard.has(number)) {
+            return Ok(());
+        }
+        let done = row.map_err(|reason| anyhow!("{place} {reason}")).and_then(|row| {
+            let name = self.name(&row, number).map_err(|reason| anyhow!("{place}: {reason}"))?;
+            let done = self.one(&name, number, &row);
+            if let InputPicture::File(path) = &row.picture
+                && done.is_err()
+                && !path.exists()
+                && !path.starts_with("sample:")
+            {
+                self.missing.push(path.display().to_string());
+            }
+            Ok((done.with_context(|| name.clone())?, name))
+        });
+        match done {
+            Ok((outcome, name)) => {
+                self.counts[usize::from(matches!(outcome, Outcome::Kept))] += 1;
+                let _ = writeln!(terminal::stderr(), "{} · {name}", self.rows);
+            }
+            Err(error) if self.cancel.is_cancelled() || is_full_disk(&error) => return Err(error),
             Err(error) => {
-                failed += 1;
-                let _ = writeln!(
-                    terminal::stderr(),
-                    "{name}: {}",
-                    crate::ui::error_text::error_text(&error)
-                );
+                self.counts[2] += 1;
+                let said = crate::ui::error_text::error_text(&error);
+                let _ = writeln!(terminal::stderr(), "{said}");
             }
         }
-        let _ = writeln!(terminal::stderr(), "{} of {} · {name}", number + 1, lines.len());
+        Ok(())
     }
-    let summary = format!(
-        "{answered} answered, {kept} already there, {failed} failed; traces in {}",
-        out.display()
-    );
-    if failed > 0 {
-        bail!("{summary}");
+
+    /// The name of a sample, the same in every run.
+    fn name(&mut self, row: &InputRow, number: u64) -> Result<String, String> {
+        let name = match &row.id {
+            Some(id) => id.clone(),
+            None => format!("{number:04}-{}", row.picture.stem().replace(':', "-")),
+        };
+        if name.contains(['/', '\\']) {
+            return Err(format!("the id {name:?} must not name a folder"));
+        }
+        if self.seen.insert(name.clone(), (row.expected.clone(), row.category.clone())).is_some() {
+            return Err(format!("the id {name:?} is used twice"));
+        }
+        Ok(name)
     }
-    let _ = writeln!(terminal::stderr(), "{summary}");
+
+    fn one(&mut self, name: &str, number: u64, row: &InputRow) -> anyhow::Result<Outcome> {
+        let picture = match &row.picture {
+            InputPicture::File(path) => read_picture(path)?,
+            InputPicture::Bytes { name, bytes } => {
+                Picture { name: name.clone(), bytes: bytes.clone() }
+            }
+        };
+        let turn = |(question, answer): &(String, String)| Turn {
+            question: question.clone(),
+            answer: answer.clone(),
+        };
+        let request = AskRequest {
+            picture: Some(picture),
+            turns: row.turns.iter().map(turn).collect(),
+            question: row.question.clone(),
+            options: options(self.args, row.answer.clone()),
+        };
+        let engine = match &mut self.engine {
+            Some(engine) => engine,
+            empty => empty.insert(self.view.load(self.args)?),
+        };
+        let key = request_key(&request, row, engine, self.args)?;
+        let is_kept = |answer: &str| self.keep.keeps(number, row.expected.as_ref(), answer);
+        let path = self.args.out.as_ref().map(|out| out.join(format!("{name}.vlmtrace")));
+        let known = self.store.as_ref().and_then(|store| store.known(name));
+        if let Some(known) = known.filter(|known| known.request == key) {
+            let has_trace =
+                !is_kept(&known.answer) || path.as_ref().is_some_and(|path| path.exists());
+            if has_trace {
+                let correct = row.expected.as_ref().map(|one| one.accepts(&known.answer));
+                if self.args.json {
+                    let line = json!({
+                        "answer": known.answer, "trace": known.trace, "sample": name, "correct": correct,
+                    });
+                    writeln!(terminal::stdout(), "{}", terminal::json(&line, false)?)?;
+                } else {
+                    let place = known.trace.as_deref().unwrap_or(name);
+                    print_line(place, &known.question, &known.answer)?;
+                }
+                return Ok(Outcome::Kept);
+            }
+        }
+        let done = path.as_deref().and_then(|path| there_already(path, &request, engine));
+        let outcome = if done.is_some() { Outcome::Kept } else { Outcome::Answered };
+        let trace = match &done {
+            Some(trace) => trace.clone(),
+            None => self.view.ask(engine, &request, self.cancel)?,
+        };
+        let path = path.filter(|_| is_kept(&trace.meta().answer));
+        if let Some(path) = &path {
+            write(&trace, path, done.is_none(), self.args)?;
+        }
+        let measured = measured(engine, &trace, self.args, self.cancel)?;
+        if let Some(path) = &path {
+            measured.write_if_new(&trace, path)?;
+        }
+        let trace = measured.0;
+        if let Some(store) = &mut self.store {
+            let objects = objects(&trace, row)?;
+            let given = Given {
+                sample: name.to_owned(),
+                index: u32::try_from(number - 1).context("there are too many rows for a table")?,
+                picture: row.picture_name.clone(),
+                expected: row.expected.clone(),
+                category: row.category.clone(),
+                object: objects.of_sample(&trace),
+                trace: path.as_ref().map(|path| path.display().to_string()),
+                request: key,
+            };
+            store.add(&trace, &given, &|token| objects.inside(&trace, token))?;
+        }
+        if self.args.json {
+            let mut line = as_json(&trace, path.as_deref().unwrap_or(Path::new("")));
+            line["trace"] = json!(path);
+            line["sample"] = json!(name);
+            line["correct"] =
+                json!(row.expected.as_ref().map(|one| one.accepts(&trace.meta().answer)));
+            writeln!(terminal::stdout(), "{}", terminal::json(&line, false)?)?;
+        } else {
+            let place = path.map_or_else(|| name.to_owned(), |path| path.display().to_string());
+            print_line(&place, &row.question, &trace.meta().answer)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Writes the answers that no part of the table has yet, after an error that is reported already.
+    fn keep_what_is_there(&mut self) {
+        if let Some(Err(error)) = self.store.as_mut().map(TableStore::flush) {
+            note(&format!("the last answers are not in the table: {error}"));
+        }
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        let mut table = String::new();
+        if let Some(store) = self.store.take() {
+            let seen = &self.seen;
+            let [heads, samples] = store.finish(&|row| Some(up_to_date(row, seen)))?;
+            if samples > seen.len() {
+                note(&format!(
+                    "{} samples of the table are not in the input; they stay",
+                    samples - seen.len()
+                ));
+            }
+            table = format!("; {samples} samples and {heads} rows of heads in the table");
+        }
+        if !self.missing.is_empty() {
+            let _ = writeln!(terminal::stderr(), "missing pictures:");
+            for path in self.missing.iter().take(MOST_LISTED) {
+                let _ = writeln!(terminal::stderr(), "  {path}");
+            }
+            let more = self.missing.len().saturating_sub(MOST_LISTED);
+            if more > 0 {
+                let _ = writeln!(terminal::stderr(), "  and {more} more");
+            }
+        }
+        let [answered, kept, failed] = self.counts;
+        let place = match &self.args.out {
+            Some(out) => format!("; traces in {}", out.display()),
+            None => String::new(),
+        };
+        let summary =
+            format!("{answered} answered, {kept} already there, {failed} failed{place}{table}");
+        if failed > 0 {
+            bail!("{summary}");
+        }
+        let _ = writeln!(terminal::stderr(), "{summary}");
+        Ok(())
+    }
+}
+
+/// A row of an earlier run with the expected answer and the category that the input has now.
+fn up_to_date(
+    row: SampleRow,
+    seen: &HashMap<String, (Option<Expected>, Option<String>)>,
+) -> SampleRow {
+    let Some((expected, category)) = seen.get(&row.sample) else { return row };
+    SampleRow {
+        expected: expected.as_ref().map(Expected::text),
+        rule: expected.as_ref().map(|one| one.rule().to_string()),
+        correct: expected.as_ref().map(|one| one.accepts(&row.answer)),
+        category: category.clone(),
+        ..row
+    }
+}
+
+/// The hash of all that decides an answer and the numbers of its rows.
+fn request_key(
+    request: &AskRequest,
+    row: &InputRow,
+    engine: &Engine,
+    args: &Args,
+) -> anyhow::Result<String> {
+    let methods: Vec<&str> = args.relevancy.iter().map(|method| method.name).collect();
+    let all = json!({
+        "request": request.info(),
+        "question": request.question,
+        "sampling": request.options.sampling,
+        "model": engine.info().model.bundle_sha,
+        "writer": WRITER,
+        "relevancy": methods,
+        "verdict": args.data.verdict,
+        "object": row.object,
+        "boxes": row.boxes,
+    });
+    Ok(hex(&Sha256::digest(serde_json::to_vec(&all)?)))
+}
+
+/// The objects in the picture of a row: its own boxes, or those of a built-in sample.
+fn objects(trace: &Trace, row: &InputRow) -> anyhow::Result<Objects> {
+    let known = match &row.boxes {
+        Some(boxes) => parse_boxes(boxes, trace)
+            .map_err(|reason| anyhow!("the boxes cannot be used: {reason}"))?,
+        None => builtin::boxes_of(trace),
+    };
+    Ok(Objects { known, object: row.object.clone() })
+}
+
+/// A trace with the measurements that were asked for.
+struct Measured(Trace);
+
+impl Measured {
+    /// Writes what was measured into the file of the trace.
+    fn write_if_new(&self, before: &Trace, path: &Path) -> anyhow::Result<()> {
+        if self.0.id() != before.id() {
+            self.0.add_maps(before, path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Adds the relevancy maps and the measurements of the verdict that a trace lacks.
+fn measured(
+    engine: &mut Engine,
+    trace: &Trace,
+    args: &Args,
+    cancel: &CancelToken,
+) -> anyhow::Result<Measured> {
+    let known = [trace.map_names(), trace.page_names()].concat();
+    let mut wanted = args.relevancy.clone();
+    if args.data.verdict && !wanted.contains(&Method::LLM) {
+        wanted.push(Method::LLM);
+    }
+    wanted.retain(|method| !known.contains(&method.tensor));
+    let mut found = trace.clone();
+    if !wanted.is_empty() {
+        let request: RelevancyRequest = args.memory.request(&wanted);
+        found = engine.relevancy(&found, &request, cancel, &mut |_| {})?.0;
+    }
+    if args.data.verdict && !found.has_blank_logprobs() {
+        let blank = blank_logprobs(engine, &found, cancel)?;
+        found = found.with_blank_logprobs(&blank)?;
+    }
+    Ok(Measured(found))
+}
+
+/// Writes a new trace, and its overlay.
+fn write(trace: &Trace, path: &Path, is_new: bool, args: &Args) -> anyhow::Result<()> {
+    let overlay = overlay_path(path);
+    if is_new {
+        // The overlay of an older trace must never lie beside a new one, even if the program is killed.
+        remove(&overlay)?;
+        trace.write(path)?;
+    }
+    if !args.no_overlay && !overlay.exists() {
+        write_overlay(trace, path)?;
+    }
     Ok(())
 }
 
-/// The lines with the file names of their traces, all checked before anything runs.
-fn read(batch: &Path) -> anyhow::Result<Vec<(String, Line)>> {
-    let text =
-        files::read_text(batch).with_context(|| format!("cannot read {}", batch.display()))?;
-    let mut names = HashSet::new();
-    let mut lines = Vec::new();
-    for (number, text) in (1_usize..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty())
-    {
-        let line: Line = serde_json::from_str(text).with_context(|| {
-            format!(
-                "{} line {number} is not {{\"picture\": …, \"question\": …}} (or, as in POPE and LLaVA, {{\"image\": …, \"text\": …}})",
-                batch.display()
-            )
-        })?;
-        let stem = line
-            .picture
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().replace(':', "-"))
-            .unwrap_or_default();
-        let name = format!(
-            "{}.vlmtrace",
-            line.id.as_ref().map_or_else(|| format!("{number:04}-{stem}"), Id::to_string)
-        );
-        if name.contains(['/', '\\']) {
-            return Err(usage(format!(
-                "{} line {number}: the id {name:?} must not name a folder",
-                batch.display()
-            )));
-        }
-        if !names.insert(name.clone()) {
-            return Err(usage(format!(
-                "{} line {number}: the id {name:?} is used twice",
-                batch.display()
-            )));
-        }
-        lines.push((name, line));
-    }
-    if lines.is_empty() {
-        return Err(usage(format!("{} has no lines", batch.display())));
-    }
-    Ok(lines)
+fn print_line(place: &str, question: &str, answer: &str) -> anyhow::Result<()> {
+    let [place, question, answer] = [place, question, answer].map(terminal::field);
+    Ok(writeln!(terminal::stdout(), "{place}\t{question}\t{answer}")?)
 }
 
-fn one(
-    args: &Args,
-    view: &mut View,
-    engine: &mut Engine,
-    base: &Path,
-    path: &Path,
-    line: &Line,
-    cancel: &CancelToken,
-) -> anyhow::Result<LineOutcome> {
-    let request = AskRequest {
-        picture: Some(read_picture_beside(base, &line.picture)?),
-        turns: line
-            .turns
-            .iter()
-            .map(|(question, answer)| Turn { question: question.clone(), answer: answer.clone() })
-            .collect(),
-        question: line.question.clone(),
-        options: options(args, line.answer.clone()),
-    };
-    let done = there_already(path, &request, engine);
-    let outcome = if done.is_some() { LineOutcome::Kept } else { LineOutcome::Answered };
-    let overlay = overlay_path(path);
-    let trace = match done {
-        Some(trace) => trace,
-        None => {
-            let trace = view.ask(engine, &request, cancel)?;
-            // The overlay of an older trace must never lie beside a new one, even if the program is killed.
-            remove(&overlay)?;
-            trace.write(path)?;
-            trace
-        }
-    };
-    if !args.no_overlay && !overlay.exists() {
-        write_overlay(&trace, path)?;
-    }
-    let trace = view.add_relevancy(engine, trace, path, args, cancel)?;
-    let line = if args.json {
-        terminal::json(&as_json(&trace, path), false)?
-    } else {
-        let [path, question, answer] =
-            [&path.display().to_string(), &line.question, &trace.meta().answer]
-                .map(|text| terminal::field(text));
-        format!("{path}\t{question}\t{answer}")
-    };
-    writeln!(terminal::stdout(), "{line}")?;
-    Ok(outcome)
+/// Whether an error says that the disk is full, so that every later row would fail as well.
+fn is_full_disk(error: &anyhow::Error) -> bool {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
+    error.chain().any(|cause| {
+        cause.downcast_ref::<TableError>().is_some_and(TableError::is_full_disk)
+            || cause.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
+    })
 }
-
 /// The trace at `path`, if it answers this request; else prints the reason why not.
 fn there_already(path: &Path, request: &AskRequest, engine: &Engine) -> Option<Trace> {
     if !path.exists() {

@@ -33,12 +33,6 @@ pub(crate) fn read_picture(path: &Path) -> anyhow::Result<Picture> {
     Ok(Picture { name: sample.file.clone(), bytes: bytes.into() })
 }
 
-/// `sample:N`, or a file relative to the folder `base`.
-pub(crate) fn read_picture_beside(base: &Path, path: &Path) -> anyhow::Result<Picture> {
-    let is_sample = path.to_str().is_some_and(|text| text.starts_with(SAMPLE));
-    if is_sample { read_picture(path) } else { read_picture(&base.join(path)) }
-}
-
 /// The edited picture as a file without loss.
 pub(crate) fn edited(picture: &Picture, edits: &mut Edits) -> anyhow::Result<Picture> {
     let original: Arc<RgbImage> = Arc::new(upright(picture)?);

@@ -6,7 +6,7 @@ use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::value_cache::{index_of, patch_at, range_of};
+use crate::ui::value_cache::{index_of, range_of};
 use crate::ui::widgets::{heading, ink, muted, text_in};
 use crate::view::figure::{decimal, number, percent, range_text, token_name, token_text};
 use crate::view::{Command, QueryKind, Shown, patch_name};
@@ -81,7 +81,7 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     order.truncate(count);
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
     for index in order {
-        if let Some(patch) = patch_at(&doc.trace, index) {
+        if let Some(patch) = doc.meta().patch_at(index) {
             patch_row(cx, ui, doc, (patch, values[index]), high as f32, false);
         }
     }

@@ -1,0 +1,251 @@
+//! `vlmscope table`: one table over many traces, or over the tables of several machines.
+
+use super::common::{cancel_on_interrupt, note, print_json, usage};
+use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
+use crate::analysis::inside::Inside;
+use crate::analysis::score::region_of_boxes;
+use crate::files;
+use crate::job::CancelToken;
+use crate::model::builtin;
+use crate::table::{
+    Duplicates, Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, merge,
+    samples_batch,
+};
+use crate::terminal;
+use crate::trace::{AnswerIndex, Trace};
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Rows of heads that are kept in memory before they are written.
+const HEAD_ROWS: usize = 1 << 16;
+
+/// Write a table over many answers: share, entropy, focus and peak of every head at every answer
+/// token, and one row for each answer.
+///
+/// FILE.parquet gets one row for each answer, answer token, layer and head, FILE.samples.parquet one
+/// for each answer. Any reader of Parquet opens them; docs/tables.md describes the columns.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  vlmscope table traces/ --out answers.parquet          all traces of a folder
+  vlmscope table fox.vlmtrace cat.vlmtrace --out two.parquet
+  vlmscope table answers-*-of-16.parquet --out answers.parquet
+                                                        the tables of 16 machines as one")]
+pub(crate) struct Args {
+    /// Traces, folders of traces, or heads tables to put together.
+    #[arg(required = true, value_name = "TRACE")]
+    inputs: Vec<PathBuf>,
+    /// The heads table to write; the samples table gets a name beside it.
+    #[arg(long, value_name = "FILE.parquet")]
+    out: PathBuf,
+    /// Boxes of objects in all pictures: a JSON file (the built-in samples have their own).
+    #[arg(long, value_name = "FILE.json")]
+    boxes: Option<PathBuf>,
+    /// Object that all answers are about [default: the one that each word names].
+    #[arg(long, value_name = "NOUN")]
+    object: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let out = Source::of(&table_path(&args.out)?);
+    let (tables, traces) = inputs(&args.inputs)?;
+    let cancel = cancel_on_interrupt();
+    let (rows, failed) = match (tables.is_empty(), traces.is_empty()) {
+        (false, true) => {
+            if args.boxes.is_some() || args.object.is_some() {
+                return Err(usage("--boxes and --object are for traces, not for tables"));
+            }
+            let sources: Vec<Source> = tables.iter().map(|path| Source::of(path)).collect();
+            (merge(&sources, &out, Duplicates::Refuse, &Some)?, 0)
+        }
+        (true, false) => of_traces(args, &traces, &out, &cancel)?,
+        (true, true) => return Err(usage("there are no traces and no tables to read")),
+        (false, false) => {
+            return Err(usage(
+                "give traces or tables, not both: write a table of the traces first",
+            ));
+        }
+    };
+    report(args, &out, rows, failed)
+}
+
+/// A path that ends in .parquet.
+pub(super) fn table_path(path: &Path) -> anyhow::Result<PathBuf> {
+    match path.extension() {
+        Some(end) if end == "parquet" => Ok(path.to_owned()),
+        None => Ok(path.with_extension("parquet")),
+        Some(_) => Err(usage(format!("{}: a table ends in .parquet", path.display()))),
+    }
+}
+
+/// The tables and the traces among the inputs.
+fn inputs(given: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut tables, mut traces) = (Vec::new(), Vec::new());
+    for path in given {
+        if path.is_dir() {
+            let mut found: Vec<PathBuf> = std::fs::read_dir(path)
+                .with_context(|| format!("cannot read the folder {}", path.display()))?
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| path.extension().is_some_and(|end| end == "vlmtrace"))
+                .collect();
+            if found.is_empty() {
+                return Err(usage(format!("{}: the folder has no .vlmtrace file", path.display())));
+            }
+            found.sort();
+            traces.extend(found);
+        } else if path.extension().is_some_and(|end| end == "parquet") {
+            // The samples table is read with its heads table.
+            if !path.to_string_lossy().ends_with(".samples.parquet") {
+                tables.push(path.clone());
+            }
+        } else {
+            traces.push(path.clone());
+        }
+    }
+    Ok((tables, traces))
+}
+
+fn of_traces(
+    args: &Args,
+    traces: &[PathBuf],
+    out: &Source,
+    cancel: &CancelToken,
+) -> anyhow::Result<([usize; 2], usize)> {
+    let boxes = match &args.boxes {
+        Some(path) => Some(
+            files::read_text(path)
+                .with_context(|| format!("cannot read the boxes in {}", path.display()))?,
+        ),
+        None => None,
+    };
+    let mut heads = TableWriter::begin(&out.heads, TableKind::Heads)?;
+    let (mut builder, mut samples) = (HeadsBuilder::default(), Vec::new());
+    let (mut names, mut failed) = (HashSet::new(), 0);
+    for (index, path) in (0_u32..).zip(traces) {
+        if cancel.is_cancelled() {
+            bail!("cancelled: nothing was written");
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !names.insert(name.clone()) {
+            return Err(usage(format!(
+                "two traces are called `{name}`, and samples are told apart by this name: rename {}",
+                path.display()
+            )));
+        }
+        let added = (|| -> anyhow::Result<SampleRow> {
+            let trace = Trace::open(path)?;
+            let known = known_boxes(&trace, boxes.as_deref(), args.boxes.as_deref())?;
+            let objects = Objects { known, object: args.object.clone() };
+            let given = Given {
+                sample: name.clone(),
+                index,
+                picture: file_name(&trace),
+                object: objects.of_sample(&trace),
+                trace: Some(path.display().to_string()),
+                ..Given::default()
+            };
+            builder.append((&name, index), &trace, &|token| objects.inside(&trace, token))?;
+            trace.check()?;
+            Ok(SampleRow::new(&trace, &given))
+        })();
+        match added {
+            Ok(row) => samples.push(row),
+            Err(error) => {
+                failed += 1;
+                note(&format!("left out: {}", crate::ui::error_text::error_text(&error)));
+            }
+        }
+        if builder.rows() >= HEAD_ROWS {
+            heads.write(&builder.take()?)?;
+        }
+    }
+    heads.write(&builder.take()?)?;
+    let rows = heads.finish()?;
+    let mut writer = TableWriter::begin(&out.samples, TableKind::Samples)?;
+    writer.write(&samples_batch(&samples)?)?;
+    Ok(([rows, writer.finish()?], failed))
+}
+
+/// The name of the picture's file.
+fn file_name(trace: &Trace) -> String {
+    let info = trace.meta().preprocess.first();
+    info.map(|info| info.file_name.clone()).unwrap_or_default()
+}
+
+/// The boxes of a file, or of a built-in sample.
+fn known_boxes(
+    trace: &Trace,
+    text: Option<&str>,
+    path: Option<&Path>,
+) -> anyhow::Result<Vec<NamedBox>> {
+    let Some(text) = text else { return Ok(builtin::boxes_of(trace)) };
+    let path = path.unwrap_or_else(|| Path::new("the boxes"));
+    parse_boxes(text, trace)
+        .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))
+}
+
+/// The objects in a picture, and the one that the question is about, if it is named.
+pub(super) struct Objects {
+    pub known: Vec<NamedBox>,
+    pub object: Option<String>,
+}
+
+impl Objects {
+    /// The object that a token is about: the one of the question, or else the one that the token's word names.
+    pub fn inside(&self, trace: &Trace, token: AnswerIndex) -> Option<Inside> {
+        let name = match &self.object {
+            Some(object) => object.clone(),
+            None => {
+                let words = answer_words(trace);
+                words.into_iter().find(|(_, tokens)| tokens.contains(&token.index()))?.0
+            }
+        };
+        self.of_name(trace, &name)
+    }
+
+    /// The object of the whole answer: the one of the question, or else the first one that the answer names.
+    pub fn of_sample(&self, trace: &Trace) -> Option<(String, Inside)> {
+        let names: Vec<String> = match &self.object {
+            Some(object) => vec![object.clone()],
+            None => answer_words(trace).into_iter().map(|(word, _)| word).collect(),
+        };
+        names.into_iter().find_map(|name| {
+            let inside = self.of_name(trace, &name)?;
+            Some((name, inside))
+        })
+    }
+
+    fn of_name(&self, trace: &Trace, name: &str) -> Option<Inside> {
+        let boxes = boxes_of_word(&self.known, name);
+        (!boxes.is_empty())
+            .then(|| Inside::new(&trace.meta().spans, None, &region_of_boxes(&boxes)))
+    }
+}
+
+fn report(
+    args: &Args,
+    out: &Source,
+    [heads, samples]: [usize; 2],
+    failed: usize,
+) -> anyhow::Result<()> {
+    if args.json {
+        print_json(&json!({
+            "heads": out.heads, "heads_rows": heads,
+            "samples": out.samples, "samples_rows": samples,
+            "failed": failed,
+        }))?;
+    } else {
+        writeln!(terminal::stdout(), "{heads} rows in {}", out.heads.display())?;
+        writeln!(terminal::stdout(), "{samples} rows in {}", out.samples.display())?;
+    }
+    if failed > 0 {
+        bail!("{failed} traces could not be read; the table has the others");
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Faults of tables.
+
+use crate::files::{self, LockError};
+use parquet::errors::ParquetError;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A table cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write {}: {source}. {}", path.display(), files::write_hint(source, None))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file is damaged or no Parquet file.
+    #[error("{} cannot be read as Parquet: {reason}; write the table again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the reader says.
+        reason: String,
+    },
+    /// A Parquet file that is no table of this program, or of another kind or version.
+    #[error("{} {reason}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The difference.
+        reason: String,
+    },
+    /// A column is missing or has another type.
+    #[error("{}: the column `{column}` {reason}; write the table again with this version of vlmscope", path.display())]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The difference.
+        reason: String,
+    },
+    /// A sample is in two tables that are put together.
+    #[error(
+        "the sample `{sample}` is in {} and in {}: tables that are put together must have different samples",
+        first.display(), second.display()
+    )]
+    Twice {
+        /// The sample's name.
+        sample: String,
+        /// One table.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// Another process writes the table.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A number of a trace cannot be read.
+    #[error("the trace {reason}")]
+    Trace {
+        /// What is missing.
+        reason: String,
+    },
+}
+
+impl TableError {
+    /// The fault of reading a Parquet file.
+    pub(super) fn reading(path: &Path, error: ParquetError) -> Self {
+        let path = path.to_owned();
+        match io_of(error) {
+            Ok(source) => Self::Read { path, source },
+            Err(reason) => Self::Damaged { path, reason },
+        }
+    }
+
+    /// The fault of writing a Parquet file.
+    pub(super) fn writing(path: &Path, error: ParquetError) -> Self {
+        let source = io_of(error).unwrap_or_else(io::Error::other);
+        Self::Write { path: path.to_owned(), source }
+    }
+
+    /// Whether the disk is full: nothing more can be written.
+    pub fn is_full_disk(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Write { source, .. } if full.contains(&source.kind()))
+    }
+}
+
+/// The system's error behind a fault of Parquet, or else the fault's text.
+fn io_of(error: ParquetError) -> Result<io::Error, String> {
+    match error {
+        ParquetError::External(error) => match error.downcast::<io::Error>() {
+            Ok(error) => Ok(*error),
+            Err(error) => Err(error.to_string()),
+        },
+        error => Err(error.to_string()),
+    }
+}

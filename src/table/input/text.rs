@@ -1,0 +1,90 @@
+//! JSON Lines and CSV.
+
+use super::fields::Fields;
+use super::{Give, InputError};
+use crate::files::{MOST_TEXT_BYTES, open_regular};
+use serde_json::{Map, Value};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+
+/// The mark of UTF-8 that editors on Windows write.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+pub(super) fn json_lines<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result<(), E> {
+    let file = open_regular(path).map_err(InputError::read(path))?;
+    let (mut lines, mut line, mut number) = (BufReader::new(file), Vec::new(), 0);
+    loop {
+        line.clear();
+        let mut limited = (&mut lines).take(MOST_TEXT_BYTES);
+        if limited.read_until(b'\n', &mut line).map_err(InputError::read(path))? == 0 {
+            return Ok(());
+        }
+        if line.len() as u64 == MOST_TEXT_BYTES && !line.ends_with(b"\n") {
+            return Err(InputError::unusable(
+                path,
+                "has a line without an end: it is no JSON Lines file",
+            )
+            .into());
+        }
+        number += 1;
+        let bytes =
+            if number == 1 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line) } else { &line };
+        if bytes.trim_ascii().is_empty() {
+            continue;
+        }
+        let fields = serde_json::from_slice::<Map<String, Value>>(bytes)
+            .map(|values| Fields { values, ..Fields::default() })
+            .map_err(|error| {
+                format!(
+                    "is not {{\"picture\": …, \"question\": …}} (or, as in POPE and LLaVA, {{\"image\": …, \"text\": …}}): {error}"
+                )
+            });
+        give(number, fields)?;
+    }
+}
+
+pub(super) fn csv<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result<(), E> {
+    let is_tabs = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("tsv"));
+    let file = open_regular(path).map_err(InputError::read(path))?;
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(if is_tabs { b'\t' } else { b',' })
+        .flexible(true)
+        .from_reader(BufReader::new(file));
+    let headers = reader.headers().map_err(|error| fault(path, error))?.clone();
+    let mut record = csv::StringRecord::new();
+    loop {
+        let line = reader.position().line();
+        match reader.read_record(&mut record) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {
+                let line = record.position().map_or(line, csv::Position::line);
+                let fields = if record.len() == headers.len() {
+                    let pairs = headers.iter().zip(&record);
+                    let pairs = pairs.map(|(name, value)| {
+                        (name.trim_start_matches('\u{feff}').to_owned(), value.into())
+                    });
+                    Ok(Fields { values: pairs.collect(), ..Fields::default() })
+                } else {
+                    Err(format!(
+                        "has {} fields; the first line names {}",
+                        record.len(),
+                        headers.len()
+                    ))
+                };
+                give(line, fields)?;
+            }
+            Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
+                give(line, Err("is not UTF-8".into()))?;
+            }
+            Err(error) => return Err(fault(path, error).into()),
+        }
+    }
+}
+
+fn fault(path: &Path, error: csv::Error) -> InputError {
+    let reason = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => InputError::Read { path: path.to_owned(), source },
+        _ => InputError::unusable(path, format!("cannot be read as CSV: {reason}")),
+    }
+}

@@ -1,0 +1,127 @@
+//! WebDataset shards: a tar archive in which the files of one sample follow each other and share a name up to its first
+//! dot: `0001.jpg`, `0001.json`, `0001.txt`.
+
+use super::fields::Fields;
+use super::{Give, InputError};
+use crate::files::open_regular;
+use serde_json::Value;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+/// The largest file of a sample that is read.
+const MOST_BYTES: u64 = 1 << 28;
+
+/// Endings of encoded pictures.
+const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+
+pub(super) fn tar<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result<(), E> {
+    let file = BufReader::new(open_regular(path).map_err(InputError::read(path))?);
+    let is_packed = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("zst"));
+    let bytes: Box<dyn Read> = if is_packed {
+        Box::new(zstd::stream::read::Decoder::new(file).map_err(InputError::read(path))?)
+    } else {
+        Box::new(file)
+    };
+    let mut archive = tar::Archive::new(bytes);
+    let damaged = |error: io::Error| {
+        InputError::unusable(path, format!("cannot be read as a tar archive: {error}"))
+    };
+    let (mut number, mut sample) = (0, None::<Sample>);
+    for entry in archive.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let Some((key, ending)) = split(&name) else { continue };
+        if sample.as_ref().is_none_or(|sample| sample.key != key) {
+            if let Some(done) = sample.replace(Sample::new(key)) {
+                number += 1;
+                give(number, done.fields())?;
+            }
+        }
+        if let Some(sample) = &mut sample {
+            let mut bytes = Vec::new();
+            let size = entry.size();
+            if size > MOST_BYTES {
+                sample.fault = Some(format!("has a file of {size} bytes, `{name}`"));
+                continue;
+            }
+            entry.read_to_end(&mut bytes).map_err(damaged)?;
+            sample.add(ending, &name, bytes);
+        }
+    }
+    if let Some(done) = sample {
+        give(number + 1, done.fields())?;
+    }
+    Ok(())
+}
+
+/// The name of the sample and the rest: "a/0001" and "seg.png" of "a/0001.seg.png".
+fn split(name: &str) -> Option<(&str, &str)> {
+    let start = name.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = start + name[start..].find('.')?;
+    (dot > start).then(|| (&name[..dot], &name[dot + 1..]))
+}
+
+/// The files of one sample.
+struct Sample {
+    key: String,
+    fields: Fields,
+    fault: Option<String>,
+}
+
+impl Sample {
+    fn new(key: &str) -> Self {
+        // The key names files: folders become part of the name.
+        let name = key.trim_start_matches("./").replace(['/', '\\'], "_");
+        let fields = Fields { key: Some(name), ..Fields::default() };
+        Self { key: key.to_owned(), fields, fault: None }
+    }
+
+    fn add(&mut self, ending: &str, name: &str, bytes: Vec<u8>) {
+        let ending = ending.to_ascii_lowercase();
+        let text = |bytes: Vec<u8>| {
+            String::from_utf8(bytes)
+                .map_err(|_| format!("has the file `{name}`, which is not UTF-8"))
+        };
+        let added = if PICTURES.contains(&ending.as_str()) {
+            // The first picture is the one that is asked about, unless another is named.
+            let field = if self.fields.pictures.contains_key("picture") {
+                ending
+            } else {
+                "picture".into()
+            };
+            self.fields.pictures.insert(field, (name.to_owned(), bytes.into()));
+            Ok(())
+        } else if ending == "json" {
+            text(bytes).and_then(|text| match serde_json::from_str::<Value>(&text) {
+                Ok(Value::Object(values)) => {
+                    self.fields.values.extend(values);
+                    Ok(())
+                }
+                Ok(_) => Err(format!("has the file `{name}`, which is no JSON object")),
+                Err(error) => Err(format!("has the file `{name}`, which is no JSON: {error}")),
+            })
+        } else {
+            // `0001.question.txt` and `0001.txt` are the question, `0001.answer.txt` an answer.
+            let field = ending.strip_suffix(".txt").unwrap_or(&ending).to_owned();
+            let field = if field == "txt" { "question".to_owned() } else { field };
+            // What is no text, such as an array, is not for us.
+            if let Ok(text) = String::from_utf8(bytes) {
+                self.fields.values.insert(field, text.trim_end().into());
+            }
+            Ok(())
+        };
+        if let Err(fault) = added {
+            self.fault.get_or_insert(fault);
+        }
+    }
+
+    fn fields(self) -> Result<Fields, String> {
+        match self.fault {
+            Some(fault) => Err(fault),
+            None => Ok(self.fields),
+        }
+    }
+}

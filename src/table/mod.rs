@@ -1,0 +1,23 @@
+//! Tables over many answers: one row for each head at each answer token, and one row for each sample, as Parquet files
+//! that DuckDB, pandas and any other reader of Parquet opens. docs/tables.md describes the columns.
+
+mod error;
+mod expected;
+mod file;
+mod heads;
+pub mod input;
+mod merge;
+mod samples;
+mod schema;
+mod store;
+
+pub use error::TableError;
+pub use expected::{Expected, Rule};
+pub use file::{TableReader, TableWriter, samples_path};
+pub use heads::HeadsBuilder;
+pub use merge::{Duplicates, Source, merge};
+pub use samples::{Given, SampleRow, read_samples, samples_batch};
+pub use schema::{Column, TABLE_VERSION, TableKind, Type};
+pub use store::TableStore;
+
+type Result<T> = std::result::Result<T, TableError>;

@@ -1,0 +1,183 @@
+//! The columns of the tables, and their version in the metadata of the files.
+
+use super::{Result, TableError};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The version of the columns: larger ones are refused.
+pub const TABLE_VERSION: u32 = 1;
+
+/// The keys of the file's metadata.
+pub(super) const KIND_KEY: &str = "vlmscope.table";
+pub(super) const VERSION_KEY: &str = "vlmscope.table_version";
+
+/// The two tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TableKind {
+    /// One row for each sample, answer token, layer and head.
+    Heads,
+    /// One row for each sample.
+    Samples,
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// The type of its values.
+    pub of: Type,
+    /// Whether values may be missing.
+    pub nullable: bool,
+}
+
+/// Types of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// UTF-8.
+    Text,
+    /// u32.
+    Number,
+    /// f32.
+    Float,
+    /// f64.
+    Double,
+    /// True or false.
+    Bool,
+}
+
+impl Type {
+    /// The type of Arrow.
+    pub const fn arrow(self) -> DataType {
+        match self {
+            Self::Text => DataType::Utf8,
+            Self::Number => DataType::UInt32,
+            Self::Float => DataType::Float32,
+            Self::Double => DataType::Float64,
+            Self::Bool => DataType::Boolean,
+        }
+    }
+}
+
+const fn column(name: &'static str, of: Type) -> Column {
+    Column { name, of, nullable: false }
+}
+
+const fn optional(name: &'static str, of: Type) -> Column {
+    Column { name, of, nullable: true }
+}
+
+const HEADS: &[Column] = &[
+    column("sample", Type::Text),
+    column("index", Type::Number),
+    column("token", Type::Number),
+    column("token_text", Type::Text),
+    column("layer", Type::Number),
+    column("head", Type::Number),
+    column("image_share", Type::Float),
+    column("entropy", Type::Float),
+    column("focus", Type::Float),
+    column("peak", Type::Float),
+    optional("peak_view", Type::Number),
+    optional("peak_row", Type::Number),
+    optional("peak_column", Type::Number),
+    optional("sink_share", Type::Float),
+    optional("inside", Type::Float),
+];
+
+const SAMPLES: &[Column] = &[
+    column("sample", Type::Text),
+    column("index", Type::Number),
+    column("picture", Type::Text),
+    column("question", Type::Text),
+    column("answer", Type::Text),
+    optional("expected", Type::Text),
+    optional("rule", Type::Text),
+    optional("correct", Type::Bool),
+    optional("category", Type::Text),
+    optional("object", Type::Text),
+    column("tokens", Type::Number),
+    optional("logprob", Type::Float),
+    optional("image_share", Type::Float),
+    optional("relevancy_share", Type::Float),
+    optional("relevancy_inside", Type::Float),
+    optional("blank_probability", Type::Float),
+    optional("kept", Type::Float),
+    optional("verdict", Type::Text),
+    column("model", Type::Text),
+    column("layers", Type::Number),
+    column("heads", Type::Number),
+    column("patches", Type::Number),
+    column("seconds", Type::Double),
+    optional("trace", Type::Text),
+    column("request", Type::Text),
+];
+
+impl TableKind {
+    /// The name in the file's metadata.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heads => "heads",
+            Self::Samples => "samples",
+        }
+    }
+
+    /// The columns in their order.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Heads => HEADS,
+            Self::Samples => SAMPLES,
+        }
+    }
+
+    /// The schema of Arrow.
+    pub fn schema(self) -> SchemaRef {
+        let field = |column: &Column| Field::new(column.name, column.of.arrow(), column.nullable);
+        Arc::new(Schema::new(self.columns().iter().map(field).collect::<Vec<_>>()))
+    }
+
+    /// The kind that a file's metadata names.
+    ///
+    /// # Errors
+    /// A file that is no table, or one of a later version.
+    pub(super) fn of_metadata(path: &Path, find: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let foreign = |reason: String| TableError::Foreign { path: path.to_owned(), reason };
+        let Some(name) = find(KIND_KEY) else {
+            let reason =
+                "is a Parquet file, but no table of vlmscope: its metadata lacks `vlmscope.table`";
+            return Err(foreign(reason.into()));
+        };
+        let kind = [Self::Heads, Self::Samples].into_iter().find(|kind| kind.name() == name);
+        let kind =
+            kind.ok_or_else(|| foreign(format!("is a table of the unknown kind `{name}`")))?;
+        let version = find(VERSION_KEY).unwrap_or_default();
+        match version.parse::<u32>() {
+            Ok(version) if version <= TABLE_VERSION => Ok(kind),
+            _ => Err(foreign(format!(
+                "is a table of version `{version}`, newer than this program knows ({TABLE_VERSION}); update vlmscope"
+            ))),
+        }
+    }
+
+    /// Checks the columns of a file: all must be there, with their types. Others are allowed.
+    ///
+    /// # Errors
+    /// The first column that is wrong.
+    pub(super) fn check(self, path: &Path, found: &Schema) -> Result<()> {
+        for column in self.columns() {
+            let wrong = |reason: String| TableError::Column {
+                path: path.to_owned(),
+                column: column.name.into(),
+                reason,
+            };
+            let field =
+                found.field_with_name(column.name).map_err(|_| wrong("is missing".into()))?;
+            let wanted = column.of.arrow();
+            if *field.data_type() != wanted {
+                return Err(wrong(format!("holds {}, not {wanted}", field.data_type())));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,323 @@
+//! Tables over many answers: `table`, and `ask --batch --table`.
+
+use crate::support::{Folder, names, stderr, stdout};
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float32Type, UInt32Type};
+use arrow_array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
+use arrow_schema::{DataType, Field, Fields};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use vlmscope::analysis::overview::{HeadNumber, layer_head};
+use vlmscope::analysis::reduce::Fold;
+use vlmscope::model::builtin;
+use vlmscope::table::{TableKind, TableReader, read_samples, samples_path};
+use vlmscope::trace::Trace;
+
+/// Sample, token, layer and head of a row.
+type Place = (String, u32, u32, u32);
+
+const NUMBERS: [&str; 6] = ["image_share", "entropy", "focus", "peak", "sink_share", "inside"];
+
+/// The numbers of a heads table by their place.
+fn heads(path: &Path) -> BTreeMap<Place, Vec<Option<f32>>> {
+    let mut found = BTreeMap::new();
+    for batch in TableReader::open_kind(path, TableKind::Heads).unwrap().batches().unwrap() {
+        let batch = batch.unwrap();
+        let sample = batch.column_by_name("sample").unwrap().as_string::<i32>();
+        let number = |name: &str, row: usize| {
+            batch.column_by_name(name).unwrap().as_primitive::<UInt32Type>().value(row)
+        };
+        for row in 0..batch.num_rows() {
+            let [token, layer, head] = ["token", "layer", "head"].map(|name| number(name, row));
+            let values = NUMBERS.map(|name| {
+                let column = batch.column_by_name(name).unwrap().as_primitive::<Float32Type>();
+                column.iter().nth(row).unwrap()
+            });
+            let place = (sample.value(row).to_owned(), token, layer, head);
+            assert_eq!(found.insert(place, values.to_vec()), None, "a row is there twice");
+        }
+    }
+    found
+}
+
+/// The question and the boxes' noun of a sample, and its answer.
+fn first_question(sample: usize) -> String {
+    builtin::samples().unwrap()[sample].questions[0].text.clone()
+}
+
+fn lines(count: usize) -> String {
+    let line = |at: usize| {
+        json!({
+            "picture": format!("sample:{}", at + 1), "question": first_question(at), "id": format!("s{at}"),
+            "expected": if at == 0 { "no such answer" } else { "" }, "category": "first",
+        })
+        .to_string()
+    };
+    (0..count).map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_table_has_the_numbers_of_the_matrix_and_of_inspect() {
+    let folder = Folder::new();
+    folder.ok(&["ask", "sample:1", &first_question(0), "--out", "a", "--no-overlay"]);
+    folder.ok(&["table", "a.vlmtrace", "--out", "t.parquet"]);
+    let trace = Trace::open(&folder.path("a.vlmtrace")).unwrap();
+    let (shape, spoken) = (trace.shape(), trace.meta().spoken_answers());
+    let found = heads(&folder.path("t.parquet"));
+    assert_eq!(found.len(), spoken.len() * shape.layers * shape.heads);
+    let mut inside = 0;
+    for answer in &spoken {
+        let row = trace.row_of_answer(*answer).unwrap() as u32;
+        let of =
+            |number: HeadNumber| layer_head(&trace, &number, &[row], Fold::Mean, false).unwrap();
+        let numbers = [
+            of(HeadNumber::ImageShare),
+            of(HeadNumber::ImageEntropy),
+            of(HeadNumber::Focus),
+            of(HeadNumber::Peak),
+            of(HeadNumber::First),
+        ];
+        for layer in 0..shape.layers {
+            for head in 0..shape.heads {
+                let place = ("a".to_owned(), answer.0, layer as u32, head as u32);
+                let values = &found[&place];
+                for (value, expected) in values.iter().zip(&numbers) {
+                    assert_eq!(*value, Some(expected[layer * shape.heads + head]));
+                }
+                inside += usize::from(values[5].is_some());
+                assert!(values[5].is_none_or(|inside| inside <= values[0].unwrap() + 1e-5));
+            }
+        }
+    }
+    assert!(inside > 0, "a word of the answer names an object");
+    let rows = read_samples(&samples_path(&folder.path("t.parquet"))).unwrap();
+    let inspected: Value =
+        serde_json::from_str(&stdout(&folder.ok(&["inspect", "a.vlmtrace", "--json"]))).unwrap();
+    let share = inspected["span_shares"][0].as_f64().unwrap() as f32;
+    assert!((rows[0].image_share.unwrap() - share).abs() < 1e-6);
+    assert_eq!(rows[0].answer, trace.meta().answer);
+    assert_eq!((rows[0].correct, rows[0].verdict.as_deref()), (None, None), "nothing was measured");
+    let spoken_logprob: f32 = spoken.iter().map(|one| trace.answer_logprobs()[one.index()]).sum();
+    assert_eq!(rows[0].logprob, Some(spoken_logprob));
+}
+
+#[test]
+fn a_batch_has_one_table_whether_whole_in_shards_or_from_its_traces() {
+    let folder = Folder::new();
+    folder.write("q.jsonl", lines(4));
+    let base = ["ask", "--batch", "q.jsonl", "--no-overlay"];
+    let run = |extra: &[&str]| stderr(&folder.ok(&[&base, extra].concat()));
+    let said = run(&["--table", "t.parquet", "--out", "traces"]);
+    assert!(said.contains("4 answered, 0 already there, 0 failed"), "{said}");
+    let whole = heads(&folder.path("t.parquet"));
+    folder.ok(&["table", "traces", "--out", "u.parquet"]);
+    assert_eq!(whole, heads(&folder.path("u.parquet")));
+    for shard in ["1/3", "2/3", "3/3"] {
+        run(&["--table", "part.parquet", "--shard", shard]);
+    }
+    let shards = [
+        "part-00001-of-00003.parquet",
+        "part-00002-of-00003.parquet",
+        "part-00003-of-00003.parquet",
+    ];
+    folder.ok(&[&["table"], &shards[..], &["--out", "merged.parquet"]].concat());
+    assert_eq!(whole, heads(&folder.path("merged.parquet")));
+    let rows = |name: &str| {
+        let rows = read_samples(&samples_path(&folder.path(name))).unwrap();
+        rows.into_iter()
+            .map(|row| (row.index, row.sample, row.answer, row.correct))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(rows("t.parquet"), rows("merged.parquet"));
+    assert_eq!(rows("t.parquet")[0].3, Some(false));
+    // A second run answers nothing, also without the traces; a new expectation needs no answer.
+    std::fs::remove_dir_all(folder.path("traces")).unwrap();
+    folder.write("q.jsonl", lines(4).replace("no such answer", &rows("t.parquet")[0].2));
+    let said = run(&["--table", "t.parquet"]);
+    assert!(said.contains("0 answered, 4 already there"), "{said}");
+    assert_eq!(rows("t.parquet")[0].3, Some(true));
+    assert_eq!(whole, heads(&folder.path("t.parquet")));
+    let twice = folder.fails(&["table", "t.parquet", "merged.parquet", "--out", "no.parquet"]);
+    assert!(twice.contains("`s0`") && twice.contains("merged.samples.parquet"), "{twice}");
+    let both = folder.fails(&["ask", "--batch", "q.jsonl"]);
+    assert!(both.contains("--table") && both.contains("--out"), "{both}");
+}
+
+#[test]
+fn the_verdict_is_measured_and_traces_are_kept_as_said() {
+    let folder = Folder::new();
+    folder.write("q.jsonl", lines(3));
+    let run = |extra: &[&str]| {
+        folder.ok(&[&["ask", "--batch", "q.jsonl", "--no-overlay"], extra].concat())
+    };
+    run(&["--table", "t.parquet", "--out", "wrong", "--keep", "wrong", "--verdict"]);
+    assert_eq!(names(&folder.path("wrong")), ["s0.vlmtrace"]);
+    let rows = read_samples(&samples_path(&folder.path("t.parquet"))).unwrap();
+    for row in &rows {
+        let share = row.relevancy_share.unwrap();
+        assert!(share > 0.0 && share < 1.0, "{row:?}");
+        assert!(row.blank_probability.unwrap() < 1.0 && row.verdict.is_some(), "{row:?}");
+        assert_eq!(row.trace.is_some(), row.sample == "s0");
+    }
+    let trace = Trace::open(&folder.path("wrong/s0.vlmtrace")).unwrap();
+    assert!(trace.has_blank_logprobs() && trace.map_names().contains(&"relevancy.llm"));
+    run(&["--out", "first", "--keep", "2"]);
+    assert_eq!(names(&folder.path("first")), ["s0.vlmtrace", "s1.vlmtrace"]);
+}
+
+/// A column of pictures as `datasets` stores them: {bytes, path}.
+fn picture_column(bytes: &[u8]) -> (Field, ArrayRef) {
+    let fields = Fields::from(vec![
+        Field::new("bytes", DataType::Binary, true),
+        Field::new("path", DataType::Utf8, true),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(BinaryArray::from_vec(vec![bytes])),
+        Arc::new(StringArray::from(vec![Some("photo.png")])),
+    ];
+    let column = StructArray::new(fields.clone(), columns, None);
+    (Field::new("image", DataType::Struct(fields), true), Arc::new(column))
+}
+
+#[test]
+fn data_sets_in_every_format_give_the_same_answer() {
+    let folder = Folder::new();
+    let sample = &builtin::samples().unwrap()[0];
+    let (question, bytes) = (first_question(0), builtin::sample_picture(&sample.file).unwrap());
+    std::fs::create_dir_all(folder.path("pictures")).unwrap();
+    folder.write("pictures/photo.png", bytes);
+    folder.write("a.csv", format!("id,image,question,answer\nx,photo.png,\"{question}\",yes\n"));
+    let (field, column) = picture_column(bytes);
+    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+    let schema = Arc::new(arrow_schema::Schema::new(vec![
+        field,
+        Field::new("id", DataType::Utf8, false),
+        Field::new("question", DataType::Utf8, false),
+        Field::new("answer", DataType::Utf8, false),
+    ]));
+    let batch =
+        RecordBatch::try_new(schema.clone(), vec![column, text("x"), text(&question), text("yes")])
+            .unwrap();
+    let file = |name: &str| File::create(folder.path(name)).unwrap();
+    let mut parquet =
+        parquet::arrow::ArrowWriter::try_new(file("a.parquet"), schema.clone(), None).unwrap();
+    parquet.write(&batch).unwrap();
+    parquet.close().unwrap();
+    std::fs::create_dir_all(folder.path("hub")).unwrap();
+    folder
+        .write("hub/state.json", r#"{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}"#);
+    let mut stream =
+        arrow_ipc::writer::StreamWriter::try_new(file("hub/data-00000-of-00001.arrow"), &schema)
+            .unwrap();
+    stream.write(&batch).unwrap();
+    stream.finish().unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    let json = json!({"question": question, "answer": "yes"}).to_string();
+    for (name, content) in [("x.json", json.as_bytes()), ("x.png", bytes)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        tar.append_data(&mut header, name, content).unwrap();
+    }
+    let tar = tar.into_inner().unwrap();
+    std::fs::create_dir_all(folder.path("shards")).unwrap();
+    folder.write("shards/00000.tar", &tar);
+    folder.write("b.tar.zst", zstd::encode_all(tar.as_slice(), 1).unwrap());
+    let mut answers = Vec::new();
+    for input in ["a.csv", "a.parquet", "hub", "shards", "b.tar.zst"] {
+        let table = format!("{}.t.parquet", input.replace('.', "-"));
+        let arguments = [
+            "ask",
+            "--batch",
+            input,
+            "--table",
+            &table,
+            "--columns",
+            "expected=answer",
+            "--pictures",
+            "pictures",
+        ];
+        folder.ok(&arguments);
+        let rows = read_samples(&samples_path(&folder.path(&table))).unwrap();
+        assert_eq!(
+            (rows[0].sample.as_str(), rows[0].rule.as_deref()),
+            ("x", Some("yes-no")),
+            "{input}"
+        );
+        assert_eq!(rows[0].question, question, "{input}");
+        answers.push(heads(&folder.path(&table)));
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+    std::fs::create_dir_all(folder.path("dict/train")).unwrap();
+    folder.write("dict/dataset_dict.json", "{}");
+    let splits = folder.fails(&["ask", "--batch", "dict", "--table", "n.parquet"]);
+    assert!(splits.contains("dict/train"), "{splits}");
+}
+
+#[test]
+fn bad_rows_are_reported_with_their_number_and_the_others_are_answered() {
+    let folder = Folder::new();
+    let good = |id: &str| {
+        json!({"picture": "sample:1", "question": "What is this?", "id": id}).to_string()
+    };
+    let missing =
+        json!({"picture": "gone.png", "question": "What is this?", "id": "gone"}).to_string();
+    let broken = "{\"picture\": ";
+    let unnamed = json!({"picture": "sample:1", "prompt": "What?"}).to_string();
+    folder.write(
+        "q.jsonl",
+        [good("a"), broken.into(), missing, unnamed, good("a"), good("b")].join("\n"),
+    );
+    let said = folder.fails(&["ask", "--batch", "q.jsonl", "--table", "t.parquet"]);
+    for part in [
+        "q.jsonl line 2",
+        "q.jsonl line 4 has no question: it has picture, prompt",
+        "used twice",
+        "missing pictures:\n",
+        "gone.png",
+        "2 answered, 0 already there, 4 failed",
+        "not read: prompt",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let rows = read_samples(&samples_path(&folder.path("t.parquet"))).unwrap();
+    assert_eq!(rows.iter().map(|row| row.sample.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    folder.write("q.csv", "picture,question\nsample:1,What is this?\nsample:1\n");
+    let said = folder.fails(&["ask", "--batch", "q.csv", "--table", "u.parquet"]);
+    assert!(said.contains("q.csv line 3 has 1 fields") && said.contains("1 answered"), "{said}");
+    // No tables of ours.
+    let (field, column) = picture_column(b"x");
+    let schema = Arc::new(arrow_schema::Schema::new(vec![field]));
+    let mut writer = parquet::arrow::ArrowWriter::try_new(
+        File::create(folder.path("foreign.parquet")).unwrap(),
+        schema.clone(),
+        None,
+    )
+    .unwrap();
+    writer.write(&RecordBatch::try_new(schema, vec![column]).unwrap()).unwrap();
+    writer.close().unwrap();
+    std::fs::copy(folder.path("foreign.parquet"), folder.path("foreign.samples.parquet")).unwrap();
+    let said = folder.fails(&["table", "foreign.parquet", "--out", "no.parquet"]);
+    assert!(
+        said.contains("foreign.samples.parquet") && said.contains("no table of vlmscope"),
+        "{said}"
+    );
+    folder.write("cut.parquet", &std::fs::read(folder.path("t.parquet")).unwrap()[..64]);
+    std::fs::copy(samples_path(&folder.path("t.parquet")), folder.path("cut.samples.parquet"))
+        .unwrap();
+    let said = folder.fails(&["table", "cut.parquet", "--out", "no.parquet"]);
+    assert!(said.contains("cut.parquet"), "{said}");
+    // A heads table where one of samples should be: the kind is named.
+    std::fs::copy(folder.path("t.parquet"), folder.path("w.parquet")).unwrap();
+    std::fs::copy(folder.path("t.parquet"), folder.path("w.samples.parquet")).unwrap();
+    let said = folder.fails(&["table", "w.parquet", "--out", "no.parquet"]);
+    assert!(said.contains("is a table of heads, not of samples"), "{said}");
+    // Not in place of a file that is none of ours.
+    folder.write("note.parquet", "text");
+    folder.write("note.samples.parquet", "text");
+    let said = folder.fails(&["ask", "--batch", "q.csv", "--table", "note.parquet"]);
+    assert!(said.contains("note.samples.parquet"), "{said}");
+}
