@@ -154,14 +154,17 @@ impl Groups {
 
 /// The order of rows by layer, head, sample and token.
 fn order(batch: &RecordBatch) -> UInt32Array {
-    let columns = ["layer", "head", "index", "token"].map(|name| {
-        let column = batch.column_by_name(name);
-        column
-            .map(|column| column.as_primitive::<UInt32Type>().values().clone())
-            .unwrap_or_default()
-    });
-    let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
-    let key = |row: &u32| columns.each_ref().map(|column| column.get(*row as usize).copied());
-    order.sort_by_cached_key(key);
-    UInt32Array::from(order)
+    let mut keys = vec![(0_u128, 0_u32); batch.num_rows()];
+    for (row, key) in (0..).zip(&mut keys) {
+        key.1 = row;
+    }
+    for name in ["layer", "head", "index", "token"] {
+        let column = batch.column_by_name(name).map(|column| column.as_primitive::<UInt32Type>());
+        let values = column.map(|column| column.values().as_ref()).unwrap_or_default();
+        for ((key, _), value) in keys.iter_mut().zip(values) {
+            *key = *key << u32::BITS | u128::from(*value);
+        }
+    }
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, row)| row).collect::<Vec<u32>>().into()
 }

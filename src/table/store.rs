@@ -145,6 +145,13 @@ impl TableStore {
     }
 }
 
+impl Drop for TableStore {
+    fn drop(&mut self) {
+        // Only a folder without parts goes.
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}
+
 fn part(folder: &Path, number: u64) -> Source {
     let heads = folder.join(format!("{number:06}.parquet"));
     let samples = samples_path(&heads);

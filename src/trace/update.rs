@@ -4,7 +4,7 @@
 //! prevents two writers from doing this at once.
 
 use super::tensor::Tensor;
-use super::{Trace, TraceError};
+use super::{Trace, TraceError, TraceMeta, format};
 use crate::files::FileLock;
 use std::io;
 use std::path::Path;
@@ -52,13 +52,15 @@ impl Trace {
 
     /// Whether both hold the same answer to the same question; their maps may differ.
     fn has_same_answer(&self, other: &Self) -> io::Result<bool> {
-        let (ours, theirs) = (&self.meta, &other.meta);
-        if ours.model != theirs.model
-            || ours.question != theirs.question
-            || ours.tokens != theirs.tokens
-            || ours.spans != theirs.spans
-            || ours.preprocess != theirs.preprocess
-        {
+        let ours = &self.meta;
+        let is_same = |theirs: &TraceMeta| {
+            ours.model == theirs.model
+                && ours.question == theirs.question
+                && ours.tokens == theirs.tokens
+                && ours.spans == theirs.spans
+                && ours.preprocess == theirs.preprocess
+        };
+        if !is_same(&other.meta) && !as_read(&other.meta).is_some_and(|theirs| is_same(&theirs)) {
             return Ok(false);
         }
         let pictures = self.tensors.keys().map(String::as_str);
@@ -76,6 +78,12 @@ impl Trace {
         }
         Ok(true)
     }
+}
+
+/// The metadata as it is read from a file: on this way the last digit of a number may change.
+fn as_read(meta: &TraceMeta) -> Option<TraceMeta> {
+    let text = format::write(meta).ok()?;
+    format::read(serde_json::from_str(&text).ok()?, format::major(meta)).ok()
 }
 
 /// The lock of a trace's file, held while it is replaced.

@@ -164,6 +164,10 @@ fn the_verdict_is_measured_and_traces_are_kept_as_said() {
     }
     let trace = Trace::open(&folder.path("wrong/s0.vlmtrace")).unwrap();
     assert!(trace.has_blank_logprobs() && trace.map_names().contains(&"relevancy.llm"));
+    // Measurements go into the files of all traces, also where a picture is cropped.
+    run(&["--out", "all", "--verdict"]);
+    let measured = Trace::open(&folder.path("all/s1.vlmtrace")).unwrap();
+    assert!(measured.has_blank_logprobs() && measured.map_names().contains(&"relevancy.llm"));
     run(&["--out", "first", "--keep", "2"]);
     assert_eq!(names(&folder.path("first")), ["s0.vlmtrace", "s1.vlmtrace"]);
 }

@@ -140,7 +140,7 @@ impl Batch<'_> {
             if let InputPicture::File(path) = &row.picture
                 && done.is_err()
                 && !path.exists()
-                && !path.starts_with("sample:")
+                && !row.picture_name.starts_with("sample:")
             {
                 self.missing.push(path.display().to_string());
             }
