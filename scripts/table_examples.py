@@ -57,7 +57,7 @@ def main() -> None:
         mean = heads[heads["sample"] == row.sample].image_share.mean()
         assert abs(mean - row.image_share) < 1e-5, row
     # DuckDB counts the same, and the file's groups are sorted so that one head is in few pages.
-    (count,) = duckdb.sql("SELECT count(*) FROM 'answers.parquet'").fetchone()
+    [(count,)] = duckdb.sql("SELECT count(*) FROM 'answers.parquet'").fetchall()
     assert count == len(heads) == (samples.tokens * samples.layers * samples.heads).sum()
     file = pyarrow.parquet.ParquetFile("answers.parquet")
     metadata = file.metadata.metadata
