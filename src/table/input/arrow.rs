@@ -1,7 +1,7 @@
 //! Parquet files, and the Arrow files of Hugging Face `datasets`.
 
-use super::fields::Fields;
-use super::{Give, InputError};
+use super::error::InputError;
+use super::fields::{Fields, Give};
 use crate::files::{open_regular, read_text};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{

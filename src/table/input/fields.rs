@@ -16,6 +16,9 @@ pub(super) struct Fields {
     pub key: Option<String>,
 }
 
+/// Receives the fields of a row with its number in the file, from 1.
+pub(super) type Give<'a, E> = &'a mut dyn FnMut(u64, Result<Fields, String>) -> Result<(), E>;
+
 /// The picture of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputPicture {

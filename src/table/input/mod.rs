@@ -4,47 +4,16 @@
 //! that a data set need not fit into memory, and a row that cannot be read does not end the others.
 
 mod arrow;
+mod error;
 mod fields;
 mod text;
 mod webdataset;
 
+pub use error::InputError;
 pub use fields::{InputPicture, InputRow, Names};
 
 use fields::Fields;
-use std::io;
 use std::path::{Path, PathBuf};
-
-/// A data set cannot be read at all.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The file is not what its name says.
-    #[error("{} {reason}", path.display())]
-    Unusable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The fault, and what to do.
-        reason: String,
-    },
-}
-
-impl InputError {
-    fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Read { path, source }
-    }
-
-    fn unusable(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Unusable { path: path.to_owned(), reason: reason.into() }
-    }
-}
 
 /// A row of a data set, or the reason why it cannot be used.
 pub struct Read {
@@ -198,6 +167,3 @@ impl RowReader<'_> {
         }
     }
 }
-
-/// Receives the fields of a row with its number in the file, from 1.
-type Give<'a, E> = &'a mut dyn FnMut(u64, Result<Fields, String>) -> Result<(), E>;

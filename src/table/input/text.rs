@@ -1,7 +1,7 @@
 //! JSON Lines and CSV.
 
-use super::fields::Fields;
-use super::{Give, InputError};
+use super::error::InputError;
+use super::fields::{Fields, Give};
 use crate::files::{MOST_TEXT_BYTES, open_regular};
 use serde_json::{Map, Value};
 use std::io::{BufRead as _, BufReader, Read as _};

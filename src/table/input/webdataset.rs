@@ -1,8 +1,8 @@
 //! WebDataset shards: a tar archive in which the files of one sample follow each other and share a name up to its first
 //! dot: `0001.jpg`, `0001.json`, `0001.txt`.
 
-use super::fields::Fields;
-use super::{Give, InputError};
+use super::error::InputError;
+use super::fields::{Fields, Give};
 use crate::files::open_regular;
 use serde_json::Value;
 use std::io::{self, BufReader, Read};
