@@ -342,7 +342,7 @@ impl Engine {
             preprocess: seen.iter().map(|seen| seen.info.clone()).collect(),
             attention_scale: manifest.attention.scale,
             timings: Timings::default(),
-            provenance: self.provenance(!options.interventions.is_neutral()),
+            provenance: self.provenance(&options.interventions),
             ..TraceMeta::default()
         };
         let mut builder = TraceBuilder::new(meta);
@@ -358,14 +358,15 @@ impl Engine {
         Ok(builder)
     }
 
-    fn provenance(&self, model_changed: bool) -> Provenance {
+    fn provenance(&self, interventions: &Interventions) -> Provenance {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Provenance {
             writer: WRITER.to_owned(),
             created_unix: now.as_secs(),
             provider: self.sessions.provider().name().to_owned(),
             runtime: self.sessions.runtime().version.clone(),
-            model_changed,
+            model_changed: !interventions.is_neutral(),
+            steered: interventions.steers(),
             ..Provenance::default()
         }
     }

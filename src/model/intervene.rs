@@ -19,8 +19,10 @@ pub enum KnockFrom {
 }
 
 /// One change inside the decoder.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Intervention {
+    /// A bias of attention scores.
+    Steer(Steer),
     /// Zero the output of these heads (zero ablation).
     AblateHeads(Vec<(Layer, Head)>),
     /// No attention to these key positions in the given layers (empty: all): attention knockout (Geva et al. 2023,
@@ -84,6 +86,7 @@ impl Intervention {
     /// The decoder's inputs for this intervention on the question of a trace.
     pub fn on(&self, meta: &TraceMeta) -> Interventions {
         match self {
+            Self::Steer(steer) => steer.on(meta),
             Self::AblateHeads(heads) => {
                 let [layers, count] = [meta.model.layers, meta.model.heads].map(|n| n as usize);
                 let mut head_scale = vec![1.0; layers * count];

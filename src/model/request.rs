@@ -134,8 +134,12 @@ impl Interventions {
         let knocks = !self.knock_layers.is_empty()
             && !self.knock_queries.is_empty()
             && !self.knock_keys.is_empty();
-        let steers = self.steering.as_ref().is_some_and(|steering| !steering.is_neutral());
-        !knocks && !steers && self.head_scale.iter().all(|&scale| scale == 1.0)
+        !knocks && !self.steers() && self.head_scale.iter().all(|&scale| scale == 1.0)
+    }
+
+    /// Whether attention is steered.
+    pub fn steers(&self) -> bool {
+        self.steering.as_ref().is_some_and(|steering| !steering.is_neutral())
     }
 
     /// Checks the sizes against the model.

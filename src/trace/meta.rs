@@ -369,9 +369,12 @@ pub struct Provenance {
     /// Result of the test that the patches are at the positions that the trace states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position_check: Option<PositionCheck>,
-    /// Whether heads were switched off or attention was cut while the model answered.
+    /// Whether heads were switched off, or attention was cut or steered, while the model answered.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub model_changed: bool,
+    /// Whether attention was steered; `model_changed` is then true as well.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub steered: bool,
     /// The request; `None` in traces of older versions, and for questions asked again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestInfo>,

@@ -11,6 +11,8 @@ pub enum Badge {
     Scored,
     /// Heads were switched off, or attention was cut, while the model answered.
     Ablated,
+    /// Attention was turned towards an area, or away from it, while the model answered.
+    Steered,
     /// It continues a conversation.
     FollowUp,
     /// Another model than the open one gave it.
@@ -26,6 +28,7 @@ impl Badge {
             Self::Edited => "edited",
             Self::Scored => "scored",
             Self::Ablated => "ablated",
+            Self::Steered => "steered",
             Self::FollowUp => "follow-up",
             Self::OtherModel => "other model",
             Self::Misplaced => "places uncertain",
@@ -42,6 +45,10 @@ impl Badge {
             Self::Scored => "This answer was given; the model only scored it.".into(),
             Self::Ablated => {
                 "Heads were switched off, or attention was cut, while the model answered.".into()
+            }
+            Self::Steered => {
+                "Attention was turned towards an area, or away from it, while the model answered."
+                    .into()
             }
             Self::FollowUp => {
                 "The model saw the earlier questions and answers of the conversation.".into()
@@ -61,15 +68,17 @@ impl Badge {
 /// The badges of an answer. `is_edited`: its picture was edited in the window; `open_sha`: the hash of the open model.
 pub fn badges(meta: &TraceMeta, is_edited: bool, open_sha: Option<&str>) -> Vec<Badge> {
     let request = meta.provenance.request.as_ref();
-    let is_ablated = meta.provenance.model_changed;
-    let is_blanked = request.is_some_and(|request| request.is_altered) && !is_ablated;
+    let is_changed = meta.provenance.model_changed;
+    let is_steered = meta.provenance.steered;
+    let is_blanked = request.is_some_and(|request| request.is_altered) && !is_changed;
     let is_follow_up = meta.tokens.last().is_some_and(|token| token.turn > 0);
     let check = meta.provenance.position_check.as_ref();
     let is_misplaced = check.is_some_and(PositionCheck::has_failed);
     let all = [
         (is_edited || is_blanked, Badge::Edited),
         (meta.sampling.forced, Badge::Scored),
-        (is_ablated, Badge::Ablated),
+        (is_changed && !is_steered, Badge::Ablated),
+        (is_steered, Badge::Steered),
         (is_follow_up, Badge::FollowUp),
         (open_sha.is_some_and(|open| open != meta.model.bundle_sha), Badge::OtherModel),
         (is_misplaced, Badge::Misplaced),
@@ -81,6 +90,15 @@ pub fn badges(meta: &TraceMeta, is_edited: bool, open_sha: Option<&str>) -> Vec<
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
+
+    #[test]
+    fn a_steered_answer_has_a_badge_of_its_own() {
+        let mut meta = TraceMeta::default();
+        meta.provenance.model_changed = true;
+        assert_eq!(badges(&meta, false, None), [Badge::Ablated]);
+        meta.provenance.steered = true;
+        assert_eq!(badges(&meta, false, None), [Badge::Steered]);
+    }
 
     #[test]
     fn a_painting_test_that_failed_is_a_badge() {

@@ -1,5 +1,6 @@
 //! Small widgets that panels share.
 
+use super::badges::Badge;
 use super::system_fonts::readable;
 use super::theme::{self, Ink};
 use egui::emath::GuiRounding as _;
@@ -114,6 +115,24 @@ pub fn heading<R>(ui: &mut Ui, text: &str, right: impl FnOnce(&mut Ui) -> R) -> 
         .inner
     })
     .inner
+}
+
+/// Height of a badge.
+const BADGE_HEIGHT: f32 = 16.0;
+
+/// Size of a badge.
+pub fn badge_size(ui: &Ui, badge: Badge) -> Vec2 {
+    let font = theme::plain(11.0);
+    let galley = ui.painter().layout_no_wrap(badge.text().to_owned(), font, ink(ui).muted);
+    vec2(galley.size().x + 10.0, BADGE_HEIGHT)
+}
+
+/// Draws a badge.
+pub fn paint_badge(ui: &Ui, rect: Rect, badge: Badge) {
+    let ink = ink(ui);
+    let stroke = Stroke::new(1.0, ink.hairline);
+    ui.painter().rect(rect, 8.0, ink.raised, stroke, StrokeKind::Inside);
+    text_in(ui, rect, Align2::CENTER_CENTER, badge.text(), theme::plain(11.0), ink.muted);
 }
 
 /// Text of less importance.

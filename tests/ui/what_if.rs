@@ -342,6 +342,39 @@ fn heads_and_patches_are_switched_off_from_the_window() {
 }
 
 #[test]
+fn steering_follows_the_slider_and_only_the_latest_strength_is_answered() {
+    let mut window = answered();
+    let steer = |window: &mut Window, strength| {
+        window.state().intents.send(Intent::WhatIf(WhatIfCommand::Steer(strength)));
+        window.step();
+    };
+    steer(&mut window, 2.0);
+    settle(&mut window);
+    assert!(window.state().notices.iter().any(|notice| notice.text.contains("Choose patches")));
+    assert!(window.state().what_if.steering.is_none());
+
+    let corner: Vec<PatchRef> =
+        (0..4).map(|index| PatchRef { span: 0, row: index / 2, column: index % 2 }).collect();
+    window.state().intents.command(Command::SelectPatches(corner));
+    window.step();
+    for strength in [1.0, 3.0, 8.0] {
+        steer(&mut window, strength);
+    }
+    assert_eq!(window.state().tasks.running().len(), 1, "the latest strength replaces the others");
+    until(&mut window, |app| app.tasks.running().is_empty());
+    let done = window.state().what_if.intervened.as_ref().unwrap();
+    assert!(done.is_steered && done.what.contains("4 patches steered by +8.0"), "{}", done.what);
+    assert!(done.effect.total() < -0.1, "{}", done.effect.total());
+    settle(&mut window);
+    window.get_by_label("Strength of steering");
+
+    steer(&mut window, 0.0);
+    settle(&mut window);
+    assert!(window.state().what_if.intervened.is_none(), "0 is the answer as it was");
+    assert_eq!(window.state().what_if.steering.map(|(_, strength)| strength), Some(0.0));
+}
+
+#[test]
 fn the_menus_offer_what_can_be_done_here() {
     let mut window = answered();
     let stage = window.state().stage_rect.center();

@@ -5,24 +5,28 @@ use super::edit_picture::held_against;
 use super::relevancy::keep_maps;
 use super::tasks::{is_for_python, is_for_python_masked, start_on_model};
 use crate::analysis::diff::words;
+use crate::job::CancelToken;
 use crate::model::{
-    BlankFill, Intervention, OCCLUSION_MAP, OcclusionOptions, Rerun, ablation_of_each_head,
-    effects, effects_of_tokens, occlusion,
+    BlankFill, Engine, Intervention, ModelError, OCCLUSION_MAP, OcclusionOptions, Rerun, Steer,
+    ablation_of_each_head, effects, effects_of_tokens, occlusion,
 };
-use crate::trace::{FileStamp, Trace};
+use crate::trace::{FileStamp, Head, Layer, Trace};
 use crate::ui::app::App;
 use crate::ui::document::DocumentId;
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::python_line::quoted;
 use crate::ui::task_result::{ComputedMaps, TaskResult};
-use crate::ui::what_if::{Comparison, HeadEffects, Intervened};
+use crate::ui::what_if::{Comparison, HeadEffects, Intervened, SteeredArea};
+use crate::view::figure::signed;
 use crate::view::{Command, MapSource, Quantity, Queries, QueryKind, ViewKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Shortest time between two updates of a growing map: each one uploads its numbers to the device.
 const SHOWN_EVERY: Duration = Duration::from_millis(80);
+/// A strength that is replaced within this time is not computed.
+const STEERED_AFTER: Duration = Duration::from_millis(120);
 
 /// Compares the present answer with another document's.
 pub fn compare_with(app: &mut App, other: DocumentId) {
@@ -158,16 +162,69 @@ pub fn intervene(app: &mut App, change: Intervention, what: String) {
         return;
     }
     start_on_model(app, "Changing the model", move |engine, _, cancel| {
-        let interventions = change.on(trace.meta());
-        let found = effects(engine, &trace, &[change], cancel, &mut |_, _| {})?;
-        let effect = found.into_iter().next();
-        let effect = effect.ok_or_else(|| anyhow::anyhow!("the trace has no answer"))?;
-        let again = Rerun { interventions, ..Rerun::default() };
-        let new = engine.again(&trace, &again, cancel, &mut |_| {})?;
-        let words = words(&trace.meta().answer, &new.meta().answer);
-        let done = Intervened { on, what, effect, words };
-        Ok(TaskResult::Intervened(Box::new(done)))
+        changed_answer(engine, (on, &trace), change, what, cancel)
     });
+}
+
+/// Turns attention towards the chosen patches or the chosen object, in the chosen heads or in all. The answer follows the
+/// strength: a new strength replaces the one that is being computed.
+pub fn steer(app: &mut App, strength: f32) {
+    let Some(doc) = app.doc().filter(|doc| !doc.live) else { return };
+    let Some(area) = SteeredArea::of(doc.meta(), doc.state()) else {
+        app.notify("Choose patches first: click or brush over the picture.", false);
+        return;
+    };
+    let heads = doc.state().map.chosen_heads();
+    let (on, trace) = (doc.id, Arc::clone(&doc.trace));
+    if is_for_python(app, "Steering", trace.meta(), None) {
+        return;
+    }
+    if let Some(task) = app.what_if.steering_task.take() {
+        app.tasks.cancel(task);
+    }
+    app.what_if.steering = Some((on, strength));
+    if strength == 0.0 {
+        app.what_if.intervened.take_if(|done| done.on == on && done.is_steered);
+        return;
+    }
+    let of_heads = match heads.len() {
+        0 => "all heads".to_owned(),
+        1 => "1 head".to_owned(),
+        count => format!("{count} heads"),
+    };
+    let by = signed(f64::from(strength), 1);
+    let what = format!("attention to {} steered by {by} in {of_heads}", area.name);
+    let heads = heads.into_iter().map(|[layer, head]| (Layer(layer), Head(head))).collect();
+    let change = Steer { keys: area.keys, heads, strength, from: app.what_if.from };
+    app.what_if.steering_task = start_on_model(app, "Steering", move |engine, _, cancel| {
+        let start = Instant::now();
+        while start.elapsed() < STEERED_AFTER {
+            if cancel.is_cancelled() {
+                return Err(ModelError::Cancelled.into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        changed_answer(engine, (on, &trace), Intervention::Steer(change), what, cancel)
+    });
+}
+
+/// The effect of an intervention on the answer, and the answer that the model gives under it.
+fn changed_answer(
+    engine: &mut Engine,
+    (on, trace): (DocumentId, &Trace),
+    change: Intervention,
+    what: String,
+    cancel: &CancelToken,
+) -> anyhow::Result<TaskResult> {
+    let is_steered = matches!(change, Intervention::Steer(_));
+    let interventions = change.on(trace.meta());
+    let found = effects(engine, trace, &[change], cancel, &mut |_, _| {})?;
+    let effect = found.into_iter().next();
+    let effect = effect.ok_or_else(|| anyhow::anyhow!("the trace has no answer"))?;
+    let again = Rerun { interventions, ..Rerun::default() };
+    let new = engine.again(trace, &again, cancel, &mut |_| {})?;
+    let words = words(&trace.meta().answer, &new.meta().answer);
+    Ok(TaskResult::Intervened(Box::new(Intervened { on, what, effect, words, is_steered })))
 }
 
 /// Shows the effect of an intervention.

@@ -140,6 +140,7 @@ fn snapshot(app: &App) -> Snapshot {
             delta_logprob: done.effect.delta_logprob.clone(),
             changes_answer: done.effect.changes_answer,
             words: done.words.clone(),
+            is_steered: done.is_steered,
         }),
         limit_bytes: app.settings.session_limit_mb.saturating_mul(1_000_000),
     }
@@ -236,9 +237,10 @@ pub fn show(app: &mut App, restored: Restored) {
     if let Some(done) = record.intervention
         && let Some(on) = id(done.on)
     {
-        let InterventionRecord { what, delta_logprob, changes_answer, words, .. } = done;
+        let InterventionRecord { what, delta_logprob, changes_answer, words, is_steered, .. } =
+            done;
         let effect = Effect { delta_logprob, changes_answer };
-        app.what_if.intervened = Some(Intervened { on, what, effect, words });
+        app.what_if.intervened = Some(Intervened { on, what, effect, words, is_steered });
     }
     let has_walkthrough = walkthrough.is_some();
     if let Some(walkthrough) = walkthrough {

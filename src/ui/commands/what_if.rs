@@ -30,6 +30,7 @@ pub fn apply(app: &mut App, command: WhatIfCommand) {
         WhatIfCommand::SaveEdits => edit_picture::save_steps(app),
         WhatIfCommand::Compare(how) => show_both(app, how),
         WhatIfCommand::CompareWith(other) => interventions::compare_with(app, other),
+        WhatIfCommand::Steer(strength) => interventions::steer(app, strength),
     }
 }
 

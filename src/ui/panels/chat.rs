@@ -13,11 +13,12 @@ use crate::ui::system_fonts::{readable, wrapped_text};
 use crate::ui::theme;
 use crate::ui::verdicts::colored_answer;
 use crate::ui::widgets::{
-    Icon, hairline, heading, icon_button, ink, muted, primary_button, text_in,
+    Icon, badge_size, hairline, heading, icon_button, ink, muted, paint_badge, primary_button,
+    text_in,
 };
 use crate::view::figure::number;
 use egui::{
-    Align2, Key, Modifiers, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Key, Modifiers, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
 use std::path::PathBuf;
 
@@ -303,24 +304,9 @@ fn words(ui: &mut Ui, text: &str, font: &egui::FontId) {
     ui.add(egui::Label::new(egui::RichText::new(text).font(font.clone())).wrap());
 }
 
-const BADGE_HEIGHT: f32 = 16.0;
-
 fn badges_of(cx: &PaneContext<'_>, doc: &Document) -> Vec<Badge> {
     let open = cx.chat.vocabulary.as_ref().map(|bundle| bundle.sha256());
     badges(doc.meta(), doc.is_edited, open)
-}
-
-fn badge_size(ui: &Ui, badge: Badge) -> Vec2 {
-    let font = theme::plain(11.0);
-    let galley = ui.painter().layout_no_wrap(badge.text().to_owned(), font, ink(ui).muted);
-    vec2(galley.size().x + 10.0, BADGE_HEIGHT)
-}
-
-fn paint_badge(ui: &Ui, rect: Rect, badge: Badge) {
-    let ink = ink(ui);
-    let stroke = Stroke::new(1.0, ink.hairline);
-    ui.painter().rect(rect, 8.0, ink.raised, stroke, StrokeKind::Inside);
-    text_in(ui, rect, Align2::CENTER_CENTER, badge.text(), theme::plain(11.0), ink.muted);
 }
 
 /// Scores another answer to the same question.

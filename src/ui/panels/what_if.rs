@@ -4,19 +4,24 @@ use crate::analysis::diff::{Alignment, Change, HeadDifference, Words};
 use crate::edit::Fill;
 use crate::model::KnockFrom;
 use crate::trace::ModelInfo;
-use crate::ui::document::Document;
+use crate::ui::badges::Badge;
+use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::what_if::{Compare, Tool, ToolSettings, WhatIfCommand};
-use crate::ui::widgets::{frame_over_data, hairline, heading, ink, muted, segments};
+use crate::ui::what_if::{Compare, SteeredArea, Tool, ToolSettings, WhatIfCommand};
+use crate::ui::widgets::{
+    badge_size, frame_over_data, hairline, heading, ink, muted, paint_badge, segments,
+};
 use crate::view::figure::{head_name, signed};
 use crate::view::{ColorMap, Command};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Rect, Role, Sense, Slider, Stroke, Ui, WidgetInfo, vec2};
 
 const LISTED: usize = 5;
+/// Largest strength of the slider.
+const STRONGEST: f32 = 8.0;
 
 /// The edit's settings, both answers, changes of the model.
 #[derive(Default)]
@@ -334,11 +339,45 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
             cx.intents.act(UiCommand::HeadOff);
         }
     });
+    steering(cx, ui, doc);
     if let Some(done) = cx.what_if.intervened.as_ref().filter(|done| done.on == doc.id) {
         let (what, words, total) = (done.what.clone(), done.words.clone(), done.effect.total());
-        muted(ui, what);
+        let is_steered = done.is_steered;
+        ui.horizontal_wrapped(|ui| {
+            if is_steered {
+                let size = badge_size(ui, Badge::Steered);
+                let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+                paint_badge(ui, rect, Badge::Steered);
+                response.on_hover_text(Badge::Steered.hint(doc.meta()));
+            }
+            muted(ui, what);
+        });
         word_diff(ui, &words);
         delta_line(ui, total, "of the answer");
+    }
+}
+
+/// The strength by which attention is turned towards the chosen area; the answer follows it.
+fn steering(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
+    let area = SteeredArea::of(doc.meta(), doc.state());
+    let is_own = |(of, _): &&(DocumentId, f32)| *of == doc.id;
+    let mut strength = cx.what_if.steering.as_ref().filter(is_own).map_or(0.0, |(_, by)| *by);
+    let name = area.as_ref().map_or_else(
+        || "Steer attention".to_owned(),
+        |area| format!("Steer attention to {}", area.name),
+    );
+    muted(ui, name);
+    let slider = Slider::new(&mut strength, -STRONGEST..=STRONGEST).step_by(0.5).text("Strength");
+    let response = ui
+        .add_enabled(area.is_some(), slider)
+        .accessible_name("Strength of steering")
+        .on_hover_text(
+            "Added to the attention scores of the area, in the chosen heads or, without any, in all; \
+            +1 multiplies attention by 2.7. The model answers again.",
+        )
+        .on_disabled_hover_text("Click or brush over the picture to choose patches, or choose an object");
+    if response.changed() {
+        send(cx, WhatIfCommand::Steer(strength));
     }
 }
 

@@ -160,6 +160,9 @@ pub struct InterventionRecord {
     pub changes_answer: bool,
     /// The answer compared with the one that the changed model gives.
     pub words: Vec<Words>,
+    /// Whether attention was steered.
+    #[serde(default)]
+    pub is_steered: bool,
 }
 
 impl Record {

@@ -8,10 +8,11 @@ pub mod session;
 use super::document::DocumentId;
 use super::stage::{StageRenderer, StageTraces};
 use crate::analysis::diff::{Alignment, TraceDifference, Words};
+use crate::analysis::inside::Inside;
 use crate::edit::{Adjust, Brush, Fill, Step};
 use crate::gpu::Beside;
 use crate::model::{Effect, KnockFrom};
-use crate::trace::Trace;
+use crate::trace::{ImageSpan, Trace, TraceMeta};
 use crate::view::figure::Readout;
 use crate::view::{Mix, Quantity, Second, ViewState};
 use session::Session;
@@ -114,6 +115,8 @@ pub struct Intervened {
     pub effect: Effect,
     /// The words of the answer compared with those after the intervention.
     pub words: Vec<Words>,
+    /// Whether attention was steered.
+    pub is_steered: bool,
 }
 
 /// The effect of each head.
@@ -166,6 +169,37 @@ pub struct WhatIf {
     pub heads: Option<HeadEffects>,
     /// The edit that is being asked about.
     pub(in crate::ui) task: Option<u64>,
+    /// The strength of steering, and the document that it belongs to.
+    pub steering: Option<(DocumentId, f32)>,
+    /// The steered answer that is being computed.
+    pub(in crate::ui) steering_task: Option<u64>,
+}
+
+/// The area that steering turns attention to: its name and key positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SteeredArea {
+    /// "fox", "12 patches".
+    pub name: String,
+    /// Key positions of its patches.
+    pub keys: Vec<u32>,
+}
+
+impl SteeredArea {
+    /// The chosen patches, or else the patches of the chosen object of which at least half lies inside; `None` without any.
+    pub fn of(meta: &TraceMeta, state: &ViewState) -> Option<Self> {
+        let keys: Vec<u32> =
+            state.selected.iter().filter_map(|patch| Some(meta.key_of_patch(*patch)?.0)).collect();
+        if !keys.is_empty() {
+            let patches = if keys.len() == 1 { "patch" } else { "patches" };
+            return Some(Self { name: format!("{} {patches}", keys.len()), keys });
+        }
+        let object = state.objects.get(state.object? as usize)?;
+        let inside = Inside::new(&meta.spans, Some(object.picture), &object.parts);
+        let all = meta.spans.iter().flat_map(ImageSpan::keys).zip(inside.parts());
+        let keys: Vec<u32> =
+            all.filter(|(_, part)| **part >= 0.5).map(|(key, _)| key as u32).collect();
+        (!keys.is_empty()).then(|| Self { name: object.name.clone(), keys })
+    }
 }
 
 impl Default for WhatIf {
@@ -184,6 +218,8 @@ impl Default for WhatIf {
             intervened: None,
             heads: None,
             task: None,
+            steering: None,
+            steering_task: None,
         }
     }
 }
@@ -221,6 +257,8 @@ pub enum WhatIfCommand {
     Compare(Compare),
     /// Compares with another document.
     CompareWith(DocumentId),
+    /// Turns attention towards the chosen patches or the chosen object, by this strength.
+    Steer(f32),
 }
 
 impl WhatIf {
@@ -262,6 +300,7 @@ impl WhatIf {
         let comparison = self.comparison.take_if(|both| both.first == id || both.second == id);
         let intervened = self.intervened.take_if(|done| done.on == id);
         let heads = self.heads.take_if(|heads| heads.on == id);
+        self.steering.take_if(|(of, _)| *of == id);
         let session = self.session.take_if(|session| session.original == id);
         if session.is_some() {
             self.tool = None;
