@@ -353,9 +353,11 @@ fn steering_follows_the_slider_and_only_the_latest_strength_is_answered() {
     assert!(window.state().notices.iter().any(|notice| notice.text.contains("Choose patches")));
     assert!(window.state().what_if.steering.is_none());
 
-    let corner: Vec<PatchRef> =
-        (0..4).map(|index| PatchRef { span: 0, row: index / 2, column: index % 2 }).collect();
-    window.state().intents.command(Command::SelectPatches(corner));
+    let fox: Vec<PatchRef> = (0..16)
+        .map(|index| PatchRef { span: 0, row: 7 + index / 4, column: 1 + index % 4 })
+        .collect();
+    window.state_mut().what_if.from = vlmscope::model::KnockFrom::Text;
+    window.state().intents.command(Command::SelectPatches(fox));
     window.step();
     for strength in [1.0, 3.0, 8.0] {
         steer(&mut window, strength);
@@ -363,8 +365,8 @@ fn steering_follows_the_slider_and_only_the_latest_strength_is_answered() {
     assert_eq!(window.state().tasks.running().len(), 1, "the latest strength replaces the others");
     until(&mut window, |app| app.tasks.running().is_empty());
     let done = window.state().what_if.intervened.as_ref().unwrap();
-    assert!(done.is_steered && done.what.contains("4 patches steered by +8.0"), "{}", done.what);
-    assert!(done.effect.total() < -0.1, "{}", done.effect.total());
+    assert!(done.is_steered && done.what.contains("16 patches steered by +8.0"), "{}", done.what);
+    assert!(done.effect.total() < -1.0 && done.effect.changes_answer, "{}", done.effect.total());
     settle(&mut window);
     window.get_by_label("Strength of steering");
 
