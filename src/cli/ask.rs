@@ -2,6 +2,7 @@
 
 mod args;
 mod batch;
+mod resume;
 mod view;
 
 pub(crate) use args::Args;

@@ -5,6 +5,7 @@
 //! it stopped, and changed rows are answered again.
 
 use super::args::{Args, Keep, options};
+use super::resume::{request_key, there_already};
 use super::view::{View, as_json, overlay_path, write_overlay};
 use crate::analysis::boxes::parse_boxes;
 use crate::analysis::methods::Method;
@@ -12,16 +13,13 @@ use crate::cli::common::{note, read_picture, usage};
 use crate::cli::table::{Objects, table_path};
 use crate::files::FileLock;
 use crate::job::CancelToken;
-use crate::model::{
-    AskRequest, Engine, Picture, RelevancyRequest, Turn, WRITER, blank_logprobs, builtin, hex,
-};
+use crate::model::{AskRequest, Engine, Picture, RelevancyRequest, Turn, blank_logprobs, builtin};
 use crate::table::input::{InputError, InputPicture, InputRow, Names, Read, read_rows};
 use crate::table::{Expected, Given, SampleRow, TableError, TableStore};
 use crate::terminal;
 use crate::trace::Trace;
 use anyhow::{Context as _, anyhow, bail};
-use serde_json::json;
-use sha2::{Digest as _, Sha256};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -176,23 +174,9 @@ impl Batch<'_> {
         Ok(name)
     }
 
+    /// Answers one row, or finds its answer.
     fn one(&mut self, name: &str, number: u64, row: &InputRow) -> anyhow::Result<Outcome> {
-        let picture = match &row.picture {
-            InputPicture::File(path) => read_picture(path)?,
-            InputPicture::Bytes { name, bytes } => {
-                Picture { name: name.clone(), bytes: bytes.clone() }
-            }
-        };
-        let turn = |(question, answer): &(String, String)| Turn {
-            question: question.clone(),
-            answer: answer.clone(),
-        };
-        let request = AskRequest {
-            picture: Some(picture),
-            turns: row.turns.iter().map(turn).collect(),
-            question: row.question.clone(),
-            options: options(self.args, row.answer.clone()),
-        };
+        let request = request(row, self.args)?;
         let engine = match &mut self.engine {
             Some(engine) => engine,
             empty => empty.insert(self.view.load(self.args)?),
@@ -201,25 +185,15 @@ impl Batch<'_> {
         let is_kept = |answer: &str| self.keep.keeps(number, row.expected.as_ref(), answer);
         let path = self.args.out.as_ref().map(|out| out.join(format!("{name}.vlmtrace")));
         let known = self.store.as_ref().and_then(|store| store.known(name));
-        if let Some(known) = known.filter(|known| known.request == key) {
-            let has_trace =
-                !is_kept(&known.answer) || path.as_ref().is_some_and(|path| path.exists());
-            if has_trace {
-                let correct = row.expected.as_ref().map(|one| one.accepts(&known.answer));
-                if self.args.json {
-                    let line = json!({
-                        "answer": known.answer, "trace": known.trace, "sample": name, "correct": correct,
-                    });
-                    writeln!(terminal::stdout(), "{}", terminal::json(&line, false)?)?;
-                } else {
-                    let place = known.trace.as_deref().unwrap_or(name);
-                    print_line(place, &known.question, &known.answer)?;
-                }
-                return Ok(Outcome::Kept);
-            }
+        let known = known.filter(|known| {
+            let has_trace = path.as_ref().is_some_and(|path| path.exists());
+            known.request == key && (has_trace || !is_kept(&known.answer))
+        });
+        if let Some(known) = known {
+            self.print(name, row, &known.answer, known.trace.as_deref(), json!({}))?;
+            return Ok(Outcome::Kept);
         }
         let done = path.as_deref().and_then(|path| there_already(path, &request, engine));
-        let outcome = if done.is_some() { Outcome::Kept } else { Outcome::Answered };
         let trace = match &done {
             Some(trace) => trace.clone(),
             None => self.view.ask(engine, &request, self.cancel)?,
@@ -229,36 +203,48 @@ impl Batch<'_> {
             write(&trace, path, done.is_none(), self.args)?;
         }
         let measured = measured(engine, &trace, self.args, self.cancel)?;
-        if let Some(path) = &path {
-            measured.write_if_new(&trace, path)?;
+        if let Some(path) = path.as_ref().filter(|_| measured.id() != trace.id()) {
+            measured.add_maps(&trace, path)?;
         }
-        let trace = measured.0;
+        let place = path.as_ref().map(|path| path.display().to_string());
         if let Some(store) = &mut self.store {
-            let objects = objects(&trace, row)?;
+            let objects = objects(&measured, row)?;
             let given = Given {
                 sample: name.to_owned(),
                 index: u32::try_from(number - 1).context("there are too many rows for a table")?,
                 picture: row.picture_name.clone(),
                 expected: row.expected.clone(),
                 category: row.category.clone(),
-                object: objects.of_sample(&trace),
-                trace: path.as_ref().map(|path| path.display().to_string()),
+                object: objects.of_sample(&measured),
+                trace: place.clone(),
                 request: key,
             };
-            store.add(&trace, &given, &|token| objects.inside(&trace, token))?;
+            store.add(&measured, &given, &|token| objects.inside(&measured, token))?;
         }
-        if self.args.json {
-            let mut line = as_json(&trace, path.as_deref().unwrap_or(Path::new("")));
-            line["trace"] = json!(path);
-            line["sample"] = json!(name);
-            line["correct"] =
-                json!(row.expected.as_ref().map(|one| one.accepts(&trace.meta().answer)));
-            writeln!(terminal::stdout(), "{}", terminal::json(&line, false)?)?;
+        let details = as_json(&measured, path.as_deref().unwrap_or(Path::new("")));
+        self.print(name, row, &measured.meta().answer, place.as_deref(), details)?;
+        Ok(if done.is_some() { Outcome::Kept } else { Outcome::Answered })
+    }
+
+    /// One line on standard output; with `--json` an object of `details` and what is known of the row.
+    fn print(
+        &self,
+        name: &str,
+        row: &InputRow,
+        answer: &str,
+        trace: Option<&str>,
+        mut details: Value,
+    ) -> anyhow::Result<()> {
+        let line = if self.args.json {
+            details["answer"] = json!(answer);
+            details["trace"] = json!(trace);
+            details["sample"] = json!(name);
+            details["correct"] = json!(row.expected.as_ref().map(|one| one.accepts(answer)));
+            terminal::json(&details, false)?
         } else {
-            let place = path.map_or_else(|| name.to_owned(), |path| path.display().to_string());
-            print_line(&place, &row.question, &trace.meta().answer)?;
-        }
-        Ok(outcome)
+            [trace.unwrap_or(name), &row.question, answer].map(terminal::field).join("\t")
+        };
+        Ok(writeln!(terminal::stdout(), "{line}")?)
     }
 
     /// Writes the answers that no part of the table has yet, after an error that is reported already.
@@ -306,6 +292,24 @@ impl Batch<'_> {
     }
 }
 
+/// The question of a row.
+fn request(row: &InputRow, args: &Args) -> anyhow::Result<AskRequest> {
+    let picture = match &row.picture {
+        InputPicture::File(path) => read_picture(path)?,
+        InputPicture::Bytes { name, bytes } => Picture { name: name.clone(), bytes: bytes.clone() },
+    };
+    let turn = |(question, answer): &(String, String)| Turn {
+        question: question.clone(),
+        answer: answer.clone(),
+    };
+    Ok(AskRequest {
+        picture: Some(picture),
+        turns: row.turns.iter().map(turn).collect(),
+        question: row.question.clone(),
+        options: options(args, row.answer.clone()),
+    })
+}
+
 /// A row of an earlier run with the expected answer and the category that the input has now.
 fn up_to_date(
     row: SampleRow,
@@ -321,28 +325,6 @@ fn up_to_date(
     }
 }
 
-/// The hash of all that decides an answer and the numbers of its rows.
-fn request_key(
-    request: &AskRequest,
-    row: &InputRow,
-    engine: &Engine,
-    args: &Args,
-) -> anyhow::Result<String> {
-    let methods: Vec<&str> = args.relevancy.iter().map(|method| method.name).collect();
-    let all = json!({
-        "request": request.info(),
-        "question": request.question,
-        "sampling": request.options.sampling,
-        "model": engine.info().model.bundle_sha,
-        "writer": WRITER,
-        "relevancy": methods,
-        "verdict": args.data.verdict,
-        "object": row.object,
-        "boxes": row.boxes,
-    });
-    Ok(hex(&Sha256::digest(serde_json::to_vec(&all)?)))
-}
-
 /// The objects in the picture of a row: its own boxes, or those of a built-in sample.
 fn objects(trace: &Trace, row: &InputRow) -> anyhow::Result<Objects> {
     let known = match &row.boxes {
@@ -353,26 +335,13 @@ fn objects(trace: &Trace, row: &InputRow) -> anyhow::Result<Objects> {
     Ok(Objects { known, object: row.object.clone() })
 }
 
-/// A trace with the measurements that were asked for.
-struct Measured(Trace);
-
-impl Measured {
-    /// Writes what was measured into the file of the trace.
-    fn write_if_new(&self, before: &Trace, path: &Path) -> anyhow::Result<()> {
-        if self.0.id() != before.id() {
-            self.0.add_maps(before, path)?;
-        }
-        Ok(())
-    }
-}
-
 /// Adds the relevancy maps and the measurements of the verdict that a trace lacks.
 fn measured(
     engine: &mut Engine,
     trace: &Trace,
     args: &Args,
     cancel: &CancelToken,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<Trace> {
     let known = [trace.map_names(), trace.page_names()].concat();
     let mut wanted = args.relevancy.clone();
     if args.data.verdict && !wanted.contains(&Method::LLM) {
@@ -388,7 +357,7 @@ fn measured(
         let blank = blank_logprobs(engine, &found, cancel)?;
         found = found.with_blank_logprobs(&blank)?;
     }
-    Ok(Measured(found))
+    Ok(found)
 }
 
 /// Writes a new trace, and its overlay.
@@ -405,11 +374,6 @@ fn write(trace: &Trace, path: &Path, is_new: bool, args: &Args) -> anyhow::Resul
     Ok(())
 }
 
-fn print_line(place: &str, question: &str, answer: &str) -> anyhow::Result<()> {
-    let [place, question, answer] = [place, question, answer].map(terminal::field);
-    Ok(writeln!(terminal::stdout(), "{place}\t{question}\t{answer}")?)
-}
-
 /// Whether an error says that the disk is full, so that every later row would fail as well.
 fn is_full_disk(error: &anyhow::Error) -> bool {
     let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded];
@@ -417,48 +381,6 @@ fn is_full_disk(error: &anyhow::Error) -> bool {
         cause.downcast_ref::<TableError>().is_some_and(TableError::is_full_disk)
             || cause.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
     })
-}
-/// The trace at `path`, if it answers this request; else prints the reason why not.
-fn there_already(path: &Path, request: &AskRequest, engine: &Engine) -> Option<Trace> {
-    if !path.exists() {
-        return None;
-    }
-    let stale = match Trace::open(path) {
-        Ok(trace) => {
-            let stale = stale(&trace, request, &engine.info().model.bundle_sha);
-            if stale.is_empty() {
-                return Some(trace);
-            }
-            format!("{} changed", stale.join(", "))
-        }
-        Err(error) => error.to_string(),
-    };
-    let _ = writeln!(terminal::stderr(), "answering {} again: {stale}", path.display());
-    None
-}
-
-/// Inputs of the answer that differ between the request and the trace.
-fn stale(trace: &Trace, request: &AskRequest, bundle_sha: &str) -> Vec<&'static str> {
-    let meta = trace.meta();
-    let wanted = request.info();
-    let Some(found) = &meta.provenance.request else {
-        return vec!["the version of vlmscope"];
-    };
-    let mut changed = vec![
-        ("the picture", found.picture_sha256 != wanted.picture_sha256),
-        ("the question", meta.question != request.question),
-        ("the earlier turns", found.turns != wanted.turns),
-        ("the given answer", found.answer != wanted.answer),
-        ("the sampling", meta.sampling != request.options.sampling),
-        ("--preprocess", found.preprocess != wanted.preprocess),
-        ("--rows", found.all_rows != wanted.all_rows),
-        ("--vision-attention", found.vision_attention != wanted.vision_attention),
-        ("the model", meta.model.bundle_sha != bundle_sha),
-        ("the version of vlmscope", meta.provenance.writer != WRITER),
-    ];
-    let rest = found.topk != wanted.topk || found.is_altered != wanted.is_altered;
-    changed.push(("an edit of the picture or the model", rest));
-    changed.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
+/// The largest CSV file: an opening quote without an end makes one field of all that follows.
+const MOST_CSV_BYTES: u64 = 1 << 30;
+
 /// The mark of UTF-8 that editors on Windows write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -46,6 +49,11 @@ pub(super) fn json_lines<E: From<InputError>>(path: &Path, give: Give<'_, E>) ->
 pub(super) fn csv<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result<(), E> {
     let is_tabs = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("tsv"));
     let file = open_regular(path).map_err(InputError::read(path))?;
+    if file.metadata().map_err(InputError::read(path))?.len() > MOST_CSV_BYTES {
+        return Err(
+            InputError::unusable(path, "is larger than 1 GiB: divide it, or use Parquet").into()
+        );
+    }
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(if is_tabs { b'\t' } else { b',' })
         .flexible(true)

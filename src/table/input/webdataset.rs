@@ -3,12 +3,12 @@
 
 use super::error::InputError;
 use super::fields::{Fields, Give};
-use crate::files::open_regular;
+use crate::files::{MOST_TEXT_BYTES, open_regular};
 use serde_json::Value;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-/// The largest file of a sample that is read.
+/// The most bytes of one sample that are read.
 const MOST_BYTES: u64 = 1 << 28;
 
 /// Endings of encoded pictures.
@@ -41,12 +41,15 @@ pub(super) fn tar<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result
             }
         }
         if let Some(sample) = &mut sample {
-            let mut bytes = Vec::new();
             let size = entry.size();
-            if size > MOST_BYTES {
-                sample.fault = Some(format!("has a file of {size} bytes, `{name}`"));
+            let is_picture = PICTURES.contains(&ending.to_ascii_lowercase().as_str());
+            let most = if is_picture { MOST_BYTES } else { MOST_TEXT_BYTES };
+            sample.bytes = sample.bytes.saturating_add(size);
+            if size > most || sample.bytes > MOST_BYTES {
+                sample.fault.get_or_insert(format!("is too large: `{name}` has {size} bytes"));
                 continue;
             }
+            let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).map_err(damaged)?;
             sample.add(ending, &name, bytes);
         }
@@ -69,6 +72,8 @@ struct Sample {
     key: String,
     fields: Fields,
     fault: Option<String>,
+    /// Size of its files.
+    bytes: u64,
 }
 
 impl Sample {
@@ -76,7 +81,7 @@ impl Sample {
         // The key names files: folders become part of the name.
         let name = key.trim_start_matches("./").replace(['/', '\\'], "_");
         let fields = Fields { key: Some(name), ..Fields::default() };
-        Self { key: key.to_owned(), fields, fault: None }
+        Self { key: key.to_owned(), fields, fault: None, bytes: 0 }
     }
 
     fn add(&mut self, ending: &str, name: &str, bytes: Vec<u8>) {
