@@ -273,7 +273,7 @@ mod tests {
         writer.write(&samples_batch(&samples).unwrap()).unwrap();
         writer.finish().unwrap();
         let merged = Source::of(&folder.path().join("b.parquet"));
-        merge(&[source.clone()], &merged, Duplicates::Refuse, &Some).unwrap();
+        merge(std::slice::from_ref(&source), &merged, Duplicates::Refuse, &Some).unwrap();
         let of_head = |table: &Source| {
             let reader = TableReader::open(&table.heads).unwrap();
             let wanted = [("layer", 2), ("head", 1)];

@@ -34,11 +34,11 @@ pub(super) fn tar<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some((key, ending)) = split(&name) else { continue };
-        if sample.as_ref().is_none_or(|sample| sample.key != key) {
-            if let Some(done) = sample.replace(Sample::new(key)) {
-                number += 1;
-                give(number, done.fields())?;
-            }
+        if sample.as_ref().is_none_or(|sample| sample.key != key)
+            && let Some(done) = sample.replace(Sample::new(key))
+        {
+            number += 1;
+            give(number, done.fields())?;
         }
         if let Some(sample) = &mut sample {
             let size = entry.size();
