@@ -170,6 +170,35 @@ pub fn difference(
     Ok(TraceDifference { alignment, delta_logprob, heads: heads(first, second, &tokens)?, tokens })
 }
 
+/// The differences between two answers to the same question about the same picture, each as it was given: scored with
+/// the other's answer, both would be the same. Answers without a common token have no numbers.
+///
+/// # Errors
+/// Traces of different geometry, or a row that was not kept.
+pub fn of_answers(first: &Trace, second: &Trace) -> Result<TraceDifference, DiffError> {
+    match difference(first, second, false) {
+        Err(DiffError::NothingShared { .. }) => Ok(TraceDifference {
+            alignment: Alignment::Shared,
+            tokens: Vec::new(),
+            delta_logprob: Vec::new(),
+            heads: Vec::new(),
+        }),
+        found => found,
+    }
+}
+
+/// Indices of the entries of each list that the other does not have, in a shortest edit from one to the other.
+pub fn changed(first: &[&str], second: &[&str]) -> [Vec<usize>; 2] {
+    let mut changed = [Vec::new(), Vec::new()];
+    for op in capture_diff_slices(Algorithm::Myers, first, second) {
+        if op.tag() != similar::DiffTag::Equal {
+            changed[0].extend(op.old_range());
+            changed[1].extend(op.new_range());
+        }
+    }
+    changed
+}
+
 fn align(
     first: &Trace,
     second: &Trace,
@@ -279,6 +308,8 @@ mod tests {
             (Change::Added, "blue."),
         ];
         assert_eq!(told, expected);
+        let indices = changed(&["The", "fox", "sits."], &["The", "red", "cat", "sits."]);
+        assert_eq!(indices, [vec![1], vec![1, 2]]);
         assert_eq!(words("Yes.", "Yes.").len(), 1);
         assert!(words("", "").is_empty());
     }

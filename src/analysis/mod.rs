@@ -3,6 +3,7 @@
 //! Each computation on the GPU has a CPU twin here, whose loops mirror the shader's: captions and exports print the
 //! twin's numbers, and the shader is tested against it.
 
+pub mod blank;
 pub mod boxes;
 pub mod causal;
 pub mod density;

@@ -340,6 +340,17 @@ pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<AnswerIndex>)> {
     trace.meta().answer_words().into_iter().map(tokens).collect()
 }
 
+/// The tokens of a word without those that are punctuation alone; all of them if there are no others.
+pub fn without_punctuation(trace: &Trace, tokens: &[AnswerIndex]) -> Vec<AnswerIndex> {
+    let answers = trace.meta().answer_tokens();
+    let is_spoken = |token: &AnswerIndex| {
+        let token = answers.get(token.index());
+        token.is_some_and(|token| token.text.chars().any(char::is_alphanumeric))
+    };
+    let spoken: Vec<AnswerIndex> = tokens.iter().copied().filter(is_spoken).collect();
+    if spoken.is_empty() { tokens.to_vec() } else { spoken }
+}
+
 /// Mean of a map's rows over answer tokens, as LVLM-Interpret goes from tokens to words: `[T]` or `[N]`, like the map.
 /// Tokens without a computed row are left out. `None` if the trace has no such map, a token does not exist, or the map
 /// was computed for none of them.

@@ -8,6 +8,7 @@
 use super::inside::Inside;
 use super::outline::{Outline, RegionPart, contains};
 use crate::trace::{ImageSpan, Rect};
+use serde::{Deserialize, Serialize};
 
 /// A curve has at most this many steps.
 pub const MAX_STEPS: usize = 24;
@@ -53,7 +54,7 @@ pub fn probability(logprobs: &[f32], tokens: &[usize]) -> f64 {
 pub type BoxPx = [f64; 4];
 
 /// The agreement of a map with boxes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     /// The centre of the largest patch lies in a box (the pointing game).
     pub hit: bool,

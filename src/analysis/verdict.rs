@@ -6,7 +6,7 @@
 
 use super::inside::Inside;
 use super::methods::Method;
-use super::relevancy::{Reliance, mean_row};
+use super::relevancy::{Reliance, mean_row, without_punctuation};
 use crate::trace::{AnswerIndex, ImageSpan, Trace};
 use serde::{Deserialize, Serialize};
 
@@ -82,8 +82,10 @@ impl Verdict {
 }
 
 impl Evidence {
-    /// The evidence about a word of some answer tokens; `inside` is the marked object.
+    /// The evidence about a word of some answer tokens, of which punctuation does not count; `inside` is the marked
+    /// object.
     pub fn of_word(trace: &Trace, tokens: &[AnswerIndex], inside: Option<&Inside>) -> Self {
+        let tokens = without_punctuation(trace, tokens);
         let probability = |logprobs: &[f32]| {
             let of = |token: &AnswerIndex| logprobs.get(token.index()).copied();
             tokens.iter().map(of).sum::<Option<f32>>().map(f32::exp).filter(|p| p.is_finite())
@@ -91,7 +93,7 @@ impl Evidence {
         let row = tokens
             .iter()
             .all(|&token| trace.has_map_row(Method::LLM.tensor, token))
-            .then(|| mean_row(trace, Method::LLM.tensor, tokens))
+            .then(|| mean_row(trace, Method::LLM.tensor, &tokens))
             .flatten();
         let picture_share = row.as_ref().map(|row| Reliance::from_row(row, trace).picture);
         let object_share = row.zip(inside).map(|(row, inside)| {
@@ -149,8 +151,15 @@ impl Evidence {
             parts.push(part);
         }
         if let (Some(before), Some(blank)) = (self.probability, self.blank_probability) {
+            /// Smaller probabilities would both be 0.00.
+            const LEAST: f32 = 0.005;
+            let is_small = before < LEAST && blank < LEAST;
+            let logs = [before, blank].map(|p| format!("{:.1}", p.ln()).replace('-', "−"));
             let [before, blank] = [before, blank].map(|p| format!("{p:.2}"));
-            parts.push(if before == blank {
+            parts.push(if is_small {
+                let [before, blank] = logs;
+                format!("log p {before} → {blank} when the picture is blank")
+            } else if before == blank {
                 format!("probability stays {before} when the picture is blank")
             } else {
                 format!("probability {before} → {blank} when the picture is blank")
@@ -215,6 +224,8 @@ mod tests {
             evidence(0.53, 1.0, 1.0).sentence(&limits),
             "53 % of relevancy on the picture; probability stays 1.00 when the picture is blank → not grounded"
         );
+        let small = evidence(0.53, 1e-7, 1e-6).sentence(&limits);
+        assert!(small.contains("log p −16.1 → −13.8 when the picture is blank"), "{small}");
         let object = Evidence { object_share: Some(0.4), ..evidence(0.53, 0.98, 0.02) };
         assert_eq!(
             object.sentence(&limits),

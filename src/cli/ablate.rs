@@ -6,7 +6,7 @@
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::places::{head, numbers, patch_keys, view, word_keys};
 use super::selection::kept;
-use super::trace_model::{Meter, ModelFlags, answer_token_texts, head_name, shown};
+use super::trace_model::{Meter, ModelFlags, answer_token_texts, shown};
 use crate::analysis::diff::words;
 use crate::job::CancelToken;
 use crate::model::{
@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::terminal;
 use crate::trace::{Head, Layer, Trace, TraceMeta};
-use crate::view::figure::signed;
+use crate::view::figure::{head_name, signed};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -4,14 +4,14 @@
 //! same token. --out keeps that scored trace, and `render --view diff` draws it against the first.
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
-use super::trace_model::{Meter, ModelFlags, answer_token_texts, head_name, shown};
+use super::trace_model::{Meter, ModelFlags, answer_token_texts, shown};
 use crate::analysis::diff::{
     Alignment, Change, TraceDifference, Words, check_geometry, difference, words,
 };
 use crate::model::{Engine, Rerun};
 use crate::terminal;
 use crate::trace::Trace;
-use crate::view::figure::signed;
+use crate::view::figure::{head_name, signed};
 use anyhow::Context as _;
 use serde_json::json;
 use std::io::Write as _;

@@ -7,6 +7,7 @@ use crate::files;
 use crate::model::Bundle;
 use crate::terminal;
 use crate::trace::{ModelInfo, STAT_COUNT, Stat, TokenKind, Trace, ViewOf, WORD_MARKS};
+use crate::view::figure::head_name;
 use crate::view::{MapChoice, Queries};
 use serde_json::json;
 use std::io::Write as _;
@@ -253,12 +254,9 @@ fn answer_table(out: &mut impl std::io::Write, trace: &Trace) -> anyhow::Result<
             row.and_then(|row| trace.stats(row)).and_then(|stats| most_image_attending(&stats));
         match best {
             Some((map, share)) if token.kind != TokenKind::Special => {
-                writeln!(
-                    out,
-                    "     layer {:>2} · head {:>2}        {share:>10.3}",
-                    trace.meta().model.layer_number((map / shape.heads) as u32),
-                    map % shape.heads
-                )?;
+                let layer = trace.meta().model.layer_number((map / shape.heads) as u32);
+                let name = head_name(layer, (map % shape.heads) as u32);
+                writeln!(out, "     {name:<21}{share:>12.3}")?;
             }
             _ => writeln!(out)?,
         }

@@ -66,11 +66,6 @@ impl Meter {
     }
 }
 
-/// "layer 4 · head 1" and the like, for tables.
-pub(crate) fn head_name(layer: u32, head: u32) -> String {
-    format!("layer {layer} · head {head}")
-}
-
 /// Texts of the answer tokens for a reader.
 pub(crate) fn answer_token_texts(trace: &Trace) -> Vec<String> {
     let tokens = trace.meta().answer_tokens();

@@ -33,6 +33,18 @@ pub struct Edits {
     undone: Vec<Step>,
     #[serde(skip)]
     flattened: Flattened,
+    #[serde(skip)]
+    revision: Revision,
+}
+
+/// Counts the changes of a stack; it does not count in a comparison of two.
+#[derive(Clone, Copy, Debug, Default)]
+struct Revision(u64);
+
+impl PartialEq for Revision {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Cached result of the last flattening, so that only a new step has to be applied.
@@ -87,6 +99,7 @@ impl Edits {
         check_work(self.steps.iter().chain([&step]), self.size)?;
         self.steps.push(step);
         self.undone.clear();
+        self.revision.0 += 1;
         Ok(())
     }
 
@@ -95,6 +108,7 @@ impl Edits {
         let step = self.steps.pop();
         let had = step.is_some();
         self.undone.extend(step);
+        self.revision.0 += u64::from(had);
         had
     }
 
@@ -103,7 +117,30 @@ impl Edits {
         let step = self.undone.pop();
         let had = step.is_some();
         self.steps.extend(step);
+        self.revision.0 += u64::from(had);
         had
+    }
+
+    /// Undone steps; the last one is the next to redo.
+    pub fn undone(&self) -> &[Step] {
+        &self.undone
+    }
+
+    /// The same stack with these undone steps.
+    ///
+    /// # Errors
+    /// Steps that cannot be redone: an invalid number, or too much work together with the steps.
+    pub fn with_undone(mut self, undone: Vec<Step>) -> Result<Self, EditError> {
+        let count = self.steps.len();
+        undone.iter().enumerate().try_for_each(|(index, step)| step.check(count + index))?;
+        check_work(self.steps.iter().chain(&undone), self.size)?;
+        self.undone = undone;
+        Ok(self)
+    }
+
+    /// A number that differs after every change of the steps.
+    pub const fn revision(&self) -> u64 {
+        self.revision.0
     }
 
     /// Whether there is a step to redo.

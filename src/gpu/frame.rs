@@ -140,10 +140,14 @@ impl<'a> Frame<'a> {
                 let Some(grid) = shown.grids.get(place.grid) else { continue };
                 hairlines(scene, figure, grid, &place.rect, &mut list);
                 let width = (OUTLINE * figure.scale).max(1.0);
+                // A wider line in the background colour beneath keeps the outline visible on any picture.
+                let casing = width + 2.0 * figure.scale.max(1.0);
                 let mut mark = |patches: &[_], color: [u8; 3]| {
-                    let lines = outline(scene.trace.meta(), grid, patches, &place.rect, width);
-                    let color = linear_color(color, 1.0);
-                    list.extend(lines.into_iter().map(|l| rects::Instance::plain(l, color)));
+                    for (width, color) in [(casing, palette.background), (width, color)] {
+                        let lines = outline(scene.trace.meta(), grid, patches, &place.rect, width);
+                        let color = linear_color(color, 1.0);
+                        list.extend(lines.into_iter().map(|l| rects::Instance::plain(l, color)));
+                    }
                 };
                 mark(&state.selected, palette.accent);
                 mark(state.hovered.as_slice(), palette.hover);

@@ -260,7 +260,7 @@ impl Frame<'_> {
             let from = instances.len() as u32;
             for layer in 0..layers {
                 for head in 0..heads {
-                    let cell = figure.content.cell(layer, head, layers, heads);
+                    let Some(cell) = figure.head_cell([layer, head]) else { continue };
                     let Some((uv, bounds)) = tile.cell([head, layer]) else { continue };
                     if !cell.overlaps(&figure.stage) {
                         continue;
@@ -310,8 +310,7 @@ impl Frame<'_> {
 
     /// Cells of the layer × head matrix.
     pub fn matrix(&mut self, scene: &Scene<'_>, figure: &Figure) -> Result<Vec<Draw>, GpuError> {
-        let shape = scene.trace.shape();
-        let (layers, heads) = (shape.layers as u32, shape.heads as u32);
+        let heads = scene.trace.shape().heads.max(1) as u32;
         let scaling = scene.scaling();
         let range = self.maps.head_numbers.range(&scaling).map(|end| end as f32);
         let instances: Vec<matrix::Instance> = self
@@ -320,12 +319,9 @@ impl Frame<'_> {
             .values()
             .iter()
             .enumerate()
-            .map(|(at, &value)| {
-                let (layer, head) = (at as u32 / heads, at as u32 % heads);
-                matrix::Instance {
-                    rect: corners(&figure.content.cell(layer, head, layers, heads)),
-                    value: scaling.apply(value, range),
-                }
+            .filter_map(|(at, &value)| {
+                let cell = figure.head_cell([at as u32 / heads, at as u32 % heads])?;
+                Some(matrix::Instance { rect: corners(&cell), value: scaling.apply(value, range) })
             })
             .collect();
         let pass = &mut self.passes.matrix;

@@ -4,8 +4,10 @@
 //! coarse colours and adds no edges. So the replacement picture is computed once, and blanking copies pixels from it.
 
 use super::error::{ModelError, Result};
+use crate::analysis::blank::mean_color;
 use crate::trace::{ImageSpan, PictureView};
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Standard deviation of the blur, as a share of the picture's long edge: details smaller than a fifth of the picture
@@ -13,7 +15,8 @@ use std::sync::Arc;
 const BLUR: f32 = 0.07;
 
 /// The fill of a blanked patch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BlankFill {
     /// The mean colour of the picture.
     #[default]
@@ -40,7 +43,7 @@ impl Occluder {
     pub fn new(picture: &PictureView<'_>, fill: BlankFill) -> Result<Self> {
         let width = picture.width as usize;
         let filled = match fill {
-            BlankFill::Mean => mean_colour(picture.rgb).repeat(width * picture.height as usize),
+            BlankFill::Mean => mean_color(picture.rgb).repeat(width * picture.height as usize),
             BlankFill::Blur => {
                 let (w, h) = (picture.width, picture.height);
                 let whole = RgbImage::from_raw(w, h, picture.rgb.to_vec());
@@ -76,15 +79,6 @@ impl Occluder {
     }
 }
 
-/// Mean of RGB bytes, rounded.
-fn mean_colour(rgb: &[u8]) -> [u8; 3] {
-    let pixels = (rgb.len() / 3).max(1) as f64;
-    std::array::from_fn(|channel| {
-        let sum: u64 = rgb.iter().skip(channel).step_by(3).map(|&value| u64::from(value)).sum();
-        (sum as f64 / pixels).round() as u8
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -115,7 +109,7 @@ mod tests {
                 if x >= 4 || y < 4 {
                     assert_eq!(new, old, "{x}, {y}");
                 } else if fill == BlankFill::Mean {
-                    assert_eq!(*new, mean_colour(&rgb)[index % 3]);
+                    assert_eq!(*new, mean_color(&rgb)[index % 3]);
                 }
             }
             assert_ne!(&*blanked, &rgb[..]);

@@ -11,6 +11,7 @@ use super::rescore::{Rescored, Rescorer, Variant};
 use crate::analysis::score::{area, counts, importance_order, probability};
 use crate::job::CancelToken;
 use crate::trace::{ImageSpan, PictureView, Trace};
+use serde::{Deserialize, Serialize};
 
 /// A request to score maps by deletion and insertion.
 #[derive(Clone, Debug)]
@@ -26,7 +27,7 @@ pub struct ScoreRequest {
 }
 
 /// p of the chosen tokens over the number of changed patches.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// (number of patches blanked or shown, p), ascending; all points once the curve is complete.
     pub points: Vec<(usize, f64)>,
@@ -45,7 +46,7 @@ impl Curve {
 }
 
 /// The curves of one map under one fill.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MapCurves {
     /// Index of the map in the request.
     pub map: usize,
@@ -58,7 +59,7 @@ pub struct MapCurves {
 }
 
 /// The curves so far.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
     /// One for each map and fill, maps first.
     pub curves: Vec<MapCurves>,

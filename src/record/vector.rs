@@ -3,7 +3,7 @@
 use super::svg::{Cells, Raster, svg};
 use super::{Provenance, StillError, png_bytes};
 use crate::gpu::{GpuError, MatrixCells, Scene};
-use crate::view::figure::{Figure, PixelRect, Readout, number};
+use crate::view::figure::{Figure, PixelRect, Readout, head_name, number};
 use image::RgbaImage;
 
 /// Largest number of cells that are drawn as vectors; more are embedded as pixels.
@@ -44,12 +44,14 @@ pub fn figure_svg<E: From<GpuError> + From<StillError>>(
 
 fn cells(matrix: &MatrixCells) -> Cells {
     let largest = matrix.numbers.iter().flatten().fold(0.0_f32, |most, n| most.max(n.abs()));
-    let [row_name, column_name] = matrix.axes;
     let title = |(index, value): (usize, &Option<f32>)| {
         let (row, column) = (index as u32 / matrix.columns, index as u32 % matrix.columns);
         let value = value.map_or("not kept".into(), |v| number(f64::from(v), f64::from(largest)));
         let row = matrix.row_numbers.get(row as usize).copied().unwrap_or(row);
-        format!("{row_name} {row}, {column_name} {column}: {value}")
+        match matrix.axes {
+            ["layer", "head"] => format!("{}: {value}", head_name(row, column)),
+            [row_name, column_name] => format!("{row_name} {row}, {column_name} {column}: {value}"),
+        }
     };
     Cells {
         rect: matrix.figure.content,

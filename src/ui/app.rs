@@ -16,7 +16,7 @@ use super::model_feed::Wake;
 use super::notices::Notice;
 use super::picture_strip::PictureStrips;
 use super::present::options::PresentOptions;
-use super::samples::Sample;
+use super::samples::{Sample, questions_about};
 use super::score::Scores;
 use super::session::{Found, Keeper};
 use super::stage::StageRenderer;
@@ -169,6 +169,8 @@ pub struct App {
     pub(super) automatic: Option<DocumentId>,
     /// When files of documents were last looked at, in seconds of the program's clock.
     pub(super) looked_at_files: f64,
+    /// The document and the one of its pictures that the next question is about.
+    pub(super) followed_picture: Option<(DocumentId, u32)>,
     /// Counters that tests of performance rules read.
     pub counters: Counters,
     pub(super) transition: Option<Transition>,
@@ -246,6 +248,7 @@ impl App {
             closed_last: false,
             automatic: None,
             looked_at_files: 0.0,
+            followed_picture: None,
             counters: Counters::default(),
             transition: None,
             next_notice: 0,
@@ -363,6 +366,7 @@ impl App {
             self.transition = None;
             // The next question is about the shown picture.
             if let Some(picture) = self.pictures.get(&id) {
+                self.chat.suggestions = questions_about(picture);
                 self.chat.picture = Some(picture.clone());
             }
         }

@@ -140,7 +140,7 @@ macro_rules! ui_commands {
                     }),
                 NextHeadOrder "Next order of the heads" [NONE E]
                     => |app, _| view::change(app, |state, _| {
-                        Command::SetHeadOrder(next_of(HeadOrder::ALL, state.head_order))
+                        Command::SetHeadOrder(next_of(&state.head_orders(), state.head_order))
                     }),
                 ToggleGrid "Patch grid on or off" [NONE G]
                     => |app, _| view::change(app, |state, _| {
@@ -181,7 +181,7 @@ macro_rules! ui_commands {
                     => |app, _| edit_picture::ask_again(app),
                 OcclusionMap "Occlusion map: cover the picture part by part"
                     => |app, _| interventions::occlusion_map(app),
-                CheckWords "Check every word: does it need the picture?"
+                CheckWords "Check every word: is it grounded in the picture, or hallucinated?"
                     => |app, _| grounding::check_words(app),
                 EachHeadOff "Switch off every head, one at a time"
                     => |app, _| interventions::each_head(app),

@@ -3,6 +3,7 @@
 //! A minimal desktop, a kiosk or a remote display often has neither a file portal nor `zenity`; the
 //! dialog library then says that nothing was chosen, which a user takes for a dead button.
 
+use crate::model::MANIFEST_FILE;
 use std::path::{Path, PathBuf};
 
 /// The kind of path that a dialog asks for.
@@ -20,7 +21,9 @@ pub enum Want {
 pub type Filters = &'static [(&'static str, &'static [&'static str])];
 
 /// Files that traces are saved in.
-pub const TRACES: Filters = &[("Trace", &["vlmtrace"])];
+pub const TRACES: Filters = &[("Trace", &[TRACE_ENDING])];
+/// The ending of traces.
+const TRACE_ENDING: &str = "vlmtrace";
 /// Files that walkthroughs and edits are saved in.
 pub const TOML: Filters = &[("TOML", &["toml"])];
 
@@ -97,7 +100,9 @@ impl Prompt {
         }
         match &self.dialog.want {
             Want::Files if path.is_dir() => {
-                Some(format!("{shown} is a folder; name a file in it."))
+                let is_model = path.join(MANIFEST_FILE).is_file();
+                (!is_model && self.traces().is_none())
+                    .then(|| format!("{shown} is a folder without traces; name a file in it."))
             }
             Want::Files if !path.is_file() => Some(format!("There is no file {shown}.")),
             Want::Folder if !path.is_dir() => Some(format!("There is no folder {shown}.")),
@@ -113,8 +118,21 @@ impl Prompt {
         }
     }
 
-    /// At most `most` completions: entries of the folder whose names begin with the last part of the path.
-    pub fn completions(&self, most: usize) -> Vec<String> {
+    /// Number of traces in the folder that is typed, which are opened together; `None` if there are none, or no folder
+    /// is asked for.
+    pub fn traces(&self) -> Option<usize> {
+        let is_trace = |path: &Path| path.extension().is_some_and(|end| end == TRACE_ENDING);
+        let takes_traces =
+            self.dialog.filters.iter().any(|(_, endings)| endings.contains(&TRACE_ENDING));
+        if self.dialog.want != Want::Files || !takes_traces {
+            return None;
+        }
+        let entries = self.path().read_dir().ok()?.flatten();
+        Some(entries.filter(|entry| is_trace(&entry.path())).count()).filter(|&count| count > 0)
+    }
+
+    /// Completions: entries of the folder whose names begin with the last part of the path, sorted.
+    pub fn completions(&self) -> Vec<String> {
         let typed = self.text.trim();
         let (folder, begin) = match typed.rfind(std::path::MAIN_SEPARATOR) {
             Some(at) => typed.split_at(at + 1),
@@ -148,7 +166,6 @@ impl Prompt {
             })
             .collect();
         found.sort();
-        found.truncate(most);
         found
     }
 }
@@ -256,6 +273,19 @@ mod tests {
         assert_eq!(prompt(Want::Files, &path("a.mp4")).problem(), None);
         assert_eq!(prompt(Want::Folder, &path("")).problem(), None);
         assert!(prompt(Want::Files, "  ").problem().is_some());
+        // A folder of traces is opened as a whole, where traces are asked for.
+        let traces = |text: &str| {
+            let dialog = Dialog { title: "t", want: Want::Files, filters: TRACES };
+            Prompt { text: text.into(), ..Prompt::new(dialog) }
+        };
+        let own = path("");
+        assert!(traces(&own).problem().unwrap().contains("without traces"));
+        for name in ["a.vlmtrace", "b.vlmtrace", "notes.txt"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        assert_eq!((traces(&own).problem(), traces(&own).traces()), (None, Some(2)));
+        assert_eq!(traces(&path("a.vlmtrace")).traces(), None);
+        assert!(prompt(Want::Files, &own).problem().is_some(), "films are asked for");
     }
 
     #[test]
@@ -267,7 +297,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("tours")).unwrap();
         let begin = folder.path().join("to").display().to_string();
         let names = |want: Want, text: &str| -> Vec<String> {
-            let found = prompt(want, text).completions(9);
+            let found = prompt(want, text).completions();
             let name =
                 |path: &String| path.trim_end_matches('/').rsplit('/').next().unwrap().to_owned();
             found.iter().map(name).collect()

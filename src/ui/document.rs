@@ -114,6 +114,13 @@ impl Document {
         is_same && self.extent.pictures() == other.extent.pictures()
     }
 
+    /// Whether both answer the same question about the same pictures.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let prompt = |doc: &Self| doc.meta().prompt_len() as usize;
+        let tokens = |doc: &Self| doc.meta().tokens.get(..prompt(doc)).map(<[_]>::to_vec);
+        self.has_same_picture(other) && tokens(self) == tokens(other)
+    }
+
     /// Marks the objects of another view, without an undo step.
     pub fn mark_objects_of(&mut self, other: &ViewState) {
         if other.objects.is_empty() {
@@ -139,11 +146,18 @@ impl Document {
         text_of(&caption(state, self.meta(), None, None))
     }
 
-    /// Shows a view of an earlier session, if it fits the trace.
-    pub fn show(&mut self, state: ViewState) {
-        if self.extent.check(&state, None).is_ok() {
-            self.history = Arc::new(History::new(state));
+    /// Shows a view of an earlier session with its undo steps, if it fits the trace. A step that does not fit is left
+    /// out with all that are further away.
+    pub fn restore(&mut self, state: ViewState, past: Vec<ViewState>, future: Vec<ViewState>) {
+        let fits = |state: &ViewState| self.extent.check(state, None).is_ok();
+        if !fits(&state) {
+            return;
         }
+        let near = |mut steps: Vec<ViewState>| {
+            let unfit = steps.iter().rposition(|step| !fits(step));
+            steps.split_off(unfit.map_or(0, |at| at + 1))
+        };
+        self.history = Arc::new(History::restored(near(past), state, near(future)));
     }
 
     /// Replaces the trace by a longer one of the same answer; the view stays, or follows the newest token.

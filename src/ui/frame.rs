@@ -78,11 +78,14 @@ fn begin(app: &mut App, ctx: &egui::Context) {
     app.shown = app.seen();
 }
 
-/// Sends the commands of pressed keys. What a key changes must be seen, so it ends the preview of what is under a
-/// pointer that rests.
+/// Sends the commands of pressed keys. What a key or a click changes must be seen, so it ends the preview of what is
+/// under a pointer that rests.
 fn read_keys(app: &mut App, ctx: &egui::Context) {
     if ctx.input(|input| input.pointer.delta() != egui::Vec2::ZERO) {
         app.is_preview_over = false;
+    } else if ctx.input(|input| input.pointer.primary_clicked()) {
+        app.is_preview_over = true;
+        app.preview = None;
     }
     let focus = match (ctx.text_edit_focused(), ctx.egui_wants_keyboard_input()) {
         (true, _) => Focus::Text,

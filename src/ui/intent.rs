@@ -83,6 +83,8 @@ pub enum Intent {
     TestMaps,
     /// Computes relevancy maps by these methods, for these answer tokens (all tokens if the list is empty).
     ComputeRelevancy(Vec<Method>, Vec<AnswerIndex>),
+    /// Measures what the verdicts about the words of these answers need.
+    CheckWords(Vec<DocumentId>),
     /// Sets what [`super::transport::Transport`] plays.
     Transport(TransportCommand),
     /// Changes a setting.

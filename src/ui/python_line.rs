@@ -56,6 +56,21 @@ pub fn python_line(meta: &TraceMeta, more: &[(&str, String)]) -> Option<String> 
     Some(line)
 }
 
+/// The lines that score the answer of a captured trace again with its pictures masked, and, if it lacks relevancy, also
+/// with relevancy on its own pictures. `None` if one of our bundles made the trace.
+pub fn blank_lines(meta: &TraceMeta, lacks_relevancy: bool) -> Option<String> {
+    let answer = ("answer", quoted(&meta.answer));
+    let mut lines = Vec::new();
+    if lacks_relevancy {
+        let relevancy = ("relevancy", "(\"llm\",)".to_owned());
+        lines.push(python_line(meta, &[answer.clone(), relevancy])?);
+        lines.push("trace.save(\"relevancy.vlmtrace\")".into());
+    }
+    lines.push(python_line(meta, &[answer, ("blank", "True".to_owned())])?);
+    lines.push("trace.save(\"blank.vlmtrace\")".into());
+    Some(lines.join("\n"))
+}
+
 /// A text as a Python literal; every JSON string is one.
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -77,6 +92,20 @@ mod tests {
     fn meta(name: &str) -> TraceMeta {
         let path = format!("{}/tests/fixtures/traces2/{name}.vlmtrace", env!("CARGO_MANIFEST_DIR"));
         Trace::open(std::path::Path::new(&path)).unwrap().meta().clone()
+    }
+
+    #[test]
+    fn an_answer_is_scored_again_on_masked_pictures() {
+        let lines = blank_lines(&meta("two_pictures"), true).unwrap();
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(
+            lines[0].contains("\"picture-2.png\"") && lines[0].contains("relevancy=(\"llm\",)")
+        );
+        assert!(lines[2].contains("\"picture-2.png\"") && lines[2].ends_with(", blank=True)"));
+        assert!(lines[2].contains(", answer=\"") && !lines[2].contains("relevancy"));
+        assert!(!lines[2].contains("max_new_tokens"), "{}", lines[2]);
+        assert_eq!(blank_lines(&meta("frames"), false).unwrap().lines().count(), 2);
     }
 
     #[test]

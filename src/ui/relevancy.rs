@@ -21,6 +21,8 @@ pub struct AnswerWord {
     pub text: String,
     /// Its tokens.
     pub tokens: Vec<AnswerIndex>,
+    /// Its tokens without punctuation, whose map and shares are shown.
+    pub spoken: Vec<AnswerIndex>,
     /// Shares of relevancy on picture, question and earlier answer.
     pub reliance: Reliance,
 }
@@ -28,7 +30,7 @@ pub struct AnswerWord {
 impl AnswerWord {
     /// The mean over the word's tokens as queries.
     pub fn queries(&self) -> Queries {
-        let tokens = self.tokens.iter().map(|token| token.0).collect();
+        let tokens = self.spoken.iter().map(|token| token.0).collect();
         Queries { kind: QueryKind::Answer, set: AxisSet::new(Aggregate::Mean, tokens) }
     }
 

@@ -1,10 +1,23 @@
 //! Questions to try.
 
-use crate::model::builtin;
+use crate::model::{Picture, builtin};
 
 /// Questions that fit any picture.
 pub fn general_questions() -> Vec<String> {
-    ["What is this?", "What color is it?", "Describe the picture."].map(str::to_owned).into()
+    ["What is this?", "What colour is it?", "Describe the picture."].map(str::to_owned).into()
+}
+
+/// Questions about a picture: its own if it is a sample of the built-in model.
+pub fn questions_about(picture: &Picture) -> Vec<String> {
+    let is_it = |sample: &&builtin::Sample| {
+        sample.file == picture.name
+            && builtin::sample_picture(&sample.file) == Some(&*picture.bytes)
+    };
+    let samples = builtin::samples().unwrap_or_default();
+    let sample = samples.iter().find(is_it).filter(|sample| !sample.questions.is_empty());
+    sample.map_or_else(general_questions, |sample| {
+        sample.questions.iter().map(|question| question.text.clone()).collect()
+    })
 }
 
 /// A sample of the built-in model: its picture and what may be asked about it.

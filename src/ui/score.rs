@@ -5,9 +5,11 @@ use crate::analysis::boxes::{answer_words, boxes_of_word};
 use crate::analysis::methods::{Method, compute_mean};
 use crate::analysis::reduce::Keep;
 use crate::analysis::score::{Fit, fit, region_of_boxes};
-use crate::model::{Curves, MapCurves, builtin};
+use crate::model::{Curve, Curves, MapCurves, builtin};
 use crate::trace::{AnswerIndex, TokenKind, Trace};
+use crate::view::figure::head_name;
 use crate::view::{AxisSet, MapChoice, MapSource, Queries, QueryKind, ViewError, ViewState};
+use serde::{Deserialize, Serialize};
 
 /// Title of the task.
 pub const TASK: &str = "Testing the map";
@@ -15,13 +17,15 @@ pub const TASK: &str = "Testing the map";
 const SEED: u64 = 0;
 
 /// A map whose curves are drawn.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// Name of the map.
     pub title: String,
     /// Source of the map in the trace; `None` for the control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<MapSource>,
     /// Agreement of the map with the place of the object; `None` if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,
 }
 
@@ -42,6 +46,38 @@ pub struct Scores {
 const AREA_THAT_COUNTS: f64 = 0.02;
 
 impl Scores {
+    /// Whether every curve is complete.
+    pub fn is_complete(&self) -> bool {
+        let Curves { curves, done, total } = &self.curves;
+        !curves.is_empty() && done == total
+    }
+
+    /// Checks scores that were read from a file, for a trace with so many patches.
+    ///
+    /// # Errors
+    /// The reason, a sentence without a full stop: incomplete curves, curves of no map, or points that are none of a
+    /// curve.
+    pub fn check(&self, patches: usize) -> Result<(), String> {
+        if !self.is_complete() {
+            return Err("they are incomplete".into());
+        }
+        for curves in &self.curves.curves {
+            if curves.map >= self.lines.len() {
+                return Err(format!("there is no map {}", curves.map));
+            }
+            for Curve { points } in [&curves.deletion, &curves.insertion] {
+                // A product of rounded probabilities may exceed 1 by a little.
+                let is_point =
+                    |&(count, p): &(usize, f64)| count <= patches && (0.0..1.000_01).contains(&p);
+                let ascends = points.windows(2).all(|pair| pair[0].0 < pair[1].0);
+                if points.is_empty() || !ascends || !points.iter().all(is_point) {
+                    return Err("the points of a curve are not ascending probabilities".into());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// One sentence about the curves of the first map beside those of the random one; `None` before they are
     /// complete.
     pub fn meaning(&self) -> Option<String> {
@@ -137,11 +173,13 @@ pub fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>,
         let set = |what: &str, set: &AxisSet| {
             set.only().map_or_else(|| format!("all {what}s"), |one| format!("{what} {one}"))
         };
-        let shown = format!(
-            "shown: {}, {}",
-            set("layer", &state.map.layers),
-            set("head", &state.map.heads)
-        );
+        let of = &state.map;
+        let shown = match of.layers.only().zip(of.heads.only()) {
+            Some((layer, head)) => format!("shown: {}", head_name(layer, head)),
+            None => {
+                format!("shown: {}, {}", set("layer", &of.layers), set("head", &of.heads))
+            }
+        };
         add(shown, Some(MapSource::Attention), map);
     }
     let mean = |method: Method, seed: u64| {
@@ -163,11 +201,47 @@ pub fn lines(doc: &Document, tokens: &[usize], text: &str) -> Result<(Vec<Line>,
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
-    use crate::model::{BlankFill, Curve};
+    use crate::model::BlankFill;
     use crate::trace::Trace;
     use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
     use crate::view::ViewState;
     use std::sync::Arc;
+
+    #[test]
+    fn scores_of_a_file_are_checked() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace: Trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        let doc = Document::new(Arc::new(trace), &ViewState::default());
+        let curve = |points: &[(usize, f64)]| Curve { points: points.to_vec() };
+        let whole = |map, points: &[(usize, f64)], done| Scores {
+            on: doc.id,
+            text: "fox".into(),
+            lines: vec![Line { title: "shown".into(), source: None, fit: None }],
+            curves: Curves {
+                curves: vec![MapCurves {
+                    map,
+                    fill: BlankFill::Mean,
+                    deletion: curve(points),
+                    insertion: curve(&[(0, 0.0), (9, 1.0)]),
+                }],
+                done,
+                total: 4,
+            },
+        };
+        let good = [(0, 1.0), (9, 0.2)];
+        assert_eq!(whole(0, &good, 4).check(9), Ok(()));
+        for wrong in [
+            whole(0, &good, 3),
+            whole(1, &good, 4),
+            whole(0, &[], 4),
+            whole(0, &[(0, 1.0), (10, 0.2)], 4),
+            whole(0, &[(3, 1.0), (3, 0.2)], 4),
+            whole(0, &[(0, f64::NAN)], 4),
+            whole(0, &[(0, 1.5)], 4),
+        ] {
+            assert!(wrong.check(9).is_err(), "{wrong:?}");
+        }
+    }
 
     #[test]
     fn the_curves_are_read_in_one_sentence() {

@@ -19,7 +19,7 @@ use crate::view::{
     Second, ViewKind, ViewState,
 };
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// One number for each layer and head.
@@ -98,6 +98,38 @@ impl<K: PartialEq, V> CachedValue<K, V> {
     }
 }
 
+/// Values of the keys that were used last.
+#[derive(Debug)]
+struct CachedValues<K, V> {
+    entries: RefCell<VecDeque<(K, Arc<V>)>>,
+}
+
+impl<K, V> Default for CachedValues<K, V> {
+    fn default() -> Self {
+        Self { entries: RefCell::default() }
+    }
+}
+
+impl<K: PartialEq, V> CachedValues<K, V> {
+    /// A list of answers shows fewer at once.
+    const MOST: usize = 64;
+
+    fn get(&self, key: K, compute: impl FnOnce() -> V) -> Arc<V> {
+        let known = |(own, value): &(K, Arc<V>)| (*own == key).then(|| Arc::clone(value));
+        let found = self.entries.borrow().iter().find_map(known);
+        if let Some(value) = found {
+            return value;
+        }
+        let value = Arc::new(compute());
+        let mut entries = self.entries.borrow_mut();
+        if entries.len() == Self::MOST {
+            entries.pop_front();
+        }
+        entries.push_back((key, Arc::clone(&value)));
+        value
+    }
+}
+
 type StripKey = (TraceId, AxisSet, Queries, Vec<PatchRef>, bool, Option<MarkedObject>);
 
 /// Everything that determines a matrix.
@@ -130,7 +162,7 @@ pub struct ValueCache {
     inside: CachedValue<(TraceId, Queries, MarkedObject, bool), Vec<f32>>,
     ranking: CachedValue<(TraceId, Queries, Option<MarkedObject>), Vec<Ranked>>,
     ranking_over: CachedValue<Vec<(TraceId, Option<MarkedObject>)>, Vec<Ranked>>,
-    evidence: CachedValue<(TraceId, Option<MarkedObject>), Vec<WordEvidence>>,
+    evidence: CachedValues<(TraceId, Option<MarkedObject>), Vec<WordEvidence>>,
     answers: CachedValue<AnswersKey, Vec<AnswerNumbers>>,
     map: CachedValue<MapKey, Vec<f32>>,
     looking: CachedValue<LookKey, Vec<f32>>,

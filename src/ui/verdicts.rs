@@ -1,7 +1,7 @@
 //! The look of verdicts: a colour and a sign, so that they can be told apart without colours.
 
 use super::widgets::ink;
-use crate::analysis::verdict::{Evidence, Verdict};
+use crate::analysis::verdict::{Evidence, Thresholds, Verdict};
 use crate::trace::AnswerIndex;
 use egui::{Color32, Pos2, Shape, Stroke, Ui, Vec2};
 
@@ -14,6 +14,35 @@ pub struct WordEvidence {
     pub tokens: Vec<AnswerIndex>,
     /// The measurements.
     pub evidence: Evidence,
+}
+
+/// The verdicts of an answer, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Words that are grounded.
+    pub grounded: usize,
+    /// Words with a verdict.
+    pub words: usize,
+}
+
+impl Counted {
+    /// "2/7 grounded", for little room.
+    pub fn short(self) -> String {
+        format!("{}/{} grounded", self.grounded, self.words)
+    }
+
+    /// "2 of 7 grounded".
+    pub fn text(self) -> String {
+        format!("{} of {} grounded", self.grounded, self.words)
+    }
+}
+
+/// How many words of an answer are grounded; `None` if no word has a verdict.
+pub fn counted(words: &[WordEvidence], limits: &Thresholds) -> Option<Counted> {
+    let verdicts: Vec<Verdict> =
+        words.iter().filter_map(|word| word.evidence.verdict(limits)).collect();
+    let grounded = verdicts.iter().filter(|verdict| **verdict == Verdict::Grounded).count();
+    (!verdicts.is_empty()).then_some(Counted { grounded, words: verdicts.len() })
 }
 
 /// Draws the sign of a verdict: a full circle, a half and an empty one.

@@ -1,12 +1,12 @@
 //! Small widgets that panels share.
 
-use super::badges::Badge;
 use super::system_fonts::readable;
 use super::theme::{self, Ink};
 use egui::emath::GuiRounding as _;
+use egui::text::{CCursor, CCursorRange};
 use egui::{
-    Align2, Color32, CornerRadius, FontId, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui,
-    Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, CornerRadius, FontId, Rect, Response, Role, Sense, Stroke, StrokeKind,
+    TextEdit, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 /// The colours that are in use.
@@ -121,18 +121,18 @@ pub fn heading<R>(ui: &mut Ui, text: &str, right: impl FnOnce(&mut Ui) -> R) -> 
 const BADGE_HEIGHT: f32 = 16.0;
 
 /// Size of a badge.
-pub fn badge_size(ui: &Ui, badge: Badge) -> Vec2 {
+pub fn badge_size(ui: &Ui, text: &str) -> Vec2 {
     let font = theme::plain(11.0);
-    let galley = ui.painter().layout_no_wrap(badge.text().to_owned(), font, ink(ui).muted);
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), font, ink(ui).muted);
     vec2(galley.size().x + 10.0, BADGE_HEIGHT)
 }
 
 /// Draws a badge.
-pub fn paint_badge(ui: &Ui, rect: Rect, badge: Badge) {
+pub fn paint_badge(ui: &Ui, rect: Rect, text: &str) {
     let ink = ink(ui);
     let stroke = Stroke::new(1.0, ink.hairline);
     ui.painter().rect(rect, 8.0, ink.raised, stroke, StrokeKind::Inside);
-    text_in(ui, rect, Align2::CENTER_CENTER, badge.text(), theme::plain(11.0), ink.muted);
+    text_in(ui, rect, Align2::CENTER_CENTER, text, theme::plain(11.0), ink.muted);
 }
 
 /// Text of less importance.
@@ -423,4 +423,28 @@ pub fn text_in(ui: &Ui, rect: Rect, align: Align2, text: &str, font: FontId, col
     let galley = ui.painter().layout_job(job);
     let at = align.align_size_within_rect(galley.size(), rect).min;
     ui.painter().galley(at, galley, color);
+}
+/// A field for a name, as wide as the name. When it appears, it has the focus, and the whole name is selected.
+pub fn name_field(ui: &mut Ui, name: &mut String, label: &str) -> Response {
+    const WIDTH: [f32; 2] = [110.0, 260.0];
+    let font = theme::plain(theme::BODY);
+    let text = ui.painter().layout_no_wrap(name.clone(), font, ink(ui).text);
+    let width = (text.size().x + 24.0).clamp(WIDTH[0], WIDTH[1]);
+    let edit = TextEdit::singleline(name).desired_width(width).char_limit(60);
+    let response = ui.add(edit).accessible_name(label);
+    if !response.has_focus() && !response.lost_focus() {
+        response.request_focus();
+        if let Some(mut state) = TextEdit::load_state(ui.ctx(), response.id) {
+            let all = [CCursor::new(0), CCursor::new(name.chars().count())];
+            state.cursor.set_char_range(Some(CCursorRange::two(all[0], all[1])));
+            state.store(ui.ctx(), response.id);
+        }
+    }
+    response
+}
+
+/// A text with a capital letter at its beginning.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

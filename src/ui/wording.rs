@@ -6,6 +6,7 @@
 
 use super::intent::Intent;
 use super::shortcuts::UiCommand;
+use super::widgets::capital;
 
 /// Advice for the command line, and what takes its place in the window.
 struct Words {
@@ -163,7 +164,7 @@ const WORDS: &[Words] = &[
     words("choose --encoder ffmpeg, a GIF or a PNG sequence", "choose a GIF or a PNG sequence"),
 ];
 
-/// A message in the words of the window, and the buttons that carry its advice out.
+/// A message in the words of the window, as sentences, and the buttons that carry its advice out.
 pub fn in_window(text: &str) -> (String, Vec<(&'static str, Intent)>) {
     let (mut text, mut offers) = (text.to_owned(), Vec::new());
     for words in WORDS {
@@ -176,7 +177,20 @@ pub fn in_window(text: &str) -> (String, Vec<(&'static str, Intent)>) {
         offers.extend(of_words.map(|(button, command)| (button, Intent::Ui(command))));
     }
     // The rest of advice that ended with a number: "`vlmscope … --token 3`."
-    (text.replace("`.", "."), offers)
+    (sentence(&text.replace("`.", ".")), offers)
+}
+
+/// A message with a capital letter at its beginning and a full stop at its end. A name at the beginning (of a file, in
+/// quotes or with a capital inside) stays as it is, and so does the end of several lines, which may quote a file.
+fn sentence(text: &str) -> String {
+    let word = text.split([' ', ',', ':']).next().unwrap_or_default();
+    let is_plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase());
+    let mut text = if is_plain { capital(text) } else { text.to_owned() };
+    let is_open = |c: char| c.is_alphanumeric() || matches!(c, ')' | '`' | '”' | '"' | '%');
+    if !text.contains('\n') && text.ends_with(is_open) {
+        text.push('.');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -323,5 +337,22 @@ mod tests {
         );
         assert!(matches!(offers[..], [(COMPUTE, Intent::Ui(UiCommand::ComputeRelevancy))]));
         assert_eq!(in_window("All is well.").0, "All is well.");
+    }
+
+    #[test]
+    fn messages_are_sentences() {
+        for (text, shown) in [
+            ("cannot read a.png: no such file", "Cannot read a.png: no such file."),
+            ("the trace has no picture. Open another.", "The trace has no picture. Open another."),
+            ("cancelled", "Cancelled."),
+            ("a.vlmtrace was changed", "a.vlmtrace was changed."),
+            ("`[steps]` is missing (see line 3)", "`[steps]` is missing (see line 3)."),
+            ("wait …", "Wait …"),
+            ("line 1: unknown field\n  x = 1", "Line 1: unknown field\n  x = 1"),
+            ("", ""),
+            ("é", "é."),
+        ] {
+            assert_eq!(in_window(text).0, shown);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The heads and marked objects that a state chooses.
 
-use super::{AxisSet, HeadSet, LayerHead, MapChoice, MarkedObject, ViewError, ViewState};
+use super::{
+    AxisSet, HeadOrder, HeadSet, LayerHead, MapChoice, MarkedObject, ViewError, ViewState,
+};
 use crate::analysis::inside::Inside;
 use crate::analysis::outline::Outline;
 use crate::trace::Trace;
@@ -39,6 +41,12 @@ impl ViewState {
     /// The chosen object.
     pub fn chosen_object(&self) -> Option<&MarkedObject> {
         self.objects.get(self.object? as usize)
+    }
+
+    /// The orders of heads that can be chosen.
+    pub fn head_orders(&self) -> Vec<HeadOrder> {
+        let can = |order: &HeadOrder| *order != HeadOrder::Inside || self.chosen_object().is_some();
+        HeadOrder::ALL.iter().copied().filter(can).collect()
     }
 
     /// The part of each patch that lies inside the chosen object; `None` if no object is chosen.

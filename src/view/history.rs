@@ -3,6 +3,7 @@
 //! Changes of one kind between two [`Undo::settle`] calls (a drag, a held key, a typed word) are one undo step.
 
 use super::{Bounds, Command, ViewError, ViewState};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Number of undo steps that are kept; a state is a few hundred bytes.
 const MAX_STEPS: usize = 500;
@@ -18,14 +19,34 @@ pub struct Undo<T> {
     future: Vec<T>,
     /// The key of the changes that may still be merged into the last step.
     open: Option<MergeKey>,
-    /// Counts the changes of the present value.
+    /// Differs after every change, also from that of other values.
     revision: u64,
+}
+
+fn next_revision() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 impl<T> Undo<T> {
     /// Starts at a value.
-    pub const fn new(value: T) -> Self {
-        Self { past: Vec::new(), present: value, future: Vec::new(), open: None, revision: 0 }
+    pub fn new(value: T) -> Self {
+        Self::restored(Vec::new(), value, Vec::new())
+    }
+
+    /// A value with its earlier ones, the oldest first, and its undone ones, of which the last is the next to redo.
+    pub fn restored(past: Vec<T>, present: T, future: Vec<T>) -> Self {
+        Self { past, present, future, open: None, revision: next_revision() }
+    }
+
+    /// Earlier values, the oldest first.
+    pub fn past(&self) -> &[T] {
+        &self.past
+    }
+
+    /// Undone values; the last is the next to redo.
+    pub fn future(&self) -> &[T] {
+        &self.future
     }
 
     /// The present value.
@@ -40,7 +61,7 @@ impl<T> Undo<T> {
 
     /// Sets a value. Consecutive values with the same key are one step; values without a key are one step each.
     pub fn put(&mut self, next: T, key: Option<MergeKey>) {
-        self.revision += 1;
+        self.revision = next_revision();
         let before = std::mem::replace(&mut self.present, next);
         if key.is_none() || key != self.open {
             self.push_past(before);
@@ -58,7 +79,7 @@ impl<T> Undo<T> {
     pub fn undo(&mut self) -> bool {
         self.open = None;
         let Some(earlier) = self.past.pop() else { return false };
-        self.revision += 1;
+        self.revision = next_revision();
         self.future.push(std::mem::replace(&mut self.present, earlier));
         true
     }
@@ -67,13 +88,13 @@ impl<T> Undo<T> {
     pub fn redo(&mut self) -> bool {
         self.open = None;
         let Some(later) = self.future.pop() else { return false };
-        self.revision += 1;
+        self.revision = next_revision();
         let before = std::mem::replace(&mut self.present, later);
         self.push_past(before);
         true
     }
 
-    /// A number that changes whenever a value is set, undone or redone.
+    /// A number that changes whenever a value is set, undone or redone; no two values of a process have the same.
     pub const fn revision(&self) -> u64 {
         self.revision
     }
@@ -104,8 +125,23 @@ pub struct History {
 
 impl History {
     /// Starts at a state.
-    pub const fn new(state: ViewState) -> Self {
+    pub fn new(state: ViewState) -> Self {
         Self { views: Undo::new(state) }
+    }
+
+    /// A view with the steps before and after it, as [`Undo::restored`] takes them.
+    pub fn restored(past: Vec<ViewState>, state: ViewState, future: Vec<ViewState>) -> Self {
+        Self { views: Undo::restored(past, state, future) }
+    }
+
+    /// Earlier views, the oldest first.
+    pub fn past(&self) -> &[ViewState] {
+        self.views.past()
+    }
+
+    /// Undone views; the last is the next to redo.
+    pub fn future(&self) -> &[ViewState] {
+        self.views.future()
     }
 
     /// The present state.

@@ -213,7 +213,7 @@ impl ViewKind {
                 keep: Some(Keep::LayersHeads),
                 over_picture: false,
                 every: Every { layers: true, heads: true, ..NONE },
-                controls: Controls::None,
+                controls: Controls::HeadOrder,
                 tab: self,
                 ..OVERLAY
             },

@@ -44,7 +44,7 @@ pub struct ViewState {
     pub grid: PatchGrid,
     /// The quantity in the layer × head matrix.
     pub quantity: Quantity,
-    /// The order of heads in the heads view.
+    /// The order of heads in the heads view and, within each layer, on the wall.
     pub head_order: HeadOrder,
     /// Whether the legend with the numeric range is drawn.
     pub legend: bool,
@@ -185,7 +185,7 @@ named! {
 }
 
 named! {
-    /// The order of heads in the heads view.
+    /// The order of heads in the heads view and, within each layer, on the wall.
     HeadOrder {
         /// By number.
         #[default]

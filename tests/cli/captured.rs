@@ -348,7 +348,7 @@ fn layers_have_the_models_own_numbers_everywhere() {
     // Titles over the cells of a vector figure.
     folder.ok("render hybrid.vlmtrace --view layer-head --out matrix.svg");
     let svg = std::fs::read_to_string(folder.path("matrix.svg")).unwrap();
-    assert!(svg.contains("layer 3, head 0") && !svg.contains("layer 0, head"), "no such layer");
+    assert!(svg.contains("L3 H0: ") && !svg.contains("L0 H"), "no such layer");
     folder.ok("walkthrough new hybrid.vlmtrace --out tour.toml");
     let tour = std::fs::read_to_string(folder.path("tour.toml")).unwrap();
     assert!(!tour.contains("layers = \"0\"") && !tour.contains("layers = \"2\""), "{tour}");

@@ -6,7 +6,7 @@ use image::RgbaImage;
 use vlmscope::analysis::outline::{Outline, RegionPart};
 use vlmscope::gpu::{Gpu, Renderer, Scene, Target, colormap};
 use vlmscope::trace::{PatchRef, PreprocessMode, Rect, Trace};
-use vlmscope::view::figure::contrast;
+use vlmscope::view::figure::{Label, contrast};
 use vlmscope::view::{
     AxisSet, Blend, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MarkedObject, Mix,
     Normalise, PatchGrid, Quantity, Queries, Range, Scale, Second, ViewKind, ViewState,
@@ -311,6 +311,77 @@ fn the_wall_shows_every_head_in_its_place() {
                     let same = pixel.0.iter().zip(expected).all(|(&a, b)| a == b);
                     assert!(same, "layer {layer} head {head} patch {row},{column}: {pixel:?}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_wall_shows_sorted_heads_where_it_says() {
+    let shape = Shape { layers: 2, heads: 6, grids: vec![[3, 3]], ..Shape::default() };
+    // In the even layer, the share of the attention rises with the head, in the odd one it falls.
+    let trace = shape.trace_of(
+        |_, layer, head, key| {
+            let rank = if layer == 0 { head } else { 5 - head };
+            let hot = shape.before + head;
+            f16::from_f32(if key == hot { (0.1 + rank as f32 * 0.05) * SCALE } else { 0.0 })
+        },
+        black,
+    );
+    let mut renderer = renderer();
+    for order in HeadOrder::ALL {
+        let mut state = plain_state();
+        state.view = ViewKind::Wall;
+        state.head_order = *order;
+        state.interpolation = Interpolation::Nearest;
+        // The object is the third patch, which head 2 looks at.
+        let [width, height] = shape.original.map(|side| f64::from(side) / 3.0);
+        let rect = Rect { x: 2.0 * width, y: 0.0, width, height };
+        let part = RegionPart::new(Outline::Rectangle { rect });
+        state.objects =
+            vec![MarkedObject { name: "the fox".into(), picture: 0, parts: vec![part] }];
+        state.object = Some(0);
+        state.caption.show = true;
+        let (drawn, _) = draw(&mut renderer, &state, &trace, [900, 420]);
+        let figure = renderer.figure().unwrap().clone();
+        let heads_of = |row| -> Vec<u32> {
+            let y = figure.head_cell([row, 0]).unwrap().centre()[1];
+            (0..6)
+                .map(|column| {
+                    let x = figure.content.x + (column as f32 + 0.5) * figure.content.width / 6.0;
+                    figure.head_at([x, y]).unwrap()[1]
+                })
+                .collect()
+        };
+        for row in 0..2 {
+            for head in 0..6 {
+                let cell = figure.head_cell([row, head]).unwrap();
+                assert_eq!(figure.head_at(cell.centre()), Some([row, head]));
+                let lightest = (0..9_u32)
+                    .max_by_key(|patch| {
+                        let [x, y] = cell.cell(patch / 3, patch % 3, 3, 3).centre();
+                        light(drawn.get_pixel(x as u32, y as u32))
+                    })
+                    .unwrap();
+                assert_eq!(lightest, head, "order {order}: row {row}");
+            }
+        }
+        let titles: Vec<String> = figure.labels.iter().map(Label::text).collect();
+        let titled = |text: &str| titles.iter().any(|title| title == text);
+        match order {
+            HeadOrder::Index => {
+                assert_eq!(heads_of(0), [0, 1, 2, 3, 4, 5]);
+                assert!(titled("head →") && titled("0") && !titled("H0"));
+            }
+            HeadOrder::ImageShare | HeadOrder::Peak => {
+                assert_eq!(heads_of(0), [5, 4, 3, 2, 1, 0]);
+                assert_eq!(heads_of(1), [0, 1, 2, 3, 4, 5]);
+            }
+            HeadOrder::Entropy => assert!(titled("heads sorted by focus →"), "{titles:?}"),
+            HeadOrder::Inside => {
+                assert_eq!((heads_of(0)[0], heads_of(1)[0]), (2, 2));
+                assert!(titled("heads sorted by attention inside “the fox” →"), "{titles:?}");
+                assert!(titled("1") && titled("H2"), "{titles:?}");
             }
         }
     }

@@ -44,6 +44,20 @@ fn contents(aspect: f32, layers: u32, heads: u32) -> Vec<(ViewKind, Content)> {
                 layers: axis(layers, &[layers / 2]),
                 heads: axis(heads, &[0]),
                 ranges: vec![[0.0, 0.0184]; (layers * heads) as usize],
+                sorted: None,
+            },
+        ),
+        (
+            ViewKind::Wall,
+            Content::Wall {
+                aspect,
+                layers: axis(layers, &[layers / 2]),
+                heads: axis(heads, &[0]),
+                ranges: vec![[0.0, 0.0184]; (layers * heads) as usize],
+                sorted: Some(SortedHeads {
+                    by: "attention inside “the fox”".into(),
+                    heads: (0..layers).flat_map(|_| (0..heads).rev()).collect(),
+                }),
             },
         ),
         (
@@ -62,7 +76,7 @@ fn line() -> Vec<TextRun> {
     vec![
         TextRun::plain("attention · answer token 3 "),
         TextRun::strong("fox"),
-        TextRun::plain(" · layer 4 · head 1 · image, 0.000–0.184"),
+        TextRun::plain(" · L4 H1 · image, 0.000–0.184"),
     ]
 }
 
@@ -236,10 +250,7 @@ fn the_caption_says_what_is_shown() {
         change(&mut state);
         text_of(&caption(&state, trace.meta(), None, Some([0.0, 0.184])))
     };
-    assert_eq!(
-        text(&|_| {}),
-        "attention · answer token 2 triangle · layer 3 · head 1 · image, 0.000–0.184"
-    );
+    assert_eq!(text(&|_| {}), "attention · answer token 2 triangle · L3 H1 · image, 0.000–0.184");
     assert_eq!(
         text(&|state| state.map.heads = AxisSet::MAX),
         "attention · answer token 2 triangle · layer 3 · max of 6 heads · image, 0.000–0.184"
@@ -253,7 +264,7 @@ fn the_caption_says_what_is_shown() {
     };
     assert_eq!(
         text(&second(Mix::Difference)),
-        "attention · difference head 1 − head 4 · answer token 2 triangle · layer 3 · image, 0.000–0.184"
+        "attention · difference L3 H1 − L3 H4 · answer token 2 triangle · image, 0.000–0.184"
     );
     assert_eq!(
         text(&|state| {
@@ -420,7 +431,7 @@ fn a_caption_that_someone_wrote_is_not_cut_at_its_comma() {
     assert!(shown.starts_with("one, two, and a long sentence") && shown.ends_with('…'), "{shown}");
     // The program's own line leaves its closing numbers to the legend.
     state.caption.text = None;
-    let long = "attention · mean of answer tokens 0–4 · layer 4 · head 1 · image";
+    let long = "attention · mean of answer tokens 0–4 · L4 H1 · image";
     let shown = lay(&state, &[TextRun::plain(long), TextRun::plain(", 0.000–0.184")]);
     assert!(!shown.contains("0.0"), "{shown}");
 }

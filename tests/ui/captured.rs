@@ -1,9 +1,9 @@
 //! Traces of other models in the window: several pictures, video frames, several views, layers without attention.
 
-use crate::support::{Window, click, open, settle};
+use crate::support::{Window, click, open, settle, shoot, until};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vlmscope::analysis::methods::Method;
 use vlmscope::trace::Trace;
@@ -22,14 +22,6 @@ fn window_of(name: &str, size: [f32; 2]) -> Window {
     let path = format!("{}/tests/fixtures/traces2/{name}.vlmtrace", env!("CARGO_MANIFEST_DIR"));
     let trace = Trace::open(Path::new(&path)).unwrap();
     open(size, 1.0, Start::Empty, Some(Arc::new(trace)))
-}
-
-/// A picture of the window, to be looked at: in the folder that an environment variable names.
-fn shoot(window: &mut Window, name: &str) {
-    if let Some(folder) = std::env::var_os("VLMSCOPE_SHOTS") {
-        let image = window.render().unwrap();
-        image.save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
-    }
 }
 
 fn state(window: &Window) -> ViewState {
@@ -53,6 +45,8 @@ fn several_pictures_open_side_by_side_and_a_click_chooses_one() {
     let [x, y] = figure.tiles[1].1.centre();
     click(&mut window, stage.min + egui::vec2(x, y), Modifiers::NONE);
     assert_eq!(state(&window).picture.index, 1);
+    let named = window.state().chat.picture.as_ref().unwrap().name.clone();
+    assert_eq!(named, "picture 1", "the next question is about the second picture");
     assert_eq!(state(&window).selected[0].span, 1, "the patch of the second picture");
     act(&mut window, UiCommand::ShowStage);
     assert_eq!((state(&window).view, state(&window).picture.index), (ViewKind::Overlay, 1));
@@ -84,7 +78,7 @@ fn the_strip_below_the_stage_shows_the_share_of_every_frame_and_chooses_one() {
     let mut window = window("frames");
     assert!(strip(&window).is_empty(), "the view of all pictures shows their shares itself");
     act(&mut window, UiCommand::ShowStage);
-    crate::support::until(&mut window, |app| {
+    until(&mut window, |app| {
         let of = app.doc().unwrap().id;
         app.picture_strips.get(of).is_some_and(|pictures| pictures.len() == 3)
     });
@@ -129,7 +123,7 @@ fn the_strip_fits_small_and_large_windows() {
         for trace in ["frames", "two_pictures"] {
             let mut window = window_of(trace, size);
             act(&mut window, UiCommand::ShowStage);
-            crate::support::until(&mut window, |app| {
+            until(&mut window, |app| {
                 let of = app.doc().unwrap().id;
                 name == "low"
                     || app.picture_strips.get(of).is_some_and(|pictures| pictures.len() > 1)
@@ -153,7 +147,7 @@ fn a_folder_of_captured_traces_is_dropped() {
     // An answer of bytes that are no text: missing glyphs are allowed then.
     let mut window = window("two_pictures");
     window.input_mut().dropped_files.push(Arc::new(crate::window::Dropped(folder.path().into())));
-    crate::support::until(&mut window, |app| app.docs.len() == 11);
+    until(&mut window, |app| app.docs.len() == 11);
     settle(&mut window);
     let said: Vec<&str> = window.state().notices.iter().map(|one| one.text.as_str()).collect();
     assert!(said.contains(&"Opened 10 traces."), "{said:?}");
@@ -257,4 +251,89 @@ fn what_needs_the_model_of_a_captured_trace_offers_the_python_line() {
     let said = window.state().notices.last().unwrap();
     assert!(said.text.contains("cannot compute this either") && said.offers.is_empty());
     assert!(window.state().tasks.running().is_empty() && window.state().scores.is_none());
+}
+
+/// The file of a fixture whose answer was given and scored on a picture of one colour, with log p of −2 for each token.
+/// Each pair of `replaced` is two texts of the metadata of equal length.
+fn scored_on_a_blank_picture(folder: &Path, name: &str, replaced: &[(&str, &str)]) -> PathBuf {
+    let path = format!("{}/tests/fixtures/traces2/{name}.vlmtrace", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap();
+    let mut data = bytes[8 + length..].to_vec();
+    let tensors: serde_json::Value = serde_json::from_str(&header).unwrap();
+    let mut fill = |name: &str, value: &[u8]| {
+        let ends = &tensors[name]["data_offsets"];
+        let [from, to] = [0, 1].map(|end| ends[end].as_u64().unwrap() as usize);
+        data[from..to].chunks_mut(value.len()).for_each(|chunk| chunk.copy_from_slice(value));
+    };
+    fill("picture.0.preprocessed", &[90]);
+    fill("answer.logprob", &(-2.0_f32).to_le_bytes());
+    let forced = [(r#"\"forced\": false"#, r#"\"forced\": true "#)];
+    for (from, to) in forced.iter().chain(replaced) {
+        assert!(header.contains(from) && from.len() == to.len(), "{from}");
+        header = header.replace(from, to);
+    }
+    let path = folder.join("blank.vlmtrace");
+    let file = [&(length as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    std::fs::write(&path, file).unwrap();
+    path
+}
+
+#[test]
+fn a_trace_of_a_blank_picture_is_joined_to_the_answer_that_it_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = window("dynamic_grid");
+    let answer = window.state().current.unwrap();
+    act(&mut window, UiCommand::CheckWords);
+    let notice = window.state().notices.last().unwrap().clone();
+    assert!(notice.text.contains(", blank=True)"), "{}", notice.text);
+    assert!(notice.text.contains("relevancy=(\"llm\",)"), "it lacks relevancy: {}", notice.text);
+    shoot(&mut window, "blank_lines");
+    // A trace of another question is refused, with the reason.
+    let text = |window: &Window| window.state().notices.last().unwrap().text.clone();
+    let other = [("Is it a fox?", "Is it a dog?")];
+    let path = scored_on_a_blank_picture(folder.path(), "dynamic_grid", &other);
+    window.state().intents.send(Intent::Open(path.clone()));
+    until(&mut window, |app| app.docs.len() == 2);
+    settle(&mut window);
+    let said = text(&window);
+    assert!(said.contains("“Is it a dog?”, not “Is it a fox?”"), "{said}");
+    assert!(window.state().docs.iter().all(|doc| !doc.trace.has_blank_logprobs()));
+    shoot(&mut window, "blank_refused");
+    // That of the same question is joined.
+    scored_on_a_blank_picture(folder.path(), "dynamic_grid", &[]);
+    window.state().intents.send(Intent::Open(path));
+    until(&mut window, |app| app.docs.len() == 3);
+    settle(&mut window);
+    let doc = window.state().docs.get(answer).unwrap();
+    let count = doc.trace.answer_ids().len();
+    assert_eq!(doc.trace.blank_logprobs(), Some(vec![-2.0; count]));
+    let evidence = window.state().value_cache.evidence(doc, doc.state());
+    let p = evidence[0].evidence.blank_probability.unwrap();
+    let of_word = evidence[0].tokens.len() as i32;
+    assert!((p - (-2.0_f32).exp().powi(of_word)).abs() < 1e-6, "{p}");
+    assert!(text(&window).contains("A verdict also needs relevancy"), "{}", text(&window));
+    shoot(&mut window, "blank_joined");
+    window.get_by_label("Show the answer").click();
+    settle(&mut window);
+    assert_eq!(window.state().current, Some(answer));
+}
+
+#[test]
+fn an_answer_is_joined_to_the_blank_picture_that_was_opened_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = scored_on_a_blank_picture(folder.path(), "dynamic_grid", &[]);
+    let mut window = window("two_pictures");
+    window.state().intents.send(Intent::Open(path));
+    until(&mut window, |app| app.docs.len() == 2);
+    settle(&mut window);
+    let said = window.state().notices.last().unwrap().text.clone();
+    assert!(said.contains("is not joined to two_pictures.vlmtrace: the model is"), "{said}");
+    let answer =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/traces2/dynamic_grid.vlmtrace");
+    window.state().intents.send(Intent::Open(answer.into()));
+    until(&mut window, |app| app.docs.len() == 3);
+    settle(&mut window);
+    assert!(window.state().doc().unwrap().trace.has_blank_logprobs());
 }

@@ -89,7 +89,7 @@ fn one_click_learns_the_graphs_and_the_mouse_joins_tree_and_picture() {
     let at = Pos2::new(bars.left() + (head as f32 + 0.5) * width, bars.top() + 30.0);
     click(&mut window, at, Modifiers::NONE);
     assert_eq!(state(&window).map.heads.only(), Some(head));
-    assert!(window.state().stage.caption().contains(&format!("head {head}")));
+    assert!(window.state().stage.caption().contains(&format!(" H{head} ")));
 
     // Hovering a node marks its patch, hovering the patch marks its node.
     let nodes = patch_nodes(&window);

@@ -25,10 +25,10 @@ fn a_task_that_panics_is_a_message_and_the_next_one_works() {
         .tasks
         .start("Again", |_, _| Ok(TaskResult::Said("all counted".into())))
         .unwrap();
-    until_said(&mut window, "all counted");
+    until_said(&mut window, "All counted.");
 
     window.state_mut().exports.run("save", || panic!("no paper"));
-    until_said(&mut window, "an internal error stopped this task (no paper)");
+    until_said(&mut window, "An internal error stopped this task (no paper)");
     assert!(!window.state().exports.is_busy());
 }
 

@@ -1,10 +1,10 @@
 //! Marked objects, quantities of the matrix, sets of heads, verdicts, and one head over all answers.
 
 use crate::support::{
-    Window, click, copied, drag, open, settle, trace, until, window, window_with,
+    Window, click, copied, drag, open, settle, shoot, trace, until, window, window_with,
 };
 use egui::{Key, Modifiers, Pos2};
-use egui_kittest::kittest::Queryable as _;
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use std::sync::Arc;
 use vlmscope::analysis::outline::Outline;
 use vlmscope::analysis::verdict::Verdict;
@@ -15,6 +15,7 @@ use vlmscope::ui::intent::{HeadsCommand, Intent};
 use vlmscope::ui::layout::Pane;
 use vlmscope::ui::marking::MarkTool;
 use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::ui::what_if::{Compare, WhatIfCommand};
 use vlmscope::view::{AxisSet, Command, Quantity, Queries, ViewKind, ViewState};
 
 fn state(window: &Window) -> ViewState {
@@ -144,17 +145,17 @@ fn shift_adds_alt_cuts_and_a_click_chooses() {
     let outside = on_picture(&window, 0.95, 0.95);
     click(&mut window, outside, Modifiers::NONE);
     assert_eq!((state(&window).object, state(&window).quantity), (None, Quantity::Focus));
-    // A name, and deleting.
+    // A name, which is selected when its field opens, and deleting.
     window.key_press_modifiers(Modifiers::SHIFT, Key::Y);
     settle(&mut window);
     assert_eq!(state(&window).object, Some(0));
     act(&mut window, UiCommand::RenameObject);
     let field = window.get_by_label("Name of the object");
-    field.type_text(" of the fox");
+    field.type_text("the fox");
     settle(&mut window);
     window.key_press(Key::Enter);
     settle(&mut window);
-    assert_eq!(state(&window).objects[0].name, "object 1 of the fox");
+    assert_eq!(state(&window).objects[0].name, "the fox");
     act(&mut window, UiCommand::DeleteObject);
     assert_eq!((state(&window).objects.len(), state(&window).object), (1, None));
     window.key_press(Key::Escape);
@@ -396,11 +397,20 @@ fn one_head_over_all_answers_has_mean_and_spread() {
     window.get_all_by_label("Copy CSV").next().unwrap().click();
     let text = copied(&mut window);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "heads,question,answer,picture,image_share,focus,inside");
+    assert_eq!(lines[0], "heads,tokens,question,answer,picture,image_share,focus,inside");
     assert_eq!(lines.len(), 3);
-    assert!(lines[1].starts_with("\"layer 1 · head 2\","), "{text}");
+    assert!(lines[1].starts_with("\"L1 H2\",mean of all answer tokens,"), "{text}");
     let share = |line: &str| line.rsplit(',').nth(2).unwrap().parse::<f32>().unwrap();
     assert_eq!(share(lines[1]), share(lines[2]));
+    assert!(window.query_by_label("Over all words of each answer").is_some());
+    // The other answer opens with the same head, and the panel keeps showing it.
+    let first = window.state().docs[0].id;
+    let tile = window.get_all_by_label_contains(" %: ").next();
+    let at = tile.expect("the tile of the other answer").rect().center();
+    click(&mut window, at, Modifiers::NONE);
+    assert_eq!(window.state().current, Some(first));
+    assert_eq!(state(&window).map.chosen_heads(), [[1, 2]]);
+    assert!(window.query_by_label("L1 H2").is_some());
     let (mean, deviation) = vlmscope::ui::value_cache::mean_and_deviation(&[1.0, 2.0, 3.0]);
     assert_eq!((mean, deviation), (2.0, Some(1.0)));
     assert_eq!(vlmscope::ui::value_cache::mean_and_deviation(&[0.5]).1, None);
@@ -408,7 +418,11 @@ fn one_head_over_all_answers_has_mean_and_spread() {
 
 /// The window with a question to the built-in model answered.
 fn answered() -> Window {
-    let mut window = open([1400.0, 900.0], 1.0, Start::BuiltIn, None);
+    answered_in([1400.0, 900.0])
+}
+
+fn answered_in(size: [f32; 2]) -> Window {
+    let mut window = open(size, 1.0, Start::BuiltIn, None);
     until(&mut window, |app| app.chat.asking.is_none() && app.doc().is_some());
     window.state().intents.send(Intent::Ask("What colour is the balloon?".into()));
     until(&mut window, |app| {
@@ -456,6 +470,97 @@ fn a_verdict_needs_both_measurements_and_shows_them() {
         .send(Intent::Settings(vlmscope::ui::intent::SettingsChange::Verdict(strict)));
     settle(&mut window);
     assert!(window.query_by_label_contains("→ partly grounded").is_some());
+}
+
+/// The better grounded of two answers is seen in one panel.
+#[test]
+fn verdicts_of_two_answers_to_one_question_are_side_by_side() {
+    let mut window = answered_in([1600.0, 1800.0]);
+    let own = window.state().current.unwrap();
+    window.state().intents.send(Intent::Score("The balloon is blue.".into()));
+    until(&mut window, |app| app.current != Some(own) && app.chat.asking.is_none());
+    let other = window.state().current.unwrap();
+    window.state().intents.send(Intent::Show(own));
+    window.state().intents.send(Intent::WhatIf(WhatIfCommand::CompareWith(other)));
+    settle(&mut window);
+    // Each stays as it was given: nothing is scored again.
+    let both = window.state().what_if.comparison.clone().expect("both answers");
+    assert!(window.state().tasks.running().is_empty() && both.is_of_answers());
+    assert_eq!(
+        both.scored.answer_ids(),
+        window.state().docs.get(other).unwrap().trace.answer_ids()
+    );
+    show(&mut window, Pane::WhatIf);
+    window.get_by_label_contains("of this answer,");
+    window.get_by_label("Check both answers").click();
+    settle(&mut window);
+    let is_checked = |app: &vlmscope::ui::app::App| {
+        [own, other].iter().all(|id| app.docs.get(*id).unwrap().trace.has_blank_logprobs())
+    };
+    until(&mut window, is_checked);
+    until(&mut window, idle);
+    settle(&mut window);
+    for (word, grounded) in [("“red.”: ", true), ("“blue.”: ", false)] {
+        let line = window.get_by_label_contains(word);
+        let node = line.accesskit_node();
+        let text = node.label().or_else(|| node.value()).unwrap();
+        assert_eq!(text.ends_with("→ grounded"), grounded, "{text}");
+    }
+    window.get_by_label_contains(" grounded · the other answer: ");
+    shoot(&mut window, "both_answers");
+    // The rows of the answers have the counts, too.
+    let rows = window.query_all_by_label_contains(" of 4 grounded");
+    assert_eq!(rows.filter(|row| row.rect().right() < 300.0).count(), 2);
+    // A word of the first stands for that of the second.
+    let word = window.state().docs.get(own).unwrap().trace.answer_ids().len() as u32 - 3;
+    window.state().intents.command(Command::SetQueries(Queries::answer(word)));
+    window.state().intents.send(Intent::WhatIf(WhatIfCommand::Compare(Compare::SideBySide)));
+    until(&mut window, |app| app.what_if.second_stage.is_some());
+    settle(&mut window);
+    shoot(&mut window, "both_side_by_side");
+    let [first, second] = [both.first, both.second].map(|id| {
+        let doc = window.state().docs.get(id).unwrap();
+        doc.trace.answer_ids().len() as u32
+    });
+    let mapped = both.map_of_second(&state(&window).map).queries.set.only().unwrap();
+    assert!(mapped < second && word < first);
+    assert!(window.state().notices.iter().all(|notice| !notice.is_error));
+}
+
+/// No line of the panel is wider than the panel, so that nothing is cut at its right edge.
+#[test]
+fn the_relevancy_panel_stays_within_its_width_and_shows_words() {
+    for size in [[1280.0, 720.0], [1920.0, 1080.0]] {
+        let mut window = open(size, 1.0, Start::BuiltIn, None);
+        until(&mut window, |app| app.chat.asking.is_none() && app.doc().is_some());
+        show(&mut window, Pane::Relevancy);
+        let check = |window: &Window, label: &str| {
+            for node in window.query_all_by_label_contains(label) {
+                let rect = node.rect();
+                assert!(rect.right() <= size[0], "{size:?}: {label} ends at {}", rect.right());
+            }
+        };
+        check(&window, "Check every word");
+        act(&mut window, UiCommand::ComputeRelevancy);
+        until(&mut window, |app| app.doc().is_some_and(|doc| !doc.trace.map_names().is_empty()));
+        until(&mut window, idle);
+        show(&mut window, Pane::Relevancy);
+        for label in ["Check every word", "Relevancy of ", "Compute", "Map on the stage"] {
+            check(&window, label);
+        }
+        act(&mut window, UiCommand::CheckWords);
+        until(&mut window, |app| app.doc().is_some_and(|doc| doc.trace.has_blank_logprobs()));
+        until(&mut window, idle);
+        settle(&mut window);
+        for label in [" grounded", "Relevancy of ", "picture"] {
+            check(&window, label);
+        }
+        shoot(&mut window, &format!("relevancy_{}", size[0]));
+        let bottom = window.get_by_label("Heads of the layer").rect().top();
+        let rows = window.query_all_by_label_contains("Relevancy of ");
+        let seen = rows.filter(|row| row.rect().bottom() <= bottom).count();
+        assert!(seen >= 3, "{size:?}: {seen} words are in sight");
+    }
 }
 
 #[test]

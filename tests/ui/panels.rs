@@ -77,6 +77,38 @@ fn the_heads_view_is_sorted_from_its_own_line() {
 }
 
 #[test]
+fn the_wall_is_sorted_from_its_own_line_and_a_click_chooses_the_head_under_it() {
+    let mut window = window();
+    window.key_press(Key::W);
+    settle(&mut window);
+    window.get_by_label("Attention to picture").click();
+    settle(&mut window);
+    assert_eq!(state(&window).head_order, HeadOrder::ImageShare);
+    let figure = window.state().stage.figure().expect("a figure").clone();
+    let grid = figure.grid.clone().expect("a grid of heads");
+    assert!(grid.sorted.is_some());
+    let stage = window.get_by_label_contains("Stage:").rect();
+    let scale = window.ctx.pixels_per_point();
+    let row = 1;
+    let shares: Vec<f32> = {
+        let doc = window.state().doc().unwrap();
+        let state = ViewState { quantity: Quantity::ImageShare, ..state(&window) };
+        let matrix = window.state().value_cache.matrix(doc, &state, None);
+        (0..grid.heads).map(|column| matrix.at(row, grid.head(row, column)).unwrap()).collect()
+    };
+    assert!(shares.windows(2).all(|pair| pair[0] >= pair[1]), "{shares:?}");
+    let moved = (0..grid.heads).find(|&column| grid.head(row, column) != column);
+    let column = moved.expect("a head whose place has changed");
+    let head = grid.head(row, column);
+    let [x, y] = figure.head_cell([row, head]).unwrap().centre();
+    click(&mut window, stage.min + egui::vec2(x, y) / scale, Modifiers::NONE);
+    let map = state(&window).map;
+    assert_eq!((map.layers.only(), map.heads.only()), (Some(row), Some(head)));
+    // Without an object, nothing is sorted by it.
+    assert!(window.query_by_label("Object").is_none());
+}
+
+#[test]
 fn the_matrix_view_has_its_quantities_in_its_own_line() {
     let mut window = window();
     window.key_press(Key::L);
@@ -424,7 +456,7 @@ fn a_failed_task_says_why() {
     let mut window = window();
     tasks::start(window.state_mut(), "Trying", |_, _| anyhow::bail!("the well is dry"));
     until(&mut window, |app| !app.notices.is_empty());
-    assert_eq!(window.state().notices[0].text, "Trying: the well is dry");
+    assert_eq!(window.state().notices[0].text, "Trying: the well is dry.");
     assert!(window.state().notices[0].is_error);
 }
 

@@ -330,6 +330,40 @@ fn a_slide_shows_its_picture_on_nine_tenths_of_the_height() {
     }
 }
 
+/// The tour ends with a slide of the wall.
+#[test]
+fn the_loupe_follows_the_pointer_on_a_slide_of_the_wall() {
+    let mut window = open([1280, 720], View::Stage, false);
+    let steps = tour(&crate::support::trace(), Path::new("a.vlmtrace")).steps;
+    let wall = steps.iter().position(|step| step.state.view == ViewKind::Wall);
+    let stop = wall.expect("a slide of the wall") + 1;
+    for digit in stop.to_string().chars() {
+        press(&mut window, Key::from_name(&digit.to_string()).unwrap());
+    }
+    press(&mut window, Key::Enter);
+    // Until the transition to it is over.
+    for _ in 0..20 {
+        if window.state().playback.cell_of((1, 2)).is_some() {
+            break;
+        }
+        wait(&mut window, 0.25);
+    }
+    let playback = &window.state().playback;
+    assert!(playback.explored().is_none());
+    let cell = playback.cell_of((1, 2)).expect("a wall on the slide");
+    assert_eq!(playback.head_at(Some(cell.centre())), Some((1, 2)));
+    assert_eq!(playback.head_at(None), None, "nothing is chosen on a slide");
+    let playback = &mut window.state_mut().playback;
+    let (_, _, name) = playback.magnified((1, 2), 120).expect("a picture");
+    assert!(name.starts_with("L1 H2"), "{name}");
+    // On a slide of one map there is no loupe.
+    press(&mut window, Key::Num3);
+    press(&mut window, Key::Enter);
+    wait(&mut window, 5.0);
+    let playback = &window.state().playback;
+    assert!(playback.cell_of((1, 2)).is_none() && playback.head_at(Some([600.0, 300.0])).is_none());
+}
+
 #[test]
 fn the_loupe_shows_the_head_of_the_keys_and_of_the_pointer() {
     let mut window = open([1280, 720], View::Stage, false);

@@ -55,6 +55,8 @@ fn maps_are_computed_shown_and_a_click_on_a_bar_chooses_its_word() {
         assert!(window.state().stage.read().is_ok());
     }
     // The other maps, and every head.
+    window.get_by_label("Compute").click();
+    settle(&mut window);
     compute(&mut window, "Compute all words", "relevancy.all");
     let trace = std::sync::Arc::clone(&window.state().doc().unwrap().trace);
     assert!(trace.map_row("relevancy.vit", AnswerIndex(0)).unwrap().iter().any(|&v| v > 0.0));

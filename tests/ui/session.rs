@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use vlmscope::analysis::score::Fit;
 use vlmscope::edit::{Area, Edits, Fill, Step};
-use vlmscope::model::Turn;
+use vlmscope::model::{BlankFill, Curve, Curves, MapCurves, Turn};
 use vlmscope::settings::Settings;
 use vlmscope::trace::{Rect, Trace};
 use vlmscope::ui::document::Document;
 use vlmscope::ui::intent::{BookmarkCommand, Intent};
+use vlmscope::ui::score::{Line, Scores};
 use vlmscope::ui::session::{RECORD_FILE, Record, find, is_opening, mark_opening};
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::what_if::session::Session;
@@ -59,7 +61,9 @@ fn fill(window: &mut Window, root: &Path) {
     let mut edit = Session::new(first, size, pixels, "fox.png".into());
     let area = Area::rectangle(Rect { x: 0.0, y: 0.0, width: 8.0, height: 8.0 });
     let fill = Step::Fill { area, with: Fill::Color { color: [255, 0, 0] } };
+    edit.edits.push(fill.clone()).unwrap();
     edit.edits.push(fill).unwrap();
+    edit.edits.undo();
     edit.edited = Some(second);
     app.what_if.session = Some(edit);
     let scored = map(&trace(), "map.scored");
@@ -71,13 +75,42 @@ fn fill(window: &mut Window, root: &Path) {
         totals: vec![None, Some(-0.5), None],
         changed: vec![false, true, false],
     });
+    let curve = |points: [(usize, f64); 2]| Curve { points: points.into() };
+    let curves = MapCurves {
+        map: 0,
+        fill: BlankFill::Mean,
+        deletion: curve([(0, 0.9), (4, 0.1)]),
+        insertion: curve([(0, 0.1), (4, 0.9)]),
+    };
+    let fit = Fit { hit: true, energy: f64::NAN, chance: 0.25 };
+    app.scores = Some(Scores {
+        on: first,
+        text: "fox".into(),
+        lines: vec![Line { title: "shown".into(), source: None, fit: Some(fit) }],
+        curves: Curves { curves: vec![curves], done: 2, total: 2 },
+    });
     app.intents.act(UiCommand::EditWalkthrough);
     app.intents.act(UiCommand::Bookmark);
     app.chat.question = "And the cat?".into();
     settle(window);
     window.state_mut().show_view();
-    window.state().intents.command(Command::StepLayer(1));
+    for _ in 0..2 {
+        window.state().intents.command(Command::StepLayer(1));
+        window.state().intents.send(Intent::Settle);
+        settle(window);
+    }
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     settle(window);
+}
+
+/// Closes a window, and waits until its session can be found: its last save may still be running.
+fn close(window: Window, root: &Path) {
+    drop(window);
+    let begin = Instant::now();
+    while find(&root.join("sessions")).0.is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Steps until the session on disk holds `answers`.
@@ -125,6 +158,17 @@ fn check_restored(root: &Path, settings: &Path) -> Window {
     assert_eq!(app.settings.bookmarks.len(), 1);
     assert!(doc.is_of(&app.settings.bookmarks[0]), "the bookmark finds its answer");
     assert_eq!(app.chat.question, "And the cat?");
+    assert_eq!((edit.edits.undone().len(), edit.edits.can_redo()), (1, true));
+    let scores = app.scores.as_ref().expect("the curves");
+    assert_eq!((scores.on, &*scores.text, scores.is_complete()), (doc.id, "fox", true));
+    assert_eq!(scores.curves.curves[0].deletion.points, [(0, 0.9), (4, 0.1)]);
+    assert!(scores.lines[0].fit.is_some_and(|fit| fit.energy.is_nan() && fit.chance == 0.25));
+    // The view can be undone and redone as before.
+    let layer = |doc: &Document| doc.state().map.layers.only();
+    let mut doc = doc.clone();
+    assert!(doc.redo() && layer(&doc) == Some(1));
+    assert!(doc.undo() && layer(&doc) == Some(0));
+    assert!(doc.undo() && layer(&doc) != Some(0) && doc.history.can_redo());
     window
 }
 
@@ -223,7 +267,7 @@ fn a_damaged_session_is_named_and_never_stops_the_start() {
     fill(&mut window, root);
     until_kept(&mut window, root, 2);
     let kept = window.state().keeper.as_ref().unwrap().folder().unwrap();
-    drop(window);
+    close(window, root);
     let record = kept.join(RECORD_FILE);
     let whole = std::fs::read_to_string(&record).unwrap();
 
@@ -267,9 +311,12 @@ fn what_a_session_says_is_checked_and_what_cannot_be_read_is_kept() {
     fill(&mut window, root);
     let mut record = until_kept(&mut window, root, 2);
     let kept = window.state().keeper.as_ref().unwrap().folder().unwrap();
-    drop(window);
+    close(window, root);
     record.heads.as_mut().unwrap().count = usize::MAX >> 8;
     record.edit.as_mut().unwrap().edits = Edits::new([0, 0]);
+    record.scores.as_mut().unwrap().curves.curves[0].map = usize::MAX >> 8;
+    let steps = record.answers.iter().find_map(|answer| answer.steps.clone()).unwrap();
+    std::fs::write(kept.join(&steps), "[[past]]\nzoom = {").unwrap();
     let damaged = record.answers[0].trace.clone();
     let lost = "is_edited = false\npicture = { name = 'x.png', file = 'picture-lost' }\n";
     let text = toml::to_string(&record).unwrap().replacen("is_edited = false\n", lost, 1);
@@ -285,11 +332,18 @@ fn what_a_session_says_is_checked_and_what_cannot_be_read_is_kept() {
     assert_eq!((heads.totals.len(), heads.totals[1]), (shape.layers * shape.heads, Some(-0.5)));
     assert!(app.what_if.session.is_none(), "edits of a picture without pixels");
     let texts: Vec<String> = app.notices.iter().map(|one| one.text.clone()).collect();
-    for part in ["The edited picture of the last session is left out", "The picture of an answer"] {
+    assert!(app.scores.is_none(), "curves of no map");
+    assert!(app.docs.iter().all(|doc| !doc.history.can_undo()), "steps that cannot be read");
+    for part in [
+        "The edited picture of the last session is left out",
+        "The picture of an answer",
+        "The undo steps of an answer are left out",
+        "The Faithfulness curves of the last session are left out: there is no map",
+    ] {
         assert!(texts.iter().any(|text| text.contains(part)), "{part}: {texts:?}");
     }
     until_kept(&mut window, root, 2);
-    drop(window);
+    close(window, root);
 
     std::fs::write(kept.join(&damaged), "not a trace").unwrap();
     let mut window = start(root, &settings);
@@ -297,7 +351,13 @@ fn what_a_session_says_is_checked_and_what_cannot_be_read_is_kept() {
     until(&mut window, |app| app.docs.len() == 1);
     until_kept(&mut window, root, 1);
     let name = kept.file_name().unwrap().to_str().unwrap().replace("session-", "damaged-");
-    let aside = root.join("sessions").join(name).join(&damaged);
+    let sessions = root.join("sessions");
+    assert_eq!(
+        std::fs::read(sessions.join(&name).join(&steps)).unwrap(),
+        b"[[past]]\nzoom = {",
+        "the undo steps that could not be read before"
+    );
+    let aside = sessions.join(format!("{name}-1")).join(&damaged);
     assert_eq!(std::fs::read(&aside).unwrap(), b"not a trace");
     assert!(aside.with_file_name("walkthrough.toml").is_file(), "its steps show that trace");
     let texts: Vec<String> = window.state().notices.iter().map(|one| one.text.clone()).collect();

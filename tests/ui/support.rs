@@ -212,3 +212,11 @@ pub fn copied(window: &mut Window) -> String {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// A picture of the window, to be looked at: in the folder that an environment variable names.
+pub fn shoot(window: &mut Window, name: &str) {
+    if let Some(folder) = std::env::var_os("VLMSCOPE_SHOTS") {
+        let image = window.render().unwrap();
+        image.save(std::path::Path::new(&folder).join(format!("{name}.png"))).unwrap();
+    }
+}

@@ -54,7 +54,7 @@ pub(crate) struct Flags {
     /// Largest distance from the token that the causal view shows [default: all that its graph has].
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Look")]
     radius: Option<u32>,
-    /// Order of the heads view.
+    /// Order of the heads in the heads view and, within each layer, on the wall.
     #[arg(long, value_enum, help_heading = "Look")]
     sort: Option<HeadOrder>,
     /// Show the original picture instead of the preprocessed one.

@@ -1,13 +1,13 @@
 //! Files: open, save, copy.
 
-use super::{dialogs, walkthrough_files};
+use super::{dialogs, grounding, walkthrough_files};
 use crate::trace::{FileStamp, Trace};
 use crate::ui::app::App;
 use crate::ui::dialogs::{Dialog, Filters, TRACES, Want, path_from_text};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::figures::{FigureJob, FigureKind, command_line};
 use crate::ui::intent::Intent;
-use crate::ui::session::picture_of;
+use crate::ui::session::{picture_at, picture_of};
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ fn job(app: &App, ctx: &egui::Context) -> Option<FigureJob> {
     } else {
         crate::view::Theme::Light
     };
-    let second = app.what_if.subtract_second(app.current, &mut state);
+    let second = app.what_if.second_of_figure(app.current, &mut state);
     Some(FigureJob {
         gpu: app.stage.gpu(),
         state,
@@ -208,7 +208,22 @@ fn add_trace(app: &mut App, trace: Arc<Trace>) {
     if let Some(picture) = picture {
         app.pictures.insert(doc.id, picture);
     }
-    app.add_document(doc);
+    let id = app.add_document(doc);
+    grounding::join_blank(app, id);
+}
+
+/// Lets the next question be about the chosen one of several pictures.
+pub fn follow_picture(app: &mut App) {
+    let Some(doc) = app.doc().filter(|doc| doc.extent.picture_numbers().len() > 1) else { return };
+    let chosen = (doc.id, doc.state().picture.index);
+    if app.followed_picture == Some(chosen) {
+        return;
+    }
+    let picture = picture_at(&doc.trace, chosen.1);
+    app.followed_picture = Some(chosen);
+    if picture.is_some() {
+        app.chat.picture = picture;
+    }
 }
 
 /// Seconds between two checks of the files of shown documents. They are made only while frames are drawn, so that an

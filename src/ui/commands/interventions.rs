@@ -4,7 +4,7 @@
 use super::edit_picture::held_against;
 use super::relevancy::keep_maps;
 use super::tasks::{is_for_python, is_for_python_masked, start_on_model};
-use crate::analysis::diff::words;
+use crate::analysis::diff::{of_answers, words};
 use crate::job::CancelToken;
 use crate::model::{
     BlankFill, Engine, Intervention, ModelError, OCCLUSION_MAP, OcclusionOptions, Rerun, Steer,
@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::trace::{FileStamp, Head, Layer, Trace};
 use crate::ui::app::App;
-use crate::ui::document::DocumentId;
+use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::layout::Pane;
 use crate::ui::python_line::quoted;
@@ -36,6 +36,9 @@ pub fn compare_with(app: &mut App, other: DocumentId) {
         app.notify(error.to_string(), true);
         return;
     }
+    if first.asks_the_same(&second) {
+        return compare_answers(app, &first, &second);
+    }
     let given = [("answer", quoted(&first.meta().answer))];
     if first.meta().answer != second.meta().answer
         && is_for_python(app, "Comparing two answers", second.meta(), Some(&given))
@@ -49,6 +52,19 @@ pub fn compare_with(app: &mut App, other: DocumentId) {
         let found = Comparison { first, second, scored, words, difference };
         Ok(TaskResult::Compared(Box::new(found)))
     });
+}
+
+/// Compares two answers to the same question about the same picture, each as it was given.
+fn compare_answers(app: &mut App, first: &Document, second: &Document) {
+    match of_answers(&first.trace, &second.trace) {
+        Ok(difference) => {
+            let words = words(&first.meta().answer, &second.meta().answer);
+            let scored = Arc::clone(&second.trace);
+            let (first, second) = (first.id, second.id);
+            app.what_if.comparison = Some(Comparison { first, second, scored, words, difference });
+        }
+        Err(error) => app.notify(error.to_string(), true),
+    }
 }
 
 /// Covers the picture part by part; the map on the stage is updated meanwhile.

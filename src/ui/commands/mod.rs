@@ -38,8 +38,8 @@ use super::view_changes::{next_of, with_axes};
 use super::walkthrough::editor::Editor;
 use crate::view::timeline::Edit;
 use crate::view::{
-    AxisSet, Blend, Camera, ColorMap, Command, HeadOrder, ImageForm, Interpolation, PatchGrid,
-    Queries, QueryKind, ViewKind,
+    AxisSet, Blend, Camera, ColorMap, Command, ImageForm, Interpolation, PatchGrid, Queries,
+    QueryKind, ViewKind,
 };
 use std::sync::Arc;
 
@@ -76,6 +76,7 @@ pub fn read_input(app: &mut App, ctx: &egui::Context) {
 /// Checks files of shown documents for changes, and advances playback of the view and of the walkthrough.
 pub fn tick(app: &mut App, ctx: &egui::Context) {
     files::look_for_changes(app);
+    files::follow_picture(app);
     playing::tick(app, ctx);
     causes::tick(app);
     walkthrough::tick(app, ctx);
@@ -175,6 +176,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Bookmark(command) => bookmarks::apply(app, command),
         Intent::CancelTask(id) => app.tasks.cancel(id),
         Intent::TestMaps => score::start(app),
+        Intent::CheckWords(answers) => grounding::check_each(app, answers),
         Intent::ComputeRelevancy(methods, tokens) => relevancy::compute(app, methods, tokens),
         Intent::Causes(command) => causes::apply(app, command),
         Intent::WhatIf(command) => what_if::apply(app, command),

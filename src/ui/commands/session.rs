@@ -1,16 +1,16 @@
 //! The session: what is saved of the window, and how a saved one is opened.
 
-use crate::analysis::diff::{check_geometry, difference, words};
-use crate::edit::Edits;
+use crate::analysis::diff::{difference, of_answers, words};
 use crate::model::{Effect, Turn};
 use crate::ui::app::App;
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
-use crate::ui::samples::general_questions;
+use crate::ui::samples::questions_about;
+use crate::ui::score::Scores;
 use crate::ui::session::{
     AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, Restored,
-    RestoredAnswer, RestoredWalkthrough, Saved, Snapshot, Told, WalkthroughToKeep, content,
-    mark_opening,
+    RestoredAnswer, RestoredWalkthrough, Saved, ScoresRecord, Snapshot, Told, WalkthroughToKeep,
+    content, mark_opening,
 };
 use crate::ui::task_result::TaskResult;
 use crate::ui::walkthrough::editor::{Editor, NewWalkthrough};
@@ -67,7 +67,13 @@ fn is_worth_keeping(app: &App) -> bool {
         || what_if.session.as_ref().is_some_and(|session| !session.edits.is_empty())
         || what_if.intervened.is_some()
         || what_if.heads.is_some()
+        || complete_scores(app).is_some()
         || !app.docs.iter().all(is_plain)
+}
+
+/// The curves of a test that has ended.
+fn complete_scores(app: &App) -> Option<&Scores> {
+    app.scores.as_ref().filter(|scores| scores.is_complete())
 }
 
 /// A number that differs whenever something else is to be saved.
@@ -86,7 +92,7 @@ fn fingerprint(app: &App) -> u64 {
     }
     let what_if = &app.what_if;
     if let Some(session) = &what_if.session {
-        let steps = session.edits.steps().len();
+        let steps = session.edits.revision();
         (session.original, session.edited, steps, session.stale).hash(&mut hash);
     }
     if let Some(both) = &what_if.comparison {
@@ -95,6 +101,9 @@ fn fingerprint(app: &App) -> u64 {
     if let Some(heads) = &what_if.heads {
         (heads.on, heads.totals.iter().flatten().count()).hash(&mut hash);
     }
+    complete_scores(app)
+        .map(|scores| (scores.on, &scores.text, scores.curves.total))
+        .hash(&mut hash);
     what_if.intervened.as_ref().map(|done| (done.on, &done.what)).hash(&mut hash);
     app.settings.session_limit_mb.hash(&mut hash);
     hash.finish()
@@ -122,6 +131,7 @@ fn snapshot(app: &App) -> Snapshot {
         is_stale: session.stale,
         asked_crop: session.asked_crop,
         edits: session.edits.clone(),
+        undone: session.edits.undone().to_vec(),
     });
     let comparison = what_if.comparison.as_ref();
     Snapshot {
@@ -141,6 +151,12 @@ fn snapshot(app: &App) -> Snapshot {
             changes_answer: done.effect.changes_answer,
             words: done.words.clone(),
             is_steered: done.is_steered,
+        }),
+        scores: complete_scores(app).map(|scores| ScoresRecord {
+            on: scores.on.number(),
+            text: scores.text.clone(),
+            lines: scores.lines.clone(),
+            curves: scores.curves.clone(),
         }),
         limit_bytes: app.settings.session_limit_mb.saturating_mul(1_000_000),
     }
@@ -177,8 +193,16 @@ pub fn discard_waiting(app: &mut App) {
 
 /// Shows a session that was read.
 pub fn show(app: &mut App, restored: Restored) {
-    let Restored { found, traces, answers, picture, walkthrough, edited_picture, scored, problems } =
-        restored;
+    let Restored {
+        found,
+        traces,
+        answers,
+        picture,
+        walkthrough,
+        edited_picture,
+        scored,
+        mut problems,
+    } = restored;
     let record = found.record.clone();
     let held_none = app.docs.is_empty();
     let count = answers.len();
@@ -196,9 +220,9 @@ pub fn show(app: &mut App, restored: Restored) {
     if held_none {
         app.chat.question.clone_from(&record.question);
         app.chat.follow_up = record.follow_up;
-        app.chat.suggestions = general_questions();
         app.intents.send(Intent::LoadModel);
         if let Some(picture) = picture {
+            app.chat.suggestions = questions_about(&picture);
             app.exports.preview(picture.clone());
             app.chat.picture = Some(picture);
             app.current = None;
@@ -212,7 +236,9 @@ pub fn show(app: &mut App, restored: Restored) {
         && let Some(original) = id(edit.original)
     {
         let mut session = Session::new(original, edit.edits.size(), pixels, name);
-        session.edits = Edits::clone(&edit.edits);
+        // The undone steps were checked when the session was read.
+        let edits = edit.edits.clone();
+        session.edits = edits.clone().with_undone(edit.undone.clone()).unwrap_or(edits);
         session.edited = edit.edited.and_then(id);
         session.stale = edit.is_stale;
         session.asked_crop = edit.asked_crop;
@@ -242,6 +268,18 @@ pub fn show(app: &mut App, restored: Restored) {
         let effect = Effect { delta_logprob, changes_answer };
         app.what_if.intervened = Some(Intervened { on, what, effect, words, is_steered });
     }
+    if app.scores.is_none()
+        && let Some(ScoresRecord { on, text, lines, curves }) = record.scores
+        && let Some(doc) = id(on).and_then(|on| app.docs.get(on))
+    {
+        let scores = Scores { on: doc.id, text, lines, curves };
+        match scores.check(doc.meta().patches()) {
+            Ok(()) => app.scores = Some(scores),
+            Err(reason) => problems.push(format!(
+                "The Faithfulness curves of the last session are left out: {reason}."
+            )),
+        }
+    }
     let has_walkthrough = walkthrough.is_some();
     if let Some(walkthrough) = walkthrough {
         edit_again(app, walkthrough, &ids);
@@ -261,7 +299,7 @@ pub fn show(app: &mut App, restored: Restored) {
 
 /// Adds an answer that was read.
 fn add(app: &mut App, answer: RestoredAnswer) -> DocumentId {
-    let RestoredAnswer { record, trace, is_in_file, picture, turns } = answer;
+    let RestoredAnswer { record, trace, is_in_file, picture, turns, steps } = answer;
     let mut doc = Document::new(trace, &record.view);
     let number = DocumentId::from_number(record.id);
     if app.docs.get(number).is_none() {
@@ -272,7 +310,7 @@ fn add(app: &mut App, answer: RestoredAnswer) -> DocumentId {
         (doc.path, doc.in_file, doc.stamp) = (record.file, None, None);
     }
     doc.is_edited = record.is_edited;
-    doc.show(record.view);
+    doc.restore(record.view, steps.past, steps.future);
     let id = app.docs.add(doc);
     app.pictures.extend(picture.map(|picture| (id, picture)));
     if !turns.is_empty() {
@@ -293,8 +331,10 @@ fn compare(
     let docs = pair.and_then(|(first, second)| Some((app.docs.get(first)?, app.docs.get(second)?)));
     let Some((first, second)) = docs else { return };
     let differ = first.trace.answer_ids() != second.trace.answer_ids();
-    let found = check_geometry(first.meta(), scored.meta())
-        .and_then(|()| difference(&first.trace, &scored, differ));
+    let found = match first.asks_the_same(second) && differ {
+        true => of_answers(&first.trace, &scored),
+        false => difference(&first.trace, &scored, differ),
+    };
     match found {
         Ok(difference) => {
             let words = words(&first.meta().answer, &second.meta().answer);

@@ -66,17 +66,13 @@ pub fn is_for_python(
     more: Option<&[(&str, String)]>,
 ) -> bool {
     let Some(line) = python_line(meta, more.unwrap_or_default()) else { return false };
-    let reason = needs_model(title, meta);
     if more.is_none() {
-        let text = format!(
-            "{reason} The Python package cannot compute this either: it needs a bundle of the model, which \
-            onnx/export.py makes for LLaVA-1.5 and its relatives."
-        );
-        app.notify(text, false);
-        return true;
+        let what = "The Python package cannot compute this either: it needs a bundle of the model, which onnx/export.py makes for LLaVA-1.5 and its relatives.";
+        refer_to_python(app, title, meta, what, None);
+    } else {
+        let what = "Run this line there and open the trace that it makes:";
+        refer_to_python(app, title, meta, what, Some(("Copy the line", line)));
     }
-    let text = format!("{reason} Run this line there and open the trace that it makes:\n{line}");
-    offer_line(app, text, line);
     true
 }
 
@@ -85,25 +81,27 @@ pub fn is_for_python(
 pub fn is_for_python_masked(app: &mut App, title: &str, meta: &TraceMeta) -> bool {
     let masked = [("answer", quoted(&meta.answer)), ("blank", "True".to_owned())];
     let Some(line) = python_line(meta, &masked) else { return false };
-    let reason = needs_model(title, meta);
-    let text = format!(
-        "{reason} The Python package cannot cover parts of a picture, but this line scores the same answer with \
-        all of it masked:\n{line}"
-    );
-    offer_line(app, text, line);
+    let what = "The Python package cannot cover parts of a picture, but this line scores the same answer with all of it masked:";
+    refer_to_python(app, title, meta, what, Some(("Copy the line", line)));
     true
 }
 
-fn needs_model(title: &str, meta: &TraceMeta) -> String {
-    format!(
-        "{title} needs the running model. This trace was captured in Python from {}, which the window cannot run.",
+/// Says that `title` needs the running model of a captured trace, and what to do; `code` is the Python source that does
+/// it, with the text of the button that copies it.
+pub fn refer_to_python(
+    app: &mut App,
+    title: &str,
+    meta: &TraceMeta,
+    what: &str,
+    code: Option<(&'static str, String)>,
+) {
+    let text = format!(
+        "{title} needs the running model. This trace was captured in Python from {}, which the window cannot run. {what}",
         meta.model.model_class
-    )
-}
-
-fn offer_line(app: &mut App, text: String, line: String) {
+    );
+    let Some((button, code)) = code else { return app.notify(text, false) };
+    let text = format!("{text}\n{code}");
     if !app.notices.iter().any(|notice| notice.text == text) {
-        let copy = Intent::Copy(line, "The Python line");
-        app.offer(text, vec![("Copy the line", copy)]);
+        app.offer(text, vec![(button, Intent::Copy(code, "The Python line"))]);
     }
 }

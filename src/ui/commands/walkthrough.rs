@@ -141,7 +141,7 @@ fn compare(
         _ => (Mix::Swipe { position: 0.5 }, ", as a swipe between the two answers"),
     };
     let trace = Some(editor.trace_set.name_of_trace(&both.scored));
-    state.second = Some(Second { trace, map: state.map.clone(), mix });
+    state.second = Some(Second { trace, map: both.map_of_second(&state.map), mix });
     said
 }
 

@@ -9,7 +9,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::{AnswerNumbers, mean_and_deviation};
 use crate::ui::widgets::{heading, ink, muted, text_in};
 use crate::view::figure::caption_of_heads;
-use crate::view::{ColorMap, Shown, ViewState};
+use crate::view::{ColorMap, Command, MapSource, Shown, SourceRule, ViewKind, ViewState};
 use egui::{
     Align2, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, Ui, WidgetInfo, pos2, vec2,
 };
@@ -18,6 +18,11 @@ use std::fmt::Write as _;
 
 const TILE: f32 = 104.0;
 const LABEL: f32 = 34.0;
+/// The words of an answer that the numbers are over.
+pub(super) const ALL_WORDS: &str = "Over all words of each answer";
+/// Why not the chosen word.
+pub(super) const ALL_WORDS_HINT: &str = "Answers have different words: each number is the mean over all words of an answer, not that of \
+    the word on the stage";
 /// More answers are counted and exported, but not drawn.
 const MOST_TILES: usize = 60;
 
@@ -49,6 +54,7 @@ impl PaneUi for Answers {
             let text = csv(cx, &numbers, &name);
             cx.intents.send(Intent::Copy(text, "The numbers of every answer"));
         }
+        muted(ui, ALL_WORDS).on_hover_text(ALL_WORDS_HINT);
         summary(cx, ui, &numbers);
         let open: Vec<TraceId> = cx.docs.iter().map(|doc| doc.trace.id()).collect();
         self.pictures.retain(|trace, _| open.contains(trace));
@@ -102,7 +108,7 @@ fn summary(cx: &PaneContext<'_>, ui: &mut Ui, numbers: &[AnswerNumbers]) {
 /// One row an answer.
 fn csv(cx: &PaneContext<'_>, numbers: &[AnswerNumbers], name: &str) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-    let mut text = String::from("heads,question,answer,picture,image_share,focus,inside\n");
+    let mut text = String::from("heads,tokens,question,answer,picture,image_share,focus,inside\n");
     for one in numbers {
         let Some(doc) = cx.docs.iter().find(|doc| doc.id == one.of) else { continue };
         let meta = doc.meta();
@@ -111,7 +117,7 @@ fn csv(cx: &PaneContext<'_>, numbers: &[AnswerNumbers], name: &str) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{inside}",
+            "{},mean of all answer tokens,{},{},{},{},{},{inside}",
             quoted(name),
             quoted(&meta.question),
             quoted(meta.answer.trim()),
@@ -121,6 +127,25 @@ fn csv(cx: &PaneContext<'_>, numbers: &[AnswerNumbers], name: &str) -> String {
         );
     }
     text
+}
+
+/// Shows an answer with the heads that the panel shows.
+fn show_with_heads(cx: &PaneContext<'_>, doc: &Document) {
+    cx.intents.send(Intent::Show(doc.id));
+    let Some(current) = cx.current.filter(|current| current.id != doc.id) else { return };
+    let mut next = doc.state().clone();
+    let from = &current.state().map;
+    next.map.layers.clone_from(&from.layers);
+    next.map.heads.clone_from(&from.heads);
+    next.map.head_set.clone_from(&from.head_set);
+    // A map without layers and heads would not show them.
+    if !doc.trace.page_names().contains(&next.map.source.name()) {
+        next.map.source = MapSource::Attention;
+    }
+    if next.view.spec().source == SourceRule::Relevancy {
+        next.view = ViewKind::Overlay;
+    }
+    cx.intents.command(Command::Replace(Box::new(next)));
 }
 
 impl Answers {
@@ -192,9 +217,16 @@ impl Answers {
         let answer = doc.meta().answer.trim().to_owned();
         let font = theme::plain(11.0);
         text_in(ui, line(14.0), Align2::LEFT_CENTER, &answer, font, ink.muted);
-        let hint = format!("{}\n{answer}", doc.meta().question);
+        let hint = format!(
+            "{}\n{answer}\n{share} {}, over all words of this answer",
+            doc.meta().question,
+            match cx.shown.chosen_object().filter(|_| numbers.inside.is_some()) {
+                Some(object) => format!("inside “{}”", object.name),
+                None => "on the picture".into(),
+            }
+        );
         if response.on_hover_text(hint).clicked() {
-            cx.intents.send(Intent::Show(doc.id));
+            show_with_heads(cx, doc);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::system_fonts::{readable, wrapped_text};
 use crate::ui::theme;
-use crate::ui::verdicts::colored_answer;
+use crate::ui::verdicts::{Counted, colored_answer, counted};
 use crate::ui::widgets::{
     Icon, badge_size, hairline, heading, icon_button, ink, muted, paint_badge, primary_button,
     text_in,
@@ -239,9 +239,9 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
             ui.spacing_mut().item_spacing = vec2(4.0, 4.0);
             for badge in marks {
                 let (rect, response) =
-                    ui.allocate_exact_size(badge_size(ui, badge), Sense::hover());
+                    ui.allocate_exact_size(badge_size(ui, badge.text()), Sense::hover());
                 response.widget_info(|| WidgetInfo::labeled(Role::Label, true, badge.text()));
-                paint_badge(ui, rect, badge);
+                paint_badge(ui, rect, badge.text());
                 response.on_hover_text(badge.hint(meta));
             }
         });
@@ -255,12 +255,11 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
             return;
         }
         let logprob = answer_logprob(&doc.trace);
-        let kind = if meta.sampling.forced { "scored" } else { "p" };
-        let probability = f64::from(logprob.exp());
-        muted(
-            ui,
-            format!("{kind} = {} · log p = {}", number(probability, 1.0), logprob_text(logprob)),
-        );
+        let probability = match logprob.exp() {
+            p if p < 0.005 => "p < 0.01".to_owned(),
+            p => format!("p = {}", number(f64::from(p), 1.0)),
+        };
+        muted(ui, format!("{probability} · log p = {}", logprob_text(logprob)));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let hint = if cx.settings.sampling.is_greedy() {
                 "Sampling is greedy: the answer will be the same. Raise the temperature for other \
@@ -343,15 +342,20 @@ fn history(cx: &PaneContext<'_>, ui: &mut Ui) {
     let rows: Vec<&Document> = cx.docs.iter().rev().collect();
     let mut close: Option<DocumentId> = None;
     let several = rows.iter().any(|doc| picture_of(doc) != picture_of(rows[0]));
-    let mut last = None;
-    for doc in rows {
-        let picture = picture_of(doc);
-        if several && last.as_ref() != Some(&picture) {
+    let mut pictures: Vec<String> = Vec::new();
+    for picture in rows.iter().map(|doc| picture_of(doc)) {
+        if !pictures.contains(&picture) {
+            pictures.push(picture);
+        }
+    }
+    for picture in pictures {
+        if several {
             muted(ui, picture.as_str());
         }
-        last = Some(picture);
-        if history_row(cx, ui, doc) {
-            close = Some(doc.id);
+        for doc in rows.iter().filter(|doc| picture_of(doc) == picture) {
+            if history_row(cx, ui, doc) {
+                close = Some(doc.id);
+            }
         }
     }
     if let Some(id) = close {
@@ -371,7 +375,16 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
     let meta = doc.meta();
     let on = cx.current.is_some_and(|current| current.id == doc.id);
     let marks = badges_of(cx, doc);
+    let count = if doc.trace.has_blank_logprobs() {
+        counted(&cx.values.evidence(doc, doc.state()), &cx.settings.verdict)
+    } else {
+        None
+    };
+    let count = count.map(Counted::text);
     let mut name = format!("{} {}", meta.question, meta.answer);
+    if let Some(count) = &count {
+        name.push_str(&format!(", {count}"));
+    }
     for badge in &marks {
         name.push_str(&format!(", {}", badge.text()));
     }
@@ -398,13 +411,14 @@ fn history_row(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) -> bool {
     };
     // At the right end of the question, which gets the rest of the line.
     let mut free = inner.right() - if hovered { 28.0 } else { 0.0 };
-    for &badge in marks.iter().rev() {
-        let size = badge_size(ui, badge);
+    let texts = count.iter().map(String::as_str).chain(marks.iter().map(|badge| badge.text()));
+    for text in texts.collect::<Vec<_>>().into_iter().rev() {
+        let size = badge_size(ui, text);
         let place = Rect::from_min_size(pos2(free - size.x, inner.top()), size);
         if place.left() < inner.left() + 60.0 {
             break;
         }
-        paint_badge(ui, place, badge);
+        paint_badge(ui, place, text);
         free = place.left() - 4.0;
     }
     text_in(

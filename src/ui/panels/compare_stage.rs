@@ -3,15 +3,16 @@
 //! Both are complete pictures of two renderers under one view, so that the pictures below the maps (one is edited)
 //! are compared as well.
 
-use crate::trace::Trace;
+use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
-use crate::ui::what_if::{Compare, WhatIfCommand};
-use crate::ui::widgets::ink;
+use crate::ui::what_if::{Compare, Comparison, WhatIfCommand};
+use crate::ui::widgets::{capital, ink};
+use crate::view::History;
 use egui::{
-    Align2, Color32, CursorIcon, Pos2, Rect, Role, Sense, Stroke, TextureId, Ui, WidgetInfo, pos2,
-    vec2,
+    Align2, Color32, CursorIcon, Pos2, Rangef, Rect, Role, Sense, Stroke, TextureId, Ui,
+    WidgetInfo, pos2, vec2,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub struct Places {
 pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
     let seen = cx.what_if.seen_together(cx.current.map(|doc| doc.id)).is_some();
     let names = cx.what_if.names();
+    let short = names.short;
     let how = if seen { cx.what_if.compare } else { Compare::Off };
     let (first, second) = match how {
         Compare::SideBySide => {
@@ -61,7 +63,7 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         (Compare::Flicker, Some(other)) => {
             let is_second = is_second_turn(ui.input(|input| input.time));
             draw(ui, if is_second { Some(other) } else { own }, rect);
-            label(ui, rect, if is_second { names[1] } else { names[0] }, Align2::LEFT_TOP);
+            label(ui, rect, if is_second { short[1] } else { short[0] }, Align2::LEFT_TOP);
             ui.request_repaint_after(FLICKER);
         }
         (Compare::Swipe, Some(other)) => {
@@ -73,11 +75,14 @@ pub fn paint(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) -> Places {
         _ => draw(ui, own, first),
     }
     if matches!(how, Compare::SideBySide | Compare::Swipe) {
-        label(ui, first, names[0], Align2::LEFT_TOP);
+        label(ui, first, short[0], Align2::LEFT_TOP);
         let place = second.unwrap_or(rect);
         let corner = if second.is_some() { Align2::LEFT_TOP } else { Align2::RIGHT_TOP };
-        let text =
-            format!("{}, scored with the answer of the {}", names[1], names[0].to_lowercase());
+        let is_of_answers = cx.what_if.comparison.as_ref().is_some_and(Comparison::is_of_answers);
+        let text = match is_of_answers {
+            true => short[1].to_owned(),
+            false => format!("{}, scored with {}", capital(names.scored), names.in_text[0]),
+        };
         label(ui, place, &text, corner);
     }
     Places { first, second }
@@ -106,8 +111,9 @@ fn label(ui: &Ui, place: Rect, text: &str, corner: Align2) {
     ui.painter().galley(rect.min + vec2(6.0, 3.0), galley, ink.muted);
 }
 
-/// The trace of the second answer, where that is under the pointer; `first` is the place of the first answer.
-pub fn second_at(cx: &PaneContext<'_>, first: Rect, at: Pos2) -> Option<Arc<Trace>> {
+/// The second answer of a document's comparison, where that is under the pointer; `first` is the place of the first
+/// answer.
+pub fn second_at(cx: &PaneContext<'_>, doc: &Document, first: Rect, at: Pos2) -> Option<Document> {
     let both = cx.what_if.seen_together(cx.current.map(|doc| doc.id))?;
     let is_second = match cx.what_if.compare {
         Compare::Swipe => at.x >= first.left() + cx.what_if.swipe * first.width(),
@@ -115,7 +121,12 @@ pub fn second_at(cx: &PaneContext<'_>, first: Rect, at: Pos2) -> Option<Arc<Trac
         Compare::Flicker => is_second_turn(cx.now),
         Compare::Off | Compare::Difference => false,
     };
-    is_second.then(|| Arc::clone(&both.scored))
+    // Both have the same geometry.
+    is_second.then(|| Document {
+        trace: Arc::clone(&both.scored),
+        history: Arc::new(History::new(both.view_of_second(doc.state()))),
+        ..doc.clone()
+    })
 }
 
 /// Whether flicker mode shows the second answer at a time in seconds.
@@ -130,7 +141,14 @@ pub fn line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
         return;
     }
     let x = rect.left() + cx.what_if.swipe * rect.width();
-    let caught = Rect::from_x_y_ranges(x - CATCH..=x + CATCH, rect.y_range());
+    // Only over the picture: caption and legend belong to both answers.
+    let scale = ui.ctx().pixels_per_point();
+    let rows = cx.stage.figure().map_or(rect.y_range(), |figure| {
+        let visible = figure.visible();
+        let on_screen = |y: f32| rect.top() + y / scale;
+        Rangef::new(on_screen(visible.y), on_screen(visible.bottom()))
+    });
+    let caught = Rect::from_x_y_ranges(x - CATCH..=x + CATCH, rows);
     let response = ui.interact(caught, ui.scope_id().with("swipe line"), Sense::drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Slider, true, "Line of the swipe"));
     if response.hovered() || response.dragged() {
@@ -141,6 +159,6 @@ pub fn line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
         cx.intents.send(Intent::WhatIf(WhatIfCommand::Swipe(share)));
     }
     let color = if response.dragged() { ink(ui).accent } else { Color32::WHITE };
-    ui.painter().vline(x, rect.y_range(), Stroke::new(3.0, Color32::from_black_alpha(140)));
-    ui.painter().vline(x, rect.y_range(), Stroke::new(1.5, color));
+    ui.painter().vline(x, rows, Stroke::new(3.0, Color32::from_black_alpha(140)));
+    ui.painter().vline(x, rows, Stroke::new(1.5, color));
 }

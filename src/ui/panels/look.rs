@@ -64,7 +64,7 @@ impl PaneUi for Look {
                 ui,
                 "Heads sorted by",
                 state.head_order,
-                HeadOrder::ALL,
+                &state.head_orders(),
                 HeadOrder::name,
                 Command::SetHeadOrder,
             );

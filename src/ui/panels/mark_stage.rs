@@ -11,7 +11,7 @@ use crate::ui::marking::{MarkAction, MarkCommand, MarkGesture, MarkTool};
 use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::widgets::{hairline_below, ink, muted, segments};
+use crate::ui::widgets::{hairline_below, ink, muted, name_field, segments};
 use crate::view::figure::head_name;
 use crate::view::{Command, Parts, ViewState};
 use egui::{
@@ -112,8 +112,7 @@ fn objects(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
 
 fn rename(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, index: u32) {
     let Some(mut name) = cx.marking.renaming.clone() else { return };
-    let edit = egui::TextEdit::singleline(&mut name).desired_width(110.0).char_limit(60);
-    let response = ui.add(edit).accessible_name("Name of the object");
+    let response = name_field(ui, &mut name, "Name of the object");
     let enter = ui.input(|input| input.key_pressed(Key::Enter));
     if response.lost_focus() {
         let typed = name.trim();
@@ -128,9 +127,6 @@ fn rename(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, index: u32) {
         cx.intents.send(Intent::Settle);
         cx.intents.send(Intent::Mark(MarkCommand::Rename(None)));
         return;
-    }
-    if !response.has_focus() {
-        response.request_focus();
     }
     if response.changed() {
         cx.intents.send(Intent::Mark(MarkCommand::Rename(Some(name))));
@@ -150,7 +146,7 @@ pub fn pointer(
     let Some(at) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
     let inside = visible.contains(at);
     let (shift, alt) = ui.input(|input| (input.modifiers.shift, input.modifiers.alt));
-    if inside {
+    if inside || tool != MarkTool::Brush {
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
     }
     let brush = brush_of(cx, doc);
@@ -166,7 +162,8 @@ pub fn pointer(
     let mut gesture = cx.marking.gesture.clone();
     let starts = response.drag_started_by(primary)
         || (tool == MarkTool::Brush && response.clicked_by(primary));
-    if starts && inside {
+    // An object at the edge of its picture is enclosed from outside: the outline begins at the edge.
+    if starts && (inside || tool != MarkTool::Brush) {
         let from = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
         // The brush goes on with the chosen object; a new one begins outside of all objects.
         let action = match (tool, action, doc.state().object) {

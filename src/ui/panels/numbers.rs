@@ -60,6 +60,10 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let total: f32 = order.iter().map(|&index| values[index]).sum();
     let seen: Vec<f32> = order.iter().map(|&index| values[index]).collect();
     let [low, high] = range_of(&seen).map(f64::from);
+    // Of values with two signs, the strongest is the one that is furthest from 0.
+    let is_signed = low < 0.0;
+    let strength = |index: usize| if is_signed { values[index].abs() } else { values[index] };
+    let most = if is_signed { low.abs().max(high.abs()) } else { high };
     muted(
         ui,
         format!(
@@ -72,17 +76,17 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     if let Some(index) = shown.hovered.and_then(|patch| index_of(&doc.trace, patch))
         && let (Some(value), Some(patch)) = (values.get(index), shown.hovered)
     {
-        patch_row(cx, ui, doc, (patch, *value), high as f32, true);
+        patch_row(cx, ui, doc, (patch, *value), most as f32, true);
     }
     let count = TOP_PATCHES.min(order.len());
     if count < order.len() {
-        order.select_nth_unstable_by(count, |&a, &b| values[b].total_cmp(&values[a]));
+        order.select_nth_unstable_by(count, |&a, &b| strength(b).total_cmp(&strength(a)));
     }
     order.truncate(count);
-    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| strength(b).total_cmp(&strength(a)).then(a.cmp(&b)));
     for index in order {
         if let Some(patch) = doc.meta().patch_at(index) {
-            patch_row(cx, ui, doc, (patch, values[index]), high as f32, false);
+            patch_row(cx, ui, doc, (patch, values[index]), most as f32, false);
         }
     }
 }
@@ -97,7 +101,7 @@ fn patch_row(
 ) {
     let name = patch_name(doc.meta(), patch);
     let on = cx.shown.selected.contains(&patch);
-    let share = if high > 0.0 { value / high } else { 0.0 };
+    let share = if high > 0.0 { value.abs() / high } else { 0.0 };
     let text = number(f64::from(value), f64::from(high));
     let response = bar_row(ui, &name, &text, share, on, hovered).on_hover_text(&name);
     if response.clicked() {

@@ -19,11 +19,15 @@ pub struct PathPrompt {
     listed: Option<Listed>,
 }
 
-/// Completions of a typed path, and its problem.
+/// Completions of a typed path, and what it names.
 struct Listed {
     text: String,
     completions: Vec<String>,
+    /// The completion that the arrow keys have chosen.
+    chosen: Option<usize>,
     problem: Option<String>,
+    /// Number of traces in the folder.
+    traces: Option<usize>,
 }
 
 impl PaneUi for PathPrompt {
@@ -39,12 +43,14 @@ impl PaneUi for PathPrompt {
 }
 
 impl PathPrompt {
-    fn look_up(&mut self, prompt: &Prompt) -> &Listed {
+    fn look_up(&mut self, prompt: &Prompt) -> &mut Listed {
         let listed = self.listed.take().filter(|listed| listed.text == prompt.text);
         self.listed.insert(listed.unwrap_or_else(|| Listed {
             text: prompt.text.clone(),
-            completions: prompt.completions(COMPLETIONS),
+            completions: prompt.completions(),
+            chosen: None,
             problem: prompt.problem(),
+            traces: prompt.traces(),
         }))
     }
 
@@ -54,7 +60,9 @@ impl PathPrompt {
         let modal = question(ui, "path", WIDTH, |ui| {
             ui.label(theme::strong_text(prompt.dialog.title, theme::LARGE));
             ui.add_space(8.0);
-            let complete = ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Tab));
+            let pressed = |key| ui.input_mut(|input| input.consume_key(Modifiers::NONE, key));
+            let complete = pressed(Key::Tab);
+            let step = isize::from(pressed(Key::ArrowDown)) - isize::from(pressed(Key::ArrowUp));
             let edit = egui::TextEdit::singleline(&mut typed.text)
                 .desired_width(f32::INFINITY)
                 .margin(vec2(8.0, 6.0));
@@ -62,12 +70,17 @@ impl PathPrompt {
             if response.changed() {
                 typed.replaces = None;
             }
-            let enter = is_enter(ui);
+            let mut enter = is_enter(ui);
             response.request_focus();
             ui.add_space(4.0);
             ui.spacing_mut().item_spacing.y = 0.0;
             let listed = self.look_up(&typed);
-            if let Some(text) = completion(ui, listed, complete) {
+            listed.step(step);
+            if let Some(text) =
+                completion(ui, listed, complete || (enter && listed.chosen.is_some()))
+            {
+                // Enter has chosen a completion, and does not open it yet.
+                enter = false;
                 typed.text = text;
                 typed.replaces = None;
                 put_cursor_at_end(ui, response.id, &typed.text);
@@ -80,11 +93,17 @@ impl PathPrompt {
                     let text = egui::RichText::new("This file already exists.");
                     ui.label(text.color(ink(ui).error))
                 }
-                (None, false) => muted(
-                    ui,
-                    "Enter: continue. Tab: complete the path. Escape: \
-                    cancel.",
-                ),
+                (None, false) => match listed.traces {
+                    Some(1) => muted(ui, "Enter: open the trace in this folder."),
+                    Some(count) => {
+                        muted(ui, format!("Enter: open the {count} traces in this folder."))
+                    }
+                    None => muted(
+                        ui,
+                        "Enter: continue. Tab or ↓: complete the path. Escape: \
+                        cancel.",
+                    ),
+                },
             };
             ui.add_space(12.0);
             ui.horizontal(|ui| {
@@ -108,17 +127,38 @@ impl PathPrompt {
     }
 }
 
-/// Offers completions; returns the one that was taken. `complete` takes the first.
+impl Listed {
+    /// Chooses the next completion, or the previous one if `by` is negative; before the first is none.
+    fn step(&mut self, by: isize) {
+        if by == 0 {
+            return;
+        }
+        let next = self.chosen.map_or(-1, |at| at as isize) + by;
+        let last = self.completions.len() as isize - 1;
+        self.chosen = usize::try_from(next.min(last)).ok();
+    }
+}
+
+/// Offers completions; returns the one that was taken. `complete` takes the chosen one, or the first.
 fn completion(ui: &mut Ui, listed: &Listed, complete: bool) -> Option<String> {
-    let mut taken = listed.completions.first().filter(|_| complete).cloned();
-    for text in &listed.completions {
+    let chosen = listed.chosen.unwrap_or(0);
+    let mut taken = listed.completions.get(chosen).filter(|_| complete).cloned();
+    // The chosen one stays in sight.
+    let from = (chosen + 1).saturating_sub(COMPLETIONS);
+    let shown = listed.completions.iter().enumerate().skip(from).take(COMPLETIONS);
+    for (at, text) in shown {
         let name = text.trim_end_matches(std::path::MAIN_SEPARATOR);
         let name = name.rsplit(std::path::MAIN_SEPARATOR).next().unwrap_or(name);
         let folder = if text.ends_with(std::path::MAIN_SEPARATOR) { "/" } else { "" };
-        let button = egui::Button::new(format!("{name}{folder}")).frame(false);
-        if ui.add(button).clicked() {
+        let is_chosen = listed.chosen == Some(at);
+        let response = ui.selectable_label(is_chosen, format!("{name}{folder}"));
+        if response.on_hover_cursor(egui::CursorIcon::PointingHand).clicked() {
             taken = Some(text.clone());
         }
+    }
+    let rest = listed.completions.len() - listed.completions.len().min(from + COMPLETIONS);
+    if rest > 0 {
+        muted(ui, format!("{rest} more: type the first letters, or press ↓"));
     }
     taken
 }

@@ -1,6 +1,6 @@
 //! Ranking of heads by their attention on the picture and on few patches of it.
 
-use super::answers::Answers;
+use super::answers::{ALL_WORDS, ALL_WORDS_HINT, Answers};
 use crate::ui::document::Document;
 use crate::ui::head_choice;
 use crate::ui::intent::{HeadsCommand, Intent};
@@ -8,8 +8,8 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::{Ranked, compared};
-use crate::ui::widgets::{Icon, hairline, icon_button, ink, muted, segments, text_in};
-use crate::view::figure::head_name;
+use crate::ui::widgets::{Icon, hairline, icon_button, ink, muted, name_field, segments, text_in};
+use crate::view::figure::{head_name, percent};
 use crate::view::{Command, LayerHead};
 use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -78,19 +78,15 @@ impl PaneUi for Ranking {
             });
         });
         let ranking = cx.ranking(doc);
-        match object {
-            Some(object) => {
-                muted(ui, format!("Share of the attention inside “{}”", object.name));
-            }
-            None => {
-                muted(ui, "Focus: attention to picture × (1 − entropy / ln N)");
-            }
+        if cx.rank_over_all && answers > 1 {
+            muted(ui, ALL_WORDS).on_hover_text(ALL_WORDS_HINT);
         }
         self.chosen(cx, ui, doc);
         let best = ranking.first().map_or(1.0, |first| first.score).max(f32::MIN_POSITIVE);
         egui::ScrollArea::vertical().id_salt("ranking").show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 0.0;
             self.sets(cx, ui, doc);
+            heads_of_columns(ui, object.map(|object| object.name.as_str()));
             for index in 0..ranking.len().min(SHOWN) {
                 row(cx, ui, &ranking, index, best);
             }
@@ -138,16 +134,13 @@ impl Ranking {
         for (index, set) in own {
             ui.horizontal(|ui| {
                 if let Some((_, name)) = self.renamed.as_mut().filter(|(of, _)| *of == index) {
-                    let edit = egui::TextEdit::singleline(name).desired_width(120.0).char_limit(60);
-                    let response = ui.add(edit).accessible_name("Name of the set");
+                    let response = name_field(ui, name, "Name of the set");
                     if response.lost_focus() {
                         let name = name.trim().to_owned();
                         self.renamed = None;
                         if !name.is_empty() {
                             cx.intents.send(Intent::Heads(HeadsCommand::Rename(index, name)));
                         }
-                    } else if !response.has_focus() {
-                        response.request_focus();
                     }
                 } else {
                     let on = doc.state().map.head_set.as_ref() == Some(&set.heads);
@@ -174,6 +167,39 @@ impl Ranking {
     }
 }
 
+/// Columns of a row: the name, the bar, its number, two more numbers.
+const COLUMNS: [[f32; 2]; 5] = [[0.0, 0.2], [0.2, 0.42], [0.42, 0.58], [0.58, 0.79], [0.79, 1.0]];
+
+fn column(rect: Rect, [from, to]: [f32; 2]) -> Rect {
+    let x = |share: f32| rect.left() + 4.0 + share * (rect.width() - 12.0);
+    Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
+}
+
+/// The names of the columns.
+fn heads_of_columns(ui: &mut Ui, object: Option<&str>) {
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
+    let (names, hint) = match object {
+        Some(object) => (
+            ["inside", "on picture", "of it"],
+            format!(
+                "inside: share of the attention inside “{object}”, by which heads are sorted. on picture: share on the whole picture. of it: the part of that inside the object."
+            ),
+        ),
+        None => (
+            ["focus", "on picture", "entropy"],
+            "focus: attention to picture × (1 − entropy / ln N), by which heads are sorted. on picture: share of the attention on the picture. entropy: spread over the patches in nats; 0 is a single patch.".into(),
+        ),
+    };
+    let labels = format!("Columns: {}", names.join(", "));
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &labels));
+    let muted = ink(ui).muted;
+    for (name, place) in names.into_iter().zip(&COLUMNS[2..]) {
+        let font = theme::plain(theme::SMALL);
+        text_in(ui, column(rect, *place), Align2::RIGHT_CENTER, name, font, muted);
+    }
+    response.on_hover_text(hint);
+}
+
 fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranking: &[Ranked], index: usize, best: f32) {
     let ink = ink(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
@@ -189,28 +215,26 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, ranking: &[Ranked], index: usize, best
         ui.painter().rect_filled(rect, 4.0, ink.raised);
     }
     let color = if on { ink.accent } else { ink.text };
-    let column = |from: f32, to: f32| {
-        let x = |share: f32| rect.left() + 4.0 + share * (rect.width() - 8.0);
-        Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
-    };
+    let [of_name, of_bar, of_numbers @ ..] = COLUMNS.map(|place| column(rect, place));
     let font = || theme::plain(theme::SMALL);
-    text_in(ui, column(0.0, 0.2), Align2::LEFT_CENTER, &name, theme::strong(theme::SMALL), color);
-    let bar = column(0.2, 0.5).shrink2(vec2(0.0, 9.0));
+    text_in(ui, of_name, Align2::LEFT_CENTER, &name, theme::strong(theme::SMALL), color);
+    let bar = of_bar.shrink2(vec2(0.0, 9.0));
     ui.painter().rect_filled(bar, 1.0, ink.hairline);
     let filled = Rect::from_min_size(
         bar.min,
         vec2(bar.width() * (score / best).clamp(0.0, 1.0), bar.height()),
     );
     ui.painter().rect_filled(filled, 1.0, color);
+    let share = |share: f32, decimals| percent(f64::from(share), decimals);
     let texts = match inside {
         Some(inside) => {
-            let of = if image_share > 0.0 { inside / image_share * 100.0 } else { 0.0 };
-            [format!("{:.1} %", inside * 100.0), format!("{of:.0} % of image")]
+            let of = if image_share > 0.0 { inside / image_share } else { 0.0 };
+            [share(inside, 1), share(image_share, 1), share(of, 0)]
         }
-        None => [format!("{:.0} % image", image_share * 100.0), format!("{entropy:.2} nats")],
+        None => [format!("{score:.2}"), share(image_share, 1), format!("{entropy:.2}")],
     };
-    for (text, [from, to]) in texts.iter().zip([[0.5, 0.76], [0.76, 1.0]]) {
-        text_in(ui, column(from, to), Align2::RIGHT_CENTER, text, font(), ink.muted);
+    for (text, place) in texts.iter().zip(of_numbers) {
+        text_in(ui, place, Align2::RIGHT_CENTER, text, font(), ink.muted);
     }
     if response.clicked() {
         // A range goes along the list.

@@ -8,7 +8,9 @@
 use super::colors::color_of;
 use super::relevancy_gallery;
 use crate::analysis::methods::Method;
-use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
+use crate::analysis::relevancy::{
+    Reliance, TextRelevancy, answer_words, mean_row, without_punctuation,
+};
 use crate::analysis::verdict::Evidence;
 use crate::trace::{AnswerIndex, TokenKind, Trace, TraceId};
 use crate::ui::document::Document;
@@ -17,7 +19,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::relevancy::{AnswerWord, MAPS, choose, chosen_answers, is_there, missing, show_map};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::verdicts::{WordEvidence, color as verdict_color, paint_sign};
+use crate::ui::verdicts::{Counted, WordEvidence, color as verdict_color, counted, paint_sign};
 use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
 use crate::view::figure::{percent, token_text};
 use crate::view::{
@@ -47,10 +49,11 @@ fn answer(ui: &Ui, trace: &Trace) -> Arc<Vec<AnswerWord>> {
         .into_iter()
         .filter(|(_, tokens)| spoken(tokens))
         .map(|(text, tokens)| {
-            let row = mean_row(trace, Method::LLM.tensor, &tokens);
+            let spoken = without_punctuation(trace, &tokens);
+            let row = mean_row(trace, Method::LLM.tensor, &spoken);
             let reliance =
                 row.map_or_else(Reliance::default, |row| Reliance::from_row(&row, trace));
-            AnswerWord { text: token_text(&text), tokens, reliance }
+            AnswerWord { text: token_text(&text), tokens, spoken, reliance }
         })
         .collect();
     let words = Arc::new(words);
@@ -82,8 +85,8 @@ impl PaneUi for Relevancy {
             let words = answer(ui, &doc.trace);
             let evidence = cx.values.evidence(doc, doc.state());
             sentence(cx, ui, doc, &evidence);
-            hairline(ui);
             legend(ui);
+            ui.spacing_mut().item_spacing.y = 0.0;
             for (word, measured) in words.iter().zip(evidence.iter()) {
                 word_row(cx, ui, doc, word, &measured.evidence);
             }
@@ -178,10 +181,17 @@ fn limits(cx: &PaneContext<'_>, ui: &mut Ui) {
 
 fn check_button(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let is_known = doc.trace.blank_logprobs().is_some() && missing(doc, false).is_empty();
-    let button = egui::Button::new(if is_known { "Checked" } else { "Check every word" });
+    if is_known {
+        let words = cx.values.evidence(doc, doc.state());
+        let count = counted(&words, &cx.settings.verdict).map_or("Checked".into(), Counted::short);
+        ui.label(theme::strong_text(count, theme::SMALL))
+            .on_hover_text("Every word was checked; the limits of the verdicts are below the list");
+        return;
+    }
+    let button = egui::Button::new("Check every word");
     let hint = "Scores the answer again without the picture, and computes relevancy where it is \
         missing";
-    if ui.add_enabled(!is_known && !doc.live, button).on_hover_text(hint).clicked() {
+    if ui.add_enabled(!doc.live, button).on_hover_text(hint).clicked() {
         cx.intents.act(UiCommand::CheckWords);
     }
 }
@@ -199,60 +209,78 @@ fn invitation(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     ui.add_space(theme::GRID);
     muted(
         ui,
-        "Whether a word is grounded in the picture, say relevancy and an experiment together: the \
-        answer is scored again without the picture.",
+        "Checks whether each word is grounded in the picture: relevancy says how much it rests on \
+        the picture, and the answer is scored again without it.",
     );
     ui.add_space(theme::GRID);
     check_button(cx, ui, doc);
 }
 
-/// Choice of the map on the stage, and buttons that compute missing maps.
+/// Choice of the map on the stage, and what can be computed, in one line.
 fn sources(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let state = doc.state();
     let chosen = chosen_answers(doc);
+    let shown = MAPS
+        .iter()
+        .find(|(method, ..)| state.map.source == MapSource::Named(method.tensor.to_owned()))
+        .map_or("Attention", |(_, name, _)| *name);
+    // In a narrow panel the buttons wrap: a line that is too long would widen everything below it.
     ui.horizontal_wrapped(|ui| {
-        let attention = state.map.source == MapSource::Attention;
-        if ui.selectable_label(attention, "Attention").clicked() {
-            cx.intents.command(Command::SetSource(MapSource::Attention));
-        }
-        for (method, name, hint) in MAPS {
-            let there = is_there(&doc.trace, method, &chosen);
-            let on = state.map.source == MapSource::Named(method.tensor.to_owned());
-            let text = if there { name.to_owned() } else { format!("{name} …") };
-            let hint = if there {
-                hint.to_owned()
-            } else {
-                format!(
-                    "{hint}. Not computed yet: needs one backward pass for each token of the \
-                    chosen words."
-                )
-            };
-            if ui.selectable_label(on, text).on_hover_text(hint).clicked() {
-                if there {
-                    cx.intents.command(show_map(doc, method));
-                } else {
-                    compute(cx, vec![method], chosen.clone());
-                }
+        egui::ComboBox::from_id_salt("relevancy map")
+            .width(96.0)
+            .selected_text(shown)
+            .show_ui(ui, |ui| maps(cx, ui, doc, &chosen))
+            .response
+            .on_hover_text("The map on the stage")
+            .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Map on the stage"));
+        ui.menu_button("Compute", |ui| {
+            let missing = missing(doc, true);
+            let hint = "Language model, vision tower and both, for every word of the answer";
+            let enabled = !missing.is_empty() && !doc.live;
+            let button = egui::Button::new("Compute all words");
+            if ui.add_enabled(enabled, button).on_hover_text(hint).clicked() {
+                compute(cx, missing, Vec::new());
             }
-        }
-    });
-    ui.horizontal(|ui| {
-        let missing = missing(doc, true);
-        let label = "Compute all words";
-        let hint = "Language model, vision tower and both, for every word of the answer";
-        let enabled = !missing.is_empty() && !doc.live;
-        if ui.add_enabled(enabled, egui::Button::new(label)).on_hover_text(hint).clicked() {
-            compute(cx, missing, Vec::new());
-        }
-        let pages = doc.trace.page_names();
-        let enabled = !pages.contains(&Method::GRADIENT_ATTENTION.tensor) && !doc.live;
-        let hint = "Gradient × attention of every layer and head, for the wall and the heads view";
-        let button = egui::Button::new("Every head");
-        if ui.add_enabled(enabled, button).on_hover_text(hint).clicked() {
-            compute(cx, vec![Method::GRADIENT_ATTENTION], Vec::new());
-        }
+            let pages = doc.trace.page_names();
+            let enabled = !pages.contains(&Method::GRADIENT_ATTENTION.tensor) && !doc.live;
+            let hint =
+                "Gradient × attention of every layer and head, for the wall and the heads view";
+            let button = egui::Button::new("Every head");
+            if ui.add_enabled(enabled, button).on_hover_text(hint).clicked() {
+                compute(cx, vec![Method::GRADIENT_ATTENTION], Vec::new());
+            }
+        });
         check_button(cx, ui, doc);
     });
+}
+
+/// The maps that the stage can show; those that are missing are computed when they are chosen.
+fn maps(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, chosen: &[AnswerIndex]) {
+    let state = doc.state();
+    let attention = state.map.source == MapSource::Attention;
+    if ui.selectable_label(attention, "Attention").clicked() {
+        cx.intents.command(Command::SetSource(MapSource::Attention));
+    }
+    for (method, name, hint) in MAPS {
+        let there = is_there(&doc.trace, method, chosen);
+        let on = state.map.source == MapSource::Named(method.tensor.to_owned());
+        let text = if there { name.to_owned() } else { format!("{name} (compute)") };
+        let hint = if there {
+            hint.to_owned()
+        } else {
+            format!(
+                "{hint}. Not computed yet: needs one backward pass for each token of the \
+                chosen words."
+            )
+        };
+        if ui.selectable_label(on, text).on_hover_text(hint).clicked() {
+            if there {
+                cx.intents.command(show_map(doc, method));
+            } else {
+                compute(cx, vec![method], chosen.to_vec());
+            }
+        }
+    }
 }
 
 /// Colours of the shares: the picture's is that of the data, the others are muted.
@@ -265,6 +293,7 @@ fn picture_color(share: f32) -> Color32 {
     color_of(ColorMap::Inferno, share)
 }
 
+/// Names of the colours.
 fn legend(ui: &mut Ui) {
     let colors = share_colors(ui);
     ui.horizontal(|ui| {

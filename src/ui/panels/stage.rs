@@ -69,9 +69,7 @@ impl PaneUi for StagePane {
         if let Some(figure) = figure {
             let rect = on_second.unwrap_or(places.first);
             let at = response.hover_pos();
-            let second = at.and_then(|at| compare_stage::second_at(cx, places.first, at));
-            // Both have the same geometry and the same view.
-            let second = second.map(|trace| Document { trace, ..doc.clone() });
+            let second = at.and_then(|at| compare_stage::second_at(cx, doc, places.first, at));
             let numbers = second.as_ref().unwrap_or(doc);
             let scale = ui.ctx().pixels_per_point();
             let on_stage = OnStage { rect, scale, figure, doc, numbers };
@@ -198,6 +196,11 @@ impl OnStage<'_> {
     fn on_screen(&self, rect: PixelRect) -> Rect {
         let min = self.rect.min + vec2(rect.x, rect.y) / self.scale;
         Rect::from_min_size(min, vec2(rect.width, rect.height) / self.scale)
+    }
+
+    /// A point in pixels of the target.
+    fn on_target(&self, at: egui::Pos2) -> [f32; 2] {
+        ((at - self.rect.min) * self.scale).into()
     }
 
     /// A point of the content's unit square.
@@ -460,16 +463,9 @@ impl OnStage<'_> {
     /// Wall and matrix: hover names layer and head, a click chooses, a double click goes there.
     fn layers_heads(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
         let Some(at) = response.hover_pos().or(response.interact_pointer_pos()) else { return };
-        if !self.on_screen(self.figure.visible()).contains(at) {
-            return;
-        }
-        let [u, v] = self.unit(at, self.figure.content);
-        let (layers, heads) = (self.doc.extent.layers, self.doc.extent.heads);
-        let index = |share: f64, len: u32| {
-            ((share * f64::from(len)).max(0.0) as u32).min(len.saturating_sub(1))
-        };
-        let (layer, head) = (index(v, layers), index(u, heads));
-        let cell = self.on_screen(self.figure.content.cell(layer, head, layers, heads));
+        let Some(cell_of @ [layer, head]) = self.figure.head_at(self.on_target(at)) else { return };
+        let Some(cell) = self.figure.head_cell(cell_of) else { return };
+        let cell = self.on_screen(cell);
         frame_over_data(ui, cell, ink(ui).hover);
         let named = self.doc.meta().model.layer_number(layer);
         let command = Command::SetLayerHead(named, head);

@@ -122,12 +122,8 @@ fn head_order(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
             ("Object", "Largest share of attention inside the marked object first")
         }
     };
-    let can = |order: &&HeadOrder| **order != HeadOrder::Inside || state.chosen_object().is_some();
-    let choices: Vec<_> = HeadOrder::ALL
-        .iter()
-        .filter(can)
-        .map(|&order| (order, name(order).0, name(order).1.to_owned()))
-        .collect();
+    let choice = |order| (order, name(order).0, name(order).1.to_owned());
+    let choices: Vec<_> = state.head_orders().into_iter().map(choice).collect();
     if let Some(order) = segments(ui, state.head_order, &choices) {
         cx.intents.command(Command::SetHeadOrder(order));
     }

@@ -1,18 +1,20 @@
 //! Panel of what-if questions: settings of the edit, comparison of both answers, and interventions in the model.
 
-use crate::analysis::diff::{Alignment, Change, HeadDifference, Words};
+use crate::analysis::diff::{Alignment, Change, HeadDifference, Words, changed};
 use crate::edit::Fill;
 use crate::model::KnockFrom;
 use crate::trace::ModelInfo;
 use crate::ui::badges::Badge;
+use crate::ui::chat::{answer_logprob, logprob_text};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
+use crate::ui::verdicts::{color as verdict_color, counted};
 use crate::ui::what_if::{Compare, SteeredArea, Tool, ToolSettings, WhatIfCommand};
 use crate::ui::widgets::{
-    badge_size, frame_over_data, hairline, heading, ink, muted, paint_badge, segments,
+    badge_size, capital, frame_over_data, hairline, heading, ink, muted, paint_badge, segments,
 };
 use crate::view::figure::{head_name, signed};
 use crate::view::{ColorMap, Command};
@@ -197,21 +199,37 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let (heads, ranked) = (both.difference.heads.clone(), both.difference.ranked());
     let neutral = both.difference.is_neutral();
     word_diff(ui, &words);
-    let [first, second] = cx.what_if.names().map(str::to_lowercase);
-    delta_line(ui, total, &format!("of the {first} answer"));
+    let names = cx.what_if.names();
+    let [first, second] = names.in_text;
+    let docs = [both.first, both.second].map(|id| cx.docs.iter().find(|doc| doc.id == id));
+    if let (true, [Some(a), Some(b)]) = (both.is_of_answers(), docs) {
+        let [a, b] = [a, b].map(|doc| logprob_text(answer_logprob(&doc.trace)));
+        let text = format!("log p {a} of {first}, {b} of {second}");
+        ui.label(theme::strong_text(&text, theme::BODY));
+    } else {
+        delta_line(ui, total, &format!("of {first}"));
+    }
     muted(
         ui,
         match aligned {
             Alignment::Same => "Both answers are the same, token by token.".to_owned(),
             Alignment::Scored => {
-                format!("The {second} was scored with the {first} answer, so that tokens align.")
+                let scored = capital(names.scored);
+                format!("{scored} was scored with {first}, so that tokens align.")
             }
-            Alignment::Shared => "Only the tokens that both answers share are compared.".to_owned(),
+            Alignment::Shared => {
+                "Both answer the same question about the same picture: each is shown as it was \
+                given, and heads are compared at the tokens that both share."
+                    .to_owned()
+            }
         },
     );
-    let swipe = format!("The {first} left of a line, the {second} right of it");
+    if let [Some(a), Some(b)] = docs {
+        verdicts(cx, ui, [a, b]);
+    }
+    let swipe = format!("{} left of a line, {second} right of it", capital(first));
     let difference =
-        format!("The {first} minus the {second} map, on a range that is symmetric about 0");
+        format!("The map of {first} minus that of {second}, on a range that is symmetric about 0");
     let choices = [
         (Compare::Off, "One", "One answer alone"),
         (Compare::SideBySide, "Side by side", "Both stages, with one selection for both"),
@@ -225,7 +243,11 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         send(cx, WhatIfCommand::Compare(how));
     }
     if neutral {
-        muted(ui, "No difference: every log-probability and every head is the same.");
+        let text = match aligned {
+            Alignment::Shared => "At the tokens that both share, no head differs.",
+            _ => "No difference: every log-probability and every head is the same.",
+        };
+        muted(ui, text);
         return;
     }
     moved(cx, ui, doc, &heads);
@@ -240,6 +262,37 @@ fn comparison(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         let button = ui.add(egui::Button::new(text).frame(false));
         if button.on_hover_text("½ Σ |difference| over the patches; click to see it").clicked() {
             cx.intents.command(Command::SetLayerHead(head.layer, head.head));
+        }
+    }
+}
+
+/// The verdicts about the words that differ, or else all counted, and a button that measures what is missing.
+fn verdicts(cx: &PaneContext<'_>, ui: &mut Ui, docs: [&Document; 2]) {
+    let limits = &cx.settings.verdict;
+    let evidence = docs.map(|doc| cx.values.evidence(doc, doc.state()));
+    let texts = evidence
+        .each_ref()
+        .map(|words| -> Vec<&str> { words.iter().map(|word| word.text.as_str()).collect() });
+    let counts = evidence.each_ref().map(|words| counted(words, limits));
+    let names = cx.what_if.names().in_text;
+    if let [Some(a), Some(b)] = counts {
+        let text = format!("{}: {} · {}: {}", capital(names[0]), a.text(), names[1], b.text());
+        ui.label(theme::strong_text(&text, theme::SMALL));
+    } else {
+        let hint = "Scores both answers again without the picture, and computes relevancy where it \
+            is missing, so that each word has a verdict";
+        if ui.button("Check both answers").on_hover_text(hint).clicked() {
+            cx.intents.send(Intent::CheckWords(docs.map(|doc| doc.id).to_vec()));
+        }
+        muted(ui, "Which one is grounded in the picture?");
+    }
+    let differing = changed(&texts[0], &texts[1]);
+    for (words, indices) in evidence.iter().zip(differing) {
+        for word in indices.into_iter().filter_map(|index| words.get(index)) {
+            let Some(verdict) = word.evidence.verdict(limits) else { continue };
+            let text = format!("“{}”: {}", word.text, word.evidence.sentence(limits));
+            let text = egui::RichText::new(text).size(theme::SMALL);
+            ui.add(egui::Label::new(text.color(verdict_color(ui, verdict))).wrap());
         }
     }
 }
@@ -345,9 +398,9 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         let is_steered = done.is_steered;
         ui.horizontal_wrapped(|ui| {
             if is_steered {
-                let size = badge_size(ui, Badge::Steered);
+                let size = badge_size(ui, Badge::Steered.text());
                 let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
-                paint_badge(ui, rect, Badge::Steered);
+                paint_badge(ui, rect, Badge::Steered.text());
                 response.on_hover_text(Badge::Steered.hint(doc.meta()));
             }
             muted(ui, what);

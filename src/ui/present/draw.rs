@@ -65,6 +65,8 @@ fn stage(playback: &mut Playback, ui: &mut Ui, pixels: [u32; 2], now: f64) {
         let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
         let place = Rect::from_min_max(whole.min, pos2(whole.right(), whole.bottom() - strip));
         painter.image(texture, place, uv, Color32::WHITE);
+        // On a slide, the loupe belongs to the pointer and is hidden with it.
+        let here = here.filter(|_| playback.explored().is_some() || playback.shows_pointer(now));
         loupe(playback, &painter, place, here, pixels);
     }
     if playback.presentation().has_spotlight
@@ -77,7 +79,8 @@ fn stage(playback: &mut Playback, ui: &mut Ui, pixels: [u32; 2], now: f64) {
     }
 }
 
-/// A head of the explored wall, enlarged beside its cell: the one under the pointer, else the chosen one.
+/// A head of the wall, enlarged beside its cell: the one under the pointer, or, while the wall is explored, the chosen
+/// one.
 fn loupe(
     playback: &mut Playback,
     painter: &egui::Painter,

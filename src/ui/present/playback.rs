@@ -42,6 +42,8 @@ pub struct Playback {
     loupe: PreviewTexture,
     /// The view that is being explored.
     explored: Option<Box<ViewState>>,
+    /// The wall that was drawn last, explored or on a slide.
+    wall: Option<Box<ViewState>>,
     /// Text of the last error; the presenter sees it.
     pub error: Option<String>,
     /// The presentation is over.
@@ -84,6 +86,7 @@ impl Playback {
             canvas,
             loupe,
             explored: None,
+            wall: None,
             error: None,
             is_over: false,
             pointer: (None, 0.0),
@@ -203,10 +206,16 @@ impl Playback {
 
     /// Draws the picture of the time `now` and returns its texture; the old picture stays if that fails.
     pub fn paint(&mut self, pixels: [u32; 2], now: f64) -> Option<TextureId> {
-        if let Some(moment) = self.moment(now)
-            && let Err(error) = self.paint_moment(moment, pixels)
-        {
-            self.error = Some(in_window(&error.to_string()).0);
+        if let Some(moment) = self.moment(now) {
+            self.wall = match &moment.shown {
+                MomentContent::One(Shot::View(state)) if state.view == ViewKind::Wall => {
+                    Some(state.clone())
+                }
+                _ => None,
+            };
+            if let Err(error) = self.paint_moment(moment, pixels) {
+                self.error = Some(in_window(&error.to_string()).0);
+            }
         }
         self.canvas.texture()
     }
@@ -216,42 +225,33 @@ impl Playback {
         self.canvas.figure()
     }
 
-    /// The layer (by number) and head of the explored wall under a point of the picture in pixels, else the chosen ones.
+    /// The layer (by number) and head of the wall under a point of the picture in pixels; while it is explored, else the
+    /// chosen ones.
     pub fn head_at(&self, point_px: Option<[f32; 2]>) -> Option<(u32, u32)> {
-        let state = self.explored.as_ref().filter(|state| state.view == ViewKind::Wall)?;
+        let state = self.wall.as_ref()?;
         let trace = self.traces.get(state.trace.as_ref()?)?;
-        let (shape, model) = (trace.shape(), &trace.meta().model);
-        let content = self.figure()?.content;
-        let under = point_px.and_then(|[x, y]| {
-            let share = [(x - content.x) / content.width, (y - content.y) / content.height];
-            let is_inside = share.iter().all(|share| (0.0..1.0).contains(share));
-            is_inside.then(|| {
-                let row = (share[1] * shape.layers as f32) as u32;
-                (model.layer_number(row), (share[0] * shape.heads as f32) as u32)
-            })
-        });
-        under.or_else(|| Some((state.map.layers.only()?, state.map.heads.only()?)))
+        let model = &trace.meta().model;
+        let under = point_px.and_then(|point| self.figure()?.head_at(point));
+        let under = under.map(|[row, head]| (model.layer_number(row), head));
+        let chosen = || state.map.layers.only().zip(state.map.heads.only());
+        under.or_else(|| chosen().filter(|_| self.explored.is_some()))
     }
 
-    /// Place of a head on the explored wall, in pixels of the picture.
+    /// Place of a head on the wall, in pixels of the picture.
     pub fn cell_of(&self, (layer, head): (u32, u32)) -> Option<crate::view::figure::PixelRect> {
-        let state = self.explored.as_ref()?;
-        let trace = self.traces.get(state.trace.as_ref()?)?;
+        let trace = self.traces.get(self.wall.as_ref()?.trace.as_ref()?)?;
         let row = trace.meta().model.layer_index(layer)?;
-        let shape = trace.shape();
-        let content = self.figure()?.content;
-        Some(content.cell(row, head, shape.layers as u32, shape.heads as u32))
+        self.figure()?.head_cell([row, head])
     }
 
-    /// Draws the map of one head of the explored wall, `side` pixels high: its texture, its width / height and its name
+    /// Draws the map of one head of the wall, `side` pixels high: its texture, its width / height and its name
     /// with its share.
     pub fn magnified(
         &mut self,
         (layer, head): (u32, u32),
         side: u32,
     ) -> Option<(TextureId, f32, String)> {
-        let wall = self.explored.as_ref()?;
-        let mut state = (**wall).clone();
+        let mut state = self.wall.as_deref()?.clone();
         state.view = ViewKind::Overlay;
         state.map.layers = AxisSet::single(layer);
         state.map.heads = AxisSet::single(head);

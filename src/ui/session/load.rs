@@ -3,12 +3,14 @@
 use super::record::{
     AnswerRecord, ComparisonRecord, PictureRecord, Record, WalkthroughRecord, WalkthroughTrace,
 };
+use super::steps::ViewSteps;
 use super::{RECORD_FILE, WALKTHROUGH_FILE, damaged_folder, is_opening, is_session_name, remove};
 use crate::files::{self, FileLock, LockError};
 use crate::model::{MAX_PICTURE_BYTES, Picture, Turn, upright};
 use crate::record::OpenTraces;
 use crate::trace::{Trace, TraceId};
 use crate::ui::error_text::error_text;
+use crate::view::picture_name;
 use crate::view::timeline::Walkthrough;
 use anyhow::Context as _;
 use image::RgbImage;
@@ -90,6 +92,8 @@ pub struct RestoredAnswer {
     pub picture: Option<Picture>,
     /// The conversation before it.
     pub turns: Vec<Turn>,
+    /// The views before and after the present one.
+    pub steps: ViewSteps,
 }
 
 /// A walkthrough that was read.
@@ -187,7 +191,10 @@ impl Found {
         });
         let edit = record.edit.as_ref().filter(|edit| is_there(edit.original));
         let edited_picture = edit.and_then(|edit| {
-            let checked = edit.edits.check("");
+            let checked = edit
+                .edits
+                .check("")
+                .and_then(|()| edit.edits.clone().with_undone(edit.undone.clone()).map(|_| ()));
             checked.map_err(|error| note("The edited picture", error.into())).ok()?;
             let answer = answers.iter().find(|answer| answer.record.id == edit.original)?;
             let picture = answer.picture.clone()?;
@@ -332,7 +339,19 @@ impl<'a> Reader<'a> {
             question: question.clone(),
             answer: answer.clone(),
         };
+        // The answer can be looked at without its undo steps.
+        let steps = record.steps.as_ref().map(|name| {
+            ViewSteps::open(&self.folder.join(name)).unwrap_or_else(|error| {
+                self.unread.insert(name.clone());
+                self.problems.push(format!(
+                    "The undo steps of an answer are left out: {}",
+                    error_text(&error)
+                ));
+                ViewSteps::default()
+            })
+        });
         Ok(RestoredAnswer {
+            steps: steps.unwrap_or_default(),
             is_in_file: record.file.as_ref() == Some(&record.trace),
             turns: record.turns.iter().map(turn).collect(),
             record: record.clone(),
@@ -380,9 +399,16 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The picture that a trace holds.
+/// The first picture that a trace holds.
 pub fn picture_of(trace: &Trace) -> Option<Picture> {
-    let name = trace.meta().preprocess.first().map(|info| info.file_name.clone());
-    let bytes = trace.picture_original(0)?.into();
-    Some(Picture { name: name.unwrap_or_default(), bytes })
+    picture_at(trace, 0)
+}
+
+/// A picture that a trace holds, counted from 0.
+pub fn picture_at(trace: &Trace, picture: u32) -> Option<Picture> {
+    let info = trace.meta().preprocess.iter().find(|info| info.picture == picture);
+    let name = info.map(|info| info.file_name.clone()).filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| picture_name(trace.meta(), picture));
+    let bytes = trace.picture_original(picture as usize)?.into();
+    Some(Picture { name, bytes })
 }

@@ -9,14 +9,18 @@
 mod keeper;
 mod load;
 mod record;
+mod steps;
 mod store;
 
 pub use keeper::{Keeper, Restoring, Told};
-pub use load::{Found, Restored, RestoredAnswer, RestoredWalkthrough, content, find, picture_of};
+pub use load::{
+    Found, Restored, RestoredAnswer, RestoredWalkthrough, content, find, picture_at, picture_of,
+};
 pub use record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord, Record,
-    SESSION_VERSION, WalkthroughRecord,
+    SESSION_VERSION, ScoresRecord, WalkthroughRecord,
 };
+pub use steps::ViewSteps;
 pub use store::{AnswerToKeep, Saved, Snapshot, Store, WalkthroughToKeep};
 
 use crate::files;
@@ -52,6 +56,7 @@ fn is_own_name(name: &OsStr) -> bool {
         || name == WALKTHROUGH_FILE
         || name == OPENING_FILE
         || between("trace-", ".vlmtrace").is_some_and(is_number)
+        || between("views-", ".toml").is_some_and(is_number)
         || between("picture-", "").is_some_and(is_hash)
         || name.starts_with(".vlmscope-")
 }
@@ -142,6 +147,7 @@ mod tests {
             WALKTHROUGH_FILE,
             OPENING_FILE,
             "trace-12.vlmtrace",
+            "views-3.toml",
             &format!("picture-{hash}"),
         ] {
             assert!(is_own_name(own.as_ref()), "{own}");

@@ -1,7 +1,9 @@
 //! The text of a session: what was open, and which file holds it.
 
 use crate::analysis::diff::Words;
-use crate::edit::Edits;
+use crate::edit::{Edits, Step};
+use crate::model::Curves;
+use crate::ui::score::Line;
 use crate::view::ViewState;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -40,6 +42,9 @@ pub struct Record {
     /// The last change of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub intervention: Option<InterventionRecord>,
+    /// The curves of the test of maps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoresRecord>,
     /// The answers, the oldest first.
     #[serde(rename = "answer", skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswerRecord>,
@@ -73,6 +78,9 @@ pub struct AnswerRecord {
     /// The picture as it was given; `None` if the trace holds the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture: Option<PictureRecord>,
+    /// The file with the views before and after the present one, relative to the session's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<PathBuf>,
     /// The view.
     pub view: ViewState,
 }
@@ -123,6 +131,9 @@ pub struct EditRecord {
     pub asked_crop: [u32; 2],
     /// The steps.
     pub edits: Edits,
+    /// Undone steps; the last is the next to redo.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<Step>,
 }
 
 /// Two answers that are compared.
@@ -145,6 +156,20 @@ pub struct HeadEffectsRecord {
     pub count: usize,
     /// Index of each measured head, Δ log p, and whether greedy decoding would diverge.
     pub effects: Vec<(usize, f32, bool)>,
+}
+
+/// Deletion and insertion curves of maps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoresRecord {
+    /// The answer.
+    pub on: u64,
+    /// Text of the scored words.
+    pub text: String,
+    /// The maps.
+    #[serde(rename = "map")]
+    pub lines: Vec<Line>,
+    /// Their curves.
+    pub curves: Curves,
 }
 
 /// The effect of a change of the model.

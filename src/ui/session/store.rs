@@ -2,8 +2,9 @@
 
 use super::record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord,
-    PictureRecord, Record, SESSION_VERSION, WalkthroughRecord, WalkthroughTrace,
+    PictureRecord, Record, SESSION_VERSION, ScoresRecord, WalkthroughRecord, WalkthroughTrace,
 };
+use super::steps::ViewSteps;
 use super::{Found, RECORD_FILE, SESSION, WALKTHROUGH_FILE, is_own_name, remove};
 use crate::files::{self, FileLock};
 use crate::job;
@@ -12,6 +13,7 @@ use crate::trace::{Trace, TraceId};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::error_text::error_text;
 use crate::ui::walkthrough::trace_set::TraceSet;
+use crate::view::History;
 use crate::view::timeline::Walkthrough;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
@@ -66,6 +68,8 @@ pub struct Snapshot {
     pub heads: Option<HeadEffectsRecord>,
     /// The last change of the model.
     pub intervention: Option<InterventionRecord>,
+    /// The curves of the test of maps.
+    pub scores: Option<ScoresRecord>,
     /// Most bytes of traces in the folder.
     pub limit_bytes: u64,
 }
@@ -103,7 +107,9 @@ pub struct Store {
     own: Option<Own>,
     /// The files of traces in the folder.
     traces: BTreeMap<TraceId, PathBuf>,
-    /// Number of the last trace file.
+    /// The files of undo steps in the folder, by the revision of the history.
+    steps: BTreeMap<u64, PathBuf>,
+    /// The largest number in the name of a file.
     last: u32,
     /// Sessions that are part of this one from the next save on.
     absorbed: Vec<Found>,
@@ -112,7 +118,14 @@ pub struct Store {
 impl Store {
     /// A session in `root` whose folder is made when there is something to keep.
     pub const fn new(root: PathBuf) -> Self {
-        Self { root, own: None, traces: BTreeMap::new(), last: 0, absorbed: Vec::new() }
+        Self {
+            root,
+            own: None,
+            traces: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            last: 0,
+            absorbed: Vec::new(),
+        }
     }
 
     /// The folder of all sessions.
@@ -132,10 +145,12 @@ impl Store {
             self.absorbed.push(found);
             return;
         }
-        let number = |path: &PathBuf| {
-            path.to_str()?.strip_prefix("trace-")?.strip_suffix(".vlmtrace")?.parse().ok()
+        let number = |path: &PathBuf| -> Option<u32> {
+            let (_, number) = path.file_stem()?.to_str()?.split_once('-')?;
+            number.parse().ok()
         };
-        self.last = traces.values().filter_map(number).max().unwrap_or(0);
+        let steps = found.record.answers.iter().filter_map(|answer| answer.steps.as_ref());
+        self.last = traces.values().chain(steps).filter_map(number).max().unwrap_or(0);
         self.traces = traces;
         let (folder, lock) = found.into_folder();
         self.own = Some(Own { folder, _lock: lock });
@@ -170,6 +185,7 @@ impl Store {
             edit: snapshot.edit.clone(),
             heads: snapshot.heads.clone(),
             intervention: snapshot.intervention.clone(),
+            scores: snapshot.scores.clone(),
             ..Record::default()
         };
         for answer in &snapshot.answers {
@@ -178,7 +194,13 @@ impl Store {
                 continue;
             }
             match self.keep_answer(&folder, answer) {
-                Ok(kept) => record.answers.push(kept),
+                Ok(mut kept) => {
+                    match self.keep_steps(&folder, &answer.doc.history) {
+                        Ok(steps) => kept.steps = steps,
+                        Err(error) => saved.failed.push(error_text(&error)),
+                    }
+                    record.answers.push(kept);
+                }
                 Err(error) => saved.failed.push(error_text(&error)),
             }
         }
@@ -224,6 +246,7 @@ impl Store {
     /// Removes the session.
     pub fn clear(&mut self) {
         self.traces.clear();
+        self.steps.clear();
         for found in self.absorbed.drain(..) {
             found.discard();
         }
@@ -242,6 +265,7 @@ impl Store {
         }
         // Someone has removed the folder: every file must be written again.
         self.traces.clear();
+        self.steps.clear();
         let failed = || format!("the session cannot be saved to {}", self.root.display());
         std::fs::create_dir_all(&self.root).with_context(failed)?;
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -285,6 +309,7 @@ impl Store {
             is_edited: doc.is_edited,
             turns: answer.turns.iter().map(turn).collect(),
             picture,
+            steps: None,
             view,
         })
     }
@@ -300,6 +325,26 @@ impl Store {
         self.last += 1;
         self.traces.insert(trace.id(), name.clone());
         Ok(name)
+    }
+
+    /// The file of the undo steps of a view, written if there is none yet; `None` without steps.
+    fn keep_steps(&mut self, folder: &Path, history: &History) -> anyhow::Result<Option<PathBuf>> {
+        if let Some(name) = self.steps.get(&history.revision()) {
+            return Ok(Some(name.clone()));
+        }
+        let steps = ViewSteps::of(history);
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        let text = steps.to_text().context("the undo steps of a view cannot be written as text")?;
+        let name = PathBuf::from(format!("views-{}.toml", self.last + 1));
+        let path = folder.join(&name);
+        files::replace_bytes(&path, text.as_bytes()).with_context(|| {
+            format!("the undo steps of a view cannot be saved to {}", path.display())
+        })?;
+        self.last += 1;
+        self.steps.insert(history.revision(), name.clone());
+        Ok(Some(name))
     }
 
     fn keep_walkthrough(
@@ -346,8 +391,10 @@ impl Store {
         for answer in &record.answers {
             named.insert(answer.trace.clone());
             named.extend(answer.picture.iter().map(|picture| picture.file.clone()));
+            named.extend(answer.steps.clone());
         }
         self.traces.retain(|_, name| named.contains(name));
+        self.steps.retain(|_, name| named.contains(name));
         let Ok(entries) = folder.read_dir() else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();

@@ -14,7 +14,7 @@ use crate::gpu::Beside;
 use crate::model::{Effect, KnockFrom};
 use crate::trace::{ImageSpan, Trace, TraceMeta};
 use crate::view::figure::Readout;
-use crate::view::{Mix, Quantity, Second, ViewState};
+use crate::view::{AxisSet, MapChoice, Mix, Quantity, QueryKind, Second, ViewState};
 use session::Session;
 use std::sync::Arc;
 
@@ -96,12 +96,67 @@ pub struct Comparison {
     pub first: DocumentId,
     /// The other one.
     pub second: DocumentId,
-    /// The other question with the first answer, so that tokens align.
+    /// The other question with the first answer, so that tokens align; of two answers to one question, the other answer.
     pub scored: Arc<Trace>,
     /// Differences between the words of both answers.
     pub words: Vec<Words>,
     /// Differences in numbers.
     pub difference: TraceDifference,
+}
+
+/// The two sides of a comparison in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Short, for a label: "Original", "This answer".
+    pub short: [&'static str; 2],
+    /// Within a sentence: "the original answer", "this answer".
+    pub in_text: [&'static str; 2],
+    /// The question of the second side: "the edited picture".
+    pub scored: &'static str,
+}
+
+const EDIT: Names = Names {
+    short: ["Original", "Edited"],
+    in_text: ["the original answer", "the edited answer"],
+    scored: "the edited picture",
+};
+const ANSWERS: Names = Names {
+    short: ["This answer", "Other answer"],
+    in_text: ["this answer", "the other answer"],
+    scored: "the other question",
+};
+
+impl Comparison {
+    /// Whether both answer one question, so that each is shown as it was given.
+    pub fn is_of_answers(&self) -> bool {
+        self.difference.alignment == Alignment::Shared
+    }
+
+    /// The same map of the second answer. Of two answers to one question, a token stands for the one that it is
+    /// compared with, or else for the one at the same place.
+    pub fn map_of_second(&self, map: &MapChoice) -> MapChoice {
+        let mut map = map.clone();
+        if !self.is_of_answers() || map.queries.kind != QueryKind::Answer {
+            return map;
+        }
+        let Some(named) = map.queries.set.named() else { return map };
+        let last = self.scored.shape().generated.saturating_sub(1) as u32;
+        let of = |&token: &u32| {
+            let pair = self.difference.tokens.iter().find(|[first, _]| *first == token);
+            pair.map_or(token.min(last), |[_, second]| *second)
+        };
+        let tokens: Vec<u32> = named.iter().map(of).collect();
+        map.queries.set = match (map.queries.set.only(), &tokens[..]) {
+            (Some(_), &[token]) => AxisSet::single(token),
+            _ => AxisSet::new(map.queries.set.aggregate(), tokens),
+        };
+        map
+    }
+
+    /// The same view of the second answer, see [`Self::map_of_second`].
+    pub fn view_of_second(&self, state: &ViewState) -> ViewState {
+        ViewState { map: self.map_of_second(&state.map), ..state.clone() }
+    }
 }
 
 /// The result of an intervention.
@@ -263,14 +318,14 @@ pub enum WhatIfCommand {
 
 impl WhatIf {
     /// Names of the two answers that are compared.
-    pub fn names(&self) -> [&'static str; 2] {
+    pub fn names(&self) -> &'static Names {
         let is_edit = |comparison: &Comparison, session: &Session| {
             comparison.first == session.original && Some(comparison.second) == session.edited
         };
         match (&self.comparison, &self.session) {
-            (Some(comparison), Some(session)) if !is_edit(comparison, session) => ["This", "Other"],
-            (Some(_), None) => ["This", "Other"],
-            _ => ["Original", "Edited"],
+            (Some(comparison), Some(session)) if !is_edit(comparison, session) => &ANSWERS,
+            (Some(_), None) => &ANSWERS,
+            _ => &EDIT,
         }
     }
 
@@ -350,6 +405,26 @@ impl WhatIf {
         Some(subtract(both, state))
     }
 
+    /// Puts what is seen of the second answer into the view of the first, for a figure, and returns its trace: the
+    /// difference, or both answers left and right of a line.
+    pub fn second_of_figure(
+        &self,
+        current: Option<DocumentId>,
+        state: &mut ViewState,
+    ) -> Option<Arc<Trace>> {
+        let both = self.seen_together(current)?;
+        let trace = subtract(both, state);
+        let position = match self.compare {
+            Compare::Off | Compare::Difference => return Some(trace),
+            Compare::Swipe => f64::from(self.swipe),
+            Compare::SideBySide | Compare::Flicker => 0.5,
+        };
+        if let Some(second) = &mut state.second {
+            second.mix = Mix::Swipe { position };
+        }
+        Some(trace)
+    }
+
     /// The numbers of both answers, where they share one legend: left and right of a line, or in turn.
     pub(super) fn readouts_of_both(
         &mut self,
@@ -358,13 +433,14 @@ impl WhatIf {
         stage: &mut StageRenderer,
         trace: &Trace,
     ) -> Option<[Readout; 2]> {
-        let scored = Arc::clone(&self.seen_together(current)?.scored);
+        let both = self.seen_together(current)?;
+        let (scored, of_second) = (Arc::clone(&both.scored), both.view_of_second(state));
         if !matches!(self.compare, Compare::Swipe | Compare::Flicker) {
             return None;
         }
         // A view that does not fit is reported when it is drawn.
         let first = stage.readout(state, trace).ok()?;
-        let second = self.second_stage.as_mut()?.readout(state, &scored).ok()?;
+        let second = self.second_stage.as_mut()?.readout(&of_second, &scored).ok()?;
         Some([first, second])
     }
 
@@ -389,7 +465,7 @@ fn subtract(both: &Comparison, state: &mut ViewState) -> Arc<Trace> {
             Alignment::Scored => "the second, scored with this answer".into(),
             _ => "the second".into(),
         }),
-        map: state.map.clone(),
+        map: both.map_of_second(&state.map),
         mix: Mix::Difference,
     });
     Arc::clone(&both.scored)
@@ -408,7 +484,7 @@ impl WhatIf {
     ) -> SecondDrawn {
         let both = self.seen_together(current).filter(|_| self.compare != Compare::Difference);
         let Some(both) = both else { return SecondDrawn::default() };
-        let trace = Arc::clone(&both.scored);
+        let (trace, state) = (Arc::clone(&both.scored), both.view_of_second(state));
         if self.second_stage.is_none() {
             match stage.sibling() {
                 // The stage gets its rectangle in the next frame.
@@ -422,7 +498,7 @@ impl WhatIf {
             return SecondDrawn { pending: true, error: None };
         }
         let Some(second) = &mut self.second_stage else { return SecondDrawn::default() };
-        let drawn = second.draw(state, Some(&trace), StageTraces { second: None, beside }, scale);
+        let drawn = second.draw(&state, Some(&trace), StageTraces { second: None, beside }, scale);
         SecondDrawn { pending: drawn.pending, error: drawn.error }
     }
 

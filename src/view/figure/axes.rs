@@ -4,7 +4,8 @@ use super::super::{HeadSet, Range, ViewState};
 use super::content::{AxisMarks, AxisToken};
 use super::sizes::TICK;
 use super::{
-    Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, fitted, number, text_width,
+    Align, CAP_HEIGHT, Figure, Fill, HeadGrid, Ink, Label, PixelRect, TextRun, fitted, number,
+    text_width,
 };
 use crate::trace::TokenKind;
 
@@ -84,7 +85,12 @@ pub fn labelled(count: u32, marked: &[u32], step: u32) -> Vec<u32> {
 }
 
 /// Draws hairlines between cells, numbers along both edges, and the marks of the selection.
-pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks) {
+pub(super) fn ruled_axes(
+    figure: &mut Figure,
+    grid: &HeadGrid,
+    layers: &AxisMarks,
+    heads: &AxisMarks,
+) {
     let s = figure.scale;
     let (stage, content) = (figure.stage, figure.content);
     let visible = figure.visible();
@@ -109,21 +115,32 @@ pub(super) fn ruled_axes(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMa
             s,
         ));
     }
-    let widest = text_width(&heads.count.saturating_sub(1).to_string(), true) * TICK * s;
+    // A column of sorted heads is a rank, counted from 1; its heads differ from layer to layer.
+    let first = u32::from(grid.sorted.is_some());
+    let marked: &[u32] = if grid.sorted.is_some() { &[] } else { &heads.marked };
+    let widest = text_width(&(heads.count + first).saturating_sub(1).to_string(), true) * TICK * s;
     let step = step_for(cell[0], widest + 6.0 * s);
-    for head in labelled(heads.count, &heads.marked, step) {
-        let x = content.x + (head as f32 + 0.5) * cell[0];
+    for column in labelled(heads.count, marked, step) {
+        let x = content.x + (column as f32 + 0.5) * cell[0];
         if x < stage.x || x > stage.right() {
             continue;
         }
-        let ink = if heads.marked.contains(&head) { Ink::Accent } else { Ink::Muted };
-        figure.labels.push(tick(head.to_string(), [x, top], Align::Centre, ink, s));
+        let ink = if marked.contains(&column) { Ink::Accent } else { Ink::Muted };
+        let text = (column + first).to_string();
+        figure.labels.push(tick(text, [x, top], Align::Centre, ink, s));
     }
     let title_y = top - (TICK + 5.0) * s;
-    figure.labels.push(tick("head →".into(), [visible.x, title_y], Align::Start, Ink::Muted, s));
+    let title = match &grid.sorted {
+        Some(sorted) => {
+            let title = format!("heads sorted by {} →", sorted.by);
+            fitted(&title, false, (stage.right() - visible.x) / (TICK * s))
+        }
+        None => "head →".into(),
+    };
+    figure.labels.push(tick(title, [visible.x, title_y], Align::Start, Ink::Muted, s));
     figure.labels.push(tick("layer ↓".into(), [left, title_y], Align::End, Ink::Muted, s));
 
-    mark_selection(figure, layers, heads, cell);
+    mark_selection(figure, grid, layers, heads);
 }
 
 /// Draws hairlines if the cells are large enough.
@@ -152,32 +169,27 @@ fn rule(figure: &mut Figure, rows: u32, columns: u32, cell: [f32; 2]) {
 }
 
 /// Marks the selection: one cell, a row, a column or the cells of a set.
-fn mark_selection(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks, cell: [f32; 2]) {
-    let content = figure.content;
-    let span = |first: u32, count: u32, start: f32, size: f32| {
-        (start + first as f32 * size, start + (first + count) as f32 * size)
-    };
-    let runs = |axis: &AxisMarks| -> Vec<(u32, u32)> {
-        if axis.marked.is_empty() {
-            return vec![(0, axis.count)];
-        }
-        let mut runs: Vec<(u32, u32)> = Vec::new();
-        for &index in &axis.marked {
-            match runs.last_mut() {
-                Some((first, count)) if *first + *count == index => *count += 1,
-                _ => runs.push((index, 1)),
-            }
-        }
-        runs
-    };
+fn mark_selection(figure: &mut Figure, grid: &HeadGrid, layers: &AxisMarks, heads: &AxisMarks) {
     if layers.marked.is_empty() && heads.marked.is_empty() {
         return;
     }
-    for (layer, layer_count) in runs(layers) {
-        for &(head, head_count) in &runs(heads) {
-            let (top, bottom) = span(layer, layer_count, content.y, cell[1]);
-            let (left, right) = span(head, head_count, content.x, cell[0]);
-            let rect = PixelRect::from_edges(left, top, right, bottom);
+    let content = figure.content;
+    // Columns of sorted heads differ from row to row, so that rows cannot be joined.
+    let is_sorted = grid.sorted.is_some() && !heads.marked.is_empty();
+    let rows = match is_sorted {
+        true if layers.marked.is_empty() => (0..layers.count).map(|row| (row, 1)).collect(),
+        true => layers.marked.iter().map(|&row| (row, 1)).collect(),
+        false => runs(layers.count, &layers.marked),
+    };
+    for (row, row_count) in rows {
+        let mut columns: Vec<u32> =
+            heads.marked.iter().map(|&head| grid.column(row, head)).collect();
+        columns.sort_unstable();
+        for (column, column_count) in runs(heads.count, &columns) {
+            let first = content.cell(row, column, grid.layers, grid.heads);
+            let (last_row, last_column) = (row + row_count - 1, column + column_count - 1);
+            let last = content.cell(last_row, last_column, grid.layers, grid.heads);
+            let rect = PixelRect::from_edges(first.x, first.y, last.right(), last.bottom());
             if rect.overlaps(&figure.stage) {
                 mark(figure, rect);
             }
@@ -185,18 +197,33 @@ fn mark_selection(figure: &mut Figure, layers: &AxisMarks, heads: &AxisMarks, ce
     }
 }
 
+/// Adjacent members of an ascending list as (first, number); all `count` if the list is empty.
+fn runs(count: u32, marked: &[u32]) -> Vec<(u32, u32)> {
+    if marked.is_empty() {
+        return vec![(0, count)];
+    }
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &index in marked {
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == index => *count += 1,
+            _ => runs.push((index, 1)),
+        }
+    }
+    runs
+}
+
 /// Marks the cells of a set of single heads.
 pub(super) fn mark_heads(
     figure: &mut Figure,
     set: Option<&HeadSet>,
     layers: &AxisMarks,
-    heads: &AxisMarks,
+    grid: &HeadGrid,
 ) {
     for &[layer, head] in set.into_iter().flat_map(HeadSet::heads) {
         let Some(row) = (0..layers.count).find(|&row| layers.number(row) == layer) else {
             continue;
         };
-        let rect = figure.content.cell(row, head, layers.count, heads.count);
+        let rect = grid.cell(&figure.content, row, head);
         if rect.overlaps(&figure.stage) {
             mark(figure, rect);
         }
@@ -207,8 +234,7 @@ pub(super) fn mark_heads(
 pub(super) fn print_values(
     figure: &mut Figure,
     state: &ViewState,
-    layers: &AxisMarks,
-    heads: &AxisMarks,
+    grid: &HeadGrid,
     values: &[f32],
 ) {
     let s = figure.scale;
@@ -223,14 +249,13 @@ pub(super) fn print_values(
         _ if state.quantity.is_signed() => (-bound, bound),
         _ => (smallest, biggest),
     };
-    let cell = figure.content.cell(0, 0, layers.count, heads.count);
+    let cell = grid.cell(&figure.content, 0, 0);
     let sample = number(largest, largest);
     if text_width(&sample, false) * TICK * s > cell.width - 12.0 * s || cell.height < 24.0 * s {
         return;
     }
     for (index, &value) in values.iter().enumerate() {
-        let (layer, head) = (index as u32 / heads.count, index as u32 % heads.count);
-        let rect = figure.content.cell(layer, head, layers.count, heads.count);
+        let rect = grid.cell(&figure.content, index as u32 / grid.heads, index as u32 % grid.heads);
         if !figure.stage.contains(&rect) {
             continue;
         }
@@ -244,17 +269,12 @@ pub(super) fn print_values(
 
 /// Prints the upper end of each map's colour range in its corner of the wall: in every cell, or in none if one of the
 /// numbers does not fit.
-pub(super) fn print_peaks(
-    figure: &mut Figure,
-    layers: &AxisMarks,
-    heads: &AxisMarks,
-    ranges: &[[f32; 2]],
-) {
+pub(super) fn print_peaks(figure: &mut Figure, grid: &HeadGrid, ranges: &[[f32; 2]]) {
     let s = figure.scale;
     let size = TICK * s;
     let (inset, pad) = (6.0 * s, 4.0 * s);
     let height = size + pad;
-    let cell = figure.content.cell(0, 0, layers.count, heads.count);
+    let cell = grid.cell(&figure.content, 0, 0);
     if height * 5.0 > cell.height {
         return;
     }
@@ -268,18 +288,50 @@ pub(super) fn print_peaks(
         [|high| format!("max {}", number(high, high)), |high| number(high, high), two_digits];
     let Some(texts) = ways.into_iter().map(written).find(fit) else { return };
     for (index, text) in texts.into_iter().enumerate() {
-        let (layer, head) = (index as u32 / heads.count, index as u32 % heads.count);
-        let cell = figure.content.cell(layer, head, layers.count, heads.count);
+        let cell = grid.cell(&figure.content, index as u32 / grid.heads, index as u32 % grid.heads);
         let width = width(&text);
         let (x, y) = (cell.right() - inset - width, cell.bottom() - inset - height);
         let plate = PixelRect { x, y, width, height };
         if !figure.stage.contains(&plate) {
             continue;
         }
-        figure.fills.push(Fill { rect: plate, ink: Ink::Background, alpha: 0.8 });
-        let y = plate.y + plate.height / 2.0 + CAP_HEIGHT * size / 2.0;
-        figure.labels.push(tick(text, [plate.x + pad, y], Align::Start, Ink::Text, s));
+        print_plate(figure, plate, text, pad);
     }
+}
+
+/// Prints the numbers of sorted heads in the upper left corner of their cells, if they fit into all.
+pub(super) fn print_heads(figure: &mut Figure, grid: &HeadGrid) {
+    if grid.sorted.is_none() {
+        return;
+    }
+    let s = figure.scale;
+    let (size, inset, pad) = (TICK * s, 2.0 * s, 3.0 * s);
+    let height = size + pad;
+    let cell = grid.cell(&figure.content, 0, 0);
+    let width = |text: &str| text_width(text, false) * size + 2.0 * pad;
+    let widest = width(&format!("H{}", grid.heads.saturating_sub(1)));
+    if height * 2.0 > cell.height || widest + inset > cell.width {
+        return;
+    }
+    for row in 0..grid.layers {
+        for head in 0..grid.heads {
+            let cell = grid.cell(&figure.content, row, head);
+            let text = format!("H{head}");
+            let (x, y) = (cell.x + inset, cell.y + inset);
+            let plate = PixelRect { x, y, width: width(&text), height };
+            if figure.stage.contains(&plate) {
+                print_plate(figure, plate, text, pad);
+            }
+        }
+    }
+}
+
+/// Prints a text on a plate that covers the map.
+fn print_plate(figure: &mut Figure, plate: PixelRect, text: String, pad: f32) {
+    let s = figure.scale;
+    figure.fills.push(Fill { rect: plate, ink: Ink::Background, alpha: 0.8 });
+    let y = plate.y + plate.height / 2.0 + CAP_HEIGHT * TICK * s / 2.0;
+    figure.labels.push(tick(text, [plate.x + pad, y], Align::Start, Ink::Text, s));
 }
 
 /// A number between 0 and 1 in little space: ".28", ".004", "9e−5".

@@ -1,4 +1,4 @@
-//! The line that describes the view: "attention · answer token 3 fox · layer 4 · head 1 · image, 0.000–0.184". The same
+//! The line that describes the view: "attention · answer token 3 fox · L4 H1 · image, 0.000–0.184". The same
 //! text is in the window, below a saved figure and in its metadata.
 
 use super::super::{
@@ -6,7 +6,8 @@ use super::super::{
     Queries, QueryKind, ViewState, pictures,
 };
 use super::color_limits::{CausalNumbers, Readout};
-use super::text::TextRun;
+use super::text::{TextRun, head_name};
+use crate::analysis::methods::Method;
 use crate::trace::{TokenInfo, TraceMeta, characters, spelled};
 
 /// A token as readable text: word-start marks removed, spaces as a thin mark, control characters by name.
@@ -146,7 +147,7 @@ pub fn caption(
     line
 }
 
-/// The causal graph of a token: "causal graph · answer token 3 fox · layer 5 · head 2 · 6 of 12 nodes within distance 3".
+/// The causal graph of a token: "causal graph · answer token 3 fox · L5 H2 · 6 of 12 nodes within distance 3".
 fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Part> {
     let queries = &state.map.queries;
     let first = match queries.kind {
@@ -157,8 +158,7 @@ fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Pa
     let mut parts = vec![vec![TextRun::plain("causal graph")], queries_part(&token, meta)];
     match readout.causal {
         Some(CausalNumbers { layer, head, shown, nodes, radius }) => {
-            parts.push(vec![TextRun::plain(format!("layer {layer}"))]);
-            parts.push(vec![TextRun::plain(format!("head {head}"))]);
+            parts.push(vec![TextRun::plain(head_name(layer, head))]);
             let text = format!("{shown} of {nodes} nodes within distance {radius}");
             parts.push(vec![TextRun::plain(text)]);
         }
@@ -234,7 +234,11 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     let what = if spec.drawing == Drawing::Matrix {
         state.quantity.name().replace('-', " ")
     } else {
-        map.source.name().trim_start_matches("map.").replace('.', " ")
+        let name = map.source.name();
+        match Method::of_tensor(name) {
+            Some(method) if !is_attention => method.title.to_owned(),
+            _ => name.trim_start_matches("map.").replace('.', " "),
+        }
     };
     let mut parts = vec![vec![TextRun::plain(what)]];
     parts.push(if spec.every.tokens {
@@ -258,17 +262,24 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
     let axis = |every: bool, set: &AxisSet, name: &str, count: u32| {
         if every { format!("{count} {name}s") } else { set_text(set, name, count) }
     };
+    if let (false, false, Some(layer), Some(head)) =
+        (spec.every.layers, spec.every.heads, map.layers.only(), map.heads.only())
+    {
+        parts.push(vec![TextRun::plain(head_name(layer, head))]);
+        return parts;
+    }
     parts.push(vec![TextRun::plain(axis(spec.every.layers, &map.layers, "layer", layers))]);
     parts.push(vec![TextRun::plain(axis(spec.every.heads, &map.heads, "head", heads))]);
     parts
 }
 
-/// The name of the heads that a selection averages: "layer 4 · head 1", "mean of L4 H1, L7 H0".
+/// The name of the heads that a selection averages: "L4 H1", "mean of L4 H1, L7 H0", "layer 4 · mean of 8 heads".
 pub fn caption_of_heads(map: &MapChoice, meta: &TraceMeta) -> String {
     let count = meta.model.layer_numbers().len() as u32;
-    match &map.head_set {
-        Some(set) => head_set_text(set),
-        None => format!(
+    match (&map.head_set, map.layers.only().zip(map.heads.only())) {
+        (Some(set), _) => head_set_text(set),
+        (None, Some((layer, head))) => head_name(layer, head),
+        (None, None) => format!(
             "{} · {}",
             set_text(&map.layers, "layer", count),
             set_text(&map.heads, "head", meta.model.heads)

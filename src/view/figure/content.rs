@@ -1,15 +1,13 @@
 //! The content of a figure, gathered from a view state and a trace.
 
 use super::super::shown_views::{picture_name, pictures};
-use super::super::{
-    Backdrop, CausalTree, HeadOrder, MapSource, Shown, ShownGrid, ViewKind, ViewState,
-};
+use super::super::{Backdrop, CausalTree, MapSource, Shown, ShownGrid, ViewKind, ViewState};
 use super::caption::{token_names, token_text};
+use super::head_grid::{SortedHeads, descending, head_stats, sort_keys};
 use crate::analysis::density::Frame;
-use crate::analysis::overview::HeadNumber;
 use crate::analysis::reduce::Keep;
 use crate::analysis::relevancy::{Reliance, TextRelevancy};
-use crate::trace::{STAT_COUNT, Stat, TokenKind, Trace};
+use crate::trace::{Stat, TokenKind, Trace};
 use std::ops::Range;
 
 /// The layers or heads along an edge.
@@ -112,6 +110,8 @@ pub enum Content {
         heads: AxisMarks,
         /// The ends of each map's colour range, layer by layer, once they are known.
         ranges: Vec<[f32; 2]>,
+        /// The order of the heads of each layer; `None`: by their numbers.
+        sorted: Option<SortedHeads>,
     },
     /// Layers × heads of numbers.
     Matrix {
@@ -186,7 +186,8 @@ impl Content {
                 let grid = Shown::new(state, trace).grids.first().copied();
                 let frame = grid.map(|grid| grid.rect(trace.meta()));
                 let aspect = frame.map_or(1.0, |frame| (frame.width / frame.height) as f32);
-                Self::Wall { aspect, layers: layers(), heads: heads(), ranges: Vec::new() }
+                let sorted = SortedHeads::new(state, trace);
+                Self::Wall { aspect, layers: layers(), heads: heads(), ranges: Vec::new(), sorted }
             }
             ViewKind::LayerHead => Self::Matrix { layers: layers(), heads: heads(), values: None },
             ViewKind::TokenMatrix => {
@@ -264,57 +265,27 @@ fn aspect(frame: Frame, trace: &Trace) -> f32 {
 
 /// The heads of the chosen layers in the chosen order, with their image shares.
 fn head_tiles(state: &ViewState, trace: &Trace) -> Vec<HeadTile> {
-    let shape = trace.shape();
+    let heads = trace.shape().heads;
     let layers = state.map.layers.layer_indices(&trace.meta().model);
-    let rows = state.map.queries.rows(trace).unwrap_or_default();
-    let mut sums = vec![[0.0_f32; STAT_COUNT]; shape.heads];
-    for &row in &rows {
-        let Some(stats) = trace.stats(row as usize) else { continue };
-        for &layer in &layers {
-            let first = layer as usize * shape.heads * STAT_COUNT;
-            let of_layer = &stats[first..first + shape.heads * STAT_COUNT];
-            for (sum, of_head) in sums.iter_mut().zip(of_layer.chunks_exact(STAT_COUNT)) {
-                sum.iter_mut().zip(of_head).for_each(|(sum, value)| *sum += value);
-            }
-        }
-    }
-    let count = (rows.len() * layers.len()).max(1) as f32;
-    let mut order: Vec<usize> = (0..shape.heads).collect();
-    let sorted_by = match state.head_order {
-        HeadOrder::Index => None,
-        HeadOrder::ImageShare => Some((Stat::ImageSum, -1.0)),
-        HeadOrder::Peak => Some((Stat::ImageMax, -1.0)),
-        HeadOrder::Entropy => Some((Stat::ImageEntropy, 1.0)),
-        HeadOrder::Inside => {
-            if let Some(inside) = inside_of_heads(state, trace) {
-                order.sort_by(|&a, &b| inside[b].total_cmp(&inside[a]));
-            }
-            None
-        }
+    let over_layers = |values: &[f32]| -> Vec<f32> {
+        let of = |layer: &u32, head: usize| values.get(*layer as usize * heads + head);
+        (0..heads).map(|head| layers.iter().filter_map(|layer| of(layer, head)).sum()).collect()
     };
-    if let Some((stat, sign)) = sorted_by {
-        let key = |head: usize| sums[head][stat as usize] * sign;
-        order.sort_by(|&a, &b| key(a).total_cmp(&key(b)));
-    }
+    let stats = head_stats(state, trace);
+    let shares: Vec<f32> = stats.iter().map(|stats| stats[Stat::ImageSum as usize]).collect();
+    let shares = over_layers(&shares);
+    let rows = state.map.queries.rows(trace).unwrap_or_default().len();
+    let count = (rows * layers.len()).max(1) as f32;
+    let order = match sort_keys(state, trace) {
+        Some(keys) => descending(&over_layers(&keys)),
+        None => (0..heads).collect(),
+    };
     let tile = |head: usize| HeadTile {
         head: head as u32,
-        image_share: sums[head][Stat::ImageSum as usize] / count,
+        image_share: shares[head] / count,
         range: None,
     };
     order.into_iter().map(tile).collect()
-}
-
-/// The share of each head inside the chosen object, mean over the chosen layers: `[H]`.
-fn inside_of_heads(state: &ViewState, trace: &Trace) -> Option<Vec<f32>> {
-    let number = HeadNumber::Inside(state.inside(trace)?);
-    let values = state.map.resolve_heads(trace, number, state.remove_bos).ok()?.values();
-    let heads = trace.shape().heads;
-    let mut sums = vec![0.0; heads];
-    for layer in state.map.layers.layer_indices(&trace.meta().model) {
-        let own = values.get(layer as usize * heads..(layer as usize + 1) * heads)?;
-        sums.iter_mut().zip(own).for_each(|(sum, value)| *sum += value);
-    }
-    Some(sums)
 }
 
 /// Shares of the relevancy of the chosen words, if the map has a value for every position: picture, question, earlier

@@ -10,6 +10,8 @@ mod caption;
 mod causal;
 mod color_limits;
 mod content;
+mod foot;
+mod head_grid;
 mod layout;
 mod rect;
 mod relevancy;
@@ -17,6 +19,7 @@ mod shapes;
 mod sizes;
 mod text;
 mod theme;
+mod tiles;
 mod tree_layout;
 mod type_metrics;
 
@@ -25,6 +28,7 @@ pub use caption::{caption, caption_of_heads, token_name, token_names, token_text
 pub use causal::causal_ink;
 pub use color_limits::{CausalNumbers, ColorLimits, Readout};
 pub use content::{AxisMarks, AxisToken, Bar, Content, HeadTile, PictureTile, content_aspect};
+pub use head_grid::{HeadGrid, SortedHeads};
 pub use rect::PixelRect;
 pub use shapes::{Align, Crop, Figure, Fill, Label, Legend, Stroke};
 pub use sizes::{DESIGN_LINES, scale_of};

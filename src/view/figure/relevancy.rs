@@ -66,7 +66,7 @@ pub(super) fn place(figure: &mut Figure, aspect: f32, bars: &[Bar]) -> PixelRect
     }
     if !details.is_empty() {
         // The scale of these bars is their own: a word is small beside the whole picture.
-        top = title(figure, "strongest patch and words, enlarged", panel, top + BREAK * s);
+        top = title(figure, "strongest patch and words (own scale)", panel, top + BREAK * s);
         let largest = details.iter().map(|bar| bar.value).fold(0.0, f32::max);
         for bar in details {
             place_bar(figure, bar, largest, PixelRect { y: top, height: ROW * s, ..panel });

@@ -1,6 +1,7 @@
 //! A figure and its shapes.
 
 use super::super::ColorMap;
+use super::head_grid::HeadGrid;
 use super::rect::PixelRect;
 use super::text::{TextRun, text_of};
 use super::theme::Ink;
@@ -122,6 +123,8 @@ pub struct Figure {
     pub content: PixelRect,
     /// The heads view: the number and the rectangle of each head, in drawing order.
     pub tiles: Vec<(u32, PixelRect)>,
+    /// Wall and matrix: the place of every head on the content.
+    pub grid: Option<HeadGrid>,
     /// The colour ramp.
     pub legend: Option<Legend>,
     /// Rectangles over the data: hairlines, marks of the selection, bars.
@@ -146,6 +149,7 @@ impl Figure {
             stage: whole,
             content: whole,
             tiles: Vec::new(),
+            grid: None,
             legend: None,
             fills: Vec::new(),
             labels: Vec::new(),
@@ -158,5 +162,28 @@ impl Figure {
     /// The part of the content that is on the stage.
     pub fn visible(&self) -> PixelRect {
         self.content.intersection(&self.stage)
+    }
+
+    /// Row of the layer and number of the head under a point in pixels.
+    pub fn head_at(&self, [x, y]: [f32; 2]) -> Option<[u32; 2]> {
+        let grid = self.grid.as_ref()?;
+        let visible = self.visible();
+        let is_inside =
+            x >= visible.x && x < visible.right() && y >= visible.y && y < visible.bottom();
+        let content = &self.content;
+        let index = |share: f32, count: u32| {
+            ((share * count as f32).max(0.0) as u32).min(count.saturating_sub(1))
+        };
+        is_inside.then(|| {
+            let row = index((y - content.y) / content.height, grid.layers);
+            let column = index((x - content.x) / content.width, grid.heads);
+            [row, grid.head(row, column)]
+        })
+    }
+
+    /// The cell of a head of a layer, given by its row.
+    pub fn head_cell(&self, [row, head]: [u32; 2]) -> Option<PixelRect> {
+        let grid = self.grid.as_ref()?;
+        (row < grid.layers && head < grid.heads).then(|| grid.cell(&self.content, row, head))
     }
 }

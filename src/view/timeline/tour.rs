@@ -5,6 +5,7 @@ use super::edit::readable;
 use super::spoken::{attends, sentence, when};
 use super::walkthrough::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
+use crate::analysis::relevancy::without_punctuation;
 use crate::trace::{AnswerIndex, ImageSpan, STAT_COUNT, Stat, TokenKind, Trace};
 use crate::view::figure::token_name;
 use crate::view::{
@@ -190,12 +191,16 @@ impl Tour<'_> {
         let mut bare = of(first);
         bare.blend = Blend::Glow;
         bare.opacity = 0.0;
+        bare.legend = false;
         bare.caption.text = Some(self.picture_words());
         steps.push(Step {
             notes: "The picture as the model saw it.".into(),
             ..Step::new(bare, meta.question.trim())
         });
-        for token in self.most_looking(spoken) {
+        // Punctuation gets no step of its own.
+        let answers: Vec<AnswerIndex> = spoken.into_iter().map(AnswerIndex).collect();
+        let words = without_punctuation(self.trace, &answers);
+        for token in self.most_looking(words.into_iter().map(|token| token.0).collect()) {
             steps.push(Step {
                 seconds: Some(0.9),
                 transition_secs: 0.4,

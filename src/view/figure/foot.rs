@@ -1,0 +1,289 @@
+//! Caption and legend below the stage.
+
+use super::super::{Blend, ColorMap, Drawing, ViewState};
+use super::sizes::{LEGEND, TICK};
+use super::{
+    Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, TextRun,
+    fitted, number, text_width,
+};
+use crate::analysis::normalise::CONTOUR_PERCENTILES;
+
+/// Distance between the stage and the text below it.
+pub(super) const STAGE_GAP: f32 = 14.0;
+/// Height of one line of caption or legend.
+pub(super) const LINE: f32 = 24.0;
+/// Type size of the caption.
+const CAPTION: f32 = 16.0;
+const LEGEND_BAR: [f32; 2] = [208.0, 10.0];
+/// A shorter colour ramp would not show the colours.
+const LEAST_BAR: f32 = 56.0;
+const LEGEND_GAP: f32 = 8.0;
+/// Size of a contour line in the legend, and the distance between two.
+const LINE_MARK: [f32; 2] = [18.0, 3.0];
+const LINE_GAP: f32 = 16.0;
+
+/// The key to the colours.
+pub(super) enum Scale {
+    /// A colour ramp between two numbers.
+    Ramp { ends: [String; 2], map: ColorMap, bar: f32 },
+    /// Contour lines, each with its colour and value.
+    Lines([String; CONTOURS]),
+}
+
+impl Scale {
+    fn from_state(state: &ViewState, readout: &Readout) -> Option<Self> {
+        if state.view.spec().drawing == Drawing::Tree {
+            return None;
+        }
+        if state.blend == Blend::Contours && state.view.spec().over_picture {
+            return Some(Self::Lines(std::array::from_fn(|rank| {
+                let percentile = CONTOUR_PERCENTILES[rank];
+                let value = |levels: [f64; CONTOURS]| number(levels[rank], levels[CONTOURS - 1]);
+                match readout.contours {
+                    [Some(one), None] => format!("p{percentile} {}", value(one)),
+                    [Some(a), Some(b)] => format!("p{percentile} {} | {}", value(a), value(b)),
+                    _ => format!("p{percentile} of each"),
+                }
+            })));
+        }
+        let ends = readout.ends.legend(state)?;
+        // A spotlight changes the picture's brightness; no colour map is visible.
+        let is_light = state.blend == Blend::Spotlight && state.view.spec().over_picture;
+        Some(if is_light && state.is_diverging() {
+            let [_, high] = ends;
+            let ends = ["0".into(), format!("± {high}")];
+            Self::Ramp { ends, map: ColorMap::Grey, bar: LEGEND_BAR[0] }
+        } else {
+            let map = if is_light { ColorMap::Grey } else { state.shown_colormap() };
+            Self::Ramp { ends, map, bar: LEGEND_BAR[0] }
+        })
+    }
+
+    /// Reduces the key to a width in design units: first a shorter ramp, then fewer words.
+    pub(super) fn fit(&mut self, available: f32) {
+        let excess = self.width() - available;
+        if excess <= 0.0 {
+            return;
+        }
+        if let Self::Ramp { bar, .. } = self {
+            *bar = (*bar - excess).max(LEAST_BAR);
+        }
+        if self.width() > available + 0.5 {
+            match self {
+                Self::Ramp { ends, .. } => {
+                    for end in ends {
+                        if let Some((_, numbers)) = end.split_once(": ") {
+                            *end = numbers.to_owned();
+                        }
+                    }
+                }
+                Self::Lines(texts) => {
+                    for text in texts {
+                        if let Some((percentile, _)) = text.split_once(' ') {
+                            *text = percentile.to_owned();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Width in design units.
+    fn width(&self) -> f32 {
+        match self {
+            Self::Ramp { ends: [low, high], bar, .. } => {
+                let text = text_width(low, false) + text_width(high, false);
+                text * LEGEND + 2.0 * LEGEND_GAP + bar
+            }
+            Self::Lines(texts) => {
+                let text: f32 = texts.iter().map(|text| text_width(text, false)).sum();
+                let marks = LINE_MARK[0] + LEGEND_GAP;
+                text * LEGEND + CONTOURS as f32 * marks + (CONTOURS - 1) as f32 * LINE_GAP
+            }
+        }
+    }
+
+    /// Draws the key from `left` on, vertically centred on `centre`.
+    fn place(&self, figure: &mut Figure, left: f32, centre: f32) {
+        let s = figure.scale;
+        let baseline = centre + CAP_HEIGHT * LEGEND * s / 2.0;
+        let label = |text: &str, x: f32| Label {
+            runs: vec![TextRun::plain(text)],
+            baseline: [x, baseline],
+            align: Align::Start,
+            size_px: LEGEND * s,
+            ink: Ink::Muted,
+        };
+        match self {
+            Self::Ramp { ends: [low, high], map, bar } => {
+                let bar = PixelRect {
+                    x: left + (text_width(low, false) * LEGEND + LEGEND_GAP) * s,
+                    y: centre - LEGEND_BAR[1] * s / 2.0,
+                    width: bar * s,
+                    height: LEGEND_BAR[1] * s,
+                };
+                figure.labels.push(label(low, left));
+                figure.labels.push(label(high, bar.right() + LEGEND_GAP * s));
+                figure.legend = Some(Legend { bar, map: *map, ends: [low.clone(), high.clone()] });
+            }
+            Self::Lines(texts) => {
+                let mut x = left;
+                for (rank, text) in texts.iter().enumerate() {
+                    let [width, height] = LINE_MARK.map(|side| side * s);
+                    let rect = PixelRect { x, y: centre - height / 2.0, width, height };
+                    figure.fills.push(Fill { rect, ink: Ink::Contour(rank), alpha: 1.0 });
+                    x += width + LEGEND_GAP * s;
+                    figure.labels.push(label(text, x));
+                    x += text_width(text, false) * LEGEND * s + LINE_GAP * s;
+                }
+            }
+        }
+    }
+}
+
+/// Caption and legend below the stage.
+pub(super) struct Foot<'a> {
+    caption: Option<&'a [TextRun]>,
+    /// The caption without its closing numbers, which the legend also shows: a number must not be cut. A caption
+    /// written by the user has no such part.
+    short: &'a [TextRun],
+    /// The caption also without its shares, which are then beside the legend.
+    bare: &'a [TextRun],
+    /// The shares.
+    notes: String,
+    pub(super) legend: Option<Scale>,
+    scale: f32,
+}
+
+impl<'a> Foot<'a> {
+    pub(super) fn new(
+        state: &ViewState,
+        caption: &'a [TextRun],
+        readout: &Readout,
+        scale: f32,
+    ) -> Self {
+        let notes = readout.notes();
+        let without = |runs: &'a [TextRun], is_it: &dyn Fn(&str) -> bool| match runs.split_last() {
+            Some((last, rest)) if state.caption.text.is_none() && is_it(&last.text) => rest,
+            _ => runs,
+        };
+        let short = without(caption, &|text| text.starts_with(", ") && text != notes);
+        let bare = without(short, &|text| text == notes && !notes.is_empty());
+        Self {
+            caption: (state.caption.show && !caption.is_empty()).then_some(caption),
+            short,
+            bare,
+            notes,
+            legend: Scale::from_state(state, readout).filter(|_| state.legend),
+            scale,
+        }
+    }
+
+    fn width_of(&self, runs: &[TextRun]) -> f32 {
+        let width = |run: &TextRun| text_width(&run.text, run.strong);
+        runs.iter().map(width).sum::<f32>() * CAPTION * self.scale
+    }
+
+    fn caption_width(&self) -> f32 {
+        self.width_of(self.caption.unwrap_or_default())
+    }
+
+    fn legend_width(&self) -> f32 {
+        self.legend.as_ref().map_or(0.0, |legend| legend.width() * self.scale)
+    }
+
+    fn one_line_width(&self) -> f32 {
+        let gap = if self.caption.is_some() && self.legend.is_some() { 32.0 } else { 0.0 };
+        self.caption_width() + gap * self.scale + self.legend_width()
+    }
+
+    /// The width of the widest line if caption and legend are on separate lines.
+    pub(super) fn widest(&self) -> f32 {
+        self.caption_width().max(self.legend_width())
+    }
+
+    pub(super) fn lines(&self, [left, right]: [f32; 2]) -> usize {
+        let both = self.caption.is_some() && self.legend.is_some();
+        if both && self.one_line_width() > right - left + 0.5 { 2 } else { 1 }
+    }
+
+    /// Places `lines` lines below the y coordinate `below`.
+    pub(super) fn place(&self, figure: &mut Figure, column: [f32; 2], below: f32, lines: usize) {
+        let s = self.scale;
+        let bottom = below + (STAGE_GAP + LINE * lines as f32) * s;
+        let line = |from_below: usize| bottom - LINE * s * (from_below as f32 + 0.5);
+        let mut beside_legend = "";
+        if let Some(caption) = self.caption {
+            let y = line(lines - 1) + CAP_HEIGHT * CAPTION * s / 2.0;
+            let width = column[1] - column[0] + 0.5;
+            let fits = |runs: &[TextRun]| self.width_of(runs) <= width;
+            let shown = if self.legend.is_none() || fits(caption) {
+                caption
+            } else if fits(self.short) {
+                self.short
+            } else {
+                self.bare
+            };
+            if shown.len() < self.short.len() {
+                beside_legend = self.notes.trim_start_matches(", ");
+            }
+            figure.labels.push(Label {
+                runs: fitted_runs(shown, width / (CAPTION * s)),
+                baseline: [column[0], y],
+                align: Align::Start,
+                size_px: CAPTION * s,
+                ink: Ink::Text,
+            });
+        }
+        if let Some(legend) = &self.legend {
+            let beside = lines == 1 && self.caption.is_some();
+            let left = if beside { column[1] - self.legend_width() } else { column[0] };
+            legend.place(figure, left, line(0));
+            let end = left + self.legend_width() + 16.0 * s;
+            if !beside_legend.is_empty() && end < column[1] {
+                let room = (column[1] - end) / (TICK * s);
+                // Where the words do not fit, the numbers stay whole.
+                let numbers = beside_legend.rsplit_once(" %").map(|(text, _)| format!("{text} %"));
+                let text = match numbers {
+                    Some(numbers) if text_width(beside_legend, false) > room => numbers,
+                    _ => beside_legend.to_owned(),
+                };
+                let text = fitted(&text, false, room);
+                figure.labels.push(Label {
+                    runs: vec![TextRun::plain(text)],
+                    baseline: [end, line(0) + CAP_HEIGHT * TICK * s / 2.0],
+                    align: Align::Start,
+                    size_px: TICK * s,
+                    ink: Ink::Muted,
+                });
+            }
+        }
+    }
+}
+
+/// Runs cut to a width given as a multiple of the type size.
+fn fitted_runs(runs: &[TextRun], mut available: f32) -> Vec<TextRun> {
+    let mut out = Vec::new();
+    let rest = |from: usize| -> f32 {
+        runs[from..].iter().map(|run| text_width(&run.text, run.strong)).sum()
+    };
+    for (index, run) in runs.iter().enumerate() {
+        if rest(index) <= available {
+            out.extend_from_slice(&runs[index..]);
+            break;
+        }
+        let width = text_width(&run.text, run.strong);
+        // Keeps space for the ellipsis that a later run may need.
+        if width <= available - 1.0 {
+            out.push(run.clone());
+            available -= width;
+        } else {
+            out.push(TextRun {
+                text: fitted(&run.text, run.strong, available),
+                strong: run.strong,
+            });
+            break;
+        }
+    }
+    out
+}
