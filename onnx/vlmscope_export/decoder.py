@@ -135,8 +135,7 @@ class Decoder(TextGraph):
         return g.op("Add", x, mlp)
 
     def _attention(self, index: int, module, w: Weights, h: str) -> tuple[str, str]:
-        """What attention adds to the residual stream, and the heads' outputs, [B·S, H·dh], from which the output projection
-        computes it."""
+        """The output of attention, [B·S, D], and the heads' outputs, [B·S, H·dh], from which the output projection computes it."""
         g, s = self.g, self.spec
         # Scaling the queries is cheaper than scaling the scores, which are S times as many.
         query = g.op("Mul", w.linear("q", h, module.q_proj), g.const(s.attention_scaling, g.dtype))

@@ -105,7 +105,7 @@ impl Steering {
 
     fn check(&self, text: &Text) -> Result<()> {
         let bad = |what: String, reason: String| Err(ModelError::Request { what, reason });
-        if !(self.strength.abs() <= MAX_STRENGTH) {
+        if !(-MAX_STRENGTH..=MAX_STRENGTH).contains(&self.strength) {
             return bad(
                 "the strength of steering".into(),
                 format!("is {}; use −{MAX_STRENGTH} to {MAX_STRENGTH}.", self.strength),
