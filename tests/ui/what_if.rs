@@ -367,7 +367,11 @@ fn steering_follows_the_slider_and_only_the_latest_strength_is_answered() {
     assert_eq!(window.state().tasks.running().len(), 1, "the latest strength replaces the others");
     until(&mut window, |app| app.tasks.running().is_empty());
     let done = window.state().what_if.intervened.as_ref().unwrap();
-    assert!(done.is_steered && done.what.contains("16 patches steered by +8.0"), "{}", done.what);
+    assert!(
+        done.is_steered && done.what.contains("16 patches, strength +8.0, all heads"),
+        "{}",
+        done.what
+    );
     assert!(done.effect.total() < -1.0 && done.effect.changes_answer, "{}", done.effect.total());
     settle(&mut window);
     window.get_by_label("Strength of steering");

@@ -209,7 +209,7 @@ pub fn steer(app: &mut App, strength: f32) {
         count => format!("{count} heads"),
     };
     let by = signed(f64::from(strength), 1);
-    let what = format!("attention to {} steered by {by} in {of_heads}", area.name);
+    let what = format!("attention to {}, strength {by}, {of_heads}", area.name);
     let heads = heads.into_iter().map(|[layer, head]| (Layer(layer), Head(head))).collect();
     let change = Steer { keys: area.keys, heads, strength, from: app.what_if.from };
     app.what_if.steering_task = start_on_model(app, "Steering", move |engine, _, cancel| {

@@ -420,7 +420,10 @@ fn steering(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         |area| format!("Steer attention to {}", area.name),
     );
     muted(ui, name);
-    let slider = Slider::new(&mut strength, -STRONGEST..=STRONGEST).step_by(0.5).text("Strength");
+    let slider = Slider::new(&mut strength, -STRONGEST..=STRONGEST)
+        .step_by(0.5)
+        .fixed_decimals(1)
+        .text("Strength");
     let response = ui
         .add_enabled(area.is_some(), slider)
         .accessible_name("Strength of steering")
