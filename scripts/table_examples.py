@@ -18,6 +18,8 @@ import pyarrow.parquet
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+#: Layers and heads of the built-in model that were trained to attend to the objects that it names (scripts/tiny/batches.py).
+GUIDED = {(layer, head) for layer in (2, 3, 4) for head in range(4)}
 QUESTIONS = ("Where is the balloon?", "What is this?", "Is there a fox?")
 
 
@@ -64,6 +66,10 @@ def main() -> None:
     assert metadata[b"vlmscope.table"] == b"heads" and metadata[b"vlmscope.table_version"] == b"1"
     assert heads[["layer", "head", "index", "token"]].apply(tuple, axis=1).is_monotonic_increasing
     assert file.metadata.row_group(0).column(4).statistics.has_min_max
+    # The heads that were trained to look at objects come out first.
+    ranked = heads.groupby(["layer", "head"]).inside.mean().sort_values(ascending=False)
+    first = list(ranked.index[:6])
+    assert set(first) <= GUIDED, f"the first heads by the attention inside the object are {first}"
     print(f"{count} rows of heads and {len(samples)} samples: DuckDB, pandas and vlmscope agree")
 
 
