@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import struct
 import subprocess
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -259,6 +261,38 @@ def batches() -> Iterator[tuple[str, Make]]:
     yield "answer", lines(picture | {"question": "why?", "answer": "so " * 250_000})
 
 
+def archives() -> Iterator[tuple[str, Make]]:
+    def files(*entries: tuple[str, bytes], size: int | None = None) -> Make:
+        def write(path: Path) -> None:
+            with tarfile.open(path, "w") as archive:
+                for name, data in entries:
+                    header = tarfile.TarInfo(name)
+                    header.size = len(data)
+                    archive.addfile(header, io.BytesIO(data))
+            if size is not None:
+                whole = bytearray(path.read_bytes())
+                whole[124:136] = b"\x80" + size.to_bytes(11, "big")
+                whole[148:156] = b" " * 8
+                whole[148:156] = b"%06o\0 " % sum(whole[:512])
+                path.write_bytes(whole)
+
+        return write
+
+    yield "numbers", files(("1.json", b"[" + b"0," * 30_000_000 + b"0]"))
+    yield "large", files(("1.png", bytes(1000)), size=1 << 60)
+    yield "many", files(*((f"1.{at}.txt", b"x" * 1_000_000) for at in range(400)))
+
+
+def data_texts() -> Iterator[tuple[str, Make]]:
+    yield "quote", lambda path: path.write_bytes(b'picture,question\na.png,"' + b"x" * 200_000_000) and None
+    yield "columns", lambda path: path.write_bytes(b"a," * 3_000_000 + b"b\n" + b"1," * 3_000_000 + b"1\n") and None
+
+
+def data_tables() -> Iterator[tuple[str, Make]]:
+    yield "footer", lambda path: path.write_bytes(b"PAR1" + bytes(100) + (2**31 - 1).to_bytes(4, "little") + b"PAR1") and None
+    yield "zeros", lambda path: path.write_bytes(b"PAR1" + bytes(1_000_000) + (900_000).to_bytes(4, "little") + b"PAR1") and None
+
+
 def tokenizers(bundle: Path) -> Iterator[tuple[str, dict[str, object]]]:
     """Fields of tokenizer.json, or the chat template, that a copy of the bundle gets."""
     replace = {"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"}
@@ -307,6 +341,9 @@ def cases(folder: Path, root: Path, with_pictures: bool) -> list[str]:
         ("zip", packs(fixture), WALKTHROUGH),
         ("state.toml", states(), ["render small.vlmtrace --state {} --size 640x360 --out x.png"]),
         ("jsonl", batches(), ["ask --batch {} --out batch --no-overlay"]),
+        ("tar", archives(), ["ask --batch {} --table t.parquet"]),
+        ("csv", data_texts(), ["ask --batch {} --table t.parquet"]),
+        ("parquet", data_tables(), ["ask --batch {} --table t.parquet", "table {} --out x.parquet"]),
     ]
     pictures: dict[str, Callable[[], bytes]] = {
         "grey.png": lambda: png(SIDE, 8, 0, 1),
