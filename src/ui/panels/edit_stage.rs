@@ -130,14 +130,14 @@ pub fn preview(cx: &PaneContext<'_>, ui: &Ui, visible: Rect, mapping: &Mapping) 
     ui.painter().image(texture, shown, uv, Color32::WHITE);
 }
 
-/// Handles the pointer with the tool in use.
+/// Handles the pointer with the tool in use; `passed` are the patches that it passed since the last frame.
 pub fn pointer(
     cx: &PaneContext<'_>,
     ui: &Ui,
     response: &Response,
     visible: Rect,
     mapping: &Mapping,
-    patch: Option<PatchRef>,
+    passed: impl FnOnce() -> Vec<PatchRef>,
     doc: &Document,
 ) {
     let Some(tool) = cx.what_if.tool else { return };
@@ -147,10 +147,10 @@ pub fn pointer(
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
     }
     match tool {
-        Tool::Patches => patches(cx, response, patch.filter(|_| inside), doc),
+        Tool::Patches => patches(cx, response, passed, doc),
         Tool::Brush | Tool::Eraser => stroke(cx, ui, response, mapping, at, inside, tool),
         Tool::Fill | Tool::Colors | Tool::Crop => {
-            area(cx, ui, response, mapping, at, inside, tool);
+            area(cx, ui, response, mapping, visible, at, tool);
         }
     }
 }
@@ -220,13 +220,16 @@ fn area(
     ui: &Ui,
     response: &Response,
     mapping: &Mapping,
+    visible: Rect,
     at: Pos2,
-    inside: bool,
     tool: Tool,
 ) {
     let mut gesture = cx.what_if.gesture.clone();
-    if response.drag_started_by(egui::PointerButton::Primary) && inside {
-        let from = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
+    // A rectangle that begins or ends beside the picture has an edge of the picture there.
+    let at = visible.clamp(at);
+    if response.drag_started_by(egui::PointerButton::Primary) {
+        let from = ui.input(|input| input.pointer.press_origin());
+        let from = from.map_or(at, |from| visible.clamp(from));
         gesture = vec![mapping.original(from)];
         send_gesture(cx, gesture.clone());
     }
@@ -263,18 +266,23 @@ fn area(
 }
 
 /// Selects patches while the pointer is dragged, and blanks them when it is released.
-fn patches(cx: &PaneContext<'_>, response: &Response, patch: Option<PatchRef>, doc: &Document) {
+fn patches(
+    cx: &PaneContext<'_>,
+    response: &Response,
+    passed: impl FnOnce() -> Vec<PatchRef>,
+    doc: &Document,
+) {
     // Edits blank patches in the pixels that the model saw: of one picture, in one view.
     let [span] = doc.meta().spans.as_slice() else { return };
     let mut gesture = cx.what_if.gesture.clone();
-    if (primary_drag(response) || response.clicked())
-        && let Some(patch) = patch
-    {
-        let key = [f64::from(patch.row), f64::from(patch.column)];
-        if !gesture.contains(&key) {
-            gesture.push(key);
-            send_gesture(cx, gesture.clone());
+    if primary_drag(response) || response.clicked() {
+        for patch in passed() {
+            let key = [f64::from(patch.row), f64::from(patch.column)];
+            if !gesture.contains(&key) {
+                gesture.push(key);
+            }
         }
+        send_gesture(cx, gesture.clone());
         let chosen = gesture.iter().map(|&[row, column]| PatchRef {
             span: 0,
             row: row as u32,

@@ -162,9 +162,11 @@ pub fn pointer(
     let mut gesture = cx.marking.gesture.clone();
     let starts = response.drag_started_by(primary)
         || (tool == MarkTool::Brush && response.clicked_by(primary));
-    // An object at the edge of its picture is enclosed from outside: the outline begins at the edge.
+    // What lies beside the picture counts as its edge: an object at the edge is enclosed from outside.
+    let on_edge = visible.clamp(at);
     if starts && (inside || tool != MarkTool::Brush) {
-        let from = ui.input(|input| input.pointer.press_origin()).unwrap_or(at);
+        let from = ui.input(|input| input.pointer.press_origin());
+        let from = from.map_or(on_edge, |from| visible.clamp(from));
         // The brush goes on with the chosen object; a new one begins outside of all objects.
         let action = match (tool, action, doc.state().object) {
             (MarkTool::Brush, MarkAction::New, Some(_)) => MarkAction::Add,
@@ -177,9 +179,9 @@ pub fn pointer(
         return;
     }
     let Some(mut gesture) = gesture else { return };
-    let far = |last: &[f64; 2]| (mapping.screen(*last) - at).length() >= STEP;
+    let far = |last: &[f64; 2]| (mapping.screen(*last) - on_edge).length() >= STEP;
     if gesture.points.last().is_none_or(far) {
-        gesture.points.push(on_picture(doc, picture, mapping.original(at)));
+        gesture.points.push(on_picture(doc, picture, mapping.original(on_edge)));
     }
     let least = f64::from(SLIP / mapping.scale().max(1e-6));
     if let Some(command) = gesture.command(tool, brush, least) {

@@ -249,6 +249,18 @@ impl OnStage<'_> {
         Some((place, *shown.grids.get(index)?))
     }
 
+    /// The picture nearest to a point, and its grid.
+    fn nearest_picture(&self, at: egui::Pos2, shown: &Shown) -> Option<(PixelRect, ShownGrid)> {
+        if !self.doc.state().view.spec().has_tiles() {
+            return self.picture_at(at, shown);
+        }
+        let distance = |rect: PixelRect| self.on_screen(rect).distance_to_pos(at);
+        let tiles = self.figure.tiles.iter();
+        let near = tiles.min_by(|a, b| distance(a.1).total_cmp(&distance(b.1)));
+        let &(index, place) = near?;
+        Some((place, *shown.grids.get(index as usize)?))
+    }
+
     /// The patch under a point of a picture that is laid on `place`: of several views that lie there, the finest.
     fn patch_at(
         &self,
@@ -273,20 +285,11 @@ impl OnStage<'_> {
 
     /// Hover shows a patch's number, a click or brush chooses patches.
     fn patches(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
-        let inside = |at: &egui::Pos2| self.on_screen(self.figure.visible()).contains(*at);
         let shown = Shown::new(self.doc.state(), &self.doc.trace);
-        let patch =
-            response.hover_pos().or(response.interact_pointer_pos()).filter(inside).and_then(
-                |at| {
-                    if let Some(position) = self.node_at(at) {
-                        return self.doc.meta().patch_of_key(position);
-                    }
-                    let (place, grid) = self.picture_at(at, &shown)?;
-                    self.patch_at(at, place, &grid, &shown)
-                },
-            );
+        let at = response.hover_pos().or(response.interact_pointer_pos());
+        let patch = at.and_then(|at| self.under(at, &shown));
         if cx.what_if.tool.is_some() {
-            self.edit(cx, ui, response, patch);
+            self.edit(cx, ui, response, &shown);
             return;
         }
         if cx.marking.tool.is_some() {
@@ -299,6 +302,7 @@ impl OnStage<'_> {
         if !self.figure.nodes.is_empty() {
             self.node_beside_pointer(cx, ui, response, patch);
         }
+        self.brush(cx, ui, response, &shown);
         let Some(patch) = patch else { return };
         let picture = self.doc.meta().spans.get(patch.span as usize).map(|span| span.picture);
         if let Some(picture) = picture.filter(|&one| one != self.doc.state().picture.index)
@@ -312,27 +316,75 @@ impl OnStage<'_> {
             return;
         }
         ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
+        if self.figure.nodes.is_empty() {
+            self.value_beside_pointer(cx, ui, response, patch);
+        }
+    }
+
+    /// The patch or the patch's node under a point.
+    fn under(&self, at: egui::Pos2, shown: &Shown) -> Option<PatchRef> {
+        if !self.on_screen(self.figure.visible()).contains(at) {
+            return None;
+        }
+        if let Some(position) = self.node_at(at) {
+            return self.doc.meta().patch_of_key(position);
+        }
+        let (place, grid) = self.picture_at(at, shown)?;
+        self.patch_at(at, place, &grid, shown)
+    }
+
+    /// The patches that the pressed pointer passed since the last frame: a fast stroke has no gaps.
+    fn passed(&self, ui: &Ui, response: &Response, shown: &Shown) -> Vec<PatchRef> {
+        /// Distance between two points that are looked up, in points on screen.
+        const STEP: f32 = 2.0;
+        let Some(last) = response.interact_pointer_pos() else { return Vec::new() };
+        let (origin, delta, moves) = ui.input(|input| {
+            let moved = input.events.iter().filter_map(|event| match event {
+                egui::Event::PointerMoved(at) => Some(*at),
+                _ => None,
+            });
+            (input.pointer.press_origin(), input.pointer.delta(), moved.collect::<Vec<_>>())
+        });
+        let starts = response.drag_started_by(egui::PointerButton::Primary);
+        let way: Vec<egui::Pos2> = if response.clicked() {
+            vec![last; 2]
+        } else if starts {
+            vec![origin.unwrap_or(last), last]
+        } else {
+            [vec![last - delta], moves, vec![last]].concat()
+        };
+        let mut patches = Vec::new();
+        for pair in way.windows(2) {
+            let steps = (pair[0].distance(pair[1]) / STEP).ceil().max(1.0) as u32;
+            for step in 0..=steps {
+                let at = pair[0].lerp(pair[1], step as f32 / steps as f32);
+                let patch = self.under(at, shown).filter(|patch| !patches.contains(patch));
+                patches.extend(patch);
+            }
+        }
+        patches
+    }
+
+    /// A click or a stroke chooses patches.
+    fn brush(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response, shown: &Shown) {
         let (shift, alt) = ui.input(|input| (input.modifiers.shift, input.modifiers.alt));
         let brush = response.dragged_by(egui::PointerButton::Primary);
         let starts = response.drag_started_by(egui::PointerButton::Primary) || response.clicked();
-        if starts || brush {
-            let one = vec![patch];
+        let patches = if starts || brush { self.passed(ui, response, shown) } else { Vec::new() };
+        if !patches.is_empty() {
             let command = if alt {
-                Command::RemovePatches(one)
+                Command::RemovePatches(patches)
             } else if shift || (brush && !starts) {
-                Command::AddPatches(one)
-            } else if response.clicked() && self.doc.state().selected == one {
+                Command::AddPatches(patches)
+            } else if response.clicked() && self.doc.state().selected == patches {
                 Command::SelectPatches(Vec::new())
             } else {
-                Command::SelectPatches(one)
+                Command::SelectPatches(patches)
             };
             cx.intents.send(Intent::Scrub(command));
         }
         if response.drag_stopped() {
             cx.intents.send(Intent::Settle);
-        }
-        if self.figure.nodes.is_empty() {
-            self.value_beside_pointer(cx, ui, response, patch);
         }
     }
 
@@ -386,7 +438,8 @@ impl OnStage<'_> {
                     Some((place, *shown.grids.get(at)?))
                 })
             }
-            (None, Some(at)) => self.picture_at(at, shown),
+            // A gesture may begin beside the picture, at whose edge the object then begins.
+            (None, Some(at)) => self.nearest_picture(at, shown),
             (None, None) => None,
         };
         let Some((place, grid)) = found else { return };
@@ -394,18 +447,22 @@ impl OnStage<'_> {
         let Some(mapping) = edit_stage::Mapping::of_frame(self.doc, grid.frame, content) else {
             return;
         };
-        let visible = self.on_screen(self.figure.visible());
+        let visible = self.on_screen(self.figure.visible()).intersect(content);
+        if !visible.is_positive() {
+            return;
+        }
         let picture = (grid.picture, &mapping);
         mark_stage::pointer(cx, ui, response, visible, picture, self.doc);
     }
 
     /// While a tool is in use the pointer edits.
-    fn edit(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response, patch: Option<PatchRef>) {
+    fn edit(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response, shown: &Shown) {
         let content = self.on_screen(self.figure.content);
         let visible = self.on_screen(self.figure.visible());
         let Some(mapping) = edit_stage::Mapping::new(cx, self.doc, content) else { return };
         edit_stage::preview(cx, ui, visible, &mapping);
-        edit_stage::pointer(cx, ui, response, visible, &mapping, patch, self.doc);
+        let passed = || self.passed(ui, response, shown);
+        edit_stage::pointer(cx, ui, response, visible, &mapping, passed, self.doc);
     }
 
     /// The number of the hovered patch, beside the pointer.
