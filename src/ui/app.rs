@@ -16,7 +16,7 @@ use super::model_feed::Wake;
 use super::notices::Notice;
 use super::picture_strip::PictureStrips;
 use super::present::options::PresentOptions;
-use super::samples::{Sample, questions_about};
+use super::samples::Sample;
 use super::score::Scores;
 use super::session::{Found, Keeper};
 use super::stage::StageRenderer;
@@ -365,9 +365,12 @@ impl App {
             self.transport.stop();
             self.transition = None;
             // The next question is about the shown picture.
-            if let Some(picture) = self.pictures.get(&id) {
-                self.chat.suggestions = questions_about(picture);
-                self.chat.picture = Some(picture.clone());
+            if let Some(picture) = self.pictures.get(&id).cloned() {
+                match self.docs.get(id).is_some_and(|doc| doc.is_edited) {
+                    // What can be asked about a picture can be asked about its edited form.
+                    true => self.chat.picture = Some(picture),
+                    false => self.chat.set_picture(Some(picture)),
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
+use super::samples::questions_about;
 use super::wording::in_window;
 use crate::model::{AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn};
 use crate::trace::{PreprocessMode, Trace};
@@ -75,6 +76,16 @@ impl Chat {
             focus_question: false,
             wake,
         }
+    }
+
+    /// Makes the next question one about this picture. The questions to try follow it, and a question to try about the
+    /// picture before leaves the question box.
+    pub fn set_picture(&mut self, picture: Option<Picture>) {
+        let suggestions = picture.as_ref().map_or_else(Vec::new, questions_about);
+        if self.suggestions.contains(&self.question) && !suggestions.contains(&self.question) {
+            self.question.clear();
+        }
+        (self.suggestions, self.picture) = (suggestions, picture);
     }
 
     /// Another model; what the old one was doing is cancelled.

@@ -265,9 +265,9 @@ macro_rules! ui_commands {
                 FullScreen "Full screen" [NONE F] [NONE F11]
                     => |app, _| app.host.push(HostRequest::ToggleFullScreen),
                 ToggleChat "Chat panel" [CTRL B]
-                    => |app, _| app.settings.show_chat ^= true,
+                    => |app, _| window::toggle_chat(app),
                 ToggleInspector "Inspector panel" [CTRL I]
-                    => |app, _| app.settings.show_inspector ^= true,
+                    => |app, _| window::toggle_inspector(app),
                 ToggleTokens "Token strip" [CTRL T]
                     => |app, _| app.settings.show_tokens ^= true,
                 ToggleTheme "Dark or light theme" => window::toggle_theme,

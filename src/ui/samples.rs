@@ -3,21 +3,18 @@
 use crate::model::{Picture, builtin};
 
 /// Questions that fit any picture.
-pub fn general_questions() -> Vec<String> {
-    ["What is this?", "What colour is it?", "Describe the picture."].map(str::to_owned).into()
-}
+const GENERAL: [&str; 3] = ["What is this?", "What colour is it?", "Describe the picture."];
 
-/// Questions about a picture: its own if it is a sample of the built-in model.
+/// Questions to try about a picture: of a sample its own, else questions that fit any picture.
 pub fn questions_about(picture: &Picture) -> Vec<String> {
-    let is_it = |sample: &&builtin::Sample| {
-        sample.file == picture.name
-            && builtin::sample_picture(&sample.file) == Some(&*picture.bytes)
-    };
     let samples = builtin::samples().unwrap_or_default();
-    let sample = samples.iter().find(is_it).filter(|sample| !sample.questions.is_empty());
-    sample.map_or_else(general_questions, |sample| {
-        sample.questions.iter().map(|question| question.text.clone()).collect()
-    })
+    let is_it = |sample: &builtin::Sample| {
+        builtin::sample_picture(&sample.file).is_some_and(|bytes| *bytes == *picture.bytes)
+    };
+    match samples.into_iter().find(is_it) {
+        Some(sample) => sample.questions.into_iter().map(|question| question.text).collect(),
+        None => GENERAL.map(str::to_owned).into(),
+    }
 }
 
 /// A sample of the built-in model: its picture and what may be asked about it.

@@ -109,10 +109,9 @@ pub fn ask_first_question(chat: &mut Chat, settings: &Settings) -> anyhow::Resul
     let mut first = FirstQuestion::default();
     let Some(sample) = samples::samples()?.into_iter().next() else { return Ok(first) };
     let picture = Picture { name: sample.file, bytes: sample.bytes.into() };
-    chat.picture = Some(picture.clone());
+    chat.set_picture(Some(picture.clone()));
     first.preview = Some(picture);
     let question = sample.questions.first().cloned();
-    chat.suggestions = sample.questions;
     if settings.bundle.is_some() {
         first.intents.push(Intent::LoadModel);
     }

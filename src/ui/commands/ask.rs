@@ -1,6 +1,6 @@
 //! The chat: ask, stop, ask again, score, another model.
 
-use super::dialogs;
+use super::{dialogs, window};
 use super::tasks::{is_for_python, start_on_model};
 use crate::model::{AskOptions, Picture, Turn};
 use crate::trace::Trace;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Moves the keyboard to the question.
 pub fn focus_question(app: &mut App) {
-    app.settings.show_chat = true;
+    window::show_chat(app);
     app.chat.focus_question = true;
 }
 
@@ -190,9 +190,8 @@ pub fn use_sample(app: &mut App, index: usize) {
     let questions = sample.questions.clone();
     stop(app);
     app.exports.preview(picture.clone());
-    app.chat.picture = Some(picture);
+    app.chat.set_picture(Some(picture));
     app.chat.follow_up = false;
-    app.chat.suggestions.clone_from(&questions);
     app.chat.question = questions.first().cloned().unwrap_or_default();
     match questions.into_iter().next().filter(|_| app.settings.bundle.is_none()) {
         Some(question) => ask(app, question, None),

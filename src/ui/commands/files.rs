@@ -222,7 +222,7 @@ pub fn follow_picture(app: &mut App) {
     let picture = picture_at(&doc.trace, chosen.1);
     app.followed_picture = Some(chosen);
     if picture.is_some() {
-        app.chat.picture = picture;
+        app.chat.set_picture(picture);
     }
 }
 

@@ -7,7 +7,6 @@ use super::{
 use crate::trace::FileStamp;
 use crate::ui::app::App;
 use crate::ui::intent::Intent;
-use crate::ui::samples::general_questions;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::tasks::TaskNews;
 use crate::view::Command;
@@ -72,8 +71,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
                 app.settings.remember_file(&path);
             }
             ask::stop(app);
-            app.chat.suggestions = general_questions();
-            app.chat.picture = Some(picture);
+            app.chat.set_picture(Some(picture));
             app.stage.show_picture(preview);
             app.show_view();
             app.current = None;

@@ -5,7 +5,6 @@ use crate::model::{Effect, Turn};
 use crate::ui::app::App;
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
-use crate::ui::samples::questions_about;
 use crate::ui::score::Scores;
 use crate::ui::session::{
     AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, Restored,
@@ -222,9 +221,8 @@ pub fn show(app: &mut App, restored: Restored) {
         app.chat.follow_up = record.follow_up;
         app.intents.send(Intent::LoadModel);
         if let Some(picture) = picture {
-            app.chat.suggestions = questions_about(&picture);
             app.exports.preview(picture.clone());
-            app.chat.picture = Some(picture);
+            app.chat.set_picture(Some(picture));
             app.current = None;
         }
     }

@@ -47,10 +47,38 @@ pub fn reset_layout(app: &mut App) {
     app.layout = Some(Layout::default());
 }
 
+/// Shows or hides the chat: on a narrow window it stands over the stage.
+pub fn toggle_chat(app: &mut App) {
+    match app.is_narrow {
+        true => toggle_overlay(app, Overlay::Chat),
+        false => app.settings.show_chat ^= true,
+    }
+}
+
+/// Shows or hides the inspector: on a narrow window it stands over the stage.
+pub fn toggle_inspector(app: &mut App) {
+    match app.is_narrow {
+        true => toggle_overlay(app, Overlay::Inspector),
+        false => app.settings.show_inspector ^= true,
+    }
+}
+
+fn toggle_overlay(app: &mut App, overlay: Overlay) {
+    app.overlay = (app.overlay != Some(overlay)).then_some(overlay);
+}
+
+/// Shows the chat.
+pub fn show_chat(app: &mut App) {
+    match app.is_narrow {
+        true => app.overlay = Some(Overlay::Chat),
+        false => app.settings.show_chat = true,
+    }
+}
+
 /// Brings a panel to the front, and shows the part of the window that holds it.
 pub fn show_panel(app: &mut App, pane: Pane) {
     match pane {
-        Pane::Chat => app.settings.show_chat = true,
+        Pane::Chat => show_chat(app),
         Pane::Tokens => app.settings.show_tokens = true,
         Pane::Stage => {}
         _ => {

@@ -4,11 +4,13 @@ use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::{ENTRIES, Section, keys_text};
 use crate::ui::theme;
-use crate::ui::widgets::{Icon, icon_button, ink, question, text_in};
-use egui::{Align2, Rect, Sense, Ui, pos2, vec2};
+use crate::ui::widgets::{Icon, icon_button, ink, question};
+use egui::{Role, Sense, Ui, WidgetInfo, vec2};
 
 const COLUMN: f32 = 320.0;
-const ROW: f32 = 22.0;
+/// Space above and below a line of a list, and between a name and its keys.
+const PADDING: f32 = 3.0;
+const GAP: f32 = 12.0;
 
 /// The help screen, over everything.
 #[derive(Default)]
@@ -84,11 +86,18 @@ fn list(ui: &mut Ui, section: Section) {
     ui.label(theme::strong_text(section.name(), theme::BODY));
     ui.spacing_mut().item_spacing.y = 0.0;
     for entry in ENTRIES.iter().filter(|entry| entry.section == section && !entry.keys.is_empty()) {
-        let (rect, _) = ui.allocate_exact_size(vec2(COLUMN, ROW), Sense::hover());
         let keys = entry.keys.iter().map(keys_text).collect::<Vec<_>>().join("  ");
-        let left = Rect::from_min_max(rect.min, pos2(rect.right() - 88.0, rect.bottom()));
-        let right = Rect::from_min_max(pos2(rect.right() - 84.0, rect.top()), rect.max);
-        text_in(ui, left, Align2::LEFT_CENTER, entry.name, theme::plain(theme::SMALL), ink.muted);
-        text_in(ui, right, Align2::RIGHT_CENTER, &keys, theme::strong(theme::SMALL), ink.text);
+        let label = format!("{}: {keys}", entry.name);
+        let keys = ui.painter().layout_no_wrap(keys, theme::strong(theme::SMALL), ink.text);
+        // A long name continues on a second line.
+        let room = COLUMN - keys.size().x - GAP;
+        let font = theme::plain(theme::SMALL);
+        let name = ui.painter().layout(entry.name.to_owned(), font, ink.muted, room);
+        let height = name.size().y.max(keys.size().y) + 2.0 * PADDING;
+        let (rect, response) = ui.allocate_exact_size(vec2(COLUMN, height), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
+        ui.painter().galley(rect.min + vec2(0.0, PADDING), name, ink.muted);
+        let at = rect.right_top() + vec2(-keys.size().x, PADDING);
+        ui.painter().galley(at, keys, ink.text);
     }
 }

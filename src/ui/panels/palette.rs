@@ -9,7 +9,7 @@ use crate::ui::document::Document;
 use crate::ui::intent::{BookmarkCommand, Intent, SettingsChange};
 use crate::ui::layout::Pane;
 use crate::ui::pane::{PaneContext, PaneUi};
-use crate::ui::shortcuts::ENTRIES;
+use crate::ui::shortcuts::{ENTRIES, UiCommand};
 use crate::ui::theme;
 use crate::ui::view_changes::with_axes;
 use crate::ui::widgets::{ink, muted, text_in};
@@ -58,6 +58,43 @@ pub fn score(name: &str, query: &str) -> Option<u32> {
     Some(1000 + gaps)
 }
 
+/// Words by which a command is looked for and that its name lacks.
+const OTHER_WORDS: &[(UiCommand, &str)] = &[
+    (UiCommand::CheckWords, "grounded grounding verdict hallucinated hallucination"),
+    (UiCommand::MarkObject, "region box rectangle lasso"),
+    (UiCommand::BestHead, "ranking strongest"),
+    (UiCommand::Mean, "average"),
+    (UiCommand::MeanLayers, "average"),
+    (UiCommand::MeanHeads, "average"),
+    (UiCommand::ToggleBos, "sink"),
+    (UiCommand::PinMap, "swipe cross-fade difference"),
+    (UiCommand::OcclusionMap, "mask perturbation"),
+    (UiCommand::HeadOff, "ablate ablation"),
+    (UiCommand::EachHeadOff, "ablate ablation"),
+    (UiCommand::KnockOutPatches, "knock-out knockout mask"),
+    (UiCommand::ComputeRelevancy, "relevance gradient"),
+    (UiCommand::TestMap, "faithfulness deletion insertion"),
+    (UiCommand::SavePng, "export figure screenshot"),
+    (UiCommand::SaveSvg, "export figure vector"),
+    (UiCommand::SaveNumbers, "export csv"),
+    (UiCommand::RecordFilm, "export video movie mp4 gif"),
+    (UiCommand::Present, "slides presentation projector"),
+];
+
+/// The rank of a command: by its name, or else by another word that begins with the query.
+fn score_of(item: &Item, query: &str) -> Option<u32> {
+    /// Behind names that contain the query, before names that only have its letters.
+    const OTHER_WORD: u32 = 500;
+    let by_name = score(&item.name, query);
+    let Intent::Ui(command) = &item.intent else { return by_name };
+    let typed = query.trim().to_lowercase();
+    let words = OTHER_WORDS.iter().filter(|(of, _)| of == command);
+    let mut words = words.flat_map(|(_, words)| words.split(' '));
+    let is_other_word = !typed.is_empty() && words.any(|word| word.starts_with(&typed));
+    let by_word = is_other_word.then_some(OTHER_WORD);
+    by_name.into_iter().chain(by_word).min()
+}
+
 /// One line of the palette.
 #[derive(Clone, Debug)]
 pub struct Item {
@@ -87,7 +124,7 @@ fn items() -> impl Iterator<Item = Item> {
 /// The items that match, the best first; `jumps` are places of the present window.
 pub fn matches(query: &str, jumps: Vec<Item>) -> Vec<Item> {
     let mut found: Vec<(u32, Item)> =
-        items().chain(jumps).filter_map(|item| Some((score(&item.name, query)?, item))).collect();
+        items().chain(jumps).filter_map(|item| Some((score_of(&item, query)?, item))).collect();
     found.sort_by_key(|(score, _)| *score);
     found.into_iter().map(|(_, item)| item).collect()
 }
@@ -381,7 +418,6 @@ fn row(ui: &mut Ui, item: &Item, on: bool, moved: bool) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
-    use crate::ui::shortcuts::UiCommand;
 
     #[test]
     fn the_best_fit_comes_first() {
@@ -393,6 +429,10 @@ mod tests {
         assert_eq!(first("wall"), Some(UiCommand::ShowWall));
         assert_eq!(first("svg"), Some(UiCommand::SaveSvg));
         assert_eq!(first("lvlm"), Some(UiCommand::LvlmInterpretLook));
+        for word in ["grounded", "verdict", "hallucination"] {
+            assert_eq!(first(word), Some(UiCommand::CheckWords), "{word}");
+        }
+        assert_eq!(first("faithfulness"), None, "the panel of this name");
         assert!(matches("").len() > ENTRIES.len(), "panels are there too");
         assert!(matches!(matches("panel: display")[0].intent, Intent::ShowPanel(Pane::Look)));
         assert!(matches("zzzz").is_empty());

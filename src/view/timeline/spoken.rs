@@ -4,10 +4,21 @@
 use crate::trace::{STAT_COUNT, Stat, TokenKind, Trace, characters, spelled};
 use crate::view::figure::{percent, token_text};
 use crate::view::{MapSource, QueryKind, ViewKind, ViewState};
+use std::collections::BTreeSet;
 
-/// The sentence of a share; `who` is the subject ("layer 4"), and `when` the clause before it.
-pub fn attends(when: &str, who: &str, share: f32) -> String {
-    let share = percent(f64::from(share), 0).replace(' ', "\u{a0}");
+/// Shares as percentages, with the fewest decimals that tell them apart; without decimals where two decimals do not.
+pub fn told_apart(shares: &[f32]) -> Vec<String> {
+    const MOST_DECIMALS: usize = 2;
+    let texts = |decimals| -> Vec<String> {
+        shares.iter().map(|share| percent(f64::from(*share), decimals)).collect()
+    };
+    let differ = |texts: &Vec<String>| texts.iter().collect::<BTreeSet<_>>().len() == texts.len();
+    (0..=MOST_DECIMALS).map(texts).find(differ).unwrap_or_else(|| texts(0))
+}
+
+/// The sentence of a share ("37 %"); `who` is the subject ("layer 4"), and `when` the clause before it.
+pub fn attends(when: &str, who: &str, share: &str) -> String {
+    let share = share.replace(' ', "\u{a0}");
     format!("{when}, {who} puts {share} of its attention on the picture")
 }
 
@@ -48,7 +59,7 @@ pub fn spoken(state: &ViewState, trace: &Trace) -> String {
                 (None, Some(head)) => format!("head\u{a0}{head} of all layers"),
                 (None, None) => "the model".to_owned(),
             };
-            attends(&clause, &who, share)
+            attends(&clause, &who, &percent(f64::from(share), 0))
         }
         _ => sentence(trace, queries.set.named().unwrap_or_default()),
     }
@@ -124,6 +135,14 @@ mod tests {
     use super::*;
     use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
     use crate::view::{AxisSet, Queries};
+
+    #[test]
+    fn shares_have_the_decimals_that_tell_them_apart() {
+        assert_eq!(told_apart(&[0.5, 0.25]), ["50 %", "25 %"]);
+        assert_eq!(told_apart(&[0.9991, 0.996, 0.99]), ["99.9 %", "99.6 %", "99.0 %"]);
+        assert_eq!(told_apart(&[0.99996, 0.99994, 0.5]), ["100.00 %", "99.99 %", "50.00 %"]);
+        assert_eq!(told_apart(&[1.0, 1.0, 0.5]), ["100 %", "100 %", "50 %"]);
+    }
 
     #[test]
     fn a_view_is_told_as_a_sentence() {

@@ -2,7 +2,7 @@
 //! all heads at once, and relevancy if the trace has it.
 
 use super::edit::readable;
-use super::spoken::{attends, sentence, when};
+use super::spoken::{attends, sentence, told_apart, when};
 use super::walkthrough::{Card, Step, Walkthrough};
 use crate::analysis::methods::Method;
 use crate::analysis::relevancy::without_punctuation;
@@ -159,13 +159,15 @@ impl Tour<'_> {
         best.0
     }
 
+    /// The tokens of the answer that say something: no special tokens, no punctuation.
     fn spoken(&self) -> Vec<u32> {
         let tokens = self.trace.meta().answer_tokens();
         let kept = |index: &u32| self.trace.row_of_answer(AnswerIndex(*index)).is_some();
         let all = || (0..tokens.len() as u32).filter(kept);
         let is_spoken = |index: &u32| tokens[*index as usize].kind != TokenKind::Special;
-        let spoken: Vec<u32> = all().filter(is_spoken).collect();
-        if spoken.is_empty() { all().collect() } else { spoken }
+        let spoken: Vec<AnswerIndex> = all().filter(is_spoken).map(AnswerIndex).collect();
+        let spoken = without_punctuation(self.trace, &spoken);
+        if spoken.is_empty() { all().collect() } else { spoken.iter().map(|one| one.0).collect() }
     }
 
     /// The layers with the largest share of attention on the picture, with that share.
@@ -191,16 +193,12 @@ impl Tour<'_> {
         let mut bare = of(first);
         bare.blend = Blend::Glow;
         bare.opacity = 0.0;
-        bare.legend = false;
         bare.caption.text = Some(self.picture_words());
         steps.push(Step {
             notes: "The picture as the model saw it.".into(),
             ..Step::new(bare, meta.question.trim())
         });
-        // Punctuation gets no step of its own.
-        let answers: Vec<AnswerIndex> = spoken.into_iter().map(AnswerIndex).collect();
-        let words = without_punctuation(self.trace, &answers);
-        for token in self.most_looking(words.into_iter().map(|token| token.0).collect()) {
+        for token in self.most_looking(spoken) {
             steps.push(Step {
                 seconds: Some(0.9),
                 transition_secs: 0.4,
@@ -308,9 +306,13 @@ impl Tour<'_> {
         };
         let mut layers = looks.layers();
         layers.truncate(LAYERS);
-        for (rank, &(layer, share)) in layers.iter().enumerate() {
-            let attends = attends(&when(&word), &format!("layer\u{a0}{layer}"), share);
-            let caption = if rank == 0 { format!("{attends}, the most of all") } else { attends };
+        let shares: Vec<f32> = layers.iter().map(|(_, share)| *share).collect();
+        let texts = told_apart(&shares);
+        for (rank, &(layer, _)) in layers.iter().enumerate() {
+            let attends = attends(&when(&word), &format!("layer\u{a0}{layer}"), &texts[rank]);
+            // A superlative needs a number that is larger than the next one.
+            let is_most = rank == 0 && texts.get(1).is_none_or(|next| *next != texts[0]);
+            let caption = if is_most { format!("{attends}, the most of all") } else { attends };
             let mut state = of(AxisSet::single(layer), AxisSet::MEAN);
             state.view = self.map_view();
             steps.push(Step { notes: "Mean over heads.".into(), ..Step::new(state, caption) });
@@ -324,7 +326,9 @@ impl Tour<'_> {
                 format!("The {heads}\u{a0}heads of layer\u{a0}{layer}, each on its own scale");
             steps.push(Step::new(state, caption));
         }
-        for ([layer, head], share) in looks.cells().into_iter().take(HEADS) {
+        let cells: Vec<_> = looks.cells().into_iter().take(HEADS).collect();
+        let texts = told_apart(&cells.iter().map(|(_, share)| *share).collect::<Vec<_>>());
+        for (([layer, head], _), share) in cells.into_iter().zip(&texts) {
             let who = format!("head\u{a0}{head} of layer\u{a0}{layer}");
             let caption = attends(&when(&word), &who, share);
             let mut state = of(AxisSet::single(layer), AxisSet::single(head));
