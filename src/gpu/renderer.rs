@@ -236,7 +236,7 @@ impl Renderer {
         let nearer = dress.is_passing.then(|| nearer_alone(scene.state));
         let laid_out = Scene { state: nearer.as_ref().unwrap_or(scene.state), ..*scene };
         let said = if dress.is_passing { readout.of_first() } else { readout };
-        let mut figure = lay_out(&laid_out, room, &content, said, dress.margin);
+        let mut figure = lay_out(&laid_out, room, &content, said, dress.is_slide);
         figure.size = target.size();
         add_names(&laid_out, &mut figure);
         figure.fills.extend_from_slice(&dress.fills);
@@ -438,7 +438,7 @@ pub(super) fn lay_out(
     size: [u32; 2],
     content: &Content,
     readout: Readout,
-    margin: Option<f32>,
+    is_slide: bool,
 ) -> Figure {
     let second = scene.second.map(|trace| trace.meta());
     let line = if scene.state.caption.show {
@@ -446,8 +446,8 @@ pub(super) fn lay_out(
     } else {
         Vec::new()
     };
-    match margin {
-        Some(margin) => Figure::layout_within(scene.state, size, content, &line, readout, margin),
-        None => Figure::layout(scene.state, size, content, &line, readout),
+    match is_slide {
+        true => Figure::layout_of_slide(scene.state, size, content, &line, readout),
+        false => Figure::layout(scene.state, size, content, &line, readout),
     }
 }

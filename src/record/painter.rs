@@ -2,9 +2,7 @@
 
 use crate::gpu::{Gpu, GpuError, Renderer, RendererOptions, Scene, Target};
 use crate::trace::{Trace, TraceError};
-use crate::view::figure::annotations::{
-    Annotations, Band, FILM_UNITS, SLIDE_MARGIN, STAGE_UNITS, card,
-};
+use crate::view::figure::annotations::{Annotations, Band, FILM_UNITS, STAGE_UNITS, card};
 use crate::view::figure::{Figure, PixelRect, content_aspect};
 use crate::view::timeline::{
     Moment, MomentContent, Said, Shot, Walkthrough, WalkthroughError, caption_runs,
@@ -315,10 +313,8 @@ impl Painter {
         self.framed(self.band.dress(&runs, said.strength, self.theme.palette()))
     }
 
-    /// On a slide, the picture takes the margin too.
     fn framed(&self, dress: Annotations) -> Annotations {
-        let margin = (self.captions == Captions::Stage).then_some(SLIDE_MARGIN);
-        Annotations { margin, ..dress }
+        Annotations { is_slide: self.captions == Captions::Stage, ..dress }
     }
 
     fn shot(

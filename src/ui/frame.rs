@@ -199,6 +199,7 @@ fn draw(app: &mut App, panes: &mut Panes, output: &PassOutput, ui: &mut Ui) {
                 tokens: cx.settings.show_tokens,
                 tokens_height: app.tokens_height + 2.0 * PANEL_MARGIN,
                 is_view: cx.is_view(),
+                layers: cx.current.map_or(0, |doc| doc.extent.layers as usize),
             };
             layout.show(ui, seen, &mut |pane, ui| tile(&cx, panes, pane, ui));
         }

@@ -13,6 +13,7 @@ use egui_tiles::{
     Tile, TileId, Tiles, Tree, UiResponse,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Initial place of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +126,8 @@ pub struct Seen {
     pub tokens_height: f32,
     /// Whether the stage shows the view, not the preview of a walkthrough.
     pub is_view: bool,
+    /// Layers of the shown trace: the rows of the matrix.
+    pub layers: usize,
 }
 
 /// Widths of the side panels: the first where the window is narrow, the second where it is wide.
@@ -134,12 +137,22 @@ const INSPECTOR_WIDTH: [f32; 2] = [348.0, 364.0];
 const TOKENS_HEIGHT: f32 = 112.0;
 /// Height of the inspector under which three rows of panels are one too many.
 const LEAST_HEIGHT: f32 = 440.0;
+/// Height of the matrix's panel without its rows, and the least height of a row.
+const MATRIX_FRAME: f32 = 176.0;
+const MATRIX_ROW: f32 = 6.0;
+/// Height of the fields of a walkthrough's step with their buttons.
+const STEP_HEIGHT: f32 = 420.0;
+/// The part of the inspector's height that the panels below the matrix keep.
+const LEAST_BELOW: f32 = 0.36;
 
 /// The docked panels and whether anybody moved them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Layout {
     tree: Tree<Pane>,
     touched: bool,
+    /// Whether the bars of the heads were in front when the preview of a walkthrough hid them.
+    #[serde(skip)]
+    had_bars: bool,
     columns: TileId,
     inspector: TileId,
     /// Tiles of the three bare panels.
@@ -170,7 +183,17 @@ impl Default for Layout {
         let columns = tiles.insert_horizontal_tile(vec![chat, stage, inspector]);
         let root = tiles.insert_vertical_tile(vec![columns, tokens]);
         let tree = Tree::new(egui::Id::unique("layout"), root, tiles);
-        Self { tree, touched: false, columns, inspector, chat, stage, tokens, root }
+        Self {
+            tree,
+            touched: false,
+            had_bars: false,
+            columns,
+            inspector,
+            chat,
+            stage,
+            tokens,
+            root,
+        }
     }
 }
 
@@ -207,9 +230,34 @@ impl Layout {
         self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(other) if *other == pane));
     }
 
-    /// The layout as text; `None` while it is the default.
+    /// The layout as text; `None` while edges, tabs and chosen tabs are those of the default.
     pub fn to_text(&self) -> Option<String> {
-        if self.touched { serde_json::to_string(self).ok() } else { None }
+        let is_default = !self.touched && self.in_front() == Self::default().in_front();
+        if is_default { None } else { serde_json::to_string(self).ok() }
+    }
+
+    /// The panels whose tabs are chosen.
+    fn in_front(&self) -> BTreeSet<&'static str> {
+        let tiles = &self.tree.tiles;
+        let chosen = tiles.tiles().filter_map(|tile| match tile {
+            Tile::Container(Container::Tabs(tabs)) => tiles.get_pane(&tabs.active?),
+            _ => None,
+        });
+        chosen.map(|pane| pane.title()).collect()
+    }
+
+    /// Shows the bars of the heads, or hides them during the preview of a walkthrough. Afterwards the tab that was chosen
+    /// is chosen again.
+    fn show_bars(&mut self, is_view: bool) {
+        let Some(heads) = self.tree.tiles.find_pane(&Pane::HeadStrip) else { return };
+        let was_view = self.tree.is_visible(heads);
+        if was_view && !is_view {
+            self.had_bars = self.in_front().contains(Pane::HeadStrip.title());
+        }
+        self.tree.set_visible(heads, is_view);
+        if is_view && !was_view && std::mem::take(&mut self.had_bars) {
+            self.tree.make_active(|tile, _| tile == heads);
+        }
     }
 
     /// Draws the panels that are seen; `draw` draws one into its tile.
@@ -221,11 +269,13 @@ impl Layout {
         // The token strip and the heads' bars belong to the view, not to the walkthrough.
         let is_view = seen.is_view;
         self.tree.set_visible(self.tokens, seen.tokens && is_view);
-        if let Some(heads) = self.tree.tiles.find_pane(&Pane::HeadStrip) {
-            self.tree.set_visible(heads, is_view);
-        }
+        self.show_bars(is_view);
         let tokens = if seen.tokens && is_view { tokens_height } else { 0.0 };
-        self.fit_inspector(ui.available_height() - tokens);
+        let wanted = match is_view {
+            true => MATRIX_FRAME + MATRIX_ROW * seen.layers as f32,
+            false => STEP_HEIGHT,
+        };
+        self.fit_inspector(ui.available_height() - tokens, wanted);
         let rows = rows_of_tabs(&self.tree.tiles);
         let mut dock = Dock { draw, edited: false, rows };
         self.tree.ui(&mut dock, ui);
@@ -236,8 +286,9 @@ impl Layout {
     }
 
     /// Shares the height of the inspector out while nobody moved an edge: the bars of the heads need little, the list of
-    /// words beside them more, and on a low window the bars give their height to the matrix.
-    fn fit_inspector(&mut self, height: f32) {
+    /// words beside them more, and on a low window the bars give their height to the matrix. The upper panels
+    /// take the height that they want, as far as the others can spare it.
+    fn fit_inspector(&mut self, height: f32, wanted: f32) {
         let tiles = &self.tree.tiles;
         let Some(heads) = tiles.find_pane(&Pane::HeadStrip).filter(|_| !self.touched) else {
             return;
@@ -248,12 +299,7 @@ impl Layout {
             _ => return,
         };
         // The upper edge of the tabs does not depend on which of them is shown.
-        let shares = match (shows_bars, height >= LEAST_HEIGHT) {
-            (true, true) => [1.2, 0.65, 1.15],
-            (false, true) => [1.2, 1.1, 0.7],
-            (true, false) => [1.6, 0.25, 1.15],
-            (false, false) => [1.6, 0.8, 0.6],
-        };
+        let shares = shares_of_inspector(height, wanted, shows_bars);
         let Some(Tile::Container(Container::Linear(side))) =
             self.tree.tiles.get_mut(self.inspector)
         else {
@@ -290,6 +336,22 @@ impl Layout {
             }
         }
     }
+}
+
+/// The shares of the upper, the middle and the lower row of panels in the height of the inspector; `wanted` is the height
+/// that the upper panels want.
+fn shares_of_inspector(height: f32, wanted: f32, shows_bars: bool) -> [f32; 3] {
+    let (upper, below) = match (height >= LEAST_HEIGHT, shows_bars) {
+        (true, true) => (1.2, [0.65, 1.15]),
+        (true, false) => (1.2, [1.1, 0.7]),
+        (false, true) => (1.6, [0.25, 1.15]),
+        (false, false) => (1.6, [0.8, 0.6]),
+    };
+    let [middle, lower] = below;
+    let all = upper + middle + lower;
+    let upper = (upper / all).max((wanted / height.max(1.0)).min(1.0 - LEAST_BELOW));
+    let part = (1.0 - upper) / (middle + lower);
+    [upper, middle * part, lower * part]
 }
 
 /// Type size, margin and largest width of the titles in a row of tabs.
@@ -510,6 +572,41 @@ mod tests {
         assert_eq!(largest_width(&[40.0, 150.0, 60.0], 130.0), 45.0);
         assert_eq!(largest_width(&[40.0, 150.0], -10.0), 0.0);
         assert_eq!(largest_width(&[], 10.0), f32::INFINITY);
+    }
+
+    #[test]
+    fn a_matrix_of_many_layers_takes_more_of_the_height() {
+        for height in [300.0, 430.0, 900.0] {
+            for bars in [true, false] {
+                let few = shares_of_inspector(height, 200.0, bars);
+                let many = shares_of_inspector(height, 370.0, bars);
+                for shares in [few, many] {
+                    assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{shares:?}");
+                }
+                assert!(many[0] >= few[0] && many[0] <= 1.0 - LEAST_BELOW + 1e-5);
+                let other = shares_of_inspector(height, 370.0, !bars);
+                assert_eq!(many[0], other[0], "the edge stays where it is when the tab changes");
+            }
+        }
+        // Rows of the matrix that can be hit.
+        let low = 430.0 * shares_of_inspector(430.0, 370.0, true)[0];
+        assert!(low >= 0.6 * 430.0);
+    }
+
+    #[test]
+    fn chosen_tabs_are_kept_and_come_back_after_a_walkthrough() {
+        let mut layout = Layout::default();
+        assert!(layout.to_text().is_none());
+        layout.bring_to_front(Pane::Relevancy);
+        let text = layout.to_text().unwrap();
+        let again = Layout::from_text(Some(&text));
+        assert!(again.in_front().contains("Relevancy") && !again.touched);
+        assert!(layout.in_front().contains("Heads of the layer"));
+        layout.show_bars(false);
+        // The docking library chooses another tab where the chosen one is hidden.
+        layout.bring_to_front(Pane::WhyWord);
+        layout.show_bars(true);
+        assert!(layout.in_front().contains("Heads of the layer"));
     }
 
     #[test]

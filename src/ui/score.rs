@@ -94,13 +94,13 @@ impl Scores {
         let rises = own_ins - random_ins > AREA_THAT_COUNTS;
         let verdict = match (falls, rises) {
             (true, true) => {
-                "the answer depends on what this map shows: without these patches it falls sooner than with random ones, and with them alone it rises sooner"
+                "the answer depends on what this map shows: without these patches its probability falls sooner than without random ones, and with them alone it rises sooner"
             }
             (true, false) => {
-                "the answer needs what this map shows, but these patches alone do not bring it back sooner than random ones"
+                "the answer needs what this map shows, but with these patches alone its probability does not rise sooner than with random ones"
             }
             (false, true) => {
-                "what this map shows is enough for the answer, but without these patches it does not fall sooner than with random ones"
+                "what this map shows is enough for the answer, but without these patches its probability does not fall sooner than without random ones"
             }
             (false, false) => {
                 "this map does no better than a random one: it does not show what the answer depends on"

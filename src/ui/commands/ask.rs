@@ -1,7 +1,7 @@
 //! The chat: ask, stop, ask again, score, another model.
 
-use super::{dialogs, window};
 use super::tasks::{is_for_python, start_on_model};
+use super::{dialogs, window};
 use crate::model::{AskOptions, Picture, Turn};
 use crate::trace::Trace;
 use crate::ui::app::App;

@@ -19,9 +19,9 @@ use crate::ui::what_if::session::Session;
 use crate::ui::what_if::{Compare, Comparison, Tool};
 use std::sync::Arc;
 
-/// Takes the brush up, or puts the tool down.
+/// Takes up the tool that was used last, or puts it down.
 pub fn toggle(app: &mut App) {
-    let tool = if app.what_if.tool.is_some() { None } else { Some(Tool::Brush) };
+    let tool = if app.what_if.tool.is_some() { None } else { Some(app.what_if.last_tool) };
     take_up(app, tool);
 }
 
@@ -34,13 +34,13 @@ pub fn draw_preview(app: &mut App, ctx: &egui::Context) {
     }
 }
 
-/// Takes a tool up; the first opens the picture of the answer that is seen.
+/// Takes a tool up; the first one opens the picture of the answer that is seen.
 pub fn take_up(app: &mut App, tool: Option<Tool>) {
     app.what_if.gesture.clear();
-    if tool.is_none() {
+    let Some(tool) = tool else {
         app.what_if.tool = None;
         return;
-    }
+    };
     let current = app.current;
     let has_session = app.what_if.session.as_ref().is_some_and(|session| {
         Some(session.original) == current || session.edited.is_some() && session.edited == current
@@ -54,7 +54,7 @@ pub fn take_up(app: &mut App, tool: Option<Tool>) {
     if app.what_if.tool.is_none() && !app.is_narrow {
         app.intents.send(Intent::ShowPanel(Pane::WhatIf));
     }
-    app.what_if.tool = tool;
+    (app.what_if.tool, app.what_if.last_tool) = (Some(tool), tool);
     // Further edits continue from the edited picture, so its answer is shown.
     let edited = app.what_if.session.as_ref().and_then(|session| session.edited);
     if let Some(edited) = edited.filter(|_| app.what_if.comparison.is_some()) {

@@ -9,7 +9,7 @@ use crate::ui::widgets::{list_in_question, muted, primary_button, question, segm
 use egui::{Align, Layout, Ui};
 
 const WIDTH: f32 = 480.0;
-const LABEL: f32 = 96.0;
+const LABEL: f32 = 116.0;
 
 /// Dialog of film options.
 #[derive(Default)]

@@ -4,7 +4,7 @@
 //! Outlines are in pixels of the original, so that an object means the same in every view of its picture.
 
 use super::edit_stage::Mapping;
-use crate::analysis::outline::contains;
+use crate::analysis::outline::{contains, region_bounds};
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::marking::{MarkAction, MarkCommand, MarkGesture, MarkTool};
@@ -12,11 +12,11 @@ use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{hairline_below, ink, muted, name_field, segments};
-use crate::view::figure::head_name;
-use crate::view::{Command, Parts, ViewState};
+use crate::view::figure::{PixelRect, head_name};
+use crate::view::{Command, MarkedObject, Parts, ViewState};
 use egui::{
-    Align, Color32, CursorIcon, Key, Layout, PointerButton, Pos2, Rect, Response, Slider, Stroke,
-    Ui, UiBuilder, vec2,
+    Align, Align2, Color32, CursorIcon, Key, Layout, PointerButton, Pos2, Rect, Response, Role,
+    Slider, Stroke, Ui, UiBuilder, Vec2, WidgetInfo, vec2,
 };
 
 const HEIGHT: f32 = 36.0;
@@ -83,31 +83,61 @@ pub fn bar(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, doc: &Document) -> Rec
     rest
 }
 
-/// The objects as chips; the chosen one may be renamed in place.
+/// The objects as chips, or as a list where the chips do not fit; the chosen one may be renamed in place.
 fn objects(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     if state.objects.is_empty() {
         muted(ui, "Shift adds to an object, Alt cuts from it");
         return;
     }
-    egui::ScrollArea::horizontal().id_salt("objects").show(ui, |ui| {
-        for (index, object) in (0_u32..).zip(&state.objects) {
-            let on = state.object == Some(index);
-            if on && cx.marking.renaming.is_some() {
-                rename(cx, ui, state, index);
-                continue;
-            }
-            let label = ui.selectable_label(on, &object.name);
-            let hint = "Click to choose it, or to choose none; double-click to rename it";
-            let label = label.on_hover_text(hint);
-            if label.double_clicked() {
-                cx.intents.command(Command::ChooseObject(Some(index)));
-                let name = Some(object.name.clone());
-                cx.intents.send(Intent::Mark(MarkCommand::Rename(name)));
-            } else if label.clicked() {
-                cx.intents.command(Command::ChooseObject((!on).then_some(index)));
+    let widths = state.objects.iter().map(|object| {
+        let font = theme::plain(theme::BODY);
+        let galley = ui.painter().layout_no_wrap(object.name.clone(), font, Color32::WHITE);
+        galley.size().x + 2.0 * ui.spacing().button_padding.x + ui.spacing().item_spacing.x
+    });
+    let wanted: f32 = widths.sum();
+    let renamed = state.object.filter(|_| cx.marking.renaming.is_some());
+    if wanted > ui.available_width() {
+        match renamed {
+            Some(index) => rename(cx, ui, state, index),
+            None => list(cx, ui, state),
+        }
+        return;
+    }
+    for (index, object) in (0_u32..).zip(&state.objects) {
+        let on = state.object == Some(index);
+        if renamed == Some(index) {
+            rename(cx, ui, state, index);
+            continue;
+        }
+        let label = ui.selectable_label(on, &object.name);
+        let hint = "Click to choose it, or to choose none; double-click to rename it";
+        let label = label.on_hover_text(hint);
+        if label.double_clicked() {
+            cx.intents.command(Command::ChooseObject(Some(index)));
+            let name = Some(object.name.clone());
+            cx.intents.send(Intent::Mark(MarkCommand::Rename(name)));
+        } else if label.clicked() {
+            cx.intents.command(Command::ChooseObject((!on).then_some(index)));
+        }
+    }
+}
+
+/// The objects as a list to choose from.
+fn list(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
+    let count = state.objects.len();
+    let chosen = state.chosen_object().map_or("None chosen", |object| object.name.as_str());
+    let text = format!("{chosen} ({count} objects)");
+    let width = ui.available_width().clamp(60.0, 220.0);
+    let list = egui::ComboBox::from_id_salt("objects").width(width).truncate();
+    let list = list.selected_text(text).show_ui(ui, |ui| {
+        let choices = (0_u32..).zip(&state.objects).map(|(index, one)| (Some(index), &*one.name));
+        for (index, name) in choices.chain([(None, "None")]) {
+            if ui.selectable_label(state.object == index, name).clicked() {
+                cx.intents.command(Command::ChooseObject(index));
             }
         }
     });
+    list.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Objects"));
 }
 
 fn rename(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, index: u32) {
@@ -221,7 +251,8 @@ fn ring(ui: &Ui, at: Pos2, radius: f32) {
     ui.painter().circle_stroke(at, radius, Stroke::new(1.0, Color32::WHITE));
 }
 
-/// The answer to "which head looks at this?", in the upper left corner of the stage.
+/// The answer to "which head looks at this?": beside the picture if there is room, else in the corner of the stage that
+/// hides least of the objects.
 pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
     let Some(object) = cx.shown.chosen_object().filter(|_| can_mark(cx.shown)) else { return };
     let ranking = cx.ranking(doc);
@@ -239,9 +270,61 @@ pub fn readout(cx: &PaneContext<'_>, ui: &Ui, rect: Rect, doc: &Document) {
     let line = painter.layout_no_wrap(line, theme::strong(theme::SMALL), color.text);
     let of = painter.layout_no_wrap(of, theme::plain(theme::SMALL), color.muted);
     let size = vec2(line.size().x.max(of.size().x) + 16.0, line.size().y + of.size().y + 12.0);
-    let place = Rect::from_min_size(rect.min + vec2(10.0, 10.0), size);
+    let place = place_of_readout(cx, rect, size, doc);
     painter.rect_filled(place, 4.0, color.panel.gamma_multiply(0.94));
     let below = line.size().y + 2.0;
     painter.galley(place.min + vec2(8.0, 5.0), line, color.text);
     painter.galley(place.min + vec2(8.0, 5.0 + below), of, color.muted);
+}
+
+/// A place of `size` on the stage for the readout.
+fn place_of_readout(cx: &PaneContext<'_>, stage: Rect, size: Vec2, doc: &Document) -> Rect {
+    const MARGIN: f32 = 10.0;
+    let room = stage.shrink(MARGIN);
+    let [left, right] = [Align2::LEFT_TOP, Align2::RIGHT_TOP]
+        .map(|corner| corner.align_size_within_rect(size, room));
+    let Some(figure) = cx.stage.figure() else { return left };
+    let scale = stage.width() / (figure.size[0] as f32).max(1.0);
+    let on_screen = |rect: PixelRect| {
+        let min = stage.min + vec2(rect.x, rect.y) * scale;
+        Rect::from_min_size(min, vec2(rect.width, rect.height) * scale)
+    };
+    let picture = on_screen(figure.visible());
+    let beside = [left, right].into_iter().find(|place| !place.intersects(picture));
+    if let Some(place) = beside {
+        return place;
+    }
+    let content = on_screen(figure.content);
+    let objects = objects_on_screen(cx.shown, doc, content);
+    let hidden = |place: &Rect| -> f32 {
+        let areas = objects.iter().map(|object| object.intersect(*place));
+        areas.filter(|area| area.is_positive()).map(|area| area.area()).sum()
+    };
+    // Below the picture are caption and legend.
+    let upper = [picture.left_top(), picture.right_top()];
+    let lower = [picture.left_bottom(), picture.right_bottom()];
+    let inside = [
+        Rect::from_min_size(upper[0] + vec2(MARGIN, MARGIN), size),
+        Rect::from_min_size(upper[1] + vec2(-MARGIN - size.x, MARGIN), size),
+        Rect::from_min_size(lower[0] + vec2(MARGIN, -MARGIN - size.y), size),
+        Rect::from_min_size(lower[1] + vec2(-MARGIN - size.x, -MARGIN - size.y), size),
+    ];
+    let best = inside.into_iter().min_by(|a, b| hidden(a).total_cmp(&hidden(b)));
+    best.unwrap_or(left)
+}
+
+/// The rectangles around the objects, where one picture fills the stage.
+fn objects_on_screen(state: &ViewState, doc: &Document, content: Rect) -> Vec<Rect> {
+    if state.view.spec().has_tiles() {
+        return Vec::new();
+    }
+    let frame = state.picture.frame(&doc.trace);
+    let Some(mapping) = Mapping::of_frame(doc, frame, content) else { return Vec::new() };
+    let around = |object: &MarkedObject| {
+        let bounds = region_bounds(&object.parts)?;
+        let [left, top] = [bounds.x, bounds.y];
+        let (right, bottom) = (left + bounds.width, top + bounds.height);
+        Some(Rect::from_two_pos(mapping.screen([left, top]), mapping.screen([right, bottom])))
+    };
+    state.objects.iter().filter_map(around).collect()
 }

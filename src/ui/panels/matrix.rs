@@ -22,6 +22,8 @@ const LEFT: f32 = 28.0;
 const TOP: f32 = 20.0;
 /// Least width of the list of quantities beside the value of a cell.
 const LEAST_LIST: f32 = 110.0;
+/// A side of a cell that is large enough for the pointer, in points.
+const LEAST_SIDE: f32 = 10.0;
 
 /// The layer × head matrix.
 #[derive(Default)]
@@ -81,13 +83,15 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matri
     ui.add_space(theme::GRID);
 }
 
-/// The cells' place: as large as fits, cells not more than twice as wide as high.
+/// The cells' place: as large as fits. Cells are at most two and a half times as wide as high, or as high as wide, unless
+/// one side would be too small to be hit.
 fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
     let room = Rect::from_min_max(whole.min + vec2(LEFT, TOP), whole.max);
     let (heads, layers) = (matrix.heads.max(1) as f32, matrix.layers.max(1) as f32);
     let width = (room.width() / heads).min(56.0);
     let height = (room.height() / layers).min(56.0);
-    let (width, height) = (width.min(height * 2.5), height.min(width * 2.5));
+    let most = |other: f32| (other * 2.5).max(LEAST_SIDE);
+    let (width, height) = (width.min(most(height)), height.min(most(width)));
     // Whole pixels, where the cells are large enough for it to be seen.
     let round = |side: f32| if side > 6.0 { side.floor() } else { side };
     Rect::from_min_size(room.min, vec2(round(width) * heads, round(height) * layers))

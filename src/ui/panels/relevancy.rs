@@ -405,7 +405,7 @@ fn question(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, words: &[AnswerWo
     ui.add_space(theme::GRID);
     muted(ui, "In detail")
         .on_hover_text("Shares of the same total as above; these bars have their own scale");
-    let one = "strongest patch of the picture";
+    let one = "strongest patch";
     let place = Bar { value: strongest, largest, is_image: true, is_button: false };
     bar(ui, one, &format!("Relevancy of the {one}"), place);
     for &(index, value) in order.iter().take(SHOWN) {

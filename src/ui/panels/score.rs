@@ -67,7 +67,7 @@ impl PaneUi for Score {
             muted(
                 ui,
                 format!(
-                    "p(“{}”) while patches are blanked, or shown on a blank picture",
+                    "p(“{}”) against the share of patches that are blanked, or shown on a blank picture",
                     scores.text
                 ),
             );
@@ -148,9 +148,8 @@ fn chart<'a>(
     }
     let axis = Rect::from_min_max(pos2(area.left(), plot.bottom()), area.max);
     text_in(ui, axis, Align2::LEFT_CENTER, "0 %", font(), ink.muted);
-    text_in(ui, axis, Align2::RIGHT_CENTER, "100 % of the patches", font(), ink.muted);
-    let top = Rect::from_min_max(label.min, label.max);
-    text_in(ui, top, Align2::RIGHT_CENTER, "p = 1", font(), ink.muted);
+    text_in(ui, axis, Align2::RIGHT_CENTER, "100 %", font(), ink.muted);
+    text_in(ui, label, Align2::RIGHT_CENTER, "p from 0 to 1", font(), ink.muted);
 }
 
 fn columns(rect: Rect) -> [Rect; 4] {
@@ -196,8 +195,14 @@ fn row(cx: &PaneContext<'_>, ui: &mut Ui, scores: &Scores, index: usize) {
         ui.painter().rect_filled(rect, 4.0, ink.raised);
     }
     let color = color(ui, index, scores.lines.len());
-    let mark = Rect::from_center_size(pos2(rect.left() + 8.0, rect.center().y), vec2(10.0, 2.0));
-    ui.painter().rect_filled(mark, 1.0, color);
+    let mark = [2.0, 14.0].map(|x| pos2(rect.left() + x, rect.center().y));
+    let stroke = Stroke::new(2.0, color);
+    // As in the charts, the random map is dashed.
+    if index + 1 == scores.lines.len() {
+        ui.painter().extend(Shape::dashed_line(&mark, stroke, 4.0, 3.0));
+    } else {
+        ui.painter().line_segment(mark, stroke);
+    }
     let [title, left, middle, right] = columns(rect);
     let font = || theme::plain(theme::SMALL);
     text_in(ui, title, Align2::LEFT_CENTER, &line.title, font(), ink.text);

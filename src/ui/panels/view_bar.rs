@@ -172,16 +172,19 @@ fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         }));
     }
     ui.spacing_mut().item_spacing.x = 8.0;
-    let slider = |ui: &mut Ui, value: &mut f64, name: &str| {
-        ui.add(Slider::new(value, 0.0..=1.0).show_value(false)).accessible_name(name)
+    let slider = |ui: &mut Ui, value: &mut f64, label: &str, name: &str| {
+        ui.separator();
+        muted(ui, label);
+        let slider = Slider::new(value, 0.0..=1.0).show_value(false);
+        ui.add(slider).accessible_name(name).on_hover_text(name)
     };
     let moved = match second.mix {
         Mix::Swipe { mut position } => {
-            let response = slider(ui, &mut position, "Position of the swipe line");
+            let response = slider(ui, &mut position, "Line", "Position of the swipe line");
             Some((response, Mix::Swipe { position }))
         }
         Mix::CrossFade { mut amount } => {
-            let response = slider(ui, &mut amount, "Weight of the pinned map");
+            let response = slider(ui, &mut amount, "Weight", "Weight of the pinned map");
             Some((response, Mix::CrossFade { amount }))
         }
         Mix::Difference => None,

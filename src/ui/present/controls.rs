@@ -8,7 +8,7 @@ use egui::{Rect, RichText, Ui, pos2, vec2};
 /// Height of a control in shares of the stage's smaller side: read and hit from two steps away.
 const HEIGHT: f32 = 0.055;
 /// Mean width of a control with its gap, in shares of its height.
-const MEAN_WIDTH: f32 = 2.25;
+const MEAN_WIDTH: f32 = 2.4;
 
 /// Height of a control.
 fn control(whole: Rect) -> f32 {
@@ -38,11 +38,14 @@ pub fn show(playback: &mut Playback, ui: &mut Ui, whole: Rect, now: f64) {
     ui.scope_builder(egui::UiBuilder::new().max_rect(inside), |ui| {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(0.15 * height, 0.15 * height);
+            ui.spacing_mut().button_padding = vec2(0.18 * height, 0.05 * height);
             for (text, is_on, command) in offered {
                 if button(ui, &text, is_on, height) {
                     commands.push(command);
                 }
             }
+            // Apart from the controls of the view.
+            ui.add_space(0.5 * height);
             is_over = button(ui, "Return", false, height);
         });
     });

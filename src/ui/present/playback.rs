@@ -177,10 +177,15 @@ impl Playback {
         Some(Box::new(state))
     }
 
+    /// The caption of the view that is being explored.
+    pub fn explored_caption(&self) -> Option<String> {
+        self.explored.as_ref().map(|state| words_of(state, &self.traces))
+    }
+
     fn moment(&self, now: f64) -> Option<Moment> {
-        if let Some(state) = &self.explored {
+        if let Some((state, caption)) = self.explored.as_ref().zip(self.explored_caption()) {
             let shown = MomentContent::One(Shot::View(state.clone()));
-            let said = Said { caption: words_of(state, &self.traces), strength: 1.0 };
+            let said = Said { caption, strength: 1.0 };
             return Some(Moment { shown, said, step: None, is_passing: false });
         }
         self.presentation.moment(&Timeline::new(&self.walkthrough), now)

@@ -57,10 +57,15 @@ fn stop(playback: &Playback, ui: &mut Ui, ink: &Ink, scale: f32, now: f64) {
         ui.label(large(error, 16.0).color(ink.error));
     }
     ui.add_space(20.0 * scale);
-    let caption = stop_caption(walkthrough, &timeline, presentation.at());
+    let explored = playback.explored_caption();
+    let caption = explored.as_deref();
+    let caption =
+        caption.unwrap_or_else(|| stop_caption(walkthrough, &timeline, presentation.at()));
     ui.label(caption_job(caption, &theme::strong(28.0 * scale), ink.text, ink.accent));
     ui.add_space(12.0 * scale);
     let notes = step.and_then(|step| walkthrough.steps.get(step)).map_or("", |step| &step.notes);
+    // The notes are about the step, not about the explored view.
+    let notes = if explored.is_some() { "Explore: E or Escape returns to the step" } else { notes };
     egui::ScrollArea::vertical()
         .id_salt(presentation.at())
         .auto_shrink(false)

@@ -26,6 +26,14 @@ use winit::window::{Fullscreen, Window, WindowId, WindowLevel};
 
 const PRESENTER_SIZE: [f64; 2] = [960.0, 640.0];
 
+/// The size of the presenter's window on a display, whose type is as large as that of the main window there.
+fn presenter_size(display: Option<&MonitorHandle>) -> winit::dpi::LogicalSize<f64> {
+    let height =
+        display.map_or(0.0, |display| f64::from(display.size().height) / display.scale_factor());
+    let [width, height] = PRESENTER_SIZE.map(|side| side * (height / 1080.0).clamp(1.0, 4.0));
+    winit::dpi::LogicalSize::new(width, height)
+}
+
 /// Asks for a frame of a window at a time, from any thread.
 pub type WakeAt = Arc<dyn Fn(View, Instant) + Send + Sync>;
 
@@ -130,10 +138,9 @@ impl PresentationWindows {
         let painter = stage.painter.clone();
         let mut screens = vec![stage];
         if places.other().is_some() || options.presenter {
-            let [width, height] = PRESENTER_SIZE;
             let mut attributes = Window::default_attributes()
                 .with_title("vlmscope · presenter")
-                .with_inner_size(winit::dpi::LogicalSize::new(width, height));
+                .with_inner_size(presenter_size(there.get(chosen)));
             attributes = match places.other() {
                 Some(display) => attributes
                     .with_fullscreen(Some(Fullscreen::Borderless(Some(display.clone()))))
@@ -366,8 +373,8 @@ impl Screen {
         self.window.set_fullscreen(None);
         self.window.set_window_level(WindowLevel::Normal);
         let Some(display) = display else {
-            let [width, height] = PRESENTER_SIZE;
-            let _ = self.window.request_inner_size(winit::dpi::LogicalSize::new(width, height));
+            let size = presenter_size(self.window.current_monitor().as_ref());
+            let _ = self.window.request_inner_size(size);
             return;
         };
         if cfg!(target_os = "linux") {

@@ -200,6 +200,8 @@ pub struct Forgotten {
 pub struct WhatIf {
     /// The tool in use; `None` for none.
     pub tool: Option<Tool>,
+    /// The tool that was used last.
+    pub last_tool: Tool,
     /// Settings of the tools.
     pub settings: ToolSettings,
     /// Whether every edit asks the model at once.
@@ -261,6 +263,7 @@ impl Default for WhatIf {
     fn default() -> Self {
         Self {
             tool: None,
+            last_tool: Tool::Brush,
             settings: ToolSettings::default(),
             live: true,
             session: None,

@@ -41,8 +41,8 @@ pub struct Annotations {
     pub reserved_px: u32,
     /// Width in pixels that the figure leaves free at the right of the target.
     pub reserved_right_px: u32,
-    /// Space around the figure in design units; the usual one if `None`.
-    pub margin: Option<f32>,
+    /// The figure is a slide: the picture takes the margin too, and the legend has words for an audience.
+    pub is_slide: bool,
     /// The figure is in transition to another map: its caption names only the nearer map.
     pub is_passing: bool,
     /// Rectangles.
@@ -75,7 +75,7 @@ pub struct Band {
 }
 
 /// Space around the picture of a slide, in design units.
-pub const SLIDE_MARGIN: f32 = 6.0;
+pub(super) const SLIDE_MARGIN: f32 = 6.0;
 /// Space around the text in a column, in design units.
 const COLUMN_MARGIN: f32 = 28.0;
 /// Least and largest width of a column beside the picture, as a share of the target's width.
@@ -320,6 +320,11 @@ fn wrapped(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
         if broken(&words, middle).len() > fewest { low = middle } else { high = middle }
     }
     broken(&words, high)
+}
+
+/// Breaks text into lines no wider than `columns` (multiples of the type size), each as long as it can be.
+pub(super) fn greedy_lines(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
+    broken(&words(runs), columns)
 }
 
 /// A word: runs that no line break may separate, and whether a space comes before it.

@@ -32,6 +32,9 @@ pub fn token_text(piece: &str) -> String {
             '\r' => text.push_str("return"),
             ' ' | '▁' | 'Ġ' => text.push('·'),
             control if control.is_control() => {
+                if !text.is_empty() {
+                    text.push(' ');
+                }
                 text.push_str(&format!("U+{:04X}", u32::from(control)));
             }
             other => text.push(other),
@@ -199,7 +202,8 @@ fn mixed(
     // Only parts that differ are written for both maps.
     let common: Vec<Part> = first.iter().filter(|part| then.contains(part)).cloned().collect();
     let own = |parts: Vec<Part>| -> Vec<TextRun> {
-        joined(parts.into_iter().filter(|part| !common.contains(part)).collect())
+        let own: Vec<Part> = parts.into_iter().filter(|part| !common.contains(part)).collect();
+        joined(all_heads(own))
     };
     let (mut a, mut b) = (own(first), own(then));
     if let Some((path, _)) = other_trace {
@@ -221,10 +225,35 @@ fn mixed(
     runs.extend(b);
     runs.push(TextRun::plain(after));
     runs.retain(|run| !run.text.is_empty());
+    // What both share comes first: it is read once and holds for both.
     let mut parts = common;
-    let at = parts.len().min(1);
-    parts.insert(at, runs);
+    parts.push(runs);
     parts
+}
+
+/// Joins "mean of 6 layers" and "mean of 8 heads", which beside another map are hard to tell from two maps.
+fn all_heads(parts: Vec<Part>) -> Vec<Part> {
+    let text = |part: &Part| part.iter().map(|run| run.text.as_str()).collect::<String>();
+    let mut out: Vec<Part> = Vec::new();
+    for part in parts {
+        let heads = text(&part);
+        let is_all = |how: &str| {
+            let before = out.last().map(text).unwrap_or_default();
+            let counts = |text: &str, unit: &str| {
+                let count = text.strip_prefix(how).and_then(|rest| rest.strip_suffix(unit));
+                count.is_some_and(|count| count.chars().all(|c| c.is_ascii_digit()))
+            };
+            counts(&before, " layers") && counts(&heads, " heads")
+        };
+        match ["mean", "max"].into_iter().find(|how| is_all(&format!("{how} of "))) {
+            Some(how) => {
+                out.pop();
+                out.push(vec![TextRun::plain(format!("{how} of all heads"))]);
+            }
+            None => out.push(part),
+        }
+    }
+    out
 }
 
 /// Source, tokens, layers and heads of one map, each a part of the line.
@@ -365,6 +394,7 @@ mod tests {
         assert_eq!(token_text("▁"), "space");
         assert_eq!(token_text("a▁b"), "a·b");
         assert_eq!(token_text("</s>"), "</s>");
+        assert_eq!(token_text("\u{1a}\u{1a}"), "U+001A U+001A");
     }
 
     #[test]

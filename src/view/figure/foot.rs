@@ -1,10 +1,11 @@
 //! Caption and legend below the stage.
 
 use super::super::{Blend, ColorMap, Drawing, ViewState};
-use super::sizes::{LEGEND, TICK};
+use super::annotations::greedy_lines;
+use super::sizes::LEGEND;
 use super::{
-    Align, CAP_HEIGHT, CONTOURS, Figure, Fill, Ink, Label, Legend, PixelRect, Readout, TextRun,
-    fitted, number, text_width,
+    Align, CAP_HEIGHT, CONTOURS, ColorLimits, Figure, Fill, Ink, Label, Legend, PixelRect, Readout,
+    TextRun, fitted, number, text_width,
 };
 use crate::analysis::normalise::CONTOUR_PERCENTILES;
 
@@ -32,7 +33,9 @@ pub(super) enum Scale {
 
 impl Scale {
     fn from_state(state: &ViewState, readout: &Readout) -> Option<Self> {
-        if state.view.spec().drawing == Drawing::Tree {
+        let spec = state.view.spec();
+        // A map that is not drawn has no colours.
+        if spec.drawing == Drawing::Tree || spec.over_picture && state.opacity <= 0.0 {
             return None;
         }
         if state.blend == Blend::Contours && state.view.spec().over_picture {
@@ -57,6 +60,13 @@ impl Scale {
             let map = if is_light { ColorMap::Grey } else { state.shown_colormap() };
             Self::Ramp { ends, map, bar: LEGEND_BAR[0] }
         })
+    }
+
+    /// Words for an audience in place of the ends of many ranges, which cannot be told from a slide.
+    pub(super) fn tell(&mut self, limits: &ColorLimits) {
+        if let (Self::Ramp { ends, .. }, ColorLimits::Each { .. }) = (self, limits) {
+            *ends = ["each on its own scale: low".into(), "high".into()];
+        }
     }
 
     /// Reduces the key to a width in design units: first a shorter ramp, then fewer words.
@@ -141,16 +151,15 @@ impl Scale {
     }
 }
 
+/// Most lines of a caption; a longer one ends in an ellipsis.
+const MOST_LINES: usize = 2;
+
 /// Caption and legend below the stage.
 pub(super) struct Foot<'a> {
     caption: Option<&'a [TextRun]>,
-    /// The caption without its closing numbers, which the legend also shows: a number must not be cut. A caption
-    /// written by the user has no such part.
+    /// The caption without its closing numbers, which the legend also shows. A caption written by the user has no such
+    /// part.
     short: &'a [TextRun],
-    /// The caption also without its shares, which are then beside the legend.
-    bare: &'a [TextRun],
-    /// The shares.
-    notes: String,
     pub(super) legend: Option<Scale>,
     scale: f32,
 }
@@ -163,17 +172,19 @@ impl<'a> Foot<'a> {
         scale: f32,
     ) -> Self {
         let notes = readout.notes();
-        let without = |runs: &'a [TextRun], is_it: &dyn Fn(&str) -> bool| match runs.split_last() {
-            Some((last, rest)) if state.caption.text.is_none() && is_it(&last.text) => rest,
-            _ => runs,
+        let short = match caption.split_last() {
+            Some((last, rest))
+                if state.caption.text.is_none()
+                    && last.text.starts_with(", ")
+                    && last.text != notes =>
+            {
+                rest
+            }
+            _ => caption,
         };
-        let short = without(caption, &|text| text.starts_with(", ") && text != notes);
-        let bare = without(short, &|text| text == notes && !notes.is_empty());
         Self {
             caption: (state.caption.show && !caption.is_empty()).then_some(caption),
             short,
-            bare,
-            notes,
             legend: Scale::from_state(state, readout).filter(|_| state.legend),
             scale,
         }
@@ -202,34 +213,44 @@ impl<'a> Foot<'a> {
         self.caption_width().max(self.legend_width())
     }
 
+    /// The lines of the caption in a width: whole on one line; else without the numbers of the legend, on several lines
+    /// if need be.
+    fn caption_lines(&self, width: f32) -> Vec<Vec<TextRun>> {
+        let Some(caption) = self.caption else { return Vec::new() };
+        let fits = |runs: &[TextRun]| self.width_of(runs) <= width + 0.5;
+        let shown = match self.legend {
+            Some(_) if !fits(caption) => self.short,
+            _ => caption,
+        };
+        if fits(shown) {
+            return vec![shown.to_vec()];
+        }
+        let columns = (width + 0.5) / (CAPTION * self.scale);
+        let mut lines = lines_of(shown, columns);
+        if lines.len() > MOST_LINES {
+            let rest = lines.split_off(MOST_LINES - 1);
+            lines.push(fitted_runs(&rest.join(&TextRun::plain(" ")), columns));
+        }
+        lines
+    }
+
     pub(super) fn lines(&self, [left, right]: [f32; 2]) -> usize {
-        let both = self.caption.is_some() && self.legend.is_some();
-        if both && self.one_line_width() > right - left + 0.5 { 2 } else { 1 }
+        let legend = usize::from(self.legend.is_some());
+        if self.caption.is_none() || legend == 1 && self.one_line_width() <= right - left + 0.5 {
+            return 1;
+        }
+        self.caption_lines(right - left).len() + legend
     }
 
     /// Places `lines` lines below the y coordinate `below`.
     pub(super) fn place(&self, figure: &mut Figure, column: [f32; 2], below: f32, lines: usize) {
         let s = self.scale;
-        let bottom = below + (STAGE_GAP + LINE * lines as f32) * s;
-        let line = |from_below: usize| bottom - LINE * s * (from_below as f32 + 0.5);
-        let mut beside_legend = "";
-        if let Some(caption) = self.caption {
-            let y = line(lines - 1) + CAP_HEIGHT * CAPTION * s / 2.0;
-            let width = column[1] - column[0] + 0.5;
-            let fits = |runs: &[TextRun]| self.width_of(runs) <= width;
-            let shown = if self.legend.is_none() || fits(caption) {
-                caption
-            } else if fits(self.short) {
-                self.short
-            } else {
-                self.bare
-            };
-            if shown.len() < self.short.len() {
-                beside_legend = self.notes.trim_start_matches(", ");
-            }
+        let line = |index: usize| below + (STAGE_GAP + LINE * (index as f32 + 0.5)) * s;
+        let caption = self.caption_lines(column[1] - column[0]);
+        for (index, runs) in caption.into_iter().enumerate() {
             figure.labels.push(Label {
-                runs: fitted_runs(shown, width / (CAPTION * s)),
-                baseline: [column[0], y],
+                runs,
+                baseline: [column[0], line(index) + CAP_HEIGHT * CAPTION * s / 2.0],
                 align: Align::Start,
                 size_px: CAPTION * s,
                 ink: Ink::Text,
@@ -238,27 +259,17 @@ impl<'a> Foot<'a> {
         if let Some(legend) = &self.legend {
             let beside = lines == 1 && self.caption.is_some();
             let left = if beside { column[1] - self.legend_width() } else { column[0] };
-            legend.place(figure, left, line(0));
-            let end = left + self.legend_width() + 16.0 * s;
-            if !beside_legend.is_empty() && end < column[1] {
-                let room = (column[1] - end) / (TICK * s);
-                // Where the words do not fit, the numbers stay whole.
-                let numbers = beside_legend.rsplit_once(" %").map(|(text, _)| format!("{text} %"));
-                let text = match numbers {
-                    Some(numbers) if text_width(beside_legend, false) > room => numbers,
-                    _ => beside_legend.to_owned(),
-                };
-                let text = fitted(&text, false, room);
-                figure.labels.push(Label {
-                    runs: vec![TextRun::plain(text)],
-                    baseline: [end, line(0) + CAP_HEIGHT * TICK * s / 2.0],
-                    align: Align::Start,
-                    size_px: TICK * s,
-                    ink: Ink::Muted,
-                });
-            }
+            legend.place(figure, left, line(lines - 1));
         }
     }
+}
+
+/// Breaks a caption into lines that are no wider than `columns` (multiples of the type size). The dot between two parts
+/// stays at the end of a line.
+fn lines_of(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
+    let bound =
+        |run: &TextRun| TextRun { text: run.text.replace(" · ", "\u{a0}· "), ..run.clone() };
+    greedy_lines(&runs.iter().map(bound).collect::<Vec<_>>(), columns)
 }
 
 /// Runs cut to a width given as a multiple of the type size.

@@ -1,6 +1,7 @@
 //! Layout of a figure: from content to rectangles.
 
 use super::super::{Mix, ViewState};
+use super::annotations::SLIDE_MARGIN;
 use super::axes::{label_tokens, mark_heads, print_heads, print_peaks, print_values, ruled_axes};
 use super::content::{AxisMarks, Content};
 use super::foot::{Foot, LINE, STAGE_GAP};
@@ -31,17 +32,27 @@ impl Figure {
         caption: &[TextRun],
         readout: impl Into<Readout>,
     ) -> Self {
-        Self::layout_within(state, size, content, caption, readout, MARGIN)
+        Self::laid_out(state, size, content, caption, &readout.into(), false)
     }
 
-    /// The same with another margin, in design units.
-    pub fn layout_within(
+    /// The same on a slide: the picture is larger, and the legend has words for an audience.
+    pub fn layout_of_slide(
         state: &ViewState,
         size: [u32; 2],
         content: &Content,
         caption: &[TextRun],
         readout: impl Into<Readout>,
-        margin: f32,
+    ) -> Self {
+        Self::laid_out(state, size, content, caption, &readout.into(), true)
+    }
+
+    fn laid_out(
+        state: &ViewState,
+        size: [u32; 2],
+        content: &Content,
+        caption: &[TextRun],
+        readout: &Readout,
+        is_slide: bool,
     ) -> Self {
         let scale = scale_of(size, state.text_scale);
         let mut figure = Self::empty(size, scale);
@@ -51,8 +62,11 @@ impl Figure {
         if framed {
             // The column of the foot depends on the content, and the height of the foot depends on the column's width:
             // two passes are enough.
-            let mut foot = Foot::new(state, caption, &readout.into(), scale);
-            let margin = margin * scale;
+            let mut foot = Foot::new(state, caption, readout, scale);
+            if is_slide && let Some(legend) = &mut foot.legend {
+                legend.tell(&readout.ends);
+            }
+            let margin = if is_slide { SLIDE_MARGIN } else { MARGIN } * scale;
             let inner =
                 PixelRect::from_edges(margin, margin, whole.width - margin, whole.height - margin);
             if let Some(legend) = &mut foot.legend {
@@ -64,7 +78,7 @@ impl Figure {
                 let height = (STAGE_GAP + LINE * lines as f32) * scale;
                 figure.stage = PixelRect { height: (inner.height - height).max(1.0), ..inner };
                 figure.reset();
-                figure.place(state, content);
+                figure.place(state, content, is_slide);
                 lines = lines.max(foot.lines(figure.column(&inner, zoom, &foot)));
             }
             let column = figure.column(&inner, zoom, &foot);
@@ -73,7 +87,7 @@ impl Figure {
             figure.stage.height = (below - figure.stage.y).clamp(0.0, figure.stage.height);
             foot.place(&mut figure, column, below, lines);
         } else {
-            figure.place(state, content);
+            figure.place(state, content, is_slide);
         }
         figure
     }
@@ -120,7 +134,7 @@ impl Figure {
         [left, left + wanted]
     }
 
-    fn place(&mut self, state: &ViewState, content: &Content) {
+    fn place(&mut self, state: &ViewState, content: &Content, is_slide: bool) {
         let s = self.scale;
         match content {
             Content::Picture { aspect } => {
@@ -141,7 +155,10 @@ impl Figure {
             Content::Wall { aspect, layers, heads, ranges, sorted } => {
                 let whole = *aspect * heads.count as f32 / layers.count.max(1) as f32;
                 let grid = self.place_layers_heads(whole, [layers, heads], sorted.clone(), state);
-                print_peaks(self, &grid, ranges);
+                // On a slide, the largest patch of a head would be a number without a name.
+                if !is_slide {
+                    print_peaks(self, &grid, ranges);
+                }
                 print_heads(self, &grid);
                 self.grid = Some(grid);
             }
