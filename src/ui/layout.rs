@@ -142,6 +142,8 @@ const MATRIX_FRAME: f32 = 176.0;
 const MATRIX_ROW: f32 = 6.0;
 /// Height of the fields of a walkthrough's step with their buttons.
 const STEP_HEIGHT: f32 = 420.0;
+/// Height of the inspector under which one row of panels is large and the others are small.
+const LOW_HEIGHT: f32 = 600.0;
 /// The part of the inspector's height that the panels below the matrix keep.
 const LEAST_BELOW: f32 = 0.36;
 
@@ -153,6 +155,9 @@ pub struct Layout {
     /// Whether the bars of the heads were in front when the preview of a walkthrough hid them.
     #[serde(skip)]
     had_bars: bool,
+    /// The row of the inspector whose tab was chosen last: on a low window it takes most of the height.
+    #[serde(skip)]
+    used_row: Option<usize>,
     columns: TileId,
     inspector: TileId,
     /// Tiles of the three bare panels.
@@ -187,6 +192,7 @@ impl Default for Layout {
             tree,
             touched: false,
             had_bars: false,
+            used_row: None,
             columns,
             inspector,
             chat,
@@ -228,6 +234,20 @@ impl Layout {
     /// Shows the tab of a panel.
     pub fn bring_to_front(&mut self, pane: Pane) {
         self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(other) if *other == pane));
+        if let Some(tile) = self.tree.tiles.find_pane(&pane) {
+            self.used_row = self.row_of(tile).or(self.used_row);
+        }
+    }
+
+    /// The row of the inspector that holds a panel, counted from above.
+    fn row_of(&self, pane: TileId) -> Option<usize> {
+        let tabs = self.tree.tiles.parent_of(pane)?;
+        match self.tree.tiles.get(self.inspector)? {
+            Tile::Container(Container::Linear(side)) => {
+                side.children.iter().position(|row| *row == tabs)
+            }
+            _ => None,
+        }
     }
 
     /// The layout as text; `None` while edges, tabs and chosen tabs are those of the default.
@@ -277,9 +297,14 @@ impl Layout {
         };
         self.fit_inspector(ui.available_height() - tokens, wanted);
         let rows = rows_of_tabs(&self.tree.tiles);
-        let mut dock = Dock { draw, edited: false, rows };
+        let mut dock = Dock { draw, edited: false, clicked: None, rows };
         self.tree.ui(&mut dock, ui);
         self.touched |= dock.edited;
+        let used_row = dock.clicked.and_then(|tab| self.row_of(tab));
+        if used_row.is_some() && used_row != self.used_row {
+            self.used_row = used_row;
+            ui.ctx().request_discard("a row of panels has another height");
+        }
         if dock.rows != rows_of_tabs(&self.tree.tiles) {
             ui.ctx().request_discard("rows of tabs have another width");
         }
@@ -299,7 +324,7 @@ impl Layout {
             _ => return,
         };
         // The upper edge of the tabs does not depend on which of them is shown.
-        let shares = shares_of_inspector(height, wanted, shows_bars);
+        let shares = shares_of_inspector(height, wanted, shows_bars, self.used_row);
         let Some(Tile::Container(Container::Linear(side))) =
             self.tree.tiles.get_mut(self.inspector)
         else {
@@ -339,8 +364,20 @@ impl Layout {
 }
 
 /// The shares of the upper, the middle and the lower row of panels in the height of the inspector; `wanted` is the height
-/// that the upper panels want.
-fn shares_of_inspector(height: f32, wanted: f32, shows_bars: bool) -> [f32; 3] {
+/// that the upper panels want. On a low window, the row that was used last takes most of it.
+fn shares_of_inspector(
+    height: f32,
+    wanted: f32,
+    shows_bars: bool,
+    used_row: Option<usize>,
+) -> [f32; 3] {
+    if let Some(row) = used_row.filter(|_| height < LOW_HEIGHT) {
+        let mut shares = [LEAST_BELOW / 2.0; 3];
+        if let Some(share) = shares.get_mut(row) {
+            *share = 1.0 - LEAST_BELOW;
+        }
+        return shares;
+    }
     let (upper, below) = match (height >= LEAST_HEIGHT, shows_bars) {
         (true, true) => (1.2, [0.65, 1.15]),
         (true, false) => (1.2, [1.1, 0.7]),
@@ -420,6 +457,8 @@ fn largest_width(widths: &[f32], room: f32) -> f32 {
 struct Dock<'a> {
     draw: &'a mut dyn FnMut(Pane, &mut Ui),
     edited: bool,
+    /// The tab that was clicked.
+    clicked: Option<TileId>,
     rows: Vec<(Vec<TileId>, Vec<&'static str>, f32)>,
 }
 
@@ -477,6 +516,9 @@ impl Behavior<Pane> for Dock<'_> {
             let color = if response.hovered() { ink.text } else { color };
             let at = rect.center() - galley.size() / 2.0;
             ui.painter().galley_with_override_text_color(at, galley.clone(), color);
+        }
+        if response.clicked() {
+            self.clicked = Some(tile_id);
         }
         let response = if galley.elided { response.on_hover_text(title) } else { response };
         self.on_tab_button(tiles, tile_id, response)
@@ -578,19 +620,32 @@ mod tests {
     fn a_matrix_of_many_layers_takes_more_of_the_height() {
         for height in [300.0, 430.0, 900.0] {
             for bars in [true, false] {
-                let few = shares_of_inspector(height, 200.0, bars);
-                let many = shares_of_inspector(height, 370.0, bars);
+                let few = shares_of_inspector(height, 200.0, bars, None);
+                let many = shares_of_inspector(height, 370.0, bars, None);
                 for shares in [few, many] {
                     assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{shares:?}");
                 }
                 assert!(many[0] >= few[0] && many[0] <= 1.0 - LEAST_BELOW + 1e-5);
-                let other = shares_of_inspector(height, 370.0, !bars);
+                let other = shares_of_inspector(height, 370.0, !bars, None);
                 assert_eq!(many[0], other[0], "the edge stays where it is when the tab changes");
             }
         }
         // Rows of the matrix that can be hit.
-        let low = 430.0 * shares_of_inspector(430.0, 370.0, true)[0];
+        let low = 430.0 * shares_of_inspector(430.0, 370.0, true, None)[0];
         assert!(low >= 0.6 * 430.0);
+    }
+
+    #[test]
+    fn on_a_low_window_the_row_of_the_chosen_tab_is_large() {
+        let mut layout = Layout::default();
+        for (pane, row) in [(Pane::Ranking, 0), (Pane::WhyWord, 1), (Pane::WhatIf, 2)] {
+            layout.bring_to_front(pane);
+            assert_eq!(layout.used_row, Some(row));
+            let low = shares_of_inspector(400.0, 200.0, true, layout.used_row);
+            assert!(low[row] > 0.6 && low.iter().sum::<f32>() > 0.999, "{low:?}");
+            let high = shares_of_inspector(900.0, 200.0, true, layout.used_row);
+            assert_eq!(high, shares_of_inspector(900.0, 200.0, true, None));
+        }
     }
 
     #[test]

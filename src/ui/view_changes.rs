@@ -1,6 +1,6 @@
 //! Changes of a view that panels and commands share.
 
-use crate::view::{AxisSet, Command, MapSource, ViewState};
+use crate::view::{AxisSet, Command, ViewState};
 
 /// Both axes of the attention in one step of the history.
 pub fn with_axes(state: &ViewState, layers: AxisSet, heads: AxisSet) -> Command {
@@ -8,7 +8,7 @@ pub fn with_axes(state: &ViewState, layers: AxisSet, heads: AxisSet) -> Command 
     next.map.layers = layers;
     next.map.heads = heads;
     next.map.head_set = None;
-    next.map.source = MapSource::Attention;
+    next.show_attention();
     next.hovered = None;
     Command::Replace(Box::new(next))
 }

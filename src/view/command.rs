@@ -174,6 +174,9 @@ impl Command {
     pub fn apply(&self, state: &ViewState, extent: &Bounds) -> Result<ViewState, ViewError> {
         let mut next = state.clone();
         self.change(&mut next, extent);
+        if self.chooses_heads() {
+            show_heads(&mut next, extent);
+        }
         // Another trace has other bounds: the code that opens it checks the state, because only that code has the
         // bounds of a second trace.
         let own_bounds = next.trace == state.trace
@@ -182,6 +185,19 @@ impl Command {
             extent.check(&next, None)?;
         }
         Ok(next)
+    }
+
+    /// Whether the command chooses layers or heads.
+    const fn chooses_heads(&self) -> bool {
+        matches!(
+            self,
+            Self::SetLayers(_)
+                | Self::SetHeads(_)
+                | Self::SetLayerHead(..)
+                | Self::SetHeadSet(_)
+                | Self::StepLayer(_)
+                | Self::StepHead(_)
+        )
     }
 
     fn change(&self, next: &mut ViewState, extent: &Bounds) {
@@ -387,6 +403,13 @@ fn choose_object(next: &mut ViewState, index: Option<u32>) {
     }
     if index.is_none() && next.head_order == HeadOrder::Inside {
         next.head_order = HeadOrder::default();
+    }
+}
+
+/// Layers and heads belong to attention: choosing them ends a map without them, as of relevancy or occlusion.
+fn show_heads(next: &mut ViewState, extent: &Bounds) {
+    if !has_pages(&next.map.source, extent) {
+        next.show_attention();
     }
 }
 

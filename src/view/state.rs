@@ -479,6 +479,14 @@ impl Blend {
 }
 
 impl ViewState {
+    /// Shows attention in place of another map; the view of relevancy becomes that of one map.
+    pub fn show_attention(&mut self) {
+        self.map.source = MapSource::Attention;
+        if self.view.spec().source == SourceRule::Relevancy {
+            (self.view, self.camera) = (ViewKind::Overlay, Camera::default());
+        }
+    }
+
     /// Whether the numbers of each map that the view draws are shares of the attention: weights, of which no maximum was
     /// taken. Axes that the view keeps are not reduced.
     pub fn has_shares(&self, map: &MapChoice) -> bool {

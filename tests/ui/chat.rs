@@ -67,16 +67,25 @@ fn a_panorama_of_which_most_is_cut_away_is_told_in_the_words_of_the_window() {
         .unwrap();
     let mut window = first_start();
     let before = window.state().docs.len();
+    let of_sample = window.state().chat.suggestions.clone();
+    window.state_mut().chat.question.clone_from(&of_sample[0]);
     window.state().intents.send(Intent::Open(path));
     until(&mut window, |app| {
         app.chat.picture.as_ref().is_some_and(|picture| picture.name == "pan.png")
     });
+    // Questions to try are about the picture that is shown.
+    let general = window.state().chat.suggestions.clone();
+    assert!(general.iter().all(|question| !of_sample.contains(question)), "{general:?}");
+    assert!(window.state().chat.question.is_empty());
     window.state().intents.send(Intent::Ask("What is this?".into()));
     until(&mut window, |app| app.docs.len() == before + 1 && app.chat.asking.is_none());
     let told = window.state().chat.notices.join(" ");
     assert!(told.contains("only the middle 2.5 % of this picture"), "{told}");
     assert!(told.contains("\"pad to a square\"") && !told.contains("--"), "{told}");
     assert!(window.query_by_label_contains("only the middle 2.5 %").is_some(), "it is in sight");
+    window.state().intents.act(UiCommand::PreviousAnswer);
+    settle(&mut window);
+    assert_eq!(window.state().chat.suggestions, of_sample, "back at the sample");
 }
 
 /// Events of the built-in model for one answer, recorded to be replayed one by one.

@@ -102,6 +102,38 @@ fn one_drag_marks_an_object_and_says_which_head_looks_at_it() {
 }
 
 #[test]
+fn an_object_may_begin_and_end_beside_the_picture_and_many_become_a_list() {
+    let mut window = window();
+    window.key_press(Key::Y);
+    settle(&mut window);
+    drag_on_picture(&mut window, [-0.05, 0.3], [0.4, 0.7]);
+    let doc = window.state().doc().unwrap();
+    let Outline::Rectangle { rect } = &doc.state().objects[0].parts[0].outline else {
+        panic!("a rectangle")
+    };
+    let info = &doc.meta().preprocess[0];
+    let size = info.original_size.map(f64::from);
+    assert!(rect.x >= 0.0 && rect.x < 0.25 * size[0], "it begins at the edge: {rect:?}");
+    let from_inside = on_picture(&window, 0.5, 0.5);
+    let beside = on_picture(&window, 1.05, 1.02);
+    drag(&mut window, from_inside, beside);
+    let doc = window.state().doc().unwrap();
+    let Outline::Rectangle { rect } = &doc.state().objects[1].parts[0].outline else {
+        panic!("a rectangle")
+    };
+    assert!(rect.x + rect.width <= size[0] + 1e-6 && rect.y + rect.height <= size[1] + 1e-6);
+    assert!(window.query_by_label("Objects").is_none(), "two fit side by side");
+    for at in 0..8 {
+        let left = 0.05 + 0.1 * at as f32;
+        drag_on_picture(&mut window, [left, 0.1], [left + 0.08, 0.2]);
+    }
+    assert_eq!(state(&window).objects.len(), 10);
+    let list = window.get_by_label("Objects").rect();
+    let rename = window.get_by_label("Rename").rect();
+    assert!(list.right() <= rename.left(), "{list} {rename}");
+}
+
+#[test]
 fn shift_adds_alt_cuts_and_a_click_chooses() {
     let mut window = window();
     marked(&mut window);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vlmscope::ui::commands::tasks;
 use vlmscope::ui::figures::{FigureJob, FigureKind};
 use vlmscope::ui::intent::Intent;
-use vlmscope::ui::layout::Pane;
+use vlmscope::ui::layout::{Overlay, Pane};
 use vlmscope::ui::pane::active_patches;
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::task_result::TaskResult;
@@ -208,6 +208,52 @@ fn a_brush_on_the_stage_selects_and_the_strip_turns_around() {
     window.key_press(Key::R);
     settle(&mut window);
     assert!(state(&window).selected.is_empty());
+}
+
+#[test]
+fn a_fast_stroke_has_no_gaps() {
+    let mut window = window();
+    let stage = window.get_by_label_contains("Stage:").rect();
+    let visible = window.state().stage.figure().expect("a figure").visible();
+    let at = |u: f32, v: f32| {
+        stage.min + egui::vec2(visible.x + u * visible.width, visible.y + v * visible.height)
+    };
+    let button = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    let (from, to) = (at(0.02, 0.4), at(0.98, 0.4));
+    window.event(egui::Event::PointerMoved(from));
+    window.event(button(from, true));
+    settle(&mut window);
+    // The pointer is seen at three points only.
+    for at in [from.lerp(to, 0.1), from.lerp(to, 0.5), to] {
+        window.event(egui::Event::PointerMoved(at));
+        settle(&mut window);
+    }
+    window.event(button(to, false));
+    settle(&mut window);
+    let columns: Vec<u32> = state(&window).selected.iter().map(|patch| patch.column).collect();
+    let count = window.state().doc().unwrap().meta().spans[0].columns;
+    assert_eq!(columns, (0..count).collect::<Vec<_>>(), "one row of patches without a gap");
+}
+
+#[test]
+fn keys_open_the_side_panels_over_a_narrow_window() {
+    let mut window = window_with([640.0, 480.0], 1.0);
+    for (key, overlay) in [(Key::B, Overlay::Chat), (Key::I, Overlay::Inspector)] {
+        window.key_press_modifiers(Modifiers::COMMAND, key);
+        settle(&mut window);
+        assert_eq!(window.state().overlay, Some(overlay));
+        window.key_press_modifiers(Modifiers::COMMAND, key);
+        settle(&mut window);
+        assert_eq!(window.state().overlay, None);
+    }
+    window.key_press(Key::Slash);
+    settle(&mut window);
+    assert_eq!(window.state().overlay, Some(Overlay::Chat), "the question is in the chat");
 }
 
 #[test]

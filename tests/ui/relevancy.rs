@@ -54,6 +54,17 @@ fn maps_are_computed_shown_and_a_click_on_a_bar_chooses_its_word() {
         assert_eq!(source(&window), MapSource::Named("relevancy.llm".into()));
         assert!(window.state().stage.read().is_ok());
     }
+    // A head belongs to attention: choosing one ends the map of relevancy.
+    let relevancy = window.state().doc().unwrap().state().clone();
+    for key in [Key::B, Key::ArrowDown, Key::CloseBracket] {
+        window.key_press(key);
+        settle(&mut window);
+        let state = window.state().doc().unwrap().state().clone();
+        assert_eq!((state.map.source, state.view), (MapSource::Attention, ViewKind::Overlay));
+        let back = Command::Replace(Box::new(relevancy.clone()));
+        window.state().intents.command(back);
+        settle(&mut window);
+    }
     // The other maps, and every head.
     window.get_by_label("Compute").click();
     settle(&mut window);

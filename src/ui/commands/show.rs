@@ -10,6 +10,7 @@ use crate::ui::app::App;
 use crate::ui::exports::write_bytes;
 use crate::ui::film::{CaptionPlace, FilmDialog, FilmOptions, duration};
 use crate::ui::present::options::PresentOptions;
+use crate::ui::shortcuts::UiCommand;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::view_recorder::ViewRecorder;
 use crate::ui::walkthrough::editor::Editor;
@@ -139,7 +140,8 @@ pub fn toggle_take(app: &mut App) {
         if let Some(editor) = &mut app.editor {
             editor.is_previewing = false;
         }
-        app.notify("Your actions are being recorded. Run the same command again to stop.", false);
+        let keys = UiCommand::RecordTake.keys_text();
+        app.notify(format!("Your actions are being recorded. Press {keys} or Stop to end."), false);
         return;
     };
     match take.finish(now) {

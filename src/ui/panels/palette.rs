@@ -30,8 +30,8 @@ const ROW: f32 = 32.0;
 const WIDTH: f32 = 560.0;
 const ROWS: usize = 12;
 
-/// Rank of a name for a typed query: smaller is better, `None` for no match. A name matches if it has all letters in
-/// order; starts of words count more.
+/// Rank of a name for a typed query: smaller is better, `None` for no match. A name matches if it contains the query, or
+/// if the query consists of beginnings of its words in order ("nl", "nextla").
 pub fn score(name: &str, query: &str) -> Option<u32> {
     let name = name.to_lowercase();
     let query = query.trim().to_lowercase();
@@ -42,20 +42,27 @@ pub fn score(name: &str, query: &str) -> Option<u32> {
         let at_word = at == 0 || !name[..at].ends_with(char::is_alphanumeric);
         return Some(if at_word { at as u32 } else { 100 + at as u32 });
     }
-    let mut rest = name.chars();
-    let mut gaps = 0;
-    for wanted in query.chars() {
-        let mut skipped = 0;
-        loop {
-            match rest.next() {
-                Some(found) if found == wanted => break,
-                Some(_) => skipped += 1,
-                None => return None,
-            }
-        }
-        gaps += skipped;
+    let words: Vec<Vec<char>> = name
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| word.chars().collect())
+        .collect();
+    let letters: Vec<char> = query.chars().filter(|c| !c.is_whitespace()).collect();
+    Some(1000 + skipped_words(&words, &letters)?)
+}
+
+/// The number of words that are passed over where `letters` are beginnings of words in order; `None` if they are not.
+fn skipped_words(words: &[Vec<char>], letters: &[char]) -> Option<u32> {
+    if letters.is_empty() {
+        return Some(0);
     }
-    Some(1000 + gaps)
+    let (word, rest) = words.split_first()?;
+    let common = word.iter().zip(letters).take_while(|(a, b)| a == b).count();
+    // The longest beginning first; fewer letters where the rest would not fit.
+    (0..=common).rev().find_map(|taken| {
+        let skipped = skipped_words(rest, &letters[taken..])?;
+        Some(skipped + u32::from(taken == 0))
+    })
 }
 
 /// Words by which a command is looked for and that its name lacks.
@@ -437,6 +444,9 @@ mod tests {
         assert!(matches!(matches("panel: display")[0].intent, Intent::ShowPanel(Pane::Look)));
         assert!(matches("zzzz").is_empty());
         assert!(score("Next layer", "nl").unwrap() > score("Next layer", "layer").unwrap());
+        assert!(score("Next answer token", "neto").is_some());
+        assert_eq!(score("Pack the walkthrough with its traces…", "caus"), None);
+        assert_eq!(score("Block attention to all but the selected patches", "caus"), None);
     }
 
     #[test]

@@ -111,7 +111,10 @@ pub fn caption(
         }
     };
     let spec = state.view.spec();
+    let method = Method::of_tensor(state.map.source.name());
+    let is_occlusion = method.is_some_and(|method| method.name == "occlusion");
     let unit = match (spec.has_maps(), spec.parts) {
+        (true, _) if is_occlusion => "drop in log p when covered",
         (true, _) => "image",
         (false, Parts::QueriesKeys) => "all positions",
         (false, Parts::LayersHeads | Parts::Heads | Parts::Patches) => state.quantity.description(),
