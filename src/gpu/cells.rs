@@ -80,7 +80,7 @@ impl MatrixCells {
         let shade =
             |number: &Option<f32>| number.map(|n| scaling.apply(n, range.map(|e| e as f32)));
         Ok(Some(Self {
-            figure: lay_out(scene, size, &content, ends.into(), None),
+            figure: lay_out(scene, size, &content, ends.into(), false),
             ends,
             axes,
             rows: rows as u32,

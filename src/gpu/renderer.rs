@@ -131,7 +131,7 @@ impl Renderer {
         let gpu = Arc::clone(&self.resources.gpu);
         in_frame(&gpu, || {
             let content = Content::new(scene.state, scene.trace);
-            let mut figure = lay_out(scene, target.size(), &content, Readout::default(), None);
+            let mut figure = lay_out(scene, target.size(), &content, Readout::default(), false);
             figure.fills.clear();
             figure.labels.clear();
             figure.legend = None;

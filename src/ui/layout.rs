@@ -378,7 +378,7 @@ fn shares_of_inspector(
         }
         return shares;
     }
-    let (upper, below) = match (height >= LEAST_HEIGHT, shows_bars) {
+    let (upper, below): (f32, [f32; 2]) = match (height >= LEAST_HEIGHT, shows_bars) {
         (true, true) => (1.2, [0.65, 1.15]),
         (true, false) => (1.2, [1.1, 0.7]),
         (false, true) => (1.6, [0.25, 1.15]),

@@ -1,6 +1,6 @@
 //! The struct that describes everything in a frame.
 
-use super::spec::{Drawing, SecondRule, ViewKind};
+use super::spec::{Drawing, SecondRule, SourceRule, ViewKind};
 use super::{Aggregate, AxisSet, HeadSet, MarkedObject, Quantity, Queries, ViewError};
 use crate::analysis::methods::Method;
 use crate::analysis::reduce::Keep;
