@@ -20,8 +20,6 @@ use crate::trace::TraceId;
 use crate::view::figure::{Figure, PixelRect, Stroke, ThemeColors, mixed};
 use crate::view::{ColorMap, Numbers, PatchGrid, Reads, ShownGrid};
 
-/// Outlines of patches, in design units.
-const OUTLINE: f32 = 1.5;
 /// Patches smaller than this have no hairlines; from `GRID_FULL` on they are at full strength.
 const GRID_FROM: f32 = 20.0;
 const GRID_FULL: f32 = 56.0;
@@ -139,11 +137,8 @@ impl<'a> Frame<'a> {
             for place in places(scene, figure) {
                 let Some(grid) = shown.grids.get(place.grid) else { continue };
                 hairlines(scene, figure, grid, &place.rect, &mut list);
-                let width = (OUTLINE * figure.scale).max(1.0);
-                // A wider line in the background colour beneath keeps the outline visible on any picture.
-                let casing = width + 2.0 * figure.scale.max(1.0);
                 let mut mark = |patches: &[_], color: [u8; 3]| {
-                    for (width, color) in [(casing, palette.background), (width, color)] {
+                    for (width, color) in palette.outline(color, figure.scale) {
                         let lines = outline(scene.trace.meta(), grid, patches, &place.rect, width);
                         let color = linear_color(color, 1.0);
                         list.extend(lines.into_iter().map(|l| rects::Instance::plain(l, color)));

@@ -12,9 +12,6 @@ use crate::view::figure::{
     Align, CAP_HEIGHT, Figure, Fill, Ink, Label, PixelRect, TextRun, text_width,
 };
 
-/// Width of an outline, and of the dark line on both sides of it, in design units.
-const OUTLINE: f32 = 2.0;
-const CASING: f32 = 1.0;
 /// Type size of a name, in design units.
 const NAME: f32 = 15.0;
 const PADDING: f32 = 4.0;
@@ -59,28 +56,27 @@ fn on_target(meta: &TraceMeta, frame: PictureFrame, rect: &PixelRect) -> Option<
     Some(target_from_frame.after(&frame.from_original(meta)?))
 }
 
-/// The outlines of the objects, all dark edges first.
+/// The outlines of the objects, all casings first.
 pub(super) fn outlines(scene: &Scene<'_>, figure: &Figure) -> Vec<lines::Instance> {
     let palette = scene.state.theme.palette();
-    let width = (OUTLINE * figure.scale).max(1.5);
-    let casing = width + 2.0 * (CASING * figure.scale).max(1.0);
-    let (mut edges, mut inner) = (Vec::new(), Vec::new());
+    let (mut casings, mut inner) = (Vec::new(), Vec::new());
     for placed in placed(scene, figure) {
         let color = if placed.is_chosen { palette.accent } else { palette.hover };
         for ends in segments(&placed.object.parts) {
             let [from, to] = ends.map(|end| placed.target_from_original.apply(end));
             let ends = [from[0], from[1], to[0], to[1]].map(|edge| edge as f32);
-            let line = |color: [u8; 3], width: f32| lines::Instance {
+            let line = |(width, color): (f32, [u8; 3])| lines::Instance {
                 ends,
                 color: linear_color(color, 1.0),
                 half_width: width / 2.0,
             };
-            edges.push(line([0, 0, 0], casing));
-            inner.push(line(color, width));
+            let [casing, own] = palette.outline(color, figure.scale).map(line);
+            casings.push(casing);
+            inner.push(own);
         }
     }
-    edges.extend(inner);
-    edges
+    casings.extend(inner);
+    casings
 }
 
 /// Adds the names of the objects to a figure: above their upper left corner, on the stage.

@@ -2,6 +2,8 @@
 
 use super::system_fonts::readable;
 use super::theme::{self, Ink};
+use crate::view::Theme;
+use crate::view::figure::ThemeColors;
 use egui::emath::GuiRounding as _;
 use egui::text::{CCursor, CCursorRange};
 use egui::{
@@ -9,13 +11,19 @@ use egui::{
     TextEdit, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
+/// The theme that is in use.
+fn theme_of(ui: &Ui) -> Theme {
+    if ui.visuals().dark_mode { Theme::Dark } else { Theme::Light }
+}
+
 /// The colours that are in use.
 pub fn ink(ui: &Ui) -> Ink {
-    theme::ink(if ui.visuals().dark_mode {
-        crate::view::Theme::Dark
-    } else {
-        crate::view::Theme::Light
-    })
+    theme::ink(theme_of(ui))
+}
+
+/// The colours of figures that are in use.
+fn palette(ui: &Ui) -> ThemeColors {
+    theme_of(ui).palette()
 }
 
 /// The look of a chip.
@@ -404,13 +412,44 @@ pub fn on_pixels(ui: &Ui, rect: Rect) -> Rect {
     rect.round_to_pixels(ui.ctx().pixels_per_point())
 }
 
-/// A frame around a rectangle, between two dark lines: it is seen on pale and on dark colours of data.
-pub fn frame_over_data(ui: &Ui, rect: Rect, color: Color32) {
-    const LINE: f32 = 1.5;
-    const CASING: f32 = 1.0;
-    let dark = Stroke::new(LINE + 2.0 * CASING, Color32::from_black_alpha(200));
-    ui.painter().rect_stroke(rect.shrink(CASING), 1.0, dark, StrokeKind::Outside);
-    ui.painter().rect_stroke(rect, 1.0, Stroke::new(LINE, color), StrokeKind::Outside);
+/// A frame around a rectangle, as on the stage: it is seen on pale and on dark colours of data.
+pub fn frame_over_data(ui: &Ui, rect: Rect, mark: Mark) {
+    let palette = palette(ui);
+    let [(casing, below), (line, color)] = palette.outline(mark.color(&palette), 1.0);
+    let casing_rect = rect.shrink((casing - line) / 2.0);
+    let stroke = Stroke::new(casing, theme::color(below));
+    ui.painter().rect_stroke(casing_rect, 1.0, stroke, StrokeKind::Outside);
+    let stroke = Stroke::new(line, theme::color(color));
+    ui.painter().rect_stroke(rect, 1.0, stroke, StrokeKind::Outside);
+}
+
+/// The same just inside a rectangle, for pictures that touch others.
+pub fn frame_in_data(ui: &Ui, rect: Rect, mark: Mark) {
+    frame_over_data(ui, rect.shrink(2.5), mark);
+}
+
+/// The reason for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It is chosen.
+    Chosen,
+    /// The pointer is on it.
+    Hovered,
+}
+
+impl Mark {
+    /// The frame of an item; `None` for none.
+    pub fn of(is_chosen: bool, response: &Response) -> Option<Self> {
+        let is_hovered = response.hovered() || response.has_focus();
+        is_chosen.then_some(Self::Chosen).or(is_hovered.then_some(Self::Hovered))
+    }
+
+    const fn color(self, palette: &ThemeColors) -> [u8; 3] {
+        match self {
+            Self::Chosen => palette.accent,
+            Self::Hovered => palette.hover,
+        }
+    }
 }
 
 /// One line of text in a rectangle, cut with an ellipsis.

@@ -7,12 +7,10 @@ use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::value_cache::{AnswerNumbers, mean_and_deviation};
-use crate::ui::widgets::{heading, ink, muted, text_in};
+use crate::ui::widgets::{Mark, frame_in_data, heading, ink, muted, text_in};
 use crate::view::figure::caption_of_heads;
 use crate::view::{ColorMap, Command, MapSource, Shown, SourceRule, ViewKind, ViewState};
-use egui::{
-    Align2, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle, Ui, WidgetInfo, pos2, vec2,
-};
+use egui::{Align2, Rect, Role, Sense, TextureHandle, Ui, WidgetInfo, pos2, vec2};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -195,14 +193,9 @@ impl Answers {
         if let Some(picture) = picture {
             picture.paint(ui, place, map);
         }
-        let stroke = if on {
-            Stroke::new(1.5, ink.accent)
-        } else if response.hovered() {
-            Stroke::new(1.0, ink.hover)
-        } else {
-            Stroke::NONE
-        };
-        ui.painter().rect_stroke(place, 2.0, stroke, StrokeKind::Inside);
+        if let Some(mark) = Mark::of(on, &response) {
+            frame_in_data(ui, place, mark);
+        }
         let part = if most > 0.0 { (value(numbers) / most).clamp(0.0, 1.0) } else { 0.0 };
         let track = Rect::from_min_size(place.left_bottom() + vec2(0.0, 2.0), vec2(TILE, 3.0));
         ui.painter().rect_filled(track, 0.0, ink.hairline);

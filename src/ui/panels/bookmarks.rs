@@ -7,10 +7,10 @@ use crate::ui::intent::{BookmarkCommand, Intent};
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
-use crate::ui::widgets::{Icon, heading, icon_button, ink, muted, text_in};
+use crate::ui::widgets::{Icon, Mark, frame_in_data, heading, icon_button, ink, muted, text_in};
 use crate::view::figure::{head_name, token_name};
 use crate::view::{Aggregate, AxisSet, MapSource, QueryKind};
-use egui::{Align2, Color32, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2};
+use egui::{Align2, Color32, Rect, Role, Sense, Ui, Vec2, WidgetInfo, pos2};
 
 /// The bookmarks.
 #[derive(Default)]
@@ -146,8 +146,7 @@ fn picture(cx: &PaneContext<'_>, ui: &mut Ui, index: usize, bookmark: &Bookmark,
         }
     }
     if response.hovered() || response.has_focus() {
-        let stroke = Stroke::new(1.5, ink.hover);
-        ui.painter().rect_stroke(rect, 4.0, stroke, StrokeKind::Inside);
+        frame_in_data(ui, rect, Mark::Hovered);
     }
     let file = bookmark.trace.as_ref().map_or_else(
         || "from an answer that was not saved".to_owned(),

@@ -13,8 +13,8 @@ use crate::ui::system_fonts::{readable, wrapped_text};
 use crate::ui::theme;
 use crate::ui::verdicts::{Counted, colored_answer, counted};
 use crate::ui::widgets::{
-    Icon, badge_size, hairline, heading, icon_button, ink, muted, paint_badge, primary_button,
-    text_in,
+    Icon, Mark, badge_size, frame_in_data, hairline, heading, icon_button, ink, muted,
+    paint_badge, primary_button, text_in,
 };
 use crate::view::figure::number;
 use egui::{
@@ -524,8 +524,7 @@ fn samples(cx: &PaneContext<'_>, ui: &mut Ui) {
                 let image = egui::epaint::RectShape::filled(rect, 4.0, egui::Color32::WHITE);
                 ui.painter().add(image.with_texture(texture, uv));
                 if response.hovered() || response.has_focus() {
-                    let stroke = Stroke::new(1.5, ink(ui).hover);
-                    ui.painter().rect_stroke(rect, 4.0, stroke, StrokeKind::Inside);
+                    frame_in_data(ui, rect, Mark::Hovered);
                 }
                 if response.on_hover_text(title).clicked() {
                     cx.intents.send(Intent::UseSample(index));

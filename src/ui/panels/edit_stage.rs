@@ -11,11 +11,10 @@ use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::what_if::{Tool, WhatIfCommand};
-use crate::ui::widgets::{hairline_below, ink, primary_button, segments};
+use crate::ui::widgets::{Mark, frame_over_data, hairline_below, ink, primary_button, segments};
 use crate::view::Command;
 use egui::{
-    Align, Color32, CursorIcon, Layout, Pos2, Rect, Response, Stroke, StrokeKind, Ui, UiBuilder,
-    pos2, vec2,
+    Align, Color32, CursorIcon, Layout, Pos2, Rect, Response, Stroke, Ui, UiBuilder, pos2, vec2,
 };
 
 const HEIGHT: f32 = 36.0;
@@ -235,9 +234,7 @@ fn area(
     }
     let Some(&first) = gesture.first() else { return };
     let place = Rect::from_two_pos(mapping.screen(first), at);
-    let black = Stroke::new(3.0, Color32::from_black_alpha(140));
-    ui.painter().rect_stroke(place, 0.0, black, StrokeKind::Middle);
-    ui.painter().rect_stroke(place, 0.0, Stroke::new(1.5, ink(ui).accent), StrokeKind::Middle);
+    frame_over_data(ui, place, Mark::Chosen);
     if !response.drag_stopped() {
         return;
     }

@@ -9,7 +9,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::view_changes::with_axes;
-use crate::ui::widgets::{frame_over_data, ink, muted, text_in};
+use crate::ui::widgets::{Mark, frame_over_data, ink, muted, text_in};
 use crate::view::figure::{head_name, labelled, step_for};
 use crate::view::{AxisSet, ColorMap, Command, LayerHead, MapChoice, Quantity, ViewState};
 use egui::{
@@ -259,7 +259,6 @@ fn header_response(cx: &PaneContext<'_>, response: &egui::Response, command: Com
 }
 
 fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: &ViewState) {
-    let ink = ink(ui);
     let response = ui.interact(cells, ui.scope_id().with("cells"), Sense::click_and_drag());
     response.widget_info(|| {
         let name = "Layer and head: click to choose, drag to scrub";
@@ -275,7 +274,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     });
     let map = &state.map;
     for marked in selected(cells, matrix, map) {
-        frame_over_data(ui, marked, ink.accent);
+        frame_over_data(ui, marked, Mark::Chosen);
     }
     let Some(point) = response.interact_pointer_pos().or(response.hover_pos()) else { return };
     let (layer, head) = at(cells, matrix, point);
@@ -293,7 +292,7 @@ fn body(cx: &PaneContext<'_>, ui: &mut Ui, cells: Rect, matrix: &Matrix, state: 
     } else if response.dragged() && !head_choice::adds(ui) {
         cx.intents.send(Intent::Scrub(command));
     } else if response.hovered() {
-        frame_over_data(ui, hovered, ink.hover);
+        frame_over_data(ui, hovered, Mark::Hovered);
         cx.preview(command);
     }
     if response.drag_stopped() {

@@ -10,7 +10,7 @@ use crate::ui::document::Document;
 use crate::ui::pane::PaneContext;
 use crate::ui::relevancy::{AnswerWord, choose};
 use crate::ui::theme;
-use crate::ui::widgets::{ink, muted, text_in};
+use crate::ui::widgets::{Mark, frame_in_data, ink, muted, text_in};
 use crate::view::{ColorMap, Command, MapSource, PictureChoice, Shown, ViewState};
 use egui::{Align2, Rect, Role, Sense, TextureHandle, Ui, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
@@ -66,14 +66,9 @@ fn tile(
     }
     let picture = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - LABEL));
     gallery.picture.paint(ui, picture, texture);
-    let stroke = if on {
-        egui::Stroke::new(1.5, ink.accent)
-    } else if response.hovered() {
-        egui::Stroke::new(1.0, ink.hover)
-    } else {
-        egui::Stroke::NONE
-    };
-    ui.painter().rect_stroke(picture, 2.0, stroke, egui::StrokeKind::Inside);
+    if let Some(mark) = Mark::of(on, &response) {
+        frame_in_data(ui, picture, mark);
+    }
     let label = Rect::from_min_max(pos2(rect.left(), picture.bottom()), rect.max);
     let color = if on { ink.accent } else { ink.text };
     let font = theme::plain(theme::SMALL);

@@ -14,7 +14,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::value_cache::index_of;
 use crate::ui::widgets::{
-    frame_over_data, hairline, ink, muted, on_pixels, primary_button, progress_line,
+    Mark, frame_over_data, hairline, ink, muted, on_pixels, primary_button, progress_line,
 };
 use crate::view::figure::{Figure, PixelRect, head_name, number, percent, token_name};
 use crate::view::{
@@ -501,7 +501,7 @@ impl OnStage<'_> {
         let tile = self.figure.tiles.iter().find(|(_, rect)| self.on_screen(*rect).contains(at));
         let Some(&(head, place)) = tile else { return };
         let rect = self.on_screen(place);
-        frame_over_data(ui, rect, ink(ui).hover);
+        frame_over_data(ui, rect, Mark::Hovered);
         ui.ctx().set_cursor_icon(CursorIcon::PointingHand);
         let shown = Shown::new(self.doc.state(), &self.doc.trace);
         let grid = shown.grids.first();
@@ -523,7 +523,7 @@ impl OnStage<'_> {
         let Some(cell_of @ [layer, head]) = self.figure.head_at(self.on_target(at)) else { return };
         let Some(cell) = self.figure.head_cell(cell_of) else { return };
         let cell = self.on_screen(cell);
-        frame_over_data(ui, cell, ink(ui).hover);
+        frame_over_data(ui, cell, Mark::Hovered);
         let named = self.doc.meta().model.layer_number(layer);
         let command = Command::SetLayerHead(named, head);
         if response.double_clicked() {

@@ -14,7 +14,7 @@ use crate::ui::theme;
 use crate::ui::verdicts::{color as verdict_color, counted};
 use crate::ui::what_if::{Compare, SteeredArea, Tool, ToolSettings, WhatIfCommand};
 use crate::ui::widgets::{
-    badge_size, capital, frame_over_data, hairline, heading, ink, muted, paint_badge, segments,
+    Mark, badge_size, capital, frame_over_data, hairline, heading, ink, muted, paint_badge, segments,
 };
 use crate::view::figure::{head_name, signed};
 use crate::view::{ColorMap, Command};
@@ -562,7 +562,7 @@ impl Grid<'_> {
         let index =
             |share: f32, count: u32| ((share * count as f32).max(0.0) as u32).min(count - 1);
         let (layer, head) = (index(share.y, layers), index(share.x, heads));
-        frame_over_data(ui, cell(layer, head), ink.hover);
+        frame_over_data(ui, cell(layer, head), Mark::Hovered);
         if response.clicked() {
             cx.intents.command(Command::SetLayerHead(self.model.layer_number(layer), head));
         }

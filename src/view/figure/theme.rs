@@ -109,7 +109,20 @@ pub fn contrast(a: [u8; 3], b: [u8; 3]) -> f32 {
     a.max(b) / a.min(b)
 }
 
+/// Widths of an outline over a picture or over colours of data, in design units: the line, and the lines on both sides
+/// of it.
+const OUTLINE: f32 = 1.5;
+const CASING: f32 = 1.0;
+
 impl ThemeColors {
+    /// The lines of an outline over a picture or over colours of data, in painting order: width in pixels at `scale`
+    /// pixels a design unit, and colour. One is light and the other dark, so that one of them is seen on any colour.
+    pub fn outline(&self, color: [u8; 3], scale: f32) -> [(f32, [u8; 3]); 2] {
+        let line = (OUTLINE * scale).max(1.0);
+        let casing = line + 2.0 * (CASING * scale).max(1.0);
+        [(casing, self.background), (line, color)]
+    }
+
     /// The colour of an ink; `map` is the colour map at a value.
     pub fn color(&self, ink: Ink, map: impl Fn(f32) -> [u8; 3]) -> [u8; 3] {
         match ink {
@@ -126,6 +139,28 @@ impl ThemeColors {
                 let below = map(value);
                 let (dark, light) = ([0x10, 0x11, 0x12], [0xff, 0xff, 0xff]);
                 if contrast(below, dark) > contrast(below, light) { dark } else { light }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On every grey, one of both lines of an outline stands out.
+    #[test]
+    fn an_outline_is_seen_on_any_colour_in_both_themes() {
+        for theme in [Theme::Dark, Theme::Light] {
+            let palette = theme.palette();
+            for color in [palette.accent, palette.hover] {
+                let lines = palette.outline(color, 1.0);
+                assert!(lines[0].0 >= lines[1].0 + 2.0, "the casing is seen on both sides");
+                for grey in 0..=255 {
+                    let best = lines.map(|(_, line)| contrast(line, [grey; 3]));
+                    assert!(best[0].max(best[1]) >= 2.2, "{theme:?} {color:?} {grey}: {best:?}");
+                }
+                assert!(contrast(lines[0].1, lines[1].1) >= 4.5);
             }
         }
     }
