@@ -55,11 +55,20 @@ fn canvas(gpu: &Arc<Gpu>, egui: &WindowPainter) -> PreviewTexture {
 }
 
 /// The size at which a film of `size` is previewed: no larger than the layout needs, because above a certain number of
-/// lines everything is scaled with the frame.
-fn preview_size(size: [u32; 2]) -> [u32; 2] {
+/// lines everything is scaled with the frame. Where the picture at half size is shown ([`shows_half`]) and would be
+/// enlarged, the preview is drawn at twice the size that it has on screen.
+fn preview_size(size: [u32; 2], on_screen: [u32; 2]) -> [u32; 2] {
     let smaller = f64::from(size[0].min(size[1]).max(1));
     let share = (f64::from(DESIGN_LINES) / smaller).min(1.0);
-    size.map(|side| (f64::from(side) * share).round().max(1.0) as u32)
+    let least = size.map(|side| (f64::from(side) * share).round().max(1.0) as u32);
+    let double = on_screen.map(|side| 2 * side);
+    let is_enlarged = shows_half(least, on_screen) && double[0] > least[0];
+    if smaller >= f64::from(DESIGN_LINES) && is_enlarged { double } else { least }
+}
+
+/// Whether the preview is shown at half size: above two thirds of its size egui's own scaling is as good.
+const fn shows_half(size: [u32; 2], on_screen: [u32; 2]) -> bool {
+    2 * size[0] >= 3 * on_screen[0] && on_screen[0] > 0
 }
 
 /// The preview at half its size, each pixel the mean of four. egui alone would skip rows of pixels at less than half
@@ -103,7 +112,7 @@ impl Preview {
 
     /// Sets the size of the film and the size of the preview on screen, in pixels.
     pub fn place(&mut self, film: [u32; 2], on_screen: [u32; 2]) {
-        (self.wanted, self.on_screen) = (preview_size(film), on_screen);
+        (self.wanted, self.on_screen) = (preview_size(film, on_screen), on_screen);
     }
 
     /// Texture of the preview, at the size that fits the screen best.
@@ -241,8 +250,7 @@ impl Preview {
         let Some(whole) = self.canvas.target() else { return Ok(()) };
         // It is not updated while it is not shown.
         let was_shown = self.shows_half;
-        // Above two thirds of the full size egui's own scaling is as good.
-        self.shows_half = 2 * whole.size()[0] >= 3 * self.on_screen[0] && self.on_screen[0] > 0;
+        self.shows_half = shows_half(whole.size(), self.on_screen);
         if !self.shows_half {
             return Ok(());
         }
@@ -314,9 +322,23 @@ mod tests {
 
     #[test]
     fn a_preview_is_as_large_as_the_layout_needs() {
-        assert_eq!(preview_size([3840, 2160]), [1920, 1080]);
-        assert_eq!(preview_size([1080, 1920]), [1080, 1920]);
-        assert_eq!(preview_size([1280, 720]), [1280, 720]);
-        assert_eq!(preview_size([160, 90]), [160, 90]);
+        let large = [1800, 1012];
+        assert_eq!(preview_size([3840, 2160], large), [1920, 1080]);
+        assert_eq!(preview_size([1080, 1920], large), [1080, 1920]);
+        assert_eq!(preview_size([1280, 720], large), [1280, 720]);
+        assert_eq!(preview_size([160, 90], large), [160, 90]);
+    }
+
+    #[test]
+    fn a_preview_at_half_size_is_not_enlarged() {
+        for on_screen in
+            [[480, 270], [960, 540], [1100, 619], [1226, 690], [1279, 719], [1500, 844]]
+        {
+            let size = preview_size([1920, 1080], on_screen);
+            assert!(size[1] >= 1080, "lines break as in the film: {size:?}");
+            if shows_half(size, on_screen) {
+                assert!(size[0] / 2 >= on_screen[0], "{size:?} for {on_screen:?}");
+            }
+        }
     }
 }
