@@ -13,13 +13,11 @@ use crate::ui::system_fonts::{readable, wrapped_text};
 use crate::ui::theme;
 use crate::ui::verdicts::{Counted, colored_answer, counted};
 use crate::ui::widgets::{
-    Icon, Mark, badge_size, frame_in_data, hairline, heading, icon_button, ink, muted,
-    paint_badge, primary_button, text_in,
+    Icon, Mark, badge_size, frame_in_data, hairline, heading, icon_button, ink, muted, paint_badge,
+    primary_button, text_in,
 };
 use crate::view::figure::number;
-use egui::{
-    Align2, Key, Modifiers, Rect, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
-};
+use egui::{Align2, Key, Modifiers, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::path::PathBuf;
 
 /// Largest height of the question's field, in points: six lines.

@@ -14,7 +14,8 @@ use crate::ui::theme;
 use crate::ui::verdicts::{color as verdict_color, counted};
 use crate::ui::what_if::{Compare, SteeredArea, Tool, ToolSettings, WhatIfCommand};
 use crate::ui::widgets::{
-    Mark, badge_size, capital, frame_over_data, hairline, heading, ink, muted, paint_badge, segments,
+    Mark, badge_size, capital, frame_over_data, hairline, heading, ink, muted, paint_badge,
+    segments,
 };
 use crate::view::figure::{head_name, signed};
 use crate::view::{ColorMap, Command};
