@@ -425,15 +425,20 @@ fn a_caption_that_someone_wrote_is_not_cut_at_its_comma() {
     let content = Content::Picture { aspect: 1.0 };
     let lay = |state: &ViewState, line: &[TextRun]| {
         let figure = Figure::layout(state, [420, 420], &content, line, Some([0.0, 0.184]));
-        figure.labels[0].text()
+        let lines = figure.labels.iter().filter(|label| label.ink == Ink::Text);
+        lines.map(|label| label.text()).collect::<Vec<_>>()
     };
     let shown = lay(&state, &[TextRun::plain(text)]);
-    assert!(shown.starts_with("one, two, and a long sentence") && shown.ends_with('…'), "{shown}");
+    assert!(shown.len() == 2 && shown.join(" ") == text, "{shown:?}");
+    // No more than two lines.
+    let long = format!("{text}, and then {text}");
+    let shown = lay(&state, &[TextRun::plain(long)]);
+    assert!(shown.len() == 2 && shown[1].ends_with('…'), "{shown:?}");
     // The program's own line leaves its closing numbers to the legend.
     state.caption.text = None;
     let long = "attention · mean of answer tokens 0–4 · L4 H1 · image";
     let shown = lay(&state, &[TextRun::plain(long), TextRun::plain(", 0.000–0.184")]);
-    assert!(!shown.contains("0.0"), "{shown}");
+    assert!(!shown.join(" ").contains("0.0"), "{shown:?}");
 }
 
 /// In a narrow window the share was cut in the middle of its number.
@@ -449,21 +454,39 @@ fn the_share_is_whole_at_every_width() {
     let line = caption(&state, trace.meta(), None, readout);
     assert!(text_of(&line).contains("image, 86.3 % on the picture, 0.0"), "{}", text_of(&line));
     let content = Content::Picture { aspect: 1.0 };
-    let (mut beside, mut within) = (0, 0);
     for width in (440..1400).step_by(20) {
         let figure = Figure::layout(&state, [width, 420], &content, &line, readout);
         let texts: Vec<String> = figure.labels.iter().map(|label| label.text()).collect();
         let whole = |text: &&String| text.contains("86.3 % on the picture");
         assert_eq!(texts.iter().filter(whole).count(), 1, "{width}: {texts:?}");
-        match texts.iter().any(|text| text == "86.3 % on the picture") {
-            true => beside += 1,
-            false => within += 1,
-        }
+        let words: Vec<_> = figure.labels.iter().filter(|label| label.ink == Ink::Text).collect();
+        let spoken: Vec<String> = words.iter().map(|label| label.text()).collect();
+        let spoken = spoken.join(" ");
+        assert!(spoken.starts_with("attention") && !spoken.contains('…'), "{width}: {spoken}");
+        // One place at every width: the caption.
+        assert!(spoken.contains("86.3 % on the picture"), "{width}: {spoken}");
         for label in &figure.labels {
             assert!(label.bounds().right() <= width as f32 + 1.0, "{width}: {}", label.text());
         }
     }
-    assert!(beside > 5 && within > 5, "{beside} beside the legend, {within} in the caption");
+}
+
+#[test]
+fn a_comparison_says_what_both_maps_share_before_what_differs() {
+    let trace = trace();
+    let mut state = ViewState::default();
+    state.map.queries = Queries::answer(1);
+    let mut map = state.map.clone();
+    (map.layers, map.heads) = (AxisSet::single(2), AxisSet::single(3));
+    let (all, one) = (state.map.clone(), map);
+    for (mix, between) in [(Mix::Difference, " − "), (Mix::Swipe { position: 0.5 }, " | ")] {
+        state.map = one.clone();
+        state.second = Some(Second { trace: None, map: all.clone(), mix });
+        let text = text_of(&caption(&state, trace.meta(), None, None));
+        let token = text.find("answer token 1").unwrap();
+        let heads = text.find(&format!("L2 H3{between}mean of all heads")).expect(&text);
+        assert!(token < heads, "{text}");
+    }
 }
 
 #[test]

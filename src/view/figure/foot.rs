@@ -265,10 +265,15 @@ impl<'a> Foot<'a> {
 }
 
 /// Breaks a caption into lines that are no wider than `columns` (multiples of the type size). The dot between two parts
-/// stays at the end of a line.
+/// stays at the end of a line, and a share stays with its words.
 fn lines_of(runs: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
-    let bound =
-        |run: &TextRun| TextRun { text: run.text.replace(" · ", "\u{a0}· "), ..run.clone() };
+    let bound = |run: &TextRun| {
+        let text = match run.text.strip_prefix(", ") {
+            Some(numbers) => format!(", {}", numbers.replace(' ', "\u{a0}")),
+            None => run.text.replace(" · ", "\u{a0}· "),
+        };
+        TextRun { text, ..run.clone() }
+    };
     greedy_lines(&runs.iter().map(bound).collect::<Vec<_>>(), columns)
 }
 
