@@ -482,7 +482,7 @@ fn a_comparison_says_what_both_maps_share_before_what_differs() {
     for (mix, between) in [(Mix::Difference, " − "), (Mix::Swipe { position: 0.5 }, " | ")] {
         state.map = one.clone();
         state.second = Some(Second { trace: None, map: all.clone(), mix });
-        let text = text_of(&caption(&state, trace.meta(), None, None));
+        let text = text_of(&caption(&state, trace.meta(), None, ColorLimits::Unknown));
         let token = text.find("answer token 1").unwrap();
         let heads = text.find(&format!("L2 H3{between}mean of all heads")).expect(&text);
         assert!(token < heads, "{text}");
