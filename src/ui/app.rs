@@ -375,6 +375,14 @@ impl App {
         }
     }
 
+    /// Shows the chat: on a narrow window it stands over the stage.
+    pub fn show_chat(&mut self) {
+        match self.is_narrow {
+            true => self.overlay = Some(Overlay::Chat),
+            false => self.settings.show_chat = true,
+        }
+    }
+
     /// Adds a document and shows it.
     pub fn add_document(&mut self, mut doc: Document) -> DocumentId {
         // Objects stay with their picture: another question about it asks about the same objects.

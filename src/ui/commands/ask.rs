@@ -1,7 +1,7 @@
 //! The chat: ask, stop, ask again, score, another model.
 
+use super::dialogs;
 use super::tasks::{is_for_python, start_on_model};
-use super::{dialogs, window};
 use crate::model::{AskOptions, Picture, Turn};
 use crate::trace::Trace;
 use crate::ui::app::App;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Moves the keyboard to the question.
 pub fn focus_question(app: &mut App) {
-    window::show_chat(app);
+    app.show_chat();
     app.chat.focus_question = true;
 }
 

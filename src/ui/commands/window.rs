@@ -67,18 +67,10 @@ fn toggle_overlay(app: &mut App, overlay: Overlay) {
     app.overlay = (app.overlay != Some(overlay)).then_some(overlay);
 }
 
-/// Shows the chat.
-pub fn show_chat(app: &mut App) {
-    match app.is_narrow {
-        true => app.overlay = Some(Overlay::Chat),
-        false => app.settings.show_chat = true,
-    }
-}
-
 /// Brings a panel to the front, and shows the part of the window that holds it.
 pub fn show_panel(app: &mut App, pane: Pane) {
     match pane {
-        Pane::Chat => show_chat(app),
+        Pane::Chat => app.show_chat(),
         Pane::Tokens => app.settings.show_tokens = true,
         Pane::Stage => {}
         _ => {
