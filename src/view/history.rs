@@ -109,6 +109,12 @@ impl<T> Undo<T> {
         !self.future.is_empty()
     }
 
+    /// Drops the oldest steps so that `most` remain, for values that take much memory.
+    pub fn keep_last(&mut self, most: usize) {
+        let surplus = self.past.len().saturating_sub(most);
+        self.past.drain(..surplus);
+    }
+
     fn push_past(&mut self, before: T) {
         if self.past.len() == MAX_STEPS {
             self.past.remove(0);
@@ -203,5 +209,20 @@ impl History {
         let moved = step(&mut self.views);
         self.views.present_mut().hovered = hovered;
         moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Undo;
+
+    #[test]
+    fn only_the_last_steps_are_kept() {
+        let mut undo = Undo::new(0);
+        (1..=5).for_each(|value| undo.put(value, None));
+        undo.keep_last(2);
+        assert_eq!((undo.past(), *undo.present()), ([3, 4].as_slice(), 5));
+        assert!(undo.undo() && undo.undo() && !undo.undo());
+        assert_eq!(*undo.present(), 3);
     }
 }

@@ -227,6 +227,7 @@ impl Editor {
         }
         self.plays_since = None;
         self.draft.put(next, edit.merges_as());
+        self.draft.keep_last(undo_steps(self.walkthrough().steps.len()));
         let selected = match *edit {
             Edit::Add(at, _) => Stop::Step(at),
             Edit::Duplicate(at) => Stop::Step(at + 1),
@@ -474,6 +475,15 @@ impl Editor {
     }
 }
 
+/// Steps of a walkthrough in all of its earlier versions together, of about 1 KB each.
+const MOST_KEPT_STEPS: usize = 20_000;
+const LEAST_UNDO_STEPS: usize = 20;
+
+/// Number of earlier versions that are kept of a walkthrough: each is a copy of all steps.
+fn undo_steps(steps: usize) -> usize {
+    (MOST_KEPT_STEPS / steps.max(1)).max(LEAST_UNDO_STEPS)
+}
+
 /// The number of a stop in the timeline.
 pub fn stop_number(timeline: &Timeline<'_>, stop: Stop) -> usize {
     match stop {
@@ -489,5 +499,15 @@ pub fn stop_of_number(timeline: &Timeline<'_>, number: usize) -> Stop {
         Some(step) => Stop::Step(step),
         None if number == 0 => Stop::Title,
         None => Stop::End,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::undo_steps;
+
+    #[test]
+    fn long_walkthroughs_keep_fewer_versions() {
+        assert_eq!([0, 40, 281, 10_000].map(undo_steps), [20_000, 500, 71, 20]);
     }
 }
