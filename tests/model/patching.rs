@@ -261,7 +261,8 @@ fn steered_attention_has_the_numbers_of_hooks_in_pytorch() {
         let change = Rerun { answer: Some(answer), interventions, rows: Rows::Text };
         let cancel = CancelToken::new();
         let scored = pair.engine.again(&pair.trace, &change, &cancel, &mut |_| {}).unwrap();
-        assert!(scored.meta().provenance.model_changed);
+        let provenance = &scored.meta().provenance;
+        assert!(provenance.model_changed && provenance.steered);
         let expected: Vec<f32> = numbers(&case["logprob"]);
         let found = scored.answer_logprobs();
         let mut moved = 0.0_f32;
@@ -288,9 +289,10 @@ fn a_strength_of_zero_changes_no_bit_and_a_bad_one_is_refused() {
     let meta = plain.meta().clone();
     let neutral = with(steering(0.0).on(&meta)).unwrap();
     assert!(!neutral.meta().provenance.model_changed);
+    let one = |range: std::ops::Range<u32>| std::iter::once(range).collect();
     // The bias is an input of the graph here, but adds zeros: the steered queries come after the sequence.
     let late =
-        Steering { strength: 2.0, queries: vec![5000..5001], keys: vec![1..9], heads: vec![] };
+        Steering { strength: 2.0, queries: one(5000..5001), keys: one(1..9), heads: Vec::new() };
     let late = with(Interventions { steering: Some(late), ..Interventions::default() }).unwrap();
     for other in [&neutral, &late] {
         assert_eq!(other.answer_logprobs(), plain.answer_logprobs());
