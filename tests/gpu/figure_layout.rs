@@ -264,7 +264,7 @@ fn the_caption_says_what_is_shown() {
     };
     assert_eq!(
         text(&second(Mix::Difference)),
-        "attention · difference L3 H1 − L3 H4 · answer token 2 triangle · image, 0.000–0.184"
+        "attention · answer token 2 triangle · difference L3 H1 − L3 H4 · image, 0.000–0.184"
     );
     assert_eq!(
         text(&|state| {

@@ -395,7 +395,7 @@ fn cut(word: &[TextRun], columns: f32) -> Vec<Vec<TextRun>> {
 }
 
 /// Joins adjacent runs of the same weight.
-fn joined(line: Vec<TextRun>) -> Vec<TextRun> {
+pub(super) fn joined(line: Vec<TextRun>) -> Vec<TextRun> {
     let mut out: Vec<TextRun> = Vec::new();
     for run in line {
         match out.last_mut() {

@@ -1,7 +1,7 @@
 //! Caption and legend below the stage.
 
 use super::super::{Blend, ColorMap, Drawing, ViewState};
-use super::annotations::greedy_lines;
+use super::annotations::{greedy_lines, joined};
 use super::sizes::LEGEND;
 use super::{
     Align, CAP_HEIGHT, CONTOURS, ColorLimits, Figure, Fill, Ink, Label, Legend, PixelRect, Readout,
@@ -229,7 +229,7 @@ impl<'a> Foot<'a> {
         let mut lines = lines_of(shown, columns);
         if lines.len() > MOST_LINES {
             let rest = lines.split_off(MOST_LINES - 1);
-            lines.push(fitted_runs(&rest.join(&TextRun::plain(" ")), columns));
+            lines.push(fitted_runs(&joined(rest.join(&TextRun::plain(" "))), columns));
         }
         lines
     }
