@@ -29,7 +29,7 @@ macro_rules! ui_commands {
                     => |app, _| view::show(app, ViewKind::Pictures),
                 ShowRelevancy "Relevancy" [SHIFT R]
                     => |app, _| relevancy::show_view(app),
-                ShowCauses "Causes: the causal graph of the answer token" [SHIFT C]
+                ShowCauses "Graph: causes of the answer token" [SHIFT C]
                     => |app, _| causes::show_view(app),
                 ZoomIn "Zoom in" [NONE Equals] [NONE Plus]
                     => |app, _| view::change(app, |state, _| Command::ZoomBy {

@@ -228,6 +228,7 @@ fn first_view(trace: &Trace, extent: &Bounds, look: &ViewState) -> ViewState {
     state.objects.clear();
     state.object = None;
     state.matrix_range = None;
+    state.radius = None;
     state.map.head_set = state.map.head_set.filter(|set| {
         set.heads()
             .iter()

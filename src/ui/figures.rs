@@ -11,7 +11,7 @@ use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
 use crate::trace::Trace;
 use crate::view::figure::{Readout, caption, text_of};
-use crate::view::{Parts, ViewState};
+use crate::view::{CausalTree, Drawing, NodeFace, Parts, PatchCrop, TreeNode, ViewState};
 use anyhow::Context as _;
 use image::RgbaImage;
 use std::fmt::Write as _;
@@ -123,13 +123,17 @@ pub fn svg(job: &FigureJob, renderer: &FigureRenderer) -> anyhow::Result<String>
     figure_svg(&job.scene(), job.size, draw, |readout| provenance(job, readout))
 }
 
-/// The numbers of a figure as CSV: patches, cells of the matrix, or weights of the token matrix.
+/// The numbers of a figure as CSV: patches, nodes of the causal graph, cells of the matrix, or weights of the token matrix.
 ///
 /// # Errors
 /// If the view has no numbers.
 pub fn numbers_csv(job: &FigureJob) -> anyhow::Result<String> {
     let FigureJob { state, trace, .. } = job;
     let mut text = format!("# {}\n", job.caption(None).replace(['\n', '\r'], " "));
+    if state.view.spec().drawing == Drawing::Tree {
+        nodes(&mut text, state, trace)?;
+        return Ok(text);
+    }
     match state.view.spec().parts {
         Parts::QueriesKeys => token_matrix(&mut text, state, trace)?,
         Parts::LayersHeads => matrix(&mut text, job)?,
@@ -150,6 +154,23 @@ fn patches(text: &mut String, job: &FigureJob) -> anyhow::Result<()> {
     for (index, value) in values.iter().enumerate() {
         let patch = trace.meta().patch_at(index).context("a patch outside its span")?;
         writeln!(text, "{},{},{},{value}", patch.span, patch.row, patch.column)?;
+    }
+    Ok(())
+}
+
+/// The nodes of a causal graph with their distance from the token.
+fn nodes(text: &mut String, state: &ViewState, trace: &Trace) -> anyhow::Result<()> {
+    let tree = CausalTree::of_trace(state, trace)?;
+    text.push_str("position,span,row,column,word,distance,attention,share\n");
+    for TreeNode { position, depth, attention, share, face, .. } in &tree.nodes {
+        let place = match face {
+            NodeFace::Patch(PatchCrop { patch, .. }) => {
+                format!("{},{},{},", patch.span, patch.row, patch.column)
+            }
+            NodeFace::Word(word) => format!(",,,\"{}\"", word.replace('"', "\"\"")),
+        };
+        let share = share.map_or_else(String::new, |share| share.to_string());
+        writeln!(text, "{position},{place},{depth},{attention},{share}")?;
     }
     Ok(())
 }

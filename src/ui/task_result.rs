@@ -11,6 +11,7 @@ use super::session::{Restored, Restoring};
 use super::walkthrough::confirm::AfterConfirm;
 use super::walkthrough::editor::NewWalkthrough;
 use super::walkthrough::trace_set::Written;
+use super::what_if::patching::FoundPatching;
 use super::what_if::{Comparison, Intervened};
 use crate::analysis::diff::TraceDifference;
 use crate::analysis::methods::Method;
@@ -98,6 +99,8 @@ pub enum TaskResult {
         /// The graphs.
         found: Box<FoundCauses>,
     },
+    /// The table of copied activations, complete or in progress.
+    Patching(Box<FoundPatching>),
     /// The occlusion map of a document, complete or in progress.
     Occlusion(DocumentId, Arc<Trace>),
     /// The deletion and insertion curves of a document, complete or in progress.

@@ -9,6 +9,7 @@ use super::verdicts::WordEvidence;
 use crate::analysis::causal::{CausalError, CausalResult};
 use crate::analysis::normalise::beyond_rounding;
 use crate::analysis::overview::HeadNumber;
+use crate::analysis::patching::{PatchResult, Site, StoredError};
 use crate::analysis::reduce::{Fold, Keep, patch_keys};
 use crate::analysis::relevancy::answer_words;
 use crate::analysis::verdict::Evidence;
@@ -154,6 +155,9 @@ type MapKey = (TraceId, MapChoice, Option<(Second, Option<TraceId>)>, bool);
 /// left out.
 type LookKey = (TraceId, MapChoice, Vec<PatchRef>, Option<MarkedObject>, bool);
 
+/// A result that a trace holds, if it has one that can be read.
+type Stored<Found, Error> = Result<Option<Arc<Found>>, Error>;
+
 /// All cached numbers of the present document.
 #[derive(Debug, Default)]
 pub struct ValueCache {
@@ -167,7 +171,8 @@ pub struct ValueCache {
     map: CachedValue<MapKey, Vec<f32>>,
     looking: CachedValue<LookKey, Vec<f32>>,
     strip: CachedValue<StripKey, Vec<f32>>,
-    causal: CachedValue<(TraceId, AnswerIndex), Result<Option<Arc<CausalResult>>, CausalError>>,
+    causal: CachedValue<(TraceId, AnswerIndex), Stored<CausalResult, CausalError>>,
+    patching: CachedValue<(TraceId, AnswerIndex, Site), Stored<PatchResult, StoredError>>,
 }
 
 impl ValueCache {
@@ -239,10 +244,26 @@ impl ValueCache {
         &self,
         doc: &Document,
         state: &ViewState,
-    ) -> Result<Option<Arc<CausalResult>>, CausalError> {
+    ) -> Stored<CausalResult, CausalError> {
         let Ok(answer) = doc.extent.causal_answer(&state.map.queries) else { return Ok(None) };
         let found = self.causal.get((doc.trace.id(), answer), || {
             CausalResult::stored(&doc.trace, answer).map(|found| found.map(Arc::new))
+        });
+        (*found).clone()
+    }
+
+    /// The table of copied activations of an answer token that the trace holds.
+    ///
+    /// # Errors
+    /// A stored table that cannot belong to the trace.
+    pub fn stored_patching(
+        &self,
+        doc: &Document,
+        answer: AnswerIndex,
+        site: Site,
+    ) -> Stored<PatchResult, StoredError> {
+        let found = self.patching.get((doc.trace.id(), answer, site), || {
+            PatchResult::stored(&doc.trace, answer, site).map(|found| found.map(Arc::new))
         });
         (*found).clone()
     }

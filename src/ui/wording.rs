@@ -107,8 +107,8 @@ const WORDS: &[Words] = &[
     ),
     offer(
         "; compute it with `vlmscope causal TRACE --token",
-        "; Causes computes it for token",
-        "Show causes",
+        "; Graph computes it for token",
+        "Show the graph",
         UiCommand::ShowCauses,
     ),
     words(
@@ -116,6 +116,7 @@ const WORDS: &[Words] = &[
         ": only the command line computes distance",
     ),
     words("compute it again with `vlmscope causal`", "compute it again (Causes)"),
+    words("compute it again with `vlmscope patch`", "compute it again (What if)"),
     // Traces.
     words(
         "write it again with `vlmscope ask`.",

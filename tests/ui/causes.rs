@@ -1,12 +1,13 @@
 //! The view of causes and its panel, with the real built-in model: graphs are learned, shown, hovered, tested and kept.
 
-use crate::support::{Window, click, open, settle, until, window};
+use crate::support::{Window, click, copied, open, settle, until, window};
 use egui::{Event, Key, Modifiers, Pos2};
 use egui_kittest::kittest::Queryable as _;
 use vlmscope::analysis::causal::CausalResult;
 use vlmscope::trace::{AnswerIndex, PatchRef, Trace};
 use vlmscope::ui::causes::CausesCommand;
 use vlmscope::ui::intent::Intent;
+use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::{App, Start};
 use vlmscope::view::figure::PixelRect;
 use vlmscope::view::{Command, Queries, ViewKind, ViewState};
@@ -44,10 +45,12 @@ fn learned(window: &mut Window) -> CausalResult {
 fn head_with_patches(window: &Window, result: &CausalResult) -> u32 {
     let meta = window.state().doc().unwrap().meta();
     let has = |position: &u32| meta.patch_of_key(*position).is_some();
-    let explained = result.heads.iter().filter(|head| {
-        head.graph.as_ref().is_some_and(|graph| graph.explanation(3).iter().any(has))
+    let explained = result.heads.iter().filter_map(|head| {
+        let explanation = head.graph.as_ref()?.explanation(3);
+        explanation.iter().any(has).then_some((explanation.len(), head.head))
     });
-    explained.map(|head| head.head).next().expect("a head that is explained by patches")
+    // A short explanation has few parts to mask.
+    explained.min().expect("a head that is explained by patches").1
 }
 
 fn on_screen(window: &Window, rect: PixelRect) -> Pos2 {
@@ -73,10 +76,7 @@ fn patch_nodes(window: &Window) -> Vec<(PatchRef, PixelRect)> {
 #[test]
 fn one_click_learns_the_graphs_and_the_mouse_joins_tree_and_picture() {
     let mut window = answered([1280.0, 720.0]);
-    let tab = window
-        .query_all_by_label("Causes")
-        .min_by(|a, b| a.rect().top().total_cmp(&b.rect().top()));
-    tab.expect("a tab of the view").click();
+    window.get_by_label("Graph").click();
     settle(&mut window);
     assert_eq!(state(&window).view, ViewKind::Causal);
     let result = learned(&mut window);
@@ -131,6 +131,15 @@ fn one_click_learns_the_graphs_and_the_mouse_joins_tree_and_picture() {
     settle(&mut window);
     assert_eq!(window.state().stage.figure().unwrap().nodes.len(), all);
 
+    // The numbers of the view are its nodes.
+    window.state().intents.act(UiCommand::CopyNumbers);
+    let csv = copied(&mut window);
+    let lines: Vec<&str> = csv.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines[0], "position,span,row,column,word,distance,attention,share");
+    assert_eq!(lines.len(), 1 + all);
+    let place = format!(",{},{},{},,", patch.span, patch.row, patch.column);
+    assert!(lines.iter().any(|line| line.contains(&place)), "{csv}");
+
     // Another token is learned as soon as it is shown.
     let next = if state(&window).map.queries == Queries::answer(1) { 2 } else { 1 };
     window.state().intents.command(Command::SetQueries(Queries::answer(next)));
@@ -152,6 +161,7 @@ fn the_test_masks_the_explanation_and_the_file_keeps_it() {
     let head = head_with_patches(&window, &result);
     window.state().intents.command(Command::SetHeads(vlmscope::view::AxisSet::single(head)));
     settle(&mut window);
+    save(&mut window, "causes_unmasked.png");
     window.get_by_label("Mask and score").click();
     until(&mut window, |app| {
         app.notices.iter().for_each(|notice| assert!(!notice.is_error, "{}", notice.text));

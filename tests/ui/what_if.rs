@@ -19,7 +19,11 @@ const QUESTION: &str = "What colour is the balloon?";
 
 /// The window with a question about the red balloon answered.
 fn answered() -> Window {
-    let mut window = open([1280.0, 800.0], 1.0, Start::BuiltIn, None);
+    answered_in([1280.0, 800.0])
+}
+
+fn answered_in(size: [f32; 2]) -> Window {
+    let mut window = open(size, 1.0, Start::BuiltIn, None);
     until(&mut window, |app| app.chat.asking.is_none() && app.doc().is_some());
     window.state().intents.send(Intent::Ask(QUESTION.into()));
     until(&mut window, |app| {
@@ -443,4 +447,59 @@ fn a_map_that_only_one_answer_has_ends_the_comparison() {
         assert!(app.notices.iter().all(|notice| !notice.is_error), "{:?}", app.notices);
         window.state_mut().notices.clear();
     }
+}
+
+#[test]
+fn copied_activations_fill_a_table_and_show_their_layer_on_the_stage() {
+    use vlmscope::analysis::patching::{PatchResult, Site};
+    use vlmscope::model::BlankFill;
+    use vlmscope::ui::what_if::patching::{OtherPicture, PatchAsk};
+
+    // The whole panel is in sight.
+    let mut window = answered_in([1280.0, 3200.0]);
+    let doc = window.state().doc().unwrap();
+    let tokens = doc.meta().answer_tokens();
+    let red = tokens.iter().position(|token| token.text.contains("red")).unwrap() as u32;
+    window.state().intents.command(Command::SetQueries(Queries::answer(red)));
+    window.state().intents.send(Intent::ShowPanel(Pane::WhatIf));
+    settle(&mut window);
+    let blank = OtherPicture::Blank(BlankFill::Mean);
+    for site in [Site::Residual, Site::Heads] {
+        send(&mut window, WhatIfCommand::Patch(PatchAsk { site, other: blank }));
+        until(&mut window, |app| {
+            app.notices.iter().for_each(|notice| assert!(!notice.is_error, "{}", notice.text));
+            let trace = &app.doc().unwrap().trace;
+            PatchResult::stored(trace, AnswerIndex(red), site).unwrap().is_some()
+        });
+    }
+    let trace = std::sync::Arc::clone(&window.state().doc().unwrap().trace);
+    let stored = |site| PatchResult::stored(&trace, AnswerIndex(red), site).unwrap().unwrap();
+    let (residual, heads) = (stored(Site::Residual), stored(Site::Heads));
+    assert_eq!(residual.done(), residual.patched.len());
+    assert_eq!((heads.groups.len(), heads.heads, heads.done()), (1, 8, 48));
+    let name = |group: usize| residual.groups[group].name.as_str();
+    let balloon =
+        (0..residual.groups.len()).find(|&group| name(group) == "balloon").expect("a balloon");
+    let cell = residual.cell(balloon, 0, 0).unwrap();
+    let restored = residual.restored(cell).unwrap();
+    assert!(restored > 0.5, "the balloon's patches carry its colour: {restored}");
+
+    // A layer of the table as a map over the picture: the patches of a group have its number.
+    send(&mut window, WhatIfCommand::ShowPatched(Site::Residual, 0));
+    settle(&mut window);
+    let doc = window.state().doc().unwrap();
+    let source = doc.state().map.source.clone();
+    assert_eq!(source, MapSource::Named("map.residual_patched_at_layer_0".into()));
+    let row = doc.trace.map_row(source.name(), AnswerIndex(red)).unwrap();
+    let first = doc.meta().spans[0].first;
+    for &key in &residual.groups[balloon].positions {
+        assert_eq!(row[(key - first) as usize], restored);
+    }
+    assert!(window.state().stage.read().is_ok());
+    // The panel draws the table that the trace holds.
+    let table = window.get_by_label("Copied activations: layer × position").rect();
+    if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
+        window.render().unwrap().save(std::path::Path::new(&folder).join("patching.png")).unwrap();
+    }
+    assert!(table.height() > 6.0 * 18.0, "a row for each layer: {table}");
 }

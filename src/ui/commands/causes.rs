@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Random sets of each kind and size, and parts of the explanation that are tried at most.
-const DRAWS: usize = 10;
-const MOST_SETS: usize = 500;
+const DRAWS: usize = 5;
+const MOST_SETS: usize = 100;
 
 /// Carries out a command.
 pub fn apply(app: &mut App, command: CausesCommand) {

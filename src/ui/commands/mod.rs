@@ -12,6 +12,7 @@ mod grounding;
 mod heads;
 mod interventions;
 mod marking;
+mod patching;
 mod playing;
 mod relevancy;
 mod results;

@@ -1,8 +1,8 @@
 //! Applies the results of background work to the window.
 
 use super::{
-    ask, causes, dialogs, edit_picture, files, grounding, interventions, relevancy, score, session,
-    show, walkthrough_files,
+    ask, causes, dialogs, edit_picture, files, grounding, interventions, patching, relevancy,
+    score, session, show, walkthrough_files,
 };
 use crate::trace::FileStamp;
 use crate::ui::app::App;
@@ -99,6 +99,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             relevancy::show(app, of, found, &methods, opens);
         }
         TaskResult::Causes { of, found } => causes::keep(app, of, *found),
+        TaskResult::Patching(found) => patching::show(app, *found),
         TaskResult::Occlusion(of, trace) => interventions::show_map(app, of, trace),
         TaskResult::Curves(of, curves) => score::grow(app, of, curves),
         TaskResult::HeadEffect { of, index, total, changes_answer } => {

@@ -1,6 +1,6 @@
 //! Commands of the what-if panel: tools, comparisons, changes of the model.
 
-use super::{edit_picture, interventions};
+use super::{edit_picture, interventions, patching};
 use crate::model::Intervention;
 use crate::trace::{Head, Layer};
 use crate::ui::app::App;
@@ -31,6 +31,8 @@ pub fn apply(app: &mut App, command: WhatIfCommand) {
         WhatIfCommand::Compare(how) => show_both(app, how),
         WhatIfCommand::CompareWith(other) => interventions::compare_with(app, other),
         WhatIfCommand::Steer(strength) => interventions::steer(app, strength),
+        WhatIfCommand::Patch(ask) => patching::start(app, ask),
+        WhatIfCommand::ShowPatched(site, layer) => patching::show_layer(app, site, layer),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::view::{
 use egui::{Align2, Color32, Rect, Role, Sense, Slider, Ui, WidgetInfo, pos2, vec2};
 
 const ROW: f32 = 22.0;
-const BARS: f32 = 56.0;
+const BARS: f32 = 44.0;
 const BAR_LABELS: f32 = 16.0;
 
 /// Ways to mask an explanation.
@@ -126,7 +126,10 @@ impl CausesPane {
             Ok(tree) => {
                 sentence(ui, &tree, head);
                 if tree.deepest > 0 {
-                    distance(cx, ui, state, result);
+                    if state.view.spec().drawing != Drawing::Tree {
+                        // The line above the stage has the slider in the view of causes.
+                        distance(cx, ui, state, result);
+                    }
                     explanation(cx, ui, doc, &tree);
                     self.masking(cx, ui, doc, head, tree.radius);
                 }
@@ -215,13 +218,17 @@ pub fn head(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, result: &Causa
 
 /// One bar for each head: its importance. A click chooses the head.
 fn bars(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &CausalResult) {
-    let values: Vec<f64> = result.heads.iter().map(|head| head.importance.unwrap_or(0.0)).collect();
-    let highest = values.iter().copied().fold(0.0, f64::max);
-    let hint = "Largest attention on a patch over the largest on the text behind the picture";
+    // A ratio has no upper bound: one head would leave no height to the others.
+    let height = |importance: f64| importance.ln_1p();
+    let of_head = |head: &HeadResult| head.importance.unwrap_or(0.0);
+    let highest = result.heads.iter().map(of_head).fold(0.0, f64::max);
+    let values: Vec<f64> = result.heads.iter().map(|head| height(of_head(head))).collect();
+    let hint = "Largest attention on a patch over the largest on the text behind the picture; the \
+        scale of the bars is logarithmic";
     ui.horizontal(|ui| {
         muted(ui, format!("Importance of the heads of layer {}", result.layer)).on_hover_text(hint);
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            muted(ui, format!("0–{}", number(highest, highest)));
+            muted(ui, format!("0–{} (log)", number(highest, highest)));
         });
     });
     let size = vec2(ui.available_width(), BARS + BAR_LABELS);
@@ -242,7 +249,7 @@ fn bars(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &CausalResult
     let labels = labelled(values.len() as u32, &marked, step_for(width, 20.0));
     ui.painter().hline(plot.x_range(), plot.bottom(), egui::Stroke::new(1.0, ink.hairline));
     for (index, (entry, value)) in result.heads.iter().zip(&values).enumerate() {
-        let share = if highest > 0.0 { (value / highest) as f32 } else { 0.0 };
+        let share = if highest > 0.0 { (value / height(highest)) as f32 } else { 0.0 };
         let left = plot.left() + index as f32 * width;
         let gap = if width > 4.0 { 1.0 } else { 0.0 };
         let bar = Rect::from_min_max(

@@ -19,6 +19,7 @@ mod matrix;
 mod notices;
 mod numbers;
 mod palette;
+mod patching;
 mod path_prompt;
 mod picture_strip;
 mod quantity;

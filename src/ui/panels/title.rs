@@ -81,7 +81,7 @@ const VIEWS: [(ViewKind, &str, UiCommand); 7] = [
     (ViewKind::Wall, "Wall", UiCommand::ShowWall),
     (ViewKind::LayerHead, "Matrix", UiCommand::ShowMatrix),
     (ViewKind::TokenMatrix, "Tokens", UiCommand::ShowTokenMatrix),
-    (ViewKind::Causal, "Causes", UiCommand::ShowCauses),
+    (ViewKind::Causal, "Graph", UiCommand::ShowCauses),
 ];
 
 /// The name of the tab of a view.
@@ -93,7 +93,7 @@ pub fn tab_name(view: ViewKind) -> &'static str {
 
 fn view_tabs_width(narrow: bool, pictures: bool) -> f32 {
     let tab = if pictures { 76.0 } else { 0.0 };
-    tab + if narrow { 356.0 } else { 422.0 }
+    tab + if narrow { 350.0 } else { 416.0 }
 }
 
 /// Whether there are several pictures to show side by side.

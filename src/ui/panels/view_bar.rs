@@ -150,6 +150,8 @@ fn causal(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
         muted(ui, "Causal graph");
         return;
     };
+    // Both sliders with their labels and numbers are in sight at any width of the stage.
+    ui.spacing_mut().slider_width = ((ui.available_width() - 240.0) / 2.0).clamp(32.0, 160.0);
     super::causes::distance(cx, ui, state, &result);
     super::causes::head(cx, ui, state, &result);
 }

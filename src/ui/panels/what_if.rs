@@ -1,5 +1,6 @@
 //! Panel of what-if questions: settings of the edit, comparison of both answers, and interventions in the model.
 
+use super::patching::PatchingSection;
 use crate::analysis::diff::{Alignment, Change, HeadDifference, Words, changed};
 use crate::edit::Fill;
 use crate::model::KnockFrom;
@@ -28,7 +29,9 @@ const STRONGEST: f32 = 8.0;
 
 /// The edit's settings, both answers, changes of the model.
 #[derive(Default)]
-pub struct WhatIfPane;
+pub struct WhatIfPane {
+    patching: PatchingSection,
+}
 
 impl PaneUi for WhatIfPane {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
@@ -49,6 +52,8 @@ impl PaneUi for WhatIfPane {
             model(cx, ui, doc);
             hairline(ui);
             maps(cx, ui, doc);
+            hairline(ui);
+            self.patching.show(cx, ui, doc);
         });
     }
 }

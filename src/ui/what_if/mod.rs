@@ -3,18 +3,21 @@
 //! The first answer stays as it is: an edit opens a second document beside it, and a comparison draws both with
 //! one view state. Measurements (an effect, a matrix of heads) belong to the document that they were made on.
 
+pub mod patching;
 pub mod session;
 
 use super::document::DocumentId;
 use super::stage::{StageRenderer, StageTraces};
 use crate::analysis::diff::{Alignment, TraceDifference, Words};
 use crate::analysis::inside::Inside;
+use crate::analysis::patching::Site;
 use crate::edit::{Adjust, Brush, Fill, Step};
 use crate::gpu::Beside;
 use crate::model::{Effect, KnockFrom};
 use crate::trace::{ImageSpan, Trace, TraceMeta};
 use crate::view::figure::Readout;
 use crate::view::{AxisSet, MapChoice, Mix, Quantity, QueryKind, Second, ViewState};
+use patching::{PatchAsk, Patching};
 use session::Session;
 use std::sync::Arc;
 
@@ -224,6 +227,8 @@ pub struct WhatIf {
     pub intervened: Option<Intervened>,
     /// The effects of single heads.
     pub heads: Option<HeadEffects>,
+    /// The table of copied activations.
+    pub patching: Option<Patching>,
     /// The edit that is being asked about.
     pub(in crate::ui) task: Option<u64>,
     /// The strength of steering, and the document that it belongs to.
@@ -275,6 +280,7 @@ impl Default for WhatIf {
             from: KnockFrom::Answer,
             intervened: None,
             heads: None,
+            patching: None,
             task: None,
             steering: None,
             steering_task: None,
@@ -317,6 +323,10 @@ pub enum WhatIfCommand {
     CompareWith(DocumentId),
     /// Turns attention towards the chosen patches or the chosen object, by this strength.
     Steer(f32),
+    /// Copies activations into the run on another picture.
+    Patch(PatchAsk),
+    /// Shows a layer of the copied activations on the stage.
+    ShowPatched(Site, u32),
 }
 
 impl WhatIf {
@@ -359,6 +369,7 @@ impl WhatIf {
         let intervened = self.intervened.take_if(|done| done.on == id);
         let heads = self.heads.take_if(|heads| heads.on == id);
         self.steering.take_if(|(of, _)| *of == id);
+        self.patching.take_if(|patching| patching.of == id);
         let session = self.session.take_if(|session| session.original == id);
         if session.is_some() {
             self.tool = None;

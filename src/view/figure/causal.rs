@@ -23,7 +23,7 @@ const PADDING: f32 = 9.0;
 /// Largest enlargement of a small tree.
 const LARGEST: f32 = 1.9;
 /// The part of a wide stage that the picture takes at most, and of a tall one.
-const PICTURE_WIDTH: f32 = 0.4;
+const PICTURE_WIDTH: f32 = 0.37;
 const PICTURE_HEIGHT: f32 = 0.36;
 const GAP: f32 = 36.0;
 /// Widths of edges between distances and of other edges.
@@ -79,7 +79,7 @@ pub(super) fn place(
         (None, Ok(_)) => {}
     }
     if let Some(at) = places.key {
-        pieces.add_key(&key, at, s);
+        pieces.add_key(&key, at, whole.right(), s);
     }
     figure.content = seen(&whole, places.all, state.camera);
     pieces.put_on(figure, places.all);
@@ -411,7 +411,7 @@ impl Pieces {
         }
     }
 
-    fn add_key(&mut self, lines: &[KeyLine], [left, top]: [f32; 2], s: f32) {
+    fn add_key(&mut self, lines: &[KeyLine], [left, top]: [f32; 2], right: f32, s: f32) {
         for (index, line) in lines.iter().enumerate() {
             let middle = top + KEY_LINE * s * (index as f32 + 0.5);
             match line {
@@ -423,10 +423,12 @@ impl Pieces {
                     let end = left + 30.0 * s;
                     self.strokes.push(look.line([left, middle], [end - look.inset(*mark), middle]));
                     look.add_mark(&mut self.strokes, *mark, [end, middle], [1.0, 0.0]);
-                    self.add_note(text, [end + 12.0 * s, middle], s);
+                    let text = fitted(text, false, (right - end) / (KEY * s) - 1.0);
+                    self.add_note(&text, [end + 12.0 * s, middle], s);
                 }
                 KeyLine::Text(text) => {
-                    self.add_note(text, [left, middle], s);
+                    let text = fitted(text, false, (right - left) / (KEY * s));
+                    self.add_note(&text, [left, middle], s);
                 }
             }
         }

@@ -189,7 +189,7 @@ mod tests {
                 std::iter::once(root).chain((0..count).map(|_| leaf)).collect();
             TreeLayout::new(&nodes).radii[1]
         };
-        assert_eq!(star(4), RING);
+        assert!((RING..1.15 * RING).contains(&star(4)), "{}", star(4));
         let many = star(49);
         assert!(many > 49.0 * 52.0 / TAU && many < 49.0 * 90.0 / TAU, "{many}");
     }

@@ -1,0 +1,50 @@
+//! Activation patching in the window: what is asked for, and the table as far as it is filled in.
+
+use crate::analysis::patching::{PatchResult, Site};
+use crate::model::BlankFill;
+use crate::trace::FileStamp;
+use crate::ui::document::DocumentId;
+use std::sync::Arc;
+
+/// Title of the task.
+pub const TASK: &str = "Copying activations";
+
+/// The picture of the run that activations are copied into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherPicture {
+    /// The same picture, blanked.
+    Blank(BlankFill),
+    /// The picture of another answer to the same question.
+    Answer(DocumentId),
+}
+
+/// A table that was asked for, of the present answer and its chosen token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatchAsk {
+    /// The activations.
+    pub site: Site,
+    /// The other run.
+    pub other: OtherPicture,
+}
+
+/// A table, complete or in progress.
+#[derive(Clone, Debug)]
+pub struct Patching {
+    /// The answer that activations are copied from.
+    pub of: DocumentId,
+    /// The table.
+    pub result: Arc<PatchResult>,
+}
+
+/// News of a table.
+#[derive(Debug)]
+pub struct FoundPatching {
+    /// The answer that activations are copied from.
+    pub of: DocumentId,
+    /// The table.
+    pub result: PatchResult,
+    /// Whether it is complete; it is then kept in the trace.
+    pub is_complete: bool,
+    /// Stamp of the user's file that it was written to; `None` if there is none.
+    pub written: Option<FileStamp>,
+}
