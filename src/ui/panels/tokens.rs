@@ -7,7 +7,7 @@
 use super::colors::{color_of, within};
 use super::transport;
 use crate::analysis::verdict::Verdict;
-use crate::trace::{TokenInfo, TokenKind, TraceMeta};
+use crate::trace::{ImageSpan, TokenInfo, TokenKind, TraceMeta};
 use crate::ui::document::Document;
 use crate::ui::intent::{Intent, SettingsChange};
 use crate::ui::pane::{PaneContext, PaneUi};
@@ -45,7 +45,8 @@ pub fn words(meta: &TraceMeta) -> Vec<Word> {
     let tokens = &meta.tokens;
     let is_one = pictures(meta).len() < 2;
     let mut words: Vec<Word> = Vec::new();
-    for word in crate::trace::words(tokens) {
+    let parts = crate::trace::words(tokens).into_iter().flat_map(|word| by_picture(meta, word));
+    for word in parts {
         let positions = word.tokens.start as u32..word.tokens.end as u32;
         let picture = (word.kind == TokenKind::Image).then(|| picture_at(meta, word.tokens.start));
         let picture = picture.flatten();
@@ -83,6 +84,33 @@ pub fn words(meta: &TraceMeta) -> Vec<Word> {
         });
     }
     words
+}
+
+/// Patches that follow each other without a separator, such as the frames of a video, as one word for each picture.
+fn by_picture(meta: &TraceMeta, word: crate::trace::Word) -> Vec<crate::trace::Word> {
+    let tokens = word.tokens.clone();
+    if word.kind != TokenKind::Image {
+        return vec![word];
+    }
+    let begins = |span: &&ImageSpan| {
+        let first = span.first as usize;
+        tokens.start < first
+            && first < tokens.end
+            && picture_at(meta, first - 1).is_some_and(|picture| picture != span.picture)
+    };
+    let mut cuts: Vec<usize> =
+        meta.spans.iter().filter(begins).map(|span| span.first as usize).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts.insert(0, tokens.start);
+    cuts.push(tokens.end);
+    let part = |ends: &[usize]| {
+        let [start, end] = [ends[0], ends[1]];
+        let map_tokens =
+            word.map_tokens.iter().copied().filter(|token| (start..end).contains(token)).collect();
+        crate::trace::Word { tokens: start..end, map_tokens, ..word.clone() }
+    };
+    cuts.windows(2).map(part).collect()
 }
 
 /// The picture that a position shows a patch of.
@@ -602,7 +630,6 @@ fn drag(cx: &PaneContext<'_>, ui: &Ui, doc: &Document, under: Option<Range<u32>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::ImageSpan;
 
     fn token(text: &str, kind: TokenKind, word: Option<u32>) -> TokenInfo {
         TokenInfo { id: 0, text: text.into(), kind, turn: 0, word }
@@ -664,6 +691,25 @@ mod tests {
             ("what", 10..11),
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn frames_without_separators_are_a_chip_each() {
+        let tokens = vec![token("<video>", TokenKind::Image, None); 6];
+        let span = |picture| ImageSpan {
+            picture,
+            first: picture * 2,
+            rows: 1,
+            columns: 2,
+            ..ImageSpan::default()
+        };
+        let spans = vec![span(0), span(1), span(2)];
+        let words = words(&TraceMeta { tokens, spans, ..TraceMeta::default() });
+        let told: Vec<_> = words
+            .iter()
+            .map(|word| (word.picture, word.positions.clone(), word.map_positions.len()))
+            .collect();
+        assert_eq!(told, [(Some(0), 0..2, 2), (Some(1), 2..4, 2), (Some(2), 4..6, 2)]);
     }
 
     #[test]

@@ -407,6 +407,7 @@ fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
     let (stage, content) = (figure.stage, figure.content);
     let column_px = content.width / keys.len().max(1) as f32;
     let mut start = 0;
+    let mut names = Vec::new();
     for (index, key) in keys.iter().enumerate() {
         let is_picture = |key: &AxisToken| key.kind == TokenKind::Image && !key.text.is_empty();
         let ends = keys
@@ -425,8 +426,7 @@ fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
             let rect = PixelRect { x: left, y, width: right - left, height: 2.0 * s };
             figure.fills.push(Fill { rect, ink: Ink::Text, alpha: 1.0 });
             let title = text_width("key →", false) * TICK * s + 12.0 * s;
-            let at = [left.max(stage.x + title), y - (TICK + 6.0) * s];
-            figure.labels.push(tick(key.text.clone(), at, Align::Start, Ink::Text, s));
+            names.push((left.max(stage.x + title), key.text.clone()));
             continue;
         }
         if right - left < 4.0 * s || name.is_empty() {
@@ -447,6 +447,30 @@ fn label_stretches(figure: &mut Figure, keys: &[AxisToken]) {
             }
         }
     }
+    let y = stage.y - (2.0 * TICK + 14.0) * s;
+    for (x, name) in joined_names(names, |text| text_width(text, false) * TICK * s + 8.0 * s) {
+        figure.labels.push(tick(name, [x, y], Align::Start, Ink::Text, s));
+    }
+}
+
+/// Joins the names of neighbouring pictures that would overlap: "frame 0 at 0.5 s – frame 3 at 2.0 s". Each name has the x
+/// of its left edge; `width` measures a text.
+fn joined_names(names: Vec<(f32, String)>, width: impl Fn(&str) -> f32) -> Vec<(f32, String)> {
+    let mut joined: Vec<(f32, String, String)> = Vec::new();
+    let text = |first: &str, last: &str| match first == last {
+        true => first.to_owned(),
+        false => format!("{first} – {last}"),
+    };
+    for (x, name) in names {
+        joined.push((x, name.clone(), name));
+        while let [.., before, last] = joined.as_mut_slice()
+            && before.0 + width(&text(&before.1, &before.2)) > last.0
+        {
+            before.2 = std::mem::take(&mut last.2);
+            joined.pop();
+        }
+    }
+    joined.into_iter().map(|(x, first, last)| (x, text(&first, &last))).collect()
 }
 
 fn label_keys(figure: &mut Figure, keys: &[AxisToken]) {
@@ -478,5 +502,26 @@ fn label_keys(figure: &mut Figure, keys: &[AxisToken]) {
         if x - half >= stage.x && x + half <= stage.right() && !text.is_empty() {
             figure.labels.push(tick(text, [x, y], Align::Centre, Ink::Text, s));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined_names;
+
+    #[test]
+    fn names_of_narrow_pictures_are_joined() {
+        let name = |at: usize, x: f32| (x, format!("frame {at}"));
+        let width = |text: &str| text.chars().count() as f32;
+        let told = |names: Vec<(f32, String)>| -> Vec<String> {
+            joined_names(names, width).into_iter().map(|(_, text)| text).collect()
+        };
+        assert_eq!(told(vec![name(0, 0.0), name(1, 20.0)]), ["frame 0", "frame 1"]);
+        let narrow = vec![name(0, 0.0), name(1, 3.0), name(2, 6.0), name(3, 40.0)];
+        assert_eq!(told(narrow), ["frame 0 – frame 2", "frame 3"]);
+        // A joined name is longer, so that it may reach the next one.
+        let near = vec![name(0, 0.0), name(1, 3.0), name(2, 12.0)];
+        assert_eq!(told(near), ["frame 0 – frame 2"]);
+        assert!(told(Vec::new()).is_empty());
     }
 }
