@@ -1,6 +1,6 @@
 //! The metadata of a trace: one JSON object under `__metadata__["vlmtrace"]`.
 
-use super::{Affine, ImageSpan, Key, PatchRef, Rect};
+use super::{Affine, ImageSpan, Key, PatchRef, PythonCall, Rect};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -378,6 +378,9 @@ pub struct Provenance {
     /// The request; `None` in traces of older versions, and for questions asked again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestInfo>,
+    /// The call of the Python package; `None` in traces of other writers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<PythonCall>,
 }
 
 /// Result of the painting test: cells of a picture are painted, and the tokens of these cells must be the ones that

@@ -12,6 +12,7 @@ mod file;
 mod format;
 mod meta;
 mod pages;
+mod python_call;
 mod row_stats;
 mod source;
 mod span;
@@ -32,6 +33,7 @@ pub use meta::{
     VisionInput,
 };
 pub use pages::GRADIENT_ATTENTION;
+pub use python_call::PythonCall;
 pub use row_stats::{RowStats, STAT_COUNT, Stat};
 pub use source::FileStamp;
 pub use span::{Affine, FrameInfo, ImageSpan, PatchRef, Rect, ViewOf};

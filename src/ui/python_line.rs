@@ -1,17 +1,21 @@
 //! Python lines for traces that the package `vlmscope` captured: the window runs ONNX bundles only, so it shows the line
 //! that computes the same in Python.
 
-use crate::trace::TraceMeta;
+use crate::trace::{PythonCall, TraceMeta};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// The call of `vlmscope.capture` that answers the trace's question about its pictures, with the sampling of the trace
-/// and the keywords of `more`, whose values are Python source. `None` if one of our bundles made the trace.
+/// and the keywords of `more`, whose values are Python source. Comments above it name what the trace does not hold.
+/// `None` if one of our bundles made the trace.
 pub fn python_line(meta: &TraceMeta, more: &[(&str, String)]) -> Option<String> {
     if !meta.model.is_captured() {
         return None;
     }
-    let mut line = "trace = vlmscope.capture(model, processor".to_owned();
+    let call = meta.provenance.call.clone().unwrap_or_default();
+    let mut line = notes(&call);
+    line.push_str("trace = vlmscope.capture(model, processor");
     // A frame of a video is stored as a picture of its own.
     let video_of: BTreeMap<u32, u32> = meta
         .spans
@@ -37,7 +41,21 @@ pub fn python_line(meta: &TraceMeta, more: &[(&str, String)]) -> Option<String> 
         push_list(&mut line, "images", images.values());
     }
     push_list(&mut line, "videos", videos.values());
-    let _ = write!(line, ", question={}", quoted(&meta.question));
+    match (call.asked_as.as_str(), &call.messages) {
+        ("messages", Some(messages)) => {
+            let _ = write!(line, ", messages={}", literal(messages));
+        }
+        ("prompt", _) => {
+            let _ = write!(line, ", prompt={}", quoted(&meta.question));
+        }
+        _ => {
+            let _ = write!(line, ", question={}", quoted(&meta.question));
+        }
+    }
+    if !call.processor_options.is_empty() {
+        let options = literal(&Value::Object(call.processor_options.clone()));
+        let _ = write!(line, ", processor_options={options}");
+    }
     let sampling = &meta.sampling;
     if !is_given("answer") {
         let _ = write!(line, ", max_new_tokens={}", sampling.max_new_tokens);
@@ -47,6 +65,11 @@ pub fn python_line(meta: &TraceMeta, more: &[(&str, String)]) -> Option<String> 
             if !is_given("seed") {
                 let _ = write!(line, ", seed={}", sampling.seed);
             }
+        }
+    }
+    if !is_given("answer") {
+        for (name, value) in call.generate_options.iter().filter(|(name, _)| is_keyword(name)) {
+            let _ = write!(line, ", {name}={}", literal(value));
         }
     }
     for (name, value) in more {
@@ -71,9 +94,50 @@ pub fn blank_lines(meta: &TraceMeta, lacks_relevancy: bool) -> Option<String> {
     Some(lines.join("\n"))
 }
 
+/// Comments that say why the line may give another answer; each ends with a line break.
+fn notes(call: &PythonCall) -> String {
+    let mut notes = String::new();
+    if call.is_recorded {
+        notes.push_str("# The answer was recorded in other code: put its prompt into this line.\n");
+    }
+    // The names come from the file: one that is no keyword could end the comment.
+    for name in call.left_out.iter().filter(|name| is_keyword(name)) {
+        let _ = writeln!(notes, "# The trace does not hold {name}=: add it as it was.");
+    }
+    notes
+}
+
+/// Whether a name can stand before the `=` of a Python keyword argument.
+fn is_keyword(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.chars().all(is_word) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+}
+
+/// A JSON value as a Python literal.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "None".into(),
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => quoted(text),
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(literal).collect();
+            format!("[{}]", values.join(", "))
+        }
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| format!("{}: {}", quoted(name), literal(value)))
+                .collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+    }
+}
+
 /// A text as a Python literal; every JSON string is one.
 pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }
 
 fn push_list<'a>(line: &mut String, keyword: &str, names: impl Iterator<Item = &'a String>) {
@@ -126,6 +190,32 @@ mod tests {
             scored.ends_with(", answer=\"Yes.\")") && !scored.contains("temperature"),
             "{scored}"
         );
+    }
+
+    #[test]
+    fn the_line_repeats_the_call_as_it_was_made() {
+        let mut meta = meta("dynamic_grid");
+        meta.question = "<image>What?".into();
+        let call = serde_json::json!({"asked_as": "prompt", "processor_options": {"fps": 1, "do_pad": true}, "generate_options":
+            {"repetition_penalty": 1.5, "x=print()": 1}, "left_out": ["stopping_criteria", "a\nprint()"]});
+        meta.provenance.call = Some(serde_json::from_value(call).unwrap());
+        let line = python_line(&meta, &[]).unwrap();
+        assert!(line.contains(", prompt=\"<image>What?\", processor_options={"), "{line}");
+        assert!(line.contains("\"fps\": 1") && line.contains("\"do_pad\": True"), "{line}");
+        assert!(line.contains(", repetition_penalty=1.5)") && !line.contains("print()"), "{line}");
+        assert!(line.starts_with("# The trace does not hold stopping_criteria="), "{line}");
+        assert_eq!(line.lines().count(), 2);
+        let messages = serde_json::json!([{"role": "user", "content": "Where?"}]);
+        meta.provenance.call = Some(PythonCall {
+            asked_as: "messages".into(),
+            messages: Some(messages),
+            ..PythonCall::default()
+        });
+        let line = python_line(&meta, &[("answer", quoted("There."))]).unwrap();
+        assert!(line.contains(", messages=[{") && line.contains("\"role\": \"user\""), "{line}");
+        assert!(!line.contains("question="), "{line}");
+        meta.provenance.call = Some(PythonCall { is_recorded: true, ..PythonCall::default() });
+        assert!(python_line(&meta, &[]).unwrap().starts_with("# The answer was recorded"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ from ..errors import CaptureError
 from ..families import family_of
 from ..relevancy import add_relevancy
 from ..trace import Trace
+from .arguments import call_of, check_generate_options, check_parts, check_prompt, check_sampling, check_videos
 from .media import frame_sampler, load_picture, load_video
 from .refuse import check_generation, check_inputs
 from .session import Context, Options, Recording
@@ -18,10 +19,17 @@ from .session import Context, Options, Recording
 
 def start_recording(model, processor, *, images, videos, question, processor_options, **options) -> Recording:
     """See `vlmscope.recording`."""
+    check_parts(model, processor)
+    check_videos(family_of(model), model, videos is not None and len(_listed(videos)))
+    if not isinstance(question, str):
+        raise CaptureError(f"question= is a text, not {type(question).__name__}.")
     pictures = None if images is None else [load_picture(image) for image in _listed(images)]
     given = processor_options or {}
-    films = None if videos is None else [load_video(video, frame_sampler(processor, given)) for video in _listed_videos(videos)]
-    context = Context(question=question, pictures=pictures, videos=films, processor_options=given)
+    films = None if videos is None else [load_video(video, frame_sampler(processor, given)) for video in _listed(videos)]
+    call = {"is_recorded": True} | call_of(None, None, given, {})
+    context = Context(
+        question=question, pictures=pictures, videos=films, processor_options=given, provenance={"call": call}, is_recorded=True
+    )
     return Recording(model, processor, Options(**options), context)
 
 
@@ -52,18 +60,22 @@ def capture(
     generate_options,
 ) -> Trace:
     """See `vlmscope.capture`."""
-    if sum(given is not None for given in (question, prompt, messages)) != 1:
-        raise CaptureError("give one of question=, prompt= and messages=.")
+    check_parts(model, processor)
+    check_prompt(question, prompt, messages, answer)
+    check_sampling(max_new_tokens, temperature, top_p, seed, topk)
+    check_generate_options(generate_options)
     check_generation(model, generate_options)
+    family = family_of(model)
+    check_videos(family, model, len(_listed(videos)))
+    call = call_of(prompt, messages, processor_options or {}, generate_options)
     started = time.perf_counter()
     pictures = [load_picture(image) for image in _listed(images)]
     given = processor_options or {}
-    films = [load_video(video, frame_sampler(processor, given)) for video in _listed_videos(videos)]
+    films = [load_video(video, frame_sampler(processor, given)) for video in _listed(videos)]
     if blank:
         if not pictures and not films:
             raise CaptureError("blank=True needs a picture or a video to blank.")
         pictures, films = [picture.blank() for picture in pictures], [film.blank() for film in films]
-    family = family_of(model)
     messages, text = _text(family, processor, question, prompt, messages, pictures, films)
     inputs = _inputs(model, processor, text, pictures, films, given)
     check_inputs(inputs)
@@ -75,7 +87,7 @@ def capture(
         "forced": answer is not None,
     }
     context = Context(
-        provenance=_position_check(model, processor, check, progress) | ({"request": {"is_altered": True}} if blank else {}),
+        provenance=_position_check(model, processor, check, progress) | {"call": call} | ({"request": {"is_altered": True}} if blank else {}),
         question=question if question is not None else _last_question(prompt, messages),
         text=text,
         messages=messages,
@@ -90,8 +102,8 @@ def capture(
         if answer is not None:
             _score(rec, family, inputs, text, answer)
         else:
-            torch.manual_seed(seed)
-            rec.model.generate(**inputs, **_generation(sampling), **generate_options)
+            torch.manual_seed(int(seed))
+            _generate(rec.model, {**inputs, **_generation(sampling), **generate_options})
     trace = rec.trace
     if relevancy:
         add_relevancy(model, rec, inputs, trace, tuple(relevancy), progress)
@@ -100,25 +112,35 @@ def capture(
 
 def _position_check(model, processor, check, progress) -> dict:
     from ..check import store
-    from ..check.painting import run
+    from ..check.painting import Report, run
 
+    if check is False:
+        return {}
     if check is True:
         check = run(model, processor, progress=progress)
         store.save(model, processor, check)
+    if check is not None and not isinstance(check, Report):
+        raise CaptureError(f"check= is True, False, None or a Report of vlmscope.check, not {type(check).__name__}.")
     found = store.load(model, processor) if check is None else check.to_json()
     return {} if found is None else {"position_check": found}
 
 
-def _listed(images) -> list:
-    if images is None:
+def _listed(given) -> list:
+    if given is None:
         return []
-    return list(images) if isinstance(images, (list, tuple)) else [images]
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
-def _listed_videos(videos) -> list:
-    if videos is None:
-        return []
-    return list(videos) if isinstance(videos, (list, tuple)) else [videos]
+def _generate(model, arguments: dict) -> None:
+    try:
+        model.generate(**arguments)
+    except (ValueError, TypeError, ImportError, NotImplementedError) as error:
+        raise CaptureError(f"{type(model).__name__} could not generate with these options: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _generation(sampling: dict) -> dict:
@@ -142,7 +164,10 @@ def _text(family, processor, question, prompt, messages, pictures, videos):
         if question is None:
             raise CaptureError(f"{type(processor).__name__} has no chat template; give the whole prompt with prompt=.")
         return None, family.prompt(processor, question, len(pictures), len(videos))
-    return messages, processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    try:
+        return messages, processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    except Exception as error:  # templates raise what they like
+        raise CaptureError(f"the chat template of {type(processor).__name__} refused the messages: {_first_line(error)}") from error
 
 
 def _inputs(model, processor, text: str, pictures, videos, options: dict) -> dict:
@@ -160,8 +185,8 @@ def _inputs(model, processor, text: str, pictures, videos, options: dict) -> dic
         arguments["add_special_tokens"] = False  # the template wrote it
     try:
         found = processor(**arguments)
-    except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise CaptureError(f"{type(processor).__name__} refused the pictures or the text: {error}") from error
+    except Exception as error:  # processors raise what they like
+        raise CaptureError(f"{type(processor).__name__} refused the pictures, the text or the options: {error}") from error
     found = found.to(model.device)
     dtype = model.dtype
     return {

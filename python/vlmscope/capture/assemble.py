@@ -92,7 +92,7 @@ def label_tokens(layout: Layout, ids: list[int], pieces: Pieces, answers: np.nda
     labeller = Labeller(pieces)
     image_token = int(prompt[layout.image_positions[0]]) if len(layout.image_positions) else 0
     tokens = [
-        labeller.label(image_token, "image" if position in patches else "separator", 0) for position in range(shift)
+        labeller.label(image_token, "separator" if position in layout.separators else "image", 0) for position in range(shift)
     ]
     tokens += [
         labeller.label(int(token), kind, int(turn)) for token, kind, turn in zip(prompt, kinds, turns, strict=True)
@@ -127,14 +127,9 @@ def add_pictures(named: dict, meta: Meta, layout: Layout) -> None:
 def _source(layout: Layout, picture: int):
     from .media import Picture, load_picture
 
-    request = layout.request
-    if picture in layout.frame_pictures:
-        video, frame = layout.frame_pictures[picture]
-        if request.videos is not None and video < len(request.videos):
-            frames = request.videos[video].frames
-            return frames[min(frame, len(frames) - 1)]
-    elif request.pictures is not None and picture < len(request.pictures):
-        return request.pictures[picture]
+    given = layout.source(picture)
+    if given is not None:
+        return given
     for index, canvas in enumerate(layout.canvases):
         if canvas.picture == picture and layout.pixels[index] is not None:
             found = load_picture(layout.pixels[index])

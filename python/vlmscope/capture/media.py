@@ -70,6 +70,13 @@ class Video:
 
 def load_picture(source) -> Picture:
     """A path, a PIL image, or an array [H, W, 3] u8."""
+    found = _load_picture(source)
+    if not min(found.image.size):
+        raise CaptureError(f"a picture of {found.image.width} × {found.image.height} pixels holds nothing.")
+    return found
+
+
+def _load_picture(source) -> Picture:
     if isinstance(source, Picture):
         return source
     if isinstance(source, (str, Path)):
@@ -100,6 +107,12 @@ def load_video(source, sample: Callable | None = None) -> Video:
         return _read_video(Path(source), sample)
     if isinstance(source, (Sequence, np.ndarray)) and len(source):
         frames = [load_picture(frame) for frame in source]
+        for number, frame in enumerate(frames):
+            if frame.image.size != frames[0].image.size:
+                raise CaptureError(
+                    f"the frames of a video have one size, but frame {number + 1} is {frame.image.width} × {frame.image.height} and the "
+                    f"first is {frames[0].image.width} × {frames[0].image.height}. Resize them, or give them as images=."
+                )
         array = np.stack([np.asarray(frame.image) for frame in frames])
         return _video(frames, array, range(len(frames)), len(frames), 1.0)
     raise CaptureError("a video is a path, a list of pictures or an array [frames, H, W, 3] of uint8.")
@@ -138,7 +151,7 @@ def _read_video(path: Path, sample: Callable | None) -> Video:
         except ImportError:
             errors.append(f"{backend} is not installed")
             continue
-        except (ValueError, OSError, RuntimeError, AttributeError, KeyError, IndexError, TypeError) as error:
+        except Exception as error:  # decoders raise what they like
             errors.append(f"{backend}: {error}")
             continue
         array = np.asarray(array)

@@ -11,14 +11,7 @@ _STATIC = ("static", "offloaded_static", "hybrid", "sliding_window", "paged")
 
 def check_generation(model, arguments: dict) -> None:
     """Checks what `generate` was called with, on top of the model's generation_config."""
-    config = arguments.get("generation_config") or getattr(model, "generation_config", None)
-
-    def option(name, default=None):
-        if name in arguments:
-            return arguments[name]
-        value = getattr(config, name, default)
-        return default if value is None else value
-
+    option = _reader(model, arguments)
     if (option("num_beams", 1) or 1) > 1:
         raise CaptureError("beam search cannot be captured: several answers share one pass. Use num_beams=1.")
     if (option("num_return_sequences", 1) or 1) > 1:
@@ -29,11 +22,39 @@ def check_generation(model, arguments: dict) -> None:
         raise CaptureError(
             f"the cache implementation {option('cache_implementation')!r} pads keys to its full length. Use the default dynamic cache."
         )
+    if (option("guidance_scale", 1) or 1) != 1:
+        raise CaptureError("guidance_scale runs a second prompt at every step and cannot be captured. Leave it out.")
     for name in ("assistant_model", "prompt_lookup_num_tokens", "custom_generate", "dola_layers"):
         if option(name):
             raise CaptureError(f"{name} decodes in another way than token by token and cannot be captured. Leave it out.")
     if arguments.get("inputs_embeds") is not None:
         raise CaptureError("a prompt of inputs_embeds has no ids, so nothing can be named or placed. Pass input_ids.")
+
+
+def used_sampling(model, arguments: dict, prompt_len: int) -> dict:
+    """`sampling` of a trace from what `generate` was called with, on top of the model's generation_config."""
+    option = _reader(model, arguments)
+    temperature, top_p = (option(name) for name in ("temperature", "top_p"))
+    found = {"temperature": 0.0, "top_p": 1.0}
+    if option("do_sample", False):
+        found = {"temperature": float(1.0 if temperature is None else temperature), "top_p": float(1.0 if top_p is None else top_p)}
+    most, length = option("max_new_tokens"), option("max_length")
+    if most is None and length is not None and length > prompt_len:
+        most = length - prompt_len
+    return found | ({} if most is None else {"max_new_tokens": int(most)})
+
+
+def _reader(model, arguments: dict):
+    """(name, default) → an option of `generate`: the call's, its generation_config's, the model's."""
+    configs = (arguments.get("generation_config"), getattr(model, "generation_config", None))
+
+    def option(name, default=None):
+        if arguments.get(name) is not None:
+            return arguments[name]
+        found = (getattr(config, name, None) for config in configs)
+        return next((value for value in found if value is not None), default)
+
+    return option
 
 
 def check_inputs(inputs: dict) -> None:

@@ -15,7 +15,7 @@ CACHE_BYTES = 1 << 20
 
 def head_parts(heads: int, share: int, scores: int) -> list[slice]:
     """Parts of the heads whose `scores` (numbers of one head) fit into the cache; heads that share keys (`share`) stay together."""
-    step = max(1, CACHE_BYTES // (4 * scores * share)) * share
+    step = max(1, CACHE_BYTES // max(1, 4 * scores * share)) * share
     return [slice(first, min(first + step, heads)) for first in range(0, heads, step)]
 
 

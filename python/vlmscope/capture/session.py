@@ -13,15 +13,20 @@ import torch
 from ..errors import CaptureError
 from ..families import Layout, Request, family_of, layout_of
 from ..trace import Trace
+from .arguments import check_parts, check_videos
 from .assemble import build_trace, provenance_of
+from .given import check_given
 from .interface import check_implementation, instance_attribute, observed
 from .modules import find_decoder
 from .recorder import Run, Wanted
-from .refuse import check_cache, check_generation, check_inputs, check_model
+from .refuse import check_cache, check_generation, check_inputs, check_model, used_sampling
 from .tokens import Pieces, earlier_turns
 from .vision import VisionRecorder
 
 ROWS = ("text", "all")
+#: Inputs of a model that are videos.
+VIDEO_INPUTS = ("pixel_values_videos", "video_grid_thw")
+UNSAMPLED = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "forced": False}
 
 #: Called with a stage, what is done of it, and the total (0: unknown). Stages: "prefill" (positions of the prompt), "decode" (tokens of
 #: the answer), "answer" (positions of prompt and given answer, which take one forward pass together).
@@ -52,6 +57,8 @@ class Context:
     sampling: dict = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
     processor_options: dict = field(default_factory=dict)
+    #: whether other code calls the model
+    is_recorded: bool = False
     timings: dict = field(default_factory=dict)
 
 
@@ -63,7 +70,8 @@ class Recording:
 
     def __init__(self, model, processor, options: Options, context: Context):
         if options.rows not in ROWS:
-            raise ValueError(f"rows is {options.rows!r}; it may be {' or '.join(map(repr, ROWS))}")
+            raise CaptureError(f"rows={options.rows!r} is not known; it may be {' or '.join(map(repr, ROWS))}.")
+        check_parts(model, processor)
         check_model(model)
         self.model, self.processor = model, processor
         self.options, self.context = options, context
@@ -76,6 +84,8 @@ class Recording:
         self._run: Run | None = None
         self._layout: Layout | None = None
         self._generating = False
+        #: what is known of the sampling of the run
+        self._used: dict = {}
         self._stack = contextlib.ExitStack()
 
     @property
@@ -129,6 +139,7 @@ class Recording:
             check_generation(self.model, kwargs)
             check_inputs(kwargs)
             self.begin(kwargs)
+            self._used = used_sampling(self.model, kwargs, kwargs["input_ids"].shape[1])
             self._generating = True
             try:
                 result = original(**kwargs)
@@ -147,9 +158,12 @@ class Recording:
         prompt = ids if prompt_len is None else ids[:prompt_len]
         context = self.context
         request = Request(
-            self.model, self.processor, prompt, inputs, context.pictures, context.videos, context.processor_options
+            self.model, self.processor, prompt, inputs, context.pictures, context.videos, context.processor_options, context.is_recorded
         )
+        check_videos(self.family, self.model, any(inputs.get(name) is not None for name in VIDEO_INPUTS))
         self._layout = layout = layout_of(self.family, request)
+        if context.is_recorded:
+            check_given(layout)
         wanted = Wanted(
             prompt_rows=self._prompt_rows(layout, len(prompt)),
             prompt_len=len(prompt),
@@ -159,7 +173,7 @@ class Recording:
             virtual=layout.virtual_len,
             cross_keys=layout.cross_keys,
         )
-        self._run = Run(self.decoder, wanted)
+        self._run, self._used = Run(self.decoder, wanted), {}
         if self.vision is not None:
             self.vision.clear()
 
@@ -191,7 +205,7 @@ class Recording:
             question=context.question,
             answers=answers,
             turns=turns,
-            sampling={"temperature": 0.0, "top_p": 1.0, "max_new_tokens": len(ids), "seed": 0, "forced": False, **context.sampling},
+            sampling={**UNSAMPLED, "max_new_tokens": len(ids), **self._used, **context.sampling},
             provenance={**provenance, **context.provenance},
             vision=vision,
             timings=context.timings,
@@ -209,6 +223,9 @@ class Recording:
         fed = run.seen - run.wanted.prompt_len
         last = run.answer_steps[fed].topk[0][0] if len(run.answer_steps) > fed else None
         ids = [*self._fed, *([] if last is None else [int(last)])]
+        likeliest = [int(step.topk[0][0]) for step in run.answer_steps[: len(ids)]]
+        # The other code chose the ids; only those of the likeliest tokens are a greedy answer.
+        self._used = {"forced": ids != likeliest}
         self.end(ids)
 
     # Hooks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import CaptureError
 from .base import Family
-from .layout import Layout, Request, Unplaced
+from .layout import Layout, Mismatch, Request, Unplaced
 
 __all__ = ["Family", "Layout", "Request", "Unplaced", "family_of", "layout_of", "registered"]
 
@@ -41,13 +41,25 @@ def layout_of(family: Family, request: Request) -> Layout:
         return Layout(request)  # a question without a picture
     try:
         layout = family.layout(request)
+    except Mismatch as reason:
+        if request.is_recorded and request.pictures is not None:
+            raise CaptureError(
+                f"images= does not fit what the model received: {reason}. Give the pictures in the order of the prompt, and the "
+                "processor's options as processor_options=."
+            ) from reason
+        return _unplaced(family, request, reason)
     except Unplaced as reason:
-        places = request.positions(*family.image_token_ids(request.config))
-        return Layout(request, image_positions=places, unplaced=str(reason))
+        return _unplaced(family, request, reason)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+        also = " and give images= and videos= as they went to it" if request.is_recorded else ""
         raise CaptureError(
             f"the pictures of this prompt do not fit the layout of {family.name} ({type(error).__name__}: {error}). "
-            "Pass the inputs as the processor returned them."
+            f"Pass the inputs as the processor returned them{also}."
         ) from error
     layout.fill_pixels()
     return layout
+
+
+def _unplaced(family: Family, request: Request, reason: Unplaced) -> Layout:
+    places = request.positions(*family.image_token_ids(request.config))
+    return Layout(request, image_positions=places, unplaced=str(reason))

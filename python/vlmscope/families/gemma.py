@@ -9,7 +9,7 @@ import numpy as np
 from ..trace.schema import Affine, Frame
 from .base import BatchedTower, Family, extend_inputs
 from .idefics3 import depatchified
-from .layout import Layout, Request, Unplaced, unnormalised
+from .layout import Layout, Mismatch, Request, unnormalised
 from .qwen import frame_seconds, frame_size
 
 
@@ -53,7 +53,7 @@ class Gemma3(BatchedTower, Family):
             found.append((picture, None))
             found += [(picture, box) for box in crops(request, picture)]
         if len(found) != runs:
-            raise Unplaced(f"{pictures} pictures have {runs} runs of image tokens, but pan and scan would give {len(found)}")
+            raise Mismatch(f"{pictures} pictures have {runs} runs of image tokens, but pan and scan would give {len(found)}")
         return found
 
 

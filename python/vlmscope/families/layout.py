@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from ..errors import CaptureError
 from ..trace.schema import Affine, Canvas, Frame, Rect, View
+
+if TYPE_CHECKING:
+    from ..capture.media import Picture
 
 
 @dataclass
@@ -27,6 +31,8 @@ class Request:
     videos: list | None = None
     #: options that the processor was called with
     options: dict = field(default_factory=dict)
+    #: whether other code made the inputs, so that pictures and videos may be others than the model's
+    is_recorded: bool = False
 
     def setting(self, name: str):
         """A setting of the image processor as it was in force: the call's option, the processor's default, the image processor's own."""
@@ -35,6 +41,13 @@ class Request:
             if found is not None:
                 return found
         raise Unplaced(f"the image processor has no setting {name}, which is needed to place tiles")
+
+    def is_on(self, name: str) -> bool:
+        """Whether a switch of the image processor was on; one that it does not have is off."""
+        try:
+            return bool(self.setting(name))
+        except Unplaced:
+            return False
 
     @property
     def config(self):
@@ -60,7 +73,11 @@ class Request:
 
     def size(self, picture: int) -> tuple[int, int] | None:
         """(width, height) of a picture, None where it is unknown."""
-        if self.pictures is not None and picture < len(self.pictures):
+        if self.pictures is not None:
+            if picture >= len(self.pictures):
+                raise CaptureError(
+                    f"images= holds {len(self.pictures)} pictures, but the model received more. Give all of them, in the order of the prompt."
+                )
             return self.pictures[picture].image.size
         sizes = self.array("image_sizes")
         if sizes is not None:
@@ -89,6 +106,10 @@ class Request:
 
 class Unplaced(CaptureError):
     """The tokens of a picture have no place in it, or it cannot be found; the trace says why instead of a map."""
+
+
+class Mismatch(Unplaced):
+    """The pictures, or the processor's settings, are not those that the inputs were made with."""
 
 
 @dataclass
@@ -142,11 +163,15 @@ class Layout:
 
         The tower gets it in `tiles` (rows, columns), row by row.
         """
-        given = original_size or self.request.size(picture) or size
+        is_frame, source = picture in self.frame_pictures, self.source(picture)
+        if is_frame:
+            given = original_size or (source.image.size if source else size)
+        else:
+            given = original_size or self.request.size(picture) or size
         affine = original_from_canvas or Affine.scale_offset((given[0] / size[0], given[1] / size[1]))
         name = ""
-        if self.request.pictures is not None and picture < len(self.request.pictures):
-            name = self.request.pictures[picture].name
+        if source is not None:
+            name = self.request.videos[self.frame_pictures[picture][0]].name if is_frame else source.name
         self.canvases.append(Canvas(picture, mode, tuple(given), tuple(size), affine, name))
         self.pixels.append(pixels)
         width, height = size[0] / tiles[1], size[1] / tiles[0]
@@ -175,6 +200,23 @@ class Layout:
         self.views.append(view)
         return view
 
+    def source(self, picture: int) -> Picture | None:
+        """The picture or frame that a picture of the trace was made from, None where it was not given."""
+        request = self.request
+        if picture in self.frame_pictures:
+            video, frame = self.frame_pictures[picture]
+            frames = request.videos[video].frames if request.videos is not None and video < len(request.videos) else []
+            return frames[min(frame, len(frames) - 1)] if frames else None
+        given = request.pictures or []
+        return given[picture] if picture < len(given) else None
+
+    def inside(self, canvas: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of the part of a canvas that lies on its picture, in the canvas's pixels; at least one pixel."""
+        left, top, right, bottom = covered(self.canvases[canvas], self.canvases[canvas].original_size)[1]
+        width, height = self.canvases[canvas].preprocessed_size
+        left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+        return left, top, min(max(right, left + 1), width), min(max(bottom, top + 1), height)
+
     def finish(self) -> Layout:
         """Finds the separators: image positions that are no patch, and positions between the patches of one picture or video."""
         patches = set()
@@ -192,21 +234,27 @@ class Layout:
 
     def fill_pixels(self) -> None:
         """Canvases whose pixels the family did not give are resampled from the picture."""
-        pictures = self.request.pictures or []
         for index, canvas in enumerate(self.canvases):
-            if self.pixels[index] is None and canvas.picture < len(pictures):
-                self.pixels[index] = resample(pictures[canvas.picture].image, canvas)
+            source = self.source(canvas.picture)
+            if self.pixels[index] is None and source is not None:
+                self.pixels[index] = resample(source.image, canvas)
+
+
+def covered(canvas: Canvas, size: tuple[int, int]) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """(left, top, right, bottom) of what a canvas shows of a picture of (width, height): in the picture's pixels, and in the canvas's."""
+    affine, (width, height) = canvas.original_from_preprocessed, canvas.preprocessed_size
+    left, top = affine.apply(0, 0)
+    right, bottom = affine.apply(width, height)
+    inside = (max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1]))
+    x0, y0 = round((inside[0] - left) / affine.xx), round((inside[1] - top) / affine.yy)
+    x1, y1 = round((inside[2] - left) / affine.xx), round((inside[3] - top) / affine.yy)
+    return inside, (x0, y0, x1, y1)
 
 
 def resample(image: Image.Image, canvas: Canvas) -> np.ndarray:
     """The canvas's pixels [H, W, 3] u8 from the original, black where the canvas sticks out of it."""
-    affine, (width, height) = canvas.original_from_preprocessed, canvas.preprocessed_size
-    left, top = affine.apply(0, 0)
-    right, bottom = affine.apply(width, height)
-    inside = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
-    out = Image.new("RGB", (width, height))
-    x0, y0 = round((inside[0] - left) / affine.xx), round((inside[1] - top) / affine.yy)
-    x1, y1 = round((inside[2] - left) / affine.xx), round((inside[3] - top) / affine.yy)
+    inside, (x0, y0, x1, y1) = covered(canvas, image.size)
+    out = Image.new("RGB", canvas.preprocessed_size)
     if x1 > x0 and y1 > y0:
         out.paste(image.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC, box=inside), (x0, y0))
     return np.asarray(out)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..trace.schema import Affine, Rect
 from .base import Family
-from .layout import Layout, Request, unnormalised
+from .layout import Layout, Mismatch, Request, Unplaced, unnormalised
 from .llava_next import stitched
 
 
@@ -97,27 +97,39 @@ class Mllama(Family):
             layout.cross_keys = np.zeros(0, np.int64)
             return layout
         vision = request.config.vision_config
-        _, pictures, most, _, tile_px, _ = pixels.shape
+        _, pictures, most, *_ = pixels.shape
         side = vision.image_size // vision.patch_size
         keys = side * side + 1
         used = request.need("aspect_ratio_mask")[0].reshape(pictures, most)
         cross = np.full(pictures * most * keys, -1, np.int64)
-        position = 0
-        for picture in range(pictures):
-            count = int(used[picture].sum())
-            seen = [unnormalised(tile, request.processor.image_processor) for tile in pixels[0, picture, :count]]
+        counts = [int(used[picture].sum()) for picture in range(pictures)]
+        starts = [(picture * most + tile) * keys for picture, count in enumerate(counts) for tile in range(count)]
+        for position, start in zip(range(0, len(starts) * keys, keys), starts, strict=True):
+            cross[start : start + keys] = np.arange(position, position + keys)
+            layout.separators.add(position)
+        layout.virtual_len, layout.cross_keys = len(starts) * keys, cross
+        try:
+            self._views(layout, pixels[0], counts, side)
+        except Mismatch:
+            raise
+        except Unplaced as reason:
+            # The keys have no place, but they are the columns of the cross layers.
+            layout.canvases, layout.pixels, layout.views = [], [], []
+            layout.unplaced = str(reason)
+            return layout
+        return layout.finish()
+
+    def _views(self, layout: Layout, pixels: np.ndarray, counts: list[int], side: int) -> None:
+        tile_px, position = pixels.shape[-2], 0
+        for picture, count in enumerate(counts):
+            seen = [unnormalised(tile, layout.request.processor.image_processor) for tile in pixels[picture, :count]]
             canvas, columns = self._canvas(layout, picture, seen, tile_px)
             for tile in range(count):
-                start = (picture * most + tile) * keys
-                cross[start : start + keys] = np.arange(position, position + keys)
-                layout.separators.add(position)
                 row, column = divmod(tile, columns)
                 rect = Rect(column * tile_px, row * tile_px, tile_px, tile_px)
                 kind, place = ("tile", (row, column)) if count > 1 else ("whole", None)
                 layout.view(canvas, position + 1, side, side, kind=kind, rect=rect, tile=place)
-                position += keys
-        layout.virtual_len, layout.cross_keys = position, cross
-        return layout.finish()
+                position += side * side + 1
 
     def _canvas(self, layout: Layout, picture: int, seen, tile_px: int) -> tuple[int, int]:
         from transformers.models.mllama.image_processing_mllama import (
@@ -132,5 +144,7 @@ class Mllama(Family):
         new_height, new_width = get_image_size_fit_to_canvas(height, width, high, wide, tile_px)
         affine = Affine.scale_offset((width / float(new_width), height / float(new_height)))
         rows, columns = high // tile_px, wide // tile_px
+        if not (rows - 1) * columns < len(seen) <= rows * columns:
+            raise Mismatch(f"picture {picture} has {len(seen)} tiles, but its size gives {rows} × {columns}")
         pixels = stitched(seen, rows, columns)
         return layout.canvas(picture, (wide, high), affine, "top_left", pixels), columns

@@ -7,6 +7,7 @@ import numpy as np
 from ..trace.schema import Affine
 from .base import BatchedTower, Family
 from .layout import Layout, Request, VisionInput, unnormalised
+from .llava_next import padded_square
 
 
 class Llava(BatchedTower, Family):
@@ -76,6 +77,8 @@ def crop_map(request: Request, picture: int, size: tuple[int, int]) -> tuple[Aff
     if given is None or not short or not getattr(processor, "do_resize", True):
         return None, "resize"
     width, height = given
+    if request.is_on("do_pad"):
+        return padded_square(given, size[0]), "pad"
     # As transformers: the short edge becomes `short`, the long edge is cut to an integer.
     resized = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
     scale = (width / resized[0], height / resized[1])
@@ -102,4 +105,4 @@ def pixtral_layout(request: Request, token: int, patch: int) -> Layout:
 
 def original_size(request: Request, picture: int) -> tuple[int, int] | None:
     """The picture's own size; `image_sizes` holds the resized one here."""
-    return request.pictures[picture].image.size if request.pictures is not None else None
+    return request.size(picture) if request.pictures is not None else None

@@ -71,11 +71,13 @@ def add_picture(layout: Layout, picture: int, size, places, pixels, most: int | 
     config, processor = request.config, request.processor.image_processor
     side = config.vision_config.image_size // config.vision_config.patch_size
     tile_px = pixels.shape[-1]
-    base = layout.canvas(picture, (tile_px, tile_px), pixels=unnormalised(pixels[0], processor), original_size=size)
+    affine, mode = (None, "resize") if alone else (padded_square(size, tile_px), "pad")
+    seen = unnormalised(pixels[0], processor)
+    base = layout.canvas(picture, (tile_px, tile_px), affine, mode, pixels=seen, original_size=size)
     layout.view(base, places[0], side, side, kind="base" if alone else "whole")
     if not alone:
         return side * side + 1
-    (width, height), first = size, int(places[side * side])
+    width, height = size
     high, wide = best_resolution(size, config.image_grid_pinpoints)
     canvas = tiles_canvas(layout, picture, size, (wide, high), pixels[1:], processor)
     rows, columns = high // tile_px * side, wide // tile_px * side
@@ -92,8 +94,16 @@ def add_picture(layout: Layout, picture: int, size, places, pixels, most: int | 
         ratio = math.sqrt(inner[0] * inner[1] / (most * side**2))
         if ratio > 1.1:
             inner = (int(inner[0] // ratio), int(inner[1] // ratio))
-    layout.view(canvas, first, *inner, kind="tiles", stride=inner[1] + 1, rect=rect)
+    if min(inner) > 0:  # of a very long picture the grid has line ends only
+        layout.view(canvas, int(places[side * side]), *inner, kind="tiles", stride=inner[1] + 1, rect=rect)
     return side * side + inner[0] * (inner[1] + 1)
+
+
+def padded_square(size: tuple[int, int], side_px: int) -> Affine:
+    """Original from a square of `side_px` pixels that holds the picture of (width, height) in its middle, as transformers' pad_to_square."""
+    longest = max(size)
+    scale = longest / side_px
+    return Affine.scale_offset((scale, scale), (-((longest - size[0]) // 2), -((longest - size[1]) // 2)))
 
 
 def best_resolution(size: tuple[int, int], pinpoints) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..trace.schema import Frame, Rect
 from .base import BatchedTower, Family
-from .layout import Layout, Request, Unplaced, unnormalised
+from .layout import Layout, Mismatch, Request, unnormalised
 from .llava_next import stitched
 from .qwen import frame_seconds, frame_size
 
@@ -133,7 +133,7 @@ def add_tiles(layout: Layout, picture: int, firsts: list[int], seen: list[np.nda
     width, height = request.need_size(picture)
     columns, rows = (int(count) for count in rule(height, width))
     if rows * columns + 1 != len(tiles):
-        raise Unplaced(
+        raise Mismatch(
             f"picture {picture} has {len(tiles)} tiles, but the processor's settings give {rows} × {columns} and a thumbnail: "
             "use the same processor, with the settings that the inputs were made with"
         )

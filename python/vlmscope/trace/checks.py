@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from numbers import Integral, Real
 
 import numpy as np
 
 from .schema import IMAGE_ATTENTION, LAYER_KINDS, TOKEN_KINDS, VIEW_KINDS, WITHOUT_ATTENTION, Meta, View
 
 STAT_COUNT = 5
+#: Largest numbers that the program reads.
+U32, U64, F32 = 2**32 - 1, 2**64 - 1, 3.4e38
 
 
 def problem(meta: Meta, tensors: dict) -> str | None:
     """The first thing that does not fit, in words; None where everything does."""
-    return _model_problem(meta) or _token_problem(meta) or _place_problem(meta) or _tensor_problem(meta, tensors)
+    return _model_problem(meta) or _value_problem(meta) or _token_problem(meta) or _place_problem(meta) or _tensor_problem(meta, tensors)
 
 
 def _model_problem(meta: Meta) -> str | None:
@@ -41,6 +44,31 @@ def _model_problem(meta: Meta) -> str | None:
     return None
 
 
+def _value_problem(meta: Meta) -> str | None:
+    for name in ("question", "answer"):
+        if not isinstance(getattr(meta, name), str):
+            return f"{name} is {getattr(meta, name)!r}, not a text"
+    for name in ("sampling", "timings", "provenance"):
+        if not isinstance(getattr(meta, name), dict):
+            return f"{name} is {getattr(meta, name)!r}, not an object"
+    for name, most in (("seed", U64), ("max_new_tokens", U32)):
+        if name in meta.sampling and not _is_whole(meta.sampling[name], most):
+            return f"sampling.{name} is {meta.sampling[name]!r}, not an integer from 0 to {most}"
+    for name in ("temperature", "top_p"):
+        value = meta.sampling.get(name, 0.0)
+        if not isinstance(value, Real) or isinstance(value, bool) or not abs(value) <= F32:
+            return f"sampling.{name} is {value!r}, not a number"
+    if not isinstance(meta.sampling.get("forced", False), bool):
+        return f"sampling.forced is {meta.sampling['forced']!r}, not true or false"
+    if not _is_whole(meta.provenance.get("created_unix", 0), U64):
+        return f"provenance.created_unix is {meta.provenance['created_unix']!r}, not an integer from 0 to {U64}"
+    return None
+
+
+def _is_whole(value, most: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 <= value <= most
+
+
 def _token_problem(meta: Meta) -> str | None:
     if meta.prompt_len < 1 or meta.generated < 1:
         return f"it has {len(meta.tokens)} tokens for a prompt of {meta.prompt_len}"
@@ -49,6 +77,12 @@ def _token_problem(meta: Meta) -> str | None:
     for position, token in enumerate(meta.tokens):
         if token.kind not in TOKEN_KINDS:
             return f"token {position} has the unknown kind {token.kind!r}"
+        numbers = {"id": token.id, "turn": token.turn, "word": 0 if token.word is None else token.word}
+        for name, value in numbers.items():
+            if not _is_whole(value, U32):
+                return f"token {position} has the {name} {value!r}, not an integer from 0 to {U32}"
+        if not isinstance(token.text, str):
+            return f"token {position} has the text {token.text!r}"
     return None
 
 

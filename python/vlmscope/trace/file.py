@@ -24,8 +24,6 @@ def open_trace(path):
 
     Raises TraceError: a file that is missing, cut, of a newer format, or whose parts do not fit together.
     """
-    from .document import Trace
-
     path = Path(path)
     try:
         handle = safe_open(path, "np")
@@ -36,6 +34,15 @@ def open_trace(path):
         raise TraceError(f"cannot read the trace {path}: {error}. Check that it is a complete .vlmtrace file.") from error
     if text is None:
         raise TraceError(f"{path} is a safetensors file without the `{META_KEY}` metadata, not a trace.")
+    try:
+        return _checked(path, text, found)
+    except (TypeError, ValueError, OverflowError, MemoryError, AttributeError, KeyError, IndexError, RecursionError) as error:
+        raise TraceError(f"{path} is no valid trace: {type(error).__name__}: {error}. Write it again.") from error
+
+
+def _checked(path: Path, text: str, found: dict):
+    from .document import Trace
+
     meta = _read_meta(path, text)
     if meta.format_version.startswith("1."):
         found = {_v2_name(name): tensor for name, tensor in found.items()}

@@ -19,6 +19,8 @@ KNOWN_FIELDS = frozenset(
     "format_version model question answer sampling tokens prompt_len virtual_len spans preprocess attention_scale timings "
     "provenance unplaced vision".split()
 )
+#: A larger number is damage; a list of so many layers would not fit into memory.
+MOST_LAYERS = 100_000
 #: Stored weights are attention times this.
 ATTENTION_SCALE = 4096.0
 
@@ -268,6 +270,8 @@ def read_model(data: dict) -> Model:
     """The `model` object of either format."""
     known = {name: data[name] for name in Model.__dataclass_fields__ if name in data}
     model = Model(**known)
+    if not isinstance(model.layers, int) or model.layers > MOST_LAYERS:
+        raise ValueError(f"model.layers is {model.layers!r}")
     if not model.layer_kinds:
         model.layer_kinds = ["full"] * model.layers
     if not model.attention_layers:
