@@ -93,7 +93,7 @@ pub fn tab_name(view: ViewKind) -> &'static str {
 
 fn view_tabs_width(narrow: bool, pictures: bool) -> f32 {
     let tab = if pictures { 76.0 } else { 0.0 };
-    tab + if narrow { 350.0 } else { 416.0 }
+    tab + if narrow { 368.0 } else { 416.0 }
 }
 
 /// Whether there are several pictures to show side by side.
