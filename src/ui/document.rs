@@ -116,7 +116,7 @@ impl Document {
 
     /// Whether both answer the same question about the same pictures.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let prompt = |doc: &Self| doc.meta().prompt_len() as usize;
+        let prompt = |doc: &Self| doc.meta().prompt_len();
         let tokens = |doc: &Self| doc.meta().tokens.get(..prompt(doc)).map(<[_]>::to_vec);
         self.has_same_picture(other) && tokens(self) == tokens(other)
     }

@@ -214,6 +214,7 @@ mod tests {
             "the window offers no method that needs these rows",
         ),
         ("`vlmscope occlusion`", "the table of methods is no message"),
+        ("Name the field with --columns", "the window reads no data sets"),
         ("leave out --adapter.", "without an adapter there is no window"),
         ("choose another one with --adapter.", "without an adapter there is no window"),
         ("choose another with --adapter", "without a surface there is no window"),
