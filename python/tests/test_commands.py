@@ -49,6 +49,8 @@ def test_a_check_is_stored_and_named_in_later_captures(tmp_path):
         (["--image", "none.png", "--question", "What?", "--out", "x.vlmtrace"], "cannot read the picture none.png"),
         (["--question", "What?", "--out", "none/x.vlmtrace"], "folder none does not exist"),
         (["--question", "What?", "--out", "x.vlmtrace", "--processor", "a"], "KEY=VALUE"),
+        (["--question", "What?", "--out", "x.vlmtrace", "--max-new-tokens", "0"], "max_new_tokens=0 is no integer from 1"),
+        (["--image", str(DESK), "--question", "What?", "--out", "x.vlmtrace", "--processor", "size=abc"], "refused the pictures"),
         (["--question", "What?", "--out", "x.vlmtrace", "--load-in-4bit"], "bitsandbytes"),
     ],
 )

@@ -50,11 +50,16 @@ def check_sampling(max_new_tokens, temperature, top_p, seed, topk) -> None:
     """Refuses numbers that sampling or the trace format cannot hold."""
     _whole("max_new_tokens", max_new_tokens, 1, 2**32 - 1)
     _whole("seed", seed, 0, 2**64 - 1)
-    _whole("topk", topk, 0, 2**32 - 1)
+    check_topk(topk)
     if not _is_number(temperature) or temperature < 0:
         raise CaptureError(f"temperature={temperature!r} is no number from 0 (greedy) on.")
     if not _is_number(top_p) or not 0 < top_p <= 1:
         raise CaptureError(f"top_p={top_p!r} is no share above 0 and up to 1 (1 keeps all tokens).")
+
+
+def check_topk(topk) -> None:
+    """Refuses a number of alternatives that is none."""
+    _whole("topk", topk, 0, 2**32 - 1)
 
 
 def _whole(name: str, value, least: int, most: int) -> None:

@@ -13,7 +13,7 @@ import torch
 from ..errors import CaptureError
 from ..families import Layout, Request, family_of, layout_of
 from ..trace import Trace
-from .arguments import check_parts, check_videos
+from .arguments import check_parts, check_topk, check_videos
 from .assemble import build_trace, provenance_of
 from .given import check_given
 from .interface import check_implementation, instance_attribute, observed
@@ -71,6 +71,7 @@ class Recording:
     def __init__(self, model, processor, options: Options, context: Context):
         if options.rows not in ROWS:
             raise CaptureError(f"rows={options.rows!r} is not known; it may be {' or '.join(map(repr, ROWS))}.")
+        check_topk(options.topk)
         check_parts(model, processor)
         check_model(model)
         self.model, self.processor = model, processor

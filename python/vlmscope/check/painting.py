@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from ..capture.arguments import check_parts
 from ..capture.ask import _inputs, _text
 from ..capture.media import Picture, load_video
 from ..capture.modules import find_decoder, tower_attention
@@ -86,6 +87,7 @@ class _Stop(Exception):
 
 def run(model, processor, *, sizes=SIZES, cells: int = 8, pictures: bool = True, video: bool | None = None, progress=None, **options) -> Report:
     """Runs the test. `options` go to the processor. `video` None: where the family places videos."""
+    check_parts(model, processor)
     family = family_of(model)
     report = Report(type(model).__name__, family.name, created_unix=int(time.time()))
     tester = Tester(model, processor, family, options)

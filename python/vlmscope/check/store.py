@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 
-
 #: Goes up when the painting test finds more than it did.
 VERSION = 2
 
