@@ -23,6 +23,8 @@ PICTURES = [(170, 410), (300, 200)]
 VIDEO = [name for name in BUILDERS if name in "llava_onevision qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe qwen3_5 glm4v internvl smolvlm molmo2 minicpm gemma4".split()]
 #: transformers cannot mix pictures and videos in these.
 UNMIXED = ("glm4v", "smolvlm", "molmo2")
+#: Their processors take one video.
+ONE_VIDEO = ("molmo2",)
 PLACED = [name for name in BUILDERS if name != "idefics2"]
 
 
@@ -162,6 +164,22 @@ def test_frames_of_a_video_are_pictures_in_time(make, name):
     pictures = {trace.meta.canvases[view.canvas].picture for view in trace.meta.spans}
     assert pictures == set(range(len(given) + len(seen)))
     assert all(f"picture.{number}.original" in trace.tensors for number in pictures)
+
+
+@pytest.mark.parametrize("name", [name for name in VIDEO if name not in ONE_VIDEO])
+def test_frames_of_two_videos_are_told_apart(make, name):
+    model, processor = make(name)
+    # LLaVA-OneVision's and InternVL's processors want as many frames, of one size, of each.
+    same = name in ("llava_onevision", "internvl")
+    videos = [[picture((240, 160), seed) for seed in range(4)], [picture((160, 240), seed) for seed in range(4 if same else 2)]]
+    trace = vlmscope.capture(model, processor, videos=videos, question="What happens?", max_new_tokens=1)
+    frames = [(view.frame.video, view.frame.index) for view in trace.meta.spans]
+    first = len([video for video, _ in frames if video == 0])
+    assert frames == [(0, index) for index in range(first)] + [(1, index) for index in range(len(frames) - first)]
+    assert first == (len(frames) - first) * (1 if same else 2)
+    for view in trace.meta.spans:
+        assert trace.meta.canvases[view.canvas].original_size == ((240, 160), (160, 240))[view.frame.video]
+        assert view.frame.seconds is not None
 
 
 @pytest.mark.parametrize("name", VIDEO)

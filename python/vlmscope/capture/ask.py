@@ -9,7 +9,7 @@ import torch
 
 from ..errors import CaptureError
 from ..families import family_of
-from ..relevancy import add_relevancy
+from ..relevancy import add_relevancy, check_kinds
 from ..trace import Trace
 from .arguments import call_of, check_generate_options, check_parts, check_prompt, check_sampling, check_videos
 from .media import frame_sampler, load_picture, load_video
@@ -65,6 +65,8 @@ def capture(
     check_sampling(max_new_tokens, temperature, top_p, seed, topk)
     check_generate_options(generate_options)
     check_generation(model, generate_options)
+    relevancy = tuple(_listed(relevancy))
+    check_kinds(relevancy)
     family = family_of(model)
     check_videos(family, model, len(_listed(videos)))
     call = call_of(prompt, messages, processor_options or {}, generate_options)
@@ -106,7 +108,7 @@ def capture(
             _generate(rec.model, {**inputs, **_generation(sampling), **generate_options})
     trace = rec.trace
     if relevancy:
-        add_relevancy(model, rec, inputs, trace, tuple(relevancy), progress)
+        add_relevancy(model, rec, inputs, trace, relevancy, progress)
     return trace
 
 

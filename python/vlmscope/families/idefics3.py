@@ -12,7 +12,7 @@ from ..trace.schema import Frame, Rect
 from .base import BatchedTower, Family
 from .layout import Layout, Request, Unplaced, unnormalised
 from .llava_next import stitched
-from .qwen import frame_seconds, frame_size
+from .qwen import frame_owner, frame_seconds, frame_size
 
 
 @dataclass
@@ -41,11 +41,10 @@ class Idefics3(BatchedTower, Family):
         pixels = request.need("pixel_values")
         pixels = pixels.reshape(-1, *pixels.shape[-3:])
         side = math.isqrt(int(processor.image_seq_len))
-        picture, video, tiles = 0, -1, []
+        picture, tiles = 0, []
         for run, seen in zip(runs, pixels, strict=False):
             if re.search(r"Frame from \d+:\d+:", run.before):
-                video += bool(re.search(r"frames sampled from", run.before))
-                picture = self.add_frame(layout, picture, max(video, 0), run, seen, side)
+                picture = self.add_frame(layout, picture, run, seen, side)
             elif run.tile is not None:
                 tiles.append((run, seen))
             else:
@@ -70,11 +69,11 @@ class Idefics3(BatchedTower, Family):
         canvas = layout.canvas(picture, (pixels.shape[1], pixels.shape[0]), pixels=pixels)
         layout.view(canvas, whole.first, side, side, kind="thumbnail" if tiles else "whole")
 
-    def add_frame(self, layout: Layout, picture: int, video: int, run: NamedRun, seen, side: int) -> int:
+    def add_frame(self, layout: Layout, picture: int, run: NamedRun, seen, side: int) -> int:
         """The view of a frame; returns the next picture's number."""
         request = layout.request
         pixels = unnormalised(seen, request.processor.video_processor)
-        index = sum(view.frame is not None and view.frame.video == video for view in layout.views)
+        video, index = frame_owner(request, sum(view.frame is not None for view in layout.views))
         layout.frame_pictures[picture] = (video, index)
         size = frame_size(request, video)
         canvas = layout.canvas(picture, (pixels.shape[1], pixels.shape[0]), pixels=pixels, original_size=size)

@@ -8,7 +8,7 @@ from ..trace.schema import Frame, Rect
 from .base import Family
 from .layout import Layout, Request, unnormalised
 from .llava_next import stitched
-from .qwen import frame_seconds, frame_size
+from .qwen import frame_owner, frame_seconds, frame_size
 
 
 class MiniCpm(Family):
@@ -48,8 +48,8 @@ class MiniCpm(Family):
         for number, (overview, *slices) in enumerate(groups):
             frame, size = None, None
             if video:
-                layout.frame_pictures[picture] = (0, number)
-                frame, size = Frame(0, number, frame_seconds(request, 0, number)), frame_size(request, 0)
+                layout.frame_pictures[picture] = owner = frame_owner(request, number)
+                frame, size = Frame(*owner, frame_seconds(request, *owner)), frame_size(request, owner[0])
             high, wide = shapes[overview].tolist()
             canvas = layout.canvas(picture, (wide * patch, high * patch), pixels=images[overview], original_size=size)
             kind = "frame" if video else "base" if slices else "whole"

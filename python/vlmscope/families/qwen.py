@@ -122,6 +122,16 @@ def frame_size(request: Request, video: int) -> tuple[int, int] | None:
     return request.videos[video].frames[0].image.size
 
 
+def frame_owner(request: Request, number: int) -> tuple[int, int]:
+    """(video, frame) of frame `number` among the frames of all videos; where the videos are unknown, all are of one."""
+    video = 0
+    for video, given in enumerate(request.videos or [], 1):
+        if number < len(given.frames):
+            return video - 1, number
+        number -= len(given.frames)
+    return video, number
+
+
 def frame_seconds(request: Request, video: int, group: int, size: int = 1) -> float | None:
     """Mean time of the frames group · size … of a video."""
     if request.videos is None or video >= len(request.videos) or request.videos[video].seconds is None:

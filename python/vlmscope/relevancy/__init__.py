@@ -7,6 +7,6 @@ the row recursion r ← r + r Ā_l, so that no layer's matrix is kept. Layers ar
 the activations of one layer are in memory at a time.
 """
 
-from .llm import add_relevancy
+from .llm import add_relevancy, check_kinds
 
-__all__ = ["add_relevancy"]
+__all__ = ["add_relevancy", "check_kinds"]

@@ -20,15 +20,20 @@ from .attention import CHUNK_BYTES, Recursion, RelevancyAttention
 KINDS = ("llm",)
 
 
+def check_kinds(kinds: tuple[str, ...]) -> None:
+    """Refuses maps that cannot be computed for captured models."""
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise CaptureError(f"relevancy of kind {unknown[0]!r} is not known for captured models; there is {', '.join(KINDS)}.")
+
+
 def add_relevancy(model, recorder, inputs: dict, trace: Trace, kinds: tuple[str, ...], progress) -> None:
     """Adds `relevancy.llm` [G, T] to a trace that was captured from `inputs`.
 
     Raises CaptureError where the definition does not apply (layers without attention, cross-attention, attention that is not sdpa) or
     the memory does not suffice.
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise CaptureError(f"relevancy of kind {unknown[0]!r} is not known for captured models; there is {', '.join(KINDS)}.")
+    check_kinds(kinds)
     decoder = recorder.decoder
     check(decoder, recorder.implementation)
     ids = trace.tensor("answer.ids").tolist()
