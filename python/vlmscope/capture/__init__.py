@@ -52,7 +52,7 @@ def capture(
     probable every word of that answer is without the picture.
 
     `check=True` runs the painting test first (`vlmscope.check`) and stores its result; a `Report` or, by default, the last
-    stored result of this model is stored as well.
+    stored result of this model is stored as well; `check=False` stores none.
 
     `temperature` 0 is greedy. `processor_options` go to the processor (`max_pixels=…`), other keywords to `generate`.
 
@@ -85,7 +85,7 @@ def recording(
     """Records the answers of code that calls `model.generate(**inputs)` or the model itself inside of a `with` block.
 
     `with recording(model, processor) as rec: …`, then `rec.trace`. Give `images` and `videos` as they went to the processor, so that
-    the trace holds them and tiles can be placed; `processor_options` are the options that the processor was called with. The model is restored when the block ends, also by an exception.
+    the trace holds them and tiles can be placed (others are refused); `processor_options` are the options that the processor was called with. The model is restored when the block ends, also by an exception.
     """
     _need_torch()
     from .ask import start_recording
