@@ -33,6 +33,15 @@ enum Outcome {
     Kept,
 }
 
+/// Removes the folder that this run made for its traces, if nothing is in it.
+fn remove_unused(folder: Option<&Path>, locks: Vec<FileLock>) {
+    drop(locks);
+    if let Some(folder) = folder {
+        // A folder with files stays.
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
 pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Result<()> {
     let names = Names::new(&args.data.columns, args.data.rule).map_err(usage)?;
     let keep = match (args.data.keep, &args.out) {
@@ -44,6 +53,7 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
         return Err(usage("--batch needs --table FILE.parquet, --out DIR for the traces, or both"));
     }
     let mut locks = Vec::new();
+    let new_folder = args.out.as_deref().filter(|out| !out.exists());
     if let Some(out) = &args.out {
         std::fs::create_dir_all(out)
             .with_context(|| format!("cannot make the folder {}", out.display()))?;
@@ -80,10 +90,14 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
         Err(Stopped(error)) => {
             // What was answered stays, whatever ended the run.
             batch.keep_what_is_there();
+            if batch.rows == 0 {
+                remove_unused(new_folder, locks);
+            }
             return Err(error);
         }
     }
     if batch.rows == 0 {
+        remove_unused(new_folder, locks);
         return Err(usage(format!("{} has no lines", input.display())));
     }
     batch.finish()
