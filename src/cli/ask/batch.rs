@@ -33,12 +33,15 @@ enum Outcome {
     Kept,
 }
 
-/// Removes the folder that this run made for its traces, if nothing is in it.
-fn remove_unused(folder: Option<&Path>, locks: Vec<FileLock>) {
-    drop(locks);
-    if let Some(folder) = folder {
-        // A folder with files stays.
-        let _ = std::fs::remove_dir(folder);
+/// The folder for traces that this run made. It is removed at the end if no trace came to be.
+struct NewFolder<'a>(Option<&'a Path>);
+
+impl Drop for NewFolder<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0 {
+            // A folder with files stays.
+            let _ = std::fs::remove_dir(folder);
+        }
     }
 }
 
@@ -52,8 +55,9 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
     if args.out.is_none() && args.data.table.is_none() {
         return Err(usage("--batch needs --table FILE.parquet, --out DIR for the traces, or both"));
     }
+    // Dropped after the locks, whose files lie in the folder.
+    let _new_folder = NewFolder(args.out.as_deref().filter(|out| !out.exists()));
     let mut locks = Vec::new();
-    let new_folder = args.out.as_deref().filter(|out| !out.exists());
     if let Some(out) = &args.out {
         std::fs::create_dir_all(out)
             .with_context(|| format!("cannot make the folder {}", out.display()))?;
@@ -90,14 +94,10 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
         Err(Stopped(error)) => {
             // What was answered stays, whatever ended the run.
             batch.keep_what_is_there();
-            if batch.rows == 0 {
-                remove_unused(new_folder, locks);
-            }
             return Err(error);
         }
     }
     if batch.rows == 0 {
-        remove_unused(new_folder, locks);
         return Err(usage(format!("{} has no lines", input.display())));
     }
     batch.finish()
