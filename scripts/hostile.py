@@ -278,19 +278,19 @@ def archives() -> Iterator[tuple[str, Make]]:
 
         return write
 
-    yield "numbers", files(("1.json", b"[" + b"0," * 30_000_000 + b"0]"))
+    yield "numbers", files(("1.json", b"[" + b"0," * 480_000 + b"0]"))
     yield "large", files(("1.png", bytes(1000)), size=1 << 60)
-    yield "many", files(*((f"1.{at}.txt", b"x" * 1_000_000) for at in range(400)))
+    yield "many", files(*((f"1.{at}.txt", b"x" * 4_000) for at in range(200)))
 
 
 def data_texts() -> Iterator[tuple[str, Make]]:
-    yield "quote", lambda path: path.write_bytes(b'picture,question\na.png,"' + b"x" * 200_000_000) and None
-    yield "columns", lambda path: path.write_bytes(b"a," * 3_000_000 + b"b\n" + b"1," * 3_000_000 + b"1\n") and None
+    yield "quote", lambda path: path.write_bytes(b'picture,question\na.png,"' + b"x" * 990_000) and None
+    yield "columns", lambda path: path.write_bytes(b"a," * 240_000 + b"b\n" + b"1," * 240_000 + b"1\n") and None
 
 
 def data_tables() -> Iterator[tuple[str, Make]]:
     yield "footer", lambda path: path.write_bytes(b"PAR1" + bytes(100) + (2**31 - 1).to_bytes(4, "little") + b"PAR1") and None
-    yield "zeros", lambda path: path.write_bytes(b"PAR1" + bytes(1_000_000) + (900_000).to_bytes(4, "little") + b"PAR1") and None
+    yield "zeros", lambda path: path.write_bytes(b"PAR1" + bytes(990_000) + (900_000).to_bytes(4, "little") + b"PAR1") and None
 
 
 def tokenizers(bundle: Path) -> Iterator[tuple[str, dict[str, object]]]:
