@@ -48,7 +48,7 @@ pub enum OtherAnswer {
 }
 
 impl OtherAnswer {
-    /// How much differs, for a choice among several: 0 differs least.
+    /// The amount of difference, for a choice among several: 0 differs least.
     pub const fn rank(&self) -> u32 {
         match self {
             Self::Tokens => 0,

@@ -122,7 +122,7 @@ impl PatchResult {
         (difference.abs() >= LEAST_DIFFERENCE).then_some(change / difference)
     }
 
-    /// How much of A's answer returns in a cell: (log p patched − log p of B) / (log p of A − log p of B).
+    /// The share of A's answer that returns in a cell: (log p patched − log p of B) / (log p of A − log p of B).
     pub fn restored(&self, cell: usize) -> Option<f32> {
         let patched = self.patched.get(cell).copied().flatten()?;
         self.normalised(patched - self.logprob_b)

@@ -189,7 +189,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// What is missing for a captured trace.
+/// The requirement that a captured trace does not meet.
 const NO_CURVES: &str = "the trace was captured in Python: deletion and insertion ask the model again, which needs a \
     bundle of it; only pointing and energy are measured";
 

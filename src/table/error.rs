@@ -29,7 +29,7 @@ pub enum TableError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the reader says.
+        /// The message of the reader.
         reason: String,
     },
     /// A Parquet file that is no table of this program, or of another kind or version.
@@ -69,7 +69,7 @@ pub enum TableError {
     /// A number of a trace cannot be read.
     #[error("the trace {reason}")]
     Trace {
-        /// What is missing.
+        /// The missing part.
         reason: String,
     },
 }

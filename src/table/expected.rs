@@ -51,7 +51,7 @@ impl FromStr for Rule {
 pub struct Expected {
     /// Answers that are right; never empty.
     answers: Vec<String>,
-    /// How an answer is compared with each.
+    /// The rule that compares an answer with each.
     rule: Rule,
 }
 

@@ -29,7 +29,7 @@ impl Source {
     }
 }
 
-/// What happens to a sample that is in several sources.
+/// The rule for a sample that is in several sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicates {
     /// The last source counts: it was written last.
@@ -89,7 +89,7 @@ pub fn merge(
     Ok([heads, writer.finish()?])
 }
 
-/// Which rows of a batch belong to samples whose last source is `number`.
+/// The rows of a batch that belong to samples whose last source is `number`.
 fn of_source(
     batch: &RecordBatch,
     number: usize,

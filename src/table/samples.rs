@@ -17,7 +17,7 @@ use arrow_array::{
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is known of a sample beside its trace.
+/// Facts about a sample that its trace does not hold.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
     /// Its name, the same in every run.

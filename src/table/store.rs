@@ -236,7 +236,7 @@ mod tests {
         let store = TableStore::open(&out).unwrap();
         assert_eq!(store.finish(&Some).unwrap(), [4 * each, 4]);
         assert_eq!(rows(&out).values().copied().collect::<Vec<_>>(), [each; 4]);
-        // Nobody else may write it meanwhile.
+        // The lock keeps other writers away meanwhile.
         let _held = TableStore::open(&out).unwrap();
         assert!(TableStore::open(&out).is_err());
     }

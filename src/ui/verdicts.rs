@@ -37,7 +37,7 @@ impl Counted {
     }
 }
 
-/// How many words of an answer are grounded; `None` if no word has a verdict.
+/// Number of words of an answer that are grounded; `None` if no word has a verdict.
 pub fn counted(words: &[WordEvidence], limits: &Thresholds) -> Option<Counted> {
     let verdicts: Vec<Verdict> =
         words.iter().filter_map(|word| word.evidence.verdict(limits)).collect();

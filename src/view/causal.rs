@@ -49,7 +49,7 @@ pub struct TreeNode {
     pub attention: f32,
     /// The share of the graphs in whose explanation it is.
     pub share: Option<f32>,
-    /// How it is drawn.
+    /// The way it is drawn.
     pub face: NodeFace,
 }
 

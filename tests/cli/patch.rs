@@ -43,7 +43,7 @@ fn the_answer_to_a_returns_where_its_object_is_copied_and_the_result_is_kept() {
     assert_eq!(groups.last(), Some(&"last position"));
     assert_eq!(restored.len(), groups.len() * 6);
     assert!(restored[0] > 0.5, "the fox's patches at the first layer bring the fox back: {found}");
-    // What enters the first layer at the last position is the same word in both runs.
+    // The input of the first layer at the last position is the same word in both runs.
     let last = (groups.len() - 1) * 6;
     assert!(restored[last].abs() < 1e-3, "{found}");
     assert!(found["correlation"].as_f64().unwrap().abs() <= 1.0);

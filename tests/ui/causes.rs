@@ -190,7 +190,7 @@ fn a_trace_without_the_rows_says_so_in_the_words_of_the_window() {
     let reason = window.query_by_label_contains("ask the question again, or capture it again");
     assert!(reason.is_some(), "the panel gives the reason");
     assert!(window.query_by_label_contains("--rows").is_none());
-    // What is learned twice asks for nothing the second time, and a stopped task is not started again by itself.
+    // A second learning asks for nothing, and a stopped task is not started again by itself.
     let tasks = window.state().tasks.running().len();
     assert_eq!(tasks, 0);
     window.state().intents.send(Intent::Causes(CausesCommand::Learn));

@@ -1,6 +1,6 @@
 //! `vlmscope ask --batch`: a data set of questions, resumable, as traces and as a table.
 //!
-//! What was answered is its own record: a row is skipped if its trace, or its row of the table, was made from the same
+//! Each answer is its own record: a row is skipped if its trace, or its row of the table, was made from the same
 //! picture, question, options, model and version of this program. An interrupted run therefore goes on at the row where
 //! it stopped, and changed rows are answered again.
 
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
         }
         Ok(_) => {}
         Err(Stopped(error)) => {
-            // What was answered stays, whatever ended the run.
+            // Finished answers stay, for any end of the run.
             batch.keep_what_is_there();
             return Err(error);
         }

@@ -1,4 +1,4 @@
-//! What a batch finds of an earlier run: traces and rows that answer the same request.
+//! Results of an earlier run of a batch: traces and rows that answer the same request.
 
 use super::args::Args;
 use crate::model::{AskRequest, Engine, WRITER, hex};

@@ -1,4 +1,4 @@
-//! Which field of a data set holds what.
+//! The meaning of the fields of a data set.
 
 use crate::table::{Expected, Rule};
 use serde_json::{Map, Value};
@@ -72,7 +72,7 @@ pub struct InputRow {
 /// The start of the name of a built-in sample, which is no file.
 const SAMPLE: &str = "sample:";
 
-/// What a field means, with the names that it has in data sets.
+/// Meanings of fields, with the names that they have in data sets.
 const KNOWN: [(&str, &[&str]); 10] = [
     ("id", &["id", "question_id"]),
     ("picture", &["picture", "image", "image_path", "img_path", "image_file", "file_name"]),
@@ -99,7 +99,7 @@ impl Names {
     /// With names that were said as "expected=answer", and a rule for rows that have none.
     ///
     /// # Errors
-    /// What is no such pair, with what can be named.
+    /// The error for a text that is no such pair; it lists the meanings.
     pub fn new(said: &[String], rule: Option<Rule>) -> Result<Self, String> {
         let mut names = Self { said: BTreeMap::new(), rule };
         for pair in said {

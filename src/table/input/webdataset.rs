@@ -112,7 +112,7 @@ impl Sample {
             // `0001.question.txt` and `0001.txt` are the question, `0001.answer.txt` an answer.
             let field = ending.strip_suffix(".txt").unwrap_or(&ending).to_owned();
             let field = if field == "txt" { "question".to_owned() } else { field };
-            // What is no text, such as an array, is not for us.
+            // Files that are no text, such as arrays, are left out.
             if let Ok(text) = String::from_utf8(bytes) {
                 self.fields.values.insert(field, text.trim_end().into());
             }

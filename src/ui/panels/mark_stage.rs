@@ -192,7 +192,7 @@ pub fn pointer(
     let mut gesture = cx.marking.gesture.clone();
     let starts = response.drag_started_by(primary)
         || (tool == MarkTool::Brush && response.clicked_by(primary));
-    // What lies beside the picture counts as its edge: an object at the edge is enclosed from outside.
+    // A point beside the picture counts as its edge: an object at the edge is enclosed from outside.
     let on_edge = visible.clamp(at);
     if starts && (inside || tool != MarkTool::Brush) {
         let from = ui.input(|input| input.pointer.press_origin());

@@ -228,7 +228,7 @@ fn mixed(
     runs.extend(b);
     runs.push(TextRun::plain(after));
     runs.retain(|run| !run.text.is_empty());
-    // What both share comes first: it is read once and holds for both.
+    // The shared part comes first: it is read once and holds for both.
     let mut parts = common;
     parts.push(runs);
     parts

@@ -8,7 +8,7 @@ use crate::trace::{STAT_COUNT, Stat, Trace};
 /// The heads of each layer in an order of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SortedHeads {
-    /// What they are sorted by, in words.
+    /// The order in words.
     pub by: String,
     /// The heads of every layer in drawing order: [L, H].
     pub heads: Vec<u32>,
