@@ -6,7 +6,7 @@
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::places::{head, numbers, patch_keys, view, word_keys};
 use super::selection::kept;
-use super::trace_model::{Meter, ModelFlags, answer_token_texts, shown};
+use super::trace_model::{FromFlag, Meter, ModelFlags, answer_token_texts, shown};
 use crate::analysis::diff::words;
 use crate::job::CancelToken;
 use crate::model::{
@@ -75,14 +75,6 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelFlags,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum FromFlag {
-    /// The rows that predict the answer tokens.
-    Answer,
-    /// Every position after the picture.
-    Text,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {

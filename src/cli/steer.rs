@@ -2,7 +2,7 @@
 
 use super::common::{cancel_on_interrupt, check_writable, print_json, usage, with_trace_extension};
 use super::places::{boxes_of_object, head, known_boxes, numbers, patch_keys, view, word_keys};
-use super::trace_model::{Meter, ModelFlags, shown};
+use super::trace_model::{FromFlag, Meter, ModelFlags, shown};
 use crate::analysis::inside::Inside;
 use crate::analysis::score::region_of_boxes;
 use crate::job::CancelToken;
@@ -74,14 +74,6 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     model: ModelFlags,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum FromFlag {
-    /// The rows that predict the answer tokens.
-    Answer,
-    /// Every position after the picture.
-    Text,
 }
 
 fn strength(text: &str) -> Result<f32, String> {

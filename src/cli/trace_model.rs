@@ -19,6 +19,15 @@ pub(crate) struct ModelFlags {
     pub runtime: RuntimeFlags,
 }
 
+/// The query rows that an intervention changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FromFlag {
+    /// The rows that predict the answer tokens.
+    Answer,
+    /// Every position after the picture.
+    Text,
+}
+
 /// Progress on stderr.
 pub(crate) struct Meter {
     bar: ProgressBar,

@@ -367,7 +367,7 @@ impl App {
             // The next question is about the shown picture.
             if let Some(picture) = self.pictures.get(&id).cloned() {
                 match self.docs.get(id).is_some_and(|doc| doc.is_edited) {
-                    // What can be asked about a picture can be asked about its edited form.
+                    // The suggested questions about a picture stay for its edited form.
                     true => self.chat.picture = Some(picture),
                     false => self.chat.set_picture(Some(picture)),
                 }
