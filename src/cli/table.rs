@@ -7,15 +7,16 @@ use crate::analysis::score::region_of_boxes;
 use crate::files;
 use crate::job::CancelToken;
 use crate::model::builtin;
+use crate::table::input::{InputError, InputRow, Names, read_rows};
 use crate::table::{
-    Duplicates, Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, merge,
+    Duplicates, Given, HeadsBuilder, Rule, SampleRow, Source, TableKind, TableWriter, merge,
     samples_batch,
 };
 use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ const HEAD_ROWS: usize = 1 << 16;
 Examples:
   vlmscope table traces/ --out answers.parquet          all traces of a folder
   vlmscope table fox.vlmtrace cat.vlmtrace --out two.parquet
+  vlmscope table traces/ --data pope.jsonl --out answers.parquet
+                                                        with the expected answers of a data set
   vlmscope table answers-*-of-16.parquet --out answers.parquet
                                                         the tables of 16 machines as one")]
 pub(crate) struct Args {
@@ -41,6 +44,17 @@ pub(crate) struct Args {
     /// The heads table to write; the samples table gets a name beside it.
     #[arg(long, value_name = "FILE.parquet")]
     out: PathBuf,
+    /// Data set that the traces answer, for expected answers, categories and objects: a trace belongs
+    /// to the row whose id is its name without .vlmtrace (see vlmscope ask --batch).
+    #[arg(long, value_name = "DATA", conflicts_with_all = ["boxes", "object"])]
+    data: Option<PathBuf>,
+    /// Name of a field in the data set, such as expected=answer; may be given several times.
+    #[arg(long, value_name = "OURS=THEIRS", value_delimiter = ',', requires = "data")]
+    columns: Vec<String>,
+    /// Comparison with the expected answer: exact, yes-no or contains [default: yes-no where yes or
+    /// no is expected, else contains].
+    #[arg(long, value_name = "RULE", requires = "data")]
+    rule: Option<Rule>,
     /// Boxes of objects in all pictures: a JSON file (the built-in samples have their own).
     #[arg(long, value_name = "FILE.json")]
     boxes: Option<PathBuf>,
@@ -58,8 +72,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cancel = cancel_on_interrupt();
     let (rows, failed) = match (tables.is_empty(), traces.is_empty()) {
         (false, true) => {
-            if args.boxes.is_some() || args.object.is_some() {
-                return Err(usage("--boxes and --object are for traces, not for tables"));
+            if args.boxes.is_some() || args.object.is_some() || args.data.is_some() {
+                return Err(usage("--boxes, --object and --data are for traces, not for tables"));
             }
             let sources: Vec<Source> = tables.iter().map(|path| Source::of(path)).collect();
             (merge(&sources, &out, Duplicates::Refuse, &Some)?, 0)
@@ -117,13 +131,7 @@ fn of_traces(
     out: &Source,
     cancel: &CancelToken,
 ) -> anyhow::Result<([usize; 2], usize)> {
-    let boxes = match &args.boxes {
-        Some(path) => Some(
-            files::read_text(path)
-                .with_context(|| format!("cannot read the boxes in {}", path.display()))?,
-        ),
-        None => None,
-    };
+    let mut facts = Facts::read(args)?;
     let mut heads = TableWriter::begin(&out.heads, TableKind::Heads)?;
     let (mut builder, mut samples) = (HeadsBuilder::default(), Vec::new());
     let (mut names, mut failed) = (HashSet::new(), 0);
@@ -140,17 +148,8 @@ fn of_traces(
         }
         let added = (|| -> anyhow::Result<SampleRow> {
             let trace = Trace::open(path)?;
-            let known = known_boxes(&trace, boxes.as_deref(), args.boxes.as_deref())?;
-            let objects = Objects { known, object: args.object.clone() };
-            let given = Given {
-                sample: name.clone(),
-                index,
-                picture: file_name(&trace),
-                object: objects.of_sample(&trace),
-                trace: Some(path.display().to_string()),
-                ..Given::default()
-            };
-            builder.append((&name, index), &trace, &|token| objects.inside(&trace, token))?;
+            let (given, objects) = facts.of(&trace, &name, index, path)?;
+            builder.append((&name, given.index), &trace, &|token| objects.inside(&trace, token))?;
             trace.check()?;
             Ok(SampleRow::new(&trace, &given))
         })();
@@ -170,6 +169,76 @@ fn of_traces(
     let mut writer = TableWriter::begin(&out.samples, TableKind::Samples)?;
     writer.write(&samples_batch(&samples)?)?;
     Ok(([rows, writer.finish()?], failed))
+}
+
+/// Facts about the answers that the traces do not hold.
+struct Facts<'a> {
+    args: &'a Args,
+    /// The text of the boxes file.
+    boxes: Option<String>,
+    rows: Option<HashMap<String, (u64, InputRow)>>,
+}
+
+impl<'a> Facts<'a> {
+    fn read(args: &'a Args) -> anyhow::Result<Self> {
+        let boxes = match &args.boxes {
+            Some(path) => Some(
+                files::read_text(path)
+                    .with_context(|| format!("cannot read the boxes in {}", path.display()))?,
+            ),
+            None => None,
+        };
+        let rows = args.data.as_deref().map(|path| rows_by_sample(path, args)).transpose()?;
+        Ok(Self { args, boxes, rows })
+    }
+
+    /// Those of one trace, the `index`-th, and the objects in its picture.
+    fn of(
+        &mut self,
+        trace: &Trace,
+        name: &str,
+        index: u32,
+        path: &Path,
+    ) -> anyhow::Result<(Given, Objects)> {
+        let sample = name.to_owned();
+        let place = Some(path.display().to_string());
+        let Some(rows) = &mut self.rows else {
+            let known = known_boxes(trace, self.boxes.as_deref(), self.args.boxes.as_deref())?;
+            let objects = Objects { known, object: self.args.object.clone() };
+            let (picture, object) = (file_name(trace), objects.of_sample(trace));
+            let given = Given { sample, index, picture, object, trace: place, ..Given::default() };
+            return Ok((given, objects));
+        };
+        let (number, row) = rows.remove(name).ok_or_else(|| {
+            anyhow!("{}: the data set has no row with the id {name:?}", path.display())
+        })?;
+        let objects = Objects::of_row(trace, &row)?;
+        let given = Given {
+            sample,
+            index: u32::try_from(number - 1).context("there are too many rows for a table")?,
+            picture: row.picture_name,
+            expected: row.expected,
+            category: row.category,
+            object: objects.of_sample(trace),
+            trace: place,
+            ..Given::default()
+        };
+        Ok((given, objects))
+    }
+}
+
+/// The rows of a data set with their numbers, by the name of the sample.
+fn rows_by_sample(path: &Path, args: &Args) -> anyhow::Result<HashMap<String, (u64, InputRow)>> {
+    let names = Names::new(&args.columns, args.rule).map_err(usage)?;
+    let mut rows = HashMap::new();
+    read_rows(path, &names, None, &mut |read| -> Result<(), InputError> {
+        match read.row {
+            Ok(row) => _ = rows.insert(row.sample(read.number), (read.number, row)),
+            Err(reason) => note(&format!("{} {reason}", read.place)),
+        }
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
 /// The name of the picture's file.
@@ -197,6 +266,16 @@ pub(super) struct Objects {
 }
 
 impl Objects {
+    /// The objects of a row of a data set: its own boxes, or those of a built-in sample.
+    pub fn of_row(trace: &Trace, row: &InputRow) -> anyhow::Result<Self> {
+        let known = match &row.boxes {
+            Some(boxes) => parse_boxes(boxes, trace)
+                .map_err(|reason| anyhow!("the boxes cannot be used: {reason}"))?,
+            None => builtin::boxes_of(trace),
+        };
+        Ok(Self { known, object: row.object.clone() })
+    }
+
     /// The object that a token is about: the one of the question, or else the one that the token's word names.
     pub fn inside(&self, trace: &Trace, token: AnswerIndex) -> Option<Inside> {
         let name = match &self.object {

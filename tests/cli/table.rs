@@ -13,7 +13,7 @@ use std::sync::Arc;
 use vlmscope::analysis::overview::{HeadNumber, layer_head};
 use vlmscope::analysis::reduce::Fold;
 use vlmscope::model::builtin;
-use vlmscope::table::{TableKind, TableReader, read_samples, samples_path};
+use vlmscope::table::{SampleRow, TableKind, TableReader, read_samples, samples_path};
 use vlmscope::trace::Trace;
 
 /// Sample, token, layer and head of a row.
@@ -133,6 +133,19 @@ fn a_batch_has_one_table_whether_whole_in_shards_or_from_its_traces() {
     };
     assert_eq!(rows("t.parquet"), rows("merged.parquet"));
     assert_eq!(rows("t.parquet")[0].3, Some(false));
+    // From traces and the data set: all columns but the time and the request, which `ask` alone knows.
+    folder.ok(&["table", "traces", "--data", "q.jsonl", "--out", "v.parquet"]);
+    assert_eq!(whole, heads(&folder.path("v.parquet")));
+    let all = |name: &str| {
+        let rows = read_samples(&samples_path(&folder.path(name))).unwrap();
+        let same = |row| SampleRow { request: String::new(), ..row };
+        rows.into_iter().map(same).collect::<Vec<_>>()
+    };
+    assert_eq!(all("t.parquet"), all("v.parquet"));
+    folder.write("other.jsonl", lines(4).replace("\"s0\"", "\"s9\""));
+    let lacks = ["table", "traces", "--data", "other.jsonl", "--out", "w.parquet"];
+    let said = folder.fails(&lacks);
+    assert!(said.contains("s0.vlmtrace: the data set has no row with the id"), "{said}");
     // A second run answers nothing, also without the traces; a new expectation needs no answer.
     std::fs::remove_dir_all(folder.path("traces")).unwrap();
     folder.write("q.jsonl", lines(4).replace("no such answer", &rows("t.parquet")[0].2));

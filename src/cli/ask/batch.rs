@@ -7,13 +7,12 @@
 use super::args::{Args, Keep, options};
 use super::resume::{request_key, there_already};
 use super::view::{View, as_json, overlay_path, write_overlay};
-use crate::analysis::boxes::parse_boxes;
 use crate::analysis::methods::Method;
 use crate::cli::common::{note, read_picture, usage};
 use crate::cli::table::{Objects, table_path};
 use crate::files::FileLock;
 use crate::job::CancelToken;
-use crate::model::{AskRequest, Engine, Picture, RelevancyRequest, Turn, blank_logprobs, builtin};
+use crate::model::{AskRequest, Engine, Picture, RelevancyRequest, Turn, blank_logprobs};
 use crate::table::input::{InputError, InputPicture, InputRow, Names, Read, read_rows};
 use crate::table::{Expected, Given, SampleRow, TableError, TableStore};
 use crate::terminal;
@@ -175,10 +174,7 @@ impl Batch<'_> {
 
     /// The name of a sample, the same in every run.
     fn name(&mut self, row: &InputRow, number: u64) -> Result<String, String> {
-        let name = match &row.id {
-            Some(id) => id.clone(),
-            None => format!("{number:04}-{}", row.picture.stem().replace(':', "-")),
-        };
+        let name = row.sample(number);
         if name.contains(['/', '\\']) {
             return Err(format!("the id {name:?} must not name a folder"));
         }
@@ -222,7 +218,7 @@ impl Batch<'_> {
         }
         let place = path.as_ref().map(|path| path.display().to_string());
         if let Some(store) = &mut self.store {
-            let objects = objects(&measured, row)?;
+            let objects = Objects::of_row(&measured, row)?;
             let given = Given {
                 sample: name.to_owned(),
                 index: u32::try_from(number - 1).context("there are too many rows for a table")?,
@@ -337,16 +333,6 @@ fn up_to_date(
         category: category.clone(),
         ..row
     }
-}
-
-/// The objects in the picture of a row: its own boxes, or those of a built-in sample.
-fn objects(trace: &Trace, row: &InputRow) -> anyhow::Result<Objects> {
-    let known = match &row.boxes {
-        Some(boxes) => parse_boxes(boxes, trace)
-            .map_err(|reason| anyhow!("the boxes cannot be used: {reason}"))?,
-        None => builtin::boxes_of(trace),
-    };
-    Ok(Objects { known, object: row.object.clone() })
 }
 
 /// Adds the relevancy maps and the measurements of the verdict that a trace lacks.

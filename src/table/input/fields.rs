@@ -69,6 +69,16 @@ pub struct InputRow {
     pub boxes: Option<String>,
 }
 
+impl InputRow {
+    /// The name of the sample, the same in every run: the row's id, or else its number in the data set and its picture.
+    pub fn sample(&self, number: u64) -> String {
+        match &self.id {
+            Some(id) => id.clone(),
+            None => format!("{number:04}-{}", self.picture.stem().replace(':', "-")),
+        }
+    }
+}
+
 /// The start of the name of a built-in sample, which is no file.
 const SAMPLE: &str = "sample:";
 
