@@ -74,6 +74,14 @@ pub enum TraceError {
         /// The trace file.
         path: PathBuf,
     },
+    /// The rest of a trace on another machine will not arrive.
+    #[error("{path} is not complete: {reason}. Ask the question again.", path = path.display())]
+    Lost {
+        /// A name of the trace.
+        path: PathBuf,
+        /// The reason, a clause without a full stop.
+        reason: String,
+    },
     /// Parts of a trace under construction do not fit together.
     #[error("the trace is inconsistent: {reason}")]
     Inconsistent {

@@ -47,21 +47,30 @@ impl Trace {
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let read = |source| TraceError::Read { path: path.to_owned(), source };
         let file = Arc::new(TraceFile::open(path).map_err(read)?);
-        let (metadata, first) = read_header(path, &file)?;
-        let meta = parse_meta(path, &metadata)?;
+        let mut trace = Self::load(path, &file)?;
+        trace.path = Some(path.to_owned());
+        trace.stamp = Some(file.stamp());
+        log::info!("opened {}: {:?}", path.display(), trace.shape());
+        Ok(trace)
+    }
+
+    /// Reads a trace from its file. `name` identifies the file in errors.
+    pub(super) fn load(name: &Path, file: &Arc<TraceFile>) -> Result<Self, TraceError> {
+        let read = |source| TraceError::Read { path: name.to_owned(), source };
+        let (metadata, first) = read_header(name, file)?;
+        let meta = parse_meta(name, &metadata)?;
         let tensors = metadata.tensors().into_iter().map(|(name, info)| {
             let (start, end) = info.data_offsets;
             let range = first + start as u64..first + end as u64;
-            let bytes = if stays_in_file(&name, info) {
-                TensorBytes::File(Arc::clone(&file), range)
+            let bytes = if stays_in_file(&name, &info.shape, end - start) {
+                TensorBytes::File(Arc::clone(file), range)
             } else {
                 TensorBytes::Owned(Arc::from(file.read(range).map_err(read)?))
             };
             Ok((name, Tensor { dtype: info.dtype, shape: info.shape.clone(), bytes }))
         });
-        let mut trace = Self::assemble(Some(path), meta, tensors.collect::<Result<_, _>>()?)?;
-        trace.stamp = Some(file.stamp());
-        log::info!("opened {}: {:?}", path.display(), trace.shape());
+        let mut trace = Self::assemble(Some(name), meta, tensors.collect::<Result<_, _>>()?)?;
+        trace.path = None;
         Ok(trace)
     }
 
@@ -218,7 +227,7 @@ impl Trace {
     }
 
     /// Widest elements first, so that every tensor is aligned to its element size.
-    fn in_file_order(&self) -> Vec<(&String, &Tensor)> {
+    pub(super) fn in_file_order(&self) -> Vec<(&String, &Tensor)> {
         let mut tensors: Vec<_> = self.tensors.iter().collect();
         tensors.sort_by(|(left_name, left), (right_name, right)| {
             right.dtype.cmp(&left.dtype).then(left_name.cmp(right_name))
@@ -226,7 +235,7 @@ impl Trace {
         tensors
     }
 
-    fn header(&self) -> Result<Vec<u8>, TraceError> {
+    pub(super) fn header(&self) -> Result<Vec<u8>, TraceError> {
         let inconsistent = |reason: String| TraceError::Inconsistent { reason };
         let mut offset = 0;
         let infos = self
@@ -282,10 +291,9 @@ fn read_header(path: &Path, file: &TraceFile) -> Result<(Metadata, u64), TraceEr
 }
 
 /// Whether a tensor is read only on demand: attention and other tensors with the query as first axis.
-fn stays_in_file(name: &str, info: &TensorInfo) -> bool {
+pub(super) fn stays_in_file(name: &str, shape: &[usize], bytes: usize) -> bool {
     let is_picture = name.starts_with("picture.") || name.starts_with("canvas.");
-    (info.shape.len() > 2 && !is_picture)
-        || info.data_offsets.1 - info.data_offsets.0 >= LARGE_TENSOR_BYTES
+    (shape.len() > 2 && !is_picture) || bytes >= LARGE_TENSOR_BYTES
 }
 
 fn parse_meta(path: &Path, metadata: &Metadata) -> Result<TraceMeta, TraceError> {

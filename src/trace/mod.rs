@@ -20,6 +20,7 @@ mod subset;
 pub mod synthetic;
 mod tensor;
 mod tensor_rules;
+mod transfer;
 mod update;
 mod words;
 
@@ -35,7 +36,8 @@ pub use meta::{
 pub use pages::GRADIENT_ATTENTION;
 pub use python_call::PythonCall;
 pub use row_stats::{RowStats, STAT_COUNT, Stat};
-pub use source::FileStamp;
+pub use source::{FileStamp, RemoteBytes};
 pub use span::{Affine, FrameInfo, ImageSpan, PatchRef, Rect, ViewOf};
 pub use tensor::{Dtype, MapKeys, PictureView, TensorView, Trace, TraceId};
+pub use transfer::TraceInFile;
 pub use words::{WORD_MARKS, Word, characters, spelled, words};

@@ -4,14 +4,16 @@
 //! memory-mapped: parts are read on demand, and each read is checked against the size and modification time that the
 //! file had when it was opened. Soon after opening, a window reads a file of moderate size into memory and then no
 //! longer depends on the file.
+//!
+//! The file may also lie on another machine or in memory; the trace reads it in the same way.
 
 use crate::files;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// Size and modification time of a file; if they differ, the file has other contents.
@@ -34,10 +36,31 @@ impl From<&Metadata> for FileStamp {
     }
 }
 
+/// Bytes of a trace file on another machine.
+pub trait RemoteBytes: std::fmt::Debug + Send + Sync {
+    /// Fills `bytes` from `offset` on, without waiting.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] if some of them have not arrived; they are then fetched next. Any other error if they
+    /// will not arrive.
+    fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// The reason why the rest will not arrive.
+    fn failure(&self) -> Option<String>;
+}
+
+/// The place of the bytes.
+#[derive(Debug)]
+enum Place {
+    Disk(File),
+    Memory,
+    Remote(Arc<dyn RemoteBytes>),
+}
+
 /// An open trace file.
 #[derive(Debug)]
 pub(super) struct TraceFile {
-    file: File,
+    place: Place,
     path: PathBuf,
     stamp: FileStamp,
     has_changed: AtomicBool,
@@ -51,8 +74,34 @@ impl TraceFile {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = files::open_regular(path)?;
         let stamp = FileStamp::from(&file.metadata()?);
+        Ok(Self::new(Place::Disk(file), path, stamp))
+    }
+
+    /// The content of a file. `name` identifies it in errors.
+    pub fn from_memory(name: &Path, bytes: Vec<u8>) -> Self {
+        let stamp = FileStamp { length_bytes: bytes.len() as u64, modified: None };
+        let file = Self::new(Place::Memory, name, stamp);
+        // The cell of a new file is empty.
+        let _ = file.memory.set(bytes);
+        file
+    }
+
+    /// A file on another machine.
+    pub fn remote(name: &Path, length_bytes: u64, bytes: Arc<dyn RemoteBytes>) -> Self {
+        Self::new(Place::Remote(bytes), name, FileStamp { length_bytes, modified: None })
+    }
+
+    fn new(place: Place, path: &Path, stamp: FileStamp) -> Self {
         let (path, has_changed) = (path.to_owned(), AtomicBool::new(false));
-        Ok(Self { file, path, stamp, has_changed, memory: OnceLock::new() })
+        Self { place, path, stamp, has_changed, memory: OnceLock::new() }
+    }
+
+    /// The reason why bytes that are on another machine will not arrive.
+    pub fn failure(&self) -> Option<String> {
+        match &self.place {
+            Place::Remote(bytes) => bytes.failure(),
+            Place::Disk(_) | Place::Memory => None,
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -83,7 +132,7 @@ impl TraceFile {
     /// As [`Self::read`].
     pub fn read_ahead(&self, limit: u64) -> io::Result<()> {
         let length = self.length_bytes();
-        if length <= limit && self.memory.get().is_none() {
+        if matches!(self.place, Place::Disk(_)) && length <= limit && self.memory.get().is_none() {
             // Another thread that was first has stored the same bytes.
             let _ = self.memory.set(self.read(0..length)?);
         }
@@ -108,9 +157,23 @@ impl TraceFile {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let read = read_at(&self.file, bytes, offset);
+        let file = match &self.place {
+            Place::Disk(file) => file,
+            Place::Remote(remote) => return remote.read_into(offset, bytes),
+            Place::Memory => {
+                let found = self.in_memory(&(offset..offset + bytes.len() as u64));
+                return found.map_or_else(
+                    || Err(ErrorKind::UnexpectedEof.into()),
+                    |found| {
+                        bytes.copy_from_slice(found);
+                        Ok(())
+                    },
+                );
+            }
+        };
+        let read = read_at(file, bytes, offset);
         // Checked after the read: a change before the read has changed the stamp by now.
-        let is_same = FileStamp::from(&self.file.metadata()?) == self.stamp;
+        let is_same = FileStamp::from(&file.metadata()?) == self.stamp;
         if !is_same || matches!(&read, Err(error) if error.kind() == ErrorKind::UnexpectedEof) {
             if !self.has_changed.swap(true, Ordering::Relaxed) {
                 log::warn!("{} was changed while it was open", self.path.display());

@@ -111,6 +111,36 @@ impl Tensor {
         }
     }
 
+    /// Appends a range of the bytes to `out`.
+    ///
+    /// # Errors
+    /// If they cannot be read from the file.
+    pub fn append_range(&self, range: Range<usize>, out: &mut Vec<u8>) -> io::Result<()> {
+        match &self.bytes {
+            TensorBytes::Parts(parts) => {
+                let mut start = 0;
+                for part in parts {
+                    let end = start + part.len();
+                    let (from, to) = (range.start.max(start), range.end.min(end));
+                    if from < to {
+                        out.extend_from_slice(&part[from - start..to - start]);
+                    }
+                    start = end;
+                }
+                Ok(())
+            }
+            TensorBytes::Owned(bytes) => {
+                out.extend_from_slice(&bytes[range]);
+                Ok(())
+            }
+            TensorBytes::File(file, place) => {
+                let start = place.start + range.start as u64;
+                out.extend(file.read(start..place.start + range.end as u64)?);
+                Ok(())
+            }
+        }
+    }
+
     /// Part `index` of the first axis.
     pub fn part(&self, index: usize) -> Option<Cow<'_, [u8]>> {
         let count = *self.shape.first()?;
@@ -252,14 +282,21 @@ impl Trace {
     /// overwritten, pages are missing, and everything drawn or computed from them is invalid.
     ///
     /// # Errors
-    /// If the file was changed or cut while it was open.
+    /// If the file was changed or cut while it was open, or the connection to the machine that has it was lost.
     pub fn check(&self) -> Result<(), TraceError> {
         let changed = self.tensors.values().find_map(|tensor| match &tensor.bytes {
             TensorBytes::File(file, _) if file.has_changed() => Some(file.path()),
             _ => None,
         });
-        match changed {
-            Some(path) => Err(TraceError::ChangedOnDisk { path: path.to_owned() }),
+        if let Some(path) = changed {
+            return Err(TraceError::ChangedOnDisk { path: path.to_owned() });
+        }
+        let lost = self.tensors.values().find_map(|tensor| match &tensor.bytes {
+            TensorBytes::File(file, _) => Some((file.path(), file.failure()?)),
+            _ => None,
+        });
+        match lost {
+            Some((path, reason)) => Err(TraceError::Lost { path: path.to_owned(), reason }),
             None => Ok(()),
         }
     }
