@@ -1,12 +1,14 @@
 """Answers held-out scenes into a table: which heads look at objects, and how well the numbers of a sample find wrong answers.
 
-    .venv-tables/bin/python scripts/score_tables.py PROGRAM FOLDER [SCENES]
+    .venv-tables/bin/python scripts/score_tables.py PROGRAM FOLDER [--scenes N] [--traces N]
 
-FOLDER gets the scenes (`tiny.make_eval_set`), q.jsonl and scenes.parquet; a run that was stopped goes on. Needs numpy, pandas, pyarrow, pillow.
+FOLDER gets the scenes (`tiny.make_eval_set`), q.jsonl and scenes.parquet; with --traces also the traces of the first N questions and of
+all wrong answers. A run that was stopped goes on. Needs numpy, pandas, pyarrow, pillow.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -43,10 +45,20 @@ def auc(score: np.ndarray, is_wrong: np.ndarray) -> float:
 
 
 def main() -> None:
-    program, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--scenes", type=int, default=2000)
+    parser.add_argument("--traces", type=int, default=0, metavar="N")
+    args = parser.parse_args()
+    folder = args.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    write_questions(folder, int(sys.argv[3]) if len(sys.argv) > 3 else 340)
-    subprocess.run([program, "ask", "--batch", "q.jsonl", "--table", "scenes.parquet", "--verdict"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    write_questions(folder, args.scenes)
+    batch = [args.program.resolve(), "ask", "--batch", "q.jsonl", "--table", "scenes.parquet", "--verdict"]
+    # The second run asks only the wrong answers again, whose traces it keeps.
+    keeps = [["--out", "traces", "--no-overlay", "--keep", keep] for keep in (str(args.traces), "wrong")] if args.traces else [[]]
+    for keep in keeps:
+        subprocess.run([*batch, *keep], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     samples = pandas.read_parquet(folder / "scenes.samples.parquet")
     heads = pandas.read_parquet(folder / "scenes.parquet", columns=["layer", "head", "inside"])
     is_wrong = ~samples.correct.to_numpy(bool)

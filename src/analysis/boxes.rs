@@ -87,15 +87,16 @@ pub fn answer_words(trace: &Trace) -> Vec<(String, Vec<usize>)> {
         .collect()
 }
 
-/// The boxes that a word names: "fox", "Foxes", "butterflies".
+/// Whether a word names the objects of a noun: "fox", "Foxes", "butterflies".
+pub fn is_named(noun: &str, word: &str) -> bool {
+    let (noun, word) = (noun.to_lowercase(), word.to_lowercase());
+    let stem = noun.strip_suffix('y').map(|stem| format!("{stem}ies"));
+    word == noun
+        || word.strip_prefix(noun.as_str()).is_some_and(|end| end == "s" || end == "es")
+        || stem.as_ref() == Some(&word)
+}
+
+/// The boxes that a word names.
 pub fn boxes_of_word(boxes: &[NamedBox], word: &str) -> Vec<BoxPx> {
-    let word = word.to_lowercase();
-    let named = |noun: &str| {
-        let noun = noun.to_lowercase();
-        let stem = noun.strip_suffix('y').map(|stem| format!("{stem}ies"));
-        word == noun
-            || word.strip_prefix(noun.as_str()).is_some_and(|end| end == "s" || end == "es")
-            || stem.as_ref() == Some(&word)
-    };
-    boxes.iter().filter(|known| named(&known.noun)).map(|known| known.rect).collect()
+    boxes.iter().filter(|known| is_named(&known.noun, word)).map(|known| known.rect).collect()
 }

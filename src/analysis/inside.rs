@@ -37,9 +37,19 @@ impl Hash for Inside {
 impl Inside {
     /// Measures a region on a picture (`None`: on every picture), in pixels of the original; `spans` as in the trace.
     pub fn new(spans: &[ImageSpan], picture: Option<u32>, region: &[RegionPart]) -> Self {
+        Self::from_lines(spans, picture, &|y| intervals(region, y))
+    }
+
+    /// As [`Inside::new`], for an area of which `line` returns the intervals of columns inside on the line `y`: ascending,
+    /// without overlap, in pixels of the original.
+    pub fn from_lines(
+        spans: &[ImageSpan],
+        picture: Option<u32>,
+        line: &dyn Fn(f64) -> Vec<[f64; 2]>,
+    ) -> Self {
         let of_span = |span: &ImageSpan| {
             if picture.is_none_or(|picture| picture == span.picture) {
-                coverage(span, region)
+                coverage(span, line)
             } else {
                 vec![0.0; span.patches()]
             }
@@ -85,9 +95,9 @@ fn mass(value: f32) -> f64 {
     f64::from(if value.is_finite() { value.max(0.0) } else { 0.0 })
 }
 
-/// The part of each patch of a view inside a region, row by row. Views are upright, so that a patch is a rectangle of
+/// The part of each patch of a view inside an area, row by row. Views are upright, so that a patch is a rectangle of
 /// the original, too.
-fn coverage(span: &ImageSpan, region: &[RegionPart]) -> Vec<f32> {
+fn coverage(span: &ImageSpan, line_at: &dyn Fn(f64) -> Vec<[f64; 2]>) -> Vec<f32> {
     let map: &Affine = &span.original_from_preprocessed;
     let mut parts = vec![0.0_f64; span.patches()];
     let columns = span.columns as usize;
@@ -100,7 +110,7 @@ fn coverage(span: &ImageSpan, region: &[RegionPart]) -> Vec<f32> {
                 let rect = map.apply_rect(span.preprocessed_from_patch(row, column));
                 let y = rect.y + share * rect.height;
                 if y != read {
-                    (read, inside) = (y, intervals(region, y));
+                    (read, inside) = (y, line_at(y));
                 }
                 let covered: f64 = inside
                     .iter()

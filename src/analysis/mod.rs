@@ -10,6 +10,7 @@ pub mod density;
 pub mod diff;
 pub mod gather;
 pub mod inside;
+pub mod mask;
 pub mod methods;
 pub mod normalise;
 pub mod outline;

@@ -195,7 +195,7 @@ fn under_brush(from: [f64; 2], to: [f64; 2], radius: f64, y: f64) -> Option<[f64
 }
 
 /// Overlapping intervals joined.
-fn merged(mut intervals: Intervals) -> Intervals {
+pub fn merged(mut intervals: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     intervals.sort_by(|a, b| a[0].total_cmp(&b[0]));
     let mut joined: Intervals = Vec::new();
     for [low, high] in intervals {

@@ -15,6 +15,7 @@ mod export;
 mod inspect;
 mod memory_limit;
 mod npy;
+mod objects;
 mod occlusion;
 mod overlay;
 mod pack;

@@ -1,9 +1,8 @@
 //! `vlmscope table`: one table over many traces, or over the tables of several machines.
 
 use super::common::{cancel_on_interrupt, note, print_json, usage};
-use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, parse_boxes};
-use crate::analysis::inside::Inside;
-use crate::analysis::score::region_of_boxes;
+use super::objects::{Objects, masks_of};
+use crate::analysis::boxes::{NamedBox, parse_boxes};
 use crate::files;
 use crate::job::CancelToken;
 use crate::model::builtin;
@@ -13,7 +12,7 @@ use crate::table::{
     samples_batch,
 };
 use crate::terminal;
-use crate::trace::{AnswerIndex, Trace};
+use crate::trace::Trace;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
@@ -204,7 +203,7 @@ impl<'a> Facts<'a> {
         let place = Some(path.display().to_string());
         let Some(rows) = &mut self.rows else {
             let known = known_boxes(trace, self.boxes.as_deref(), self.args.boxes.as_deref())?;
-            let objects = Objects { known, object: self.args.object.clone() };
+            let objects = Objects::new(known, Vec::new(), self.args.object.clone());
             let (picture, object) = (file_name(trace), objects.of_sample(trace));
             let given = Given { sample, index, picture, object, trace: place, ..Given::default() };
             return Ok((given, objects));
@@ -212,7 +211,7 @@ impl<'a> Facts<'a> {
         let (number, row) = rows.remove(name).ok_or_else(|| {
             anyhow!("{}: the data set has no row with the id {name:?}", path.display())
         })?;
-        let objects = Objects::of_row(trace, &row)?;
+        let objects = Objects::of_row(trace, &row, masks_of(&row)?)?;
         let given = Given {
             sample,
             index: u32::try_from(number - 1).context("there are too many rows for a table")?,
@@ -257,54 +256,6 @@ fn known_boxes(
     let path = path.unwrap_or_else(|| Path::new("the boxes"));
     parse_boxes(text, trace)
         .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))
-}
-
-/// The objects in a picture, and the one that the question is about, if it is named.
-pub(super) struct Objects {
-    pub known: Vec<NamedBox>,
-    pub object: Option<String>,
-}
-
-impl Objects {
-    /// The objects of a row of a data set: its own boxes, or those of a built-in sample.
-    pub fn of_row(trace: &Trace, row: &InputRow) -> anyhow::Result<Self> {
-        let known = match &row.boxes {
-            Some(boxes) => parse_boxes(boxes, trace)
-                .map_err(|reason| anyhow!("the boxes cannot be used: {reason}"))?,
-            None => builtin::boxes_of(trace),
-        };
-        Ok(Self { known, object: row.object.clone() })
-    }
-
-    /// The object that a token is about: the one of the question, or else the one that the token's word names.
-    pub fn inside(&self, trace: &Trace, token: AnswerIndex) -> Option<Inside> {
-        let name = match &self.object {
-            Some(object) => object.clone(),
-            None => {
-                let words = answer_words(trace);
-                words.into_iter().find(|(_, tokens)| tokens.contains(&token.index()))?.0
-            }
-        };
-        self.of_name(trace, &name)
-    }
-
-    /// The object of the whole answer: the one of the question, or else the first one that the answer names.
-    pub fn of_sample(&self, trace: &Trace) -> Option<(String, Inside)> {
-        let names: Vec<String> = match &self.object {
-            Some(object) => vec![object.clone()],
-            None => answer_words(trace).into_iter().map(|(word, _)| word).collect(),
-        };
-        names.into_iter().find_map(|name| {
-            let inside = self.of_name(trace, &name)?;
-            Some((name, inside))
-        })
-    }
-
-    fn of_name(&self, trace: &Trace, name: &str) -> Option<Inside> {
-        let boxes = boxes_of_word(&self.known, name);
-        (!boxes.is_empty())
-            .then(|| Inside::new(&trace.meta().spans, None, &region_of_boxes(&boxes)))
-    }
 }
 
 fn report(

@@ -14,6 +14,7 @@ mod files;
 #[cfg(target_os = "linux")]
 mod installed;
 mod logging;
+mod masks;
 mod patch;
 mod program;
 mod record;

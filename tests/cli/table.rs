@@ -17,12 +17,12 @@ use vlmscope::table::{SampleRow, TableKind, TableReader, read_samples, samples_p
 use vlmscope::trace::Trace;
 
 /// Sample, token, layer and head of a row.
-type Place = (String, u32, u32, u32);
+pub type Place = (String, u32, u32, u32);
 
 const NUMBERS: [&str; 6] = ["image_share", "entropy", "focus", "peak", "sink_share", "inside"];
 
 /// The numbers of a heads table by their place.
-fn heads(path: &Path) -> BTreeMap<Place, Vec<Option<f32>>> {
+pub fn heads(path: &Path) -> BTreeMap<Place, Vec<Option<f32>>> {
     let mut found = BTreeMap::new();
     for batch in TableReader::open_kind(path, TableKind::Heads).unwrap().batches().unwrap() {
         let batch = batch.unwrap();

@@ -9,7 +9,8 @@ use super::resume::{request_key, there_already};
 use super::view::{View, as_json, overlay_path, write_overlay};
 use crate::analysis::methods::Method;
 use crate::cli::common::{note, read_picture, usage};
-use crate::cli::table::{Objects, table_path};
+use crate::cli::objects::{Objects, masks_of};
+use crate::cli::table::table_path;
 use crate::files::FileLock;
 use crate::job::CancelToken;
 use crate::model::{AskRequest, Engine, Picture, RelevancyRequest, Turn, blank_logprobs};
@@ -191,7 +192,8 @@ impl Batch<'_> {
             Some(engine) => engine,
             empty => empty.insert(self.view.load(self.args)?),
         };
-        let key = request_key(&request, row, engine, self.args)?;
+        let masks = masks_of(row)?;
+        let key = request_key(&request, row, &masks, engine, self.args)?;
         let is_kept = |answer: &str| self.keep.keeps(number, row.expected.as_ref(), answer);
         let path = self.args.out.as_ref().map(|out| out.join(format!("{name}.vlmtrace")));
         let known = self.store.as_ref().and_then(|store| store.known(name));
@@ -218,7 +220,7 @@ impl Batch<'_> {
         }
         let place = path.as_ref().map(|path| path.display().to_string());
         if let Some(store) = &mut self.store {
-            let objects = Objects::of_row(&measured, row)?;
+            let objects = Objects::of_row(&measured, row, masks)?;
             let given = Given {
                 sample: name.to_owned(),
                 index: u32::try_from(number - 1).context("there are too many rows for a table")?,

@@ -1,6 +1,7 @@
 //! Results of an earlier run of a batch: traces and rows that answer the same request.
 
 use super::args::Args;
+use crate::analysis::mask::NamedMask;
 use crate::model::{AskRequest, Engine, WRITER, hex};
 use crate::table::input::InputRow;
 use crate::terminal;
@@ -14,6 +15,7 @@ use std::path::Path;
 pub(super) fn request_key(
     request: &AskRequest,
     row: &InputRow,
+    masks: &[NamedMask],
     engine: &Engine,
     args: &Args,
 ) -> anyhow::Result<String> {
@@ -28,6 +30,7 @@ pub(super) fn request_key(
         "verdict": args.data.verdict,
         "object": row.object,
         "boxes": row.boxes,
+        "masks": masks,
     });
     Ok(hex(&Sha256::digest(serde_json::to_vec(&all)?)))
 }

@@ -2,6 +2,7 @@
 
 use super::error::InputError;
 use super::fields::{Fields, Give};
+use super::masks::bytes_as_text;
 use crate::files::{open_regular, read_text};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
@@ -169,6 +170,6 @@ fn value(column: &dyn Array, row: usize) -> Value {
                 .map(|(field, column)| (field.name().clone(), value(column.as_ref(), row)))
                 .collect()
         }
-        _ => Value::Null,
+        _ => bytes(column, row).map(bytes_as_text).map_or(Value::Null, Value::from),
     }
 }

@@ -1,5 +1,6 @@
 //! The meaning of the fields of a data set.
 
+use super::masks::{InputMask, MaskSource, masks};
 use crate::table::{Expected, Rule};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub struct InputRow {
     pub object: Option<String>,
     /// Boxes of objects in the picture, as JSON in the form of a boxes file.
     pub boxes: Option<String>,
+    /// Masks of objects in the picture.
+    pub masks: Vec<InputMask>,
 }
 
 impl InputRow {
@@ -83,7 +86,7 @@ impl InputRow {
 const SAMPLE: &str = "sample:";
 
 /// Meanings of fields, with the names that they have in data sets.
-const KNOWN: [(&str, &[&str]); 10] = [
+const KNOWN: [(&str, &[&str]); 11] = [
     ("id", &["id", "question_id"]),
     ("picture", &["picture", "image", "image_path", "img_path", "image_file", "file_name"]),
     ("question", &["question", "text", "query"]),
@@ -94,6 +97,7 @@ const KNOWN: [(&str, &[&str]); 10] = [
     ("category", &["category", "question_type"]),
     ("object", &["object"]),
     ("boxes", &["boxes", "objects"]),
+    ("masks", &["masks", "mask", "segmentation"]),
 ];
 
 /// The fields that are read, and under which names.
@@ -179,6 +183,11 @@ impl Names {
             Some(Value::String(text)) => Some(text),
             Some(boxes) => Some(boxes.to_string()),
         };
+        let masks = self.masks(&mut fields, folder)?;
+        let object = text(self.take(&mut fields, "object"), "object")?;
+        if object.is_none() && masks.iter().any(|mask| mask.noun.is_none()) {
+            return Err("has a mask, but no `object` that it is of".into());
+        }
         let id = text(self.take(&mut fields, "id"), "id")?.or_else(|| fields.key.take());
         Ok(InputRow {
             id,
@@ -189,9 +198,19 @@ impl Names {
             answer: text(self.take(&mut fields, "answer"), "answer")?,
             expected: Expected::new(expected, rule),
             category: text(self.take(&mut fields, "category"), "category")?,
-            object: text(self.take(&mut fields, "object"), "object")?,
+            object,
             boxes,
+            masks,
         })
+    }
+
+    /// The masks of a row, the field being a picture or what [`masks`] reads.
+    fn masks(&self, fields: &mut Fields, folder: &Path) -> Result<Vec<InputMask>, String> {
+        let picture = self.names("masks").into_iter().find_map(|name| fields.pictures.remove(name));
+        if let Some((_, bytes)) = picture {
+            return Ok(vec![InputMask { noun: None, source: MaskSource::Bytes(bytes) }]);
+        }
+        self.take(fields, "masks").map_or(Ok(Vec::new()), |value| masks(value, folder))
     }
 
     fn take(&self, fields: &mut Fields, ours: &str) -> Option<Value> {

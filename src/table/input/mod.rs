@@ -6,11 +6,13 @@
 mod arrow;
 mod error;
 mod fields;
+mod masks;
 mod text;
 mod webdataset;
 
 pub use error::InputError;
 pub use fields::{InputPicture, InputRow, Names};
+pub use masks::{InputMask, MaskSource};
 
 use fields::Fields;
 use std::path::{Path, PathBuf};

@@ -42,7 +42,8 @@ pub(super) fn tar<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result
         }
         if let Some(sample) = &mut sample {
             let size = entry.size();
-            let is_picture = PICTURES.contains(&ending.to_ascii_lowercase().as_str());
+            let kind = ending.rsplit('.').next().unwrap_or(ending).to_ascii_lowercase();
+            let is_picture = PICTURES.contains(&kind.as_str());
             let most = if is_picture { MOST_BYTES } else { MOST_TEXT_BYTES };
             sample.bytes = sample.bytes.saturating_add(size);
             if size > most || sample.bytes > MOST_BYTES {
@@ -90,12 +91,14 @@ impl Sample {
             String::from_utf8(bytes)
                 .map_err(|_| format!("has the file `{name}`, which is not UTF-8"))
         };
-        let added = if PICTURES.contains(&ending.as_str()) {
-            // The first picture is the one that is asked about, unless another is named.
-            let field = if self.fields.pictures.contains_key("picture") {
-                ending
-            } else {
-                "picture".into()
+        // `0001.mask.png` is a picture in the field `mask`.
+        let (field, kind) = ending.rsplit_once('.').unwrap_or(("", &ending));
+        let added = if PICTURES.contains(&kind) {
+            // The first picture without a field is the one that is asked about, unless another is named.
+            let field = match field {
+                "" if self.fields.pictures.contains_key("picture") => kind.to_owned(),
+                "" => "picture".into(),
+                field => field.to_owned(),
             };
             self.fields.pictures.insert(field, (name.to_owned(), bytes.into()));
             Ok(())
