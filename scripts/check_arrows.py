@@ -27,10 +27,10 @@ ARROWS: dict[str, set[str]] = {
     "crash": {"job", "gpu", "terminal"},
     "model": {"trace", "analysis", "job", "files"},
     "view": {"trace", "analysis", "files"},
-    "table": {"trace", "analysis", "view", "files"},
+    "table": {"trace", "analysis", "view", "files", "job"},
     "gpu": {"trace", "analysis", "view"},
     "record": {"gpu", "view", "job", "trace", "files", "terminal"},
-    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "trace", "settings", "files", "terminal", "crash"},
+    "ui": {"edit", "view", "gpu", "analysis", "job", "record", "model", "table", "trace", "settings", "files", "terminal", "crash"},
     "settings": {"view", "analysis", "model", "trace", "files"},
     "cli": {"trace", "analysis", "edit", "job", "model", "view", "table", "gpu", "record", "ui", "settings", "files", "terminal", "crash"},
 }

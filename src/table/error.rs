@@ -63,6 +63,17 @@ pub enum TableError {
         /// The other.
         second: PathBuf,
     },
+    /// A condition cannot be read, or does not fit the table.
+    #[error("the condition `{condition}` cannot be used: {reason}")]
+    Condition {
+        /// The condition.
+        condition: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The work was cancelled.
+    #[error("cancelled")]
+    Cancelled,
     /// Another process writes the table.
     #[error(transparent)]
     Lock(#[from] LockError),

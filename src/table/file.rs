@@ -6,6 +6,7 @@ use crate::files::{self, Replacement};
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use arrow_array::{BooleanArray, RecordBatch};
+use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
@@ -147,25 +148,56 @@ impl TableReader {
         self.builder.metadata().file_metadata().num_rows().unsigned_abs()
     }
 
+    /// Number of row groups.
+    pub fn groups(&self) -> usize {
+        self.builder.metadata().num_row_groups()
+    }
+
+    /// The names and types of the columns in the file.
+    pub(super) fn fields(&self) -> Vec<(String, DataType)> {
+        let fields = self.builder.schema().fields().iter();
+        fields.map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    }
+
+    /// Reads some columns of one row group in parts.
+    ///
+    /// # Errors
+    /// A damaged file, or a column that is not there.
+    pub fn columns_of_group(
+        self,
+        group: usize,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
+        let mut shown = Vec::new();
+        for name in columns {
+            shown.push(self.place(name)?);
+        }
+        let projection = ProjectionMask::leaves(self.builder.parquet_schema(), shown);
+        let Self { path, builder, .. } = self;
+        let builder = builder.with_row_groups(vec![group]).with_projection(projection);
+        Self { path, kind: self.kind, builder: builder.with_batch_size(PAGE_ROWS) }.batches()
+    }
+
+    /// The place of a column. Tables of this program have no nested columns, so that it is the place of its leaf, too.
+    fn place(&self, name: &str) -> Result<usize> {
+        self.builder.schema().index_of(name).map_err(|_| TableError::Column {
+            path: self.path.clone(),
+            column: name.into(),
+            reason: "is missing".into(),
+        })
+    }
+
     /// Reads some columns of the rows whose numbers are these. Pages that cannot hold such a row are not read.
     ///
     /// # Errors
     /// A damaged file, or a column that is not there.
     pub fn rows_where(self, wanted: &[(&str, u32)], columns: &[&str]) -> Result<Vec<RecordBatch>> {
-        let path = self.path;
-        let schema = self.builder.schema();
-        let place = |name: &str| {
-            schema.index_of(name).map_err(|_| TableError::Column {
-                path: path.clone(),
-                column: name.into(),
-                reason: "is missing".into(),
-            })
-        };
         let mut places = Vec::new();
         for &(name, value) in wanted {
-            places.push((place(name)?, value));
+            places.push((self.place(name)?, value));
         }
-        let shown = columns.iter().map(|name| place(name)).collect::<Result<Vec<usize>>>()?;
+        let shown = columns.iter().map(|name| self.place(name)).collect::<Result<Vec<usize>>>()?;
+        let path = self.path;
         let metadata = Arc::clone(self.builder.metadata());
         let mut selectors = Vec::new();
         for group in 0..metadata.num_row_groups() {

@@ -9,6 +9,7 @@ pub mod input;
 mod merge;
 mod samples;
 mod schema;
+pub mod statistics;
 mod store;
 
 pub use error::TableError;

@@ -62,6 +62,12 @@ impl Unit {
             Self::One | Self::LogProbability => "",
         }
     }
+
+    /// A value as text, with as many digits as `largest`, the larger end of its range, needs: "4.1 %".
+    pub fn text(self, value: f64, largest: f64) -> String {
+        let [value, largest] = [value, largest].map(|value| value * self.factor());
+        format!("{}{}", number(value, largest), self.suffix())
+    }
 }
 
 impl Quantity {
@@ -104,9 +110,7 @@ impl Quantity {
 
     /// A value as text, with as many digits as `largest`, the larger end of its range, needs: "4.1 %".
     pub fn text(self, value: f32, largest: f32) -> String {
-        let unit = self.unit();
-        let [value, largest] = [value, largest].map(|value| f64::from(value) * unit.factor());
-        format!("{}{}", number(value, largest), unit.suffix())
+        self.unit().text(f64::from(value), f64::from(largest))
     }
 }
 

@@ -1,0 +1,363 @@
+//! One number of every head for every sample, read from a heads table.
+
+use super::super::file::TableReader;
+use super::super::schema::TableKind;
+use super::super::{Result, TableError};
+use super::{DataSet, HeadColumn, SampleColumns};
+use crate::job::CancelToken;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float32Type, UInt32Type};
+use arrow_array::{Array as _, RecordBatch, StringArray, UInt32Array};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Samples × layers × heads that are read at most: 4 GiB.
+const MOST_CELLS: usize = 1 << 30;
+/// Threads that read row groups.
+const MOST_THREADS: usize = 8;
+/// Batches that wait to be added.
+const WAITING: usize = 16;
+
+/// One number of every head for every sample: the mean over the answer tokens that have a value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cube {
+    layers: Vec<u32>,
+    heads: usize,
+    /// \[samples, layers, heads\]; NaN where a sample has no value.
+    values: Vec<f32>,
+}
+
+impl Cube {
+    /// A cube of `values` `[samples, layers, heads]`; `layers` are the model's own numbers. `None` if the sizes do not fit.
+    pub fn new(layers: Vec<u32>, heads: usize, values: Vec<f32>) -> Option<Self> {
+        let cells = layers.len() * heads;
+        let fits = if cells == 0 { values.is_empty() } else { values.len().is_multiple_of(cells) };
+        fits.then_some(Self { layers, heads, values })
+    }
+
+    /// Reads one column of a heads table with several threads; the numbers follow the samples of `of`. `progress` receives the
+    /// number of rows that are read and of all rows.
+    ///
+    /// # Errors
+    /// A damaged table, one whose rows do not belong to its samples, or [`TableError::Cancelled`].
+    pub fn load(
+        of: &DataSet,
+        column: HeadColumn,
+        progress: &dyn Fn(u64, u64),
+        cancel: &CancelToken,
+    ) -> Result<Self> {
+        Loading::new(of, column)?.run(progress, cancel)
+    }
+
+    /// The numbers of the layers.
+    pub fn layers(&self) -> &[u32] {
+        &self.layers
+    }
+
+    /// Number of heads of a layer.
+    pub const fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// Number of layers × heads.
+    pub const fn cells(&self) -> usize {
+        self.layers.len() * self.heads
+    }
+
+    /// Number of samples.
+    pub const fn samples(&self) -> usize {
+        match self.cells() {
+            0 => 0,
+            cells => self.values.len() / cells,
+        }
+    }
+
+    /// The numbers of a sample: \[layers × heads\], NaN where there is none.
+    pub fn sample(&self, row: usize) -> &[f32] {
+        let cells = self.cells();
+        self.values.get(row * cells..(row + 1) * cells).unwrap_or_default()
+    }
+
+    /// Layer and head of a cell, in the model's own numbers.
+    pub fn head_of(&self, cell: usize) -> Option<[u32; 2]> {
+        let layer = self.layers.get(cell.checked_div(self.heads)?)?;
+        Some([*layer, (cell % self.heads) as u32])
+    }
+
+    /// The cell of a layer, in the model's own numbers, and a head.
+    pub fn cell(&self, layer: u32, head: u32) -> Option<usize> {
+        let row = self.layers.iter().position(|own| *own == layer)?;
+        ((head as usize) < self.heads).then_some(row * self.heads + head as usize)
+    }
+
+    /// The mean of some cells for every sample; NaN where a sample has no value of them.
+    pub fn mean_of(&self, cells: &[usize]) -> Vec<f64> {
+        let mean = |row: usize| {
+            let values = self.sample(row);
+            let of =
+                cells.iter().filter_map(|&cell| values.get(cell)).filter(|value| !value.is_nan());
+            let (sum, n) =
+                of.fold((0.0, 0.0), |(sum, n), value| (sum + f64::from(*value), n + 1.0));
+            sum / n
+        };
+        (0..self.samples()).map(mean).collect()
+    }
+}
+
+/// The rows of a batch that are ready to be added.
+struct Rows {
+    /// Rows of the samples.
+    samples: Vec<u32>,
+    layers: UInt32Array,
+    heads: UInt32Array,
+    values: arrow_array::Float32Array,
+    rows: usize,
+}
+
+/// The column of the heads table by which its rows find their samples.
+enum Key<'a> {
+    /// Numbers that are different for all samples.
+    Index(HashMap<u32, u32>),
+    /// Names: samples of several tables may have the same number.
+    Name(HashMap<&'a str, usize>),
+}
+
+impl<'a> Key<'a> {
+    fn new(samples: &'a SampleColumns) -> Result<Self> {
+        let mut rows = HashMap::with_capacity(samples.len());
+        for row in 0..samples.len() {
+            rows.insert(samples.number("index", row) as u32, row as u32);
+        }
+        Ok(match rows.len() == samples.len() {
+            true => Self::Index(rows),
+            false => Self::Name(samples.by_name()?),
+        })
+    }
+
+    const fn column(&self) -> &'static str {
+        match self {
+            Self::Index(_) => "index",
+            Self::Name(_) => "sample",
+        }
+    }
+
+    /// The sample of every row, or the one that is in no sample.
+    fn find(&self, batch: &RecordBatch) -> std::result::Result<Vec<u32>, String> {
+        let Some(column) = batch.column_by_name(self.column()) else { return Ok(Vec::new()) };
+        match self {
+            Self::Index(rows) => {
+                let numbers = column.as_primitive::<UInt32Type>().values();
+                let find = |number: &&u32| rows.get(*number).copied();
+                each_run(numbers.iter(), find).map_err(|number| number.to_string())
+            }
+            Self::Name(rows) => {
+                let names: &StringArray = column.as_string();
+                let find = |name: &Option<&str>| Some(*rows.get((*name)?)? as u32);
+                each_run(names.iter(), find).map_err(|name| name.unwrap_or_default().to_owned())
+            }
+        }
+    }
+}
+
+/// Looks every item up; items that follow an equal one are not looked up again. Fails with the first one that is not found.
+fn each_run<T: PartialEq + Copy>(
+    items: impl Iterator<Item = T>,
+    find: impl Fn(&T) -> Option<u32>,
+) -> std::result::Result<Vec<u32>, T> {
+    let mut last: Option<(T, u32)> = None;
+    let found = items.map(|item| match last {
+        Some((before, row)) if before == item => Ok(row),
+        _ => {
+            let row = find(&item).ok_or(item)?;
+            last = Some((item, row));
+            Ok(row)
+        }
+    });
+    found.collect()
+}
+
+/// Sums of one layer over the tokens of every sample: \[samples, heads\].
+struct Layer {
+    sums: Vec<f32>,
+    counts: Vec<u32>,
+}
+
+struct Loading<'a> {
+    of: &'a DataSet,
+    column: HeadColumn,
+    key: Key<'a>,
+    heads: usize,
+    most_layers: usize,
+    groups: usize,
+}
+
+impl<'a> Loading<'a> {
+    fn new(of: &'a DataSet, column: HeadColumn) -> Result<Self> {
+        let samples = of.samples();
+        let most = |name: &str| {
+            (0..samples.len()).map(|row| samples.number(name, row) as usize).max().unwrap_or(0)
+        };
+        let (most_layers, heads) = (most("layers"), most("heads"));
+        let cells = most_layers.saturating_mul(heads).saturating_mul(samples.len());
+        if cells > MOST_CELLS {
+            let reason = format!(
+                "makes {cells} numbers of {most_layers} layers × {heads} heads for {} samples, of which at most {MOST_CELLS} are read",
+                samples.len()
+            );
+            return Err(samples.wrong("heads", reason));
+        }
+        let reader = TableReader::open_kind(&of.source().heads, TableKind::Heads)?;
+        let groups = reader.groups();
+        Ok(Self { of, column, key: Key::new(samples)?, heads, most_layers, groups })
+    }
+
+    fn run(self, progress: &dyn Fn(u64, u64), cancel: &CancelToken) -> Result<Cube> {
+        let next = AtomicUsize::new(0);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(MOST_THREADS).min(self.groups.max(1));
+        let (sender, receiver) = bounded(WAITING);
+        let layers = std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let (sender, next, this) = (sender.clone(), &next, &self);
+                scope.spawn(move || this.read_groups(next, &sender, cancel));
+            }
+            drop(sender);
+            // Ends the readers, whose channel closes, also on an error.
+            let receiver = receiver;
+            self.add_all(&receiver, progress, cancel)
+        })?;
+        Ok(self.cube(layers))
+    }
+
+    /// Reads row groups until all are taken, or the receiver is gone.
+    fn read_groups(&self, next: &AtomicUsize, to: &Sender<Result<Rows>>, cancel: &CancelToken) {
+        loop {
+            let group = next.fetch_add(1, Ordering::Relaxed);
+            if group >= self.groups || cancel.is_cancelled() {
+                return;
+            }
+            if let Err(error) = self.read_group(group, to, cancel) {
+                // A closed channel means that another error was met.
+                let _ = to.send(Err(error));
+                return;
+            }
+        }
+    }
+
+    fn read_group(
+        &self,
+        group: usize,
+        to: &Sender<Result<Rows>>,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        let reader = TableReader::open_kind(&self.of.source().heads, TableKind::Heads)?;
+        let columns = [self.key.column(), "layer", "head", self.column.name()];
+        for batch in reader.columns_of_group(group, &columns)? {
+            let batch = batch?;
+            let rows = self.rows(&batch)?;
+            if cancel.is_cancelled() || to.send(Ok(rows)).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self, batch: &RecordBatch) -> Result<Rows> {
+        let missing = |column: &str| self.wrong(column, "is missing".into());
+        let number = |name: &str| -> Result<UInt32Array> {
+            let column = batch.column_by_name(name).ok_or_else(|| missing(name))?;
+            Ok(column.as_primitive::<UInt32Type>().clone())
+        };
+        let samples = self.key.find(batch).map_err(|sample| {
+            let samples = self.of.samples().path().display();
+            self.wrong(
+                self.key.column(),
+                format!("names the sample `{sample}`, which {samples} lacks"),
+            )
+        })?;
+        let name = self.column.name();
+        let values = batch.column_by_name(name).ok_or_else(|| missing(name))?;
+        let values = values.as_primitive::<Float32Type>().clone();
+        Ok(Rows {
+            samples,
+            layers: number("layer")?,
+            heads: number("head")?,
+            values,
+            rows: batch.num_rows(),
+        })
+    }
+
+    fn add_all(
+        &self,
+        from: &Receiver<Result<Rows>>,
+        progress: &dyn Fn(u64, u64),
+        cancel: &CancelToken,
+    ) -> Result<BTreeMap<u32, Layer>> {
+        let (mut layers, mut done) = (BTreeMap::new(), 0);
+        for rows in from {
+            let rows = rows?;
+            self.add(&mut layers, &rows)?;
+            done += rows.rows as u64;
+            progress(done, self.of.head_rows());
+        }
+        if cancel.is_cancelled() { Err(TableError::Cancelled) } else { Ok(layers) }
+    }
+
+    fn add(&self, layers: &mut BTreeMap<u32, Layer>, rows: &Rows) -> Result<()> {
+        let cells = self.of.samples().len() * self.heads;
+        let (numbers, heads, values) =
+            (rows.layers.values(), rows.heads.values(), rows.values.values());
+        let mut at = 0;
+        while at < rows.rows {
+            let number = numbers[at];
+            let run = numbers[at..].iter().take_while(|own| **own == number).count();
+            if !layers.contains_key(&number) && layers.len() == self.most_layers {
+                let reason =
+                    format!("has more layers than the {} of the samples table", self.most_layers);
+                return Err(self.wrong("layer", reason));
+            }
+            let layer = layers
+                .entry(number)
+                .or_insert_with(|| Layer { sums: vec![0.0; cells], counts: vec![0; cells] });
+            for row in at..at + run {
+                let head = heads[row] as usize;
+                if head >= self.heads {
+                    let reason = format!("names head {head} of {}, counted from 0", self.heads);
+                    return Err(self.wrong("head", reason));
+                }
+                let value = values[row];
+                if rows.values.is_valid(row) && value.is_finite() {
+                    let cell = rows.samples[row] as usize * self.heads + head;
+                    layer.sums[cell] += value;
+                    layer.counts[cell] += 1;
+                }
+            }
+            at += run;
+        }
+        Ok(())
+    }
+
+    fn cube(&self, layers: BTreeMap<u32, Layer>) -> Cube {
+        let (numbers, samples) =
+            (layers.keys().copied().collect::<Vec<u32>>(), self.of.samples().len());
+        let cells = numbers.len() * self.heads;
+        let mut values = vec![f32::NAN; samples * cells];
+        for (row, (_, layer)) in layers.into_iter().enumerate() {
+            let of_sample =
+                layer.sums.chunks(self.heads.max(1)).zip(layer.counts.chunks(self.heads.max(1)));
+            for (sample, (sums, counts)) in of_sample.enumerate() {
+                let from = sample * cells + row * self.heads;
+                let place = values[from..from + self.heads].iter_mut();
+                for (value, (sum, count)) in place.zip(sums.iter().zip(counts)) {
+                    *value = if *count == 0 { f32::NAN } else { sum / *count as f32 };
+                }
+            }
+        }
+        Cube { layers: numbers, heads: self.heads, values }
+    }
+
+    fn wrong(&self, column: &str, reason: String) -> TableError {
+        TableError::Column { path: self.of.source().heads.clone(), column: column.into(), reason }
+    }
+}

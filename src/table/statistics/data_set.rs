@@ -1,0 +1,63 @@
+//! A table that is open: its samples in memory, the numbers of its heads on demand.
+
+use super::super::file::{TableReader, samples_path};
+use super::super::merge::Source;
+use super::super::schema::TableKind;
+use super::super::{Result, TableError};
+use super::SampleColumns;
+use std::path::Path;
+
+/// A table with its samples. The numbers of heads are read by [`super::Cube::load`].
+#[derive(Clone, Debug)]
+pub struct DataSet {
+    source: Source,
+    samples: SampleColumns,
+    head_rows: u64,
+}
+
+impl DataSet {
+    /// Opens a heads table with the samples table beside it; either may be named. Of the heads table, only the metadata is read.
+    ///
+    /// # Errors
+    /// A damaged or foreign file, with the column that is wrong.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let source = match name.strip_suffix(".samples.parquet") {
+            Some(stem) => Source {
+                heads: path.with_file_name(format!("{stem}.parquet")),
+                samples: path.to_owned(),
+            },
+            None => Source { heads: path.to_owned(), samples: samples_path(path) },
+        };
+        let heads = TableReader::open_kind(&source.heads, TableKind::Heads)?;
+        let samples = SampleColumns::read(&source.samples).map_err(|error| match error {
+            TableError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                let reason = "is missing: the heads table needs the samples table beside it".into();
+                TableError::Foreign { path, reason }
+            }
+            error => error,
+        })?;
+        Ok(Self { head_rows: heads.rows(), source, samples })
+    }
+
+    /// The files.
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The samples.
+    pub const fn samples(&self) -> &SampleColumns {
+        &self.samples
+    }
+
+    /// Number of rows of the heads table.
+    pub const fn head_rows(&self) -> u64 {
+        self.head_rows
+    }
+
+    /// A file that a column of the samples table names: relative to the folder of the table, or as it is.
+    pub fn file(&self, named: &str) -> std::path::PathBuf {
+        let beside = self.source.samples.with_file_name("").join(named);
+        if beside.exists() { beside } else { named.into() }
+    }
+}

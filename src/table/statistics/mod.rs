@@ -1,0 +1,26 @@
+//! Statistics over the samples of a table: means of every head over a group of samples, comparisons of two groups, rankings
+//! with their stability, and how well a column finds wrong answers. Plain data on the CPU; docs/tables.md describes the methods.
+
+mod auc;
+mod compare;
+mod cube;
+mod data_set;
+mod filter;
+mod head_column;
+mod mask;
+mod moments;
+mod ranking;
+mod sample_columns;
+#[cfg(test)]
+mod tests;
+
+pub use auc::{Auc, auc, auc_interval};
+pub use compare::{Comparison, Difference, benjamini_hochberg, compare_groups, compare_paired};
+pub use cube::Cube;
+pub use data_set::DataSet;
+pub use filter::{Bound, Condition, Filter, Test};
+pub use head_column::HeadColumn;
+pub use mask::Mask;
+pub use moments::{Moment, Moments};
+pub use ranking::{RankedHead, Ranking, RankingOptions};
+pub use sample_columns::{SampleColumns, Values, join};

@@ -1,0 +1,417 @@
+//! Statistics against numpy, pandas and SciPy (scripts/make_statistics_fixture.py), and against slow code that follows the definition.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use super::super::schema::TableKind;
+use super::super::{SampleRow, Source, TableError, TableWriter, samples_batch};
+use super::compare::LEVEL;
+use super::*;
+use crate::job::CancelToken;
+use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
+use serde::Deserialize;
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
+
+#[derive(Deserialize)]
+struct Rows {
+    sample: Vec<u32>,
+    token: Vec<u32>,
+    layer: Vec<u32>,
+    head: Vec<u32>,
+    value: Vec<Option<f32>>,
+}
+
+#[derive(Deserialize)]
+struct Fixture {
+    samples: u32,
+    layers: Vec<u32>,
+    heads: u32,
+    rows: Rows,
+    means: Vec<Option<f64>>,
+    first: Vec<bool>,
+    group_n: Vec<u32>,
+    group_mean: Vec<Option<f64>>,
+    group_deviation: Vec<Option<f64>>,
+    welch_p: Vec<Option<f64>>,
+    welch_low: Vec<Option<f64>>,
+    welch_high: Vec<Option<f64>>,
+    other: Vec<Option<f64>>,
+    pairs_p: Vec<Option<f64>>,
+    pairs_low: Vec<Option<f64>>,
+    pairs_high: Vec<Option<f64>>,
+    score: Vec<Option<f64>>,
+    auc: f64,
+    p: Vec<f64>,
+    corrected: Vec<f64>,
+    student: Vec<[f64; 4]>,
+}
+
+fn fixture() -> Fixture {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/statistics.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Writes the rows of the fixture as a table; `index` gives each sample its number.
+fn write(fixture: &Fixture, index: impl Fn(u32) -> u32) -> (TempDir, Source) {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::of(&folder.path().join("t.parquet"));
+    let rows = &fixture.rows;
+    let numbers = |values: Vec<u32>| -> ArrayRef { Arc::new(UInt32Array::from(values)) };
+    let columns: Vec<ArrayRef> = TableKind::Heads
+        .columns()
+        .iter()
+        .map(|column| -> ArrayRef {
+            match column.name {
+                "sample" => {
+                    let names = rows.sample.iter().map(|sample| format!("s{sample}"));
+                    Arc::new(StringArray::from_iter_values(names))
+                }
+                "index" => numbers(rows.sample.iter().map(|sample| index(*sample)).collect()),
+                "token" => numbers(rows.token.clone()),
+                "token_text" => Arc::new(StringArray::from(vec!["a"; rows.sample.len()])),
+                "layer" => numbers(rows.layer.clone()),
+                "head" => numbers(rows.head.clone()),
+                "inside" => Arc::new(Float32Array::from(rows.value.clone())),
+                name if name.starts_with("peak_") => {
+                    Arc::new(UInt32Array::from(vec![None; rows.sample.len()]))
+                }
+                _ => Arc::new(Float32Array::from(vec![0.5; rows.sample.len()])),
+            }
+        })
+        .collect();
+    let batch = RecordBatch::try_new(TableKind::Heads.schema(), columns).unwrap();
+    let mut writer = TableWriter::begin(&source.heads, TableKind::Heads).unwrap();
+    // Several row groups, which split samples.
+    for from in (0..batch.num_rows()).step_by(101) {
+        writer.write(&batch.slice(from, 101.min(batch.num_rows() - from))).unwrap();
+        writer.end_group().unwrap();
+    }
+    writer.finish().unwrap();
+    let sample = |sample: u32| SampleRow {
+        sample: format!("s{sample}"),
+        index: index(sample),
+        answer: if sample.is_multiple_of(2) { "Yes, a fox.".into() } else { "No.".into() },
+        correct: (sample != 9).then_some(!sample.is_multiple_of(4)),
+        category: Some(["count", "color"][sample as usize % 2].into()),
+        logprob: Some(-(sample as f32) / 10.0),
+        layers: fixture.layers.len() as u32,
+        heads: fixture.heads,
+        ..SampleRow::default()
+    };
+    let samples: Vec<SampleRow> = (0..fixture.samples).map(sample).collect();
+    let mut writer = TableWriter::begin(&source.samples, TableKind::Samples).unwrap();
+    writer.write(&samples_batch(&samples).unwrap()).unwrap();
+    writer.finish().unwrap();
+    (folder, source)
+}
+
+fn near(found: f64, wanted: Option<f64>, tolerance: f64) {
+    match wanted {
+        None => assert!(found.is_nan(), "{found} is not missing"),
+        Some(wanted) => {
+            assert!(
+                (found - wanted).abs() <= tolerance * wanted.abs().max(1e-3),
+                "{found} is not {wanted}"
+            );
+        }
+    }
+}
+
+fn load(source: &Source, column: HeadColumn) -> Result<Cube, TableError> {
+    Cube::load(&DataSet::open(&source.heads)?, column, &|_, _| (), &CancelToken::new())
+}
+
+fn cube_of(fixture: &Fixture, values: &[Option<f64>]) -> Cube {
+    let values = values.iter().map(|value| value.map_or(f32::NAN, |value| value as f32)).collect();
+    Cube::new(fixture.layers.clone(), fixture.heads as usize, values).unwrap()
+}
+
+#[test]
+fn means_over_tokens_are_those_of_pandas() {
+    let fixture = fixture();
+    // Numbers that tell samples apart, and numbers that do not: then the names are read.
+    for index in [|sample: u32| 1000 + sample, |sample: u32| sample % 7] {
+        let (_folder, source) = write(&fixture, index);
+        let data_set = DataSet::open(&source.samples).unwrap();
+        let by_heads = DataSet::open(&source.heads).unwrap();
+        assert_eq!(data_set.source(), by_heads.source(), "either file may be named");
+        let seen = AtomicU64::new(0);
+        let progress = |done, all| {
+            assert!(done <= all && all == data_set.head_rows());
+            seen.store(done, Ordering::Relaxed);
+        };
+        let cube =
+            Cube::load(&data_set, HeadColumn::Inside, &progress, &CancelToken::new()).unwrap();
+        assert_eq!(seen.into_inner(), data_set.head_rows());
+        assert_eq!((cube.layers(), cube.heads()), (&fixture.layers[..], fixture.heads as usize));
+        assert_eq!(cube.samples(), fixture.samples as usize);
+        for (sample, means) in fixture.means.chunks(cube.cells()).enumerate() {
+            for (found, wanted) in cube.sample(sample).iter().zip(means) {
+                near(f64::from(*found), *wanted, 1e-6);
+            }
+        }
+        assert_eq!(cube.head_of(5), Some([7, 1]));
+        assert_eq!(cube.cell(7, 1), Some(5));
+        assert_eq!((cube.cell(4, 1), cube.cell(7, 4)), (None, None));
+        let mean = cube.mean_of(&[0, 5]);
+        let both = [0, 5].map(|cell| f64::from(cube.sample(0)[cell]));
+        near(mean[0], Some(both.iter().sum::<f64>() / 2.0), 1e-12);
+        assert!(mean[5].is_finite(), "sample 5 has no value of head 1, but one of head 0");
+    }
+}
+
+#[test]
+fn a_cube_that_is_cancelled_or_does_not_fit_its_samples_is_refused() {
+    let fixture = fixture();
+    let (folder, source) = write(&fixture, |sample| sample);
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let data_set = DataSet::open(&source.heads).unwrap();
+    let cancelled = Cube::load(&data_set, HeadColumn::Focus, &|_, _| (), &cancel);
+    assert!(matches!(cancelled, Err(TableError::Cancelled)));
+    // Samples of another table beside the heads.
+    for (change, wanted) in [
+        (
+            SampleRow {
+                sample: "x".into(),
+                index: 4000,
+                layers: 2,
+                heads: 4,
+                ..SampleRow::default()
+            },
+            "`index` names the sample `",
+        ),
+        (
+            SampleRow { index: 0, layers: 2, heads: 2, ..SampleRow::default() },
+            "`head` names head 2 of 2",
+        ),
+        (
+            SampleRow { index: 0, layers: 1, heads: 4, ..SampleRow::default() },
+            "`layer` has more layers than the 1",
+        ),
+        (
+            SampleRow { index: 0, layers: u32::MAX, heads: u32::MAX, ..SampleRow::default() },
+            "`heads` makes",
+        ),
+    ] {
+        let mut writer = TableWriter::begin(&source.samples, TableKind::Samples).unwrap();
+        writer.write(&samples_batch(&[change]).unwrap()).unwrap();
+        writer.finish().unwrap();
+        let error = load(&source, HeadColumn::Focus).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+    std::fs::remove_file(&source.samples).unwrap();
+    let error = DataSet::open(&source.heads).unwrap_err().to_string();
+    assert!(error.contains("t.samples.parquet is missing"), "{error}");
+    drop(folder);
+}
+
+#[test]
+fn moments_and_welch_are_those_of_scipy() {
+    let fixture = fixture();
+    let cube = cube_of(&fixture, &fixture.means);
+    let first = Mask::new(fixture.first.clone());
+    let group = cube.moments(&first);
+    assert_eq!(group.samples, first.count());
+    for (at, cell) in group.cells.iter().enumerate() {
+        assert_eq!(cell.n, fixture.group_n[at]);
+        near(cell.mean, fixture.group_mean[at], 1e-6);
+        near(cell.deviation, fixture.group_deviation[at], 1e-6);
+    }
+    let found = compare_groups(&group, &cube.moments(&first.inverse()));
+    for (at, cell) in found.cells.iter().enumerate() {
+        near(cell.p, fixture.welch_p[at], 1e-5);
+        near(cell.interval[0], fixture.welch_low[at], 1e-5);
+        near(cell.interval[1], fixture.welch_high[at], 1e-5);
+    }
+    assert_eq!((found.tested(), found.by_chance()), (8, 8.0 * LEVEL));
+    // The two heads that differ between the groups, one in each layer.
+    let different: Vec<usize> = (0..8).filter(|&cell| found.cells[cell].is_significant()).collect();
+    assert_eq!(different, [2, 6]);
+    assert!(found.sentence().starts_with("2 of 8 heads differ"), "{}", found.sentence());
+    let nobody = compare_groups(&group, &cube.moments(&Mask::new(vec![false; 40])));
+    assert!(nobody.sentence().starts_with("No head can be tested"));
+}
+
+#[test]
+fn pairs_are_tested_as_scipy_does() {
+    let fixture = fixture();
+    let (one, other) = (cube_of(&fixture, &fixture.means), cube_of(&fixture, &fixture.other));
+    let pairs: Vec<[usize; 2]> = (0..40).map(|row| [row, row]).collect();
+    let found = compare_paired(&one, &other, &pairs).unwrap();
+    for (at, cell) in found.cells.iter().enumerate() {
+        near(cell.p, fixture.pairs_p[at], 2e-3);
+        near(cell.interval[0], fixture.pairs_low[at], 1e-4);
+        near(cell.interval[1], fixture.pairs_high[at], 1e-4);
+    }
+    let narrow = Cube::new(vec![3], 4, vec![0.0; 160]).unwrap();
+    assert!(compare_paired(&one, &narrow, &pairs).is_none());
+}
+
+#[test]
+fn student_and_the_correction_are_those_of_scipy() {
+    let fixture = fixture();
+    for [t, freedom, p, half] in fixture.student {
+        let found =
+            statrs::function::beta::beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t));
+        assert!((found - p).abs() <= 1e-9 * p, "p of t = {t}, {freedom}: {found}, not {p}");
+        let quantile = StudentsT::new(0.0, 1.0, freedom).unwrap().inverse_cdf(0.975);
+        assert!((quantile - half).abs() <= 1e-6 * half, "{freedom}: {quantile}, not {half}");
+    }
+    let corrected = benjamini_hochberg(&fixture.p);
+    for (found, wanted) in corrected.iter().zip(fixture.corrected) {
+        near(*found, Some(wanted), 1e-12);
+    }
+    let some = benjamini_hochberg(&[0.01, f64::NAN, 0.02]);
+    assert_eq!((some[0], some[2]), (0.02, 0.02));
+    assert!(some[1].is_nan(), "a head that cannot be tested is no test");
+}
+
+#[test]
+fn the_area_is_that_of_scipy_and_its_interval_follows_the_seed() {
+    let fixture = fixture();
+    let score: Vec<f64> = fixture.score.iter().map(|score| score.unwrap_or(f64::NAN)).collect();
+    near(auc(&score, &fixture.first).unwrap(), Some(fixture.auc), 1e-12);
+    let found = auc_interval(&score, &fixture.first, 1000, 1).unwrap();
+    assert_eq!(found.auc, fixture.auc);
+    assert_eq!(found.positive + found.negative, 39);
+    assert!(found.interval[0] < found.auc && found.auc < found.interval[1]);
+    assert_eq!(auc_interval(&score, &fixture.first, 1000, 1), Some(found));
+    // Of few samples the interval is wide; of the same samples ten times over, narrow by about √10.
+    let width = |of: &Auc| of.interval[1] - of.interval[0];
+    let ten = |values: &[f64]| values.repeat(10);
+    let many = auc_interval(&ten(&score), &fixture.first.repeat(10), 1000, 1).unwrap();
+    let ratio = width(&found) / width(&many);
+    assert!((2.5..4.0).contains(&ratio), "{ratio}");
+    assert_eq!(auc(&score, &[true; 40]), None);
+    assert_eq!(auc(&[0.0, -0.0], &[true, false]), Some(0.5));
+}
+
+/// Samples whose head 1 is high, heads 0 and 2 are alike, and head 3 has no value.
+fn ranked_cube(samples: usize) -> Cube {
+    let values = (0..samples).flat_map(|sample| {
+        let wave = (sample as f32 * 1.7).sin();
+        [wave, 5.0 + wave, (sample as f32 * 2.9).cos(), f32::NAN]
+    });
+    Cube::new(vec![0], 4, values.collect()).unwrap()
+}
+
+#[test]
+fn a_ranking_knows_what_would_change_with_other_samples() {
+    let cube = ranked_cube(600);
+    let all = Mask::all(600);
+    let options = RankingOptions { first: 2, resamples: 200, seed: 3, low_first: false };
+    let cancel = CancelToken::new();
+    let found = Ranking::of_group(&cube, &all, options, &cancel).unwrap();
+    assert_eq!(found.heads.len(), 3, "a head without a value has no rank");
+    assert_eq!(
+        (found.heads[0].cell, found.heads[0].stability, found.heads[0].ranks),
+        (1, 1.0, [1.0, 1.0])
+    );
+    for head in &found.heads[1..] {
+        assert!((0.1..0.9).contains(&head.stability), "{head:?}");
+        assert_eq!(head.ranks, [2.0, 3.0]);
+    }
+    let shared: f64 = found.heads.iter().map(|head| head.stability).sum();
+    assert!((shared - 2.0).abs() < 1e-9, "two places are shared out: {shared}");
+    assert_eq!(Ranking::of_group(&cube, &all, options, &cancel), Some(found));
+    let low = RankingOptions { low_first: true, ..options };
+    let low = Ranking::of_group(&cube, &all, low, &cancel).unwrap();
+    assert_eq!(low.heads[2].cell, 1);
+    cancel.cancel();
+    assert_eq!(Ranking::of_group(&cube, &all, options, &cancel), None);
+}
+
+#[test]
+fn resampled_means_spread_as_their_standard_error_says() {
+    // The spread of ranks cannot be checked by hand; the spread of the means behind it can. With the groups, the difference of
+    // head 0 between samples below and above 300 is near 0, that of head 1 after a shift is 5.
+    let values = (0..600).flat_map(|sample| {
+        let wave = (sample as f32 * 1.7).sin();
+        [
+            wave,
+            if sample < 300 { wave } else { wave - 5.0 },
+            if sample % 2 == 0 { f32::NAN } else { wave },
+        ]
+    });
+    let cube = Cube::new(vec![0], 3, values.collect()).unwrap();
+    let below = Mask::new((0..600).map(|sample| sample < 300).collect());
+    let options = RankingOptions { first: 1, ..RankingOptions::default() };
+    let found =
+        Ranking::of_difference(&cube, [&below, &below.inverse()], options, &CancelToken::new());
+    let found = found.unwrap();
+    assert_eq!((found.heads[0].cell, found.heads[0].stability), (1, 1.0));
+    assert!((found.heads[0].value - 5.0).abs() < 0.1, "{:?}", found.heads[0]);
+}
+
+#[test]
+fn conditions_are_read_written_and_hold_where_they_should() {
+    let (_folder, source) = write(&fixture(), |sample| sample);
+    let samples = DataSet::open(&source.heads).unwrap().samples().clone();
+    let count = |text: &str| text.parse::<Condition>().unwrap().mask(&samples).unwrap().count();
+    assert_eq!(count("wrong"), 10);
+    assert_eq!(count("correct"), 29, "a sample without an expected answer is neither");
+    assert_eq!(count("category = color"), 20);
+    assert_eq!(count("answer ~ FOX"), 20);
+    assert_eq!(count("logprob=-1.0..-0.5"), 6);
+    assert_eq!(count("logprob = -0.3"), 1, "the f32 nearest to −0.3");
+    assert_eq!(count("index >= 30"), 10);
+    assert_eq!(count("index<30"), 30);
+    for text in [
+        "wrong",
+        "correct",
+        "category = color",
+        "answer ~ fox",
+        "logprob = -1..-0.5",
+        "index >= 30",
+        "index < 30",
+    ] {
+        let condition: Condition = text.parse().unwrap();
+        assert_eq!(condition.to_string(), text);
+        let stored = serde_json::to_string(&condition).unwrap();
+        assert_eq!(serde_json::from_str::<Condition>(&stored).unwrap(), condition);
+    }
+    let both = ["wrong", "index < 20"].map(|text| text.parse().unwrap());
+    let filter = Filter { conditions: both.to_vec() };
+    assert_eq!(filter.mask(&samples).unwrap().rows(), [0, 4, 8, 12, 16]);
+    assert_eq!(Filter::default().mask(&samples).unwrap().count(), 40);
+    for (text, wanted) in [
+        ("fast", "a condition is"),
+        ("= 3", "names no column"),
+        ("index < many", "`many` is no number"),
+    ] {
+        let error = text.parse::<Condition>().unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+    for (text, wanted) in [
+        ("color = red", "no column `color`; it has sample, index"),
+        ("answer < 3", "the column holds texts"),
+        ("index ~ 3", "the column holds numbers"),
+        ("correct ~ 3", "the column holds true or false"),
+        ("correct = 3", "the column holds true or false"),
+    ] {
+        let error = text.parse::<Condition>().unwrap().mask(&samples).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn samples_of_two_tables_are_joined_by_name() {
+    let (_folder, source) = write(&fixture(), |sample| sample);
+    let first = SampleColumns::read(&source.samples).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b.samples.parquet");
+    let row = |name: &str| SampleRow { sample: name.into(), ..SampleRow::default() };
+    let write = |rows: &[SampleRow]| {
+        let mut writer = TableWriter::begin(&path, TableKind::Samples).unwrap();
+        writer.write(&samples_batch(rows).unwrap()).unwrap();
+        writer.finish().unwrap();
+        SampleColumns::read(&path).unwrap()
+    };
+    let second = write(&[row("s7"), row("other"), row("s2")]);
+    assert_eq!(join(&first, &second).unwrap(), [[2, 2], [7, 0]]);
+    let twice = write(&[row("s7"), row("s7")]);
+    let error = join(&first, &twice).unwrap_err().to_string();
+    assert!(error.contains("`sample` names the sample `s7` twice"), "{error}");
+}
