@@ -75,12 +75,57 @@ def test_attention_is_reached_by_token_layer_and_head():
     assert np.allclose(whole.sum(-1), 1, atol=2e-3)
     with pytest.raises(vlmscope.TraceError, match="layer 2 has no attention: its kind is linear"):
         trace.attention(token=0, layer=2)
-    with pytest.raises(IndexError, match="head 9"):
-        trace.attention(token=0, head=9)
-    with pytest.raises(IndexError, match="token 77"):
-        trace.attention(token=77)
     with pytest.raises(vlmscope.TraceError, match="rows='all'"):
         trace.attention(query=3)
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ({"layer": 99}, "layer 99 does not exist: this trace has layers 0 to 3"),
+        ({"layer": -1}, "layer -1 does not exist"),
+        ({"layer": "a"}, "layer 'a' is no integer: this trace has layers 0 to 3"),
+        ({"layer": 1.0}, "layer 1.0 is no integer"),
+        ({"token": 0, "head": 9}, "head 9 does not exist: this trace has heads 0 to 3"),
+        ({"head": -1}, "head -1 does not exist"),
+        ({"head": [1]}, r"head \[1\] is no integer"),
+        ({"token": 77}, "answer token 77 does not exist: this trace has answer tokens 0 to 2"),
+        ({"token": -4}, "answer token -4 does not exist"),
+        ({"query": 5000}, "position 5000 does not exist: this trace has positions 0 to"),
+        ({"query": "last"}, "position 'last' is no integer"),
+        ({"token": 0, "query": 30}, "not both"),
+    ],
+)
+def test_a_choice_that_does_not_exist_says_what_there_is(choice, says):
+    trace = opened()
+    assert (trace.meta.model.layers, trace.meta.model.heads, trace.meta.generated) == (4, 4, 3)
+    for method in (trace.attention, trace.patches, trace.density):
+        with pytest.raises(vlmscope.SelectionError, match=says) as caught:
+            method(**choice)
+        assert isinstance(caught.value, ValueError) and isinstance(caught.value, vlmscope.VlmscopeError)
+
+
+def test_views_pictures_and_sizes_that_do_not_exist_say_what_there_is():
+    trace = opened()
+    views = len(trace.meta.spans)
+    for view in (views, -1, None):
+        with pytest.raises(vlmscope.SelectionError, match=f"view {view} .*this trace has views 0 to {views - 1}"):
+            trace.patches(token=0, view=view)
+    for picture in (7, -1, "a.jpg"):
+        with pytest.raises(vlmscope.SelectionError, match="picture .*this trace has picture 0 only"):
+            trace.density(token=0, picture=picture)
+    for size in ((0, 0), (0, 5), (4, -1), (10**6, 10**6), 5, (1, 2, 3), (1.5, 2), "ab"):
+        with pytest.raises(vlmscope.SelectionError, match="^size "):
+            trace.density(token=0, size=size)
+    assert trace.density(token=np.int64(0), layer=np.int32(1), head=np.uint8(1), size=(1, 1))[0].shape == (1, 1)
+
+
+def test_a_head_that_one_layer_lacks_is_refused_there():
+    trace = opened()
+    trace.meta.model.heads_of_layer = [4, 4, 4, 3]
+    assert trace.attention(token=0, layer=2, head=3).shape == (trace.meta.positions,)
+    with pytest.raises(vlmscope.SelectionError, match="head 3 does not exist: layer 3 of this trace has heads 0 to 2"):
+        trace.density(token=0, layer=3, head=3)
 
 
 def test_patches_skip_separators():

@@ -6,10 +6,21 @@
 
 from .capture import capture, recording
 from .check import check
-from .errors import CaptureError, ShowError, TraceError, VlmscopeError
+from .errors import CaptureError, SelectionError, ShowError, TraceError, VlmscopeError
 from .trace import Trace
 from .trace import open_trace as open
 
 __version__ = "0.1.0"
 
-__all__ = ["CaptureError", "ShowError", "Trace", "TraceError", "VlmscopeError", "capture", "check", "open", "recording"]
+__all__ = [
+    "CaptureError",
+    "SelectionError",
+    "ShowError",
+    "Trace",
+    "TraceError",
+    "VlmscopeError",
+    "capture",
+    "check",
+    "open",
+    "recording",
+]

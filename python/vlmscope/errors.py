@@ -9,6 +9,10 @@ class TraceError(VlmscopeError):
     """A trace file cannot be read or written, or its parts do not fit together."""
 
 
+class SelectionError(VlmscopeError, ValueError):
+    """A token, layer, head, view or picture that a trace does not have; the message says which ones it has."""
+
+
 class CaptureError(VlmscopeError):
     """A model or a call cannot be captured; the message names the reason and the fix."""
 

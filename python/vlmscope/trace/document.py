@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import TraceError
-from . import tensors
+from ..errors import SelectionError, TraceError
+from . import selection, tensors
 from .density import density
 from .file import write_trace
 from .schema import WITHOUT_ATTENTION, Meta
@@ -60,20 +60,19 @@ class Trace:
     def attention(self, token=None, layer=None, head=None, *, query=None) -> np.ndarray:
         """Attention to all positions, float32; axes that are not chosen stay: [tokens, layers, heads, T].
 
-        `token` is an answer token, `layer` has the model's own number, `head` counts from 0. `query` names a position instead of
-        an answer token. Keys after a query that sees only what came before are 0.
+        `token` is an answer token (−1 is the last), `layer` has the model's own number, `head` counts from 0. `query` names a position
+        instead of an answer token. Keys after a query that sees only what came before are 0.
+
+        Raises SelectionError where the trace has no such token, layer, head or position, and TraceError where it kept no row of
+        the position or the layer has no attention.
         """
         if token is not None and query is not None:
-            raise ValueError("give token= or query=, not both")
+            raise SelectionError("give token= or query=, not both")
         generated = self.meta.generated
         if token is not None:
-            if not -generated <= token < generated:
-                raise IndexError(f"token {token} is outside of the answer's {generated}")
-            query = self.meta.query_of_answer(token % generated)
+            query = self.meta.query_of_answer(selection.number("answer token", token, generated, from_the_end=True))
         layer_index = slice(None) if layer is None else self._layer(layer)
-        if head is not None and not 0 <= head < self.meta.model.heads:
-            raise IndexError(f"head {head} is outside of the model's {self.meta.model.heads}")
-        head_index = slice(None) if head is None else head
+        head_index = slice(None) if head is None else self._head(head, None if layer is None else layer_index)
         if query is not None:
             return self._page(query)[layer_index][..., head_index, :]
         queries = [self.meta.query_of_answer(token) for token in range(generated)]
@@ -84,25 +83,37 @@ class Trace:
         return self.tensor("attention.weights").astype(np.float32) / np.float32(self.meta.attention_scale)
 
     def patches(self, token=None, layer=None, head=None, *, view=0, query=None) -> np.ndarray:
-        """As `attention`, but only the patches of one view: [..., rows, columns]."""
+        """As `attention`, but only the patches of one view: [..., rows, columns]. `view` is an index into `meta.spans`.
+
+        Raises as `attention`, and TraceError where no token has a place in a picture.
+        """
         if not self.meta.spans:
             raise TraceError(self.meta.unplaced or "the trace has no picture")
-        return self.attention(token, layer, head, query=query)[..., self.meta.spans[view].keys()]
+        keys = self.meta.spans[selection.number("view", view, len(self.meta.spans))].keys()
+        return self.attention(token, layer, head, query=query)[..., keys]
 
     def density(self, token=None, layer=None, head=None, *, picture=0, size=None, query=None) -> tuple[np.ndarray, float]:
         """Attention on the original picture, all its views together, and the weight that lies outside of it (padding).
 
         The map is [height, width] of `size` (width, height; default: the picture's own); its mean is the share of attention on the
         picture. Axes that are not chosen are averaged (layers and heads that do not exist count for nothing).
+
+        Raises as `attention`, SelectionError for a size without cells, and TraceError where no token has a place in a picture.
         """
+        pictures = {canvas.picture: canvas.original_size for canvas in self.meta.canvases}
+        if not pictures or not self.meta.spans:
+            raise TraceError(self.meta.unplaced or "the trace has no picture")
+        picture = selection.number("picture", picture, max(pictures) + 1)
+        own = pictures.get(picture)
+        if own is None:
+            raise TraceError(f"picture {picture} has no place among the tokens of this trace")
+        size = selection.map_size(own if size is None else size)
         weights = self.attention(token, layer, head, query=query)
         weights = np.nanmean(weights.reshape(-1, weights.shape[-1]), 0)
-        sizes = [canvas.original_size for canvas in self.meta.canvases if canvas.picture == picture]
-        if not sizes:
-            raise TraceError(self.meta.unplaced or f"the trace has no picture {picture}")
-        return density(self.meta, weights, picture, size or sizes[0])
+        return density(self.meta, weights, picture, size)
 
     def _page(self, query: int) -> np.ndarray:
+        query = selection.number("position", query, self.meta.positions)
         index = int(np.searchsorted(self.rows, query))
         if index >= len(self.rows) or self.rows[index] != query:
             raise TraceError(f"position {query} has no row in this trace; capture it with rows='all'")
@@ -111,13 +122,20 @@ class Trace:
 
     def _layer(self, layer: int) -> int:
         model = self.meta.model
-        if not 0 <= layer < model.layers:
-            raise IndexError(f"layer {layer} is outside of the model's {model.layers}")
+        layer = selection.number("layer", layer, model.layers)
         if layer not in model.attention_layers:
             kind = model.layer_kinds[layer]
             why = f"its kind is {kind}" if kind in WITHOUT_ATTENTION else "it was not recorded"
             raise TraceError(f"layer {layer} has no attention: {why}; layers with attention are {model.attention_layers}")
         return model.attention_layers.index(layer)
+
+    def _head(self, head: int, layer_index: int | None) -> int:
+        """`layer_index` counts the layers with attention; without it, a head of any layer will do."""
+        model = self.meta.model
+        if layer_index is None or model.heads_of_layer is None:
+            return selection.number("head", head, model.heads)
+        of = f"layer {model.attention_layers[layer_index]} of this trace"
+        return selection.number("head", head, model.heads_of_layer[layer_index], of=of)
 
     def save(self, path) -> Path:
         """Writes the trace (format 1.0 where that suffices, else 2.0) and returns the path."""
