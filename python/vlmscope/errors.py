@@ -19,3 +19,15 @@ class CaptureError(VlmscopeError):
 
 class ShowError(VlmscopeError):
     """The vlmscope program is missing or ended at once."""
+
+
+class EngineError(VlmscopeError):
+    """The engine refused a request or could not carry it out. `kind` is the engine's own word for the reason (docs/serve.md), or ""."""
+
+    def __init__(self, message: str, kind: str = ""):
+        super().__init__(message)
+        self.kind = kind
+
+
+class EngineLostError(EngineError):
+    """The engine's process or its connection ended; the message has its last lines. The next request starts a new one."""

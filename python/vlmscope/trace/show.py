@@ -29,7 +29,7 @@ def find_program() -> str:
     if not found:
         raise ShowError(
             "the vlmscope program was not found. Install the wheel that scripts/wheel builds in the vlmscope repository, or put the "
-            "program on the PATH, or set VLMSCOPE_PROGRAM to its path. The trace can be saved with trace.save(PATH) and opened elsewhere."
+            "program on the PATH, or set VLMSCOPE_PROGRAM to its path."
         )
     return found
 
