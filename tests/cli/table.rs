@@ -8,7 +8,9 @@ use arrow_schema::{DataType, Field, Fields};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use vlmscope::analysis::overview::{HeadNumber, layer_head};
 use vlmscope::analysis::reduce::Fold;
@@ -272,6 +274,46 @@ fn data_sets_in_every_format_give_the_same_answer() {
     folder.write("dict/dataset_dict.json", "{}");
     let splits = folder.fails(&["ask", "--batch", "dict", "--table", "n.parquet"]);
     assert!(splits.contains("dict/train"), "{splits}");
+}
+
+#[test]
+fn data_sets_named_on_standard_input_get_a_table_each_from_one_engine() {
+    let folder = Folder::new();
+    folder.write("a.jsonl", lines(2));
+    // The place in the data set is the line.
+    folder.write(
+        "b.jsonl",
+        format!("\n\n{}\n{{\"picture\": \"gone.png\", \"question\": \"?\"}}", lines(1)),
+    );
+    folder.ok(&["ask", "--batch", "a.jsonl", "--table", "whole.parquet"]);
+    let mut child = folder
+        .command(&["ask", "--batch", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut names = child.stdin.take().unwrap();
+    names.write_all(b"a.jsonl\n\nb.jsonl\nnone.jsonl\n").unwrap();
+    drop(names);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ends: Vec<&Value> = said.iter().filter(|line| !line["data"].is_null()).collect();
+    assert_eq!(ends.len(), 3);
+    assert_eq!((&ends[0]["table"], &ends[0]["error"]), (&json!("a.answers.parquet"), &Value::Null));
+    assert!(ends[1]["error"].as_str().unwrap().contains("1 answered, 0 already there, 1 failed"));
+    assert!(
+        ends[2]["table"].is_null() && ends[2]["error"].as_str().unwrap().contains("none.jsonl")
+    );
+    assert_eq!(heads(&folder.path("whole.parquet")), heads(&folder.path("a.answers.parquet")));
+    let rows = read_samples(&samples_path(&folder.path("b.answers.parquet"))).unwrap();
+    assert_eq!(rows.iter().map(|row| row.index).collect::<Vec<_>>(), [2]);
+    let failed = said.iter().find(|line| line["index"] == 3).unwrap();
+    assert!(failed["error"].as_str().unwrap().contains("gone.png"), "{failed}");
+    let mixed = folder.fails(&["ask", "--batch", "-", "--table", "t.parquet"]);
+    assert!(mixed.contains("--table"), "{mixed}");
 }
 
 #[test]

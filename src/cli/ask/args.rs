@@ -30,7 +30,8 @@ pub(crate) struct Args {
     pub(super) question: Option<String>,
     /// Answer a data set: JSON Lines, CSV, Parquet, WebDataset shards, or a folder of `datasets`.
     /// Give --table, --out (a folder for the traces), or both; run the same command again to
-    /// resume.
+    /// resume. With -, names of data sets come on standard input, one a line, and each gets its table
+    /// beside it (NAME.answers.parquet).
     #[arg(long, value_name = "DATA", conflicts_with_all = ["picture", "question", "answer"])]
     pub(super) batch: Option<PathBuf>,
     /// Model bundle written by onnx/export.py [default: the built-in model].
@@ -62,7 +63,7 @@ pub(crate) struct Args {
     /// Do not write the overlay PNG.
     #[arg(long)]
     pub(super) no_overlay: bool,
-    /// Print one JSON object (with --batch: one line each).
+    /// Print one JSON object (with --batch: one line for each row, also for those that fail).
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]

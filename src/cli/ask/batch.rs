@@ -46,13 +46,58 @@ impl Drop for NewFolder<'_> {
 }
 
 pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Result<()> {
+    let mut engine = None;
+    if input == Path::new("-") {
+        return run_named(args, &mut engine, cancel);
+    }
+    run_one(args, input, args.data.table.as_deref(), &mut engine, cancel)
+}
+
+/// Answers the data sets whose names come on standard input, one a line, with one engine. Each gets its table beside it,
+/// and a line of JSON on standard output when it is done.
+fn run_named(args: &Args, engine: &mut Option<Engine>, cancel: &CancelToken) -> anyhow::Result<()> {
+    if args.data.table.is_some() || args.out.is_some() || args.data.shard.is_some() {
+        return Err(usage(
+            "with --batch -, each data set gets a table of its own: leave out --table, --out and --shard",
+        ));
+    }
+    let mut failed = 0;
+    for line in io::stdin().lines() {
+        let line = line.context("cannot read the names of data sets from standard input")?;
+        if line.is_empty() {
+            continue;
+        }
+        let data = Path::new(&line);
+        let table = data.with_extension("answers.parquet");
+        let done = run_one(args, data, Some(&table), engine, cancel);
+        if cancel.is_cancelled() {
+            return done;
+        }
+        failed += usize::from(done.is_err());
+        let error = done.err().map(|error| crate::ui::error_text::error_text(&error));
+        let table = table.exists().then_some(&table);
+        print_line(&json!({"data": data, "table": table, "error": error}))?;
+    }
+    if failed > 0 {
+        bail!("{failed} data sets have rows that failed, or could not be used");
+    }
+    Ok(())
+}
+
+fn run_one(
+    args: &Args,
+    input: &Path,
+    table: Option<&Path>,
+    engine: &mut Option<Engine>,
+    cancel: &CancelToken,
+) -> anyhow::Result<()> {
     let names = Names::new(&args.data.columns, args.data.rule).map_err(usage)?;
     let keep = match (args.data.keep, &args.out) {
         (Some(Keep::None), _) | (None, None) => Keep::None,
         (Some(_), None) => return Err(usage("--keep needs --out DIR for the traces")),
         (keep, Some(_)) => keep.unwrap_or(Keep::All),
     };
-    if args.out.is_none() && args.data.table.is_none() {
+    if args.out.is_none() && table.is_none() {
         return Err(usage("--batch needs --table FILE.parquet, --out DIR for the traces, or both"));
     }
     // Dropped after the locks, whose files lie in the folder.
@@ -63,7 +108,7 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
             .with_context(|| format!("cannot make the folder {}", out.display()))?;
         locks.push(FileLock::acquire(&out.join("batch"))?);
     }
-    let store = match &args.data.table {
+    let store = match table {
         Some(table) => Some(TableStore::open(&shard_path(&table_path(table)?, args))?),
         None => None,
     };
@@ -72,7 +117,7 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
         keep,
         cancel,
         view: View::new(true),
-        engine: None,
+        engine,
         store,
         seen: HashMap::new(),
         rows: 0,
@@ -103,6 +148,11 @@ pub(super) fn run(args: &Args, input: &Path, cancel: &CancelToken) -> anyhow::Re
     batch.finish()
 }
 
+/// Prints one line of JSON.
+fn print_line(value: &Value) -> anyhow::Result<()> {
+    Ok(writeln!(terminal::stdout(), "{}", terminal::json(value, false)?)?)
+}
+
 /// The end of a run before its last row.
 struct Stopped(anyhow::Error);
 
@@ -126,7 +176,7 @@ struct Batch<'a> {
     cancel: &'a CancelToken,
     view: View,
     /// Loaded for the first question.
-    engine: Option<Engine>,
+    engine: &'a mut Option<Engine>,
     store: Option<TableStore>,
     /// The samples of the input with what their rows of the table say beside the answer.
     seen: HashMap<String, (Option<Expected>, Option<String>)>,
@@ -168,6 +218,9 @@ impl Batch<'_> {
                 self.counts[2] += 1;
                 let said = crate::ui::error_text::error_text(&error);
                 let _ = writeln!(terminal::stderr(), "{said}");
+                if self.args.json {
+                    print_line(&json!({"index": number - 1, "error": said}))?;
+                }
             }
         }
         Ok(())
@@ -188,7 +241,7 @@ impl Batch<'_> {
     /// Answers one row, or finds its answer.
     fn one(&mut self, name: &str, number: u64, row: &InputRow) -> anyhow::Result<Outcome> {
         let request = request(row, self.args)?;
-        let engine = match &mut self.engine {
+        let engine = match &mut *self.engine {
             Some(engine) => engine,
             empty => empty.insert(self.view.load(self.args)?),
         };
