@@ -206,6 +206,7 @@ impl Bench {
             name: "blank".into(),
             estimates: false,
             exact: true,
+            earlier: None,
         };
         let Self { engine, trace, cancel, .. } = self;
         let mut run = |plain: bool| {

@@ -138,6 +138,41 @@ impl PatchResult {
         self.patched.iter().flatten().count()
     }
 
+    /// Whether every cell was computed.
+    pub fn is_complete(&self) -> bool {
+        self.patched.iter().all(Option::is_some)
+    }
+
+    /// Takes over the cells of an earlier table about the same token, site and pictures, for the groups that both have,
+    /// and its estimates if it has all groups.
+    pub fn continue_from(&mut self, earlier: &Self) {
+        /// Two runs on one picture differ by rounding alone.
+        const ROUNDING: f32 = 1e-3;
+        let close = |a: f32, b: f32| (a - b).abs() <= ROUNDING;
+        let is_same = (self.token, self.site) == (earlier.token, earlier.site)
+            && self.other == earlier.other
+            && (self.layers, self.heads) == (earlier.layers, earlier.heads)
+            && close(self.logprob_a, earlier.logprob_a)
+            && close(self.logprob_b, earlier.logprob_b);
+        if !is_same {
+            return;
+        }
+        let cells = self.layers as usize * self.heads as usize;
+        let mut estimates = Vec::with_capacity(self.patched.len());
+        for (index, group) in self.groups.iter().enumerate() {
+            let Some(at) = earlier.groups.iter().position(|other| other == group) else { continue };
+            let own = self.patched.get_mut(index * cells..(index + 1) * cells);
+            if let Some((own, known)) = own.zip(earlier.patched.get(at * cells..(at + 1) * cells)) {
+                own.copy_from_slice(known);
+            }
+            let known = earlier.estimates.get(at * cells..(at + 1) * cells);
+            estimates.extend_from_slice(known.unwrap_or_default());
+        }
+        if estimates.len() == self.patched.len() {
+            self.estimates = estimates;
+        }
+    }
+
     /// Pearson's correlation of the estimates with the exact values, over the cells that have both. `None` if there are
     /// fewer than three, or if one side is constant.
     pub fn correlation(&self) -> Option<f64> {

@@ -3,7 +3,7 @@
 mod report;
 
 use super::common::{
-    cancel_on_interrupt, check_writable, edited, read_picture, usage, with_trace_extension,
+    SiteFlag, cancel_on_interrupt, check_writable, edited, read_picture, usage, with_trace_extension,
 };
 use super::places::{boxes_of_object, known_boxes};
 use super::trace_model::{Meter, ModelFlags, shown};
@@ -32,7 +32,7 @@ use std::time::Instant;
 /// positions (an object's patches, the other patches, each word, the last position). 0 means that
 /// the token is as likely as with picture B, 1 as with picture A. A first-order estimate of all
 /// places comes first; its correlation with the exact values is printed. The result is stored in
-/// the trace.
+/// the trace. Ctrl-C keeps what was computed; the same command then computes the rest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -98,26 +98,6 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum SiteFlag {
-    /// The residual stream at the input of a layer.
-    Residual,
-    /// The output of a head, before the output projection.
-    Heads,
-    /// The output of an MLP.
-    Mlp,
-}
-
-impl From<SiteFlag> for Site {
-    fn from(flag: SiteFlag) -> Self {
-        match flag {
-            SiteFlag::Residual => Self::Residual,
-            SiteFlag::Heads => Self::Heads,
-            SiteFlag::Mlp => Self::Mlp,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FillFlag {
     /// The mean colour of the picture.
     Mean,
@@ -158,17 +138,27 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         false => with.write(&out)?,
     }
     let seconds = start.elapsed().as_secs_f64();
-    if args.json {
-        return report::as_json(&trace, &out, &result, Some(seconds));
+    match args.json {
+        true => report::as_json(&trace, &out, &result, Some(seconds))?,
+        false => report::as_text(&trace, &result, args.top)?,
     }
-    report::as_text(&trace, &result, args.top)?;
-    let _ = writeln!(
-        terminal::stderr(),
-        "{} places in {seconds:.2} s · patch.{}.{answer} is in {}",
-        result.done(),
-        site.name(),
-        shown(&out)
-    );
+    if !args.preview && !result.is_complete() {
+        anyhow::bail!(
+            "stopped: {} holds {} of {} places; the same command computes the others",
+            shown(&out),
+            result.done(),
+            result.patched.len()
+        );
+    }
+    if !args.json {
+        let _ = writeln!(
+            terminal::stderr(),
+            "{} places in {seconds:.2} s · patch.{}.{answer} is in {}",
+            result.done(),
+            site.name(),
+            shown(&out)
+        );
+    }
     Ok(())
 }
 
@@ -231,6 +221,7 @@ fn compute(
         name,
         estimates: !args.no_estimates,
         exact: !args.preview,
+        earlier: PatchResult::stored(&trace, answer, site).ok().flatten(),
     };
     let result = patch(&mut engine, &trace, request, cancel, &mut |table| {
         meter.step("copying activations", table.done() as u64, table.patched.len() as u64);

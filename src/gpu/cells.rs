@@ -71,7 +71,7 @@ impl MatrixCells {
                 numbers = matrix.weights.iter().map(weight).collect();
                 range = tokens.range(scene);
             }
-            Parts::Patches | Parts::Heads => return Ok(None),
+            Parts::Patches | Parts::Heads | Parts::Places => return Ok(None),
         }
         if rows * columns > most {
             return Ok(None);

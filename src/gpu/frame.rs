@@ -6,7 +6,7 @@
 use super::context::{Context, linear_color, lut_row};
 use super::geometry::{grid_lines, outline};
 use super::maps::MapSlot;
-use super::numbers::{Causal, Matrix, Tokens};
+use super::numbers::{Causal, Matrix, Patching, Tokens};
 use super::objects::outlines;
 use super::pages::PageKey;
 use super::passes::{Passes, lines, rects, text};
@@ -33,6 +33,7 @@ pub(super) struct Maps {
     pub head_numbers: Matrix,
     pub tokens: Tokens,
     pub causal: Causal,
+    pub patching: Patching,
     /// The row that was shown last, and the step towards it.
     scrub: Option<(TraceId, u32, i64)>,
 }
@@ -45,6 +46,7 @@ impl Maps {
             head_numbers: Matrix::default(),
             tokens: Tokens::default(),
             causal: Causal::default(),
+            patching: Patching::default(),
             scrub: None,
         }
     }

@@ -9,9 +9,12 @@ use crate::analysis::gather::{Members, QueryKey, query_key};
 use crate::analysis::normalise::{
     CONTOUR_PERCENTILES, RangeRule, Scaling, beyond_rounding, percentile,
 };
+use crate::analysis::patching::Site;
 use crate::analysis::reduce::has_bos;
 use crate::trace::{AnswerIndex, TraceId};
-use crate::view::{Bounds, CausalTree, HeadNumbersKey, Numbers, NumbersKey};
+use crate::view::{
+    Bounds, CausalTree, HeadNumbersKey, Numbers, NumbersKey, PatchTable, Queries,
+};
 use half::f16;
 use wgpu::util::DeviceExt as _;
 
@@ -158,6 +161,31 @@ impl Causal {
             Some((_, Err(error))) => Err(error.clone()),
             None => Err(CausalError::NotLearned { token: answer.0 }),
         }
+    }
+}
+
+/// The table of activation patching that was shown last, as the trace holds it.
+#[derive(Debug, Default)]
+pub(super) struct Patching {
+    read: Option<((TraceId, Queries, Option<Site>), Result<PatchTable, String>)>,
+}
+
+impl Patching {
+    /// The table of a scene.
+    ///
+    /// # Errors
+    /// The reason why there is none, in a few words.
+    pub fn table(&mut self, scene: &Scene<'_>) -> Result<PatchTable, String> {
+        let (state, trace) = (scene.state, scene.trace);
+        let key = (trace.id(), state.map.queries.clone(), state.site);
+        if let Some((of, found)) = &self.read
+            && *of == key
+        {
+            return found.clone();
+        }
+        let found = PatchTable::of_trace(state, trace).map_err(|error| error.in_short());
+        self.read = Some((key, found.clone()));
+        found
     }
 }
 

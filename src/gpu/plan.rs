@@ -46,8 +46,8 @@ impl<'a> Scene<'a> {
     /// The same scene over traces whose attention is replaced by the pages that its sources name (gradient × attention
     /// and others).
     pub fn with_pages(&self) -> Self {
-        if self.state.view.spec().drawing == Drawing::Tree {
-            // Pages beside the attention have no causal graphs.
+        if matches!(self.state.view.spec().drawing, Drawing::Tree | Drawing::Table) {
+            // Pages beside the attention have no causal graphs and no tables.
             return *self;
         }
         let trace = self.trace.shown_by(self.state.map.source.name());

@@ -252,7 +252,7 @@ impl Renderer {
             Drawing::Wall => frame.wall(scene, &figure, &strengths)?,
             Drawing::Matrix => frame.matrix(scene, &figure)?,
             Drawing::TokenMatrix => frame.token_matrix(scene, &figure)?,
-            Drawing::Tree => frame.crops(scene, &figure)?,
+            Drawing::Tree | Drawing::Table => frame.crops(scene, &figure)?,
         };
         let stats = frame.finish(scene, target, &figure, draws)?;
         self.figure = Some(figure);
@@ -291,6 +291,10 @@ impl Renderer {
             let causal = self.maps.causal.tree(scene).ok().map(|tree| tree.numbers());
             return Ok(Readout { causal, ..Readout::default() });
         }
+        if scene.state.view.spec().drawing == Drawing::Table {
+            let patching = self.maps.patching.table(scene).ok().map(|table| table.numbers());
+            return Ok(Readout { patching, ..Readout::default() });
+        }
         if !scene.has_maps() {
             let range = self.numbers_of_matrix(scene)?;
             return Ok(match scaling.rule {
@@ -321,6 +325,7 @@ impl Renderer {
             ends: ColorLimits::of_each(&ranges),
             contours: [self.shown.contours().filter(|_| contours), None],
             causal: None,
+            patching: None,
         };
         if let Some(other) = other.filter(|_| !is_difference) {
             self.shown_second.update(&other, None)?;
@@ -369,6 +374,15 @@ impl Renderer {
             Content::Causal { tree, .. } => {
                 let found = self.maps.causal.tree(scene).map(Box::new);
                 *tree = found.map_err(|error| error.in_short());
+            }
+            Content::Patching { picture, lit, table } => {
+                *table = self.maps.patching.table(scene).map(Box::new);
+                if let Ok(table) = table
+                    && table.has_patches(scene.trace.meta())
+                {
+                    *picture = scene.state.backdrop(scene.trace);
+                    *lit = table.lit(scene.state, scene.trace);
+                }
             }
             Content::Picture { .. } | Content::TokenMatrix { .. } | Content::Relevancy { .. } => {}
         }

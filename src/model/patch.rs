@@ -47,6 +47,8 @@ pub struct PatchRequest {
     pub estimates: bool,
     /// Compute the exact values.
     pub exact: bool,
+    /// The table of an earlier run: places that it holds are not computed again.
+    pub earlier: Option<PatchResult>,
 }
 
 /// Activations of one run at some positions.
@@ -84,7 +86,8 @@ pub struct Patcher {
 }
 
 /// Copies activations of a trace's run into a run on another picture, and measures how much of an answer token returns.
-/// `each` receives the table whenever more of it is filled in.
+/// `each` receives the table whenever more of it is filled in. A run that is cancelled while it fills the table returns
+/// what it has, if anything.
 ///
 /// # Errors
 /// A bundle without patching inputs ([`ModelError::NoCapability`]), a trace of another model, a token, group or picture
@@ -101,7 +104,12 @@ pub fn patch(
     let mut patcher = Patcher::new(engine, trace, request, cancel)?;
     each(&patcher.result);
     if exact {
-        patcher.run(engine, cancel, each)?;
+        let ran = patcher.run(engine, cancel, each);
+        let has_any = patcher.result.done() > 0 || !patcher.result.estimates.is_empty();
+        match ran {
+            Err(ModelError::Cancelled) if has_any => {}
+            other => other?,
+        }
     }
     Ok(patcher.result)
 }
@@ -147,7 +155,10 @@ impl Patcher {
         let place = (request.answer, request.site);
         let mut result =
             PatchResult::new(place, request.name.clone(), logprobs, request.groups.clone(), size);
-        if request.estimates {
+        if let Some(earlier) = &request.earlier {
+            result.continue_from(earlier);
+        }
+        if request.estimates && result.estimates.is_empty() {
             let seed = Seed { position: last, id, weight: 1.0 };
             let gradients = gradients(engine, &ids, &other, seed, request.site, cancel)?;
             result.estimates = estimates(&result, &states, &other_states, &gradients);
@@ -185,7 +196,9 @@ impl Patcher {
             let suffix = self.ids.len() - start;
             let most = if suffix <= SHORT { SHORT_BATCH } else { BATCH };
             let batch = if self.plain { 1 } else { fitting_batch(engine, self.ids.len(), most) };
-            let all: Vec<usize> = (group * cells..(group + 1) * cells).collect();
+            let is_missing = |cell: &usize| self.result.patched.get(*cell) == Some(&None);
+            let all: Vec<usize> =
+                (group * cells..(group + 1) * cells).filter(is_missing).collect();
             let mut held: Option<(usize, KvCache)> = None;
             for members in all.chunks(batch) {
                 let count = members.len();

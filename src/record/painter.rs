@@ -7,7 +7,7 @@ use crate::view::figure::{Figure, PixelRect, content_aspect};
 use crate::view::timeline::{
     Moment, MomentContent, Said, Shot, Walkthrough, WalkthroughError, caption_runs,
 };
-use crate::view::{Bounds, CausalTree, Drawing, Theme, ViewState};
+use crate::view::{Bounds, CausalTree, Drawing, PatchTable, Theme, ViewState};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,6 +122,9 @@ impl OpenTraces {
             .map_err(|error| error.to_string())?;
         if state.view.spec().drawing == Drawing::Tree {
             CausalTree::of_trace(state, scene.trace).map_err(|error| error.to_string())?;
+        }
+        if state.view.spec().drawing == Drawing::Table {
+            PatchTable::of_trace(state, scene.trace).map_err(|error| error.to_string())?;
         }
         Ok(())
     }

@@ -62,14 +62,18 @@ fn cells(matrix: &MatrixCells) -> Cells {
     }
 }
 
-/// The pixels of the data: every tile of the heads view, the picture and the nodes of the causal view, or the stage.
+/// The pixels of the data: every tile of the heads view, the picture and the nodes of the causal view, the picture of the patch view,
+/// or the stage.
 fn rasters(figure: &Figure, frame: &RgbaImage) -> Result<Vec<Raster>, StillError> {
     let nodes = figure.nodes.iter().map(|(_, rect)| *rect);
     let is_crop = |rect: &PixelRect| figure.crops.iter().any(|crop| crop.rect == *rect);
     let tiles = figure.tiles.iter().map(|(_, rect)| *rect).chain(nodes.filter(is_crop));
     let tiles: Vec<PixelRect> = tiles.map(|rect| rect.intersection(&figure.stage)).collect();
     let places: Vec<PixelRect> =
-        if tiles.is_empty() && figure.nodes.is_empty() { vec![figure.visible()] } else { tiles };
+        match tiles.is_empty() && figure.nodes.is_empty() && figure.table.is_none() {
+        true => vec![figure.visible()],
+        false => tiles,
+    };
     let mut rasters = Vec::new();
     for place in places {
         let edge = |value: f32, most: u32| (value.round().max(0.0) as u32).min(most);

@@ -127,6 +127,8 @@ pub struct App {
     pub intents: IntentSender,
     /// Change of view that a click at the pointer would make, previewed while the pointer stays.
     pub preview: Option<Command>,
+    /// Positions of the sequence whose words are marked while the pointer stays, ascending.
+    pub marked: Vec<u32>,
     /// Whether a key was pressed since the pointer moved last: until it moves again, nothing is previewed.
     pub(super) is_preview_over: bool,
     /// The drawn view: the document's view with the preview applied.
@@ -227,6 +229,7 @@ impl App {
             look: ViewState::default(),
             intents: IntentSender::default(),
             preview: None,
+            marked: Vec::new(),
             is_preview_over: false,
             shown: ViewState::default(),
             rank: 0,

@@ -11,7 +11,9 @@ use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
 use crate::trace::Trace;
 use crate::view::figure::{Readout, caption, text_of};
-use crate::view::{CausalTree, Drawing, NodeFace, Parts, PatchCrop, TreeNode, ViewState};
+use crate::view::{
+    CausalTree, Drawing, NodeFace, Parts, PatchCrop, PatchTable, TreeNode, ViewState,
+};
 use anyhow::Context as _;
 use image::RgbaImage;
 use std::fmt::Write as _;
@@ -123,7 +125,8 @@ pub fn svg(job: &FigureJob, renderer: &FigureRenderer) -> anyhow::Result<String>
     figure_svg(&job.scene(), job.size, draw, |readout| provenance(job, readout))
 }
 
-/// The numbers of a figure as CSV: patches, nodes of the causal graph, cells of the matrix, or weights of the token matrix.
+/// The numbers of a figure as CSV: patches, nodes of the causal graph, cells of the matrix, places of
+/// activation patching, or weights of the token matrix.
 ///
 /// # Errors
 /// If the view has no numbers.
@@ -137,6 +140,7 @@ pub fn numbers_csv(job: &FigureJob) -> anyhow::Result<String> {
     match state.view.spec().parts {
         Parts::QueriesKeys => token_matrix(&mut text, state, trace)?,
         Parts::LayersHeads => matrix(&mut text, job)?,
+        Parts::Places => places(&mut text, state, trace)?,
         Parts::Patches | Parts::Heads => patches(&mut text, job)?,
     }
     Ok(text)
@@ -171,6 +175,21 @@ fn nodes(text: &mut String, state: &ViewState, trace: &Trace) -> anyhow::Result<
         };
         let share = share.map_or_else(String::new, |share| share.to_string());
         writeln!(text, "{position},{place},{depth},{attention},{share}")?;
+    }
+    Ok(())
+}
+
+/// The cells of a table of activation patching that were computed.
+fn places(text: &mut String, state: &ViewState, trace: &Trace) -> anyhow::Result<()> {
+    let table = PatchTable::of_trace(state, trace)?;
+    let [rows, columns] = table.axes();
+    writeln!(text, "{rows},{columns},{}", if table.is_estimate { "estimate" } else { "restored" })?;
+    for (index, row) in table.rows.iter().enumerate() {
+        for column in 0..table.columns {
+            if let Some(value) = table.value(index, column) {
+                writeln!(text, "\"{}\",{column},{value}", row.name.replace('"', "\"\""))?;
+            }
+        }
     }
     Ok(())
 }

@@ -33,6 +33,11 @@ pub fn pass(app: &mut App, panes: &mut Panes, ui: &mut Ui) {
     let output = PassOutput::default();
     draw(app, panes, &output, ui);
     take(app, &output, &ctx);
+    let marked = output.marked();
+    if marked != app.marked {
+        app.marked = marked;
+        ctx.request_discard("other words are marked");
+    }
     app.preview = output.preview().filter(|_| !app.is_preview_over);
     commands::apply_all(app, &ctx);
     let seen = app.seen();
@@ -164,6 +169,7 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         overlay: app.overlay,
         rank_over_all: app.rank_over_all,
         shows_answers: app.shows_answers,
+        marked: &app.marked,
         now: app.clock,
         intents: &app.intents,
         output,

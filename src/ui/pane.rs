@@ -90,6 +90,8 @@ pub struct PaneContext<'a> {
     pub palette_open: bool,
     /// The panel that stands over the stage.
     pub overlay: Option<Overlay>,
+    /// Positions of the sequence that a panel pointed at in the last pass, ascending: their words are marked.
+    pub marked: &'a [u32],
     /// Whether heads are ranked over all open answers of the model.
     pub rank_over_all: bool,
     /// Whether the chosen head is shown in every open answer, in place of the ranking.
@@ -107,6 +109,8 @@ pub struct PaneContext<'a> {
 pub struct PassOutput {
     /// Change of view that a click at the pointer would make.
     preview: RefCell<Option<Command>>,
+    /// Positions of the sequence that the pointer stands for.
+    marked: RefCell<Vec<u32>>,
     /// Rectangle of the stage's panel, in points.
     pub stage_rect: Cell<Option<Rect>>,
     /// Rectangle of the first answer, in points.
@@ -124,12 +128,22 @@ impl PassOutput {
     pub fn preview(self) -> Option<Command> {
         self.preview.into_inner()
     }
+
+    /// Positions of the sequence that the pointer stands for, ascending.
+    pub fn marked(&self) -> Vec<u32> {
+        self.marked.take()
+    }
 }
 
 impl<'a> PaneContext<'a> {
     /// Previews a command while the pointer stays.
     pub fn preview(&self, command: Command) {
         self.output.preview.replace(Some(command));
+    }
+
+    /// Marks the words of some positions, ascending, while the pointer stays.
+    pub fn mark_positions(&self, positions: &[u32]) {
+        self.output.marked.replace(positions.to_vec());
     }
 
     /// Whether the stage shows the view, not the preview of a walkthrough.

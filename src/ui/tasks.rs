@@ -47,11 +47,15 @@ pub struct Task {
     /// The gerund of a task that writes a file of the user ("recording"). No key stops such a task,
     /// and closing the window asks first.
     pub writes: Option<&'static str>,
+    /// Whether it hands back what it has when it is stopped.
+    keeps: bool,
 }
 
 /// The tasks that run.
 pub struct Tasks {
     running: Vec<Task>,
+    /// Stopped tasks that hand back what they have.
+    stopping: Vec<u64>,
     sender: Sender<(u64, Message)>,
     messages: Receiver<(u64, Message)>,
     wake: Wake,
@@ -111,7 +115,7 @@ impl Tasks {
     /// None yet.
     pub fn new(wake: Wake) -> Self {
         let (sender, messages) = unbounded();
-        Self { running: Vec::new(), sender, messages, wake, next: 0, threads: Vec::new() }
+        Self { running: Vec::new(), stopping: Vec::new(), sender, messages, wake, next: 0, threads: Vec::new() }
     }
 
     /// The running tasks, the oldest first.
@@ -127,10 +131,22 @@ impl Tasks {
         }
     }
 
-    /// Stops a task: from now on none of its messages reaches the window.
+    /// Stops a task: from now on none of its messages reaches the window, except the result of a task that keeps what it
+    /// has.
     pub fn cancel(&mut self, id: u64) {
         if let Some(at) = self.running.iter().position(|task| task.id == id) {
-            self.running.remove(at).cancel.cancel();
+            let task = self.running.remove(at);
+            task.cancel.cancel();
+            if task.keeps {
+                self.stopping.push(id);
+            }
+        }
+    }
+
+    /// Marks a task that hands back what it has when it is stopped.
+    pub fn mark_keeping(&mut self, id: u64) {
+        if let Some(task) = self.running.iter_mut().find(|task| task.id == id) {
+            task.keeps = true;
         }
     }
 
@@ -215,6 +231,11 @@ impl Tasks {
     }
 
     fn read(&mut self, id: u64, message: Message) -> Option<TaskNews> {
+        if let Some(at) = self.stopping.iter().position(|&stopping| stopping == id) {
+            let Message::Ended(result) = message else { return None };
+            self.stopping.swap_remove(at);
+            return result.ok().map(TaskNews::Found);
+        }
         // A cancelled task may still send messages.
         let at = self.running.iter().position(|task| task.id == id)?;
         match message {
@@ -244,6 +265,7 @@ impl Tasks {
 
     fn add(&mut self, title: &str, id: u64, cancel: CancelToken, on_model: bool) {
         let (title, line) = (title.to_owned(), String::new());
-        self.running.push(Task { id, title, line, share: None, cancel, on_model, writes: None });
+        let (share, writes, keeps) = (None, None, false);
+        self.running.push(Task { id, title, line, share, cancel, on_model, writes, keeps });
     }
 }

@@ -117,6 +117,10 @@ const WORDS: &[Words] = &[
     ),
     words("compute it again with `vlmscope causal`", "compute it again (Causes)"),
     words("compute it again with `vlmscope patch`", "compute it again (What if)"),
+    words(
+        "; compute them with `vlmscope patch TRACE OTHER --token",
+        "; What if, Copied activations, computes them for token",
+    ),
     // Traces.
     words(
         "write it again with `vlmscope ask`.",

@@ -138,7 +138,7 @@ impl Bounds {
         )
     }
 
-    /// The answer token whose causal graph is shown: the first of the chosen ones.
+    /// The answer token whose causal graph or copied activations are shown: the first of the chosen ones.
     ///
     /// # Errors
     /// A position that predicts no answer token, or a token that does not exist.
@@ -177,7 +177,7 @@ impl Bounds {
         {
             return Err(ViewError::Combination { reason });
         }
-        if spec.drawing == Drawing::Tree {
+        if matches!(spec.drawing, Drawing::Tree | Drawing::Table) {
             self.causal_answer(&state.map.queries)?;
         }
         state.check_objects()?;

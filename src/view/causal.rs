@@ -284,20 +284,25 @@ fn crop(state: &ViewState, trace: &Trace, position: u32) -> Option<PatchCrop> {
     let rect = patch_rect(meta, frame, span, patch);
     let [width, height] = frame.size(meta);
     let around = surroundings(rect, [width, height]);
-    let on_picture = Shown::new(state, trace).grids.first().and_then(|grid| {
-        let is_there = span.picture == grid.picture
-            && (matches!(grid.frame, Frame::Original(_))
-                || grid.frame == Frame::Canvas(span.canvas));
-        let rect = patch_rect(meta, grid.frame, span, patch);
-        is_there.then(|| shares(rect, grid.frame.size(meta)))
-    });
     Some(PatchCrop {
         patch,
         frame,
         around: shares(around, [width, height]),
         lit: shares(rect, [width, height]),
-        on_picture,
+        on_picture: on_picture(state, trace, patch),
     })
+}
+
+/// The rectangle of a patch on the picture that a view shows, 0–1; `None` if it is not part of that picture.
+pub(super) fn on_picture(state: &ViewState, trace: &Trace, patch: PatchRef) -> Option<[f32; 4]> {
+    let meta = trace.meta();
+    let span = meta.spans.get(patch.span as usize)?;
+    let shown = Shown::new(state, trace);
+    let grid = shown.grids.first()?;
+    let is_there = span.picture == grid.picture
+        && (matches!(grid.frame, Frame::Original(_)) || grid.frame == Frame::Canvas(span.canvas));
+    let rect = patch_rect(meta, grid.frame, span, patch);
+    is_there.then(|| shares(rect, grid.frame.size(meta)))
 }
 
 fn patch_rect(meta: &TraceMeta, frame: Frame, span: &ImageSpan, patch: PatchRef) -> Rect {

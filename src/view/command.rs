@@ -5,6 +5,7 @@ use super::{
     LayerHead, MapSource, MarkedObject, Mix, Normalise, PatchGrid, Quantity, Queries, QueryKind,
     Second, SourceKind, Theme, ViewError, ViewKind, ViewState,
 };
+use crate::analysis::patching::Site;
 use crate::trace::PatchRef;
 use std::path::PathBuf;
 
@@ -108,6 +109,8 @@ pub enum Command {
     LvlmInterpretLook,
     /// Sets the largest distance that the causal view shows; `None`: all that the graph has.
     SetRadius(Option<u32>),
+    /// Sets the copied activations that the patch view shows.
+    SetSite(Site),
     /// Replaces the whole state (a bookmark, a walkthrough step).
     Replace(Box<ViewState>),
 }
@@ -148,6 +151,7 @@ impl Command {
             | Self::SetGrid(_)
             | Self::SetQuantity(_)
             | Self::SetHeadOrder(_)
+            | Self::SetSite(_)
             | Self::SetImageForm(_)
             | Self::SetPictureView(_)
             | Self::Hover(_)
@@ -215,7 +219,7 @@ impl Command {
                     let shown = extent.quantities(next).first().copied();
                     next.set_quantity(shown.unwrap_or_default());
                 }
-                if view.spec().drawing == Drawing::Tree
+                if matches!(view.spec().drawing, Drawing::Tree | Drawing::Table)
                     && extent.causal_answer(&next.map.queries).is_err()
                 {
                     next.map.queries = Queries::answer(0);
@@ -314,7 +318,8 @@ impl Command {
             | Self::ShowLegend(_)
             | Self::SetTheme(_)
             | Self::SetTextScale(_)
-            | Self::SetRadius(_) => self.change_look(next),
+            | Self::SetRadius(_)
+            | Self::SetSite(_) => self.change_look(next),
         }
     }
 
@@ -351,6 +356,7 @@ impl Command {
             Self::SetTheme(theme) => next.theme = *theme,
             Self::SetTextScale(scale) => next.text_scale = *scale,
             Self::SetRadius(radius) => next.radius = *radius,
+            Self::SetSite(site) => next.site = Some(*site),
             Self::SetTrace(_)
             | Self::SetView(_)
             | Self::PanBy(_)

@@ -24,6 +24,8 @@ named! {
         Pictures = "pictures",
         /// The causal graph of an answer token: a tree around it, and its patches on the picture.
         Causal = "causal",
+        /// How much of an answer returns where activations are copied into the run on another picture: a table.
+        Patch = "patch",
     }
 }
 
@@ -67,6 +69,8 @@ pub enum Drawing {
     TokenMatrix,
     /// Nodes and edges beside the picture.
     Tree,
+    /// One cell for each place of activation patching, beside the picture.
+    Table,
 }
 
 /// The parts of the stage.
@@ -80,13 +84,15 @@ pub enum Parts {
     LayersHeads,
     /// Cells: one row per query, one column per key.
     QueriesKeys,
+    /// Cells: one for each place of activation patching.
+    Places,
 }
 
 impl Parts {
     /// The names of the rows and columns of cells; `None` if the parts are patches.
     pub const fn axes(self) -> Option<[&'static str; 2]> {
         match self {
-            Self::Patches | Self::Heads => None,
+            Self::Patches | Self::Heads | Self::Places => None,
             Self::LayersHeads => Some(["layer", "head"]),
             Self::QueriesKeys => Some(["query", "key"]),
         }
@@ -148,6 +154,8 @@ pub enum Controls {
     Columns,
     /// Head and distance of the causal graph.
     Causal,
+    /// The copied activations.
+    Site,
 }
 
 impl ViewSpec {
@@ -168,7 +176,7 @@ impl ViewSpec {
     pub const fn has_tiles(&self) -> bool {
         matches!(self.parts, Parts::Heads)
             || matches!(self.pictures, PictureRule::All)
-            || matches!(self.drawing, Drawing::Tree)
+            || matches!(self.drawing, Drawing::Tree | Drawing::Table)
     }
 
     /// Whether the view draws maps over patches, so that the trace needs a picture.
@@ -255,6 +263,15 @@ impl ViewKind {
                 second: SecondRule::Hidden,
                 controls: Controls::Causal,
                 tab: self,
+                can_open: false,
+                ..OVERLAY
+            },
+            Self::Patch => ViewSpec {
+                drawing: Drawing::Table,
+                parts: Parts::Places,
+                keep: None,
+                second: SecondRule::Hidden,
+                controls: Controls::Site,
                 can_open: false,
                 ..OVERLAY
             },

@@ -3,6 +3,7 @@
 use super::spec::{Drawing, SecondRule, SourceRule, ViewKind};
 use super::{Aggregate, AxisSet, HeadSet, MarkedObject, Quantity, Queries, ViewError};
 use crate::analysis::methods::Method;
+use crate::analysis::patching::Site;
 use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::trace::PatchRef;
@@ -83,6 +84,9 @@ pub struct ViewState {
     /// The largest distance from the answer token that the causal view shows, from 1; `None`: all that the graph has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub radius: Option<u32>,
+    /// The copied activations that the patch view shows; `None`: the first table that the trace holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<Site>,
 }
 
 impl Default for ViewState {
@@ -116,6 +120,7 @@ impl Default for ViewState {
             matrix_range: None,
             objects: Vec::new(),
             radius: None,
+            site: None,
         }
     }
 }
@@ -529,6 +534,9 @@ impl ViewState {
     pub fn is_diverging(&self) -> bool {
         if self.view.spec().drawing == Drawing::Matrix {
             return self.quantity.is_signed();
+        }
+        if self.view.spec().drawing == Drawing::Table {
+            return true;
         }
         let is_signed = match self.shown_second() {
             Some((second, _)) => self.map.source.is_signed() && second.map.source.is_signed(),

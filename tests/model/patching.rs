@@ -51,6 +51,7 @@ impl Pair {
             name: "B".into(),
             estimates: true,
             exact: true,
+            earlier: None,
         }
     }
 

@@ -465,7 +465,7 @@ fn copied_activations_fill_a_table_and_show_their_layer_on_the_stage() {
     settle(&mut window);
     let blank = OtherPicture::Blank(BlankFill::Mean);
     for site in [Site::Residual, Site::Heads] {
-        send(&mut window, WhatIfCommand::Patch(PatchAsk { site, other: blank }));
+        send(&mut window, WhatIfCommand::Patch(PatchAsk { site, other: blank, is_preview: false }));
         until(&mut window, |app| {
             app.notices.iter().for_each(|notice| assert!(!notice.is_error, "{}", notice.text));
             let trace = &app.doc().unwrap().trace;
@@ -497,9 +497,9 @@ fn copied_activations_fill_a_table_and_show_their_layer_on_the_stage() {
     }
     assert!(window.state().stage.read().is_ok());
     // The panel draws the table that the trace holds.
-    let table = window.get_by_label("Copied activations: layer × position").rect();
+    let table = window.get_by_label("Copied activations: position × layer").rect();
     if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
         window.render().unwrap().save(std::path::Path::new(&folder).join("patching.png")).unwrap();
     }
-    assert!(table.height() > 6.0 * 18.0, "a row for each layer: {table}");
+    assert!(table.height() > 6.0 * 18.0, "a row for each group: {table}");
 }

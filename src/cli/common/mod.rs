@@ -9,6 +9,7 @@ mod progress;
 mod runtime;
 mod show;
 mod sinks;
+mod site;
 mod size;
 mod usage;
 
@@ -21,5 +22,6 @@ pub(crate) use progress::{bar, progress_bar, show_progress};
 pub(crate) use runtime::{RuntimeFlags, engine_options};
 pub(crate) use show::Show;
 pub(crate) use sinks::{sink_json, sinks_text};
+pub(crate) use site::SiteFlag;
 pub(crate) use size::size;
 pub(crate) use usage::{UsageError, usage};

@@ -33,6 +33,7 @@ pub(super) fn as_json(
     value["restored"] = numbers(&|cell| result.restored(cell));
     value["estimated"] = numbers(&|cell| result.estimated(cell));
     value["correlation"] = json!(result.correlation());
+    value["complete"] = json!(result.is_complete());
     value["seconds"] = json!(seconds);
     print_json(&value)
 }
@@ -71,6 +72,10 @@ pub(super) fn as_text(trace: &Trace, result: &PatchResult, top: usize) -> anyhow
     let shown = |cell: usize| if is_exact { result.restored(cell) } else { result.estimated(cell) };
     if result.site != Site::Heads {
         table(&mut out, result, &shown)?;
+    }
+    if is_exact && !result.is_complete() {
+        let (done, all) = (result.done(), result.patched.len());
+        writeln!(out, "incomplete: {done} of {all} places were computed")?;
     }
     strongest(&mut out, result, &shown, top)?;
     if let Some(correlation) = result.correlation() {

@@ -16,6 +16,7 @@ Examples:
   vlmscope render cat.vlmtrace --view wall --token 3 --size 3840x2160 --out wall.png
   vlmscope render cat.vlmtrace --view layer-head --quantity image-share --out matrix.svg
   vlmscope render cat.vlmtrace --view causal --token 3 --out causes.svg
+  vlmscope render cat.vlmtrace --view patch --token 3 --what heads --out patch.svg
   vlmscope render cat.vlmtrace --layer 14 --out 'token-{token}.png'
   vlmscope render cat.vlmtrace --state view.toml --out fig.png")]
 pub(crate) struct Args {

@@ -2,7 +2,7 @@
 
 use super::job::does_not_fit;
 use crate::analysis::methods::Method;
-use crate::cli::common::usage;
+use crate::cli::common::{SiteFlag, usage};
 use crate::cli::selection::{Selection, set};
 use crate::trace::Trace;
 use crate::view::{
@@ -54,6 +54,9 @@ pub(crate) struct Flags {
     /// Largest distance from the token that the causal view shows [default: all that its graph has].
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Look")]
     radius: Option<u32>,
+    /// Copied activations that the patch view shows [default: the first table that the trace holds].
+    #[arg(long, value_enum, help_heading = "Look")]
+    what: Option<SiteFlag>,
     /// Order of the heads in the heads view and, within each layer, on the wall.
     #[arg(long, value_enum, help_heading = "Look")]
     sort: Option<HeadOrder>,
@@ -140,6 +143,9 @@ impl Flags {
         set(&mut state.head_order, self.sort);
         if self.radius.is_some() {
             state.radius = self.radius;
+        }
+        if let Some(what) = self.what {
+            state.site = Some(what.into());
         }
         set(&mut state.theme, self.theme);
         set(&mut state.text_scale, self.text_scale);

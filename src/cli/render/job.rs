@@ -3,9 +3,12 @@
 use crate::analysis::diff::check_geometry;
 use crate::cli::common::usage;
 use crate::cli::selection::refused;
+use crate::cli::trace_model::shown;
 use crate::terminal;
 use crate::trace::Trace;
-use crate::view::{Bounds, Mix, SecondRule, ViewError, ViewState};
+use crate::view::{
+    Bounds, Drawing, Mix, PatchTable, PatchTableError, SecondRule, ViewError, ViewState,
+};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -21,6 +24,15 @@ impl Traces {
         Bounds::from_trace(&self.first)
             .check(state, second.as_ref())
             .map_err(|error| does_not_fit(state, &error))?;
+        if state.view.spec().drawing == Drawing::Table {
+            PatchTable::of_trace(state, &self.first).map_err(|error| match error {
+                PatchTableError::Token(error) => does_not_fit(state, &error),
+                other => {
+                    let path = state.trace.clone().unwrap_or_default();
+                    anyhow::anyhow!("{}: {other}", shown(&path))
+                }
+            })?;
+        }
         if let Some(second) = self.second.as_ref().filter(|_| subtracts(state)) {
             check_geometry(self.first.meta(), second.meta())
                 .map_err(|error| usage(error.to_string()))?;

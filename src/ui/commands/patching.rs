@@ -34,11 +34,13 @@ pub fn start(app: &mut App, ask: PatchAsk) {
         Err(reason) => return app.notify(reason, true),
     };
     let groups = groups(doc, answer, ask.site);
+    // A damaged table is computed anew.
+    let earlier = app.value_cache.stored_patching(doc, answer, ask.site).ok().flatten();
     if is_for_python(app, TASK, trace.meta(), None) {
         return;
     }
     let (name, rgb) = other;
-    start_on_model(app, TASK, move |engine, reporter, cancel| {
+    let task = start_on_model(app, TASK, move |engine, reporter, cancel| {
         let other = match rgb {
             Rgb::Pixels(rgb) => rgb,
             Rgb::Blank(fill) => {
@@ -53,12 +55,13 @@ pub fn start(app: &mut App, ask: PatchAsk) {
             groups,
             other,
             name,
-            estimates: false,
-            exact: true,
+            estimates: ask.is_preview,
+            exact: !ask.is_preview,
+            earlier: earlier.map(|table| (*table).clone()),
         };
         let mut last: Option<Instant> = None;
-        let show = |result: PatchResult, is_complete, written| {
-            TaskResult::Patching(Box::new(FoundPatching { of, result, is_complete, written }))
+        let show = |result: PatchResult, is_final, written| {
+            TaskResult::Patching(Box::new(FoundPatching { of, result, is_final, written }))
         };
         let result = patch(engine, &trace, request, cancel, &mut |table| {
             reporter.progress(table.done(), table.patched.len());
@@ -74,6 +77,9 @@ pub fn start(app: &mut App, ask: PatchAsk) {
         }
         Ok(show(result, true, written))
     });
+    if let Some(task) = task {
+        app.tasks.mark_keeping(task);
+    }
 }
 
 /// The pixels of the other run.
@@ -149,13 +155,13 @@ fn kept_in(result: &PatchResult, trace: &Trace) -> anyhow::Result<Trace> {
     Ok(trace.with_patching(result.site.name(), AnswerIndex(result.token), &json))
 }
 
-/// Shows a table, and keeps a complete one in the trace of its document.
+/// Shows a table, and keeps the final one in the trace of its document.
 pub fn show(app: &mut App, found: FoundPatching) {
-    let FoundPatching { of, result, is_complete, written } = found;
+    let FoundPatching { of, result, is_final, written } = found;
     if app.what_if.patching.is_none() && app.current == Some(of) {
         app.intents.send(Intent::ShowPanel(Pane::WhatIf));
     }
-    if is_complete && let Some(doc) = app.docs.get_mut(of) {
+    if is_final && let Some(doc) = app.docs.get_mut(of) {
         let base = doc.trace.id();
         match kept_in(&result, &doc.trace) {
             Ok(trace) => keep_maps(doc, ComputedMaps { base, trace: Arc::new(trace), written }),

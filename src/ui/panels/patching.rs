@@ -1,10 +1,10 @@
-//! Activation patching under *What if*: layer × position table of the residual stream or the MLPs, layer × head matrix,
+//! Activation patching under *What if*: position × layer table of the residual stream or the MLPs, layer × head matrix,
 //! filled in while the model runs.
 
-use super::colors::color_of;
 use crate::analysis::patching::{PatchResult, Site};
+use crate::gpu::colormap;
 use crate::model::BlankFill;
-use crate::trace::{AnswerIndex, PatchRef};
+use crate::trace::AnswerIndex;
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::pane::PaneContext;
@@ -13,12 +13,13 @@ use crate::ui::what_if::WhatIfCommand;
 use crate::ui::what_if::patching::{OtherPicture, PatchAsk, TASK};
 use crate::ui::widgets::{Mark, frame_over_data, heading, ink, muted, segments, text_in};
 use crate::ui::wording::in_window;
-use crate::view::figure::{decimal, head_name, token_name};
-use crate::view::{ColorMap, Command};
-use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+use crate::view::figure::{Ink, decimal, labelled, step_for, text_width, token_name};
+use crate::view::{ColorMap, Command, PatchTable, Theme, ViewKind};
+use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
 
-const SITES: [(Site, &str, &str); 3] = [
+/// The activations that can be copied, with their names.
+pub const SITES: [(Site, &str, &str); 3] = [
     (Site::Residual, "Residual stream", "The input of a layer at a group of positions"),
     (Site::Mlp, "MLPs", "The output of a layer's MLP at a group of positions"),
     (Site::Heads, "Heads", "The output of a head at the last position"),
@@ -26,8 +27,6 @@ const SITES: [(Site, &str, &str); 3] = [
 /// Height of a row of the table, and of the names of its columns.
 const ROW: f32 = 20.0;
 const NAMES: f32 = 18.0;
-/// Width of the numbers of layers.
-const NUMBERS: f32 = 24.0;
 
 /// The choices of the section.
 #[derive(Clone, Copy, Debug)]
@@ -35,11 +34,13 @@ pub struct PatchingSection {
     site: Site,
     /// The chosen picture; `None`: that of the comparison, or a blank.
     other: Option<OtherPicture>,
+    /// Whether estimates are shown where exact values are known, too.
+    shows_estimate: bool,
 }
 
 impl Default for PatchingSection {
     fn default() -> Self {
-        Self { site: Site::Residual, other: None }
+        Self { site: Site::Residual, other: None, shows_estimate: false }
     }
 }
 
@@ -61,20 +62,32 @@ impl PatchingSection {
             ),
         );
         let choices = SITES.map(|(site, name, hint)| (site, name, hint.to_owned()));
-        let chosen = ui.horizontal(|ui| segments(ui, self.site, &choices)).inner;
-        self.site = chosen.unwrap_or(self.site);
-        let running = cx.tasks.iter().any(|task| task.title == TASK);
+        let is_on_stage = doc.state().view == ViewKind::Patch;
+        // The table on the stage and the one in the panel are the same.
+        self.site = doc.state().site.filter(|_| is_on_stage).unwrap_or(self.site);
+        if let Some(site) = ui.horizontal(|ui| segments(ui, self.site, &choices)).inner {
+            self.site = site;
+            if is_on_stage {
+                cx.intents.command(Command::SetSite(site));
+            }
+        }
+        let found = table(cx, doc, answer, self.site);
         ui.horizontal_wrapped(|ui| {
             let other = self.other_picture(cx, ui, doc);
-            let title = if running { "Copying…" } else { "Copy" };
-            let enabled = !running && !doc.live;
-            if ui.add_enabled(enabled, egui::Button::new(title)).clicked() {
-                let ask = PatchAsk { site: self.site, other };
+            let known = found.as_ref().ok().and_then(Option::as_deref);
+            if let Some(is_preview) = buttons(cx, ui, doc, known) {
+                let ask = PatchAsk { site: self.site, other, is_preview };
                 cx.intents.send(Intent::WhatIf(WhatIfCommand::Patch(ask)));
             }
         });
-        match table(cx, doc, answer, self.site) {
-            Ok(Some(result)) => draw(cx, ui, doc, &result),
+        match found {
+            Ok(Some(result)) => {
+                agreement(ui, &result, &mut self.shows_estimate);
+                let is_estimate = result.done() == 0
+                    || self.shows_estimate && !result.estimates.is_empty();
+                draw(cx, ui, doc, &PatchTable::new(&result, is_estimate));
+                on_stage(cx, ui, doc, self.site);
+            }
             Ok(None) => {}
             Err(reason) => {
                 muted(ui, reason);
@@ -137,96 +150,170 @@ fn table(
     stored.map(|stored| stored.or(own)).map_err(|error| in_window(&error.to_string()).0)
 }
 
-/// The colour of a share: 0 is neutral, 1 red, less than 0 blue.
-fn color(share: Option<f32>, unknown: Color32) -> Color32 {
-    share.map_or(unknown, |share| color_of(ColorMap::Coolwarm, 0.5 + 0.5 * share.clamp(-1.0, 1.0)))
+/// The button that shows the table on the stage, beside the picture.
+fn on_stage(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, site: Site) {
+    let is_there = doc.state().view == ViewKind::Patch;
+    let button = ui.add_enabled(!is_there, egui::Button::new("Show on the stage"));
+    if button.on_hover_text("The table beside the picture, as a figure that can be saved").clicked() {
+        cx.intents.command(Command::SetSite(site));
+        cx.intents.command(Command::SetView(ViewKind::Patch));
+    }
 }
 
-fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &PatchResult) {
-    let is_heads = result.site == Site::Heads;
-    let columns = if is_heads { result.heads as usize } else { result.groups.len() };
-    let rows = result.layers as usize;
+/// The buttons: exact values, or the first-order estimate.
+fn buttons(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, known: Option<&PatchResult>) -> Option<bool> {
+    let running = cx.tasks.iter().any(|task| task.title == TASK);
+    let is_enabled = !running && !doc.live;
+    let has_begun = known.is_some_and(|known| known.done() > 0 && !known.is_complete());
+    let title = match (running, has_begun) {
+        (true, _) => "Copying…",
+        (false, true) => "Continue",
+        (false, false) => "Copy",
+    };
+    let mut chosen = None;
+    let exact = ui.add_enabled(is_enabled, egui::Button::new(title));
+    if exact.on_hover_text("Copies one place at a time; what is stopped can be continued").clicked() {
+        chosen = Some(false);
+    }
+    let preview = ui.add_enabled(is_enabled, egui::Button::new("Preview"));
+    let hint = "First-order estimate of every place, from one backward pass (attribution patching)";
+    if preview.on_hover_text(hint).clicked() {
+        chosen = Some(true);
+    }
+    chosen
+}
+
+/// The choice between exact values and estimates where both are known, and how well they agree.
+fn agreement(ui: &mut Ui, result: &PatchResult, shows_estimate: &mut bool) {
+    if result.estimates.is_empty() {
+        return;
+    }
+    if result.done() == 0 {
+        muted(ui, "First-order estimate: where the model is far from linear it is poor. Copy computes the exact values.");
+        return;
+    }
+    let choices = [
+        (false, "Exact", "Measured by copying".to_owned()),
+        (true, "Estimate", "First-order estimate from one backward pass".to_owned()),
+    ];
+    let chosen = ui.horizontal(|ui| segments(ui, *shows_estimate, &choices)).inner;
+    *shows_estimate = chosen.unwrap_or(*shows_estimate);
+    if let Some(correlation) = result.correlation() {
+        let of = if result.is_complete() { "" } else { " so far" };
+        let text = format!(
+            "The first-order estimate correlates with the exact values: {}{of}",
+            decimal(correlation, 2)
+        );
+        muted(ui, text);
+    }
+}
+
+/// Place and value of a cell for a reader.
+pub fn cell_text(table: &PatchTable, row: usize, column: u32) -> (String, String) {
+    let value = table.value(row, column).map(|value| decimal(f64::from(value), 3));
+    let text = match (value, table.is_estimate) {
+        (Some(value), false) => format!("{value} of the answer returns"),
+        (Some(value), true) => format!("{value} of the answer returns by estimate"),
+        (None, _) => "not computed yet".to_owned(),
+    };
+    (table.place(row, column), text)
+}
+
+/// The pointer is on a cell: its patches are marked on the stage and its words in the strip; a click shows its layer, or
+/// its head.
+pub fn point(
+    cx: &PaneContext<'_>,
+    doc: &Document,
+    table: &PatchTable,
+    (row, column): (usize, u32),
+    is_clicked: bool,
+) {
+    let Some(of_row) = table.rows.get(row) else { return };
+    if !is_clicked {
+        cx.mark_positions(&of_row.positions);
+        cx.preview(Command::SelectPatches(of_row.patches(doc.meta())));
+        return;
+    }
+    match of_row.layer {
+        Some(layer) => {
+            cx.intents.command(Command::SetLayerHead(layer, column));
+            cx.intents.command(Command::SetView(ViewKind::Overlay));
+        }
+        None => {
+            let command = WhatIfCommand::ShowPatched(table.site, column);
+            cx.intents.send(Intent::WhatIf(command));
+        }
+    }
+}
+
+fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
+    let (rows, columns) = (table.rows.len(), table.columns);
     if columns == 0 || rows == 0 {
         return;
     }
     let ink = ink(ui);
     let size = vec2(ui.available_width(), NAMES + ROW * rows as f32);
     let (whole, response) = ui.allocate_exact_size(size, Sense::click());
-    let name = if is_heads {
-        "Copied heads: layer × head"
-    } else {
-        "Copied activations: layer × position"
+    let name = match table.site {
+        Site::Heads => "Copied heads: layer × head",
+        Site::Residual | Site::Mlp => "Copied activations: position × layer",
     };
     response.widget_info(|| WidgetInfo::labeled(Role::Unknown, true, name));
-    let width = (whole.width() - NUMBERS) / columns as f32;
-    let cell = |row: usize, column: usize| {
-        let min = whole.min + vec2(NUMBERS + width * column as f32, NAMES + ROW * row as f32);
-        Rect::from_min_size(min, vec2(width, ROW)).shrink(0.5)
-    };
-    let index = |row: usize, column: usize| {
-        let (group, head) = if is_heads { (0, column as u32) } else { (column, 0) };
-        result.cell(group, row as u32, head)
-    };
-    let share = |row, column| index(row, column).and_then(|cell| result.restored(cell));
     let font = || theme::plain(11.0);
-    for column in 0..columns {
-        let place = Rect::from_min_size(cell(0, column).min - vec2(0.0, NAMES), vec2(width, NAMES));
-        let number = column.to_string();
-        let text = if is_heads { &number } else { &result.groups[column].name };
-        text_in(ui, place, Align2::CENTER_CENTER, text, font(), ink.muted);
+    let widest = table.rows.iter().map(|row| text_width(&row.name, false) * 11.0).fold(0.0, f32::max);
+    let names = (widest + 12.0).clamp(44.0, whole.width() * 0.34);
+    let width = (whole.width() - names) / columns as f32;
+    let cell = |row: usize, column: u32| {
+        let min = whole.min + vec2(names + width * column as f32, NAMES + ROW * row as f32);
+        Rect::from_min_size(min, vec2(width, ROW)).shrink(if width > 6.0 { 0.5 } else { 0.0 })
+    };
+    let of = if ui.visuals().dark_mode { Theme::Dark } else { Theme::Light };
+    let map = ColorMap::Coolwarm;
+    let color = |ink| theme::color(of.palette().color(ink, |at| colormap::color(map, at)));
+    let digits = (columns.saturating_sub(1)).to_string().len() as f32;
+    for column in labelled(columns, &[], step_for(width, digits * 7.0 + 4.0)) {
+        let middle = cell(0, column).center().x;
+        let place = Rect::from_min_max(
+            pos2(middle - 16.0, whole.top()),
+            pos2(middle + 16.0, whole.top() + NAMES),
+        );
+        text_in(ui, place, Align2::CENTER_CENTER, &column.to_string(), font(), ink.muted);
     }
-    for row in 0..rows {
-        let label =
-            Rect::from_min_size(pos2(whole.left(), cell(row, 0).top()), vec2(NUMBERS - 4.0, ROW));
-        text_in(ui, label, Align2::RIGHT_CENTER, &row.to_string(), font(), ink.muted);
+    let [of_rows, of_columns] = table.axes();
+    let corner = Rect::from_min_size(whole.min, vec2(names - 6.0, NAMES));
+    text_in(ui, corner, Align2::RIGHT_CENTER, &format!("{of_rows} ↓ {of_columns} →"), font(), ink.muted);
+    for (row, of_row) in table.rows.iter().enumerate() {
+        let label = Rect::from_min_size(pos2(whole.left(), cell(row, 0).top()), vec2(names - 6.0, ROW));
+        text_in(ui, label, Align2::RIGHT_CENTER, &of_row.name, font(), ink.muted);
         for column in 0..columns {
-            let (rect, share) = (cell(row, column), share(row, column));
-            ui.painter().rect_filled(rect, 1.0, color(share, ink.raised));
-            if let Some(share) = share.filter(|_| width >= 30.0) {
-                let strong = share.abs() > 0.6;
-                let color = if strong { Color32::WHITE } else { Color32::from_gray(30) };
+            let (rect, share) = (cell(row, column), table.value(row, column));
+            let shade = share.map(PatchTable::shade);
+            let fill = shade.map_or(ink.raised, |shade| color(Ink::Map(shade)));
+            ui.painter().rect_filled(rect, 1.0, fill);
+            if let Some((share, shade)) = share.zip(shade).filter(|_| width >= 30.0) {
                 let text = decimal(f64::from(share), 2);
+                let color = color(Ink::OnMap(shade));
                 text_in(ui, rect, Align2::CENTER_CENTER, &text, font(), color);
             }
         }
     }
-    let at = response.hover_pos().map(|at| at - whole.min - vec2(NUMBERS, NAMES));
+    let at = response.hover_pos().map(|at| at - whole.min - vec2(names, NAMES));
     let hovered = at.filter(|at| at.x >= 0.0 && at.y >= 0.0).map(|at| {
-        (((at.y / ROW) as usize).min(rows - 1), ((at.x / width) as usize).min(columns - 1))
+        (((at.y / ROW) as usize).min(rows - 1), ((at.x / width) as u32).min(columns - 1))
     });
     let Some((row, column)) = hovered else {
-        let state = if result.done() < result.patched.len() {
-            format!("{} of {} places", result.done(), result.patched.len())
+        let numbers = table.numbers();
+        let [own, other] = table.logprobs;
+        let state = if numbers.done < numbers.places {
+            format!("{} of {} places", numbers.done, numbers.places)
         } else {
-            format!(
-                "log p {:.2} here, {:.2} with {}",
-                result.logprob_a, result.logprob_b, result.other
-            )
+            format!("log p {own:.2} here, {other:.2} with {}", table.other)
         };
         muted(ui, format!("0 as with the other picture, 1 as with this one · {state}"));
         return;
     };
     frame_over_data(ui, cell(row, column), Mark::Hovered);
-    let value = share(row, column)
-        .map_or_else(|| "not computed yet".into(), |share| decimal(f64::from(share), 3));
-    if is_heads {
-        muted(
-            ui,
-            format!("{}: {value} of the answer returns", head_name(row as u32, column as u32)),
-        );
-        if response.clicked() {
-            cx.intents.command(Command::SetLayerHead(row as u32, column as u32));
-        }
-        return;
-    }
-    let group = &result.groups[column];
-    muted(ui, format!("layer {row}, {}: {value} of the answer returns", group.name));
-    if response.clicked() {
-        let command = WhatIfCommand::ShowPatched(result.site, row as u32);
-        cx.intents.send(Intent::WhatIf(command));
-    } else {
-        let patches: Vec<PatchRef> =
-            group.positions.iter().filter_map(|&key| doc.meta().patch_of_key(key)).collect();
-        cx.preview(Command::SelectPatches(patches));
-    }
+    let (place, value) = cell_text(table, row, column);
+    muted(ui, format!("{place}: {value}"));
+    point(cx, doc, table, (row, column), response.clicked());
 }

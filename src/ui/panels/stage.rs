@@ -3,7 +3,7 @@
 //! The renderer draws the picture into a texture; this panel places it and maps pixels back to patches, heads and
 //! tokens with the figure layout of that picture.
 
-use super::{causes, compare_stage, edit_stage, mark_stage, picture_strip};
+use super::{causes, compare_stage, edit_stage, mark_stage, patching, picture_strip};
 use crate::analysis::reduce::Keep;
 use crate::trace::PatchRef;
 use crate::ui::document::Document;
@@ -18,7 +18,7 @@ use crate::ui::widgets::{
 };
 use crate::view::figure::{Figure, PixelRect, head_name, number, percent, token_name};
 use crate::view::{
-    AxisSet, CausalTree, Command, MapChoice, Parts, PictureRule, Queries, QueryKind, Shown,
+    AxisSet, CausalTree, Command, MapChoice, Parts, PatchTable, PictureRule, Queries, QueryKind, Shown,
     ShownGrid, ViewKind, patch_name,
 };
 use egui::{
@@ -79,6 +79,7 @@ impl PaneUi for StagePane {
                 Parts::Heads => on_stage.heads(cx, ui, &response),
                 Parts::LayersHeads => on_stage.layers_heads(cx, ui, &response),
                 Parts::QueriesKeys => on_stage.token_matrix(cx, ui, &response),
+                Parts::Places => on_stage.places(cx, ui, &response),
             }
         }
         mark_stage::readout(cx, ui, rect, doc);
@@ -548,6 +549,21 @@ impl OnStage<'_> {
         if response.drag_stopped() {
             cx.intents.send(Intent::Settle);
         }
+    }
+
+    /// A table of activation patching: hover reads a cell and marks its positions, a click shows its layer.
+    fn places(&self, cx: &PaneContext<'_>, ui: &Ui, response: &Response) {
+        let Some(at) = response.hover_pos() else { return };
+        let (Some([row, column]), Some((cells, [rows, columns]))) =
+            (self.figure.table_cell_at(self.on_target(at)), self.figure.table)
+        else {
+            return;
+        };
+        let Ok(table) = PatchTable::of_trace(self.doc.state(), &self.doc.trace) else { return };
+        frame_over_data(ui, self.on_screen(cells.cell(row, column, rows, columns)), Mark::Hovered);
+        let (place, value) = patching::cell_text(&table, row as usize, column);
+        beside(ui, self.rect, at, &place, &value);
+        patching::point(cx, self.doc, &table, (row as usize, column), response.clicked());
     }
 
     /// Query × key: hover reads the weight, a click chooses the row.

@@ -332,8 +332,9 @@ impl Strip<'_> {
             let share = word.picture.and_then(|picture| shares.get(&picture)).copied();
             let token = word.positions.start.checked_sub(prompt);
             let verdict = token.and_then(|token| cx.verdict(doc, token));
-            let chance = (is_answer, verdict);
-            let (response, selected) = chip(ui, doc, (word, share), self.coloring, chance);
+            let is_marked = cx.marked.iter().any(|position| word.positions.contains(position));
+            let about = (is_answer, is_marked, verdict);
+            let (response, selected) = chip(ui, doc, (word, share), self.coloring, about);
             if is_answer && pointer.is_some_and(|at| response.rect.contains(at)) {
                 dragged = Some(word.positions.clone());
             }
@@ -373,7 +374,7 @@ fn chip(
     doc: &Document,
     (word, share): (&Word, Option<f32>),
     coloring: &Coloring,
-    (is_answer, verdict): (bool, Option<Verdict>),
+    (is_answer, is_marked, verdict): (bool, bool, Option<Verdict>),
 ) -> (Response, bool) {
     let ink = ink(ui);
     let state = doc.state();
@@ -392,7 +393,7 @@ fn chip(
         None => word.text.clone(),
     };
     let is_chosen = share.is_some() && word.picture == Some(state.picture.index);
-    let mut chip = Chip { selected: selected || is_chosen, ..Chip::new(&text) };
+    let mut chip = Chip { selected: selected || is_chosen, hot: is_marked, ..Chip::new(&text) };
     let spoken = matches!(word.kind, TokenKind::Question | TokenKind::Answer);
     if !spoken {
         chip.color = Some(ink.muted);

@@ -1,6 +1,7 @@
 //! One line above the stage with what belongs to the view that is shown, and to no other: the order
 //! of the heads, the quantity of the matrix, how two maps are compared, which of several pictures and views is seen.
 
+use crate::analysis::patching::Site;
 use crate::trace::ImageSpan;
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
@@ -23,6 +24,7 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, state: &ViewState) ->
         Controls::Quantity => Some(quantity),
         Controls::Columns => Some(columns),
         Controls::Causal => Some(causal),
+        Controls::Site => Some(site),
     };
     let several = cx.current.filter(|doc| has_choice(doc, state));
     if controls.is_none() && several.is_none() {
@@ -154,6 +156,29 @@ fn causal(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     ui.spacing_mut().slider_width = ((ui.available_width() - 240.0) / 2.0).clamp(32.0, 160.0);
     super::causes::distance(cx, ui, state, &result);
     super::causes::head(cx, ui, state, &result);
+}
+
+/// The copied activations of the patch view: those that the trace holds of the chosen token.
+fn site(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
+    muted(ui, "Copied");
+    let Some((doc, answer)) = cx.current.and_then(|doc| {
+        Some((doc, doc.extent.causal_answer(&state.map.queries).ok()?))
+    }) else {
+        return;
+    };
+    let is_held =
+        |site: Site| cx.values.stored_patching(doc, answer, site).is_ok_and(|held| held.is_some());
+    let choices: Vec<_> = super::patching::SITES
+        .into_iter()
+        .filter(|(site, ..)| is_held(*site))
+        .map(|(site, name, hint)| (site, name, hint.to_owned()))
+        .collect();
+    let shown = state.site.or(choices.first().map(|(site, ..)| *site));
+    if let Some(shown) = shown
+        && let Some(site) = segments(ui, shown, &choices)
+    {
+        cx.intents.command(Command::SetSite(site));
+    }
 }
 
 fn compare(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {

@@ -25,6 +25,8 @@ pub struct PatchAsk {
     pub site: Site,
     /// The other run.
     pub other: OtherPicture,
+    /// Only the first-order estimate of every place.
+    pub is_preview: bool,
 }
 
 /// A table, complete or in progress.
@@ -43,8 +45,8 @@ pub struct FoundPatching {
     pub of: DocumentId,
     /// The table.
     pub result: PatchResult,
-    /// Whether it is complete; it is then kept in the trace.
-    pub is_complete: bool,
+    /// Whether nothing more follows: the run ended or was stopped, and the table is kept in the trace.
+    pub is_final: bool,
     /// Stamp of the user's file that it was written to; `None` if there is none.
     pub written: Option<FileStamp>,
 }

@@ -8,6 +8,7 @@ use super::super::{
 use super::color_limits::{CausalNumbers, Readout};
 use super::text::{TextRun, head_name};
 use crate::analysis::methods::Method;
+use crate::analysis::patching::Site;
 use crate::trace::{TokenInfo, TraceMeta, characters, spelled};
 
 /// A token as readable text: word-start marks removed, spaces as a thin mark, control characters by name.
@@ -102,6 +103,9 @@ pub fn caption(
     if state.view.spec().drawing == Drawing::Tree {
         return joined(causal_parts(state, meta, readout));
     }
+    if state.view.spec().drawing == Drawing::Table {
+        return joined(patching_parts(state, meta, readout));
+    }
     let mut parts = match state.shown_second() {
         None => map_parts(state, &state.map, meta),
         Some((other, mix)) => {
@@ -117,7 +121,7 @@ pub fn caption(
         (true, _) if is_occlusion => "drop in log p when covered",
         (true, _) => "image",
         (false, Parts::QueriesKeys) => "all positions",
-        (false, Parts::LayersHeads | Parts::Heads | Parts::Patches) => state.quantity.description(),
+        (false, _) => state.quantity.description(),
     };
     let object = state.chosen_object().filter(|_| state.quantity == Quantity::Inside);
     let named = object.map(|object| format!("share inside {}", object.name));
@@ -155,13 +159,7 @@ pub fn caption(
 
 /// The causal graph of a token: "causal graph · answer token 3 fox · L5 H2 · 6 of 12 nodes within distance 3".
 fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Part> {
-    let queries = &state.map.queries;
-    let first = match queries.kind {
-        QueryKind::Answer => queries.set.named().map_or(Some(0), |named| named.first().copied()),
-        QueryKind::Position => None,
-    };
-    let token = first.map_or_else(|| queries.clone(), Queries::answer);
-    let mut parts = vec![vec![TextRun::plain("causal graph")], queries_part(&token, meta)];
+    let mut parts = vec![vec![TextRun::plain("causal graph")], first_token(state, meta)];
     match readout.causal {
         Some(CausalNumbers { layer, head, shown, nodes, radius }) => {
             parts.push(vec![TextRun::plain(head_name(layer, head))]);
@@ -173,6 +171,38 @@ fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Pa
         ),
     }
     parts
+}
+
+/// "residual stream copied · answer token 3 fox · share of the answer that returns".
+fn patching_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Part> {
+    let plain = |text: &str| vec![TextRun::plain(text)];
+    let site = readout.patching.map(|numbers| numbers.site).or(state.site);
+    let what = match site {
+        Some(Site::Residual) => "residual stream copied",
+        Some(Site::Heads) => "outputs of heads copied",
+        Some(Site::Mlp) => "outputs of MLPs copied",
+        None => "activations copied",
+    };
+    let mut parts = vec![plain(what), first_token(state, meta)];
+    let Some(numbers) = readout.patching else { return parts };
+    parts.push(plain(match numbers.is_estimate {
+        true => "first-order estimate of the share of the answer that returns",
+        false => "share of the answer that returns",
+    }));
+    if numbers.done < numbers.places {
+        parts.push(plain(&format!("{} of {} places", numbers.done, numbers.places)));
+    }
+    parts
+}
+
+/// The first of the chosen answer tokens.
+fn first_token(state: &ViewState, meta: &TraceMeta) -> Part {
+    let queries = &state.map.queries;
+    let first = match queries.kind {
+        QueryKind::Answer => queries.set.named().map_or(Some(0), |named| named.first().copied()),
+        QueryKind::Position => None,
+    };
+    queries_part(&first.map_or_else(|| queries.clone(), Queries::answer), meta)
 }
 
 /// "2 pictures", "16 frames".

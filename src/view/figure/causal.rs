@@ -1,8 +1,8 @@
 //! The causal view: the picture with the patches of the explanation, and the radial tree around the answer token.
 
 use super::super::{Backdrop, CausalTree, NodeFace, Theme, TreeEdge, TreeNode, ViewState};
+use super::pieces::{KEY, KEY_LINE, Pieces, centred};
 use super::rect::seen;
-use super::sizes::LEGEND;
 use super::tree_layout::{TreeLayout, TreeShape};
 use super::{
     Align, CAP_HEIGHT, CONTOURS, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun,
@@ -37,20 +37,6 @@ const SHORTEST: f32 = 26.0;
 const CLEARANCE: f32 = 4.0;
 /// Number of lines that draw a ring.
 const RING_PARTS: usize = 72;
-/// Type size and line height of the key.
-const KEY: f32 = 14.0;
-const KEY_LINE: f32 = 22.0;
-
-/// Everything that is drawn at zoom 1.
-#[derive(Default)]
-struct Pieces {
-    strokes: Vec<Stroke>,
-    crops: Vec<Crop>,
-    /// Rectangles and text that are left out together where one is not on the stage.
-    plates: Vec<(PixelRect, Vec<Fill>, Vec<Label>)>,
-    nodes: Vec<(u32, PixelRect)>,
-    picture: Option<PixelRect>,
-}
 
 /// Places the picture and the tree on the stage of a figure.
 pub(super) fn place(
@@ -70,7 +56,6 @@ pub(super) fn place(
     let places = Places::new(whole, picture.map(|one| one.aspect), natural, key.len(), s);
     let mut pieces = Pieces::default();
     if let (Some(backdrop), Some(rect)) = (picture, places.picture) {
-        pieces.picture = Some(rect);
         pieces.add_picture(state, backdrop, rect, tree.as_ref().ok().map(|tree| &**tree), s);
     }
     match (&tree_of, tree) {
@@ -157,11 +142,6 @@ impl Places {
     }
 }
 
-fn centred(area: PixelRect, width: f32, height: f32) -> PixelRect {
-    let [x, y] = area.centre();
-    PixelRect { x: x - width / 2.0, y: y - height / 2.0, width, height }
-}
-
 /// A tree with the sizes of its nodes, in units of the tree.
 struct Sized {
     shapes: Vec<TreeShape>,
@@ -236,30 +216,12 @@ impl Pieces {
         tree: Option<&CausalTree>,
         s: f32,
     ) {
-        let whole = [0.0, 0.0, 1.0, 1.0];
         let nodes = tree.map_or(&[][..], |tree| &tree.nodes);
-        let is_dimmed = tree.is_some_and(|tree| tree.deepest > 0);
-        let base = Crop {
-            rect,
-            frame: backdrop.frame,
-            uv: whole,
-            lit: if is_dimmed { [0.0; 4] } else { whole },
-            border: Ink::Hairline,
-            border_px: 0.0,
-        };
-        self.crops.push(base);
+        self.add_backdrop(backdrop, rect, tree.is_some_and(|tree| tree.deepest > 0));
         for node in nodes {
             let NodeFace::Patch(crop) = &node.face else { continue };
             let Some(uv) = crop.on_picture else { continue };
-            let ([x0, y0], [x1, y1]) = (rect.at([uv[0], uv[1]]), rect.at([uv[2], uv[3]]));
-            self.crops.push(Crop {
-                rect: PixelRect::from_edges(x0, y0, x1, y1),
-                uv,
-                lit: uv,
-                border: border_of(state, node),
-                border_px: (3.0 * s).max(2.0),
-                ..base
-            });
+            self.add_lit(backdrop, rect, uv, (border_of(state, node), (3.0 * s).max(2.0)));
         }
     }
 
@@ -384,33 +346,6 @@ impl Pieces {
         look.add_mark(&mut self.strokes, edge.marks[1], at(end + look.inset(edge.marks[1])), along);
     }
 
-    /// The reason why there is no tree, in lines.
-    fn add_reason(&mut self, reason: &str, area: PixelRect, s: f32) {
-        let columns = (area.width / (LEGEND * s)).clamp(8.0, 34.0);
-        let mut lines: Vec<String> = Vec::new();
-        for word in reason.split_whitespace() {
-            match lines.last_mut() {
-                Some(line) if text_width(line, false) + text_width(word, false) < columns => {
-                    line.push(' ');
-                    line.push_str(word);
-                }
-                _ => lines.push(word.to_owned()),
-            }
-        }
-        let [x, y] = area.centre();
-        let top = y - KEY_LINE * s * lines.len() as f32 / 2.0;
-        for (index, line) in lines.into_iter().enumerate() {
-            let label = Label {
-                runs: vec![TextRun::plain(fitted(&line, false, columns))],
-                baseline: [x, top + KEY_LINE * s * (index as f32 + 0.7)],
-                align: Align::Centre,
-                size_px: LEGEND * s,
-                ink: Ink::Muted,
-            };
-            self.plates.push((label.bounds(), Vec::new(), vec![label]));
-        }
-    }
-
     fn add_key(&mut self, lines: &[KeyLine], [left, top]: [f32; 2], right: f32, s: f32) {
         for (index, line) in lines.iter().enumerate() {
             let middle = top + KEY_LINE * s * (index as f32 + 0.5);
@@ -446,76 +381,6 @@ impl Pieces {
         }
     }
 
-    /// A line of small text; returns its right end.
-    fn add_note(&mut self, text: &str, [left, middle]: [f32; 2], s: f32) -> f32 {
-        let size_px = KEY * s;
-        let label = Label {
-            runs: vec![TextRun::plain(text)],
-            baseline: [left, middle + CAP_HEIGHT * size_px / 2.0],
-            align: Align::Start,
-            size_px,
-            ink: Ink::Muted,
-        };
-        let bounds = label.bounds();
-        self.plates.push((bounds, Vec::new(), vec![label]));
-        bounds.right()
-    }
-
-    /// Moves everything to where the camera shows it; `fit` is the stage at zoom 1.
-    fn put_on(self, figure: &mut Figure, fit: PixelRect) {
-        let content = figure.content;
-        let zoom = content.width / fit.width.max(1.0);
-        let point =
-            |[x, y]: [f32; 2]| [content.x + (x - fit.x) * zoom, content.y + (y - fit.y) * zoom];
-        let moved = |rect: PixelRect| {
-            let [x, y] = point([rect.x, rect.y]);
-            PixelRect { x, y, width: rect.width * zoom, height: rect.height * zoom }
-        };
-        let stage = figure.stage;
-        figure.tiles.extend(self.picture.map(|rect| (0, moved(rect))));
-        let strokes = self.strokes.into_iter().map(|stroke| Stroke {
-            from: point(stroke.from),
-            to: point(stroke.to),
-            width: stroke.width * zoom,
-            ..stroke
-        });
-        figure.strokes.extend(strokes.filter(|stroke| {
-            let (from, to, half) = (stroke.from, stroke.to, stroke.width / 2.0);
-            PixelRect::from_edges(
-                from[0].min(to[0]) - half,
-                from[1].min(to[1]) - half,
-                from[0].max(to[0]) + half,
-                from[1].max(to[1]) + half,
-            )
-            .overlaps(&stage)
-        }));
-        let crops = self.crops.into_iter().map(|crop| Crop {
-            rect: moved(crop.rect),
-            border_px: crop.border_px * zoom.min(2.0),
-            ..crop
-        });
-        figure.crops.extend(crops.filter(|crop| crop.rect.overlaps(&stage)));
-        figure.nodes.extend(self.nodes.into_iter().map(|(at, rect)| (at, moved(rect))));
-        // Text and plates are not cut at the edge of the stage.
-        let edge = PixelRect::from_edges(
-            stage.x - 1.0,
-            stage.y - 1.0,
-            stage.right() + 1.0,
-            stage.bottom() + 1.0,
-        );
-        for (around, fills, labels) in self.plates {
-            if !edge.contains(&moved(around)) {
-                continue;
-            }
-            let fills = fills.into_iter().map(|fill| Fill { rect: moved(fill.rect), ..fill });
-            figure.fills.extend(fills);
-            figure.labels.extend(labels.into_iter().map(|label| Label {
-                baseline: point(label.baseline),
-                size_px: label.size_px * zoom,
-                ..label
-            }));
-        }
-    }
 }
 
 /// The look of an edge.

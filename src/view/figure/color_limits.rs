@@ -6,6 +6,7 @@
 use super::super::{Drawing, Range, Unit, ViewState};
 use super::text::{number, percent, range_text};
 use crate::analysis::normalise::LOG_FLOOR;
+use crate::analysis::patching::Site;
 
 /// The values at the lower and the upper end of the colour map.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -204,6 +205,34 @@ pub struct Readout {
     pub shares: [Option<f32>; 2],
     /// The causal graph, in the view of it.
     pub causal: Option<CausalNumbers>,
+    /// The table of activation patching, in the view of it.
+    pub patching: Option<PatchNumbers>,
+}
+
+/// The numbers of a table of activation patching in its caption and legend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatchNumbers {
+    /// The copied activations.
+    pub site: Site,
+    /// Whether the values are first-order estimates.
+    pub is_estimate: bool,
+    /// Known values.
+    pub done: usize,
+    /// Cells of the table.
+    pub places: usize,
+    /// Whether values lie below and above the ends of the colours, −1 and 1.
+    pub is_clipped: [bool; 2],
+}
+
+impl PatchNumbers {
+    /// The texts at the ends of the colours.
+    pub(super) fn ends(&self) -> [String; 2] {
+        let end = |is_clipped, beyond: &str, at: &str| match is_clipped {
+            true => format!("{beyond} {at}"),
+            false => at.to_owned(),
+        };
+        [end(self.is_clipped[0], "≤", "−1"), end(self.is_clipped[1], "≥", "1")]
+    }
 }
 
 /// The numbers of a causal graph in its caption.
@@ -242,6 +271,7 @@ impl Readout {
             shares: [self.shares[0], second.shares[0]],
             outside: self.outside.filter(|_| second.outside.is_some()),
             causal: self.causal,
+            patching: self.patching,
         }
     }
 

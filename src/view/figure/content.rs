@@ -1,7 +1,7 @@
 //! The content of a figure, gathered from a view state and a trace.
 
 use super::super::shown_views::{picture_name, pictures};
-use super::super::{Backdrop, CausalTree, MapSource, Shown, ShownGrid, ViewKind, ViewState};
+use super::super::{Backdrop, CausalTree, MapSource, PatchTable, Shown, ShownGrid, ViewKind, ViewState};
 use super::caption::{token_names, token_text};
 use super::head_grid::{SortedHeads, descending, head_stats, sort_keys};
 use crate::analysis::density::Frame;
@@ -145,6 +145,15 @@ pub enum Content {
         /// The tree, or the reason why there is none; an empty one until the tree was read.
         tree: Result<Box<CausalTree>, String>,
     },
+    /// A table of activation patching beside the picture.
+    Patching {
+        /// The picture; `None` if the table has no patches.
+        picture: Option<Backdrop>,
+        /// The patches that stand out on it: left, upper, right and lower edge, 0–1. Empty: the whole picture does.
+        lit: Vec<[f32; 4]>,
+        /// The table, or the reason why there is none; an empty one until the table was read.
+        table: Result<Box<PatchTable>, String>,
+    },
 }
 
 impl Content {
@@ -181,6 +190,9 @@ impl Content {
             ViewKind::Pictures => Self::pictures(state, trace),
             ViewKind::Causal => {
                 Self::Causal { picture: state.backdrop(trace), tree: Err(String::new()) }
+            }
+            ViewKind::Patch => {
+                Self::Patching { picture: None, lit: Vec::new(), table: Err(String::new()) }
             }
             ViewKind::Wall => {
                 let grid = Shown::new(state, trace).grids.first().copied();
@@ -245,7 +257,11 @@ pub fn content_aspect(state: &ViewState, trace: &Trace) -> Option<f32> {
     let shape = trace.shape();
     let grid = shape.heads as f32 / shape.layers.max(1) as f32;
     match state.view {
-        ViewKind::TokenMatrix | ViewKind::Heads | ViewKind::Pictures | ViewKind::Causal => None,
+        ViewKind::TokenMatrix
+        | ViewKind::Heads
+        | ViewKind::Pictures
+        | ViewKind::Causal
+        | ViewKind::Patch => None,
         ViewKind::LayerHead => Some(grid),
         ViewKind::Wall => Some(picture_aspect(state, trace) * grid),
         _ => Some(picture_aspect(state, trace)),

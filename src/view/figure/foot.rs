@@ -35,8 +35,13 @@ impl Scale {
     fn from_state(state: &ViewState, readout: &Readout) -> Option<Self> {
         let spec = state.view.spec();
         // A map that is not drawn has no colours.
-        if spec.drawing == Drawing::Tree || spec.over_picture && state.opacity <= 0.0 {
+        if spec.drawing == Drawing::Tree
+            || spec.drawing != Drawing::Table && spec.over_picture && state.opacity <= 0.0 {
             return None;
+        }
+        if spec.drawing == Drawing::Table {
+            let ends = readout.patching?.ends();
+            return Some(Self::Ramp { ends, map: state.shown_colormap(), bar: LEGEND_BAR[0] });
         }
         if state.blend == Blend::Contours && state.view.spec().over_picture {
             return Some(Self::Lines(std::array::from_fn(|rank| {

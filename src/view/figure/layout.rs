@@ -8,7 +8,8 @@ use super::foot::{Foot, LINE, STAGE_GAP};
 use super::rect::seen;
 use super::sizes::scale_of;
 use super::{
-    Figure, Fill, HeadGrid, Ink, PixelRect, Readout, SortedHeads, TextRun, causal, relevancy,
+    Figure, Fill, HeadGrid, Ink, PixelRect, Readout, SortedHeads, TextRun, causal, patching,
+    relevancy,
 };
 
 /// In a smaller target there is no space for text: the stage fills the target.
@@ -106,6 +107,7 @@ impl Figure {
         self.strokes.clear();
         self.crops.clear();
         self.nodes.clear();
+        self.table = None;
     }
 
     /// The rectangle of the content without panning: the foot is placed below it and does not move when the content is
@@ -152,6 +154,10 @@ impl Figure {
                 self.place_pictures(tiles, *chosen, *is_share, state.camera);
             }
             Content::Causal { picture, tree } => causal::place(self, state, *picture, tree),
+            Content::Patching { picture, lit, table } => {
+                let picture = picture.map(|backdrop| (backdrop, lit.as_slice()));
+                patching::place(self, state, picture, table);
+            }
             Content::Wall { aspect, layers, heads, ranges, sorted } => {
                 let whole = *aspect * heads.count as f32 / layers.count.max(1) as f32;
                 let grid = self.place_layers_heads(whole, [layers, heads], sorted.clone(), state);

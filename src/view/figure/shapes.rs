@@ -137,6 +137,8 @@ pub struct Figure {
     pub crops: Vec<Crop>,
     /// The causal view: position in the sequence and rectangle of each node.
     pub nodes: Vec<(u32, PixelRect)>,
+    /// The patch view: the rectangle of the cells, and the number of rows and columns.
+    pub table: Option<(PixelRect, [u32; 2])>,
 }
 
 impl Figure {
@@ -156,6 +158,7 @@ impl Figure {
             strokes: Vec::new(),
             crops: Vec::new(),
             nodes: Vec::new(),
+            table: None,
         }
     }
 
@@ -178,6 +181,18 @@ impl Figure {
             let row = index((y - content.y) / content.height, grid.layers);
             let column = index((x - content.x) / content.width, grid.heads);
             [row, grid.head(row, column)]
+        })
+    }
+
+    /// Row and column of the cell of the patch view under a point in pixels.
+    pub fn table_cell_at(&self, [x, y]: [f32; 2]) -> Option<[u32; 2]> {
+        let (cells, [rows, columns]) = self.table?;
+        let visible = cells.intersection(&self.stage);
+        let is_inside =
+            x >= visible.x && x < visible.right() && y >= visible.y && y < visible.bottom();
+        let index = |share: f32, count: u32| ((share * count as f32) as u32).min(count - 1);
+        (is_inside && rows > 0 && columns > 0).then(|| {
+            [index((y - cells.y) / cells.height, rows), index((x - cells.x) / cells.width, columns)]
         })
     }
 

@@ -47,6 +47,9 @@ pub fn spoken(state: &ViewState, trace: &Trace) -> String {
             format!("{clause}: the heads of layer\u{a0}{}", layer.unwrap_or_default())
         }
         ViewKind::Causal => format!("{clause}: the causal graph of its attention"),
+        ViewKind::Patch => {
+            format!("{clause}: how much of it returns where activations are copied")
+        }
         ViewKind::Overlay | ViewKind::Pictures if is_plain => {
             let Some(share) = image_share(state, trace) else {
                 return sentence(trace, queries.set.named().unwrap_or_default());
