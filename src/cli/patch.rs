@@ -3,7 +3,8 @@
 mod report;
 
 use super::common::{
-    SiteFlag, cancel_on_interrupt, check_writable, edited, read_picture, usage, with_trace_extension,
+    SiteFlag, cancel_on_interrupt, check_writable, edited, read_picture, usage,
+    with_trace_extension,
 };
 use super::places::{boxes_of_object, known_boxes};
 use super::trace_model::{Meter, ModelFlags, shown};

@@ -12,9 +12,7 @@ use crate::analysis::normalise::{
 use crate::analysis::patching::Site;
 use crate::analysis::reduce::has_bos;
 use crate::trace::{AnswerIndex, TraceId};
-use crate::view::{
-    Bounds, CausalTree, HeadNumbersKey, Numbers, NumbersKey, PatchTable, Queries,
-};
+use crate::view::{Bounds, CausalTree, HeadNumbersKey, Numbers, NumbersKey, PatchTable, Queries};
 use half::f16;
 use wgpu::util::DeviceExt as _;
 

@@ -197,8 +197,7 @@ impl Patcher {
             let most = if suffix <= SHORT { SHORT_BATCH } else { BATCH };
             let batch = if self.plain { 1 } else { fitting_batch(engine, self.ids.len(), most) };
             let is_missing = |cell: &usize| self.result.patched.get(*cell) == Some(&None);
-            let all: Vec<usize> =
-                (group * cells..(group + 1) * cells).filter(is_missing).collect();
+            let all: Vec<usize> = (group * cells..(group + 1) * cells).filter(is_missing).collect();
             let mut held: Option<(usize, KvCache)> = None;
             for members in all.chunks(batch) {
                 let count = members.len();

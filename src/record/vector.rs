@@ -71,9 +71,9 @@ fn rasters(figure: &Figure, frame: &RgbaImage) -> Result<Vec<Raster>, StillError
     let tiles: Vec<PixelRect> = tiles.map(|rect| rect.intersection(&figure.stage)).collect();
     let places: Vec<PixelRect> =
         match tiles.is_empty() && figure.nodes.is_empty() && figure.table.is_none() {
-        true => vec![figure.visible()],
-        false => tiles,
-    };
+            true => vec![figure.visible()],
+            false => tiles,
+        };
     let mut rasters = Vec::new();
     for place in places {
         let edge = |value: f32, most: u32| (value.round().max(0.0) as u32).min(most);

@@ -115,7 +115,15 @@ impl Tasks {
     /// None yet.
     pub fn new(wake: Wake) -> Self {
         let (sender, messages) = unbounded();
-        Self { running: Vec::new(), stopping: Vec::new(), sender, messages, wake, next: 0, threads: Vec::new() }
+        Self {
+            running: Vec::new(),
+            stopping: Vec::new(),
+            sender,
+            messages,
+            wake,
+            next: 0,
+            threads: Vec::new(),
+        }
     }
 
     /// The running tasks, the oldest first.

@@ -220,7 +220,10 @@ mod tests {
     fn a_table_has_positions_and_layers_or_layers_and_heads() {
         let table = PatchTable::new(&result(Site::Residual, &["fox", "last position"]), false);
         assert_eq!((table.rows.len(), table.columns, table.axes()), (2, 3, ["position", "layer"]));
-        assert_eq!((table.value(0, 1), table.value(0, 0), table.value(0, 3)), (Some(0.5), None, None));
+        assert_eq!(
+            (table.value(0, 1), table.value(0, 0), table.value(0, 3)),
+            (Some(0.5), None, None)
+        );
         assert_eq!(table.place(0, 1), "layer 1, fox");
         assert_eq!((table.numbers().done, table.numbers().places), (1, 6));
 

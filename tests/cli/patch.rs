@@ -60,6 +60,86 @@ fn the_answer_to_a_returns_where_its_object_is_copied_and_the_result_is_kept() {
 }
 
 #[test]
+fn an_incomplete_table_is_continued_and_a_figure_shows_it() {
+    let folder = Folder::new();
+    ask(&folder, "sample:1", "a.vlmtrace");
+    let patch = "patch a.vlmtrace sample:2 --token 3 --object fox";
+    folder.refused(
+        "render a.vlmtrace --view patch --token 3 --out p.png",
+        1,
+        &["a.vlmtrace", "no copied activations of answer token 3", "vlmscope patch"],
+    );
+    let whole = folder.json(&format!("{patch} --json"));
+    assert_eq!(whole["complete"], true);
+
+    // As a run leaves it that Ctrl-C stopped.
+    let path = folder.path("a.vlmtrace");
+    let trace = Trace::open(&path).unwrap();
+    let mut table = PatchResult::stored(&trace, AnswerIndex(3), Site::Residual).unwrap().unwrap();
+    let all = table.patched.len();
+    table.patched.iter_mut().skip(5).for_each(|value| *value = None);
+    let json = serde_json::to_vec(&table).unwrap();
+    trace.with_patching("residual", AnswerIndex(3), &json).write_maps(&trace, &path).unwrap();
+    let text = folder.prints("patch a.vlmtrace --token 3 --stored");
+    assert!(text.contains(&format!("incomplete: 5 of {all} places")), "{text}");
+    let render = "render a.vlmtrace --view patch --token 3 --size 800x500";
+    folder.ok(&format!("{render} --out partial.svg"));
+    let partial = String::from_utf8(folder.read("partial.svg")).unwrap();
+    assert!(
+        partial.contains(&format!("5 of {all} places")),
+        "the caption says that it is incomplete"
+    );
+
+    let again = folder.json(&format!("{patch} --json"));
+    assert_eq!(again["complete"], true);
+    for (again, whole) in floats(&again["restored"]).iter().zip(floats(&whole["restored"])) {
+        assert!((again - whole).abs() < 1e-3);
+    }
+    // A preview keeps the exact values.
+    let preview = folder.json(&format!("{patch} --preview --json"));
+    assert_eq!(preview["complete"], true);
+
+    folder.ok(&format!("{render} --out p.png"));
+    folder.ok(&format!("{render} --out p.svg --write-state p.toml"));
+    let svg = String::from_utf8(folder.read("p.svg")).unwrap();
+    let caption = "residual stream copied · answer token 3 ";
+    assert!(svg.contains(caption) && svg.contains("share of the answer that returns"));
+    for text in ["position ↓", "layer →", "other patches", "last position", "0: as likely as with"]
+    {
+        assert!(svg.contains(text), "{text}");
+    }
+    // Cells are vectors; only the picture and the ramp are embedded.
+    assert!(svg.matches("<image").count() <= 2, "{}", svg.matches("<image").count());
+    assert!(svg.matches("<rect").count() > all, "a rectangle for each place");
+    let state = String::from_utf8(folder.read("p.toml")).unwrap();
+    assert!(state.contains("view = \"patch\""), "{state}");
+    folder.refused(
+        &format!("{render} --what heads --out h.png"),
+        1,
+        &["a.vlmtrace", "(--what heads)"],
+    );
+    folder.prints("patch a.vlmtrace sample:2 --token 3 --what heads --no-estimates");
+    folder.ok(&format!("{render} --what heads --theme light --out h.svg"));
+    let svg = String::from_utf8(folder.read("h.svg")).unwrap();
+    assert!(svg.contains("outputs of heads copied") && svg.contains("head →"));
+    folder.refused(
+        "render a.vlmtrace --view patch --token 40 --out p.png",
+        2,
+        &["answer token 40"],
+    );
+    // A film shows the table that its trace holds.
+    let step = "[[step]]\nseconds = 0.2\nview = { view = \"patch\", site = \"heads\", map.queries = \"answer 3\" }\n";
+    folder.write("tour.toml", format!("trace = \"a.vlmtrace\"\n{step}"));
+    folder.ok("record tour.toml --size 320x240 --fps 5 --out tour.gif");
+    folder.write("other.toml", format!("trace = \"a.vlmtrace\"\n{}", step.replace("heads", "mlp")));
+    folder.refused(
+        "record other.toml --size 320x240 --fps 5 --out other.gif",
+        1,
+        &["other.toml", "no copied activations", "(--what mlp)"],
+    );
+}
+
+#[test]
 fn a_blank_an_edit_and_a_picture_are_other_pictures_too() {
     let folder = Folder::new();
     ask(&folder, "sample:1", "a.vlmtrace");

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use vlmscope::analysis::causal::{
     CausalResult, EdgeResult, HeadGraph, HeadResult, Mark, NodeResult, Parameters, TreePlace,
 };
+use vlmscope::analysis::patching::{LAST, PatchResult, Site, position_groups};
 use vlmscope::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Scene, Target};
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use vlmscope::trace::{AnswerIndex, PatchRef, Trace};
@@ -128,6 +129,34 @@ fn explained(trace: &Trace) -> Trace {
     result.kept_in(trace).unwrap()
 }
 
+/// A trace with tables of activation patching of answer token 2: residual stream (some places were not computed) and
+/// heads.
+fn copied(trace: &Trace) -> Trace {
+    let meta = trace.meta();
+    let inside: Vec<f32> = (0..64).map(|patch| f32::from(patch % 8 < 3 && patch / 8 > 3)).collect();
+    let answer = AnswerIndex(2);
+    let groups = position_groups(trace, answer, &[("fox", &inside)]);
+    let size = [meta.model.layers, meta.model.heads];
+    let mut kept = trace.clone();
+    for site in [Site::Residual, Site::Heads] {
+        let groups = match site {
+            Site::Heads => groups.iter().filter(|group| group.name == LAST).cloned().collect(),
+            _ => groups.clone(),
+        };
+        let mut table =
+            PatchResult::new((answer, site), "cat.jpg".into(), [-0.1, -4.1], groups, size);
+        let cells = table.patched.len();
+        for (cell, value) in table.patched.iter_mut().enumerate() {
+            // From below 0 to above 1; the last places are missing.
+            let share = -0.4 + 1.6 * cell as f32 / cells as f32;
+            *value = (cell + 3 < cells).then_some(-4.1 + 4.0 * share);
+        }
+        let json = serde_json::to_vec(&table).unwrap();
+        kept = kept.with_patching(site.name(), answer, &json);
+    }
+    kept
+}
+
 /// Pictures that the model saw in several views, several pictures, a video: by the name of their fixture.
 fn tiled() -> Vec<(&'static str, &'static str, ViewState)> {
     let mut state = ViewState::default();
@@ -187,6 +216,16 @@ fn figures_look_as_they_did() {
     causal.map.queries = Queries::answer(2);
     for (name, theme) in [("causal", Theme::Dark), ("causal_light", Theme::Light)] {
         let state = ViewState { theme, ..causal.clone() };
+        let target = Target::offscreen(&gpu, [960, 540]).unwrap();
+        renderer.frame(&Scene::new(&state, &trace), &target).unwrap();
+        let found = image::DynamicImage::from(target.read(&gpu).unwrap()).into_rgb8();
+        wrong.extend(compare(name, &found, &thresholds).err());
+    }
+    let trace = copied(&trace);
+    let mut patch = ViewState { view: ViewKind::Patch, ..ViewState::default() };
+    patch.map.queries = Queries::answer(2);
+    let heads = ViewState { site: Some(Site::Heads), theme: Theme::Light, ..patch.clone() };
+    for (name, state) in [("patch", patch), ("patch_heads_light", heads)] {
         let target = Target::offscreen(&gpu, [960, 540]).unwrap();
         renderer.frame(&Scene::new(&state, &trace), &target).unwrap();
         let found = image::DynamicImage::from(target.read(&gpu).unwrap()).into_rgb8();

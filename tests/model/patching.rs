@@ -189,6 +189,50 @@ fn forwards_without_patches_give_the_numbers_of_b() {
 }
 
 #[test]
+fn a_stopped_run_keeps_its_places_and_is_continued() {
+    let mut pair = Pair::of("gqa");
+    let groups = pair.groups();
+    let wanted = PatchRequest { estimates: false, ..pair.request(Site::Residual, groups) };
+    let whole = pair.patch(wanted.clone()).unwrap();
+    let cancel = CancelToken::new();
+    let mut stop = |table: &PatchResult| {
+        if table.done() > 0 {
+            cancel.cancel();
+        }
+    };
+    let partial = patch(&mut pair.engine, &pair.trace, wanted.clone(), &cancel, &mut stop).unwrap();
+    let done = partial.done();
+    assert!(done > 0 && !partial.is_complete(), "{done} of {}", partial.patched.len());
+    for (cell, value) in partial.patched.iter().enumerate() {
+        assert!(value.is_none() || *value == whole.patched[cell]);
+    }
+
+    let before = pair.engine.counters().rescored;
+    let again = PatchRequest { earlier: Some(partial.clone()), ..wanted.clone() };
+    let found = pair.patch(again).unwrap();
+    let computed = (pair.engine.counters().rescored - before) as usize;
+    assert_eq!(computed, whole.patched.len() - done, "only what was missing is computed");
+    for (found, whole) in found.patched.iter().zip(&whole.patched) {
+        close("continued", found.unwrap(), whole.unwrap(), pair.bound);
+    }
+    // Another picture, or another group, is not the same table.
+    let other = PatchResult { other: "C".into(), ..partial.clone() };
+    let mut fresh = PatchResult { patched: vec![None; whole.patched.len()], ..whole.clone() };
+    fresh.continue_from(&other);
+    assert_eq!(fresh.done(), 0);
+    fresh.groups[0].name.push('x');
+    fresh.continue_from(&whole);
+    let of_group = whole.patched.len() / whole.groups.len();
+    assert_eq!(fresh.done(), whole.patched.len() - of_group);
+    // A preview adds estimates to what is known.
+    let preview =
+        PatchRequest { estimates: true, exact: false, earlier: Some(whole.clone()), ..wanted };
+    let both = pair.patch(preview).unwrap();
+    assert_eq!(both.patched, whole.patched);
+    assert!(both.correlation().is_some());
+}
+
+#[test]
 fn what_cannot_be_patched_is_refused() {
     let mut pair = Pair::of("gqa");
     let groups = pair.groups();

@@ -503,3 +503,112 @@ fn copied_activations_fill_a_table_and_show_their_layer_on_the_stage() {
     }
     assert!(table.height() > 6.0 * 18.0, "a row for each group: {table}");
 }
+
+#[test]
+fn copied_activations_are_previewed_stopped_continued_and_marked() {
+    use vlmscope::analysis::patching::{PatchResult, Site};
+    use vlmscope::model::BlankFill;
+    use vlmscope::ui::what_if::patching::{OtherPicture, PatchAsk};
+    use vlmscope::view::ViewKind;
+
+    let mut window = answered_in([1280.0, 3200.0]);
+    let doc = window.state().doc().unwrap();
+    let tokens = doc.meta().answer_tokens();
+    let red = tokens.iter().position(|token| token.text.contains("red")).unwrap() as u32;
+    window.state().intents.command(Command::SetQueries(Queries::answer(red)));
+    window.state().intents.send(Intent::ShowPanel(Pane::WhatIf));
+    settle(&mut window);
+    let other = OtherPicture::Blank(BlankFill::Mean);
+    let site = Site::Residual;
+    let held =
+        |app: &App| PatchResult::stored(&app.doc().unwrap().trace, AnswerIndex(red), site).unwrap();
+    let ask = |is_preview| WhatIfCommand::Patch(PatchAsk { site, other, is_preview });
+
+    // A preview estimates every place; how good it is, nobody knows yet.
+    send(&mut window, ask(true));
+    until(&mut window, |app| held(app).is_some());
+    let preview = held(window.state()).unwrap();
+    assert_eq!((preview.done(), preview.estimates.len()), (0, preview.patched.len()));
+    assert!(window.query_by_label_contains("correlates with the exact").is_none());
+
+    // A run that is stopped keeps its places.
+    window.state().intents.send(Intent::WhatIf(ask(false)));
+    window.step();
+    until(&mut window, |app| {
+        app.what_if.patching.as_ref().is_some_and(|table| table.result.done() > 0)
+    });
+    let task = window.state().tasks.running().first().map(|task| task.id);
+    window.state().intents.send(Intent::CancelTask(task.expect("it runs")));
+    until(&mut window, |app| held(app).is_some_and(|table| table.done() > 0));
+    let partial = held(window.state()).unwrap();
+    assert!(!partial.is_complete(), "{} of {}", partial.done(), partial.patched.len());
+    settle(&mut window);
+    window.get_by_label_contains(&format!(
+        "{} of {} places",
+        partial.done(),
+        partial.patched.len()
+    ));
+    window.get_by_label("Continue").click();
+    settle(&mut window);
+    until(&mut window, |app| held(app).is_some_and(|table| table.is_complete()));
+    let whole = held(window.state()).unwrap();
+    for (cell, value) in partial.patched.iter().enumerate() {
+        assert!(value.is_none() || *value == whole.patched[cell], "{cell}: computed again");
+    }
+    let correlation = number(whole.correlation().unwrap(), 1.0);
+    let agreement = window.get_by_label_contains("correlates with the exact").rect();
+    window.get_by_label_contains(&format!("exact values: {}", &correlation[..4]));
+    assert!(agreement.width() > 0.0);
+    window.get_by_label("Estimate").click();
+    settle(&mut window);
+
+    // A cell under the pointer marks its positions: patches on the stage, words in the strip.
+    let table = window.get_by_label("Copied activations: position × layer").rect();
+    let row_of = |name: &str| whole.groups.iter().position(|group| group.name == name).unwrap();
+    let over = |window: &mut Window, row: usize| {
+        let y = table.top() + 18.0 + 20.0 * (row as f32 + 0.5);
+        window.event(egui::Event::PointerMoved(Pos2::new(table.right() - 12.0, y)));
+        settle(window);
+    };
+    let balloon = row_of("balloon");
+    over(&mut window, balloon);
+    let meta = window.state().doc().unwrap().meta();
+    let patches: Vec<PatchRef> = whole.groups[balloon]
+        .positions
+        .iter()
+        .map(|&key| meta.patch_of_key(key).unwrap())
+        .collect();
+    assert!(!patches.is_empty());
+    assert_eq!(window.state().shown.selected, patches, "the stage outlines them");
+    assert_eq!(window.state().marked, whole.groups[balloon].positions);
+    let word = row_of("colour");
+    over(&mut window, word);
+    assert_eq!(window.state().marked, whole.groups[word].positions);
+    assert!(window.state().shown.selected.is_empty());
+    window.event(egui::Event::PointerMoved(Pos2::new(2.0, 300.0)));
+    settle(&mut window);
+    assert!(window.state().marked.is_empty() && window.state().shown.selected.is_empty());
+
+    // The table on the stage marks them, too.
+    window.get_by_label("Show on the stage").click();
+    settle(&mut window);
+    assert_eq!(window.state().doc().unwrap().state().view, ViewKind::Patch);
+    let caption = window.state().stage.caption().to_owned();
+    assert!(caption.contains("residual stream copied") && caption.contains("red"), "{caption}");
+    let stage = window.get_by_label_contains("Stage:").rect();
+    let figure = window.state().stage.figure().unwrap().clone();
+    let (cells, [rows, columns]) = figure.table.unwrap();
+    assert_eq!([rows as usize, columns as usize], [whole.groups.len(), 6]);
+    let [x, y] = cells.cell(balloon as u32, 3, rows, columns).centre();
+    let at = stage.min + egui::vec2(x, y) / window.ctx.pixels_per_point();
+    window.event(egui::Event::PointerMoved(at));
+    settle(&mut window);
+    assert_eq!(window.state().shown.selected, patches);
+    if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
+        window
+            .render()
+            .unwrap()
+            .save(std::path::Path::new(&folder).join("patch-stage.png"))
+            .unwrap();
+    }
+}

@@ -83,8 +83,8 @@ impl PatchingSection {
         match found {
             Ok(Some(result)) => {
                 agreement(ui, &result, &mut self.shows_estimate);
-                let is_estimate = result.done() == 0
-                    || self.shows_estimate && !result.estimates.is_empty();
+                let is_estimate =
+                    result.done() == 0 || self.shows_estimate && !result.estimates.is_empty();
                 draw(cx, ui, doc, &PatchTable::new(&result, is_estimate));
                 on_stage(cx, ui, doc, self.site);
             }
@@ -154,14 +154,20 @@ fn table(
 fn on_stage(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, site: Site) {
     let is_there = doc.state().view == ViewKind::Patch;
     let button = ui.add_enabled(!is_there, egui::Button::new("Show on the stage"));
-    if button.on_hover_text("The table beside the picture, as a figure that can be saved").clicked() {
+    if button.on_hover_text("The table beside the picture, as a figure that can be saved").clicked()
+    {
         cx.intents.command(Command::SetSite(site));
         cx.intents.command(Command::SetView(ViewKind::Patch));
     }
 }
 
 /// The buttons: exact values, or the first-order estimate.
-fn buttons(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, known: Option<&PatchResult>) -> Option<bool> {
+fn buttons(
+    cx: &PaneContext<'_>,
+    ui: &mut Ui,
+    doc: &Document,
+    known: Option<&PatchResult>,
+) -> Option<bool> {
     let running = cx.tasks.iter().any(|task| task.title == TASK);
     let is_enabled = !running && !doc.live;
     let has_begun = known.is_some_and(|known| known.done() > 0 && !known.is_complete());
@@ -172,7 +178,8 @@ fn buttons(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, known: Option<&Pat
     };
     let mut chosen = None;
     let exact = ui.add_enabled(is_enabled, egui::Button::new(title));
-    if exact.on_hover_text("Copies one place at a time; what is stopped can be continued").clicked() {
+    if exact.on_hover_text("Copies one place at a time; what is stopped can be continued").clicked()
+    {
         chosen = Some(false);
     }
     let preview = ui.add_enabled(is_enabled, egui::Button::new("Preview"));
@@ -189,7 +196,10 @@ fn agreement(ui: &mut Ui, result: &PatchResult, shows_estimate: &mut bool) {
         return;
     }
     if result.done() == 0 {
-        muted(ui, "First-order estimate: where the model is far from linear it is poor. Copy computes the exact values.");
+        muted(
+            ui,
+            "First-order estimate: where the model is far from linear it is poor. Copy computes the exact values.",
+        );
         return;
     }
     let choices = [
@@ -260,7 +270,8 @@ fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
     };
     response.widget_info(|| WidgetInfo::labeled(Role::Unknown, true, name));
     let font = || theme::plain(11.0);
-    let widest = table.rows.iter().map(|row| text_width(&row.name, false) * 11.0).fold(0.0, f32::max);
+    let widest =
+        table.rows.iter().map(|row| text_width(&row.name, false) * 11.0).fold(0.0, f32::max);
     let names = (widest + 12.0).clamp(44.0, whole.width() * 0.34);
     let width = (whole.width() - names) / columns as f32;
     let cell = |row: usize, column: u32| {
@@ -281,9 +292,17 @@ fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
     }
     let [of_rows, of_columns] = table.axes();
     let corner = Rect::from_min_size(whole.min, vec2(names - 6.0, NAMES));
-    text_in(ui, corner, Align2::RIGHT_CENTER, &format!("{of_rows} ↓ {of_columns} →"), font(), ink.muted);
+    text_in(
+        ui,
+        corner,
+        Align2::RIGHT_CENTER,
+        &format!("{of_rows} ↓ {of_columns} →"),
+        font(),
+        ink.muted,
+    );
     for (row, of_row) in table.rows.iter().enumerate() {
-        let label = Rect::from_min_size(pos2(whole.left(), cell(row, 0).top()), vec2(names - 6.0, ROW));
+        let label =
+            Rect::from_min_size(pos2(whole.left(), cell(row, 0).top()), vec2(names - 6.0, ROW));
         text_in(ui, label, Align2::RIGHT_CENTER, &of_row.name, font(), ink.muted);
         for column in 0..columns {
             let (rect, share) = (cell(row, column), table.value(row, column));

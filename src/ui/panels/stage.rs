@@ -18,8 +18,8 @@ use crate::ui::widgets::{
 };
 use crate::view::figure::{Figure, PixelRect, head_name, number, percent, token_name};
 use crate::view::{
-    AxisSet, CausalTree, Command, MapChoice, Parts, PatchTable, PictureRule, Queries, QueryKind, Shown,
-    ShownGrid, ViewKind, patch_name,
+    AxisSet, CausalTree, Command, MapChoice, Parts, PatchTable, PictureRule, Queries, QueryKind,
+    Shown, ShownGrid, ViewKind, patch_name,
 };
 use egui::{
     Color32, CursorIcon, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,

@@ -161,9 +161,9 @@ fn causal(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
 /// The copied activations of the patch view: those that the trace holds of the chosen token.
 fn site(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState) {
     muted(ui, "Copied");
-    let Some((doc, answer)) = cx.current.and_then(|doc| {
-        Some((doc, doc.extent.causal_answer(&state.map.queries).ok()?))
-    }) else {
+    let Some((doc, answer)) =
+        cx.current.and_then(|doc| Some((doc, doc.extent.causal_answer(&state.map.queries).ok()?)))
+    else {
         return;
     };
     let is_held =

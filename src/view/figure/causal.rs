@@ -380,7 +380,6 @@ impl Pieces {
             x = self.add_note(&depth.to_string(), [x + side + 6.0 * s, middle], s) + 14.0 * s;
         }
     }
-
 }
 
 /// The look of an edge.

@@ -1,7 +1,9 @@
 //! The content of a figure, gathered from a view state and a trace.
 
 use super::super::shown_views::{picture_name, pictures};
-use super::super::{Backdrop, CausalTree, MapSource, PatchTable, Shown, ShownGrid, ViewKind, ViewState};
+use super::super::{
+    Backdrop, CausalTree, MapSource, PatchTable, Shown, ShownGrid, ViewKind, ViewState,
+};
 use super::caption::{token_names, token_text};
 use super::head_grid::{SortedHeads, descending, head_stats, sort_keys};
 use crate::analysis::density::Frame;

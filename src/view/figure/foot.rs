@@ -36,7 +36,8 @@ impl Scale {
         let spec = state.view.spec();
         // A map that is not drawn has no colours.
         if spec.drawing == Drawing::Tree
-            || spec.drawing != Drawing::Table && spec.over_picture && state.opacity <= 0.0 {
+            || spec.drawing != Drawing::Table && spec.over_picture && state.opacity <= 0.0
+        {
             return None;
         }
         if spec.drawing == Drawing::Table {

@@ -41,7 +41,8 @@ pub(super) fn place(
     match table {
         Ok(table) => {
             let key = if state.legend { key_lines(table) } else { Vec::new() };
-            let places = Places::new(whole, picture.map(|(one, _)| one.aspect), table, key.len(), s);
+            let places =
+                Places::new(whole, picture.map(|(one, _)| one.aspect), table, key.len(), s);
             if let (Some((backdrop, lit)), Some(rect)) = (picture, places.picture) {
                 pieces.add_backdrop(backdrop, rect, !lit.is_empty());
                 for &uv in lit {
@@ -189,6 +190,11 @@ impl Pieces {
                 );
                 let Some(value) = table.value(row as usize, column) else {
                     self.cells.push(Fill { rect: inner, ink: Ink::Hairline, alpha: 0.5 });
+                    if prints {
+                        let [x, y] = rect.centre();
+                        let at = [x, y + CAP_HEIGHT * TICK * s / 2.0];
+                        self.add_text("–".into(), at, Align::Centre, TICK * s, Ink::Muted);
+                    }
                     continue;
                 };
                 let shade = PatchTable::shade(value);
@@ -228,14 +234,7 @@ impl Pieces {
         self.add_text(of_rows, [right, y], Align::End, TICK * s, Ink::Muted);
     }
 
-    fn add_text(
-        &mut self,
-        text: String,
-        baseline: [f32; 2],
-        align: Align,
-        size_px: f32,
-        ink: Ink,
-    ) {
+    fn add_text(&mut self, text: String, baseline: [f32; 2], align: Align, size_px: f32, ink: Ink) {
         // Digits on a bright cell need the heavier weight.
         let runs = vec![TextRun { strong: matches!(ink, Ink::OnMap(_)), text }];
         let label = Label { runs, baseline, align, size_px, ink };

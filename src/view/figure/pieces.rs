@@ -3,7 +3,8 @@
 use super::super::Backdrop;
 use super::sizes::LEGEND;
 use super::{
-    Align, CAP_HEIGHT, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun, fitted, text_width,
+    Align, CAP_HEIGHT, Crop, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun, fitted,
+    text_width,
 };
 
 /// Type size and line height of the key.
