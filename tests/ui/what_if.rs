@@ -55,6 +55,21 @@ fn turned_from(color: [u8; 3], hue: f64) -> Step {
     Step::Adjust { area, by: Adjust { hue, ..Adjust::default() } }
 }
 
+/// Keeps a picture of the window where the environment names a folder for it.
+fn save(window: &mut Window, name: &str) {
+    if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
+        window.render().unwrap().save(std::path::Path::new(&folder).join(name)).unwrap();
+    }
+}
+
+/// Presses a button of a panel that may have to be scrolled to.
+fn press(window: &mut Window, label: &str) {
+    window.get_by_label(label).scroll_to_me();
+    settle(window);
+    window.get_by_label(label).click();
+    settle(window);
+}
+
 fn send(window: &mut Window, command: WhatIfCommand) {
     window.state().intents.send(Intent::WhatIf(command));
     window.step();
@@ -511,7 +526,7 @@ fn copied_activations_are_previewed_stopped_continued_and_marked() {
     use vlmscope::ui::what_if::patching::{OtherPicture, PatchAsk};
     use vlmscope::view::ViewKind;
 
-    let mut window = answered_in([1280.0, 3200.0]);
+    let mut window = answered_in([1600.0, 1000.0]);
     let doc = window.state().doc().unwrap();
     let tokens = doc.meta().answer_tokens();
     let red = tokens.iter().position(|token| token.text.contains("red")).unwrap() as u32;
@@ -548,8 +563,8 @@ fn copied_activations_are_previewed_stopped_continued_and_marked() {
         partial.done(),
         partial.patched.len()
     ));
-    window.get_by_label("Continue").click();
-    settle(&mut window);
+    save(&mut window, "patch-partial.png");
+    press(&mut window, "Continue");
     until(&mut window, |app| held(app).is_some_and(|table| table.is_complete()));
     let whole = held(window.state()).unwrap();
     for (cell, value) in partial.patched.iter().enumerate() {
@@ -559,10 +574,12 @@ fn copied_activations_are_previewed_stopped_continued_and_marked() {
     let agreement = window.get_by_label_contains("correlates with the exact").rect();
     window.get_by_label_contains(&format!("exact values: {}", &correlation[..4]));
     assert!(agreement.width() > 0.0);
-    window.get_by_label("Estimate").click();
-    settle(&mut window);
+    press(&mut window, "Estimate");
+    save(&mut window, "patch-estimate.png");
 
     // A cell under the pointer marks its positions: patches on the stage, words in the strip.
+    window.get_by_label("Copied activations: position × layer").scroll_to_me();
+    settle(&mut window);
     let table = window.get_by_label("Copied activations: position × layer").rect();
     let row_of = |name: &str| whole.groups.iter().position(|group| group.name == name).unwrap();
     let over = |window: &mut Window, row: usize| {
@@ -590,8 +607,7 @@ fn copied_activations_are_previewed_stopped_continued_and_marked() {
     assert!(window.state().marked.is_empty() && window.state().shown.selected.is_empty());
 
     // The table on the stage marks them, too.
-    window.get_by_label("Show on the stage").click();
-    settle(&mut window);
+    press(&mut window, "Show on the stage");
     assert_eq!(window.state().doc().unwrap().state().view, ViewKind::Patch);
     let caption = window.state().stage.caption().to_owned();
     assert!(caption.contains("residual stream copied") && caption.contains("red"), "{caption}");
@@ -604,11 +620,5 @@ fn copied_activations_are_previewed_stopped_continued_and_marked() {
     window.event(egui::Event::PointerMoved(at));
     settle(&mut window);
     assert_eq!(window.state().shown.selected, patches);
-    if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
-        window
-            .render()
-            .unwrap()
-            .save(std::path::Path::new(&folder).join("patch-stage.png"))
-            .unwrap();
-    }
+    save(&mut window, "patch-stage.png");
 }
