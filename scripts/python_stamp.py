@@ -22,6 +22,8 @@ PYTHON = Half(
     subject="The Python package, the trace format and its fixtures",
     script="scripts/test-python",
     command="scripts/test --python",
+    # Those of scripts/ray_stamp.py.
+    without=("python/vlmscope/engine", "python/vlmscope/ray", "python/tests_ray", "python/requirements-ray.txt"),
 )
 
 if __name__ == "__main__":

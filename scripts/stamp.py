@@ -1,6 +1,6 @@
-"""Stamps of the halves of the tests that need torch: a SHA-256 over the names and bytes of everything that such a half depends on.
+"""Stamps of the halves of the tests that need torch or Ray: a SHA-256 over the names and bytes of everything that such a half depends on.
 
-fixtures_stamp.py and python_stamp.py each name one half. Needs nothing but Python.
+fixtures_stamp.py, python_stamp.py and ray_stamp.py each name one half. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Half:
     script: str
     #: command that runs it
     command: str
+    #: files and folders inside of `folders` that do not count
+    without: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -39,6 +41,8 @@ class Half:
     def sources(self) -> list[Path]:
         """The files that the stamp depends on, this one among them."""
         inside = [path for folder in self.folders for path in (REPOSITORY / folder).rglob("*") if path.is_file()]
+        left_out = [REPOSITORY / name for name in self.without]
+        inside = [path for path in inside if not any(one == path or one in path.parents for one in left_out)]
         return sorted(
             [path for path in inside if counts(path)]
             + [REPOSITORY / name for name in ("scripts/stamp.py", *self.files)]

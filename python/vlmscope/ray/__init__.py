@@ -14,9 +14,10 @@ except ImportError as error:
     raise ImportError(f'vlmscope.ray needs Ray Data, but {error.name} is missing: pip install "vlmscope[ray]"') from error
 
 from .ask import ask
+from .capture import capture
 from .sink import write_tables
 from .tables import errors, heads, samples
 
-__all__ = ["ask", "errors", "heads", "samples", "write_tables"]
+__all__ = ["ask", "capture", "errors", "heads", "samples", "write_tables"]
 
 del pyarrow, ray

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from ray.data import ActorPoolStrategy, Dataset
 
-from ..errors import EngineError, EngineLostError
+from ..errors import EngineLostError
 from ..trace.show import find_program
 from .bundles import local_folder
-from .rows import INDEX, ROWS_FILE, as_text, numbered, write_rows
+from .program import Program
+from .rows import INDEX, failed_rows, numbered, refuse_what_fails_alike, write_rows
 from .tables import nested
 
-#: Exit codes of `vlmscope ask --batch`: all rows answered, some failed.
-ENDED = (0, 1)
+#: Reads the names of data sets from standard input, and keeps its model.
+ASK = ("ask", "--batch", "-", "--json")
 #: The program dies so often without an answer that no row is to blame.
 MOST_DEATHS = 8
-#: So many rows that all fail for the same reason are not to blame for it.
-ALIKE = 2
 
 
 def ask(
@@ -35,7 +32,7 @@ def ask(
     concurrency: int | tuple[int, int] = 2,
     num_cpus: float = 1,
     num_gpus: float = 0,
-    batch_size: int = 256,
+    batch_size: int = 64,
     columns: Mapping[str, str] | None = None,
     rule: str | None = None,
     pictures: str | os.PathLike | None = None,
@@ -62,7 +59,7 @@ def ask(
     `bundle`: a folder that all nodes see, a URI that is fetched once for each node, or None for the built-in model. `concurrency`: number of
     actors, or (fewest, most). `num_cpus`, `num_gpus`: of each actor; leave at least one logical CPU of a node free for reading and
     writing. `threads`: threads of one operator; None: `num_cpus` where there is no GPU. `program`: path of the vlmscope program on the nodes;
-    None: the wheel's. `batch_size`: rows for which an actor starts the program once. `resources`, `accelerator_type`
+    None: the wheel's. `batch_size`: rows that an actor is given at once, and that are answered again where it dies. `resources`, `accelerator_type`
     and `runtime_env` go to Ray. The others are flags of `vlmscope ask`.
 
     Rows of the result: the columns of the samples table, `head_rows` (a list with the sample's rows of the heads table) and `error`, which is
@@ -113,9 +110,9 @@ class Asker:
 
     def __init__(self, work: Work):
         self._work = work
-        self._program = work.program or find_program()
         bundle = local_folder(work.bundle)
-        self._model = [] if bundle is None else ["--model", bundle]
+        model = [] if bundle is None else ["--model", bundle]
+        self._program = Program([work.program or find_program(), *ASK, "--pictures", work.pictures, *model, *work.flags])
         #: times that the program died since it last answered
         self._deaths = 0
         self._has_answered = False
@@ -144,63 +141,11 @@ class Asker:
         with tempfile.TemporaryDirectory(prefix="vlmscope-") as name:
             folder = Path(name)
             written = write_rows(batch, folder, faults)
-            table = folder / "answers.parquet"
-            said = self._program_on(written.path, table)
-            heads, samples = pq.read_table(table), pq.read_table(table.with_suffix(".samples.parquet"))
+            heads, samples, reasons = self._program.answer(written.path)
             answered = set(samples[INDEX].to_pylist())
             missing = {index: row for index, row in written.rows.items() if index not in answered}
-            reasons = written.faults | reasons_of(said, missing, self._work.columns.get("id", "id"))
+            reasons |= written.faults
             if not answered and not self._has_answered:
-                self._refuse_what_fails_alike(missing, reasons)
+                refuse_what_fails_alike(missing, reasons)
             self._has_answered |= bool(answered)
-            errors = {index: self._failed(row, reasons.get(index, said[-1] if said else "")) for index, row in missing.items()}
-            return nested(heads, written.renamed(samples), errors)
-
-    def _program_on(self, rows: Path, table: Path) -> list[str]:
-        """Runs the program; returns its lines on standard error."""
-        place = ["--batch", str(rows), "--table", str(table), "--pictures", self._work.pictures]
-        words = [self._program, "ask", *place, *self._model, *self._work.flags]
-        try:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        except OSError as error:
-            raise EngineError(f"cannot start {self._program}: {error.strerror or error}") from error
-        said = done.stderr.decode(errors="replace").splitlines()
-        last = "\n".join(said[-12:])
-        if done.returncode < 0:
-            raise EngineLostError(f"{self._program} was killed by signal {-done.returncode}: {last}")
-        if done.returncode not in ENDED or not table.exists():
-            raise EngineError(f"{self._program} ended with exit code {done.returncode}: {last}")
-        return said
-
-    def _refuse_what_fails_alike(self, missing: dict[int, dict], reasons: dict[int, str]) -> None:
-        """Raises EngineError where no row was ever answered and all fail for one reason: the model or the program cannot be used."""
-        if len(missing) >= ALIKE and len(reasons) == len(missing) and len(set(reasons.values())) == 1:
-            raise EngineError(f"no row can be answered: {next(iter(reasons.values()))}")
-
-    def _failed(self, row: dict, reason: str) -> dict[str, Any]:
-        columns = {"sample": "id", "picture": "picture", "question": "question"}
-        known = {name: as_text(row.get(self._work.columns.get(ours, ours))) for name, ours in columns.items()}
-        return {**known, "error": reason or "the program gave no reason"}
-
-
-def reasons_of(said: list[str], missing: dict[int, dict], id_column: str) -> dict[int, str]:
-    """Why rows failed, by index, from the program's lines: "ID: reason", or "rows.jsonl line 4 reason"."""
-    starts = {}
-    for index, row in missing.items():
-        starts[f"{ROWS_FILE} line {index + 1}"] = index
-        if row.get(id_column) is not None:
-            starts[f"{row[id_column]}: "] = index
-        starts[f"{index + 1:04}-"] = index
-    found: dict[int, str] = {}
-    current = None
-    for line in said:
-        start = next((start for start in starts if line.startswith(start)), None)
-        if start is not None:
-            current = starts[start]
-            rest = line.partition(": ")[2] if start.endswith("-") else line[len(start) :]
-            found[current] = rest.lstrip(" :")
-        elif current is not None and line.startswith(" "):
-            found[current] += f"\n{line}"
-        else:
-            current = None
-    return found
+            return nested(heads, written.renamed(samples), failed_rows(missing, reasons, self._work.columns))
