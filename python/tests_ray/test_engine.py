@@ -72,6 +72,11 @@ def test_an_answer_is_the_one_of_the_command(engine, program, tmp_path):
     same(mapped, there)
 
 
+def test_another_command_may_start_the_engine(program, engine):
+    with vlmscope.Engine(remote=f"exec:env A=b {shlex.quote(program)}") as other:
+        same(other.ask(PICTURES[0], QUESTION), engine.ask(PICTURES[0], QUESTION))
+
+
 def test_tokens_come_one_by_one_with_their_attention(engine):
     stream = engine.stream(PICTURES[0], QUESTION, pages=True, topk=3)
     with pytest.raises(vlmscope.EngineError, match="has not ended"):

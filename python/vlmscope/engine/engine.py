@@ -233,7 +233,8 @@ class Engine:
         budget = None if memory_gb is None else int(memory_gb * 1e9)
         header = {"type": "relevancy", "methods": list(methods), "tokens": list(map(int, tokens)), "memory_budget": budget}
         result = self._on_trace(trace, header, progress)
-        timings = {**trace.meta.timings, **(result.header.get("timings") or {})}
+        before, took = trace.meta.timings, result.header.get("timings") or {}
+        timings = {**before, "relevancy": before.get("relevancy", 0.0) + float(took.get("total_s", 0.0))}
         named = {**trace.tensors, **traces.tensors_of(result.header, bytes(result.payload))}
         return Trace(replace(trace.meta, timings=timings), named)
 
@@ -444,7 +445,7 @@ class Stream(Iterator[Token]):
         elif message.type == "progress":
             self._engine._report(self._progress, message)
         elif message.type == "notice":
-            self.notices.append(str(message.header.get("text")))
+            self.notices.append(_notice(message))
         elif message.type == "done":
             self._end(message)
         elif message.type == "error":
@@ -494,6 +495,13 @@ def _token(message: Message, shape: tuple[int, int, float] | None) -> Token:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EngineError(f"the engine's `token` cannot be read: {error!r}") from None
+
+
+def _notice(message: Message) -> str:
+    share = message.header.get("cropped")
+    if share is None:
+        return str(message.header.get("text", ""))
+    return f"the model sees only the middle {share:.1%} of this picture; to show it the whole picture, ask with preprocess='pad' or 'resize'"
 
 
 def _number(value: Any) -> float:
