@@ -123,7 +123,7 @@ fn measure(part: &str, bundle: &std::path::Path) -> anyhow::Result<Value> {
         ..EngineOptions::default()
     };
     let mut engine = Engine::load(&options, &mut |_| {})?;
-    let side = engine.bundle().manifest().vision.image_size as u32;
+    let side = engine.manifest().vision.image_size as u32;
     let mut asked = AskRequest {
         picture: Some(noise(side)?),
         question: QUESTION.to_owned(),

@@ -128,7 +128,7 @@ fn measure(part: &str, bundle: &Path) -> anyhow::Result<Value> {
         ..EngineOptions::default()
     };
     let mut engine = Engine::load(&options, &mut |_| {})?;
-    let side = engine.bundle().manifest().vision.image_size as u32;
+    let side = engine.manifest().vision.image_size as u32;
     let request = match part {
         "llm, vit and all" => RelevancyRequest::new([Method::LLM, Method::VIT, Method::ALL_LAYERS]),
         _ => RelevancyRequest::new([Method::LLM]),

@@ -209,6 +209,7 @@ impl Bench {
             earlier: None,
         };
         let Self { engine, trace, cancel, .. } = self;
+        let engine = engine.here().context("the model is in this process")?;
         let mut run = |plain: bool| {
             let mut places = 0;
             let spent = seconds(|| {

@@ -42,13 +42,14 @@ UTILITIES = {"logging"}
 ONLY_IN: dict[str, tuple[str, ...]] = {
     r"\bort::": ("model/session",),
     r"\btokenizers::": ("model/tokenizer",),
-    r"\b(arrow_\w+|parquet|csv|tar|zstd)::": ("table/",),
+    r"\b(arrow_\w+|parquet|csv|tar)::": ("table/",),
+    r"\bzstd::": ("table/", "model/remote/frame"),
     r"\begui(_\w+)?::": ("ui/",),
     r"\bwinit::": ("ui/", "gpu/target"),
     r"\bwgpu::": ("gpu/", "ui/", "cli/doctor"),
     # Texts from anywhere go through the filter of control characters.
     r"\bio::std(out|err)\(\)|\be?print(ln)?!": ("terminal",),
-    r"\bCommand::new\b": ("record/encoder", "model/session", "model/template"),
+    r"\bCommand::new\b": ("record/encoder", "model/session", "model/template", "model/remote/process"),
 }
 
 # type → the only places of `src/ui` that may name it: panels send intents, commands change the app.

@@ -142,6 +142,31 @@ impl<W: Write> Write for Plain<W> {
     }
 }
 
+/// Standard output for bytes that another program reads. From now on, whatever else prints to it, a library for
+/// example, prints to standard error.
+///
+/// # Errors
+/// If the system has no more handles.
+#[cfg(unix)]
+pub fn take_stdout() -> io::Result<std::fs::File> {
+    use std::os::fd::{AsFd as _, AsRawFd as _};
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    // SAFETY: both are open handles of this process.
+    if unsafe { libc::dup2(io::stderr().as_raw_fd(), io::stdout().as_raw_fd()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(output.into())
+}
+
+/// Standard output for bytes that another program reads.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn take_stdout() -> io::Result<io::Stdout> {
+    Ok(io::stdout())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]

@@ -1,8 +1,8 @@
 //! `vlmscope doctor`: components on this machine, missing ones, and how to install them.
 
-use super::common::{RuntimeFlags, bar, engine_options, human_bytes, print_json};
+use super::common::{RuntimeFlags, bar, human_bytes, load_engine, print_json};
 use crate::gpu::{Gpu, GpuOptions};
-use crate::model::{Bundle, Engine, RuntimeCandidate, builtin, runtime_candidates};
+use crate::model::{Bundle, RuntimeCandidate, builtin, runtime_candidates};
 use crate::record::encoder::ffmpeg_version;
 use crate::terminal;
 use anyhow::bail;
@@ -120,7 +120,7 @@ fn model(args: &Args) -> Finding {
     const WHAT: &str = "built-in model";
     let load = || -> anyhow::Result<String> {
         let samples = builtin::samples()?.len();
-        let engine = Engine::load(&engine_options(None, &args.runtime)?, &mut |_| {})?;
+        let engine = load_engine(None, &args.runtime, &mut |_| {})?;
         let info = engine.info();
         Ok(format!(
             "{} · {} layers × {} heads · {samples} sample pictures · runs on {}",

@@ -27,6 +27,7 @@ mod relevancy;
 mod render;
 mod score;
 mod selection;
+mod serve;
 mod steer;
 mod table;
 mod template;
@@ -80,6 +81,7 @@ enum Command {
     Diff(diff::Args),
     Render(Box<render::Args>),
     Score(Box<score::Args>),
+    Serve(serve::Args),
     Table(table::Args),
     Bench(bench::Args),
     Record(record::Args),
@@ -128,6 +130,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Export(args)) => export::run(args),
         Some(Command::Render(args)) => render::run(args),
         Some(Command::Score(args)) => score::run(args),
+        Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Table(args)) => table::run(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Record(args)) => record::run(args),

@@ -213,7 +213,7 @@ fn compute(
             generated.saturating_sub(1)
         )));
     }
-    let (name, other) = picture_b(args, &trace, &engine)?;
+    let (name, other) = picture_b(args, &trace, &mut engine)?;
     let request = PatchRequest {
         answer,
         site,
@@ -231,11 +231,15 @@ fn compute(
 }
 
 /// Name of picture B, and its RGB bytes in the size that the model sees.
-fn picture_b(args: &Args, trace: &Trace, engine: &Engine) -> anyhow::Result<(String, Arc<[u8]>)> {
-    let manifest = engine.bundle().manifest();
+fn picture_b(
+    args: &Args,
+    trace: &Trace,
+    engine: &mut Engine,
+) -> anyhow::Result<(String, Arc<[u8]>)> {
+    let manifest = engine.manifest().clone();
     let meta = trace.meta();
     let mode = meta.preprocess.first().and_then(|info| info.mode.rule()).unwrap_or_default();
-    let prepared = |picture: &Picture| preprocess(picture, mode, manifest);
+    let prepared = |picture: &Picture| preprocess(picture, mode, &manifest);
     if let Some(fill) = args.blank {
         only_view(trace, "blanked")
             .map_err(|error| usage(format!("{}: {error}", shown(&args.first))))?;
@@ -254,7 +258,7 @@ fn picture_b(args: &Args, trace: &Trace, engine: &Engine) -> anyhow::Result<(Str
         let picture = edited(&own, &mut edits)?;
         let mut seen = prepared(&picture)?;
         let blanked: Vec<_> = edits.blanked().collect();
-        seen.blank(&blanked, manifest)?;
+        seen.blank(&blanked, &manifest)?;
         return Ok((picture.name, seen.rgb.into()));
     }
     let path = args.second.as_ref().context("picture B is missing")?;
@@ -263,8 +267,8 @@ fn picture_b(args: &Args, trace: &Trace, engine: &Engine) -> anyhow::Result<(Str
         return Ok((picture.name.clone(), prepared(&picture)?.rgb.into()));
     }
     let second = Trace::open(path)?;
-    let [own, other] =
-        [trace, &second].map(|trace| TraceInputs::from_trace(trace, engine.bundle()));
+    let bundle = engine.bundle()?;
+    let [own, other] = [trace, &second].map(|trace| TraceInputs::from_trace(trace, &bundle));
     let (own, other) = (own?, other?);
     if own.ids.get(..own.prompt_len) != other.ids.get(..other.prompt_len) {
         return Err(usage(format!(

@@ -2,12 +2,12 @@
 //! word.
 
 use super::common::{
-    MemoryFlag, RuntimeFlags, cancel_on_interrupt, check_writable, engine_options, human_bytes,
+    MemoryFlag, RuntimeFlags, cancel_on_interrupt, check_writable, human_bytes, load_engine,
     print_json, progress_bar, show_progress, sink_json, sinks_text, usage,
 };
 use crate::analysis::methods::{Method, Needs, sinks};
 use crate::analysis::relevancy::{Reliance, TextRelevancy, answer_words, mean_row};
-use crate::model::{Engine, RelevancyTimings, with_trace_method};
+use crate::model::{RelevancyTimings, with_trace_method};
 use crate::terminal;
 use crate::trace::{AnswerIndex, Trace};
 use crate::view::figure::token_text;
@@ -93,12 +93,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // Methods that read only the trace work on any trace, even without its model.
     let needs_model = |method: &Method| !matches!(method.needs(), Needs::Trace);
     let mut engine = if !relevancies.is_empty() || others.iter().any(needs_model) {
-        let options = engine_options(args.model.as_deref(), &args.runtime)?;
-        Some(Engine::load(&options, &mut |progress| show_progress(&bar, progress))?)
+        let mut tell = |progress| show_progress(&bar, progress);
+        Some(load_engine(args.model.as_deref(), &args.runtime, &mut tell)?)
     } else {
         None
     };
-    let estimate = match &engine {
+    let estimate = match &mut engine {
         Some(engine) => Some(engine.relevancy_memory(&trace, &request)?),
         None => None,
     };

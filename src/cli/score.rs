@@ -4,8 +4,8 @@ mod outcome;
 mod report;
 
 use super::common::{
-    RuntimeFlags, cancel_on_interrupt, engine_options, note, print_json, progress_bar,
-    show_progress, usage,
+    RuntimeFlags, cancel_on_interrupt, load_engine, note, print_json, progress_bar, show_progress,
+    usage,
 };
 use super::places::{boxes_of_object, known_boxes};
 use crate::analysis::boxes::{answer_words, boxes_of_word};
@@ -117,8 +117,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut engine = match is_captured {
         true => None,
         false => {
-            let options = engine_options(args.model.as_deref(), &args.runtime)?;
-            Some(Engine::load(&options, &mut |progress| show_progress(&bar, progress))?)
+            let mut tell = |progress| show_progress(&bar, progress);
+            Some(load_engine(args.model.as_deref(), &args.runtime, &mut tell)?)
         }
     };
     let mut maps = Vec::new();

@@ -1,6 +1,6 @@
 //! The model of a trace, for commands that ask its question again.
 
-use super::common::{RuntimeFlags, WHOLE_PICTURE, engine_options, progress_bar};
+use super::common::{RuntimeFlags, WHOLE_PICTURE, load_engine, progress_bar};
 use crate::model::{AskEvent, Engine, Progress};
 use crate::terminal;
 use crate::trace::{TokenInfo, Trace, WORD_MARKS};
@@ -40,15 +40,14 @@ impl Meter {
 
     /// Loads the model that made `trace`.
     pub fn load(&self, flags: &ModelFlags) -> anyhow::Result<Engine> {
-        let options = engine_options(flags.model.as_deref(), &flags.runtime)?;
-        Ok(Engine::load(&options, &mut |progress| self.progress(progress))?)
+        load_engine(flags.model.as_deref(), &flags.runtime, &mut |progress| self.progress(progress))
     }
 
     pub fn event(&self, event: &AskEvent) {
         match event {
             AskEvent::Progress(progress) => self.progress(*progress),
             AskEvent::Notice(notice) => self.note(&notice.text(WHOLE_PICTURE)),
-            AskEvent::Prompt(_) | AskEvent::Token(_) => {}
+            AskEvent::Prompt(_) | AskEvent::Token(_) | AskEvent::Page(_) => {}
         }
     }
 

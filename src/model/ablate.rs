@@ -6,7 +6,8 @@
 use super::engine::Engine;
 use super::error::Result;
 use super::intervene::Intervention;
-use super::rescore::{Rescored, Rescorer, Variant};
+use super::rescore::{Rescored, Variant};
+use super::rescorer::Rescorer;
 use crate::job::CancelToken;
 use crate::logging::bug;
 use crate::trace::{Head, Layer, Trace};

@@ -146,7 +146,8 @@ impl<'a> Collector<'a> {
         }
         let mut pages = Vec::with_capacity(self.pages.len());
         for (query, Rows(weights), stats) in self.pages {
-            let page = Page { query: Query(query), keys: self.keys, weights, stats: stats.into() };
+            let (query, stats) = (Query(query), stats.into());
+            let page = Page { query, keys: self.keys, weights, stats, there: None };
             builder.push_page(
                 page.query,
                 page.keys,

@@ -3,9 +3,10 @@
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
-use super::occluder::{BlankFill, Occluder};
+use super::occluder::BlankFill;
 use super::occlusion::only_view;
-use super::rescore::{Rescorer, Variant};
+use super::rescore::Variant;
+use super::rescorer::Rescorer;
 use crate::job::CancelToken;
 use crate::trace::Trace;
 
@@ -19,14 +20,10 @@ pub fn blank_logprobs(
     trace: &Trace,
     cancel: &CancelToken,
 ) -> Result<Vec<f32>> {
-    let span = only_view(trace, "blanked")?;
-    let seen = trace.canvas(span.canvas as usize).ok_or_else(|| ModelError::Request {
-        what: "this trace".into(),
-        reason: "lacks the picture that the model saw.".into(),
-    })?;
-    let blank = Occluder::new(&seen, BlankFill::Mean)?.blank();
+    only_view(trace, "blanked")?;
     let mut scorer = Rescorer::new(engine, trace)?;
-    let scored = scorer.score(engine, [Variant::of_picture(blank)], cancel, &mut |_, _| {})?;
+    let blank = Variant::blanked(BlankFill::Mean, None);
+    let scored = scorer.score(engine, [blank], cancel, &mut |_, _| {})?;
     scored.into_iter().next().map(|scored| scored.logprobs).ok_or_else(|| ModelError::Request {
         what: "this trace".into(),
         reason: "has no answer to score.".into(),

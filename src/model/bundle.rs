@@ -79,6 +79,35 @@ impl Bundle {
         Ok(Self { folder: folder.to_owned(), manifest, manifest_sha256, tokenizer })
     }
 
+    /// A bundle on another machine, known by its manifest and its tokenizer: graphs and weights are not here. `folder`
+    /// names it in errors.
+    ///
+    /// # Errors
+    /// A manifest or tokenizer that does not fit, as [`Self::open`].
+    pub fn elsewhere(folder: &Path, manifest: &[u8], tokenizer: &[u8]) -> Result<Self> {
+        let manifest_sha256 = hex(&Sha256::digest(manifest));
+        let manifest = Manifest::parse(&folder.join(MANIFEST_FILE), manifest)?;
+        let path = folder.join(manifest.tokenizer_file().unwrap_or_default());
+        let tokenizer = Tokenizer::from_bytes(&path, tokenizer, &manifest)?;
+        Ok(Self { folder: folder.to_owned(), manifest, manifest_sha256, tokenizer })
+    }
+
+    /// The content of the tokenizer's file.
+    ///
+    /// # Errors
+    /// If it cannot be read or has changed.
+    pub fn tokenizer_bytes(&self) -> Result<Vec<u8>> {
+        let name = self.manifest.tokenizer_file().unwrap_or_default();
+        let path = self.folder.join(name);
+        let Some(entry) = self.manifest.files.get(name) else {
+            let reason = "it is not listed in the manifest".to_owned();
+            return Err(ModelError::Tokenizer { path, reason });
+        };
+        let bytes = read(&path, entry, MAX_TOKENIZER_BYTES)?;
+        check_hash(&path, entry, &hex(&Sha256::digest(&bytes)))?;
+        Ok(bytes)
+    }
+
     /// Hashes every file, including the weights; `progress` receives the bytes done and the total.
     ///
     /// # Errors

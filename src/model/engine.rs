@@ -1,153 +1,134 @@
-//! A loaded model: it answers questions with traces and keeps results that the next question can reuse.
+//! A model that answers questions with traces: in this process, or on another machine.
 //!
-//! After a question, the engine keeps the picture's features, the keys and values of every position, and the trace. The
-//! next question on the same picture starts after the longest common prefix of ids. The attention rows of that prefix
-//! do not depend on later positions, so they are read from the earlier trace.
+//! Callers do not know which. What runs the model goes to one of the two; experiments that are made of such runs
+//! (occlusion, ablation, curves, masking) are the same code for both.
 
-use super::builtin::cache_folder;
 use super::bundle::Bundle;
 use super::engine_info::EngineInfo;
 use super::error::{ModelError, Result};
-use super::event::{AskEvent, AskNotice, AskStage, Progress};
-use super::manifest::STEERING;
-use super::preprocess::{Preprocessed, preprocess};
-use super::prompt::{self, BuiltPrompt};
-use super::request::{AskOptions, AskRequest, EngineOptions, Interventions};
-use super::session::{KvCache, Runtime, SessionOptions, Sessions};
+use super::event::Progress;
+use super::local_engine::{Counters, LocalEngine, Sink};
+use super::manifest::Manifest;
+use super::patch::{PatchRequest, patch_here};
+use super::relevancy::{MemoryEstimate, RelevancyRequest, RelevancyTimings};
+use super::remote::{RemoteEngine, RemoteOptions, ServeFlags};
+use super::request::{AskRequest, EngineOptions};
+use super::rerun::Rerun;
+use crate::analysis::methods::{Computation, Method};
+use crate::analysis::patching::PatchResult;
 use crate::job::CancelToken;
-use crate::trace::RowStats;
-use crate::trace::{
-    FORMAT_OF_ONE_CANVAS, ImageSpan, Provenance, Sampling, Timings, Trace, TraceBuilder, TraceMeta,
-};
-use half::f16;
-use sha2::{Digest as _, Sha256};
+use crate::trace::Trace;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-/// The name of the program in the provenance of traces.
-pub const WRITER: &str = concat!("vlmscope ", env!("CARGO_PKG_VERSION"));
-
-/// A sink for events.
-pub type Sink<'a> = dyn FnMut(AskEvent) + 'a;
-
-/// Amount of work since the model was loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Runs of the vision tower for features.
-    pub vision_runs: u64,
-    /// Prompt positions that went through the decoder (including scored answers).
-    pub prefill_positions: u64,
-    /// Prompt positions that were reused from the question before.
-    pub reused_positions: u64,
-    /// Decode steps of one token.
-    pub decode_steps: u64,
-    /// Answers that were scored again under a changed picture or model, see [`super::Rescorer`].
-    pub rescored: u64,
-}
-
-/// A picture that went through the vision tower.
-pub(super) struct KeptPicture {
-    /// SHA-256 of the pixel values.
-    key: [u8; 32],
-    pub features: Arc<Vec<f32>>,
-    /// [Lv, Hv, tokens, tokens], if it was requested.
-    attention: Option<Arc<Vec<f16>>>,
-}
-
-/// Results of a question that the next question can reuse.
-pub(super) struct KeptPrefix {
-    pub picture: Option<[u8; 32]>,
-    pub interventions: Interventions,
-    /// Ids of the positions in `cache`.
-    pub ids: Vec<u32>,
-    pub cache: KvCache,
-    pub trace: Trace,
-}
 
 /// A loaded model.
 pub struct Engine {
-    pub(super) bundle: Bundle,
-    pub(super) sessions: Sessions,
-    notes: Vec<String>,
-    pub(super) counters: Counters,
-    pub(super) picture: Option<KeptPicture>,
-    pub(super) prefix: Option<KeptPrefix>,
+    pub(super) place: Place,
+}
+
+/// Where the model is.
+pub(super) enum Place {
+    /// In this process.
+    Here(Box<LocalEngine>),
+    /// On another machine.
+    There(Box<RemoteEngine>),
 }
 
 impl Engine {
-    /// Opens a bundle, finds ONNX Runtime, hashes the weights and loads the graphs. `progress` gets
-    /// [`AskStage::Verify`] in megabytes, then [`AskStage::Load`].
+    /// Loads the model of a bundle. `progress` gets [`super::AskStage::Verify`] in megabytes, then
+    /// [`super::AskStage::Load`].
     ///
     /// # Errors
     /// A bundle that is damaged or does not fit its graphs, an ONNX Runtime that is missing or unusable, or a device
     /// that cannot be used.
     pub fn load(options: &EngineOptions, progress: &mut dyn FnMut(Progress)) -> Result<Self> {
-        let bundle = Bundle::open(&options.bundle)?;
-        let runtime = Runtime::load(options.runtime.as_deref())?;
-        bundle.verify_weights(cache_folder().as_deref(), &mut |done, total| {
-            let [done, total] = [done, total].map(|bytes| (bytes / 1_000_000) as u32);
-            progress(Progress { stage: AskStage::Verify, done, total });
-        })?;
-        let (device, threads) = (options.device, options.threads);
-        let session_options = SessionOptions { device, threads, prepack: true };
-        let (sessions, notes) =
-            Sessions::open(runtime, &bundle, session_options, &mut |done, total| {
-                progress(Progress { stage: AskStage::Load, done, total });
-            })?;
-        let engine = Self {
-            bundle,
-            sessions,
-            notes,
-            counters: Counters::default(),
-            picture: None,
-            prefix: None,
-        };
-        let info = engine.info();
-        log::info!(
-            "model {} from {} on {}; ONNX Runtime {} from {}",
-            info.model.name,
-            info.bundle.display(),
-            info.provider,
-            info.runtime_version,
-            info.runtime_path.display()
-        );
-        info.notes.iter().for_each(|note| log::info!("{note}"));
-        Ok(engine)
+        let engine = LocalEngine::load(options, progress)?;
+        Ok(Self { place: Place::Here(Box::new(engine)) })
     }
 
-    /// The bundle.
-    pub fn bundle(&self) -> &Bundle {
-        &self.bundle
+    /// Connects to a machine that loads the model. `progress` as in [`Self::load`].
+    ///
+    /// # Errors
+    /// A machine that cannot be reached, or its errors of [`Self::load`].
+    pub fn connect(
+        remote: &RemoteOptions,
+        options: &EngineOptions,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self> {
+        let named = !options.bundle.as_os_str().is_empty();
+        let flags = ServeFlags {
+            model: named.then(|| options.bundle.clone()),
+            device: options.device,
+            threads: options.threads,
+            runtime: options.runtime.clone(),
+        };
+        let engine = RemoteEngine::connect(remote, flags, progress)?;
+        Ok(Self { place: Place::There(Box::new(engine)) })
+    }
+
+    /// The engine in this process, if the model is here.
+    pub fn here(&mut self) -> Option<&mut LocalEngine> {
+        match &mut self.place {
+            Place::Here(engine) => Some(engine),
+            Place::There(_) => None,
+        }
+    }
+
+    /// The engine on another machine, if the model is there.
+    pub fn there(&mut self) -> Option<&mut RemoteEngine> {
+        match &mut self.place {
+            Place::Here(_) => None,
+            Place::There(engine) => Some(engine),
+        }
+    }
+
+    /// The bundle; of a model on another machine, the manifest and the tokenizer, which is fetched the first time.
+    ///
+    /// # Errors
+    /// A lost connection, or a tokenizer that cannot be read.
+    pub fn bundle(&mut self) -> Result<Arc<Bundle>> {
+        match &mut self.place {
+            Place::Here(engine) => Ok(Arc::clone(engine.bundle())),
+            Place::There(engine) => engine.bundle(),
+        }
+    }
+
+    /// The bundle's manifest.
+    pub fn manifest(&self) -> &Manifest {
+        match &self.place {
+            Place::Here(engine) => engine.bundle().manifest(),
+            Place::There(engine) => engine.manifest(),
+        }
     }
 
     /// A description of the model, its device and its runtime.
     pub fn info(&self) -> EngineInfo {
-        EngineInfo {
-            model: self.bundle.model_info(),
-            bundle: self.bundle.folder().to_owned(),
-            provider: self.sessions.provider().name().to_owned(),
-            runtime_version: self.sessions.runtime().version.clone(),
-            runtime_path: self.sessions.runtime().path.clone(),
-            notes: self.notes.clone(),
+        match &self.place {
+            Place::Here(engine) => engine.info(),
+            Place::There(engine) => engine.info(),
         }
     }
 
     /// Amount of work so far.
     pub fn counters(&self) -> Counters {
-        self.counters
+        match &self.place {
+            Place::Here(engine) => engine.counters(),
+            Place::There(engine) => engine.counters(),
+        }
     }
 
     /// Discards the results kept from earlier questions.
     pub fn forget(&mut self) {
-        self.picture = None;
-        self.prefix = None;
+        match &mut self.place {
+            Place::Here(engine) => engine.forget(),
+            Place::There(engine) => engine.forget(),
+        }
     }
 
-    /// Answers a question, or scores a given answer. Events go to `sink` in the order of [`AskEvent`]; results that the
-    /// next question on the same picture can reuse are kept.
+    /// Answers a question, or scores a given answer. Events go to `sink` in the order of [`super::AskEvent`]; results
+    /// that the next question on the same picture can reuse are kept.
     ///
     /// # Errors
-    /// A picture, question or option that cannot be used, a failure of ONNX Runtime, or
+    /// A picture, question or option that cannot be used, a failure of ONNX Runtime, a lost connection, or
     /// [`ModelError::Cancelled`].
     pub fn ask(
         &mut self,
@@ -155,232 +136,101 @@ impl Engine {
         cancel: &CancelToken,
         sink: &mut Sink<'_>,
     ) -> Result<Trace> {
-        self.check_options(&request.options)?;
-        let mut timings = Timings::default();
-        let pictures = usize::from(request.picture.is_some());
-        let built = prompt::build(&self.bundle, &request.turns, &request.question, pictures)?;
-        let forced = self.forced_ids(request, &built)?;
-        self.check_length(&built, forced.as_deref())?;
-        for notice in &built.notices {
-            sink(AskEvent::Notice(AskNotice::Text(notice.clone())));
+        match &mut self.place {
+            Place::Here(engine) => engine.ask(request, cancel, sink),
+            Place::There(engine) => engine.ask(request, cancel, sink),
         }
-
-        let start = Instant::now();
-        let mut seen = None;
-        if let Some(picture) = &request.picture {
-            begin(sink, AskStage::Preprocess, 1);
-            let manifest = self.bundle.manifest();
-            let mut prepared = preprocess(picture, request.options.preprocess, manifest)?;
-            for notice in std::mem::take(&mut prepared.notices) {
-                sink(AskEvent::Notice(notice));
-            }
-            prepared.blank(&request.options.blanked, manifest)?;
-            seen = Some(prepared);
-        }
-        timings.preprocess = start.elapsed().as_secs_f64();
-
-        let start = Instant::now();
-        let mut key = None;
-        if let Some(seen) = &mut seen {
-            key = Some(self.encode_image(seen, request.options.vision_attention, cancel, sink)?);
-        }
-        timings.vision = start.elapsed().as_secs_f64();
-
-        let mut builder =
-            self.start_trace(&built, seen.as_ref(), &request.options, forced.is_some())?;
-        builder.set_request(request.info());
-        sink(AskEvent::Prompt(Box::new(builder.clone())));
-        let run = AnswerContext {
-            key,
-            options: &request.options,
-            row_stats: RowStats::new(
-                &builder.meta().spans,
-                builder.meta().question_keys(),
-                builder.meta().attention_scale,
-            ),
-            turn: request.turns.len() as u32,
-            prompt_len: built.ids.len(),
-        };
-        self.answer(&run, built, forced, builder, timings, cancel, sink)
     }
 
-    pub(super) fn check_options(&self, options: &AskOptions) -> Result<()> {
-        let error = |what: &str, reason: String| ModelError::Request { what: what.into(), reason };
-        let Sampling { temperature, top_p, max_new_tokens, .. } = options.sampling;
-        if !(temperature.is_finite() && temperature >= 0.0) {
-            let reason = format!("is {temperature}; use 0 (always the most likely token) or more.");
-            return Err(error("the temperature", reason));
-        }
-        if !(top_p > 0.0 && top_p <= 1.0) {
-            let reason = format!("is {top_p}; use more than 0 and at most 1.");
-            return Err(error("top-p", reason));
-        }
-        if max_new_tokens == 0 && options.answer.is_none() {
-            return Err(error("the number of new tokens", "is 0; use 1 or more.".into()));
-        }
-        self.check_interventions(&options.interventions)
-    }
-
-    /// Compares interventions with the model and with what its graphs can do.
-    pub(super) fn check_interventions(&self, given: &Interventions) -> Result<()> {
-        if given.steering.is_some() {
-            self.bundle.require(STEERING, "steering attention")?;
-        }
-        given.check(&self.bundle.manifest().text)
-    }
-
-    /// The ids of a given answer, the stop id included.
-    fn forced_ids(&self, request: &AskRequest, built: &BuiltPrompt) -> Result<Option<Vec<u32>>> {
-        let Some(answer) = &request.options.answer else { return Ok(None) };
-        let answer = answer.trim();
-        if answer.is_empty() {
-            return Err(ModelError::EmptyAnswer);
-        }
-        let mut ids = prompt::answer_ids(&self.bundle, &built.text, answer)?;
-        ids.extend(self.bundle.manifest().text.eos_ids.first());
-        Ok(Some(ids))
-    }
-
-    pub(super) fn check_length(&self, built: &BuiltPrompt, forced: Option<&[u32]>) -> Result<()> {
-        let max_positions = self.bundle.manifest().text.max_positions;
-        // The last id is never fed back.
-        let answer = forced.map_or(0, |ids| ids.len().saturating_sub(1));
-        let positions = built.ids.len() + answer;
-        if positions <= max_positions {
-            return Ok(());
-        }
-        let patches = built.first_patches.len() * self.bundle.manifest().vision.features;
-        let text = built.ids.len() - patches;
-        let mut what = format!("{patches} for the picture, {text} for the text");
-        if forced.is_some() {
-            what.push_str(&format!(", {answer} for the answer"));
-        }
-        Err(ModelError::PromptTooLong { positions, what, max_positions })
-    }
-
-    /// Runs the vision tower unless the picture is the one it encoded last. Returns the picture's key.
-    pub(super) fn encode_image(
+    /// Asks the question of `trace` again with the same ids, picture, sampling and seed.
+    ///
+    /// # Errors
+    /// A trace of another model, ids that are not in the vocabulary, or as [`Self::ask`].
+    pub fn again(
         &mut self,
-        seen: &mut Preprocessed,
-        attention: bool,
+        trace: &Trace,
+        change: &Rerun,
         cancel: &CancelToken,
         sink: &mut Sink<'_>,
-    ) -> Result<[u8; 32]> {
-        let key: [u8; 32] =
-            Sha256::digest(bytemuck::cast_slice::<f32, u8>(&seen.pixel_values)).into();
-        let side = self.bundle.manifest().vision.image_size;
-        let known = self.picture.as_ref().is_some_and(|kept| kept.key == key);
-        let has_attention =
-            known && self.picture.as_ref().is_some_and(|kept| kept.attention.is_some());
-        if known && (has_attention || !attention) {
-            return Ok(key);
+    ) -> Result<Trace> {
+        match &mut self.place {
+            Place::Here(engine) => engine.again(trace, change, cancel, sink),
+            Place::There(engine) => engine.again(trace, change, cancel, sink),
         }
-        begin(sink, AskStage::Vision, 1);
-        let pixels = std::mem::take(&mut seen.pixel_values);
-        let weights = if attention && !has_attention {
-            let weights = self.sessions.vision_attention(&self.bundle, pixels.clone(), cancel)?;
-            Some(Arc::new(weights))
-        } else {
-            None
-        };
-        if known {
-            if let Some(kept) = &mut self.picture {
-                kept.attention = weights;
-            }
-            return Ok(key);
-        }
-        // The features always come from the same graph, so that a trace does not depend on whether the tower's
-        // attention was requested.
-        let features = Arc::new(self.sessions.vision(pixels, side, cancel)?);
-        self.counters.vision_runs += 1;
-        self.picture = Some(KeptPicture { key, features, attention: weights });
-        Ok(key)
     }
 
-    /// Key and features of a picture that was already resized, cropped and normalised; the vision tower runs unless the
-    /// picture is the one it encoded last.
-    pub(super) fn features_of(
+    /// Computes relevancy maps of an answer and returns a copy of the trace with them. Rows that were computed earlier
+    /// for other tokens are kept.
+    ///
+    /// # Errors
+    /// A trace of another model, or without a picture if one is needed, a bundle without backward graphs, too little
+    /// memory ([`ModelError::Memory`], before anything runs), a failure of ONNX Runtime, a lost connection, or
+    /// [`ModelError::Cancelled`].
+    pub fn relevancy(
         &mut self,
-        pixel_values: &[f32],
+        trace: &Trace,
+        request: &RelevancyRequest,
         cancel: &CancelToken,
-    ) -> Result<([u8; 32], Arc<Vec<f32>>)> {
-        let key: [u8; 32] = Sha256::digest(bytemuck::cast_slice::<f32, u8>(pixel_values)).into();
-        if let Some(kept) = self.picture.as_ref().filter(|kept| kept.key == key) {
-            return Ok((key, Arc::clone(&kept.features)));
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Trace, RelevancyTimings)> {
+        match &mut self.place {
+            Place::Here(engine) => engine.relevancy(trace, request, cancel, progress),
+            Place::There(engine) => engine.relevancy(trace, request, cancel, progress),
         }
-        let side = self.bundle.manifest().vision.image_size;
-        let features = Arc::new(self.sessions.vision(pixel_values.to_vec(), side, cancel)?);
-        self.counters.vision_runs += 1;
-        self.picture = Some(KeptPicture { key, features: Arc::clone(&features), attention: None });
-        Ok((key, features))
     }
 
-    pub(super) fn start_trace(
-        &self,
-        built: &BuiltPrompt,
-        seen: Option<&Preprocessed>,
-        options: &AskOptions,
-        forced: bool,
-    ) -> Result<TraceBuilder> {
-        let manifest = self.bundle.manifest();
-        let spans: Vec<ImageSpan> = built
-            .first_patches
-            .iter()
-            .zip(seen)
-            .map(|(&first, seen)| seen.span(0, first, manifest))
-            .collect();
-        let sampling = Sampling { forced, ..options.sampling };
-        let meta = TraceMeta {
-            format_version: FORMAT_OF_ONE_CANVAS.to_owned(),
-            model: self.bundle.model_info(),
-            question: built.question.clone(),
-            answer: String::new(),
-            sampling,
-            tokens: built.tokens.clone(),
-            prompt_len: built.tokens.len() as u32,
-            spans,
-            preprocess: seen.iter().map(|seen| seen.info.clone()).collect(),
-            attention_scale: manifest.attention.scale,
-            timings: Timings::default(),
-            provenance: self.provenance(&options.interventions),
-            ..TraceMeta::default()
-        };
-        let mut builder = TraceBuilder::new(meta);
-        if let Some(seen) = seen {
-            builder.add_picture(0, &seen.original, seen.size, &seen.rgb)?;
+    /// The memory that relevancy of a trace needs, and whether weights could be repacked.
+    ///
+    /// # Errors
+    /// A trace of another model, or a lost connection.
+    pub fn relevancy_memory(
+        &mut self,
+        trace: &Trace,
+        request: &RelevancyRequest,
+    ) -> Result<MemoryEstimate> {
+        match &mut self.place {
+            Place::Here(engine) => engine.relevancy_memory(trace, request),
+            Place::There(engine) => engine.relevancy_memory(trace, request),
         }
-        if options.vision_attention
-            && let Some(attention) = self.picture.as_ref().and_then(|kept| kept.attention.as_ref())
-        {
-            let tokens = manifest.vision.patches + usize::from(manifest.vision.has_cls);
-            builder.set_vision_attention(tokens, attention)?;
-        }
-        Ok(builder)
     }
 
-    fn provenance(&self, interventions: &Interventions) -> Provenance {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Provenance {
-            writer: WRITER.to_owned(),
-            created_unix: now.as_secs(),
-            provider: self.sessions.provider().name().to_owned(),
-            runtime: self.sessions.runtime().version.clone(),
-            model_changed: !interventions.is_neutral(),
-            steered: interventions.steers(),
-            ..Provenance::default()
+    /// The attention `[N]` under the other question of a method.
+    pub(super) fn other_question(
+        &mut self,
+        trace: &Trace,
+        method: Method,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>> {
+        match (&mut self.place, method.run) {
+            (Place::Here(engine), Computation::Forward(forward)) => {
+                engine.other_question(trace, &forward, cancel)
+            }
+            (Place::Here(_), _) => Err(ModelError::Request {
+                what: format!("the method `{method}`"),
+                reason: "asks no other question.".into(),
+            }),
+            (Place::There(engine), _) => engine.other_question(trace, method, cancel),
         }
     }
 }
 
-pub(super) fn begin(sink: &mut Sink<'_>, stage: AskStage, total: u32) {
-    sink(AskEvent::Progress(Progress { stage, done: 0, total }));
-}
-
-/// Values that are constant while one question is answered.
-pub(super) struct AnswerContext<'a> {
-    pub key: Option<[u8; 32]>,
-    pub options: &'a AskOptions,
-    pub row_stats: RowStats,
-    pub turn: u32,
-    pub prompt_len: usize,
+/// Copies activations of a trace's run into a run on another picture, and measures how much of an answer token returns.
+/// `each` receives the table whenever more of it is filled in. A run that is cancelled while it fills the table returns
+/// what it has, if anything.
+///
+/// # Errors
+/// A bundle without patching inputs ([`ModelError::NoCapability`]), a trace of another model, a token, group or picture
+/// that does not fit, pictures for which the token is equally likely, too little memory for the estimates
+/// ([`ModelError::Memory`]), a failure of ONNX Runtime, a lost connection, or [`ModelError::Cancelled`].
+pub fn patch(
+    engine: &mut Engine,
+    trace: &Trace,
+    request: PatchRequest,
+    cancel: &CancelToken,
+    each: &mut dyn FnMut(&PatchResult),
+) -> Result<PatchResult> {
+    match &mut engine.place {
+        Place::Here(engine) => patch_here(engine, trace, request, cancel, each),
+        Place::There(engine) => engine.patch(trace, &request, cancel, each),
+    }
 }

@@ -1,10 +1,11 @@
 //! Description of a loaded model: its architecture, device and runtime.
 
 use crate::trace::ModelInfo;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// A loaded model and the device that it runs on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EngineInfo {
     /// The model.
     pub model: ModelInfo,

@@ -318,6 +318,38 @@ pub enum ModelError {
         /// The fault, and the values that are allowed.
         reason: String,
     },
+    /// The machine that `--remote` names could not be reached, or does not serve.
+    #[error("cannot use the model on {host}: {reason}")]
+    Unreachable {
+        /// The machine or the program, as the user named it.
+        host: String,
+        /// The reason and the remedy, sentences.
+        reason: String,
+    },
+    /// The connection to the machine with the model was lost.
+    #[error("the connection to {host} was lost: {reason}. Ask again to connect again.")]
+    ConnectionLost {
+        /// The machine or the program, as the user named it.
+        host: String,
+        /// The reason, a clause without a full stop.
+        reason: String,
+    },
+    /// The machine with the model no longer has a picture or a trace that it was sent.
+    #[error("{host} no longer has {what}. Ask again.")]
+    MissingThere {
+        /// "the picture" or "the trace".
+        what: &'static str,
+        /// The machine or the program, as the user named it.
+        host: String,
+    },
+    /// An error of the machine with the model, in its words.
+    #[error("{host}: {message}")]
+    Elsewhere {
+        /// The machine or the program, as the user named it.
+        host: String,
+        /// The message.
+        message: String,
+    },
     /// The trace could not be built or written.
     #[error(transparent)]
     Trace(#[from] TraceError),

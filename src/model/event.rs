@@ -3,10 +3,12 @@
 use super::error::ModelError;
 use crate::trace::{AnswerToken, Query, Trace, TraceBuilder};
 use half::f16;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A step that takes long enough for its progress to be displayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AskStage {
     /// Hashing weights that were not hashed on this machine before.
     Verify,
@@ -46,7 +48,7 @@ impl std::fmt::Display for AskStage {
 }
 
 /// Progress of a stage. A stage reports 0 of `total` when it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The stage.
     pub stage: AskStage,
@@ -63,10 +65,12 @@ pub struct Page {
     pub query: Query,
     /// Number of keys (the innermost axis).
     pub keys: usize,
-    /// [L, H, `keys`] weights times the attention scale.
+    /// [L, H, `keys`] weights times the attention scale; 0 where they have not arrived.
     pub weights: Arc<[f16]>,
     /// [L, H, 5] overview numbers, see [`crate::trace::Stat`].
     pub stats: Arc<[f32]>,
+    /// Whether the weights of each layer and head have arrived from another machine, [L, H]; `None`: all are there.
+    pub there: Option<Arc<[bool]>>,
 }
 
 /// An answer token with the attention row that predicted it.
@@ -78,8 +82,9 @@ pub struct TokenEvent {
     pub token: AnswerToken,
     /// The answer so far, in whole characters.
     pub text: String,
-    /// The page of the query that predicted the token.
-    pub page: Page,
+    /// The page of the query that predicted the token; `None` if the model is on another machine and no stage shows the
+    /// answer.
+    pub page: Option<Page>,
 }
 
 /// Something that was changed or left out and that the user should know.
@@ -121,6 +126,8 @@ pub enum AskEvent {
     Prompt(Box<TraceBuilder>),
     /// The next answer token.
     Token(Box<TokenEvent>),
+    /// More weights of the page of an earlier token have arrived from another machine.
+    Page(Box<Page>),
 }
 
 /// Events that [`super::ModelWorker`] sends.
@@ -136,7 +143,9 @@ pub enum ModelEvent {
     /// The model was loaded.
     Loaded {
         /// The description of the model and its device.
-        info: super::EngineInfo,
+        info: Box<super::EngineInfo>,
+        /// Its bundle, to name tokens; `None` if its tokenizer could not be fetched.
+        bundle: Option<Arc<super::Bundle>>,
     },
     /// A question was answered.
     Done {

@@ -1,7 +1,7 @@
 //! Positions on their way through the decoder: several sequences at once, in parts.
 
-use super::engine::Engine;
 use super::error::Result;
+use super::local_engine::LocalEngine;
 use super::manifest::ElementType;
 use super::session::{Call, DecoderPart, KvCache, Provider};
 use super::trace_inputs::normalised;
@@ -36,7 +36,7 @@ impl Feed<'_> {
     /// their call.
     pub fn run(
         &self,
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         past: &KvCache,
         parts: &mut dyn FnMut(&Range<u32>, DecoderPart<'_>),
         cancel: &CancelToken,
@@ -76,7 +76,7 @@ impl Feed<'_> {
     }
 
     /// The features of the image tokens that are fed: [batch, n, D].
-    fn features_of(&self, engine: &Engine, hidden: usize) -> Vec<f32> {
+    fn features_of(&self, engine: &LocalEngine, hidden: usize) -> Vec<f32> {
         let image = |id: &&u32| engine.bundle.tokenizer().is_image(**id);
         let before = self.ids[..self.from].iter().filter(image).count();
         let here = self.ids[self.from..].iter().filter(image).count();
@@ -104,7 +104,7 @@ fn cut_out(values: &[f32], rows: usize, hidden: usize, wanted: Range<usize>) -> 
 
 /// Pictures [H, W, 3] → features [B, features, D].
 pub(super) fn look(
-    engine: &mut Engine,
+    engine: &mut LocalEngine,
     pictures: &[Arc<[u8]>],
     cancel: &CancelToken,
 ) -> Result<Vec<f32>> {
@@ -119,7 +119,7 @@ pub(super) fn look(
 pub(super) fn no_parts(_: &Range<u32>, _: DecoderPart<'_>) {}
 
 /// Number of calls that `positions` are divided into. A GPU prefers one large call.
-pub(super) fn parts(engine: &Engine, positions: usize) -> usize {
+pub(super) fn parts(engine: &LocalEngine, positions: usize) -> usize {
     if engine.sessions.provider() != Provider::Cpu {
         return 1;
     }
@@ -127,12 +127,12 @@ pub(super) fn parts(engine: &Engine, positions: usize) -> usize {
 }
 
 /// Members of a batch of `positions` that fit in the memory limit: at least 1, at most `most`.
-pub(super) fn fitting_batch(engine: &Engine, positions: usize, most: usize) -> usize {
+pub(super) fn fitting_batch(engine: &LocalEngine, positions: usize, most: usize) -> usize {
     (BATCH_BYTES / bytes_per_member(engine, positions)).clamp(1, most)
 }
 
 /// Bytes for one member of a batch: keys and values before and after a call, and a few copies of one layer's scores.
-fn bytes_per_member(engine: &Engine, positions: usize) -> usize {
+fn bytes_per_member(engine: &LocalEngine, positions: usize) -> usize {
     let manifest = engine.bundle.manifest();
     let text = &manifest.text;
     let element = if manifest.dtype == ElementType::F16 { 2 } else { 4 };

@@ -4,9 +4,9 @@
 //! is scored in one call; in both cases the last id is never fed back.
 
 use super::attention_collector::Collector;
-use super::engine::{AnswerContext, Engine, KeptPrefix, begin};
 use super::error::{ModelError, Result};
 use super::event::{AskEvent, AskNotice, AskStage, Page, Progress, TokenEvent};
+use super::local_engine::{AnswerContext, KeptPrefix, LocalEngine, begin};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{Interventions, Rows};
 use super::sampling::{Sampler, log_probability, top};
@@ -44,7 +44,7 @@ struct CallOutput {
     pages: Vec<Page>,
 }
 
-impl Engine {
+impl LocalEngine {
     /// Answers a built prompt.
     #[expect(clippy::too_many_arguments, reason = "the parts of one question, made by `ask`")]
     pub(super) fn answer(
@@ -322,7 +322,7 @@ impl Engine {
         answering.builder.push_token(token.clone());
         let text = answering.text.push(tokenizer, id)?.to_owned();
         if let Some(page) = page {
-            let event = TokenEvent { index: index as u32, token, text, page };
+            let event = TokenEvent { index: index as u32, token, text, page: Some(page) };
             (answering.sink)(AskEvent::Token(Box::new(event)));
         }
         Ok(())

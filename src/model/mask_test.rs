@@ -9,8 +9,9 @@
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::intervene::{Intervention, KnockFrom};
-use super::occluder::{BlankFill, Occluder};
-use super::rescore::{Rescored, Rescorer, Variant};
+use super::occluder::BlankFill;
+use super::rescore::{Rescored, Variant};
+use super::rescorer::Rescorer;
 use crate::analysis::causal::{
     Candidates, HeadGraph, HeadResult, MaskedSet, MaskingResult, SetKind,
 };
@@ -61,7 +62,6 @@ struct Masker<'a> {
     trace: &'a Trace,
     answer: AnswerIndex,
     mask: Mask,
-    occluder: Option<Occluder>,
     scorer: Rescorer,
     plain: Rescored,
 }
@@ -181,24 +181,13 @@ impl<'a> Masker<'a> {
         mask: Mask,
         cancel: &CancelToken,
     ) -> Result<Self> {
-        let occluder = match (mask, trace.meta().spans.first()) {
-            (Mask::Blank(fill), Some(span)) => {
-                let seen = trace.canvas(span.canvas as usize);
-                let seen = seen.ok_or_else(|| ModelError::Request {
-                    what: "the trace".into(),
-                    reason: "has no picture bytes, so no patch can be blanked.".into(),
-                })?;
-                Some(Occluder::new(&seen, fill)?)
-            }
-            _ => None,
-        };
         let mut scorer = Rescorer::new(engine, trace)?;
         let plain = scorer.score(engine, [Variant::default()], cancel, &mut |_, _| {})?;
         let plain = plain.into_iter().next().unwrap_or_else(|| {
             bug!("one variant was scored, but no result came");
             Rescored { logprobs: Vec::new(), top_ids: Vec::new() }
         });
-        Ok(Self { trace, answer, mask, occluder, scorer, plain })
+        Ok(Self { trace, answer, mask, scorer, plain })
     }
 
     /// Tries the parts of the explanation that hang together, small ones first, at most `most` of them.
@@ -255,7 +244,7 @@ impl<'a> Masker<'a> {
             Intervention::Knock { keys, from, layers: Vec::new() }.on(self.trace.meta())
         };
         let span = self.trace.meta().spans.first();
-        let (Mask::Blank(_), Some(span), Some(occluder)) = (self.mask, span, &self.occluder) else {
+        let (Mask::Blank(fill), Some(span)) = (self.mask, span) else {
             let from = match self.mask {
                 Mask::Knock(from) => from,
                 Mask::Blank(_) => KnockFrom::Text,
@@ -271,9 +260,10 @@ impl<'a> Masker<'a> {
                 None => words.push(position),
             }
         }
-        Variant {
-            rgb: (!patches.is_empty()).then(|| occluder.without(span, &patches)),
-            interventions: knock(words, KnockFrom::Text),
+        let interventions = knock(words, KnockFrom::Text);
+        if patches.is_empty() {
+            return Variant::of_model(interventions);
         }
+        Variant { interventions, ..Variant::blanked(fill, Some(patches)) }
     }
 }

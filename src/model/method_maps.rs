@@ -31,7 +31,7 @@ impl Engine {
                 return with_trace_method(trace, method, tokens, seed);
             }
             Computation::Forward(forward) => {
-                let attention = self.other_question(trace, &forward, cancel)?;
+                let attention = self.other_question(trace, method, cancel)?;
                 (forward.map)(trace, &attention).map_err(lacks(method))?
             }
             Computation::AnswerGradients(_)

@@ -19,6 +19,7 @@ mod feed;
 mod generate;
 mod hex;
 mod intervene;
+mod local_engine;
 mod manifest;
 mod mask_test;
 mod method_maps;
@@ -29,9 +30,11 @@ mod patch;
 mod preprocess;
 mod prompt;
 mod relevancy;
+mod remote;
 mod request;
 mod rerun;
 mod rescore;
+mod rescorer;
 mod sampling;
 mod score;
 mod session;
@@ -45,12 +48,13 @@ mod worker;
 pub use ablate::{Effect, ablation_of_each_head, effects, effects_of_tokens};
 pub use blank::blank_logprobs;
 pub use bundle::Bundle;
-pub use engine::{Counters, Engine, Sink, WRITER};
+pub use engine::{Engine, patch};
 pub use engine_info::EngineInfo;
 pub use error::{ModelError, Result};
 pub use event::{AskEvent, AskNotice, AskStage, ModelEvent, Page, Progress, TokenEvent};
 pub use hex::hex;
 pub use intervene::{Intervention, KnockFrom, Steer};
+pub use local_engine::{Counters, LocalEngine, Sink, WRITER};
 pub use manifest::{
     AxisLength, ElementType, FileEntry, Graph, Graphs, MANIFEST_FILE, Manifest, MessageContent,
     Port, Resample, Resize, Role,
@@ -62,16 +66,21 @@ pub use occlusion::{
     COARSE_WINDOWS, FINE_WINDOWS, OCCLUSION_MAP, OcclusionOptions, OcclusionProgress, occlusion,
     only_view, window_count,
 };
-pub use patch::{PatchRequest, Patcher, patch};
+pub use patch::{PatchRequest, Patcher};
 pub use preprocess::{MAX_MEGAPIXELS, Preprocessed, preprocess, upright};
 pub use prompt::{BuiltPrompt, MAX_QUESTION_CHARACTERS, build as build_prompt};
 pub use relevancy::{GRADIENT_ATTENTION, MemoryEstimate, RelevancyRequest, RelevancyTimings};
+pub use remote::{
+    Address, Encoding, Envelope, Frame, FrameError, RemoteEngine, RemoteOptions, ServeError,
+    ServeFlags, Stage, read_frame, serve, write_frame,
+};
 pub use request::{
     AskOptions, AskRequest, Device, EngineOptions, Interventions, MAX_PICTURE_BYTES, MAX_STRENGTH,
     Picture, Rows, Steering, Turn,
 };
 pub use rerun::Rerun;
-pub use rescore::{Rescored, Rescorer, Variant};
+pub use rescore::{LocalRescorer, Rescored, Variant, VariantPicture};
+pub use rescorer::Rescorer;
 pub use sampling::{Sampler, argmax, log_probability, nucleus, top};
 pub use score::{Curve, Curves, MapCurves, ScoreRequest};
 pub use session::{Runtime, RuntimeCandidate, candidates as runtime_candidates};

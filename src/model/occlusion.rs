@@ -8,8 +8,9 @@
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
-use super::occluder::{BlankFill, Occluder};
-use super::rescore::{Rescorer, Variant};
+use super::occluder::BlankFill;
+use super::rescore::Variant;
+use super::rescorer::Rescorer;
 use crate::analysis::methods::Method;
 use crate::job::CancelToken;
 use crate::logging::bug;
@@ -67,11 +68,6 @@ pub fn occlusion(
     each: &mut dyn FnMut(OcclusionProgress),
 ) -> Result<Vec<f32>> {
     let span = only_view(trace, "covered")?;
-    let picture = trace.canvas(span.canvas as usize).ok_or_else(|| ModelError::Request {
-        what: "the trace".into(),
-        reason: "does not hold the picture that the model saw, so nothing can be covered.".into(),
-    })?;
-    let blanker = Occluder::new(&picture, options.fill)?;
     let rounds: Vec<Vec<Window>> =
         options.rounds.iter().map(|&windows| windows_of(span, windows)).collect();
     let total = rounds.iter().map(Vec::len).sum::<usize>() as u32;
@@ -87,7 +83,7 @@ pub fn occlusion(
     let mut done = 0;
     for windows in &rounds {
         let variants =
-            windows.iter().map(|window| Variant::of_picture(blanker.without(span, window)));
+            windows.iter().map(|window| Variant::blanked(options.fill, Some(window.clone())));
         scorer.score(engine, variants, cancel, &mut |index, scored| {
             for (token, (before, after)) in base.iter().zip(&scored.logprobs).enumerate() {
                 for &[row, column] in windows.get(index).into_iter().flatten() {

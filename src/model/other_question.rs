@@ -1,7 +1,7 @@
 //! The attention on a trace's picture under another question: one prefill, of which the last row is read.
 
-use super::engine::Engine;
 use super::error::{ModelError, Result};
+use super::local_engine::LocalEngine;
 use super::prompt;
 use super::session::{Call, DecoderPart};
 use super::trace_inputs::{TraceInputs, normalised};
@@ -9,7 +9,7 @@ use crate::analysis::methods::Forward;
 use crate::job::CancelToken;
 use crate::trace::Trace;
 
-impl Engine {
+impl LocalEngine {
     /// Mean over heads of the attention of the question's last position on the patches, at the
     /// layer that `forward` reads: `[N]`.
     ///

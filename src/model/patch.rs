@@ -9,9 +9,9 @@
 //! Attribution patching estimates all places from one backward pass through run B: gradient of the token's
 //! log-probability × (activation of A − activation of B).
 
-use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::feed::{Feed, fitting_batch, look, no_parts, parts};
+use super::local_engine::LocalEngine;
 use super::manifest::PATCHING;
 use super::relevancy::memory;
 use super::sampling::log_probability;
@@ -85,16 +85,12 @@ pub struct Patcher {
     plain: bool,
 }
 
-/// Copies activations of a trace's run into a run on another picture, and measures how much of an answer token returns.
-/// `each` receives the table whenever more of it is filled in. A run that is cancelled while it fills the table returns
-/// what it has, if anything.
+/// As [`super::patch`], with a model in this process.
 ///
 /// # Errors
-/// A bundle without patching inputs ([`ModelError::NoCapability`]), a trace of another model, a token, group or picture
-/// that does not fit, pictures for which the token is equally likely, too little memory for the estimates
-/// ([`ModelError::Memory`]), a failure of ONNX Runtime, or [`ModelError::Cancelled`].
-pub fn patch(
-    engine: &mut Engine,
+/// As [`super::patch`].
+pub(super) fn patch_here(
+    engine: &mut LocalEngine,
     trace: &Trace,
     request: PatchRequest,
     cancel: &CancelToken,
@@ -118,9 +114,9 @@ impl Patcher {
     /// Runs the model on both pictures and, if requested, computes the estimates.
     ///
     /// # Errors
-    /// As [`patch`].
+    /// As [`super::patch`].
     pub fn new(
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         trace: &Trace,
         request: PatchRequest,
         cancel: &CancelToken,
@@ -183,10 +179,10 @@ impl Patcher {
     /// Fills in the table.
     ///
     /// # Errors
-    /// As [`patch`].
+    /// As [`super::patch`].
     pub fn run(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         cancel: &CancelToken,
         each: &mut dyn FnMut(&PatchResult),
     ) -> Result<()> {
@@ -220,7 +216,7 @@ impl Patcher {
         Ok(())
     }
 
-    /// The first position that a group's patches change. At least two positions are computed, see `Engine::past`.
+    /// The first position that a group's patches change. At least two positions are computed, see `LocalEngine::past`.
     fn start(&self, group: usize) -> usize {
         let first = self.result.groups.get(group).and_then(|group| group.positions.first());
         let first = first.map_or(usize::MAX, |&first| first as usize);
@@ -230,7 +226,7 @@ impl Patcher {
     /// log p of the token with the patches of some cells, one member of a batch each.
     fn score(
         &self,
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         group: usize,
         members: &[usize],
         start: usize,
@@ -297,7 +293,7 @@ impl Watch<'_> {
     /// The logits of the last position, the cache and the activations.
     fn run(
         &self,
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         features: &[f32],
         cancel: &CancelToken,
     ) -> Result<(Vec<f32>, KvCache, States)> {
@@ -372,7 +368,7 @@ fn check(replay: &TraceInputs, request: &PatchRequest) -> Result<()> {
 
 /// Gradients of the token's log-probability in the run on `features`, [T, features] of each layer.
 fn gradients(
-    engine: &mut Engine,
+    engine: &mut LocalEngine,
     ids: &[u32],
     features: &[f32],
     seed: Seed,

@@ -5,6 +5,7 @@ use super::hex::hex;
 use super::manifest::Text;
 use crate::files;
 use crate::trace::{PreprocessMode, RequestInfo, Sampling};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -47,7 +48,7 @@ impl Picture {
 }
 
 /// An earlier question of the conversation with its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// The question.
     pub question: String,
@@ -56,7 +57,8 @@ pub struct Turn {
 }
 
 /// The query rows that are kept as pages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Rows {
     /// Text and answer positions after the first picture; all positions if there is no picture.
     #[default]
@@ -66,7 +68,8 @@ pub enum Rows {
 }
 
 /// Changes inside the model during an answer; the default changes nothing, bit for bit.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Interventions {
     /// Factor on each head's output, [L, H] row by row; empty means 1 everywhere.
     pub head_scale: Vec<f32>,
@@ -82,7 +85,8 @@ pub struct Interventions {
 
 /// A number added to attention scores before the softmax: attention to a key is multiplied by e^strength, before the
 /// weights of a query are scaled to sum 1 again.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Steering {
     /// The number; 0 changes nothing, negative numbers turn attention away.
     pub strength: f32,
@@ -175,7 +179,8 @@ impl Interventions {
 }
 
 /// Options of a question.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct AskOptions {
     /// The settings by which the next token is chosen.
     pub sampling: Sampling,
@@ -269,7 +274,7 @@ pub enum Device {
 /// Options for loading a model.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
-    /// The bundle's folder.
+    /// The bundle's folder; of a model on another machine the folder there, or empty for the built-in model.
     pub bundle: PathBuf,
     /// Path of ONNX Runtime's library; `None` searches for it.
     pub runtime: Option<PathBuf>,

@@ -4,8 +4,8 @@
 //! trace, so that every difference in the new trace is caused by the change, and a trace can be asked again without its
 //! picture file.
 
-use super::engine::{AnswerContext, Engine, Sink};
 use super::error::{ModelError, Result};
+use super::local_engine::{AnswerContext, LocalEngine, Sink};
 use super::preprocess::{Preprocessed, pixel_values};
 use super::prompt::{BuiltPrompt, Labeller};
 use super::request::{AskOptions, Interventions, Rows};
@@ -13,10 +13,12 @@ use super::trace_inputs::TraceInputs;
 use crate::job::CancelToken;
 use crate::trace::RowStats;
 use crate::trace::{Timings, Trace, TraceMeta};
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// Changes to a trace's question before it is asked again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Rerun {
     /// Score these ids instead of generating an answer: the ids of another trace's answer, including the stop id.
     pub answer: Option<Vec<u32>>,
@@ -26,7 +28,7 @@ pub struct Rerun {
     pub rows: Rows,
 }
 
-impl Engine {
+impl LocalEngine {
     /// Asks the question of `trace` again with the same ids, picture, sampling and seed.
     ///
     /// # Errors

@@ -8,27 +8,40 @@
 //! of equal length: a query never attends to later keys, so with n parts only (n + 1) / 2n of all scores are computed,
 //! and a part of a whole batch still uses the matrix products well.
 
-use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::feed::{Feed, fitting_batch, look, no_parts, parts};
 use super::generate::interventions;
+use super::local_engine::LocalEngine;
+use super::occluder::{BlankFill, Occluder};
 use super::request::Interventions;
 use super::sampling::{argmax, log_probability};
 use super::session::{Call, KvCache};
 use super::trace_inputs::TraceInputs;
 use crate::job::CancelToken;
-use crate::trace::Trace;
+use crate::trace::{ImageSpan, PictureView, Trace};
 use std::ops::Range;
 use std::sync::Arc;
 
 /// A larger batch is slower on a CPU, see docs/performance.md.
 const BATCH: usize = 3;
 
+/// The picture of a variant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum VariantPicture {
+    /// The trace's own.
+    #[default]
+    Own,
+    /// RGB bytes [height, width, 3] of the size that the model sees.
+    Rgb(Arc<[u8]>),
+    /// The trace's own with these patches (row, column) of its only view blanked; `None`: the whole picture.
+    Blanked(BlankFill, Option<Vec<[u32; 2]>>),
+}
+
 /// One variant of the picture or of the model.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
-    /// Another picture: RGB bytes [height, width, 3] of the size that the model sees. `None` keeps the picture.
-    pub rgb: Option<Arc<[u8]>>,
+    /// The picture.
+    pub picture: VariantPicture,
     /// Changes to the model.
     pub interventions: Interventions,
 }
@@ -36,12 +49,17 @@ pub struct Variant {
 impl Variant {
     /// Another picture, the same model.
     pub fn of_picture(rgb: impl Into<Arc<[u8]>>) -> Self {
-        Self { rgb: Some(rgb.into()), ..Self::default() }
+        Self { picture: VariantPicture::Rgb(rgb.into()), ..Self::default() }
+    }
+
+    /// The same picture with some patches blanked, the same model; `None` blanks the whole picture.
+    pub fn blanked(fill: BlankFill, patches: Option<Vec<[u32; 2]>>) -> Self {
+        Self { picture: VariantPicture::Blanked(fill, patches), ..Self::default() }
     }
 
     /// The same picture, another model.
     pub fn of_model(interventions: Interventions) -> Self {
-        Self { rgb: None, interventions }
+        Self { picture: VariantPicture::Own, interventions }
     }
 }
 
@@ -63,11 +81,15 @@ impl Rescored {
     }
 }
 
-/// Scores the answer of one trace under variants. It keeps the results that variants share, so that a second round (a
+/// Scores the answer of one trace under variants with a model in this process. It keeps the results that variants share, so that a second round (a
 /// finer occlusion map, for example) does not compute them again; the engine may answer questions in between.
 #[derive(Debug)]
-pub struct Rescorer {
+pub struct LocalRescorer {
     replay: TraceInputs,
+    /// The only view of the only picture, in which patches can be blanked.
+    view: Option<ImageSpan>,
+    /// One for each fill that was used.
+    occluders: Vec<(BlankFill, Occluder)>,
     batch: usize,
     plain: bool,
     /// [features, D] of the trace's own picture.
@@ -92,15 +114,28 @@ struct Group {
     interventions: Interventions,
 }
 
-impl Rescorer {
+impl LocalRescorer {
     /// Prepares to score the answer of `trace`; the model does not run yet.
     ///
     /// # Errors
     /// A trace of another model, or a damaged one, see [`TraceInputs::from_trace`].
-    pub fn new(engine: &Engine, trace: &Trace) -> Result<Self> {
+    pub fn new(engine: &LocalEngine, trace: &Trace) -> Result<Self> {
         let replay = TraceInputs::from_trace(trace, engine.bundle())?;
         let batch = fitting_batch(engine, replay.fed_ids().len(), BATCH);
-        Ok(Self { replay, batch, plain: false, features: None, base: None, shared: None })
+        let view = match trace.meta().spans.as_slice() {
+            [view] => Some(view.clone()),
+            _ => None,
+        };
+        Ok(Self {
+            replay,
+            view,
+            occluders: Vec::new(),
+            batch,
+            plain: false,
+            features: None,
+            base: None,
+            shared: None,
+        })
     }
 
     /// Limits the number of variants at a time to `batch`.
@@ -127,7 +162,7 @@ impl Rescorer {
     /// [`ModelError::Cancelled`]; results that `each` received stay valid.
     pub fn score(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         variants: impl IntoIterator<Item = Variant>,
         cancel: &CancelToken,
         each: &mut dyn FnMut(usize, &Rescored),
@@ -135,19 +170,18 @@ impl Rescorer {
         let mut results = Vec::new();
         let mut variants = variants.into_iter().peekable();
         while let Some(first) = variants.next() {
-            self.check(engine, &first)?;
+            engine.check_interventions(&first.interventions)?;
             let mut group = Group {
                 first: results.len(),
-                pictures: first.rgb.into_iter().collect(),
+                pictures: self.pixels(first.picture)?.into_iter().collect(),
                 interventions: first.interventions,
             };
             while !group.pictures.is_empty() && group.pictures.len() < self.batch {
                 let fits = |next: &Variant| {
-                    next.rgb.is_some() && next.interventions == group.interventions
+                    next.picture != VariantPicture::Own && next.interventions == group.interventions
                 };
                 let Some(next) = variants.next_if(fits) else { break };
-                self.check(engine, &next)?;
-                group.pictures.extend(next.rgb);
+                group.pictures.extend(self.pixels(next.picture)?);
             }
             let scored = self.run(engine, &group, cancel)?;
             engine.counters.rescored += scored.len() as u64;
@@ -159,27 +193,58 @@ impl Rescorer {
         Ok(results)
     }
 
-    fn check(&self, engine: &Engine, variant: &Variant) -> Result<()> {
-        engine.check_interventions(&variant.interventions)?;
-        let (given, own) = (variant.rgb.as_ref(), self.replay.rgb.as_ref());
-        if let Some(given) = given
-            && own.is_none_or(|own| own.len() != given.len())
-        {
-            let expected = own.map_or("this trace has none".to_owned(), |own| {
-                format!("the model's size has {}", own.len())
-            });
-            return Err(ModelError::Request {
-                what: "the changed picture".into(),
-                reason: format!("has {} bytes; {expected}.", given.len()),
-            });
+    /// The pixels of a variant's picture; `None`: the trace's own.
+    fn pixels(&mut self, picture: VariantPicture) -> Result<Option<Arc<[u8]>>> {
+        let own = self.replay.rgb.as_ref();
+        match picture {
+            VariantPicture::Own => Ok(None),
+            VariantPicture::Rgb(given) if own.is_some_and(|own| own.len() == given.len()) => {
+                Ok(Some(given))
+            }
+            VariantPicture::Rgb(given) => {
+                let expected = own.map_or("this trace has none".to_owned(), |own| {
+                    format!("the model's size has {}", own.len())
+                });
+                Err(ModelError::Request {
+                    what: "the changed picture".into(),
+                    reason: format!("has {} bytes; {expected}.", given.len()),
+                })
+            }
+            VariantPicture::Blanked(fill, patches) => self.blank(fill, patches).map(Some),
         }
-        Ok(())
+    }
+
+    fn blank(&mut self, fill: BlankFill, patches: Option<Vec<[u32; 2]>>) -> Result<Arc<[u8]>> {
+        let bad = |reason: String| ModelError::Request { what: "this trace".into(), reason };
+        let (Some(view), Some(rgb)) = (&self.view, &self.replay.rgb) else {
+            return Err(bad("has no picture, or several views, so nothing can be blanked.".into()));
+        };
+        let at = match self.occluders.iter().position(|(known, _)| *known == fill) {
+            Some(at) => at,
+            None => {
+                // The picture of a trace that the model can run on again is a square.
+                let side = ((rgb.len() / 3) as f64).sqrt() as u32;
+                let seen = PictureView { width: side, height: side, rgb };
+                self.occluders.push((fill, Occluder::new(&seen, fill)?));
+                self.occluders.len() - 1
+            }
+        };
+        let occluder = &self.occluders[at].1;
+        let Some(patches) = patches else { return Ok(occluder.blank()) };
+        let outside = |&&[row, column]: &&[u32; 2]| row >= view.rows || column >= view.columns;
+        if let Some([row, column]) = patches.iter().find(outside) {
+            let [rows, columns] = [view.rows, view.columns];
+            return Err(bad(format!(
+                "has {rows} × {columns} patches, so the one at row {row}, column {column} cannot be blanked."
+            )));
+        }
+        Ok(occluder.without(view, &patches))
     }
 
     /// Scores the members of a group: its pictures, or the trace's own picture if it has none.
     fn run(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         group: &Group,
         cancel: &CancelToken,
     ) -> Result<Vec<Rescored>> {
@@ -218,7 +283,7 @@ impl Rescorer {
         if self.plain || head_scale.iter().any(|&scale| scale != 1.0) {
             return 0;
         }
-        // At least two new positions, see `Engine::past`; the first logits are those of P − 1.
+        // At least two new positions, see `LocalEngine::past`; the first logits are those of P − 1.
         let mut untouched = self.replay.prompt_len.saturating_sub(2);
         let first = |queries: &[Range<u32>]| {
             let changed = queries.iter().filter(|range| !range.is_empty());
@@ -239,7 +304,7 @@ impl Rescorer {
     /// Fills `self.shared` with the first `positions` positions, copied for a batch.
     fn share(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut LocalEngine,
         positions: usize,
         batch: usize,
         cancel: &CancelToken,
@@ -277,12 +342,12 @@ impl Rescorer {
     }
 
     /// Number of calls that `positions` are divided into.
-    fn parts(&self, engine: &Engine, positions: usize) -> usize {
+    fn parts(&self, engine: &LocalEngine, positions: usize) -> usize {
         if self.plain { 1 } else { parts(engine, positions) }
     }
 
     /// [features, D] of the trace's picture; empty without one.
-    fn own_features(&mut self, engine: &mut Engine, cancel: &CancelToken) -> Result<Vec<f32>> {
+    fn own_features(&mut self, engine: &mut LocalEngine, cancel: &CancelToken) -> Result<Vec<f32>> {
         if self.features.is_none() || self.plain {
             let own: Vec<_> = self.replay.rgb.iter().cloned().collect();
             let features = if own.is_empty() { Vec::new() } else { look(engine, &own, cancel)? };
@@ -292,7 +357,7 @@ impl Rescorer {
     }
 
     /// logits [B, G, V] → the results of the members.
-    fn read(&self, engine: &Engine, logits: &[f32]) -> Vec<Rescored> {
+    fn read(&self, engine: &LocalEngine, logits: &[f32]) -> Vec<Rescored> {
         let (vocabulary, ids) = (engine.bundle.manifest().text.vocab, self.replay.answer_ids());
         let member = |logits: &[f32]| {
             let rows = logits.chunks_exact(vocabulary);

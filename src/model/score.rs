@@ -5,12 +5,13 @@
 
 use super::engine::Engine;
 use super::error::{ModelError, Result};
-use super::occluder::{BlankFill, Occluder};
+use super::occluder::BlankFill;
 use super::occlusion::only_view;
-use super::rescore::{Rescored, Rescorer, Variant};
+use super::rescore::{Rescored, Variant};
+use super::rescorer::Rescorer;
 use crate::analysis::score::{area, counts, importance_order, probability};
 use crate::job::CancelToken;
-use crate::trace::{ImageSpan, PictureView, Trace};
+use crate::trace::{ImageSpan, Trace};
 use serde::{Deserialize, Serialize};
 
 /// A request to score maps by deletion and insertion.
@@ -94,12 +95,7 @@ impl Engine {
         cancel: &CancelToken,
         each: &mut dyn FnMut(&Curves),
     ) -> Result<Curves> {
-        let (seen, span) = check(trace, request)?;
-        let blankers: Vec<(BlankFill, Occluder)> = request
-            .fills
-            .iter()
-            .map(|&fill| Ok((fill, Occluder::new(&seen, fill)?)))
-            .collect::<Result<_>>()?;
+        let span = check(trace, request)?;
         let orders: Vec<Vec<usize>> = request.maps.iter().map(|(_, map)| ranks(map)).collect();
         let patches = trace.meta().patches();
         let places = places(request, &counts(patches, request.steps));
@@ -119,10 +115,7 @@ impl Engine {
                 .filter(|&patch| blank(patch))
                 .map(|patch| [patch as u32 / span.columns, patch as u32 % span.columns])
                 .collect();
-            let blanker = blankers.iter().find(|(known, _)| *known == fill);
-            blanker.map_or_else(Variant::default, |(_, blanker)| {
-                Variant::of_picture(blanker.without(span, &blanked))
-            })
+            Variant::blanked(fill, Some(blanked))
         };
         let variants = places.iter().map(|place| match *place {
             CurvePoint::Whole => Variant::default(),
@@ -148,14 +141,11 @@ impl Engine {
     }
 }
 
-/// The picture and its span, after a check that the request fits the trace.
-fn check<'a>(trace: &'a Trace, request: &ScoreRequest) -> Result<(PictureView<'a>, &'a ImageSpan)> {
+/// The view of the picture, after a check that the request fits the trace.
+fn check<'a>(trace: &'a Trace, request: &ScoreRequest) -> Result<&'a ImageSpan> {
     let bad = |what: &str, reason: String| ModelError::Request { what: what.into(), reason };
     let (patches, generated) = (trace.meta().patches(), trace.shape().generated);
     let span = only_view(trace, "blanked")?;
-    let seen = trace
-        .canvas(span.canvas as usize)
-        .ok_or_else(|| bad("this trace", "lacks the picture that the model saw.".into()))?;
     if let Some((name, map)) = request.maps.iter().find(|(_, map)| map.len() != patches) {
         let reason = format!("has {} values; the picture has {patches} patches.", map.len());
         return Err(bad(&format!("the map `{name}`"), reason));
@@ -167,7 +157,7 @@ fn check<'a>(trace: &'a Trace, request: &ScoreRequest) -> Result<(PictureView<'a
     if request.tokens.is_empty() || request.fills.is_empty() {
         return Err(bad("the request", "names no answer token or no fill.".into()));
     }
-    Ok((seen, span))
+    Ok(span)
 }
 
 /// The rank of each patch in the map's order of importance.

@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::event::{AskEvent, ModelEvent, Progress};
+use super::remote::RemoteOptions;
 use super::request::{AskRequest, EngineOptions};
 use crate::job::{CancelToken, Panicked, Worker};
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
@@ -39,14 +40,16 @@ pub struct ModelWorker {
 }
 
 impl ModelWorker {
-    /// Starts the thread; the model is loaded for the first request. [`Self::events`] returns the events.
+    /// Starts the thread; the model is loaded for the first request, on the machine of `remote` if there is one.
+    /// [`Self::events`] returns the events.
     ///
     /// # Errors
     /// If the system cannot start another thread.
-    pub fn spawn(options: EngineOptions) -> Result<Self> {
+    pub fn spawn(options: EngineOptions, remote: Option<RemoteOptions>) -> Result<Self> {
         let (sender, events) = bounded(WAITING_EVENTS);
         let current = Arc::new(AtomicU64::new(0));
         let (running, failed_sender) = (Arc::clone(&current), sender.clone());
+        let options = (options, remote);
         let start = move || {
             let (options, sender, current) =
                 (options.clone(), sender.clone(), Arc::clone(&current));
@@ -101,7 +104,7 @@ impl ModelWorker {
 fn handle(
     job: Job,
     loaded: &mut Loaded,
-    options: &EngineOptions,
+    options: &LoadOptions,
     cancel: &CancelToken,
     sender: &Sender<ModelEvent>,
 ) {
@@ -122,6 +125,9 @@ fn tell_failure(sender: &Sender<ModelEvent>, request: u64, error: ModelError) {
     let _ = sender.send_timeout(ModelEvent::Failed { request, error }, Duration::from_secs(1));
 }
 
+/// Options of the model, and the machine that has it.
+type LoadOptions = (EngineOptions, Option<RemoteOptions>);
+
 /// The model, and whether its [`ModelEvent::Loaded`] was delivered: the question that loaded the model may have been
 /// cancelled meanwhile.
 struct Loaded {
@@ -132,28 +138,35 @@ struct Loaded {
 /// The model; it is loaded if it was not yet.
 fn load<'a>(
     loaded: &'a mut Loaded,
-    options: &EngineOptions,
+    options: &LoadOptions,
     request: u64,
     cancel: &CancelToken,
     sender: &Sender<ModelEvent>,
 ) -> Result<&'a mut Engine> {
     let engine = match loaded.engine.take() {
         Some(engine) => engine,
-        None => Engine::load(options, &mut |progress: Progress| {
-            let event = AskEvent::Progress(progress);
-            send(sender, ModelEvent::Ask { request, event }, cancel);
-        })?,
+        None => {
+            let mut tell = |progress: Progress| {
+                let event = AskEvent::Progress(progress);
+                send(sender, ModelEvent::Ask { request, event }, cancel);
+            };
+            match options {
+                (options, None) => Engine::load(options, &mut tell)?,
+                (options, Some(remote)) => Engine::connect(remote, options, &mut tell)?,
+            }
+        }
     };
     let engine = loaded.engine.insert(engine);
     if !loaded.announced {
-        loaded.announced = send(sender, ModelEvent::Loaded { info: engine.info() }, cancel);
+        let (info, bundle) = (Box::new(engine.info()), engine.bundle().ok());
+        loaded.announced = send(sender, ModelEvent::Loaded { info, bundle }, cancel);
     }
     Ok(engine)
 }
 
 fn answer(
     loaded: &mut Loaded,
-    options: &EngineOptions,
+    options: &LoadOptions,
     (request, ask): (u64, &AskRequest),
     cancel: &CancelToken,
     sender: &Sender<ModelEvent>,

@@ -27,6 +27,8 @@ struct Row {
     keys: usize,
     /// Outer axes × keys, f16 little-endian.
     weights: Arc<[f16]>,
+    /// Whether each of the outer axes has its weights; `None`: all.
+    there: Option<Arc<[bool]>>,
 }
 
 /// Collects a trace. Rows may arrive in any order.
@@ -88,6 +90,14 @@ impl TraceBuilder {
         Ok(())
     }
 
+    /// Names, shapes and bytes of the pictures and of the pixels that the model saw.
+    pub fn pictures(&self) -> impl Iterator<Item = (&str, &[usize], &[u8])> {
+        let pictures = self.tensors.iter().filter(|(name, _)| name.starts_with("picture."));
+        pictures.filter_map(|(name, tensor)| {
+            Some((name.as_str(), tensor.shape.as_slice(), tensor.in_memory()?))
+        })
+    }
+
     /// Adds a page: [L, H, `keys`] weights times the scale, and its stats [L, H, 5].
     ///
     /// # Errors
@@ -99,13 +109,31 @@ impl TraceBuilder {
         weights: Arc<[f16]>,
         stats: Arc<[f32]>,
     ) -> Result<(), TraceError> {
+        self.push_part_of_page(query, keys, weights, stats, None)
+    }
+
+    /// As [`Self::push_page`], with whether each map [L, H] has its weights; `None`: all.
+    ///
+    /// # Errors
+    /// As [`Self::push_page`].
+    pub fn push_part_of_page(
+        &mut self,
+        query: Query,
+        keys: usize,
+        weights: Arc<[f16]>,
+        stats: Arc<[f32]>,
+        there: Option<Arc<[bool]>>,
+    ) -> Result<(), TraceError> {
         let ModelInfo { layers, heads, .. } = self.meta.model;
         let maps = layers as usize * heads as usize;
         self.check_row("page", query, keys, weights.len(), maps)?;
         self.check(stats.len() == maps * STAT_COUNT, || {
             format!("page {query} has {} stats for {maps} heads", stats.len())
         })?;
-        self.pages.insert(query.0, (Row { keys, weights }, stats));
+        self.check(there.as_ref().is_none_or(|there| there.len() == maps), || {
+            format!("page {query} does not say which of its {maps} maps it has")
+        })?;
+        self.pages.insert(query.0, (Row { keys, weights, there }, stats));
         Ok(())
     }
 
@@ -120,7 +148,7 @@ impl TraceBuilder {
         weights: Arc<[f16]>,
     ) -> Result<(), TraceError> {
         self.check_row("head mean", query, keys, weights.len(), self.meta.model.layers as usize)?;
-        self.head_mean.insert(query.0, Row { keys, weights });
+        self.head_mean.insert(query.0, Row { keys, weights, there: None });
         Ok(())
     }
 
@@ -135,7 +163,7 @@ impl TraceBuilder {
         weights: Arc<[f16]>,
     ) -> Result<(), TraceError> {
         self.check_row("last layer", query, keys, weights.len(), self.meta.model.heads as usize)?;
-        self.last_layer.insert(query.0, Row { keys, weights });
+        self.last_layer.insert(query.0, Row { keys, weights, there: None });
         Ok(())
     }
 
@@ -212,23 +240,22 @@ impl TraceBuilder {
                 tensors.insert(name.into(), square(rows, maps, positions));
             }
         }
-        let (mut rows, mut parts) = (Vec::<i32>::new(), Vec::new());
+        let (mut rows, mut parts, mut there) = (Vec::<i32>::new(), Vec::new(), Vec::new());
         let mut all_stats = Vec::<f32>::new();
         for (query, (row, stats)) in pages {
             if (query as usize) < positions {
                 rows.push(query as i32);
+                there.push(row.there.clone());
                 parts.push(restride(row, layers * heads, positions));
                 all_stats.extend_from_slice(&stats);
             }
         }
-        tensors.insert(
-            "attention.weights".into(),
-            Tensor {
-                dtype: Dtype::F16,
-                shape: vec![rows.len(), layers, heads, positions],
-                bytes: TensorBytes::Parts(parts),
-            },
-        );
+        let bytes = match there.iter().all(Option::is_none) {
+            true => TensorBytes::Parts(parts),
+            false => TensorBytes::WithHoles(parts, there.into()),
+        };
+        let shape = vec![rows.len(), layers, heads, positions];
+        tensors.insert("attention.weights".into(), Tensor { dtype: Dtype::F16, shape, bytes });
         let stats_shape = [rows.len(), layers, heads, STAT_COUNT];
         tensors.insert("attention.stats".into(), numbers(&stats_shape, &all_stats));
         tensors.insert("attention.rows".into(), ids(&[rows.len()], &rows));

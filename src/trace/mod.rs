@@ -39,5 +39,5 @@ pub use row_stats::{RowStats, STAT_COUNT, Stat};
 pub use source::{FileStamp, RemoteBytes};
 pub use span::{Affine, FrameInfo, ImageSpan, PatchRef, Rect, ViewOf};
 pub use tensor::{Dtype, MapKeys, PictureView, TensorView, Trace, TraceId};
-pub use transfer::TraceInFile;
+pub use transfer::{NamedTensor, TraceInFile};
 pub use words::{WORD_MARKS, Word, characters, spelled, words};

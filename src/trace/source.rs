@@ -45,6 +45,9 @@ pub trait RemoteBytes: std::fmt::Debug + Send + Sync {
     /// will not arrive.
     fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 
+    /// Whether all bytes have arrived.
+    fn is_complete(&self) -> bool;
+
     /// The reason why the rest will not arrive.
     fn failure(&self) -> Option<String>;
 }
@@ -94,6 +97,19 @@ impl TraceFile {
     fn new(place: Place, path: &Path, stamp: FileStamp) -> Self {
         let (path, has_changed) = (path.to_owned(), AtomicBool::new(false));
         Self { place, path, stamp, has_changed, memory: OnceLock::new() }
+    }
+
+    /// Whether the file is on another machine.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Remote(_))
+    }
+
+    /// Whether every byte can be read.
+    pub fn is_here(&self) -> bool {
+        match &self.place {
+            Place::Remote(bytes) => bytes.is_complete(),
+            Place::Disk(_) | Place::Memory => true,
+        }
     }
 
     /// The reason why bytes that are on another machine will not arrive.

@@ -30,6 +30,8 @@ pub(super) enum TensorBytes {
     Owned(Arc<[u8]>),
     /// Equal parts along the first axis: the pages of a question just answered.
     Parts(Vec<Arc<[u8]>>),
+    /// As `Parts`, with whether each map of a part has arrived from another machine; `None`: all of them.
+    WithHoles(Vec<Arc<[u8]>>, Arc<[Option<Arc<[bool]>>]>),
 }
 
 /// One named tensor.
@@ -45,7 +47,9 @@ impl Tensor {
         match &self.bytes {
             TensorBytes::File(_, range) => (range.end - range.start) as usize,
             TensorBytes::Owned(bytes) => bytes.len(),
-            TensorBytes::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
+            TensorBytes::Parts(parts) | TensorBytes::WithHoles(parts, _) => {
+                parts.iter().map(|part| part.len()).sum()
+            }
         }
     }
 
@@ -56,7 +60,8 @@ impl Tensor {
                 Arc::ptr_eq(one, other) && range == place
             }
             (TensorBytes::Owned(one), TensorBytes::Owned(other)) => Arc::ptr_eq(one, other),
-            (TensorBytes::Parts(one), TensorBytes::Parts(other)) => {
+            (TensorBytes::Parts(one), TensorBytes::Parts(other))
+            | (TensorBytes::WithHoles(one, _), TensorBytes::WithHoles(other, _)) => {
                 one.len() == other.len()
                     && one.iter().zip(other).all(|(one, other)| Arc::ptr_eq(one, other))
             }
@@ -69,7 +74,7 @@ impl Tensor {
         match &self.bytes {
             TensorBytes::File(file, range) => file.in_memory(range),
             TensorBytes::Owned(bytes) => Some(bytes),
-            TensorBytes::Parts(_) => None,
+            TensorBytes::Parts(_) | TensorBytes::WithHoles(..) => None,
         }
     }
 
@@ -84,6 +89,7 @@ impl Tensor {
         Ok(Cow::Owned(match &self.bytes {
             TensorBytes::File(file, range) => file.read(range.clone())?,
             TensorBytes::Parts(parts) => parts.concat(),
+            TensorBytes::WithHoles(..) => return Err(io::ErrorKind::WouldBlock.into()),
             TensorBytes::Owned(bytes) => bytes.to_vec(),
         }))
     }
@@ -107,6 +113,7 @@ impl Tensor {
                 Ok(())
             }
             TensorBytes::Parts(parts) => parts.iter().try_for_each(|part| out.write_all(part)),
+            TensorBytes::WithHoles(..) => Err(io::ErrorKind::WouldBlock.into()),
             TensorBytes::Owned(bytes) => out.write_all(bytes),
         }
     }
@@ -129,6 +136,7 @@ impl Tensor {
                 }
                 Ok(())
             }
+            TensorBytes::WithHoles(..) => Err(io::ErrorKind::WouldBlock.into()),
             TensorBytes::Owned(bytes) => {
                 out.extend_from_slice(&bytes[range]);
                 Ok(())
@@ -161,6 +169,16 @@ impl Tensor {
             return None;
         }
         if let TensorBytes::Parts(parts) = &self.bytes {
+            return parts.get(index)?.get(offset..offset + length).map(Cow::Borrowed);
+        }
+        if let TensorBytes::WithHoles(parts, there) = &self.bytes {
+            if let Some(there) = there.get(index)?
+                && length > 0
+            {
+                let map = (whole / there.len().max(1)).max(1);
+                let touched = there.get(offset / map..(offset + length).div_ceil(map))?;
+                touched.iter().all(|&there| there).then_some(())?;
+            }
             return parts.get(index)?.get(offset..offset + length).map(Cow::Borrowed);
         }
         let start = index * whole + offset;
@@ -319,6 +337,52 @@ impl Trace {
     /// One page: [L, H, T] f16, times `attention_scale`, little-endian bytes.
     pub fn page_bytes(&self, row: usize) -> Option<Cow<'_, [u8]>> {
         self.tensors.get("attention.weights")?.part(row)
+    }
+
+    /// One page with at least these maps (indices of layer × H + head); the others may be 0 where they have not arrived
+    /// from another machine. `None` if one of the maps has not arrived; it is then fetched next.
+    pub fn page_with_maps(&self, row: usize, maps: &[usize]) -> Option<Cow<'_, [u8]>> {
+        let pages = self.tensors.get("attention.weights")?;
+        let (whole, length) = (self.shape.page_len() * 2, self.shape.positions * 2);
+        match &pages.bytes {
+            TensorBytes::WithHoles(parts, _) => {
+                for &map in maps {
+                    pages.part_of_part(row, map * length, length)?;
+                }
+                parts.get(row).map(|part| Cow::Borrowed(&**part))
+            }
+            TensorBytes::File(file, _) if file.is_remote() => {
+                let mut page = vec![0; whole];
+                for &map in maps {
+                    let place = map * length..(map + 1) * length;
+                    let bytes = pages.part_of_part(row, place.start, length)?;
+                    page.get_mut(place)?.copy_from_slice(&bytes);
+                }
+                Some(Cow::Owned(page))
+            }
+            _ => pages.part(row),
+        }
+    }
+
+    /// Whether parts of the attention may be on another machine still.
+    pub fn has_holes(&self) -> bool {
+        self.tensors.values().any(|tensor| match &tensor.bytes {
+            TensorBytes::WithHoles(..) => true,
+            TensorBytes::File(file, _) => !file.is_here(),
+            TensorBytes::Owned(_) | TensorBytes::Parts(_) => false,
+        })
+    }
+
+    /// The place in the trace's file of one map of a row, `map` being layer × H + head; `None` unless the trace was
+    /// opened from a file.
+    pub fn place_of_map(&self, row: usize, map: usize) -> Option<Range<u64>> {
+        let TensorBytes::File(_, range) = &self.tensors.get("attention.weights")?.bytes else {
+            return None;
+        };
+        let length = self.shape.positions as u64 * 2;
+        let maps = (self.shape.layers * self.shape.heads) as u64;
+        let start = range.start + (row as u64 * maps + map as u64) * length;
+        (start + length <= range.end).then_some(start..start + length)
     }
 
     /// One page as numbers: [L, H, T] f16, times `attention_scale`.

@@ -5,6 +5,7 @@ use super::source::{RemoteBytes, TraceFile};
 use super::tensor::owned;
 use super::{Timings, Trace, TraceError, TraceId, TraceMeta, format};
 use safetensors::Dtype;
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -127,6 +128,61 @@ impl Trace {
     }
 }
 
+/// A tensor with its name: type, shape and little-endian bytes.
+pub type NamedTensor<'a> = (String, Dtype, Vec<usize>, Cow<'a, [u8]>);
+
+impl Trace {
+    /// The tensors that this trace has and `base` lacks, or has with other values.
+    pub fn tensors_beyond(&self, base: &Self) -> Vec<NamedTensor<'_>> {
+        let new = self.tensors.iter().filter(|(name, tensor)| {
+            !base.tensors.get(*name).is_some_and(|old| old.is_shared_with(tensor))
+        });
+        new.filter_map(|(name, tensor)| {
+            Some((name.clone(), tensor.dtype, tensor.shape.clone(), tensor.read().ok()?))
+        })
+        .collect()
+    }
+
+    /// A copy of the trace with tensors that were computed elsewhere: maps and pages beside the attention. Rows of a
+    /// map that hold only NaN, which were not computed, keep the values that the trace has.
+    ///
+    /// # Errors
+    /// If a tensor does not fit the metadata, or belongs to the answer itself.
+    pub fn with_tensors(&self, tensors: Vec<NamedTensor<'_>>) -> Result<Self, TraceError> {
+        let mut all = self.tensors.clone();
+        for (name, dtype, shape, bytes) in tensors {
+            if IDENTITY.iter().any(|start| name.starts_with(start)) {
+                let reason = format!("`{name}` belongs to the answer and cannot be replaced");
+                return Err(TraceError::Inconsistent { reason });
+            }
+            let mut tensor = owned(dtype, &shape, &bytes);
+            if let Some(old) =
+                all.get(&name).filter(|old| old.dtype == Dtype::F32 && old.shape == shape)
+                && let Ok(old) = old.read()
+            {
+                tensor = owned(dtype, &shape, &with_old_rows(&bytes, &old, shape.get(1)));
+            }
+            all.insert(name, tensor);
+        }
+        let mut trace = Self::assemble(self.path(), self.meta().clone(), all)?;
+        trace.stamp = self.stamp();
+        Ok(trace)
+    }
+}
+
+/// Tensors that only answering makes.
+const IDENTITY: [&str; 4] = ["answer.", "attention.", "picture.", "canvas."];
+
+/// f32 rows; those that hold only NaN are taken from `old`.
+fn with_old_rows(new: &[u8], old: &[u8], columns: Option<&usize>) -> Vec<u8> {
+    let width = columns.copied().unwrap_or(1).max(1) * size_of::<f32>();
+    let is_nan =
+        |number: &[u8]| <[u8; 4]>::try_from(number).is_ok_and(|n| f32::from_le_bytes(n).is_nan());
+    let rows = new.chunks(width).zip(old.chunks(width));
+    let kept = rows.map(|(new, old)| if new.chunks(4).all(is_nan) { old } else { new });
+    kept.flatten().copied().collect()
+}
+
 impl TraceMeta {
     /// The metadata as in a file.
     ///
@@ -192,6 +248,9 @@ mod tests {
                 }
                 bytes.copy_from_slice(&self.0[offset as usize..end as usize]);
                 Ok(())
+            }
+            fn is_complete(&self) -> bool {
+                false
             }
             fn failure(&self) -> Option<String> {
                 None

@@ -7,7 +7,7 @@
 use crate::job::CancelToken;
 use crate::model::{
     AskEvent, AskNotice, AskRequest, Bundle, Device, EngineInfo, EngineOptions, EngineTask,
-    ModelError, ModelEvent, ModelWorker, Progress,
+    ModelError, ModelEvent, ModelWorker, Page, Progress, TokenEvent,
 };
 use crate::trace::{Trace, TraceBuilder};
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
@@ -63,7 +63,7 @@ impl Feed {
             device: Device::Auto,
             threads: None,
         };
-        let worker = ModelWorker::spawn(options)?;
+        let worker = ModelWorker::spawn(options, None)?;
         let events = worker.events().clone();
         Self::reading(bundle, Some(worker), events, wake)
     }
@@ -89,7 +89,8 @@ impl Feed {
     ) -> Result<Self, ModelError> {
         let news = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = unbounded();
-        let mut reader = Reader { news: Arc::clone(&news), wake, building: None };
+        let mut reader =
+            Reader { news: Arc::clone(&news), wake, building: None, text: String::new() };
         let thread = std::thread::Builder::new()
             .name("answers".into())
             .spawn(move || reader.run(&events, &stopped))
@@ -138,6 +139,8 @@ struct Reader {
     news: Arc<Mutex<Vec<(u64, News)>>>,
     wake: Wake,
     building: Option<(u64, TraceBuilder)>,
+    /// The answer so far.
+    text: String,
 }
 
 impl Reader {
@@ -155,11 +158,7 @@ impl Reader {
 
     fn read(&mut self, event: ModelEvent) {
         match event {
-            ModelEvent::Loaded { info } => {
-                // Opened a second time for its tokenizer: the engine keeps its own to its thread.
-                let bundle = Bundle::open(&info.bundle).ok().map(Arc::new);
-                self.tell(0, News::Loaded(Box::new(info), bundle));
-            }
+            ModelEvent::Loaded { info, bundle } => self.tell(0, News::Loaded(info, bundle)),
             ModelEvent::Ask { request, event } => self.read_answer(request, event),
             ModelEvent::Done { request, trace } => {
                 self.building = None;
@@ -178,20 +177,31 @@ impl Reader {
             AskEvent::Notice(notice) => self.tell(request, News::Notice(notice)),
             AskEvent::Prompt(builder) => self.building = Some((request, *builder)),
             AskEvent::Token(token) => {
+                let TokenEvent { token, text, page, .. } = *token;
                 let Some((of, builder)) = &mut self.building else { return };
-                if *of != request {
-                    return;
-                }
-                let page = token.page;
-                builder.push_token(token.token);
-                // The finished trace reports a page that does not fit; the preview skips it.
-                let grown = builder
-                    .push_page(page.query, page.keys, page.weights, page.stats)
-                    .and_then(|()| builder.snapshot(&token.text));
-                if let Ok(trace) = grown {
-                    self.tell(request, News::Growing(Arc::new(trace)));
+                let Some(page) = page.filter(|_| *of == request) else { return };
+                builder.push_token(token);
+                self.text = text;
+                self.grow(request, page);
+            }
+            AskEvent::Page(page) => {
+                if self.building.as_ref().is_some_and(|(of, _)| *of == request) {
+                    self.grow(request, *page);
                 }
             }
+        }
+    }
+
+    /// Adds a page to the answer and shows the answer so far.
+    fn grow(&mut self, request: u64, page: Page) {
+        let Some((_, builder)) = &mut self.building else { return };
+        let Page { query, keys, weights, stats, there } = page;
+        // The finished trace reports a page that does not fit; the preview skips it.
+        let grown = builder
+            .push_part_of_page(query, keys, weights, stats, there)
+            .and_then(|()| builder.snapshot(&self.text));
+        if let Ok(trace) = grown {
+            self.tell(request, News::Growing(Arc::new(trace)));
         }
     }
 

@@ -173,7 +173,7 @@ fn neutral_interventions_change_no_bit_and_others_do_what_they_say() {
         let mut asked = question(QUESTION);
         asked.options.sampling.max_new_tokens = 3;
         let plain = ask(&mut engine, &asked);
-        let text = engine.bundle().manifest().text.clone();
+        let text = engine.manifest().text.clone();
         let everything = 0..u32::MAX;
         for neutral in [
             Interventions { head_scale: vec![1.0; text.layers * text.heads], ..Default::default() },
@@ -312,7 +312,7 @@ fn what_does_not_fit_is_not_reused() {
     assert!(reused(&mut engine, &asked) > 0, "fewer rows than were kept are no obstacle");
     // Another model.
     let mut changed = asked.clone();
-    let text = engine.bundle().manifest().text.clone();
+    let text = engine.manifest().text.clone();
     changed.options.interventions.head_scale = vec![0.5; text.layers * text.heads];
     assert_eq!(reused(&mut engine, &changed), 0);
     assert!(reused(&mut engine, &changed) > 0, "the same change again is the same model");
@@ -345,12 +345,13 @@ fn events_stream_in_order_with_the_pages_of_the_trace() {
                 assert_eq!(event.index as usize, tokens);
                 let row = trace.row_of_answer(AnswerIndex(event.index)).unwrap();
                 let page = trace.page(row).unwrap();
-                let (keys, positions) = (event.page.keys, trace.shape().positions);
-                let maps = event.page.weights.chunks_exact(keys).zip(page.chunks_exact(positions));
+                let event_page = event.page.as_ref().unwrap();
+                let (keys, positions) = (event_page.keys, trace.shape().positions);
+                let maps = event_page.weights.chunks_exact(keys).zip(page.chunks_exact(positions));
                 for (sent, kept) in maps {
                     assert_eq!(sent, &kept[..keys]);
                 }
-                assert_eq!(*event.page.stats, *trace.stats(row).unwrap());
+                assert_eq!(*event_page.stats, *trace.stats(row).unwrap());
                 assert_eq!(event.token.token, trace.meta().answer_tokens()[tokens]);
                 texts.push(event.text.clone());
                 tokens += 1;
@@ -458,13 +459,13 @@ fn the_worker_answers_the_latest_question() {
         threads: Some(1),
         ..EngineOptions::default()
     };
-    let worker = ModelWorker::spawn(options).unwrap();
+    let worker = ModelWorker::spawn(options, None).unwrap();
     let first = worker.ask(question("Describe the picture."));
     let second = worker.ask(question(QUESTION));
     let mut loaded = 0;
     let trace = loop {
         match worker.events().recv_timeout(Duration::from_secs(120)).unwrap() {
-            ModelEvent::Loaded { info } => {
+            ModelEvent::Loaded { info, .. } => {
                 loaded += 1;
                 assert_eq!(info.provider, "CPUExecutionProvider");
             }
@@ -494,7 +495,7 @@ fn a_panic_in_the_engine_is_an_error_and_the_next_question_is_answered() {
         threads: Some(1),
         ..EngineOptions::default()
     };
-    let worker = ModelWorker::spawn(options).unwrap();
+    let worker = ModelWorker::spawn(options, None).unwrap();
     let told = |expected: u64| {
         loop {
             match worker.events().recv_timeout(Duration::from_secs(120)).unwrap() {

@@ -15,6 +15,7 @@ mod parity;
 mod patch_map;
 mod patching;
 mod relevancy;
+mod remote;
 mod rescore;
 mod support;
 mod trace_file;

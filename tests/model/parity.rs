@@ -86,7 +86,7 @@ fn whole_runs_have_the_same_numbers() {
         let mut engine = fixture.engine();
         for run in fixture.list("runs") {
             let what = format!("{model}, {}", run["name"]);
-            let vocabulary = engine.bundle().manifest().text.vocab;
+            let vocabulary = engine.manifest().text.vocab;
             let mut asked =
                 request(Some(picture(&text(&run["picture"]))), &numbers::<String>(&run["turns"]));
             asked.options = AskOptions {

@@ -35,7 +35,7 @@ impl Pair {
         let answer: Vec<u32> = numbers(&content["answer_ids"]);
         let own: Vec<u32> = trace.answer_ids().iter().map(|&id| id as u32).collect();
         assert_eq!(own[..answer.len()], answer[..], "{model}");
-        let manifest = engine.bundle().manifest();
+        let manifest = engine.manifest();
         let seen = preprocess(&picture(&names[1]), PreprocessMode::Default, manifest).unwrap();
         // The f16 bundle computes in half precision; the others are held to the bar.
         let bound = if model.ends_with("f16") { fixture.logit_tolerance() } else { 1e-4 };
@@ -179,9 +179,9 @@ fn forwards_without_patches_give_the_numbers_of_b() {
     let mut pair = Pair::of("gqa");
     let wanted = pair.request(Site::Residual, pair.groups());
     let cancel = CancelToken::new();
-    let patcher = Patcher::new(&mut pair.engine, &pair.trace, wanted, &cancel).unwrap();
+    let patcher = Patcher::new(pair.engine.here().unwrap(), &pair.trace, wanted, &cancel).unwrap();
     let mut plain = patcher.plain();
-    plain.run(&mut pair.engine, &cancel, &mut |_| {}).unwrap();
+    plain.run(pair.engine.here().unwrap(), &cancel, &mut |_| {}).unwrap();
     let found = plain.result();
     for patched in &found.patched {
         close("B again", patched.unwrap(), found.logprob_b, 1e-4);

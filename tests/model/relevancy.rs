@@ -70,7 +70,7 @@ fn maps_are_those_of_autograd() {
                 &answered,
                 &[Method::LLM, Method::LLM_OWN, Method::VIT, Method::ALL_LAYERS],
             );
-            let layers = engine.bundle().manifest().vision.layers_with_gradient;
+            let layers = engine.manifest().vision.layers_with_gradient;
             let (positions, patches) = (trace.shape().positions, trace.meta().patches());
             for method in [Method::LLM, Method::LLM_OWN] {
                 let (_, expected) =

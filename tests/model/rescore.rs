@@ -6,7 +6,9 @@
 use crate::support::{Fixture, MODELS, ask, picture, request};
 use std::sync::Arc;
 use vlmscope::job::CancelToken;
-use vlmscope::model::{AskRequest, Engine, Interventions, ModelError, Rescored, Rescorer, Variant};
+use vlmscope::model::{
+    AskRequest, Engine, Interventions, ModelError, Rescored, Rescorer, Variant, VariantPicture,
+};
 use vlmscope::trace::Trace;
 
 const QUESTION: &str = "What is on the left?";
@@ -65,7 +67,8 @@ fn nothing_changed_gives_the_log_probabilities_of_the_trace() {
         let mut plain = Rescorer::new(&engine, &trace).unwrap().plain();
         for rescorer in [&mut shared, &mut plain] {
             for (scored, variant) in score(&mut engine, rescorer, &same).iter().zip(&same) {
-                let what = format!("{model}, new picture: {}", variant.rgb.is_some());
+                let what =
+                    format!("{model}, new picture: {}", variant.picture != VariantPicture::Own);
                 assert_close(&scored.logprobs, &own, bound(model), &what);
                 let ids: Vec<i32> = scored.top_ids.iter().map(|&id| id as i32).collect();
                 assert_eq!(ids, *trace.answer_ids(), "{what}: a greedy answer is its own best");
@@ -120,7 +123,7 @@ fn an_intervention_scores_as_asking_under_it_does() {
     for model in ["tiny", "gqa", "gemma"] {
         let fixture = Fixture::of(model);
         let mut engine = fixture.engine();
-        let text = engine.bundle().manifest().text.clone();
+        let text = engine.manifest().text.clone();
         let mut asked = question();
         // Answers of the random models do not encode to the same tokens again: all models are given a sentence.
         asked.options.answer = Some("There is a fox on the left.".to_owned());

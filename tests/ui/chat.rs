@@ -91,12 +91,15 @@ fn a_panorama_of_which_most_is_cut_away_is_told_in_the_words_of_the_window() {
 /// Events of the built-in model for one answer, recorded to be replayed one by one.
 fn recorded(window: &Window) -> Vec<ModelEvent> {
     let picture = window.state().chat.picture.clone();
-    let worker = ModelWorker::spawn(EngineOptions {
-        bundle: vlmscope::model::builtin::bundle_folder().unwrap(),
-        runtime: None,
-        device: Device::Auto,
-        threads: Some(1),
-    })
+    let worker = ModelWorker::spawn(
+        EngineOptions {
+            bundle: vlmscope::model::builtin::bundle_folder().unwrap(),
+            runtime: None,
+            device: Device::Auto,
+            threads: Some(1),
+        },
+        None,
+    )
     .unwrap();
     let question = window.state().chat.suggestions.last().unwrap().clone();
     let options = AskOptions::default();

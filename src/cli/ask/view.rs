@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use crate::analysis::methods::Method;
-use crate::cli::common::{WHOLE_PICTURE, engine_options, progress_bar, show_progress};
+use crate::cli::common::{WHOLE_PICTURE, load_engine, progress_bar, show_progress};
 use crate::cli::overlay;
 use crate::job::CancelToken;
 use crate::model::{AskEvent, AskRequest, AskStage, Engine, Progress};
@@ -29,8 +29,7 @@ impl View {
     }
 
     pub fn load(&self, args: &Args) -> anyhow::Result<Engine> {
-        let options = engine_options(args.model.as_deref(), &args.runtime)?;
-        Ok(Engine::load(&options, &mut |progress| self.progress(progress))?)
+        load_engine(args.model.as_deref(), &args.runtime, &mut |progress| self.progress(progress))
     }
 
     pub fn ask(
@@ -51,7 +50,7 @@ impl View {
             AskEvent::Notice(notice) => self.bar.suspend(|| {
                 let _ = writeln!(terminal::stderr(), "note: {}", notice.text(WHOLE_PICTURE));
             }),
-            AskEvent::Prompt(_) => {}
+            AskEvent::Prompt(_) | AskEvent::Page(_) => {}
             AskEvent::Token(token) if self.streams => {
                 self.bar.finish_and_clear();
                 let mut out = terminal::stdout();

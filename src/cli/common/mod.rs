@@ -19,7 +19,7 @@ pub(crate) use memory::MemoryFlag;
 pub(crate) use output::{human_bytes, note, print_json};
 pub(crate) use picture::{WHOLE_PICTURE, edited, read_picture};
 pub(crate) use progress::{bar, progress_bar, show_progress};
-pub(crate) use runtime::{RuntimeFlags, engine_options};
+pub(crate) use runtime::{RuntimeFlags, engine_options, load_engine};
 pub(crate) use show::Show;
 pub(crate) use sinks::{sink_json, sinks_text};
 pub(crate) use site::SiteFlag;

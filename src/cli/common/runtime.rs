@@ -1,6 +1,6 @@
 //! Execution of a model: flags and the options of the engine.
 
-use crate::model::{Device, EngineOptions, builtin};
+use crate::model::{Address, Device, Engine, EngineOptions, Progress, RemoteOptions, builtin};
 use std::path::{Path, PathBuf};
 
 /// Device and library on which a model runs.
@@ -13,6 +13,10 @@ pub(crate) struct RuntimeFlags {
     /// Shared library of ONNX Runtime [default: search the usual places].
     #[arg(long, value_name = "PATH")]
     pub ort_lib: Option<PathBuf>,
+    /// Use the model of another machine: ssh://[USER@]HOST[:PORT][/PATH/TO/vlmscope], or exec:PROGRAM
+    /// (docs/serve.md). The other flags of the model then mean that machine.
+    #[arg(long, value_name = "ADDRESS")]
+    pub remote: Option<Address>,
     /// Threads per operator, at most one per core [default: all cores].
     #[arg(long, value_parser = threads, allow_negative_numbers = true)]
     pub threads: Option<usize>,
@@ -47,7 +51,25 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// The engine's options, with the built-in model unless another is given.
+/// Loads the model of the flags, here or on the machine that `--remote` names.
+pub(crate) fn load_engine(
+    model: Option<&Path>,
+    flags: &RuntimeFlags,
+    progress: &mut dyn FnMut(Progress),
+) -> anyhow::Result<Engine> {
+    let Some(address) = &flags.remote else {
+        return Ok(Engine::load(&engine_options(model, flags)?, progress)?);
+    };
+    let options = EngineOptions {
+        bundle: model.unwrap_or(Path::new("")).to_owned(),
+        threads: flags.threads,
+        ..options_of(flags)
+    };
+    let remote = RemoteOptions { address: address.clone(), stage: None };
+    Ok(Engine::connect(&remote, &options, progress)?)
+}
+
+/// The options of an engine in this process, with the built-in model unless another is given.
 pub(crate) fn engine_options(
     model: Option<&Path>,
     flags: &RuntimeFlags,
@@ -58,13 +80,20 @@ pub(crate) fn engine_options(
     };
     Ok(EngineOptions {
         bundle,
+        // More threads than cores are not faster, and each takes memory.
+        threads: flags.threads.map(|threads| threads.min(cores())),
+        ..options_of(flags)
+    })
+}
+
+fn options_of(flags: &RuntimeFlags) -> EngineOptions {
+    EngineOptions {
         runtime: flags.ort_lib.clone(),
         device: match flags.device {
             DeviceFlag::Auto => Device::Auto,
             DeviceFlag::Cpu => Device::Cpu,
             DeviceFlag::Cuda => Device::Cuda,
         },
-        // More threads than cores are not faster, and each takes memory.
-        threads: flags.threads.map(|threads| threads.min(cores())),
-    })
+        ..EngineOptions::default()
+    }
 }

@@ -20,7 +20,7 @@ const KEPT_INNER: u64 = 4;
 const TRANSIENT_MAPS: u64 = 4;
 
 /// Memory that relevancy needs in addition to the loaded model, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MemoryEstimate {
     /// Activations, gradients and results.
     pub working_bytes: u64,

@@ -13,9 +13,9 @@ mod request;
 pub use memory::MemoryEstimate;
 pub use request::{RelevancyRequest, RelevancyTimings};
 
-use super::engine::Engine;
 use super::error::{ModelError, Result};
 use super::event::{AskStage, Progress};
+use super::local_engine::LocalEngine;
 use super::session::{BackwardGraph, Call, KvCache, LayerOutputs, Seed};
 use super::trace_inputs::{TraceInputs, normalised};
 use crate::analysis::methods::{AnswerGradients, Computation};
@@ -97,7 +97,7 @@ struct Backward {
     inputs: Vec<f32>,
 }
 
-impl Engine {
+impl LocalEngine {
     /// Computes relevancy maps of an answer and returns a copy of the trace with them. Rows that were computed earlier
     /// for other tokens are kept.
     ///

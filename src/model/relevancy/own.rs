@@ -3,8 +3,8 @@
 use super::{Backward, Pass, RelevancyRequest};
 use crate::analysis::methods::{Computation, Method, OwnGradients, Tower};
 use crate::analysis::relevancy::{AbarRows, Mask, Start, propagate};
-use crate::model::engine::Engine;
 use crate::model::error::Result;
+use crate::model::local_engine::LocalEngine;
 use crate::model::manifest::Vision;
 use crate::trace::{AnswerIndex, Trace};
 use std::time::Instant;
@@ -37,7 +37,7 @@ impl Map {
     }
 }
 
-impl Engine {
+impl LocalEngine {
     /// Adds the requested methods that need a pass per token, for some answer tokens. `first` is the pass of token 0,
     /// if there was one.
     pub(super) fn add_own(

@@ -85,7 +85,7 @@ impl RelevancyRequest {
 }
 
 /// Wall-clock seconds of each part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RelevancyTimings {
     /// Opening the backward graphs (once per model).
     pub open_s: f64,

@@ -1,0 +1,136 @@
+//! The events of the answer that is being given, as messages: which attention goes with them.
+
+use super::message::{Maps, PageMessage, PagesSent, ServerMessage, TensorInfo, TokenMessage};
+use crate::model::event::{AskEvent, Page, Progress, TokenEvent};
+use crate::trace::{Dtype, STAT_COUNT, TraceBuilder};
+use half::f16;
+
+/// The present answer, its pages so far, and what the client shows.
+#[derive(Debug, Default)]
+pub struct Answering {
+    shown: Maps,
+    current: Option<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    id: u64,
+    pages: PagesSent,
+    heads: usize,
+    /// The pages that were sent in part.
+    sent: Vec<Page>,
+}
+
+impl Answering {
+    /// An answer begins.
+    pub fn begin(&mut self, id: u64, pages: PagesSent) {
+        self.current = Some(Current { id, pages, heads: 0, sent: Vec::new() });
+    }
+
+    /// The answer is complete, or failed.
+    pub fn end(&mut self) {
+        self.current = None;
+    }
+
+    /// The client shows other maps: returns messages with their weights in the rows that it has.
+    pub fn show(&mut self, maps: Maps) -> Vec<(u64, ServerMessage, Vec<u8>)> {
+        if self.shown == maps {
+            return Vec::new();
+        }
+        self.shown = maps;
+        let Some(current) =
+            self.current.as_ref().filter(|current| current.pages == PagesSent::Shown)
+        else {
+            return Vec::new();
+        };
+        let page = |page: &Page| {
+            let (maps, weights) = weights(page, &self.shown, current.heads);
+            let message = PageMessage { query: page.query.0, keys: page.keys as u64, maps };
+            (current.id, ServerMessage::Page(message), weights)
+        };
+        // What is on the stage is most likely the newest row.
+        current.sent.iter().rev().map(page).collect()
+    }
+
+    /// The message for an event, and its payload.
+    ///
+    /// # Errors
+    /// Metadata without a JSON form.
+    pub fn message(&mut self, event: AskEvent) -> Result<Option<(ServerMessage, Vec<u8>)>, String> {
+        let Some(current) = &mut self.current else { return Ok(None) };
+        Ok(Some(match event {
+            AskEvent::Progress(Progress { stage, done, total }) => {
+                (ServerMessage::Progress { stage, done, total }, Vec::new())
+            }
+            AskEvent::Notice(notice) => (ServerMessage::notice(notice), Vec::new()),
+            AskEvent::Prompt(builder) => {
+                current.heads = builder.meta().model.heads as usize;
+                prompt(&builder)?
+            }
+            AskEvent::Token(token) => {
+                let TokenEvent { index, token, text, page } = *token;
+                let wanted = match current.pages {
+                    PagesSent::None => Maps::None,
+                    PagesSent::Shown => self.shown.clone(),
+                    PagesSent::All => Maps::All,
+                };
+                // A model in this process sends a page with every token.
+                let page = page.ok_or("a token has no page")?;
+                let (maps, weights) = weights(&page, &wanted, current.heads);
+                let mut payload = Vec::new();
+                if current.pages != PagesSent::None {
+                    payload.extend_from_slice(bytemuck::cast_slice::<f32, u8>(&page.stats));
+                    payload.extend(weights);
+                }
+                let finite = |number: f32| number.is_finite().then_some(number);
+                let message = TokenMessage {
+                    index,
+                    logprob: finite(token.logprob),
+                    topk: token.topk.iter().map(|&(id, logprob)| (id, finite(logprob))).collect(),
+                    token: token.token,
+                    text,
+                    page: PageMessage { query: page.query.0, keys: page.keys as u64, maps },
+                };
+                if current.pages == PagesSent::Shown {
+                    current.sent.push(page);
+                }
+                (ServerMessage::Token(Box::new(message)), payload)
+            }
+            // Only an engine on another machine sends it.
+            AskEvent::Page(_) => return Ok(None),
+        }))
+    }
+}
+
+/// The metadata, then the pictures.
+fn prompt(builder: &TraceBuilder) -> Result<(ServerMessage, Vec<u8>), String> {
+    let mut payload = builder.meta().to_json().map_err(|error| error.to_string())?.into_bytes();
+    let meta_bytes = payload.len() as u64;
+    let mut tensors = Vec::new();
+    for (name, shape, bytes) in builder.pictures() {
+        tensors.push(TensorInfo { name: name.to_owned(), dtype: Dtype::U8, shape: shape.to_vec() });
+        payload.extend_from_slice(bytes);
+    }
+    Ok((ServerMessage::Prompt { meta_bytes, tensors }, payload))
+}
+
+/// The weights of some maps of a page, and the maps that there are.
+fn weights(page: &Page, wanted: &Maps, heads: usize) -> (Maps, Vec<u8>) {
+    match wanted {
+        Maps::None => (Maps::None, Vec::new()),
+        Maps::All => (Maps::All, bytemuck::cast_slice::<f16, u8>(&page.weights).to_vec()),
+        Maps::These(list) => {
+            let (mut there, mut bytes) = (Vec::new(), Vec::new());
+            let layers = page.stats.len() / STAT_COUNT / heads.max(1);
+            for &[layer, head] in list {
+                if (head as usize) < heads && (layer as usize) < layers {
+                    let map = layer as usize * heads + head as usize;
+                    let weights = &page.weights[map * page.keys..(map + 1) * page.keys];
+                    bytes.extend_from_slice(bytemuck::cast_slice::<f16, u8>(weights));
+                    there.push([layer, head]);
+                }
+            }
+            (Maps::These(there), bytes)
+        }
+    }
+}

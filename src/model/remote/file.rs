@@ -1,0 +1,274 @@
+//! The file of a trace on another machine: ranges that have arrived, and a thread that fetches the others.
+//!
+//! Reading never waits. What a reader misses is fetched next, before the rest of the file.
+
+use super::connection::Connection;
+use super::read::{read_into, read_message};
+use super::stage::Stage;
+use crate::job::CancelToken;
+use crate::model::error::ModelError;
+use crate::trace::RemoteBytes;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Bytes of one request in the background: at 10 Mbit/s, what is wanted meanwhile waits a fifth of a second.
+const BACKGROUND_BYTES: u64 = 256 << 10;
+/// Bytes of one request for what is wanted.
+const WANTED_BYTES: u64 = 4 << 20;
+/// The storage of a file is divided into blocks, which are made when bytes for them arrive.
+const BLOCK_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, Default)]
+struct State {
+    blocks: BTreeMap<u64, Box<[u8]>>,
+    /// Ascending, disjoint: start and end.
+    present: BTreeMap<u64, u64>,
+    wanted: Vec<Range<u64>>,
+    failure: Option<String>,
+}
+
+/// The file of a trace there.
+#[derive(Debug)]
+pub struct RemoteFile {
+    connection: Weak<Connection>,
+    number: u64,
+    length_bytes: u64,
+    state: Mutex<State>,
+}
+
+impl State {
+    fn insert(&mut self, start: u64, bytes: &[u8]) {
+        let mut offset = start;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (block, within) = (offset / BLOCK_BYTES, (offset % BLOCK_BYTES) as usize);
+            let count = rest.len().min(BLOCK_BYTES as usize - within);
+            let block = self
+                .blocks
+                .entry(block)
+                .or_insert_with(|| vec![0; BLOCK_BYTES as usize].into_boxed_slice());
+            block[within..within + count].copy_from_slice(&rest[..count]);
+            rest = &rest[count..];
+            offset += count as u64;
+        }
+        self.add(start..offset);
+    }
+
+    fn add(&mut self, range: Range<u64>) {
+        let Range { mut start, mut end } = range;
+        if start == end {
+            return;
+        }
+        // Ranges that touch or overlap become one.
+        while let Some((&from, &to)) = self.present.range(..=end).next_back() {
+            if to < start {
+                break;
+            }
+            (start, end) = (start.min(from), end.max(to));
+            self.present.remove(&from);
+        }
+        self.present.insert(start, end);
+    }
+
+    /// The first part of a range that has not arrived.
+    fn missing_in(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        let before = self.present.range(..=range.start).next_back();
+        let start = before.map_or(range.start, |(_, &end)| end.max(range.start));
+        let after = self.present.range(start..).next().map_or(u64::MAX, |(&start, _)| start);
+        let end = after.min(range.end);
+        (start < end).then_some(start..end)
+    }
+
+    fn copy(&self, offset: u64, bytes: &mut [u8]) {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let (block, within) = (at / BLOCK_BYTES, (at % BLOCK_BYTES) as usize);
+            let count = (bytes.len() - done).min(BLOCK_BYTES as usize - within);
+            if let Some(block) = self.blocks.get(&block) {
+                bytes[done..done + count].copy_from_slice(&block[within..within + count]);
+            }
+            done += count;
+        }
+    }
+}
+
+impl RemoteBytes for RemoteFile {
+    fn read_into(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let range = offset..offset + bytes.len() as u64;
+        if range.end > self.length_bytes {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let mut state = self.state();
+        if state.missing_in(&range).is_none() {
+            state.copy(offset, bytes);
+            return Ok(());
+        }
+        if let Some(reason) = &state.failure {
+            return Err(io::Error::other(reason.clone()));
+        }
+        // What was asked for last is most likely still looked at.
+        state.wanted.retain(|wanted| *wanted != range);
+        state.wanted.push(range);
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.state().missing_in(&(0..self.length_bytes)).is_none()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Fetch(Range<u64>),
+    Complete,
+}
+
+impl RemoteFile {
+    /// A file of which nothing has arrived.
+    pub fn new(connection: &Arc<Connection>, number: u64, length_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            connection: Arc::downgrade(connection),
+            number,
+            length_bytes,
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that have arrived.
+    pub fn insert(&self, start: u64, bytes: &[u8]) {
+        if start.saturating_add(bytes.len() as u64) <= self.length_bytes {
+            self.state().insert(start, bytes);
+        }
+    }
+
+    /// Starts to fetch the rest, for as long as the file is used.
+    pub fn fetch(self: &Arc<Self>, stage: &Arc<Stage>) {
+        let (file, stage) = (Arc::downgrade(self), Arc::clone(stage));
+        let run = move || fetch_all(&file, &stage);
+        if let Err(error) = std::thread::Builder::new().name("pages".into()).spawn(run) {
+            self.state().failure =
+                Some(format!("the thread that fetches it cannot be started ({error})"));
+        }
+    }
+
+    fn next(&self) -> Next {
+        let mut state = self.state();
+        while let Some(range) = state.wanted.last().cloned() {
+            match state.missing_in(&range) {
+                Some(missing) => {
+                    let end = missing.end.min(missing.start + WANTED_BYTES);
+                    return Next::Fetch(missing.start..end);
+                }
+                None => {
+                    state.wanted.pop();
+                }
+            }
+        }
+        match state.missing_in(&(0..self.length_bytes)) {
+            Some(missing) => {
+                let end = missing.end.min(missing.start + BACKGROUND_BYTES);
+                Next::Fetch(missing.start..end)
+            }
+            None => Next::Complete,
+        }
+    }
+
+    /// Fetches a range. Returns whether something that was wanted is complete now.
+    fn take(&self, range: &Range<u64>) -> Result<bool, ModelError> {
+        let Some(connection) = self.connection.upgrade() else {
+            return Err(ModelError::ConnectionLost {
+                host: String::new(),
+                reason: "the model was closed before all pages were fetched".into(),
+            });
+        };
+        let call = connection.call(&read_message(self.number, range), Vec::new())?;
+        let mut at = range.start;
+        read_into(
+            &connection,
+            &call,
+            range.end - range.start,
+            &CancelToken::new(),
+            &mut |bytes| {
+                self.insert(at, bytes);
+                at += bytes.len() as u64;
+            },
+        )?;
+        call.complete();
+        let mut state = self.state();
+        let before = state.wanted.len();
+        let wanted = std::mem::take(&mut state.wanted);
+        state.wanted =
+            wanted.into_iter().filter(|range| state.missing_in(range).is_some()).collect();
+        Ok(state.wanted.len() < before)
+    }
+}
+
+/// Fetches a file until it is complete, or nobody has it any more.
+fn fetch_all(file: &Weak<RemoteFile>, stage: &Stage) {
+    while let Some(file) = file.upgrade() {
+        let outcome = match file.next() {
+            Next::Complete => {
+                stage.tell_arrived();
+                return;
+            }
+            Next::Fetch(range) => file.take(&range),
+        };
+        match outcome {
+            Ok(true) => stage.tell_arrived(),
+            Ok(false) => {}
+            Err(error) => {
+                let reason = match error {
+                    ModelError::ConnectionLost { reason, .. } => reason,
+                    other => other.to_string(),
+                };
+                file.state().failure = Some(reason.trim_end_matches('.').to_owned());
+                stage.tell_arrived();
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_become_one() {
+        let mut state = State::default();
+        for (start, bytes) in [(10, 5), (20, 5), (15, 5), (0, 3), (22, 9)] {
+            state.insert(start, &vec![start as u8; bytes]);
+        }
+        assert_eq!(
+            state.present.iter().map(|(a, b)| (*a, *b)).collect::<Vec<_>>(),
+            [(0, 3), (10, 31)]
+        );
+        assert_eq!(state.missing_in(&(0..40)), Some(3..10));
+        assert_eq!(state.missing_in(&(12..31)), None);
+        assert_eq!(state.missing_in(&(12..40)), Some(31..40));
+        let mut bytes = [9; 8];
+        state.copy(12, &mut bytes);
+        assert_eq!(bytes, [10, 10, 10, 15, 15, 15, 15, 15]);
+    }
+
+    #[test]
+    fn a_range_over_blocks_is_copied_whole() {
+        let mut state = State::default();
+        let bytes: Vec<u8> = (0..3 * BLOCK_BYTES).map(|at| (at % 251) as u8).collect();
+        state.insert(BLOCK_BYTES - 7, &bytes);
+        let mut read = vec![0; bytes.len()];
+        state.copy(BLOCK_BYTES - 7, &mut read);
+        assert_eq!(read, bytes);
+    }
+}

@@ -1,0 +1,318 @@
+//! The sending half of a connection: a thread that writes frames, those that somebody waits for before bulk data.
+//!
+//! Bulk data is produced one frame at a time when nothing else waits, so that an event never stands behind megabytes
+//! of pages.
+
+use super::frame::{FrameError, frame_bytes};
+use crate::trace::TraceInFile;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Payload of one frame of a long message: at 10 Mbit/s an event waits at most 50 ms for the frame before it.
+const PART_BYTES: usize = 64 << 10;
+/// A sender waits while so many bytes of events wait.
+const WAITING_BYTES: usize = 8 << 20;
+
+/// Why nothing more can be sent.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Closed(pub String);
+
+/// The payload of a message that waits.
+enum Payload {
+    Bytes(Arc<[u8]>),
+    /// Bytes of a trace's file, read when their turn comes.
+    File(Arc<TraceInFile>, Range<u64>),
+}
+
+impl Payload {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(_, range) => (range.end - range.start) as usize,
+        }
+    }
+
+    /// Bytes that wait in memory.
+    fn held(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(..) => 0,
+        }
+    }
+
+    fn part(&self, part: Range<usize>) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes[part].to_vec()),
+            Self::File(file, range) => {
+                file.read(range.start + part.start as u64..range.start + part.end as u64)
+            }
+        }
+    }
+}
+
+struct Item {
+    id: u64,
+    header: Value,
+    payload: Payload,
+    sent: usize,
+}
+
+#[derive(Default)]
+struct State {
+    urgent: VecDeque<Item>,
+    bulk: VecDeque<Item>,
+    /// Bytes in `urgent`.
+    waiting_bytes: usize,
+    compress: bool,
+    sent_bytes: u64,
+    is_closing: bool,
+    closed: Option<Closed>,
+}
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// Something changed: an item came, or one was sent.
+    changed: Condvar,
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sending half of a connection. Dropping it sends what waits.
+pub struct Outbox {
+    queue: Arc<Queue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Outbox {
+    /// Starts the thread that writes to `out`.
+    ///
+    /// # Errors
+    /// If the system cannot start another thread.
+    pub fn start(out: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let of_thread = Arc::clone(&queue);
+        let write = move || {
+            if let Err(error) = run(&of_thread, out) {
+                let mut state = of_thread.state();
+                state.closed = Some(Closed(error.to_string()));
+                state.urgent.clear();
+                state.bulk.clear();
+                of_thread.changed.notify_all();
+            }
+        };
+        let thread = std::thread::Builder::new().name("frames out".into()).spawn(write)?;
+        Ok(Self { queue, thread: Some(thread) })
+    }
+
+    /// Compresses payloads from now on.
+    pub fn compress(&self) {
+        self.queue.state().compress = true;
+    }
+
+    /// Sends a message before all bulk data. Waits while too much waits.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub fn send(
+        &self,
+        id: u64,
+        message: &impl Serialize,
+        payload: impl Into<Arc<[u8]>>,
+    ) -> Result<(), Closed> {
+        let item = item(id, message, Payload::Bytes(payload.into()))?;
+        let mut state = self.queue.state();
+        while state.closed.is_none() && state.waiting_bytes > WAITING_BYTES {
+            state = self.queue.wait(state);
+        }
+        if let Some(closed) = &state.closed {
+            return Err(closed.clone());
+        }
+        state.waiting_bytes += item.payload.held();
+        state.urgent.push_back(item);
+        self.queue.changed.notify_all();
+        Ok(())
+    }
+
+    /// Sends bytes of a trace's file when nothing else waits.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub fn send_file(
+        &self,
+        id: u64,
+        message: &impl Serialize,
+        file: Arc<TraceInFile>,
+        range: Range<u64>,
+    ) -> Result<(), Closed> {
+        let item = item(id, message, Payload::File(file, range))?;
+        let mut state = self.queue.state();
+        if let Some(closed) = &state.closed {
+            return Err(closed.clone());
+        }
+        state.bulk.push_back(item);
+        self.queue.changed.notify_all();
+        Ok(())
+    }
+
+    /// Drops the bulk data of a request that waits. Returns whether there was some.
+    pub fn drop_bulk(&self, id: u64) -> bool {
+        let mut state = self.queue.state();
+        let before = state.bulk.len();
+        state.bulk.retain(|item| item.id != id);
+        before != state.bulk.len()
+    }
+
+    /// Bytes written so far.
+    pub fn sent_bytes(&self) -> u64 {
+        self.queue.state().sent_bytes
+    }
+
+    /// Waits for nothing more: the thread ends when what waits is sent, or cannot be.
+    pub fn close(&self) {
+        self.queue.state().is_closing = true;
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.close();
+        if let Some(thread) = self.thread.take() {
+            // The thread writes what it can and does not panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn item(id: u64, message: &impl Serialize, payload: Payload) -> Result<Item, Closed> {
+    let header = serde_json::to_value(message).map_err(|error| Closed(error.to_string()))?;
+    Ok(Item { id, header, payload, sent: 0 })
+}
+
+fn run(queue: &Queue, mut out: impl Write) -> Result<(), FrameError> {
+    loop {
+        let mut state = queue.state();
+        let (mut item, urgent) = loop {
+            if let Some(item) = state.urgent.pop_front() {
+                break (item, true);
+            }
+            if let Some(item) = state.bulk.pop_front() {
+                break (item, false);
+            }
+            if state.is_closing {
+                return Ok(());
+            }
+            state = queue.wait(state);
+        };
+        let compress = state.compress;
+        drop(state);
+        let end = item.payload.len().min(item.sent + PART_BYTES);
+        let more = end < item.payload.len();
+        let part = item.payload.part(item.sent..end)?;
+        let frame = frame_bytes((item.id, more), &item.header, &part, compress)?;
+        out.write_all(&frame)?;
+        out.flush()?;
+        item.sent = end;
+        let mut state = queue.state();
+        state.sent_bytes += frame.len() as u64;
+        if more {
+            item.header = continued(&item.header);
+            let queue = if urgent { &mut state.urgent } else { &mut state.bulk };
+            queue.push_front(item);
+        } else if urgent {
+            state.waiting_bytes = state.waiting_bytes.saturating_sub(item.payload.held());
+        }
+        drop(state);
+        queue.changed.notify_all();
+    }
+}
+
+/// The header of the following frames of a message.
+fn continued(header: &Value) -> Value {
+    let kind = header.get("type").cloned().unwrap_or_default();
+    Value::Object(Map::from_iter([("type".to_owned(), kind)]))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::super::frame::{Frame, read_frame};
+    use super::*;
+    use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
+    use serde_json::json;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// A stream that takes one write whenever it is allowed to.
+    struct Slow(Receiver<()>, Sender<Vec<u8>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.recv().map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+            self.1.send(bytes.to_vec()).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_event_passes_bulk_data() {
+        let geometry = Geometry::named("small").unwrap();
+        let trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        let file = Arc::new(TraceInFile::new(trace).unwrap());
+        let whole = file.read(0..u64::MAX).unwrap();
+        assert!(whole.len() > 2 * PART_BYTES);
+        let ((go, allowed), (written, frames)) = (channel(), channel());
+        let outbox = Outbox::start(Slow(allowed, written)).unwrap();
+        outbox
+            .send_file(1, &json!({"type": "data"}), Arc::clone(&file), 0..file.file_bytes())
+            .unwrap();
+        let mut read = Vec::new();
+        let next = || {
+            go.send(()).unwrap();
+            let frame: Frame = read_frame(&mut &frames.recv().unwrap()[..]).unwrap().unwrap();
+            frame
+        };
+        read.extend(next().payload);
+        outbox.send(2, &json!({"type": "token", "index": 4}), vec![7; PART_BYTES + 1]).unwrap();
+        // The frame that was being written, then the event in two frames.
+        read.extend(next().payload);
+        let (first, second) = (next(), next());
+        assert_eq!((first.envelope.kind.as_str(), first.envelope.more), ("token", true));
+        assert_eq!((second.envelope.id, second.envelope.more), (2, false));
+        assert_eq!(first.payload.len() + second.payload.len(), PART_BYTES + 1);
+        loop {
+            let frame = next();
+            read.extend(frame.payload);
+            if !frame.envelope.more {
+                break;
+            }
+        }
+        assert_eq!(read, whole);
+        drop(frames);
+        go.send(()).unwrap();
+        let mut left = 100;
+        while outbox.send(3, &json!({"type": "token"}), Vec::new()).is_ok() && left > 0 {
+            let _ = go.send(());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            left -= 1;
+        }
+        assert!(left > 0, "a stream that is gone is reported");
+    }
+}
