@@ -131,7 +131,8 @@ fn every_experiment_gives_the_same_numbers_there() {
     let mut next = of_token.clone();
     next.tokens = vec![AnswerIndex(1)];
     let mut found = Vec::new();
-    for (engine, trace) in [(&mut here, &trace), (&mut there, &trace), (&mut there, &own)] {
+    for (is_here, trace) in [(true, &trace), (false, &trace), (false, &own)] {
+        let engine = if is_here { &mut here } else { &mut there };
         let mut steps = 0;
         let mut tell = |_| steps += 1;
         let (first, _) = engine.relevancy(trace, &of_token, &never(), &mut tell).unwrap();
