@@ -25,6 +25,7 @@ mod present;
 mod record;
 mod relevancy;
 mod render;
+mod report;
 mod score;
 mod selection;
 mod serve;
@@ -83,6 +84,7 @@ enum Command {
     Score(Box<score::Args>),
     Serve(serve::Args),
     Table(table::Args),
+    Report(report::Args),
     Bench(bench::Args),
     Record(record::Args),
     Walkthrough(walkthrough::Args),
@@ -132,6 +134,7 @@ fn execute(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Score(args)) => score::run(args),
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Table(args)) => table::run(args),
+        Some(Command::Report(args)) => report::run(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Record(args)) => record::run(args),
         Some(Command::Walkthrough(args)) => walkthrough::run(args),

@@ -41,6 +41,34 @@ pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
     let (layer, image_share) = most_attending_layer(trace, &state.map)?;
     let layer = trace.meta().model.layer_number(layer);
     state.map.layers = AxisSet::single(layer);
+    let image = draw_map(trace, &state, &shown, LONG_SIDE_PIXELS)?;
+    Ok(image.map(|image| Overlay { image, layer, image_share }))
+}
+
+/// Draws the attention of one head, by layer in the model's own numbers, as [`draw`] draws that of a layer; the longer side of
+/// a picture has `pixels`. `None` for a trace without a picture.
+pub(crate) fn draw_head(
+    trace: &Trace,
+    [layer, head]: [u32; 2],
+    pixels: u32,
+) -> anyhow::Result<Option<RgbImage>> {
+    let mut state = ViewState { view: ViewKind::Pictures, ..ViewState::default() };
+    state.map.queries = Queries::answers(&trace.meta().spoken_answers());
+    state.map.layers = AxisSet::single(layer);
+    state.map.heads = AxisSet::single(head);
+    draw_map(trace, &state, &Shown::new(&state, trace), pixels)
+}
+
+/// The pictures of a trace side by side with the map of a state over them.
+fn draw_map(
+    trace: &Trace,
+    state: &ViewState,
+    shown: &Shown,
+    long_side: u32,
+) -> anyhow::Result<Option<RgbImage>> {
+    if shown.grids.is_empty() {
+        return Ok(None);
+    }
     let map = stretched(&state.values(trace, None)?);
     let mut images = Vec::new();
     let mut rest = map.as_slice();
@@ -48,9 +76,9 @@ pub(crate) fn draw(trace: &Trace) -> anyhow::Result<Option<Overlay>> {
         let own = rest.get(..grid.cells()).context("the map is smaller than the picture")?;
         rest = &rest[grid.cells()..];
         let Some(picture) = pixels(trace, grid.frame)? else { return Ok(None) };
-        images.push(over(&picture, own, grid, trace)?);
+        images.push(over(&picture, own, grid, trace, long_side)?);
     }
-    Ok(Some(Overlay { image: side_by_side(&images), layer, image_share }))
+    Ok(Some(side_by_side(&images)))
 }
 
 /// The picture beneath a map; `None` if the trace does not hold it.
@@ -72,9 +100,10 @@ fn over(
     map: &[f32],
     grid: &ShownGrid,
     trace: &Trace,
+    long_side: u32,
 ) -> anyhow::Result<RgbImage> {
     let (rect, frame) = (grid.rect(trace.meta()), grid.frame.size(trace.meta()));
-    let scale = f64::from(LONG_SIDE_PIXELS) / frame[0].max(frame[1]);
+    let scale = f64::from(long_side) / frame[0].max(frame[1]);
     let size = frame.map(|side| ((side * scale).round() as u32).max(1));
     let bytes = picture.as_raw().clone();
     let base = Image::from_vec_u8(picture.width(), picture.height(), bytes, PixelType::U8x3)?;

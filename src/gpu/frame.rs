@@ -153,14 +153,24 @@ impl<'a> Frame<'a> {
         let on_stage = list.len() as u32;
         let map = scene.colormap();
         list.extend(fills(figure, palette, map));
-        if let Some(legend) = &figure.legend {
-            list.push(rects::Instance {
-                rect: corners(&legend.bar),
-                color: [0.0, 0.0, 0.0, 1.0],
-                ramp: [lut_row(legend.map) as i32, 0],
-            });
-        }
         (on_stage, list)
+    }
+
+    /// Draws the lines of a figure.
+    pub fn lines(
+        &mut self,
+        figure: &Figure,
+        palette: ThemeColors,
+        map: ColorMap,
+    ) -> Result<Vec<Draw>, GpuError> {
+        let lines = strokes(figure, palette, map);
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let quads = &mut self.passes.lines.quads;
+        quads.set(self.work.gpu, &lines)?;
+        let all = 0..lines.len() as u32;
+        Ok(vec![quads.part(self.context, (self.format, ()), Vec::new(), all)?])
     }
 
     /// Draws everything onto the target and submits the frame.
@@ -316,16 +326,21 @@ fn draw_one(
     true
 }
 
-/// The plain rectangles of a figure.
+/// The rectangles of a figure, and the ramp of its legend.
 pub(super) fn fills(
     figure: &Figure,
     palette: ThemeColors,
     map: ColorMap,
 ) -> impl Iterator<Item = rects::Instance> {
-    figure.fills.iter().map(move |fill| {
+    let plain = figure.fills.iter().map(move |fill| {
         let color = palette.color(fill.ink, |at| super::colormap::color(map, at));
         rects::Instance::plain(corners(&fill.rect), linear_color(color, fill.alpha))
-    })
+    });
+    plain.chain(figure.legend.iter().map(|legend| rects::Instance {
+        rect: corners(&legend.bar),
+        color: [0.0, 0.0, 0.0, 1.0],
+        ramp: [lut_row(legend.map) as i32, 0],
+    }))
 }
 
 /// The lines of a figure, opaque.

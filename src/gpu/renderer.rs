@@ -151,7 +151,24 @@ impl Renderer {
         theme: Theme,
         target: &Target,
     ) -> Result<FrameStats, GpuError> {
-        self.without_scene(dress, theme, target, |_| Ok(Vec::new()))
+        let figure = Figure::of_dress(dress, target.size());
+        self.without_scene(&figure, ColorMap::default(), theme, target, |_| Ok(Vec::new()))
+    }
+
+    /// Draws a figure that has no trace: a chart. `map` colours what is coloured by a value.
+    ///
+    /// # Errors
+    /// As [`Self::frame`].
+    pub fn chart(
+        &mut self,
+        figure: &Figure,
+        map: ColorMap,
+        theme: Theme,
+        target: &Target,
+    ) -> Result<FrameStats, GpuError> {
+        self.without_scene(figure, map, theme, target, |frame| {
+            frame.lines(figure, theme.palette(), map)
+        })
     }
 
     /// Cross-fades two frames of the target's size: (1 − mix) × from + mix × to in linear light, with annotations over
@@ -171,7 +188,8 @@ impl Renderer {
             bug!("a target of a cross-fade has no texture");
             return Ok(FrameStats::default());
         };
-        self.without_scene(dress, theme, target, |frame| {
+        let figure = Figure::of_dress(dress, target.size());
+        self.without_scene(&figure, ColorMap::default(), theme, target, |frame| {
             let pass = &mut frame.passes.cross_fade;
             let groups = vec![(pass.group(&frame.work.gpu.device, views), None)];
             let [width, height] = target.size().map(|side| side as f32);
@@ -186,7 +204,8 @@ impl Renderer {
 
     fn without_scene(
         &mut self,
-        dress: &Annotations,
+        figure: &Figure,
+        map: ColorMap,
         theme: Theme,
         target: &Target,
         draws: impl FnOnce(&mut Frame<'_>) -> Result<Vec<Draw>, GpuError>,
@@ -195,14 +214,13 @@ impl Renderer {
         if target.view().is_none() {
             return Ok(FrameStats::default());
         }
-        let figure = Figure::of_dress(dress, target.size());
-        let (palette, map) = (theme.palette(), ColorMap::default());
+        let palette = theme.palette();
         let gpu = Arc::clone(&self.resources.gpu);
         in_frame(&gpu, || {
             let mut frame = self.begin(target);
             let draws = draws(&mut frame)?;
-            let list = fills(&figure, palette, map).collect();
-            frame.finish_with(target, &figure, draws, (0, list), (palette, map))
+            let list = fills(figure, palette, map).collect();
+            frame.finish_with(target, figure, draws, (0, list), (palette, map))
         })
     }
 

@@ -18,4 +18,5 @@ pub use pack::{PackError, Packed, Unpacked, pack, refuse_input, unpack};
 pub use painter::{Captions, OpenTraces, Painter, StepError};
 pub use still::{Provenance, StillError, png_bytes, shell_quoted};
 pub use subtitles::subtitles;
+pub use svg::{Raster, svg};
 pub use vector::{DrawnFrame, figure_svg};

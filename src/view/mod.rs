@@ -11,6 +11,7 @@ mod named;
 mod axis_set;
 mod bounds;
 mod causal;
+pub mod chart;
 mod chosen;
 mod command;
 mod error;

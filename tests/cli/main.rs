@@ -19,6 +19,7 @@ mod patch;
 mod program;
 mod record;
 mod render;
+mod report;
 mod score;
 mod support;
 mod table;

@@ -16,7 +16,7 @@ mod usage;
 pub(crate) use files::{check_writable, replace, with_trace_extension};
 pub(crate) use interrupt::{cancel_on_interrupt, listen_for_signals};
 pub(crate) use memory::MemoryFlag;
-pub(crate) use output::{human_bytes, note, print_json};
+pub(crate) use output::{command_line, human_bytes, note, print_json};
 pub(crate) use picture::{WHOLE_PICTURE, edited, read_picture};
 pub(crate) use progress::{bar, progress_bar, show_progress};
 pub(crate) use runtime::{RuntimeFlags, engine_options, load_engine};

@@ -1,5 +1,6 @@
 //! Results on stdout.
 
+use crate::record::shell_quoted;
 use crate::terminal;
 use std::io::Write as _;
 
@@ -25,4 +26,10 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// The command line of this process, quoted for a shell.
+pub(crate) fn command_line() -> String {
+    let arguments = std::env::args_os().skip(1).map(|arg| shell_quoted(&arg.to_string_lossy()));
+    std::iter::once("vlmscope".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }

@@ -2,9 +2,9 @@
 
 use super::args::Args;
 use super::job::{Job, Traces};
-use crate::cli::common::{note, replace};
+use crate::cli::common::{command_line, note, replace};
 use crate::gpu::{FrameStats, Gpu, GpuOptions, PassTime, Renderer, RendererOptions, Scene, Target};
-use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
+use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes};
 use crate::terminal;
 use crate::trace::Trace;
 use crate::view::figure::{Readout, caption, text_of};
@@ -122,10 +122,4 @@ fn provenance(scene: &Scene<'_>, readout: Readout) -> anyhow::Result<Provenance>
         caption: text_of(&line),
         shares: readout.shares_as_lines(),
     })
-}
-
-/// The command line of this process, quoted for a shell.
-fn command_line() -> String {
-    let arguments = std::env::args_os().skip(1).map(|arg| shell_quoted(&arg.to_string_lossy()));
-    std::iter::once("vlmscope".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }

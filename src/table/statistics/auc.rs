@@ -72,6 +72,25 @@ pub fn auc(score: &[f64], positive: &[bool]) -> Option<f64> {
     Sorted::new(&samples).auc(0..samples.len())
 }
 
+/// The ROC curve of a score: for each threshold from the largest score to the smallest one, the shares of the negative and of the
+/// positive samples whose score reaches it, from \[0, 0\] to \[1, 1\]. `None` if one kind is missing.
+pub fn roc(score: &[f64], positive: &[bool]) -> Option<Vec<[f64; 2]>> {
+    let samples = scored(score, positive);
+    let sorted = Sorted::new(&samples);
+    let mut counts = vec![[0.0_f64; 2]; sorted.groups];
+    for (group, positive) in sorted.group.iter().zip(&sorted.positive) {
+        counts[*group][usize::from(*positive)] += 1.0;
+    }
+    let all = [0, 1].map(|kind| counts.iter().map(|count| count[kind]).sum::<f64>());
+    let mut reached = [0.0, 0.0];
+    let mut curve = vec![reached];
+    for count in counts.iter().rev() {
+        reached = [reached[0] + count[0], reached[1] + count[1]];
+        curve.push([reached[0] / all[0], reached[1] / all[1]]);
+    }
+    (all[0] > 0.0 && all[1] > 0.0).then_some(curve)
+}
+
 /// The area with its 95 % interval over `resamples` samples of the samples, drawn with replacement by `seed`.
 pub fn auc_interval(score: &[f64], positive: &[bool], resamples: usize, seed: u64) -> Option<Auc> {
     let samples = scored(score, positive);

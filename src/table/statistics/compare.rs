@@ -101,6 +101,14 @@ pub fn compare_paired(first: &Cube, second: &Cube, pairs: &[[usize; 2]]) -> Opti
     Some(Comparison::of(moments.cells.iter().map(one).collect(), [pairs.len(); 2]))
 }
 
+impl Moment {
+    /// The ends of the 95 % confidence interval of the mean; NaN for fewer than two values, or values that are all equal.
+    pub fn interval(&self) -> [f64; 2] {
+        let n = f64::from(self.n);
+        t_test(self.mean, self.deviation / n.sqrt(), n - 1.0).interval
+    }
+}
+
 fn welch(first: &Moment, second: &Moment) -> Difference {
     let variance = |cell: &Moment| cell.deviation * cell.deviation / f64::from(cell.n);
     let (a, b) = (variance(first), variance(second));

@@ -14,7 +14,7 @@ mod sample_columns;
 #[cfg(test)]
 mod tests;
 
-pub use auc::{Auc, auc, auc_interval};
+pub use auc::{Auc, auc, auc_interval, roc};
 pub use compare::{Comparison, Difference, benjamini_hochberg, compare_groups, compare_paired};
 pub use cube::Cube;
 pub use data_set::DataSet;

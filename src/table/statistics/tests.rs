@@ -415,3 +415,25 @@ fn samples_of_two_tables_are_joined_by_name() {
     let error = join(&first, &twice).unwrap_err().to_string();
     assert!(error.contains("`sample` names the sample `s7` twice"), "{error}");
 }
+
+#[test]
+fn a_curve_goes_from_the_largest_score_down_and_its_area_is_the_auc() {
+    let score = [0.9, 0.8, 0.8, 0.3, f64::NAN, 0.1];
+    let positive = [true, true, false, true, true, false];
+    let curve = roc(&score, &positive).unwrap();
+    let third = 1.0 / 3.0;
+    assert_eq!(curve, [[0.0, 0.0], [0.0, third], [0.5, 2.0 / 3.0], [0.5, 1.0], [1.0, 1.0]]);
+    let trapezoid = |pair: &[[f64; 2]]| (pair[1][0] - pair[0][0]) * (pair[1][1] + pair[0][1]) / 2.0;
+    let area: f64 = curve.windows(2).map(trapezoid).sum();
+    assert!((area - auc(&score, &positive).unwrap()).abs() < 1e-12);
+    assert_eq!(roc(&score, &[true; 6]), None);
+}
+
+#[test]
+fn the_interval_of_a_mean_is_students() {
+    let moment = |n, mean, deviation| Moment { n, mean, deviation };
+    // scipy.stats.t.interval(0.95, 9, loc=2, scale=0.5 / 10 ** 0.5)
+    let [low, high] = moment(10, 2.0, 0.5).interval();
+    assert!((low - 1.642_321_5).abs() < 1e-6 && (high - 2.357_678_5).abs() < 1e-6, "{low} {high}");
+    assert!(moment(1, 2.0, f64::NAN).interval()[0].is_nan());
+}

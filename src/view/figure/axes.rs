@@ -50,7 +50,7 @@ fn push(figure: &mut Figure, rect: &PixelRect, ink: Ink) {
 }
 
 /// The four sides of a frame just inside a rectangle.
-fn sides(rect: &PixelRect, t: f32) -> [PixelRect; 4] {
+pub fn sides(rect: &PixelRect, t: f32) -> [PixelRect; 4] {
     let (l, r, top, bottom) = (rect.x, rect.right(), rect.y, rect.bottom());
     [
         PixelRect::from_edges(l, top, r, top + t),

@@ -25,7 +25,7 @@ mod tiles;
 mod tree_layout;
 mod type_metrics;
 
-pub use axes::{labelled, step_for};
+pub use axes::{labelled, sides, step_for};
 pub use caption::{caption, caption_of_heads, token_name, token_names, token_text};
 pub use causal::causal_ink;
 pub use color_limits::{CausalNumbers, ColorLimits, PatchNumbers, Readout};

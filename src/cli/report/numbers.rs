@@ -1,0 +1,542 @@
+//! The numbers of a report: report.json, and what its page and its figures show.
+
+use super::super::common::{command_line, usage};
+use super::super::table::table_path;
+use super::Args;
+use crate::job::CancelToken;
+use crate::table::statistics::{
+    Auc, Comparison, Condition, Cube, DataSet, Filter, HeadColumn, Mask, Moments, Ranking,
+    RankingOptions, SampleColumns, Values, auc_interval, compare_groups, compare_paired, join, roc,
+};
+use anyhow::bail;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Resamples of an interval of an AUC.
+const AUC_RESAMPLES: usize = 1000;
+/// Fewest samples of a group that is compared.
+const LEAST_SAMPLES: usize = 2;
+/// Kinds of question that are listed.
+const MOST_CATEGORIES: usize = 40;
+
+/// The columns that may find wrong answers: the name, and whether a low number is suspicious.
+const FINDERS: [(&str, bool); 7] = [
+    ("logprob", true),
+    ("logprob / tokens", true),
+    ("relevancy_share", true),
+    ("relevancy_inside", true),
+    ("image_share", true),
+    ("blank_probability", false),
+    ("kept", false),
+];
+
+/// All numbers of a report.
+#[derive(Debug, Serialize)]
+pub(super) struct Numbers {
+    pub vlmscope: &'static str,
+    pub command: String,
+    pub table: PathBuf,
+    pub against: Option<PathBuf>,
+    pub models: Vec<String>,
+    pub filter: Vec<String>,
+    pub quantity: &'static str,
+    /// Samples in the table, and those that the filter keeps.
+    pub all_samples: usize,
+    pub samples: usize,
+    /// Different pictures of the samples.
+    pub pictures: usize,
+    pub expected: usize,
+    pub wrong: usize,
+    pub categories: Vec<Category>,
+    pub layers: Vec<u32>,
+    pub heads: usize,
+    /// Layer after layer.
+    pub means: Vec<HeadMean>,
+    pub ranking: Vec<Ranked>,
+    pub ranking_first: usize,
+    pub resamples: usize,
+    pub seed: u64,
+    pub comparison: Option<Compared>,
+    pub finders: Vec<Finder>,
+    pub distribution: Option<Distribution>,
+    /// The samples that are likely wrong: the rows of the table, the most suspicious one first.
+    pub suspicious: Vec<Suspicious>,
+    /// The column by which they are sorted.
+    pub suspicious_by: &'static str,
+}
+
+/// A kind of question.
+#[derive(Debug, Serialize)]
+pub(super) struct Category {
+    pub category: String,
+    pub samples: usize,
+    pub correct: usize,
+    /// The 95 % interval of the share of correct answers (Wilson).
+    pub interval: [f64; 2],
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct HeadMean {
+    pub layer: u32,
+    pub head: u32,
+    pub mean: f64,
+    pub deviation: f64,
+    pub samples: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Ranked {
+    pub layer: u32,
+    pub head: u32,
+    pub mean: f64,
+    /// The 95 % interval of the mean over the samples.
+    pub interval: [f64; 2],
+    pub stability: f64,
+    pub ranks: [f64; 2],
+}
+
+/// Two groups of samples, head by head.
+#[derive(Debug, Serialize)]
+pub(super) struct Compared {
+    pub groups: [String; 2],
+    pub samples: [usize; 2],
+    pub is_paired: bool,
+    pub tested: usize,
+    pub uncorrected: usize,
+    pub by_chance: f64,
+    pub significant: usize,
+    pub sentence: String,
+    /// Layer after layer.
+    pub heads: Vec<HeadDifference>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct HeadDifference {
+    pub layer: u32,
+    pub head: u32,
+    pub difference: f64,
+    pub interval: [f64; 2],
+    pub p: f64,
+    pub q: f64,
+    pub is_significant: bool,
+}
+
+/// A number that may find wrong answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Finder {
+    pub column: String,
+    /// Whether a low number is suspicious.
+    pub low: bool,
+    pub auc: f64,
+    pub interval: [f64; 2],
+    pub wrong: usize,
+    pub right: usize,
+    /// Share of the right answers and share of the wrong answers that are called wrong, from no answer to all.
+    pub roc: Vec<[f64; 2]>,
+}
+
+/// The numbers of the first head for right and for wrong answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Distribution {
+    pub layer: u32,
+    pub head: u32,
+    pub right: Vec<f64>,
+    pub wrong: Vec<f64>,
+}
+
+/// A sample of the contact sheet.
+#[derive(Debug, Serialize)]
+pub(super) struct Suspicious {
+    pub sample: String,
+    pub question: String,
+    pub answer: String,
+    pub expected: Option<String>,
+    pub correct: Option<bool>,
+    pub score: f64,
+    pub trace: Option<PathBuf>,
+}
+
+/// Reads the table and computes everything.
+pub(super) fn numbers(
+    args: &Args,
+    progress: &dyn Fn(u64, u64),
+    cancel: &CancelToken,
+) -> anyhow::Result<Numbers> {
+    let set = DataSet::open(&table_path(&args.table)?)?;
+    let samples = set.samples();
+    let filter = Filter { conditions: args.filter.clone() };
+    let kept = filter.mask(samples)?;
+    if kept.count() == 0 {
+        bail!(usage(match args.filter.is_empty() {
+            true => format!("{} has no samples", args.table.display()),
+            false => format!("no sample of {} fulfils the filter", args.table.display()),
+        }));
+    }
+    let column = args.quantity;
+    let cube = Cube::load(&set, column, progress, cancel)?;
+    let moments = cube.moments(&kept);
+    if moments.range().is_none() {
+        bail!(usage(format!(
+            "no head has a number in the column `{}`: choose another --quantity",
+            column.name()
+        )));
+    }
+    let options = RankingOptions { low_first: column.is_low_first(), ..RankingOptions::default() };
+    let Some(ranking) = Ranking::of_group(&cube, &kept, options, cancel) else {
+        bail!("cancelled: nothing was written");
+    };
+    let comparison = comparison(args, &cube, samples, &kept, progress, cancel)?;
+    let best = ranking.heads.first().map(|head| head.cell);
+    let wrong = answers(samples, &kept, false);
+    let (suspicious, suspicious_by) = suspicious(&set, &kept, args.samples);
+    Ok(Numbers {
+        vlmscope: env!("CARGO_PKG_VERSION"),
+        command: command_line(),
+        table: args.table.clone(),
+        against: args.against.clone(),
+        models: models(samples, &kept),
+        filter: args.filter.iter().map(Condition::to_string).collect(),
+        quantity: column.name(),
+        all_samples: samples.len(),
+        samples: kept.count(),
+        pictures: texts(samples, &kept, "picture").collect::<BTreeSet<_>>().len(),
+        expected: answers(samples, &kept, true).count() + wrong.count(),
+        wrong: wrong.count(),
+        categories: categories(samples, &kept),
+        layers: cube.layers().to_vec(),
+        heads: cube.heads(),
+        means: means(&cube, &moments),
+        ranking: ranked(&cube, &moments, &ranking, args.heads),
+        ranking_first: options.first.min(cube.cells()),
+        resamples: options.resamples,
+        seed: options.seed,
+        comparison,
+        finders: finders(samples, &kept, &cube, column, best),
+        distribution: best.and_then(|best| distribution(&cube, samples, &kept, best)),
+        suspicious,
+        suspicious_by,
+    })
+}
+
+/// The samples whose answer is an expected one, or is not.
+fn answers(samples: &SampleColumns, kept: &Mask, correct: bool) -> Mask {
+    let is = |row: usize| kept.has(row) && samples.correct(row) == Some(correct);
+    Mask::new((0..samples.len()).map(is).collect())
+}
+
+fn texts<'a>(
+    samples: &'a SampleColumns,
+    kept: &'a Mask,
+    column: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    kept.rows().into_iter().filter_map(move |row| samples.text(column, row))
+}
+
+fn models(samples: &SampleColumns, kept: &Mask) -> Vec<String> {
+    let models: BTreeSet<&str> = texts(samples, kept, "model").collect();
+    models.into_iter().map(str::to_owned).collect()
+}
+
+/// Right answers by kind of question, the most frequent kinds first; none where answers have no kind.
+fn categories(samples: &SampleColumns, kept: &Mask) -> Vec<Category> {
+    let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for row in kept.rows() {
+        if let (Some(category), Some(correct)) =
+            (samples.text("category", row), samples.correct(row))
+        {
+            let [all, right] = counts.entry(category).or_default();
+            (*all, *right) = (*all + 1, *right + usize::from(correct));
+        }
+    }
+    let mut found: Vec<Category> = counts
+        .into_iter()
+        .map(|(category, [samples, correct])| Category {
+            category: category.to_owned(),
+            samples,
+            correct,
+            interval: wilson(correct, samples),
+        })
+        .collect();
+    found.sort_by_key(|category| std::cmp::Reverse(category.samples));
+    found.truncate(MOST_CATEGORIES);
+    found
+}
+
+/// The 95 % interval of a share by Wilson's score.
+pub(super) fn wilson(hits: usize, of: usize) -> [f64; 2] {
+    const Z: f64 = 1.959_963_984_540_054;
+    if of == 0 {
+        return [f64::NAN; 2];
+    }
+    let (n, share) = (of as f64, hits as f64 / of as f64);
+    let centre = share + Z * Z / (2.0 * n);
+    let half = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    [-1.0, 1.0].map(|sign| (centre + sign * half) / (1.0 + Z * Z / n))
+}
+
+fn means(cube: &Cube, moments: &Moments) -> Vec<HeadMean> {
+    let one = |(cell, moment): (usize, &crate::table::statistics::Moment)| {
+        let [layer, head] = cube.head_of(cell).unwrap_or_default();
+        HeadMean { layer, head, mean: moment.mean, deviation: moment.deviation, samples: moment.n }
+    };
+    moments.cells.iter().enumerate().map(one).collect()
+}
+
+fn ranked(cube: &Cube, moments: &Moments, ranking: &Ranking, most: usize) -> Vec<Ranked> {
+    let one = |head: &crate::table::statistics::RankedHead| {
+        let [layer, number] = cube.head_of(head.cell)?;
+        Some(Ranked {
+            layer,
+            head: number,
+            mean: head.value,
+            interval: moments.cells.get(head.cell)?.interval(),
+            stability: head.stability,
+            ranks: head.ranks,
+        })
+    };
+    ranking.heads.iter().take(most).filter_map(one).collect()
+}
+
+/// The comparison that was asked for, or else that of right and wrong answers if there are both.
+fn comparison(
+    args: &Args,
+    cube: &Cube,
+    samples: &SampleColumns,
+    kept: &Mask,
+    progress: &dyn Fn(u64, u64),
+    cancel: &CancelToken,
+) -> anyhow::Result<Option<Compared>> {
+    if let Some(against) = &args.against {
+        return paired(args, against, cube, samples, kept, progress, cancel).map(Some);
+    }
+    let (names, groups) = match &args.compare {
+        Some(column) => groups(column, samples)?,
+        None => (
+            ["right answers", "wrong answers"].map(str::to_owned),
+            [true, false].map(|correct| answers(samples, kept, correct)),
+        ),
+    };
+    let groups = groups.map(|group| group.and(kept));
+    if let Some(small) = (0..2).find(|&group| groups[group].count() < LEAST_SAMPLES) {
+        if args.compare.is_none() {
+            return Ok(None);
+        }
+        bail!(usage(format!(
+            "--compare: the group `{}` has {} samples; at least {LEAST_SAMPLES} are needed",
+            names[small],
+            groups[small].count()
+        )));
+    }
+    let found = compare_groups(&cube.moments(&groups[0]), &cube.moments(&groups[1]));
+    Ok(Some(compared(cube, &found, names, false)))
+}
+
+/// Two groups by a column of true and false or of two texts, or by a condition and its opposite.
+fn groups(text: &str, samples: &SampleColumns) -> anyhow::Result<([String; 2], [Mask; 2])> {
+    let of = |values: [bool; 2], own: &[Option<bool>]| {
+        values.map(|value| Mask::new(own.iter().map(|own| *own == Some(value)).collect()))
+    };
+    match samples.column(text) {
+        Some(Values::Bool(bools)) => {
+            let names = match text {
+                "correct" => ["right answers".into(), "wrong answers".into()],
+                _ => [text.to_owned(), format!("not {text}")],
+            };
+            Ok((names, of([true, false], bools)))
+        }
+        Some(Values::Text(texts)) => {
+            let values: BTreeSet<&String> = texts.iter().flatten().collect();
+            let [first, second]: [&String; 2] = values.iter().copied().collect::<Vec<_>>().try_into().map_err(|values: Vec<&String>| {
+                usage(format!(
+                    "--compare {text}: the column has {} different texts; name one of them, such as --compare \"{text} = {}\"",
+                    values.len(),
+                    values.first().map_or("fox", |value| value.as_str())
+                ))
+            })?;
+            let is = |wanted: &String| {
+                Mask::new(texts.iter().map(|own| own.as_ref() == Some(wanted)).collect())
+            };
+            Ok(([first, second].map(|value| format!("{text} = {value}")), [is(first), is(second)]))
+        }
+        Some(Values::Number(_)) => Err(usage(format!(
+            "--compare {text}: the column holds numbers; name a limit, such as --compare \"{text} < 0.5\""
+        ))),
+        None => {
+            let condition: Condition =
+                text.parse().map_err(|error| usage(format!("--compare: {error}")))?;
+            let mask =
+                condition.mask(samples).map_err(|error| usage(format!("--compare: {error}")))?;
+            let others = match samples.column(&condition.column) {
+                Some(Values::Text(texts)) => Mask::new(texts.iter().map(Option::is_some).collect()),
+                Some(Values::Bool(bools)) => Mask::new(bools.iter().map(Option::is_some).collect()),
+                Some(Values::Number(numbers)) => {
+                    Mask::new(numbers.iter().map(|number| !number.is_nan()).collect())
+                }
+                None => Mask::all(samples.len()),
+            };
+            let names = [condition.to_string(), format!("not {condition}")];
+            Ok((names, [mask.clone(), mask.inverse().and(&others)]))
+        }
+    }
+}
+
+/// The samples that both tables have, head by head.
+fn paired(
+    args: &Args,
+    against: &Path,
+    cube: &Cube,
+    samples: &SampleColumns,
+    kept: &Mask,
+    progress: &dyn Fn(u64, u64),
+    cancel: &CancelToken,
+) -> anyhow::Result<Compared> {
+    let other = DataSet::open(&table_path(against)?)?;
+    let mut pairs = join(samples, other.samples())?;
+    pairs.retain(|[own, _]| kept.has(*own));
+    if pairs.len() < LEAST_SAMPLES {
+        bail!(usage(format!(
+            "{} and {} have {} samples in common; samples belong together by the column `sample`",
+            args.table.display(),
+            against.display(),
+            pairs.len()
+        )));
+    }
+    let second = Cube::load(&other, args.quantity, progress, cancel)?;
+    let Some(found) = compare_paired(cube, &second, &pairs) else {
+        bail!(usage(format!(
+            "{} has {} layers × {} heads and {} has {} × {}: heads of different models have no counterpart",
+            args.table.display(),
+            cube.layers().len(),
+            cube.heads(),
+            against.display(),
+            second.layers().len(),
+            second.heads()
+        )));
+    };
+    let names = [&args.table, &against.to_owned()].map(|path| path.display().to_string());
+    Ok(compared(cube, &found, names, true))
+}
+
+fn compared(cube: &Cube, found: &Comparison, groups: [String; 2], is_paired: bool) -> Compared {
+    let one = |(cell, of): (usize, &crate::table::statistics::Difference)| {
+        let [layer, head] = cube.head_of(cell).unwrap_or_default();
+        HeadDifference {
+            layer,
+            head,
+            difference: of.difference,
+            interval: of.interval,
+            p: of.p,
+            q: of.q,
+            is_significant: of.is_significant(),
+        }
+    };
+    Compared {
+        groups,
+        samples: found.samples,
+        is_paired,
+        tested: found.tested(),
+        uncorrected: found.uncorrected(),
+        by_chance: found.by_chance(),
+        significant: found.significant(),
+        sentence: found.sentence(),
+        heads: found.cells.iter().enumerate().map(one).collect(),
+    }
+}
+
+/// How well each number finds wrong answers, in the order of the AUC.
+fn finders(
+    samples: &SampleColumns,
+    kept: &Mask,
+    cube: &Cube,
+    column: HeadColumn,
+    best: Option<usize>,
+) -> Vec<Finder> {
+    let rows: Vec<usize> =
+        kept.rows().into_iter().filter(|&row| samples.correct(row).is_some()).collect();
+    let is_wrong: Vec<bool> = rows.iter().map(|&row| samples.correct(row) == Some(false)).collect();
+    let of_column = |name: &str, row: usize| match name {
+        "logprob / tokens" => samples.number("logprob", row) / samples.number("tokens", row),
+        name => samples.number(name, row),
+    };
+    let mut found: Vec<Finder> = FINDERS
+        .iter()
+        .filter_map(|&(name, low)| {
+            finder(name.to_owned(), low, rows.iter().map(|&row| of_column(name, row)), &is_wrong)
+        })
+        .collect();
+    if let Some((best, [layer, head])) = best.and_then(|best| Some((best, cube.head_of(best)?))) {
+        let name = format!("{} of layer {layer}, head {head}", column.name());
+        let values = cube.mean_of(&[best]);
+        let scores = rows.iter().map(|&row| values[row]);
+        found.extend(finder(name, !column.is_low_first(), scores, &is_wrong));
+    }
+    found.sort_by(|a, b| b.auc.total_cmp(&a.auc));
+    found
+}
+
+fn finder(
+    column: String,
+    low: bool,
+    values: impl Iterator<Item = f64>,
+    is_wrong: &[bool],
+) -> Option<Finder> {
+    let score: Vec<f64> = values.map(|value| if low { -value } else { value }).collect();
+    let Auc { auc, interval, positive, negative } =
+        auc_interval(&score, is_wrong, AUC_RESAMPLES, 0)?;
+    let roc = roc(&score, is_wrong)?;
+    Some(Finder { column, low, auc, interval, wrong: positive, right: negative, roc })
+}
+
+fn distribution(
+    cube: &Cube,
+    samples: &SampleColumns,
+    kept: &Mask,
+    best: usize,
+) -> Option<Distribution> {
+    let [layer, head] = cube.head_of(best)?;
+    let values = cube.mean_of(&[best]);
+    let of = |correct: bool| -> Vec<f64> {
+        let rows = answers(samples, kept, correct).rows().into_iter();
+        rows.map(|row| values[row]).filter(|value| value.is_finite()).collect()
+    };
+    let (right, wrong) = (of(true), of(false));
+    (!right.is_empty() && !wrong.is_empty()).then_some(Distribution { layer, head, right, wrong })
+}
+
+/// The samples with the lowest log-probability of the answer, or else with the least attention on the picture.
+fn suspicious(set: &DataSet, kept: &Mask, most: usize) -> (Vec<Suspicious>, &'static str) {
+    let samples = set.samples();
+    let has =
+        |column: &&str| kept.rows().iter().any(|&row| samples.number(column, row).is_finite());
+    let by = ["logprob", "image_share"].into_iter().find(has).unwrap_or("index");
+    let mut rows = kept.rows();
+    rows.retain(|&row| samples.number(by, row).is_finite());
+    rows.sort_by(|&a, &b| samples.number(by, a).total_cmp(&samples.number(by, b)));
+    let text = |column: &str, row: usize| samples.text(column, row).map(str::to_owned);
+    let one = |row: usize| Suspicious {
+        sample: samples.name(row).to_owned(),
+        question: text("question", row).unwrap_or_default(),
+        answer: text("answer", row).unwrap_or_default(),
+        expected: text("expected", row),
+        correct: samples.correct(row),
+        score: samples.number(by, row),
+        trace: samples.text("trace", row).map(|path| set.file(path)),
+    };
+    (rows.into_iter().take(most).map(one).collect(), by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilsons_interval_is_that_of_a_textbook() {
+        // Newcombe 1998, table I: 81 of 263.
+        let [low, high] = wilson(81, 263);
+        assert!((low - 0.2553).abs() < 5e-5 && (high - 0.3662).abs() < 5e-5, "{low} {high}");
+        let [low, high] = wilson(0, 20);
+        assert!(low.abs() < 1e-12 && (high - 0.1611).abs() < 5e-5, "{high}");
+        assert!(wilson(0, 0)[0].is_nan());
+    }
+}

@@ -1,0 +1,163 @@
+//! Charts of a report as plain data: matrices, rankings, curves, distributions and contact sheets, laid out as a [`Figure`].
+//!
+//! Sizes are in design units; a chart at scale 2 has the same layout with twice the pixels.
+
+mod curves;
+mod distribution;
+mod matrix;
+mod plot;
+mod ranking;
+mod sheet;
+
+pub use curves::{Curve, CurvesChart};
+pub use distribution::{DistributionChart, Group};
+pub use matrix::{CellMark, MatrixChart};
+pub use ranking::{RankedBar, RankingChart};
+pub use sheet::{SheetChart, SheetTile, TILE};
+
+use super::ColorMap;
+use super::figure::{Align, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun, fitted, sides};
+
+/// Colours of series that are told apart on light and dark surfaces, also by readers who confuse red and green (Okabe and Ito).
+pub const SERIES: [[u8; 3]; 7] = [
+    [0x00, 0x72, 0xb2],
+    [0xd5, 0x5e, 0x00],
+    [0x00, 0x9e, 0x73],
+    [0xcc, 0x79, 0xa7],
+    [0xe6, 0x9f, 0x00],
+    [0x56, 0xb4, 0xe9],
+    [0x8a, 0x8d, 0x93],
+];
+
+/// Type sizes.
+const TITLE: f32 = 17.0;
+const BODY: f32 = 13.0;
+const TICK: f32 = 12.0;
+/// Space around a chart.
+const MARGIN: f32 = 24.0;
+/// Height of the title and the line below it.
+const HEAD: f32 = 62.0;
+/// Height of the legend with the space above it.
+const FOOT: f32 = 46.0;
+
+/// A chart that is laid out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chart {
+    /// Shapes and labels.
+    pub figure: Figure,
+    /// The colour map of `Ink::Map`.
+    pub map: ColorMap,
+    /// The places of pictures, in pixels.
+    pub pictures: Vec<PixelRect>,
+}
+
+/// The ink of a series.
+fn series(index: usize) -> Ink {
+    Ink::Fixed(SERIES[index % SERIES.len()])
+}
+
+/// Draws in design units.
+struct Canvas {
+    figure: Figure,
+    width: f32,
+}
+
+impl Canvas {
+    /// A chart with a title and a line below it.
+    fn new([width, height]: [f32; 2], scale: f32, title: &str, subtitle: &str) -> Self {
+        let size = [width, height].map(|side| (side * scale).ceil() as u32);
+        let mut canvas = Self { figure: Figure::empty(size, scale), width };
+        let room = width - 2.0 * MARGIN;
+        canvas.text(
+            [MARGIN, MARGIN + 13.0],
+            Align::Start,
+            TITLE,
+            Ink::Text,
+            vec![TextRun::strong(fitted(title, true, room / TITLE))],
+        );
+        canvas.plain(
+            [MARGIN, MARGIN + 34.0],
+            Align::Start,
+            BODY,
+            Ink::Muted,
+            &fitted(subtitle, false, room / BODY),
+        );
+        canvas
+    }
+
+    fn text(&mut self, [x, y]: [f32; 2], align: Align, size: f32, ink: Ink, runs: Vec<TextRun>) {
+        let scale = self.figure.scale;
+        let baseline = [x * scale, y * scale];
+        self.figure.labels.push(Label { runs, baseline, align, size_px: size * scale, ink });
+    }
+
+    fn plain(&mut self, at: [f32; 2], align: Align, size: f32, ink: Ink, text: &str) {
+        self.text(at, align, size, ink, vec![TextRun::plain(text)]);
+    }
+
+    fn rect(&mut self, rect: PixelRect, ink: Ink, alpha: f32) {
+        let rect = self.scaled(&rect);
+        self.figure.fills.push(Fill { rect, ink, alpha });
+    }
+
+    /// The edges of a rectangle, inside of it.
+    fn frame(&mut self, rect: &PixelRect, width: f32, ink: Ink) {
+        for side in sides(rect, width) {
+            self.rect(side, ink, 1.0);
+        }
+    }
+
+    fn line(&mut self, from: [f32; 2], to: [f32; 2], width: f32, ink: Ink) {
+        let scale = self.figure.scale;
+        let [from, to] = [from, to].map(|point| point.map(|at| at * scale));
+        self.figure.strokes.push(Stroke { from, to, width: width * scale, ink, alpha: 1.0 });
+    }
+
+    fn disc(&mut self, at: [f32; 2], diameter: f32, ink: Ink) {
+        self.line(at, at, diameter, ink);
+    }
+
+    fn scaled(&self, rect: &PixelRect) -> PixelRect {
+        let scale = self.figure.scale;
+        PixelRect {
+            x: rect.x * scale,
+            y: rect.y * scale,
+            width: rect.width * scale,
+            height: rect.height * scale,
+        }
+    }
+
+    fn done(self, map: ColorMap) -> Chart {
+        Chart { figure: self.figure, map, pictures: Vec::new() }
+    }
+}
+
+/// Round numbers within a range for the ticks of an axis, and the number of their decimals.
+fn ticks([low, high]: [f64; 2], most: usize) -> (Vec<f64>, usize) {
+    let span = high - low;
+    if !span.is_finite() || span <= 0.0 || most == 0 {
+        return (Vec::new(), 0);
+    }
+    let rough = span / most as f64;
+    let power = 10.0_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|by| by * power).find(|step| *step >= rough);
+    let step = step.unwrap_or(10.0 * power);
+    let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    ((first..=last).map(|at| at as f64 * step).collect(), decimals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_numbers_within_the_range() {
+        assert_eq!(ticks([0.0, 1.0], 5), (vec![0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0], 1));
+        assert_eq!(ticks([-3.2, 11.0], 4), (vec![0.0, 5.0, 10.0], 0));
+        assert_eq!(ticks([0.013, 0.019], 3).1, 3);
+        assert_eq!(ticks([1.0, 1.0], 5).0, Vec::<f64>::new());
+        assert_eq!(ticks([f64::NAN, 1.0], 5).0, Vec::<f64>::new());
+    }
+}
