@@ -220,7 +220,7 @@ impl<'a> Figures<'a> {
     fn difference(&self, compared: &'a Compared) -> Plan<'a> {
         let (found, unit) = (self.found, self.column.difference_unit());
         let [first, second] = &compared.groups;
-        let title = format!("{}: {first} − {second}", self.column.title());
+        let title = format!("{}: {first} − {second}", capitalised(self.column.title()));
         let subtitle = match compared.is_paired {
             true => format!("{} samples of both tables", thousands(compared.samples[0])),
             false => format!(
@@ -308,7 +308,8 @@ impl<'a> Figures<'a> {
         let of = self.found.distribution.as_ref()?;
         let unit = self.column.unit();
         let head = head_name(of.layer, of.head);
-        let title = format!("{} of {head} for right and wrong answers", self.column.title());
+        let title =
+            format!("{} of {head} for right and wrong answers", capitalised(self.column.title()));
         let caption = format!(
             "Distribution of {} of {head}, the first head of the ranking, over right and wrong answers.",
             self.column.title()
@@ -425,4 +426,11 @@ pub(super) fn thousands(count: usize) -> String {
 /// A share with its interval, for the page.
 pub(super) fn share_text(share: f64, [low, high]: [f64; 2]) -> String {
     format!("{} ({} to {})", percent(share, 1), percent(low, 1), percent(high, 1))
+}
+
+/// A name at the beginning of a line.
+pub(super) fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
 }

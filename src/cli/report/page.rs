@@ -1,7 +1,7 @@
 //! The Markdown page of a report.
 
 use super::Args;
-use super::figures::{Drawn, ranks, share_text, thousands};
+use super::figures::{Drawn, capitalised, ranks, share_text, thousands};
 use super::numbers::{Compared, Numbers, wilson};
 use crate::table::statistics::HeadColumn;
 use crate::view::figure::{head_name, number, signed};
@@ -25,7 +25,7 @@ pub(super) fn page(args: &Args, found: &Numbers, drawn: &[Drawn]) -> String {
     page.accuracy(found);
     page.heads(found);
     if let Some(compared) = &found.comparison {
-        page.comparison(compared);
+        page.comparison(compared, found.categories.len());
     }
     page.finders(found);
     page.suspicious(found);
@@ -165,7 +165,7 @@ impl Page<'_> {
         self.line("");
     }
 
-    fn comparison(&mut self, compared: &Compared) {
+    fn comparison(&mut self, compared: &Compared, kinds: usize) {
         let [first, second] = &compared.groups;
         self.line(&format!("## {} − {}\n", cell(first), cell(second)));
         let samples = match compared.is_paired {
@@ -177,6 +177,9 @@ impl Page<'_> {
             ),
         };
         self.line(&format!("{samples}. {}\n", compared.sentence));
+        if !compared.is_paired && kinds > 1 {
+            self.line("The groups may differ in their kinds of question: compare one kind with `--filter \"category = …\"`.\n");
+        }
         self.figure("difference");
         let mut heads: Vec<_> = compared.heads.iter().filter(|head| head.q.is_finite()).collect();
         heads.sort_by(|a, b| {
@@ -325,11 +328,4 @@ fn p_text(p: f64) -> String {
         p if p < 1e-4 => format!("{p:.1e}"),
         p => format!("{p:.4}"),
     }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut characters = text.chars();
-    characters
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }

@@ -9,6 +9,7 @@ const WIDTH: f32 = 640.0;
 const HEIGHT: f32 = 300.0;
 const LEFT: f32 = 44.0;
 const BINS: usize = 40;
+const NEAR: f64 = 0.1;
 
 /// A group of samples.
 pub struct Group {
@@ -83,7 +84,10 @@ impl DistributionChart<'_> {
             (low.min(value), high.max(value))
         });
         match high - low {
-            span if span > 0.0 && span.is_finite() => [low, high],
+            // An axis that nearly begins at 0 begins there.
+            span if span > 0.0 && span.is_finite() => {
+                [if (0.0..NEAR * span).contains(&low) { 0.0 } else { low }, high]
+            }
             _ if low.is_finite() => [low - 0.5, low + 0.5],
             _ => [0.0, 1.0],
         }

@@ -2,7 +2,7 @@
 
 use super::{BODY, Canvas, Chart, FOOT, HEAD, MARGIN, TICK};
 use crate::view::ColorMap;
-use crate::view::figure::{Align, Ink, Legend, PixelRect, step_for, text_width};
+use crate::view::figure::{Align, Ink, Legend, PixelRect, fitted, step_for, text_width};
 
 /// Space for the numbers of the layers, and for those of the heads.
 const LEFT: f32 = 46.0;
@@ -15,6 +15,8 @@ const PRINTED: f32 = 40.0;
 /// Width of a chart at least, for its title.
 const LEAST_WIDTH: f32 = 640.0;
 const BAR: [f32; 2] = [220.0, 12.0];
+/// Height of the line about frames.
+const NOTE: f32 = 26.0;
 
 /// A mark of a cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +60,8 @@ impl MatrixChart<'_> {
         let cell = (CELLS / heads as f32).clamp(6.0, CELL);
         let inner = [cell * heads as f32, cell * self.layers.len() as f32];
         let width = (2.0 * MARGIN + LEFT + inner[0]).max(LEAST_WIDTH);
-        let height = HEAD + MARGIN + TOP + inner[1] + FOOT + MARGIN;
+        let note = if self.frames.is_empty() { 0.0 } else { NOTE };
+        let height = HEAD + MARGIN + TOP + inner[1] + FOOT + note + MARGIN;
         let mut canvas = Canvas::new([width, height], scale, self.title, self.subtitle);
         let content = PixelRect {
             x: MARGIN + LEFT,
@@ -148,17 +151,11 @@ impl MatrixChart<'_> {
         let bar_px = canvas.scaled(&bar);
         canvas.figure.legend = Some(Legend { bar: bar_px, map: self.map, ends: self.ends.clone() });
         if !self.frames.is_empty() {
-            let x = bar.right() + 8.0 + text_width(high, false) * BODY + 24.0;
-            let size = BODY
-                .min((canvas.width - MARGIN - x - 20.0) / text_width(self.frames, false).max(0.1));
-            canvas.frame(&PixelRect { x, y: top, width: 12.0, height: 12.0 }, 1.5, Ink::Text);
-            canvas.plain(
-                [x + 20.0, baseline],
-                Align::Start,
-                size.max(9.0),
-                Ink::Muted,
-                self.frames,
-            );
+            let y = top + NOTE;
+            let room = (canvas.width - MARGIN - left - 20.0) / TICK;
+            canvas.frame(&PixelRect { x: left, y, width: 12.0, height: 12.0 }, 1.5, Ink::Text);
+            let text = fitted(self.frames, false, room);
+            canvas.plain([left + 20.0, y + 10.5], Align::Start, TICK, Ink::Muted, &text);
         }
     }
 }

@@ -18,8 +18,8 @@ pub use sheet::{SheetChart, SheetTile, TILE};
 use super::ColorMap;
 use super::figure::{Align, Figure, Fill, Ink, Label, PixelRect, Stroke, TextRun, fitted, sides};
 
-/// Colours of series that are told apart on light and dark surfaces, also by readers who confuse red and green (Okabe and Ito).
-pub const SERIES: [[u8; 3]; 7] = [
+/// Colours of series that are told apart on light and dark surfaces, also by readers who confuse red and green (after Okabe and Ito).
+pub const SERIES: [[u8; 3]; 8] = [
     [0x00, 0x72, 0xb2],
     [0xd5, 0x5e, 0x00],
     [0x00, 0x9e, 0x73],
@@ -27,6 +27,7 @@ pub const SERIES: [[u8; 3]; 7] = [
     [0xe6, 0x9f, 0x00],
     [0x56, 0xb4, 0xe9],
     [0x8a, 0x8d, 0x93],
+    [0x5b, 0x3a, 0x9b],
 ];
 
 /// Type sizes.
@@ -159,5 +160,119 @@ mod tests {
         assert_eq!(ticks([0.013, 0.019], 3).1, 3);
         assert_eq!(ticks([1.0, 1.0], 5).0, Vec::<f64>::new());
         assert_eq!(ticks([f64::NAN, 1.0], 5).0, Vec::<f64>::new());
+    }
+
+    /// Everything of a chart lies inside of it, and no label on another.
+    fn check(chart: &Chart, what: &str) {
+        let [width, height] = chart.figure.size.map(|side| side as f32);
+        let whole = PixelRect { x: 0.0, y: 0.0, width, height };
+        let labels: Vec<PixelRect> = chart.figure.labels.iter().map(Label::bounds).collect();
+        for (label, bounds) in chart.figure.labels.iter().zip(&labels) {
+            assert!(
+                whole.contains(bounds),
+                "{what}: {:?} at {bounds:?} of {width} × {height}",
+                label.text()
+            );
+        }
+        for (at, bounds) in labels.iter().enumerate() {
+            let hit = labels[..at].iter().position(|other| other.overlaps(bounds));
+            assert!(hit.is_none(), "{what}: {:?} on another", chart.figure.labels[at].text());
+        }
+        assert!(chart.figure.fills.iter().all(|fill| whole.contains(&fill.rect)), "{what}");
+        assert!(chart.pictures.iter().all(|picture| whole.contains(picture)), "{what}");
+        for stroke in &chart.figure.strokes {
+            assert!(stroke.from.iter().chain(&stroke.to).all(|at| at.is_finite()), "{what}");
+        }
+    }
+
+    const LONG: &str = "a title or a name that is a good deal longer than the chart has room for, in one line, at any size of its type, and then some";
+
+    #[test]
+    fn matrices_of_every_size_stay_inside_their_chart() {
+        for (layers, heads) in [(1, 1), (6, 8), (32, 32), (80, 64), (48, 16)] {
+            let numbers: Vec<u32> = (0..layers).map(|layer| 2 * layer).collect();
+            let values: Vec<f64> = (0..layers as usize * heads)
+                .map(|at| if at % 7 == 3 { f64::NAN } else { at as f64 - 20.0 })
+                .collect();
+            let marks = vec![CellMark { framed: true, note: "± 12345.67".into() }; values.len()];
+            let chart = MatrixChart {
+                title: LONG,
+                subtitle: LONG,
+                layers: &numbers,
+                heads,
+                values: &values,
+                range: [-20.0, values.len() as f64],
+                map: ColorMap::Coolwarm,
+                print: &|value| format!("{value:+.4}"),
+                ends: ["−20.0 points".into(), "+5100.0 points".into()],
+                marks: &marks,
+                frames: "differs after the correction for all heads",
+            };
+            check(&chart.chart(1.0), &format!("{layers} × {heads}"));
+            let twice = chart.chart(2.0).figure;
+            assert_eq!(twice.fills.len(), chart.chart(1.0).figure.fills.len());
+        }
+    }
+
+    #[test]
+    fn charts_of_extreme_numbers_stay_inside() {
+        let numbers = [f64::NAN, -1e-9, 0.0, 1.0, 1e6];
+        let heads: Vec<RankedBar> = numbers
+            .iter()
+            .map(|&value| RankedBar {
+                name: "L100 H127".into(),
+                value,
+                interval: [value - 1.0, value + 1.0],
+                stability: 0.004,
+                ranks: "100–128".into(),
+            })
+            .collect();
+        let chart = RankingChart {
+            title: LONG,
+            subtitle: LONG,
+            axis: "points",
+            factor: 100.0,
+            among: "among the first 12",
+            heads: &heads[1..],
+        };
+        check(&chart.chart(1.0), "ranking");
+        let groups =
+            [numbers.to_vec(), Vec::new()].map(|values| Group { name: LONG.into(), values });
+        for groups in [&groups[..], &groups[1..]] {
+            let chart = DistributionChart {
+                title: LONG,
+                subtitle: LONG,
+                axis: "focus",
+                factor: 1.0,
+                groups,
+            };
+            check(&chart.chart(1.0), "distribution");
+        }
+        let curve = |_| Curve {
+            name: LONG.into(),
+            note: LONG.into(),
+            points: vec![[0.0, 0.0], [0.5, 1.0], [1.0, 1.0]],
+        };
+        let curves: Vec<Curve> = (0..8).map(curve).collect();
+        let chart =
+            CurvesChart { title: LONG, subtitle: LONG, axes: ["right", "wrong"], curves: &curves };
+        check(&chart.chart(1.0), "curves");
+        let tile = |at: usize| SheetTile {
+            aspect: [None, Some(1.0), Some(9.0), Some(0.1)][at % 4],
+            question: LONG.into(),
+            answer: LONG.into(),
+            expected: LONG.into(),
+            correct: [None, Some(true), Some(false)][at % 3],
+            numbers: LONG.into(),
+        };
+        for count in [1, 5, 12] {
+            let tiles: Vec<SheetTile> = (0..count).map(tile).collect();
+            let chart = SheetChart { title: LONG, subtitle: LONG, tiles: &tiles }.chart(1.0);
+            check(&chart, "sheet");
+            assert_eq!(
+                chart.pictures.len(),
+                tiles.iter().filter(|tile| tile.aspect.is_some()).count()
+            );
+        }
     }
 }
