@@ -2,7 +2,7 @@
 
 use super::super::common::{bar, note};
 use super::super::overlay;
-use super::Args;
+use super::args::Args;
 use super::folder::Folder;
 use super::numbers::{Compared, Numbers, Suspicious};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Target};

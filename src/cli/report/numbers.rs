@@ -2,7 +2,7 @@
 
 use super::super::common::{command_line, usage};
 use super::super::table::table_path;
-use super::Args;
+use super::args::Args;
 use crate::job::CancelToken;
 use crate::table::statistics::{
     Auc, Comparison, Condition, Cube, DataSet, Filter, HeadColumn, Mask, Moments, Ranking,

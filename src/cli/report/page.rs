@@ -1,6 +1,6 @@
 //! The Markdown page of a report.
 
-use super::Args;
+use super::args::Args;
 use super::figures::{Drawn, capitalised, ranks, share_text, thousands};
 use super::numbers::{Compared, Numbers, wilson};
 use crate::table::statistics::HeadColumn;
