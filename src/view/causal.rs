@@ -86,7 +86,7 @@ pub struct TreeEdge {
     pub marks: [Mark; 2],
     /// The share of the graphs that have it.
     pub share: Option<f32>,
-    /// Whether it belongs to the tree; the others join nodes of different branches.
+    /// Whether it joins a node and the node above it.
     pub is_branch: bool,
 }
 
@@ -153,7 +153,7 @@ impl CausalTree {
             graph_nodes: graph.nodes.len(),
             graph_edges: graph.edges.len(),
             runs: result.runs,
-            edges: edges(graph, &index_of, radius),
+            edges: edges(graph, &nodes, &index_of),
             nodes,
         })
     }
@@ -244,19 +244,17 @@ fn nodes(
 }
 
 /// The edges between the nodes that are shown.
-fn edges(graph: &HeadGraph, index_of: &HashMap<u32, usize>, radius: usize) -> Vec<TreeEdge> {
-    let is_branch = |a: u32, b: u32| {
-        let shown = graph.tree.iter().filter(|place| (1..=radius).contains(&place.depth));
-        shown
-            .filter_map(|place| Some((place.position, graph.tree.get(place.parent)?.position)))
-            .any(|pair| pair == (a, b) || pair == (b, a))
+fn edges(graph: &HeadGraph, nodes: &[TreeNode], index_of: &HashMap<u32, usize>) -> Vec<TreeEdge> {
+    let is_below = |node: usize, above: usize| {
+        nodes.get(node).is_some_and(|node| node.depth > 0 && node.parent == above)
     };
     let shown = |edge: &crate::analysis::causal::EdgeResult| {
+        let [a, b] = [*index_of.get(&edge.a)?, *index_of.get(&edge.b)?];
         Some(TreeEdge {
-            ends: [*index_of.get(&edge.a)?, *index_of.get(&edge.b)?],
+            ends: [a, b],
             marks: [edge.mark_a, edge.mark_b],
             share: edge.share,
-            is_branch: is_branch(edge.a, edge.b),
+            is_branch: is_below(a, b) || is_below(b, a),
         })
     };
     graph.edges.iter().filter_map(shown).collect()
@@ -421,7 +419,11 @@ mod tests {
             tree.nodes.iter().map(|node| (node.position, node.depth, node.parent)).collect();
         assert_eq!(found, [(target, 0, 0), (near, 1, 0), (word, 1, 0), (far, 2, 1)]);
         let branches: Vec<bool> = tree.edges.iter().map(|edge| edge.is_branch).collect();
-        assert_eq!(branches, [true, true, true, true, false]);
+        assert_eq!(
+            branches,
+            [true, true, true, false, false],
+            "the far node stands below the near one"
+        );
         assert!(tree.edges.iter().all(|edge| {
             let [a, b] = edge.ends.map(|end| tree.nodes[end].position);
             a < b && edge.marks == [Mark::Tail, Mark::Head]

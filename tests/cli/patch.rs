@@ -104,8 +104,7 @@ fn an_incomplete_table_is_continued_and_a_figure_shows_it() {
     let svg = String::from_utf8(folder.read("p.svg")).unwrap();
     let caption = "residual stream copied · answer token 3 ";
     assert!(svg.contains(caption) && svg.contains("share of the answer that returns"));
-    for text in ["position ↓", "layer →", "other patches", "last position", "0: as likely as with"]
-    {
+    for text in ["position ↓", "layer →", "other patches", "last position", "0: as with "] {
         assert!(svg.contains(text), "{text}");
     }
     // Cells are vectors; only the picture and the ramp are embedded.

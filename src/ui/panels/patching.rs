@@ -291,15 +291,13 @@ fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
         text_in(ui, place, Align2::CENTER_CENTER, &column.to_string(), font(), ink.muted);
     }
     let [of_rows, of_columns] = table.axes();
+    let both = format!("{of_rows} ↓ {of_columns} →");
+    let corner_text = match text_width(&both, false) * 11.0 <= names - 6.0 {
+        true => both,
+        false => format!("{of_columns} →"),
+    };
     let corner = Rect::from_min_size(whole.min, vec2(names - 6.0, NAMES));
-    text_in(
-        ui,
-        corner,
-        Align2::RIGHT_CENTER,
-        &format!("{of_rows} ↓ {of_columns} →"),
-        font(),
-        ink.muted,
-    );
+    text_in(ui, corner, Align2::RIGHT_CENTER, &corner_text, font(), ink.muted);
     for (row, of_row) in table.rows.iter().enumerate() {
         let label =
             Rect::from_min_size(pos2(whole.left(), cell(row, 0).top()), vec2(names - 6.0, ROW));
@@ -326,7 +324,8 @@ fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
         let state = if numbers.done < numbers.places {
             format!("{} of {} places", numbers.done, numbers.places)
         } else {
-            format!("log p {own:.2} here, {other:.2} with {}", table.other)
+            let [own, other] = [own, other].map(|logprob| decimal(f64::from(logprob), 2));
+            format!("log p {own} here, {other} with {}", table.other)
         };
         muted(ui, format!("0 as with the other picture, 1 as with this one · {state}"));
         return;

@@ -29,6 +29,10 @@ const GAP: f32 = 36.0;
 /// Widths of edges between distances and of other edges.
 const BRANCH: f32 = 2.0;
 const OTHER: f32 = 1.1;
+/// Number of edges outside of the tree from which on they are fainter, and the least strength that is left: lines that
+/// cross everywhere would hide the tree.
+const CLEAR: f32 = 24.0;
+const LEAST_STRENGTH: f32 = 0.35;
 /// An edge of few runs is still visible.
 const LEAST_ALPHA: f32 = 0.18;
 /// Length of an edge at which its marks have their full size, in units.
@@ -241,15 +245,26 @@ impl Pieces {
                 PixelRect { x, y, width: rect.width * k, height: rect.height * k }
             })
             .collect();
-        // The edges of the tree are above the others.
+        let hovered = state
+            .hovered
+            .and_then(|patch| tree.nodes.iter().position(|node| node.face.patch() == Some(patch)));
+        let is_hovered = |edge: &TreeEdge| hovered.is_some_and(|node| edge.ends.contains(&node));
+        // The edges of the tree are above the others, and those of the node under the pointer above all.
         let mut edges: Vec<&TreeEdge> = tree.edges.iter().collect();
         edges.sort_by(|a, b| {
-            let key = |edge: &TreeEdge| (edge.is_branch, edge.share.unwrap_or(1.0));
-            let ((a, a_share), (b, b_share)) = (key(a), key(b));
-            a.cmp(&b).then(a_share.total_cmp(&b_share))
+            let key = |edge: &TreeEdge| (is_hovered(edge), edge.is_branch);
+            let share = |edge: &TreeEdge| edge.share.unwrap_or(1.0);
+            key(a).cmp(&key(b)).then(share(a).total_cmp(&share(b)))
         });
+        let others = edges.iter().filter(|edge| !edge.is_branch).count();
+        let strength = (CLEAR / others.max(1) as f32).clamp(LEAST_STRENGTH, 1.0);
         for edge in edges {
-            self.add_edge(edge, edge.ends.map(|end| rects[end]), k);
+            let look = match (is_hovered(edge), edge.is_branch) {
+                (true, _) => (BRANCH, Ink::Hover, 1.0),
+                (false, true) => (BRANCH, Ink::Text, 1.0),
+                (false, false) => (OTHER, Ink::Muted, strength),
+            };
+            self.add_edge(edge, edge.ends.map(|end| rects[end]), look, k);
         }
         for (node, rect) in tree.nodes.iter().zip(rects) {
             self.nodes.push((node.position, rect));
@@ -308,7 +323,13 @@ impl Pieces {
     }
 
     /// A line from one node to another with a mark at each end.
-    fn add_edge(&mut self, edge: &TreeEdge, [a, b]: [PixelRect; 2], k: f32) {
+    fn add_edge(
+        &mut self,
+        edge: &TreeEdge,
+        [a, b]: [PixelRect; 2],
+        (width, ink, strength): (f32, Ink, f32),
+        k: f32,
+    ) {
         let (from, to) = (a.centre(), b.centre());
         let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
         let length = dx.hypot(dy);
@@ -326,11 +347,10 @@ impl Pieces {
             return;
         }
         let at = |distance: f32| [from[0] + along[0] * distance, from[1] + along[1] * distance];
-        let (width, ink) = if edge.is_branch { (BRANCH, Ink::Text) } else { (OTHER, Ink::Muted) };
         let look = Look {
             width: (width * k).max(1.0),
             ink,
-            alpha: edge.share.map_or(1.0, |share| share.max(LEAST_ALPHA)),
+            alpha: edge.share.map_or(1.0, |share| share.max(LEAST_ALPHA)) * strength,
             // Marks of a short edge do not touch each other.
             k: if edge.is_branch { k } else { 0.8 * k }.min((end - start) / SHORTEST),
         };
@@ -372,12 +392,17 @@ impl Pieces {
     /// "Distance" and the colour of each.
     fn add_depths(&mut self, theme: Theme, depths: usize, [left, middle]: [f32; 2], s: f32) {
         let mut x = self.add_note("Distance", [left, middle], s) + 14.0 * s;
-        for depth in 1..=depths {
+        // Larger distances share the last colour.
+        for depth in 1..=depths.min(CONTOURS) {
             let side = 12.0 * s;
             let rect = PixelRect { x, y: middle - side / 2.0, width: side, height: side };
             let fill = Fill { rect, ink: causal_ink(theme, depth), alpha: 1.0 };
             self.plates.push((rect, vec![fill], Vec::new()));
-            x = self.add_note(&depth.to_string(), [x + side + 6.0 * s, middle], s) + 14.0 * s;
+            let text = match depth == CONTOURS && depths > CONTOURS {
+                true => format!("{depth}–{depths}"),
+                false => depth.to_string(),
+            };
+            x = self.add_note(&text, [x + side + 6.0 * s, middle], s) + 14.0 * s;
         }
     }
 }

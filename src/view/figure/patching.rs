@@ -72,8 +72,8 @@ pub(super) fn place(
 fn key_lines(table: &PatchTable) -> Vec<String> {
     let [own, other] = table.logprobs.map(|logprob| decimal(f64::from(logprob), 2));
     vec![
-        format!("0: as likely as with {} (log p {other})", table.other),
-        format!("1: as likely as with this picture (log p {own})"),
+        format!("0: as with {}, log p {other}", table.other),
+        format!("1: as with this picture, log p {own}"),
     ]
 }
 
