@@ -77,6 +77,22 @@ def test_another_command_may_start_the_engine(program, engine):
         same(other.ask(PICTURES[0], QUESTION), engine.ask(PICTURES[0], QUESTION))
 
 
+def test_an_engine_behind_ssh(program, engine, tmp_path, monkeypatch):
+    """ssh hands one text to the shell of the other machine."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("VLMSCOPE_SSH", str(ssh))
+    there = tmp_path / "a b" / "vlmscope"
+    there.parent.mkdir()
+    there.symlink_to(program)
+    with vlmscope.Engine(remote=f"ssh://ada@gpu-box:22{there}", threads=1) as other:
+        same(other.ask(PICTURES[0], QUESTION), engine.ask(PICTURES[0], QUESTION))
+    ssh.write_text("#!/bin/sh\necho 'ada@gpu-box: Permission denied (publickey).' >&2\nexit 255\n")
+    with vlmscope.Engine(remote="ssh://ada@gpu-box") as other, pytest.raises(vlmscope.EngineLostError, match=r"(?s)exit code 255.*Permission denied"):
+        other.ask(PICTURES[0], QUESTION)
+
+
 def test_tokens_come_one_by_one_with_their_attention(engine):
     stream = engine.stream(PICTURES[0], QUESTION, pages=True, topk=3)
     with pytest.raises(vlmscope.EngineError, match="has not ended"):

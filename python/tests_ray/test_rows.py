@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import vlmscope
+from conftest import questions
 from PIL import Image
+from vlmscope.ray.ask import Asker, Work
 from vlmscope.ray.program import Program
 from vlmscope.ray.rows import ALIASES, field_of, write_rows
 from vlmscope.ray.tables import errors_of, heads_of, nested, samples_of
@@ -103,3 +106,27 @@ def test_a_program_that_fails_is_named(tmp_path, script, kind, says):
     assert type(caught.value) is kind
     with pytest.raises(vlmscope.EngineError, match="cannot start"):
         Program([str(tmp_path / "none")]).answer(tmp_path / "rows.jsonl")
+
+
+def test_a_row_that_kills_the_program_is_a_row_that_failed(program, tmp_path):
+    wrapper = tmp_path / "program"
+    wrapper.write_text(
+        f"#!{sys.executable}\n"
+        "import os, subprocess, sys\n"
+        "for line in sys.stdin:\n"
+        "    if 'POISON' in open(line.strip()).read():\n"
+        "        os.kill(os.getpid(), 9)\n"
+        f"    subprocess.run([{program!r}, *sys.argv[1:]], input=line.encode())\n"
+    )
+    wrapper.chmod(0o755)
+    rows = questions(5)
+    rows[3]["question"] = "POISON"
+    work = Work(None, str(wrapper), ["--threads", "1"], {}, "/")
+    answers = Asker(work)(pa.Table.from_pylist(rows))
+    errors = {row["index"]: row["error"] for row in answers.to_pylist()}
+    assert [errors[index] for index in (0, 1, 2, 4)] == [None] * 4 and "killed by signal 9" in errors[3]
+    # One that every row kills ends the job.
+    for row in rows:
+        row["question"] = "POISON"
+    with pytest.raises(vlmscope.EngineLostError, match="killed by signal 9"):
+        Asker(work)(pa.Table.from_pylist(rows))

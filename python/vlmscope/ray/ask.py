@@ -21,8 +21,8 @@ from .tables import nested
 
 #: Reads the names of data sets from standard input, and keeps its model.
 ASK = ("ask", "--batch", "-", "--json")
-#: The program dies so often without an answer that no row is to blame.
-MOST_DEATHS = 8
+#: So many rows one after another that each kill the program are not to blame for it.
+MOST_DEATHS = 3
 
 
 def ask(
@@ -113,7 +113,7 @@ class Asker:
         bundle = local_folder(work.bundle)
         model = [] if bundle is None else ["--model", bundle]
         self._program = Program([work.program or find_program(), *ASK, "--pictures", work.pictures, *model, *work.flags])
-        #: times that the program died since it last answered
+        #: rows that killed the program since it last answered one
         self._deaths = 0
         self._has_answered = False
 
@@ -123,18 +123,16 @@ class Asker:
     def _answer(self, batch: pa.Table) -> list[pa.Table]:
         """Answers of a batch. Where the program dies, half of the rows are tried, until the row that kills it is alone."""
         try:
-            answers = [self._run(batch)]
+            return [self._run(batch)]
         except EngineLostError as error:
-            self._deaths += 1
-            if self._deaths >= MOST_DEATHS:
-                raise
             if batch.num_rows == 1:
+                self._deaths += 1
+                if self._deaths >= MOST_DEATHS:
+                    raise
                 (row,) = batch.to_pylist()
                 return [self._run(batch, {row[INDEX]: str(error)})]
             half = batch.num_rows // 2
             return self._answer(batch.slice(0, half)) + self._answer(batch.slice(half))
-        self._deaths = 0
-        return answers
 
     def _run(self, batch: pa.Table, faults: dict[int, str] | None = None) -> pa.Table:
         """Runs the program on the rows of a batch but those with `faults`."""
@@ -147,5 +145,6 @@ class Asker:
             reasons |= written.faults
             if not answered and not self._has_answered:
                 refuse_what_fails_alike(missing, reasons)
-            self._has_answered |= bool(answered)
+            if answered:
+                self._has_answered, self._deaths = True, 0
             return nested(heads, written.renamed(samples), failed_rows(missing, reasons, self._work.columns))
