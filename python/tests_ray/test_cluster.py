@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -121,50 +122,80 @@ def test_a_row_that_fails_is_a_row(cluster, program, tmp_path):
         vlmscope.ray.write_tables(answers, tmp_path / "parts")
 
 
+def wait_for_actor(others: list[int], node: int | None = None) -> psutil.Process:
+    """An actor whose model answers, not one of `others`; with `node`, one of this process of a node."""
+    for _ in range(600):
+        for process in actors():
+            with contextlib.suppress(psutil.Error):
+                if process.pid not in others and node in (None, process.ppid()) and process.children():
+                    return process
+        time.sleep(0.05)
+    raise AssertionError("no actor came within 30 s")
+
+
+class Killer(threading.Thread):
+    """Does something while a job runs; `join` raises its errors."""
+
+    def __init__(self, work):
+        super().__init__()
+        self.work, self.error, self.ended = work, None, 0.0
+
+    def run(self) -> None:
+        try:
+            self.work()
+            self.ended = time.monotonic()
+        except BaseException as error:
+            self.error = error
+
+    def join(self, timeout=None) -> None:
+        super().join(timeout)
+        if self.error:
+            raise self.error
+
+
 def test_a_killed_actor_loses_and_repeats_nothing(cluster, program, one_process, tmp_path):
-    rows = questions(40)
+    rows = questions(60)
     whole = one_process(rows)
-    killed = []
+    killed: list[int] = []
 
     def kill() -> None:
         for _ in range(2):
-            time.sleep(4)
-            for process in actors()[:1]:
-                os.kill(process.pid, signal.SIGKILL)
-                killed.append(process.pid)
+            killed.append(wait_for_actor(killed).pid)
+            os.kill(killed[-1], signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
-    answers = vlmscope.ray.ask(ray.data.from_items(rows, override_num_blocks=10), num_cpus=0.5, batch_size=2, program=program)
+    killer = Killer(kill)
+    answers = vlmscope.ray.ask(ray.data.from_items(rows, override_num_blocks=15), num_cpus=0.5, batch_size=2, program=program)
     killer.start()
     counts = vlmscope.ray.write_tables(answers, tmp_path / "killed.parquet", program=program)
+    ended = time.monotonic()
     killer.join()
-    assert killed, "no actor was killed"
-    assert counts["samples"] == 40 and counts["errors"] == 0
+    assert killer.ended < ended and len(killed) == 2
+    assert counts["samples"] == 60 and counts["errors"] == 0
     same(whole, tmp_path / "killed.parquet")
 
 
 def test_a_killed_node_loses_and_repeats_nothing(cluster, program, one_process, tmp_path):
-    rows = questions(40)
+    rows = questions(60)
     whole = one_process(rows)
-    node = cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES, resources={"third": 1})
+    node = cluster.add_node(num_cpus=2, object_store_memory=STORE_BYTES)
     cluster.wait_for_nodes()
-    done = []
+    raylet = node.all_processes["raylet"][0].process.pid
 
     def kill() -> None:
-        # Once a first part of the answers is there.
-        time.sleep(6)
+        # An actor of this node is answering, and its first answers may lie in the node's store.
+        wait_for_actor([], raylet)
+        time.sleep(0.5)
         cluster.remove_node(node, allow_graceful=False)
-        done.append(time.monotonic())
 
-    killer = threading.Thread(target=kill)
-    rows_of = ray.data.from_items(rows, override_num_blocks=10)
+    killer = Killer(kill)
+    rows_of = ray.data.from_items(rows, override_num_blocks=15)
     answers = vlmscope.ray.ask(rows_of, concurrency=3, num_cpus=0.5, batch_size=2, program=program)
     killer.start()
     counts = vlmscope.ray.write_tables(answers, tmp_path / "node.parquet", program=program)
     ended = time.monotonic()
     killer.join()
-    assert done and done[0] < ended, "the node was removed after the end"
-    assert counts["samples"] == 40 and counts["errors"] == 0
+    assert killer.ended < ended, "the node was removed after the end"
+    assert counts["samples"] == 60 and counts["errors"] == 0
     same(whole, tmp_path / "node.parquet")
 
 
