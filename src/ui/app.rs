@@ -4,6 +4,7 @@
 use super::causes::Causes;
 use super::chat::Chat;
 use super::closed::Closed;
+use super::data_set::DataSets;
 use super::dialogs::Prompt;
 use super::document::{Document, DocumentId};
 use super::documents::Documents;
@@ -73,6 +74,8 @@ pub struct App {
     pub settings_path: Option<PathBuf>,
     /// The answered questions, the oldest first.
     pub docs: Documents,
+    /// The open tables over many answers.
+    pub data_sets: DataSets,
     /// The conversation before each document's question.
     pub turns: HashMap<DocumentId, Vec<Turn>>,
     /// The picture that each document's question was about.
@@ -111,6 +114,10 @@ pub struct App {
     pub is_narrow: bool,
     /// Rectangle of the stage in points.
     pub stage_rect: egui::Rect,
+    /// Samples in a row of the contact sheet.
+    pub sheet_columns: usize,
+    /// Rectangle of the table over many answers in points.
+    pub data_set_rect: egui::Rect,
     /// Height that the token strip needs, in points.
     pub tokens_height: f32,
     /// Messages.
@@ -202,6 +209,7 @@ impl App {
             settings,
             settings_path,
             docs: Documents::default(),
+            data_sets: DataSets::new(Arc::clone(&wake)),
             turns: HashMap::new(),
             pictures: HashMap::new(),
             current: None,
@@ -221,6 +229,8 @@ impl App {
             overlay: None,
             is_narrow: false,
             stage_rect: egui::Rect::ZERO,
+            sheet_columns: 1,
+            data_set_rect: egui::Rect::ZERO,
             tokens_height: 0.0,
             notices: Vec::new(),
             samples: None,
@@ -344,6 +354,7 @@ impl App {
         self.samples = None;
         self.thumbnails.clear();
         self.picture_strips.clear();
+        self.data_sets.forget_textures();
         self.drawing_samples = false;
     }
 
@@ -362,6 +373,7 @@ impl App {
     /// Shows a document.
     pub fn show_document(&mut self, id: DocumentId) {
         self.show_view();
+        self.data_sets.is_shown = false;
         if self.current != Some(id) {
             self.current = Some(id);
             self.rank = 0;

@@ -1,5 +1,6 @@
 //! Closed answers and bookmarks that can be brought back.
 
+use super::data_set::DataSetDoc;
 use super::document::{Document, DocumentId};
 use super::documents::Documents;
 use super::score::Scores;
@@ -44,6 +45,8 @@ pub struct ClosedWindow {
     pub turns: HashMap<DocumentId, Vec<Turn>>,
     /// The picture of each question.
     pub pictures: HashMap<DocumentId, Picture>,
+    /// The tables over many answers.
+    pub tables: Vec<DataSetDoc>,
     /// The answer that was looked at.
     pub current: Option<DocumentId>,
     /// Edits and measurements.

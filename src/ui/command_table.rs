@@ -31,6 +31,8 @@ macro_rules! ui_commands {
                     => |app, _| relevancy::show_view(app),
                 ShowCauses "Graph: causes of the answer token" [SHIFT C]
                     => |app, _| causes::show_view(app),
+                ShowDataSet "Data set: the table of many answers, or back" [SHIFT T]
+                    => |app, _| data_set::toggle(app),
                 ZoomIn "Zoom in" [NONE Equals] [NONE Plus]
                     => |app, _| view::change(app, |state, _| Command::ZoomBy {
                         factor: 1.25, about: state.camera.centre,
@@ -200,7 +202,7 @@ macro_rules! ui_commands {
                 BuiltInModel "Use the built-in model" => |app, _| ask::use_built_in_model(app),
             }
             Files {
-                OpenFile "Open a picture or trace…" [CTRL O] => |app, _| files::ask_what_to_open(app),
+                OpenFile "Open a picture, trace or table…" [CTRL O] => |app, _| files::ask_what_to_open(app),
                 Paste "Paste a picture" [CTRL V]
                     => |app, _| app.host.push(HostRequest::PastePicture),
                 SaveTrace "Save the trace…" [CTRL S] => |app, _| files::save_trace(app),
@@ -214,6 +216,13 @@ macro_rules! ui_commands {
                 CopyNumbers "Copy the numbers of this view as CSV" => files::copy_numbers,
                 CopyCommandLine "Copy the command line that draws this view"
                     => files::copy_command_line,
+                OpenSample "Open the chosen sample of the data set" [NONE Enter]
+                    => |app, _| data_set::open_chosen(app),
+                SaveTableMatrix "Save the data set's matrix as CSV…"
+                    => |app, _| data_set::save_matrix(app),
+                SaveTableRanking "Save the data set's ranking of heads as CSV…"
+                    => |app, _| data_set::save_ranking(app),
+                CloseDataSet "Close the table" => |app, _| data_set::close_shown(app),
                 Bookmark "Bookmark this view" [CTRL D] => |app, _| bookmarks::add(app),
             }
             Show {

@@ -269,13 +269,20 @@ pub(super) fn write_bytes(bytes: &[u8], path: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// The preview is decoded as the model's input is: upright, in the same colours.
-fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<TaskResult> {
-    let decoded = image::DynamicImage::from(upright(&picture)?);
+/// A picture that is shown until there is an answer. It is decoded as the model's input is: upright, in the same colours.
+///
+/// # Errors
+/// If the picture cannot be decoded.
+pub(super) fn preview_of(picture: &Picture) -> anyhow::Result<egui::ColorImage> {
+    let decoded = image::DynamicImage::from(upright(picture)?);
     let is_large = decoded.width().max(decoded.height()) > PREVIEW_SIDE;
     let shown = if is_large { decoded.thumbnail(PREVIEW_SIDE, PREVIEW_SIDE) } else { decoded };
     let rgb = shown.to_rgb8();
     let size = [rgb.width() as usize, rgb.height() as usize];
-    let preview = egui::ColorImage::from_rgb(size, rgb.as_raw());
+    Ok(egui::ColorImage::from_rgb(size, rgb.as_raw()))
+}
+
+fn read_picture(picture: Picture, path: Option<PathBuf>) -> anyhow::Result<TaskResult> {
+    let preview = preview_of(&picture)?;
     Ok(TaskResult::Picture { picture, preview, path })
 }

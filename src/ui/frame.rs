@@ -140,6 +140,7 @@ fn apply_theme(app: &App, ctx: &egui::Context) {
 fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
     PaneContext {
         docs: &app.docs,
+        data_sets: &app.data_sets,
         current: app.doc(),
         shown: &app.shown,
         look: &app.look,
@@ -158,7 +159,12 @@ fn context<'a>(app: &'a App, output: &'a PassOutput) -> PaneContext<'a> {
         thumbnails: &app.thumbnails,
         picture_strips: &app.picture_strips,
         stage: &app.stage,
-        stage_rect: output.stage_rect.get().unwrap_or(app.stage_rect),
+        // Messages lie over the middle of a table as they do over that of a stage.
+        stage_rect: match (output.stage_rect.get(), app.data_sets.shown()) {
+            (Some(rect), _) => rect,
+            (None, Some(_)) => app.data_set_rect,
+            (None, None) => app.stage_rect,
+        },
         notices: &app.notices,
         film_dialog: app.film_dialog.as_ref(),
         film_options: &app.film_options,
@@ -186,7 +192,7 @@ fn draw(app: &mut App, panes: &mut Panes, output: &PassOutput, ui: &mut Ui) {
         .exact_size(TITLE_HEIGHT)
         .frame(Frame::new().fill(ink.panel).inner_margin(Margin::symmetric(12, 6)))
         .show(ui, |ui| panes.title.ui(&cx, ui));
-    if cx.editor.is_some() {
+    if cx.editor.is_some() && cx.data_set().is_none() {
         egui::Panel::bottom("film strip")
             .exact_size(FILM_STRIP_HEIGHT)
             .frame(Frame::new().fill(ink.panel).inner_margin(Margin::symmetric(12, 4)))
@@ -196,7 +202,10 @@ fn draw(app: &mut App, panes: &mut Panes, output: &PassOutput, ui: &mut Ui) {
     // window costs a software renderer a third of a frame.
     egui::CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
         ui.spacing_mut().item_spacing = egui::Vec2::ZERO;
-        if app.is_narrow {
+        if cx.data_set().is_some() {
+            output.data_set_rect.set(Some(ui.max_rect()));
+            panes.data_set.ui(&cx, ui);
+        } else if app.is_narrow {
             narrow_panels(&cx, panes, ui, app.tokens_height);
         } else {
             let seen = Seen {
@@ -210,7 +219,7 @@ fn draw(app: &mut App, panes: &mut Panes, output: &PassOutput, ui: &mut Ui) {
             layout.show(ui, seen, &mut |pane, ui| tile(&cx, panes, pane, ui));
         }
     });
-    if let Some(overlay) = cx.overlay {
+    if let Some(overlay) = cx.overlay.filter(|_| cx.data_set().is_none()) {
         show_overlay(&cx, panes, ui, overlay);
     }
     drop_hint(ui);
@@ -335,8 +344,7 @@ fn drop_hint(ui: &Ui) {
         egui::StrokeKind::Inside,
     );
     let font = theme::strong(theme::TITLE);
-    let text =
-        "Drop to open: a picture, a trace, a folder of traces, a walkthrough or a model folder";
+    let text = "Drop to open: a picture, a trace, a folder of traces, a table, a walkthrough or a model folder";
     painter.text(rect.center(), egui::Align2::CENTER_CENTER, text, font, ink.text);
 }
 
@@ -345,6 +353,12 @@ fn take(app: &mut App, output: &PassOutput, ctx: &egui::Context) {
     let scale = ctx.pixels_per_point();
     if let Some(rect) = output.stage_rect.get() {
         app.stage_rect = rect;
+    }
+    if let Some(columns) = output.sheet_columns.get() {
+        app.sheet_columns = columns;
+    }
+    if let Some(rect) = output.data_set_rect.get() {
+        app.data_set_rect = rect;
     }
     if let Some(height) = output.tokens_height.get()
         && (height - app.tokens_height).abs() > 0.5

@@ -9,16 +9,29 @@ fn anchor_id() -> Id {
     Id::unique("the head that was clicked last")
 }
 
-/// The command of a click on a head: alone it chooses the head; with Ctrl it adds the head to the chosen ones or takes
-/// it out; with Shift it adds all heads from the one that was clicked last to this one, which `range` lists.
+/// The command of a click on a head, see [`chosen_after_click`].
 pub fn click(
     ui: &Ui,
     state: &ViewState,
     head: LayerHead,
     range: impl FnOnce(LayerHead) -> Vec<LayerHead>,
 ) -> Command {
+    let heads = chosen_after_click(ui, state.map.chosen_heads(), head, range);
+    if !adds(ui) {
+        return Command::SetLayerHead(head[0], head[1]);
+    }
+    Command::SetHeadSet(heads)
+}
+
+/// The chosen heads after a click on a head: alone it chooses the head; with Ctrl it adds the head to the chosen ones or
+/// takes it out; with Shift it adds all heads from the one that was clicked last to this one, which `range` lists.
+pub fn chosen_after_click(
+    ui: &Ui,
+    chosen: Vec<LayerHead>,
+    head: LayerHead,
+    range: impl FnOnce(LayerHead) -> Vec<LayerHead>,
+) -> Vec<LayerHead> {
     let modifiers = ui.input(|input| input.modifiers);
-    let chosen = state.map.chosen_heads();
     let anchor = ui.data(|data| data.get_temp::<LayerHead>(anchor_id()));
     if !modifiers.shift {
         ui.data_mut(|data| data.insert_temp(anchor_id(), head));
@@ -26,16 +39,16 @@ pub fn click(
     if modifiers.shift {
         let anchor = anchor.or_else(|| chosen.last().copied()).unwrap_or(head);
         let added = range(anchor);
-        return Command::SetHeadSet([chosen, added].concat());
+        return [chosen, added].concat();
     }
-    if modifiers.command {
-        return Command::SetHeadSet(if chosen.contains(&head) {
-            chosen.into_iter().filter(|other| *other != head).collect()
-        } else {
-            [chosen, vec![head]].concat()
-        });
+    if !modifiers.command {
+        return vec![head];
     }
-    Command::SetLayerHead(head[0], head[1])
+    if chosen.contains(&head) {
+        chosen.into_iter().filter(|other| *other != head).collect()
+    } else {
+        [chosen, vec![head]].concat()
+    }
 }
 
 /// A click on a head of the chosen layers chooses it in all of them. With Shift or Ctrl it adds the head of one layer: of

@@ -2,6 +2,7 @@
 //! [`super::commands`].
 
 use super::causes::CausesCommand;
+use super::data_set::{Brush, DataSetId, DataSetView};
 use super::document::DocumentId;
 use super::film::FilmOptions;
 use super::layout::{Overlay, Pane};
@@ -83,6 +84,8 @@ pub enum Intent {
     TestMaps,
     /// Computes relevancy maps by these methods, for these answer tokens (all tokens if the list is empty).
     ComputeRelevancy(Vec<Method>, Vec<AnswerIndex>),
+    /// Shows, changes or leaves an open table.
+    DataSet(DataSetCommand),
     /// Measures what the verdicts about the words of these answers need.
     CheckWords(Vec<DocumentId>),
     /// Sets what [`super::transport::Transport`] plays.
@@ -120,6 +123,35 @@ pub enum ChatCommand {
     FollowUp(bool),
     /// Closes the error.
     DismissError,
+}
+
+/// Commands for open tables; where none is named, for the one that is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DataSetCommand {
+    /// Shows a table in place of the answer.
+    Show(DataSetId),
+    /// Shows the answer again.
+    Hide,
+    /// Closes a table.
+    Close(DataSetId),
+    /// Shows something else of the table.
+    View(Box<DataSetView>),
+    /// Selects the samples inside a rectangle of the plot, or all.
+    Brush(Option<Brush>),
+    /// The matrix counts the selected samples only, or all.
+    CountBrush(bool),
+    /// Moves to a place in the order of the samples.
+    Cursor(usize),
+    /// Opens the trace of a sample, or offers to ask its question again.
+    Open(usize),
+    /// Asks the question of a sample again.
+    AskAgain(usize),
+    /// Makes the small pictures of these samples.
+    Tiles(Vec<usize>),
+    /// Compares with the same samples in another table, which is asked for.
+    CompareTable,
+    /// The field of conditions has received the focus.
+    FilterFocused,
 }
 
 /// Commands for bookmarks, which are counted from 0.

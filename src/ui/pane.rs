@@ -4,6 +4,7 @@
 //! panel alone (a text being typed, the open entry of a list) is a field of the panel.
 
 use super::chat::Chat;
+use super::data_set::{DataSetDoc, DataSets};
 use super::dialogs::Prompt;
 use super::document::Document;
 use super::film::{FilmDialog, FilmOptions};
@@ -38,6 +39,8 @@ pub struct PaneContext<'a> {
     pub docs: &'a [Document],
     /// The document that is looked at.
     pub current: Option<&'a Document>,
+    /// The open tables over many answers.
+    pub data_sets: &'a DataSets,
     /// The drawn view: the document's view with the preview applied.
     pub shown: &'a ViewState,
     /// The look that new documents start with.
@@ -113,6 +116,10 @@ pub struct PassOutput {
     marked: RefCell<Vec<u32>>,
     /// Rectangle of the stage's panel, in points.
     pub stage_rect: Cell<Option<Rect>>,
+    /// Samples in a row of the contact sheet.
+    pub sheet_columns: Cell<Option<usize>>,
+    /// Rectangle of the table over many answers, in points.
+    pub data_set_rect: Cell<Option<Rect>>,
     /// Rectangle of the first answer, in points.
     pub first_stage: Cell<Option<Rect>>,
     /// Rectangle of the second answer, in points.
@@ -144,6 +151,11 @@ impl<'a> PaneContext<'a> {
     /// Marks the words of some positions, ascending, while the pointer stays.
     pub fn mark_positions(&self, positions: &[u32]) {
         self.output.marked.replace(positions.to_vec());
+    }
+
+    /// The table that the window shows, in place of an answer.
+    pub fn data_set(&self) -> Option<&'a DataSetDoc> {
+        self.data_sets.shown()
     }
 
     /// Whether the stage shows the view, not the preview of a walkthrough.

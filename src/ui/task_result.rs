@@ -2,6 +2,7 @@
 //! two frames.
 
 use super::causes::FoundCauses;
+use super::data_set::DataSetView;
 use super::dialogs::Dialog;
 use super::document::DocumentId;
 use super::figures::{FigureJob, FigureKind};
@@ -19,6 +20,7 @@ use crate::edit::Step;
 use crate::model::{Curves, Picture};
 use crate::record::OpenTraces;
 use crate::settings::Bookmark;
+use crate::table::statistics::DataSet;
 use crate::trace::{FileStamp, Trace, TraceId};
 use crate::view::ViewState;
 use crate::view::timeline::Walkthrough;
@@ -116,6 +118,26 @@ pub enum TaskResult {
         /// Whether greedy decoding would diverge from the answer.
         changes_answer: bool,
     },
+    /// A table over many answers was opened.
+    OpenedTable(Arc<DataSet>),
+    /// The tables of a session were opened.
+    RestoredTables {
+        /// The tables with their views.
+        tables: Vec<(Arc<DataSet>, DataSetView)>,
+        /// Whether the window shows the last one.
+        shows: bool,
+        /// Sentences about those that could not be read.
+        problems: Vec<String>,
+    },
+    /// The picture of a sample was read, to be asked about again.
+    SamplePicture {
+        /// The picture.
+        picture: Picture,
+        /// The preview, shown until there is an answer.
+        preview: egui::ColorImage,
+        /// The question.
+        question: String,
+    },
     /// Two answers were compared.
     Compared(Box<Comparison>),
     /// The model was changed.
@@ -195,6 +217,8 @@ pub struct WalkthroughSaved {
 pub enum PathPurpose {
     /// Opens the files.
     Open,
+    /// Compares the table that is shown with another one.
+    CompareTable,
     /// Uses the model in the folder.
     UseBundle,
     /// Saves a trace.

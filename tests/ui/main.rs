@@ -9,6 +9,7 @@
 mod captured;
 mod causes;
 mod chat;
+mod data_set;
 mod faults;
 mod headless;
 mod objects;

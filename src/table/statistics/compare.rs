@@ -1,6 +1,6 @@
 //! Comparison of two groups of samples, head by head.
 
-use super::{Cube, Moment, Moments};
+use super::{Cube, Mask, Moment, Moments};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::function::beta::beta_reg;
 
@@ -90,15 +90,17 @@ pub fn compare_groups(first: &Moments, second: &Moments) -> Comparison {
 /// Compares the same samples in two tables, such as the answers of two models, by the t-test of pairs. Both cubes have the
 /// same heads; `None` otherwise.
 pub fn compare_paired(first: &Cube, second: &Cube, pairs: &[[usize; 2]]) -> Option<Comparison> {
-    if first.layers() != second.layers() || first.heads() != second.heads() {
-        return None;
-    }
-    let moments = first.paired_moments(second, pairs);
+    Some(test_differences(&first.paired(second, pairs)?))
+}
+
+/// Tests whether the differences of samples ([`Cube::paired`]) are 0 in the mean.
+pub fn test_differences(differences: &Cube) -> Comparison {
+    let moments = differences.moments(&Mask::all(differences.samples()));
     let one = |cell: &Moment| {
         let n = f64::from(cell.n);
         t_test(cell.mean, cell.deviation / n.sqrt(), n - 1.0)
     };
-    Some(Comparison::of(moments.cells.iter().map(one).collect(), [pairs.len(); 2]))
+    Comparison::of(moments.cells.iter().map(one).collect(), [moments.samples; 2])
 }
 
 impl Moment {

@@ -15,7 +15,9 @@ mod sample_columns;
 mod tests;
 
 pub use auc::{Auc, auc, auc_interval, roc};
-pub use compare::{Comparison, Difference, benjamini_hochberg, compare_groups, compare_paired};
+pub use compare::{
+    Comparison, Difference, benjamini_hochberg, compare_groups, compare_paired, test_differences,
+};
 pub use cube::Cube;
 pub use data_set::DataSet;
 pub use filter::{Bound, Condition, Filter, Test};

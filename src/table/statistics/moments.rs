@@ -44,18 +44,17 @@ impl Cube {
         Moments { cells: sums.cells(), samples: rows.len() }
     }
 
-    /// Mean and spread of the differences of samples: those of this cube minus those of another one with the same heads.
-    pub(super) fn paired_moments(&self, other: &Self, pairs: &[[usize; 2]]) -> Moments {
-        let mut sums = Sums::new(self.cells());
-        let mut differences = vec![0.0_f32; self.cells()];
-        for &[own, of_other] in pairs {
-            let values = self.sample(own).iter().zip(other.sample(of_other));
-            for (difference, (own, other)) in differences.iter_mut().zip(values) {
-                *difference = own - other;
-            }
-            sums.add(&differences);
+    /// The differences of samples: those of this cube minus those of another one. `None` if the other one has other heads.
+    pub fn paired(&self, other: &Self, pairs: &[[usize; 2]]) -> Option<Self> {
+        if self.layers() != other.layers() || self.heads() != other.heads() {
+            return None;
         }
-        Moments { cells: sums.cells(), samples: pairs.len() }
+        let mut values = Vec::with_capacity(pairs.len() * self.cells());
+        for &[own, of_other] in pairs {
+            let both = self.sample(own).iter().zip(other.sample(of_other));
+            values.extend(both.map(|(own, other)| own - other));
+        }
+        Self::new(self.layers().to_vec(), self.heads(), values)
     }
 }
 

@@ -20,11 +20,13 @@ pub struct RankingOptions {
     pub seed: u64,
     /// Whether the smallest mean is first.
     pub low_first: bool,
+    /// Whether the size of a number counts, not its sign.
+    pub by_size: bool,
 }
 
 impl Default for RankingOptions {
     fn default() -> Self {
-        Self { first: 12, resamples: 200, seed: 0, low_first: false }
+        Self { first: 12, resamples: 200, seed: 0, low_first: false, by_size: false }
     }
 }
 
@@ -64,10 +66,10 @@ impl Ranking {
         let value = cube.moments(mask).cells.iter().map(|cell| cell.mean).collect();
         let mut draws = Draws::new(options.seed);
         let drawn = draws.means(cube, &group, options.resamples, cancel)?;
-        Some(Self::new(value, &drawn, options, |value| value))
+        Some(Self::new(value, &drawn, options))
     }
 
-    /// Ranks heads by the size of the difference of their means between two groups; each group is resampled by itself.
+    /// Ranks heads by the difference of their means between two groups; each group is resampled by itself.
     pub fn of_difference(
         cube: &Cube,
         groups: [&Mask; 2],
@@ -80,11 +82,12 @@ impl Ranking {
         let mut drawn = draws.means(cube, &groups[0].rows(), options.resamples, cancel)?;
         let other = draws.means(cube, &groups[1].rows(), options.resamples, cancel)?;
         drawn.iter_mut().zip(&other).for_each(|(first, second)| *first -= second);
-        Some(Self::new(value, &drawn, options, f64::abs))
+        Some(Self::new(value, &drawn, options))
     }
 
     /// `drawn` is \[resamples, cells\].
-    fn new(value: Vec<f64>, drawn: &[f64], options: RankingOptions, size: fn(f64) -> f64) -> Self {
+    fn new(value: Vec<f64>, drawn: &[f64], options: RankingOptions) -> Self {
+        let size = |value: f64| if options.by_size { value.abs() } else { value };
         let sign = if options.low_first { -1.0 } else { 1.0 };
         let cells = value.len();
         let order = |values: &[f64]| {

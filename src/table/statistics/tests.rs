@@ -301,7 +301,7 @@ fn ranked_cube(samples: usize) -> Cube {
 fn a_ranking_knows_what_would_change_with_other_samples() {
     let cube = ranked_cube(600);
     let all = Mask::all(600);
-    let options = RankingOptions { first: 2, resamples: 200, seed: 3, low_first: false };
+    let options = RankingOptions { first: 2, resamples: 200, seed: 3, ..RankingOptions::default() };
     let cancel = CancelToken::new();
     let found = Ranking::of_group(&cube, &all, options, &cancel).unwrap();
     assert_eq!(found.heads.len(), 3, "a head without a value has no rank");
@@ -337,7 +337,7 @@ fn resampled_means_spread_as_their_standard_error_says() {
     });
     let cube = Cube::new(vec![0], 3, values.collect()).unwrap();
     let below = Mask::new((0..600).map(|sample| sample < 300).collect());
-    let options = RankingOptions { first: 1, ..RankingOptions::default() };
+    let options = RankingOptions { first: 1, by_size: true, ..RankingOptions::default() };
     let found =
         Ranking::of_difference(&cube, [&below, &below.inverse()], options, &CancelToken::new());
     let found = found.unwrap();

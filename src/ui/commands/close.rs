@@ -47,6 +47,7 @@ pub fn start_fresh(app: &mut App) {
         docs: std::mem::take(&mut app.docs),
         turns: std::mem::take(&mut app.turns),
         pictures: std::mem::take(&mut app.pictures),
+        tables: app.data_sets.take(),
         current: app.current.take(),
         what_if: std::mem::take(&mut app.what_if),
         scores: app.scores.take(),
@@ -100,6 +101,8 @@ fn everything(app: &mut App, closed: ClosedWindow) {
     app.what_if.second_stage = None;
     app.scores = closed.scores;
     app.editor = app.editor.take().or(closed.editor);
+    closed.tables.into_iter().for_each(|table| app.data_sets.add(table));
+    app.data_sets.is_shown = false;
     if let Some(current) = closed.current {
         app.show_document(current);
     }

@@ -1,6 +1,6 @@
 //! Files: open, save, copy.
 
-use super::{dialogs, grounding, walkthrough_files};
+use super::{data_set, dialogs, grounding, walkthrough_files};
 use crate::trace::{FileStamp, Trace};
 use crate::ui::app::App;
 use crate::ui::dialogs::{Dialog, Filters, TRACES, Want, path_from_text};
@@ -15,15 +15,18 @@ use std::sync::Arc;
 /// Kinds of files that can be opened.
 const OPENED: Filters = &[
     (
-        "Pictures, traces and walkthroughs",
-        &["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "vlmtrace", "toml", "zip"],
+        "Pictures, traces, tables and walkthroughs",
+        &[
+            "png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "vlmtrace", "parquet",
+            "toml", "zip",
+        ],
     ),
     ("All files", &["*"]),
 ];
 
 /// Asks for files to open.
 pub fn ask_what_to_open(app: &mut App) {
-    let title = "Open a picture, one or more traces, or a walkthrough";
+    let title = "Open a picture, one or more traces, a table, or a walkthrough";
     dialogs::ask(app, Dialog { title, want: Want::Files, filters: OPENED }, PathPurpose::Open);
 }
 
@@ -129,6 +132,9 @@ pub fn open(app: &mut App, path: &Path) {
     }
     if path.extension().is_some_and(|end| end == "toml" || end == "zip") {
         return walkthrough_files::open(app, path);
+    }
+    if path.extension().is_some_and(|end| end == "parquet") {
+        return data_set::open(app, path);
     }
     let is_trace = path.extension().is_some_and(|end| end == "vlmtrace" || end == "safetensors");
     if is_trace {

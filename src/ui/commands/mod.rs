@@ -5,6 +5,7 @@ mod ask;
 mod bookmarks;
 mod causes;
 mod close;
+mod data_set;
 mod dialogs;
 mod edit_picture;
 mod files;
@@ -32,7 +33,7 @@ use super::app::{App, HostRequest};
 use super::command_table::ui_commands;
 use super::document::DocumentId;
 use super::figures::FigureKind;
-use super::intent::{ChatCommand, FilmCommand, Intent, PathCommand};
+use super::intent::{ChatCommand, DataSetCommand, FilmCommand, Intent, PathCommand};
 use super::shortcuts::UiCommand;
 use super::transport::PlayAxis;
 use super::view_changes::{next_of, with_axes};
@@ -63,6 +64,7 @@ ui_commands!(bodies);
 /// Reads news of the model, files and tasks since the last pass.
 pub fn read_news(app: &mut App, ctx: &egui::Context) {
     ask::read_news(app);
+    data_set::read_news(app, ctx);
     results::read(app, ctx);
 }
 
@@ -135,6 +137,7 @@ pub fn apply_all(app: &mut App, ctx: &egui::Context) {
                     | Intent::Settle
                     | Intent::DrawSamples
                     | Intent::DrawPictureStrip(_)
+                    | Intent::DataSet(DataSetCommand::Tiles(_))
             );
             if !is_of_view {
                 ctx.request_repaint();
@@ -177,6 +180,7 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Bookmark(command) => bookmarks::apply(app, command),
         Intent::CancelTask(id) => app.tasks.cancel(id),
         Intent::TestMaps => score::start(app),
+        Intent::DataSet(command) => data_set::apply(app, command),
         Intent::CheckWords(answers) => grounding::check_each(app, answers),
         Intent::ComputeRelevancy(methods, tokens) => relevancy::compute(app, methods, tokens),
         Intent::Causes(command) => causes::apply(app, command),
@@ -240,7 +244,7 @@ fn changes_view(app: &mut App, command: &Command) {
 }
 
 fn run(app: &mut App, ctx: &egui::Context, command: UiCommand) {
-    if walkthrough::takes(app, command) {
+    if data_set::takes(app, command) || walkthrough::takes(app, command) {
         return;
     }
     body(command)(app, ctx);

@@ -1,11 +1,13 @@
 //! Applies the results of background work to the window.
 
 use super::{
-    ask, causes, dialogs, edit_picture, files, grounding, interventions, patching, relevancy,
-    score, session, show, walkthrough_files,
+    ask, causes, data_set, dialogs, edit_picture, files, grounding, interventions, patching,
+    relevancy, score, session, show, walkthrough_files,
 };
+use crate::model::Picture;
 use crate::trace::FileStamp;
 use crate::ui::app::App;
+use crate::ui::data_set::DataSetView;
 use crate::ui::intent::Intent;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::tasks::TaskNews;
@@ -45,6 +47,15 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
                 app.intents.command(Command::Replace(view));
             }
         }
+        TaskResult::OpenedTable(data) => data_set::show_table(app, data, DataSetView::default()),
+        TaskResult::RestoredTables { tables, shows, problems } => {
+            data_set::show_again(app, tables, shows);
+            say_reasons(app, problems);
+        }
+        TaskResult::SamplePicture { picture, preview, question } => {
+            show_picture(app, picture, preview);
+            ask::ask(app, question, None);
+        }
         TaskResult::Reloaded(id, trace) => files::show_reloaded(app, id, trace),
         TaskResult::OpenedFolder(traces, failed) => {
             if !traces.is_empty() {
@@ -70,11 +81,7 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             if let Some(path) = path {
                 app.settings.remember_file(&path);
             }
-            ask::stop(app);
-            app.chat.set_picture(Some(picture));
-            app.stage.show_picture(preview);
-            app.show_view();
-            app.current = None;
+            show_picture(app, picture, preview);
             app.chat.focus_question = true;
             ask::load_model(app);
         }
@@ -121,6 +128,16 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
     }
 }
 
+/// Shows a picture that the next question is about.
+fn show_picture(app: &mut App, picture: Picture, preview: egui::ColorImage) {
+    ask::stop(app);
+    app.chat.set_picture(Some(picture));
+    app.stage.show_picture(preview);
+    app.show_view();
+    app.data_sets.is_shown = false;
+    app.current = None;
+}
+
 fn say_reasons(app: &mut App, reasons: Vec<String>) {
     for text in reasons.into_iter().take(MOST_REASONS) {
         app.notify(text, true);
@@ -142,6 +159,7 @@ fn chosen(app: &mut App, purpose: PathPurpose, paths: Vec<PathBuf>) {
     let Some(path) = paths.into_iter().next() else { return };
     match purpose {
         PathPurpose::Open => {}
+        PathPurpose::CompareTable => data_set::compare_with(app, path),
         PathPurpose::UseBundle => app.intents.send(Intent::UseBundle(path)),
         PathPurpose::SaveTrace(document, trace) => app.exports.write_trace(document, trace, path),
         PathPurpose::SaveFigure(kind, job) => app.exports.write_figure(kind, *job, path),

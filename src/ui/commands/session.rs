@@ -1,15 +1,17 @@
 //! The session: what is saved of the window, and how a saved one is opened.
 
+use super::data_set;
 use crate::analysis::diff::{difference, of_answers, words};
 use crate::model::{Effect, Turn};
 use crate::ui::app::App;
+use crate::ui::data_set::DataSetDoc;
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
 use crate::ui::score::Scores;
 use crate::ui::session::{
     AnswerToKeep, EditRecord, Found, HeadEffectsRecord, InterventionRecord, Keeper, Restored,
-    RestoredAnswer, RestoredWalkthrough, Saved, ScoresRecord, Snapshot, Told, WalkthroughToKeep,
-    content, mark_opening,
+    RestoredAnswer, RestoredWalkthrough, Saved, ScoresRecord, Snapshot, TableRecord, Told,
+    WalkthroughToKeep, content, mark_opening,
 };
 use crate::ui::task_result::TaskResult;
 use crate::ui::walkthrough::editor::{Editor, NewWalkthrough};
@@ -67,6 +69,7 @@ fn is_worth_keeping(app: &App) -> bool {
         || what_if.intervened.is_some()
         || what_if.heads.is_some()
         || complete_scores(app).is_some()
+        || !app.data_sets.is_empty()
         || !app.docs.iter().all(is_plain)
 }
 
@@ -83,6 +86,10 @@ fn fingerprint(app: &App) -> u64 {
         (doc.id, doc.trace.id(), doc.history.revision(), doc.in_file, &doc.path).hash(&mut hash);
         app.turns.get(&doc.id).map(Vec::len).hash(&mut hash);
     }
+    for table in app.data_sets.all() {
+        (table.id, table.path(), table.changes()).hash(&mut hash);
+    }
+    (app.data_sets.is_shown, app.data_sets.current().map(|table| table.id)).hash(&mut hash);
     (app.current, &app.chat.question, app.chat.follow_up).hash(&mut hash);
     app.chat.picture.as_ref().map(|picture| picture.bytes.as_ptr()).hash(&mut hash);
     if let Some(editor) = &app.editor {
@@ -135,6 +142,8 @@ fn snapshot(app: &App) -> Snapshot {
     let comparison = what_if.comparison.as_ref();
     Snapshot {
         answers: app.docs.iter().map(answer).collect(),
+        tables: tables(app),
+        shows_table: app.data_sets.is_shown,
         current: app.current,
         question: app.chat.question.clone(),
         follow_up: app.chat.follow_up,
@@ -159,6 +168,18 @@ fn snapshot(app: &App) -> Snapshot {
         }),
         limit_bytes: app.settings.session_limit_mb.saturating_mul(1_000_000),
     }
+}
+
+/// The open tables, the one that was looked at last at the end.
+fn tables(app: &App) -> Vec<TableRecord> {
+    let last = app.data_sets.current().map(|table| table.id);
+    let mut tables: Vec<&DataSetDoc> = app.data_sets.all().iter().collect();
+    tables.sort_by_key(|table| Some(table.id) == last);
+    let record = |table: &DataSetDoc| TableRecord {
+        path: table.path().to_owned(),
+        view: table.view().clone(),
+    };
+    tables.into_iter().map(record).collect()
 }
 
 fn effects(heads: &HeadEffects) -> HeadEffectsRecord {
@@ -286,7 +307,11 @@ pub fn show(app: &mut App, restored: Restored) {
         keeper.take_over(found, traces);
     }
     problems.into_iter().for_each(|problem| app.notify(problem, true));
-    match content(count, has_walkthrough) {
+    let tables = record.tables.len();
+    if !record.tables.is_empty() {
+        data_set::open_again(app, record.tables, record.shows_table);
+    }
+    match content(count, tables, has_walkthrough) {
         nothing if nothing.is_empty() => app.intents.send(Intent::StartFresh),
         what => app.offer_briefly(
             format!("The last session is open again: {what}."),

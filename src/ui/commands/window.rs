@@ -1,6 +1,6 @@
 //! The window itself: theme, type size, layout, and the Escape key.
 
-use super::{ask, dialogs, walkthrough};
+use super::{ask, data_set, dialogs, walkthrough};
 use crate::ui::app::App;
 use crate::ui::layout::{Layout, Overlay, Pane};
 use crate::ui::shortcuts::UiCommand;
@@ -103,6 +103,8 @@ pub fn escape(app: &mut App) {
     } else if walkthrough::put_down(app) || app.marking.put_down() || app.what_if.put_down() {
     } else if !app.notices.is_empty() {
         app.notices.clear();
+    } else if data_set::goes_back(app) {
+        app.data_sets.is_shown = true;
     } else {
         app.intents.act(UiCommand::ResetSelection);
     }

@@ -1,10 +1,10 @@
 //! The chosen head in every open answer: a small map for each, mean and spread of its shares, and the numbers as CSV.
 
-use super::small_map::{SmallPicture, map_texture};
 use crate::trace::TraceId;
 use crate::ui::document::Document;
 use crate::ui::intent::Intent;
 use crate::ui::pane::{PaneContext, PaneUi};
+use crate::ui::small_map::{SmallPicture, map_texture};
 use crate::ui::theme;
 use crate::ui::value_cache::{AnswerNumbers, mean_and_deviation};
 use crate::ui::widgets::{Mark, frame_in_data, heading, ink, muted, text_in};

@@ -7,7 +7,7 @@ use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::widgets::{ink, text_in};
 use crate::view::figure::number;
-use crate::view::{ColorMap, Command, Quantity, ViewState};
+use crate::view::{ColorMap, Command, Unit, ViewState};
 use egui::{Align2, CursorIcon, Id, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 /// Height of the bar with its ticks.
@@ -30,25 +30,67 @@ pub fn colormap(state: &ViewState) -> ColorMap {
     }
 }
 
-/// Draws the bar; a drag moves the nearer end, a double click resets both.
+/// A colour bar: values of `full` in the colours of `range`.
+pub struct Bar {
+    /// The values at the ends of the colours.
+    pub range: [f32; 2],
+    /// The smallest and the largest value.
+    pub full: [f32; 2],
+    /// The colours.
+    pub colormap: ColorMap,
+    /// The unit of the values.
+    pub unit: Unit,
+    /// Whether 0 stays in the middle of the colours.
+    pub is_signed: bool,
+}
+
+/// A change of the range of the colours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// Another range; `None` is the whole range of the values.
+    Range(Option<[f64; 2]>),
+    /// An end that was dragged was let go.
+    Settled,
+}
+
+/// Draws the bar of the view's matrix; a drag moves the nearer end, a double click resets both.
 pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
-    let (whole, response) =
-        ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::click_and_drag());
-    let quantity = state.quantity;
-    let range = range_in_use(state, matrix);
-    response.widget_info(|| {
-        let [low, high] = range.map(|end| quantity.text(end, range[1]));
-        let name = format!("Colours from {low} to {high}: drag an end, double-click to reset");
-        WidgetInfo::labeled(Role::Slider, true, name)
-    });
-    let track = Rect::from_min_size(
-        pos2(whole.left() + SIDE, whole.top() + 6.0),
-        vec2((whole.width() - 2.0 * SIDE).max(8.0), RAMP),
-    );
-    let scale =
-        Axis { track, low: range[0].min(matrix.range[0]), high: range[1].max(matrix.range[1]) };
-    paint(ui, &scale, state, range, response.hovered() || response.dragged());
-    act(cx, ui, &response, &scale, quantity, range);
+    let bar = Bar {
+        range: range_in_use(state, matrix),
+        full: matrix.range,
+        colormap: colormap(state),
+        unit: state.quantity.unit(),
+        is_signed: state.quantity.is_signed(),
+    };
+    for change in bar.show(ui) {
+        match change {
+            Change::Range(None) => cx.intents.command(Command::SetMatrixRange(None)),
+            Change::Range(range) => cx.intents.send(Intent::Scrub(Command::SetMatrixRange(range))),
+            Change::Settled => cx.intents.send(Intent::Settle),
+        }
+    }
+}
+
+impl Bar {
+    /// Draws the bar; a drag moves the nearer end, a double click resets both.
+    pub fn show(&self, ui: &mut Ui) -> Vec<Change> {
+        let (whole, response) =
+            ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::click_and_drag());
+        let (range, unit) = (self.range, self.unit);
+        response.widget_info(|| {
+            let [low, high] = range.map(|end| unit.text(f64::from(end), f64::from(range[1])));
+            let name = format!("Colours from {low} to {high}: drag an end, double-click to reset");
+            WidgetInfo::labeled(Role::Slider, true, name)
+        });
+        let track = Rect::from_min_size(
+            pos2(whole.left() + SIDE, whole.top() + 6.0),
+            vec2((whole.width() - 2.0 * SIDE).max(8.0), RAMP),
+        );
+        let (low, high) = (range[0].min(self.full[0]), range[1].max(self.full[1]));
+        let scale = Axis { track, low, high };
+        self.paint(ui, &scale, response.hovered() || response.dragged());
+        self.changes(ui, &response, &scale)
+    }
 }
 
 /// Values along the bar.
@@ -70,49 +112,51 @@ impl Axis {
     }
 }
 
-fn paint(ui: &Ui, axis: &Axis, state: &ViewState, [low, high]: [f32; 2], hot: bool) {
-    let ink = ink(ui);
-    let map = colormap(state);
-    let (left, right) = (axis.x(low), axis.x(high));
-    let part = |from: f32, to: f32| Rect::from_x_y_ranges(from..=to, axis.track.y_range());
-    ui.painter().rect_filled(part(axis.track.left(), left), 0.0, color_of(map, 0.0));
-    ui.painter().rect_filled(part(right, axis.track.right()), 0.0, color_of(map, 1.0));
-    ramp(ui, map, part(left, right));
-    let color = if hot { ink.hover } else { ink.muted };
-    for x in [left, right] {
-        let top = axis.track.top() - 1.0;
-        let corners = vec![pos2(x - 4.0, top - 5.0), pos2(x + 4.0, top - 5.0), pos2(x, top)];
-        ui.painter().add(Shape::convex_polygon(corners, color, Stroke::NONE));
-        ui.painter().vline(x, axis.track.y_range(), Stroke::new(1.0, color));
-    }
-    let unit = state.quantity.unit();
-    let shown = [axis.low, axis.high].map(|end| f64::from(end) * unit.factor());
-    let largest = shown[0].abs().max(shown[1].abs());
-    let ticks = ticks(shown);
-    let last = ticks.len().saturating_sub(1);
-    for (index, tick) in ticks.into_iter().enumerate() {
-        let x = axis.x((tick / unit.factor()) as f32);
-        ui.painter().vline(
-            x,
-            axis.track.bottom()..=axis.track.bottom() + 3.0,
-            Stroke::new(1.0, ink.muted),
-        );
-        let mut text = short(number(tick, largest));
-        if index == last {
-            text.push_str(unit.suffix());
+impl Bar {
+    fn paint(&self, ui: &Ui, axis: &Axis, hot: bool) {
+        let ink = ink(ui);
+        let (map, [low, high]) = (self.colormap, self.range);
+        let (left, right) = (axis.x(low), axis.x(high));
+        let part = |from: f32, to: f32| Rect::from_x_y_ranges(from..=to, axis.track.y_range());
+        ui.painter().rect_filled(part(axis.track.left(), left), 0.0, color_of(map, 0.0));
+        ui.painter().rect_filled(part(right, axis.track.right()), 0.0, color_of(map, 1.0));
+        ramp(ui, map, part(left, right));
+        let color = if hot { ink.hover } else { ink.muted };
+        for x in [left, right] {
+            let top = axis.track.top() - 1.0;
+            let corners = vec![pos2(x - 4.0, top - 5.0), pos2(x + 4.0, top - 5.0), pos2(x, top)];
+            ui.painter().add(Shape::convex_polygon(corners, color, Stroke::NONE));
+            ui.painter().vline(x, axis.track.y_range(), Stroke::new(1.0, color));
         }
-        let place = Rect::from_center_size(
-            pos2(x, axis.track.bottom() + 11.0),
-            vec2(if index == last { 84.0 } else { 44.0 }, 14.0),
-        );
-        // The last number must not leave the panel.
-        let over = (place.right() - (axis.track.right() + SIDE)).max(0.0);
-        let is_long = index == last && !unit.suffix().is_empty();
-        let (place, align) = match is_long && over > 0.0 {
-            true => (place.translate(vec2(-over, 0.0)), Align2::RIGHT_CENTER),
-            false => (place, Align2::CENTER_CENTER),
-        };
-        text_in(ui, place, align, &text, theme::plain(11.0), ink.muted);
+        let unit = self.unit;
+        let shown = [axis.low, axis.high].map(|end| f64::from(end) * unit.factor());
+        let largest = shown[0].abs().max(shown[1].abs());
+        let ticks = ticks(shown);
+        let last = ticks.len().saturating_sub(1);
+        for (index, tick) in ticks.into_iter().enumerate() {
+            let x = axis.x((tick / unit.factor()) as f32);
+            ui.painter().vline(
+                x,
+                axis.track.bottom()..=axis.track.bottom() + 3.0,
+                Stroke::new(1.0, ink.muted),
+            );
+            let mut text = short(number(tick, largest));
+            if index == last {
+                text.push_str(unit.suffix());
+            }
+            let place = Rect::from_center_size(
+                pos2(x, axis.track.bottom() + 11.0),
+                vec2(if index == last { 84.0 } else { 44.0 }, 14.0),
+            );
+            // The last number must not leave the panel.
+            let over = (place.right() - (axis.track.right() + SIDE)).max(0.0);
+            let is_long = index == last && !unit.suffix().is_empty();
+            let (place, align) = match is_long && over > 0.0 {
+                true => (place.translate(vec2(-over, 0.0)), Align2::RIGHT_CENTER),
+                false => (place, Align2::CENTER_CENTER),
+            };
+            text_in(ui, place, align, &text, theme::plain(11.0), ink.muted);
+        }
     }
 }
 
@@ -139,50 +183,45 @@ fn ticks([low, high]: [f64; 2]) -> Vec<f64> {
     (first..=last).map(|at| at as f64 * step).collect()
 }
 
-fn act(
-    cx: &PaneContext<'_>,
-    ui: &Ui,
-    response: &egui::Response,
-    axis: &Axis,
-    quantity: Quantity,
-    [low, high]: [f32; 2],
-) {
-    let end_id = Id::unique("end of the colour bar");
-    if response.hovered() || response.dragged() {
-        ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
-    }
-    if response.double_clicked() {
-        cx.intents.command(Command::SetMatrixRange(None));
-        return;
-    }
-    if response.drag_started() {
-        let from = ui.input(|input| input.pointer.press_origin()).map_or(0.0, |at| at.x);
-        let is_high = (from - axis.x(high)).abs() <= (from - axis.x(low)).abs();
-        ui.data_mut(|data| data.insert_temp(end_id, is_high));
-    }
-    if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
-        let is_high = ui.data(|data| data.get_temp::<bool>(end_id)).unwrap_or(true);
-        let value = axis.value(at.x);
-        let least = (axis.high - axis.low) * 1e-3;
-        let range = match (quantity.is_signed(), is_high) {
-            // 0 stays in the middle of the colours.
-            (true, _) => {
-                let most = value.abs().max(least);
-                [-most, most]
-            }
-            (false, true) => [low, value.max(low + least)],
-            (false, false) => [value.min(high - least), high],
-        };
-        if range[0] < range[1] {
-            let range = Some(range.map(f64::from));
-            cx.intents.send(Intent::Scrub(Command::SetMatrixRange(range)));
+impl Bar {
+    fn changes(&self, ui: &Ui, response: &egui::Response, axis: &Axis) -> Vec<Change> {
+        let ([low, high], mut changes) = (self.range, Vec::new());
+        let end_id = Id::unique("end of the colour bar");
+        if response.hovered() || response.dragged() {
+            ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
         }
+        if response.double_clicked() {
+            return vec![Change::Range(None)];
+        }
+        if response.drag_started() {
+            let from = ui.input(|input| input.pointer.press_origin()).map_or(0.0, |at| at.x);
+            let is_high = (from - axis.x(high)).abs() <= (from - axis.x(low)).abs();
+            ui.data_mut(|data| data.insert_temp(end_id, is_high));
+        }
+        if let Some(at) = response.interact_pointer_pos().filter(|_| response.dragged()) {
+            let is_high = ui.data(|data| data.get_temp::<bool>(end_id)).unwrap_or(true);
+            let value = axis.value(at.x);
+            let least = (axis.high - axis.low) * 1e-3;
+            let range = match (self.is_signed, is_high) {
+                // 0 stays in the middle of the colours.
+                (true, _) => {
+                    let most = value.abs().max(least);
+                    [-most, most]
+                }
+                (false, true) => [low, value.max(low + least)],
+                (false, false) => [value.min(high - least), high],
+            };
+            if range[0] < range[1] {
+                changes.push(Change::Range(Some(range.map(f64::from))));
+            }
+        }
+        if response.drag_stopped() {
+            changes.push(Change::Settled);
+        }
+        let text = "Drag an end to change the range of the colours; double-click to reset it.";
+        response.clone().on_hover_text(text);
+        changes
     }
-    if response.drag_stopped() {
-        cx.intents.send(Intent::Settle);
-    }
-    let text = "Drag an end to change the range of the colours; double-click to reset it.";
-    response.clone().on_hover_text(text);
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ use egui::{
 };
 
 /// Space for the numbers of layers and heads.
-const LEFT: f32 = 28.0;
-const TOP: f32 = 20.0;
+pub(super) const LEFT: f32 = 28.0;
+pub(super) const TOP: f32 = 20.0;
 /// Least width of the list of quantities beside the value of a cell.
 const LEAST_LIST: f32 = 110.0;
 /// A side of a cell that is large enough for the pointer, in points.
@@ -28,8 +28,7 @@ const LEAST_SIDE: f32 = 10.0;
 /// The layer × head matrix.
 #[derive(Default)]
 pub struct MatrixPane {
-    /// A texture with one texel a cell, and the values that it was made from.
-    colors: Option<Colors>,
+    colors: CellColors,
 }
 
 impl PaneUi for MatrixPane {
@@ -56,7 +55,8 @@ impl PaneUi for MatrixPane {
             vec2(available.x, cells.bottom() - place.top() + theme::GRID),
             Sense::hover(),
         );
-        let colors = self.colors_of(ui, &matrix, &state, doc.version);
+        let (map, range) = (color_bar::colormap(&state), color_bar::range_in_use(&state, &matrix));
+        let colors = self.colors.texture(ui, &matrix, map, range, doc.version);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(colors, cells, uv, Color32::WHITE);
         headers(cx, ui, cells, &matrix, &state);
@@ -85,7 +85,7 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matri
 
 /// The cells' place: as large as fits. Cells are at most two and a half times as wide as high, or as high as wide, unless
 /// one side would be too small to be hit.
-fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
+pub(super) fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
     let room = Rect::from_min_max(whole.min + vec2(LEFT, TOP), whole.max);
     let (heads, layers) = (matrix.heads.max(1) as f32, matrix.layers.max(1) as f32);
     let width = (room.width() / heads).min(56.0);
@@ -109,19 +109,25 @@ struct Colors {
 impl MatrixPane {
     /// Drops the texture of a device that was lost.
     pub fn forget_texture(&mut self) {
-        self.colors = None;
+        self.colors = CellColors::default();
     }
+}
 
-    /// One texel a cell, made anew only when a value changes.
-    fn colors_of(
+/// A texture with one texel a cell, and the values that it was made from.
+#[derive(Default)]
+pub(super) struct CellColors(Option<Colors>);
+
+impl CellColors {
+    /// The texture; it is made anew only when a value, a colour or `version` changes.
+    pub(super) fn texture(
         &mut self,
         ui: &Ui,
         matrix: &Matrix,
-        state: &ViewState,
+        map: ColorMap,
+        range: [f32; 2],
         version: u64,
     ) -> TextureId {
-        let (map, range) = (color_bar::colormap(state), color_bar::range_in_use(state, matrix));
-        if let Some(kept) = &self.colors
+        if let Some(kept) = &self.0
             && kept.version == version
             && kept.map == map
             && kept.range == range
@@ -132,7 +138,7 @@ impl MatrixPane {
         let color = |value: &f32| color_of(map, within(*value, range));
         let pixels: Vec<Color32> = matrix.values.iter().map(color).collect();
         let image = ColorImage::new([matrix.heads, matrix.layers], pixels);
-        let texture = match self.colors.take() {
+        let texture = match self.0.take() {
             Some(Colors { mut texture, .. }) => {
                 texture.set(image, TextureOptions::NEAREST);
                 texture
@@ -141,17 +147,19 @@ impl MatrixPane {
         };
         let id = texture.id();
         let values = matrix.values.clone();
-        self.colors = Some(Colors { values, range, map, version, texture });
+        self.0 = Some(Colors { values, range, map, version, texture });
         id
     }
 }
 
-fn cell(cells: Rect, matrix: &Matrix, layer: u32, head: u32) -> Rect {
+/// The place of a cell, by row and column.
+pub(super) fn cell(cells: Rect, matrix: &Matrix, layer: u32, head: u32) -> Rect {
     let size = vec2(cells.width() / matrix.heads as f32, cells.height() / matrix.layers as f32);
     Rect::from_min_size(cells.min + size * vec2(head as f32, layer as f32), size)
 }
 
-fn at(cells: Rect, matrix: &Matrix, point: egui::Pos2) -> (u32, u32) {
+/// Row and column of the cell at a point.
+pub(super) fn at(cells: Rect, matrix: &Matrix, point: egui::Pos2) -> (u32, u32) {
     let share = (point - cells.min) / cells.size();
     let index = |share: f32, len: usize| {
         ((share * len as f32).floor().max(0.0) as u32).min(len.saturating_sub(1) as u32)

@@ -8,6 +8,7 @@ mod chat;
 mod color_bar;
 mod colors;
 mod compare_stage;
+mod data_set;
 mod edit_stage;
 mod film;
 mod film_strip;
@@ -27,7 +28,6 @@ mod ranking;
 mod relevancy;
 mod relevancy_gallery;
 mod score;
-mod small_map;
 mod stage;
 mod title;
 mod tokens;
@@ -45,6 +45,8 @@ pub use film_strip::HEIGHT as FILM_STRIP_HEIGHT;
 pub struct Panes {
     /// The title bar.
     pub title: title::Title,
+    /// The table over many answers, in place of the docked panels.
+    pub data_set: data_set::DataSetPane,
     /// The timeline of the walkthrough, at the bottom.
     pub film_strip: film_strip::FilmStrip,
     docked: Docked,
@@ -112,6 +114,7 @@ impl Panes {
 
     /// Drops textures of a device that was lost.
     pub fn forget_textures(&mut self, ctx: &egui::Context) {
+        self.data_set.forget_texture();
         self.docked.matrix.forget_texture();
         self.docked.ranking.forget_textures();
         relevancy_gallery::forget_textures(ctx);

@@ -6,7 +6,7 @@ use super::tokens::answer_words;
 use crate::trace::PreprocessMode;
 use crate::ui::chat::preprocess_name;
 use crate::ui::document::Document;
-use crate::ui::intent::{BookmarkCommand, Intent, SettingsChange};
+use crate::ui::intent::{BookmarkCommand, DataSetCommand, Intent, SettingsChange};
 use crate::ui::layout::Pane;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::{ENTRIES, UiCommand};
@@ -207,6 +207,10 @@ fn jumps(cx: &PaneContext<'_>) -> Vec<Item> {
     for doc in cx.docs {
         let name = format!("Answer: {} → {}", doc.meta().question, doc.meta().answer.trim());
         jumps.push(item(name, "", Intent::Show(doc.id)));
+    }
+    for table in cx.data_sets.all() {
+        let intent = Intent::DataSet(DataSetCommand::Show(table.id));
+        jumps.push(item(format!("Table: {}", table.name()), "", intent));
     }
     for (index, bookmark) in cx.settings.bookmarks.iter().enumerate() {
         let intent = Intent::Bookmark(BookmarkCommand::GoTo(index));

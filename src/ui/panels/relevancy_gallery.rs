@@ -3,12 +3,12 @@
 //! A map of some hundred patches is a texture of as many texels, which the painter enlarges linearly over one small
 //! picture. The textures are made once a trace and method.
 
-use super::small_map::{SmallPicture, map_texture};
 use crate::analysis::relevancy::mean_row;
 use crate::trace::TraceId;
 use crate::ui::document::Document;
 use crate::ui::pane::PaneContext;
 use crate::ui::relevancy::{AnswerWord, choose};
+use crate::ui::small_map::{SmallPicture, map_texture};
 use crate::ui::theme;
 use crate::ui::widgets::{Mark, frame_in_data, ink, muted, text_in};
 use crate::view::{ColorMap, Command, MapSource, PictureChoice, Shown, ViewState};

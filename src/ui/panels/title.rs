@@ -8,7 +8,9 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::system_fonts::readable;
 use crate::ui::theme;
-use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, sign_button, text_in};
+use crate::ui::widgets::{
+    Icon, icon_button, ink, paint_icon, segments, sign_button, text_in, thousands,
+};
 use crate::view::ViewKind;
 use egui::{Align, Align2, Layout, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -20,7 +22,8 @@ impl PaneUi for Title {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let whole = ui.max_rect();
         let narrow = whole.width() < NARROW - 24.0;
-        let views = view_tabs_width(narrow, cx.current.is_some_and(has_pictures));
+        let views =
+            view_tabs_width(narrow, cx.current.is_some_and(has_pictures), !cx.data_sets.is_empty());
         let middle = Rect::from_center_size(whole.center(), vec2(views, whole.height()));
         let left = Rect::from_min_max(whole.min, pos2(middle.left() - 8.0, whole.bottom()));
         let right = Rect::from_min_max(pos2(middle.right() + 8.0, whole.top()), whole.max);
@@ -38,6 +41,17 @@ fn part(ui: &mut Ui, rect: Rect, layout: Layout, add: impl FnOnce(&mut Ui)) {
 
 /// Picture · question · model.
 fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
+    if let Some(table) = cx.data_set() {
+        let samples = thousands(table.samples().len());
+        let mut job = egui::text::LayoutJob::default();
+        let (plain, strong) = (theme::plain(theme::BODY), theme::strong(theme::BODY));
+        job.append(&table.name(), 0.0, egui::TextFormat::simple(strong, ink(ui).text));
+        let rest = format!("  ·  {samples} samples");
+        job.append(&rest, 0.0, egui::TextFormat::simple(plain, ink(ui).muted));
+        let path = table.path().display().to_string();
+        ui.add(egui::Label::new(job).selectable(false).truncate()).on_hover_text(path);
+        return;
+    }
     if narrow {
         let on = cx.overlay == Some(Overlay::Chat);
         if icon_button(ui, Icon::Sidebar, "Ask", on).clicked() {
@@ -91,8 +105,8 @@ pub fn tab_name(view: ViewKind) -> &'static str {
     own.or_else(|| VIEWS.iter().find(|(other, ..)| *other == tab)).map_or("", |(_, name, _)| *name)
 }
 
-fn view_tabs_width(narrow: bool, pictures: bool) -> f32 {
-    let tab = if pictures { 76.0 } else { 0.0 };
+fn view_tabs_width(narrow: bool, pictures: bool, data_set: bool) -> f32 {
+    let tab = if pictures { 76.0 } else { 0.0 } + if data_set { 84.0 } else { 0.0 };
     tab + if narrow { 368.0 } else { 416.0 }
 }
 
@@ -102,20 +116,37 @@ fn has_pictures(doc: &Document) -> bool {
 }
 
 fn view_tabs(cx: &PaneContext<'_>, ui: &mut Ui, _narrow: bool) {
-    let Some(doc) = cx.current else { return };
-    let current = doc.state().view.spec().tab;
-    let offered =
-        VIEWS.iter().filter(|(view, ..)| *view != ViewKind::Pictures || has_pictures(doc));
-    let choices: Vec<(ViewKind, &str, String)> =
-        offered.map(|(view, name, act)| (*view, *name, act.hint())).collect();
-    if let Some(view) = segments(ui, current, &choices)
-        && let Some((_, _, act)) = VIEWS.iter().find(|(other, ..)| *other == view)
-    {
-        cx.intents.act(*act);
+    let current = cx.current.map(|doc| doc.state().view.spec().tab);
+    let offered = VIEWS.iter().filter(|(view, ..)| {
+        cx.current.is_some_and(|doc| *view != ViewKind::Pictures || has_pictures(doc))
+    });
+    let mut choices: Vec<(Option<ViewKind>, &str, String)> =
+        offered.map(|(view, name, act)| (Some(*view), *name, act.hint())).collect();
+    if !cx.data_sets.is_empty() {
+        choices.insert(0, (None, "Data set", UiCommand::ShowDataSet.hint()));
+    }
+    let on = if cx.data_set().is_some() { None } else { current };
+    // Without an answer and without a table, nothing is shown that could be on.
+    if choices.is_empty() {
+        return;
+    }
+    match segments(ui, on, &choices) {
+        Some(None) if cx.data_set().is_none() => cx.intents.act(UiCommand::ShowDataSet),
+        Some(Some(view)) => {
+            if let Some((_, _, act)) = VIEWS.iter().find(|(other, ..)| *other == view) {
+                cx.intents.act(*act);
+            }
+        }
+        _ => {}
     }
 }
 
 fn tools(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
+    if cx.data_set().is_some() {
+        menu(cx, ui);
+        search(cx, ui, narrow);
+        return;
+    }
     if narrow {
         let on = cx.overlay == Some(Overlay::Inspector);
         if icon_button(ui, Icon::Panel, "Inspector", on).clicked() {

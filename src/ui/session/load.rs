@@ -150,7 +150,8 @@ impl Found {
 
     /// Content in words: "3 answers, a walkthrough".
     pub fn content(&self) -> String {
-        content(self.record.answers.len(), self.record.walkthrough.is_some())
+        let record = &self.record;
+        content(record.answers.len(), record.tables.len(), record.walkthrough.is_some())
     }
 
     /// Removes the session.
@@ -234,15 +235,16 @@ impl Found {
     }
 }
 
-/// "3 answers, a walkthrough".
-pub fn content(answers: usize, has_walkthrough: bool) -> String {
-    let answers = match answers {
+/// "3 answers, 1 table, a walkthrough".
+pub fn content(answers: usize, tables: usize, has_walkthrough: bool) -> String {
+    let counted = |count: usize, name: &str| match count {
         0 => None,
-        1 => Some("1 answer".to_owned()),
-        many => Some(format!("{many} answers")),
+        1 => Some(format!("1 {name}")),
+        many => Some(format!("{many} {name}s")),
     };
     let walkthrough = has_walkthrough.then(|| "a walkthrough".to_owned());
-    answers.into_iter().chain(walkthrough).collect::<Vec<_>>().join(", ")
+    let counts = [counted(answers, "answer"), counted(tables, "table"), walkthrough];
+    counts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Reads files of a session; each trace is opened once.

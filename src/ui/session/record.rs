@@ -3,6 +3,7 @@
 use crate::analysis::diff::Words;
 use crate::edit::{Edits, Step};
 use crate::model::Curves;
+use crate::ui::data_set::DataSetView;
 use crate::ui::score::Line;
 use crate::view::ViewState;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,12 @@ pub struct Record {
     /// The curves of the test of maps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scores: Option<ScoresRecord>,
+    /// Whether the window shows the last table.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shows_table: bool,
+    /// The open tables over many answers, the one that was looked at last at the end.
+    #[serde(rename = "table", skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableRecord>,
     /// The answers, the oldest first.
     #[serde(rename = "answer", skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswerRecord>,
@@ -57,6 +64,16 @@ pub struct PictureRecord {
     pub name: String,
     /// The file, relative to the session's folder.
     pub file: PathBuf,
+}
+
+/// An open table over many answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableRecord {
+    /// The heads table.
+    pub path: PathBuf,
+    /// What is shown of it.
+    #[serde(default)]
+    pub view: DataSetView,
 }
 
 /// An answer.

@@ -2,7 +2,8 @@
 
 use super::record::{
     AnswerRecord, ComparisonRecord, EditRecord, HeadEffectsRecord, InterventionRecord,
-    PictureRecord, Record, SESSION_VERSION, ScoresRecord, WalkthroughRecord, WalkthroughTrace,
+    PictureRecord, Record, SESSION_VERSION, ScoresRecord, TableRecord, WalkthroughRecord,
+    WalkthroughTrace,
 };
 use super::steps::ViewSteps;
 use super::{Found, RECORD_FILE, SESSION, WALKTHROUGH_FILE, is_own_name, remove};
@@ -50,6 +51,10 @@ pub struct WalkthroughToKeep {
 pub struct Snapshot {
     /// The answers, the oldest first.
     pub answers: Vec<AnswerToKeep>,
+    /// The open tables over many answers, the one that was looked at last at the end.
+    pub tables: Vec<TableRecord>,
+    /// Whether the window shows the last table.
+    pub shows_table: bool,
     /// The answer that is looked at.
     pub current: Option<DocumentId>,
     /// Text in the question box.
@@ -77,7 +82,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether there is nothing that a later start could show.
     pub fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.walkthrough.is_none()
+        self.answers.is_empty() && self.walkthrough.is_none() && self.tables.is_empty()
     }
 }
 
@@ -186,6 +191,8 @@ impl Store {
             heads: snapshot.heads.clone(),
             intervention: snapshot.intervention.clone(),
             scores: snapshot.scores.clone(),
+            tables: snapshot.tables.clone(),
+            shows_table: snapshot.shows_table,
             ..Record::default()
         };
         for answer in &snapshot.answers {

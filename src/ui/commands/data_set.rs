@@ -1,0 +1,338 @@
+//! Tables over many answers: opening, what is shown of them, and the way from a sample to its trace and back.
+
+use super::{ask, dialogs};
+use crate::table::statistics::{DataSet, HeadColumn};
+use crate::ui::app::App;
+use crate::ui::data_set::csv::{matrix_csv, ranking_csv};
+use crate::ui::data_set::tiles::{MapsOf, picture_of, trace_of};
+use crate::ui::data_set::{Compared, DataSetDoc, DataSetView};
+use crate::ui::dialogs::{Dialog, Filters, Want};
+use crate::ui::exports::preview_of;
+use crate::ui::intent::{DataSetCommand, Intent};
+use crate::ui::session::TableRecord;
+use crate::ui::shortcuts::UiCommand;
+use crate::ui::task_result::{PathPurpose, TaskResult};
+use crate::ui::view_changes::next_of;
+use crate::view::{AxisSet, LayerHead};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const TABLES: Filters = &[("Table", &["parquet"])];
+const CSV: Filters = &[("CSV", &["csv"])];
+
+/// Opens a table.
+pub fn open(app: &mut App, path: &Path) {
+    // Of two names of one file, the table is opened once.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    app.exports.run("open", move || Ok(TaskResult::OpenedTable(Arc::new(DataSet::open(&path)?))));
+}
+
+/// Shows a table that was opened.
+pub fn show_table(app: &mut App, data: Arc<DataSet>, view: DataSetView) {
+    app.settings.remember_file(&data.source().heads);
+    if data.samples().is_empty() {
+        let path = data.source().samples.display();
+        return app.notify(format!("{path} has no samples: there is nothing to show."), true);
+    }
+    let (id, wake) = (app.data_sets.next_id(), app.data_sets.wake());
+    match DataSetDoc::new(id, data, view, &wake) {
+        Ok(doc) => {
+            app.data_sets.add(doc);
+            app.overlay = None;
+        }
+        Err(error) => app.notify(format!("{error:#}"), true),
+    }
+}
+
+/// Opens the tables of a session.
+pub fn open_again(app: &mut App, records: Vec<TableRecord>, shows: bool) {
+    app.exports.run("open", move || {
+        let (mut tables, mut problems) = (Vec::new(), Vec::new());
+        for TableRecord { path, view } in records {
+            match DataSet::open(&path) {
+                Ok(data) => tables.push((Arc::new(data), view)),
+                Err(error) => {
+                    problems.push(format!("A table of the last session is left out: {error}"));
+                }
+            }
+        }
+        Ok(TaskResult::RestoredTables { tables, shows, problems })
+    });
+}
+
+/// Shows the tables of a session.
+pub fn show_again(app: &mut App, tables: Vec<(Arc<DataSet>, DataSetView)>, shows: bool) {
+    for (data, view) in tables {
+        show_table(app, data, view);
+    }
+    app.data_sets.is_shown &= shows;
+}
+
+/// Takes news of the threads behind the open tables.
+pub fn read_news(app: &mut App, ctx: &egui::Context) {
+    let is_shown = app.data_sets.is_shown;
+    for doc in app.data_sets.all_mut() {
+        if doc.read_news(ctx) && is_shown {
+            ctx.request_repaint();
+        }
+    }
+}
+
+/// Carries out a command for tables.
+pub fn apply(app: &mut App, command: DataSetCommand) {
+    let sets = &mut app.data_sets;
+    match command {
+        DataSetCommand::Show(id) => sets.show(id),
+        DataSetCommand::Hide => sets.is_shown = false,
+        DataSetCommand::Close(id) => sets.close(id),
+        DataSetCommand::FilterFocused => sets.focus_filter = false,
+        DataSetCommand::CompareTable => {
+            let title = "Compare with the same samples in another table";
+            let dialog = Dialog { title, want: Want::Files, filters: TABLES };
+            dialogs::ask(app, dialog, PathPurpose::CompareTable);
+        }
+        DataSetCommand::Open(row) => open_sample(app, row),
+        DataSetCommand::AskAgain(row) => ask_again(app, row),
+        DataSetCommand::View(view) => set_view(app, *view),
+        DataSetCommand::Tiles(rows) => {
+            let of = maps_of(app);
+            if let Some(doc) = app.data_sets.current_mut() {
+                let data = Arc::clone(doc.data());
+                doc.tiles.ask(&data, rows, of);
+            }
+        }
+        of_shown => {
+            let Some(doc) = sets.current_mut() else { return };
+            match of_shown {
+                DataSetCommand::Brush(brush) => doc.set_brush(brush),
+                DataSetCommand::CountBrush(counts) => doc.count_brush(counts),
+                DataSetCommand::Cursor(place) => doc.set_cursor(place),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The maps that the samples show.
+fn maps_of(app: &App) -> MapsOf {
+    let heads = app.data_sets.current().map(|doc| doc.view().heads.clone()).unwrap_or_default();
+    MapsOf::new(heads, app.look.colormap)
+}
+
+fn set_view(app: &mut App, view: DataSetView) {
+    let Some(doc) = app.data_sets.current_mut() else { return };
+    if let Err(error) = doc.set_view(view) {
+        app.notify(error.to_string(), true);
+    }
+}
+
+/// Changes the view of the table that is shown.
+fn change(app: &mut App, change: impl FnOnce(&mut DataSetView)) {
+    let Some(doc) = app.data_sets.current() else { return };
+    let mut view = doc.view().clone();
+    change(&mut view);
+    set_view(app, view);
+}
+
+/// Compares the table that is shown with another one.
+pub fn compare_with(app: &mut App, path: PathBuf) {
+    change(app, |view| {
+        (view.compared, view.range) = (Compared::Table(path), None);
+    });
+}
+
+/// Shows the table that was looked at last, or the answer again.
+pub fn toggle(app: &mut App) {
+    if app.data_sets.is_empty() {
+        let text =
+            "No table is open. Open one (a .parquet file) with Ctrl+O, or drop it on the window.";
+        return app.notify(text, false);
+    }
+    app.data_sets.is_shown ^= true;
+}
+
+/// Closes the table that is shown.
+pub fn close_shown(app: &mut App) {
+    if let Some(id) = app.data_sets.shown().map(|doc| doc.id) {
+        app.data_sets.close(id);
+    }
+}
+
+/// Whether Escape goes back to the table from which the answer was opened.
+pub fn goes_back(app: &App) -> bool {
+    let sets = &app.data_sets;
+    let has_patches = app.doc().is_some_and(|doc| !doc.state().selected.is_empty());
+    sets.came_from && !sets.is_shown && !sets.is_empty() && !has_patches
+}
+
+/// Whether the table takes a command that otherwise changes the view of an answer, which is not seen.
+pub fn takes(app: &mut App, command: UiCommand) -> bool {
+    let Some(doc) = app.data_sets.shown() else { return false };
+    let (cursor, last) = (doc.cursor(), doc.order().len().saturating_sub(1));
+    let row = app.sheet_columns.max(1);
+    let place = match command {
+        UiCommand::NextToken => cursor + 1,
+        UiCommand::PreviousToken => cursor.saturating_sub(1),
+        UiCommand::NextLayer if cursor + row <= last => cursor + row,
+        UiCommand::PreviousLayer if cursor >= row => cursor - row,
+        UiCommand::NextAnswer => cursor + 3 * row,
+        UiCommand::PreviousAnswer => cursor.saturating_sub(3 * row),
+        UiCommand::FirstToken => 0,
+        UiCommand::LastToken => last,
+        _ => return takes_other(app, command),
+    };
+    app.intents.send(Intent::DataSet(DataSetCommand::Cursor(place.min(last))));
+    true
+}
+
+fn takes_other(app: &mut App, command: UiCommand) -> bool {
+    match command {
+        UiCommand::NextHead => step_head(app, 1),
+        UiCommand::PreviousHead => step_head(app, -1),
+        UiCommand::BestHead => best_head(app, false),
+        UiCommand::NextBestHead => best_head(app, true),
+        UiCommand::FocusQuestion => app.data_sets.focus_filter = true,
+        UiCommand::NextQuantity => change(app, |view| {
+            (view.column, view.range) = (next_of(&HeadColumn::ALL, view.column), None);
+        }),
+        UiCommand::NextColormap => return false,
+        UiCommand::SaveNumbers => save_matrix(app),
+        UiCommand::Stop => return escape(app),
+        // Views show the answer again.
+        UiCommand::ShowStage
+        | UiCommand::ShowHeads
+        | UiCommand::ShowWall
+        | UiCommand::ShowMatrix
+        | UiCommand::ShowTokenMatrix
+        | UiCommand::ShowPictures
+        | UiCommand::ShowRelevancy
+        | UiCommand::ShowCauses => {
+            app.data_sets.is_shown = false;
+            return app.doc().is_none();
+        }
+        UiCommand::ShowDataSet => return false,
+        other => return other.changes_the_view(),
+    }
+    true
+}
+
+/// Escape first gives the selection in the plot up.
+fn escape(app: &mut App) -> bool {
+    let is_covered = app.palette_open || app.is_asked() || app.help_open;
+    let Some(doc) = app.data_sets.current_mut().filter(|_| !is_covered) else { return false };
+    if doc.brush().is_some() {
+        doc.set_brush(None);
+        return true;
+    }
+    if !app.notices.is_empty() || !app.tasks.running().is_empty() {
+        return false;
+    }
+    if app.doc().is_some() {
+        app.data_sets.is_shown = false;
+    }
+    true
+}
+
+/// Chooses the next head of the layer.
+fn step_head(app: &mut App, by: i64) {
+    let Some(doc) = app.data_sets.current() else { return };
+    let (Some(numbers), Some([layer, head])) = (doc.numbers(), doc.view().heads.last().copied())
+    else {
+        return;
+    };
+    let heads = numbers.cube.heads() as i64;
+    let next = (i64::from(head) + by).rem_euclid(heads.max(1)) as u32;
+    change(app, |view| view.heads = vec![[layer, next]]);
+}
+
+/// Chooses the first head of the ranking, or the one after the chosen head.
+fn best_head(app: &mut App, next: bool) {
+    let Some(doc) = app.data_sets.current() else { return };
+    let (Some(numbers), Some(ranking)) = (doc.numbers(), doc.ranking()) else { return };
+    let heads: Vec<LayerHead> =
+        ranking.heads.iter().filter_map(|head| numbers.cube.head_of(head.cell)).collect();
+    let chosen = doc.view().heads.first();
+    let at = heads.iter().position(|head| Some(head) == chosen).filter(|_| next);
+    let place = at.map_or(0, |at| (at + 1) % heads.len().max(1));
+    if let Some(&head) = heads.get(place) {
+        change(app, |view| view.heads = vec![head]);
+    }
+}
+
+/// Opens the sample that the keys chose.
+pub fn open_chosen(app: &mut App) {
+    let row = app.data_sets.shown().and_then(|doc| doc.order().get(doc.cursor()).copied());
+    if let Some(row) = row {
+        app.intents.send(Intent::DataSet(DataSetCommand::Open(row)));
+    }
+}
+
+/// Opens the trace of a sample under the chosen heads, or offers to ask the question again.
+fn open_sample(app: &mut App, row: usize) {
+    let Some(doc) = app.data_sets.current_mut() else { return };
+    if let Some(place) = doc.order().iter().position(|&own| own == row) {
+        doc.set_cursor(place);
+    }
+    let heads = doc.view().heads.clone();
+    let again = vec![("Ask it again", Intent::DataSet(DataSetCommand::AskAgain(row)))];
+    match trace_of(doc.data(), row) {
+        Some((path, true)) => {
+            app.data_sets.came_from = true;
+            let mut view = app.look.clone();
+            view.map.choose_heads(heads);
+            view.map.queries.set = AxisSet::MEAN;
+            let open = app.docs.iter().find(|doc| doc.path.as_deref() == Some(&path));
+            match open.map(|doc| doc.id) {
+                Some(id) => app.show_document(id),
+                None => app.exports.open_trace(&path, Some(Box::new(view))),
+            }
+        }
+        Some((path, false)) => {
+            let text = format!("The trace of this answer is no longer at {}.", path.display());
+            app.offer_briefly(text, again);
+        }
+        None => {
+            let text = "The table keeps no trace of this answer (--keep).".to_owned();
+            app.offer_briefly(text, again);
+        }
+    }
+}
+
+/// Asks the question of a sample again, with the model that is loaded.
+fn ask_again(app: &mut App, row: usize) {
+    let Some(doc) = app.data_sets.current() else { return };
+    let question = doc.samples().text("question", row).unwrap_or_default().to_owned();
+    let data = Arc::clone(doc.data());
+    app.data_sets.came_from = true;
+    ask::load_model(app);
+    app.exports.run("open", move || {
+        let picture = picture_of(&data, row)?;
+        let preview = preview_of(&picture)?;
+        Ok(TaskResult::SamplePicture { picture, preview, question })
+    });
+}
+
+/// Saves the shown matrix as CSV.
+pub fn save_matrix(app: &mut App) {
+    let text = app.data_sets.current().and_then(|doc| Some(matrix_csv(doc.numbers()?)));
+    save(app, "Save the matrix", "heads", text);
+}
+
+/// Saves the ranking as CSV.
+pub fn save_ranking(app: &mut App) {
+    let text =
+        app.data_sets.current().and_then(|doc| Some(ranking_csv(doc.numbers()?, doc.ranking()?)));
+    save(app, "Save the ranking of heads", "ranking", text);
+}
+
+fn save(app: &mut App, title: &'static str, what: &str, text: Option<String>) {
+    let Some(doc) = app.data_sets.current() else {
+        return app.notify("No table is open.", false);
+    };
+    let Some(text) = text else {
+        return app.notify("The numbers of the table are still being computed.", false);
+    };
+    let stem = doc.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let dialog = Dialog::to_save(title, &format!("{stem}_{what}"), CSV);
+    dialogs::ask(app, dialog, PathPurpose::SaveBytes(text.into_bytes()));
+}

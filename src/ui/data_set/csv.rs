@@ -1,0 +1,60 @@
+//! The shown numbers of a table as CSV.
+
+use super::statistics::Numbers;
+use crate::table::statistics::Ranking;
+use std::fmt::Write as _;
+
+/// One row for each head: mean and spread, and the difference where there is a comparison.
+pub fn matrix_csv(numbers: &Numbers) -> String {
+    let mut text = String::from("column,layer,head,samples,mean,standard_deviation");
+    if numbers.comparison.is_some() {
+        text.push_str(",difference,low,high,p,p_corrected");
+    }
+    text.push('\n');
+    for (cell, moment) in numbers.moments.cells.iter().enumerate() {
+        let Some([layer, head]) = numbers.cube.head_of(cell) else { continue };
+        let name = numbers.column.name();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "{name},{layer},{head},{},{},{}",
+            moment.n,
+            field(moment.mean),
+            field(moment.deviation)
+        );
+        if let Some(of) = numbers.comparison.as_ref().and_then(|all| all.cells.get(cell)) {
+            for value in [of.difference, of.interval[0], of.interval[1], of.p, of.q] {
+                let _ = write!(text, ",{}", field(value));
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// One row for each head, the first one first.
+pub fn ranking_csv(numbers: &Numbers, ranking: &Ranking) -> String {
+    let value = if numbers.comparison.is_some() { "difference" } else { "mean" };
+    let mut text = format!(
+        "rank,column,layer,head,{value},share_of_resamples_among_first_{},rank_5_percent,rank_95_percent\n",
+        ranking.options.first
+    );
+    for (rank, head) in ranking.heads.iter().enumerate() {
+        let Some([layer, number]) = numbers.cube.head_of(head.cell) else { continue };
+        let [low, high] = head.ranks;
+        let _ = writeln!(
+            text,
+            "{},{},{layer},{number},{},{},{low},{high}",
+            rank + 1,
+            numbers.column.name(),
+            head.value,
+            head.stability
+        );
+    }
+    text
+}
+
+/// An empty field where there is no number.
+fn field(value: f64) -> String {
+    if value.is_finite() { value.to_string() } else { String::new() }
+}

@@ -1,0 +1,409 @@
+//! An open table: what is shown of it, and the samples that count.
+
+use super::statistics::{Groups, News, Numbers, Request, Statistics};
+use super::tiles::Tiles;
+use super::view::{Axis, Brush, Compared, DataSetView};
+use crate::table::TableError;
+use crate::table::statistics::{Condition, DataSet, Mask, Ranking, SampleColumns, Test, Values};
+use crate::ui::model_feed::Wake;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Identity of an open table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DataSetId(pub(super) u64);
+
+/// An open table.
+pub struct DataSetDoc {
+    /// Its identity.
+    pub id: DataSetId,
+    data: Arc<DataSet>,
+    view: DataSetView,
+    brush: Option<Brush>,
+    /// Whether the matrix counts the selected samples only.
+    brush_counts: bool,
+    /// The samples that the filter chooses.
+    filtered: Mask,
+    /// Those of them that are selected in the plot.
+    selected: Mask,
+    order: Arc<Vec<usize>>,
+    /// Place in the order of the sample that the keys move.
+    cursor: usize,
+    numbers: Option<Arc<Numbers>>,
+    ranking: Option<Arc<Ranking>>,
+    /// Share of the table that is read, while numbers are missing.
+    progress: Option<f32>,
+    failed: Option<String>,
+    statistics: Statistics,
+    request: u64,
+    /// Changes with everything that the plot shows.
+    revision: u64,
+    /// Number of changes of the view.
+    changes: u64,
+    /// The small pictures of samples.
+    pub tiles: Tiles,
+}
+
+impl DataSetDoc {
+    /// A table under a view; `wake` asks for a frame when its numbers are there.
+    ///
+    /// # Errors
+    /// If the view does not fit the table, or if no thread can be started.
+    pub fn new(
+        id: DataSetId,
+        data: Arc<DataSet>,
+        view: DataSetView,
+        wake: &Wake,
+    ) -> anyhow::Result<Self> {
+        let samples = data.samples().len();
+        let statistics = Statistics::start(Arc::clone(wake))?;
+        let tiles = Tiles::start(Arc::clone(wake))?;
+        let mut doc = Self {
+            id,
+            data,
+            view: DataSetView::default(),
+            brush: None,
+            brush_counts: false,
+            filtered: Mask::all(samples),
+            selected: Mask::all(samples),
+            order: Arc::new(Vec::new()),
+            cursor: 0,
+            numbers: None,
+            ranking: None,
+            progress: None,
+            failed: None,
+            statistics,
+            request: 0,
+            revision: 0,
+            changes: 0,
+            tiles,
+        };
+        let mut view = view;
+        for axis in [&mut view.sort, &mut view.axes[0]] {
+            doc.replace_missing(axis);
+        }
+        doc.filtered = view.filter.mask(doc.samples())?;
+        doc.view = view;
+        doc.select();
+        doc.ask();
+        Ok(doc)
+    }
+
+    /// A column that a table has no numbers in gives way to one that it has.
+    fn replace_missing(&self, axis: &mut Axis) {
+        if let Axis::Column(name) = axis {
+            let has = self.samples().numeric().any(|own| own == name);
+            if !has
+                && self
+                    .samples()
+                    .column(name)
+                    .is_none_or(|values| !matches!(values, Values::Text(_)))
+            {
+                *axis = Axis::column("index");
+            }
+        }
+    }
+
+    /// The heads table.
+    pub fn path(&self) -> &Path {
+        &self.data.source().heads
+    }
+
+    /// The name of the file.
+    pub fn name(&self) -> String {
+        self.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// The table.
+    pub const fn data(&self) -> &Arc<DataSet> {
+        &self.data
+    }
+
+    /// The samples.
+    pub fn samples(&self) -> &SampleColumns {
+        self.data.samples()
+    }
+
+    /// What is shown.
+    pub const fn view(&self) -> &DataSetView {
+        &self.view
+    }
+
+    /// The samples that the filter chooses.
+    pub const fn filtered(&self) -> &Mask {
+        &self.filtered
+    }
+
+    /// Those of them that are selected in the plot; all without a selection.
+    pub const fn selected(&self) -> &Mask {
+        &self.selected
+    }
+
+    /// The selected samples in their order.
+    pub const fn order(&self) -> &Arc<Vec<usize>> {
+        &self.order
+    }
+
+    /// Place in the order of the sample that the keys move.
+    pub const fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    /// The selection in the plot.
+    pub const fn brush(&self) -> Option<&Brush> {
+        self.brush.as_ref()
+    }
+
+    /// Whether the matrix counts the selected samples only.
+    pub const fn brush_counts(&self) -> bool {
+        self.brush_counts
+    }
+
+    /// The statistics, those before the last change until new ones are there.
+    pub fn numbers(&self) -> Option<&Arc<Numbers>> {
+        self.numbers.as_ref()
+    }
+
+    /// The ranking of heads, once it is computed.
+    pub fn ranking(&self) -> Option<&Arc<Ranking>> {
+        self.ranking.as_ref()
+    }
+
+    /// Share of the table that is read, while numbers are missing.
+    pub const fn progress(&self) -> Option<f32> {
+        self.progress
+    }
+
+    /// Why there are no numbers.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
+    }
+
+    /// Changes with everything that the plot shows.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Number of changes of the view.
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Number of samples among some whose answer is wrong, and that have an expected answer.
+    pub fn wrong(&self, of: &Mask) -> [usize; 2] {
+        let correct =
+            (0..of.len()).filter(|&row| of.has(row)).filter_map(|row| self.samples().correct(row));
+        correct.fold([0, 0], |[wrong, known], correct| [wrong + usize::from(!correct), known + 1])
+    }
+
+    /// Shows something else of the table.
+    ///
+    /// # Errors
+    /// If a condition does not fit the table; the view is then as before.
+    pub fn set_view(&mut self, view: DataSetView) -> Result<(), TableError> {
+        if view == self.view {
+            return Ok(());
+        }
+        let filtered = view.filter.mask(self.samples())?;
+        if let Compared::Condition(condition) = &view.compared {
+            condition.mask(self.samples())?;
+        }
+        let old = std::mem::replace(&mut self.view, view);
+        self.changes += 1;
+        let new = &self.view;
+        let counts =
+            old.filter != new.filter || old.column != new.column || old.compared != new.compared;
+        if old.axes != new.axes || (old.heads != new.heads && new.axes.contains(&Axis::Heads)) {
+            self.brush = None;
+        }
+        self.filtered = filtered;
+        self.select();
+        if counts {
+            self.ask();
+        }
+        Ok(())
+    }
+
+    /// Selects the samples inside a rectangle of the plot, or all.
+    pub fn set_brush(&mut self, brush: Option<Brush>) {
+        self.brush = brush;
+        self.select();
+        if self.brush_counts {
+            self.brush_counts = self.brush.is_some();
+            self.ask();
+        }
+    }
+
+    /// Counts the selected samples only, or all that the filter chooses.
+    pub fn count_brush(&mut self, counts: bool) {
+        self.brush_counts = counts && self.brush.is_some();
+        self.ask();
+    }
+
+    /// Moves the cursor to a place in the order.
+    pub fn set_cursor(&mut self, place: usize) {
+        self.cursor = place.min(self.order.len().saturating_sub(1));
+    }
+
+    /// The numbers of an axis, one for each sample; NaN where there is none.
+    pub fn values(&self, axis: &Axis) -> Vec<f64> {
+        let samples = self.samples();
+        match axis {
+            Axis::Column(name) => (0..samples.len()).map(|row| samples.number(name, row)).collect(),
+            Axis::Heads => match &self.numbers {
+                Some(numbers) => {
+                    let heads = self.view.heads.iter();
+                    let cells: Vec<usize> = match self.view.heads.is_empty() {
+                        true => (0..numbers.cube.cells()).collect(),
+                        false => heads.filter_map(|&[l, h]| numbers.cube.cell(l, h)).collect(),
+                    };
+                    numbers.cube.mean_of(&cells)
+                }
+                None => vec![f64::NAN; samples.len()],
+            },
+        }
+    }
+
+    /// Chooses and orders the samples again.
+    fn select(&mut self) {
+        self.revision += 1;
+        let before = self.order.get(self.cursor).copied();
+        self.selected = match &self.brush {
+            None => self.filtered.clone(),
+            Some(brush) => {
+                let mut inside = self.filtered.clone();
+                for (axis, [low, high]) in brush.axes.iter().zip(brush.ranges) {
+                    let within = |value: &f64| (low..=high).contains(value);
+                    let within = self.values(axis).iter().map(within).collect();
+                    inside = inside.and(&Mask::new(within));
+                }
+                inside
+            }
+        };
+        let mut order = self.selected.rows();
+        self.sort(&mut order);
+        self.order = Arc::new(order);
+        // The sample that was looked at stays, if it is still there.
+        let place = before.and_then(|row| self.order.iter().position(|&own| own == row));
+        self.cursor = place.unwrap_or(0);
+    }
+
+    /// Samples without a value come last.
+    fn sort(&self, order: &mut [usize]) {
+        let descending = self.view.descending;
+        let texts = match &self.view.sort {
+            Axis::Column(name) => match self.samples().column(name) {
+                Some(Values::Text(texts)) => Some(texts),
+                _ => None,
+            },
+            Axis::Heads => None,
+        };
+        if let Some(texts) = texts {
+            order.sort_by(|&a, &b| match (&texts[a], &texts[b]) {
+                (Some(a), Some(b)) if descending => b.cmp(a),
+                (Some(a), Some(b)) => a.cmp(b),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            });
+            return;
+        }
+        let values = self.values(&self.view.sort);
+        order.sort_by(|&a, &b| {
+            let (a, b) = (values[a], values[b]);
+            match (a.is_nan(), b.is_nan()) {
+                (false, false) if descending => b.total_cmp(&a),
+                (false, false) => a.total_cmp(&b),
+                (a, b) => a.cmp(&b),
+            }
+        });
+    }
+
+    /// Asks for the statistics of the samples that count.
+    fn ask(&mut self) {
+        let mask = if self.brush_counts { self.selected.clone() } else { self.filtered.clone() };
+        let groups = match &self.view.compared {
+            Compared::Nothing => Groups::One,
+            Compared::Condition(condition) => match self.groups(condition, &mask) {
+                Ok(groups) => Groups::Two(groups),
+                Err(error) => {
+                    self.failed = Some(error.to_string());
+                    return;
+                }
+            },
+            Compared::Table(path) => Groups::Table(path.clone()),
+        };
+        self.request += 1;
+        self.progress = Some(0.0);
+        self.failed = None;
+        self.statistics.ask(Request {
+            number: self.request,
+            data: Arc::clone(&self.data),
+            column: self.view.column,
+            mask,
+            groups,
+        });
+    }
+
+    /// The samples for which a condition holds, and those that have a value for which it does not.
+    fn groups(&self, condition: &Condition, of: &Mask) -> Result<[Mask; 2], TableError> {
+        let holds = condition.mask(self.samples())?;
+        let has_value: Vec<bool> = match self.samples().column(&condition.column) {
+            Some(Values::Text(texts)) => texts.iter().map(Option::is_some).collect(),
+            Some(Values::Bool(bools)) => bools.iter().map(Option::is_some).collect(),
+            Some(Values::Number(numbers)) => {
+                numbers.iter().map(|number| !number.is_nan()).collect()
+            }
+            None => Vec::new(),
+        };
+        let others = holds.inverse().and(&Mask::new(has_value));
+        Ok([of.and(&holds), of.and(&others)])
+    }
+
+    /// Takes the news of the threads; `true` if something changed.
+    pub fn read_news(&mut self, ctx: &egui::Context) -> bool {
+        let news = self.statistics.news();
+        let mut changed = self.tiles.read(ctx);
+        for news in news {
+            match news {
+                News::Progress(of, share) if of == self.request => self.progress = Some(share),
+                News::Numbers(of, numbers) if of == self.request => {
+                    self.progress = None;
+                    self.keep(*numbers);
+                }
+                News::Ranking(of, ranking) if of == self.request => {
+                    self.ranking = Some(Arc::new(ranking));
+                }
+                News::Failed(of, text) if of == self.request || of == u64::MAX => {
+                    self.progress = None;
+                    self.failed = Some(text);
+                }
+                _ => continue,
+            }
+            changed = true;
+        }
+        changed
+    }
+
+    fn keep(&mut self, numbers: Numbers) {
+        self.ranking = None;
+        if self.view.heads.is_empty() {
+            // The best head, so that samples have maps to show.
+            let cells = numbers.matrix.values.iter().enumerate();
+            let sign = if numbers.column.is_low_first() { -1.0 } else { 1.0 };
+            let best = cells.max_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)));
+            self.changes += 1;
+            self.view.heads.extend(best.and_then(|(cell, _)| numbers.cube.head_of(cell)));
+        }
+        self.numbers = Some(Arc::new(numbers));
+        self.select();
+    }
+}
+
+/// A condition in the words of the window: "wrong answers", "category: count".
+pub fn condition_name(condition: &Condition) -> String {
+    match (condition.column.as_str(), &condition.test) {
+        ("correct", Test::Equals(value)) if value == "true" => "right answers".into(),
+        ("correct", Test::Equals(value)) if value == "false" => "wrong answers".into(),
+        (column, Test::Equals(value)) => format!("{column}: {value}"),
+        _ => condition.to_string(),
+    }
+}

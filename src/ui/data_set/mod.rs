@@ -1,0 +1,124 @@
+//! Tables over many answers in the window: what is open, what of it is shown, and the work behind it.
+
+pub mod csv;
+mod document;
+pub mod statistics;
+pub mod tiles;
+mod view;
+
+pub use document::{DataSetDoc, DataSetId, condition_name};
+pub use view::{Axis, Brush, Compared, DataSetView};
+
+use crate::ui::model_feed::Wake;
+use std::sync::Arc;
+
+/// The open tables.
+pub struct DataSets {
+    wake: Wake,
+    open: Vec<DataSetDoc>,
+    last: u64,
+    /// The table that was looked at last.
+    current: Option<DataSetId>,
+    /// Whether the window shows it, in place of an answer.
+    pub is_shown: bool,
+    /// Whether the answer on the stage was opened from a table, to which Escape returns.
+    pub came_from: bool,
+    /// Whether the field of conditions is to get the focus.
+    pub focus_filter: bool,
+}
+
+impl DataSets {
+    /// None; `wake` asks for a frame from another thread.
+    pub const fn new(wake: Wake) -> Self {
+        Self {
+            wake,
+            open: Vec::new(),
+            last: 0,
+            current: None,
+            is_shown: false,
+            came_from: false,
+            focus_filter: false,
+        }
+    }
+
+    /// What asks for a frame from another thread.
+    pub fn wake(&self) -> Wake {
+        Arc::clone(&self.wake)
+    }
+
+    /// The identity of the next table.
+    pub fn next_id(&mut self) -> DataSetId {
+        self.last += 1;
+        DataSetId(self.last)
+    }
+
+    /// The open tables, the oldest first.
+    pub fn all(&self) -> &[DataSetDoc] {
+        &self.open
+    }
+
+    /// The same, mutable.
+    pub fn all_mut(&mut self) -> &mut [DataSetDoc] {
+        &mut self.open
+    }
+
+    /// Whether no table is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Adds a table and shows it; one of the same file is replaced.
+    pub fn add(&mut self, doc: DataSetDoc) {
+        self.open.retain(|own| own.path() != doc.path());
+        self.current = Some(doc.id);
+        self.is_shown = true;
+        self.open.push(doc);
+    }
+
+    /// Closes all tables and returns them.
+    pub fn take(&mut self) -> Vec<DataSetDoc> {
+        (self.is_shown, self.came_from, self.current) = (false, false, None);
+        std::mem::take(&mut self.open)
+    }
+
+    /// Shows a table.
+    pub fn show(&mut self, id: DataSetId) {
+        if self.open.iter().any(|doc| doc.id == id) {
+            self.current = Some(id);
+            self.is_shown = true;
+        }
+    }
+
+    /// Closes a table.
+    pub fn close(&mut self, id: DataSetId) {
+        self.open.retain(|doc| doc.id != id);
+        if self.current == Some(id) {
+            self.current = self.open.last().map(|doc| doc.id);
+        }
+        if self.open.is_empty() {
+            (self.is_shown, self.came_from) = (false, false);
+        }
+    }
+
+    /// The table that was looked at last.
+    pub fn current(&self) -> Option<&DataSetDoc> {
+        let id = self.current?;
+        self.open.iter().find(|doc| doc.id == id)
+    }
+
+    /// The table that was looked at last, mutable.
+    pub fn current_mut(&mut self) -> Option<&mut DataSetDoc> {
+        let id = self.current?;
+        self.open.iter_mut().find(|doc| doc.id == id)
+    }
+
+    /// The table that the window shows.
+    pub fn shown(&self) -> Option<&DataSetDoc> {
+        self.current().filter(|_| self.is_shown)
+    }
+
+    /// Drops textures of a device that was lost.
+    pub fn forget_textures(&mut self) {
+        self.open.iter_mut().for_each(|doc| doc.tiles.clear());
+    }
+}

@@ -1,0 +1,83 @@
+//! What is shown of a table, as data that a session keeps.
+
+use crate::table::statistics::{Condition, Filter, HeadColumn};
+use crate::view::LayerHead;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Numbers of samples.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Axis {
+    /// A column of the samples table.
+    Column(String),
+    /// The number of the chosen heads.
+    Heads,
+}
+
+impl Axis {
+    /// The axis of a column.
+    pub fn column(name: &str) -> Self {
+        Self::Column(name.to_owned())
+    }
+}
+
+/// The comparison that the matrix shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compared {
+    /// None: means.
+    #[default]
+    Nothing,
+    /// Samples for which a condition holds, against the others.
+    Condition(Condition),
+    /// The same samples in another table.
+    Table(PathBuf),
+}
+
+/// What is shown of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DataSetView {
+    /// The number of each head.
+    pub column: HeadColumn,
+    /// The samples that count.
+    pub filter: Filter,
+    /// The comparison.
+    pub compared: Compared,
+    /// The chosen heads, whose maps the samples show.
+    pub heads: Vec<LayerHead>,
+    /// The order of the samples.
+    pub sort: Axis,
+    /// Whether the largest number comes first.
+    pub descending: bool,
+    /// The axes of the plot: to the right and up.
+    pub axes: [Axis; 2],
+    /// The ends of the matrix's colours, where they were set.
+    pub range: Option<[f64; 2]>,
+}
+
+impl Default for DataSetView {
+    fn default() -> Self {
+        Self {
+            column: HeadColumn::default(),
+            filter: Filter::default(),
+            compared: Compared::default(),
+            heads: Vec::new(),
+            // Improbable answers are most often the wrong ones.
+            sort: Axis::column("logprob"),
+            descending: false,
+            axes: [Axis::column("logprob"), Axis::Heads],
+            range: None,
+        }
+    }
+}
+
+/// A rectangle of the plot: the samples inside are selected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Brush {
+    /// The axes of the plot on which it was drawn.
+    pub axes: [Axis; 2],
+    /// The smallest and the largest number on each axis.
+    pub ranges: [[f64; 2]; 2],
+}

@@ -1,0 +1,119 @@
+//! The heads of a table in their order, with the stability of their places.
+
+use super::change;
+use crate::table::statistics::RankedHead;
+use crate::ui::data_set::DataSetDoc;
+use crate::ui::data_set::statistics::Numbers;
+use crate::ui::head_choice::chosen_after_click;
+use crate::ui::pane::PaneContext;
+use crate::ui::theme;
+use crate::ui::widgets::{ink, muted, text_in};
+use crate::view::LayerHead;
+use crate::view::figure::head_name;
+use egui::{Align2, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
+
+const ROW: f32 = 24.0;
+/// Columns of a row: rank, name, bar, value, stability, ranks.
+const COLUMNS: [[f32; 2]; 6] =
+    [[0.0, 0.08], [0.08, 0.24], [0.24, 0.46], [0.46, 0.64], [0.66, 0.84], [0.84, 1.0]];
+
+fn column(rect: Rect, [from, to]: [f32; 2]) -> Rect {
+    let x = |share: f32| rect.left() + 4.0 + share * (rect.width() - 12.0);
+    Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()))
+}
+
+/// Draws the list.
+pub fn ui(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
+    let (Some(numbers), Some(ranking)) = (doc.numbers(), doc.ranking()) else {
+        if doc.failed().is_none() {
+            muted(ui, "The ranking is being computed …");
+        }
+        return;
+    };
+    titles(ui, numbers, ranking.options.first, ranking.options.resamples);
+    let most = ranking.heads.iter().map(|head| head.value.abs()).fold(0.0, f64::max);
+    let scroll = egui::ScrollArea::vertical().id_salt(("data set ranking", doc.id));
+    ui.spacing_mut().item_spacing.y = 0.0;
+    scroll.auto_shrink(false).show_rows(ui, ROW, ranking.heads.len(), |ui, rows| {
+        for rank in rows {
+            row(cx, ui, doc, numbers, (rank, &ranking.heads), most);
+        }
+    });
+}
+
+fn titles(ui: &mut Ui, numbers: &Numbers, first: usize, resamples: usize) {
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
+    let value = if numbers.comparison.is_some() { "difference" } else { "mean" };
+    let names = ["", "head", "", value, &format!("in first {first}"), "rank"];
+    let labels = format!("Columns: head, {value}, in first {first}, rank");
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &labels));
+    for (index, (name, place)) in names.into_iter().zip(COLUMNS).enumerate() {
+        let align = if index < 2 { Align2::LEFT_CENTER } else { Align2::RIGHT_CENTER };
+        text_in(ui, column(rect, place), align, name, theme::plain(theme::SMALL), ink(ui).muted);
+    }
+    response.on_hover_text(format!(
+        "Bootstrap: the samples were drawn {resamples} times with replacement. in first {first}: share of the draws in which the \
+        head is among the first {first}. rank: from the 5 % to the 95 % quantile of its ranks."
+    ));
+}
+
+fn row(
+    cx: &PaneContext<'_>,
+    ui: &mut Ui,
+    doc: &DataSetDoc,
+    numbers: &Numbers,
+    (rank, heads): (usize, &[RankedHead]),
+    most: f64,
+) {
+    let head = &heads[rank];
+    let Some(this) = numbers.cube.head_of(head.cell) else { return };
+    let colors = ink(ui);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    let name = head_name(this[0], this[1]);
+    let on = doc.view().heads.contains(&this);
+    response.widget_info(|| {
+        WidgetInfo::selected(Role::Button, true, on, format!("Rank {}: {name}", rank + 1))
+    });
+    if response.hovered() {
+        ui.painter().rect_filled(rect, 4.0, colors.raised);
+    }
+    let color = if on { colors.accent } else { colors.text };
+    let [of_rank, of_name, of_bar, of_value, of_stability, of_ranks] =
+        COLUMNS.map(|place| column(rect, place));
+    let small = || theme::plain(theme::SMALL);
+    text_in(ui, of_rank, Align2::LEFT_CENTER, &(rank + 1).to_string(), small(), colors.muted);
+    text_in(ui, of_name, Align2::LEFT_CENTER, &name, theme::strong(theme::SMALL), color);
+    bar(ui, of_bar, (head.value.abs() / most.max(f64::MIN_POSITIVE)) as f32, color);
+    let unit = match numbers.comparison.is_some() {
+        true => numbers.column.difference_unit(),
+        false => numbers.column.unit(),
+    };
+    let value = unit.text(head.value, most);
+    text_in(ui, of_value, Align2::RIGHT_CENTER, &value, small(), colors.muted);
+    let (track, text) = of_stability.split_left_right_at_fraction(0.55);
+    bar(ui, track, head.stability as f32, colors.muted);
+    let share = format!("{:.0} %", head.stability * 100.0);
+    text_in(ui, text, Align2::RIGHT_CENTER, &share, small(), colors.muted);
+    let [low, high] = head.ranks.map(f64::round);
+    let ranks = if low < high { format!("{low}–{high}") } else { low.to_string() };
+    text_in(ui, of_ranks, Align2::RIGHT_CENTER, &ranks, small(), colors.muted);
+    if response.clicked() {
+        // A range goes along the list.
+        let range = |anchor: LayerHead| {
+            let of = |head: &RankedHead| numbers.cube.head_of(head.cell);
+            let at = heads.iter().position(|one| of(one) == Some(anchor)).unwrap_or(rank);
+            heads[at.min(rank)..=at.max(rank)].iter().filter_map(of).collect()
+        };
+        let mut chosen = chosen_after_click(ui, doc.view().heads.clone(), this, range);
+        chosen.sort_unstable();
+        chosen.dedup();
+        change(cx, doc, |view| view.heads = chosen);
+    }
+}
+
+fn bar(ui: &Ui, place: Rect, share: f32, color: egui::Color32) {
+    let track = place.shrink2(vec2(2.0, 9.0));
+    ui.painter().rect_filled(track, 1.0, ink(ui).hairline);
+    let size = vec2(track.width() * share.clamp(0.0, 1.0), track.height());
+    ui.painter().rect_filled(Rect::from_min_size(track.min, size), 1.0, color);
+}

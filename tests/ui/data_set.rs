@@ -1,0 +1,474 @@
+//! Tables over many answers in the window.
+
+use crate::support::{Window, click, drag, empty_window, open_with, settle, shoot, trace, until};
+use egui::{Key, Modifiers, pos2, vec2};
+use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vlmscope::settings::Settings;
+use vlmscope::table::statistics::{Condition, HeadColumn};
+use vlmscope::table::{
+    Given, HeadsBuilder, SampleRow, Source, TableKind, TableWriter, samples_batch,
+};
+use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
+use vlmscope::ui::data_set::{Axis, Compared, DataSetDoc, DataSetView};
+use vlmscope::ui::headless::HeadlessOptions;
+use vlmscope::ui::intent::{DataSetCommand, Intent};
+use vlmscope::ui::shortcuts::UiCommand;
+use vlmscope::ui::{App, Start};
+
+/// Samples of a test's table.
+const SAMPLES: u32 = 60;
+
+/// Writes a table of `count` samples: every fifth answer is wrong, the first traces are kept as files.
+fn write_table(folder: &Path, name: &str, count: u32) -> PathBuf {
+    let source = Source::of(&folder.join(name));
+    let (mut heads, mut samples) = (HeadsBuilder::default(), Vec::new());
+    let made: Vec<_> = (0..4)
+        .map(|seed| {
+            let synthetic = Synthetic::new(Geometry::named("small").unwrap(), RowsKept::Text, seed);
+            let synthetic = synthetic.unwrap();
+            let path = folder.join(format!("{seed}.vlmtrace"));
+            synthetic.write(&path).unwrap();
+            (synthetic.trace().unwrap(), path)
+        })
+        .collect();
+    for index in 0..count {
+        // Wrong answers are those of one trace, so that some heads differ.
+        let is_wrong = index % 5 == 0;
+        let (trace, path) = &made[if is_wrong { 3 } else { index as usize % 3 }];
+        let sample = format!("s{index:03}");
+        heads.append((&sample, index), trace, &|_| None).unwrap();
+        let kept = match index {
+            0..4 => Some(path.display().to_string()),
+            4 => Some(folder.join("moved.vlmtrace").display().to_string()),
+            _ => None,
+        };
+        let given = Given { sample, index, trace: kept, ..Given::default() };
+        samples.push(SampleRow {
+            picture: if index == 6 { "sample:1".into() } else { String::new() },
+            question: format!("What is in picture {index}?"),
+            answer: format!("answer {index}"),
+            expected: Some("a fox".into()),
+            correct: Some(!is_wrong),
+            category: Some(["count", "color"][index as usize % 2].into()),
+            logprob: Some(-(index as f32) / 10.0),
+            ..SampleRow::new(trace, &given)
+        });
+    }
+    let mut writer = TableWriter::begin(&source.heads, TableKind::Heads).unwrap();
+    writer.write(&heads.take().unwrap()).unwrap();
+    writer.finish().unwrap();
+    let mut writer = TableWriter::begin(&source.samples, TableKind::Samples).unwrap();
+    writer.write(&samples_batch(&samples).unwrap()).unwrap();
+    writer.finish().unwrap();
+    source.heads
+}
+
+fn doc(app: &App) -> &DataSetDoc {
+    app.data_sets.current().unwrap()
+}
+
+fn is_ready(app: &App) -> bool {
+    let current = app.data_sets.current();
+    current.is_some_and(|doc| doc.ranking().is_some() && doc.progress().is_none())
+}
+
+/// A window that shows a table.
+fn window_of(path: &Path, size: [f32; 2]) -> Window {
+    let settings = Settings { advice_seen: true, animate: false, ..Settings::default() };
+    let options = HeadlessOptions { start: Start::Empty, settings, ..HeadlessOptions::default() };
+    let mut window = open_with(size, 1.0, options, None);
+    window.state().intents.send(Intent::Open(path.to_owned()));
+    until(&mut window, is_ready);
+    window
+}
+
+fn table() -> (tempfile::TempDir, Window) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", SAMPLES);
+    let window = window_of(&path, [1280.0, 720.0]);
+    (folder, window)
+}
+
+fn act(window: &mut Window, act: UiCommand) {
+    window.state().intents.act(act);
+    settle(window);
+}
+
+fn send(window: &mut Window, command: DataSetCommand) {
+    window.state().intents.send(Intent::DataSet(command));
+    settle(window);
+}
+
+/// Changes what is shown of the table, and waits for the numbers.
+fn change(window: &mut Window, change: impl FnOnce(&mut DataSetView)) {
+    let mut view = doc(window.state()).view().clone();
+    change(&mut view);
+    send(window, DataSetCommand::View(Box::new(view)));
+    until(window, is_ready);
+}
+
+#[test]
+fn a_table_opens_in_place_of_an_answer_and_shows_its_numbers() {
+    let (_folder, mut window) = table();
+    let app = window.state();
+    assert!(app.data_sets.is_shown && app.notices.is_empty(), "{:?}", app.notices);
+    assert_eq!(app.settings.recent_files.len(), 1);
+    let numbers = doc(app).numbers().unwrap();
+    assert_eq!((numbers.cube.samples(), numbers.cube.layers().len()), (60, trace().shape().layers));
+    assert!(numbers.comparison.is_none());
+    assert_eq!(
+        doc(app).view().heads.len(),
+        1,
+        "the best head is chosen, so that samples have maps"
+    );
+    assert!(window.query_by_label("60 samples · 12 wrong").is_some());
+    // The most improbable answer comes first.
+    assert_eq!(doc(window.state()).order()[0], 59);
+    assert!(window.query_by_label("Sample s059: answer 59").is_some());
+    assert!(
+        window.query_by_label("Sample s000: answer 0").is_none(),
+        "only what is in sight is drawn"
+    );
+    shoot(&mut window, "data_set");
+    // The tab and the key lead to the answer and back.
+    act(&mut window, UiCommand::ShowDataSet);
+    assert!(!window.state().data_sets.is_shown);
+    window.get_by_label("Data set").click();
+    settle(&mut window);
+    assert!(window.state().data_sets.is_shown);
+    window.get_by_label("Close this table").click();
+    settle(&mut window);
+    assert!(window.state().data_sets.is_empty() && !window.state().data_sets.is_shown);
+    act(&mut window, UiCommand::ShowDataSet);
+    assert!(window.state().notices[0].text.starts_with("No table is open"));
+}
+
+#[test]
+fn conditions_choose_the_samples_that_count() {
+    let (_folder, mut window) = table();
+    let before = doc(window.state()).numbers().unwrap().moments.clone();
+    window.key_press(Key::Slash);
+    settle(&mut window);
+    window.event(egui::Event::Text("category = count".into()));
+    window.key_press(Key::Enter);
+    until(&mut window, |app| doc(app).filtered().count() == 30);
+    until(&mut window, is_ready);
+    let numbers = Arc::clone(doc(window.state()).numbers().unwrap());
+    assert_eq!(numbers.moments.samples, 30);
+    assert_ne!(numbers.moments.cells, before.cells);
+    assert!(window.query_by_label("30 of 60 samples · 6 wrong").is_some());
+    assert!(doc(window.state()).order().iter().all(|row| row % 2 == 0));
+    // A condition that does not fit says why, and changes nothing.
+    window.get_by_label("Filter").focus();
+    settle(&mut window);
+    window.key_press(Key::Slash);
+    settle(&mut window);
+    window.event(egui::Event::Text("colour = red".into()));
+    window.key_press(Key::Enter);
+    settle(&mut window);
+    assert_eq!(doc(window.state()).view().filter.conditions.len(), 1);
+    shoot(&mut window, "data_set_filter");
+    window.get_by_label("Remove category: count").click();
+    settle(&mut window);
+    until(&mut window, is_ready);
+    assert_eq!(doc(window.state()).numbers().unwrap().moments.cells, before.cells);
+}
+
+#[test]
+fn a_comparison_shows_differences_and_says_how_many_would_differ_by_chance() {
+    let (folder, mut window) = table();
+    change(&mut window, |view| {
+        view.compared = Compared::Condition(Condition::correct(false));
+    });
+    let numbers = Arc::clone(doc(window.state()).numbers().unwrap());
+    let found = numbers.comparison.as_ref().unwrap();
+    assert_eq!(found.samples, [12, 48]);
+    assert!(found.significant() > 0, "the wrong answers are those of another trace");
+    let [low, high] = numbers.matrix.range;
+    assert_eq!(low, -high, "0 is in the middle of the colours");
+    let sentence = format!("{} Marked cells survive it.", found.sentence());
+    assert!(window.query_by_label(&sentence).is_some());
+    shoot(&mut window, "data_set_comparison");
+    // The same samples in another table: every head is the same.
+    let again = write_table(folder.path(), "again.parquet", SAMPLES);
+    change(&mut window, |view| view.compared = Compared::Table(again));
+    let numbers = Arc::clone(doc(window.state()).numbers().unwrap());
+    let found = numbers.comparison.as_ref().unwrap();
+    assert_eq!(found.samples, [60, 60]);
+    assert!(found.cells.iter().all(|cell| cell.difference == 0.0));
+    assert_eq!(found.tested(), 0, "differences without a spread cannot be tested");
+    // A table that is not there.
+    let mut view = doc(window.state()).view().clone();
+    view.compared = Compared::Table(folder.path().join("none.parquet"));
+    send(&mut window, DataSetCommand::View(Box::new(view)));
+    until(&mut window, |app| doc(app).failed().is_some());
+    assert!(doc(window.state()).failed().unwrap().contains("none.parquet"));
+}
+
+#[test]
+fn cells_and_rows_choose_heads_and_keys_step_through_them() {
+    let (_folder, mut window) = table();
+    let best = doc(window.state()).view().heads.clone();
+    window.key_press(Key::N);
+    settle(&mut window);
+    let second = doc(window.state()).view().heads.clone();
+    assert_ne!(second, best);
+    window.key_press(Key::B);
+    settle(&mut window);
+    let heads = {
+        let doc = doc(window.state());
+        let ranked = &doc.ranking().unwrap().heads;
+        let cube = &doc.numbers().unwrap().cube;
+        [0, 1].map(|rank: usize| cube.head_of(ranked[rank].cell).unwrap())
+    };
+    assert_eq!(doc(window.state()).view().heads, [heads[0]]);
+    assert_eq!(second, [heads[1]]);
+    window.key_press(Key::CloseBracket);
+    settle(&mut window);
+    let [layer, head] = doc(window.state()).view().heads[0];
+    let count = doc(window.state()).numbers().unwrap().cube.heads() as u32;
+    assert_eq!([layer, head], [heads[0][0], (heads[0][1] + 1) % count]);
+    // A click on a row of the ranking, and one with Ctrl on another.
+    let row = |window: &Window, rank: usize| {
+        let name = vlmscope::view::figure::head_name(heads[rank][0], heads[rank][1]);
+        window.get_by_label(&format!("Rank {}: {name}", rank + 1)).rect().center()
+    };
+    let (first, other) = (row(&window, 0), row(&window, 1));
+    click(&mut window, first, Modifiers::NONE);
+    assert_eq!(doc(window.state()).view().heads, [heads[0]]);
+    click(&mut window, other, Modifiers::COMMAND);
+    let mut both = heads.to_vec();
+    both.sort_unstable();
+    assert_eq!(doc(window.state()).view().heads, both);
+    // A click on a cell.
+    let name = "Heads of the table: click to choose, Ctrl or Shift to choose several";
+    let cells = window.get_by_label(name).rect();
+    click(&mut window, cells.min + vec2(3.0, 3.0), Modifiers::NONE);
+    let first = doc(window.state()).numbers().unwrap().cube.head_of(0).unwrap();
+    assert_eq!(doc(window.state()).view().heads, [first]);
+    // The key for the next quantity.
+    window.key_press(Key::Q);
+    settle(&mut window);
+    until(&mut window, is_ready);
+    assert_eq!(doc(window.state()).view().column, HeadColumn::ImageShare);
+    assert_eq!(doc(window.state()).numbers().unwrap().column, HeadColumn::ImageShare);
+}
+
+#[test]
+fn a_rectangle_in_the_plot_selects_samples_and_escape_gives_it_up() {
+    let (_folder, mut window) = table();
+    change(&mut window, |view| view.axes = [Axis::column("index"), Axis::column("logprob")]);
+    let name = "Plot of the samples: drag a rectangle to select samples, click a point to open it";
+    let plot = window.get_by_label(name).rect();
+    // The line falls from the upper left to the lower right: its left half.
+    drag(&mut window, plot.min + vec2(1.0, 1.0), pos2(plot.center().x, plot.bottom() - 1.0));
+    let app = window.state();
+    assert_eq!(doc(app).selected().count(), 30);
+    assert!(doc(app).order().iter().all(|row| *row < 30));
+    assert_eq!(doc(app).numbers().unwrap().moments.samples, 60, "the matrix counts all samples");
+    assert!(window.query_by_label("30 selected in the plot").is_some());
+    shoot(&mut window, "data_set_brush");
+    send(&mut window, DataSetCommand::CountBrush(true));
+    until(&mut window, is_ready);
+    assert_eq!(doc(window.state()).numbers().unwrap().moments.samples, 30);
+    window.key_press(Key::Escape);
+    settle(&mut window);
+    until(&mut window, is_ready);
+    assert_eq!(doc(window.state()).selected().count(), 60);
+    assert_eq!(doc(window.state()).numbers().unwrap().moments.samples, 60);
+    assert!(window.state().data_sets.is_shown, "the first Escape only ends the selection");
+}
+
+#[test]
+fn a_sample_opens_its_trace_and_escape_returns_to_the_same_place() {
+    let (_folder, mut window) = table();
+    change(&mut window, |view| view.descending = true);
+    assert_eq!(doc(window.state()).order()[..3], [0, 1, 2]);
+    until(&mut window, |app| (0..7).all(|row| doc(app).tiles.get(row).is_some()));
+    let tiles = &doc(window.state()).tiles;
+    assert!(tiles.get(0).unwrap().map.is_some(), "a kept trace shows the map of the head");
+    assert!(tiles.get(6).unwrap().picture.is_some() && tiles.get(6).unwrap().map.is_none());
+    assert!(
+        tiles.get(5).unwrap().picture.is_none(),
+        "neither trace nor picture: the question is shown"
+    );
+    let note = tiles.get(4).unwrap().note.clone().unwrap();
+    assert!(note.contains("no longer at") && note.contains("moved.vlmtrace"), "{note}");
+    shoot(&mut window, "data_set_sheet");
+    // Keys move and open.
+    for key in [Key::ArrowRight, Key::ArrowRight, Key::ArrowLeft] {
+        window.key_press(key);
+        settle(&mut window);
+    }
+    assert_eq!(doc(window.state()).cursor(), 1);
+    window.key_press(Key::Enter);
+    until(&mut window, |app| app.doc().is_some());
+    let app = window.state();
+    assert!(!app.data_sets.is_shown);
+    let heads = app.doc().unwrap().state().map.chosen_heads();
+    assert_eq!(heads, doc(app).view().heads, "the stage shows the chosen head");
+    window.key_press(Key::Escape);
+    settle(&mut window);
+    assert!(window.state().data_sets.is_shown);
+    assert_eq!(doc(window.state()).cursor(), 1);
+    // A click on the same tile shows the answer that is open already.
+    window.get_by_label("Sample s001: answer 1").click();
+    settle(&mut window);
+    until(&mut window, |app| !app.data_sets.is_shown);
+    assert_eq!(window.state().docs.len(), 1);
+    window.key_press(Key::Escape);
+    settle(&mut window);
+    // Without a trace, the question can be asked again.
+    window.get_by_label("Sample s006: answer 6").click();
+    settle(&mut window);
+    let notice = &window.state().notices[0];
+    assert!(notice.text.contains("keeps no trace"), "{}", notice.text);
+    assert_eq!(notice.offers[0].0, "Ask it again");
+    send(&mut window, DataSetCommand::AskAgain(6));
+    until(&mut window, |app| app.chat.picture.is_some());
+    assert!(!window.state().data_sets.is_shown);
+}
+
+#[test]
+fn arrows_move_by_rows_and_the_sheet_follows() {
+    let (_folder, mut window) = table();
+    let columns = window.state().sheet_columns;
+    assert!(columns > 2);
+    for _ in 0..4 {
+        window.key_press(Key::ArrowDown);
+        settle(&mut window);
+    }
+    assert_eq!(doc(window.state()).cursor(), 4 * columns);
+    let row = doc(window.state()).order()[4 * columns];
+    assert!(
+        window.query_by_label(&format!("Sample s{row:03}: answer {row}")).is_some(),
+        "it is in sight"
+    );
+    window.key_press(Key::Home);
+    settle(&mut window);
+    assert_eq!(doc(window.state()).cursor(), 0);
+    window.key_press(Key::End);
+    settle(&mut window);
+    assert_eq!(doc(window.state()).cursor(), 59);
+    // Order by a text, and by the chosen head.
+    change(&mut window, |view| view.sort = Axis::column("category"));
+    assert_eq!(doc(window.state()).order()[0] % 2, 1, "color comes before count");
+    change(&mut window, |view| view.sort = Axis::Heads);
+    let doc = doc(window.state());
+    let values = doc.values(&Axis::Heads);
+    assert!(doc.order().is_sorted_by(|a, b| values[*a] <= values[*b]));
+}
+
+#[test]
+fn a_session_brings_the_table_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", SAMPLES);
+    let sessions = folder.path().join("sessions");
+    let options = || HeadlessOptions {
+        start: Start::Empty,
+        settings: Settings { advice_seen: true, animate: false, ..Settings::default() },
+        sessions: Some(sessions.clone()),
+        ..HeadlessOptions::default()
+    };
+    let mut window = open_with([1280.0, 720.0], 1.0, options(), None);
+    window.state().intents.send(Intent::Open(path.clone()));
+    until(&mut window, is_ready);
+    change(&mut window, |view| {
+        view.column = HeadColumn::Entropy;
+        view.sort = Axis::column("seconds");
+        view.filter.conditions.push("logprob < -1".parse().unwrap());
+        view.compared = Compared::Condition(Condition::correct(false));
+    });
+    let view = doc(window.state()).view().clone();
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    drop(window);
+    let mut window = open_with([1280.0, 720.0], 1.0, options(), None);
+    assert!(window.state().notices.iter().any(|notice| notice.text.contains("1 table")));
+    window.state().intents.send(Intent::OpenSessions);
+    until(&mut window, is_ready);
+    assert!(window.state().data_sets.is_shown);
+    assert_eq!(*doc(window.state()).view(), view);
+    // A table that is gone is named.
+    vlmscope::ui::commands::keep_session_now(window.state_mut()).unwrap();
+    drop(window);
+    std::fs::remove_file(&path).unwrap();
+    let mut window = open_with([1280.0, 720.0], 1.0, options(), None);
+    window.state().intents.send(Intent::OpenSessions);
+    let says = |app: &App| app.notices.iter().any(|notice| notice.text.contains("answers.parquet"));
+    until(&mut window, says);
+    assert!(window.state().data_sets.is_empty());
+}
+
+#[test]
+fn damaged_and_foreign_tables_are_refused_with_their_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", 3);
+    let mut window = empty_window();
+    let mut says = |path: PathBuf, wanted: &str| {
+        window.state_mut().notices.clear();
+        window.state().intents.send(Intent::Open(path));
+        until(&mut window, |app| !app.notices.is_empty());
+        let text = window.state().notices[0].text.clone();
+        assert!(text.contains(wanted), "{text}");
+        assert!(window.state().data_sets.is_empty());
+    };
+    let damaged = folder.path().join("damaged.parquet");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&damaged, &bytes[..bytes.len() / 2]).unwrap();
+    says(damaged, "cannot be read as Parquet");
+    let alone = folder.path().join("alone.parquet");
+    std::fs::copy(&path, &alone).unwrap();
+    says(alone.clone(), "alone.samples.parquet is missing");
+    // Heads beside heads.
+    std::fs::copy(&path, folder.path().join("alone.samples.parquet")).unwrap();
+    says(alone, "is a table of heads, not of samples");
+}
+
+#[test]
+fn tables_and_figures_are_saved_as_csv() {
+    let (folder, mut window) = table();
+    window.state_mut().asks_in_window = true;
+    change(&mut window, |view| view.compared = Compared::Condition(Condition::correct(false)));
+    for (command, name, wanted) in [
+        (
+            UiCommand::SaveTableMatrix,
+            "m.csv",
+            "column,layer,head,samples,mean,standard_deviation,difference,low,high,p,p_corrected",
+        ),
+        (
+            UiCommand::SaveTableRanking,
+            "r.csv",
+            "rank,column,layer,head,difference,share_of_resamples_among_first_12,rank_5_percent,rank_95_percent",
+        ),
+    ] {
+        act(&mut window, command);
+        let path = folder.path().join(name);
+        let typed = vlmscope::ui::intent::PathCommand::Type(path.display().to_string());
+        window.state().intents.send(Intent::Path(typed));
+        settle(&mut window);
+        window.state().intents.send(Intent::Path(vlmscope::ui::intent::PathCommand::Accept));
+        until(&mut window, |_| path.exists());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let cells = doc(window.state()).numbers().unwrap().cube.cells();
+        assert_eq!(text.lines().next().unwrap(), wanted);
+        assert_eq!(text.lines().count(), cells + 1);
+    }
+}
+
+#[test]
+fn narrow_and_large_windows_show_every_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", SAMPLES);
+    let mut window = window_of(&path, [700.0, 720.0]);
+    for part in ["Heads", "Ranking", "Plot", "Samples"] {
+        window.get_by_label(part).click();
+        settle(&mut window);
+        shoot(&mut window, &format!("data_set_narrow_{part}"));
+    }
+    assert!(window.query_by_label("Sample s059: answer 59").is_some());
+    drop(window);
+    let mut window = window_of(&path, [1920.0, 1080.0]);
+    shoot(&mut window, "data_set_1920");
+}
