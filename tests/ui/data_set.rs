@@ -161,7 +161,7 @@ fn conditions_choose_the_samples_that_count() {
     assert!(window.query_by_label("30 of 60 samples · 6 wrong").is_some());
     assert!(doc(window.state()).order().iter().all(|row| row % 2 == 0));
     // A condition that does not fit says why, and changes nothing.
-    window.get_by_label("Filter").focus();
+    window.get_by_label("Condition").focus();
     settle(&mut window);
     window.key_press(Key::Slash);
     settle(&mut window);

@@ -216,6 +216,9 @@ impl DataSetDoc {
         if old.axes != new.axes || (old.heads != new.heads && new.axes.contains(&Axis::Heads)) {
             self.brush = None;
         }
+        if old.sort != new.sort || old.descending != new.descending {
+            self.order = Arc::default();
+        }
         self.filtered = filtered;
         self.select();
         if counts {

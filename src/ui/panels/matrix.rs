@@ -22,6 +22,8 @@ pub(super) const LEFT: f32 = 28.0;
 pub(super) const TOP: f32 = 20.0;
 /// Least width of the list of quantities beside the value of a cell.
 const LEAST_LIST: f32 = 110.0;
+/// The largest side of a cell, in points.
+pub(super) const MOST_SIDE: f32 = 56.0;
 /// A side of a cell that is large enough for the pointer, in points.
 const LEAST_SIDE: f32 = 10.0;
 
@@ -88,8 +90,8 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matri
 pub(super) fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
     let room = Rect::from_min_max(whole.min + vec2(LEFT, TOP), whole.max);
     let (heads, layers) = (matrix.heads.max(1) as f32, matrix.layers.max(1) as f32);
-    let width = (room.width() / heads).min(56.0);
-    let height = (room.height() / layers).min(56.0);
+    let width = (room.width() / heads).min(MOST_SIDE);
+    let height = (room.height() / layers).min(MOST_SIDE);
     let most = |other: f32| (other * 2.5).max(LEAST_SIDE);
     let (width, height) = (width.min(most(height)), height.min(most(width)));
     // Whole pixels, where the cells are large enough for it to be seen.

@@ -31,7 +31,12 @@ impl Bar {
             tables(cx, ui);
             columns(cx, ui, doc);
             compared(cx, ui, doc);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| counts(ui, doc));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                if icon_button(ui, Icon::Close, "Close this table", false).clicked() {
+                    send(cx, DataSetCommand::Close(doc.id));
+                }
+                counts(ui, doc);
+            });
         });
         ui.horizontal(|ui| {
             ui.set_height(28.0);
@@ -62,7 +67,7 @@ impl Bar {
         let width = ui.available_width().clamp(120.0, 420.0);
         let field = TextEdit::singleline(&mut self.typed).hint_text(FIELD).desired_width(width);
         let response = ui.add(field);
-        response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Filter"));
+        response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Condition"));
         if cx.data_sets.focus_filter {
             response.request_focus();
             send(cx, DataSetCommand::FilterFocused);
@@ -112,9 +117,6 @@ fn tables(cx: &PaneContext<'_>, ui: &mut Ui) {
                 }
             }
         });
-    }
-    if icon_button(ui, Icon::Close, "Close this table", false).clicked() {
-        send(cx, DataSetCommand::Close(current.id));
     }
 }
 

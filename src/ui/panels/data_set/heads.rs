@@ -7,7 +7,7 @@ use crate::ui::data_set::statistics::Numbers;
 use crate::ui::head_choice::{chosen_after_click, rectangle};
 use crate::ui::pane::PaneContext;
 use crate::ui::panels::color_bar::{self, Change};
-use crate::ui::panels::matrix::{CellColors, LEFT, TOP, at, cell, cells_rect};
+use crate::ui::panels::matrix::{CellColors, LEFT, MOST_SIDE, TOP, at, cell, cells_rect};
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::widgets::{Mark, frame_over_data, ink, muted, progress_line, text_in, thousands};
@@ -16,9 +16,17 @@ use crate::view::{ColorMap, LayerHead};
 use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 /// Room for the sentence about the number of tests.
-const SENTENCE: f32 = 34.0;
+const SENTENCE: f32 = 52.0;
 /// A side of a cell that is large enough for a mark.
 const LEAST_MARKED: f32 = 5.0;
+
+/// Height that the matrix of a table takes with its colours at most.
+pub fn wanted_height(doc: &DataSetDoc) -> f32 {
+    let Some(numbers) = doc.numbers() else { return f32::INFINITY };
+    let sentence = if numbers.comparison.is_some() { SENTENCE } else { 0.0 };
+    let rows = numbers.matrix.layers as f32 * MOST_SIDE;
+    rows + TOP + color_bar::HEIGHT + sentence + 60.0
+}
 
 /// The matrix.
 #[derive(Default)]
@@ -129,7 +137,12 @@ fn bar(
 fn axes(ui: &Ui, cells: Rect, matrix: &Matrix, chosen: &[LayerHead]) {
     let (font, ink) = (theme::plain(11.0), ink(ui));
     let size = cell(cells, matrix, 0, 0).size();
-    let marked: Vec<u32> = chosen.iter().filter_map(|[layer, _]| matrix.row(*layer)).collect();
+    let ascending = |mut marked: Vec<u32>| {
+        marked.sort_unstable();
+        marked.dedup();
+        marked
+    };
+    let marked = ascending(chosen.iter().filter_map(|[layer, _]| matrix.row(*layer)).collect());
     for row in labelled(matrix.layers as u32, &marked, step_for(size.y, 13.0)) {
         let of = cell(cells, matrix, row, 0);
         let rect = Rect::from_min_max(
@@ -146,7 +159,7 @@ fn axes(ui: &Ui, cells: Rect, matrix: &Matrix, chosen: &[LayerHead]) {
             color,
         );
     }
-    let marked: Vec<u32> = chosen.iter().map(|[_, head]| *head).collect();
+    let marked = ascending(chosen.iter().map(|[_, head]| *head).collect());
     for head in labelled(matrix.heads as u32, &marked, step_for(size.x, 18.0)) {
         let of = cell(cells, matrix, 0, head);
         let rect = Rect::from_min_max(
@@ -216,16 +229,16 @@ fn body(
 fn describe(numbers: &Numbers, [layer, head]: LayerHead) -> String {
     let name = head_name(layer, head);
     let Some(place) = numbers.cube.cell(layer, head) else { return name };
-    let text = |value: f64, unit: crate::view::Unit| unit.text(value, value);
     if let Some(of) = numbers.comparison.as_ref().and_then(|all| all.cells.get(place)) {
-        let unit = numbers.column.difference_unit();
         if of.p.is_nan() {
             return format!("{name} · cannot be tested");
         }
-        let [low, high] = of.interval.map(|end| text(end, unit));
+        let unit = numbers.column.difference_unit();
+        let largest = of.interval[0].abs().max(of.interval[1].abs());
+        let [difference, low, high] =
+            [of.difference, of.interval[0], of.interval[1]].map(|value| unit.text(value, largest));
         return format!(
-            "{name} · {} (95 %: {low} to {high}) · p = {}, corrected {}",
-            text(of.difference, unit),
+            "{name} · {difference} (95 %: {low} to {high}) · p = {}, corrected {}",
             p_text(of.p),
             p_text(of.q),
         );
@@ -234,9 +247,10 @@ fn describe(numbers: &Numbers, [layer, head]: LayerHead) -> String {
         return format!("{name} · no value");
     };
     let unit = numbers.column.unit();
-    let spread =
-        if moment.n > 1 { format!(" ± {}", text(moment.deviation, unit)) } else { String::new() };
-    format!("{name} · {}{spread} (n = {})", text(moment.mean, unit), thousands(moment.n as usize))
+    let [mean, deviation] =
+        [moment.mean, moment.deviation].map(|value| unit.text(value, moment.mean.abs()));
+    let spread = if moment.n > 1 { format!(" ± {deviation}") } else { String::new() };
+    format!("{name} · {mean}{spread} (n = {})", thousands(moment.n as usize))
 }
 
 fn p_text(p: f64) -> String {

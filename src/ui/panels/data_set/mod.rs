@@ -50,7 +50,8 @@ impl PaneUi for DataSetPane {
         // Wide enough for the names of heads with their bars; the rest is for pictures.
         let left = (below.width() * 0.36).clamp(330.0, 720.0);
         let x = below.left() + left.round();
-        let y = below.top() + (below.height() * 0.58).round();
+        let heads = (below.height() * 0.58).round().min(heads::wanted_height(doc));
+        let y = below.top() + heads;
         let plot = below.top() + (below.height() * 0.36).round();
         let at = |min: [f32; 2], max: [f32; 2]| Rect::from_min_max(min.into(), max.into());
         let [l, t, r, b] = [below.left(), below.top(), below.right(), below.bottom()];
