@@ -2,7 +2,7 @@
 
 use crate::support::{Window, click, drag, empty_window, open_with, settle, shoot, trace, until};
 use egui::{Key, Modifiers, pos2, vec2};
-use egui_kittest::kittest::{NodeT as _, Queryable as _};
+use egui_kittest::kittest::Queryable as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vlmscope::settings::Settings;
@@ -327,8 +327,9 @@ fn a_sample_opens_its_trace_and_escape_returns_to_the_same_place() {
     assert!(notice.text.contains("keeps no trace"), "{}", notice.text);
     assert_eq!(notice.offers[0].0, "Ask it again");
     send(&mut window, DataSetCommand::AskAgain(6));
-    until(&mut window, |app| app.chat.picture.is_some());
-    assert!(!window.state().data_sets.is_shown);
+    until(&mut window, |app| !app.data_sets.is_shown);
+    let sample = &vlmscope::model::builtin::samples().unwrap()[0];
+    assert_eq!(window.state().chat.picture.as_ref().unwrap().name, sample.file);
 }
 
 #[test]
