@@ -3,7 +3,7 @@
 use super::{ask, dialogs};
 use crate::table::statistics::{DataSet, HeadColumn};
 use crate::ui::app::App;
-use crate::ui::data_set::csv::{matrix_csv, ranking_csv};
+use crate::ui::data_set::as_csv::{matrix_csv, ranking_csv};
 use crate::ui::data_set::tiles::{MapsOf, picture_of, trace_of};
 use crate::ui::data_set::{Compared, DataSetDoc, DataSetView};
 use crate::ui::dialogs::{Dialog, Filters, Want};

@@ -1,6 +1,6 @@
 //! Tables over many answers in the window: what is open, what of it is shown, and the work behind it.
 
-pub mod csv;
+pub mod as_csv;
 mod document;
 pub mod statistics;
 pub mod tiles;

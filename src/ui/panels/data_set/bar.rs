@@ -1,6 +1,6 @@
 //! What counts and what is shown: open tables, the number of each head, the comparison, the conditions.
 
-use super::{change, send};
+use super::common::{change, send};
 use crate::table::statistics::{Condition, HeadColumn, SampleColumns, Test, Values};
 use crate::ui::data_set::{Compared, DataSetDoc, condition_name};
 use crate::ui::intent::DataSetCommand;

@@ -1,6 +1,6 @@
 //! The layer × head matrix of a table: means over samples, or differences of means.
 
-use super::change;
+use super::common::change;
 use crate::table::statistics::Comparison;
 use crate::ui::data_set::DataSetDoc;
 use crate::ui::data_set::statistics::Numbers;

@@ -1,13 +1,13 @@
 //! The table over many answers: heads on the left, samples on the right.
 
 mod bar;
+mod common;
 mod heads;
 mod plot;
 mod ranking;
 mod sheet;
 
-use crate::ui::data_set::{DataSetDoc, DataSetView};
-use crate::ui::intent::{DataSetCommand, Intent};
+use crate::ui::data_set::DataSetDoc;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
 use crate::ui::widgets::{ink, segments};
@@ -97,15 +97,4 @@ fn part(ui: &mut Ui, rect: Rect, fill: egui::Color32, add: impl FnOnce(&mut Ui))
     child.spacing_mut().item_spacing = egui::vec2(8.0, 4.0);
     child.set_clip_rect(rect.intersect(ui.clip_rect()));
     add(&mut child);
-}
-
-/// Shows something else of the table.
-fn change(cx: &PaneContext<'_>, doc: &DataSetDoc, change: impl FnOnce(&mut DataSetView)) {
-    let mut view = doc.view().clone();
-    change(&mut view);
-    send(cx, DataSetCommand::View(Box::new(view)));
-}
-
-fn send(cx: &PaneContext<'_>, command: DataSetCommand) {
-    cx.intents.send(Intent::DataSet(command));
 }

@@ -1,12 +1,12 @@
 //! The samples as points over two numbers; a rectangle that is drawn around some selects them.
 
-use super::{change, send};
+use super::common::{axis_name, change, description, send};
 use crate::ui::data_set::{Axis, Brush, DataSetDoc, DataSetId};
 use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, text_in};
-use crate::view::figure::{head_name, number};
+use crate::view::figure::number;
 use egui::{
     Align2, Color32, CursorIcon, Mesh, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui,
     WidgetInfo, pos2, vec2,
@@ -100,7 +100,7 @@ impl Plot {
             if response.clicked() {
                 send(cx, DataSetCommand::Open(row));
             }
-            response.on_hover_text(super::sheet::description(doc, row));
+            response.on_hover_text(description(doc, row));
         } else if response.clicked() && doc.brush().is_some() {
             send(cx, DataSetCommand::Brush(None));
         }
@@ -135,21 +135,6 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, missing: usize)
             }
         });
     });
-}
-
-/// The name of an axis.
-pub(super) fn axis_name(axis: &Axis, doc: &DataSetDoc) -> String {
-    match axis {
-        Axis::Column(name) => name.clone(),
-        Axis::Heads => {
-            let title = doc.view().column.name();
-            match doc.view().heads.as_slice() {
-                [] => format!("{title} of all heads"),
-                [[layer, head]] => format!("{title} of {}", head_name(*layer, *head)),
-                several => format!("{title} of {} heads", several.len()),
-            }
-        }
-    }
 }
 
 fn axis(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, which: usize, name: &'static str) {

@@ -1,6 +1,6 @@
 //! The heads of a table in their order, with the stability of their places.
 
-use super::change;
+use super::common::change;
 use crate::table::statistics::RankedHead;
 use crate::ui::data_set::DataSetDoc;
 use crate::ui::data_set::statistics::Numbers;

@@ -1,7 +1,6 @@
 //! The contact sheet: the samples as small pictures with the map of the chosen heads, in the order of any column.
 
-use super::plot::axis_name;
-use super::{change, send};
+use super::common::{axis_name, change, description, send};
 use crate::table::statistics::Values;
 use crate::ui::data_set::tiles::{MapsOf, Tile};
 use crate::ui::data_set::{Axis, DataSetDoc, DataSetId};
@@ -113,30 +112,6 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
             change(cx, doc, |view| view.descending ^= true);
         }
     });
-}
-
-/// What a sample is, for a hover text.
-pub(super) fn description(doc: &DataSetDoc, row: usize) -> String {
-    let samples = doc.samples();
-    let text = |name: &str| samples.text(name, row).unwrap_or_default().trim().to_owned();
-    let mut lines = vec![text("question"), text("answer")];
-    if let Some(expected) = samples.text("expected", row) {
-        let verdict = match samples.correct(row) {
-            Some(true) => "right, expected: ",
-            Some(false) => "wrong, expected: ",
-            None => "expected: ",
-        };
-        lines.push(format!("{verdict}{expected}"));
-    }
-    let logprob = samples.number("logprob", row);
-    if logprob.is_finite() {
-        lines.push(format!("log-probability {logprob:.2}"));
-    }
-    lines.push(samples.name(row).to_owned());
-    if let Some(note) = doc.tiles.get(row).and_then(|tile| tile.note.as_ref()) {
-        lines.push(note.clone());
-    }
-    lines.join("\n")
 }
 
 fn tile(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, index: usize, rect: Rect) {
