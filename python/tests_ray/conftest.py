@@ -34,7 +34,8 @@ def program() -> str:
 def cluster():
     # Logical CPUs beyond those of the actors: reading and writing need one.
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": STORE_BYTES, "include_dashboard": False})
-    found.add_node(num_cpus=2, object_store_memory=STORE_BYTES, resources={"second": 1})
+    # A GPU for Ray's accounts alone.
+    found.add_node(num_cpus=2, num_gpus=1, object_store_memory=STORE_BYTES)
     ray.init(address=found.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield found

@@ -116,6 +116,8 @@ def test_a_row_that_fails_is_a_row(cluster, program, tmp_path):
     assert vlmscope.ray.samples(answers).count() == 2
     counts = vlmscope.ray.write_tables(answers, tmp_path / "parts")
     assert counts["samples"] == 2 and counts["errors"] == 4 and counts["heads"] == vlmscope.ray.heads(answers).count()
+    [(count,)] = duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/parts/part-??????.parquet'").fetchall()
+    assert count == counts["heads"]
     lines = (tmp_path / "parts" / "errors.jsonl").read_text().splitlines()
     assert len(lines) == 4 and "none.png" in "".join(lines)
     with pytest.raises(vlmscope.VlmscopeError, match="is not empty"):
@@ -203,6 +205,18 @@ def test_a_model_that_is_not_there_ends_the_job(cluster, program, tmp_path):
     rows = ray.data.from_items(questions(4))
     answers = vlmscope.ray.ask(rows, bundle=tmp_path / "none", num_cpus=0.5, program=program)
     with pytest.raises(Exception, match="no row can be answered: .*none"):
+        answers.materialize()
+
+
+def test_an_actor_sees_its_gpu_and_fails_without_one(cluster, program, tmp_path):
+    wrapper = tmp_path / "program"
+    wrapper.write_text(f'#!/bin/sh\necho "GPU $CUDA_VISIBLE_DEVICES" >>{tmp_path}/seen\nexec {program} "$@"\n')
+    wrapper.chmod(0o755)
+    rows = ray.data.from_items(questions(4))
+    answers = vlmscope.ray.ask(rows, concurrency=1, num_cpus=0.5, num_gpus=1, device="cpu", program=str(wrapper))
+    assert answers.count() == 4 and (tmp_path / "seen").read_text() == "GPU 0\n"
+    answers = vlmscope.ray.ask(rows, concurrency=1, num_cpus=0.5, num_gpus=1, program=str(wrapper))
+    with pytest.raises(Exception, match="no row can be answered: .*CUDA"):
         answers.materialize()
 
 

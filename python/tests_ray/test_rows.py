@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -130,3 +131,9 @@ def test_a_row_that_kills_the_program_is_a_row_that_failed(program, tmp_path):
         row["question"] = "POISON"
     with pytest.raises(vlmscope.EngineLostError, match="killed by signal 9"):
         Asker(work)(pa.Table.from_pylist(rows))
+
+
+def test_without_ray_it_is_said_what_to_install():
+    code = "import sys; sys.modules['ray'] = None\nimport vlmscope\nimport vlmscope.ray"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "vlmscope.ray needs Ray Data" in done.stderr and 'pip install "vlmscope[ray]"' in done.stderr

@@ -43,7 +43,9 @@ def ask(
     max_new_tokens: int = 32,
     seed: int = 0,
     preprocess: str = "default",
+    device: str | None = None,
     threads: int | None = None,
+    runtime: str | os.PathLike | None = None,
     program: str | None = None,
     resources: dict[str, float] | None = None,
     accelerator_type: str | None = None,
@@ -58,7 +60,8 @@ def ask(
 
     `bundle`: a folder that all nodes see, a URI that is fetched once for each node, or None for the built-in model. `concurrency`: number of
     actors, or (fewest, most). `num_cpus`, `num_gpus`: of each actor; leave at least one logical CPU of a node free for reading and
-    writing. `threads`: threads of one operator; None: `num_cpus` where there is no GPU. `program`: path of the vlmscope program on the nodes;
+    writing. `device`: auto, cpu or cuda; None: cuda where `num_gpus` is given, so that a node where it does not work ends the job, else cpu.
+    `threads`: threads of one operator; None: `num_cpus` where there is no GPU. `runtime`: ONNX Runtime's library on the nodes. `program`: path of the vlmscope program on the nodes;
     None: the wheel's. `batch_size`: rows that an actor is given at once, and that are answered again where it dies. `resources`, `accelerator_type`
     and `runtime_env` go to Ray. The others are flags of `vlmscope ask`.
 
@@ -78,6 +81,8 @@ def ask(
     if threads is None and not num_gpus:
         threads = max(1, int(num_cpus))
     flags += [] if threads is None else ["--threads", str(threads)]
+    flags += ["--device", device or ("cuda" if num_gpus else "cpu")]
+    flags += [] if runtime is None else ["--ort-lib", os.fspath(runtime)]
     work = Work(bundle, program, flags, dict(columns or {}), os.path.abspath(pictures or "."))
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
     return numbered(rows).map_batches(
