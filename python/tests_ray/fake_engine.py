@@ -7,6 +7,8 @@ import os
 import struct
 import sys
 
+from backports import zstd
+
 out, into = sys.stdout.buffer, sys.stdin.buffer
 
 
@@ -86,6 +88,10 @@ def answer(fault: str, number: int) -> None:
         os.kill(os.getpid(), 9)
     elif fault == "zstd":
         send({"type": "done", "id": number, "encoding": "zstd"}, b"not zstd")
+    elif fault == "zstd-cut":
+        send({"type": "done", "id": number, "encoding": "zstd"}, zstd.compress(bytes(1000))[:-3])
+    elif fault == "zstd-long":
+        send({"type": "done", "id": number, "encoding": "zstd"}, zstd.compress(bytes((64 << 20) + 1)))
     elif fault == "encoding":
         send({"type": "done", "id": number, "encoding": "rot13"}, b"x")
     elif fault == "done":

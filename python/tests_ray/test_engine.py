@@ -111,6 +111,19 @@ def test_tokens_come_one_by_one_with_their_attention(engine):
         assert np.array_equal(token.attention, whole[..., :keys]) and not whole[..., keys:].any()
 
 
+def test_payloads_are_compressed_where_both_sides_can(program, engine, monkeypatch):
+    seen = []
+    real = frames._decompress
+    monkeypatch.setattr(frames, "_decompress", lambda module, payload: seen.append(len(payload)) or real(module, payload))
+    trace = engine.ask(PICTURES[0], QUESTION)
+    assert seen
+    with monkeypatch.context() as without, vlmscope.Engine(program=program) as other:
+        without.setattr(frames, "zstd", lambda: None)
+        count = len(seen)
+        same(other.ask(PICTURES[0], QUESTION), trace)
+        assert len(seen) == count
+
+
 def test_a_given_answer_is_scored_and_options_count(engine):
     trace = engine.ask(PICTURES[0], QUESTION, answer="It is a fox.", rows="all", max_new_tokens=4)
     assert trace.answer == "It is a fox." and trace.meta.sampling["forced"]
@@ -280,7 +293,9 @@ def test_temporary_files_go_with_their_traces(engine, tmp_path, monkeypatch):
         ("cut", "ended inside of a frame, 93 bytes early"),
         ("dies", r"(?s)was killed by signal 9; it said last:\n  out of memory"),
         ("encoding", "the encoding 'rot13', which was not asked for"),
-        ("zstd", "zstd"),
+        ("zstd", "damaged zstd payload"),
+        ("zstd-cut", "zstd payload that is cut"),
+        ("zstd-long", "larger than 67108864 bytes"),
         ("done", "9 bytes for the ranges"),
         ("no-ranges", "`done` cannot be read"),
         ("no-trace", "damaged answer"),

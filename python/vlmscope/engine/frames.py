@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Any
 
 from ..errors import EngineError
 
@@ -43,21 +45,26 @@ class FrameError(EngineError):
     """The other side sent something that is no frame."""
 
 
-class _Zstd(Protocol):
-    def __call__(self, payload: bytes, most: int) -> bytes: ...
-
-
-def zstd() -> _Zstd | None:
-    """A function that decompresses at most so many bytes, of Python 3.14 or the package `zstandard`; None where neither is there."""
-    for name in ("compression.zstd", "zstandard"):
+def zstd() -> Callable[[bytes], bytes] | None:
+    """A function that decompresses a frame's payload, of Python 3.14 or the package `backports.zstd`; None where neither is there."""
+    for name in ("compression.zstd", "backports.zstd"):
         try:
             module = importlib.import_module(name)
         except ImportError:
             continue
-        if name == "zstandard":
-            return lambda payload, most: module.ZstdDecompressor().decompress(payload, max_output_size=most)
-        return lambda payload, most: module.ZstdDecompressor().decompress(payload, max_length=most)
+        return functools.partial(_decompress, module)
     return None
+
+
+def _decompress(module: ModuleType, payload: bytes) -> bytes:
+    decompressor = module.ZstdDecompressor()
+    try:
+        out = decompressor.decompress(payload, MOST_PAYLOAD)
+    except module.ZstdError as error:
+        raise FrameError(f"the engine sent a damaged zstd payload: {error}") from None
+    if not decompressor.eof:
+        raise FrameError(f"the engine sent a zstd payload that is cut, or larger than {MOST_PAYLOAD} bytes")
+    return out
 
 
 def pack(header: dict[str, Any], payload: bytes | memoryview = b"") -> list[bytes | memoryview]:
@@ -139,10 +146,7 @@ class FrameReader:
     def _decompressed(self, encoding: str, payload: bytes) -> bytes:
         if encoding != "zstd" or self._decompress is None:
             raise FrameError(f"the engine sent a payload with the encoding {encoding!r}, which was not asked for")
-        try:
-            return self._decompress(payload, MOST_PAYLOAD)
-        except Exception as error:
-            raise FrameError(f"the engine sent a damaged zstd payload: {error}") from None
+        return self._decompress(payload)
 
     def _foreign(self, bytes_: bytes) -> FrameError:
         shown = (bytes(bytes_) + self._rest())[:_SHOWN]

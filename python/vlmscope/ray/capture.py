@@ -46,7 +46,7 @@ def capture(
     """As `ask`, for a transformers model whose attention `vlmscope.capture` records; one row comes back for each row.
 
     `model`: a repository, a folder that all nodes see, or a URI that is fetched once for each node; `dtype`, `device` and `load_in_4bit` as for
-    `python -m vlmscope.capture`. `options` go to `vlmscope.capture` (`max_new_tokens`, `temperature`, `relevancy`, …). `traces`: a
+    `python -m vlmscope.capture`, but an actor with one GPU uses it or ends the job. `options` go to `vlmscope.capture` (`max_new_tokens`, `temperature`, `relevancy`, …). `traces`: a
     folder that all nodes share, where the trace of each row stays; None: traces are dropped once their numbers are in the tables.
     The others, the columns of `rows` and those of the result are as for `ask`; `request` is empty.
 
@@ -54,6 +54,8 @@ def capture(
     """
     kept = None if traces is None else os.path.abspath(traces)
     names = dict(columns or {})
+    if device == "auto" and 0 < num_gpus <= 1:
+        device = "cuda"
     load = argparse.Namespace(dtype=dtype, device=device, load_in_4bit=load_in_4bit)
     work = CaptureWork(os.fspath(model), load, program, names, rule, os.path.abspath(pictures or "."), kept, options)
     least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
