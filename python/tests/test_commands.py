@@ -64,6 +64,17 @@ def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, arguments
     assert not list(tmp_path.glob("*.vlmtrace"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_device_that_is_not_there_is_an_error(tmp_path, capsys):
+    from vlmscope.capture.__main__ import main
+
+    arguments = ["--image", str(DESK), "--question", "What?", "--out", str(tmp_path / "x.vlmtrace")]
+    assert main(["--model", str(CHECKPOINT), "--device", "cuda", *arguments]) == 1
+    assert "cannot use the device cuda" in capsys.readouterr().err
+    assert main(["--model", str(CHECKPOINT), "--device", "nonsense", *arguments]) == 1
+    assert "cannot use the device nonsense" in capsys.readouterr().err
+
+
 def test_a_model_that_cannot_be_loaded_is_an_error(tmp_path, capsys):
     from vlmscope.check.__main__ import main
 

@@ -51,7 +51,8 @@ def load(name: str, options: argparse.Namespace):
     if "device_map" not in arguments:
         try:
             model = model.to(device)
-        except RuntimeError as error:
+        # A torch without CUDA fails by an assertion.
+        except (RuntimeError, AssertionError) as error:
             raise CaptureError(f"cannot use the device {device}: {error}") from error
     return model, processor
 
