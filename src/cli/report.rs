@@ -1,6 +1,7 @@
 //! `vlmscope report`: figures and a page about a table.
 
 mod args;
+mod comparison;
 mod figures;
 mod folder;
 mod numbers;

@@ -3,8 +3,9 @@
 use super::super::common::{bar, note};
 use super::super::overlay;
 use super::args::Args;
+use super::comparison::{Compared, HeadDifference};
 use super::folder::Folder;
-use super::numbers::{Compared, Numbers, Suspicious};
+use super::numbers::{Numbers, Ranked, Suspicious};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Target};
 use crate::job::CancelToken;
 use crate::record::{Provenance, Raster, png_bytes, svg};
@@ -160,6 +161,7 @@ impl<'a> Figures<'a> {
                 ends: range.map(|end| unit.text(end, largest)),
                 marks: &[],
                 frames: "",
+                notes: "",
             }
             .chart(scale)
         })
@@ -196,7 +198,7 @@ impl<'a> Figures<'a> {
         let axis = with_unit(self.column.title(), unit);
         let among = format!("among the first {}", found.ranking_first);
         let chart = move |scale| {
-            let one = |head: &super::numbers::Ranked| RankedBar {
+            let one = |head: &Ranked| RankedBar {
                 name: head_name(head.layer, head.head),
                 value: head.mean,
                 interval: head.interval,
@@ -241,7 +243,7 @@ impl<'a> Figures<'a> {
             let plain = number(value * unit.factor(), largest * unit.factor());
             if value > 0.0 { format!("+{plain}") } else { plain }
         };
-        let mark = |head: &super::numbers::HeadDifference| {
+        let mark = |head: &HeadDifference| {
             let half = (head.interval[1] - head.interval[0]) / 2.0 * unit.factor();
             let note = if half.is_finite() {
                 format!("± {}", number(half, largest * unit.factor()))
@@ -263,7 +265,8 @@ impl<'a> Figures<'a> {
                 print: &written,
                 ends: [-largest, largest].map(|end| format!("{}{}", written(end), unit.suffix())),
                 marks: &marks,
-                frames: "differs after the correction for all heads · ± half of the 95 % interval",
+                frames: "differs after the correction for all heads",
+                notes: "± half of the 95 % interval",
             }
             .chart(scale)
         };
@@ -348,15 +351,19 @@ impl<'a> Figures<'a> {
         let mut aspects = Vec::new();
         for sample in &found.suspicious {
             let trace = sample.trace.as_deref().filter(|_| !cancel.is_cancelled());
-            let picture = trace.and_then(|path| picture_of(path, [layer, head]));
+            let picture =
+                trace.ok_or("no trace was kept").and_then(|path| picture_of(path, [layer, head]));
             aspects.push(
-                picture.as_ref().map(|picture| picture.width() as f32 / picture.height() as f32),
+                picture
+                    .as_ref()
+                    .map(|own| own.width() as f32 / own.height() as f32)
+                    .map_err(|&why| why),
             );
             pictures.extend(picture);
         }
         let chart = move |scale| {
-            let tile = |(sample, aspect): (&Suspicious, &Option<f32>)| SheetTile {
-                aspect: *aspect,
+            let tile = |(sample, aspect): (&Suspicious, &Result<f32, &'static str>)| SheetTile {
+                picture: *aspect,
                 question: sample.question.clone(),
                 answer: sample.answer.clone(),
                 expected: sample.expected.clone().unwrap_or_default(),
@@ -370,18 +377,18 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// The picture of a trace with the attention of a head; `None`, with a note, if it cannot be drawn.
-fn picture_of(path: &Path, head: [u32; 2]) -> Option<RgbImage> {
+/// The picture of a trace with the attention of a head, or in short why it cannot be drawn; a note has the details.
+fn picture_of(path: &Path, head: [u32; 2]) -> Result<RgbImage, &'static str> {
     let drawn = Trace::open(path).map_err(anyhow::Error::from).and_then(|trace| {
         let drawn = overlay::draw_head(&trace, head, (TILE * PNG_SCALE) as u32)?;
         trace.check()?;
         Ok(drawn)
     });
     match drawn {
-        Ok(picture) => picture,
+        Ok(picture) => picture.ok_or("the trace has no picture"),
         Err(error) => {
             note(&format!("a sample has no picture: {}", error_text(&error)));
-            None
+            Err(if path.exists() { "the trace cannot be read" } else { "the trace is not there" })
         }
     }
 }

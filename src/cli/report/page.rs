@@ -1,8 +1,9 @@
 //! The Markdown page of a report.
 
 use super::args::Args;
+use super::comparison::Compared;
 use super::figures::{Drawn, capitalised, ranks, share_text, thousands};
-use super::numbers::{Compared, Numbers, wilson};
+use super::numbers::{Numbers, wilson};
 use crate::table::statistics::HeadColumn;
 use crate::view::figure::{head_name, number, signed};
 use std::fmt::Write as _;

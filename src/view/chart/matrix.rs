@@ -51,13 +51,14 @@ pub struct MatrixChart<'a> {
     pub marks: &'a [CellMark],
     /// The meaning of a frame; empty without frames.
     pub frames: &'a str,
+    /// The meaning of the second line of a cell.
+    pub notes: &'a str,
 }
 
 impl MatrixChart<'_> {
     /// Lays the chart out.
     pub fn chart(&self, scale: f32) -> Chart {
-        let heads = self.heads.max(1);
-        let cell = (CELLS / heads as f32).clamp(6.0, CELL);
+        let (heads, cell) = (self.heads.max(1), self.cell_width());
         let inner = [cell * heads as f32, cell * self.layers.len() as f32];
         let width = (2.0 * MARGIN + LEFT + inner[0]).max(LEAST_WIDTH);
         let note = if self.frames.is_empty() { 0.0 } else { NOTE };
@@ -77,6 +78,10 @@ impl MatrixChart<'_> {
         }
         self.legend(&mut canvas, content.x, content.bottom() + 20.0);
         canvas.done(self.map)
+    }
+
+    fn cell_width(&self) -> f32 {
+        (CELLS / self.heads.max(1) as f32).clamp(6.0, CELL)
     }
 
     fn axes(&self, canvas: &mut Canvas, content: &PixelRect, cell: f32) {
@@ -154,7 +159,11 @@ impl MatrixChart<'_> {
             let y = top + NOTE;
             let room = (canvas.width - MARGIN - left - 20.0) / TICK;
             canvas.frame(&PixelRect { x: left, y, width: 12.0, height: 12.0 }, 1.5, Ink::Text);
-            let text = fitted(self.frames, false, room);
+            let text = match self.cell_width() >= PRINTED && !self.notes.is_empty() {
+                true => format!("{} · {}", self.frames, self.notes),
+                false => self.frames.to_owned(),
+            };
+            let text = fitted(&text, false, room);
             canvas.plain([left + 20.0, y + 10.5], Align::Start, TICK, Ink::Muted, &text);
         }
     }

@@ -207,6 +207,7 @@ mod tests {
                 ends: ["−20.0 points".into(), "+5100.0 points".into()],
                 marks: &marks,
                 frames: "differs after the correction for all heads",
+                notes: "± half of the 95 % interval",
             };
             check(&chart.chart(1.0), &format!("{layers} × {heads}"));
             let twice = chart.chart(2.0).figure;
@@ -258,7 +259,7 @@ mod tests {
             CurvesChart { title: LONG, subtitle: LONG, axes: ["right", "wrong"], curves: &curves };
         check(&chart.chart(1.0), "curves");
         let tile = |at: usize| SheetTile {
-            aspect: [None, Some(1.0), Some(9.0), Some(0.1)][at % 4],
+            picture: [Err("no trace was kept"), Ok(1.0), Ok(9.0), Ok(0.1)][at % 4],
             question: LONG.into(),
             answer: LONG.into(),
             expected: LONG.into(),
@@ -271,7 +272,7 @@ mod tests {
             check(&chart, "sheet");
             assert_eq!(
                 chart.pictures.len(),
-                tiles.iter().filter(|tile| tile.aspect.is_some()).count()
+                tiles.iter().filter(|tile| tile.picture.is_ok()).count()
             );
         }
     }

@@ -1,7 +1,7 @@
 //! The axes of a plot of numbers.
 
 use super::{BODY, Canvas, TICK, ticks};
-use crate::view::figure::{Align, Ink, PixelRect, decimal};
+use crate::view::figure::{Align, Ink, PixelRect, decimal, text_width};
 
 /// An axis: its name, the numbers at its ends, and the factor to the numbers that are written.
 pub(super) struct Axis<'a> {
@@ -29,7 +29,9 @@ pub(super) fn horizontal(canvas: &mut Canvas, plot: &PixelRect, axis: &Axis<'_>)
     for (value, text) in axis.ticks((plot.width / 90.0) as usize) {
         let x = plot.x + axis.share(value) * plot.width;
         canvas.line([x, plot.y], [x, plot.bottom()], 1.0, Ink::Hairline);
-        canvas.plain([x, plot.bottom() + 18.0], Align::Centre, TICK, Ink::Muted, &text);
+        // The label of the last line must not leave the chart.
+        let most = canvas.width - 4.0 - text_width(&text, false) * TICK / 2.0;
+        canvas.plain([x.min(most), plot.bottom() + 18.0], Align::Centre, TICK, Ink::Muted, &text);
     }
     let centre = plot.x + plot.width / 2.0;
     canvas.plain([centre, plot.bottom() + 38.0], Align::Centre, BODY, Ink::Text, axis.name);

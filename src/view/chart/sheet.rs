@@ -13,8 +13,8 @@ const LINES: f32 = 88.0;
 
 /// A sample.
 pub struct SheetTile {
-    /// Width / height of its picture; `None` without one.
-    pub aspect: Option<f32>,
+    /// Width / height of its picture, or the reason why there is none.
+    pub picture: Result<f32, &'static str>,
     /// The question.
     pub question: String,
     /// The answer.
@@ -51,18 +51,18 @@ impl SheetChart<'_> {
             let left = MARGIN + across * (index % columns) as f32;
             let top = HEAD + MARGIN + down * (index / columns) as f32;
             let square = PixelRect { x: left, y: top, width: TILE, height: TILE };
-            match tile.aspect {
-                Some(aspect) => {
+            match tile.picture {
+                Ok(aspect) => {
                     let fitted = square.fit(aspect);
                     // Pictures stand on their text.
                     let at =
                         PixelRect { y: square.bottom() - fitted.height, x: square.x, ..fitted };
                     pictures.push(canvas.scaled(&at));
                 }
-                None => {
+                Err(reason) => {
                     canvas.rect(square, Ink::Hairline, 0.4);
                     let [x, y] = square.centre();
-                    canvas.plain([x, y], Align::Centre, TICK, Ink::Muted, "no trace was kept");
+                    canvas.plain([x, y], Align::Centre, TICK, Ink::Muted, reason);
                 }
             }
             lines(&mut canvas, tile, [left, square.bottom()]);
