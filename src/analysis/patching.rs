@@ -143,18 +143,43 @@ impl PatchResult {
         self.patched.iter().all(Option::is_some)
     }
 
-    /// Takes over the cells of an earlier table about the same token, site and pictures, for the groups that both have,
-    /// and its estimates if it has all groups.
-    pub fn continue_from(&mut self, earlier: &Self) {
+    /// Whether another table is about the same token, site and pair of pictures.
+    pub fn is_same_pair(&self, other: &Self) -> bool {
         /// Two runs on one picture differ by rounding alone.
         const ROUNDING: f32 = 1e-3;
         let close = |a: f32, b: f32| (a - b).abs() <= ROUNDING;
-        let is_same = (self.token, self.site) == (earlier.token, earlier.site)
-            && self.other == earlier.other
-            && (self.layers, self.heads) == (earlier.layers, earlier.heads)
-            && close(self.logprob_a, earlier.logprob_a)
-            && close(self.logprob_b, earlier.logprob_b);
-        if !is_same {
+        (self.token, self.site) == (other.token, other.site)
+            && self.other == other.other
+            && (self.layers, self.heads) == (other.layers, other.heads)
+            && close(self.logprob_a, other.logprob_a)
+            && close(self.logprob_b, other.logprob_b)
+    }
+
+    /// With the groups that only an earlier table about the same pair has, before its own new ones.
+    /// Estimates that not all groups have are left out.
+    #[must_use]
+    pub fn over(self, earlier: &Self) -> Self {
+        let has_all = earlier.groups.iter().all(|group| self.groups.contains(group));
+        if has_all || !self.is_same_pair(earlier) {
+            return self;
+        }
+        let is_new = |group: &&PositionGroup| !earlier.groups.contains(group);
+        let new = self.groups.iter().filter(is_new);
+        let mut groups: Vec<_> = earlier.groups.iter().chain(new).cloned().collect();
+        groups.sort_by_key(|group| group.name == LAST);
+        let logprobs = [self.logprob_a, self.logprob_b];
+        let size = [self.layers, self.heads];
+        let place = (AnswerIndex(self.token), self.site);
+        let mut all = Self::new(place, self.other.clone(), logprobs, groups, size);
+        all.continue_from(earlier);
+        all.continue_from(&self);
+        all
+    }
+
+    /// Takes over the cells of an earlier table about the same token, site and pictures, for the groups that both have,
+    /// and its estimates if it has all groups.
+    pub fn continue_from(&mut self, earlier: &Self) {
+        if !self.is_same_pair(earlier) {
             return;
         }
         let cells = self.layers as usize * self.heads as usize;
@@ -163,7 +188,9 @@ impl PatchResult {
             let Some(at) = earlier.groups.iter().position(|other| other == group) else { continue };
             let own = self.patched.get_mut(index * cells..(index + 1) * cells);
             if let Some((own, known)) = own.zip(earlier.patched.get(at * cells..(at + 1) * cells)) {
-                own.copy_from_slice(known);
+                for (own, known) in own.iter_mut().zip(known) {
+                    *own = own.or(*known);
+                }
             }
             let known = earlier.estimates.get(at * cells..(at + 1) * cells);
             estimates.extend_from_slice(known.unwrap_or_default());
@@ -257,7 +284,7 @@ pub fn position_groups(
         objects.iter().position(|(_, inside)| inside.get(patch).is_some_and(|&part| part >= 0.5))
     };
     let mut groups: Vec<PositionGroup> = Vec::new();
-    let mut push = |name: &str, mut positions: Vec<u32>| {
+    let push = |groups: &mut Vec<PositionGroup>, name: &str, mut positions: Vec<u32>| {
         positions.retain(|&position| position < last || name == LAST);
         positions.sort_unstable();
         if !positions.is_empty() {
@@ -269,9 +296,10 @@ pub fn position_groups(
         patches.map(|(_, &key)| key).collect()
     };
     for (index, (name, _)) in objects.iter().enumerate() {
-        push(name, of(Some(index)));
+        push(&mut groups, name, of(Some(index)));
     }
-    push(if objects.is_empty() { "all patches" } else { "other patches" }, of(None));
+    let others = if objects.is_empty() { "all patches" } else { "other patches" };
+    push(&mut groups, others, of(None));
     let first = meta.question_range().start;
     let end = (last as usize + 1).min(meta.tokens.len());
     let mut rest: Vec<u32> = Vec::new();
@@ -279,15 +307,38 @@ pub fn position_groups(
         let positions = word.tokens.clone().map(|token| (first + token) as u32).collect();
         match word.kind {
             TokenKind::Question | TokenKind::Answer if word.is_numbered => {
-                push(word.plain().trim(), positions)
+                let name = word.plain();
+                let name = name.trim();
+                let part = if word.kind == TokenKind::Answer { " (answer)" } else { "" };
+                let is_free = |name: &String| groups.iter().all(|group| group.name != *name);
+                // Words that occur again get a name of their own.
+                let names = [name.to_owned(), format!("{name}{part}")].into_iter();
+                let counted = (2..).map(|count| format!("{name}{part} {count}"));
+                if let Some(free) = names.chain(counted).find(is_free) {
+                    push(&mut groups, &free, positions);
+                }
             }
             _ => rest.extend(positions),
         }
     }
-    push("other text", rest);
-    push(LAST, vec![last]);
+    push(&mut groups, "other text", rest);
+    push(&mut groups, LAST, vec![last]);
     groups
 }
+
+/// The name of the map of one layer of a table: each patch has the value of its group.
+pub fn layer_map_name(site: Site, layer: u32) -> String {
+    format!("map.{}{AT_LAYER}{layer}", site.name())
+}
+
+/// The site and layer of a map of one layer of a table, by its name.
+pub fn of_layer_map(name: &str) -> Option<(Site, u32)> {
+    let (site, layer) = name.strip_prefix("map.")?.split_once(AT_LAYER)?;
+    let site = Site::ALL.into_iter().find(|own| own.name() == site)?;
+    Some((site, layer.parse().ok()?))
+}
+
+const AT_LAYER: &str = "_patched_at_layer_";
 
 /// Name of the group of the position that predicts the token.
 pub const LAST: &str = "last position";

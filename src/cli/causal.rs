@@ -7,7 +7,8 @@ use super::common::{cancel_on_interrupt, check_writable, usage, with_trace_exten
 use super::npy;
 use super::trace_model::{Meter, ModelFlags, shown};
 use crate::analysis::causal::{
-    CausalError, CausalRequest, CausalResult, Parameters, StabilityOptions, explain, explain_matrix,
+    CausalError, CausalRequest, CausalResult, HeadResult, MAX_NODES, Parameters, StabilityOptions,
+    explain, explain_matrix,
 };
 use crate::job::CancelToken;
 use crate::model::{BlankFill, KnockFrom, Mask, MaskRequest, mask_test};
@@ -44,10 +45,13 @@ pub(crate) struct Args {
     head: HeadFlag,
     /// Explain the last row of a square attention matrix (NumPy, float32 or float64) instead; every
     /// row is a node.
-    #[arg(long, value_name = "FILE.npy", conflicts_with_all = ["trace", "token", "head", "test", "out"])]
+    #[arg(long, value_name = "FILE.npy", conflicts_with_all = ["trace", "token", "head", "test", "out", "draws", "max_sets", "attention_threshold", "image_nodes"])]
     matrix: Option<PathBuf>,
     /// Print the graphs that the trace holds, without computing anything.
-    #[arg(long, conflicts_with_all = ["matrix", "test", "out"])]
+    #[arg(long, conflicts_with_all = [
+        "matrix", "test", "out", "alpha", "attention_threshold", "records", "range", "image_nodes",
+        "max_condition", "negative_is_independent", "stability", "seed",
+    ])]
     stored: bool,
     #[command(flatten)]
     search: SearchFlags,
@@ -105,10 +109,10 @@ struct MaskingFlags {
         default_missing_value = "knock-text")]
     test: Option<MaskFlag>,
     /// Random sets of each kind and size.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    #[arg(long, value_name = "N", requires = "test", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1000))]
     draws: u64,
     /// Parts of the explanation that are tried to find the smallest that change the answer.
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    #[arg(long, value_name = "N", requires = "test", default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     max_sets: u64,
 }
 
@@ -221,9 +225,16 @@ fn of_matrix(
     }
     let parameters = args.search.parameters();
     let stop = || cancel.is_cancelled();
+    let meter = Meter::new();
+    meter.step("learning the graph", 0, 1);
     let found = explain_matrix(&matrix.values, matrix.rows, &parameters, stability, &stop);
+    meter.finish();
     let (graph, separated) = found.map_err(|error| match error {
         CausalError::Parameter { .. } => usage(error.to_string()),
+        CausalError::NodeCount { nodes } => anyhow::anyhow!(
+            "{}: it has {nodes} rows; a causal graph has 2 to {MAX_NODES} nodes",
+            shown(path)
+        ),
         other => anyhow::anyhow!("{}: {other}", shown(path)),
     })?;
     if args.json {
@@ -278,8 +289,26 @@ fn of_trace(
         meter.finish();
         tested?;
     }
+    if let Ok(Some(older)) = CausalResult::stored(&trace, answer)
+        && !result.is_alike(&older)
+    {
+        let is_lost = |known: &&HeadResult| result.heads.iter().all(|own| own.head != known.head);
+        let lost = older.heads.iter().filter(is_lost).count();
+        if lost > 0 {
+            let (graphs, were) = if lost == 1 { ("graph", "was") } else { ("graphs", "were") };
+            meter.note(&format!(
+                "this replaces the {graphs} of {lost} other heads, which {were} learned with other parameters"
+            ));
+        }
+    }
     meter.finish();
-    result.clone().kept_in(&trace)?.write_maps(&trace, &out)?;
+    let kept = result.clone().kept_in(&trace)?;
+    kept.write_maps(&trace, &out)?;
+    // A masking test of an earlier run is still about the same graph.
+    if let Some(all) = CausalResult::stored(&kept, answer)? {
+        let asked: Vec<u32> = result.heads.iter().map(|head| head.head).collect();
+        result.heads = all.heads.into_iter().filter(|head| asked.contains(&head.head)).collect();
+    }
     if args.json {
         report::trace_json(&trace, &out, &result, Some(seconds))
     } else {
@@ -298,7 +327,10 @@ fn test(
     meter: &Meter,
 ) -> anyhow::Result<()> {
     let Some(head) = result.most_important().map(|head| head.head) else {
-        meter.note("no head has an explanation, so that there is nothing to mask");
+        meter.note(match args.head {
+            HeadFlag::All => "no head has an explanation, so that there is nothing to mask",
+            HeadFlag::One(_) => "this head has no explanation, so that there is nothing to mask",
+        });
         return Ok(());
     };
     let mut engine = meter.load(&args.model)?;

@@ -49,7 +49,6 @@ pub(crate) struct Args {
     /// names another file.
     first: PathBuf,
     /// Picture B: a picture file, sample:N, or a trace of the same question.
-    #[arg(required_unless_present_any = ["blank", "edit", "stored"])]
     second: Option<PathBuf>,
     /// Picture B is picture A, blanked.
     #[arg(long, value_enum, value_name = "FILL", conflicts_with_all = ["second", "edit"])]
@@ -111,6 +110,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.stored {
         return stored(args, answer, site);
     }
+    if args.second.is_none() && args.blank.is_none() && args.edit.is_none() {
+        return Err(usage(
+            "name picture B: a picture file, sample:N or a trace behind A, or --blank mean, --blank blur or --edit EDITS.toml",
+        ));
+    }
     let is_trace = is_trace(&args.first);
     if args.question.is_some() == is_trace {
         return Err(usage(match is_trace {
@@ -132,7 +136,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     meter.finish();
     let (trace, result) = outcome?;
     trace.check()?;
-    let json = serde_json::to_vec(&result)?;
+    let earlier = PatchResult::stored(&trace, answer, site).ok().flatten();
+    let mut stored = result.clone();
+    if let Some(earlier) = &earlier {
+        stored = stored.over(earlier);
+        if !result.is_same_pair(earlier) {
+            meter.note(&format!(
+                "this replaces the table about {} ({} places)",
+                earlier.other,
+                earlier.done()
+            ));
+        }
+    }
+    let json = serde_json::to_vec(&stored)?;
     let with = trace.with_patching(site.name(), answer, &json);
     match is_trace {
         true => with.write_maps(&trace, &out)?,

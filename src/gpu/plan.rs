@@ -145,7 +145,7 @@ impl<'a> Scene<'a> {
             scaling: self.scaling(),
             cells,
             grids: self.shown().grids.iter().map(|grid| [grid.columns, grid.rows]).collect(),
-            bicubic: self.state.interpolation == Interpolation::Bicubic,
+            bicubic: self.state.shown_interpolation() == Interpolation::Bicubic,
             levels: self.state.blend == Blend::Contours,
         }
     }

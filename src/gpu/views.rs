@@ -166,7 +166,7 @@ impl Frame<'_> {
             },
             second: mixed,
             minified: is_minified(places, &base),
-            nearest: scene.state.interpolation == Interpolation::Nearest,
+            nearest: scene.state.shown_interpolation() == Interpolation::Nearest,
         };
         Ok((mode, self.composite_groups(style, [&base, &over], tile, second_tile)))
     }
@@ -281,7 +281,7 @@ impl Frame<'_> {
         // Bilinear filtering alone handles a slight minification.
         let taps = (densest * 0.75).ceil() as u32;
         let taps = taps.next_power_of_two().clamp(1, wall::MOST_TAPS);
-        let nearest = scene.state.interpolation == Interpolation::Nearest;
+        let nearest = scene.state.shown_interpolation() == Interpolation::Nearest;
         self.work.reserve(1);
         let style = self.work.ring.push(&wall::Style {
             lut_row: lut_row(scene.colormap()),

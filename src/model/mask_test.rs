@@ -136,7 +136,7 @@ fn compared(
         for _ in 0..request.draws {
             let others = candidates.equal_attention(&explanation, &mut random);
             sets.push((SetKind::EqualAttention, depth, others));
-            sets.push((SetKind::Random, depth, candidates.random(size, &mut random)));
+            sets.push((SetKind::Random, depth, candidates.random(&explanation, &mut random)));
         }
         sets.push((SetKind::Explanation, depth, explanation));
     }

@@ -136,6 +136,12 @@ impl Document {
         }
     }
 
+    /// The ids of template, picture and question.
+    pub fn prompt_ids(&self) -> Vec<u32> {
+        let tokens = self.meta().tokens.get(..self.meta().prompt_len()).unwrap_or_default();
+        tokens.iter().map(|token| token.id).collect()
+    }
+
     /// The metadata.
     pub fn meta(&self) -> &TraceMeta {
         self.trace.meta()

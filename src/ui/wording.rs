@@ -112,10 +112,10 @@ const WORDS: &[Words] = &[
         UiCommand::ShowCauses,
     ),
     words(
-        ", or compute it again with `vlmscope causal TRACE --range",
+        ", or compute it again with `vlmscope causal TRACE --token I --range",
         ": only the command line computes distance",
     ),
-    words("compute it again with `vlmscope causal`", "compute it again (Causes)"),
+    words("compute it again with `vlmscope causal TRACE --token I`", "compute it again (Causes)"),
     words("compute it again with `vlmscope patch`", "compute it again (What if)"),
     words(
         "; compute them with `vlmscope patch TRACE OTHER --token",

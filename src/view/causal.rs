@@ -20,7 +20,7 @@ pub struct CausalTree {
     pub head: u32,
     /// Whether the head was chosen because its importance is the highest.
     pub is_most_important: bool,
-    /// The largest distance of a node that is shown.
+    /// The largest distance that is shown; no node may be so far.
     pub radius: usize,
     /// The largest distance of a node of the explanation; 0 if nothing explains the token.
     pub deepest: usize,
@@ -148,7 +148,7 @@ impl CausalTree {
             layer: result.layer,
             head: head.head,
             is_most_important: state.map.heads.only().is_none() || state.map.head_set.is_some(),
-            radius: radius.min(deepest.max(1)),
+            radius,
             deepest,
             graph_nodes: graph.nodes.len(),
             graph_edges: graph.edges.len(),
@@ -439,7 +439,7 @@ mod tests {
         assert!((width(crop.around) / width(crop.lit) - CROP_PATCHES as f32).abs() < 1e-3);
         assert_eq!(tree.node_of(crop.patch).map(|node| node.position), Some(far));
         let numbers = tree.numbers();
-        assert_eq!((numbers.shown, numbers.nodes, numbers.radius), (3, 3, 2));
+        assert_eq!((numbers.shown, numbers.nodes, numbers.radius), (3, 3, 3));
     }
 
     #[test]

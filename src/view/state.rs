@@ -3,7 +3,7 @@
 use super::spec::{Drawing, SecondRule, SourceRule, ViewKind};
 use super::{Aggregate, AxisSet, HeadSet, MarkedObject, Quantity, Queries, ViewError};
 use crate::analysis::methods::Method;
-use crate::analysis::patching::Site;
+use crate::analysis::patching::{Site, of_layer_map};
 use crate::analysis::reduce::Keep;
 use crate::files;
 use crate::trace::PatchRef;
@@ -280,7 +280,10 @@ impl MapSource {
     pub fn is_signed(&self) -> bool {
         match self {
             Self::Attention => false,
-            Self::Named(name) => Method::of_tensor(name).is_some_and(|method| method.signed),
+            Self::Named(name) => {
+                Method::of_tensor(name).is_some_and(|method| method.signed)
+                    || of_layer_map(name).is_some()
+            }
         }
     }
 }
@@ -548,6 +551,14 @@ impl ViewState {
     /// Whether the scale between the ends is logarithmic; it never is for numbers of two signs.
     pub fn is_logarithmic(&self) -> bool {
         self.normalise.scale == Scale::Log && !self.is_diverging()
+    }
+
+    /// The interpolation in use: the patches of a group that was copied together have one value, without a gradient.
+    pub fn shown_interpolation(&self) -> Interpolation {
+        match of_layer_map(self.map.source.name()) {
+            Some(_) => Interpolation::Nearest,
+            None => self.interpolation,
+        }
     }
 
     /// The colour map in use: numbers of two signs need a neutral middle.

@@ -1,8 +1,8 @@
 //! `vlmscope causal` as a user runs it.
 
-use crate::support::Folder;
+use crate::support::{Folder, stderr};
 use serde_json::Value;
-use vlmscope::analysis::causal::CausalResult;
+use vlmscope::analysis::causal::{CausalResult, HeadResult};
 use vlmscope::trace::{AnswerIndex, Trace};
 
 /// Attention from a linear congruential generator, row i the softmax of 4 u over i + 1 keys, as
@@ -94,15 +94,22 @@ fn what_cannot_be_explained_is_named() {
     folder.refused("causal --matrix text.npy", 1, &["text.npy", "numpy.save"]);
     folder.refused("causal --matrix none.npy", 1, &["none.npy"]);
     folder.refused("causal --matrix m.npy --alpha 2", 2, &["alpha", "between 0 and 1"]);
+    folder.refused("causal --matrix m.npy --range 1000000000", 2, &["range", "from 1 to 255"]);
+    folder.refused("causal --matrix m.npy --image-nodes 9", 2, &["--image-nodes", "--matrix"]);
+    folder.refused("causal a.vlmtrace --token 1 --draws 3", 2, &["--test"]);
+    folder.refused("causal a.vlmtrace --token 1 --stored --alpha 0.5", 2, &["--alpha", "--stored"]);
     folder.refused("causal a.vlmtrace", 2, &["--token"]);
     folder.refused("causal a.vlmtrace --token 99", 2, &["answer token 99", "0 to 4"]);
     folder.refused("causal a.vlmtrace --token 1 --head 6", 2, &["head 6", "0 to 5"]);
     folder.refused("causal a.vlmtrace --token 1 --head x", 2, &["`x`", "`all`"]);
     // This trace has rows for text only.
     let before = folder.read("a.vlmtrace");
-    let text = folder.prints("causal a.vlmtrace --token 1 --out b.vlmtrace");
-    assert!(text.contains("--rows all"), "{text}");
-    folder.refused("causal a.vlmtrace --token 1 --head 0 --out b.vlmtrace", 1, &["--rows all"]);
+    for head in ["", " --head 0"] {
+        let causal = format!("causal a.vlmtrace --token 1{head} --out b.vlmtrace");
+        let text = folder.refused(&causal, 1, &["a.vlmtrace", "--rows all"]);
+        assert_eq!(text.matches("--rows all").count(), 1, "the reason is given once: {text}");
+    }
+    assert!(!folder.names().contains(&"b.vlmtrace".to_owned()), "nothing is written");
     assert_eq!(folder.read("a.vlmtrace"), before);
 }
 
@@ -134,8 +141,16 @@ fn heads_are_explained_tested_and_kept_in_the_trace() {
         2,
         &["no causal graph of answer token 0"],
     );
-    let one = folder.prints("causal a.vlmtrace --token 1 --head 3");
-    assert_eq!(folder.prints("causal a.vlmtrace --token 1 --head 3 --stored"), one);
+    let explains = |head: &HeadResult| head.graph.as_ref().is_some_and(|one| one.deepest() > 0);
+    let of = |explained: bool| {
+        let head = stored.heads.iter().find(|head| explains(head) == explained);
+        head.map(|head| format!("causal a.vlmtrace --token 1 --head {}", head.head))
+    };
+    let lone = folder.prints(&of(false).expect("a head without an explanation"));
+    assert!(lone.contains("nothing explains `is`") && !lone.contains("within 1"), "{lone}");
+    let command = of(true).expect("a head with an explanation");
+    let one = folder.prints(&command);
+    assert_eq!(folder.prints(&format!("{command} --stored")), one);
     assert_eq!(folder.prints("causal a.vlmtrace --token 1 --stored"), table, "other heads stay");
     assert!(one.contains("edges") && one.contains("tree") && one.contains("% of runs"), "{one}");
 
@@ -222,7 +237,59 @@ fn a_causal_graph_is_drawn_from_a_trace_that_has_none_yet() {
     text.refused(
         "render a.vlmtrace --view causal --token 1 --out e.png",
         1,
-        &["a.vlmtrace", "no causal graph", "--rows all"],
+        &["a.vlmtrace", "lacks the attention row", "--rows all"],
     );
     assert!(!text.names().contains(&"e.png".to_owned()));
+}
+
+#[test]
+fn a_masking_test_outlives_a_second_run_and_damaged_results_are_refused() {
+    let folder = Folder::new();
+    let ask = ["ask", "sample:1", "What is on the left?", "--no-overlay", "--out", "a.vlmtrace"];
+    folder.prints(&ask);
+    let masked = |found: &Value| -> Vec<u64> {
+        let heads = found["heads"].as_array().unwrap().iter();
+        let tested = heads.filter(|head| head.get("masking").is_some());
+        tested.map(|head| head["head"].as_u64().unwrap()).collect()
+    };
+    let causal = "causal a.vlmtrace --token 3 --stability 0";
+    let first = folder.json(&format!("{causal} --test --draws 1 --max-sets 5 --json"));
+    let tested = masked(&first);
+    assert_eq!(tested.len(), 1);
+    assert_eq!(masked(&folder.json(&format!("{causal} --json"))), tested);
+    let stored = || folder.json("causal a.vlmtrace --token 3 --stored --json");
+    assert_eq!(masked(&stored()), tested);
+    // Graphs of other parameters replace all, and the command says so.
+    let output = folder.ok(&format!("{causal} --head 2 --alpha 0.2"));
+    let note = stderr(&output);
+    assert!(note.contains("replaces the graphs of 7 other heads"), "{note}");
+    assert_eq!(stored()["heads"].as_array().unwrap().len(), 1);
+    let text = folder.prints("causal a.vlmtrace --token 3 --stored");
+    assert!(text.contains("α 2e-1, 128 records"), "{text}");
+
+    folder.prints(causal);
+    folder.prints(&format!("{causal} --test --draws 1 --max-sets 5"));
+    let path = folder.path("a.vlmtrace");
+    let trace = Trace::open(&path).unwrap();
+    let good: Value = serde_json::from_slice(&trace.causal(AnswerIndex(3)).unwrap()).unwrap();
+    let head = tested[0] as usize;
+    let damages: [(&str, &dyn Fn(&mut Value)); 8] = [
+        ("range", &|found| found["parameters"]["range"] = 4_000_000_000_u64.into()),
+        ("distance", &|found| {
+            found["heads"][head]["masking"]["sets"][0]["depth"] = 1_000_000_000_000_u64.into();
+        }),
+        ("mask", &|found| found["heads"][head]["masking"]["mask"] = "tickle".into()),
+        ("heads", &|found| found["heads"][7]["head"] = u32::MAX.into()),
+        ("heads", &|found| found["heads"][1]["head"] = 0.into()),
+        ("heads", &|found| found["heads"] = Value::Array(Vec::new())),
+        ("importance", &|found| found["heads"][0]["importance"] = (-1.0).into()),
+        ("share", &|found| found["heads"][0]["graph"]["nodes"][0]["share"] = 1e30.into()),
+    ];
+    for (word, damage) in damages {
+        let mut found = good.clone();
+        damage(&mut found);
+        let json = serde_json::to_vec(&found).unwrap();
+        trace.with_causal(AnswerIndex(3), &json).write_maps(&trace, &path).unwrap();
+        folder.refused("causal a.vlmtrace --token 3 --stored", 1, &["cannot be read", word]);
+    }
 }

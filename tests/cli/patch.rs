@@ -1,6 +1,6 @@
 //! `vlmscope patch` and `vlmscope steer` as a user runs them.
 
-use crate::support::Folder;
+use crate::support::{Folder, stderr};
 use serde_json::Value;
 use vlmscope::analysis::patching::{PatchResult, Site};
 use vlmscope::trace::{AnswerIndex, Trace};
@@ -95,9 +95,19 @@ fn an_incomplete_table_is_continued_and_a_figure_shows_it() {
     for (again, whole) in floats(&again["restored"]).iter().zip(floats(&whole["restored"])) {
         assert!((again - whole).abs() < 1e-3);
     }
-    // A preview keeps the exact values.
+    // A preview keeps the exact values, and so does a part of the table.
     let preview = folder.json(&format!("{patch} --preview --json"));
     assert_eq!(preview["complete"], true);
+    let part = folder.json(&format!("{patch} --at left? --json"));
+    assert_eq!(names(&part), ["left?"]);
+    let stored = || folder.json("patch a.vlmtrace --token 3 --stored --json");
+    assert_eq!(names(&stored()), names(&whole));
+    assert_eq!(stored()["complete"], true);
+    let before = folder.read("a.vlmtrace");
+    let output = folder.ok("patch a.vlmtrace --blank mean --token 3 --at left?");
+    assert!(stderr(&output).contains("replaces the table about"), "{}", stderr(&output));
+    assert_eq!(names(&stored()), ["left?"], "places of two pairs are not mixed");
+    std::fs::write(folder.path("a.vlmtrace"), before).unwrap();
 
     folder.ok(&format!("{render} --out p.png"));
     folder.ok(&format!("{render} --out p.svg --write-state p.toml"));
@@ -203,7 +213,7 @@ fn what_cannot_be_patched_says_what_to_do() {
     let patch = |more: &[&str], code, words: &[&str]| {
         folder.refused(&[&["patch", "a.vlmtrace"][..], more].concat(), code, words);
     };
-    patch(&["--token", "3"], 2, &["SECOND"]);
+    patch(&["--token", "3"], 2, &["picture B", "--blank", "--edit"]);
     patch(&["d.vlmtrace", "--token", "3"], 2, &["d.vlmtrace", "Describe the picture."]);
     patch(&["sample:2", "--token", "99"], 2, &["answer token 99"]);
     patch(&["sample:2", "--token", "3", "--at", "nose"], 2, &["nose", "last position"]);

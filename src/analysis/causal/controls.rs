@@ -70,9 +70,11 @@ impl Candidates {
         ascending(ranked.into_iter().take(count).map(|(position, _)| position))
     }
 
-    /// `count` of them at random.
-    pub fn random(&self, count: usize, random: &mut ChaCha12Rng) -> Vec<u32> {
-        ascending(self.all.sample(random, count).map(|&(position, _)| position))
+    /// As many others as there are in `set`, at random. Fewer where the others do not suffice.
+    pub fn random(&self, set: &[u32], random: &mut ChaCha12Rng) -> Vec<u32> {
+        let others = self.all.iter().map(|&(position, _)| position);
+        let others: Vec<u32> = others.filter(|position| !set.contains(position)).collect();
+        ascending(others.sample(random, set.len()).copied())
     }
 
     /// As many others as there are in `set`, each drawn among those whose attention is closest to
@@ -137,7 +139,8 @@ mod tests {
             assert!(gap.abs() <= 0.04 + 1e-6, "{control:?}");
             assert!(control.windows(2).all(|pair| pair[0] < pair[1]));
             seen.push(control);
-            assert_eq!(found.random(3, &mut random).len(), 3);
+            let drawn = found.random(&set, &mut random);
+            assert!(drawn.len() == 3 && drawn.iter().all(|position| !set.contains(position)));
         }
         seen.sort();
         seen.dedup();

@@ -36,6 +36,10 @@ impl Correlations {
                 return Err(CausalError::BadValue { row });
             }
             let norm = dot(values, values).sqrt();
+            // Squares of large numbers may overflow.
+            if !norm.is_finite() {
+                return Err(CausalError::BadValue { row });
+            }
             if norm < LEAST_NORM {
                 return Err(CausalError::EmptyRow { row });
             }
@@ -137,6 +141,8 @@ mod tests {
         assert_eq!(empty, Err(CausalError::EmptyRow { row: 1 }));
         let infinite = Correlations::from_rows(&[1.0, f64::INFINITY, 1.0, 0.0], 2);
         assert_eq!(infinite, Err(CausalError::BadValue { row: 0 }));
+        let huge = Correlations::from_rows(&[1.0, 0.0, 1e200, 1.0], 2);
+        assert_eq!(huge, Err(CausalError::BadValue { row: 1 }));
         let one = Correlations::from_rows(&[1.0, 0.0], 2);
         assert_eq!(one, Err(CausalError::NodeCount { nodes: 1 }));
         let many = Correlations::from_rows(&vec![1.0; MAX_NODES + 1], 1);

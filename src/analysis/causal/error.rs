@@ -39,8 +39,10 @@ pub enum CausalError {
         /// Row of the matrix, or position in the sequence.
         row: usize,
     },
-    /// NaN, infinity, or a value outside of its range.
-    #[error("row {row} has a value that is not finite or not a correlation")]
+    /// NaN, infinity, a value whose square is infinite, or one outside of its range.
+    #[error(
+        "row {row} has values that are not finite, too large to be squared, or no correlations"
+    )]
     BadValue {
         /// Row of the matrix, or position in the sequence.
         row: usize,
@@ -92,7 +94,7 @@ pub enum CausalError {
     },
     /// A distance that the graph was not learned for.
     #[error(
-        "the causal graph in the trace reaches distance {range}, not {radius}; choose a smaller one, or compute it again with `vlmscope causal TRACE --range {radius}`."
+        "the causal graph in the trace reaches distance {range}, not {radius}; choose a smaller one, or compute it again with `vlmscope causal TRACE --token I --range {radius}`."
     )]
     Radius {
         /// The requested distance.
@@ -110,7 +112,7 @@ pub enum CausalError {
     },
     /// The result in the trace cannot be read.
     #[error(
-        "the causal graph in the trace cannot be read ({0}); compute it again with `vlmscope causal`"
+        "the causal graph in the trace cannot be read ({0}); compute it again with `vlmscope causal TRACE --token I`"
     )]
     Stored(String),
     /// Stopped from outside.

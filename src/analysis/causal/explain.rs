@@ -31,11 +31,30 @@ pub struct CausalRequest {
     pub threads: usize,
 }
 
+impl CausalRequest {
+    /// The heads that a known result lacks, learned in the same way. All heads where nothing is known, or where the known
+    /// graphs were learned with another number of other orders than the default.
+    pub fn beside(
+        known: Option<&CausalResult>,
+        trace: &Trace,
+        answer: AnswerIndex,
+        threads: usize,
+    ) -> Self {
+        let parameters = known.map(|known| known.parameters.clone()).unwrap_or_default();
+        let stability = known.is_none_or(|known| known.runs > 0).then(StabilityOptions::default);
+        let runs = stability.map_or(0, |options| options.runs(&parameters));
+        let known = known.filter(|known| known.runs == runs);
+        let heads = known.map_or_else(Vec::new, |known| known.missing_heads(trace));
+        Self { answer, heads, parameters, stability, threads }
+    }
+}
+
 /// Learns the graphs of the heads. `stop` is asked now and then; `progress` gets the number of heads
 /// that are done. A head without a graph says why; the others have theirs.
 ///
 /// # Errors
-/// A parameter, token or head that does not fit, or [`CausalError::Stopped`].
+/// A parameter, token or head that does not fit, the reason of the first head if none has a graph, or
+/// [`CausalError::Stopped`].
 pub fn explain(
     trace: &Trace,
     request: &CausalRequest,
@@ -52,7 +71,7 @@ pub fn explain(
         target_row(trace, request.answer, head)?;
     }
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let found: Mutex<Vec<(usize, Result<HeadResult, CausalError>)>> = Mutex::default();
+    let found: Mutex<Vec<(usize, Learning)>> = Mutex::default();
     std::thread::scope(|scope| {
         for _ in 0..request.threads.clamp(1, heads.len().max(1)) {
             scope.spawn(|| {
@@ -73,7 +92,21 @@ pub fn explain(
         return Err(CausalError::Stopped);
     }
     found.sort_by_key(|(head, _)| *head);
-    let heads = found.into_iter().map(|(_, result)| result).collect::<Result<Vec<_>, _>>()?;
+    let has_graph = found.iter().any(|(_, result)| result.is_ok());
+    let mut heads = Vec::with_capacity(found.len());
+    for (head, result) in found {
+        heads.push(match result {
+            Ok(learned) => learned,
+            Err((_, error)) if error == CausalError::Stopped || !has_graph => return Err(error),
+            Err((importance, error)) => HeadResult {
+                head: head as u32,
+                importance,
+                graph: None,
+                error: Some(error.to_string()),
+                masking: None,
+            },
+        });
+    }
     let model = &trace.meta().model;
     Ok(CausalResult {
         token: request.answer.0,
@@ -84,25 +117,21 @@ pub fn explain(
     })
 }
 
+/// A head with its graph, or its importance and the reason why it has none.
+type Learning = Result<HeadResult, (Option<f64>, CausalError)>;
+
 fn one_head(
     trace: &Trace,
     request: &CausalRequest,
     head: u32,
     stop: &dyn Fn() -> bool,
-) -> Result<HeadResult, CausalError> {
-    let importance = importance(trace, &target_row(trace, request.answer, head)?);
+) -> Learning {
+    let row = target_row(trace, request.answer, head).map_err(|error| (Some(0.0), error))?;
+    let importance = importance(trace, &row);
     let graph = nodes_of_head(trace, request.answer, head, &request.parameters)
         .and_then(|nodes| Ok(graph_of(&nodes, &request.parameters, request.stability, stop)?.0));
-    match graph {
-        Ok(graph) => {
-            Ok(HeadResult { head, importance, graph: Some(graph), error: None, masking: None })
-        }
-        Err(CausalError::Stopped) => Err(CausalError::Stopped),
-        Err(error) => {
-            let error = Some(error.to_string());
-            Ok(HeadResult { head, importance, graph: None, error, masking: None })
-        }
-    }
+    let graph = Some(graph.map_err(|error| (importance, error))?);
+    Ok(HeadResult { head, importance, graph, error: None, masking: None })
 }
 
 /// The graph of a whole matrix of attention, row i over n keys, with every row a node; the last row

@@ -64,15 +64,19 @@ pub fn text_before(trace: &Trace, target: u32) -> Vec<u32> {
     (first..target).filter(is_text).collect()
 }
 
-/// Largest attention on a patch over the largest on the text behind the picture; `None` where there
-/// is no attention on text.
+/// Largest attention on a patch over the largest on the text behind the picture; 0 without attention on patches, `None`
+/// (infinite) where only patches have attention.
 pub fn importance(trace: &Trace, row: &[f32]) -> Option<f64> {
     let largest = |keys: &mut dyn Iterator<Item = u32>| {
         keys.filter_map(|key| row.get(key as usize)).copied().fold(0.0, f32::max)
     };
     let patches = largest(&mut patch_keys(trace).into_iter());
     let text = largest(&mut text_before(trace, row.len() as u32).into_iter());
-    (text > 0.0).then(|| f64::from(patches) / f64::from(text))
+    match (patches > 0.0, text > 0.0) {
+        (false, _) => Some(0.0),
+        (true, false) => None,
+        (true, true) => Some(f64::from(patches) / f64::from(text)),
+    }
 }
 
 /// The nodes for an answer token in one head of the last layer. With w the attention of the row that

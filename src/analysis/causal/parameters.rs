@@ -58,8 +58,8 @@ impl Parameters {
         if self.records < LEAST_RECORDS {
             return wrong("number of records", "at least 4");
         }
-        if self.range == 0 {
-            return wrong("range", "at least 1");
+        if !(1..MAX_NODES).contains(&self.range) {
+            return wrong("range", "from 1 to 255");
         }
         if !(1..MAX_NODES).contains(&self.image_nodes) {
             return wrong("number of image nodes", "from 1 to 255");
@@ -88,6 +88,7 @@ mod tests {
             (Parameters { attention_threshold: -0.1, ..Parameters::default() }, "attention"),
             (Parameters { records: 3, ..Parameters::default() }, "records"),
             (Parameters { range: 0, ..Parameters::default() }, "range"),
+            (Parameters { range: 256, ..Parameters::default() }, "range"),
             (Parameters { image_nodes: 0, ..Parameters::default() }, "image nodes"),
         ];
         for (parameters, named) in cases {

@@ -3,10 +3,14 @@
 use super::error::CausalError;
 use super::graph::Mark;
 use super::node_set::MAX_NODES;
+use super::nodes::head_count;
 use super::parameters::Parameters;
 use super::pds_tree::PdsTree;
 use crate::trace::{AnswerIndex, Trace};
 use serde::{Deserialize, Serialize};
+
+/// Names of the masks that [`MaskingResult::mask`] may have.
+const MASKS: [&str; 4] = ["knock-answer", "knock-text", "blank-mean", "blank-blur"];
 
 /// The causal graphs of one answer token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,8 +32,8 @@ pub struct CausalResult {
 pub struct HeadResult {
     /// Its number in the layer.
     pub head: u32,
-    /// Largest attention on a patch over the largest on the text behind the picture; `None` where the
-    /// text gets none.
+    /// Largest attention on a patch over the largest on the text behind the picture; `None` (infinite) where only patches
+    /// have attention.
     pub importance: Option<f64>,
     /// Its graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,6 +220,17 @@ impl HeadGraph {
         Some(sets.into_iter().map(positions).collect())
     }
 
+    /// Whether another graph of the same head has the same nodes, edges and explanation.
+    fn explains_as(&self, other: &Self) -> bool {
+        let nodes =
+            |graph: &Self| -> Vec<u32> { graph.nodes.iter().map(|node| node.position).collect() };
+        let edges = |graph: &Self| -> Vec<_> {
+            let edge = |edge: &EdgeResult| (edge.a, edge.b, edge.mark_a, edge.mark_b);
+            graph.edges.iter().map(edge).collect()
+        };
+        self.tree == other.tree && nodes(self) == nodes(other) && edges(self) == edges(other)
+    }
+
     /// The reason why it cannot be one that [`super::explain()`] made.
     fn fault(&self, positions: usize) -> Option<&'static str> {
         let is_node = |position: u32| self.nodes.iter().any(|node| node.position == position);
@@ -239,7 +254,46 @@ impl HeadGraph {
         if self.tree.is_empty() || !self.tree.iter().enumerate().all(hangs) {
             return Some("its tree does not hang together");
         }
+        let shares = self.nodes.iter().filter_map(|node| node.share);
+        let shares = shares.chain(self.edges.iter().filter_map(|edge| edge.share));
+        let others = self.other_edges.iter();
+        if !others.clone().all(|&(a, b, _)| is_node(a) && is_node(b)) {
+            return Some("an edge of other graphs does not join two nodes");
+        }
+        let is_share = |share: f32| (0.0..=1.0).contains(&share);
+        if !shares.chain(others.map(|&(_, _, share)| share)).all(is_share) {
+            return Some("a share is not from 0 to 1");
+        }
         None
+    }
+}
+
+impl HeadResult {
+    /// The reason why it cannot be one that [`super::explain()`] and the masking test made.
+    fn fault(&self, trace: &Trace) -> Option<&'static str> {
+        let positions = trace.shape().positions;
+        if self.importance.is_some_and(|value| !value.is_finite() || value < 0.0) {
+            return Some("its importance is not a number from 0");
+        }
+        if self.graph.is_none() && self.error.is_none() {
+            return Some("it has neither a graph nor a reason why not");
+        }
+        let graph = self.graph.as_ref();
+        let deepest = graph.map_or(0, HeadGraph::deepest);
+        let masking = self.masking.as_ref();
+        if masking.is_some_and(|masking| !MASKS.contains(&masking.mask.as_str())) {
+            return Some("its masking test names no known mask");
+        }
+        let is_wrong = |set: &MaskedSet| {
+            set.depth.is_some_and(|depth| !(1..=deepest).contains(&depth))
+                || set.positions.iter().any(|&position| position as usize >= positions)
+        };
+        if masking.is_some_and(|masking| masking.sets.iter().any(is_wrong)) {
+            return Some(
+                "a set of its masking test has a distance or position that does not exist",
+            );
+        }
+        graph.and_then(|graph| graph.fault(positions))
     }
 }
 
@@ -249,16 +303,36 @@ impl CausalResult {
     pub fn most_important(&self) -> Option<&HeadResult> {
         let explains = |graph: &HeadGraph| graph.deepest() > 0;
         let explained = self.heads.iter().filter(|head| head.graph.as_ref().is_some_and(explains));
-        let value = |head: &HeadResult| head.importance.unwrap_or(0.0);
+        let value = |head: &HeadResult| head.importance.unwrap_or(f64::INFINITY);
         explained.reduce(|best, head| if value(head) > value(best) { head } else { best })
     }
 
-    /// With the heads that only `older` has, if it was learned in the same way.
+    /// Whether an older result was learned in the same way, so that heads of both may stand beside each other.
+    pub fn is_alike(&self, older: &Self) -> bool {
+        (self.token, self.layer, self.runs) == (older.token, older.layer, older.runs)
+            && self.parameters == older.parameters
+    }
+
+    /// Heads of the trace's last layer without an entry here.
+    pub fn missing_heads(&self, trace: &Trace) -> Vec<u32> {
+        let is_missing = |head: &u32| self.heads.iter().all(|own| own.head != *head);
+        (0..head_count(trace)).filter(is_missing).collect()
+    }
+
+    /// With the heads that only `older` has, if it was learned in the same way, and with its masking tests of graphs that
+    /// are the same.
     #[must_use]
     pub fn over(mut self, older: Self) -> Self {
-        let same = (self.token, self.layer, self.runs) == (older.token, older.layer, older.runs)
-            && self.parameters == older.parameters;
-        if same {
+        for head in self.heads.iter_mut().filter(|head| head.masking.is_none()) {
+            let known = older.heads.iter().find(|known| known.head == head.head);
+            if let Some(known) = known
+                && let (Some(graph), Some(before)) = (&head.graph, &known.graph)
+                && graph.explains_as(before)
+            {
+                head.masking.clone_from(&known.masking);
+            }
+        }
+        if self.is_alike(&older) {
             let is_new = |head: &HeadResult| self.heads.iter().any(|own| own.head == head.head);
             let kept: Vec<HeadResult> =
                 older.heads.into_iter().filter(|head| !is_new(head)).collect();
@@ -293,9 +367,14 @@ impl CausalResult {
         if found.token != answer.0 {
             return Err(bad(format!("it is about answer token {}", found.token)));
         }
+        found.parameters.check().map_err(|error| bad(error.to_string()))?;
+        let is_ascending = found.heads.windows(2).all(|pair| pair[0].head < pair[1].head);
+        let last = found.heads.last().map_or(0, |head| head.head);
+        if found.heads.is_empty() || !is_ascending || last >= head_count(trace) {
+            return Err(bad("its heads are not ascending heads of the last layer".into()));
+        }
         for head in &found.heads {
-            let fault = head.graph.as_ref().and_then(|graph| graph.fault(trace.shape().positions));
-            if let Some(fault) = fault {
+            if let Some(fault) = head.fault(trace) {
                 return Err(bad(format!("head {}: {fault}", head.head)));
             }
         }

@@ -7,7 +7,7 @@ use crate::analysis::causal::{
 };
 use crate::terminal;
 use crate::trace::{TokenKind, Trace, TraceMeta};
-use crate::view::figure::{signed, token_name, token_text};
+use crate::view::figure::{number, signed, token_name, token_text};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -23,12 +23,14 @@ pub(super) fn matrix_json(
     graph: &HeadGraph,
     separated: &[Separated],
 ) -> anyhow::Result<()> {
-    print_json(&json!({
+    let mut value = json!({
         "matrix": path,
         "parameters": parameters,
         "graph": with_explanation(graph, parameters.range)?,
         "separated": separated,
-    }))
+    });
+    shorten(&mut value);
+    print_json(&value)
 }
 
 /// Edges, separations, explanation and tree of a matrix.
@@ -39,6 +41,10 @@ pub(super) fn matrix_text(
 ) -> anyhow::Result<()> {
     let mut out = terminal::stdout();
     let name = |row: u32| row.to_string();
+    if !graph.is_exhaustive {
+        let size = graph.searched_to;
+        writeln!(out, "conditioning sets of up to {size} nodes (stopped there: too many sets)\n")?;
+    }
     edges(&mut out, graph, &name)?;
     writeln!(out, "\nindependent")?;
     for pair in separated {
@@ -48,7 +54,8 @@ pub(super) fn matrix_text(
         writeln!(out, "  {} and {}{given}   p = {:.3e}", pair.a, pair.b, pair.p)?;
     }
     writeln!(out)?;
-    explanation(&mut out, graph, range, &name)
+    let Some(target) = graph.target() else { return Ok(()) };
+    explanation(&mut out, graph, range, &name, &name(target))
 }
 
 /// `--json` for a trace.
@@ -71,6 +78,7 @@ pub(super) fn trace_json(
         let positions = masked.flat_map(|set| &set.positions);
         names.extend(positions.map(|&position| (position, node_name(trace.meta(), position))));
     }
+    shorten(&mut value);
     value["trace"] = json!(out);
     value["question"] = json!(trace.meta().question);
     value["answer"] = json!(trace.meta().answer);
@@ -80,7 +88,25 @@ pub(super) fn trace_json(
     print_json(&value)
 }
 
-/// A graph with its explanation at each depth.
+/// Writes single-precision numbers with their own digits: 0.005 in place of 0.004999999888241291.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        Value::Number(number) if number.is_f64() => {
+            let single = number.as_f64().map(|number| (number, number as f32));
+            if let Some((double, single)) = single
+                && f64::from(single) == double
+                && let Ok(short) = single.to_string().parse::<f64>()
+            {
+                *value = json!(short);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A graph with its explanation at each depth up to the range.
 fn with_explanation(graph: &HeadGraph, range: usize) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(graph)?;
     let depths: Vec<Vec<u32>> = (1..=range).map(|depth| graph.explanation(depth)).collect();
@@ -103,15 +129,19 @@ pub(super) fn trace_text(
     let name = |position: u32| node_name(meta, position);
     writeln!(
         out,
-        "{}  →  {}\nanswer token {} `{}`, layer {}",
+        "{}  →  {}\nanswer token {} `{}`, layer {} · {}",
         meta.question,
         meta.answer,
         result.token,
         token_text(word(trace, result.token).trim_matches(' ')),
-        result.layer
+        result.layer,
+        searched(&result.parameters)
     )?;
     match &result.heads[..] {
-        [head] => one_head(&mut out, head, result, &name)?,
+        [head] => {
+            let about = format!("`{}`", token_text(word(trace, result.token).trim_matches(' ')));
+            one_head(&mut out, head, result, &name, &about)?;
+        }
         heads => {
             writeln!(
                 out,
@@ -133,12 +163,22 @@ pub(super) fn trace_text(
     let Some(seconds) = seconds else { return Ok(()) };
     let _ = writeln!(
         terminal::stderr(),
-        "{} heads{runs} in {seconds:.2} s · causal.{} is in {}",
-        result.heads.len(),
+        "{}{runs} in {seconds:.2} s · causal.{} is in {}",
+        if let [_] = result.heads[..] {
+            "1 head".to_owned()
+        } else {
+            format!("{} heads", result.heads.len())
+        },
         result.token,
         shown(path)
     );
     Ok(())
+}
+
+/// The parameters of a search that change its graphs most.
+fn searched(parameters: &Parameters) -> String {
+    let Parameters { alpha, records, attention_threshold, range, .. } = parameters;
+    format!("α {alpha:e}, {records} records, attention above {attention_threshold}, range {range}")
 }
 
 fn line(
@@ -157,6 +197,9 @@ fn line(
     if found.len() > NAMED {
         names.push(format!("and {} more", found.len() - NAMED));
     }
+    if found.is_empty() {
+        names.push("nothing explains the token".to_owned());
+    }
     let always = graph.edges.iter().filter(|edge| edge.share == Some(1.0)).count();
     let stable = if result.runs > 0 { always.to_string() } else { "–".to_owned() };
     writeln!(
@@ -164,7 +207,7 @@ fn line(
         "{:>4}  {:>10}  {:>5}  {:>5}  {stable:>6}  {}",
         head.head,
         importance(head),
-        graph.nodes.len(),
+        graph.nodes.len().saturating_sub(1),
         graph.edges.len(),
         names.join(" · ")
     )?;
@@ -172,7 +215,7 @@ fn line(
 }
 
 fn importance(head: &HeadResult) -> String {
-    head.importance.map_or_else(|| "–".to_owned(), |importance| format!("{importance:.2}"))
+    head.importance.map_or_else(|| "∞".to_owned(), |importance| number(importance, importance))
 }
 
 fn one_head(
@@ -180,6 +223,7 @@ fn one_head(
     head: &HeadResult,
     result: &CausalResult,
     name: &dyn Fn(u32) -> String,
+    about: &str,
 ) -> anyhow::Result<()> {
     let Some(graph) = &head.graph else { return Ok(()) };
     writeln!(
@@ -187,14 +231,14 @@ fn one_head(
         "head {}, image importance {}, {} nodes, {} tests with conditions of up to {} nodes{}\n",
         head.head,
         importance(head),
-        graph.nodes.len(),
+        graph.nodes.len().saturating_sub(1),
         graph.tests,
         graph.searched_to,
         if graph.is_exhaustive { "" } else { " (stopped there: too many sets)" }
     )?;
     edges(out, graph, name)?;
     writeln!(out)?;
-    explanation(out, graph, result.parameters.range, name)
+    explanation(out, graph, result.parameters.range, name, about)
 }
 
 fn edges(
@@ -221,10 +265,14 @@ fn explanation(
     graph: &HeadGraph,
     range: usize,
     name: &dyn Fn(u32) -> String,
+    about: &str,
 ) -> anyhow::Result<()> {
-    let Some(target) = graph.target() else { return Ok(()) };
-    writeln!(out, "explanation of {}", name(target))?;
-    for depth in 1..=range {
+    if graph.deepest() == 0 {
+        writeln!(out, "nothing explains {about}")?;
+        return Ok(());
+    }
+    writeln!(out, "explanation of {about}")?;
+    for depth in 1..=range.min(graph.deepest()) {
         let names: Vec<String> = graph.explanation(depth).into_iter().map(name).collect();
         writeln!(out, "  within {depth}: {}", names.join(" · "))?;
     }
@@ -233,7 +281,8 @@ fn explanation(
     let mut open = vec![0];
     while let Some(index) = open.pop() {
         let place = graph.tree[index];
-        writeln!(out, "  {}{}", "  ".repeat(place.depth), name(place.position))?;
+        let text = if index == 0 { about.to_owned() } else { name(place.position) };
+        writeln!(out, "  {}{text}", "  ".repeat(place.depth))?;
         let children = (1..graph.tree.len()).filter(|&child| graph.tree[child].parent == index);
         open.extend(children.collect::<Vec<_>>().into_iter().rev());
     }

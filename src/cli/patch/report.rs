@@ -5,6 +5,7 @@ use super::super::trace_model::answer_token_texts;
 use crate::analysis::patching::{PatchResult, Site};
 use crate::terminal;
 use crate::trace::Trace;
+use crate::view::figure::decimal;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -53,11 +54,11 @@ pub(super) fn as_text(trace: &Trace, result: &PatchResult, top: usize) -> anyhow
     writeln!(out, "{}  →  {}", trace.meta().question, trace.meta().answer)?;
     writeln!(
         out,
-        "token {} `{}`: log p {:.3} with picture A, {:.3} with picture B ({})",
+        "token {} `{}`: log p {} with picture A, {} with picture B ({})",
         result.token,
         word(trace, result).trim(),
-        result.logprob_a,
-        result.logprob_b,
+        decimal(f64::from(result.logprob_a), 3),
+        decimal(f64::from(result.logprob_b), 3),
         result.other
     )?;
     if (result.logprob_a - result.logprob_b).abs() < SMALL_DIFFERENCE {
@@ -106,7 +107,7 @@ fn table(
             for layer in layers.clone() {
                 let value = result.cell(index, layer, 0).and_then(shown);
                 match value {
-                    Some(value) => write!(out, " {value:>6.2}")?,
+                    Some(value) => write!(out, " {:>6}", decimal(f64::from(value), 2))?,
                     None => write!(out, " {:>6}", "–")?,
                 }
             }
@@ -135,7 +136,8 @@ fn strongest(
         let name = result.groups.get(group).map_or("", |group| group.name.as_str());
         let head =
             if result.site == Site::Heads { format!(" · head {head}") } else { String::new() };
-        writeln!(out, "  {:<32} {value:>6.2}", format!("layer {layer}{head} · {name}"))?;
+        let value = decimal(f64::from(value), 2);
+        writeln!(out, "  {:<32} {value:>6}", format!("layer {layer}{head} · {name}"))?;
     }
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! The causal graphs of a figure: those that the trace lacks are learned before it is drawn.
 
 use super::job::{Job, does_not_fit};
-use crate::analysis::causal::{
-    CausalError, CausalRequest, CausalResult, Parameters, StabilityOptions, explain,
-};
+use crate::analysis::causal::{CausalError, CausalRequest, CausalResult, explain};
 use crate::cli::common::{cancel_on_interrupt, usage};
 use crate::cli::trace_model::shown;
 use crate::trace::Trace;
@@ -26,23 +24,26 @@ pub(super) fn learn_missing(trace: &mut Trace, jobs: &[Job]) -> anyhow::Result<(
             CausalError::NoHead { .. } | CausalError::Radius { .. } => usage(error.to_string()),
             other => anyhow::anyhow!("{}: {other}", shown(&path)),
         };
-        let found = match CausalResult::stored(trace, answer).map_err(failed)? {
+        let known = CausalResult::stored(trace, answer).map_err(failed)?;
+        // Which head is the most important one can be said of all heads only.
+        let chooses = state.map.heads.only().is_none() || state.map.head_set.is_some();
+        let is_enough =
+            known.as_ref().is_some_and(|known| !chooses || known.missing_heads(trace).is_empty());
+        let found = match known.filter(|_| is_enough) {
             Some(found) => found,
             None => {
+                let known = CausalResult::stored(trace, answer).map_err(failed)?;
                 let cancel = cancel_on_interrupt();
-                let defaults = Parameters::default();
-                let range = defaults.range.max(state.radius.unwrap_or(0) as usize);
-                let request = CausalRequest {
-                    answer,
-                    heads: Vec::new(),
-                    parameters: Parameters { range, ..defaults },
-                    stability: Some(StabilityOptions::default()),
-                    threads: std::thread::available_parallelism().map_or(1, usize::from),
-                };
-                let found = explain(trace, &request, &|| cancel.is_cancelled(), &|_| {});
-                let found = found.map_err(failed)?;
-                *trace = found.clone().kept_in(trace)?;
-                found
+                let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                let mut request = CausalRequest::beside(known.as_ref(), trace, answer, threads);
+                if known.is_none() {
+                    let range = request.parameters.range.max(state.radius.unwrap_or(0) as usize);
+                    request.parameters.range = range;
+                }
+                let learned = explain(trace, &request, &|| cancel.is_cancelled(), &|_| {});
+                *trace = learned.map_err(failed)?.kept_in(trace)?;
+                let all = CausalResult::stored(trace, answer).map_err(failed)?;
+                all.ok_or(CausalError::NotLearned { token: answer.0 })?
             }
         };
         CausalTree::new(state, trace, &found).map_err(failed)?;

@@ -3,9 +3,7 @@
 use super::relevancy::keep_maps;
 use super::tasks::{is_for_python, start, start_on_model};
 use super::view;
-use crate::analysis::causal::{
-    CausalRequest, CausalResult, Parameters, StabilityOptions, explain, head_count,
-};
+use crate::analysis::causal::{CausalRequest, CausalResult, explain, head_count};
 use crate::model::{Mask, MaskRequest, mask_test};
 use crate::trace::{AnswerIndex, FileStamp, Trace};
 use crate::ui::app::App;
@@ -19,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Random sets of each kind and size, and parts of the explanation that are tried at most.
-const DRAWS: usize = 5;
+const DRAWS: usize = 10;
 const MOST_SETS: usize = 100;
 
 /// Carries out a command.
@@ -36,7 +34,7 @@ pub fn show_view(app: &mut App) {
     app.intents.send(Intent::ShowPanel(Pane::Causes));
 }
 
-/// Learns the graphs of the token that the view of causes shows, if the trace has none; once for each token.
+/// Learns the graphs of the token that the view of causes shows, if the trace lacks some; once for each token.
 pub fn tick(app: &mut App) {
     let Some(doc) = app.doc().filter(|doc| !doc.live) else { return };
     if doc.state().view.spec().drawing != Drawing::Tree || is_running(app, LEARNING) {
@@ -44,8 +42,15 @@ pub fn tick(app: &mut App) {
     }
     let Ok(answer) = doc.extent.causal_answer(&doc.state().map.queries) else { return };
     let key = (doc.id, answer);
-    let is_stored = !matches!(app.value_cache.stored_causal(doc, doc.state()), Ok(None));
-    if !is_stored && !app.causes.asked.contains(&key) {
+    if app.causes.asked.contains(&key) {
+        return;
+    }
+    let is_missing = match app.value_cache.stored_causal(doc, doc.state()) {
+        Ok(Some(result)) => !result.missing_heads(&doc.trace).is_empty(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    if is_missing {
         learn(app);
     }
 }
@@ -64,16 +69,15 @@ fn asked<'a>(app: &'a App, title: &str) -> Option<(&'a Document, AnswerIndex)> {
 fn learn(app: &mut App) {
     let Some((doc, answer)) = asked(app, LEARNING) else { return };
     let (of, trace, path) = (doc.id, Arc::clone(&doc.trace), doc.path.clone());
+    let known = app.value_cache.stored_causal(doc, doc.state()).ok().flatten();
     app.causes.asked.insert((of, answer));
-    let heads = head_count(&trace) as usize;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let request = CausalRequest::beside(known.as_deref(), &trace, answer, threads);
+    let heads = match request.heads.len() {
+        0 => head_count(&trace) as usize,
+        some => some,
+    };
     start(app, LEARNING, move |reporter, cancel| {
-        let request = CausalRequest {
-            answer,
-            heads: Vec::new(),
-            parameters: Parameters::default(),
-            stability: Some(StabilityOptions::default()),
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-        };
         let stop = || cancel.is_cancelled();
         let result = explain(&trace, &request, &stop, &|done| reporter.progress(done, heads))?;
         let written = write(&trace, &result, path)?;

@@ -3,7 +3,9 @@
 use super::relevancy::keep_maps;
 use super::tasks::{is_for_python, start_on_model};
 use crate::analysis::inside::Inside;
-use crate::analysis::patching::{LAST, PatchResult, PositionGroup, Site, position_groups};
+use crate::analysis::patching::{
+    LAST, PatchResult, PositionGroup, Site, layer_map_name, position_groups,
+};
 use crate::analysis::score::region_of_boxes;
 use crate::model::{BlankFill, Occluder, PatchRequest, builtin, patch};
 use crate::trace::{AnswerIndex, FileStamp, Trace};
@@ -104,11 +106,7 @@ fn other_picture(app: &App, doc: &Document, other: OtherPicture) -> Result<(Stri
         OtherPicture::Answer(id) => id,
     };
     let second = app.docs.get(id).ok_or("That answer was closed.")?;
-    let prompt = |doc: &Document| {
-        let tokens = doc.meta().tokens.get(..doc.meta().prompt_len()).unwrap_or_default();
-        tokens.iter().map(|token| token.id).collect::<Vec<_>>()
-    };
-    if prompt(doc) != prompt(second) {
+    if doc.prompt_ids() != second.prompt_ids() {
         return Err(format!(
             "The other answer is about “{}”. Activations are copied between runs of one question.",
             second.meta().question
@@ -151,7 +149,11 @@ fn groups(doc: &Document, answer: AnswerIndex, site: Site) -> Vec<PositionGroup>
 }
 
 fn kept_in(result: &PatchResult, trace: &Trace) -> anyhow::Result<Trace> {
-    let json = serde_json::to_vec(result)?;
+    let (answer, site) = (AnswerIndex(result.token), result.site);
+    // A damaged table is replaced.
+    let earlier = PatchResult::stored(trace, answer, site).ok().flatten();
+    let all = earlier.map_or_else(|| result.clone(), |earlier| result.clone().over(&earlier));
+    let json = serde_json::to_vec(&all)?;
     Ok(trace.with_patching(result.site.name(), AnswerIndex(result.token), &json))
 }
 
@@ -190,7 +192,7 @@ pub fn show_layer(app: &mut App, site: Site, layer: u32) {
             }
         }
     }
-    let name = format!("map.{}_patched_at_layer_{layer}", site.name());
+    let name = layer_map_name(site, layer);
     match doc.trace.with_map(&name, &[tokens, patches], &values) {
         Ok(trace) => {
             if let Some(doc) = app.doc_mut() {

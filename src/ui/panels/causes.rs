@@ -13,13 +13,17 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::theme;
 use crate::ui::widgets::{hairline, ink, muted, primary_button, text_in};
 use crate::ui::wording::in_window;
-use crate::view::figure::{causal_ink, labelled, number, percent, signed, step_for, token_name};
+use crate::view::figure::{
+    causal_ink, decimal, labelled, number, percent, signed, step_for, token_name,
+};
 use crate::view::{
     AxisSet, CausalTree, Command, Drawing, NodeFace, Theme, TreeNode, ViewState, patch_name,
 };
 use egui::{Align2, Color32, Rect, Role, Sense, Slider, Ui, WidgetInfo, pos2, vec2};
 
 const ROW: f32 = 22.0;
+/// Room that the scroll bar covers.
+const SCROLL_BAR: f32 = 10.0;
 const BARS: f32 = 44.0;
 const BAR_LABELS: f32 = 16.0;
 
@@ -65,6 +69,7 @@ impl PaneUi for CausesPane {
             return;
         };
         egui::ScrollArea::vertical().id_salt("causes").show(ui, |ui| {
+            ui.set_max_width(ui.available_width() - SCROLL_BAR);
             let state = doc.state();
             match cx.values.stored_causal(doc, state) {
                 Ok(Some(result)) => self.result(cx, ui, doc, &result),
@@ -220,7 +225,9 @@ pub fn head(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, result: &Causa
 fn bars(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &CausalResult) {
     // A ratio has no upper bound: one head would leave no height to the others.
     let height = |importance: f64| importance.ln_1p();
-    let of_head = |head: &HeadResult| head.importance.unwrap_or(0.0);
+    let highest = result.heads.iter().filter_map(|head| head.importance).fold(0.0, f64::max);
+    // Without attention on text, the ratio is infinite.
+    let of_head = |head: &HeadResult| head.importance.unwrap_or(highest.max(1.0));
     let highest = result.heads.iter().map(of_head).fold(0.0, f64::max);
     let values: Vec<f64> = result.heads.iter().map(|head| height(of_head(head))).collect();
     let hint = "Largest attention on a patch over the largest on the text behind the picture; the \
@@ -284,7 +291,7 @@ fn bars(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, result: &CausalResult
         cx.intents.command(command);
     } else {
         cx.preview(command);
-        let importance = entry.importance.map_or_else(|| "–".into(), |value| number(value, value));
+        let importance = entry.importance.map_or_else(|| "∞".into(), |value| number(value, value));
         let text = format!("head {} · importance {importance}", entry.head);
         let at = Rect::from_min_size(plot.min, vec2(plot.width(), 16.0));
         text_in(ui, at, Align2::RIGHT_TOP, &text, theme::plain(theme::SMALL), ink.text);
@@ -381,28 +388,33 @@ fn masked(ui: &mut Ui, meta: &TraceMeta, masking: &MaskingResult, radius: usize)
     let name = MASKS.iter().find(|(mask, ..)| mask.name() == masking.mask);
     muted(ui, format!("{}, within distance {depth}", name.map_or("", |(_, name, _)| name)));
     let font = || theme::plain(theme::SMALL);
-    let row = |ui: &mut Ui, texts: [&str; 3], color: Color32| {
+    let row = |ui: &mut Ui, texts: [&str; 5], color: Color32| {
         let (rect, response) =
             ui.allocate_exact_size(vec2(ui.available_width(), ROW - 2.0), Sense::hover());
-        let label = format!("{}: Δ log p {}, token changes: {}", texts[0], texts[1], texts[2]);
+        let [set, tokens, attention, delta, changes] = texts;
+        let label = format!(
+            "{set}: {tokens} tokens, attention {attention}, Δ log p {delta}, token changes: {changes}"
+        );
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
         let x = |share: f32| rect.left() + share * rect.width();
         for (text, from, to, align) in [
-            (texts[0], 0.0, 0.52, Align2::LEFT_CENTER),
-            (texts[1], 0.52, 0.7, Align2::RIGHT_CENTER),
-            (texts[2], 0.7, 0.99, Align2::RIGHT_CENTER),
+            (set, 0.0, 0.38, Align2::LEFT_CENTER),
+            (tokens, 0.38, 0.48, Align2::RIGHT_CENTER),
+            (attention, 0.48, 0.64, Align2::RIGHT_CENTER),
+            (delta, 0.64, 0.81, Align2::RIGHT_CENTER),
+            (changes, 0.81, 0.99, Align2::RIGHT_CENTER),
         ] {
             let column = Rect::from_min_max(pos2(x(from), rect.top()), pos2(x(to), rect.bottom()));
             text_in(ui, column, align, text, font(), color);
         }
     };
     let (text, muted_ink) = (ink(ui).text, ink(ui).muted);
-    row(ui, ["masked", "Δ log p", "token changes"], muted_ink);
+    row(ui, ["masked", "n", "attention", "Δ log p", "changes"], muted_ink);
     for (kind, title) in [
         (SetKind::Explanation, "explanation"),
         (SetKind::TopAttention, "highest attention"),
         (SetKind::TopRelevancy, "highest relevancy"),
-        (SetKind::EqualAttention, "random, equal attention"),
+        (SetKind::EqualAttention, "random, nearest"),
         (SetKind::Random, "random"),
     ] {
         let of_kind = |set: &&MaskedSet| set.kind == kind && set.depth == Some(depth);
@@ -410,15 +422,24 @@ fn masked(ui: &mut Ui, meta: &TraceMeta, masking: &MaskingResult, radius: usize)
         if sets.is_empty() {
             continue;
         }
-        let mean = sets.iter().map(|set| set.delta_logprob).sum::<f32>() / sets.len() as f32;
+        let mean = |of: &dyn Fn(&MaskedSet) -> f32| {
+            f64::from(sets.iter().map(|set| of(set)).sum::<f32>() / sets.len() as f32)
+        };
         let changed = sets.iter().filter(|set| set.changes_token).count();
         let changes = match (sets.len(), changed) {
             (1, 1) => "yes".to_owned(),
             (1, _) => "no".to_owned(),
             (count, changed) => format!("{changed} of {count}"),
         };
-        row(ui, [title, &signed(f64::from(mean), 2), &changes], text);
+        let tokens = sets.first().map_or(0, |set| set.positions.len()).to_string();
+        let attention = decimal(mean(&|set| set.attention), 3);
+        let delta = signed(mean(&|set| set.delta_logprob), 3);
+        row(ui, [title, &tokens, &attention, &delta, &changes], text);
     }
+    muted(
+        ui,
+        "Nearest: others whose attention is closest to that of the explanation; their sum may be far less.",
+    );
     let limit = if masking.is_complete { "" } else { ", not all of them" };
     let smallest: Vec<String> = masking
         .sets

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub const SITES: [(Site, &str, &str); 3] = [
     (Site::Residual, "Residual stream", "The input of a layer at a group of positions"),
     (Site::Mlp, "MLPs", "The output of a layer's MLP at a group of positions"),
-    (Site::Heads, "Heads", "The output of a head at the last position"),
+    (Site::Heads, "Heads", "The output of a head"),
 ];
 /// Height of a row of the table, and of the names of its columns.
 const ROW: f32 = 20.0;
@@ -101,7 +101,14 @@ impl PatchingSection {
             (OtherPicture::Blank(BlankFill::Mean), "Blank: mean colour".to_owned()),
             (OtherPicture::Blank(BlankFill::Blur), "Blank: blurred".to_owned()),
         ];
-        for other in cx.docs.iter().filter(|other| other.id != doc.id && !other.live) {
+        let prompt = doc.prompt_ids();
+        let fits = |other: &&Document| {
+            other.id != doc.id
+                && !other.live
+                && other.meta().model == doc.meta().model
+                && other.prompt_ids() == prompt
+        };
+        for other in cx.docs.iter().filter(fits) {
             let file = other.meta().preprocess.first().map(|info| info.file_name.clone());
             let edited = if other.is_edited { ", edited" } else { "" };
             let name = format!("{}{edited} · {}", file.unwrap_or_default(), other.meta().answer);

@@ -18,7 +18,7 @@ use crate::ui::widgets::{
     Mark, badge_size, capital, frame_over_data, hairline, heading, ink, muted, paint_badge,
     segments,
 };
-use crate::view::figure::{head_name, signed};
+use crate::view::figure::{decimal, head_name, signed};
 use crate::view::{ColorMap, Command};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, Rect, Role, Sense, Slider, Stroke, Ui, WidgetInfo, vec2};
@@ -382,7 +382,10 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
         let hint = "Click or brush over the picture to choose patches";
         for act in [UiCommand::KnockOutPatches, UiCommand::KeepOnlyPatches] {
             let text = if act == UiCommand::KnockOutPatches { "Knock out" } else { "Keep only" };
-            let name = format!("{text} {chosen} patches");
+            let name = match chosen {
+                1 => format!("{text} 1 patch"),
+                _ => format!("{text} {chosen} patches"),
+            };
             let button = ui.add_enabled(can, egui::Button::new(name));
             if button.on_hover_text(act.hint()).on_disabled_hover_text(hint).clicked() {
                 cx.intents.act(act);
@@ -428,7 +431,8 @@ fn steering(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     muted(ui, name);
     let slider = Slider::new(&mut strength, -STRONGEST..=STRONGEST)
         .step_by(0.5)
-        .fixed_decimals(1)
+        .custom_formatter(|value, _| decimal(value, 1))
+        .custom_parser(|text| text.replace('−', "-").parse().ok())
         .text("Strength");
     let response = ui
         .add_enabled(area.is_some(), slider)

@@ -8,7 +8,7 @@ use super::super::{
 use super::color_limits::{CausalNumbers, Readout};
 use super::text::{TextRun, head_name};
 use crate::analysis::methods::Method;
-use crate::analysis::patching::Site;
+use crate::analysis::patching::{Site, of_layer_map};
 use crate::trace::{TokenInfo, TraceMeta, characters, spelled};
 
 /// A token as readable text: word-start marks removed, spaces as a thin mark, control characters by name.
@@ -117,8 +117,10 @@ pub fn caption(
     let spec = state.view.spec();
     let method = Method::of_tensor(state.map.source.name());
     let is_occlusion = method.is_some_and(|method| method.name == "occlusion");
+    let is_copied = of_layer_map(state.map.source.name()).is_some();
     let unit = match (spec.has_maps(), spec.parts) {
         (true, _) if is_occlusion => "drop in log p when covered",
+        (true, _) if is_copied => "share of the answer that returns",
         (true, _) => "image",
         (false, Parts::QueriesKeys) => "all positions",
         (false, _) => state.quantity.description(),
@@ -163,8 +165,10 @@ fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Pa
     match readout.causal {
         Some(CausalNumbers { layer, head, shown, nodes, radius }) => {
             parts.push(vec![TextRun::plain(head_name(layer, head))]);
-            let text = format!("{shown} of {nodes} nodes within distance {radius}");
-            parts.push(vec![TextRun::plain(text)]);
+            parts.push(vec![TextRun::plain(match shown {
+                0 => "nothing explains the token".to_owned(),
+                _ => format!("{shown} of {nodes} nodes within distance {radius}"),
+            })]);
         }
         None => parts.extend(
             state.map.heads.only().map(|head| vec![TextRun::plain(format!("head {head}"))]),
@@ -177,12 +181,7 @@ fn causal_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Pa
 fn patching_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<Part> {
     let plain = |text: &str| vec![TextRun::plain(text)];
     let site = readout.patching.map(|numbers| numbers.site).or(state.site);
-    let what = match site {
-        Some(Site::Residual) => "residual stream copied",
-        Some(Site::Heads) => "outputs of heads copied",
-        Some(Site::Mlp) => "outputs of MLPs copied",
-        None => "activations copied",
-    };
+    let what = site.map_or("activations copied", copied);
     let mut parts = vec![plain(what), first_token(state, meta)];
     let Some(numbers) = readout.patching else { return parts };
     parts.push(plain(match numbers.is_estimate {
@@ -193,6 +192,14 @@ fn patching_parts(state: &ViewState, meta: &TraceMeta, readout: Readout) -> Vec<
         parts.push(plain(&format!("{} of {} places", numbers.done, numbers.places)));
     }
     parts
+}
+
+const fn copied(site: Site) -> &'static str {
+    match site {
+        Site::Residual => "residual stream copied",
+        Site::Heads => "outputs of heads copied",
+        Site::Mlp => "outputs of MLPs copied",
+    }
 }
 
 /// The first of the chosen answer tokens.
@@ -297,8 +304,9 @@ fn map_parts(state: &ViewState, map: &MapChoice, meta: &TraceMeta) -> Vec<Part> 
         state.quantity.name().replace('-', " ")
     } else {
         let name = map.source.name();
-        match Method::of_tensor(name) {
-            Some(method) if !is_attention => method.title.to_owned(),
+        match (of_layer_map(name), Method::of_tensor(name)) {
+            (Some((site, layer)), _) => format!("{} at layer {layer}", copied(site)),
+            (None, Some(method)) if !is_attention => method.title.to_owned(),
             _ => name.trim_start_matches("map.").replace('.', " "),
         }
     };

@@ -39,6 +39,11 @@ const LEAST_ALPHA: f32 = 0.18;
 const SHORTEST: f32 = 26.0;
 /// Distance of an edge from its node.
 const CLEARANCE: f32 = 4.0;
+/// Type size of the number of a patch, the part of the height of its rectangle that it takes at most, and the size in
+/// pixels below which it is left out.
+const NUMBER: f32 = 12.0;
+const NUMBER_SHARE: f32 = 0.32;
+const LEAST_NUMBER: f32 = 7.0;
 /// Number of lines that draw a ring.
 const RING_PARTS: usize = 72;
 
@@ -81,8 +86,9 @@ struct Places {
     /// Upper left corner.
     key: Option<[f32; 2]>,
     all: PixelRect,
-    /// Pixels per unit of the tree.
+    /// Pixels per unit of the tree, and per design unit.
     scale: f32,
+    s: f32,
 }
 
 impl Places {
@@ -111,7 +117,7 @@ impl Places {
             let area = PixelRect { height: room[1], ..stage };
             let tree = centred(area, width, height);
             let key = (key_lines > 0).then(|| [stage.x, stage.bottom() - key_height + 8.0 * s]);
-            return Self { picture: None, tree, key, all: stage, scale };
+            return Self { picture: None, tree, key, all: stage, scale, s };
         };
         let gap = GAP * s;
         if stage.width >= 1.2 * stage.height {
@@ -128,7 +134,7 @@ impl Places {
             let area = PixelRect { x: picture.right() + gap, width: tree_width, ..stage };
             let tree = centred(area, tree_width, tree_height);
             let key = (key_lines > 0).then(|| [left, picture.bottom() + 14.0 * s]);
-            return Self { picture: Some(picture), tree, key, all: stage, scale };
+            return Self { picture: Some(picture), tree, key, all: stage, scale, s };
         }
         let height = (stage.height * PICTURE_HEIGHT).min(stage.width / aspect).max(1.0);
         let picture = centred(PixelRect { height, ..stage }, height * aspect, height);
@@ -142,7 +148,7 @@ impl Places {
         let [width, height] = size_at(scale, [area.width, area.height]);
         let tree = centred(area, width, height);
         let key = (key_lines > 0).then(|| [stage.x, stage.bottom() - key_height + 8.0 * s]);
-        Self { picture: Some(picture), tree, key, all: stage, scale }
+        Self { picture: Some(picture), tree, key, all: stage, scale, s }
     }
 }
 
@@ -222,10 +228,15 @@ impl Pieces {
     ) {
         let nodes = tree.map_or(&[][..], |tree| &tree.nodes);
         self.add_backdrop(backdrop, rect, tree.is_some_and(|tree| tree.deepest > 0));
-        for node in nodes {
+        let numbers = tree.map_or_else(Vec::new, numbers);
+        for (node, number) in nodes.iter().zip(numbers) {
             let NodeFace::Patch(crop) = &node.face else { continue };
             let Some(uv) = crop.on_picture else { continue };
             self.add_lit(backdrop, rect, uv, (border_of(state, node), (3.0 * s).max(2.0)));
+            let ([x0, y0], [x1, y1]) = (rect.at([uv[0], uv[1]]), rect.at([uv[2], uv[3]]));
+            if let Some(number) = number {
+                self.add_number(number, PixelRect::from_edges(x0, y0, x1, y1), s);
+            }
         }
     }
 
@@ -264,23 +275,52 @@ impl Pieces {
                 (false, true) => (BRANCH, Ink::Text, 1.0),
                 (false, false) => (OTHER, Ink::Muted, strength),
             };
-            self.add_edge(edge, edge.ends.map(|end| rects[end]), look, k);
+            self.add_edge(edge, &rects, look, k);
         }
-        for (node, rect) in tree.nodes.iter().zip(rects) {
+        let numbers = numbers(tree);
+        for ((node, rect), number) in tree.nodes.iter().zip(rects).zip(numbers) {
             self.nodes.push((node.position, rect));
             let border_px = (if node.depth == 0 { 3.0 } else { 2.5 } * k).max(1.5);
             match &node.face {
-                NodeFace::Patch(crop) => self.crops.push(Crop {
-                    rect,
-                    frame: crop.frame,
-                    uv: crop.around,
-                    lit: crop.lit,
-                    border: border_of(state, node),
-                    border_px,
-                }),
+                NodeFace::Patch(crop) => {
+                    self.crops.push(Crop {
+                        rect,
+                        frame: crop.frame,
+                        uv: crop.around,
+                        lit: crop.lit,
+                        border: border_of(state, node),
+                        border_px,
+                    });
+                    if let Some(number) = number {
+                        self.add_number(number, rect, k.max(0.8 * places.s));
+                    }
+                }
                 NodeFace::Word(_) => self.add_word(node, rect, border_of(state, node), k),
             }
         }
+    }
+
+    /// The number of a patch in the lower left corner of its crop or its place on the picture, if it is large enough.
+    fn add_number(&mut self, number: usize, rect: PixelRect, s: f32) {
+        let text = number.to_string();
+        let size_px = (NUMBER * s).min(rect.height * NUMBER_SHARE);
+        if size_px < LEAST_NUMBER {
+            return;
+        }
+        let (pad, inset) = (0.25 * size_px, (2.5 * s).max(1.5));
+        let width = text_width(&text, false) * size_px + 2.0 * pad;
+        let height = CAP_HEIGHT * size_px + 2.0 * pad;
+        let (x, y) = (rect.x + inset, rect.bottom() - inset - height);
+        let plate = PixelRect { x, y, width, height };
+        let label = Label {
+            runs: vec![TextRun::plain(text)],
+            baseline: [x + pad, plate.bottom() - pad],
+            align: Align::Start,
+            size_px,
+            ink: Ink::Text,
+        };
+        let fill = Fill { rect: plate, ink: Ink::Background, alpha: 0.75 };
+        self.plates.push((plate, vec![fill], vec![label]));
     }
 
     fn add_word(&mut self, node: &TreeNode, rect: PixelRect, border: Ink, k: f32) {
@@ -326,11 +366,27 @@ impl Pieces {
     fn add_edge(
         &mut self,
         edge: &TreeEdge,
-        [a, b]: [PixelRect; 2],
+        rects: &[PixelRect],
         (width, ink, strength): (f32, Ink, f32),
         k: f32,
     ) {
+        let [a, b] = edge.ends.map(|end| rects[end]);
         let (from, to) = (a.centre(), b.centre());
+        let others = || {
+            let is_other = |(index, _): &(usize, &PixelRect)| !edge.ends.contains(index);
+            rects.iter().enumerate().filter(is_other).map(|(_, rect)| rect)
+        };
+        if others().any(|rect| crosses(rect, from, to)) {
+            let alpha = edge.share.map_or(1.0, |share| share.max(LEAST_ALPHA)) * strength;
+            let look = Look { width: (width * k).max(1.0), ink, alpha, k: 0.8 * k };
+            let ways = BENDS.map(|bend| bent(from, to, bend * CROP * k));
+            let is_free = |way: &&Vec<[f32; 2]>| {
+                let mut parts = way.windows(2);
+                parts.all(|part| !others().any(|rect| crosses(rect, part[0], part[1])))
+            };
+            let way = ways.iter().find(is_free).unwrap_or(&ways[0]);
+            return self.add_bent(edge.marks, way, [a, b], look);
+        }
         let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
         let length = dx.hypot(dy);
         if length < 1.0 {
@@ -364,6 +420,22 @@ impl Pieces {
             back,
         );
         look.add_mark(&mut self.strokes, edge.marks[1], at(end + look.inset(edge.marks[1])), along);
+    }
+
+    /// A curve from one node to another, as points, with a mark at each end.
+    fn add_bent(&mut self, marks: [Mark; 2], way: &[[f32; 2]], ends: [PixelRect; 2], look: Look) {
+        let near = ends.map(|rect| grown(rect, CLEARANCE * look.k));
+        let is_out = |point: &&[f32; 2]| near.iter().all(|rect| !holds(rect, **point));
+        let points: Vec<[f32; 2]> = way.iter().filter(is_out).copied().collect();
+        let ([first, second, ..], [.., before, last]) = (&points[..], &points[..]) else { return };
+        let ends = [
+            (marks[0], *first, direction(*second, *first)),
+            (marks[1], *last, direction(*before, *last)),
+        ];
+        self.strokes.extend(points.windows(2).map(|part| look.line(part[0], part[1])));
+        for (mark, end, along) in ends {
+            look.add_mark(&mut self.strokes, mark, end, along);
+        }
     }
 
     fn add_key(&mut self, lines: &[KeyLine], [left, top]: [f32; 2], right: f32, s: f32) {
@@ -462,6 +534,75 @@ impl Look {
     }
 }
 
+/// Sides and strengths of a bend, in crops, in the order in which they are tried.
+const BENDS: [f32; 4] = [0.8, -0.8, 1.5, -1.5];
+/// Points of a bent edge.
+const BENT_POINTS: usize = 25;
+
+/// A curve between two points that passes at `by` pixels beside the middle of the straight line.
+fn bent(from: [f32; 2], to: [f32; 2], by: f32) -> Vec<[f32; 2]> {
+    let [dx, dy] = direction(from, to);
+    let control =
+        [(from[0] + to[0]) / 2.0 - 2.0 * by * dy, (from[1] + to[1]) / 2.0 + 2.0 * by * dx];
+    let point = |index: usize| {
+        let t = index as f32 / (BENT_POINTS - 1) as f32;
+        let of = |axis: usize| {
+            let u = 1.0 - t;
+            u * u * from[axis] + 2.0 * u * t * control[axis] + t * t * to[axis]
+        };
+        [of(0), of(1)]
+    };
+    (0..BENT_POINTS).map(point).collect()
+}
+
+/// The direction from one point to another, of length 1.
+fn direction(from: [f32; 2], to: [f32; 2]) -> [f32; 2] {
+    let [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+    let length = dx.hypot(dy).max(1e-6);
+    [dx / length, dy / length]
+}
+
+fn grown(rect: PixelRect, by: f32) -> PixelRect {
+    PixelRect::from_edges(rect.x - by, rect.y - by, rect.right() + by, rect.bottom() + by)
+}
+
+fn holds(rect: &PixelRect, [x, y]: [f32; 2]) -> bool {
+    (rect.x..=rect.right()).contains(&x) && (rect.y..=rect.bottom()).contains(&y)
+}
+
+/// Whether a line between two points has a part inside a rectangle.
+fn crosses(rect: &PixelRect, from: [f32; 2], to: [f32; 2]) -> bool {
+    let (mut first, mut last) = (0.0_f32, 1.0_f32);
+    for (axis, [low, high]) in
+        [[rect.x, rect.right()], [rect.y, rect.bottom()]].into_iter().enumerate()
+    {
+        let by = to[axis] - from[axis];
+        if by.abs() < 1e-6 {
+            if from[axis] <= low || from[axis] >= high {
+                return false;
+            }
+            continue;
+        }
+        let [a, b] = [(low - from[axis]) / by, (high - from[axis]) / by];
+        (first, last) = (first.max(a.min(b)), last.min(a.max(b)));
+    }
+    first < last
+}
+
+/// The number that joins the crop of a node with its patch on the picture; `None` for words, and where there is one patch.
+fn numbers(tree: &CausalTree) -> Vec<Option<usize>> {
+    let is_patch = |node: &TreeNode| matches!(node.face, NodeFace::Patch(_));
+    let count = tree.nodes.iter().filter(|node| is_patch(node)).count();
+    let mut next = 0;
+    let number = |node: &TreeNode| {
+        (is_patch(node) && count > 1).then(|| {
+            next += 1;
+            next
+        })
+    };
+    tree.nodes.iter().map(number).collect()
+}
+
 /// A line of the key.
 enum KeyLine {
     /// The colours of distances from 1 to this.
@@ -473,7 +614,10 @@ enum KeyLine {
 }
 
 fn key_lines(tree: &CausalTree, theme: Theme) -> Vec<KeyLine> {
-    let mut lines = vec![KeyLine::Depths(theme, tree.radius)];
+    let mut lines = Vec::new();
+    if tree.deepest > 0 {
+        lines.push(KeyLine::Depths(theme, tree.radius.min(tree.deepest)));
+    }
     let has = |mark: Mark| tree.edges.iter().any(|edge| edge.marks.contains(&mark));
     let meanings = [
         (Mark::Head, "this end is no cause of the other"),
@@ -486,6 +630,9 @@ fn key_lines(tree: &CausalTree, theme: Theme) -> Vec<KeyLine> {
             .filter(|(mark, _)| has(*mark))
             .map(|(mark, text)| KeyLine::Mark(mark, text)),
     );
+    if tree.edges.iter().any(|edge| !edge.is_branch) {
+        lines.push(KeyLine::Text("Thick: to the node above; thin: other edges".into()));
+    }
     if tree.runs > 0 && !tree.edges.is_empty() {
         let text = format!("Opacity of an edge: share of {} graphs that have it", tree.runs);
         lines.push(KeyLine::Text(text));
