@@ -544,8 +544,11 @@ fn causal_trees() -> impl Strategy<Value = CausalTree> {
                 .collect();
             let parent = parents[above.index(parents.len())];
             let face = if is_patch {
-                let patch = PatchRef { span: 0, row: letters as u32 % 5, column: 3 };
-                let lit = [0.2, 0.2, 0.3, 0.3];
+                // Each node is another patch of 8 × 8.
+                let (row, column) = (nodes.len() as u32 / 8, nodes.len() as u32 % 8);
+                let patch = PatchRef { span: 0, row, column };
+                let [x, y] = [column, row].map(|at| at as f32 / 8.0);
+                let lit = [x, y, x + 0.125, y + 0.125];
                 let around = [0.1, 0.1, 0.4, 0.4];
                 let frame = Frame::Canvas(0);
                 NodeFace::Patch(PatchCrop { patch, frame, around, lit, on_picture: Some(lit) })

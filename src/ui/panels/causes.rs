@@ -68,7 +68,8 @@ impl PaneUi for CausesPane {
             muted(ui, "Patches and words that explain a token of an answer, by a causal graph.");
             return;
         };
-        egui::ScrollArea::vertical().id_salt("causes").show(ui, |ui| {
+        let area = egui::ScrollArea::vertical().id_salt("causes").auto_shrink([false, true]);
+        area.show(ui, |ui| {
             ui.set_max_width(ui.available_width() - SCROLL_BAR);
             let state = doc.state();
             match cx.values.stored_causal(doc, state) {
@@ -398,9 +399,9 @@ fn masked(ui: &mut Ui, meta: &TraceMeta, masking: &MaskingResult, radius: usize)
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
         let x = |share: f32| rect.left() + share * rect.width();
         for (text, from, to, align) in [
-            (set, 0.0, 0.38, Align2::LEFT_CENTER),
-            (tokens, 0.38, 0.48, Align2::RIGHT_CENTER),
-            (attention, 0.48, 0.64, Align2::RIGHT_CENTER),
+            (set, 0.0, 0.37, Align2::LEFT_CENTER),
+            (tokens, 0.37, 0.43, Align2::RIGHT_CENTER),
+            (attention, 0.43, 0.64, Align2::RIGHT_CENTER),
             (delta, 0.64, 0.81, Align2::RIGHT_CENTER),
             (changes, 0.81, 0.99, Align2::RIGHT_CENTER),
         ] {

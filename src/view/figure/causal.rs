@@ -634,7 +634,7 @@ fn key_lines(tree: &CausalTree, theme: Theme) -> Vec<KeyLine> {
         lines.push(KeyLine::Text("Thick: to the node above; thin: other edges".into()));
     }
     if tree.runs > 0 && !tree.edges.is_empty() {
-        let text = format!("Opacity of an edge: share of {} graphs that have it", tree.runs);
+        let text = format!("Opacity: share of {} graphs with this edge", tree.runs);
         lines.push(KeyLine::Text(text));
     }
     if tree.deepest == 0 {
