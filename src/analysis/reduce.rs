@@ -88,6 +88,17 @@ impl Reduction {
         }
     }
 
+    /// The maps of a page that are read, by layer × H + head; `heads` is H.
+    pub fn maps(&self, heads: usize) -> Vec<usize> {
+        let map = |layer: u32, head: u32| layer as usize * heads + head as usize;
+        if self.pairs {
+            let pairs = self.layers.iter().zip(&self.heads);
+            return pairs.map(|(&layer, &head)| map(layer, head)).collect();
+        }
+        let of_layer = |&layer: &u32| self.heads.iter().map(move |&head| map(layer, head));
+        self.layers.iter().flat_map(of_layer).collect()
+    }
+
     /// The indices into `layers` and into `heads` that are folded into plane `plane`.
     fn members(&self, plane: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let (layers, heads) = (self.layers.len(), self.heads.len());
@@ -136,7 +147,7 @@ fn runs(keys: &[u32]) -> Vec<(usize, usize, usize)> {
 
 /// The maps of a reduction: [planes, `keys.len()`], unscaled attention.
 ///
-/// `None` if a row, layer or head is not in the trace.
+/// `None` if a row, layer or head is not in the trace, or has not arrived from another machine.
 pub fn reduce(trace: &Trace, reduction: &Reduction, keys: &[u32]) -> Option<Vec<f32>> {
     let shape = trace.shape();
     let outside = |members: &[u32], len: usize| members.iter().any(|&at| at as usize >= len);
@@ -156,8 +167,9 @@ pub fn reduce(trace: &Trace, reduction: &Reduction, keys: &[u32]) -> Option<Vec<
     let patches = keys.len();
     let mut planes = vec![0.0; reduction.planes() * patches];
     let [mut weights, mut over_heads, mut over_layers] = [(); 3].map(|()| vec![0.0; patches]);
+    let maps = reduction.maps(shape.heads);
     for &row in &reduction.rows {
-        let page = trace.page(row as usize)?;
+        let page = trace.page_of_maps(row as usize, &maps)?;
         for (plane, out) in planes.chunks_exact_mut(patches.max(1)).enumerate() {
             let (layers, heads) = reduction.members(plane);
             over_layers.fill(0.0);

@@ -2,6 +2,7 @@
 
 use super::common::usage;
 use crate::gpu::GpuOptions;
+use crate::model::Address;
 use crate::settings::Settings;
 use crate::terminal;
 use crate::ui::{self, HeadlessOptions, Start};
@@ -15,6 +16,13 @@ pub(crate) struct Args {
     /// [default: the built-in model and a sample picture].
     #[arg(value_name = "FILES")]
     files: Vec<PathBuf>,
+    /// Use the model of another machine: ssh://[USER@]HOST[:PORT][/PATH/TO/vlmscope], or exec:PROGRAM
+    /// (docs/serve.md).
+    #[arg(long, value_name = "ADDRESS")]
+    remote: Option<Address>,
+    /// Model bundle on the machine of --remote [default: the built-in model].
+    #[arg(long, value_name = "DIR", requires = "remote")]
+    model: Option<PathBuf>,
     /// Graphics adapter: part of its name (see `vlmscope doctor`).
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
@@ -43,7 +51,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         files => Start::Files(files.to_vec()),
     };
     let sessions = if args.fresh { None } else { ui::session_folder() };
-    let options = HeadlessOptions { start, settings, settings_path: path, sessions };
+    let remote = args.remote.clone();
+    let remote = remote.map(|address| (address, args.model.clone().unwrap_or_default()));
+    let options = HeadlessOptions { start, settings, settings_path: path, sessions, remote };
     let gpu = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
     ui::run(options, gpu, args.timings)
 }

@@ -113,14 +113,19 @@ impl<'a> Frame<'a> {
         self.maps.scrub = Some((key.trace, row, step));
         let next = u32::try_from(i64::from(row) + step.signum());
         let (true, Ok(next)) = (self.prefetch && step != 0, next) else { return Ok(()) };
-        let page = PageKey { trace: key.trace, row: next };
+        if trace.has_holes() {
+            // A neighbour that has not arrived is fetched.
+            let _ = trace.page_with_maps(next as usize, &reduction.maps(trace.shape().heads));
+            return Ok(());
+        }
+        let page = PageKey::whole(key.trace, next);
         let bytes = trace.shape().page_bytes() as u64;
         let kept = trace.rows().len() > next as usize;
         if kept
             && !self.work.pool.contains(page)
             && self.work.pool.capacity() > 2
             && self.work.upload_budget >= bytes
-            && self.work.pool.upload(page, trace)?.is_some()
+            && self.work.pool.upload(page, trace, None)?.is_some()
         {
             self.work.stats.prefetched += 1;
             self.work.stats.page_bytes += bytes;

@@ -186,8 +186,18 @@ impl MapSlot {
         let shape = trace.shape();
         work.pool.fit(shape)?;
         let page_bytes = shape.page_bytes() as u64;
+        let maps = trace.has_holes().then(|| reduction.maps(shape.heads));
+        if let Some(maps) = &maps {
+            work.stats.waiting_pages += waiting(trace, &reduction.rows[self.folded..], maps)?;
+            if work.stats.waiting_pages > 0 {
+                return Ok(());
+            }
+        }
         while let Some(&row) = reduction.rows.get(self.folded) {
-            let page = PageKey { trace: trace.id(), row };
+            let page = match &maps {
+                Some(maps) => PageKey::of_maps(trace.id(), row, maps),
+                None => PageKey::whole(trace.id(), row),
+            };
             work.reserve(1);
             let place = match work.pool.get(page) {
                 Some(place) => place,
@@ -195,10 +205,10 @@ impl MapSlot {
                     if work.stats.page_uploads > 0 && work.upload_budget < page_bytes {
                         return Ok(());
                     }
-                    let mut uploaded = work.pool.upload(page, trace)?;
+                    let mut uploaded = work.pool.upload(page, trace, maps.as_deref())?;
                     if uploaded.is_none() {
                         work.submit();
-                        uploaded = work.pool.upload(page, trace)?;
+                        uploaded = work.pool.upload(page, trace, maps.as_deref())?;
                     }
                     let Some(place) = uploaded else {
                         bug!(
@@ -498,4 +508,14 @@ fn advice(reads: &Reads) -> &'static str {
         }
         _ => "Choose one view of the picture (--span), or one head.",
     }
+}
+
+/// Number of rows whose maps have not arrived from another machine; they are fetched next.
+fn waiting(trace: &Trace, rows: &[u32], maps: &[usize]) -> Result<u32, GpuError> {
+    let missing = |row: &&u32| trace.page_with_maps(**row as usize, maps).is_none();
+    let count = rows.iter().filter(missing).count() as u32;
+    if count > 0 {
+        trace.check()?;
+    }
+    Ok(count)
 }

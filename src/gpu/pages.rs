@@ -6,6 +6,7 @@
 use super::{Gpu, GpuError};
 use crate::trace::{Shape, Trace, TraceId};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 /// A row of attention in the pool.
@@ -14,6 +15,22 @@ pub(super) struct PageKey {
     pub trace: TraceId,
     /// Index of the kept row.
     pub row: u32,
+    /// The maps that the page has, as a hash, where others may not have arrived from another machine; 0: all.
+    pub part: u64,
+}
+
+impl PageKey {
+    /// A whole page.
+    pub const fn whole(trace: TraceId, row: u32) -> Self {
+        Self { trace, row, part: 0 }
+    }
+
+    /// A page of which only these maps are read.
+    pub fn of_maps(trace: TraceId, row: u32, maps: &[usize]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        maps.hash(&mut hasher);
+        Self { trace, row, part: hasher.finish().max(1) }
+    }
 }
 
 /// Chunk and offset of a page in the pool.
@@ -163,13 +180,18 @@ impl PagePool {
         self.places.contains_key(&key)
     }
 
-    /// Uploads a page and pins it. `None` if every slot is pinned: submit, unpin and try again.
+    /// Uploads a page (`maps`: with at least these maps) and pins it. `None` if every slot is pinned: submit, unpin and
+    /// try again.
     pub fn upload(
         &mut self,
         key: PageKey,
         trace: &Trace,
+        maps: Option<&[usize]>,
     ) -> Result<Option<PageLocation>, GpuError> {
-        let Some(bytes) = trace.page_bytes(key.row as usize) else {
+        let row = key.row as usize;
+        let bytes =
+            maps.map_or_else(|| trace.page_bytes(row), |maps| trace.page_with_maps(row, maps));
+        let Some(bytes) = bytes else {
             trace.check()?;
             let reason = format!("it has no attention for row {}", key.row);
             return Err(GpuError::Missing { reason });
@@ -244,11 +266,11 @@ mod tests {
         let gpu = Gpu::open(&GpuOptions { baseline: true, ..GpuOptions::default() }).unwrap();
         let geometry = Geometry::named("small").unwrap();
         let trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
-        let [a, b, c] = [0, 1, 2].map(|row| PageKey { trace: trace.id(), row });
+        let [a, b, c] = [0, 1, 2].map(|row| PageKey::whole(trace.id(), row));
         let mut pool = PagePool::new(gpu, 1);
         pool.fit(trace.shape()).unwrap();
         assert_eq!(pool.capacity(), 2, "two at least, whatever the budget");
-        let upload = |pool: &mut PagePool, key| pool.upload(key, &trace).unwrap();
+        let upload = |pool: &mut PagePool, key| pool.upload(key, &trace, None).unwrap();
 
         let (place_a, place_b) = (upload(&mut pool, a).unwrap(), upload(&mut pool, b).unwrap());
         assert_ne!(place_a, place_b);

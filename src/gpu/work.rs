@@ -23,6 +23,8 @@ pub struct FrameStats {
     pub map_bytes: u64,
     /// Pages that still have to be folded; the frame shows the map before.
     pub pending_pages: u32,
+    /// Pages that have not arrived from another machine; the frame shows the map before.
+    pub waiting_pages: u32,
     /// Limits of the colour map, if one pair holds for the whole view.
     pub range: Option<[f64; 2]>,
     /// The numbers that legend and caption show.

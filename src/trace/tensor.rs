@@ -364,6 +364,11 @@ impl Trace {
         }
     }
 
+    /// [`Self::page_with_maps`] as numbers.
+    pub fn page_of_maps(&self, row: usize, maps: &[usize]) -> Option<Cow<'_, [f16]>> {
+        Some(numbers(self.page_with_maps(row, maps)?))
+    }
+
     /// Whether parts of the attention may be on another machine still.
     pub fn has_holes(&self) -> bool {
         self.tensors.values().any(|tensor| match &tensor.bytes {

@@ -4,7 +4,9 @@ use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
 use super::samples::questions_about;
 use super::wording::in_window;
-use crate::model::{AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn};
+use crate::model::{
+    Address, AskOptions, AskRequest, AskStage, Bundle, ModelError, Picture, Progress, Turn,
+};
 use crate::trace::{PreprocessMode, Trace};
 use crate::view::figure::decimal;
 use std::path::{Path, PathBuf};
@@ -93,13 +95,25 @@ impl Chat {
     /// # Errors
     /// If the system starts no more threads.
     pub fn use_bundle(&mut self, bundle: PathBuf) -> Result<(), ModelError> {
+        self.use_model(bundle, None)
+    }
+
+    /// A model on another machine; `bundle` is its folder there, empty for the built-in model.
+    ///
+    /// # Errors
+    /// If the system starts no more threads.
+    pub fn use_remote(&mut self, remote: Address, bundle: PathBuf) -> Result<(), ModelError> {
+        self.use_model(bundle, Some(remote))
+    }
+
+    fn use_model(&mut self, bundle: PathBuf, remote: Option<Address>) -> Result<(), ModelError> {
         self.asking = None;
         self.error = None;
         self.model_name = None;
         self.provider = None;
         self.vocabulary = None;
         self.close();
-        self.feed = Some(Feed::start(bundle, Arc::clone(&self.wake))?);
+        self.feed = Some(Feed::start(bundle, remote, Arc::clone(&self.wake))?);
         Ok(())
     }
 

@@ -62,6 +62,8 @@ pub struct Document {
     pub follow: bool,
     /// Whether the picture was edited in the window before the question was asked.
     pub is_edited: bool,
+    /// Whether parts of its attention had not arrived from another machine when the trace was set.
+    pub is_incomplete: bool,
 }
 
 impl Document {
@@ -75,6 +77,7 @@ impl Document {
             path: trace.path().map(std::path::Path::to_owned),
             in_file: trace.path().map(|_| trace.id()),
             stamp: trace.stamp(),
+            is_incomplete: trace.has_holes(),
             trace,
             extent,
             history: Arc::new(History::new(state)),
@@ -169,6 +172,7 @@ impl Document {
     /// Replaces the trace by a longer one of the same answer; the view stays, or follows the newest token.
     pub fn replace(&mut self, trace: Arc<Trace>, live: bool) {
         self.extent = Arc::new(Bounds::from_trace(&trace));
+        self.is_incomplete = trace.has_holes();
         self.trace = trace;
         self.live = live;
         self.version += 1;

@@ -450,6 +450,9 @@ fn draw_stages(app: &mut App, ctx: &egui::Context, state: &mut ViewState) {
     let second = app.what_if.draw_second(app.current, state, &app.stage, second_beside, scale);
     let traces = StageTraces { second: subtracted.as_ref(), beside: first_beside };
     let drawn = app.stage.draw(state, trace.as_ref(), traces, scale);
+    if let Some(trace) = &trace {
+        commands::tell_shown(app, state, trace);
+    }
     if second.pending || drawn.pending {
         ctx.request_repaint();
     }

@@ -15,6 +15,7 @@ use super::theme;
 use super::window_painter::WindowPainter;
 use super::{commands, frame};
 use crate::gpu::Gpu;
+use crate::model::Address;
 use crate::settings::Settings;
 use crate::view::Theme;
 use egui::{Context, RawInput};
@@ -32,6 +33,8 @@ pub struct HeadlessOptions {
     pub settings_path: Option<PathBuf>,
     /// Folder of all sessions; `None` keeps and opens none.
     pub sessions: Option<PathBuf>,
+    /// Address of a model on another machine, and its folder there (empty: the built-in model).
+    pub remote: Option<(Address, PathBuf)>,
 }
 
 /// egui, the app and the painter.
@@ -151,7 +154,8 @@ impl Headless {
 
 /// Starts what needs no device: the model, and the first question.
 pub fn prepare(ctx: &Context, options: &HeadlessOptions) -> Prepared {
-    start::prepare(&options.start, &options.settings, options.sessions.as_deref(), wake(ctx))
+    let HeadlessOptions { start, settings, sessions, remote, .. } = options;
+    start::prepare(start, settings, sessions.as_deref(), remote.as_ref(), wake(ctx))
 }
 
 fn wake(ctx: &Context) -> Wake {

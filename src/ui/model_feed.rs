@@ -6,12 +6,14 @@
 
 use crate::job::CancelToken;
 use crate::model::{
-    AskEvent, AskNotice, AskRequest, Bundle, Device, EngineInfo, EngineOptions, EngineTask,
-    ModelError, ModelEvent, ModelWorker, Page, Progress, TokenEvent,
+    Address, AskEvent, AskNotice, AskRequest, Bundle, Device, EngineInfo, EngineOptions,
+    EngineTask, ModelError, ModelEvent, ModelWorker, Page, Progress, RemoteOptions, Stage,
+    TokenEvent,
 };
 use crate::trace::{Trace, TraceBuilder};
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Wakes the window.
@@ -41,7 +43,11 @@ pub struct Feed {
     news: Arc<Mutex<Vec<(u64, News)>>>,
     stop: Sender<()>,
     thread: Option<std::thread::JoinHandle<()>>,
-    /// The model's bundle.
+    /// What is shown of a model on another machine.
+    stage: Option<Arc<Stage>>,
+    /// Attention that was waited for has arrived from another machine.
+    has_arrived: Arc<AtomicBool>,
+    /// The model's bundle; on another machine, its folder there.
     pub bundle: PathBuf,
 }
 
@@ -56,16 +62,45 @@ impl Feed {
     ///
     /// # Errors
     /// If the system starts no more threads.
-    pub fn start(bundle: PathBuf, wake: Wake) -> Result<Self, ModelError> {
+    pub fn start(bundle: PathBuf, remote: Option<Address>, wake: Wake) -> Result<Self, ModelError> {
         let options = EngineOptions {
             bundle: bundle.clone(),
             runtime: None,
             device: Device::Auto,
             threads: None,
         };
-        let worker = ModelWorker::spawn(options, None)?;
+        let has_arrived = Arc::new(AtomicBool::new(false));
+        let stage = remote.as_ref().map(|_| {
+            let (wake, has_arrived) = (Arc::clone(&wake), Arc::clone(&has_arrived));
+            Arc::new(Stage::new(Box::new(move || {
+                has_arrived.store(true, Ordering::SeqCst);
+                wake();
+            })))
+        });
+        let remote = remote.map(|address| RemoteOptions { address, stage: stage.clone() });
+        let worker = ModelWorker::spawn(options, remote)?;
         let events = worker.events().clone();
-        Self::reading(bundle, Some(worker), events, wake)
+        let mut feed = Self::reading(bundle, Some(worker), events, wake)?;
+        (feed.stage, feed.has_arrived) = (stage, has_arrived);
+        Ok(feed)
+    }
+
+    /// Tells another machine what the stage reads of its attention: layer × H + head of each map, of H heads.
+    pub fn show(&self, maps: &[usize], heads: usize) {
+        if let Some(stage) = &self.stage {
+            let place = |&map: &usize| [(map / heads.max(1)) as u32, (map % heads.max(1)) as u32];
+            stage.show(Some(maps.iter().map(place).collect()));
+        }
+    }
+
+    /// Whether the model is on another machine.
+    pub const fn is_remote(&self) -> bool {
+        self.stage.is_some()
+    }
+
+    /// Whether attention that was waited for has arrived since the last call.
+    pub fn take_arrived(&self) -> bool {
+        self.has_arrived.swap(false, Ordering::SeqCst)
     }
 
     /// A recorded answer, event by event, as if a model gave it.
@@ -98,7 +133,8 @@ impl Feed {
                 what: "the thread that reads answers".into(),
                 reason: format!("could not be started: {error}."),
             })?;
-        Ok(Self { worker, news, stop, thread: Some(thread), bundle })
+        let (stage, has_arrived) = (None, Arc::default());
+        Ok(Self { worker, news, stop, thread: Some(thread), stage, has_arrived, bundle })
     }
 
     /// Sends a question and cancels the one before. Returns the request's number.

@@ -23,6 +23,8 @@ pub struct Drawn {
     pub page_uploads: u32,
     /// Whether pages are still missing: draw again.
     pub pending: bool,
+    /// Whether pages have not arrived from another machine: the trace will be replaced when they have.
+    pub waiting: bool,
     /// The error, reported once.
     pub error: Option<String>,
 }
@@ -55,6 +57,7 @@ pub struct StageRenderer {
     texture: Option<TextureId>,
     wanted: [u32; 2],
     shown: Option<DrawnView>,
+    waiting: bool,
     caption: String,
     picture: Option<Picture>,
     last_error: Option<String>,
@@ -86,6 +89,7 @@ impl StageRenderer {
             texture: None,
             wanted: [0, 0],
             shown: None,
+            waiting: false,
             caption: String::new(),
             picture: None,
             last_error: None,
@@ -155,6 +159,11 @@ impl StageRenderer {
         self.texture = shown.or(self.texture);
     }
 
+    /// Whether the picture is the one before, because attention has not arrived from another machine.
+    pub const fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
     /// The texture to show; `None` before the stage has a size.
     pub fn texture(&self) -> Option<TextureId> {
         self.texture
@@ -204,7 +213,7 @@ impl StageRenderer {
         let mut drawn = Drawn { error: self.last_error.take(), ..Drawn::default() };
         let Some(trace) = trace.filter(|_| !self.target.size().contains(&0)) else {
             if trace.is_none() {
-                self.shown = None;
+                (self.shown, self.waiting) = (None, false);
             }
             return drawn;
         };
@@ -226,10 +235,12 @@ impl StageRenderer {
                 drawn.drew = true;
                 self.texture.iter().for_each(|texture| self.painter.redrawn(*texture));
                 drawn.page_uploads = stats.page_uploads;
-                drawn.pending = !stats.is_complete();
+                drawn.waiting = stats.waiting_pages > 0;
+                drawn.pending = !stats.is_complete() && !drawn.waiting;
                 let second = second.map(|trace| trace.meta());
                 self.caption = text_of(&caption(&now.state, trace.meta(), second, stats.readout));
-                self.shown = stats.is_complete().then_some(now);
+                self.waiting = drawn.waiting;
+                self.shown = (!drawn.pending).then_some(now);
             }
             Err(error) => {
                 // The same state would fail again: the error is reported once.

@@ -6,10 +6,10 @@
 
 use super::chat::Chat;
 use super::intent::Intent;
-use super::model_feed::Wake;
+use super::model_feed::{Feed, Wake};
 use super::samples;
 use super::session::{Found, find};
-use crate::model::{AskOptions, Picture, builtin};
+use crate::model::{Address, AskOptions, Picture, builtin};
 use crate::settings::Settings;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,7 @@ pub fn prepare(
     start: &Start,
     settings: &Settings,
     sessions: Option<&Path>,
+    remote: Option<&(Address, PathBuf)>,
     wake: Wake,
 ) -> Prepared {
     let (mut waiting, problems) = sessions.map(find).unwrap_or_default();
@@ -58,11 +59,11 @@ pub fn prepare(
     match start {
         Start::Empty => {}
         Start::Files(paths) => {
-            open_model(&mut prepared.chat, settings);
+            open_model(&mut prepared.chat, settings, remote);
             prepared.intents.extend(paths.iter().cloned().map(Intent::Open));
         }
         Start::BuiltIn => {
-            open_model(&mut prepared.chat, settings);
+            open_model(&mut prepared.chat, settings, remote);
             if prepared.continues.is_none() {
                 match ask_first_question(&mut prepared.chat, settings) {
                     Ok(first) => {
@@ -76,8 +77,14 @@ pub fn prepare(
     prepared
 }
 
-/// The model of the last session, or the built-in one.
-fn open_model(chat: &mut Chat, settings: &Settings) {
+/// The model on another machine, that of the last session, or the built-in one.
+fn open_model(chat: &mut Chat, settings: &Settings, remote: Option<&(Address, PathBuf)>) {
+    if let Some((address, bundle)) = remote {
+        if let Err(error) = chat.use_remote(address.clone(), bundle.clone()) {
+            chat.fail(&error.to_string());
+        }
+        return;
+    }
     let kept = settings.bundle.clone().filter(|bundle| bundle.is_dir());
     let bundle = match kept.map_or_else(builtin::bundle_folder, Ok) {
         Ok(bundle) => bundle,
@@ -112,10 +119,12 @@ pub fn ask_first_question(chat: &mut Chat, settings: &Settings) -> anyhow::Resul
     chat.set_picture(Some(picture.clone()));
     first.preview = Some(picture);
     let question = sample.questions.first().cloned();
-    if settings.bundle.is_some() {
+    let is_remote = chat.feed.as_ref().is_some_and(Feed::is_remote);
+    let waits = settings.bundle.is_some() || is_remote;
+    if waits {
         first.intents.push(Intent::LoadModel);
     }
-    if let Some(question) = question.filter(|_| settings.bundle.is_none() && chat.feed.is_some()) {
+    if let Some(question) = question.filter(|_| !waits && chat.feed.is_some()) {
         chat.question.clone_from(&question);
         let preprocess = settings.preprocess;
         let sampling = settings.sampling;

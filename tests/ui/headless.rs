@@ -29,8 +29,12 @@ impl Screen {
             settings
         });
         let settings = Settings { advice_seen: true, animate: false, ..settings };
-        let options =
-            HeadlessOptions { start: Start::Empty, settings, settings_path, sessions: None };
+        let options = HeadlessOptions {
+            start: Start::Empty,
+            settings,
+            settings_path,
+            ..HeadlessOptions::default()
+        };
         let target = Target::offscreen(&gpu, SIZE).unwrap();
         let format = wgpu::TextureFormat::Rgba8Unorm;
         let mut host = Headless::new(gpu, format, options).unwrap();

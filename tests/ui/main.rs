@@ -16,6 +16,7 @@ mod objects;
 mod panels;
 mod present;
 mod relevancy;
+mod remote;
 mod score;
 mod screen_saver;
 mod session;

@@ -32,6 +32,7 @@ fn start(root: &Path, settings: &Path) -> Window {
         settings: Settings { advice_seen: true, animate: false, ..read },
         settings_path: Some(settings.to_owned()),
         sessions: Some(root.join("sessions")),
+        remote: None,
     };
     open_with([1280.0, 720.0], 1.0, options, None)
 }

@@ -13,7 +13,7 @@ use crate::model::event::Progress;
 use crate::model::local_engine::WRITER;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -304,7 +304,8 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// Gives messages to the requests that wait for them, until the stream ends.
-fn read_messages(mut output: impl Read, waiting: &Waiting) {
+fn read_messages(output: impl Read, waiting: &Waiting) {
+    let mut output = BufReader::new(output);
     let mut is_first = true;
     let outcome = distribute(&mut output, waiting, &mut is_first);
     let reason = match outcome {
@@ -323,7 +324,7 @@ fn read_messages(mut output: impl Read, waiting: &Waiting) {
 }
 
 fn distribute(
-    output: &mut impl Read,
+    output: &mut BufReader<impl Read>,
     waiting: &Waiting,
     is_first: &mut bool,
 ) -> Result<(), FrameError> {

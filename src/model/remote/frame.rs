@@ -4,7 +4,7 @@
 //! with the bytes that arrive.
 
 use serde::{Deserialize, Serialize};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 
 /// Longest header.
 pub const MAX_HEADER_BYTES: usize = 1 << 20;
@@ -105,12 +105,15 @@ pub struct Frame {
 ///
 /// # Errors
 /// Bytes that are no frame, or a stream that cannot be read.
-pub fn read_frame(input: &mut impl Read) -> Result<Option<Frame>, FrameError> {
+pub fn read_frame<R: Read>(input: &mut BufReader<R>) -> Result<Option<Frame>, FrameError> {
     let mut lengths = [0; 8];
     match read_some(input, &mut lengths)? {
         0 => return Ok(None),
         8 => {}
-        count => return Err(no_frame(&lengths[..count], input)),
+        count => {
+            let first = lengths[..count].to_vec();
+            return Err(FrameError::Header { reason: "the stream ended".into(), first });
+        }
     }
     let word = |at: usize| {
         u32::from_le_bytes([lengths[at], lengths[at + 1], lengths[at + 2], lengths[at + 3]])
@@ -154,25 +157,14 @@ fn read_some(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
 
 fn read_exact(input: &mut impl Read, length: usize) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::new();
-    input.take(length as u64).read_to_end(&mut bytes)?;
+    input.by_ref().take(length as u64).read_to_end(&mut bytes)?;
     if bytes.len() == length { Ok(bytes) } else { Err(FrameError::Cut) }
 }
 
-/// What was sent in place of a frame, from its start.
-fn first_bytes(start: &[u8], input: &mut impl Read) -> Vec<u8> {
-    let mut first = start.to_vec();
-    let mut rest = [0; SHOWN_BYTES];
-    // One read: the other side may not send more, and a frame would not end here.
-    if let Ok(count) = input.read(&mut rest) {
-        first.extend_from_slice(&rest[..count]);
-    }
-    first
-}
-
-/// A stream that ended after fewer bytes than a frame has.
-fn no_frame(start: &[u8], input: &mut impl Read) -> FrameError {
-    let first = first_bytes(start, input);
-    FrameError::Header { reason: "the stream ended".into(), first }
+/// What was sent in place of a frame, from its start, as far as it has arrived: the other side may send no more.
+fn first_bytes<R: Read>(start: &[u8], input: &BufReader<R>) -> Vec<u8> {
+    let rest = input.buffer();
+    [start, &rest[..rest.len().min(SHOWN_BYTES)]].concat()
 }
 
 fn unpacked(payload: &[u8]) -> Result<Vec<u8>, FrameError> {
@@ -261,6 +253,10 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    fn read(bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
+        read_frame(&mut BufReader::new(bytes))
+    }
+
     fn bytes(payload: &[u8], compress: bool) -> Vec<u8> {
         frame_bytes((7, false), &json!({"type": "data"}), payload, compress).unwrap()
     }
@@ -272,24 +268,24 @@ mod tests {
             for compress in [false, true] {
                 let frame = bytes(payload, compress);
                 assert_eq!(frame.len() < payload.len(), compress && payload.len() > 1000);
-                let read = read_frame(&mut frame.as_slice()).unwrap().unwrap();
-                assert_eq!(read.payload, payload);
-                assert_eq!((read.envelope.kind.as_str(), read.envelope.id), ("data", 7));
+                let found = read(&frame).unwrap().unwrap();
+                assert_eq!(found.payload, payload);
+                assert_eq!((found.envelope.kind.as_str(), found.envelope.id), ("data", 7));
             }
         }
-        assert!(read_frame(&mut [].as_slice()).unwrap().is_none());
+        assert!(read(&[]).unwrap().is_none());
     }
 
     #[test]
     fn text_in_place_of_a_frame_is_shown() {
         for text in ["Welcome to gpu-box!\nLast login: today", "hi\n"] {
-            let error = read_frame(&mut text.as_bytes()).unwrap_err();
+            let error = read(text.as_bytes()).unwrap_err();
             let shown = error.shown().unwrap();
             assert!(shown.starts_with(&text.replace('\n', "\\n")[..3]), "{shown}");
         }
         let mut after = b"hi\n".to_vec();
         after.extend(bytes(b"", false));
-        let shown = read_frame(&mut after.as_slice()).unwrap_err().shown().unwrap();
+        let shown = read(&after).unwrap_err().shown().unwrap();
         assert!(shown.starts_with("hi\\n"), "{shown}");
     }
 
@@ -298,7 +294,7 @@ mod tests {
         let long =
             |header: u32, payload: u32| [header.to_le_bytes(), payload.to_le_bytes()].concat();
         for lengths in [long(u32::MAX, 0), long(2, u32::MAX), long((1 << 20) + 1, 0)] {
-            let error = read_frame(&mut lengths.as_slice()).unwrap_err();
+            let error = read(&lengths).unwrap_err();
             assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
         }
         // A frame of zstd that unpacks to more than a payload may have.
@@ -307,7 +303,7 @@ mod tests {
         let mut frame = long(header.len() as u32, bomb.len() as u32);
         frame.extend(header);
         frame.extend(bomb);
-        let error = read_frame(&mut frame.as_slice()).unwrap_err();
+        let error = read(&frame).unwrap_err();
         assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
     }
 
@@ -319,14 +315,14 @@ mod tests {
                 bytes[1..4].fill(0);
                 bytes[5..8].fill(0);
             }
-            let _ = read_frame(&mut bytes.as_slice());
+            let _ = read(&bytes);
         }
 
         #[test]
         fn a_cut_frame_is_an_error(cut in 1_usize..60) {
             let frame = bytes(b"payload", false);
             let end = frame.len().saturating_sub(cut).max(1);
-            prop_assert!(read_frame(&mut &frame[..end]).is_err());
+            prop_assert!(read(&frame[..end]).is_err());
         }
     }
 }

@@ -255,6 +255,7 @@ mod tests {
     use super::*;
     use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
     use serde_json::json;
+    use std::io::BufReader;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// A stream that takes one write whenever it is allowed to.
@@ -286,7 +287,8 @@ mod tests {
         let mut read = Vec::new();
         let next = || {
             go.send(()).unwrap();
-            let frame: Frame = read_frame(&mut &frames.recv().unwrap()[..]).unwrap().unwrap();
+            let frame: Frame =
+                read_frame(&mut BufReader::new(&frames.recv().unwrap()[..])).unwrap().unwrap();
             frame
         };
         read.extend(next().payload);

@@ -26,7 +26,7 @@ use crate::trace::{AnswerIndex, Dtype, Trace, TraceInFile};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -109,7 +109,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// told, if it still reads.
 pub fn serve(
     options: &EngineOptions,
-    mut input: impl Read + Send + 'static,
+    input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
 ) -> Result<(), ServeError> {
     let outbox = Outbox::start(output).map_err(ServeError::Thread)?;
@@ -122,6 +122,7 @@ pub fn serve(
         answering: Mutex::default(),
         has_ended: AtomicBool::new(false),
     });
+    let mut input = BufReader::new(input);
     let Some(id) = greeting(&mut input, &shared)? else { return Ok(()) };
     let (sender, jobs) = bounded(WAITING_REQUESTS);
     let of_reader = Arc::clone(&shared);
@@ -164,7 +165,7 @@ pub fn serve(
 }
 
 /// Reads the client's greeting; `None` if the input ends before it.
-fn greeting(input: &mut impl Read, shared: &Shared) -> Result<Option<u64>, ServeError> {
+fn greeting(input: &mut BufReader<impl Read>, shared: &Shared) -> Result<Option<u64>, ServeError> {
     let refuse = |error: ServeError| {
         let _ = shared.fail(0, ErrorKind::Protocol, &error.to_string());
         error
@@ -190,7 +191,7 @@ fn greeting(input: &mut impl Read, shared: &Shared) -> Result<Option<u64>, Serve
 
 /// Reads requests until the input ends: carries out at once what does not need the model, and queues the rest.
 fn read_requests(
-    input: &mut impl Read,
+    input: &mut BufReader<impl Read>,
     shared: &Shared,
     jobs: &Sender<Job>,
 ) -> Result<(), ServeError> {

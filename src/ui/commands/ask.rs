@@ -13,6 +13,7 @@ use crate::ui::layout::Overlay;
 use crate::ui::model_feed::News;
 use crate::ui::python_line::quoted;
 use crate::ui::task_result::{PathPurpose, TaskResult};
+use crate::view::{Reads, ViewState};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -202,9 +203,36 @@ pub fn use_sample(app: &mut App, index: usize) {
 /// Reads what the model said since the last frame.
 pub fn read_news(app: &mut App) {
     let Some(feed) = &app.chat.feed else { return };
-    for (request, news) in feed.take() {
+    let (all, has_arrived) = (feed.take(), feed.take_arrived());
+    for (request, news) in all {
         read(app, request, news);
     }
+    if has_arrived {
+        take_arrived(app);
+    }
+}
+
+/// Attention of finished answers has arrived from another machine: their numbers are computed anew.
+fn take_arrived(app: &mut App) {
+    let ids: Vec<DocumentId> = app.docs.iter().map(|doc| doc.id).collect();
+    for id in ids {
+        if let Some(doc) = app.docs.get_mut(id).filter(|doc| doc.is_incomplete && !doc.live) {
+            doc.replace(Arc::new(doc.trace.refreshed()), false);
+        }
+    }
+}
+
+/// Tells a model on another machine what the stage reads.
+pub fn tell_shown(app: &App, state: &ViewState, trace: &Trace) {
+    let Some(feed) = app.chat.feed.as_ref().filter(|feed| feed.is_remote()) else { return };
+    let maps = match state.resolve(trace) {
+        Ok(numbers) => match &numbers.key().reads {
+            Reads::Pages(reduction) => reduction.maps(trace.shape().heads),
+            Reads::Map { .. } => Vec::new(),
+        },
+        Err(_) => Vec::new(),
+    };
+    feed.show(&maps, trace.shape().heads);
 }
 
 fn read(app: &mut App, request: u64, news: News) {

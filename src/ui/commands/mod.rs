@@ -38,6 +38,8 @@ use super::shortcuts::UiCommand;
 use super::transport::PlayAxis;
 use super::view_changes::{next_of, with_axes};
 use super::walkthrough::editor::Editor;
+use crate::trace::Trace;
+use crate::view::ViewState;
 use crate::view::timeline::Edit;
 use crate::view::{
     AxisSet, Blend, Camera, ColorMap, Command, ImageForm, Interpolation, PatchGrid, Queries,
@@ -60,6 +62,11 @@ macro_rules! bodies {
 }
 
 ui_commands!(bodies);
+
+/// Tells a model on another machine what the stage reads.
+pub fn tell_shown(app: &App, state: &ViewState, trace: &Trace) {
+    ask::tell_shown(app, state, trace);
+}
 
 /// Reads news of the model, files and tasks since the last pass.
 pub fn read_news(app: &mut App, ctx: &egui::Context) {

@@ -118,8 +118,14 @@ fn busy_line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
     let line = Rect::from_min_size(rect.min, vec2(rect.width(), 2.0));
     if let Some(asking) = &cx.chat.asking {
         progress_line(ui, line, asking.share());
-    } else if cx.is_busy {
+    } else if cx.is_busy || cx.stage.is_waiting() {
         progress_line(ui, line, None);
+    }
+    if cx.stage.is_waiting() {
+        let text = "waiting for attention from the other machine …";
+        let at = rect.center_top() + vec2(0.0, 18.0);
+        let (font, color) = (theme::plain(theme::BODY), ink(ui).muted);
+        ui.painter().text(at, egui::Align2::CENTER_CENTER, text, font, color);
     }
 }
 

@@ -1,0 +1,154 @@
+//! The window with a model in another process: attention grows on the stage, pages come when they are looked at, and a
+//! lost connection can be repaired by asking again.
+
+use crate::support::{Window, open_with, settle, until};
+use std::path::PathBuf;
+use std::process::Command;
+use vlmscope::job::CancelToken;
+use vlmscope::model::{AskRequest, Device, Engine, EngineOptions, builtin};
+use vlmscope::settings::Settings;
+use vlmscope::trace::Trace;
+use vlmscope::ui::intent::Intent;
+use vlmscope::ui::{App, Start, headless::HeadlessOptions};
+use vlmscope::view::AxisSet;
+use vlmscope::view::Command as ViewCommand;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_vlmscope");
+
+fn start(address: &str) -> Window {
+    let settings = Settings { advice_seen: true, animate: false, ..Settings::default() };
+    let remote = Some((address.parse().unwrap(), PathBuf::new()));
+    let options =
+        HeadlessOptions { start: Start::BuiltIn, settings, remote, ..HeadlessOptions::default() };
+    let mut window = open_with([1280.0, 720.0], 1.0, options, None);
+    until(&mut window, |app| app.chat.model_name.is_some() || app.chat.error.is_some());
+    window
+}
+
+/// A program that starts the server, waits before each of its frames of bulk data, and notes its process in a file.
+fn slow(folder: &std::path::Path) -> String {
+    let script = folder.join("slow.py");
+    let text = r#"
+import os, struct, subprocess, sys, threading, time
+server = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+open(sys.argv[1], "w").write(str(server.pid))
+
+def forward():
+    while data := os.read(0, 65536):
+        server.stdin.write(data)
+        server.stdin.flush()
+    server.stdin.close()
+
+threading.Thread(target=forward, daemon=True).start()
+while len(head := server.stdout.read(8)) == 8:
+    header, payload = struct.unpack("<II", head)
+    body = server.stdout.read(header + payload)
+    if b'"data"' in body[:header]:
+        time.sleep(0.4)
+    sys.stdout.buffer.write(head + body)
+    sys.stdout.buffer.flush()
+sys.exit(server.wait())
+"#;
+    std::fs::write(&script, text).unwrap();
+    let pid = folder.join("pid");
+    format!("exec:python3 '{}' '{}' '{PROGRAM}'", script.display(), pid.display())
+}
+
+fn answered(app: &App) -> bool {
+    assert!(app.chat.error.is_none(), "{:?}", app.chat.error);
+    app.chat.asking.is_none() && app.doc().is_some_and(|doc| !doc.live)
+}
+
+/// The same answer by a model in this process.
+fn expected(window: &Window, question: &str) -> Trace {
+    let options = EngineOptions {
+        bundle: builtin::bundle_folder().unwrap(),
+        device: Device::Cpu,
+        ..EngineOptions::default()
+    };
+    let mut engine = Engine::load(&options, &mut |_| {}).unwrap();
+    let request = AskRequest {
+        picture: window.state().chat.picture.clone(),
+        question: question.into(),
+        ..AskRequest::default()
+    };
+    engine.ask(&request, &CancelToken::new(), &mut |_| {}).unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn what_is_shown_comes_first_and_the_rest_when_it_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = start(&slow(folder.path()));
+    assert!(window.state().chat.error.is_none(), "{:?}", window.state().chat.error);
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    window.state_mut().look.map.layers = AxisSet::single(4);
+    window.state().intents.send(Intent::Ask(question.clone()));
+    // While the answer grows, the stage shows the newest token although no page was fetched.
+    until(&mut window, |app| app.doc().is_some_and(|doc| doc.live && doc.extent.answers > 2));
+    let app = window.state();
+    let doc = app.doc().unwrap();
+    assert!(app.stage.figure().is_some());
+    let row = doc.trace.rows().len() - 1;
+    assert!(doc.trace.stats(row).is_some(), "the overview needs no page");
+    until(&mut window, answered);
+    let doc = window.state().doc().unwrap();
+    assert!(doc.is_incomplete && doc.trace.has_holes(), "pages are on their way");
+    assert!(!window.state().stage.is_waiting(), "what was on the stage stays on it");
+    // One head of another layer: fetched before the rest.
+    let shape = doc.trace.shape();
+    let look = ViewCommand::SetLayers(AxisSet::single(0));
+    window.state_mut().doc_mut().unwrap().apply(&look).unwrap();
+    window.step();
+    until(&mut window, |app| !app.stage.is_waiting());
+    // In the end everything is there, bit for bit.
+    until(&mut window, |app| app.doc().is_some_and(|doc| !doc.is_incomplete));
+    let doc = window.state().doc().unwrap();
+    let expected = expected(&window, &question);
+    assert_eq!(doc.meta().answer, expected.meta().answer);
+    for row in 0..expected.rows().len() {
+        assert!(doc.trace.page(row) == expected.page(row), "row {row}");
+        assert!(doc.trace.stats(row) == expected.stats(row), "row {row}");
+    }
+    assert_eq!(doc.trace.shape(), shape);
+    settle(&mut window);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_lost_connection_is_told_and_the_question_can_be_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = start(&slow(folder.path()));
+    let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+    Command::new("kill").args(["-9", &pid]).status().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let question = window.state().chat.suggestions.last().unwrap().clone();
+    // The engine notices that the server is gone, and starts another one.
+    window.state().intents.send(Intent::Ask(question.clone()));
+    until(&mut window, answered);
+    let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+    Command::new("kill").args(["-9", &pid]).status().unwrap();
+    // What had not arrived will not: the stage says so where it is looked at, and the window goes on.
+    until(&mut window, |app| {
+        app.doc().is_some_and(|doc| !doc.trace.has_holes() || doc.trace.check().is_err())
+    });
+    if let Err(error) = window.state().doc().unwrap().trace.check() {
+        assert!(error.to_string().contains("Ask the question again"), "{error}");
+    }
+    window.state().intents.send(Intent::Ask(question));
+    let docs = window.state().docs.len();
+    until(&mut window, |app| app.docs.len() > docs && answered(app));
+}
+
+#[test]
+fn a_machine_that_cannot_be_reached_is_told_in_the_window() {
+    let window = start("exec:/no/such/program");
+    let error = window
+        .state()
+        .chat
+        .error
+        .clone()
+        .or_else(|| window.state().notices.first().map(|notice| notice.text.clone()));
+    let error = error.unwrap();
+    assert!(error.contains("/no/such/program") && error.contains("cannot be started"), "{error}");
+}
