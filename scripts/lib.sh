@@ -113,6 +113,29 @@ installed_vlmscope() {
     [ "$("$INSTALLED" --version 2>/dev/null)" = "vlmscope $version" ]
 }
 
+# Names an sshd in VLMSCOPE_SSHD. It is installed as a package only where no service can start with it (a container);
+# elsewhere Debian's package is unpacked into the user's data folder. Returns 1 where neither works.
+need_sshd() {
+    local folder="$DATA_HOME/openssh-server" work
+    VLMSCOPE_SSHD="/usr/sbin/sshd"
+    if [ ! -x "$VLMSCOPE_SSHD" ] && [ "$(id -u)" = 0 ] && [ ! -d /run/systemd/system ]; then
+        local policy=/usr/sbin/policy-rc.d made=no
+        if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod +x "$policy"; made=yes; fi
+        need_packages openssh-server openssh-client
+        [ "$made" = no ] || rm -f "$policy"
+    elif [ ! -x "$VLMSCOPE_SSHD" ] && [ "$(id -u)" != 0 ]; then
+        VLMSCOPE_SSHD="$folder/usr/sbin/sshd"
+        if [ ! -x "$VLMSCOPE_SSHD" ] && have apt-get && have dpkg-deb; then
+            say "fetching sshd (it is not installed, and no service is started)"
+            work="$(mktemp -d)"
+            (cd "$work" && apt-get download -qq openssh-server >&2 && dpkg-deb -x openssh-server_*.deb "$folder") || true
+            rm -rf "$work"
+        fi
+    fi
+    export VLMSCOPE_SSHD
+    have ssh && have ssh-keygen && [ -x "$VLMSCOPE_SSHD" ] && ! ldd "$VLMSCOPE_SSHD" | grep -q 'not found'
+}
+
 # lavapipe needs a runtime folder that exists.
 need_runtime_folder() {
     if [ -z "${XDG_RUNTIME_DIR:-}" ] || [ ! -d "$XDG_RUNTIME_DIR" ]; then

@@ -82,6 +82,11 @@ pub enum TraceError {
         /// The reason, a clause without a full stop.
         reason: String,
     },
+    /// Parts of the attention have not arrived from another machine.
+    #[error(
+        "the answer is not complete: parts of its attention are still on their way from the other machine. Wait until they have arrived, then try again."
+    )]
+    Incomplete,
     /// Parts of a trace under construction do not fit together.
     #[error("the trace is inconsistent: {reason}")]
     Inconsistent {

@@ -205,6 +205,10 @@ impl Trace {
         path: &Path,
         keep: impl FnOnce(Replacement) -> std::io::Result<()>,
     ) -> Result<(), TraceError> {
+        self.check()?;
+        if self.has_holes() {
+            return Err(TraceError::Incomplete);
+        }
         let header = self.header()?;
         let needed_bytes = (HEADER_LENGTH_BYTES + header.len()) as u64 + self.data_bytes();
         let write = move || -> std::io::Result<()> {

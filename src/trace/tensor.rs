@@ -390,6 +390,16 @@ impl Trace {
         (start + length <= range.end).then_some(start..start + length)
     }
 
+    /// The place in the trace's file of the overview numbers of a row; `None` unless the trace was opened from a file.
+    pub fn place_of_stats(&self, row: usize) -> Option<Range<u64>> {
+        let TensorBytes::File(_, range) = &self.tensors.get("attention.stats")?.bytes else {
+            return None;
+        };
+        let length = (self.shape.layers * self.shape.heads * super::STAT_COUNT * 4) as u64;
+        let start = range.start + row as u64 * length;
+        (start + length <= range.end).then_some(start..start + length)
+    }
+
     /// One page as numbers: [L, H, T] f16, times `attention_scale`.
     pub fn page(&self, row: usize) -> Option<Cow<'_, [f16]>> {
         Some(numbers(self.page_bytes(row)?))

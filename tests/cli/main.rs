@@ -21,6 +21,8 @@ mod record;
 mod render;
 mod report;
 mod score;
+#[cfg(unix)]
+mod ssh;
 mod support;
 mod table;
 #[cfg(target_os = "linux")]

@@ -143,12 +143,6 @@ fn a_lost_connection_is_told_and_the_question_can_be_asked_again() {
 #[test]
 fn a_machine_that_cannot_be_reached_is_told_in_the_window() {
     let window = start("exec:/no/such/program");
-    let error = window
-        .state()
-        .chat
-        .error
-        .clone()
-        .or_else(|| window.state().notices.first().map(|notice| notice.text.clone()));
-    let error = error.unwrap();
+    let error = window.state().notices.first().map(|notice| notice.text.clone()).unwrap();
     assert!(error.contains("/no/such/program") && error.contains("cannot be started"), "{error}");
 }

@@ -13,7 +13,9 @@ use crate::cli::objects::{Objects, masks_of};
 use crate::cli::table::table_path;
 use crate::files::FileLock;
 use crate::job::CancelToken;
-use crate::model::{AskRequest, Engine, Picture, RelevancyRequest, Turn, blank_logprobs};
+use crate::model::{
+    AskRequest, Engine, ModelError, Picture, RelevancyRequest, Turn, blank_logprobs,
+};
 use crate::table::input::{InputError, InputPicture, InputRow, Names, Read, read_rows};
 use crate::table::{Expected, Given, SampleRow, TableError, TableStore};
 use crate::terminal;
@@ -213,7 +215,11 @@ impl Batch<'_> {
                 self.counts[usize::from(matches!(outcome, Outcome::Kept))] += 1;
                 let _ = writeln!(terminal::stderr(), "{} · {name}", self.rows);
             }
-            Err(error) if self.cancel.is_cancelled() || is_full_disk(&error) => return Err(error),
+            Err(error)
+                if self.cancel.is_cancelled() || is_full_disk(&error) || is_unreachable(&error) =>
+            {
+                return Err(error);
+            }
             Err(error) => {
                 self.counts[2] += 1;
                 let said = crate::ui::error_text::error_text(&error);
@@ -436,6 +442,12 @@ fn is_full_disk(error: &anyhow::Error) -> bool {
         cause.downcast_ref::<TableError>().is_some_and(TableError::is_full_disk)
             || cause.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
     })
+}
+
+/// Whether the machine with the model cannot be reached: then no other row can be answered either.
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    let is_cause = |cause: &ModelError| matches!(cause, ModelError::Unreachable { .. });
+    error.chain().any(|cause| cause.downcast_ref::<ModelError>().is_some_and(is_cause))
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {

@@ -153,6 +153,11 @@ impl Growth {
         })
     }
 
+    /// The overview numbers that have arrived, by query.
+    pub fn stats(&self) -> impl Iterator<Item = (Query, &[f32])> {
+        self.pages.values().map(|page| (page.query, &*page.stats))
+    }
+
     /// The weights that have arrived: query, map and the weights of its first keys.
     pub fn arrived(&self) -> impl Iterator<Item = (Query, usize, &[f16])> {
         self.pages.values().flat_map(|page| {
@@ -233,6 +238,12 @@ impl Received {
             file.insert(range.start, bytes);
         }
         let trace = Trace::from_remote(&name, self.file_bytes, Arc::clone(&file) as _)?;
+        for (query, stats) in growth.stats() {
+            let place = trace.row_of_query(query).and_then(|row| trace.place_of_stats(row));
+            if let Some(place) = place {
+                file.insert(place.start, bytemuck::cast_slice(stats));
+            }
+        }
         let positions = trace.shape().positions;
         for (query, map, weights) in growth.arrived() {
             let Some(row) = trace.row_of_query(query) else { continue };
