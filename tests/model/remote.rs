@@ -167,7 +167,7 @@ fn every_experiment_gives_the_same_numbers_there() {
     let graph = graphs.heads.iter().find(|head| head.graph.is_some()).unwrap();
     let seen = trace.canvas(0).unwrap().rgb.to_vec();
     let darker: Vec<u8> = seen.iter().map(|value| value / 2).collect();
-    let blank = Occluder::new(&trace.canvas(0).unwrap(), BlankFill::Mean).unwrap().blank();
+    let grey = Occluder::new(&trace.canvas(0).unwrap(), BlankFill::Mean).unwrap().blank();
     // The word that depends most on the picture.
     let scores = blank_logprobs(&mut here, &trace, &never()).unwrap();
     let lost = |at: &usize| trace.answer_logprobs()[*at] - scores[*at];
@@ -208,7 +208,7 @@ fn every_experiment_gives_the_same_numbers_there() {
             answer: AnswerIndex(word as u32),
             site: Site::Residual,
             groups: vec![PositionGroup { name: "end".into(), positions: vec![9, 10] }],
-            other: Arc::clone(&blank),
+            other: Arc::clone(&grey),
             name: "blank".into(),
             estimates: true,
             exact: true,
