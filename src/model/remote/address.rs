@@ -9,6 +9,10 @@ const PROGRAM: &str = "vlmscope";
 /// Names another program in place of `ssh`.
 pub const SSH_VARIABLE: &str = "VLMSCOPE_SSH";
 
+/// ssh could not read a password: its standard input carries frames, and a window has no terminal. A network that is gone
+/// is noticed within a minute.
+const SSH_OPTIONS: [&str; 3] = ["BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=3"];
+
 /// The address of a model on another machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -84,8 +88,10 @@ impl Address {
         match &self.route {
             Route::Exec(own) => own.iter().cloned().chain(words).collect(),
             Route::Ssh { user, host, port, program } => {
-                // It could not read a password: its standard input carries frames, and a window has no terminal.
-                let mut command = [ssh, "-T", "-o", "BatchMode=yes"].map(str::to_owned).to_vec();
+                let mut command = [ssh, "-T"].map(str::to_owned).to_vec();
+                command.extend(
+                    SSH_OPTIONS.into_iter().flat_map(|option| ["-o".into(), option.into()]),
+                );
                 if let Some(port) = port {
                     command.extend(["-p".to_owned(), port.to_string()]);
                 }
@@ -192,13 +198,19 @@ mod tests {
         address.parse::<Address>().unwrap().command("ssh", flags)
     }
 
+    /// The words after those that every connection has.
+    fn after_options(address: &str, flags: &ServeFlags) -> Vec<String> {
+        let words = command(address, flags);
+        let options = SSH_OPTIONS.iter().flat_map(|option| ["-o", option]);
+        let expected: Vec<&str> = ["ssh", "-T"].into_iter().chain(options).collect();
+        assert_eq!(words[..expected.len()], expected);
+        words[expected.len()..].to_vec()
+    }
+
     #[test]
     fn an_address_becomes_the_command_that_serves() {
         let plain = ServeFlags::default();
-        assert_eq!(
-            command("ssh://box", &plain),
-            ["ssh", "-T", "-o", "BatchMode=yes", "--", "box", "vlmscope serve --stdio"]
-        );
+        assert_eq!(after_options("ssh://box", &plain), ["--", "box", "vlmscope serve --stdio"]);
         let flags = ServeFlags {
             model: Some("/my models/it's $HOME".into()),
             device: Device::Cuda,
@@ -206,12 +218,8 @@ mod tests {
             runtime: None,
         };
         assert_eq!(
-            command("ssh://ada@10.0.0.7:2222/opt/bin/vlmscope", &flags),
+            after_options("ssh://ada@10.0.0.7:2222/opt/bin/vlmscope", &flags),
             [
-                "ssh",
-                "-T",
-                "-o",
-                "BatchMode=yes",
                 "-p",
                 "2222",
                 "--",
@@ -219,7 +227,7 @@ mod tests {
                 r"/opt/bin/vlmscope serve --stdio --model '/my models/it'\''s $HOME' --device cuda --threads 3"
             ]
         );
-        assert_eq!(command("ssh://[::1]:22", &plain)[7], "::1");
+        assert_eq!(after_options("ssh://[::1]:22", &plain)[3], "::1");
         assert_eq!(
             command("exec:docker exec -i 'my box' vlmscope", &plain),
             ["docker", "exec", "-i", "my box", "vlmscope", "serve", "--stdio"]

@@ -183,7 +183,7 @@ impl Connection {
         payload: impl Into<Arc<[u8]>>,
     ) -> Result<()> {
         let outbox = self.outbox.as_ref();
-        match outbox.map(|outbox| outbox.send(id, message, payload)) {
+        match outbox.map(|outbox| outbox.send_at_once(id, message, payload)) {
             Some(Ok(())) => Ok(()),
             _ => Err(self.lost()),
         }
@@ -231,7 +231,11 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let _ = self.tell(&ClientMessage::Bye, Vec::new());
-        // Closes its standard input, at which it ends.
+        // Closes its standard input, at which it ends. A pipe that nobody reads is closed by the end of the process.
+        if let Some(outbox) = &self.outbox {
+            outbox.close();
+        }
+        self.process.get_mut().unwrap_or_else(PoisonError::into_inner).end();
         self.outbox = None;
     }
 }

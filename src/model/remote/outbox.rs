@@ -12,6 +12,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Payload of one frame of a long message: at 10 Mbit/s an event waits at most 50 ms for the frame before it.
 const PART_BYTES: usize = 64 << 10;
@@ -71,6 +72,8 @@ struct State {
     waiting_bytes: usize,
     compress: bool,
     sent_bytes: u64,
+    /// An item is being written.
+    is_busy: bool,
     is_closing: bool,
     closed: Option<Closed>,
 }
@@ -139,6 +142,24 @@ impl Outbox {
         while state.closed.is_none() && state.waiting_bytes > WAITING_BYTES {
             state = self.queue.wait(state);
         }
+        self.push(state, item)
+    }
+
+    /// As [`Self::send`], but never waits.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub fn send_at_once(
+        &self,
+        id: u64,
+        message: &impl Serialize,
+        payload: impl Into<Arc<[u8]>>,
+    ) -> Result<(), Closed> {
+        let item = item(id, message, Payload::Bytes(payload.into()))?;
+        self.push(self.queue.state(), item)
+    }
+
+    fn push(&self, mut state: MutexGuard<'_, State>, item: Item) -> Result<(), Closed> {
         if let Some(closed) = &state.closed {
             return Err(closed.clone());
         }
@@ -146,6 +167,17 @@ impl Outbox {
         state.urgent.push_back(item);
         self.queue.changed.notify_all();
         Ok(())
+    }
+
+    /// Waits until everything is written, or cannot be, for at most `most`.
+    pub fn flush(&self, most: Duration) {
+        let state = self.queue.state();
+        let is_waiting = |state: &mut State| {
+            let waits = state.is_busy || !state.urgent.is_empty() || !state.bulk.is_empty();
+            waits && state.closed.is_none()
+        };
+        // After the time, what is left is lost.
+        drop(self.queue.changed.wait_timeout_while(state, most, is_waiting));
     }
 
     /// Sends bytes of a trace's file when nothing else waits.
@@ -220,6 +252,7 @@ fn run(queue: &Queue, mut out: impl Write) -> Result<(), FrameError> {
             state = queue.wait(state);
         };
         let compress = state.compress;
+        state.is_busy = true;
         drop(state);
         let end = item.payload.len().min(item.sent + PART_BYTES);
         let more = end < item.payload.len();
@@ -229,6 +262,7 @@ fn run(queue: &Queue, mut out: impl Write) -> Result<(), FrameError> {
         out.flush()?;
         item.sent = end;
         let mut state = queue.state();
+        state.is_busy = false;
         state.sent_bytes += frame.len() as u64;
         if more {
             item.header = continued(&item.header);

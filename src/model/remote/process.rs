@@ -95,12 +95,19 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    /// Waits for its end, and ends it if it takes too long.
+    pub fn end(&mut self) {
         if self.wait(FAREWELL).is_none() {
             let _ = self.child.kill();
             // A process without `wait` stays as a zombie.
             let _ = self.child.wait();
         }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }

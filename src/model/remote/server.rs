@@ -30,6 +30,7 @@ use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Requests that may wait.
 const WAITING_REQUESTS: usize = 64;
@@ -39,6 +40,9 @@ const KEPT_TRACES: usize = 64;
 const KEPT_TRACE_BYTES: u64 = 4 << 30;
 /// Longest range of one `read`.
 const MAX_READ_BYTES: u64 = 64 << 20;
+
+/// Time in which a client reads what was sent last.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why a server ended before its input did.
 #[derive(Debug, thiserror::Error)]
@@ -122,10 +126,19 @@ pub fn serve(
         answering: Mutex::default(),
         has_ended: AtomicBool::new(false),
     });
-    let mut input = BufReader::new(input);
-    let Some(id) = greeting(&mut input, &shared)? else { return Ok(()) };
+    let outcome = serve_client(options, BufReader::new(input), &shared);
+    shared.outbox.flush(FAREWELL);
+    outcome
+}
+
+fn serve_client(
+    options: &EngineOptions,
+    mut input: BufReader<impl Read + Send + 'static>,
+    shared: &Arc<Shared>,
+) -> Result<(), ServeError> {
+    let Some(id) = greeting(&mut input, shared)? else { return Ok(()) };
     let (sender, jobs) = bounded(WAITING_REQUESTS);
-    let of_reader = Arc::clone(&shared);
+    let of_reader = Arc::clone(shared);
     let (told, failed) = bounded(1);
     let read = move || {
         let outcome = read_requests(&mut input, &of_reader, &sender);
@@ -156,8 +169,7 @@ pub fn serve(
         info: Box::new(engine.info()),
     };
     shared.outbox.send(id, &hello, manifest)?;
-    Server { engine, shared: Arc::clone(&shared), rescorer: None }.run(&jobs)?;
-    shared.outbox.close();
+    Server { engine, shared: Arc::clone(shared), rescorer: None }.run(&jobs)?;
     match failed.try_recv() {
         Ok(error) => Err(error),
         Err(_) => Ok(()),
@@ -401,6 +413,10 @@ impl Server {
 
     fn carry_out(&mut self, job: Job) -> Result<(), Failure> {
         let Job { id, message, payload, cancel } = job;
+        if !matches!(message, ClientMessage::Rescore { .. }) {
+            // What variants share takes as much memory as an answer.
+            self.rescorer = None;
+        }
         match message {
             ClientMessage::Ask { request, pages } => self.ask(id, request, pages, &cancel),
             ClientMessage::Again { trace, change, pages } => {

@@ -22,6 +22,11 @@ const READS_AHEAD: usize = 2;
 /// Largest file of a trace: a long prompt of a large model with all its rows.
 const MAX_FILE_BYTES: u64 = 64 << 30;
 
+/// Positions that a row may have beyond the prompt and the tokens that came: a given answer is scored at once.
+const MOST_UNSEEN_TOKENS: usize = 1 << 16;
+/// Layers × heads of a model, as in a trace's file.
+const MAX_MAPS: u64 = 1 << 18;
+
 /// The trace under construction of a `prompt` message; the error is the reason why it does not fit.
 pub fn builder_of(
     meta_bytes: u64,
@@ -31,6 +36,10 @@ pub fn builder_of(
     let at = usize::try_from(meta_bytes).ok().filter(|&at| at <= payload.len());
     let (meta, mut rest) = payload.split_at(at.ok_or("the metadata is cut")?);
     let meta = TraceMeta::from_json(meta).map_err(|error| error.to_string())?;
+    let maps = u64::from(meta.model.layers) * u64::from(meta.model.heads);
+    if !(1..=MAX_MAPS).contains(&maps) {
+        return Err(format!("its model has {maps} heads in all"));
+    }
     let mut builder = TraceBuilder::new(meta);
     let mut found = BTreeMap::new();
     for TensorInfo { name, dtype, shape } in tensors {
@@ -57,6 +66,8 @@ pub fn builder_of(
 pub struct Growth {
     layers: usize,
     heads: usize,
+    /// Positions of the prompt.
+    prompt_len: usize,
     keeps_pages: bool,
     pages: BTreeMap<u32, Page>,
 }
@@ -65,7 +76,8 @@ pub struct Growth {
 pub fn growing(builder: &TraceBuilder, stage: Option<Arc<Stage>>) -> Growth {
     let model = &builder.meta().model;
     let [layers, heads] = [model.layer_numbers().len(), model.heads as usize];
-    Growth { layers, heads, keeps_pages: stage.is_some(), pages: BTreeMap::new() }
+    let prompt_len = builder.meta().prompt_len();
+    Growth { layers, heads, prompt_len, keeps_pages: stage.is_some(), pages: BTreeMap::new() }
 }
 
 impl Growth {
@@ -111,10 +123,10 @@ impl Growth {
     }
 
     fn keys(&self, page: &PageMessage) -> Result<usize, String> {
-        // A row has as many keys as positions; its weights must fit into memory.
-        let most = (MAX_FILE_BYTES / 2) as usize / (self.layers * self.heads).max(1);
+        // The tokens before the first page of an answer that is scored may be many, but not more than those that came.
+        let most = self.prompt_len + self.pages.len() + MOST_UNSEEN_TOKENS;
         let keys = usize::try_from(page.keys).ok();
-        let keys = keys.filter(|&keys| keys <= most.min(1 << 24) && page.query < keys as u32);
+        let keys = keys.filter(|&keys| keys <= most && (page.query as usize) < keys);
         keys.ok_or_else(|| format!("a row has {} keys", page.keys))
     }
 
