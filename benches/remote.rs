@@ -190,11 +190,11 @@ fn measure(
 /// Seconds until a map that was not shown has arrived, while the rest of the trace is fetched.
 fn on_demand(trace: &Trace, arrivals: &AtomicU64) -> anyhow::Result<Option<f64>> {
     let shape = trace.shape();
-    let (row, map) = (shape.rows - 1, shape.layers * shape.heads / 2 + 1);
+    let row = shape.rows - 1;
     let start = Instant::now();
-    if trace.page_with_maps(row, &[map]).is_some() {
-        return Ok(None);
-    }
+    // Asking for a map that is missing fetches it.
+    let missing = |map: &usize| trace.page_with_maps(row, &[*map]).is_none();
+    let Some(map) = (0..shape.layers * shape.heads).find(missing) else { return Ok(None) };
     while trace.page_with_maps(row, &[map]).is_none() {
         trace.check()?;
         ensure!(start.elapsed() < Duration::from_secs(60), "the map never came");
