@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 import vlmscope
@@ -137,3 +139,35 @@ def test_without_ray_it_is_said_what_to_install():
     code = "import sys; sys.modules['ray'] = None\nimport vlmscope\nimport vlmscope.ray"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1 and "vlmscope.ray needs Ray Data" in done.stderr and 'pip install "vlmscope[ray]"' in done.stderr
+
+
+def test_a_program_ends_with_the_actor_that_started_it(program, tmp_path):
+    """Also in the middle of its rows: the next actor needs the memory of the GPU."""
+    written = write_rows(pa.Table.from_pylist(questions(400)), tmp_path)
+    actor = subprocess.Popen([sys.executable, "-c", ACTOR, program, str(written.path)])
+    try:
+        (child,) = wait_for(lambda: psutil.Process(actor.pid).children())
+        wait_for(lambda: list(tmp_path.glob("rows.answers.parquet*")))
+    finally:
+        actor.kill()
+        actor.wait()
+    wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    assert not (tmp_path / "rows.answers.parquet").exists(), "it answered all rows"
+
+
+ACTOR = """
+import sys
+from pathlib import Path
+from vlmscope.ray.program import Program
+Program([sys.argv[1], "ask", "--batch", "-", "--json", "--threads", "1"]).answer(Path(sys.argv[2]))
+"""
+
+
+def wait_for(what):
+    """The value of a function once it is true."""
+    for _ in range(300):
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come within 15 s")

@@ -24,10 +24,23 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write as _};
+#[cfg(unix)]
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// Missing pictures that are listed at the end.
 const MOST_LISTED: usize = 20;
+
+/// A constant: a run goes on where the process that started it is not known.
+#[cfg(not(unix))]
+const fn parent_id() -> u32 {
+    0
+}
+
+/// Time between two looks at the process that started this one.
+const PARENT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Outcome of a row.
 enum Outcome {
@@ -64,7 +77,7 @@ fn run_named(args: &Args, engine: &mut Option<Engine>, cancel: &CancelToken) -> 
         ));
     }
     let mut failed = 0;
-    for line in io::stdin().lines() {
+    for line in names_from_stdin(cancel).context("cannot start a thread")? {
         let line = line.context("cannot read the names of data sets from standard input")?;
         if line.is_empty() {
             continue;
@@ -84,6 +97,28 @@ fn run_named(args: &Args, engine: &mut Option<Engine>, cancel: &CancelToken) -> 
         bail!("{failed} data sets have rows that failed, or could not be used");
     }
     Ok(())
+}
+
+/// The lines of standard input, read by a thread. When the input has ended and the process that started this one is gone,
+/// no answer is awaited any longer: the run is cancelled, so that the memory of the model is free for the next one.
+fn names_from_stdin(cancel: &CancelToken) -> io::Result<Receiver<io::Result<String>>> {
+    let (sender, names) = channel();
+    let (cancel, parent) = (cancel.clone(), parent_id());
+    let read = move || {
+        for line in io::stdin().lines() {
+            let is_last = line.is_err();
+            if sender.send(line).is_err() || is_last {
+                return;
+            }
+        }
+        drop(sender);
+        while parent_id() == parent {
+            std::thread::sleep(PARENT_INTERVAL);
+        }
+        cancel.cancel();
+    };
+    std::thread::Builder::new().name("names in".into()).spawn(read)?;
+    Ok(names)
 }
 
 fn run_one(
