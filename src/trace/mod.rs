@@ -4,6 +4,7 @@
 //! all layers and heads of one query position, so it is exactly one page of the GPU pool: another layer or head needs
 //! no upload, another token needs one page.
 
+mod arriving;
 mod axes;
 mod build;
 mod error;

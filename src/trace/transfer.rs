@@ -3,7 +3,7 @@
 use super::file::stays_in_file;
 use super::source::{RemoteBytes, TraceFile};
 use super::tensor::owned;
-use super::{Timings, Trace, TraceError, TraceId, TraceMeta, format};
+use super::{Timings, Trace, TraceError, TraceMeta, format};
 use safetensors::Dtype;
 use std::borrow::Cow;
 use std::io;
@@ -101,13 +101,6 @@ impl Trace {
         bytes: Arc<dyn RemoteBytes>,
     ) -> Result<Self, TraceError> {
         Self::load(name, &Arc::new(TraceFile::remote(name, file_bytes, bytes)))
-    }
-
-    /// The same trace under a new identity, after more of its bytes have arrived: whatever was drawn or computed from
-    /// it is made anew.
-    #[must_use]
-    pub fn refreshed(&self) -> Self {
-        Self { id: TraceId::next(), ..self.clone() }
     }
 
     /// The question, pictures and answer without attention and maps: what the model needs to run again. Traces that

@@ -3,44 +3,32 @@
 //! A thread reads frames, so that a request can be cancelled, and pages can be read, while the model works. The thread
 //! that called [`serve`] has the model.
 
-use super::answering::Answering;
 use super::assemble::{Assembler, Message};
 use super::frame::{FrameError, read_frame};
-use super::message::{
-    AskMessage, ClientMessage, ErrorKind, PROTOCOL, PagesSent, RelevancyMessage, ResultMessage,
-    ServerMessage, TensorInfo, VariantMessage, ZSTD,
-};
+use super::message::{ClientMessage, ErrorKind, PROTOCOL, ResultMessage, ServerMessage, ZSTD};
 use super::outbox::{Closed, Outbox};
-use super::store::Store;
-use crate::analysis::methods::{Computation, Method};
-use crate::job::{CancelToken, guard};
-use crate::model::error::{ModelError, Result};
-use crate::model::event::{AskEvent, Progress};
+use super::shared::{Job, Shared, kind, locked, missing_trace};
+use super::work::{Ended, Server};
+use crate::files;
+use crate::job::CancelToken;
+use crate::model::error::ModelError;
+use crate::model::event::Progress;
 use crate::model::hex::hex;
 use crate::model::local_engine::{LocalEngine, WRITER};
-use crate::model::patch::{PatchRequest, patch_here};
-use crate::model::relevancy::RelevancyRequest;
-use crate::model::request::{AskRequest, EngineOptions, MAX_PICTURE_BYTES, Picture};
-use crate::model::rescore::{LocalRescorer, Variant, VariantPicture};
-use crate::trace::{AnswerIndex, Dtype, Trace, TraceInFile};
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crate::model::request::{EngineOptions, MAX_PICTURE_BYTES, Picture};
+use crate::trace::{Trace, TraceInFile};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Requests that may wait.
 const WAITING_REQUESTS: usize = 64;
-const KEPT_PICTURES: usize = 256;
-const KEPT_PICTURE_BYTES: u64 = 1 << 30;
-const KEPT_TRACES: usize = 64;
-const KEPT_TRACE_BYTES: u64 = 4 << 30;
 /// Longest range of one `read`.
 const MAX_READ_BYTES: u64 = 64 << 20;
-
 /// Time in which a client reads what was sent last.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -73,6 +61,15 @@ impl From<Closed> for ServeError {
     }
 }
 
+impl From<Ended> for ServeError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Gone(closed) => closed.into(),
+            Ended::Failed(error) => error.into(),
+        }
+    }
+}
+
 impl From<FrameError> for ServeError {
     fn from(error: FrameError) -> Self {
         let shown = error
@@ -80,30 +77,6 @@ impl From<FrameError> for ServeError {
             .map_or_else(String::new, |shown| format!(" (it begins with \"{shown}\")"));
         Self::Protocol(format!("{error}{shown}"))
     }
-}
-
-/// A request for the thread with the model.
-struct Job {
-    id: u64,
-    message: ClientMessage,
-    payload: Vec<u8>,
-    cancel: CancelToken,
-}
-
-/// What both threads use.
-pub(super) struct Shared {
-    pub outbox: Outbox,
-    pictures: Mutex<Store<String, Picture>>,
-    traces: Mutex<Store<u64, TraceInFile>>,
-    next_trace: AtomicU64,
-    /// The cancel tokens of the requests that wait or run.
-    requests: Mutex<HashMap<u64, CancelToken>>,
-    pub answering: Mutex<Answering>,
-    has_ended: AtomicBool,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves one client until its input ends or it says `bye`.
@@ -117,15 +90,7 @@ pub fn serve(
     output: impl Write + Send + 'static,
 ) -> Result<(), ServeError> {
     let outbox = Outbox::start(output).map_err(ServeError::Thread)?;
-    let shared = Arc::new(Shared {
-        outbox,
-        pictures: Mutex::new(Store::new(KEPT_PICTURES, KEPT_PICTURE_BYTES)),
-        traces: Mutex::new(Store::new(KEPT_TRACES, KEPT_TRACE_BYTES)),
-        next_trace: AtomicU64::new(1),
-        requests: Mutex::default(),
-        answering: Mutex::default(),
-        has_ended: AtomicBool::new(false),
-    });
+    let shared = Arc::new(Shared::new(outbox));
     let outcome = serve_client(options, BufReader::new(input), &shared);
     shared.outbox.flush(FAREWELL);
     outcome
@@ -156,12 +121,9 @@ fn serve_client(
     let engine = LocalEngine::load(options, &mut load).inspect_err(|error| {
         let _ = shared.fail(id, kind(error), &error.to_string());
     })?;
-    let manifest =
-        crate::files::read(&engine.bundle().manifest_path(), crate::files::MOST_TEXT_BYTES)
-            .map_err(|source| ModelError::BundleFile {
-                path: engine.bundle().manifest_path(),
-                source,
-            })?;
+    let manifest = files::read(&engine.bundle().manifest_path(), files::MOST_TEXT_BYTES).map_err(
+        |source| ModelError::BundleFile { path: engine.bundle().manifest_path(), source },
+    )?;
     let hello = ServerMessage::Hello {
         protocol: PROTOCOL,
         version: WRITER.to_owned(),
@@ -169,7 +131,7 @@ fn serve_client(
         info: Box::new(engine.info()),
     };
     shared.outbox.send(id, &hello, manifest)?;
-    Server { engine, shared: Arc::clone(shared), rescorer: None }.run(&jobs)?;
+    Server::new(engine, Arc::clone(shared)).run(&jobs)?;
     match failed.try_recv() {
         Ok(error) => Err(error),
         Err(_) => Ok(()),
@@ -317,373 +279,4 @@ fn at_once(
         | ClientMessage::Forget => return Ok(Some(message)),
     }
     Ok(None)
-}
-
-impl Shared {
-    fn fail(&self, id: u64, kind: ErrorKind, message: &str) -> Result<(), Closed> {
-        self.outbox.send(id, &ServerMessage::Error { kind, message: message.to_owned() }, [])
-    }
-
-    /// Keeps a trace; returns its number.
-    fn keep(&self, trace: Arc<TraceInFile>) -> u64 {
-        let number = self.next_trace.fetch_add(1, Ordering::Relaxed);
-        let bytes = trace.file_bytes();
-        locked(&self.traces).insert(number, trace, bytes);
-        number
-    }
-
-    fn trace(&self, number: u64) -> Result<Arc<TraceInFile>, Failure> {
-        let found = locked(&self.traces).get(&number);
-        found.ok_or_else(|| Failure(ErrorKind::MissingTrace, missing_trace(number)))
-    }
-}
-
-fn missing_trace(number: u64) -> String {
-    format!("the server no longer has the trace {number}.")
-}
-
-/// An error for the client.
-struct Failure(ErrorKind, String);
-
-impl From<ModelError> for Failure {
-    fn from(error: ModelError) -> Self {
-        Self(kind(&error), error.to_string())
-    }
-}
-
-impl From<crate::trace::TraceError> for Failure {
-    fn from(error: crate::trace::TraceError) -> Self {
-        Self(ErrorKind::Failed, error.to_string())
-    }
-}
-
-impl From<Closed> for Failure {
-    fn from(Closed(reason): Closed) -> Self {
-        Self(ErrorKind::Failed, reason)
-    }
-}
-
-fn kind(error: &ModelError) -> ErrorKind {
-    match error {
-        ModelError::Cancelled => ErrorKind::Cancelled,
-        ModelError::Memory { .. } => ErrorKind::Memory,
-        ModelError::Runtime { .. }
-        | ModelError::Panicked(_)
-        | ModelError::Trace(_)
-        | ModelError::BundleFile { .. } => ErrorKind::Failed,
-        _ => ErrorKind::Request,
-    }
-}
-
-fn bad(what: impl Into<String>) -> Failure {
-    Failure(ErrorKind::Request, what.into())
-}
-
-/// The thread with the model.
-struct Server {
-    engine: LocalEngine,
-    shared: Arc<Shared>,
-    /// The last one: the next variants of the same answer share its results.
-    rescorer: Option<(u64, LocalRescorer)>,
-}
-
-impl Server {
-    fn run(&mut self, jobs: &Receiver<Job>) -> Result<(), ServeError> {
-        for job in jobs {
-            if self.shared.has_ended.load(Ordering::SeqCst) {
-                break;
-            }
-            let (id, cancel) = (job.id, job.cancel.clone());
-            let outcome = guard(|| match cancel.is_cancelled() {
-                true => Err(ModelError::Cancelled.into()),
-                false => self.carry_out(job),
-            });
-            locked(&self.shared.requests).remove(&id);
-            match outcome {
-                Ok(Ok(())) => {}
-                Ok(Err(Failure(kind, message))) => self.shared.fail(id, kind, &message)?,
-                Err(panicked) => {
-                    self.shared.fail(id, ErrorKind::Failed, &panicked.to_string())?;
-                    return Err(ModelError::from(panicked).into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn carry_out(&mut self, job: Job) -> Result<(), Failure> {
-        let Job { id, message, payload, cancel } = job;
-        if !matches!(message, ClientMessage::Rescore { .. }) {
-            // What variants share takes as much memory as an answer.
-            self.rescorer = None;
-        }
-        match message {
-            ClientMessage::Ask { request, pages } => self.ask(id, request, pages, &cancel),
-            ClientMessage::Again { trace, change, pages } => {
-                let trace = self.shared.trace(trace)?;
-                self.answer(id, pages, &cancel, |engine, sink| {
-                    engine.again(trace.trace(), &change, &cancel, sink)
-                })
-            }
-            ClientMessage::Relevancy(request) => self.relevancy(id, &request, &cancel),
-            ClientMessage::RelevancyMemory(message) => {
-                let trace = self.shared.trace(message.trace)?;
-                let request = relevancy_request(&message)?;
-                let memory = Some(self.engine.relevancy_memory(trace.trace(), &request)?);
-                self.result(id, ResultMessage { memory, ..ResultMessage::default() }, Vec::new())
-            }
-            ClientMessage::OtherQuestion { trace, method } => {
-                let trace = self.shared.trace(trace)?;
-                let method: Method = method.parse().map_err(bad)?;
-                let Computation::Forward(forward) = method.run else {
-                    return Err(bad(format!(
-                        "the method `{method}` does not ask another question."
-                    )));
-                };
-                let attention = self.engine.other_question(trace.trace(), &forward, &cancel)?;
-                let (name, shape) = ("attention".to_owned(), vec![attention.len()]);
-                let tensors = vec![TensorInfo { name, dtype: Dtype::F32, shape }];
-                let result = ResultMessage { tensors, ..ResultMessage::default() };
-                self.result(id, result, bytemuck::cast_slice(&attention).to_vec())
-            }
-            ClientMessage::Rescore { trace, variants_bytes } => {
-                self.rescore(id, trace, variants_bytes, &payload, &cancel)
-            }
-            ClientMessage::Patch {
-                trace,
-                answer,
-                site,
-                groups,
-                name,
-                estimates,
-                exact,
-                earlier_bytes,
-            } => {
-                let (json, other) = json_and_rest(earlier_bytes, &payload)?;
-                let earlier = match json {
-                    [] => None,
-                    json => Some(serde_json::from_slice(json).map_err(|error| {
-                        bad(format!("the earlier table cannot be read: {error}."))
-                    })?),
-                };
-                let (answer, other) = (AnswerIndex(answer), other.into());
-                let request =
-                    PatchRequest { answer, site, groups, other, name, estimates, exact, earlier };
-                self.patch(id, trace, request, &cancel)
-            }
-            ClientMessage::Tokenizer => {
-                let bytes = self.engine.bundle().tokenizer_bytes()?;
-                self.result(id, ResultMessage::default(), bytes)
-            }
-            ClientMessage::Forget => {
-                self.engine.forget();
-                self.rescorer = None;
-                self.result(id, ResultMessage::default(), Vec::new())
-            }
-            // Carried out by the thread that reads.
-            ClientMessage::Hello { .. }
-            | ClientMessage::Picture { .. }
-            | ClientMessage::Trace
-            | ClientMessage::Read { .. }
-            | ClientMessage::Show { .. }
-            | ClientMessage::Release { .. }
-            | ClientMessage::Cancel { .. }
-            | ClientMessage::Bye => Ok(()),
-        }
-    }
-
-    fn result(&self, id: u64, result: ResultMessage, payload: Vec<u8>) -> Result<(), Failure> {
-        let result = ResultMessage { counters: Some(self.engine.counters()), ..result };
-        Ok(self.shared.outbox.send(id, &ServerMessage::Result(Box::new(result)), payload)?)
-    }
-
-    fn ask(
-        &mut self,
-        id: u64,
-        message: AskMessage,
-        pages: PagesSent,
-        cancel: &CancelToken,
-    ) -> Result<(), Failure> {
-        let AskMessage { picture, turns, question, options } = message;
-        let picture = match picture {
-            None => None,
-            Some(wanted) => {
-                let found = locked(&self.shared.pictures).get(&wanted.sha256);
-                let found = found.ok_or_else(|| {
-                    let text = format!("the server does not have the picture {}.", wanted.name);
-                    Failure(ErrorKind::MissingPicture, text)
-                })?;
-                Some(Picture { name: wanted.name, bytes: Arc::clone(&found.bytes) })
-            }
-        };
-        let request = AskRequest { picture, turns, question, options };
-        self.answer(id, pages, cancel, |engine, sink| engine.ask(&request, cancel, sink))
-    }
-
-    /// Sends the events of an answer, and the trace.
-    fn answer(
-        &mut self,
-        id: u64,
-        pages: PagesSent,
-        cancel: &CancelToken,
-        ask: impl FnOnce(&mut LocalEngine, &mut dyn FnMut(AskEvent)) -> Result<Trace>,
-    ) -> Result<(), Failure> {
-        let shared = Arc::clone(&self.shared);
-        locked(&shared.answering).begin(id, pages);
-        let trace = ask(&mut self.engine, &mut |event| {
-            let sent = locked(&shared.answering).message(event);
-            let sent = sent.map_err(Closed).and_then(|sent| {
-                sent.map_or(Ok(()), |(message, payload)| shared.outbox.send(id, &message, payload))
-            });
-            if sent.is_err() {
-                cancel.cancel();
-            }
-        });
-        locked(&shared.answering).end();
-        let trace = Arc::new(TraceInFile::new(trace?)?);
-        let ranges = trace.first_ranges();
-        let mut payload = Vec::new();
-        for range in &ranges {
-            let bytes = trace.read(range.clone());
-            payload.extend(bytes.map_err(|error| Failure(ErrorKind::Failed, error.to_string()))?);
-        }
-        let done = ServerMessage::Done {
-            trace: self.shared.keep(Arc::clone(&trace)),
-            file_bytes: trace.file_bytes(),
-            ranges: ranges.iter().map(|range| [range.start, range.end - range.start]).collect(),
-            counters: self.engine.counters(),
-        };
-        Ok(self.shared.outbox.send(id, &done, payload)?)
-    }
-
-    fn relevancy(
-        &mut self,
-        id: u64,
-        message: &RelevancyMessage,
-        cancel: &CancelToken,
-    ) -> Result<(), Failure> {
-        let trace = self.shared.trace(message.trace)?;
-        let request = relevancy_request(message)?;
-        let outbox = &self.shared.outbox;
-        let mut tell = |Progress { stage, done, total }| {
-            if outbox.send(id, &ServerMessage::Progress { stage, done, total }, []).is_err() {
-                cancel.cancel();
-            }
-        };
-        let (found, timings) = self.engine.relevancy(trace.trace(), &request, cancel, &mut tell)?;
-        let (mut tensors, mut payload) = (Vec::new(), Vec::new());
-        for (name, dtype, shape, bytes) in found.tensors_beyond(trace.trace()) {
-            tensors.push(TensorInfo { name, dtype, shape });
-            payload.extend_from_slice(&bytes);
-        }
-        let timings = Some(timings);
-        self.result(id, ResultMessage { timings, tensors, ..ResultMessage::default() }, payload)
-    }
-
-    fn rescore(
-        &mut self,
-        id: u64,
-        trace: u64,
-        variants_bytes: u64,
-        payload: &[u8],
-        cancel: &CancelToken,
-    ) -> Result<(), Failure> {
-        let of = self.shared.trace(trace)?;
-        let variants = variants(of.trace(), variants_bytes, payload)?;
-        let mut rescorer = match self.rescorer.take() {
-            Some((number, rescorer)) if number == trace => rescorer,
-            _ => LocalRescorer::new(&self.engine, of.trace())?,
-        };
-        let shared = Arc::clone(&self.shared);
-        rescorer.score(&mut self.engine, variants, cancel, &mut |index, scored| {
-            let mut payload = bytemuck::cast_slice::<f32, u8>(&scored.logprobs).to_vec();
-            payload.extend_from_slice(bytemuck::cast_slice(&scored.top_ids));
-            let message = ServerMessage::Scored { index: index as u64 };
-            if shared.outbox.send(id, &message, payload).is_err() {
-                cancel.cancel();
-            }
-        })?;
-        self.rescorer = Some((trace, rescorer));
-        self.result(id, ResultMessage::default(), Vec::new())
-    }
-
-    fn patch(
-        &mut self,
-        id: u64,
-        trace: u64,
-        request: PatchRequest,
-        cancel: &CancelToken,
-    ) -> Result<(), Failure> {
-        let trace = self.shared.trace(trace)?;
-        let shared = Arc::clone(&self.shared);
-        let mut known: Option<Vec<bool>> = None;
-        patch_here(&mut self.engine, trace.trace(), request, cancel, &mut |table| {
-            let (message, payload) = match &mut known {
-                None => {
-                    known = Some(table.patched.iter().map(Option::is_some).collect());
-                    (ServerMessage::Patching, serde_json::to_vec(table).unwrap_or_default())
-                }
-                Some(known) => {
-                    let (mut cells, mut logprobs) = (Vec::<u32>::new(), Vec::<f32>::new());
-                    for ((cell, known), logprob) in (0..).zip(known).zip(&table.patched) {
-                        if let (false, Some(logprob)) = (*known, logprob) {
-                            *known = true;
-                            cells.push(cell);
-                            logprobs.push(*logprob);
-                        }
-                    }
-                    let mut payload = bytemuck::cast_slice::<u32, u8>(&cells).to_vec();
-                    payload.extend_from_slice(bytemuck::cast_slice(&logprobs));
-                    (ServerMessage::Patched, payload)
-                }
-            };
-            if shared.outbox.send(id, &message, payload).is_err() {
-                cancel.cancel();
-            }
-        })?;
-        self.result(id, ResultMessage::default(), Vec::new())
-    }
-}
-
-fn relevancy_request(message: &RelevancyMessage) -> Result<RelevancyRequest, Failure> {
-    let methods = message.methods.iter().map(|name| name.parse::<Method>().map_err(bad));
-    Ok(RelevancyRequest {
-        tokens: message.tokens.iter().map(|&token| AnswerIndex(token)).collect(),
-        memory_budget: message.memory_budget,
-        ..RelevancyRequest::new(methods.collect::<Result<Vec<_>, _>>()?)
-    })
-}
-
-/// The JSON at the start of a payload, and the bytes after it.
-fn json_and_rest(json_bytes: u64, payload: &[u8]) -> Result<(&[u8], &[u8]), Failure> {
-    let at = usize::try_from(json_bytes).ok();
-    at.and_then(|at| payload.split_at_checked(at)).ok_or_else(|| {
-        bad(format!(
-            "the payload has {} bytes, fewer than the {json_bytes} of its first part.",
-            payload.len()
-        ))
-    })
-}
-
-/// The variants of a request, with their pixels.
-fn variants(trace: &Trace, variants_bytes: u64, payload: &[u8]) -> Result<Vec<Variant>, Failure> {
-    let cut = || bad("the variants do not fit their payload.");
-    let (json, mut pixels) = json_and_rest(variants_bytes, payload)?;
-    let messages: Vec<VariantMessage> = serde_json::from_slice(json)
-        .map_err(|error| bad(format!("the variants cannot be read: {error}.")))?;
-    let length = trace.canvas(0).map_or(0, |seen| seen.rgb.len());
-    let mut found = Vec::with_capacity(messages.len().min(payload.len()));
-    for VariantMessage { picture, blank, interventions } in messages {
-        let picture = match blank {
-            Some(blank) => VariantPicture::Blanked(blank.fill, blank.patches),
-            None if picture => {
-                let rgb = pixels.get(..length).ok_or_else(cut)?;
-                pixels = &pixels[length..];
-                VariantPicture::Rgb(rgb.into())
-            }
-            None => VariantPicture::Own,
-        };
-        found.push(Variant { picture, interventions });
-    }
-    Ok(found)
 }

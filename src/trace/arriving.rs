@@ -1,0 +1,77 @@
+//! Traces of which parts are still on another machine: what has arrived, and where the rest belongs.
+
+use super::tensor::{TensorBytes, TraceId, numbers};
+use super::{STAT_COUNT, Trace};
+use half::f16;
+use std::borrow::Cow;
+use std::ops::Range;
+
+impl Trace {
+    /// One page with at least these maps (indices of layer × H + head); the others may be 0 where they have not arrived
+    /// from another machine. `None` if one of the maps has not arrived; it is then fetched next.
+    pub fn page_with_maps(&self, row: usize, maps: &[usize]) -> Option<Cow<'_, [u8]>> {
+        let pages = self.tensors.get("attention.weights")?;
+        let (whole, length) = (self.shape.page_len() * 2, self.shape.positions * 2);
+        match &pages.bytes {
+            TensorBytes::WithHoles(parts, _) => {
+                for &map in maps {
+                    pages.part_of_part(row, map * length, length)?;
+                }
+                parts.get(row).map(|part| Cow::Borrowed(&**part))
+            }
+            TensorBytes::File(file, _) if file.is_remote() => {
+                let mut page = vec![0; whole];
+                for &map in maps {
+                    let place = map * length..(map + 1) * length;
+                    let bytes = pages.part_of_part(row, place.start, length)?;
+                    page.get_mut(place)?.copy_from_slice(&bytes);
+                }
+                Some(Cow::Owned(page))
+            }
+            _ => pages.part(row),
+        }
+    }
+
+    /// [`Self::page_with_maps`] as numbers.
+    pub fn page_of_maps(&self, row: usize, maps: &[usize]) -> Option<Cow<'_, [f16]>> {
+        Some(numbers(self.page_with_maps(row, maps)?))
+    }
+
+    /// Whether parts of the attention may be on another machine still.
+    pub fn has_holes(&self) -> bool {
+        self.tensors.values().any(|tensor| match &tensor.bytes {
+            TensorBytes::WithHoles(..) => true,
+            TensorBytes::File(file, _) => !file.is_here(),
+            TensorBytes::Owned(_) | TensorBytes::Parts(_) => false,
+        })
+    }
+
+    /// The place in the trace's file of one map of a row, `map` being layer × H + head; `None` unless the trace was
+    /// opened from a file.
+    pub fn place_of_map(&self, row: usize, map: usize) -> Option<Range<u64>> {
+        let TensorBytes::File(_, range) = &self.tensors.get("attention.weights")?.bytes else {
+            return None;
+        };
+        let length = self.shape.positions as u64 * 2;
+        let maps = (self.shape.layers * self.shape.heads) as u64;
+        let start = range.start + (row as u64 * maps + map as u64) * length;
+        (start + length <= range.end).then_some(start..start + length)
+    }
+
+    /// The place in the trace's file of the overview numbers of a row; `None` unless the trace was opened from a file.
+    pub fn place_of_stats(&self, row: usize) -> Option<Range<u64>> {
+        let TensorBytes::File(_, range) = &self.tensors.get("attention.stats")?.bytes else {
+            return None;
+        };
+        let length = (self.shape.layers * self.shape.heads * STAT_COUNT * 4) as u64;
+        let start = range.start + row as u64 * length;
+        (start + length <= range.end).then_some(start..start + length)
+    }
+
+    /// The same trace under a new identity, after more of its bytes have arrived: whatever was drawn or computed from
+    /// it is made anew.
+    #[must_use]
+    pub fn refreshed(&self) -> Self {
+        Self { id: TraceId::next(), ..self.clone() }
+    }
+}
