@@ -78,7 +78,7 @@ fn structured() -> anyhow::Result<Value> {
         answer: AnswerIndex(4),
         heads: Vec::new(),
         // So low that every head has 50 patches and some words.
-        parameters: Parameters { attention_threshold: 1e-4, ..parameters() },
+        parameters: Parameters { attention_threshold: 0.001, ..parameters() },
         stability: None,
         threads,
     };

@@ -492,7 +492,11 @@ impl Behavior<Pane> for Dock<'_> {
     ) -> Response {
         let title = tiles.get_pane(&tile_id).map_or("Panels", |pane| pane.title());
         let row = self.rows.iter().find(|(tabs, ..)| tabs.contains(&tile_id));
-        let fit = row.map_or(TabFit::ROOMY, |(_, titles, width)| TabFit::new(ui, titles, *width));
+        let mut fit =
+            row.map_or(TabFit::ROOMY, |(_, titles, width)| TabFit::new(ui, titles, *width));
+        // Rows above each other have one type size.
+        let sizes = self.rows.iter().map(|(_, titles, width)| TabFit::new(ui, titles, *width).size);
+        fit.size = sizes.fold(fit.size, f32::min);
         let color = self.tab_text_color(ui.visuals(), tiles, tile_id, state);
         let font = FontId::proportional(fit.size);
         let mut job = LayoutJob::simple_singleline(title.to_owned(), font, color);

@@ -50,6 +50,7 @@ pub mod picture_strip;
 pub mod present;
 pub mod preview_texture;
 pub mod python_line;
+pub mod ranking;
 pub mod relevancy;
 pub mod samples;
 pub mod score;

@@ -19,6 +19,7 @@ pub mod figure;
 mod head_set;
 mod history;
 mod interpolate;
+mod look;
 mod objects;
 mod patching;
 mod quantity;
@@ -37,6 +38,7 @@ pub use error::ViewError;
 pub use head_set::{HeadSet, LayerHead};
 pub use history::{History, MergeKey, Undo};
 pub use interpolate::{Easing, Interpolated, interpolate};
+pub use look::{Blend, ColorMap, HeadOrder, ImageForm, Interpolation, PatchGrid, Scale, Theme};
 pub use objects::MarkedObject;
 pub use patching::{PatchRow, PatchTable, PatchTableError};
 pub use quantity::{Quantity, Unit};
@@ -47,7 +49,6 @@ pub use spec::{
     Controls, Drawing, Every, Parts, PictureRule, SecondRule, SourceRule, ViewKind, ViewSpec,
 };
 pub use state::{
-    Blend, Camera, Caption, ColorMap, HeadOrder, ImageForm, Interpolation, MapChoice, MapSource,
-    Mix, Normalise, PatchGrid, PictureChoice, Range, STATE_VERSION, Scale, Second, SourceKind,
-    Theme, ViewState,
+    Camera, Caption, MapChoice, MapSource, Mix, Normalise, PictureChoice, Range, STATE_VERSION,
+    Second, SourceKind, ViewState,
 };

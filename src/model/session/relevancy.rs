@@ -49,6 +49,22 @@ pub struct Seed {
     pub weight: f32,
 }
 
+impl Seed {
+    /// The inputs of a backward pass through `embeddings`, [S, D].
+    fn inputs(
+        self,
+        embeddings: Vec<f32>,
+        [positions, hidden]: [usize; 2],
+    ) -> Vec<(&'static str, ort::Result<DynValue>)> {
+        vec![
+            ("inputs_embeds", tensor([1, positions, hidden], embeddings)),
+            ("pos", tensor([1], vec![self.position as i64])),
+            ("ids", tensor([1], vec![i64::from(self.id)])),
+            ("w", tensor([1], vec![self.weight])),
+        ]
+    }
+}
+
 /// One output per layer, as ONNX Runtime returned it: f32 on the CPU.
 #[derive(Debug)]
 pub struct LayerOutputs {
@@ -130,13 +146,7 @@ impl Sessions {
         let layers = self.layers;
         let session = opened(&mut self.relevancy.prompt, BackwardGraph::Prompt)?;
         let positions = embeddings.len() / hidden;
-        let inputs = vec![
-            ("inputs_embeds", tensor([1, positions, hidden], embeddings)),
-            ("pos", tensor([1], vec![seed.position as i64])),
-            ("ids", tensor([1], vec![i64::from(seed.id)])),
-            ("w", tensor([1], vec![seed.weight])),
-        ];
-        let inputs = built(session, inputs)?;
+        let inputs = built(session, seed.inputs(embeddings, [positions, hidden]))?;
         let expect = |name: &str| match name {
             "d_inputs" => wants_inputs.then(|| Expected::new([1, positions, hidden])),
             _ => layer_of(name, "abar_", layers).map(|_| Expected::new([positions; 2])),
@@ -167,13 +177,7 @@ impl Sessions {
         let (layers, sizes, head_dim) = (self.layers, self.sizes, self.head_dim);
         let session = opened(&mut self.relevancy.attribution, BackwardGraph::Attribution)?;
         let positions = embeddings.len() / hidden;
-        let inputs = vec![
-            ("inputs_embeds", tensor([1, positions, hidden], embeddings)),
-            ("pos", tensor([1], vec![seed.position as i64])),
-            ("ids", tensor([1], vec![i64::from(seed.id)])),
-            ("w", tensor([1], vec![seed.weight])),
-        ];
-        let inputs = built(session, inputs)?;
+        let inputs = built(session, seed.inputs(embeddings, [positions, hidden]))?;
         // An MLP's output is added to the residual stream that the next layer reads: both have one gradient.
         let (prefix, wanted) = match site {
             Site::Residual => ("d_residual_", 0..layers),

@@ -35,6 +35,7 @@ mod transport;
 mod view_bar;
 mod walkthrough;
 mod what_if;
+mod words;
 
 use super::layout::Pane;
 use super::pane::PaneUi;

@@ -1,6 +1,7 @@
 //! Activation patching under *What if*: position × layer table of the residual stream or the MLPs, layer × head matrix,
 //! filled in while the model runs.
 
+use super::colors::ramp;
 use crate::analysis::patching::{PatchResult, Site};
 use crate::gpu::colormap;
 use crate::model::BlankFill;
@@ -36,11 +37,13 @@ pub struct PatchingSection {
     other: Option<OtherPicture>,
     /// Whether estimates are shown where exact values are known, too.
     shows_estimate: bool,
+    /// Whether a table was asked for that is not shown yet.
+    is_awaited: bool,
 }
 
 impl Default for PatchingSection {
     fn default() -> Self {
-        Self { site: Site::Residual, other: None, shows_estimate: false }
+        Self { site: Site::Residual, other: None, shows_estimate: false, is_awaited: false }
     }
 }
 
@@ -77,6 +80,7 @@ impl PatchingSection {
             let known = found.as_ref().ok().and_then(Option::as_deref);
             if let Some(is_preview) = buttons(cx, ui, doc, known) {
                 let ask = PatchAsk { site: self.site, other, is_preview };
+                self.is_awaited = !found.as_ref().is_ok_and(Option::is_some);
                 cx.intents.send(Intent::WhatIf(WhatIfCommand::Patch(ask)));
             }
         });
@@ -85,7 +89,8 @@ impl PatchingSection {
                 agreement(ui, &result, &mut self.shows_estimate);
                 let is_estimate =
                     result.done() == 0 || self.shows_estimate && !result.estimates.is_empty();
-                draw(cx, ui, doc, &PatchTable::new(&result, is_estimate));
+                let has_begun = std::mem::take(&mut self.is_awaited);
+                draw(cx, ui, doc, &PatchTable::new(&result, is_estimate), has_begun);
                 on_stage(cx, ui, doc, self.site);
             }
             Ok(None) => {}
@@ -225,6 +230,17 @@ fn agreement(ui: &mut Ui, result: &PatchResult, shows_estimate: &mut bool) {
     }
 }
 
+/// The meaning of the colours.
+fn key(ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        muted(ui, "−1");
+        let (rect, _) = ui.allocate_exact_size(vec2(72.0, 8.0), Sense::hover());
+        ramp(ui, ColorMap::Coolwarm, rect);
+        muted(ui, "1 as with this picture; 0 as with the other");
+    });
+}
+
 /// Place and value of a cell for a reader.
 pub fn cell_text(table: &PatchTable, row: usize, column: u32) -> (String, String) {
     let value = table.value(row, column).map(|value| decimal(f64::from(value), 3));
@@ -263,7 +279,8 @@ pub fn point(
     }
 }
 
-fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
+/// Draws the table; one whose run `has_begun` just now is scrolled to.
+fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable, has_begun: bool) {
     let (rows, columns) = (table.rows.len(), table.columns);
     if columns == 0 || rows == 0 {
         return;
@@ -271,6 +288,9 @@ fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
     let ink = ink(ui);
     let size = vec2(ui.available_width(), NAMES + ROW * rows as f32);
     let (whole, response) = ui.allocate_exact_size(size, Sense::click());
+    if has_begun {
+        ui.scroll_to_rect(whole, None);
+    }
     let name = match table.site {
         Site::Heads => "Copied heads: layer × head",
         Site::Residual | Site::Mlp => "Copied activations: position × layer",
@@ -334,7 +354,8 @@ fn draw(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document, table: &PatchTable) {
             let [own, other] = [own, other].map(|logprob| decimal(f64::from(logprob), 2));
             format!("log p {own} here, {other} with {}", table.other)
         };
-        muted(ui, format!("0 as with the other picture, 1 as with this one · {state}"));
+        key(ui);
+        muted(ui, state);
         return;
     };
     frame_over_data(ui, cell(row, column), Mark::Hovered);

@@ -3,14 +3,13 @@
 use super::super::{HeadSet, Range, ViewState};
 use super::content::{AxisMarks, AxisToken};
 use super::sizes::TICK;
+use super::theme::outline_widths;
 use super::{
     Align, CAP_HEIGHT, Figure, Fill, HeadGrid, Ink, Label, PixelRect, TextRun, fitted, number,
     text_width,
 };
 use crate::trace::TokenKind;
 
-/// Line width of a selection mark.
-const MARK: f32 = 2.0;
 /// Distance between labels and the cells that they name.
 const GAP: f32 = 8.0;
 
@@ -21,24 +20,19 @@ fn tick(text: String, baseline: [f32; 2], align: Align, ink: Ink, scale: f32) ->
     Label { runs, baseline, align, size_px: TICK * scale, ink }
 }
 
-/// An outline just around a rectangle, cut to the stage.
+/// An outline just around a rectangle, cut to the stage: as the window draws it, a line between two dark ones, one of which
+/// is seen on any map.
 pub(super) fn mark(figure: &mut Figure, rect: PixelRect) {
-    let t = MARK * figure.scale;
-    let (l, r, top, bottom) = (rect.x - t, rect.right() + t, rect.y - t, rect.bottom() + t);
+    let [casing, line] = outline_widths(figure.scale);
+    let grown = |rect: &PixelRect, by: f32| {
+        PixelRect::from_edges(rect.x - by, rect.y - by, rect.right() + by, rect.bottom() + by)
+    };
     // The outline may lie in the gap beside the stage, but not far from it.
-    let near = PixelRect::from_edges(
-        figure.stage.x - t,
-        figure.stage.y - t,
-        figure.stage.right() + t,
-        figure.stage.bottom() + t,
-    );
-    // A line in the background colour around the outline keeps the accent visible on any map.
-    let casing = figure.scale.max(1.0);
-    let outer = PixelRect::from_edges(l - casing, top - casing, r + casing, bottom + casing);
-    for side in sides(&outer, casing) {
+    let near = grown(&figure.stage, casing);
+    for side in sides(&grown(&rect, casing), casing) {
         push(figure, &side.intersection(&near), Ink::Background);
     }
-    for side in sides(&PixelRect::from_edges(l, top, r, bottom), t) {
+    for side in sides(&grown(&rect, (casing + line) / 2.0), line) {
         push(figure, &side.intersection(&near), Ink::Accent);
     }
 }

@@ -114,12 +114,17 @@ pub fn contrast(a: [u8; 3], b: [u8; 3]) -> f32 {
 const OUTLINE: f32 = 1.5;
 const CASING: f32 = 1.0;
 
+/// Widths in pixels of the lines of an outline, in painting order: the lower, dark one and the one upon it.
+pub(super) fn outline_widths(scale: f32) -> [f32; 2] {
+    let line = (OUTLINE * scale).max(1.0);
+    [line + 2.0 * (CASING * scale).max(1.0), line]
+}
+
 impl ThemeColors {
     /// The lines of an outline over a picture or over colours of data, in painting order: width in pixels at `scale`
     /// pixels a design unit, and colour. One is light and the other dark, so that one of them is seen on any colour.
     pub fn outline(&self, color: [u8; 3], scale: f32) -> [(f32, [u8; 3]); 2] {
-        let line = (OUTLINE * scale).max(1.0);
-        let casing = line + 2.0 * (CASING * scale).max(1.0);
+        let [casing, line] = outline_widths(scale);
         [(casing, self.background), (line, color)]
     }
 

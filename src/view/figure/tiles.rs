@@ -3,6 +3,7 @@
 use super::super::Camera;
 use super::axes::mark;
 use super::content::{HeadTile, PictureTile};
+use super::pieces::centred;
 use super::rect::seen;
 use super::sizes::TICK;
 use super::{
@@ -33,13 +34,7 @@ impl Figure {
         let height = width / aspect;
         let total =
             [columns as f32 * (width + gap) - gap, rows as f32 * (height + label + gap) - gap];
-        let [cx, cy] = self.stage.centre();
-        let fit = PixelRect {
-            x: cx - total[0] / 2.0,
-            y: cy - total[1] / 2.0,
-            width: total[0],
-            height: total[1],
-        };
+        let fit = centred(self.stage, total[0], total[1]);
         self.content = seen(&self.stage, fit, camera);
         let zoom = self.content.width / fit.width.max(1.0);
         for (index, tile) in tiles.iter().enumerate() {
@@ -73,13 +68,7 @@ impl Figure {
         let aspects: Vec<f32> = tiles.iter().map(|tile| tile.aspect).collect();
         let room = [self.stage.width, self.stage.height];
         let (size, places) = rows_of(&aspects, room, TILE_GAP * s, [TILE_LABEL * s, 2.0 * bar]);
-        let [cx, cy] = self.stage.centre();
-        let fit = PixelRect {
-            x: cx - size[0] / 2.0,
-            y: cy - size[1] / 2.0,
-            width: size[0],
-            height: size[1],
-        };
+        let fit = centred(self.stage, size[0], size[1]);
         self.content = seen(&self.stage, fit, camera);
         let zoom = self.content.width / fit.width.max(1.0);
         let sums = || tiles.iter().filter_map(|tile| tile.sum);
