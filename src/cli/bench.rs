@@ -3,6 +3,7 @@
 //! CPU time of the whole process (user and system, with the threads of a software renderer) is the steady figure on a
 //! shared machine; wall time is given beside it. Traces are synthetic, with the geometry of a real model.
 
+mod data_set;
 mod large;
 mod meter;
 mod record;
@@ -56,6 +57,9 @@ pub(crate) struct Args {
     /// Measure a table of this many rows: writing, opening, and reading one head of it.
     #[arg(long, value_name = "ROWS", conflicts_with_all = ["large", "window", "record"])]
     table: Option<usize>,
+    /// Measure the window over a table of this many samples: reading, filtering, comparing and ranking heads, and frames.
+    #[arg(long, value_name = "SAMPLES", conflicts_with_all = ["large", "window", "record", "table"])]
+    data_set: Option<usize>,
     /// Record this many minutes instead, and report resident memory during the recording.
     #[arg(long, value_name = "MINUTES", requires = "record")]
     minutes: Option<f64>,
@@ -83,7 +87,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             Geometry::NAMES.join(", ")
         ))
     })?;
-    let synthetic = Synthetic::new(geometry, RowsKept::Text, 1)?;
+    let synthetic = Synthetic::new(geometry.clone(), RowsKept::Text, 1)?;
     if let Some(path) = &args.write_trace {
         synthetic.write(path)?;
         return note(&format!("wrote {}", path.display()));
@@ -94,6 +98,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let options = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
     let gpu = Gpu::open(&options)?;
+    if let Some(samples) = args.data_set {
+        let scratch = args.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        return print_json(&data_set::run(&gpu, geometry, &scratch, samples, args.size)?);
+    }
     note(&format!("{}: making a trace", gpu.info().name))?;
     let trace = synthetic.trace()?;
     if args.window {

@@ -218,9 +218,7 @@ macro_rules! ui_commands {
                     => files::copy_command_line,
                 OpenSample "Open the chosen sample of the data set" [NONE Enter]
                     => |app, _| data_set::open_chosen(app),
-                SaveTableMatrix "Save the data set's matrix as CSV…"
-                    => |app, _| data_set::save_matrix(app),
-                SaveTableRanking "Save the data set's ranking of heads as CSV…"
+                SaveTableRanking "Save the data set's ranking of heads: PNG, SVG or CSV…"
                     => |app, _| data_set::save_ranking(app),
                 CloseDataSet "Close the table" => |app, _| data_set::close_shown(app),
                 Bookmark "Bookmark this view" [CTRL D] => |app, _| bookmarks::add(app),

@@ -1,6 +1,8 @@
 //! Everything that touches files: opening, saving. On threads of its own, so that a slow disk or an
 //! open dialog never stops the window.
 
+use super::data_set::figure::TableFigure;
+use super::data_set::folder::traces_of;
 use super::document::DocumentId;
 use super::error_text::error_text;
 use super::figures::{self, FigureJob, FigureKind, FigureRenderer};
@@ -111,12 +113,7 @@ impl Exports {
     pub fn open_folder(&mut self, folder: &Path) {
         let folder = folder.to_owned();
         self.run("open", move || {
-            let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
-                .with_context(|| format!("cannot read the folder {}", folder.display()))?
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.extension().is_some_and(|end| end == "vlmtrace"))
-                .collect();
-            paths.sort();
+            let paths = traces_of(&folder)?;
             anyhow::ensure!(
                 !paths.is_empty(),
                 "{} is a folder that contains neither {} (a model) nor a .vlmtrace file; open a \
@@ -131,7 +128,7 @@ impl Exports {
                     Err(error) => failed.push(error.to_string()),
                 }
             }
-            Ok(TaskResult::OpenedFolder(traces, failed))
+            Ok(TaskResult::OpenedFolder(folder, traces, failed))
         });
     }
 
@@ -219,6 +216,26 @@ impl Exports {
         self.run(WRITES, move || {
             write_figure(kind, &job, &renderer, &path)?;
             Ok(TaskResult::Saved(path))
+        });
+    }
+
+    /// Saves a figure of a table, or its numbers: as the ending of the file says.
+    pub fn write_table_figure(&mut self, figure: TableFigure, path: PathBuf) {
+        let renderer = self.renderer.clone();
+        self.run(WRITES, move || {
+            write_bytes(&figure.bytes(&path, &renderer)?, &path)?;
+            Ok(TaskResult::Saved(path))
+        });
+    }
+
+    /// Draws a figure of a table for the clipboard.
+    pub fn copy_table_figure(&mut self, figure: TableFigure) {
+        let renderer = self.renderer.clone();
+        self.run("copy", move || {
+            let image = figure.draw(&renderer)?;
+            let size = [image.width() as usize, image.height() as usize];
+            let pixels = egui::ColorImage::from_rgba_unmultiplied(size, image.as_raw());
+            Ok(TaskResult::Image(pixels))
         });
     }
 

@@ -10,9 +10,10 @@ use crate::analysis::gather::query_key;
 use crate::gpu::{Gpu, Renderer, RendererOptions, Scene, Target};
 use crate::record::{DrawnFrame, Provenance, figure_svg, png_bytes, shell_quoted};
 use crate::trace::Trace;
+use crate::view::chart::Chart;
 use crate::view::figure::{Readout, caption, text_of};
 use crate::view::{
-    CausalTree, Drawing, NodeFace, Parts, PatchCrop, PatchTable, TreeNode, ViewState,
+    CausalTree, Drawing, NodeFace, Parts, PatchCrop, PatchTable, Theme, TreeNode, ViewState,
 };
 use anyhow::Context as _;
 use image::RgbaImage;
@@ -89,6 +90,25 @@ impl FigureRenderer {
         let pixels = target.read(&job.gpu)?;
         *kept = Some(renderer);
         Ok(DrawnFrame { pixels, figure, readout: stats.readout })
+    }
+}
+
+impl FigureRenderer {
+    /// Draws a chart.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn chart(&self, gpu: &Arc<Gpu>, chart: &Chart, theme: Theme) -> anyhow::Result<RgbaImage> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut renderer = match kept.take().filter(|kept| Arc::ptr_eq(kept.gpu(), gpu)) {
+            Some(renderer) => renderer,
+            None => Renderer::new(Arc::clone(gpu), RendererOptions::offscreen())?,
+        };
+        let target = Target::offscreen(gpu, chart.figure.size)?;
+        renderer.chart(&chart.figure, chart.map, theme, &target)?;
+        let pixels = target.read(gpu)?;
+        *kept = Some(renderer);
+        Ok(pixels)
     }
 }
 

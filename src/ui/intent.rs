@@ -148,6 +148,8 @@ pub enum DataSetCommand {
     AskAgain(usize),
     /// Makes the small pictures of these samples.
     Tiles(Vec<usize>),
+    /// Makes a table of the traces in a folder, and shows it.
+    OfFolder(PathBuf),
     /// Compares with the same samples in another table, which is asked for.
     CompareTable,
     /// The field of conditions has received the focus.

@@ -3,6 +3,8 @@
 
 use super::causes::FoundCauses;
 use super::data_set::DataSetView;
+use super::data_set::figure::TableFigure;
+use super::data_set::folder::FolderTable;
 use super::dialogs::Dialog;
 use super::document::DocumentId;
 use super::figures::{FigureJob, FigureKind};
@@ -43,7 +45,7 @@ pub enum TaskResult {
     /// The file of a document was read again.
     Reloaded(DocumentId, Arc<Trace>),
     /// Traces of a folder were opened; with the errors of those that could not be read.
-    OpenedFolder(Vec<(Arc<Trace>, PathBuf)>, Vec<String>),
+    OpenedFolder(PathBuf, Vec<(Arc<Trace>, PathBuf)>, Vec<String>),
     /// A picture was read.
     Picture {
         /// The picture for the model.
@@ -120,6 +122,8 @@ pub enum TaskResult {
     },
     /// A table over many answers was opened.
     OpenedTable(Arc<DataSet>),
+    /// A table of the traces in a folder was made, to be shown under a view.
+    TableOfFolder(Box<FolderTable>, Box<DataSetView>),
     /// The tables of a session were opened.
     RestoredTables {
         /// The tables with their views.
@@ -219,6 +223,8 @@ pub enum PathPurpose {
     Open,
     /// Compares the table that is shown with another one.
     CompareTable,
+    /// Saves a figure of a table, or its numbers.
+    SaveTableFigure(Box<TableFigure>),
     /// Uses the model in the folder.
     UseBundle,
     /// Saves a trace.

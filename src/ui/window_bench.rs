@@ -7,6 +7,7 @@
 use super::Start;
 use super::document::Document;
 use super::headless::{Headless, HeadlessOptions};
+use super::intent::Intent;
 use super::shortcuts::UiCommand;
 use crate::gpu::Gpu;
 use crate::settings::Settings;
@@ -15,7 +16,9 @@ use crate::view::{Command, Queries, ViewKind, ViewState};
 use anyhow::Context as _;
 use cpu_time::ProcessTime;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, pos2, vec2};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The format of the offscreen window.
 const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
@@ -78,7 +81,7 @@ pub fn replay(
     size: [u32; 2],
     count: usize,
 ) -> anyhow::Result<WindowBench> {
-    let mut bench = Bench::open(gpu, trace, size)?;
+    let mut bench = Bench::open(gpu, Some(trace), size)?;
     // Pipelines, glyphs and the first pages are a cost of the start, not of scrubbing.
     for _ in 0..8 {
         bench.frame(Vec::new())?;
@@ -109,6 +112,62 @@ pub fn replay(
     })
 }
 
+/// Seconds until the numbers of a table must be there.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Frames of each kind of input over a table.
+const TABLE_FRAMES: usize = 60;
+
+/// CPU milliseconds of a whole frame over a table in a window of `size` pixels, for each kind of input.
+///
+/// # Errors
+/// If the table cannot be opened, or the device fails.
+pub fn replay_table(
+    gpu: &Arc<Gpu>,
+    table: &Path,
+    size: [u32; 2],
+) -> anyhow::Result<Vec<(&'static str, Percentiles)>> {
+    let mut bench = Bench::open(gpu, None, size)?;
+    bench.host.app.intents.send(Intent::Open(table.to_owned()));
+    let start = Instant::now();
+    let is_ready = |bench: &Bench| {
+        let doc = bench.host.app.data_sets.current();
+        doc.is_some_and(|doc| doc.ranking().is_some() && doc.progress().is_none())
+    };
+    while !is_ready(&bench) {
+        let notices = &bench.host.app.notices;
+        anyhow::ensure!(notices.is_empty() && start.elapsed() < PATIENCE, "{notices:?}");
+        std::thread::sleep(Duration::from_millis(5));
+        bench.frame(Vec::new())?;
+    }
+    for _ in 0..8 {
+        bench.frame(Vec::new())?;
+    }
+    let [width, height] = size.map(|side| side as f32);
+    let sheet = pos2(width * 0.7, height * 0.75);
+    let matrix = |t: f32| pos2(width * (0.05 + 0.2 * t), height * (0.25 + 0.2 * t));
+    let plot = |t: f32| pos2(width * (0.45 + 0.4 * t), height * (0.2 + 0.12 * t));
+    let wheel = || {
+        vec![Event::MouseWheel {
+            unit: egui::MouseWheelUnit::Point,
+            source: egui::MouseWheelSource::Wheel,
+            delta: vec2(0.0, -240.0),
+            phase: egui::TouchPhase::Move,
+            modifiers: Modifiers::NONE,
+        }]
+    };
+    bench.frame(vec![Event::PointerMoved(sheet)])?;
+    let mut costs = vec![("scroll", bench.each(|_| wheel())?)];
+    costs.push(("keys", bench.each(|_| press(Key::ArrowDown))?));
+    costs.push(("hover_matrix", bench.each(|t| vec![Event::PointerMoved(matrix(t))])?));
+    costs.push(("hover_plot", bench.each(|t| vec![Event::PointerMoved(plot(t))])?));
+    bench.frame(vec![Event::PointerMoved(plot(0.0)), button(plot(0.0), true)])?;
+    costs.push(("drag_rectangle", bench.each(|t| vec![Event::PointerMoved(plot(t))])?));
+    let selected = bench.each_of(1, |_| vec![button(plot(1.0), false)])?;
+    costs.push(("select_samples", selected));
+    costs.push(("choose_heads", bench.each(|_| press(Key::N))?));
+    Ok(costs)
+}
+
 /// CPU milliseconds of one frame.
 struct Cost {
     ui: f64,
@@ -124,12 +183,32 @@ struct Bench {
 }
 
 impl Bench {
-    fn open(gpu: &Arc<Gpu>, trace: Arc<Trace>, size: [u32; 2]) -> anyhow::Result<Self> {
+    /// Frames of one kind of input, whose place is 0–1.
+    fn each(&mut self, events: impl Fn(f32) -> Vec<Event>) -> anyhow::Result<Percentiles> {
+        self.each_of(TABLE_FRAMES, events)
+    }
+
+    fn each_of(
+        &mut self,
+        count: usize,
+        events: impl Fn(f32) -> Vec<Event>,
+    ) -> anyhow::Result<Percentiles> {
+        let mut costs = Vec::with_capacity(count);
+        for step in 1..=count {
+            let cost = self.frame(events(step as f32 / count as f32))?;
+            costs.push(cost.ui + cost.stage + cost.paint);
+        }
+        Ok(Percentiles::from_values(costs))
+    }
+
+    fn open(gpu: &Arc<Gpu>, trace: Option<Arc<Trace>>, size: [u32; 2]) -> anyhow::Result<Self> {
         let settings = Settings { advice_seen: true, ..Settings::default() };
         let options =
             HeadlessOptions { start: Start::Empty, settings, ..HeadlessOptions::default() };
         let mut host = Headless::new(Arc::clone(gpu), FORMAT, options)?;
-        host.app.add_document(Document::new(trace, &ViewState::default()));
+        if let Some(trace) = trace {
+            host.app.add_document(Document::new(trace, &ViewState::default()));
+        }
         host.app.stage.wait_for_device = true;
         let [width, height] = size;
         let texture = gpu.device.create_texture(&wgpu::TextureDescriptor {

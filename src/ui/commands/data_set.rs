@@ -1,24 +1,33 @@
 //! Tables over many answers: opening, what is shown of them, and the way from a sample to its trace and back.
 
 use super::{ask, dialogs};
+use crate::table::samples_path;
 use crate::table::statistics::{DataSet, HeadColumn};
 use crate::ui::app::App;
-use crate::ui::data_set::as_csv::{matrix_csv, ranking_csv};
+use crate::ui::data_set::figure::TableFigure;
+use crate::ui::data_set::folder::{FolderTable, table_of, traces_of};
 use crate::ui::data_set::tiles::{MapsOf, picture_of, trace_of};
-use crate::ui::data_set::{Compared, DataSetDoc, DataSetView};
+use crate::ui::data_set::{Compared, DataSetDoc, DataSetView, compared_name, condition_name};
 use crate::ui::dialogs::{Dialog, Filters, Want};
 use crate::ui::exports::preview_of;
+use crate::ui::figures::FigureKind;
 use crate::ui::intent::{DataSetCommand, Intent};
 use crate::ui::session::TableRecord;
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::view_changes::next_of;
+use crate::ui::widgets::thousands;
 use crate::view::{AxisSet, LayerHead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::TempDir;
 
 const TABLES: Filters = &[("Table", &["parquet"])];
-const CSV: Filters = &[("CSV", &["csv"])];
+/// The ending says which kind is saved.
+const ANY_KIND: Filters =
+    &[("PNG picture", &["png"]), ("SVG drawing", &["svg"]), ("Numbers as CSV", &["csv"])];
+/// More traces of a folder are not opened one by one.
+const MOST_OPENED: usize = 32;
 
 /// Opens a table.
 pub fn open(app: &mut App, path: &Path) {
@@ -34,9 +43,16 @@ pub fn show_table(app: &mut App, data: Arc<DataSet>, view: DataSetView) {
         let path = data.source().samples.display();
         return app.notify(format!("{path} has no samples: there is nothing to show."), true);
     }
+    add(app, data, view, None);
+}
+
+fn add(app: &mut App, data: Arc<DataSet>, view: DataSetView, of: Option<(PathBuf, TempDir)>) {
     let (id, wake) = (app.data_sets.next_id(), app.data_sets.wake());
     match DataSetDoc::new(id, data, view, &wake) {
-        Ok(doc) => {
+        Ok(mut doc) => {
+            if let Some((folder, temporary)) = of {
+                doc.keep_folder(folder, temporary);
+            }
             app.data_sets.add(doc);
             app.overlay = None;
         }
@@ -46,6 +62,12 @@ pub fn show_table(app: &mut App, data: Arc<DataSet>, view: DataSetView) {
 
 /// Opens the tables of a session.
 pub fn open_again(app: &mut App, records: Vec<TableRecord>, shows: bool) {
+    // A table of a folder is made again.
+    let (folders, records): (Vec<TableRecord>, Vec<TableRecord>) =
+        records.into_iter().partition(|record| record.path.is_dir());
+    for TableRecord { path, view } in folders {
+        of_folder(app, &path, view);
+    }
     app.exports.run("open", move || {
         let (mut tables, mut problems) = (Vec::new(), Vec::new());
         for TableRecord { path, view } in records {
@@ -86,6 +108,7 @@ pub fn apply(app: &mut App, command: DataSetCommand) {
         DataSetCommand::Hide => sets.is_shown = false,
         DataSetCommand::Close(id) => sets.close(id),
         DataSetCommand::FilterFocused => sets.focus_filter = false,
+        DataSetCommand::OfFolder(folder) => of_folder(app, &folder, DataSetView::default()),
         DataSetCommand::CompareTable => {
             let title = "Compare with the same samples in another table";
             let dialog = Dialog { title, want: Want::Files, filters: TABLES };
@@ -196,7 +219,14 @@ fn takes_other(app: &mut App, command: UiCommand) -> bool {
             (view.column, view.range) = (next_of(&HeadColumn::ALL, view.column), None);
         }),
         UiCommand::NextColormap => return false,
-        UiCommand::SaveNumbers => save_matrix(app),
+        UiCommand::SavePng => save_matrix(app, FigureKind::Png.filters()),
+        UiCommand::SaveSvg => save_matrix(app, FigureKind::Svg.filters()),
+        UiCommand::SaveNumbers => save_matrix(app, FigureKind::Csv.filters()),
+        UiCommand::CopyImage => copy(app, false),
+        UiCommand::CopyNumbers => copy(app, true),
+        UiCommand::SaveTrace | UiCommand::CopyCommandLine | UiCommand::Bookmark => {
+            app.notify("This is for an answer: open a sample first.", false);
+        }
         UiCommand::Stop => return escape(app),
         // Views show the answer again.
         UiCommand::ShowStage
@@ -312,27 +342,99 @@ fn ask_again(app: &mut App, row: usize) {
     });
 }
 
-/// Saves the shown matrix as CSV.
-pub fn save_matrix(app: &mut App) {
-    let text = app.data_sets.current().and_then(|doc| Some(matrix_csv(doc.numbers()?)));
-    save(app, "Save the matrix", "heads", text);
+/// Saves the shown matrix: a figure, or its numbers.
+pub fn save_matrix(app: &mut App, filters: Filters) {
+    if let Some(figure) = figure(app, false) {
+        save(app, "Save the matrix", "heads", figure, filters);
+    }
 }
 
-/// Saves the ranking as CSV.
+/// Saves the ranking: a figure, or its numbers.
 pub fn save_ranking(app: &mut App) {
-    let text =
-        app.data_sets.current().and_then(|doc| Some(ranking_csv(doc.numbers()?, doc.ranking()?)));
-    save(app, "Save the ranking of heads", "ranking", text);
+    if let Some(figure) = figure(app, true) {
+        save(app, "Save the ranking of heads", "ranking", figure, ANY_KIND);
+    }
 }
 
-fn save(app: &mut App, title: &'static str, what: &str, text: Option<String>) {
+/// The figure of the matrix or of the ranking, or a message why there is none.
+fn figure(app: &mut App, ranked: bool) -> Option<TableFigure> {
     let Some(doc) = app.data_sets.current() else {
-        return app.notify("No table is open.", false);
+        app.notify("No table is open.", false);
+        return None;
     };
-    let Some(text) = text else {
-        return app.notify("The numbers of the table are still being computed.", false);
+    let (numbers, ranking) = (doc.numbers().cloned(), doc.ranking().cloned());
+    let Some(numbers) = numbers.filter(|_| !ranked || ranking.is_some()) else {
+        app.notify("The numbers of the table are still being computed.", false);
+        return None;
     };
+    let counted = if doc.brush_counts() { doc.selected() } else { doc.filtered() };
+    let mut subtitle = vec![doc.name(), format!("{} samples", thousands(counted.count()))];
+    subtitle.extend(doc.view().filter.conditions.iter().map(condition_name));
+    subtitle.push(compared_name(&doc.view().compared));
+    Some(TableFigure {
+        gpu: app.stage.gpu(),
+        numbers,
+        ranking: ranking.filter(|_| ranked),
+        subtitle: subtitle.join(" · "),
+        theme: app.settings.theme.unwrap_or_default(),
+    })
+}
+
+fn save(app: &mut App, title: &'static str, what: &str, figure: TableFigure, filters: Filters) {
+    let Some(doc) = app.data_sets.current() else { return };
     let stem = doc.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let dialog = Dialog::to_save(title, &format!("{stem}_{what}"), CSV);
-    dialogs::ask(app, dialog, PathPurpose::SaveBytes(text.into_bytes()));
+    let dialog = Dialog::to_save(title, &format!("{stem}_{what}"), filters);
+    dialogs::ask(app, dialog, PathPurpose::SaveTableFigure(Box::new(figure)));
+}
+
+/// Copies the shown matrix.
+fn copy(app: &mut App, as_text: bool) {
+    let Some(figure) = figure(app, false) else { return };
+    match as_text {
+        true => app.intents.send(Intent::Copy(figure.csv(), "Numbers")),
+        false => app.exports.copy_table_figure(figure),
+    }
+}
+
+/// Opens the tables in a folder, or else its traces; of many traces, a table is made.
+pub fn open_folder(app: &mut App, folder: &Path) {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_heads = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".parquet")
+            && !name.ends_with(".samples.parquet")
+            && samples_path(path).is_file()
+    };
+    let mut tables: Vec<PathBuf> = names.filter(is_heads).collect();
+    tables.sort();
+    if !tables.is_empty() {
+        return tables.iter().for_each(|path| open(app, path));
+    }
+    // The folder that cannot be read is reported by the task.
+    let traces = traces_of(folder).map_or(0, |traces| traces.len());
+    match traces > MOST_OPENED {
+        true => of_folder(app, folder, DataSetView::default()),
+        false => app.exports.open_folder(folder),
+    }
+}
+
+/// Makes a table of the traces in a folder.
+fn of_folder(app: &mut App, folder: &Path, view: DataSetView) {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let started = app.tasks.start("Table of the traces", move |reporter, cancel| {
+        let progress = |done: usize, all: usize| reporter.progress(done, all);
+        let made = table_of(&folder, &progress, cancel)?;
+        Ok(TaskResult::TableOfFolder(Box::new(made), Box::new(view)))
+    });
+    if let Err(error) = started {
+        app.notify(format!("no thread could be started: {error}"), true);
+    }
+}
+
+/// Shows a table that was made of the traces in a folder; returns the errors of those that were left out.
+pub fn show_folder(app: &mut App, made: FolderTable, view: DataSetView) -> Vec<String> {
+    let FolderTable { folder, data, temporary, problems } = made;
+    app.settings.remember_file(&folder);
+    add(app, Arc::new(data), view, Some((folder, temporary)));
+    problems
 }

@@ -6,7 +6,7 @@ use crate::ui::app::App;
 use crate::ui::dialogs::{Dialog, Filters, TRACES, Want, path_from_text};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::figures::{FigureJob, FigureKind, command_line};
-use crate::ui::intent::Intent;
+use crate::ui::intent::{DataSetCommand, Intent};
 use crate::ui::session::{picture_at, picture_of};
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ pub fn open(app: &mut App, path: &Path) {
         if path.join(crate::model::MANIFEST_FILE).is_file() {
             app.intents.send(Intent::UseBundle(path.to_owned()));
         } else {
-            app.exports.open_folder(path);
+            data_set::open_folder(app, path);
         }
         return;
     }
@@ -183,7 +183,7 @@ pub fn show_trace(app: &mut App, trace: Arc<Trace>) {
 const MOST_FOLDER_BYTES: u64 = 1 << 30;
 
 /// Shows the traces of a folder, the last one on the stage.
-pub fn show_folder(app: &mut App, traces: Vec<(Arc<Trace>, PathBuf)>) {
+pub fn show_folder(app: &mut App, folder: &Path, traces: Vec<(Arc<Trace>, PathBuf)>) {
     let count = traces.len();
     let mut bytes = 0;
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
@@ -204,8 +204,12 @@ pub fn show_folder(app: &mut App, traces: Vec<(Arc<Trace>, PathBuf)>) {
         app.settings.remember_file(&path);
         add_trace(app, trace);
     }
-    let traces = if count == 1 { "trace" } else { "traces" };
-    app.notify(format!("Opened {count} {traces}."), false);
+    let text = format!("Opened {count} {}.", if count == 1 { "trace" } else { "traces" });
+    if count == 1 {
+        return app.notify(text, false);
+    }
+    let table = Intent::DataSet(DataSetCommand::OfFolder(folder.to_owned()));
+    app.offer_briefly(text, vec![("Show as a data set", table)]);
 }
 
 fn add_trace(app: &mut App, trace: Arc<Trace>) {

@@ -48,6 +48,10 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             }
         }
         TaskResult::OpenedTable(data) => data_set::show_table(app, data, DataSetView::default()),
+        TaskResult::TableOfFolder(made, view) => {
+            let problems = data_set::show_folder(app, *made, *view);
+            say_reasons(app, problems);
+        }
         TaskResult::RestoredTables { tables, shows, problems } => {
             data_set::show_again(app, tables, shows);
             say_reasons(app, problems);
@@ -57,9 +61,9 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             ask::ask(app, question, None);
         }
         TaskResult::Reloaded(id, trace) => files::show_reloaded(app, id, trace),
-        TaskResult::OpenedFolder(traces, failed) => {
+        TaskResult::OpenedFolder(folder, traces, failed) => {
             if !traces.is_empty() {
-                files::show_folder(app, traces);
+                files::show_folder(app, &folder, traces);
             }
             say_reasons(app, failed);
         }
@@ -159,6 +163,7 @@ fn chosen(app: &mut App, purpose: PathPurpose, paths: Vec<PathBuf>) {
     let Some(path) = paths.into_iter().next() else { return };
     match purpose {
         PathPurpose::Open => {}
+        PathPurpose::SaveTableFigure(figure) => app.exports.write_table_figure(*figure, path),
         PathPurpose::CompareTable => data_set::compare_with(app, path),
         PathPurpose::UseBundle => app.intents.send(Intent::UseBundle(path)),
         PathPurpose::SaveTrace(document, trace) => app.exports.write_trace(document, trace, path),

@@ -4,10 +4,11 @@ use super::statistics::{Groups, News, Numbers, Request, Statistics};
 use super::tiles::Tiles;
 use super::view::{Axis, Brush, Compared, DataSetView};
 use crate::table::TableError;
-use crate::table::statistics::{Condition, DataSet, Mask, Ranking, SampleColumns, Test, Values};
+use crate::table::statistics::{Condition, DataSet, Mask, Ranking, SampleColumns, Values};
 use crate::ui::model_feed::Wake;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::TempDir;
 
 /// Identity of an open table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +19,8 @@ pub struct DataSetDoc {
     /// Its identity.
     pub id: DataSetId,
     data: Arc<DataSet>,
+    /// The folder of the traces that the table was made of, and the table's own, which is temporary.
+    made_of: Option<(PathBuf, TempDir)>,
     view: DataSetView,
     brush: Option<Brush>,
     /// Whether the matrix counts the selected samples only.
@@ -61,6 +64,7 @@ impl DataSetDoc {
         let mut doc = Self {
             id,
             data,
+            made_of: None,
             view: DataSetView::default(),
             brush: None,
             brush_counts: false,
@@ -104,9 +108,17 @@ impl DataSetDoc {
         }
     }
 
-    /// The heads table.
+    /// Keeps the temporary folder of a table that was made of the traces in `folder`.
+    pub fn keep_folder(&mut self, folder: PathBuf, temporary: TempDir) {
+        self.made_of = Some((folder, temporary));
+    }
+
+    /// The heads table, or the folder of the traces that it was made of.
     pub fn path(&self) -> &Path {
-        &self.data.source().heads
+        match &self.made_of {
+            Some((folder, _)) => folder,
+            None => &self.data.source().heads,
+        }
     }
 
     /// The name of the file.
@@ -398,15 +410,5 @@ impl DataSetDoc {
         }
         self.numbers = Some(Arc::new(numbers));
         self.select();
-    }
-}
-
-/// A condition in the words of the window: "wrong answers", "category: count".
-pub fn condition_name(condition: &Condition) -> String {
-    match (condition.column.as_str(), &condition.test) {
-        ("correct", Test::Equals(value)) if value == "true" => "right answers".into(),
-        ("correct", Test::Equals(value)) if value == "false" => "wrong answers".into(),
-        (column, Test::Equals(value)) => format!("{column}: {value}"),
-        _ => condition.to_string(),
     }
 }

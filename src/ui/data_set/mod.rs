@@ -2,11 +2,15 @@
 
 pub mod as_csv;
 mod document;
+pub mod figure;
+pub mod folder;
+mod names;
 pub mod statistics;
 pub mod tiles;
 mod view;
 
-pub use document::{DataSetDoc, DataSetId, condition_name};
+pub use document::{DataSetDoc, DataSetId};
+pub use names::{compared_name, condition_name};
 pub use view::{Axis, Brush, Compared, DataSetView};
 
 use crate::ui::model_feed::Wake;

@@ -2,7 +2,7 @@
 
 use super::common::{change, send};
 use crate::table::statistics::{Condition, HeadColumn, SampleColumns, Test, Values};
-use crate::ui::data_set::{Compared, DataSetDoc, condition_name};
+use crate::ui::data_set::{Compared, DataSetDoc, compared_name, condition_name};
 use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
@@ -161,22 +161,6 @@ fn compared(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
             send(cx, DataSetCommand::CompareTable);
         }
     });
-}
-
-/// A comparison in words.
-fn compared_name(compared: &Compared) -> String {
-    match compared {
-        Compared::Nothing => "Means, no comparison".into(),
-        Compared::Condition(condition) if *condition == Condition::correct(false) => {
-            "Wrong against right answers".into()
-        }
-        Compared::Condition(condition) => {
-            format!("{} against the others", capital(&condition_name(condition)))
-        }
-        Compared::Table(path) => {
-            format!("Against {}", path.file_name().unwrap_or_default().to_string_lossy())
-        }
-    }
 }
 
 /// Conditions that a click adds.
