@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Open the window.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Pictures, .vlmtrace files, folders of traces, a walkthrough (.toml, .zip) or a model folder
+    /// Pictures, .vlmtrace files, folders of traces, tables (.parquet), a walkthrough (.toml, .zip) or a model folder
     /// [default: the built-in model and a sample picture].
     #[arg(value_name = "FILES")]
     files: Vec<PathBuf>,

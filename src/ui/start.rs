@@ -19,7 +19,7 @@ pub enum Start {
     /// The built-in model, its first sample and question.
     #[default]
     BuiltIn,
-    /// Traces, pictures, folders of traces, walkthroughs or a model folder.
+    /// Traces, pictures, folders of traces, tables, walkthroughs or a model folder.
     Files(Vec<PathBuf>),
     /// Nothing: for tests of the empty state.
     Empty,

@@ -13,7 +13,7 @@ use vlmscope::table::{
 use vlmscope::trace::synthetic::{Geometry, RowsKept, Synthetic};
 use vlmscope::ui::data_set::{Axis, Compared, DataSetDoc, DataSetView};
 use vlmscope::ui::headless::HeadlessOptions;
-use vlmscope::ui::intent::{DataSetCommand, Intent};
+use vlmscope::ui::intent::{DataSetCommand, Intent, PathCommand};
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::{App, Start};
 
@@ -427,14 +427,24 @@ fn damaged_and_foreign_tables_are_refused_with_their_column() {
     says(alone, "is a table of heads, not of samples");
 }
 
+/// Types the path of a file into the question for it, and waits until the file is there.
+fn save_to(window: &mut Window, path: &Path) -> Vec<u8> {
+    window.state().intents.send(Intent::Path(PathCommand::Type(path.display().to_string())));
+    settle(window);
+    window.state().intents.send(Intent::Path(PathCommand::Accept));
+    until(window, |_| path.exists());
+    std::fs::read(path).unwrap()
+}
+
 #[test]
-fn tables_and_figures_are_saved_as_csv() {
+fn matrix_and_ranking_are_saved_as_figures_and_numbers() {
     let (folder, mut window) = table();
     window.state_mut().asks_in_window = true;
     change(&mut window, |view| view.compared = Compared::Condition(Condition::correct(false)));
-    for (command, name, wanted) in [
+    let cells = doc(window.state()).numbers().unwrap().cube.cells();
+    let numbers = [
         (
-            UiCommand::SaveTableMatrix,
+            UiCommand::SaveNumbers,
             "m.csv",
             "column,layer,head,samples,mean,standard_deviation,difference,low,high,p,p_corrected",
         ),
@@ -443,19 +453,79 @@ fn tables_and_figures_are_saved_as_csv() {
             "r.csv",
             "rank,column,layer,head,difference,share_of_resamples_among_first_12,rank_5_percent,rank_95_percent",
         ),
-    ] {
+    ];
+    for (command, name, wanted) in numbers {
         act(&mut window, command);
-        let path = folder.path().join(name);
-        let typed = vlmscope::ui::intent::PathCommand::Type(path.display().to_string());
-        window.state().intents.send(Intent::Path(typed));
-        settle(&mut window);
-        window.state().intents.send(Intent::Path(vlmscope::ui::intent::PathCommand::Accept));
-        until(&mut window, |_| path.exists());
-        let text = std::fs::read_to_string(&path).unwrap();
-        let cells = doc(window.state()).numbers().unwrap().cube.cells();
+        let text = String::from_utf8(save_to(&mut window, &folder.path().join(name))).unwrap();
         assert_eq!(text.lines().next().unwrap(), wanted);
         assert_eq!(text.lines().count(), cells + 1);
     }
+    for (command, name) in [(UiCommand::SaveSvg, "m.svg"), (UiCommand::SaveTableRanking, "r.svg")] {
+        act(&mut window, command);
+        let text = String::from_utf8(save_to(&mut window, &folder.path().join(name))).unwrap();
+        assert!(
+            text.contains("answers.parquet · 60 samples · Wrong against right answers"),
+            "{text}"
+        );
+    }
+    act(&mut window, UiCommand::SavePng);
+    let bytes = save_to(&mut window, &folder.path().join("m.png"));
+    let picture = image::load_from_memory(&bytes).unwrap();
+    assert!(picture.width() > 1000);
+    if let Some(shots) = std::env::var_os("VLMSCOPE_SHOTS") {
+        picture.save(Path::new(&shots).join("data_set_figure.png")).unwrap();
+    }
+    act(&mut window, UiCommand::CopyNumbers);
+    act(&mut window, UiCommand::SaveTrace);
+    let notices = &window.state().notices;
+    assert!(
+        notices.iter().any(|notice| notice.text.contains("open a sample first")),
+        "{notices:?}"
+    );
+}
+
+#[test]
+fn a_folder_of_traces_becomes_a_table_and_one_with_tables_opens_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let traces = folder.path().join("traces");
+    std::fs::create_dir(&traces).unwrap();
+    for seed in 0..3 {
+        let geometry = Geometry::named("small").unwrap();
+        let synthetic = Synthetic::new(geometry, RowsKept::Text, seed).unwrap();
+        synthetic.write(&traces.join(format!("t{seed}.vlmtrace"))).unwrap();
+    }
+    std::fs::write(traces.join("z.vlmtrace"), "no trace").unwrap();
+    let mut window = empty_window();
+    // Few traces are opened, and the table is offered.
+    window.state().intents.send(Intent::Open(traces.clone()));
+    until(&mut window, |app| app.docs.len() == 3);
+    let offers = window.state().notices.iter().flat_map(|notice| &notice.offers);
+    assert!(offers.clone().any(|(name, _)| *name == "Show as a data set"));
+    send(&mut window, DataSetCommand::OfFolder(traces.clone()));
+    until(&mut window, is_ready);
+    let app = window.state();
+    assert_eq!((doc(app).path(), doc(app).samples().len()), (traces.as_path(), 3));
+    let damaged = app.notices.iter().any(|notice| notice.text.contains("z.vlmtrace"));
+    assert!(damaged, "a trace that cannot be read is named");
+    until(&mut window, |app| (0..3).all(|row| doc(app).tiles.get(row).is_some()));
+    assert!(doc(window.state()).tiles.get(0).unwrap().map.is_some());
+    // Many traces become a table at once.
+    for copy in 0..40 {
+        let path = traces.join(format!("copy{copy:02}.vlmtrace"));
+        std::fs::copy(traces.join("t0.vlmtrace"), path).unwrap();
+    }
+    let mut window = empty_window();
+    window.state().intents.send(Intent::Open(traces));
+    until(&mut window, is_ready);
+    assert_eq!((window.state().docs.len(), doc(window.state()).samples().len()), (0, 43));
+    // A folder with tables.
+    write_table(folder.path(), "a.parquet", 5);
+    write_table(folder.path(), "b.parquet", 5);
+    let mut window = empty_window();
+    window.state().intents.send(Intent::Open(folder.path().to_owned()));
+    until(&mut window, |app| app.data_sets.all().len() == 2);
+    until(&mut window, is_ready);
+    assert!(window.query_by_label("Table").is_some(), "a list chooses among several tables");
 }
 
 #[test]
