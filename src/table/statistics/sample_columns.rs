@@ -107,6 +107,19 @@ impl SampleColumns {
         }
     }
 
+    /// The numbers of a column; bools are 0 and 1. NaN where one is missing, or the column is a text.
+    pub fn numbers(&self, name: &str) -> Vec<f64> {
+        match self.column(name) {
+            Some(Values::Number(numbers)) => numbers.clone(),
+            Some(Values::Bool(bools)) => {
+                let number =
+                    |own: &Option<bool>| own.map_or(f64::NAN, |own| f64::from(u8::from(own)));
+                bools.iter().map(number).collect()
+            }
+            _ => vec![f64::NAN; self.rows],
+        }
+    }
+
     /// True or false; `None` also where the column is no bool.
     pub fn bool(&self, name: &str, row: usize) -> Option<bool> {
         match self.column(name)? {

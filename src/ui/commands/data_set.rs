@@ -367,8 +367,8 @@ fn figure(app: &mut App, ranked: bool) -> Option<TableFigure> {
         app.notify("The numbers of the table are still being computed.", false);
         return None;
     };
-    let counted = if doc.brush_counts() { doc.selected() } else { doc.filtered() };
-    let mut subtitle = vec![doc.name(), format!("{} samples", thousands(counted.count()))];
+    let samples = thousands(doc.counts(doc.brush_counts()).samples);
+    let mut subtitle = vec![doc.name(), format!("{samples} samples")];
     subtitle.extend(doc.view().filter.conditions.iter().map(condition_name));
     subtitle.push(compared_name(&doc.view().compared));
     Some(TableFigure {

@@ -14,6 +14,17 @@ use tempfile::TempDir;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DataSetId(pub(super) u64);
 
+/// Numbers of samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Samples.
+    pub samples: usize,
+    /// Those of them that have an expected answer.
+    pub known: usize,
+    /// Those of these whose answer is wrong.
+    pub wrong: usize,
+}
+
 /// An open table.
 pub struct DataSetDoc {
     /// Its identity.
@@ -29,6 +40,8 @@ pub struct DataSetDoc {
     filtered: Mask,
     /// Those of them that are selected in the plot.
     selected: Mask,
+    /// Of the filter, and of the selection.
+    counts: [Counts; 2],
     order: Arc<Vec<usize>>,
     /// Place in the order of the sample that the keys move.
     cursor: usize,
@@ -70,6 +83,7 @@ impl DataSetDoc {
             brush_counts: false,
             filtered: Mask::all(samples),
             selected: Mask::all(samples),
+            counts: [Counts::default(); 2],
             order: Arc::new(Vec::new()),
             cursor: 0,
             numbers: None,
@@ -201,11 +215,24 @@ impl DataSetDoc {
         self.changes
     }
 
-    /// Number of samples among some whose answer is wrong, and that have an expected answer.
-    pub fn wrong(&self, of: &Mask) -> [usize; 2] {
-        let correct =
-            (0..of.len()).filter(|&row| of.has(row)).filter_map(|row| self.samples().correct(row));
-        correct.fold([0, 0], |[wrong, known], correct| [wrong + usize::from(!correct), known + 1])
+    /// Numbers of the samples that the filter chooses, or of those that are selected in the plot as well.
+    pub const fn counts(&self, selected: bool) -> Counts {
+        if selected { self.counts[1] } else { self.counts[0] }
+    }
+
+    fn count(&self, of: &Mask) -> Counts {
+        let correct: &[Option<bool>] = match self.samples().column("correct") {
+            Some(Values::Bool(bools)) => bools,
+            _ => &[],
+        };
+        let mut counts = Counts { samples: of.count(), ..Counts::default() };
+        for (row, correct) in correct.iter().enumerate() {
+            if let Some(correct) = correct.filter(|_| of.has(row)) {
+                counts.known += 1;
+                counts.wrong += usize::from(!correct);
+            }
+        }
+        counts
     }
 
     /// Shows something else of the table.
@@ -264,7 +291,7 @@ impl DataSetDoc {
     pub fn values(&self, axis: &Axis) -> Vec<f64> {
         let samples = self.samples();
         match axis {
-            Axis::Column(name) => (0..samples.len()).map(|row| samples.number(name, row)).collect(),
+            Axis::Column(name) => samples.numbers(name),
             Axis::Heads => match &self.numbers {
                 Some(numbers) => {
                     let heads = self.view.heads.iter();
@@ -295,6 +322,7 @@ impl DataSetDoc {
                 inside
             }
         };
+        self.counts = [self.count(&self.filtered), self.count(&self.selected)];
         let mut order = self.selected.rows();
         self.sort(&mut order);
         self.order = Arc::new(order);

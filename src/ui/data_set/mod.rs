@@ -9,7 +9,7 @@ pub mod statistics;
 pub mod tiles;
 mod view;
 
-pub use document::{DataSetDoc, DataSetId};
+pub use document::{Counts, DataSetDoc, DataSetId};
 pub use names::{compared_name, condition_name};
 pub use view::{Axis, Brush, Compared, DataSetView};
 

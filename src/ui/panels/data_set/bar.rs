@@ -2,7 +2,7 @@
 
 use super::common::{change, send};
 use crate::table::statistics::{Condition, HeadColumn, SampleColumns, Test, Values};
-use crate::ui::data_set::{Compared, DataSetDoc, compared_name, condition_name};
+use crate::ui::data_set::{Compared, Counts, DataSetDoc, compared_name, condition_name};
 use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
@@ -54,7 +54,7 @@ impl Bar {
             }
         }
         if doc.brush().is_some() {
-            let count = thousands(doc.selected().count());
+            let count = thousands(doc.counts(true).samples);
             if chip(ui, &format!("{count} selected in the plot")) {
                 send(cx, DataSetCommand::Brush(None));
             }
@@ -201,9 +201,8 @@ fn offered(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
 
 /// "1,945 of 2,000 samples count · 55 wrong".
 fn counts(ui: &mut Ui, doc: &DataSetDoc) {
-    let counted = if doc.brush_counts() { doc.selected() } else { doc.filtered() };
-    let (count, all) = (counted.count(), counted.len());
-    let [wrong, known] = doc.wrong(counted);
+    let Counts { samples: count, known, wrong } = doc.counts(doc.brush_counts());
+    let all = doc.samples().len();
     let samples = match count == all {
         true => format!("{} samples", thousands(all)),
         false => format!("{} of {} samples", thousands(count), thousands(all)),

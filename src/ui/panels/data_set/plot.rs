@@ -1,7 +1,8 @@
 //! The samples as points over two numbers; a rectangle that is drawn around some selects them.
 
 use super::common::{axis_name, change, description, send};
-use crate::ui::data_set::{Axis, Brush, DataSetDoc, DataSetId};
+use crate::table::statistics::{Mask, Values};
+use crate::ui::data_set::{Axis, Brush, Counts, DataSetDoc, DataSetId};
 use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
@@ -115,13 +116,13 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, missing: usize)
         axis(cx, ui, doc, 0, "To the right");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let [right, wrong, unknown] = colors(ui);
-            let [wrong_count, known] = doc.wrong(doc.filtered());
+            let Counts { samples, known, wrong: wrong_count } = doc.counts(false);
             let key = |ui: &mut Ui, color: Color32, text: &str| {
                 muted(ui, text);
                 let (rect, _) = ui.allocate_exact_size(vec2(8.0, 8.0), Sense::hover());
                 ui.painter().circle_filled(rect.center(), 3.5, color);
             };
-            if known < doc.filtered().count() {
+            if known < samples {
                 key(ui, unknown, "no expected answer");
             }
             if known > wrong_count {
@@ -176,13 +177,17 @@ fn draw(ui: &Ui, doc: &DataSetDoc, key: Key) -> Drawn {
         }
     }
     // Wrong answers are few, and lie above the others.
-    let of_kind = |kind: usize, row: usize| match doc.samples().correct(row) {
+    let correct = match doc.samples().column("correct") {
+        Some(Values::Bool(bools)) => bools.as_slice(),
+        _ => &[],
+    };
+    let of_kind = |kind: usize, row: usize| match correct.get(row).copied().flatten() {
         None => kind == 0,
         Some(true) => kind == 1,
         Some(false) => kind == 2,
     };
     let [right, wrong, unknown] = colors(ui);
-    let radius = if counted.count() > 3000 { 1.6 } else { 2.4 };
+    let radius = if doc.counts(false).samples > 3000 { 1.6 } else { 2.4 };
     let mut mesh = Mesh::default();
     for (kind, color) in [unknown, right, wrong].into_iter().enumerate() {
         for (row, place) in places.iter().enumerate() {
@@ -210,7 +215,7 @@ fn point(mesh: &mut Mesh, centre: Pos2, radius: f32, color: Color32) {
 }
 
 /// The range of the numbers of the samples that count, with a margin.
-fn range_of(values: &[f64], counted: &crate::table::statistics::Mask) -> [f64; 2] {
+fn range_of(values: &[f64], counted: &Mask) -> [f64; 2] {
     let known =
         values.iter().enumerate().filter(|(row, value)| counted.has(*row) && value.is_finite());
     let [low, high] = known.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], (_, &value)| {
@@ -283,7 +288,7 @@ fn scales(ui: &Ui, drawn: &Drawn) {
             ink.muted,
         );
     }
-    for tick in ticks(drawn.ranges[1], (frame.height() / 36.0).max(2.0) as usize) {
+    for tick in ticks(drawn.ranges[1], (frame.height() / 24.0).max(2.0) as usize) {
         let y = place_of(frame, drawn.ranges, [drawn.ranges[0][0], tick]).y;
         ui.painter().hline(frame.x_range(), y, line);
         let place = Rect::from_min_max(

@@ -90,7 +90,7 @@ fn row(
     };
     let value = unit.text(head.value, most);
     text_in(ui, of_value, Align2::RIGHT_CENTER, &value, small(), colors.muted);
-    let (track, text) = of_stability.split_left_right_at_fraction(0.55);
+    let (track, text) = of_stability.split_left_right_at_fraction(0.45);
     bar(ui, track, head.stability as f32, colors.muted);
     let share = format!("{:.0} %", head.stability * 100.0);
     text_in(ui, text, Align2::RIGHT_CENTER, &share, small(), colors.muted);
