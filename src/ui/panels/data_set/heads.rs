@@ -91,8 +91,9 @@ impl Heads {
         text_in(ui, reading, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink(ui).text);
         bar(cx, ui, doc, numbers, map, range);
         if let Some(comparison) = &numbers.comparison {
-            let text = comparison.sentence();
-            muted(ui, format!("{text} Marked cells survive it.")).on_hover_text(
+            let marked = if comparison.significant() > 0 { " Marked cells survive it." } else { "" };
+            let text = format!("{}{marked}", comparison.sentence());
+            muted(ui, text).on_hover_text(
                 "Of the heads that survive the correction, about 5 % differ by chance. A difference between groups is no cause: \
                 groups may differ in the kind of question, too.",
             );
