@@ -117,7 +117,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Frames of each kind of input over a table.
 const TABLE_FRAMES: usize = 60;
 
-/// CPU milliseconds of a whole frame over a table in a window of `size` pixels, for each kind of input.
+/// CPU milliseconds of the panels and of the whole frame over a table in a window of `size` pixels, for each kind of input.
 ///
 /// # Errors
 /// If the table cannot be opened, or the device fails.
@@ -125,7 +125,7 @@ pub fn replay_table(
     gpu: &Arc<Gpu>,
     table: &Path,
     size: [u32; 2],
-) -> anyhow::Result<Vec<(&'static str, Percentiles)>> {
+) -> anyhow::Result<Vec<(&'static str, [Percentiles; 2])>> {
     let mut bench = Bench::open(gpu, None, size)?;
     bench.host.app.intents.send(Intent::Open(table.to_owned()));
     let start = Instant::now();
@@ -184,7 +184,7 @@ struct Bench {
 
 impl Bench {
     /// Frames of one kind of input, whose place is 0–1.
-    fn each(&mut self, events: impl Fn(f32) -> Vec<Event>) -> anyhow::Result<Percentiles> {
+    fn each(&mut self, events: impl Fn(f32) -> Vec<Event>) -> anyhow::Result<[Percentiles; 2]> {
         self.each_of(TABLE_FRAMES, events)
     }
 
@@ -192,13 +192,14 @@ impl Bench {
         &mut self,
         count: usize,
         events: impl Fn(f32) -> Vec<Event>,
-    ) -> anyhow::Result<Percentiles> {
-        let mut costs = Vec::with_capacity(count);
+    ) -> anyhow::Result<[Percentiles; 2]> {
+        let (mut panels, mut frames) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for step in 1..=count {
             let cost = self.frame(events(step as f32 / count as f32))?;
-            costs.push(cost.ui + cost.stage + cost.paint);
+            panels.push(cost.ui);
+            frames.push(cost.ui + cost.stage + cost.paint);
         }
-        Ok(Percentiles::from_values(costs))
+        Ok([panels, frames].map(Percentiles::from_values))
     }
 
     fn open(gpu: &Arc<Gpu>, trace: Option<Arc<Trace>>, size: [u32; 2]) -> anyhow::Result<Self> {

@@ -57,8 +57,10 @@ pub(super) fn run(
     note("data set: frames of the window")?;
     let frames = replay_table(gpu, &heads, size)?;
     let three = |p: &Percentiles| json!({ "p50": rounded(p.p50, 2), "p95": rounded(p.p95, 2), "p99": rounded(p.p99, 2) });
-    let frames: serde_json::Map<String, Value> =
-        frames.iter().map(|(name, costs)| ((*name).to_owned(), three(costs))).collect();
+    let both = |(name, [panels, frame]): &(&str, [Percentiles; 2])| {
+        ((*name).to_owned(), json!({ "panels": three(panels), "frame": three(frame) }))
+    };
+    let frames: serde_json::Map<String, Value> = frames.iter().map(both).collect();
     Ok(json!({
         "samples": samples,
         "heads": cube.cells(),
@@ -71,7 +73,7 @@ pub(super) fn run(
         "tested_heads": found.tested(),
         "ranking_ms": rounded(ranking_ms, 1),
         "size": size,
-        "frame_cpu_ms": frames,
+        "cpu_ms": frames,
     }))
 }
 

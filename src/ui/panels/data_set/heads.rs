@@ -91,7 +91,8 @@ impl Heads {
         text_in(ui, reading, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink(ui).text);
         bar(cx, ui, doc, numbers, map, range);
         if let Some(comparison) = &numbers.comparison {
-            let marked = if comparison.significant() > 0 { " Marked cells survive it." } else { "" };
+            let marked =
+                if comparison.significant() > 0 { " Marked cells survive it." } else { "" };
             let text = format!("{}{marked}", comparison.sentence());
             muted(ui, text).on_hover_text(
                 "Of the heads that survive the correction, about 5 % differ by chance. A difference between groups is no cause: \
