@@ -123,9 +123,9 @@ impl TableFigure {
             .collect();
         let is_compared = !marks.is_empty();
         let map = if is_compared { ColorMap::Coolwarm } else { ColorMap::default() };
-        let frames = match is_compared {
-            true => "differs after the correction for all heads · ± half of the 95 % interval",
-            false => "",
+        let [frames, notes] = match is_compared {
+            true => ["differs after the correction for all heads", "± half of the 95 % interval"],
+            false => ["", ""],
         };
         MatrixChart {
             title: &self.title(),
@@ -139,6 +139,7 @@ impl TableFigure {
             ends: range.map(|end| unit.text(end, largest)),
             marks: &marks,
             frames,
+            notes,
         }
         .chart(scale)
     }
