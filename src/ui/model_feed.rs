@@ -43,6 +43,8 @@ pub struct Feed {
     news: Arc<Mutex<Vec<(u64, News)>>>,
     stop: Sender<()>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// The other machine that has the model.
+    host: Option<String>,
     /// What is shown of a model on another machine.
     stage: Option<Arc<Stage>>,
     /// Attention that was waited for has arrived from another machine.
@@ -77,11 +79,12 @@ impl Feed {
                 wake();
             })))
         });
+        let host = remote.as_ref().map(|address| address.host().to_owned());
         let remote = remote.map(|address| RemoteOptions { address, stage: stage.clone() });
         let worker = ModelWorker::spawn(options, remote)?;
         let events = worker.events().clone();
         let mut feed = Self::reading(bundle, Some(worker), events, wake)?;
-        (feed.stage, feed.has_arrived) = (stage, has_arrived);
+        (feed.host, feed.stage, feed.has_arrived) = (host, stage, has_arrived);
         Ok(feed)
     }
 
@@ -91,6 +94,11 @@ impl Feed {
             let place = |&map: &usize| [(map / heads.max(1)) as u32, (map % heads.max(1)) as u32];
             stage.show(Some(maps.iter().map(place).collect()));
         }
+    }
+
+    /// The other machine that has the model; `None`: this one.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// Whether the model is on another machine.
@@ -133,8 +141,8 @@ impl Feed {
                 what: "the thread that reads answers".into(),
                 reason: format!("could not be started: {error}."),
             })?;
-        let (stage, has_arrived) = (None, Arc::default());
-        Ok(Self { worker, news, stop, thread: Some(thread), stage, has_arrived, bundle })
+        let (host, stage, has_arrived) = (None, None, Arc::default());
+        Ok(Self { worker, news, stop, thread: Some(thread), host, stage, has_arrived, bundle })
     }
 
     /// Sends a question and cancels the one before. Returns the request's number.

@@ -346,7 +346,7 @@ mod tests {
         let mut left = 100;
         while outbox.send(3, &json!({"type": "token"}), Vec::new()).is_ok() && left > 0 {
             let _ = go.send(());
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
             left -= 1;
         }
         assert!(left > 0, "a stream that is gone is reported");

@@ -7,6 +7,7 @@ use crate::ui::badges::{Badge, badges};
 use crate::ui::chat::{answer_logprob, logprob_text, preprocess_name};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::{ChatCommand, Intent, SettingsChange};
+use crate::ui::model_feed::Feed;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::system_fonts::{readable, wrapped_text};
@@ -68,7 +69,9 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui) {
     });
     if let Some(provider) = &cx.chat.provider {
         let short = provider.strip_suffix("ExecutionProvider").unwrap_or(provider);
-        muted(ui, format!("runs on {short}")).on_hover_text(provider);
+        let host = cx.chat.feed.as_ref().and_then(Feed::host);
+        let place = host.map_or_else(String::new, |host| format!(" at {host}"));
+        muted(ui, format!("runs on {short}{place}")).on_hover_text(provider);
     }
 }
 
