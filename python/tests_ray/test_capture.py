@@ -70,7 +70,9 @@ def test_a_row_that_fails_is_a_row_and_turns_are_kept(cluster, program, tmp_path
     assert found[3]["patches"] == found[4]["patches"] and found[4]["tokens"] <= 3
 
 
-def test_a_model_or_a_gpu_that_is_not_there_ends_the_job(cluster, program, tmp_path):
+def test_a_model_or_a_gpu_that_is_not_there_ends_the_job(cluster, program, tmp_path, monkeypatch):
+    # Each attempt imports torch.
+    monkeypatch.setattr(ray.data.DataContext.get_current(), "max_consecutive_actor_init_deaths", 0)
     answers = vlmscope.ray.capture(ray.data.from_items(questions(2)), model=tmp_path / "none", concurrency=1, num_cpus=0.5, program=program)
     with pytest.raises(Exception, match="cannot load .*none"):
         answers.materialize()
