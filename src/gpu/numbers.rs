@@ -44,7 +44,8 @@ impl ComputedMaps {
                 None => numbers.values(),
             };
             self.patches = numbers.places();
-            let is_one = minus.is_none() && numbers.planes() == 1;
+            // Numbers that have not arrived from another machine have no sum.
+            let is_one = minus.is_none() && numbers.planes() == 1 && !self.values.is_empty();
             self.sum = is_one.then(|| self.values.iter().sum());
             let is_density = numbers.key().spread.is_some();
             self.outside = self.sum.filter(|_| is_density).map(|sum| {

@@ -21,10 +21,17 @@ impl Trace {
             }
             TensorBytes::File(file, _) if file.is_remote() => {
                 let mut page = vec![0; whole];
-                for &map in maps {
-                    let place = map * length..(map + 1) * length;
-                    let bytes = pages.part_of_part(row, place.start, length)?;
-                    page.get_mut(place)?.copy_from_slice(&bytes);
+                let mut is_there = true;
+                // Neighbouring maps are read at once. All that is missing is asked for, not only the first.
+                for run in runs(maps) {
+                    let place = run.start * length..run.end * length;
+                    match pages.part_of_part(row, place.start, place.len()) {
+                        Some(bytes) => page.get_mut(place)?.copy_from_slice(&bytes),
+                        None => is_there = false,
+                    }
+                }
+                if !is_there {
+                    return None;
                 }
                 Some(Cow::Owned(page))
             }
@@ -73,5 +80,30 @@ impl Trace {
     #[must_use]
     pub fn refreshed(&self) -> Self {
         Self { id: TraceId::next(), ..self.clone() }
+    }
+}
+
+/// Ascending runs of neighbouring maps.
+fn runs(maps: &[usize]) -> Vec<Range<usize>> {
+    let mut sorted = maps.to_vec();
+    sorted.sort_unstable();
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for map in sorted {
+        match runs.last_mut() {
+            Some(run) if map <= run.end => run.end = run.end.max(map + 1),
+            _ => runs.push(map..map + 1),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_maps_are_one_run() {
+        assert_eq!(runs(&[7, 3, 4, 4, 9, 8]), [3..5, 7..10]);
+        assert!(runs(&[]).is_empty());
     }
 }

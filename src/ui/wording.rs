@@ -217,6 +217,7 @@ mod tests {
             "`vlmscope ask --rows all` otherwise)",
             "the window offers no method that needs these rows",
         ),
+        ("what a client of `vlmscope serve` sends", "the window is no server"),
         ("`vlmscope occlusion`", "the table of methods is no message"),
         ("Name the field with --columns", "the window reads no data sets"),
         ("leave out --adapter.", "without an adapter there is no window"),

@@ -138,7 +138,9 @@ impl<'a> Numbers<'a> {
     /// The maps over the patches that are read, before they are spread over cells: [planes, N].
     pub fn of_patches(&self) -> Vec<f32> {
         self.at(&self.keys()).unwrap_or_else(|| {
-            log::warn!("the numbers of a selection cannot be read");
+            if !self.trace.has_holes() {
+                log::warn!("the numbers of a selection cannot be read");
+            }
             Vec::new()
         })
     }

@@ -310,6 +310,13 @@ mod tests {
     fn an_event_passes_bulk_data() {
         let geometry = Geometry::named("small").unwrap();
         let trace = Synthetic::new(geometry, RowsKept::Text, 1).unwrap().trace().unwrap();
+        // Large enough for several frames.
+        let shape = [trace.shape().generated, trace.meta().patches()];
+        let names = (0..).map(|number| format!("map.{number}"));
+        let maps = 4 * PART_BYTES / (4 * shape[0] * shape[1]);
+        let trace = names.take(maps).fold(trace, |trace, name| {
+            trace.with_map(&name, &shape, &vec![1.0; shape[0] * shape[1]]).unwrap()
+        });
         let file = Arc::new(TraceInFile::new(trace).unwrap());
         let whole = file.read(0..u64::MAX).unwrap();
         assert!(whole.len() > 2 * PART_BYTES);

@@ -43,7 +43,11 @@ fn patches(cx: &PaneContext<'_>, ui: &mut Ui, doc: &Document) {
     let shown = cx.shown;
     let values = cx.map(doc);
     if values.is_empty() {
-        muted(ui, format!("This trace {}.", doc.meta().why_no_patches()));
+        let text = match cx.stage.is_waiting() {
+            true => "Waiting for attention from the other machine.".to_owned(),
+            false => format!("This trace {}.", doc.meta().why_no_patches()),
+        };
+        muted(ui, text);
         return;
     }
     // Of the views that are shown; indices count over all views.

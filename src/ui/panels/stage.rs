@@ -123,8 +123,9 @@ fn busy_line(cx: &PaneContext<'_>, ui: &Ui, rect: Rect) {
     }
     if cx.stage.is_waiting() {
         let text = "waiting for attention from the other machine …";
-        let at = rect.center_top() + vec2(0.0, 18.0);
-        let (font, color) = (theme::plain(theme::BODY), ink(ui).muted);
+        // Above the picture's margin.
+        let at = rect.center_top() + vec2(0.0, 11.0);
+        let (font, color) = (theme::plain(theme::SMALL), ink(ui).muted);
         ui.painter().text(at, egui::Align2::CENTER_CENTER, text, font, color);
     }
 }
