@@ -42,7 +42,7 @@ impl TraceInFile {
     /// The head of the file, and the tensors that [`Trace::open`] reads at once: ascending ranges of the file.
     pub fn first_ranges(&self) -> Vec<Range<u64>> {
         let mut end = self.head.len() as u64;
-        let mut ranges = vec![0..end];
+        let mut ranges: Vec<Range<u64>> = std::iter::once(0..end).collect();
         for (name, tensor) in self.trace.in_file_order() {
             let start = end;
             end += tensor.byte_len() as u64;

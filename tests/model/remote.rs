@@ -101,8 +101,8 @@ fn an_answer_from_another_process_is_the_same_bit_for_bit() {
     other.options.blanked = vec![([1, 2], [12, 12])];
     other.options.interventions = Interventions {
         knock_layers: vec![1],
-        knock_queries: vec![5..9],
-        knock_keys: vec![1..4],
+        knock_queries: vec![5..9, 11..12],
+        knock_keys: vec![1..4, 6..7],
         ..Interventions::default()
     };
     let expected = ask(&mut here, &other);

@@ -180,6 +180,9 @@ impl Growth {
     }
 }
 
+/// Ranges of a file with their bytes.
+type Pieces<'a> = Vec<(Range<u64>, &'a [u8])>;
+
 /// A complete answer whose file is still there.
 pub struct Received {
     /// The number of the trace there.
@@ -199,7 +202,7 @@ impl Received {
     }
 
     /// The ranges, after a check that they ascend within the file and fill the payload.
-    pub(super) fn checked(&self) -> Result<Vec<(Range<u64>, &[u8])>, &'static str> {
+    fn checked(&self) -> Result<Pieces<'_>, &'static str> {
         let (mut end, mut rest) = (0, self.payload.as_slice());
         let mut found = Vec::new();
         for &[start, length] in &self.ranges {
