@@ -163,10 +163,13 @@ impl Causal {
     }
 }
 
+/// What a table of activation patching depends on.
+type PatchKey = (TraceId, Queries, Option<Site>);
+
 /// The table of activation patching that was shown last, as the trace holds it.
 #[derive(Debug, Default)]
 pub(super) struct Patching {
-    read: Option<((TraceId, Queries, Option<Site>), Result<PatchTable, String>)>,
+    read: Option<(PatchKey, Result<PatchTable, String>)>,
 }
 
 impl Patching {

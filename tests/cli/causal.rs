@@ -273,7 +273,8 @@ fn a_masking_test_outlives_a_second_run_and_damaged_results_are_refused() {
     let trace = Trace::open(&path).unwrap();
     let good: Value = serde_json::from_slice(&trace.causal(AnswerIndex(3)).unwrap()).unwrap();
     let head = tested[0] as usize;
-    let damages: [(&str, &dyn Fn(&mut Value)); 8] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&mut Value));
+    let damages: [Damage<'_>; 8] = [
         ("range", &|found| found["parameters"]["range"] = 4_000_000_000_u64.into()),
         ("distance", &|found| {
             found["heads"][head]["masking"]["sets"][0]["depth"] = 1_000_000_000_000_u64.into();
