@@ -3,6 +3,7 @@
 use super::schema::{KIND_KEY, TABLE_VERSION, TableKind, VERSION_KEY};
 use super::{Result, TableError};
 use crate::files::{self, Replacement};
+use crate::job::contain;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
 use arrow_array::{BooleanArray, RecordBatch};
@@ -113,8 +114,10 @@ impl TableReader {
         let file = files::open_regular(path)
             .map_err(|source| TableError::Read { path: path.to_owned(), source })?;
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| TableError::reading(path, error))?;
+        let builder = contained(path, || {
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+                .map_err(|error| TableError::reading(path, error))
+        })?;
         let entries = builder.metadata().file_metadata().key_value_metadata();
         let find = |key: &str| {
             let entry = entries?.iter().find(|entry| entry.key == key)?;
@@ -220,16 +223,20 @@ impl TableReader {
             Ok(BooleanArray::from(kept))
         };
         let filter = RowFilter::new(vec![Box::new(ArrowPredicateFn::new(read, has_all))]);
-        let reader = self
+        let builder = self
             .builder
             .with_row_selection(RowSelection::from(selectors))
             .with_row_filter(filter)
             .with_projection(projection)
-            .with_batch_size(PAGE_ROWS)
-            .build()
-            .map_err(|error| TableError::reading(&path, error))?;
-        let batches = reader.collect::<std::result::Result<Vec<_>, _>>();
-        batches.map_err(|error| TableError::Damaged { path, reason: error.to_string() })
+            .with_batch_size(PAGE_ROWS);
+        contained(&path, || {
+            let reader = builder.build().map_err(|error| TableError::reading(&path, error))?;
+            let batches = reader.collect::<std::result::Result<Vec<_>, _>>();
+            batches.map_err(|error| TableError::Damaged {
+                path: path.clone(),
+                reason: error.to_string(),
+            })
+        })
     }
 
     /// Reads the rows in parts.
@@ -238,13 +245,21 @@ impl TableReader {
     /// A damaged file.
     pub fn batches(self) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
         let path = self.path;
-        let reader: ParquetRecordBatchReader =
-            self.builder.build().map_err(|error| TableError::reading(&path, error))?;
-        Ok(reader.map(move |batch| {
-            batch.map_err(|error| TableError::Damaged {
-                path: path.clone(),
-                reason: error.to_string(),
-            })
+        let mut reader: Option<ParquetRecordBatchReader> = contained(&path, || {
+            self.builder.build().map_err(|error| TableError::reading(&path, error))
+        })
+        .map(Some)?;
+        Ok(std::iter::from_fn(move || {
+            let damaged = |reason: String| TableError::Damaged { path: path.clone(), reason };
+            let own = reader.as_mut()?;
+            let next = contained(&path, || {
+                own.next().transpose().map_err(|error| damaged(error.to_string()))
+            });
+            if next.is_err() {
+                // A reader that failed is not used again.
+                reader = None;
+            }
+            next.transpose()
         }))
     }
 }
@@ -272,6 +287,12 @@ fn selection(metadata: &ParquetMetaData, group: usize, wanted: &[(usize, u32)]) 
         let ranges = (0..starts.len()).filter(may_have).map(|page| starts[page]..end(page));
         selection.intersection(&RowSelection::from_consecutive_ranges(ranges, rows))
     })
+}
+
+/// Reads by the library, which panics on some damaged files.
+fn contained<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    contain(read)
+        .unwrap_or_else(|reason| Err(TableError::Damaged { path: path.to_owned(), reason }))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod causal;
+mod dataset_fuzz;
 mod edit;
 mod engine;
 mod methods;

@@ -4,12 +4,14 @@ use super::error::InputError;
 use super::fields::{Fields, Give};
 use super::masks::bytes_as_text;
 use crate::files::{open_regular, read_text};
+use crate::job::contain;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, RecordBatch, RecordBatchReader, StructArray};
+use arrow_ipc::reader::StreamReader;
 use arrow_schema::{ArrowError, DataType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
@@ -25,22 +27,24 @@ pub(super) fn parquet<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Re
         InputError::unusable(path, format!("cannot be read as Parquet: {error}"))
     };
     let file = open_regular(path).map_err(InputError::read(path))?;
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(&error))?;
-    let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(&error))?;
+    let reader = contain(|| {
+        ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(BATCH_ROWS).build()
+    });
+    let reader = reader.map_err(|panic| damaged(&panic))?.map_err(|error| damaged(&error))?;
     rows(path, reader, give)
 }
 
 /// A file of `datasets`: an Arrow stream.
 pub(super) fn stream<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result<(), E> {
     let file = open_regular(path).map_err(InputError::read(path))?;
-    let reader =
-        arrow_ipc::reader::StreamReader::try_new(BufReader::new(file), None).map_err(|error| {
-            InputError::unusable(
-                path,
-                format!("cannot be read as an Arrow stream, which `datasets` writes: {error}"),
-            )
-        })?;
+    let damaged = |error: &dyn std::fmt::Display| {
+        InputError::unusable(
+            path,
+            format!("cannot be read as an Arrow stream, which `datasets` writes: {error}"),
+        )
+    };
+    let reader = contain(|| StreamReader::try_new(BufReader::new(file), None));
+    let reader = reader.map_err(|panic| damaged(&panic))?.map_err(|error| damaged(&error))?;
     rows(path, reader, give)
 }
 
@@ -75,20 +79,23 @@ pub(super) fn files_of_state(folder: &Path) -> Result<Vec<PathBuf>, InputError> 
 
 fn rows<E: From<InputError>>(
     path: &Path,
-    batches: impl RecordBatchReader,
+    mut batches: impl RecordBatchReader,
     give: Give<'_, E>,
 ) -> Result<(), E> {
     let mut number = 0;
-    for batch in batches {
-        let batch: RecordBatch = batch.map_err(|error: ArrowError| {
+    loop {
+        let damaged = |error: &dyn std::fmt::Display| {
             InputError::unusable(path, format!("is damaged after row {number}: {error}"))
-        })?;
+        };
+        // The readers panic on some damaged files.
+        let next = contain(|| batches.next()).map_err(|panic| damaged(&panic))?;
+        let Some(batch) = next else { return Ok(()) };
+        let batch: RecordBatch = batch.map_err(|error: ArrowError| damaged(&error))?;
         for row in 0..batch.num_rows() {
             number += 1;
             give(number, fields(&batch, row))?;
         }
     }
-    Ok(())
 }
 
 fn fields(batch: &RecordBatch, row: usize) -> Result<Fields, String> {
