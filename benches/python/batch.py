@@ -66,13 +66,15 @@ def transformers_answers(checkpoint: Path, folder: Path, count: int) -> dict:
     return {"answers": answers}
 
 
-def timed(work: Callable[[], None]) -> dict:
+def timed(work: Callable[[int], None], count: int) -> dict:
+    """The costs of `count` questions."""
+
     def children() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
     before, started = children(), time.monotonic()
-    work()
+    work(count)
     return {"wall_s": time.monotonic() - started, "cpu_s": children() - before}
 
 
@@ -93,6 +95,60 @@ def first_lines(folder: Path, work: Path, count: int) -> Path:
     return path
 
 
+class Contest:
+    """The three ways to answer the first `count` questions, in a working folder."""
+
+    def __init__(self, args: argparse.Namespace, folder: Path, work: Path) -> None:
+        self.args, self.folder, self.work = args, folder, work
+        self.program = args.program.resolve()
+        self.model = ["--model", args.model.resolve()] if args.model else []
+        self.answers: dict[str, list[str]] = {}
+
+    def batch(self, count: int) -> None:
+        questions = first_lines(self.folder, self.work, count)
+        for old in [*self.work.glob("t*.parquet"), *self.work.glob("t*.parts/*")]:
+            old.unlink()
+        command = [self.program, "ask", "--batch", questions, "--table", "t.parquet", "--json", *self.model]
+        lines = run(*command, folder=self.work)
+        self.answers["batch"] = [json.loads(line)["answer"] for line in lines.splitlines()]
+
+    def loop(self, count: int) -> None:
+        for line in first_lines(self.folder, self.work, count).read_text().splitlines():
+            row = json.loads(line)
+            ask = [self.program, "ask", row["picture"], row["question"], "--out", "one.vlmtrace", "--no-overlay"]
+            run(*ask, *self.model, folder=self.work)
+
+    def transformers(self, count: int) -> None:
+        options = ["--program", self.program, "--scenes", self.folder, "--checkpoint", self.args.checkpoint.resolve()]
+        said = run(sys.executable, __file__, *options, "--child", str(count), folder=self.work)
+        self.answers["transformers"] = json.loads(said.splitlines()[-1])["answers"]
+
+    def same_answers(self) -> int:
+        plain = {
+            kind: [re.sub(r"\s+", " ", answer).strip() for answer in of] for kind, of in self.answers.items()
+        }
+        return sum(a == b for a, b in zip(plain["batch"], plain.get("transformers", []), strict=False))
+
+
+def measure(contest: Contest, args: argparse.Namespace) -> dict[str, dict]:
+    """Medians over the rounds of what a question costs, and of the first one with the start."""
+    kinds = {"batch": (contest.batch, args.questions), "loop": (contest.loop, args.looped)}
+    if args.checkpoint:
+        kinds["transformers"] = (contest.transformers, args.questions)
+    rounds: dict[str, list[dict]] = {kind: [] for kind in kinds}
+    for _ in range(args.rounds):
+        for kind, (answer, count) in kinds.items():
+            one, all_of_them = timed(answer, 1), timed(answer, count)
+            of_one = {f"question_{key}": (all_of_them[key] - one[key]) / (count - 1) for key in one}
+            rounds[kind].append(of_one | {f"first_{key}": one[key] for key in one})
+    results = {kind: {key: statistics.median(one[key] for one in of) for key in of[0]} for kind, of in rounds.items()}
+    for result in results.values():
+        result["questions_per_s"] = 1 / result["question_wall_s"]
+        for key in ("cpu_s", "wall_s"):
+            result[f"{key}_of_batch"] = result[f"question_{key}"] / results["batch"][f"question_{key}"]
+    return results
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", type=Path, required=True)
@@ -108,45 +164,10 @@ def main() -> None:
     if args.child is not None:
         print(json.dumps(transformers_answers(args.checkpoint, folder, args.child)))
         return
-    program = args.program.resolve()
-    model = ["--model", args.model.resolve()] if args.model else []
-    answers: dict[str, list[str]] = {}
-    with tempfile.TemporaryDirectory() as work_folder:
-        work = Path(work_folder)
-
-        def batch(count: int) -> None:
-            questions = first_lines(folder, work, count)
-            for old in [*work.glob("t*.parquet"), *work.glob("t*.parts/*")]:
-                old.unlink()
-            lines = run(program, "ask", "--batch", questions, "--table", "t.parquet", "--json", *model, folder=work)
-            answers["batch"] = [json.loads(line)["answer"] for line in lines.splitlines()]
-
-        def loop(count: int) -> None:
-            for line in first_lines(folder, work, count).read_text().splitlines():
-                row = json.loads(line)
-                run(program, "ask", row["picture"], row["question"], "--out", "one.vlmtrace", "--no-overlay", *model, folder=work)
-
-        def eager(count: int) -> None:
-            options = ["--program", program, "--scenes", folder, "--checkpoint", args.checkpoint.resolve()]
-            child = [sys.executable, __file__, *options, "--child", str(count)]
-            answers["transformers"] = json.loads(run(*child, folder=work).splitlines()[-1])["answers"]
-
-        kinds = {"batch": (batch, args.questions), "loop": (loop, args.looped)}
-        if args.checkpoint:
-            kinds["transformers"] = (eager, args.questions)
-        rounds: dict[str, list[dict]] = {kind: [] for kind in kinds}
-        for _ in range(args.rounds):
-            for kind, (work_on, count) in kinds.items():
-                one, all_of_them = timed(lambda: work_on(1)), timed(lambda: work_on(count))
-                per = {key: (all_of_them[key] - one[key]) / (count - 1) for key in one}
-                rounds[kind].append({f"question_{key}": value for key, value in per.items()} | {f"first_{key}": one[key] for key in one})
-    results = {kind: {key: statistics.median(one[key] for one in of) for key in of[0]} for kind, of in rounds.items()}
-    for kind, result in results.items():
-        result["questions_per_s"] = 1 / result["question_wall_s"]
-        for key in ("cpu_s", "wall_s"):
-            result[f"{key}_of_batch"] = result[f"question_{key}"] / results["batch"][f"question_{key}"]
-    plain = {kind: [re.sub(r"\s+", " ", answer).strip() for answer in of] for kind, of in answers.items()}
-    same = sum(a == b for a, b in zip(plain["batch"], plain.get("transformers", []), strict=False))
+    with tempfile.TemporaryDirectory() as work:
+        contest = Contest(args, folder, Path(work))
+        results = measure(contest, args)
+    same = contest.same_answers()
     print(json.dumps({"cores": os.cpu_count(), "questions": args.questions, "same_answers": same, "results": results}, indent=1))
 
 
