@@ -85,10 +85,10 @@ pub struct Patcher {
     plain: bool,
 }
 
-/// As [`super::patch`], with a model in this process.
+/// As [`super::patch()`], with a model in this process.
 ///
 /// # Errors
-/// As [`super::patch`].
+/// As [`super::patch()`].
 pub(super) fn patch_here(
     engine: &mut LocalEngine,
     trace: &Trace,
@@ -114,7 +114,7 @@ impl Patcher {
     /// Runs the model on both pictures and, if requested, computes the estimates.
     ///
     /// # Errors
-    /// As [`super::patch`].
+    /// As [`super::patch()`].
     pub fn new(
         engine: &mut LocalEngine,
         trace: &Trace,
@@ -179,7 +179,7 @@ impl Patcher {
     /// Fills in the table.
     ///
     /// # Errors
-    /// As [`super::patch`].
+    /// As [`super::patch()`].
     pub fn run(
         &mut self,
         engine: &mut LocalEngine,

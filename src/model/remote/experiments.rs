@@ -196,7 +196,7 @@ impl RemoteEngine {
         }
     }
 
-    /// As [`crate::model::patch`].
+    /// As [`crate::model::patch()`].
     ///
     /// # Errors
     /// As there, and a lost connection.
