@@ -92,9 +92,11 @@ fn what_is_shown_comes_first_and_the_rest_when_it_is_looked_at() {
     let row = doc.trace.rows().len() - 1;
     assert!(doc.trace.stats(row).is_some(), "the overview needs no page");
     until(&mut window, answered);
+    assert!(window.state().doc().unwrap().is_incomplete, "pages are on their way");
+    // What the stage shows is there long before everything is.
+    until(&mut window, |app| !app.stage.is_waiting());
     let doc = window.state().doc().unwrap();
-    assert!(doc.is_incomplete && doc.trace.has_holes(), "pages are on their way");
-    assert!(!window.state().stage.is_waiting(), "what was on the stage stays on it");
+    assert!(doc.is_incomplete && doc.trace.has_holes());
     // One head of another layer: fetched before the rest.
     let shape = doc.trace.shape();
     let look = ViewCommand::SetLayers(AxisSet::single(0));
