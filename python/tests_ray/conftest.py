@@ -14,6 +14,8 @@ import pytest
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+# Workers have the niceness 15 otherwise, and hardly run beside other programs of this machine.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import ray  # noqa: E402
 import ray.data  # noqa: E402
