@@ -4,7 +4,7 @@
 //! that called [`serve`] has the model.
 
 use super::assemble::{Assembler, Message};
-use super::frame::{FrameError, read_frame};
+use super::frame::{FrameError, MAX_MESSAGE_BYTES, read_frame};
 use super::message::{ClientMessage, ErrorKind, PROTOCOL, ResultMessage, ServerMessage, ZSTD};
 use super::outbox::{Closed, Outbox};
 use super::shared::{Job, Shared, kind, locked, missing_trace};
@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// Requests that may wait.
 const WAITING_REQUESTS: usize = 64;
+/// Payloads of the requests that may wait, in all; one request may have as much.
+const WAITING_BYTES: u64 = MAX_MESSAGE_BYTES as u64;
 /// Longest range of one `read`.
 const MAX_READ_BYTES: u64 = 64 << 20;
 /// Time in which a client reads what was sent last.
@@ -188,11 +190,21 @@ fn read_requests(
             return Ok(());
         }
         let Some(message) = at_once(shared, id, message, &payload)? else { continue };
+        let bytes = payload.len() as u64;
+        if shared.waiting_bytes.load(Ordering::SeqCst) + bytes > WAITING_BYTES {
+            let text = format!(
+                "the requests that wait would have more than {WAITING_BYTES} bytes; wait for their answers."
+            );
+            shared.fail(id, ErrorKind::Request, &text)?;
+            continue;
+        }
+        shared.waiting_bytes.fetch_add(bytes, Ordering::SeqCst);
         let cancel = CancelToken::new();
         locked(&shared.requests).insert(id, cancel.clone());
         match jobs.try_send(Job { id, message, payload, cancel }) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
+                shared.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
                 locked(&shared.requests).remove(&id);
                 let text =
                     format!("{WAITING_REQUESTS} requests wait already; wait for their answers.");

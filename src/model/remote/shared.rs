@@ -34,6 +34,8 @@ pub struct Shared {
     /// The cancel tokens of the requests that wait or run.
     pub requests: Mutex<HashMap<u64, CancelToken>>,
     pub answering: Mutex<Answering>,
+    /// Payloads of the requests that wait.
+    pub waiting_bytes: AtomicU64,
     pub has_ended: AtomicBool,
 }
 
@@ -52,6 +54,7 @@ impl Shared {
             next_trace: AtomicU64::new(1),
             requests: Mutex::default(),
             answering: Mutex::default(),
+            waiting_bytes: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
         }
     }

@@ -58,11 +58,13 @@ impl Server {
                 break;
             }
             let (id, cancel) = (job.id, job.cancel.clone());
+            let bytes = job.payload.len() as u64;
             let outcome = guard(|| match cancel.is_cancelled() {
                 true => Err(ModelError::Cancelled.into()),
                 false => self.carry_out(job),
             });
             locked(&self.shared.requests).remove(&id);
+            self.shared.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(Failure(kind, message))) => self.shared.fail(id, kind, &message)?,
