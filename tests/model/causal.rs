@@ -144,17 +144,16 @@ fn what_does_not_fit_is_named_and_stopping_stops() {
     assert!(fails(&CausalRequest { parameters, ..asked(0) }).contains("alpha"));
     let stopped = explain(&trace, &asked(1), &|| true, &|_| {});
     assert_eq!(stopped, Err(CausalError::Stopped));
-    // One head without rows does not take the others' graphs away: without the last layer's square
-    // and the patches' rows, all say what is missing.
+    // Without the last layer's square and the patches' rows no head has a graph: the reason is given once.
     let text_only = vlmscope::trace::synthetic::Synthetic::new(
         vlmscope::trace::synthetic::Geometry::named("small").unwrap(),
         vlmscope::trace::synthetic::RowsKept::Text,
         1,
     );
-    let lacking = explained(&text_only.unwrap().trace().unwrap(), &asked(1));
-    let reason = |head: &HeadResult| head.error.clone().unwrap_or_default();
-    assert!(lacking.heads.iter().all(|head| head.graph.is_none()));
-    assert!(reason(&lacking.heads[0]).contains("--rows all"), "{}", reason(&lacking.heads[0]));
+    let text_only = text_only.unwrap().trace().unwrap();
+    let lacking = explain(&text_only, &asked(1), &|| false, &|_| {}).unwrap_err();
+    assert!(matches!(lacking, CausalError::MissingRow { .. }), "{lacking}");
+    assert!(lacking.to_string().contains("--rows all"), "{lacking}");
 }
 
 fn masked(
