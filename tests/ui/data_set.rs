@@ -188,7 +188,8 @@ fn a_comparison_shows_differences_and_says_how_many_would_differ_by_chance() {
     assert!(found.significant() > 0, "the wrong answers are those of another trace");
     let [low, high] = numbers.matrix.range;
     assert_eq!(low, -high, "0 is in the middle of the colours");
-    let sentence = format!("{} Marked cells survive it.", found.sentence());
+    let direction = "Wrong answers (12) minus right answers (48).";
+    let sentence = format!("{direction} {} Dots mark the heads that differ.", found.sentence());
     assert!(window.query_by_label(&sentence).is_some());
     shoot(&mut window, "data_set_comparison");
     // The same samples in another table: every head is the same.
@@ -199,12 +200,25 @@ fn a_comparison_shows_differences_and_says_how_many_would_differ_by_chance() {
     assert_eq!(found.samples, [60, 60]);
     assert!(found.cells.iter().all(|cell| cell.difference == 0.0));
     assert_eq!(found.tested(), 0, "differences without a spread cannot be tested");
+    let [low, high] = numbers.matrix.range;
+    assert!(low < 0.0 && low == -high, "no difference has the colour of the middle");
+    // A group without a sample is named.
+    change(&mut window, |view| {
+        view.compared = Compared::Condition(Condition::correct(false));
+        view.filter.conditions = vec![Condition::correct(true)];
+    });
+    let lacks = doc(window.state()).numbers().unwrap().matrix.lacks.clone().unwrap();
+    assert!(lacks.contains("48 samples") && lacks.contains("“wrong answers”"), "{lacks}");
     // A table that is not there.
     let mut view = doc(window.state()).view().clone();
     view.compared = Compared::Table(folder.path().join("none.parquet"));
     send(&mut window, DataSetCommand::View(Box::new(view)));
     until(&mut window, |app| doc(app).failed().is_some());
-    assert!(doc(window.state()).failed().unwrap().contains("none.parquet"));
+    let failed = doc(window.state());
+    assert!(failed.failed().unwrap().contains("none.parquet"));
+    assert!(failed.numbers().is_none() && failed.ranking().is_none(), "they are of another view");
+    let values = failed.values(&Axis::Heads);
+    assert!(values.iter().any(|value| value.is_finite()), "the plot needs no comparison");
 }
 
 #[test]
@@ -273,6 +287,19 @@ fn a_rectangle_in_the_plot_selects_samples_and_escape_gives_it_up() {
     send(&mut window, DataSetCommand::CountBrush(true));
     until(&mut window, is_ready);
     assert_eq!(doc(window.state()).numbers().unwrap().moments.samples, 30);
+    // Other heads, axes and quantities are of the same samples.
+    let rows = doc(window.state()).selected().rows();
+    assert!(doc(window.state()).outline().is_some());
+    window.key_press(Key::CloseBracket);
+    settle(&mut window);
+    change(&mut window, |view| {
+        view.axes = [Axis::column("logprob"), Axis::Heads];
+        view.column = HeadColumn::Entropy;
+    });
+    let of_rows = doc(window.state());
+    assert_eq!(of_rows.selected().rows(), rows);
+    assert_eq!(of_rows.numbers().unwrap().moments.samples, 30);
+    assert!(of_rows.outline().is_none(), "the rectangle was of other numbers");
     window.key_press(Key::Escape);
     settle(&mut window);
     until(&mut window, is_ready);
@@ -427,6 +454,46 @@ fn damaged_and_foreign_tables_are_refused_with_their_column() {
     says(alone, "is a table of heads, not of samples");
 }
 
+#[test]
+fn a_heads_table_without_rows_shows_its_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", 3);
+    TableWriter::begin(&path, TableKind::Heads).unwrap().finish().unwrap();
+    let mut window = window_of(&path, [1280.0, 720.0]);
+    let doc = doc(window.state());
+    assert!(doc.values(&Axis::Heads).iter().all(|value| value.is_nan()));
+    assert_eq!(doc.values(&Axis::Heads).len(), 3);
+    let lacks = doc.numbers().unwrap().matrix.lacks.clone().unwrap();
+    assert!(lacks.contains("no sample that counts has a value of focus"), "{lacks}");
+    assert!(window.query_by_label("Sample s000: answer 0").is_some());
+    settle(&mut window);
+}
+
+#[test]
+fn a_table_that_is_open_keeps_its_view_and_one_that_was_written_again_is_read_again() {
+    let (folder, mut window) = table();
+    change(&mut window, |view| view.filter.conditions = vec![Condition::correct(false)]);
+    let (id, path) = (doc(window.state()).id, doc(window.state()).path().to_owned());
+    window.state_mut().data_sets.is_shown = false;
+    window.state().intents.send(Intent::Open(path.clone()));
+    until(&mut window, |app| app.data_sets.is_shown);
+    assert_eq!((doc(window.state()).id, doc(window.state()).filtered().count()), (id, 12));
+    // Numbers of two files are not mixed.
+    write_table(folder.path(), "answers.parquet", 30);
+    let mut view = doc(window.state()).view().clone();
+    view.column = HeadColumn::Entropy;
+    send(&mut window, DataSetCommand::View(Box::new(view)));
+    until(&mut window, |app| doc(app).failed().is_some());
+    let failed = doc(window.state()).failed().unwrap();
+    assert!(failed.contains("answers.parquet has changed since it was opened"), "{failed}");
+    window.state().intents.send(Intent::Open(path));
+    until(&mut window, |app| doc(app).id != id);
+    until(&mut window, is_ready);
+    let again = doc(window.state());
+    assert_eq!((again.samples().len(), again.filtered().count()), (30, 6));
+    assert_eq!(again.numbers().unwrap().column, HeadColumn::Entropy);
+}
+
 /// Types the path of a file into the question for it, and waits until the file is there.
 fn save_to(window: &mut Window, path: &Path) -> Vec<u8> {
     window.state().intents.send(Intent::Path(PathCommand::Type(path.display().to_string())));
@@ -518,8 +585,13 @@ fn a_folder_of_traces_becomes_a_table_and_one_with_tables_opens_them() {
     window.state().intents.send(Intent::Open(traces));
     until(&mut window, is_ready);
     assert_eq!((window.state().docs.len(), doc(window.state()).samples().len()), (0, 43));
-    // A folder with tables.
+    // Samples of other names.
     write_table(folder.path(), "a.parquet", 5);
+    let other = folder.path().join("a.parquet");
+    change(&mut window, |view| view.compared = Compared::Table(other));
+    let lacks = doc(window.state()).numbers().unwrap().matrix.lacks.clone().unwrap();
+    assert_eq!(lacks, "0 of the 43 samples are in a.parquet (column `sample`)");
+    // A folder with tables.
     write_table(folder.path(), "b.parquet", 5);
     let mut window = empty_window();
     window.state().intents.send(Intent::Open(folder.path().to_owned()));

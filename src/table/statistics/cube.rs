@@ -24,6 +24,8 @@ const WAITING: usize = 16;
 pub struct Cube {
     layers: Vec<u32>,
     heads: usize,
+    /// Number of samples, also where no layer has a row.
+    samples: usize,
     /// \[samples, layers, heads\]; NaN where a sample has no value.
     values: Vec<f32>,
 }
@@ -33,14 +35,16 @@ impl Cube {
     pub fn new(layers: Vec<u32>, heads: usize, values: Vec<f32>) -> Option<Self> {
         let cells = layers.len() * heads;
         let fits = if cells == 0 { values.is_empty() } else { values.len().is_multiple_of(cells) };
-        fits.then_some(Self { layers, heads, values })
+        let samples = values.len().checked_div(cells).unwrap_or(0);
+        fits.then_some(Self { layers, heads, samples, values })
     }
 
     /// Reads one column of a heads table with several threads; the numbers follow the samples of `of`. `progress` receives the
     /// number of rows that are read and of all rows.
     ///
     /// # Errors
-    /// A damaged table, one whose rows do not belong to its samples, or [`TableError::Cancelled`].
+    /// A damaged table, one that has changed since it was opened, one whose rows do not belong to its samples, or
+    /// [`TableError::Cancelled`].
     pub fn load(
         of: &DataSet,
         column: HeadColumn,
@@ -67,10 +71,7 @@ impl Cube {
 
     /// Number of samples.
     pub const fn samples(&self) -> usize {
-        match self.cells() {
-            0 => 0,
-            cells => self.values.len() / cells,
-        }
+        self.samples
     }
 
     /// The numbers of a sample: \[layers × heads\], NaN where there is none.
@@ -198,6 +199,7 @@ impl<'a> Loading<'a> {
         let most = |name: &str| {
             (0..samples.len()).map(|row| samples.number(name, row) as usize).max().unwrap_or(0)
         };
+        of.check_unchanged()?;
         let (most_layers, heads) = (most("layers"), most("heads"));
         let cells = most_layers.saturating_mul(heads).saturating_mul(samples.len());
         if cells > MOST_CELLS {
@@ -227,6 +229,7 @@ impl<'a> Loading<'a> {
             let receiver = receiver;
             self.add_all(&receiver, progress, cancel)
         })?;
+        self.of.check_unchanged()?;
         Ok(self.cube(layers))
     }
 
@@ -251,6 +254,7 @@ impl<'a> Loading<'a> {
         to: &Sender<Result<Rows>>,
         cancel: &CancelToken,
     ) -> Result<()> {
+        self.of.check_unchanged()?;
         let reader = TableReader::open_kind(&self.of.source().heads, TableKind::Heads)?;
         let columns = [self.key.column(), "layer", "head", self.column.name()];
         for batch in reader.columns_of_group(group, &columns)? {
@@ -354,7 +358,7 @@ impl<'a> Loading<'a> {
                 }
             }
         }
-        Cube { layers: numbers, heads: self.heads, values }
+        Cube { layers: numbers, heads: self.heads, samples, values }
     }
 
     fn wrong(&self, column: &str, reason: String) -> TableError {

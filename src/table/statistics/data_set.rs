@@ -6,6 +6,15 @@ use super::super::schema::TableKind;
 use super::super::{Result, TableError};
 use super::SampleColumns;
 use std::path::Path;
+use std::time::SystemTime;
+
+/// Size in bytes and time of the last change of a file.
+type Stamp = Option<(u64, Option<SystemTime>)>;
+
+fn stamp_of(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()))
+}
 
 /// A table with its samples. The numbers of heads are read by [`super::Cube::load`].
 #[derive(Clone, Debug)]
@@ -13,6 +22,8 @@ pub struct DataSet {
     source: Source,
     samples: SampleColumns,
     head_rows: u64,
+    /// Of the heads and of the samples table, from before they were read.
+    stamps: [Stamp; 2],
 }
 
 impl DataSet {
@@ -29,6 +40,7 @@ impl DataSet {
             },
             None => Source { heads: path.to_owned(), samples: samples_path(path) },
         };
+        let stamps = [stamp_of(&source.heads), stamp_of(&source.samples)];
         let heads = TableReader::open_kind(&source.heads, TableKind::Heads)?;
         let samples = SampleColumns::read(&source.samples).map_err(|error| match error {
             TableError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -37,7 +49,27 @@ impl DataSet {
             }
             error => error,
         })?;
-        Ok(Self { head_rows: heads.rows(), source, samples })
+        Ok(Self { head_rows: heads.rows(), source, samples, stamps })
+    }
+
+    /// Whether another table was opened from the same files with the same contents.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.source.heads == other.source.heads && self.stamps == other.stamps
+    }
+
+    /// Checks that the files are still those that were opened.
+    ///
+    /// # Errors
+    /// The file that was written again, or is gone.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let files = [&self.source.heads, &self.source.samples];
+        match files.into_iter().zip(&self.stamps).find(|(path, stamp)| stamp_of(path) != **stamp) {
+            Some((path, _)) => Err(TableError::Foreign {
+                path: path.clone(),
+                reason: "has changed since it was opened: open the table again".into(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The files.

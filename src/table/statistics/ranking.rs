@@ -8,6 +8,8 @@ use rand_chacha::ChaCha12Rng;
 
 /// Samples whose numbers are multiplied at once.
 const CHUNK: usize = 256;
+/// Resamples of fewer samples say nothing about other samples.
+const LEAST_SAMPLES: usize = 10;
 
 /// Options of a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +52,16 @@ pub struct Ranking {
     pub heads: Vec<RankedHead>,
     /// The options.
     pub options: RankingOptions,
+    /// Number of samples, of two groups the smaller one.
+    pub samples: usize,
 }
 
 impl Ranking {
+    /// Whether there are enough samples for the stability and the ranges of ranks to mean something.
+    pub const fn has_stability(&self) -> bool {
+        self.samples >= LEAST_SAMPLES
+    }
+
     /// Ranks heads by their mean over a group of samples.
     ///
     /// Resampling draws as many samples as the group has, with replacement. `None` if it was cancelled.
@@ -66,7 +75,7 @@ impl Ranking {
         let value = cube.moments(mask).cells.iter().map(|cell| cell.mean).collect();
         let mut draws = Draws::new(options.seed);
         let drawn = draws.means(cube, &group, options.resamples, cancel)?;
-        Some(Self::new(value, &drawn, options))
+        Some(Self::new(value, &drawn, options, group.len()))
     }
 
     /// Ranks heads by the difference of their means between two groups; each group is resampled by itself.
@@ -82,11 +91,12 @@ impl Ranking {
         let mut drawn = draws.means(cube, &groups[0].rows(), options.resamples, cancel)?;
         let other = draws.means(cube, &groups[1].rows(), options.resamples, cancel)?;
         drawn.iter_mut().zip(&other).for_each(|(first, second)| *first -= second);
-        Some(Self::new(value, &drawn, options))
+        let samples = groups.map(Mask::count).into_iter().min().unwrap_or(0);
+        Some(Self::new(value, &drawn, options, samples))
     }
 
     /// `drawn` is \[resamples, cells\].
-    fn new(value: Vec<f64>, drawn: &[f64], options: RankingOptions) -> Self {
+    fn new(value: Vec<f64>, drawn: &[f64], options: RankingOptions, samples: usize) -> Self {
         let size = |value: f64| if options.by_size { value.abs() } else { value };
         let sign = if options.low_first { -1.0 } else { 1.0 };
         let cells = value.len();
@@ -116,7 +126,7 @@ impl Ranking {
             }
         };
         let heads = order(&value).into_iter().map(head).collect();
-        Self { heads, options }
+        Self { heads, options, samples }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::view_changes::next_of;
 use crate::ui::widgets::thousands;
-use crate::view::{AxisSet, LayerHead};
+use crate::view::{AxisSet, Command, LayerHead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -43,7 +43,19 @@ pub fn show_table(app: &mut App, data: Arc<DataSet>, view: DataSetView) {
         let path = data.source().samples.display();
         return app.notify(format!("{path} has no samples: there is nothing to show."), true);
     }
-    add(app, data, view, None);
+    let id = app.data_sets.all().iter().find(|doc| doc.data().is_same(&data)).map(|doc| doc.id);
+    if let Some(id) = id {
+        // It is open with these contents: the filter, the heads and the selection stay.
+        app.overlay = None;
+        return app.data_sets.show(id);
+    }
+    let open = app.data_sets.all().iter().find(|doc| doc.data().source() == data.source());
+    let kept = open.map(|doc| doc.view().clone()).filter(|_| view == DataSetView::default());
+    match kept {
+        // The file was written again.
+        Some(kept) if kept.fits(data.samples()) => add(app, data, kept, None),
+        _ => add(app, data, view, None),
+    }
 }
 
 fn add(app: &mut App, data: Arc<DataSet>, view: DataSetView, of: Option<(PathBuf, TempDir)>) {
@@ -250,7 +262,7 @@ fn takes_other(app: &mut App, command: UiCommand) -> bool {
 fn escape(app: &mut App) -> bool {
     let is_covered = app.palette_open || app.is_asked() || app.help_open;
     let Some(doc) = app.data_sets.current_mut().filter(|_| !is_covered) else { return false };
-    if doc.brush().is_some() {
+    if doc.has_selection() {
         doc.set_brush(None);
         return true;
     }
@@ -309,11 +321,20 @@ fn open_sample(app: &mut App, row: usize) {
         Some((path, true)) => {
             app.data_sets.came_from = true;
             let mut view = app.look.clone();
-            view.map.choose_heads(heads);
+            view.map.choose_heads(heads.clone());
             view.map.queries.set = AxisSet::MEAN;
             let open = app.docs.iter().find(|doc| doc.path.as_deref() == Some(&path));
             match open.map(|doc| doc.id) {
-                Some(id) => app.show_document(id),
+                Some(id) => {
+                    app.show_document(id);
+                    if let Some(Err(error)) = app
+                        .docs
+                        .get_mut(id)
+                        .map(|doc| doc.apply(&Command::SetHeadSet(heads)))
+                    {
+                        app.notify(error.to_string(), true);
+                    }
+                }
                 None => app.exports.open_trace(&path, Some(Box::new(view))),
             }
         }

@@ -41,14 +41,16 @@ pub fn ranking_csv(numbers: &Numbers, ranking: &Ranking) -> String {
     );
     for (rank, head) in ranking.heads.iter().enumerate() {
         let Some([layer, number]) = numbers.cube.head_of(head.cell) else { continue };
-        let [low, high] = head.ranks;
+        let is_known = ranking.has_stability();
+        let known = |value: f64| if is_known { field(value) } else { String::new() };
+        let [low, high] = head.ranks.map(known);
         let _ = writeln!(
             text,
             "{},{},{layer},{number},{},{},{low},{high}",
             rank + 1,
             numbers.column.name(),
             head.value,
-            head.stability
+            known(head.stability)
         );
     }
     text

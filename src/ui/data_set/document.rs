@@ -1,11 +1,15 @@
 //! An open table: what is shown of it, and the samples that count.
 
+use super::names::group_names;
 use super::statistics::{Groups, News, Numbers, Request, Statistics};
 use super::tiles::Tiles;
 use super::view::{Axis, Brush, Compared, DataSetView};
 use crate::table::TableError;
-use crate::table::statistics::{Condition, DataSet, Mask, Ranking, SampleColumns, Values};
+use crate::table::statistics::{
+    Condition, Cube, DataSet, HeadColumn, Mask, Ranking, SampleColumns, Values,
+};
 use crate::ui::model_feed::Wake;
+use crate::view::LayerHead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -25,6 +29,14 @@ pub struct Counts {
     pub wrong: usize,
 }
 
+/// Samples that were selected in the plot. They stay selected when the plot shows other numbers.
+struct Selection {
+    rows: Mask,
+    brush: Brush,
+    /// The numbers of an axis of heads, while the rectangle was drawn.
+    heads: (HeadColumn, Vec<LayerHead>),
+}
+
 /// An open table.
 pub struct DataSetDoc {
     /// Its identity.
@@ -33,7 +45,7 @@ pub struct DataSetDoc {
     /// The folder of the traces that the table was made of, and the table's own, which is temporary.
     made_of: Option<(PathBuf, TempDir)>,
     view: DataSetView,
-    brush: Option<Brush>,
+    selection: Option<Selection>,
     /// Whether the matrix counts the selected samples only.
     brush_counts: bool,
     /// The samples that the filter chooses.
@@ -46,6 +58,8 @@ pub struct DataSetDoc {
     /// Place in the order of the sample that the keys move.
     cursor: usize,
     numbers: Option<Arc<Numbers>>,
+    /// The numbers of all samples that were read last; they stay where a comparison fails.
+    cube: Option<(HeadColumn, Arc<Cube>)>,
     ranking: Option<Arc<Ranking>>,
     /// Share of the table that is read, while numbers are missing.
     progress: Option<f32>,
@@ -79,7 +93,7 @@ impl DataSetDoc {
             data,
             made_of: None,
             view: DataSetView::default(),
-            brush: None,
+            selection: None,
             brush_counts: false,
             filtered: Mask::all(samples),
             selected: Mask::all(samples),
@@ -87,6 +101,7 @@ impl DataSetDoc {
             order: Arc::new(Vec::new()),
             cursor: 0,
             numbers: None,
+            cube: None,
             ranking: None,
             progress: None,
             failed: None,
@@ -175,9 +190,23 @@ impl DataSetDoc {
         self.cursor
     }
 
-    /// The selection in the plot.
-    pub const fn brush(&self) -> Option<&Brush> {
-        self.brush.as_ref()
+    /// Whether samples are selected in the plot.
+    pub const fn has_selection(&self) -> bool {
+        self.selection.is_some()
+    }
+
+    /// The rectangle that selected samples, while the plot shows the numbers for which it was drawn.
+    pub fn outline(&self) -> Option<&Brush> {
+        let Selection { brush, heads, .. } = self.selection.as_ref()?;
+        let has_heads = brush.axes.contains(&Axis::Heads);
+        let is_same = brush.axes == self.view.axes
+            && (!has_heads || *heads == (self.heads_column(), self.view.heads.clone()));
+        is_same.then_some(brush)
+    }
+
+    /// The quantity of the numbers of heads that are drawn: the one before, while those of the chosen one are read.
+    pub fn heads_column(&self) -> HeadColumn {
+        self.cube.as_ref().map_or(self.view.column, |(column, _)| *column)
     }
 
     /// Whether the matrix counts the selected samples only.
@@ -252,9 +281,6 @@ impl DataSetDoc {
         let new = &self.view;
         let counts =
             old.filter != new.filter || old.column != new.column || old.compared != new.compared;
-        if old.axes != new.axes || (old.heads != new.heads && new.axes.contains(&Axis::Heads)) {
-            self.brush = None;
-        }
         if old.sort != new.sort || old.descending != new.descending {
             self.order = Arc::default();
         }
@@ -266,19 +292,27 @@ impl DataSetDoc {
         Ok(())
     }
 
-    /// Selects the samples inside a rectangle of the plot, or all.
+    /// Selects the samples inside a rectangle of the plot that the filter chooses, or all.
     pub fn set_brush(&mut self, brush: Option<Brush>) {
-        self.brush = brush;
+        self.selection = brush.map(|brush| {
+            let mut rows = self.filtered.clone();
+            for (axis, [low, high]) in brush.axes.iter().zip(brush.ranges) {
+                let within = |value: &f64| (low..=high).contains(value);
+                let within = self.values(axis).iter().map(within).collect();
+                rows = rows.and(&Mask::new(within));
+            }
+            Selection { rows, brush, heads: (self.heads_column(), self.view.heads.clone()) }
+        });
         self.select();
         if self.brush_counts {
-            self.brush_counts = self.brush.is_some();
+            self.brush_counts = self.selection.is_some();
             self.ask();
         }
     }
 
     /// Counts the selected samples only, or all that the filter chooses.
     pub fn count_brush(&mut self, counts: bool) {
-        self.brush_counts = counts && self.brush.is_some();
+        self.brush_counts = counts && self.selection.is_some();
         self.ask();
     }
 
@@ -292,14 +326,14 @@ impl DataSetDoc {
         let samples = self.samples();
         match axis {
             Axis::Column(name) => samples.numbers(name),
-            Axis::Heads => match &self.numbers {
-                Some(numbers) => {
+            Axis::Heads => match &self.cube {
+                Some((_, cube)) => {
                     let heads = self.view.heads.iter();
                     let cells: Vec<usize> = match self.view.heads.is_empty() {
-                        true => (0..numbers.cube.cells()).collect(),
-                        false => heads.filter_map(|&[l, h]| numbers.cube.cell(l, h)).collect(),
+                        true => (0..cube.cells()).collect(),
+                        false => heads.filter_map(|&[l, h]| cube.cell(l, h)).collect(),
                     };
-                    numbers.cube.mean_of(&cells)
+                    cube.mean_of(&cells)
                 }
                 None => vec![f64::NAN; samples.len()],
             },
@@ -310,17 +344,9 @@ impl DataSetDoc {
     fn select(&mut self) {
         self.revision += 1;
         let before = self.order.get(self.cursor).copied();
-        self.selected = match &self.brush {
+        self.selected = match &self.selection {
             None => self.filtered.clone(),
-            Some(brush) => {
-                let mut inside = self.filtered.clone();
-                for (axis, [low, high]) in brush.axes.iter().zip(brush.ranges) {
-                    let within = |value: &f64| (low..=high).contains(value);
-                    let within = self.values(axis).iter().map(within).collect();
-                    inside = inside.and(&Mask::new(within));
-                }
-                inside
-            }
+            Some(selection) => self.filtered.and(&selection.rows),
         };
         self.counts = [self.count(&self.filtered), self.count(&self.selected)];
         let mut order = self.selected.rows();
@@ -363,18 +389,16 @@ impl DataSetDoc {
     /// Asks for the statistics of the samples that count.
     fn ask(&mut self) {
         let mask = if self.brush_counts { self.selected.clone() } else { self.filtered.clone() };
+        // Results of the request before are dropped, also where there is no new one.
+        self.request += 1;
         let groups = match &self.view.compared {
             Compared::Nothing => Groups::One,
             Compared::Condition(condition) => match self.groups(condition, &mask) {
-                Ok(groups) => Groups::Two(groups),
-                Err(error) => {
-                    self.failed = Some(error.to_string());
-                    return;
-                }
+                Ok(masks) => Groups::Two(masks, group_names(condition)),
+                Err(error) => return self.fail(error.to_string()),
             },
             Compared::Table(path) => Groups::Table(path.clone()),
         };
-        self.request += 1;
         self.progress = Some(0.0);
         self.failed = None;
         self.statistics.ask(Request {
@@ -416,8 +440,7 @@ impl DataSetDoc {
                     self.ranking = Some(Arc::new(ranking));
                 }
                 News::Failed(of, text) if of == self.request || of == u64::MAX => {
-                    self.progress = None;
-                    self.failed = Some(text);
+                    self.fail(text);
                 }
                 _ => continue,
             }
@@ -426,16 +449,26 @@ impl DataSetDoc {
         changed
     }
 
+    /// Drops what was computed before: it does not belong to the view any more.
+    fn fail(&mut self, text: String) {
+        (self.numbers, self.ranking, self.progress) = (None, None, None);
+        self.failed = Some(text);
+        self.cube.take_if(|(column, _)| *column != self.view.column);
+        self.select();
+    }
+
     fn keep(&mut self, numbers: Numbers) {
         self.ranking = None;
         if self.view.heads.is_empty() {
             // The best head, so that samples have maps to show.
-            let cells = numbers.matrix.values.iter().enumerate();
+            let cells =
+                numbers.matrix.values.iter().enumerate().filter(|(_, value)| value.is_finite());
             let sign = if numbers.column.is_low_first() { -1.0 } else { 1.0 };
             let best = cells.max_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)));
             self.changes += 1;
             self.view.heads.extend(best.and_then(|(cell, _)| numbers.cube.head_of(cell)));
         }
+        self.cube = Some((numbers.column, Arc::clone(&numbers.cube)));
         self.numbers = Some(Arc::new(numbers));
         self.select();
     }

@@ -157,8 +157,12 @@ impl TableFigure {
                 }
             };
             let [low, high] = head.ranks.map(f64::round);
-            let ranks = if low < high { format!("{low}–{high}") } else { low.to_string() };
-            let (name, stability) = (head_name(layer, index), head.stability);
+            let (ranks, stability) = match ranking.has_stability() {
+                true if low < high => (format!("{low}–{high}"), head.stability),
+                true => (low.to_string(), head.stability),
+                false => ("–".to_owned(), 0.0),
+            };
+            let name = head_name(layer, index);
             Some(RankedBar { name, value: head.value, interval, stability, ranks })
         };
         let heads: Vec<RankedBar> =

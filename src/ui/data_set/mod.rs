@@ -10,7 +10,7 @@ pub mod tiles;
 mod view;
 
 pub use document::{Counts, DataSetDoc, DataSetId};
-pub use names::{compared_name, condition_name};
+pub use names::{compared_name, condition_name, group_names};
 pub use view::{Axis, Brush, Compared, DataSetView};
 
 use crate::ui::model_feed::Wake;

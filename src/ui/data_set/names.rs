@@ -29,3 +29,14 @@ pub fn compared_name(compared: &Compared) -> String {
         }
     }
 }
+
+/// The groups of a comparison by a condition, in words: "wrong answers" and "right answers".
+pub fn group_names(condition: &Condition) -> [String; 2] {
+    let name = condition_name(condition);
+    match &condition.test {
+        Test::Equals(value) if condition.column == "correct" => {
+            [name, condition_name(&Condition::correct(value != "true"))]
+        }
+        _ => [name, "the others".into()],
+    }
+}

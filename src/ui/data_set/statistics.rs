@@ -8,8 +8,9 @@ use crate::table::statistics::{
 };
 use crate::ui::model_feed::Wake;
 use crate::ui::value_cache::Matrix;
+use crate::ui::widgets::{capital, thousands};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Numbers of heads that stay in memory.
@@ -22,8 +23,8 @@ const SEED: u64 = 1;
 pub enum Groups {
     /// No comparison.
     One,
-    /// Two groups of samples of the table.
-    Two([Mask; 2]),
+    /// Two groups of samples of the table, with their names.
+    Two([Mask; 2], [String; 2]),
     /// The same samples in another table.
     Table(PathBuf),
 }
@@ -52,7 +53,11 @@ pub struct Numbers {
     pub moments: Moments,
     /// The comparison.
     pub comparison: Option<Comparison>,
-    /// The shown numbers: means, or differences of means.
+    /// The direction of the differences with the sizes of the groups: "wrong answers (12) minus right answers (48)".
+    pub direction: Option<String>,
+    /// Of each head, the numbers of samples with a value in both groups.
+    pub group_sizes: Vec<[u32; 2]>,
+    /// The shown numbers, NaN where a head has none: means, or differences of means.
     pub matrix: Matrix,
 }
 
@@ -126,28 +131,29 @@ impl Teller {
 
 /// The numbers of heads that were read last.
 #[derive(Default)]
-struct Cubes(Vec<(PathBuf, HeadColumn, Arc<Cube>)>);
+struct Cubes(Vec<(Arc<DataSet>, HeadColumn, Arc<Cube>)>);
 
 impl Cubes {
     fn get(
         &mut self,
-        of: &DataSet,
+        of: &Arc<DataSet>,
         column: HeadColumn,
         progress: &dyn Fn(u64, u64),
         cancel: &CancelToken,
     ) -> Result<Arc<Cube>, TableError> {
-        let path = &of.source().heads;
-        let place = self.0.iter().position(|(own, of, _)| own == path && *of == column);
-        let found = match place {
+        let is_wanted = |(own, own_column, _): &(Arc<DataSet>, HeadColumn, Arc<Cube>)| {
+            *own_column == column && own.is_same(of)
+        };
+        let found = match self.0.iter().position(is_wanted) {
             Some(place) => self.0.remove(place),
             None => {
                 let cube = Cube::load(of, column, progress, cancel)?;
-                (path.clone(), column, Arc::new(cube))
+                (Arc::clone(of), column, Arc::new(cube))
             }
         };
         let cube = Arc::clone(&found.2);
         self.0.push(found);
-        let bytes = |(_, _, cube): &(PathBuf, HeadColumn, Arc<Cube>)| {
+        let bytes = |(_, _, cube): &(Arc<DataSet>, HeadColumn, Arc<Cube>)| {
             cube.samples() * cube.cells() * size_of::<f32>()
         };
         while self.0.len() > 1 && self.0.iter().map(bytes).sum::<usize>() > KEPT_BYTES {
@@ -175,39 +181,52 @@ fn compute(
         ..RankingOptions::default()
     };
     let by_size = RankingOptions { low_first: false, by_size: true, ..options };
-    let (moments, comparison, ranking): (_, _, Box<dyn FnOnce() -> Option<Ranking>>) = match groups
-    {
-        Groups::One => {
-            let cube = &cube;
-            let ranking = move || Ranking::of_group(cube, mask, options, cancel);
-            (cube.moments(mask), None, Box::new(ranking))
-        }
-        Groups::Two([first, second]) => {
-            let [one, two] = [first, second].map(|mask| cube.moments(mask));
-            let (cube, comparison) = (&cube, compare_groups(&one, &two));
-            let ranking = move || Ranking::of_difference(cube, [first, second], by_size, cancel);
-            (cube.moments(mask), Some(comparison), Box::new(ranking))
-        }
-        Groups::Table(path) => {
-            let other = DataSet::open(path)?;
-            let pairs = join(data.samples(), other.samples())?;
-            let pairs: Vec<[usize; 2]> =
-                pairs.into_iter().filter(|[row, _]| mask.has(*row)).collect();
-            let second = cubes.get(&other, *column, &progress, cancel)?;
-            let Some(differences) = cube.paired(&second, &pairs) else {
-                return Err(TableError::Foreign {
-                    path: path.clone(),
-                    reason: "has other layers or heads: heads of different models cannot be compared one by one".into(),
-                });
-            };
-            let (all, moments) = (Mask::all(pairs.len()), cube.moments(mask));
-            let comparison = test_differences(&differences);
-            let ranking = move || Ranking::of_group(&differences, &all, by_size, cancel);
-            (moments, Some(comparison), Box::new(ranking))
-        }
+    let title = column.title();
+    let (moments, compared, ranking): (_, Option<Compared>, Box<dyn FnOnce() -> Option<Ranking>>) =
+        match groups {
+            Groups::One => {
+                let cube = &cube;
+                let ranking = move || Ranking::of_group(cube, mask, options, cancel);
+                (cube.moments(mask), None, Box::new(ranking))
+            }
+            Groups::Two(masks, names) => {
+                let [first, second] = masks;
+                let [one, two] = [first, second].map(|mask| cube.moments(mask));
+                let compared = Compared::of_groups(&one, &two, names, mask.count());
+                let cube = &cube;
+                let ranking =
+                    move || Ranking::of_difference(cube, [first, second], by_size, cancel);
+                (cube.moments(mask), Some(compared), Box::new(ranking))
+            }
+            Groups::Table(path) => {
+                let other = Arc::new(DataSet::open(path)?);
+                let pairs = join(data.samples(), other.samples())?;
+                let pairs: Vec<[usize; 2]> =
+                    pairs.into_iter().filter(|[row, _]| mask.has(*row)).collect();
+                let second = cubes.get(&other, *column, &progress, cancel)?;
+                let Some(differences) = cube.paired(&second, &pairs) else {
+                    return Err(TableError::Foreign {
+                        path: path.clone(),
+                        reason: "has other layers or heads: heads of different models cannot be compared one by one".into(),
+                    });
+                };
+                let files = [&data.source().heads, path].map(|path| file_name(path));
+                let compared = Compared::of_pairs(&differences, &files, mask.count());
+                let (all, moments) = (Mask::all(pairs.len()), cube.moments(mask));
+                let ranking = move || Ranking::of_group(&differences, &all, by_size, cancel);
+                (moments, Some(compared), Box::new(ranking))
+            }
+        };
+    let reason = match &compared {
+        _ if mask.count() == 0 => "no sample fits the filter and the selection".to_owned(),
+        Some(Compared { lacks: Some(lacks), .. }) => lacks.clone(),
+        _ => format!("no sample that counts has a value of {title}"),
     };
-    let matrix = matrix(&cube, &moments, comparison.as_ref());
-    let numbers = Numbers { column: *column, cube: Arc::clone(&cube), moments, comparison, matrix };
+    let compared = compared.unwrap_or_default();
+    let matrix = matrix(&cube, &moments, compared.comparison.as_ref(), reason);
+    let Compared { comparison, direction, group_sizes, .. } = compared;
+    let (column, cube) = (*column, Arc::clone(&cube));
+    let numbers = Numbers { column, cube, moments, comparison, direction, group_sizes, matrix };
     if cancel.is_cancelled() {
         return Ok(());
     }
@@ -218,8 +237,68 @@ fn compute(
     Ok(())
 }
 
-/// The means or the differences as a matrix; 0 where a head has no value.
-fn matrix(cube: &Cube, moments: &Moments, comparison: Option<&Comparison>) -> Matrix {
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A comparison in numbers and words.
+#[derive(Default)]
+struct Compared {
+    comparison: Option<Comparison>,
+    direction: Option<String>,
+    group_sizes: Vec<[u32; 2]>,
+    /// The reason why there is nothing to compare.
+    lacks: Option<String>,
+}
+
+impl Compared {
+    fn of_groups(one: &Moments, two: &Moments, names: &[String; 2], all: usize) -> Self {
+        let sizes = [one.samples, two.samples];
+        let empty = (0..2).find(|&group| sizes[group] == 0);
+        let lacks = empty.map(|group| {
+            format!(
+                "of the {} samples that count, none belongs to “{}”. Remove a condition of the filter, or choose another comparison",
+                thousands(all),
+                names[group]
+            )
+        });
+        let [first, second] = names;
+        let [n, m] = sizes.map(thousands);
+        Self {
+            comparison: Some(compare_groups(one, two)),
+            direction: Some(format!("{} ({n}) minus {second} ({m}).", capital(first))),
+            group_sizes: one.cells.iter().zip(&two.cells).map(|(a, b)| [a.n, b.n]).collect(),
+            lacks,
+        }
+    }
+
+    /// `differences` are those of the samples in both tables.
+    fn of_pairs(differences: &Cube, files: &[String; 2], all: usize) -> Self {
+        let pairs = differences.samples();
+        let [first, second] = files;
+        let [n, all] = [pairs, all].map(thousands);
+        let lacks =
+            (pairs == 0).then(|| format!("0 of the {all} samples are in {second} (column `sample`)"));
+        let cells = differences.moments(&Mask::all(pairs)).cells;
+        Self {
+            comparison: Some(test_differences(differences)),
+            direction: Some(format!("{first} minus {second}: {n} of {all} samples are in both.")),
+            group_sizes: cells.iter().map(|cell| [cell.n; 2]).collect(),
+            lacks,
+        }
+    }
+}
+
+/// Half of the range of colours where all differences are 0, so that 0 is in its middle.
+const NO_DIFFERENCE: f32 = 0.01;
+
+/// The means or the differences as a matrix; `reason` says why no head has a value.
+fn matrix(
+    cube: &Cube,
+    moments: &Moments,
+    comparison: Option<&Comparison>,
+    reason: String,
+) -> Matrix {
     let values: Vec<f32> = match comparison {
         None => moments.cells.iter().map(|cell| cell.mean as f32).collect(),
         Some(comparison) => comparison.cells.iter().map(|cell| cell.difference as f32).collect(),
@@ -229,19 +308,30 @@ fn matrix(cube: &Cube, moments: &Moments, comparison: Option<&Comparison>) -> Ma
         None => [known().fold(f32::INFINITY, f32::min), known().fold(f32::NEG_INFINITY, f32::max)],
         Some(_) => {
             let most = known().fold(0.0_f32, |most, value| most.max(value.abs()));
+            let most = if most > 0.0 { most } else { NO_DIFFERENCE };
             [-most, most]
         }
     };
-    let lacks = known().next().is_none().then(|| "no sample that counts has a value".to_owned());
+    let lacks = known().next().is_none().then_some(reason);
     Matrix {
         layers: cube.layers().len(),
         heads: cube.heads(),
         numbers: cube.layers().to_vec(),
         range: if lacks.is_some() { [0.0, 0.0] } else { range },
-        values: values
-            .into_iter()
-            .map(|value| if value.is_finite() { value } else { 0.0 })
-            .collect(),
+        values,
         lacks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_without_a_value_has_none_in_the_matrix() {
+        let cube = Cube::new(vec![0], 2, vec![0.5, f32::NAN, 0.7, f32::NAN]).unwrap();
+        let found = matrix(&cube, &cube.moments(&Mask::all(2)), None, "none".into());
+        assert_eq!((found.values[0], found.values[1].is_nan()), (0.6, true));
+        assert_eq!((found.range, found.lacks), ([0.6, 0.6], None));
     }
 }

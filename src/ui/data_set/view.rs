@@ -1,6 +1,6 @@
 //! What is shown of a table, as data that a session keeps.
 
-use crate::table::statistics::{Condition, Filter, HeadColumn};
+use crate::table::statistics::{Condition, Filter, HeadColumn, SampleColumns};
 use crate::view::LayerHead;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -57,6 +57,17 @@ pub struct DataSetView {
     pub range: Option<[f64; 2]>,
 }
 
+impl DataSetView {
+    /// Whether its conditions fit the samples of a table.
+    pub fn fits(&self, samples: &SampleColumns) -> bool {
+        let compared = match &self.compared {
+            Compared::Condition(condition) => condition.mask(samples).is_ok(),
+            _ => true,
+        };
+        compared && self.filter.mask(samples).is_ok()
+    }
+}
+
 impl Default for DataSetView {
     fn default() -> Self {
         Self {
@@ -73,7 +84,7 @@ impl Default for DataSetView {
     }
 }
 
-/// A rectangle of the plot: the samples inside are selected.
+/// A rectangle of the plot that selects the samples inside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Brush {
     /// The axes of the plot on which it was drawn.

@@ -120,7 +120,7 @@ impl MatrixPane {
 pub(super) struct CellColors(Option<Colors>);
 
 impl CellColors {
-    /// The texture; it is made anew only when a value, a colour or `version` changes.
+    /// The texture, transparent where there is no value; it is made anew only when a value, a colour or `version` changes.
     pub(super) fn texture(
         &mut self,
         ui: &Ui,
@@ -133,11 +133,14 @@ impl CellColors {
             && kept.version == version
             && kept.map == map
             && kept.range == range
-            && kept.values == matrix.values
+            && is_same(&kept.values, &matrix.values)
         {
             return kept.texture.id();
         }
-        let color = |value: &f32| color_of(map, within(*value, range));
+        let color = |value: &f32| match value.is_nan() {
+            true => Color32::TRANSPARENT,
+            false => color_of(map, within(*value, range)),
+        };
         let pixels: Vec<Color32> = matrix.values.iter().map(color).collect();
         let image = ColorImage::new([matrix.heads, matrix.layers], pixels);
         let texture = match self.0.take() {
@@ -152,6 +155,12 @@ impl CellColors {
         self.0 = Some(Colors { values, range, map, version, texture });
         id
     }
+}
+
+/// Whether values are equal bit by bit, also where there are none.
+fn is_same(some: &[f32], others: &[f32]) -> bool {
+    let same = |(one, other): (&f32, &f32)| one.to_bits() == other.to_bits();
+    some.len() == others.len() && some.iter().zip(others).all(same)
 }
 
 /// The place of a cell, by row and column.

@@ -53,14 +53,14 @@ impl Bar {
                 });
             }
         }
-        if doc.brush().is_some() {
+        if doc.has_selection() {
             let count = thousands(doc.counts(true).samples);
             if chip(ui, &format!("{count} selected in the plot")) {
                 send(cx, DataSetCommand::Brush(None));
             }
             let mut counts = doc.brush_counts();
             let hint = "The matrix and the ranking count the selected samples only";
-            if ui.checkbox(&mut counts, "heads, too").on_hover_text(hint).changed() {
+            if ui.checkbox(&mut counts, "Heads of the selection").on_hover_text(hint).changed() {
                 send(cx, DataSetCommand::CountBrush(counts));
             }
         }

@@ -22,7 +22,7 @@ pub fn axis_name(axis: &Axis, doc: &DataSetDoc) -> String {
     match axis {
         Axis::Column(name) => name.clone(),
         Axis::Heads => {
-            let title = doc.view().column.name();
+            let title = doc.heads_column().name();
             match doc.view().heads.as_slice() {
                 [] => format!("{title} of all heads"),
                 [[layer, head]] => format!("{title} of {}", head_name(*layer, *head)),

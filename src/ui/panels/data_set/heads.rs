@@ -11,7 +11,7 @@ use crate::ui::panels::matrix::{CellColors, LEFT, MOST_SIDE, TOP, at, cell, cell
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::widgets::{Mark, frame_over_data, ink, muted, progress_line, text_in, thousands};
-use crate::view::figure::{head_name, labelled, step_for};
+use crate::view::figure::{head_name, labelled, number, step_for};
 use crate::view::{ColorMap, LayerHead};
 use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -77,6 +77,7 @@ impl Heads {
             vec2(room.x, cells.bottom() - place.top() + theme::GRID),
             Sense::hover(),
         );
+        missing(ui, cells, matrix);
         let (map, range) = colors_of(cx, doc, numbers);
         let texture = self.colors.texture(ui, matrix, map, range, 0);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
@@ -91,9 +92,12 @@ impl Heads {
         text_in(ui, reading, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink(ui).text);
         bar(cx, ui, doc, numbers, map, range);
         if let Some(comparison) = &numbers.comparison {
-            let marked =
-                if comparison.significant() > 0 { " Marked cells survive it." } else { "" };
-            let text = format!("{}{marked}", comparison.sentence());
+            let marked = match comparison.significant() {
+                0 => "",
+                _ => " Dots mark the heads that differ.",
+            };
+            let direction = numbers.direction.as_deref().unwrap_or_default();
+            let text = format!("{direction} {}{marked}", comparison.sentence());
             muted(ui, text).on_hover_text(
                 "Of the heads that survive the correction, about 5 % differ by chance. A difference between groups is no cause: \
                 groups may differ in the kind of question, too.",
@@ -132,6 +136,17 @@ fn bar(
         if let Change::Range(range) = one {
             change(cx, doc, |view| view.range = range);
         }
+    }
+}
+
+/// Diagonals in the cells of heads without a value, which no colour of the map stands for.
+fn missing(ui: &Ui, cells: Rect, matrix: &Matrix) {
+    let stroke = egui::Stroke::new(1.0, ink(ui).muted.gamma_multiply(0.6));
+    for (place, _) in matrix.values.iter().enumerate().filter(|(_, value)| value.is_nan()) {
+        let (row, head) = (place / matrix.heads, place % matrix.heads);
+        let cell = cell(cells, matrix, row as u32, head as u32).shrink(1.0);
+        ui.painter().rect_filled(cell, 0.0, ink(ui).raised);
+        ui.painter().line_segment([cell.left_bottom(), cell.right_top()], stroke);
     }
 }
 
@@ -236,13 +251,17 @@ fn describe(numbers: &Numbers, [layer, head]: LayerHead) -> String {
             return format!("{name} · cannot be tested");
         }
         let unit = numbers.column.difference_unit();
-        let largest = of.interval[0].abs().max(of.interval[1].abs());
-        let [difference, low, high] =
-            [of.difference, of.interval[0], of.interval[1]].map(|value| unit.text(value, largest));
+        let largest = of.interval[0].abs().max(of.interval[1].abs()) * unit.factor();
+        let [difference, low, high] = [of.difference, of.interval[0], of.interval[1]]
+            .map(|value| number(value * unit.factor(), largest));
+        let [n, m] = numbers.group_sizes.get(place).copied().unwrap_or_default();
         return format!(
-            "{name} · {difference} (95 %: {low} to {high}) · p = {}, corrected {}",
-            p_text(of.p),
+            "{name} · {difference} ({low} to {high}){} · p = {} corrected, {} alone · n = {}, {}",
+            unit.suffix(),
             p_text(of.q),
+            p_text(of.p),
+            thousands(n as usize),
+            thousands(m as usize),
         );
     }
     let Some(moment) = numbers.moments.cells.get(place).filter(|moment| moment.n > 0) else {

@@ -6,7 +6,7 @@ use crate::ui::data_set::{Axis, Brush, Counts, DataSetDoc, DataSetId};
 use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
-use crate::ui::widgets::{ink, muted, text_in};
+use crate::ui::widgets::{ink, muted, text_in, thousands};
 use crate::view::figure::number;
 use egui::{
     Align2, Color32, CursorIcon, Mesh, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui,
@@ -62,7 +62,7 @@ impl Plot {
         let Some(drawn) = &self.drawn else { return };
         scales(ui, drawn);
         ui.painter().with_clip_rect(frame.expand(3.0)).add(Shape::mesh(Arc::clone(&drawn.mesh)));
-        if let Some(brush) = doc.brush() {
+        if let Some(brush) = doc.outline() {
             outline(ui, drawn, brush);
         }
         let response = ui.interact(frame, ui.scope_id().with("plot"), Sense::click_and_drag());
@@ -102,7 +102,7 @@ impl Plot {
                 send(cx, DataSetCommand::Open(row));
             }
             response.on_hover_text(description(doc, row));
-        } else if response.clicked() && doc.brush().is_some() {
+        } else if response.clicked() && doc.has_selection() {
             send(cx, DataSetCommand::Brush(None));
         }
     }
@@ -132,7 +132,8 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, missing: usize)
                 key(ui, wrong, "wrong");
             }
             if missing > 0 {
-                muted(ui, format!("{missing} without a number ·"));
+                muted(ui, "·");
+                muted(ui, format!("{} without a number", thousands(missing)));
             }
         });
     });
@@ -187,7 +188,11 @@ fn draw(ui: &Ui, doc: &DataSetDoc, key: Key) -> Drawn {
         Some(false) => kind == 2,
     };
     let [right, wrong, unknown] = colors(ui);
-    let radius = if doc.counts(false).samples > 3000 { 1.6 } else { 2.4 };
+    let radius = match doc.counts(false).samples {
+        0..=50 => 4.0,
+        51..=3000 => 2.4,
+        _ => 1.6,
+    };
     let mut mesh = Mesh::default();
     for (kind, color) in [unknown, right, wrong].into_iter().enumerate() {
         for (row, place) in places.iter().enumerate() {

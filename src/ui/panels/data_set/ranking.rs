@@ -1,7 +1,7 @@
 //! The heads of a table in their order, with the stability of their places.
 
 use super::common::change;
-use crate::table::statistics::RankedHead;
+use crate::table::statistics::{RankedHead, Ranking};
 use crate::ui::data_set::DataSetDoc;
 use crate::ui::data_set::statistics::Numbers;
 use crate::ui::head_choice::chosen_after_click;
@@ -30,18 +30,19 @@ pub fn ui(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
         }
         return;
     };
-    titles(ui, numbers, ranking.options.first, ranking.options.resamples);
+    titles(ui, numbers, ranking);
     let most = ranking.heads.iter().map(|head| head.value.abs()).fold(0.0, f64::max);
     let scroll = egui::ScrollArea::vertical().id_salt(("data set ranking", doc.id));
     ui.spacing_mut().item_spacing.y = 0.0;
     scroll.auto_shrink(false).show_rows(ui, ROW, ranking.heads.len(), |ui, rows| {
         for rank in rows {
-            row(cx, ui, doc, numbers, (rank, &ranking.heads), most);
+            row(cx, ui, doc, numbers, (rank, ranking), most);
         }
     });
 }
 
-fn titles(ui: &mut Ui, numbers: &Numbers, first: usize, resamples: usize) {
+fn titles(ui: &mut Ui, numbers: &Numbers, ranking: &Ranking) {
+    let (first, resamples) = (ranking.options.first, ranking.options.resamples);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
     let value = if numbers.comparison.is_some() { "difference" } else { "mean" };
     let names = ["", "head", "", value, &format!("in first {first}"), "rank"];
@@ -50,6 +51,12 @@ fn titles(ui: &mut Ui, numbers: &Numbers, first: usize, resamples: usize) {
     for (index, (name, place)) in names.into_iter().zip(COLUMNS).enumerate() {
         let align = if index < 2 { Align2::LEFT_CENTER } else { Align2::RIGHT_CENTER };
         text_in(ui, column(rect, place), align, name, theme::plain(theme::SMALL), ink(ui).muted);
+    }
+    if !ranking.has_stability() {
+        response.on_hover_text(
+            "Too few samples for a bootstrap: the stability of the places is not known.",
+        );
+        return;
     }
     response.on_hover_text(format!(
         "Bootstrap: the samples were drawn {resamples} times with replacement. in first {first}: share of the draws in which the \
@@ -62,9 +69,10 @@ fn row(
     ui: &mut Ui,
     doc: &DataSetDoc,
     numbers: &Numbers,
-    (rank, heads): (usize, &[RankedHead]),
+    (rank, ranking): (usize, &Ranking),
     most: f64,
 ) {
+    let heads = &ranking.heads;
     let head = &heads[rank];
     let Some(this) = numbers.cube.head_of(head.cell) else { return };
     let colors = ink(ui);
@@ -91,11 +99,17 @@ fn row(
     let value = unit.text(head.value, most);
     text_in(ui, of_value, Align2::RIGHT_CENTER, &value, small(), colors.muted);
     let (track, text) = of_stability.split_left_right_at_fraction(0.45);
-    bar(ui, track, head.stability as f32, colors.muted);
-    let share = format!("{:.0} %", head.stability * 100.0);
-    text_in(ui, text, Align2::RIGHT_CENTER, &share, small(), colors.muted);
+    let track = track.with_max_x(track.right() - 6.0);
     let [low, high] = head.ranks.map(f64::round);
-    let ranks = if low < high { format!("{low}–{high}") } else { low.to_string() };
+    let (share, ranks) = match ranking.has_stability() {
+        true => {
+            bar(ui, track, head.stability as f32, colors.muted);
+            let ranks = if low < high { format!("{low}–{high}") } else { low.to_string() };
+            (format!("{:.0} %", head.stability * 100.0), ranks)
+        }
+        false => ("–".to_owned(), "–".to_owned()),
+    };
+    text_in(ui, text, Align2::RIGHT_CENTER, &share, small(), colors.muted);
     text_in(ui, of_ranks, Align2::RIGHT_CENTER, &ranks, small(), colors.muted);
     if response.clicked() {
         // A range goes along the list.

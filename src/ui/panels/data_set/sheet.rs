@@ -62,7 +62,8 @@ impl Sheet {
             // One row more, so that a slow scroll finds its pictures made.
             let made = first * columns..((last + 1) * columns).min(order.len());
             let of = MapsOf::new(doc.view().heads.clone(), cx.look.colormap);
-            if doc.numbers().is_some() {
+            // The first numbers choose the head of the maps.
+            if !of.heads.is_empty() || doc.numbers().is_some() || doc.failed().is_some() {
                 let missing = doc.tiles.missing(&order[made], &of);
                 if !missing.is_empty() {
                     send(cx, DataSetCommand::Tiles(missing));
