@@ -249,8 +249,12 @@ fn takes_other(app: &mut App, command: UiCommand) -> bool {
         | UiCommand::ShowPictures
         | UiCommand::ShowRelevancy
         | UiCommand::ShowCauses => {
+            // Without an answer there is nothing else to show.
+            if app.doc().is_none() {
+                return true;
+            }
             app.data_sets.is_shown = false;
-            return app.doc().is_none();
+            return false;
         }
         UiCommand::ShowDataSet => return false,
         other => return other.changes_the_view(),
@@ -327,10 +331,8 @@ fn open_sample(app: &mut App, row: usize) {
             match open.map(|doc| doc.id) {
                 Some(id) => {
                     app.show_document(id);
-                    if let Some(Err(error)) = app
-                        .docs
-                        .get_mut(id)
-                        .map(|doc| doc.apply(&Command::SetHeadSet(heads)))
+                    if let Some(Err(error)) =
+                        app.docs.get_mut(id).map(|doc| doc.apply(&Command::SetHeadSet(heads)))
                     {
                         app.notify(error.to_string(), true);
                     }
@@ -356,6 +358,12 @@ fn ask_again(app: &mut App, row: usize) {
     let data = Arc::clone(doc.data());
     app.data_sets.came_from = true;
     ask::load_model(app);
+    let of_table = data.samples().text("model", row).unwrap_or_default().trim().to_owned();
+    let loaded = app.chat.model_name.clone().unwrap_or_else(|| "the model that is loading".into());
+    if !of_table.is_empty() && of_table != loaded {
+        let text = format!("The answer of the table is of {of_table}. Asked again is {loaded}.");
+        app.notify(text, false);
+    }
     app.exports.run("open", move || {
         let picture = picture_of(&data, row)?;
         let preview = preview_of(&picture)?;

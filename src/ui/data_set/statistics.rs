@@ -277,8 +277,8 @@ impl Compared {
         let pairs = differences.samples();
         let [first, second] = files;
         let [n, all] = [pairs, all].map(thousands);
-        let lacks =
-            (pairs == 0).then(|| format!("0 of the {all} samples are in {second} (column `sample`)"));
+        let lacks = (pairs == 0)
+            .then(|| format!("0 of the {all} samples are in {second} (column `sample`)"));
         let cells = differences.moments(&Mask::all(pairs)).cells;
         Self {
             comparison: Some(test_differences(differences)),

@@ -88,10 +88,15 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matri
 /// The cells' place: as large as fits. Cells are at most two and a half times as wide as high, or as high as wide, unless
 /// one side would be too small to be hit.
 pub(super) fn cells_rect(whole: Rect, matrix: &Matrix) -> Rect {
+    cells_rect_of(whole, matrix, MOST_SIDE)
+}
+
+/// The same with another largest side of a cell.
+pub(super) fn cells_rect_of(whole: Rect, matrix: &Matrix, most_side: f32) -> Rect {
     let room = Rect::from_min_max(whole.min + vec2(LEFT, TOP), whole.max);
     let (heads, layers) = (matrix.heads.max(1) as f32, matrix.layers.max(1) as f32);
-    let width = (room.width() / heads).min(MOST_SIDE);
-    let height = (room.height() / layers).min(MOST_SIDE);
+    let width = (room.width() / heads).min(most_side);
+    let height = (room.height() / layers).min(most_side);
     let most = |other: f32| (other * 2.5).max(LEAST_SIDE);
     let (width, height) = (width.min(most(height)), height.min(most(width)));
     // Whole pixels, where the cells are large enough for it to be seen.

@@ -75,8 +75,19 @@ impl Bar {
         if response.changed() {
             self.error = None;
         }
-        if response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter)) {
-            self.add(cx, doc);
+        if response.lost_focus() {
+            if ui.input(|input| input.key_pressed(egui::Key::Enter)) {
+                self.add(cx, doc, false);
+            } else if ui.input(|input| input.key_pressed(egui::Key::Escape)) {
+                self.typed.clear();
+                self.error = None;
+            }
+        }
+        if !self.typed.trim().is_empty() {
+            let hint = "Compare the samples for which this condition holds with the others";
+            if ui.button("Compare").on_hover_text(hint).clicked() {
+                self.add(cx, doc, true);
+            }
         }
         if let Some(error) = &self.error {
             let text = egui::RichText::new(error).size(theme::SMALL).color(ink(ui).error);
@@ -84,8 +95,8 @@ impl Bar {
         }
     }
 
-    /// Adds the typed condition, or says what is wrong with it.
-    fn add(&mut self, cx: &PaneContext<'_>, doc: &DataSetDoc) {
+    /// Adds the typed condition to the filter or compares by it, or says what is wrong with it.
+    fn add(&mut self, cx: &PaneContext<'_>, doc: &DataSetDoc, compares: bool) {
         if self.typed.trim().is_empty() {
             return;
         }
@@ -98,7 +109,12 @@ impl Bar {
             Ok(condition) => {
                 self.typed.clear();
                 self.error = None;
-                change(cx, doc, |view| view.filter.conditions.push(condition));
+                change(cx, doc, |view| match compares {
+                    true => {
+                        (view.compared, view.range) = (Compared::Condition(condition), None);
+                    }
+                    false => view.filter.conditions.push(condition),
+                });
             }
             Err(error) => self.error = Some(error.to_string()),
         }
@@ -144,6 +160,13 @@ fn compared(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
         if has_both(samples) {
             offer(ui, Compared::Condition(Condition::correct(false)));
         }
+        for other in cx.data_sets.all().iter().filter(|other| other.id != doc.id) {
+            offer(ui, Compared::Table(other.path().to_owned()));
+        }
+        if ui.selectable_label(false, "The same samples in another table…").clicked() {
+            send(cx, DataSetCommand::CompareTable);
+        }
+        ui.separator();
         for value in values_of(samples, "category") {
             offer(ui, Compared::Condition(equals("category", value)));
         }
@@ -152,13 +175,6 @@ fn compared(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
             for value in verdicts {
                 offer(ui, Compared::Condition(equals("verdict", value)));
             }
-        }
-        for other in cx.data_sets.all().iter().filter(|other| other.id != doc.id) {
-            offer(ui, Compared::Table(other.path().to_owned()));
-        }
-        ui.separator();
-        if ui.selectable_label(false, "The same samples in another table…").clicked() {
-            send(cx, DataSetCommand::CompareTable);
         }
     });
 }

@@ -7,7 +7,7 @@ use crate::ui::data_set::statistics::Numbers;
 use crate::ui::head_choice::{chosen_after_click, rectangle};
 use crate::ui::pane::PaneContext;
 use crate::ui::panels::color_bar::{self, Change};
-use crate::ui::panels::matrix::{CellColors, LEFT, MOST_SIDE, TOP, at, cell, cells_rect};
+use crate::ui::panels::matrix::{CellColors, LEFT, TOP, at, cell, cells_rect_of};
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::widgets::{Mark, frame_over_data, ink, muted, progress_line, text_in, thousands};
@@ -17,6 +17,8 @@ use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
 /// Room for the sentence about the number of tests.
 const SENTENCE: f32 = 52.0;
+/// The largest side of a cell: few heads fill a large display.
+const MOST_SIDE: f32 = 120.0;
 /// A side of a cell that is large enough for a mark.
 const LEAST_MARKED: f32 = 5.0;
 
@@ -72,7 +74,7 @@ impl Heads {
             return;
         }
         let place = Rect::from_min_size(ui.cursor().min, room);
-        let cells = cells_rect(place, matrix);
+        let cells = cells_rect_of(place, matrix, MOST_SIDE);
         ui.allocate_exact_size(
             vec2(room.x, cells.bottom() - place.top() + theme::GRID),
             Sense::hover(),

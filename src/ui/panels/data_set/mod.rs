@@ -48,7 +48,7 @@ impl PaneUi for DataSetPane {
             return self.narrow(cx, ui, doc, below);
         }
         // Wide enough for the names of heads with their bars; the rest is for pictures.
-        let left = (below.width() * 0.36).clamp(330.0, 720.0);
+        let left = (below.width() * 0.36).clamp(330.0, 1400.0);
         let x = below.left() + left.round();
         let heads = (below.height() * 0.58).round().min(heads::wanted_height(doc));
         let y = below.top() + heads;

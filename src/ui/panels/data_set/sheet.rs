@@ -13,14 +13,15 @@ use egui::{Align2, Color32, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec
 
 /// Least width of a tile, and the height below its picture.
 const TILE: f32 = 132.0;
+const MOST_TILE: f32 = 320.0;
 const LABEL: f32 = 36.0;
 const GAP: f32 = 8.0;
 
 /// The contact sheet.
 #[derive(Default)]
 pub struct Sheet {
-    /// The place that the keys moved to last.
-    cursor: Option<(DataSetId, usize)>,
+    /// The place that the keys moved to last, in which order.
+    cursor: Option<(DataSetId, usize, Axis, bool)>,
 }
 
 impl Sheet {
@@ -29,19 +30,21 @@ impl Sheet {
         top_line(cx, ui, doc);
         let order = doc.order();
         if order.is_empty() {
-            muted(ui, "No sample fits the filter and the selection.");
+            empty(cx, ui, doc);
             return;
         }
         let width = ui.available_width();
-        let columns = (((width + GAP) / (TILE + GAP)).floor() as usize).max(1);
+        // About twelve in a row on a large display.
+        let least = (width / 12.0).clamp(TILE, MOST_TILE);
+        let columns = (((width + GAP) / (least + GAP)).floor() as usize).max(1);
         cx.output.sheet_columns.set(Some(columns));
         let side = (width + GAP) / columns as f32 - GAP;
         let height = side * 0.75 + LABEL;
         let rows = order.len().div_ceil(columns);
-        let moved = self
-            .cursor
-            .replace((doc.id, doc.cursor()))
-            .is_some_and(|before| before != (doc.id, doc.cursor()));
+        let view = doc.view();
+        let at = Some((doc.id, doc.cursor(), view.sort.clone(), view.descending));
+        let moved = self.cursor.is_some() && self.cursor != at;
+        self.cursor = at;
         let scroll =
             egui::ScrollArea::vertical().id_salt(("contact sheet", doc.id)).auto_shrink(false);
         scroll.show_viewport(ui, |ui, viewport| {
@@ -73,6 +76,21 @@ impl Sheet {
                 tile(cx, ui, doc, index, place(index));
             }
         });
+    }
+}
+
+/// No sample, and the way out.
+fn empty(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
+    if doc.has_selection() {
+        muted(ui, "No selected sample fits the filter.");
+        if ui.button("End the selection").clicked() {
+            send(cx, DataSetCommand::Brush(None));
+        }
+    } else {
+        muted(ui, "No sample fits the filter.");
+    }
+    if !doc.view().filter.conditions.is_empty() && ui.button("Remove the filter").clicked() {
+        change(cx, doc, |view| view.filter.conditions.clear());
     }
 }
 
