@@ -242,7 +242,8 @@ impl PatchResult {
         }
     }
 
-    fn fault(&self, answer: AnswerIndex, site: Site, trace: &Trace) -> Option<&'static str> {
+    /// Why it cannot be a table of this token and site of the trace; `None` if it can.
+    pub fn fault(&self, answer: AnswerIndex, site: Site, trace: &Trace) -> Option<&'static str> {
         let model = &trace.meta().model;
         let heads = if site == Site::Heads { model.heads } else { 1 };
         let cells = self.groups.len() * model.layers as usize * heads as usize;
@@ -254,6 +255,11 @@ impl PatchResult {
         }
         if !self.estimates.is_empty() && self.estimates.len() != cells {
             return Some("its estimates do not fit its table");
+        }
+        let patched = self.patched.iter().flatten();
+        let numbers = patched.chain(&self.estimates).chain([&self.logprob_a, &self.logprob_b]);
+        if numbers.into_iter().any(|number| !number.is_finite()) {
+            return Some("it holds numbers that are not finite");
         }
         let end = trace.shape().positions as u32;
         let fits = |group: &PositionGroup| {

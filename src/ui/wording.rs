@@ -34,6 +34,8 @@ const MODEL: &str = "Open a model…";
 
 /// Longer advice comes before advice that is a part of it.
 const WORDS: &[Words] = &[
+    // Copied activations.
+    words(" (--what ", " ("),
     // Maps.
     offer(
         "`vlmscope relevancy TRACE` adds relevancy maps to a trace.",

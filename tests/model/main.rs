@@ -17,6 +17,8 @@ mod patch_map;
 mod patching;
 mod relevancy;
 mod remote;
+#[cfg(unix)]
+mod remote_checks;
 mod rescore;
 mod support;
 mod trace_file;

@@ -563,6 +563,18 @@ fn a_client_that_breaks_the_protocol_is_told_and_left() {
     ended(raw, "protocol 0");
 
     let mut raw = Raw::start();
+    raw.send(&json!({"type": "hello", "protocol": -1, "compression": "zstd"}), b"");
+    assert!(raw.until(0, "error").0["message"].as_str().unwrap().contains("update the client"));
+    ended(raw, "protocol -1");
+
+    let mut raw = Raw::start();
+    raw.send(&json!({"type": "hello", "protocol": 1, "compression": "zstd"}), b"");
+    assert!(
+        raw.until(0, "error").0["message"].as_str().unwrap().contains("`hello` cannot be read")
+    );
+    ended(raw, "`hello` cannot be read");
+
+    let mut raw = Raw::start();
     raw.send(&json!({"type": "ask", "request": {"question": "a"}}), b"");
     assert!(raw.until(0, "error").0["message"].as_str().unwrap().contains("`ask`, not a `hello`"));
     ended(raw, "`ask`, not a `hello`");

@@ -53,7 +53,7 @@ impl RelevancyRequest {
     }
 
     /// The tokens that get a pass of their own, ascending.
-    pub(super) fn answers(&self, trace: &Trace) -> Result<Vec<usize>> {
+    pub(in crate::model) fn answers(&self, trace: &Trace) -> Result<Vec<usize>> {
         let generated = trace.shape().generated;
         if self.tokens.is_empty() {
             return Ok((0..generated).collect());

@@ -31,6 +31,9 @@ use std::sync::Arc;
 /// Traces whose number is remembered; a server keeps as many.
 const KNOWN_TRACES: usize = 64;
 
+/// Most tokens of a byte of a given answer: a character may be replaced by its parts before it is split.
+const MOST_TOKENS_PER_BYTE: usize = 16;
+
 /// Where a model on another machine is, and which one.
 #[derive(Clone, Debug)]
 pub struct RemoteOptions {
@@ -193,7 +196,12 @@ impl RemoteEngine {
                 pages: self.pages(),
             };
             let call = self.connection.call(&message, Vec::new())?;
-            match self.answer(call, cancel, sink) {
+            let given = request.options.answer.as_ref();
+            let most_tokens = given
+                .map_or(request.options.sampling.max_new_tokens as usize, |text| {
+                    MOST_TOKENS_PER_BYTE * text.len() + 1
+                });
+            match self.answer(call, most_tokens, cancel, sink) {
                 Err(ModelError::MissingThere { .. }) if may_repeat => {
                     self.pictures.clear();
                     may_repeat = false;
@@ -230,16 +238,31 @@ impl RemoteEngine {
     ) -> Result<Trace> {
         self.ensure_connected(&mut |progress| sink(AskEvent::Progress(progress)))?;
         let pages = self.pages();
+        let sampling = trace.meta().sampling;
+        let most_tokens = match &change.answer {
+            Some(ids) => ids.len() + 1,
+            None if sampling.forced => trace.shape().generated + 1,
+            None => sampling.max_new_tokens as usize,
+        };
         self.with_trace(trace, cancel, &mut |own, number| {
             let message = ClientMessage::Again { trace: number, change: change.clone(), pages };
             let call = own.connection.call(&message, Vec::new())?;
-            own.answer(call, cancel, sink)
+            own.answer(call, most_tokens, cancel, sink)
         })
     }
 
     /// Reads the events of an answer, and fetches the trace.
-    fn answer(&mut self, call: Call, cancel: &CancelToken, sink: &mut Sink<'_>) -> Result<Trace> {
+    fn answer(
+        &mut self,
+        call: Call,
+        most_tokens: usize,
+        cancel: &CancelToken,
+        sink: &mut Sink<'_>,
+    ) -> Result<Trace> {
         let stage = self.options.stage.clone();
+        let text = &self.manifest.text;
+        let (size, most_tokens) =
+            ([text.layers, text.heads], most_tokens.min(text.max_positions + 1));
         let mut growth = None;
         loop {
             let Incoming { message, payload, .. } = call.next(cancel)?;
@@ -253,7 +276,11 @@ impl RemoteEngine {
                 ServerMessage::Prompt { meta_bytes, tensors } => {
                     let builder = builder_of(meta_bytes, &tensors, &payload)
                         .map_err(|error| self.does_not_fit(&error))?;
-                    growth = Some(growing(&builder, stage.clone()));
+                    let model = &builder.meta().model;
+                    if [model.layers as usize, model.heads as usize] != size {
+                        return Err(self.does_not_fit("it is of another model"));
+                    }
+                    growth = Some(growing(&builder, most_tokens, stage.clone()));
                     sink(AskEvent::Prompt(Box::new(builder)));
                 }
                 ServerMessage::Token(token) => {

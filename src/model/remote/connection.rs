@@ -3,7 +3,7 @@
 use super::address::{Address, ServeFlags};
 use super::assemble::{Assembler, Message};
 use super::frame::{FrameError, read_frame};
-use super::message::{ClientMessage, ErrorKind, PROTOCOL, ServerMessage, ZSTD};
+use super::message::{ClientMessage, ErrorKind, PROTOCOL, ServerMessage, Spoken, ZSTD};
 use super::outbox::Outbox;
 use super::process::Process;
 use crate::job::CancelToken;
@@ -128,14 +128,9 @@ impl Connection {
                 ServerMessage::Progress { stage, done, total } => {
                     progress(Progress { stage, done, total });
                 }
-                ServerMessage::Hello { protocol: PROTOCOL, info, .. } => {
-                    drop(call);
+                ServerMessage::Hello { info, .. } => {
+                    call.complete();
                     return Ok((connection, Greeting { info: *info, manifest: payload }));
-                }
-                ServerMessage::Hello { protocol, version, .. } => {
-                    return Err(unreachable(format!(
-                        "it speaks protocol {protocol} ({version}), this is {WRITER} with protocol {PROTOCOL}: update the older one."
-                    )));
                 }
                 other => return Err(connection.unexpected(&other)),
             }
@@ -314,8 +309,9 @@ fn read_messages(output: impl Read, waiting: &Waiting) {
     let outcome = distribute(&mut output, waiting, &mut is_first);
     let reason = match outcome {
         // The process knows the reason.
-        Ok(()) | Err(FrameError::Cut) => String::new(),
-        Err(error) => match error.shown() {
+        Ok(()) | Err(Ended::Frame(FrameError::Cut)) => String::new(),
+        Err(Ended::Version(reason)) => reason,
+        Err(Ended::Frame(error)) => match error.shown() {
             Some(shown) if is_first => {
                 format!("its first output is not a frame: \"{shown}\". {ADVICE}")
             }
@@ -327,20 +323,42 @@ fn read_messages(output: impl Read, waiting: &Waiting) {
     waiting.requests().clear();
 }
 
+/// Why the reader ended before the stream.
+enum Ended {
+    Frame(FrameError),
+    /// A greeting in another protocol.
+    Version(String),
+}
+
+impl From<FrameError> for Ended {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
 fn distribute(
     output: &mut BufReader<impl Read>,
     waiting: &Waiting,
     is_first: &mut bool,
-) -> Result<(), FrameError> {
+) -> Result<(), Ended> {
     let mut assembler = Assembler::default();
     while let Some(frame) = read_frame(output)? {
         let (id, more) = (frame.envelope.id, frame.envelope.more);
+        let kind = frame.envelope.kind.clone();
         let whole = if frame.envelope.kind == "data" {
             Some((Message { id, header: frame.header, payload: frame.payload }, more))
         } else {
             assembler.add(frame)?.map(|message| (message, false))
         };
         let Some((Message { id, header, payload }, more)) = whole else { continue };
+        let spoken = Spoken::of(&kind, &header);
+        if let Some(spoken) = spoken.filter(|spoken| !spoken.is_ours()) {
+            return Err(Ended::Version(format!(
+                "it speaks protocol {} ({}), this is {WRITER} with protocol {PROTOCOL}: update the older one",
+                spoken.protocol(),
+                spoken.program()
+            )));
+        }
         let message = serde_json::from_slice(&header).map_err(|error| FrameError::Header {
             reason: error.to_string(),
             first: header.clone(),
@@ -351,7 +369,7 @@ fn distribute(
         if let (ServerMessage::Error { kind: ErrorKind::Protocol, message }, None) =
             (&message, requests.get(&id))
         {
-            return Err(FrameError::Payload(message.clone()));
+            return Err(FrameError::Payload(message.clone()).into());
         }
         if let Some(request) = requests.get(&id) {
             // A request that nobody reads any more is about to be removed.

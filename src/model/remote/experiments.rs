@@ -5,7 +5,7 @@ use super::connection::{Call, Incoming};
 use super::message::{
     BlankMessage, ClientMessage, RelevancyMessage, ServerMessage, TensorInfo, VariantMessage,
 };
-use crate::analysis::methods::Method;
+use crate::analysis::methods::{Layout, Method};
 use crate::analysis::patching::PatchResult;
 use crate::job::CancelToken;
 use crate::model::error::{ModelError, Result};
@@ -13,7 +13,8 @@ use crate::model::event::Progress;
 use crate::model::patch::PatchRequest;
 use crate::model::relevancy::{MemoryEstimate, RelevancyRequest, RelevancyTimings};
 use crate::model::rescore::{Rescored, Variant, VariantPicture};
-use crate::trace::{NamedTensor, Trace};
+use crate::trace::{AnswerIndex, Dtype, NamedTensor, Trace};
+use half::f16;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -55,8 +56,17 @@ impl RemoteEngine {
         })?;
         let tensors = named_tensors(&result.tensors, &payload)
             .ok_or_else(|| self.does_not_fit("its tensors do not fill their payload"))?;
+        if let Some(fault) = tensors.iter().find_map(|tensor| fault_of(tensor, request)) {
+            return Err(self.does_not_fit(fault));
+        }
         let mut found = trace.with_tensors(tensors)?;
+        if !has_maps(&found, request)? {
+            return Err(self.does_not_fit("it lacks a map that was asked for"));
+        }
         let timings = result.timings.unwrap_or_default();
+        if !is_duration(timings.total_s) {
+            return Err(self.does_not_fit("its time is not a number of seconds"));
+        }
         found.add_relevancy_time(timings.total_s);
         Ok((found, timings))
     }
@@ -94,8 +104,10 @@ impl RemoteEngine {
             let message =
                 ClientMessage::OtherQuestion { trace: number, method: method.name.to_owned() };
             let (_, payload) = own.result(&message, cancel)?;
-            numbers(&payload, trace.meta().patches())
-                .ok_or_else(|| own.does_not_fit("it has another number of patches"))
+            let attention = numbers(&payload, trace.meta().patches())
+                .ok_or_else(|| own.does_not_fit("it has another number of patches"))?;
+            own.all_finite(&attention)?;
+            Ok(attention)
         })
     }
 
@@ -140,17 +152,18 @@ impl RemoteEngine {
                 results.truncate(first);
                 let message = ClientMessage::Rescore { trace: number, variants_bytes };
                 let call = own.connection.call(&message, Arc::clone(&payload))?;
-                own.scores(call, trace, cancel, &mut |scored| {
+                own.scores(call, trace, messages.len(), cancel, &mut |scored| {
                     each(results.len(), &scored);
                     results.push(scored);
-                })?;
-                if results.len() == first + messages.len() {
-                    return Ok(());
-                }
-                Err(own.does_not_fit("it has another number of results"))
+                })
             })?;
         }
         Ok(results)
+    }
+
+    fn all_finite(&self, numbers: &[f32]) -> Result<()> {
+        let is_finite = numbers.iter().all(|number| number.is_finite());
+        if is_finite { Ok(()) } else { Err(self.does_not_fit(NOT_FINITE)) }
     }
 
     fn check_pixels(&self, trace: &Trace, bytes: usize) -> Result<()> {
@@ -170,23 +183,37 @@ impl RemoteEngine {
         &mut self,
         call: Call,
         trace: &Trace,
+        variants: usize,
         cancel: &CancelToken,
         take: &mut dyn FnMut(Rescored),
     ) -> Result<()> {
         let generated = trace.shape().generated;
+        let vocab = self.manifest().text.vocab;
+        let mut taken = 0;
         loop {
             let Incoming { message, payload, .. } = call.next(cancel)?;
             match message {
-                ServerMessage::Scored { .. } => {
+                ServerMessage::Scored { index } => {
+                    if index != taken as u64 || taken == variants {
+                        return Err(self.does_not_fit("its results are not those of the request"));
+                    }
                     let half = payload.len() / 2;
                     let logprobs = numbers(&payload[..half], generated);
                     let top_ids = numbers(&payload[half..], generated);
                     let (logprobs, top_ids) = logprobs
                         .zip(top_ids)
                         .ok_or_else(|| self.does_not_fit("it has another number of tokens"))?;
+                    self.all_finite(&logprobs)?;
+                    if top_ids.iter().any(|&id: &u32| id as usize >= vocab) {
+                        return Err(self.does_not_fit("it names a token that the model lacks"));
+                    }
                     take(Rescored { logprobs, top_ids });
+                    taken += 1;
                 }
                 ServerMessage::Result(result) => {
+                    if taken != variants {
+                        return Err(self.does_not_fit("it has another number of results"));
+                    }
                     call.complete();
                     self.counters = result.counters.unwrap_or(self.counters);
                     return Ok(());
@@ -228,7 +255,7 @@ impl RemoteEngine {
                 earlier_bytes,
             };
             let call = own.connection.call(&message, Arc::clone(&payload))?;
-            own.patched(call, cancel, each)
+            own.patched(call, (trace, request), cancel, each)
         })
     }
 
@@ -236,6 +263,7 @@ impl RemoteEngine {
     fn patched(
         &mut self,
         call: Call,
+        (trace, request): (&Trace, &PatchRequest),
         cancel: &CancelToken,
         each: &mut dyn FnMut(&PatchResult),
     ) -> Result<PatchResult> {
@@ -250,9 +278,12 @@ impl RemoteEngine {
                 other => other?,
             };
             match (message, &mut table) {
-                (ServerMessage::Patching, table) => {
-                    let found = serde_json::from_slice(&payload)
+                (ServerMessage::Patching, table @ None) => {
+                    let found: PatchResult = serde_json::from_slice(&payload)
                         .map_err(|error| self.does_not_fit(&error.to_string()))?;
+                    if let Some(fault) = fault_of_table(&found, trace, request) {
+                        return Err(self.does_not_fit(fault));
+                    }
                     each(table.insert(found));
                 }
                 (ServerMessage::Patched, Some(table)) => {
@@ -262,14 +293,19 @@ impl RemoteEngine {
                     let new = cells.zip(numbers::<f32>(logprobs, count));
                     let (cells, logprobs) =
                         new.ok_or_else(|| self.does_not_fit("its places are cut"))?;
+                    self.all_finite(&logprobs)?;
                     for (cell, logprob) in cells.into_iter().zip(logprobs) {
-                        if let Some(place) = table.patched.get_mut(cell as usize) {
-                            *place = Some(logprob);
+                        match table.patched.get_mut(cell as usize) {
+                            Some(place @ None) => *place = Some(logprob),
+                            _ => return Err(self.does_not_fit("a place is not one to fill in")),
                         }
                     }
                     each(table);
                 }
-                (ServerMessage::Result(result), Some(_)) => {
+                (ServerMessage::Result(result), Some(found)) => {
+                    if request.exact && !found.is_complete() {
+                        return Err(self.does_not_fit("its table has gaps"));
+                    }
                     call.complete();
                     self.counters = result.counters.unwrap_or(self.counters);
                     return table.ok_or_else(|| self.does_not_fit("it has no table"));
@@ -278,6 +314,91 @@ impl RemoteEngine {
             }
         }
     }
+}
+
+/// Longest time that a server can have worked, in seconds.
+const MOST_SECONDS: f64 = 1e7;
+
+fn is_duration(seconds: f64) -> bool {
+    (0.0..=MOST_SECONDS).contains(&seconds)
+}
+
+/// Why a tensor cannot be a map of the request.
+fn fault_of(
+    (name, dtype, shape, bytes): &NamedTensor<'_>,
+    request: &RelevancyRequest,
+) -> Option<&'static str> {
+    let is_of = |method: &Method| {
+        let rest = name.strip_prefix(method.tensor);
+        // Pages have tensors beside their own, for their rows and overview numbers.
+        let has_more = matches!(method.layout, Layout::Pages { .. });
+        rest.is_some_and(|rest| rest.is_empty() || (has_more && rest.starts_with('.')))
+    };
+    if !request.methods.iter().any(is_of) {
+        return Some("it has a tensor that was not asked for");
+    }
+    let is_finite = match (dtype, shape.as_slice()) {
+        // A row of a token that was not asked for holds only NaN.
+        (Dtype::F32, [_, columns]) => {
+            let numbers: Vec<f32> =
+                bytes.chunks_exact(size_of::<f32>()).map(bytemuck::pod_read_unaligned).collect();
+            let is_row =
+                |row: &[f32]| row.iter().all(|n| n.is_finite()) || row.iter().all(|n| n.is_nan());
+            numbers.chunks((*columns).max(1)).all(is_row)
+        }
+        (Dtype::F32, [_]) => {
+            let mut numbers = bytes.chunks_exact(size_of::<f32>());
+            numbers.all(|number| bytemuck::pod_read_unaligned::<f32>(number).is_finite())
+        }
+        (Dtype::F16, _) => {
+            let mut numbers = bytes.chunks_exact(size_of::<f16>());
+            numbers.all(|number| bytemuck::pod_read_unaligned::<f16>(number).is_finite())
+        }
+        _ => true,
+    };
+    (!is_finite).then_some(NOT_FINITE)
+}
+
+const NOT_FINITE: &str = "it holds numbers that are not finite";
+
+/// Whether a trace has the maps of a request.
+fn has_maps(trace: &Trace, request: &RelevancyRequest) -> Result<bool> {
+    let answers = request.answers(trace)?;
+    Ok(request.methods.iter().all(|method| match method.layout {
+        Layout::Pages { .. } => trace.pages_as_attention(method.tensor).is_some(),
+        Layout::Patches | Layout::Positions => {
+            let is_there = |&answer: &usize| {
+                let row = trace.map_row(method.tensor, AnswerIndex(answer as u32));
+                row.is_some_and(|row| row.iter().all(|number| number.is_finite()))
+            };
+            answers.iter().all(is_there)
+        }
+    }))
+}
+
+/// Why a table without its new places cannot be the answer to a request.
+fn fault_of_table(
+    table: &PatchResult,
+    trace: &Trace,
+    request: &PatchRequest,
+) -> Option<&'static str> {
+    let fault = table.fault(request.answer, request.site, trace);
+    if fault.is_some() {
+        return fault;
+    }
+    if table.groups != request.groups || table.other != request.name {
+        return Some("its table is about other groups or another picture");
+    }
+    if request.estimates && table.estimates.is_empty() && !table.groups.is_empty() {
+        return Some("its table lacks the estimates");
+    }
+    let mut known = PatchResult { patched: vec![None; table.patched.len()], ..table.clone() };
+    if let Some(earlier) = &request.earlier {
+        known.continue_from(earlier);
+    }
+    let differs = |(a, b): (&Option<f32>, &Option<f32>)| a.is_some() != b.is_some();
+    let has_other = table.patched.iter().zip(&known.patched).any(differs);
+    has_other.then_some("its table has other places filled in than the earlier one")
 }
 
 fn relevancy_message(trace: u64, request: &RelevancyRequest) -> RelevancyMessage {

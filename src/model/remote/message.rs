@@ -15,6 +15,53 @@ pub const PROTOCOL: u32 = 1;
 /// The name of zstd in a greeting.
 pub const ZSTD: &str = "zstd";
 
+/// The version of the protocol in the header of a greeting. It is read before the other fields, which another version
+/// may have changed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Spoken {
+    /// A number; of any kind, so that it can be shown.
+    protocol: serde_json::Value,
+    #[serde(default)]
+    client: serde_json::Value,
+    #[serde(default)]
+    version: serde_json::Value,
+}
+
+impl Spoken {
+    /// Of a header; `None` if it is not a greeting.
+    pub fn of(kind: &str, header: &[u8]) -> Option<Self> {
+        (kind == "hello").then(|| serde_json::from_slice(header).ok()).flatten()
+    }
+
+    /// Whether it is this version.
+    pub fn is_ours(&self) -> bool {
+        self.protocol == PROTOCOL
+    }
+
+    /// Whether it is an older one.
+    pub fn is_older(&self) -> bool {
+        self.protocol.as_f64().is_some_and(|protocol| protocol < f64::from(PROTOCOL))
+    }
+
+    /// The version, for a reader.
+    pub fn protocol(&self) -> String {
+        shortened(&self.protocol.to_string())
+    }
+
+    /// The name and version of the program, for a reader.
+    pub fn program(&self) -> String {
+        let name = self.client.as_str().or_else(|| self.version.as_str());
+        shortened(name.unwrap_or("of an unknown version"))
+    }
+}
+
+/// Characters of a word of the other side that a message shows.
+const SHOWN_CHARACTERS: usize = 60;
+
+fn shortened(text: &str) -> String {
+    text.chars().take(SHOWN_CHARACTERS).flat_map(char::escape_debug).collect()
+}
+
 /// What a client sends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

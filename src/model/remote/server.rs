@@ -5,7 +5,9 @@
 
 use super::assemble::{Assembler, Message};
 use super::frame::{FrameError, MAX_MESSAGE_BYTES, read_frame};
-use super::message::{ClientMessage, ErrorKind, PROTOCOL, ResultMessage, ServerMessage, ZSTD};
+use super::message::{
+    ClientMessage, ErrorKind, PROTOCOL, ResultMessage, ServerMessage, Spoken, ZSTD,
+};
 use super::outbox::{Closed, Outbox};
 use super::shared::{Job, Shared, kind, locked, missing_trace};
 use super::work::{Ended, Server};
@@ -148,17 +150,31 @@ fn greeting(input: &mut BufReader<impl Read>, shared: &Shared) -> Result<Option<
     };
     let frame = read_frame(input).map_err(|error| refuse(error.into()))?;
     let Some(frame) = frame else { return Ok(None) };
-    let message = serde_json::from_slice(&frame.header);
-    let Ok(ClientMessage::Hello { protocol, client, compression }) = message else {
-        let what = format!("the first frame is `{}`, not a `hello`", frame.envelope.kind);
-        return Err(refuse(ServeError::Protocol(what)));
-    };
-    if protocol != PROTOCOL {
-        let older = if protocol < PROTOCOL { "the client" } else { "the server" };
+    let kind = &frame.envelope.kind;
+    let spoken = Spoken::of(kind, &frame.header);
+    if let Some(spoken) = spoken.filter(|spoken| !spoken.is_ours()) {
+        let older = if spoken.is_older() { "the client" } else { "the server" };
         return Err(refuse(ServeError::Version(format!(
-            "the client ({client}) speaks protocol {protocol}, the server ({WRITER}) protocol {PROTOCOL}: update {older}, which is older."
+            "the client ({}) speaks protocol {}, the server ({WRITER}) protocol {PROTOCOL}: update {older}, which is older.",
+            spoken.program(),
+            spoken.protocol()
         ))));
     }
+    let compression = match serde_json::from_slice(&frame.header) {
+        Ok(ClientMessage::Hello { compression, .. }) => compression,
+        Ok(_) => {
+            let what = format!("the first frame is `{kind}`, not a `hello`");
+            return Err(refuse(ServeError::Protocol(what)));
+        }
+        Err(error) if kind == "hello" => {
+            let what = format!("its `hello` cannot be read ({error})");
+            return Err(refuse(ServeError::Protocol(what)));
+        }
+        Err(_) => {
+            let what = format!("the first frame is `{}`, not a `hello`", kind.escape_debug());
+            return Err(refuse(ServeError::Protocol(what)));
+        }
+    };
     if compression.iter().any(|name| name == ZSTD) {
         shared.outbox.compress();
     }

@@ -2,6 +2,7 @@
 
 use super::connection::{Call, Connection};
 use super::file::RemoteFile;
+use super::frame::MAX_MESSAGE_BYTES;
 use super::message::{Maps, PageMessage, TensorInfo, TokenMessage};
 use super::read::{does_not_fit, read_into, read_message};
 use super::stage::Stage;
@@ -22,8 +23,6 @@ const READS_AHEAD: usize = 2;
 /// Largest file of a trace: a long prompt of a large model with all its rows.
 const MAX_FILE_BYTES: u64 = 64 << 30;
 
-/// Positions that a row may have beyond the prompt and the tokens that came: a given answer is scored at once.
-const MOST_UNSEEN_TOKENS: usize = 1 << 16;
 /// Layers × heads of a model, as in a trace's file.
 const MAX_MAPS: u64 = 1 << 18;
 
@@ -68,16 +67,19 @@ pub struct Growth {
     heads: usize,
     /// Positions of the prompt.
     prompt_len: usize,
+    /// Most tokens of the answer.
+    most_tokens: usize,
     keeps_pages: bool,
     pages: BTreeMap<u32, Page>,
 }
 
-/// Follows an answer; pages are kept for the stage of a window.
-pub fn growing(builder: &TraceBuilder, stage: Option<Arc<Stage>>) -> Growth {
+/// Follows an answer of at most `most_tokens` tokens; pages are kept for the stage of a window.
+pub fn growing(builder: &TraceBuilder, most_tokens: usize, stage: Option<Arc<Stage>>) -> Growth {
     let model = &builder.meta().model;
     let [layers, heads] = [model.layer_numbers().len(), model.heads as usize];
     let prompt_len = builder.meta().prompt_len();
-    Growth { layers, heads, prompt_len, keeps_pages: stage.is_some(), pages: BTreeMap::new() }
+    let (keeps_pages, pages) = (stage.is_some(), BTreeMap::new());
+    Growth { layers, heads, prompt_len, most_tokens, keeps_pages, pages }
 }
 
 impl Growth {
@@ -99,6 +101,9 @@ impl Growth {
         let stats: Arc<[f32]> =
             stats.chunks_exact(size_of::<f32>()).map(bytemuck::pod_read_unaligned).collect();
         let keys = self.keys(&page)?;
+        if !self.pages.contains_key(&page.query) && self.pages.len() >= self.most_tokens {
+            return Err(format!("it has more than {} tokens", self.most_tokens));
+        }
         let empty = Page {
             query: Query(page.query),
             keys,
@@ -123,8 +128,10 @@ impl Growth {
     }
 
     fn keys(&self, page: &PageMessage) -> Result<usize, String> {
-        // The tokens before the first page of an answer that is scored may be many, but not more than those that came.
-        let most = self.prompt_len + self.pages.len() + MOST_UNSEEN_TOKENS;
+        let most = self.prompt_len.saturating_add(self.most_tokens);
+        // All weights of a row fit in one message.
+        let most =
+            most.min(MAX_MESSAGE_BYTES / size_of::<f16>() / (self.layers * self.heads).max(1));
         let keys = usize::try_from(page.keys).ok();
         let keys = keys.filter(|&keys| keys <= most && (page.query as usize) < keys);
         keys.ok_or_else(|| format!("a row has {} keys", page.keys))

@@ -345,7 +345,7 @@ fn open_sample(app: &mut App, row: usize) {
             app.offer_briefly(text, again);
         }
         None => {
-            let text = "The table keeps no trace of this answer (--keep).".to_owned();
+            let text = "The table keeps no trace of this answer.".to_owned();
             app.offer_briefly(text, again);
         }
     }
