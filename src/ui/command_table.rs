@@ -220,6 +220,8 @@ macro_rules! ui_commands {
                     => |app, _| data_set::open_chosen(app),
                 SaveTableRanking "Save the data set's ranking of heads: PNG, SVG or CSV…"
                     => |app, _| data_set::save_ranking(app),
+                SaveTableSamples "Save the data set's shown samples as CSV…"
+                    => |app, _| data_set::save_samples(app),
                 CloseDataSet "Close the table" => |app, _| data_set::close_shown(app),
                 Bookmark "Bookmark this view" [CTRL D] => |app, _| bookmarks::add(app),
             }

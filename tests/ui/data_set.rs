@@ -531,10 +531,23 @@ fn matrix_and_ranking_are_saved_as_figures_and_numbers() {
         act(&mut window, command);
         let text = String::from_utf8(save_to(&mut window, &folder.path().join(name))).unwrap();
         assert!(
-            text.contains("answers.parquet · 60 samples · Wrong against right answers"),
+            text.contains("answers.parquet · 60 samples · Wrong against right answers · Wrong answers (12) minus right answers (48)."),
             "{text}"
         );
     }
+    change(&mut window, |view| {
+        view.filter.conditions = vec![Condition::correct(false)];
+        view.compared = Compared::Spread;
+    });
+    let spread = Arc::clone(doc(window.state()).numbers().unwrap());
+    let deviations = spread.moments.cells.iter().map(|cell| cell.deviation as f32);
+    assert!(spread.matrix.values.iter().copied().eq(deviations) && spread.shows_spread);
+    act(&mut window, UiCommand::SaveTableSamples);
+    let text = String::from_utf8(save_to(&mut window, &folder.path().join("s.csv"))).unwrap();
+    assert_eq!(text.lines().count(), 13);
+    assert!(text.lines().next().unwrap().ends_with(",conditions"), "{text}");
+    assert!(text.lines().skip(1).all(|line| line.ends_with(",wrong answers")), "{text}");
+    assert!(text.lines().nth(1).unwrap().contains("s055"), "the shown order: {text}");
     act(&mut window, UiCommand::SavePng);
     let bytes = save_to(&mut window, &folder.path().join("m.png"));
     let picture = image::load_from_memory(&bytes).unwrap();

@@ -4,6 +4,7 @@ use super::{ask, dialogs};
 use crate::table::samples_path;
 use crate::table::statistics::{DataSet, HeadColumn};
 use crate::ui::app::App;
+use crate::ui::data_set::as_csv::samples_csv;
 use crate::ui::data_set::figure::TableFigure;
 use crate::ui::data_set::folder::{FolderTable, table_of, traces_of};
 use crate::ui::data_set::tiles::{MapsOf, picture_of, trace_of};
@@ -385,14 +386,38 @@ pub fn save_ranking(app: &mut App) {
     }
 }
 
+/// Saves the list of the shown samples.
+pub fn save_samples(app: &mut App) {
+    let Some(doc) = app.data_sets.current() else {
+        return app.notify("No table is open.", false);
+    };
+    let stem = doc.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    match samples_csv(doc) {
+        Ok(bytes) => {
+            let name = format!("{stem}_samples");
+            let dialog =
+                Dialog::to_save("Save the shown samples", &name, FigureKind::Csv.filters());
+            dialogs::ask(app, dialog, PathPurpose::SaveBytes(bytes));
+        }
+        Err(error) => app.notify(format!("{error:#}"), true),
+    }
+}
+
 /// The figure of the matrix or of the ranking, or a message why there is none.
 fn figure(app: &mut App, ranked: bool) -> Option<TableFigure> {
     let Some(doc) = app.data_sets.current() else {
         app.notify("No table is open.", false);
         return None;
     };
+    if let Some(error) = doc.failed() {
+        let text = format!("There is nothing to save: {error}");
+        app.notify(text, true);
+        return None;
+    }
     let (numbers, ranking) = (doc.numbers().cloned(), doc.ranking().cloned());
-    let Some(numbers) = numbers.filter(|_| !ranked || ranking.is_some()) else {
+    // Numbers of the view before must not be saved under the names of this one.
+    let is_ready = doc.progress().is_none() && (!ranked || ranking.is_some());
+    let Some(numbers) = numbers.filter(|_| is_ready) else {
         app.notify("The numbers of the table are still being computed.", false);
         return None;
     };
@@ -400,6 +425,7 @@ fn figure(app: &mut App, ranked: bool) -> Option<TableFigure> {
     let mut subtitle = vec![doc.name(), format!("{samples} samples")];
     subtitle.extend(doc.view().filter.conditions.iter().map(condition_name));
     subtitle.push(compared_name(&doc.view().compared));
+    subtitle.extend(numbers.direction.clone());
     Some(TableFigure {
         gpu: app.stage.gpu(),
         numbers,

@@ -392,7 +392,8 @@ impl DataSetDoc {
         // Results of the request before are dropped, also where there is no new one.
         self.request += 1;
         let groups = match &self.view.compared {
-            Compared::Nothing => Groups::One,
+            Compared::Nothing => Groups::One { spread: false },
+            Compared::Spread => Groups::One { spread: true },
             Compared::Condition(condition) => match self.groups(condition, &mask) {
                 Ok(masks) => Groups::Two(masks, group_names(condition)),
                 Err(error) => return self.fail(error.to_string()),
@@ -461,8 +462,8 @@ impl DataSetDoc {
         self.ranking = None;
         if self.view.heads.is_empty() {
             // The best head, so that samples have maps to show.
-            let cells =
-                numbers.matrix.values.iter().enumerate().filter(|(_, value)| value.is_finite());
+            let means = numbers.moments.cells.iter().map(|cell| cell.mean);
+            let cells = means.enumerate().filter(|(_, mean)| mean.is_finite());
             let sign = if numbers.column.is_low_first() { -1.0 } else { 1.0 };
             let best = cells.max_by(|a, b| (sign * a.1).total_cmp(&(sign * b.1)));
             self.changes += 1;

@@ -77,6 +77,9 @@ impl TableFigure {
     fn title(&self) -> String {
         let column = self.numbers.column.title();
         match (&self.ranking, self.numbers.comparison.is_some()) {
+            (None, false) if self.numbers.shows_spread => {
+                format!("Standard deviation of {column} of every head")
+            }
             (None, false) => format!("Mean {column} of every head"),
             (None, true) => format!("Difference of {column} of every head"),
             (Some(_), false) => format!("Heads by their mean {column}"),
@@ -108,10 +111,7 @@ impl TableFigure {
         let range = numbers.matrix.range.map(f64::from);
         let largest = range[0].abs().max(range[1].abs()).max(f64::MIN_POSITIVE);
         let print = |value: f64| number(value * unit.factor(), largest * unit.factor());
-        let values: Vec<f64> = match &numbers.comparison {
-            None => numbers.moments.cells.iter().map(|cell| cell.mean).collect(),
-            Some(comparison) => comparison.cells.iter().map(|cell| cell.difference).collect(),
-        };
+        let values = numbers.shown();
         let compared = numbers.comparison.iter().flat_map(|comparison| &comparison.cells);
         let marks: Vec<CellMark> = compared
             .map(|cell| {

@@ -18,6 +18,7 @@ pub fn condition_name(condition: &Condition) -> String {
 pub fn compared_name(compared: &Compared) -> String {
     match compared {
         Compared::Nothing => "Means, no comparison".into(),
+        Compared::Spread => "Spread (standard deviations)".into(),
         Compared::Condition(condition) if *condition == Condition::correct(false) => {
             "Wrong against right answers".into()
         }

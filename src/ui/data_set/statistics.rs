@@ -21,8 +21,11 @@ const SEED: u64 = 1;
 /// The groups that are compared.
 #[derive(Clone, Debug)]
 pub enum Groups {
-    /// No comparison.
-    One,
+    /// No comparison: means, or standard deviations.
+    One {
+        /// Whether the matrix shows the spread.
+        spread: bool,
+    },
     /// Two groups of samples of the table, with their names.
     Two([Mask; 2], [String; 2]),
     /// The same samples in another table.
@@ -57,7 +60,9 @@ pub struct Numbers {
     pub direction: Option<String>,
     /// Of each head, the numbers of samples with a value in both groups.
     pub group_sizes: Vec<[u32; 2]>,
-    /// The shown numbers, NaN where a head has none: means, or differences of means.
+    /// Whether the matrix shows standard deviations.
+    pub shows_spread: bool,
+    /// The shown numbers, NaN where a head has none: means, standard deviations, or differences of means.
     pub matrix: Matrix,
 }
 
@@ -119,6 +124,13 @@ impl Statistics {
 struct Teller {
     sender: Sender<News>,
     wake: Wake,
+}
+
+impl Numbers {
+    /// The number of each head that the matrix shows, NaN where there is none.
+    pub fn shown(&self) -> Vec<f64> {
+        shown(&self.moments, self.comparison.as_ref(), self.shows_spread)
+    }
 }
 
 impl Teller {
@@ -184,7 +196,7 @@ fn compute(
     let title = column.title();
     let (moments, compared, ranking): (_, Option<Compared>, Box<dyn FnOnce() -> Option<Ranking>>) =
         match groups {
-            Groups::One => {
+            Groups::One { .. } => {
                 let cube = &cube;
                 let ranking = move || Ranking::of_group(cube, mask, options, cancel);
                 (cube.moments(mask), None, Box::new(ranking))
@@ -223,10 +235,13 @@ fn compute(
         _ => format!("no sample that counts has a value of {title}"),
     };
     let compared = compared.unwrap_or_default();
-    let matrix = matrix(&cube, &moments, compared.comparison.as_ref(), reason);
+    let shows_spread = matches!(groups, Groups::One { spread: true });
+    let values = shown(&moments, compared.comparison.as_ref(), shows_spread);
+    let matrix = matrix(&cube, &values, compared.comparison.is_some(), reason);
     let Compared { comparison, direction, group_sizes, .. } = compared;
     let (column, cube) = (*column, Arc::clone(&cube));
-    let numbers = Numbers { column, cube, moments, comparison, direction, group_sizes, matrix };
+    let numbers =
+        Numbers { column, cube, moments, comparison, direction, group_sizes, shows_spread, matrix };
     if cancel.is_cancelled() {
         return Ok(());
     }
@@ -292,21 +307,22 @@ impl Compared {
 /// Half of the range of colours where all differences are 0, so that 0 is in its middle.
 const NO_DIFFERENCE: f32 = 0.01;
 
-/// The means or the differences as a matrix; `reason` says why no head has a value.
-fn matrix(
-    cube: &Cube,
-    moments: &Moments,
-    comparison: Option<&Comparison>,
-    reason: String,
-) -> Matrix {
-    let values: Vec<f32> = match comparison {
-        None => moments.cells.iter().map(|cell| cell.mean as f32).collect(),
-        Some(comparison) => comparison.cells.iter().map(|cell| cell.difference as f32).collect(),
-    };
+/// The number of each head that the matrix shows.
+fn shown(moments: &Moments, comparison: Option<&Comparison>, spread: bool) -> Vec<f64> {
+    match comparison {
+        Some(comparison) => comparison.cells.iter().map(|cell| cell.difference).collect(),
+        None if spread => moments.cells.iter().map(|cell| cell.deviation).collect(),
+        None => moments.cells.iter().map(|cell| cell.mean).collect(),
+    }
+}
+
+/// The shown numbers as a matrix; `reason` says why no head has one.
+fn matrix(cube: &Cube, values: &[f64], is_compared: bool, reason: String) -> Matrix {
+    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
     let known = || values.iter().copied().filter(|value| value.is_finite());
-    let range = match comparison {
-        None => [known().fold(f32::INFINITY, f32::min), known().fold(f32::NEG_INFINITY, f32::max)],
-        Some(_) => {
+    let range = match is_compared {
+        false => [known().fold(f32::INFINITY, f32::min), known().fold(f32::NEG_INFINITY, f32::max)],
+        true => {
             let most = known().fold(0.0_f32, |most, value| most.max(value.abs()));
             let most = if most > 0.0 { most } else { NO_DIFFERENCE };
             [-most, most]
@@ -330,7 +346,8 @@ mod tests {
     #[test]
     fn a_head_without_a_value_has_none_in_the_matrix() {
         let cube = Cube::new(vec![0], 2, vec![0.5, f32::NAN, 0.7, f32::NAN]).unwrap();
-        let found = matrix(&cube, &cube.moments(&Mask::all(2)), None, "none".into());
+        let found =
+            matrix(&cube, &shown(&cube.moments(&Mask::all(2)), None, false), false, "none".into());
         assert_eq!((found.values[0], found.values[1].is_nan()), (0.6, true));
         assert_eq!((found.range, found.lacks), ([0.6, 0.6], None));
     }

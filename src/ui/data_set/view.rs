@@ -29,6 +29,8 @@ pub enum Compared {
     /// None: means.
     #[default]
     Nothing,
+    /// None: standard deviations.
+    Spread,
     /// Samples for which a condition holds, against the others.
     Condition(Condition),
     /// The same samples in another table.

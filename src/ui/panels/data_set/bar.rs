@@ -156,6 +156,7 @@ fn compared(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
             }
         };
         offer(ui, Compared::Nothing);
+        offer(ui, Compared::Spread);
         let samples = doc.samples();
         if has_both(samples) {
             offer(ui, Compared::Condition(Condition::correct(false)));

@@ -63,7 +63,8 @@ impl Heads {
             return;
         };
         let matrix = &numbers.matrix;
-        let (reading, _) = ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
+        let (reading, hover) =
+            ui.allocate_exact_size(vec2(ui.available_width(), 20.0), Sense::hover());
         if let Some(lacks) = &matrix.lacks {
             muted(ui, format!("There is nothing to show: {lacks}."));
             return;
@@ -83,7 +84,10 @@ impl Heads {
         let (map, range) = colors_of(cx, doc, numbers);
         let texture = self.colors.texture(ui, matrix, map, range, 0);
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        ui.painter().image(texture, cells, uv, Color32::WHITE);
+        // Numbers of the view before are pale while those of this one are computed.
+        let is_stale = doc.progress().is_some();
+        let tint = if is_stale { Color32::from_white_alpha(90) } else { Color32::WHITE };
+        ui.painter().image(texture, cells, uv, tint);
         axes(ui, cells, matrix, &doc.view().heads);
         if let Some(comparison) = &numbers.comparison {
             marks(ui, cells, matrix, comparison, map);
@@ -92,6 +96,7 @@ impl Heads {
         let shown = hovered.or_else(|| doc.view().heads.first().copied());
         let text = shown.map(|head| describe(numbers, head)).unwrap_or_default();
         text_in(ui, reading, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink(ui).text);
+        hover.on_hover_text(hint(numbers, shown));
         bar(cx, ui, doc, numbers, map, range);
         if let Some(comparison) = &numbers.comparison {
             let marked = match comparison.significant() {
@@ -258,10 +263,9 @@ fn describe(numbers: &Numbers, [layer, head]: LayerHead) -> String {
             .map(|value| number(value * unit.factor(), largest));
         let [n, m] = numbers.group_sizes.get(place).copied().unwrap_or_default();
         return format!(
-            "{name} · {difference} ({low} to {high}){} · p = {} corrected, {} alone · n = {}, {}",
+            "{name} · {difference} ({low} to {high}){} · p = {} · n = {}, {}",
             unit.suffix(),
             p_text(of.q),
-            p_text(of.p),
             thousands(n as usize),
             thousands(m as usize),
         );
@@ -274,6 +278,19 @@ fn describe(numbers: &Numbers, [layer, head]: LayerHead) -> String {
         [moment.mean, moment.deviation].map(|value| unit.text(value, moment.mean.abs()));
     let spread = if moment.n > 1 { format!(" ± {deviation}") } else { String::new() };
     format!("{name} · {mean}{spread} (n = {})", thousands(moment.n as usize))
+}
+
+/// The meaning of the line above the matrix.
+fn hint(numbers: &Numbers, shown: Option<LayerHead>) -> String {
+    let Some(comparison) = &numbers.comparison else {
+        return "Mean ± standard deviation over the n samples that have a value".into();
+    };
+    let place = shown.and_then(|[layer, head]| numbers.cube.cell(layer, head));
+    let alone = place.and_then(|place| comparison.cells.get(place)).map(|of| p_text(of.p));
+    format!(
+        "Difference of means (95 % confidence interval) · p-value after the correction for all heads; {} without it · samples of both groups",
+        alone.unwrap_or_default()
+    )
 }
 
 fn p_text(p: f64) -> String {
