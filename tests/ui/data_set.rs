@@ -16,6 +16,7 @@ use vlmscope::ui::headless::HeadlessOptions;
 use vlmscope::ui::intent::{DataSetCommand, Intent, PathCommand};
 use vlmscope::ui::shortcuts::UiCommand;
 use vlmscope::ui::{App, Start};
+use vlmscope::view::Queries;
 
 /// Samples of a test's table.
 const SAMPLES: u32 = 60;
@@ -336,15 +337,22 @@ fn a_sample_opens_its_trace_and_escape_returns_to_the_same_place() {
     assert!(!app.data_sets.is_shown);
     let heads = app.doc().unwrap().state().map.chosen_heads();
     assert_eq!(heads, doc(app).view().heads, "the stage shows the chosen head");
+    let spoken = app.doc().unwrap().trace.meta().spoken_answers();
+    let queries = app.doc().unwrap().state().map.queries.clone();
+    assert_eq!(queries, Queries::answers(&spoken), "the tokens of the table's numbers");
     window.key_press(Key::Escape);
     settle(&mut window);
     assert!(window.state().data_sets.is_shown);
     assert_eq!(doc(window.state()).cursor(), 1);
-    // A click on the same tile shows the answer that is open already.
+    // A click on the same tile shows the answer that is open already, under the head that is chosen now.
+    let [layer, head] = doc(window.state()).view().heads[0];
+    let other = [layer, if head == 0 { 1 } else { 0 }];
+    change(&mut window, |view| view.heads = vec![other]);
     window.get_by_label("Sample s001: answer 1").click();
     settle(&mut window);
     until(&mut window, |app| !app.data_sets.is_shown);
     assert_eq!(window.state().docs.len(), 1);
+    assert_eq!(window.state().doc().unwrap().state().map.chosen_heads(), [other]);
     window.key_press(Key::Escape);
     settle(&mut window);
     // Without a trace, the question can be asked again.

@@ -166,6 +166,36 @@ impl SampleColumns {
         Ok(found)
     }
 
+    /// Some samples as CSV: all columns, and `more` ones with a text for each sample of the table.
+    ///
+    /// # Errors
+    /// If the text cannot be put together.
+    pub fn csv(&self, rows: &[usize], more: &[(&str, &[String])]) -> std::io::Result<Vec<u8>> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let names = self.names.iter().map(String::as_str);
+        writer.write_record(names.chain(more.iter().map(|(name, _)| *name)))?;
+        for &row in rows {
+            let own = self.names.iter().map(|name| self.cell(name, row));
+            let more = more.iter().map(|(_, texts)| texts.get(row).cloned().unwrap_or_default());
+            let record: Vec<String> = own.chain(more).collect();
+            writer.write_record(&record)?;
+        }
+        writer.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
+
+    /// A value as text; empty where it is missing.
+    fn cell(&self, name: &str, row: usize) -> String {
+        let of_bool = |own: &Option<bool>| own.map(|own| own.to_string());
+        let of_number = |own: &f64| own.is_finite().then(|| own.to_string());
+        let text = match self.column(name) {
+            Some(Values::Text(texts)) => texts.get(row).cloned().flatten(),
+            Some(Values::Bool(bools)) => bools.get(row).and_then(of_bool),
+            Some(Values::Number(numbers)) => numbers.get(row).and_then(of_number),
+            None => None,
+        };
+        text.unwrap_or_default()
+    }
+
     /// The fault of a column.
     pub(super) fn wrong(&self, column: &str, reason: String) -> TableError {
         TableError::Column { path: self.path.clone(), column: column.into(), reason }

@@ -3,11 +3,12 @@
 use super::{ask, dialogs};
 use crate::table::samples_path;
 use crate::table::statistics::{DataSet, HeadColumn};
+use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::data_set::as_csv::samples_csv;
 use crate::ui::data_set::figure::TableFigure;
 use crate::ui::data_set::folder::{FolderTable, table_of, traces_of};
-use crate::ui::data_set::tiles::{MapsOf, picture_of, trace_of};
+use crate::ui::data_set::tiles::{MapsOf, picture_of, queries_of, trace_of};
 use crate::ui::data_set::{Compared, DataSetDoc, DataSetView, compared_name, condition_name};
 use crate::ui::dialogs::{Dialog, Filters, Want};
 use crate::ui::exports::preview_of;
@@ -18,7 +19,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::view_changes::next_of;
 use crate::ui::widgets::thousands;
-use crate::view::{AxisSet, Command, LayerHead};
+use crate::view::{Command, LayerHead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -327,7 +328,6 @@ fn open_sample(app: &mut App, row: usize) {
             app.data_sets.came_from = true;
             let mut view = app.look.clone();
             view.map.choose_heads(heads.clone());
-            view.map.queries.set = AxisSet::MEAN;
             let open = app.docs.iter().find(|doc| doc.path.as_deref() == Some(&path));
             match open.map(|doc| doc.id) {
                 Some(id) => {
@@ -338,7 +338,12 @@ fn open_sample(app: &mut App, row: usize) {
                         app.notify(error.to_string(), true);
                     }
                 }
-                None => app.exports.open_trace(&path, Some(Box::new(view))),
+                None => app.exports.run("open", move || {
+                    let trace = Trace::open(&path)?;
+                    // The stage shows the tokens of the table's numbers.
+                    view.map.queries = queries_of(&trace);
+                    Ok(TaskResult::Opened(Arc::new(trace), path, Some(Box::new(view))))
+                }),
             }
         }
         Some((path, false)) => {
@@ -399,7 +404,7 @@ pub fn save_samples(app: &mut App) {
                 Dialog::to_save("Save the shown samples", &name, FigureKind::Csv.filters());
             dialogs::ask(app, dialog, PathPurpose::SaveBytes(bytes));
         }
-        Err(error) => app.notify(format!("{error:#}"), true),
+        Err(error) => app.notify(format!("The samples cannot be saved: {error}."), true),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::names::condition_name;
 use super::statistics::Numbers;
 use super::{Axis, DataSetDoc};
-use crate::table::statistics::{Ranking, Values};
+use crate::table::statistics::Ranking;
 use std::fmt::Write as _;
 
 /// One row for each head: mean and spread, and the difference where there is a comparison.
@@ -63,7 +63,7 @@ pub fn ranking_csv(numbers: &Numbers, ranking: &Ranking) -> String {
 ///
 /// # Errors
 /// If the rows cannot be put together.
-pub fn samples_csv(doc: &DataSetDoc) -> anyhow::Result<Vec<u8>> {
+pub fn samples_csv(doc: &DataSetDoc) -> std::io::Result<Vec<u8>> {
     let (samples, view) = (doc.samples(), doc.view());
     let mut conditions: Vec<String> = view.filter.conditions.iter().map(condition_name).collect();
     if doc.has_selection() {
@@ -76,22 +76,9 @@ pub fn samples_csv(doc: &DataSetDoc) -> anyhow::Result<Vec<u8>> {
         true => format!("{} of all heads", doc.heads_column().name()),
         false => format!("{} of {}", doc.heads_column().name(), heads.join(" ")),
     };
-    let values = doc.values(&Axis::Heads);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let names = samples.names().iter().map(String::as_str);
-    writer.write_record(names.chain([value.as_str(), "conditions"]))?;
-    for &row in doc.order().iter() {
-        let cell = |name: &String| match samples.column(name) {
-            Some(Values::Text(texts)) => texts[row].clone().unwrap_or_default(),
-            Some(Values::Bool(bools)) => bools[row].map(|own| own.to_string()).unwrap_or_default(),
-            Some(Values::Number(numbers)) => field(numbers[row]),
-            None => String::new(),
-        };
-        let mut record: Vec<String> = samples.names().iter().map(cell).collect();
-        record.extend([field(values[row]), conditions.clone()]);
-        writer.write_record(&record)?;
-    }
-    Ok(writer.into_inner()?)
+    let values: Vec<String> = doc.values(&Axis::Heads).into_iter().map(field).collect();
+    let conditions = vec![conditions; samples.len()];
+    samples.csv(doc.order(), &[(&value, &values), ("conditions", &conditions)])
 }
 
 /// An empty field where there is no number.

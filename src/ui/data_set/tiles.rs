@@ -4,11 +4,11 @@ use crate::job::{CancelToken, Worker};
 use crate::model::builtin;
 use crate::model::{Picture, upright};
 use crate::table::statistics::DataSet;
-use crate::trace::Trace;
+use crate::trace::{AnswerIndex, Trace};
 use crate::ui::error_text::error_text;
 use crate::ui::model_feed::Wake;
 use crate::ui::small_map::{SmallImage, SmallPicture, map_image};
-use crate::view::{ColorMap, LayerHead, Shown, ViewState};
+use crate::view::{ColorMap, LayerHead, Queries, Shown, ViewState};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui::{ColorImage, Context, TextureHandle, TextureOptions};
 use std::collections::HashMap;
@@ -43,6 +43,8 @@ pub struct Tile {
     pub map: Option<TextureHandle>,
     /// Why there is no map: the trace has moved, or cannot be read.
     pub note: Option<String>,
+    /// Whether there is a trace that cannot be read.
+    pub is_damaged: bool,
     of: Arc<MapsOf>,
     bytes: usize,
     seen: u64,
@@ -71,6 +73,7 @@ struct Made {
     picture: Option<SmallImage>,
     map: Option<ColorImage>,
     note: Option<String>,
+    is_damaged: bool,
 }
 
 impl Tiles {
@@ -128,14 +131,14 @@ impl Tiles {
     pub fn read(&mut self, ctx: &Context) -> bool {
         let mut changed = false;
         let news: Vec<Made> = self.news.try_iter().collect();
-        for Made { row, of, picture, map, note } in news {
+        for Made { row, of, picture, map, note, is_damaged } in news {
             let bytes = |image: &ColorImage| image.pixels.len() * size_of::<egui::Color32>();
             let size = picture.as_ref().map_or(0, |picture| bytes(&picture.pixels))
                 + map.as_ref().map_or(0, bytes);
             let picture = picture.map(|image| SmallPicture::load(ctx, image));
             let map = map.map(|image| ctx.load_texture("small map", image, TextureOptions::LINEAR));
             self.clock += 1;
-            let tile = Tile { picture, map, note, of, bytes: size, seen: self.clock };
+            let tile = Tile { picture, map, note, is_damaged, of, bytes: size, seen: self.clock };
             self.made.insert(row, tile);
             changed = true;
         }
@@ -213,11 +216,15 @@ pub fn picture_of(data: &DataSet, row: usize) -> anyhow::Result<Picture> {
 }
 
 fn make(data: &DataSet, row: usize, of: &Arc<MapsOf>) -> Made {
-    let mut made = Made { row, of: Arc::clone(of), picture: None, map: None, note: None };
+    let of = Arc::clone(of);
+    let mut made = Made { row, of, picture: None, map: None, note: None, is_damaged: false };
     match trace_of(data, row) {
         Some((path, true)) => match Trace::open(&path) {
-            Ok(trace) => (made.picture, made.map) = of_trace(&trace, of),
-            Err(error) => made.note = Some(error_text(&anyhow::Error::from(error))),
+            Ok(trace) => (made.picture, made.map) = of_trace(&trace, &made.of),
+            Err(error) => {
+                made.note = Some(error_text(&anyhow::Error::from(error)));
+                made.is_damaged = true;
+            }
         },
         Some((path, false)) => {
             made.note = Some(format!("the trace is no longer at {}", path.display()));
@@ -234,11 +241,19 @@ fn make(data: &DataSet, row: usize, of: &Arc<MapsOf>) -> Made {
     made
 }
 
-/// The picture of a trace, and the map of heads over it: the mean over all answer tokens.
+/// The answer tokens over which a table takes its means: those that are spoken and whose row of attention was kept.
+pub fn queries_of(trace: &Trace) -> Queries {
+    let spoken = trace.meta().spoken_answers().into_iter();
+    let kept: Vec<AnswerIndex> =
+        spoken.filter(|answer| trace.row_of_answer(*answer).is_some()).collect();
+    Queries::answers(&kept)
+}
+
+/// The picture of a trace, and the map of heads over it: the mean over the answer tokens of the table's numbers.
 fn of_trace(trace: &Trace, of: &MapsOf) -> (Option<SmallImage>, Option<ColorImage>) {
     let mut view = ViewState::default();
     view.map.choose_heads(of.heads.clone());
-    view.map.queries.set = crate::view::AxisSet::MEAN;
+    view.map.queries = queries_of(trace);
     let shown = Shown::new(&view, trace);
     let picture = shown.grids.first().and_then(|grid| SmallImage::new(trace, grid));
     let values = view.resolve(trace).map(|numbers| numbers.of_patches());

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 
 /// Height of both lines with their margins.
 pub const HEIGHT: f32 = 88.0;
+/// Least room for the numbers of samples.
+const COUNTS: f32 = 200.0;
 /// Values of a column that are offered.
 const MOST_VALUES: usize = 24;
 const FIELD: &str = "Filter: wrong · category = count · logprob < -2 · answer ~ red";
@@ -35,7 +37,9 @@ impl Bar {
                 if icon_button(ui, Icon::Close, "Close this table", false).clicked() {
                     send(cx, DataSetCommand::Close(doc.id));
                 }
-                counts(ui, doc);
+                if ui.available_width() > COUNTS {
+                    counts(ui, doc);
+                }
             });
         });
         ui.horizontal(|ui| {
@@ -46,25 +50,8 @@ impl Bar {
 
     fn conditions(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
         offered(cx, ui, doc);
-        for (index, condition) in doc.view().filter.conditions.iter().enumerate() {
-            if chip(ui, &condition_name(condition)) {
-                change(cx, doc, |view| {
-                    view.filter.conditions.remove(index);
-                });
-            }
-        }
-        if doc.has_selection() {
-            let count = thousands(doc.counts(true).samples);
-            if chip(ui, &format!("{count} selected in the plot")) {
-                send(cx, DataSetCommand::Brush(None));
-            }
-            let mut counts = doc.brush_counts();
-            let hint = "The matrix and the ranking count the selected samples only";
-            if ui.checkbox(&mut counts, "Heads of the selection").on_hover_text(hint).changed() {
-                send(cx, DataSetCommand::CountBrush(counts));
-            }
-        }
-        let width = ui.available_width().clamp(120.0, 420.0);
+        // The field stays in its place; the chips of many conditions can be scrolled.
+        let width = (ui.available_width() * 0.45).clamp(120.0, 420.0);
         let field = TextEdit::singleline(&mut self.typed).hint_text(FIELD).desired_width(width);
         let response = ui.add(field);
         response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Condition"));
@@ -93,6 +80,8 @@ impl Bar {
             let text = egui::RichText::new(error).size(theme::SMALL).color(ink(ui).error);
             ui.add(egui::Label::new(text).truncate()).on_hover_text(error);
         }
+        let scroll = egui::ScrollArea::horizontal().id_salt(("conditions", doc.id));
+        scroll.show(ui, |ui| ui.horizontal(|ui| chips(cx, ui, doc)));
     }
 
     /// Adds the typed condition to the filter or compares by it, or says what is wrong with it.
@@ -117,6 +106,28 @@ impl Bar {
                 });
             }
             Err(error) => self.error = Some(error.to_string()),
+        }
+    }
+}
+
+/// The conditions and the selection, each with a button that removes it.
+fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
+    for (index, condition) in doc.view().filter.conditions.iter().enumerate() {
+        if chip(ui, &condition_name(condition)) {
+            change(cx, doc, |view| {
+                view.filter.conditions.remove(index);
+            });
+        }
+    }
+    if doc.has_selection() {
+        let count = thousands(doc.counts(true).samples);
+        if chip(ui, &format!("{count} selected in the plot")) {
+            send(cx, DataSetCommand::Brush(None));
+        }
+        let mut counts = doc.brush_counts();
+        let hint = "The matrix and the ranking count the selected samples only";
+        if ui.checkbox(&mut counts, "Heads of the selection").on_hover_text(hint).changed() {
+            send(cx, DataSetCommand::CountBrush(counts));
         }
     }
 }
@@ -255,8 +266,11 @@ fn list(
     width: f32,
     items: impl FnOnce(&mut Ui),
 ) {
+    // A narrow window has room for three lists.
+    let width = width.min(ui.max_rect().width() * 0.24);
     egui::ComboBox::from_id_salt(name)
         .width(width)
+        .truncate()
         .height(420.0)
         .selected_text(selected)
         .show_ui(ui, items)

@@ -156,12 +156,16 @@ fn tile(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, index: usize, rect:
             }
         }
         Some(_) => question(ui, frame, samples.text("question", row).unwrap_or_default()),
-        None => {}
+        // It is being made.
+        None => {
+            let font = theme::plain(theme::BODY);
+            text_in(ui, frame, Align2::CENTER_CENTER, "…", font, colors.muted);
+        }
     }
-    if made.is_some_and(|tile| tile.note.is_some()) {
+    if let Some(tile) = made.filter(|tile| tile.note.is_some()) {
         let strip = Rect::from_min_max(pos2(frame.left(), frame.bottom() - 18.0), frame.max);
         ui.painter().rect_filled(strip, 0.0, colors.panel.gamma_multiply(0.85));
-        let text = "trace not found";
+        let text = if tile.is_damaged { "trace damaged" } else { "trace not found" };
         text_in(ui, strip, Align2::CENTER_CENTER, text, theme::plain(11.0), colors.error);
     }
     if let Some(mark) = Mark::of(is_at, &response) {
