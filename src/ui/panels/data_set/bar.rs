@@ -78,7 +78,13 @@ impl Bar {
         }
         if let Some(error) = &self.error {
             let text = egui::RichText::new(error).size(theme::SMALL).color(ink(ui).error);
-            ui.add(egui::Label::new(text).truncate()).on_hover_text(error);
+            let has_chips = doc.has_selection() || !doc.view().filter.conditions.is_empty();
+            let share = if has_chips { 0.6 } else { 1.0 };
+            let width = ui.available_width() * share;
+            ui.scope(|ui| {
+                ui.set_max_width(width);
+                ui.add(egui::Label::new(text).truncate()).on_hover_text(error);
+            });
         }
         let scroll = egui::ScrollArea::horizontal().id_salt(("conditions", doc.id));
         scroll.show(ui, |ui| ui.horizontal(|ui| chips(cx, ui, doc)));
