@@ -341,6 +341,7 @@ fn matrix(cube: &Cube, values: &[f64], is_compared: bool, reason: String) -> Mat
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     #[test]
