@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     folder.write("report.json", &serde_json::to_vec_pretty(&found)?)?;
     folder.write("report.md", page::page(args, &found, &drawn).as_bytes())?;
     if cancel.is_cancelled() {
-        bail!("cancelled: nothing was written");
+        bail!(numbers::CANCELLED);
     }
     folder.keep()?;
     let page = args.out.join("report.md");

@@ -15,10 +15,12 @@ use crate::terminal;
 use crate::trace::Trace;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+/// Missing shards that are named.
+const MOST_MISSING: usize = 8;
 /// Rows of heads that are kept in memory before they are written.
 const HEAD_ROWS: usize = 1 << 16;
 
@@ -34,7 +36,7 @@ Examples:
   vlmscope table fox.vlmtrace cat.vlmtrace --out two.parquet
   vlmscope table traces/ --data pope.jsonl --out answers.parquet
                                                         with the expected answers of a data set
-  vlmscope table answers-*-of-16.parquet --out answers.parquet
+  vlmscope table answers-*-of-00016.parquet --out answers.parquet
                                                         the tables of 16 machines as one")]
 pub(crate) struct Args {
     /// Traces, folders of traces, or heads tables to put together.
@@ -74,6 +76,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             if args.boxes.is_some() || args.object.is_some() || args.data.is_some() {
                 return Err(usage("--boxes, --object and --data are for traces, not for tables"));
             }
+            note_missing(&missing_shards(&tables));
             let sources: Vec<Source> = tables.iter().map(|path| Source::of(path)).collect();
             (merge(&sources, &out, Duplicates::Refuse, &Some)?, 0)
         }
@@ -95,6 +98,48 @@ pub(super) fn table_path(path: &Path) -> anyhow::Result<PathBuf> {
         None => Ok(path.with_extension("parquet")),
         Some(_) => Err(usage(format!("{}: a table ends in .parquet", path.display()))),
     }
+}
+
+/// FILE-00003-of-00016.parquet for the shard 3 of 16 of a table.
+pub(super) fn shard_name(stem: &str, index: u64, count: u64) -> String {
+    format!("{stem}-{index:05}-of-{count:05}.parquet")
+}
+
+/// The stem, the index and the count of a name that [`shard_name`] made.
+fn shard_of(name: &str) -> Option<(&str, u64, u64)> {
+    let (rest, count) = name.strip_suffix(".parquet")?.rsplit_once("-of-")?;
+    let (stem, index) = rest.rsplit_once('-')?;
+    let (index, count) = (index.parse().ok()?, count.parse().ok()?);
+    (shard_name(stem, index, count) == name).then_some((stem, index, count))
+}
+
+/// Shards of the given tables that are not among them.
+fn missing_shards(tables: &[PathBuf]) -> Vec<PathBuf> {
+    let mut given: BTreeMap<(&Path, &str, u64), BTreeSet<u64>> = BTreeMap::new();
+    for path in tables {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some((stem, index, count)) = name.and_then(shard_of) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            given.entry((folder, stem, count)).or_default().insert(index);
+        }
+    }
+    let missing = given.iter().flat_map(|((folder, stem, count), own)| {
+        let others = (1..=*count).filter(|index| !own.contains(index));
+        others.map(|index| folder.join(shard_name(stem, index, *count)))
+    });
+    missing.take(MOST_MISSING).collect()
+}
+
+fn note_missing(missing: &[PathBuf]) {
+    if missing.is_empty() {
+        return;
+    }
+    let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
+    let more = if missing.len() == MOST_MISSING { " and perhaps more" } else { "" };
+    note(&format!(
+        "not all shards are there; the table lacks the samples of {}{more}",
+        names.join(", ")
+    ));
 }
 
 /// The tables and the traces among the inputs.

@@ -4,7 +4,7 @@ use crate::render::texts;
 use crate::support::{Folder, names, stdout};
 use crate::table::heads;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vlmscope::table::{read_samples, samples_path};
 
 const FIGURES: [&str; 7] = [
@@ -170,6 +170,22 @@ fn groups_are_chosen_by_a_column_a_condition_or_another_table() {
     let (groups, samples, found) = compared("--quantity inside");
     assert_eq!((groups, samples), (json!(["right answers", "wrong answers"]), json!([6, 2])));
     assert_eq!(found["quantity"], "inside");
+    // Captions say how many samples have a number: those whose picture shows the object.
+    let inside = heads(&folder.path("t.parquet")).into_iter();
+    let having: BTreeSet<String> = inside
+        .filter(|(_, numbers)| numbers[5].is_some())
+        .map(|((sample, ..), _)| sample)
+        .collect();
+    assert!((1..8).contains(&having.len()), "the test needs samples without a number");
+    let counted = format!("{} of 8 samples", having.len());
+    let page = String::from_utf8(folder.read("r/report.md")).unwrap();
+    for figure in ["heads_mean", "heads_spread", "ranking"] {
+        let line = page.lines().find(|line| line.contains(&format!("]({figure}.png)"))).unwrap();
+        assert!(line.contains(&counted), "{line}");
+        let svg = String::from_utf8(folder.read(&format!("r/{figure}.svg"))).unwrap();
+        assert!(svg.contains(&counted), "{figure}");
+    }
+    assert_eq!(found["counted"]["most"], json!(having.len()));
     let (groups, samples, _) = compared("--compare question");
     assert_eq!(groups, json!(["question = Is there a fox?", "question = What is this?"]));
     assert_eq!(samples, json!([4, 4]));

@@ -127,6 +127,16 @@ fn a_batch_has_one_table_whether_whole_in_shards_or_from_its_traces() {
     ];
     folder.ok(&[&["table"], &shards[..], &["--out", "merged.parquet"]].concat());
     assert_eq!(whole, heads(&folder.path("merged.parquet")));
+    // A missing shard is named, and no other one.
+    let two = stderr(&folder.ok(&["table", shards[0], shards[2], "--out", "two.parquet"]));
+    assert!(two.contains(shards[1]) && !two.contains(shards[0]), "{two}");
+    let all = stderr(&folder.ok(&[&["table"], &shards[..], &["--out", "merged.parquet"]].concat()));
+    assert!(!all.contains("shards"), "{all}");
+    let absurd = ["1/100000", "1/99999999999", "4/3", "0/3"];
+    for shard in absurd {
+        let arguments = format!("ask --batch q.jsonl --table part.parquet --shard {shard}");
+        folder.refused(&arguments, 2, &[shard, "N up to 99999"]);
+    }
     let rows = |name: &str| {
         let rows = read_samples(&samples_path(&folder.path(name))).unwrap();
         rows.into_iter()

@@ -142,6 +142,9 @@ impl FromStr for Keep {
     }
 }
 
+/// Names of shards have five digits.
+const MOST_SHARDS: u64 = 99_999;
+
 /// A part of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shard {
@@ -165,8 +168,12 @@ impl FromStr for Shard {
             Some(Self { index: index.parse().ok()?, count: count.parse().ok()? })
         });
         numbers
-            .filter(|shard| (1..=shard.count).contains(&shard.index))
-            .ok_or_else(|| format!("`{text}` is not I/N with I from 1 to N, such as 3/16"))
+            .filter(|shard| (1..=shard.count).contains(&shard.index) && shard.count <= MOST_SHARDS)
+            .ok_or_else(|| {
+                format!(
+                    "`{text}` is not I/N with I from 1 to N and N up to {MOST_SHARDS}, such as 3/16"
+                )
+            })
     }
 }
 

@@ -203,7 +203,7 @@ impl From<InputError> for Stopped {
 fn shard_path(table: &Path, args: &Args) -> PathBuf {
     let Some(shard) = &args.data.shard else { return table.to_owned() };
     let stem = table.file_stem().unwrap_or_default().to_string_lossy();
-    table.with_file_name(format!("{stem}-{:05}-of-{:05}.parquet", shard.index, shard.count))
+    table.with_file_name(shard_name(&stem, shard.index, shard.count))
 }
 
 /// A run over a data set.

@@ -5,8 +5,8 @@ use super::super::table::table_path;
 use super::args::Args;
 use crate::job::CancelToken;
 use crate::table::statistics::{
-    Comparison, Condition, Cube, DataSet, Difference, Mask, SampleColumns, Values, compare_groups,
-    compare_paired, join,
+    Comparison, Condition, Counted, Cube, DataSet, Difference, Mask, SampleColumns, Values,
+    compare_groups, compare_paired, join,
 };
 use anyhow::bail;
 use serde::Serialize;
@@ -21,6 +21,8 @@ const LEAST_SAMPLES: usize = 2;
 pub(super) struct Compared {
     pub groups: [String; 2],
     pub samples: [usize; 2],
+    /// Samples that have a number.
+    pub counted: [Counted; 2],
     pub is_paired: bool,
     pub tested: usize,
     pub uncorrected: usize,
@@ -184,6 +186,7 @@ fn compared(cube: &Cube, found: &Comparison, groups: [String; 2], is_paired: boo
     Compared {
         groups,
         samples: found.samples,
+        counted: found.counted,
         is_paired,
         tested: found.tested(),
         uncorrected: found.uncorrected(),

@@ -5,11 +5,11 @@ use super::super::overlay;
 use super::args::Args;
 use super::comparison::{Compared, HeadDifference};
 use super::folder::Folder;
-use super::numbers::{Numbers, Ranked, Suspicious};
+use super::numbers::{CANCELLED, Numbers, Ranked, Suspicious};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Target};
 use crate::job::CancelToken;
 use crate::record::{Provenance, Raster, png_bytes, svg};
-use crate::table::statistics::HeadColumn;
+use crate::table::statistics::{Counted, HeadColumn};
 use crate::trace::Trace;
 use crate::ui::error_text::error_text;
 use crate::view::chart::{
@@ -62,9 +62,9 @@ pub(super) fn draw(
     let mut drawn = Vec::new();
     for plan in plans {
         if cancel.is_cancelled() {
-            bail!("cancelled: nothing was written");
+            bail!(CANCELLED);
         }
-        painter.write(&plan, found, folder)?;
+        painter.write(&plan, found, folder, cancel)?;
         drawn.push(Drawn { name: plan.name, caption: plan.caption });
         progress.inc(1);
     }
@@ -88,7 +88,13 @@ impl Painter {
         Ok(Self { gpu, renderer, theme: args.theme })
     }
 
-    fn write(&mut self, plan: &Plan<'_>, found: &Numbers, folder: &Folder) -> anyhow::Result<()> {
+    fn write(
+        &mut self,
+        plan: &Plan<'_>,
+        found: &Numbers,
+        folder: &Folder,
+        cancel: &CancelToken,
+    ) -> anyhow::Result<()> {
         let provenance = Provenance {
             command: found.command.clone(),
             caption: plan.caption.clone(),
@@ -111,6 +117,9 @@ impl Painter {
             );
         }
         folder.write(&format!("{}.png", plan.name), &png_bytes(&pixels, &provenance)?)?;
+        if cancel.is_cancelled() {
+            bail!(CANCELLED);
+        }
         let chart = (plan.chart)(1.0);
         let mut rasters = Vec::new();
         for (place, picture) in chart.pictures.iter().zip(&plan.pictures) {
@@ -130,10 +139,13 @@ struct Figures<'a> {
 }
 
 impl<'a> Figures<'a> {
-    /// "2,000 samples of tiny-llava".
+    /// The samples that have a number: "1,800 of 2,000 samples of tiny-llava", or "2,000 samples of tiny-llava".
     fn samples(&self) -> String {
-        let Numbers { samples, models, .. } = self.found;
-        format!("{} samples of {}", thousands(*samples), models.join(", "))
+        self.of_models(self.found.counted)
+    }
+
+    fn of_models(&self, counted: Counted) -> String {
+        format!("{} of {}", counted_text(counted), self.found.models.join(", "))
     }
 
     /// A matrix of numbers from the smallest to the largest one.
@@ -192,8 +204,10 @@ impl<'a> Figures<'a> {
         let subtitle =
             format!("mean with 95 % interval · {} · {} resamples", self.samples(), found.resamples);
         let caption = format!(
-            "{title}: mean with its 95 % interval, the share of {} resamples of the samples in which the head is among the first {}, and the 5–95 % interval of its rank.",
-            found.resamples, found.ranking_first
+            "{title}: mean over {} with its 95 % interval, the share of {} resamples of the samples in which the head is among the first {}, and the 5–95 % interval of its rank.",
+            self.samples(),
+            found.resamples,
+            found.ranking_first
         );
         let axis = with_unit(self.column.title(), unit);
         let among = format!("among the first {}", found.ranking_first);
@@ -224,15 +238,11 @@ impl<'a> Figures<'a> {
         let [first, second] = &compared.groups;
         let title = format!("{}: {first} − {second}", capitalised(self.column.title()));
         let subtitle = match compared.is_paired {
-            true => format!("{} samples of both tables", thousands(compared.samples[0])),
-            false => format!(
-                "{} against {} samples",
-                thousands(compared.samples[0]),
-                thousands(compared.samples[1])
-            ),
+            true => format!("{} of both tables", counted_text(compared.counted[0])),
+            false => compared.counted.map(counted_text).join(" against "),
         };
         let caption = format!(
-            "Difference of means of {}, {first} − {second}. {}",
+            "Difference of means of {}, {first} − {second}, over {subtitle}. {}",
             self.column.title(),
             compared.sentence
         );
@@ -275,12 +285,12 @@ impl<'a> Figures<'a> {
 
     fn finders(&self) -> Option<Plan<'a>> {
         let found = self.found;
-        let first = found.finders.first()?;
+        found.finders.first()?;
         let title = "How well numbers find wrong answers";
         let subtitle = format!(
-            "{} wrong and {} right answers · 95 % interval of the AUC",
-            thousands(first.wrong),
-            thousands(first.right)
+            "{} wrong and {} right answers with the number · 95 % interval of the AUC",
+            between(found.finders.iter().map(|finder| finder.wrong)),
+            between(found.finders.iter().map(|finder| finder.right))
         );
         let caption = format!("ROC curves: {subtitle} over 1,000 resamples.");
         let chart = move |scale| {
@@ -313,12 +323,16 @@ impl<'a> Figures<'a> {
         let head = head_name(of.layer, of.head);
         let title =
             format!("{} of {head} for right and wrong answers", capitalised(self.column.title()));
+        let count = of.right.len() + of.wrong.len();
+        let subtitle =
+            self.of_models(Counted { least: count, most: count, samples: self.found.samples });
         let caption = format!(
-            "Distribution of {} of {head}, the first head of the ranking, over right and wrong answers.",
-            self.column.title()
+            "Distribution of {} of {head}, the first head of the ranking, over {} right and {} wrong answers ({subtitle}).",
+            self.column.title(),
+            thousands(of.right.len()),
+            thousands(of.wrong.len())
         );
         let axis = with_unit(self.column.title(), unit);
-        let subtitle = self.samples();
         let chart = move |scale| {
             let group = |name: &str, values: &[f64]| Group {
                 name: format!("{name} answers ({})", thousands(values.len())),
@@ -415,6 +429,29 @@ fn with_unit(name: &str, unit: Unit) -> String {
 pub(super) fn ranks([low, high]: [f64; 2]) -> String {
     let [low, high] = [low, high].map(|rank| format!("{rank:.0}"));
     if low == high { low } else { format!("{low}–{high}") }
+}
+
+/// Samples that have a number: "4,350 of 5,966 samples", or "5,966 samples" if all have one.
+pub(super) fn counted_text(of: Counted) -> String {
+    match of.least == of.samples {
+        true => format!("{} samples", thousands(of.samples)),
+        false => {
+            format!(
+                "{} of {} samples",
+                between([of.least, of.most].into_iter()),
+                thousands(of.samples)
+            )
+        }
+    }
+}
+
+/// "12", or "8 to 12".
+fn between(counts: impl Iterator<Item = usize> + Clone) -> String {
+    let ends = [counts.clone().min(), counts.max()].map(Option::unwrap_or_default);
+    match ends.map(thousands) {
+        [least, most] if least == most => least,
+        [least, most] => format!("{least} to {most}"),
+    }
 }
 
 /// "12,345".

@@ -6,14 +6,16 @@ use super::args::Args;
 use super::comparison::{Compared, answers, comparison};
 use crate::job::CancelToken;
 use crate::table::statistics::{
-    Auc, Condition, Cube, DataSet, Filter, HeadColumn, Mask, Moment, Moments, RankedHead, Ranking,
-    RankingOptions, SampleColumns, auc_interval, roc,
+    Auc, Condition, Counted, Cube, DataSet, Filter, HeadColumn, Mask, Moment, Moments, RankedHead,
+    Ranking, RankingOptions, SampleColumns, auc_interval, roc,
 };
 use anyhow::bail;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+/// The message of a report that was cancelled.
+pub(super) const CANCELLED: &str = "cancelled: nothing was written";
 /// Resamples of an interval of an AUC.
 const AUC_RESAMPLES: usize = 1000;
 /// Kinds of question that are listed.
@@ -43,6 +45,8 @@ pub(super) struct Numbers {
     /// Samples in the table, and those that the filter keeps.
     pub all_samples: usize,
     pub samples: usize,
+    /// Samples that have a number of the quantity.
+    pub counted: Counted,
     /// Different pictures of the samples.
     pub pictures: usize,
     pub expected: usize,
@@ -157,11 +161,15 @@ pub(super) fn numbers(
     }
     let options = RankingOptions { low_first: column.is_low_first(), ..RankingOptions::default() };
     let Some(ranking) = Ranking::of_group(&cube, &kept, options, cancel) else {
-        bail!("cancelled: nothing was written");
+        bail!(CANCELLED);
     };
     let comparison = comparison(args, &cube, samples, &kept, progress, cancel)?;
     let best = ranking.heads.first().map(|head| head.cell);
     let wrong = answers(samples, &kept, false);
+    let finders = finders(samples, &kept, &cube, column, best, cancel);
+    if cancel.is_cancelled() {
+        bail!(CANCELLED);
+    }
     let (suspicious, suspicious_by) = suspicious(&set, &kept, args.samples);
     Ok(Numbers {
         vlmscope: env!("CARGO_PKG_VERSION"),
@@ -173,6 +181,7 @@ pub(super) fn numbers(
         quantity: column.name(),
         all_samples: samples.len(),
         samples: kept.count(),
+        counted: moments.counted(),
         pictures: texts(samples, &kept, "picture").collect::<BTreeSet<_>>().len(),
         expected: answers(samples, &kept, true).count() + wrong.count(),
         wrong: wrong.count(),
@@ -185,7 +194,7 @@ pub(super) fn numbers(
         resamples: options.resamples,
         seed: options.seed,
         comparison,
-        finders: finders(samples, &kept, &cube, column, best),
+        finders,
         distribution: best.and_then(|best| distribution(&cube, samples, &kept, best)),
         suspicious,
         suspicious_by,
@@ -272,6 +281,7 @@ fn finders(
     cube: &Cube,
     column: HeadColumn,
     best: Option<usize>,
+    cancel: &CancelToken,
 ) -> Vec<Finder> {
     let rows: Vec<usize> =
         kept.rows().into_iter().filter(|&row| samples.correct(row).is_some()).collect();
@@ -283,14 +293,15 @@ fn finders(
     let mut found: Vec<Finder> = FINDERS
         .iter()
         .filter_map(|&(name, low)| {
-            finder(name.to_owned(), low, rows.iter().map(|&row| of_column(name, row)), &is_wrong)
+            let values = rows.iter().map(|&row| of_column(name, row));
+            finder(name.to_owned(), low, values, &is_wrong, cancel)
         })
         .collect();
     if let Some((best, [layer, head])) = best.and_then(|best| Some((best, cube.head_of(best)?))) {
         let name = format!("{} of layer {layer}, head {head}", column.name());
         let values = cube.mean_of(&[best]);
         let scores = rows.iter().map(|&row| values[row]);
-        found.extend(finder(name, !column.is_low_first(), scores, &is_wrong));
+        found.extend(finder(name, !column.is_low_first(), scores, &is_wrong, cancel));
     }
     found.sort_by(|a, b| b.auc.total_cmp(&a.auc));
     found
@@ -301,10 +312,11 @@ fn finder(
     low: bool,
     values: impl Iterator<Item = f64>,
     is_wrong: &[bool],
+    cancel: &CancelToken,
 ) -> Option<Finder> {
     let score: Vec<f64> = values.map(|value| if low { -value } else { value }).collect();
     let Auc { auc, interval, positive, negative } =
-        auc_interval(&score, is_wrong, AUC_RESAMPLES, 0)?;
+        auc_interval(&score, is_wrong, AUC_RESAMPLES, 0, cancel)?;
     let roc = roc(&score, is_wrong)?;
     Some(Finder { column, low, auc, interval, wrong: positive, right: negative, roc })
 }

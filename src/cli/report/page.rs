@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::comparison::Compared;
-use super::figures::{Drawn, capitalised, ranks, share_text, thousands};
+use super::figures::{Drawn, capitalised, counted_text, ranks, share_text, thousands};
 use super::numbers::{Numbers, wilson};
 use crate::table::statistics::HeadColumn;
 use crate::view::figure::{head_name, number, signed};
@@ -89,6 +89,7 @@ impl Page<'_> {
             (model, cell(&found.models.join(", "))),
             ("layers × heads", format!("{} × {}", found.layers.len(), found.heads)),
             ("samples", format!("{}{filter}", thousands(found.samples))),
+            ("samples with a number", counted_text(found.counted)),
             ("pictures", thousands(found.pictures)),
             ("number of each head", format!("`{}`", self.column.name())),
             ("made by", format!("vlmscope {}", found.vlmscope)),
@@ -170,12 +171,8 @@ impl Page<'_> {
         let [first, second] = &compared.groups;
         self.line(&format!("## {} − {}\n", cell(first), cell(second)));
         let samples = match compared.is_paired {
-            true => format!("{} samples that both tables have", thousands(compared.samples[0])),
-            false => format!(
-                "{} and {} samples",
-                thousands(compared.samples[0]),
-                thousands(compared.samples[1])
-            ),
+            true => format!("{} that both tables have", counted_text(compared.counted[0])),
+            false => compared.counted.map(counted_text).join(" and "),
         };
         self.line(&format!("{samples}. {}\n", compared.sentence));
         if !compared.is_paired && kinds > 1 {
@@ -272,7 +269,7 @@ impl Page<'_> {
             HeadColumn::Peak => "largest attention on a patch.",
             HeadColumn::SinkShare => "attention on the first position of the prompt.",
             HeadColumn::Inside => {
-                "attention on the patches of the object; a patch that the edge cuts counts by its part inside."
+                "attention on the patches of the object; a patch that the edge cuts counts by its part inside. The object is that of the question, or else the one that a word of the answer names. A sample without such an object in its picture has no number; an answer, right or wrong, counts only by words that name an object that is there."
             }
         };
         let mut lines = vec![
@@ -291,7 +288,7 @@ impl Page<'_> {
         ];
         if let Some(compared) = &found.comparison {
             let test = if compared.is_paired { "t-test of pairs" } else { "Welch's t-test" };
-            lines.push(line("Difference", &format!("{test} for each head, with its 95 % interval; p-values are corrected for all heads by Benjamini and Hochberg: of the heads that differ after it, 5 % are expected to do so by chance.")));
+            lines.push(line("Difference", &format!("{test} for each head, with its 95 % interval; p-values are corrected for all heads by Benjamini and Hochberg: on average, at most 5 % of the heads that differ after it do so by chance alone.")));
         }
         if found.expected > 0 {
             lines.push(line("Share of correct answers", "with Wilson's 95 % interval."));

@@ -1,5 +1,6 @@
 //! How well a number tells two kinds of samples apart.
 
+use crate::job::CancelToken;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
 
@@ -91,14 +92,27 @@ pub fn roc(score: &[f64], positive: &[bool]) -> Option<Vec<[f64; 2]>> {
     (all[0] > 0.0 && all[1] > 0.0).then_some(curve)
 }
 
-/// The area with its 95 % interval over `resamples` samples of the samples, drawn with replacement by `seed`.
-pub fn auc_interval(score: &[f64], positive: &[bool], resamples: usize, seed: u64) -> Option<Auc> {
+/// The area with its 95 % interval over `resamples` samples of the samples, drawn with replacement by `seed`. `None` if one
+/// kind is missing, or if it was cancelled.
+pub fn auc_interval(
+    score: &[f64],
+    positive: &[bool],
+    resamples: usize,
+    seed: u64,
+    cancel: &CancelToken,
+) -> Option<Auc> {
     let samples = scored(score, positive);
     let sorted = Sorted::new(&samples);
     let auc = sorted.auc(0..samples.len())?;
     let mut random = ChaCha12Rng::seed_from_u64(seed);
-    let draw = |_| sorted.auc((0..samples.len()).map(|_| random.random_range(0..samples.len())));
-    let mut drawn: Vec<f64> = (0..resamples).filter_map(draw).collect();
+    let mut drawn = Vec::new();
+    for _ in 0..resamples {
+        if cancel.is_cancelled() {
+            return None;
+        }
+        let draw = (0..samples.len()).map(|_| random.random_range(0..samples.len()));
+        drawn.extend(sorted.auc(draw));
+    }
     drawn.sort_by(f64::total_cmp);
     let positives = samples.iter().filter(|(_, positive)| *positive).count();
     Some(Auc {

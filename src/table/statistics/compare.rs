@@ -1,6 +1,6 @@
 //! Comparison of two groups of samples, head by head.
 
-use super::{Cube, Mask, Moment, Moments};
+use super::{Counted, Cube, Mask, Moment, Moments};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use statrs::function::beta::beta_reg;
 
@@ -21,7 +21,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Whether the difference survives the correction at 5 %: of the heads that do, about 5 % differ by chance.
+    /// Whether the difference survives the correction at 5 %: on average, at most 5 % of the heads that do differ by chance alone.
     pub fn is_significant(&self) -> bool {
         self.q < LEVEL
     }
@@ -34,6 +34,8 @@ pub struct Comparison {
     pub cells: Vec<Difference>,
     /// Number of samples of both groups; of pairs, the number of pairs twice.
     pub samples: [usize; 2],
+    /// Samples of both groups that have a value; of pairs, the pairs with two values.
+    pub counted: [Counted; 2],
 }
 
 impl Comparison {
@@ -72,19 +74,19 @@ impl Comparison {
         )
     }
 
-    fn of(mut cells: Vec<Difference>, samples: [usize; 2]) -> Self {
+    fn of(mut cells: Vec<Difference>, counted: [Counted; 2]) -> Self {
         let p: Vec<f64> = cells.iter().map(|cell| cell.p).collect();
         for (cell, q) in cells.iter_mut().zip(benjamini_hochberg(&p)) {
             cell.q = q;
         }
-        Self { cells, samples }
+        Self { cells, samples: counted.map(|group| group.samples), counted }
     }
 }
 
 /// Compares two groups of different samples by Welch's t-test.
 pub fn compare_groups(first: &Moments, second: &Moments) -> Comparison {
     let cells = first.cells.iter().zip(&second.cells).map(|(first, second)| welch(first, second));
-    Comparison::of(cells.collect(), [first.samples, second.samples])
+    Comparison::of(cells.collect(), [first.counted(), second.counted()])
 }
 
 /// Compares the same samples in two tables, such as the answers of two models, by the t-test of pairs. Both cubes have the
@@ -100,7 +102,7 @@ pub fn test_differences(differences: &Cube) -> Comparison {
         let n = f64::from(cell.n);
         t_test(cell.mean, cell.deviation / n.sqrt(), n - 1.0)
     };
-    Comparison::of(moments.cells.iter().map(one).collect(), [moments.samples; 2])
+    Comparison::of(moments.cells.iter().map(one).collect(), [moments.counted(); 2])
 }
 
 impl Moment {

@@ -23,6 +23,6 @@ pub use data_set::DataSet;
 pub use filter::{Bound, Condition, Filter, Test};
 pub use head_column::HeadColumn;
 pub use mask::Mask;
-pub use moments::{Moment, Moments};
+pub use moments::{Counted, Moment, Moments};
 pub use ranking::{RankedHead, Ranking, RankingOptions};
 pub use sample_columns::{SampleColumns, Values, join};

@@ -1,6 +1,7 @@
 //! Mean and spread of every head over a group of samples.
 
 use super::{Cube, Mask};
+use serde::Serialize;
 
 /// Mean and spread of one head.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +23,25 @@ pub struct Moments {
     pub samples: usize,
 }
 
+/// Samples of a group that have a value. Heads may differ in it; heads without any value do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Samples with a value, of the head that has the fewest.
+    pub least: usize,
+    /// Samples with a value, of the head that has the most.
+    pub most: usize,
+    /// All samples of the group.
+    pub samples: usize,
+}
+
 impl Moments {
+    /// Samples that have a value.
+    pub fn counted(&self) -> Counted {
+        let counts = || self.cells.iter().map(|cell| cell.n as usize).filter(|&n| n > 0);
+        let [least, most] = [counts().min(), counts().max()].map(Option::unwrap_or_default);
+        Counted { least, most, samples: self.samples }
+    }
+
     /// The smallest and the largest mean; `None` where no head has a value.
     pub fn range(&self) -> Option<[f64; 2]> {
         let means = self.cells.iter().map(|cell| cell.mean).filter(|mean| mean.is_finite());

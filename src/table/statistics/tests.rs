@@ -275,19 +275,32 @@ fn the_area_is_that_of_scipy_and_its_interval_follows_the_seed() {
     let fixture = fixture();
     let score: Vec<f64> = fixture.score.iter().map(|score| score.unwrap_or(f64::NAN)).collect();
     near(auc(&score, &fixture.first).unwrap(), Some(fixture.auc), 1e-12);
-    let found = auc_interval(&score, &fixture.first, 1000, 1).unwrap();
+    let found = auc_interval(&score, &fixture.first, 1000, 1, &CancelToken::new()).unwrap();
     assert_eq!(found.auc, fixture.auc);
     assert_eq!(found.positive + found.negative, 39);
     assert!(found.interval[0] < found.auc && found.auc < found.interval[1]);
-    assert_eq!(auc_interval(&score, &fixture.first, 1000, 1), Some(found));
+    assert_eq!(auc_interval(&score, &fixture.first, 1000, 1, &CancelToken::new()), Some(found));
     // Of few samples the interval is wide; of the same samples ten times over, narrow by about √10.
     let width = |of: &Auc| of.interval[1] - of.interval[0];
     let ten = |values: &[f64]| values.repeat(10);
-    let many = auc_interval(&ten(&score), &fixture.first.repeat(10), 1000, 1).unwrap();
+    let many = auc_interval(&ten(&score), &fixture.first.repeat(10), 1000, 1, &CancelToken::new())
+        .unwrap();
     let ratio = width(&found) / width(&many);
     assert!((2.5..4.0).contains(&ratio), "{ratio}");
     assert_eq!(auc(&score, &[true; 40]), None);
     assert_eq!(auc(&[0.0, -0.0], &[true, false]), Some(0.5));
+}
+
+#[test]
+fn resampling_an_area_ends_when_it_is_cancelled() {
+    let fixture = fixture();
+    let score: Vec<f64> = fixture.score.iter().map(|score| score.unwrap_or(f64::NAN)).collect();
+    let cancel = CancelToken::new();
+    let asked = cancel.clone();
+    let other = std::thread::spawn(move || asked.cancel());
+    // So many resamples would take years.
+    assert_eq!(auc_interval(&score, &fixture.first, usize::MAX, 1, &cancel), None);
+    other.join().unwrap();
 }
 
 /// Samples whose head 1 is high, heads 0 and 2 are alike, and head 3 has no value.

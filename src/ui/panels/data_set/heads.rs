@@ -106,7 +106,7 @@ impl Heads {
             let direction = numbers.direction.as_deref().unwrap_or_default();
             let text = format!("{direction} {}{marked}", comparison.sentence());
             muted(ui, text).on_hover_text(
-                "Of the heads that survive the correction, about 5 % differ by chance. A difference between groups is no cause: \
+                "On average, at most 5 % of the heads that survive the correction differ by chance alone. A difference between groups is no cause: \
                 groups may differ in the kind of question, too.",
             );
         }
