@@ -10,7 +10,7 @@ use super::view::{View, as_json, overlay_path, write_overlay};
 use crate::analysis::methods::Method;
 use crate::cli::common::{note, read_picture, usage};
 use crate::cli::objects::{Objects, masks_of};
-use crate::cli::table::table_path;
+use crate::cli::table::{shard_name, table_path};
 use crate::files::FileLock;
 use crate::job::CancelToken;
 use crate::model::{
