@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// [default: the built-in model and a sample picture].
     #[arg(value_name = "FILES")]
     files: Vec<PathBuf>,
-    /// Use the model of another machine: ssh://[USER@]HOST[:PORT][/PATH/TO/vlmscope], or exec:PROGRAM
+    /// Use the model of another machine: ssh://USER@HOST:PORT/PATH/TO/vlmscope (only HOST is needed), or exec:PROGRAM
     /// (docs/serve.md).
     #[arg(long, value_name = "ADDRESS")]
     remote: Option<Address>,

@@ -13,7 +13,7 @@ pub(crate) struct RuntimeFlags {
     /// Shared library of ONNX Runtime [default: search the usual places].
     #[arg(long, value_name = "PATH")]
     pub ort_lib: Option<PathBuf>,
-    /// Use the model of another machine: ssh://[USER@]HOST[:PORT][/PATH/TO/vlmscope], or exec:PROGRAM
+    /// Use the model of another machine: ssh://USER@HOST:PORT/PATH/TO/vlmscope (only HOST is needed), or exec:PROGRAM
     /// (docs/serve.md). The other flags of the model then mean that machine.
     #[arg(long, value_name = "ADDRESS")]
     pub remote: Option<Address>,

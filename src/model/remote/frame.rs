@@ -234,7 +234,7 @@ pub fn frame_bytes(
 /// Writes a frame.
 ///
 /// # Errors
-/// As [`frame_bytes`], or a stream that cannot be written.
+/// A frame that is too large, or a stream that cannot be written.
 pub fn write_frame(
     out: &mut impl Write,
     of: (u64, bool),
