@@ -75,6 +75,9 @@ def answer(fault: str, number: int) -> None:
         raw(struct.pack("<II", (1 << 20) + 1, 0))
     elif fault == "long-payload":
         raw(struct.pack("<II", 2, (64 << 20) + 1) + b"{}")
+    elif fault == "deep":
+        header = b'{"type": ' + b"[" * 500_000
+        raw(struct.pack("<II", len(header), 0) + header)
     elif fault == "no-json":
         raw(struct.pack("<II", 4, 0) + b"oops")
     elif fault == "no-object":

@@ -6,6 +6,7 @@ scripts/test-python names the program in VLMSCOPE_PROGRAM.
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import shlex
@@ -289,6 +290,7 @@ def test_temporary_files_go_with_their_traces(engine, tmp_path, monkeypatch):
         ("long-header", "bytes that are no frame"),
         ("long-payload", "bytes that are no frame"),
         ("no-json", "bytes that are no frame: .*oops"),
+        ("deep", r"bytes that are no frame: .*\[\[\["),
         ("no-object", "bytes that are no frame"),
         ("cut", "ended inside of a frame, 93 bytes early"),
         ("dies", r"(?s)was killed by signal 9; it said last:\n  out of memory"),
@@ -336,6 +338,14 @@ def test_payloads_of_several_frames_are_cut_and_put_together(monkeypatch):
         frames.pack({"type": "ask", "id": 1, "question": "x" * (1 << 20)})
 
 
+def test_incomplete_messages_have_one_limit(monkeypatch):
+    monkeypatch.setattr(frames, "MOST_MESSAGE", 100)
+    incomplete = b"".join(b"".join(map(bytes, frames.pack({"type": "trace", "id": at, "more": True}, bytes(40)))) for at in range(3))
+    stream = io.BytesIO(incomplete)
+    with pytest.raises(vlmscope.EngineError, match="without completing one"):
+        frames.FrameReader(stream.readinto, lambda: b"").next()
+
+
 def test_gaps_of_a_file(monkeypatch):
     monkeypatch.setattr(traces, "READ_BYTES", 10)
     assert traces.gaps(40, [(0, 8), (30, 2)]) == [(8, 10), (18, 10), (28, 2), (32, 8)]
@@ -371,6 +381,6 @@ def test_no_program_is_said_at_once(monkeypatch, tmp_path):
 
 
 def test_json_of_headers_has_no_numbers_that_are_none():
-    with pytest.raises(ValueError):
+    with pytest.raises(vlmscope.EngineError, match="not finite"):
         frames.pack({"type": "ask", "id": 1, "temperature": float("nan")})
     assert json.loads(bytes(frames.pack({"type": "a", "id": 1})[0])[8:]) == {"type": "a", "id": 1}

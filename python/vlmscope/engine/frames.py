@@ -15,8 +15,9 @@ from ..errors import EngineError
 
 MOST_HEADER = 1 << 20
 MOST_PAYLOAD = 64 << 20
-#: of all frames of one message
+#: of all frames of one message, and of all messages that are not complete
 MOST_MESSAGE = 1 << 30
+_MOST_OPEN = 256
 _LENGTHS = struct.Struct("<II")
 #: Bytes of a foreign program that an error shows.
 _SHOWN = 200
@@ -81,7 +82,10 @@ def pack(header: dict[str, Any], payload: bytes | memoryview = b"") -> list[byte
         fields = header if index == 0 else {"type": header["type"], "id": header["id"]}
         if index + 1 < len(parts):
             fields = {**fields, "more": True}
-        encoded = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+        try:
+            encoded = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:
+            raise EngineError(f"the request {header['type']!r} has a number that is not finite, or text that is not Unicode") from None
         if len(encoded) > MOST_HEADER:
             raise EngineError(f"the request has {len(encoded)} bytes of text; at most {MOST_HEADER} can be sent")
         out += [_LENGTHS.pack(len(encoded), len(part)) + encoded, part]
@@ -95,6 +99,7 @@ class FrameReader:
         self._read, self._rest = read, rest
         self._decompress = zstd()
         self._open: dict[tuple[str, int], Message] = {}
+        self._open_bytes = 0
         self._is_first = True
 
     @property
@@ -112,14 +117,19 @@ class FrameReader:
             if frame is None:
                 return None
             key = (frame.type, frame.id)
+            is_part = frame.header.get("more") is True
+            if is_part or key in self._open:
+                self._open_bytes += len(frame.payload)
+                if self._open_bytes > MOST_MESSAGE or len(self._open) > _MOST_OPEN:
+                    raise FrameError(f"the engine sent more than {MOST_MESSAGE} bytes, or {_MOST_OPEN} messages, without completing one")
             before = self._open.pop(key, None)
             if before is not None:
                 before.payload += frame.payload
-                if len(before.payload) > MOST_MESSAGE:
-                    raise FrameError(f"the engine sent more than {MOST_MESSAGE} bytes as one message")
-            if frame.header.get("more") is True:
+            if is_part:
                 self._open[key] = before or Message(frame.header, bytearray(frame.payload))
                 continue
+            if before is not None:
+                self._open_bytes -= len(before.payload)
             return before or frame
 
     def _frame(self) -> Message | None:
@@ -132,7 +142,7 @@ class FrameReader:
         encoded = self._exactly(header_length)
         try:
             header = json.loads(encoded)
-        except ValueError:
+        except (ValueError, RecursionError):
             header = None
         if not isinstance(header, dict) or "type" not in header:
             raise self._foreign(lengths + encoded)

@@ -136,7 +136,7 @@ class Process:
         said = "".join(f"\n  {line}" for line in self._last_lines)
         self.kill()
         return EngineLostError(
-            f"the engine ({shlex.join(self.words[:2])} …) {how}" + (f"; it said last:{said}" if said else "") + "\nAsk again to start a new one."
+            f"the engine ({shlex.join(self.words[:2])} …) {how}" + (f"; it said last:{said}" if said else ".") + "\nAsk again to start a new one."
         )
 
     def close(self) -> None:
@@ -170,10 +170,10 @@ class Process:
             while (message := self._reader.next()) is not None:
                 if not self._put(message):
                     return
-        except (EngineError, MemoryError) as error:
-            last = error
         except (OSError, ValueError):
             pass  # closed
+        except Exception as error:  # whoever waits for a message must get it
+            last = error
         self._put(last)
 
     def _put(self, message: Message | Exception | None) -> bool:
