@@ -155,7 +155,7 @@ fn measure(part: &str, bundle: &Path) -> anyhow::Result<Value> {
     if part == "llm from a trace" {
         engine.ask(&short, &CancelToken::new(), &mut |_| {})?;
     }
-    let estimate = engine.relevancy_memory(&trace, &request)?;
+    let estimate = engine.relevancy_memory(&trace, &request, &CancelToken::new())?;
     std::fs::write("/proc/self/clear_refs", "5")?;
     let (before, cpu) = (status("VmRSS")?, cpu_seconds()?);
     // Process CPU time at every step, because the clock says little on a busy machine.

@@ -141,7 +141,7 @@ fn measure(
         device: Device::Cpu,
         ..EngineOptions::default()
     };
-    let mut engine = Engine::connect(&remote, &options, &mut |_| {})?;
+    let mut engine = Engine::connect(&remote, &options, &CancelToken::new(), &mut |_| {})?;
     let model = engine.info().model;
     let (layers, heads) = (model.layers as usize, model.heads as usize);
     let maps = shown(layers, heads);

@@ -283,7 +283,7 @@ fn picture_b(
         return Ok((picture.name.clone(), prepared(&picture)?.rgb.into()));
     }
     let second = Trace::open(path)?;
-    let bundle = engine.bundle()?;
+    let bundle = engine.bundle(&cancel_on_interrupt())?;
     let [own, other] = [trace, &second].map(|trace| TraceInputs::from_trace(trace, &bundle));
     let (own, other) = (own?, other?);
     if own.ids.get(..own.prompt_len) != other.ids.get(..other.prompt_len) {

@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None
     };
     let estimate = match &mut engine {
-        Some(engine) => Some(engine.relevancy_memory(&trace, &request)?),
+        Some(engine) => Some(engine.relevancy_memory(&trace, &request, &cancel)?),
         None => None,
     };
     let (mut found, mut timings) = (trace.clone(), RelevancyTimings::default());

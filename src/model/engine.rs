@@ -48,10 +48,11 @@ impl Engine {
     /// Connects to a machine that loads the model. `progress` as in [`Self::load`].
     ///
     /// # Errors
-    /// A machine that cannot be reached, or its errors of [`Self::load`].
+    /// A machine that cannot be reached, its errors of [`Self::load`], or [`ModelError::Cancelled`].
     pub fn connect(
         remote: &RemoteOptions,
         options: &EngineOptions,
+        cancel: &CancelToken,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
         let named = !options.bundle.as_os_str().is_empty();
@@ -61,7 +62,7 @@ impl Engine {
             threads: options.threads,
             runtime: options.runtime.clone(),
         };
-        let engine = RemoteEngine::connect(remote, flags, progress)?;
+        let engine = RemoteEngine::connect(remote, flags, cancel, progress)?;
         Ok(Self { place: Place::There(Box::new(engine)) })
     }
 
@@ -85,10 +86,10 @@ impl Engine {
     ///
     /// # Errors
     /// A lost connection, or a tokenizer that cannot be read.
-    pub fn bundle(&mut self) -> Result<Arc<Bundle>> {
+    pub fn bundle(&mut self, cancel: &CancelToken) -> Result<Arc<Bundle>> {
         match &mut self.place {
             Place::Here(engine) => Ok(Arc::clone(engine.bundle())),
-            Place::There(engine) => engine.bundle(),
+            Place::There(engine) => engine.bundle(cancel),
         }
     }
 
@@ -187,10 +188,11 @@ impl Engine {
         &mut self,
         trace: &Trace,
         request: &RelevancyRequest,
+        cancel: &CancelToken,
     ) -> Result<MemoryEstimate> {
         match &mut self.place {
             Place::Here(engine) => engine.relevancy_memory(trace, request),
-            Place::There(engine) => engine.relevancy_memory(trace, request),
+            Place::There(engine) => engine.relevancy_memory(trace, request, cancel),
         }
     }
 

@@ -152,13 +152,13 @@ fn load<'a>(
             };
             match options {
                 (options, None) => Engine::load(options, &mut tell)?,
-                (options, Some(remote)) => Engine::connect(remote, options, &mut tell)?,
+                (options, Some(remote)) => Engine::connect(remote, options, cancel, &mut tell)?,
             }
         }
     };
     let engine = loaded.engine.insert(engine);
     if !loaded.announced {
-        let (info, bundle) = (Box::new(engine.info()), engine.bundle().ok());
+        let (info, bundle) = (Box::new(engine.info()), engine.bundle(cancel).ok());
         loaded.announced = send(sender, ModelEvent::Loaded { info, bundle }, cancel);
     }
     Ok(engine)

@@ -34,7 +34,7 @@ fn options(bundle: &Path) -> EngineOptions {
 fn connect_by(address: &str, stage: Option<Arc<Stage>>) -> Result<Engine, ModelError> {
     let address = address.parse().unwrap();
     let bundle = Fixture::of("tiny").bundle();
-    Engine::connect(&RemoteOptions { address, stage }, &options(&bundle), &mut |_| {})
+    Engine::connect(&RemoteOptions { address, stage }, &options(&bundle), &never(), &mut |_| {})
 }
 
 fn connected() -> Engine {
@@ -73,7 +73,7 @@ fn an_answer_from_another_process_is_the_same_bit_for_bit() {
     let (mut here, mut there) = (engine(&Fixture::of("tiny").bundle()), connected());
     assert_eq!(there.info().model, here.info().model);
     assert_eq!(there.manifest().text.vocab, here.manifest().text.vocab);
-    let [ours, theirs] = [&mut here, &mut there].map(|engine| engine.bundle().unwrap());
+    let [ours, theirs] = [&mut here, &mut there].map(|engine| engine.bundle(&never()).unwrap());
     assert_eq!(ours.sha256(), theirs.sha256());
     assert_eq!(ours.tokenizer().piece(17), theirs.tokenizer().piece(17));
 
@@ -139,7 +139,7 @@ fn every_experiment_gives_the_same_numbers_there() {
         // Rows of other tokens that were computed before stay.
         let (second, timings) = engine.relevancy(&first, &next, &never(), &mut tell).unwrap();
         assert!(steps > 2 && timings.total_s > 0.0);
-        let memory = engine.relevancy_memory(trace, &next).unwrap();
+        let memory = engine.relevancy_memory(trace, &next, &never()).unwrap();
         let other = engine.with_method(&second, Method::RELATIVE, &[], 0, &never()).unwrap();
         found.push((other, memory));
     }

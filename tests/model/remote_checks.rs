@@ -81,7 +81,12 @@ fn connect(folder: &Path, answers: &[Answers]) -> Result<Engine, ModelError> {
         device: Device::Cpu,
         threads: Some(1),
     };
-    Engine::connect(&RemoteOptions { address, stage: None }, &options, &mut |_| {})
+    Engine::connect(
+        &RemoteOptions { address, stage: None },
+        &options,
+        &CancelToken::new(),
+        &mut |_| {},
+    )
 }
 
 fn hello() -> (Value, Vec<u8>) {
@@ -251,4 +256,26 @@ fn the_protocol_is_compared_before_the_other_fields() {
         let text = refused.to_string();
         assert!(text.contains("vlmscope 9") && text.contains("update the older one"), "{text}");
     }
+}
+
+#[test]
+fn connecting_can_be_cancelled() {
+    let options = EngineOptions {
+        bundle: Fixture::of("tiny").bundle(),
+        runtime: None,
+        device: Device::Cpu,
+        threads: Some(1),
+    };
+    // It neither greets nor reads.
+    let address = "exec:sh -c 'exec sleep 600'".parse().unwrap();
+    let cancel = CancelToken::new();
+    let of_thread = cancel.clone();
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        of_thread.cancel();
+    });
+    let remote = RemoteOptions { address, stage: None };
+    let outcome = Engine::connect(&remote, &options, &cancel, &mut |_| {});
+    assert!(matches!(outcome.err(), Some(ModelError::Cancelled)));
+    thread.join().unwrap();
 }

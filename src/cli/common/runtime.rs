@@ -1,5 +1,6 @@
 //! Execution of a model: flags and the options of the engine.
 
+use super::cancel_on_interrupt;
 use crate::model::{Address, Device, Engine, EngineOptions, Progress, RemoteOptions, builtin};
 use std::path::{Path, PathBuf};
 
@@ -66,7 +67,7 @@ pub(crate) fn load_engine(
         ..options_of(flags)
     };
     let remote = RemoteOptions { address: address.clone(), stage: None };
-    Ok(Engine::connect(&remote, &options, progress)?)
+    Ok(Engine::connect(&remote, &options, &cancel_on_interrupt(), progress)?)
 }
 
 /// The options of an engine in this process, with the built-in model unless another is given.

@@ -65,14 +65,15 @@ impl RemoteEngine {
     /// Connects, and waits until the model is loaded there.
     ///
     /// # Errors
-    /// [`ModelError::Unreachable`], [`ModelError::Elsewhere`], or a manifest that cannot be read.
+    /// [`ModelError::Unreachable`], [`ModelError::Elsewhere`], [`ModelError::Cancelled`], or a manifest that cannot be
+    /// read.
     pub fn connect(
         options: &RemoteOptions,
         flags: ServeFlags,
+        cancel: &CancelToken,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self> {
-        let never = CancelToken::new();
-        let (connection, greeting) = Connection::open(&options.address, &flags, &never, progress)?;
+        let (connection, greeting) = Connection::open(&options.address, &flags, cancel, progress)?;
         let path = greeting.info.bundle.join(crate::model::manifest::MANIFEST_FILE);
         let manifest = Manifest::parse(&path, &greeting.manifest)?;
         log::info!("model {} on {}", greeting.info.model.name, connection.host());
@@ -95,9 +96,13 @@ impl RemoteEngine {
     }
 
     /// Connects again if the connection was lost.
-    pub(super) fn ensure_connected(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+    pub(super) fn ensure_connected(
+        &mut self,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
         if self.connection.is_lost() {
-            *self = Self::connect(&self.options, self.flags.clone(), progress)?;
+            *self = Self::connect(&self.options, self.flags.clone(), cancel, progress)?;
         }
         Ok(())
     }
@@ -136,12 +141,12 @@ impl RemoteEngine {
     ///
     /// # Errors
     /// A lost connection, or a tokenizer that cannot be read.
-    pub fn bundle(&mut self) -> Result<Arc<Bundle>> {
+    pub fn bundle(&mut self, cancel: &CancelToken) -> Result<Arc<Bundle>> {
         if let Some(bundle) = &self.bundle {
             return Ok(Arc::clone(bundle));
         }
-        self.ensure_connected(&mut |_| {})?;
-        let (_, tokenizer) = self.result(&ClientMessage::Tokenizer, &CancelToken::new())?;
+        self.ensure_connected(cancel, &mut |_| {})?;
+        let (_, tokenizer) = self.result(&ClientMessage::Tokenizer, cancel)?;
         let bundle = Bundle::elsewhere(&self.info.bundle, &self.manifest_bytes, &tokenizer)?;
         Ok(Arc::clone(self.bundle.insert(Arc::new(bundle))))
     }
@@ -178,7 +183,7 @@ impl RemoteEngine {
         cancel: &CancelToken,
         sink: &mut Sink<'_>,
     ) -> Result<Trace> {
-        self.ensure_connected(&mut |progress| sink(AskEvent::Progress(progress)))?;
+        self.ensure_connected(cancel, &mut |progress| sink(AskEvent::Progress(progress)))?;
         let sha256 = request.picture.as_ref().map(|picture| hex(&Sha256::digest(&picture.bytes)));
         let mut may_repeat = true;
         loop {
@@ -236,7 +241,7 @@ impl RemoteEngine {
         cancel: &CancelToken,
         sink: &mut Sink<'_>,
     ) -> Result<Trace> {
-        self.ensure_connected(&mut |progress| sink(AskEvent::Progress(progress)))?;
+        self.ensure_connected(cancel, &mut |progress| sink(AskEvent::Progress(progress)))?;
         let pages = self.pages();
         let sampling = trace.meta().sampling;
         let most_tokens = match &change.answer {

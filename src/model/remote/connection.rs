@@ -24,6 +24,9 @@ const POLL: Duration = Duration::from_millis(20);
 const ADVICE: &str =
     "A shell profile that prints text is the usual cause: let it print only in interactive shells.";
 
+/// The status with which a shell ends that does not find a program.
+const NOT_FOUND: &str = "exit status: 127";
+
 /// A message of the server with its payload; for `data`, a part of it.
 #[derive(Debug)]
 pub struct Incoming {
@@ -117,7 +120,13 @@ impl Connection {
         let hello = ClientMessage::Hello { protocol: PROTOCOL, client, compression };
         let failed = |error: ModelError| match error {
             ModelError::ConnectionLost { reason, .. } => {
-                unreachable(format!("{}.", reason.trim_end_matches('.')))
+                let advice = match address.is_ssh() && reason.contains(NOT_FOUND) {
+                    true => {
+                        " If its shell does not find vlmscope, give the path: ssh://HOST/PATH/TO/vlmscope."
+                    }
+                    false => "",
+                };
+                unreachable(format!("{}.{advice}", reason.trim_end_matches('.')))
             }
             error => error,
         };

@@ -35,7 +35,7 @@ impl RemoteEngine {
         cancel: &CancelToken,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Trace, RelevancyTimings)> {
-        self.ensure_connected(progress)?;
+        self.ensure_connected(cancel, progress)?;
         let (result, payload) = self.with_trace(trace, cancel, &mut |own, number| {
             let message = ClientMessage::Relevancy(relevancy_message(number, request));
             let call = own.connection.call(&message, Vec::new())?;
@@ -79,12 +79,12 @@ impl RemoteEngine {
         &mut self,
         trace: &Trace,
         request: &RelevancyRequest,
+        cancel: &CancelToken,
     ) -> Result<MemoryEstimate> {
-        self.ensure_connected(&mut |_| {})?;
-        let cancel = CancelToken::new();
-        self.with_trace(trace, &cancel, &mut |own, number| {
+        self.ensure_connected(cancel, &mut |_| {})?;
+        self.with_trace(trace, cancel, &mut |own, number| {
             let message = ClientMessage::RelevancyMemory(relevancy_message(number, request));
-            let (result, _) = own.result(&message, &CancelToken::new())?;
+            let (result, _) = own.result(&message, cancel)?;
             result.memory.ok_or_else(|| own.does_not_fit("it lacks the estimate"))
         })
     }
@@ -99,7 +99,7 @@ impl RemoteEngine {
         method: Method,
         cancel: &CancelToken,
     ) -> Result<Vec<f32>> {
-        self.ensure_connected(&mut |_| {})?;
+        self.ensure_connected(cancel, &mut |_| {})?;
         self.with_trace(trace, cancel, &mut |own, number| {
             let message =
                 ClientMessage::OtherQuestion { trace: number, method: method.name.to_owned() };
@@ -122,7 +122,7 @@ impl RemoteEngine {
         cancel: &CancelToken,
         each: &mut dyn FnMut(usize, &Rescored),
     ) -> Result<Vec<Rescored>> {
-        self.ensure_connected(&mut |_| {})?;
+        self.ensure_connected(cancel, &mut |_| {})?;
         let mut results = Vec::new();
         let mut variants = variants.into_iter().peekable();
         while variants.peek().is_some() {
@@ -234,7 +234,7 @@ impl RemoteEngine {
         cancel: &CancelToken,
         each: &mut dyn FnMut(&PatchResult),
     ) -> Result<PatchResult> {
-        self.ensure_connected(&mut |_| {})?;
+        self.ensure_connected(cancel, &mut |_| {})?;
         let mut payload = match &request.earlier {
             Some(earlier) => serde_json::to_vec(earlier)
                 .map_err(|error| self.does_not_fit(&error.to_string()))?,
