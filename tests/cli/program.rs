@@ -326,8 +326,10 @@ fn a_batch_goes_on_where_it_stopped_and_names_what_failed() {
     );
     let answers: Vec<Value> =
         stdout(&first).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.len(), 2);
-    assert!(answers.iter().all(|line| line["answer"] == answer));
+    // A line for each row, in the order of the data set; the one that failed says why.
+    assert_eq!(answers.len(), 3);
+    assert!([0, 2].iter().all(|&row: &usize| answers[row]["answer"] == answer));
+    assert!(answers[1]["error"].as_str().is_some_and(|error| error.contains("bad.png")));
     std::fs::remove_file(folder.path("t/two.vlmtrace")).unwrap();
     let again = folder.run(&args);
     assert!(stderr(&again).contains("1 answered, 1 already there, 1 failed"), "{}", stderr(&again));

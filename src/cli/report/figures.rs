@@ -73,7 +73,7 @@ pub(super) fn draw(
     Ok(drawn)
 }
 
-/// The device that draws PNGs.
+/// The device that draws pixels.
 struct Painter {
     gpu: Arc<Gpu>,
     renderer: Renderer,
