@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import Dataset
 
 from ..errors import EngineLostError
 from ..trace.show import find_program
 from .bundles import local_folder
 from .program import Program
-from .rows import INDEX, failed_rows, numbered, refuse_what_fails_alike, write_rows
+from .rows import INDEX, failed_rows, on_actors, refuse_what_fails_alike, write_rows
 from .tables import nested
 
 #: Reads the names of data sets from standard input, and keeps its model.
@@ -84,13 +84,12 @@ def ask(
     flags += ["--device", device or ("cuda" if num_gpus else "cpu")]
     flags += [] if runtime is None else ["--ort-lib", os.fspath(runtime)]
     work = Work(bundle, program, flags, dict(columns or {}), os.path.abspath(pictures or "."))
-    least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
-    return numbered(rows).map_batches(
+    return on_actors(
+        rows,
         Asker,
-        fn_constructor_args=(work,),
+        work,
+        concurrency,
         batch_size=batch_size,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=least, max_size=most),
         num_cpus=num_cpus,
         num_gpus=num_gpus or None,
         resources=resources,

@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ray.data import ActorPoolStrategy, Dataset
+from ray.data import Dataset
 
 from ..errors import CaptureError, EngineError, VlmscopeError
 from ..trace.show import find_program
 from .bundles import local_folder
-from .rows import failed_rows, field_of, numbered, refuse_what_fails_alike, write_rows
+from .rows import failed_rows, field_of, on_actors, refuse_what_fails_alike, write_rows
 from .tables import nested
 
 
@@ -58,13 +58,12 @@ def capture(
         device = "cuda"
     load = argparse.Namespace(dtype=dtype, device=device, load_in_4bit=load_in_4bit)
     work = CaptureWork(os.fspath(model), load, program, names, rule, os.path.abspath(pictures or "."), kept, options)
-    least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
-    return numbered(rows).map_batches(
+    return on_actors(
+        rows,
         Capturer,
-        fn_constructor_args=(work,),
+        work,
+        concurrency,
         batch_size=batch_size,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=least, max_size=most),
         num_cpus=num_cpus,
         num_gpus=num_gpus or None,
         resources=resources,

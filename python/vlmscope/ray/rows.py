@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 from PIL import Image
-from ray.data import Dataset
+from ray.data import ActorPoolStrategy, Dataset
 
 from ..errors import EngineError, VlmscopeError
 
@@ -46,6 +46,14 @@ def numbered(rows: Dataset) -> Dataset:
         return kept.zip(places).materialize()
     finally:
         options.preserve_order = before
+
+
+def on_actors(rows: Dataset, actor: type, work: Any, concurrency: int | tuple[int, int], **options: Any) -> Dataset:
+    """The numbered rows, batch by batch through `actor(work)`, on as many actors as `concurrency` says (a number, or least and most).
+    `options`: of `Dataset.map_batches`."""
+    least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
+    pool = ActorPoolStrategy(min_size=least, max_size=most)
+    return numbered(rows).map_batches(actor, fn_constructor_args=(work,), batch_format="pyarrow", compute=pool, **options)
 
 
 @dataclass
