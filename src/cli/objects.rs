@@ -16,10 +16,10 @@ use std::collections::HashMap;
 /// The objects in a picture, and the one that the question is about, if it is named.
 pub(super) struct Objects {
     boxes: Vec<NamedBox>,
-    /// Where an object has masks, its boxes do not count.
+    /// The boxes of an object with masks do not count.
     masks: Vec<NamedMask>,
     object: Option<String>,
-    /// What was measured already, by name: every token asks.
+    /// Coverage that was measured already, by name: it is needed for every token.
     measured: RefCell<HashMap<String, Option<Inside>>>,
 }
 

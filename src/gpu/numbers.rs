@@ -163,7 +163,7 @@ impl Causal {
     }
 }
 
-/// What a table of activation patching depends on.
+/// The inputs that a table of activation patching depends on.
 type PatchKey = (TraceId, Queries, Option<Site>);
 
 /// The table of activation patching that was shown last, as the trace holds it.

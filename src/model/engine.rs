@@ -25,7 +25,7 @@ pub struct Engine {
     pub(super) place: Place,
 }
 
-/// Where the model is.
+/// The place of the model: this process or another machine.
 pub(super) enum Place {
     /// In this process.
     Here(Box<LocalEngine>),

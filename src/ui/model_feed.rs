@@ -45,7 +45,7 @@ pub struct Feed {
     thread: Option<std::thread::JoinHandle<()>>,
     /// The other machine that has the model.
     host: Option<String>,
-    /// What is shown of a model on another machine.
+    /// The maps on the stage, for a model on another machine.
     stage: Option<Arc<Stage>>,
     /// Attention that was waited for has arrived from another machine.
     has_arrived: Arc<AtomicBool>,

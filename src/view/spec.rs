@@ -24,7 +24,7 @@ named! {
         Pictures = "pictures",
         /// The causal graph of an answer token: a tree around it, and its patches on the picture.
         Causal = "causal",
-        /// How much of an answer returns where activations are copied into the run on another picture: a table.
+        /// A table: the share of an answer that returns when activations are copied into the run on another picture.
         Patch = "patch",
     }
 }

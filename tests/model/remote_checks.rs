@@ -96,7 +96,7 @@ fn hello() -> (Value, Vec<u8>) {
     (message, frame.payload.clone())
 }
 
-/// What `work` gives if the server takes the trace, and then answers so.
+/// The result of `work` if the server takes the trace, and then sends this answer.
 fn answered<T>(
     answers: Answers,
     work: impl FnOnce(&mut Engine) -> Result<T, ModelError>,

@@ -93,7 +93,7 @@ fn what_is_shown_comes_first_and_the_rest_when_it_is_looked_at() {
     assert!(doc.trace.stats(row).is_some(), "the overview needs no page");
     until(&mut window, answered);
     assert!(window.state().doc().unwrap().is_incomplete, "pages are on their way");
-    // What the stage shows is there long before everything is.
+    // The maps on the stage arrive long before the whole trace.
     until(&mut window, |app| !app.stage.is_waiting());
     let doc = window.state().doc().unwrap();
     assert!(doc.is_incomplete && doc.trace.has_holes());
@@ -130,7 +130,7 @@ fn a_lost_connection_is_told_and_the_question_can_be_asked_again() {
     until(&mut window, answered);
     let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
     Command::new("kill").args(["-9", &pid]).status().unwrap();
-    // What had not arrived will not: the stage says so where it is looked at, and the window goes on.
+    // Rows that had not arrived stay missing: the stage says so when they are selected, and the window goes on.
     until(&mut window, |app| {
         app.doc().is_some_and(|doc| !doc.trace.has_holes() || doc.trace.check().is_err())
     });

@@ -183,7 +183,7 @@ class Process:
                 return True
             except queue.Full:
                 continue
-        # Whoever waits must wake up.
+        # A caller that waits for a message must wake up.
         with contextlib.suppress(queue.Full):
             self._messages.put_nowait(None)
         return False

@@ -25,7 +25,7 @@ pub(super) fn learn_missing(trace: &mut Trace, jobs: &[Job]) -> anyhow::Result<(
             other => anyhow::anyhow!("{}: {other}", shown(&path)),
         };
         let known = CausalResult::stored(trace, answer).map_err(failed)?;
-        // Which head is the most important one can be said of all heads only.
+        // The most important head is known only when all heads were learned.
         let chooses = state.map.heads.only().is_none() || state.map.head_set.is_some();
         let is_enough =
             known.as_ref().is_some_and(|known| !chooses || known.missing_heads(trace).is_empty());

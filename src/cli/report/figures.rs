@@ -30,7 +30,7 @@ const PNG_SCALE: f32 = 2.0;
 pub(super) struct Drawn {
     /// The name of its files without the ending.
     pub name: &'static str,
-    /// What it shows.
+    /// Its content in words.
     pub caption: String,
 }
 

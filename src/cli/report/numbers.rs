@@ -274,7 +274,7 @@ fn ranked(cube: &Cube, moments: &Moments, ranking: &Ranking, most: usize) -> Vec
     ranking.heads.iter().take(most).filter_map(one).collect()
 }
 
-/// How well each number finds wrong answers, in the order of the AUC.
+/// The AUC of each number for wrong answers, largest first.
 fn finders(
     samples: &SampleColumns,
     kept: &Mask,

@@ -32,7 +32,7 @@ enum Route {
     Exec(Vec<String>),
 }
 
-/// What the other machine is told about its model.
+/// The options about the model that the other machine gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServeFlags {
     /// The bundle there; `None`: the built-in model.

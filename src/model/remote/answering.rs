@@ -48,7 +48,7 @@ impl Answering {
             let message = PageMessage { query: page.query.0, keys: page.keys as u64, maps };
             (current.id, ServerMessage::Page(message), weights)
         };
-        // What is on the stage is most likely the newest row.
+        // The stage most likely shows the newest row.
         current.sent.iter().rev().map(page).collect()
     }
 

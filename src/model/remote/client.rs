@@ -34,12 +34,12 @@ const KNOWN_TRACES: usize = 64;
 /// Most tokens of a byte of a given answer: a character may be replaced by its parts before it is split.
 const MOST_TOKENS_PER_BYTE: usize = 16;
 
-/// Where a model on another machine is, and which one.
+/// The address of another machine and the options of its model.
 #[derive(Clone, Debug)]
 pub struct RemoteOptions {
     /// The machine.
     pub address: Address,
-    /// What is on the stage of a window; `None` for commands, which need whole traces.
+    /// The maps on the stage of a window; `None` for commands, which need whole traces.
     pub stage: Option<Arc<Stage>>,
 }
 

@@ -109,7 +109,7 @@ impl RemoteBytes for RemoteFile {
         if let Some(reason) = &state.failure {
             return Err(io::Error::other(reason.clone()));
         }
-        // What was asked for last is most likely still looked at.
+        // The part that was requested last is most likely still on the stage.
         state.wanted.retain(|wanted| *wanted != range);
         state.wanted.push(range);
         Err(ErrorKind::WouldBlock.into())
@@ -124,7 +124,7 @@ impl RemoteBytes for RemoteFile {
     }
 }
 
-/// What the thread does next.
+/// The next step of the thread.
 enum Next {
     Fetch(Range<u64>),
     Complete,

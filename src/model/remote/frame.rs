@@ -161,7 +161,7 @@ fn read_exact(input: &mut impl Read, length: usize) -> Result<Vec<u8>, FrameErro
     if bytes.len() == length { Ok(bytes) } else { Err(FrameError::Cut) }
 }
 
-/// What was sent in place of a frame, from its start, as far as it has arrived: the other side may send no more.
+/// The first bytes that were sent in place of a frame, as far as they have arrived: the other side may send no more.
 fn first_bytes<R: Read>(start: &[u8], input: &BufReader<R>) -> Vec<u8> {
     let rest = input.buffer();
     [start, &rest[..rest.len().min(SHOWN_BYTES)]].concat()

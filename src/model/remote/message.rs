@@ -62,7 +62,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(SHOWN_CHARACTERS).flat_map(char::escape_debug).collect()
 }
 
-/// What a client sends.
+/// A message from the client to the server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
@@ -248,7 +248,7 @@ impl From<Maps> for MapsForm {
     }
 }
 
-/// What a server sends.
+/// A message from the server to the client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {

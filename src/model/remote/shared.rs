@@ -1,4 +1,4 @@
-//! What both threads of a server use: what is kept for the client, and the errors that it is told.
+//! State that both threads of a server use: pictures and traces of the client, and errors for it.
 
 use super::answering::Answering;
 use super::message::{ClientMessage, ErrorKind, ServerMessage};
@@ -25,7 +25,7 @@ pub struct Job {
     pub cancel: CancelToken,
 }
 
-/// What both threads use.
+/// State that both threads use.
 pub struct Shared {
     pub outbox: Outbox,
     pub pictures: Mutex<Store<String, Picture>>,

@@ -1,4 +1,4 @@
-//! What a window shows of a model on another machine: the server sends it first.
+//! The maps that a window shows of a model on another machine: the server sends them first.
 
 use super::connection::Connection;
 use super::message::{ClientMessage, Maps};

@@ -80,7 +80,7 @@ impl Server {
     fn carry_out(&mut self, job: Job) -> Result<(), Failure> {
         let Job { id, message, payload, cancel } = job;
         if !matches!(message, ClientMessage::Rescore { .. }) {
-            // What variants share takes as much memory as an answer.
+            // The results that variants share take as much memory as an answer.
             self.rescorer = None;
         }
         match message {

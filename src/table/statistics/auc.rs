@@ -1,4 +1,4 @@
-//! How well a number tells two kinds of samples apart.
+//! Area under the ROC curve: a measure of the separation of two kinds of samples by one number.
 
 use crate::job::CancelToken;
 use rand::{RngExt as _, SeedableRng as _};

@@ -42,7 +42,7 @@ impl Bound {
     }
 }
 
-/// What a value must be.
+/// The test that a value must pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Test {
@@ -61,7 +61,7 @@ pub enum Test {
 pub struct Condition {
     /// The column.
     pub column: String,
-    /// What its value must be; a missing value fails each test.
+    /// The test of its value; a missing value fails each test.
     pub test: Test,
 }
 

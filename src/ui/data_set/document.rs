@@ -165,7 +165,7 @@ impl DataSetDoc {
         self.data.samples()
     }
 
-    /// What is shown.
+    /// The choices of the user: quantity, heads, filter, order.
     pub const fn view(&self) -> &DataSetView {
         &self.view
     }

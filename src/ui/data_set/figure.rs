@@ -26,7 +26,7 @@ pub struct TableFigure {
     pub numbers: Arc<Numbers>,
     /// The ranking, for a figure of it; else the figure is the matrix.
     pub ranking: Option<Arc<Ranking>>,
-    /// What is compared, and with which samples.
+    /// The groups that are compared, and their samples.
     pub subtitle: String,
     /// Colours of the surface.
     pub theme: Theme,

@@ -45,7 +45,7 @@ impl DataSets {
         }
     }
 
-    /// What asks for a frame from another thread.
+    /// A function that requests a frame from another thread.
     pub fn wake(&self) -> Wake {
         Arc::clone(&self.wake)
     }

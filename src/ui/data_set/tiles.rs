@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Bytes of textures that are kept.
 const KEPT_BYTES: usize = 96 << 20;
 
-/// What maps are of.
+/// The heads whose maps the tiles show, and the colours.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MapsOf {
     /// The heads.

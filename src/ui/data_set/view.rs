@@ -1,4 +1,4 @@
-//! What is shown of a table, as data that a session keeps.
+//! The view of a table, as data that a session keeps.
 
 use crate::table::statistics::{Condition, Filter, HeadColumn, SampleColumns};
 use crate::view::LayerHead;
@@ -37,7 +37,7 @@ pub enum Compared {
     Table(PathBuf),
 }
 
-/// What is shown of a table.
+/// The view of a table: quantity, heads, filter, order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DataSetView {

@@ -71,7 +71,7 @@ pub struct PictureRecord {
 pub struct TableRecord {
     /// The heads table.
     pub path: PathBuf,
-    /// What is shown of it.
+    /// The view of it.
     #[serde(default)]
     pub view: DataSetView,
 }

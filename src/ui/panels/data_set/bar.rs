@@ -1,4 +1,4 @@
-//! What counts and what is shown: open tables, the number of each head, the comparison, the conditions.
+//! The bar above the table's view: open tables, the quantity, the comparison, the conditions.
 
 use super::common::{change, send};
 use crate::table::statistics::{Condition, HeadColumn, SampleColumns, Test, Values};

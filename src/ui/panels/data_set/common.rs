@@ -1,4 +1,4 @@
-//! What the parts of the table's view share.
+//! Functions that the parts of the table's view share.
 
 use crate::ui::data_set::{Axis, DataSetDoc, DataSetView};
 use crate::ui::intent::{DataSetCommand, Intent};
@@ -32,7 +32,7 @@ pub fn axis_name(axis: &Axis, doc: &DataSetDoc) -> String {
     }
 }
 
-/// What a sample is, for a hover text.
+/// A description of a sample, for a hover text.
 pub fn description(doc: &DataSetDoc, row: usize) -> String {
     let samples = doc.samples();
     let text = |name: &str| samples.text(name, row).unwrap_or_default().trim().to_owned();

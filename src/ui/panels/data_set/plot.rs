@@ -23,7 +23,7 @@ const NEAR: f32 = 8.0;
 #[derive(Default)]
 pub struct Plot {
     drawn: Option<Drawn>,
-    /// Where a drag began.
+    /// The start of a drag.
     from: Option<Pos2>,
 }
 
