@@ -293,12 +293,22 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// A stream that takes one write whenever it is allowed to.
-    struct Slow(Receiver<()>, Sender<Vec<u8>>);
+    struct Slow {
+        /// Tells that a write waits.
+        waits: Sender<()>,
+        allowed: Receiver<()>,
+        written: Sender<Vec<u8>>,
+    }
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.recv().map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-            self.1.send(bytes.to_vec()).map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+            let gone = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            if self.waits.send(()).is_err()
+                || self.allowed.recv().is_err()
+                || self.written.send(bytes.to_vec()).is_err()
+            {
+                return Err(gone);
+            }
             Ok(bytes.len())
         }
         fn flush(&mut self) -> std::io::Result<()> {
@@ -320,8 +330,11 @@ mod tests {
         let file = Arc::new(TraceInFile::new(trace).unwrap());
         let whole = file.read(0..u64::MAX).unwrap();
         assert!(whole.len() > 2 * PART_BYTES);
-        let ((go, allowed), (written, frames)) = (channel(), channel());
-        let outbox = Outbox::start(Slow(allowed, written)).unwrap();
+        // Declared first, so that a failed test drops the channels before it joins the thread.
+        let outbox;
+        let ((waits, waiting), (go, allowed), (written, frames)) =
+            (channel(), channel(), channel());
+        outbox = Outbox::start(Slow { waits, allowed, written }).unwrap();
         outbox
             .send_file(1, &json!({"type": "data"}), Arc::clone(&file), 0..file.file_bytes())
             .unwrap();
@@ -333,6 +346,9 @@ mod tests {
             frame
         };
         read.extend(next().payload);
+        // The second frame of the bulk data is being written.
+        waiting.recv().unwrap();
+        waiting.recv().unwrap();
         outbox.send(2, &json!({"type": "token", "index": 4}), vec![7; PART_BYTES + 1]).unwrap();
         // The frame that was being written, then the event in two frames.
         read.extend(next().payload);
