@@ -190,14 +190,20 @@ fn everything_returns_after_the_window_was_closed() {
     let more = map(&doc.trace, "map.later");
     doc.replace(more, false);
     settle(&mut window);
+    assert_eq!(find(&root.join("sessions")).0.len(), 0, "the folder belongs to the open window");
+    let folder = window.state().keeper.as_ref().unwrap().folder().unwrap();
+    let keeps_the_map = || {
+        let text = std::fs::read_to_string(folder.join(RECORD_FILE)).unwrap();
+        let file = folder.join(&Record::parse(&text).unwrap().answers[0].trace);
+        Trace::open(&file).is_ok_and(|trace| trace.map_names().contains(&"map.later"))
+    };
     let begin = Instant::now();
-    let kept = || find(&root.join("sessions")).0.len();
-    assert_eq!(kept(), 0, "the folder belongs to the open window");
-    while begin.elapsed() < Duration::from_secs(3) {
+    while !keeps_the_map() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the new map is not kept");
         window.step();
         std::thread::sleep(Duration::from_millis(20));
     }
-    drop(window);
+    close(window, root);
     let restored = find(&root.join("sessions")).0.remove(0).load();
     assert!(restored.problems.is_empty(), "{:?}", restored.problems);
     assert!(restored.answers[0].trace.map_names().contains(&"map.later"));
