@@ -36,6 +36,8 @@ pub struct Given {
     pub trace: Option<String>,
     /// The hash of all that decides the answer.
     pub request: String,
+    /// Questions before this one, each with its answer.
+    pub turns: Vec<(String, String)>,
 }
 
 /// A row of the samples table. docs/tables.md describes the columns.
@@ -91,6 +93,8 @@ pub struct SampleRow {
     pub trace: Option<String>,
     /// The hash of all that decides the answer.
     pub request: String,
+    /// The turns before the question as JSON, \[\[question, answer\], …\]; `None` if there are none.
+    pub turns: Option<String>,
 }
 
 impl SampleRow {
@@ -131,6 +135,7 @@ impl SampleRow {
             seconds: timings.preprocess + timings.vision + timings.prefill + timings.decode,
             trace: given.trace.clone(),
             request: given.request.clone(),
+            turns: (!given.turns.is_empty()).then(|| serde_json::json!(given.turns).to_string()),
         }
     }
 }
@@ -193,6 +198,7 @@ pub fn samples_batch(rows: &[SampleRow]) -> Result<RecordBatch> {
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.seconds))),
         maybe(|row| row.trace.as_deref()),
         text(|row| &row.request),
+        maybe(|row| row.turns.as_deref()),
     ];
     RecordBatch::try_new(TableKind::Samples.schema(), columns)
         .map_err(|error| TableError::Trace { reason: error.to_string() })
@@ -294,5 +300,6 @@ fn sample_row(batch: &RecordBatch, row: usize) -> SampleRow {
         seconds: of("seconds").double(),
         trace: of("trace").text(),
         request: text("request"),
+        turns: of("turns").text(),
     }
 }

@@ -112,7 +112,11 @@ const SAMPLES: &[Column] = &[
     column("seconds", Type::Double),
     optional("trace", Type::Text),
     column("request", Type::Text),
+    optional("turns", Type::Text),
 ];
+
+/// Columns that tables of earlier programs lack.
+const LATER: &[&str] = &["turns"];
 
 impl TableKind {
     /// The name in the file's metadata.
@@ -160,7 +164,7 @@ impl TableKind {
         }
     }
 
-    /// Checks the columns of a file: all must be there, with their types. Others are allowed.
+    /// Checks the columns of a file: all but those of later programs must be there, with their types. Others are allowed.
     ///
     /// # Errors
     /// The first column that is wrong.
@@ -171,13 +175,35 @@ impl TableKind {
                 column: column.name.into(),
                 reason,
             };
-            let field =
-                found.field_with_name(column.name).map_err(|_| wrong("is missing".into()))?;
+            let field = match found.field_with_name(column.name) {
+                Ok(field) => field,
+                Err(_) if LATER.contains(&column.name) => continue,
+                Err(_) => return Err(wrong("is missing".into())),
+            };
             let wanted = column.of.arrow();
             if *field.data_type() != wanted {
                 return Err(wrong(format!("holds {}, not {wanted}", field.data_type())));
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_table_of_an_earlier_program_lacks_later_columns_only() {
+        let without = |name: &str| {
+            let schema = TableKind::Samples.schema();
+            let fields = schema.fields().iter().filter(|field| field.name() != name);
+            Schema::new(fields.cloned().collect::<Vec<_>>())
+        };
+        let path = Path::new("a.samples.parquet");
+        TableKind::Samples.check(path, &without("turns")).unwrap();
+        let error = TableKind::Samples.check(path, &without("request")).unwrap_err();
+        assert!(error.to_string().contains("`request`"), "{error}");
     }
 }

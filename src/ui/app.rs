@@ -4,7 +4,7 @@
 use super::causes::Causes;
 use super::chat::Chat;
 use super::closed::Closed;
-use super::data_set::DataSets;
+use super::data_set::{DataSets, SampleId};
 use super::dialogs::Prompt;
 use super::document::{Document, DocumentId};
 use super::documents::Documents;
@@ -387,6 +387,21 @@ impl App {
                     false => self.chat.set_picture(Some(picture)),
                 }
             }
+        }
+    }
+
+    /// Shows an answer as that of a sample, under the heads that are chosen in its table.
+    pub fn show_answer_of(&mut self, id: DocumentId, sample: SampleId) {
+        self.data_sets.came_from = true;
+        self.data_sets.link(id, sample);
+        self.show_document(id);
+        let heads = self.data_sets.sample_of(id).map(|(table, _)| table.view().heads.clone());
+        if let (Some(doc), Some(heads)) =
+            (self.docs.get_mut(id), heads.filter(|all| !all.is_empty()))
+            && let Err(error) = doc.apply(&Command::SetHeadSet(heads))
+        {
+            // A sample that is asked again may be answered by a model with fewer heads.
+            log::debug!("the heads of the table: {error}");
         }
     }
 

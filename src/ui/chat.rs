@@ -1,5 +1,6 @@
 //! The chat: answered questions, the question that is being answered, the model.
 
+use super::data_set::SampleId;
 use super::document::DocumentId;
 use super::model_feed::{Feed, Wake};
 use super::samples::questions_about;
@@ -29,6 +30,8 @@ pub struct Asking {
     pub scored: bool,
     /// Whether the program asked by itself, at its start.
     pub is_automatic: bool,
+    /// The sample of a table whose question is asked again.
+    pub sample: Option<SampleId>,
 }
 
 /// The chat.
@@ -158,6 +161,7 @@ impl Chat {
             turns,
             scored,
             is_automatic: false,
+            sample: None,
         });
     }
 

@@ -218,6 +218,10 @@ macro_rules! ui_commands {
                     => files::copy_command_line,
                 OpenSample "Open the chosen sample of the data set" [NONE Enter]
                     => |app, _| data_set::open_chosen(app),
+                NextSample "Next sample of the data set" [SHIFT PageDown]
+                    => |app, _| samples::step(app, 1),
+                PreviousSample "Previous sample of the data set" [SHIFT PageUp]
+                    => |app, _| samples::step(app, -1),
                 SaveTableRanking "Save the data set's ranking of heads: PNG, SVG or CSV…"
                     => |app, _| data_set::save_ranking(app),
                 SaveTableSamples "Save the data set's shown samples as CSV…"

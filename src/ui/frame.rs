@@ -203,7 +203,6 @@ fn draw(app: &mut App, panes: &mut Panes, output: &PassOutput, ui: &mut Ui) {
     egui::CentralPanel::default().frame(Frame::new()).show(ui, |ui| {
         ui.spacing_mut().item_spacing = egui::Vec2::ZERO;
         if cx.data_set().is_some() {
-            output.data_set_rect.set(Some(ui.max_rect()));
             panes.data_set.ui(&cx, ui);
         } else if app.is_narrow {
             narrow_panels(&cx, panes, ui, app.tokens_height);

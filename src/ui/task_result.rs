@@ -2,9 +2,9 @@
 //! two frames.
 
 use super::causes::FoundCauses;
-use super::data_set::DataSetView;
 use super::data_set::figure::TableFigure;
 use super::data_set::folder::FolderTable;
+use super::data_set::{DataSetView, SampleId};
 use super::dialogs::Dialog;
 use super::document::DocumentId;
 use super::figures::{FigureJob, FigureKind};
@@ -19,7 +19,7 @@ use super::what_if::{Comparison, Intervened};
 use crate::analysis::diff::TraceDifference;
 use crate::analysis::methods::Method;
 use crate::edit::Step;
-use crate::model::{Curves, Picture};
+use crate::model::{Curves, Picture, Turn};
 use crate::record::OpenTraces;
 use crate::settings::Bookmark;
 use crate::table::statistics::DataSet;
@@ -141,7 +141,13 @@ pub enum TaskResult {
         preview: egui::ColorImage,
         /// The question.
         question: String,
+        /// The turns before it.
+        turns: Vec<Turn>,
+        /// The sample.
+        sample: SampleId,
     },
+    /// The trace of a sample was opened, to be shown under a view.
+    OpenedSample(Arc<Trace>, Box<ViewState>, SampleId),
     /// Two answers were compared.
     Compared(Box<Comparison>),
     /// The model was changed.

@@ -42,10 +42,15 @@ fn write_table(folder: &Path, name: &str, count: u32) -> PathBuf {
         heads.append((&sample, index), trace, &|_| None).unwrap();
         let kept = match index {
             0..4 => Some(path.display().to_string()),
-            4 => Some(folder.join("moved.vlmtrace").display().to_string()),
+            4 => Some("moved.vlmtrace".into()),
             _ => None,
         };
-        let given = Given { sample, index, trace: kept, ..Given::default() };
+        // One question goes on with a conversation.
+        let turns = match index {
+            6 => vec![("What is this?".to_owned(), "A picture.".to_owned())],
+            _ => Vec::new(),
+        };
+        let given = Given { sample, index, trace: kept, turns, ..Given::default() };
         samples.push(SampleRow {
             picture: if index == 6 { "sample:1".into() } else { String::new() },
             question: format!("What is in picture {index}?"),
@@ -161,6 +166,13 @@ fn conditions_choose_the_samples_that_count() {
     assert_ne!(numbers.moments.cells, before.cells);
     assert!(window.query_by_label("30 of 60 samples · 6 wrong").is_some());
     assert!(doc(window.state()).order().iter().all(|row| row % 2 == 0));
+    // A click on its text types it again.
+    let chip = window.get_by_label("category: count").rect().center();
+    click(&mut window, chip, Modifiers::NONE);
+    until(&mut window, |app| doc(app).filtered().count() == 60);
+    window.key_press(Key::Enter);
+    until(&mut window, |app| doc(app).filtered().count() == 30);
+    until(&mut window, is_ready);
     // A condition that does not fit says why, and changes nothing.
     window.get_by_label("Condition").focus();
     settle(&mut window);
@@ -171,6 +183,10 @@ fn conditions_choose_the_samples_that_count() {
     settle(&mut window);
     assert_eq!(doc(window.state()).view().filter.conditions.len(), 1);
     shoot(&mut window, "data_set_filter");
+    let error = "colour = red".parse::<Condition>().unwrap();
+    let error = error.mask(doc(window.state()).samples()).unwrap_err().to_string();
+    let label = window.get_by_label_contains("the table has no column `colour`");
+    assert!(error.contains("colour") && label.rect().right() < 1280.0, "the whole text is seen");
     window.get_by_label("Remove category: count").click();
     settle(&mut window);
     until(&mut window, is_ready);
@@ -355,6 +371,12 @@ fn a_sample_opens_its_trace_and_escape_returns_to_the_same_place() {
     assert_eq!(window.state().doc().unwrap().state().map.chosen_heads(), [other]);
     window.key_press(Key::Escape);
     settle(&mut window);
+    // Of a trace that is gone, the whole path is named.
+    window.get_by_label("Sample s004: answer 4").click();
+    settle(&mut window);
+    let moved = doc(window.state()).data().source().heads.with_file_name("moved.vlmtrace");
+    let notice = window.state_mut().notices.pop().unwrap();
+    assert!(notice.text.contains(&moved.display().to_string()), "{}", notice.text);
     // Without a trace, the question can be asked again.
     window.get_by_label("Sample s006: answer 6").click();
     settle(&mut window);
@@ -365,6 +387,129 @@ fn a_sample_opens_its_trace_and_escape_returns_to_the_same_place() {
     until(&mut window, |app| !app.data_sets.is_shown);
     let sample = &vlmscope::model::builtin::samples().unwrap()[0];
     assert_eq!(window.state().chat.picture.as_ref().unwrap().name, sample.file);
+}
+
+#[test]
+fn keys_step_through_the_samples_while_one_is_open() {
+    let (_folder, mut window) = table();
+    change(&mut window, |view| view.descending = true);
+    window.key_press(Key::Enter);
+    until(&mut window, |app| app.doc().is_some());
+    assert!(window.query_by_label_contains("Sample 1 of 60").is_some());
+    shoot(&mut window, "data_set_sample");
+    let step = |window: &mut Window, key: Key, place: usize| {
+        window.key_press_modifiers(Modifiers::SHIFT, key);
+        until(window, |app| {
+            let shown = app.current.and_then(|id| app.data_sets.sample_of(id));
+            shown.is_some_and(|(_, row)| row == place)
+        });
+        assert_eq!(doc(window.state()).cursor(), place);
+        let heads = window.state().doc().unwrap().state().map.chosen_heads();
+        assert_eq!(heads, doc(window.state()).view().heads);
+    };
+    step(&mut window, Key::PageDown, 1);
+    step(&mut window, Key::PageDown, 2);
+    step(&mut window, Key::PageUp, 1);
+    assert_eq!(window.state().docs.len(), 3, "an answer that is open is shown again");
+    window.get_by_label("Next sample of the data set (Shift+PageDown)").click();
+    settle(&mut window);
+    assert!(window.query_by_label_contains("Sample 3 of 60").is_some());
+    // The last trace that was kept is gone: the message says so. Beyond it, none was kept.
+    step(&mut window, Key::PageDown, 3);
+    for text in ["no longer at", "No later sample"] {
+        window.key_press_modifiers(Modifiers::SHIFT, Key::PageDown);
+        settle(&mut window);
+        let notices = &window.state().notices;
+        assert!(notices.iter().any(|notice| notice.text.contains(text)), "{notices:?}");
+    }
+    window.state_mut().notices.clear();
+    window.get_by_label("Data set (Esc)").click();
+    settle(&mut window);
+    assert!(window.state().data_sets.is_shown);
+    assert_eq!(doc(window.state()).cursor(), 4);
+}
+
+#[test]
+fn a_sample_is_asked_again_after_its_turns_and_its_answer_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", 8);
+    let settings = Settings { advice_seen: true, animate: false, ..Settings::default() };
+    let start = Start::Files(vec![path]);
+    let options = HeadlessOptions { start, settings, ..HeadlessOptions::default() };
+    let mut window = open_with([1280.0, 720.0], 1.0, options, None);
+    until(&mut window, is_ready);
+    let heads = doc(window.state()).view().heads.clone();
+    send(&mut window, DataSetCommand::AskAgain(6));
+    until(&mut window, |app| {
+        app.chat.asking.as_ref().is_some_and(|asking| asking.sample.is_some())
+    });
+    let turns = window.state().chat.asking.as_ref().unwrap().turns.clone();
+    assert_eq!((turns.len(), turns[0].question.as_str()), (1, "What is this?"));
+    until(&mut window, |app| app.chat.asking.is_none() && app.doc().is_some_and(|doc| !doc.live));
+    let app = window.state();
+    let answer = app.doc().unwrap();
+    assert_eq!(answer.meta().question, "What is in picture 6?");
+    assert_eq!(answer.state().map.chosen_heads(), heads, "under the head that is chosen");
+    let id = answer.id;
+    window.key_press(Key::Escape);
+    settle(&mut window);
+    assert!(window.state().data_sets.is_shown);
+    window.state_mut().notices.clear();
+    window.get_by_label("Sample s006: answer 6").click();
+    settle(&mut window);
+    assert_eq!(window.state().current, Some(id));
+    assert!(!window.state().data_sets.is_shown && window.state().notices.is_empty());
+}
+
+#[test]
+fn a_filter_without_a_sample_is_named_in_every_part() {
+    let (_folder, mut window) = table();
+    change(&mut window, |view| {
+        view.filter.conditions = vec![Condition::correct(false), Condition::correct(true)];
+    });
+    for text in [
+        "There is nothing to show: no sample fits the filter.",
+        "No head has a number to rank it by.",
+        "No sample fits the filter.",
+    ] {
+        assert!(window.query_by_label(text).is_some(), "{text}");
+    }
+    shoot(&mut window, "data_set_no_sample");
+    window.get_by_label("Remove all").click();
+    settle(&mut window);
+    until(&mut window, is_ready);
+    assert_eq!(doc(window.state()).filtered().count(), 60);
+    assert!(window.query_by_label("Remove all").is_none());
+    // The order of entropy is another one.
+    change(&mut window, |view| view.column = HeadColumn::Entropy);
+    let titles = "Columns: head, mean, lowest first, in first 12, rank";
+    assert!(window.query_by_label(titles).is_some());
+}
+
+#[test]
+fn a_table_is_opened_by_the_command_line_and_by_a_drop() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_table(folder.path(), "answers.parquet", 8);
+    let settings = Settings { advice_seen: true, animate: false, ..Settings::default() };
+    let start = Start::Files(vec![path.clone()]);
+    let options = HeadlessOptions { start, settings, ..HeadlessOptions::default() };
+    let mut window = open_with([1280.0, 720.0], 1.0, options, None);
+    until(&mut window, is_ready);
+    assert!(window.state().data_sets.is_shown && window.state().docs.is_empty());
+    assert_eq!(doc(window.state()).samples().len(), 8);
+    drop(window);
+    // Also where an answer is shown, and by the name of the samples table.
+    let mut window = crate::support::window();
+    for name in ["answers.samples.parquet", "answers.parquet"] {
+        let path = folder.path().join(name);
+        window.input_mut().dropped_files.push(Arc::new(crate::window::Dropped(path)));
+        window.step();
+        window.input_mut().dropped_files.clear();
+        until(&mut window, is_ready);
+        assert!(window.state().data_sets.is_shown);
+    }
+    assert_eq!(window.state().data_sets.all().len(), 1, "both are names of one table");
+    assert_eq!(doc(window.state()).path(), path);
 }
 
 #[test]
@@ -388,8 +533,13 @@ fn arrows_move_by_rows_and_the_sheet_follows() {
     window.key_press(Key::End);
     settle(&mut window);
     assert_eq!(doc(window.state()).cursor(), 59);
-    // Order by a text, and by the chosen head.
+    // Order by a text, by right and wrong, and by the chosen head.
+    assert!(window.query_by_label("Smallest first").is_some());
+    change(&mut window, |view| view.sort = Axis::column("correct"));
+    assert!(window.query_by_label("Wrong first").is_some());
+    assert!(doc(window.state()).order()[..12].iter().all(|row| row % 5 == 0));
     change(&mut window, |view| view.sort = Axis::column("category"));
+    assert!(window.query_by_label("A to Z").is_some());
     assert_eq!(doc(window.state()).order()[0] % 2, 1, "color comes before count");
     change(&mut window, |view| view.sort = Axis::Heads);
     let doc = doc(window.state());

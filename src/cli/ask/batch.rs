@@ -324,6 +324,7 @@ impl Batch<'_> {
                 object: objects.of_sample(&measured),
                 trace: place.clone(),
                 request: key,
+                turns: row.turns.clone(),
             };
             store.add(&measured, &given, &|token| objects.inside(&measured, token))?;
         }

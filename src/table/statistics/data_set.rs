@@ -87,9 +87,10 @@ impl DataSet {
         self.head_rows
     }
 
-    /// A file that a column of the samples table names: relative to the folder of the table, or as it is.
+    /// A file that a column of the samples table names: relative to the folder of the table, or as it is. Of a file that
+    /// is in neither place, the path in the folder of the table.
     pub fn file(&self, named: &str) -> std::path::PathBuf {
         let beside = self.source.samples.with_file_name("").join(named);
-        if beside.exists() { beside } else { named.into() }
+        if beside.exists() || !Path::new(named).exists() { beside } else { named.into() }
     }
 }

@@ -202,6 +202,21 @@ impl SampleColumns {
     }
 }
 
+/// The name in the window of a column of the samples table; columns of other programs keep theirs.
+pub fn column_title(name: &str) -> &str {
+    match name {
+        "index" => "place in the data set",
+        "correct" => "right or wrong",
+        "logprob" => "log-probability",
+        "image_share" => "attention to the picture",
+        "relevancy_share" => "relevancy on the picture",
+        "relevancy_inside" => "relevancy inside the object",
+        "blank_probability" => "probability, blank picture",
+        "kept" => "probability kept, blank picture",
+        _ => name,
+    }
+}
+
 /// The rows of the samples that two tables have in common: of the first and of the second table.
 ///
 /// # Errors

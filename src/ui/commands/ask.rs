@@ -6,6 +6,7 @@ use crate::model::{AskOptions, Picture, Turn};
 use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::chat::{turns_of, whole_picture_hint};
+use crate::ui::data_set::SampleId;
 use crate::ui::dialogs::{Dialog, Want};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::Intent;
@@ -74,6 +75,19 @@ fn conversation(app: &App) -> Vec<Turn> {
 
 /// Asks about the picture; `seed` replaces the setting's.
 pub fn ask(app: &mut App, question: String, seed: Option<u64>) {
+    let turns = conversation(app);
+    ask_after(app, question, turns, seed);
+}
+
+/// Asks the question of a sample of a table again, after its own turns.
+pub fn ask_sample(app: &mut App, question: String, turns: Vec<Turn>, sample: SampleId) {
+    ask_after(app, question, turns, None);
+    if let Some(asking) = &mut app.chat.asking {
+        asking.sample = Some(sample);
+    }
+}
+
+fn ask_after(app: &mut App, question: String, turns: Vec<Turn>, seed: Option<u64>) {
     let question = question.trim().to_owned();
     if question.is_empty() {
         return;
@@ -83,7 +97,6 @@ pub fn ask(app: &mut App, question: String, seed: Option<u64>) {
             Some("There is no picture to ask about. Open one (Ctrl+O), drop it on the window, or paste it.".into());
         return;
     }
-    let turns = conversation(app);
     let mut options = options(app);
     if let Some(seed) = seed {
         options.sampling.seed = seed;
@@ -296,7 +309,7 @@ fn grow(app: &mut App, trace: Arc<Trace>, live: bool) {
         doc.replace(trace, live);
         return;
     }
-    let (turns, is_automatic) = (asking.turns.clone(), asking.is_automatic);
+    let (turns, is_automatic, sample) = (asking.turns.clone(), asking.is_automatic, asking.sample);
     let doc = if live { Document::live(trace, &app.look) } else { Document::new(trace, &app.look) };
     let picture = app.chat.picture.clone();
     let id = app.add_document(doc);
@@ -311,5 +324,8 @@ fn grow(app: &mut App, trace: Arc<Trace>, live: bool) {
     }
     if let Some(asking) = &mut app.chat.asking {
         asking.document = Some(id);
+    }
+    if let Some(sample) = sample {
+        app.show_answer_of(id, sample);
     }
 }

@@ -1,17 +1,14 @@
-//! Tables over many answers: opening, what is shown of them, and the way from a sample to its trace and back.
+//! Tables over many answers: opening, and what is shown of them.
 
-use super::{ask, dialogs};
+use super::dialogs;
 use crate::table::samples_path;
 use crate::table::statistics::{DataSet, HeadColumn};
-use crate::trace::Trace;
 use crate::ui::app::App;
 use crate::ui::data_set::as_csv::samples_csv;
 use crate::ui::data_set::figure::TableFigure;
 use crate::ui::data_set::folder::{FolderTable, table_of, traces_of};
-use crate::ui::data_set::tiles::{MapsOf, picture_of, queries_of, trace_of};
 use crate::ui::data_set::{Compared, DataSetDoc, DataSetView, compared_name, condition_name};
 use crate::ui::dialogs::{Dialog, Filters, Want};
-use crate::ui::exports::preview_of;
 use crate::ui::figures::FigureKind;
 use crate::ui::intent::{DataSetCommand, Intent};
 use crate::ui::session::TableRecord;
@@ -19,7 +16,7 @@ use crate::ui::shortcuts::UiCommand;
 use crate::ui::task_result::{PathPurpose, TaskResult};
 use crate::ui::view_changes::next_of;
 use crate::ui::widgets::thousands;
-use crate::view::{Command, LayerHead};
+use crate::view::LayerHead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -128,13 +125,11 @@ pub fn apply(app: &mut App, command: DataSetCommand) {
             let dialog = Dialog { title, want: Want::Files, filters: TABLES };
             dialogs::ask(app, dialog, PathPurpose::CompareTable);
         }
-        DataSetCommand::Open(row) => open_sample(app, row),
-        DataSetCommand::AskAgain(row) => ask_again(app, row),
         DataSetCommand::View(view) => set_view(app, *view),
         DataSetCommand::Tiles(rows) => {
-            let of = maps_of(app);
+            let colormap = app.look.colormap;
             if let Some(doc) = app.data_sets.current_mut() {
-                let data = Arc::clone(doc.data());
+                let (data, of) = (Arc::clone(doc.data()), doc.maps(colormap));
                 doc.tiles.ask(&data, rows, of);
             }
         }
@@ -148,12 +143,6 @@ pub fn apply(app: &mut App, command: DataSetCommand) {
             }
         }
     }
-}
-
-/// The maps that the samples show.
-fn maps_of(app: &App) -> MapsOf {
-    let heads = app.data_sets.current().map(|doc| doc.view().heads.clone()).unwrap_or_default();
-    MapsOf::new(heads, app.look.colormap)
 }
 
 fn set_view(app: &mut App, view: DataSetView) {
@@ -313,68 +302,6 @@ pub fn open_chosen(app: &mut App) {
     if let Some(row) = row {
         app.intents.send(Intent::DataSet(DataSetCommand::Open(row)));
     }
-}
-
-/// Opens the trace of a sample under the chosen heads, or offers to ask the question again.
-fn open_sample(app: &mut App, row: usize) {
-    let Some(doc) = app.data_sets.current_mut() else { return };
-    if let Some(place) = doc.order().iter().position(|&own| own == row) {
-        doc.set_cursor(place);
-    }
-    let heads = doc.view().heads.clone();
-    let again = vec![("Ask it again", Intent::DataSet(DataSetCommand::AskAgain(row)))];
-    match trace_of(doc.data(), row) {
-        Some((path, true)) => {
-            app.data_sets.came_from = true;
-            let mut view = app.look.clone();
-            view.map.choose_heads(heads.clone());
-            let open = app.docs.iter().find(|doc| doc.path.as_deref() == Some(&path));
-            match open.map(|doc| doc.id) {
-                Some(id) => {
-                    app.show_document(id);
-                    if let Some(Err(error)) =
-                        app.docs.get_mut(id).map(|doc| doc.apply(&Command::SetHeadSet(heads)))
-                    {
-                        app.notify(error.to_string(), true);
-                    }
-                }
-                None => app.exports.run("open", move || {
-                    let trace = Trace::open(&path)?;
-                    // The stage shows the tokens of the table's numbers.
-                    view.map.queries = queries_of(&trace);
-                    Ok(TaskResult::Opened(Arc::new(trace), path, Some(Box::new(view))))
-                }),
-            }
-        }
-        Some((path, false)) => {
-            let text = format!("The trace of this answer is no longer at {}.", path.display());
-            app.offer_briefly(text, again);
-        }
-        None => {
-            let text = "The table keeps no trace of this answer.".to_owned();
-            app.offer_briefly(text, again);
-        }
-    }
-}
-
-/// Asks the question of a sample again, with the model that is loaded.
-fn ask_again(app: &mut App, row: usize) {
-    let Some(doc) = app.data_sets.current() else { return };
-    let question = doc.samples().text("question", row).unwrap_or_default().to_owned();
-    let data = Arc::clone(doc.data());
-    app.data_sets.came_from = true;
-    ask::load_model(app);
-    let of_table = data.samples().text("model", row).unwrap_or_default().trim().to_owned();
-    let loaded = app.chat.model_name.clone().unwrap_or_else(|| "the model that is loading".into());
-    if !of_table.is_empty() && of_table != loaded {
-        let text = format!("The answer of the table is of {of_table}. Asked again is {loaded}.");
-        app.notify(text, false);
-    }
-    app.exports.run("open", move || {
-        let picture = picture_of(&data, row)?;
-        let preview = preview_of(&picture)?;
-        Ok(TaskResult::SamplePicture { picture, preview, question })
-    });
 }
 
 /// Saves the shown matrix: a figure, or its numbers.

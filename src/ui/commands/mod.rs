@@ -17,6 +17,7 @@ mod patching;
 mod playing;
 mod relevancy;
 mod results;
+mod samples;
 mod score;
 mod session;
 mod settings;
@@ -187,6 +188,8 @@ fn apply(app: &mut App, ctx: &egui::Context, intent: Intent) {
         Intent::Bookmark(command) => bookmarks::apply(app, command),
         Intent::CancelTask(id) => app.tasks.cancel(id),
         Intent::TestMaps => score::start(app),
+        Intent::DataSet(DataSetCommand::Open(row)) => samples::open(app, row),
+        Intent::DataSet(DataSetCommand::AskAgain(row)) => samples::ask_again(app, row),
         Intent::DataSet(command) => data_set::apply(app, command),
         Intent::CheckWords(answers) => grounding::check_each(app, answers),
         Intent::ComputeRelevancy(methods, tokens) => relevancy::compute(app, methods, tokens),

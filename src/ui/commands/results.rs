@@ -2,7 +2,7 @@
 
 use super::{
     ask, causes, data_set, dialogs, edit_picture, files, grounding, interventions, patching,
-    relevancy, score, session, show, walkthrough_files,
+    relevancy, samples, score, session, show, walkthrough_files,
 };
 use crate::model::Picture;
 use crate::trace::FileStamp;
@@ -56,9 +56,12 @@ fn apply(app: &mut App, ctx: &egui::Context, result: TaskResult) {
             data_set::show_again(app, tables, shows);
             say_reasons(app, problems);
         }
-        TaskResult::SamplePicture { picture, preview, question } => {
+        TaskResult::SamplePicture { picture, preview, question, turns, sample } => {
             show_picture(app, picture, preview);
-            ask::ask(app, question, None);
+            ask::ask_sample(app, question, turns, sample);
+        }
+        TaskResult::OpenedSample(trace, view, sample) => {
+            samples::show(app, trace, view, sample);
         }
         TaskResult::Reloaded(id, trace) => files::show_reloaded(app, id, trace),
         TaskResult::OpenedFolder(folder, traces, failed) => {

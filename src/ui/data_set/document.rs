@@ -2,14 +2,14 @@
 
 use super::names::group_names;
 use super::statistics::{Groups, News, Numbers, Request, Statistics};
-use super::tiles::Tiles;
+use super::tiles::{MapsOf, Tiles};
 use super::view::{Axis, Brush, Compared, DataSetView};
 use crate::table::TableError;
 use crate::table::statistics::{
     Condition, Cube, DataSet, HeadColumn, Mask, Ranking, SampleColumns, Values,
 };
 use crate::ui::model_feed::Wake;
-use crate::view::LayerHead;
+use crate::view::{ColorMap, LayerHead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -188,6 +188,14 @@ impl DataSetDoc {
     /// Place in the order of the sample that the keys move.
     pub const fn cursor(&self) -> usize {
         self.cursor
+    }
+
+    /// The maps that the samples show.
+    pub fn maps(&self, colormap: ColorMap) -> MapsOf {
+        let heads = &self.view.heads;
+        // The first numbers choose the head.
+        let are_known = !heads.is_empty() || self.numbers.is_some() || self.failed.is_some();
+        MapsOf::new(are_known.then(|| heads.clone()), colormap)
     }
 
     /// Whether samples are selected in the plot.

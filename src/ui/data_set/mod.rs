@@ -13,8 +13,19 @@ pub use document::{Counts, DataSetDoc, DataSetId};
 pub use names::{compared_name, condition_name, group_names};
 pub use view::{Axis, Brush, Compared, DataSetView};
 
+use crate::ui::document::DocumentId;
 use crate::ui::model_feed::Wake;
+use std::collections::HashMap;
 use std::sync::Arc;
+
+/// A sample of an open table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SampleId {
+    /// The table.
+    pub table: DataSetId,
+    /// Its row in the samples table.
+    pub row: usize,
+}
 
 /// The open tables.
 pub struct DataSets {
@@ -29,11 +40,13 @@ pub struct DataSets {
     pub came_from: bool,
     /// Whether the field of conditions is to get the focus.
     pub focus_filter: bool,
+    /// The samples of answers that were opened from a table, or asked again.
+    samples: HashMap<DocumentId, SampleId>,
 }
 
 impl DataSets {
     /// None; `wake` asks for a frame from another thread.
-    pub const fn new(wake: Wake) -> Self {
+    pub fn new(wake: Wake) -> Self {
         Self {
             wake,
             open: Vec::new(),
@@ -42,6 +55,7 @@ impl DataSets {
             is_shown: false,
             came_from: false,
             focus_filter: false,
+            samples: HashMap::new(),
         }
     }
 
@@ -102,6 +116,23 @@ impl DataSets {
         if self.open.is_empty() {
             (self.is_shown, self.came_from) = (false, false);
         }
+    }
+
+    /// Remembers that an answer is that of a sample.
+    pub fn link(&mut self, answer: DocumentId, sample: SampleId) {
+        self.samples.insert(answer, sample);
+    }
+
+    /// The answers of a sample that were opened, or asked again. Some may be closed.
+    pub fn answers_of(&self, sample: SampleId) -> impl Iterator<Item = DocumentId> {
+        let own = self.samples.iter().filter(move |(_, own)| **own == sample);
+        own.map(|(answer, _)| *answer)
+    }
+
+    /// The table and the row of an answer's sample.
+    pub fn sample_of(&self, answer: DocumentId) -> Option<(&DataSetDoc, usize)> {
+        let SampleId { table, row } = *self.samples.get(&answer)?;
+        Some((self.open.iter().find(|doc| doc.id == table)?, row))
     }
 
     /// The table that was looked at last.

@@ -230,7 +230,7 @@ fn compute(
             }
         };
     let reason = match &compared {
-        _ if mask.count() == 0 => "no sample fits the filter and the selection".to_owned(),
+        _ if mask.count() == 0 => "no sample fits the filter".to_owned(),
         Some(Compared { lacks: Some(lacks), .. }) => lacks.clone(),
         _ => format!("no sample that counts has a value of {title}"),
     };

@@ -21,15 +21,15 @@ const KEPT_BYTES: usize = 96 << 20;
 /// The heads whose maps the tiles show, and the colours.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MapsOf {
-    /// The heads.
-    pub heads: Vec<LayerHead>,
+    /// The heads; `None` until they are known: the tiles show pictures without maps.
+    heads: Option<Vec<LayerHead>>,
     /// The colours.
-    pub colormap: ColorMap,
+    colormap: ColorMap,
 }
 
 impl MapsOf {
     /// The maps of heads; a diverging colour map gives way to another one.
-    pub fn new(heads: Vec<LayerHead>, colormap: ColorMap) -> Self {
+    pub fn new(heads: Option<Vec<LayerHead>>, colormap: ColorMap) -> Self {
         let colormap = if colormap.is_diverging() { ColorMap::Inferno } else { colormap };
         Self { heads, colormap }
     }
@@ -252,10 +252,15 @@ pub fn queries_of(trace: &Trace) -> Queries {
 /// The picture of a trace, and the map of heads over it: the mean over the answer tokens of the table's numbers.
 fn of_trace(trace: &Trace, of: &MapsOf) -> (Option<SmallImage>, Option<ColorImage>) {
     let mut view = ViewState::default();
-    view.map.choose_heads(of.heads.clone());
     view.map.queries = queries_of(trace);
+    if let Some(heads) = &of.heads {
+        view.map.choose_heads(heads.clone());
+    }
     let shown = Shown::new(&view, trace);
     let picture = shown.grids.first().and_then(|grid| SmallImage::new(trace, grid));
+    if of.heads.is_none() {
+        return (picture, None);
+    }
     let values = view.resolve(trace).map(|numbers| numbers.of_patches());
     let map = match values {
         Ok(values) => map_image(trace, &shown, &values, of.colormap),

@@ -6,16 +6,16 @@ use crate::ui::pane::PaneContext;
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::widgets::{ink, text_in};
-use crate::view::figure::number;
+use crate::view::figure::Ticks;
 use crate::view::{ColorMap, Command, Unit, ViewState};
 use egui::{Align2, CursorIcon, Id, Rect, Role, Sense, Shape, Stroke, Ui, WidgetInfo, pos2, vec2};
 
 /// Height of the bar with its ticks.
 pub const HEIGHT: f32 = 34.0;
 const RAMP: f32 = 8.0;
-const MOST_TICKS: f64 = 6.0;
-/// Room for the number at an end.
-const SIDE: f32 = 16.0;
+const MOST_TICKS: usize = 5;
+/// Least length of the bar, for its numbers.
+const LEAST_LENGTH: f32 = 150.0;
 
 /// The values at the ends of the colours: those that were set, or the smallest and the largest.
 pub fn range_in_use(state: &ViewState, matrix: &Matrix) -> [f32; 2] {
@@ -53,8 +53,14 @@ pub enum Change {
     Settled,
 }
 
-/// Draws the bar of the view's matrix; a drag moves the nearer end, a double click resets both.
-pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matrix) {
+/// Draws the bar of the view's matrix below its cells; a drag moves the nearer end, a double click resets both.
+pub fn show(
+    cx: &PaneContext<'_>,
+    ui: &mut Ui,
+    state: &ViewState,
+    matrix: &Matrix,
+    cells: egui::Rangef,
+) {
     let bar = Bar {
         range: range_in_use(state, matrix),
         full: matrix.range,
@@ -62,7 +68,7 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matri
         unit: state.quantity.unit(),
         is_signed: state.quantity.is_signed(),
     };
-    for change in bar.show(ui) {
+    for change in bar.show(ui, cells) {
         match change {
             Change::Range(None) => cx.intents.command(Command::SetMatrixRange(None)),
             Change::Range(range) => cx.intents.send(Intent::Scrub(Command::SetMatrixRange(range))),
@@ -72,8 +78,8 @@ pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, state: &ViewState, matrix: &Matri
 }
 
 impl Bar {
-    /// Draws the bar; a drag moves the nearer end, a double click resets both.
-    pub fn show(&self, ui: &mut Ui) -> Vec<Change> {
+    /// Draws the bar along the cells whose colours it explains; a drag moves the nearer end, a double click resets both.
+    pub fn show(&self, ui: &mut Ui, cells: egui::Rangef) -> Vec<Change> {
         let (whole, response) =
             ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::click_and_drag());
         let (range, unit) = (self.range, self.unit);
@@ -82,13 +88,14 @@ impl Bar {
             let name = format!("Colours from {low} to {high}: drag an end, double-click to reset");
             WidgetInfo::labeled(Role::Slider, true, name)
         });
+        let most = (whole.right() - cells.min).max(8.0);
         let track = Rect::from_min_size(
-            pos2(whole.left() + SIDE, whole.top() + 6.0),
-            vec2((whole.width() - 2.0 * SIDE).max(8.0), RAMP),
+            pos2(cells.min, whole.top() + 6.0),
+            vec2(cells.span().max(LEAST_LENGTH).min(most), RAMP),
         );
         let (low, high) = (range[0].min(self.full[0]), range[1].max(self.full[1]));
         let scale = Axis { track, low, high };
-        self.paint(ui, &scale, response.hovered() || response.dragged());
+        self.paint(ui, &scale, whole, response.hovered() || response.dragged());
         self.changes(ui, &response, &scale)
     }
 }
@@ -113,7 +120,7 @@ impl Axis {
 }
 
 impl Bar {
-    fn paint(&self, ui: &Ui, axis: &Axis, hot: bool) {
+    fn paint(&self, ui: &Ui, axis: &Axis, whole: Rect, hot: bool) {
         let ink = ink(ui);
         let (map, [low, high]) = (self.colormap, self.range);
         let (left, right) = (axis.x(low), axis.x(high));
@@ -130,32 +137,31 @@ impl Bar {
         }
         let unit = self.unit;
         let shown = [axis.low, axis.high].map(|end| f64::from(end) * unit.factor());
-        let largest = shown[0].abs().max(shown[1].abs());
-        let ticks = ticks(shown);
-        let last = ticks.len().saturating_sub(1);
-        for (index, tick) in ticks.into_iter().enumerate() {
+        let mut ticks = Ticks::new(shown, MOST_TICKS);
+        if ticks.values.is_empty() {
+            ticks.values.push(shown[0]);
+        }
+        let last = ticks.values.len() - 1;
+        for (index, &tick) in ticks.values.iter().enumerate() {
             let x = axis.x((tick / unit.factor()) as f32);
             ui.painter().vline(
                 x,
                 axis.track.bottom()..=axis.track.bottom() + 3.0,
                 Stroke::new(1.0, ink.muted),
             );
-            let mut text = short(number(tick, largest));
+            let mut text = short(ticks.text(tick));
             if index == last {
                 text.push_str(unit.suffix());
             }
+            let font = theme::plain(11.0);
+            let width = ui.painter().layout_no_wrap(text.clone(), font.clone(), ink.muted).size().x;
+            // The last number must not leave the panel.
+            let x = x.min(whole.right() - width / 2.0);
             let place = Rect::from_center_size(
                 pos2(x, axis.track.bottom() + 11.0),
-                vec2(if index == last { 84.0 } else { 44.0 }, 14.0),
+                vec2(width + 1.0, 14.0),
             );
-            // The last number must not leave the panel.
-            let over = (place.right() - (axis.track.right() + SIDE)).max(0.0);
-            let is_long = index == last && !unit.suffix().is_empty();
-            let (place, align) = match is_long && over > 0.0 {
-                true => (place.translate(vec2(-over, 0.0)), Align2::RIGHT_CENTER),
-                false => (place, Align2::CENTER_CENTER),
-            };
-            text_in(ui, place, align, &text, theme::plain(11.0), ink.muted);
+            text_in(ui, place, Align2::CENTER_CENTER, &text, font, ink.muted);
         }
     }
 }
@@ -166,21 +172,6 @@ fn short(text: String) -> String {
         return text;
     }
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// Round numbers within a range, at most about [`MOST_TICKS`].
-fn ticks([low, high]: [f64; 2]) -> Vec<f64> {
-    let width = high - low;
-    if !width.is_finite() || width <= 0.0 {
-        return vec![low];
-    }
-    let rough = width / (MOST_TICKS - 1.0);
-    let power = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    let step = step.into_iter().find(|step| *step >= rough).unwrap_or(rough);
-    let first = (low / step - 1e-9).ceil() as i64;
-    let last = (high / step + 1e-9).floor() as i64;
-    (first..=last).map(|at| at as f64 * step).collect()
 }
 
 impl Bar {
@@ -229,12 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_within_the_range() {
-        assert_eq!(ticks([0.0, 0.99]).len(), 5);
-        assert_eq!(ticks([0.0, 100.0]), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
-        assert_eq!(ticks([0.0, 80.0]), [0.0, 20.0, 40.0, 60.0, 80.0]);
-        assert_eq!(ticks([-0.3, 0.3]).len(), 3);
-        assert_eq!(ticks([2.0, 2.0]), [2.0]);
+    fn zeros_that_say_nothing_are_left_out() {
         assert_eq!(short("0.500".into()), "0.5");
         assert_eq!(short("100".into()), "100");
     }

@@ -63,7 +63,7 @@ impl PaneUi for MatrixPane {
         ui.painter().image(colors, cells, uv, Color32::WHITE);
         headers(cx, ui, cells, &matrix, &state);
         body(cx, ui, cells, &matrix, &state);
-        color_bar::show(cx, ui, &state, &matrix);
+        color_bar::show(cx, ui, &state, &matrix, cells.x_range());
     }
 }
 

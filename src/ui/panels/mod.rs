@@ -27,6 +27,7 @@ mod quantity;
 mod ranking;
 mod relevancy;
 mod relevancy_gallery;
+mod sample_bar;
 mod score;
 mod stage;
 mod title;

@@ -168,11 +168,11 @@ fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
         Rect::from_center_size(rect.center(), vec2((rect.width() - 48.0).min(520.0), 260.0));
     let layout = egui::Layout::top_down(egui::Align::Center);
     let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(centre).layout(layout));
-    ui.label(theme::strong_text("Drop a picture or a trace here", theme::DISPLAY));
+    ui.label(theme::strong_text("Drop a picture, a trace or a table here", theme::DISPLAY));
     ui.add_space(8.0);
     muted(
         &mut ui,
-        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file or a folder of them, a walkthrough, or a model folder.",
+        "A picture to ask about (PNG, JPEG, WebP, …), a .vlmtrace file or a folder of them, a table of many answers (.parquet), a walkthrough, or a model folder.",
     );
     ui.add_space(16.0);
     if primary_button(&mut ui, "Open…", true).clicked() {

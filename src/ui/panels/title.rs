@@ -8,9 +8,7 @@ use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::system_fonts::readable;
 use crate::ui::theme;
-use crate::ui::widgets::{
-    Icon, icon_button, ink, paint_icon, segments, sign_button, text_in, thousands,
-};
+use crate::ui::widgets::{Icon, icon_button, ink, paint_icon, segments, sign_button, text_in};
 use crate::view::ViewKind;
 use egui::{Align, Align2, Layout, Rect, Response, Role, Sense, Ui, WidgetInfo, pos2, vec2};
 
@@ -42,14 +40,9 @@ fn part(ui: &mut Ui, rect: Rect, layout: Layout, add: impl FnOnce(&mut Ui)) {
 /// Picture · question · model.
 fn what(cx: &PaneContext<'_>, ui: &mut Ui, narrow: bool) {
     if let Some(table) = cx.data_set() {
-        let samples = thousands(table.samples().len());
-        let mut job = egui::text::LayoutJob::default();
-        let (plain, strong) = (theme::plain(theme::BODY), theme::strong(theme::BODY));
-        job.append(&table.name(), 0.0, egui::TextFormat::simple(strong, ink(ui).text));
-        let rest = format!("  ·  {samples} samples");
-        job.append(&rest, 0.0, egui::TextFormat::simple(plain, ink(ui).muted));
+        let name = theme::strong_text(table.name(), theme::BODY);
         let path = table.path().display().to_string();
-        ui.add(egui::Label::new(job).selectable(false).truncate()).on_hover_text(path);
+        ui.add(egui::Label::new(name).selectable(false).truncate()).on_hover_text(path);
         return;
     }
     if narrow {

@@ -15,6 +15,7 @@ const HEIGHT: f32 = 36.0;
 
 /// Draws the line along the upper edge of `rect`, and returns the rest of `rect` for the stage.
 pub fn show(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect, state: &ViewState) -> Rect {
+    let rect = super::sample_bar::show(cx, ui, rect);
     type Show = fn(&PaneContext<'_>, &mut Ui, &ViewState);
     let controls: Option<Show> = match state.view.spec().controls {
         Controls::None => None,

@@ -133,34 +133,9 @@ impl Canvas {
     }
 }
 
-/// Round numbers within a range for the ticks of an axis, and the number of their decimals.
-fn ticks([low, high]: [f64; 2], most: usize) -> (Vec<f64>, usize) {
-    let span = high - low;
-    if !span.is_finite() || span <= 0.0 || most == 0 {
-        return (Vec::new(), 0);
-    }
-    let rough = span / most as f64;
-    let power = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|by| by * power).find(|step| *step >= rough);
-    let step = step.unwrap_or(10.0 * power);
-    let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
-    let first = (low / step - 1e-9).ceil() as i64;
-    let last = (high / step + 1e-9).floor() as i64;
-    ((first..=last).map(|at| at as f64 * step).collect(), decimals)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round_numbers_within_the_range() {
-        assert_eq!(ticks([0.0, 1.0], 5), (vec![0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0], 1));
-        assert_eq!(ticks([-3.2, 11.0], 4), (vec![0.0, 5.0, 10.0], 0));
-        assert_eq!(ticks([0.013, 0.019], 3).1, 3);
-        assert_eq!(ticks([1.0, 1.0], 5).0, Vec::<f64>::new());
-        assert_eq!(ticks([f64::NAN, 1.0], 5).0, Vec::<f64>::new());
-    }
 
     /// Everything of a chart lies inside of it, and no label on another.
     fn check(chart: &Chart, what: &str) {

@@ -1,7 +1,7 @@
 //! The axes of a plot of numbers.
 
-use super::{BODY, Canvas, TICK, ticks};
-use crate::view::figure::{Align, Ink, PixelRect, decimal, text_width};
+use super::{BODY, Canvas, TICK};
+use crate::view::figure::{Align, Ink, PixelRect, Ticks, text_width};
 
 /// An axis: its name, the numbers at its ends, and the factor to the numbers that are written.
 pub(super) struct Axis<'a> {
@@ -19,8 +19,8 @@ impl Axis<'_> {
 
     /// Values and texts of the ticks.
     fn ticks(&self, most: usize) -> Vec<(f64, String)> {
-        let (values, decimals) = ticks(self.range.map(|end| end * self.factor), most);
-        values.into_iter().map(|value| (value / self.factor, decimal(value, decimals))).collect()
+        let ticks = Ticks::new(self.range.map(|end| end * self.factor), most);
+        ticks.values.iter().map(|&value| (value / self.factor, ticks.text(value))).collect()
     }
 }
 

@@ -7,11 +7,16 @@ use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
 use crate::ui::widgets::{Icon, capital, icon_button, ink, muted, thousands};
-use egui::{Align, Layout, Role, TextEdit, Ui, WidgetInfo};
+use crate::ui::wording::in_window;
+use egui::{Align, Layout, Role, TextEdit, Ui, WidgetInfo, vec2};
 use std::collections::BTreeSet;
 
 /// Height of both lines with their margins.
-pub const HEIGHT: f32 = 88.0;
+const HEIGHT: f32 = 88.0;
+/// Margins of a line with an error, above and below.
+const ERROR_MARGIN: f32 = 6.0;
+/// Height of a line.
+const LINE: f32 = 28.0;
 /// Least room for the numbers of samples.
 const COUNTS: f32 = 200.0;
 /// Values of a column that are offered.
@@ -23,13 +28,31 @@ const FIELD: &str = "Filter: wrong · category = count · logprob < -2 · answer
 pub struct Bar {
     typed: String,
     error: Option<String>,
+    /// Whether the field of conditions is to get the focus.
+    edits: bool,
+}
+
+/// The click on a condition.
+enum Clicked {
+    /// It is taken away.
+    Remove,
+    /// It is typed again.
+    Edit,
 }
 
 impl Bar {
+    /// The height that the bar takes at a width, with the whole text of an error.
+    pub fn height(&self, ui: &Ui, width: f32) -> f32 {
+        let Some(error) = &self.error else { return HEIGHT };
+        let font = theme::plain(theme::SMALL);
+        let galley = ui.painter().layout(error.clone(), font, ink(ui).error, width);
+        HEIGHT + galley.size().y + ERROR_MARGIN
+    }
+
     /// Draws the bar.
     pub fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
         ui.horizontal(|ui| {
-            ui.set_height(28.0);
+            ui.set_height(LINE);
             tables(cx, ui);
             columns(cx, ui, doc);
             compared(cx, ui, doc);
@@ -43,9 +66,13 @@ impl Bar {
             });
         });
         ui.horizontal(|ui| {
-            ui.set_height(28.0);
+            ui.set_height(LINE);
             self.conditions(cx, ui, doc);
         });
+        if let Some(error) = &self.error {
+            let text = egui::RichText::new(error).size(theme::SMALL).color(ink(ui).error);
+            ui.add(egui::Label::new(text).wrap());
+        }
     }
 
     fn conditions(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
@@ -55,7 +82,7 @@ impl Bar {
         let field = TextEdit::singleline(&mut self.typed).hint_text(FIELD).desired_width(width);
         let response = ui.add(field);
         response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Condition"));
-        if cx.data_sets.focus_filter {
+        if cx.data_sets.focus_filter || std::mem::take(&mut self.edits) {
             response.request_focus();
             send(cx, DataSetCommand::FilterFocused);
         }
@@ -76,18 +103,15 @@ impl Bar {
                 self.add(cx, doc, true);
             }
         }
-        if let Some(error) = &self.error {
-            let text = egui::RichText::new(error).size(theme::SMALL).color(ink(ui).error);
-            let has_chips = doc.has_selection() || !doc.view().filter.conditions.is_empty();
-            let share = if has_chips { 0.6 } else { 1.0 };
-            let width = ui.available_width() * share;
-            ui.scope(|ui| {
-                ui.set_max_width(width);
-                ui.add(egui::Label::new(text).truncate()).on_hover_text(error);
-            });
-        }
         let scroll = egui::ScrollArea::horizontal().id_salt(("conditions", doc.id));
-        scroll.show(ui, |ui| ui.horizontal(|ui| chips(cx, ui, doc)));
+        let edited = scroll.show(ui, |ui| {
+            let layout = Layout::left_to_right(Align::Center);
+            ui.allocate_ui_with_layout(vec2(0.0, LINE), layout, |ui| chips(cx, ui, doc)).inner
+        });
+        let edited = edited.inner;
+        if let Some(condition) = edited {
+            (self.typed, self.error, self.edits) = (condition, None, true);
+        }
     }
 
     /// Adds the typed condition to the filter or compares by it, or says what is wrong with it.
@@ -111,23 +135,28 @@ impl Bar {
                     false => view.filter.conditions.push(condition),
                 });
             }
-            Err(error) => self.error = Some(error.to_string()),
+            Err(error) => self.error = Some(in_window(&error.to_string()).0),
         }
     }
 }
 
-/// The conditions and the selection, each with a button that removes it.
-fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
-    for (index, condition) in doc.view().filter.conditions.iter().enumerate() {
-        if chip(ui, &condition_name(condition)) {
-            change(cx, doc, |view| {
-                view.filter.conditions.remove(index);
-            });
+/// The conditions and the selection, each with a button that removes it; returns the text of a condition to be edited.
+fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) -> Option<String> {
+    let mut edited = None;
+    let conditions = &doc.view().filter.conditions;
+    for (index, condition) in conditions.iter().enumerate() {
+        let hint = "Click to edit this condition";
+        let Some(clicked) = chip(ui, &condition_name(condition), Some(hint)) else { continue };
+        if matches!(clicked, Clicked::Edit) {
+            edited = Some(condition.to_string());
         }
+        change(cx, doc, |view| {
+            view.filter.conditions.remove(index);
+        });
     }
     if doc.has_selection() {
         let count = thousands(doc.counts(true).samples);
-        if chip(ui, &format!("{count} selected in the plot")) {
+        if chip(ui, &format!("{count} selected in the plot"), None).is_some() {
             send(cx, DataSetCommand::Brush(None));
         }
         let mut counts = doc.brush_counts();
@@ -136,6 +165,12 @@ fn chips(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
             send(cx, DataSetCommand::CountBrush(counts));
         }
     }
+    let count = conditions.len() + usize::from(doc.has_selection());
+    if count > 1 && ui.button("Remove all").clicked() {
+        send(cx, DataSetCommand::Brush(None));
+        change(cx, doc, |view| view.filter.conditions.clear());
+    }
+    edited
 }
 
 /// The open tables, where there are several.
@@ -251,16 +286,24 @@ fn counts(ui: &mut Ui, doc: &DataSetDoc) {
     ui.label(theme::strong_text(text, theme::BODY)).on_hover_text(hint);
 }
 
-/// A condition with a button that removes it; `true` if it was pressed.
-fn chip(ui: &mut Ui, text: &str) -> bool {
+/// A condition with a button that removes it. With a hint, a click on its text is told, too.
+fn chip(ui: &mut Ui, text: &str, hint: Option<&str>) -> Option<Clicked> {
     let frame = egui::Frame::new()
         .fill(ink(ui).raised)
         .corner_radius(4)
         .inner_margin(egui::Margin { left: 8, right: 0, top: 0, bottom: 0 });
     let shown = frame.show(ui, |ui| {
         ui.spacing_mut().item_spacing.x = 0.0;
-        ui.label(text);
-        icon_button(ui, Icon::Close, &format!("Remove {text}"), false).clicked()
+        let mut label = egui::Label::new(text).selectable(false);
+        if hint.is_some() {
+            label = label.sense(egui::Sense::click());
+        }
+        let mut response = ui.add(label);
+        if let Some(hint) = hint {
+            response = response.on_hover_text(hint).on_hover_cursor(egui::CursorIcon::PointingHand);
+        }
+        let removes = icon_button(ui, Icon::Close, &format!("Remove {text}"), false).clicked();
+        removes.then_some(Clicked::Remove).or(response.clicked().then_some(Clicked::Edit))
     });
     shown.inner
 }

@@ -1,8 +1,10 @@
 //! Functions that the parts of the table's view share.
 
+use crate::table::statistics::column_title;
 use crate::ui::data_set::{Axis, DataSetDoc, DataSetView};
 use crate::ui::intent::{DataSetCommand, Intent};
 use crate::ui::pane::PaneContext;
+use crate::ui::widgets::capital;
 use crate::view::figure::head_name;
 
 /// Shows something else of the table.
@@ -20,16 +22,40 @@ pub fn send(cx: &PaneContext<'_>, command: DataSetCommand) {
 /// The name of an axis.
 pub fn axis_name(axis: &Axis, doc: &DataSetDoc) -> String {
     match axis {
-        Axis::Column(name) => name.clone(),
+        Axis::Column(name) => capital(column_title(name)),
         Axis::Heads => {
-            let title = doc.heads_column().name();
+            let title = capital(doc.heads_column().title());
             match doc.view().heads.as_slice() {
-                [] => format!("{title} of all heads"),
-                [[layer, head]] => format!("{title} of {}", head_name(*layer, *head)),
-                several => format!("{title} of {} heads", several.len()),
+                [] if doc.numbers().is_none() => format!("{title}, chosen head"),
+                [] => format!("{title}, mean of the heads"),
+                [[layer, head]] => format!("{title}, {}", head_name(*layer, *head)),
+                several => format!("{title}, {} heads", several.len()),
             }
         }
     }
+}
+
+/// A list of axes to choose from. Conditions name a column as the file does: its name stands beside its title.
+pub fn axes(
+    ui: &mut egui::Ui,
+    doc: &DataSetDoc,
+    chosen: &Axis,
+    offered: Vec<Axis>,
+) -> Option<Axis> {
+    let mut clicked = None;
+    for axis in offered {
+        let title = axis_name(&axis, doc);
+        let mut button = egui::Button::selectable(axis == *chosen, &title);
+        if let Axis::Column(name) = &axis
+            && *name != title.to_lowercase()
+        {
+            button = button.shortcut_text(name.clone());
+        }
+        if ui.add(button).clicked() {
+            clicked = Some(axis);
+        }
+    }
+    clicked
 }
 
 /// A description of a sample, for a hover text.

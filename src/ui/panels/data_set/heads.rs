@@ -11,6 +11,7 @@ use crate::ui::panels::matrix::{CellColors, LEFT, TOP, at, cell, cells_rect_of};
 use crate::ui::theme;
 use crate::ui::value_cache::Matrix;
 use crate::ui::widgets::{Mark, frame_over_data, ink, muted, progress_line, text_in, thousands};
+use crate::ui::wording::in_window;
 use crate::view::figure::{head_name, labelled, number, step_for};
 use crate::view::{ColorMap, LayerHead};
 use egui::{Align2, Color32, Rect, Role, Sense, Ui, WidgetInfo, pos2, vec2};
@@ -45,7 +46,7 @@ impl Heads {
     /// Draws the matrix.
     pub fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
         if let Some(text) = doc.failed() {
-            ui.colored_label(ink(ui).error, text);
+            ui.colored_label(ink(ui).error, in_window(text).0);
             return;
         }
         if let Some(share) = doc.progress() {
@@ -97,7 +98,7 @@ impl Heads {
         let text = shown.map(|head| describe(numbers, head)).unwrap_or_default();
         text_in(ui, reading, Align2::LEFT_CENTER, &text, theme::plain(theme::SMALL), ink(ui).text);
         hover.on_hover_text(hint(numbers, shown));
-        bar(cx, ui, doc, numbers, map, range);
+        bar(cx, ui, doc, numbers, (map, range), cells.x_range());
         if let Some(comparison) = &numbers.comparison {
             let marked = match comparison.significant() {
                 0 => "",
@@ -130,8 +131,8 @@ fn bar(
     ui: &mut Ui,
     doc: &DataSetDoc,
     numbers: &Numbers,
-    colormap: ColorMap,
-    range: [f32; 2],
+    (colormap, range): (ColorMap, [f32; 2]),
+    cells: egui::Rangef,
 ) {
     let is_signed = numbers.comparison.is_some();
     let unit = match is_signed {
@@ -139,7 +140,7 @@ fn bar(
         false => numbers.column.unit(),
     };
     let bar = color_bar::Bar { range, full: numbers.matrix.range, colormap, unit, is_signed };
-    for one in bar.show(ui) {
+    for one in bar.show(ui, cells) {
         if let Change::Range(range) = one {
             change(cx, doc, |view| view.range = range);
         }

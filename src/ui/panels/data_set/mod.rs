@@ -7,6 +7,8 @@ mod plot;
 mod ranking;
 mod sheet;
 
+pub use common::description;
+
 use crate::ui::data_set::DataSetDoc;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::theme;
@@ -41,9 +43,12 @@ impl PaneUi for DataSetPane {
     fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui) {
         let Some(doc) = cx.data_set() else { return };
         let (whole, colors) = (ui.max_rect(), ink(ui));
-        let bar = Rect::from_min_max(whole.min, pos2(whole.right(), whole.top() + bar::HEIGHT));
+        let height = self.bar.height(ui, whole.width() - 2.0 * MARGIN);
+        let bar = Rect::from_min_max(whole.min, pos2(whole.right(), whole.top() + height));
         part(ui, bar, colors.panel, |ui| self.bar.ui(cx, ui, doc));
         let below = Rect::from_min_max(pos2(whole.left(), bar.bottom() + 1.0), whole.max);
+        // Messages leave the bar free.
+        cx.output.data_set_rect.set(Some(below));
         if whole.width() < LEAST_WIDTH {
             return self.narrow(cx, ui, doc, below);
         }

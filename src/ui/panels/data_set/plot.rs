@@ -1,13 +1,13 @@
 //! The samples as points over two numbers; a rectangle that is drawn around some selects them.
 
-use super::common::{axis_name, change, description, send};
+use super::common::{axes, axis_name, change, description, send};
 use crate::table::statistics::{Mask, Values};
 use crate::ui::data_set::{Axis, Brush, Counts, DataSetDoc, DataSetId};
 use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
 use crate::ui::theme;
 use crate::ui::widgets::{ink, muted, text_in, thousands};
-use crate::view::figure::number;
+use crate::view::figure::Ticks;
 use egui::{
     Align2, Color32, CursorIcon, Mesh, Pos2, Rect, Role, Sense, Shape, Stroke, StrokeKind, Ui,
     WidgetInfo, pos2, vec2,
@@ -43,12 +43,15 @@ struct Drawn {
     ranges: [[f64; 2]; 2],
     mesh: Arc<Mesh>,
     missing: usize,
+    /// Whether no sample has a place: there are no ranges then.
+    is_empty: bool,
 }
 
 impl Plot {
     /// Draws the plot.
     pub fn ui(&mut self, cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
-        top_line(cx, ui, doc, self.drawn.as_ref().map_or(0, |drawn| drawn.missing));
+        let drawn = self.drawn.as_ref().filter(|drawn| !drawn.is_empty);
+        top_line(cx, ui, doc, drawn.map_or(0, |drawn| drawn.missing));
         let whole = Rect::from_min_size(ui.cursor().min, ui.available_size());
         let frame = Rect::from_min_max(whole.min + vec2(LEFT, 6.0), whole.max - vec2(6.0, BOTTOM));
         if frame.width() < 40.0 || frame.height() < 30.0 {
@@ -60,6 +63,12 @@ impl Plot {
             self.drawn = Some(draw(ui, doc, key));
         }
         let Some(drawn) = &self.drawn else { return };
+        if drawn.is_empty {
+            self.from = None;
+            let font = theme::plain(theme::BODY);
+            text_in(ui, frame, Align2::CENTER_CENTER, nothing(doc), font, ink(ui).muted);
+            return;
+        }
         scales(ui, drawn);
         ui.painter().with_clip_rect(frame.expand(3.0)).add(Shape::mesh(Arc::clone(&drawn.mesh)));
         if let Some(brush) = doc.outline() {
@@ -108,6 +117,18 @@ impl Plot {
     }
 }
 
+/// The reason why there are no points.
+fn nothing(doc: &DataSetDoc) -> &'static str {
+    let is_read = doc.progress().is_some() && doc.view().axes.contains(&Axis::Heads);
+    if doc.filtered().count() == 0 {
+        "No sample fits the filter."
+    } else if is_read {
+        "The numbers of the heads are being read …"
+    } else {
+        "No sample has a number on both axes."
+    }
+}
+
 /// The axes, the meaning of the colours, and how many samples have no number.
 fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, missing: usize) {
     ui.horizontal(|ui| {
@@ -142,15 +163,15 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, missing: usize)
 fn axis(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, which: usize, name: &'static str) {
     let current = &doc.view().axes[which];
     egui::ComboBox::from_id_salt(name)
-        .width(150.0)
+        .width((ui.max_rect().width() * 0.26).clamp(110.0, 230.0))
+        .truncate()
         .height(420.0)
         .selected_text(axis_name(current, doc))
         .show_ui(ui, |ui| {
             let columns = doc.samples().numeric().map(Axis::column);
-            for offered in std::iter::once(Axis::Heads).chain(columns) {
-                if ui.selectable_label(offered == *current, axis_name(&offered, doc)).clicked() {
-                    change(cx, doc, |view| view.axes[which] = offered);
-                }
+            let offered = std::iter::once(Axis::Heads).chain(columns).collect();
+            if let Some(chosen) = axes(ui, doc, current, offered) {
+                change(cx, doc, |view| view.axes[which] = chosen);
             }
         })
         .response
@@ -203,7 +224,8 @@ fn draw(ui: &Ui, doc: &DataSetDoc, key: Key) -> Drawn {
             point(&mut mesh, place, radius, color);
         }
     }
-    Drawn { key, places, ranges, mesh: Arc::new(mesh), missing }
+    let is_empty = places.iter().all(Option::is_none);
+    Drawn { key, places, ranges, mesh: Arc::new(mesh), missing, is_empty }
 }
 
 /// Adds an octagon, which looks like a disc at this size.
@@ -279,47 +301,21 @@ fn scales(ui: &Ui, drawn: &Drawn) {
     let (frame, ink) = (drawn.key.frame, ink(ui));
     let font = || theme::plain(11.0);
     let line = Stroke::new(1.0, ink.hairline);
-    let largest = |[low, high]: [f64; 2]| low.abs().max(high.abs());
-    for tick in ticks(drawn.ranges[0], (frame.width() / 90.0).max(2.0) as usize) {
+    let ticks = Ticks::new(drawn.ranges[0], (frame.width() / 90.0).max(2.0) as usize);
+    for &tick in &ticks.values {
         let x = place_of(frame, drawn.ranges, [tick, drawn.ranges[1][0]]).x;
         ui.painter().vline(x, frame.y_range(), line);
         let place = Rect::from_center_size(pos2(x, frame.bottom() + 10.0), vec2(80.0, 14.0));
-        text_in(
-            ui,
-            place,
-            Align2::CENTER_CENTER,
-            &number(tick, largest(drawn.ranges[0])),
-            font(),
-            ink.muted,
-        );
+        text_in(ui, place, Align2::CENTER_CENTER, &ticks.text(tick), font(), ink.muted);
     }
-    for tick in ticks(drawn.ranges[1], (frame.height() / 24.0).max(2.0) as usize) {
+    let ticks = Ticks::new(drawn.ranges[1], (frame.height() / 24.0).max(2.0) as usize);
+    for &tick in &ticks.values {
         let y = place_of(frame, drawn.ranges, [drawn.ranges[0][0], tick]).y;
         ui.painter().hline(frame.x_range(), y, line);
         let place = Rect::from_min_max(
             pos2(frame.left() - LEFT, y - 7.0),
             pos2(frame.left() - 6.0, y + 7.0),
         );
-        text_in(
-            ui,
-            place,
-            Align2::RIGHT_CENTER,
-            &number(tick, largest(drawn.ranges[1])),
-            font(),
-            ink.muted,
-        );
+        text_in(ui, place, Align2::RIGHT_CENTER, &ticks.text(tick), font(), ink.muted);
     }
-}
-
-/// Round numbers within a range, about `count` of them.
-fn ticks([low, high]: [f64; 2], count: usize) -> Vec<f64> {
-    let rough = (high - low) / count.max(1) as f64;
-    if !rough.is_finite() || rough <= 0.0 {
-        return Vec::new();
-    }
-    let power = 10.0_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
-    let step = step.into_iter().find(|step| *step >= rough).unwrap_or(rough);
-    let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
-    (first..=last).map(|at| at as f64 * step).collect()
 }

@@ -30,6 +30,10 @@ pub fn ui(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
         }
         return;
     };
+    if ranking.heads.is_empty() {
+        muted(ui, "No head has a number to rank it by.");
+        return;
+    }
     titles(ui, numbers, ranking);
     let most = ranking.heads.iter().map(|head| head.value.abs()).fold(0.0, f64::max);
     let scroll = egui::ScrollArea::vertical().id_salt(("data set ranking", doc.id));
@@ -44,11 +48,18 @@ pub fn ui(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
 fn titles(ui: &mut Ui, numbers: &Numbers, ranking: &Ranking) {
     let (first, resamples) = (ranking.options.first, ranking.options.resamples);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
-    let value = if numbers.comparison.is_some() { "difference" } else { "mean" };
+    let value = match (&numbers.comparison, numbers.column.is_low_first()) {
+        (Some(_), _) => "difference, by size",
+        (None, true) => "mean, lowest first",
+        (None, false) => "mean",
+    };
     let names = ["", "head", "", value, &format!("in first {first}"), "rank"];
     let labels = format!("Columns: head, {value}, in first {first}, rank");
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &labels));
-    for (index, (name, place)) in names.into_iter().zip(COLUMNS).enumerate() {
+    let mut places = COLUMNS;
+    // The title of the numbers also stands over their bars.
+    places[3][0] = COLUMNS[2][0];
+    for (index, (name, place)) in names.into_iter().zip(places).enumerate() {
         let align = if index < 2 { Align2::LEFT_CENTER } else { Align2::RIGHT_CENTER };
         text_in(ui, column(rect, place), align, name, theme::plain(theme::SMALL), ink(ui).muted);
     }
@@ -91,7 +102,11 @@ fn row(
     let small = || theme::plain(theme::SMALL);
     text_in(ui, of_rank, Align2::LEFT_CENTER, &(rank + 1).to_string(), small(), colors.muted);
     text_in(ui, of_name, Align2::LEFT_CENTER, &name, theme::strong(theme::SMALL), color);
-    bar(ui, of_bar, (head.value.abs() / most.max(f64::MIN_POSITIVE)) as f32, color);
+    let share = (head.value / most.max(f64::MIN_POSITIVE)) as f32;
+    match numbers.comparison.is_some() {
+        true => signed_bar(ui, of_bar, share, color),
+        false => bar(ui, of_bar, share, color),
+    }
     let unit = match numbers.comparison.is_some() {
         true => numbers.column.difference_unit(),
         false => numbers.column.unit(),
@@ -123,6 +138,17 @@ fn row(
         chosen.dedup();
         change(cx, doc, |view| view.heads = chosen);
     }
+}
+
+/// A bar from the middle, to the left for a negative number.
+fn signed_bar(ui: &Ui, place: Rect, share: f32, color: egui::Color32) {
+    let track = place.shrink2(vec2(2.0, 9.0));
+    ui.painter().rect_filled(track, 1.0, ink(ui).hairline);
+    let (middle, length) = (track.center().x, share.clamp(-1.0, 1.0) * track.width() / 2.0);
+    let end = middle + length;
+    let range = middle.min(end)..=middle.max(end);
+    ui.painter().rect_filled(Rect::from_x_y_ranges(range, track.y_range()), 1.0, color);
+    ui.painter().vline(middle, place.shrink(6.0).y_range(), egui::Stroke::new(1.0, ink(ui).muted));
 }
 
 fn bar(ui: &Ui, place: Rect, share: f32, color: egui::Color32) {

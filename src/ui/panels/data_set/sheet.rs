@@ -1,8 +1,8 @@
 //! The contact sheet: the samples as small pictures with the map of the chosen heads, in the order of any column.
 
-use super::common::{axis_name, change, description, send};
-use crate::table::statistics::Values;
-use crate::ui::data_set::tiles::{MapsOf, Tile};
+use super::common::{axes, axis_name, change, description, send};
+use crate::table::statistics::{Values, column_title};
+use crate::ui::data_set::tiles::Tile;
 use crate::ui::data_set::{Axis, DataSetDoc, DataSetId};
 use crate::ui::intent::DataSetCommand;
 use crate::ui::pane::PaneContext;
@@ -64,13 +64,10 @@ impl Sheet {
             let seen = first * columns..(last * columns).min(order.len());
             // One row more, so that a slow scroll finds its pictures made.
             let made = first * columns..((last + 1) * columns).min(order.len());
-            let of = MapsOf::new(doc.view().heads.clone(), cx.look.colormap);
-            // The first numbers choose the head of the maps.
-            if !of.heads.is_empty() || doc.numbers().is_some() || doc.failed().is_some() {
-                let missing = doc.tiles.missing(&order[made], &of);
-                if !missing.is_empty() {
-                    send(cx, DataSetCommand::Tiles(missing));
-                }
+            let of = doc.maps(cx.look.colormap);
+            let missing = doc.tiles.missing(&order[made], &of);
+            if !missing.is_empty() {
+                send(cx, DataSetCommand::Tiles(missing));
             }
             for index in seen {
                 tile(cx, ui, doc, index, place(index));
@@ -100,27 +97,26 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
         muted(ui, "Sorted by");
         let view = doc.view();
         egui::ComboBox::from_id_salt("order of the samples")
-            .width(170.0)
+            .width(210.0)
+            .truncate()
             .height(420.0)
             .selected_text(axis_name(&view.sort, doc))
             .show_ui(ui, |ui| {
                 let is_sortable = |name: &&String| match doc.samples().column(name) {
                     Some(Values::Number(_)) => doc.samples().numeric().any(|own| own == *name),
-                    Some(Values::Text(_)) => *name != "request",
+                    Some(Values::Text(_)) => !matches!(name.as_str(), "request" | "turns"),
                     _ => true,
                 };
                 let columns =
                     doc.samples().names().iter().filter(is_sortable).map(|name| Axis::column(name));
-                for offered in std::iter::once(Axis::Heads).chain(columns) {
-                    if ui.selectable_label(offered == view.sort, axis_name(&offered, doc)).clicked()
-                    {
-                        change(cx, doc, |view| view.sort = offered);
-                    }
+                let offered = std::iter::once(Axis::Heads).chain(columns).collect();
+                if let Some(sort) = axes(ui, doc, &view.sort, offered) {
+                    change(cx, doc, |view| view.sort = sort);
                 }
             })
             .response
             .widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, "Order of the samples"));
-        let text = if view.descending { "Largest first" } else { "Smallest first" };
+        let text = order_name(doc);
         let hint = match &view.sort {
             Axis::Column(name) if name == "logprob" && !view.descending => {
                 "Improbable answers come first: they are the ones that are most often wrong"
@@ -131,6 +127,23 @@ fn top_line(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc) {
             change(cx, doc, |view| view.descending ^= true);
         }
     });
+}
+
+/// The order in words.
+fn order_name(doc: &DataSetDoc) -> &'static str {
+    let view = doc.view();
+    let values = match &view.sort {
+        Axis::Column(name) => doc.samples().column(name),
+        Axis::Heads => None,
+    };
+    match (values, view.descending) {
+        (Some(Values::Text(_)), false) => "A to Z",
+        (Some(Values::Text(_)), true) => "Z to A",
+        (Some(Values::Bool(_)), false) => "Wrong first",
+        (Some(Values::Bool(_)), true) => "Right first",
+        (_, false) => "Smallest first",
+        (_, true) => "Largest first",
+    }
 }
 
 fn tile(cx: &PaneContext<'_>, ui: &mut Ui, doc: &DataSetDoc, index: usize, rect: Rect) {
@@ -208,7 +221,7 @@ fn label(ui: &Ui, doc: &DataSetDoc, row: usize, answer: &str, rect: Rect) {
         (None, Axis::Column(name)) => {
             let value = samples.number(name, row);
             if value.is_finite() {
-                format!("{name} {}", number(value, value.abs()))
+                format!("{} {}", column_title(name), number(value, value.abs()))
             } else {
                 String::new()
             }
