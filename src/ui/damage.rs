@@ -19,6 +19,8 @@ const MOST_AREAS: usize = 8;
 const MOST_SHARE: f32 = 0.8;
 /// Pixels around a shape that antialiasing and the alignment of text can touch.
 const MARGIN: f32 = 3.0;
+/// Longest miter that is counted: beyond every window.
+const FARTHEST: f32 = 1e5;
 /// Pixels by which the place of a copied picture may differ from whole ones.
 const ALIGNED: f32 = 0.02;
 /// Longest time for the comparison of two frames; what is left by then counts as changed.
@@ -208,13 +210,29 @@ fn overlaps(a: Rect, b: Rect) -> bool {
     a.intersect(b).is_positive()
 }
 
+/// The largest distance from a corner of a path to the corner of its outline, for an outline at a distance of 1: epaint
+/// joins edges by miters without a limit.
+fn miter(points: &[egui::Pos2], closed: bool) -> f32 {
+    let count = points.len();
+    let edge = |from: usize| (points[(from + 1) % count] - points[from]).normalized();
+    let corners = if closed { 0..count } else { 1..count.saturating_sub(1) };
+    let longest = corners
+        .map(|corner| (edge((corner + count - 1) % count), edge(corner)))
+        .filter(|(before, after)| before.length_sq() > 0.0 && after.length_sq() > 0.0)
+        .map(|(before, after)| 2.0 / (before + after).length().max(1e-6))
+        .fold(1.0, f32::max);
+    longest.min(FARTHEST)
+}
+
 /// The pixels that a shape can touch.
 fn touched(clipped: &ClippedShape, scale: f32, [width, height]: [u32; 2]) -> Rect {
     let shape = &clipped.shape;
     let bounds = clipped.transform_after_tessellation * shape.visual_bounding_rect();
-    // Corners of a path reach farther than half the stroke.
-    let stroke = match shape {
-        Shape::Path(path) => path.stroke.width,
+    // Corners of a path reach farther than half the stroke and the smoothed edge.
+    let corners = match shape {
+        Shape::Path(path) => {
+            (path.stroke.width * scale / 2.0 + 0.5) * miter(&path.points, path.closed)
+        }
         _ => 0.0,
     };
     let pixels = |rect: Rect, margin: f32| {
@@ -231,7 +249,7 @@ fn touched(clipped: &ClippedShape, scale: f32, [width, height]: [u32; 2]) -> Rec
     if bounds.is_negative() {
         return Rect::NOTHING;
     }
-    pixels(bounds, MARGIN + stroke * scale).intersect(pixels(clipped.clip_rect, 1.0))
+    pixels(bounds, MARGIN + corners).intersect(pixels(clipped.clip_rect, 1.0))
 }
 
 /// The pixels of a picture that can be copied from its texture: all of it, unscaled, on whole pixels, inside its clip
@@ -433,6 +451,30 @@ mod tests {
         assert!(!outside.area.is_positive());
         let nothing = clipped(Shape::Noop, Rect::EVERYTHING);
         assert!(!nothing.area.is_positive());
+    }
+
+    #[test]
+    fn the_long_corners_of_a_thin_shape_are_within_its_area() {
+        let ctx = egui::Context::default();
+        let _ = ctx.run_ui(egui::RawInput::default(), |_| ());
+        let points =
+            |width: f32| vec![pos2(30.0, 90.0), pos2(30.0 + width, 60.0), pos2(30.0 + width, 90.0)];
+        for width in [20.0, 2.0, 0.5, 0.06, 0.003] {
+            for stroke in [0.0, 1.5] {
+                let stroke = egui::Stroke::new(stroke, Color32::WHITE);
+                let shape = Shape::convex_polygon(points(width), Color32::RED, stroke);
+                let shape = clipped(shape, Rect::EVERYTHING);
+                let primitives = ctx.tessellate(vec![shape.clipped.clone()], 1.0);
+                for primitive in primitives {
+                    let egui::epaint::Primitive::Mesh(mesh) = primitive.primitive else { continue };
+                    let window = Rect::from_min_size(pos2(0.0, 0.0), vec2(400.0, 300.0));
+                    let inside = mesh.vertices.iter().filter(|vertex| window.contains(vertex.pos));
+                    for vertex in inside {
+                        assert!(shape.area.contains(vertex.pos), "{width}: {:?}", vertex.pos);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ const RULER: f32 = 20.0;
 const BLOCK: f32 = 72.0;
 /// Half the width of the area that catches an edge, in points.
 const GRIP: f32 = 4.0;
+/// Height of the lower end of a ramp and width of its upper end; narrower ramps are not drawn.
+const THIN_RAMP: f32 = 1.0;
 /// Least scale at which a step can be seen and dragged.
 const LEAST_POINTS_A_SECOND: f32 = 8.0;
 
@@ -361,16 +363,26 @@ fn block(
 fn paint_block(ui: &Ui, rect: Rect, there: f32, fill: Color32, ink: Ink) {
     let gap = vec2(1.0, 0.0);
     let stands = Rect::from_min_max(pos2(there, rect.top()), rect.max - gap);
-    if there > rect.left() {
-        let ramp = vec![
-            pos2(rect.left(), rect.bottom()),
-            pos2(there, rect.top()),
-            pos2(there, rect.bottom()),
-        ];
-        let shade = fill.lerp_to_gamma(ink.panel, 0.45);
-        ui.painter().add(egui::Shape::convex_polygon(ramp, shade, Stroke::NONE));
-    }
+    let shade = fill.lerp_to_gamma(ink.panel, 0.45);
+    ui.painter().extend(ramp(rect, there, shade));
     ui.painter().rect_filled(stands, 2.0, fill);
+}
+
+/// A ramp from the left edge of `rect` to `there`. Its ends are blunt: the smoothed edges of a thin, sharp triangle
+/// reach far beyond its corners.
+fn ramp(rect: Rect, there: f32, shade: Color32) -> Option<egui::Shape> {
+    let width = there - rect.left();
+    if width < THIN_RAMP {
+        return None;
+    }
+    let corners = vec![
+        pos2(rect.left(), rect.bottom()),
+        pos2(rect.left(), rect.bottom() - THIN_RAMP),
+        pos2(there - THIN_RAMP, rect.top()),
+        pos2(there, rect.top()),
+        pos2(there, rect.bottom()),
+    ];
+    Some(egui::Shape::convex_polygon(corners, shade, Stroke::NONE))
 }
 
 fn contents(
@@ -555,6 +567,39 @@ pub fn empty(cx: &PaneContext<'_>, ui: &mut Ui) {
         let button = egui::Button::new(text).min_size(vec2(200.0, 28.0));
         if ui.add(button).on_hover_text(act.hint()).clicked() {
             cx.intents.act(act);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
+    use egui::epaint::{ClippedShape, Primitive};
+
+    /// Bounds of the triangles that a shape becomes.
+    fn drawn(shape: egui::Shape) -> Rect {
+        let ctx = egui::Context::default();
+        let clip_rect = Rect::EVERYTHING;
+        let _ = ctx.run_ui(egui::RawInput::default(), |_| ());
+        let transform_after_tessellation = egui::emath::TSTransform::IDENTITY;
+        let shape = ClippedShape { clip_rect, shape, transform_after_tessellation };
+        let mut bounds = Rect::NOTHING;
+        for primitive in ctx.tessellate(vec![shape], 1.0) {
+            let Primitive::Mesh(mesh) = primitive.primitive else { continue };
+            mesh.vertices.iter().for_each(|vertex| bounds.extend_with(vertex.pos));
+        }
+        bounds
+    }
+
+    #[test]
+    fn a_ramp_of_any_width_stays_in_its_block() {
+        let rect = Rect::from_min_size(pos2(10.37, 680.0), vec2(200.0, 30.0));
+        for step in 0..2000 {
+            let there = rect.left() + step as f32 * 0.099;
+            let Some(shape) = ramp(rect, there, Color32::WHITE) else { continue };
+            let bounds = drawn(shape);
+            assert!(rect.expand(1.0).contains_rect(bounds), "{there}: {bounds:?}");
         }
     }
 }
