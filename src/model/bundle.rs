@@ -87,7 +87,18 @@ impl Bundle {
     pub fn elsewhere(folder: &Path, manifest: &[u8], tokenizer: &[u8]) -> Result<Self> {
         let manifest_sha256 = hex(&Sha256::digest(manifest));
         let manifest = Manifest::parse(&folder.join(MANIFEST_FILE), manifest)?;
-        let path = folder.join(manifest.tokenizer_file().unwrap_or_default());
+        let name = manifest.tokenizer_file().unwrap_or_default();
+        let path = folder.join(name);
+        let wrong = |reason: String| ModelError::Tokenizer { path: path.clone(), reason };
+        if tokenizer.len() as u64 > MAX_TOKENIZER_BYTES {
+            let bytes = tokenizer.len();
+            return Err(wrong(format!(
+                "it has {bytes} bytes, at most {MAX_TOKENIZER_BYTES} can be read"
+            )));
+        }
+        if let Some(entry) = manifest.files.get(name) {
+            check_hash(&path, entry, &hex(&Sha256::digest(tokenizer)))?;
+        }
         let tokenizer = Tokenizer::from_bytes(&path, tokenizer, &manifest)?;
         Ok(Self { folder: folder.to_owned(), manifest, manifest_sha256, tokenizer })
     }

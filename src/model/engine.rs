@@ -45,7 +45,8 @@ impl Engine {
         Ok(Self { place: Place::Here(Box::new(engine)) })
     }
 
-    /// Connects to a machine that loads the model. `progress` as in [`Self::load`].
+    /// Connects to a machine that loads the model. `progress` as in [`Self::load`], after [`super::AskStage::Connect`] if
+    /// the machine does not answer for a second.
     ///
     /// # Errors
     /// A machine that cannot be reached, its errors of [`Self::load`], or [`ModelError::Cancelled`].
@@ -118,10 +119,16 @@ impl Engine {
     }
 
     /// Discards the results kept from earlier questions.
-    pub fn forget(&mut self) {
+    ///
+    /// # Errors
+    /// [`ModelError::Cancelled`] while another machine does not answer.
+    pub fn forget(&mut self, cancel: &CancelToken) -> Result<()> {
         match &mut self.place {
-            Place::Here(engine) => engine.forget(),
-            Place::There(engine) => engine.forget(),
+            Place::Here(engine) => {
+                engine.forget();
+                Ok(())
+            }
+            Place::There(engine) => engine.forget(cancel),
         }
     }
 

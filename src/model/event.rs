@@ -10,6 +10,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AskStage {
+    /// Waiting for the first answer of another machine. Only its client reports it.
+    Connect,
     /// Hashing weights that were not hashed on this machine before.
     Verify,
     /// Opening the graphs of the bundle.
@@ -29,13 +31,14 @@ pub enum AskStage {
 impl AskStage {
     /// Whether the model is not ready yet.
     pub const fn is_loading(self) -> bool {
-        matches!(self, Self::Verify | Self::Load)
+        matches!(self, Self::Connect | Self::Verify | Self::Load)
     }
 }
 
 impl std::fmt::Display for AskStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Connect => "connecting",
             Self::Verify => "checking the weights",
             Self::Load => "loading the model",
             Self::Preprocess => "preparing the picture",
@@ -56,6 +59,16 @@ pub struct Progress {
     pub done: u32,
     /// Total number of steps (for [`AskStage::Decode`] the maximum).
     pub total: u32,
+}
+
+impl Progress {
+    /// The stage for a reader; `host` is the machine that has the model, if it is another one.
+    pub fn line(&self, host: Option<&str>) -> String {
+        match (self.stage, host) {
+            (AskStage::Connect, Some(host)) => format!("connecting to {host}"),
+            (stage, _) => stage.to_string(),
+        }
+    }
 }
 
 /// The attention of one query position, which becomes a row of `attention.weights`.

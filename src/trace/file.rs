@@ -25,7 +25,7 @@ pub const FORMAT_OF_ONE_CANVAS: &str = "1.0";
 
 const META_KEY: &str = "vlmtrace";
 /// The metadata describes each position; the longest contexts need megabytes.
-const MAX_META_BYTES: usize = 64 << 20;
+pub(super) const MAX_META_BYTES: usize = 64 << 20;
 /// Layers × heads of a model, including the vision tower: ten times the number of the largest models.
 const MAX_MAPS: u64 = 1 << 18;
 /// Views of one question, and canvases: pictures, tiles, frames.

@@ -1,6 +1,6 @@
 //! Traces on their way between machines: a trace travels as its file, and parts of the file can travel first.
 
-use super::file::stays_in_file;
+use super::file::{MAX_META_BYTES, stays_in_file};
 use super::source::{RemoteBytes, TraceFile};
 use super::tensor::owned;
 use super::{Timings, Trace, TraceError, TraceMeta, format};
@@ -193,6 +193,9 @@ impl TraceMeta {
         let wrong = |reason: String| TraceError::Inconsistent {
             reason: format!("its metadata cannot be read ({reason})"),
         };
+        if text.len() > MAX_META_BYTES {
+            return Err(wrong(format!("it has {} bytes, at most {MAX_META_BYTES}", text.len())));
+        }
         let loose: serde_json::Value =
             serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
         let version = loose.get("format_version").and_then(serde_json::Value::as_str);

@@ -170,6 +170,11 @@ impl Chat {
         self.error = Some(in_window(error).0);
     }
 
+    /// The other machine that has the model; `None`: this one, or none yet.
+    pub fn host(&self) -> Option<&str> {
+        self.feed.as_ref().and_then(Feed::host)
+    }
+
     /// Stops; tokens that arrive later are dropped.
     pub fn stop(&mut self) -> Option<Asking> {
         let asking = self.asking.take()?;
@@ -181,14 +186,14 @@ impl Chat {
 }
 
 impl Asking {
-    /// Text for the current stage of the answer.
-    pub fn line(&self) -> String {
+    /// Text for the current stage of the answer; `host` is the machine that has the model, if it is another one.
+    pub fn line(&self, host: Option<&str>) -> String {
         match self.progress {
             None => "waiting for the model".into(),
             Some(Progress { stage: AskStage::Decode, done, .. }) if done > 0 => {
                 format!("answering, {done} tokens")
             }
-            Some(progress) => progress.stage.to_string(),
+            Some(progress) => progress.line(host),
         }
     }
 

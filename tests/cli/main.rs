@@ -18,6 +18,8 @@ mod masks;
 mod patch;
 mod program;
 mod record;
+#[cfg(target_os = "linux")]
+mod remote;
 mod render;
 mod report;
 mod score;

@@ -106,7 +106,7 @@ fn the_parts_of_a_trace_agree() {
 fn text_rows_are_those_after_the_picture_and_the_same_as_among_all() {
     let mut engine = Fixture::of("tiny").engine();
     let text = ask(&mut engine, &question(QUESTION));
-    engine.forget();
+    engine.forget(&CancelToken::new()).unwrap();
     let mut asked = question(QUESTION);
     asked.options.rows = Rows::All;
     let all = ask(&mut engine, &asked);
@@ -136,7 +136,7 @@ fn the_generated_answer_scores_as_it_was_generated() {
         // may say something that encodes differently, and are then asked about a plain sentence.
         let sentence = generated.meta().answer.clone();
         asked.options.answer = Some(sentence);
-        engine.forget();
+        engine.forget(&CancelToken::new()).unwrap();
         let scored = ask(&mut engine, &asked);
         let ids = generated.answer_ids();
         if model == "tiny" {
@@ -417,7 +417,7 @@ fn a_seed_repeats_its_answer() {
     let mut answers = Vec::new();
     for seed in [1, 1, 2, 3, 4] {
         asked.options.sampling.seed = seed;
-        engine.forget();
+        engine.forget(&CancelToken::new()).unwrap();
         answers.push(ask(&mut engine, &asked).answer_ids().into_owned());
     }
     assert_eq!(answers[0], answers[1]);

@@ -326,7 +326,7 @@ fn a_strength_of_zero_changes_no_bit_and_a_bad_one_is_refused() {
     let mut pair = Pair::of("gqa");
     let answer: Vec<u32> = pair.trace.answer_ids().iter().map(|&id| id as u32).collect();
     let mut with = |interventions: Interventions| {
-        pair.engine.forget();
+        pair.engine.forget(&CancelToken::new()).unwrap();
         let change = Rerun { answer: Some(answer.clone()), interventions, rows: Rows::All };
         pair.engine.again(&pair.trace, &change, &CancelToken::new(), &mut |_| {})
     };

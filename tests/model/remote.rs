@@ -516,6 +516,12 @@ fn a_program_can_follow_the_documentation() {
         "request",
         "payload",
     );
+    // One variant more than a request may have, and millions of them: they are counted while they are read.
+    for count in [97, 4_000_000] {
+        let variants = format!("[{}{{}}]", "{},".repeat(count - 1));
+        let message = json!({"type": "rescore", "variants_bytes": variants.len()});
+        refused(of(message), variants.as_bytes(), "request", "more than 96 entries");
+    }
     refused(
         of(json!({"type": "rescore", "variants_bytes": 54})),
         br#"[{"blank": {"fill": "mean", "patches": [[9999, 0]]}}]  "#,

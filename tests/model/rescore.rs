@@ -152,7 +152,7 @@ fn an_intervention_scores_as_asking_under_it_does() {
         let scored = score(&mut engine, &mut rescorer, &variants);
         for (index, (interventions, scored)) in all.into_iter().zip(scored).enumerate() {
             asked.options.interventions = interventions;
-            engine.forget();
+            engine.forget(&CancelToken::new()).unwrap();
             let expected = ask(&mut engine, &asked);
             let what = format!("{model}, intervention {index}");
             assert_close(&scored.logprobs, &expected.answer_logprobs(), 1e-4, &what);

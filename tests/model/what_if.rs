@@ -89,7 +89,7 @@ fn a_question_asked_again_from_its_trace_has_the_same_numbers() {
         let asked =
             request(Some(picture(&text(&run["picture"]))), &numbers::<String>(&run["turns"]));
         let first = ask(&mut engine, &asked);
-        engine.forget();
+        engine.forget(&CancelToken::new()).unwrap();
         let second = again(&mut engine, &first, &Rerun::default());
         assert_eq!(second.meta().tokens, first.meta().tokens, "labels too");
         assert_eq!(second.meta().spans, first.meta().spans);

@@ -1,7 +1,9 @@
 //! Execution of a model: flags and the options of the engine.
 
-use super::cancel_on_interrupt;
-use crate::model::{Address, Device, Engine, EngineOptions, Progress, RemoteOptions, builtin};
+use super::{cancel_on_interrupt, note};
+use crate::model::{
+    Address, AskStage, Device, Engine, EngineOptions, Progress, RemoteOptions, builtin,
+};
 use std::path::{Path, PathBuf};
 
 /// Device and library on which a model runs.
@@ -67,7 +69,12 @@ pub(crate) fn load_engine(
         ..options_of(flags)
     };
     let remote = RemoteOptions { address: address.clone(), stage: None };
-    Ok(Engine::connect(&remote, &options, &cancel_on_interrupt(), progress)?)
+    let mut tell = |reported: Progress| match reported.stage {
+        // A bar has no place for a host, and is not drawn where stderr is no terminal.
+        AskStage::Connect => note(&format!("{} …", reported.line(Some(address.host())))),
+        _ => progress(reported),
+    };
+    Ok(Engine::connect(&remote, &options, &cancel_on_interrupt(), &mut tell)?)
 }
 
 /// The options of an engine in this process, with the built-in model unless another is given.

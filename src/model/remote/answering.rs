@@ -122,9 +122,14 @@ fn weights(page: &Page, wanted: &Maps, heads: usize) -> (Maps, Vec<u8>) {
         Maps::These(list) => {
             let (mut there, mut bytes) = (Vec::new(), Vec::new());
             let layers = page.stats.len() / STAT_COUNT / heads.max(1);
+            // A list that repeats a map gets it once, and is never longer than the page.
+            let mut is_taken = vec![false; layers * heads];
             for &[layer, head] in list {
                 if (head as usize) < heads && (layer as usize) < layers {
                     let map = layer as usize * heads + head as usize;
+                    if std::mem::replace(&mut is_taken[map], true) {
+                        continue;
+                    }
                     let weights = &page.weights[map * page.keys..(map + 1) * page.keys];
                     bytes.extend_from_slice(bytemuck::cast_slice::<f16, u8>(weights));
                     there.push([layer, head]);

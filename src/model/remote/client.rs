@@ -152,9 +152,15 @@ impl RemoteEngine {
     }
 
     /// The server discards the results kept from earlier questions.
-    pub fn forget(&mut self) {
-        // A server that is gone has forgotten.
-        let _ = self.result(&ClientMessage::Forget, &CancelToken::new());
+    ///
+    /// # Errors
+    /// [`ModelError::Cancelled`], or an answer that does not fit.
+    pub fn forget(&mut self, cancel: &CancelToken) -> Result<()> {
+        match self.result(&ClientMessage::Forget, cancel) {
+            // A server that is gone has forgotten.
+            Ok(_) | Err(ModelError::ConnectionLost { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a request without events, and waits for its answer.

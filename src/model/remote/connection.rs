@@ -5,21 +5,23 @@ use super::assemble::{Assembler, Message};
 use super::frame::{FrameError, read_frame};
 use super::message::{ClientMessage, ErrorKind, PROTOCOL, ServerMessage, Spoken, ZSTD};
 use super::outbox::Outbox;
-use super::process::Process;
+use super::process::{FAREWELL, Process};
 use crate::job::CancelToken;
 use crate::model::engine_info::EngineInfo;
 use crate::model::error::{ModelError, Result};
-use crate::model::event::Progress;
+use crate::model::event::{AskStage, Progress};
 use crate::model::local_engine::WRITER;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::collections::HashMap;
 use std::io::{BufReader, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Interval at which a waiting request looks at its cancel token.
 const POLL: Duration = Duration::from_millis(20);
+/// Time without a first answer after which the user is told what is waited for.
+const SLOW: Duration = Duration::from_secs(1);
 /// The reply of the server that refuses a greeting.
 const ADVICE: &str =
     "A shell profile that prints text is the usual cause: let it print only in interactive shells.";
@@ -58,6 +60,7 @@ pub struct Connection {
     outbox: Option<Outbox>,
     waiting: Arc<Waiting>,
     next_id: AtomicU64,
+    is_greeted: AtomicBool,
     process: Mutex<Process>,
 }
 
@@ -114,6 +117,7 @@ impl Connection {
             outbox: Some(outbox),
             waiting,
             next_id: AtomicU64::new(0),
+            is_greeted: AtomicBool::new(false),
             process: Mutex::new(process),
         });
         let client = WRITER.to_owned();
@@ -131,14 +135,23 @@ impl Connection {
             error => error,
         };
         let call = connection.call(&hello, Vec::new()).map_err(failed)?;
+        let (start, mut is_told) = (Instant::now(), false);
         loop {
-            let Incoming { message, payload, .. } = call.next(cancel).map_err(failed)?;
+            let Some(Incoming { message, payload, .. }) = call.poll(cancel).map_err(failed)? else {
+                if !is_told && start.elapsed() >= SLOW {
+                    progress(Progress { stage: AskStage::Connect, done: 0, total: 0 });
+                    is_told = true;
+                }
+                continue;
+            };
+            is_told = true;
             match message {
                 ServerMessage::Progress { stage, done, total } => {
                     progress(Progress { stage, done, total });
                 }
                 ServerMessage::Hello { info, .. } => {
                     call.complete();
+                    connection.is_greeted.store(true, Ordering::Relaxed);
                     return Ok((connection, Greeting { info: *info, manifest: payload }));
                 }
                 other => return Err(connection.unexpected(&other)),
@@ -239,7 +252,9 @@ impl Drop for Connection {
         if let Some(outbox) = &self.outbox {
             outbox.close();
         }
-        self.process.get_mut().unwrap_or_else(PoisonError::into_inner).end();
+        // A server that has not answered yet holds nothing that it would have to put away.
+        let patience = if *self.is_greeted.get_mut() { FAREWELL } else { Duration::ZERO };
+        self.process.get_mut().unwrap_or_else(PoisonError::into_inner).end(patience);
         self.outbox = None;
     }
 }
@@ -259,17 +274,24 @@ impl Call {
     /// [`ModelError::Cancelled`], [`ModelError::ConnectionLost`], or the server's error.
     pub fn next(&self, cancel: &CancelToken) -> Result<Incoming> {
         loop {
-            if cancel.is_cancelled() {
-                return Err(ModelError::Cancelled);
+            if let Some(incoming) = self.poll(cancel)? {
+                return Ok(incoming);
             }
-            match self.messages.recv_timeout(POLL) {
-                Ok(Incoming { message: ServerMessage::Error { kind, message }, .. }) => {
-                    return Err(error_of(self.connection.host(), kind, message));
-                }
-                Ok(incoming) => return Ok(incoming),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(self.connection.lost()),
+        }
+    }
+
+    /// As [`Self::next`]; `None` if no message comes for a moment.
+    fn poll(&self, cancel: &CancelToken) -> Result<Option<Incoming>> {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        match self.messages.recv_timeout(POLL) {
+            Ok(Incoming { message: ServerMessage::Error { kind, message }, .. }) => {
+                Err(error_of(self.connection.host(), kind, message))
             }
+            Ok(incoming) => Ok(Some(incoming)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(self.connection.lost()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::client::RemoteEngine;
 use super::connection::{Call, Incoming};
+use super::limits::{MAX_VARIANTS, json};
 use super::message::{
     BlankMessage, ClientMessage, RelevancyMessage, ServerMessage, TensorInfo, VariantMessage,
 };
@@ -18,8 +19,6 @@ use half::f16;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Variants of one request: a multiple of the batches that the model runs.
-const VARIANTS_AT_ONCE: usize = 96;
 /// Pixels of one request.
 const PIXEL_BYTES_AT_ONCE: usize = 32 << 20;
 
@@ -127,7 +126,7 @@ impl RemoteEngine {
         let mut variants = variants.into_iter().peekable();
         while variants.peek().is_some() {
             let (mut messages, mut pixels) = (Vec::new(), Vec::new());
-            while messages.len() < VARIANTS_AT_ONCE && pixels.len() < PIXEL_BYTES_AT_ONCE {
+            while messages.len() < MAX_VARIANTS && pixels.len() < PIXEL_BYTES_AT_ONCE {
                 let Some(Variant { picture, interventions }) = variants.next() else { break };
                 let mut message = VariantMessage { interventions, ..VariantMessage::default() };
                 match picture {
@@ -279,8 +278,8 @@ impl RemoteEngine {
             };
             match (message, &mut table) {
                 (ServerMessage::Patching, table @ None) => {
-                    let found: PatchResult = serde_json::from_slice(&payload)
-                        .map_err(|error| self.does_not_fit(&error.to_string()))?;
+                    let found: PatchResult =
+                        json(&payload).map_err(|reason| self.does_not_fit(&reason))?;
                     if let Some(fault) = fault_of_table(&found, trace, request) {
                         return Err(self.does_not_fit(fault));
                     }

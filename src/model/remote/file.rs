@@ -36,6 +36,14 @@ pub struct RemoteFile {
     number: u64,
     length_bytes: u64,
     state: Mutex<State>,
+    /// Cancelled when nobody has the file any more: a server that does not answer would hold up the thread for ever.
+    is_dropped: CancelToken,
+}
+
+impl Drop for RemoteFile {
+    fn drop(&mut self) {
+        self.is_dropped.cancel();
+    }
 }
 
 impl State {
@@ -138,6 +146,7 @@ impl RemoteFile {
             number,
             length_bytes,
             state: Mutex::default(),
+            is_dropped: CancelToken::new(),
         })
     }
 
@@ -184,47 +193,55 @@ impl RemoteFile {
         }
     }
 
-    /// Fetches a range. Returns whether something that was wanted is complete now.
-    fn take(&self, range: &Range<u64>) -> Result<bool, ModelError> {
-        let Some(connection) = self.connection.upgrade() else {
-            return Err(ModelError::ConnectionLost {
-                host: String::new(),
-                reason: "the model was closed before all pages were fetched".into(),
-            });
-        };
-        let call = connection.call(&read_message(self.number, range), Vec::new())?;
-        let mut at = range.start;
-        read_into(
-            &connection,
-            &call,
-            range.end - range.start,
-            &CancelToken::new(),
-            &mut |bytes| {
-                self.insert(at, bytes);
-                at += bytes.len() as u64;
-            },
-        )?;
-        call.complete();
+    /// Removes what is complete from what is wanted. Returns whether there was something.
+    fn forget_complete(&self) -> bool {
         let mut state = self.state();
         let before = state.wanted.len();
         let wanted = std::mem::take(&mut state.wanted);
         state.wanted =
             wanted.into_iter().filter(|range| state.missing_in(range).is_some()).collect();
-        Ok(state.wanted.len() < before)
+        state.wanted.len() < before
     }
+}
+
+/// Fetches a range. Returns whether something that was wanted is complete now. The file is not held meanwhile, so that
+/// it can be dropped.
+fn take(
+    file: &Weak<RemoteFile>,
+    number: u64,
+    connection: &Weak<Connection>,
+    range: &Range<u64>,
+    is_dropped: &CancelToken,
+) -> Result<bool, ModelError> {
+    let Some(connection) = connection.upgrade() else {
+        return Err(ModelError::ConnectionLost {
+            host: String::new(),
+            reason: "the model was closed before all pages were fetched".into(),
+        });
+    };
+    let call = connection.call(&read_message(number, range), Vec::new())?;
+    let mut at = range.start;
+    read_into(&connection, &call, range.end - range.start, is_dropped, &mut |bytes| {
+        if let Some(file) = file.upgrade() {
+            file.insert(at, bytes);
+        }
+        at += bytes.len() as u64;
+    })?;
+    call.complete();
+    Ok(file.upgrade().is_some_and(|file| file.forget_complete()))
 }
 
 /// Fetches a file until it is complete, or nobody has it any more.
 fn fetch_all(file: &Weak<RemoteFile>, stage: &Stage) {
-    while let Some(file) = file.upgrade() {
-        let outcome = match file.next() {
-            Next::Complete => {
-                stage.tell_arrived();
-                return;
-            }
-            Next::Fetch(range) => file.take(&range),
+    while let Some(held) = file.upgrade() {
+        let Next::Fetch(range) = held.next() else {
+            stage.tell_arrived();
+            return;
         };
-        match outcome {
+        let (number, connection) = (held.number, held.connection.clone());
+        let is_dropped = held.is_dropped.clone();
+        drop(held);
+        match take(file, number, &connection, &range, &is_dropped) {
             Ok(true) => stage.tell_arrived(),
             Ok(false) => {}
             Err(error) => {
@@ -232,7 +249,9 @@ fn fetch_all(file: &Weak<RemoteFile>, stage: &Stage) {
                     ModelError::ConnectionLost { reason, .. } => reason,
                     other => other.to_string(),
                 };
-                file.state().failure = Some(reason.trim_end_matches('.').to_owned());
+                if let Some(file) = file.upgrade() {
+                    file.state().failure = Some(reason.trim_end_matches('.').to_owned());
+                }
                 stage.tell_arrived();
                 return;
             }

@@ -11,6 +11,7 @@ mod connection;
 mod experiments;
 mod file;
 mod frame;
+mod limits;
 mod message;
 mod outbox;
 mod process;

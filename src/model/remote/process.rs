@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 const SHOWN_LINES: usize = 5;
 const MAX_LINE_BYTES: u64 = 2000;
 /// Time that a server has to end by itself.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub const FAREWELL: Duration = Duration::from_secs(2);
+/// Time that it has after a signal to end.
+const AFTER_SIGNAL: Duration = Duration::from_millis(500);
 
 /// A running child process.
 pub struct Process {
@@ -96,18 +98,48 @@ impl Process {
 }
 
 impl Process {
-    /// Waits for its end, and ends it if it takes too long.
-    pub fn end(&mut self) {
-        if self.wait(FAREWELL).is_none() {
-            let _ = self.child.kill();
+    /// Waits for its end, and ends it and the processes that it started if it takes longer than `patience`.
+    pub fn end(&mut self, patience: Duration) {
+        if self.wait(patience).is_some() {
+            return;
+        }
+        self.signal(Signal::End);
+        if self.wait(AFTER_SIGNAL).is_none() {
+            self.signal(Signal::Kill);
             // A process without `wait` stays as a zombie.
             let _ = self.child.wait();
         }
+    }
+
+    /// Sends a signal to the group of a process that has not been waited for: its number is in use.
+    #[cfg(unix)]
+    fn signal(&mut self, signal: Signal) {
+        let Ok(group) = libc::pid_t::try_from(self.child.id()) else { return };
+        let number = match signal {
+            Signal::End => libc::SIGTERM,
+            Signal::Kill => libc::SIGKILL,
+        };
+        // SAFETY: `kill` takes any numbers; the group is that of the child, which leads it.
+        unsafe { libc::kill(-group, number) };
+    }
+
+    #[cfg(not(unix))]
+    fn signal(&mut self, _: Signal) {
+        let _ = self.child.kill();
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.end();
+        self.end(FAREWELL);
     }
+}
+
+/// The ways to end a process.
+#[derive(Clone, Copy)]
+enum Signal {
+    /// It may put away what it holds.
+    End,
+    /// At once.
+    Kill,
 }

@@ -1,5 +1,6 @@
 //! The thread of a server that has the model: carries out requests one after the other.
 
+use super::limits::{MAX_VARIANTS, json, json_list};
 use super::message::{
     AskMessage, ClientMessage, ErrorKind, PagesSent, RelevancyMessage, ResultMessage,
     ServerMessage, TensorInfo, VariantMessage,
@@ -125,11 +126,11 @@ impl Server {
                 exact,
                 earlier_bytes,
             } => {
-                let (json, other) = json_and_rest(earlier_bytes, &payload)?;
-                let earlier = match json {
+                let (table, other) = json_and_rest(earlier_bytes, &payload)?;
+                let earlier = match table {
                     [] => None,
-                    json => Some(serde_json::from_slice(json).map_err(|error| {
-                        bad(format!("the earlier table cannot be read: {error}."))
+                    table => Some(json(table).map_err(|reason| {
+                        bad(format!("the earlier table cannot be read: {reason}."))
                     })?),
                 };
                 let (answer, other) = (AnswerIndex(answer), other.into());
@@ -312,11 +313,18 @@ impl Server {
 }
 
 fn relevancy_request(message: &RelevancyMessage) -> Result<RelevancyRequest, Failure> {
-    let methods = message.methods.iter().map(|name| name.parse::<Method>().map_err(bad));
+    // A map is computed once, however often its method is named.
+    let mut methods = Vec::new();
+    for name in &message.methods {
+        let method: Method = name.parse().map_err(bad)?;
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
     Ok(RelevancyRequest {
         tokens: message.tokens.iter().map(|&token| AnswerIndex(token)).collect(),
         memory_budget: message.memory_budget,
-        ..RelevancyRequest::new(methods.collect::<Result<Vec<_>, _>>()?)
+        ..RelevancyRequest::new(methods)
     })
 }
 
@@ -335,10 +343,10 @@ fn json_and_rest(json_bytes: u64, payload: &[u8]) -> Result<(&[u8], &[u8]), Fail
 fn variants(trace: &Trace, variants_bytes: u64, payload: &[u8]) -> Result<Vec<Variant>, Failure> {
     let cut = || bad("the variants do not fit their payload.");
     let (json, mut pixels) = json_and_rest(variants_bytes, payload)?;
-    let messages: Vec<VariantMessage> = serde_json::from_slice(json)
-        .map_err(|error| bad(format!("the variants cannot be read: {error}.")))?;
+    let messages = json_list::<VariantMessage>(json, MAX_VARIANTS)
+        .map_err(|reason| bad(format!("the variants cannot be read: {reason}.")))?;
     let length = trace.canvas(0).map_or(0, |seen| seen.rgb.len());
-    let mut found = Vec::with_capacity(messages.len().min(payload.len()));
+    let mut found = Vec::with_capacity(messages.len());
     for VariantMessage { picture, blank, interventions } in messages {
         let picture = match blank {
             Some(blank) => VariantPicture::Blanked(blank.fill, blank.patches),

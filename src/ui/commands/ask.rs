@@ -261,7 +261,8 @@ fn read(app: &mut App, request: u64, news: News) {
     if let News::Progress(progress) = &news
         && progress.stage.is_loading()
     {
-        app.tasks.model_progress(&progress.stage.to_string(), progress.done, progress.total);
+        let line = progress.line(app.chat.host());
+        app.tasks.model_progress(&line, progress.done, progress.total);
     }
     // A cancelled request may still send news.
     let Some(asking) = app.chat.asking.as_mut().filter(|asking| asking.request == request) else {

@@ -7,7 +7,6 @@ use crate::ui::badges::{Badge, badges};
 use crate::ui::chat::{answer_logprob, logprob_text, preprocess_name};
 use crate::ui::document::{Document, DocumentId};
 use crate::ui::intent::{ChatCommand, Intent, SettingsChange};
-use crate::ui::model_feed::Feed;
 use crate::ui::pane::{PaneContext, PaneUi};
 use crate::ui::shortcuts::UiCommand;
 use crate::ui::system_fonts::{readable, wrapped_text};
@@ -69,8 +68,7 @@ fn model(cx: &PaneContext<'_>, ui: &mut Ui) {
     });
     if let Some(provider) = &cx.chat.provider {
         let short = provider.strip_suffix("ExecutionProvider").unwrap_or(provider);
-        let host = cx.chat.feed.as_ref().and_then(Feed::host);
-        let place = host.map_or_else(String::new, |host| format!(" at {host}"));
+        let place = cx.chat.host().map_or_else(String::new, |host| format!(" at {host}"));
         muted(ui, format!("runs on {short}{place}")).on_hover_text(provider);
     }
 }
@@ -210,7 +208,7 @@ fn answer(cx: &PaneContext<'_>, ui: &mut Ui) {
         .chat
         .asking
         .as_ref()
-        .map(|asking| (asking.question.clone(), asking.line(), asking.document));
+        .map(|asking| (asking.question.clone(), asking.line(cx.chat.host()), asking.document));
     if let Some((question, line, None)) = &waiting {
         hairline(ui);
         asked(ui, question);

@@ -140,7 +140,7 @@ fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
         let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
         ui.painter().image(texture, shown, uv, Color32::WHITE);
         let text = match &cx.chat.asking {
-            Some(asking) => format!("{} …", asking.line()),
+            Some(asking) => format!("{} …", asking.line(cx.chat.host())),
             None => "Ask something about this picture: press / and type.".into(),
         };
         let at = pos2(rect.center().x, rect.bottom() - 28.0);
@@ -154,7 +154,7 @@ fn no_trace(cx: &PaneContext<'_>, ui: &mut Ui, rect: Rect) {
         return;
     }
     if let Some(asking) = &cx.chat.asking {
-        let text = format!("{} …", asking.line());
+        let text = format!("{} …", asking.line(cx.chat.host()));
         ui.painter().text(
             rect.center(),
             egui::Align2::CENTER_CENTER,
