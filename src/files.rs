@@ -17,7 +17,7 @@ pub use lock::{Claim, FileLock, LockError};
 pub use place::{folder_of, name_from};
 pub use read::{MOST_TEXT_BYTES, open_regular, read, read_text};
 pub use replace::{Replacement, check_writable, replace, replace_bytes};
-pub use temporary::{TemporaryFolder, remove_temporary};
+pub use temporary::{TemporaryFolder, remove_temporary, unless_ending};
 
 use std::io::{Error, ErrorKind};
 

@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand.
 //!
 //! stdout carries only results, stderr carries progress and errors, so that every command can be used in a pipe.
-//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 ended by a signal.
 
 mod ablate;
 mod ask;
@@ -40,7 +40,7 @@ use crate::terminal;
 use crate::ui::error_text::error_text;
 use crate::{crash, logging};
 use clap::{Parser, Subcommand};
-use common::{UsageError, listen_for_signals};
+use common::{UsageError, end_if_interrupted, listen_for_signals};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -110,6 +110,7 @@ pub fn run() -> ExitCode {
         Err(error) => {
             let code = if error.is::<UsageError>() { 2 } else { 1 };
             let _ = writeln!(terminal::stderr(), "vlmscope: {}", error_text(&error));
+            end_if_interrupted();
             ExitCode::from(code)
         }
     }

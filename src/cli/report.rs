@@ -9,28 +9,23 @@ mod page;
 
 pub(crate) use args::Args;
 
-use super::common::{bar, cancel_on_interrupt, print_json};
+use super::common::{bar, print_json};
 use crate::terminal;
-use anyhow::bail;
 use serde_json::json;
 use std::io::Write as _;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let folder = folder::Folder::begin(&args.out)?;
-    let cancel = cancel_on_interrupt();
     let reading = bar("reading {bar:24} {pos}/{len}", 1);
     let progress = |done: u64, all: u64| {
         reading.set_length(all);
         reading.set_position(done);
     };
-    let found = numbers::numbers(args, &progress, &cancel)?;
+    let found = numbers::numbers(args, &progress)?;
     reading.finish_and_clear();
-    let drawn = figures::draw(args, &found, &folder, &cancel)?;
+    let drawn = figures::draw(args, &found, &folder)?;
     folder.write("report.json", &serde_json::to_vec_pretty(&found)?)?;
     folder.write("report.md", page::page(args, &found, &drawn).as_bytes())?;
-    if cancel.is_cancelled() {
-        bail!(numbers::CANCELLED);
-    }
     folder.keep()?;
     let page = args.out.join("report.md");
     if args.json {

@@ -1,6 +1,6 @@
 //! `vlmscope table`: one table over many traces, or over the tables of several machines.
 
-use super::common::{cancel_on_interrupt, note, print_json, usage};
+use super::common::{note, print_json, usage};
 use super::objects::{Objects, masks_of};
 use crate::analysis::boxes::{NamedBox, parse_boxes};
 use crate::files;
@@ -21,8 +21,6 @@ use std::path::{Path, PathBuf};
 
 /// Missing shards that are named.
 const MOST_MISSING: usize = 8;
-/// Rows of heads that are kept in memory before they are written.
-const HEAD_ROWS: usize = 1 << 16;
 
 /// Write a table over many answers: share, entropy, focus and peak of every head at every answer
 /// token, and one row for each answer.
@@ -69,8 +67,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let out = Source::of(&table_path(&args.out)?);
+    // No work here polls a token: a signal removes the temporary files and ends the program.
     let (tables, traces) = inputs(&args.inputs)?;
-    let cancel = cancel_on_interrupt();
     let (rows, failed) = match (tables.is_empty(), traces.is_empty()) {
         (false, true) => {
             if args.boxes.is_some() || args.object.is_some() || args.data.is_some() {
@@ -78,9 +76,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             }
             note_missing(&missing_shards(&tables));
             let sources: Vec<Source> = tables.iter().map(|path| Source::of(path)).collect();
-            (merge(&sources, &out, Duplicates::Refuse, &Some)?, 0)
+            (merge(&sources, &out, Duplicates::Refuse, &|row| row, &CancelToken::new())?, 0)
         }
-        (true, false) => of_traces(args, &traces, &out, &cancel)?,
+        (true, false) => of_traces(args, &traces, &out)?,
         (true, true) => return Err(usage("there are no traces and no tables to read")),
         (false, false) => {
             return Err(usage(
@@ -169,20 +167,12 @@ fn inputs(given: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     Ok((tables, traces))
 }
 
-fn of_traces(
-    args: &Args,
-    traces: &[PathBuf],
-    out: &Source,
-    cancel: &CancelToken,
-) -> anyhow::Result<([usize; 2], usize)> {
+fn of_traces(args: &Args, traces: &[PathBuf], out: &Source) -> anyhow::Result<([usize; 2], usize)> {
     let mut facts = Facts::read(args)?;
     let mut heads = TableWriter::begin(&out.heads, TableKind::Heads)?;
     let (mut builder, mut samples) = (HeadsBuilder::default(), Vec::new());
     let (mut names, mut failed) = (HashSet::new(), 0);
     for (index, path) in (0_u32..).zip(traces) {
-        if cancel.is_cancelled() {
-            bail!("cancelled: nothing was written");
-        }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !names.insert(name.clone()) {
             return Err(usage(format!(
@@ -198,21 +188,20 @@ fn of_traces(
             Ok(SampleRow::new(&trace, &given))
         })();
         match added {
-            Ok(row) => samples.push(row),
+            Ok(row) => {
+                samples.push(row);
+                heads.write(&builder.take()?)?;
+            }
             Err(error) => {
                 failed += 1;
+                builder = HeadsBuilder::default();
                 note(&format!("left out: {}", crate::ui::error_text::error_text(&error)));
             }
         }
-        if builder.rows() >= HEAD_ROWS {
-            heads.write(&builder.take()?)?;
-        }
     }
-    heads.write(&builder.take()?)?;
-    let rows = heads.finish()?;
     let mut writer = TableWriter::begin(&out.samples, TableKind::Samples)?;
     writer.write(&samples_batch(&samples)?)?;
-    Ok(([rows, writer.finish()?], failed))
+    Ok((TableWriter::finish_together([heads, writer])?, failed))
 }
 
 /// Facts about the answers that the traces do not hold.

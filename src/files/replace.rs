@@ -1,7 +1,7 @@
 //! Replacing a file by a new one.
 
 use super::place::{folder_of, follow_links};
-use super::temporary::Temporary;
+use super::temporary::{Temporary, unless_ending};
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, Error, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -60,6 +60,29 @@ impl Replacement {
         }
         let Temporary { file, registered: _registered } = self.temporary;
         file.persist(&self.target).map(|_| ()).map_err(|error| error.error)
+    }
+
+    /// As [`Self::keep`] for several files that belong together: no signal ends the program after the first of them.
+    ///
+    /// # Errors
+    /// The file that cannot be renamed, with the cause; it and those after it are as they were.
+    pub fn keep_together(all: Vec<Self>) -> Result<(), (PathBuf, Error)> {
+        let (mut files, mut registered) = (Vec::new(), Vec::new());
+        for Self { target, temporary, old } in all {
+            let Temporary { file, registered: own } = temporary;
+            if let Some(Err(error)) = old.map(|old| copy_permissions(file.as_file(), &old)) {
+                return Err((target, error));
+            }
+            files.push((file, target));
+            registered.push(own);
+        }
+        // The list of temporary files is locked meanwhile, so that none may leave it.
+        unless_ending(|| {
+            for (file, target) in files {
+                file.persist(&target).map_err(|error| (target, error.error))?;
+            }
+            Ok(())
+        })
     }
 
     /// As [`Self::keep`], but only if no file of that name exists, even if another program creates one at the same

@@ -33,8 +33,9 @@ pub fn remove_temporary() {
     std::mem::forget(own);
 }
 
-/// Creates a temporary file or folder, but not during or after [`remove_temporary`].
-pub(super) fn unless_ending<T>(make: impl FnOnce() -> T) -> T {
+/// Creates or renames temporary files and folders, but not during or after [`remove_temporary`]: a signal ends the program before
+/// or after all of it. `make` must not drop a temporary file or folder.
+pub fn unless_ending<T>(make: impl FnOnce() -> T) -> T {
     let _own = lock(&OWN);
     make()
 }

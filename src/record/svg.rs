@@ -60,8 +60,8 @@ pub fn svg(
         rect_attributes(&stage)
     ));
     out.line(format_args!(r#"<g clip-path="url(#stage)">"#));
-    for stroke in &figure.strokes {
-        out.stroke(stroke);
+    for strokes in figure.strokes.chunk_by(is_continued) {
+        out.strokes(strokes);
     }
     for raster in rasters {
         out.raster(raster);
@@ -83,6 +83,13 @@ pub fn svg(
     out.text
 }
 
+/// Whether a stroke begins where another one ends and looks the same.
+fn is_continued(before: &Stroke, stroke: &Stroke) -> bool {
+    let is_dot = |stroke: &Stroke| stroke.from == stroke.to;
+    let look = |stroke: &Stroke| (stroke.width, stroke.ink, stroke.alpha);
+    before.to == stroke.from && look(before) == look(stroke) && !is_dot(before) && !is_dot(stroke)
+}
+
 struct Writer {
     text: String,
     palette: ThemeColors,
@@ -100,7 +107,9 @@ impl Writer {
         hex(self.palette.color(ink, |value| colormap::color(self.map, value)))
     }
 
-    fn stroke(&mut self, stroke: &Stroke) {
+    /// Strokes that continue each other, as one line.
+    fn strokes(&mut self, strokes: &[Stroke]) {
+        let Some(stroke) = strokes.first() else { return };
         let map = self.map;
         let color = self.palette.color(stroke.ink, |value| colormap::color(map, value));
         let color = hex(mixed(self.palette.background, color, f64::from(stroke.alpha)));
@@ -109,6 +118,15 @@ impl Writer {
             let radius = width / 2.0;
             self.line(format_args!(
                 r#"<circle cx="{x0:.2}" cy="{y0:.2}" r="{radius:.2}" fill="{color}"/>"#
+            ));
+        } else if strokes.len() > 1 {
+            let mut points = format!("{x0:.2},{y0:.2}");
+            for Stroke { to: [x, y], .. } in strokes {
+                // Writing to a string cannot fail.
+                let _ = write!(points, " {x:.2},{y:.2}");
+            }
+            self.line(format_args!(
+                r#"<polyline points="{points}" fill="none" stroke="{color}" stroke-width="{width:.2}" stroke-linecap="round" stroke-linejoin="round"/>"#
             ));
         } else {
             self.line(format_args!(

@@ -40,7 +40,7 @@ pub enum TableError {
         /// The difference.
         reason: String,
     },
-    /// A column is missing or has another type.
+    /// A column is missing, has another type, or holds what it must not hold. Rows are counted from 1.
     #[error("{}: the column `{column}` {reason}; write the table again with this version of vlmscope", path.display())]
     Column {
         /// The file.
@@ -62,6 +62,16 @@ pub enum TableError {
         first: PathBuf,
         /// The other.
         second: PathBuf,
+    },
+    /// No row has a number in a column.
+    #[error("{} has no number in the column `{column}`: {reason}; choose another column", path.display())]
+    NoNumbers {
+        /// The heads table.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The contents of the column.
+        reason: String,
     },
     /// A condition cannot be read, or does not fit the table.
     #[error("the condition `{condition}` cannot be used: {reason}")]
@@ -86,6 +96,11 @@ pub enum TableError {
 }
 
 impl TableError {
+    /// The fault of a column.
+    pub(super) fn column(path: &Path, column: &str, reason: String) -> Self {
+        Self::Column { path: path.to_owned(), column: column.into(), reason }
+    }
+
     /// The fault of reading a Parquet file.
     pub(super) fn reading(path: &Path, error: ParquetError) -> Self {
         let path = path.to_owned();

@@ -89,12 +89,26 @@ impl TableWriter {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn finish(mut self) -> Result<usize> {
-        self.writer.finish().map_err(|error| TableError::writing(&self.path, error))?;
-        let failed = |source| TableError::Write { path: self.path.clone(), source };
-        self.replacement.sync().map_err(failed)?;
-        self.replacement.keep().map_err(failed)?;
-        Ok(self.rows)
+    pub fn finish(self) -> Result<usize> {
+        let [rows] = Self::finish_together([self])?;
+        Ok(rows)
+    }
+
+    /// Completes several files, and only then gives them their names; returns the number of rows of each.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn finish_together<const COUNT: usize>(mut all: [Self; COUNT]) -> Result<[usize; COUNT]> {
+        for one in &mut all {
+            one.writer.finish().map_err(|error| TableError::writing(&one.path, error))?;
+            let failed = |source| TableError::Write { path: one.path.clone(), source };
+            one.replacement.sync().map_err(failed)?;
+        }
+        let rows = all.each_ref().map(|one| one.rows);
+        let files = all.into_iter().map(|one| one.replacement).collect();
+        Replacement::keep_together(files)
+            .map_err(|(path, source)| TableError::Write { path, source })?;
+        Ok(rows)
     }
 }
 
@@ -103,6 +117,8 @@ pub struct TableReader {
     path: PathBuf,
     kind: TableKind,
     builder: ParquetRecordBatchReaderBuilder<File>,
+    /// Rows of the file before those that are read.
+    before: u64,
 }
 
 impl TableReader {
@@ -125,7 +141,7 @@ impl TableReader {
         };
         let kind = TableKind::of_metadata(path, find)?;
         kind.check(path, builder.schema())?;
-        Ok(Self { path: path.to_owned(), kind, builder })
+        Ok(Self { path: path.to_owned(), kind, builder, before: 0 })
     }
 
     /// Opens a table of one kind.
@@ -156,6 +172,12 @@ impl TableReader {
         self.builder.metadata().num_row_groups()
     }
 
+    /// Number of rows before a row group.
+    pub fn rows_before(&self, group: usize) -> u64 {
+        let groups = self.builder.metadata().row_groups().iter().take(group);
+        groups.map(|group| group.num_rows().unsigned_abs()).sum()
+    }
+
     /// The names and types of the columns in the file.
     pub(super) fn fields(&self) -> Vec<(String, DataType)> {
         let fields = self.builder.schema().fields().iter();
@@ -176,18 +198,16 @@ impl TableReader {
             shown.push(self.place(name)?);
         }
         let projection = ProjectionMask::leaves(self.builder.parquet_schema(), shown);
-        let Self { path, builder, .. } = self;
+        let before = self.rows_before(group);
+        let Self { path, kind, builder, .. } = self;
         let builder = builder.with_row_groups(vec![group]).with_projection(projection);
-        Self { path, kind: self.kind, builder: builder.with_batch_size(PAGE_ROWS) }.batches()
+        Self { path, kind, builder: builder.with_batch_size(PAGE_ROWS), before }.batches()
     }
 
     /// The place of a column. Tables of this program have no nested columns, so that it is the place of its leaf, too.
     fn place(&self, name: &str) -> Result<usize> {
-        self.builder.schema().index_of(name).map_err(|_| TableError::Column {
-            path: self.path.clone(),
-            column: name.into(),
-            reason: "is missing".into(),
-        })
+        let place = self.builder.schema().index_of(name);
+        place.map_err(|_| TableError::column(&self.path, name, "is missing".into()))
     }
 
     /// Reads some columns of the rows whose numbers are these. Pages that cannot hold such a row are not read.
@@ -217,8 +237,8 @@ impl TableReader {
             for (name, value) in &wanted {
                 let column =
                     batch.column_by_name(name).map(|column| column.as_primitive::<UInt32Type>());
-                let values = column.map(|column| column.values().as_ref()).unwrap_or_default();
-                kept.iter_mut().zip(values).for_each(|(kept, own)| *kept &= own == value);
+                let values = column.into_iter().flatten();
+                kept.iter_mut().zip(values).for_each(|(kept, own)| *kept &= own == Some(*value));
             }
             Ok(BooleanArray::from(kept))
         };
@@ -242,9 +262,9 @@ impl TableReader {
     /// Reads the rows in parts.
     ///
     /// # Errors
-    /// A damaged file.
+    /// A damaged file, or a row without a value that every row must have.
     pub fn batches(self) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
-        let path = self.path;
+        let Self { path, kind, mut before, .. } = self;
         let mut reader: Option<ParquetRecordBatchReader> = contained(&path, || {
             self.builder.build().map_err(|error| TableError::reading(&path, error))
         })
@@ -253,7 +273,12 @@ impl TableReader {
             let damaged = |reason: String| TableError::Damaged { path: path.clone(), reason };
             let own = reader.as_mut()?;
             let next = contained(&path, || {
-                own.next().transpose().map_err(|error| damaged(error.to_string()))
+                let batch = own.next().transpose().map_err(|error| damaged(error.to_string()))?;
+                if let Some(batch) = &batch {
+                    kind.check_values(&path, batch, before)?;
+                    before += batch.num_rows() as u64;
+                }
+                Ok(batch)
             });
             if next.is_err() {
                 // A reader that failed is not used again.
@@ -301,6 +326,7 @@ mod tests {
     use super::super::HeadsBuilder;
     use super::super::{Duplicates, Given, SampleRow, Source, merge, samples_batch};
     use super::*;
+    use crate::job::CancelToken;
     use crate::trace::synthetic::{Geometry, RowsKept, Synthetic};
 
     #[test]
@@ -326,7 +352,14 @@ mod tests {
         writer.write(&samples_batch(&samples).unwrap()).unwrap();
         writer.finish().unwrap();
         let merged = Source::of(&folder.path().join("b.parquet"));
-        merge(std::slice::from_ref(&source), &merged, Duplicates::Refuse, &Some).unwrap();
+        merge(
+            std::slice::from_ref(&source),
+            &merged,
+            Duplicates::Refuse,
+            &|row| row,
+            &CancelToken::new(),
+        )
+        .unwrap();
         let of_head = |table: &Source| {
             let reader = TableReader::open(&table.heads).unwrap();
             let wanted = [("layer", 2), ("head", 1)];

@@ -71,7 +71,7 @@ impl HeadsBuilder {
     /// a token is about, if any.
     ///
     /// # Errors
-    /// If the trace's numbers cannot be read.
+    /// If the trace's numbers cannot be read; nothing is added then.
     pub fn append(
         &mut self,
         (sample, index): (&str, u32),
@@ -81,6 +81,7 @@ impl HeadsBuilder {
         let meta = trace.meta();
         let (shape, layers) = (trace.shape(), meta.model.layer_numbers());
         let texts = token_names(meta.answer_tokens());
+        let mut tokens = Vec::new();
         for answer in meta.spoken_answers() {
             let Some(row) = trace.row_of_answer(answer) else { continue };
             let unread = || TableError::Trace {
@@ -88,6 +89,9 @@ impl HeadsBuilder {
             };
             let stats = trace.stats(row).ok_or_else(unread)?;
             let numbers = Numbers::new(trace, row, inside(answer)).ok_or_else(unread)?;
+            tokens.push((answer, stats, numbers));
+        }
+        for (answer, stats, numbers) in tokens {
             let text = texts.get(answer.index()).map_or("", String::as_str);
             for (at, of_head) in stats.chunks_exact(STAT_COUNT).enumerate() {
                 let (layer, head) = (at / shape.heads, at % shape.heads);

@@ -1,12 +1,14 @@
 //! Putting tables together: parts of an interrupted run, shards of several machines.
 
 use super::file::{GROUP_ROWS, TableReader, TableWriter, samples_path};
+use super::row_check::RowCheck;
 use super::samples::{SampleRow, read_samples, samples_batch};
 use super::schema::TableKind;
 use super::{Result, TableError};
+use crate::job::CancelToken;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::UInt32Type;
-use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::{BooleanArray, RecordBatch, StringArray, UInt32Array};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take_record_batch;
@@ -32,7 +34,7 @@ impl Source {
 /// The rule for a sample that is in several sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duplicates {
-    /// The last source counts: it was written last.
+    /// The last source counts: it was written last. Rows of heads without a sample are left out: a run was stopped between both.
     Last,
     /// They are refused.
     Refuse,
@@ -41,76 +43,138 @@ pub enum Duplicates {
 /// Rows of one batch of the samples table.
 const SAMPLE_ROWS: usize = 4096;
 
-/// Puts sources together into one table of heads and one of samples. `keep` says which samples stay, and may bring their
-/// rows up to date. Returns the number of rows of both. Inside of a row group, heads are sorted by layer, head, sample and token, so that a reader skips the
-/// pages of other heads.
+/// Puts sources together into one table of heads and one of samples. `update` may bring the rows of samples up to date. Returns
+/// the number of rows of both. Inside of a row group, heads are sorted by layer, head, sample and token, so that a reader skips
+/// the pages of other heads.
 ///
 /// # Errors
-/// A damaged or foreign source, a sample that is there twice, or a full disk; older tables are then still there.
+/// A damaged or foreign source, a sample that is there twice, a row of heads that is there twice or (unless
+/// [`Duplicates::Last`] says so) of no sample, a full disk, or [`TableError::Cancelled`]; older tables are then still there.
 pub fn merge(
     sources: &[Source],
     out: &Source,
     duplicates: Duplicates,
-    keep: &dyn Fn(SampleRow) -> Option<SampleRow>,
+    update: &dyn Fn(SampleRow) -> SampleRow,
+    cancel: &CancelToken,
 ) -> Result<[usize; 2]> {
-    let (mut rows, mut source_of) = (HashMap::new(), HashMap::new());
-    for (number, source) in sources.iter().enumerate() {
-        for row in read_samples(&source.samples)?.into_iter().filter_map(keep) {
-            let before = source_of.insert(row.sample.clone(), number);
-            if let Some(before) = before.filter(|_| duplicates == Duplicates::Refuse) {
-                return Err(TableError::Twice {
-                    sample: row.sample,
-                    first: sources[before].samples.clone(),
-                    second: source.samples.clone(),
-                });
-            }
-            rows.insert(row.sample.clone(), row);
-        }
-    }
-    let mut rows: Vec<SampleRow> = rows.into_values().collect();
-    rows.sort_by(|a, b| (a.index, &a.sample).cmp(&(b.index, &b.sample)));
+    let rows = samples_of(sources, duplicates, update)?;
+    let mut belonging = Belonging::new(&rows, duplicates);
     let mut writer = TableWriter::begin(&out.heads, TableKind::Heads)?;
     let mut groups = Groups::default();
     for (number, source) in sources.iter().enumerate() {
+        let mut before = 0;
         for batch in TableReader::open_kind(&source.heads, TableKind::Heads)?.batches()? {
+            if cancel.is_cancelled() {
+                return Err(TableError::Cancelled);
+            }
             let batch = batch?;
-            let mask = of_source(&batch, number, &source_of);
+            let mask = belonging.of_source(&batch, (number, source), before)?;
+            before += batch.num_rows() as u64;
             let kept = filter_record_batch(&batch, &mask)
                 .map_err(|error| unsound(&source.heads, &error))?;
             groups.add(kept, &mut writer, &out.heads)?;
         }
     }
     groups.write(&mut writer, &out.heads)?;
-    let heads = writer.finish()?;
-    let mut writer = TableWriter::begin(&out.samples, TableKind::Samples)?;
+    let mut samples = TableWriter::begin(&out.samples, TableKind::Samples)?;
+    let rows: Vec<SampleRow> = rows.into_iter().map(|(_, row)| row).collect();
     for part in rows.chunks(SAMPLE_ROWS) {
-        writer.write(&samples_batch(part)?)?;
+        samples.write(&samples_batch(part)?)?;
     }
-    Ok([heads, writer.finish()?])
+    TableWriter::finish_together([writer, samples])
 }
 
-/// The rows of a batch that belong to samples whose last source is `number`.
-fn of_source(
-    batch: &RecordBatch,
-    number: usize,
-    source_of: &HashMap<String, usize>,
-) -> BooleanArray {
-    let Some(samples) = batch.column_by_name("sample") else {
-        return BooleanArray::from(vec![false; batch.num_rows()]);
-    };
-    let samples = samples.as_string::<i32>();
-    // Rows of one sample follow each other: one look-up serves them.
-    let mut last: Option<(&str, bool)> = None;
-    let belongs = |sample| {
-        let sample: &str = sample?;
-        if let Some((_, known)) = last.filter(|(known, _)| *known == sample) {
-            return Some(known);
+/// The samples of all sources with the number of their source, in the order of the table.
+fn samples_of(
+    sources: &[Source],
+    duplicates: Duplicates,
+    update: &dyn Fn(SampleRow) -> SampleRow,
+) -> Result<Vec<(usize, SampleRow)>> {
+    let mut found: HashMap<String, (usize, SampleRow)> = HashMap::new();
+    for (number, source) in sources.iter().enumerate() {
+        for row in read_samples(&source.samples)? {
+            let sample = row.sample.clone();
+            let before = found.insert(row.sample.clone(), (number, update(row)));
+            match before.filter(|_| duplicates == Duplicates::Refuse) {
+                Some((before, _)) if before == number => {
+                    let reason = format!("names the sample `{sample}` twice");
+                    return Err(TableError::column(&source.samples, "sample", reason));
+                }
+                Some((before, _)) => {
+                    return Err(TableError::Twice {
+                        sample,
+                        first: sources[before].samples.clone(),
+                        second: source.samples.clone(),
+                    });
+                }
+                None => {}
+            }
         }
-        let found = source_of.get(sample) == Some(&number);
-        last = Some((sample, found));
-        Some(found)
-    };
-    samples.iter().map(belongs).collect()
+    }
+    let mut rows: Vec<(usize, SampleRow)> = found.into_values().collect();
+    rows.sort_by(|(_, a), (_, b)| (a.index, &a.sample).cmp(&(b.index, &b.sample)));
+    Ok(rows)
+}
+
+/// Decides which rows of heads belong to the samples of the table.
+struct Belonging<'a> {
+    /// The source of each sample and its place, by name.
+    places: HashMap<&'a str, (usize, u32)>,
+    check: RowCheck,
+    duplicates: Duplicates,
+}
+
+impl<'a> Belonging<'a> {
+    fn new(rows: &'a [(usize, SampleRow)], duplicates: Duplicates) -> Self {
+        let places = (0_u32..).zip(rows);
+        let places =
+            places.map(|(place, (source, row))| (row.sample.as_str(), (*source, place))).collect();
+        let cells = rows.iter().map(|(_, row)| row.layers.saturating_mul(row.heads)).collect();
+        Self { places, check: RowCheck::new(cells), duplicates }
+    }
+
+    /// The rows of a batch that belong to samples of this source; `before` is the number of rows before it.
+    fn of_source(
+        &mut self,
+        batch: &RecordBatch,
+        (number, source): (usize, &Source),
+        before: u64,
+    ) -> Result<BooleanArray> {
+        let wrong =
+            |column: &str, reason: String| TableError::column(&source.heads, column, reason);
+        let missing = |column: &str| wrong(column, "is missing".into());
+        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| missing(name));
+        let samples: &StringArray = column("sample")?.as_string();
+        let tokens = column("token")?.as_primitive::<UInt32Type>();
+        // Rows of one sample follow each other: one look-up serves them.
+        let mut last: Option<(&str, Option<(usize, u32)>)> = None;
+        let mut belongs = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            let sample = samples.value(row);
+            let place = match last.filter(|(known, _)| *known == sample) {
+                Some((_, place)) => place,
+                None => self.places.get(sample).copied(),
+            };
+            last = Some((sample, place));
+            let place_of_row = before + row as u64 + 1;
+            let own = place.filter(|(source, _)| *source == number);
+            if own.is_none() && self.duplicates == Duplicates::Refuse {
+                let lacks = source.samples.display();
+                let reason = format!(
+                    "names the sample `{sample}` in row {place_of_row}, which {lacks} lacks"
+                );
+                return Err(wrong("sample", reason));
+            }
+            if let Some((_, place)) = own
+                && !self.check.add(place, tokens.value(row))
+            {
+                let reason = RowCheck::fault(tokens.value(row), sample, place_of_row);
+                return Err(wrong("token", reason));
+            }
+            belongs.push(own.is_some());
+        }
+        Ok(belongs.into())
+    }
 }
 
 fn unsound(path: &Path, error: &arrow_schema::ArrowError) -> TableError {

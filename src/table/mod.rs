@@ -7,6 +7,7 @@ mod file;
 mod heads;
 pub mod input;
 mod merge;
+mod row_check;
 mod samples;
 mod schema;
 pub mod statistics;

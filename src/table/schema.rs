@@ -1,6 +1,7 @@
 //! The columns of the tables, and their version in the metadata of the files.
 
 use super::{Result, TableError};
+use arrow_array::{Array as _, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::path::Path;
 use std::sync::Arc;
@@ -170,11 +171,7 @@ impl TableKind {
     /// The first column that is wrong.
     pub(super) fn check(self, path: &Path, found: &Schema) -> Result<()> {
         for column in self.columns() {
-            let wrong = |reason: String| TableError::Column {
-                path: path.to_owned(),
-                column: column.name.into(),
-                reason,
-            };
+            let wrong = |reason: String| TableError::column(path, column.name, reason);
             let field = match found.field_with_name(column.name) {
                 Ok(field) => field,
                 Err(_) if LATER.contains(&column.name) => continue,
@@ -183,6 +180,22 @@ impl TableKind {
             let wanted = column.of.arrow();
             if *field.data_type() != wanted {
                 return Err(wrong(format!("holds {}, not {wanted}", field.data_type())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that no row of a batch lacks a value that every row must have; `before` is the number of rows before it.
+    ///
+    /// # Errors
+    /// The first column and row that lack one.
+    pub(super) fn check_values(self, path: &Path, batch: &RecordBatch, before: u64) -> Result<()> {
+        for column in self.columns().iter().filter(|column| !column.nullable) {
+            let values = batch.column_by_name(column.name).filter(|values| values.null_count() > 0);
+            let Some(values) = values else { continue };
+            if let Some(row) = (0..batch.num_rows()).find(|&row| values.is_null(row)) {
+                let reason = format!("has no value in row {}", before + row as u64 + 1);
+                return Err(TableError::column(path, column.name, reason));
             }
         }
         Ok(())

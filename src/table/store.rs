@@ -12,6 +12,7 @@ use super::schema::TableKind;
 use super::{Result, TableError};
 use crate::analysis::inside::Inside;
 use crate::files::FileLock;
+use crate::job::CancelToken;
 use crate::trace::{AnswerIndex, Trace};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -131,14 +132,19 @@ impl TableStore {
         Ok(())
     }
 
-    /// Makes the parts one table and removes them. `keep` says which samples stay, and may bring their rows up to date.
-    /// Returns the number of rows of heads and of samples.
+    /// Makes the parts one table and removes them. `update` may bring the rows of samples up to date. Returns the number of
+    /// rows of heads and of samples.
     ///
     /// # Errors
-    /// A full disk; the parts are then still there.
-    pub fn finish(mut self, keep: &dyn Fn(SampleRow) -> Option<SampleRow>) -> Result<[usize; 2]> {
+    /// A full disk, or [`TableError::Cancelled`]; the parts are then still there.
+    pub fn finish(
+        mut self,
+        update: &dyn Fn(SampleRow) -> SampleRow,
+        cancel: &CancelToken,
+    ) -> Result<[usize; 2]> {
         self.flush()?;
-        let rows = merge(&self.sources, &self.out, Duplicates::Last, keep)?;
+        log::info!("putting {} parts together", self.sources.len());
+        let rows = merge(&self.sources, &self.out, Duplicates::Last, update, cancel)?;
         let failed = |source| TableError::Write { path: self.folder.clone(), source };
         std::fs::remove_dir_all(&self.folder).map_err(failed)?;
         Ok(rows)
@@ -213,7 +219,7 @@ mod tests {
         // A changed sample is answered again: the newer rows count.
         add(&mut store, "a", 0, &trace(2));
         let each = one.meta().spoken_answers().len() * one.shape().layers * one.shape().heads;
-        assert_eq!(store.finish(&Some).unwrap(), [3 * each, 3]);
+        assert_eq!(store.finish(&|row| row, &CancelToken::new()).unwrap(), [3 * each, 3]);
         let expected = ["a", "b", "c"].map(|name| (name.to_owned(), each));
         assert_eq!(rows(&out), BTreeMap::from(expected));
         assert!(!folder.path().join("t.parquet.parts").exists());
@@ -230,11 +236,11 @@ mod tests {
             let name = path.file_name().unwrap();
             std::fs::copy(&path, folder.path().join("t.parquet.parts").join(name)).unwrap();
         }
-        assert_eq!(store.finish(&Some).unwrap(), [4 * each, 4]);
+        assert_eq!(store.finish(&|row| row, &CancelToken::new()).unwrap(), [4 * each, 4]);
         std::fs::rename(&parts, folder.path().join("t.parquet.parts")).unwrap();
         std::fs::write(samples_path(&out), samples).unwrap();
         let store = TableStore::open(&out).unwrap();
-        assert_eq!(store.finish(&Some).unwrap(), [4 * each, 4]);
+        assert_eq!(store.finish(&|row| row, &CancelToken::new()).unwrap(), [4 * each, 4]);
         assert_eq!(rows(&out).values().copied().collect::<Vec<_>>(), [each; 4]);
         // The lock keeps other writers away meanwhile.
         let _held = TableStore::open(&out).unwrap();

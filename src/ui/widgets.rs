@@ -1,5 +1,7 @@
 //! Small widgets that panels share.
 
+pub use crate::view::figure::{capital, thousands};
+
 use super::system_fonts::readable;
 use super::theme::{self, Ink};
 use crate::view::Theme;
@@ -463,6 +465,7 @@ pub fn text_in(ui: &Ui, rect: Rect, align: Align2, text: &str, font: FontId, col
     let at = align.align_size_within_rect(galley.size(), rect).min;
     ui.painter().galley(at, galley, color);
 }
+
 /// A field for a name, as wide as the name. When it appears, it has the focus, and the whole name is selected.
 pub fn name_field(ui: &mut Ui, name: &mut String, label: &str) -> Response {
     const WIDTH: [f32; 2] = [110.0, 260.0];
@@ -480,23 +483,4 @@ pub fn name_field(ui: &mut Ui, name: &mut String, label: &str) -> Response {
         }
     }
     response
-}
-
-/// A text with a capital letter at its beginning.
-pub fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// A count with a comma between groups of three digits: "10,000".
-pub fn thousands(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

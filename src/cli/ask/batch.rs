@@ -365,7 +365,11 @@ impl Batch<'_> {
         let mut table = String::new();
         if let Some(store) = self.store.take() {
             let seen = &self.seen;
-            let [heads, samples] = store.finish(&|row| Some(up_to_date(row, seen)))?;
+            let [heads, samples] = store.finish(&|row| up_to_date(row, seen), self.cancel)
+                .map_err(|error| match error {
+                    TableError::Cancelled => anyhow!("cancelled while the table was put together; run the same command again to complete it"),
+                    error => error.into(),
+                })?;
             if samples > seen.len() {
                 note(&format!(
                     "{} samples of the table are not in the input; they stay",

@@ -124,6 +124,6 @@ fn write(geometry: Geometry, folder: &Path, count: usize) -> anyhow::Result<std:
     writer.finish()?;
     // In the order of `ask --batch`.
     let merged = Source::of(&folder.join("table.parquet"));
-    merge(&[parts], &merged, Duplicates::Refuse, &Some)?;
+    merge(&[parts], &merged, Duplicates::Refuse, &|row| row, &CancelToken::new())?;
     Ok(merged.heads)
 }

@@ -1,6 +1,7 @@
 //! A table of millions of rows: writing, putting together, opening, and reading one head of it.
 
 use super::meter::{Resident, note, rounded};
+use crate::job::CancelToken;
 use crate::table::{
     Duplicates, Given, HeadsBuilder, SampleRow, Source, TableKind, TableReader, TableWriter, merge,
     samples_batch,
@@ -45,7 +46,7 @@ pub(super) fn run(trace: &Trace, scratch: &Path, rows: usize) -> anyhow::Result<
     note("table: putting together")?;
     let start = Instant::now();
     let merged = Source::of(&folder.path().join("merged.parquet"));
-    merge(&[source], &merged, Duplicates::Refuse, &Some)?;
+    merge(&[source], &merged, Duplicates::Refuse, &|row| row, &CancelToken::new())?;
     let merge_s = start.elapsed().as_secs_f64();
     let own = |resident: Option<Resident>| resident.map(|resident| resident.own_bytes);
     let growth_bytes =

@@ -1,11 +1,14 @@
 //! Signals that ask the program to end: Ctrl-C everywhere, SIGTERM and SIGHUP where they exist.
 //!
 //! The first signal cancels the token: work that polls it stops and leaves nothing half written. The second signal, or
-//! the first if no work polls the token, removes temporary files and ends the program at once.
+//! the first if no work polls the token, removes temporary files and ends the program at once. The exit code is 130.
 
 use crate::files;
-use crate::job::CancelToken;
-use anyhow::Context as _;
+use crate::job::{CancelToken, Panicked, guard};
+use crate::terminal;
+use anyhow::{Context as _, bail};
+use crossbeam_channel::unbounded;
+use std::io::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -36,6 +39,57 @@ pub(crate) fn listen_for_signals() -> anyhow::Result<()> {
 pub(crate) fn cancel_on_interrupt() -> CancelToken {
     IS_WATCHED.store(true, Ordering::SeqCst);
     TOKEN.get_or_init(CancelToken::new).clone()
+}
+
+/// Ends the program after an error of work that a signal cancelled.
+pub(crate) fn end_if_interrupted() {
+    if TOKEN.get().is_some_and(CancelToken::is_cancelled) {
+        let _ = terminal::stdout().flush();
+        files::remove_temporary();
+        exit();
+    }
+}
+
+/// News of work in another thread.
+enum News<T, P> {
+    Progress(P),
+    Done(Result<T, Panicked>),
+    Interrupted,
+}
+
+/// Runs work that polls no token in a thread of its own, and fails as soon as a signal cancels the token. The thread ends with the
+/// program.
+pub(crate) fn until_interrupted<T: Send + 'static, P: Send + 'static>(
+    name: &str,
+    work: impl FnOnce(&mut dyn FnMut(P)) -> T + Send + 'static,
+    progress: &mut dyn FnMut(P),
+) -> anyhow::Result<T> {
+    let (sender, news) = unbounded();
+    let interrupted = sender.clone();
+    // Whether anyone listens for news does not matter to the senders.
+    let guarded = TOKEN.get_or_init(CancelToken::new).on_cancel(move || {
+        let _ = interrupted.send(News::Interrupted);
+    });
+    let run = move || {
+        let done = guard(|| {
+            work(&mut |of| {
+                let _ = sender.send(News::Progress(of));
+            })
+        });
+        let _ = sender.send(News::Done(done));
+    };
+    std::thread::Builder::new().name(name.into()).spawn(run).context("cannot start a thread")?;
+    for news in news {
+        match news {
+            News::Progress(of) => progress(of),
+            News::Done(done) => {
+                drop(guarded);
+                return Ok(done?);
+            }
+            News::Interrupted => break,
+        }
+    }
+    bail!("cancelled")
 }
 
 /// Ends the program. Libraries that clean up after `main` may wait for work that still runs.

@@ -14,7 +14,9 @@ mod size;
 mod usage;
 
 pub(crate) use files::{check_writable, replace, with_trace_extension};
-pub(crate) use interrupt::{cancel_on_interrupt, listen_for_signals};
+pub(crate) use interrupt::{
+    cancel_on_interrupt, end_if_interrupted, listen_for_signals, until_interrupted,
+};
 pub(crate) use memory::MemoryFlag;
 pub(crate) use output::{command_line, human_bytes, note, print_json};
 pub(crate) use picture::{WHOLE_PICTURE, edited, read_picture};

@@ -1,6 +1,6 @@
 //! Execution of a model: flags and the options of the engine.
 
-use super::{cancel_on_interrupt, note};
+use super::{cancel_on_interrupt, note, until_interrupted};
 use crate::model::{
     Address, AskStage, Device, Engine, EngineOptions, Progress, RemoteOptions, builtin,
 };
@@ -61,7 +61,12 @@ pub(crate) fn load_engine(
     progress: &mut dyn FnMut(Progress),
 ) -> anyhow::Result<Engine> {
     let Some(address) = &flags.remote else {
-        return Ok(Engine::load(&engine_options(model, flags)?, progress)?);
+        let options = engine_options(model, flags)?;
+        return Ok(until_interrupted(
+            "model",
+            move |tell| Engine::load(&options, tell),
+            progress,
+        )??);
     };
     let options = EngineOptions {
         bundle: model.unwrap_or(Path::new("")).to_owned(),

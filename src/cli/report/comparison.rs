@@ -57,10 +57,9 @@ pub(super) fn comparison(
     samples: &SampleColumns,
     kept: &Mask,
     progress: &dyn Fn(u64, u64),
-    cancel: &CancelToken,
 ) -> anyhow::Result<Option<Compared>> {
     if let Some(against) = &args.against {
-        return paired(args, against, cube, samples, kept, progress, cancel).map(Some);
+        return paired(args, against, cube, samples, kept, progress).map(Some);
     }
     let (names, groups) = match &args.compare {
         Some(column) => groups(column, samples)?,
@@ -141,7 +140,6 @@ fn paired(
     samples: &SampleColumns,
     kept: &Mask,
     progress: &dyn Fn(u64, u64),
-    cancel: &CancelToken,
 ) -> anyhow::Result<Compared> {
     let other = DataSet::open(&table_path(against)?)?;
     let mut pairs = join(samples, other.samples())?;
@@ -154,7 +152,7 @@ fn paired(
             pairs.len()
         )));
     }
-    let second = Cube::load(&other, args.quantity, progress, cancel)?;
+    let second = Cube::load(&other, args.quantity, progress, &CancelToken::new())?;
     let Some(found) = compare_paired(cube, &second, &pairs) else {
         bail!(usage(format!(
             "{} has {} layers × {} heads and {} has {} × {}: heads of different models have no counterpart",

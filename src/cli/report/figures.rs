@@ -5,9 +5,8 @@ use super::super::overlay;
 use super::args::Args;
 use super::comparison::{Compared, HeadDifference};
 use super::folder::Folder;
-use super::numbers::{CANCELLED, Numbers, Ranked, Suspicious};
+use super::numbers::{Numbers, Ranked, Suspicious};
 use crate::gpu::{Gpu, GpuOptions, Renderer, RendererOptions, Target};
-use crate::job::CancelToken;
 use crate::record::{Provenance, Raster, png_bytes, svg};
 use crate::table::statistics::{Counted, HeadColumn};
 use crate::trace::Trace;
@@ -16,9 +15,8 @@ use crate::view::chart::{
     CellMark, Chart, Curve, CurvesChart, DistributionChart, Group, MatrixChart, RankedBar,
     RankingChart, SheetChart, SheetTile, TILE,
 };
-use crate::view::figure::{head_name, number, percent, signed};
+use crate::view::figure::{capital, head_name, number, percent, signed, thousands};
 use crate::view::{ColorMap, Unit};
-use anyhow::bail;
 use image::{RgbImage, imageops};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +30,8 @@ pub(super) struct Drawn {
     pub name: &'static str,
     /// Its content in words.
     pub caption: String,
+    /// What it lacks, and why.
+    pub missing: Vec<String>,
 }
 
 /// A figure before it is drawn: the layout at a scale.
@@ -41,34 +41,32 @@ struct Plan<'a> {
     chart: Box<dyn Fn(f32) -> Chart + 'a>,
     /// Pictures for the places of the chart.
     pictures: Vec<RgbImage>,
+    /// Pictures that it lacks, and why.
+    missing: Vec<String>,
 }
 
 /// Draws and writes all figures that the numbers allow.
-pub(super) fn draw(
-    args: &Args,
-    found: &Numbers,
-    folder: &Folder,
-    cancel: &CancelToken,
-) -> anyhow::Result<Vec<Drawn>> {
+pub(super) fn draw(args: &Args, found: &Numbers, folder: &Folder) -> anyhow::Result<Vec<Drawn>> {
     let of = Figures { column: args.quantity, found };
     let mut plans = vec![of.means(), of.spread(), of.ranking()];
     plans.extend(found.comparison.as_ref().map(|compared| of.difference(compared)));
     plans.extend(of.finders());
     plans.extend(of.distribution());
     let best = found.ranking.first().map(|head| [head.layer, head.head]);
-    plans.extend(best.filter(|_| !found.suspicious.is_empty()).map(|best| of.sheet(best, cancel)));
+    plans.extend(best.filter(|_| !found.suspicious.is_empty()).map(|best| of.sheet(best)));
     let mut painter = Painter::open(args)?;
     let progress = bar("drawing {bar:24} {pos}/{len}", plans.len() as u64);
     let mut drawn = Vec::new();
     for plan in plans {
-        if cancel.is_cancelled() {
-            bail!(CANCELLED);
-        }
-        painter.write(&plan, found, folder, cancel)?;
-        drawn.push(Drawn { name: plan.name, caption: plan.caption });
+        log::info!("drawing {}", plan.name);
+        painter.write(&plan, found, folder)?;
+        drawn.push(Drawn { name: plan.name, caption: plan.caption, missing: plan.missing });
         progress.inc(1);
     }
     progress.finish_and_clear();
+    for missing in drawn.iter().flat_map(|drawn: &Drawn| &drawn.missing) {
+        note(&format!("a sample has no picture: {missing}"));
+    }
     painter.renderer.missing_glyphs().as_deref().into_iter().for_each(note);
     Ok(drawn)
 }
@@ -88,13 +86,7 @@ impl Painter {
         Ok(Self { gpu, renderer, theme: args.theme })
     }
 
-    fn write(
-        &mut self,
-        plan: &Plan<'_>,
-        found: &Numbers,
-        folder: &Folder,
-        cancel: &CancelToken,
-    ) -> anyhow::Result<()> {
+    fn write(&mut self, plan: &Plan<'_>, found: &Numbers, folder: &Folder) -> anyhow::Result<()> {
         let provenance = Provenance {
             command: found.command.clone(),
             caption: plan.caption.clone(),
@@ -117,9 +109,6 @@ impl Painter {
             );
         }
         folder.write(&format!("{}.png", plan.name), &png_bytes(&pixels, &provenance)?)?;
-        if cancel.is_cancelled() {
-            bail!(CANCELLED);
-        }
         let chart = (plan.chart)(1.0);
         let mut rasters = Vec::new();
         for (place, picture) in chart.pictures.iter().zip(&plan.pictures) {
@@ -184,7 +173,7 @@ impl<'a> Figures<'a> {
         let title = format!("Mean {} of every head", self.column.title());
         let caption = format!("{title}, over {}.", self.samples());
         let chart = self.matrix(values, title, self.samples(), self.column.unit());
-        Plan { name: "heads_mean", caption, chart, pictures: Vec::new() }
+        Plan { name: "heads_mean", caption, chart, pictures: Vec::new(), missing: Vec::new() }
     }
 
     fn spread(&self) -> Plan<'a> {
@@ -194,7 +183,7 @@ impl<'a> Figures<'a> {
             format!("Standard deviation of {} over {}.", self.column.title(), self.samples());
         let subtitle = format!("standard deviation · {}", self.samples());
         let chart = self.matrix(values, title, subtitle, self.column.difference_unit());
-        Plan { name: "heads_spread", caption, chart, pictures: Vec::new() }
+        Plan { name: "heads_spread", caption, chart, pictures: Vec::new(), missing: Vec::new() }
     }
 
     fn ranking(&self) -> Plan<'a> {
@@ -204,10 +193,11 @@ impl<'a> Figures<'a> {
         let subtitle =
             format!("mean with 95 % interval · {} · {} resamples", self.samples(), found.resamples);
         let caption = format!(
-            "{title}: mean over {} with its 95 % interval, the share of {} resamples of the samples in which the head is among the first {}, and the 5–95 % interval of its rank.",
+            "{title}: mean over {} with its 95 % interval, the share of {} resamples of the samples in which the head is among the first {}, and the 5–95 % interval of its rank.{}",
             self.samples(),
             found.resamples,
-            found.ranking_first
+            found.ranking_first,
+            if found.has_stability() { "" } else { " Too few samples for the last two." },
         );
         let axis = with_unit(self.column.title(), unit);
         let among = format!("among the first {}", found.ranking_first);
@@ -217,7 +207,7 @@ impl<'a> Figures<'a> {
                 value: head.mean,
                 interval: head.interval,
                 stability: head.stability,
-                ranks: ranks(head.ranks),
+                ranks: head.ranks.map_or_else(|| "–".to_owned(), ranks),
             };
             let heads: Vec<RankedBar> = found.ranking.iter().map(one).collect();
             RankingChart {
@@ -230,13 +220,19 @@ impl<'a> Figures<'a> {
             }
             .chart(scale)
         };
-        Plan { name: "ranking", caption, chart: Box::new(chart), pictures: Vec::new() }
+        Plan {
+            name: "ranking",
+            caption,
+            chart: Box::new(chart),
+            pictures: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     fn difference(&self, compared: &'a Compared) -> Plan<'a> {
         let (found, unit) = (self.found, self.column.difference_unit());
         let [first, second] = &compared.groups;
-        let title = format!("{}: {first} − {second}", capitalised(self.column.title()));
+        let title = format!("{}: {first} − {second}", capital(self.column.title()));
         let subtitle = match compared.is_paired {
             true => format!("{} of both tables", counted_text(compared.counted[0])),
             false => compared.counted.map(counted_text).join(" against "),
@@ -280,7 +276,13 @@ impl<'a> Figures<'a> {
             }
             .chart(scale)
         };
-        Plan { name: "difference", caption, chart: Box::new(chart), pictures: Vec::new() }
+        Plan {
+            name: "difference",
+            caption,
+            chart: Box::new(chart),
+            pictures: Vec::new(),
+            missing: Vec::new(),
+        }
     }
 
     fn finders(&self) -> Option<Plan<'a>> {
@@ -314,7 +316,13 @@ impl<'a> Figures<'a> {
             }
             .chart(scale)
         };
-        Some(Plan { name: "wrong_answers", caption, chart: Box::new(chart), pictures: Vec::new() })
+        Some(Plan {
+            name: "wrong_answers",
+            caption,
+            chart: Box::new(chart),
+            pictures: Vec::new(),
+            missing: Vec::new(),
+        })
     }
 
     fn distribution(&self) -> Option<Plan<'a>> {
@@ -322,7 +330,7 @@ impl<'a> Figures<'a> {
         let unit = self.column.unit();
         let head = head_name(of.layer, of.head);
         let title =
-            format!("{} of {head} for right and wrong answers", capitalised(self.column.title()));
+            format!("{} of {head} for right and wrong answers", capital(self.column.title()));
         let count = of.right.len() + of.wrong.len();
         let subtitle =
             self.of_models(Counted { least: count, most: count, samples: self.found.samples });
@@ -334,9 +342,9 @@ impl<'a> Figures<'a> {
         );
         let axis = with_unit(self.column.title(), unit);
         let chart = move |scale| {
-            let group = |name: &str, values: &[f64]| Group {
+            let group = |name: &str, values: &[f32]| Group {
                 name: format!("{name} answers ({})", thousands(values.len())),
-                values: values.to_vec(),
+                values: values.iter().copied().map(f64::from).collect(),
             };
             DistributionChart {
                 title: &title,
@@ -347,11 +355,17 @@ impl<'a> Figures<'a> {
             }
             .chart(scale)
         };
-        Some(Plan { name: "distribution", caption, chart: Box::new(chart), pictures: Vec::new() })
+        Some(Plan {
+            name: "distribution",
+            caption,
+            chart: Box::new(chart),
+            pictures: Vec::new(),
+            missing: Vec::new(),
+        })
     }
 
     /// The most suspicious samples with the attention of a head.
-    fn sheet(&self, [layer, head]: [u32; 2], cancel: &CancelToken) -> Plan<'a> {
+    fn sheet(&self, [layer, head]: [u32; 2]) -> Plan<'a> {
         let found = self.found;
         let title = "The most suspicious samples";
         let by = found.suspicious_by;
@@ -361,18 +375,17 @@ impl<'a> Figures<'a> {
         );
         let subtitle =
             format!("lowest {by} first · attention of {} over the answer", head_name(layer, head));
-        let mut pictures = Vec::new();
-        let mut aspects = Vec::new();
+        let (mut pictures, mut missing, mut aspects) = (Vec::new(), Vec::new(), Vec::new());
         for sample in &found.suspicious {
-            let trace = sample.trace.as_deref().filter(|_| !cancel.is_cancelled());
-            let picture =
-                trace.ok_or("no trace was kept").and_then(|path| picture_of(path, [layer, head]));
-            aspects.push(
-                picture
-                    .as_ref()
-                    .map(|own| own.width() as f32 / own.height() as f32)
-                    .map_err(|&why| why),
-            );
+            let picture = match &sample.trace {
+                None => Err("no trace was kept"),
+                Some(path) => picture_of(path, [layer, head]).map_err(|(short, why)| {
+                    missing.push(format!("{}: {why}", sample.sample));
+                    short
+                }),
+            };
+            let aspect = |picture: &RgbImage| picture.width() as f32 / picture.height() as f32;
+            aspects.push(picture.as_ref().map(aspect).map_err(|short| *short));
             pictures.extend(picture);
         }
         let chart = move |scale| {
@@ -387,23 +400,29 @@ impl<'a> Figures<'a> {
             let tiles: Vec<SheetTile> = found.suspicious.iter().zip(&aspects).map(tile).collect();
             SheetChart { title, subtitle: &subtitle, tiles: &tiles }.chart(scale)
         };
-        Plan { name: "samples", caption, chart: Box::new(chart), pictures }
+        Plan { name: "samples", caption, chart: Box::new(chart), pictures, missing }
     }
 }
 
-/// The picture of a trace with the attention of a head, or in short why it cannot be drawn; a note has the details.
-fn picture_of(path: &Path, head: [u32; 2]) -> Result<RgbImage, &'static str> {
+/// The picture of a trace with the attention of a head, or why it cannot be drawn: in short, and with the details.
+fn picture_of(path: &Path, head: [u32; 2]) -> Result<RgbImage, (&'static str, String)> {
+    if !path.exists() {
+        let place = if path.is_relative() {
+            "is neither in the folder of the table nor in the current folder"
+        } else {
+            "does not exist"
+        };
+        return Err(("the trace is not there", format!("{} {place}", path.display())));
+    }
     let drawn = Trace::open(path).map_err(anyhow::Error::from).and_then(|trace| {
         let drawn = overlay::draw_head(&trace, head, (TILE * PNG_SCALE) as u32)?;
         trace.check()?;
         Ok(drawn)
     });
     match drawn {
-        Ok(picture) => picture.ok_or("the trace has no picture"),
-        Err(error) => {
-            note(&format!("a sample has no picture: {}", error_text(&error)));
-            Err(if path.exists() { "the trace cannot be read" } else { "the trace is not there" })
-        }
+        Ok(Some(picture)) => Ok(picture),
+        Ok(None) => Err(("the trace has no picture", format!("{} has no picture", path.display()))),
+        Err(error) => Err(("the trace cannot be read", error_text(&error))),
     }
 }
 
@@ -454,27 +473,7 @@ fn between(counts: impl Iterator<Item = usize> + Clone) -> String {
     }
 }
 
-/// "12,345".
-pub(super) fn thousands(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A share with its interval, for the page.
 pub(super) fn share_text(share: f64, [low, high]: [f64; 2]) -> String {
     format!("{} ({} to {})", percent(share, 1), percent(low, 1), percent(high, 1))
-}
-
-/// A name at the beginning of a line.
-pub(super) fn capitalised(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(characters).collect()
 }

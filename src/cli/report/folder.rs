@@ -1,11 +1,11 @@
 //! The folder of a report: written under another name, then renamed, so that it is never half there.
 
 use super::super::common::usage;
+use crate::files::{TemporaryFolder, folder_of, unless_ending};
 use anyhow::Context as _;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 
 /// Endings of the files of a report.
 const ENDINGS: [&str; 4] = ["md", "json", "png", "svg"];
@@ -15,20 +15,16 @@ const MARKS: [&str; 2] = ["report.md", "report.json"];
 /// A report that is being written.
 pub(super) struct Folder {
     out: PathBuf,
-    /// Beside `out`, removed when it is dropped.
-    temporary: TempDir,
+    /// Beside `out`; removed when it is dropped, and by a signal.
+    temporary: TemporaryFolder,
 }
 
 impl Folder {
     /// Begins a report in place of an earlier one.
     pub fn begin(out: &Path) -> anyhow::Result<Self> {
         check(out)?;
-        let parent = match out.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let made = fs::create_dir_all(parent)
-            .and_then(|()| tempfile::Builder::new().prefix(".vlmscope-report").tempdir_in(parent));
+        let parent = folder_of(out);
+        let made = fs::create_dir_all(parent).and_then(|()| TemporaryFolder::new_in(parent));
         let temporary =
             made.with_context(|| format!("cannot make a folder in {}", parent.display()))?;
         Ok(Self { out: out.to_owned(), temporary })
@@ -45,23 +41,28 @@ impl Folder {
     pub fn keep(self) -> anyhow::Result<()> {
         // The folder may have changed while the report was written.
         check(&self.out)?;
-        let cannot = || format!("cannot replace the folder {}", self.out.display());
-        open_to_others(self.temporary.path()).with_context(cannot)?;
-        let old = self.temporary.path().with_extension("old");
-        if self.out.exists() {
-            fs::rename(&self.out, &old).with_context(cannot)?;
-        }
-        if let Err(error) = fs::rename(self.temporary.path(), &self.out) {
-            if old.exists() {
-                fs::rename(&old, &self.out).with_context(cannot)?;
-            }
-            return Err(error).with_context(cannot);
-        }
-        if old.exists() {
-            fs::remove_dir_all(&old).with_context(|| format!("cannot remove {}", old.display()))?;
-        }
-        Ok(())
+        unless_ending(|| replace(self.temporary.path(), &self.out))
     }
+}
+
+/// Puts the folder `new` in the place of `out`.
+fn replace(new: &Path, out: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot replace the folder {}", out.display());
+    open_to_others(new).with_context(cannot)?;
+    let old = new.with_extension("old");
+    if out.exists() {
+        fs::rename(out, &old).with_context(cannot)?;
+    }
+    if let Err(error) = fs::rename(new, out) {
+        if old.exists() {
+            fs::rename(&old, out).with_context(cannot)?;
+        }
+        return Err(error).with_context(cannot);
+    }
+    if old.exists() {
+        fs::remove_dir_all(&old).with_context(|| format!("cannot remove {}", old.display()))?;
+    }
+    Ok(())
 }
 
 /// A temporary folder is closed to others; a report has the permissions of any new folder.

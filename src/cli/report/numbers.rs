@@ -9,15 +9,15 @@ use crate::table::statistics::{
     Auc, Condition, Counted, Cube, DataSet, Filter, HeadColumn, Mask, Moment, Moments, RankedHead,
     Ranking, RankingOptions, SampleColumns, auc_interval, roc,
 };
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// The message of a report that was cancelled.
-pub(super) const CANCELLED: &str = "cancelled: nothing was written";
 /// Resamples of an interval of an AUC.
 const AUC_RESAMPLES: usize = 1000;
+/// Shares in a ROC curve have six decimals.
+const ROC_DIGITS: f64 = 1e6;
 /// Kinds of question that are listed.
 const MOST_CATEGORIES: usize = 40;
 
@@ -69,6 +69,13 @@ pub(super) struct Numbers {
     pub suspicious_by: &'static str,
 }
 
+impl Numbers {
+    /// Whether there are enough samples for the stability of the ranking.
+    pub fn has_stability(&self) -> bool {
+        self.ranking.iter().all(|head| head.stability.is_some())
+    }
+}
+
 /// A kind of question.
 #[derive(Debug, Serialize)]
 pub(super) struct Category {
@@ -95,8 +102,9 @@ pub(super) struct Ranked {
     pub mean: f64,
     /// The 95 % interval of the mean over the samples.
     pub interval: [f64; 2],
-    pub stability: f64,
-    pub ranks: [f64; 2],
+    /// `None` for too few samples.
+    pub stability: Option<f64>,
+    pub ranks: Option<[f64; 2]>,
 }
 
 /// A number that may find wrong answers.
@@ -109,7 +117,8 @@ pub(super) struct Finder {
     pub interval: [f64; 2],
     pub wrong: usize,
     pub right: usize,
-    /// Share of the right answers and share of the wrong answers that are called wrong, from no answer to all.
+    /// Share of the right answers and share of the wrong answers that are called wrong, from no answer to all: the corners
+    /// of the curve.
     pub roc: Vec<[f64; 2]>,
 }
 
@@ -118,8 +127,8 @@ pub(super) struct Finder {
 pub(super) struct Distribution {
     pub layer: u32,
     pub head: u32,
-    pub right: Vec<f64>,
-    pub wrong: Vec<f64>,
+    pub right: Vec<f32>,
+    pub wrong: Vec<f32>,
 }
 
 /// A sample of the contact sheet.
@@ -135,11 +144,7 @@ pub(super) struct Suspicious {
 }
 
 /// Reads the table and computes everything.
-pub(super) fn numbers(
-    args: &Args,
-    progress: &dyn Fn(u64, u64),
-    cancel: &CancelToken,
-) -> anyhow::Result<Numbers> {
+pub(super) fn numbers(args: &Args, progress: &dyn Fn(u64, u64)) -> anyhow::Result<Numbers> {
     let set = DataSet::open(&table_path(&args.table)?)?;
     let samples = set.samples();
     let filter = Filter { conditions: args.filter.clone() };
@@ -151,25 +156,24 @@ pub(super) fn numbers(
         }));
     }
     let column = args.quantity;
-    let cube = Cube::load(&set, column, progress, cancel)?;
+    log::info!("reading {}", args.table.display());
+    // Nothing cancels a report: a signal ends the program.
+    let never = CancelToken::new();
+    let cube = Cube::load(&set, column, progress, &never)?;
     let moments = cube.moments(&kept);
     if moments.range().is_none() {
         bail!(usage(format!(
-            "no head has a number in the column `{}`: choose another --quantity",
+            "no sample that fulfils the filter has a number in the column `{}`: choose another --filter or --quantity",
             column.name()
         )));
     }
+    log::info!("ranking heads");
     let options = RankingOptions { low_first: column.is_low_first(), ..RankingOptions::default() };
-    let Some(ranking) = Ranking::of_group(&cube, &kept, options, cancel) else {
-        bail!(CANCELLED);
-    };
-    let comparison = comparison(args, &cube, samples, &kept, progress, cancel)?;
+    let ranking = Ranking::of_group(&cube, &kept, options, &never).context("cancelled")?;
+    let comparison = comparison(args, &cube, samples, &kept, progress)?;
     let best = ranking.heads.first().map(|head| head.cell);
     let wrong = answers(samples, &kept, false);
-    let finders = finders(samples, &kept, &cube, column, best, cancel);
-    if cancel.is_cancelled() {
-        bail!(CANCELLED);
-    }
+    let finders = finders(samples, &kept, &cube, column, best);
     let (suspicious, suspicious_by) = suspicious(&set, &kept, args.samples);
     Ok(Numbers {
         vlmscope: env!("CARGO_PKG_VERSION"),
@@ -267,8 +271,8 @@ fn ranked(cube: &Cube, moments: &Moments, ranking: &Ranking, most: usize) -> Vec
             head: number,
             mean: head.value,
             interval: moments.cells.get(head.cell)?.interval(),
-            stability: head.stability,
-            ranks: head.ranks,
+            stability: ranking.has_stability().then_some(head.stability),
+            ranks: ranking.has_stability().then_some(head.ranks),
         })
     };
     ranking.heads.iter().take(most).filter_map(one).collect()
@@ -281,7 +285,6 @@ fn finders(
     cube: &Cube,
     column: HeadColumn,
     best: Option<usize>,
-    cancel: &CancelToken,
 ) -> Vec<Finder> {
     let rows: Vec<usize> =
         kept.rows().into_iter().filter(|&row| samples.correct(row).is_some()).collect();
@@ -294,14 +297,14 @@ fn finders(
         .iter()
         .filter_map(|&(name, low)| {
             let values = rows.iter().map(|&row| of_column(name, row));
-            finder(name.to_owned(), low, values, &is_wrong, cancel)
+            finder(name.to_owned(), low, values, &is_wrong)
         })
         .collect();
     if let Some((best, [layer, head])) = best.and_then(|best| Some((best, cube.head_of(best)?))) {
         let name = format!("{} of layer {layer}, head {head}", column.name());
         let values = cube.mean_of(&[best]);
         let scores = rows.iter().map(|&row| values[row]);
-        found.extend(finder(name, !column.is_low_first(), scores, &is_wrong, cancel));
+        found.extend(finder(name, !column.is_low_first(), scores, &is_wrong));
     }
     found.sort_by(|a, b| b.auc.total_cmp(&a.auc));
     found
@@ -312,12 +315,13 @@ fn finder(
     low: bool,
     values: impl Iterator<Item = f64>,
     is_wrong: &[bool],
-    cancel: &CancelToken,
 ) -> Option<Finder> {
+    log::info!("resampling {column}");
     let score: Vec<f64> = values.map(|value| if low { -value } else { value }).collect();
     let Auc { auc, interval, positive, negative } =
-        auc_interval(&score, is_wrong, AUC_RESAMPLES, 0, cancel)?;
-    let roc = roc(&score, is_wrong)?;
+        auc_interval(&score, is_wrong, AUC_RESAMPLES, 0)?;
+    let rounded = |share: f64| (share * ROC_DIGITS).round() / ROC_DIGITS;
+    let roc = roc(&score, is_wrong)?.into_iter().map(|corner| corner.map(rounded)).collect();
     Some(Finder { column, low, auc, interval, wrong: positive, right: negative, roc })
 }
 
@@ -329,9 +333,10 @@ fn distribution(
 ) -> Option<Distribution> {
     let [layer, head] = cube.head_of(best)?;
     let values = cube.mean_of(&[best]);
-    let of = |correct: bool| -> Vec<f64> {
+    let of = |correct: bool| -> Vec<f32> {
         let rows = answers(samples, kept, correct).rows().into_iter();
-        rows.map(|row| values[row]).filter(|value| value.is_finite()).collect()
+        // The number of one head is an f32.
+        rows.map(|row| values[row] as f32).filter(|value| value.is_finite()).collect()
     };
     let (right, wrong) = (of(true), of(false));
     (!right.is_empty() && !wrong.is_empty()).then_some(Distribution { layer, head, right, wrong })

@@ -2,10 +2,10 @@
 
 use super::args::Args;
 use super::comparison::Compared;
-use super::figures::{Drawn, capitalised, counted_text, ranks, share_text, thousands};
+use super::figures::{Drawn, counted_text, ranks, share_text};
 use super::numbers::{Numbers, wilson};
-use crate::table::statistics::HeadColumn;
-use crate::view::figure::{head_name, number, signed};
+use crate::table::statistics::{CORNER_DISTANCE, HeadColumn, LEAST_SAMPLES, MOST_CORNERS};
+use crate::view::figure::{capital, head_name, number, percent, signed, thousands};
 use std::fmt::Write as _;
 
 /// Heads that are listed in a comparison.
@@ -19,7 +19,7 @@ pub(super) fn page(args: &Args, found: &Numbers, drawn: &[Drawn]) -> String {
     let mut page = Page { text: String::new(), column: args.quantity, drawn };
     page.line(&format!(
         "# {} of {}\n",
-        capitalised(args.quantity.title()),
+        capital(args.quantity.title()),
         cell(&found.models.join(", "))
     ));
     page.about(found);
@@ -65,6 +65,13 @@ impl Page<'_> {
         if let Some(drawn) = self.drawn.iter().find(|drawn| drawn.name == name) {
             let caption = cell(&drawn.caption);
             self.line(&format!("\n![{caption}]({name}.png)\n\n*{caption}* ([SVG]({name}.svg))\n"));
+            if !drawn.missing.is_empty() {
+                self.line("Without a picture:\n");
+                for missing in &drawn.missing {
+                    self.line(&format!("- {}", cell(missing)));
+                }
+                self.line("");
+            }
         }
     }
 
@@ -160,11 +167,14 @@ impl Page<'_> {
                     self.column.difference_unit().text(of.deviation, of.deviation)
                 }),
                 of.map_or(String::new(), |of| thousands(of.samples as usize)),
-                format!("{:.0} %", 100.0 * head.stability),
-                ranks(head.ranks),
+                head.stability.map_or_else(|| "–".to_owned(), |share| percent(share, 0)),
+                head.ranks.map_or_else(|| "–".to_owned(), ranks),
             ]);
         }
         self.line("");
+        if !found.has_stability() {
+            self.line(&format!("With fewer than {LEAST_SAMPLES} samples that have a number, resamples say nothing about the stability and the ranks (–).\n"));
+        }
     }
 
     fn comparison(&mut self, compared: &Compared, kinds: usize) {
@@ -273,7 +283,7 @@ impl Page<'_> {
             }
         };
         let mut lines = vec![
-            line(&capitalised(self.column.title()), column),
+            line(&capital(self.column.title()), column),
             line(
                 "Number of a sample",
                 "mean over the answer tokens that have one; a head's mean, standard deviation and 95 % interval (Student's t) are over samples.",
@@ -295,6 +305,7 @@ impl Page<'_> {
         }
         if !found.finders.is_empty() {
             lines.push(line("AUC", "the chance that a wrong answer is more suspicious than a right one; 0.5 is chance. The interval is from 1,000 resamples of the samples."));
+            lines.push(line("ROC curve", &format!("its corners, between which it is straight; of more than {}, only those {CORNER_DISTANCE} or more after the one before, both shares added. The AUC counts every sample.", thousands(MOST_CORNERS))));
             lines.push(line("`logprob`", "sum of the log-probabilities of the answer's tokens; `logprob / tokens` their mean."));
             lines.push(line("`relevancy_share`, `relevancy_inside`", "share of the answer's relevancy (gradient × attention) on the picture, and inside the object."));
             lines.push(line("`blank_probability`, `kept`", "probability of the answer with a blank picture, and the part of its probability that it keeps then."));

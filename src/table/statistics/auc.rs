@@ -1,8 +1,13 @@
 //! Area under the ROC curve: a measure of the separation of two kinds of samples by one number.
 
-use crate::job::CancelToken;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
+
+/// Corners of a ROC curve that is not thinned.
+pub const MOST_CORNERS: usize = 1000;
+/// Least distance between the corners of a ROC curve that is thinned: no more than [`MOST_CORNERS`] fit on the way from \[0, 0\] to
+/// \[1, 1\].
+pub const CORNER_DISTANCE: f64 = 0.0021;
 
 /// Area under the ROC curve with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,43 +78,61 @@ pub fn auc(score: &[f64], positive: &[bool]) -> Option<f64> {
     Sorted::new(&samples).auc(0..samples.len())
 }
 
-/// The ROC curve of a score: for each threshold from the largest score to the smallest one, the shares of the negative and of the
-/// positive samples whose score reaches it, from \[0, 0\] to \[1, 1\]. `None` if one kind is missing.
+/// The corners of the ROC curve of a score: for thresholds from the largest score to the smallest one, the shares of the negative
+/// and of the positive samples whose score reaches it, from \[0, 0\] to \[1, 1\]. The curve is straight between them. Of more than
+/// [`MOST_CORNERS`], only those are there that lie [`CORNER_DISTANCE`] or more after the one before, both shares added. `None` if
+/// one kind is missing.
 pub fn roc(score: &[f64], positive: &[bool]) -> Option<Vec<[f64; 2]>> {
     let samples = scored(score, positive);
     let sorted = Sorted::new(&samples);
-    let mut counts = vec![[0.0_f64; 2]; sorted.groups];
+    let mut counts = vec![[0_u64; 2]; sorted.groups];
     for (group, positive) in sorted.group.iter().zip(&sorted.positive) {
-        counts[*group][usize::from(*positive)] += 1.0;
+        counts[*group][usize::from(*positive)] += 1;
     }
-    let all = [0, 1].map(|kind| counts.iter().map(|count| count[kind]).sum::<f64>());
-    let mut reached = [0.0, 0.0];
-    let mut curve = vec![reached];
-    for count in counts.iter().rev() {
-        reached = [reached[0] + count[0], reached[1] + count[1]];
-        curve.push([reached[0] / all[0], reached[1] / all[1]]);
+    let mut reached = [0, 0];
+    let mut corners = vec![reached];
+    for step in counts.iter().rev().filter(|step| **step != [0, 0]) {
+        if let [.., before, last] = corners.as_slice()
+            && (last[0] - before[0]) * step[1] == (last[1] - before[1]) * step[0]
+        {
+            // The step goes on in the direction of the one before.
+            corners.pop();
+        }
+        reached = [reached[0] + step[0], reached[1] + step[1]];
+        corners.push(reached);
     }
-    (all[0] > 0.0 && all[1] > 0.0).then_some(curve)
+    let shares = |corner: &[u64; 2]| [0, 1].map(|kind| corner[kind] as f64 / reached[kind] as f64);
+    let curve = corners.iter().map(shares).collect();
+    (reached[0] > 0 && reached[1] > 0).then(|| thinned(curve))
+}
+
+/// A curve with few corners as it is; of others, those with a distance from the one before.
+fn thinned(curve: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    if curve.len() <= MOST_CORNERS {
+        return curve;
+    }
+    let last = curve.last().copied();
+    let mut kept: Vec<[f64; 2]> = Vec::new();
+    for corner in curve {
+        let is_far = kept
+            .last()
+            .is_none_or(|before| corner[0] - before[0] + corner[1] - before[1] >= CORNER_DISTANCE);
+        if is_far || Some(corner) == last {
+            kept.push(corner);
+        }
+    }
+    kept
 }
 
 /// The area with its 95 % interval over `resamples` samples of the samples, drawn with replacement by `seed`. `None` if one
-/// kind is missing, or if it was cancelled.
-pub fn auc_interval(
-    score: &[f64],
-    positive: &[bool],
-    resamples: usize,
-    seed: u64,
-    cancel: &CancelToken,
-) -> Option<Auc> {
+/// kind is missing.
+pub fn auc_interval(score: &[f64], positive: &[bool], resamples: usize, seed: u64) -> Option<Auc> {
     let samples = scored(score, positive);
     let sorted = Sorted::new(&samples);
     let auc = sorted.auc(0..samples.len())?;
     let mut random = ChaCha12Rng::seed_from_u64(seed);
     let mut drawn = Vec::new();
     for _ in 0..resamples {
-        if cancel.is_cancelled() {
-            return None;
-        }
         let draw = (0..samples.len()).map(|_| random.random_range(0..samples.len()));
         drawn.extend(sorted.auc(draw));
     }

@@ -1,9 +1,10 @@
 //! One number of every head for every sample, read from a heads table.
 
 use super::super::file::TableReader;
+use super::super::row_check::RowCheck;
 use super::super::schema::TableKind;
 use super::super::{Result, TableError};
-use super::{DataSet, HeadColumn, SampleColumns};
+use super::{DataSet, HeadColumn};
 use crate::job::CancelToken;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float32Type, UInt32Type};
@@ -43,8 +44,8 @@ impl Cube {
     /// number of rows that are read and of all rows.
     ///
     /// # Errors
-    /// A damaged table, one that has changed since it was opened, one whose rows do not belong to its samples, or
-    /// [`TableError::Cancelled`].
+    /// A damaged table, one that has changed since it was opened, one whose rows do not belong to its samples or are there twice,
+    /// a column without any number, or [`TableError::Cancelled`].
     pub fn load(
         of: &DataSet,
         column: HeadColumn,
@@ -108,74 +109,36 @@ impl Cube {
 
 /// The rows of a batch that are ready to be added.
 struct Rows {
+    /// Number of rows of the table before them.
+    before: u64,
     /// Rows of the samples.
     samples: Vec<u32>,
+    tokens: UInt32Array,
     layers: UInt32Array,
     heads: UInt32Array,
     values: arrow_array::Float32Array,
     rows: usize,
 }
 
-/// The column of the heads table by which its rows find their samples.
-enum Key<'a> {
-    /// Numbers that are different for all samples.
-    Index(HashMap<u32, u32>),
-    /// Names: samples of several tables may have the same number.
-    Name(HashMap<&'a str, usize>),
-}
-
-impl<'a> Key<'a> {
-    fn new(samples: &'a SampleColumns) -> Result<Self> {
-        let mut rows = HashMap::with_capacity(samples.len());
-        for row in 0..samples.len() {
-            rows.insert(samples.number("index", row) as u32, row as u32);
-        }
-        Ok(match rows.len() == samples.len() {
-            true => Self::Index(rows),
-            false => Self::Name(samples.by_name()?),
-        })
-    }
-
-    const fn column(&self) -> &'static str {
-        match self {
-            Self::Index(_) => "index",
-            Self::Name(_) => "sample",
-        }
-    }
-
-    /// The sample of every row, or the one that is in no sample.
-    fn find(&self, batch: &RecordBatch) -> std::result::Result<Vec<u32>, String> {
-        let Some(column) = batch.column_by_name(self.column()) else { return Ok(Vec::new()) };
-        match self {
-            Self::Index(rows) => {
-                let numbers = column.as_primitive::<UInt32Type>().values();
-                let find = |number: &&u32| rows.get(*number).copied();
-                each_run(numbers.iter(), find).map_err(|number| number.to_string())
-            }
-            Self::Name(rows) => {
-                let names: &StringArray = column.as_string();
-                let find = |name: &Option<&str>| Some(*rows.get((*name)?)? as u32);
-                each_run(names.iter(), find).map_err(|name| name.unwrap_or_default().to_owned())
+/// The samples that the rows name, by `find`; rows that follow one of the same sample are not looked up again. Fails with the
+/// first row whose sample is not found.
+fn samples_of(
+    names: &StringArray,
+    find: impl Fn(&str) -> Option<u32>,
+) -> std::result::Result<Vec<u32>, usize> {
+    let mut last: Option<(&str, u32)> = None;
+    let sample = |row: usize| {
+        let name = names.value(row);
+        match last {
+            Some((before, sample)) if before == name => Ok(sample),
+            _ => {
+                let sample = find(name).ok_or(row)?;
+                last = Some((name, sample));
+                Ok(sample)
             }
         }
-    }
-}
-
-/// Looks every item up; items that follow an equal one are not looked up again. Fails with the first one that is not found.
-fn each_run<T: PartialEq + Copy>(
-    items: impl Iterator<Item = T>,
-    find: impl Fn(&T) -> Option<u32>,
-) -> std::result::Result<Vec<u32>, T> {
-    let mut last: Option<(T, u32)> = None;
-    let found = items.map(|item| match last {
-        Some((before, row)) if before == item => Ok(row),
-        _ => {
-            let row = find(&item).ok_or(item)?;
-            last = Some((item, row));
-            Ok(row)
-        }
-    });
-    found.collect()
+    };
+    (0..names.len()).map(sample).collect()
 }
 
 /// Sums of one layer over the tokens of every sample: \[samples, heads\].
@@ -184,10 +147,40 @@ struct Layer {
     counts: Vec<u32>,
 }
 
+/// Everything that was added.
+#[derive(Default)]
+struct Sums {
+    layers: BTreeMap<u32, Layer>,
+    check: RowCheck,
+    rows: u64,
+    /// Rows without a value, and with one that is NaN or infinite.
+    missing: u64,
+    not_finite: u64,
+}
+
+impl Sums {
+    /// Why there is no number at all, if there is none.
+    fn why_empty(&self) -> Option<String> {
+        let Self { rows, missing, not_finite, .. } = self;
+        if rows > &(missing + not_finite) {
+            return None;
+        }
+        Some(match (missing, not_finite) {
+            (0, 0) => "the table has no rows".into(),
+            (_, 0) => format!("it is missing in all {rows} rows"),
+            (0, _) => format!("it is NaN or infinite in all {rows} rows"),
+            _ => format!(
+                "it is missing in {missing} rows and NaN or infinite in the other {not_finite}"
+            ),
+        })
+    }
+}
+
 struct Loading<'a> {
     of: &'a DataSet,
     column: HeadColumn,
-    key: Key<'a>,
+    /// Rows of the samples by name.
+    names: HashMap<&'a str, usize>,
     heads: usize,
     most_layers: usize,
     groups: usize,
@@ -211,7 +204,7 @@ impl<'a> Loading<'a> {
         }
         let reader = TableReader::open_kind(&of.source().heads, TableKind::Heads)?;
         let groups = reader.groups();
-        Ok(Self { of, column, key: Key::new(samples)?, heads, most_layers, groups })
+        Ok(Self { of, column, names: samples.by_name()?, heads, most_layers, groups })
     }
 
     fn run(self, progress: &dyn Fn(u64, u64), cancel: &CancelToken) -> Result<Cube> {
@@ -256,10 +249,11 @@ impl<'a> Loading<'a> {
     ) -> Result<()> {
         self.of.check_unchanged()?;
         let reader = TableReader::open_kind(&self.of.source().heads, TableKind::Heads)?;
-        let columns = [self.key.column(), "layer", "head", self.column.name()];
+        let columns = ["sample", "token", "layer", "head", self.column.name()];
+        let mut before = reader.rows_before(group);
         for batch in reader.columns_of_group(group, &columns)? {
-            let batch = batch?;
-            let rows = self.rows(&batch)?;
+            let rows = self.rows(&batch?, before)?;
+            before += rows.rows as u64;
             if cancel.is_cancelled() || to.send(Ok(rows)).is_err() {
                 break;
             }
@@ -267,27 +261,29 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    fn rows(&self, batch: &RecordBatch) -> Result<Rows> {
+    fn rows(&self, batch: &RecordBatch, before: u64) -> Result<Rows> {
         let missing = |column: &str| self.wrong(column, "is missing".into());
+        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| missing(name));
         let number = |name: &str| -> Result<UInt32Array> {
-            let column = batch.column_by_name(name).ok_or_else(|| missing(name))?;
-            Ok(column.as_primitive::<UInt32Type>().clone())
+            Ok(column(name)?.as_primitive::<UInt32Type>().clone())
         };
-        let samples = self.key.find(batch).map_err(|sample| {
+        let names: &StringArray = column("sample")?.as_string();
+        let find = |name: &str| Some(*self.names.get(name)? as u32);
+        let samples = samples_of(names, find).map_err(|row| {
+            let (name, row) = (names.value(row), before + row as u64 + 1);
             let samples = self.of.samples().path().display();
             self.wrong(
-                self.key.column(),
-                format!("names the sample `{sample}`, which {samples} lacks"),
+                "sample",
+                format!("names the sample `{name}` in row {row}, which {samples} lacks"),
             )
         })?;
-        let name = self.column.name();
-        let values = batch.column_by_name(name).ok_or_else(|| missing(name))?;
-        let values = values.as_primitive::<Float32Type>().clone();
         Ok(Rows {
+            before,
             samples,
+            tokens: number("token")?,
             layers: number("layer")?,
             heads: number("head")?,
-            values,
+            values: column(self.column.name())?.as_primitive::<Float32Type>().clone(),
             rows: batch.num_rows(),
         })
     }
@@ -298,17 +294,32 @@ impl<'a> Loading<'a> {
         progress: &dyn Fn(u64, u64),
         cancel: &CancelToken,
     ) -> Result<BTreeMap<u32, Layer>> {
-        let (mut layers, mut done) = (BTreeMap::new(), 0);
+        let samples = self.of.samples();
+        let cells =
+            |row: usize| (samples.number("layers", row) * samples.number("heads", row)) as u32;
+        let mut sums = Sums {
+            check: RowCheck::new((0..samples.len()).map(cells).collect()),
+            ..Sums::default()
+        };
         for rows in from {
             let rows = rows?;
-            self.add(&mut layers, &rows)?;
-            done += rows.rows as u64;
-            progress(done, self.of.head_rows());
+            self.add(&mut sums, &rows)?;
+            progress(sums.rows, self.of.head_rows());
         }
-        if cancel.is_cancelled() { Err(TableError::Cancelled) } else { Ok(layers) }
+        if cancel.is_cancelled() {
+            return Err(TableError::Cancelled);
+        }
+        match sums.why_empty() {
+            Some(reason) => Err(TableError::NoNumbers {
+                path: self.of.source().heads.clone(),
+                column: self.column.name().into(),
+                reason,
+            }),
+            None => Ok(sums.layers),
+        }
     }
 
-    fn add(&self, layers: &mut BTreeMap<u32, Layer>, rows: &Rows) -> Result<()> {
+    fn add(&self, sums: &mut Sums, rows: &Rows) -> Result<()> {
         let cells = self.of.samples().len() * self.heads;
         let (numbers, heads, values) =
             (rows.layers.values(), rows.heads.values(), rows.values.values());
@@ -316,29 +327,48 @@ impl<'a> Loading<'a> {
         while at < rows.rows {
             let number = numbers[at];
             let run = numbers[at..].iter().take_while(|own| **own == number).count();
-            if !layers.contains_key(&number) && layers.len() == self.most_layers {
-                let reason =
-                    format!("has more layers than the {} of the samples table", self.most_layers);
+            let place = |row: usize| rows.before + row as u64 + 1;
+            if !sums.layers.contains_key(&number) && sums.layers.len() == self.most_layers {
+                let reason = format!(
+                    "names the layer {number} in row {}, one more than the {} layers of the samples table",
+                    place(at),
+                    self.most_layers
+                );
                 return Err(self.wrong("layer", reason));
             }
-            let layer = layers
+            let layer = sums
+                .layers
                 .entry(number)
                 .or_insert_with(|| Layer { sums: vec![0.0; cells], counts: vec![0; cells] });
             for row in at..at + run {
-                let head = heads[row] as usize;
+                let (head, sample, token) =
+                    (heads[row] as usize, rows.samples[row], rows.tokens.value(row));
                 if head >= self.heads {
-                    let reason = format!("names head {head} of {}, counted from 0", self.heads);
+                    let reason = format!(
+                        "names head {head} of {}, counted from 0, in row {}",
+                        self.heads,
+                        place(row)
+                    );
                     return Err(self.wrong("head", reason));
                 }
+                if !sums.check.add(sample, token) {
+                    let name = self.of.samples().name(sample as usize);
+                    return Err(self.wrong("token", RowCheck::fault(token, name, place(row))));
+                }
                 let value = values[row];
-                if rows.values.is_valid(row) && value.is_finite() {
-                    let cell = rows.samples[row] as usize * self.heads + head;
+                if rows.values.is_null(row) {
+                    sums.missing += 1;
+                } else if value.is_finite() {
+                    let cell = sample as usize * self.heads + head;
                     layer.sums[cell] += value;
                     layer.counts[cell] += 1;
+                } else {
+                    sums.not_finite += 1;
                 }
             }
             at += run;
         }
+        sums.rows += rows.rows as u64;
         Ok(())
     }
 
@@ -362,6 +392,6 @@ impl<'a> Loading<'a> {
     }
 
     fn wrong(&self, column: &str, reason: String) -> TableError {
-        TableError::Column { path: self.of.source().heads.clone(), column: column.into(), reason }
+        TableError::column(&self.of.source().heads, column, reason)
     }
 }

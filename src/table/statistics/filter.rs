@@ -122,8 +122,8 @@ impl Condition {
                 bools.iter().map(|own| *own == Some(wanted)).collect()
             }
             (Values::Number(numbers), Test::Equals(wanted)) => {
-                let wanted: f64 =
-                    wanted.parse().map_err(|_| wrong("the column holds numbers".into()))?;
+                let wanted = number(wanted)
+                    .map_err(|reason| wrong(format!("the column holds numbers, and {reason}")))?;
                 // A column of f32 holds the f32 that is nearest to the written number.
                 numbers
                     .iter()
@@ -147,6 +147,18 @@ impl Condition {
             }
         };
         Ok(Mask::new(chosen))
+    }
+}
+
+/// A number of a condition: a finite one.
+fn number(text: &str) -> std::result::Result<f64, String> {
+    let text = text.trim();
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        Ok(_) if text.contains(|c: char| c.is_ascii_digit()) => {
+            Err(format!("`{text}` is larger than any number of a table"))
+        }
+        _ => Err(format!("`{text}` is no number")),
     }
 }
 
@@ -188,11 +200,7 @@ impl FromStr for Condition {
         if column.is_empty() {
             return Err(wrong("it names no column"));
         }
-        let number = |text: &str| {
-            text.trim()
-                .parse::<f64>()
-                .map_err(|_| wrong(&format!("`{}` is no number", text.trim())))
-        };
+        let number = |text: &str| number(text).map_err(|reason| wrong(&reason));
         if let Some(bound) = Bound::ALL.into_iter().find(|bound| rest.starts_with(bound.sign())) {
             let than = number(&rest[bound.sign().len()..])?;
             return Ok(Self { column, test: Test::Bounded(bound, than) });
@@ -202,7 +210,11 @@ impl FromStr for Condition {
         let test = match (sign, value.split_once("..")) {
             ("~", _) => Test::Contains(value.to_owned()),
             (_, Some((low, high))) if number(low).is_ok() && number(high).is_ok() => {
-                Test::Between(number(low)?, number(high)?)
+                let (low, high) = (number(low)?, number(high)?);
+                if low > high {
+                    return Err(wrong("the range ends before it begins"));
+                }
+                Test::Between(low, high)
             }
             _ => Test::Equals(value.to_owned()),
         };

@@ -14,7 +14,7 @@ mod sample_columns;
 #[cfg(test)]
 mod tests;
 
-pub use auc::{Auc, auc, auc_interval, roc};
+pub use auc::{Auc, CORNER_DISTANCE, MOST_CORNERS, auc, auc_interval, roc};
 pub use compare::{
     Comparison, Difference, benjamini_hochberg, compare_groups, compare_paired, test_differences,
 };
@@ -24,5 +24,5 @@ pub use filter::{Bound, Condition, Filter, Test};
 pub use head_column::HeadColumn;
 pub use mask::Mask;
 pub use moments::{Counted, Moment, Moments};
-pub use ranking::{RankedHead, Ranking, RankingOptions};
+pub use ranking::{LEAST_SAMPLES, RankedHead, Ranking, RankingOptions};
 pub use sample_columns::{SampleColumns, Values, column_title, join};

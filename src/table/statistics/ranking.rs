@@ -9,7 +9,7 @@ use rand_chacha::ChaCha12Rng;
 /// Samples whose numbers are multiplied at once.
 const CHUNK: usize = 256;
 /// Resamples of fewer samples say nothing about other samples.
-const LEAST_SAMPLES: usize = 10;
+pub const LEAST_SAMPLES: usize = 10;
 
 /// Options of a ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct Ranking {
     pub heads: Vec<RankedHead>,
     /// The options.
     pub options: RankingOptions,
-    /// Number of samples, of two groups the smaller one.
+    /// Number of samples that have a number, of two groups the smaller one.
     pub samples: usize,
 }
 
@@ -72,10 +72,11 @@ impl Ranking {
         cancel: &CancelToken,
     ) -> Option<Self> {
         let group = mask.rows();
-        let value = cube.moments(mask).cells.iter().map(|cell| cell.mean).collect();
+        let moments = cube.moments(mask);
+        let value = moments.cells.iter().map(|cell| cell.mean).collect();
         let mut draws = Draws::new(options.seed);
         let drawn = draws.means(cube, &group, options.resamples, cancel)?;
-        Some(Self::new(value, &drawn, options, group.len()))
+        Some(Self::new(value, &drawn, options, moments.counted().most))
     }
 
     /// Ranks heads by the difference of their means between two groups; each group is resampled by itself.
@@ -91,7 +92,7 @@ impl Ranking {
         let mut drawn = draws.means(cube, &groups[0].rows(), options.resamples, cancel)?;
         let other = draws.means(cube, &groups[1].rows(), options.resamples, cancel)?;
         drawn.iter_mut().zip(&other).for_each(|(first, second)| *first -= second);
-        let samples = groups.map(Mask::count).into_iter().min().unwrap_or(0);
+        let samples = first.counted().most.min(second.counted().most);
         Some(Self::new(value, &drawn, options, samples))
     }
 

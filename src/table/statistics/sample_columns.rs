@@ -158,8 +158,10 @@ impl SampleColumns {
     pub fn by_name(&self) -> Result<HashMap<&str, usize>> {
         let mut found = HashMap::with_capacity(self.rows);
         for row in 0..self.rows {
-            if found.insert(self.name(row), row).is_some() {
-                let reason = format!("names the sample `{}` twice", self.name(row));
+            if let Some(before) = found.insert(self.name(row), row) {
+                let name = self.name(row);
+                let reason =
+                    format!("names the sample `{name}` in the rows {} and {}", before + 1, row + 1);
                 return Err(self.wrong("sample", reason));
             }
         }
@@ -198,7 +200,7 @@ impl SampleColumns {
 
     /// The fault of a column.
     pub(super) fn wrong(&self, column: &str, reason: String) -> TableError {
-        TableError::Column { path: self.path.clone(), column: column.into(), reason }
+        TableError::column(&self.path, column, reason)
     }
 }
 

@@ -1,14 +1,26 @@
 //! Statistics against numpy, pandas and SciPy (scripts/make_statistics_fixture.py), and against slow code that follows the definition.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use super::super::schema::TableKind;
-use super::super::{SampleRow, Source, TableError, TableWriter, samples_batch};
+use super::super::schema::{KIND_KEY, TableKind, VERSION_KEY};
+use super::super::{
+    Duplicates, SampleRow, Source, TableError, TableReader, TableWriter, merge, samples_batch,
+};
 use super::compare::LEVEL;
 use super::*;
 use crate::job::CancelToken;
-use arrow_array::{ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array};
+use arrow_array::cast::AsArray as _;
+use arrow_array::{
+    Array as _, ArrayRef, Float32Array, RecordBatch, StringArray, UInt32Array, new_null_array,
+};
+use arrow_select::concat::{concat, concat_batches};
+use arrow_select::take::take;
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
 use serde::Deserialize;
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
@@ -130,7 +142,7 @@ fn cube_of(fixture: &Fixture, values: &[Option<f64>]) -> Cube {
 #[test]
 fn means_over_tokens_are_those_of_pandas() {
     let fixture = fixture();
-    // Numbers that tell samples apart, and numbers that do not: then the names are read.
+    // Names tell samples apart, whether their numbers do or not.
     for index in [|sample: u32| 1000 + sample, |sample: u32| sample % 7] {
         let (_folder, source) = write(&fixture, index);
         let data_set = DataSet::open(&source.samples).unwrap();
@@ -275,32 +287,19 @@ fn the_area_is_that_of_scipy_and_its_interval_follows_the_seed() {
     let fixture = fixture();
     let score: Vec<f64> = fixture.score.iter().map(|score| score.unwrap_or(f64::NAN)).collect();
     near(auc(&score, &fixture.first).unwrap(), Some(fixture.auc), 1e-12);
-    let found = auc_interval(&score, &fixture.first, 1000, 1, &CancelToken::new()).unwrap();
+    let found = auc_interval(&score, &fixture.first, 1000, 1).unwrap();
     assert_eq!(found.auc, fixture.auc);
     assert_eq!(found.positive + found.negative, 39);
     assert!(found.interval[0] < found.auc && found.auc < found.interval[1]);
-    assert_eq!(auc_interval(&score, &fixture.first, 1000, 1, &CancelToken::new()), Some(found));
+    assert_eq!(auc_interval(&score, &fixture.first, 1000, 1), Some(found));
     // Of few samples the interval is wide; of the same samples ten times over, narrow by about √10.
     let width = |of: &Auc| of.interval[1] - of.interval[0];
     let ten = |values: &[f64]| values.repeat(10);
-    let many = auc_interval(&ten(&score), &fixture.first.repeat(10), 1000, 1, &CancelToken::new())
-        .unwrap();
+    let many = auc_interval(&ten(&score), &fixture.first.repeat(10), 1000, 1).unwrap();
     let ratio = width(&found) / width(&many);
     assert!((2.5..4.0).contains(&ratio), "{ratio}");
     assert_eq!(auc(&score, &[true; 40]), None);
     assert_eq!(auc(&[0.0, -0.0], &[true, false]), Some(0.5));
-}
-
-#[test]
-fn resampling_an_area_ends_when_it_is_cancelled() {
-    let fixture = fixture();
-    let score: Vec<f64> = fixture.score.iter().map(|score| score.unwrap_or(f64::NAN)).collect();
-    let cancel = CancelToken::new();
-    let asked = cancel.clone();
-    let other = std::thread::spawn(move || asked.cancel());
-    // So many resamples would take years.
-    assert_eq!(auc_interval(&score, &fixture.first, usize::MAX, 1, &cancel), None);
-    other.join().unwrap();
 }
 
 /// Samples whose head 1 is high, heads 0 and 2 are alike, and head 3 has no value.
@@ -399,6 +398,9 @@ fn conditions_are_read_written_and_hold_where_they_should() {
         ("fast", "a condition is"),
         ("= 3", "names no column"),
         ("index < many", "`many` is no number"),
+        ("logprob < -1e999", "`-1e999` is larger than any number of a table"),
+        ("logprob > nan", "`nan` is no number"),
+        ("logprob = 3..-1", "the range ends before it begins"),
     ] {
         let error = text.parse::<Condition>().unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
@@ -407,6 +409,8 @@ fn conditions_are_read_written_and_hold_where_they_should() {
         ("color = red", "no column `color`; it has sample, index"),
         ("answer < 3", "the column holds texts"),
         ("index ~ 3", "the column holds numbers"),
+        ("index = inf", "the column holds numbers, and `inf` is no number"),
+        ("index = 1e999", "`1e999` is larger than any number"),
         ("correct ~ 3", "the column holds true or false"),
         ("correct = 3", "the column holds true or false"),
     ] {
@@ -432,7 +436,7 @@ fn samples_of_two_tables_are_joined_by_name() {
     assert_eq!(join(&first, &second).unwrap(), [[2, 2], [7, 0]]);
     let twice = write(&[row("s7"), row("s7")]);
     let error = join(&first, &twice).unwrap_err().to_string();
-    assert!(error.contains("`sample` names the sample `s7` twice"), "{error}");
+    assert!(error.contains("`sample` names the sample `s7` in the rows 1 and 2"), "{error}");
 }
 
 #[test]
@@ -455,4 +459,130 @@ fn the_interval_of_a_mean_is_students() {
     let [low, high] = moment(10, 2.0, 0.5).interval();
     assert!((low - 1.642_321_5).abs() < 1e-6 && (high - 2.357_678_5).abs() < 1e-6, "{low} {high}");
     assert!(moment(1, 2.0, f64::NAN).interval()[0].is_nan());
+}
+
+#[test]
+fn a_curve_has_its_corners_and_at_most_a_thousand() {
+    // Two steps in one direction are one.
+    let curve = roc(&[5.0, 4.0, 3.0, 2.0, 1.0], &[true, true, false, false, true]).unwrap();
+    let two = 2.0 / 3.0;
+    assert_eq!(curve, [[0.0, 0.0], [0.0, two], [1.0, two], [1.0, 1.0]]);
+    // Steps by turns: as many corners as samples.
+    let positive: Vec<bool> = (0..40_000).map(|at| at % 3 == 0).collect();
+    let score: Vec<f64> = (0..40_000).map(f64::from).collect();
+    let curve = roc(&score, &positive).unwrap();
+    assert!((900..=MOST_CORNERS).contains(&curve.len()), "{}", curve.len());
+    assert_eq!((curve.first(), curve.last()), (Some(&[0.0; 2]), Some(&[1.0; 2])));
+    let trapezoid = |pair: &[[f64; 2]]| (pair[1][0] - pair[0][0]) * (pair[1][1] + pair[0][1]) / 2.0;
+    let area: f64 = curve.windows(2).map(trapezoid).sum();
+    assert!((area - auc(&score, &positive).unwrap()).abs() < 1e-3, "{area}");
+}
+
+/// The rows of a table, written again after a change; every column may then lack values.
+fn rewrite(path: &Path, change: impl Fn(&str, ArrayRef) -> ArrayRef) {
+    let kind = TableReader::open(path).unwrap().kind();
+    let batches: Vec<RecordBatch> =
+        TableReader::open(path).unwrap().batches().unwrap().map(Result::unwrap).collect();
+    let whole = concat_batches(&kind.schema(), &batches).unwrap();
+    let columns: Vec<(&str, ArrayRef)> = kind
+        .columns()
+        .iter()
+        .map(|column| {
+            (column.name, change(column.name, whole.column_by_name(column.name).unwrap().clone()))
+        })
+        .collect();
+    let changed =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true)))
+            .unwrap();
+    let entries = [(KIND_KEY, kind.name().to_owned()), (VERSION_KEY, "1".to_owned())];
+    let entries = entries.map(|(key, value)| KeyValue::new(key.to_owned(), value)).to_vec();
+    let properties = WriterProperties::builder()
+        .set_key_value_metadata(Some(entries))
+        .set_max_row_group_row_count(Some(100))
+        .build();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, changed.schema(), Some(properties)).unwrap();
+    writer.write(&changed).unwrap();
+    writer.close().unwrap();
+}
+
+/// A column without the value of one row.
+fn without(column: &ArrayRef, row: usize) -> ArrayRef {
+    let rows = (0..column.len() as u32).map(|own| (own as usize != row).then_some(own));
+    take(column, &rows.collect::<UInt32Array>(), None).unwrap()
+}
+
+#[test]
+fn damaged_tables_are_refused_with_the_column_and_the_row() {
+    let fixture = fixture();
+    let rows = fixture.rows.sample.len();
+    type Change<'a> = &'a dyn Fn(&str, ArrayRef) -> ArrayRef;
+    let only = |name: &'static str, change: Change<'_>| {
+        move |own: &str, column: ArrayRef| if own == name { change(own, column) } else { column }
+    };
+    let none = |_: &str, column: ArrayRef| new_null_array(column.data_type(), column.len());
+    let last = |_: &str, column: ArrayRef| without(&column, rows - 1);
+    let twice = |_: &str, column: ArrayRef| concat(&[&*column, &*column]).unwrap();
+    let again = |_: &str, column: ArrayRef| concat(&[&*column, &*column.slice(7, 1)]).unwrap();
+    let foreign = |_: &str, column: ArrayRef| -> ArrayRef {
+        let names = column.as_string::<i32>().iter().enumerate();
+        let named = names.map(|(row, name)| if row == 150 { Some("zzz") } else { name });
+        Arc::new(named.collect::<StringArray>())
+    };
+    let damages: [(Change<'_>, &[&str]); 7] = [
+        (&only("layer", &none), &["`layer` has no value in row 1;"]),
+        (&only("head", &none), &["`head` has no value in row 1;"]),
+        (&only("token", &last), &[&format!("`token` has no value in row {rows};")]),
+        (&only("sample", &last), &[&format!("`sample` has no value in row {rows};")]),
+        (
+            &only("sample", &foreign),
+            &["names the sample `zzz` in row 151, which", "t.samples.parquet lacks"],
+        ),
+        (&twice, &["`token` has the token", "more than once for the same head, in row"]),
+        (&again, &["`token` has the token", &format!("in row {} at the latest", rows + 1)]),
+    ];
+    for (change, words) in damages {
+        let (folder, source) = write(&fixture, |sample| sample);
+        rewrite(&source.heads, change);
+        let loaded = load(&source, HeadColumn::Inside).map(|_| ());
+        let out = Source::of(&folder.path().join("out.parquet"));
+        let never = CancelToken::new();
+        let merged = merge(&[source], &out, Duplicates::Refuse, &|row| row, &never).map(|_| ());
+        assert!(!out.heads.exists() && !out.samples.exists());
+        for error in [loaded, merged] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("t.parquet"), "{error}");
+            assert!(words.iter().all(|word| error.contains(word)), "{words:?}: {error}");
+        }
+    }
+    let (_folder, source) = write(&fixture, |sample| sample);
+    rewrite(&source.samples, only("layers", &none));
+    let error = load(&source, HeadColumn::Inside).unwrap_err().to_string();
+    assert!(error.contains("`layers` has no value in row 1"), "{error}");
+}
+
+#[test]
+fn a_column_without_numbers_says_why() {
+    let fixture = fixture();
+    let rows = fixture.rows.sample.len();
+    let fill = |value: Option<f32>| -> ArrayRef { Arc::new(Float32Array::from(vec![value; rows])) };
+    let says = |column: ArrayRef, words: &str| {
+        let (_folder, source) = write(&fixture, |sample| sample);
+        rewrite(&source.heads, |name, own| if name == "inside" { column.clone() } else { own });
+        let error = load(&source, HeadColumn::Inside).unwrap_err().to_string();
+        assert!(
+            error.contains("no number in the column `inside`") && error.contains(words),
+            "{error}"
+        );
+        assert!(load(&source, HeadColumn::Focus).is_ok());
+    };
+    says(fill(None), &format!("it is missing in all {rows} rows"));
+    says(fill(Some(f32::NAN)), &format!("it is NaN or infinite in all {rows} rows"));
+    let mixed = (0..rows).map(|row| (row > 0).then_some(f32::INFINITY));
+    let words = format!("missing in 1 rows and NaN or infinite in the other {}", rows - 1);
+    says(Arc::new(mixed.collect::<Float32Array>()), &words);
+    let (_folder, source) = write(&fixture, |sample| sample);
+    rewrite(&source.heads, |_, column| column.slice(0, 0));
+    let error = load(&source, HeadColumn::Focus).unwrap_err().to_string();
+    assert!(error.contains("the table has no rows"), "{error}");
 }

@@ -150,17 +150,13 @@ impl TableFigure {
             let [layer, index] = numbers.cube.head_of(head.cell)?;
             let interval = match &numbers.comparison {
                 Some(comparison) => comparison.cells.get(head.cell)?.interval,
-                None => {
-                    let moment = numbers.moments.cells.get(head.cell)?;
-                    let half = 1.96 * moment.deviation / f64::from(moment.n).sqrt();
-                    [moment.mean - half, moment.mean + half]
-                }
+                None => numbers.moments.cells.get(head.cell)?.interval(),
             };
             let [low, high] = head.ranks.map(f64::round);
             let (ranks, stability) = match ranking.has_stability() {
-                true if low < high => (format!("{low}–{high}"), head.stability),
-                true => (low.to_string(), head.stability),
-                false => ("–".to_owned(), 0.0),
+                true if low < high => (format!("{low}–{high}"), Some(head.stability)),
+                true => (low.to_string(), Some(head.stability)),
+                false => ("–".to_owned(), None),
             };
             let name = head_name(layer, index);
             Some(RankedBar { name, value: head.value, interval, stability, ranks })

@@ -9,9 +9,6 @@ use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Rows of heads that are kept in memory before they are written.
-const HEAD_ROWS: usize = 1 << 16;
-
 /// A table of traces.
 #[derive(Debug)]
 pub struct FolderTable {
@@ -74,19 +71,20 @@ pub fn table_of(
             Ok(SampleRow::new(&trace, &given))
         })();
         match added {
-            Ok(row) => samples.push(row),
-            Err(error) => problems.push(error_text(&error)),
-        }
-        if builder.rows() >= HEAD_ROWS {
-            heads.write(&builder.take()?)?;
+            Ok(row) => {
+                samples.push(row);
+                heads.write(&builder.take()?)?;
+            }
+            Err(error) => {
+                problems.push(error_text(&error));
+                builder = HeadsBuilder::default();
+            }
         }
     }
     anyhow::ensure!(!samples.is_empty(), "no trace in {} can be read", folder.display());
-    heads.write(&builder.take()?)?;
-    heads.finish()?;
     let mut writer = TableWriter::begin(&out.samples, TableKind::Samples)?;
     writer.write(&samples_batch(&samples)?)?;
-    writer.finish()?;
+    TableWriter::finish_together([heads, writer])?;
     let data = DataSet::open(&out.heads)?;
     Ok(FolderTable { folder: folder.to_owned(), data, temporary, problems })
 }

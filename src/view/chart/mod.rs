@@ -199,7 +199,7 @@ mod tests {
                 name: "L100 H127".into(),
                 value,
                 interval: [value - 1.0, value + 1.0],
-                stability: 0.004,
+                stability: value.is_finite().then_some(0.004),
                 ranks: "100–128".into(),
             })
             .collect();

@@ -19,8 +19,8 @@ pub struct RankedBar {
     pub value: f64,
     /// The ends of the interval of the number.
     pub interval: [f64; 2],
-    /// Share of the resamples in which it is among the first places, 0–1.
-    pub stability: f64,
+    /// Share of the resamples in which it is among the first places, 0–1; `None` if it is not known.
+    pub stability: Option<f64>,
     /// The interval of its rank.
     pub ranks: String,
 }
@@ -75,9 +75,10 @@ impl RankingChart<'_> {
             canvas.disc([x(head.value), y], 8.0, series(0));
             let track = PixelRect { x: bar, y: y - 5.0, width: BAR, height: 10.0 };
             canvas.rect(track, Ink::Hairline, 1.0);
-            let share = head.stability.clamp(0.0, 1.0);
-            canvas.rect(PixelRect { width: BAR * share as f32, ..track }, series(2), 1.0);
-            let text = percent(share, 0);
+            let share = head.stability.map(|share| share.clamp(0.0, 1.0));
+            let width = BAR * share.unwrap_or(0.0) as f32;
+            canvas.rect(PixelRect { width, ..track }, series(2), 1.0);
+            let text = share.map_or_else(|| "–".to_owned(), |share| percent(share, 0));
             canvas.plain([bar + BAR + 8.0, baseline], Align::Start, TICK, Ink::Text, &text);
             canvas.plain([ranks, baseline], Align::Start, TICK, Ink::Text, &head.ranks);
         }

@@ -35,7 +35,9 @@ pub use head_grid::{HeadGrid, SortedHeads};
 pub use rect::PixelRect;
 pub use shapes::{Align, Crop, Figure, Fill, Label, Legend, Stroke};
 pub use sizes::{DESIGN_LINES, scale_of};
-pub use text::{TextRun, decimal, head_name, number, percent, range_text, signed, text_of};
+pub use text::{
+    TextRun, capital, decimal, head_name, number, percent, range_text, signed, text_of, thousands,
+};
 pub use theme::{CONTOURS, Ink, ThemeColors, contour_color, contrast, luminance, mixed};
 pub use ticks::Ticks;
 pub use tree_layout::{TreeLayout, TreeShape};

@@ -58,6 +58,26 @@ pub fn decimal(value: f64, decimals: usize) -> String {
     text.replace('-', if is_zero { "" } else { "−" })
 }
 
+/// A count with a comma between groups of three digits: "10,000".
+pub fn thousands(count: usize) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A text that begins with a capital letter.
+pub fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
+}
+
 /// A change: as [`decimal`], with a plus sign where it is positive.
 pub fn signed(value: f64, decimals: usize) -> String {
     let text = decimal(value, decimals);
