@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """Writes tests/fixtures/statistics.json: a small table with the statistics that numpy, pandas and SciPy compute from it.
 
-    python scripts/make_statistics_fixture.py
+    scripts/test-tables PROGRAM                                       compares the file with what they compute
+    .venv-tables/bin/python scripts/make_statistics_fixture.py         writes it, in the environment that scripts/test-tables makes
+    .venv-tables/bin/python scripts/make_statistics_fixture.py --check
 
-Needs numpy, pandas and scipy (scripts/requirements-statistics.txt). The Rust tests of src/table/statistics compare with the file.
+Needs numpy, pandas and scipy (scripts/requirements-tables.txt). The Rust tests of src/table/statistics compare with the file.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +43,18 @@ def make_rows(draw: np.random.Generator) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=["sample", "token", "layer", "head", "value"])
 
 
-def main() -> None:
+def differences(found: object, wanted: object, place: str) -> list[str]:
+    """The places where two fixtures differ by more than rounding."""
+    if isinstance(found, dict) and isinstance(wanted, dict) and found.keys() == wanted.keys():
+        return [line for name in found for line in differences(found[name], wanted[name], f"{place}.{name}")]
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        return [line for at, pair in enumerate(zip(found, wanted)) for line in differences(*pair, f"{place}[{at}]")]
+    if isinstance(found, float) and isinstance(wanted, float) and math.isclose(found, wanted, rel_tol=1e-9, abs_tol=1e-300):
+        return []
+    return [] if found == wanted else [f"{place}: {found} is not {wanted}"]
+
+
+def make_fixture() -> dict:
     draw = np.random.default_rng(20)
     rows = make_rows(draw)
     means = rows.groupby(["sample", "layer", "head"]).value.mean().unstack(["layer", "head"]).to_numpy()
@@ -56,7 +72,7 @@ def main() -> None:
     u = stats.mannwhitneyu(score[first & scored], score[~first & scored]).statistic
     many = np.concatenate([draw.random(30), draw.random(10) * 0.01])
     corrected = stats.false_discovery_control(many)
-    fixture = {
+    return {
         "samples": SAMPLES,
         "layers": LAYERS,
         "heads": HEADS,
@@ -84,6 +100,15 @@ def main() -> None:
             for t in [0.01, 0.7, 2.0, 6.0, 30.0]
         ],
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Statistics of a small table by numpy, pandas and SciPy.")
+    parser.add_argument("--check", action="store_true", help="compare the file with the numbers, do not write it")
+    fixture = make_fixture()
+    if parser.parse_args().check:
+        lines = differences(json.loads(json.dumps(fixture)), json.loads(OUT.read_text()), "")
+        sys.exit("\n".join([f"{OUT} differs from what is computed:", *lines[:20]]) if lines else None)
     OUT.write_text(json.dumps(fixture) + "\n")
     print(f"{OUT}: {OUT.stat().st_size} bytes")
 

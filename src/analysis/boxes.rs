@@ -42,6 +42,19 @@ struct Loose {
 /// # Errors
 /// A description of the fault in the text, without the file's name.
 pub fn parse_boxes(text: &str, trace: &Trace) -> Result<Vec<NamedBox>, String> {
+    boxes_of_text(text, trace.meta().preprocess.first().map(|info| info.original_size))
+}
+
+/// Checks that [`parse_boxes`] can read a text, whatever the picture.
+///
+/// # Errors
+/// As [`parse_boxes`].
+pub fn check_boxes(text: &str) -> Result<(), String> {
+    boxes_of_text(text, Some([1, 1])).map(drop)
+}
+
+/// The boxes in a picture of some size.
+fn boxes_of_text(text: &str, own: Option<[u32; 2]>) -> Result<Vec<NamedBox>, String> {
     let file: BoxFile = serde_json::from_str(text).map_err(|error| {
         format!(
             "expected a list of {{\"noun\": \"fox\", \"box\": [left, top, right, bottom]}}, or an \
@@ -52,7 +65,6 @@ pub fn parse_boxes(text: &str, trace: &Trace) -> Result<Vec<NamedBox>, String> {
         BoxFile::Boxes(boxes) => (boxes, None),
         BoxFile::Scene { boxes, width, height } => (boxes, width.zip(height)),
     };
-    let own = trace.meta().preprocess.first().map(|info| info.original_size);
     let scale = match (size, own) {
         (Some((width, height)), Some([own_width, own_height])) => {
             [f64::from(own_width) / width, f64::from(own_height) / height]

@@ -1,7 +1,9 @@
 //! The objects that answers are about: boxes and masks of a data set, and what lies inside of them.
 
 use super::common::read_picture;
-use crate::analysis::boxes::{NamedBox, answer_words, boxes_of_word, is_named, parse_boxes};
+use crate::analysis::boxes::{
+    NamedBox, answer_words, boxes_of_word, check_boxes, is_named, parse_boxes,
+};
 use crate::analysis::inside::Inside;
 use crate::analysis::mask::{MaskShape, NamedMask, PixelMask};
 use crate::analysis::outline::merged;
@@ -31,16 +33,11 @@ impl Objects {
     /// The objects of a row of a data set: its own masks and boxes, or the boxes of a built-in sample.
     pub fn of_row(trace: &Trace, row: &InputRow, masks: Vec<NamedMask>) -> anyhow::Result<Self> {
         let boxes = match &row.boxes {
-            Some(boxes) => parse_boxes(boxes, trace)
-                .map_err(|reason| anyhow!("the boxes cannot be used: {reason}"))?,
+            Some(boxes) => parse_boxes(boxes, trace).map_err(unusable_boxes)?,
             None => builtin::boxes_of(trace),
         };
         if let Some(info) = trace.meta().preprocess.first() {
-            for NamedMask { noun, shape } in &masks {
-                shape
-                    .check(info.original_size)
-                    .map_err(|reason| anyhow!("the mask of `{noun}` {reason}"))?;
-            }
+            check_masks(&masks, info.original_size)?;
         }
         Ok(Self::new(boxes, masks, row.object.clone()))
     }
@@ -92,6 +89,33 @@ impl Objects {
         let boxes = boxes_of_word(&self.boxes, name);
         (!boxes.is_empty()).then(|| Inside::new(spans, None, &region_of_boxes(&boxes)))
     }
+}
+
+/// Checks that the boxes and the masks of a row can be used, before its question is answered.
+pub(super) fn check_objects(
+    row: &InputRow,
+    masks: &[NamedMask],
+    picture: Option<&Picture>,
+) -> anyhow::Result<()> {
+    if let Some(boxes) = &row.boxes {
+        check_boxes(boxes).map_err(unusable_boxes)?;
+    }
+    if let Some(picture) = picture.filter(|_| !masks.is_empty()) {
+        let pixels = upright(picture)?;
+        check_masks(masks, [pixels.width(), pixels.height()])?;
+    }
+    Ok(())
+}
+
+fn unusable_boxes(reason: String) -> anyhow::Error {
+    anyhow!("the boxes cannot be used: {reason}")
+}
+
+fn check_masks(masks: &[NamedMask], size: [u32; 2]) -> anyhow::Result<()> {
+    for NamedMask { noun, shape } in masks {
+        shape.check(size).map_err(|reason| anyhow!("the mask of `{noun}` {reason}"))?;
+    }
+    Ok(())
 }
 
 /// The masks of a row with their pixels. One without any is left out: its object is not in the picture.

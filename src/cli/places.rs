@@ -101,13 +101,33 @@ pub(super) fn word_keys(wanted: &[String], meta: &TraceMeta) -> anyhow::Result<V
     Ok(keys)
 }
 
+/// The boxes of objects in pictures: those of a file, or those that built-in samples have.
+pub(super) struct KnownBoxes<'a> {
+    file: Option<(&'a Path, String)>,
+}
+
+impl<'a> KnownBoxes<'a> {
+    /// Reads the file, if there is one.
+    pub fn read(path: Option<&'a Path>) -> anyhow::Result<Self> {
+        let read = |path: &'a Path| {
+            let text = files::read_text(path)
+                .with_context(|| format!("cannot read the boxes in {}", path.display()))?;
+            anyhow::Ok((path, text))
+        };
+        Ok(Self { file: path.map(read).transpose()? })
+    }
+
+    /// The boxes in the picture of a trace.
+    pub fn of(&self, trace: &Trace) -> anyhow::Result<Vec<NamedBox>> {
+        let Some((path, text)) = &self.file else { return Ok(builtin::boxes_of(trace)) };
+        parse_boxes(text, trace)
+            .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))
+    }
+}
+
 /// The boxes of a file, or those that a built-in sample has.
 pub(super) fn known_boxes(path: Option<&Path>, trace: &Trace) -> anyhow::Result<Vec<NamedBox>> {
-    let Some(path) = path else { return Ok(builtin::boxes_of(trace)) };
-    let read = files::read_text(path)
-        .with_context(|| format!("cannot read the boxes in {}", path.display()))?;
-    parse_boxes(&read, trace)
-        .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))
+    KnownBoxes::read(path)?.of(trace)
 }
 
 /// The boxes of an object.

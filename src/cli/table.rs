@@ -2,10 +2,8 @@
 
 use super::common::{note, print_json, usage};
 use super::objects::{Objects, masks_of};
-use crate::analysis::boxes::{NamedBox, parse_boxes};
-use crate::files;
+use super::places::KnownBoxes;
 use crate::job::CancelToken;
-use crate::model::builtin;
 use crate::table::input::{InputError, InputRow, Names, read_rows};
 use crate::table::{
     Duplicates, Given, HeadsBuilder, Rule, SampleRow, Source, TableKind, TableWriter, merge,
@@ -207,20 +205,13 @@ fn of_traces(args: &Args, traces: &[PathBuf], out: &Source) -> anyhow::Result<([
 /// Facts about the answers that the traces do not hold.
 struct Facts<'a> {
     args: &'a Args,
-    /// The text of the boxes file.
-    boxes: Option<String>,
+    boxes: KnownBoxes<'a>,
     rows: Option<HashMap<String, (u64, InputRow)>>,
 }
 
 impl<'a> Facts<'a> {
     fn read(args: &'a Args) -> anyhow::Result<Self> {
-        let boxes = match &args.boxes {
-            Some(path) => Some(
-                files::read_text(path)
-                    .with_context(|| format!("cannot read the boxes in {}", path.display()))?,
-            ),
-            None => None,
-        };
+        let boxes = KnownBoxes::read(args.boxes.as_deref())?;
         let rows = args.data.as_deref().map(|path| rows_by_sample(path, args)).transpose()?;
         Ok(Self { args, boxes, rows })
     }
@@ -236,8 +227,7 @@ impl<'a> Facts<'a> {
         let sample = name.to_owned();
         let place = Some(path.display().to_string());
         let Some(rows) = &mut self.rows else {
-            let known = known_boxes(trace, self.boxes.as_deref(), self.args.boxes.as_deref())?;
-            let objects = Objects::new(known, Vec::new(), self.args.object.clone());
+            let objects = Objects::new(self.boxes.of(trace)?, Vec::new(), self.args.object.clone());
             let (picture, object) = (file_name(trace), objects.of_sample(trace));
             let given = Given { sample, index, picture, object, trace: place, ..Given::default() };
             return Ok((given, objects));
@@ -266,7 +256,17 @@ fn rows_by_sample(path: &Path, args: &Args) -> anyhow::Result<HashMap<String, (u
     let mut rows = HashMap::new();
     read_rows(path, &names, None, &mut |read| -> Result<(), InputError> {
         match read.row {
-            Ok(row) => _ = rows.insert(row.sample(read.number), (read.number, row)),
+            Ok(row) => {
+                let name = row.sample(read.number);
+                if rows.contains_key(&name) {
+                    note(&format!(
+                        "{}: the id {name:?} is used twice; the first row counts",
+                        read.place
+                    ));
+                } else {
+                    rows.insert(name, (read.number, row));
+                }
+            }
             Err(reason) => note(&format!("{} {reason}", read.place)),
         }
         Ok(())
@@ -278,18 +278,6 @@ fn rows_by_sample(path: &Path, args: &Args) -> anyhow::Result<HashMap<String, (u
 fn file_name(trace: &Trace) -> String {
     let info = trace.meta().preprocess.first();
     info.map(|info| info.file_name.clone()).unwrap_or_default()
-}
-
-/// The boxes of a file, or of a built-in sample.
-fn known_boxes(
-    trace: &Trace,
-    text: Option<&str>,
-    path: Option<&Path>,
-) -> anyhow::Result<Vec<NamedBox>> {
-    let Some(text) = text else { return Ok(builtin::boxes_of(trace)) };
-    let path = path.unwrap_or_else(|| Path::new("the boxes"));
-    parse_boxes(text, trace)
-        .map_err(|reason| anyhow::anyhow!("cannot use {}: {reason}", path.display()))
 }
 
 fn report(

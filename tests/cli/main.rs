@@ -13,6 +13,8 @@ mod faults;
 mod files;
 #[cfg(target_os = "linux")]
 mod installed;
+#[cfg(unix)]
+mod interrupt;
 mod logging;
 mod masks;
 mod patch;

@@ -18,7 +18,7 @@ const FIGURES: [&str; 7] = [
 ];
 
 /// A table of eight answers, of which those to even samples are called wrong.
-fn with_table() -> Folder {
+pub fn with_table() -> Folder {
     let folder = Folder::new();
     let row = |at: usize| {
         let question = ["What is this?", "Is there a fox?"][at % 2];

@@ -50,7 +50,8 @@ fn first_question(sample: usize) -> String {
     builtin::samples().unwrap()[sample].questions[0].text.clone()
 }
 
-fn lines(count: usize) -> String {
+/// A data set of first questions about samples, as JSON Lines.
+pub fn lines(count: usize) -> String {
     let line = |at: usize| {
         json!({
             "picture": format!("sample:{}", at + 1), "question": first_question(at), "id": format!("s{at}"),
@@ -198,38 +199,41 @@ fn the_verdict_is_measured_and_traces_are_kept_as_said() {
 }
 
 /// A column of pictures as `datasets` stores them: {bytes, path}.
-fn picture_column(bytes: &[u8]) -> (Field, ArrayRef) {
+fn picture_column(pictures: &[(&str, &[u8])]) -> (Field, ArrayRef) {
     let fields = Fields::from(vec![
         Field::new("bytes", DataType::Binary, true),
         Field::new("path", DataType::Utf8, true),
     ]);
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(BinaryArray::from_vec(vec![bytes])),
-        Arc::new(StringArray::from(vec![Some("photo.png")])),
+        Arc::new(BinaryArray::from_iter_values(pictures.iter().map(|(_, bytes)| bytes))),
+        Arc::new(StringArray::from_iter_values(pictures.iter().map(|(path, _)| path))),
     ];
     let column = StructArray::new(fields.clone(), columns, None);
     (Field::new("image", DataType::Struct(fields), true), Arc::new(column))
 }
 
-#[test]
-fn data_sets_in_every_format_give_the_same_answer() {
-    let folder = Folder::new();
-    let sample = &builtin::samples().unwrap()[0];
-    let (question, bytes) = (first_question(0), builtin::sample_picture(&sample.file).unwrap());
+/// Three questions of the built-in samples in every format: the names of the data sets. The pictures are in `pictures`.
+fn data_sets(folder: &Folder) -> [&'static str; 5] {
+    const IDS: [&str; 3] = ["x", "y", "z"];
+    const FILES: [&str; 3] = ["x.png", "y.png", "z.png"];
+    let questions = [0, 1, 2].map(first_question);
+    let samples = builtin::samples().unwrap();
+    let bytes = [0, 1, 2].map(|at| builtin::sample_picture(&samples[at].file).unwrap());
     std::fs::create_dir_all(folder.path("pictures")).unwrap();
-    folder.write("pictures/photo.png", bytes);
-    folder.write("a.csv", format!("id,image,question,answer\nx,photo.png,\"{question}\",yes\n"));
-    let (field, column) = picture_column(bytes);
-    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
-    let schema = Arc::new(arrow_schema::Schema::new(vec![
-        field,
-        Field::new("id", DataType::Utf8, false),
-        Field::new("question", DataType::Utf8, false),
-        Field::new("answer", DataType::Utf8, false),
-    ]));
-    let batch =
-        RecordBatch::try_new(schema.clone(), vec![column, text("x"), text(&question), text("yes")])
-            .unwrap();
+    let mut csv = "id,image,question,answer\n".to_owned();
+    for at in 0..3 {
+        folder.write(&format!("pictures/{}", FILES[at]), bytes[at]);
+        csv.push_str(&format!("{},{},\"{}\",yes\n", IDS[at], FILES[at], questions[at]));
+    }
+    folder.write("a.csv", csv);
+    let pictures = [0, 1, 2].map(|at| (FILES[at], bytes[at]));
+    let (field, column) = picture_column(&pictures);
+    let text = |texts: [&str; 3]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+    let texts = ["id", "question", "answer"].map(|name| Field::new(name, DataType::Utf8, false));
+    let schema = Arc::new(arrow_schema::Schema::new([vec![field], texts.to_vec()].concat()));
+    let columns =
+        vec![column, text(IDS), text([0, 1, 2].map(|at| questions[at].as_str())), text(["yes"; 3])];
+    let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
     let file = |name: &str| File::create(folder.path(name)).unwrap();
     let mut parquet =
         parquet::arrow::ArrowWriter::try_new(file("a.parquet"), schema.clone(), None).unwrap();
@@ -244,20 +248,30 @@ fn data_sets_in_every_format_give_the_same_answer() {
     stream.write(&batch).unwrap();
     stream.finish().unwrap();
     let mut tar = tar::Builder::new(Vec::new());
-    let json = json!({"question": question, "answer": "yes"}).to_string();
-    for (name, content) in [("x.json", json.as_bytes()), ("x.png", bytes)] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_cksum();
-        tar.append_data(&mut header, name, content).unwrap();
+    for at in 0..3 {
+        let json = json!({"question": questions[at], "answer": "yes"}).to_string();
+        for (ending, content) in [("json", json.as_bytes()), ("png", bytes[at])] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_cksum();
+            tar.append_data(&mut header, format!("{}.{ending}", IDS[at]), content).unwrap();
+        }
     }
     let tar = tar.into_inner().unwrap();
     std::fs::create_dir_all(folder.path("shards")).unwrap();
     folder.write("shards/00000.tar", &tar);
     folder.write("b.tar.zst", zstd::encode_all(tar.as_slice(), 1).unwrap());
-    let mut answers = Vec::new();
-    for input in ["a.csv", "a.parquet", "hub", "shards", "b.tar.zst"] {
-        let table = format!("{}.t.parquet", input.replace('.', "-"));
+    ["a.csv", "a.parquet", "hub", "shards", "b.tar.zst"]
+}
+
+/// From a data set of every format to its answers, their table and the report on it.
+#[test]
+fn data_sets_in_every_format_give_the_same_answers_and_the_same_report() {
+    let folder = Folder::new();
+    let (mut answers, mut reports) = (Vec::new(), Vec::new());
+    for input in data_sets(&folder) {
+        let name = input.replace('.', "-");
+        let table = format!("{name}.t.parquet");
         let arguments = [
             "ask",
             "--batch",
@@ -271,14 +285,33 @@ fn data_sets_in_every_format_give_the_same_answer() {
         ];
         folder.ok(&arguments);
         let rows = read_samples(&samples_path(&folder.path(&table))).unwrap();
-        assert_eq!(
-            (rows[0].sample.as_str(), rows[0].rule.as_deref()),
-            ("x", Some("yes-no")),
-            "{input}"
-        );
-        assert_eq!(rows[0].question, question, "{input}");
+        let samples: Vec<&str> = rows.iter().map(|row| row.sample.as_str()).collect();
+        assert_eq!(samples, ["x", "y", "z"], "{input}");
+        for (at, row) in rows.iter().enumerate() {
+            assert_eq!((&row.question, row.rule.as_deref()), (&first_question(at), Some("yes-no")));
+        }
         answers.push(heads(&folder.path(&table)));
+        let report = format!("{name}.report");
+        let found = folder.json(&[
+            "report",
+            &table,
+            "--out",
+            &report,
+            "--heads",
+            "3",
+            "--samples",
+            "0",
+            "--json",
+        ]);
+        let page = String::from_utf8(folder.read(&format!("{report}/report.md"))).unwrap();
+        assert!(page.contains("fewer than 10 samples"), "{page}");
+        let numbers = &found["numbers"];
+        assert_eq!((&numbers["samples"], &numbers["expected"]), (&json!(3), &json!(3)), "{input}");
+        let first = &numbers["ranking"][0];
+        assert!(first["mean"].is_number() && first["stability"].is_null(), "{first}");
+        reports.push((numbers["means"].clone(), numbers["ranking"].clone()));
     }
+    assert!(reports.windows(2).all(|pair| pair[0] == pair[1]));
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
     std::fs::create_dir_all(folder.path("dict/train")).unwrap();
     folder.write("dict/dataset_dict.json", "{}");
@@ -358,7 +391,7 @@ fn bad_rows_are_reported_with_their_number_and_the_others_are_answered() {
     let said = folder.fails(&["ask", "--batch", "q.csv", "--table", "u.parquet"]);
     assert!(said.contains("q.csv line 3 has 1 fields") && said.contains("1 answered"), "{said}");
     // No tables of ours.
-    let (field, column) = picture_column(b"x");
+    let (field, column) = picture_column(&[("photo.png", b"x")]);
     let schema = Arc::new(arrow_schema::Schema::new(vec![field]));
     let mut writer = parquet::arrow::ArrowWriter::try_new(
         File::create(folder.path("foreign.parquet")).unwrap(),

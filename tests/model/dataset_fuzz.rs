@@ -2,16 +2,12 @@
 //! loop, no allocation that the file did not ask for. `fuzz/fuzz_targets/dataset.rs` does the same with libFuzzer; PROPTEST_CASES
 //! lengthens this test.
 
+use crate::data_set;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use std::path::Path;
 use std::sync::LazyLock;
-use vlmscope::table::input::{InputError, MaskSource, Names, Read, read_rows};
 
-/// Rows that are looked at: a small file may hold a very large number of them.
-const MOST_ROWS: u64 = 500;
-/// Size of the picture that masks lie over.
-const PICTURE: [u32; 2] = [64, 48];
 /// Texts that are put into a file.
 const PIECES: [&[u8]; 12] = [
     b"-1",
@@ -42,59 +38,12 @@ static SEEDS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     paths.iter().map(|path| seed(path)).collect()
 });
 
-enum End {
-    Enough,
-    Fault(String),
-}
-
-impl From<InputError> for End {
-    fn from(error: InputError) -> Self {
-        Self::Fault(error.to_string())
-    }
-}
-
-/// Reads a data set and looks at every row. Returns the number of rows without a fault.
+/// Reads bytes as a file of some format. Returns the number of rows without a fault.
 fn read_everything(ending: &str, bytes: &[u8]) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("a.{ending}"));
     std::fs::write(&path, bytes).unwrap();
-    let (mut rows, mut good) = (0, 0);
-    let read = read_rows(&path, &Names::default(), Some(Path::new("/nowhere")), &mut |read| {
-        rows += 1;
-        good += usize::from(look(&read));
-        if rows < MOST_ROWS { Ok(()) } else { Err(End::Enough) }
-    });
-    match read {
-        Err(End::Enough) => assert_eq!(rows, MOST_ROWS),
-        Err(End::Fault(error)) => assert!(error.contains("a.") && error.len() < 2000, "{error}"),
-        Ok(unread) => assert!(unread.is_sorted()),
-    }
-    good
-}
-
-/// Whether a row can be used; its masks are read line by line.
-fn look(read: &Read) -> bool {
-    assert!(read.number > 0 && !read.place.is_empty());
-    let row = match &read.row {
-        Ok(row) => row,
-        Err(reason) => {
-            assert!(!reason.is_empty());
-            return false;
-        }
-    };
-    if let Some(expected) = &row.expected {
-        let _ = expected.accepts(&row.question);
-    }
-    for mask in &row.masks {
-        let MaskSource::Shape(shape) = &mask.source else { continue };
-        let _ = shape.check(PICTURE);
-        for line in 0..=PICTURE[1] {
-            let inside = shape.intervals(PICTURE, f64::from(line) + 0.5);
-            assert!(inside.iter().all(|[low, high]| low <= high), "{inside:?}");
-            assert!(inside.windows(2).all(|pair| pair[0][1] <= pair[1][0]), "{inside:?}");
-        }
-    }
-    true
+    data_set::read_everything(&path)
 }
 
 /// A change of a file.

@@ -8,6 +8,8 @@
 
 mod bad_input;
 mod causal;
+#[path = "../shared/data_set.rs"]
+mod data_set;
 mod dataset_fuzz;
 mod edit;
 mod engine;

@@ -9,7 +9,7 @@ use super::resume::{request_key, there_already};
 use super::view::{View, as_json, overlay_path, write_overlay};
 use crate::analysis::methods::Method;
 use crate::cli::common::{note, read_picture, usage};
-use crate::cli::objects::{Objects, masks_of};
+use crate::cli::objects::{Objects, check_objects, masks_of};
 use crate::cli::table::{shard_name, table_path};
 use crate::files::FileLock;
 use crate::job::CancelToken;
@@ -30,6 +30,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+/// Bytes of the name of a sample: it is part of the names of files, which have at most 255.
+const MOST_NAME_BYTES: usize = 200;
 /// Missing pictures that are listed at the end.
 const MOST_LISTED: usize = 20;
 
@@ -180,7 +182,7 @@ fn run_one(
         }
     }
     if batch.rows == 0 {
-        return Err(usage(format!("{} has no lines", input.display())));
+        return Err(usage(format!("{} has no rows with questions", input.display())));
     }
     batch.finish()
 }
@@ -270,8 +272,18 @@ impl Batch<'_> {
     /// The name of a sample, the same in every run.
     fn name(&mut self, row: &InputRow, number: u64) -> Result<String, String> {
         let name = row.sample(number);
+        if name.len() > MOST_NAME_BYTES {
+            let start: String = name.chars().take(20).collect();
+            return Err(format!(
+                "the id \"{start}…\" has {} bytes; it names files and may have {MOST_NAME_BYTES}: give the row a shorter `id`",
+                name.len()
+            ));
+        }
         if name.contains(['/', '\\']) {
             return Err(format!("the id {name:?} must not name a folder"));
+        }
+        if name.contains(char::is_control) {
+            return Err(format!("the id {name:?} must not have control characters"));
         }
         if self.seen.insert(name.clone(), (row.expected.clone(), row.category.clone())).is_some() {
             return Err(format!("the id {name:?} is used twice"));
@@ -299,6 +311,11 @@ impl Batch<'_> {
             self.print(name, row, &known.answer, known.trace.as_deref(), json!({}))?;
             return Ok(Outcome::Kept);
         }
+        // A fault of the row is found before the model works on it.
+        let index = u32::try_from(number - 1).context("there are too many rows for a table")?;
+        if self.store.is_some() {
+            check_objects(row, &masks, request.picture.as_ref())?;
+        }
         let done = path.as_deref().and_then(|path| there_already(path, &request, engine));
         let trace = match &done {
             Some(trace) => trace.clone(),
@@ -317,7 +334,7 @@ impl Batch<'_> {
             let objects = Objects::of_row(&measured, row, masks)?;
             let given = Given {
                 sample: name.to_owned(),
-                index: u32::try_from(number - 1).context("there are too many rows for a table")?,
+                index,
                 picture: row.picture_name.clone(),
                 expected: row.expected.clone(),
                 category: row.category.clone(),

@@ -62,6 +62,7 @@ pub(crate) fn load_engine(
 ) -> anyhow::Result<Engine> {
     let Some(address) = &flags.remote else {
         let options = engine_options(model, flags)?;
+        log::info!("loading {}", options.bundle.display());
         return Ok(until_interrupted(
             "model",
             move |tell| Engine::load(&options, tell),

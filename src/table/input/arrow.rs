@@ -1,7 +1,7 @@
 //! Parquet files, and the Arrow files of Hugging Face `datasets`.
 
 use super::error::InputError;
-use super::fields::{Fields, Give};
+use super::fields::{Fields, Give, twice};
 use super::masks::bytes_as_text;
 use crate::files::{open_regular, read_text};
 use crate::job::contain;
@@ -82,6 +82,11 @@ fn rows<E: From<InputError>>(
     mut batches: impl RecordBatchReader,
     give: Give<'_, E>,
 ) -> Result<(), E> {
+    let schema = batches.schema();
+    if let Some(name) = twice(schema.fields().iter().map(|field| field.name().as_str())) {
+        let reason = format!("has the column `{name}` twice: rename one of them");
+        return Err(InputError::unusable(path, reason).into());
+    }
     let mut number = 0;
     loop {
         let damaged = |error: &dyn std::fmt::Display| {

@@ -2,8 +2,11 @@
 
 use super::masks::{InputMask, MaskSource, masks};
 use crate::table::{Expected, Rule};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +18,43 @@ pub(super) struct Fields {
     pub pictures: BTreeMap<String, (String, Arc<[u8]>)>,
     /// The name that the data set gives the row, if that is no field.
     pub key: Option<String>,
+}
+
+/// The fields of a JSON object, none of which may be there twice.
+#[derive(Debug)]
+pub(super) struct Object(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Map<String, Value>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Map::new();
+                while let Some((name, value)) = given.next_entry::<String, Value>()? {
+                    if fields.contains_key(&name) {
+                        return Err(A::Error::custom(format_args!(
+                            "the field `{name}` is there twice"
+                        )));
+                    }
+                    fields.insert(name, value);
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Fields).map(Self)
+    }
+}
+
+/// The first name that is there twice.
+pub(super) fn twice<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 /// Receives the fields of a row with its number in the file, from 1.
@@ -139,11 +179,15 @@ impl Names {
         known.iter().copied().filter(|name| !self.said.values().any(|said| said == name)).collect()
     }
 
+    /// Whether a field of this name is read.
+    pub(super) fn reads(&self, name: &str) -> bool {
+        KNOWN.iter().any(|(ours, _)| self.names(ours).contains(&name))
+    }
+
     /// The fields of a row that are not read.
     pub(super) fn unread(&self, fields: &Fields) -> Vec<String> {
-        let read: Vec<&str> = KNOWN.iter().flat_map(|(ours, _)| self.names(ours)).collect();
         let all = fields.values.keys().chain(fields.pictures.keys());
-        all.filter(|name| !read.contains(&name.as_str())).cloned().collect()
+        all.filter(|name| !self.reads(name)).cloned().collect()
     }
 
     /// The meaning of a row; relative pictures lie in `folder`.
@@ -224,7 +268,10 @@ fn text(value: Option<Value>, what: &str) -> Result<Option<String>, String> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
         Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
-        Some(_) => Err(format!("has a {what} that is no text")),
+        Some(_) => {
+            let article = if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+            Err(format!("has {article} {what} that is no text"))
+        }
     }
 }
 
@@ -269,6 +316,16 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_there_once() {
+        let read = |json: &str| serde_json::from_str::<Object>(json).map(|object| object.0.len());
+        assert_eq!(read(r#"{"a": {"b": 1, "c": 2}, "b": []}"#).unwrap(), 2);
+        let error = read(r#"{"a": 1, "b": 2, "a": 1}"#).unwrap_err().to_string();
+        assert!(error.contains("the field `a` is there twice"), "{error}");
+        assert!(read("[1]").unwrap_err().to_string().contains("expected an object"));
+        assert_eq!(twice(["a", "b", "a"].into_iter()), Some("a"));
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         let names = Names::default();
         let lacks = row(&names, r#"{"picture": "a", "prompt": "?"}"#).unwrap_err();
@@ -278,6 +335,8 @@ mod tests {
         );
         let wrong = row(&names, r#"{"picture": "a", "question": "?", "turns": [1]}"#).unwrap_err();
         assert!(wrong.contains("turns"));
+        let expected = row(&names, r#"{"picture": "a", "question": "?", "expected": {}}"#);
+        assert_eq!(expected.unwrap_err(), "has an expected answer that is no text");
         let rule = r#"{"picture": "a", "question": "?", "expected": "x", "rule": "best"}"#;
         assert!(row(&names, rule).unwrap_err().contains("exact, yes-no or contains"));
         assert!(Names::new(&["colour=x".into()], None).unwrap_err().contains("picture, question"));

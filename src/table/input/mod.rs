@@ -162,7 +162,7 @@ impl RowReader<'_> {
         };
         match format {
             Format::JsonLines => text::json_lines(file, &mut give),
-            Format::Csv => text::csv(file, &mut give),
+            Format::Csv => text::csv(file, self.names, &mut give),
             Format::Parquet => arrow::parquet(file, &mut give),
             Format::ArrowStream => arrow::stream(file, &mut give),
             Format::Tar => webdataset::tar(file, &mut give),

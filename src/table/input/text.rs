@@ -1,14 +1,16 @@
 //! JSON Lines and CSV.
 
 use super::error::InputError;
-use super::fields::{Fields, Give};
+use super::fields::{Fields, Give, Names, Object, twice};
 use crate::files::{MOST_TEXT_BYTES, open_regular};
-use serde_json::{Map, Value};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 /// The largest CSV file: an opening quote without an end makes one field of all that follows.
 const MOST_CSV_BYTES: u64 = 1 << 30;
+
+/// Characters of the first line of a CSV file in an error.
+const MOST_SHOWN: usize = 100;
 
 /// The mark of UTF-8 that editors on Windows write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -35,8 +37,8 @@ pub(super) fn json_lines<E: From<InputError>>(path: &Path, give: Give<'_, E>) ->
         if bytes.trim_ascii().is_empty() {
             continue;
         }
-        let fields = serde_json::from_slice::<Map<String, Value>>(bytes)
-            .map(|values| Fields { values, ..Fields::default() })
+        let fields = serde_json::from_slice::<Object>(bytes)
+            .map(|Object(values)| Fields { values, ..Fields::default() })
             .map_err(|error| {
                 format!(
                     "is not {{\"picture\": …, \"question\": …}} (or, as in POPE and LLaVA, {{\"image\": …, \"text\": …}}): {error}"
@@ -46,7 +48,11 @@ pub(super) fn json_lines<E: From<InputError>>(path: &Path, give: Give<'_, E>) ->
     }
 }
 
-pub(super) fn csv<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result<(), E> {
+pub(super) fn csv<E: From<InputError>>(
+    path: &Path,
+    names: &Names,
+    give: Give<'_, E>,
+) -> Result<(), E> {
     let is_tabs = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("tsv"));
     let file = open_regular(path).map_err(InputError::read(path))?;
     if file.metadata().map_err(InputError::read(path))?.len() > MOST_CSV_BYTES {
@@ -58,7 +64,10 @@ pub(super) fn csv<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result
         .delimiter(if is_tabs { b'\t' } else { b',' })
         .flexible(true)
         .from_reader(BufReader::new(file));
-    let headers = reader.headers().map_err(|error| fault(path, error))?.clone();
+    let headers = reader.headers().map_err(|error| fault(path, error))?;
+    let headers: Vec<String> =
+        headers.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
+    check_headers(&headers, is_tabs, names).map_err(|reason| InputError::unusable(path, reason))?;
     let mut record = csv::StringRecord::new();
     loop {
         let line = reader.position().line();
@@ -68,9 +77,7 @@ pub(super) fn csv<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result
                 let line = record.position().map_or(line, csv::Position::line);
                 let fields = if record.len() == headers.len() {
                     let pairs = headers.iter().zip(&record);
-                    let pairs = pairs.map(|(name, value)| {
-                        (name.trim_start_matches('\u{feff}').to_owned(), value.into())
-                    });
+                    let pairs = pairs.map(|(name, value)| (name.clone(), value.into()));
                     Ok(Fields { values: pairs.collect(), ..Fields::default() })
                 } else {
                     Err(format!(
@@ -86,6 +93,48 @@ pub(super) fn csv<E: From<InputError>>(path: &Path, give: Give<'_, E>) -> Result
             }
             Err(error) => return Err(fault(path, error).into()),
         }
+    }
+}
+
+/// Checks the first line of a CSV file: it must name the columns, each once.
+fn check_headers(headers: &[String], is_tabs: bool, names: &Names) -> Result<(), String> {
+    if headers.is_empty() {
+        return Err("is empty".into());
+    }
+    if let Some(name) = twice(headers.iter().map(String::as_str)) {
+        let name = shown(name);
+        return Err(format!("line 1 names the column `{name}` twice: rename one of them"));
+    }
+    if headers.iter().any(|name| names.reads(name)) {
+        return Ok(());
+    }
+    let separated = |separator: char| {
+        headers.len() == 1 && headers[0].split(separator).any(|name| names.reads(name.trim()))
+    };
+    let own = if is_tabs { "a tab" } else { "a comma" };
+    for (separator, other) in [(';', "semicolons"), ('\t', "tabs"), (',', "commas")] {
+        if separated(separator) {
+            let fix = match separator {
+                '\t' => "call it .tsv",
+                ',' => "call it .csv",
+                _ => "write it again with commas",
+            };
+            return Err(format!(
+                "line 1 has {other} between the names of the columns, where {own} is expected: {fix}"
+            ));
+        }
+    }
+    let found = shown(&headers.join(", "));
+    Err(format!(
+        "line 1 names no column that is read ({found}): it must name the columns, such as picture,question, or they are named with --columns"
+    ))
+}
+
+/// A text of the file, shortened.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! dot: `0001.jpg`, `0001.json`, `0001.txt`.
 
 use super::error::InputError;
-use super::fields::{Fields, Give};
+use super::fields::{Fields, Give, Object};
 use crate::files::{MOST_TEXT_BYTES, open_regular};
 use serde_json::Value;
 use std::io::{self, BufReader, Read};
@@ -103,27 +103,36 @@ impl Sample {
             self.fields.pictures.insert(field, (name.to_owned(), bytes.into()));
             Ok(())
         } else if ending == "json" {
-            text(bytes).and_then(|text| match serde_json::from_str::<Value>(&text) {
-                Ok(Value::Object(values)) => {
-                    self.fields.values.extend(values);
-                    Ok(())
-                }
-                Ok(_) => Err(format!("has the file `{name}`, which is no JSON object")),
-                Err(error) => Err(format!("has the file `{name}`, which is no JSON: {error}")),
+            let read = |text: String| {
+                serde_json::from_str::<Object>(&text).map_err(|error| {
+                    format!("has the file `{name}`, which is no JSON object: {error}")
+                })
+            };
+            let values = text(bytes).and_then(read);
+            values.and_then(|Object(values)| {
+                values.into_iter().try_for_each(|(field, value)| self.insert(field, value))
             })
         } else {
             // `0001.question.txt` and `0001.txt` are the question, `0001.answer.txt` an answer.
             let field = ending.strip_suffix(".txt").unwrap_or(&ending).to_owned();
             let field = if field == "txt" { "question".to_owned() } else { field };
             // Files that are no text, such as arrays, are left out.
-            if let Ok(text) = String::from_utf8(bytes) {
-                self.fields.values.insert(field, text.trim_end().into());
+            match String::from_utf8(bytes) {
+                Ok(text) => self.insert(field, text.trim_end().into()),
+                Err(_) => Ok(()),
             }
-            Ok(())
         };
         if let Err(fault) = added {
             self.fault.get_or_insert(fault);
         }
+    }
+
+    fn insert(&mut self, field: String, value: Value) -> Result<(), String> {
+        if self.fields.values.contains_key(&field) {
+            return Err(format!("has the field `{field}` twice"));
+        }
+        self.fields.values.insert(field, value);
+        Ok(())
     }
 
     fn fields(self) -> Result<Fields, String> {

@@ -479,7 +479,7 @@ fn a_curve_has_its_corners_and_at_most_a_thousand() {
 }
 
 /// The rows of a table, written again after a change; every column may then lack values.
-fn rewrite(path: &Path, change: impl Fn(&str, ArrayRef) -> ArrayRef) {
+fn rewrite(path: &Path, change: Change<'_>) {
     let kind = TableReader::open(path).unwrap().kind();
     let batches: Vec<RecordBatch> =
         TableReader::open(path).unwrap().batches().unwrap().map(Result::unwrap).collect();
@@ -512,14 +512,17 @@ fn without(column: &ArrayRef, row: usize) -> ArrayRef {
     take(column, &rows.collect::<UInt32Array>(), None).unwrap()
 }
 
+type Change<'a> = &'a dyn Fn(&str, ArrayRef) -> ArrayRef;
+
+/// A change of one column.
+fn only<'a>(name: &'a str, change: Change<'a>) -> impl Fn(&str, ArrayRef) -> ArrayRef + 'a {
+    move |own, column| if own == name { change(own, column) } else { column }
+}
+
 #[test]
 fn damaged_tables_are_refused_with_the_column_and_the_row() {
     let fixture = fixture();
     let rows = fixture.rows.sample.len();
-    type Change<'a> = &'a dyn Fn(&str, ArrayRef) -> ArrayRef;
-    let only = |name: &'static str, change: Change<'_>| {
-        move |own: &str, column: ArrayRef| if own == name { change(own, column) } else { column }
-    };
     let none = |_: &str, column: ArrayRef| new_null_array(column.data_type(), column.len());
     let last = |_: &str, column: ArrayRef| without(&column, rows - 1);
     let twice = |_: &str, column: ArrayRef| concat(&[&*column, &*column]).unwrap();
@@ -556,7 +559,7 @@ fn damaged_tables_are_refused_with_the_column_and_the_row() {
         }
     }
     let (_folder, source) = write(&fixture, |sample| sample);
-    rewrite(&source.samples, only("layers", &none));
+    rewrite(&source.samples, &only("layers", &none));
     let error = load(&source, HeadColumn::Inside).unwrap_err().to_string();
     assert!(error.contains("`layers` has no value in row 1"), "{error}");
 }
@@ -568,7 +571,7 @@ fn a_column_without_numbers_says_why() {
     let fill = |value: Option<f32>| -> ArrayRef { Arc::new(Float32Array::from(vec![value; rows])) };
     let says = |column: ArrayRef, words: &str| {
         let (_folder, source) = write(&fixture, |sample| sample);
-        rewrite(&source.heads, |name, own| if name == "inside" { column.clone() } else { own });
+        rewrite(&source.heads, &only("inside", &|_, _| column.clone()));
         let error = load(&source, HeadColumn::Inside).unwrap_err().to_string();
         assert!(
             error.contains("no number in the column `inside`") && error.contains(words),
@@ -582,7 +585,7 @@ fn a_column_without_numbers_says_why() {
     let words = format!("missing in 1 rows and NaN or infinite in the other {}", rows - 1);
     says(Arc::new(mixed.collect::<Float32Array>()), &words);
     let (_folder, source) = write(&fixture, |sample| sample);
-    rewrite(&source.heads, |_, column| column.slice(0, 0));
+    rewrite(&source.heads, &|_, column| column.slice(0, 0));
     let error = load(&source, HeadColumn::Focus).unwrap_err().to_string();
     assert!(error.contains("the table has no rows"), "{error}");
 }
