@@ -423,3 +423,63 @@ fn bad_rows_are_reported_with_their_number_and_the_others_are_answered() {
     let said = folder.fails(&["ask", "--batch", "q.csv", "--table", "note.parquet"]);
     assert!(said.contains("note.samples.parquet"), "{said}");
 }
+
+#[test]
+fn a_data_set_that_is_written_otherwise_says_where_and_how_to_write_it() {
+    let folder = Folder::new();
+    let says = |name: &str, text: &str, words: &[&str]| {
+        folder.write(name, text);
+        let said = folder.fails(&["ask", "--batch", name, "--table", "t.parquet"]);
+        assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+        assert_eq!(folder.names(), [name], "{said}");
+        std::fs::remove_file(folder.path(name)).unwrap();
+    };
+    says("q.csv", "", &["q.csv is empty"]);
+    says("q.csv", "picture,question\n", &["q.csv has no rows with questions"]);
+    let first =
+        ["q.csv line 1 names no column that is read (a.png, What?)", "such as picture,question"];
+    says("q.csv", "a.png,What?\nb.png,What?\n", &first);
+    let semicolons = ["q.csv line 1 has semicolons between", "a comma is expected: write it again"];
+    says("q.csv", "picture;question\na.png;What?\n", &semicolons);
+    says("q.csv", "\"picture\";\"question\"\n", &semicolons);
+    says("q.csv", "picture\tquestion\na.png\tWhat?\n", &["has tabs between", "call it .tsv"]);
+    says("q.tsv", "picture,question\na.png,What?\n", &["has commas between", "call it .csv"]);
+    let twice = ["q.csv line 1 names the column `question` twice: rename"];
+    says("q.csv", "picture,question,question\na.png,What?,Who?\n", &twice);
+    let json = r#"{"picture": "sample:1", "question": "What?", "question": "Who?"}"#;
+    says("q.jsonl", json, &["q.jsonl line 1", "the field `question` is there twice"]);
+}
+
+#[test]
+fn a_row_that_cannot_be_used_is_refused_before_its_question_is_asked() {
+    let folder = Folder::new();
+    let row = |id: &str, more: Value| {
+        let mut row = json!({"picture": "sample:1", "question": first_question(0), "id": id});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row.to_string()
+    };
+    let long = "x".repeat(5000);
+    let narrow = json!({"size": [3, 400], "counts": [0, 1200]});
+    let rows = [
+        row("flat", json!({"boxes": [{"noun": "fox", "box": [9, 9, 9, 20]}]})),
+        row("text", json!({"boxes": "left"})),
+        row("mask", json!({"object": "fox", "masks": narrow})),
+        row(&long, json!({})),
+        row("a\nb", json!({})),
+        row("good", json!({"boxes": [{"noun": "fox", "box": [9, 9, 19, 20]}]})),
+    ];
+    folder.write("q.jsonl", rows.join("\n"));
+    let said = folder.fails("ask --batch q.jsonl --table t.parquet --out o");
+    for words in [
+        "flat: the boxes cannot be used: the box of `fox` has no area",
+        "text: the boxes cannot be used",
+        "mask: the mask of `fox`",
+        "xxx…\" has 5000 bytes",
+        "must not have control characters",
+        "1 answered, 0 already there, 5 failed",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(said.len() < 3000, "{}", said.len());
+    assert_eq!(names(&folder.path("o")), ["good.overlay.png", "good.vlmtrace"]);
+}

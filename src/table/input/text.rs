@@ -101,7 +101,8 @@ fn check_headers(headers: &[String], is_tabs: bool, names: &Names) -> Result<(),
     if headers.is_empty() {
         return Err("is empty".into());
     }
-    if let Some(name) = twice(headers.iter().map(String::as_str)) {
+    // Columns without a name are not read.
+    if let Some(name) = twice(headers.iter().map(String::as_str).filter(|name| !name.is_empty())) {
         let name = shown(name);
         return Err(format!("line 1 names the column `{name}` twice: rename one of them"));
     }
@@ -109,7 +110,8 @@ fn check_headers(headers: &[String], is_tabs: bool, names: &Names) -> Result<(),
         return Ok(());
     }
     let separated = |separator: char| {
-        headers.len() == 1 && headers[0].split(separator).any(|name| names.reads(name.trim()))
+        headers.len() == 1
+            && headers[0].split(separator).any(|name| names.reads(name.trim_matches([' ', '"'])))
     };
     let own = if is_tabs { "a tab" } else { "a comma" };
     for (separator, other) in [(';', "semicolons"), ('\t', "tabs"), (',', "commas")] {
