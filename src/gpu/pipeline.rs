@@ -1,6 +1,6 @@
-//! Building blocks of passes: pipelines that are built once a mode, and quads with their instances.
+//! Building blocks of passes: pipelines that are built once a mode, quads with their instances, and kernels.
 
-use super::context::{CachedBuffer, Context};
+use super::context::{CachedBuffer, Context, group, layout, parameters, storage, window};
 use super::shader::Source;
 use super::shared_pipelines::PipelineKey;
 use super::{Gpu, GpuError};
@@ -206,16 +206,96 @@ fn build_drawing(
     })
 }
 
-/// A compute pipeline with one group of its own (number 1).
-pub(super) fn compute(
-    gpu: &Gpu,
+/// A buffer that a compute pass reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    /// Read at a dynamic offset.
+    ReadAt,
+    Write,
+}
+
+/// A compute pass: the layout of its group (number 1) and its pipelines, one for each mode, each built on first use.
+#[derive(Debug)]
+pub(super) struct Kernels<Mode = ()> {
     source: Source,
-    entry: &'static str,
-    layout: &wgpu::BindGroupLayout,
-    constants: &[(&'static str, f64)],
-) -> Result<wgpu::ComputePipeline, GpuError> {
-    let key = PipelineKey::new(source.name, entry, None, constants);
-    gpu.pipelines.compute(key, || build_compute(gpu, source, entry, layout, constants))
+    layout: wgpu::BindGroupLayout,
+    /// Size of the parameters, which are binding 0.
+    parameter_bytes: u64,
+    /// Entry point and constants of a mode.
+    entry: fn(Mode) -> (&'static str, Constants),
+    pipelines: PipelineCache<Mode, wgpu::ComputePipeline>,
+}
+
+impl Kernels {
+    /// A pass with one entry point and no constants.
+    pub fn plain<Params>(
+        context: &Context,
+        source: Source,
+        buffers: &[Access],
+    ) -> Result<Self, GpuError> {
+        Self::new::<Params>(context, source, buffers, |()| ("main", Vec::new()))
+    }
+}
+
+impl<Mode: Copy + Eq + Hash> Kernels<Mode> {
+    /// `Params` at a dynamic offset are binding 0, `buffers` the following ones.
+    pub fn new<Params>(
+        context: &Context,
+        source: Source,
+        buffers: &[Access],
+        entry: fn(Mode) -> (&'static str, Constants),
+    ) -> Result<Self, GpuError> {
+        let buffers = buffers.iter().map(|access| match access {
+            Access::Read => storage(true, false),
+            Access::ReadAt => storage(true, true),
+            Access::Write => storage(false, false),
+        });
+        let bindings: Vec<_> = std::iter::once(parameters::<Params>())
+            .chain(buffers)
+            .map(|binding| (wgpu::ShaderStages::COMPUTE, binding))
+            .collect();
+        let layout =
+            context.gpu.scoped(source.name, |device| layout(device, source.name, &bindings))?;
+        let parameter_bytes = size_of::<Params>() as u64;
+        Ok(Self { source, layout, parameter_bytes, entry, pipelines: PipelineCache::new() })
+    }
+
+    /// The pipeline of a mode; built on first use.
+    pub fn pipeline(&mut self, gpu: &Gpu, mode: Mode) -> Result<wgpu::ComputePipeline, GpuError> {
+        let (source, layout) = (self.source, &self.layout);
+        let (entry, constants) = (self.entry)(mode);
+        self.pipelines.get(mode, || {
+            let key = PipelineKey::new(source.name, entry, None, &constants);
+            gpu.pipelines.compute(key, || build_compute(gpu, source, entry, layout, &constants))
+        })
+    }
+
+    /// The group of the parameters' ring and these buffers.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        uniforms: &wgpu::Buffer,
+        buffers: &[wgpu::BindingResource<'_>],
+    ) -> wgpu::BindGroup {
+        let resources: Vec<_> = std::iter::once(window(uniforms, self.parameter_bytes))
+            .chain(buffers.iter().cloned())
+            .collect();
+        group(&gpu.device, self.source.name, &self.layout, &resources)
+    }
+}
+
+/// Runs a kernel. `offsets`: of the parameters, then of each buffer that is read at an offset.
+pub(super) fn dispatch(
+    pass: &mut wgpu::ComputePass<'_>,
+    pipeline: &wgpu::ComputePipeline,
+    bound: &wgpu::BindGroup,
+    offsets: &[u32],
+    [x, y, z]: [u32; 3],
+) {
+    pass.set_pipeline(pipeline);
+    pass.set_bind_group(1, bound, offsets);
+    pass.dispatch_workgroups(x, y, z);
 }
 
 fn build_compute(

@@ -1,7 +1,7 @@
 //! Maps over patches → maps over the cells of a picture. Twin: [`crate::analysis::density`].
 
-use super::super::context::{Context, group, layout, parameters, storage, window};
-use super::super::pipeline::{PipelineCache, compute};
+use super::super::context::Context;
+use super::super::pipeline::{Access, Kernels, dispatch};
 use super::super::shader::{Source, source};
 use super::super::{Gpu, GpuError};
 use bytemuck::{Pod, Zeroable};
@@ -47,34 +47,17 @@ pub(in crate::gpu) struct Buffers<'a> {
 
 /// The pipeline.
 #[derive(Debug)]
-pub(in crate::gpu) struct Density {
-    layout: wgpu::BindGroupLayout,
-    pipeline: PipelineCache<(), wgpu::ComputePipeline>,
-}
+pub(in crate::gpu) struct Density(Kernels);
 
 impl Density {
     pub fn new(context: &Context) -> Result<Self, GpuError> {
-        let stage = wgpu::ShaderStages::COMPUTE;
-        let layout = context.gpu.scoped("density", |device| {
-            layout(
-                device,
-                "density",
-                &[
-                    (stage, parameters::<Params>()),
-                    (stage, storage(true, false)),
-                    (stage, storage(true, false)),
-                    (stage, storage(true, false)),
-                    (stage, storage(false, false)),
-                ],
-            )
-        })?;
-        Ok(Self { layout, pipeline: PipelineCache::new() })
+        let buffers = [Access::Read, Access::Read, Access::Read, Access::Write];
+        Kernels::plain::<Params>(context, SOURCE, &buffers).map(Self)
     }
 
     /// The pipeline; built on first use.
     pub fn pipeline(&mut self, gpu: &Gpu) -> Result<wgpu::ComputePipeline, GpuError> {
-        let layout = &self.layout;
-        self.pipeline.get((), || compute(gpu, SOURCE, "main", layout, &[]))
+        self.0.pipeline(gpu, ())
     }
 
     pub fn encode(
@@ -86,20 +69,10 @@ impl Density {
         offset: u32,
         params: &Params,
     ) {
-        let bound = group(
-            &gpu.device,
-            "density",
-            &self.layout,
-            &[
-                window(buffers.uniforms, size_of::<Params>() as u64),
-                buffers.planes.as_entire_binding(),
-                buffers.starts.as_entire_binding(),
-                buffers.parts.as_entire_binding(),
-                buffers.cells.as_entire_binding(),
-            ],
-        );
-        pass.set_pipeline(pipeline);
-        pass.set_bind_group(1, &bound, &[offset]);
-        pass.dispatch_workgroups(params.cells.div_ceil(LANES), params.planes, 1);
+        let resources = [buffers.planes, buffers.starts, buffers.parts, buffers.cells]
+            .map(wgpu::Buffer::as_entire_binding);
+        let bound = self.0.bind(gpu, buffers.uniforms, &resources);
+        let groups = [params.cells.div_ceil(LANES), params.planes, 1];
+        dispatch(pass, pipeline, &bound, &[offset], groups);
     }
 }

@@ -1,7 +1,7 @@
 //! First planes minus second planes. Twin: [`crate::analysis::reduce::difference`].
 
-use super::super::context::{Context, group, layout, parameters, storage, window};
-use super::super::pipeline::{PipelineCache, compute};
+use super::super::context::Context;
+use super::super::pipeline::{Access, Kernels, dispatch};
 use super::super::shader::{Source, source};
 use super::super::{Gpu, GpuError};
 use bytemuck::{Pod, Zeroable};
@@ -35,32 +35,16 @@ impl Params {
 
 /// The pipeline.
 #[derive(Debug)]
-pub(in crate::gpu) struct Difference {
-    layout: wgpu::BindGroupLayout,
-    pipeline: PipelineCache<(), wgpu::ComputePipeline>,
-}
+pub(in crate::gpu) struct Difference(Kernels);
 
 impl Difference {
     pub fn new(context: &Context) -> Result<Self, GpuError> {
-        let stage = wgpu::ShaderStages::COMPUTE;
-        let layout = context.gpu.scoped("difference", |device| {
-            layout(
-                device,
-                "difference",
-                &[
-                    (stage, parameters::<Params>()),
-                    (stage, storage(true, false)),
-                    (stage, storage(false, false)),
-                ],
-            )
-        })?;
-        Ok(Self { layout, pipeline: PipelineCache::new() })
+        Kernels::plain::<Params>(context, SOURCE, &[Access::Read, Access::Write]).map(Self)
     }
 
     /// The pipeline; built on first use.
     pub fn pipeline(&mut self, gpu: &Gpu) -> Result<wgpu::ComputePipeline, GpuError> {
-        let layout = &self.layout;
-        self.pipeline.get((), || compute(gpu, SOURCE, "main", layout, &[]))
+        self.0.pipeline(gpu, ())
     }
 
     /// Subtracts the second buffer from the first, in place.
@@ -73,19 +57,10 @@ impl Difference {
         params: &Params,
         [planes, second]: [&wgpu::Buffer; 2],
     ) {
-        let bound = group(
-            &gpu.device,
-            "difference",
-            &self.layout,
-            &[
-                window(uniforms.0, size_of::<Params>() as u64),
-                second.as_entire_binding(),
-                planes.as_entire_binding(),
-            ],
-        );
-        pass.set_pipeline(pipeline);
-        pass.set_bind_group(1, &bound, &[uniforms.1]);
+        let resources = [second, planes].map(wgpu::Buffer::as_entire_binding);
+        let bound = self.0.bind(gpu, uniforms.0, &resources);
         let groups = params.count.div_ceil(LANES);
-        pass.dispatch_workgroups(params.row, groups.div_ceil(params.row.max(1)), 1);
+        let groups = [params.row, groups.div_ceil(params.row.max(1)), 1];
+        dispatch(pass, pipeline, &bound, &[uniforms.1], groups);
     }
 }

@@ -1,7 +1,7 @@
 //! Ranges of the colour map, and contour levels. Twin: [`crate::analysis::normalise`].
 
-use super::super::context::{Context, group, layout, parameters, storage, window};
-use super::super::pipeline::{PipelineCache, compute};
+use super::super::context::Context;
+use super::super::pipeline::{Access, Kernels, dispatch};
 use super::super::shader::{Source, source};
 use super::super::{Gpu, GpuError};
 use crate::analysis::normalise::{CONTOUR_PERCENTILES, RangeRule, Scaling, rank_of_percentile};
@@ -63,27 +63,12 @@ pub(in crate::gpu) const fn range_pairs(planes: usize) -> usize {
 
 /// The pipelines; made on first use, because most views need only the first.
 #[derive(Debug)]
-pub(in crate::gpu) struct Normalise {
-    layout: wgpu::BindGroupLayout,
-    /// By entry point.
-    pipelines: PipelineCache<&'static str, wgpu::ComputePipeline>,
-}
+pub(in crate::gpu) struct Normalise(Kernels<&'static str>);
 
 impl Normalise {
     pub fn new(context: &Context) -> Result<Self, GpuError> {
-        let stage = wgpu::ShaderStages::COMPUTE;
-        let layout = context.gpu.scoped("normalise", |device| {
-            layout(
-                device,
-                "normalise",
-                &[
-                    (stage, parameters::<Params>()),
-                    (stage, storage(true, false)),
-                    (stage, storage(false, false)),
-                ],
-            )
-        })?;
-        Ok(Self { layout, pipelines: PipelineCache::new() })
+        let buffers = [Access::Read, Access::Write];
+        Kernels::new::<Params>(context, SOURCE, &buffers, |entry| (entry, Vec::new())).map(Self)
     }
 
     /// The dispatches of these parameters, in order: pipeline and workgroups.
@@ -99,11 +84,8 @@ impl Normalise {
             (contours, "levels", params.planes),
         ];
         let mut steps = Vec::new();
-        let layout = &self.layout;
         for (_, entry, groups) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
-            let pipeline =
-                self.pipelines.get(entry, || compute(gpu, SOURCE, entry, layout, &[]))?;
-            steps.push((pipeline, groups));
+            steps.push((self.0.pipeline(gpu, entry)?, groups));
         }
         Ok(steps)
     }
@@ -116,20 +98,10 @@ impl Normalise {
         uniforms: (&wgpu::Buffer, u32),
         [planes, ranges]: [&wgpu::Buffer; 2],
     ) {
-        let bound = group(
-            &gpu.device,
-            "normalise",
-            &self.layout,
-            &[
-                window(uniforms.0, size_of::<Params>() as u64),
-                planes.as_entire_binding(),
-                ranges.as_entire_binding(),
-            ],
-        );
+        let resources = [planes, ranges].map(wgpu::Buffer::as_entire_binding);
+        let bound = self.0.bind(gpu, uniforms.0, &resources);
         for (pipeline, groups) in steps {
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(1, &bound, &[uniforms.1]);
-            pass.dispatch_workgroups(*groups, 1, 1);
+            dispatch(pass, pipeline, &bound, &[uniforms.1], [*groups, 1, 1]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pages → planes, one dispatch a page. Twin: [`crate::analysis::reduce`].
 
-use super::super::context::{Context, group, layout, parameters, storage, window};
-use super::super::pipeline::{PipelineCache, compute};
+use super::super::context::{Context, window};
+use super::super::pipeline::{Access, Kernels, dispatch};
 use super::super::shader::{Source, source};
 use super::super::{Gpu, GpuError};
 use crate::analysis::reduce::{Fold, Reduction};
@@ -75,10 +75,7 @@ const LANES: u32 = 64;
 
 /// The pipelines, with BOS and without; each made on first use.
 #[derive(Debug)]
-pub(in crate::gpu) struct Reduce {
-    layout: wgpu::BindGroupLayout,
-    pipelines: PipelineCache<bool, wgpu::ComputePipeline>,
-}
+pub(in crate::gpu) struct Reduce(Kernels<bool>);
 
 /// Buffers that a dispatch reads and writes.
 pub(in crate::gpu) struct Buffers<'a> {
@@ -92,21 +89,12 @@ pub(in crate::gpu) struct Buffers<'a> {
 
 impl Reduce {
     pub fn new(context: &Context) -> Result<Self, GpuError> {
-        let stage = wgpu::ShaderStages::COMPUTE;
-        let layout = context.gpu.scoped("reduce", |device| {
-            layout(
-                device,
-                "reduce",
-                &[
-                    (stage, parameters::<Params>()),
-                    (stage, storage(true, true)),
-                    (stage, storage(true, false)),
-                    (stage, storage(true, false)),
-                    (stage, storage(false, false)),
-                ],
-            )
-        })?;
-        Ok(Self { layout, pipelines: PipelineCache::new() })
+        let buffers = [Access::ReadAt, Access::Read, Access::Read, Access::Write];
+        let entry = |without_bos| {
+            let constants = vec![("without_bos", f64::from(u8::from(without_bos)))];
+            ("main", constants)
+        };
+        Kernels::new::<Params>(context, SOURCE, &buffers, entry).map(Self)
     }
 
     /// The pipeline that leaves key 0 out, or the one that does not.
@@ -115,11 +103,7 @@ impl Reduce {
         gpu: &Gpu,
         without_bos: bool,
     ) -> Result<wgpu::ComputePipeline, GpuError> {
-        let layout = &self.layout;
-        self.pipelines.get(without_bos, || {
-            let constants = [("without_bos", f64::from(u8::from(without_bos)))];
-            compute(gpu, SOURCE, "main", layout, &constants)
-        })
+        self.0.pipeline(gpu, without_bos)
     }
 
     /// Folds one page into the planes. `offsets`: of the uniforms, then of the page; then the number of patches, and
@@ -133,20 +117,13 @@ impl Reduce {
         offsets: [u32; 2],
         (patches, [heads, layers]): (u32, [u32; 2]),
     ) {
-        let bound = group(
-            &gpu.device,
-            "reduce",
-            &self.layout,
-            &[
-                window(buffers.uniforms, size_of::<Params>() as u64),
-                window(buffers.pages, buffers.page_bytes),
-                buffers.keys.as_entire_binding(),
-                buffers.axes.as_entire_binding(),
-                buffers.planes.as_entire_binding(),
-            ],
-        );
-        pass.set_pipeline(pipeline);
-        pass.set_bind_group(1, &bound, &offsets);
-        pass.dispatch_workgroups(patches.div_ceil(LANES), heads, layers);
+        let resources = [
+            window(buffers.pages, buffers.page_bytes),
+            buffers.keys.as_entire_binding(),
+            buffers.axes.as_entire_binding(),
+            buffers.planes.as_entire_binding(),
+        ];
+        let bound = self.0.bind(gpu, buffers.uniforms, &resources);
+        dispatch(pass, pipeline, &bound, &offsets, [patches.div_ceil(LANES), heads, layers]);
     }
 }
