@@ -212,7 +212,7 @@ fn overlaps(a: Rect, b: Rect) -> bool {
 
 /// The largest distance from a corner of a path to the corner of its outline, for an outline at a distance of 1: epaint
 /// joins edges by miters without a limit.
-fn miter(points: &[egui::Pos2], closed: bool) -> f32 {
+fn miter(points: &[Pos2], closed: bool) -> f32 {
     let count = points.len();
     let edge = |from: usize| (points[(from + 1) % count] - points[from]).normalized();
     let corners = if closed { 0..count } else { 1..count.saturating_sub(1) };

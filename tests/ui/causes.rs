@@ -61,7 +61,7 @@ fn on_screen(window: &Window, rect: PixelRect) -> Pos2 {
 
 fn save(window: &mut Window, name: &str) {
     if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
-        window.render().unwrap().save(std::path::Path::new(&folder).join(name)).unwrap();
+        crate::support::rendered(window).save(std::path::Path::new(&folder).join(name)).unwrap();
     }
 }
 

@@ -68,7 +68,7 @@ fn press(window: &mut Window, key: Key) {
 }
 
 fn shot(window: &mut Window, name: &str) -> image::RgbaImage {
-    let image = window.render().unwrap();
+    let image = crate::support::rendered(window);
     if let Ok(folder) = std::env::var("VLMSCOPE_SHOTS") {
         image.save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
     }

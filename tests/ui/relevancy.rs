@@ -74,7 +74,9 @@ fn maps_are_computed_shown_and_a_click_on_a_bar_chooses_its_word() {
     window.get_by_label("Map of fox").click();
     settle(&mut window);
     if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
-        window.render().unwrap().save(std::path::Path::new(&folder).join("relevancy.png")).unwrap();
+        crate::support::rendered(&mut window)
+            .save(std::path::Path::new(&folder).join("relevancy.png"))
+            .unwrap();
     }
     // A click on a question word shows the attention of that word.
     // Sums come first, and the words add up to the question's share.

@@ -41,7 +41,7 @@ fn a_map_is_tested_beside_a_random_one() {
     assert!(meaning.contains("the answer depends on what this map shows"), "{meaning}");
     assert!(window.query_by_label(&meaning).is_some(), "{meaning}");
     if let Ok(folder) = std::env::var("VLMSCOPE_SHOTS") {
-        window.render().unwrap().save(format!("{folder}/score.png")).unwrap();
+        crate::support::rendered(&mut window).save(format!("{folder}/score.png")).unwrap();
     }
 }
 

@@ -140,12 +140,23 @@ pub fn settle(window: &mut Window) {
     let _ = window.try_run();
 }
 
-/// Runs until something is so, for at most a minute.
+/// The window's pixels. A busy software adapter may take longer than the harness waits.
+pub fn rendered<State>(window: &mut Harness<'_, State>) -> image::RgbaImage {
+    let mut left = 12;
+    loop {
+        match window.render() {
+            Err(error) if error.contains("timed out") && left > 0 => left -= 1,
+            outcome => return outcome.unwrap(),
+        }
+    }
+}
+
+/// Runs until something is so, for at most five minutes.
 pub fn until(window: &mut Window, so: impl Fn(&App) -> bool) {
     let start = Instant::now();
     while !so(window.state()) {
         let notices = &window.state().notices;
-        assert!(start.elapsed() < Duration::from_secs(60), "it never came to be: {notices:?}");
+        assert!(start.elapsed() < Duration::from_secs(300), "it never came to be: {notices:?}");
         std::thread::sleep(Duration::from_millis(5));
         window.step();
     }
@@ -216,7 +227,7 @@ pub fn copied(window: &mut Window) -> String {
 /// A picture of the window, to be looked at: in the folder that an environment variable names.
 pub fn shoot(window: &mut Window, name: &str) {
     if let Some(folder) = std::env::var_os("VLMSCOPE_SHOTS") {
-        let image = window.render().unwrap();
+        let image = rendered(window);
         image.save(std::path::Path::new(&folder).join(format!("{name}.png"))).unwrap();
     }
 }

@@ -63,7 +63,9 @@ fn notices(window: &Window) -> String {
 
 fn shot(window: &mut Window, name: &str) {
     if let Ok(folder) = std::env::var("VLMSCOPE_SHOTS") {
-        window.render().unwrap().save(Path::new(&folder).join(format!("{name}.png"))).unwrap();
+        crate::support::rendered(window)
+            .save(Path::new(&folder).join(format!("{name}.png")))
+            .unwrap();
     }
 }
 

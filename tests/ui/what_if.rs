@@ -58,7 +58,7 @@ fn turned_from(color: [u8; 3], hue: f64) -> Step {
 /// Keeps a picture of the window where the environment names a folder for it.
 fn save(window: &mut Window, name: &str) {
     if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
-        window.render().unwrap().save(std::path::Path::new(&folder).join(name)).unwrap();
+        crate::support::rendered(window).save(std::path::Path::new(&folder).join(name)).unwrap();
     }
 }
 
@@ -514,7 +514,9 @@ fn copied_activations_fill_a_table_and_show_their_layer_on_the_stage() {
     // The panel draws the table that the trace holds.
     let table = window.get_by_label("Copied activations: position × layer").rect();
     if let Ok(folder) = std::env::var("VLMSCOPE_TEST_PICTURES") {
-        window.render().unwrap().save(std::path::Path::new(&folder).join("patching.png")).unwrap();
+        crate::support::rendered(&mut window)
+            .save(std::path::Path::new(&folder).join("patching.png"))
+            .unwrap();
     }
     assert!(table.height() > 6.0 * 18.0, "a row for each group: {table}");
 }

@@ -314,7 +314,7 @@ fn both_themes_and_two_densities_draw() {
         for _ in 0..2 {
             window.state().intents.act(vlmscope::ui::shortcuts::UiCommand::ToggleTheme);
             settle(&mut window);
-            let image = window.render().unwrap();
+            let image = crate::support::rendered(&mut window);
             let mean = image.pixels().map(|p| u64::from(p.0[0])).sum::<u64>()
                 / u64::from(image.width() * image.height());
             let light = window.state().settings.theme == Some(vlmscope::view::Theme::Light);
