@@ -11,13 +11,14 @@ from stamp import Half
 
 PYTHON = Half(
     stamp="STAMP-python",
-    folders=("python", "onnx/tiny", "tests/fixtures/traces2"),
+    folders=("python", "onnx/tiny", "onnx/tiny-qwen3-vl", "scripts/tiny", "tests/fixtures/traces2"),
     files=(
         "docs/trace-format.md",
         "onnx/requirements.txt",
         "scripts/make_trace_fixtures.py",
         "scripts/python_stamp.py",
         "scripts/test-python",
+        "scripts/train_tiny_qwen.py",
     ),
     subject="The Python package, the trace format and its fixtures",
     script="scripts/test-python",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from tiny.answering import Answerer
-from tiny.batches import ANSWER_HEADS, ANSWER_LAYERS, QUESTION_HEADS, QUESTION_LAYERS, patches_of
+from tiny.batches import ANSWER_HEADS, ANSWER_LAYERS, QUESTION_HEADS, QUESTION_LAYERS
 from tiny.heldout import Example, examples
 from tiny.localise import maps
 from tiny.questions import MARK, plain
@@ -36,10 +36,10 @@ def _mean(values: Iterable[float]) -> float | None:
 
 @dataclass
 class Asked:
-    """One question of one example, and what the model said."""
+    """One question of one example, and what the model said about its pictures."""
 
     example: Example
-    picture: Image.Image
+    pictures: list[Image.Image]
     kind: str
     text: str
     marked_answer: str
@@ -50,13 +50,13 @@ class Asked:
         return self.said == plain(self.marked_answer)
 
 
-def ask_all(answerer: Answerer, seed: int, questions: int) -> list[Asked]:
+def ask_all(answerer: Answerer, found: Iterator[Example], questions: int) -> list[Asked]:
     """At least `questions` questions about fresh scenes, answered."""
-    rows: list[tuple[Example, Image.Image, str, str, str]] = []
-    for example in examples(seed, questions):
-        picture = example.picture()
+    rows: list[tuple[Example, list[Image.Image], str, str, str]] = []
+    for example in found:
+        pictures = example.pictures()
         for question, text in zip(example.questions, example.texts, strict=True):
-            rows.append((example, picture, question.kind, text, question.answer))
+            rows.append((example, pictures, question.kind, text, question.answer))
         if len(rows) >= questions:
             break
     said = answerer.answer([row[1] for row in rows], [[row[3]] for row in rows])
@@ -101,43 +101,45 @@ def localisation(answerer: Answerer, asked: list[Asked], count: int) -> dict[str
         if found is None:
             continue
         thing, word = found
-        box = patches_of(one.example.scene.things[thing].box)
         answer = plain(one.marked_answer)
-        before = answerer.processor.tokenizer("<image> " + " ".join(answer.split(" ")[:word]), add_special_tokens=False)
-        shown = maps(answerer, one.picture, one.text, answer, len(before.input_ids) - 1 if word else 0)
+        tokenizer = answerer.processor.tokenizer
+        before = tokenizer(tokenizer.eos_token + " " + " ".join(answer.split(" ")[:word]), add_special_tokens=False)
+        shown = maps(answerer, one.pictures, one.text, answer, len(before.input_ids) - 1 if word else 0)
         attention.append(shown.attention)
         relevancy.append(shown.relevancy)
-        inside.append(box)
+        inside.append(one.example.inside(thing, shown.grids))
         if len(inside) == count:
             break
     if len(inside) < 2:
         return {"rows": len(inside)}
-    weights, boxes = np.stack(attention), np.stack(inside)  # [K, L, H, N], [K, N]
-    hits = np.take_along_axis(boxes[:, None, None], weights.argmax(-1)[..., None], -1)[..., 0]  # [K, L, H]
-    half = len(boxes) // 2
+    # Pictures differ in their number of patches: attention is K arrays [L, H, N], boxes are K arrays [N].
+    hits = np.stack([box[weights.argmax(-1)] for weights, box in zip(attention, inside, strict=True)])  # [K, L, H]
+    half = len(inside) // 2
     layer, head = np.unravel_index(hits[:half].mean(0).argmax(), hits.shape[1:])
-    guided = np.zeros(weights.shape[1:3], bool)
+    guided = np.zeros(hits.shape[1:], bool)
     guided[list(ANSWER_LAYERS), ANSWER_HEADS] = True
     guided[list(QUESTION_LAYERS), QUESTION_HEADS] = True
 
     other = np.unravel_index(np.where(guided, -1, hits[:half].mean(0)).argmax(), hits.shape[1:])
 
-    def share(scores: np.ndarray) -> float:
-        return round(float(boxes[np.arange(len(boxes)), scores.argmax(-1)].mean()), 4)
+    def share(scores: list[np.ndarray]) -> float | None:
+        return _mean(box[one.argmax()] for one, box in zip(scores, inside, strict=True))
 
     return {
-        "rows": len(boxes),
-        "chance": round(float(boxes.mean()), 4),
-        "relevancy": share(np.stack(relevancy)),
-        "mean_attention": share(weights.mean((1, 2))),
-        "mean_attention_of_heads_never_guided": share(weights[:, ~guided].mean(1)),
+        "rows": len(inside),
+        "chance": _mean(box.mean() for box in inside),
+        "relevancy": share(relevancy),
+        "mean_attention": share([weights.mean((0, 1)) for weights in attention]),
+        "mean_attention_of_heads_never_guided": share([weights[~guided].mean(0) for weights in attention]),
         "best_head": {
             "layer": int(layer),
             "head": int(head),
             "in_box": _mean(hits[half:, layer, head]),
         },
         "best_head_never_guided": {"layer": int(other[0]), "head": int(other[1]), "in_box": _mean(hits[half:, *other])},
-        "attention_mass_in_box_of_best_head": round(float((weights[:, layer, head] * boxes).sum(-1).mean()), 4),
+        "attention_mass_in_box_of_best_head": _mean(
+            weights[layer, head, box].sum() for weights, box in zip(attention, inside, strict=True)
+        ),
     }
 
 
@@ -199,7 +201,7 @@ def erasing(answerer: Answerer, seed: int, count: int) -> dict[str, Any]:
 
 def rounding(unrounded: Answerer, asked: list[Asked]) -> dict[str, Any]:
     """What float16 weights change: `asked` was answered with the rounded weights, `unrounded` holds those of training."""
-    said = unrounded.answer([one.picture for one in asked], [[one.text] for one in asked])
+    said = unrounded.answer([one.pictures for one in asked], [[one.text] for one in asked])
     pairs = list(zip(asked, said, strict=True))
     return {
         "questions": len(pairs),
@@ -214,7 +216,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """All figures of the model card as one dictionary; `unrounded` is the same model before it was rounded to float16."""
     answerer = Answerer(folder)
-    asked = ask_all(answerer, seed, questions)
+    asked = ask_all(answerer, examples(seed, questions), questions)
     print(f"accuracy {accuracy(asked)['exact_match']:.3f} over {len(asked)} questions", flush=True)
     results = {
         "seed": seed,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from tiny.batches import patches_of
 from tiny.questions import Question, ask_many, plain, rephrase, unknown
 from tiny.scenes import FRESH_BACKDROPS, Scene, draw_scene, pixel_box, sample_scene
 
@@ -30,6 +31,14 @@ class Example:
 
     def picture(self) -> Image.Image:
         return draw_scene(self.scene, self.width, self.height)
+
+    def pictures(self) -> list[Image.Image]:
+        """All pictures of the example: one."""
+        return [self.picture()]
+
+    def inside(self, index: int, grids: list[tuple[int, int]]) -> np.ndarray:
+        """Which patches [N] of the picture's grid have their centre in the box of an object."""
+        return patches_of(self.scene.things[index].box, *grids[0])
 
     def boxes(self) -> list[tuple[str, tuple[int, int, int, int]]]:
         """Label and box in pixels of every object."""

@@ -111,7 +111,7 @@ beside them (`scripts/tiny/sprites/OFL.txt`); by its clause 5 it does not extend
 """
 
 
-def _list(values: range | tuple[int, ...]) -> str:
+def listed(values: range | tuple[int, ...]) -> str:
     return ", ".join(map(str, values))
 
 
@@ -159,10 +159,10 @@ def card(metrics: dict[str, Any], parameters: int) -> str:
         head=where["best_head"]["head"],
         best=where["best_head"]["in_box"],
         best_free=where["best_head_never_guided"]["in_box"],
-        answer_heads=_list(range(ANSWER_HEADS.start, ANSWER_HEADS.stop)),
-        answer_layers=_list(ANSWER_LAYERS),
-        question_heads=_list(range(QUESTION_HEADS.start, QUESTION_HEADS.stop)),
-        question_layers=_list(QUESTION_LAYERS),
+        answer_heads=listed(range(ANSWER_HEADS.start, ANSWER_HEADS.stop)),
+        answer_layers=listed(ANSWER_LAYERS),
+        question_heads=listed(range(QUESTION_HEADS.start, QUESTION_HEADS.stop)),
+        question_layers=listed(QUESTION_LAYERS),
         pictures=erased["pictures"],
         seen=erased["seen_before"],
         gone=erased["erased_then_no"],

@@ -93,17 +93,16 @@ def _initialise(model: LlavaForConditionalGeneration) -> None:
 
 
 @dataclass
-class Packed:
-    """Several question branches behind one picture and one prefix, for each picture of a batch.
+class Branches:
+    """Several question branches behind one prefix, for each row of a batch.
 
-    `ids` [B, S]: prefix, then branches, then padding. `positions` [B, S]: every branch starts again behind the prefix.
-    `branch` [B, S]: −1 for the prefix, the branch's number, or −2 for padding.
+    `ids` [B, S]: prefix, then branches, then padding. `positions` [B, S] (or [3, B, S]: time, row, column): every branch starts
+    again behind the prefix. `branch` [B, S]: −1 for the prefix, the branch's number, or −2 for padding.
     """
 
     ids: Tensor
     positions: Tensor
     branch: Tensor
-    image_start: int
     prefix: int
 
     def bias(self) -> Tensor:
@@ -114,12 +113,21 @@ class Packed:
         return torch.zeros(seen.shape).masked_fill_(~seen, -1e9)[:, None]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """Attention over [B, H, S, d]; the mixed values [B, S, H·d]. Both towers scale by 1/√d."""
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
+@dataclass
+class Packed(Branches):
+    """Branches behind one picture, whose patches start at position `image_start`."""
+
+    image_start: int
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention over [B, H, S, d]; the mixed values [B, S, H·d]. Both towers scale by 1/√d. In float32: bfloat16 is slower on a CPU."""
+    with torch.autocast("cpu", enabled=False):
+        mixed = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=bias)
+    return mixed.transpose(1, 2).flatten(2)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
@@ -139,19 +147,19 @@ def vision_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Ten
         attention = layer.self_attn
         y = layer.layer_norm1(x)
         q, k, v = (
-            _heads(project(y), attention.num_heads)
+            split_heads(project(y), attention.num_heads)
             for project in (attention.q_proj, attention.k_proj, attention.v_proj)
         )
-        x = x + attention.out_proj(_attend(q, k, v, None))
+        x = x + attention.out_proj(attend(q, k, v, None))
         x = x + layer.mlp(layer.layer_norm2(x))
     return x[:, 1:]
 
 
-def _norm(x: Tensor, norm: nn.Module) -> Tensor:
+def rms_norm(x: Tensor, norm: nn.Module) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     left, right = x.chunk(2, -1)
     return x * cos + torch.cat((-right, left), -1) * sin
 
@@ -166,7 +174,7 @@ class Guides:
     patches: Tensor
     counts: Tensor
 
-    def loss(self, q: Tensor, k: Tensor, bias: Tensor, image: slice) -> Tensor:
+    def loss(self, q: Tensor, k: Tensor, bias: Tensor, image: slice | Tensor) -> Tensor:
         """Mean of −log of the attention mass on the guided patches; the weights are computed again for these rows alone."""
         heads = q[:, self.heads]
         at = self.rows[:, None, :, None].expand(-1, heads.shape[1], -1, heads.shape[3])
@@ -194,14 +202,14 @@ def packed_text(
     for index, layer in enumerate(language.layers):
         attention, heads = layer.self_attn, model.config.text_config.num_attention_heads
         first = packed.prefix if index == len(language.layers) - 1 else 0
-        y = _norm(x, layer.input_layernorm)
-        k = _rotate(_heads(attention.k_proj(y), heads), cos, sin)
-        v = _heads(attention.v_proj(y), heads)
-        q = _rotate(_heads(attention.q_proj(y[:, first:]), heads), cos[:, :, first:], sin[:, :, first:])
+        y = rms_norm(x, layer.input_layernorm)
+        k = rotate(split_heads(attention.k_proj(y), heads), cos, sin)
+        v = split_heads(attention.v_proj(y), heads)
+        q = rotate(split_heads(attention.q_proj(y[:, first:]), heads), cos[:, :, first:], sin[:, :, first:])
         for guide in guides:
             if index in guide.layers:
                 guided = guided + guide.loss(q, k, bias, image) / len(guide.layers)
-        x = x[:, first:] + attention.o_proj(_attend(q, k, v, bias[:, :, first:]))
-        y = _norm(x, layer.post_attention_layernorm)
+        x = x[:, first:] + attention.o_proj(attend(q, k, v, bias[:, :, first:]))
+        y = rms_norm(x, layer.post_attention_layernorm)
         x = x + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(y)) * layer.mlp.up_proj(y))
-    return _norm(x, language.norm), guided
+    return rms_norm(x, language.norm), guided

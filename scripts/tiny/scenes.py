@@ -1,12 +1,14 @@
 """Scenes: sampling what stands where, and drawing it at any size.
 
-A scene is described in units of the picture's centre square (0–1), because that square is what the default preprocessing keeps:
-one scene can be drawn at 168 × 168 for training or at 640 × 480 as a photograph-like sample, with the same answers.
+A scene is described in units of its frame (0–1 in both directions). The frame is the picture's centre square, because that
+square is what the default preprocessing keeps: one scene can be drawn at 168 × 168 for training or at 640 × 480 as a
+photograph-like sample, with the same answers. Models with a dynamic grid see the whole picture: their scenes have frames of
+other shapes (`extent`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,12 +22,13 @@ SIDES = np.arange(34, 86, 5) / 168  # an object's longer side
 COUNT_WEIGHTS = (0.03, 0.24, 0.42, 0.27, 0.04)  # 0–4 objects
 TRAINING_BACKDROPS, FRESH_BACKDROPS = (0, 96), (1_000, 2**31)  # few for training, so that drawing them is cached
 DEGREES = (-8, -4, 0, 4, 8)
+SQUARE = (1.0, 1.0)
 FILLERS = ((128, 128, 128), (0, 0, 0), (255, 255, 255), (122, 116, 104))
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One object. `box` = left, top, right, bottom in units of the centre square."""
+    """One object. `box` = left, top, right, bottom in units of the frame; `side` in units of the frame's shorter side."""
 
     noun: str
     colour: str | None
@@ -55,27 +58,31 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
+    """`extent` is the frame's width and height in units of its shorter side."""
+
     background: str
     background_seed: int
     things: tuple[Thing, ...]
     rectangles: tuple[tuple[float, float, float, float, tuple[int, int, int]], ...] = field(default=())
+    extent: tuple[float, float] = SQUARE
 
     def without(self, index: int) -> Scene:
         """The scene with one object erased."""
-        return Scene(
-            self.background,
-            self.background_seed,
-            tuple(t for i, t in enumerate(self.things) if i != index),
-            self.rectangles,
-        )
+        return replace(self, things=tuple(t for i, t in enumerate(self.things) if i != index))
 
 
 def thing_at(
-    noun: str, colour: str | None, centre: tuple[float, float], side: float, flip: bool = False, degrees: int = 0
+    noun: str,
+    colour: str | None,
+    centre: tuple[float, float],
+    side: float,
+    flip: bool = False,
+    degrees: int = 0,
+    extent: tuple[float, float] = SQUARE,
 ) -> Thing:
     """An object around a centre, its box measured on the turned sprite."""
     width, height = resized(noun, colour, round(side * 168), flip, degrees).size
-    half_width, half_height = width / 336, height / 336
+    half_width, half_height = width / 336 / extent[0], height / 336 / extent[1]
     box = (centre[0] - half_width, centre[1] - half_height, centre[0] + half_width, centre[1] + half_height)
     return Thing(noun, colour, centre, side, flip, degrees, box)
 
@@ -90,13 +97,21 @@ def _coordinate(rng: np.random.Generator, half: float) -> float:
     return float(rng.uniform(low, high)) if low < high else float((low + high) / 2)
 
 
-def _place(rng: np.random.Generator, noun: str, colour: str | None, side: float, others: list[Thing]) -> Thing | None:
+def place(
+    rng: np.random.Generator,
+    noun: str,
+    colour: str | None,
+    side: float,
+    others: list[Thing],
+    extent: tuple[float, float] = SQUARE,
+) -> Thing | None:
+    """The object somewhere in the frame where it touches no other one; None if 30 tries find no place."""
     for _ in range(30):
-        centre = (_coordinate(rng, side / 2), _coordinate(rng, side / 2))
+        centre = (_coordinate(rng, side / 2 / extent[0]), _coordinate(rng, side / 2 / extent[1]))
         flip, degrees = bool(rng.integers(2)), int(rng.choice(DEGREES))
         if NOUNS[noun].emoji is None:
             degrees = degrees if noun != "circle" else 0
-        thing = thing_at(noun, colour, centre, side, flip, degrees)
+        thing = thing_at(noun, colour, centre, side, flip, degrees, extent)
         inside = min(thing.box) >= -0.01 and max(thing.box) <= 1.01
         if inside and not any(_overlaps(thing.box, other.box, 0.015) for other in others):
             return thing
@@ -120,17 +135,20 @@ def sample_scene(
     count: int | None = None,
     rectangles: bool = True,
     backdrops: tuple[int, int] = TRAINING_BACKDROPS,
+    extent: tuple[float, float] = SQUARE,
+    smallest: int = 0,
 ) -> Scene:
-    """A random scene; `count` fixes how many objects are tried, `backdrops` is the range of background seeds."""
+    """A random scene; `count` fixes how many objects are tried, `backdrops` is the range of background seeds, `smallest` the
+    index in `SIDES` of the smallest object."""
     wanted = int(rng.choice(len(COUNT_WEIGHTS), p=COUNT_WEIGHTS)) if count is None else count
     largest = len(SIDES) if wanted <= 2 else 7
     things: list[Thing] = []
     for _ in range(wanted):
         noun, colour = _pick(rng, things)
-        thing = _place(rng, noun, colour, float(SIDES[rng.integers(largest)]), things)
+        thing = place(rng, noun, colour, float(SIDES[rng.integers(smallest, largest)]), things, extent)
         if thing is not None:
             things.append(thing)
-    scene = Scene(str(rng.choice(list(BACKGROUNDS))), int(rng.integers(*backdrops)), tuple(things))
+    scene = Scene(str(rng.choice(list(BACKGROUNDS))), int(rng.integers(*backdrops)), tuple(things), (), extent)
     if not rectangles or rng.random() > 0.25:
         return scene
     patches = []
@@ -145,7 +163,7 @@ def sample_scene(
         fill = FILLERS[rng.integers(len(FILLERS))] if rng.random() < 0.7 else _dull(rng)
         if not any(_overlaps(box, thing.box, 0.0) for thing in things):
             patches.append((*box, fill))
-    return Scene(scene.background, scene.background_seed, scene.things, tuple(patches))
+    return replace(scene, rectangles=tuple(patches))
 
 
 def _dull(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -210,7 +228,7 @@ def _room(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     return pixels
 
 
-@lru_cache(maxsize=len(BACKGROUNDS) * TRAINING_BACKDROPS[1])
+@lru_cache(maxsize=2_560)
 def _backdrop(background: str, seed: int, width: int, height: int) -> Image.Image:
     """The empty background as RGB; the caller copies it before drawing."""
     return Image.fromarray(np.clip(_backdrop_pixels(background, seed, width, height), 0, 255).astype(np.uint8))
@@ -262,28 +280,36 @@ def centre_square(width: int, height: int) -> tuple[float, float, float]:
     return (width - side) / 2, (height - side) / 2, side
 
 
-def pixel_box(thing: Thing, width: int, height: int) -> tuple[int, int, int, int]:
+def frame_in(width: int, height: int, extent: tuple[float, float]) -> tuple[float, float, float]:
+    """Left and top of the largest centred frame of this extent, and its shorter side, in pixels."""
+    unit = min(width / extent[0], height / extent[1])
+    return (width - extent[0] * unit) / 2, (height - extent[1] * unit) / 2, unit
+
+
+def pixel_box(thing: Thing, width: int, height: int, extent: tuple[float, float] = SQUARE) -> tuple[int, int, int, int]:
     """An object's box in pixels of a picture of this size."""
-    left, top, side = centre_square(width, height)
+    left, top, unit = frame_in(width, height, extent)
+    across, down = extent[0] * unit, extent[1] * unit
     x0, y0, x1, y1 = thing.box
     return (
-        max(0, round(left + x0 * side)),
-        max(0, round(top + y0 * side)),
-        min(width, round(left + x1 * side)),
-        min(height, round(top + y1 * side)),
+        max(0, round(left + x0 * across)),
+        max(0, round(top + y0 * down)),
+        min(width, round(left + x1 * across)),
+        min(height, round(top + y1 * down)),
     )
 
 
 def draw_scene(scene: Scene, width: int = 168, height: int = 168) -> Image.Image:
     """The scene as RGB. Deterministic: all chance lies in the scene."""
     image = _backdrop(scene.background, scene.background_seed, width, height).copy()
-    left, top, side = centre_square(width, height)
+    left, top, unit = frame_in(width, height, scene.extent)
+    across, down = scene.extent[0] * unit, scene.extent[1] * unit
     draw = ImageDraw.Draw(image)
     for x0, y0, x1, y1, fill in scene.rectangles:
-        draw.rectangle((left + x0 * side, top + y0 * side, left + x1 * side, top + y1 * side), fill=fill)
+        draw.rectangle((left + x0 * across, top + y0 * down, left + x1 * across, top + y1 * down), fill=fill)
     for thing in scene.things:
-        art = resized(thing.noun, thing.colour, round(thing.side * side), thing.flip, thing.degrees)
-        x, y = left + thing.centre[0] * side, top + thing.centre[1] * side
+        art = resized(thing.noun, thing.colour, round(thing.side * unit), thing.flip, thing.degrees)
+        x, y = left + thing.centre[0] * across, top + thing.centre[1] * down
         image.paste(art, (round(x - art.width / 2), round(y - art.height / 2)), art)
     return image
 
@@ -302,6 +328,11 @@ def training_view(scene: Scene, rng: np.random.Generator, size: int = 168) -> np
         image = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
     else:
         image = draw_scene(scene, size, size)
+    return jittered(image, rng)
+
+
+def jittered(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    """Pixels [height, width, 3] with another brightness and, in three of ten pictures, noise."""
     pixels = np.asarray(image, np.float32)
     pixels = pixels * rng.uniform(0.88, 1.1) + rng.uniform(-8, 8)
     if rng.random() < 0.3:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -47,8 +48,10 @@ def _known_words() -> list[str]:
     return sorted(words)
 
 
-def build_tokenizer() -> Tokenizer:
-    """The BPE tokenizer; deterministic."""
+def build_tokenizer(
+    special: tuple[str, ...] = SPECIAL, more: frozenset[str] = frozenset(), size: int = VOCABULARY_SIZE
+) -> Tokenizer:
+    """The BPE tokenizer; deterministic. `more` are words beside those of questions about one picture."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -60,7 +63,7 @@ def build_tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    known = _known_words()
+    known = sorted({*_known_words(), *more})
     letters = [chr(c) for c in range(0x21, 0x7F)]
     # A line's start carries no mark, hence the newline before a word without a leading space.
     corpus = (
@@ -69,8 +72,8 @@ def build_tokenizer() -> Tokenizer:
         + ["\n" + "\n".join(letters)]
     )
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY_SIZE,
-        special_tokens=[*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256))],
+        vocab_size=size,
+        special_tokens=[*special, *(f"<0x{byte:02X}>" for byte in range(256))],
         initial_alphabet=["▁", "\n", *letters],
         show_progress=False,
     )
@@ -90,19 +93,24 @@ def _only_special(state: str) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
-def build_processor(image_size: int, patch_size: int) -> LlavaProcessor:
-    """The processor: CLIP's resize and centre crop (mean and standard deviation 0.5), the tokenizer, the chat template."""
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=build_tokenizer(),
+def fast_tokenizer(tokenizer: Tokenizer, **options: Any) -> PreTrainedTokenizerFast:
+    """The tokenizer as transformers loads it."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
         unk_token="<unk>",
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
-        additional_special_tokens=[AddedToken("<image>", special=True)],
         clean_up_tokenization_spaces=False,
         model_max_length=512,
         padding_side="left",
+        **options,
     )
+
+
+def build_processor(image_size: int, patch_size: int) -> LlavaProcessor:
+    """The processor: CLIP's resize and centre crop (mean and standard deviation 0.5), the tokenizer, the chat template."""
+    tokenizer = fast_tokenizer(build_tokenizer(), additional_special_tokens=[AddedToken("<image>", special=True)])
     image_processor = CLIPImageProcessor(
         size={"shortest_edge": image_size},
         crop_size={"height": image_size, "width": image_size},
